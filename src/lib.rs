@@ -1,0 +1,8 @@
+//! `keyvault`: a person's API keys in one sealed file, handed to exactly the process that needs them.
+//!
+//! Imports point down this list and never up; `tests/architecture.rs` holds them against it.
+
+pub mod clock;
+pub mod codec;
+pub mod name;
+pub mod secret;

@@ -1,0 +1,3 @@
+//! The process: the real world handed to [`keyvault::cli`].
+
+fn main() {}
