@@ -2,7 +2,12 @@
 //!
 //! Imports point down this list and never up; `tests/architecture.rs` holds them against it.
 
+pub mod audit;
 pub mod clock;
 pub mod codec;
+pub mod crypto;
+pub mod identity;
 pub mod name;
 pub mod secret;
+pub mod state;
+pub mod store;

@@ -1,0 +1,142 @@
+//! Reading the chain back and holding it against its keys.
+
+use crate::clock::Moment;
+use crate::crypto::{Key, Mac};
+use crate::identity::Identity;
+use crate::store::{AuditRow, Tx};
+
+use super::chain::{self, AuditKeys, Chain, START, Seed};
+use super::{AuditError, Event};
+
+/// How far a verification could look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Root was there: every MAC recomputed from k₀, and the stored key is where the chain ends.
+    FromTheStart,
+    /// Daily keys only: every event opens in its place behind the one before, nothing is missing up to the head.
+    /// Whoever held a session could have rewritten the chain; that shows only from the start.
+    LinksOnly,
+}
+
+/// A chain that held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verified {
+    /// Number of entries.
+    pub entries: u64,
+    /// How far it could look.
+    pub reach: Reach,
+    /// The first entry whose clock reads earlier than the one before, if any. Flagged, never refused.
+    pub clock_back_at: Option<u64>,
+}
+
+/// Verifies the whole chain; with `seed`, from the start.
+pub fn verify(
+    tx: &Tx<'_>,
+    keys: &AuditKeys,
+    identity: &Identity,
+    seed: Option<Seed>,
+) -> Result<Verified, AuditError> {
+    let stored = Chain::load(tx, keys, identity)?;
+    let reach = if seed.is_some() { Reach::FromTheStart } else { Reach::LinksOnly };
+    let mut key = seed.map(Seed::into_first_key);
+    let mut last_time = Moment(i64::MIN);
+    let mut clock_back_at = None;
+    let end = walk(tx, keys, identity, 0, START, &mut |row, event, previous| {
+        if let Some(key) = &mut key {
+            check_mac(key, row, previous)?;
+            *key = chain::next_key(key);
+        }
+        if event.time < last_time {
+            clock_back_at = clock_back_at.or(Some(row.seq));
+        }
+        last_time = event.time;
+        Ok(())
+    })?;
+    let ends_right = match &key {
+        Some(key) => stored.ends_at(end.count, &end.head, key),
+        None => stored.count == end.count && stored.head == end.head,
+    };
+    if !ends_right {
+        return Err(AuditError::Broken {
+            seq: end.count,
+            what: "the chain does not end where its key stands",
+        });
+    }
+    Ok(Verified { entries: end.count, reach, clock_back_at })
+}
+
+/// Reads every event from entry `from` on, each checked to follow from the one before.
+pub fn read_all(
+    tx: &Tx<'_>,
+    keys: &AuditKeys,
+    identity: &Identity,
+    from: u64,
+    take: &mut dyn FnMut(u64, Event),
+) -> Result<(), AuditError> {
+    let before = match from.checked_sub(1) {
+        None => START,
+        Some(before) => {
+            let missing = AuditError::Broken { seq: before, what: "the entry is missing" };
+            tx.audit_entry(before)?.ok_or(missing)?.mac
+        }
+    };
+    walk(tx, keys, identity, from, before, &mut |row, event, _| {
+        take(row.seq, event);
+        Ok(())
+    })?;
+    Ok(())
+}
+
+struct End {
+    count: u64,
+    head: Mac,
+}
+
+type Visit<'a> = dyn FnMut(&AuditRow, Event, &Mac) -> Result<(), AuditError> + 'a;
+
+fn walk(
+    tx: &Tx<'_>,
+    keys: &AuditKeys,
+    identity: &Identity,
+    from: u64,
+    before: Mac,
+    visit: &mut Visit<'_>,
+) -> Result<End, AuditError> {
+    let mut end = End { count: from, head: before };
+    let mut broken = None;
+    tx.each_audit_entry(from, |row| {
+        if broken.is_none() {
+            match step(keys, identity, &end, &row, visit) {
+                Ok(()) => end = End { count: end.count + 1, head: row.mac },
+                Err(error) => broken = Some(error),
+            }
+        }
+        Ok(())
+    })?;
+    broken.map_or(Ok(end), Err)
+}
+
+fn step(
+    keys: &AuditKeys,
+    identity: &Identity,
+    end: &End,
+    row: &AuditRow,
+    visit: &mut Visit<'_>,
+) -> Result<(), AuditError> {
+    if row.seq != end.count {
+        return Err(AuditError::Broken { seq: end.count, what: "the entry is missing" });
+    }
+    let event = chain::open_event(keys, identity, row, &end.head)?;
+    visit(row, event, &end.head)
+}
+
+fn check_mac(key: &Key, row: &AuditRow, previous: &Mac) -> Result<(), AuditError> {
+    if chain::entry_mac(key, row.seq, row.change, previous, &row.sealed) == row.mac {
+        Ok(())
+    } else {
+        Err(AuditError::Broken {
+            seq: row.seq,
+            what: "the entry's MAC does not follow from the chain's seed",
+        })
+    }
+}

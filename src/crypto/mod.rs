@@ -1,0 +1,35 @@
+//! Cryptography: the only room that imports `ring`, `chacha20poly1305` and `argon2`.
+//!
+//! Nothing here is a primitive of our own. There is one way to seal ([`seal`]), one way to derive a key from a key
+//! ([`Key::derive`]), one way to authenticate ([`Key::mac`]) and one way to turn a passphrase into a key
+//! ([`argon2id`]). What the bytes mean is the callers' business: this room knows labels and contexts, no tables.
+
+mod key;
+mod passphrase_kdf;
+mod seal;
+
+pub use key::{DIGEST_LEN, Digest, KEY_LEN, Key, MAC_LEN, Mac, hkdf_sha256, hmac_sha256, sha256};
+pub use passphrase_kdf::{Cost, CostError, KdfError, argon2id, calibrate};
+pub use seal::{OVERHEAD, OpenError, SEAL_ID_LEN, open, seal, seal_id};
+
+use ring::rand::SecureRandom;
+use ring::signature::KeyPair;
+
+use crate::clock::{Rng, RngError};
+
+/// The operating system's random number generator.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemRng;
+
+impl Rng for SystemRng {
+    fn fill(&self, target: &mut [u8]) -> Result<(), RngError> {
+        ring::rand::SystemRandom::new().fill(target).map_err(|_| RngError)
+    }
+}
+
+/// The Ed25519 public key of a private seed (RFC 8032 §5.1.5); `None` if the primitive refuses the seed.
+#[must_use]
+pub fn ed25519_public(seed: &[u8; 32]) -> Option<[u8; 32]> {
+    let pair = ring::signature::Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
+    pair.public_key().as_ref().try_into().ok()
+}

@@ -1,0 +1,62 @@
+//! Which vault, which epoch, which place in it: the context that every seal is bound to.
+
+use crate::codec::Encoder;
+
+/// The format that this binary writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// A vault in one of its epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Random, for the life of the vault.
+    pub vault_id: [u8; 16],
+    /// Raised by each rekey, from 1.
+    pub epoch: u32,
+}
+
+/// A place in the vault that holds one sealed text.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The table.
+    pub table: &'a str,
+    /// The row: a tag, an item id, a number, as the table is keyed.
+    pub row: &'a [u8],
+    /// The version, where the row belongs to one; else 0.
+    pub version: u32,
+    /// The column.
+    pub field: &'a str,
+    /// How often the row has been rewritten.
+    pub revision: u64,
+    /// What else the text is bound to; mostly nothing.
+    pub bound: &'a [u8],
+}
+
+impl Identity {
+    /// The context bytes of a place in this vault: the associated data of its seal.
+    #[must_use]
+    pub fn context(&self, place: &Place<'_>) -> Vec<u8> {
+        Encoder::new()
+            .u32(FORMAT)
+            .fixed(&self.vault_id)
+            .u32(self.epoch)
+            .bytes(place.table.as_bytes())
+            .bytes(place.row)
+            .u32(place.version)
+            .bytes(place.field.as_bytes())
+            .u64(place.revision)
+            .bytes(place.bound)
+            .finish()
+    }
+
+    /// Vault id and epoch alone: the context of keys that are derived for the whole vault.
+    #[must_use]
+    pub fn whole(&self) -> Vec<u8> {
+        Encoder::new().u32(FORMAT).fixed(&self.vault_id).u32(self.epoch).finish()
+    }
+
+    /// The vault id in hexadecimal, as it stands in file names and in the session's description.
+    #[must_use]
+    pub fn vault_hex(&self) -> String {
+        data_encoding::HEXLOWER.encode(&self.vault_id)
+    }
+}

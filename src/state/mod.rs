@@ -1,0 +1,32 @@
+//! What makes the file one whole: a keyed hash tree over everything that is live, a record that names its root, and
+//! a pin outside the file that remembers the record.
+//!
+//! The tree notices a row that was swapped, deleted, added or aged ([`tree`]); the record binds the tree to a change
+//! number and to the audit chain ([`record`]); the pin notices that the whole file was put back ([`pin`]).
+
+pub mod pin;
+pub mod record;
+pub mod tree;
+
+use crate::audit::AuditError;
+use crate::store::StoreError;
+
+/// What does not fit together.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// A row is not the one that the tree knows.
+    #[error("{what} does not match the tree")]
+    Mismatch {
+        /// Which row or node.
+        what: String,
+    },
+    /// The state record was not made by this vault's key.
+    #[error("the state record is not authentic")]
+    Record,
+    /// The chain does not fit the record.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The file.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

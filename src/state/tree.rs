@@ -1,0 +1,289 @@
+//! The hash tree: three levels of nodes with 64 children each, above buckets of leaves.
+//!
+//! A leaf is what a row is known by, placed by the first 18 bits of its tag (a blind index), so the tree proves that
+//! something is there, that it is *this*, and that something is not there. A path is three nodes and one bucket,
+//! whatever the vault's size; at 100,000 keys a bucket holds 0.4 leaves on average.
+//!
+//! ```text
+//! node 0            the root; child i is node 1 + i
+//! nodes 1 … 64      child j of node 1 + i is node 65 + 64·i + j
+//! nodes 65 … 4160   child k of node 65 + n is bucket 64·n + k: all leaves whose tag begins with those 18 bits
+//! node body         u64le bitmap of the children that exist ‖ their 16-byte digests, lowest child first
+//! node digest       HMAC("keyvault tree node" ‖ u32le node ‖ body), first 16 bytes
+//! bucket digest     HMAC("keyvault tree bucket" ‖ u32le bucket ‖ tag ‖ leaf ‖ tag ‖ leaf …), first 16 bytes
+//! ```
+//!
+//! What does not exist takes no place: an empty bucket or node is a clear bit in its parent.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::crypto::{Digest, Key};
+use crate::store::{Tag, Tx};
+
+use super::StateError;
+
+const NODE_LABEL: &[u8] = b"keyvault tree node";
+const BUCKET_LABEL: &[u8] = b"keyvault tree bucket";
+const FAN_OUT: u32 = 64;
+const FIRST_MIDDLE: u32 = 1;
+const FIRST_LOWER: u32 = 1 + FAN_OUT;
+
+/// Leaves by their tags.
+pub type Leaves = BTreeMap<Tag, Digest>;
+
+/// What becomes of one leaf; `None` deletes it.
+type Change<'c> = (&'c Tag, &'c Option<Digest>);
+
+/// A view of the tree under one root digest. Nodes are verified once, when they are first read.
+pub struct Tree<'a> {
+    tx: &'a Tx<'a>,
+    key: &'a Key,
+    root: Option<Digest>,
+    nodes: HashMap<u32, Node>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Node(BTreeMap<u32, Digest>);
+
+/// The way from the root to a bucket: which child to take at each level.
+#[derive(Clone, Copy)]
+struct Way {
+    top: u32,
+    middle: u32,
+    lower: u32,
+}
+
+impl Way {
+    fn to(tag: &Tag) -> Self {
+        let [a, b, c, ..] = *tag;
+        let bits = (u32::from(a) << 16 | u32::from(b) << 8 | u32::from(c)) >> 6;
+        Self { top: bits >> 12, middle: bits >> 6 & 63, lower: bits & 63 }
+    }
+
+    fn middle_node(self) -> u32 {
+        FIRST_MIDDLE + self.top
+    }
+
+    fn lower_node(self) -> u32 {
+        FIRST_LOWER + self.top * FAN_OUT + self.middle
+    }
+
+    fn bucket(self) -> u32 {
+        (self.top * FAN_OUT + self.middle) * FAN_OUT + self.lower
+    }
+
+    /// The lowest and the highest tag of the bucket.
+    fn range(self) -> (Tag, Tag) {
+        let [_, a, b, c] = (self.bucket() << 6).to_be_bytes();
+        let mut from = [0; 16];
+        let mut to = [0xFF; 16];
+        for (place, byte) in from.iter_mut().zip([a, b, c]) {
+            *place = byte;
+        }
+        for (place, byte) in to.iter_mut().zip([a, b, c | 0x3F]) {
+            *place = byte;
+        }
+        (from, to)
+    }
+}
+
+impl<'a> Tree<'a> {
+    /// The tree under `root`; `None` is the tree without a leaf.
+    #[must_use]
+    pub fn new(tx: &'a Tx<'a>, key: &'a Key, root: Option<Digest>) -> Self {
+        Self { tx, key, root, nodes: HashMap::new() }
+    }
+
+    /// The leaf at `tag`, or the proof that there is none.
+    pub fn leaf(&mut self, tag: &Tag) -> Result<Option<Digest>, StateError> {
+        let bucket = self.bucket(Way::to(tag))?;
+        Ok(bucket.get(tag).copied())
+    }
+
+    /// All leaves, held against the root without reading a node.
+    pub fn all_leaves(&self) -> Result<Leaves, StateError> {
+        let (leaves, nodes) = self.rebuild()?;
+        let root = nodes.get(&0).map(|node| self.node_digest(0, node));
+        if root == self.root { Ok(leaves) } else { Err(mismatch("leaf: the set of leaves")) }
+    }
+
+    /// Rebuilds the whole tree and names every node and leaf bucket that differs.
+    pub fn check(&self) -> Result<Vec<String>, StateError> {
+        let (_, nodes) = self.rebuild()?;
+        let mut faults = Vec::new();
+        if nodes.get(&0).map(|node| self.node_digest(0, node)) != self.root {
+            faults.push("state: the root is not that of the leaves".to_owned());
+        }
+        let stored = self.tx.node_ids()?;
+        for id in &stored {
+            let body = self.tx.node(*id)?.unwrap_or_default();
+            if nodes.get(id).map(Node::body) != Some(body) {
+                faults.push(format!("node {id}: is not that of the leaves below it"));
+            }
+        }
+        for id in nodes.keys().filter(|id| stored.binary_search(id).is_err()) {
+            faults.push(format!("node {id}: is missing"));
+        }
+        faults.sort();
+        Ok(faults)
+    }
+
+    /// Applies changes to leaves (`None` deletes) and returns the new root. Every bucket and node on the way is
+    /// verified first, so that a change never signs what somebody else altered.
+    pub fn apply(&mut self, changes: &BTreeMap<Tag, Option<Digest>>) -> Result<Option<Digest>, StateError> {
+        let mut by_bucket: BTreeMap<u32, (Way, Vec<Change<'_>>)> = BTreeMap::new();
+        for (tag, leaf) in changes {
+            let way = Way::to(tag);
+            by_bucket.entry(way.bucket()).or_insert((way, Vec::new())).1.push((tag, leaf));
+        }
+        let mut touched = BTreeMap::new();
+        for (way, leaves) in by_bucket.into_values() {
+            let mut bucket = self.bucket(way)?;
+            for (tag, leaf) in leaves {
+                self.tx.put_leaf(tag, leaf.as_ref())?;
+                match leaf {
+                    Some(leaf) => bucket.insert(*tag, *leaf),
+                    None => bucket.remove(tag),
+                };
+            }
+            let digest = self.bucket_digest(way, &bucket);
+            self.nodes.entry(way.lower_node()).or_default().set(way.lower, digest);
+            touched.insert(way.lower_node(), way);
+        }
+        let mut middle = BTreeMap::new();
+        for (id, way) in touched {
+            let digest = self.write_node(id)?;
+            self.nodes.entry(way.middle_node()).or_default().set(way.middle, digest);
+            middle.insert(way.middle_node(), way.top);
+        }
+        for (id, top) in middle {
+            let digest = self.write_node(id)?;
+            self.nodes.entry(0).or_default().set(top, digest);
+        }
+        self.root = self.write_node(0)?;
+        Ok(self.root)
+    }
+
+    /// Loads and verifies the path to a bucket and the bucket itself.
+    fn bucket(&mut self, way: Way) -> Result<Leaves, StateError> {
+        let top = self.node(0, self.root)?.get(way.top);
+        let middle = self.node(way.middle_node(), top)?.get(way.middle);
+        let expected = self.node(way.lower_node(), middle)?.get(way.lower);
+        let (from, to) = way.range();
+        let bucket: Leaves = self.tx.leaves(&from, &to)?.into_iter().collect();
+        if self.bucket_digest(way, &bucket) == expected {
+            Ok(bucket)
+        } else {
+            Err(mismatch(&format!("leaf bucket {}", way.bucket())))
+        }
+    }
+
+    /// A node, verified against the digest that its parent holds. `None` means that it must not exist; a row that is
+    /// there all the same counts for nothing, because nothing leads to it (`check` names it).
+    fn node(&mut self, id: u32, expected: Option<Digest>) -> Result<&Node, StateError> {
+        if !self.nodes.contains_key(&id) {
+            let node = match expected {
+                None => Node::default(),
+                Some(expected) => {
+                    let wrong = || mismatch(&format!("node {id}"));
+                    let body = self.tx.node(id)?.ok_or_else(wrong)?;
+                    let node = Node::parse(&body).ok_or_else(wrong)?;
+                    if self.node_digest(id, &node) != expected {
+                        return Err(wrong());
+                    }
+                    node
+                }
+            };
+            self.nodes.insert(id, node);
+        }
+        Ok(self.nodes.entry(id).or_default())
+    }
+
+    fn write_node(&mut self, id: u32) -> Result<Option<Digest>, StateError> {
+        let node = self.nodes.entry(id).or_default().clone();
+        if node.0.is_empty() {
+            self.tx.put_node(id, None)?;
+            return Ok(None);
+        }
+        self.tx.put_node(id, Some(&node.body()))?;
+        Ok(Some(self.node_digest(id, &node)))
+    }
+
+    fn rebuild(&self) -> Result<(Leaves, BTreeMap<u32, Node>), StateError> {
+        let leaves: Vec<(Tag, Digest)> = self.tx.leaves(&[0; 16], &[0xFF; 16])?;
+        let mut nodes: BTreeMap<u32, Node> = BTreeMap::new();
+        let mut lower_ways = BTreeMap::new();
+        for run in leaves.chunk_by(|left, right| Way::to(&left.0).bucket() == Way::to(&right.0).bucket()) {
+            let Some((tag, _)) = run.first() else { continue };
+            let way = Way::to(tag);
+            let digest = self.digest_of_run(way, run.iter().map(|(tag, leaf)| (tag, leaf)));
+            nodes.entry(way.lower_node()).or_default().set(way.lower, Some(digest));
+            lower_ways.insert(way.lower_node(), way);
+        }
+        let mut tops = BTreeMap::new();
+        for (id, way) in lower_ways {
+            let digest = nodes.get(&id).map(|node| self.node_digest(id, node));
+            nodes.entry(way.middle_node()).or_default().set(way.middle, digest);
+            tops.insert(way.middle_node(), way.top);
+        }
+        for (id, top) in tops {
+            let digest = nodes.get(&id).map(|node| self.node_digest(id, node));
+            nodes.entry(0).or_default().set(top, digest);
+        }
+        Ok((leaves.into_iter().collect(), nodes))
+    }
+
+    fn node_digest(&self, id: u32, node: &Node) -> Digest {
+        self.key.digest(&[NODE_LABEL, &id.to_le_bytes(), &node.body()])
+    }
+
+    fn bucket_digest(&self, way: Way, bucket: &Leaves) -> Option<Digest> {
+        if bucket.is_empty() { None } else { Some(self.digest_of_run(way, bucket.iter())) }
+    }
+
+    fn digest_of_run<'b>(&self, way: Way, leaves: impl Iterator<Item = (&'b Tag, &'b Digest)>) -> Digest {
+        let mut body = Vec::with_capacity(64);
+        for (tag, leaf) in leaves {
+            body.extend_from_slice(tag);
+            body.extend_from_slice(leaf);
+        }
+        self.key.digest(&[BUCKET_LABEL, &way.bucket().to_le_bytes(), &body])
+    }
+}
+
+impl Node {
+    fn parse(body: &[u8]) -> Option<Self> {
+        let (bitmap, mut rest) = body.split_first_chunk::<8>()?;
+        let bitmap = u64::from_le_bytes(*bitmap);
+        let mut children = BTreeMap::new();
+        for child in (0..FAN_OUT).filter(|child| bitmap >> child & 1 == 1) {
+            let (digest, after) = rest.split_first_chunk()?;
+            children.insert(child, *digest);
+            rest = after;
+        }
+        (rest.is_empty() && bitmap != 0).then_some(Self(children))
+    }
+
+    fn body(&self) -> Vec<u8> {
+        let bitmap = self.0.keys().fold(0_u64, |bitmap, child| bitmap | 1 << child);
+        let mut body = Vec::with_capacity(8 + 16 * self.0.len());
+        body.extend_from_slice(&bitmap.to_le_bytes());
+        self.0.values().for_each(|digest| body.extend_from_slice(digest));
+        body
+    }
+
+    fn get(&self, child: u32) -> Option<Digest> {
+        self.0.get(&child).copied()
+    }
+
+    fn set(&mut self, child: u32, digest: Option<Digest>) {
+        match digest {
+            Some(digest) => self.0.insert(child, digest),
+            None => self.0.remove(&child),
+        };
+    }
+}
+
+fn mismatch(what: &str) -> StateError {
+    StateError::Mismatch { what: what.to_owned() }
+}

@@ -1,0 +1,95 @@
+//! Opening the connection: every switch that keeps a hostile file from doing anything but being read.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, OpenFlags};
+
+use super::schema::{APPLICATION_ID, FORMAT, OBJECTS};
+use super::{Store, StoreError};
+
+impl Store {
+    /// Opens an existing vault. `path` is canonical and has been checked for owner, mode and kind.
+    pub fn open(path: PathBuf) -> Result<Self, StoreError> {
+        let connection = connect(&path)?;
+        check_format(&connection)?;
+        check_schema(&connection)?;
+        Ok(Self { connection, path })
+    }
+
+    /// Turns the empty file at `path` (made by the caller with the mode it wants; side files inherit it) into a
+    /// vault without content.
+    pub fn create(path: PathBuf) -> Result<Self, StoreError> {
+        let connection = connect(&path)?;
+        connection.execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = WAL;")?;
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        connection.pragma_update(None, "user_version", FORMAT)?;
+        for (_, _, _, statement) in OBJECTS {
+            connection.execute_batch(statement)?;
+        }
+        connection.execute_batch("COMMIT")?;
+        Ok(Self { connection, path })
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
+        | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let connection = Connection::open_with_flags(path, flags)?;
+    // Nothing in the file may call a function, write to the schema, or be run.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
+    // A log that belongs to another file must not be folded into this one merely because we go away.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, 64 << 20)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.busy_timeout(super::PATIENCE)?;
+    connection.execute_batch(
+        "PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; \
+         PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;",
+    )?;
+    Ok(connection)
+}
+
+fn check_format(connection: &Connection) -> Result<(), StoreError> {
+    let number =
+        |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i32>(0));
+    if number("application_id")? != APPLICATION_ID {
+        return Err(StoreError::NotAVault);
+    }
+    let format = number("user_version")?;
+    if u32::try_from(format) == Ok(FORMAT) {
+        return Ok(());
+    }
+    let written_by = connection.query_row("SELECT written_by FROM vault", [], |row| row.get(0)).ok();
+    Err(StoreError::NewerFormat { format: u32::try_from(format).unwrap_or(0), written_by })
+}
+
+fn check_schema(connection: &Connection) -> Result<(), StoreError> {
+    let mut statement =
+        connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name")?;
+    let mut rows = statement.query([])?;
+    let mut expected = OBJECTS.iter();
+    while let Some(row) = rows.next()? {
+        let text = |column| row.get_ref(column).ok().and_then(|value| value.as_str().ok());
+        let found = (text(0), text(1), text(2), text(3));
+        let wanted = expected.next().map(|(kind, name, table, sql)| (*kind, *name, *table, *sql));
+        if wanted.map(|(kind, name, table, sql)| (Some(kind), Some(name), Some(table), Some(sql)))
+            != Some(found)
+        {
+            let object = found.1.unwrap_or("an unnamed object").to_owned();
+            return Err(StoreError::Schema { object });
+        }
+    }
+    match expected.next() {
+        None => Ok(()),
+        Some((_, name, _, _)) => Err(StoreError::Schema { object: (*name).to_owned() }),
+    }
+}

@@ -1,0 +1,256 @@
+//! The file: SQLite behind narrow, typed reads and writes of sealed rows.
+//!
+//! This room knows rows and transactions, no plaintext and no key. What it reads is untrusted: lengths are checked
+//! here, meaning and authenticity above. All work goes through one connection and one `BEGIN IMMEDIATE` at a time
+//! ([`Tx`]), so a command sees and writes one state.
+
+mod connect;
+mod rows;
+mod schema;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode};
+
+pub use rows::{AuditRow, HeaderRow, ItemRow, ScopeRow, SlotRow, StateRow, Tag};
+pub use schema::FORMAT;
+
+/// Most slots a vault may have; more are an attack on whoever tries them one by one.
+pub const MAX_SLOTS: usize = 32;
+
+/// How long a command waits for another one to finish.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a change waits, once committed, for readers to let it fold the log into the file. Its durability does
+/// not depend on that.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A log longer than this costs each start more than a checkpoint does (every opener rebuilds its index).
+const LONG_LOG_FRAMES: u64 = 64;
+
+/// Why the file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Not a SQLite file, or one of another program.
+    #[error("not a vault")]
+    NotAVault,
+    /// A vault in a format that this binary does not know.
+    #[error("format {format}")]
+    NewerFormat {
+        /// The file's format number.
+        format: u32,
+        /// The version of keyvault that wrote it, if it says so.
+        written_by: Option<String>,
+    },
+    /// The schema is not the one that this format has.
+    #[error("schema: {object}")]
+    Schema {
+        /// The object that is missing, extra or different.
+        object: String,
+    },
+    /// A row or the file itself does not have the shape it must have.
+    #[error("damaged: {what}")]
+    Damaged {
+        /// Which row or structure.
+        what: String,
+    },
+    /// Another process held the vault for the whole time that we were ready to wait.
+    #[error("busy")]
+    Busy,
+    /// The disk is full.
+    #[error("disk full")]
+    Full,
+    /// The file or its folder cannot be written.
+    #[error("read-only")]
+    ReadOnly,
+    /// The system failed to read, write or sync.
+    #[error("input/output: {0}")]
+    Io(String),
+    /// Anything else SQLite says; never expected.
+    #[error("SQLite: {0}")]
+    Sqlite(String),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let code = error.sqlite_error_code();
+        let text = error.to_string();
+        match code {
+            Some(ErrorCode::NotADatabase) => Self::NotAVault,
+            // A hostile schema fails as an unknown error, while SQLite reads it.
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::Unknown) => Self::Damaged { what: text },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly,
+            Some(
+                ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::OutOfMemory,
+            ) => Self::Io(text),
+            _ => match error {
+                rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::Utf8Error(..) => Self::Damaged { what: text },
+                _ => Self::Sqlite(text),
+            },
+        }
+    }
+}
+
+/// How much a commit promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// On the disk before the commit returns: changes.
+    Synced,
+    /// Survives the death of the process, but a power cut may cost the last of them: read events.
+    Logged,
+}
+
+/// An open vault file whose schema is known to be ours.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Begins a transaction that excludes every other writer.
+    ///
+    /// Waits up to ten seconds for others, with jitter so that many waiters do not wake together; `waiting` is told
+    /// each time how long it has been.
+    pub fn begin(
+        &mut self,
+        durability: Durability,
+        waiting: &mut dyn FnMut(Duration),
+    ) -> Result<Tx<'_>, StoreError> {
+        self.connection.pragma_update(
+            None,
+            "synchronous",
+            match durability {
+                Durability::Synced => "FULL",
+                Durability::Logged => "NORMAL",
+            },
+        )?;
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let begun = Instant::now();
+        let mut jitter = Jitter::new();
+        loop {
+            match self.connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from) {
+                Ok(()) => return Ok(Tx { connection: &self.connection, open: true }),
+                Err(StoreError::Busy) if begun.elapsed() < PATIENCE => {
+                    waiting(begun.elapsed());
+                    std::thread::sleep(jitter.next());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Folds the whole log into the file, so that `vault.db` alone is complete. Readers that stay in the way for
+    /// longer than a second leave it for the next change.
+    pub fn fold_log(&self) -> Result<(), StoreError> {
+        self.connection.busy_timeout(CHECKPOINT_PATIENCE)?;
+        self.checkpoint()
+    }
+
+    /// Folds the log if it has grown long, without waiting for anybody: this is on the way of `exec`.
+    pub fn fold_long_log(&self) -> Result<(), StoreError> {
+        const FRAME: u64 = 4096 + 24;
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let frames = std::fs::metadata(log).map_or(0, |log| log.len() / FRAME);
+        if frames <= LONG_LOG_FRAMES {
+            return Ok(());
+        }
+        self.connection.busy_timeout(Duration::ZERO)?;
+        self.checkpoint()
+    }
+
+    /// Never PASSIVE: that would leave a log which no one truncates.
+    fn checkpoint(&self) -> Result<(), StoreError> {
+        match self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+            Ok(()) => Ok(()),
+            Err(error) => match StoreError::from(error) {
+                StoreError::Busy => Ok(()),
+                other => Err(other),
+            },
+        }
+    }
+
+    /// Rewrites the file without free pages, so that what was deleted is not left in them.
+    pub fn vacuum(&self) -> Result<(), StoreError> {
+        self.connection.busy_timeout(CHECKPOINT_PATIENCE)?;
+        match self.connection.execute_batch("VACUUM").map_err(StoreError::from) {
+            Err(StoreError::Busy) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Lets go of the connection without closing it: the process is about to become another program, and exec(2)
+    /// closes the descriptors and drops the locks. Closing would cost what nobody needs.
+    #[allow(clippy::mem_forget, reason = "the process image that owns this memory is about to be replaced")]
+    pub fn leave_open(self) {
+        std::mem::forget(self);
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+}
+
+/// One transaction. Dropped without [`Tx::commit`], it leaves nothing behind.
+#[derive(Debug)]
+pub struct Tx<'a> {
+    connection: &'a Connection,
+    open: bool,
+}
+
+impl Tx<'_> {
+    /// Makes everything written so far permanent, or nothing.
+    pub fn commit(mut self) -> Result<(), StoreError> {
+        self.connection.execute_batch("COMMIT")?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for Tx<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            // A rollback that fails has already happened: SQLite rolls back by itself on a failed commit.
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+    }
+}
+
+/// Sleeps between tries: between half a millisecond and a bound that doubles up to 16 ms. Spread by process id and
+/// clock; it needs to differ between processes, not to be unpredictable.
+struct Jitter {
+    bound_micros: u64,
+    state: u64,
+}
+
+impl Jitter {
+    fn new() -> Self {
+        let nanos = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(1, |since| u64::from(since.subsec_nanos()));
+        Self { bound_micros: 1000, state: nanos ^ (u64::from(std::process::id()) << 32) | 1 }
+    }
+
+    fn next(&mut self) -> Duration {
+        // xorshift64 (Marsaglia 2003).
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        let wait = 500 + self.state % self.bound_micros;
+        self.bound_micros = (self.bound_micros * 2).min(16_000);
+        Duration::from_micros(wait)
+    }
+}

@@ -1,0 +1,469 @@
+//! The rows, and the statements that read and write them. Each statement stands once.
+
+use rusqlite::types::ValueRef;
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{MAX_SLOTS, StoreError, Tx};
+use crate::crypto::DIGEST_LEN;
+
+/// Where something stands in the index and in the tree: a truncated MAC of its kind and name.
+pub type Tag = [u8; DIGEST_LEN];
+
+/// What stands unsealed at the head of a vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderRow {
+    /// Random, for the life of the vault.
+    pub vault_id: [u8; 16],
+    /// Raised by each rekey, from 1.
+    pub epoch: u32,
+    /// The version of keyvault that made the vault or last upgraded it.
+    pub written_by: String,
+    /// The audit chain's k₀, sealed under root.
+    pub chain_seed: Vec<u8>,
+}
+
+/// One way to open the vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotRow {
+    /// The slot's number.
+    pub id: u32,
+    /// Kind, salt and cost; authenticated when the slot is opened.
+    pub header: Vec<u8>,
+    /// Root, sealed under the slot's key.
+    pub sealed: Vec<u8>,
+}
+
+/// A key's sealed metadata.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemRow {
+    /// The blind index of its name.
+    pub tag: Tag,
+    /// Raised by each rewrite.
+    pub revision: u64,
+    /// The metadata.
+    pub sealed: Vec<u8>,
+}
+
+/// A scope's sealed name, count and member digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeRow {
+    /// The blind index of its name.
+    pub tag: Tag,
+    /// Raised by each rewrite.
+    pub revision: u64,
+    /// Name, count, digest of the members.
+    pub sealed: Vec<u8>,
+}
+
+/// The state record and its MAC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateRow {
+    /// The encoded record.
+    pub record: Vec<u8>,
+    /// Its MAC under the state key.
+    pub mac: [u8; 32],
+}
+
+/// One entry of the audit chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Position, from 0.
+    pub seq: u64,
+    /// The change that it records, if it records one.
+    pub change: Option<u64>,
+    /// The event.
+    pub sealed: Vec<u8>,
+    /// The chain's MAC.
+    pub mac: [u8; 32],
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+impl Tx<'_> {
+    /// The head of the vault.
+    pub fn header(&self) -> Result<HeaderRow> {
+        self.one(
+            "SELECT vault_id, epoch, written_by, chain_seed FROM vault WHERE id = 1",
+            [],
+            "vault",
+            |row| {
+                Ok(HeaderRow {
+                    vault_id: array(row, 0, "vault.vault_id")?,
+                    epoch: row.get(1)?,
+                    written_by: row.get(2)?,
+                    chain_seed: row.get(3)?,
+                })
+            },
+        )?
+        .ok_or_else(|| damaged("vault"))
+    }
+
+    /// Writes the head.
+    pub fn put_header(&self, header: &HeaderRow) -> Result<()> {
+        self.run(
+            "INSERT OR REPLACE INTO vault (id, vault_id, epoch, written_by, chain_seed) VALUES (1, ?, ?, ?, ?)",
+            params![header.vault_id, header.epoch, header.written_by, header.chain_seed],
+        )
+    }
+
+    /// All slots, in the order of their numbers; more than [`MAX_SLOTS`] are refused unread.
+    pub fn slots(&self) -> Result<Vec<SlotRow>> {
+        let mut slots = Vec::new();
+        self.each("SELECT id, header, sealed FROM slot ORDER BY id LIMIT 33", [], |row| {
+            slots.push(SlotRow { id: row.get(0)?, header: row.get(1)?, sealed: row.get(2)? });
+            Ok(())
+        })?;
+        if slots.len() > MAX_SLOTS { Err(damaged("slot: more than 32")) } else { Ok(slots) }
+    }
+
+    /// Writes a slot.
+    pub fn put_slot(&self, slot: &SlotRow) -> Result<()> {
+        self.run(
+            "INSERT OR REPLACE INTO slot (id, header, sealed) VALUES (?, ?, ?)",
+            params![slot.id, slot.header, slot.sealed],
+        )
+    }
+
+    /// A key's row by the blind index of its name.
+    pub fn item(&self, tag: &Tag) -> Result<Option<ItemRow>> {
+        self.one("SELECT tag, revision, sealed FROM item WHERE tag = ?", [tag.as_slice()], "item", item_row)
+    }
+
+    /// All keys' rows, ordered by tag.
+    pub fn each_item(&self, mut take: impl FnMut(ItemRow) -> Result<()>) -> Result<()> {
+        self.each("SELECT tag, revision, sealed FROM item ORDER BY tag", [], |row| take(item_row(row)?))
+    }
+
+    /// Writes a key's row.
+    pub fn put_item(&self, item: &ItemRow) -> Result<()> {
+        self.run(
+            "INSERT OR REPLACE INTO item (tag, revision, sealed) VALUES (?, ?, ?)",
+            params![item.tag, number(item.revision)?, item.sealed],
+        )
+    }
+
+    /// Deletes a key's row.
+    pub fn delete_item(&self, tag: &Tag) -> Result<()> {
+        self.run("DELETE FROM item WHERE tag = ?", [tag.as_slice()])
+    }
+
+    /// A version's wrapped key.
+    pub fn version_key(&self, item: &[u8; 16], version: u32) -> Result<Option<Vec<u8>>> {
+        self.one(
+            "SELECT sealed FROM version_key WHERE item = ? AND version = ?",
+            params![item, version],
+            "version_key",
+            |row| Ok(row.get(0)?),
+        )
+    }
+
+    /// A version's sealed value.
+    pub fn version_value(&self, item: &[u8; 16], version: u32) -> Result<Option<Vec<u8>>> {
+        self.one(
+            "SELECT sealed FROM version_value WHERE item = ? AND version = ?",
+            params![item, version],
+            "version_value",
+            |row| Ok(row.get(0)?),
+        )
+    }
+
+    /// Writes a version: its wrapped key and its value.
+    pub fn put_version(&self, item: &[u8; 16], version: u32, key: &[u8], value: &[u8]) -> Result<()> {
+        self.run(
+            "INSERT OR REPLACE INTO version_key (item, version, sealed) VALUES (?, ?, ?)",
+            params![item, version, key],
+        )?;
+        self.run(
+            "INSERT OR REPLACE INTO version_value (item, version, sealed) VALUES (?, ?, ?)",
+            params![item, version, value],
+        )
+    }
+
+    /// Deletes every version of a key.
+    pub fn delete_versions(&self, item: &[u8; 16]) -> Result<()> {
+        self.run("DELETE FROM version_key WHERE item = ?", [item.as_slice()])?;
+        self.run("DELETE FROM version_value WHERE item = ?", [item.as_slice()])
+    }
+
+    /// (wrapped keys, values) in the whole vault: whether there are rows that no key names.
+    pub fn count_versions(&self) -> Result<(u64, u64)> {
+        self.one(
+            "SELECT (SELECT count(*) FROM version_key), (SELECT count(*) FROM version_value)",
+            [],
+            "version_key",
+            |row| Ok((unsigned(row.get(0)?)?, unsigned(row.get(1)?)?)),
+        )?
+        .ok_or_else(|| damaged("version_key"))
+    }
+
+    /// A scope's row by the blind index of its name.
+    pub fn scope(&self, tag: &Tag) -> Result<Option<ScopeRow>> {
+        self.one(
+            "SELECT tag, revision, sealed FROM scope WHERE tag = ?",
+            [tag.as_slice()],
+            "scope",
+            scope_row,
+        )
+    }
+
+    /// All scopes' rows, ordered by tag.
+    pub fn each_scope(&self, mut take: impl FnMut(ScopeRow) -> Result<()>) -> Result<()> {
+        self.each("SELECT tag, revision, sealed FROM scope ORDER BY tag", [], |row| take(scope_row(row)?))
+    }
+
+    /// Writes a scope's row.
+    pub fn put_scope(&self, scope: &ScopeRow) -> Result<()> {
+        self.run(
+            "INSERT OR REPLACE INTO scope (tag, revision, sealed) VALUES (?, ?, ?)",
+            params![scope.tag, number(scope.revision)?, scope.sealed],
+        )
+    }
+
+    /// Deletes a scope's row.
+    pub fn delete_scope(&self, tag: &Tag) -> Result<()> {
+        self.run("DELETE FROM scope WHERE tag = ?", [tag.as_slice()])
+    }
+
+    /// The tags of a scope's members, ordered.
+    pub fn scope_members(&self, scope: &Tag) -> Result<Vec<Tag>> {
+        let mut members = Vec::new();
+        self.each(
+            "SELECT item FROM scope_member WHERE scope = ? ORDER BY item",
+            [scope.as_slice()],
+            |row| {
+                members.push(array(row, 0, "scope_member.item")?);
+                Ok(())
+            },
+        )?;
+        Ok(members)
+    }
+
+    /// How many memberships there are in the whole vault.
+    pub fn count_scope_members(&self) -> Result<u64> {
+        self.one("SELECT count(*) FROM scope_member", [], "scope_member", |row| unsigned(row.get(0)?))?
+            .ok_or_else(|| damaged("scope_member"))
+    }
+
+    /// Makes a key a member of a scope.
+    pub fn put_scope_member(&self, scope: &Tag, item: &Tag) -> Result<()> {
+        self.run("INSERT OR REPLACE INTO scope_member (scope, item) VALUES (?, ?)", params![scope, item])
+    }
+
+    /// Takes a key out of a scope.
+    pub fn delete_scope_member(&self, scope: &Tag, item: &Tag) -> Result<()> {
+        self.run("DELETE FROM scope_member WHERE scope = ? AND item = ?", params![scope, item])
+    }
+
+    /// The leaves whose tags lie between the two, both included, ordered.
+    pub fn leaves(&self, from: &Tag, to: &Tag) -> Result<Vec<(Tag, Tag)>> {
+        let mut leaves = Vec::new();
+        self.each(
+            "SELECT tag, digest FROM leaf WHERE tag BETWEEN ? AND ? ORDER BY tag",
+            params![from, to],
+            |row| {
+                leaves.push((array(row, 0, "leaf.tag")?, array(row, 1, "leaf.digest")?));
+                Ok(())
+            },
+        )?;
+        Ok(leaves)
+    }
+
+    /// Writes a leaf, or deletes it.
+    pub fn put_leaf(&self, tag: &Tag, digest: Option<&Tag>) -> Result<()> {
+        match digest {
+            Some(digest) => {
+                self.run("INSERT OR REPLACE INTO leaf (tag, digest) VALUES (?, ?)", params![tag, digest])
+            }
+            None => self.run("DELETE FROM leaf WHERE tag = ?", [tag.as_slice()]),
+        }
+    }
+
+    /// A node of the tree.
+    pub fn node(&self, id: u32) -> Result<Option<Vec<u8>>> {
+        self.one("SELECT body FROM node WHERE id = ?", [id], "node", |row| Ok(row.get(0)?))
+    }
+
+    /// The numbers of all nodes, ordered.
+    pub fn node_ids(&self) -> Result<Vec<u32>> {
+        let mut ids = Vec::new();
+        self.each("SELECT id FROM node ORDER BY id", [], |row| {
+            ids.push(row.get(0)?);
+            Ok(())
+        })?;
+        Ok(ids)
+    }
+
+    /// Writes a node, or deletes it.
+    pub fn put_node(&self, id: u32, body: Option<&[u8]>) -> Result<()> {
+        match body {
+            Some(body) => self.run("INSERT OR REPLACE INTO node (id, body) VALUES (?, ?)", params![id, body]),
+            None => self.run("DELETE FROM node WHERE id = ?", [id]),
+        }
+    }
+
+    /// The state record.
+    pub fn state(&self) -> Result<StateRow> {
+        self.one("SELECT record, mac FROM state WHERE id = 1", [], "state", |row| {
+            Ok(StateRow { record: row.get(0)?, mac: array(row, 1, "state.mac")? })
+        })?
+        .ok_or_else(|| damaged("state"))
+    }
+
+    /// Writes the state record.
+    pub fn put_state(&self, state: &StateRow) -> Result<()> {
+        self.run(
+            "INSERT OR REPLACE INTO state (id, record, mac) VALUES (1, ?, ?)",
+            params![state.record, state.mac],
+        )
+    }
+
+    /// The chain's head: (number of entries, sealed head).
+    pub fn audit_head(&self) -> Result<(u64, Vec<u8>)> {
+        self.one("SELECT count, sealed FROM audit_head WHERE id = 1", [], "audit_head", |row| {
+            Ok((unsigned(row.get(0)?)?, row.get(1)?))
+        })?
+        .ok_or_else(|| damaged("audit_head"))
+    }
+
+    /// Writes the chain's head.
+    pub fn put_audit_head(&self, count: u64, sealed: &[u8]) -> Result<()> {
+        self.run(
+            "INSERT OR REPLACE INTO audit_head (id, count, sealed) VALUES (1, ?, ?)",
+            params![number(count)?, sealed],
+        )
+    }
+
+    /// One entry of the chain.
+    pub fn audit_entry(&self, seq: u64) -> Result<Option<AuditRow>> {
+        self.one(
+            "SELECT seq, change, sealed, mac FROM audit WHERE seq = ?",
+            [number(seq)?],
+            "audit",
+            audit_row,
+        )
+    }
+
+    /// The entry that recorded a change.
+    pub fn audit_entry_of_change(&self, change: u64) -> Result<Option<AuditRow>> {
+        self.one(
+            "SELECT seq, change, sealed, mac FROM audit WHERE change = ?",
+            [number(change)?],
+            "audit",
+            audit_row,
+        )
+    }
+
+    /// The highest number of an entry.
+    pub fn last_audit_seq(&self) -> Result<Option<u64>> {
+        self.one("SELECT max(seq) FROM audit", [], "audit", |row| {
+            row.get::<_, Option<i64>>(0)?.map(unsigned).transpose()
+        })
+        .map(Option::flatten)
+    }
+
+    /// All entries from `from` on, in order.
+    pub fn each_audit_entry(&self, from: u64, mut take: impl FnMut(AuditRow) -> Result<()>) -> Result<()> {
+        self.each(
+            "SELECT seq, change, sealed, mac FROM audit WHERE seq >= ? ORDER BY seq",
+            [number(from)?],
+            |row| take(audit_row(row)?),
+        )
+    }
+
+    /// Appends an entry; one that is already there is never replaced.
+    pub fn append_audit_entry(&self, entry: &AuditRow) -> Result<()> {
+        self.run(
+            "INSERT INTO audit (seq, change, sealed, mac) VALUES (?, ?, ?, ?)",
+            params![number(entry.seq)?, entry.change.map(number).transpose()?, entry.sealed, entry.mac],
+        )
+    }
+
+    /// SQLite's own check of pages and b-trees; what it says, unless "ok".
+    pub fn page_faults(&self) -> Result<Vec<String>> {
+        let mut faults = Vec::new();
+        self.each("PRAGMA integrity_check(20)", [], |row| {
+            faults.push(row.get::<_, String>(0)?);
+            Ok(())
+        })?;
+        faults.retain(|fault| fault != "ok");
+        Ok(faults)
+    }
+
+    fn run(&self, sql: &str, params: impl rusqlite::Params) -> Result<()> {
+        self.connection.prepare_cached(sql)?.execute(params)?;
+        Ok(())
+    }
+
+    fn one<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        table: &str,
+        read: impl FnOnce(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let read = statement.query_row(params, |row| Ok(read(row))).optional();
+        match read {
+            Ok(row) => row.transpose().map_err(|error| in_table(table, error)),
+            Err(error) => Err(in_table(table, error.into())),
+        }
+    }
+
+    fn each(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        mut take: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        while let Some(row) = rows.next()? {
+            take(row)?;
+        }
+        Ok(())
+    }
+}
+
+fn item_row(row: &Row<'_>) -> Result<ItemRow> {
+    Ok(ItemRow { tag: array(row, 0, "item.tag")?, revision: unsigned(row.get(1)?)?, sealed: row.get(2)? })
+}
+
+fn scope_row(row: &Row<'_>) -> Result<ScopeRow> {
+    Ok(ScopeRow { tag: array(row, 0, "scope.tag")?, revision: unsigned(row.get(1)?)?, sealed: row.get(2)? })
+}
+
+fn audit_row(row: &Row<'_>) -> Result<AuditRow> {
+    Ok(AuditRow {
+        seq: unsigned(row.get(0)?)?,
+        change: row.get::<_, Option<i64>>(1)?.map(unsigned).transpose()?,
+        sealed: row.get(2)?,
+        mac: array(row, 3, "audit.mac")?,
+    })
+}
+
+/// A BLOB column of exactly `N` bytes.
+fn array<const N: usize>(row: &Row<'_>, column: usize, what: &str) -> Result<[u8; N]> {
+    match row.get_ref(column)? {
+        ValueRef::Blob(bytes) => bytes.try_into().map_err(|_| damaged(what)),
+        _ => Err(damaged(what)),
+    }
+}
+
+fn unsigned(value: i64) -> Result<u64> {
+    u64::try_from(value).map_err(|_| damaged("a negative number"))
+}
+
+fn number(value: u64) -> Result<i64> {
+    i64::try_from(value).map_err(|_| damaged("a number beyond 2^63"))
+}
+
+fn damaged(what: &str) -> StoreError {
+    StoreError::Damaged { what: what.to_owned() }
+}
+
+fn in_table(table: &str, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Damaged { what } => StoreError::Damaged { what: format!("{table}: {what}") },
+        other => other,
+    }
+}
