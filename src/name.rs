@@ -102,6 +102,12 @@ impl KeyName {
 }
 
 impl EnvName {
+    /// A variable that is in the vault already: the grammar only. What runs code is judged again when it is handed
+    /// out, because that list grows and an old vault must still open.
+    pub fn stored(text: &str) -> Result<Self, NameError> {
+        variable_grammar(text).map(|()| Self(text.to_owned()))
+    }
+
     /// Whether a shell can read the variable: no dot or dash in it.
     #[must_use]
     pub fn readable_by_shells(&self) -> bool {
@@ -121,16 +127,18 @@ fn segments(text: &str, colon: bool) -> Result<(), NameError> {
 }
 
 fn variable(text: &str) -> Result<(), NameError> {
-    length(text)?;
-    let well_formed = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
-    if !well_formed {
-        return Err(NameError::Grammar);
-    }
+    variable_grammar(text)?;
     if text.starts_with("KEYVAULT_") {
         return Err(NameError::Reserved);
     }
     if runs_code(text) { Err(NameError::RunsCode) } else { Ok(()) }
+}
+
+fn variable_grammar(text: &str) -> Result<(), NameError> {
+    length(text)?;
+    let well_formed = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+    if well_formed { Ok(()) } else { Err(NameError::Grammar) }
 }
 
 fn length(text: &str) -> Result<(), NameError> {

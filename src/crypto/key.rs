@@ -55,8 +55,14 @@ impl Key {
     /// `info = u8 length ‖ label ‖ u32le length ‖ context`.
     #[must_use]
     pub fn derive(&self, label: &str, context: &[u8]) -> Self {
+        Self::derive_from(&self.0, label, context)
+    }
+
+    /// [`Key::derive`] for input that is random but not 32 bytes long (a recovery code).
+    #[must_use]
+    pub fn derive_from(input: &[u8], label: &str, context: &[u8]) -> Self {
         let mut derived = Self([0; KEY_LEN]);
-        expand(&self.0, &[], &labelled(label), &[&context_len(context), context], &mut derived.0);
+        expand(input, &[], &labelled(label), &[&context_len(context), context], &mut derived.0);
         derived
     }
 

@@ -1,1 +1,181 @@
-//! x
+//! The pin: what this machine last saw of a vault, kept outside the file.
+//!
+//! A file that was put back as a whole is consistent in itself; only a memory elsewhere notices. One small JSON file
+//! per (vault id, canonical path) holds the change number and the state record's MAC. It is read *before* the state,
+//! so that a change made in between can only look newer than the pin. It needs no key: who can write this user's
+//! state folder can delete the pin as well, and no pin is a first use.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+
+use crate::audit::{self, AuditKeys, Event};
+use crate::crypto::{Mac, sha256};
+use crate::identity::Identity;
+use crate::store::Tx;
+use crate::sys::files::{self, FileLock};
+
+use super::StateError;
+use super::record::Authentic;
+
+/// The folder with this user's pins.
+#[derive(Debug, Clone)]
+pub struct Pins {
+    folder: PathBuf,
+}
+
+/// What was last seen of a vault at one path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// The change's number.
+    pub change: u64,
+    /// The state record's MAC.
+    pub mac: Mac,
+    /// Where, for people; may be lossy.
+    pub path: String,
+}
+
+/// What there was to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Memory {
+    /// Nothing: first use at this path. The highest pin of the same vault at another path, if there is one.
+    None {
+        /// Another copy's pin.
+        elsewhere: Option<Pin>,
+    },
+    /// A file that is not a pin: treated as none, said in one line.
+    Unreadable,
+    /// A pin.
+    Pin(Pin),
+}
+
+/// How the file stands to the pin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// No pin yet.
+    FirstUse,
+    /// What was last seen.
+    Same,
+    /// Newer, and its audit chain leads from the pinned record to it.
+    Ahead,
+    /// Older than what was last seen.
+    RolledBack,
+    /// Neither older nor a continuation.
+    Forked,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PinFile {
+    format: u32,
+    change: u64,
+    state: String,
+    path: String,
+}
+
+impl Pins {
+    /// Pins in `folder`, which need not exist yet.
+    #[must_use]
+    pub fn in_folder(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    fn file(&self, identity: &Identity, path: &Path) -> PathBuf {
+        let place = sha256(path.as_os_str().as_encoded_bytes());
+        let place = HEXLOWER.encode(place.get(..8).unwrap_or_default());
+        self.folder.join(format!("{}-{place}.json", identity.vault_hex()))
+    }
+
+    /// What is remembered of the vault at `path`.
+    #[must_use]
+    pub fn read(&self, identity: &Identity, path: &Path) -> Memory {
+        match std::fs::read(self.file(identity, path)) {
+            Ok(bytes) => parse(&bytes).map_or(Memory::Unreadable, Memory::Pin),
+            Err(_) => Memory::None { elsewhere: self.elsewhere(identity) },
+        }
+    }
+
+    fn elsewhere(&self, identity: &Identity) -> Option<Pin> {
+        let prefix = format!("{}-", identity.vault_hex());
+        std::fs::read_dir(&self.folder)
+            .ok()?
+            .filter_map(Result::ok)
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+            .filter_map(|entry| parse(&std::fs::read(entry.path()).ok()?))
+            .max_by_key(|pin| pin.change)
+    }
+
+    /// Moves the pin forward to `seen`; a pin that is already further stays. Under a lock, because two commands may
+    /// finish at once.
+    pub fn advance(&self, identity: &Identity, path: &Path, seen: &Authentic) -> io::Result<()> {
+        self.write(identity, path, seen, |pinned| pinned.change <= seen.record.change)
+    }
+
+    /// Puts the pin where an adopted file stands, whatever it said before.
+    pub fn replace(&self, identity: &Identity, path: &Path, seen: &Authentic) -> io::Result<()> {
+        self.write(identity, path, seen, |_| true)
+    }
+
+    fn write(
+        &self,
+        identity: &Identity,
+        path: &Path,
+        seen: &Authentic,
+        may_replace: impl Fn(&Pin) -> bool,
+    ) -> io::Result<()> {
+        files::create_private_folder(&self.folder)?;
+        let _lock = FileLock::exclusive(&self.folder.join("lock"))?;
+        if let Memory::Pin(pinned) = self.read(identity, path)
+            && !may_replace(&pinned)
+        {
+            return Ok(());
+        }
+        let pin = PinFile {
+            format: 1,
+            change: seen.record.change,
+            state: HEXLOWER.encode(&seen.mac),
+            path: path.to_string_lossy().into_owned(),
+        };
+        files::replace_private(&self.file(identity, path), &serde_json::to_vec(&pin)?)
+    }
+}
+
+/// The pin that these bytes are.
+#[must_use]
+pub fn parse(bytes: &[u8]) -> Option<Pin> {
+    let file: PinFile = serde_json::from_slice(bytes).ok()?;
+    let mac = HEXLOWER.decode(file.state.as_bytes()).ok()?.try_into().ok()?;
+    (file.format == 1).then_some(Pin { change: file.change, mac, path: file.path })
+}
+
+/// Holds an authentic record against what is remembered.
+///
+/// A file ahead of its pin is followed back: the event of the change right after the pinned one must name the pinned
+/// record, and every event from there to the record's own must follow from the one before. Events are sealed and
+/// the record binds the last of them, so a fork cannot present another branch's event as its own.
+pub fn judge(
+    memory: &Memory,
+    current: &Authentic,
+    tx: &Tx<'_>,
+    keys: &AuditKeys,
+    identity: &Identity,
+) -> Result<Standing, StateError> {
+    let Memory::Pin(pin) = memory else { return Ok(Standing::FirstUse) };
+    let number = current.record.change;
+    if pin.change == number {
+        return Ok(if pin.mac == current.mac { Standing::Same } else { Standing::Forked });
+    }
+    if pin.change > number {
+        return Ok(Standing::RolledBack);
+    }
+    let Some(next) = tx.audit_entry_of_change(pin.change + 1)? else { return Ok(Standing::Forked) };
+    let mut leads_here = false;
+    audit::read_all(tx, keys, identity, next.seq, &mut |seq, event: Event| {
+        if seq == next.seq {
+            leads_here = event.change.is_some_and(|change| change.previous == pin.mac);
+        }
+    })?;
+    Ok(if leads_here { Standing::Ahead } else { Standing::Forked })
+}

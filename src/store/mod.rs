@@ -150,6 +150,13 @@ impl Store {
         }
     }
 
+    /// Begins a transaction that sees one state and excludes nobody; it cannot write.
+    pub fn begin_reading(&mut self) -> Result<Tx<'_>, StoreError> {
+        self.connection.busy_timeout(PATIENCE)?;
+        self.connection.execute_batch("BEGIN DEFERRED")?;
+        Ok(Tx { connection: &self.connection, open: true })
+    }
+
     /// Folds the whole log into the file, so that `vault.db` alone is complete. Readers that stay in the way for
     /// longer than a second leave it for the next change.
     pub fn fold_log(&self) -> Result<(), StoreError> {

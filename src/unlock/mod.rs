@@ -1,0 +1,45 @@
+//! From a secret that somebody has to a vault's keys: passphrase and recovery slots, and the session that keeps the
+//! daily keys for a bounded time.
+//!
+//! Root is opened by a slot, used, and wiped. A session holds the daily key only, from which every key of daily work
+//! follows; so who steals a session cannot add a slot, accept a rollback or rewrite the log.
+
+pub mod keys;
+pub mod passphrase;
+pub mod recovery;
+pub mod session;
+pub mod slot;
+
+use crate::clock::RngError;
+use crate::crypto::KdfError;
+
+/// Why no key came out.
+#[derive(Debug, thiserror::Error)]
+pub enum UnlockError {
+    /// No slot opens with this secret.
+    #[error("wrong credential")]
+    Wrong,
+    /// A slot's header is not one that this format has, or its cost is outside what is ever accepted.
+    #[error("slot {id}: {what}")]
+    Slot {
+        /// The slot's number.
+        id: u32,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The vault has no slot of the kind that the secret is for.
+    #[error("no slot of that kind")]
+    NoSuchSlot,
+    /// The text is not a recovery code: wrong length, alphabet or checksum.
+    #[error("not a recovery code")]
+    NotACode,
+    /// The passphrase cannot be one.
+    #[error("passphrase {0}")]
+    Passphrase(passphrase::Unfit),
+    /// The derivation failed.
+    #[error(transparent)]
+    Kdf(#[from] KdfError),
+    /// The random number generator.
+    #[error(transparent)]
+    Rng(#[from] RngError),
+}

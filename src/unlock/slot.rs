@@ -1,0 +1,189 @@
+//! Slots: root, sealed under a key from one secret.
+//!
+//! ```text
+//! header = u8 kind ‖ 32-byte salt ‖ (kind 1 only) u32le memory KiB ‖ u32le passes ‖ u32le lanes
+//! key    = kind 1 passphrase     Argon2id(passphrase NFC UTF-8, salt, cost) → 32 bytes
+//!          kind 2 recovery code  HKDF of the 20 random bytes, label "keyvault recovery slot", context salt
+//!          kind 3 OS keyring, kind 4 key file: reserved
+//! sealed = seal(key, "keyvault slot", context of the slot's row bound to its header, root)
+//! ```
+//!
+//! The header is part of the context, so a cost that was lowered or a salt that was exchanged opens nothing.
+
+use crate::clock::Rng;
+use crate::codec::{Decoder, Encoder, Malformed};
+use crate::crypto::{self, Cost, Key};
+use crate::identity::{Identity, Place};
+use crate::store::SlotRow;
+
+use super::UnlockError;
+use super::keys::Root;
+use super::passphrase::Passphrase;
+use super::recovery::RecoveryCode;
+
+const LABEL: &str = "keyvault slot";
+const SALT_LEN: usize = 32;
+
+/// What a slot is opened with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A passphrase, at this cost.
+    Passphrase(Cost),
+    /// The recovery code.
+    Recovery,
+}
+
+impl Kind {
+    /// The word for people and JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Passphrase(_) => "passphrase",
+            Self::Recovery => "recovery code",
+        }
+    }
+}
+
+struct Header {
+    kind: Kind,
+    salt: [u8; SALT_LEN],
+}
+
+impl Header {
+    fn encode(&self) -> Vec<u8> {
+        match self.kind {
+            Kind::Passphrase(cost) => Encoder::new()
+                .u8(1)
+                .fixed(&self.salt)
+                .u32(cost.memory_kib)
+                .u32(cost.passes)
+                .u32(cost.lanes)
+                .finish(),
+            Kind::Recovery => Encoder::new().u8(2).fixed(&self.salt).finish(),
+        }
+    }
+
+    fn decode(row: &SlotRow) -> Result<Self, UnlockError> {
+        let wrong = |what: String| UnlockError::Slot { id: row.id, what };
+        let malformed = |_: Malformed| wrong("malformed header".to_owned());
+        let mut decoder = Decoder::new(&row.header);
+        let kind = decoder.u8().map_err(malformed)?;
+        let salt = decoder.array().map_err(malformed)?;
+        let kind = match kind {
+            1 => {
+                let mut number = || decoder.u32().map_err(malformed);
+                let cost = Cost::new(number()?, number()?, number()?);
+                Kind::Passphrase(cost.map_err(|error| wrong(error.to_string()))?)
+            }
+            2 => Kind::Recovery,
+            other => return Err(wrong(format!("unknown kind {other}"))),
+        };
+        decoder.end().map_err(malformed)?;
+        Ok(Self { kind, salt })
+    }
+}
+
+/// What kind of slot a row is.
+pub fn kind(row: &SlotRow) -> Result<Kind, UnlockError> {
+    Header::decode(row).map(|header| header.kind)
+}
+
+/// A passphrase slot for `root`.
+pub fn seal_passphrase(
+    id: u32,
+    root: &Root,
+    passphrase: &Passphrase,
+    cost: Cost,
+    identity: &Identity,
+    rng: &dyn Rng,
+) -> Result<SlotRow, UnlockError> {
+    let header = Header { kind: Kind::Passphrase(cost), salt: salt(rng)? };
+    let key = crypto::argon2id(passphrase.expose(), &header.salt, cost)?;
+    seal(id, &header, &key, root, identity, rng)
+}
+
+/// A recovery slot for `root`.
+pub fn seal_recovery(
+    id: u32,
+    root: &Root,
+    code: &RecoveryCode,
+    identity: &Identity,
+    rng: &dyn Rng,
+) -> Result<SlotRow, UnlockError> {
+    let header = Header { kind: Kind::Recovery, salt: salt(rng)? };
+    let key = recovery_key(code, &header.salt);
+    seal(id, &header, &key, root, identity, rng)
+}
+
+/// Root and the slot that a passphrase opens.
+pub fn open_passphrase<'r>(
+    rows: &'r [SlotRow],
+    passphrase: &Passphrase,
+    identity: &Identity,
+) -> Result<(Root, &'r SlotRow), UnlockError> {
+    open(rows, identity, |header| match header.kind {
+        Kind::Passphrase(cost) => Some(crypto::argon2id(passphrase.expose(), &header.salt, cost)),
+        Kind::Recovery => None,
+    })
+}
+
+/// Root and the slot that a recovery code opens.
+pub fn open_recovery<'r>(
+    rows: &'r [SlotRow],
+    code: &RecoveryCode,
+    identity: &Identity,
+) -> Result<(Root, &'r SlotRow), UnlockError> {
+    open(rows, identity, |header| match header.kind {
+        Kind::Recovery => Some(Ok(recovery_key(code, &header.salt))),
+        Kind::Passphrase(_) => None,
+    })
+}
+
+fn open<'r>(
+    rows: &'r [SlotRow],
+    identity: &Identity,
+    key: impl Fn(&Header) -> Option<Result<Key, crypto::KdfError>>,
+) -> Result<(Root, &'r SlotRow), UnlockError> {
+    // All headers are checked before the first derivation costs anything.
+    let headers = rows.iter().map(Header::decode).collect::<Result<Vec<_>, _>>()?;
+    let mut tried = false;
+    for (row, header) in rows.iter().zip(&headers) {
+        let Some(key) = key(header) else { continue };
+        tried = true;
+        let context = identity.context(&place(&row.id.to_le_bytes(), &row.header));
+        if let Ok(opened) = crypto::open(&key?, LABEL, &context, &row.sealed)
+            && let Some(root) = Key::from_bytes(opened.expose())
+        {
+            return Ok((Root(root), row));
+        }
+    }
+    Err(if tried { UnlockError::Wrong } else { UnlockError::NoSuchSlot })
+}
+
+fn seal(
+    id: u32,
+    header: &Header,
+    key: &Key,
+    root: &Root,
+    identity: &Identity,
+    rng: &dyn Rng,
+) -> Result<SlotRow, UnlockError> {
+    let header = header.encode();
+    let context = identity.context(&place(&id.to_le_bytes(), &header));
+    let sealed = crypto::seal(key, LABEL, &context, root.0.expose(), rng)?;
+    Ok(SlotRow { id, header, sealed })
+}
+
+fn place<'a>(row: &'a [u8], header: &'a [u8]) -> Place<'a> {
+    Place { table: "slot", row, version: 0, field: "sealed", revision: 0, bound: header }
+}
+
+fn recovery_key(code: &RecoveryCode, salt: &[u8]) -> Key {
+    Key::derive_from(code.expose(), "keyvault recovery slot", salt)
+}
+
+fn salt(rng: &dyn Rng) -> Result<[u8; SALT_LEN], UnlockError> {
+    let mut salt = [0; SALT_LEN];
+    rng.fill(&mut salt)?;
+    Ok(salt)
+}

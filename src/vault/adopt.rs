@@ -1,0 +1,45 @@
+//! Accepting a file that the pin alarms about.
+//!
+//! A dotfile sync, a Time Machine restore or a VM snapshot puts back a whole vault every day somewhere; nobody may be
+//! locked out by that. It takes root, so that who merely stole a session cannot make an old state current, and it is
+//! an entry in the log that names what it supersedes.
+
+use crate::audit::Action;
+use crate::state::pin::Standing;
+
+use super::error::VaultError;
+use super::open::{Access, Vault, World};
+
+/// What was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adopted {
+    /// What the alarm said.
+    pub standing: Standing,
+    /// The file's change number as it was found.
+    pub found: u64,
+    /// The change number that this machine had seen.
+    pub superseded: u64,
+    /// The file's change number now.
+    pub now: u64,
+}
+
+impl Vault {
+    /// Accepts the file in place under a number above both its own and the pin's; `None` if there is no alarm.
+    pub fn adopt(&mut self, access: &Access, world: &World<'_>) -> Result<Option<Adopted>, VaultError> {
+        if !access.has_root() {
+            return Err(VaultError::NeedsRoot);
+        }
+        let standing = self.read(access, |work| Ok(work.standing()))?;
+        if !matches!(standing, Standing::RolledBack | Standing::Forked) {
+            return Ok(None);
+        }
+        self.change_even_in_alarm(access, world, |work, _| {
+            let found = work.change_number();
+            let superseded = work.pinned().unwrap_or(found);
+            let adopted =
+                Adopted { standing: work.standing(), found, superseded, now: found.max(superseded) + 1 };
+            let detail = format!("change {found} accepted, supersedes change {superseded} seen here");
+            Ok((Some(adopted), world.event(Action::Adopt, Vec::new(), detail)))
+        })
+    }
+}

@@ -1,0 +1,239 @@
+//! `vault check`: everything there is, opened and held against everything else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::audit::{self, Seed, Verified};
+use crate::name::Scope;
+use crate::state::pin::Standing;
+use crate::state::tree::Leaves;
+use crate::store::{MAX_SLOTS, Tag};
+
+use super::error::VaultError;
+use super::item::Item;
+use super::open::{Access, Vault};
+use super::work::{Kind, Work};
+
+/// Something that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// The row, as table and name.
+    pub row: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// What a check looked at and found.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// Keys opened.
+    pub keys: usize,
+    /// Values opened.
+    pub versions: usize,
+    /// The change number.
+    pub change: u64,
+    /// How the file stands to the pin.
+    pub standing: Standing,
+    /// The audit chain, if it held.
+    pub audit: Option<Verified>,
+    /// Everything that does not hold.
+    pub findings: Vec<Finding>,
+}
+
+impl Vault {
+    /// Verifies the audit chain: from the start if root is there.
+    pub fn verify_audit(&mut self, access: &Access) -> Result<Verified, VaultError> {
+        let seed = self.seed(access)?;
+        self.read(access, |work| Ok(audit::verify(work.tx, &work.keys.audit, &work.identity, seed)?))
+    }
+
+    /// Rebuilds the tree, opens every row and compares state, pin and chain. Rows that do not hold are findings;
+    /// only what prevents any look at the rows is an error.
+    pub fn check(&mut self, access: &Access) -> Result<Checked, VaultError> {
+        let seed = self.seed(access)?;
+        self.read(access, |work| {
+            let mut check = Check { findings: Vec::new(), leaves: BTreeMap::new() };
+            for fault in work.tx.page_faults()? {
+                check.find("file", &fault);
+            }
+            for fault in work.tree.check()? {
+                let (row, what) = fault.split_once(": ").unwrap_or(("tree", &fault));
+                check.find(row, what);
+            }
+            check.leaves = work.tx.leaves(&[0; 16], &[0xFF; 16])?.into_iter().collect();
+            check.header_and_slots(work)?;
+            let items = check.items(work)?;
+            let versions = check.values(work, &items)?;
+            check.scopes(work, &items)?;
+            for tag in check.leaves.keys().copied().collect::<Vec<_>>() {
+                check.find(&format!("leaf {}", hex(&tag)), "stands for no row");
+            }
+            let verified = audit::verify(work.tx, &work.keys.audit, &work.identity, seed);
+            let audit = match verified {
+                Ok(verified) => Some(verified),
+                Err(error) => {
+                    check.find("audit", &error.to_string());
+                    None
+                }
+            };
+            check.findings.sort();
+            Ok(Checked {
+                keys: items.len(),
+                versions,
+                change: work.change_number(),
+                standing: work.standing(),
+                audit,
+                findings: check.findings,
+            })
+        })
+    }
+
+    fn seed(&self, access: &Access) -> Result<Option<Seed>, VaultError> {
+        let identity = self.identity();
+        let open = |root: &crate::unlock::keys::Root| {
+            Seed::open(&root.seed_key(&identity), &identity, &self.header.chain_seed)
+        };
+        Ok(access.root.as_ref().map(open).transpose()?)
+    }
+}
+
+struct Check {
+    findings: Vec<Finding>,
+    /// Leaves that no row has claimed yet.
+    leaves: Leaves,
+}
+
+impl Check {
+    fn find(&mut self, row: &str, what: &str) {
+        self.findings.push(Finding { row: row.to_owned(), what: what.to_owned() });
+    }
+
+    /// A row claims its leaf.
+    fn claim(&mut self, row: &str, tag: &Tag, leaf: Tag) {
+        match self.leaves.remove(tag) {
+            Some(known) if known == leaf => {}
+            Some(_) => self.find(row, "is not the one that the tree knows"),
+            None => self.find(row, "was added: the tree does not know it"),
+        }
+    }
+
+    fn header_and_slots(&mut self, work: &Work<'_>) -> Result<(), VaultError> {
+        let header = work.tx.header()?;
+        self.claim("vault", &work.tag(Kind::Header, &[]), work.header_leaf(&header));
+        let slots = work.tx.slots()?;
+        debug_assert!(slots.len() <= MAX_SLOTS);
+        for slot in &slots {
+            let tag = work.tag(Kind::Slot, &slot.id.to_le_bytes());
+            self.claim(&format!("slot {}", slot.id), &tag, work.slot_leaf(slot));
+        }
+        Ok(())
+    }
+
+    fn items(&mut self, work: &Work<'_>) -> Result<Vec<Item>, VaultError> {
+        let mut rows = Vec::new();
+        work.tx.each_item(|row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        let mut items = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let named = match work.open_item(row) {
+                Ok(item) if work.item_tag(&item.name) == row.tag => {
+                    let name = format!("item {}", item.name);
+                    items.push(item);
+                    name
+                }
+                Ok(item) => {
+                    let name = format!("item {}", item.name);
+                    self.find(&name, "stands where another name belongs");
+                    name
+                }
+                Err(error) => {
+                    let name = format!("item {}", hex(&row.tag));
+                    self.find(&name, &error.to_string());
+                    name
+                }
+            };
+            self.claim(&named, &row.tag, work.row_leaf(Kind::Item, &row.tag, row.revision, &row.sealed));
+        }
+        Ok(items)
+    }
+
+    fn values(&mut self, work: &Work<'_>, items: &[Item]) -> Result<usize, VaultError> {
+        let mut opened = 0;
+        for item in items {
+            for version in &item.versions {
+                let row = format!("item {} version {}", item.name, version.number);
+                match work.value(&item.id, version.number, &version.digest) {
+                    Ok(value) if work.fingerprint(&value) == version.fingerprint => {}
+                    Ok(_) => self.find(&row, "has another fingerprint than its metadata says"),
+                    Err(error) => self.find(&row, &error.to_string()),
+                }
+                opened += 1;
+            }
+        }
+        let named = u64::try_from(opened).unwrap_or(u64::MAX);
+        let (keys, values) = work.tx.count_versions()?;
+        for (table, count) in [("version_key", keys), ("version_value", values)] {
+            if count > named {
+                self.find(table, &format!("has {} rows that no key names", count - named));
+            }
+        }
+        Ok(opened)
+    }
+
+    fn scopes(&mut self, work: &Work<'_>, items: &[Item]) -> Result<(), VaultError> {
+        let mut expected: BTreeMap<&Scope, BTreeSet<Tag>> = BTreeMap::new();
+        for item in items {
+            for scope in &item.scopes {
+                expected.entry(scope).or_default().insert(work.item_tag(&item.name));
+            }
+        }
+        let mut by_tag: BTreeMap<Tag, (&Scope, BTreeSet<Tag>)> = expected
+            .into_iter()
+            .map(|(scope, members)| (work.tag(Kind::Scope, scope.as_str().as_bytes()), (scope, members)))
+            .collect();
+        let mut rows = Vec::new();
+        work.tx.each_scope(|row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        let mut memberships = 0;
+        for row in &rows {
+            let named = match by_tag.get(&row.tag) {
+                Some((scope, _)) => format!("scope {scope}"),
+                None => format!("scope {}", hex(&row.tag)),
+            };
+            self.claim(&named, &row.tag, work.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed));
+            let members = work.tx.scope_members(&row.tag)?;
+            memberships += members.len();
+            let (scope, wanted) = match by_tag.remove(&row.tag) {
+                Some((scope, wanted)) => (Some(scope.as_str()), wanted),
+                None => (None, BTreeSet::new()),
+            };
+            match work.open_scope(row) {
+                Err(error) => self.find(&named, &error.to_string()),
+                Ok(summary) if scope.is_some_and(|scope| scope != summary.name) => {
+                    self.find(&named, "is sealed under another name");
+                }
+                Ok(summary) if work.members_digest(&row.tag, &members) != summary.members => {
+                    self.find(&named, "has other members than it was written with");
+                }
+                Ok(_) if members.iter().copied().collect::<BTreeSet<_>>() != wanted => {
+                    self.find(&named, "has other members than the keys that carry it");
+                }
+                Ok(_) => {}
+            }
+        }
+        for (scope, _) in by_tag.into_values() {
+            self.find(&format!("scope {scope}"), "is missing");
+        }
+        if work.tx.count_scope_members()? != u64::try_from(memberships).unwrap_or(u64::MAX) {
+            self.find("scope_member", "has rows of a scope that is not there");
+        }
+        Ok(())
+    }
+}
+
+fn hex(tag: &Tag) -> String {
+    data_encoding::HEXLOWER.encode(tag)
+}

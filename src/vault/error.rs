@@ -1,0 +1,111 @@
+//! Facts about what went wrong with a vault.
+
+use std::path::PathBuf;
+
+use crate::audit::AuditError;
+use crate::clock::RngError;
+use crate::name::{KeyName, NameError};
+use crate::recipe::RecipeError;
+use crate::state::StateError;
+use crate::state::pin::Standing;
+use crate::store::StoreError;
+use crate::sys::files::FileFault;
+use crate::sys::keyring::SessionError;
+use crate::unlock::UnlockError;
+
+use super::resolve::Problem;
+
+/// Why a command on a vault did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The file is not one that is opened.
+    #[error(transparent)]
+    File(#[from] FileFault),
+    /// The file could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Rows, tree and record do not fit together.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The audit chain does not hold.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// No key came out of the credential.
+    #[error(transparent)]
+    Unlock(#[from] UnlockError),
+    /// The kernel keeps no session.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The whole file was put back, or is another branch of its history.
+    #[error("the vault is not the one last seen here: {standing:?}")]
+    Alarm {
+        /// Rolled back or forked.
+        standing: Standing,
+        /// The file's change number.
+        found: u64,
+        /// The pin's change number.
+        pinned: u64,
+        /// The vault.
+        path: PathBuf,
+    },
+    /// The act needs root, and a session has only daily keys.
+    #[error("needs the passphrase or the recovery code")]
+    NeedsRoot,
+    /// A vault is already there.
+    #[error("{path} exists")]
+    VaultExists {
+        /// The vault.
+        path: PathBuf,
+    },
+    /// A key of that name is already there.
+    #[error("{} exist", names(.0))]
+    KeysExist(Vec<KeyName>),
+    /// No key of that name.
+    #[error("{} not found", names(.0))]
+    NoSuchKeys(Vec<KeyName>),
+    /// The key has no version of which a value could be read.
+    #[error("{name}: {status}")]
+    NotReadable {
+        /// The key.
+        name: KeyName,
+        /// Expired or revoked.
+        status: &'static str,
+    },
+    /// No variable can be made of the name.
+    #[error("no default variable for {name}: {why}")]
+    NoVariable {
+        /// The key.
+        name: KeyName,
+        /// What is wrong with the name in upper case.
+        why: NameError,
+    },
+    /// What was selected cannot be handed out; everything that is wrong with it.
+    #[error("{} problems", .0.len())]
+    Problems(Vec<Problem>),
+    /// A value could not be generated.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// A value is longer than a vault keeps.
+    #[error("{name}: {len} bytes are more than a key may have")]
+    ValueTooLong {
+        /// The key.
+        name: KeyName,
+        /// Its value's length in bytes.
+        len: usize,
+    },
+    /// The random number generator.
+    #[error(transparent)]
+    Rng(#[from] RngError),
+    /// The system, at a path.
+    #[error("{path}: {source}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+fn names(names: &[KeyName]) -> String {
+    names.iter().map(KeyName::as_str).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,238 @@
+//! A key and its versions, as they stand inside the sealed metadata.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::clock::Moment;
+use crate::codec::{Decoder, Encoder, Malformed};
+use crate::crypto::Digest;
+use crate::name::{EnvName, KeyName, Scope, TagKey};
+use crate::recipe::Recipe;
+
+/// Kinds of keys: 1 held, 2 issued (reserved).
+const HELD: u8 = 1;
+
+/// Length of a fingerprint, in bytes.
+pub(super) const FINGERPRINT_LEN: usize = 6;
+
+/// A held key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// Random, for the life of the key; a new name does not change it.
+    pub id: [u8; 16],
+    /// Raised by each rewrite.
+    pub revision: u64,
+    /// Its name.
+    pub name: KeyName,
+    /// The variable that it is handed out as.
+    pub variable: EnvName,
+    /// What it may be asked for by.
+    pub scopes: BTreeSet<Scope>,
+    /// Free labels.
+    pub tags: BTreeMap<TagKey, String>,
+    /// Words for people.
+    pub note: String,
+    /// When the key was made.
+    pub created: Moment,
+    /// After this it is refused.
+    pub expires: Option<Moment>,
+    /// How its value was generated; `None` if it came from elsewhere.
+    pub recipe: Option<Recipe>,
+    /// Its versions, by number.
+    pub versions: Vec<Version>,
+    /// The number that the next version gets; numbers are never used twice.
+    pub next_version: u32,
+}
+
+/// One value of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// From 1.
+    pub number: u32,
+    /// Where it stands in its life.
+    pub state: VersionState,
+    /// When it was made.
+    pub created: Moment,
+    /// When it came into its state.
+    pub since: Moment,
+    /// Until when a previous version is still good.
+    pub grace_until: Option<Moment>,
+    /// Truncated MAC of the value under a key of the vault.
+    pub fingerprint: [u8; FINGERPRINT_LEN],
+    /// What the tree knows the version's rows by.
+    pub digest: Digest,
+    /// `user@host` who made it.
+    pub made_by: String,
+    /// The public half, if it is a key pair.
+    pub public: Option<String>,
+}
+
+/// Where a version stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionState {
+    /// Made, not yet in use.
+    Pending,
+    /// In use.
+    Current,
+    /// Replaced, still good until its grace ends.
+    Previous,
+    /// Refused; kept for a rollback.
+    Retired,
+    /// Refused for good.
+    Revoked,
+}
+
+impl VersionState {
+    const ALL: [(Self, u8, &'static str); 5] = [
+        (Self::Pending, 1, "pending"),
+        (Self::Current, 2, "current"),
+        (Self::Previous, 3, "previous"),
+        (Self::Retired, 4, "retired"),
+        (Self::Revoked, 5, "revoked"),
+    ];
+
+    /// The word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(state, ..)| *state == self).map_or("", |(.., name)| name)
+    }
+
+    fn number(self) -> u8 {
+        Self::ALL.iter().find(|(state, ..)| *state == self).map_or(0, |(_, number, _)| *number)
+    }
+
+    fn of(number: u8) -> Result<Self, Malformed> {
+        Self::ALL.iter().find(|(_, known, _)| *known == number).map(|(state, ..)| *state).ok_or(Malformed)
+    }
+}
+
+/// What may be done with a key now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Its current version is handed out.
+    Active,
+    /// Past its expiry.
+    Expired,
+    /// It has no current version.
+    Revoked,
+}
+
+impl Status {
+    /// The word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl Item {
+    /// The version in use.
+    #[must_use]
+    pub fn current(&self) -> Option<&Version> {
+        self.versions.iter().find(|version| version.state == VersionState::Current)
+    }
+
+    /// What may be done with it at this moment.
+    #[must_use]
+    pub fn status(&self, now: Moment) -> Status {
+        if self.current().is_none() {
+            Status::Revoked
+        } else if self.expires.is_some_and(|expires| expires <= now) {
+            Status::Expired
+        } else {
+            Status::Active
+        }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let moment = |encoder: Encoder, moment: Moment| encoder.i64(moment.0);
+        let scopes: Vec<_> = self.scopes.iter().collect();
+        let tags: Vec<_> = self.tags.iter().collect();
+        Encoder::new()
+            .u8(HELD)
+            .fixed(&self.id)
+            .bytes(self.name.as_str().as_bytes())
+            .bytes(self.variable.as_str().as_bytes())
+            .list(&scopes, |encoder, scope| encoder.bytes(scope.as_str().as_bytes()))
+            .list(&tags, |encoder, (key, value)| {
+                encoder.bytes(key.as_str().as_bytes()).bytes(value.as_bytes())
+            })
+            .bytes(self.note.as_bytes())
+            .i64(self.created.0)
+            .option(self.expires, moment)
+            .option(self.recipe.as_ref(), |encoder, recipe| recipe.encode(encoder))
+            .u32(self.next_version)
+            .list(&self.versions, |encoder, version| version.encode(encoder))
+            .finish()
+    }
+
+    pub(super) fn decode(bytes: &[u8], revision: u64) -> Result<Self, Malformed> {
+        let mut decoder = Decoder::new(bytes);
+        if decoder.u8()? != HELD {
+            return Err(Malformed);
+        }
+        let item = Self {
+            id: decoder.array()?,
+            revision,
+            name: KeyName::parse(decoder.text()?).map_err(|_| Malformed)?,
+            variable: EnvName::stored(decoder.text()?).map_err(|_| Malformed)?,
+            scopes: decoder
+                .list(|decoder| Scope::parse(decoder.text()?).map_err(|_| Malformed))?
+                .into_iter()
+                .collect(),
+            tags: decoder
+                .list(|decoder| {
+                    let key = TagKey::parse(decoder.text()?).map_err(|_| Malformed)?;
+                    Ok((key, decoder.text()?.to_owned()))
+                })?
+                .into_iter()
+                .collect(),
+            note: decoder.text()?.to_owned(),
+            created: Moment(decoder.i64()?),
+            expires: decoder.option(|decoder| decoder.i64().map(Moment))?,
+            recipe: decoder.option(Recipe::decode)?,
+            next_version: decoder.u32()?,
+            versions: decoder.list(Version::decode)?,
+        };
+        decoder.end()?;
+        Ok(item)
+    }
+}
+
+impl Version {
+    fn encode(&self, encoder: Encoder) -> Encoder {
+        encoder
+            .u32(self.number)
+            .u8(self.state.number())
+            .i64(self.created.0)
+            .i64(self.since.0)
+            .option(self.grace_until, |encoder, until| encoder.i64(until.0))
+            .fixed(&self.fingerprint)
+            .fixed(&self.digest)
+            .bytes(self.made_by.as_bytes())
+            .option(self.public.as_ref(), |encoder, public| encoder.bytes(public.as_bytes()))
+    }
+
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            number: decoder.u32()?,
+            state: VersionState::of(decoder.u8()?)?,
+            created: Moment(decoder.i64()?),
+            since: Moment(decoder.i64()?),
+            grace_until: decoder.option(|decoder| decoder.i64().map(Moment))?,
+            fingerprint: decoder.array()?,
+            digest: decoder.array()?,
+            made_by: decoder.text()?.to_owned(),
+            public: decoder.option(|decoder| decoder.text().map(str::to_owned))?,
+        })
+    }
+
+    /// The fingerprint as people see it.
+    #[must_use]
+    pub fn fingerprint_hex(&self) -> String {
+        data_encoding::HEXLOWER.encode(&self.fingerprint)
+    }
+}

@@ -1,0 +1,28 @@
+//! The life of a key in the vault.
+//!
+//! [`Vault`] is a file that was opened safely; [`Access`] is what a passphrase, a recovery code or a session gives;
+//! together they make transactions ([`Vault::read`], [`Vault::release`], [`Vault::change`]) in which every row is
+//! verified against the tree before it is believed, and in which the audit event commits before a value leaves.
+
+mod adopt;
+mod catalog;
+mod check;
+mod create;
+mod error;
+mod import;
+mod item;
+mod open;
+mod resolve;
+mod scopes;
+mod work;
+
+pub use adopt::Adopted;
+pub use catalog::{Edit, NewKey, Origin};
+pub use check::{Checked, Finding};
+pub use create::{Created, Creation};
+pub use error::VaultError;
+pub use import::{Conflict, Import, Imported, Incoming};
+pub use item::{Item, Status, Version, VersionState};
+pub use open::{Access, Vault, World};
+pub use resolve::{Preview, Problem, Purpose, Resolved, Selection};
+pub use work::Work;

@@ -1,0 +1,257 @@
+//! Opening the file, getting keys for it, and the three kinds of transactions.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::audit::{Action, Actor, Event, KeyRef, Outcome};
+use crate::clock::{Clock, Moment, Rng};
+use crate::identity::Identity;
+use crate::state::pin::{Memory, Pins};
+use crate::store::{Durability, HeaderRow, SlotRow, Store};
+use crate::sys::files::{self, CheckedVault};
+use crate::unlock::keys::{Daily, DailyKeys, Root};
+use crate::unlock::passphrase::Passphrase;
+use crate::unlock::recovery::RecoveryCode;
+use crate::unlock::session::{self, Session};
+use crate::unlock::slot;
+
+use super::error::VaultError;
+use super::work::{Setting, Work};
+
+/// What the vault room needs of the world outside.
+pub struct World<'w> {
+    /// The time.
+    pub clock: &'w dyn Clock,
+    /// Chance.
+    pub rng: &'w dyn Rng,
+    /// Who acts.
+    pub actor: Actor,
+    /// What this machine remembers.
+    pub pins: Pins,
+    /// Told, again and again, how long a command has been waiting for another one.
+    pub waiting: &'w dyn Fn(Duration),
+}
+
+impl World<'_> {
+    /// The present moment.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// An event of this moment and actor.
+    pub(super) fn event(&self, action: Action, keys: Vec<KeyRef>, detail: String) -> Event {
+        Event {
+            time: self.now(),
+            action,
+            outcome: Outcome::Done,
+            actor: self.actor.clone(),
+            keys,
+            detail,
+            change: None,
+        }
+    }
+}
+
+/// A vault file that was opened safely. Nothing in it has been believed yet.
+pub struct Vault {
+    pub(super) store: Store,
+    pub(super) header: HeaderRow,
+    /// The pin as it was before the file was opened.
+    pub(super) memory: Memory,
+    checked: CheckedVault,
+}
+
+/// What opens a vault's rows: the daily key, and root where the credential gives it.
+#[derive(Debug)]
+pub struct Access {
+    /// The daily key.
+    pub daily: Daily,
+    pub(super) root: Option<Root>,
+    /// The slot that was opened, to be held against the tree.
+    slot: Option<SlotRow>,
+}
+
+impl Access {
+    /// Whether root is there, as `audit verify` from the start and `restore --adopt` need it.
+    #[must_use]
+    pub fn has_root(&self) -> bool {
+        self.root.is_some()
+    }
+}
+
+impl From<Session> for Access {
+    fn from(session: Session) -> Self {
+        Self { daily: session.daily, root: None, slot: None }
+    }
+}
+
+impl Vault {
+    /// Opens the vault at `path`, after looking at owner, mode and kind of the file and its side files.
+    pub fn open(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
+        let checked = files::check_vault(path)?;
+        let mut store = Store::open(checked.path.clone())?;
+        checked.still_same()?;
+        let header = store.begin_reading()?.header()?;
+        let identity = Identity { vault_id: header.vault_id, epoch: header.epoch };
+        let memory = pins.read(&identity, &checked.path);
+        Ok(Self { store, header, memory, checked })
+    }
+
+    /// Which vault, which epoch.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity { vault_id: self.header.vault_id, epoch: self.header.epoch }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.store.path()
+    }
+
+    /// Files that others could read until now.
+    #[must_use]
+    pub fn tightened(&self) -> &[PathBuf] {
+        &self.checked.tightened
+    }
+
+    /// What this machine remembers of the vault.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// The vault's session, if one is open.
+    #[must_use]
+    pub fn session(&self, now: Moment) -> Option<Session> {
+        session::find(&self.identity(), now)
+    }
+
+    /// Opens a passphrase slot: one Argon2id run per slot of that kind.
+    pub fn open_passphrase(&mut self, passphrase: &Passphrase) -> Result<Access, VaultError> {
+        let identity = self.identity();
+        let rows = self.store.begin_reading()?.slots()?;
+        let (root, row) = slot::open_passphrase(&rows, passphrase, &identity)?;
+        Ok(Access { daily: root.daily(&identity), root: Some(root), slot: Some(row.clone()) })
+    }
+
+    /// Opens the recovery slot.
+    pub fn open_recovery(&mut self, code: &RecoveryCode) -> Result<Access, VaultError> {
+        let identity = self.identity();
+        let rows = self.store.begin_reading()?.slots()?;
+        let (root, row) = slot::open_recovery(&rows, code, &identity)?;
+        Ok(Access { daily: root.daily(&identity), root: Some(root), slot: Some(row.clone()) })
+    }
+
+    /// Looks at the vault without releasing a value. Works on a read-only file and in an alarm, which the caller
+    /// gets to see as [`Work::standing`].
+    pub fn read<T>(
+        &mut self,
+        access: &Access,
+        look: impl FnOnce(&mut Work<'_>) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        let (keys, identity) = self.keys(access);
+        let tx = self.store.begin_reading()?;
+        let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
+        look(&mut Work::load(&tx, &setting)?)
+    }
+
+    /// Releases values: what `take` resolves leaves only after the event is committed.
+    pub fn release<T>(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        take: impl FnOnce(&mut Work<'_>) -> Result<(T, Event), VaultError>,
+    ) -> Result<T, VaultError> {
+        let (keys, identity) = self.keys(access);
+        let path = self.store.path().to_owned();
+        let tx = self.store.begin(Durability::Logged, &mut |waited| (world.waiting)(waited))?;
+        let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
+        let mut work = Work::load(&tx, &setting)?;
+        work.refuse_in_alarm(&path)?;
+        let (taken, event) = take(&mut work)?;
+        work.append(&event, world.rng)?;
+        drop(work);
+        tx.commit()?;
+        self.store.fold_long_log()?;
+        Ok(taken)
+    }
+
+    /// Changes the vault: event, tree, record and rows in one durable commit, then the pin.
+    pub fn change<T>(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        make: impl FnOnce(&mut Work<'_>) -> Result<(T, Event), VaultError>,
+    ) -> Result<T, VaultError> {
+        self.change_even_in_alarm(access, world, |work, path| {
+            work.refuse_in_alarm(path)?;
+            make(work)
+        })
+    }
+
+    pub(super) fn change_even_in_alarm<T>(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        make: impl FnOnce(&mut Work<'_>, &Path) -> Result<(T, Event), VaultError>,
+    ) -> Result<T, VaultError> {
+        let (keys, identity) = self.keys(access);
+        let path = self.store.path().to_owned();
+        let tx = self.store.begin(Durability::Synced, &mut |waited| (world.waiting)(waited))?;
+        let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
+        let mut work = Work::load(&tx, &setting)?;
+        let (outcome, event) = make(&mut work, &path)?;
+        let adopted = event.action == Action::Adopt;
+        let seen = work.seal_change(event, world)?;
+        drop(work);
+        tx.commit()?;
+        self.store.fold_log()?;
+        // A pin that cannot be written is behind, and the next command follows the chain from there.
+        let _ = if adopted {
+            world.pins.replace(&identity, &path, &seen)
+        } else {
+            world.pins.advance(&identity, &path, &seen)
+        };
+        Ok(outcome)
+    }
+
+    /// Records that a session was opened, or that somebody failed to open one.
+    pub fn record_unlock(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        outcome: Outcome,
+        detail: &str,
+    ) -> Result<(), VaultError> {
+        let event = Event { outcome, ..world.event(Action::Unlock, Vec::new(), detail.to_owned()) };
+        self.release(access, world, |_| Ok(((), event)))
+    }
+
+    /// Lets go of the file without closing it, right before the process becomes another program.
+    pub fn leave_open(self) {
+        self.store.leave_open();
+    }
+
+    /// Rewrites the file, so that what was removed is not left in free pages.
+    pub fn vacuum(&self) -> Result<(), VaultError> {
+        self.store.vacuum()?;
+        Ok(self.store.fold_log()?)
+    }
+
+    /// Whether a write-ahead log with content lies beside the file: if rows do not fit together, it may be another
+    /// vault's.
+    #[must_use]
+    pub fn log_beside(path: &Path) -> Option<PathBuf> {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let log = PathBuf::from(log);
+        std::fs::symlink_metadata(&log).ok().filter(|found| found.len() > 0).map(|_| log)
+    }
+
+    fn keys(&self, access: &Access) -> (DailyKeys, Identity) {
+        let identity = self.identity();
+        (access.daily.keys(&identity), identity)
+    }
+}

@@ -1,0 +1,263 @@
+//! From what was asked for to values: the selection that `exec` and `export` share.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::audit::{Action, KeyRef};
+use crate::clock::Moment;
+use crate::name::{EnvName, KeyName, NameError, Scope};
+use crate::secret::SecretBytes;
+use crate::state::StateError;
+
+use super::error::VaultError;
+use super::item::{Item, Status};
+use super::open::{Access, Vault, World};
+use super::work::Work;
+
+/// Which keys are asked for. The ways add up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Every key.
+    pub all: bool,
+    /// These keys, strictly: one that is missing or revoked is an error.
+    pub only: Vec<KeyName>,
+    /// Keys that carry any of these scopes.
+    pub scopes: Vec<Scope>,
+    /// This key under this variable, strictly.
+    pub aliases: Vec<(KeyName, EnvName)>,
+    /// Leave expired keys out instead of refusing.
+    pub skip_expired: bool,
+}
+
+impl Selection {
+    /// Whether nothing is asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.all && self.only.is_empty() && self.scopes.is_empty() && self.aliases.is_empty()
+    }
+}
+
+/// What the values are for, as the log says it.
+#[derive(Debug, Clone)]
+pub struct Purpose {
+    /// `exec` or `export`.
+    pub action: Action,
+    /// The program, or the format.
+    pub detail: String,
+}
+
+/// A value on its way out.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The key.
+    pub name: KeyName,
+    /// The version.
+    pub version: u32,
+    /// The variable that it is handed out as.
+    pub variable: EnvName,
+    /// The value.
+    pub value: SecretBytes,
+    /// When the key expires.
+    pub expires: Option<Moment>,
+}
+
+/// Something that is wrong with what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// No key of that name.
+    Missing(KeyName),
+    /// No key carries that scope.
+    NoSuchScope(Scope),
+    /// The key is past its expiry.
+    Expired {
+        /// The key.
+        name: KeyName,
+        /// Since when.
+        since: Moment,
+    },
+    /// The key has no current version.
+    Revoked(KeyName),
+    /// Two keys want one variable.
+    SameVariable {
+        /// The variable.
+        variable: EnvName,
+        /// The keys.
+        names: Vec<KeyName>,
+    },
+    /// The variable is one that runs code; it was stored before that was known.
+    Variable {
+        /// The key.
+        name: KeyName,
+        /// Its variable.
+        variable: EnvName,
+        /// Why not.
+        why: NameError,
+    },
+    /// The value has a NUL byte, which an environment cannot carry.
+    Nul(KeyName),
+    /// The value is longer than the kernel takes in one string.
+    TooLong {
+        /// The key.
+        name: KeyName,
+        /// Length of `VARIABLE=value` and its NUL, in bytes.
+        len: usize,
+        /// The most that the kernel takes.
+        max: usize,
+    },
+    /// Environment and arguments together are more than the kernel takes.
+    TooMuch {
+        /// Their length in bytes.
+        len: usize,
+        /// The most that the kernel takes.
+        max: usize,
+    },
+    /// The value is empty, and empty ones were declined.
+    Empty(KeyName),
+}
+
+/// What would be released, by name and variable, and what would be left out because it has expired.
+pub type Preview = (Vec<(KeyName, EnvName)>, Vec<KeyName>);
+
+/// What a selection came to, and what was left out of it because it has expired.
+type Chosen = (Vec<(Item, EnvName)>, Vec<KeyName>);
+
+impl Vault {
+    /// Resolves a selection to values. All problems are collected, with those that `inspect` finds in the values,
+    /// before anything is recorded or released; the event commits before the values leave.
+    ///
+    /// Returns the values, ordered by variable, and the expired keys that were skipped.
+    pub fn resolve(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        selection: &Selection,
+        purpose: Purpose,
+        inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
+    ) -> Result<(Vec<Resolved>, Vec<KeyName>), VaultError> {
+        self.release(access, world, |work| {
+            let (resolved, skipped) = work.resolve(selection, world.now(), inspect)?;
+            let keys: BTreeSet<(&str, u32)> =
+                resolved.iter().map(|key| (key.name.as_str(), key.version)).collect();
+            let keys =
+                keys.into_iter().map(|(name, version)| KeyRef { name: name.to_owned(), version }).collect();
+            let event = world.event(purpose.action, keys, purpose.detail);
+            Ok(((resolved, skipped), event))
+        })
+    }
+
+    /// What [`Vault::resolve`] would release, by name and variable only; nothing is recorded.
+    pub fn preview(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        selection: &Selection,
+        inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
+    ) -> Result<Preview, VaultError> {
+        self.read(access, |work| {
+            let (resolved, skipped) = work.resolve(selection, world.now(), inspect)?;
+            Ok((resolved.into_iter().map(|key| (key.name, key.variable)).collect(), skipped))
+        })
+    }
+}
+
+impl Work<'_> {
+    fn resolve(
+        &mut self,
+        selection: &Selection,
+        now: Moment,
+        inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
+    ) -> Result<(Vec<Resolved>, Vec<KeyName>), VaultError> {
+        let mut problems = Vec::new();
+        let (chosen, skipped) = self.choose(selection, now, &mut problems)?;
+        find_shared_variables(&chosen, &mut problems);
+        let mut resolved = Vec::with_capacity(chosen.len());
+        for (item, variable) in chosen {
+            if let Err(why) = EnvName::parse(variable.as_str()) {
+                problems.push(Problem::Variable { name: item.name.clone(), variable: variable.clone(), why });
+            }
+            let Some(version) = item.current() else { continue };
+            resolved.push(Resolved {
+                version: version.number,
+                variable,
+                value: self.value(&item.id, version.number, &version.digest)?,
+                expires: item.expires,
+                name: item.name,
+            });
+        }
+        problems.extend(inspect(&resolved));
+        if problems.is_empty() { Ok((resolved, skipped)) } else { Err(VaultError::Problems(problems)) }
+    }
+
+    /// The keys that pass, under their variables, ordered by variable; problems with the others.
+    fn choose(
+        &mut self,
+        selection: &Selection,
+        now: Moment,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Chosen, VaultError> {
+        let mut chosen: BTreeMap<(EnvName, KeyName), Item> = BTreeMap::new();
+        let mut skipped = BTreeSet::new();
+        for (item, variable, strict) in self.candidates(selection, problems)? {
+            match item.status(now) {
+                Status::Active => {
+                    chosen.insert((variable, item.name.clone()), item);
+                }
+                Status::Revoked if strict => problems.push(Problem::Revoked(item.name)),
+                Status::Revoked => {}
+                Status::Expired if selection.skip_expired => {
+                    skipped.insert(item.name);
+                }
+                Status::Expired => {
+                    let since = item.expires.unwrap_or(now);
+                    let problem = Problem::Expired { name: item.name, since };
+                    if !problems.contains(&problem) {
+                        problems.push(problem);
+                    }
+                }
+            }
+        }
+        let chosen = chosen.into_iter().map(|((variable, _), item)| (item, variable)).collect();
+        Ok((chosen, skipped.into_iter().collect()))
+    }
+
+    /// Every key that the selection names, in any of its ways, with the variable and whether it was named strictly.
+    fn candidates(
+        &mut self,
+        selection: &Selection,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Vec<(Item, EnvName, bool)>, VaultError> {
+        let mut found = Vec::new();
+        if selection.all {
+            found.extend(self.items()?.into_iter().map(|item| (item.variable.clone(), item, false)));
+        }
+        for scope in &selection.scopes {
+            let members = self.scope_members(scope)?;
+            if members.is_empty() {
+                problems.push(Problem::NoSuchScope(scope.clone()));
+            }
+            for tag in members {
+                let item = self.item_at(&tag)?.filter(|item| item.scopes.contains(scope));
+                let item = item.ok_or_else(|| StateError::Mismatch { what: "scope_member".to_owned() })?;
+                found.push((item.variable.clone(), item, false));
+            }
+        }
+        let strict = selection.only.iter().map(|name| (name, None));
+        let strict =
+            strict.chain(selection.aliases.iter().map(|(name, variable)| (name, Some(variable.clone()))));
+        for (name, variable) in strict {
+            match self.item(name)? {
+                Some(item) => found.push((variable.unwrap_or_else(|| item.variable.clone()), item, true)),
+                None => problems.push(Problem::Missing(name.clone())),
+            }
+        }
+        Ok(found.into_iter().map(|(variable, item, strict)| (item, variable, strict)).collect())
+    }
+}
+
+/// `chosen` is ordered by variable.
+fn find_shared_variables(chosen: &[(Item, EnvName)], problems: &mut Vec<Problem>) {
+    for group in chosen.chunk_by(|left, right| left.1 == right.1).filter(|group| group.len() > 1) {
+        let Some((_, variable)) = group.first() else { continue };
+        let names = group.iter().map(|(item, _)| item.name.clone()).collect();
+        problems.push(Problem::SameVariable { variable: variable.clone(), names });
+    }
+}

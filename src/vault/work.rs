@@ -1,0 +1,406 @@
+//! Work inside one transaction: every row that is read is verified, every row that is written is entered in the tree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::audit::{Chain, ChangeMark, Event};
+use crate::clock::Rng;
+use crate::codec;
+use crate::crypto::{self, Digest, Key};
+use crate::identity::{Identity, Place};
+use crate::name::{KeyName, Scope};
+use crate::secret::SecretBytes;
+use crate::state::StateError;
+use crate::state::pin::{self, Memory, Standing};
+use crate::state::record::{Authentic, Record};
+use crate::state::tree::Tree;
+use crate::store::{HeaderRow, ItemRow, SlotRow, StoreError, Tag, Tx};
+use crate::unlock::keys::DailyKeys;
+
+use super::error::VaultError;
+use super::item::{FINGERPRINT_LEN, Item};
+use super::open::World;
+
+const LEAF_LABEL: &[u8] = b"keyvault tree leaf";
+const VERSION_LABEL: &[u8] = b"keyvault version rows";
+const INDEX_LABEL: &[u8] = b"keyvault blind index";
+const FINGERPRINT_LABEL: &[u8] = b"keyvault fingerprint";
+pub(super) const ITEM_LABEL: &str = "keyvault item";
+const VERSION_KEY_LABEL: &str = "keyvault version key";
+const VALUE_LABEL: &str = "keyvault value";
+
+/// What a leaf stands for; the first byte of what its tag is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The vault's header row.
+    Header = 1,
+    /// A slot.
+    Slot = 2,
+    /// A key.
+    Item = 3,
+    /// A scope.
+    Scope = 4,
+    // 5 tokens, 6 issued keys by credential id: reserved.
+}
+
+/// What a transaction is opened with.
+pub(super) struct Setting<'a> {
+    pub(super) keys: &'a DailyKeys,
+    pub(super) identity: Identity,
+    pub(super) memory: &'a Memory,
+    pub(super) slot: Option<&'a SlotRow>,
+}
+
+/// One transaction's work on a vault whose record, header and standing have been verified.
+pub struct Work<'a> {
+    pub(super) tx: &'a Tx<'a>,
+    pub(super) keys: &'a DailyKeys,
+    pub(super) identity: Identity,
+    pub(super) current: Authentic,
+    pub(super) tree: Tree<'a>,
+    pub(super) leaf_changes: BTreeMap<Tag, Option<Digest>>,
+    /// Per scope: members that come and go with this change.
+    pub(super) scope_changes: BTreeMap<Scope, BTreeMap<Tag, bool>>,
+    standing: Standing,
+    pinned: Option<u64>,
+}
+
+impl<'a> Work<'a> {
+    /// Verifies the record, its place in the audit chain, the header, the opened slot, and the standing to the pin.
+    pub(super) fn load(tx: &'a Tx<'a>, setting: &Setting<'a>) -> Result<Self, VaultError> {
+        let Setting { keys, identity, memory, slot } = *setting;
+        let current = Record::load(tx, &keys.state, &identity)?;
+        let standing = pin::judge(memory, &current, tx, &keys.audit, &identity)?;
+        let pinned = match memory {
+            Memory::Pin(pin) => Some(pin.change),
+            _ => None,
+        };
+        let tree = Tree::new(tx, &keys.tree, Some(current.record.root));
+        let mut work = Self {
+            tx,
+            keys,
+            identity,
+            current,
+            tree,
+            leaf_changes: BTreeMap::new(),
+            scope_changes: BTreeMap::new(),
+            standing,
+            pinned,
+        };
+        work.hold_chain_against_record()?;
+        let header = work.tx.header()?;
+        work.expect_leaf(&work.tag(Kind::Header, &[]), Some(work.header_leaf(&header)), "vault")?;
+        if let Some(slot) = slot {
+            let tag = work.tag(Kind::Slot, &slot.id.to_le_bytes());
+            work.expect_leaf(&tag, Some(work.slot_leaf(slot)), "slot")?;
+        }
+        Ok(work)
+    }
+
+    /// How the file stands to what this machine last saw.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// The number of the last change.
+    #[must_use]
+    pub fn change_number(&self) -> u64 {
+        self.current.record.change
+    }
+
+    pub(super) fn pinned(&self) -> Option<u64> {
+        self.pinned
+    }
+
+    pub(super) fn refuse_in_alarm(&self, path: &Path) -> Result<(), VaultError> {
+        match self.standing {
+            Standing::FirstUse | Standing::Same | Standing::Ahead => Ok(()),
+            Standing::RolledBack | Standing::Forked => Err(VaultError::Alarm {
+                standing: self.standing,
+                found: self.current.record.change,
+                pinned: self.pinned.unwrap_or(0),
+                path: path.to_owned(),
+            }),
+        }
+    }
+
+    /// The record says where the chain stood at its change; the chain must still pass through that point.
+    fn hold_chain_against_record(&self) -> Result<(), VaultError> {
+        let record = &self.current.record;
+        let last = record.audit_count.checked_sub(1);
+        let entry = last.map(|seq| self.tx.audit_entry(seq)).transpose()?.flatten();
+        if entry.is_some_and(|entry| entry.mac == record.audit_head) {
+            return Ok(());
+        }
+        let what = "audit: the entry of the last change is not the one that the state record names";
+        Err(StateError::Mismatch { what: what.to_owned() }.into())
+    }
+
+    // ── Tags and leaves ──────────────────────────────────────────────────────────────────────────────────────────
+
+    /// The blind index of something: HMAC(index key, label ‖ kind ‖ name), first 16 bytes.
+    pub(super) fn tag(&self, kind: Kind, name: &[u8]) -> Tag {
+        tag(&self.keys.index, kind, name)
+    }
+
+    pub(super) fn item_tag(&self, name: &KeyName) -> Tag {
+        self.tag(Kind::Item, name.as_str().as_bytes())
+    }
+
+    pub(super) fn header_leaf(&self, header: &HeaderRow) -> Digest {
+        header_leaf(&self.keys.tree, header)
+    }
+
+    pub(super) fn slot_leaf(&self, slot: &SlotRow) -> Digest {
+        slot_leaf(&self.keys.tree, slot)
+    }
+
+    /// The leaf of a row that has a revision and one sealed text: keys and scopes.
+    pub(super) fn row_leaf(&self, kind: Kind, tag: &Tag, revision: u64, sealed: &[u8]) -> Digest {
+        let id = crypto::seal_id(sealed).unwrap_or([0; crypto::SEAL_ID_LEN]);
+        self.keys.tree.digest(&[LEAF_LABEL, &[kind as u8], tag, &revision.to_le_bytes(), &id])
+    }
+
+    pub(super) fn expect_leaf(
+        &mut self,
+        tag: &Tag,
+        leaf: Option<Digest>,
+        what: &str,
+    ) -> Result<(), VaultError> {
+        if self.tree.leaf(tag)? == leaf {
+            Ok(())
+        } else {
+            Err(StateError::Mismatch { what: what.to_owned() }.into())
+        }
+    }
+
+    // ── Keys ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// A key by its name; `None` is proved.
+    pub fn item(&mut self, name: &KeyName) -> Result<Option<Item>, VaultError> {
+        let tag = self.item_tag(name);
+        self.item_at(&tag)
+    }
+
+    pub(super) fn item_at(&mut self, tag: &Tag) -> Result<Option<Item>, VaultError> {
+        let row = self.tx.item(tag)?;
+        let leaf = row.as_ref().map(|row| self.row_leaf(Kind::Item, tag, row.revision, &row.sealed));
+        self.expect_leaf(tag, leaf, "item")?;
+        row.map(|row| self.open_item(&row)).transpose()
+    }
+
+    pub(super) fn open_item(&self, row: &ItemRow) -> Result<Item, VaultError> {
+        let context = self.identity.context(&row_place("item", &row.tag, row.revision));
+        let plain = crypto::open(&self.keys.metadata, ITEM_LABEL, &context, &row.sealed)
+            .map_err(|_| damaged("item: the metadata does not open"))?;
+        codec::unpad(&plain)
+            .and_then(|bytes| Item::decode(bytes, row.revision))
+            .map_err(|_| damaged("item: the metadata is malformed"))
+    }
+
+    /// Every key, ordered by name, each held against the tree, and none missing.
+    pub fn items(&mut self) -> Result<Vec<Item>, VaultError> {
+        let mut leaves = self.tree.all_leaves()?;
+        let mut rows = Vec::new();
+        self.tx.each_item(|row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        let mut items = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if leaves.remove(&row.tag) != Some(self.row_leaf(Kind::Item, &row.tag, row.revision, &row.sealed))
+            {
+                return Err(StateError::Mismatch { what: "item".to_owned() }.into());
+            }
+            items.push(self.open_item(row)?);
+        }
+        for tag in self.other_tags()? {
+            leaves.remove(&tag);
+        }
+        if !leaves.is_empty() {
+            let what = format!("item: {} missing", leaves.len());
+            return Err(StateError::Mismatch { what }.into());
+        }
+        items.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(items)
+    }
+
+    /// Tags of all leaves that are not keys.
+    fn other_tags(&self) -> Result<BTreeSet<Tag>, VaultError> {
+        let mut tags = BTreeSet::from([self.tag(Kind::Header, &[])]);
+        for slot in self.tx.slots()? {
+            tags.insert(self.tag(Kind::Slot, &slot.id.to_le_bytes()));
+        }
+        self.tx.each_scope(|scope| {
+            tags.insert(scope.tag);
+            Ok(())
+        })?;
+        Ok(tags)
+    }
+
+    /// Writes a key's metadata under its next revision.
+    pub(super) fn put_item(&mut self, item: &mut Item, rng: &dyn Rng) -> Result<(), VaultError> {
+        item.revision += 1;
+        let tag = self.item_tag(&item.name);
+        let padded = codec::pad(&item.encode()).map_err(|_| damaged("item: too long to encode"))?;
+        let context = self.identity.context(&row_place("item", &tag, item.revision));
+        let sealed = crypto::seal(&self.keys.metadata, ITEM_LABEL, &context, padded.expose(), rng)?;
+        let leaf = self.row_leaf(Kind::Item, &tag, item.revision, &sealed);
+        self.tx.put_item(&ItemRow { tag, revision: item.revision, sealed })?;
+        self.leaf_changes.insert(tag, Some(leaf));
+        Ok(())
+    }
+
+    /// Takes a key's metadata away from where its name puts it. Its versions stay.
+    pub(super) fn delete_item_row(&mut self, name: &KeyName) -> Result<(), VaultError> {
+        let tag = self.item_tag(name);
+        self.tx.delete_item(&tag)?;
+        self.leaf_changes.insert(tag, None);
+        Ok(())
+    }
+
+    // ── Values ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Seals a value under a key of its own, wraps that key, and returns what the metadata keeps of both.
+    pub(super) fn put_value(
+        &self,
+        item: &[u8; 16],
+        version: u32,
+        value: &SecretBytes,
+        rng: &dyn Rng,
+    ) -> Result<Digest, VaultError> {
+        let version_key = Key::random(rng)?;
+        let wrapped = crypto::seal(
+            &self.keys.wrapping,
+            VERSION_KEY_LABEL,
+            &self.identity.context(&version_place("version_key", item, version)),
+            version_key.expose(),
+            rng,
+        )?;
+        let padded = codec::pad(value.expose()).map_err(|_| damaged("version_value: too long to encode"))?;
+        let sealed = crypto::seal(
+            &version_key,
+            VALUE_LABEL,
+            &self.identity.context(&version_place("version_value", item, version)),
+            padded.expose(),
+            rng,
+        )?;
+        self.tx.put_version(item, version, &wrapped, &sealed)?;
+        Ok(self.version_digest(&wrapped, &sealed))
+    }
+
+    /// A version's value. Its rows must be the ones that the verified metadata names.
+    pub(super) fn value(
+        &self,
+        item: &[u8; 16],
+        version: u32,
+        digest: &Digest,
+    ) -> Result<SecretBytes, VaultError> {
+        let missing = || StateError::Mismatch { what: format!("version {version} of a key: missing") };
+        let wrapped = self.tx.version_key(item, version)?.ok_or_else(missing)?;
+        let sealed = self.tx.version_value(item, version)?.ok_or_else(missing)?;
+        if self.version_digest(&wrapped, &sealed) != *digest {
+            let what = format!("version {version} of a key");
+            return Err(StateError::Mismatch { what }.into());
+        }
+        let context = self.identity.context(&version_place("version_key", item, version));
+        let version_key = crypto::open(&self.keys.wrapping, VERSION_KEY_LABEL, &context, &wrapped)
+            .ok()
+            .and_then(|bytes| Key::from_bytes(bytes.expose()))
+            .ok_or_else(|| damaged("version_key: does not open"))?;
+        let context = self.identity.context(&version_place("version_value", item, version));
+        let padded = crypto::open(&version_key, VALUE_LABEL, &context, &sealed)
+            .map_err(|_| damaged("version_value: does not open"))?;
+        codec::unpad(&padded).map(SecretBytes::copy_from).map_err(|_| damaged("version_value: malformed"))
+    }
+
+    fn version_digest(&self, wrapped: &[u8], sealed: &[u8]) -> Digest {
+        let id = |text| crypto::seal_id(text).unwrap_or([0; crypto::SEAL_ID_LEN]);
+        self.keys.tree.digest(&[VERSION_LABEL, &id(wrapped), &id(sealed)])
+    }
+
+    /// What a value is recognised by: a MAC of it under a key of this vault, first 6 bytes.
+    pub(super) fn fingerprint(&self, value: &SecretBytes) -> [u8; FINGERPRINT_LEN] {
+        let mac = self.keys.fingerprint.mac(&[FINGERPRINT_LABEL, value.expose()]);
+        let mut fingerprint = [0; FINGERPRINT_LEN];
+        for (place, byte) in fingerprint.iter_mut().zip(mac) {
+            *place = byte;
+        }
+        fingerprint
+    }
+
+    // ── Ending ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Appends an event that changes nothing else.
+    pub(super) fn append(&mut self, event: &Event, rng: &dyn Rng) -> Result<(), VaultError> {
+        let mut chain = Chain::load(self.tx, &self.keys.audit, &self.identity)?;
+        chain.append(self.tx, &self.keys.audit, &self.identity, event, rng)?;
+        Ok(())
+    }
+
+    /// Ends a change: scopes, tree, event, record.
+    pub(super) fn seal_change(&mut self, event: Event, world: &World<'_>) -> Result<Authentic, VaultError> {
+        self.apply_scope_changes(world.rng)?;
+        // Adopting skips numbers, so that the result is ahead of what the pin has seen.
+        let number = self.current.record.change.max(self.alarm_pin()) + 1;
+        let changes = std::mem::take(&mut self.leaf_changes);
+        let root = self.tree.apply(&changes)?.ok_or_else(|| damaged("node: the tree is empty"))?;
+        let event = Event { change: Some(ChangeMark { number, previous: self.current.mac }), ..event };
+        let mut chain = Chain::load(self.tx, &self.keys.audit, &self.identity)?;
+        chain.append(self.tx, &self.keys.audit, &self.identity, &event, world.rng)?;
+        let record = Record {
+            change: number,
+            time: event.time,
+            root,
+            audit_count: chain.count,
+            audit_head: chain.head,
+            previous: self.current.mac,
+        };
+        self.current = record.store(self.tx, &self.keys.state, &self.identity)?;
+        Ok(self.current)
+    }
+
+    fn alarm_pin(&self) -> u64 {
+        match self.standing {
+            Standing::RolledBack | Standing::Forked => self.pinned.unwrap_or(0),
+            Standing::FirstUse | Standing::Same | Standing::Ahead => 0,
+        }
+    }
+}
+
+/// The blind index of something, under the index key.
+pub(super) fn tag(index: &Key, kind: Kind, name: &[u8]) -> Tag {
+    index.digest(&[INDEX_LABEL, &[kind as u8], name])
+}
+
+/// The leaf of the header row.
+pub(super) fn header_leaf(tree: &Key, header: &HeaderRow) -> Digest {
+    let id = crypto::seal_id(&header.chain_seed).unwrap_or([0; crypto::SEAL_ID_LEN]);
+    tree.digest(&[
+        LEAF_LABEL,
+        &[Kind::Header as u8],
+        &header.vault_id,
+        &header.epoch.to_le_bytes(),
+        &id,
+        header.written_by.as_bytes(),
+    ])
+}
+
+/// The leaf of a slot: its header and its sealed root.
+pub(super) fn slot_leaf(tree: &Key, slot: &SlotRow) -> Digest {
+    let id = crypto::seal_id(&slot.sealed).unwrap_or([0; crypto::SEAL_ID_LEN]);
+    tree.digest(&[LEAF_LABEL, &[Kind::Slot as u8], &slot.id.to_le_bytes(), &id, &slot.header])
+}
+
+pub(super) fn row_place<'p>(table: &'p str, row: &'p [u8], revision: u64) -> Place<'p> {
+    Place { table, row, version: 0, field: "sealed", revision, bound: &[] }
+}
+
+fn version_place<'p>(table: &'p str, item: &'p [u8; 16], version: u32) -> Place<'p> {
+    Place { table, row: item, version, field: "sealed", revision: 0, bound: &[] }
+}
+
+pub(super) fn damaged(what: &str) -> VaultError {
+    StoreError::Damaged { what: what.to_owned() }.into()
+}
