@@ -6,6 +6,7 @@ pub mod audit;
 pub mod clock;
 pub mod codec;
 pub mod crypto;
+pub mod exchange;
 pub mod identity;
 pub mod name;
 pub mod recipe;
