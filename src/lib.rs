@@ -3,10 +3,12 @@
 //! Imports point down this list and never up; `tests/architecture.rs` holds them against it.
 
 pub mod audit;
+pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod crypto;
 pub mod exchange;
+pub mod exec;
 pub mod identity;
 pub mod name;
 pub mod recipe;

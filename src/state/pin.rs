@@ -15,7 +15,8 @@ use crate::audit::{self, AuditKeys, Event};
 use crate::crypto::{Mac, sha256};
 use crate::identity::Identity;
 use crate::store::Tx;
-use crate::sys::files::{self, FileLock};
+use crate::sys::lock::FileLock;
+use crate::sys::private;
 
 use super::StateError;
 use super::record::Authentic;
@@ -125,7 +126,7 @@ impl Pins {
         seen: &Authentic,
         may_replace: impl Fn(&Pin) -> bool,
     ) -> io::Result<()> {
-        files::create_private_folder(&self.folder)?;
+        private::create_folder(&self.folder)?;
         let _lock = FileLock::exclusive(&self.folder.join("lock"))?;
         if let Memory::Pin(pinned) = self.read(identity, path)
             && !may_replace(&pinned)
@@ -138,7 +139,7 @@ impl Pins {
             state: HEXLOWER.encode(&seen.mac),
             path: path.to_string_lossy().into_owned(),
         };
-        files::replace_private(&self.file(identity, path), &serde_json::to_vec(&pin)?)
+        private::replace_private(&self.file(identity, path), &serde_json::to_vec(&pin)?)
     }
 }
 

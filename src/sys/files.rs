@@ -1,322 +1,373 @@
-//! Files that an attacker may have prepared, and files that nobody else may read.
+//! Whether a file may be opened as a vault, and where a new one may be made.
 //!
-//! The vault is looked at through O_PATH descriptors before SQLite opens it: they neither block on a FIFO nor, when
-//! closed, drop the POSIX locks that SQLite holds on the same file. After it is open the path is looked at again, so
-//! that a folder which was exchanged in between is noticed.
+//! `SQLite` opens by path, follows links, blocks on a FIFO and believes any journal it finds. So everything that could
+//! make it read or write something else is looked at first: the kind of file, its owner, its mode, how many names it
+//! has, the folder that holds it, and what lies beside it. A symlink in the *folder's* path is fine, as dotfile
+//! managers make them; the path is made canonical once and used so from then on.
+//!
+//! The vault is looked at through `O_PATH` only. POSIX locks, which guard the database, belong to the process: closing
+//! any other kind of descriptor of the same file would drop them. The `O_PATH` descriptor is kept, so that the inode
+//! cannot be freed and its number given to another file before [`CheckedVault::still_same`] asks again.
+//!
+//! The folder must not be writable by others, sticky or not: in a sticky one others could still plant the side files.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, DirBuilder, File, Metadata};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Mode, OFlags, chmodat, openat};
+use rustix::process::geteuid;
 
-/// Why a file is not opened.
-#[derive(Debug, thiserror::Error)]
-pub enum FileFault {
-    /// Nothing there.
-    #[error("{0} not found")]
-    NotFound(PathBuf),
-    /// Something is there already.
-    #[error("{0} exists")]
-    Exists(PathBuf),
-    /// A symbolic link where the file should be.
-    #[error("{0} is a symbolic link")]
-    Symlink(PathBuf),
-    /// The file has more than one name.
-    #[error("{path} has {links} hard links")]
-    HardLink {
-        /// The file.
-        path: PathBuf,
-        /// How many names it has.
-        links: u64,
-    },
-    /// Not a regular file.
-    #[error("{path} is a {kind}")]
-    NotRegular {
-        /// Where.
-        path: PathBuf,
-        /// What it is.
-        kind: &'static str,
-    },
-    /// A file without content.
-    #[error("{0} is empty")]
-    Empty(PathBuf),
-    /// Owned by neither this user nor root.
-    #[error("{path} belongs to user {owner}")]
-    WrongOwner {
-        /// File or folder.
-        path: PathBuf,
-        /// The owner's number.
-        owner: u32,
-    },
-    /// Others may write it.
-    #[error("{path} is writable by others ({mode:o})")]
-    WritableByOthers {
-        /// File or folder.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-        /// Whether it is the folder.
-        folder: bool,
-    },
-    /// A rollback journal, which opening the vault would play back into it.
-    #[error("{0} lies beside the vault")]
-    Journal(PathBuf),
-    /// The path leads elsewhere than a moment ago.
-    #[error("{0} was exchanged while it was being opened")]
-    Exchanged(PathBuf),
-    /// The system says no.
-    #[error("{path}: {source}")]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// What it says.
-        source: io::Error,
-    },
-}
+pub use super::fault::{FileFault, Kind};
 
-/// A vault file that may be opened.
+/// A vault file that was found fit to be opened. Only [`check_vault`] makes one.
 #[derive(Debug)]
 pub struct CheckedVault {
-    /// Canonical folder, and the file's name.
-    pub path: PathBuf,
-    /// Files that others could read, and no longer can.
-    pub tightened: Vec<PathBuf>,
-    folder: OwnedFd,
-    folder_id: FileId,
-    file_id: FileId,
+    path: PathBuf,
+    tightened: bool,
+    folder: Seen,
+    file: Seen,
 }
-
-type FileId = (u64, u64);
 
 impl CheckedVault {
-    /// Whether path and folder still lead to what was checked.
+    /// The canonical folder, and the name in it: what is to be opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the file or one beside it was readable by others, and is no longer.
+    #[must_use]
+    pub fn tightened(&self) -> bool {
+        self.tightened
+    }
+
+    /// Whether the path still leads to the same folder and file. To be asked once the database has been opened: then
+    /// what was opened is what was checked.
     pub fn still_same(&self) -> Result<(), FileFault> {
-        let exchanged = |_| FileFault::Exchanged(self.path.clone());
-        let name = self.path.file_name().unwrap_or_default();
-        let through_folder =
-            rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW).map_err(exchanged)?;
-        let through_path = rustix::fs::lstat(&self.path).map_err(exchanged)?;
-        let folder = rustix::fs::stat(folder_of(&self.path)).map_err(exchanged)?;
-        let same = id(&through_folder) == self.file_id
-            && id(&through_path) == self.file_id
-            && id(&folder) == self.folder_id;
-        if same { Ok(()) } else { Err(FileFault::Exchanged(self.path.clone())) }
+        let folder_path = self.path.parent().unwrap_or(Path::new("/"));
+        let same = |path: &Path, seen: &Seen| match fs::symlink_metadata(path) {
+            Ok(now) if identity(&now) == identity(&seen.facts) => Ok(()),
+            Ok(_) => Err(FileFault::Swapped { path: path.to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(FileFault::Swapped { path: path.to_owned() })
+            }
+            Err(error) => Err(io_fault(path, error)),
+        };
+        same(folder_path, &self.folder)?;
+        same(&self.path, &self.file)
     }
 }
 
-/// Looks at a vault before it is opened, and takes from others the right to read it.
+/// Looks at the vault at `path`, at its folder and at what lies beside it, without opening or blocking.
+///
+/// What is readable by others, and nothing worse, is made private (0600). Where that is not possible, because the file
+/// system is read-only or root owns the file, it stays as it is.
 pub fn check_vault(path: &Path) -> Result<CheckedVault, FileFault> {
-    let path = canonical(path)?;
-    let folder = open_folder(folder_of(&path))?;
-    let folder_stat = rustix::fs::fstat(&folder).map_err(|error| fault(folder_of(&path), error))?;
-    check_owner_and_mode(folder_of(&path), &folder_stat, true)?;
-    let mut tightened = Vec::new();
-    let Some(stat) = check_file(&folder, &path, &mut tightened)? else {
-        return Err(FileFault::NotFound(path));
-    };
-    if stat.st_size == 0 {
-        return Err(FileFault::Empty(path));
+    let (folder_path, name) = locate(path)?;
+    let path = folder_path.join(&name);
+    let folder = check_folder(&folder_path)?;
+
+    let file = look(&folder, &path, &name).map_err(|error| io_fault(&path, error))?;
+    let mut tightened = check_file(&file.facts, &path)? && tighten(&folder, &path, &name)?;
+    if file.facts.len() == 0 {
+        return Err(FileFault::Empty { path });
     }
-    let journal = with_suffix(&path, "-journal");
-    if std::fs::symlink_metadata(&journal).is_ok() {
-        return Err(FileFault::Journal(journal));
+
+    if let Some(journal) = beside(&path, "-journal")? {
+        return Err(FileFault::Journal { path: journal });
     }
     for suffix in ["-wal", "-shm"] {
-        check_file(&folder, &with_suffix(&path, suffix), &mut tightened)?;
-    }
-    Ok(CheckedVault { path, tightened, folder, folder_id: id(&folder_stat), file_id: id(&stat) })
-}
-
-/// The canonical path for a new vault: folders are made as needed, for this user only, and nothing may lie there.
-pub fn prepare_new(path: &Path) -> Result<PathBuf, FileFault> {
-    let folder = folder_of(path);
-    create_private_folder(folder).map_err(|source| FileFault::Io { path: folder.to_owned(), source })?;
-    let path = canonical(path)?;
-    let stat = rustix::fs::stat(folder_of(&path)).map_err(|error| fault(folder_of(&path), error))?;
-    check_owner_and_mode(folder_of(&path), &stat, true)?;
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        let beside = with_suffix(&path, suffix);
-        if std::fs::symlink_metadata(&beside).is_ok() {
-            return Err(FileFault::Exists(beside));
+        let side = with_suffix(&path, suffix);
+        let side_name = with_suffix(Path::new(&name), suffix).into_os_string();
+        match look(&folder, &side, &side_name) {
+            Ok(seen) => tightened |= check_file(&seen.facts, &side)? && tighten(&folder, &side, &side_name)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io_fault(&side, error)),
         }
     }
-    Ok(path)
+    Ok(CheckedVault { path, tightened, folder, file })
 }
 
-fn canonical(path: &Path) -> Result<PathBuf, FileFault> {
-    let name =
-        path.file_name().ok_or_else(|| FileFault::NotRegular { path: path.to_owned(), kind: "folder" })?;
-    let folder = folder_of(path).canonicalize().map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => FileFault::NotFound(path.to_owned()),
-        _ => FileFault::Io { path: folder_of(path).to_owned(), source },
-    })?;
-    Ok(folder.join(name))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
+/// Makes the folders that a new vault at `path` needs, 0700 whatever the umask, and gives its canonical path.
+///
+/// Refuses if anything at all has that name, or a name that `SQLite` would take for the new file's journals. The file
+/// itself is the caller's to make, with [`super::private::write_private`], before the database opens it: the database
+/// would give it the umask's mode, and its side files the same.
+pub fn prepare_new(path: &Path) -> Result<PathBuf, FileFault> {
+    let folder = folder_of(path);
+    // The deepest that exists comes last.
+    let missing: Vec<&Path> = folder.ancestors().take_while(|part| is_missing(part)).collect();
+    for part in missing.into_iter().rev() {
+        match DirBuilder::new().mode(0o700).create(part) {
+            Ok(()) => fs::set_permissions(part, fs::Permissions::from_mode(0o700))
+                .map_err(|error| io_fault(part, error))?,
+            // Somebody else was quicker; the checks below decide.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(io_fault(part, error)),
+        }
+    }
+    let (folder_path, name) = locate(path)?;
+    check_folder(&folder_path)?;
+    let path = folder_path.join(name);
+    for suffix in ["", "-wal", "-shm"] {
+        if let Some(path) = beside(&path, suffix)? {
+            return Err(FileFault::Exists { path });
+        }
+    }
+    match beside(&path, "-journal")? {
+        Some(path) => Err(FileFault::Journal { path }),
+        None => Ok(path),
     }
 }
 
-fn open_folder(folder: &Path) -> Result<OwnedFd, FileFault> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(folder, flags, Mode::empty()).map_err(|error| fault(folder, error))
+/// A file or folder as it was found, held so that its inode number stays its own.
+#[derive(Debug)]
+struct Seen {
+    facts: Metadata,
+    held: Option<File>,
 }
 
-/// Looks at one file of the folder; `None` if there is none.
-fn check_file(
-    folder: &OwnedFd,
-    path: &Path,
-    tightened: &mut Vec<PathBuf>,
-) -> Result<Option<Stat>, FileFault> {
-    let name = path.file_name().unwrap_or_default();
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = match rustix::fs::openat(folder, name, flags, Mode::empty()) {
-        Ok(file) => file,
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        Err(error) => return Err(fault(path, error)),
+/// An `O_PATH` descriptor where there is such a thing; it neither opens the file nor takes part in its locks.
+#[cfg(target_os = "linux")]
+fn look(folder: &Seen, _path: &Path, name: &OsStr) -> io::Result<Seen> {
+    let held = match &folder.held {
+        Some(folder) => File::from(openat(folder, name, LOOK.union(OFlags::NOFOLLOW), Mode::empty())?),
+        None => return Err(io::ErrorKind::NotFound.into()),
     };
-    let stat = rustix::fs::fstat(&file).map_err(|error| fault(path, error))?;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => {}
-        FileType::Symlink => return Err(FileFault::Symlink(path.to_owned())),
-        other => return Err(FileFault::NotRegular { path: path.to_owned(), kind: kind_name(other) }),
-    }
-    #[allow(clippy::useless_conversion, reason = "its width differs between systems")]
-    let links = u64::from(stat.st_nlink);
-    if links > 1 {
-        return Err(FileFault::HardLink { path: path.to_owned(), links });
-    }
-    check_owner_and_mode(path, &stat, false)?;
-    if stat.st_mode & 0o077 != 0 && tighten(file.as_fd(), name, folder) {
-        tightened.push(path.to_owned());
-    }
-    Ok(Some(stat))
+    Ok(Seen { facts: held.metadata()?, held: Some(held) })
 }
 
-fn check_owner_and_mode(path: &Path, stat: &Stat, folder: bool) -> Result<(), FileFault> {
-    let us = rustix::process::geteuid().as_raw();
-    if stat.st_uid != us && stat.st_uid != 0 {
-        return Err(FileFault::WrongOwner { path: path.to_owned(), owner: stat.st_uid });
+#[cfg(not(target_os = "linux"))]
+fn look(_folder: &Seen, path: &Path, _name: &OsStr) -> io::Result<Seen> {
+    Ok(Seen { facts: fs::symlink_metadata(path)?, held: None })
+}
+
+#[cfg(target_os = "linux")]
+const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+const LOOK: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
+
+fn check_folder(path: &Path) -> Result<Seen, FileFault> {
+    let open = || {
+        let held = File::from(rustix::fs::open(path, LOOK.union(OFlags::DIRECTORY), Mode::empty())?);
+        Ok(Seen { facts: held.metadata()?, held: Some(held) })
+    };
+    let seen = open().map_err(|error| io_fault(path, error))?;
+    check_access(&seen.facts, path)?;
+    Ok(seen)
+}
+
+/// Refuses what must not be opened; says whether others may still read it.
+fn check_file(facts: &Metadata, path: &Path) -> Result<bool, FileFault> {
+    let found = facts.file_type();
+    if found.is_symlink() {
+        return Err(FileFault::Symlink { path: path.to_owned() });
     }
-    if stat.st_mode & 0o022 != 0 {
-        let mode = stat.st_mode & 0o7777;
-        return Err(FileFault::WritableByOthers { path: path.to_owned(), mode, folder });
+    if !found.is_file() {
+        let kind = if found.is_dir() {
+            Kind::Folder
+        } else if found.is_fifo() {
+            Kind::Fifo
+        } else if found.is_socket() {
+            Kind::Socket
+        } else {
+            Kind::Device
+        };
+        return Err(FileFault::NotRegular { path: path.to_owned(), kind });
+    }
+    // A side file that is being removed right now has no name left.
+    if facts.nlink() > 1 {
+        return Err(FileFault::HardLink { path: path.to_owned(), links: facts.nlink() });
+    }
+    check_access(facts, path)?;
+    Ok(facts.mode() & 0o077 != 0)
+}
+
+fn check_access(facts: &Metadata, path: &Path) -> Result<(), FileFault> {
+    let uid = facts.uid();
+    if uid != 0 && uid != geteuid().as_raw() {
+        return Err(FileFault::WrongOwner { path: path.to_owned(), uid });
+    }
+    if facts.mode() & 0o022 != 0 {
+        return Err(FileFault::WritableByOthers { path: path.to_owned(), mode: facts.mode() & 0o7777 });
     }
     Ok(())
 }
 
-/// An O_PATH descriptor takes no fchmod; on Linux its name under /proc leads to the file that was looked at, and
-/// elsewhere the name in the held folder does.
-fn tighten(file: std::os::fd::BorrowedFd<'_>, name: &std::ffi::OsStr, folder: &OwnedFd) -> bool {
-    use std::os::fd::AsRawFd;
-    let through_proc = format!("/proc/self/fd/{}", file.as_raw_fd());
-    std::fs::set_permissions(through_proc, std::fs::Permissions::from_mode(0o600)).is_ok()
-        || rustix::fs::chmodat(folder, name, Mode::from_raw_mode(0o600), AtFlags::empty()).is_ok()
-}
-
-fn kind_name(kind: FileType) -> &'static str {
-    match kind {
-        FileType::Directory => "folder",
-        FileType::Fifo => "named pipe",
-        FileType::Socket => "socket",
-        FileType::CharacterDevice | FileType::BlockDevice => "device",
-        _ => "special file",
+/// Makes a checked file private. By name, as an `O_PATH` descriptor cannot be used for it; in a folder that only we
+/// and root can write, nobody else can have put another file under the name since.
+fn tighten(folder: &Seen, path: &Path, name: &OsStr) -> Result<bool, FileFault> {
+    use rustix::io::Errno;
+    let Some(folder) = &folder.held else { return Ok(false) };
+    match chmodat(folder, name, Mode::RUSR | Mode::WUSR, AtFlags::empty()) {
+        Ok(()) => Ok(true),
+        Err(Errno::ROFS | Errno::PERM | Errno::NOENT) => Ok(false),
+        Err(error) => Err(io_fault(path, error.into())),
     }
 }
 
-fn id(stat: &Stat) -> FileId {
-    (stat.st_dev, stat.st_ino)
+/// The canonical folder, and the name in it.
+fn locate(path: &Path) -> Result<(PathBuf, OsString), FileFault> {
+    let Some(name) = path.file_name() else {
+        return Err(FileFault::NotRegular { path: path.to_owned(), kind: Kind::Folder });
+    };
+    let folder = folder_of(path);
+    let canonical = folder.canonicalize().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => FileFault::NotFound { path: path.to_owned() },
+        _ => io_fault(folder, error),
+    })?;
+    Ok((canonical, name.to_owned()))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        None => Path::new("/"),
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+    }
+}
+
+fn is_missing(path: &Path) -> bool {
+    !path.as_os_str().is_empty()
+        && fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// The path with the suffix, if anything, even a link that leads nowhere, has that name.
+fn beside(path: &Path, suffix: &str) -> Result<Option<PathBuf>, FileFault> {
+    let side = with_suffix(path, suffix);
+    match fs::symlink_metadata(&side) {
+        Ok(_) => Ok(Some(side)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_fault(&side, error)),
+    }
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
+    let mut whole = path.as_os_str().to_owned();
+    whole.push(suffix);
+    whole.into()
 }
 
-fn fault(path: &Path, error: rustix::io::Errno) -> FileFault {
-    match error {
-        rustix::io::Errno::NOENT => FileFault::NotFound(path.to_owned()),
-        other => FileFault::Io { path: path.to_owned(), source: other.into() },
+fn identity(facts: &Metadata) -> (u64, u64) {
+    (facts.dev(), facts.ino())
+}
+
+fn io_fault(path: &Path, source: io::Error) -> FileFault {
+    let path = path.to_owned();
+    if source.kind() == io::ErrorKind::NotFound {
+        FileFault::NotFound { path }
+    } else {
+        FileFault::Io { path, source }
     }
 }
 
-// ── Private files ────────────────────────────────────────────────────────────────────────────────────────────────────
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use rustix::fs::{CWD, FileType, mknodat};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use tempfile::TempDir;
 
-/// Makes a folder and its parents, 0700 whatever the umask; what is there stays as it is.
-pub fn create_private_folder(folder: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
 
-/// A new file for this user only; refuses to follow or replace anything. On the disk when this returns.
-pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = create_new(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().mode() & 0o7777
+    }
 
-/// Replaces a file as a whole. Not synced: losing the last replacement in a power cut is the callers' to bear.
-pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = with_suffix(path, &format!(".{}", std::process::id()));
-    let _ = std::fs::remove_file(&draft);
-    create_new(&draft)?.write_all(bytes)?;
-    std::fs::rename(&draft, path)
-}
+    fn vault() -> (TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap().join("vault.db");
+        fs::write(&path, "x").unwrap();
+        set_mode(&path, 0o600);
+        (folder, path)
+    }
 
-fn create_new(path: &Path) -> io::Result<File> {
-    let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-    // Against a umask that takes even the owner's rights.
-    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-    Ok(file)
-}
+    #[test]
+    fn a_private_file_passes_and_through_a_symlinked_folder_too() {
+        let (folder, path) = vault();
+        let checked = check_vault(&path).unwrap();
+        assert!(checked.path() == path && !checked.tightened() && checked.still_same().is_ok());
+        let outside = tempfile::tempdir().unwrap();
+        symlink(folder.path(), outside.path().join("link")).unwrap();
+        assert_eq!(check_vault(&outside.path().join("link/vault.db")).unwrap().path(), path);
+    }
 
-/// Makes a new name in a folder durable.
-pub fn sync_folder_of(path: &Path) -> io::Result<()> {
-    File::open(folder_of(path))?.sync_all()
-}
+    #[test]
+    fn case_10_other_kinds_are_refused_without_blocking() {
+        let (_folder, path) = vault();
+        fs::write(&path, "").unwrap();
+        assert!(matches!(check_vault(&path), Err(FileFault::Empty { .. })));
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(check_vault(&path), Err(FileFault::NotFound { .. })));
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert!(matches!(check_vault(&path), Err(FileFault::NotRegular { kind: Kind::Fifo, .. })));
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(check_vault(&path), Err(FileFault::NotRegular { kind: Kind::Folder, .. })));
+        assert!(matches!(check_vault(Path::new("/")), Err(FileFault::NotRegular { .. })));
+        let device = check_vault(Path::new("/dev/null"));
+        assert!(matches!(device, Err(FileFault::NotRegular { .. } | FileFault::WritableByOthers { .. })));
+    }
 
-/// Opens a file that holds a secret: a regular file, a pipe, a descriptor, a symlink to one. Says whether others may
-/// read it, unless it lies in memory, as the secrets that Docker and Kubernetes mount do.
-pub fn open_secret_file(path: &Path) -> io::Result<(File, bool)> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    let readable = metadata.is_file() && metadata.mode() & 0o077 != 0 && !in_memory(&file);
-    Ok((file, readable))
-}
+    #[test]
+    fn case_11_writable_by_others_is_refused_and_readable_tightened() {
+        let (folder, path) = vault();
+        set_mode(&path, 0o620);
+        assert!(matches!(check_vault(&path), Err(FileFault::WritableByOthers { mode: 0o620, .. })));
+        set_mode(&path, 0o644);
+        assert!(check_vault(&path).unwrap().tightened());
+        assert_eq!(mode(&path), 0o600);
+        let side = with_suffix(&path, "-wal");
+        fs::write(&side, "").unwrap();
+        set_mode(&side, 0o640);
+        assert!(check_vault(&path).unwrap().tightened());
+        assert_eq!(mode(&side), 0o600);
+        set_mode(folder.path(), 0o1777);
+        assert!(matches!(check_vault(&path), Err(FileFault::WritableByOthers { mode: 0o1777, .. })));
+    }
 
-#[cfg(target_os = "linux")]
-fn in_memory(file: &File) -> bool {
-    // statfs(2): TMPFS_MAGIC, RAMFS_MAGIC.
-    rustix::fs::fstatfs(file).is_ok_and(|system| matches!(system.f_type, 0x0102_1994 | 0x8584_58f6))
-}
+    #[test]
+    fn case_13_links_and_swaps_are_refused() {
+        let (folder, path) = vault();
+        let checked = check_vault(&path).unwrap();
+        let other = folder.path().join("other");
+        fs::hard_link(&path, &other).unwrap();
+        assert!(matches!(check_vault(&path), Err(FileFault::HardLink { links: 2, .. })));
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(checked.still_same(), Err(FileFault::Swapped { .. })));
+        symlink(&other, &path).unwrap();
+        assert!(matches!(check_vault(&path), Err(FileFault::Symlink { .. })));
+        assert!(matches!(checked.still_same(), Err(FileFault::Swapped { .. })));
+    }
 
-#[cfg(not(target_os = "linux"))]
-fn in_memory(_: &File) -> bool {
-    false
-}
+    #[test]
+    fn case_8_a_journal_and_linked_side_files_are_refused() {
+        let (_folder, path) = vault();
+        symlink("nowhere", with_suffix(&path, "-shm")).unwrap();
+        assert!(matches!(check_vault(&path), Err(FileFault::Symlink { .. })));
+        symlink("nowhere", with_suffix(&path, "-journal")).unwrap();
+        assert!(matches!(check_vault(&path), Err(FileFault::Journal { .. })));
+    }
 
-/// A lock that the system drops with the process.
-#[derive(Debug)]
-pub struct FileLock {
-    _file: File,
-}
-
-impl FileLock {
-    /// Waits until nobody else holds it.
-    pub fn exclusive(path: &Path) -> io::Result<Self> {
-        let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
-        loop {
-            match rustix::fs::flock(&file, FlockOperation::LockExclusive) {
-                Ok(()) => return Ok(Self { _file: file }),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+    #[test]
+    fn case_12_new_folders_are_private_and_nothing_is_overwritten() {
+        let (folder, path) = vault();
+        let new = prepare_new(&folder.path().join("a/b/new.db")).unwrap();
+        assert!(new.is_absolute() && !new.exists());
+        assert_eq!([mode(&folder.path().join("a")), mode(&folder.path().join("a/b"))], [0o700, 0o700]);
+        assert!(matches!(prepare_new(&path), Err(FileFault::Exists { .. })));
+        symlink("nowhere", &new).unwrap();
+        assert!(matches!(prepare_new(&new), Err(FileFault::Exists { .. })));
+        set_mode(folder.path(), 0o777);
+        assert!(matches!(
+            prepare_new(&folder.path().join("x.db")),
+            Err(FileFault::WritableByOthers { mode: 0o777, .. })
+        ));
     }
 }

@@ -1,12 +1,29 @@
-//! The system: the one room with `unsafe`, and the only one that knows what Linux is.
+//! What Rust's standard library does not offer of the operating system.
 //!
-//! Each file wraps one thing that the standard library does not do, or does otherwise than a vault needs it. Every
-//! descriptor that is opened here is close-on-exec. Nothing here decides anything about keys.
+//! This room knows files, descriptors, processes, kernel keys, signals and terminals. It knows nothing of vaults,
+//! keys or commands, prints only what a prompt must show, and reads no environment variable. It is the one room
+//! with `unsafe`; each file that needs it says why at its head, and each block says why it is sound.
+//!
+//! Two rules hold throughout. Every descriptor opened here is close-on-exec, so that a child inherits what the
+//! caller passed and nothing of ours. And every change to process-wide state (limits, dispositions, terminal
+//! modes) is undone by the code that made it, or put back before `execve`.
+//!
+//! - [`alloc`]: an allocator that wipes what it frees
+//! - [`startup`]: what the process was given before Rust's runtime touched it, and protection from core files
+//! - [`exec`]: the search for a program, the environment block, the jump into the program
+//! - [`keyring`]: the kernel's keys, where an open session lives
+//! - [`files`]: the checks before a vault is opened, with what they find in [`fault`]; [`private`]: files nobody else may read; [`lock`]: flock
+//! - [`tty`]: prompts on the caller's terminal; [`line`]: the editing of the line typed there
+//! - [`who`]: on whose behalf the process runs, for the audit log
 
 pub mod alloc;
 pub mod exec;
+pub mod fault;
 pub mod files;
 pub mod keyring;
+pub mod line;
+pub mod lock;
+pub mod private;
 pub mod startup;
 pub mod tty;
 pub mod who;

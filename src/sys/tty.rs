@@ -1,36 +1,61 @@
-//! Questions on the caller's terminal, `/dev/tty`, so that piped input stays data.
+//! Prompts on the caller's terminal: `/dev/tty`, so that standard input stays the data it may be.
 //!
-//! The terminal is put into a mode without echo and without the kernel's line editing (which would cut a line at 4096
-//! bytes), and put back on every way out: an answer, Ctrl-C, a signal, a stop and continue. Keys are read one byte at a
-//! time into a buffer that is wiped.
+//! While a prompt waits, the terminal neither echoes nor edits. It must not be left so: not by an error, not by a
+//! signal. Signals that would end or stop the process are therefore caught for as long as the prompt lasts. Their
+//! handler only writes the signal's number into a pipe; the loop waits for the pipe and the terminal together, so
+//! there is no moment at which a signal is overlooked, in whichever thread it arrives, and the signal mask need not
+//! be touched. Then the terminal and the dispositions are put back, and the signal has its way:
+//!
+//! - INT (Ctrl-C) is reported, for the caller to end with 130. It is heeded even where it came ignored: whoever types
+//!   it at a prompt means it.
+//! - TERM, HUP and QUIT are raised again and end the process as if there had been no prompt. Ignored, they stay so.
+//! - TSTP (Ctrl-Z) stops the process for real. Continued, also after a STOP that cannot be caught, it hides the
+//!   typing again and asks anew, from an empty line.
+//!
+//! In the background the kernel stops the process (SIGTTOU) as it touches the terminal, as with any program, and it
+//! asks when it is brought to the front. Where it cannot be stopped, in an orphaned group, there is no terminal for it.
+//!
+//! What was typed before the question, and after the end of the answer, is thrown away: the rest of a secret that was
+//! pasted must not become the next command of the shell.
+#![allow(unsafe_code, reason = "signal handlers and select")]
 
-#![allow(unsafe_code, reason = "signal handlers")]
-
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::AsRawFd;
+use std::ffi::c_int;
+use std::fs::{File, OpenOptions};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::termios::{
+    LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr, tcgetpgrp,
+    tcsetattr,
+};
+use zeroize::Zeroizing;
 
-use crate::secret::{SecretBytes, SecretWriter};
+use super::line::{Echo, Line, Step};
+use crate::secret::SecretBytes;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum PromptError {
-    /// No terminal to ask on.
+    /// The process has no terminal, or may not use it.
     #[error("no terminal")]
     NoTerminal,
-    /// Ctrl-C.
+    /// Ctrl-C; or another signal that ends processes, where a handler of the caller's let it go on.
     #[error("interrupted")]
     Interrupted,
-    /// The terminal hung up, or Ctrl-D on an empty line.
+    /// Ctrl-D on an empty line, or the terminal went away.
     #[error("end of input")]
     Eof,
-    /// The answer is longer than `limit` bytes.
+    /// More was typed than is allowed.
     #[error("more than {limit} bytes")]
     TooLong {
-        /// The most that was allowed.
+        /// The most that was allowed, in bytes.
         limit: usize,
     },
     /// The terminal failed.
@@ -38,266 +63,297 @@ pub enum PromptError {
     Io(#[from] io::Error),
 }
 
-/// Whether there is a terminal to ask on.
+/// Whether there is a terminal to ask at.
 #[must_use]
 pub fn has_terminal() -> bool {
-    open().is_ok()
+    open_output().is_ok()
 }
 
-/// Asks for a secret; nothing of the answer is shown.
+/// Asks for a secret, which does not appear while it is typed: at most `limit` bytes.
 pub fn read_secret(prompt: &str, limit: usize) -> Result<SecretBytes, PromptError> {
-    ask(prompt, limit, false)
+    ask(prompt, limit, Echo::Hidden)
 }
 
-/// Asks for a line; the answer is shown.
+/// Asks for a line that may be seen while it is typed, such as a part of a recovery code: at most `limit` bytes.
 pub fn read_line(prompt: &str, limit: usize) -> Result<SecretBytes, PromptError> {
-    ask(prompt, limit, true)
+    ask(prompt, limit, Echo::Shown)
 }
 
-/// Shows a secret on the terminal and nowhere else.
-pub fn show(bytes: &[u8]) -> Result<(), PromptError> {
-    let mut terminal = open()?;
-    terminal.write_all(bytes)?;
+/// Shows a line on the terminal, wherever standard output and error lead. Bytes, so that a secret can be shown
+/// without becoming a `String`.
+pub fn write_line(text: &[u8]) -> Result<(), PromptError> {
+    let mut output = open_output()?;
+    output.write_all(text)?;
+    output.write_all(b"\n")?;
     Ok(())
 }
 
-fn open() -> Result<File, PromptError> {
-    File::options().read(true).write(true).open("/dev/tty").map_err(|_| PromptError::NoTerminal)
-}
-
-fn ask(prompt: &str, limit: usize, echo: bool) -> Result<SecretBytes, PromptError> {
-    let terminal = open()?;
-    let handlers = Handlers::install();
+fn ask(prompt: &str, limit: usize, echo: Echo) -> Result<SecretBytes, PromptError> {
+    // Dispositions and terminal modes are the whole process's: one prompt at a time.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut output = open_output()?;
+    // Two descriptions of one terminal: reading must never wait, since only the loop may; writing may.
+    let input = open(OpenOptions::new().read(true), OFlags::NONBLOCK)?;
     loop {
-        let raw = RawMode::enter(&terminal)?;
-        (&terminal).write_all(prompt.as_bytes())?;
-        let answer = read_answer(&terminal, limit, echo);
-        drop(raw);
-        match answer {
-            Ok(Some(answer)) => return Ok(answer),
-            Err(error) => {
-                (&terminal).write_all(b"\n")?;
-                return Err(error);
-            }
-            // A signal: the terminal is as it was before, so act on it as if nobody had caught it.
-            Ok(None) => {
-                (&terminal).write_all(b"\n")?;
-                let signal = PENDING.swap(0, Ordering::SeqCst);
-                if signal == libc::SIGINT {
+        let session = Session::begin(&input)?;
+        let outcome = session.answer(prompt, limit, echo, &mut output);
+        // Nothing that was typed moved the cursor to the next line. A terminal that is gone needs none.
+        let _ = output.write_all(b"\n");
+        drop(session);
+        match outcome? {
+            Answer::Line(line) => return line.finish().map_err(|_| PromptError::TooLong { limit }),
+            Answer::Signal(libc::SIGINT) => return Err(PromptError::Interrupted),
+            Answer::Signal(libc::SIGCONT) => {}
+            Answer::Signal(signal) => {
+                // SAFETY: sends a signal to this thread; its handler, if any, is as it was before the prompt.
+                unsafe { libc::raise(signal) };
+                if signal != libc::SIGTSTP {
                     return Err(PromptError::Interrupted);
                 }
-                // A stop comes back here after SIGCONT and asks again; the others do not come back.
-                handlers.deliver(signal);
             }
         }
     }
 }
 
-/// Reads keys until Enter; `None` if a signal came.
-fn read_answer(terminal: &File, limit: usize, echo: bool) -> Result<Option<SecretBytes>, PromptError> {
-    let mut answer = SecretWriter::with_capacity(limit);
-    let mut too_long = false;
-    let echoed = |bytes: &[u8]| if echo { (&*terminal).write_all(bytes) } else { Ok(()) };
-    loop {
-        let mut key = zeroize::Zeroizing::new([0_u8; 1]);
-        match wait_for_key(terminal)? {
-            Wait::Signal => return Ok(None),
-            Wait::Ready => {}
-        }
-        match rustix::io::read(terminal, &mut *key) {
-            Ok(0) | Err(rustix::io::Errno::IO) => return Err(PromptError::Eof),
-            Ok(_) => {}
-            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => continue,
-            Err(error) => return Err(io::Error::from(error).into()),
-        }
-        let [key] = *key;
-        match key {
-            b'\r' | b'\n' if too_long => return Err(PromptError::TooLong { limit }),
-            b'\r' | b'\n' => {
-                (&*terminal).write_all(b"\n")?;
-                return Ok(Some(answer.finish()));
+fn open(options: &OpenOptions, flags: OFlags) -> Result<File, PromptError> {
+    let flags = (flags | OFlags::NOCTTY).bits().cast_signed();
+    options.clone().custom_flags(flags).open("/dev/tty").map_err(|_| PromptError::NoTerminal)
+}
+
+fn open_output() -> Result<File, PromptError> {
+    open(OpenOptions::new().write(true), OFlags::empty())
+}
+
+enum Answer {
+    Line(Line),
+    Signal(c_int),
+}
+
+/// A terminal that hides what is typed, and signals that are caught. Both end with it, the terminal first.
+struct Session<'a> {
+    terminal: Hidden<'a>,
+    signals: Signals,
+}
+
+impl<'a> Session<'a> {
+    fn begin(input: &'a File) -> Result<Self, PromptError> {
+        // In the background this stops us until we are in front; only then are the terminal's modes ours to save.
+        retry(|| tcflush(input, QueueSelector::IFlush))?;
+        let original = retry(|| tcgetattr(input))?;
+        // Signals first: from here on none may end us before the terminal is put back.
+        let signals = Signals::catch()?;
+        let terminal = Hidden { input, original };
+        terminal.hide()?;
+        Ok(Self { terminal, signals })
+    }
+
+    fn answer(
+        &self,
+        prompt: &str,
+        limit: usize,
+        echo: Echo,
+        output: &mut File,
+    ) -> Result<Answer, PromptError> {
+        output.write_all(prompt.as_bytes())?;
+        let mut input = self.terminal.input;
+        let mut line = Line::new(limit, echo);
+        let mut piece = Zeroizing::new([0_u8; 256]);
+        loop {
+            if let Some(signal) = self.signals.wait(input)? {
+                return Ok(Answer::Signal(signal));
             }
-            0x04 if answer.written().is_empty() => return Err(PromptError::Eof),
-            0x04 => {}
-            // Ctrl-U takes the whole line back, Backspace one character.
-            0x15 => {
-                while take_back(&mut answer) {
-                    echoed(b"\x08 \x08")?;
+            let got = match input.read(piece.as_mut_slice()) {
+                Ok(0) => return Err(PromptError::Eof),
+                Ok(got) => got,
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
+                {
+                    continue;
                 }
-                too_long = false;
-            }
-            0x7F | 0x08 => {
-                if take_back(&mut answer) {
-                    echoed(b"\x08 \x08")?;
+                Err(error) if error.raw_os_error() == Some(libc::EIO) => return Err(PromptError::Eof),
+                Err(error) => return Err(error.into()),
+            };
+            for byte in piece.iter().take(got) {
+                match line.key(*byte, output)? {
+                    Step::More => {}
+                    Step::Done => return Ok(Answer::Line(line)),
+                    Step::Eof => return Err(PromptError::Eof),
                 }
             }
-            _ => {
-                too_long |= answer.push(&[key]).is_err();
-                echoed(&[key])?;
-            }
         }
     }
 }
 
-/// Takes one character back: a byte, and the bytes before it as long as it continues them in UTF-8.
-fn take_back(answer: &mut SecretWriter) -> bool {
-    let mut taken = false;
-    while let Some(byte) = answer.pop() {
-        taken = true;
-        if byte & 0xC0 != 0x80 {
-            break;
+/// The terminal's modes, put back on drop.
+struct Hidden<'a> {
+    input: &'a File,
+    original: Termios,
+}
+
+impl Hidden<'_> {
+    fn hide(&self) -> Result<(), PromptError> {
+        let mut modes = self.original.clone();
+        modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ECHONL);
+        modes.local_modes.insert(LocalModes::ISIG);
+        modes.special_codes[SpecialCodeIndex::VMIN] = 1;
+        modes.special_codes[SpecialCodeIndex::VTIME] = 0;
+        retry(|| tcsetattr(self.input, OptionalActions::Flush, &modes))
+    }
+}
+
+impl Drop for Hidden<'_> {
+    fn drop(&mut self) {
+        // Sent to the background, we are no longer the ones whose modes are in force, and would be stopped for trying.
+        let in_front = tcgetpgrp(self.input).is_ok_and(|front| front == rustix::process::getpgrp());
+        if in_front {
+            let _ = retry(|| tcsetattr(self.input, OptionalActions::Flush, &self.original));
         }
     }
-    taken
 }
 
-enum Wait {
-    Ready,
-    Signal,
-}
-
-/// Waits for a key or a signal. The signals are blocked but within ppoll, so that none slips in between looking for
-/// one and going to sleep.
-fn wait_for_key(terminal: &File) -> Result<Wait, PromptError> {
+fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> Result<T, PromptError> {
     loop {
-        let before = block_caught();
-        let polled = if PENDING.load(Ordering::SeqCst) == 0 { poll_with(terminal, &before) } else { Ok(0) };
-        unblock(&before);
-        if PENDING.load(Ordering::SeqCst) != 0 {
-            return Ok(Wait::Signal);
-        }
-        match polled {
-            Ok(0) => {}
-            Ok(_) => return Ok(Wait::Ready),
-            // Another signal than those caught here: look again.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
+        match call() {
+            Ok(value) => return Ok(value),
+            Err(Errno::INTR) => {}
+            // In the background where nothing could bring us to the front again, or hung up.
+            Err(Errno::IO | Errno::NOTTY | Errno::NXIO) => return Err(PromptError::NoTerminal),
+            Err(error) => return Err(PromptError::Io(error.into())),
         }
     }
 }
 
-fn block_caught() -> libc::sigset_t {
-    // SAFETY: the sets are initialised by sigemptyset and sigprocmask before they are read.
-    unsafe {
-        let mut caught: libc::sigset_t = std::mem::zeroed();
-        let mut before: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut caught);
+/// Where the handler writes to. Made once and never closed, so that a handler that runs late in another thread does
+/// not write into a stranger's descriptor.
+static PIPE: OnceLock<(PipeReader, PipeWriter)> = OnceLock::new();
+static PIPE_WRITER: AtomicI32 = AtomicI32::new(-1);
+
+fn pipe() -> io::Result<&'static PipeReader> {
+    if let Some((reader, _)) = PIPE.get() {
+        return Ok(reader);
+    }
+    let made = io::pipe()?;
+    let (reader, writer) = PIPE.get_or_init(|| made);
+    PIPE_WRITER.store(writer.as_raw_fd(), Ordering::Release);
+    Ok(reader)
+}
+
+/// The caught signals; their dispositions are put back on drop, exactly as they were.
+struct Signals {
+    reader: &'static PipeReader,
+    previous: Vec<(c_int, libc::sigaction)>,
+}
+
+impl Signals {
+    fn catch() -> Result<Self, PromptError> {
+        const CAUGHT: [c_int; 6] =
+            [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGTSTP, libc::SIGCONT];
+        let reader = pipe()?;
+        // What a handler wrote after the last prompt had ended is none of this one's.
+        while ready([reader.as_fd().as_raw_fd(), -1], Wait::No)?[0] {
+            take_one(reader)?;
+        }
+        // Filled one by one, so that an error half-way puts back what was changed.
+        let mut signals = Self { reader, previous: Vec::with_capacity(CAUGHT.len()) };
         for signal in CAUGHT {
-            libc::sigaddset(&raw mut caught, signal);
+            let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
+            // SAFETY: a null new action only asks; the kernel fills the old one, and zero is a valid value of it.
+            let previous = unsafe {
+                libc::sigaction(signal, ptr::null(), previous.as_mut_ptr());
+                previous.assume_init()
+            };
+            if previous.sa_sigaction == libc::SIG_IGN && signal != libc::SIGINT {
+                continue;
+            }
+            // SAFETY: all-zero is a valid action: no flags, so without SA_RESTART, and an empty mask.
+            let mut action = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
+            let handler: extern "C" fn(c_int) = note;
+            action.sa_sigaction = handler as libc::sighandler_t;
+            // SAFETY: `note` does only what a handler may, and is never unloaded.
+            if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } != 0 {
+                return Err(io::Error::last_os_error().into());
+            }
+            signals.previous.push((signal, previous));
         }
-        libc::sigprocmask(libc::SIG_BLOCK, &raw const caught, &raw mut before);
-        before
+        Ok(signals)
+    }
+
+    /// Waits for the terminal or a signal; a signal comes first.
+    fn wait(&self, terminal: &File) -> io::Result<Option<c_int>> {
+        let [signal, _] = ready([self.reader.as_raw_fd(), terminal.as_raw_fd()], Wait::Yes)?;
+        if signal { take_one(self.reader).map(Some) } else { Ok(None) }
     }
 }
 
-fn unblock(before: &libc::sigset_t) {
-    // SAFETY: the set came from sigprocmask.
-    unsafe {
-        libc::sigprocmask(libc::SIG_SETMASK, before, std::ptr::null_mut());
-    }
-}
-
-fn poll_with(terminal: &File, mask: &libc::sigset_t) -> io::Result<i32> {
-    let mut poll = libc::pollfd { fd: terminal.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // SAFETY: one live pollfd, no timeout, a live mask.
-    let ready = unsafe { libc::ppoll(&raw mut poll, 1, std::ptr::null(), mask) };
-    if ready < 0 { Err(io::Error::last_os_error()) } else { Ok(ready) }
-}
-
-// ── Signals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-const CAUGHT: [libc::c_int; 5] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGTSTP];
-
-static PENDING: AtomicI32 = AtomicI32::new(0);
-
-extern "C" fn remember(signal: libc::c_int) {
-    PENDING.store(signal, Ordering::SeqCst);
-}
-
-/// Our handlers, and what was there before.
-struct Handlers {
-    before: Vec<(libc::c_int, libc::sigaction)>,
-}
-
-impl Handlers {
-    fn install() -> Self {
-        PENDING.store(0, Ordering::SeqCst);
-        let caught = CAUGHT.iter().filter_map(|signal| {
-            let handler: extern "C" fn(libc::c_int) = remember;
-            let before = set_action(*signal, handler as libc::sighandler_t)?;
-            // What the caller ignores stays ignored.
-            if before.sa_sigaction == libc::SIG_IGN {
-                put_back(*signal, &before);
-                return None;
-            }
-            Some((*signal, before))
-        });
-        Self { before: caught.collect() }
-    }
-
-    /// Sends this process a signal under the disposition that it had before, and takes the handler up again if the
-    /// process lives on.
-    fn deliver(&self, signal: libc::c_int) {
-        for (_, before) in self.before.iter().filter(|(caught, _)| *caught == signal) {
-            put_back(signal, before);
-            // SAFETY: raise takes a signal number.
-            unsafe {
-                libc::raise(signal);
-            }
-            let handler: extern "C" fn(libc::c_int) = remember;
-            set_action(signal, handler as libc::sighandler_t);
+impl Drop for Signals {
+    fn drop(&mut self) {
+        for (signal, previous) in &self.previous {
+            // SAFETY: `previous` is what the kernel gave for this signal.
+            unsafe { libc::sigaction(*signal, previous, ptr::null_mut()) };
         }
     }
 }
 
-impl Drop for Handlers {
-    fn drop(&mut self) {
-        self.before.iter().for_each(|(signal, before)| put_back(*signal, before));
-    }
-}
-
-/// Without SA_RESTART, so that waiting ends. Returns what was set before.
-fn set_action(signal: libc::c_int, handler: libc::sighandler_t) -> Option<libc::sigaction> {
-    // SAFETY: the structures are live; the handler only stores to an atomic.
+/// The handler: the signal's number goes into the pipe. A full pipe, 65,536 signals on, would hold it up.
+extern "C" fn note(signal: c_int) {
+    let number = signal.to_le_bytes();
+    // SAFETY: `write` may be called in a handler; the buffer is as long as said, and the pipe is never closed. The
+    // interrupted code finds its error number as it left it.
     unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        let mut before: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = handler;
-        libc::sigemptyset(&raw mut action.sa_mask);
-        (libc::sigaction(signal, &raw const action, &raw mut before) == 0).then_some(before)
+        let errno = errno_location();
+        let saved = *errno;
+        libc::write(PIPE_WRITER.load(Ordering::Acquire), number.as_ptr().cast(), 1);
+        *errno = saved;
     }
 }
 
-fn put_back(signal: libc::c_int, before: &libc::sigaction) {
-    // SAFETY: the structure came from sigaction.
-    unsafe {
-        libc::sigaction(signal, before, std::ptr::null_mut());
+#[cfg(not(target_vendor = "apple"))]
+use libc::__errno_location as errno_location;
+#[cfg(target_vendor = "apple")]
+use libc::__error as errno_location;
+
+fn take_one(mut reader: &PipeReader) -> io::Result<c_int> {
+    let mut number = [0_u8];
+    reader.read_exact(&mut number)?;
+    let [number] = number;
+    Ok(number.into())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Yes,
+    No,
+}
+
+/// Which of two descriptors can be read; -1 is none. `select`, because macOS does not `poll` terminals.
+fn ready(fds: [c_int; 2], wait: Wait) -> io::Result<[bool; 2]> {
+    let limit = c_int::try_from(libc::FD_SETSIZE).unwrap_or(c_int::MAX);
+    let highest = fds[0].max(fds[1]);
+    if highest >= limit {
+        return Err(io::Error::from_raw_os_error(libc::EMFILE));
+    }
+    loop {
+        let mut now = libc::timeval { tv_sec: 0, tv_usec: 0 };
+        let timeout = if wait == Wait::No { &raw mut now } else { ptr::null_mut() };
+        // SAFETY: a set is plain bits, for which zero is valid; each descriptor put in or asked for is below its size.
+        unsafe {
+            let mut set = MaybeUninit::<libc::fd_set>::zeroed().assume_init();
+            for fd in fds.into_iter().filter(|fd| *fd >= 0) {
+                libc::FD_SET(fd, &raw mut set);
+            }
+            let count = libc::select(highest + 1, &raw mut set, ptr::null_mut(), ptr::null_mut(), timeout);
+            if count >= 0 {
+                return Ok(fds.map(|fd| fd >= 0 && libc::FD_ISSET(fd, &raw const set)));
+            }
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
     }
 }
 
-// ── Terminal mode ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/// No echo, no line editing by the kernel; signals from keys stay. Put back on drop.
-struct RawMode<'t> {
-    terminal: &'t File,
-    before: Termios,
-}
-
-impl<'t> RawMode<'t> {
-    fn enter(terminal: &'t File) -> Result<Self, PromptError> {
-        let before = tcgetattr(terminal).map_err(io::Error::from)?;
-        let mut raw = before.clone();
-        raw.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ECHONL);
-        raw.special_codes[SpecialCodeIndex::VMIN] = 1;
-        raw.special_codes[SpecialCodeIndex::VTIME] = 0;
-        tcsetattr(terminal, OptionalActions::Drain, &raw).map_err(io::Error::from)?;
-        Ok(Self { terminal, before })
-    }
-}
-
-impl Drop for RawMode<'_> {
-    fn drop(&mut self) {
-        // What was typed ahead and not read belongs to nobody else.
-        let _ = tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
-    }
-}
+#[cfg(test)]
+#[path = "tty_tests.rs"]
+mod tests;

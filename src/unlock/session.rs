@@ -12,7 +12,7 @@ use crate::clock::Moment;
 use crate::codec::Decoder;
 use crate::crypto::{KEY_LEN, Key};
 use crate::identity::Identity;
-use crate::secret::{SecretBytes, SecretWriter};
+use crate::secret::{Full, SecretBytes, SecretWriter};
 use crate::sys::keyring::{self, SessionError};
 
 use super::keys::Daily;
@@ -32,7 +32,8 @@ pub struct Session {
 /// Keeps the daily key for `seconds`, instead of a session that may be open.
 pub fn open(daily: &Daily, identity: &Identity, now: Moment, seconds: u32) -> Result<Moment, SessionError> {
     let until = now.plus_millis(i64::from(seconds) * 1000);
-    let payload = encode(daily, identity, until).ok_or(SessionError::Payload)?;
+    let payload =
+        encode(daily, identity, until).map_err(|full| SessionError::Other(std::io::Error::other(full)))?;
     keyring::store(&description(identity), payload.expose(), seconds)?;
     Ok(until)
 }
@@ -63,14 +64,14 @@ fn description(identity: &Identity) -> String {
     format!("{PREFIX}{}", identity.vault_hex())
 }
 
-fn encode(daily: &Daily, identity: &Identity, until: Moment) -> Option<SecretBytes> {
+fn encode(daily: &Daily, identity: &Identity, until: Moment) -> Result<SecretBytes, Full> {
     let mut payload = SecretWriter::with_capacity(1 + 8 + 16 + 4 + KEY_LEN);
-    payload.push(&[LAYOUT]).ok()?;
-    payload.push(&until.0.to_le_bytes()).ok()?;
-    payload.push(&identity.vault_id).ok()?;
-    payload.push(&identity.epoch.to_le_bytes()).ok()?;
-    payload.push(daily.0.expose()).ok()?;
-    Some(payload.finish())
+    payload.push(&[LAYOUT])?;
+    payload.push(&until.0.to_le_bytes())?;
+    payload.push(&identity.vault_id)?;
+    payload.push(&identity.epoch.to_le_bytes())?;
+    payload.push(daily.0.expose())?;
+    Ok(payload.finish())
 }
 
 fn decode(payload: &SecretBytes, identity: &Identity) -> Option<Session> {

@@ -10,7 +10,7 @@ use crate::identity::Identity;
 use crate::state::record::{Authentic, Record};
 use crate::state::tree::Tree;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, Tag, Tx};
-use crate::sys::files;
+use crate::sys::{files, private};
 use crate::unlock::keys::{DailyKeys, Root};
 use crate::unlock::passphrase::Passphrase;
 use crate::unlock::recovery::RecoveryCode;
@@ -65,7 +65,7 @@ impl Draft {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".new-{}", data_encoding::HEXLOWER.encode(&random)));
         let draft = Self(PathBuf::from(name));
-        files::write_private(&draft.0, &[]).map_err(|source| io(&draft.0, source))?;
+        private::write_private(&draft.0, &[]).map_err(|source| io(&draft.0, source))?;
         Ok(draft)
     }
 
@@ -76,7 +76,7 @@ impl Draft {
             _ => io(path, source),
         })?;
         std::fs::remove_file(&self.0).map_err(|source| io(&self.0, source))?;
-        files::sync_folder_of(path).map_err(|source| io(path, source))
+        private::sync_folder_of(path).map_err(|source| io(path, source))
     }
 }
 

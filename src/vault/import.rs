@@ -108,16 +108,21 @@ impl Vault {
         })
     }
 
-    /// Which of the names are there already.
-    pub fn existing(&mut self, access: &Access, names: &[KeyName]) -> Result<Vec<KeyName>, VaultError> {
+    /// What [`Vault::import`] would do; nothing is written.
+    pub fn preview_import(&mut self, access: &Access, import: &Import<'_>) -> Result<Imported, VaultError> {
         self.read(access, |work| {
-            let mut existing = Vec::new();
-            for name in names {
-                if work.item(name)?.is_some() {
-                    existing.push(name.clone());
+            let mut imported = Imported::default();
+            let mut conflicts = Vec::new();
+            for key in &import.incoming {
+                let there = work.item(&key.name)?.is_some();
+                match import.conflict {
+                    _ if !there => imported.created.push(key.name.clone()),
+                    Conflict::Fail => conflicts.push(key.name.clone()),
+                    Conflict::Skip => imported.skipped.push(key.name.clone()),
+                    Conflict::Replace => imported.replaced.push(key.name.clone()),
                 }
             }
-            Ok(existing)
+            if conflicts.is_empty() { Ok(imported) } else { Err(VaultError::KeysExist(conflicts)) }
         })
     }
 }

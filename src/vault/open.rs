@@ -90,11 +90,11 @@ impl Vault {
     /// Opens the vault at `path`, after looking at owner, mode and kind of the file and its side files.
     pub fn open(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
         let checked = files::check_vault(path)?;
-        let mut store = Store::open(checked.path.clone())?;
+        let mut store = Store::open(checked.path().to_owned())?;
         checked.still_same()?;
         let header = store.begin_reading()?.header()?;
         let identity = Identity { vault_id: header.vault_id, epoch: header.epoch };
-        let memory = pins.read(&identity, &checked.path);
+        let memory = pins.read(&identity, checked.path());
         Ok(Self { store, header, memory, checked })
     }
 
@@ -110,10 +110,10 @@ impl Vault {
         self.store.path()
     }
 
-    /// Files that others could read until now.
+    /// Whether the file or a side file could be read by others until now.
     #[must_use]
-    pub fn tightened(&self) -> &[PathBuf] {
-        &self.checked.tightened
+    pub fn tightened(&self) -> bool {
+        self.checked.tightened()
     }
 
     /// What this machine remembers of the vault.

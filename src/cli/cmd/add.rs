@@ -1,0 +1,83 @@
+//! `keyvault add`
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::generate;
+use crate::cli::args::{Metadata, named};
+use crate::cli::context::{self, Context};
+use crate::cli::error::Failure;
+use crate::name::KeyName;
+use crate::secret::SecretBytes;
+use crate::sys::{private, tty};
+use crate::vault::Origin;
+
+/// The longest value that is read, in bytes.
+const MAX_VALUE: usize = 16 << 20;
+/// The longest value that is typed or pasted, in bytes.
+const MAX_TYPED: usize = 64 << 10;
+
+/// Take in a key that somebody else gave you.
+///
+/// The value comes from a hidden prompt on a terminal, from stdin, or from a file; never from an argument, where other
+/// users, the shell's history and logs would see it.
+#[derive(Debug, Args)]
+pub struct Add {
+    /// The key's name, such as stripe/live
+    #[arg(value_parser = named::<KeyName>)]
+    name: KeyName,
+    /// Refused: here, so that it can be refused without being repeated.
+    #[arg(hide = true)]
+    value: Vec<OsString>,
+    #[command(flatten)]
+    metadata: Metadata,
+    /// Take the value from a file, byte for byte
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Keep a final newline of stdin
+    #[arg(long, conflicts_with = "file")]
+    exact: bool,
+}
+
+impl Add {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        if !self.value.is_empty() {
+            return Err(Failure::usage(
+                "A value is not taken as an argument: other users, the shell's history and logs see it.",
+                Some(
+                    "If it was real, count it as leaked. 'keyvault add NAME' asks for it; a pipe or --file works too.",
+                ),
+            ));
+        }
+        let value = self.read(context)?;
+        generate::create(context, self.name, self.metadata, Origin::Given(value), false)
+    }
+
+    fn read(&self, context: &Context) -> Result<SecretBytes, Failure> {
+        if let Some(path) = self.file.as_deref().filter(|path| *path != Path::new("-")) {
+            let (mut file, _) = private::open_secret_file(path).map_err(|error| Failure::io(path, &error))?;
+            return context::read_secret(&mut file, MAX_VALUE, path);
+        }
+        let exact = self.exact || self.file.is_some();
+        if std::io::stdin().is_terminal() && self.file.is_none() {
+            if !context.may_ask() {
+                return Err(Failure::usage("No value was given.", Some("Pipe it in, or name a --file.")));
+            }
+            return tty::read_secret(&format!("Value of {}: ", self.name), MAX_TYPED)
+                .map_err(Failure::prompt);
+        }
+        let bytes =
+            context::read_secret(&mut std::io::stdin().lock(), MAX_VALUE, Path::new("standard input"))?;
+        if exact {
+            return Ok(bytes);
+        }
+        let (value, dropped) = context::without_final_newline(bytes);
+        if dropped {
+            context.ui.note("A final newline was dropped; --exact keeps it.");
+        }
+        Ok(value)
+    }
+}

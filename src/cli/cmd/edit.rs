@@ -1,0 +1,86 @@
+//! `keyvault edit`
+
+use clap::Args;
+
+use crate::cli::args::named;
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+use crate::cli::time;
+use crate::cli::view::{self, KeyJson};
+use crate::name::{EnvName, KeyName, Scope, TagKey};
+use crate::vault::Edit as Change;
+
+/// Change a key's name, scopes, tags, expiry, variable or note.
+///
+/// Several keys are changed all or none. The value stays.
+#[derive(Debug, Args)]
+pub struct Edit {
+    /// The keys' names
+    #[arg(required = true, value_parser = named::<KeyName>, value_name = "NAME")]
+    names: Vec<KeyName>,
+    /// A new name; the variable stays
+    #[arg(long, value_name = "NAME", value_parser = named::<KeyName>)]
+    rename: Option<KeyName>,
+    /// A scope to add; may be repeated
+    #[arg(long, value_name = "SCOPE", value_parser = named::<Scope>)]
+    scope: Vec<Scope>,
+    /// A scope to take away; may be repeated
+    #[arg(long, value_name = "SCOPE", value_parser = named::<Scope>)]
+    unscope: Vec<Scope>,
+    /// A label to set, as KEY=VALUE; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = crate::cli::args::tag)]
+    tag: Vec<(TagKey, String)>,
+    /// A label to take away; may be repeated
+    #[arg(long, value_name = "KEY", value_parser = named::<TagKey>)]
+    untag: Vec<TagKey>,
+    /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
+    #[arg(long, value_name = "WHEN", value_parser = time::expiry)]
+    expires: Option<time::Expiry>,
+    /// The variable that it is handed out as
+    #[arg(long, value_name = "VAR", value_parser = named::<EnvName>)]
+    env: Option<EnvName>,
+    /// Words for people; empty takes them away
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+}
+
+impl Edit {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        let now = context.now();
+        let change = Change {
+            rename: self.rename,
+            scope: self.scope.into_iter().collect(),
+            unscope: self.unscope.into_iter().collect(),
+            tag: self.tag.into_iter().collect(),
+            untag: self.untag.into_iter().collect(),
+            expires: self.expires.map(|expires| expires.resolve(now)),
+            variable: self.env,
+            note: self.note,
+        };
+        if change == Change::default() {
+            return Err(Failure::usage(
+                "Nothing to change was given.",
+                Some("--help lists what can be changed."),
+            ));
+        }
+        if self.names.len() > 1 && change.rename.is_some() {
+            return Err(Failure::usage(
+                "Several keys cannot have one name.",
+                Some("--rename goes with one NAME."),
+            ));
+        }
+        let (mut vault, access) = context.open_with_access()?;
+        let path = vault.path().to_owned();
+        let items = context.with_world(|world| {
+            vault.edit(&access, world, &self.names, &change).map_err(|error| Failure::of(error, &path))
+        })?;
+        if context.ui.json {
+            let keys: Vec<_> = items.iter().map(|item| KeyJson::of(item, now)).collect();
+            context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
+        } else {
+            let facts: Vec<_> = items.iter().map(|item| view::facts(item, now, &context.ui)).collect();
+            context.ui.data(facts.join("\n").as_bytes())?;
+        }
+        Ok(code::DONE)
+    }
+}

@@ -1,0 +1,59 @@
+//! `keyvault export`
+
+use clap::{Args, ValueEnum};
+
+use super::exec;
+use crate::audit::Action;
+use crate::cli::args::Choice;
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+use crate::exchange::{self, Format};
+use crate::vault::Purpose;
+
+/// Write keys out as .env or JSON.
+///
+/// On stdout, keyed by variable. What reads it back gets the same bytes; a value that the format cannot carry refuses
+/// the whole. This is recorded.
+#[derive(Debug, Args)]
+pub struct Export {
+    #[command(flatten)]
+    choice: Choice,
+    /// The format; --json means json
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Written>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Written {
+    /// NAME=value lines
+    Dotenv,
+    /// {"NAME": "value"}
+    Json,
+}
+
+impl Export {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        let selection = self.choice.selection();
+        if selection.is_empty() {
+            return Err(exec::nothing_selected(context));
+        }
+        let format = match (self.format, context.ui.json) {
+            (Some(Written::Json), _) | (None, true) => Format::Json,
+            (Some(Written::Dotenv), _) | (None, false) => Format::Dotenv,
+        };
+        let (mut vault, access) = context.open_with_access()?;
+        let path = vault.path().to_owned();
+        let purpose = Purpose { action: Action::Export, detail: format.name().to_owned() };
+        let (resolved, skipped) = context.with_world(|world| {
+            vault
+                .resolve(&access, world, &selection, purpose, &|_| Vec::new())
+                .map_err(|error| Failure::of(error, &path))
+        })?;
+        exec::say_skipped(context, &skipped);
+        let variables: Vec<_> = resolved.iter().map(|key| (key.variable.as_str(), &key.value)).collect();
+        let written = exchange::write(format, &variables)
+            .map_err(|error| Failure::exchange(&error, "the selection"))?;
+        context.ui.data(written.expose())?;
+        Ok(code::DONE)
+    }
+}

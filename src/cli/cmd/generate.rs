@@ -1,0 +1,95 @@
+//! `keyvault generate`
+
+use clap::Args;
+
+use crate::cli::args::{Metadata, named};
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+use crate::cli::view::{self, KeyJson};
+use crate::name::KeyName;
+use crate::recipe::{Kind, Recipe};
+use crate::vault::{Item, NewKey, Origin};
+
+/// Make a key with a strong random value.
+///
+/// The value is not shown unless --print asks for it. The key keeps the recipe, so that a rotation repeats it.
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// The key's name, such as stripe/live
+    #[arg(value_parser = named::<KeyName>)]
+    name: KeyName,
+    #[command(flatten)]
+    metadata: Metadata,
+    /// How the value is made: token, password, hex, base64, base64url, uuid, passphrase, ed25519, ssh-ed25519
+    #[arg(long, value_name = "KIND", default_value = "token", value_parser = recipe_kind)]
+    recipe: Kind,
+    /// Characters of a token or password, bytes of hex and base64, words of a passphrase
+    #[arg(long, value_name = "N")]
+    length: Option<u32>,
+    /// What the value begins with, instead of kv_ for a token
+    #[arg(long, value_name = "TEXT")]
+    prefix: Option<String>,
+    /// Print the value, alone, on stdout
+    #[arg(long)]
+    print: bool,
+}
+
+fn recipe_kind(text: &str) -> Result<Kind, String> {
+    Kind::parse(text).ok_or_else(|| format!("it takes {}", Kind::names().collect::<Vec<_>>().join(", ")))
+}
+
+impl Generate {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        let recipe = Recipe::new(self.recipe, self.length, self.prefix.as_deref())
+            .map_err(|error| Failure::recipe(&error))?;
+        create(context, self.name, self.metadata, Origin::Recipe(recipe), self.print)
+    }
+}
+
+/// What `generate` and `add` have in common: the key is made, then shown.
+pub(super) fn create(
+    context: &Context,
+    name: KeyName,
+    metadata: Metadata,
+    origin: Origin,
+    print: bool,
+) -> Result<u8, Failure> {
+    let now = context.now();
+    let new = NewKey {
+        name,
+        variable: metadata.env,
+        scopes: metadata.scope.into_iter().collect(),
+        tags: metadata.tag.into_iter().collect(),
+        note: metadata.note.unwrap_or_default(),
+        expires: metadata.expires.and_then(|expires| expires.resolve(now)),
+        origin,
+    };
+    let (mut vault, access) = context.open_with_access()?;
+    let path = vault.path().to_owned();
+    let (item, value) = context.with_world(|world| {
+        vault.create_key(&access, world, new, print).map_err(|error| Failure::of(error, &path))
+    })?;
+    hint_unreadable(context, &item);
+    match value {
+        Some(value) if context.ui.json => {
+            context.ui.print_json(&KeyJson::detailed(&item, now).with_value(value.expose()))?;
+        }
+        Some(value) if context.ui.out_is_terminal() => context.ui.value(&value)?,
+        // Alone, and a line, as `$(keyvault generate --print …)` expects it.
+        Some(value) => {
+            context.ui.data(value.expose())?;
+            if !value.expose().ends_with(b"\n") {
+                context.ui.data(b"\n")?;
+            }
+        }
+        None if context.ui.json => context.ui.print_json(&KeyJson::detailed(&item, now))?,
+        None => context.ui.data(view::facts(&item, now, &context.ui).as_bytes())?,
+    }
+    Ok(code::DONE)
+}
+
+fn hint_unreadable(context: &Context, item: &Item) {
+    if !item.variable.readable_by_shells() {
+        context.ui.warn(&format!("No shell can read the variable {}; --env names another.", item.variable));
+    }
+}

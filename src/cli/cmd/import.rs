@@ -1,0 +1,209 @@
+//! `keyvault import`
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::args::named;
+use crate::cli::context::{self, Context};
+use crate::cli::error::{Failure, code};
+use crate::cli::ui;
+use crate::exchange::{self, Entry, Parsed};
+use crate::name::{EnvName, KeyName, NameError, Scope};
+use crate::vault::{Conflict, Import as Incomings, Imported, Incoming};
+
+/// Take in a .env or JSON file.
+///
+/// A key is named like its variable, behind --prefix. dotenv is read exactly as the npm package `dotenv` 18 does; JSON is
+/// an object of strings. All keys are taken in or none.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The file, or - for stdin
+    file: PathBuf,
+    /// What each key's name begins with, such as shop/
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    prefix: String,
+    /// A scope that all keys get; may be repeated
+    #[arg(long, value_name = "SCOPE", value_parser = named::<Scope>)]
+    scope: Vec<Scope>,
+    /// What becomes of keys that are there already
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "fail")]
+    on_conflict: OnConflict,
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnConflict {
+    /// Nothing is imported
+    Fail,
+    /// The key in the vault stays
+    Skip,
+    /// The key gets the file's value as a new version
+    Replace,
+}
+
+impl From<OnConflict> for Conflict {
+    fn from(what: OnConflict) -> Self {
+        match what {
+            OnConflict::Fail => Self::Fail,
+            OnConflict::Skip => Self::Skip,
+            OnConflict::Replace => Self::Replace,
+        }
+    }
+}
+
+impl Import {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        let shown =
+            if self.from_stdin() { "standard input".to_owned() } else { self.file.display().to_string() };
+        let parsed = self.read(&shown)?;
+        point_out(context, &parsed);
+        let incoming = self.name_keys(context, parsed.entries)?;
+        if incoming.is_empty() {
+            return Err(Failure::failed(
+                &format!("{shown} holds no variable."),
+                Some("Nothing was changed."),
+            ));
+        }
+        let (mut vault, access) = context.open_with_access()?;
+        let path = vault.path().to_owned();
+        let scopes = self.scope.iter().cloned().collect();
+        let total = incoming.len();
+        let progress = progress_bar(context, total);
+        let import = Incomings {
+            incoming,
+            scopes: &scopes,
+            conflict: self.on_conflict.into(),
+            source: self.file.file_name().and_then(|name| name.to_str()).unwrap_or("-"),
+        };
+        let imported = context.with_world(|world| {
+            let step = |done| progress.set_position(u64::try_from(done).unwrap_or(u64::MAX));
+            let imported = if self.dry_run {
+                vault.preview_import(&access, &import)
+            } else {
+                vault.import(&access, world, import, &step)
+            };
+            imported.map_err(|error| Failure::of(error, &path))
+        });
+        progress.finish_and_clear();
+        self.report(context, &imported?, &shown)
+    }
+
+    fn from_stdin(&self) -> bool {
+        self.file == Path::new("-")
+    }
+
+    fn read(&self, shown: &str) -> Result<Parsed, Failure> {
+        let bytes = if self.from_stdin() {
+            context::read_secret(&mut std::io::stdin().lock(), exchange::MAX_FILE, Path::new(shown))?
+        } else {
+            let mut file =
+                std::fs::File::open(&self.file).map_err(|error| Failure::io(&self.file, &error))?;
+            context::read_secret(&mut file, exchange::MAX_FILE, &self.file)?
+        };
+        exchange::parse(&bytes).map_err(|error| Failure::exchange(&error, shown))
+    }
+
+    /// Names for the keys. Variables that run code are left out and listed; what is no name at all refuses the file.
+    fn name_keys(&self, context: &Context, entries: Vec<Entry>) -> Result<Vec<Incoming>, Failure> {
+        let mut incoming = Vec::with_capacity(entries.len());
+        let mut dangerous = Vec::new();
+        let mut wrong = Vec::new();
+        for entry in entries {
+            let name = KeyName::parse(&format!("{}{}", self.prefix, entry.variable));
+            match (EnvName::parse(&entry.variable), name) {
+                (Ok(variable), Ok(name)) => incoming.push(Incoming { name, variable, value: entry.value }),
+                (Err(NameError::RunsCode | NameError::Reserved), _) => dangerous.push(entry.variable),
+                (Err(error), _) | (Ok(_), Err(error)) => {
+                    wrong.push(format!("\n  {} {error}", ui::harmless_line(&entry.variable)));
+                }
+            }
+        }
+        if !wrong.is_empty() {
+            let message =
+                format!("Not every variable makes a key, so nothing was changed:{}", wrong.concat());
+            return Err(Failure::usage(
+                &message,
+                Some("Rename them in the file, or choose another --prefix."),
+            ));
+        }
+        if !dangerous.is_empty() {
+            context.ui.warn(&format!(
+                "Left out, because such a variable makes programs run code: {}.",
+                dangerous.join(", ")
+            ));
+        }
+        Ok(incoming)
+    }
+
+    fn report(&self, context: &Context, imported: &Imported, shown: &str) -> Result<u8, Failure> {
+        let ui = &context.ui;
+        if ui.json {
+            let names = |names: &[KeyName]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+            ui.print_json(&serde_json::json!({
+                "created": names(&imported.created),
+                "replaced": names(&imported.replaced),
+                "skipped": names(&imported.skipped),
+                "dry_run": self.dry_run,
+            }))?;
+            return Ok(code::DONE);
+        }
+        let verb = if self.dry_run { "Would import" } else { "Imported" };
+        let count =
+            |names: &[KeyName], what: &str| (!names.is_empty()).then(|| format!("{} {what}", names.len()));
+        let counts = [
+            count(&imported.created, "new"),
+            count(&imported.replaced, "with a new version"),
+            count(&imported.skipped, "left as they were"),
+        ];
+        let counts: Vec<_> = counts.into_iter().flatten().collect();
+        ui.note(&format!("{verb} {shown}: {}.", counts.join(", ")));
+        if !self.dry_run && !self.from_stdin() {
+            let path = self.file.display();
+            ui.note(&format!(
+                "The file still holds the values. When all runs without it:\n  rm '{path}'    and if git knows it: git rm --cached '{path}', then rotate what was pushed"
+            ));
+        }
+        Ok(code::DONE)
+    }
+}
+
+/// What a person should know about the file, a line each.
+fn point_out(context: &Context, parsed: &Parsed) {
+    let list = |names: Vec<&str>| ui::harmless_line(&names.join(", "));
+    if !parsed.repeated.is_empty() {
+        let repeated = parsed.repeated.iter().map(String::as_str).collect();
+        context.ui.warn(&format!("More than once in the file, the last one counts: {}.", list(repeated)));
+    }
+    let named = |wanted: &dyn Fn(&Entry) -> bool| -> Vec<&str> {
+        parsed.entries.iter().filter(|entry| wanted(entry)).map(|entry| entry.variable.as_str()).collect()
+    };
+    let interpolating = named(&Entry::interpolates);
+    if !interpolating.is_empty() {
+        context.ui.warn(&format!("${{…}} is kept as it is and not expanded: {}.", list(interpolating)));
+    }
+    let unreadable =
+        named(&|entry| EnvName::parse(&entry.variable).is_ok_and(|name| !name.readable_by_shells()));
+    if !unreadable.is_empty() {
+        context.ui.warn(&format!("No shell can read these variables: {}.", list(unreadable)));
+    }
+}
+
+/// Shown after half a second, on a terminal.
+fn progress_bar(context: &Context, total: usize) -> indicatif::ProgressBar {
+    let hidden = context.ui.json || !context.ui.err_is_terminal();
+    let bar = indicatif::ProgressBar::with_draw_target(
+        Some(u64::try_from(total).unwrap_or(u64::MAX)),
+        if hidden {
+            indicatif::ProgressDrawTarget::hidden()
+        } else {
+            indicatif::ProgressDrawTarget::stderr_with_hz(2)
+        },
+    );
+    if let Ok(style) = indicatif::ProgressStyle::with_template("importing {pos} of {len} keys {wide_bar}") {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,37 @@
+//! `keyvault lock`
+
+use clap::Args;
+
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+use crate::unlock::session;
+
+/// End the session.
+#[derive(Debug, Args)]
+pub struct Lock {
+    /// The sessions of all vaults
+    #[arg(long)]
+    all: bool,
+}
+
+impl Lock {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        let closed = if self.all {
+            session::close_all()
+        } else {
+            let vault = context.open()?;
+            session::close(&vault.identity()).map(usize::from)
+        };
+        let closed = closed.map_err(|error| Failure::session(&error))?;
+        if context.ui.json {
+            context.ui.print_json(&serde_json::json!({ "closed": closed }))?;
+        } else {
+            context.ui.note(match closed {
+                0 => "No session was open.",
+                1 => "Locked.",
+                _ => "Locked all.",
+            });
+        }
+        Ok(code::DONE)
+    }
+}

@@ -1,0 +1,18 @@
+//! One file for each verb: its arguments, whose comments are its help, and one function.
+
+pub mod add;
+pub mod audit;
+pub mod edit;
+pub mod exec;
+pub mod export;
+pub mod generate;
+pub mod import;
+pub mod init;
+pub mod list;
+pub mod lock;
+pub mod remove;
+pub mod show;
+pub mod status;
+pub mod tour;
+pub mod unlock;
+pub mod vault;

@@ -1,0 +1,69 @@
+//! `keyvault remove`
+
+use clap::Args;
+
+use crate::cli::args::named;
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+use crate::name::KeyName;
+
+/// Remove keys with all their versions.
+///
+/// On a terminal the name is typed again; elsewhere --yes says that it is meant. The audit log remembers.
+#[derive(Debug, Args)]
+pub struct Remove {
+    /// The keys' names
+    #[arg(required = true, value_parser = named::<KeyName>, value_name = "NAME")]
+    names: Vec<KeyName>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Remove {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        if !self.yes && !context.may_ask() {
+            return Err(Failure::usage(
+                "A removed key does not come back, and there is no terminal to ask on.",
+                Some("--yes says that it is meant."),
+            ));
+        }
+        let (mut vault, access) = context.open_with_access()?;
+        let path = vault.path().to_owned();
+        // A name that is not there is said before anything is asked.
+        for name in &self.names {
+            vault.show(&access, name).map_err(|error| Failure::of(error, &path))?;
+        }
+        if !self.yes {
+            for name in &self.names {
+                confirm(context, name)?;
+            }
+        }
+        let removed = context.with_world(|world| {
+            vault.remove(&access, world, &self.names).map_err(|error| Failure::of(error, &path))
+        })?;
+        if context.ui.json {
+            let names: Vec<_> = removed.iter().map(|item| item.name.as_str()).collect();
+            context.ui.print_json(&serde_json::json!({ "removed": names }))?;
+        } else {
+            for item in &removed {
+                context.ui.note(&format!("Removed {} with {} version(s).", item.name, item.versions.len()));
+            }
+        }
+        Ok(code::DONE)
+    }
+}
+
+fn confirm(context: &Context, name: &KeyName) -> Result<(), Failure> {
+    let typed: String = dialoguer::Input::new()
+        .with_prompt(format!("This removes {name} for good. Type its name"))
+        .allow_empty(true)
+        .interact_text()
+        .map_err(|_| Failure::prompt(crate::sys::tty::PromptError::Interrupted))?;
+    if typed == name.as_str() {
+        Ok(())
+    } else {
+        context.ui.note("That is another name.");
+        Err(Failure::refused(&format!("{name} was not removed."), None))
+    }
+}

@@ -1,0 +1,56 @@
+//! `keyvault show`
+
+use clap::Args;
+
+use crate::cli::args::named;
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+use crate::cli::view::{self, KeyJson};
+use crate::name::KeyName;
+
+/// Show a key; with --reveal, its value.
+///
+/// To a pipe or file the value goes byte for byte; on a terminal control characters are shown, not obeyed.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The key's name
+    #[arg(value_parser = named::<KeyName>)]
+    name: KeyName,
+    /// The value; this is recorded
+    #[arg(long)]
+    reveal: bool,
+    /// The public half of a key pair
+    #[arg(long, conflicts_with = "reveal")]
+    public: bool,
+}
+
+impl Show {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        let (mut vault, access) = context.open_with_access()?;
+        let path = vault.path().to_owned();
+        let now = context.now();
+        if self.reveal {
+            let (item, value) = context.with_world(|world| {
+                vault.reveal(&access, world, &self.name).map_err(|error| Failure::of(error, &path))
+            })?;
+            if context.ui.json {
+                context.ui.print_json(&KeyJson::detailed(&item, now).with_value(value.expose()))?;
+            } else {
+                context.ui.value(&value)?;
+            }
+            return Ok(code::DONE);
+        }
+        let item = vault.show(&access, &self.name).map_err(|error| Failure::of(error, &path))?;
+        if self.public {
+            let public = item.current().and_then(|version| version.public.as_ref()).ok_or_else(|| {
+                Failure::refused(&format!("{} is not a key pair; it has no public half.", self.name), None)
+            })?;
+            context.ui.data(public.as_bytes())?;
+        } else if context.ui.json {
+            context.ui.print_json(&KeyJson::detailed(&item, now))?;
+        } else {
+            context.ui.data(view::facts(&item, now, &context.ui).as_bytes())?;
+        }
+        Ok(code::DONE)
+    }
+}

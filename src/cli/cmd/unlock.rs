@@ -1,0 +1,86 @@
+//! `keyvault unlock`
+
+use clap::Args;
+
+use crate::audit::Outcome;
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+use crate::cli::time::{self, Duration};
+use crate::unlock::session;
+use crate::vault::{Access, Vault, VaultError};
+
+/// The longest session, in milliseconds.
+const LONGEST: i64 = 12 * 3_600_000;
+
+/// Open a session, so that commands need no passphrase.
+///
+/// The kernel keeps the vault's daily keys for all processes of this user until the time is up or 'keyvault lock'. The
+/// passphrase comes from KEYVAULT_PASSPHRASE_FILE, KEYVAULT_PASSPHRASE or a prompt.
+#[derive(Debug, Args)]
+pub struct Unlock {
+    /// For how long, at most 12h
+    #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = session_length)]
+    duration: Duration,
+}
+
+fn session_length(text: &str) -> Result<Duration, String> {
+    let duration = time::duration(text)?;
+    if (1000..=LONGEST).contains(&duration.millis) { Ok(duration) } else { Err("1s to 12h".to_owned()) }
+}
+
+impl Unlock {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        let (mut vault, access) = match context.open_with_root() {
+            Err(failure) if failure.kind == "wrong_credential" => {
+                record_failure(context);
+                return Err(failure);
+            }
+            opened => opened?,
+        };
+        let path = vault.path().to_owned();
+        let seconds = u32::try_from(self.duration.millis / 1000).unwrap_or(u32::MAX);
+        // Recorded first: a session that the log does not know must not exist.
+        record(context, &mut vault, &access, Outcome::Done, &format!("session of {}", span(seconds)))?;
+        let until = session::open(&access.daily, &vault.identity(), context.now(), seconds)
+            .map_err(|error| Failure::session(&error))?;
+        if context.ui.json {
+            context.ui.print_json(
+                &serde_json::json!({ "vault": path.display().to_string(), "until": time::rfc3339(until) }),
+            )?;
+        } else {
+            context.ui.note(&format!(
+                "Unlocked until {} ({}). 'keyvault lock' ends it.",
+                time::local(until),
+                time::relative(until, context.now())
+            ));
+        }
+        Ok(code::DONE)
+    }
+}
+
+/// A wrong passphrase can be recorded only where a session holds the key to the log.
+fn record_failure(context: &Context) {
+    let Ok(mut vault) = context.open() else { return };
+    let Some(session) = vault.session(context.now()) else { return };
+    // The failure itself is reported either way.
+    let _ = record(context, &mut vault, &session.into(), Outcome::Refused, "wrong passphrase");
+}
+
+fn record(
+    context: &Context,
+    vault: &mut Vault,
+    access: &Access,
+    outcome: Outcome,
+    detail: &str,
+) -> Result<(), Failure> {
+    let path = vault.path().to_owned();
+    context.with_world(|world| {
+        vault
+            .record_unlock(access, world, outcome, detail)
+            .map_err(|error: VaultError| Failure::of(error, &path))
+    })
+}
+
+fn span(seconds: u32) -> String {
+    time::between(crate::clock::Moment(0), crate::clock::Moment(i64::from(seconds) * 1000))
+}

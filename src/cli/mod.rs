@@ -1,0 +1,62 @@
+//! The command line: arguments in, sentences and exit codes out. The only room that prints.
+
+pub mod args;
+pub mod cmd;
+pub mod context;
+pub mod error;
+pub mod time;
+pub mod ui;
+mod usage;
+pub mod view;
+
+use std::ffi::OsString;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use context::Context;
+use error::{Failure, code};
+
+/// Runs one command; the result is the exit code.
+pub fn run(arguments: Vec<OsString>) -> u8 {
+    let wants_json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+    let is_exec = arguments.get(1..).unwrap_or_default().iter().any(|word| word == "exec" || word == "run");
+    let ui = ui::Ui::new(wants_json);
+    let parsed = Cli::try_parse_from(&arguments);
+    let result = match parsed {
+        Ok(cli) => {
+            Context::new(cli.global, ui.clone()).and_then(|mut context| dispatch(cli.command, &mut context))
+        }
+        Err(error) => usage::answer(&error, &ui),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) if failure.quiet => code::DONE,
+        Err(failure) => {
+            ui.failure(&failure);
+            if is_exec && failure.code < code::OURS { code::OURS } else { failure.code }
+        }
+    }
+}
+
+fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
+    context.ui.require_stdout()?;
+    match command {
+        Command::Generate(args) => args.run(context),
+        Command::Add(args) => args.run(context),
+        Command::Show(args) => args.run(context),
+        Command::List(args) => args.run(context),
+        Command::Edit(args) => args.run(context),
+        Command::Remove(args) => args.run(context),
+        Command::Exec(args) => args.run(context),
+        Command::Import(args) => args.run(context),
+        Command::Export(args) => args.run(context),
+        Command::Init(args) => args.run(context),
+        Command::Unlock(args) => args.run(context),
+        Command::Lock(args) => args.run(context),
+        Command::Status(args) => args.run(context),
+        Command::Vault(args) => args.run(context),
+        Command::Audit(args) => args.run(context),
+        Command::Tour(args) => args.run(context),
+    }
+}

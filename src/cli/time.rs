@@ -1,0 +1,154 @@
+//! Times and durations as people write and read them.
+
+use jiff::tz::TimeZone;
+use jiff::{Span, SpanRelativeTo, Timestamp, Unit, civil};
+
+use crate::clock::Moment;
+
+/// A duration: a number and s, m, h, d or w.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Duration {
+    /// Milliseconds.
+    pub millis: i64,
+}
+
+/// An expiry as it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// No end.
+    Never,
+    /// From now.
+    In(Duration),
+    /// At a moment.
+    At(Moment),
+}
+
+impl Expiry {
+    /// The moment that it means now.
+    #[must_use]
+    pub fn resolve(self, now: Moment) -> Option<Moment> {
+        match self {
+            Self::Never => None,
+            Self::In(duration) => Some(now.plus_millis(duration.millis)),
+            Self::At(moment) => Some(moment),
+        }
+    }
+}
+
+const DURATION: &str = "a duration is a number and s, m, h, d or w, such as 90d";
+
+/// Reads a duration. clap shows the error; it must not repeat the text.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let well_formed = text.len() > 1
+        && text
+            .strip_suffix(['s', 'm', 'h', 'd', 'w'])
+            .is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    let span: Span = if well_formed { text.parse().ok() } else { None }.ok_or(DURATION)?;
+    let millis = span
+        .total((Unit::Millisecond, SpanRelativeTo::days_are_24_hours()))
+        .map_err(|_| "a duration of at most 100 years")?;
+    // 100 years: far beyond any key, far from the end of time.
+    #[allow(clippy::cast_possible_truncation, reason = "whole milliseconds, bounded below")]
+    if millis <= 3.2e12 {
+        Ok(Duration { millis: millis as i64 })
+    } else {
+        Err("a duration of at most 100 years".to_owned())
+    }
+}
+
+/// Reads an expiry: a duration, an RFC 3339 time, a date (its first moment here), or `never`.
+pub fn expiry(text: &str) -> Result<Expiry, String> {
+    if text == "never" {
+        return Ok(Expiry::Never);
+    }
+    duration(text)
+        .map(Expiry::In)
+        .or_else(|_| moment(text).map(Expiry::At))
+        .map_err(|()| "90d, 2027-01-31, 2027-01-31T12:00:00Z or never".to_owned())
+}
+
+/// Reads a point in the past: a duration ago, a time or a date.
+pub fn since(text: &str) -> Result<Expiry, String> {
+    duration(text)
+        .map(|duration| Expiry::In(Duration { millis: -duration.millis }))
+        .or_else(|_| moment(text).map(Expiry::At))
+        .map_err(|()| "24h, 2027-01-31 or 2027-01-31T12:00:00Z".to_owned())
+}
+
+fn moment(text: &str) -> Result<Moment, ()> {
+    let at = |timestamp: Timestamp| Moment(timestamp.as_millisecond());
+    if let Ok(timestamp) = text.parse::<Timestamp>() {
+        return Ok(at(timestamp));
+    }
+    let date: civil::Date = if text.len() == 10 { text.parse().map_err(|_| ())? } else { return Err(()) };
+    date.to_zoned(TimeZone::system()).map(|zoned| at(zoned.timestamp())).map_err(|_| ())
+}
+
+/// RFC 3339 in UTC, for data.
+#[must_use]
+pub fn rfc3339(moment: Moment) -> String {
+    Timestamp::from_millisecond(moment.0).map_or_else(|_| moment.0.to_string(), |at| format!("{at:.3}"))
+}
+
+/// Local time to the minute, for people.
+#[must_use]
+pub fn local(moment: Moment) -> String {
+    Timestamp::from_millisecond(moment.0).map_or_else(
+        |_| moment.0.to_string(),
+        |at| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
+    )
+}
+
+/// The time between two moments in its largest unit: `3d`, `5h`, `12m`, `40s`.
+#[must_use]
+pub fn between(earlier: Moment, later: Moment) -> String {
+    let seconds = later.0.saturating_sub(earlier.0).max(0) / 1000;
+    let (number, unit) = match seconds {
+        0..60 => (seconds, "s"),
+        60..3600 => (seconds / 60, "m"),
+        3600..86_400 => (seconds / 3600, "h"),
+        _ => (seconds / 86_400, "d"),
+    };
+    format!("{number}{unit}")
+}
+
+/// `in 5h` or `2d ago`.
+#[must_use]
+pub fn relative(moment: Moment, now: Moment) -> String {
+    if moment >= now {
+        format!("in {}", between(now, moment))
+    } else {
+        format!("{} ago", between(moment, now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_a_number_and_one_unit() {
+        let millis = |text| duration(text).map(|duration| duration.millis);
+        assert_eq!(millis("90d"), Ok(90 * 86_400_000));
+        assert_eq!(millis("2w"), Ok(14 * 86_400_000));
+        assert_eq!(millis("15m"), Ok(900_000));
+        for bad in ["", "d", "90", "1.5h", "-1d", "1h30m", "9999999w", "1 d", "1mo"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_expiry_is_a_duration_a_time_a_date_or_never() {
+        assert_eq!(expiry("never"), Ok(Expiry::Never));
+        assert_eq!(expiry("1970-01-01T00:00:01Z"), Ok(Expiry::At(Moment(1000))));
+        assert!(matches!(expiry("2027-01-31"), Ok(Expiry::At(_))));
+        assert!(expiry("tomorrow").is_err());
+    }
+
+    #[test]
+    fn times_read_as_data_and_as_words() {
+        assert_eq!(rfc3339(Moment(1000)), "1970-01-01T00:00:01.000Z");
+        assert_eq!(relative(Moment(0), Moment(3_600_000)), "1h ago");
+        assert_eq!(relative(Moment(90_000), Moment(0)), "in 1m");
+    }
+}

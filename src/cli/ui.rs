@@ -1,0 +1,226 @@
+//! What is printed: data on stdout, everything else on stderr.
+//!
+//! Streams are written without a buffer in between, which would keep a copy of what passes through it. On a terminal
+//! nothing from the vault is interpreted: control characters and direction marks are shown, not obeyed.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use crate::secret::{SecretBytes, SecretWriter};
+use crate::sys::startup;
+
+use super::error::Failure;
+
+/// Bold.
+pub(super) const STRONG: Style = Style::new().bold();
+/// For what is fine.
+pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+/// For what wants attention.
+pub(super) const WARN: Style = AnsiColor::Yellow.on_default();
+/// For what is refused.
+pub(super) const BAD: Style = AnsiColor::Red.on_default();
+
+/// The two streams and how they are written.
+#[derive(Debug, Clone)]
+pub struct Ui {
+    /// Data and errors as JSON.
+    pub json: bool,
+    colour_out: bool,
+    colour_err: bool,
+}
+
+impl Ui {
+    /// Colour only on a terminal that has it, and never against NO_COLOR.
+    #[must_use]
+    pub fn new(json: bool) -> Self {
+        let wanted = super::context::colour_wanted();
+        Self {
+            json,
+            colour_out: wanted && !json && io::stdout().is_terminal(),
+            colour_err: wanted && io::stderr().is_terminal(),
+        }
+    }
+
+    /// Whether stdout is a terminal.
+    #[must_use]
+    pub fn out_is_terminal(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// Whether stderr is a terminal.
+    #[must_use]
+    pub fn err_is_terminal(&self) -> bool {
+        io::stderr().is_terminal()
+    }
+
+    /// A command that has nowhere to answer changes nothing.
+    pub(super) fn require_stdout(&self) -> Result<(), Failure> {
+        if startup::stdout_was_closed() {
+            return Err(Failure::failed("Standard output is closed, so nothing was done.", None));
+        }
+        Ok(())
+    }
+
+    /// Bytes on stdout, as they are.
+    pub fn data(&self, bytes: &[u8]) -> Result<(), Failure> {
+        write_to(&io::stdout(), bytes).map_err(|error| Failure::output(&error))
+    }
+
+    /// A line on stdout.
+    pub fn line(&self, text: &str) -> Result<(), Failure> {
+        self.data(format!("{text}\n").as_bytes())
+    }
+
+    /// A line on stderr. Who closed it does not want to know.
+    pub fn note(&self, text: &str) {
+        let _ = write_to(&io::stderr(), format!("{text}\n").as_bytes());
+    }
+
+    /// One JSON value and a newline on stdout.
+    pub fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
+        let mut text = serde_json::to_vec(value)
+            .map_err(|_| Failure::failed("The answer could not be written as JSON.", None))?;
+        text.push(b'\n');
+        self.data(&text)
+    }
+
+    /// A value on stdout: exact bytes to a pipe or file; on a terminal harmless and ended by a newline.
+    pub fn value(&self, value: &SecretBytes) -> Result<(), Failure> {
+        if !self.out_is_terminal() {
+            return self.data(value.expose());
+        }
+        // Each byte becomes at most four (`\x1b`), and a character of four bytes at most ten (`\u{10ffff}`).
+        let mut shown = SecretWriter::with_capacity(value.len() * 4 + 1);
+        harmless_bytes(value.expose(), &mut shown);
+        let _ = shown.push(b"\n");
+        self.data(shown.written())
+    }
+
+    /// Help as clap lays it out, with its colours if stdout has them.
+    pub(super) fn help(&self, text: &clap::builder::StyledStr) -> Result<(), Failure> {
+        if self.colour_out {
+            self.data(text.ansi().to_string().as_bytes())
+        } else {
+            self.data(text.to_string().as_bytes())
+        }
+    }
+
+    /// An error: what is wrong, and what to do.
+    pub(super) fn failure(&self, failure: &Failure) {
+        if self.json {
+            let body = serde_json::json!({
+                "error": { "kind": failure.kind, "message": failure.message, "hint": failure.hint }
+            });
+            return self.note(&body.to_string());
+        }
+        let mut text = format!("{} {}", self.on_err(BAD, "error:"), harmless(&failure.message));
+        if let Some(hint) = &failure.hint {
+            for line in harmless(hint).lines() {
+                text.push_str("\n       ");
+                text.push_str(line);
+            }
+        }
+        self.note(&text);
+    }
+
+    /// A warning in one line.
+    pub fn warn(&self, text: &str) {
+        self.note(&format!("{} {}", self.on_err(WARN, "warning:"), harmless(text)));
+    }
+
+    /// Styled for stdout.
+    #[must_use]
+    pub fn on_out(&self, style: Style, text: &str) -> String {
+        styled(self.colour_out, style, text)
+    }
+
+    /// Whether stdout gets colour.
+    #[must_use]
+    pub fn colour(&self) -> bool {
+        self.colour_out
+    }
+
+    fn on_err(&self, style: Style, text: &str) -> String {
+        styled(self.colour_err, style, text)
+    }
+}
+
+fn styled(colour: bool, style: Style, text: &str) -> String {
+    if colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
+}
+
+/// Straight to the descriptor; the standard library's stdout would buffer.
+fn write_to(stream: &impl AsFd, bytes: &[u8]) -> io::Result<()> {
+    File::from(stream.as_fd().try_clone_to_owned()?).write_all(bytes)
+}
+
+/// Text from the vault for a terminal: control characters and Unicode's direction marks as `\u{…}`; newlines stay.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if obeyed(c) && c != '\n' {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// [`harmless`] for text that stands in one line of a table.
+#[must_use]
+pub fn harmless_line(text: &str) -> String {
+    harmless(text).replace('\n', "\\n")
+}
+
+fn harmless_bytes(bytes: &[u8], shown: &mut SecretWriter) {
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let mut utf8 = [0; 4];
+            let plain = c.encode_utf8(&mut utf8);
+            if obeyed(c) && !matches!(c, '\n' | '\t') {
+                for byte in plain.bytes() {
+                    push_hex(byte, shown);
+                }
+            } else {
+                let _ = shown.push(plain.as_bytes());
+            }
+        }
+        chunk.invalid().iter().for_each(|byte| push_hex(*byte, shown));
+    }
+}
+
+fn push_hex(byte: u8, shown: &mut SecretWriter) {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).map_or(b'0', |c| c as u8);
+    // The buffer has four bytes for each.
+    let _ = shown.push(&[b'\\', b'x', digit(byte >> 4), digit(byte & 15)]);
+}
+
+/// What a terminal obeys instead of showing: C0, DEL, C1, direction marks and overrides, invisible separators.
+fn obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_35_escape_codes_and_direction_marks_are_shown() {
+        assert_eq!(harmless("a\u{1b}[31mb\u{202e}c"), "a\\u{1b}[31mb\\u{202e}c");
+        assert_eq!(harmless_line("a\nb"), "a\\nb");
+    }
+
+    #[test]
+    fn case_36_a_value_is_never_interpreted() {
+        let mut shown = SecretWriter::with_capacity(64);
+        harmless_bytes(b"ok\x1b]0;x\x07\n\xff", &mut shown);
+        assert_eq!(shown.written(), b"ok\\x1b]0;x\\x07\n\\xff");
+    }
+}

@@ -1,0 +1,82 @@
+//! Usage errors in our own words: clap's repeat what was typed, and that may be a secret in the wrong place.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::error::{Failure, code};
+use super::ui::Ui;
+
+/// Prints help and versions; turns everything else into a failure.
+pub(super) fn answer(error: &clap::Error, ui: &Ui) -> Result<u8, Failure> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            ui.help(&error.render())?;
+            Ok(code::DONE)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            Err(Failure::usage("No command was given.", Some("keyvault --help lists them.")))
+        }
+        _ => Err(Failure::usage(&sentence(error), hint(error).as_deref())),
+    }
+}
+
+fn sentence(error: &clap::Error) -> String {
+    let argument = text(error, ContextKind::InvalidArg);
+    let option =
+        argument.as_deref().filter(|argument| argument.starts_with('-') || argument.starts_with('<'));
+    match (error.kind(), option) {
+        (ErrorKind::UnknownArgument, Some(option)) => {
+            let name = option.split('=').next().unwrap_or(option);
+            format!("There is no option {name}.")
+        }
+        (ErrorKind::UnknownArgument, None) => {
+            "There is an argument too many. It is not shown, in case it is a secret.".to_owned()
+        }
+        (ErrorKind::InvalidSubcommand, _) => match text(error, ContextKind::InvalidSubcommand) {
+            Some(word) if word.len() <= 12 && word.bytes().all(|byte| byte.is_ascii_lowercase()) => {
+                format!("There is no command '{word}'.")
+            }
+            _ => "There is no such command.".to_owned(),
+        },
+        (ErrorKind::MissingRequiredArgument, _) => {
+            format!("Missing: {}.", argument.unwrap_or_else(|| "an argument".to_owned()))
+        }
+        (ErrorKind::ArgumentConflict, Some(option)) => {
+            let other = text(error, ContextKind::PriorArg).unwrap_or_else(|| "the others".to_owned());
+            format!("{option} does not go with {other}.")
+        }
+        (ErrorKind::ValueValidation | ErrorKind::InvalidValue, Some(option)) => {
+            let name = option.split([' ', '=']).next().unwrap_or(option);
+            let why = std::error::Error::source(error)
+                .map_or_else(|| "is not one that it takes".to_owned(), ToString::to_string);
+            format!(
+                "The value of {name} {}.",
+                if why.starts_with("is ") || why.starts_with("has ") {
+                    why
+                } else {
+                    format!("is not right: {why}")
+                }
+            )
+        }
+        (_, Some(option)) => format!("{option} was not given as it takes it."),
+        _ => "The arguments do not fit.".to_owned(),
+    }
+}
+
+fn hint(error: &clap::Error) -> Option<String> {
+    let suggested = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::ValidValue]
+        .into_iter()
+        .find_map(|kind| text(error, kind));
+    match (suggested, error.kind()) {
+        (Some(words), ErrorKind::InvalidValue) => Some(format!("It takes: {words}.")),
+        (Some(words), _) => Some(format!("Did you mean {words}?")),
+        (None, _) => Some("--help shows how it is called.".to_owned()),
+    }
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        ContextValue::Strings(texts) if !texts.is_empty() => Some(texts.join(", ")),
+        _ => None,
+    }
+}

@@ -1,0 +1,142 @@
+//! A key as `list`, `show` and JSON present it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::clock::Moment;
+use crate::vault::{Item, Status};
+
+use super::time;
+use super::ui::{self, Ui};
+
+/// A key that expires within this is pointed out.
+const SOON: i64 = 7 * 86_400_000;
+
+/// A key in JSON.
+#[derive(Debug, Serialize)]
+pub struct KeyJson {
+    name: String,
+    variable: String,
+    scopes: Vec<String>,
+    tags: BTreeMap<String, String>,
+    version: Option<u32>,
+    status: &'static str,
+    created: String,
+    expires: Option<String>,
+    fingerprint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entropy_bits: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_base64: Option<String>,
+}
+
+impl KeyJson {
+    /// What `list` shows.
+    #[must_use]
+    pub fn of(item: &Item, now: Moment) -> Self {
+        let current = item.current();
+        Self {
+            name: item.name.to_string(),
+            variable: item.variable.to_string(),
+            scopes: item.scopes.iter().map(ToString::to_string).collect(),
+            tags: item.tags.iter().map(|(key, value)| (key.to_string(), value.clone())).collect(),
+            version: current.map(|version| version.number),
+            status: item.status(now).name(),
+            created: time::rfc3339(item.created),
+            expires: item.expires.map(time::rfc3339),
+            fingerprint: current.map(crate::vault::Version::fingerprint_hex),
+            note: None,
+            entropy_bits: None,
+            public: None,
+            value: None,
+            value_base64: None,
+        }
+    }
+
+    /// What `show` and `generate` add.
+    #[must_use]
+    pub fn detailed(item: &Item, now: Moment) -> Self {
+        Self {
+            note: Some(item.note.clone()).filter(|note| !note.is_empty()),
+            entropy_bits: item.recipe.as_ref().map(crate::recipe::Recipe::entropy_bits),
+            public: item.current().and_then(|version| version.public.clone()),
+            ..Self::of(item, now)
+        }
+    }
+
+    /// With the value: as text if it is UTF-8, else in base64.
+    #[must_use]
+    pub fn with_value(self, value: &[u8]) -> Self {
+        match std::str::from_utf8(value) {
+            Ok(text) => Self { value: Some(text.to_owned()), ..self },
+            Err(_) => Self { value_base64: Some(data_encoding::BASE64.encode(value)), ..self },
+        }
+    }
+}
+
+/// The status in a word: `active`, `expiring` within a week, `EXPIRED`, `REVOKED`. Upper case marks without colour.
+#[must_use]
+pub fn status(item: &Item, now: Moment) -> (&'static str, anstyle::Style) {
+    match item.status(now) {
+        Status::Active if expires_soon(item.expires, now) => ("expiring", ui::WARN),
+        Status::Active => ("active", ui::GOOD),
+        Status::Expired => ("EXPIRED", ui::BAD),
+        Status::Revoked => ("REVOKED", ui::BAD),
+    }
+}
+
+/// Whether the expiry lies within a week.
+#[must_use]
+pub fn expires_soon(expires: Option<Moment>, now: Moment) -> bool {
+    expires.is_some_and(|expires| expires <= now.plus_millis(SOON))
+}
+
+/// A key's facts, a line each, as `show`, `generate` and `add` print them.
+#[must_use]
+pub fn facts(item: &Item, now: Moment, ui: &Ui) -> String {
+    let mut lines = vec![("name", ui.on_out(ui::STRONG, item.name.as_str()))];
+    lines.push(("variable", item.variable.to_string()));
+    if let Some(version) = item.current() {
+        lines.push(("version", version.number.to_string()));
+    }
+    lines.push(("scopes", joined(item.scopes.iter())));
+    if !item.tags.is_empty() {
+        let tags = item.tags.iter().map(|(key, value)| format!("{key}={}", ui::harmless_line(value)));
+        lines.push(("tags", tags.collect::<Vec<_>>().join(", ")));
+    }
+    if !item.note.is_empty() {
+        lines.push(("note", ui::harmless(&item.note).replace('\n', "\n             ")));
+    }
+    let (word, style) = status(item, now);
+    lines.push(("status", ui.on_out(style, word)));
+    lines.push(("created", format!("{} ({})", time::local(item.created), time::relative(item.created, now))));
+    lines.push((
+        "expires",
+        item.expires.map_or_else(
+            || "never".to_owned(),
+            |at| format!("{} ({})", time::local(at), time::relative(at, now)),
+        ),
+    ));
+    if let Some(recipe) = &item.recipe {
+        lines
+            .push(("recipe", format!("{}, {} bits of entropy", recipe.kind().name(), recipe.entropy_bits())));
+    }
+    if let Some(version) = item.current() {
+        lines.push(("fingerprint", version.fingerprint_hex()));
+    }
+    lines.iter().fold(String::new(), |text, (label, value)| text + &format!("{label:<12} {value}\n"))
+}
+
+/// Things joined by commas, or a dash.
+#[must_use]
+pub fn joined<T: ToString>(things: impl Iterator<Item = T>) -> String {
+    let joined = things.map(|thing| thing.to_string()).collect::<Vec<_>>().join(", ");
+    if joined.is_empty() { "-".to_owned() } else { joined }
+}
