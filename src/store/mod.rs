@@ -11,6 +11,7 @@ mod schema;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode};
 
 pub use rows::{AuditRow, HeaderRow, ItemRow, ScopeRow, SlotRow, StateRow, Tag};
@@ -191,7 +192,11 @@ impl Store {
     /// Rewrites the file without free pages, so that what was deleted is not left in them.
     pub fn vacuum(&self) -> Result<(), StoreError> {
         self.connection.busy_timeout(CHECKPOINT_PATIENCE)?;
-        match self.connection.execute_batch("VACUUM").map_err(StoreError::from) {
+        // SQLite vacuums through an attached temporary file; nothing else may attach one.
+        self.connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
+        let vacuumed = self.connection.execute_batch("VACUUM").map_err(StoreError::from);
+        self.connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+        match vacuumed {
             Err(StoreError::Busy) => Ok(()),
             other => other,
         }

@@ -190,8 +190,12 @@ impl Drop for World {
 /// Runs a command to its end, feeding it `input`.
 pub fn finish(command: &mut Command, input: &[u8]) -> Ran {
     let stdin = if input.is_empty() { Stdio::null() } else { Stdio::piped() };
-    let mut child =
-        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut child = command
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
     let feeder = child.stdin.take().map(|mut stdin| {
         let input = input.to_vec();
         // A command that refuses before it reads closes the pipe.

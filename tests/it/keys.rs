@@ -7,7 +7,8 @@ use crate::harness::World;
 #[test]
 fn a_generated_key_is_shown_without_its_value_and_revealed_on_demand() {
     let world = World::new();
-    let made = world.run(&["generate", "stripe/live", "--scope", "payments", "--expires", "90d", "--json"]).ok();
+    let made =
+        world.run(&["generate", "stripe/live", "--scope", "payments", "--expires", "90d", "--json"]).ok();
     let json = made.json();
     assert_eq!(json["name"], "stripe/live");
     assert_eq!(json["variable"], "STRIPE_LIVE");
@@ -58,7 +59,20 @@ fn edit_changes_what_it_names_and_the_value_stays() {
     world.run(&["generate", "a", "--scope", "one", "--tag", "team=x", "--note", "first"]).ok();
     let value = world.run(&["show", "a", "--reveal"]).ok().out;
     world
-        .run(&["edit", "a", "--rename", "b", "--scope", "two", "--unscope", "one", "--untag", "team", "--env", "B_KEY"])
+        .run(&[
+            "edit",
+            "a",
+            "--rename",
+            "b",
+            "--scope",
+            "two",
+            "--unscope",
+            "one",
+            "--untag",
+            "team",
+            "--env",
+            "B_KEY",
+        ])
         .ok();
     let json = world.run(&["show", "b", "--json"]).ok().json();
     assert_eq!(json["scopes"], serde_json::json!(["two"]));
