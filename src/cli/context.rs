@@ -53,8 +53,8 @@ pub enum Source {
 }
 
 impl Context {
-    pub(super) fn new(global: Global, ui: Ui) -> Result<Self, Failure> {
-        Ok(Self { ui, global, clock: SystemClock, rng: SystemRng, announced: Cell::new(false) })
+    pub(super) fn new(global: Global, ui: Ui) -> Self {
+        Self { ui, global, clock: SystemClock, rng: SystemRng, announced: Cell::new(false) }
     }
 
     /// The present moment.
@@ -128,7 +128,7 @@ impl Context {
     pub fn open_with_root(&self) -> Result<(Vault, Access), Failure> {
         let mut vault = self.open()?;
         let access = match self.given_passphrase()? {
-            Some(passphrase) => self.open_passphrase(&mut vault, &passphrase)?,
+            Some(passphrase) => open_passphrase(&mut vault, &passphrase)?,
             None => self.ask_for_access(&mut vault)?,
         };
         Ok((vault, access))
@@ -136,7 +136,7 @@ impl Context {
 
     fn access_by_passphrase(&self, vault: &mut Vault) -> Result<Access, Failure> {
         if let Some(passphrase) = self.given_passphrase()? {
-            return self.open_passphrase(vault, &passphrase);
+            return open_passphrase(vault, &passphrase);
         }
         self.require_terminal()?;
         // Of several commands that come here at once one asks; the others find its session.
@@ -193,11 +193,6 @@ impl Context {
         Err(Failure::of(VaultError::Unlock(UnlockError::Wrong), &path))
     }
 
-    fn open_passphrase(&self, vault: &mut Vault, passphrase: &Passphrase) -> Result<Access, Failure> {
-        let path = vault.path().to_owned();
-        vault.open_passphrase(passphrase).map_err(|error| Failure::of(error, &path))
-    }
-
     /// The passphrase from `KEYVAULT_PASSPHRASE_FILE` or `KEYVAULT_PASSPHRASE`, if either is set.
     pub fn given_passphrase(&self) -> Result<Option<Passphrase>, Failure> {
         let given = if let Some(path) = variable("KEYVAULT_PASSPHRASE_FILE") {
@@ -208,7 +203,7 @@ impl Context {
         } else {
             return Ok(None);
         };
-        Passphrase::new(&given).map(Some).map_err(|unfit| Failure::passphrase(unfit))
+        Passphrase::new(&given).map(Some).map_err(Failure::passphrase)
     }
 
     fn passphrase_file(&self, path: &Path) -> Result<SecretBytes, Failure> {
@@ -226,7 +221,7 @@ impl Context {
     pub fn typed_passphrase(&self, prompt: &str) -> Result<Passphrase, Failure> {
         self.require_terminal()?;
         let typed = tty::read_secret(prompt, MAX_LEN).map_err(Failure::prompt)?;
-        Passphrase::new(&typed).map_err(|unfit| Failure::passphrase(unfit))
+        Passphrase::new(&typed).map_err(Failure::passphrase)
     }
 
     /// Whether a question may be asked.
@@ -238,6 +233,11 @@ impl Context {
     fn require_terminal(&self) -> Result<(), Failure> {
         if self.may_ask() { Ok(()) } else { Err(Failure::locked()) }
     }
+}
+
+fn open_passphrase(vault: &mut Vault, passphrase: &Passphrase) -> Result<Access, Failure> {
+    let path = vault.path().to_owned();
+    vault.open_passphrase(passphrase).map_err(|error| Failure::of(error, &path))
 }
 
 /// The caller's variables, for a child.

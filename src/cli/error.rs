@@ -163,7 +163,9 @@ impl Failure {
                 "The kernel keeps no more keys for this user (the quota is 200).",
                 Some("'keyvault lock --all' ends every session; 'keyctl show @u' lists what else is kept."),
             ),
-            other => Self::failed(&format!("The session failed: {other}."), None),
+            SessionError::Other(error) => {
+                Self::failed(&format!("The session failed: {}.", reason(error)), None)
+            }
         }
     }
 
@@ -223,10 +225,10 @@ impl Failure {
     pub(super) fn of(error: VaultError, path: &Path) -> Self {
         match error {
             VaultError::File(fault) => file(&fault),
-            VaultError::Store(error) => store(&error, path),
-            VaultError::State(StateError::Store(error))
-            | VaultError::State(StateError::Audit(AuditError::Store(error))) => store(&error, path),
-            VaultError::Audit(AuditError::Store(error)) => store(&error, path),
+            VaultError::Store(error) | VaultError::Audit(AuditError::Store(error)) => store(&error, path),
+            VaultError::State(StateError::Store(error) | StateError::Audit(AuditError::Store(error))) => {
+                store(&error, path)
+            }
             VaultError::State(StateError::Audit(error)) | VaultError::Audit(error) => {
                 altered(&format!("the audit log: {error}"), path)
             }

@@ -18,15 +18,14 @@ use context::Context;
 use error::{Failure, code};
 
 /// Runs one command; the result is the exit code.
+#[must_use]
 pub fn run(arguments: Vec<OsString>) -> u8 {
     let wants_json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let is_exec = arguments.get(1..).unwrap_or_default().iter().any(|word| word == "exec" || word == "run");
     let ui = ui::Ui::new(wants_json);
     let parsed = Cli::try_parse_from(&arguments);
     let result = match parsed {
-        Ok(cli) => {
-            Context::new(cli.global, ui.clone()).and_then(|mut context| dispatch(cli.command, &mut context))
-        }
+        Ok(cli) => dispatch(cli.command, &mut Context::new(cli.global, ui.clone())),
         Err(error) => usage::answer(&error, &ui),
     };
     match result {
@@ -40,7 +39,7 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
 }
 
 fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
-    context.ui.require_stdout()?;
+    ui::require_stdout()?;
     match command {
         Command::Generate(args) => args.run(context),
         Command::Add(args) => args.run(context),
@@ -54,9 +53,9 @@ fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
         Command::Init(args) => args.run(context),
         Command::Unlock(args) => args.run(context),
         Command::Lock(args) => args.run(context),
-        Command::Status(args) => args.run(context),
+        Command::Status(cmd::status::Status {}) => cmd::status::Status::run(context),
         Command::Vault(args) => args.run(context),
         Command::Audit(args) => args.run(context),
-        Command::Tour(args) => args.run(context),
+        Command::Tour(cmd::tour::Tour {}) => cmd::tour::Tour::run(context),
     }
 }

@@ -99,23 +99,21 @@ pub fn local(moment: Moment) -> String {
     )
 }
 
-/// The time between two moments in its largest unit: `3d`, `5h`, `12m`, `40s`.
+/// The time between two moments, rounded, in its largest unit: `3d`, `5h`, `12m`, `40s`.
 #[must_use]
 pub fn between(earlier: Moment, later: Moment) -> String {
-    let seconds = later.0.saturating_sub(earlier.0).max(0) / 1000;
-    let (number, unit) = match seconds {
-        0..60 => (seconds, "s"),
-        60..3600 => (seconds / 60, "m"),
-        3600..86_400 => (seconds / 3600, "h"),
-        _ => (seconds / 86_400, "d"),
-    };
-    format!("{number}{unit}")
+    const UNITS: [(i64, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    let millis = later.0.saturating_sub(earlier.0).max(0);
+    let (unit, name) = UNITS.into_iter().find(|(unit, _)| millis >= *unit - unit / 60).unwrap_or((1000, "s"));
+    format!("{}{name}", millis.saturating_add(unit / 2) / unit)
 }
 
-/// `in 5h` or `2d ago`.
+/// `in 5h`, `2d ago`, `just now`.
 #[must_use]
 pub fn relative(moment: Moment, now: Moment) -> String {
-    if moment >= now {
+    if moment.0.abs_diff(now.0) < 1000 {
+        "just now".to_owned()
+    } else if moment > now {
         format!("in {}", between(now, moment))
     } else {
         format!("{} ago", between(moment, now))
@@ -149,6 +147,8 @@ mod tests {
     fn times_read_as_data_and_as_words() {
         assert_eq!(rfc3339(Moment(1000)), "1970-01-01T00:00:01.000Z");
         assert_eq!(relative(Moment(0), Moment(3_600_000)), "1h ago");
-        assert_eq!(relative(Moment(90_000), Moment(0)), "in 1m");
+        assert_eq!(relative(Moment(90_000), Moment(0)), "in 2m");
+        assert_eq!(relative(Moment(90 * 86_400_000 - 5), Moment(0)), "in 90d");
+        assert_eq!(relative(Moment(5), Moment(0)), "just now");
     }
 }

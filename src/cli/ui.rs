@@ -57,14 +57,6 @@ impl Ui {
         io::stderr().is_terminal()
     }
 
-    /// A command that has nowhere to answer changes nothing.
-    pub(super) fn require_stdout(&self) -> Result<(), Failure> {
-        if startup::stdout_was_closed() {
-            return Err(Failure::failed("Standard output is closed, so nothing was done.", None));
-        }
-        Ok(())
-    }
-
     /// Bytes on stdout, as they are.
     pub fn data(&self, bytes: &[u8]) -> Result<(), Failure> {
         write_to(&io::stdout(), bytes).map_err(|error| Failure::output(&error))
@@ -147,6 +139,14 @@ impl Ui {
     fn on_err(&self, style: Style, text: &str) -> String {
         styled(self.colour_err, style, text)
     }
+}
+
+/// A command that has nowhere to answer changes nothing.
+pub(super) fn require_stdout() -> Result<(), Failure> {
+    if startup::stdout_was_closed() {
+        return Err(Failure::failed("Standard output is closed, so nothing was done.", None));
+    }
+    Ok(())
 }
 
 fn styled(colour: bool, style: Style, text: &str) -> String {

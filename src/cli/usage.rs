@@ -15,7 +15,7 @@ pub(super) fn answer(error: &clap::Error, ui: &Ui) -> Result<u8, Failure> {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             Err(Failure::usage("No command was given.", Some("keyvault --help lists them.")))
         }
-        _ => Err(Failure::usage(&sentence(error), hint(error).as_deref())),
+        _ => Err(Failure::usage(&sentence(error), Some(&hint(error)))),
     }
 }
 
@@ -62,14 +62,14 @@ fn sentence(error: &clap::Error) -> String {
     }
 }
 
-fn hint(error: &clap::Error) -> Option<String> {
+fn hint(error: &clap::Error) -> String {
     let suggested = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::ValidValue]
         .into_iter()
         .find_map(|kind| text(error, kind));
     match (suggested, error.kind()) {
-        (Some(words), ErrorKind::InvalidValue) => Some(format!("It takes: {words}.")),
-        (Some(words), _) => Some(format!("Did you mean {words}?")),
-        (None, _) => Some("--help shows how it is called.".to_owned()),
+        (Some(words), ErrorKind::InvalidValue) => format!("It takes: {words}."),
+        (Some(words), _) => format!("Did you mean {words}?"),
+        (None, _) => "--help shows how it is called.".to_owned(),
     }
 }
 

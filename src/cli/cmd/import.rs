@@ -57,7 +57,7 @@ impl From<OnConflict> for Conflict {
 impl Import {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let shown =
-            if self.from_stdin() { "standard input".to_owned() } else { self.file.display().to_string() };
+            if self.reads_stdin() { "standard input".to_owned() } else { self.file.display().to_string() };
         let parsed = self.read(&shown)?;
         point_out(context, &parsed);
         let incoming = self.name_keys(context, parsed.entries)?;
@@ -91,12 +91,12 @@ impl Import {
         self.report(context, &imported?, &shown)
     }
 
-    fn from_stdin(&self) -> bool {
+    fn reads_stdin(&self) -> bool {
         self.file == Path::new("-")
     }
 
     fn read(&self, shown: &str) -> Result<Parsed, Failure> {
-        let bytes = if self.from_stdin() {
+        let bytes = if self.reads_stdin() {
             context::read_secret(&mut std::io::stdin().lock(), exchange::MAX_FILE, Path::new(shown))?
         } else {
             let mut file =
@@ -160,7 +160,7 @@ impl Import {
         ];
         let counts: Vec<_> = counts.into_iter().flatten().collect();
         ui.note(&format!("{verb} {shown}: {}.", counts.join(", ")));
-        if !self.dry_run && !self.from_stdin() {
+        if !self.dry_run && !self.reads_stdin() {
             let path = self.file.display();
             ui.note(&format!(
                 "The file still holds the values. When all runs without it:\n  rm '{path}'    and if git knows it: git rm --cached '{path}', then rotate what was pushed"

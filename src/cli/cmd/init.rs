@@ -55,10 +55,10 @@ impl Init {
             Some(RecoveryCode::create(&crypto::SystemRng).map_err(failed)?)
         };
         let code = recovery.as_ref().map(RecoveryCode::text).transpose().map_err(failed)?;
-        if interactive && self.recovery_file.is_none() && !context.ui.json {
-            if let Some(code) = &code {
-                show_and_ask_back(code)?;
-            }
+        if let Some(code) =
+            code.as_ref().filter(|_| interactive && self.recovery_file.is_none() && !context.ui.json)
+        {
+            show_and_ask_back(code)?;
         }
         if let (Some(file), Some(code)) = (&self.recovery_file, &code) {
             private::write_private(file, code.expose()).map_err(|error| Failure::io(file, &error))?;

@@ -14,7 +14,7 @@ use crate::cli::ui;
 pub struct Status {}
 
 impl Status {
-    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+    pub(in crate::cli) fn run(context: &mut Context) -> Result<u8, Failure> {
         let path = context.vault_path()?;
         let vault = match context.open() {
             Ok(vault) => vault,
