@@ -11,5 +11,5 @@ static ALLOCATOR: WipingAllocator = WipingAllocator;
 
 fn main() -> ExitCode {
     startup::harden();
-    ExitCode::from(cli::run(std::env::args_os().collect()))
+    ExitCode::from(cli::run(&std::env::args_os().collect::<Vec<_>>()))
 }

@@ -19,11 +19,11 @@ use error::{Failure, code};
 
 /// Runs one command; the result is the exit code.
 #[must_use]
-pub fn run(arguments: Vec<OsString>) -> u8 {
+pub fn run(arguments: &[OsString]) -> u8 {
     let wants_json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let is_exec = arguments.get(1..).unwrap_or_default().iter().any(|word| word == "exec" || word == "run");
     let ui = ui::Ui::new(wants_json);
-    let parsed = Cli::try_parse_from(&arguments);
+    let parsed = Cli::try_parse_from(arguments);
     let result = match parsed {
         Ok(cli) => dispatch(cli.command, &mut Context::new(cli.global, ui.clone())),
         Err(error) => usage::answer(&error, &ui),

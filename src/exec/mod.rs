@@ -52,6 +52,7 @@ impl Command {
     }
 
     /// Becomes the command. Returns only if the kernel refused.
+    #[must_use]
     pub fn replace(&self, environment: &EnvBlock) -> ExecError {
         ExecError::Kernel(exec::replace(&self.program, &self.arguments, environment))
     }
