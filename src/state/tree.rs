@@ -43,7 +43,12 @@ pub struct Tree<'a> {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Node(BTreeMap<u32, Digest>);
+struct Node {
+    /// Bit n is set if child n exists.
+    bitmap: u64,
+    /// Of the children that exist, lowest first.
+    digests: Vec<Digest>,
+}
 
 /// The way from the root to a bucket: which child to take at each level.
 #[derive(Clone, Copy)]
@@ -187,11 +192,10 @@ impl<'a> Tree<'a> {
                 Some(expected) => {
                     let wrong = || mismatch(&format!("node {id}"));
                     let body = self.tx.node(id)?.ok_or_else(wrong)?;
-                    let node = Node::parse(&body).ok_or_else(wrong)?;
-                    if self.node_digest(id, &node) != expected {
+                    if self.body_digest(id, &body) != expected {
                         return Err(wrong());
                     }
-                    node
+                    Node::parse(&body).ok_or_else(wrong)?
                 }
             };
             self.nodes.insert(id, node);
@@ -201,7 +205,7 @@ impl<'a> Tree<'a> {
 
     fn write_node(&mut self, id: u32) -> Result<Option<Digest>, StateError> {
         let node = self.nodes.entry(id).or_default().clone();
-        if node.0.is_empty() {
+        if node.bitmap == 0 {
             self.tx.put_node(id, None)?;
             return Ok(None);
         }
@@ -234,7 +238,11 @@ impl<'a> Tree<'a> {
     }
 
     fn node_digest(&self, id: u32, node: &Node) -> Digest {
-        self.key.digest(&[NODE_LABEL, &id.to_le_bytes(), &node.body()])
+        self.body_digest(id, &node.body())
+    }
+
+    fn body_digest(&self, id: u32, body: &[u8]) -> Digest {
+        self.key.digest(&[NODE_LABEL, &id.to_le_bytes(), body])
     }
 
     fn bucket_digest(&self, way: Way, bucket: &Leaves) -> Option<Digest> {
@@ -253,34 +261,40 @@ impl<'a> Tree<'a> {
 
 impl Node {
     fn parse(body: &[u8]) -> Option<Self> {
-        let (bitmap, mut rest) = body.split_first_chunk::<8>()?;
+        let (bitmap, digests) = body.split_first_chunk::<8>()?;
         let bitmap = u64::from_le_bytes(*bitmap);
-        let mut children = BTreeMap::new();
-        for child in (0..FAN_OUT).filter(|child| bitmap >> child & 1 == 1) {
-            let (digest, after) = rest.split_first_chunk()?;
-            children.insert(child, *digest);
-            rest = after;
-        }
-        (rest.is_empty() && bitmap != 0).then_some(Self(children))
+        let (digests, rest) = digests.as_chunks();
+        let counted = usize::try_from(bitmap.count_ones()) == Ok(digests.len());
+        (counted && rest.is_empty() && bitmap != 0).then(|| Self { bitmap, digests: digests.to_vec() })
     }
 
     fn body(&self) -> Vec<u8> {
-        let bitmap = self.0.keys().fold(0_u64, |bitmap, child| bitmap | 1 << child);
-        let mut body = Vec::with_capacity(8 + 16 * self.0.len());
-        body.extend_from_slice(&bitmap.to_le_bytes());
-        self.0.values().for_each(|digest| body.extend_from_slice(digest));
-        body
+        [self.bitmap.to_le_bytes().as_slice(), self.digests.as_flattened()].concat()
     }
 
     fn get(&self, child: u32) -> Option<Digest> {
-        self.0.get(&child).copied()
+        if self.has(child) { self.digests.get(self.place(child)).copied() } else { None }
     }
 
     fn set(&mut self, child: u32, digest: Option<Digest>) {
-        match digest {
-            Some(digest) => self.0.insert(child, digest),
-            None => self.0.remove(&child),
-        };
+        let place = self.place(child);
+        match (digest, self.has(child)) {
+            (Some(digest), true) => self.digests.splice(place..=place, [digest]).for_each(drop),
+            (Some(digest), false) => self.digests.insert(place, digest),
+            (None, true) => self.digests.splice(place..=place, []).for_each(drop),
+            (None, false) => {}
+        }
+        let bit = 1 << child;
+        self.bitmap = if digest.is_some() { self.bitmap | bit } else { self.bitmap & !bit };
+    }
+
+    fn has(&self, child: u32) -> bool {
+        self.bitmap >> child & 1 == 1
+    }
+
+    /// How many children stand before this one.
+    fn place(&self, child: u32) -> usize {
+        (self.bitmap & ((1 << child) - 1)).count_ones() as usize
     }
 }
 
