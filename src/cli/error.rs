@@ -19,7 +19,7 @@ use crate::unlock::UnlockError;
 use crate::unlock::passphrase::Unfit;
 use crate::vault::{Problem, Vault, VaultError};
 
-use super::time;
+use super::{time, ui};
 
 /// Exit codes.
 pub mod code {
@@ -169,23 +169,52 @@ impl Failure {
         }
     }
 
-    pub(super) fn recipe(error: &RecipeError) -> Self {
+    pub(super) fn recipe(error: RecipeError) -> Self {
+        let usage =
+            |message: String| Self::usage(&message, Some("'keyvault generate --help' lists the recipes."));
         match error {
+            RecipeError::TooShort { kind, minimum } => usage(format!(
+                "A {} takes a --length of at least {minimum}{}; less could be guessed.",
+                kind.name(),
+                kind.unit().map(|unit| format!(" {unit}")).unwrap_or_default()
+            )),
+            RecipeError::TooLong { kind, maximum } => usage(format!(
+                "A {} takes a --length of at most {maximum}{}.",
+                kind.name(),
+                kind.unit().map(|unit| format!(" {unit}")).unwrap_or_default()
+            )),
+            RecipeError::NoLength { kind } => {
+                usage(format!("A {} has one size; it takes no --length.", kind.name()))
+            }
+            RecipeError::NoPrefix { kind } => usage(format!("A {} takes no --prefix.", kind.name())),
+            RecipeError::PrefixTooLong | RecipeError::PrefixCharacter => {
+                usage("A --prefix is at most 32 visible ASCII characters.".to_owned())
+            }
             RecipeError::Rng(_) => rng(),
-            other => Self::usage(&format!("There is no such recipe: {other}."), None),
+            other @ (RecipeError::KeyPair | RecipeError::Comment | RecipeError::Size) => {
+                Self::failed(&format!("The value could not be made: {other}."), None)
+            }
         }
     }
 
     pub(super) fn exchange(error: &ExchangeError, path: &str) -> Self {
-        match error {
-            ExchangeError::CannotCarry { variable, format, why } => Self::refused(
-                &format!("The {format} format cannot carry {variable}: {why}."),
+        if let ExchangeError::CannotCarry { variable, reason } = error {
+            return Self::refused(
+                &format!("{variable} cannot be written in this format: {reason}."),
                 Some("Leave the key out, choose the other --format, or take the value with 'show --reveal'."),
-            ),
-            other => {
-                Self::failed(&format!("{path} was not imported: {other}."), Some("Nothing was changed."))
-            }
+            );
         }
+        let what = match error {
+            ExchangeError::NotUtf8 => "it is not UTF-8".to_owned(),
+            ExchangeError::NotAnObject => "it is JSON, but not an object of strings".to_owned(),
+            ExchangeError::NotAString { member } => {
+                format!("its member {} is not a string", ui::harmless_line(member))
+            }
+            ExchangeError::TooManyEntries => "it has more than 100,000 entries".to_owned(),
+            ExchangeError::Json { line, column } => format!("it is not JSON at line {line}, column {column}"),
+            ExchangeError::CannotCarry { .. } | ExchangeError::Size => "an internal size is wrong".to_owned(),
+        };
+        Self::failed(&format!("{path} cannot be taken in: {what}."), Some("Nothing was changed."))
     }
 
     pub(super) fn exec(error: &ExecError, program: &str) -> Self {
@@ -272,7 +301,7 @@ impl Failure {
                 Some("Name another with --env VAR."),
             ),
             VaultError::Problems(problems) => selection(&problems),
-            VaultError::Recipe(error) => Self::recipe(&error),
+            VaultError::Recipe(error) => Self::recipe(error),
             VaultError::ValueTooLong { name, len } => Self::refused(
                 &format!("The value for {name} has {len} bytes; a key has at most 16 MiB."),
                 None,

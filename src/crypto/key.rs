@@ -1,10 +1,11 @@
 //! Symmetric keys and what is done with them: HKDF-SHA-256 (RFC 5869) and HMAC-SHA-256 (RFC 2104).
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use ring::{digest, hkdf, hmac};
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroizing;
 
 use crate::clock::{Rng, RngError};
 
@@ -22,54 +23,65 @@ pub type Digest = [u8; DIGEST_LEN];
 
 /// A 256-bit symmetric key, wiped on drop.
 ///
-/// `ring` copies a key into schedules of its own for the time of a call; those it does not wipe (THREATS).
-#[derive(Zeroize, ZeroizeOnDrop)]
-pub struct Key([u8; KEY_LEN]);
+/// What `ring` prepares from a key is kept for the next use, in a block of its own, because `ring` does not wipe it and
+/// the process's allocator does. Schedules that `ring` makes on the stack for the time of a call remain (THREATS).
+pub struct Key {
+    bytes: Zeroizing<[u8; KEY_LEN]>,
+    extracted: OnceLock<Box<hkdf::Prk>>,
+    hmac: OnceLock<Box<hmac::Key>>,
+}
 
 impl Key {
     /// A new random key.
     pub fn random(rng: &dyn Rng) -> Result<Self, RngError> {
-        let mut key = Self([0; KEY_LEN]);
-        rng.fill(&mut key.0)?;
-        Ok(key)
+        let mut bytes = Zeroizing::new([0; KEY_LEN]);
+        rng.fill(&mut *bytes)?;
+        Ok(Self::of(bytes))
     }
 
     /// The key that these bytes are; `None` unless there are exactly [`KEY_LEN`].
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let mut key = Self([0; KEY_LEN]);
-        if bytes.len() != KEY_LEN {
-            return None;
-        }
-        key.0.copy_from_slice(bytes);
-        Some(key)
+        bytes.try_into().ok().map(|bytes| Self::of(Zeroizing::new(bytes)))
+    }
+
+    fn of(bytes: Zeroizing<[u8; KEY_LEN]>) -> Self {
+        Self { bytes, extracted: OnceLock::new(), hmac: OnceLock::new() }
     }
 
     /// The key's bytes, for sealing it under another key or handing it to the kernel.
     #[must_use]
     pub fn expose(&self) -> &[u8; KEY_LEN] {
-        &self.0
+        &self.bytes
+    }
+
+    /// HKDF with this key as input and no salt; the info is the parts, one after another.
+    pub(super) fn expand(&self, info: &[&[u8]], out: &mut [u8]) -> bool {
+        fill(self.extracted.get_or_init(|| Box::new(extract(&*self.bytes, &[]))), info, out)
     }
 
     /// A key for one purpose: HKDF-SHA-256 with this key as input, no salt, and
     /// `info = u8 length ‖ label ‖ u32le length ‖ context`.
     #[must_use]
     pub fn derive(&self, label: &str, context: &[u8]) -> Self {
-        Self::derive_from(&self.0, label, context)
+        let mut derived = Zeroizing::new([0; KEY_LEN]);
+        self.expand(&[&labelled(label), &context_len(context), context], &mut *derived);
+        Self::of(derived)
     }
 
     /// [`Key::derive`] for input that is random but not 32 bytes long (a recovery code).
     #[must_use]
     pub fn derive_from(input: &[u8], label: &str, context: &[u8]) -> Self {
-        let mut derived = Self([0; KEY_LEN]);
-        expand(input, &[], &labelled(label), &[&context_len(context), context], &mut derived.0);
-        derived
+        let mut derived = Zeroizing::new([0; KEY_LEN]);
+        let info: [&[u8]; 3] = [&labelled(label), &context_len(context), context];
+        fill(&extract(input, &[]), &info, &mut *derived);
+        Self::of(derived)
     }
 
     /// HMAC-SHA-256 over the parts, one after another. Callers put a label first and fix or prefix lengths.
     #[must_use]
     pub fn mac(&self, parts: &[&[u8]]) -> Mac {
-        hmac_sha256(&self.0, parts)
+        sign(self.hmac.get_or_init(|| Box::new(hmac::Key::new(hmac::HMAC_SHA256, &*self.bytes))), parts)
     }
 
     /// [`Key::mac`], cut to its first 16 bytes.
@@ -81,7 +93,7 @@ impl Key {
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.bytes.ct_eq(&*other.bytes).into()
     }
 }
 
@@ -96,7 +108,11 @@ impl fmt::Debug for Key {
 /// HMAC-SHA-256 (RFC 2104) over the parts, one after another.
 #[must_use]
 pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Mac {
-    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
+    sign(&hmac::Key::new(hmac::HMAC_SHA256, key), parts)
+}
+
+fn sign(key: &hmac::Key, parts: &[&[u8]]) -> Mac {
+    let mut context = hmac::Context::with_key(key);
     for part in parts {
         context.update(part);
     }
@@ -106,7 +122,7 @@ pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Mac {
 /// HKDF-SHA-256 (RFC 5869), extract then expand; `false`, with `out` untouched, if more than 255 blocks are asked.
 #[must_use]
 pub fn hkdf_sha256(ikm: &[u8], salt: &[u8], info: &[u8], out: &mut [u8]) -> bool {
-    expand(ikm, salt, info, &[], out)
+    fill(&extract(ikm, salt), &[info], out)
 }
 
 /// SHA-256 of what is not secret (a path in a file name). Secrets are fingerprinted under a key.
@@ -115,14 +131,12 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     to_array(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
-/// HKDF whose info is `first` followed by `rest`.
-pub(super) fn expand(ikm: &[u8], salt: &[u8], first: &[u8], rest: &[&[u8]], out: &mut [u8]) -> bool {
-    let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(ikm);
-    let mut info: [&[u8]; 5] = [first, &[], &[], &[], &[]];
-    for (place, part) in info.iter_mut().skip(1).zip(rest) {
-        *place = part;
-    }
-    prk.expand(&info, Length(out.len())).and_then(|okm| okm.fill(out)).is_ok()
+fn extract(ikm: &[u8], salt: &[u8]) -> hkdf::Prk {
+    hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(ikm)
+}
+
+fn fill(prk: &hkdf::Prk, info: &[&[u8]], out: &mut [u8]) -> bool {
+    prk.expand(info, Length(out.len())).and_then(|okm| okm.fill(out)).is_ok()
 }
 
 /// `u8 length ‖ label`.

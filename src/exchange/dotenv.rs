@@ -1,245 +1,233 @@
-//! dotenv, byte for byte as the npm package `dotenv` 18 parses it by default, because that is what most `.env` files
-//! were written for.
+//! dotenv, read exactly as the npm package `dotenv` 18 reads it.
 //!
-//! What it does: `\r\n` and `\r` become `\n`. An entry begins at the start of a line (after JavaScript's white space,
-//! which may run over several lines): an optional `export`, a name of `[A-Za-z0-9_.-]`, then `=` or `: `. The value is
-//! quoted with `'`, `"` or a backtick, over several lines if need be, or runs to the end of the line or a `#`. Behind it
-//! only white space and a comment may stand before the line's end. The value is trimmed and, per line, stripped of a
-//! surrounding pair of quotes; if it began with `"`, `\n` and `\r` are expanded. Lines that do not fit are passed over.
+//! The package has one regular expression for an assignment and searches the whole text for its next match; what
+//! matches nowhere is passed over in silence. This is the same search as a scanner, in time linear in the text. Its
+//! less obvious consequences, all kept:
 //!
-//! JavaScript's `^` and `$` also stop at U+2028 and U+2029, so this looks for line starts itself and matches the
-//! anchored rest with a regular expression whose alternatives are tried in the same order.
+//! - White space is JavaScript's, the byte order mark and U+2028 included, and runs over line ends: the value of
+//!   `A=` may be a quoted text lines below, and `A` may stand lines above its `=`.
+//! - A closing quote counts only if nothing but white space and a comment follows on its line. A backslash before a
+//!   quote lets the text go on behind it, but both characters stay in the value. Of several closing quotes that
+//!   would do the last is taken, up to the first without a backslash.
+//! - A text without such a closing quote is read as if it were bare, and so ends before the first `#`; it still
+//!   loses its quotes if the last character is the one it begins with.
+//! - A bare value runs on over U+2028 and U+2029, but those are line ends when its quotes are taken off.
+//! - `\n` and `\r` are escapes wherever the value begins with a double quote, closed or not.
+//! - A variable `__proto__` is lost, for JavaScript takes the assignment for one of the object's prototype.
+//!
+//! `tests/vectors/dotenv/cases.json` holds what the package itself made of such inputs.
 
-use std::sync::LazyLock;
+use super::{ExchangeError, Found};
+use crate::secret::{Full, SecretBytes, SecretWriter};
 
-use regex::Regex;
+/// Reads every assignment.
+pub(super) fn read(text: &str, found: &mut Found) -> Result<(), ExchangeError> {
+    let text = line_feeds_only(text)?;
+    let mut rest = std::str::from_utf8(text.expose()).map_err(|_| ExchangeError::NotUtf8)?;
+    loop {
+        // At the beginning of a line. An assignment may begin below, and then begins at the next visible character.
+        rest = rest.trim_start_matches(is_white);
+        if let Some(assignment) = Assignment::at_start(rest) {
+            if assignment.name != "__proto__" {
+                found.put(assignment.name, unquote(assignment.value)?)?;
+            }
+            rest = assignment.rest;
+        }
+        match rest.find(is_line_end).and_then(|end| rest.get(end..)) {
+            Some(next) => rest = next,
+            None => return Ok(()),
+        }
+    }
+}
 
-use crate::secret::{SecretBytes, SecretWriter};
+/// The text with CR and CR LF as LF.
+fn line_feeds_only(text: &str) -> Result<SecretBytes, Full> {
+    let mut lines = SecretWriter::with_capacity(text.len());
+    let mut pieces = text.split('\r');
+    lines.push(pieces.next().unwrap_or_default().as_bytes())?;
+    for piece in pieces {
+        lines.push(b"\n")?;
+        lines.push(piece.strip_prefix('\n').unwrap_or(piece).as_bytes())?;
+    }
+    Ok(lines.finish())
+}
 
-use super::{Entry, ExchangeError};
+/// One match of the search.
+struct Assignment<'t> {
+    name: &'t str,
+    /// The value as it stands in the text, quotes and all, without white space around it.
+    value: &'t str,
+    /// The text from where the search for the next line's end goes on.
+    rest: &'t str,
+}
 
-/// JavaScript's `\s` (ECMA-262, WhiteSpace and LineTerminator).
-const SPACE: &str =
-    r"[\t\n\x0B\x0C\r \x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}\x{FEFF}]";
-
-/// One entry from a line's start. The line's end, which JavaScript only looks at, is the group `end` here.
-static ENTRY: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let expression = [
-        r"\A\s*(?:export\s+)?(?<name>[A-Za-z0-9_.-]+)(?:\s*=\s*?|:\s+?)",
-        r"(?<value>\s*'(?:\\'|[^'])*'",
-        r#"|\s*"(?:\\"|[^"])*""#,
-        r"|\s*`(?:\\`|[^`])*`",
-        r"|[^#\r\n]+)?",
-        r"\s*(?:#[^\n\r\x{2028}\x{2029}]*)?(?<end>\z|[\n\r\x{2028}\x{2029}])",
-    ];
-    Regex::new(&expression.concat().replace(r"\s", SPACE)).ok()
-});
-
-pub(super) fn read(text: &str) -> Result<Vec<Entry>, ExchangeError> {
-    let text = normalise_line_ends(text)?;
-    let text = std::str::from_utf8(text.expose()).map_err(|_| ExchangeError::NotUtf8)?;
-    let Some(entry) = ENTRY.as_ref() else { return Err(ExchangeError::NotUtf8) };
-    let mut entries = Vec::new();
-    let mut start = Some(0);
-    while let Some(from) = start {
-        let rest = text.get(from..).unwrap_or_default();
-        let Some(found) = entry.captures(rest) else {
-            start = next_line(text, from);
-            continue;
+impl<'t> Assignment<'t> {
+    /// The assignment whose first visible character is the text's first, if there is one.
+    fn at_start(text: &'t str) -> Option<Self> {
+        let (name, after) = split_while(behind_export(text).unwrap_or(text), is_name);
+        if name.is_empty() {
+            return None;
+        }
+        let value = match after.trim_start_matches(is_white).strip_prefix('=') {
+            Some(value) => value,
+            None => after.strip_prefix(':')?.strip_prefix(is_white)?,
         };
-        let group = |name| found.name(name).map_or("", |group| group.as_str());
-        // JavaScript's objects take no own property of this name from an assignment of a string.
-        if group("name") != "__proto__" {
-            entries.push(Entry { variable: group("name").to_owned(), value: value(group("value"))? });
-        }
-        if entries.len() > super::MAX_ENTRIES {
-            return Err(ExchangeError::TooMany);
-        }
-        let end = from + found.name("end").map_or(rest.len(), |end| end.start());
-        start = if is_line_start(text, end) { Some(end) } else { next_line(text, end) };
+        let (value, rest) =
+            quoted(value).unwrap_or_else(|| split_while(value, |character| !matches!(character, '#' | '\n')));
+        Some(Self { name, value: value.trim_matches(is_white), rest })
     }
-    Ok(entries)
 }
 
-fn normalise_line_ends(text: &str) -> Result<SecretBytes, ExchangeError> {
-    let mut normal = SecretWriter::with_capacity(text.len());
-    let mut bytes = text.bytes().peekable();
-    while let Some(byte) = bytes.next() {
-        if byte == b'\r' {
-            bytes.next_if_eq(&b'\n');
-            normal.push(b"\n")?;
-        } else {
-            normal.push(&[byte])?;
+/// The name behind `export` and white space. `None` if no name follows: then `export` is itself the name, or none.
+fn behind_export(text: &str) -> Option<&str> {
+    let name = text.strip_prefix("export")?.strip_prefix(is_white)?.trim_start_matches(is_white);
+    name.starts_with(is_name).then_some(name)
+}
+
+/// The quoted text that `value` begins with, from quote to quote, and what follows it. `None` if it begins with
+/// none, or with one that no closing quote ends.
+fn quoted(value: &str) -> Option<(&str, &str)> {
+    let open = value.trim_start_matches(is_white);
+    let quote = open.chars().next().filter(|first| is_quote(*first))?;
+    let mut end = None;
+    for (place, _) in open.match_indices(quote).skip(1) {
+        let (text, after) = open.split_at_checked(place + 1)?;
+        if ends_assignment(after) {
+            end = Some((text, after));
+        }
+        // The opening quote is no backslash, so this looks within the quotes only.
+        if !open.get(..place)?.ends_with('\\') {
+            break;
         }
     }
-    Ok(normal.finish())
+    end
 }
 
-fn is_terminator(c: char) -> bool {
-    matches!(c, '\n' | '\u{2028}' | '\u{2029}')
+/// Whether only white space and a comment follow, up to the end of a line.
+fn ends_assignment(after: &str) -> bool {
+    let (white, visible) = split_while(after, is_white);
+    visible.is_empty() || visible.starts_with('#') || white.contains(is_line_end)
 }
 
-fn is_line_start(text: &str, at: usize) -> bool {
-    text.get(..at).is_some_and(|before| before.chars().next_back().is_none_or(is_terminator))
-}
-
-/// The start of the first line that begins behind `at`.
-fn next_line(text: &str, at: usize) -> Option<usize> {
-    let mut behind = text.get(at..)?.char_indices();
-    behind.find(|(_, c)| is_terminator(*c)).map(|(place, c)| at + place + c.len_utf8())
-}
-
-/// From what stands behind the `=` to the value.
-fn value(written: &str) -> Result<SecretBytes, ExchangeError> {
-    let trimmed = written.trim_matches(is_js_space);
-    let stripped = strip_quotes(trimmed)?;
-    if trimmed.starts_with('"') { expand(stripped.expose()) } else { Ok(stripped) }
-}
-
-fn is_js_space(c: char) -> bool {
-    matches!(
-        c,
-        '\t' | '\n' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{a0}' | '\u{1680}' | '\u{2000}'
-            ..='\u{200a}' | '\u{2028}' | '\u{2029}' | '\u{202f}' | '\u{205f}' | '\u{3000}' | '\u{feff}'
-    )
-}
-
-/// Takes away each pair of quotes that begins at a line's start and ends, as late as possible, at a line's end.
-fn strip_quotes(text: &str) -> Result<SecretBytes, ExchangeError> {
-    let mut stripped = SecretWriter::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
-        let width = c.len_utf8();
-        let closing = (matches!(c, '\'' | '"' | '`') && is_line_start(text, at))
-            .then(|| closing_quote(text, at + width, c))
-            .flatten();
-        let (kept, next) = match closing {
-            Some(close) => (at + width..close, close + width),
-            None => (at..at + width, at + width),
-        };
-        stripped.push(text.get(kept).unwrap_or_default().as_bytes())?;
-        at = next;
-    }
-    Ok(stripped.finish())
-}
-
-/// The last quote from `from` on that stands at a line's end.
-fn closing_quote(text: &str, from: usize, quote: char) -> Option<usize> {
-    let rest = text.get(from..)?;
-    let ends_line = |place: usize| {
-        let after = rest.get(place + quote.len_utf8()..).unwrap_or_default();
-        after.chars().next().is_none_or(is_terminator)
-    };
-    rest.rmatch_indices(quote)
-        .map(|(place, _)| place)
-        .find(|place| ends_line(*place))
-        .map(|place| from + place)
-}
-
-/// `\n` first and then `\r`, as two passes over the whole do; neither makes a new sequence for the other.
-fn expand(text: &[u8]) -> Result<SecretBytes, ExchangeError> {
-    let mut expanded = SecretWriter::with_capacity(text.len());
+/// The value without its quotes, and with its escapes undone if it began with a double quote.
+///
+/// Quotes are taken off wherever a line begins with one: that one and the last of its kind that ends a line.
+fn unquote(text: &str) -> Result<SecretBytes, Full> {
+    let escapes = text.starts_with('"');
+    let last = ['\'', '"', '`'].map(|quote| (quote, last_closing(text, quote)));
+    let mut value = SecretWriter::with_capacity(text.len());
     let mut rest = text;
     loop {
-        match rest {
-            [b'\\', b'n', after @ ..] => {
-                expanded.push(b"\n")?;
-                rest = after;
-            }
-            [b'\\', b'r', after @ ..] => {
-                expanded.push(b"\r")?;
-                rest = after;
-            }
-            [byte, after @ ..] => {
-                expanded.push(&[*byte])?;
-                rest = after;
-            }
-            [] => return Ok(expanded.finish()),
+        // At the beginning of a line, `start` bytes into the text.
+        let start = text.len() - rest.len();
+        let closing = last.iter().find(|(quote, _)| rest.starts_with(*quote)).and_then(|(_, place)| *place);
+        if let Some(place) = closing.filter(|place| *place > start) {
+            push(&mut value, text.get(start + 1..place).unwrap_or_default(), escapes)?;
+            rest = text.get(place + 1..).unwrap_or_default();
+        }
+        // Another line begins behind the next line's end.
+        let line = rest.split_inclusive(is_line_end).next().unwrap_or_default();
+        push(&mut value, line, escapes)?;
+        rest = rest.get(line.len()..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(value.finish());
         }
     }
 }
 
-/// Ways to write a value, in the order of preference: as it is, and in quotes that a shell reads the same way.
-const QUOTES: [&str; 4] = ["", "'", "\"", "`"];
-
-pub(super) fn write(variables: &[(&str, &SecretBytes)]) -> Result<SecretBytes, ExchangeError> {
-    // Each line: name, "=", two quotes, value, newline; `\r` and `\n` may each take two bytes.
-    let total = variables.iter().map(|(name, value)| name.len() + 2 * value.len() + 4).sum();
-    let mut file = SecretWriter::with_capacity(total);
-    for (name, value) in variables {
-        file.push(line(name, value)?.expose())?;
-    }
-    Ok(file.finish())
+/// The place of the last such quote that ends a line.
+fn last_closing(text: &str, quote: char) -> Option<usize> {
+    let ends_line = |place: &usize| {
+        let after = text.get(place + 1..).unwrap_or_default();
+        after.is_empty() || after.starts_with(is_line_end)
+    };
+    text.rmatch_indices(quote).map(|(place, _)| place).find(ends_line)
 }
 
-/// The line of one variable: the first way of writing it that reads back as the same bytes.
-fn line(name: &str, value: &SecretBytes) -> Result<SecretBytes, ExchangeError> {
-    let cannot = |why| ExchangeError::CannotCarry { variable: name.to_owned(), format: "dotenv", why };
-    if std::str::from_utf8(value.expose()).is_err() {
-        return Err(cannot("it is not UTF-8"));
+/// Appends the text; with `escapes`, `\n` and `\r` become the characters they stand for.
+fn push(value: &mut SecretWriter, text: &str, escapes: bool) -> Result<(), Full> {
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let (byte, width) = match (first, tail.first()) {
+            (b'\\', Some(b'n')) if escapes => (b'\n', 2),
+            (b'\\', Some(b'r')) if escapes => (b'\r', 2),
+            _ => (*first, 1),
+        };
+        value.push(&[byte])?;
+        rest = rest.get(width..).unwrap_or_default();
     }
-    let plain =
-        value.expose().iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-./:@%+=,".contains(byte));
-    for quote in QUOTES.into_iter().skip(usize::from(!plain)) {
-        let mut line = SecretWriter::with_capacity(name.len() + 2 * value.len() + 4);
-        line.push(name.as_bytes())?;
-        line.push(b"=")?;
-        line.push(quote.as_bytes())?;
-        for byte in value.expose() {
-            match byte {
-                // A carriage return can only be carried as an escape.
-                b'\r' if quote == "\"" => line.push(b"\\r")?,
-                _ => line.push(&[*byte])?,
-            }
-        }
-        line.push(quote.as_bytes())?;
-        line.push(b"\n")?;
-        let line = line.finish();
-        if reads_back(&line, name, value) {
-            return Ok(line);
-        }
-    }
-    Err(cannot("no way of quoting reads back as the same bytes"))
+    Ok(())
 }
 
-fn reads_back(line: &SecretBytes, name: &str, value: &SecretBytes) -> bool {
-    let Ok(text) = std::str::from_utf8(line.expose()) else { return false };
-    read(text).is_ok_and(|entries| match entries.as_slice() {
-        [entry] => entry.variable == name && entry.value == *value,
-        _ => false,
-    })
+/// What `\s` matches in JavaScript: `WhiteSpace` and `LineTerminator` of ECMA-262 §12.
+fn is_white(character: char) -> bool {
+    matches!(character, '\t'..='\r' | ' ' | '\u{A0}' | '\u{1680}' | '\u{2000}'..='\u{200A}')
+        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202F}' | '\u{205F}' | '\u{3000}' | '\u{FEFF}')
+}
+
+/// Before and behind what `$` and `^` match in JavaScript; CR is gone by then.
+fn is_line_end(character: char) -> bool {
+    matches!(character, '\n' | '\u{2028}' | '\u{2029}')
+}
+
+pub(super) fn is_name(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '_' | '.' | '-')
+}
+
+pub(super) fn is_quote(character: char) -> bool {
+    matches!(character, '\'' | '"' | '`')
+}
+
+/// The longest beginning of such characters, and the rest.
+fn split_while(text: &str, wanted: impl Fn(char) -> bool) -> (&str, &str) {
+    let end = text.find(|character| !wanted(character)).unwrap_or(text.len());
+    text.split_at_checked(end).unwrap_or((text, ""))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+    use std::time::{Duration, Instant};
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        input: String,
+        expected: BTreeMap<String, String>,
+    }
+
+    fn variables(text: &str) -> Vec<(String, String)> {
+        let mut found = Found::default();
+        assert_eq!(read(text, &mut found), Ok(()));
+        let value = |value: &SecretBytes| String::from_utf8_lossy(value.expose()).into_owned();
+        found.entries.iter().map(|entry| (entry.variable.clone(), value(&entry.value))).collect()
+    }
 
     #[test]
-    fn what_is_written_reads_back() {
-        for value in [
-            "",
-            "plain",
-            "two words",
-            "it's",
-            "say \"hi\"",
-            "a#b",
-            " lead",
-            "line\nline",
-            "$(rm) `x`",
-            "tab\t",
-            "a\rb",
-        ] {
-            let value = SecretBytes::copy_from(value.as_bytes());
-            let line = line("NAME", &value);
-            assert!(line.is_ok_and(|line| reads_back(&line, "NAME", &value)));
+    fn every_case_reads_as_the_package_read_it() {
+        let cases = include_str!("../../tests/vectors/dotenv/cases.json");
+        let cases: Vec<Case> = serde_json::from_str(cases).unwrap_or_default();
+        assert!(cases.len() >= 60);
+        for case in cases {
+            let read: BTreeMap<_, _> = variables(&case.input).into_iter().collect();
+            assert_eq!(read, case.expected, "{:?}", case.input);
         }
     }
 
     #[test]
-    fn what_no_quoting_carries_is_refused() {
-        for value in [&b"'\"`\n"[..], b"\xff", b"'`\\n\""] {
-            let refused = line("NAME", &SecretBytes::copy_from(value));
-            assert!(matches!(refused, Err(ExchangeError::CannotCarry { .. })));
+    fn case_63_no_text_takes_more_than_linear_time() {
+        let bombs = [
+            "\n".repeat(1 << 20),
+            ["A=x", &"\u{2028}'y".repeat(1 << 18)].concat(),
+            ["A='", &"\\' ".repeat(1 << 18)].concat(),
+            "A='\\'x\n".repeat(1 << 17),
+            "export\n".repeat(1 << 17),
+        ];
+        for bomb in bombs {
+            let start = Instant::now();
+            let _ = variables(&bomb);
+            // Quadratic time would be minutes.
+            assert!(start.elapsed() < Duration::from_secs(10), "{:?}…", bomb.get(..20));
         }
     }
 }

@@ -1,139 +1,286 @@
-//! Import and export formats: dotenv as the npm package `dotenv` reads it, and a JSON object of strings.
+//! Import and export: what other programs keep variables in, read and written.
 //!
-//! A file is read whole, within limits, or not at all; what cannot be carried is refused, never altered.
+//! This room turns bytes into entries and entries into bytes. It knows no vault, opens no file and asks nothing; who
+//! calls it has bounded the size of the input and decides what to do with a name the vault does not allow. Values go
+//! from buffer to buffer and never into an error; errors name variables and places only. What is written is written
+//! so that the format's own reader gives the same bytes back, or refused.
 
 mod dotenv;
+mod dotenv_writer;
 mod json;
+
+use std::collections::{HashMap, HashSet};
 
 use crate::secret::{Full, SecretBytes};
 
-/// The longest file, in bytes.
-pub const MAX_FILE: usize = 16 << 20;
-
-/// The most entries of one file.
+/// How many variables one file may have.
 pub const MAX_ENTRIES: usize = 100_000;
 
-/// A file format.
+/// A file's format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// `NAME=value` lines.
+    /// Lines of `NAME=value`, as the npm package `dotenv` 18 reads them.
     Dotenv,
-    /// `{"NAME": "value"}`.
+    /// One JSON object of strings.
     Json,
 }
 
-impl Format {
-    /// The word for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Dotenv => "dotenv",
-            Self::Json => "json",
-        }
-    }
-}
-
-/// A variable of the file and its value.
+/// A variable of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// As written.
+    /// Its name as the file writes it; in JSON that can be any text, control characters too.
     pub variable: String,
-    /// Byte for byte.
+    /// Its value, with quotes and escapes of the format undone.
     pub value: SecretBytes,
+    /// Whether the value has `$NAME` or `${NAME}` in it, which some readers replace and keyvault keeps as it is.
+    pub interpolates: bool,
 }
 
-impl Entry {
-    /// Whether the value holds `${…}`, which other readers would expand; here it stays as it is.
-    #[must_use]
-    pub fn interpolates(&self) -> bool {
-        self.value.expose().windows(2).any(|pair| pair == b"${")
-    }
-}
-
-/// What a file holds.
-#[derive(Debug, PartialEq, Eq)]
+/// A file that was understood.
+#[derive(Debug)]
 pub struct Parsed {
-    /// Known by its content.
+    /// What it was taken for.
     pub format: Format,
-    /// In the order of first appearance, each variable once, with its last value.
+    /// Its variables, each once: at the place of its first mention, with the value of its last.
     pub entries: Vec<Entry>,
-    /// Variables that were there more than once.
-    pub repeated: Vec<String>,
+    /// The variables that were mentioned more than once, in the order in which that came to light.
+    pub duplicates: Vec<String>,
 }
 
-/// Why a file is not taken, or not made.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a file was not understood, or cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExchangeError {
-    /// Not UTF-8.
+    /// The file is not UTF-8.
     #[error("not UTF-8")]
     NotUtf8,
-    /// JSON that is not an object of strings.
-    #[error("{what} at line {line}, column {column}")]
+    /// The file is JSON, but not an object.
+    #[error("not a JSON object")]
+    NotAnObject,
+    /// A member of the JSON object is a number, a list or another thing that is no string.
+    #[error("the member {member:?} is not a string")]
+    NotAString {
+        /// The member's name.
+        member: String,
+    },
+    /// More than [`MAX_ENTRIES`] variables.
+    #[error("more than 100,000 variables")]
+    TooManyEntries,
+    /// The file begins like a JSON object but does not go on like one.
+    #[error("not JSON at line {line}, column {column}")]
     Json {
-        /// What stands there instead.
-        what: &'static str,
-        /// From 1.
+        /// The line, from 1.
         line: usize,
-        /// From 1.
+        /// The byte within the line, from 1.
         column: usize,
     },
-    /// More than [`MAX_ENTRIES`].
-    #[error("more than 100000 entries")]
-    TooMany,
-    /// The format has no way to write this value.
-    #[error("{variable}: {format} cannot carry it: {why}")]
+    /// The format has no way to write this variable that reads back the same.
+    #[error("{variable:?} cannot be written: {reason}")]
     CannotCarry {
         /// The variable.
         variable: String,
-        /// The format's name.
-        format: &'static str,
         /// What stands in the way.
-        why: &'static str,
+        reason: Obstacle,
     },
+    /// A buffer has not the size that was computed for it.
+    #[error("an internal size is wrong")]
+    Size,
 }
 
 impl From<Full> for ExchangeError {
-    /// Buffers are sized for the longest that can come of their input, so this is the limit of memory itself.
     fn from(_: Full) -> Self {
-        Self::TooMany
+        Self::Size
     }
 }
 
-/// Reads a file. It is JSON if its first character, after white space and a byte-order mark, is `{`.
-pub fn parse(file: &SecretBytes) -> Result<Parsed, ExchangeError> {
-    let text = std::str::from_utf8(file.expose()).map_err(|_| ExchangeError::NotUtf8)?;
-    let first = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
-    if first.starts_with('{') {
-        collect(Format::Json, json::read(first)?)
-    } else {
-        collect(Format::Dotenv, dotenv::read(text)?)
-    }
+/// What keeps a variable out of a format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Obstacle {
+    /// The value is not UTF-8, and the format is text.
+    #[error("the value is not UTF-8")]
+    NotUtf8,
+    /// The format's reader would not take the name.
+    #[error("the format does not allow the name")]
+    Name,
+    /// The variable is given twice; the reader would keep one.
+    #[error("the variable is given twice")]
+    Repeated,
+    /// The value has carriage returns, which dotenv reads from double quotes only, and something double quotes
+    /// cannot hold.
+    #[error("the value has a carriage return beside something double quotes cannot hold")]
+    CarriageReturn,
+    /// None of dotenv's quotes holds the value.
+    #[error("no kind of quotes holds the value")]
+    Quotes,
 }
 
-/// Writes variables in a format; `variables` in the order in which they are to stand.
-pub fn write(format: Format, variables: &[(&str, &SecretBytes)]) -> Result<SecretBytes, ExchangeError> {
+/// What the content is taken for: JSON if the first character is `{`, dotenv otherwise.
+#[must_use]
+pub fn detect(bytes: &[u8]) -> Format {
+    let first = without_bom(bytes).iter().find(|byte| !byte.is_ascii_whitespace());
+    if first == Some(&b'{') { Format::Json } else { Format::Dotenv }
+}
+
+/// Reads a whole file, of the format its content shows.
+pub fn parse(bytes: &SecretBytes) -> Result<Parsed, ExchangeError> {
+    let bytes = without_bom(bytes.expose());
+    let text = std::str::from_utf8(bytes).map_err(|_| ExchangeError::NotUtf8)?;
+    let format = detect(bytes);
+    let mut found = Found::default();
     match format {
-        Format::Dotenv => dotenv::write(variables),
-        Format::Json => json::write(variables),
-    }
-}
-
-fn collect(format: Format, read: Vec<Entry>) -> Result<Parsed, ExchangeError> {
-    if read.len() > MAX_ENTRIES {
-        return Err(ExchangeError::TooMany);
-    }
-    let mut parsed = Parsed { format, entries: Vec::new(), repeated: Vec::new() };
-    let mut places = std::collections::HashMap::new();
-    for entry in read {
-        let place = *places.entry(entry.variable.clone()).or_insert(parsed.entries.len());
-        if let Some(earlier) = parsed.entries.get_mut(place) {
-            earlier.value = entry.value;
-            if !parsed.repeated.contains(&entry.variable) {
-                parsed.repeated.push(entry.variable);
+        Format::Json => json::read(text, &mut found)?,
+        Format::Dotenv => {
+            dotenv::read(text, &mut found)?;
+            if found.entries.is_empty() && json::is_json(text) {
+                return Err(ExchangeError::NotAnObject);
             }
-        } else {
-            parsed.entries.push(entry);
         }
     }
-    Ok(parsed)
+    Ok(Parsed { format, entries: found.entries, duplicates: found.duplicates })
+}
+
+/// Writes a dotenv file, in the given order, that the npm package `dotenv` 18 reads back to the same bytes.
+///
+/// A shell that sources the file reads bare and single-quoted values the same way. Where a value has a `'`, only
+/// other quotes are left, in which a shell would replace `$` and run what stands in backticks.
+pub fn write_dotenv(entries: &[(&str, &[u8])]) -> Result<SecretBytes, ExchangeError> {
+    once_each(entries)?;
+    dotenv_writer::write(entries)
+}
+
+/// Writes a JSON object keyed by variable, in the given order, one member a line.
+pub fn write_json(entries: &[(&str, &[u8])]) -> Result<SecretBytes, ExchangeError> {
+    once_each(entries)?;
+    json::write(entries)
+}
+
+fn once_each(entries: &[(&str, &[u8])]) -> Result<(), ExchangeError> {
+    let mut seen = HashSet::with_capacity(entries.len());
+    match entries.iter().find(|(variable, _)| !seen.insert(variable)) {
+        Some((variable, _)) => Err(cannot_carry(variable, Obstacle::Repeated)),
+        None => Ok(()),
+    }
+}
+
+fn cannot_carry(variable: &str, reason: Obstacle) -> ExchangeError {
+    ExchangeError::CannotCarry { variable: variable.to_owned(), reason }
+}
+
+fn without_bom(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(bytes)
+}
+
+/// What a reader has found so far.
+#[derive(Default)]
+struct Found {
+    entries: Vec<Entry>,
+    duplicates: Vec<String>,
+    /// For each variable its place in `entries`, and whether it is among the `duplicates` already.
+    places: HashMap<String, (usize, bool)>,
+}
+
+impl Found {
+    /// A variable and its value; an earlier value of the same variable gives way.
+    fn put(&mut self, variable: &str, value: SecretBytes) -> Result<(), ExchangeError> {
+        let interpolates = interpolates(value.expose());
+        if let Some((place, known)) = self.places.get_mut(variable) {
+            if !std::mem::replace(known, true) {
+                self.duplicates.push(variable.to_owned());
+            }
+            let entry = self.entries.get_mut(*place).ok_or(ExchangeError::Size)?;
+            (entry.value, entry.interpolates) = (value, interpolates);
+            return Ok(());
+        }
+        if self.entries.len() == MAX_ENTRIES {
+            return Err(ExchangeError::TooManyEntries);
+        }
+        self.places.insert(variable.to_owned(), (self.entries.len(), false));
+        self.entries.push(Entry { variable: variable.to_owned(), value, interpolates });
+        Ok(())
+    }
+}
+
+/// Whether `$NAME` or `${NAME…` stands in the value.
+fn interpolates(value: &[u8]) -> bool {
+    let mut pieces = value.split(|byte| *byte == b'$');
+    pieces.next();
+    pieces.any(|after| {
+        let name = after.strip_prefix(b"{").unwrap_or(after);
+        name.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_text(text: &str) -> Result<Parsed, ExchangeError> {
+        parse(&SecretBytes::copy_from(text.as_bytes()))
+    }
+
+    #[test]
+    fn the_format_is_known_by_content() {
+        for json in ["{", " \r\n\t{}", "\u{FEFF}{", "\u{FEFF} {"] {
+            assert_eq!(detect(json.as_bytes()), Format::Json, "{json:?}");
+        }
+        for dotenv in ["", "A={", "# {", "[", "\u{FEFF}A=1"] {
+            assert_eq!(detect(dotenv.as_bytes()), Format::Dotenv, "{dotenv:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_duplicates_wins_at_the_place_of_the_first() {
+        for text in ["A=1\nB=2\nA=3\nA=4\nB=$x", r#"{"A":"1","B":"2","A":"3","A":"4","B":"$x"}"#] {
+            let parsed = parse_text(text);
+            let entries = parsed.as_ref().map(|parsed| parsed.entries.as_slice()).unwrap_or_default();
+            let expected =
+                [("A", "4", false), ("B", "$x", true)].map(|(variable, value, interpolates)| Entry {
+                    variable: variable.to_owned(),
+                    value: SecretBytes::copy_from(value.as_bytes()),
+                    interpolates,
+                });
+            assert_eq!(entries, expected);
+            let duplicates = parsed.map(|parsed| parsed.duplicates);
+            assert_eq!(duplicates, Ok(vec!["A".to_owned(), "B".to_owned()]));
+        }
+    }
+
+    #[test]
+    fn what_some_readers_would_replace_is_noticed() {
+        for value in ["${X}", "a$X", "$_", "$$x", "${x:-1}", "$1$a"] {
+            assert!(interpolates(value.as_bytes()), "{value}");
+        }
+        for value in ["", "$", "5$", "$1", "a$ b", "${", "${1}", "x{Y}"] {
+            assert!(!interpolates(value.as_bytes()), "{value}");
+        }
+    }
+
+    #[test]
+    fn case_63_too_many_variables_are_refused_and_too_many_mentions_are_not() {
+        use std::fmt::Write as _;
+        let mut text = String::new();
+        for number in 0..=MAX_ENTRIES {
+            let _ = writeln!(text, "V{number}=");
+        }
+        assert!(matches!(parse_text(&text), Err(ExchangeError::TooManyEntries)));
+        let repeated = "A=\n".repeat(MAX_ENTRIES + 1);
+        assert!(parse_text(&repeated).is_ok_and(|parsed| parsed.entries.len() == 1));
+    }
+
+    #[test]
+    fn text_that_is_neither_utf8_nor_an_object_is_refused() {
+        let latin = parse(&SecretBytes::copy_from(b"A=\xE4"));
+        assert!(matches!(latin, Err(ExchangeError::NotUtf8)));
+        for json in ["[]", "[{\"A\":\"1\"}]", "\"A\"", "1", "null"] {
+            assert!(matches!(parse_text(json), Err(ExchangeError::NotAnObject)), "{json}");
+        }
+        assert!(parse_text("").is_ok_and(|parsed| parsed.entries.is_empty()));
+    }
+
+    #[test]
+    fn a_variable_given_twice_is_not_written() {
+        let twice: [(&str, &[u8]); 2] = [("A", b"1"), ("A", b"2")];
+        let refusal = cannot_carry("A", Obstacle::Repeated);
+        assert_eq!(write_dotenv(&twice), Err(refusal.clone()));
+        assert_eq!(write_json(&twice), Err(refusal));
+    }
 }

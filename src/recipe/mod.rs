@@ -1,251 +1,199 @@
-//! Recipes: how a value is generated. A key keeps its recipe, so that a rotation repeats it.
+//! How a value is generated, kept with the key so that a rotation repeats it.
 //!
-//! All chance is drawn through [`draw::below`], which rejects instead of taking a remainder, so every value of a recipe
-//! is as likely as every other.
+//! A recipe is a kind, a length and a prefix; nothing in it is secret. It knows alphabets, entropy and key formats;
+//! it takes chance from an [`Rng`] and Ed25519 from a function given to it, and knows no vault. Every random choice
+//! goes through `draw`, so no letter is likelier than another. A value is built in a buffer of its own size and
+//! never stands in a `String`. No recipe gives less than [`MIN_ENTROPY`] bits.
 
 mod draw;
 mod keypair;
+mod kind;
+mod text;
 mod token;
-mod words;
+
+pub use kind::{Kind, UnknownKind};
+pub use token::token_checksum_ok;
 
 use crate::clock::{Rng, RngError};
 use crate::codec::{Decoder, Encoder, Malformed};
 use crate::secret::{Full, SecretBytes};
 
-pub use token::checksum_matches;
+/// The least entropy of a generated value, in bits. Below it a leaked hash of the value can be searched.
+pub const MIN_ENTROPY: u32 = 64;
 
-/// Computes the public half of an Ed25519 seed; only the cryptography room can.
+/// The longest generated text, in characters, not counting prefix and checksum.
+pub const MAX_CHARACTERS: u32 = 4096;
+
+/// The longest prefix, in bytes.
+pub const MAX_PREFIX: usize = 32;
+
+/// What an Ed25519 seed's public key is (RFC 8032 §5.1.5). Only `crypto` computes it, so it is handed in.
 pub type Ed25519Public = fn(&[u8; 32]) -> Option<[u8; 32]>;
 
-/// The least entropy that is generated, in bits: 2^64 guesses are within reach of nobody who has to ask a server.
-const LEAST_BITS: u32 = 64;
-const LONGEST: u32 = 4096;
-const LONGEST_PREFIX: usize = 32;
-
-/// What kind of value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Base62 with a prefix and a checksum, so that a scanner knows it when it sees it.
-    Token,
-    /// Lower, upper, digits and symbols, each present.
-    Password,
-    /// Hexadecimal.
-    Hex,
-    /// Base64 with padding (RFC 4648 §4).
-    Base64,
-    /// Base64 for URLs, without padding (RFC 4648 §5).
-    Base64Url,
-    /// A random UUID (RFC 9562 version 4).
-    Uuid,
-    /// Words of the EFF's long list.
-    Passphrase,
-    /// An Ed25519 key pair in PEM (RFC 8410).
-    Ed25519,
-    /// An Ed25519 key pair for OpenSSH.
-    SshEd25519,
-}
-
-struct Traits {
-    kind: Kind,
-    number: u8,
-    name: &'static str,
-    default_length: Option<u32>,
-    default_prefix: &'static str,
-    takes_prefix: bool,
-}
-
-const KINDS: [Traits; 9] = [
-    traits(Kind::Token, 1, "token", Some(43), "kv_", true),
-    traits(Kind::Password, 2, "password", Some(24), "", false),
-    traits(Kind::Hex, 3, "hex", Some(32), "", true),
-    traits(Kind::Base64, 4, "base64", Some(32), "", true),
-    traits(Kind::Base64Url, 5, "base64url", Some(32), "", true),
-    traits(Kind::Uuid, 6, "uuid", None, "", true),
-    traits(Kind::Passphrase, 7, "passphrase", Some(6), "", false),
-    traits(Kind::Ed25519, 8, "ed25519", None, "", false),
-    traits(Kind::SshEd25519, 9, "ssh-ed25519", None, "", false),
-];
-
-const fn traits(
-    kind: Kind,
-    number: u8,
-    name: &'static str,
-    default_length: Option<u32>,
-    default_prefix: &'static str,
-    takes_prefix: bool,
-) -> Traits {
-    Traits { kind, number, name, default_length, default_prefix, takes_prefix }
-}
-
-impl Kind {
-    /// The word for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        KINDS.iter().find(|traits| traits.kind == self).map_or("", |traits| traits.name)
-    }
-
-    /// The kind of that name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        KINDS.iter().find(|traits| traits.name == name).map(|traits| traits.kind)
-    }
-
-    /// All names.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        KINDS.iter().map(|traits| traits.name)
-    }
-}
-
-/// Why there is no such recipe, or no value.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a recipe is refused, or gave no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecipeError {
-    /// The kind's length is fixed.
-    #[error("{0} has a fixed length")]
-    FixedLength(&'static str),
-    /// The kind takes no prefix.
-    #[error("{0} takes no prefix")]
-    NoPrefix(&'static str),
-    /// The length is too small or too large.
-    #[error("{kind} takes a length of {least} to {most}")]
-    Length {
-        /// The kind's name.
-        kind: &'static str,
-        /// The least.
-        least: u32,
-        /// The most.
-        most: u32,
+    /// A value of this length has less than [`MIN_ENTROPY`] bits.
+    #[error("too short: at least {minimum}")]
+    TooShort {
+        /// What was to be made.
+        kind: Kind,
+        /// The least length, in the kind's [`unit`](Kind::unit).
+        minimum: u32,
     },
-    /// The prefix is longer than 32 bytes or not printable ASCII.
-    #[error("prefix must be at most 32 printable ASCII characters")]
-    Prefix,
-    /// The random number generator.
+    /// The value would be longer than [`MAX_CHARACTERS`].
+    #[error("too long: at most {maximum}")]
+    TooLong {
+        /// What was to be made.
+        kind: Kind,
+        /// The greatest length, in the kind's [`unit`](Kind::unit).
+        maximum: u32,
+    },
+    /// The kind has one size only.
+    #[error("has no length to choose")]
+    NoLength {
+        /// What was to be made.
+        kind: Kind,
+    },
+    /// The kind's format has no place for a prefix.
+    #[error("takes no prefix")]
+    NoPrefix {
+        /// What was to be made.
+        kind: Kind,
+    },
+    /// The prefix is longer than [`MAX_PREFIX`] bytes.
+    #[error("the prefix is longer than 32 bytes")]
+    PrefixTooLong,
+    /// The prefix has a character that is not visible ASCII.
+    #[error("the prefix has a character other than visible ASCII")]
+    PrefixCharacter,
+    /// No random bytes came, or none that are random.
     #[error(transparent)]
     Rng(#[from] RngError),
-    /// The key pair could not be encoded.
-    #[error("key pair could not be encoded")]
+    /// No key pair came of the seed, or it did not encode.
+    #[error("no key pair could be made")]
     KeyPair,
+    /// The comment has a control character.
+    #[error("the comment has a control character")]
+    Comment,
+    /// A buffer or a table has not the size the recipe counts on.
+    #[error("an internal size is wrong")]
+    Size,
 }
 
 impl From<Full> for RecipeError {
-    /// Buffers are sized for what goes into them, so only an encoding that changed its length comes here.
     fn from(_: Full) -> Self {
-        Self::KeyPair
+        Self::Size
     }
 }
 
-/// How a value is generated.
+/// How a value is made. Only recipes that can be followed exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipe {
     kind: Kind,
-    /// Characters, bytes or words, as the kind counts; 0 where the kind fixes it.
+    /// In the kind's unit; 0 for kinds of one size.
     length: u32,
+    /// Visible ASCII; empty for kinds without one.
     prefix: String,
 }
 
-/// A generated value.
+/// A new value, and the half of it that is not secret.
+#[derive(Debug)]
 pub struct Generated {
-    /// The value; of a key pair the private half.
+    /// What the key holds.
     pub value: SecretBytes,
-    /// The public half of a key pair.
+    /// A key pair's public half, as text, ending without a newline for OpenSSH and with one for PEM.
     pub public: Option<String>,
 }
 
 impl Recipe {
-    /// A recipe of `kind`, with the kind's own length and prefix where none are given.
+    /// A recipe of this kind, with the kind's own length and prefix where none are given. An empty prefix is none.
     pub fn new(kind: Kind, length: Option<u32>, prefix: Option<&str>) -> Result<Self, RecipeError> {
-        let Some(traits) = KINDS.iter().find(|traits| traits.kind == kind) else {
-            return Err(RecipeError::KeyPair);
-        };
-        if length.is_some() && traits.default_length.is_none() {
-            return Err(RecipeError::FixedLength(traits.name));
+        if kind.unit().is_none() && length.is_some() {
+            return Err(RecipeError::NoLength { kind });
         }
-        if prefix.is_some_and(|prefix| !prefix.is_empty()) && !traits.takes_prefix {
-            return Err(RecipeError::NoPrefix(traits.name));
+        if !kind.takes_prefix() && prefix.is_some_and(|prefix| !prefix.is_empty()) {
+            return Err(RecipeError::NoPrefix { kind });
         }
-        let prefix = prefix.unwrap_or(traits.default_prefix).to_owned();
-        if prefix.len() > LONGEST_PREFIX || !prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(RecipeError::Prefix);
+        let prefix = prefix.unwrap_or(if kind == Kind::Token { token::DEFAULT_PREFIX } else { "" });
+        if prefix.len() > MAX_PREFIX {
+            return Err(RecipeError::PrefixTooLong);
         }
-        let length = length.or(traits.default_length).unwrap_or(0);
-        let recipe = Self { kind, length, prefix };
-        if traits.default_length.is_some() {
-            recipe.check_length(traits)?;
+        if !prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(RecipeError::PrefixCharacter);
         }
-        Ok(recipe)
+        let length = length.unwrap_or_else(|| kind.default_length());
+        if length < kind.min_length() {
+            return Err(RecipeError::TooShort { kind, minimum: kind.min_length() });
+        }
+        if length > kind.max_length() {
+            return Err(RecipeError::TooLong { kind, maximum: kind.max_length() });
+        }
+        Ok(Self { kind, length, prefix: prefix.to_owned() })
     }
 
-    fn check_length(&self, traits: &Traits) -> Result<(), RecipeError> {
-        let enough = |length: u32| Self { length, ..self.clone() }.entropy_bits() >= LEAST_BITS;
-        if self.length <= LONGEST && enough(self.length) {
-            return Ok(());
-        }
-        let least = (1..=LEAST_BITS).find(|length| enough(*length)).unwrap_or(LEAST_BITS);
-        Err(RecipeError::Length { kind: traits.name, least, most: LONGEST })
-    }
-
-    /// What kind of value.
+    /// The shape.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// How many bits of chance are in a value, rounded down.
+    /// The length in the kind's [`unit`](Kind::unit); `None` where the kind has one size only.
     #[must_use]
-    pub fn entropy_bits(&self) -> u32 {
-        let length = f64::from(self.length);
-        let bits = match self.kind {
-            Kind::Token => length * f64::from(token::ALPHABET_LEN).log2(),
-            Kind::Password => draw::password_bits(self.length),
-            Kind::Hex | Kind::Base64 | Kind::Base64Url => length * 8.0,
-            Kind::Uuid => 122.0,
-            Kind::Passphrase => length * f64::from(words::COUNT).log2(),
-            Kind::Ed25519 | Kind::SshEd25519 => 256.0,
-        };
-        // Non-negative and far below 2^32.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let floor = bits.max(0.0) as u32;
-        floor
+    pub fn length(&self) -> Option<u32> {
+        self.kind.unit().map(|_| self.length)
     }
 
-    /// Generates a value. `comment` goes into an OpenSSH public key.
+    /// What every value begins with; may be empty.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// log2 of how many values the recipe has, all equally likely; rounded down. For key pairs, of the seed.
+    #[must_use]
+    pub fn entropy_bits(&self) -> u32 {
+        self.kind.entropy_bits(self.length)
+    }
+
+    /// Makes a value. `comment` goes into an OpenSSH key pair and nowhere else.
     pub fn generate(
         &self,
         rng: &dyn Rng,
         public: Ed25519Public,
         comment: &str,
     ) -> Result<Generated, RecipeError> {
-        let secret = |value| Ok(Generated { value, public: None });
-        match self.kind {
-            Kind::Token => secret(token::generate(&self.prefix, self.length, rng)?),
-            Kind::Password => secret(draw::password(self.length, rng)?),
-            Kind::Hex => secret(draw::encoded(&self.prefix, self.length, &data_encoding::HEXLOWER, rng)?),
-            Kind::Base64 => secret(draw::encoded(&self.prefix, self.length, &data_encoding::BASE64, rng)?),
-            Kind::Base64Url => {
-                secret(draw::encoded(&self.prefix, self.length, &data_encoding::BASE64URL_NOPAD, rng)?)
-            }
-            Kind::Uuid => secret(draw::uuid(&self.prefix, rng)?),
-            Kind::Passphrase => secret(words::passphrase(self.length, rng)?),
-            Kind::Ed25519 => keypair::pem(rng, public),
-            Kind::SshEd25519 => keypair::openssh(rng, public, comment),
-        }
+        let length = usize::try_from(self.length).map_err(|_| RecipeError::Size)?;
+        let prefix = self.prefix.as_bytes();
+        let value = match self.kind {
+            Kind::Token => token::token(rng, prefix, length)?,
+            Kind::Password => text::password(rng, prefix, length)?,
+            Kind::Hex => text::encoded(rng, prefix, length, &data_encoding::HEXLOWER)?,
+            Kind::Base64 => text::encoded(rng, prefix, length, &data_encoding::BASE64)?,
+            Kind::Base64Url => text::encoded(rng, prefix, length, &data_encoding::BASE64URL_NOPAD)?,
+            Kind::Uuid => text::uuid(rng)?,
+            Kind::Passphrase => text::passphrase(rng, length)?,
+            Kind::Ed25519 => return keypair::pem(rng, public),
+            Kind::SshEd25519 => return keypair::openssh(rng, public, comment),
+        };
+        Ok(Generated { value, public: None })
     }
 
-    /// `u8 kind ‖ u32le length ‖ prefix behind its length`.
+    /// The recipe's fields: the kind's number, the length, the prefix.
     #[must_use]
     pub fn encode(&self, encoder: Encoder) -> Encoder {
-        let number = KINDS.iter().find(|traits| traits.kind == self.kind).map_or(0, |traits| traits.number);
-        encoder.u8(number).u32(self.length).bytes(self.prefix.as_bytes())
+        encoder.u8(self.kind.number()).u32(self.length).bytes(self.prefix.as_bytes())
     }
 
-    /// Reads what [`Recipe::encode`] wrote.
+    /// Reads what [`Recipe::encode`] wrote, and holds it to the same rules as a new recipe.
     pub fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
         let number = decoder.u8()?;
-        let kind = KINDS.iter().find(|traits| traits.number == number).ok_or(Malformed)?.kind;
+        let kind = Kind::ALL.into_iter().find(|kind| kind.number() == number).ok_or(Malformed)?;
         let length = decoder.u32()?;
         let prefix = decoder.text()?;
-        Self::new(kind, (length > 0).then_some(length), (!prefix.is_empty()).then_some(prefix))
-            .map(|recipe| Self { prefix: prefix.to_owned(), ..recipe })
-            .map_err(|_| Malformed)
+        // A kind of one size is written as length 0, and nothing else is.
+        let length = if kind.unit().is_none() && length == 0 { None } else { Some(length) };
+        Self::new(kind, length, Some(prefix)).map_err(|_| Malformed)
     }
 }
 
@@ -255,19 +203,78 @@ mod tests {
 
     #[test]
     fn a_recipe_survives_its_encoding() {
-        for traits in &KINDS {
-            let Ok(recipe) = Recipe::new(traits.kind, None, None) else { continue };
-            let bytes = recipe.encode(Encoder::new()).finish();
-            assert_eq!(Recipe::decode(&mut Decoder::new(&bytes)), Ok(recipe));
+        for kind in Kind::ALL {
+            for prefix in [None, Some("sk-")] {
+                for length in [None, Some(40)] {
+                    let Ok(recipe) = Recipe::new(kind, length, prefix) else { continue };
+                    let bytes = recipe.encode(Encoder::new()).finish();
+                    let mut decoder = Decoder::new(&bytes);
+                    assert_eq!(Recipe::decode(&mut decoder), Ok(recipe));
+                    assert_eq!(decoder.end(), Ok(()));
+                }
+            }
         }
     }
 
     #[test]
-    fn the_default_token_has_256_bits_and_too_short_is_refused() {
-        assert_eq!(Recipe::new(Kind::Token, None, None).map(|recipe| recipe.entropy_bits()), Ok(256));
-        let short = Recipe::new(Kind::Hex, Some(4), None);
-        assert_eq!(short, Err(RecipeError::Length { kind: "hex", least: 8, most: 4096 }));
-        assert_eq!(Recipe::new(Kind::Uuid, Some(4), None), Err(RecipeError::FixedLength("uuid")));
-        assert_eq!(Recipe::new(Kind::Password, None, Some("x")), Err(RecipeError::NoPrefix("password")));
+    fn an_encoded_recipe_that_could_not_be_made_is_malformed() {
+        let decode = |kind, length, prefix: &[u8]| {
+            let bytes = Encoder::new().u8(kind).u32(length).bytes(prefix).finish();
+            Recipe::decode(&mut Decoder::new(&bytes))
+        };
+        assert!(decode(1, 43, b"kv_").is_ok() && decode(6, 0, b"").is_ok());
+        for (kind, length, prefix) in
+            [(0, 43, "kv_"), (10, 0, ""), (1, 0, ""), (1, 4097, ""), (6, 1, ""), (6, 0, "x"), (3, 32, "a b")]
+        {
+            assert_eq!(decode(kind, length, prefix.as_bytes()), Err(Malformed), "{kind} {length} {prefix}");
+        }
+        assert_eq!(decode(1, 43, b"\xff"), Err(Malformed));
+    }
+
+    #[test]
+    fn lengths_are_bounded_by_entropy_below_and_by_size_above() {
+        let bounds = |kind: Kind| (kind.min_length(), kind.default_length(), kind.max_length());
+        assert_eq!(bounds(Kind::Token), (11, 43, 4096));
+        assert_eq!(bounds(Kind::Password), (11, 24, 4096));
+        assert_eq!(bounds(Kind::Hex), (8, 32, 2048));
+        assert_eq!(bounds(Kind::Base64), (8, 32, 3072));
+        assert_eq!(bounds(Kind::Passphrase), (5, 6, 409));
+        for kind in Kind::ALL.into_iter().filter(|kind| kind.unit().is_some()) {
+            let (minimum, _, maximum) = bounds(kind);
+            assert!(
+                Recipe::new(kind, Some(minimum), None)
+                    .is_ok_and(|recipe| recipe.entropy_bits() >= MIN_ENTROPY)
+            );
+            assert!(Recipe::new(kind, Some(maximum), None).is_ok());
+            let short = Recipe::new(kind, Some(minimum - 1), None);
+            assert_eq!(short, Err(RecipeError::TooShort { kind, minimum }));
+            let long = Recipe::new(kind, Some(maximum + 1), None);
+            assert_eq!(long, Err(RecipeError::TooLong { kind, maximum }));
+        }
+    }
+
+    #[test]
+    fn length_and_prefix_are_refused_where_they_mean_nothing() {
+        for kind in [Kind::Uuid, Kind::Ed25519, Kind::SshEd25519] {
+            assert_eq!(Recipe::new(kind, Some(32), None), Err(RecipeError::NoLength { kind }));
+            assert_eq!(Recipe::new(kind, None, Some("x")), Err(RecipeError::NoPrefix { kind }));
+        }
+        let passphrase = Recipe::new(Kind::Passphrase, None, Some("x"));
+        assert_eq!(passphrase, Err(RecipeError::NoPrefix { kind: Kind::Passphrase }));
+        let prefix = |prefix: &str| Recipe::new(Kind::Token, None, Some(prefix)).map(|_| ());
+        assert_eq!(prefix(&"x".repeat(32)), Ok(()));
+        assert_eq!(prefix(&"x".repeat(33)), Err(RecipeError::PrefixTooLong));
+        for bad in ["a b", "ä", "a\n", "\u{7f}"] {
+            assert_eq!(prefix(bad), Err(RecipeError::PrefixCharacter), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_stated_entropy_is_that_of_the_default_values() {
+        let bits = |kind| Recipe::new(kind, None, None).map(|recipe| recipe.entropy_bits());
+        let expected = [256, 144, 256, 256, 256, 122, 77, 256, 256];
+        for (kind, expected) in Kind::ALL.into_iter().zip(expected) {
+            assert_eq!(bits(kind), Ok(expected), "{}", kind.name());
+        }
     }
 }

@@ -1,81 +1,117 @@
-//! Tokens: `prefix ‖ base62 ‖ checksum`. The checksum lets a scanner tell a token from a look-alike without asking
-//! anybody: six base62 digits of the CRC-32 (IEEE 802.3) of everything before them.
+//! Tokens: `prefix`, base62 characters, and a checksum over both, so that a scanner that meets one in a file knows it
+//! from a random word without asking anybody.
 
+use super::RecipeError;
+use super::draw::Draws;
 use crate::clock::Rng;
 use crate::secret::{SecretBytes, SecretWriter};
 
-use super::RecipeError;
-use super::draw;
+/// What a token begins with where nothing else is asked for.
+pub(super) const DEFAULT_PREFIX: &str = "kv_";
 
-const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// The digits 0 to 61.
+pub(super) const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// How many characters a token's random part is drawn from.
-pub(super) const ALPHABET_LEN: u8 = 62;
+/// How many characters the checksum has: 62^6 > 2^32.
+const CHECKSUM: usize = 6;
 
-/// Digits of the checksum: 62^6 > 2^32.
-const CHECKSUM_LEN: usize = 6;
-
-pub(super) fn generate(prefix: &str, length: u32, rng: &dyn Rng) -> Result<SecretBytes, RecipeError> {
-    let mut token = SecretWriter::with_capacity(prefix.len() + length as usize + CHECKSUM_LEN);
-    token.push(prefix.as_bytes())?;
+/// A token of `length` random characters.
+pub(super) fn token(rng: &dyn Rng, prefix: &[u8], length: usize) -> Result<SecretBytes, RecipeError> {
+    let mut draws = Draws::new(rng);
+    let mut token = SecretWriter::with_capacity(prefix.len() + length + CHECKSUM);
+    token.push(prefix)?;
     for _ in 0..length {
-        token.push(&[*draw::one_of(ALPHABET, rng)?])?;
+        token.push(&[draws.one_of(BASE62)?])?;
     }
     let checksum = checksum(token.written());
     token.push(&checksum)?;
     Ok(token.finish())
 }
 
-/// Whether the last six characters are the checksum of what stands before them.
+/// Whether `text` ends with the checksum of what stands before it, as every generated token does. A random text of
+/// base62 does so once in 2^32 times.
 #[must_use]
-pub fn checksum_matches(text: &[u8]) -> bool {
-    text.split_last_chunk::<CHECKSUM_LEN>().is_some_and(|(body, found)| checksum(body) == *found)
+pub fn token_checksum_ok(text: &[u8]) -> bool {
+    text.split_last_chunk::<CHECKSUM>()
+        .is_some_and(|(body, last)| !body.is_empty() && *last == checksum(body))
 }
 
-fn checksum(body: &[u8]) -> [u8; CHECKSUM_LEN] {
+/// The CRC-32 of `body` in base62, most significant digit first, with leading zeros.
+fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
+    let mut digits = [b'0'; CHECKSUM];
     let mut rest = crc32(body);
-    let mut digits = [b'0'; CHECKSUM_LEN];
     for digit in digits.iter_mut().rev() {
-        let place = usize::try_from(rest % 62).unwrap_or(0);
-        *digit = ALPHABET.get(place).copied().unwrap_or(b'0');
+        *digit = BASE62.get(usize::try_from(rest % 62).unwrap_or(0)).copied().unwrap_or(b'0');
         rest /= 62;
     }
     digits
 }
 
-/// CRC-32 as in IEEE 802.3, bit by bit: tokens are short.
+/// CRC-32 of IEEE 802.3: reflected polynomial `0xEDB88320`, all ones before and after. Bit by bit, for a token has
+/// some fifty bytes.
 fn crc32(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 };
-    !bytes.iter().fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+    let mut crc = u32::MAX;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
+        }
+    }
+    !crc
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic)]
+
+    use super::super::draw::testing::{Counter, even};
     use super::*;
-    use crate::clock::RngError;
 
-    struct Zeros;
+    #[test]
+    fn the_crc_is_the_one_of_ieee_802_3() {
+        // The check value of CRC-32/ISO-HDLC in the RevEng catalogue.
+        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+        assert_eq!(crc32(b""), 0);
+    }
 
-    impl Rng for Zeros {
-        fn fill(&self, target: &mut [u8]) -> Result<(), RngError> {
-            target.fill(0);
-            Ok(())
+    #[test]
+    fn a_token_is_prefix_and_base62_and_its_checksum() {
+        let rng = Counter::new(2);
+        for length in [11, 43, 200] {
+            let token = token(&rng, b"kv_", length);
+            let text = token.as_ref().map(SecretBytes::expose).unwrap_or_default();
+            assert_eq!(text.len(), 3 + length + 6);
+            assert!(text.strip_prefix(b"kv_").is_some_and(|rest| rest.iter().all(u8::is_ascii_alphanumeric)));
+            assert!(token_checksum_ok(text));
         }
     }
 
     #[test]
-    fn the_checksum_is_the_published_crc() {
-        // The check value of CRC-32/ISO-HDLC.
-        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+    fn one_changed_character_breaks_the_checksum() {
+        let rng = Counter::new(3);
+        let Ok(mut token) = token(&rng, b"kv_", 43) else { panic!("no token") };
+        for place in 0..token.len() {
+            let change = |byte: &mut u8| *byte = if *byte == b'a' { b'b' } else { b'a' };
+            let before = SecretBytes::copy_from(token.expose());
+            token.expose_mut().get_mut(place).map(change).unwrap_or_default();
+            assert!(!token_checksum_ok(token.expose()), "{place}");
+            token = before;
+        }
+        assert!(!token_checksum_ok(b"") && !token_checksum_ok(b"000000") && !token_checksum_ok(b"kv_"));
     }
 
     #[test]
-    fn a_token_is_recognised_and_a_slip_is_not() {
-        let token = generate("kv_", 43, &Zeros).map(|token| token.expose().to_vec()).unwrap_or_default();
-        assert_eq!(token.len(), 52);
-        assert!(token.starts_with(b"kv_000"));
-        assert!(checksum_matches(&token));
-        let slip: Vec<u8> = token.iter().map(|byte| if *byte == b'k' { b'K' } else { *byte }).collect();
-        assert!(!checksum_matches(&slip));
+    fn every_character_is_equally_likely() {
+        let rng = Counter::new(4);
+        let mut counts = [0_u32; 62];
+        for _ in 0..200 {
+            let token = token(&rng, b"", 43);
+            for byte in token.iter().flat_map(|token| token.expose().iter().take(43)) {
+                let digit = BASE62.iter().position(|digit| digit == byte);
+                digit.and_then(|digit| counts.get_mut(digit)).map(|count| *count += 1).unwrap_or_default();
+            }
+        }
+        assert_eq!(counts.iter().sum::<u32>(), 200 * 43);
+        assert!(even(&counts));
     }
 }

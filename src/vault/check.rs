@@ -10,8 +10,9 @@ use crate::store::{MAX_SLOTS, Tag};
 
 use super::error::VaultError;
 use super::item::Item;
+use super::leaves::Kind;
 use super::open::{Access, Vault};
-use super::work::{Kind, Work};
+use super::work::Work;
 
 /// Something that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

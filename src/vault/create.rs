@@ -17,8 +17,8 @@ use crate::unlock::recovery::RecoveryCode;
 use crate::unlock::slot;
 
 use super::error::VaultError;
+use super::leaves::{self, Kind};
 use super::open::{Vault, World};
-use super::work::{self, Kind};
 
 /// What a new vault is made from.
 pub struct Creation<'c> {
@@ -144,11 +144,11 @@ fn fill(
     };
     tx.put_header(&header)?;
     let mut leaves: BTreeMap<Tag, _> = BTreeMap::new();
-    leaves.insert(tag(&keys, Kind::Header, &[]), Some(work::header_leaf(&keys.tree, &header)));
+    leaves.insert(tag(&keys, Kind::Header, &[]), Some(leaves::header_leaf(&keys.tree, &header)));
     for slot in slots {
         tx.put_slot(slot)?;
         let tag = tag(&keys, Kind::Slot, &slot.id.to_le_bytes());
-        leaves.insert(tag, Some(work::slot_leaf(&keys.tree, slot)));
+        leaves.insert(tag, Some(leaves::slot_leaf(&keys.tree, slot)));
     }
     let root = Tree::new(tx, &keys.tree, None).apply(&leaves)?.ok_or(RngError)?;
     let number = 1;
@@ -170,5 +170,5 @@ fn fill(
 }
 
 fn tag(keys: &DailyKeys, kind: Kind, name: &[u8]) -> Tag {
-    work::tag(&keys.index, kind, name)
+    leaves::tag(&keys.index, kind, name)
 }

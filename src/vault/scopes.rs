@@ -11,7 +11,8 @@ use crate::store::{ScopeRow, Tag};
 
 use super::error::VaultError;
 use super::item::Item;
-use super::work::{Kind, Work, damaged, row_place};
+use super::leaves::Kind;
+use super::work::{Work, damaged, row_place};
 
 const SCOPE_LABEL: &str = "keyvault scope";
 const MEMBERS_LABEL: &[u8] = b"keyvault scope members";

@@ -19,29 +19,14 @@ use crate::unlock::keys::DailyKeys;
 
 use super::error::VaultError;
 use super::item::{FINGERPRINT_LEN, Item};
+use super::leaves::{self, Kind};
 use super::open::World;
+use super::opener::{ITEM_LABEL, Opener};
 
-const LEAF_LABEL: &[u8] = b"keyvault tree leaf";
 const VERSION_LABEL: &[u8] = b"keyvault version rows";
-const INDEX_LABEL: &[u8] = b"keyvault blind index";
 const FINGERPRINT_LABEL: &[u8] = b"keyvault fingerprint";
-pub(super) const ITEM_LABEL: &str = "keyvault item";
 const VERSION_KEY_LABEL: &str = "keyvault version key";
 const VALUE_LABEL: &str = "keyvault value";
-
-/// What a leaf stands for; the first byte of what its tag is made from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// The vault's header row.
-    Header = 1,
-    /// A slot.
-    Slot = 2,
-    /// A key.
-    Item = 3,
-    /// A scope.
-    Scope = 4,
-    // 5 tokens, 6 issued keys by credential id: reserved.
-}
 
 /// What a transaction is opened with.
 pub(super) struct Setting<'a> {
@@ -141,7 +126,7 @@ impl<'a> Work<'a> {
 
     /// The blind index of something: HMAC(index key, label ‖ kind ‖ name), first 16 bytes.
     pub(super) fn tag(&self, kind: Kind, name: &[u8]) -> Tag {
-        tag(&self.keys.index, kind, name)
+        leaves::tag(&self.keys.index, kind, name)
     }
 
     pub(super) fn item_tag(&self, name: &KeyName) -> Tag {
@@ -149,17 +134,16 @@ impl<'a> Work<'a> {
     }
 
     pub(super) fn header_leaf(&self, header: &HeaderRow) -> Digest {
-        header_leaf(&self.keys.tree, header)
+        leaves::header_leaf(&self.keys.tree, header)
     }
 
     pub(super) fn slot_leaf(&self, slot: &SlotRow) -> Digest {
-        slot_leaf(&self.keys.tree, slot)
+        leaves::slot_leaf(&self.keys.tree, slot)
     }
 
     /// The leaf of a row that has a revision and one sealed text: keys and scopes.
     pub(super) fn row_leaf(&self, kind: Kind, tag: &Tag, revision: u64, sealed: &[u8]) -> Digest {
-        let id = crypto::seal_id(sealed).unwrap_or([0; crypto::SEAL_ID_LEN]);
-        self.keys.tree.digest(&[LEAF_LABEL, &[kind as u8], tag, &revision.to_le_bytes(), &id])
+        leaves::row_leaf(&self.keys.tree, kind, tag, revision, sealed)
     }
 
     pub(super) fn expect_leaf(
@@ -191,12 +175,11 @@ impl<'a> Work<'a> {
     }
 
     pub(super) fn open_item(&self, row: &ItemRow) -> Result<Item, VaultError> {
-        let context = self.identity.context(&row_place("item", &row.tag, row.revision));
-        let plain = crypto::open(&self.keys.metadata, ITEM_LABEL, &context, &row.sealed)
-            .map_err(|_| damaged("item: the metadata does not open"))?;
-        codec::unpad(&plain)
-            .and_then(|bytes| Item::decode(bytes, row.revision))
-            .map_err(|_| damaged("item: the metadata is malformed"))
+        self.opener().open(row)
+    }
+
+    fn opener(&self) -> Opener<'a> {
+        Opener { keys: self.keys, identity: self.identity }
     }
 
     /// Every key, ordered by name, each held against the tree, and none missing.
@@ -207,13 +190,9 @@ impl<'a> Work<'a> {
             rows.push(row);
             Ok(())
         })?;
-        let mut items = Vec::with_capacity(rows.len());
+        let mut items = self.opener().open_all(&rows, &leaves)?;
         for row in &rows {
-            if leaves.remove(&row.tag) != Some(self.row_leaf(Kind::Item, &row.tag, row.revision, &row.sealed))
-            {
-                return Err(StateError::Mismatch { what: "item".to_owned() }.into());
-            }
-            items.push(self.open_item(row)?);
+            leaves.remove(&row.tag);
         }
         for tag in self.other_tags()? {
             leaves.remove(&tag);
@@ -367,30 +346,6 @@ impl<'a> Work<'a> {
             Standing::FirstUse | Standing::Same | Standing::Ahead => 0,
         }
     }
-}
-
-/// The blind index of something, under the index key.
-pub(super) fn tag(index: &Key, kind: Kind, name: &[u8]) -> Tag {
-    index.digest(&[INDEX_LABEL, &[kind as u8], name])
-}
-
-/// The leaf of the header row.
-pub(super) fn header_leaf(tree: &Key, header: &HeaderRow) -> Digest {
-    let id = crypto::seal_id(&header.chain_seed).unwrap_or([0; crypto::SEAL_ID_LEN]);
-    tree.digest(&[
-        LEAF_LABEL,
-        &[Kind::Header as u8],
-        &header.vault_id,
-        &header.epoch.to_le_bytes(),
-        &id,
-        header.written_by.as_bytes(),
-    ])
-}
-
-/// The leaf of a slot: its header and its sealed root.
-pub(super) fn slot_leaf(tree: &Key, slot: &SlotRow) -> Digest {
-    let id = crypto::seal_id(&slot.sealed).unwrap_or([0; crypto::SEAL_ID_LEN]);
-    tree.digest(&[LEAF_LABEL, &[Kind::Slot as u8], &slot.id.to_le_bytes(), &id, &slot.header])
 }
 
 pub(super) fn row_place<'p>(table: &'p str, row: &'p [u8], revision: u64) -> Place<'p> {

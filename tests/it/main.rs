@@ -5,9 +5,11 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    unreachable_pub,
     reason = "a test may fail"
 )]
 
 mod harness;
 
 mod keys;
+mod tour;

@@ -13,7 +13,8 @@ use crate::vault::Purpose;
 /// Write keys out as .env or JSON.
 ///
 /// On stdout, keyed by variable. What reads it back gets the same bytes; a value that the format cannot carry refuses
-/// the whole. This is recorded.
+/// the whole. Do not source a .env file into a shell: what stands in double quotes or backticks would be expanded and run.
+/// This is recorded.
 #[derive(Debug, Args)]
 pub struct Export {
     #[command(flatten)]
@@ -31,6 +32,13 @@ enum Written {
     Json,
 }
 
+fn name_of(format: Format) -> &'static str {
+    match format {
+        Format::Dotenv => "dotenv",
+        Format::Json => "json",
+    }
+}
+
 impl Export {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let selection = self.choice.selection();
@@ -43,16 +51,20 @@ impl Export {
         };
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
-        let purpose = Purpose { action: Action::Export, detail: format.name().to_owned() };
+        let purpose = Purpose { action: Action::Export, detail: name_of(format).to_owned() };
         let (resolved, skipped) = context.with_world(|world| {
             vault
                 .resolve(&access, world, &selection, purpose, &|_| Vec::new())
                 .map_err(|error| Failure::of(error, &path))
         })?;
         exec::say_skipped(context, &skipped);
-        let variables: Vec<_> = resolved.iter().map(|key| (key.variable.as_str(), &key.value)).collect();
-        let written = exchange::write(format, &variables)
-            .map_err(|error| Failure::exchange(&error, "the selection"))?;
+        let variables: Vec<_> =
+            resolved.iter().map(|key| (key.variable.as_str(), key.value.expose())).collect();
+        let written = match format {
+            Format::Dotenv => exchange::write_dotenv(&variables),
+            Format::Json => exchange::write_json(&variables),
+        };
+        let written = written.map_err(|error| Failure::exchange(&error, "the selection"))?;
         context.ui.data(written.expose())?;
         Ok(code::DONE)
     }

@@ -35,13 +35,13 @@ pub struct Generate {
 }
 
 fn recipe_kind(text: &str) -> Result<Kind, String> {
-    Kind::parse(text).ok_or_else(|| format!("it takes {}", Kind::names().collect::<Vec<_>>().join(", ")))
+    text.parse().map_err(|_| format!("it takes {}", Kind::ALL.map(Kind::name).join(", ")))
 }
 
 impl Generate {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let recipe = Recipe::new(self.recipe, self.length, self.prefix.as_deref())
-            .map_err(|error| Failure::recipe(&error))?;
+        let recipe =
+            Recipe::new(self.recipe, self.length, self.prefix.as_deref()).map_err(Failure::recipe)?;
         create(context, self.name, self.metadata, Origin::Recipe(recipe), self.print)
     }
 }

@@ -12,6 +12,9 @@ use crate::exchange::{self, Entry, Parsed};
 use crate::name::{EnvName, KeyName, NameError, Scope};
 use crate::vault::{Conflict, Import as Incomings, Imported, Incoming};
 
+/// The longest file that is taken in, in bytes.
+const MAX_FILE: usize = 16 << 20;
+
 /// Take in a .env or JSON file.
 ///
 /// A key is named like its variable, behind --prefix. dotenv is read exactly as the npm package `dotenv` 18 does; JSON is
@@ -97,11 +100,11 @@ impl Import {
 
     fn read(&self, shown: &str) -> Result<Parsed, Failure> {
         let bytes = if self.reads_stdin() {
-            context::read_secret(&mut std::io::stdin().lock(), exchange::MAX_FILE, Path::new(shown))?
+            context::read_secret(&mut std::io::stdin().lock(), MAX_FILE, Path::new(shown))?
         } else {
             let mut file =
                 std::fs::File::open(&self.file).map_err(|error| Failure::io(&self.file, &error))?;
-            context::read_secret(&mut file, exchange::MAX_FILE, &self.file)?
+            context::read_secret(&mut file, MAX_FILE, &self.file)?
         };
         exchange::parse(&bytes).map_err(|error| Failure::exchange(&error, shown))
     }
@@ -173,14 +176,14 @@ impl Import {
 /// What a person should know about the file, a line each.
 fn point_out(context: &Context, parsed: &Parsed) {
     let list = |names: Vec<&str>| ui::harmless_line(&names.join(", "));
-    if !parsed.repeated.is_empty() {
-        let repeated = parsed.repeated.iter().map(String::as_str).collect();
+    if !parsed.duplicates.is_empty() {
+        let repeated = parsed.duplicates.iter().map(String::as_str).collect();
         context.ui.warn(&format!("More than once in the file, the last one counts: {}.", list(repeated)));
     }
     let named = |wanted: &dyn Fn(&Entry) -> bool| -> Vec<&str> {
         parsed.entries.iter().filter(|entry| wanted(entry)).map(|entry| entry.variable.as_str()).collect()
     };
-    let interpolating = named(&Entry::interpolates);
+    let interpolating = named(&|entry| entry.interpolates);
     if !interpolating.is_empty() {
         context.ui.warn(&format!("${{…}} is kept as it is and not expanded: {}.", list(interpolating)));
     }

@@ -201,7 +201,7 @@ fn passphrase() -> Result<SecretBytes, Failure> {
     Recipe::new(Kind::Passphrase, None, None)
         .and_then(|recipe| recipe.generate(&SystemRng, crate::crypto::ed25519_public, ""))
         .map(|generated| generated.value)
-        .map_err(|error| Failure::recipe(&error))
+        .map_err(Failure::recipe)
 }
 
 fn secret(output: Output) -> SecretBytes {

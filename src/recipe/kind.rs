@@ -1,0 +1,162 @@
+//! The kinds of values there are, and for each what its length counts, what bounds it, and how much chance is in it.
+
+use super::{MAX_CHARACTERS, MIN_ENTROPY, text};
+
+/// The shape of a generated value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Prefix, base62 characters, and a checksum that lets a scanner recognise it.
+    Token,
+    /// Characters of four classes, each present.
+    Password,
+    /// Random bytes in lower-case hexadecimal.
+    Hex,
+    /// Random bytes in base64 with padding (RFC 4648 §4).
+    Base64,
+    /// Random bytes in the URL-safe base64 without padding (RFC 4648 §5).
+    Base64Url,
+    /// A UUID of version 4 (RFC 9562 §5.4).
+    Uuid,
+    /// Words of a list made for it, joined by `-`.
+    Passphrase,
+    /// An Ed25519 key pair: PKCS #8 and SPKI in PEM (RFC 8410).
+    Ed25519,
+    /// An Ed25519 key pair in OpenSSH's own formats.
+    SshEd25519,
+}
+
+/// The text names no kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no such recipe")]
+pub struct UnknownKind;
+
+impl Kind {
+    /// Every kind, in the order in which people are shown them.
+    pub const ALL: [Self; 9] = [
+        Self::Token,
+        Self::Password,
+        Self::Hex,
+        Self::Base64,
+        Self::Base64Url,
+        Self::Uuid,
+        Self::Passphrase,
+        Self::Ed25519,
+        Self::SshEd25519,
+    ];
+
+    /// The word people use for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Password => "password",
+            Self::Hex => "hex",
+            Self::Base64 => "base64",
+            Self::Base64Url => "base64url",
+            Self::Uuid => "uuid",
+            Self::Passphrase => "passphrase",
+            Self::Ed25519 => "ed25519",
+            Self::SshEd25519 => "ssh-ed25519",
+        }
+    }
+
+    /// What a length of this kind counts; `None` where the kind has one size only.
+    #[must_use]
+    pub fn unit(self) -> Option<&'static str> {
+        match self {
+            Self::Token | Self::Password => Some("characters"),
+            Self::Hex | Self::Base64 | Self::Base64Url => Some("bytes"),
+            Self::Passphrase => Some("words"),
+            Self::Uuid | Self::Ed25519 | Self::SshEd25519 => None,
+        }
+    }
+
+    /// Its number in the vault file, fixed for ever.
+    pub(super) fn number(self) -> u8 {
+        match self {
+            Self::Token => 1,
+            Self::Password => 2,
+            Self::Hex => 3,
+            Self::Base64 => 4,
+            Self::Base64Url => 5,
+            Self::Uuid => 6,
+            Self::Passphrase => 7,
+            Self::Ed25519 => 8,
+            Self::SshEd25519 => 9,
+        }
+    }
+
+    /// The length where none is asked for: at least 128 bits, and 256 where nobody types the value.
+    pub(super) fn default_length(self) -> u32 {
+        match self {
+            // 62^43 > 2^256.
+            Self::Token => 43,
+            Self::Password => 24,
+            Self::Hex | Self::Base64 | Self::Base64Url => 32,
+            // 77 bits: what people still learn by heart.
+            Self::Passphrase => 6,
+            Self::Uuid | Self::Ed25519 | Self::SshEd25519 => 0,
+        }
+    }
+
+    /// The greatest length: what always fits [`MAX_CHARACTERS`].
+    pub(super) fn max_length(self) -> u32 {
+        match self {
+            Self::Token | Self::Password => MAX_CHARACTERS,
+            Self::Hex => MAX_CHARACTERS / 2,
+            Self::Base64 | Self::Base64Url => MAX_CHARACTERS / 4 * 3,
+            Self::Passphrase => (MAX_CHARACTERS + 1) / (text::LONGEST_WORD + 1),
+            Self::Uuid | Self::Ed25519 | Self::SshEd25519 => 0,
+        }
+    }
+
+    /// The least length that reaches [`MIN_ENTROPY`].
+    pub(super) fn min_length(self) -> u32 {
+        (1..self.max_length()).find(|length| self.entropy_bits(*length) >= MIN_ENTROPY).unwrap_or(0)
+    }
+
+    /// log2 of how many values a length has, all equally likely; rounded down.
+    pub(super) fn entropy_bits(self, length: u32) -> u32 {
+        let bits = match self {
+            Self::Token => f64::from(length) * 62_f64.log2(),
+            Self::Password => text::password_entropy(length),
+            Self::Hex | Self::Base64 | Self::Base64Url => f64::from(length) * 8.0,
+            Self::Passphrase => f64::from(length) * f64::from(text::WORD_COUNT).log2(),
+            // Six of the 128 bits say that it is a version 4 UUID.
+            Self::Uuid => 122.0,
+            Self::Ed25519 | Self::SshEd25519 => 256.0,
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "at most 32,768; the cast saturates at 0 where a length has no value at all"
+        )]
+        let whole = bits.floor() as u32;
+        whole
+    }
+
+    pub(super) fn takes_prefix(self) -> bool {
+        matches!(self, Self::Token | Self::Password | Self::Hex | Self::Base64 | Self::Base64Url)
+    }
+}
+
+impl std::str::FromStr for Kind {
+    type Err = UnknownKind;
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or(UnknownKind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_found_by_its_name_and_number() {
+        for (index, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind.name().parse(), Ok(kind));
+            assert_eq!(usize::from(kind.number()), index + 1);
+        }
+        assert_eq!("Token".parse::<Kind>(), Err(UnknownKind));
+    }
+}

@@ -1,0 +1,51 @@
+//! What the tree knows each row by: where its leaf stands and what the leaf is.
+
+use crate::crypto::{self, Digest, Key};
+use crate::store::{HeaderRow, SlotRow, Tag};
+
+const LEAF_LABEL: &[u8] = b"keyvault tree leaf";
+const INDEX_LABEL: &[u8] = b"keyvault blind index";
+
+/// What a leaf stands for; the first byte of what its tag is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The vault's header row.
+    Header = 1,
+    /// A slot.
+    Slot = 2,
+    /// A key.
+    Item = 3,
+    /// A scope.
+    Scope = 4,
+    // 5 tokens, 6 issued keys by credential id: reserved.
+}
+
+/// The blind index of something, under the index key.
+pub(super) fn tag(index: &Key, kind: Kind, name: &[u8]) -> Tag {
+    index.digest(&[INDEX_LABEL, &[kind as u8], name])
+}
+
+/// The leaf of the header row.
+pub(super) fn header_leaf(tree: &Key, header: &HeaderRow) -> Digest {
+    let id = crypto::seal_id(&header.chain_seed).unwrap_or([0; crypto::SEAL_ID_LEN]);
+    tree.digest(&[
+        LEAF_LABEL,
+        &[Kind::Header as u8],
+        &header.vault_id,
+        &header.epoch.to_le_bytes(),
+        &id,
+        header.written_by.as_bytes(),
+    ])
+}
+
+/// The leaf of a slot: its header and its sealed root.
+pub(super) fn slot_leaf(tree: &Key, slot: &SlotRow) -> Digest {
+    let id = crypto::seal_id(&slot.sealed).unwrap_or([0; crypto::SEAL_ID_LEN]);
+    tree.digest(&[LEAF_LABEL, &[Kind::Slot as u8], &slot.id.to_le_bytes(), &id, &slot.header])
+}
+
+/// The leaf of a row that has a revision and one sealed text: keys and scopes.
+pub(super) fn row_leaf(tree: &Key, kind: Kind, tag: &Tag, revision: u64, sealed: &[u8]) -> Digest {
+    let id = crypto::seal_id(sealed).unwrap_or([0; crypto::SEAL_ID_LEN]);
+    tree.digest(&[LEAF_LABEL, &[kind as u8], tag, &revision.to_le_bytes(), &id])
+}

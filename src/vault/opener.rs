@@ -1,0 +1,64 @@
+//! Opening metadata apart from the transaction that it came from, so that many rows are opened on all cores.
+
+use crate::codec;
+use crate::crypto;
+use crate::identity::Identity;
+use crate::state::StateError;
+use crate::state::tree::Leaves;
+use crate::store::ItemRow;
+use crate::unlock::keys::DailyKeys;
+
+use super::error::VaultError;
+use super::item::Item;
+use super::leaves::{self, Kind};
+use super::work::{damaged, row_place};
+
+pub(super) const ITEM_LABEL: &str = "keyvault item";
+
+/// Fewer rows than this are opened sooner than a thread starts.
+const ROWS_WORTH_A_THREAD: usize = 500;
+
+/// What it takes to open a key's metadata.
+#[derive(Clone, Copy)]
+pub(super) struct Opener<'k> {
+    pub(super) keys: &'k DailyKeys,
+    pub(super) identity: Identity,
+}
+
+impl Opener<'_> {
+    pub(super) fn open(self, row: &ItemRow) -> Result<Item, VaultError> {
+        let context = self.identity.context(&row_place("item", &row.tag, row.revision));
+        let plain = crypto::open(&self.keys.metadata, ITEM_LABEL, &context, &row.sealed)
+            .map_err(|_| damaged("item: the metadata does not open"))?;
+        codec::unpad(&plain)
+            .and_then(|bytes| Item::decode(bytes, row.revision))
+            .map_err(|_| damaged("item: the metadata is malformed"))
+    }
+
+    /// Opens rows that must all be leaves of the tree.
+    pub(super) fn open_all(self, rows: &[ItemRow], leaves: &Leaves) -> Result<Vec<Item>, VaultError> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let share = rows.len().div_ceil(cores).max(ROWS_WORTH_A_THREAD);
+        let open = move |rows: &[ItemRow]| {
+            rows.iter().map(|row| self.open_known(row, leaves)).collect::<Result<Vec<_>, _>>()
+        };
+        let (first, rest) = rows.split_at_checked(share).unwrap_or((rows, &[]));
+        std::thread::scope(|scope| {
+            let others: Vec<_> = rest.chunks(share).map(|rows| scope.spawn(move || open(rows))).collect();
+            let mut items = open(first)?;
+            for other in others {
+                items.extend(other.join().unwrap_or_else(|_| Err(damaged("item: not opened")))?);
+            }
+            Ok(items)
+        })
+    }
+
+    fn open_known(self, row: &ItemRow, leaves: &Leaves) -> Result<Item, VaultError> {
+        let leaf = leaves::row_leaf(&self.keys.tree, Kind::Item, &row.tag, row.revision, &row.sealed);
+        if leaves.get(&row.tag) == Some(&leaf) {
+            self.open(row)
+        } else {
+            Err(StateError::Mismatch { what: "item".to_owned() }.into())
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The tour is the README's first command.
+
+use crate::harness::World;
+
+#[test]
+fn the_tour_shows_the_main_job_and_leaves_nothing_behind() {
+    let world = World::empty();
+    let kernel_keys =
+        || std::fs::read_to_string("/proc/keys").unwrap().matches("user      keyvault:").count();
+    let before = kernel_keys();
+    let tour = world.sh("keyvault tour").ok();
+    for line in [
+        "$ keyvault init --recovery-file recovery-code.txt",
+        "$ keyvault generate stripe/live --scope payments --expires 90d",
+        "the child holds 52 characters, and DATABASE_URL is ''",
+        "checked: the child got the vault's value; the parent's environment and every file are free of it",
+        "  scope admin: no key carries it",
+        "  stripe/live: expired on 2020-01-01 00:00",
+        "7 entries hold: every one proved from the start of the log.",
+    ] {
+        assert!(tour.out.lines().any(|found| found == line), "{line}\nis not in:\n{}", tour.out);
+    }
+    assert!(!tour.out.contains("kv_"), "a value was shown:\n{}", tour.out);
+    assert_eq!(world.every_file(), [], "left in {}", world.path().display());
+    assert!(kernel_keys() <= before, "a kernel key was left behind");
+}
