@@ -7,6 +7,8 @@
 mod key;
 mod passphrase_kdf;
 mod seal;
+#[cfg(test)]
+mod vectors;
 
 pub use key::{DIGEST_LEN, Digest, KEY_LEN, Key, MAC_LEN, Mac, hkdf_sha256, hmac_sha256, sha256};
 pub use passphrase_kdf::{Cost, CostError, KdfError, argon2id, calibrate};
