@@ -3,23 +3,15 @@
 use std::io;
 use std::path::Path;
 
-use crate::audit::AuditError;
 use crate::exchange::ExchangeError;
 use crate::exec::ExecError;
-use crate::name::KeyName;
 use crate::recipe::RecipeError;
-use crate::state::StateError;
-use crate::state::pin::Standing;
-use crate::store::StoreError;
 use crate::sys::exec::NotRunnable;
-use crate::sys::files::{FileFault, Kind};
 use crate::sys::keyring::SessionError;
 use crate::sys::tty::PromptError;
-use crate::unlock::UnlockError;
 use crate::unlock::passphrase::Unfit;
-use crate::vault::{Problem, Vault, VaultError};
 
-use super::{time, ui};
+use super::{sentences, ui};
 
 /// Exit codes.
 pub mod code {
@@ -64,11 +56,11 @@ pub struct Failure {
     pub quiet: bool,
 }
 
-const WAYS_TO_OPEN: &str = "Run 'keyvault unlock' in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file\n\
+pub(super) const WAYS_TO_OPEN: &str = "Run 'keyvault unlock' in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file\n\
     with the passphrase (or KEYVAULT_PASSPHRASE to the passphrase itself).";
 
 impl Failure {
-    fn new(code: u8, kind: &'static str, message: impl Into<String>, hint: Option<&str>) -> Self {
+    pub(super) fn new(code: u8, kind: &'static str, message: impl Into<String>, hint: Option<&str>) -> Self {
         Self { code, kind, message: message.into(), hint: hint.map(str::to_owned), quiet: false }
     }
 
@@ -190,7 +182,7 @@ impl Failure {
             RecipeError::PrefixTooLong | RecipeError::PrefixCharacter => {
                 usage("A --prefix is at most 32 visible ASCII characters.".to_owned())
             }
-            RecipeError::Rng(_) => rng(),
+            RecipeError::Rng(_) => sentences::rng(),
             other @ (RecipeError::KeyPair | RecipeError::Comment | RecipeError::Size) => {
                 Self::failed(&format!("The value could not be made: {other}."), None)
             }
@@ -249,286 +241,10 @@ impl Failure {
             }
         }
     }
-
-    /// An error of the vault at `path`.
-    pub(super) fn of(error: VaultError, path: &Path) -> Self {
-        match error {
-            VaultError::File(fault) => file(&fault),
-            VaultError::Store(error) | VaultError::Audit(AuditError::Store(error)) => store(&error, path),
-            VaultError::State(StateError::Store(error) | StateError::Audit(AuditError::Store(error))) => {
-                store(&error, path)
-            }
-            VaultError::State(StateError::Audit(error)) | VaultError::Audit(error) => {
-                altered(&format!("the audit log: {error}"), path)
-            }
-            VaultError::State(error) => altered(&error.to_string(), path),
-            VaultError::Unlock(error) => unlock(&error),
-            VaultError::Session(error) => Self::session(&error),
-            VaultError::Alarm { standing, found, pinned, path } => alarm(standing, found, pinned, &path),
-            VaultError::NeedsRoot => Self::new(
-                code::LOCKED,
-                "locked",
-                "This needs the passphrase; a session is not enough.",
-                Some(WAYS_TO_OPEN),
-            ),
-            VaultError::VaultExists { path } => exists(&path),
-            VaultError::KeysExist(names) => Self::refused(
-                &format!(
-                    "{} there already: {}.",
-                    if names.len() == 1 { "A key of that name is" } else { "Keys of these names are" },
-                    list(&names)
-                ),
-                Some(
-                    "Nothing was changed. 'keyvault rotate' gives a key a new value; 'keyvault import --on-conflict replace' takes a file's.",
-                ),
-            ),
-            VaultError::NoSuchKeys(names) => Self::new(
-                code::NOT_FOUND,
-                "not_found",
-                format!("There is no key {}.", list(&names)),
-                Some("'keyvault list' shows what there is."),
-            ),
-            VaultError::NotReadable { name, status } => Self::refused(
-                &format!("{name} is {status}; its value is not shown."),
-                Some(if status == "expired" {
-                    "'keyvault edit NAME --expires 30d' gives it more time."
-                } else {
-                    "A revoked key stays revoked."
-                }),
-            ),
-            VaultError::NoVariable { name, why } => Self::usage(
-                &format!("The variable that {name} would get {why}."),
-                Some("Name another with --env VAR."),
-            ),
-            VaultError::Problems(problems) => selection(&problems),
-            VaultError::Recipe(error) => Self::recipe(error),
-            VaultError::ValueTooLong { name, len } => Self::refused(
-                &format!("The value for {name} has {len} bytes; a key has at most 16 MiB."),
-                None,
-            ),
-            VaultError::Rng(_) => rng(),
-            VaultError::Io { path, source } => Self::io(&path, &source),
-        }
-    }
-}
-
-fn rng() -> Failure {
-    Failure::failed("The system gave no random bytes.", Some("Nothing was done."))
-}
-
-fn exists(path: &Path) -> Failure {
-    Failure::refused(
-        &format!("There is a vault already, or something else: {}.", path.display()),
-        Some("It was not touched. --vault PATH makes another one elsewhere."),
-    )
-}
-
-fn file(fault: &FileFault) -> Failure {
-    match fault {
-        FileFault::NotFound { path } => Failure::new(
-            code::NOT_FOUND,
-            "no_vault",
-            format!("There is no vault at {}.", path.display()),
-            Some("'keyvault init' makes one; --vault or KEYVAULT_VAULT name another."),
-        ),
-        FileFault::Exists { path } => exists(path),
-        FileFault::Symlink { path } => Failure::damaged(
-            &format!("{} is a symbolic link; a vault is opened only where it lies.", path.display()),
-            Some("Name the file itself with --vault. A symlinked folder is fine."),
-        ),
-        FileFault::HardLink { path, links } => Failure::damaged(
-            &format!("{} has {links} names; another one of them may be somebody else's.", path.display()),
-            Some("Remove the other hard links, or copy the file to a name of its own."),
-        ),
-        FileFault::NotRegular { path, kind } => Failure::damaged(
-            &format!("{} is a {}, not a vault.", path.display(), kind_name(*kind)),
-            Some("Name the vault's file with --vault."),
-        ),
-        FileFault::Empty { path } => Failure::damaged(
-            &format!("{} is empty; it is not a vault.", path.display()),
-            Some("Put back a copy of the vault, or remove the empty file and run 'keyvault init'."),
-        ),
-        FileFault::WrongOwner { path, uid } => Failure::damaged(
-            &format!("{} belongs to user {uid}, who could exchange it at any time.", path.display()),
-            Some(&format!("If it is yours: sudo chown \"$(id -u)\" '{}'", path.display())),
-        ),
-        FileFault::WritableByOthers { path, mode } => Failure::damaged(
-            &format!("{} may be written by others (mode {mode:04o}).", path.display()),
-            Some(&format!("chmod {} '{}'", if path.is_dir() { "go-w" } else { "600" }, path.display())),
-        ),
-        FileFault::Journal { path } => Failure::damaged(
-            &format!("{} lies beside the vault; opening the vault would play it back.", path.display()),
-            Some("keyvault never writes one. Move it away if you did not put it there."),
-        ),
-        FileFault::Swapped { path } => Failure::damaged(
-            &format!("{} was exchanged while it was being opened.", path.display()),
-            Some("Look at who else can write to its folders."),
-        ),
-        FileFault::Io { path, source } => Failure::io(path, source),
-    }
-}
-
-fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Folder => "folder",
-        Kind::Fifo => "named pipe",
-        Kind::Socket => "socket",
-        Kind::Device => "device",
-    }
-}
-
-fn store(error: &StoreError, path: &Path) -> Failure {
-    let shown = path.display();
-    match error {
-        StoreError::NotAVault => {
-            Failure::damaged(&format!("{shown} is not a vault."), Some("Name the vault's file with --vault."))
-        }
-        StoreError::NewerFormat { format, written_by } => Failure::failed(
-            &format!(
-                "{shown} has format {format}, which this keyvault does not know{}.",
-                written_by
-                    .as_ref()
-                    .map(|version| format!("; keyvault {version} wrote it"))
-                    .unwrap_or_default()
-            ),
-            Some("Use that version or a newer one."),
-        ),
-        StoreError::Schema { object } => altered(&format!("its schema is not a vault's ({object})"), path),
-        StoreError::Damaged { what } => altered(what, path),
-        StoreError::Busy => Failure::new(
-            code::BUSY,
-            "busy",
-            "Another keyvault command had the vault for more than 10 s.",
-            Some("Nothing was done. Try again when it has ended."),
-        ),
-        StoreError::Full => {
-            Failure::failed("The disk is full; nothing was changed.", Some("Make room and try again."))
-        }
-        StoreError::ReadOnly => Failure::failed(
-            &format!("{shown} cannot be written, so nothing can be recorded and no value is released."),
-            Some("list, show, status and vault check still work."),
-        ),
-        StoreError::Io(text) => Failure::failed(
-            &format!("{shown} could not be read or written: {text}."),
-            Some("It was not reported as done; 'keyvault vault check' tells what state the vault is in."),
-        ),
-        StoreError::Sqlite(text) => Failure::failed(&format!("{shown}: {text}."), None),
-    }
-}
-
-/// Damage. A log beside the file may be the cause, if it came from another copy.
-fn altered(what: &str, path: &Path) -> Failure {
-    let hint = match Vault::log_beside(path) {
-        Some(log) => format!(
-            "Nothing was released. {log} lies beside it; if it came from another copy, set it aside:\n  mv '{log}' '{log}.aside'\nOtherwise put back a copy of the vault.",
-            log = log.display()
-        ),
-        None => "Nothing was released. 'keyvault vault check' names every row; put back a copy of the vault."
-            .to_owned(),
-    };
-    Failure::damaged(&format!("{} was damaged or tampered with: {what}.", path.display()), Some(&hint))
-}
-
-fn alarm(standing: Standing, found: u64, pinned: u64, path: &Path) -> Failure {
-    let what = if standing == Standing::RolledBack {
-        format!(
-            "{} was put back: it stands at change {found}, and change {pinned} was seen here.",
-            path.display()
-        )
-    } else {
-        format!(
-            "{} is another branch: its change {found} does not follow from change {pinned} that was seen here.",
-            path.display()
-        )
-    };
-    Failure::new(
-        code::DAMAGED,
-        "alarm",
-        what,
-        Some(
-            "No value is released. If you or a sync put this copy here and it is the one to keep:\n  keyvault vault restore --adopt",
-        ),
-    )
-}
-
-fn unlock(error: &UnlockError) -> Failure {
-    let locked = |message: &str, hint| Failure::new(code::LOCKED, "wrong_credential", message, hint);
-    match error {
-        UnlockError::Wrong => locked(
-            "That is not the vault's passphrase.",
-            Some("If it is lost, the recovery code still opens the vault."),
-        ),
-        UnlockError::NoSuchSlot => locked("The vault has no way in of that kind.", None),
-        UnlockError::NotACode => locked(
-            "That is not a recovery code: eight groups of five characters.",
-            Some("0 and O, 1 and I and L are the same; the last group checks the rest."),
-        ),
-        UnlockError::Slot { id, what } => Failure::damaged(
-            &format!("Slot {id} of the vault is not acceptable: {what}."),
-            Some("Put back a copy of the vault."),
-        ),
-        UnlockError::Passphrase(unfit) => Failure::passphrase(*unfit),
-        UnlockError::Kdf(error) => {
-            Failure::failed(&format!("The passphrase could not be tried: {error}."), None)
-        }
-        UnlockError::Rng(_) => rng(),
-    }
-}
-
-/// Everything that is wrong with what was asked for, a line each.
-fn selection(problems: &[Problem]) -> Failure {
-    let only_missing =
-        problems.iter().all(|problem| matches!(problem, Problem::Missing(_) | Problem::NoSuchScope(_)));
-    let (code, kind) = if only_missing { (code::NOT_FOUND, "not_found") } else { (code::REFUSED, "refused") };
-    let mut message = "Nothing was released:".to_owned();
-    for problem in problems {
-        message.push_str("\n  ");
-        message.push_str(&problem_line(problem));
-    }
-    let expired = problems.iter().any(|problem| matches!(problem, Problem::Expired { .. }));
-    let hint = if expired {
-        "Give expired keys more time (keyvault edit NAME --expires 30d), or leave them out (--skip-expired)."
-    } else {
-        "'keyvault list' shows keys, variables and scopes."
-    };
-    Failure::new(code, kind, message, Some(hint))
-}
-
-fn problem_line(problem: &Problem) -> String {
-    match problem {
-        Problem::Missing(name) => format!("{name}: there is no such key"),
-        Problem::NoSuchScope(scope) => format!("scope {scope}: no key carries it"),
-        Problem::Expired { name, since } => format!("{name}: expired on {}", time::local(*since)),
-        Problem::Revoked(name) => format!("{name}: revoked"),
-        Problem::SameVariable { variable, names } => format!(
-            "{variable}: wanted by {} (choose with --only, or rename with --as NAME=VAR)",
-            list(names)
-        ),
-        Problem::Variable { name, variable, why } => {
-            format!("{name}: {variable} {why} (keyvault edit {name} --env VAR)")
-        }
-        Problem::Nul(name) => format!("{name}: its value holds a NUL byte, which no variable can carry"),
-        Problem::TooLong { name, len, max } => {
-            format!("{name}: {len} bytes with its variable; the kernel takes {max} in one string")
-        }
-        Problem::TooMuch { len, max } => {
-            format!("{len} bytes of environment and arguments; the kernel takes {max}")
-        }
-        Problem::Empty(name) => format!("{name}: its value is empty, and --no-empty was given"),
-    }
-}
-
-fn list(names: &[KeyName]) -> String {
-    const SHOWN: usize = 10;
-    let shown: Vec<&str> = names.iter().take(SHOWN).map(KeyName::as_str).collect();
-    match names.len().checked_sub(SHOWN) {
-        Some(more) if more > 0 => format!("{} and {more} more", shown.join(", ")),
-        _ => shown.join(", "),
-    }
 }
 
 /// What the system says, without its number.
-fn reason(error: &io::Error) -> String {
+pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut characters = text.chars();

@@ -4,6 +4,7 @@ pub mod args;
 pub mod cmd;
 pub mod context;
 pub mod error;
+mod sentences;
 pub mod time;
 pub mod ui;
 mod usage;

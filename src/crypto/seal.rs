@@ -119,6 +119,23 @@ fn keys(key: &Key, label: &str, salt: &[u8; SALT_LEN], context: &[u8]) -> (XChaC
     (XChaCha20Poly1305::new((&*cipher_key).into()), commitment)
 }
 
+/// XChaCha20-Poly1305 as it is used above, for published test vectors.
+#[cfg(test)]
+pub(super) fn raw_open(
+    key: &[u8; 32],
+    nonce: [u8; 24],
+    aad: &[u8],
+    body: &[u8],
+    tag: [u8; 16],
+) -> Option<Vec<u8>> {
+    let mut out = vec![0; body.len()];
+    let buffer = InOutBuf::new(body, out.as_mut_slice()).ok()?;
+    XChaCha20Poly1305::new(key.into())
+        .decrypt_inout_detached(&XNonce::from(nonce), aad, buffer, &Tag::from(tag))
+        .ok()?;
+    Some(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

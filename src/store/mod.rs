@@ -4,9 +4,11 @@
 //! here, meaning and authenticity above. All work goes through one connection and one `BEGIN IMMEDIATE` at a time
 //! ([`Tx`]), so a command sees and writes one state.
 
+mod audit_rows;
 mod connect;
 mod rows;
 mod schema;
+mod tree_rows;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -4,10 +4,9 @@ use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{MAX_SLOTS, StoreError, Tx};
-use crate::crypto::DIGEST_LEN;
 
 /// Where something stands in the index and in the tree: a truncated MAC of its kind and name.
-pub type Tag = [u8; DIGEST_LEN];
+pub type Tag = [u8; 16];
 
 /// What stands unsealed at the head of a vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +76,7 @@ pub struct AuditRow {
     pub mac: [u8; 32],
 }
 
-type Result<T> = std::result::Result<T, StoreError>;
+pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
 impl Tx<'_> {
     /// The head of the vault.
@@ -254,130 +253,6 @@ impl Tx<'_> {
         self.run("DELETE FROM scope_member WHERE scope = ? AND item = ?", params![scope, item])
     }
 
-    /// The leaves whose tags lie between the two, both included, ordered.
-    pub fn leaves(&self, from: &Tag, to: &Tag) -> Result<Vec<(Tag, Tag)>> {
-        let mut leaves = Vec::new();
-        self.each(
-            "SELECT tag, digest FROM leaf WHERE tag BETWEEN ? AND ? ORDER BY tag",
-            params![from, to],
-            |row| {
-                leaves.push((array(row, 0, "leaf.tag")?, array(row, 1, "leaf.digest")?));
-                Ok(())
-            },
-        )?;
-        Ok(leaves)
-    }
-
-    /// Writes a leaf, or deletes it.
-    pub fn put_leaf(&self, tag: &Tag, digest: Option<&Tag>) -> Result<()> {
-        match digest {
-            Some(digest) => {
-                self.run("INSERT OR REPLACE INTO leaf (tag, digest) VALUES (?, ?)", params![tag, digest])
-            }
-            None => self.run("DELETE FROM leaf WHERE tag = ?", [tag.as_slice()]),
-        }
-    }
-
-    /// A node of the tree.
-    pub fn node(&self, id: u32) -> Result<Option<Vec<u8>>> {
-        self.one("SELECT body FROM node WHERE id = ?", [id], "node", |row| Ok(row.get(0)?))
-    }
-
-    /// The numbers of all nodes, ordered.
-    pub fn node_ids(&self) -> Result<Vec<u32>> {
-        let mut ids = Vec::new();
-        self.each("SELECT id FROM node ORDER BY id", [], |row| {
-            ids.push(row.get(0)?);
-            Ok(())
-        })?;
-        Ok(ids)
-    }
-
-    /// Writes a node, or deletes it.
-    pub fn put_node(&self, id: u32, body: Option<&[u8]>) -> Result<()> {
-        match body {
-            Some(body) => self.run("INSERT OR REPLACE INTO node (id, body) VALUES (?, ?)", params![id, body]),
-            None => self.run("DELETE FROM node WHERE id = ?", [id]),
-        }
-    }
-
-    /// The state record.
-    pub fn state(&self) -> Result<StateRow> {
-        self.one("SELECT record, mac FROM state WHERE id = 1", [], "state", |row| {
-            Ok(StateRow { record: row.get(0)?, mac: array(row, 1, "state.mac")? })
-        })?
-        .ok_or_else(|| damaged("state"))
-    }
-
-    /// Writes the state record.
-    pub fn put_state(&self, state: &StateRow) -> Result<()> {
-        self.run(
-            "INSERT OR REPLACE INTO state (id, record, mac) VALUES (1, ?, ?)",
-            params![state.record, state.mac],
-        )
-    }
-
-    /// The chain's head: (number of entries, sealed head).
-    pub fn audit_head(&self) -> Result<(u64, Vec<u8>)> {
-        self.one("SELECT count, sealed FROM audit_head WHERE id = 1", [], "audit_head", |row| {
-            Ok((unsigned(row.get(0)?)?, row.get(1)?))
-        })?
-        .ok_or_else(|| damaged("audit_head"))
-    }
-
-    /// Writes the chain's head.
-    pub fn put_audit_head(&self, count: u64, sealed: &[u8]) -> Result<()> {
-        self.run(
-            "INSERT OR REPLACE INTO audit_head (id, count, sealed) VALUES (1, ?, ?)",
-            params![number(count)?, sealed],
-        )
-    }
-
-    /// One entry of the chain.
-    pub fn audit_entry(&self, seq: u64) -> Result<Option<AuditRow>> {
-        self.one(
-            "SELECT seq, change, sealed, mac FROM audit WHERE seq = ?",
-            [number(seq)?],
-            "audit",
-            audit_row,
-        )
-    }
-
-    /// The entry that recorded a change.
-    pub fn audit_entry_of_change(&self, change: u64) -> Result<Option<AuditRow>> {
-        self.one(
-            "SELECT seq, change, sealed, mac FROM audit WHERE change = ?",
-            [number(change)?],
-            "audit",
-            audit_row,
-        )
-    }
-
-    /// The highest number of an entry.
-    pub fn last_audit_seq(&self) -> Result<Option<u64>> {
-        self.one("SELECT max(seq) FROM audit", [], "audit", |row| {
-            row.get::<_, Option<i64>>(0)?.map(unsigned).transpose()
-        })
-        .map(Option::flatten)
-    }
-
-    /// All entries from `from` on, in order.
-    pub fn each_audit_entry(&self, from: u64, mut take: impl FnMut(AuditRow) -> Result<()>) -> Result<()> {
-        self.each(
-            "SELECT seq, change, sealed, mac FROM audit WHERE seq >= ? ORDER BY seq",
-            [number(from)?],
-            |row| take(audit_row(row)?),
-        )
-    }
-
-    /// Appends an entry; one that is already there is never replaced.
-    pub fn append_audit_entry(&self, entry: &AuditRow) -> Result<()> {
-        self.run(
-            "INSERT INTO audit (seq, change, sealed, mac) VALUES (?, ?, ?, ?)",
-            params![number(entry.seq)?, entry.change.map(number).transpose()?, entry.sealed, entry.mac],
-        )
-    }
-
     /// SQLite's own check of pages and b-trees; what it says, unless "ok".
     pub fn page_faults(&self) -> Result<Vec<String>> {
         let mut faults = Vec::new();
@@ -389,12 +264,12 @@ impl Tx<'_> {
         Ok(faults)
     }
 
-    fn run(&self, sql: &str, params: impl rusqlite::Params) -> Result<()> {
+    pub(super) fn run(&self, sql: &str, params: impl rusqlite::Params) -> Result<()> {
         self.connection.prepare_cached(sql)?.execute(params)?;
         Ok(())
     }
 
-    fn one<T>(
+    pub(super) fn one<T>(
         &self,
         sql: &str,
         params: impl rusqlite::Params,
@@ -409,7 +284,7 @@ impl Tx<'_> {
         }
     }
 
-    fn each(
+    pub(super) fn each(
         &self,
         sql: &str,
         params: impl rusqlite::Params,
@@ -432,32 +307,23 @@ fn scope_row(row: &Row<'_>) -> Result<ScopeRow> {
     Ok(ScopeRow { tag: array(row, 0, "scope.tag")?, revision: unsigned(row.get(1)?)?, sealed: row.get(2)? })
 }
 
-fn audit_row(row: &Row<'_>) -> Result<AuditRow> {
-    Ok(AuditRow {
-        seq: unsigned(row.get(0)?)?,
-        change: row.get::<_, Option<i64>>(1)?.map(unsigned).transpose()?,
-        sealed: row.get(2)?,
-        mac: array(row, 3, "audit.mac")?,
-    })
-}
-
 /// A BLOB column of exactly `N` bytes.
-fn array<const N: usize>(row: &Row<'_>, column: usize, what: &str) -> Result<[u8; N]> {
+pub(super) fn array<const N: usize>(row: &Row<'_>, column: usize, what: &str) -> Result<[u8; N]> {
     match row.get_ref(column)? {
         ValueRef::Blob(bytes) => bytes.try_into().map_err(|_| damaged(what)),
         _ => Err(damaged(what)),
     }
 }
 
-fn unsigned(value: i64) -> Result<u64> {
+pub(super) fn unsigned(value: i64) -> Result<u64> {
     u64::try_from(value).map_err(|_| damaged("a negative number"))
 }
 
-fn number(value: u64) -> Result<i64> {
+pub(super) fn number(value: u64) -> Result<i64> {
     i64::try_from(value).map_err(|_| damaged("a number beyond 2^63"))
 }
 
-fn damaged(what: &str) -> StoreError {
+pub(super) fn damaged(what: &str) -> StoreError {
     StoreError::Damaged { what: what.to_owned() }
 }
 
