@@ -1,0 +1,179 @@
+//! What users wait for, side by side with what they would wait for anyway: `cargo bench --bench speed`.
+//!
+//! Each pair is run in turns, so that a busy machine is busy for both; medians are compared. Nothing is asserted here.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    reason = "a report, not a program"
+)]
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const KEYVAULT: &str = env!("CARGO_BIN_EXE_keyvault");
+const PASSPHRASE: &str = "correct horse battery staple";
+
+/// A vault of its own in a folder of its own, opened by a session.
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn with_keys(count: usize) -> Self {
+        let bench = Self { folder: tempfile::tempdir().unwrap() };
+        bench.run(&["init", "--no-recovery"]);
+        bench.run(&["unlock", "--for", "1h"]);
+        let ten = count.min(10);
+        bench.import("ten.env", "ten", ten);
+        if count > ten {
+            bench.import("rest.env", "rest", count - ten);
+        }
+        bench
+    }
+
+    fn import(&self, file: &str, scope: &str, count: usize) -> Duration {
+        let path = self.file(file, scope, count);
+        let begun = Instant::now();
+        self.run(&["import", path.to_str().unwrap(), "--scope", scope]);
+        begun.elapsed()
+    }
+
+    fn file(&self, file: &str, scope: &str, count: usize) -> PathBuf {
+        let mut content = String::new();
+        for number in 0..count {
+            writeln!(content, "{}_{number:06}=value-{number}-0123456789abcdef", scope.to_uppercase())
+                .unwrap();
+        }
+        let path = self.folder.path().join(file);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(KEYVAULT);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", self.folder.path())
+            .env("KEYVAULT_PASSPHRASE", PASSPHRASE)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) {
+        assert!(self.command(arguments).status().unwrap().success(), "{arguments:?}");
+    }
+
+    fn exec_true(&self) -> Command {
+        self.command(&["exec", "--scope", "ten", "--", "true"])
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = self.command(&["lock"]).status();
+    }
+}
+
+fn plain_true() -> Command {
+    let mut command = Command::new("true");
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+fn time(command: &mut Command) -> Duration {
+    let begun = Instant::now();
+    assert!(command.status().unwrap().success());
+    begun.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// Runs both in turns and prints medians, difference and ratio.
+fn compare(what: &str, rounds: usize, ours: &mut Command, theirs: &mut Command) {
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    for round in 0..rounds + 5 {
+        let pair = (time(ours), time(theirs));
+        // The first five warm the caches.
+        if round >= 5 {
+            left.push(pair.0);
+            right.push(pair.1);
+        }
+    }
+    let (ours, theirs) = (median(left), median(right));
+    println!(
+        "{what:<58} {:>8.2} ms   true {:>5.2} ms   difference {:>7.2} ms   ratio {:>6.1}",
+        millis(ours),
+        millis(theirs),
+        millis(ours) - millis(theirs),
+        millis(ours) / millis(theirs)
+    );
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+fn main() {
+    let small = Bench::with_keys(10);
+    compare("--version", 200, &mut small.command(&["--version"]), &mut plain_true());
+    compare("exec -- true, 10 keys of 10", 300, &mut small.exec_true(), &mut plain_true());
+    compare("generate", 50, &mut generate(&small), &mut plain_true());
+
+    let many = Bench::with_keys(100_000);
+    compare("exec -- true, 10 keys of 100,000", 300, &mut many.exec_true(), &mut plain_true());
+    for _ in 0..5000 {
+        time(&mut many.exec_true());
+    }
+    compare("exec -- true, 10 of 100,000, after 5,000 execs", 300, &mut many.exec_true(), &mut plain_true());
+    println!(
+        "{:<58} {:>8.2} ms",
+        "100 exec at once, until the last has ended",
+        millis(hundred_at_once(&many))
+    );
+
+    let ten_thousand = Bench::with_keys(10);
+    println!(
+        "{:<58} {:>8.2} ms",
+        "import of 10,000",
+        millis(ten_thousand.import("more.env", "more", 10_000))
+    );
+    compare("list of 10,000", 30, &mut ten_thousand.command(&["list"]), &mut plain_true());
+
+    let mut locked = small.command(&["list", "--no-session"]);
+    small.run(&["lock"]);
+    compare("list by passphrase: one Argon2id run", 5, &mut locked, &mut plain_true());
+}
+
+/// Each run makes another key: the name comes from the shell's process number.
+fn generate(bench: &Bench) -> Command {
+    let command = bench.command(&[]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("exec '{KEYVAULT}' generate k$$")]);
+    shell.env_clear();
+    for (name, value) in command.get_envs() {
+        shell.env(name, value.unwrap());
+    }
+    shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell
+}
+
+fn hundred_at_once(bench: &Bench) -> Duration {
+    let begun = Instant::now();
+    let children: Vec<_> = (0..100).map(|_| bench.exec_true().spawn().unwrap()).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    begun.elapsed()
+}
