@@ -159,7 +159,7 @@ impl Context {
         match session::open(&access.daily, &vault.identity(), self.now(), TYPED_SESSION) {
             Ok(until) => {
                 self.ui.note(&format!(
-                    "Unlocked until {}; 'keyvault lock' ends it, --no-session declines it.",
+                    "Unlocked until {}; 'keyvault lock' ends it, --no-session declines.",
                     time::local(until)
                 ));
                 let path = vault.path().to_owned();

@@ -74,6 +74,7 @@ impl Edit {
         let items = context.with_world(|world| {
             vault.edit(&access, world, &self.names, &change).map_err(|error| Failure::of(error, &path))
         })?;
+        let now = context.now();
         if context.ui.json {
             let keys: Vec<_> = items.iter().map(|item| KeyJson::of(item, now)).collect();
             context.ui.print_json(&serde_json::json!({ "keys": keys }))?;

@@ -54,14 +54,13 @@ pub(super) fn create(
     origin: Origin,
     print: bool,
 ) -> Result<u8, Failure> {
-    let now = context.now();
     let new = NewKey {
         name,
         variable: metadata.env,
         scopes: metadata.scope.into_iter().collect(),
         tags: metadata.tag.into_iter().collect(),
         note: metadata.note.unwrap_or_default(),
-        expires: metadata.expires.and_then(|expires| expires.resolve(now)),
+        expires: metadata.expires.and_then(|expires| expires.resolve(context.now())),
         origin,
     };
     let (mut vault, access) = context.open_with_access()?;
@@ -69,6 +68,7 @@ pub(super) fn create(
     let (item, value) = context.with_world(|world| {
         vault.create_key(&access, world, new, print).map_err(|error| Failure::of(error, &path))
     })?;
+    let now = context.now();
     hint_unreadable(context, &item);
     match value {
         Some(value) if context.ui.json => {

@@ -120,22 +120,23 @@ fn estimate(passphrase: &Passphrase) -> String {
     let advice = estimate
         .feedback()
         .and_then(|feedback| feedback.suggestions().first())
-        .map_or_else(String::new, |suggestion| format!(" {suggestion}"));
-    format!("{verdict}: with a copy of the file, guessing it would take {time}.{advice}")
+        .map_or_else(String::new, |suggestion| format!("\n{suggestion}"));
+    format!("{verdict}: whoever has the file would need {time} to guess it.{advice}")
 }
 
 /// Shows the code on the terminal, and asks for its last group, so that it was written down and not clicked away.
 fn show_and_ask_back(code: &SecretBytes) -> Result<(), Failure> {
     let shown = |bytes: &[u8]| tty::write_line(bytes).map_err(Failure::prompt);
-    shown(b"\nThe recovery code opens the vault when the passphrase is lost. Write it down now;\nit is not shown again.\n\n    ")?;
+    shown(b"\nThe recovery code opens the vault when the passphrase is lost. Write it down;")?;
+    shown(b"it is not shown again.\n")?;
     shown(code.expose())?;
-    shown(b"\n\n")?;
+    shown(b"")?;
     let group = code.expose().rsplit(|byte| *byte == b'-').next().unwrap_or_default();
     loop {
         let typed = tty::read_line("Its last five characters: ", 64).map_err(Failure::prompt)?;
         if typed.expose().trim_ascii().eq_ignore_ascii_case(group) {
             return Ok(());
         }
-        shown(b"Those are others. Look again.\n")?;
+        shown(b"Those are others. Look again.")?;
     }
 }
