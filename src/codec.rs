@@ -12,14 +12,18 @@ pub struct Malformed;
 /// Writes fields one after another.
 ///
 /// The buffer may grow: it holds metadata, never a key's value or another secret.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Encoder(Vec<u8>);
+
+/// Room for a context or a key's metadata without growing on the way.
+const USUAL_LEN: usize = 384;
 
 impl Encoder {
     /// An empty encoding.
     #[must_use]
+    #[allow(clippy::new_without_default, reason = "nothing asks for a default encoding")]
     pub fn new() -> Self {
-        Self::default()
+        Self(Vec::with_capacity(USUAL_LEN))
     }
 
     /// One byte.

@@ -22,7 +22,7 @@ use error::{Failure, code};
 #[must_use]
 pub fn run(arguments: &[OsString]) -> u8 {
     let wants_json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
-    let is_exec = arguments.get(1..).unwrap_or_default().iter().any(|word| word == "exec" || word == "run");
+    let is_exec = command_word(arguments).is_some_and(|word| word == "exec" || word == "run");
     let ui = ui::Ui::new(wants_json);
     let parsed = Cli::try_parse_from(arguments);
     let result = match parsed {
@@ -37,6 +37,19 @@ pub fn run(arguments: &[OsString]) -> u8 {
             if is_exec && failure.code < code::OURS { code::OURS } else { failure.code }
         }
     }
+}
+
+/// The first word that is neither an option nor the value of one, whether the rest makes sense or not.
+fn command_word(arguments: &[OsString]) -> Option<&OsString> {
+    let mut words = arguments.iter().skip(1);
+    while let Some(word) = words.next() {
+        if word == "--vault" {
+            words.next();
+        } else if !word.as_encoded_bytes().starts_with(b"-") {
+            return Some(word);
+        }
+    }
+    None
 }
 
 fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {

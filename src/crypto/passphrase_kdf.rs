@@ -76,7 +76,7 @@ pub fn argon2id(secret: &[u8], salt: &[u8], cost: Cost) -> Result<Key, KdfError>
 /// a machine that is still too fast gets more memory, up to 256 MiB.
 #[must_use]
 pub fn calibrate() -> Cost {
-    const AIM: Duration = Duration::from_millis(330);
+    const AIM: Duration = Duration::from_millis(420);
     let mut memory_kib = 64 * 1024;
     loop {
         let per_pass = time_of_passes(memory_kib);

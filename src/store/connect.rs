@@ -53,7 +53,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(super::PATIENCE)?;
     connection.execute_batch(
         "PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; \
-         PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;",
+         PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; \
+         PRAGMA cache_size = 48;",
     )?;
     Ok(connection)
 }

@@ -96,3 +96,11 @@ fn remove_needs_yes_without_a_terminal_and_the_log_remembers() {
     assert_eq!(log.json()["keys"], serde_json::json!([{ "name": "a", "version": 1 }]));
     world.run(&["vault", "check"]).ok();
 }
+
+#[test]
+fn only_exec_itself_fails_with_125() {
+    let world = World::new();
+    world.run(&["show", "run"]).fails(3, "no key run");
+    world.run(&["--vault", "exec", "list"]).fails(3, "no vault");
+    world.run(&["--vault", "elsewhere", "run", "--all", "--", "true"]).fails(125, "no vault");
+}
