@@ -105,8 +105,8 @@ impl<'a> Tree<'a> {
         Ok(bucket.get(tag).copied())
     }
 
-    /// All leaves, held against the root without reading a node.
-    pub fn all_leaves(&self) -> Result<Leaves, StateError> {
+    /// All leaves, ordered by tag, held against the root without reading a node.
+    pub fn all_leaves(&self) -> Result<Vec<(Tag, Digest)>, StateError> {
         let (leaves, nodes) = self.rebuild()?;
         let root = nodes.get(&0).map(|node| self.node_digest(0, node));
         if root == self.root { Ok(leaves) } else { Err(mismatch("leaf: the set of leaves")) }
@@ -213,7 +213,7 @@ impl<'a> Tree<'a> {
         Ok(Some(self.node_digest(id, &node)))
     }
 
-    fn rebuild(&self) -> Result<(Leaves, BTreeMap<u32, Node>), StateError> {
+    fn rebuild(&self) -> Result<(Vec<(Tag, Digest)>, BTreeMap<u32, Node>), StateError> {
         let leaves: Vec<(Tag, Digest)> = self.tx.leaves(&[0; 16], &[0xFF; 16])?;
         let mut nodes: BTreeMap<u32, Node> = BTreeMap::new();
         let mut lower_ways = BTreeMap::new();
@@ -234,7 +234,7 @@ impl<'a> Tree<'a> {
             let digest = nodes.get(&id).map(|node| self.node_digest(id, node));
             nodes.entry(0).or_default().set(top, digest);
         }
-        Ok((leaves.into_iter().collect(), nodes))
+        Ok((leaves, nodes))
     }
 
     fn node_digest(&self, id: u32, node: &Node) -> Digest {

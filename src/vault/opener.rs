@@ -1,11 +1,10 @@
 //! Opening metadata apart from the transaction that it came from, so that many rows are opened on all cores.
 
 use crate::codec;
-use crate::crypto;
+use crate::crypto::{self, Digest};
 use crate::identity::Identity;
 use crate::state::StateError;
-use crate::state::tree::Leaves;
-use crate::store::ItemRow;
+use crate::store::{ItemRow, Tag};
 use crate::unlock::keys::DailyKeys;
 
 use super::error::VaultError;
@@ -35,8 +34,12 @@ impl Opener<'_> {
             .map_err(|_| damaged("item: the metadata is malformed"))
     }
 
-    /// Opens rows that must all be leaves of the tree.
-    pub(super) fn open_all(self, rows: &[ItemRow], leaves: &Leaves) -> Result<Vec<Item>, VaultError> {
+    /// Opens rows that must all be leaves of the tree; `leaves` are ordered by tag.
+    pub(super) fn open_all(
+        self,
+        rows: &[ItemRow],
+        leaves: &[(Tag, Digest)],
+    ) -> Result<Vec<Item>, VaultError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let share = rows.len().div_ceil(cores).max(ROWS_WORTH_A_THREAD);
         let open = move |rows: &[ItemRow]| {
@@ -53,9 +56,11 @@ impl Opener<'_> {
         })
     }
 
-    fn open_known(self, row: &ItemRow, leaves: &Leaves) -> Result<Item, VaultError> {
+    fn open_known(self, row: &ItemRow, leaves: &[(Tag, Digest)]) -> Result<Item, VaultError> {
         let leaf = leaves::row_leaf(&self.keys.tree, Kind::Item, &row.tag, row.revision, &row.sealed);
-        if leaves.get(&row.tag) == Some(&leaf) {
+        let known =
+            leaves.binary_search_by(|(tag, _)| tag.cmp(&row.tag)).ok().and_then(|place| leaves.get(place));
+        if known == Some(&(row.tag, leaf)) {
             self.open(row)
         } else {
             Err(StateError::Mismatch { what: "item".to_owned() }.into())

@@ -184,22 +184,18 @@ impl<'a> Work<'a> {
 
     /// Every key, ordered by name, each held against the tree, and none missing.
     pub fn items(&mut self) -> Result<Vec<Item>, VaultError> {
-        let mut leaves = self.tree.all_leaves()?;
+        let leaves = self.tree.all_leaves()?;
         let mut rows = Vec::new();
         self.tx.each_item(|row| {
             rows.push(row);
             Ok(())
         })?;
         let mut items = self.opener().open_all(&rows, &leaves)?;
-        for row in &rows {
-            leaves.remove(&row.tag);
-        }
-        for tag in self.other_tags()? {
-            leaves.remove(&tag);
-        }
-        if !leaves.is_empty() {
-            let what = format!("item: {} missing", leaves.len());
-            return Err(StateError::Mismatch { what }.into());
+        let others = self.other_tags()?;
+        let has_row = |tag| rows.binary_search_by(|row| row.tag.cmp(tag)).is_ok() || others.contains(tag);
+        let missing = leaves.iter().filter(|(tag, _)| !has_row(tag)).count();
+        if missing > 0 {
+            return Err(StateError::Mismatch { what: format!("item: {missing} missing") }.into());
         }
         items.sort_by(|left, right| left.name.cmp(&right.name));
         Ok(items)

@@ -64,7 +64,7 @@ impl List {
                 "No key fits."
             });
         } else {
-            context.ui.line(&table(&items, now, context))?;
+            context.ui.data(table(&items, now, context).as_bytes())?;
         }
         Ok(code::DONE)
     }
@@ -125,7 +125,13 @@ fn table(items: &[Item], now: Moment, context: &Context) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    table.trim_fmt()
+    // Line by line into one buffer: the whole would otherwise be copied each time it grows.
+    let mut text = String::with_capacity(items.len() * 100);
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 fn terminal_width() -> u16 {
