@@ -28,8 +28,8 @@ const FAN_OUT: u32 = 64;
 const FIRST_MIDDLE: u32 = 1;
 const FIRST_LOWER: u32 = 1 + FAN_OUT;
 
-/// Leaves by their tags.
-pub type Leaves = BTreeMap<Tag, Digest>;
+/// Bucket by their tags.
+pub type Bucket = BTreeMap<Tag, Digest>;
 
 /// What becomes of one leaf; `None` deletes it.
 type Change<'c> = (&'c Tag, &'c Option<Digest>);
@@ -106,7 +106,7 @@ impl<'a> Tree<'a> {
     }
 
     /// All leaves, ordered by tag, held against the root without reading a node.
-    pub fn all_leaves(&self) -> Result<Vec<(Tag, Digest)>, StateError> {
+    pub fn all_leaves(&self) -> Result<Leaves, StateError> {
         let (leaves, nodes) = self.rebuild()?;
         let root = nodes.get(&0).map(|node| self.node_digest(0, node));
         if root == self.root { Ok(leaves) } else { Err(mismatch("leaf: the set of leaves")) }
@@ -170,12 +170,12 @@ impl<'a> Tree<'a> {
     }
 
     /// Loads and verifies the path to a bucket and the bucket itself.
-    fn bucket(&mut self, way: Way) -> Result<Leaves, StateError> {
+    fn bucket(&mut self, way: Way) -> Result<Bucket, StateError> {
         let top = self.node(0, self.root)?.get(way.top);
         let middle = self.node(way.middle_node(), top)?.get(way.middle);
         let expected = self.node(way.lower_node(), middle)?.get(way.lower);
         let (from, to) = way.range();
-        let bucket: Leaves = self.tx.leaves(&from, &to)?.into_iter().collect();
+        let bucket: Bucket = self.tx.leaves(&from, &to)?.into_iter().collect();
         if self.bucket_digest(way, &bucket) == expected {
             Ok(bucket)
         } else {
@@ -213,8 +213,8 @@ impl<'a> Tree<'a> {
         Ok(Some(self.node_digest(id, &node)))
     }
 
-    fn rebuild(&self) -> Result<(Vec<(Tag, Digest)>, BTreeMap<u32, Node>), StateError> {
-        let leaves: Vec<(Tag, Digest)> = self.tx.leaves(&[0; 16], &[0xFF; 16])?;
+    fn rebuild(&self) -> Result<(Leaves, BTreeMap<u32, Node>), StateError> {
+        let leaves: Leaves = self.tx.leaves(&[0; 16], &[0xFF; 16])?;
         let mut nodes: BTreeMap<u32, Node> = BTreeMap::new();
         let mut lower_ways = BTreeMap::new();
         for run in leaves.chunk_by(|left, right| Way::to(&left.0).bucket() == Way::to(&right.0).bucket()) {
@@ -245,7 +245,7 @@ impl<'a> Tree<'a> {
         self.key.digest(&[NODE_LABEL, &id.to_le_bytes(), body])
     }
 
-    fn bucket_digest(&self, way: Way, bucket: &Leaves) -> Option<Digest> {
+    fn bucket_digest(&self, way: Way, bucket: &Bucket) -> Option<Digest> {
         if bucket.is_empty() { None } else { Some(self.digest_of_run(way, bucket.iter())) }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::audit::{self, Seed, Verified};
 use crate::name::Scope;
 use crate::state::pin::Standing;
-use crate::state::tree::Leaves;
+use crate::state::tree::Bucket;
 use crate::store::{MAX_SLOTS, Tag};
 
 use super::error::VaultError;
@@ -109,7 +109,7 @@ impl Vault {
 struct Check {
     findings: Vec<Finding>,
     /// Leaves that no row has claimed yet.
-    leaves: Leaves,
+    leaves: Bucket,
 }
 
 impl Check {
