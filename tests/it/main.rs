@@ -10,4 +10,6 @@
 
 mod harness;
 
+mod file;
 mod keys;
+mod place;
