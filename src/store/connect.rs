@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 
 use super::schema::{APPLICATION_ID, FORMAT, OBJECTS};
 use super::{Store, StoreError};
@@ -35,11 +37,14 @@ impl Store {
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_NOFOLLOW
-        | OpenFlags::SQLITE_OPEN_EXRESCODE;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let flags =
+        OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let connection = if is_frozen(path) {
+        let flags = flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        Connection::open_with_flags(immutable_uri(path), flags)?
+    } else {
+        Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)?
+    };
     // Nothing in the file may call a function, write to the schema, or be run.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
@@ -56,6 +61,35 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
          PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;",
     )?;
     Ok(connection)
+}
+
+/// Whether the file lies, without a log, where nothing can be written. SQLite wants to make a log's index even to read
+/// and could not; told that the file never changes it does without. Should somebody with another view of the file
+/// system change it meanwhile, what is read does not fit the tree and is refused.
+fn is_frozen(path: &Path) -> bool {
+    let side = |suffix: &str| {
+        let mut side = path.as_os_str().to_owned();
+        side.push(suffix);
+        std::fs::symlink_metadata(side).is_ok_and(|found| found.len() > 0)
+    };
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    !side("-wal")
+        && !side("-shm")
+        && matches!(access(folder, Access::WRITE_OK), Err(Errno::ROFS | Errno::ACCESS))
+}
+
+/// The path as SQLite's URI; every byte that could mean something in one is escaped.
+fn immutable_uri(path: &Path) -> PathBuf {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(byte) {
+            uri.push(char::from(*byte));
+        } else {
+            uri.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    uri.push_str("?immutable=1");
+    PathBuf::from(uri)
 }
 
 fn check_format(connection: &Connection) -> Result<(), StoreError> {
