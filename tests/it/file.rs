@@ -115,7 +115,7 @@ fn damages(table: &str) -> Vec<(&'static str, String)> {
         ],
         "node" => vec![
             ("deleted", empty),
-            ("altered", "UPDATE node SET body = CAST(x'00' || substr(body, 2) AS BLOB);".to_owned()),
+            ("altered", "UPDATE node SET body = CAST(x'deadbeef' || substr(body, 5) AS BLOB);".to_owned()),
         ],
         "slot" => vec![
             ("swapped header", "UPDATE slot SET header = CAST(substr(header, 1, 30) || x'0000' || substr(header, 33) AS BLOB) WHERE id <> (SELECT min(id) FROM slot);".to_owned()),

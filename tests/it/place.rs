@@ -172,9 +172,6 @@ fn case_15_a_failed_sync_is_said_and_nothing_is_reported_as_done() {
 fn case_16_a_read_only_vault_is_looked_at_but_releases_nothing() {
     let world = filled();
     for side_files in [true, false] {
-        let mut world_of_disk = World::empty();
-        world_of_disk.set("KEYVAULT_PASSPHRASE", crate::harness::PASSPHRASE);
-        std::fs::create_dir_all(world_of_disk.home()).unwrap();
         let (disk, vault) = Mounted::with_vault(&world, "size=1m");
         if side_files {
             world.run(&["list", "--vault", &vault]).ok();
