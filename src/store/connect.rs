@@ -11,11 +11,15 @@ use rustix::io::Errno;
 use super::schema::{APPLICATION_ID, FORMAT, OBJECTS};
 use super::{Store, StoreError};
 
+/// Size of a page, in bytes.
+const PAGE: u64 = 4096;
+
 impl Store {
     /// Opens an existing vault. `path` is canonical and has been checked for owner, mode and kind.
     pub fn open(path: PathBuf) -> Result<Self, StoreError> {
         let connection = connect(&path)?;
         check_format(&connection)?;
+        check_length(&path)?;
         check_schema(&connection)?;
         Ok(Self { connection, path })
     }
@@ -24,7 +28,7 @@ impl Store {
     /// vault without content.
     pub fn create(path: PathBuf) -> Result<Self, StoreError> {
         let connection = connect(&path)?;
-        connection.execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = WAL;")?;
+        connection.execute_batch(&format!("PRAGMA page_size = {PAGE}; PRAGMA journal_mode = WAL;"))?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         connection.pragma_update(None, "user_version", FORMAT)?;
@@ -63,18 +67,31 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// A file cut off within its last page is filled up with zeros by SQLite, and only who reads there would notice. With a
+/// log beside it, a checkpoint may have died in the middle of that page, and the log still has it whole.
+fn check_length(path: &Path) -> Result<(), StoreError> {
+    match std::fs::metadata(path) {
+        Ok(file) if file.len() % PAGE != 0 && !has_content(path, "-wal") => {
+            Err(StoreError::Damaged { what: "the file is cut off within a page".to_owned() })
+        }
+        // What cannot be looked at is opened in vain as well, and that error says more.
+        _ => Ok(()),
+    }
+}
+
+fn has_content(path: &Path, suffix: &str) -> bool {
+    let mut side = path.as_os_str().to_owned();
+    side.push(suffix);
+    std::fs::symlink_metadata(side).is_ok_and(|found| found.len() > 0)
+}
+
 /// Whether the file lies, without a log, where nothing can be written. SQLite wants to make a log's index even to read
 /// and could not; told that the file never changes it does without. Should somebody with another view of the file
 /// system change it meanwhile, what is read does not fit the tree and is refused.
 fn is_frozen(path: &Path) -> bool {
-    let side = |suffix: &str| {
-        let mut side = path.as_os_str().to_owned();
-        side.push(suffix);
-        std::fs::symlink_metadata(side).is_ok_and(|found| found.len() > 0)
-    };
     let folder = path.parent().unwrap_or(Path::new("/"));
-    !side("-wal")
-        && !side("-shm")
+    !has_content(path, "-wal")
+        && !has_content(path, "-shm")
         && matches!(access(folder, Access::WRITE_OK), Err(Errno::ROFS | Errno::ACCESS))
 }
 
