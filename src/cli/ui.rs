@@ -3,11 +3,11 @@
 //! Streams are written without a buffer in between, which would keep a copy of what passes through it. On a terminal
 //! nothing from the vault is interpreted: control characters and direction marks are shown, not obeyed.
 
-use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
 use anstyle::{AnsiColor, Style};
+use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::secret::{SecretBytes, SecretWriter};
@@ -153,9 +153,18 @@ fn styled(colour: bool, style: Style, text: &str) -> String {
     if colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
 }
 
-/// Straight to the descriptor; the standard library's stdout would buffer.
-fn write_to(stream: &impl AsFd, bytes: &[u8]) -> io::Result<()> {
-    File::from(stream.as_fd().try_clone_to_owned()?).write_all(bytes)
+/// Straight to the descriptor: the standard library's stdout would buffer, and a duplicate of the descriptor could not
+/// be had when there are none left, which is an error that wants to be printed.
+fn write_to(stream: &impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(stream, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Text from the vault for a terminal: control characters and Unicode's direction marks as `\u{…}`; newlines stay.

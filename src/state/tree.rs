@@ -28,7 +28,10 @@ const FAN_OUT: u32 = 64;
 const FIRST_MIDDLE: u32 = 1;
 const FIRST_LOWER: u32 = 1 + FAN_OUT;
 
-/// Bucket by their tags.
+/// All leaves, ordered by tag.
+pub type Leaves = Vec<(Tag, Digest)>;
+
+/// Leaves by their tags.
 pub type Bucket = BTreeMap<Tag, Digest>;
 
 /// What becomes of one leaf; `None` deletes it.

@@ -5,15 +5,21 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 
 use super::schema::{APPLICATION_ID, FORMAT, OBJECTS};
 use super::{Store, StoreError};
+
+/// Size of a page, in bytes.
+const PAGE: u64 = 4096;
 
 impl Store {
     /// Opens an existing vault. `path` is canonical and has been checked for owner, mode and kind.
     pub fn open(path: PathBuf) -> Result<Self, StoreError> {
         let connection = connect(&path)?;
         check_format(&connection)?;
+        check_length(&path)?;
         check_schema(&connection)?;
         Ok(Self { connection, path })
     }
@@ -22,7 +28,7 @@ impl Store {
     /// vault without content.
     pub fn create(path: PathBuf) -> Result<Self, StoreError> {
         let connection = connect(&path)?;
-        connection.execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = WAL;")?;
+        connection.execute_batch(&format!("PRAGMA page_size = {PAGE}; PRAGMA journal_mode = WAL;"))?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         connection.pragma_update(None, "user_version", FORMAT)?;
@@ -35,11 +41,14 @@ impl Store {
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_NOFOLLOW
-        | OpenFlags::SQLITE_OPEN_EXRESCODE;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let flags =
+        OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let connection = if is_frozen(path) {
+        let flags = flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        Connection::open_with_flags(immutable_uri(path), flags)?
+    } else {
+        Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)?
+    };
     // Nothing in the file may call a function, write to the schema, or be run.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
@@ -57,6 +66,48 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
          PRAGMA cache_size = 48;",
     )?;
     Ok(connection)
+}
+
+/// A file cut off within its last page is filled up with zeros by SQLite, and only who reads there would notice. With a
+/// log beside it, a checkpoint may have died in the middle of that page, and the log still has it whole.
+fn check_length(path: &Path) -> Result<(), StoreError> {
+    match std::fs::metadata(path) {
+        Ok(file) if file.len() % PAGE != 0 && !has_content(path, "-wal") => {
+            Err(StoreError::Damaged { what: "the file is cut off within a page".to_owned() })
+        }
+        // What cannot be looked at is opened in vain as well, and that error says more.
+        _ => Ok(()),
+    }
+}
+
+fn has_content(path: &Path, suffix: &str) -> bool {
+    let mut side = path.as_os_str().to_owned();
+    side.push(suffix);
+    std::fs::symlink_metadata(side).is_ok_and(|found| found.len() > 0)
+}
+
+/// Whether the file lies, without a log, where nothing can be written. SQLite wants to make a log's index even to read
+/// and could not; told that the file never changes it does without. Should somebody with another view of the file
+/// system change it meanwhile, what is read does not fit the tree and is refused.
+fn is_frozen(path: &Path) -> bool {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    !has_content(path, "-wal")
+        && !has_content(path, "-shm")
+        && matches!(access(folder, Access::WRITE_OK), Err(Errno::ROFS | Errno::ACCESS))
+}
+
+/// The path as SQLite's URI; every byte that could mean something in one is escaped.
+fn immutable_uri(path: &Path) -> PathBuf {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(byte) {
+            uri.push(char::from(*byte));
+        } else {
+            uri.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    uri.push_str("?immutable=1");
+    PathBuf::from(uri)
 }
 
 fn check_format(connection: &Connection) -> Result<(), StoreError> {

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
 use crate::audit::{Action, Chain, ChangeMark, Event, Seed};
 use crate::clock::RngError;
 use crate::crypto::Cost;
@@ -42,7 +45,7 @@ pub struct Created {
 impl Vault {
     /// Makes a vault at `path`, where nothing may be.
     ///
-    /// It is built whole under another name and then linked into place, so that a crash leaves a vault or none, and
+    /// It is built whole under another name and then moved into place, so that a crash leaves a vault or none, and
     /// an existing one is never touched, not even by a command that runs at the same time.
     pub fn create(path: &Path, creation: &Creation<'_>, world: &World<'_>) -> Result<Created, VaultError> {
         let path = files::prepare_new(path)?;
@@ -69,13 +72,22 @@ impl Draft {
         Ok(draft)
     }
 
-    /// Linking fails if something is there by now; a rename would replace it.
+    /// Fails if something is there by now, which a plain rename would replace.
+    ///
+    /// File systems without such a rename get a link under the second name and then lose the first; a crash in between
+    /// leaves both, and the vault is refused until one of them is removed.
     fn become_vault(&self, path: &Path) -> Result<(), VaultError> {
-        std::fs::hard_link(&self.0, path).map_err(|source| match source.kind() {
+        let failed = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::AlreadyExists => VaultError::VaultExists { path: path.to_owned() },
             _ => io(path, source),
-        })?;
-        std::fs::remove_file(&self.0).map_err(|source| io(&self.0, source))?;
+        };
+        match renameat_with(CWD, &self.0, CWD, path, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                std::fs::hard_link(&self.0, path).map_err(failed)?;
+                std::fs::remove_file(&self.0).map_err(|source| io(&self.0, source))?;
+            }
+            renamed => renamed.map_err(|errno| failed(errno.into()))?,
+        }
         private::sync_folder_of(path).map_err(|source| io(path, source))
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::audit::{Action, Actor, Event, KeyRef, Outcome};
 use crate::clock::{Clock, Moment, Rng};
+use crate::crypto::wipe_stack;
 use crate::identity::Identity;
 use crate::state::pin::{Memory, Pins};
 use crate::store::{Durability, HeaderRow, SlotRow, Store};
@@ -154,7 +155,9 @@ impl Vault {
         let (keys, identity) = self.keys(access);
         let tx = self.store.begin_reading()?;
         let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
-        look(&mut Work::load(&tx, &setting)?)
+        let seen = look(&mut Work::load(&tx, &setting)?);
+        wipe_stack();
+        seen
     }
 
     /// Releases values: what `take` resolves leaves only after the event is committed.
@@ -170,7 +173,9 @@ impl Vault {
         let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
         let mut work = Work::load(&tx, &setting)?;
         work.refuse_in_alarm(&path)?;
-        let (taken, event) = take(&mut work)?;
+        let taken = take(&mut work);
+        wipe_stack();
+        let (taken, event) = taken?;
         work.append(&event, world.rng)?;
         drop(work);
         tx.commit()?;
@@ -202,7 +207,9 @@ impl Vault {
         let tx = self.store.begin(Durability::Synced, &mut |waited| (world.waiting)(waited))?;
         let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
         let mut work = Work::load(&tx, &setting)?;
-        let (outcome, event) = make(&mut work, &path)?;
+        let made = make(&mut work, &path);
+        wipe_stack();
+        let (outcome, event) = made?;
         let adopted = event.action == Action::Adopt;
         let seen = work.seal_change(event, world)?;
         drop(work);

@@ -11,5 +11,7 @@
 
 mod harness;
 
+mod file;
 mod keys;
+mod place;
 mod tour;
