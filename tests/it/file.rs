@@ -252,7 +252,7 @@ fn case_4_a_fork_alarms_at_the_same_number_and_beyond_it() {
         let there: Vec<_> =
             world.every_file().into_iter().filter(|(path, _)| path.starts_with(world.pins())).collect();
         let write = |files: &[(PathBuf, Vec<u8>)]| {
-            for (path, bytes) in &files {
+            for (path, bytes) in files {
                 std::fs::write(path, bytes).unwrap();
             }
         };
