@@ -5,6 +5,8 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::pedantic,
+    clippy::explicit_counter_loop,
     unreachable_pub,
     reason = "a test may fail"
 )]
