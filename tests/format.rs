@@ -1,0 +1,135 @@
+//! The worked example of docs/FORMAT.md, recomputed: each line `name = hex` of it must be what the program makes, and
+//! what the formulas of that page make when they are followed by hand.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use keyvault::clock::{Rng, RngError};
+use keyvault::codec::{self, Encoder};
+use keyvault::crypto::{self, Key};
+use keyvault::identity::{Identity, Place};
+use keyvault::recipe::{Kind, Recipe};
+use keyvault::unlock::recovery::RecoveryCode;
+
+/// 0, 1, 2, … instead of chance.
+struct Counting(Cell<u8>);
+
+impl Rng for Counting {
+    fn fill(&self, target: &mut [u8]) -> Result<(), RngError> {
+        for byte in target {
+            *byte = self.0.get();
+            self.0.set(self.0.get().wrapping_add(1));
+        }
+        Ok(())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}
+
+fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error>> {
+    let identity = Identity { vault_id: *b"0123456789abcdef", epoch: 1 };
+    let root = Key::from_bytes(&[7; 32]).ok_or("32 bytes")?;
+    let daily = root.derive("keyvault root daily", &identity.whole());
+    let index = daily.derive("keyvault daily blind index", &identity.whole());
+    let tree = daily.derive("keyvault daily tree", &identity.whole());
+    let state = daily.derive("keyvault daily state", &identity.whole());
+    let metadata = daily.derive("keyvault daily metadata", &identity.whole());
+
+    let tag = index.digest(&[b"keyvault blind index", &[3], b"stripe/live"]);
+    let place = Place { table: "item", row: &tag, version: 0, field: "sealed", revision: 1, bound: &[] };
+    let context = identity.context(&place);
+    let padded = codec::pad(b"hello")?;
+    let sealed =
+        crypto::seal(&metadata, "keyvault item", &context, padded.expose(), &Counting(Cell::new(0)))?;
+    let seal_id = crypto::seal_id(&sealed).ok_or("a sealed text")?;
+    let leaf = tree.digest(&[b"keyvault tree leaf", &[3], &tag, &1_u64.to_le_bytes(), &seal_id]);
+    let [a, b, c, ..] = tag;
+    let bucket = (u32::from(a) << 16 | u32::from(b) << 8 | u32::from(c)) >> 6;
+    let bucket_digest = tree.digest(&[b"keyvault tree bucket", &bucket.to_le_bytes(), &tag, &leaf]);
+    let lower = 65 + (bucket >> 6);
+    let body = Encoder::new().u64(1 << (bucket & 63)).fixed(&bucket_digest).finish();
+    let node_digest = tree.digest(&[b"keyvault tree node", &lower.to_le_bytes(), &body]);
+    let record = Encoder::new()
+        .u32(1)
+        .fixed(&identity.vault_id)
+        .u32(1)
+        .u64(1)
+        .i64(0)
+        .fixed(&node_digest)
+        .u64(1)
+        .fixed(&[1; 32])
+        .fixed(&[0; 32])
+        .finish();
+    let entry = Encoder::new().u64(0).option(Some(1), Encoder::u64).fixed(&[0; 32]).bytes(&sealed).finish();
+    let first_key = Key::from_bytes(&[9; 32]).ok_or("32 bytes")?;
+    let code = RecoveryCode::create(&Counting(Cell::new(0)))?;
+    let recipe = Recipe::new(Kind::Token, None, None)?;
+
+    Ok(BTreeMap::from([
+        ("whole", hex(&identity.whole())),
+        ("daily", hex(daily.expose())),
+        ("metadata", hex(metadata.expose())),
+        ("tag", hex(&tag)),
+        ("context", hex(&context)),
+        ("padded", hex(padded.expose())),
+        ("sealed", hex(&sealed)),
+        ("leaf", hex(&leaf)),
+        ("bucket", bucket.to_string()),
+        ("bucket digest", hex(&bucket_digest)),
+        ("node", lower.to_string()),
+        ("node body", hex(&body)),
+        ("node digest", hex(&node_digest)),
+        ("record", hex(&record)),
+        ("record mac", hex(&state.mac(&[b"keyvault state record", &record]))),
+        ("entry mac", hex(&first_key.mac(&[b"keyvault audit entry", &entry]))),
+        ("next key", hex(first_key.derive("keyvault audit step", &[]).expose())),
+        ("recovery code", String::from_utf8_lossy(code.text()?.expose()).into_owned()),
+        ("recipe", hex(&recipe.encode(Encoder::new()).finish())),
+    ]))
+}
+
+#[test]
+fn the_worked_example_is_what_the_program_makes() -> Result<(), Box<dyn std::error::Error>> {
+    let page = include_str!("../docs/FORMAT.md");
+    let example = example()?;
+    let wrong: Vec<_> = example
+        .iter()
+        .map(|(name, value)| format!("    {name} = {value}"))
+        .filter(|line| !page.lines().any(|found| found == line))
+        .collect();
+    assert!(wrong.is_empty(), "docs/FORMAT.md must say:\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn derive_and_seal_follow_the_formulas_by_hand() -> Result<(), Box<dyn std::error::Error>> {
+    let key = Key::from_bytes(&[7; 32]).ok_or("32 bytes")?;
+    let mut derived = [0; 32];
+    let info = [&[3][..], b"abc", &2_u32.to_le_bytes(), b"xy"].concat();
+    assert!(crypto::hkdf_sha256(&[7; 32], &[], &info, &mut derived));
+    assert_eq!(key.derive("abc", b"xy").expose(), &derived);
+
+    let sealed = crypto::seal(&key, "abc", b"xy", b"hello", &Counting(Cell::new(0)))?;
+    let (salt, rest) = sealed.split_at(24);
+    let mut keys = [0; 64];
+    let info = [&[3][..], b"abc", salt, &2_u32.to_le_bytes(), b"xy"].concat();
+    assert!(crypto::hkdf_sha256(&[7; 32], &[], &info, &mut keys));
+    assert_eq!(rest.get(..32), keys.get(32..));
+    Ok(())
+}
+
+#[test]
+fn the_page_has_the_schema_word_for_word() {
+    let page = include_str!("../docs/FORMAT.md");
+    let schema = include_str!("../src/store/schema.rs");
+    let statements = schema
+        .lines()
+        .map(str::trim)
+        .filter_map(|line| line.strip_prefix("\"CREATE "))
+        .map(|line| line.trim_end_matches(&['"', ','][..]));
+    let missing: Vec<_> =
+        statements.filter(|statement| !page.contains(&format!("CREATE {statement}"))).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+}
