@@ -207,9 +207,9 @@ impl Vault {
         let tx = self.store.begin(Durability::Synced, &mut |waited| (world.waiting)(waited))?;
         let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
         let mut work = Work::load(&tx, &setting)?;
-        let made = make(&mut work, &path);
+        let result = make(&mut work, &path);
         wipe_stack();
-        let (outcome, event) = made?;
+        let (outcome, event) = result?;
         let adopted = event.action == Action::Adopt;
         let seen = work.seal_change(event, world)?;
         drop(work);
