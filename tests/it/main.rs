@@ -10,6 +10,11 @@
 
 mod harness;
 
+mod crash;
 mod file;
+mod flips;
+mod hostile;
 mod keys;
+mod leaks;
 mod place;
+mod together;
