@@ -297,7 +297,7 @@ fn case_20_init_killed_or_failing_anywhere_leaves_a_whole_vault_or_none() {
             );
             let (path, pins) =
                 (world.home().join("data/vault.db"), Pins::in_folder(world.home().join("pins")));
-            let mut say = |what_is: &str| {
+            let say = |what_is: &str| {
                 wrong
                     .lock()
                     .unwrap()

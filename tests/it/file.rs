@@ -253,7 +253,9 @@ fn case_4_a_fork_alarms_at_the_same_number_and_beyond_it() {
         let there: Vec<_> =
             world.every_file().into_iter().filter(|(path, _)| path.starts_with(world.pins())).collect();
         let write = |files: &[(PathBuf, Vec<u8>)]| {
-            files.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
+            for (path, bytes) in files {
+                std::fs::write(path, bytes).unwrap();
+            }
         };
         write(&pins);
         world.run(&["show", "a", "--reveal"]).fails(5, "another branch");
@@ -261,7 +263,9 @@ fn case_4_a_fork_alarms_at_the_same_number_and_beyond_it() {
         world.run(&["vault", "check"]).fails(5, "");
         write(&there);
     }
-    pins.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
+    for (path, bytes) in &pins {
+        std::fs::write(path, bytes).unwrap();
+    }
     world.run(&["vault", "restore", "--adopt"]).ok();
     world.run(&["show", "a", "--reveal"]).ok();
     world.run(&["vault", "check"]).ok();

@@ -148,7 +148,7 @@ fn case_2_a_turned_bit_is_refused_or_gives_the_same_plaintext() {
     let slots = slot_ranges(&bytes);
     let slot_bits: Vec<u64> = slots
         .iter()
-        .flat_map(|range| range.clone())
+        .flat_map(Clone::clone)
         .flat_map(|byte| (0..8).map(move |bit| byte as u64 * 8 + bit))
         .collect();
     let begun = Instant::now();
@@ -162,7 +162,7 @@ fn case_2_a_turned_bit_is_refused_or_gives_the_same_plaintext() {
             let bit = if all {
                 number
             } else if number % 16 == 0 {
-                slot_bits[(number as usize / 16 * 31) % slot_bits.len()]
+                slot_bits[usize::try_from(number / 16 * 31).unwrap() % slot_bits.len()]
             } else {
                 number.wrapping_mul(0x9E37_79B9_7F4A_7C15) % bits
             };
