@@ -98,16 +98,18 @@ fn is_frozen(path: &Path) -> bool {
 
 /// The path as SQLite's URI; every byte that could mean something in one is escaped.
 fn immutable_uri(path: &Path) -> PathBuf {
-    let mut uri = "file:".to_owned();
-    for byte in path.as_os_str().as_encoded_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/._-".contains(byte) {
-            uri.push(char::from(*byte));
-        } else {
-            uri.push_str(&format!("%{byte:02x}"));
-        }
-    }
-    uri.push_str("?immutable=1");
-    PathBuf::from(uri)
+    let escaped: String = path
+        .as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .map(|byte| match byte {
+            b'/' | b'.' | b'_' | b'-' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+                char::from(*byte).to_string()
+            }
+            other => format!("%{other:02x}"),
+        })
+        .collect();
+    PathBuf::from(format!("file:{escaped}?immutable=1"))
 }
 
 fn check_format(connection: &Connection) -> Result<(), StoreError> {

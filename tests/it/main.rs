@@ -8,12 +8,18 @@
     clippy::pedantic,
     clippy::explicit_counter_loop,
     unreachable_pub,
+    clippy::print_stdout,
     reason = "a test may fail"
 )]
 
 mod harness;
 
+mod crash;
 mod file;
+mod flips;
+mod hostile;
 mod keys;
+mod leaks;
 mod place;
+mod together;
 mod tour;

@@ -117,8 +117,7 @@ fn case_14_a_full_disk_leaves_the_old_state_at_every_page_that_is_left() {
     let world = filled();
     let (disk, vault) = Mounted::with_vault(&world, "size=1m");
     let before = world.run(&["list", "--json", "--vault", &vault]).ok().json();
-    let mut refusals = 0;
-    for free in 0..200 {
+    for (refusals, free) in (0..200).enumerate() {
         drop_side_files(Path::new(&vault));
         disk.fill(free);
         let ran = world.run(&["generate", "new", "--vault", &vault]);
@@ -135,7 +134,6 @@ fn case_14_a_full_disk_leaves_the_old_state_at_every_page_that_is_left() {
         assert!(!ran.out.contains("new"), "{}", ran.out);
         assert_eq!(after, before, "{free} pages left, and it was not refused whole: {}", ran.err);
         assert!(beginning.code == 0 || beginning.code == 1, "{}", beginning.err);
-        refusals += 1;
     }
     panic!("generate never had room enough");
 }
@@ -217,8 +215,7 @@ fn case_17_no_home_names_the_variable() {
 #[test]
 fn case_18_out_of_descriptors_is_a_clean_error() {
     let world = filled();
-    let mut refusals = 0;
-    for limit in 3..32 {
+    for (refusals, limit) in (3..32).enumerate() {
         let name = format!("limit{limit}");
         let ran = behind(&world, &format!("ulimit -n {limit}"), &["generate", &name]);
         let there = world.run(&["show", &name]).code == 0;
@@ -230,7 +227,6 @@ fn case_18_out_of_descriptors_is_a_clean_error() {
         assert!(ran.code == 1 || ran.code == 3, "{limit} descriptors, {}: {}", ran.code, ran.err);
         assert!(ran.err.starts_with("error:") && !ran.err.contains("panicked"), "{limit}: {}", ran.err);
         assert_eq!(ran.out, "");
-        refusals += 1;
     }
     panic!("31 descriptors are not enough");
 }

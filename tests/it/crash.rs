@@ -1,0 +1,326 @@
+//! Case 20 of the fault catalogue: every changing command killed at each of its system calls, and each of its writes
+//! and syncs failing. Afterwards: the old state or the new one, never neither; `vault check` content; and what was
+//! acknowledged is there.
+//!
+//! strace injects at the N-th call of a kind; a first run without injection counts how many there are. What is left is
+//! looked at through the library, with keys that were derived once. `init` runs at the lowest cost: this very test
+//! binary makes the vault, as a child under strace ([`child_makes_a_vault`]).
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use keyvault::audit::Actor;
+use keyvault::clock::SystemClock;
+use keyvault::crypto::SystemRng;
+use keyvault::secret::SecretBytes;
+use keyvault::state::pin::{Pins, Standing};
+use keyvault::unlock::passphrase::Passphrase;
+use keyvault::vault::{Access, Vault, World as VaultWorld};
+
+use crate::file::{filled, put_back};
+use crate::harness::{KEYVAULT, PASSPHRASE, World, create_vault, finish};
+
+/// What a process may be killed at. `strace` counts each kind by itself.
+const KILLED_AT: [&str; 14] = [
+    "openat",
+    "pwrite64",
+    "write",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "rename",
+    "renameat2",
+    "link",
+    "linkat",
+    "unlink",
+    "unlinkat",
+    "mkdir",
+    "fcntl",
+];
+const FAILING: [&str; 4] = ["pwrite64", "fsync", "fdatasync", "ftruncate"];
+
+/// A changing command.
+#[derive(Clone, Copy)]
+struct Deed {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    input: &'static str,
+    /// Makes the vault one that the command changes.
+    prepare: fn(&World),
+}
+
+const DEEDS: [Deed; 7] = [
+    Deed { name: "generate", arguments: &["generate", "new", "--scope", "s"], input: "", prepare: nothing },
+    Deed { name: "add", arguments: &["add", "new", "--scope", "u"], input: "added", prepare: nothing },
+    Deed {
+        name: "edit",
+        arguments: &["edit", "a", "--rename", "z", "--unscope", "s", "--note", "n"],
+        input: "",
+        prepare: nothing,
+    },
+    Deed { name: "remove", arguments: &["remove", "a", "b", "--yes"], input: "", prepare: nothing },
+    Deed {
+        name: "import",
+        arguments: &["import", "-", "--on-conflict", "replace", "--scope", "s"],
+        input: "a=new-a\nb=new-b\nd=new-d\n",
+        prepare: nothing,
+    },
+    Deed { name: "unlock", arguments: &["unlock"], input: "", prepare: nothing },
+    Deed { name: "adopt", arguments: &["vault", "restore", "--adopt"], input: "", prepare: roll_back },
+];
+
+fn nothing(_: &World) {}
+
+fn roll_back(world: &World) {
+    let old = std::fs::read(world.vault()).unwrap();
+    world.run(&["edit", "a", "--note", "later"]).ok();
+    put_back(world, &old);
+}
+
+/// A fault: which call, what happens to it, at which time.
+type Fault = (&'static str, &'static str, usize);
+
+/// One world in which a deed is done again and again, each time from the same files.
+struct Stage {
+    world: World,
+    deed: Deed,
+    files: Vec<(PathBuf, Vec<u8>)>,
+    access: Access,
+    old: Vec<String>,
+    new: Vec<String>,
+}
+
+impl Stage {
+    fn set(deed: Deed) -> Self {
+        let world = filled();
+        (deed.prepare)(&world);
+        let files = world.every_file();
+        let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
+        let pins = Pins::in_folder(world.pins());
+        let access = Vault::open(&world.vault(), &pins).unwrap().open_passphrase(&passphrase).unwrap();
+        let mut stage = Self { world, deed, files, access, old: Vec::new(), new: Vec::new() };
+        stage.old = stage.state().unwrap();
+        let mut command = stage.world.command(KEYVAULT);
+        finish(command.args(deed.arguments), deed.input.as_bytes()).ok();
+        stage.new = stage.state().unwrap();
+        stage
+    }
+
+    fn reset(&self) {
+        for folder in [self.world.vault().parent().unwrap(), &self.world.pins()] {
+            for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                if !self.files.iter().any(|(path, _)| *path == entry.path()) {
+                    std::fs::remove_file(entry.path()).unwrap();
+                }
+            }
+        }
+        self.files.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
+    }
+
+    /// The vault's content, checked; or what is wrong with it. Times, ids and drawn values are left out, as they differ from run
+    /// to run.
+    fn state(&self) -> Result<Vec<String>, String> {
+        let pins = Pins::in_folder(self.world.pins());
+        let say = |error: keyvault::vault::VaultError| format!("{error:?}");
+        let mut vault = Vault::open(&self.world.vault(), &pins).map_err(say)?;
+        let checked = vault.check(&self.access).map_err(say)?;
+        if !checked.findings.is_empty() || checked.audit.is_none() {
+            return Err(format!("{:?}", checked.findings));
+        }
+        let alarm = matches!(checked.standing, Standing::RolledBack | Standing::Forked);
+        if alarm && self.deed.name != "adopt" {
+            return Err(format!("{:?}", checked.standing));
+        }
+        let mut state = if self.deed.name == "adopt" { vec![format!("alarm {alarm}")] } else { Vec::new() };
+        let world = VaultWorld {
+            clock: &SystemClock,
+            rng: &SystemRng,
+            actor: Actor::default(),
+            pins: Pins::in_folder(self.world.pins()),
+            waiting: &|_: Duration| (),
+        };
+        for item in vault.list(&self.access).map_err(say)? {
+            let value = if alarm {
+                "not released".to_owned()
+            } else {
+                let (_, value) = vault.reveal(&self.access, &world, &item.name).map_err(say)?;
+                let text = String::from_utf8_lossy(value.expose()).into_owned();
+                if text.starts_with("kv_") && text.len() == 52 { "drawn".to_owned() } else { text }
+            };
+            state.push(format!(
+                "{} {} {:?} {:?} {} {}",
+                item.name,
+                item.variable,
+                item.scopes,
+                item.note,
+                item.versions.len(),
+                value
+            ));
+        }
+        Ok(state)
+    }
+
+    /// How often the deed makes each call.
+    fn counts(&self) -> Vec<(&'static str, usize)> {
+        self.reset();
+        let log = self.world.path().join("tmp/strace");
+        let mut command =
+            strace(&self.world, &format!("trace={}", KILLED_AT.join(",")), log.to_str().unwrap());
+        let ran = finish(command.arg(KEYVAULT).args(self.deed.arguments), self.deed.input.as_bytes()).ok();
+        let calls = calls(&std::fs::read_to_string(&log).unwrap());
+        std::fs::remove_file(log).unwrap();
+        assert!(calls.iter().any(|(call, count)| *call == "pwrite64" && *count > 0), "{}", ran.err);
+        calls
+    }
+
+    /// Does the deed under a fault; what is wrong afterwards.
+    fn run(&self, (call, what, when): Fault) -> Option<String> {
+        self.reset();
+        let mut command = strace(&self.world, &format!("trace={call}"), "/dev/null");
+        command.args(["-e", &format!("inject={call}:{what}:when={when}"), KEYVAULT]);
+        let ran = finish(command.args(self.deed.arguments), self.deed.input.as_bytes());
+        let wrong = match self.state() {
+            Err(error) => error,
+            Ok(state) if state == self.new => return None,
+            Ok(state) if state == self.old && ran.code != 0 => return None,
+            Ok(state) if state == self.old => format!("acknowledged and not there: {state:?}"),
+            Ok(state) => format!("neither old nor new: {state:?}"),
+        };
+        Some(format!("{} {call} {what} {when}: code {}, {wrong}\n{}", self.deed.name, ran.code, ran.err))
+    }
+}
+
+fn strace(world: &World, trace: &str, log: &str) -> Command {
+    let mut command = world.command("strace");
+    command.args(["-f", "-qq", "-o", log, "-e", trace]);
+    command
+}
+
+/// How often each call stands in a log of strace.
+fn calls(log: &str) -> Vec<(&'static str, usize)> {
+    let of = |call: &str| log.lines().filter(|line| line.contains(&format!(" {call}("))).count();
+    KILLED_AT.iter().map(|call| (*call, of(call))).collect()
+}
+
+/// Every fault for calls made so often; one more than was counted, as runs differ a little.
+fn faults(counts: &[(&'static str, usize)]) -> Vec<Fault> {
+    let each = |call, what, count: usize| (1..=count + 1).map(move |when| (call, what, when));
+    let mut faults: Vec<Fault> = Vec::new();
+    for (call, count) in counts.iter().copied().filter(|(_, count)| *count > 0) {
+        faults.extend(each(call, "signal=KILL", count));
+        if FAILING.contains(&call) {
+            faults.extend(each(call, "error=EIO", count));
+            faults.extend(each(call, "error=ENOSPC", count));
+        }
+    }
+    faults
+}
+
+/// Does `work` with each of the numbers below `count` on two threads, each of which sets its own stage.
+fn on_two_stages<S>(count: usize, set: impl Fn() -> S + Sync, work: impl Fn(&S, usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let stage = set();
+                while let Some(number) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|it| *it < count) {
+                    work(&stage, number);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn case_20_every_changing_command_killed_or_failing_anywhere_leaves_the_old_state_or_the_new() {
+    let begun = Instant::now();
+    let mut runs = 0;
+    let wrong = Mutex::new(Vec::new());
+    for deed in DEEDS {
+        let faults = faults(&Stage::set(deed).counts());
+        on_two_stages(
+            faults.len(),
+            || Stage::set(deed),
+            |stage, number| {
+                if let Some(error) = stage.run(faults[number]) {
+                    wrong.lock().unwrap().push(error);
+                }
+            },
+        );
+        println!("case 20: {}, {} faults", deed.name, faults.len());
+        runs += faults.len();
+    }
+    println!("case 20: {runs} runs in {:.1?}", begun.elapsed());
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{} of {runs}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+const CHILD: &str = "KEYVAULT_TEST_INIT";
+
+/// Not a test by itself: run by the next one in a process of its own, it makes a vault.
+#[test]
+fn child_makes_a_vault() {
+    if let Ok(home) = std::env::var(CHILD) {
+        let home = PathBuf::from(home);
+        create_vault(&home.join("data/vault.db"), &home.join("pins"));
+    }
+}
+
+#[test]
+fn case_20_init_killed_or_failing_anywhere_leaves_a_whole_vault_or_none() {
+    let me = std::env::current_exe().unwrap();
+    let under = |world: &World, options: &[&str], log: &str| {
+        let mut command = strace(world, options[0], log);
+        command.args(&options[1..]).arg(&me);
+        command.args(["--exact", "crash::child_makes_a_vault", "--test-threads=1"]);
+        finish(command.env(CHILD, world.home()), b"")
+    };
+    let world = World::empty();
+    let log = world.path().join("tmp/strace");
+    under(&world, &[&format!("trace={}", KILLED_AT.join(","))], log.to_str().unwrap()).ok();
+    let faults = faults(&calls(&std::fs::read_to_string(&log).unwrap()));
+    let wrong = Mutex::new(Vec::new());
+    let begun = Instant::now();
+    on_two_stages(
+        faults.len(),
+        || (),
+        |(), number| {
+            let (call, what, when) = faults[number];
+            let world = World::empty();
+            let ran = under(
+                &world,
+                &[&format!("trace={call}"), "-e", &format!("inject={call}:{what}:when={when}")],
+                "/dev/null",
+            );
+            let (path, pins) =
+                (world.home().join("data/vault.db"), Pins::in_folder(world.home().join("pins")));
+            let say = |what_is: &str| {
+                wrong
+                    .lock()
+                    .unwrap()
+                    .push(format!("init {call} {what} {when}: code {}, {what_is}\n{}", ran.code, ran.out));
+            };
+            if !path.exists() {
+                if ran.code == 0 {
+                    say("acknowledged and not there");
+                }
+                create_vault(&path, &world.home().join("pins"));
+            }
+            let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
+            let checked = Vault::open(&path, &pins).and_then(|mut vault| {
+                let access = vault.open_passphrase(&passphrase)?;
+                vault.check(&access)
+            });
+            match checked {
+                Ok(checked) if checked.findings.is_empty() => {}
+                other => say(&format!("{other:?}")),
+            }
+        },
+    );
+    println!("case 20: init, {} runs in {:.1?}", faults.len(), begun.elapsed());
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), faults.len(), wrong.join("\n"));
+}
