@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::crypto::{Digest, Key};
 use crate::store::{Tag, Tx};
+use crate::sys::cores::on_all_cores;
 
 use super::StateError;
 
@@ -220,10 +221,15 @@ impl<'a> Tree<'a> {
         let leaves: Leaves = self.tx.leaves(&[0; 16], &[0xFF; 16])?;
         let mut nodes: BTreeMap<u32, Node> = BTreeMap::new();
         let mut lower_ways = BTreeMap::new();
-        for run in leaves.chunk_by(|left, right| Way::to(&left.0).bucket() == Way::to(&right.0).bucket()) {
-            let Some((tag, _)) = run.first() else { continue };
-            let way = Way::to(tag);
-            let digest = self.digest_of_run(way, run.iter().map(|(tag, leaf)| (tag, leaf)));
+        let runs: Vec<_> = leaves
+            .chunk_by(|left, right| Way::to(&left.0).bucket() == Way::to(&right.0).bucket())
+            .filter_map(|run| run.first().map(|(tag, _)| (Way::to(tag), run)))
+            .collect();
+        let key = self.key;
+        let digests = on_all_cores(&runs, |(way, run)| {
+            digest_of_run(key, *way, run.iter().map(|(tag, leaf)| (tag, leaf)))
+        });
+        for ((way, _), digest) in runs.into_iter().zip(digests) {
             nodes.entry(way.lower_node()).or_default().set(way.lower, Some(digest));
             lower_ways.insert(way.lower_node(), way);
         }
@@ -249,17 +255,17 @@ impl<'a> Tree<'a> {
     }
 
     fn bucket_digest(&self, way: Way, bucket: &Bucket) -> Option<Digest> {
-        if bucket.is_empty() { None } else { Some(self.digest_of_run(way, bucket.iter())) }
+        if bucket.is_empty() { None } else { Some(digest_of_run(self.key, way, bucket.iter())) }
     }
+}
 
-    fn digest_of_run<'b>(&self, way: Way, leaves: impl Iterator<Item = (&'b Tag, &'b Digest)>) -> Digest {
-        let mut body = Vec::with_capacity(64);
-        for (tag, leaf) in leaves {
-            body.extend_from_slice(tag);
-            body.extend_from_slice(leaf);
-        }
-        self.key.digest(&[BUCKET_LABEL, &way.bucket().to_le_bytes(), &body])
+fn digest_of_run<'b>(key: &Key, way: Way, leaves: impl Iterator<Item = (&'b Tag, &'b Digest)>) -> Digest {
+    let mut body = Vec::with_capacity(64);
+    for (tag, leaf) in leaves {
+        body.extend_from_slice(tag);
+        body.extend_from_slice(leaf);
     }
+    key.digest(&[BUCKET_LABEL, &way.bucket().to_le_bytes(), &body])
 }
 
 impl Node {

@@ -14,9 +14,11 @@
 //! - [`keyring`]: the kernel's keys, where an open session lives
 //! - [`files`]: the checks before a vault is opened, with what they find in [`fault`]; [`private`]: files nobody else may read; [`lock`]: flock
 //! - [`tty`]: prompts on the caller's terminal; [`line`]: the editing of the line typed there
+//! - [`cores`]: the same work on many things, on all cores
 //! - [`who`]: on whose behalf the process runs, for the audit log
 
 pub mod alloc;
+pub mod cores;
 pub mod exec;
 pub mod fault;
 pub mod files;

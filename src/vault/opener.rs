@@ -5,6 +5,7 @@ use crate::crypto::{self, Digest};
 use crate::identity::Identity;
 use crate::state::StateError;
 use crate::store::{ItemRow, Tag};
+use crate::sys::cores::on_all_cores;
 use crate::unlock::keys::DailyKeys;
 
 use super::error::VaultError;
@@ -13,9 +14,6 @@ use super::leaves::{self, Kind};
 use super::work::{damaged, row_place};
 
 pub(super) const ITEM_LABEL: &str = "keyvault item";
-
-/// Fewer rows than this are opened sooner than a thread starts.
-const ROWS_WORTH_A_THREAD: usize = 500;
 
 /// What it takes to open a key's metadata.
 #[derive(Clone, Copy)]
@@ -40,20 +38,7 @@ impl Opener<'_> {
         rows: &[ItemRow],
         leaves: &[(Tag, Digest)],
     ) -> Result<Vec<Item>, VaultError> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let share = rows.len().div_ceil(cores).max(ROWS_WORTH_A_THREAD);
-        let open = move |rows: &[ItemRow]| {
-            rows.iter().map(|row| self.open_known(row, leaves)).collect::<Result<Vec<_>, _>>()
-        };
-        let (first, rest) = rows.split_at_checked(share).unwrap_or((rows, &[]));
-        std::thread::scope(|scope| {
-            let others: Vec<_> = rest.chunks(share).map(|rows| scope.spawn(move || open(rows))).collect();
-            let mut items = open(first)?;
-            for other in others {
-                items.extend(other.join().unwrap_or_else(|_| Err(damaged("item: not opened")))?);
-            }
-            Ok(items)
-        })
+        on_all_cores(rows, |row| self.open_known(row, leaves)).into_iter().collect()
     }
 
     fn open_known(self, row: &ItemRow, leaves: &[(Tag, Digest)]) -> Result<Item, VaultError> {

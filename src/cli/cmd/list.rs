@@ -63,8 +63,10 @@ impl List {
             } else {
                 "No key fits."
             });
-        } else {
+        } else if context.ui.out_is_terminal() {
             context.ui.data(table(&items, now, context).as_bytes())?;
+        } else {
+            context.ui.data(columns(&items, now).as_bytes())?;
         }
         Ok(code::DONE)
     }
@@ -82,39 +84,69 @@ impl List {
     }
 }
 
+const HEADER: [&str; COLUMNS] = ["NAME", "VARIABLE", "SCOPES", "VER", "AGE", "EXPIRES", "STATUS"];
+const COLUMNS: usize = 7;
+const GAP: usize = 2;
+
+/// What a key shows, in the order of [`HEADER`]; all of it is ASCII by the grammar of names.
+fn cells(item: &Item, now: Moment) -> [String; COLUMNS] {
+    [
+        item.name.to_string(),
+        item.variable.to_string(),
+        view::joined(item.scopes.iter()),
+        item.current().map_or_else(|| "-".to_owned(), |version| version.number.to_string()),
+        time::between(item.created, now),
+        item.expires.map_or_else(|| "never".to_owned(), |expires| time::relative(expires, now)),
+        view::status(item, now).0.to_owned(),
+    ]
+}
+
+/// Columns as wide as what stands in them, for pipes and files.
+fn columns(items: &[Item], now: Moment) -> String {
+    let rows: Vec<_> = items.iter().map(|item| cells(item, now)).collect();
+    let header = HEADER.map(str::to_owned);
+    let mut widths = [0; COLUMNS];
+    for row in std::iter::once(&header).chain(&rows) {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.len().max(*width);
+        }
+    }
+    let line_len = widths.iter().sum::<usize>() + GAP * COLUMNS;
+    let mut text = String::with_capacity((rows.len() + 1) * line_len);
+    for row in std::iter::once(&header).chain(&rows) {
+        for (cell, width) in row.iter().zip(widths) {
+            text.push_str(cell);
+            text.extend(std::iter::repeat_n(' ', width + GAP - cell.len()));
+        }
+        text.truncate(text.trim_end_matches(' ').len());
+        text.push('\n');
+    }
+    text
+}
+
+/// A table that fits the terminal.
 fn table(items: &[Item], now: Moment, context: &Context) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    if context.ui.out_is_terminal() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(terminal_width());
-    } else {
-        table.set_content_arrangement(ContentArrangement::Disabled);
-    }
-    table.set_header(["NAME", "VARIABLE", "SCOPES", "VER", "AGE", "EXPIRES", "STATUS"]);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(terminal_width());
+    table.set_header(HEADER);
     for item in items {
-        let (word, style) = view::status(item, now);
-        let mut marked = Cell::new(word);
-        if context.ui.colour() {
-            marked = marked.fg(if style == ui::GOOD {
+        let mut row = cells(item, now).map(Cell::new);
+        let (_, style) = view::status(item, now);
+        if context.ui.colour()
+            && let Some(status) = row.last_mut()
+        {
+            let colour = if style == ui::GOOD {
                 Color::Green
             } else if style == ui::WARN {
                 Color::Yellow
             } else {
                 Color::Red
-            });
+            };
+            *status = status.clone().fg(colour);
         }
-        table.add_row([
-            Cell::new(item.name.as_str()),
-            Cell::new(item.variable.as_str()),
-            Cell::new(view::joined(item.scopes.iter())),
-            Cell::new(item.current().map_or_else(|| "-".to_owned(), |version| version.number.to_string())),
-            Cell::new(time::between(item.created, now)),
-            Cell::new(
-                item.expires.map_or_else(|| "never".to_owned(), |expires| time::relative(expires, now)),
-            ),
-            marked,
-        ]);
+        table.add_row(row);
     }
     // What is short stays whole; names, variables and scopes share the rest.
     for (column, width) in [(3, 5), (4, 6), (5, 10), (6, 10)] {
