@@ -19,7 +19,7 @@ use crate::sys::private;
 use crate::sys::{tty, who};
 use crate::unlock::passphrase::{MAX_LEN, Passphrase};
 use crate::unlock::{UnlockError, session};
-use crate::vault::{Access, Vault, VaultError, World};
+use crate::vault::{Access, Holder, Holders, Vault, VaultError, World};
 
 use super::args::Global;
 use super::error::Failure;
@@ -40,6 +40,7 @@ pub struct Context {
     pub global: Global,
     clock: SystemClock,
     rng: SystemRng,
+    verb: String,
     announced: Cell<bool>,
 }
 
@@ -53,8 +54,8 @@ pub enum Source {
 }
 
 impl Context {
-    pub(super) fn new(global: Global, ui: Ui) -> Self {
-        Self { ui, global, clock: SystemClock, rng: SystemRng, announced: Cell::new(false) }
+    pub(super) fn new(global: Global, ui: Ui, verb: String) -> Self {
+        Self { ui, global, clock: SystemClock, rng: SystemRng, verb, announced: Cell::new(false) }
     }
 
     /// The present moment.
@@ -65,20 +66,29 @@ impl Context {
 
     /// Runs `act` with the vault room's world.
     pub fn with_world<T>(&self, act: impl FnOnce(&World<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
-        let waiting = |waited: Duration| self.announce_wait(waited);
+        let waiting = |waited: Duration, holder: Option<Holder>| self.announce_wait(waited, holder);
+        let state = state_folder()?;
+        let own = Holder { command: self.verb.clone(), pid: std::process::id() };
         let world = World {
             clock: &self.clock,
             rng: &self.rng,
             actor: actor(),
-            pins: Pins::in_folder(state_folder()?.join("pins")),
+            pins: Pins::in_folder(state.join("pins")),
+            holders: Holders::in_folder(state, own),
             waiting: &waiting,
         };
         act(&world)
     }
 
-    fn announce_wait(&self, waited: Duration) {
-        if waited >= Duration::from_secs(1) && !self.announced.replace(true) {
-            self.ui.note("Another keyvault command is changing the vault; waiting up to 10 s for it.");
+    fn announce_wait(&self, waited: Duration, holder: Option<Holder>) {
+        // A holder has a second to announce itself, and a moment to write it down.
+        let known = holder.is_some() || waited >= Duration::from_secs(2);
+        if waited >= Duration::from_secs(1) && known && !self.announced.replace(true) {
+            let whom = holder.map_or_else(
+                || "another keyvault command".to_owned(),
+                |holder| format!("keyvault {} (process {})", holder.command, holder.pid),
+            );
+            self.ui.note(&format!("Waiting for {whom} to let go of the vault, up to 10 s."));
         }
     }
 

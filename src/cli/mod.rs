@@ -22,11 +22,12 @@ use error::{Failure, code};
 #[must_use]
 pub fn run(arguments: &[OsString]) -> u8 {
     let wants_json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
-    let is_exec = command_word(arguments).is_some_and(|word| word == "exec" || word == "run");
+    let verb = command_word(arguments).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+    let is_exec = matches!(verb.as_str(), "exec" | "run");
     let ui = ui::Ui::new(wants_json);
     let parsed = Cli::try_parse_from(arguments);
     let result = match parsed {
-        Ok(cli) => dispatch(cli.command, &mut Context::new(cli.global, ui.clone())),
+        Ok(cli) => dispatch(cli.command, &mut Context::new(cli.global, ui.clone(), verb)),
         Err(error) => usage::answer(&error, &ui),
     };
     match result {

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 /// A lock that is held until this is dropped. The file stays: removing it would let two processes hold "the" lock.
 #[derive(Debug)]
 pub struct FileLock {
-    _held: File,
+    held: File,
 }
 
 impl FileLock {
@@ -24,7 +24,7 @@ impl FileLock {
         let file = open(path)?;
         loop {
             match flock(&file, FlockOperation::LockExclusive) {
-                Ok(()) => return Ok(Self { _held: file }),
+                Ok(()) => return Ok(Self { held: file }),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -35,8 +35,24 @@ impl FileLock {
     pub fn try_exclusive(path: &Path) -> io::Result<Option<Self>> {
         let file = open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Self { _held: file })),
+            Ok(()) => Ok(Some(Self { held: file })),
             Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The file, to write into what only its holder may write.
+    pub fn file(&mut self) -> &mut File {
+        &mut self.held
+    }
+
+    /// The file for reading, if another holds its lock; nothing is made.
+    pub fn held_by_another(path: &Path) -> io::Result<Option<File>> {
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(None),
+            Err(Errno::WOULDBLOCK) => Ok(Some(file)),
             Err(error) => Err(error.into()),
         }
     }

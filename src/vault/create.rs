@@ -117,7 +117,7 @@ fn build(
     let root = Root::create(world.rng)?;
     let slots = seal_slots(&root, creation, &identity, world)?;
     let mut store = Store::create(draft.to_owned())?;
-    let tx = store.begin(Durability::Synced, &mut |waited| (world.waiting)(waited))?;
+    let tx = store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let seen = fill(&tx, &root, &slots, &identity, world)?;
     tx.commit()?;
     store.fold_log()?;

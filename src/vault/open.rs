@@ -17,6 +17,7 @@ use crate::unlock::session::{self, Session};
 use crate::unlock::slot;
 
 use super::error::VaultError;
+use super::holder::{Holder, Holders};
 use super::work::{Setting, Work};
 
 /// What the vault room needs of the world outside.
@@ -29,8 +30,10 @@ pub struct World<'w> {
     pub actor: Actor,
     /// What this machine remembers.
     pub pins: Pins,
-    /// Told, again and again, how long a command has been waiting for another one.
-    pub waiting: &'w dyn Fn(Duration),
+    /// Who holds a vault for long.
+    pub holders: Holders,
+    /// Told, again and again, how long a command has been waiting for another one, and for which if that is known.
+    pub waiting: &'w dyn Fn(Duration, Option<Holder>),
 }
 
 impl World<'_> {
@@ -38,6 +41,10 @@ impl World<'_> {
     #[must_use]
     pub fn now(&self) -> Moment {
         self.clock.now()
+    }
+
+    pub(super) fn wait(&self, waited: Duration, identity: &Identity) {
+        (self.waiting)(waited, self.holders.current(identity));
     }
 
     /// An event of this moment and actor.
@@ -169,7 +176,7 @@ impl Vault {
     ) -> Result<T, VaultError> {
         let (keys, identity) = self.keys(access);
         let path = self.store.path().to_owned();
-        let tx = self.store.begin(Durability::Logged, &mut |waited| (world.waiting)(waited))?;
+        let tx = self.store.begin(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
         let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
         let mut work = Work::load(&tx, &setting)?;
         work.refuse_in_alarm(&path)?;
@@ -204,7 +211,8 @@ impl Vault {
     ) -> Result<T, VaultError> {
         let (keys, identity) = self.keys(access);
         let path = self.store.path().to_owned();
-        let tx = self.store.begin(Durability::Synced, &mut |waited| (world.waiting)(waited))?;
+        let tx = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
+        let held = world.holders.hold(&identity);
         let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
         let mut work = Work::load(&tx, &setting)?;
         let result = make(&mut work, &path);
@@ -215,6 +223,7 @@ impl Vault {
         drop(work);
         tx.commit()?;
         self.store.fold_log()?;
+        drop(held);
         // A pin that cannot be written is behind, and the next command follows the chain from there.
         let _ = if adopted {
             world.pins.replace(&identity, &path, &seen)

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use keyvault::audit::Actor;
 use keyvault::clock::SystemClock;
@@ -140,7 +140,8 @@ impl Stage {
             rng: &SystemRng,
             actor: Actor::default(),
             pins: Pins::in_folder(self.world.pins()),
-            waiting: &|_: Duration| (),
+            holders: crate::harness::nobody(),
+            waiting: &|_, _| (),
         };
         for item in vault.list(&self.access).map_err(say)? {
             let value = if alarm {

@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rusqlite::Connection;
 
@@ -61,7 +61,8 @@ impl Bench {
             rng: &SystemRng,
             actor: Actor::default(),
             pins: self.pins.clone(),
-            waiting: &|_: Duration| (),
+            holders: crate::harness::nobody(),
+            waiting: &|_, _| (),
         };
         let mut vault = Vault::open(&self.vault, &self.pins)?;
         let mut all = Vec::new();

@@ -10,7 +10,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use keyvault::audit::Actor;
 use keyvault::clock::SystemClock;
@@ -19,7 +18,7 @@ use keyvault::secret::SecretBytes;
 use keyvault::state::pin::Pins;
 use keyvault::unlock::passphrase::Passphrase;
 use keyvault::unlock::recovery::RecoveryCode;
-use keyvault::vault::{Creation, Vault, World as VaultWorld};
+use keyvault::vault::{Creation, Holder, Holders, Vault, World as VaultWorld};
 
 /// Opens every vault of the tests.
 pub const PASSPHRASE: &str = "correct horse battery staple";
@@ -224,10 +223,16 @@ pub fn create_vault(path: &Path, pins: &Path) -> RecoveryCode {
         rng: &SystemRng,
         actor: Actor::default(),
         pins: Pins::in_folder(pins.to_owned()),
-        waiting: &|_: Duration| (),
+        holders: nobody(),
+        waiting: &|_, _| (),
     };
     Vault::create(path, &creation, &world).unwrap();
     recovery
+}
+
+/// No announcements, neither read nor written.
+pub fn nobody() -> Holders {
+    Holders::in_folder(PathBuf::new(), Holder { command: String::new(), pid: 0 })
 }
 
 fn create_folders(vault: &Path) {

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -58,7 +59,7 @@ fn case_24_many_exec_beside_a_changing_process_see_one_state_each_and_all_are_in
                         "-c",
                         "echo $LEFT $RIGHT",
                     ]);
-                    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+                    command.stdout(Stdio::piped()).stderr(Stdio::piped());
                     command.spawn().unwrap()
                 })
                 .collect();
@@ -133,7 +134,8 @@ fn case_26_a_clock_that_jumps_a_year_either_way_changes_no_order_and_is_flagged(
         rng: &SystemRng,
         actor: Actor::default(),
         pins: Pins::in_folder(world.pins()),
-        waiting: &|_: Duration| (),
+        holders: crate::harness::nobody(),
+        waiting: &|_, _| (),
     };
     let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
     for (name, shift) in [("ahead", YEAR), ("back", -YEAR), ("present", 0)] {
@@ -167,4 +169,28 @@ fn case_26_a_clock_that_jumps_a_year_either_way_changes_no_order_and_is_flagged(
     assert!(format!("{}{}", verified.out, verified.err).contains("clock went back"), "{}", verified.out);
     world.run(&["vault", "check"]).ok();
     assert_eq!(world.run(&["show", "ahead", "--reveal"]).ok().out, "ahead");
+}
+
+#[test]
+fn who_waits_longer_than_a_second_says_for_whom() {
+    let world = World::new();
+    let trace = world.path().join("trace");
+    let mut holder = world.command("strace");
+    // Each sync of the holder takes three seconds, and the first of its commit happens under the lock.
+    holder.args(["-f", "-o", trace.to_str().unwrap(), "-e", "trace=fdatasync,fsync"]);
+    holder.args(["-e", "inject=fdatasync,fsync:delay_enter=3000000:when=1", KEYVAULT, "generate", "slow"]);
+    let mut holder = holder.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !std::fs::read_to_string(&trace).is_ok_and(|trace| trace.contains("sync(")) {
+        assert!(Instant::now() < deadline, "the holder never came to its sync");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let waiter = world.run(&["generate", "late"]).ok();
+    assert!(holder.wait().unwrap().success());
+    let line = waiter.err.lines().next().unwrap();
+    assert!(
+        line.starts_with("Waiting for keyvault generate (process ")
+            && line.ends_with(") to let go of the vault, up to 10 s."),
+        "{line}"
+    );
 }
