@@ -29,10 +29,26 @@ pub enum Action {
     Reveal,
     /// A rolled back or forked file was accepted.
     Adopt,
+    /// A key got a new version.
+    Rotate,
+    /// An older version became current again.
+    Rollback,
+    /// Versions were refused for good.
+    Revoke,
+    /// A passphrase slot was written anew.
+    Passwd,
+    /// A recovery code was used to set a passphrase.
+    Recover,
+    /// Everything was sealed anew under a new root.
+    Rekey,
+    /// A way in was added or taken away.
+    Slot,
+    /// A backup was put in the vault's place.
+    Restore,
 }
 
 impl Action {
-    const ALL: [(Self, &'static str); 11] = [
+    const ALL: [(Self, &'static str); 19] = [
         (Self::Init, "init"),
         (Self::Unlock, "unlock"),
         (Self::Generate, "generate"),
@@ -44,6 +60,14 @@ impl Action {
         (Self::Exec, "exec"),
         (Self::Reveal, "reveal"),
         (Self::Adopt, "adopt"),
+        (Self::Rotate, "rotate"),
+        (Self::Rollback, "rollback"),
+        (Self::Revoke, "revoke"),
+        (Self::Passwd, "passwd"),
+        (Self::Recover, "recover"),
+        (Self::Rekey, "rekey"),
+        (Self::Slot, "slot"),
+        (Self::Restore, "restore"),
     ];
 
     /// The word that stands in the log.

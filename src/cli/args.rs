@@ -50,6 +50,10 @@ Keys
   show       Show a key; with --reveal, its value
   list, ls   List keys
   edit       Change a key's name, scopes, tags, expiry, variable or note
+  rotate     Give keys new values
+  rollback   Make an older version of a key current again
+  history    Show a key's versions
+  revoke     Refuse keys for good, at once and without asking
   remove, rm Remove keys with all their versions
 
 Run
@@ -90,6 +94,14 @@ pub enum Command {
     List(cmd::list::List),
     /// Change a key's name, scopes, tags, expiry, variable or note
     Edit(cmd::edit::Edit),
+    /// Give keys new values
+    Rotate(cmd::rotate::Rotate),
+    /// Make an older version of a key current again
+    Rollback(cmd::rollback::Rollback),
+    /// Show a key's versions
+    History(cmd::history::History),
+    /// Refuse keys for good, at once and without asking
+    Revoke(cmd::revoke::Revoke),
     /// Remove keys with all their versions
     #[command(visible_alias = "rm")]
     Remove(cmd::remove::Remove),
@@ -153,6 +165,9 @@ pub struct Choice {
     /// This key under this variable
     #[arg(long = "as", value_name = "NAME=VAR", value_parser = alias, help_heading = "Which keys")]
     aliases: Vec<(KeyName, EnvName)>,
+    /// The version before the current one of this key, while its grace lasts
+    #[arg(long, value_name = "NAME", value_parser = named::<KeyName>, help_heading = "Which keys")]
+    previous: Vec<KeyName>,
     /// Leave expired keys out instead of refusing
     #[arg(long, help_heading = "Which keys")]
     skip_expired: bool,
@@ -165,6 +180,7 @@ impl Choice {
             only: self.only.clone(),
             scopes: self.scope.clone(),
             aliases: self.aliases.clone(),
+            previous: self.previous.clone(),
             skip_expired: self.skip_expired,
         }
     }

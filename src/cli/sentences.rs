@@ -53,12 +53,38 @@ impl Failure {
                 format!("There is no key {}.", list(&names)),
                 Some("'keyvault list' shows what there is."),
             ),
+            VaultError::NeedValues(names) => need_values(&names),
+            VaultError::NoSuchScope(scope) => Self::new(
+                code::NOT_FOUND,
+                "not_found",
+                format!("No key carries the scope {scope}."),
+                Some("'keyvault list' shows keys and their scopes."),
+            ),
+            VaultError::NoSuchVersion { name, version } => Self::new(
+                code::NOT_FOUND,
+                "not_found",
+                format!("{name} has no version {version}."),
+                Some(&format!("'keyvault history {name}' shows its versions.")),
+            ),
+            VaultError::VersionRefused { name, version, state } => version_refused(&name, version, state),
+            VaultError::NoLifetime { name } => Self::usage(
+                &format!(
+                    "The expiry of {name} lies before its last version, so its lifetime cannot be repeated."
+                ),
+                Some("Nothing was changed. Say when it expires: --expires 90d, or --expires never."),
+            ),
+            VaultError::NothingToRollBack { name } => Self::refused(
+                &format!("{name} has no older version that could return."),
+                Some(&format!(
+                    "'keyvault history {name}' shows its versions; 'keyvault rotate' makes a new one."
+                )),
+            ),
             VaultError::NotReadable { name, status } => Self::refused(
                 &format!("{name} is {status}; its value is not shown."),
                 Some(if status == "expired" {
                     "'keyvault edit NAME --expires 30d' gives it more time."
                 } else {
-                    "A revoked key stays revoked."
+                    "'keyvault rotate NAME' gives it a new version."
                 }),
             ),
             VaultError::NoVariable { name, why } => Self::usage(
@@ -79,6 +105,25 @@ impl Failure {
 
 pub(super) fn rng() -> Failure {
     Failure::failed("The system gave no random bytes.", Some("Nothing was done."))
+}
+
+fn need_values(names: &[KeyName]) -> Failure {
+    Failure::usage(
+        &format!("These keys were not generated, so each needs its new value: {}.", list(names)),
+        Some(
+            "Nothing was changed. 'keyvault rotate NAME' takes the value of one, from a prompt, stdin or --file.",
+        ),
+    )
+}
+
+fn version_refused(name: &KeyName, version: u32, state: &str) -> Failure {
+    let hint = match state {
+        "retired" => format!("'keyvault rollback {name} --to {version}' makes it current again."),
+        "revoked" => "A revoked version never returns.".to_owned(),
+        "wiped" => "Its value is gone; only its fingerprint was kept.".to_owned(),
+        _ => format!("'keyvault history {name}' shows its versions."),
+    };
+    Failure::refused(&format!("Version {version} of {name} is {state}."), Some(&hint))
 }
 
 fn exists(path: &Path) -> Failure {
@@ -265,6 +310,7 @@ fn problem_line(problem: &Problem) -> String {
         Problem::NoSuchScope(scope) => format!("scope {scope}: no key carries it"),
         Problem::Expired { name, since } => format!("{name}: expired on {}", time::local(*since)),
         Problem::Revoked(name) => format!("{name}: revoked"),
+        Problem::NoPrevious(name) => format!("{name}: no version before the current one is in its grace"),
         Problem::SameVariable { variable, names } => format!(
             "{variable}: wanted by {} (choose with --only, or rename with --as NAME=VAR)",
             list(names)

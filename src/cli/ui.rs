@@ -167,6 +167,12 @@ fn write_to(stream: &impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// How many columns stdout's terminal has; too narrow a one is treated as 40.
+#[must_use]
+pub fn terminal_width() -> u16 {
+    rustix::termios::tcgetwinsize(rustix::stdio::stdout()).map_or(80, |size| size.ws_col.max(40))
+}
+
 /// Text from the vault for a terminal: control characters and Unicode's direction marks as `\u{…}`; newlines stay.
 #[must_use]
 pub fn harmless(text: &str) -> String {

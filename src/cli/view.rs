@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use comfy_table::Table;
 use serde::Serialize;
 
 use crate::clock::Moment;
@@ -116,14 +117,8 @@ pub fn facts(item: &Item, now: Moment, ui: &Ui) -> String {
     }
     let (word, style) = status(item, now);
     lines.push(("status", ui.on_out(style, word)));
-    lines.push(("created", format!("{} ({})", time::local(item.created), time::relative(item.created, now))));
-    lines.push((
-        "expires",
-        item.expires.map_or_else(
-            || "never".to_owned(),
-            |at| format!("{} ({})", time::local(at), time::relative(at, now)),
-        ),
-    ));
+    lines.push(("created", when(item.created, now)));
+    lines.push(("expires", item.expires.map_or_else(|| "never".to_owned(), |at| when(at, now))));
     if let Some(recipe) = &item.recipe {
         lines
             .push(("recipe", format!("{}, {} bits of entropy", recipe.kind().name(), recipe.entropy_bits())));
@@ -132,6 +127,27 @@ pub fn facts(item: &Item, now: Moment, ui: &Ui) -> String {
         lines.push(("fingerprint", version.fingerprint_hex()));
     }
     lines.iter().fold(String::new(), |text, (label, value)| text + &format!("{label:<12} {value}\n"))
+}
+
+/// `2026-11-22 14:00 (in 24h)`
+#[must_use]
+pub fn when(moment: Moment, now: Moment) -> String {
+    format!("{} ({})", time::local(moment), time::relative(moment, now))
+}
+
+/// A finished table as text: two spaces between columns, none at the end of a line.
+#[must_use]
+pub fn lines(table: &mut Table) -> String {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    // Line by line into one buffer: the whole would otherwise be copied each time it grows.
+    let mut text = String::with_capacity(table.row_iter().count() * 100);
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 /// Things joined by commas, or a dash.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode};
 
-pub use rows::{AuditRow, HeaderRow, ItemRow, ScopeRow, SlotRow, StateRow, Tag};
+pub use rows::{AuditRow, DirectoryRow, HeaderRow, ItemRow, ScopeRow, SlotRow, StateRow, Tag};
 pub use schema::FORMAT;
 
 /// Most slots a vault may have; more are an attack on whoever tries them one by one.

@@ -54,6 +54,17 @@ pub struct ScopeRow {
     pub sealed: Vec<u8>,
 }
 
+/// One bucket of the names of all keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryRow {
+    /// Which bucket.
+    pub bucket: u8,
+    /// Raised by each rewrite.
+    pub revision: u64,
+    /// The names.
+    pub sealed: Vec<u8>,
+}
+
 /// The state record and its MAC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateRow {
@@ -178,6 +189,12 @@ impl Tx<'_> {
         )
     }
 
+    /// Deletes one version's key and value.
+    pub fn delete_version(&self, item: &[u8; 16], version: u32) -> Result<()> {
+        self.run("DELETE FROM version_key WHERE item = ? AND version = ?", params![item, version])?;
+        self.run("DELETE FROM version_value WHERE item = ? AND version = ?", params![item, version])
+    }
+
     /// Deletes every version of a key.
     pub fn delete_versions(&self, item: &[u8; 16]) -> Result<()> {
         self.run("DELETE FROM version_key WHERE item = ?", [item.as_slice()])?;
@@ -253,6 +270,36 @@ impl Tx<'_> {
         self.run("DELETE FROM scope_member WHERE scope = ? AND item = ?", params![scope, item])
     }
 
+    /// One bucket of names.
+    pub fn directory(&self, bucket: u8) -> Result<Option<DirectoryRow>> {
+        self.one(
+            "SELECT bucket, revision, sealed FROM directory WHERE bucket = ?",
+            [bucket],
+            "directory",
+            directory_row,
+        )
+    }
+
+    /// All buckets of names, in order.
+    pub fn each_directory(&self, mut take: impl FnMut(DirectoryRow) -> Result<()>) -> Result<()> {
+        self.each("SELECT bucket, revision, sealed FROM directory ORDER BY bucket", [], |row| {
+            take(directory_row(row)?)
+        })
+    }
+
+    /// Writes a bucket of names.
+    pub fn put_directory(&self, row: &DirectoryRow) -> Result<()> {
+        self.run(
+            "INSERT OR REPLACE INTO directory (bucket, revision, sealed) VALUES (?, ?, ?)",
+            params![row.bucket, number(row.revision)?, row.sealed],
+        )
+    }
+
+    /// Deletes a bucket of names.
+    pub fn delete_directory(&self, bucket: u8) -> Result<()> {
+        self.run("DELETE FROM directory WHERE bucket = ?", [bucket])
+    }
+
     /// SQLite's own check of pages and b-trees; what it says, unless "ok".
     pub fn page_faults(&self) -> Result<Vec<String>> {
         let mut faults = Vec::new();
@@ -301,6 +348,10 @@ impl Tx<'_> {
 
 fn item_row(row: &Row<'_>) -> Result<ItemRow> {
     Ok(ItemRow { tag: array(row, 0, "item.tag")?, revision: unsigned(row.get(1)?)?, sealed: row.get(2)? })
+}
+
+fn directory_row(row: &Row<'_>) -> Result<DirectoryRow> {
+    Ok(DirectoryRow { bucket: row.get(0)?, revision: unsigned(row.get(1)?)?, sealed: row.get(2)? })
 }
 
 fn scope_row(row: &Row<'_>) -> Result<ScopeRow> {

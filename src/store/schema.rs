@@ -8,7 +8,7 @@ pub(super) const APPLICATION_ID: i32 = 0x4B56_4C54;
 pub use crate::identity::FORMAT;
 
 /// Every object of the schema as (type, name, table, statement), ordered by name as SQLite compares it.
-pub(super) const OBJECTS: [(&str, &str, &str, &str); 13] = [
+pub(super) const OBJECTS: [(&str, &str, &str, &str); 14] = [
     (
         "table",
         "audit",
@@ -26,6 +26,12 @@ pub(super) const OBJECTS: [(&str, &str, &str, &str); 13] = [
         "audit_head",
         "audit_head",
         "CREATE TABLE audit_head (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT",
+    ),
+    (
+        "table",
+        "directory",
+        "directory",
+        "CREATE TABLE directory (bucket INTEGER PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT",
     ),
     (
         "table",

@@ -10,7 +10,8 @@ use crate::recipe::Recipe;
 use crate::secret::SecretBytes;
 
 use super::error::VaultError;
-use super::item::{Item, Status, Version, VersionState};
+use super::item::{Item, Version, VersionState};
+use super::lifecycle::Edited;
 use super::open::{Access, Vault, World};
 use super::work::Work;
 
@@ -69,7 +70,7 @@ impl Edit {
     fn describe(&self) -> String {
         let mut parts = Vec::new();
         if let Some(name) = &self.rename {
-            parts.push(format!("renamed to {name}"));
+            parts.push(Edited::renamed(name));
         }
         let fields = [
             ("scopes", !self.scope.is_empty() || !self.unscope.is_empty()),
@@ -121,21 +122,20 @@ impl Vault {
         self.read(access, |work| work.existing(name))
     }
 
-    /// One key and its current value, once the log knows.
+    /// One key and its value, current or of a version that is still good, once the log knows.
     pub fn reveal(
         &mut self,
         access: &Access,
         world: &World<'_>,
         name: &KeyName,
+        version: Option<u32>,
     ) -> Result<(Item, SecretBytes), VaultError> {
         self.release(access, world, |work| {
             let item = work.existing(name)?;
-            let status = item.status(world.now());
-            let (Status::Active, Some(version)) = (status, item.current()) else {
-                return Err(VaultError::NotReadable { name: item.name, status: status.name() });
-            };
-            let value = work.value(&item.id, version.number, &version.digest)?;
-            let event = world.event(Action::Reveal, vec![key_ref(&item)], String::new());
+            let version = item.readable(version, world.now())?;
+            let value = work.value(&item.id, version)?;
+            let key = KeyRef { name: item.name.to_string(), version: version.number };
+            let event = world.event(Action::Reveal, vec![key], String::new());
             Ok(((item, value), event))
         })
     }
@@ -188,7 +188,7 @@ impl Work<'_> {
     }
 
     /// Keys that must all be there; all that are missing are named.
-    fn all_existing(&mut self, names: &[KeyName]) -> Result<Vec<Item>, VaultError> {
+    pub(super) fn all_existing(&mut self, names: &[KeyName]) -> Result<Vec<Item>, VaultError> {
         let mut items = Vec::new();
         let mut missing = Vec::new();
         for name in names.iter().collect::<BTreeSet<_>>() {
@@ -237,28 +237,26 @@ impl Work<'_> {
                 (generated.value, generated.public)
             }
         };
-        self.add_version(&mut item, &value, public, world)?;
+        self.add_version(&mut item, &value, public, 0, world)?;
         self.put_item(&mut item, world.rng)?;
-        self.move_scopes(None, Some(&item));
+        self.enter(None, Some(&item));
         Ok((item, value))
     }
 
-    /// Gives a key a new current version; the one before is retired at once.
+    /// Gives a key a new current version; the one before stays good for `grace` milliseconds.
     pub(super) fn add_version(
         &mut self,
         item: &mut Item,
         value: &SecretBytes,
         public: Option<String>,
+        grace: i64,
         world: &World<'_>,
     ) -> Result<(), VaultError> {
         if value.len() > MAX_VALUE {
             return Err(VaultError::ValueTooLong { name: item.name.clone(), len: value.len() });
         }
         let now = world.now();
-        for version in item.versions.iter_mut().filter(|version| version.state == VersionState::Current) {
-            version.state = VersionState::Retired;
-            version.since = now;
-        }
+        item.retire_current(now, grace);
         let number = item.next_version;
         item.next_version += 1;
         item.versions.push(Version {
@@ -267,10 +265,12 @@ impl Work<'_> {
             created: now,
             since: now,
             grace_until: None,
-            fingerprint: self.fingerprint(value),
-            digest: self.put_value(&item.id, number, value, world.rng)?,
+            fingerprint: self.opener().fingerprint(value),
+            digest: Some(self.put_value(&item.id, number, value, world.rng)?),
+            due: None,
             made_by: format!("{}@{}", world.actor.user, world.actor.host),
             public,
+            reason: String::new(),
         });
         Ok(())
     }
@@ -297,15 +297,16 @@ impl Work<'_> {
         if let Some(note) = &edit.note {
             after.note.clone_from(note);
         }
+        self.settle(&mut after, world.now())?;
         self.put_item(&mut after, world.rng)?;
-        self.move_scopes(Some(before), Some(&after));
+        self.enter(Some(before), Some(&after));
         Ok(after)
     }
 
     pub(super) fn remove_item(&mut self, item: &Item) -> Result<(), VaultError> {
         self.delete_item_row(&item.name)?;
         self.tx.delete_versions(&item.id)?;
-        self.move_scopes(Some(item), None);
+        self.enter(Some(item), None);
         Ok(())
     }
 }

@@ -3,16 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{self, Seed, Verified};
-use crate::name::Scope;
+use crate::name::{KeyName, Scope};
 use crate::state::pin::Standing;
 use crate::state::tree::Bucket;
 use crate::store::{MAX_SLOTS, Tag};
+use crate::sys::cores::on_all_cores;
 
+use super::directory::bucket_of;
 use super::error::VaultError;
 use super::item::Item;
 use super::leaves::Kind;
 use super::open::{Access, Vault};
 use super::work::Work;
+
+/// How much sealed text is read before it is opened, in bytes.
+const LOAD_BYTES: usize = 16 << 20;
 
 /// Something that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +79,7 @@ impl Vault {
             let items = check.items(work)?;
             let versions = check.values(work, &items)?;
             check.scopes(work, &items)?;
+            check.directory(work, &items)?;
             for tag in check.leaves.keys().copied().collect::<Vec<_>>() {
                 check.find(&format!("leaf {}", hex(&tag)), "stands for no row");
             }
@@ -144,9 +150,11 @@ impl Check {
             rows.push(row);
             Ok(())
         })?;
+        let opener = work.opener();
+        let results = on_all_cores(&rows, |row| opener.open(row));
         let mut items = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let named = match work.open_item(row) {
+        for (row, result) in rows.iter().zip(results) {
+            let named = match result {
                 Ok(item) if work.item_tag(&item.name) == row.tag => {
                     let name = format!("item {}", item.name);
                     items.push(item);
@@ -169,26 +177,75 @@ impl Check {
     }
 
     fn values(&mut self, work: &Work<'_>, items: &[Item]) -> Result<usize, VaultError> {
-        let mut opened = 0;
-        for item in items {
-            for version in &item.versions {
-                let row = format!("item {} version {}", item.name, version.number);
-                match work.value(&item.id, version.number, &version.digest) {
-                    Ok(value) if work.fingerprint(&value) == version.fingerprint => {}
-                    Ok(_) => self.find(&row, "has another fingerprint than its metadata says"),
-                    Err(error) => self.find(&row, &error.to_string()),
-                }
-                opened += 1;
+        let opener = work.opener();
+        let mut versions = items
+            .iter()
+            .flat_map(|item| item.versions.iter().map(move |version| (item, version)))
+            .filter(|(_, version)| version.digest.is_some())
+            .peekable();
+        let mut count = 0;
+        while versions.peek().is_some() {
+            // A load at a time: rows are read here, and opened on all cores.
+            let mut load = Vec::new();
+            let mut bytes = 0;
+            while bytes < LOAD_BYTES
+                && let Some((item, version)) = versions.next()
+            {
+                let rows = work.version_rows(&item.id, version.number);
+                bytes += rows.as_ref().map_or(0, |(wrapped, sealed)| wrapped.len() + sealed.len());
+                load.push((item, version, rows));
             }
+            let faults = on_all_cores(&load, |(item, version, rows)| match rows {
+                Err(error) => Some(error.to_string()),
+                Ok(rows) => match opener.value(&item.id, version, rows) {
+                    Ok(value) if opener.fingerprint(&value) == version.fingerprint => None,
+                    Ok(_) => Some("has another fingerprint than its metadata says".to_owned()),
+                    Err(error) => Some(error.to_string()),
+                },
+            });
+            for ((item, version, _), fault) in load.iter().zip(faults) {
+                if let Some(fault) = fault {
+                    self.find(&format!("item {} version {}", item.name, version.number), &fault);
+                }
+            }
+            count += load.len();
         }
-        let named = u64::try_from(opened).unwrap_or(u64::MAX);
+        let named = u64::try_from(count).unwrap_or(u64::MAX);
         let (keys, values) = work.tx.count_versions()?;
         for (table, count) in [("version_key", keys), ("version_value", values)] {
             if count > named {
                 self.find(table, &format!("has {} rows that no key names", count - named));
             }
         }
-        Ok(opened)
+        Ok(count)
+    }
+
+    fn directory(&mut self, work: &Work<'_>, items: &[Item]) -> Result<(), VaultError> {
+        let mut expected: BTreeMap<u8, BTreeSet<&KeyName>> = BTreeMap::new();
+        for item in items {
+            expected.entry(bucket_of(&work.item_tag(&item.name))).or_default().insert(&item.name);
+        }
+        let mut rows = Vec::new();
+        work.tx.each_directory(|row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        for row in &rows {
+            let bucket = format!("directory {}", row.bucket);
+            self.claim(&bucket, &work.directory_tag(row.bucket), work.directory_leaf(row));
+            let wanted = expected.remove(&row.bucket).unwrap_or_default();
+            match work.open_directory(row) {
+                Err(error) => self.find(&bucket, &error.to_string()),
+                Ok(names) if names.iter().ne(wanted) => {
+                    self.find(&bucket, "has other names than the keys that are there");
+                }
+                Ok(_) => {}
+            }
+        }
+        for bucket in expected.into_keys() {
+            self.find(&format!("directory {bucket}"), "is missing");
+        }
+        Ok(())
     }
 
     fn scopes(&mut self, work: &Work<'_>, items: &[Item]) -> Result<(), VaultError> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::audit::AuditError;
 use crate::clock::RngError;
-use crate::name::{KeyName, NameError};
+use crate::name::{KeyName, NameError, Scope};
 use crate::recipe::RecipeError;
 use crate::state::StateError;
 use crate::state::pin::Standing;
@@ -60,6 +60,42 @@ pub enum VaultError {
     /// A key of that name is already there.
     #[error("{} exist", names(.0))]
     KeysExist(Vec<KeyName>),
+    /// These keys have no recipe, and no value was given.
+    #[error("{} need values", names(.0))]
+    NeedValues(Vec<KeyName>),
+    /// No key carries the scope.
+    #[error("no key carries {0}")]
+    NoSuchScope(Scope),
+    /// The key has no version of that number.
+    #[error("{name} has no version {version}")]
+    NoSuchVersion {
+        /// The key.
+        name: KeyName,
+        /// The number.
+        version: u32,
+    },
+    /// The version is not in a state in which this can be done.
+    #[error("{name} version {version}: {state}")]
+    VersionRefused {
+        /// The key.
+        name: KeyName,
+        /// The number.
+        version: u32,
+        /// Its state, or `wiped`.
+        state: &'static str,
+    },
+    /// The key expired before its last version was made, so there is no lifetime to repeat.
+    #[error("{name}: no lifetime")]
+    NoLifetime {
+        /// The key.
+        name: KeyName,
+    },
+    /// The key has no older version that could return.
+    #[error("{name}: nothing to roll back to")]
+    NothingToRollBack {
+        /// The key.
+        name: KeyName,
+    },
     /// No key of that name.
     #[error("{} not found", names(.0))]
     NoSuchKeys(Vec<KeyName>),

@@ -91,9 +91,10 @@ impl Vault {
                         after.scopes.extend(scopes.iter().cloned());
                         // A value from a file is not what the recipe would repeat.
                         after.recipe = None;
-                        work.add_version(&mut after, &key.value, None, world)?;
+                        work.settle(&mut after, world.now())?;
+                        work.add_version(&mut after, &key.value, None, 0, world)?;
                         work.put_item(&mut after, world.rng)?;
-                        work.move_scopes(Some(&before), Some(&after));
+                        work.enter(Some(&before), Some(&after));
                         refs.push(key_ref(&after));
                         imported.replaced.push(after.name);
                     }

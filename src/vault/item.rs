@@ -58,12 +58,16 @@ pub struct Version {
     pub grace_until: Option<Moment>,
     /// Truncated MAC of the value under a key of the vault.
     pub fingerprint: [u8; FINGERPRINT_LEN],
-    /// What the tree knows the version's rows by.
-    pub digest: Digest,
+    /// What the version's rows are known by; `None` once the value was wiped.
+    pub digest: Option<Digest>,
+    /// When a change first found the version past its keeping. One at least an hour later wipes it.
+    pub due: Option<Moment>,
     /// `user@host` who made it.
     pub made_by: String,
     /// The public half, if it is a key pair.
     pub public: Option<String>,
+    /// Why it was revoked, in the words of who did it.
+    pub reason: String,
 }
 
 /// Where a version stands in its life.
@@ -147,6 +151,19 @@ impl Item {
         }
     }
 
+    /// The newest version whose grace lasts.
+    #[must_use]
+    pub fn previous(&self, now: Moment) -> Option<&Version> {
+        let good = |version: &&Version| version.state_at(now) == VersionState::Previous;
+        self.versions.iter().filter(good).max_by_key(|version| version.number)
+    }
+
+    /// A version by its number.
+    #[must_use]
+    pub fn version(&self, number: u32) -> Option<&Version> {
+        self.versions.iter().find(|version| version.number == number)
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let moment = |encoder: Encoder, moment: Moment| encoder.i64(moment.0);
         let scopes: Vec<_> = self.scopes.iter().collect();
@@ -203,6 +220,15 @@ impl Item {
 }
 
 impl Version {
+    /// Its state at a moment: a grace that is over has retired it, whether that was written down yet or not.
+    #[must_use]
+    pub fn state_at(&self, now: Moment) -> VersionState {
+        match self.grace_until {
+            Some(until) if self.state == VersionState::Previous && until <= now => VersionState::Retired,
+            _ => self.state,
+        }
+    }
+
     fn encode(&self, encoder: Encoder) -> Encoder {
         encoder
             .u32(self.number)
@@ -211,9 +237,11 @@ impl Version {
             .i64(self.since.0)
             .option(self.grace_until, |encoder, until| encoder.i64(until.0))
             .fixed(&self.fingerprint)
-            .fixed(&self.digest)
+            .option(self.digest.as_ref(), |encoder, digest| encoder.fixed(digest))
+            .option(self.due, |encoder, due| encoder.i64(due.0))
             .bytes(self.made_by.as_bytes())
             .option(self.public.as_ref(), |encoder, public| encoder.bytes(public.as_bytes()))
+            .bytes(self.reason.as_bytes())
     }
 
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
@@ -224,9 +252,11 @@ impl Version {
             since: Moment(decoder.i64()?),
             grace_until: decoder.option(|decoder| decoder.i64().map(Moment))?,
             fingerprint: decoder.array()?,
-            digest: decoder.array()?,
+            digest: decoder.option(Decoder::array)?,
+            due: decoder.option(|decoder| decoder.i64().map(Moment))?,
             made_by: decoder.text()?.to_owned(),
             public: decoder.option(|decoder| decoder.text().map(str::to_owned))?,
+            reason: decoder.text()?.to_owned(),
         })
     }
 

@@ -18,6 +18,8 @@ pub(super) enum Kind {
     /// A scope.
     Scope = 4,
     // 5 tokens, 6 issued keys by credential id: reserved.
+    /// A bucket of names.
+    Directory = 7,
 }
 
 /// The blind index of something, under the index key.
@@ -57,7 +59,7 @@ fn len(bytes: &[u8]) -> [u8; 8] {
     (bytes.len() as u64).to_le_bytes()
 }
 
-/// The leaf of a row that has a revision and one sealed text: keys and scopes.
+/// The leaf of a row that has a revision and one sealed text: keys, scopes, names.
 pub(super) fn row_leaf(tree: &Key, kind: Kind, tag: &Tag, revision: u64, sealed: &[u8]) -> Digest {
     let id = crypto::seal_id(sealed).unwrap_or([0; crypto::SEAL_ID_LEN]);
     tree.digest(&[LEAF_LABEL, &[kind as u8], tag, &revision.to_le_bytes(), &id])

@@ -5,14 +5,17 @@
 //! verified against the tree before it is believed, and in which the audit event commits before a value leaves.
 
 mod adopt;
+mod aging;
 mod catalog;
 mod check;
 mod create;
+mod directory;
 mod error;
 mod holder;
 mod import;
 mod item;
 mod leaves;
+mod lifecycle;
 mod open;
 mod opener;
 mod resolve;
@@ -23,10 +26,12 @@ pub use adopt::Adopted;
 pub use catalog::{Edit, NewKey, Origin};
 pub use check::{Checked, Finding};
 pub use create::{Created, Creation};
+pub use directory::Names;
 pub use error::VaultError;
 pub use holder::{Holder, Holders};
 pub use import::{Conflict, Import, Imported, Incoming};
 pub use item::{Item, Status, Version, VersionState};
+pub use lifecycle::{History, Revocation, Terms, Which};
 pub use open::{Access, Vault, World};
 pub use resolve::{Preview, Problem, Purpose, Resolved, Selection};
 pub use work::Work;

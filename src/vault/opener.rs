@@ -1,21 +1,26 @@
-//! Opening metadata apart from the transaction that it came from, so that many rows are opened on all cores.
+//! Opening rows apart from the transaction that they came from, so that many are opened on all cores.
 
 use crate::codec;
-use crate::crypto::{self, Digest};
+use crate::crypto::{self, Digest, Key};
 use crate::identity::Identity;
+use crate::secret::SecretBytes;
 use crate::state::StateError;
 use crate::store::{ItemRow, Tag};
 use crate::sys::cores::on_all_cores;
 use crate::unlock::keys::DailyKeys;
 
 use super::error::VaultError;
-use super::item::Item;
+use super::item::{FINGERPRINT_LEN, Item, Version};
 use super::leaves::{self, Kind};
-use super::work::{damaged, row_place};
+use super::work::{damaged, row_place, version_place};
 
 pub(super) const ITEM_LABEL: &str = "keyvault item";
+pub(super) const VERSION_KEY_LABEL: &str = "keyvault version key";
+pub(super) const VALUE_LABEL: &str = "keyvault value";
+const VERSION_LABEL: &[u8] = b"keyvault version rows";
+const FINGERPRINT_LABEL: &[u8] = b"keyvault fingerprint";
 
-/// What it takes to open a key's metadata.
+/// What it takes to open a key's metadata and values.
 #[derive(Clone, Copy)]
 pub(super) struct Opener<'k> {
     pub(super) keys: &'k DailyKeys,
@@ -39,6 +44,43 @@ impl Opener<'_> {
         leaves: &[(Tag, Digest)],
     ) -> Result<Vec<Item>, VaultError> {
         on_all_cores(rows, |row| self.open_known(row, leaves)).into_iter().collect()
+    }
+
+    /// A version's value out of its wrapped key and its sealed value, which must be those that the metadata names.
+    pub(super) fn value(
+        self,
+        item: &[u8; 16],
+        version: &Version,
+        (wrapped, sealed): &(Vec<u8>, Vec<u8>),
+    ) -> Result<SecretBytes, VaultError> {
+        let number = version.number;
+        if version.digest != Some(self.version_digest(wrapped, sealed)) {
+            return Err(StateError::Mismatch { what: format!("version {number} of a key") }.into());
+        }
+        let context = self.identity.context(&version_place("version_key", item, number));
+        let version_key = crypto::open(&self.keys.wrapping, VERSION_KEY_LABEL, &context, wrapped)
+            .ok()
+            .and_then(|bytes| Key::from_bytes(bytes.expose()))
+            .ok_or_else(|| damaged("version_key: does not open"))?;
+        let context = self.identity.context(&version_place("version_value", item, number));
+        let padded = crypto::open(&version_key, VALUE_LABEL, &context, sealed)
+            .map_err(|_| damaged("version_value: does not open"))?;
+        codec::unpad(&padded).map(SecretBytes::copy_from).map_err(|_| damaged("version_value: malformed"))
+    }
+
+    pub(super) fn version_digest(self, wrapped: &[u8], sealed: &[u8]) -> Digest {
+        let id = |text| crypto::seal_id(text).unwrap_or([0; crypto::SEAL_ID_LEN]);
+        self.keys.tree.digest(&[VERSION_LABEL, &id(wrapped), &id(sealed)])
+    }
+
+    /// What a value is recognised by: a MAC of it under a key of this vault, first 6 bytes.
+    pub(super) fn fingerprint(self, value: &SecretBytes) -> [u8; FINGERPRINT_LEN] {
+        let mac = self.keys.fingerprint.mac(&[FINGERPRINT_LABEL, value.expose()]);
+        let mut fingerprint = [0; FINGERPRINT_LEN];
+        for (place, byte) in fingerprint.iter_mut().zip(mac) {
+            *place = byte;
+        }
+        fingerprint
     }
 
     fn open_known(self, row: &ItemRow, leaves: &[(Tag, Digest)]) -> Result<Item, VaultError> {

@@ -6,7 +6,6 @@ use crate::audit::{Action, KeyRef};
 use crate::clock::Moment;
 use crate::name::{EnvName, KeyName, NameError, Scope};
 use crate::secret::SecretBytes;
-use crate::state::StateError;
 
 use super::error::VaultError;
 use super::item::{Item, Status};
@@ -24,6 +23,8 @@ pub struct Selection {
     pub scopes: Vec<Scope>,
     /// This key under this variable, strictly.
     pub aliases: Vec<(KeyName, EnvName)>,
+    /// The version before the current one of this key, strictly, while its grace lasts.
+    pub previous: Vec<KeyName>,
     /// Leave expired keys out instead of refusing.
     pub skip_expired: bool,
 }
@@ -32,7 +33,11 @@ impl Selection {
     /// Whether nothing is asked for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.all && self.only.is_empty() && self.scopes.is_empty() && self.aliases.is_empty()
+        !self.all
+            && self.only.is_empty()
+            && self.scopes.is_empty()
+            && self.aliases.is_empty()
+            && self.previous.is_empty()
     }
 }
 
@@ -76,6 +81,8 @@ pub enum Problem {
     },
     /// The key has no current version.
     Revoked(KeyName),
+    /// The key has no version in its grace.
+    NoPrevious(KeyName),
     /// Two keys want one variable.
     SameVariable {
         /// The variable.
@@ -174,11 +181,16 @@ impl Work<'_> {
             if let Err(why) = EnvName::parse(variable.as_str()) {
                 problems.push(Problem::Variable { name: item.name.clone(), variable: variable.clone(), why });
             }
-            let Some(version) = item.current() else { continue };
+            let before = selection.previous.contains(&item.name);
+            let version = if before { item.previous(now) } else { item.current() };
+            let Some(version) = version else {
+                problems.push(Problem::NoPrevious(item.name));
+                continue;
+            };
             resolved.push(Resolved {
                 version: version.number,
                 variable,
-                value: self.value(&item.id, version.number, &version.digest)?,
+                value: self.value(&item.id, version)?,
                 expires: item.expires,
                 name: item.name,
             });
@@ -230,17 +242,14 @@ impl Work<'_> {
             found.extend(self.items()?.into_iter().map(|item| (item.variable.clone(), item, false)));
         }
         for scope in &selection.scopes {
-            let members = self.scope_members(scope)?;
-            if members.is_empty() {
-                problems.push(Problem::NoSuchScope(scope.clone()));
-            }
-            for tag in members {
-                let item = self.item_at(&tag)?.filter(|item| item.scopes.contains(scope));
-                let item = item.ok_or_else(|| StateError::Mismatch { what: "scope_member".to_owned() })?;
-                found.push((item.variable.clone(), item, false));
+            match self.items_of(scope)? {
+                None => problems.push(Problem::NoSuchScope(scope.clone())),
+                Some(items) => {
+                    found.extend(items.into_iter().map(|item| (item.variable.clone(), item, false)));
+                }
             }
         }
-        let strict = selection.only.iter().map(|name| (name, None));
+        let strict = selection.only.iter().chain(&selection.previous).map(|name| (name, None));
         let strict =
             strict.chain(selection.aliases.iter().map(|(name, variable)| (name, Some(variable.clone()))));
         for (name, variable) in strict {

@@ -25,11 +25,13 @@ pub(super) struct ScopeSummary {
 }
 
 impl Work<'_> {
-    /// Enters what a key's scopes become; the rows are written when the change ends, once per scope.
-    pub(super) fn move_scopes(&mut self, before: Option<&Item>, after: Option<&Item>) {
+    /// Enters what a key's name and scopes become; the rows are written when the change ends, once for each scope and
+    /// each bucket of names.
+    pub(super) fn enter(&mut self, before: Option<&Item>, after: Option<&Item>) {
         for (item, member) in [(before, false), (after, true)] {
             let Some(item) = item else { continue };
             let tag = self.item_tag(&item.name);
+            self.name_changes.insert(item.name.clone(), member);
             for scope in &item.scopes {
                 self.scope_changes.entry(scope.clone()).or_default().insert(tag, member);
             }

@@ -18,15 +18,10 @@ use crate::store::{HeaderRow, ItemRow, SlotRow, StoreError, Tag, Tx};
 use crate::unlock::keys::DailyKeys;
 
 use super::error::VaultError;
-use super::item::{FINGERPRINT_LEN, Item};
+use super::item::{Item, Version};
 use super::leaves::{self, Kind};
 use super::open::World;
-use super::opener::{ITEM_LABEL, Opener};
-
-const VERSION_LABEL: &[u8] = b"keyvault version rows";
-const FINGERPRINT_LABEL: &[u8] = b"keyvault fingerprint";
-const VERSION_KEY_LABEL: &str = "keyvault version key";
-const VALUE_LABEL: &str = "keyvault value";
+use super::opener::{ITEM_LABEL, Opener, VALUE_LABEL, VERSION_KEY_LABEL};
 
 /// What a transaction is opened with.
 pub(super) struct Setting<'a> {
@@ -46,6 +41,8 @@ pub struct Work<'a> {
     pub(super) leaf_changes: BTreeMap<Tag, Option<Digest>>,
     /// Per scope: members that come and go with this change.
     pub(super) scope_changes: BTreeMap<Scope, BTreeMap<Tag, bool>>,
+    /// Names that come and go with this change.
+    pub(super) name_changes: BTreeMap<KeyName, bool>,
     standing: Standing,
     pinned: Option<u64>,
 }
@@ -69,6 +66,7 @@ impl<'a> Work<'a> {
             tree,
             leaf_changes: BTreeMap::new(),
             scope_changes: BTreeMap::new(),
+            name_changes: BTreeMap::new(),
             standing,
             pinned,
         };
@@ -178,7 +176,7 @@ impl<'a> Work<'a> {
         self.opener().open(row)
     }
 
-    fn opener(&self) -> Opener<'a> {
+    pub(super) fn opener(&self) -> Opener<'a> {
         Opener { keys: self.keys, identity: self.identity }
     }
 
@@ -210,6 +208,10 @@ impl<'a> Work<'a> {
         }
         self.tx.each_scope(|scope| {
             tags.insert(scope.tag);
+            Ok(())
+        })?;
+        self.tx.each_directory(|row| {
+            tags.insert(self.directory_tag(row.bucket));
             Ok(())
         })?;
         Ok(tags)
@@ -263,47 +265,25 @@ impl<'a> Work<'a> {
             rng,
         )?;
         self.tx.put_version(item, version, &wrapped, &sealed)?;
-        Ok(self.version_digest(&wrapped, &sealed))
+        Ok(self.opener().version_digest(&wrapped, &sealed))
     }
 
     /// A version's value. Its rows must be the ones that the verified metadata names.
-    pub(super) fn value(
+    pub(super) fn value(&self, item: &[u8; 16], version: &Version) -> Result<SecretBytes, VaultError> {
+        let rows = self.version_rows(item, version.number)?;
+        self.opener().value(item, version, &rows)
+    }
+
+    /// A version's wrapped key and sealed value, not yet believed.
+    pub(super) fn version_rows(
         &self,
         item: &[u8; 16],
         version: u32,
-        digest: &Digest,
-    ) -> Result<SecretBytes, VaultError> {
+    ) -> Result<(Vec<u8>, Vec<u8>), VaultError> {
         let missing = || StateError::Mismatch { what: format!("version {version} of a key: missing") };
         let wrapped = self.tx.version_key(item, version)?.ok_or_else(missing)?;
         let sealed = self.tx.version_value(item, version)?.ok_or_else(missing)?;
-        if self.version_digest(&wrapped, &sealed) != *digest {
-            let what = format!("version {version} of a key");
-            return Err(StateError::Mismatch { what }.into());
-        }
-        let context = self.identity.context(&version_place("version_key", item, version));
-        let version_key = crypto::open(&self.keys.wrapping, VERSION_KEY_LABEL, &context, &wrapped)
-            .ok()
-            .and_then(|bytes| Key::from_bytes(bytes.expose()))
-            .ok_or_else(|| damaged("version_key: does not open"))?;
-        let context = self.identity.context(&version_place("version_value", item, version));
-        let padded = crypto::open(&version_key, VALUE_LABEL, &context, &sealed)
-            .map_err(|_| damaged("version_value: does not open"))?;
-        codec::unpad(&padded).map(SecretBytes::copy_from).map_err(|_| damaged("version_value: malformed"))
-    }
-
-    fn version_digest(&self, wrapped: &[u8], sealed: &[u8]) -> Digest {
-        let id = |text| crypto::seal_id(text).unwrap_or([0; crypto::SEAL_ID_LEN]);
-        self.keys.tree.digest(&[VERSION_LABEL, &id(wrapped), &id(sealed)])
-    }
-
-    /// What a value is recognised by: a MAC of it under a key of this vault, first 6 bytes.
-    pub(super) fn fingerprint(&self, value: &SecretBytes) -> [u8; FINGERPRINT_LEN] {
-        let mac = self.keys.fingerprint.mac(&[FINGERPRINT_LABEL, value.expose()]);
-        let mut fingerprint = [0; FINGERPRINT_LEN];
-        for (place, byte) in fingerprint.iter_mut().zip(mac) {
-            *place = byte;
-        }
-        fingerprint
+        Ok((wrapped, sealed))
     }
 
     // ── Ending ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -318,6 +298,7 @@ impl<'a> Work<'a> {
     /// Ends a change: scopes, tree, event, record.
     pub(super) fn seal_change(&mut self, event: Event, world: &World<'_>) -> Result<Authentic, VaultError> {
         self.apply_scope_changes(world.rng)?;
+        self.apply_directory_changes(world.rng)?;
         // Adopting skips numbers, so that the result is ahead of what the pin has seen.
         let number = self.current.record.change.max(self.alarm_pin()) + 1;
         let changes = std::mem::take(&mut self.leaf_changes);
@@ -349,7 +330,7 @@ pub(super) fn row_place<'p>(table: &'p str, row: &'p [u8], revision: u64) -> Pla
     Place { table, row, version: 0, field: "sealed", revision, bound: &[] }
 }
 
-fn version_place<'p>(table: &'p str, item: &'p [u8; 16], version: u32) -> Place<'p> {
+pub(super) fn version_place<'p>(table: &'p str, item: &'p [u8; 16], version: u32) -> Place<'p> {
     Place { table, row: item, version, field: "sealed", revision: 0, bound: &[] }
 }
 

@@ -147,7 +147,7 @@ impl Stage {
             let value = if alarm {
                 "not released".to_owned()
             } else {
-                let (_, value) = vault.reveal(&self.access, &world, &item.name).map_err(say)?;
+                let (_, value) = vault.reveal(&self.access, &world, &item.name, None).map_err(say)?;
                 let text = String::from_utf8_lossy(value.expose()).into_owned();
                 if text.starts_with("kv_") && text.len() == 52 { "drawn".to_owned() } else { text }
             };

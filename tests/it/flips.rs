@@ -67,7 +67,7 @@ impl Bench {
         let mut vault = Vault::open(&self.vault, &self.pins)?;
         let mut all = Vec::new();
         for item in vault.list(&self.access)? {
-            let (item, value) = vault.reveal(&self.access, &world, &item.name)?;
+            let (item, value) = vault.reveal(&self.access, &world, &item.name, None)?;
             all.push((item, value.expose().to_vec()));
         }
         Ok(all)

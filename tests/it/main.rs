@@ -20,6 +20,7 @@ mod flips;
 mod hostile;
 mod keys;
 mod leaks;
+mod life;
 mod place;
 mod together;
 mod tour;

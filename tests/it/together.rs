@@ -152,7 +152,7 @@ fn case_26_a_clock_that_jumps_a_year_either_way_changes_no_order_and_is_flagged(
             origin: Origin::Given(SecretBytes::copy_from(name.as_bytes())),
         };
         vault.create_key(&access, &vault_world, new, false).unwrap();
-        let (_, value) = vault.reveal(&access, &vault_world, &name.parse().unwrap()).unwrap();
+        let (_, value) = vault.reveal(&access, &vault_world, &name.parse().unwrap(), None).unwrap();
         assert_eq!(value.expose(), name.as_bytes());
     }
     let log = world.run(&["audit", "log", "--action", "add", "--json"]).ok().out;

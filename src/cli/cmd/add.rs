@@ -52,22 +52,35 @@ impl Add {
                 ),
             ));
         }
-        let value = self.read(context)?;
+        let source = Source { file: self.file.as_deref(), stdin: false, exact: self.exact };
+        let value = source.read(context, &self.name)?;
         generate::create(context, self.name, self.metadata, Origin::Given(value), false)
     }
+}
 
-    fn read(&self, context: &Context) -> Result<SecretBytes, Failure> {
-        if let Some(path) = self.file.as_deref().filter(|path| *path != Path::new("-")) {
+/// Where a value that is not generated comes from.
+pub(super) struct Source<'s> {
+    /// A file, or `-` for stdin, both byte for byte.
+    pub(super) file: Option<&'s Path>,
+    /// Stdin, even if it is a terminal.
+    pub(super) stdin: bool,
+    /// Keep a final newline of stdin.
+    pub(super) exact: bool,
+}
+
+impl Source<'_> {
+    /// Reads it: from the file, from a prompt on a terminal, or from stdin.
+    pub(super) fn read(&self, context: &Context, name: &KeyName) -> Result<SecretBytes, Failure> {
+        if let Some(path) = self.file.filter(|path| *path != Path::new("-")) {
             let (mut file, _) = private::open_secret_file(path).map_err(|error| Failure::io(path, &error))?;
             return context::read_secret(&mut file, MAX_VALUE, path);
         }
         let exact = self.exact || self.file.is_some();
-        if std::io::stdin().is_terminal() && self.file.is_none() {
+        if std::io::stdin().is_terminal() && self.file.is_none() && !self.stdin {
             if !context.may_ask() {
                 return Err(Failure::usage("No value was given.", Some("Pipe it in, or name a --file.")));
             }
-            return tty::read_secret(&format!("Value of {}: ", self.name), MAX_TYPED)
-                .map_err(Failure::prompt);
+            return tty::read_secret(&format!("Value of {name}: "), MAX_TYPED).map_err(Failure::prompt);
         }
         let bytes =
             context::read_secret(&mut std::io::stdin().lock(), MAX_VALUE, Path::new("standard input"))?;

@@ -129,7 +129,7 @@ fn table(items: &[Item], now: Moment, context: &Context) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(terminal_width());
+    table.set_width(ui::terminal_width());
     table.set_header(HEADER);
     for item in items {
         let mut row = cells(item, now).map(Cell::new);
@@ -154,18 +154,5 @@ fn table(items: &[Item], now: Moment, context: &Context) -> String {
             column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(width)));
         }
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    // Line by line into one buffer: the whole would otherwise be copied each time it grows.
-    let mut text = String::with_capacity(items.len() * 100);
-    for line in table.lines() {
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-fn terminal_width() -> u16 {
-    rustix::termios::tcgetwinsize(rustix::stdio::stdout()).map_or(80, |size| size.ws_col.max(40))
+    view::lines(&mut table)
 }

@@ -19,6 +19,9 @@ pub struct Show {
     /// The value; this is recorded
     #[arg(long)]
     reveal: bool,
+    /// This version, if it is current or in its grace
+    #[arg(long, value_name = "N", requires = "reveal")]
+    version: Option<u32>,
     /// The public half of a key pair
     #[arg(long, conflicts_with = "reveal")]
     public: bool,
@@ -31,7 +34,9 @@ impl Show {
         let now = context.now();
         if self.reveal {
             let (item, value) = context.with_world(|world| {
-                vault.reveal(&access, world, &self.name).map_err(|error| Failure::of(error, &path))
+                vault
+                    .reveal(&access, world, &self.name, self.version)
+                    .map_err(|error| Failure::of(error, &path))
             })?;
             if context.ui.json {
                 context.ui.print_json(&KeyJson::detailed(&item, now).with_value(value.expose()))?;

@@ -1,0 +1,101 @@
+//! `keyvault history`
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use comfy_table::{ContentArrangement, Table, presets};
+
+use crate::cli::args::named;
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+use crate::cli::{time, ui, view};
+use crate::clock::Moment;
+use crate::name::KeyName;
+use crate::vault::{Item, Version};
+
+/// Show a key's versions.
+///
+/// Each with its state, its age, its fingerprint, who made it, and when it was last handed out or shown, as far as the
+/// log tells.
+#[derive(Debug, Args)]
+pub struct History {
+    /// The key's name
+    #[arg(value_parser = named::<KeyName>)]
+    name: KeyName,
+}
+
+impl History {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        let (mut vault, access) = context.open_with_access()?;
+        let path = vault.path().to_owned();
+        let (item, reads) = vault.history(&access, &self.name).map_err(|error| Failure::of(error, &path))?;
+        let now = context.now();
+        if context.ui.json {
+            let versions: Vec<_> = newest_first(&item).map(|version| json(version, &reads, now)).collect();
+            context
+                .ui
+                .print_json(&serde_json::json!({ "name": item.name.as_str(), "versions": versions }))?;
+        } else {
+            context.ui.data(table(&item, &reads, now, context).as_bytes())?;
+        }
+        Ok(code::DONE)
+    }
+}
+
+fn newest_first(item: &Item) -> impl Iterator<Item = &Version> {
+    item.versions.iter().rev()
+}
+
+fn json(version: &Version, reads: &BTreeMap<u32, Moment>, now: Moment) -> serde_json::Value {
+    serde_json::json!({
+        "version": version.number,
+        "state": version.state_at(now).name(),
+        "wiped": version.digest.is_none(),
+        "created": time::rfc3339(version.created),
+        "since": time::rfc3339(version.since),
+        "grace_until": version.grace_until.map(time::rfc3339),
+        "fingerprint": version.fingerprint_hex(),
+        "made_by": version.made_by,
+        "last_read": reads.get(&version.number).copied().map(time::rfc3339),
+        "reason": version.reason,
+    })
+}
+
+fn table(item: &Item, reads: &BTreeMap<u32, Moment>, now: Moment, context: &Context) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if context.ui.out_is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(ui::terminal_width());
+    } else {
+        table.set_content_arrangement(ContentArrangement::Disabled);
+    }
+    table.set_header(["VER", "STATE", "AGE", "FINGERPRINT", "MADE BY", "LAST READ"]);
+    for version in newest_first(item) {
+        let read = reads.get(&version.number);
+        table.add_row([
+            version.number.to_string(),
+            state(version, now),
+            time::between(version.created, now),
+            version.fingerprint_hex(),
+            ui::harmless_line(&version.made_by),
+            read.map_or_else(|| "never".to_owned(), |read| time::relative(*read, now)),
+        ]);
+    }
+    view::lines(&mut table)
+}
+
+/// `previous, good for 23h`, `revoked: found in a log`
+fn state(version: &Version, now: Moment) -> String {
+    let mut text = version.state_at(now).name().to_owned();
+    if version.digest.is_none() {
+        text += ", wiped";
+    }
+    if let Some(until) = version.grace_until.filter(|until| *until > now) {
+        text += &format!(", good for {}", time::between(now, until));
+    }
+    if !version.reason.is_empty() {
+        text += &format!(": {}", ui::harmless_line(&version.reason));
+    }
+    text
+}

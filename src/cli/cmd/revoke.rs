@@ -1,0 +1,74 @@
+//! `keyvault revoke`
+
+use clap::Args;
+
+use crate::cli::args::named;
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+use crate::cli::view::KeyJson;
+use crate::name::KeyName;
+use crate::vault::Revocation;
+
+/// The longest reason, in bytes.
+const MAX_REASON: usize = 500;
+
+/// Refuse keys for good, at once and without asking.
+///
+/// Every version is refused, the retired ones too; 'rotate' brings the key back with a new one. Whoever issued the key
+/// must be told as well: a value that is out stays good there until then.
+#[derive(Debug, Args)]
+pub struct Revoke {
+    /// The keys' names
+    #[arg(required = true, value_parser = named::<KeyName>, value_name = "NAME")]
+    names: Vec<KeyName>,
+    /// Only this version, as 'history' shows it
+    #[arg(long, value_name = "N")]
+    version: Option<u32>,
+    /// Why, for the log and for 'history'
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = reason)]
+    reason: String,
+    /// Wipe the values from the file too
+    #[arg(long)]
+    wipe: bool,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    if text.len() <= MAX_REASON { Ok(text.to_owned()) } else { Err("has more than 500 bytes".to_owned()) }
+}
+
+impl Revoke {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        if self.version.is_some() && self.names.len() > 1 {
+            return Err(Failure::usage(
+                "A version's number is for one key.",
+                Some("Revoke the keys one by one."),
+            ));
+        }
+        let (mut vault, access) = context.open_with_access()?;
+        let path = vault.path().to_owned();
+        let revocation = Revocation { version: self.version, reason: self.reason, wipe: self.wipe };
+        let items = context.with_world(|world| {
+            vault.revoke(&access, world, &self.names, &revocation).map_err(|error| Failure::of(error, &path))
+        })?;
+        if context.ui.json {
+            let now = context.now();
+            let keys: Vec<_> = items.iter().map(|item| KeyJson::of(item, now)).collect();
+            context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
+            return Ok(code::DONE);
+        }
+        let wiped = if revocation.wipe { " and wiped" } else { "" };
+        for item in &items {
+            let name = &item.name;
+            context.ui.line(&match (revocation.version, item.current()) {
+                (None, _) => format!("{name} is revoked{wiped}; 'keyvault rotate {name}' brings it back"),
+                (Some(number), Some(current)) => {
+                    format!("{name} version {number} is revoked{wiped}; version {} is current", current.number)
+                }
+                (Some(number), None) => format!(
+                    "{name} version {number} is revoked{wiped}, and no version is current: rotate it or roll it back"
+                ),
+            })?;
+        }
+        Ok(code::DONE)
+    }
+}

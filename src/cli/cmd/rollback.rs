@@ -1,0 +1,46 @@
+//! `keyvault rollback`
+
+use clap::Args;
+
+use crate::cli::args::named;
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+use crate::cli::view::KeyJson;
+use crate::name::KeyName;
+
+/// Make an older version of a key current again.
+///
+/// Without --to it is the one that was replaced last. The version that was current is kept as retired; a revoked
+/// version never returns.
+#[derive(Debug, Args)]
+pub struct Rollback {
+    /// The key's name
+    #[arg(value_parser = named::<KeyName>)]
+    name: KeyName,
+    /// The version's number, as 'history' shows it
+    #[arg(long, value_name = "N")]
+    to: Option<u32>,
+}
+
+impl Rollback {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        let (mut vault, access) = context.open_with_access()?;
+        let path = vault.path().to_owned();
+        let item = context.with_world(|world| {
+            vault.rollback(&access, world, &self.name, self.to).map_err(|error| Failure::of(error, &path))
+        })?;
+        let changed = item.is_some();
+        let item = match item {
+            Some(item) => item,
+            None => vault.show(&access, &self.name).map_err(|error| Failure::of(error, &path))?,
+        };
+        if context.ui.json {
+            context.ui.print_json(&KeyJson::of(&item, context.now()))?;
+        } else {
+            let number = item.current().map_or(0, |version| version.number);
+            let text = if changed { "is back at" } else { "was already at" };
+            context.ui.line(&format!("{} {text} version {number}", self.name))?;
+        }
+        Ok(code::DONE)
+    }
+}

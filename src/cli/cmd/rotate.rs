@@ -1,0 +1,137 @@
+//! `keyvault rotate`
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args};
+
+use super::add;
+use crate::cli::args::named;
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+use crate::cli::time::{self, Duration};
+use crate::cli::view::{self, KeyJson};
+use crate::name::{KeyName, Scope};
+use crate::secret::SecretBytes;
+use crate::vault::{Access, Item, Terms, Vault, Which};
+
+/// Give keys new values.
+///
+/// A generated key repeats its recipe; one that was added takes its new value like 'add', from a hidden prompt, stdin or
+/// a file. The version before is refused at once, or with --grace stays good for a while ('exec --previous'), and is
+/// kept for 30 days for 'rollback'. A key that expires gets the same lifetime anew. All keys are rotated or none.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true))]
+pub struct Rotate {
+    /// The keys' names; a revoked one comes back with a new version
+    #[arg(group = "which", value_parser = named::<KeyName>, value_name = "NAME")]
+    names: Vec<KeyName>,
+    /// Keys that carry this scope and are not revoked; may be repeated
+    #[arg(long, group = "which", value_name = "SCOPE", value_parser = named::<Scope>)]
+    scope: Vec<Scope>,
+    /// Keys that have expired
+    #[arg(long, group = "which")]
+    expired: bool,
+    /// How long the version before stays good
+    #[arg(long, value_name = "DURATION", value_parser = time::duration)]
+    grace: Option<Duration>,
+    /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
+    #[arg(long, value_name = "WHEN", value_parser = time::expiry)]
+    expires: Option<time::Expiry>,
+    /// Take the value from stdin, even where a recipe would make one
+    #[arg(long, conflicts_with_all = ["file", "scope", "expired"])]
+    stdin: bool,
+    /// Take the value from a file, byte for byte, even where a recipe would make one
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scope", "expired"])]
+    file: Option<PathBuf>,
+    /// Keep a final newline of stdin
+    #[arg(long, conflicts_with_all = ["file", "scope", "expired"])]
+    exact: bool,
+}
+
+impl Rotate {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        let gives_value = self.stdin || self.file.is_some();
+        if gives_value && self.names.len() > 1 {
+            return Err(Failure::usage("One value is for one key.", Some("Rotate the keys one by one.")));
+        }
+        let now = context.now();
+        let terms = Terms {
+            grace: self.grace.map_or(0, |grace| grace.millis),
+            expires: self.expires.map(|expires| expires.resolve(now)),
+        };
+        let which = self.which();
+        let (mut vault, access) = context.open_with_access()?;
+        let path = vault.path().to_owned();
+        let due = vault.due(&access, &which, now).map_err(|error| Failure::of(error, &path))?;
+        if due.is_empty() {
+            context.ui.note("No key is due; nothing was changed.");
+            return answer(context, &[]);
+        }
+        let value = self.value(context, &due)?;
+        let items = rotate(context, &mut vault, &access, &which, value, terms)?;
+        answer(context, &items)
+    }
+
+    fn which(&self) -> Which {
+        if self.expired {
+            Which::Expired
+        } else if self.scope.is_empty() {
+            Which::Names(self.names.clone())
+        } else {
+            Which::Scopes(self.scope.clone())
+        }
+    }
+
+    /// The value that one key gets from elsewhere; that several would need one is for the vault room to say.
+    fn value(&self, context: &Context, due: &[Item]) -> Result<Option<SecretBytes>, Failure> {
+        let [item] = due else { return Ok(None) };
+        if item.recipe.is_some() && !self.stdin && self.file.is_none() {
+            return Ok(None);
+        }
+        let source = add::Source { file: self.file.as_deref(), stdin: self.stdin, exact: self.exact };
+        source.read(context, &item.name).map(Some)
+    }
+}
+
+fn rotate(
+    context: &Context,
+    vault: &mut Vault,
+    access: &Access,
+    which: &Which,
+    value: Option<SecretBytes>,
+    terms: Terms,
+) -> Result<Vec<Item>, Failure> {
+    let path = vault.path().to_owned();
+    context.with_world(|world| {
+        vault.rotate(access, world, which, value, terms).map_err(|error| Failure::of(error, &path))
+    })
+}
+
+fn answer(context: &Context, items: &[Item]) -> Result<u8, Failure> {
+    let now = context.now();
+    if context.ui.json {
+        let keys: Vec<_> = items.iter().map(|item| KeyJson::of(item, now)).collect();
+        context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
+        return Ok(code::DONE);
+    }
+    for item in items {
+        context.ui.line(&sentence(item, now))?;
+    }
+    Ok(code::DONE)
+}
+
+/// `stripe/live is at version 3; version 2 stays good until 2026-11-22 14:00 (in 24h)`
+fn sentence(item: &Item, now: crate::clock::Moment) -> String {
+    let current = item.current().map_or(0, |version| version.number);
+    let mut text = format!("{} is at version {current}", item.name);
+    if let Some((previous, until)) =
+        item.previous(now).and_then(|version| Some((version.number, version.grace_until?)))
+    {
+        let when = view::when(until, now);
+        text += &format!("; version {previous} stays good until {when}");
+    }
+    if let Some(expires) = item.expires {
+        text += &format!("; it expires {}", view::when(expires, now));
+    }
+    text
+}

@@ -1,0 +1,237 @@
+//! What time does to a key's versions, and what becomes of them when another one takes over. Pure: no row is touched.
+
+use crate::clock::Moment;
+
+use super::error::VaultError;
+use super::item::{Item, Status, Version, VersionState};
+
+/// How long a retired version is kept for a rollback, in milliseconds: 30 days.
+const KEPT: i64 = 30 * 86_400_000;
+
+/// How far apart the change that finds a version overdue and the one that wipes it must be, in milliseconds.
+const SECOND_LOOK: i64 = 3_600_000;
+
+/// How many wiped versions a key remembers.
+const REMEMBERED: usize = 32;
+
+impl Item {
+    /// Retires what is over its grace, and returns the numbers of versions whose values are to be wiped: those that are
+    /// past their keeping and were so at a change an hour ago. With a clock that does not hold, none.
+    pub(super) fn settle(&mut self, now: Moment, clock_holds: bool) -> Vec<u32> {
+        let mut wiped = Vec::new();
+        for version in &mut self.versions {
+            if version.state_at(now) != version.state {
+                version.state = VersionState::Retired;
+                version.since = version.grace_until.take().unwrap_or(now);
+            }
+            let overdue = version.state == VersionState::Retired
+                && version.digest.is_some()
+                && version.since.plus_millis(KEPT) <= now;
+            if !overdue || !clock_holds {
+                continue;
+            }
+            match version.due {
+                None => version.due = Some(now),
+                Some(due) if due.plus_millis(SECOND_LOOK) <= now => {
+                    version.digest = None;
+                    wiped.push(version.number);
+                }
+                Some(_) => {}
+            }
+        }
+        self.forget_oldest();
+        wiped
+    }
+
+    fn forget_oldest(&mut self) {
+        let remembered = self.versions.iter().filter(|version| version.digest.is_none()).count();
+        let mut surplus = remembered.saturating_sub(REMEMBERED);
+        self.versions.retain(|version| {
+            let forgotten = surplus > 0 && version.digest.is_none();
+            surplus -= usize::from(forgotten);
+            !forgotten
+        });
+    }
+
+    /// The current version makes room: good for `grace` more milliseconds, or retired at once.
+    pub(super) fn retire_current(&mut self, now: Moment, grace: i64) {
+        for version in self.versions.iter_mut().filter(|version| version.state == VersionState::Current) {
+            version.state = if grace > 0 { VersionState::Previous } else { VersionState::Retired };
+            version.grace_until = (grace > 0).then(|| now.plus_millis(grace));
+            version.since = now;
+        }
+    }
+
+    /// Version `number` takes over; the current one is retired.
+    pub(super) fn make_current(&mut self, number: u32, now: Moment) {
+        self.retire_current(now, 0);
+        for version in self.versions.iter_mut().filter(|version| version.number == number) {
+            version.state = VersionState::Current;
+            version.since = now;
+            version.grace_until = None;
+            version.due = None;
+        }
+    }
+
+    /// The version that a rollback makes current: number `to`, or the one that was replaced last.
+    pub(super) fn rollback_to(&self, to: Option<u32>, now: Moment) -> Result<u32, VaultError> {
+        let returns = |version: &&Version| {
+            version.digest.is_some()
+                && matches!(version.state_at(now), VersionState::Previous | VersionState::Retired)
+        };
+        let Some(number) = to else {
+            let last =
+                self.versions.iter().filter(returns).max_by_key(|version| (version.since, version.number));
+            return last
+                .map(|version| version.number)
+                .ok_or_else(|| VaultError::NothingToRollBack { name: self.name.clone() });
+        };
+        let name = || self.name.clone();
+        let version = self
+            .version(number)
+            .ok_or_else(|| VaultError::NoSuchVersion { name: name(), version: number })?;
+        if returns(&version) {
+            Ok(number)
+        } else {
+            let state = if version.digest.is_none() { "wiped" } else { version.state_at(now).name() };
+            Err(VaultError::VersionRefused { name: name(), version: number, state })
+        }
+    }
+
+    /// The current version, or number `wanted` if that one is current or in its grace; unless the key has expired.
+    pub(super) fn readable(&self, wanted: Option<u32>, now: Moment) -> Result<&Version, VaultError> {
+        let name = || self.name.clone();
+        let version = match wanted {
+            None => self.current(),
+            Some(number) => Some(
+                self.version(number)
+                    .ok_or_else(|| VaultError::NoSuchVersion { name: name(), version: number })?,
+            ),
+        };
+        let status = self.status(now);
+        let Some(version) = version.filter(|_| status != Status::Expired) else {
+            return Err(VaultError::NotReadable { name: name(), status: status.name() });
+        };
+        match version.state_at(now) {
+            VersionState::Current | VersionState::Previous => Ok(version),
+            state => {
+                Err(VaultError::VersionRefused { name: name(), version: version.number, state: state.name() })
+            }
+        }
+    }
+
+    /// The expiry after a rotation: the lifetime that the last version was given, counted from now. An error if it was
+    /// given none, because the expiry was put before it.
+    pub(super) fn renewed_expiry(&self, now: Moment) -> Result<Option<Moment>, VaultError> {
+        let Some(expires) = self.expires else { return Ok(None) };
+        let made = self.versions.iter().map(|version| version.created).max().unwrap_or(self.created);
+        let lifetime = expires.0.saturating_sub(made.0);
+        if lifetime > 0 {
+            Ok(Some(now.plus_millis(lifetime)))
+        } else {
+            Err(VaultError::NoLifetime { name: self.name.clone() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    const DAY: i64 = 86_400_000;
+
+    fn version(number: u32, state: VersionState, since: i64) -> Version {
+        Version {
+            number,
+            state,
+            created: Moment(0),
+            since: Moment(since),
+            grace_until: None,
+            fingerprint: [0; 6],
+            digest: Some([1; 16]),
+            due: None,
+            made_by: String::new(),
+            public: None,
+            reason: String::new(),
+        }
+    }
+
+    fn key(versions: Vec<Version>) -> Item {
+        Item {
+            id: [0; 16],
+            revision: 1,
+            name: "a".parse().unwrap(),
+            variable: "A".parse().unwrap(),
+            scopes: BTreeSet::new(),
+            tags: BTreeMap::new(),
+            note: String::new(),
+            created: Moment(0),
+            expires: None,
+            recipe: None,
+            versions,
+            next_version: 99,
+        }
+    }
+
+    #[test]
+    fn a_grace_that_is_over_has_retired_the_version_since_then() {
+        let mut item = key(vec![version(1, VersionState::Current, 0)]);
+        item.retire_current(Moment(10), DAY);
+        assert_eq!(item.previous(Moment(DAY)).map(|version| version.number), Some(1));
+        assert_eq!(item.previous(Moment(10 + DAY)), None);
+        item.settle(Moment(5 * DAY), true);
+        let version = item.version(1).unwrap();
+        assert_eq!((version.state, version.since), (VersionState::Retired, Moment(10 + DAY)));
+    }
+
+    #[test]
+    fn wiping_takes_30_days_and_two_changes_an_hour_apart() {
+        let mut item = key(vec![version(1, VersionState::Retired, 0), version(2, VersionState::Current, 0)]);
+        assert_eq!(item.settle(Moment(KEPT - 1), true), []);
+        assert_eq!(item.version(1).unwrap().due, None);
+        assert_eq!(item.settle(Moment(KEPT), true), []);
+        assert_eq!(item.settle(Moment(KEPT + SECOND_LOOK - 1), true), []);
+        assert_eq!(item.settle(Moment(KEPT + SECOND_LOOK), true), [1]);
+        assert_eq!(item.version(1).unwrap().digest, None);
+        assert_eq!(item.settle(Moment(KEPT * 9), true), []);
+    }
+
+    #[test]
+    fn a_clock_that_does_not_hold_wipes_nothing() {
+        let mut item = key(vec![version(1, VersionState::Retired, 0)]);
+        for day in [31, 32, 400] {
+            assert_eq!(item.settle(Moment(day * DAY), false), []);
+        }
+        assert_eq!(item.version(1).unwrap().due, None);
+    }
+
+    #[test]
+    fn current_and_revoked_versions_are_never_wiped_by_time() {
+        let mut item = key(vec![version(1, VersionState::Revoked, 0), version(2, VersionState::Current, 0)]);
+        item.settle(Moment(KEPT * 2), true);
+        assert_eq!(item.settle(Moment(KEPT * 3), true), []);
+    }
+
+    #[test]
+    fn a_version_that_returns_starts_its_keeping_anew() {
+        let mut item = key(vec![version(1, VersionState::Retired, 0), version(2, VersionState::Current, 0)]);
+        item.settle(Moment(KEPT), true);
+        item.make_current(1, Moment(KEPT + 1));
+        item.make_current(2, Moment(KEPT + 2));
+        assert_eq!(item.settle(Moment(KEPT + SECOND_LOOK * 2), true), []);
+    }
+
+    #[test]
+    fn of_wiped_versions_the_last_32_are_remembered() {
+        let mut versions: Vec<_> = (1..=40).map(|number| version(number, VersionState::Retired, 0)).collect();
+        versions.iter_mut().for_each(|version| version.digest = None);
+        versions.push(version(41, VersionState::Current, 0));
+        let mut item = key(versions);
+        item.settle(Moment(0), true);
+        assert_eq!(item.versions.len(), REMEMBERED + 1);
+        assert_eq!(item.versions.first().map(|version| version.number), Some(9));
+    }
+}

@@ -1,0 +1,139 @@
+//! The names of all keys, in 64 buckets, so that completion reads them without opening every key.
+//!
+//! A name stands in the bucket that the first six bits of its key's tag say. A change that makes, renames or removes
+//! keys rewrites the buckets that it touches; at 10,000 keys one has about 160 names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::clock::Rng;
+use crate::codec::{self, Decoder, Encoder};
+use crate::crypto;
+use crate::name::{KeyName, Scope};
+use crate::store::{DirectoryRow, Tag};
+
+use super::error::VaultError;
+use super::leaves::Kind;
+use super::open::{Access, Vault};
+use super::work::{Work, damaged, row_place};
+
+const DIRECTORY_LABEL: &str = "keyvault directory";
+
+/// Every name and every scope, as completion and suggestions need them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// The keys' names, in order.
+    pub keys: BTreeSet<KeyName>,
+    /// The scopes, in order.
+    pub scopes: BTreeSet<Scope>,
+}
+
+impl Vault {
+    /// Every name and scope, verified; no key is opened and nothing is recorded.
+    pub fn names(&mut self, access: &Access) -> Result<Names, VaultError> {
+        self.read(access, |work| {
+            let mut names = Names::default();
+            let mut rows = Vec::new();
+            work.tx.each_directory(|row| {
+                rows.push(row);
+                Ok(())
+            })?;
+            for row in &rows {
+                let tag = work.directory_tag(row.bucket);
+                work.expect_leaf(&tag, Some(work.directory_leaf(row)), "directory")?;
+                names.keys.append(&mut work.open_directory(row)?);
+            }
+            let mut scopes = Vec::new();
+            work.tx.each_scope(|row| {
+                scopes.push(row);
+                Ok(())
+            })?;
+            for row in &scopes {
+                let leaf = work.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed);
+                work.expect_leaf(&row.tag, Some(leaf), "scope")?;
+                let scope = Scope::parse(&work.open_scope(row)?.name);
+                names.scopes.insert(scope.map_err(|_| damaged("scope: malformed"))?);
+            }
+            Ok(names)
+        })
+    }
+}
+
+impl Work<'_> {
+    pub(super) fn directory_tag(&self, bucket: u8) -> Tag {
+        self.tag(Kind::Directory, &[bucket])
+    }
+
+    pub(super) fn directory_leaf(&self, row: &DirectoryRow) -> Tag {
+        self.row_leaf(Kind::Directory, &self.directory_tag(row.bucket), row.revision, &row.sealed)
+    }
+
+    pub(super) fn open_directory(&self, row: &DirectoryRow) -> Result<BTreeSet<KeyName>, VaultError> {
+        let context = self.identity.context(&row_place("directory", &[row.bucket], row.revision));
+        let plain = crypto::open(&self.keys.metadata, DIRECTORY_LABEL, &context, &row.sealed)
+            .map_err(|_| damaged("directory: does not open"))?;
+        codec::unpad(&plain)
+            .and_then(|bytes| {
+                let mut decoder = Decoder::new(bytes);
+                let names =
+                    decoder.list(|decoder| KeyName::parse(decoder.text()?).map_err(|_| codec::Malformed))?;
+                decoder.end()?;
+                Ok(names.into_iter().collect())
+            })
+            .map_err(|_| damaged("directory: malformed"))
+    }
+
+    pub(super) fn apply_directory_changes(&mut self, rng: &dyn Rng) -> Result<(), VaultError> {
+        let mut buckets: BTreeMap<u8, Vec<(KeyName, bool)>> = BTreeMap::new();
+        for (name, there) in std::mem::take(&mut self.name_changes) {
+            buckets.entry(bucket_of(&self.item_tag(&name))).or_default().push((name, there));
+        }
+        for (bucket, changes) in buckets {
+            self.rewrite_directory(bucket, changes, rng)?;
+        }
+        Ok(())
+    }
+
+    fn rewrite_directory(
+        &mut self,
+        bucket: u8,
+        changes: Vec<(KeyName, bool)>,
+        rng: &dyn Rng,
+    ) -> Result<(), VaultError> {
+        let tag = self.directory_tag(bucket);
+        let row = self.tx.directory(bucket)?;
+        let leaf = row.as_ref().map(|row| self.directory_leaf(row));
+        self.expect_leaf(&tag, leaf, "directory")?;
+        let before = row.as_ref().map(|row| self.open_directory(row)).transpose()?.unwrap_or_default();
+        let mut names = before.clone();
+        for (name, there) in changes {
+            if there {
+                names.insert(name);
+            } else {
+                names.remove(&name);
+            }
+        }
+        if names == before {
+            return Ok(());
+        }
+        if names.is_empty() {
+            self.tx.delete_directory(bucket)?;
+            self.leaf_changes.insert(tag, None);
+            return Ok(());
+        }
+        let names: Vec<_> = names.iter().collect();
+        let list = Encoder::new().list(&names, |encoder, name| encoder.bytes(name.as_str().as_bytes()));
+        let padded = codec::pad(&list.finish()).map_err(|_| damaged("directory: too long to encode"))?;
+        let revision = row.map_or(0, |row| row.revision) + 1;
+        let context = self.identity.context(&row_place("directory", &[bucket], revision));
+        let sealed = crypto::seal(&self.keys.metadata, DIRECTORY_LABEL, &context, padded.expose(), rng)?;
+        let row = DirectoryRow { bucket, revision, sealed };
+        self.leaf_changes.insert(tag, Some(self.directory_leaf(&row)));
+        Ok(self.tx.put_directory(&row)?)
+    }
+}
+
+/// The bucket of a name whose key has this tag: the first six bits.
+pub(super) fn bucket_of(tag: &Tag) -> u8 {
+    let [first, ..] = *tag;
+    first >> 2
+}
