@@ -142,6 +142,7 @@ mod tests {
     use super::*;
 
     const DAY: i64 = 86_400_000;
+    const NONE: [u32; 0] = [];
 
     fn version(number: u32, state: VersionState, since: i64) -> Version {
         Version {
@@ -190,20 +191,20 @@ mod tests {
     #[test]
     fn wiping_takes_30_days_and_two_changes_an_hour_apart() {
         let mut item = key(vec![version(1, VersionState::Retired, 0), version(2, VersionState::Current, 0)]);
-        assert_eq!(item.settle(Moment(KEPT - 1), true), []);
+        assert_eq!(item.settle(Moment(KEPT - 1), true), NONE);
         assert_eq!(item.version(1).unwrap().due, None);
-        assert_eq!(item.settle(Moment(KEPT), true), []);
-        assert_eq!(item.settle(Moment(KEPT + SECOND_LOOK - 1), true), []);
+        assert_eq!(item.settle(Moment(KEPT), true), NONE);
+        assert_eq!(item.settle(Moment(KEPT + SECOND_LOOK - 1), true), NONE);
         assert_eq!(item.settle(Moment(KEPT + SECOND_LOOK), true), [1]);
         assert_eq!(item.version(1).unwrap().digest, None);
-        assert_eq!(item.settle(Moment(KEPT * 9), true), []);
+        assert_eq!(item.settle(Moment(KEPT * 9), true), NONE);
     }
 
     #[test]
     fn a_clock_that_does_not_hold_wipes_nothing() {
         let mut item = key(vec![version(1, VersionState::Retired, 0)]);
         for day in [31, 32, 400] {
-            assert_eq!(item.settle(Moment(day * DAY), false), []);
+            assert_eq!(item.settle(Moment(day * DAY), false), NONE);
         }
         assert_eq!(item.version(1).unwrap().due, None);
     }
@@ -212,7 +213,7 @@ mod tests {
     fn current_and_revoked_versions_are_never_wiped_by_time() {
         let mut item = key(vec![version(1, VersionState::Revoked, 0), version(2, VersionState::Current, 0)]);
         item.settle(Moment(KEPT * 2), true);
-        assert_eq!(item.settle(Moment(KEPT * 3), true), []);
+        assert_eq!(item.settle(Moment(KEPT * 3), true), NONE);
     }
 
     #[test]
@@ -221,13 +222,15 @@ mod tests {
         item.settle(Moment(KEPT), true);
         item.make_current(1, Moment(KEPT + 1));
         item.make_current(2, Moment(KEPT + 2));
-        assert_eq!(item.settle(Moment(KEPT + SECOND_LOOK * 2), true), []);
+        assert_eq!(item.settle(Moment(KEPT + SECOND_LOOK * 2), true), NONE);
     }
 
     #[test]
     fn of_wiped_versions_the_last_32_are_remembered() {
         let mut versions: Vec<_> = (1..=40).map(|number| version(number, VersionState::Retired, 0)).collect();
-        versions.iter_mut().for_each(|version| version.digest = None);
+        for version in &mut versions {
+            version.digest = None;
+        }
         versions.push(version(41, VersionState::Current, 0));
         let mut item = key(versions);
         item.settle(Moment(0), true);
