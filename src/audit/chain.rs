@@ -114,6 +114,34 @@ impl Chain {
         event: &Event,
         rng: &dyn Rng,
     ) -> Result<(), AuditError> {
+        self.write(tx, keys, identity, event, rng)?;
+        self.store(tx, keys, identity, rng)
+    }
+
+    /// Writes a whole chain from a new k₀: the same events in new seals.
+    pub fn rewrite(
+        seed: Seed,
+        tx: &Tx<'_>,
+        keys: &AuditKeys,
+        identity: &Identity,
+        events: &[Event],
+        rng: &dyn Rng,
+    ) -> Result<(), AuditError> {
+        let mut chain = Self::begin(seed);
+        for event in events {
+            chain.write(tx, keys, identity, event, rng)?;
+        }
+        chain.store(tx, keys, identity, rng)
+    }
+
+    fn write(
+        &mut self,
+        tx: &Tx<'_>,
+        keys: &AuditKeys,
+        identity: &Identity,
+        event: &Event,
+        rng: &dyn Rng,
+    ) -> Result<(), AuditError> {
         let too_long = |_| AuditError::Broken { seq: self.count, what: "the event is too long" };
         let padded = codec::pad(&event.encode()).map_err(too_long)?;
         let context = identity.context(&event_place(&row_of(self.count), &self.head));
@@ -124,7 +152,7 @@ impl Chain {
         self.key = next_key(&self.key);
         self.head = mac;
         self.count += 1;
-        self.store(tx, keys, identity, rng)
+        Ok(())
     }
 
     fn store(

@@ -17,6 +17,7 @@ use crate::sys::keyring::SessionError;
 use crate::sys::lock::FileLock;
 use crate::sys::private;
 use crate::sys::{tty, who};
+use crate::unlock::keyfile::{self, KeyFile};
 use crate::unlock::passphrase::{MAX_LEN, Passphrase};
 use crate::unlock::{UnlockError, session};
 use crate::vault::{Access, Holder, Holders, Vault, VaultError, World};
@@ -105,9 +106,13 @@ impl Context {
 
     /// Opens the vault's file and says in a line each what was noticed about it.
     pub fn open(&self) -> Result<Vault, Failure> {
-        let path = self.vault_path()?;
+        self.open_at(&self.vault_path()?)
+    }
+
+    /// The same for a file that is named otherwise, such as a backup.
+    pub fn open_at(&self, path: &Path) -> Result<Vault, Failure> {
         let pins = Pins::in_folder(state_folder()?.join("pins"));
-        let vault = Vault::open(&path, &pins).map_err(|error| Failure::of(error, &path))?;
+        let vault = Vault::open(path, &pins).map_err(|error| Failure::of(error, path))?;
         if vault.tightened() {
             self.ui.warn(&format!("{} was readable by others; it no longer is.", vault.path().display()));
         }
@@ -124,7 +129,7 @@ impl Context {
         Ok(vault)
     }
 
-    /// Opens the file and gets keys for it: a session, else a passphrase.
+    /// Opens the file and gets keys for it: a session, else a key file, else a passphrase.
     pub fn open_with_access(&self) -> Result<(Vault, Access), Failure> {
         let mut vault = self.open()?;
         let access = match vault.session(self.now()) {
@@ -134,19 +139,64 @@ impl Context {
         Ok((vault, access))
     }
 
-    /// Opens the file with root: by passphrase, even if a session is open.
+    /// Opens the file with root: by key file or passphrase, even if a session is open.
     pub fn open_with_root(&self) -> Result<(Vault, Access), Failure> {
         let mut vault = self.open()?;
-        let access = match self.given_passphrase()? {
-            Some(passphrase) => open_passphrase(&mut vault, &passphrase)?,
-            None => self.ask_for_access(&mut vault)?,
-        };
+        let access = self.root_of(&mut vault)?;
         Ok((vault, access))
     }
 
+    /// Root of an opened file, by key file or passphrase.
+    pub fn root_of(&self, vault: &mut Vault) -> Result<Access, Failure> {
+        match self.given_access(vault)? {
+            Some(access) => Ok(access),
+            None => self.ask_for_access(vault).map(|(access, _)| access),
+        }
+    }
+
+    /// Opens the file with root by passphrase, which is given back: a rekey seals the new root under it.
+    pub fn open_with_passphrase(&self) -> Result<(Vault, Access, Passphrase), Failure> {
+        let mut vault = self.open()?;
+        let (access, passphrase) = match self.given_passphrase()? {
+            Some(passphrase) => (open_passphrase(&mut vault, &passphrase)?, passphrase),
+            None => self.ask_for_access(&mut vault)?,
+        };
+        Ok((vault, access, passphrase))
+    }
+
+    /// What a key file or a passphrase from the environment opens.
+    fn given_access(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
+        if let Some(file) = self.given_key_file()? {
+            let path = vault.path().to_owned();
+            return vault.open_key_file(&file).map(Some).map_err(|error| Failure::of(error, &path));
+        }
+        self.given_passphrase()?.map(|passphrase| open_passphrase(vault, &passphrase)).transpose()
+    }
+
+    /// The key file that `KEYVAULT_KEY_FILE` names.
+    pub fn given_key_file(&self) -> Result<Option<KeyFile>, Failure> {
+        variable("KEYVAULT_KEY_FILE").map(|path| self.key_file(Path::new(&path))).transpose()
+    }
+
+    /// Reads a key file.
+    pub fn key_file(&self, path: &Path) -> Result<KeyFile, Failure> {
+        let content = self.private_file(path, keyfile::MAX_LEN)?;
+        KeyFile::parse(content.expose()).map_err(|error| Failure::of(VaultError::Unlock(error), path))
+    }
+
+    /// Reads a file that others should not read, and says so if they can.
+    pub fn private_file(&self, path: &Path, limit: usize) -> Result<SecretBytes, Failure> {
+        let (mut file, readable) =
+            private::open_secret_file(path).map_err(|error| Failure::io(path, &error))?;
+        if readable.is_some() {
+            self.ui.warn(&format!("{} can be read by others; chmod 600 it.", path.display()));
+        }
+        read_secret(&mut file, limit, path)
+    }
+
     fn access_by_passphrase(&self, vault: &mut Vault) -> Result<Access, Failure> {
-        if let Some(passphrase) = self.given_passphrase()? {
-            return open_passphrase(vault, &passphrase);
+        if let Some(access) = self.given_access(vault)? {
+            return Ok(access);
         }
         self.require_terminal()?;
         // Of several commands that come here at once one asks; the others find its session.
@@ -158,7 +208,7 @@ impl Context {
         if let Some(session) = vault.session(self.now()) {
             return Ok(session.into());
         }
-        let access = self.ask_for_access(vault)?;
+        let (access, _) = self.ask_for_access(vault)?;
         if !self.global.no_session {
             self.keep_typed_session(vault, &access)?;
         }
@@ -188,7 +238,7 @@ impl Context {
         }
     }
 
-    fn ask_for_access(&self, vault: &mut Vault) -> Result<Access, Failure> {
+    fn ask_for_access(&self, vault: &mut Vault) -> Result<(Access, Passphrase), Failure> {
         self.require_terminal()?;
         let path = vault.path().to_owned();
         for left in (0..TRIES).rev() {
@@ -197,7 +247,10 @@ impl Context {
                 Err(VaultError::Unlock(UnlockError::Wrong)) if left > 0 => {
                     self.ui.note("That is not the passphrase. Once more.");
                 }
-                other => return other.map_err(|error| Failure::of(error, &path)),
+                opened => {
+                    let access = opened.map_err(|error| Failure::of(error, &path))?;
+                    return Ok((access, passphrase));
+                }
             }
         }
         Err(Failure::of(VaultError::Unlock(UnlockError::Wrong), &path))
@@ -216,14 +269,10 @@ impl Context {
         Passphrase::new(&given).map(Some).map_err(Failure::passphrase)
     }
 
-    fn passphrase_file(&self, path: &Path) -> Result<SecretBytes, Failure> {
-        let (mut file, readable) =
-            private::open_secret_file(path).map_err(|error| Failure::io(path, &error))?;
-        if readable.is_some() {
-            self.ui.warn(&format!("{} can be read by others; chmod 600 it.", path.display()));
-        }
+    /// A passphrase from a file, without its final newline.
+    pub(super) fn passphrase_file(&self, path: &Path) -> Result<SecretBytes, Failure> {
         // One byte more than a passphrase may have, for the newline.
-        let bytes = read_secret(&mut file, MAX_LEN + 1, path)?;
+        let bytes = self.private_file(path, MAX_LEN + 1)?;
         Ok(without_final_newline(bytes).0)
     }
 

@@ -3,6 +3,7 @@
 pub mod args;
 pub mod cmd;
 pub mod context;
+pub mod credentials;
 pub mod error;
 mod sentences;
 pub mod time;

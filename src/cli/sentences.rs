@@ -16,6 +16,7 @@ use super::time;
 
 impl Failure {
     /// An error of the vault at `path`.
+    #[allow(clippy::too_many_lines, reason = "one arm for each error, as flat as a table")]
     pub(super) fn of(error: VaultError, path: &Path) -> Self {
         match error {
             VaultError::File(fault) => file(&fault),
@@ -35,6 +36,28 @@ impl Failure {
                 "locked",
                 "This needs the passphrase; a session is not enough.",
                 Some(WAYS_TO_OPEN),
+            ),
+            VaultError::NoSuchWay { id } => Self::new(
+                code::NOT_FOUND,
+                "not_found",
+                format!("The vault has no slot {id}."),
+                Some("'keyvault vault slot list' shows the slots."),
+            ),
+            VaultError::LastWay { id } => Self::refused(
+                &format!("Slot {id} is the last way into the vault; it was not removed."),
+                Some("Add another way in first: keyvault vault slot add keyfile FILE, or add recovery."),
+            ),
+            VaultError::TooManyWays => Self::refused(
+                "The vault has 32 slots, and that is the most it may have.",
+                Some("'keyvault vault slot remove' takes one away."),
+            ),
+            VaultError::WaysChanged => Self::failed(
+                "Another command changed the slots at the same time; nothing was changed by this one.",
+                Some("Look at 'keyvault vault slot list' and try again."),
+            ),
+            VaultError::AnotherVault => Self::refused(
+                "The backup is of another vault than the one that is here.",
+                Some("Nothing was changed. --vault PATH restores it elsewhere, beside this one."),
             ),
             VaultError::VaultExists { path } => exists(&path),
             VaultError::KeysExist(names) => Self::refused(
@@ -272,6 +295,10 @@ fn unlock(error: &UnlockError) -> Failure {
         UnlockError::NotACode => locked(
             "That is not a recovery code: eight groups of five characters.",
             Some("0 and O, 1 and I and L are the same; the last group checks the rest."),
+        ),
+        UnlockError::NotAKeyFile => locked(
+            "That is not a key file: one line that begins with keyvault-key-file:.",
+            Some("'keyvault vault slot add keyfile FILE' makes one."),
         ),
         UnlockError::Slot { id, what } => Failure::damaged(
             &format!("Slot {id} of the vault is not acceptable: {what}."),

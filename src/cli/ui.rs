@@ -124,6 +124,21 @@ impl Ui {
         self.note(&format!("{} {}", self.on_err(WARN, "warning:"), harmless(text)));
     }
 
+    /// How far long work on keys is: on a terminal, after half a second.
+    #[must_use]
+    pub fn progress(&self, doing: &'static str, keys: usize) -> indicatif::ProgressBar {
+        let target = if self.json || !self.err_is_terminal() {
+            indicatif::ProgressDrawTarget::hidden()
+        } else {
+            indicatif::ProgressDrawTarget::stderr_with_hz(2)
+        };
+        let bar = indicatif::ProgressBar::with_draw_target(u64::try_from(keys).ok(), target);
+        if let Ok(style) = indicatif::ProgressStyle::with_template("{msg} {pos} of {len} keys {wide_bar}") {
+            bar.set_style(style);
+        }
+        bar.with_message(doing)
+    }
+
     /// Styled for stdout.
     #[must_use]
     pub fn on_out(&self, style: Style, text: &str) -> String {

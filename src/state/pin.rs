@@ -153,7 +153,7 @@ pub fn parse(bytes: &[u8]) -> Option<Pin> {
 
 /// Holds an authentic record against what is remembered.
 ///
-/// A file ahead of its pin is followed back: the event of the change right after the pinned one must name the pinned
+/// A file ahead of its pin is followed back: the event of the first change after the pinned one must name the pinned
 /// record, and every event from there to the record's own must follow from the one before. Events are sealed and
 /// the record binds the last of them, so a fork cannot present another branch's event as its own.
 pub fn judge(
@@ -171,7 +171,7 @@ pub fn judge(
     if pin.change > number {
         return Ok(Standing::RolledBack);
     }
-    let Some(next) = tx.audit_entry_of_change(pin.change + 1)? else { return Ok(Standing::Forked) };
+    let Some(next) = tx.audit_entry_of_next_change(pin.change)? else { return Ok(Standing::Forked) };
     let mut leads_here = false;
     audit::read_all(tx, keys, identity, next.seq, &mut |seq, event: Event| {
         if seq == next.seq {

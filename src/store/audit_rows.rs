@@ -32,10 +32,10 @@ impl Tx<'_> {
         )
     }
 
-    /// The entry that recorded a change.
-    pub fn audit_entry_of_change(&self, change: u64) -> Result<Option<AuditRow>> {
+    /// The entry of the first change after `change`; an adoption skips numbers.
+    pub fn audit_entry_of_next_change(&self, change: u64) -> Result<Option<AuditRow>> {
         self.one(
-            "SELECT seq, change, sealed, mac FROM audit WHERE change = ?",
+            "SELECT seq, change, sealed, mac FROM audit WHERE change > ? ORDER BY change LIMIT 1",
             [number(change)?],
             "audit",
             audit_row,

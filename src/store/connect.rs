@@ -24,6 +24,11 @@ impl Store {
         Ok(Self { connection, path })
     }
 
+    /// Opens an empty file, to be filled by [`Store::copy_into`].
+    pub fn blank(path: PathBuf) -> Result<Self, StoreError> {
+        Ok(Self { connection: connect(&path)?, path })
+    }
+
     /// Turns the empty file at `path` (made by the caller with the mode it wants; side files inherit it) into a
     /// vault without content.
     pub fn create(path: PathBuf) -> Result<Self, StoreError> {

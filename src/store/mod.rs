@@ -13,6 +13,7 @@ mod tree_rows;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode};
 
@@ -198,6 +199,24 @@ impl Store {
         match vacuumed {
             Err(StoreError::Busy) => Ok(()),
             other => other,
+        }
+    }
+
+    /// Copies the whole file, as it stands at one moment, over `target`'s in one transaction. Others may write here
+    /// meanwhile; whoever holds `target` is waited for.
+    pub fn copy_into(&self, target: &mut Self) -> Result<(), StoreError> {
+        self.connection.busy_timeout(Duration::ZERO)?;
+        target.connection.busy_timeout(Duration::ZERO)?;
+        target.connection.execute_batch("PRAGMA synchronous = FULL")?;
+        let begun = Instant::now();
+        let mut jitter = Jitter::new();
+        let backup = Backup::new(&self.connection, &mut target.connection)?;
+        loop {
+            match backup.step(-1)? {
+                StepResult::Done => return Ok(()),
+                _ if begun.elapsed() >= PATIENCE => return Err(StoreError::Busy),
+                _ => std::thread::sleep(jitter.next()),
+            }
         }
     }
 

@@ -134,6 +134,29 @@ impl Tx<'_> {
         )
     }
 
+    /// Deletes a slot.
+    pub fn delete_slot(&self, id: u32) -> Result<()> {
+        self.run("DELETE FROM slot WHERE id = ?", [id])
+    }
+
+    /// Deletes every row but the head and the versions, for a rekey that writes them all anew.
+    pub fn clear_sealed(&self) -> Result<()> {
+        [
+            "DELETE FROM slot",
+            "DELETE FROM item",
+            "DELETE FROM scope",
+            "DELETE FROM scope_member",
+            "DELETE FROM directory",
+            "DELETE FROM leaf",
+            "DELETE FROM node",
+            "DELETE FROM state",
+            "DELETE FROM audit",
+            "DELETE FROM audit_head",
+        ]
+        .into_iter()
+        .try_for_each(|sql| self.run(sql, []))
+    }
+
     /// A key's row by the blind index of its name.
     pub fn item(&self, tag: &Tag) -> Result<Option<ItemRow>> {
         self.one("SELECT tag, revision, sealed FROM item WHERE tag = ?", [tag.as_slice()], "item", item_row)

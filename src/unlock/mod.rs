@@ -1,9 +1,10 @@
-//! From a secret that somebody has to a vault's keys: passphrase and recovery slots, and the session that keeps the
+//! From a secret that somebody has to a vault's keys: slots for passphrases, recovery codes and key files, and the session that keeps the
 //! daily keys for a bounded time.
 //!
 //! Root is opened by a slot, used, and wiped. A session holds the daily key only, from which every key of daily work
 //! follows; so who steals a session cannot add a slot, accept a rollback or rewrite the log.
 
+pub mod keyfile;
 pub mod keys;
 pub mod passphrase;
 pub mod recovery;
@@ -33,6 +34,9 @@ pub enum UnlockError {
     /// The text is not a recovery code: wrong length, alphabet or checksum.
     #[error("not a recovery code")]
     NotACode,
+    /// The file is not a key file: wrong first word, length, alphabet or checksum.
+    #[error("not a key file")]
+    NotAKeyFile,
     /// The passphrase cannot be one.
     #[error("passphrase {0}")]
     Passphrase(passphrase::Unfit),

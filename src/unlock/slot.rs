@@ -4,7 +4,8 @@
 //! header = u8 kind ‖ 32-byte salt ‖ (kind 1 only) u32le memory KiB ‖ u32le passes ‖ u32le lanes
 //! key    = kind 1 passphrase     Argon2id(passphrase NFC UTF-8, salt, cost) → 32 bytes
 //!          kind 2 recovery code  HKDF of the 20 random bytes, label "keyvault recovery slot", context salt
-//!          kind 3 OS keyring, kind 4 key file: reserved
+//!          kind 4 key file       HKDF of the 32 random bytes, label "keyvault key file slot", context salt
+//!          kind 3 OS keyring: reserved
 //! sealed = seal(key, "keyvault slot", context of the slot's row bound to its header, root)
 //! ```
 //!
@@ -17,6 +18,7 @@ use crate::identity::{Identity, Place};
 use crate::store::SlotRow;
 
 use super::UnlockError;
+use super::keyfile::KeyFile;
 use super::keys::Root;
 use super::passphrase::Passphrase;
 use super::recovery::RecoveryCode;
@@ -31,6 +33,8 @@ pub enum Kind {
     Passphrase(Cost),
     /// The recovery code.
     Recovery,
+    /// A key file.
+    KeyFile,
 }
 
 impl Kind {
@@ -40,6 +44,7 @@ impl Kind {
         match self {
             Self::Passphrase(_) => "passphrase",
             Self::Recovery => "recovery code",
+            Self::KeyFile => "key file",
         }
     }
 }
@@ -60,6 +65,7 @@ impl Header {
                 .u32(cost.lanes)
                 .finish(),
             Kind::Recovery => Encoder::new().u8(2).fixed(&self.salt).finish(),
+            Kind::KeyFile => Encoder::new().u8(4).fixed(&self.salt).finish(),
         }
     }
 
@@ -76,6 +82,7 @@ impl Header {
                 Kind::Passphrase(cost.map_err(|error| wrong(error.to_string()))?)
             }
             2 => Kind::Recovery,
+            4 => Kind::KeyFile,
             other => return Err(wrong(format!("unknown kind {other}"))),
         };
         decoder.end().map_err(malformed)?;
@@ -115,6 +122,19 @@ pub fn seal_recovery(
     seal(id, &header, &key, root, identity, rng)
 }
 
+/// A key file's slot for `root`.
+pub fn seal_key_file(
+    id: u32,
+    root: &Root,
+    file: &KeyFile,
+    identity: &Identity,
+    rng: &dyn Rng,
+) -> Result<SlotRow, UnlockError> {
+    let header = Header { kind: Kind::KeyFile, salt: salt(rng)? };
+    let key = key_file_key(file, &header.salt);
+    seal(id, &header, &key, root, identity, rng)
+}
+
 /// Root and the slot that a passphrase opens.
 pub fn open_passphrase<'r>(
     rows: &'r [SlotRow],
@@ -123,7 +143,7 @@ pub fn open_passphrase<'r>(
 ) -> Result<(Root, &'r SlotRow), UnlockError> {
     open(rows, identity, |header| match header.kind {
         Kind::Passphrase(cost) => Some(crypto::argon2id(passphrase.expose(), &header.salt, cost)),
-        Kind::Recovery => None,
+        Kind::Recovery | Kind::KeyFile => None,
     })
 }
 
@@ -135,7 +155,19 @@ pub fn open_recovery<'r>(
 ) -> Result<(Root, &'r SlotRow), UnlockError> {
     open(rows, identity, |header| match header.kind {
         Kind::Recovery => Some(Ok(recovery_key(code, &header.salt))),
-        Kind::Passphrase(_) => None,
+        Kind::Passphrase(_) | Kind::KeyFile => None,
+    })
+}
+
+/// Root and the slot that a key file opens.
+pub fn open_key_file<'r>(
+    rows: &'r [SlotRow],
+    file: &KeyFile,
+    identity: &Identity,
+) -> Result<(Root, &'r SlotRow), UnlockError> {
+    open(rows, identity, |header| match header.kind {
+        Kind::KeyFile => Some(Ok(key_file_key(file, &header.salt))),
+        Kind::Passphrase(_) | Kind::Recovery => None,
     })
 }
 
@@ -180,6 +212,10 @@ fn place<'a>(row: &'a [u8], header: &'a [u8]) -> Place<'a> {
 
 fn recovery_key(code: &RecoveryCode, salt: &[u8]) -> Key {
     Key::derive_from(code.expose(), "keyvault recovery slot", salt)
+}
+
+fn key_file_key(file: &KeyFile, salt: &[u8]) -> Key {
+    Key::derive_from(file.expose(), "keyvault key file slot", salt)
 }
 
 fn salt(rng: &dyn Rng) -> Result<[u8; SALT_LEN], UnlockError> {

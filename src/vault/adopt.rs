@@ -36,6 +36,7 @@ impl Vault {
         self.change_even_in_alarm(access, world, |work, _| {
             let found = work.change_number();
             let superseded = work.pinned().unwrap_or(found);
+            work.floor = superseded;
             let adopted =
                 Adopted { standing: work.standing(), found, superseded, now: found.max(superseded) + 1 };
             let detail = format!("change {found} accepted, supersedes change {superseded} seen here");

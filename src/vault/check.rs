@@ -103,7 +103,7 @@ impl Vault {
         })
     }
 
-    fn seed(&self, access: &Access) -> Result<Option<Seed>, VaultError> {
+    pub(super) fn seed(&self, access: &Access) -> Result<Option<Seed>, VaultError> {
         let identity = self.identity();
         let open = |root: &crate::unlock::keys::Root| {
             Seed::open(&root.seed_key(&identity), &identity, &self.header.chain_seed)
@@ -138,7 +138,7 @@ impl Check {
         let slots = work.tx.slots()?;
         debug_assert!(slots.len() <= MAX_SLOTS);
         for slot in &slots {
-            let tag = work.tag(Kind::Slot, &slot.id.to_le_bytes());
+            let tag = work.slot_tag(slot.id);
             self.claim(&format!("slot {}", slot.id), &tag, work.slot_leaf(slot));
         }
         Ok(())

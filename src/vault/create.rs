@@ -3,9 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
-
 use crate::audit::{Action, Chain, ChangeMark, Event, Seed};
 use crate::clock::RngError;
 use crate::crypto::Cost;
@@ -13,12 +10,13 @@ use crate::identity::Identity;
 use crate::state::record::{Authentic, Record};
 use crate::state::tree::Tree;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, Tag, Tx};
-use crate::sys::{files, private};
+use crate::sys::files;
 use crate::unlock::keys::{DailyKeys, Root};
 use crate::unlock::passphrase::Passphrase;
 use crate::unlock::recovery::RecoveryCode;
 use crate::unlock::slot;
 
+use super::draft::Draft;
 use super::error::VaultError;
 use super::leaves::{self, Kind};
 use super::open::{Vault, World};
@@ -51,60 +49,11 @@ impl Vault {
         let path = files::prepare_new(path)?;
         let draft = Draft::beside(&path, world)?;
         let (identity, seen) = build(&draft.0, creation, world)?;
-        draft.become_vault(&path)?;
+        draft.move_to(&path)?;
         // As after any change: a pin that cannot be written is behind, nothing worse.
         let _ = world.pins.advance(&identity, &path, &seen);
         Ok(Created { path, identity })
     }
-}
-
-/// The vault under its working name; whatever goes wrong, the file and its side files go away again.
-struct Draft(PathBuf);
-
-impl Draft {
-    fn beside(path: &Path, world: &World<'_>) -> Result<Self, VaultError> {
-        let mut random = [0; 8];
-        world.rng.fill(&mut random)?;
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".new-{}", data_encoding::HEXLOWER.encode(&random)));
-        let draft = Self(PathBuf::from(name));
-        private::write_private(&draft.0, &[]).map_err(|source| io(&draft.0, source))?;
-        Ok(draft)
-    }
-
-    /// Fails if something is there by now, which a plain rename would replace.
-    ///
-    /// File systems without such a rename get a link under the second name and then lose the first; a crash in between
-    /// leaves both, and the vault is refused until one of them is removed.
-    fn become_vault(&self, path: &Path) -> Result<(), VaultError> {
-        let failed = |source: std::io::Error| match source.kind() {
-            std::io::ErrorKind::AlreadyExists => VaultError::VaultExists { path: path.to_owned() },
-            _ => io(path, source),
-        };
-        match renameat_with(CWD, &self.0, CWD, path, RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-                std::fs::hard_link(&self.0, path).map_err(failed)?;
-                std::fs::remove_file(&self.0).map_err(|source| io(&self.0, source))?;
-            }
-            renamed => renamed.map_err(|errno| failed(errno.into()))?,
-        }
-        private::sync_folder_of(path).map_err(|source| io(path, source))
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        for suffix in ["", "-wal", "-shm"] {
-            let mut name = self.0.as_os_str().to_owned();
-            name.push(suffix);
-            // Gone already, or never made.
-            let _ = std::fs::remove_file(name);
-        }
-    }
-}
-
-fn io(path: &Path, source: std::io::Error) -> VaultError {
-    VaultError::Io { path: path.to_owned(), source }
 }
 
 fn build(

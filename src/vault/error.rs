@@ -51,6 +51,27 @@ pub enum VaultError {
     /// The act needs root, and a session has only daily keys.
     #[error("needs the passphrase or the recovery code")]
     NeedsRoot,
+    /// There is no such slot.
+    #[error("no slot {id}")]
+    NoSuchWay {
+        /// The number.
+        id: u32,
+    },
+    /// Without this slot nobody could open the vault.
+    #[error("slot {id} is the last way in")]
+    LastWay {
+        /// The number.
+        id: u32,
+    },
+    /// The vault has as many slots as it may have.
+    #[error("too many slots")]
+    TooManyWays,
+    /// Another command changed the slots in the meantime.
+    #[error("the slots changed in the meantime")]
+    WaysChanged,
+    /// A backup of one vault cannot take another one's place.
+    #[error("the backup is of another vault")]
+    AnotherVault,
     /// A vault is already there.
     #[error("{path} exists")]
     VaultExists {

@@ -6,10 +6,12 @@
 
 mod adopt;
 mod aging;
+mod backup;
 mod catalog;
 mod check;
 mod create;
 mod directory;
+mod draft;
 mod error;
 mod holder;
 mod import;
@@ -18,11 +20,14 @@ mod leaves;
 mod lifecycle;
 mod open;
 mod opener;
+mod rekey;
 mod resolve;
 mod scopes;
+mod ways;
 mod work;
 
 pub use adopt::Adopted;
+pub use backup::{Difference, Restored};
 pub use catalog::{Edit, NewKey, Origin};
 pub use check::{Checked, Finding};
 pub use create::{Created, Creation};
@@ -33,5 +38,7 @@ pub use import::{Conflict, Import, Imported, Incoming};
 pub use item::{Item, Status, Version, VersionState};
 pub use lifecycle::{History, Revocation, Terms, Which};
 pub use open::{Access, Vault, World};
+pub use rekey::Rekeyed;
 pub use resolve::{Preview, Problem, Purpose, Resolved, Selection};
+pub use ways::{Credential, Way};
 pub use work::Work;

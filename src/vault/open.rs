@@ -8,8 +8,10 @@ use crate::clock::{Clock, Moment, Rng};
 use crate::crypto::wipe_stack;
 use crate::identity::Identity;
 use crate::state::pin::{Memory, Pins};
+use crate::state::record::Authentic;
 use crate::store::{Durability, HeaderRow, SlotRow, Store};
 use crate::sys::files::{self, CheckedVault};
+use crate::unlock::keyfile::KeyFile;
 use crate::unlock::keys::{Daily, DailyKeys, Root};
 use crate::unlock::passphrase::Passphrase;
 use crate::unlock::recovery::RecoveryCode;
@@ -152,6 +154,14 @@ impl Vault {
         Ok(Access { daily: root.daily(&identity), root: Some(root), slot: Some(row.clone()) })
     }
 
+    /// Opens a key file's slot.
+    pub fn open_key_file(&mut self, file: &KeyFile) -> Result<Access, VaultError> {
+        let identity = self.identity();
+        let rows = self.store.begin_reading()?.slots()?;
+        let (root, row) = slot::open_key_file(&rows, file, &identity)?;
+        Ok(Access { daily: root.daily(&identity), root: Some(root), slot: Some(row.clone()) })
+    }
+
     /// Looks at the vault without releasing a value. Works on a read-only file and in an alarm, which the caller
     /// gets to see as [`Work::standing`].
     pub fn read<T>(
@@ -209,6 +219,29 @@ impl Vault {
         world: &World<'_>,
         make: impl FnOnce(&mut Work<'_>, &Path) -> Result<(T, Event), VaultError>,
     ) -> Result<T, VaultError> {
+        let mut adopted = false;
+        let (outcome, seen) = self.commit_change(access, world, |work, path| {
+            let (outcome, event) = make(work, path)?;
+            adopted = event.action == Action::Adopt;
+            Ok((outcome, event))
+        })?;
+        let (identity, path) = (self.identity(), self.store.path());
+        // A pin that cannot be written is behind, and the next command follows the chain from there.
+        let _ = if adopted {
+            world.pins.replace(&identity, path, &seen)
+        } else {
+            world.pins.advance(&identity, path, &seen)
+        };
+        Ok(outcome)
+    }
+
+    /// The transaction of a change, without the pin.
+    pub(super) fn commit_change<T>(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        make: impl FnOnce(&mut Work<'_>, &Path) -> Result<(T, Event), VaultError>,
+    ) -> Result<(T, Authentic), VaultError> {
         let (keys, identity) = self.keys(access);
         let path = self.store.path().to_owned();
         let tx = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
@@ -218,19 +251,12 @@ impl Vault {
         let result = make(&mut work, &path);
         wipe_stack();
         let (outcome, event) = result?;
-        let adopted = event.action == Action::Adopt;
         let seen = work.seal_change(event, world)?;
         drop(work);
         tx.commit()?;
         self.store.fold_log()?;
         drop(held);
-        // A pin that cannot be written is behind, and the next command follows the chain from there.
-        let _ = if adopted {
-            world.pins.replace(&identity, &path, &seen)
-        } else {
-            world.pins.advance(&identity, &path, &seen)
-        };
-        Ok(outcome)
+        Ok((outcome, seen))
     }
 
     /// Records that a session was opened, or that somebody failed to open one.
@@ -266,7 +292,7 @@ impl Vault {
         std::fs::symlink_metadata(&log).ok().filter(|found| found.len() > 0).map(|_| log)
     }
 
-    fn keys(&self, access: &Access) -> (DailyKeys, Identity) {
+    pub(super) fn keys(&self, access: &Access) -> (DailyKeys, Identity) {
         let identity = self.identity();
         (access.daily.keys(&identity), identity)
     }

@@ -43,6 +43,8 @@ pub struct Work<'a> {
     pub(super) scope_changes: BTreeMap<Scope, BTreeMap<Tag, bool>>,
     /// Names that come and go with this change.
     pub(super) name_changes: BTreeMap<KeyName, bool>,
+    /// The change's number is above this.
+    pub(super) floor: u64,
     standing: Standing,
     pinned: Option<u64>,
 }
@@ -58,26 +60,32 @@ impl<'a> Work<'a> {
             _ => None,
         };
         let tree = Tree::new(tx, &keys.tree, Some(current.record.root));
-        let mut work = Self {
-            tx,
-            keys,
-            identity,
-            current,
-            tree,
-            leaf_changes: BTreeMap::new(),
-            scope_changes: BTreeMap::new(),
-            name_changes: BTreeMap::new(),
-            standing,
-            pinned,
-        };
+        let mut work = Self { tree, standing, pinned, ..Self::begin(tx, keys, identity, current) };
         work.hold_chain_against_record()?;
         let header = work.tx.header()?;
         work.expect_leaf(&work.tag(Kind::Header, &[]), Some(work.header_leaf(&header)), "vault")?;
         if let Some(slot) = slot {
-            let tag = work.tag(Kind::Slot, &slot.id.to_le_bytes());
+            let tag = work.slot_tag(slot.id);
             work.expect_leaf(&tag, Some(work.slot_leaf(slot)), "slot")?;
         }
         Ok(work)
+    }
+
+    /// Work on a vault without rows that continues after `current`.
+    pub(super) fn begin(tx: &'a Tx<'a>, keys: &'a DailyKeys, identity: Identity, current: Authentic) -> Self {
+        Self {
+            tx,
+            keys,
+            identity,
+            current,
+            tree: Tree::new(tx, &keys.tree, None),
+            leaf_changes: BTreeMap::new(),
+            scope_changes: BTreeMap::new(),
+            name_changes: BTreeMap::new(),
+            floor: 0,
+            standing: Standing::Same,
+            pinned: None,
+        }
     }
 
     /// How the file stands to what this machine last saw.
@@ -129,6 +137,10 @@ impl<'a> Work<'a> {
 
     pub(super) fn item_tag(&self, name: &KeyName) -> Tag {
         self.tag(Kind::Item, name.as_str().as_bytes())
+    }
+
+    pub(super) fn slot_tag(&self, id: u32) -> Tag {
+        self.tag(Kind::Slot, &id.to_le_bytes())
     }
 
     pub(super) fn header_leaf(&self, header: &HeaderRow) -> Digest {
@@ -204,7 +216,7 @@ impl<'a> Work<'a> {
     fn other_tags(&self) -> Result<BTreeSet<Tag>, VaultError> {
         let mut tags = BTreeSet::from([self.tag(Kind::Header, &[])]);
         for slot in self.tx.slots()? {
-            tags.insert(self.tag(Kind::Slot, &slot.id.to_le_bytes()));
+            tags.insert(self.slot_tag(slot.id));
         }
         self.tx.each_scope(|scope| {
             tags.insert(scope.tag);
@@ -299,8 +311,8 @@ impl<'a> Work<'a> {
     pub(super) fn seal_change(&mut self, event: Event, world: &World<'_>) -> Result<Authentic, VaultError> {
         self.apply_scope_changes(world.rng)?;
         self.apply_directory_changes(world.rng)?;
-        // Adopting skips numbers, so that the result is ahead of what the pin has seen.
-        let number = self.current.record.change.max(self.alarm_pin()) + 1;
+        // Adopting and restoring skip numbers, so that the result is ahead of all that was seen here.
+        let number = self.current.record.change.max(self.floor) + 1;
         let changes = std::mem::take(&mut self.leaf_changes);
         let root = self.tree.apply(&changes)?.ok_or_else(|| damaged("node: the tree is empty"))?;
         let event = Event { change: Some(ChangeMark { number, previous: self.current.mac }), ..event };
@@ -316,13 +328,6 @@ impl<'a> Work<'a> {
         };
         self.current = record.store(self.tx, &self.keys.state, &self.identity)?;
         Ok(self.current)
-    }
-
-    fn alarm_pin(&self) -> u64 {
-        match self.standing {
-            Standing::RolledBack | Standing::Forked => self.pinned.unwrap_or(0),
-            Standing::FirstUse | Standing::Same | Standing::Ahead => 0,
-        }
     }
 }
 

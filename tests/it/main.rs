@@ -24,3 +24,4 @@ mod life;
 mod place;
 mod together;
 mod tour;
+mod ways;

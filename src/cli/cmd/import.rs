@@ -74,7 +74,7 @@ impl Import {
         let path = vault.path().to_owned();
         let scopes = self.scope.iter().cloned().collect();
         let total = incoming.len();
-        let progress = progress_bar(context, total);
+        let progress = context.ui.progress("importing", total);
         let import = Incomings {
             incoming,
             scopes: &scopes,
@@ -192,21 +192,4 @@ fn point_out(context: &Context, parsed: &Parsed) {
     if !unreadable.is_empty() {
         context.ui.warn(&format!("No shell can read these variables: {}.", list(unreadable)));
     }
-}
-
-/// Shown after half a second, on a terminal.
-fn progress_bar(context: &Context, total: usize) -> indicatif::ProgressBar {
-    let hidden = context.ui.json || !context.ui.err_is_terminal();
-    let bar = indicatif::ProgressBar::with_draw_target(
-        Some(u64::try_from(total).unwrap_or(u64::MAX)),
-        if hidden {
-            indicatif::ProgressDrawTarget::hidden()
-        } else {
-            indicatif::ProgressDrawTarget::stderr_with_hz(2)
-        },
-    );
-    if let Ok(style) = indicatif::ProgressStyle::with_template("importing {pos} of {len} keys {wide_bar}") {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -1,0 +1,63 @@
+//! `keyvault vault check`
+
+use clap::Args;
+
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+use crate::cli::ui;
+use crate::state::pin::Standing;
+use crate::vault::Checked;
+
+/// Verify everything: rebuild the tree, open every row, compare state, pin and log.
+///
+/// Names each row that does not hold. Exit code 5 on anything.
+#[derive(Debug, Args)]
+pub struct Check {}
+
+impl Check {
+    pub(in crate::cli) fn run(context: &mut Context) -> Result<u8, Failure> {
+        let (mut vault, access) = context.open_with_access()?;
+        let path = vault.path().to_owned();
+        let checked = vault.check(&access).map_err(|error| Failure::of(error, &path))?;
+        let alarm = match checked.standing {
+            Standing::RolledBack => Some("older than what was last seen here"),
+            Standing::Forked => Some("another branch than what was last seen here"),
+            Standing::FirstUse | Standing::Same | Standing::Ahead => None,
+        };
+        let clean = checked.findings.is_empty() && alarm.is_none();
+        if context.ui.json {
+            let findings: Vec<_> = checked
+                .findings
+                .iter()
+                .map(|finding| serde_json::json!({ "row": finding.row, "what": finding.what }))
+                .collect();
+            context.ui.print_json(&serde_json::json!({
+                "ok": clean, "keys": checked.keys, "versions": checked.versions, "change": checked.change,
+                "alarm": alarm, "findings": findings,
+            }))?;
+        } else {
+            report(context, &checked, alarm)?;
+        }
+        Ok(if clean { code::DONE } else { code::DAMAGED })
+    }
+}
+
+fn report(context: &Context, checked: &Checked, alarm: Option<&str>) -> Result<(), Failure> {
+    let entries = checked.audit.map_or(0, |audit| audit.entries);
+    context.ui.line(&format!(
+        "{} keys, {} versions, {entries} log entries, change {}",
+        checked.keys, checked.versions, checked.change
+    ))?;
+    for finding in &checked.findings {
+        let row = ui::harmless_line(&finding.row);
+        context.ui.line(&format!("{} {row}: {}", context.ui.on_out(ui::BAD, "damaged"), finding.what))?;
+    }
+    if let Some(alarm) = alarm {
+        let hint = "keyvault vault restore --adopt accepts it";
+        context.ui.line(&format!("{} the vault is {alarm}; {hint}", context.ui.on_out(ui::BAD, "alarm")))?;
+    }
+    if checked.findings.is_empty() && alarm.is_none() {
+        context.ui.line(&context.ui.on_out(ui::GOOD, "All of it holds."))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! `keyvault vault …`: the care of the vault's file and of the ways into it.
+
+pub mod backup;
+pub mod check;
+pub mod passwd;
+pub mod recover;
+pub mod rekey;
+pub mod restore;
+pub mod slot;
+
+use clap::Subcommand;
+
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+
+/// Care for the vault's file and the ways into it.
+#[derive(Debug, Subcommand)]
+pub enum Vault {
+    /// Verify everything: rebuild the tree, open every row, compare state, pin and log
+    Check(check::Check),
+    /// Copy the vault to a new file
+    Backup(backup::Backup),
+    /// Put a backup in the vault's place, or accept a vault that a sync or a snapshot put back
+    Restore(restore::Restore),
+    /// Change the passphrase
+    Passwd(passwd::Passwd),
+    /// Set a new passphrase with the recovery code
+    Recover(recover::Recover),
+    /// Seal everything anew under a new root key
+    Rekey(rekey::Rekey),
+    /// List, add and remove the ways in
+    #[command(subcommand)]
+    Slot(slot::Slot),
+}
+
+impl Vault {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        match self {
+            Self::Check(check::Check {}) => check::Check::run(context),
+            Self::Backup(args) => args.run(context),
+            Self::Restore(args) => args.run(context),
+            Self::Passwd(args) => args.run(context),
+            Self::Recover(args) => args.run(context),
+            Self::Rekey(args) => args.run(context),
+            Self::Slot(args) => args.run(context),
+        }
+    }
+}
+
+/// What cannot be undone is asked for on a terminal and needs `--yes` elsewhere.
+fn confirm(context: &Context, yes: bool, question: &str) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !context.may_ask() {
+        return Err(Failure::usage(
+            "This cannot be undone, and there is no terminal to ask on.",
+            Some("--yes says that it is meant."),
+        ));
+    }
+    let agreed = dialoguer::Confirm::new()
+        .with_prompt(question)
+        .default(false)
+        .interact()
+        .map_err(|_| Failure::prompt(crate::sys::tty::PromptError::Interrupted))?;
+    if agreed { Ok(()) } else { Err(Failure::new(code::REFUSED, "refused", "Nothing was changed.", None)) }
+}

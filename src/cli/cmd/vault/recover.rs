@@ -1,0 +1,81 @@
+//! `keyvault vault recover`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::audit::Action;
+use crate::cli::context::{self, Context};
+use crate::cli::credentials::{self, RecoveryPlace};
+use crate::cli::error::{Failure, code};
+use crate::crypto;
+use crate::secret::SecretBytes;
+use crate::sys::tty;
+use crate::unlock::recovery::RecoveryCode;
+use crate::vault::{Credential, VaultError};
+
+/// The longest text that can be a code, in bytes.
+const MAX_CODE: usize = 256;
+
+/// Set a new passphrase with the recovery code.
+///
+/// The old passphrase and this code open nothing afterwards; a new code is made.
+#[derive(Debug, Args)]
+pub struct Recover {
+    /// Take the recovery code from a file, or - for stdin
+    #[arg(long, value_name = "FILE")]
+    code_file: Option<PathBuf>,
+    /// Take the new passphrase from a file
+    #[arg(long, value_name = "FILE")]
+    new_passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    recovery: RecoveryPlace,
+}
+
+impl Recover {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        let interactive = context.may_ask();
+        self.recovery.require(context, interactive)?;
+        let mut vault = context.open()?;
+        let path = vault.path().to_owned();
+        let failed = |error: VaultError| Failure::of(error, &path);
+        let text = self.code_text(context)?;
+        let code = RecoveryCode::parse(text.expose()).map_err(|error| failed(VaultError::Unlock(error)))?;
+        let access = vault.open_recovery(&code).map_err(failed)?;
+        let passphrase = credentials::new_passphrase(context, self.new_passphrase_file.as_deref())?;
+        let recovery = self.recovery.make(context, interactive)?;
+        let mut ways = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
+        ways.extend(recovery.code.as_ref().map(Credential::Recovery));
+        context
+            .with_world(|world| vault.replace_ways(&access, world, Action::Recover, &ways).map_err(failed))
+            .inspect_err(|_| recovery.withdraw())?;
+        if context.ui.json {
+            context.ui.print_json(&serde_json::json!({
+                "vault": path.display().to_string(), "recovery_code": recovery.in_json(),
+            }))?;
+        } else {
+            context.ui.note("The new passphrase opens the vault; the old one no longer does.");
+            if recovery.code.is_none() {
+                context.ui.warn("The recovery code that was used stays good; --no-recovery made no new one.");
+            }
+            recovery.tell(context);
+        }
+        Ok(code::DONE)
+    }
+
+    fn code_text(&self, context: &Context) -> Result<SecretBytes, Failure> {
+        match self.code_file.as_deref() {
+            Some(file) if file == Path::new("-") => {
+                context::read_secret(&mut std::io::stdin().lock(), MAX_CODE, Path::new("standard input"))
+            }
+            Some(file) => context.private_file(file, MAX_CODE),
+            None if context.may_ask() => {
+                tty::read_secret("Recovery code: ", MAX_CODE).map_err(Failure::prompt)
+            }
+            None => Err(Failure::usage(
+                "There is no terminal to ask for the recovery code on.",
+                Some("--code-file FILE names a file with it, --code-file - reads stdin."),
+            )),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `keyvault vault rekey`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::context::Context;
+use crate::cli::credentials::RecoveryPlace;
+use crate::cli::error::{Failure, code};
+use crate::cli::view;
+use crate::crypto;
+use crate::unlock::keyfile::KeyFile;
+use crate::unlock::session;
+use crate::vault::{Credential, Rekeyed, Vault, VaultError};
+
+/// Seal everything anew under a new root key.
+///
+/// For the day on which somebody may have the passphrase, a session or the recovery code together with a copy of the
+/// vault: what they have opens nothing that is written from then on. The values themselves stay the same, so rotate
+/// the keys too. The passphrase is kept, key files that are named are kept, a new recovery code is made, every other
+/// way in and every session ends. All of it in one transaction.
+#[derive(Debug, Args)]
+pub struct Rekey {
+    /// Keep this key file as a way in; may be repeated
+    #[arg(long, value_name = "FILE")]
+    key_file: Vec<PathBuf>,
+    #[command(flatten)]
+    recovery: RecoveryPlace,
+    /// Go on even if only one way in is left
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Rekey {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        let interactive = context.may_ask();
+        self.recovery.require(context, interactive)?;
+        let files = self.key_file.iter().map(|path| context.key_file(path)).collect::<Result<Vec<_>, _>>()?;
+        let (mut vault, access, passphrase) = context.open_with_passphrase()?;
+        let path = vault.path().to_owned();
+        let failed = |error: VaultError| Failure::of(error, &path);
+        self.expect_known(&mut vault, &files)?;
+        let recovery = self.recovery.make(context, interactive)?;
+        let mut ways = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
+        ways.extend(recovery.code.as_ref().map(Credential::Recovery));
+        ways.extend(files.iter().map(Credential::KeyFile));
+        if ways.len() < 2 && !self.yes {
+            return Err(Failure::refused(
+                "Only the passphrase would be left; if it is lost, so is the vault.",
+                Some("Let a recovery code be made, name a --key-file, or say --yes."),
+            ));
+        }
+        let before = vault.identity();
+        let count = vault.names(&access).map_err(failed)?.keys.len();
+        let progress = context.ui.progress("sealing anew", count);
+        let rekeyed = context
+            .with_world(|world| {
+                vault
+                    .rekey(&access, world, &ways, &|done| {
+                        progress.set_position(u64::try_from(done).unwrap_or(u64::MAX));
+                    })
+                    .map_err(failed)
+            })
+            .inspect_err(|_| recovery.withdraw())?;
+        progress.finish_and_clear();
+        // A session of the old epoch opens nothing; where there are no sessions, none is left either.
+        let _ = session::close(&before);
+        answer(context, &vault, &rekeyed, &recovery.in_json())?;
+        recovery.tell(context);
+        Ok(code::DONE)
+    }
+
+    /// A file that opens nothing today is more likely the wrong one than a wish for a new way in.
+    fn expect_known(&self, vault: &mut Vault, files: &[KeyFile]) -> Result<(), Failure> {
+        for (file, path) in files.iter().zip(&self.key_file) {
+            vault.open_key_file(file).map_err(|error| Failure::of(error, path))?;
+        }
+        Ok(())
+    }
+}
+
+fn answer(
+    context: &Context,
+    vault: &Vault,
+    rekeyed: &Rekeyed,
+    recovery: &serde_json::Value,
+) -> Result<(), Failure> {
+    let dropped: Vec<_> = rekeyed.dropped.iter().map(|way| way.kind.name()).collect();
+    if context.ui.json {
+        return context.ui.print_json(&serde_json::json!({
+            "vault": vault.path().display().to_string(), "epoch": rekeyed.epoch, "keys": rekeyed.keys,
+            "dropped": dropped, "recovery_code": recovery,
+        }));
+    }
+    let ways = view::joined(rekeyed.ways.iter().map(|way| way.kind.name()));
+    context.ui.note(&format!("{} keys are sealed under a new root; it opens with: {ways}.", rekeyed.keys));
+    if !dropped.is_empty() {
+        context.ui.note(&format!("No way in any more: {}.", dropped.join(", ")));
+    }
+    context
+        .ui
+        .note("The values are the same as before; who may have seen them sees them still. Rotate the keys.");
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! `keyvault vault restore`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::confirm;
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+use crate::cli::view;
+use crate::name::KeyName;
+use crate::vault::{Difference, Restored, VaultError};
+
+/// Put a backup in the vault's place, or accept a vault that a sync or a snapshot put back.
+///
+/// Says what would be superseded and asks first; needs the passphrase or key file of the backup. The vault gets a number
+/// above all that was seen here, and the log keeps what happened. Other machines that saw the superseded state raise
+/// an alarm until they accept it with --adopt.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The backup
+    #[arg(required_unless_present = "adopt")]
+    file: Option<PathBuf>,
+    /// Accept the file where it lies
+    #[arg(long, conflicts_with = "file")]
+    adopt: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Restore {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        match &self.file {
+            Some(file) => self.take(context, file),
+            None => adopt(context),
+        }
+    }
+
+    fn take(&self, context: &Context, file: &Path) -> Result<u8, Failure> {
+        let failed = |error: VaultError| Failure::of(error, file);
+        let mut backup = context.open_at(file)?;
+        let path = context.vault_path()?;
+        let mut here = match context.open_at(&path) {
+            Err(failure) if failure.kind == "no_vault" => None,
+            Err(failure) => return Err(cannot_replace(failure, &path)),
+            Ok(vault) => Some(vault),
+        };
+        let access = context.root_of(&mut backup)?;
+        let difference = backup.difference(&access, here.as_mut()).map_err(failed)?;
+        if here.is_some() {
+            for line in told(&difference) {
+                context.ui.note(&line);
+            }
+            confirm(context, self.yes, &format!("Put the backup in the place of {}?", path.display()))?;
+        }
+        let path = match &here {
+            Some(vault) => vault.path().to_owned(),
+            None => crate::sys::files::prepare_new(&path)
+                .map_err(|fault| Failure::of(VaultError::File(fault), &path))?,
+        };
+        let restored = context
+            .with_world(|world| backup.restore(&access, here.as_mut(), &path, world).map_err(failed))?;
+        answer(context, &restored, &difference)
+    }
+}
+
+/// A vault that cannot even be opened is not written over: somebody may still want it.
+fn cannot_replace(failure: Failure, path: &Path) -> Failure {
+    let hint = format!("Move {} away, then restore again.", path.display());
+    Failure { hint: Some(hint), ..failure }
+}
+
+/// What would be superseded, a line each.
+fn told(difference: &Difference) -> Vec<String> {
+    let Some(here) = difference.here else {
+        return vec![format!(
+            "The backup is of change {}; what is here cannot be read with its keys.",
+            difference.backup
+        )];
+    };
+    let mut lines =
+        vec![format!("The backup is of change {}; the vault here is at change {here}.", difference.backup)];
+    for (what, names) in [
+        ("would be gone", &difference.lost),
+        ("would be as they were", &difference.older),
+        ("would be back", &difference.back),
+    ] {
+        if !names.is_empty() {
+            lines.push(format!("{} {what}: {}", names.len(), some(names)));
+        }
+    }
+    lines
+}
+
+fn some(names: &[KeyName]) -> String {
+    const SHOWN: usize = 10;
+    let shown = view::joined(names.iter().take(SHOWN));
+    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
+}
+
+fn answer(context: &Context, restored: &Restored, difference: &Difference) -> Result<u8, Failure> {
+    let path = restored.path.display();
+    if context.ui.json {
+        context.ui.print_json(&serde_json::json!({
+            "vault": path.to_string(), "found": restored.found, "superseded": restored.superseded,
+            "change": restored.now, "lost": names(&difference.lost), "older": names(&difference.older),
+            "back": names(&difference.back),
+        }))?;
+    } else {
+        context.ui.note(&format!(
+            "Restored {path} from the backup of change {}; it is now change {}.",
+            restored.found, restored.now
+        ));
+    }
+    Ok(code::DONE)
+}
+
+fn names(names: &[KeyName]) -> Vec<&str> {
+    names.iter().map(KeyName::as_str).collect()
+}
+
+fn adopt(context: &Context) -> Result<u8, Failure> {
+    let (mut vault, access) = context.open_with_root()?;
+    let path = vault.path().to_owned();
+    let adopted =
+        context.with_world(|world| vault.adopt(&access, world).map_err(|error| Failure::of(error, &path)))?;
+    if context.ui.json {
+        let adopted = adopted.map(|adopted| {
+            serde_json::json!({
+                "found": adopted.found, "superseded": adopted.superseded, "change": adopted.now,
+            })
+        });
+        context.ui.print_json(&serde_json::json!({ "adopted": adopted }))?;
+    } else {
+        context.ui.note(&match adopted {
+            None => "There is no alarm; nothing was changed.".to_owned(),
+            Some(adopted) => format!(
+                "Accepted change {} of {}. It supersedes change {} that was seen here and is now change {}.\n\
+                 Keys that were made, rotated or revoked in between are as they were before; look at them.",
+                adopted.found,
+                path.display(),
+                adopted.superseded,
+                adopted.now
+            ),
+        });
+    }
+    Ok(code::DONE)
+}

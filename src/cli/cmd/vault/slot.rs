@@ -1,0 +1,191 @@
+//! `keyvault vault slot`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::confirm;
+use crate::cli::context::Context;
+use crate::cli::credentials::RecoveryPlace;
+use crate::cli::error::{Failure, code};
+use crate::crypto::SystemRng;
+use crate::sys::private;
+use crate::unlock::keyfile::KeyFile;
+use crate::unlock::slot::Kind;
+use crate::vault::{Credential, VaultError, Way};
+
+/// List, add and remove the ways in.
+#[derive(Debug, Subcommand)]
+pub enum Slot {
+    /// List the ways in
+    List(List),
+    /// Add a way in
+    #[command(subcommand)]
+    Add(Add),
+    /// Remove a way in; the last one stays
+    Remove(Remove),
+}
+
+/// List the ways in.
+#[derive(Debug, Args)]
+pub struct List {}
+
+/// Add a way in.
+#[derive(Debug, Subcommand)]
+pub enum Add {
+    /// A new key file, for machines: KEYVAULT_KEY_FILE names it
+    Keyfile(AddKeyFile),
+    /// A recovery code, for vaults that were made without one
+    Recovery(AddRecovery),
+}
+
+/// Add a new key file as a way in.
+///
+/// Whoever has the file and the vault opens it; KEYVAULT_KEY_FILE names the file to every command.
+#[derive(Debug, Args)]
+pub struct AddKeyFile {
+    /// The new file
+    file: PathBuf,
+}
+
+/// Add a recovery code as a way in.
+#[derive(Debug, Args)]
+pub struct AddRecovery {
+    #[command(flatten)]
+    recovery: RecoveryPlace,
+}
+
+/// Remove a way in; the last one stays.
+#[derive(Debug, Args)]
+pub struct Remove {
+    /// The slot's number, as 'slot list' shows it
+    number: u32,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Slot {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        match self {
+            Self::List(List {}) => list(context),
+            Self::Add(Add::Keyfile(args)) => args.run(context),
+            Self::Add(Add::Recovery(args)) => args.run(context),
+            Self::Remove(args) => args.run(context),
+        }
+    }
+}
+
+fn list(context: &Context) -> Result<u8, Failure> {
+    let (mut vault, access) = context.open_with_access()?;
+    let path = vault.path().to_owned();
+    let ways = vault.ways(&access).map_err(|error| Failure::of(error, &path))?;
+    if context.ui.json {
+        let slots: Vec<_> = ways.iter().map(json).collect();
+        context.ui.print_json(&serde_json::json!({ "slots": slots }))?;
+    } else {
+        for way in &ways {
+            context.ui.line(&format!("{:>2}  {}", way.id, described(way)))?;
+        }
+    }
+    Ok(code::DONE)
+}
+
+fn json(way: &Way) -> serde_json::Value {
+    let cost = match way.kind {
+        Kind::Passphrase(cost) => Some(serde_json::json!({
+            "memory_kib": cost.memory_kib, "passes": cost.passes, "lanes": cost.lanes,
+        })),
+        Kind::Recovery | Kind::KeyFile => None,
+    };
+    serde_json::json!({ "slot": way.id, "kind": way.kind.name(), "cost": cost })
+}
+
+fn described(way: &Way) -> String {
+    match way.kind {
+        Kind::Passphrase(cost) => {
+            format!("passphrase     Argon2id, {} MiB, {} passes", cost.memory_kib / 1024, cost.passes)
+        }
+        Kind::Recovery => "recovery code".to_owned(),
+        Kind::KeyFile => "key file".to_owned(),
+    }
+}
+
+impl AddKeyFile {
+    fn run(self, context: &Context) -> Result<u8, Failure> {
+        let (mut vault, access) = context.open_with_root()?;
+        let path = vault.path().to_owned();
+        let failed = |error: VaultError| Failure::of(error, &path);
+        let key_file = KeyFile::create(&SystemRng).map_err(|error| failed(error.into()))?;
+        let line = key_file.line().map_err(|error| failed(error.into()))?;
+        // The file first: a slot whose file was lost would only be in the way.
+        private::write_private(&self.file, line.expose()).map_err(|error| Failure::io(&self.file, &error))?;
+        let added = context
+            .with_world(|world| vault.add_way(&access, world, Credential::KeyFile(&key_file)).map_err(failed))
+            .inspect_err(|_| drop(std::fs::remove_file(&self.file)))?;
+        let file = self.file.display().to_string();
+        if context.ui.json {
+            context.ui.print_json(&serde_json::json!({ "slot": added.id, "file": file }))?;
+        } else {
+            context.ui.note(&format!("Slot {} opens with {file}; KEYVAULT_KEY_FILE names it.", added.id));
+        }
+        Ok(code::DONE)
+    }
+}
+
+impl AddRecovery {
+    fn run(self, context: &Context) -> Result<u8, Failure> {
+        let interactive = context.may_ask();
+        self.recovery.require(context, interactive)?;
+        let (mut vault, access) = context.open_with_root()?;
+        let path = vault.path().to_owned();
+        let recovery = self.recovery.make(context, interactive)?;
+        let code = recovery.code.as_ref().ok_or_else(|| {
+            Failure::usage("Without a code there is nothing to add.", Some("Leave --no-recovery out."))
+        })?;
+        let added = context
+            .with_world(|world| {
+                vault
+                    .add_way(&access, world, Credential::Recovery(code))
+                    .map_err(|error| Failure::of(error, &path))
+            })
+            .inspect_err(|_| recovery.withdraw())?;
+        if context.ui.json {
+            context
+                .ui
+                .print_json(&serde_json::json!({ "slot": added.id, "recovery_code": recovery.in_json() }))?;
+        } else {
+            context.ui.note(&format!("Slot {} opens with the recovery code.", added.id));
+            recovery.tell(context);
+        }
+        Ok(code::DONE)
+    }
+}
+
+impl Remove {
+    fn run(self, context: &Context) -> Result<u8, Failure> {
+        let (mut vault, access) = context.open_with_root()?;
+        let path = vault.path().to_owned();
+        let failed = |error: VaultError| Failure::of(error, &path);
+        let ways = vault.ways(&access).map_err(failed)?;
+        let Some(way) = ways.iter().find(|way| way.id == self.number) else {
+            return Err(failed(VaultError::NoSuchWay { id: self.number }));
+        };
+        confirm(context, self.yes, &format!("Remove slot {} ({})?", way.id, way.kind.name()))?;
+        let removed =
+            context.with_world(|world| vault.remove_way(&access, world, self.number).map_err(failed))?;
+        if context.ui.json {
+            context.ui.print_json(&serde_json::json!({ "removed": json(&removed) }))?;
+        } else {
+            context.ui.note(&format!(
+                "Slot {} ({}) opens this vault no more; copies from before it still does.",
+                removed.id,
+                removed.kind.name()
+            ));
+            if ways.len() == 2 {
+                context.ui.warn("One way in is left; if it is lost, so is the vault.");
+            }
+        }
+        Ok(code::DONE)
+    }
+}

@@ -1,0 +1,154 @@
+//! New credentials: a passphrase that is asked for twice, a recovery code that goes where it can be kept.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::crypto;
+use crate::secret::SecretBytes;
+use crate::sys::{private, tty};
+use crate::unlock::passphrase::Passphrase;
+use crate::unlock::recovery::RecoveryCode;
+use crate::vault::VaultError;
+
+use super::context::Context;
+use super::error::Failure;
+
+/// Where a new recovery code goes.
+#[derive(Debug, Clone, Args)]
+pub struct RecoveryPlace {
+    /// Write the recovery code to a new file
+    #[arg(long, value_name = "FILE")]
+    recovery_file: Option<PathBuf>,
+    /// Make no recovery code: a lost passphrase is then a lost vault
+    #[arg(long, conflicts_with = "recovery_file")]
+    no_recovery: bool,
+}
+
+/// A recovery code on its way to where it is kept.
+pub(super) struct NewRecovery {
+    /// The code, unless none is wanted.
+    pub(super) code: Option<RecoveryCode>,
+    /// The text, if it goes into the answer.
+    json: Option<SecretBytes>,
+    file: Option<PathBuf>,
+}
+
+impl RecoveryPlace {
+    /// Makes a code and puts it where it is kept: on the terminal, where part of it is asked back, in a file, or in the
+    /// answer. Without any of these it is refused, before anything is asked.
+    pub(super) fn make(&self, context: &Context, interactive: bool) -> Result<NewRecovery, Failure> {
+        self.require(context, interactive)?;
+        if self.no_recovery {
+            return Ok(NewRecovery { code: None, json: None, file: None });
+        }
+        let failed = |error| Failure::of(VaultError::Unlock(error), Path::new("the vault"));
+        let code = RecoveryCode::create(&crypto::SystemRng).map_err(failed)?;
+        let text = code.text().map_err(failed)?;
+        if let Some(file) = &self.recovery_file {
+            private::write_private(file, text.expose()).map_err(|error| Failure::io(file, &error))?;
+            return Ok(NewRecovery { code: Some(code), json: None, file: Some(file.clone()) });
+        }
+        if context.ui.json {
+            return Ok(NewRecovery { code: Some(code), json: Some(text), file: None });
+        }
+        show_and_ask_back(&text)?;
+        Ok(NewRecovery { code: Some(code), json: None, file: None })
+    }
+
+    /// Whether there is a place at all.
+    pub(super) fn require(&self, context: &Context, interactive: bool) -> Result<(), Failure> {
+        if interactive || context.ui.json || self.recovery_file.is_some() || self.no_recovery {
+            return Ok(());
+        }
+        Err(Failure::usage(
+            "The recovery code opens the vault, so it is not printed into what may be a log.",
+            Some("Say where it goes: --recovery-file FILE, --json, or --no-recovery for none."),
+        ))
+    }
+}
+
+impl NewRecovery {
+    /// What was to have this code did not happen; a code that opens nothing would only mislead.
+    pub(super) fn withdraw(&self) {
+        if let Some(file) = &self.file {
+            let _ = std::fs::remove_file(file);
+        }
+    }
+
+    /// Says where the code is, if it is in a file.
+    pub(super) fn tell(&self, context: &Context) {
+        if let Some(file) = &self.file {
+            context.ui.note(&format!("The recovery code is in {}; keep it elsewhere.", file.display()));
+        }
+    }
+
+    /// The code as `--json` answers it.
+    pub(super) fn in_json(&self) -> serde_json::Value {
+        self.json.as_ref().map_or(serde_json::Value::Null, |text| {
+            serde_json::Value::String(String::from_utf8_lossy(text.expose()).into_owned())
+        })
+    }
+}
+
+/// A new passphrase: from a file, or typed twice with an estimate of its strength.
+pub(super) fn new_passphrase(context: &Context, file: Option<&Path>) -> Result<Passphrase, Failure> {
+    match file {
+        Some(file) => context
+            .passphrase_file(file)
+            .and_then(|bytes| Passphrase::new(&bytes).map_err(Failure::passphrase)),
+        None if context.may_ask() => ask_passphrase(context),
+        None => Err(Failure::usage(
+            "There is no terminal to ask for the new passphrase on.",
+            Some("--new-passphrase-file FILE names a file with it."),
+        )),
+    }
+}
+
+pub(super) fn ask_passphrase(context: &Context) -> Result<Passphrase, Failure> {
+    loop {
+        let first = context.typed_passphrase("New passphrase: ")?;
+        context.ui.note(&estimate(&first));
+        let second = context.typed_passphrase("The same again: ")?;
+        if first.expose() == second.expose() {
+            return Ok(first);
+        }
+        context.ui.note("They differ. Once more.");
+    }
+}
+
+/// How long guessing would take somebody who has the file and a lot of machines: zxcvbn's guesses at 10,000 a second,
+/// which is generous against Argon2id.
+fn estimate(passphrase: &Passphrase) -> String {
+    let text = std::str::from_utf8(passphrase.expose()).unwrap_or_default();
+    let estimate = zxcvbn::zxcvbn(text, &["keyvault"]);
+    let time = estimate.crack_times().offline_slow_hashing_1e4_per_second();
+    let verdict = match u8::from(estimate.score()) {
+        0 | 1 => "Weak",
+        2 => "Fair",
+        3 => "Good",
+        _ => "Strong",
+    };
+    let advice = estimate
+        .feedback()
+        .and_then(|feedback| feedback.suggestions().first())
+        .map_or_else(String::new, |suggestion| format!("\n{suggestion}"));
+    format!("{verdict}: whoever has the file would need {time} to guess it.{advice}")
+}
+
+/// Shows the code on the terminal, and asks for its last group, so that it was written down and not clicked away.
+fn show_and_ask_back(code: &SecretBytes) -> Result<(), Failure> {
+    let shown = |bytes: &[u8]| tty::write_line(bytes).map_err(Failure::prompt);
+    shown(b"\nThe recovery code opens the vault when the passphrase is lost. Write it down;")?;
+    shown(b"it is not shown again.\n")?;
+    shown(code.expose())?;
+    shown(b"")?;
+    let group = code.expose().rsplit(|byte| *byte == b'-').next().unwrap_or_default();
+    loop {
+        let typed = tty::read_line("Its last five characters: ", 64).map_err(Failure::prompt)?;
+        if typed.expose().trim_ascii().eq_ignore_ascii_case(group) {
+            return Ok(());
+        }
+        shown(b"Those are others. Look again.")?;
+    }
+}

@@ -1,0 +1,60 @@
+//! A vault under a working name, until it is whole and is moved into place.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use crate::sys::private;
+
+use super::error::VaultError;
+use super::open::World;
+
+/// The working file; whatever goes wrong, it and its side files go away again.
+pub(super) struct Draft(pub(super) PathBuf);
+
+impl Draft {
+    pub(super) fn beside(path: &Path, world: &World<'_>) -> Result<Self, VaultError> {
+        let mut random = [0; 8];
+        world.rng.fill(&mut random)?;
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".new-{}", data_encoding::HEXLOWER.encode(&random)));
+        let draft = Self(PathBuf::from(name));
+        private::write_private(&draft.0, &[]).map_err(|source| io(&draft.0, source))?;
+        Ok(draft)
+    }
+
+    /// Fails if something is there by now, which a plain rename would replace.
+    ///
+    /// File systems without such a rename get a link under the second name and then lose the first; a crash in between
+    /// leaves both, and the vault is refused until one of them is removed.
+    pub(super) fn move_to(&self, path: &Path) -> Result<(), VaultError> {
+        let failed = |source: std::io::Error| match source.kind() {
+            std::io::ErrorKind::AlreadyExists => VaultError::VaultExists { path: path.to_owned() },
+            _ => io(path, source),
+        };
+        match renameat_with(CWD, &self.0, CWD, path, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                std::fs::hard_link(&self.0, path).map_err(failed)?;
+                std::fs::remove_file(&self.0).map_err(|source| io(&self.0, source))?;
+            }
+            renamed => renamed.map_err(|errno| failed(errno.into()))?,
+        }
+        private::sync_folder_of(path).map_err(|source| io(path, source))
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        for suffix in ["", "-wal", "-shm"] {
+            let mut name = self.0.as_os_str().to_owned();
+            name.push(suffix);
+            // Gone already, or never made.
+            let _ = std::fs::remove_file(name);
+        }
+    }
+}
+
+fn io(path: &Path, source: std::io::Error) -> VaultError {
+    VaultError::Io { path: path.to_owned(), source }
+}

@@ -1,0 +1,151 @@
+//! A new root, and everything sealed anew under it: the answer to a passphrase, a session or an old copy that somebody
+//! else may have.
+//!
+//! One transaction. Keys, values, scopes, names, the log and the state get new seals under the next epoch; nothing that
+//! opened the file before opens it afterwards but the credentials that were presented. The log keeps its entries word
+//! for word, and a pin of the old epoch is still led to the new record by them.
+
+use crate::audit::{self, Action, Chain, Event, Seed};
+use crate::identity::Identity;
+use crate::store::{Durability, HeaderRow, SlotRow, StoreError, Tx};
+use crate::unlock::keys::{DailyKeys, Root};
+
+use super::error::VaultError;
+use super::item::Item;
+use super::open::{Access, Vault, World};
+use super::ways::{Credential, Way, way};
+use super::work::{Setting, Work};
+
+/// What a rekey did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rekeyed {
+    /// The new epoch.
+    pub epoch: u32,
+    /// Keys sealed anew.
+    pub keys: usize,
+    /// The ways in that are gone, as they were numbered.
+    pub dropped: Vec<Way>,
+    /// The ways in that there are now.
+    pub ways: Vec<Way>,
+}
+
+/// The next epoch before its transaction.
+struct Next {
+    identity: Identity,
+    keys: DailyKeys,
+    header: HeaderRow,
+    seed: Seed,
+    slots: Vec<SlotRow>,
+}
+
+impl Next {
+    fn create(
+        identity: Identity,
+        credentials: &[Credential<'_>],
+        world: &World<'_>,
+    ) -> Result<Self, VaultError> {
+        let identity = Identity { epoch: identity.epoch + 1, ..identity };
+        let root = Root::create(world.rng)?;
+        let (seed, chain_seed) = Seed::create(&root.seed_key(&identity), &identity, world.rng)?;
+        let slots = (1..)
+            .zip(credentials)
+            .map(|(id, credential)| credential.seal(id, &root, &identity, world))
+            .collect::<Result<_, _>>()?;
+        let header = HeaderRow {
+            vault_id: identity.vault_id,
+            epoch: identity.epoch,
+            written_by: env!("CARGO_PKG_VERSION").to_owned(),
+            chain_seed,
+        };
+        Ok(Self { identity, keys: root.daily(&identity).keys(&identity), header, seed, slots })
+    }
+}
+
+impl Vault {
+    /// Seals everything anew under a new root, which `credentials` open and nothing else. `progress` is told how many
+    /// keys are done.
+    pub fn rekey(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        credentials: &[Credential<'_>],
+        progress: &dyn Fn(usize),
+    ) -> Result<Rekeyed, VaultError> {
+        if !access.has_root() {
+            return Err(VaultError::NeedsRoot);
+        }
+        let first_key = self.seed(access)?;
+        let (keys, identity) = self.keys(access);
+        let path = self.store.path().to_owned();
+        // Derived before the transaction, which others would have to wait for.
+        let next = Next::create(identity, credentials, world)?;
+        let tx = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
+        let held = world.holders.hold(&identity);
+        let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: None };
+        let mut old = Work::load(&tx, &setting)?;
+        old.refuse_in_alarm(&path)?;
+        audit::verify(&tx, &keys.audit, &identity, first_key)?;
+        let dropped = old.slots()?.iter().map(way).collect::<Result<Vec<_>, _>>()?;
+        let items = old.items()?;
+        refuse_strays(&tx, &items)?;
+        let mut events = Vec::new();
+        audit::read_all(&tx, &keys.audit, &identity, 0, &mut |_, event: Event| events.push(event))?;
+        tx.clear_sealed()?;
+        let mut new = Work::begin(&tx, &next.keys, next.identity, old.current);
+        let ways = next.slots.iter().map(way).collect::<Result<Vec<_>, _>>()?;
+        let dropped = dropped
+            .into_iter()
+            .filter(|before| !ways.iter().any(|way| way.kind.name() == before.kind.name()))
+            .collect();
+        new.put_header(&next.header)?;
+        next.slots.iter().try_for_each(|slot| new.put_slot(slot))?;
+        Chain::rewrite(next.seed, &tx, &next.keys.audit, &next.identity, &events, world.rng)?;
+        drop(events);
+        let count = items.len();
+        for (done, item) in items.into_iter().enumerate() {
+            new.move_item(&old, item, world)?;
+            progress(done + 1);
+        }
+        let epoch = next.identity.epoch;
+        let event = world.event(Action::Rekey, Vec::new(), format!("epoch {epoch}"));
+        let seen = new.seal_change(event, world)?;
+        crate::crypto::wipe_stack();
+        drop((old, new));
+        tx.commit()?;
+        self.store.fold_log()?;
+        drop(held);
+        self.header = next.header;
+        // As after any change: a pin that cannot be written is behind, nothing worse.
+        let _ = world.pins.advance(&next.identity, &path, &seen);
+        self.vacuum()?;
+        Ok(Rekeyed { epoch, keys: count, dropped, ways })
+    }
+}
+
+/// Rows of versions that no key names would stay behind, sealed under the old epoch.
+fn refuse_strays(tx: &Tx<'_>, items: &[Item]) -> Result<(), VaultError> {
+    let named =
+        items.iter().flat_map(|item| &item.versions).filter(|version| version.digest.is_some()).count();
+    let named = u64::try_from(named).unwrap_or(u64::MAX);
+    if tx.count_versions()? == (named, named) {
+        Ok(())
+    } else {
+        Err(StoreError::Damaged { what: "version_key: has rows that no key names".to_owned() }.into())
+    }
+}
+
+impl Work<'_> {
+    /// Seals a key of `old` anew, each value as it passes.
+    fn move_item(&mut self, old: &Work<'_>, mut item: Item, world: &World<'_>) -> Result<(), VaultError> {
+        let id = item.id;
+        for version in item.versions.iter_mut().filter(|version| version.digest.is_some()) {
+            let value = old.value(&id, version)?;
+            version.digest = Some(self.put_value(&id, version.number, &value, world.rng)?);
+            version.fingerprint = self.opener().fingerprint(&value);
+        }
+        self.settle(&mut item, world.now())?;
+        self.put_item(&mut item, world.rng)?;
+        self.enter(None, Some(&item));
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+//! The ways in: slots that are written anew, added and taken away. All of it needs root.
+
+use crate::audit::Action;
+use crate::crypto::{Cost, Digest};
+use crate::identity::Identity;
+use crate::store::{HeaderRow, SlotRow};
+use crate::unlock::keyfile::KeyFile;
+use crate::unlock::keys::Root;
+use crate::unlock::passphrase::Passphrase;
+use crate::unlock::recovery::RecoveryCode;
+use crate::unlock::slot::{self, Kind};
+
+use super::error::VaultError;
+use super::leaves;
+use super::open::{Access, Vault, World};
+use super::work::Work;
+
+/// A slot as `vault slot list` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// The slot's number.
+    pub id: u32,
+    /// What opens it.
+    pub kind: Kind,
+}
+
+/// A secret that is to open the vault.
+#[derive(Debug, Clone, Copy)]
+pub enum Credential<'c> {
+    /// A passphrase, at a cost.
+    Passphrase(&'c Passphrase, Cost),
+    /// A recovery code.
+    Recovery(&'c RecoveryCode),
+    /// A key file.
+    KeyFile(&'c KeyFile),
+}
+
+impl Credential<'_> {
+    fn opens(self, kind: Kind) -> bool {
+        matches!(
+            (self, kind),
+            (Self::Passphrase(..), Kind::Passphrase(_))
+                | (Self::Recovery(_), Kind::Recovery)
+                | (Self::KeyFile(_), Kind::KeyFile)
+        )
+    }
+
+    /// A slot for `root` that this opens.
+    pub(super) fn seal(
+        self,
+        id: u32,
+        root: &Root,
+        identity: &Identity,
+        world: &World<'_>,
+    ) -> Result<SlotRow, VaultError> {
+        Ok(match self {
+            Self::Passphrase(passphrase, cost) => {
+                slot::seal_passphrase(id, root, passphrase, cost, identity, world.rng)
+            }
+            Self::Recovery(code) => slot::seal_recovery(id, root, code, identity, world.rng),
+            Self::KeyFile(file) => slot::seal_key_file(id, root, file, identity, world.rng),
+        }?)
+    }
+}
+
+impl Vault {
+    /// The ways in, each held against the tree.
+    pub fn ways(&mut self, access: &Access) -> Result<Vec<Way>, VaultError> {
+        self.read(access, |work| work.slots()?.iter().map(way).collect())
+    }
+
+    /// Writes the slots that credentials of these kinds open anew, or adds slots where there is none. What they opened
+    /// before opens nothing in this file any more.
+    pub fn replace_ways(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        action: Action,
+        credentials: &[Credential<'_>],
+    ) -> Result<Vec<Way>, VaultError> {
+        let root = access.root.as_ref().ok_or(VaultError::NeedsRoot)?;
+        let identity = self.identity();
+        let before = self.ways(access)?;
+        let mut free = next_id(&before);
+        let mut rows = Vec::with_capacity(credentials.len());
+        let mut gone = Vec::new();
+        for credential in credentials {
+            let mut same = before.iter().filter(|way| credential.opens(way.kind)).map(|way| way.id);
+            let id = same.next().unwrap_or(free);
+            free += u32::from(id == free);
+            gone.extend(same);
+            // Derived before the transaction, which others would have to wait for.
+            rows.push(credential.seal(id, root, &identity, world)?);
+        }
+        self.change(access, world, |work| {
+            expect_same(work, &before)?;
+            gone.iter().try_for_each(|id| work.delete_slot(*id))?;
+            rows.iter().try_for_each(|row| work.put_slot(row))?;
+            let kinds: Vec<_> =
+                rows.iter().map(way).map(|way| way.map(|way| way.kind.name())).collect::<Result<_, _>>()?;
+            let event = world.event(action, Vec::new(), kinds.join(", "));
+            Ok((work.slots()?.iter().map(way).collect::<Result<_, _>>()?, event))
+        })
+    }
+
+    /// Adds a way in beside those that there are.
+    pub fn add_way(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        credential: Credential<'_>,
+    ) -> Result<Way, VaultError> {
+        let root = access.root.as_ref().ok_or(VaultError::NeedsRoot)?;
+        let identity = self.identity();
+        let before = self.ways(access)?;
+        if before.len() >= crate::store::MAX_SLOTS {
+            return Err(VaultError::TooManyWays);
+        }
+        let row = credential.seal(next_id(&before), root, &identity, world)?;
+        self.change(access, world, |work| {
+            expect_same(work, &before)?;
+            work.put_slot(&row)?;
+            let added = way(&row)?;
+            let detail = format!("added slot {}, {}", added.id, added.kind.name());
+            Ok((added, world.event(Action::Slot, Vec::new(), detail)))
+        })
+    }
+
+    /// Takes a way in away; never the last one.
+    pub fn remove_way(&mut self, access: &Access, world: &World<'_>, id: u32) -> Result<Way, VaultError> {
+        if !access.has_root() {
+            return Err(VaultError::NeedsRoot);
+        }
+        let removed = self.change(access, world, |work| {
+            let ways = work.slots()?.iter().map(way).collect::<Result<Vec<_>, _>>()?;
+            let removed = *ways.iter().find(|way| way.id == id).ok_or(VaultError::NoSuchWay { id })?;
+            if ways.len() == 1 {
+                return Err(VaultError::LastWay { id });
+            }
+            work.delete_slot(id)?;
+            let detail = format!("removed slot {id}, {}", removed.kind.name());
+            Ok((removed, world.event(Action::Slot, Vec::new(), detail)))
+        })?;
+        self.vacuum()?;
+        Ok(removed)
+    }
+}
+
+/// Between the derivation and the transaction somebody else may have changed the slots.
+fn expect_same(work: &mut Work<'_>, before: &[Way]) -> Result<(), VaultError> {
+    let now = work.slots()?.iter().map(way).collect::<Result<Vec<_>, _>>()?;
+    if now == before { Ok(()) } else { Err(VaultError::WaysChanged) }
+}
+
+pub(super) fn way(row: &SlotRow) -> Result<Way, VaultError> {
+    Ok(Way { id: row.id, kind: slot::kind(row)? })
+}
+
+fn next_id(ways: &[Way]) -> u32 {
+    ways.iter().map(|way| way.id).max().unwrap_or(0) + 1
+}
+
+impl Work<'_> {
+    /// All slots, each held against the tree.
+    pub(super) fn slots(&mut self) -> Result<Vec<SlotRow>, VaultError> {
+        let rows = self.tx.slots()?;
+        for row in &rows {
+            let tag = self.slot_tag(row.id);
+            // A slot of this very change is not in the tree yet.
+            if self.leaf_changes.get(&tag) != Some(&Some(self.slot_leaf(row))) {
+                self.expect_leaf(&tag, Some(self.slot_leaf(row)), "slot")?;
+            }
+        }
+        Ok(rows)
+    }
+
+    pub(super) fn put_slot(&mut self, row: &SlotRow) -> Result<(), VaultError> {
+        self.tx.put_slot(row)?;
+        self.leaf_changes.insert(self.slot_tag(row.id), Some(self.slot_leaf(row)));
+        Ok(())
+    }
+
+    fn delete_slot(&mut self, id: u32) -> Result<(), VaultError> {
+        self.tx.delete_slot(id)?;
+        self.leaf_changes.insert(self.slot_tag(id), None);
+        Ok(())
+    }
+
+    pub(super) fn put_header(&mut self, header: &HeaderRow) -> Result<(), VaultError> {
+        self.tx.put_header(header)?;
+        let leaf: Digest = leaves::header_leaf(&self.keys.tree, header);
+        self.leaf_changes.insert(self.tag(leaves::Kind::Header, &[]), Some(leaf));
+        Ok(())
+    }
+}
