@@ -6,6 +6,7 @@
 
 mod audit_rows;
 mod connect;
+mod group_rows;
 mod rows;
 mod schema;
 mod tree_rows;
@@ -17,7 +18,8 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode};
 
-pub use rows::{AuditRow, DirectoryRow, HeaderRow, ItemRow, ScopeRow, SlotRow, StateRow, Tag};
+pub use group_rows::{DirectoryRow, ScopeRow};
+pub use rows::{AuditRow, HeaderRow, ItemRow, SlotRow, StateRow, Tag};
 pub use schema::FORMAT;
 
 /// Most slots a vault may have; more are an attack on whoever tries them one by one.

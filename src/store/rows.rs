@@ -43,28 +43,6 @@ pub struct ItemRow {
     pub sealed: Vec<u8>,
 }
 
-/// A scope's sealed name, count and member digest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScopeRow {
-    /// The blind index of its name.
-    pub tag: Tag,
-    /// Raised by each rewrite.
-    pub revision: u64,
-    /// Name, count, digest of the members.
-    pub sealed: Vec<u8>,
-}
-
-/// One bucket of the names of all keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DirectoryRow {
-    /// Which bucket.
-    pub bucket: u8,
-    /// Raised by each rewrite.
-    pub revision: u64,
-    /// The names.
-    pub sealed: Vec<u8>,
-}
-
 /// The state record and its MAC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateRow {
@@ -235,94 +213,6 @@ impl Tx<'_> {
         .ok_or_else(|| damaged("version_key"))
     }
 
-    /// A scope's row by the blind index of its name.
-    pub fn scope(&self, tag: &Tag) -> Result<Option<ScopeRow>> {
-        self.one(
-            "SELECT tag, revision, sealed FROM scope WHERE tag = ?",
-            [tag.as_slice()],
-            "scope",
-            scope_row,
-        )
-    }
-
-    /// All scopes' rows, ordered by tag.
-    pub fn each_scope(&self, mut take: impl FnMut(ScopeRow) -> Result<()>) -> Result<()> {
-        self.each("SELECT tag, revision, sealed FROM scope ORDER BY tag", [], |row| take(scope_row(row)?))
-    }
-
-    /// Writes a scope's row.
-    pub fn put_scope(&self, scope: &ScopeRow) -> Result<()> {
-        self.run(
-            "INSERT OR REPLACE INTO scope (tag, revision, sealed) VALUES (?, ?, ?)",
-            params![scope.tag, number(scope.revision)?, scope.sealed],
-        )
-    }
-
-    /// Deletes a scope's row.
-    pub fn delete_scope(&self, tag: &Tag) -> Result<()> {
-        self.run("DELETE FROM scope WHERE tag = ?", [tag.as_slice()])
-    }
-
-    /// The tags of a scope's members, ordered.
-    pub fn scope_members(&self, scope: &Tag) -> Result<Vec<Tag>> {
-        let mut members = Vec::new();
-        self.each(
-            "SELECT item FROM scope_member WHERE scope = ? ORDER BY item",
-            [scope.as_slice()],
-            |row| {
-                members.push(array(row, 0, "scope_member.item")?);
-                Ok(())
-            },
-        )?;
-        Ok(members)
-    }
-
-    /// How many memberships there are in the whole vault.
-    pub fn count_scope_members(&self) -> Result<u64> {
-        self.one("SELECT count(*) FROM scope_member", [], "scope_member", |row| unsigned(row.get(0)?))?
-            .ok_or_else(|| damaged("scope_member"))
-    }
-
-    /// Makes a key a member of a scope.
-    pub fn put_scope_member(&self, scope: &Tag, item: &Tag) -> Result<()> {
-        self.run("INSERT OR REPLACE INTO scope_member (scope, item) VALUES (?, ?)", params![scope, item])
-    }
-
-    /// Takes a key out of a scope.
-    pub fn delete_scope_member(&self, scope: &Tag, item: &Tag) -> Result<()> {
-        self.run("DELETE FROM scope_member WHERE scope = ? AND item = ?", params![scope, item])
-    }
-
-    /// One bucket of names.
-    pub fn directory(&self, bucket: u8) -> Result<Option<DirectoryRow>> {
-        self.one(
-            "SELECT bucket, revision, sealed FROM directory WHERE bucket = ?",
-            [bucket],
-            "directory",
-            directory_row,
-        )
-    }
-
-    /// All buckets of names, in order.
-    pub fn each_directory(&self, mut take: impl FnMut(DirectoryRow) -> Result<()>) -> Result<()> {
-        self.each("SELECT bucket, revision, sealed FROM directory ORDER BY bucket", [], |row| {
-            take(directory_row(row)?)
-        })
-    }
-
-    /// Writes a bucket of names.
-    pub fn put_directory(&self, row: &DirectoryRow) -> Result<()> {
-        self.run(
-            "INSERT OR REPLACE INTO directory (bucket, revision, sealed) VALUES (?, ?, ?)",
-            params![row.bucket, number(row.revision)?, row.sealed],
-        )
-    }
-
-    /// Deletes a bucket of names.
-    pub fn delete_directory(&self, bucket: u8) -> Result<()> {
-        self.run("DELETE FROM directory WHERE bucket = ?", [bucket])
-    }
-
     /// SQLite's own check of pages and b-trees; what it says, unless "ok".
     pub fn page_faults(&self) -> Result<Vec<String>> {
         let mut faults = Vec::new();
@@ -371,14 +261,6 @@ impl Tx<'_> {
 
 fn item_row(row: &Row<'_>) -> Result<ItemRow> {
     Ok(ItemRow { tag: array(row, 0, "item.tag")?, revision: unsigned(row.get(1)?)?, sealed: row.get(2)? })
-}
-
-fn directory_row(row: &Row<'_>) -> Result<DirectoryRow> {
-    Ok(DirectoryRow { bucket: row.get(0)?, revision: unsigned(row.get(1)?)?, sealed: row.get(2)? })
-}
-
-fn scope_row(row: &Row<'_>) -> Result<ScopeRow> {
-    Ok(ScopeRow { tag: array(row, 0, "scope.tag")?, revision: unsigned(row.get(1)?)?, sealed: row.get(2)? })
 }
 
 /// A BLOB column of exactly `N` bytes.
