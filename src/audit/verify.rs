@@ -77,7 +77,7 @@ pub fn read_all(
         None => START,
         Some(before) => {
             let missing = AuditError::Broken { seq: before, what: "the entry is missing" };
-            tx.audit_entry(before)?.ok_or(missing)?.mac
+            tx.audit_mac(before)?.ok_or(missing)?
         }
     };
     walk(tx, keys, identity, from, before, &mut |row, event, _| {

@@ -9,19 +9,24 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
 use super::schema::{APPLICATION_ID, FORMAT, OBJECTS};
-use super::{Store, StoreError};
+use super::{HeaderRow, Store, StoreError};
 
 /// Size of a page, in bytes.
 const PAGE: u64 = 4096;
 
 impl Store {
-    /// Opens an existing vault. `path` is canonical and has been checked for owner, mode and kind.
-    pub fn open(path: PathBuf) -> Result<Self, StoreError> {
-        let connection = connect(&path)?;
-        check_format(&connection)?;
-        check_length(&path)?;
-        check_schema(&connection)?;
-        Ok(Self { connection, path })
+    /// Opens an existing vault and reads its head. `path` is canonical and has been checked for owner, mode and kind.
+    pub fn open(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
+        let file = path.clone();
+        let mut store = Self { connection: connect(&path)?, path };
+        // In one transaction, which is begun once: this is on the way of every command.
+        let tx = store.begin_reading()?;
+        check_format(tx.connection)?;
+        check_length(&file)?;
+        check_schema(tx.connection)?;
+        let header = tx.header()?;
+        tx.commit()?;
+        Ok((store, header))
     }
 
     /// Opens an empty file, to be filled by [`Store::copy_into`].

@@ -13,7 +13,7 @@ pub(super) const OBJECTS: [(&str, &str, &str, &str); 14] = [
         "table",
         "audit",
         "audit",
-        "CREATE TABLE audit (seq INTEGER PRIMARY KEY, change INTEGER, sealed BLOB NOT NULL, mac BLOB NOT NULL) STRICT",
+        "CREATE TABLE audit (seq INTEGER PRIMARY KEY, change INTEGER, mac BLOB NOT NULL, sealed BLOB NOT NULL) STRICT",
     ),
     (
         "index",

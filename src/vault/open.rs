@@ -100,9 +100,8 @@ impl Vault {
     /// Opens the vault at `path`, after looking at owner, mode and kind of the file and its side files.
     pub fn open(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
         let checked = files::check_vault(path)?;
-        let mut store = Store::open(checked.path().to_owned())?;
+        let (store, header) = Store::open(checked.path().to_owned())?;
         checked.still_same()?;
-        let header = store.begin_reading()?.header()?;
         let identity = Identity { vault_id: header.vault_id, epoch: header.epoch };
         let memory = pins.read(&identity, checked.path());
         Ok(Self { store, header, memory, checked })
