@@ -15,6 +15,9 @@ pub struct Malformed;
 #[derive(Debug)]
 pub struct Encoder(Vec<u8>);
 
+/// A list that claims more elements than this grows as they are read.
+const FEW: usize = 64;
+
 /// Room for a context or a key's metadata without growing on the way.
 const USUAL_LEN: usize = 384;
 
@@ -168,7 +171,12 @@ impl<'a> Decoder<'a> {
         if count > self.0.len() {
             return Err(Malformed);
         }
-        (0..count).map(|_| read(self)).collect()
+        // As many as there are, where there are few: most lists have one element, and memory costs time.
+        let mut list = Vec::with_capacity(count.min(FEW));
+        for _ in 0..count {
+            list.push(read(self)?);
+        }
+        Ok(list)
     }
 
     /// Everything must have been read.

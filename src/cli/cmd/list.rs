@@ -1,5 +1,8 @@
 //! `keyvault list`
 
+use std::borrow::Cow;
+use std::mem::ManuallyDrop;
+
 use clap::Args;
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
@@ -51,7 +54,8 @@ impl List {
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
         let now = context.now();
-        let mut items = vault.list(&access).map_err(|error| Failure::of(error, &path))?;
+        // The process ends right after: taking 10,000 keys apart one by one would take a tenth of its time.
+        let mut items = ManuallyDrop::new(vault.list(&access).map_err(|error| Failure::of(error, &path))?);
         let all = items.len();
         items.retain(|item| self.wants(item, now));
         if context.ui.json {
@@ -89,22 +93,22 @@ const COLUMNS: usize = 7;
 const GAP: usize = 2;
 
 /// What a key shows, in the order of [`HEADER`]; all of it is ASCII by the grammar of names.
-fn cells(item: &Item, now: Moment) -> [String; COLUMNS] {
+fn cells(item: &Item, now: Moment) -> [Cow<'_, str>; COLUMNS] {
     [
-        item.name.to_string(),
-        item.variable.to_string(),
-        view::joined(item.scopes.iter()),
-        item.current().map_or_else(|| "-".to_owned(), |version| version.number.to_string()),
-        time::between(item.created, now),
-        item.expires.map_or_else(|| "never".to_owned(), |expires| time::relative(expires, now)),
-        view::status(item, now).0.to_owned(),
+        item.name.as_str().into(),
+        item.variable.as_str().into(),
+        view::joined(item.scopes.iter()).into(),
+        item.current().map_or("-".into(), |version| version.number.to_string().into()),
+        time::between(item.created, now).into(),
+        item.expires.map_or("never".into(), |expires| time::relative(expires, now).into()),
+        view::status(item, now).0.into(),
     ]
 }
 
 /// Columns as wide as what stands in them, for pipes and files.
 fn columns(items: &[Item], now: Moment) -> String {
     let rows: Vec<_> = items.iter().map(|item| cells(item, now)).collect();
-    let header = HEADER.map(str::to_owned);
+    let header = HEADER.map(Cow::Borrowed);
     let mut widths = [0; COLUMNS];
     for row in std::iter::once(&header).chain(&rows) {
         for (width, cell) in widths.iter_mut().zip(row) {
