@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::cmd;
+use super::{cmd, complete};
 use crate::name::{EnvName, KeyName, Scope, TagKey};
 use crate::vault::Selection;
 
@@ -66,13 +66,14 @@ Vault
   unlock     Open a session, so that commands need no passphrase
   lock       End the session
   status     Say whether the vault is open
-  vault      check: verify everything · restore: accept a rolled back file
+  vault      check, backup, restore, passwd, recover, rekey, slot
 
 Watch
   audit      log: who did what, when · verify: prove that nothing was altered
 
 Other
   tour       Show it all on a vault that is thrown away
+  completions, man  The shell's help: completion scripts, manual pages
 
 Options
 {options}
@@ -126,6 +127,10 @@ pub enum Command {
     /// Read and verify the audit log
     #[command(subcommand)]
     Audit(cmd::audit::Audit),
+    /// Print a shell's completion script
+    Completions(cmd::completions::Completions),
+    /// Print the manual page
+    Man(cmd::man::Man),
     /// Show it all on a vault that is thrown away
     Tour(cmd::tour::Tour),
 }
@@ -134,7 +139,7 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 pub struct Metadata {
     /// A scope that the key carries; may be repeated
-    #[arg(long, value_name = "SCOPE", value_parser = named::<Scope>)]
+    #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     pub(super) scope: Vec<Scope>,
     /// A label, as KEY=VALUE; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = tag)]
@@ -154,19 +159,19 @@ pub struct Metadata {
 #[derive(Debug, Clone, Args)]
 pub struct Choice {
     /// This key; one that is missing, expired or revoked is an error
-    #[arg(long, value_name = "NAME", value_parser = named::<KeyName>, help_heading = "Which keys")]
+    #[arg(long, value_name = "NAME", add = complete::keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
     only: Vec<KeyName>,
     /// Keys that carry this scope; several mean any of them
-    #[arg(long, value_name = "SCOPE", value_parser = named::<Scope>, help_heading = "Which keys")]
+    #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>, help_heading = "Which keys")]
     scope: Vec<Scope>,
     /// Every key
     #[arg(long, help_heading = "Which keys")]
     all: bool,
     /// This key under this variable
-    #[arg(long = "as", value_name = "NAME=VAR", value_parser = alias, help_heading = "Which keys")]
+    #[arg(long = "as", value_name = "NAME=VAR", add = complete::aliased_keys(), value_parser = alias, help_heading = "Which keys")]
     aliases: Vec<(KeyName, EnvName)>,
     /// The version before the current one of this key, while its grace lasts
-    #[arg(long, value_name = "NAME", value_parser = named::<KeyName>, help_heading = "Which keys")]
+    #[arg(long, value_name = "NAME", add = complete::keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
     previous: Vec<KeyName>,
     /// Leave expired keys out instead of refusing
     #[arg(long, help_heading = "Which keys")]

@@ -95,13 +95,7 @@ impl Context {
 
     /// The vault's path: `--vault`, `KEYVAULT_VAULT`, or the data folder.
     pub fn vault_path(&self) -> Result<PathBuf, Failure> {
-        if let Some(path) = &self.global.vault {
-            return Ok(path.clone());
-        }
-        if let Some(path) = variable("KEYVAULT_VAULT") {
-            return Ok(PathBuf::from(path));
-        }
-        Ok(base_folders("XDG_DATA_HOME")?.data_dir().join("keyvault").join("vault.db"))
+        self.global.vault.clone().map_or_else(default_vault, Ok)
     }
 
     /// Opens the vault's file and says in a line each what was noticed about it.
@@ -303,6 +297,14 @@ fn open_passphrase(vault: &mut Vault, passphrase: &Passphrase) -> Result<Access,
 #[must_use]
 pub fn variables() -> Vec<(OsString, OsString)> {
     std::env::vars_os().collect()
+}
+
+/// The vault that is meant without `--vault`: `KEYVAULT_VAULT`, or the one in the data folder.
+pub fn default_vault() -> Result<PathBuf, Failure> {
+    match variable("KEYVAULT_VAULT") {
+        Some(path) => Ok(PathBuf::from(path)),
+        None => Ok(base_folders("XDG_DATA_HOME")?.data_dir().join("keyvault").join("vault.db")),
+    }
 }
 
 /// The folder of pins, locks and nothing secret.

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod cmd;
+mod complete;
 pub mod context;
 pub mod credentials;
 pub mod error;
@@ -26,6 +27,9 @@ pub fn run(arguments: &[OsString]) -> u8 {
     let verb = command_word(arguments).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     let is_exec = matches!(verb.as_str(), "exec" | "run");
     let ui = ui::Ui::new(wants_json);
+    if let Some(shell) = complete::asked() {
+        return complete::answer(&shell, arguments, &ui).unwrap_or_else(|failure| failure.code);
+    }
     let parsed = Cli::try_parse_from(arguments);
     let result = match parsed {
         Ok(cli) => dispatch(cli.command, &mut Context::new(cli.global, ui.clone(), verb)),
@@ -76,6 +80,8 @@ fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
         Command::Status(cmd::status::Status {}) => cmd::status::Status::run(context),
         Command::Vault(args) => args.run(context),
         Command::Audit(args) => args.run(context),
+        Command::Completions(args) => args.run(context),
+        Command::Man(args) => args.run(context),
         Command::Tour(cmd::tour::Tour {}) => cmd::tour::Tour::run(context),
     }
 }

@@ -1,5 +1,6 @@
 //! The sentences for what goes wrong with a vault, its file and what was asked of it.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use crate::audit::AuditError;
@@ -70,18 +71,18 @@ impl Failure {
                     "Nothing was changed. 'keyvault rotate' gives a key a new value; 'keyvault import --on-conflict replace' takes a file's.",
                 ),
             ),
-            VaultError::NoSuchKeys(names) => Self::new(
+            VaultError::NoSuchKeys { missing, near } => Self::new(
                 code::NOT_FOUND,
                 "not_found",
-                format!("There is no key {}.", list(&names)),
-                Some("'keyvault list' shows what there is."),
+                format!("There is no key {}.", list(&missing)),
+                Some(&did_you_mean(near.as_ref(), "'keyvault list' shows what there is.")),
             ),
             VaultError::NeedValues(names) => need_values(&names),
-            VaultError::NoSuchScope(scope) => Self::new(
+            VaultError::NoSuchScope { wanted, near } => Self::new(
                 code::NOT_FOUND,
                 "not_found",
-                format!("No key carries the scope {scope}."),
-                Some("'keyvault list' shows keys and their scopes."),
+                format!("No key carries the scope {wanted}."),
+                Some(&did_you_mean(near.as_ref(), "'keyvault list' shows keys and their scopes.")),
             ),
             VaultError::NoSuchVersion { name, version } => Self::new(
                 code::NOT_FOUND,
@@ -314,8 +315,9 @@ fn unlock(error: &UnlockError) -> Failure {
 
 /// Everything that is wrong with what was asked for, a line each.
 fn selection(problems: &[Problem]) -> Failure {
-    let only_missing =
-        problems.iter().all(|problem| matches!(problem, Problem::Missing(_) | Problem::NoSuchScope(_)));
+    let only_missing = problems
+        .iter()
+        .all(|problem| matches!(problem, Problem::Missing { .. } | Problem::NoSuchScope { .. }));
     let (code, kind) = if only_missing { (code::NOT_FOUND, "not_found") } else { (code::REFUSED, "refused") };
     let mut message = "Nothing was released:".to_owned();
     for problem in problems {
@@ -333,8 +335,12 @@ fn selection(problems: &[Problem]) -> Failure {
 
 fn problem_line(problem: &Problem) -> String {
     match problem {
-        Problem::Missing(name) => format!("{name}: there is no such key"),
-        Problem::NoSuchScope(scope) => format!("scope {scope}: no key carries it"),
+        Problem::Missing { wanted, near } => {
+            format!("{wanted}: there is no such key{}", meant(near.as_ref()))
+        }
+        Problem::NoSuchScope { wanted, near } => {
+            format!("scope {wanted}: no key carries it{}", meant(near.as_ref()))
+        }
         Problem::Expired { name, since } => format!("{name}: expired on {}", time::local(*since)),
         Problem::Revoked(name) => format!("{name}: revoked"),
         Problem::NoPrevious(name) => format!("{name}: no version before the current one is in its grace"),
@@ -354,6 +360,15 @@ fn problem_line(problem: &Problem) -> String {
         }
         Problem::Empty(name) => format!("{name}: its value is empty, and --no-empty was given"),
     }
+}
+
+/// ` (did you mean stripe/live?)`
+fn meant<T: Display>(near: Option<&T>) -> String {
+    near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
+}
+
+fn did_you_mean<T: Display>(near: Option<&T>, otherwise: &str) -> String {
+    near.map_or_else(|| otherwise.to_owned(), |near| format!("Did you mean {near}? {otherwise}"))
 }
 
 fn list(names: &[KeyName]) -> String {

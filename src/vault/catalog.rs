@@ -184,7 +184,15 @@ impl Vault {
 impl Work<'_> {
     /// A key that must be there.
     pub(super) fn existing(&mut self, name: &KeyName) -> Result<Item, VaultError> {
-        self.item(name)?.ok_or_else(|| VaultError::NoSuchKeys(vec![name.clone()]))
+        match self.item(name)? {
+            Some(item) => Ok(item),
+            None => Err(self.missing(vec![name.clone()])?),
+        }
+    }
+
+    fn missing(&self, missing: Vec<KeyName>) -> Result<VaultError, VaultError> {
+        let near = missing.first().map(|name| self.key_like(name)).transpose()?.flatten();
+        Ok(VaultError::NoSuchKeys { missing, near })
     }
 
     /// Keys that must all be there; all that are missing are named.
@@ -197,7 +205,7 @@ impl Work<'_> {
                 None => missing.push(name.clone()),
             }
         }
-        if missing.is_empty() { Ok(items) } else { Err(VaultError::NoSuchKeys(missing)) }
+        if missing.is_empty() { Ok(items) } else { Err(self.missing(missing)?) }
     }
 
     /// Writes a new key with its first version.

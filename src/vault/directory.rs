@@ -58,7 +58,47 @@ impl Vault {
     }
 }
 
+/// How alike two names must be for one to be meant by the other, by Jaro and Winkler.
+const ALIKE: f64 = 0.85;
+
+/// The one of `known` that is most like `wanted`, if any is like enough.
+fn nearest<T: Clone>(known: impl Iterator<Item = T>, wanted: &str, text: impl Fn(&T) -> &str) -> Option<T> {
+    known
+        .map(|name| (strsim::jaro_winkler(text(&name), wanted), name))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|left, right| left.0.total_cmp(&right.0))
+        .map(|(_, name)| name)
+}
+
 impl Work<'_> {
+    /// The key that was probably meant by a name that is not there.
+    pub(super) fn key_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError> {
+        let mut rows = Vec::new();
+        self.tx.each_directory(|row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        let mut names = BTreeSet::new();
+        for row in &rows {
+            names.append(&mut self.open_directory(row)?);
+        }
+        Ok(nearest(names.into_iter(), wanted.as_str(), KeyName::as_str))
+    }
+
+    /// The scope that was probably meant by one that nothing carries.
+    pub(super) fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError> {
+        let mut rows = Vec::new();
+        self.tx.each_scope(|row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        let mut scopes = Vec::with_capacity(rows.len());
+        for row in &rows {
+            scopes.extend(Scope::parse(&self.open_scope(row)?.name).ok());
+        }
+        Ok(nearest(scopes.into_iter(), wanted.as_str(), Scope::as_str))
+    }
+
     pub(super) fn directory_tag(&self, bucket: u8) -> Tag {
         self.tag(Kind::Directory, &[bucket])
     }

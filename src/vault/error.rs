@@ -85,8 +85,13 @@ pub enum VaultError {
     #[error("{} need values", names(.0))]
     NeedValues(Vec<KeyName>),
     /// No key carries the scope.
-    #[error("no key carries {0}")]
-    NoSuchScope(Scope),
+    #[error("no key carries {wanted}")]
+    NoSuchScope {
+        /// The scope.
+        wanted: Scope,
+        /// One that was probably meant.
+        near: Option<Scope>,
+    },
     /// The key has no version of that number.
     #[error("{name} has no version {version}")]
     NoSuchVersion {
@@ -118,8 +123,13 @@ pub enum VaultError {
         name: KeyName,
     },
     /// No key of that name.
-    #[error("{} not found", names(.0))]
-    NoSuchKeys(Vec<KeyName>),
+    #[error("{} not found", names(missing))]
+    NoSuchKeys {
+        /// The names.
+        missing: Vec<KeyName>,
+        /// A key that was probably meant by the first of them.
+        near: Option<KeyName>,
+    },
     /// The key has no version of which a value could be read.
     #[error("{name}: {status}")]
     NotReadable {

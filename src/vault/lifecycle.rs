@@ -197,9 +197,11 @@ impl Work<'_> {
             Which::Scopes(scopes) => {
                 let mut items = BTreeMap::new();
                 for scope in scopes {
-                    for item in self.items_of(scope)?.ok_or_else(|| VaultError::NoSuchScope(scope.clone()))? {
-                        items.insert(item.name.clone(), item);
-                    }
+                    let Some(members) = self.items_of(scope)? else {
+                        let near = self.scope_like(scope)?;
+                        return Err(VaultError::NoSuchScope { wanted: scope.clone(), near });
+                    };
+                    items.extend(members.into_iter().map(|item| (item.name.clone(), item)));
                 }
                 Ok(items.into_values().filter(|item| item.status(now) != Status::Revoked).collect())
             }

@@ -69,9 +69,19 @@ pub struct Resolved {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
     /// No key of that name.
-    Missing(KeyName),
+    Missing {
+        /// The name.
+        wanted: KeyName,
+        /// A key that was probably meant.
+        near: Option<KeyName>,
+    },
     /// No key carries that scope.
-    NoSuchScope(Scope),
+    NoSuchScope {
+        /// The scope.
+        wanted: Scope,
+        /// One that was probably meant.
+        near: Option<Scope>,
+    },
     /// The key is past its expiry.
     Expired {
         /// The key.
@@ -243,7 +253,10 @@ impl Work<'_> {
         }
         for scope in &selection.scopes {
             match self.items_of(scope)? {
-                None => problems.push(Problem::NoSuchScope(scope.clone())),
+                None => {
+                    problems
+                        .push(Problem::NoSuchScope { wanted: scope.clone(), near: self.scope_like(scope)? });
+                }
                 Some(items) => {
                     found.extend(items.into_iter().map(|item| (item.variable.clone(), item, false)));
                 }
@@ -255,7 +268,9 @@ impl Work<'_> {
         for (name, variable) in strict {
             match self.item(name)? {
                 Some(item) => found.push((variable.unwrap_or_else(|| item.variable.clone()), item, true)),
-                None => problems.push(Problem::Missing(name.clone())),
+                None => {
+                    problems.push(Problem::Missing { wanted: name.clone(), near: self.key_like(name)? });
+                }
             }
         }
         Ok(found.into_iter().map(|(variable, item, strict)| (item, variable, strict)).collect())

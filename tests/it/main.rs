@@ -14,6 +14,7 @@
 
 mod harness;
 
+mod completion;
 mod crash;
 mod file;
 mod flips;

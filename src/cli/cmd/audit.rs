@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use crate::audit::{Action, Event, Reach};
 use crate::cli::args::named;
+use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::cli::time::{self, Expiry};
@@ -26,7 +27,7 @@ pub enum Audit {
 #[derive(Debug, Args)]
 pub struct Log {
     /// Entries that name this key
-    #[arg(long, value_name = "NAME", value_parser = named::<KeyName>)]
+    #[arg(long, value_name = "NAME", add = complete::keys(), value_parser = named::<KeyName>)]
     key: Option<KeyName>,
     /// Entries since: 24h, 2027-01-31 or 2027-01-31T12:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = time::since)]

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::args::named;
+use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::cli::time;
@@ -16,16 +17,16 @@ use crate::vault::Edit as Change;
 #[derive(Debug, Args)]
 pub struct Edit {
     /// The keys' names
-    #[arg(required = true, value_parser = named::<KeyName>, value_name = "NAME")]
+    #[arg(required = true, add = complete::keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,
     /// A new name; the variable stays
     #[arg(long, value_name = "NAME", value_parser = named::<KeyName>)]
     rename: Option<KeyName>,
     /// A scope to add; may be repeated
-    #[arg(long, value_name = "SCOPE", value_parser = named::<Scope>)]
+    #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
     /// A scope to take away; may be repeated
-    #[arg(long, value_name = "SCOPE", value_parser = named::<Scope>)]
+    #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     unscope: Vec<Scope>,
     /// A label to set, as KEY=VALUE; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = crate::cli::args::tag)]

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::audit::Action;
 use crate::cli::args::Choice;
+use crate::cli::complete;
 use crate::cli::context::{self, Context};
 use crate::cli::error::{Failure, code};
 use crate::cli::time;
@@ -38,7 +39,7 @@ pub struct Exec {
     #[arg(long)]
     dry_run: bool,
     /// The command and its arguments, behind --
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required = true, value_name = "COMMAND", add = complete::commands())]
     command: Vec<OsString>,
 }
 

@@ -6,6 +6,7 @@ use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::cli::args::named;
+use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::cli::{time, ui, view};
@@ -20,7 +21,7 @@ use crate::vault::{Item, Version};
 #[derive(Debug, Args)]
 pub struct History {
     /// The key's name
-    #[arg(value_parser = named::<KeyName>)]
+    #[arg(add = complete::keys(), value_parser = named::<KeyName>)]
     name: KeyName,
 }
 

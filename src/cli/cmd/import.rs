@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::cli::args::named;
+use crate::cli::complete;
 use crate::cli::context::{self, Context};
 use crate::cli::error::{Failure, code};
 use crate::cli::ui;
@@ -27,7 +28,7 @@ pub struct Import {
     #[arg(long, value_name = "TEXT", default_value = "")]
     prefix: String,
     /// A scope that all keys get; may be repeated
-    #[arg(long, value_name = "SCOPE", value_parser = named::<Scope>)]
+    #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
     /// What becomes of keys that are there already
     #[arg(long, value_enum, value_name = "WHAT", default_value = "fail")]

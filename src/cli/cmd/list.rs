@@ -7,6 +7,7 @@ use clap::Args;
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use crate::cli::args::named;
+use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::cli::time::{self, Duration};
@@ -22,7 +23,7 @@ use crate::vault::{Item, Status};
 #[derive(Debug, Args)]
 pub struct List {
     /// Keys that carry this scope; several mean any of them
-    #[arg(long, value_name = "SCOPE", value_parser = named::<Scope>)]
+    #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
     /// Keys with this tag, as KEY or KEY=VALUE
     #[arg(long, value_name = "TAG", value_parser = tag_filter)]

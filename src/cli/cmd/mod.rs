@@ -2,6 +2,7 @@
 
 pub mod add;
 pub mod audit;
+pub mod completions;
 pub mod edit;
 pub mod exec;
 pub mod export;
@@ -11,6 +12,7 @@ pub mod import;
 pub mod init;
 pub mod list;
 pub mod lock;
+pub mod man;
 pub mod remove;
 pub mod revoke;
 pub mod rollback;

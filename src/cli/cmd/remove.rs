@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::args::named;
+use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::name::KeyName;
@@ -13,7 +14,7 @@ use crate::name::KeyName;
 #[derive(Debug, Args)]
 pub struct Remove {
     /// The keys' names
-    #[arg(required = true, value_parser = named::<KeyName>, value_name = "NAME")]
+    #[arg(required = true, add = complete::keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,
     /// Do not ask
     #[arg(long)]

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::args::named;
+use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::cli::view::KeyJson;
@@ -15,7 +16,7 @@ use crate::name::KeyName;
 #[derive(Debug, Args)]
 pub struct Rollback {
     /// The key's name
-    #[arg(value_parser = named::<KeyName>)]
+    #[arg(add = complete::keys(), value_parser = named::<KeyName>)]
     name: KeyName,
     /// The version's number, as 'history' shows it
     #[arg(long, value_name = "N")]

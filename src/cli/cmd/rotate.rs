@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args};
 
 use super::add;
 use crate::cli::args::named;
+use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::cli::time::{self, Duration};
@@ -23,10 +24,10 @@ use crate::vault::{Access, Item, Terms, Vault, Which};
 #[command(group = ArgGroup::new("which").required(true))]
 pub struct Rotate {
     /// The keys' names; a revoked one comes back with a new version
-    #[arg(group = "which", value_parser = named::<KeyName>, value_name = "NAME")]
+    #[arg(group = "which", add = complete::keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,
     /// Keys that carry this scope and are not revoked; may be repeated
-    #[arg(long, group = "which", value_name = "SCOPE", value_parser = named::<Scope>)]
+    #[arg(long, group = "which", value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
     /// Keys that have expired
     #[arg(long, group = "which")]

@@ -1,0 +1,1 @@
+complete --keep-order --exclusive --command keyvault --arguments "(KEYVAULT_COMPLETE=fish keyvault -- (commandline --current-process --tokenize --cut-at-cursor) (commandline --current-token))"

@@ -1,0 +1,28 @@
+//! `keyvault completions`
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+
+use crate::cli::complete;
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+
+/// Print a shell's completion script.
+///
+/// bash: source <(keyvault completions bash) in ~/.bashrc. zsh: the same in ~/.zshrc, behind compinit. fish: keyvault
+/// completions fish > ~/.config/fish/completions/keyvault.fish. Names of keys and scopes come from an open session;
+/// completion never asks for a passphrase.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Completions {
+    /// bash, zsh or fish
+    #[arg(value_parser = PossibleValuesParser::new(complete::SHELLS), hide_possible_values = true)]
+    shell: String,
+}
+
+impl Completions {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        context.ui.data(&complete::script(&self.shell)?)?;
+        Ok(code::DONE)
+    }
+}

@@ -1,0 +1,149 @@
+//! Shell completion: the shell asks this very program, which knows its grammar, and the names of keys and scopes from
+//! an open session.
+//!
+//! Nothing is asked, unlocked, recorded or run; without a session there are no names, and whatever goes wrong there are
+//! none either. Names come from the vault's directory, so that 10,000 keys cost no more than a few milliseconds.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use clap::CommandFactory;
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter};
+use clap_complete::env::Shells;
+
+use crate::clock::{Clock, SystemClock};
+use crate::state::pin::Pins;
+use crate::vault::{Names, Vault};
+
+use super::args::Cli;
+use super::context;
+use super::error::{Failure, code};
+use super::ui::Ui;
+
+/// Names the shell in the question that its script asks.
+const VARIABLE: &str = "KEYVAULT_COMPLETE";
+
+/// The shells that there are scripts for.
+pub(super) const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
+
+/// The script that a shell reads at its start.
+pub(super) fn script(shell: &str) -> Result<Vec<u8>, Failure> {
+    let mut script = Vec::new();
+    let shells = Shells::builtins();
+    let completer = shells.completer(shell).ok_or_else(|| unknown(shell))?;
+    completer
+        .write_registration(VARIABLE, "keyvault", "keyvault", "keyvault", &mut script)
+        .map_err(|error| Failure::output(&error))?;
+    Ok(script)
+}
+
+/// The shell that asks, if one does.
+pub(super) fn asked() -> Option<OsString> {
+    context::variable(VARIABLE)
+}
+
+/// Answers a shell's question; `arguments` are this program, `--` and the words of the line so far.
+pub(super) fn answer(shell: &OsStr, arguments: &[OsString], ui: &Ui) -> Result<u8, Failure> {
+    let name = shell.to_string_lossy();
+    let words: Vec<_> = arguments.iter().skip_while(|word| *word != "--").skip(1).cloned().collect();
+    if words.is_empty() {
+        return Ok(code::DONE);
+    }
+    let shells = Shells::builtins();
+    let completer = shells.completer(&name).ok_or_else(|| unknown(&name))?;
+    let folder = std::env::current_dir().ok();
+    let mut candidates = Vec::new();
+    // A line that cannot be completed has no candidates; a message would land in the middle of it.
+    if completer.write_complete(&mut Cli::command(), words, folder.as_deref(), &mut candidates).is_ok() {
+        ui.data(&candidates)?;
+    }
+    Ok(code::DONE)
+}
+
+fn unknown(shell: &str) -> Failure {
+    Failure::usage(
+        &format!("There is no completion for {shell}."),
+        Some("There is one for bash, zsh and fish."),
+    )
+}
+
+/// Completes the name of a key.
+pub(super) fn keys() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        beginning_with(current, names().keys.iter().map(crate::name::KeyName::as_str), "")
+    })
+}
+
+/// Completes `NAME=` of `NAME=VAR`.
+pub(super) fn aliased_keys() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        beginning_with(current, names().keys.iter().map(crate::name::KeyName::as_str), "=")
+    })
+}
+
+/// Completes a scope.
+pub(super) fn scopes() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        beginning_with(current, names().scopes.iter().map(crate::name::Scope::as_str), "")
+    })
+}
+
+/// Completes a command and its arguments: paths, and what the folders of PATH hold.
+pub(super) fn commands() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let mut candidates = PathCompleter::any().complete(current);
+        let begins = |name: &OsStr| name.as_encoded_bytes().starts_with(current.as_encoded_bytes());
+        if !current.is_empty() && !current.as_encoded_bytes().contains(&b'/') {
+            let folders = context::variable("PATH").unwrap_or_default();
+            let entries =
+                std::env::split_paths(&folders).filter_map(|folder| folder.read_dir().ok()).flatten();
+            let names = entries.filter_map(Result::ok).map(|entry| entry.file_name());
+            let names: BTreeSet<_> = names.filter(|name| begins(name)).collect();
+            candidates.extend(names.into_iter().map(CompletionCandidate::new));
+        }
+        candidates
+    })
+}
+
+fn beginning_with<'n>(
+    current: &OsStr,
+    names: impl Iterator<Item = &'n str>,
+    behind: &str,
+) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else { return Vec::new() };
+    names
+        .filter(|name| name.starts_with(current))
+        .map(|name| CompletionCandidate::new(format!("{name}{behind}")))
+        .collect()
+}
+
+/// Every name and scope, if a session is open.
+fn names() -> Names {
+    read_names().unwrap_or_default()
+}
+
+fn read_names() -> Option<Names> {
+    let path = match named_vault() {
+        Some(path) => path,
+        None => context::default_vault().ok()?,
+    };
+    let pins = Pins::in_folder(context::state_folder().ok()?.join("pins"));
+    let mut vault = Vault::open(&path, &pins).ok()?;
+    let access = vault.session(SystemClock.now())?.into();
+    vault.names(&access).ok()
+}
+
+/// `--vault PATH` or `--vault=PATH` among the words of the line.
+fn named_vault() -> Option<PathBuf> {
+    let mut words = std::env::args_os().skip_while(|word| word != "--").skip(1).peekable();
+    while let Some(word) = words.next() {
+        if word == "--vault" {
+            return words.next().map(PathBuf::from);
+        }
+        if let Some(path) = word.to_str().and_then(|word| word.strip_prefix("--vault=")) {
+            return Some(PathBuf::from(path));
+        }
+    }
+    None
+}

@@ -1,0 +1,203 @@
+//! Completion in real shells, on a real terminal (tmux), and what it must never do.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use pretty_assertions::assert_eq;
+
+use crate::harness::{KEYVAULT, World};
+
+/// A shell in a tmux of its own.
+struct Shell<'w> {
+    world: &'w World,
+    socket: String,
+}
+
+impl<'w> Shell<'w> {
+    /// Starts a shell without the user's files, has it read the script, and waits for its prompt.
+    fn start(world: &'w World, shell: &str, setup: &str) -> Self {
+        let folder = std::path::Path::new(KEYVAULT).parent().unwrap();
+        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
+        let socket = world.path().join("tmux").to_str().unwrap().to_owned();
+        let terminal = Self { world, socket };
+        let mut start = terminal.tmux();
+        start.env("PATH", path).args([
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            "200",
+            "-y",
+            "50",
+            shell,
+        ]);
+        assert!(start.status().expect("tmux starts").success());
+        terminal.type_text(setup);
+        terminal.press("Enter");
+        terminal.wait_for("READY>");
+        terminal
+    }
+
+    fn tmux(&self) -> Command {
+        let mut tmux = self.world.command("tmux");
+        tmux.env("TERM", "xterm").args(["-S", &self.socket]);
+        tmux
+    }
+
+    fn type_text(&self, text: &str) {
+        assert!(self.tmux().args(["send-keys", "-l", "--", text]).status().unwrap().success());
+    }
+
+    fn press(&self, key: &str) {
+        assert!(self.tmux().args(["send-keys", key]).status().unwrap().success());
+    }
+
+    fn screen(&self) -> String {
+        let shown = self.tmux().args(["capture-pane", "-p"]).output().unwrap();
+        String::from_utf8_lossy(&shown.stdout).into_owned()
+    }
+
+    fn wait_for(&self, text: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.screen().contains(text) {
+            assert!(Instant::now() < deadline, "{text:?} never came:\n{}", self.screen());
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    /// Types a line, presses Tab, and waits until the line has become `whole`.
+    fn completes(&self, line: &str, whole: &str) {
+        self.type_text(line);
+        self.press("Tab");
+        self.wait_for(&format!("READY> {whole}"));
+        self.press("C-u");
+        self.press("C-l");
+    }
+}
+
+impl Drop for Shell<'_> {
+    fn drop(&mut self) {
+        let _ = self.tmux().arg("kill-server").status();
+    }
+}
+
+/// A vault with an open session and no other way in for the shell.
+fn world() -> World {
+    let mut world = World::own();
+    world.run(&["generate", "stripe/live", "--scope", "payments"]).ok();
+    world.run(&["generate", "db/password", "--scope", "deploy:prod"]).ok();
+    world.run(&["unlock"]).ok();
+    world.unset("KEYVAULT_PASSPHRASE");
+    world.file("notes.env", "A=1");
+    world
+}
+
+fn completes_everything(shell: &Shell<'_>) {
+    shell.completes("keyvault rota", "keyvault rotate");
+    shell.completes("keyvault show str", "keyvault show stripe/live");
+    shell.completes("keyvault exec --scope pay", "keyvault exec --scope payments");
+    shell.completes("keyvault exec --on", "keyvault exec --only");
+    shell.completes("keyvault exec --only db", "keyvault exec --only db/password");
+    shell.completes("keyvault import not", "keyvault import notes.env");
+    shell.completes("keyvault vault ba", "keyvault vault backup");
+    shell.completes("keyvault exec --all -- keyvau", "keyvault exec --all -- keyvault");
+}
+
+#[test]
+fn bash_completes_commands_flags_keys_scopes_and_files() {
+    let world = world();
+    let setup = "PS1='READY> '; source <(keyvault completions bash); clear";
+    completes_everything(&Shell::start(&world, "bash --norc --noprofile", setup));
+}
+
+#[test]
+fn zsh_completes_commands_flags_keys_scopes_and_files() {
+    let world = world();
+    let setup =
+        "PS1='READY> '; autoload -Uz compinit; compinit -u; source <(keyvault completions zsh); clear";
+    completes_everything(&Shell::start(&world, "zsh -f", setup));
+}
+
+#[test]
+fn fish_completes_commands_flags_keys_scopes_and_files() {
+    let world = world();
+    let setup = "function fish_prompt; echo -n 'READY> '; end; set -g fish_autosuggestion_enabled 0; \
+                 keyvault completions fish | source; clear";
+    completes_everything(&Shell::start(&world, "fish --no-config", setup));
+}
+
+fn ask(world: &World, words: &[&str]) -> crate::harness::Ran {
+    let mut command = world.command(KEYVAULT);
+    command.env("KEYVAULT_COMPLETE", "fish").args(["--", "keyvault"]).args(words);
+    crate::harness::finish(&mut command, b"")
+}
+
+#[test]
+fn completion_unlocks_asks_and_records_nothing() {
+    let world = world();
+    let before = std::fs::read(world.vault()).unwrap();
+    let log = world.run(&["audit", "log", "--json"]).ok().out;
+    assert_eq!(ask(&world, &["show", ""]).ok().out.lines().next(), Some("db/password"));
+    assert!(std::fs::read(world.vault()).unwrap() == before, "the vault was written");
+    assert_eq!(world.run(&["audit", "log", "--json"]).ok().out, log);
+    world.run(&["lock"]).ok();
+    // Even where a passphrase lies ready, none is derived.
+    let mut command = world.command(KEYVAULT);
+    command.env("KEYVAULT_COMPLETE", "fish").env("KEYVAULT_PASSPHRASE", crate::harness::PASSPHRASE);
+    let locked = crate::harness::finish(command.args(["--", "keyvault", "show", ""]), b"").ok();
+    assert!(!locked.out.contains("stripe") && locked.err.is_empty(), "{locked:?}");
+}
+
+#[test]
+fn completion_of_another_vault_takes_its_names() {
+    let world = world();
+    let other = World::own();
+    other.run(&["generate", "other/key"]).ok();
+    other.run(&["unlock"]).ok();
+    let path = other.vault();
+    let path = path.to_str().unwrap();
+    let shown = ask(&world, &["--vault", path, "show", "o"]).ok().out;
+    assert_eq!(shown, "other/key\n");
+}
+
+#[test]
+fn without_a_vault_or_with_a_damaged_one_completion_says_nothing_of_it() {
+    let world = World::empty();
+    assert_eq!(ask(&world, &["show", "s"]).ok().err, "");
+    let damaged = self::world();
+    std::fs::write(damaged.vault(), "nothing").unwrap();
+    let ran = ask(&damaged, &["show", "s"]).ok();
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
+}
+
+/// What `keyvault completions` and `keyvault man` print stands in the repository, for those who package it.
+/// `KEYVAULT_WRITE=1 cargo test --test it completion::committed` writes it anew.
+#[test]
+fn committed_completions_and_man_pages_are_current() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let world = World::empty();
+    let mut files = std::collections::BTreeMap::new();
+    for (shell, name) in [("bash", "keyvault.bash"), ("zsh", "_keyvault"), ("fish", "keyvault.fish")] {
+        files.insert(root.join("completions").join(name), world.run(&["completions", shell]).ok().bytes);
+    }
+    world.run(&["man", "--all", "man"]).ok();
+    for entry in std::fs::read_dir(world.home().join("man")).unwrap().map(Result::unwrap) {
+        files.insert(root.join("man").join(entry.file_name()), std::fs::read(entry.path()).unwrap());
+    }
+    if std::env::var_os("KEYVAULT_WRITE").is_some() {
+        for (path, content) in &files {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+    }
+    let mut committed = std::collections::BTreeSet::new();
+    for folder in ["completions", "man"] {
+        let entries = std::fs::read_dir(root.join(folder)).expect("KEYVAULT_WRITE=1 makes the folder");
+        committed.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    assert_eq!(committed, files.keys().cloned().collect());
+    let stale: Vec<_> =
+        files.iter().filter(|(path, content)| std::fs::read(path).unwrap() != **content).collect();
+    assert!(stale.is_empty(), "KEYVAULT_WRITE=1 makes these anew: {:?}", stale.iter().map(|file| file.0));
+}
