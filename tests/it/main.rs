@@ -16,6 +16,7 @@ mod harness;
 
 mod completion;
 mod crash;
+mod exec;
 mod file;
 mod flips;
 mod hostile;
