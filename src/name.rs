@@ -17,7 +17,9 @@ pub enum NameError {
     #[error("is longer than 128 bytes")]
     TooLong,
     /// A character outside the grammar, or an empty segment, or one that begins with `.` or `-`.
-    #[error("has a part that the grammar does not allow")]
+    #[error(
+        "is not letters, digits and _ . - (names and scopes: in parts joined by /, scopes also :; no part begins with . or -)"
+    )]
     Grammar,
     /// A variable that makes programs run or load code.
     #[error("is a variable that makes programs run or load code")]

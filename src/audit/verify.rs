@@ -1,5 +1,7 @@
 //! Reading the chain back and holding it against its keys.
 
+use std::ops::Range;
+
 use crate::clock::Moment;
 use crate::crypto::{Key, Mac};
 use crate::identity::Identity;
@@ -41,7 +43,7 @@ pub fn verify(
     let mut key = seed.map(Seed::into_first_key);
     let mut last_time = Moment(i64::MIN);
     let mut clock_back_at = None;
-    let end = walk(tx, keys, identity, 0, START, &mut |row, event, previous| {
+    let end = walk(tx, keys, identity, 0..u64::MAX, START, &mut |row, event, previous| {
         if let Some(key) = &mut key {
             check_mac(key, row, previous)?;
             *key = chain::next_key(key);
@@ -65,14 +67,27 @@ pub fn verify(
     Ok(Verified { entries: end.count, reach, clock_back_at })
 }
 
-/// Reads every event from entry `from` on, each checked to follow from the one before.
+/// Reads every event up to the head of the chain, each checked to follow from the one before; a log that was cut is
+/// an error.
 pub fn read_all(
     tx: &Tx<'_>,
     keys: &AuditKeys,
     identity: &Identity,
-    from: u64,
     take: &mut dyn FnMut(u64, Event),
 ) -> Result<(), AuditError> {
+    let chain = Chain::load(tx, keys, identity)?;
+    read_range(tx, keys, identity, 0..chain.count, take)
+}
+
+/// Reads the events of these entries, each checked to follow from the one before.
+pub fn read_range(
+    tx: &Tx<'_>,
+    keys: &AuditKeys,
+    identity: &Identity,
+    entries: Range<u64>,
+    take: &mut dyn FnMut(u64, Event),
+) -> Result<(), AuditError> {
+    let from = entries.start;
     let before = match from.checked_sub(1) {
         None => START,
         Some(before) => {
@@ -80,7 +95,7 @@ pub fn read_all(
             tx.audit_mac(before)?.ok_or(missing)?
         }
     };
-    walk(tx, keys, identity, from, before, &mut |row, event, _| {
+    walk(tx, keys, identity, entries, before, &mut |row, event, _| {
         take(row.seq, event);
         Ok(())
     })?;
@@ -98,13 +113,13 @@ fn walk(
     tx: &Tx<'_>,
     keys: &AuditKeys,
     identity: &Identity,
-    from: u64,
+    entries: Range<u64>,
     before: Mac,
     visit: &mut Visit<'_>,
 ) -> Result<End, AuditError> {
-    let mut end = End { count: from, head: before };
+    let mut end = End { count: entries.start, head: before };
     let mut broken = None;
-    tx.each_audit_entry(from, |row| {
+    tx.each_audit_entry(entries, |row| {
         if broken.is_none() {
             match step(keys, identity, &end, &row, visit) {
                 Ok(()) => end = End { count: end.count + 1, head: row.mac },

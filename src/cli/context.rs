@@ -1,4 +1,4 @@
-//! The world as a command sees it: environment, folders, terminal, and the way to an opened vault.
+//! The world as a command sees it: environment, folders, terminal.
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -8,30 +8,17 @@ use std::time::Duration;
 
 use directories::BaseDirs;
 
-use crate::audit::{Actor, Outcome};
+use crate::audit::Actor;
 use crate::clock::{Clock, Moment, SystemClock};
 use crate::crypto::SystemRng;
 use crate::secret::{ReadError, SecretBytes};
-use crate::state::pin::{Memory, Pins};
-use crate::sys::keyring::SessionError;
-use crate::sys::lock::FileLock;
-use crate::sys::private;
+use crate::state::pin::Pins;
 use crate::sys::{tty, who};
-use crate::unlock::keyfile::{self, KeyFile};
-use crate::unlock::passphrase::{MAX_LEN, Passphrase};
-use crate::unlock::{UnlockError, session};
-use crate::vault::{Access, Holder, Holders, Vault, VaultError, World};
+use crate::vault::{Holder, Holders, Notice, World};
 
 use super::args::Global;
-use super::error::Failure;
-use super::time;
-use super::ui::Ui;
-
-/// How long a session that a typed passphrase opens lasts, in seconds.
-const TYPED_SESSION: u32 = 15 * 60;
-
-/// How often a passphrase may be typed.
-const TRIES: u32 = 3;
+use super::error::{self, Failure};
+use super::ui::{self, Ui};
 
 /// Everything a command works with.
 pub struct Context {
@@ -76,6 +63,7 @@ impl Context {
             actor: actor(),
             pins: Pins::in_folder(state.join("pins")),
             holders: Holders::in_folder(state, own),
+            notice: &|notice| self.tell(&notice),
             waiting: &waiting,
         };
         act(&world)
@@ -93,188 +81,30 @@ impl Context {
         }
     }
 
+    /// What a command that is done has to say besides.
+    fn tell(&self, notice: &Notice) {
+        self.ui.warn(&match notice {
+            Notice::NotFolded(error) => {
+                format!("Done; but the log stays beside the file until the next change ({error}): copy both.")
+            }
+            Notice::NotCompacted(error) => {
+                format!("Done; but the file could not be rewritten ({error}), so pieces may linger in free pages.")
+            }
+            Notice::NotPinned(why) => format!(
+                "Done; but this machine could not remember it ({}), and would not notice an older vault.",
+                error::reason(why)
+            ),
+            Notice::OlderCopy { pin, change } => format!(
+                "This copy is at change {change}, and {} was seen at change {}: what was changed there is missing here.",
+                ui::harmless_line(&pin.path),
+                pin.change
+            ),
+        });
+    }
+
     /// The vault's path: `--vault`, `KEYVAULT_VAULT`, or the data folder.
     pub fn vault_path(&self) -> Result<PathBuf, Failure> {
         self.global.vault.clone().map_or_else(default_vault, Ok)
-    }
-
-    /// Opens the vault's file and says in a line each what was noticed about it.
-    pub fn open(&self) -> Result<Vault, Failure> {
-        self.open_at(&self.vault_path()?)
-    }
-
-    /// The same for a file that is named otherwise, such as a backup.
-    pub fn open_at(&self, path: &Path) -> Result<Vault, Failure> {
-        let pins = Pins::in_folder(state_folder()?.join("pins"));
-        let vault = Vault::open(path, &pins).map_err(|error| Failure::of(error, path))?;
-        if vault.tightened() {
-            self.ui.warn(&format!("{} was readable by others; it no longer is.", vault.path().display()));
-        }
-        match vault.memory() {
-            Memory::Unreadable => {
-                self.ui.warn("The pin of this vault cannot be read; the next change writes a new one.");
-            }
-            Memory::None { elsewhere: Some(pin) } => self.ui.warn(&format!(
-                "This vault was last used at {}, there at change {}. If this copy is older, changes are missing here.",
-                pin.path, pin.change
-            )),
-            Memory::None { elsewhere: None } | Memory::Pin(_) => {}
-        }
-        Ok(vault)
-    }
-
-    /// Opens the file and gets keys for it: a session, else a key file, else a passphrase.
-    pub fn open_with_access(&self) -> Result<(Vault, Access), Failure> {
-        let mut vault = self.open()?;
-        let access = match vault.session(self.now()) {
-            Some(session) => session.into(),
-            None => self.access_by_passphrase(&mut vault)?,
-        };
-        Ok((vault, access))
-    }
-
-    /// Opens the file with root: by key file or passphrase, even if a session is open.
-    pub fn open_with_root(&self) -> Result<(Vault, Access), Failure> {
-        let mut vault = self.open()?;
-        let access = self.root_of(&mut vault)?;
-        Ok((vault, access))
-    }
-
-    /// Root of an opened file, by key file or passphrase.
-    pub fn root_of(&self, vault: &mut Vault) -> Result<Access, Failure> {
-        match self.given_access(vault)? {
-            Some(access) => Ok(access),
-            None => self.ask_for_access(vault).map(|(access, _)| access),
-        }
-    }
-
-    /// Opens the file with root by passphrase, which is given back: a rekey seals the new root under it.
-    pub fn open_with_passphrase(&self) -> Result<(Vault, Access, Passphrase), Failure> {
-        let mut vault = self.open()?;
-        let (access, passphrase) = match self.given_passphrase()? {
-            Some(passphrase) => (open_passphrase(&mut vault, &passphrase)?, passphrase),
-            None => self.ask_for_access(&mut vault)?,
-        };
-        Ok((vault, access, passphrase))
-    }
-
-    /// What a key file or a passphrase from the environment opens.
-    fn given_access(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
-        if let Some(file) = self.given_key_file()? {
-            let path = vault.path().to_owned();
-            return vault.open_key_file(&file).map(Some).map_err(|error| Failure::of(error, &path));
-        }
-        self.given_passphrase()?.map(|passphrase| open_passphrase(vault, &passphrase)).transpose()
-    }
-
-    /// The key file that `KEYVAULT_KEY_FILE` names.
-    pub fn given_key_file(&self) -> Result<Option<KeyFile>, Failure> {
-        variable("KEYVAULT_KEY_FILE").map(|path| self.key_file(Path::new(&path))).transpose()
-    }
-
-    /// Reads a key file.
-    pub fn key_file(&self, path: &Path) -> Result<KeyFile, Failure> {
-        let content = self.private_file(path, keyfile::MAX_LEN)?;
-        KeyFile::parse(content.expose()).map_err(|error| Failure::of(VaultError::Unlock(error), path))
-    }
-
-    /// Reads a file that others should not read, and says so if they can.
-    pub fn private_file(&self, path: &Path, limit: usize) -> Result<SecretBytes, Failure> {
-        let (mut file, readable) =
-            private::open_secret_file(path).map_err(|error| Failure::io(path, &error))?;
-        if readable.is_some() {
-            self.ui.warn(&format!("{} can be read by others; chmod 600 it.", path.display()));
-        }
-        read_secret(&mut file, limit, path)
-    }
-
-    fn access_by_passphrase(&self, vault: &mut Vault) -> Result<Access, Failure> {
-        if let Some(access) = self.given_access(vault)? {
-            return Ok(access);
-        }
-        self.require_terminal()?;
-        // Of several commands that come here at once one asks; the others find its session.
-        let folder = state_folder()?;
-        let lock = folder.join(format!("prompt-{}", vault.identity().vault_hex()));
-        let _turn = private::create_folder(&folder)
-            .and_then(|()| FileLock::exclusive(&lock))
-            .map_err(|error| Failure::io(&lock, &error))?;
-        if let Some(session) = vault.session(self.now()) {
-            return Ok(session.into());
-        }
-        let (access, _) = self.ask_for_access(vault)?;
-        if !self.global.no_session {
-            self.keep_typed_session(vault, &access)?;
-        }
-        Ok(access)
-    }
-
-    fn keep_typed_session(&self, vault: &mut Vault, access: &Access) -> Result<(), Failure> {
-        match session::open(&access.daily, &vault.identity(), self.now(), TYPED_SESSION) {
-            Ok(until) => {
-                self.ui.note(&format!(
-                    "Unlocked until {}; 'keyvault lock' ends it, --no-session declines.",
-                    time::local(until)
-                ));
-                let path = vault.path().to_owned();
-                self.with_world(|world| {
-                    vault
-                        .record_unlock(access, world, Outcome::Done, "passphrase typed, 15m")
-                        .map_err(|error| Failure::of(error, &path))
-                })
-            }
-            // Typing it again is all that is lost.
-            Err(SessionError::Unsupported(_)) => Ok(()),
-            Err(error) => {
-                self.ui.warn(&format!("No session was opened: {error}."));
-                Ok(())
-            }
-        }
-    }
-
-    fn ask_for_access(&self, vault: &mut Vault) -> Result<(Access, Passphrase), Failure> {
-        self.require_terminal()?;
-        let path = vault.path().to_owned();
-        for left in (0..TRIES).rev() {
-            let passphrase = self.typed_passphrase(&format!("Passphrase for {}: ", path.display()))?;
-            match vault.open_passphrase(&passphrase) {
-                Err(VaultError::Unlock(UnlockError::Wrong)) if left > 0 => {
-                    self.ui.note("That is not the passphrase. Once more.");
-                }
-                opened => {
-                    let access = opened.map_err(|error| Failure::of(error, &path))?;
-                    return Ok((access, passphrase));
-                }
-            }
-        }
-        Err(Failure::of(VaultError::Unlock(UnlockError::Wrong), &path))
-    }
-
-    /// The passphrase from `KEYVAULT_PASSPHRASE_FILE` or `KEYVAULT_PASSPHRASE`, if either is set.
-    pub fn given_passphrase(&self) -> Result<Option<Passphrase>, Failure> {
-        let given = if let Some(path) = variable("KEYVAULT_PASSPHRASE_FILE") {
-            self.passphrase_file(Path::new(&path))?
-        } else if let Some(text) = variable("KEYVAULT_PASSPHRASE") {
-            use std::os::unix::ffi::OsStrExt;
-            SecretBytes::copy_from(text.as_bytes())
-        } else {
-            return Ok(None);
-        };
-        Passphrase::new(&given).map(Some).map_err(Failure::passphrase)
-    }
-
-    /// A passphrase from a file, without its final newline.
-    pub(super) fn passphrase_file(&self, path: &Path) -> Result<SecretBytes, Failure> {
-        // One byte more than a passphrase may have, for the newline.
-        let bytes = self.private_file(path, MAX_LEN + 1)?;
-        Ok(without_final_newline(bytes).0)
-    }
-
-    /// Asks for a passphrase on the terminal.
-    pub fn typed_passphrase(&self, prompt: &str) -> Result<Passphrase, Failure> {
-        self.require_terminal()?;
-        let typed = tty::read_secret(prompt, MAX_LEN).map_err(Failure::prompt)?;
-        Passphrase::new(&typed).map_err(Failure::passphrase)
     }
 
     /// Whether a question may be asked.
@@ -283,14 +113,9 @@ impl Context {
         !self.global.non_interactive && tty::has_terminal()
     }
 
-    fn require_terminal(&self) -> Result<(), Failure> {
+    pub(super) fn require_terminal(&self) -> Result<(), Failure> {
         if self.may_ask() { Ok(()) } else { Err(Failure::locked()) }
     }
-}
-
-fn open_passphrase(vault: &mut Vault, passphrase: &Passphrase) -> Result<Access, Failure> {
-    let path = vault.path().to_owned();
-    vault.open_passphrase(passphrase).map_err(|error| Failure::of(error, &path))
 }
 
 /// The caller's variables, for a child.

@@ -57,11 +57,18 @@ pub struct Failure {
 }
 
 pub(super) const WAYS_TO_OPEN: &str = "Run 'keyvault unlock' in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file\n\
-    with the passphrase (or KEYVAULT_PASSPHRASE to the passphrase itself).";
+    with the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself, or KEYVAULT_KEY_FILE to a key file.";
 
 impl Failure {
     pub(super) fn new(code: u8, kind: &'static str, message: impl Into<String>, hint: Option<&str>) -> Self {
         Self { code, kind, message: message.into(), hint: hint.map(str::to_owned), quiet: false }
+    }
+
+    /// The same, with the variable that named the file; a file that is not there locks the vault.
+    pub(super) fn named(self, variable: &str) -> Self {
+        let code = if self.code == code::NOT_FOUND { code::LOCKED } else { self.code };
+        let message = format!("{} ({variable} names it.)", self.message);
+        Self { code, kind: if code == self.code { self.kind } else { "locked" }, message, ..self }
     }
 
     pub(super) fn failed(message: &str, hint: Option<&str>) -> Self {

@@ -6,6 +6,7 @@ mod complete;
 pub mod context;
 pub mod credentials;
 pub mod error;
+mod opening;
 mod sentences;
 pub mod time;
 pub mod ui;
@@ -33,7 +34,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
     let parsed = Cli::try_parse_from(arguments);
     let result = match parsed {
         Ok(cli) => dispatch(cli.command, &mut Context::new(cli.global, ui.clone(), verb)),
-        Err(error) => usage::answer(&error, &ui),
+        Err(error) => usage::answer(&error, is_exec, &ui),
     };
     match result {
         Ok(code) => code,
@@ -58,8 +59,19 @@ fn command_word(arguments: &[OsString]) -> Option<&OsString> {
     None
 }
 
+/// The child of `exec` has the caller's streams, closed ones too; `lock` and `unlock` answer on stderr.
+fn answers_on_stdout(command: &Command, context: &Context) -> bool {
+    match command {
+        Command::Exec(exec) => exec.prints(),
+        Command::Lock(_) | Command::Unlock(_) => context.ui.json,
+        _ => true,
+    }
+}
+
 fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
-    ui::require_stdout()?;
+    if answers_on_stdout(&command, context) {
+        ui::require_stdout()?;
+    }
     match command {
         Command::Generate(args) => args.run(context),
         Command::Add(args) => args.run(context),

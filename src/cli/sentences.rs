@@ -13,7 +13,7 @@ use crate::unlock::UnlockError;
 use crate::vault::{Problem, Vault, VaultError};
 
 use super::error::{Failure, WAYS_TO_OPEN, code};
-use super::time;
+use super::{time, ui};
 
 impl Failure {
     /// An error of the vault at `path`.
@@ -184,19 +184,24 @@ fn file(fault: &FileFault) -> Failure {
         ),
         FileFault::WrongOwner { path, uid } => Failure::damaged(
             &format!("{} belongs to user {uid}, who could exchange it at any time.", path.display()),
-            Some(&format!("If it is yours: sudo chown \"$(id -u)\" '{}'", path.display())),
+            Some(&format!("If it is yours: sudo chown \"$(id -u)\" {}", ui::quoted(path))),
         ),
         FileFault::WritableByOthers { path, mode } => Failure::damaged(
             &format!("{} may be written by others (mode {mode:04o}).", path.display()),
-            Some(&format!("chmod {} '{}'", if path.is_dir() { "go-w" } else { "600" }, path.display())),
+            Some(&if mode & 0o1000 != 0 {
+                "A vault needs a folder of its own: mkdir -m 700 FOLDER, and --vault FOLDER/vault.db"
+                    .to_owned()
+            } else {
+                format!("chmod {} {}", if path.is_dir() { "go-w" } else { "600" }, ui::quoted(path))
+            }),
         ),
         FileFault::Journal { path } => Failure::damaged(
             &format!("{} lies beside the vault; opening the vault would play it back.", path.display()),
             Some("keyvault never writes one. Move it away if you did not put it there."),
         ),
         FileFault::Swapped { path } => Failure::damaged(
-            &format!("{} was exchanged while it was being opened.", path.display()),
-            Some("Look at who else can write to its folders."),
+            &format!("{} was exchanged for another file in the meantime.", path.display()),
+            Some("Nothing was done. A sync service may have put another copy in place; try again."),
         ),
         FileFault::Io { path, source } => Failure::io(path, source),
     }
@@ -290,7 +295,9 @@ fn unlock(error: &UnlockError) -> Failure {
     match error {
         UnlockError::Wrong => locked(
             "That is not the vault's passphrase.",
-            Some("If it is lost, the recovery code still opens the vault."),
+            Some(
+                "If it is lost: 'keyvault vault recover' sets a new one with the recovery code, if you kept one.",
+            ),
         ),
         UnlockError::NoSuchSlot => locked("The vault has no way in of that kind.", None),
         UnlockError::NotACode => locked(

@@ -46,13 +46,13 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let span: Span = if well_formed { text.parse().ok() } else { None }.ok_or(DURATION)?;
     let millis = span
         .total((Unit::Millisecond, SpanRelativeTo::days_are_24_hours()))
-        .map_err(|_| "a duration of at most 100 years")?;
+        .map_err(|_| "is not a duration of at most 100 years, such as 90d")?;
     // 100 years: far beyond any key, far from the end of time.
     #[allow(clippy::cast_possible_truncation, reason = "whole milliseconds, bounded below")]
     if millis <= 3.2e12 {
         Ok(Duration { millis: millis as i64 })
     } else {
-        Err("a duration of at most 100 years".to_owned())
+        Err("is not a duration of at most 100 years, such as 90d".to_owned())
     }
 }
 
@@ -64,7 +64,7 @@ pub fn expiry(text: &str) -> Result<Expiry, String> {
     duration(text)
         .map(Expiry::In)
         .or_else(|_| moment(text).map(Expiry::At))
-        .map_err(|()| "90d, 2027-01-31, 2027-01-31T12:00:00Z or never".to_owned())
+        .map_err(|()| "is not like 90d, 2027-01-31, 2027-01-31T12:00:00Z or never".to_owned())
 }
 
 /// Reads a point in the past: a duration ago, a time or a date.
@@ -72,7 +72,7 @@ pub fn since(text: &str) -> Result<Expiry, String> {
     duration(text)
         .map(|duration| Expiry::In(Duration { millis: -duration.millis }))
         .or_else(|_| moment(text).map(Expiry::At))
-        .map_err(|()| "24h, 2027-01-31 or 2027-01-31T12:00:00Z".to_owned())
+        .map_err(|()| "is not like 24h, 2027-01-31 or 2027-01-31T12:00:00Z".to_owned())
 }
 
 fn moment(text: &str) -> Result<Moment, ()> {

@@ -3,10 +3,13 @@
 //! Streams are written without a buffer in between, which would keep a copy of what passes through it. On a terminal
 //! nothing from the vault is interpreted: control characters and direction marks are shown, not obeyed.
 
+use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
+use dialoguer::console::Term;
 use rustix::io::Errno;
 use serde::Serialize;
 
@@ -67,17 +70,33 @@ impl Ui {
         self.data(format!("{text}\n").as_bytes())
     }
 
-    /// A line on stderr. Who closed it does not want to know.
+    /// A line on stderr, made harmless.
     pub fn note(&self, text: &str) {
+        Self::styled_note(&harmless(text));
+    }
+
+    /// A line on stderr that may carry colours. Who closed it does not want to know.
+    fn styled_note(text: &str) {
         let _ = write_to(&io::stderr(), format!("{text}\n").as_bytes());
     }
 
-    /// One JSON value and a newline on stdout.
+    /// One JSON value and a newline on stdout. On a terminal what could steer it is written as JSON's `\u` escapes.
     pub fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
         let mut text = serde_json::to_vec(value)
             .map_err(|_| Failure::failed("The answer could not be written as JSON.", None))?;
         text.push(b'\n');
-        self.data(&text)
+        if self.out_is_terminal() { self.data(&json_for_terminals(&text)) } else { self.data(&text) }
+    }
+
+    /// A written file on stdout: exact to a pipe or file; on a terminal what could steer it is shown instead.
+    pub fn file(&self, bytes: &SecretBytes, json: bool) -> Result<(), Failure> {
+        if !self.out_is_terminal() {
+            return self.data(bytes.expose());
+        }
+        if json {
+            return self.data(&json_for_terminals(bytes.expose()));
+        }
+        self.value(bytes)
     }
 
     /// A value on stdout: exact bytes to a pipe or file; on a terminal harmless and ended by a newline.
@@ -116,12 +135,12 @@ impl Ui {
                 text.push_str(line);
             }
         }
-        self.note(&text);
+        Self::styled_note(&text);
     }
 
     /// A warning in one line.
     pub fn warn(&self, text: &str) {
-        self.note(&format!("{} {}", self.on_err(WARN, "warning:"), harmless(text)));
+        Self::styled_note(&format!("{} {}", self.on_err(WARN, "warning:"), harmless(text)));
     }
 
     /// How far long work on keys is: on a terminal, after half a second.
@@ -180,6 +199,35 @@ fn write_to(stream: &impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The caller's terminal for questions, whatever the streams are.
+pub fn question_terminal() -> Result<Term, Failure> {
+    let open = || File::options().read(true).write(true).open("/dev/tty");
+    let (read, write) = open().and_then(|read| Ok((read, open()?))).map_err(|_| Failure::locked())?;
+    Ok(Term::read_write_pair(read, write))
+}
+
+/// A path as a shell reads it back.
+#[must_use]
+pub fn quoted(path: &Path) -> String {
+    format!("'{}'", harmless_line(&path.display().to_string().replace('\'', r"'\''")))
+}
+
+/// JSON without DEL, C1 controls and direction marks, which stand in strings only and may be escaped there.
+fn json_for_terminals(json: &[u8]) -> Vec<u8> {
+    let mut safe = String::with_capacity(json.len() + 16);
+    for character in String::from_utf8_lossy(json).chars() {
+        if character != '\n' && obeyed(character) {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                safe.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            safe.push(character);
+        }
+    }
+    safe.into_bytes()
 }
 
 /// How many columns stdout's terminal has; too narrow a one is treated as 40.

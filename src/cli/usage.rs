@@ -6,7 +6,7 @@ use super::error::{Failure, code};
 use super::ui::Ui;
 
 /// Prints help and versions; turns everything else into a failure.
-pub(super) fn answer(error: &clap::Error, ui: &Ui) -> Result<u8, Failure> {
+pub(super) fn answer(error: &clap::Error, is_exec: bool, ui: &Ui) -> Result<u8, Failure> {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             ui.help(&error.render())?;
@@ -15,11 +15,20 @@ pub(super) fn answer(error: &clap::Error, ui: &Ui) -> Result<u8, Failure> {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             Err(Failure::usage("No command was given.", Some("keyvault --help lists them.")))
         }
-        _ => Err(Failure::usage(&sentence(error), Some(&hint(error)))),
+        kind => {
+            let needs_dashes =
+                is_exec && matches!(kind, ErrorKind::UnknownArgument | ErrorKind::MissingRequiredArgument);
+            let hint = if needs_dashes && !names_option(error) {
+                "keyvault exec --scope dev -- npm start".to_owned()
+            } else {
+                hint(error)
+            };
+            Err(Failure::usage(&sentence(error, is_exec), Some(&hint)))
+        }
     }
 }
 
-fn sentence(error: &clap::Error) -> String {
+fn sentence(error: &clap::Error, is_exec: bool) -> String {
     let argument = text(error, ContextKind::InvalidArg);
     let option =
         argument.as_deref().filter(|argument| argument.starts_with('-') || argument.starts_with('<'));
@@ -28,6 +37,7 @@ fn sentence(error: &clap::Error) -> String {
             let name = option.split('=').next().unwrap_or(option);
             format!("There is no option {name}.")
         }
+        (ErrorKind::UnknownArgument, None) if is_exec => "Before the command stands --.".to_owned(),
         (ErrorKind::UnknownArgument, None) => {
             "There is an argument too many. It is not shown, in case it is a secret.".to_owned()
         }
@@ -37,12 +47,17 @@ fn sentence(error: &clap::Error) -> String {
             }
             _ => "There is no such command.".to_owned(),
         },
+        (ErrorKind::MissingRequiredArgument, _) if is_exec => "No command was given.".to_owned(),
         (ErrorKind::MissingRequiredArgument, _) => {
             format!("Missing: {}.", argument.unwrap_or_else(|| "an argument".to_owned()))
         }
         (ErrorKind::ArgumentConflict, Some(option)) => {
             let other = text(error, ContextKind::PriorArg).unwrap_or_else(|| "the others".to_owned());
-            format!("{option} does not go with {other}.")
+            if other.split(' ').next() == option.split(' ').next() {
+                format!("{option} was given twice.")
+            } else {
+                format!("{option} does not go with {other}.")
+            }
         }
         (ErrorKind::ValueValidation | ErrorKind::InvalidValue, Some(option)) => {
             let name = option.split([' ', '=']).next().unwrap_or(option);
@@ -60,6 +75,10 @@ fn sentence(error: &clap::Error) -> String {
         (_, Some(option)) => format!("{option} was not given as it takes it."),
         _ => "The arguments do not fit.".to_owned(),
     }
+}
+
+fn names_option(error: &clap::Error) -> bool {
+    text(error, ContextKind::InvalidArg).is_some_and(|argument| argument.starts_with('-'))
 }
 
 fn hint(error: &clap::Error) -> String {

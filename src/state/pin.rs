@@ -173,7 +173,9 @@ pub fn judge(
     }
     let Some(next) = tx.audit_entry_of_next_change(pin.change)? else { return Ok(Standing::Forked) };
     let mut leads_here = false;
-    audit::read_all(tx, keys, identity, next.seq, &mut |seq, event: Event| {
+    // What follows the record's own entry are reads, however many; they prove nothing about changes.
+    let entries = next.seq..current.record.audit_count;
+    audit::read_range(tx, keys, identity, entries, &mut |seq, event: Event| {
         if seq == next.seq {
             leads_here = event.change.is_some_and(|change| change.previous == pin.mac);
         }

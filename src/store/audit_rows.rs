@@ -1,5 +1,7 @@
 //! Rows of the audit chain.
 
+use std::ops::Range;
+
 use rusqlite::{Row, params};
 
 use super::Tx;
@@ -47,11 +49,15 @@ impl Tx<'_> {
         .map(Option::flatten)
     }
 
-    /// All entries from `from` on, in order.
-    pub fn each_audit_entry(&self, from: u64, mut take: impl FnMut(AuditRow) -> Result<()>) -> Result<()> {
+    /// These entries, in order.
+    pub fn each_audit_entry(
+        &self,
+        entries: Range<u64>,
+        mut take: impl FnMut(AuditRow) -> Result<()>,
+    ) -> Result<()> {
         self.each(
-            "SELECT seq, change, sealed, mac FROM audit WHERE seq >= ? ORDER BY seq",
-            [number(from)?],
+            "SELECT seq, change, sealed, mac FROM audit WHERE seq >= ? AND seq < ? ORDER BY seq",
+            [number(entries.start)?, i64::try_from(entries.end).unwrap_or(i64::MAX)],
             |row| take(audit_row(row)?),
         )
     }

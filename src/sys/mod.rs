@@ -15,6 +15,7 @@
 //! - [`files`]: the checks before a vault is opened, with what they find in [`fault`]; [`private`]: files nobody else may read; [`lock`]: flock
 //! - [`tty`]: prompts on the caller's terminal; [`line`]: the editing of the line typed there
 //! - [`cores`]: the same work on many things, on all cores
+//! - [`interrupt`]: signals that are noted until everything is cleaned up
 //! - [`who`]: on whose behalf the process runs, for the audit log
 
 pub mod alloc;
@@ -22,6 +23,7 @@ pub mod cores;
 pub mod exec;
 pub mod fault;
 pub mod files;
+pub mod interrupt;
 pub mod keyring;
 pub mod line;
 pub mod lock;

@@ -11,7 +11,7 @@ use crate::store::Store;
 use super::draft::Draft;
 use super::error::VaultError;
 use super::item::Item;
-use super::open::{Access, Vault, World};
+use super::open::{Access, Notice, Vault, World};
 
 /// How a backup stands to the vault that it would take the place of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -112,18 +112,20 @@ impl Vault {
             let known = superseded.map(|known| format!(", supersedes change {known}")).unwrap_or_default();
             Ok(((), world.event(Action::Restore, Vec::new(), format!("backup of change {found}{known}"))))
         })?;
-        match here {
-            Some(vault) => {
-                copy.store.copy_into(&mut vault.store)?;
-                vault.store.fold_log()?;
-                vault.header = copy.header.clone();
-            }
-            None => draft.move_to(path)?,
+        if let Some(vault) = here {
+            copy.fold(world);
+            vault.checked.still_same()?;
+            copy.store.copy_into(&mut vault.store)?;
+            vault.fold(world);
+            vault.header = copy.header.clone();
+        } else {
+            copy.store.fold_log()?;
+            draft.move_to(path)?;
         }
         drop(copy);
         let now = seen.record.change;
-        // A pin that cannot be written stays where it was, and the next command alarms.
-        let _ = world.pins.replace(&identity, path, &seen);
+        let pinned = world.pins.replace(&identity, path, &seen);
+        pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
         Ok(Restored { path: path.to_owned(), found, superseded, now })
     }
 }

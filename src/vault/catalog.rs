@@ -176,7 +176,7 @@ impl Vault {
                 world.event(Action::Remove, items.iter().map(key_ref).collect(), String::new());
             Ok((items, event))
         })?;
-        self.vacuum()?;
+        self.compact(world);
         Ok(removed)
     }
 }

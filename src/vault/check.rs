@@ -58,7 +58,7 @@ impl Vault {
         access: &Access,
         take: &mut dyn FnMut(u64, audit::Event),
     ) -> Result<(), VaultError> {
-        self.read(access, |work| Ok(audit::read_all(work.tx, &work.keys.audit, &work.identity, 0, take)?))
+        self.read(access, |work| Ok(audit::read_all(work.tx, &work.keys.audit, &work.identity, take)?))
     }
 
     /// Rebuilds the tree, opens every row and compares state, pin and chain. Rows that do not hold are findings;

@@ -19,7 +19,7 @@ use crate::unlock::slot;
 use super::draft::Draft;
 use super::error::VaultError;
 use super::leaves::{self, Kind};
-use super::open::{Vault, World};
+use super::open::{Notice, Vault, World};
 
 /// What a new vault is made from.
 pub struct Creation<'c> {
@@ -50,8 +50,8 @@ impl Vault {
         let draft = Draft::beside(&path, world)?;
         let (identity, seen) = build(&draft.0, creation, world)?;
         draft.move_to(&path)?;
-        // As after any change: a pin that cannot be written is behind, nothing worse.
-        let _ = world.pins.advance(&identity, &path, &seen);
+        let pinned = world.pins.advance(&identity, &path, &seen);
+        pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
         Ok(Created { path, identity })
     }
 }

@@ -131,7 +131,7 @@ impl Vault {
             Ok((items, event))
         })?;
         if revocation.wipe {
-            self.vacuum()?;
+            self.compact(world);
         }
         Ok(revoked)
     }
@@ -142,7 +142,7 @@ impl Vault {
             let item = work.existing(name)?;
             let mut reads = Reads::default();
             let take = &mut |_, event: Event| reads.note(&event);
-            audit::read_all(work.tx, &work.keys.audit, &work.identity, 0, take)?;
+            audit::read_all(work.tx, &work.keys.audit, &work.identity, take)?;
             let reads = reads.0.remove(name.as_str()).unwrap_or_default();
             Ok((item, reads))
         })

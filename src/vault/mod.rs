@@ -37,7 +37,7 @@ pub use holder::{Holder, Holders};
 pub use import::{Conflict, Import, Imported, Incoming};
 pub use item::{Item, Status, Version, VersionState};
 pub use lifecycle::{History, Revocation, Terms, Which};
-pub use open::{Access, Vault, World};
+pub use open::{Access, Notice, Vault, World};
 pub use rekey::Rekeyed;
 pub use resolve::{Preview, Problem, Purpose, Resolved, Selection};
 pub use ways::{Credential, Way};

@@ -7,9 +7,9 @@ use crate::audit::{Action, Actor, Event, KeyRef, Outcome};
 use crate::clock::{Clock, Moment, Rng};
 use crate::crypto::wipe_stack;
 use crate::identity::Identity;
-use crate::state::pin::{Memory, Pins};
+use crate::state::pin::{Memory, Pin, Pins};
 use crate::state::record::Authentic;
-use crate::store::{Durability, HeaderRow, SlotRow, Store};
+use crate::store::{Durability, HeaderRow, SlotRow, Store, StoreError};
 use crate::sys::files::{self, CheckedVault};
 use crate::unlock::keyfile::KeyFile;
 use crate::unlock::keys::{Daily, DailyKeys, Root};
@@ -34,6 +34,8 @@ pub struct World<'w> {
     pub pins: Pins,
     /// Who holds a vault for long.
     pub holders: Holders,
+    /// Told what went wrong beside a command that is done.
+    pub notice: &'w dyn Fn(Notice),
     /// Told, again and again, how long a command has been waiting for another one, and for which if that is known.
     pub waiting: &'w dyn Fn(Duration, Option<Holder>),
 }
@@ -63,13 +65,31 @@ impl World<'_> {
     }
 }
 
+/// Something that the user should know although the command is done.
+#[derive(Debug)]
+pub enum Notice {
+    /// The change is durable, but the log could not be folded into the file.
+    NotFolded(StoreError),
+    /// What was removed is gone, but the file could not be rewritten without its free pages.
+    NotCompacted(StoreError),
+    /// This machine could not remember the change, so it would not notice a rollback of it.
+    NotPinned(std::io::Error),
+    /// Another copy of the vault was seen here at a later change.
+    OlderCopy {
+        /// The other copy's pin.
+        pin: Pin,
+        /// This copy's change number.
+        change: u64,
+    },
+}
+
 /// A vault file that was opened safely. Nothing in it has been believed yet.
 pub struct Vault {
     pub(super) store: Store,
     pub(super) header: HeaderRow,
     /// The pin as it was before the file was opened.
     pub(super) memory: Memory,
-    checked: CheckedVault,
+    pub(super) checked: CheckedVault,
 }
 
 /// What opens a vault's rows: the daily key, and root where the credential gives it.
@@ -186,16 +206,20 @@ impl Vault {
         let (keys, identity) = self.keys(access);
         let path = self.store.path().to_owned();
         let tx = self.store.begin(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
+        // A sync service may have put another file in place while a passphrase was typed.
+        self.checked.still_same()?;
         let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
         let mut work = Work::load(&tx, &setting)?;
         work.refuse_in_alarm(&path)?;
+        tell_if_older(&self.memory, &work, world);
         let taken = take(&mut work);
         wipe_stack();
         let (taken, event) = taken?;
         work.append(&event, world.rng)?;
         drop(work);
         tx.commit()?;
-        self.store.fold_long_log()?;
+        // A log that stays long makes the next start slower, and that is all.
+        let _ = self.store.fold_long_log();
         Ok(taken)
     }
 
@@ -225,12 +249,13 @@ impl Vault {
             Ok((outcome, event))
         })?;
         let (identity, path) = (self.identity(), self.store.path());
-        // A pin that cannot be written is behind, and the next command follows the chain from there.
-        let _ = if adopted {
+        let pinned = if adopted {
             world.pins.replace(&identity, path, &seen)
         } else {
             world.pins.advance(&identity, path, &seen)
         };
+        pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+        self.fold(world);
         Ok(outcome)
     }
 
@@ -245,6 +270,7 @@ impl Vault {
         let path = self.store.path().to_owned();
         let tx = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
         let held = world.holders.hold(&identity);
+        self.checked.still_same()?;
         let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
         let mut work = Work::load(&tx, &setting)?;
         let result = make(&mut work, &path);
@@ -252,8 +278,8 @@ impl Vault {
         let (outcome, event) = result?;
         let seen = work.seal_change(event, world)?;
         drop(work);
+        self.checked.still_same()?;
         tx.commit()?;
-        self.store.fold_log()?;
         drop(held);
         Ok((outcome, seen))
     }
@@ -275,10 +301,15 @@ impl Vault {
         self.store.leave_open();
     }
 
-    /// Rewrites the file, so that what was removed is not left in free pages.
-    pub fn vacuum(&self) -> Result<(), VaultError> {
-        self.store.vacuum()?;
-        Ok(self.store.fold_log()?)
+    /// Rewrites the file, so that what was removed is not left in free pages. The change itself is done.
+    pub(super) fn compact(&self, world: &World<'_>) {
+        self.store.vacuum().unwrap_or_else(|error| (world.notice)(Notice::NotCompacted(error)));
+        self.fold(world);
+    }
+
+    /// Folds the log, so that the file alone is complete. The change itself is done.
+    pub(super) fn fold(&self, world: &World<'_>) {
+        self.store.fold_log().unwrap_or_else(|error| (world.notice)(Notice::NotFolded(error)));
     }
 
     /// Whether a write-ahead log with content lies beside the file: if rows do not fit together, it may be another
@@ -294,5 +325,13 @@ impl Vault {
     pub(super) fn keys(&self, access: &Access) -> (DailyKeys, Identity) {
         let identity = self.identity();
         (access.daily.keys(&identity), identity)
+    }
+}
+
+fn tell_if_older(memory: &Memory, work: &Work<'_>, world: &World<'_>) {
+    if let Memory::None { elsewhere: Some(pin) } = memory
+        && pin.change > work.change_number()
+    {
+        (world.notice)(Notice::OlderCopy { pin: pin.clone(), change: work.change_number() });
     }
 }

@@ -12,7 +12,7 @@ use crate::unlock::keys::{DailyKeys, Root};
 
 use super::error::VaultError;
 use super::item::Item;
-use super::open::{Access, Vault, World};
+use super::open::{Access, Notice, Vault, World};
 use super::ways::{Credential, Way, way};
 use super::work::{Setting, Work};
 
@@ -81,6 +81,7 @@ impl Vault {
         let next = Next::create(identity, credentials, world)?;
         let tx = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
         let held = world.holders.hold(&identity);
+        self.checked.still_same()?;
         let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: None };
         let mut old = Work::load(&tx, &setting)?;
         old.refuse_in_alarm(&path)?;
@@ -89,7 +90,7 @@ impl Vault {
         let items = old.items()?;
         refuse_strays(&tx, &items)?;
         let mut events = Vec::new();
-        audit::read_all(&tx, &keys.audit, &identity, 0, &mut |_, event: Event| events.push(event))?;
+        audit::read_all(&tx, &keys.audit, &identity, &mut |_, event: Event| events.push(event))?;
         tx.clear_sealed()?;
         let mut new = Work::begin(&tx, &next.keys, next.identity, old.current);
         let ways = next.slots.iter().map(way).collect::<Result<Vec<_>, _>>()?;
@@ -111,13 +112,13 @@ impl Vault {
         let seen = new.seal_change(event, world)?;
         crate::crypto::wipe_stack();
         drop((old, new));
+        self.checked.still_same()?;
         tx.commit()?;
-        self.store.fold_log()?;
         drop(held);
         self.header = next.header;
-        // As after any change: a pin that cannot be written is behind, nothing worse.
-        let _ = world.pins.advance(&next.identity, &path, &seen);
-        self.vacuum()?;
+        let pinned = world.pins.advance(&next.identity, &path, &seen);
+        pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+        self.compact(world);
         Ok(Rekeyed { epoch, keys: count, dropped, ways })
     }
 }

@@ -169,7 +169,9 @@ impl Vault {
         selection: &Selection,
         inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
     ) -> Result<Preview, VaultError> {
+        let path = self.path().to_owned();
         self.read(access, |work| {
+            work.refuse_in_alarm(&path)?;
             let (resolved, skipped) = work.resolve(selection, world.now(), inspect)?;
             Ok((resolved.into_iter().map(|key| (key.name, key.variable)).collect(), skipped))
         })

@@ -141,7 +141,7 @@ impl Vault {
             let detail = format!("removed slot {id}, {}", removed.kind.name());
             Ok((removed, world.event(Action::Slot, Vec::new(), detail)))
         })?;
-        self.vacuum()?;
+        self.compact(world);
         Ok(removed)
     }
 }

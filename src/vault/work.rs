@@ -1,6 +1,6 @@
 //! Work inside one transaction: every row that is read is verified, every row that is written is entered in the tree.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::audit::{Chain, ChangeMark, Event};
@@ -201,10 +201,15 @@ impl<'a> Work<'a> {
             Ok(())
         })?;
         let mut items = self.opener().open_all(&rows, &leaves)?;
-        let others = self.other_tags()?;
-        let has_row = |tag| rows.binary_search_by(|row| row.tag.cmp(tag)).is_ok() || others.contains(tag);
-        let missing = leaves.iter().filter(|(tag, _)| !has_row(tag)).count();
-        if missing > 0 {
+        // What is left of the tree must be the other rows, word for word; a forged one excuses no missing key.
+        let others = self.other_leaves()?;
+        let known = |leaf: &(Tag, Digest)| leaves.binary_search(leaf).is_ok();
+        if let Some((tag, _)) = others.iter().find(|leaf| !known(leaf)) {
+            let what = format!("row {}: added or altered", data_encoding::HEXLOWER.encode(tag));
+            return Err(StateError::Mismatch { what }.into());
+        }
+        if rows.len() + others.len() != leaves.len() {
+            let missing = leaves.len().saturating_sub(rows.len() + others.len());
             return Err(StateError::Mismatch { what: format!("item: {missing} missing") }.into());
         }
         // Keys are large to move about; their names are sorted, and then each key goes to its place once.
@@ -212,21 +217,19 @@ impl<'a> Work<'a> {
         Ok(items)
     }
 
-    /// Tags of all leaves that are not keys.
-    fn other_tags(&self) -> Result<BTreeSet<Tag>, VaultError> {
-        let mut tags = BTreeSet::from([self.tag(Kind::Header, &[])]);
-        for slot in self.tx.slots()? {
-            tags.insert(self.slot_tag(slot.id));
-        }
-        self.tx.each_scope(|scope| {
-            tags.insert(scope.tag);
+    /// The leaves that all rows but the keys' must have.
+    fn other_leaves(&self) -> Result<Vec<(Tag, Digest)>, VaultError> {
+        let mut leaves = vec![(self.tag(Kind::Header, &[]), self.header_leaf(&self.tx.header()?))];
+        leaves.extend(self.tx.slots()?.iter().map(|slot| (self.slot_tag(slot.id), self.slot_leaf(slot))));
+        self.tx.each_scope(|row| {
+            leaves.push((row.tag, self.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed)));
             Ok(())
         })?;
         self.tx.each_directory(|row| {
-            tags.insert(self.directory_tag(row.bucket));
+            leaves.push((self.directory_tag(row.bucket), self.directory_leaf(&row)));
             Ok(())
         })?;
-        Ok(tags)
+        Ok(leaves)
     }
 
     /// Writes a key's metadata under its next revision.

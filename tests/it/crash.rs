@@ -141,6 +141,7 @@ impl Stage {
             actor: Actor::default(),
             pins: Pins::in_folder(self.world.pins()),
             holders: crate::harness::nobody(),
+            notice: &|_| (),
             waiting: &|_, _| (),
         };
         for item in vault.list(&self.access).map_err(say)? {

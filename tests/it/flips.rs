@@ -62,6 +62,7 @@ impl Bench {
             actor: Actor::default(),
             pins: self.pins.clone(),
             holders: crate::harness::nobody(),
+            notice: &|_| (),
             waiting: &|_, _| (),
         };
         let mut vault = Vault::open(&self.vault, &self.pins)?;

@@ -224,6 +224,7 @@ pub fn create_vault(path: &Path, pins: &Path) -> RecoveryCode {
         actor: Actor::default(),
         pins: Pins::in_folder(pins.to_owned()),
         holders: nobody(),
+        notice: &|_| (),
         waiting: &|_, _| (),
     };
     Vault::create(path, &creation, &world).unwrap();

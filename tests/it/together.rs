@@ -135,6 +135,7 @@ fn case_26_a_clock_that_jumps_a_year_either_way_changes_no_order_and_is_flagged(
         actor: Actor::default(),
         pins: Pins::in_folder(world.pins()),
         holders: crate::harness::nobody(),
+        notice: &|_| (),
         waiting: &|_, _| (),
     };
     let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();

@@ -65,7 +65,7 @@ impl Audit {
 
 impl Log {
     fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let (mut vault, access) = context.open_with_access()?;
+        let (mut vault, access) = context.open_to_look()?;
         let path = vault.path().to_owned();
         let since = self.since.and_then(|since| since.resolve(context.now()));
         let mut lines = String::new();
@@ -143,8 +143,7 @@ fn line(seq: u64, event: &Event) -> String {
 impl Verify {
     fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let given = self.from_start || context.given_passphrase()?.is_some();
-        let (mut vault, access) =
-            if given { context.open_with_root()? } else { context.open_with_access()? };
+        let (mut vault, access) = if given { context.open_with_root()? } else { context.open_to_look()? };
         let path = vault.path().to_owned();
         let verified = vault.verify_audit(&access).map_err(|error| Failure::of(error, &path))?;
         let from_start = verified.reach == Reach::FromTheStart;

@@ -44,6 +44,11 @@ pub struct Exec {
 }
 
 impl Exec {
+    /// Whether it prints what the command would get instead of running it.
+    pub(in crate::cli) fn prints(&self) -> bool {
+        self.dry_run
+    }
+
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let selection = self.choice.selection();
         if selection.is_empty() {

@@ -65,7 +65,7 @@ impl Export {
             Format::Json => exchange::write_json(&variables),
         };
         let written = written.map_err(|error| Failure::exchange(&error, "the selection"))?;
-        context.ui.data(written.expose())?;
+        context.ui.file(&written, format == Format::Json)?;
         Ok(code::DONE)
     }
 }

@@ -35,7 +35,7 @@ pub struct Generate {
 }
 
 fn recipe_kind(text: &str) -> Result<Kind, String> {
-    text.parse().map_err(|_| format!("it takes {}", Kind::ALL.map(Kind::name).join(", ")))
+    text.parse().map_err(|_| format!("is none of {}", Kind::ALL.map(Kind::name).join(", ")))
 }
 
 impl Generate {

@@ -27,7 +27,7 @@ pub struct History {
 
 impl History {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let (mut vault, access) = context.open_with_access()?;
+        let (mut vault, access) = context.open_to_look()?;
         let path = vault.path().to_owned();
         let (item, reads) = vault.history(&access, &self.name).map_err(|error| Failure::of(error, &path))?;
         let now = context.now();

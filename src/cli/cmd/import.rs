@@ -67,7 +67,7 @@ impl Import {
         let incoming = self.name_keys(context, parsed.entries)?;
         if incoming.is_empty() {
             return Err(Failure::failed(
-                &format!("{shown} holds no variable."),
+                &format!("{shown} holds no variable that could be taken in."),
                 Some("Nothing was changed."),
             ));
         }
@@ -165,9 +165,9 @@ impl Import {
         let counts: Vec<_> = counts.into_iter().flatten().collect();
         ui.note(&format!("{verb} {shown}: {}.", counts.join(", ")));
         if !self.dry_run && !self.reads_stdin() {
-            let path = self.file.display();
+            let path = ui::quoted(&self.file);
             ui.note(&format!(
-                "The file still holds the values. When all runs without it:\n  rm '{path}'    and if git knows it: git rm --cached '{path}', then rotate what was pushed"
+                "The file still holds the values. When all runs without it:\n  rm {path}    and if git knows it: git rm --cached {path}, then rotate what was pushed"
             ));
         }
         Ok(code::DONE)

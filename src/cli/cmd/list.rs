@@ -47,12 +47,12 @@ fn status_filter(text: &str) -> Result<Status, String> {
     [Status::Active, Status::Expired, Status::Revoked]
         .into_iter()
         .find(|status| status.name() == text)
-        .ok_or_else(|| "it takes active, expired, revoked".to_owned())
+        .ok_or_else(|| "is none of active, expired, revoked".to_owned())
 }
 
 impl List {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let (mut vault, access) = context.open_with_access()?;
+        let (mut vault, access) = context.open_to_look()?;
         let path = vault.path().to_owned();
         let now = context.now();
         // The process ends right after: taking 10,000 keys apart one by one would take a tenth of its time.

@@ -19,7 +19,13 @@ impl Lock {
         let closed = if self.all {
             session::close_all()
         } else {
-            let vault = context.open()?;
+            let vault = context.open().map_err(|failure| Failure {
+                hint: Some(
+                    "'keyvault lock --all' ends the sessions of all vaults, wherever their files are."
+                        .to_owned(),
+                ),
+                ..failure
+            })?;
             session::close(&vault.identity()).map(usize::from)
         };
         let closed = closed.map_err(|error| Failure::session(&error))?;

@@ -6,6 +6,7 @@ use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
+use crate::cli::ui;
 use crate::name::KeyName;
 
 /// Remove keys with all their versions.
@@ -59,7 +60,7 @@ fn confirm(context: &Context, name: &KeyName) -> Result<(), Failure> {
     let typed: String = dialoguer::Input::new()
         .with_prompt(format!("This removes {name} for good. Type its name"))
         .allow_empty(true)
-        .interact_text()
+        .interact_text_on(&ui::question_terminal()?)
         .map_err(|_| Failure::prompt(crate::sys::tty::PromptError::Interrupted))?;
     if typed == name.as_str() {
         Ok(())

@@ -30,7 +30,8 @@ pub struct Show {
 
 impl Show {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let (mut vault, access) = context.open_with_access()?;
+        let (mut vault, access) =
+            if self.reveal { context.open_with_access()? } else { context.open_to_look()? };
         let path = vault.path().to_owned();
         let now = context.now();
         if self.reveal {

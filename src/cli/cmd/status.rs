@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
+use crate::cli::opening::alarm;
 use crate::cli::time;
 use crate::cli::ui;
 
@@ -16,7 +17,7 @@ pub struct Status {}
 impl Status {
     pub(in crate::cli) fn run(context: &mut Context) -> Result<u8, Failure> {
         let path = context.vault_path()?;
-        let vault = match context.open() {
+        let mut vault = match context.open() {
             Ok(vault) => vault,
             Err(failure) if failure.kind == "no_vault" => {
                 return answer(context, &path.display().to_string(), "none", None, code::NOT_FOUND);
@@ -26,7 +27,18 @@ impl Status {
         let now = context.now();
         let shown = vault.path().display().to_string();
         match vault.session(now) {
-            Some(session) => answer(context, &shown, "open", Some(session.until), code::DONE),
+            Some(session) => {
+                let until = session.until;
+                let access = session.into();
+                // A file that does not hold is for `vault check` to name.
+                let standing = vault.read(&access, |work| Ok(work.standing())).ok();
+                if let Some(alarm) = standing.and_then(alarm) {
+                    context
+                        .ui
+                        .warn(&format!("The vault is {alarm}; 'keyvault vault restore --adopt' accepts it."));
+                }
+                answer(context, &shown, "open", Some(until), code::DONE)
+            }
             None => answer(context, &shown, "locked", None, code::LOCKED),
         }
     }

@@ -12,7 +12,9 @@ use crate::clock::Rng;
 use crate::crypto::SystemRng;
 use crate::recipe::{Kind, Recipe};
 use crate::secret::SecretBytes;
+use crate::sys::interrupt::Interrupts;
 use crate::sys::private;
+use crate::sys::tty::PromptError;
 
 /// Show it all on a vault that is thrown away.
 ///
@@ -27,13 +29,15 @@ const ENV_FILE: &[u8] =
 /// The world of the tour: a folder that goes away with it.
 struct Stage<'c> {
     context: &'c Context,
+    interrupts: &'c Interrupts,
     folder: PathBuf,
     steps: Vec<serde_json::Value>,
 }
 
 impl Tour {
     pub(in crate::cli) fn run(context: &mut Context) -> Result<u8, Failure> {
-        let mut stage = Stage::set(context)?;
+        let interrupts = Interrupts::watch();
+        let mut stage = Stage::set(context, &interrupts)?;
         let walked = walk(&mut stage);
         let steps = std::mem::take(&mut stage.steps);
         drop(stage);
@@ -76,12 +80,12 @@ fn walk(stage: &mut Stage<'_>) -> Result<(), Failure> {
 }
 
 impl<'c> Stage<'c> {
-    fn set(context: &'c Context) -> Result<Self, Failure> {
+    fn set(context: &'c Context, interrupts: &'c Interrupts) -> Result<Self, Failure> {
         let mut random = [0; 8];
         SystemRng.fill(&mut random).map_err(|_| Failure::failed("The system gave no random bytes.", None))?;
         let name = format!("keyvault-tour-{}", data_encoding::HEXLOWER.encode(&random));
         let folder = std::env::temp_dir().join(name);
-        let stage = Self { context, folder, steps: Vec::new() };
+        let stage = Self { context, interrupts, folder, steps: Vec::new() };
         let made = |path: &Path, made: std::io::Result<()>| made.map_err(|error| Failure::io(path, &error));
         for part in ["home", "tmp", "runtime"] {
             let path = stage.folder.join(part);
@@ -146,6 +150,9 @@ impl<'c> Stage<'c> {
     }
 
     fn print(&mut self, typed: &str, output: &Output) -> Result<(), Failure> {
+        if self.interrupts.noted() {
+            return Err(Failure::prompt(PromptError::Interrupted));
+        }
         let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
         let said = ui::harmless(&String::from_utf8_lossy(&said));
         let code = output.status.code();

@@ -25,24 +25,25 @@ pub struct Unlock {
 
 fn session_length(text: &str) -> Result<Duration, String> {
     let duration = time::duration(text)?;
-    if (1000..=LONGEST).contains(&duration.millis) { Ok(duration) } else { Err("1s to 12h".to_owned()) }
+    if (1000..=LONGEST).contains(&duration.millis) {
+        Ok(duration)
+    } else {
+        Err("is not within 1s to 12h".to_owned())
+    }
 }
 
 impl Unlock {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let (mut vault, access) = match context.open_with_root() {
-            Err(failure) if failure.kind == "wrong_credential" => {
-                record_failure(context);
-                return Err(failure);
-            }
-            opened => opened?,
-        };
+        let (mut vault, access) = context.open_with_root()?;
         let path = vault.path().to_owned();
         let seconds = u32::try_from(self.duration.millis / 1000).unwrap_or(u32::MAX);
         // Recorded first: a session that the log does not know must not exist.
         record(context, &mut vault, &access, Outcome::Done, &format!("session of {}", span(seconds)))?;
-        let until = session::open(&access.daily, &vault.identity(), context.now(), seconds)
-            .map_err(|error| Failure::session(&error))?;
+        let opened = session::open(&access.daily, &vault.identity(), context.now(), seconds);
+        let until = opened.map_err(|error| {
+            context.record_refused(&mut vault, &access, "the system kept no session");
+            Failure::session(&error)
+        })?;
         if context.ui.json {
             context.ui.print_json(
                 &serde_json::json!({ "vault": path.display().to_string(), "until": time::rfc3339(until) }),
@@ -56,14 +57,6 @@ impl Unlock {
         }
         Ok(code::DONE)
     }
-}
-
-/// A wrong passphrase can be recorded only where a session holds the key to the log.
-fn record_failure(context: &Context) {
-    let Ok(mut vault) = context.open() else { return };
-    let Some(session) = vault.session(context.now()) else { return };
-    // The failure itself is reported either way.
-    let _ = record(context, &mut vault, &session.into(), Outcome::Refused, "wrong passphrase");
 }
 
 fn record(

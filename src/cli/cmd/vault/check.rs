@@ -2,10 +2,11 @@
 
 use clap::Args;
 
+use crate::audit::Reach;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
+use crate::cli::opening::alarm;
 use crate::cli::ui;
-use crate::state::pin::Standing;
 use crate::vault::Checked;
 
 /// Verify everything: rebuild the tree, open every row, compare state, pin and log.
@@ -19,11 +20,7 @@ impl Check {
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
         let checked = vault.check(&access).map_err(|error| Failure::of(error, &path))?;
-        let alarm = match checked.standing {
-            Standing::RolledBack => Some("older than what was last seen here"),
-            Standing::Forked => Some("another branch than what was last seen here"),
-            Standing::FirstUse | Standing::Same | Standing::Ahead => None,
-        };
+        let alarm = alarm(checked.standing);
         let clean = checked.findings.is_empty() && alarm.is_none();
         if context.ui.json {
             let findings: Vec<_> = checked
@@ -33,13 +30,18 @@ impl Check {
                 .collect();
             context.ui.print_json(&serde_json::json!({
                 "ok": clean, "keys": checked.keys, "versions": checked.versions, "change": checked.change,
-                "alarm": alarm, "findings": findings,
+                "from_start": reaches_start(&checked), "alarm": alarm, "findings": findings,
             }))?;
         } else {
             report(context, &checked, alarm)?;
         }
         Ok(if clean { code::DONE } else { code::DAMAGED })
     }
+}
+
+/// Whether the log was proved from its start, which takes root.
+fn reaches_start(checked: &Checked) -> bool {
+    checked.audit.is_some_and(|audit| audit.reach == Reach::FromTheStart)
 }
 
 fn report(context: &Context, checked: &Checked, alarm: Option<&str>) -> Result<(), Failure> {
@@ -58,6 +60,11 @@ fn report(context: &Context, checked: &Checked, alarm: Option<&str>) -> Result<(
     }
     if checked.findings.is_empty() && alarm.is_none() {
         context.ui.line(&context.ui.on_out(ui::GOOD, "All of it holds."))?;
+        if !reaches_start(checked) {
+            context.ui.line(
+                "Of the log each entry follows from the one before; 'audit verify --from-start' proves them.",
+            )?;
+        }
     }
     Ok(())
 }

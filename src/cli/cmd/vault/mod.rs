@@ -61,7 +61,7 @@ fn confirm(context: &Context, yes: bool, question: &str) -> Result<(), Failure> 
     let agreed = dialoguer::Confirm::new()
         .with_prompt(question)
         .default(false)
-        .interact()
+        .interact_on(&crate::cli::ui::question_terminal()?)
         .map_err(|_| Failure::prompt(crate::sys::tty::PromptError::Interrupted))?;
     if agreed { Ok(()) } else { Err(Failure::new(code::REFUSED, "refused", "Nothing was changed.", None)) }
 }

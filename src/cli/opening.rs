@@ -1,0 +1,247 @@
+//! From the vault's path to an opened vault: session, key file, passphrase file, passphrase variable, prompt.
+
+use std::path::Path;
+
+use crate::audit::Outcome;
+use crate::secret::SecretBytes;
+use crate::state::pin::{Memory, Pins, Standing};
+use crate::sys::lock::FileLock;
+use crate::sys::{private, tty};
+use crate::unlock::keyfile::{self, KeyFile};
+use crate::unlock::passphrase::{MAX_LEN, Passphrase};
+use crate::unlock::{UnlockError, session};
+use crate::vault::{Access, Vault, VaultError};
+
+use super::context::{Context, read_secret, state_folder, variable, without_final_newline};
+use super::error::Failure;
+use super::{time, ui};
+
+/// How long a session that a typed passphrase opens lasts, in seconds.
+const TYPED_SESSION: u32 = 15 * 60;
+
+/// How often a passphrase may be typed.
+const TRIES: u32 = 3;
+
+impl Context {
+    /// Opens the vault's file and says in a line each what was noticed about it.
+    pub fn open(&self) -> Result<Vault, Failure> {
+        self.open_at(&self.vault_path()?)
+    }
+
+    /// The same for a file that is named otherwise, such as a backup.
+    pub fn open_at(&self, path: &Path) -> Result<Vault, Failure> {
+        let pins = Pins::in_folder(state_folder()?.join("pins"));
+        let vault = Vault::open(path, &pins).map_err(|error| Failure::of(error, path))?;
+        if vault.tightened() {
+            self.ui.warn(&format!("{} was readable by others; it no longer is.", vault.path().display()));
+        }
+        if *vault.memory() == Memory::Unreadable {
+            self.ui.warn("The pin of this vault cannot be read; the next change writes a new one.");
+        }
+        Ok(vault)
+    }
+
+    /// Opens the file to release values or to change it: what is in alarm refuses by itself.
+    pub fn open_with_access(&self) -> Result<(Vault, Access), Failure> {
+        let mut vault = self.open()?;
+        let access = match vault.session(self.now()) {
+            Some(session) => session.into(),
+            None => self.access_by_credential(&mut vault)?,
+        };
+        Ok((vault, access))
+    }
+
+    /// Opens the file to be looked at, which works in an alarm too, and is said.
+    pub fn open_to_look(&self) -> Result<(Vault, Access), Failure> {
+        let (mut vault, access) = self.open_with_access()?;
+        let path = vault.path().to_owned();
+        let standing =
+            vault.read(&access, |work| Ok(work.standing())).map_err(|error| Failure::of(error, &path))?;
+        if let Some(alarm) = alarm(standing) {
+            self.ui.warn(&format!("The vault is {alarm}; 'keyvault vault restore --adopt' accepts it."));
+        }
+        Ok((vault, access))
+    }
+
+    /// Opens the file with root: by key file or passphrase, even if a session is open.
+    pub fn open_with_root(&self) -> Result<(Vault, Access), Failure> {
+        let mut vault = self.open()?;
+        let access = self.root_of(&mut vault)?;
+        Ok((vault, access))
+    }
+
+    /// Root of an opened file, by key file or passphrase.
+    pub fn root_of(&self, vault: &mut Vault) -> Result<Access, Failure> {
+        match self.given_access(vault)? {
+            Some(access) => Ok(access),
+            None => self.ask_for_access(vault).map(|(access, _)| access),
+        }
+    }
+
+    /// Opens the file with root by passphrase, which is given back: a rekey seals the new root under it.
+    pub fn open_with_passphrase(&self) -> Result<(Vault, Access, Passphrase), Failure> {
+        let mut vault = self.open()?;
+        let (access, passphrase) = match self.given_passphrase()? {
+            Some(passphrase) => (self.open_passphrase(&mut vault, &passphrase)?, passphrase),
+            None => self.ask_for_access(&mut vault)?,
+        };
+        Ok((vault, access, passphrase))
+    }
+
+    fn access_by_credential(&self, vault: &mut Vault) -> Result<Access, Failure> {
+        if let Some(access) = self.given_access(vault)? {
+            return Ok(access);
+        }
+        self.require_terminal()?;
+        // Of several commands that come here at once one asks; the others find its session. Where no lock can be made
+        // they ask one after the other, as the terminal gives them their turn.
+        let folder = state_folder()?;
+        let lock = folder.join(format!("prompt-{}", vault.identity().vault_hex()));
+        let _turn = private::create_folder(&folder).and_then(|()| FileLock::exclusive(&lock));
+        if let Some(session) = vault.session(self.now()) {
+            return Ok(session.into());
+        }
+        let (access, _) = self.ask_for_access(vault)?;
+        if !self.global.no_session {
+            self.keep_typed_session(vault, &access);
+        }
+        Ok(access)
+    }
+
+    /// Recorded first: a session that the log does not know must not exist. Without one the passphrase is typed again,
+    /// and that is all that is lost.
+    fn keep_typed_session(&self, vault: &mut Vault, access: &Access) {
+        let recorded = self.with_world(|world| {
+            vault
+                .record_unlock(access, world, Outcome::Done, "passphrase typed, 15m")
+                .map_err(|error| Failure::of(error, Path::new("the vault")))
+        });
+        if recorded.is_err() {
+            self.ui.note("No session is opened, because it could not be recorded.");
+            return;
+        }
+        match session::open(&access.daily, &vault.identity(), self.now(), TYPED_SESSION) {
+            Ok(until) => self.ui.note(&format!(
+                "Unlocked until {}; 'keyvault lock' ends it, --no-session declines.",
+                time::local(until)
+            )),
+            Err(_) => self.record_refused(vault, access, "the system kept no session"),
+        }
+    }
+
+    fn ask_for_access(&self, vault: &mut Vault) -> Result<(Access, Passphrase), Failure> {
+        self.require_terminal()?;
+        let path = vault.path().to_owned();
+        let prompt = format!("Passphrase for {}: ", ui::harmless_line(&path.display().to_string()));
+        let mut wrong = 0;
+        for left in (0..TRIES).rev() {
+            let passphrase = self.typed_passphrase(&prompt)?;
+            match vault.open_passphrase(&passphrase) {
+                Err(VaultError::Unlock(UnlockError::Wrong)) if left > 0 => {
+                    wrong += 1;
+                    self.ui.note("That is not the passphrase. Once more.");
+                }
+                Err(error) => return Err(self.refused(vault, error)),
+                Ok(access) => {
+                    if wrong > 0 {
+                        self.record_refused(vault, &access, &format!("wrong passphrase, {wrong}x"));
+                    }
+                    return Ok((access, passphrase));
+                }
+            }
+        }
+        Err(Failure::of(VaultError::Unlock(UnlockError::Wrong), &path))
+    }
+
+    fn open_passphrase(&self, vault: &mut Vault, passphrase: &Passphrase) -> Result<Access, Failure> {
+        vault.open_passphrase(passphrase).map_err(|error| self.refused(vault, error))
+    }
+
+    /// A wrong credential can be recorded only where a session holds the key to the log.
+    fn refused(&self, vault: &mut Vault, error: VaultError) -> Failure {
+        if matches!(error, VaultError::Unlock(UnlockError::Wrong))
+            && let Some(session) = vault.session(self.now())
+        {
+            self.record_refused(vault, &session.into(), "wrong passphrase");
+        }
+        Failure::of(error, vault.path())
+    }
+
+    /// The failure itself is reported either way.
+    pub(super) fn record_refused(&self, vault: &mut Vault, access: &Access, detail: &str) {
+        let _ = self.with_world(|world| {
+            vault
+                .record_unlock(access, world, Outcome::Refused, detail)
+                .map_err(|error| Failure::of(error, Path::new("the vault")))
+        });
+    }
+
+    /// What a key file or a passphrase from the environment opens.
+    fn given_access(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
+        if let Some(file) = self.given_key_file()? {
+            return vault.open_key_file(&file).map(Some).map_err(|error| self.refused(vault, error));
+        }
+        self.given_passphrase()?.map(|passphrase| self.open_passphrase(vault, &passphrase)).transpose()
+    }
+
+    /// The key file that `KEYVAULT_KEY_FILE` names.
+    pub fn given_key_file(&self) -> Result<Option<KeyFile>, Failure> {
+        let named = variable("KEYVAULT_KEY_FILE");
+        named
+            .map(|path| self.key_file(Path::new(&path)).map_err(|failure| failure.named("KEYVAULT_KEY_FILE")))
+            .transpose()
+    }
+
+    /// Reads a key file.
+    pub fn key_file(&self, path: &Path) -> Result<KeyFile, Failure> {
+        let content = self.private_file(path, keyfile::MAX_LEN)?;
+        KeyFile::parse(content.expose()).map_err(|error| Failure::of(VaultError::Unlock(error), path))
+    }
+
+    /// The passphrase from `KEYVAULT_PASSPHRASE_FILE` or `KEYVAULT_PASSPHRASE`, if either is set.
+    pub fn given_passphrase(&self) -> Result<Option<Passphrase>, Failure> {
+        let given = if let Some(path) = variable("KEYVAULT_PASSPHRASE_FILE") {
+            let read = self.passphrase_file(Path::new(&path));
+            read.map_err(|failure| failure.named("KEYVAULT_PASSPHRASE_FILE"))?
+        } else if let Some(text) = variable("KEYVAULT_PASSPHRASE") {
+            use std::os::unix::ffi::OsStrExt;
+            SecretBytes::copy_from(text.as_bytes())
+        } else {
+            return Ok(None);
+        };
+        Passphrase::new(&given).map(Some).map_err(Failure::passphrase)
+    }
+
+    /// A passphrase from a file, without its final newline.
+    pub(super) fn passphrase_file(&self, path: &Path) -> Result<SecretBytes, Failure> {
+        // One byte more than a passphrase may have, for the newline.
+        let bytes = self.private_file(path, MAX_LEN + 1)?;
+        Ok(without_final_newline(bytes).0)
+    }
+
+    /// Reads a file that others should not read, and says so if they can.
+    pub fn private_file(&self, path: &Path, limit: usize) -> Result<SecretBytes, Failure> {
+        let (mut file, readable) =
+            private::open_secret_file(path).map_err(|error| Failure::io(path, &error))?;
+        if readable.is_some() {
+            self.ui.warn(&format!("{} can be read by others; chmod 600 it.", path.display()));
+        }
+        read_secret(&mut file, limit, path)
+    }
+
+    /// Asks for a passphrase on the terminal.
+    pub fn typed_passphrase(&self, prompt: &str) -> Result<Passphrase, Failure> {
+        self.require_terminal()?;
+        let typed = tty::read_secret(prompt, MAX_LEN).map_err(Failure::prompt)?;
+        Passphrase::new(&typed).map_err(Failure::passphrase)
+    }
+}
+
+/// What an alarm says of the file.
+pub(super) fn alarm(standing: Standing) -> Option<&'static str> {
+    match standing {
+        Standing::RolledBack => Some("older than what was last seen here"),
+        Standing::Forked => Some("another branch than what was last seen here"),
+        Standing::FirstUse | Standing::Same | Standing::Ahead => None,
+    }
+}
