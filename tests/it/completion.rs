@@ -1,85 +1,25 @@
 //! Completion in real shells, on a real terminal (tmux), and what it must never do.
 
-use std::process::Command;
-use std::time::{Duration, Instant};
-
 use pretty_assertions::assert_eq;
 
 use crate::harness::{KEYVAULT, World};
+use crate::terminal::Terminal;
 
-/// A shell in a tmux of its own.
-struct Shell<'w> {
-    world: &'w World,
-    socket: String,
+/// Starts a shell without the user's files, has it read the script, and waits for its prompt.
+fn start<'w>(world: &'w World, shell: &str, setup: &str) -> Terminal<'w> {
+    let terminal = Terminal::start(world, shell);
+    terminal.type_line(setup);
+    terminal.wait_for("READY>");
+    terminal
 }
 
-impl<'w> Shell<'w> {
-    /// Starts a shell without the user's files, has it read the script, and waits for its prompt.
-    fn start(world: &'w World, shell: &str, setup: &str) -> Self {
-        let folder = std::path::Path::new(KEYVAULT).parent().unwrap();
-        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
-        let socket = world.path().join("tmux").to_str().unwrap().to_owned();
-        let terminal = Self { world, socket };
-        let mut start = terminal.tmux();
-        start.env("PATH", path).args([
-            "-f",
-            "/dev/null",
-            "new-session",
-            "-d",
-            "-x",
-            "200",
-            "-y",
-            "50",
-            shell,
-        ]);
-        assert!(start.status().expect("tmux starts").success());
-        terminal.type_text(setup);
-        terminal.press("Enter");
-        terminal.wait_for("READY>");
-        terminal
-    }
-
-    fn tmux(&self) -> Command {
-        let mut tmux = self.world.command("tmux");
-        tmux.env("TERM", "xterm").args(["-S", &self.socket]);
-        tmux
-    }
-
-    fn type_text(&self, text: &str) {
-        assert!(self.tmux().args(["send-keys", "-l", "--", text]).status().unwrap().success());
-    }
-
-    fn press(&self, key: &str) {
-        assert!(self.tmux().args(["send-keys", key]).status().unwrap().success());
-    }
-
-    fn screen(&self) -> String {
-        let shown = self.tmux().args(["capture-pane", "-p"]).output().unwrap();
-        String::from_utf8_lossy(&shown.stdout).into_owned()
-    }
-
-    fn wait_for(&self, text: &str) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !self.screen().contains(text) {
-            assert!(Instant::now() < deadline, "{text:?} never came:\n{}", self.screen());
-            std::thread::sleep(Duration::from_millis(30));
-        }
-    }
-
-    /// Types a line, presses Tab, and waits until the line has become `whole`.
-    fn completes(&self, line: &str, whole: &str) {
-        self.type_text(line);
-        self.press("Tab");
-        self.wait_for(&format!("READY> {whole}"));
-        self.press("C-u");
-        self.press("C-l");
-    }
-}
-
-impl Drop for Shell<'_> {
-    fn drop(&mut self) {
-        let _ = self.tmux().arg("kill-server").status();
-    }
+/// Types a line, presses Tab, and waits until the line has become `whole`.
+fn completes(shell: &Terminal<'_>, line: &str, whole: &str) {
+    shell.type_text(line);
+    shell.press("Tab");
+    shell.wait_for(&format!("READY> {whole}"));
+    shell.press("C-u");
+    shell.press("C-l");
 }
 
 /// A vault with an open session and no other way in for the shell.
@@ -93,22 +33,22 @@ fn world() -> World {
     world
 }
 
-fn completes_everything(shell: &Shell<'_>) {
-    shell.completes("keyvault rota", "keyvault rotate");
-    shell.completes("keyvault show str", "keyvault show stripe/live");
-    shell.completes("keyvault exec --scope pay", "keyvault exec --scope payments");
-    shell.completes("keyvault exec --on", "keyvault exec --only");
-    shell.completes("keyvault exec --only db", "keyvault exec --only db/password");
-    shell.completes("keyvault import not", "keyvault import notes.env");
-    shell.completes("keyvault vault ba", "keyvault vault backup");
-    shell.completes("keyvault exec --all -- keyvau", "keyvault exec --all -- keyvault");
+fn completes_everything(shell: &Terminal<'_>) {
+    completes(shell, "keyvault rota", "keyvault rotate");
+    completes(shell, "keyvault show str", "keyvault show stripe/live");
+    completes(shell, "keyvault exec --scope pay", "keyvault exec --scope payments");
+    completes(shell, "keyvault exec --on", "keyvault exec --only");
+    completes(shell, "keyvault exec --only db", "keyvault exec --only db/password");
+    completes(shell, "keyvault import not", "keyvault import notes.env");
+    completes(shell, "keyvault vault ba", "keyvault vault backup");
+    completes(shell, "keyvault exec --all -- keyvau", "keyvault exec --all -- keyvault");
 }
 
 #[test]
 fn bash_completes_commands_flags_keys_scopes_and_files() {
     let world = world();
     let setup = "PS1='READY> '; source <(keyvault completions bash); clear";
-    completes_everything(&Shell::start(&world, "bash --norc --noprofile", setup));
+    completes_everything(&start(&world, "bash --norc --noprofile", setup));
 }
 
 #[test]
@@ -116,7 +56,7 @@ fn zsh_completes_commands_flags_keys_scopes_and_files() {
     let world = world();
     let setup =
         "PS1='READY> '; autoload -Uz compinit; compinit -u; source <(keyvault completions zsh); clear";
-    completes_everything(&Shell::start(&world, "zsh -f", setup));
+    completes_everything(&start(&world, "zsh -f", setup));
 }
 
 #[test]
@@ -124,7 +64,7 @@ fn fish_completes_commands_flags_keys_scopes_and_files() {
     let world = world();
     let setup = "function fish_prompt; echo -n 'READY> '; end; set -g fish_autosuggestion_enabled 0; \
                  keyvault completions fish | source; clear";
-    completes_everything(&Shell::start(&world, "fish --no-config", setup));
+    completes_everything(&start(&world, "fish --no-config", setup));
 }
 
 fn ask(world: &World, words: &[&str]) -> crate::harness::Ran {

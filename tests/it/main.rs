@@ -16,6 +16,7 @@ mod harness;
 
 mod completion;
 mod crash;
+mod exchange;
 mod exec;
 mod file;
 mod flips;
@@ -24,6 +25,9 @@ mod keys;
 mod leaks;
 mod life;
 mod place;
+mod prompt;
+mod terminal;
 mod together;
 mod tour;
+mod values;
 mod ways;

@@ -1,0 +1,280 @@
+//! Prompts on a real terminal: passphrase, session, init, remove; and scripts without one.
+
+use std::os::unix::fs::PermissionsExt;
+
+use pretty_assertions::assert_eq;
+
+use crate::harness::{PASSPHRASE, World};
+use crate::terminal::Terminal;
+
+/// A world whose vault nothing opens but a typed passphrase.
+fn locked() -> World {
+    let mut world = World::own();
+    world.run(&["generate", "a", "--scope", "s"]).ok();
+    world.unset("KEYVAULT_PASSPHRASE");
+    world
+}
+
+/// The log's (action, outcome, detail), oldest first.
+fn log(world: &World) -> Vec<(String, String, String)> {
+    let mut command = world.command(crate::harness::KEYVAULT);
+    command.env("KEYVAULT_PASSPHRASE", PASSPHRASE).args(["audit", "log", "--json"]);
+    let lines = crate::harness::finish(&mut command, b"").ok().out;
+    let parse = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    lines
+        .lines()
+        .map(parse)
+        .map(|entry| (text(&entry["action"]), text(&entry["outcome"]), text(&entry["detail"])))
+        .collect()
+}
+
+#[test]
+fn a_typed_passphrase_opens_a_session_of_a_quarter_of_an_hour_said_once() {
+    let world = locked();
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault list", "Passphrase for ");
+    terminal.type_line(PASSPHRASE);
+    let (shown, code) = terminal.ended();
+    assert_eq!(code, 0, "{shown}");
+    assert!(!shown.contains(PASSPHRASE), "{shown}");
+    assert!(shown.contains("Unlocked until ") && shown.contains("--no-session declines"), "{shown}");
+    terminal.run("keyvault list", "");
+    let (shown, code) = terminal.ended();
+    assert!(code == 0 && !shown.contains("Passphrase") && !shown.contains("Unlocked"), "{shown}");
+    let status = world.run(&["status", "--json"]).ok().json();
+    assert_eq!(status["status"], "open");
+    assert_eq!(log(&world).last().unwrap().2, "passphrase typed, 15m");
+}
+
+#[test]
+fn no_session_declines_the_session() {
+    let world = locked();
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault list --no-session", "Passphrase for ");
+    terminal.type_line(PASSPHRASE);
+    let (shown, code) = terminal.ended();
+    assert!(code == 0 && !shown.contains("Unlocked"), "{shown}");
+    world.run(&["status"]).fails(4, "");
+}
+
+#[test]
+fn case_28_ctrl_c_at_the_prompt_is_130_and_the_echo_is_back() {
+    let world = locked();
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault list", "Passphrase for ");
+    terminal.type_text("half a pass");
+    terminal.press("C-c");
+    let (shown, code) = terminal.ended();
+    assert_eq!(code, 130, "{shown}");
+    assert!(shown.contains("Interrupted; nothing was done."), "{shown}");
+    terminal.run("stty -a | grep -o -- '-*echo\\b'", "");
+    assert_eq!(terminal.ended().0.lines().next(), Some("echo"));
+}
+
+#[test]
+fn a_wrong_passphrase_may_be_typed_again_twice_and_is_recorded_once_it_can_be() {
+    let world = locked();
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault list", "Passphrase for ");
+    terminal.type_line("wrong");
+    terminal.wait_for("Once more.");
+    terminal.type_line(PASSPHRASE);
+    assert_eq!(terminal.ended().1, 0);
+    let log = log(&world);
+    let refused: Vec<_> = log.iter().filter(|entry| entry.1 == "refused").collect();
+    assert_eq!(refused.len(), 1, "{log:?}");
+    assert_eq!(refused[0].2, "wrong passphrase, 1x");
+    world.run(&["lock"]).ok();
+    terminal.run("keyvault list", "Passphrase for ");
+    for round in 0..3 {
+        terminal.wait_until("Once more.", |screen| screen.matches("Once more.").count() == round);
+        terminal.type_line("wrong");
+    }
+    let (shown, code) = terminal.ended();
+    assert_eq!(code, 4, "{shown}");
+    assert!(shown.contains("vault recover"), "{shown}");
+}
+
+#[test]
+fn case_30_without_a_terminal_it_is_refused_at_once_and_stdin_stays_the_scripts() {
+    let world = locked();
+    let ran = world.sh("printf 'one\\ntwo\\n' | { keyvault list; echo $?; cat; }").ok();
+    assert_eq!(ran.out, "4\none\ntwo\n");
+    for word in ["keyvault unlock", "KEYVAULT_PASSPHRASE_FILE", "KEYVAULT_PASSPHRASE"] {
+        assert!(ran.err.contains(word), "{}", ran.err);
+    }
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault --non-interactive list", "");
+    assert_eq!(terminal.ended().1, 4);
+}
+
+#[test]
+fn a_prompt_is_on_the_terminal_while_stdin_stays_data() {
+    let world = locked();
+    let terminal = Terminal::shell(&world);
+    terminal.run("printf value | keyvault add piped 2>err >out", "Passphrase for ");
+    terminal.type_line(PASSPHRASE);
+    assert_eq!(terminal.ended().1, 0);
+    assert_eq!(world.run(&["show", "piped", "--reveal"]).ok().out, "value");
+}
+
+#[test]
+fn of_several_commands_that_would_all_prompt_one_does() {
+    let world = locked();
+    let terminal = Terminal::shell(&world);
+    let line = "for i in 1 2 3; do keyvault exec --only a --dry-run -- true & done; wait";
+    terminal.run(&format!("set +m; {line}"), "Passphrase for ");
+    terminal.type_line(PASSPHRASE);
+    let (shown, _) = terminal.ended();
+    assert_eq!(shown.matches("Passphrase for ").count(), 1, "{shown}");
+    assert_eq!(shown.matches("A <- a").count(), 3, "{shown}");
+}
+
+#[test]
+fn remove_asks_for_the_name_on_the_terminal_even_where_stderr_is_a_file() {
+    let world = locked();
+    world.sh("true").ok();
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault unlock", "Passphrase for ");
+    terminal.type_line(PASSPHRASE);
+    terminal.ended();
+    terminal.run("keyvault remove a 2>err", "Type its name");
+    terminal.type_line("b");
+    assert_eq!(terminal.ended().1, 6);
+    world.run(&["show", "a"]).ok();
+    terminal.run("keyvault remove a 2>err", "Type its name");
+    terminal.press("C-c");
+    terminal.wait_for("READY>");
+    terminal.type_line("echo code=$?");
+    terminal.wait_for("code=130");
+    terminal.run("keyvault remove a 2>err", "Type its name");
+    terminal.type_line("a");
+    assert_eq!(terminal.ended().1, 0);
+    world.run(&["show", "a"]).fails(3, "");
+}
+
+#[test]
+fn a_file_that_was_exchanged_during_the_prompt_is_refused_and_nothing_is_lost() {
+    let world = locked();
+    let terminal = Terminal::shell(&world);
+    let exchange = || {
+        let (vault, copy) = (world.vault(), world.vault().with_extension("tmp"));
+        std::fs::copy(&vault, &copy).unwrap();
+        std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::rename(&copy, &vault).unwrap();
+    };
+    for line in
+        ["keyvault generate lost --no-session", "keyvault exec --no-session --only a -- echo released"]
+    {
+        terminal.run(line, "Passphrase for ");
+        exchange();
+        terminal.type_line(PASSPHRASE);
+        let (shown, code) = terminal.ended();
+        assert!(code == 5 || code == 125, "{code}: {shown}");
+        assert!(shown.contains("exchanged") && !shown.contains("released\n"), "{shown}");
+    }
+    terminal.run("keyvault list", "Passphrase for ");
+    terminal.type_line(PASSPHRASE);
+    let (shown, code) = terminal.ended();
+    assert!(code == 0 && !shown.contains("lost"), "{shown}");
+}
+
+#[test]
+fn in_an_alarm_a_typed_passphrase_still_lists_and_leaves_no_session() {
+    let world = locked();
+    let old = std::fs::read(world.vault()).unwrap();
+    let mut generate = world.command(crate::harness::KEYVAULT);
+    generate.env("KEYVAULT_PASSPHRASE", PASSPHRASE).args(["generate", "later"]);
+    crate::harness::finish(&mut generate, b"").ok();
+    std::fs::write(world.vault(), old).unwrap();
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault list", "Passphrase for ");
+    terminal.type_line(PASSPHRASE);
+    let (shown, code) = terminal.ended();
+    assert_eq!(code, 0, "{shown}");
+    assert!(
+        shown.contains("older than what was last seen here") && shown.contains("restore --adopt"),
+        "{shown}"
+    );
+    world.run(&["status"]).fails(4, "");
+}
+
+// ── init ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn init_asks_twice_estimates_shows_the_code_and_asks_part_of_it_back() {
+    let world = World::empty();
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault init", "New passphrase:");
+    terminal.type_line("Tr0ub4dor&3");
+    terminal.wait_for("would need");
+    terminal.type_line("another");
+    terminal.wait_for("They differ. Once more.");
+    terminal.type_line(PASSPHRASE);
+    terminal.wait_for("Strong: whoever has the file would need");
+    terminal.wait_for("The same again:");
+    terminal.type_line(PASSPHRASE);
+    terminal.wait_for("Its last five characters:");
+    let screen = terminal.screen();
+    let code =
+        screen.lines().find(|line| line.len() == 47 && line.matches('-').count() == 7).unwrap().to_owned();
+    assert!(!world.vault().exists(), "there is no vault before the code was written down");
+    terminal.type_line("WRONG");
+    terminal.wait_for("Look again.");
+    terminal.type_line(&code[code.len() - 5..].to_lowercase());
+    let (shown, status) = terminal.ended();
+    assert_eq!(status, 0, "{shown}");
+    assert!(!shown.contains(PASSPHRASE), "{shown}");
+    world.file("code", &code);
+    world.file("new", PASSPHRASE);
+    let recover =
+        ["vault", "recover", "--code-file", "code", "--new-passphrase-file", "new", "--recovery-file", "c2"];
+    world.run(&recover).ok();
+}
+
+#[test]
+fn init_without_a_terminal_needs_a_place_for_the_code_and_never_touches_a_vault() {
+    let mut world = World::empty();
+    world.run(&["init", "--no-recovery"]).fails(4, "");
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+    world.run(&["init"]).fails(2, "--recovery-file FILE, --json, or --no-recovery");
+    assert!(!world.vault().exists());
+    world.file("code", "kept");
+    world.run(&["init", "--recovery-file", "code"]).fails(1, "code");
+    assert_eq!(std::fs::read_to_string(world.home().join("code")).unwrap(), "kept");
+    assert!(!world.vault().exists());
+    let made = world.run(&["init", "--json"]).ok().json();
+    assert_eq!(made["recovery_code"].as_str().unwrap().len(), 47);
+    assert_eq!(made["vault"], world.vault().to_str().unwrap());
+    let before = std::fs::read(world.vault()).unwrap();
+    world.run(&["init", "--no-recovery"]).fails(6, "There is a vault already");
+    assert!(std::fs::read(world.vault()).unwrap() == before);
+    let slots = world.run(&["vault", "slot", "list", "--json"]).ok().json();
+    let cost = &slots["slots"][0]["cost"];
+    let (memory, passes) = (cost["memory_kib"].as_u64().unwrap(), cost["passes"].as_u64().unwrap());
+    assert!((65_536..=262_144).contains(&memory) && (3..=10).contains(&passes), "{cost}");
+    assert_eq!(cost["lanes"], 1);
+}
+
+#[test]
+fn case_34_odd_passphrases_are_refused_or_normalised() {
+    let mut world = World::empty();
+    world.set("KEYVAULT_PASSPHRASE_FILE", "passphrase");
+    for (content, word) in [
+        (b"".to_vec(), "is empty"),
+        (b"\n".to_vec(), "is empty"),
+        (vec![b'x'; 1 << 20], "4097 bytes"),
+        (vec![b'x'; 4097], "longer than 4096"),
+        (b"\xff\xfe".to_vec(), "not UTF-8"),
+    ] {
+        world.file("passphrase", content);
+        let ran = world.run(&["init", "--no-recovery"]);
+        assert!(ran.code != 0 && ran.err.contains(word), "{word}: {}", ran.err);
+        assert!(!world.vault().exists());
+    }
+    world.file("passphrase", "Zoe\u{308}\n");
+    world.run(&["init", "--no-recovery"]).ok();
+    world.file("passphrase", "Zo\u{eb}");
+    world.run(&["list"]).ok();
+}
