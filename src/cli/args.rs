@@ -81,57 +81,36 @@ Options
 'keyvault COMMAND --help' says more about each.
 ";
 
-/// What to do.
+/// What to do. Each command's own words stand with its arguments; words here would take their place.
 #[derive(Debug, Subcommand)]
+#[allow(missing_docs, reason = "see above")]
 pub enum Command {
-    /// Make a key with a strong random value
     Generate(cmd::generate::Generate),
-    /// Take in a key that somebody else gave you
     Add(cmd::add::Add),
-    /// Show a key; with --reveal, its value
     Show(cmd::show::Show),
-    /// List keys
     #[command(visible_alias = "ls")]
     List(cmd::list::List),
-    /// Change a key's name, scopes, tags, expiry, variable or note
     Edit(cmd::edit::Edit),
-    /// Give keys new values
     Rotate(cmd::rotate::Rotate),
-    /// Make an older version of a key current again
     Rollback(cmd::rollback::Rollback),
-    /// Show a key's versions
     History(cmd::history::History),
-    /// Refuse keys for good, at once and without asking
     Revoke(cmd::revoke::Revoke),
-    /// Remove keys with all their versions
     #[command(visible_alias = "rm")]
     Remove(cmd::remove::Remove),
-    /// Run a command with keys in its environment
     #[command(visible_alias = "run")]
     Exec(cmd::exec::Exec),
-    /// Take in a .env or JSON file
     Import(cmd::import::Import),
-    /// Write keys out as .env or JSON
     Export(cmd::export::Export),
-    /// Make a vault
     Init(cmd::init::Init),
-    /// Open a session, so that commands need no passphrase
     Unlock(cmd::unlock::Unlock),
-    /// End the session
     Lock(cmd::lock::Lock),
-    /// Say whether the vault is open: exit code 0 open, 4 locked, 3 no vault
     Status(cmd::status::Status),
-    /// Care for the vault's file
     #[command(subcommand)]
     Vault(cmd::vault::Vault),
-    /// Read and verify the audit log
     #[command(subcommand)]
     Audit(cmd::audit::Audit),
-    /// Print a shell's completion script
     Completions(cmd::completions::Completions),
-    /// Print the manual page
     Man(cmd::man::Man),
-    /// Show it all on a vault that is thrown away
     Tour(cmd::tour::Tour),
 }
 
@@ -145,7 +124,7 @@ pub struct Metadata {
     #[arg(long, value_name = "KEY=VALUE", value_parser = tag)]
     pub(super) tag: Vec<(TagKey, String)>,
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
-    #[arg(long, value_name = "WHEN", value_parser = super::time::expiry)]
+    #[arg(long, value_name = "WHEN", value_parser = super::time::expiry_ahead)]
     pub(super) expires: Option<super::time::Expiry>,
     /// The variable that it is handed out as, instead of its name in upper case
     #[arg(long, value_name = "VAR", value_parser = named::<EnvName>)]

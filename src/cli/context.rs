@@ -141,8 +141,9 @@ pub fn state_folder() -> Result<PathBuf, Failure> {
 /// Where this user's folders are. `HOME` must say; guessing one for root or for nobody would make a vault that is
 /// not found again.
 fn base_folders(instead: &str) -> Result<BaseDirs, Failure> {
-    let home = variable("HOME").filter(|home| home != "/");
-    let folders = if home.is_some() || variable(instead).is_some() { BaseDirs::new() } else { None };
+    let absolute = |name| variable(name).filter(|folder| Path::new(folder).is_absolute());
+    let home = absolute("HOME").filter(|home| home != "/");
+    let folders = if home.is_some() || absolute(instead).is_some() { BaseDirs::new() } else { None };
     folders.ok_or_else(|| Failure::no_home(instead))
 }
 

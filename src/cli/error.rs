@@ -173,19 +173,19 @@ impl Failure {
             |message: String| Self::usage(&message, Some("'keyvault generate --help' lists the recipes."));
         match error {
             RecipeError::TooShort { kind, minimum } => usage(format!(
-                "A {} takes a --length of at least {minimum}{}; less could be guessed.",
+                "{} takes a --length of at least {minimum}{}; less could be guessed.",
                 kind.name(),
                 kind.unit().map(|unit| format!(" {unit}")).unwrap_or_default()
             )),
             RecipeError::TooLong { kind, maximum } => usage(format!(
-                "A {} takes a --length of at most {maximum}{}.",
+                "{} takes a --length of at most {maximum}{}.",
                 kind.name(),
                 kind.unit().map(|unit| format!(" {unit}")).unwrap_or_default()
             )),
             RecipeError::NoLength { kind } => {
-                usage(format!("A {} has one size; it takes no --length.", kind.name()))
+                usage(format!("{} has one size; it takes no --length.", kind.name()))
             }
-            RecipeError::NoPrefix { kind } => usage(format!("A {} takes no --prefix.", kind.name())),
+            RecipeError::NoPrefix { kind } => usage(format!("{} takes no --prefix.", kind.name())),
             RecipeError::PrefixTooLong | RecipeError::PrefixCharacter => {
                 usage("A --prefix is at most 32 visible ASCII characters.".to_owned())
             }
@@ -218,6 +218,19 @@ impl Failure {
 
     pub(super) fn exec(error: &ExecError, program: &str) -> Self {
         match error {
+            // Not repeated: what stands behind the sign may be a secret.
+            ExecError::NotRunnable(NotRunnable::NotFound) if program.contains('=') => Self::new(
+                code::NO_COMMAND,
+                "no_command",
+                "The command behind -- begins with an assignment, which only a shell understands.",
+                Some("Nothing was released. Put 'env' before it, or set the variable before keyvault."),
+            ),
+            ExecError::NotRunnable(NotRunnable::NotFound) if program.is_empty() => Self::new(
+                code::NO_COMMAND,
+                "no_command",
+                "The command is an empty word.",
+                Some("Nothing was released."),
+            ),
             ExecError::NotRunnable(NotRunnable::NotFound) => Self::new(
                 code::NO_COMMAND,
                 "no_command",

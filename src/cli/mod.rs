@@ -15,9 +15,7 @@ pub mod view;
 
 use std::ffi::OsString;
 
-use clap::Parser;
-
-use args::{Cli, Command};
+use args::Command;
 use context::Context;
 use error::{Failure, code};
 
@@ -31,8 +29,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
     if let Some(shell) = complete::asked() {
         return complete::answer(&shell, arguments, &ui).unwrap_or_else(|failure| failure.code);
     }
-    let parsed = Cli::try_parse_from(arguments);
-    let result = match parsed {
+    let result = match usage::parse(arguments) {
         Ok(cli) => dispatch(cli.command, &mut Context::new(cli.global, ui.clone(), verb)),
         Err(error) => usage::answer(&error, is_exec, &ui),
     };

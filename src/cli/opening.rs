@@ -177,7 +177,7 @@ impl Context {
     }
 
     /// What a key file or a passphrase from the environment opens.
-    fn given_access(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
+    pub(super) fn given_access(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
         if let Some(file) = self.given_key_file()? {
             return vault.open_key_file(&file).map(Some).map_err(|error| self.refused(vault, error));
         }

@@ -366,6 +366,9 @@ fn problem_line(problem: &Problem) -> String {
             format!("{len} bytes of environment and arguments; the kernel takes {max}")
         }
         Problem::Empty(name) => format!("{name}: its value is empty, and --no-empty was given"),
+        Problem::NothingLeft => {
+            "no key is left: all that were chosen are revoked, or there are none".to_owned()
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use jiff::{Span, SpanRelativeTo, Timestamp, Unit, civil};
 
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment, SystemClock};
 
 /// A duration: a number and s, m, h, d or w.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,17 @@ pub fn expiry(text: &str) -> Result<Expiry, String> {
         .map(Expiry::In)
         .or_else(|_| moment(text).map(Expiry::At))
         .map_err(|()| "is not like 90d, 2027-01-31, 2027-01-31T12:00:00Z or never".to_owned())
+}
+
+/// Reads an expiry of something new, which lies ahead.
+pub fn expiry_ahead(text: &str) -> Result<Expiry, String> {
+    let given = expiry(text)?;
+    let now = SystemClock.now();
+    if given.resolve(now).is_some_and(|end| end <= now) {
+        Err("is past already".to_owned())
+    } else {
+        Ok(given)
+    }
 }
 
 /// Reads a point in the past: a duration ago, a time or a date.

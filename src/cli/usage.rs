@@ -1,9 +1,36 @@
-//! Usage errors in our own words: clap's repeat what was typed, and that may be a secret in the wrong place.
+//! Help and usage errors. Errors are in our own words: clap's repeat what was typed, and that may be a secret in the wrong
+//! place.
 
+use std::ffi::OsString;
+
+use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches};
 
+use super::args::Cli;
 use super::error::{Failure, code};
-use super::ui::Ui;
+use super::ui::{self, Ui};
+
+/// What stands before the options of a command.
+const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+/// The widest help, in columns.
+const MAX_WIDTH: usize = 100;
+
+/// Reads the arguments.
+pub(super) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let width = usize::from(ui::terminal_width()).min(MAX_WIDTH);
+    let command = Cli::command().term_width(width).mut_subcommands(with_short_help);
+    Cli::from_arg_matches_mut(&mut command.try_get_matches_from(arguments)?)
+}
+
+/// Where there is a long description clap puts empty lines between all options. Here it stands above them instead.
+fn with_short_help(command: clap::Command) -> clap::Command {
+    let command = command.mut_subcommands(with_short_help);
+    let Some(long) = command.get_long_about().map(ToString::to_string) else { return command };
+    let below = long.split_once("\n\n").map_or("", |(_, below)| below).to_owned();
+    command.long_about(Resettable::Reset).before_help(below).help_template(HELP)
+}
 
 /// Prints help and versions; turns everything else into a failure.
 pub(super) fn answer(error: &clap::Error, is_exec: bool, ui: &Ui) -> Result<u8, Failure> {

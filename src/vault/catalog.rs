@@ -11,7 +11,7 @@ use crate::secret::SecretBytes;
 
 use super::error::VaultError;
 use super::item::{Item, Version, VersionState};
-use super::lifecycle::Edited;
+use super::lifecycle;
 use super::open::{Access, Vault, World};
 use super::work::Work;
 
@@ -70,7 +70,7 @@ impl Edit {
     fn describe(&self) -> String {
         let mut parts = Vec::new();
         if let Some(name) = &self.rename {
-            parts.push(Edited::renamed(name));
+            parts.push(lifecycle::renamed(name));
         }
         let fields = [
             ("scopes", !self.scope.is_empty() || !self.unscope.is_empty()),

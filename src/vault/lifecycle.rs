@@ -162,7 +162,7 @@ impl Reads {
                 }
             }
             Action::Edit => {
-                let new = Edited::new_name(&event.detail);
+                let new = new_name(event);
                 if let (Some(new), [key]) = (new, event.keys.as_slice())
                     && let Some(reads) = self.0.remove(&key.name)
                 {
@@ -176,18 +176,17 @@ impl Reads {
 }
 
 /// How the log says that a key was renamed.
-pub(super) struct Edited;
+const RENAMED: &str = "renamed to ";
 
-impl Edited {
-    const RENAMED: &str = "renamed to ";
+pub(super) fn renamed(name: &KeyName) -> String {
+    format!("{RENAMED}{name}")
+}
 
-    pub(super) fn renamed(name: &KeyName) -> String {
-        format!("{}{name}", Self::RENAMED)
-    }
-
-    fn new_name(detail: &str) -> Option<&str> {
-        detail.strip_prefix(Self::RENAMED).map(|rest| rest.split(", ").next().unwrap_or(rest))
-    }
+/// The name that a key got by this event, if it was renamed.
+#[must_use]
+pub fn new_name(event: &Event) -> Option<&str> {
+    let detail = event.detail.strip_prefix(RENAMED).filter(|_| event.action == Action::Edit)?;
+    Some(detail.split(", ").next().unwrap_or(detail))
 }
 
 impl Work<'_> {

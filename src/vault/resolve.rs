@@ -129,6 +129,8 @@ pub enum Problem {
     },
     /// The value is empty, and empty ones were declined.
     Empty(KeyName),
+    /// Everything that was chosen is revoked, or the vault is empty.
+    NothingLeft,
 }
 
 /// What would be released, by name and variable, and what would be left out because it has expired.
@@ -227,7 +229,7 @@ impl Work<'_> {
                 }
                 Status::Revoked if strict => problems.push(Problem::Revoked(item.name)),
                 Status::Revoked => {}
-                Status::Expired if selection.skip_expired => {
+                Status::Expired if selection.skip_expired && !strict => {
                     skipped.insert(item.name);
                 }
                 Status::Expired => {
@@ -238,6 +240,9 @@ impl Work<'_> {
                     }
                 }
             }
+        }
+        if chosen.is_empty() && skipped.is_empty() && problems.is_empty() {
+            problems.push(Problem::NothingLeft);
         }
         let chosen = chosen.into_iter().map(|((variable, _), item)| (item, variable)).collect();
         Ok((chosen, skipped.into_iter().collect()))

@@ -54,6 +54,9 @@ impl Add {
         }
         let source = Source { file: self.file.as_deref(), stdin: false, exact: self.exact };
         let value = source.read(context, &self.name)?;
+        if value.is_empty() {
+            context.ui.warn("The value is empty.");
+        }
         generate::create(context, self.name, self.metadata, Origin::Given(value), false)
     }
 }

@@ -11,13 +11,13 @@ use crate::cli::time::{self, Expiry};
 use crate::cli::{ui, view};
 use crate::clock::Moment;
 use crate::name::KeyName;
+use crate::vault;
 
 /// Read and verify the audit log.
 #[derive(Debug, Subcommand)]
+#[allow(missing_docs, reason = "each command's words stand with its arguments")]
 pub enum Audit {
-    /// Say who did what, when, with which keys
     Log(Log),
-    /// Prove that no entry was altered, cut off or added
     Verify(Verify),
 }
 
@@ -35,8 +35,8 @@ pub struct Log {
     /// Entries of this user
     #[arg(long, value_name = "USER")]
     actor: Option<String>,
-    /// Entries of this kind: init, unlock, generate, add, edit, remove, import, export, exec, reveal, adopt
-    #[arg(long, value_parser = action)]
+    /// Entries of this kind, such as exec, reveal, unlock, generate or rotate
+    #[arg(long, value_name = "WHAT", value_parser = action)]
     action: Option<Action>,
 }
 
@@ -87,7 +87,10 @@ impl Log {
     }
 
     fn wants(&self, event: &Event, since: Option<Moment>) -> bool {
-        let names_key = |name: &KeyName| event.keys.iter().any(|key| key.name == name.as_str());
+        let names_key = |name: &KeyName| {
+            event.keys.iter().any(|key| key.name == name.as_str())
+                || vault::new_name(event) == Some(name.as_str())
+        };
         self.key.as_ref().is_none_or(names_key)
             && since.is_none_or(|since| event.time >= since)
             && self.actor.as_ref().is_none_or(|actor| *actor == event.actor.user)

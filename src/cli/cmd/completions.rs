@@ -9,9 +9,13 @@ use crate::cli::error::{Failure, code};
 
 /// Print a shell's completion script.
 ///
-/// bash: source <(keyvault completions bash) in ~/.bashrc. zsh: the same in ~/.zshrc, behind compinit. fish: keyvault
-/// completions fish > ~/.config/fish/completions/keyvault.fish. Names of keys and scopes come from an open session;
-/// completion never asks for a passphrase.
+///   bash, in ~/.bashrc               source <(keyvault completions bash)
+///   zsh, in ~/.zshrc after compinit  source <(keyvault completions zsh)
+///   fish, once                       keyvault completions fish > \
+///                                      ~/.config/fish/completions/keyvault.fish
+///
+/// Names of keys and scopes come from an open session; completion never asks for
+/// a passphrase.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Completions {

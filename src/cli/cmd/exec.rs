@@ -21,7 +21,7 @@ use crate::vault::{Purpose, Resolved};
 /// The command takes keyvault's place: its exit code, its signals and its terminal are its own. Values replace inherited
 /// variables of the same name; no KEYVAULT_ variable is passed on but KEYVAULT_EXEC=1. Everything that is wrong is
 /// said before anything starts. Exit codes: the command's own; 125 for every failure of keyvault, 126 for a command
-/// that cannot be run, 127 for one that is not found.
+/// that cannot be run, 127 for one that is not found, 130 for Ctrl-C at keyvault's prompt.
 #[derive(Debug, Args)]
 pub struct Exec {
     #[command(flatten)]
@@ -143,7 +143,10 @@ pub(super) fn nothing_selected(context: &Context) -> Failure {
 fn choices(context: &Context) -> Option<(String, String)> {
     const SHOWN: usize = 20;
     let mut vault = context.open().ok()?;
-    let access = vault.session(context.now())?.into();
+    let access = match vault.session(context.now()) {
+        Some(session) => session.into(),
+        None => context.given_access(&mut vault).ok()??,
+    };
     let items = vault.list(&access).ok()?;
     let scopes: std::collections::BTreeSet<_> = items.iter().flat_map(|item| &item.scopes).collect();
     let mut names = view::joined(items.iter().take(SHOWN).map(|item| &item.name));

@@ -64,7 +64,13 @@ impl Import {
             if self.reads_stdin() { "standard input".to_owned() } else { self.file.display().to_string() };
         let parsed = self.read(&shown)?;
         point_out(context, &parsed);
-        let incoming = self.name_keys(context, parsed.entries)?;
+        let (incoming, dangerous) = self.name_keys(parsed.entries)?;
+        if !dangerous.is_empty() {
+            context.ui.warn(&format!(
+                "Left out, because such a variable makes programs run code: {}.",
+                dangerous.join(", ")
+            ));
+        }
         if incoming.is_empty() {
             return Err(Failure::failed(
                 &format!("{shown} holds no variable that could be taken in."),
@@ -92,7 +98,7 @@ impl Import {
             imported.map_err(|error| Failure::of(error, &path))
         });
         progress.finish_and_clear();
-        self.report(context, &imported?, &shown)
+        self.report(context, &imported?, &dangerous, &shown)
     }
 
     fn reads_stdin(&self) -> bool {
@@ -111,7 +117,7 @@ impl Import {
     }
 
     /// Names for the keys. Variables that run code are left out and listed; what is no name at all refuses the file.
-    fn name_keys(&self, context: &Context, entries: Vec<Entry>) -> Result<Vec<Incoming>, Failure> {
+    fn name_keys(&self, entries: Vec<Entry>) -> Result<(Vec<Incoming>, Vec<String>), Failure> {
         let mut incoming = Vec::with_capacity(entries.len());
         let mut dangerous = Vec::new();
         let mut wrong = Vec::new();
@@ -133,16 +139,16 @@ impl Import {
                 Some("Rename them in the file, or choose another --prefix."),
             ));
         }
-        if !dangerous.is_empty() {
-            context.ui.warn(&format!(
-                "Left out, because such a variable makes programs run code: {}.",
-                dangerous.join(", ")
-            ));
-        }
-        Ok(incoming)
+        Ok((incoming, dangerous))
     }
 
-    fn report(&self, context: &Context, imported: &Imported, shown: &str) -> Result<u8, Failure> {
+    fn report(
+        &self,
+        context: &Context,
+        imported: &Imported,
+        dangerous: &[String],
+        shown: &str,
+    ) -> Result<u8, Failure> {
         let ui = &context.ui;
         if ui.json {
             let names = |names: &[KeyName]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -150,6 +156,7 @@ impl Import {
                 "created": names(&imported.created),
                 "replaced": names(&imported.replaced),
                 "skipped": names(&imported.skipped),
+                "left_out": dangerous,
                 "dry_run": self.dry_run,
             }))?;
             return Ok(code::DONE);

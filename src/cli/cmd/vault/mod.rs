@@ -15,20 +15,14 @@ use crate::cli::error::{Failure, code};
 
 /// Care for the vault's file and the ways into it.
 #[derive(Debug, Subcommand)]
+#[allow(missing_docs, reason = "each command's words stand with its arguments")]
 pub enum Vault {
-    /// Verify everything: rebuild the tree, open every row, compare state, pin and log
     Check(check::Check),
-    /// Copy the vault to a new file
     Backup(backup::Backup),
-    /// Put a backup in the vault's place, or accept a vault that a sync or a snapshot put back
     Restore(restore::Restore),
-    /// Change the passphrase
     Passwd(passwd::Passwd),
-    /// Set a new passphrase with the recovery code
     Recover(recover::Recover),
-    /// Seal everything anew under a new root key
     Rekey(rekey::Rekey),
-    /// List, add and remove the ways in
     #[command(subcommand)]
     Slot(slot::Slot),
 }

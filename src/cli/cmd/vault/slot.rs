@@ -16,13 +16,11 @@ use crate::vault::{Credential, VaultError, Way};
 
 /// List, add and remove the ways in.
 #[derive(Debug, Subcommand)]
+#[allow(missing_docs, reason = "each command's words stand with its arguments")]
 pub enum Slot {
-    /// List the ways in
     List(List),
-    /// Add a way in
     #[command(subcommand)]
     Add(Add),
-    /// Remove a way in; the last one stays
     Remove(Remove),
 }
 
@@ -32,10 +30,9 @@ pub struct List {}
 
 /// Add a way in.
 #[derive(Debug, Subcommand)]
+#[allow(missing_docs, reason = "each command's words stand with its arguments")]
 pub enum Add {
-    /// A new key file, for machines: KEYVAULT_KEY_FILE names it
     Keyfile(AddKeyFile),
-    /// A recovery code, for vaults that were made without one
     Recovery(AddRecovery),
 }
 
