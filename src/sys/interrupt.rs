@@ -4,9 +4,10 @@
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
-static NOTED: AtomicBool = AtomicBool::new(false);
+/// The last signal that came; 0 for none.
+static NOTED: AtomicU8 = AtomicU8::new(0);
 
 /// While it lives, INT, TERM and HUP are noted and end nothing; their dispositions are put back on drop.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ impl Interrupts {
     /// Begins to note. What the caller has ignored stays ignored.
     #[must_use]
     pub fn watch() -> Self {
-        NOTED.store(false, Ordering::Relaxed);
+        NOTED.store(0, Ordering::Relaxed);
         let mut previous = Vec::new();
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
             let handler: extern "C" fn(c_int) = note;
@@ -41,10 +42,10 @@ impl Interrupts {
         Self { previous }
     }
 
-    /// Whether one of them came.
+    /// The number of the signal that came, if one did.
     #[must_use]
-    pub fn noted(&self) -> bool {
-        NOTED.load(Ordering::Relaxed)
+    pub fn noted(&self) -> Option<u8> {
+        Some(NOTED.load(Ordering::Relaxed)).filter(|signal| *signal != 0)
     }
 }
 
@@ -57,6 +58,6 @@ impl Drop for Interrupts {
     }
 }
 
-extern "C" fn note(_: c_int) {
-    NOTED.store(true, Ordering::Relaxed);
+extern "C" fn note(signal: c_int) {
+    NOTED.store(u8::try_from(signal).unwrap_or(u8::MAX), Ordering::Relaxed);
 }

@@ -115,6 +115,11 @@ impl World {
         self.environment.retain(|(known, _)| known != name);
     }
 
+    /// The variables of every command.
+    pub fn variables(&self) -> impl Iterator<Item = (String, String)> {
+        self.environment.iter().cloned()
+    }
+
     /// The world's folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
@@ -145,7 +150,7 @@ impl World {
     /// A command in this world, for what [`Self::run`] does not cover.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
-        command.env_clear().envs(self.environment.iter().cloned()).current_dir(self.home());
+        command.env_clear().envs(self.variables()).current_dir(self.home());
         command.stdin(Stdio::null());
         command
     }

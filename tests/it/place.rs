@@ -232,6 +232,34 @@ fn case_18_out_of_descriptors_is_a_clean_error() {
 }
 
 #[test]
+fn b2_what_is_done_is_never_reported_as_undone_however_little_room_is_left() {
+    let world = filled();
+    world.run_with_input(&["add", "big"], vec![b'x'; 200_000]).ok();
+    let commands: [&[&str]; 2] = [&["remove", "a", "--yes"], &["add", "new"]];
+    let mut failed_after = 0;
+    for (command, free) in
+        commands.iter().flat_map(|command| (0..120).step_by(8).map(move |free| (command, free)))
+    {
+        // Each round is a vault of its own to this machine.
+        std::fs::remove_dir_all(world.pins()).unwrap();
+        let (disk, vault) = Mounted::with_vault(&world, "size=2m");
+        let names = || world.run(&["list", "--json", "--vault", &vault]).ok().json();
+        let before = names();
+        disk.fill(free);
+        let ran =
+            world.run_with_input(&[command, &["--vault", &vault] as &[&str]].concat(), vec![b'y'; 100_000]);
+        disk.empty();
+        assert_eq!(ran.code == 0, before != names(), "{command:?} with {free} pages: {}", ran.err);
+        failed_after += usize::from(ran.code == 0 && ran.err.contains("Done; but"));
+        world.run(&["vault", "check", "--vault", &vault]).ok();
+        drop(disk);
+        std::fs::remove_dir(world.path().join("disk")).unwrap();
+        std::fs::create_dir_all(world.pins()).unwrap();
+    }
+    assert!(failed_after > 0, "no room was just enough for the change and too little for what follows it");
+}
+
+#[test]
 fn case_18_out_of_inodes_is_a_clean_error() {
     let world = filled();
     // One for the folder, one for the vault; none for its log.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::harness::{KEYVAULT, World};
@@ -22,7 +23,9 @@ impl<'w> Terminal<'w> {
     pub fn sized(world: &'w World, program: &str, columns: u16) -> Self {
         let folder = Path::new(KEYVAULT).parent().unwrap();
         let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
-        let name = format!("tmux-{}", data_encoding::HEXLOWER.encode(&std::process::id().to_le_bytes()));
+        // A server that was told to end may still be there when the world's next terminal starts.
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tmux-{}", STARTED.fetch_add(1, Ordering::Relaxed));
         let socket = world.path().join(name).to_str().unwrap().to_owned();
         let terminal = Self { world, socket };
         let mut start = terminal.tmux();
@@ -104,6 +107,8 @@ impl<'w> Terminal<'w> {
 
     /// Runs a line in the shell on a cleared screen, up to `prompt` if one is named, else to its end.
     pub fn run(&self, line: &str, prompt: &str) {
+        // Emptied before the line is typed: what an earlier line left would look like the answer to this one.
+        assert!(self.tmux().args(["send-keys", "-R"]).status().unwrap().success());
         self.type_line(&format!("clear; {line}; echo \"[ended $?]\""));
         self.wait_until(line, |screen| !screen.contains("clear;"));
         self.wait_for(if prompt.is_empty() { "[ended " } else { prompt });

@@ -19,8 +19,8 @@ use crate::vault::Purpose;
 pub struct Export {
     #[command(flatten)]
     choice: Choice,
-    /// The format; --json means json
-    #[arg(long, value_enum, value_name = "FORMAT")]
+    /// dotenv (NAME=value lines) or json (an object), which --json means too
+    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     format: Option<Written>,
 }
 

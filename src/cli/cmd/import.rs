@@ -25,13 +25,14 @@ pub struct Import {
     /// The file, or - for stdin
     file: PathBuf,
     /// What each key's name begins with, such as shop/
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     prefix: String,
     /// A scope that all keys get; may be repeated
     #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
-    /// What becomes of keys that are there already
-    #[arg(long, value_enum, value_name = "WHAT", default_value = "fail")]
+    /// What becomes of keys that are there already: fail (nothing is imported), skip (they stay) or replace (they get
+    /// the file's value as a new version)
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "fail", hide_possible_values = true)]
     on_conflict: OnConflict,
     /// Say what would be done, and change nothing
     #[arg(long)]
@@ -40,11 +41,8 @@ pub struct Import {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum OnConflict {
-    /// Nothing is imported
     Fail,
-    /// The key in the vault stays
     Skip,
-    /// The key gets the file's value as a new version
     Replace,
 }
 

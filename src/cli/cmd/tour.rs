@@ -150,8 +150,9 @@ impl<'c> Stage<'c> {
     }
 
     fn print(&mut self, typed: &str, output: &Output) -> Result<(), Failure> {
-        if self.interrupts.noted() {
-            return Err(Failure::prompt(PromptError::Interrupted));
+        if let Some(signal) = self.interrupts.noted() {
+            let interrupted = Failure::prompt(PromptError::Interrupted);
+            return Err(Failure { code: 128_u8.saturating_add(signal), ..interrupted });
         }
         let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
         let said = ui::harmless(&String::from_utf8_lossy(&said));
