@@ -12,7 +12,7 @@ use crate::unlock::recovery::RecoveryCode;
 use crate::vault::VaultError;
 
 use super::context::Context;
-use super::error::Failure;
+use super::error::{Failure, code};
 
 /// Where a new recovery code goes.
 #[derive(Debug, Clone, Args)]
@@ -46,7 +46,7 @@ impl RecoveryPlace {
         let code = RecoveryCode::create(&crypto::SystemRng).map_err(failed)?;
         let text = code.text().map_err(failed)?;
         if let Some(file) = &self.recovery_file {
-            private::write_private(file, text.expose()).map_err(|error| Failure::io(file, &error))?;
+            private::write_private(file, text.expose()).map_err(|error| Failure::making(file, &error))?;
             return Ok(NewRecovery { code: Some(code), json: None, file: Some(file.clone()) });
         }
         if context.ui.json {
@@ -81,6 +81,15 @@ impl NewRecovery {
         if let Some(file) = &self.file {
             context.ui.note(&format!("The recovery code is in {}; keep it elsewhere.", file.display()));
         }
+    }
+
+    /// Prints an answer that may hold the code. The code is in force by now: if the answer is lost, so is the code.
+    pub(super) fn print(&self, context: &Context, answer: &serde_json::Value) -> Result<(), Failure> {
+        const LOST: &str = "The change is made, and the new recovery code is lost:\n  keyvault vault slot add recovery --recovery-file FILE";
+        context.ui.print_json(answer).map_err(|failure| match &self.json {
+            Some(_) => Failure { quiet: false, code: code::FAILED, hint: Some(LOST.to_owned()), ..failure },
+            None => failure,
+        })
     }
 
     /// The code as `--json` answers it.

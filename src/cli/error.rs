@@ -116,6 +116,20 @@ impl Failure {
         }
     }
 
+    /// A file could not be made.
+    pub(super) fn making(path: &Path, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => Self::refused(
+                &format!("{} is there already; it was not touched.", path.display()),
+                Some("Choose another name."),
+            ),
+            io::ErrorKind::NotFound => {
+                Self::failed(&format!("There is no folder for {}.", path.display()), Some("Make it first."))
+            }
+            _ => Self::io(path, error),
+        }
+    }
+
     /// Writing the answer failed. A closed pipe is nobody's fault; a full disk must show.
     pub(super) fn output(error: &io::Error) -> Self {
         let quiet = error.kind() == io::ErrorKind::BrokenPipe;

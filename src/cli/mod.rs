@@ -6,6 +6,7 @@ mod complete;
 pub mod context;
 pub mod credentials;
 pub mod error;
+mod file_sentences;
 mod opening;
 mod sentences;
 pub mod time;

@@ -9,7 +9,7 @@ use crate::sys::lock::FileLock;
 use crate::sys::{private, tty};
 use crate::unlock::keyfile::{self, KeyFile};
 use crate::unlock::passphrase::{MAX_LEN, Passphrase};
-use crate::unlock::{UnlockError, session};
+use crate::unlock::{Secret, UnlockError, session};
 use crate::vault::{Access, Vault, VaultError};
 
 use super::context::{Context, read_secret, state_folder, variable, without_final_newline};
@@ -137,7 +137,7 @@ impl Context {
         for left in (0..TRIES).rev() {
             let passphrase = self.typed_passphrase(&prompt)?;
             match vault.open_passphrase(&passphrase) {
-                Err(VaultError::Unlock(UnlockError::Wrong)) if left > 0 => {
+                Err(VaultError::Unlock(UnlockError::Wrong(_))) if left > 0 => {
                     wrong += 1;
                     self.ui.note("That is not the passphrase. Once more.");
                 }
@@ -150,7 +150,7 @@ impl Context {
                 }
             }
         }
-        Err(Failure::of(VaultError::Unlock(UnlockError::Wrong), &path))
+        Err(Failure::of(VaultError::Unlock(UnlockError::Wrong(Secret::Passphrase)), &path))
     }
 
     fn open_passphrase(&self, vault: &mut Vault, passphrase: &Passphrase) -> Result<Access, Failure> {
@@ -159,7 +159,7 @@ impl Context {
 
     /// A wrong credential can be recorded only where a session holds the key to the log.
     fn refused(&self, vault: &mut Vault, error: VaultError) -> Failure {
-        if matches!(error, VaultError::Unlock(UnlockError::Wrong))
+        if matches!(error, VaultError::Unlock(UnlockError::Wrong(_)))
             && let Some(session) = vault.session(self.now())
         {
             self.record_refused(vault, &session.into(), "wrong passphrase");

@@ -6,7 +6,7 @@ use comfy_table::Table;
 use serde::Serialize;
 
 use crate::clock::Moment;
-use crate::vault::{Item, Status};
+use crate::vault::{Item, Status, Version};
 
 use super::time;
 use super::ui::{self, Ui};
@@ -27,6 +27,8 @@ pub struct KeyJson {
     expires: Option<String>,
     fingerprint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<PreviousJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     entropy_bits: Option<u32>,
@@ -36,6 +38,12 @@ pub struct KeyJson {
     value: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PreviousJson {
+    version: u32,
+    good_until: String,
 }
 
 impl KeyJson {
@@ -52,7 +60,8 @@ impl KeyJson {
             status: item.status(now).name(),
             created: time::rfc3339(item.created),
             expires: item.expires.map(time::rfc3339),
-            fingerprint: current.map(crate::vault::Version::fingerprint_hex),
+            fingerprint: current.map(Version::fingerprint_hex),
+            previous: None,
             note: None,
             entropy_bits: None,
             public: None,
@@ -72,6 +81,26 @@ impl KeyJson {
         }
     }
 
+    /// Of another version than the current one.
+    #[must_use]
+    pub fn of_version(self, version: Option<&Version>) -> Self {
+        Self {
+            version: version.map(|version| version.number),
+            fingerprint: version.map(Version::fingerprint_hex),
+            public: version.and_then(|version| version.public.clone()),
+            ..self
+        }
+    }
+
+    /// With the version before, as long as it is good.
+    #[must_use]
+    pub fn with_previous(self, item: &Item, now: Moment) -> Self {
+        let previous = item.previous(now).and_then(|version| {
+            Some(PreviousJson { version: version.number, good_until: time::rfc3339(version.grace_until?) })
+        });
+        Self { previous, ..self }
+    }
+
     /// With the value: as text if it is UTF-8, else in base64.
     #[must_use]
     pub fn with_value(self, value: &[u8]) -> Self {
@@ -80,6 +109,12 @@ impl KeyJson {
             Err(_) => Self { value_base64: Some(data_encoding::BASE64.encode(value)), ..self },
         }
     }
+}
+
+/// `1 key`, `3 keys`.
+#[must_use]
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The status in a word: `active`, `expiring` within a week, `EXPIRED`, `REVOKED`. Upper case marks without colour.

@@ -205,21 +205,23 @@ impl Store {
     }
 
     /// Copies the whole file, as it stands at one moment, over `target`'s in one transaction. Others may write here
-    /// meanwhile; whoever holds `target` is waited for.
-    pub fn copy_into(&self, target: &mut Self) -> Result<(), StoreError> {
-        self.connection.busy_timeout(Duration::ZERO)?;
-        target.connection.busy_timeout(Duration::ZERO)?;
-        target.connection.execute_batch("PRAGMA synchronous = FULL")?;
-        let begun = Instant::now();
-        let mut jitter = Jitter::new();
-        let backup = Backup::new(&self.connection, &mut target.connection)?;
-        loop {
-            match backup.step(-1)? {
-                StepResult::Done => return Ok(()),
-                _ if begun.elapsed() >= PATIENCE => return Err(StoreError::Busy),
-                _ => std::thread::sleep(jitter.next()),
-            }
-        }
+    /// meanwhile; whoever holds `target` is waited for. `may` is asked when no other writer can change `target` any
+    /// more, and before a page of it is written.
+    pub fn copy_into<E: From<StoreError>>(
+        &self,
+        target: &mut Self,
+        may: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let connect = |store: &Self| store.connection.busy_timeout(Duration::ZERO).map_err(StoreError::from);
+        connect(self)?;
+        connect(target)?;
+        let synced = target.connection.execute_batch("PRAGMA synchronous = FULL");
+        synced.map_err(StoreError::from)?;
+        let backup = Backup::new(&self.connection, &mut target.connection).map_err(StoreError::from)?;
+        // A step of no pages takes the locks.
+        step(&backup, 0)?;
+        may()?;
+        Ok(step(&backup, -1)?)
     }
 
     /// Lets go of the connection without closing it: the process is about to become another program, and exec(2)
@@ -257,6 +259,20 @@ impl Drop for Tx<'_> {
         if self.open {
             // A rollback that fails has already happened: SQLite rolls back by itself on a failed commit.
             let _ = self.connection.execute_batch("ROLLBACK");
+        }
+    }
+}
+
+/// Copies so many pages (all: -1), once nobody is in the way.
+fn step(backup: &Backup<'_, '_>, pages: i32) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    let mut jitter = Jitter::new();
+    loop {
+        match backup.step(pages)? {
+            StepResult::Done => return Ok(()),
+            StepResult::More if pages >= 0 => return Ok(()),
+            _ if begun.elapsed() >= PATIENCE => return Err(StoreError::Busy),
+            _ => std::thread::sleep(jitter.next()),
         }
     }
 }

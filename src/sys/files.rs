@@ -44,6 +44,12 @@ impl CheckedVault {
         self.tightened
     }
 
+    /// Whether both are one file, under whatever names.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        identity(&self.file.facts) == identity(&other.file.facts)
+    }
+
     /// Whether the path still leads to the same folder and file. To be asked once the database has been opened: then
     /// what was opened is what was checked.
     pub fn still_same(&self) -> Result<(), FileFault> {

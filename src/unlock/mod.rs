@@ -14,12 +14,33 @@ pub mod slot;
 use crate::clock::RngError;
 use crate::crypto::KdfError;
 
+/// What somebody may have who opens a vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secret {
+    /// A passphrase.
+    Passphrase,
+    /// A recovery code.
+    RecoveryCode,
+    /// A key file.
+    KeyFile,
+}
+
+impl std::fmt::Display for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Passphrase => "passphrase",
+            Self::RecoveryCode => "recovery code",
+            Self::KeyFile => "key file",
+        })
+    }
+}
+
 /// Why no key came out.
 #[derive(Debug, thiserror::Error)]
 pub enum UnlockError {
     /// No slot opens with this secret.
-    #[error("wrong credential")]
-    Wrong,
+    #[error("wrong {0}")]
+    Wrong(Secret),
     /// A slot's header is not one that this format has, or its cost is outside what is ever accepted.
     #[error("slot {id}: {what}")]
     Slot {

@@ -17,11 +17,11 @@ use crate::crypto::{self, Cost, Key};
 use crate::identity::{Identity, Place};
 use crate::store::SlotRow;
 
-use super::UnlockError;
 use super::keyfile::KeyFile;
 use super::keys::Root;
 use super::passphrase::Passphrase;
 use super::recovery::RecoveryCode;
+use super::{Secret, UnlockError};
 
 const LABEL: &str = "keyvault slot";
 const SALT_LEN: usize = 32;
@@ -141,7 +141,7 @@ pub fn open_passphrase<'r>(
     passphrase: &Passphrase,
     identity: &Identity,
 ) -> Result<(Root, &'r SlotRow), UnlockError> {
-    open(rows, identity, |header| match header.kind {
+    open(rows, identity, Secret::Passphrase, |header| match header.kind {
         Kind::Passphrase(cost) => Some(crypto::argon2id(passphrase.expose(), &header.salt, cost)),
         Kind::Recovery | Kind::KeyFile => None,
     })
@@ -153,7 +153,7 @@ pub fn open_recovery<'r>(
     code: &RecoveryCode,
     identity: &Identity,
 ) -> Result<(Root, &'r SlotRow), UnlockError> {
-    open(rows, identity, |header| match header.kind {
+    open(rows, identity, Secret::RecoveryCode, |header| match header.kind {
         Kind::Recovery => Some(Ok(recovery_key(code, &header.salt))),
         Kind::Passphrase(_) | Kind::KeyFile => None,
     })
@@ -165,7 +165,7 @@ pub fn open_key_file<'r>(
     file: &KeyFile,
     identity: &Identity,
 ) -> Result<(Root, &'r SlotRow), UnlockError> {
-    open(rows, identity, |header| match header.kind {
+    open(rows, identity, Secret::KeyFile, |header| match header.kind {
         Kind::KeyFile => Some(Ok(key_file_key(file, &header.salt))),
         Kind::Passphrase(_) | Kind::Recovery => None,
     })
@@ -174,6 +174,7 @@ pub fn open_key_file<'r>(
 fn open<'r>(
     rows: &'r [SlotRow],
     identity: &Identity,
+    secret: Secret,
     key: impl Fn(&Header) -> Option<Result<Key, crypto::KdfError>>,
 ) -> Result<(Root, &'r SlotRow), UnlockError> {
     // All headers are checked before the first derivation costs anything.
@@ -189,7 +190,7 @@ fn open<'r>(
             return Ok((Root(root), row));
         }
     }
-    Err(if tried { UnlockError::Wrong } else { UnlockError::NoSuchSlot })
+    Err(if tried { UnlockError::Wrong(secret) } else { UnlockError::NoSuchSlot })
 }
 
 fn seal(

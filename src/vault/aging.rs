@@ -62,6 +62,14 @@ impl Item {
         }
     }
 
+    /// Before the key gets another expiry: what is in its grace stays good until the old one at the longest.
+    pub(super) fn end_graces_by_expiry(&mut self) {
+        let Some(end) = self.expires else { return };
+        for until in self.versions.iter_mut().filter_map(|version| version.grace_until.as_mut()) {
+            *until = (*until).min(end);
+        }
+    }
+
     /// Version `number` takes over; the current one is retired.
     pub(super) fn make_current(&mut self, number: u32, now: Moment) {
         self.retire_current(now, 0);

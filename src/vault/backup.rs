@@ -6,8 +6,9 @@ use crate::audit::Action;
 use crate::identity::Identity;
 use crate::name::KeyName;
 use crate::state::pin::Memory;
-use crate::store::Store;
+use crate::store::{StateRow, Store, StoreError};
 
+use super::check::Finding;
 use super::draft::Draft;
 use super::error::VaultError;
 use super::item::Item;
@@ -28,6 +29,10 @@ pub struct Difference {
     pub back: Vec<KeyName>,
 }
 
+/// Where a file stood when it was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark(Option<StateRow>);
+
 /// What a restore did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
@@ -47,14 +52,49 @@ impl Vault {
     pub fn backup(&self, target: &Path, world: &World<'_>) -> Result<u64, VaultError> {
         let failed = |source| VaultError::Io { path: target.to_owned(), source };
         if std::fs::symlink_metadata(target).is_ok() {
-            return Err(VaultError::VaultExists { path: target.to_owned() });
+            return Err(VaultError::FileExists { path: target.to_owned() });
         }
+        self.refuse_own_name(target)?;
         let draft = Draft::beside(target, world)?;
         let mut copy = Store::blank(draft.0.clone())?;
-        self.store.copy_into(&mut copy)?;
+        self.store.copy_into(&mut copy, || Ok::<_, StoreError>(()))?;
         drop(copy);
         draft.move_to(target)?;
         Ok(std::fs::metadata(target).map_err(failed)?.len())
+    }
+
+    /// SQLite would take a file of these names beside the vault for a part of it.
+    fn refuse_own_name(&self, target: &Path) -> Result<(), VaultError> {
+        let folder = |path: &Path| {
+            let folder =
+                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            folder.canonicalize().ok()
+        };
+        let own = ["-wal", "-shm", "-journal"].iter().any(|suffix| {
+            let mut name = self.path().file_name().unwrap_or_default().to_owned();
+            name.push(suffix);
+            target.file_name() == Some(&name)
+        });
+        if own && folder(target) == folder(self.path()) {
+            return Err(VaultError::OwnName { path: target.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// What the file says of its state, authentic or not; it becomes another with every change.
+    pub fn mark(&mut self) -> Mark {
+        mark(&mut self.store)
+    }
+
+    /// Whether this file and the vault that it would replace are the same file, or of two vaults.
+    pub fn refuse_other(&self, vault: &Self) -> Result<(), VaultError> {
+        if self.checked.is(&vault.checked) {
+            return Err(VaultError::BackupOfItself);
+        }
+        if vault.identity().vault_id != self.identity().vault_id {
+            return Err(VaultError::AnotherVault);
+        }
+        Ok(())
     }
 
     /// What would change if this backup took the place of `here`.
@@ -82,12 +122,13 @@ impl Vault {
 
     /// Puts this backup in the place of the vault at `path`, or where there is none.
     ///
-    /// The copy is made, given a change of its own under a number above all that is known here, and only then written
-    /// over the vault, in one transaction of SQLite's.
+    /// The copy is made, verified from the first row to the last, given a change of its own under a number above all
+    /// that is known here, and only then written over the vault, in one transaction of SQLite's. That is refused if the
+    /// vault is not at the mark any more at which the caller looked: somebody was told that those changes are done.
     pub fn restore(
         &mut self,
         access: &Access,
-        here: Option<&mut Self>,
+        here: Option<(&mut Self, &Mark)>,
         path: &Path,
         world: &World<'_>,
     ) -> Result<Restored, VaultError> {
@@ -96,26 +137,35 @@ impl Vault {
         }
         let identity = self.identity();
         let mut here = here;
-        if here.as_ref().is_some_and(|vault| vault.identity().vault_id != identity.vault_id) {
-            return Err(VaultError::AnotherVault);
+        if let Some((vault, _)) = &here {
+            self.refuse_other(vault)?;
         }
-        let superseded = known_here(&identity, access, here.as_deref_mut(), path, world);
+        let superseded =
+            known_here(&identity, access, here.as_mut().map(|(vault, _)| &mut **vault), path, world);
         let found = self.read(access, |work| Ok(work.change_number()))?;
         let draft = Draft::beside(path, world)?;
         let mut copy = Store::blank(draft.0.clone())?;
-        self.store.copy_into(&mut copy)?;
+        self.store.copy_into(&mut copy, || Ok::<_, StoreError>(()))?;
         drop(copy);
         let mut copy = Self::open(&draft.0, &world.pins)?;
+        if let Some(Finding { row, what }) = copy.check(access)?.findings.into_iter().next() {
+            return Err(VaultError::BackupDamaged { row, what });
+        }
         copy.memory = Memory::None { elsewhere: None };
-        let ((), seen) = copy.commit_change(access, world, |work, _| {
+        let ((), record) = copy.commit_change(access, world, |work, _| {
             work.floor = superseded.unwrap_or(0);
             let known = superseded.map(|known| format!(", supersedes change {known}")).unwrap_or_default();
             Ok(((), world.event(Action::Restore, Vec::new(), format!("backup of change {found}{known}"))))
         })?;
-        if let Some(vault) = here {
+        if let Some((vault, seen)) = here {
             copy.fold(world);
-            vault.checked.still_same()?;
-            copy.store.copy_into(&mut vault.store)?;
+            // A second connection sees what stands there while the first one keeps others from changing it.
+            let (mut witness, _) = Store::open(path.to_owned())?;
+            let Self { store, checked, .. } = &mut *vault;
+            copy.store.copy_into(store, || {
+                checked.still_same()?;
+                if mark(&mut witness) == *seen { Ok(()) } else { Err(VaultError::Changed) }
+            })?;
             vault.fold(world);
             vault.header = copy.header.clone();
         } else {
@@ -123,11 +173,15 @@ impl Vault {
             draft.move_to(path)?;
         }
         drop(copy);
-        let now = seen.record.change;
-        let pinned = world.pins.replace(&identity, path, &seen);
+        let now = record.record.change;
+        let pinned = world.pins.replace(&identity, path, &record);
         pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
         Ok(Restored { path: path.to_owned(), found, superseded, now })
     }
+}
+
+fn mark(store: &mut Store) -> Mark {
+    Mark(store.begin_reading().and_then(|tx| tx.state()).ok())
 }
 
 /// The highest change number that the vault or its pin tell of.

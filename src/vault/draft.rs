@@ -1,6 +1,7 @@
 //! A vault under a working name, until it is whole and is moved into place.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
@@ -20,7 +21,12 @@ impl Draft {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".new-{}", data_encoding::HEXLOWER.encode(&random)));
         let draft = Self(PathBuf::from(name));
-        private::write_private(&draft.0, &[]).map_err(|source| io(&draft.0, source))?;
+        sweep(path);
+        private::write_private(&draft.0, &[]).map_err(|source| match source.kind() {
+            // What is missing is the folder, not the file that is to be made.
+            std::io::ErrorKind::NotFound => io(folder_of(path), source),
+            _ => io(&draft.0, source),
+        })?;
         Ok(draft)
     }
 
@@ -44,9 +50,29 @@ impl Draft {
     }
 }
 
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Removes the working files of commands that were killed. One that is an hour old belongs to nobody any more.
+fn sweep(path: &Path) {
+    const ABANDONED: Duration = Duration::from_secs(3600);
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
+    let Ok(entries) = std::fs::read_dir(folder_of(path)) else { return };
+    let prefix = format!("{name}.new-");
+    for entry in entries.filter_map(Result::ok) {
+        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
+        let age = entry.metadata().and_then(|facts| facts.modified()).map(|at| at.elapsed());
+        if ours && matches!(age, Ok(Ok(age)) if age > ABANDONED) {
+            // Kept, it costs room; that it could not be removed is nothing to fail for.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 impl Drop for Draft {
     fn drop(&mut self) {
-        for suffix in ["", "-wal", "-shm"] {
+        for suffix in ["", "-wal", "-shm", "-journal"] {
             let mut name = self.0.as_os_str().to_owned();
             name.push(suffix);
             // Gone already, or never made.

@@ -69,6 +69,35 @@ pub enum VaultError {
     /// Another command changed the slots in the meantime.
     #[error("the slots changed in the meantime")]
     WaysChanged,
+    /// Another command rekeyed the vault, or put a backup in its place, after this one had opened it.
+    #[error("the vault has other keys now")]
+    Rekeyed,
+    /// Another command changed the vault between the question and the answer.
+    #[error("the vault changed in the meantime")]
+    Changed,
+    /// No key is due for a rotation.
+    #[error("nothing is due")]
+    NothingDue,
+    /// The key for which a value was given is another one by now.
+    #[error("{0} is another key now")]
+    AnotherKey(KeyName),
+    /// A backup that does not hold must not take a vault's place.
+    #[error("the backup is damaged: {row} {what}")]
+    BackupDamaged {
+        /// The first row that does not hold.
+        row: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The file named as a backup is the vault.
+    #[error("the backup is the vault itself")]
+    BackupOfItself,
+    /// A file of this name beside the vault would be taken for a part of it.
+    #[error("{path} is a name of the vault's own")]
+    OwnName {
+        /// The file.
+        path: PathBuf,
+    },
     /// A backup of one vault cannot take another one's place.
     #[error("the backup is of another vault")]
     AnotherVault,
@@ -76,6 +105,12 @@ pub enum VaultError {
     #[error("{path} exists")]
     VaultExists {
         /// The vault.
+        path: PathBuf,
+    },
+    /// What was to be made is there already.
+    #[error("{path} exists")]
+    FileExists {
+        /// The file.
         path: PathBuf,
     },
     /// A key of that name is already there.

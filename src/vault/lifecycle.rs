@@ -8,6 +8,7 @@ use crate::crypto;
 use crate::name::{KeyName, Scope};
 use crate::secret::SecretBytes;
 use crate::state::StateError;
+use crate::store::Tag;
 
 use super::catalog::key_ref;
 use super::error::VaultError;
@@ -35,6 +36,16 @@ pub struct Terms {
     pub expires: Option<Option<Moment>>,
 }
 
+/// A value from elsewhere, for the key that it was asked for.
+pub struct NewValue {
+    /// The key as it was named when it was asked for.
+    pub name: KeyName,
+    /// The key.
+    pub item: Tag,
+    /// The value.
+    pub value: SecretBytes,
+}
+
 /// What is revoked, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revocation {
@@ -56,30 +67,48 @@ impl Vault {
     }
 
     /// Gives keys new current versions, all or none. A generated key repeats its recipe; `value` is for one key that
-    /// was added, or overrides a recipe, which is then forgotten.
+    /// was added, or overrides a recipe, which is then forgotten. Without a key that is due nothing is written.
     pub fn rotate(
         &mut self,
         access: &Access,
         world: &World<'_>,
         which: &Which,
-        mut value: Option<SecretBytes>,
+        value: Option<NewValue>,
         terms: Terms,
     ) -> Result<Vec<Item>, VaultError> {
-        self.change(access, world, |work| {
+        let rotated = self.change(access, world, |work| {
             let before = work.due(which, world.now())?;
-            let unmade: Vec<_> = before.iter().filter(|item| item.recipe.is_none()).collect();
-            if value.is_none() && !unmade.is_empty() || value.is_some() && before.len() > 1 {
-                return Err(VaultError::NeedValues(unmade.iter().map(|item| item.name.clone()).collect()));
+            if before.is_empty() {
+                return Err(VaultError::NothingDue);
+            }
+            let mut value = value;
+            let is_for = |value: &Option<NewValue>, item: &Item| {
+                value.as_ref().is_some_and(|value| value.item == item.id)
+            };
+            if let Some(value) =
+                value.as_ref().filter(|value| before.iter().all(|item| value.item != item.id))
+            {
+                return Err(VaultError::AnotherKey(value.name.clone()));
+            }
+            let unmade = before.iter().filter(|item| item.recipe.is_none() && !is_for(&value, item));
+            let unmade: Vec<_> = unmade.map(|item| item.name.clone()).collect();
+            if !unmade.is_empty() {
+                return Err(VaultError::NeedValues(unmade));
             }
             let mut after = Vec::with_capacity(before.len());
             for item in before {
-                after.push(work.rotate_item(item, value.take(), terms, world)?);
+                let given = if is_for(&value, &item) { value.take().map(|given| given.value) } else { None };
+                after.push(work.rotate_item(item, given, terms, world)?);
             }
             let grace =
                 if terms.grace > 0 { format!("grace {} s", terms.grace / 1000) } else { String::new() };
             let event = world.event(Action::Rotate, after.iter().map(key_ref).collect(), grace);
             Ok((after, event))
-        })
+        });
+        match rotated {
+            Err(VaultError::NothingDue) => Ok(Vec::new()),
+            rotated => rotated,
+        }
     }
 
     /// Makes an older version current again: the one that was replaced last, or number `to`. `None` if that one is
@@ -231,8 +260,10 @@ impl Work<'_> {
         world: &World<'_>,
     ) -> Result<Item, VaultError> {
         let now = world.now();
-        // What has expired does not become good again for a while.
-        let grace = if item.status(now) == Status::Expired { 0 } else { terms.grace };
+        // No grace reaches past the expiry that the key had: what has expired does not become good again for a while.
+        let grace =
+            item.expires.map_or(terms.grace, |end| terms.grace.min(end.0.saturating_sub(now.0)).max(0));
+        item.end_graces_by_expiry();
         let (value, public) = match (value, &item.recipe) {
             (Some(value), _) => {
                 item.recipe = None;

@@ -27,7 +27,7 @@ mod ways;
 mod work;
 
 pub use adopt::Adopted;
-pub use backup::{Difference, Restored};
+pub use backup::{Difference, Mark, Restored};
 pub use catalog::{Edit, NewKey, Origin};
 pub use check::{Checked, Finding};
 pub use create::{Created, Creation};
@@ -36,7 +36,7 @@ pub use error::VaultError;
 pub use holder::{Holder, Holders};
 pub use import::{Conflict, Import, Imported, Incoming};
 pub use item::{Item, Status, Version, VersionState};
-pub use lifecycle::{History, Revocation, Terms, Which, new_name};
+pub use lifecycle::{History, NewValue, Revocation, Terms, Which, new_name};
 pub use open::{Access, Notice, Vault, World};
 pub use rekey::Rekeyed;
 pub use resolve::{Preview, Problem, Purpose, Resolved, Selection};

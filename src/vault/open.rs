@@ -103,6 +103,12 @@ pub struct Access {
 }
 
 impl Access {
+    /// The number of the slot that was opened; none for a session.
+    #[must_use]
+    pub fn slot_id(&self) -> Option<u32> {
+        self.slot.as_ref().map(|slot| slot.id)
+    }
+
     /// Whether root is there, as `audit verify` from the start and `restore --adopt` need it.
     #[must_use]
     pub fn has_root(&self) -> bool {

@@ -7,7 +7,7 @@
 
 use crate::audit::{self, Action, Chain, Event, Seed};
 use crate::identity::Identity;
-use crate::store::{Durability, HeaderRow, SlotRow, StoreError, Tx};
+use crate::store::{Durability, HeaderRow, MAX_SLOTS, SlotRow, StoreError, Tx};
 use crate::unlock::keys::{DailyKeys, Root};
 
 use super::error::VaultError;
@@ -62,17 +62,21 @@ impl Next {
 }
 
 impl Vault {
-    /// Seals everything anew under a new root, which `credentials` open and nothing else. `progress` is told how many
-    /// keys are done.
+    /// Seals everything anew under a new root, which `credentials` open and nothing else. `kept` are the slots of today
+    /// whose secrets are among them. `progress` is told how many keys are done.
     pub fn rekey(
         &mut self,
         access: &Access,
         world: &World<'_>,
         credentials: &[Credential<'_>],
+        kept: &[u32],
         progress: &dyn Fn(usize),
     ) -> Result<Rekeyed, VaultError> {
         if !access.has_root() {
             return Err(VaultError::NeedsRoot);
+        }
+        if credentials.len() > MAX_SLOTS {
+            return Err(VaultError::TooManyWays);
         }
         let first_key = self.seed(access)?;
         let (keys, identity) = self.keys(access);
@@ -94,10 +98,7 @@ impl Vault {
         tx.clear_sealed()?;
         let mut new = Work::begin(&tx, &next.keys, next.identity, old.current);
         let ways = next.slots.iter().map(way).collect::<Result<Vec<_>, _>>()?;
-        let dropped = dropped
-            .into_iter()
-            .filter(|before| !ways.iter().any(|way| way.kind.name() == before.kind.name()))
-            .collect();
+        let dropped = dropped.into_iter().filter(|way| !kept.contains(&way.id)).collect();
         new.put_header(&next.header)?;
         next.slots.iter().try_for_each(|slot| new.put_slot(slot))?;
         Chain::rewrite(next.seed, &tx, &next.keys.audit, &next.identity, &events, world.rng)?;

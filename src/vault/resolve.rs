@@ -227,6 +227,12 @@ impl Work<'_> {
                 Status::Active => {
                     chosen.insert((variable, item.name.clone()), item);
                 }
+                // The version before may be just what is needed on the day on which the new one leaks.
+                Status::Revoked
+                    if selection.previous.contains(&item.name) && item.previous(now).is_some() =>
+                {
+                    chosen.insert((variable, item.name.clone()), item);
+                }
                 Status::Revoked if strict => problems.push(Problem::Revoked(item.name)),
                 Status::Revoked => {}
                 Status::Expired if selection.skip_expired && !strict => {

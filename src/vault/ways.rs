@@ -3,7 +3,8 @@
 use crate::audit::Action;
 use crate::crypto::{Cost, Digest};
 use crate::identity::Identity;
-use crate::store::{HeaderRow, SlotRow};
+use crate::state::StateError;
+use crate::store::{HeaderRow, MAX_SLOTS, SlotRow};
 use crate::unlock::keyfile::KeyFile;
 use crate::unlock::keys::Root;
 use crate::unlock::passphrase::Passphrase;
@@ -92,6 +93,10 @@ impl Vault {
             // Derived before the transaction, which others would have to wait for.
             rows.push(credential.seal(id, root, &identity, world)?);
         }
+        let added = rows.iter().filter(|row| before.iter().all(|way| way.id != row.id)).count();
+        if before.len() + added - gone.len() > MAX_SLOTS {
+            return Err(VaultError::TooManyWays);
+        }
         self.change(access, world, |work| {
             expect_same(work, &before)?;
             gone.iter().try_for_each(|id| work.delete_slot(*id))?;
@@ -113,7 +118,7 @@ impl Vault {
         let root = access.root.as_ref().ok_or(VaultError::NeedsRoot)?;
         let identity = self.identity();
         let before = self.ways(access)?;
-        if before.len() >= crate::store::MAX_SLOTS {
+        if before.len() >= MAX_SLOTS {
             return Err(VaultError::TooManyWays);
         }
         let row = credential.seal(next_id(&before), root, &identity, world)?;
@@ -172,6 +177,21 @@ impl Work<'_> {
             }
         }
         Ok(rows)
+    }
+
+    /// The slot that was opened must be in the tree. If it is not, but the one that stands there now is, another command
+    /// changed it after this one had opened it.
+    pub(super) fn expect_slot(&mut self, opened: &SlotRow) -> Result<(), VaultError> {
+        let known = self.tree.leaf(&self.slot_tag(opened.id))?;
+        if known == Some(self.slot_leaf(opened)) {
+            return Ok(());
+        }
+        let there = self.tx.slots()?.into_iter().find(|row| row.id == opened.id);
+        if known == there.map(|row| self.slot_leaf(&row)) {
+            Err(VaultError::WaysChanged)
+        } else {
+            Err(StateError::Mismatch { what: "slot".to_owned() }.into())
+        }
     }
 
     pub(super) fn put_slot(&mut self, row: &SlotRow) -> Result<(), VaultError> {

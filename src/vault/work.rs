@@ -53,6 +53,10 @@ impl<'a> Work<'a> {
     /// Verifies the record, its place in the audit chain, the header, the opened slot, and the standing to the pin.
     pub(super) fn load(tx: &'a Tx<'a>, setting: &Setting<'a>) -> Result<Self, VaultError> {
         let Setting { keys, identity, memory, slot } = *setting;
+        let header = tx.header()?;
+        if header.vault_id == identity.vault_id && header.epoch != identity.epoch {
+            return Err(VaultError::Rekeyed);
+        }
         let current = Record::load(tx, &keys.state, &identity)?;
         let standing = pin::judge(memory, &current, tx, &keys.audit, &identity)?;
         let pinned = match memory {
@@ -62,11 +66,9 @@ impl<'a> Work<'a> {
         let tree = Tree::new(tx, &keys.tree, Some(current.record.root));
         let mut work = Self { tree, standing, pinned, ..Self::begin(tx, keys, identity, current) };
         work.hold_chain_against_record()?;
-        let header = work.tx.header()?;
         work.expect_leaf(&work.tag(Kind::Header, &[]), Some(work.header_leaf(&header)), "vault")?;
         if let Some(slot) = slot {
-            let tag = work.slot_tag(slot.id);
-            work.expect_leaf(&tag, Some(work.slot_leaf(slot)), "slot")?;
+            work.expect_slot(slot)?;
         }
         Ok(work)
     }

@@ -27,6 +27,7 @@ mod life;
 mod machines;
 mod place;
 mod prompt;
+mod review;
 mod session;
 mod streams;
 mod terminal;

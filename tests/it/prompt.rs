@@ -241,7 +241,7 @@ fn init_without_a_terminal_needs_a_place_for_the_code_and_never_touches_a_vault(
     world.run(&["init"]).fails(2, "--recovery-file FILE, --json, or --no-recovery");
     assert!(!world.vault().exists());
     world.file("code", "kept");
-    world.run(&["init", "--recovery-file", "code"]).fails(1, "code");
+    world.run(&["init", "--recovery-file", "code"]).fails(6, "code");
     assert_eq!(std::fs::read_to_string(world.home().join("code")).unwrap(), "kept");
     assert!(!world.vault().exists());
     let made = world.run(&["init", "--json"]).ok().json();

@@ -95,7 +95,7 @@ fn a_key_file_opens_until_its_slot_is_removed() {
     world.run(&["vault", "slot", "add", "keyfile", "machine.key"]).ok();
     let mode = std::fs::metadata(world.home().join("machine.key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
-    world.run(&["vault", "slot", "add", "keyfile", "machine.key"]).fails(1, "machine.key");
+    world.run(&["vault", "slot", "add", "keyfile", "machine.key"]).fails(6, "machine.key");
     assert_eq!(kinds(&world), ["passphrase", "recovery code", "key file"]);
     world.unset("KEYVAULT_PASSPHRASE");
     world.run(&["show", "a"]).fails(4, "");
@@ -147,7 +147,7 @@ fn rekey_seals_everything_anew_and_what_opened_before_does_not() {
     let old = std::fs::read(world.vault()).unwrap();
     let answer = world.run(&["vault", "rekey", "--json", "--key-file", "kept.key"]).ok().json();
     assert_eq!((&answer["epoch"], &answer["keys"]), (&2.into(), &2.into()));
-    assert_eq!(answer["dropped"], serde_json::json!([]));
+    assert_eq!(answer["dropped"], serde_json::json!([{ "slot": 2, "kind": "recovery code" }]));
     assert_eq!(kinds(&world), ["passphrase", "recovery code", "key file"]);
     world.run(&["status"]).fails(4, "");
     world.run(&["vault", "check"]).ok();
@@ -181,7 +181,7 @@ fn rekey_keeps_only_what_was_presented_and_asks_for_two_ways_in() {
     world.run(&["vault", "rekey"]).fails(2, "--recovery-file");
     world.run(&["vault", "rekey", "--no-recovery"]).fails(6, "--yes");
     let said = world.run(&["vault", "rekey", "--no-recovery", "--yes"]).ok().err;
-    assert!(said.contains("No way in any more: recovery code, key file."), "{said}");
+    assert!(said.contains("No way in any more: slot 2 (recovery code), slot 3 (key file)."), "{said}");
     assert_eq!(kinds(&world), ["passphrase"]);
     // A key file that opens nothing is the wrong one.
     world.run(&["vault", "rekey", "--no-recovery", "--key-file", "k"]).fails(4, "");

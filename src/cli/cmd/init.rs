@@ -43,9 +43,9 @@ impl Init {
             .inspect_err(|_| recovery.withdraw())?;
         let shown = created.path.display();
         if context.ui.json {
-            context.ui.print_json(
-                &serde_json::json!({ "vault": shown.to_string(), "recovery_code": recovery.in_json() }),
-            )?;
+            let answer =
+                serde_json::json!({ "vault": shown.to_string(), "recovery_code": recovery.in_json() });
+            recovery.print(context, &answer)?;
         } else {
             context.ui.note(&format!("Made the vault {shown}."));
             recovery.tell(context);

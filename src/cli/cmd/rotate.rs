@@ -12,8 +12,7 @@ use crate::cli::error::{Failure, code};
 use crate::cli::time::{self, Duration};
 use crate::cli::view::{self, KeyJson};
 use crate::name::{KeyName, Scope};
-use crate::secret::SecretBytes;
-use crate::vault::{Access, Item, Terms, Vault, Which};
+use crate::vault::{Access, Item, NewValue, Terms, Vault, Which};
 
 /// Give keys new values.
 ///
@@ -36,7 +35,7 @@ pub struct Rotate {
     #[arg(long, value_name = "DURATION", value_parser = time::duration)]
     grace: Option<Duration>,
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
-    #[arg(long, value_name = "WHEN", value_parser = time::expiry)]
+    #[arg(long, value_name = "WHEN", value_parser = time::expiry_ahead)]
     expires: Option<time::Expiry>,
     /// Take the value from stdin, even where a recipe would make one
     #[arg(long, conflicts_with_all = ["file", "scope", "expired"])]
@@ -68,7 +67,7 @@ impl Rotate {
             context.ui.note("No key is due; nothing was changed.");
             return answer(context, &[]);
         }
-        let value = self.value(context, &due)?;
+        let value = self.value(context, &which, &due)?;
         let items = rotate(context, &mut vault, &access, &which, value, terms)?;
         answer(context, &items)
     }
@@ -84,13 +83,22 @@ impl Rotate {
     }
 
     /// The value that one key gets from elsewhere; that several would need one is for the vault room to say.
-    fn value(&self, context: &Context, due: &[Item]) -> Result<Option<SecretBytes>, Failure> {
-        let [item] = due else { return Ok(None) };
-        if item.recipe.is_some() && !self.stdin && self.file.is_none() {
+    fn value(&self, context: &Context, which: &Which, due: &[Item]) -> Result<Option<NewValue>, Failure> {
+        // What a job has on stdin becomes a value only where the job named the key.
+        let (Which::Names(_), [item]) = (which, due) else { return Ok(None) };
+        let named = self.stdin || self.file.is_some();
+        if item.recipe.is_some() && !named {
             return Ok(None);
         }
         let source = add::Source { file: self.file.as_deref(), stdin: self.stdin, exact: self.exact };
-        source.read(context, &item.name).map(Some)
+        let value = source.read(context, &item.name)?;
+        if value.is_empty() && !named {
+            return Err(Failure::usage(
+                "No new value was given, so nothing was changed.",
+                Some("--stdin takes an empty one from standard input, if that is meant."),
+            ));
+        }
+        Ok(Some(NewValue { name: item.name.clone(), item: item.id, value }))
     }
 }
 
@@ -99,7 +107,7 @@ fn rotate(
     vault: &mut Vault,
     access: &Access,
     which: &Which,
-    value: Option<SecretBytes>,
+    value: Option<NewValue>,
     terms: Terms,
 ) -> Result<Vec<Item>, Failure> {
     let path = vault.path().to_owned();
@@ -111,7 +119,7 @@ fn rotate(
 fn answer(context: &Context, items: &[Item]) -> Result<u8, Failure> {
     let now = context.now();
     if context.ui.json {
-        let keys: Vec<_> = items.iter().map(|item| KeyJson::of(item, now)).collect();
+        let keys: Vec<_> = items.iter().map(|item| KeyJson::of(item, now).with_previous(item, now)).collect();
         context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
         return Ok(code::DONE);
     }
@@ -132,7 +140,7 @@ fn sentence(item: &Item, now: crate::clock::Moment) -> String {
         text += &format!("; version {previous} stays good until {when}");
     }
     if let Some(expires) = item.expires {
-        text += &format!("; it expires {}", view::when(expires, now));
+        text += &format!("; the key expires {}", view::when(expires, now));
     }
     text
 }

@@ -41,7 +41,9 @@ impl Show {
                     .map_err(|error| Failure::of(error, &path))
             })?;
             if context.ui.json {
-                context.ui.print_json(&KeyJson::detailed(&item, now).with_value(value.expose()))?;
+                let shown = self.version.and_then(|number| item.version(number)).or(item.current());
+                let key = KeyJson::detailed(&item, now).of_version(shown).with_value(value.expose());
+                context.ui.print_json(&key)?;
             } else {
                 context.ui.value(&value)?;
             }

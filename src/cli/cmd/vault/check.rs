@@ -6,7 +6,7 @@ use crate::audit::Reach;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::cli::opening::alarm;
-use crate::cli::ui;
+use crate::cli::{ui, view};
 use crate::vault::Checked;
 
 /// Verify everything: rebuild the tree, open every row, compare state, pin and log.
@@ -47,8 +47,10 @@ fn reaches_start(checked: &Checked) -> bool {
 fn report(context: &Context, checked: &Checked, alarm: Option<&str>) -> Result<(), Failure> {
     let entries = checked.audit.map_or(0, |audit| audit.entries);
     context.ui.line(&format!(
-        "{} keys, {} versions, {entries} log entries, change {}",
-        checked.keys, checked.versions, checked.change
+        "{}, {}, {entries} log entries, change {}",
+        view::counted(checked.keys, "key"),
+        view::counted(checked.versions, "version"),
+        checked.change
     ))?;
     for finding in &checked.findings {
         let row = ui::harmless_line(&finding.row);
@@ -62,7 +64,7 @@ fn report(context: &Context, checked: &Checked, alarm: Option<&str>) -> Result<(
         context.ui.line(&context.ui.on_out(ui::GOOD, "All of it holds."))?;
         if !reaches_start(checked) {
             context.ui.line(
-                "Of the log each entry follows from the one before; 'audit verify --from-start' proves them.",
+                "The log holds link by link; 'audit verify --from-start' proves it from its first entry.",
             )?;
         }
     }

@@ -50,9 +50,11 @@ impl Recover {
             .with_world(|world| vault.replace_ways(&access, world, Action::Recover, &ways).map_err(failed))
             .inspect_err(|_| recovery.withdraw())?;
         if context.ui.json {
-            context.ui.print_json(&serde_json::json!({
-                "vault": path.display().to_string(), "recovery_code": recovery.in_json(),
-            }))?;
+            let vault = path.display().to_string();
+            recovery.print(
+                context,
+                &serde_json::json!({ "vault": vault, "recovery_code": recovery.in_json() }),
+            )?;
         } else {
             context.ui.note("The new passphrase opens the vault; the old one no longer does.");
             if recovery.code.is_none() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::context::Context;
-use crate::cli::credentials::RecoveryPlace;
+use crate::cli::credentials::{NewRecovery, RecoveryPlace};
 use crate::cli::error::{Failure, code};
 use crate::cli::view;
 use crate::crypto;
@@ -39,7 +39,8 @@ impl Rekey {
         let (mut vault, access, passphrase) = context.open_with_passphrase()?;
         let path = vault.path().to_owned();
         let failed = |error: VaultError| Failure::of(error, &path);
-        self.expect_known(&mut vault, &files)?;
+        let mut kept = self.slots_of(&mut vault, &files)?;
+        kept.extend(access.slot_id());
         let recovery = self.recovery.make(context, interactive)?;
         let mut ways = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
         ways.extend(recovery.code.as_ref().map(Credential::Recovery));
@@ -56,7 +57,7 @@ impl Rekey {
         let rekeyed = context
             .with_world(|world| {
                 vault
-                    .rekey(&access, world, &ways, &|done| {
+                    .rekey(&access, world, &ways, &kept, &|done| {
                         progress.set_position(u64::try_from(done).unwrap_or(u64::MAX));
                     })
                     .map_err(failed)
@@ -65,17 +66,26 @@ impl Rekey {
         progress.finish_and_clear();
         // A session of the old epoch opens nothing; where there are no sessions, none is left either.
         let _ = session::close(&before);
-        answer(context, &vault, &rekeyed, &recovery.in_json())?;
+        answer(context, &vault, &rekeyed, &recovery)?;
         recovery.tell(context);
         Ok(code::DONE)
     }
 
-    /// A file that opens nothing today is more likely the wrong one than a wish for a new way in.
-    fn expect_known(&self, vault: &mut Vault, files: &[KeyFile]) -> Result<(), Failure> {
+    /// The slots that the key files open today: a file that opens nothing is more likely the wrong one than a wish for
+    /// a new way in, and one that was named twice is one way in.
+    fn slots_of(&self, vault: &mut Vault, files: &[KeyFile]) -> Result<Vec<u32>, Failure> {
+        let mut slots = Vec::with_capacity(files.len() + 1);
         for (file, path) in files.iter().zip(&self.key_file) {
-            vault.open_key_file(file).map_err(|error| Failure::of(error, path))?;
+            let access = vault.open_key_file(file).map_err(|error| Failure::of(error, path))?;
+            if access.slot_id().is_some_and(|slot| slots.contains(&slot)) {
+                return Err(Failure::usage(
+                    &format!("{} is the same key file as one before it.", path.display()),
+                    Some("Name each key file once."),
+                ));
+            }
+            slots.extend(access.slot_id());
         }
-        Ok(())
+        Ok(slots)
     }
 }
 
@@ -83,17 +93,23 @@ fn answer(
     context: &Context,
     vault: &Vault,
     rekeyed: &Rekeyed,
-    recovery: &serde_json::Value,
+    recovery: &NewRecovery,
 ) -> Result<(), Failure> {
-    let dropped: Vec<_> = rekeyed.dropped.iter().map(|way| way.kind.name()).collect();
+    let dropped = rekeyed.dropped.iter();
     if context.ui.json {
-        return context.ui.print_json(&serde_json::json!({
+        let dropped = dropped.map(|way| serde_json::json!({ "slot": way.id, "kind": way.kind.name() }));
+        let answer = serde_json::json!({
             "vault": vault.path().display().to_string(), "epoch": rekeyed.epoch, "keys": rekeyed.keys,
-            "dropped": dropped, "recovery_code": recovery,
-        }));
+            "dropped": dropped.collect::<Vec<_>>(), "recovery_code": recovery.in_json(),
+        });
+        return recovery.print(context, &answer);
     }
+    let dropped: Vec<_> = dropped.map(|way| format!("slot {} ({})", way.id, way.kind.name())).collect();
     let ways = view::joined(rekeyed.ways.iter().map(|way| way.kind.name()));
-    context.ui.note(&format!("{} keys are sealed under a new root; it opens with: {ways}.", rekeyed.keys));
+    context.ui.note(&format!(
+        "Sealed {} under a new root; it opens with: {ways}.",
+        view::counted(rekeyed.keys, "key")
+    ));
     if !dropped.is_empty() {
         context.ui.note(&format!("No way in any more: {}.", dropped.join(", ")));
     }

@@ -7,9 +7,9 @@ use clap::Args;
 use super::confirm;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
-use crate::cli::view;
+use crate::cli::{ui, view};
 use crate::name::KeyName;
-use crate::vault::{Difference, Restored, VaultError};
+use crate::vault::{Difference, Restored, Vault, VaultError};
 
 /// Put a backup in the vault's place, or accept a vault that a sync or a snapshot put back.
 ///
@@ -46,7 +46,11 @@ impl Restore {
             Err(failure) => return Err(cannot_replace(failure, &path)),
             Ok(vault) => Some(vault),
         };
+        if let Some(vault) = &here {
+            backup.refuse_other(vault).map_err(failed)?;
+        }
         let access = context.root_of(&mut backup)?;
+        let mark = here.as_mut().map(Vault::mark);
         let difference = backup.difference(&access, here.as_mut()).map_err(failed)?;
         if here.is_some() {
             for line in told(&difference) {
@@ -59,15 +63,20 @@ impl Restore {
             None => crate::sys::files::prepare_new(&path)
                 .map_err(|fault| Failure::of(VaultError::File(fault), &path))?,
         };
-        let restored = context
-            .with_world(|world| backup.restore(&access, here.as_mut(), &path, world).map_err(failed))?;
+        let restored = context.with_world(|world| {
+            let here = here.as_mut().zip(mark.as_ref());
+            backup.restore(&access, here, &path, world).map_err(failed)
+        })?;
         answer(context, &restored, &difference)
     }
 }
 
 /// A vault that cannot even be opened is not written over: somebody may still want it.
 fn cannot_replace(failure: Failure, path: &Path) -> Failure {
-    let hint = format!("Move {} away, then restore again.", path.display());
+    let shown = ui::quoted(path);
+    let hint = format!(
+        "Move it away with what belongs to it, then restore again:\n  for part in '' -wal -shm; do mv {shown}$part {shown}$part.aside; done"
+    );
     Failure { hint: Some(hint), ..failure }
 }
 

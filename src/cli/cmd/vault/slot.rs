@@ -116,7 +116,8 @@ impl AddKeyFile {
         let key_file = KeyFile::create(&SystemRng).map_err(|error| failed(error.into()))?;
         let line = key_file.line().map_err(|error| failed(error.into()))?;
         // The file first: a slot whose file was lost would only be in the way.
-        private::write_private(&self.file, line.expose()).map_err(|error| Failure::io(&self.file, &error))?;
+        private::write_private(&self.file, line.expose())
+            .map_err(|error| Failure::making(&self.file, &error))?;
         let added = context
             .with_world(|world| vault.add_way(&access, world, Credential::KeyFile(&key_file)).map_err(failed))
             .inspect_err(|_| drop(std::fs::remove_file(&self.file)))?;
@@ -148,9 +149,8 @@ impl AddRecovery {
             })
             .inspect_err(|_| recovery.withdraw())?;
         if context.ui.json {
-            context
-                .ui
-                .print_json(&serde_json::json!({ "slot": added.id, "recovery_code": recovery.in_json() }))?;
+            let answer = serde_json::json!({ "slot": added.id, "recovery_code": recovery.in_json() });
+            recovery.print(context, &answer)?;
         } else {
             context.ui.note(&format!("Slot {} opens with the recovery code.", added.id));
             recovery.tell(context);
@@ -175,7 +175,7 @@ impl Remove {
             context.ui.print_json(&serde_json::json!({ "removed": json(&removed) }))?;
         } else {
             context.ui.note(&format!(
-                "Slot {} ({}) opens this vault no more; copies from before it still does.",
+                "Slot {} ({}) opens this vault no more; a copy from before still opens with it.",
                 removed.id,
                 removed.kind.name()
             ));

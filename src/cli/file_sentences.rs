@@ -1,0 +1,151 @@
+//! What is wrong with a vault's file: its place, its owner, its rows, its standing.
+
+use std::path::Path;
+
+use crate::state::pin::Standing;
+use crate::store::StoreError;
+use crate::sys::files::{FileFault, Kind};
+use crate::vault::Vault;
+
+use super::error::{Failure, code};
+use super::ui;
+
+pub(super) fn exists(path: &Path) -> Failure {
+    Failure::refused(
+        &format!("There is a vault already, or something else: {}.", path.display()),
+        Some("It was not touched. --vault PATH makes another one elsewhere."),
+    )
+}
+
+pub(super) fn file(fault: &FileFault) -> Failure {
+    match fault {
+        FileFault::NotFound { path } => Failure::new(
+            code::NOT_FOUND,
+            "no_vault",
+            format!("There is no vault at {}.", path.display()),
+            Some("'keyvault init' makes one; --vault or KEYVAULT_VAULT name another."),
+        ),
+        FileFault::Exists { path } => exists(path),
+        FileFault::Symlink { path } => Failure::damaged(
+            &format!("{} is a symbolic link; a vault is opened only where it lies.", path.display()),
+            Some("Name the file itself with --vault. A symlinked folder is fine."),
+        ),
+        FileFault::HardLink { path, links } => Failure::damaged(
+            &format!("{} has {links} names; another one of them may be somebody else's.", path.display()),
+            Some("Remove the other hard links, or copy the file to a name of its own."),
+        ),
+        FileFault::NotRegular { path, kind } => Failure::damaged(
+            &format!("{} is a {}, not a vault.", path.display(), kind_name(*kind)),
+            Some("Name the vault's file with --vault."),
+        ),
+        FileFault::Empty { path } => Failure::damaged(
+            &format!("{} is empty; it is not a vault.", path.display()),
+            Some("Put back a copy of the vault, or remove the empty file and run 'keyvault init'."),
+        ),
+        FileFault::WrongOwner { path, uid } => Failure::damaged(
+            &format!("{} belongs to user {uid}, who could exchange it at any time.", path.display()),
+            Some(&format!("If it is yours: sudo chown \"$(id -u)\" {}", ui::quoted(path))),
+        ),
+        FileFault::WritableByOthers { path, mode } => Failure::damaged(
+            &format!("{} may be written by others (mode {mode:04o}).", path.display()),
+            Some(&if mode & 0o1000 != 0 {
+                "A vault needs a folder of its own: mkdir -m 700 FOLDER, and --vault FOLDER/vault.db"
+                    .to_owned()
+            } else {
+                format!("chmod {} {}", if path.is_dir() { "go-w" } else { "600" }, ui::quoted(path))
+            }),
+        ),
+        FileFault::Journal { path } => Failure::damaged(
+            &format!("{} lies beside the vault; opening the vault would play it back.", path.display()),
+            Some("keyvault never writes one. Move it away if you did not put it there."),
+        ),
+        FileFault::Swapped { path } => Failure::damaged(
+            &format!("{} was exchanged for another file in the meantime.", path.display()),
+            Some("Nothing was done. A sync service may have put another copy in place; try again."),
+        ),
+        FileFault::Io { path, source } => Failure::io(path, source),
+    }
+}
+
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Folder => "folder",
+        Kind::Fifo => "named pipe",
+        Kind::Socket => "socket",
+        Kind::Device => "device",
+    }
+}
+
+pub(super) fn store(error: &StoreError, path: &Path) -> Failure {
+    let shown = path.display();
+    match error {
+        StoreError::NotAVault => {
+            Failure::damaged(&format!("{shown} is not a vault."), Some("Name the vault's file with --vault."))
+        }
+        StoreError::NewerFormat { format, written_by } => Failure::failed(
+            &format!(
+                "{shown} has format {format}, which this keyvault does not know{}.",
+                written_by
+                    .as_ref()
+                    .map(|version| format!("; keyvault {version} wrote it"))
+                    .unwrap_or_default()
+            ),
+            Some("Use that version or a newer one."),
+        ),
+        StoreError::Schema { object } => altered(&format!("its schema is not a vault's ({object})"), path),
+        StoreError::Damaged { what } => altered(what, path),
+        StoreError::Busy => Failure::new(
+            code::BUSY,
+            "busy",
+            "Another keyvault command had the vault for more than 10 s.",
+            Some("Nothing was done. Try again when it has ended."),
+        ),
+        StoreError::Full => {
+            Failure::failed("The disk is full; nothing was changed.", Some("Make room and try again."))
+        }
+        StoreError::ReadOnly => Failure::failed(
+            &format!("{shown} cannot be written, so nothing can be recorded and no value is released."),
+            Some("list, show, status and vault check still work."),
+        ),
+        StoreError::Io(text) => Failure::failed(
+            &format!("{shown} could not be read or written: {text}."),
+            Some("It was not reported as done; 'keyvault vault check' tells what state the vault is in."),
+        ),
+        StoreError::Sqlite(text) => Failure::failed(&format!("{shown}: {text}."), None),
+    }
+}
+
+/// Damage. A log beside the file may be the cause, if it came from another copy.
+pub(super) fn altered(what: &str, path: &Path) -> Failure {
+    let hint = match Vault::log_beside(path) {
+        Some(log) => format!(
+            "Nothing was released. {log} lies beside it; if it came from another copy, set it aside:\n  mv '{log}' '{log}.aside'\nOtherwise put back a copy of the vault.",
+            log = log.display()
+        ),
+        None => "Nothing was released. 'keyvault vault check' names every row; put back a copy of the vault."
+            .to_owned(),
+    };
+    Failure::damaged(&format!("{} was damaged or tampered with: {what}.", path.display()), Some(&hint))
+}
+
+pub(super) fn alarm(standing: Standing, found: u64, pinned: u64, path: &Path) -> Failure {
+    let what = if standing == Standing::RolledBack {
+        format!(
+            "{} was put back: it stands at change {found}, and change {pinned} was seen here.",
+            path.display()
+        )
+    } else {
+        format!(
+            "{} is another branch: its change {found} does not follow from change {pinned} that was seen here.",
+            path.display()
+        )
+    };
+    Failure::new(
+        code::DAMAGED,
+        "alarm",
+        what,
+        Some(
+            "No value is released. If you or a sync put this copy here and it is the one to keep:\n  keyvault vault restore --adopt",
+        ),
+    )
+}
