@@ -38,9 +38,12 @@ pub(super) fn script(shell: &str) -> Result<Vec<u8>, Failure> {
     Ok(script)
 }
 
-/// The shell that asks, if one does.
-pub(super) fn asked() -> Option<OsString> {
+/// The shell that asks, if one does: its script puts `--` before the words of the line. A variable that somebody set for
+/// another reason changes nothing.
+pub(super) fn asked(arguments: &[OsString]) -> Option<OsString> {
+    let known = |shell: &OsString| SHELLS.iter().any(|name| shell == name);
     context::variable(VARIABLE)
+        .filter(|shell| known(shell) && arguments.get(1).is_some_and(|word| word == "--"))
 }
 
 /// Answers a shell's question; `arguments` are this program, `--` and the words of the line so far.

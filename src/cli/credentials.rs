@@ -69,9 +69,10 @@ impl RecoveryPlace {
 }
 
 impl NewRecovery {
-    /// What was to have this code did not happen; a code that opens nothing would only mislead.
-    pub(super) fn withdraw(&self) {
-        if let Some(file) = &self.file {
+    /// What was to have this code did not happen; a code that opens nothing would only mislead. One that may have come
+    /// into force stays.
+    pub(super) fn withdraw(&self, why: &Failure) {
+        if let Some(file) = self.file.as_ref().filter(|_| !why.is_undecided()) {
             let _ = std::fs::remove_file(file);
         }
     }

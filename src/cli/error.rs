@@ -71,6 +71,11 @@ impl Failure {
         Self { code, kind: if code == self.code { self.kind } else { "locked" }, message, ..self }
     }
 
+    /// Whether the change may have been made in spite of the failure.
+    pub(super) fn is_undecided(&self) -> bool {
+        self.kind == "undecided"
+    }
+
     pub(super) fn failed(message: &str, hint: Option<&str>) -> Self {
         Self::new(code::FAILED, "failed", message, hint)
     }
@@ -106,6 +111,12 @@ impl Failure {
     pub(super) fn io(path: &Path, error: &io::Error) -> Self {
         let path = path.display();
         match error.kind() {
+            io::ErrorKind::NotFound if sentences::looks_like_a_value(&path.to_string()) => Self::new(
+                code::NOT_FOUND,
+                "not_found",
+                "There is no file of that name. It is not shown, because it looks like a value.",
+                Some("If it was one, count it as leaked. The option takes the name of a file that holds it."),
+            ),
             io::ErrorKind::NotFound => {
                 Self::new(code::NOT_FOUND, "not_found", format!("There is no {path}."), None)
             }

@@ -27,7 +27,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
     let verb = command_word(arguments).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     let is_exec = matches!(verb.as_str(), "exec" | "run");
     let ui = ui::Ui::new(wants_json);
-    if let Some(shell) = complete::asked() {
+    if let Some(shell) = complete::asked(arguments) {
         return complete::answer(&shell, arguments, &ui).unwrap_or_else(|failure| failure.code);
     }
     let result = match usage::parse(arguments) {

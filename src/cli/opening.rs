@@ -215,7 +215,11 @@ impl Context {
     /// A passphrase from a file, without its final newline.
     pub(super) fn passphrase_file(&self, path: &Path) -> Result<SecretBytes, Failure> {
         // One byte more than a passphrase may have, for the newline.
-        let bytes = self.private_file(path, MAX_LEN + 1)?;
+        let bytes = if path == Path::new("-") {
+            read_secret(&mut std::io::stdin().lock(), MAX_LEN + 1, Path::new("standard input"))?
+        } else {
+            self.private_file(path, MAX_LEN + 1)?
+        };
         Ok(without_final_newline(bytes).0)
     }
 

@@ -106,12 +106,7 @@ impl Failure {
                     "Nothing was changed. 'keyvault rotate' gives a key a new value; 'keyvault import --on-conflict replace' takes a file's.",
                 ),
             ),
-            VaultError::NoSuchKeys { missing, near } => Self::new(
-                code::NOT_FOUND,
-                "not_found",
-                format!("There is no key {}.", list(&missing)),
-                Some(&did_you_mean(near.as_ref(), "'keyvault list' shows what there is.")),
-            ),
+            VaultError::NoSuchKeys { missing, near } => no_such_keys(&missing, near.as_ref()),
             VaultError::NeedValues(names) => need_values(&names),
             VaultError::NoSuchScope { wanted, near } => Self::new(
                 code::NOT_FOUND,
@@ -173,6 +168,31 @@ fn need_values(names: &[KeyName]) -> Failure {
             "Nothing was changed. 'keyvault rotate NAME' takes the value of one, from a prompt, stdin or --file.",
         ),
     )
+}
+
+fn no_such_keys(missing: &[KeyName], near: Option<&KeyName>) -> Failure {
+    if near.is_none() && missing.iter().any(|name| looks_like_a_value(name.as_str())) {
+        return Failure::new(
+            code::NOT_FOUND,
+            "not_found",
+            "There is no key of that name. It is not shown, because it looks like a value.",
+            Some("If it was one, count it as leaked. Values come from a prompt, from --stdin or --file."),
+        );
+    }
+    Failure::new(
+        code::NOT_FOUND,
+        "not_found",
+        format!("There is no key {}.", list(missing)),
+        Some(&did_you_mean(near, "'keyvault list' shows what there is.")),
+    )
+}
+
+/// Long, without the parts that names have, and with digits: keys of providers look like this, names hardly ever.
+pub(super) fn looks_like_a_value(text: &str) -> bool {
+    text.len() >= 20
+        && !text.contains(['/', '.'])
+        && text.bytes().any(|byte| byte.is_ascii_digit())
+        && text.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 fn version_refused(name: &KeyName, version: u32, state: &str) -> Failure {

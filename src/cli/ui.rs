@@ -14,7 +14,9 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::secret::{SecretBytes, SecretWriter};
+use crate::sys::interrupt::Interrupts;
 use crate::sys::startup;
+use crate::sys::tty::PromptError;
 
 use super::error::Failure;
 
@@ -201,11 +203,19 @@ fn write_to(stream: &impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The caller's terminal for questions, whatever the streams are.
-pub fn question_terminal() -> Result<Term, Failure> {
+/// Asks on the caller's terminal, whatever the streams are. `None` is Escape.
+pub fn ask<T>(question: impl FnOnce(&Term) -> dialoguer::Result<Option<T>>) -> Result<Option<T>, Failure> {
     let open = || File::options().read(true).write(true).open("/dev/tty");
     let (read, write) = open().and_then(|read| Ok((read, open()?))).map_err(|_| Failure::locked())?;
-    Ok(Term::read_write_pair(read, write))
+    let terminal = Term::read_write_pair(read, write);
+    // Ctrl-C would end the process while the cursor is hidden.
+    let interrupts = Interrupts::watch();
+    let answer = question(&terminal);
+    drop(interrupts);
+    answer.map_err(|_| {
+        let _ = terminal.show_cursor().and_then(|()| terminal.write_line(""));
+        Failure::prompt(PromptError::Interrupted)
+    })
 }
 
 /// A path as a shell reads it back.

@@ -64,6 +64,9 @@ pub enum StoreError {
     /// Another process held the vault for the whole time that we were ready to wait.
     #[error("busy")]
     Busy,
+    /// The disk failed at the moment of the commit.
+    #[error("at the commit: {0}")]
+    Undecided(String),
     /// The disk is full.
     #[error("disk full")]
     Full,
@@ -160,8 +163,8 @@ impl Store {
         Ok(Tx { connection: &self.connection, open: true })
     }
 
-    /// Folds the whole log into the file, so that `vault.db` alone is complete. Readers that stay in the way for
-    /// longer than a second leave it for the next change.
+    /// Folds the whole log into the file, so that `vault.db` alone is complete. `Busy` if readers stay in the way for
+    /// longer than a second; then the next change does it.
     pub fn fold_log(&self) -> Result<(), StoreError> {
         self.connection.busy_timeout(CHECKPOINT_PATIENCE)?;
         self.checkpoint()
@@ -177,18 +180,18 @@ impl Store {
             return Ok(());
         }
         self.connection.busy_timeout(Duration::ZERO)?;
-        self.checkpoint()
+        match self.checkpoint() {
+            Err(StoreError::Busy) => Ok(()),
+            other => other,
+        }
     }
 
     /// Never PASSIVE: that would leave a log which no one truncates.
     fn checkpoint(&self) -> Result<(), StoreError> {
-        match self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
-            Ok(()) => Ok(()),
-            Err(error) => match StoreError::from(error) {
-                StoreError::Busy => Ok(()),
-                other => Err(other),
-            },
-        }
+        // The first column says whether somebody was in the way.
+        let blocked =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))?;
+        if blocked { Err(StoreError::Busy) } else { Ok(()) }
     }
 
     /// Rewrites the file without free pages, so that what was deleted is not left in them.
@@ -198,10 +201,7 @@ impl Store {
         self.connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
         let vacuumed = self.connection.execute_batch("VACUUM").map_err(StoreError::from);
         self.connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
-        match vacuumed {
-            Err(StoreError::Busy) => Ok(()),
-            other => other,
-        }
+        vacuumed
     }
 
     /// Copies the whole file, as it stands at one moment, over `target`'s in one transaction. Others may write here
@@ -247,8 +247,14 @@ pub struct Tx<'a> {
 
 impl Tx<'_> {
     /// Makes everything written so far permanent, or nothing.
+    ///
+    /// A sync that failed decides nothing: what was written may be found complete by whoever opens the file next. That
+    /// is [`StoreError::Undecided`].
     pub fn commit(mut self) -> Result<(), StoreError> {
-        self.connection.execute_batch("COMMIT")?;
+        self.connection.execute_batch("COMMIT").map_err(|error| match StoreError::from(error) {
+            StoreError::Io(text) => StoreError::Undecided(text),
+            other => other,
+        })?;
         self.open = false;
         Ok(())
     }

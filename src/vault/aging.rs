@@ -62,6 +62,16 @@ impl Item {
         }
     }
 
+    /// The key's expiry if version `number` takes over: no later than that version's own, which is the lifetime that the
+    /// last version was given, counted from when this one was made. A rollback gives no value a new life.
+    pub(super) fn expiry_of(&self, number: u32) -> Option<Moment> {
+        let expires = self.expires?;
+        let last = self.versions.iter().map(|version| version.created).max().unwrap_or(self.created);
+        let lifetime = expires.0.saturating_sub(last.0);
+        let made = self.version(number).map_or(last, |version| version.created);
+        Some(if lifetime > 0 { expires.min(made.plus_millis(lifetime)) } else { expires })
+    }
+
     /// Before the key gets another expiry: what is in its grace stays good until the old one at the longest.
     pub(super) fn end_graces_by_expiry(&mut self) {
         let Some(end) = self.expires else { return };
@@ -139,6 +149,16 @@ impl Item {
         } else {
             Err(VaultError::NoLifetime { name: self.name.clone() })
         }
+    }
+}
+
+impl Version {
+    /// Refused for good.
+    pub(super) fn revoke(&mut self, now: Moment, reason: &str) {
+        self.state = VersionState::Revoked;
+        self.since = now;
+        self.grace_until = None;
+        reason.clone_into(&mut self.reason);
     }
 }
 

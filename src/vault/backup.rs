@@ -1,8 +1,10 @@
 //! A copy of the whole file, and the way back from one.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::audit::Action;
+use crate::clock::Moment;
 use crate::identity::Identity;
 use crate::name::KeyName;
 use crate::state::pin::Memory;
@@ -11,8 +13,9 @@ use crate::store::{StateRow, Store, StoreError};
 use super::check::Finding;
 use super::draft::Draft;
 use super::error::VaultError;
-use super::item::Item;
+use super::item::{Item, Version, VersionState};
 use super::open::{Access, Notice, Vault, World};
+use super::work::Work;
 
 /// How a backup stands to the vault that it would take the place of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,8 +26,12 @@ pub struct Difference {
     pub here: Option<u64>,
     /// Keys that only the vault has: they would be gone.
     pub lost: Vec<KeyName>,
-    /// Keys that the vault has at another version: they would be as they were.
+    /// Keys of which the vault has other versions, or knows other things: they would be as they were.
     pub older: Vec<KeyName>,
+    /// Keys with versions that were revoked since. They stay revoked.
+    pub revoked: Vec<KeyName>,
+    /// Whether the backup has other ways in: what opened it then would open it again.
+    pub other_ways: bool,
     /// Keys that only the backup has: they would be back.
     pub back: Vec<KeyName>,
 }
@@ -98,25 +105,41 @@ impl Vault {
     }
 
     /// What would change if this backup took the place of `here`.
-    pub fn difference(&mut self, access: &Access, here: Option<&mut Self>) -> Result<Difference, VaultError> {
+    pub fn difference(
+        &mut self,
+        access: &Access,
+        here: Option<&mut Self>,
+        now: Moment,
+    ) -> Result<Difference, VaultError> {
+        let look = |work: &mut Work<'_>| Ok((work.change_number(), work.items()?, work.slots()?));
         let identity = self.identity();
-        let look = |vault: &mut Self| vault.read(access, |work| Ok((work.change_number(), work.items()?)));
-        let (backup, ours) = look(self)?;
+        let (backup, ours, our_ways) = self.read(access, look)?;
         let mut difference = Difference { backup, ..Difference::default() };
-        // A vault that was rekeyed since, or is damaged, keeps to itself what it has.
-        let theirs = here.filter(|vault| vault.identity() == identity).and_then(|vault| look(vault).ok());
-        let Some((here, theirs)) = theirs else { return Ok(difference) };
+        let Some(vault) = here else { return Ok(difference) };
+        // A vault that was rekeyed since and is locked, or is damaged, keeps to itself what it has.
+        let theirs =
+            access.without_slot_for(&identity, vault, now).and_then(|access| vault.read(&access, look).ok());
+        let Some((here, theirs, their_ways)) = theirs else {
+            difference.other_ways = true;
+            return Ok(difference);
+        };
         difference.here = Some(here);
-        let find = |items: &[Item], item: &Item| items.iter().position(|other| other.name == item.name);
+        difference.other_ways = our_ways != their_ways;
+        let ours: BTreeMap<_, _> = ours.into_iter().map(|item| (item.id, item)).collect();
         for item in &theirs {
-            match find(&ours, item).and_then(|place| ours.get(place)) {
+            match ours.get(&item.id) {
                 None => difference.lost.push(item.name.clone()),
-                Some(other) if other.versions != item.versions => difference.older.push(item.name.clone()),
+                Some(other) if !other.same_but_revision(item) => difference.older.push(item.name.clone()),
                 Some(_) => {}
             }
+            if ours.get(&item.id).is_some_and(|other| !revoked_since(item, other).is_empty()) {
+                difference.revoked.push(item.name.clone());
+            }
         }
-        let back = ours.iter().filter(|item| find(&theirs, item).is_none());
-        difference.back = back.map(|item| item.name.clone()).collect();
+        let theirs: BTreeSet<_> = theirs.iter().map(|item| item.id).collect();
+        let back = ours.into_values().filter(|item| !theirs.contains(&item.id));
+        difference.back = back.map(|item| item.name).collect();
+        difference.back.sort();
         Ok(difference)
     }
 
@@ -140,8 +163,8 @@ impl Vault {
         if let Some((vault, _)) = &here {
             self.refuse_other(vault)?;
         }
-        let superseded =
-            known_here(&identity, access, here.as_mut().map(|(vault, _)| &mut **vault), path, world);
+        let vault = here.as_mut().map(|(vault, _)| &mut **vault);
+        let (superseded, revoked) = known_here(&identity, access, vault, path, world);
         let found = self.read(access, |work| Ok(work.change_number()))?;
         let draft = Draft::beside(path, world)?;
         let mut copy = Store::blank(draft.0.clone())?;
@@ -154,6 +177,7 @@ impl Vault {
         copy.memory = Memory::None { elsewhere: None };
         let ((), record) = copy.commit_change(access, world, |work, _| {
             work.floor = superseded.unwrap_or(0);
+            work.revoke_again(&revoked, world)?;
             let known = superseded.map(|known| format!(", supersedes change {known}")).unwrap_or_default();
             Ok(((), world.event(Action::Restore, Vec::new(), format!("backup of change {found}{known}"))))
         })?;
@@ -184,20 +208,70 @@ fn mark(store: &mut Store) -> Mark {
     Mark(store.begin_reading().and_then(|tx| tx.state()).ok())
 }
 
-/// The highest change number that the vault or its pin tell of.
+/// The highest change number that the vault or its pin tell of, and the keys of the vault with revoked versions.
 fn known_here(
     identity: &Identity,
     access: &Access,
     here: Option<&mut Vault>,
     path: &Path,
     world: &World<'_>,
-) -> Option<u64> {
+) -> (Option<u64>, Vec<Item>) {
     let pinned = match world.pins.read(identity, path) {
         Memory::Pin(pin) => Some(pin.change),
         Memory::None { .. } | Memory::Unreadable => None,
     };
-    let stands = here
-        .filter(|vault| vault.identity() == *identity)
-        .and_then(|vault| vault.read(access, |work| Ok(work.change_number())).ok());
-    pinned.max(stands)
+    let stands = here.and_then(|vault| {
+        let access = access.without_slot_for(identity, vault, world.now())?;
+        vault.read(&access, |work| Ok((work.change_number(), work.items()?))).ok()
+    });
+    let Some((change, mut items)) = stands else { return (pinned, Vec::new()) };
+    items.retain(|item| item.versions.iter().any(|version| version.state == VersionState::Revoked));
+    (pinned.max(Some(change)), items)
+}
+
+/// The versions of a key that are revoked now and were not then.
+fn revoked_since(now: &Item, then: &Item) -> Vec<Version> {
+    let revoked = now.versions.iter().filter(|version| version.state == VersionState::Revoked);
+    let alive = |number| then.version(number).is_some_and(|version| version.state != VersionState::Revoked);
+    revoked.filter(|version| alive(version.number)).cloned().collect()
+}
+
+impl Access {
+    /// What reads a vault that may have other ways in than the one that was opened: the same daily keys, or those of its
+    /// own session if it was rekeyed.
+    fn without_slot_for(&self, opened: &Identity, vault: &Vault, now: Moment) -> Option<Self> {
+        match &self.root {
+            Some(root) if vault.identity() == *opened => {
+                Some(Self { daily: root.daily(opened), root: None, slot: None })
+            }
+            _ => vault.session(now).map(Self::from),
+        }
+    }
+}
+
+impl Work<'_> {
+    /// Revoked versions never return, not with a backup either.
+    fn revoke_again(&mut self, revoked: &[Item], world: &World<'_>) -> Result<(), VaultError> {
+        if revoked.is_empty() {
+            return Ok(());
+        }
+        for mut item in self.items()? {
+            let Some(now) = revoked.iter().find(|known| known.id == item.id) else { continue };
+            let since = revoked_since(now, &item);
+            if since.is_empty() {
+                continue;
+            }
+            for version in &mut item.versions {
+                let Some(revoked) = since.iter().find(|revoked| revoked.number == version.number) else {
+                    continue;
+                };
+                version.revoke(revoked.since, &revoked.reason);
+                if revoked.digest.is_none() && version.digest.take().is_some() {
+                    self.tx.delete_version(&item.id, version.number)?;
+                }
+            }
+            self.put_item(&mut item, world.rng)?;
+        }
+        Ok(())
+    }
 }

@@ -133,6 +133,11 @@ impl Status {
 }
 
 impl Item {
+    /// Whether nothing differs but how often they were rewritten.
+    pub(super) fn same_but_revision(&self, other: &Self) -> bool {
+        Self { revision: 0, ..self.clone() } == Self { revision: 0, ..other.clone() }
+    }
+
     /// The version in use.
     #[must_use]
     pub fn current(&self) -> Option<&Version> {

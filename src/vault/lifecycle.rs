@@ -129,6 +129,7 @@ impl Vault {
             work.settle(&mut item, world.now())?;
             let number = item.rollback_to(to, world.now())?;
             let from = item.current().map_or(0, |version| version.number);
+            item.expires = item.expiry_of(number);
             item.make_current(number, world.now());
             work.put_item(&mut item, world.rng)?;
             let detail = format!("from version {from}");
@@ -308,10 +309,7 @@ impl Work<'_> {
         }
         for version in item.versions.iter_mut().filter(|version| wanted(version)) {
             if version.state != VersionState::Revoked {
-                version.state = VersionState::Revoked;
-                version.since = now;
-                version.grace_until = None;
-                version.reason.clone_from(&revocation.reason);
+                version.revoke(now, &revocation.reason);
             }
             if revocation.wipe && version.digest.take().is_some() {
                 self.tx.delete_version(&item.id, version.number)?;

@@ -99,7 +99,7 @@ pub struct Access {
     pub daily: Daily,
     pub(super) root: Option<Root>,
     /// The slot that was opened, to be held against the tree.
-    slot: Option<SlotRow>,
+    pub(super) slot: Option<SlotRow>,
 }
 
 impl Access {

@@ -98,7 +98,7 @@ impl Vault {
         tx.clear_sealed()?;
         let mut new = Work::begin(&tx, &next.keys, next.identity, old.current);
         let ways = next.slots.iter().map(way).collect::<Result<Vec<_>, _>>()?;
-        let dropped = dropped.into_iter().filter(|way| !kept.contains(&way.id)).collect();
+        let dropped: Vec<_> = dropped.into_iter().filter(|way| !kept.contains(&way.id)).collect();
         new.put_header(&next.header)?;
         next.slots.iter().try_for_each(|slot| new.put_slot(slot))?;
         Chain::rewrite(next.seed, &tx, &next.keys.audit, &next.identity, &events, world.rng)?;
@@ -109,7 +109,9 @@ impl Vault {
             progress(done + 1);
         }
         let epoch = next.identity.epoch;
-        let event = world.event(Action::Rekey, Vec::new(), format!("epoch {epoch}"));
+        let gone =
+            dropped.iter().fold(String::new(), |text, way| text + &format!(", dropped slot {}", way.id));
+        let event = world.event(Action::Rekey, Vec::new(), format!("epoch {epoch}{gone}"));
         let seen = new.seal_change(event, world)?;
         crate::crypto::wipe_stack();
         drop((old, new));

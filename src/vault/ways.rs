@@ -132,13 +132,18 @@ impl Vault {
     }
 
     /// Takes a way in away; never the last one.
-    pub fn remove_way(&mut self, access: &Access, world: &World<'_>, id: u32) -> Result<Way, VaultError> {
+    pub fn remove_way(&mut self, access: &Access, world: &World<'_>, wanted: Way) -> Result<Way, VaultError> {
         if !access.has_root() {
             return Err(VaultError::NeedsRoot);
         }
         let removed = self.change(access, world, |work| {
             let ways = work.slots()?.iter().map(way).collect::<Result<Vec<_>, _>>()?;
+            let id = wanted.id;
             let removed = *ways.iter().find(|way| way.id == id).ok_or(VaultError::NoSuchWay { id })?;
+            // Numbers are given again: it may have become another way in since the question.
+            if removed != wanted {
+                return Err(VaultError::WaysChanged);
+            }
             if ways.len() == 1 {
                 return Err(VaultError::LastWay { id });
             }

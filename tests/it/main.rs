@@ -28,6 +28,7 @@ mod machines;
 mod place;
 mod prompt;
 mod review;
+mod review_ways;
 mod session;
 mod streams;
 mod terminal;

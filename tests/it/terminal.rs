@@ -91,6 +91,12 @@ impl<'w> Terminal<'w> {
         String::from_utf8_lossy(&shown.stdout).trim().to_owned()
     }
 
+    /// Whether the cursor can be seen.
+    pub fn cursor_is_shown(&self) -> bool {
+        let shown = self.tmux().args(["display-message", "-p", "#{cursor_flag}"]).output().unwrap();
+        shown.stdout.starts_with(b"1")
+    }
+
     /// Waits until the text stands on the screen.
     pub fn wait_for(&self, text: &str) {
         self.wait_until(text, |screen| screen.contains(text));

@@ -83,7 +83,15 @@ impl Source<'_> {
             if !context.may_ask() {
                 return Err(Failure::usage("No value was given.", Some("Pipe it in, or name a --file.")));
             }
-            return tty::read_secret(&format!("Value of {name}: "), MAX_TYPED).map_err(Failure::prompt);
+            let typed =
+                tty::read_secret(&format!("Value of {name}: "), MAX_TYPED).map_err(Failure::prompt)?;
+            if typed.is_empty() {
+                return Err(Failure::usage(
+                    "No value was typed; nothing was done.",
+                    Some("--file /dev/null gives an empty one, if that is meant."),
+                ));
+            }
+            return Ok(typed);
         }
         let bytes =
             context::read_secret(&mut std::io::stdin().lock(), MAX_VALUE, Path::new("standard input"))?;

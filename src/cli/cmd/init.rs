@@ -40,7 +40,7 @@ impl Init {
             .with_world(|world| {
                 Vault::create(&path, &creation, world).map_err(|error| Failure::of(error, &path))
             })
-            .inspect_err(|_| recovery.withdraw())?;
+            .inspect_err(|failure| recovery.withdraw(failure))?;
         let shown = created.path.display();
         if context.ui.json {
             let answer =

@@ -57,12 +57,12 @@ impl Remove {
 }
 
 fn confirm(context: &Context, name: &KeyName) -> Result<(), Failure> {
-    let typed: String = dialoguer::Input::new()
-        .with_prompt(format!("This removes {name} for good. Type its name"))
-        .allow_empty(true)
-        .interact_text_on(&ui::question_terminal()?)
-        .map_err(|_| Failure::prompt(crate::sys::tty::PromptError::Interrupted))?;
-    if typed == name.as_str() {
+    let question = format!("This removes {name} for good. Type its name");
+    let typed: Option<String> = ui::ask(|terminal| {
+        let question = dialoguer::Input::new().with_prompt(question).allow_empty(true);
+        question.interact_text_on(terminal).map(Some)
+    })?;
+    if typed.as_deref() == Some(name.as_str()) {
         Ok(())
     } else {
         context.ui.note("That is another name.");

@@ -6,7 +6,7 @@ use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
-use crate::cli::view::KeyJson;
+use crate::cli::view::{self, KeyJson};
 use crate::name::KeyName;
 
 /// Make an older version of a key current again.
@@ -40,7 +40,13 @@ impl Rollback {
         } else {
             let number = item.current().map_or(0, |version| version.number);
             let text = if changed { "is back at" } else { "was already at" };
-            context.ui.line(&format!("{} {text} version {number}", self.name))?;
+            let expires =
+                item.expires.map(|at| format!("; the key expires {}", view::when(at, context.now())));
+            context.ui.line(&format!(
+                "{} {text} version {number}{}",
+                self.name,
+                expires.unwrap_or_default()
+            ))?;
         }
         Ok(code::DONE)
     }

@@ -12,6 +12,7 @@ use clap::Subcommand;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
+use crate::cli::ui;
 
 /// Care for the vault's file and the ways into it.
 #[derive(Debug, Subcommand)]
@@ -52,10 +53,10 @@ fn confirm(context: &Context, yes: bool, question: &str) -> Result<(), Failure> 
             Some("--yes says that it is meant."),
         ));
     }
-    let agreed = dialoguer::Confirm::new()
-        .with_prompt(question)
-        .default(false)
-        .interact_on(&crate::cli::ui::question_terminal()?)
-        .map_err(|_| Failure::prompt(crate::sys::tty::PromptError::Interrupted))?;
-    if agreed { Ok(()) } else { Err(Failure::new(code::REFUSED, "refused", "Nothing was changed.", None)) }
+    let question = dialoguer::Confirm::new().with_prompt(question).default(false);
+    if ui::ask(|terminal| question.interact_on_opt(terminal))?.unwrap_or(false) {
+        Ok(())
+    } else {
+        Err(Failure::new(code::REFUSED, "refused", "Nothing was changed.", None))
+    }
 }

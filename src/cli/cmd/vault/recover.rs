@@ -19,7 +19,8 @@ const MAX_CODE: usize = 256;
 
 /// Set a new passphrase with the recovery code.
 ///
-/// The old passphrase and this code open nothing afterwards; a new code is made.
+/// The old passphrase opens nothing afterwards. Neither does this code, because a new one takes its place; with
+/// --no-recovery it stays good.
 #[derive(Debug, Args)]
 pub struct Recover {
     /// Take the recovery code from a file, or - for stdin
@@ -48,7 +49,7 @@ impl Recover {
         ways.extend(recovery.code.as_ref().map(Credential::Recovery));
         context
             .with_world(|world| vault.replace_ways(&access, world, Action::Recover, &ways).map_err(failed))
-            .inspect_err(|_| recovery.withdraw())?;
+            .inspect_err(|failure| recovery.withdraw(failure))?;
         if context.ui.json {
             let vault = path.display().to_string();
             recovery.print(

@@ -62,7 +62,7 @@ impl Rekey {
                     })
                     .map_err(failed)
             })
-            .inspect_err(|_| recovery.withdraw())?;
+            .inspect_err(|failure| recovery.withdraw(failure))?;
         progress.finish_and_clear();
         // A session of the old epoch opens nothing; where there are no sessions, none is left either.
         let _ = session::close(&before);

@@ -9,6 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::cli::{ui, view};
 use crate::name::KeyName;
+use crate::unlock::session;
 use crate::vault::{Difference, Restored, Vault, VaultError};
 
 /// Put a backup in the vault's place, or accept a vault that a sync or a snapshot put back.
@@ -51,7 +52,7 @@ impl Restore {
         }
         let access = context.root_of(&mut backup)?;
         let mark = here.as_mut().map(Vault::mark);
-        let difference = backup.difference(&access, here.as_mut()).map_err(failed)?;
+        let difference = backup.difference(&access, here.as_mut(), context.now()).map_err(failed)?;
         if here.is_some() {
             for line in told(&difference) {
                 context.ui.note(&line);
@@ -67,6 +68,8 @@ impl Restore {
             let here = here.as_mut().zip(mark.as_ref());
             backup.restore(&access, here, &path, world).map_err(failed)
         })?;
+        // A session of what was here may hold keys of another root.
+        let _ = session::close(&backup.identity());
         answer(context, &restored, &difference)
     }
 }
@@ -82,11 +85,14 @@ fn cannot_replace(failure: Failure, path: &Path) -> Failure {
 
 /// What would be superseded, a line each.
 fn told(difference: &Difference) -> Vec<String> {
+    const OTHER_WAYS: &str =
+        "Other ways in: what opened the backup then opens it again, an older passphrase too.";
     let Some(here) = difference.here else {
-        return vec![format!(
-            "The backup is of change {}; what is here cannot be read with its keys.",
-            difference.backup
-        )];
+        let unread = "the vault here cannot be read with its keys, so what would be gone is not known";
+        return vec![
+            format!("The backup is of change {}; {unread}.", difference.backup),
+            OTHER_WAYS.to_owned(),
+        ];
     };
     let mut lines =
         vec![format!("The backup is of change {}; the vault here is at change {here}.", difference.backup)];
@@ -94,10 +100,14 @@ fn told(difference: &Difference) -> Vec<String> {
         ("would be gone", &difference.lost),
         ("would be as they were", &difference.older),
         ("would be back", &difference.back),
+        ("stay revoked", &difference.revoked),
     ] {
         if !names.is_empty() {
             lines.push(format!("{} {what}: {}", names.len(), some(names)));
         }
+    }
+    if difference.other_ways {
+        lines.push(OTHER_WAYS.to_owned());
     }
     lines
 }
@@ -114,7 +124,8 @@ fn answer(context: &Context, restored: &Restored, difference: &Difference) -> Re
         context.ui.print_json(&serde_json::json!({
             "vault": path.to_string(), "found": restored.found, "superseded": restored.superseded,
             "change": restored.now, "lost": names(&difference.lost), "older": names(&difference.older),
-            "back": names(&difference.back),
+            "back": names(&difference.back), "revoked": names(&difference.revoked),
+            "other_ways": difference.other_ways,
         }))?;
     } else {
         context.ui.note(&format!(

@@ -120,7 +120,11 @@ impl AddKeyFile {
             .map_err(|error| Failure::making(&self.file, &error))?;
         let added = context
             .with_world(|world| vault.add_way(&access, world, Credential::KeyFile(&key_file)).map_err(failed))
-            .inspect_err(|_| drop(std::fs::remove_file(&self.file)))?;
+            .inspect_err(|failure| {
+                if !failure.is_undecided() {
+                    let _ = std::fs::remove_file(&self.file);
+                }
+            })?;
         let file = self.file.display().to_string();
         if context.ui.json {
             context.ui.print_json(&serde_json::json!({ "slot": added.id, "file": file }))?;
@@ -147,7 +151,7 @@ impl AddRecovery {
                     .add_way(&access, world, Credential::Recovery(code))
                     .map_err(|error| Failure::of(error, &path))
             })
-            .inspect_err(|_| recovery.withdraw())?;
+            .inspect_err(|failure| recovery.withdraw(failure))?;
         if context.ui.json {
             let answer = serde_json::json!({ "slot": added.id, "recovery_code": recovery.in_json() });
             recovery.print(context, &answer)?;
@@ -169,8 +173,7 @@ impl Remove {
             return Err(failed(VaultError::NoSuchWay { id: self.number }));
         };
         confirm(context, self.yes, &format!("Remove slot {} ({})?", way.id, way.kind.name()))?;
-        let removed =
-            context.with_world(|world| vault.remove_way(&access, world, self.number).map_err(failed))?;
+        let removed = context.with_world(|world| vault.remove_way(&access, world, *way).map_err(failed))?;
         if context.ui.json {
             context.ui.print_json(&serde_json::json!({ "removed": json(&removed) }))?;
         } else {
