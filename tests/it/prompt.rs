@@ -79,6 +79,7 @@ fn a_wrong_passphrase_may_be_typed_again_twice_and_is_recorded_once_it_can_be() 
     terminal.run("keyvault list", "Passphrase for ");
     terminal.type_line("wrong");
     terminal.wait_for("Once more.");
+    terminal.wait_for_times("Passphrase for ", 2);
     terminal.type_line(PASSPHRASE);
     assert_eq!(terminal.ended().1, 0);
     let log = log(&world);
@@ -88,7 +89,7 @@ fn a_wrong_passphrase_may_be_typed_again_twice_and_is_recorded_once_it_can_be() 
     world.run(&["lock"]).ok();
     terminal.run("keyvault list", "Passphrase for ");
     for round in 0..3 {
-        terminal.wait_until("Once more.", |screen| screen.matches("Once more.").count() == round);
+        terminal.wait_for_times("Passphrase for ", round + 1);
         terminal.type_line("wrong");
     }
     let (shown, code) = terminal.ended();
@@ -206,12 +207,14 @@ fn init_asks_twice_estimates_shows_the_code_and_asks_part_of_it_back() {
     let terminal = Terminal::shell(&world);
     terminal.run("keyvault init", "New passphrase:");
     terminal.type_line("Tr0ub4dor&3");
-    terminal.wait_for("would need");
+    terminal.wait_for("The same again:");
+    assert!(terminal.screen().contains("would need"));
     terminal.type_line("another");
     terminal.wait_for("They differ. Once more.");
+    terminal.wait_for_times("New passphrase:", 2);
     terminal.type_line(PASSPHRASE);
-    terminal.wait_for("Strong: whoever has the file would need");
-    terminal.wait_for("The same again:");
+    terminal.wait_for_times("The same again:", 2);
+    assert!(terminal.screen().contains("Strong: whoever has the file would need"));
     terminal.type_line(PASSPHRASE);
     terminal.wait_for("Its last five characters:");
     let screen = terminal.screen();
@@ -220,6 +223,7 @@ fn init_asks_twice_estimates_shows_the_code_and_asks_part_of_it_back() {
     assert!(!world.vault().exists(), "there is no vault before the code was written down");
     terminal.type_line("WRONG");
     terminal.wait_for("Look again.");
+    terminal.wait_for_times("Its last five characters:", 2);
     terminal.type_line(&code[code.len() - 5..].to_lowercase());
     let (shown, status) = terminal.ended();
     assert_eq!(status, 0, "{shown}");

@@ -102,8 +102,14 @@ impl<'w> Terminal<'w> {
         self.wait_until(text, |screen| screen.contains(text));
     }
 
+    /// Waits until the text stands on the screen so often. What is typed before a question is there is thrown away, so a
+    /// test waits for the question itself, each time that it is asked.
+    pub fn wait_for_times(&self, text: &str, times: usize) {
+        self.wait_until(text, |screen| screen.matches(text).count() == times);
+    }
+
     /// Waits until the screen is as `holds` says; `what` names it where it never is.
-    pub fn wait_until(&self, what: &str, holds: impl Fn(&str) -> bool) {
+    fn wait_until(&self, what: &str, holds: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !holds(&self.screen()) {
             assert!(Instant::now() < deadline, "{what:?} never came:\n{}", self.screen());
