@@ -24,7 +24,7 @@ use crate::file::{filled, put_back};
 use crate::harness::{KEYVAULT, PASSPHRASE, World, create_vault, finish};
 
 /// What a process may be killed at. `strace` counts each kind by itself.
-const KILLED_AT: [&str; 14] = [
+pub(crate) const KILLED_AT: [&str; 14] = [
     "openat",
     "pwrite64",
     "write",
@@ -52,7 +52,7 @@ struct Deed {
     prepare: fn(&World),
 }
 
-const DEEDS: [Deed; 7] = [
+const DEEDS: [Deed; 12] = [
     Deed { name: "generate", arguments: &["generate", "new", "--scope", "s"], input: "", prepare: nothing },
     Deed { name: "add", arguments: &["add", "new", "--scope", "u"], input: "added", prepare: nothing },
     Deed {
@@ -68,11 +68,31 @@ const DEEDS: [Deed; 7] = [
         input: "a=new-a\nb=new-b\nd=new-d\n",
         prepare: nothing,
     },
+    Deed { name: "rotate", arguments: &["rotate", "a", "--grace", "1h"], input: "new-a", prepare: nothing },
+    Deed {
+        name: "rotate --scope",
+        arguments: &["rotate", "--scope", "g"],
+        input: "",
+        prepare: two_generated,
+    },
+    Deed { name: "rollback", arguments: &["rollback", "a"], input: "", prepare: rotated },
+    Deed { name: "revoke", arguments: &["revoke", "a", "--reason", "r"], input: "", prepare: rotated },
+    Deed { name: "revoke --wipe", arguments: &["revoke", "a", "b", "--wipe"], input: "", prepare: rotated },
     Deed { name: "unlock", arguments: &["unlock"], input: "", prepare: nothing },
     Deed { name: "adopt", arguments: &["vault", "restore", "--adopt"], input: "", prepare: roll_back },
 ];
 
 fn nothing(_: &World) {}
+
+fn rotated(world: &World) {
+    world.run_with_input(&["rotate", "a", "--grace", "1h"], "second-a").ok();
+}
+
+fn two_generated(world: &World) {
+    for name in ["g1", "g2"] {
+        world.run(&["generate", name, "--scope", "g"]).ok();
+    }
+}
 
 fn roll_back(world: &World) {
     let old = std::fs::read(world.vault()).unwrap();
@@ -81,7 +101,7 @@ fn roll_back(world: &World) {
 }
 
 /// A fault: which call, what happens to it, at which time.
-type Fault = (&'static str, &'static str, usize);
+pub(crate) type Fault = (&'static str, &'static str, usize);
 
 /// One world in which a deed is done again and again, each time from the same files.
 struct Stage {
@@ -147,18 +167,22 @@ impl Stage {
         for item in vault.list(&self.access).map_err(say)? {
             let value = if alarm {
                 "not released".to_owned()
+            } else if item.current().is_none() {
+                "revoked".to_owned()
             } else {
                 let (_, value) = vault.reveal(&self.access, &world, &item.name, None).map_err(say)?;
                 let text = String::from_utf8_lossy(value.expose()).into_owned();
                 if text.starts_with("kv_") && text.len() == 52 { "drawn".to_owned() } else { text }
             };
+            let versions = item.versions.iter();
+            let versions = versions.map(|version| (version.number, version.state, version.digest.is_some()));
             state.push(format!(
-                "{} {} {:?} {:?} {} {}",
+                "{} {} {:?} {:?} {:?} {}",
                 item.name,
                 item.variable,
                 item.scopes,
                 item.note,
-                item.versions.len(),
+                versions.collect::<Vec<_>>(),
                 value
             ));
         }
@@ -195,20 +219,20 @@ impl Stage {
     }
 }
 
-fn strace(world: &World, trace: &str, log: &str) -> Command {
+pub(crate) fn strace(world: &World, trace: &str, log: &str) -> Command {
     let mut command = world.command("strace");
     command.args(["-f", "-qq", "-o", log, "-e", trace]);
     command
 }
 
 /// How often each call stands in a log of strace.
-fn calls(log: &str) -> Vec<(&'static str, usize)> {
+pub(crate) fn calls(log: &str) -> Vec<(&'static str, usize)> {
     let of = |call: &str| log.lines().filter(|line| line.contains(&format!(" {call}("))).count();
     KILLED_AT.iter().map(|call| (*call, of(call))).collect()
 }
 
 /// Every fault for calls made so often; one more than was counted, as runs differ a little.
-fn faults(counts: &[(&'static str, usize)]) -> Vec<Fault> {
+pub(crate) fn faults(counts: &[(&'static str, usize)]) -> Vec<Fault> {
     let each = |call, what, count: usize| (1..=count + 1).map(move |when| (call, what, when));
     let mut faults: Vec<Fault> = Vec::new();
     for (call, count) in counts.iter().copied().filter(|(_, count)| *count > 0) {
@@ -222,7 +246,7 @@ fn faults(counts: &[(&'static str, usize)]) -> Vec<Fault> {
 }
 
 /// Does `work` with each of the numbers below `count` on two threads, each of which sets its own stage.
-fn on_two_stages<S>(count: usize, set: impl Fn() -> S + Sync, work: impl Fn(&S, usize) + Sync) {
+pub(crate) fn on_two_stages<S>(count: usize, set: impl Fn() -> S + Sync, work: impl Fn(&S, usize) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..2 {

@@ -16,6 +16,7 @@ mod harness;
 
 mod completion;
 mod crash;
+mod crash_ways;
 mod exchange;
 mod exec;
 mod file;
