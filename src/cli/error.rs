@@ -120,9 +120,10 @@ impl Failure {
             io::ErrorKind::NotFound => {
                 Self::new(code::NOT_FOUND, "not_found", format!("There is no {path}."), None)
             }
-            io::ErrorKind::PermissionDenied => {
-                Self::failed(&format!("{path} may not be opened by this user."), None)
-            }
+            io::ErrorKind::PermissionDenied => Self::failed(
+                &format!("{path} may not be opened by this user."),
+                Some("Look at its owner and mode: ls -l"),
+            ),
             _ => Self::failed(&format!("{path}: {}.", reason(error)), None),
         }
     }
@@ -278,7 +279,9 @@ impl Failure {
                 code::NOT_EXECUTABLE,
                 "not_executable",
                 format!("{program} cannot be run: {}.", reason(error)),
-                None,
+                Some(
+                    "The log counts the values as released. If they are too many for one command, choose fewer keys.",
+                ),
             ),
             ExecError::NulInArgument => Self::usage("An argument of the command holds a NUL byte.", None),
             ExecError::Environment(error) => {

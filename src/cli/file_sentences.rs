@@ -117,7 +117,10 @@ pub(super) fn store(error: &StoreError, path: &Path) -> Failure {
             format!("{shown} could not be made safe on the disk: {text}. The change may be made, or not."),
             Some("Look at the disk, then at the vault: 'keyvault vault check' and 'keyvault audit log'."),
         ),
-        StoreError::Sqlite(text) => Failure::failed(&format!("{shown}: {text}."), None),
+        StoreError::Sqlite(text) => Failure::failed(
+            &format!("{shown}: {text}."),
+            Some("It was not reported as done; 'keyvault vault check' tells what state the vault is in."),
+        ),
     }
 }
 
@@ -128,8 +131,7 @@ pub(super) fn altered(what: &str, path: &Path) -> Failure {
             "Nothing was released. {log} lies beside it; if it came from another copy, set it aside:\n  mv '{log}' '{log}.aside'\nOtherwise put back a copy of the vault.",
             log = log.display()
         ),
-        None => "Nothing was released. If it was rekeyed on another machine, 'keyvault lock' ends the session of its old\n\
-                 keys. Else 'keyvault vault check' names every row; put back a copy of the vault."
+        None => "Nothing was released. 'keyvault vault check' names every row; put back a copy of the vault."
             .to_owned(),
     };
     Failure::damaged(&format!("{} was damaged or tampered with: {what}.", path.display()), Some(&hint))

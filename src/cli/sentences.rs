@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use crate::audit::AuditError;
-use crate::name::KeyName;
+use crate::name::{KeyName, NameError};
 use crate::state::StateError;
 use crate::unlock::{Secret, UnlockError};
 use crate::vault::{Problem, VaultError};
@@ -23,8 +23,16 @@ impl Failure {
             VaultError::State(StateError::Store(error) | StateError::Audit(AuditError::Store(error))) => {
                 store(&error, path)
             }
+            VaultError::State(StateError::Audit(AuditError::Rng(_)))
+            | VaultError::Audit(AuditError::Rng(_)) => rng(),
             VaultError::State(StateError::Audit(error)) | VaultError::Audit(error) => {
                 altered(&format!("the audit log: {error}"), path)
+            }
+            VaultError::State(error @ StateError::Record) => {
+                let mut failure = altered(&error.to_string(), path);
+                let rekeyed = "\nIf it was rekeyed on another machine, 'keyvault lock' ends the session of its old keys.";
+                failure.hint.get_or_insert_default().push_str(rekeyed);
+                failure
             }
             VaultError::State(error) => altered(&error.to_string(), path),
             VaultError::Unlock(error) => unlock(&error),
@@ -50,7 +58,9 @@ impl Failure {
                 "The vault has 32 slots, and that is the most it may have.",
                 Some("'keyvault vault slot remove' takes one away."),
             ),
-            VaultError::WaysChanged => Self::failed(
+            VaultError::WaysChanged => Self::new(
+                code::BUSY,
+                "changed",
                 "Another command changed the slots at the same time; nothing was changed by this one.",
                 Some("Look at 'keyvault vault slot list' and try again."),
             ),
@@ -141,6 +151,10 @@ impl Failure {
                     "'keyvault rotate NAME' gives it a new version."
                 }),
             ),
+            VaultError::NoVariable { name, why: NameError::Grammar } => Self::usage(
+                &format!("No variable can be made of the name {name}."),
+                Some("Name one with --env VAR."),
+            ),
             VaultError::NoVariable { name, why } => Self::usage(
                 &format!("The variable that {name} would get {why}."),
                 Some("Name another with --env VAR."),
@@ -149,7 +163,7 @@ impl Failure {
             VaultError::Recipe(error) => Self::recipe(error),
             VaultError::ValueTooLong { name, len } => Self::refused(
                 &format!("The value for {name} has {len} bytes; a key has at most 16 MiB."),
-                None,
+                Some("Nothing was changed. Keep the large file elsewhere, encrypted, and its key here."),
             ),
             VaultError::Rng(_) => rng(),
             VaultError::Io { path, source } => Self::io(&path, &source),
@@ -182,7 +196,10 @@ fn no_such_keys(missing: &[KeyName], near: Option<&KeyName>) -> Failure {
     Failure::new(
         code::NOT_FOUND,
         "not_found",
-        format!("There is no key {}.", list(missing)),
+        match missing {
+            [name] => format!("There is no key {name}."),
+            names => format!("There are no keys {}.", list(names)),
+        },
         Some(&did_you_mean(near, "'keyvault list' shows what there is.")),
     )
 }
@@ -222,7 +239,10 @@ fn unlock(error: &UnlockError) -> Failure {
                 "If it is lost: 'keyvault vault recover' sets a new one with the recovery code, if you kept one.",
             ),
         ),
-        UnlockError::NoSuchSlot => locked("The vault has no way in of that kind.", None),
+        UnlockError::NoSuchSlot => locked(
+            "The vault has no way in of that kind.",
+            Some("'keyvault vault slot list' shows the ways in."),
+        ),
         UnlockError::NotACode => locked(
             "That is not a recovery code: eight groups of five characters.",
             Some("0 and O, 1 and I and L are the same; the last group checks the rest."),
@@ -236,9 +256,10 @@ fn unlock(error: &UnlockError) -> Failure {
             Some("Put back a copy of the vault."),
         ),
         UnlockError::Passphrase(unfit) => Failure::passphrase(*unfit),
-        UnlockError::Kdf(error) => {
-            Failure::failed(&format!("The passphrase could not be tried: {error}."), None)
-        }
+        UnlockError::Kdf(error) => Failure::failed(
+            &format!("The passphrase could not be tried: {error}."),
+            Some("Free some memory and try again."),
+        ),
         UnlockError::Rng(_) => rng(),
     }
 }
@@ -264,7 +285,10 @@ fn selection(problems: &[Problem]) -> Failure {
             any(|problem| matches!(problem, Problem::Revoked(_))),
             "'keyvault rotate NAME' gives a revoked key a new value.",
         ),
-        (only_missing, "'keyvault list' shows keys, variables and scopes."),
+        (
+            only_missing || any(|problem| matches!(problem, Problem::NothingLeft)),
+            "'keyvault list' shows keys, variables, scopes and what is revoked.",
+        ),
     ];
     let hint: Vec<_> = remedies.iter().filter(|(fits, _)| *fits).map(|(_, remedy)| *remedy).collect();
     Failure::new(code, kind, message, (!hint.is_empty()).then(|| hint.join("\n")).as_deref())
@@ -319,3 +343,7 @@ fn list(names: &[KeyName]) -> String {
         _ => shown.join(", "),
     }
 }
+
+#[cfg(test)]
+#[path = "sentences_tests.rs"]
+mod tests;

@@ -40,7 +40,7 @@ pub(super) fn answer(error: &clap::Error, is_exec: bool, ui: &Ui) -> Result<u8, 
             Ok(code::DONE)
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            Err(Failure::usage("No command was given.", Some("keyvault --help lists them.")))
+            Err(Failure::usage("No command was given.", Some("--help lists them.")))
         }
         kind => {
             let needs_dashes =
@@ -57,8 +57,7 @@ pub(super) fn answer(error: &clap::Error, is_exec: bool, ui: &Ui) -> Result<u8, 
 
 fn sentence(error: &clap::Error, is_exec: bool) -> String {
     let argument = text(error, ContextKind::InvalidArg);
-    let option =
-        argument.as_deref().filter(|argument| argument.starts_with('-') || argument.starts_with('<'));
+    let option = argument.as_deref().filter(|argument| argument.starts_with(['-', '<', '[']));
     match (error.kind(), option) {
         (ErrorKind::UnknownArgument, Some(option)) => {
             let name = option.split('=').next().unwrap_or(option);
@@ -74,12 +73,16 @@ fn sentence(error: &clap::Error, is_exec: bool) -> String {
             }
             _ => "There is no such command.".to_owned(),
         },
-        (ErrorKind::MissingRequiredArgument, _) if is_exec => "No command was given.".to_owned(),
+        (ErrorKind::MissingRequiredArgument, _) if is_exec && !names_option(error) => {
+            "No command was given.".to_owned()
+        }
         (ErrorKind::MissingRequiredArgument, _) => {
-            format!("Missing: {}.", argument.unwrap_or_else(|| "an argument".to_owned()))
+            let argument = argument.unwrap_or_else(|| "an argument".to_owned());
+            format!("Missing: {}.", argument.trim_end_matches("..."))
         }
         (ErrorKind::ArgumentConflict, Some(option)) => {
             let other = text(error, ContextKind::PriorArg).unwrap_or_else(|| "the others".to_owned());
+            let option = option.trim_start_matches('[').trim_end_matches("...").trim_end_matches(']');
             if other.split(' ').next() == option.split(' ').next() {
                 format!("{option} was given twice.")
             } else {
@@ -90,6 +93,13 @@ fn sentence(error: &clap::Error, is_exec: bool) -> String {
             let name = option.split([' ', '=']).next().unwrap_or(option);
             let why = std::error::Error::source(error)
                 .map_or_else(|| "is not one that it takes".to_owned(), ToString::to_string);
+            // The standard library's words for a number that is none.
+            let why =
+                if why.contains("invalid digit") || why.contains("number too") || why.contains("is not in") {
+                    "is not a number that it takes".to_owned()
+                } else {
+                    why
+                };
             format!(
                 "The value of {name} {}.",
                 if why.starts_with("is ") || why.starts_with("has ") {

@@ -17,6 +17,7 @@ mod harness;
 mod completion;
 mod crash;
 mod crash_ways;
+mod errors;
 mod exchange;
 mod exec;
 mod file;

@@ -40,7 +40,10 @@ impl Restore {
 
     fn take(&self, context: &Context, file: &Path) -> Result<u8, Failure> {
         let failed = |error: VaultError| Failure::of(error, file);
-        let mut backup = context.open_at(file)?;
+        let mut backup = context.open_at(file).map_err(|failure| match failure.kind {
+            "no_vault" => Failure::io(file, &std::io::ErrorKind::NotFound.into()),
+            _ => failure,
+        })?;
         let path = context.vault_path()?;
         let mut here = match context.open_at(&path) {
             Err(failure) if failure.kind == "no_vault" => None,
