@@ -72,6 +72,17 @@ impl Bench {
         assert!(self.command(arguments).status().unwrap().success(), "{arguments:?}");
     }
 
+    /// The least of three runs; each is a change or a whole pass of its own.
+    fn timed(&self, arguments: &[&str]) -> Duration {
+        let run = |number: usize| {
+            let arguments: Vec<_> =
+                arguments.iter().map(|word| word.replace("backup.db", &format!("{number}.db"))).collect();
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            time(self.command(&arguments).current_dir(self.folder.path()))
+        };
+        (0..3).map(run).min().unwrap()
+    }
+
     fn exec_true(&self) -> Command {
         self.command(&["exec", "--scope", "ten", "--", "true"])
     }
@@ -129,6 +140,7 @@ fn main() {
     let small = Bench::with_keys(10);
     compare("--version", 200, &mut small.command(&["--version"]), &mut plain_true());
     compare("exec -- true, 10 keys of 10", 300, &mut small.exec_true(), &mut plain_true());
+    small.run(&["generate", "g"]);
     compare("generate", 50, &mut generate(&small), &mut plain_true());
 
     let many = Bench::with_keys(100_000);
@@ -137,23 +149,59 @@ fn main() {
         time(&mut many.exec_true());
     }
     compare("exec -- true, 10 of 100,000, after 5,000 execs", 300, &mut many.exec_true(), &mut plain_true());
-    println!(
-        "{:<58} {:>8.2} ms",
-        "100 exec at once, until the last has ended",
-        millis(hundred_at_once(&many))
-    );
+    report("100 exec at once, until the last has ended", hundred_at_once(&many));
 
     let ten_thousand = Bench::with_keys(10);
-    println!(
-        "{:<58} {:>8.2} ms",
-        "import of 10,000",
-        millis(ten_thousand.import("more.env", "more", 10_000))
-    );
+    report("import of 10,000", ten_thousand.import("more.env", "more", 10_000));
     compare("list of 10,000", 30, &mut ten_thousand.command(&["list"]), &mut plain_true());
+
+    let mut complete = ten_thousand.command(&["--", "keyvault", "show", "MORE_00500"]);
+    complete.env("KEYVAULT_COMPLETE", "fish");
+    compare("completion of a name among 10,000", 50, &mut complete, &mut plain_true());
+    report("rekey of 10,000", ten_thousand.timed(&["vault", "rekey", "--no-recovery", "--yes"]));
+
+    compare("rotate", 50, &mut small.command(&["rotate", "g"]), &mut plain_true());
+    for number in 0..1000 {
+        small.run(&["generate", &format!("many/{number}"), "--scope", "thousand"]);
+    }
+    report("rotate --scope of 1,000", small.timed(&["rotate", "--scope", "thousand"]));
+    report("fdatasync of 4 KiB appended, the disk's own", synced_write(&small));
+    report("vault check of 100,000", many.timed(&["vault", "check"]));
+    let copied = many.folder.path().join("copied.db");
+    let plain = Instant::now();
+    let vault = many.folder.path().join(".local/share/keyvault/vault.db");
+    let bytes = std::fs::copy(&vault, &copied).unwrap();
+    std::fs::File::open(&copied).unwrap().sync_all().unwrap();
+    let plain = plain.elapsed();
+    let backup = many.timed(&["vault", "backup", "backup.db"]);
+    println!(
+        "{:<58} {:>8.2} ms   a plain copy of {} MiB with fsync {:.2} ms   ratio {:.1}",
+        "backup of 100,000",
+        millis(backup),
+        bytes >> 20,
+        millis(plain),
+        millis(backup) / millis(plain)
+    );
 
     let mut locked = small.command(&["list", "--no-session"]);
     small.run(&["lock"]);
     compare("list by passphrase: one Argon2id run", 5, &mut locked, &mut plain_true());
+}
+
+fn report(what: &str, took: Duration) {
+    println!("{what:<58} {:>8.2} ms", millis(took));
+}
+
+/// The median of what the disk takes to make one page safe: the least that a change can take.
+fn synced_write(bench: &Bench) -> Duration {
+    let mut file = std::fs::File::create(bench.folder.path().join("synced")).unwrap();
+    let times = (0..50).map(|_| {
+        let begun = Instant::now();
+        std::io::Write::write_all(&mut file, &[0; 4096]).unwrap();
+        file.sync_data().unwrap();
+        begun.elapsed()
+    });
+    median(times.collect())
 }
 
 /// Each run makes another key: the name comes from the shell's process number.

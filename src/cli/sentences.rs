@@ -23,7 +23,8 @@ impl Failure {
             VaultError::State(StateError::Store(error) | StateError::Audit(AuditError::Store(error))) => {
                 store(&error, path)
             }
-            VaultError::State(StateError::Audit(AuditError::Rng(_)))
+            VaultError::Rng(_)
+            | VaultError::State(StateError::Audit(AuditError::Rng(_)))
             | VaultError::Audit(AuditError::Rng(_)) => rng(),
             VaultError::State(StateError::Audit(error)) | VaultError::Audit(error) => {
                 altered(&format!("the audit log: {error}"), path)
@@ -165,7 +166,6 @@ impl Failure {
                 &format!("The value for {name} has {len} bytes; a key has at most 16 MiB."),
                 Some("Nothing was changed. Keep the large file elsewhere, encrypted, and its key here."),
             ),
-            VaultError::Rng(_) => rng(),
             VaultError::Io { path, source } => Self::io(&path, &source),
         }
     }

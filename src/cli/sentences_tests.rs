@@ -261,7 +261,9 @@ fn every_sentence_stands_in_the_snapshot() {
         }
     }
     text += "\n# Files, streams, terminals, commands\n\n";
-    others().iter().for_each(|failure| text += &shown(failure));
+    for failure in others() {
+        text += &shown(&failure);
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = root.join(FILE);
     let known = std::fs::read_to_string(&path).unwrap_or_default();
