@@ -126,7 +126,7 @@ impl Item {
                     .ok_or_else(|| VaultError::NoSuchVersion { name: name(), version: number })?,
             ),
         };
-        let status = self.status(now);
+        let status = if self.expired(now) { Status::Expired } else { self.status(now) };
         let Some(version) = version.filter(|_| status != Status::Expired) else {
             return Err(VaultError::NotReadable { name: name(), status: status.name() });
         };

@@ -144,12 +144,18 @@ impl Item {
         self.versions.iter().find(|version| version.state == VersionState::Current)
     }
 
+    /// Whether its end has come, which refuses every version of it.
+    #[must_use]
+    pub fn expired(&self, now: Moment) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
     /// What may be done with it at this moment.
     #[must_use]
     pub fn status(&self, now: Moment) -> Status {
         if self.current().is_none() {
             Status::Revoked
-        } else if self.expires.is_some_and(|expires| expires <= now) {
+        } else if self.expired(now) {
             Status::Expired
         } else {
             Status::Active

@@ -223,7 +223,8 @@ impl Work<'_> {
         let mut chosen: BTreeMap<(EnvName, KeyName), Item> = BTreeMap::new();
         let mut skipped = BTreeSet::new();
         for (item, variable, strict) in self.candidates(selection, problems)? {
-            match item.status(now) {
+            let status = if strict && item.expired(now) { Status::Expired } else { item.status(now) };
+            match status {
                 Status::Active => {
                     chosen.insert((variable, item.name.clone()), item);
                 }

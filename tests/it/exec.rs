@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
@@ -255,6 +256,8 @@ impl Running {
     fn start(world: &World, script: &str) -> Self {
         let mut command = world.command(KEYVAULT);
         command.args(["exec", "--only", "a", "--", "sh", "-c", script]);
+        // In a group of its own: to an orphaned one the kernel sends no TSTP.
+        command.process_group(0);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }

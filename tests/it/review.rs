@@ -236,6 +236,17 @@ fn the_version_before_is_good_on_the_day_on_which_the_new_one_is_revoked() {
 }
 
 #[test]
+fn an_expired_key_refuses_its_version_in_grace_even_if_the_current_one_is_revoked() {
+    let world = World::new();
+    world.run(&["generate", "g"]).ok();
+    world.run(&["rotate", "g", "--grace", "1h"]).ok();
+    world.run(&["revoke", "g", "--version", "2"]).ok();
+    world.run(&["edit", "g", "--expires", "2020-01-01"]).ok();
+    world.run(&["show", "g", "--version", "1", "--reveal"]).fails(6, "expired");
+    world.run(&["exec", "--previous", "g", "--", "true"]).fails(125, "expired");
+}
+
+#[test]
 fn no_grace_reaches_past_the_expiry_that_the_key_had() {
     let world = World::new();
     world.run(&["generate", "c", "--expires", "2s"]).ok();
