@@ -164,7 +164,7 @@ impl Item {
         self.versions.iter().find(|version| version.number == number)
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let moment = |encoder: Encoder, moment: Moment| encoder.i64(moment.0);
         let scopes: Vec<_> = self.scopes.iter().collect();
         let tags: Vec<_> = self.tags.iter().collect();
@@ -186,7 +186,7 @@ impl Item {
             .finish()
     }
 
-    pub(super) fn decode(bytes: &[u8], revision: u64) -> Result<Self, Malformed> {
+    pub(crate) fn decode(bytes: &[u8], revision: u64) -> Result<Self, Malformed> {
         let mut decoder = Decoder::new(bytes);
         if decoder.u8()? != HELD {
             return Err(Malformed);
