@@ -102,8 +102,18 @@ pub fn json_import(bytes: &[u8]) -> bool {
     entries.is_some_and(|entries| reads_back(&entries, exchange::write_json(&entries), Format::Json))
 }
 
+/// The file, if it is one. Whatever comes of it, it was taken for what its content shows.
 fn parsed(bytes: &[u8]) -> Option<Parsed> {
-    exchange::parse(&SecretBytes::copy_from(bytes)).ok()
+    let shown = exchange::detect(bytes);
+    let parsed = exchange::parse(&SecretBytes::copy_from(bytes));
+    let taken_for = match &parsed {
+        Ok(parsed) => parsed.format,
+        Err(ExchangeError::Json { .. } | ExchangeError::NotAString { .. }) => Format::Json,
+        Err(ExchangeError::NotAnObject) => Format::Dotenv,
+        Err(_) => shown,
+    };
+    assert_eq!(taken_for, shown);
+    parsed.ok()
 }
 
 fn entries(parsed: &Parsed) -> Vec<(&str, &[u8])> {
