@@ -179,6 +179,17 @@ impl<'a> Decoder<'a> {
         Ok(list)
     }
 
+    /// A list whose keys ascend without repetition: what sets and maps are written as. In another order the same set
+    /// would have another encoding.
+    pub fn ascending<T, K: Ord>(
+        &mut self,
+        read: impl FnMut(&mut Self) -> Result<T, Malformed>,
+        key: impl Fn(&T) -> &K,
+    ) -> Result<Vec<T>, Malformed> {
+        let list = self.list(read)?;
+        if list.is_sorted_by(|left, right| key(left) < key(right)) { Ok(list) } else { Err(Malformed) }
+    }
+
     /// Everything must have been read.
     pub fn end(self) -> Result<(), Malformed> {
         if self.0.is_empty() { Ok(()) } else { Err(Malformed) }

@@ -9,6 +9,8 @@ pub mod codec;
 pub mod crypto;
 pub mod exchange;
 pub mod exec;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod identity;
 pub mod name;
 pub mod recipe;

@@ -20,7 +20,7 @@ use source::{Source, Token, sources};
 /// are values without state, also import from each other.
 const ORDER: [&[&str]; 11] = [
     &["main", "lib"],
-    &["cli"],
+    &["cli", "fuzzing"],
     &["gateway", "scan", "exchange", "project"],
     &["exec"],
     &["vault", "issue"],

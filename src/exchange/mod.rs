@@ -122,9 +122,9 @@ pub fn detect(bytes: &[u8]) -> Format {
 
 /// Reads a whole file, of the format its content shows.
 pub fn parse(bytes: &SecretBytes) -> Result<Parsed, ExchangeError> {
-    let bytes = without_bom(bytes.expose());
-    let text = std::str::from_utf8(bytes).map_err(|_| ExchangeError::NotUtf8)?;
+    let bytes = bytes.expose();
     let format = detect(bytes);
+    let text = std::str::from_utf8(without_bom(bytes)).map_err(|_| ExchangeError::NotUtf8)?;
     let mut found = Found::default();
     match format {
         Format::Json => json::read(text, &mut found)?,
@@ -225,6 +225,12 @@ mod tests {
         for dotenv in ["", "A={", "# {", "[", "\u{FEFF}A=1"] {
             assert_eq!(detect(dotenv.as_bytes()), Format::Dotenv, "{dotenv:?}");
         }
+    }
+
+    #[test]
+    fn fuzz_dotenv_one_byte_order_mark_is_taken_off_and_not_two() {
+        let parsed = parse_text("\u{FEFF}\u{FEFF}{\nA=1");
+        assert!(parsed.is_ok_and(|parsed| parsed.format == Format::Dotenv && parsed.entries.len() == 1));
     }
 
     #[test]

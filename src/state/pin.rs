@@ -133,13 +133,22 @@ impl Pins {
         {
             return Ok(());
         }
-        let pin = PinFile {
+        let path_text = path.to_string_lossy().into_owned();
+        let pin = Pin { change: seen.record.change, mac: seen.mac, path: path_text };
+        private::replace_private(&self.file(identity, path), &pin.encode()?)
+    }
+}
+
+impl Pin {
+    /// The file's content.
+    pub(crate) fn encode(&self) -> io::Result<Vec<u8>> {
+        let file = PinFile {
             format: 1,
-            change: seen.record.change,
-            state: HEXLOWER.encode(&seen.mac),
-            path: path.to_string_lossy().into_owned(),
+            change: self.change,
+            state: HEXLOWER.encode(&self.mac),
+            path: self.path.clone(),
         };
-        private::replace_private(&self.file(identity, path), &serde_json::to_vec(&pin)?)
+        Ok(serde_json::to_vec(&file)?)
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Authentic {
 }
 
 impl Record {
-    fn encode(&self, identity: &Identity) -> Vec<u8> {
+    pub(crate) fn encode(&self, identity: &Identity) -> Vec<u8> {
         Encoder::new()
             .u32(FORMAT)
             .fixed(&identity.vault_id)
@@ -51,7 +51,7 @@ impl Record {
             .finish()
     }
 
-    fn decode(bytes: &[u8], identity: &Identity) -> Result<Self, Malformed> {
+    pub(crate) fn decode(bytes: &[u8], identity: &Identity) -> Result<Self, Malformed> {
         let mut decoder = Decoder::new(bytes);
         let found = (decoder.u32()?, decoder.array()?, decoder.u32()?);
         if found != (FORMAT, identity.vault_id, identity.epoch) {

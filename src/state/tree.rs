@@ -47,7 +47,7 @@ pub struct Tree<'a> {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Node {
+pub(crate) struct Node {
     /// Bit n is set if child n exists.
     bitmap: u64,
     /// Of the children that exist, lowest first.
@@ -269,7 +269,7 @@ fn digest_of_run<'b>(key: &Key, way: Way, leaves: impl Iterator<Item = (&'b Tag,
 }
 
 impl Node {
-    fn parse(body: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
         let (bitmap, digests) = body.split_first_chunk::<8>()?;
         let bitmap = u64::from_le_bytes(*bitmap);
         let (digests, rest) = digests.as_chunks();
@@ -277,15 +277,15 @@ impl Node {
         (counted && rest.is_empty() && bitmap != 0).then(|| Self { bitmap, digests: digests.to_vec() })
     }
 
-    fn body(&self) -> Vec<u8> {
+    pub(crate) fn body(&self) -> Vec<u8> {
         [self.bitmap.to_le_bytes().as_slice(), self.digests.as_flattened()].concat()
     }
 
-    fn get(&self, child: u32) -> Option<Digest> {
+    pub(crate) fn get(&self, child: u32) -> Option<Digest> {
         if self.has(child) { self.digests.get(self.place(child)).copied() } else { None }
     }
 
-    fn set(&mut self, child: u32, digest: Option<Digest>) {
+    pub(crate) fn set(&mut self, child: u32, digest: Option<Digest>) {
         let place = self.place(child);
         match (digest, self.has(child)) {
             (Some(digest), true) => self.digests.splice(place..=place, [digest]).for_each(drop),

@@ -49,13 +49,13 @@ impl Kind {
     }
 }
 
-struct Header {
+pub(crate) struct Header {
     kind: Kind,
     salt: [u8; SALT_LEN],
 }
 
 impl Header {
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         match self.kind {
             Kind::Passphrase(cost) => Encoder::new()
                 .u8(1)
@@ -69,7 +69,7 @@ impl Header {
         }
     }
 
-    fn decode(row: &SlotRow) -> Result<Self, UnlockError> {
+    pub(crate) fn decode(row: &SlotRow) -> Result<Self, UnlockError> {
         let wrong = |what: String| UnlockError::Slot { id: row.id, what };
         let malformed = |_: Malformed| wrong("malformed header".to_owned());
         let mut decoder = Decoder::new(&row.header);

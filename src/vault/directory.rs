@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Rng;
-use crate::codec::{self, Decoder, Encoder};
+use crate::codec::{self, Decoder, Encoder, Malformed};
 use crate::crypto;
 use crate::name::{KeyName, Scope};
 use crate::store::{DirectoryRow, Tag};
@@ -111,15 +111,7 @@ impl Work<'_> {
         let context = self.identity.context(&row_place("directory", &[row.bucket], row.revision));
         let plain = crypto::open(&self.keys.metadata, DIRECTORY_LABEL, &context, &row.sealed)
             .map_err(|_| damaged("directory: does not open"))?;
-        codec::unpad(&plain)
-            .and_then(|bytes| {
-                let mut decoder = Decoder::new(bytes);
-                let names =
-                    decoder.list(|decoder| KeyName::parse(decoder.text()?).map_err(|_| codec::Malformed))?;
-                decoder.end()?;
-                Ok(names.into_iter().collect())
-            })
-            .map_err(|_| damaged("directory: malformed"))
+        codec::unpad(&plain).and_then(decode).map_err(|_| damaged("directory: malformed"))
     }
 
     pub(super) fn apply_directory_changes(&mut self, rng: &dyn Rng) -> Result<(), VaultError> {
@@ -160,9 +152,7 @@ impl Work<'_> {
             self.leaf_changes.insert(tag, None);
             return Ok(());
         }
-        let names: Vec<_> = names.iter().collect();
-        let list = Encoder::new().list(&names, |encoder, name| encoder.bytes(name.as_str().as_bytes()));
-        let padded = codec::pad(&list.finish()).map_err(|_| damaged("directory: too long to encode"))?;
+        let padded = codec::pad(&encode(&names)).map_err(|_| damaged("directory: too long to encode"))?;
         let revision = row.map_or(0, |row| row.revision) + 1;
         let context = self.identity.context(&row_place("directory", &[bucket], revision));
         let sealed = crypto::seal(&self.keys.metadata, DIRECTORY_LABEL, &context, padded.expose(), rng)?;
@@ -172,8 +162,37 @@ impl Work<'_> {
     }
 }
 
+fn encode(names: &BTreeSet<KeyName>) -> Vec<u8> {
+    let names: Vec<_> = names.iter().collect();
+    Encoder::new().list(&names, |encoder, name| encoder.bytes(name.as_str().as_bytes())).finish()
+}
+
+fn decode(bytes: &[u8]) -> Result<BTreeSet<KeyName>, Malformed> {
+    let mut decoder = Decoder::new(bytes);
+    let name = |decoder: &mut Decoder<'_>| KeyName::parse(decoder.text()?).map_err(|_| Malformed);
+    let names = decoder.ascending(name, |name| name)?;
+    decoder.end()?;
+    Ok(names.into_iter().collect())
+}
+
 /// The bucket of a name whose key has this tag: the first six bits.
 pub(super) fn bucket_of(tag: &Tag) -> u8 {
     let [first, ..] = *tag;
     first >> 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuzz_row_names_out_of_order_or_repeated_are_malformed() -> Result<(), crate::name::NameError> {
+        let names = ["a", "b"].into_iter().map(KeyName::parse).collect::<Result<BTreeSet<_>, _>>()?;
+        assert_eq!(decode(&encode(&names)), Ok(names));
+        for names in [["b", "a"], ["a", "a"]] {
+            let bytes = Encoder::new().list(&names, |encoder, name| encoder.bytes(name.as_bytes())).finish();
+            assert_eq!(decode(&bytes), Err(Malformed), "{names:?}");
+        }
+        Ok(())
+    }
 }

@@ -175,7 +175,7 @@ impl Item {
         self.versions.iter().find(|version| version.number == number)
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let moment = |encoder: Encoder, moment: Moment| encoder.i64(moment.0);
         let scopes: Vec<_> = self.scopes.iter().collect();
         let tags: Vec<_> = self.tags.iter().collect();
@@ -197,7 +197,7 @@ impl Item {
             .finish()
     }
 
-    pub(super) fn decode(bytes: &[u8], revision: u64) -> Result<Self, Malformed> {
+    pub(crate) fn decode(bytes: &[u8], revision: u64) -> Result<Self, Malformed> {
         let mut decoder = Decoder::new(bytes);
         if decoder.u8()? != HELD {
             return Err(Malformed);
@@ -208,14 +208,17 @@ impl Item {
             name: KeyName::parse(decoder.text()?).map_err(|_| Malformed)?,
             variable: EnvName::stored(decoder.text()?).map_err(|_| Malformed)?,
             scopes: decoder
-                .list(|decoder| Scope::parse(decoder.text()?).map_err(|_| Malformed))?
+                .ascending(|decoder| Scope::parse(decoder.text()?).map_err(|_| Malformed), |scope| scope)?
                 .into_iter()
                 .collect(),
             tags: decoder
-                .list(|decoder| {
-                    let key = TagKey::parse(decoder.text()?).map_err(|_| Malformed)?;
-                    Ok((key, decoder.text()?.to_owned()))
-                })?
+                .ascending(
+                    |decoder| {
+                        let key = TagKey::parse(decoder.text()?).map_err(|_| Malformed)?;
+                        Ok((key, decoder.text()?.to_owned()))
+                    },
+                    |(key, _)| key,
+                )?
                 .into_iter()
                 .collect(),
             note: decoder.text()?.to_owned(),
@@ -275,5 +278,45 @@ impl Version {
     #[must_use]
     pub fn fingerprint_hex(&self) -> String {
         data_encoding::HEXLOWER.encode(&self.fingerprint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuzz_row_scopes_or_tags_out_of_order_or_repeated_are_malformed() -> Result<(), crate::name::NameError>
+    {
+        let item = Item {
+            id: [0; 16],
+            revision: 1,
+            name: KeyName::parse("name")?,
+            variable: EnvName::parse("NAME")?,
+            scopes: ["1", "2"].into_iter().map(Scope::parse).collect::<Result<_, _>>()?,
+            tags: BTreeMap::from([
+                (TagKey::parse("3")?, String::new()),
+                (TagKey::parse("4")?, String::new()),
+            ]),
+            note: String::new(),
+            created: Moment(0),
+            expires: None,
+            recipe: None,
+            versions: Vec::new(),
+            next_version: 1,
+        };
+        let with = |from: &[u8], to: &[u8]| {
+            let mut bytes = item.encode();
+            for byte in &mut bytes {
+                let place = from.iter().position(|digit| digit == byte);
+                *byte = place.and_then(|place| to.get(place)).copied().unwrap_or(*byte);
+            }
+            Item::decode(&bytes, 1)
+        };
+        assert_eq!(with(b"", b""), Ok(item.clone()));
+        for (from, to) in [(b"12", b"21"), (b"12", b"11"), (b"34", b"43"), (b"34", b"33")] {
+            assert_eq!(with(from, to), Err(Malformed), "{from:?} {to:?}");
+        }
+        Ok(())
     }
 }

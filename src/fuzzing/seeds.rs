@@ -1,0 +1,204 @@
+//! The first files of each corpus: what this program writes itself.
+//!
+//! `KEYVAULT_SEEDS=write cargo test --lib seeds` writes them anew.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::path::Path;
+
+use super::{IDENTITY, TARGETS};
+use crate::audit::{Action, Actor, ChangeMark, Event, KeyRef, Outcome};
+use crate::clock::{Moment, Rng, RngError};
+use crate::codec;
+use crate::crypto::Cost;
+use crate::exchange;
+use crate::name::{EnvName, KeyName, Scope, TagKey};
+use crate::recipe::{Kind, Recipe};
+use crate::state::{pin::Pin, record::Record, tree::Node};
+use crate::unlock::{keyfile::KeyFile, keys::Root, passphrase::Passphrase, recovery::RecoveryCode, slot};
+use crate::vault::{Item, Version, VersionState};
+
+type Seeds = Vec<(&'static str, &'static str, Vec<u8>)>;
+
+/// 0, 1, 2, … instead of chance.
+struct Counting(Cell<u8>);
+
+impl Rng for Counting {
+    fn fill(&self, target: &mut [u8]) -> Result<(), RngError> {
+        for byte in target {
+            *byte = self.0.replace(self.0.get().wrapping_add(1));
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn the_seeds_are_what_this_program_writes_and_each_is_taken() -> Result<(), Box<dyn Error>> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let write = std::env::var_os("KEYVAULT_SEEDS").is_some_and(|wish| wish == "write");
+    let seeds: Seeds = [slots()?, state()?, keys()?, events(), files()?].concat();
+    for (target, name, bytes) in seeds {
+        let file = corpus.join(target).join(format!("seed-{name}"));
+        if write {
+            std::fs::create_dir_all(corpus.join(target))?;
+            std::fs::write(&file, &bytes)?;
+        }
+        assert!(std::fs::read(&file).is_ok_and(|kept| kept == bytes), "{}", file.display());
+        let taken = TARGETS.iter().find(|(known, _)| *known == target).map(|(_, take)| take(&bytes));
+        assert_eq!(taken, Some(true), "{target} {name}");
+    }
+    Ok(())
+}
+
+fn slots() -> Result<Seeds, Box<dyn Error>> {
+    let rng = Counting(Cell::new(0));
+    let root = Root::create(&rng)?;
+    let code = RecoveryCode::create(&rng)?;
+    let passphrase =
+        Passphrase::new(&crate::secret::SecretBytes::copy_from(b"correct horse battery staple"))?;
+    let by_passphrase = slot::seal_passphrase(1, &root, &passphrase, Cost::FLOOR, &IDENTITY, &rng)?;
+    let by_code = slot::seal_recovery(2, &root, &code, &IDENTITY, &rng)?;
+    let by_file = slot::seal_key_file(3, &root, &KeyFile::create(&rng)?, &IDENTITY, &rng)?;
+    let text = code.text()?;
+    let sloppy = String::from_utf8_lossy(text.expose()).to_lowercase().replace('-', " ").replace('0', "o");
+    Ok(vec![
+        ("slot_header", "passphrase", by_passphrase.header),
+        ("slot_header", "recovery", by_code.header),
+        ("slot_header", "key-file", by_file.header),
+        ("recovery_code", "as-printed", text.expose().to_vec()),
+        ("recovery_code", "as-typed", sloppy.into_bytes()),
+    ])
+}
+
+fn state() -> Result<Seeds, Box<dyn Error>> {
+    let first = Record {
+        change: 1,
+        time: Moment(0),
+        root: [1; 16],
+        audit_count: 1,
+        audit_head: [2; 32],
+        previous: [0; 32],
+    };
+    let later = Record { change: u64::MAX, time: Moment(-1), previous: [3; 32], ..first };
+    let node = |children: &[u32]| {
+        let mut node = Node::default();
+        children.iter().zip(1..).for_each(|(child, digest)| node.set(*child, Some([digest; 16])));
+        node.body()
+    };
+    let pin = |path: &str| Pin { change: 7, mac: [0xA5; 32], path: path.to_owned() }.encode();
+    Ok(vec![
+        ("state_record", "first", first.encode(&IDENTITY)),
+        ("state_record", "later", later.encode(&IDENTITY)),
+        ("tree_node", "one-child", node(&[0])),
+        ("tree_node", "some-children", node(&[0, 31, 32, 63])),
+        ("pin_file", "plain", pin("/home/ada/.local/share/keyvault/vault.db")?),
+        ("pin_file", "odd-path", pin("/\"\\\u{1}\u{FFFD}😀")?),
+    ])
+}
+
+fn keys() -> Result<Seeds, Box<dyn Error>> {
+    let bare = Item {
+        id: [1; 16],
+        revision: 1,
+        name: KeyName::parse("stripe/live")?,
+        variable: EnvName::parse("STRIPE_LIVE")?,
+        scopes: BTreeSet::new(),
+        tags: BTreeMap::new(),
+        note: String::new(),
+        created: Moment(0),
+        expires: None,
+        recipe: None,
+        versions: Vec::new(),
+        next_version: 1,
+    };
+    let version = |number, state| Version {
+        number,
+        state,
+        created: Moment(1),
+        since: Moment(2),
+        grace_until: (state == VersionState::Previous).then_some(Moment(3)),
+        fingerprint: [4; 6],
+        digest: (state != VersionState::Revoked).then_some([5; 16]),
+        due: (state == VersionState::Retired).then_some(Moment(6)),
+        made_by: "ada@engine".to_owned(),
+        public: (state == VersionState::Current).then(|| "ssh-ed25519 AAAA".to_owned()),
+        reason: if state == VersionState::Revoked { "leaked" } else { "" }.to_owned(),
+    };
+    let states = [
+        VersionState::Revoked,
+        VersionState::Retired,
+        VersionState::Previous,
+        VersionState::Current,
+        VersionState::Pending,
+    ];
+    let full = Item {
+        scopes: ["app", "team:a/b"].into_iter().map(Scope::parse).collect::<Result<_, _>>()?,
+        tags: [("env", "prod"), ("owner", "")]
+            .into_iter()
+            .map(|(key, value)| Ok((TagKey::parse(key)?, value.to_owned())))
+            .collect::<Result<_, crate::name::NameError>>()?,
+        note: "for the shop\n".to_owned(),
+        expires: Some(Moment(i64::MAX)),
+        recipe: Some(Recipe::new(Kind::Token, Some(40), Some("sk-"))?),
+        versions: (1..).zip(states).map(|(number, state)| version(number, state)).collect(),
+        next_version: 6,
+        ..bare.clone()
+    };
+    let pair = Item { recipe: Some(Recipe::new(Kind::SshEd25519, None, None)?), ..bare.clone() };
+    Ok(vec![
+        ("row", "bare", bare.encode()),
+        ("row", "key-pair", pair.encode()),
+        ("row", "full", full.encode()),
+        ("row", "padded", codec::pad(&bare.encode())?.expose().to_vec()),
+    ])
+}
+
+fn events() -> Seeds {
+    let read = Event {
+        time: Moment(0),
+        action: Action::Exec,
+        outcome: Outcome::Refused,
+        actor: Actor::default(),
+        keys: Vec::new(),
+        detail: String::new(),
+        change: None,
+    };
+    let change = Event {
+        action: Action::Rotate,
+        outcome: Outcome::Done,
+        actor: Actor {
+            user: "ada".to_owned(),
+            host: "engine".to_owned(),
+            pid: 42,
+            program: "make".to_owned(),
+            terminal: Some("/dev/pts/0".to_owned()),
+            job: Some("build 7".to_owned()),
+        },
+        keys: ["a", "b/c"].map(|name| KeyRef { name: name.to_owned(), version: 2 }).to_vec(),
+        detail: "grace 7d".to_owned(),
+        change: Some(ChangeMark { number: 3, previous: [9; 32] }),
+        ..read.clone()
+    };
+    let padded = codec::pad(&change.encode()).map(|padded| padded.expose().to_vec()).unwrap_or_default();
+    vec![
+        ("audit_entry", "read", read.encode()),
+        ("audit_entry", "change", change.encode()),
+        ("audit_entry", "padded", padded),
+    ]
+}
+
+fn files() -> Result<Seeds, Box<dyn Error>> {
+    let values = ["sk-1/2+3==", "", "$(id) \"`x`\"", "1\n2", "it's", "1\r\n2", "C:\\", "a'b\"c`d", "ä😀"];
+    let names = ["A", "B_1", "c.d", "e-f", "export", "G", "H", "I", "J"];
+    let entries: Vec<(&str, &[u8])> = names.into_iter().zip(values.map(str::as_bytes)).collect();
+    let by_hand = "\u{FEFF}# c\r\nexport A = 'x\ny' # z\nB: \"\\n\\r\" \nC=`\\``\nA=$x\u{2028}\nD=\"'#\n";
+    let escapes = r#"{"A":"\u00e4\ud83d\ude00\n\\","":"","A":"$x"}"#;
+    Ok(vec![
+        ("dotenv", "every-style", exchange::write_dotenv(&entries)?.expose().to_vec()),
+        ("dotenv", "by-hand", by_hand.as_bytes().to_vec()),
+        ("json_import", "every-value", exchange::write_json(&entries)?.expose().to_vec()),
+        ("json_import", "escapes", escapes.as_bytes().to_vec()),
+        ("json_import", "empty", exchange::write_json(&[])?.expose().to_vec()),
+    ])
+}
