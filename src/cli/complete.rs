@@ -132,7 +132,7 @@ fn read_names() -> Option<Names> {
         None => context::default_vault().ok()?,
     };
     let pins = Pins::in_folder(context::state_folder().ok()?.join("pins"));
-    let mut vault = Vault::open(&path, &pins).ok()?;
+    let mut vault = Vault::open_untouched(&path, &pins).ok()?;
     let access = vault.session(SystemClock.now())?.into();
     vault.names(&access).ok()
 }

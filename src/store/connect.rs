@@ -17,8 +17,20 @@ const PAGE: u64 = 4096;
 impl Store {
     /// Opens an existing vault and reads its head. `path` is canonical and has been checked for owner, mode and kind.
     pub fn open(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
+        let frozen = is_frozen(&path);
+        Self::open_as(path, frozen)
+    }
+
+    /// The same without a lock, and without making the side files that there are not: for a look that nothing depends
+    /// on. Somebody who writes meanwhile makes it a look at nothing.
+    pub fn open_untouched(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
+        let complete = !has_content(&path, "-wal");
+        Self::open_as(path, complete)
+    }
+
+    fn open_as(path: PathBuf, immutable: bool) -> Result<(Self, HeaderRow), StoreError> {
         let file = path.clone();
-        let mut store = Self { connection: connect(&path)?, path };
+        let mut store = Self { connection: connect(&path, immutable)?, path };
         // In one transaction, which is begun once: this is on the way of every command.
         let tx = store.begin_reading()?;
         check_format(tx.connection)?;
@@ -31,13 +43,13 @@ impl Store {
 
     /// Opens an empty file, to be filled by [`Store::copy_into`].
     pub fn blank(path: PathBuf) -> Result<Self, StoreError> {
-        Ok(Self { connection: connect(&path)?, path })
+        Ok(Self { connection: connect(&path, false)?, path })
     }
 
     /// Turns the empty file at `path` (made by the caller with the mode it wants; side files inherit it) into a
     /// vault without content.
     pub fn create(path: PathBuf) -> Result<Self, StoreError> {
-        let connection = connect(&path)?;
+        let connection = connect(&path, false)?;
         connection.execute_batch(&format!("PRAGMA page_size = {PAGE}; PRAGMA journal_mode = WAL;"))?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -50,10 +62,10 @@ impl Store {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
+fn connect(path: &Path, immutable: bool) -> Result<Connection, StoreError> {
     let flags =
         OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_EXRESCODE;
-    let connection = if is_frozen(path) {
+    let connection = if immutable {
         let flags = flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
         Connection::open_with_flags(immutable_uri(path), flags)?
     } else {

@@ -178,6 +178,18 @@ impl Tx<'_> {
         )
     }
 
+    /// Every version that has both rows: key's id, number, wrapped key, sealed value; ordered, as they lie in the file.
+    pub fn each_version(
+        &self,
+        mut take: impl FnMut([u8; 16], u32, Vec<u8>, Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
+        let sql = "SELECT k.item, k.version, k.sealed, v.sealed FROM version_key k \
+                   JOIN version_value v ON v.item = k.item AND v.version = k.version ORDER BY k.item, k.version";
+        self.each(sql, [], |row| {
+            take(array(row, 0, "version_key.item")?, row.get(1)?, row.get(2)?, row.get(3)?)
+        })
+    }
+
     /// Writes a version: its wrapped key and its value.
     pub fn put_version(&self, item: &[u8; 16], version: u32, key: &[u8], value: &[u8]) -> Result<()> {
         self.run(

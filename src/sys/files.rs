@@ -72,6 +72,18 @@ impl CheckedVault {
 /// What is readable by others, and nothing worse, is made private (0600). Where that is not possible, because the file
 /// system is read-only or root owns the file, it stays as it is.
 pub fn check_vault(path: &Path) -> Result<CheckedVault, FileFault> {
+    check(path, tighten)
+}
+
+/// The same, and what is readable by others stays so.
+pub fn check_vault_untouched(path: &Path) -> Result<CheckedVault, FileFault> {
+    check(path, |_, _, _| Ok(false))
+}
+
+fn check(
+    path: &Path,
+    tighten: impl Fn(&Seen, &Path, &OsStr) -> Result<bool, FileFault>,
+) -> Result<CheckedVault, FileFault> {
     let (folder_path, name) = locate(path)?;
     let path = folder_path.join(&name);
     let folder = check_folder(&folder_path)?;

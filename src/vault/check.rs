@@ -11,8 +11,8 @@ use crate::sys::cores::on_all_cores;
 
 use super::directory::bucket_of;
 use super::error::VaultError;
-use super::item::Item;
-use super::leaves::Kind;
+use super::item::{Item, Version};
+use super::leaves::{self, Kind};
 use super::open::{Access, Vault};
 use super::work::Work;
 
@@ -112,6 +112,15 @@ impl Vault {
     }
 }
 
+/// A key and the tag that its name has.
+struct Tagged {
+    tag: Tag,
+    item: Item,
+}
+
+/// A version with its wrapped key and its sealed value.
+type Unopened<'i> = (&'i Item, &'i Version, (Vec<u8>, Vec<u8>));
+
 struct Check {
     findings: Vec<Finding>,
     /// Leaves that no row has claimed yet.
@@ -144,25 +153,31 @@ impl Check {
         Ok(())
     }
 
-    fn items(&mut self, work: &Work<'_>) -> Result<Vec<Item>, VaultError> {
+    fn items(&mut self, work: &Work<'_>) -> Result<Vec<Tagged>, VaultError> {
         let mut rows = Vec::new();
         work.tx.each_item(|row| {
             rows.push(row);
             Ok(())
         })?;
-        let opener = work.opener();
-        let results = on_all_cores(&rows, |row| opener.open(row));
+        let (opener, tree, index) = (work.opener(), &work.keys.tree, &work.keys.index);
+        let results = on_all_cores(&rows, |row| {
+            let leaf = leaves::row_leaf(tree, Kind::Item, &row.tag, row.revision, &row.sealed);
+            let item = opener.open(row).map(|item| {
+                let tag = leaves::tag(index, Kind::Item, item.name.as_str().as_bytes());
+                Tagged { tag, item }
+            });
+            (leaf, item)
+        });
         let mut items = Vec::with_capacity(rows.len());
-        for (row, result) in rows.iter().zip(results) {
+        for (row, (leaf, result)) in rows.iter().zip(results) {
             let named = match result {
-                Ok(item) if work.item_tag(&item.name) == row.tag => {
-                    let name = format!("item {}", item.name);
-                    items.push(item);
-                    name
-                }
-                Ok(item) => {
-                    let name = format!("item {}", item.name);
-                    self.find(&name, "stands where another name belongs");
+                Ok(tagged) => {
+                    let name = format!("item {}", tagged.item.name);
+                    if tagged.tag == row.tag {
+                        items.push(tagged);
+                    } else {
+                        self.find(&name, "stands where another name belongs");
+                    }
                     name
                 }
                 Err(error) => {
@@ -171,59 +186,66 @@ impl Check {
                     name
                 }
             };
-            self.claim(&named, &row.tag, work.row_leaf(Kind::Item, &row.tag, row.revision, &row.sealed));
+            self.claim(&named, &row.tag, leaf);
         }
         Ok(items)
     }
 
-    fn values(&mut self, work: &Work<'_>, items: &[Item]) -> Result<usize, VaultError> {
-        let opener = work.opener();
-        let mut versions = items
+    fn values(&mut self, work: &Work<'_>, items: &[Tagged]) -> Result<usize, VaultError> {
+        let mut named: BTreeMap<([u8; 16], u32), (&Item, &Version)> = items
             .iter()
-            .flat_map(|item| item.versions.iter().map(move |version| (item, version)))
+            .flat_map(|tagged| tagged.item.versions.iter().map(move |version| (&tagged.item, version)))
             .filter(|(_, version)| version.digest.is_some())
-            .peekable();
-        let mut count = 0;
-        while versions.peek().is_some() {
-            // A load at a time: rows are read here, and opened on all cores.
-            let mut load = Vec::new();
-            let mut bytes = 0;
-            while bytes < LOAD_BYTES
-                && let Some((item, version)) = versions.next()
-            {
-                let rows = work.version_rows(&item.id, version.number);
-                bytes += rows.as_ref().map_or(0, |(wrapped, sealed)| wrapped.len() + sealed.len());
-                load.push((item, version, rows));
+            .map(|(item, version)| ((item.id, version.number), (item, version)))
+            .collect();
+        let count = named.len();
+        // A load at a time: rows are read here, in the order in which they lie, and opened on all cores.
+        let (mut load, mut bytes) = (Vec::new(), 0);
+        work.tx.each_version(|id, number, wrapped, sealed| {
+            if let Some((item, version)) = named.remove(&(id, number)) {
+                bytes += wrapped.len() + sealed.len();
+                load.push((item, version, (wrapped, sealed)));
             }
-            let faults = on_all_cores(&load, |(item, version, rows)| match rows {
-                Err(error) => Some(error.to_string()),
-                Ok(rows) => match opener.value(&item.id, version, rows) {
-                    Ok(value) if opener.fingerprint(&value) == version.fingerprint => None,
-                    Ok(_) => Some("has another fingerprint than its metadata says".to_owned()),
-                    Err(error) => Some(error.to_string()),
-                },
-            });
-            for ((item, version, _), fault) in load.iter().zip(faults) {
-                if let Some(fault) = fault {
-                    self.find(&format!("item {} version {}", item.name, version.number), &fault);
-                }
+            if bytes >= LOAD_BYTES {
+                self.open_values(work, &load);
+                load.clear();
+                bytes = 0;
             }
-            count += load.len();
+            Ok(())
+        })?;
+        self.open_values(work, &load);
+        for (item, version) in named.into_values() {
+            self.find(&format!("item {} version {}", item.name, version.number), "is missing");
         }
-        let named = u64::try_from(count).unwrap_or(u64::MAX);
+        let known = u64::try_from(count).unwrap_or(u64::MAX);
         let (keys, values) = work.tx.count_versions()?;
-        for (table, count) in [("version_key", keys), ("version_value", values)] {
-            if count > named {
-                self.find(table, &format!("has {} rows that no key names", count - named));
+        for (table, rows) in [("version_key", keys), ("version_value", values)] {
+            if rows > known {
+                self.find(table, &format!("has {} rows that no key names", rows - known));
             }
         }
         Ok(count)
     }
 
-    fn directory(&mut self, work: &Work<'_>, items: &[Item]) -> Result<(), VaultError> {
+    fn open_values(&mut self, work: &Work<'_>, load: &[Unopened<'_>]) {
+        let opener = work.opener();
+        let faults =
+            on_all_cores(load, |(item, version, rows)| match opener.value(&item.id, version, rows) {
+                Ok(value) if opener.fingerprint(&value) == version.fingerprint => None,
+                Ok(_) => Some("has another fingerprint than its metadata says".to_owned()),
+                Err(error) => Some(error.to_string()),
+            });
+        for ((item, version, _), fault) in load.iter().zip(faults) {
+            if let Some(fault) = fault {
+                self.find(&format!("item {} version {}", item.name, version.number), &fault);
+            }
+        }
+    }
+
+    fn directory(&mut self, work: &Work<'_>, items: &[Tagged]) -> Result<(), VaultError> {
         let mut expected: BTreeMap<u8, BTreeSet<&KeyName>> = BTreeMap::new();
-        for item in items {
-            expected.entry(bucket_of(&work.item_tag(&item.name))).or_default().insert(&item.name);
+        for Tagged { tag, item } in items {
+            expected.entry(bucket_of(tag)).or_default().insert(&item.name);
         }
         let mut rows = Vec::new();
         work.tx.each_directory(|row| {
@@ -248,11 +270,11 @@ impl Check {
         Ok(())
     }
 
-    fn scopes(&mut self, work: &Work<'_>, items: &[Item]) -> Result<(), VaultError> {
+    fn scopes(&mut self, work: &Work<'_>, items: &[Tagged]) -> Result<(), VaultError> {
         let mut expected: BTreeMap<&Scope, BTreeSet<Tag>> = BTreeMap::new();
-        for item in items {
+        for Tagged { tag, item } in items {
             for scope in &item.scopes {
-                expected.entry(scope).or_default().insert(work.item_tag(&item.name));
+                expected.entry(scope).or_default().insert(*tag);
             }
         }
         let mut by_tag: BTreeMap<Tag, (&Scope, BTreeSet<Tag>)> = expected

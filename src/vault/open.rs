@@ -126,7 +126,22 @@ impl Vault {
     /// Opens the vault at `path`, after looking at owner, mode and kind of the file and its side files.
     pub fn open(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
         let checked = files::check_vault(path)?;
-        let (store, header) = Store::open(checked.path().to_owned())?;
+        let opened = Store::open(checked.path().to_owned())?;
+        Self::of(checked, opened, pins)
+    }
+
+    /// The same, for a look that changes nothing, not even a mode or a side file.
+    pub fn open_untouched(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
+        let checked = files::check_vault_untouched(path)?;
+        let opened = Store::open_untouched(checked.path().to_owned())?;
+        Self::of(checked, opened, pins)
+    }
+
+    fn of(
+        checked: CheckedVault,
+        (store, header): (Store, HeaderRow),
+        pins: &Pins,
+    ) -> Result<Self, VaultError> {
         checked.still_same()?;
         let identity = Identity { vault_id: header.vault_id, epoch: header.epoch };
         let memory = pins.read(&identity, checked.path());

@@ -226,6 +226,23 @@ fn completion_answers_its_own_scripts_only() {
 }
 
 #[test]
+fn completion_leaves_no_trace() {
+    let world = World::own();
+    world.run(&["generate", "stripe/live"]).ok();
+    world.run(&["unlock"]).ok();
+    crate::file::drop_side_files(&world.vault());
+    std::fs::set_permissions(world.vault(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let before = world.every_file();
+    let mut complete = world.command(KEYVAULT);
+    complete.env("KEYVAULT_COMPLETE", "fish").args(["--", "keyvault", "show", "str"]);
+    let ran = finish(&mut complete, b"").ok();
+    assert!(ran.out.contains("stripe/live"), "{}{}", ran.out, ran.err);
+    assert!(world.every_file() == before, "a file was made or changed");
+    let mode = std::fs::metadata(world.vault()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644);
+}
+
+#[test]
 fn the_log_of_a_rekey_names_the_slots_that_went() {
     let world = World::own();
     world.run(&["vault", "rekey", "--no-recovery", "--yes"]).ok();
