@@ -15,10 +15,12 @@
 //! - [`files`]: the checks before a vault is opened, with what they find in [`fault`]; [`private`]: files nobody else may read; [`lock`]: flock
 //! - [`tty`]: prompts on the caller's terminal; [`line`]: the editing of the line typed there
 //! - [`cores`]: the same work on many things, on all cores
+//! - [`conflicts`]: what a sync service left beside a file
 //! - [`interrupt`]: signals that are noted until everything is cleaned up
 //! - [`who`]: on whose behalf the process runs, for the audit log
 
 pub mod alloc;
+pub mod conflicts;
 pub mod cores;
 pub mod exec;
 pub mod fault;

@@ -31,6 +31,55 @@ fn injected(world: &World, arguments: &[&str]) -> Ran {
 }
 
 #[test]
+fn case_23_two_that_rotate_at_once_come_one_after_the_other_and_both_versions_are_kept() {
+    let world = World::new();
+    world.run(&["generate", "a"]).ok();
+    for round in 0..10 {
+        let ran = world
+            .sh("keyvault rotate a >o1 & one=$!; keyvault rotate a >o2; echo $?; wait $one; echo $?")
+            .ok();
+        assert_eq!(ran.out, "0\n0\n", "{round}: {}", ran.err);
+    }
+    let history = world.run(&["history", "a", "--json"]).ok().json();
+    let versions = history["versions"].as_array().unwrap();
+    assert_eq!(versions.len(), 21, "{history}");
+    let fingerprints: std::collections::BTreeSet<_> =
+        versions.iter().map(|version| version["fingerprint"].to_string()).collect();
+    assert_eq!(fingerprints.len(), 21);
+    let numbers: std::collections::BTreeSet<_> =
+        versions.iter().map(|version| version["version"].as_u64()).collect();
+    assert_eq!(numbers, (1..=21).map(Some).collect());
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn case_21_a_command_that_was_killed_after_its_commit_may_be_given_again() {
+    let world = World::new();
+    world.run(&["generate", "a"]).ok();
+    world.run(&["vault", "slot", "add", "keyfile", "k"]).ok();
+    // Killed when it was about to answer: the change is made, and nobody was told.
+    let killed = |arguments: &[&str]| {
+        let mut strace = world.command("strace");
+        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=exit_group"]);
+        strace.args(["-e", "inject=exit_group:signal=KILL", crate::harness::KEYVAULT]).args(arguments);
+        assert_ne!(crate::harness::finish(&mut strace, b"").code, 0);
+    };
+    for (again, code) in [
+        (&["edit", "a", "--expires", "2030-01-01", "--scope", "s"] as &[&str], 0),
+        (&["revoke", "a", "--reason", "r"], 0),
+        (&["remove", "a", "--yes"], 3),
+        (&["generate", "a"], 6),
+        (&["vault", "slot", "remove", "3", "--yes"], 3),
+        (&["vault", "backup", "b"], 6),
+    ] {
+        killed(again);
+        let ran = world.run(again);
+        assert_eq!(ran.code, code, "{again:?}: {}", ran.err);
+        world.run(&["vault", "check"]).ok();
+    }
+}
+
+#[test]
 fn a_generated_key_repeats_its_recipe_and_the_version_before_is_refused() {
     let world = World::new();
     world.run(&["generate", "a", "--recipe", "hex", "--length", "20"]).ok();

@@ -12,6 +12,30 @@ fn elsewhere(world: &World, line: &str) -> Ran {
 }
 
 #[test]
+fn case_19_a_synced_folders_conflict_copies_are_named() {
+    let world = World::new();
+    let folder = world.vault().parent().unwrap().to_owned();
+    assert_eq!(
+        world.run(&["vault", "check", "--json"]).ok().json()["conflict_copies"],
+        serde_json::json!([])
+    );
+    for name in [
+        "vault (Ada's conflicted copy 2026-11-21).db",
+        "vault.sync-conflict-20261121-101112-ABC.db",
+        "vault-of-work.db",
+    ] {
+        std::fs::copy(world.vault(), folder.join(name)).unwrap();
+    }
+    let checked = world.run(&["vault", "check"]).ok();
+    assert_eq!(checked.err.matches("A sync service left ").count(), 2, "{}", checked.err);
+    assert!(
+        checked.err.contains("Ada's conflicted copy") && !checked.err.contains("of-work"),
+        "{}",
+        checked.err
+    );
+}
+
+#[test]
 fn b1_a_forged_scope_row_hides_no_key() {
     let world = World::new();
     for name in ["a", "b", "c", "d"] {

@@ -7,6 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::cli::opening::alarm;
 use crate::cli::{ui, view};
+use crate::sys::conflicts;
 use crate::vault::Checked;
 
 /// Verify everything: rebuild the tree, open every row, compare state, pin and log.
@@ -22,6 +23,7 @@ impl Check {
         let checked = vault.check(&access).map_err(|error| Failure::of(error, &path))?;
         let alarm = alarm(checked.standing);
         let clean = checked.findings.is_empty() && alarm.is_none();
+        let copies: Vec<_> = conflicts::beside(&path).iter().map(|copy| copy.display().to_string()).collect();
         if context.ui.json {
             let findings: Vec<_> = checked
                 .findings
@@ -31,9 +33,16 @@ impl Check {
             context.ui.print_json(&serde_json::json!({
                 "ok": clean, "keys": checked.keys, "versions": checked.versions, "change": checked.change,
                 "from_start": reaches_start(&checked), "alarm": alarm, "findings": findings,
+                "conflict_copies": copies,
             }))?;
         } else {
             report(context, &checked, alarm)?;
+            for copy in copies {
+                let shown = ui::harmless_line(&copy);
+                context
+                    .ui
+                    .warn(&format!("A sync service left {shown} here; 'keyvault list --vault' looks at it."));
+            }
         }
         Ok(if clean { code::DONE } else { code::DAMAGED })
     }
