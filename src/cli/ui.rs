@@ -67,14 +67,14 @@ impl Ui {
         write_to(&io::stdout(), bytes).map_err(|error| Failure::output(&error))
     }
 
-    /// A line on stdout.
+    /// A line on stdout; on a terminal as many as it needs.
     pub fn line(&self, text: &str) -> Result<(), Failure> {
-        self.data(format!("{text}\n").as_bytes())
+        self.data(format!("{}\n", fitted(text, "", rustix::stdio::stdout())).as_bytes())
     }
 
     /// A line on stderr, made harmless.
     pub fn note(&self, text: &str) {
-        Self::styled_note(&harmless(text));
+        Self::styled_note(&fitted(&harmless(text), "", rustix::stdio::stderr()));
     }
 
     /// A line on stderr that may carry colours. Who closed it does not want to know.
@@ -130,19 +130,19 @@ impl Ui {
             });
             return self.note(&body.to_string());
         }
-        let mut text = format!("{} {}", self.on_err(BAD, "error:"), harmless(&failure.message));
+        let message = format!("{} {}", self.on_err(BAD, "error:"), harmless(&failure.message));
+        let mut text = fitted(&message, "", rustix::stdio::stderr());
         if let Some(hint) = &failure.hint {
-            for line in harmless(hint).lines() {
-                text.push_str("\n       ");
-                text.push_str(line);
-            }
+            text.push('\n');
+            text.push_str(&fitted(&harmless(hint), "       ", rustix::stdio::stderr()));
         }
         Self::styled_note(&text);
     }
 
     /// A warning in one line.
     pub fn warn(&self, text: &str) {
-        Self::styled_note(&format!("{} {}", self.on_err(WARN, "warning:"), harmless(text)));
+        let text = format!("{} {}", self.on_err(WARN, "warning:"), harmless(text));
+        Self::styled_note(&fitted(&text, "", rustix::stdio::stderr()));
     }
 
     /// How far long work on keys is: on a terminal, after half a second.
@@ -240,10 +240,32 @@ fn json_for_terminals(json: &[u8]) -> Vec<u8> {
     safe.into_bytes()
 }
 
-/// How many columns stdout's terminal has; too narrow a one is treated as 40.
+/// A terminal that is narrower is treated as if it had so many columns.
+const MIN_COLUMNS: u16 = 40;
+
+/// How many columns stdout's terminal has; 80 if it is none.
 #[must_use]
 pub fn terminal_width() -> u16 {
-    rustix::termios::tcgetwinsize(rustix::stdio::stdout()).map_or(80, |size| size.ws_col.max(40))
+    rustix::termios::tcgetwinsize(rustix::stdio::stdout()).map_or(80, |size| size.ws_col.max(MIN_COLUMNS))
+}
+
+/// Text whose lines begin with `indent`, broken between words where a terminal would break within them. Lines that are
+/// indented already are commands to copy or lists, and stay whole.
+fn fitted(text: &str, indent: &str, stream: impl AsFd) -> String {
+    let columns = rustix::termios::tcgetwinsize(stream).map_or(0, |size| size.ws_col);
+    let options = textwrap::Options::new(usize::from(columns.max(MIN_COLUMNS)))
+        .initial_indent(indent)
+        .subsequent_indent(indent)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    let lines = text.split('\n').map(|line| {
+        if columns == 0 || line.starts_with("  ") {
+            format!("{indent}{line}")
+        } else {
+            textwrap::fill(line, &options)
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Text from the vault for a terminal: control characters and Unicode's direction marks as `\u{…}`; newlines stay.

@@ -61,9 +61,13 @@ impl Terminal {
         let mut command = Command::new("sh");
         command.args(["-c", &script]).arg(std::env::current_exe().unwrap()).env(CHILD, kind);
         command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
-        // SAFETY: two system calls between fork and exec.
+        // SAFETY: a few system calls between fork and exec. What started the tests may ignore some signals, as a job in
+        // the background ignores INT and QUIT.
         unsafe {
             command.pre_exec(|| {
+                for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP, libc::SIGTSTP] {
+                    libc::signal(signal, libc::SIG_DFL);
+                }
                 libc::setsid();
                 libc::ioctl(0, libc::TIOCSCTTY, 0);
                 Ok(())

@@ -305,3 +305,26 @@ fn warnings_do_not_mix_with_data() {
     assert_eq!(json["created"], serde_json::json!(["A", "B-C"]));
     assert_eq!(json["left_out"], serde_json::json!(["PATH"]));
 }
+
+#[test]
+fn sentences_are_broken_between_words_on_a_terminal_and_never_through_a_pipe() {
+    let world = World::own();
+    world.run(&["generate", "a", "--expires", "1h"]).ok();
+    let piped = world.run(&["rotate", "a", "--grace", "10m"]).ok().out;
+    assert_eq!(piped.lines().count(), 1);
+    let refused = world.run(&["generate", "a"]).fails(6, "");
+    assert_eq!(refused.err.lines().count(), 2);
+    world.run(&["unlock"]).ok();
+    let terminal = Terminal::sized(&world, "bash --norc --noprofile", 60);
+    terminal.type_line("PS1='READY> '; clear");
+    terminal.wait_for("READY>");
+    for line in ["keyvault rotate a --grace 10m", "keyvault generate a", "keyvault exec --only b -- true"] {
+        terminal.run(line, "");
+        let (shown, _) = terminal.ended();
+        assert!(shown.lines().count() > 1, "{shown}");
+        for broken in ["stay\ns", "val\nue", "ver\nsion"] {
+            assert!(!shown.contains(broken), "{shown}");
+        }
+        assert!(shown.lines().all(|line| line.chars().count() <= 60), "{shown}");
+    }
+}
