@@ -76,7 +76,8 @@ fn case_22_a_power_cut_costs_nothing_that_was_acknowledged() {
     let (_, tally) = whole.into_inner().unwrap();
     println!(
         "case 22: seed {}, {} stories, {} commands, {} operations; {} power cuts, {} different images, {} with the \
-         command in flight done, {} with reads lost that were only logged, {} used afterwards, {} faults, in {:.1?}",
+         command in flight done, {} with reads lost that were only logged, {} with an \
+         alarm until a restore or adoption is pinned, {} used afterwards, {} faults, in {:.1?}",
         seed(),
         stories,
         tally.acknowledged,
@@ -85,6 +86,7 @@ fn case_22_a_power_cut_costs_nothing_that_was_acknowledged() {
         tally.distinct.len(),
         tally.ahead,
         tally.reads_lost,
+        tally.alarms,
         tally.used,
         tally.faults.len(),
         begun.elapsed()

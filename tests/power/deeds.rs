@@ -69,7 +69,7 @@ pub fn add(stage: &mut Stage) {
 
 /// A value that needs pages of its own.
 fn add_long(stage: &mut Stage) {
-    let length = 4_000 + stage.chance.below(20_000);
+    let length = 4_000 + stage.chance.below(8_000);
     add_of(stage, length);
 }
 
@@ -258,7 +258,7 @@ fn change_beside_a_reader(stage: &mut Stage) {
         .read(&access, |_| {
             generate(stage);
             read(stage);
-            edit(stage);
+            remove(stage);
             Ok(())
         })
         .unwrap();

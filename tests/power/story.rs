@@ -30,7 +30,7 @@ pub struct Mark {
     pub seen: Option<Seen>,
     /// The files as they were, to hold the recording against.
     pub files: [u8; 32],
-    /// Whether the command puts the pin elsewhere, after its commit: until then the pin may speak against what it did.
+    /// Whether the command puts the pin elsewhere, after its commit: a pin from before may speak against what it did.
     pub repins: bool,
 }
 
@@ -214,6 +214,11 @@ impl Stage {
         put(&self.folder, &image);
         put_pin(&self.folder, &pin);
         self.begin("power cut");
+        // Cut off between a restore and its pin, the vault is refused until it is accepted.
+        if self.marks.last().and_then(|mark| mark.seen.as_ref()).is_some_and(|seen| seen.alarm) {
+            self.act(|vault, access, world| vault.adopt(access, world));
+            self.done_and_repinned("adopt");
+        }
     }
 }
 
