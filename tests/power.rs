@@ -100,8 +100,8 @@ fn case_22_a_power_cut_costs_nothing_that_was_acknowledged() {
 fn a_disk_that_lies_about_its_syncs_loses_acknowledged_changes_and_this_test_sees_it() {
     vfs::install();
     let story = story::tell(seed() + 1000, 0);
-    for lies in [Lies::Always, Lies::About(Name::Log), Lies::About(Name::Vault)] {
-        let tally = judge(&story, seed(), 150, lies);
+    for lies in [Lies::Always, Lies::About(Name::Log), Lies::About(Name::Vault), Lies::AboutTheFolder] {
+        let tally = judge(&story, seed(), 80, lies);
         println!("{lies:?}: {} of {} states are at fault", tally.faults.len(), tally.states);
         assert!(!tally.faults.is_empty(), "{lies:?} was not seen");
     }

@@ -30,6 +30,7 @@ pub enum Lies {
     Never,
     Always,
     About(Name),
+    AboutTheFolder,
 }
 
 /// What becomes of the operations that are not synced, in the order in which they came.
@@ -126,14 +127,14 @@ impl<'t> Disk<'t> {
             Op::Synced { file } => {
                 self.settle(|op| !matches!(op, Op::Named { .. }) && op.file() == Some(*file))
             }
-            Op::FolderSynced if self.lies == Lies::Always => {}
+            Op::FolderSynced if matches!(self.lies, Lies::Always | Lies::AboutTheFolder) => {}
             Op::FolderSynced => self.settle(|op| matches!(op, Op::Named { .. })),
         }
     }
 
     fn lies_about(&self, file: FileId) -> bool {
         match self.lies {
-            Lies::Never => false,
+            Lies::Never | Lies::AboutTheFolder => false,
             Lies::Always => true,
             Lies::About(name) => self.names.get(&name) == Some(&file),
         }

@@ -214,6 +214,11 @@ impl Stage {
         put(&self.folder, &image);
         put_pin(&self.folder, &pin);
         self.begin("power cut");
+        let (chapter, found) = (self.chapters.last().unwrap(), self.marks[0].seen.as_ref());
+        let allowed = &chapter.marks[chapter.acknowledged(at)..];
+        let content = |seen: Option<&Seen>| seen.map(|seen| seen.content.clone());
+        let fits = allowed.iter().take(2).any(|mark| content(mark.seen.as_ref()) == content(found));
+        assert!(fits, "a power cut at {at} left neither what was acknowledged nor what was in flight");
         // Cut off between a restore and its pin, the vault is refused until it is accepted.
         if self.marks.last().and_then(|mark| mark.seen.as_ref()).is_some_and(|seen| seen.alarm) {
             self.act(|vault, access, world| vault.adopt(access, world));
