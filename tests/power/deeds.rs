@@ -1,0 +1,300 @@
+//! What a story is made of. Each deed is one command or a few, and says when each of them returned.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use keyvault::audit::Action;
+use keyvault::crypto::Cost;
+use keyvault::name::Scope;
+use keyvault::recipe::{Kind, Recipe};
+use keyvault::secret::SecretBytes;
+use keyvault::unlock::keyfile::KeyFile;
+use keyvault::vault::{
+    Conflict, Credential, Edit, Import, Incoming, Item, NewValue, Origin, Revocation, Terms, Vault, Which,
+};
+
+use super::disk::Image;
+use super::look::new_key;
+use super::story::Stage;
+use super::tape::{self, Name};
+
+#[derive(Clone, Copy)]
+pub struct Deed {
+    pub act: fn(&mut Stage),
+    /// Waits for others, so once in a story is enough.
+    pub slow: bool,
+}
+
+const fn deed(act: fn(&mut Stage)) -> Deed {
+    Deed { act, slow: false }
+}
+
+pub const DEEDS: [Deed; 22] = [
+    deed(generate),
+    deed(add),
+    deed(add_long),
+    deed(rotate),
+    deed(rotate_with_grace_and_roll_back),
+    deed(give_new_value),
+    deed(revoke_with_wipe),
+    deed(revoke),
+    deed(edit),
+    deed(edit_on_one_handle),
+    deed(remove),
+    deed(import),
+    deed(read),
+    deed(read_often),
+    deed(change_passphrase),
+    deed(slots),
+    deed(rekey),
+    deed(restore),
+    deed(restore_what_is_lost),
+    deed(adopt),
+    deed(Stage::cut_the_power),
+    Deed { act: change_beside_a_reader, slow: true },
+];
+
+pub fn generate(stage: &mut Stage) {
+    let kind = *stage.chance.pick(&Kind::ALL);
+    let name = stage.new_name();
+    let mut new = new_key(name.as_str(), Origin::Recipe(Recipe::new(kind, None, None).unwrap()));
+    new.scopes = some_scopes(stage);
+    stage.act(|vault, access, world| vault.create_key(access, world, new, false));
+    stage.done("generate");
+}
+
+pub fn add(stage: &mut Stage) {
+    let length = stage.chance.below(200);
+    add_of(stage, length);
+}
+
+/// A value that needs pages of its own.
+fn add_long(stage: &mut Stage) {
+    let length = 4_000 + stage.chance.below(8_000);
+    add_of(stage, length);
+}
+
+fn add_of(stage: &mut Stage, length: usize) {
+    let name = stage.new_name();
+    let mut new = new_key(name.as_str(), Origin::Given(value(stage, length)));
+    new.scopes = some_scopes(stage);
+    stage.act(|vault, access, world| vault.create_key(access, world, new, false));
+    stage.done("add");
+}
+
+fn rotate(stage: &mut Stage) {
+    let names = generated(stage, 2).into_iter().take(2).map(|item| item.name).collect();
+    let which = Which::Names(names);
+    stage.act(|vault, access, world| vault.rotate(access, world, &which, None, Terms::default()));
+    stage.done("rotate");
+}
+
+fn rotate_with_grace_and_roll_back(stage: &mut Stage) {
+    let name = generated(stage, 1)[0].name.clone();
+    let (which, terms) = (Which::Names(vec![name.clone()]), Terms { grace: 86_400_000, expires: None });
+    stage.act(|vault, access, world| vault.rotate(access, world, &which, None, terms));
+    stage.done("rotate with grace");
+    stage.act(|vault, access, world| vault.rollback(access, world, &name, None));
+    stage.done("rollback");
+}
+
+fn give_new_value(stage: &mut Stage) {
+    let item = stage.alive(1)[0].clone();
+    let new = NewValue { name: item.name.clone(), item: item.id, value: value(stage, 40) };
+    let which = Which::Names(vec![item.name]);
+    stage.act(|vault, access, world| vault.rotate(access, world, &which, Some(new), Terms::default()));
+    stage.done("rotate by hand");
+}
+
+fn revoke_with_wipe(stage: &mut Stage) {
+    revoke_one(stage, true);
+    stage.done("revoke --wipe");
+}
+
+fn revoke(stage: &mut Stage) {
+    revoke_one(stage, false);
+    stage.done("revoke");
+}
+
+fn revoke_one(stage: &mut Stage, wipe: bool) {
+    let name = stage.alive(3)[0].name.clone();
+    let revocation = Revocation { version: None, reason: "leaked".to_owned(), wipe };
+    stage.act(|vault, access, world| vault.revoke(access, world, &[name], &revocation));
+}
+
+fn edit(stage: &mut Stage) {
+    let name = stage.alive(1)[0].name.clone();
+    let rename = stage.chance.percent(50).then(|| stage.new_name());
+    let edit = Edit { rename, scope: some_scopes(stage), note: Some("edited".to_owned()), ..Edit::default() };
+    stage.act(|vault, access, world| vault.edit(access, world, &[name], &edit));
+    stage.done("edit");
+}
+
+/// One process, several changes; the handle never looks at the files anew.
+fn edit_on_one_handle(stage: &mut Stage) {
+    let name = stage.alive(1)[0].name.clone();
+    for note in ["one", "two", "three"] {
+        // The memory of a handle is what it read when it was opened, which is older than its own first change.
+        let (mut vault, access) = stage.open();
+        for half in ["a", "b"] {
+            let edit = Edit { note: Some(format!("{note}{half}")), ..Edit::default() };
+            vault.edit(&access, &stage.world(), std::slice::from_ref(&name), &edit).unwrap();
+            stage.done("edit on the same handle");
+        }
+    }
+}
+
+fn remove(stage: &mut Stage) {
+    let names: Vec<_> = stage.alive(4).into_iter().take(2).map(|item| item.name).collect();
+    stage.act(|vault, access, world| vault.remove(access, world, &names));
+    stage.done("remove");
+}
+
+fn import(stage: &mut Stage) {
+    let mut names: Vec<_> = stage.alive(2).into_iter().take(2).map(|item| item.name).collect();
+    names.extend((0..4).map(|_| stage.new_name()));
+    let incoming = names
+        .into_iter()
+        .map(|name| Incoming {
+            variable: name.default_variable().unwrap(),
+            name,
+            value: value(stage, stage.chance.below(100)),
+        })
+        .collect();
+    let scopes = some_scopes(stage);
+    let import = Import { incoming, scopes: &scopes, conflict: Conflict::Replace, source: "keys.env" };
+    stage.act(|vault, access, world| vault.import(access, world, import, &|_| ()));
+    stage.done("import");
+}
+
+fn read(stage: &mut Stage) {
+    for item in stage.alive(2).into_iter().take(3) {
+        stage.act(|vault, access, world| vault.reveal(access, world, &item.name, None));
+        stage.done("read");
+    }
+}
+
+/// So often that the log has grown long and is folded on the way.
+fn read_often(stage: &mut Stage) {
+    let items = stage.alive(3);
+    let log = stage.folder.join(Name::Log.file());
+    let mut longest = 0;
+    for item in items.iter().cycle().take(100) {
+        stage.act(|vault, access, world| vault.reveal(access, world, &item.name, None));
+        stage.done("read");
+        let length = std::fs::metadata(&log).unwrap().len();
+        if length < longest {
+            return;
+        }
+        longest = length;
+    }
+    panic!("the log has {longest} bytes and was not folded");
+}
+
+fn change_passphrase(stage: &mut Stage) {
+    stage.act(|vault, access, world| {
+        let credential = Credential::Passphrase(&stage.passphrase, Cost::FLOOR);
+        vault.replace_ways(access, world, Action::Passwd, &[credential])
+    });
+    stage.done("passwd");
+}
+
+fn slots(stage: &mut Stage) {
+    let file = KeyFile::create(&stage.chance).unwrap();
+    let added = stage.act(|vault, access, world| vault.add_way(access, world, Credential::KeyFile(&file)));
+    stage.done("slot add");
+    stage.act(|vault, access, world| vault.remove_way(access, world, added));
+    stage.done("slot remove");
+}
+
+fn rekey(stage: &mut Stage) {
+    stage.act(|vault, access, world| {
+        let passphrase = Credential::Passphrase(&stage.passphrase, Cost::FLOOR);
+        vault.rekey(access, world, &[passphrase, Credential::Recovery(&stage.code)], &[], &|_| ())
+    });
+    stage.done("rekey");
+}
+
+/// A copy of the vault as it stands, and two changes after it.
+fn back_up(stage: &mut Stage) -> Image {
+    let target = stage.folder.join("backup.db");
+    let _ = std::fs::remove_file(&target);
+    stage.act(|vault, _, world| vault.backup(&target, world));
+    generate(stage);
+    edit(stage);
+    Image(BTreeMap::from([(Name::Vault, std::fs::read(&target).unwrap())]))
+}
+
+fn restore(stage: &mut Stage) {
+    back_up(stage);
+    revoke(stage);
+    let path = stage.path();
+    let mut backup = Vault::open(&stage.folder.join("backup.db"), &stage.pins()).unwrap();
+    let access = backup.open_recovery(&stage.code).unwrap();
+    let mut vault = stage.vault();
+    let mark = vault.mark();
+    backup.restore(&access, Some((&mut vault, &mark)), &path, &stage.world()).unwrap();
+    drop(vault);
+    stage.done_and_repinned("restore");
+}
+
+/// The vault is gone, and comes back from its backup.
+fn restore_what_is_lost(stage: &mut Stage) {
+    back_up(stage);
+    stage.interrupt("lost", &Image::default());
+    let path = stage.path();
+    let mut backup = Vault::open(&stage.folder.join("backup.db"), &stage.pins()).unwrap();
+    let access = backup.open_recovery(&stage.code).unwrap();
+    backup.restore(&access, None, &path, &stage.world()).unwrap();
+    // As for a new vault: the vault room has moved the copy into place and synced the folder.
+    tape::folder_synced(&stage.folder);
+    stage.done_and_repinned("restore of a lost vault");
+}
+
+/// Somebody puts an older copy in place, and it is accepted.
+fn adopt(stage: &mut Stage) {
+    let older = back_up(stage);
+    stage.interrupt("an older copy", &older);
+    let adopted = stage.act(|vault, access, world| vault.adopt(access, world));
+    assert!(adopted.is_some(), "the older copy raised no alarm");
+    stage.done_and_repinned("adopt");
+}
+
+/// While somebody reads, the log cannot be folded, and changes stand in it alone.
+fn change_beside_a_reader(stage: &mut Stage) {
+    let (mut reader, access) = stage.open();
+    reader
+        .read(&access, |_| {
+            generate(stage);
+            read(stage);
+            remove(stage);
+            Ok(())
+        })
+        .unwrap();
+    drop(reader);
+    generate(stage);
+}
+
+/// Generated keys that may be read now.
+fn generated(stage: &mut Stage, least: usize) -> Vec<Item> {
+    loop {
+        let mut items = stage.alive(least);
+        items.retain(|item| item.recipe.is_some());
+        if items.len() >= least {
+            return items;
+        }
+        generate(stage);
+    }
+}
+
+fn some_scopes(stage: &Stage) -> BTreeSet<Scope> {
+    ["app", "ci", "web"]
+        .iter()
+        .filter(|_| stage.chance.percent(40))
+        .map(|scope| scope.parse().unwrap())
+        .collect()
+}
+
+fn value(stage: &Stage, length: usize) -> SecretBytes {
+    let bytes: Vec<u8> = (0..length).map(|_| b'a' + u8::try_from(stage.chance.below(26)).unwrap()).collect();
+    SecretBytes::copy_from(&bytes)
+}
