@@ -114,9 +114,11 @@ impl Pins {
         self.write(identity, path, seen, |pinned| pinned.change <= seen.record.change)
     }
 
-    /// Puts the pin where an adopted file stands, whatever it said before.
+    /// Puts the pin where an adopted file stands, whatever it said before. Made durable: an older pin that a power cut
+    /// brought back would raise the alarm again that was just answered.
     pub fn replace(&self, identity: &Identity, path: &Path, seen: &Authentic) -> io::Result<()> {
-        self.write(identity, path, seen, |_| true)
+        self.write(identity, path, seen, |_| true)?;
+        private::sync(&self.file(identity, path))
     }
 
     fn write(

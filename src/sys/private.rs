@@ -27,7 +27,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Puts a file, 0600, in place of whatever has that name, in one step: a reader sees the old or the new one, whole.
 ///
-/// Not made durable: after a power cut the old one may be back.
+/// Not made durable: after a power cut the old one may be back, unless [`sync`] follows.
 pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (mut file, temporary) = create_beside(path)?;
     let replaced = file.write_all(bytes).and_then(|()| fs::rename(&temporary, path));
@@ -35,6 +35,12 @@ pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
     }
     replaced
+}
+
+/// Makes a file's content and its name durable.
+pub fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()?;
+    sync_folder_of(path)
 }
 
 /// Makes a folder and its parents, 0700 whatever the umask; what is there stays as it is.
