@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -150,6 +150,7 @@ impl World {
     /// A command in this world, for what [`Self::run`] does not cover.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
+        with_default_signals(&mut command);
         command.env_clear().envs(self.variables()).current_dir(self.home());
         command.stdin(Stdio::null());
         command
@@ -188,6 +189,22 @@ impl Drop for World {
             // A vault that a test has damaged on purpose has no session worth ending.
             let _ = self.run(&["lock"]);
         }
+    }
+}
+
+/// What started the tests may ignore some signals, as a job in the background ignores INT and QUIT; children would too.
+#[allow(unsafe_code, reason = "signal(2) between fork and exec, where nothing else can set a disposition")]
+fn with_default_signals(command: &mut Command) {
+    // SAFETY: signal(2) may be called there, and SIG_DFL is no code of ours.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in
+                [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGTSTP, libc::SIGWINCH]
+            {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        });
     }
 }
 
