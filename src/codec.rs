@@ -179,6 +179,16 @@ impl<'a> Decoder<'a> {
         Ok(list)
     }
 
+    /// Elements behind a 32-bit count whose `key`s rise from one to the next: in order, and none twice.
+    pub fn rising<T, K: PartialOrd>(
+        &mut self,
+        read: impl FnMut(&mut Self) -> Result<T, Malformed>,
+        key: impl Fn(&T) -> &K,
+    ) -> Result<Vec<T>, Malformed> {
+        let list = self.list(read)?;
+        if list.is_sorted_by(|left, right| key(left) < key(right)) { Ok(list) } else { Err(Malformed) }
+    }
+
     /// Everything must have been read.
     pub fn end(self) -> Result<(), Malformed> {
         if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
@@ -244,6 +254,20 @@ mod tests {
                 *last = 1;
                 assert_eq!(padded.as_ref().map(unpad), Some(Err(Malformed)), "{len}");
             }
+        }
+    }
+
+    #[test]
+    fn what_must_rise_is_refused_out_of_order_or_twice() {
+        let read = |bytes: &[u8]| {
+            let list = Encoder::new().list(bytes, |encoder, byte| encoder.u8(*byte)).finish();
+            Decoder::new(&list).rising(Decoder::u8, |byte| byte)
+        };
+        for right in [&[][..], &[7], &[1, 2, 9]] {
+            assert_eq!(read(right), Ok(right.to_vec()));
+        }
+        for wrong in [&[1, 1][..], &[2, 1], &[1, 3, 2]] {
+            assert_eq!(read(wrong), Err(Malformed), "{wrong:?}");
         }
     }
 

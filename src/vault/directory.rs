@@ -114,10 +114,12 @@ impl Work<'_> {
         codec::unpad(&plain)
             .and_then(|bytes| {
                 let mut decoder = Decoder::new(bytes);
-                let names =
-                    decoder.list(|decoder| KeyName::parse(decoder.text()?).map_err(|_| codec::Malformed))?;
+                let name =
+                    |decoder: &mut Decoder<'_>| KeyName::parse(decoder.text()?).map_err(|_| codec::Malformed);
+                let names = decoder.rising(name, |name| name)?;
                 decoder.end()?;
-                Ok(names.into_iter().collect())
+                // An empty bucket has no row.
+                if names.is_empty() { Err(codec::Malformed) } else { Ok(names.into_iter().collect()) }
             })
             .map_err(|_| damaged("directory: malformed"))
     }

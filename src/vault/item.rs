@@ -202,14 +202,17 @@ impl Item {
             name: KeyName::parse(decoder.text()?).map_err(|_| Malformed)?,
             variable: EnvName::stored(decoder.text()?).map_err(|_| Malformed)?,
             scopes: decoder
-                .list(|decoder| Scope::parse(decoder.text()?).map_err(|_| Malformed))?
+                .rising(|decoder| Scope::parse(decoder.text()?).map_err(|_| Malformed), |scope| scope)?
                 .into_iter()
                 .collect(),
             tags: decoder
-                .list(|decoder| {
-                    let key = TagKey::parse(decoder.text()?).map_err(|_| Malformed)?;
-                    Ok((key, decoder.text()?.to_owned()))
-                })?
+                .rising(
+                    |decoder| {
+                        let key = TagKey::parse(decoder.text()?).map_err(|_| Malformed)?;
+                        Ok((key, decoder.text()?.to_owned()))
+                    },
+                    |(key, _)| key,
+                )?
                 .into_iter()
                 .collect(),
             note: decoder.text()?.to_owned(),
@@ -217,10 +220,18 @@ impl Item {
             expires: decoder.option(|decoder| decoder.i64().map(Moment))?,
             recipe: decoder.option(Recipe::decode)?,
             next_version: decoder.u32()?,
-            versions: decoder.list(Version::decode)?,
+            versions: decoder.rising(Version::decode, |version| &version.number)?,
         };
         decoder.end()?;
-        Ok(item)
+        if item.numbers_hold() { Ok(item) } else { Err(Malformed) }
+    }
+
+    /// Numbers are never used twice, and one version at most is in use.
+    fn numbers_hold(&self) -> bool {
+        let current = self.versions.iter().filter(|version| version.state == VersionState::Current);
+        current.count() <= 1
+            && self.versions.first().is_none_or(|first| first.number > 0)
+            && self.versions.last().is_none_or(|last| last.number < self.next_version)
     }
 }
 
