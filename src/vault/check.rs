@@ -274,15 +274,18 @@ impl Check {
             let members = work.tx.scope_members(&row.tag)?;
             memberships += members.len();
             let (scope, wanted) = match by_tag.remove(&row.tag) {
-                Some((scope, wanted)) => (Some(scope.as_str()), wanted),
+                Some((scope, wanted)) => (Some(scope), wanted),
                 None => (None, BTreeSet::new()),
             };
             match work.open_scope(row) {
                 Err(error) => self.find(&named, &error.to_string()),
-                Ok(summary) if scope.is_some_and(|scope| scope != summary.name) => {
+                Ok(summary) if scope.is_some_and(|scope| *scope != summary.name) => {
                     self.find(&named, "is sealed under another name");
                 }
-                Ok(summary) if work.members_digest(&row.tag, &members) != summary.members => {
+                Ok(summary)
+                    if u32::try_from(members.len()) != Ok(summary.count)
+                        || work.members_digest(&row.tag, &members) != summary.members =>
+                {
                     self.find(&named, "has other members than it was written with");
                 }
                 Ok(_) if members.iter().copied().collect::<BTreeSet<_>>() != wanted => {

@@ -50,8 +50,7 @@ impl Vault {
             for row in &scopes {
                 let leaf = work.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed);
                 work.expect_leaf(&row.tag, Some(leaf), "scope")?;
-                let scope = Scope::parse(&work.open_scope(row)?.name);
-                names.scopes.insert(scope.map_err(|_| damaged("scope: malformed"))?);
+                names.scopes.insert(work.open_scope(row)?.name);
             }
             Ok(names)
         })
@@ -94,7 +93,7 @@ impl Work<'_> {
         })?;
         let mut scopes = Vec::with_capacity(rows.len());
         for row in &rows {
-            scopes.extend(Scope::parse(&self.open_scope(row)?.name).ok());
+            scopes.push(self.open_scope(row)?.name);
         }
         Ok(nearest(scopes.into_iter(), wanted.as_str(), Scope::as_str))
     }
