@@ -16,6 +16,8 @@
 
 #[path = "testkit_maker/bases.rs"]
 mod bases;
+#[path = "testkit_maker/compat.rs"]
+mod compat;
 #[path = "testkit_maker/content.rs"]
 mod content;
 #[path = "testkit_maker/file.rs"]
@@ -46,17 +48,23 @@ mod tampered;
 mod vector;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, Once};
 
 use replay::Kit;
 use set::Set;
 
-/// Writes the vectors, if that is asked for.
-fn write(kit: &Kit) {
-    if std::env::var_os("KEYVAULT_WRITE").is_none() {
-        return;
+/// The vectors, written anew first if that is asked for.
+fn kit() -> Kit {
+    static WRITTEN: Once = Once::new();
+    let kit = Kit::open();
+    if std::env::var_os("KEYVAULT_WRITE").is_some() {
+        WRITTEN.call_once(|| write(&kit));
     }
+    kit
+}
+
+fn write(kit: &Kit) {
     let mut set = Set::new();
     good::all(&mut set);
     file::all(&mut set);
@@ -75,8 +83,7 @@ fn write(kit: &Kit) {
 
 #[test]
 fn every_vector_comes_out_as_it_says() {
-    let kit = Kit::open();
-    write(&kit);
+    let kit = kit();
     let vectors = kit.vectors();
     let wrong = Mutex::new(Vec::new());
     let next = AtomicUsize::new(0);
@@ -110,11 +117,25 @@ fn table() -> String {
 
 #[test]
 fn every_reason_is_described_and_has_a_vector() {
-    let kit = Kit::open();
+    let kit = kit();
     let page = std::fs::read_to_string(kit.folder.join("README.md")).unwrap();
     assert!(page.contains(&table()), "README.md must have:\n{}", table());
     let vectors = kit.vectors();
     let of = |name: &&str| vectors.iter().filter(|vector| vector.reason == *name).count();
     let unused = reasons::REASONS.iter().map(|reason| reason.name).filter(|name| of(name) == 0);
     assert_eq!(unused.collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+#[test]
+fn the_vaults_of_all_builds_open() {
+    if std::env::var_os("KEYVAULT_WRITE").is_some() {
+        compat::write();
+    }
+    let folders = std::fs::read_dir(compat::folder()).expect("KEYVAULT_WRITE=1 makes this build's");
+    let folders: Vec<_> = folders.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    let own = compat::folder().join(env!("CARGO_PKG_VERSION"));
+    assert!(folders.contains(&own), "KEYVAULT_WRITE=1 makes this build's");
+    for folder in &folders {
+        compat::open(folder);
+    }
 }

@@ -4,9 +4,15 @@
 pub(crate) struct Reason {
     pub(crate) name: &'static str,
     pub(crate) class: &'static str,
-    /// What the program's error or finding says.
+    /// What the program's error or finding says: one of these, with a bar between them.
     pub(crate) says: &'static str,
     pub(crate) means: &'static str,
+}
+
+impl Reason {
+    pub(crate) fn is_said_by(&self, text: &str) -> bool {
+        self.says.split('|').any(|says| text.contains(says))
+    }
 }
 
 const fn reason(name: &'static str, class: &'static str, says: &'static str, means: &'static str) -> Reason {
@@ -22,8 +28,8 @@ pub(crate) const REASONS: &[Reason] = &[
     reason("schema", "hostile", "schema: ", "`sqlite_schema` differs from §4"),
     reason("cut-off", "damaged", "cut off within a page", "the length is no multiple of a page"),
     reason("pages", "damaged", "malformed", "SQLite's pages do not hold together"),
-    reason("column", "damaged", "", "a column's value is of another type or length than it must be"),
-    reason("missing-row", "damaged", "", "a table that must have one row has none"),
+    reason("column", "damaged", "damaged: ", "a column's value is of another type or length than it must be"),
+    reason("missing-row", "damaged", "damaged: ", "a table that must have one row has none"),
     reason("second-row", "damaged", "CHECK constraint failed", "a table that must have one row has more"),
     // Ways in
     reason("slot-header", "hostile", "malformed header", "a slot's header is too short or too long"),
@@ -67,7 +73,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "tree-path",
         "damaged",
-        "does not match the tree",
+        "node |leaf bucket ",
         "a node or bucket on the way to a leaf does not have its digest",
     ),
     reason(

@@ -22,7 +22,7 @@ use serde_json::Value;
 use super::vector::{Credential, Vector};
 use super::{bases, content, reasons, sql};
 
-struct Fixed(i64);
+pub(crate) struct Fixed(pub(crate) i64);
 
 impl Clock for Fixed {
     fn now(&self) -> Moment {
@@ -205,7 +205,7 @@ impl Run<'_> {
         let reason = reasons::find(&vector.reason);
         let right = vector.step == step && vector.expect == reason.class && class(error) == reason.class;
         let said = error.to_string();
-        if right && said.contains(reason.says) {
+        if right && reason.is_said_by(&said) {
             Ok(())
         } else {
             Err(format!(
@@ -278,13 +278,16 @@ impl Run<'_> {
             let right = matches!(standing, Standing::RolledBack | Standing::Forked);
             return if right { Ok(()) } else { Err(format!("a check says {standing:?}")) };
         }
-        let says = if vector.step == "check" { reasons::find(&vector.reason).says } else { "" };
-        let found =
-            checked.findings.iter().any(|finding| finding.row == vector.row && finding.what.contains(says));
+        let reason = reasons::find(&vector.reason);
+        let says = |what: &str| vector.step != "check" || reason.is_said_by(what);
+        let found = checked.findings.iter().any(|finding| finding.row == vector.row && says(&finding.what));
         if found {
             Ok(())
         } else {
-            Err(format!("a check should find {:?}: {:?}, but found {:?}", vector.row, says, checked.findings))
+            Err(format!(
+                "a check should find {:?}: {}, but found {:?}",
+                vector.row, vector.reason, checked.findings
+            ))
         }
     }
 }
