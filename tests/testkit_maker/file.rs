@@ -55,6 +55,15 @@ fn numbers(set: &mut Set) {
         let sql = format!("PRAGMA user_version = {number}");
         set.statements(&name, open("format"), &format!("user_version is {number}"), &sql);
     }
+    for (name, size) in [("smallest", 512), ("half", 2048), ("double", 8192), ("largest", 65536)] {
+        let sql = format!(
+            "PRAGMA journal_mode = DELETE; PRAGMA page_size = {size}; VACUUM; PRAGMA journal_mode = WAL"
+        );
+        let name = format!("page-size-{name}");
+        set.statements(&name, open("page-size"), &format!("pages of {size} bytes"), &sql);
+    }
+    let sql = "PRAGMA journal_mode = DELETE";
+    set.statements("journal-mode-delete", open("journal-mode"), "a rollback journal instead of WAL", sql);
     let sql = "PRAGMA user_version = 2; DROP TABLE vault";
     set.statements(
         "format-next-without-head",

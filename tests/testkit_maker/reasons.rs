@@ -31,6 +31,8 @@ pub(crate) const REASONS: &[Reason] = &[
     reason("column", "damaged", "damaged: ", "a column's value is of another type or length than it must be"),
     reason("missing-row", "damaged", "damaged: ", "a table that must have one row has none"),
     reason("second-row", "damaged", "CHECK constraint failed", "a table that must have one row has more"),
+    reason("page-size", "damaged", "page size is not 4096", "the page size is not 4096"),
+    reason("journal-mode", "damaged", "journal mode is not WAL", "the journal mode is not WAL"),
     // Ways in
     reason("slot-header", "hostile", "malformed header", "a slot's header is too short or too long"),
     reason("slot-kind", "hostile", "unknown kind", "a slot is of a kind that §5 does not have"),
