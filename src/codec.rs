@@ -259,6 +259,20 @@ mod tests {
     }
 
     #[test]
+    fn what_must_rise_is_refused_out_of_order_or_twice() {
+        let read = |bytes: &[u8]| {
+            let list = Encoder::new().list(bytes, |encoder, byte| encoder.u8(*byte)).finish();
+            Decoder::new(&list).ascending(Decoder::u8, |byte| byte)
+        };
+        for right in [&[][..], &[7], &[1, 2, 9]] {
+            assert_eq!(read(right), Ok(right.to_vec()));
+        }
+        for wrong in [&[1, 1][..], &[2, 1], &[1, 3, 2]] {
+            assert_eq!(read(wrong), Err(Malformed), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn a_huge_count_is_refused_before_memory_is_taken() {
         let claim = u32::MAX.to_le_bytes();
         assert_eq!(Decoder::new(&claim).list(Decoder::u8), Err(Malformed));

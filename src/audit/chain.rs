@@ -85,6 +85,7 @@ impl Chain {
             .ok()
             .and_then(Key::from_bytes)
             .ok_or_else(|| broken("the chain's head is malformed"))?;
+        decoder.end().map_err(|_| broken("the chain's head is malformed"))?;
         let chain = Self { count, head, key };
         chain.hold_against_last_entry(tx)?;
         Ok(chain)

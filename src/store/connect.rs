@@ -12,7 +12,7 @@ use super::schema::{APPLICATION_ID, FORMAT, OBJECTS};
 use super::{HeaderRow, Store, StoreError};
 
 /// Size of a page, in bytes.
-const PAGE: u64 = 4096;
+const PAGE: u32 = 4096;
 
 impl Store {
     /// Opens an existing vault and reads its head. `path` is canonical and has been checked for owner, mode and kind.
@@ -34,6 +34,7 @@ impl Store {
         // In one transaction, which is begun once: this is on the way of every command.
         let tx = store.begin_reading()?;
         check_format(tx.connection)?;
+        check_pages(tx.connection, &file)?;
         check_length(&file)?;
         check_schema(tx.connection)?;
         let header = tx.header()?;
@@ -50,7 +51,8 @@ impl Store {
     /// vault without content.
     pub fn create(path: PathBuf) -> Result<Self, StoreError> {
         let connection = connect(&path, false)?;
-        connection.execute_batch(&format!("PRAGMA page_size = {PAGE}; PRAGMA journal_mode = WAL;"))?;
+        connection.execute_batch(&format!("PRAGMA page_size = {PAGE}"))?;
+        use_log(&connection)?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         connection.pragma_update(None, "user_version", FORMAT)?;
@@ -60,6 +62,18 @@ impl Store {
         connection.execute_batch("COMMIT")?;
         Ok(Self { connection, path })
     }
+}
+
+/// Gives a new file its write-ahead log, for good. SQLite names the new mode before it is written, so the statement is
+/// run to its end, where a fault shows; and one that it gets over leaves the old mode and no error.
+fn use_log(connection: &Connection) -> Result<(), StoreError> {
+    let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query([])?;
+    let mut mode = String::new();
+    while let Some(row) = rows.next()? {
+        mode = row.get(0)?;
+    }
+    if mode == "wal" { Ok(()) } else { Err(StoreError::Io(format!("the journal mode stays {mode}"))) }
 }
 
 fn connect(path: &Path, immutable: bool) -> Result<Connection, StoreError> {
@@ -90,11 +104,23 @@ fn connect(path: &Path, immutable: bool) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Another program may have given the file another journal or other pages. In any mode but WAL a crash would leave a
+/// journal, which would be needed then and is refused.
+fn check_pages(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let damaged = |what: &str| Err(StoreError::Damaged { what: what.to_owned() });
+    if connection.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0))? != PAGE {
+        return damaged("the page size is not 4096");
+    }
+    let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0))?;
+    // Where nothing can be written there is no journal either.
+    if mode == "wal" || is_frozen(path) { Ok(()) } else { damaged("the journal mode is not WAL") }
+}
+
 /// A file cut off within its last page is filled up with zeros by SQLite, and only who reads there would notice. With a
 /// log beside it, a checkpoint may have died in the middle of that page, and the log still has it whole.
 fn check_length(path: &Path) -> Result<(), StoreError> {
     match std::fs::metadata(path) {
-        Ok(file) if file.len() % PAGE != 0 && !has_content(path, "-wal") => {
+        Ok(file) if file.len() % u64::from(PAGE) != 0 && !has_content(path, "-wal") => {
             Err(StoreError::Damaged { what: "the file is cut off within a page".to_owned() })
         }
         // What cannot be looked at is opened in vain as well, and that error says more.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::{self, Seed, Verified};
+use crate::audit::{self, ChangeMark, Seed, Verified};
 use crate::name::{KeyName, Scope};
 use crate::state::pin::Standing;
 use crate::state::tree::Bucket;
@@ -91,6 +91,7 @@ impl Vault {
                     None
                 }
             };
+            check.record(work);
             check.findings.sort();
             Ok(Checked {
                 keys: items.len(),
@@ -138,6 +139,19 @@ impl Check {
             Some(known) if known == leaf => {}
             Some(_) => self.find(row, "is not the one that the tree knows"),
             None => self.find(row, "was added: the tree does not know it"),
+        }
+    }
+
+    /// The entry that the record names must be of the record's change. That the chain does not hold is found elsewhere.
+    fn record(&mut self, work: &Work<'_>) {
+        let record = &work.current.record;
+        let mut mark = None;
+        let last = record.audit_count.saturating_sub(1)..record.audit_count;
+        let take = &mut |_, event: audit::Event| mark = event.change;
+        if audit::read_range(work.tx, &work.keys.audit, &work.identity, last, take).is_ok()
+            && mark != Some(ChangeMark { number: record.change, previous: record.previous })
+        {
+            self.find("state", "names an entry of another change");
         }
     }
 
@@ -296,15 +310,18 @@ impl Check {
             let members = work.tx.scope_members(&row.tag)?;
             memberships += members.len();
             let (scope, wanted) = match by_tag.remove(&row.tag) {
-                Some((scope, wanted)) => (Some(scope.as_str()), wanted),
+                Some((scope, wanted)) => (Some(scope), wanted),
                 None => (None, BTreeSet::new()),
             };
             match work.open_scope(row) {
                 Err(error) => self.find(&named, &error.to_string()),
-                Ok(summary) if scope.is_some_and(|scope| scope != summary.name) => {
+                Ok(summary) if scope.is_some_and(|scope| *scope != summary.name) => {
                     self.find(&named, "is sealed under another name");
                 }
-                Ok(summary) if work.members_digest(&row.tag, &members) != summary.members => {
+                Ok(summary)
+                    if u32::try_from(members.len()) != Ok(summary.count)
+                        || work.members_digest(&row.tag, &members) != summary.members =>
+                {
                     self.find(&named, "has other members than it was written with");
                 }
                 Ok(_) if members.iter().copied().collect::<BTreeSet<_>>() != wanted => {

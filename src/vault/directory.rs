@@ -50,8 +50,7 @@ impl Vault {
             for row in &scopes {
                 let leaf = work.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed);
                 work.expect_leaf(&row.tag, Some(leaf), "scope")?;
-                let scope = Scope::parse(&work.open_scope(row)?.name);
-                names.scopes.insert(scope.map_err(|_| damaged("scope: malformed"))?);
+                names.scopes.insert(work.open_scope(row)?.name);
             }
             Ok(names)
         })
@@ -94,7 +93,7 @@ impl Work<'_> {
         })?;
         let mut scopes = Vec::with_capacity(rows.len());
         for row in &rows {
-            scopes.extend(Scope::parse(&self.open_scope(row)?.name).ok());
+            scopes.push(self.open_scope(row)?.name);
         }
         Ok(nearest(scopes.into_iter(), wanted.as_str(), Scope::as_str))
     }
@@ -172,7 +171,8 @@ fn decode(bytes: &[u8]) -> Result<BTreeSet<KeyName>, Malformed> {
     let name = |decoder: &mut Decoder<'_>| KeyName::parse(decoder.text()?).map_err(|_| Malformed);
     let names = decoder.ascending(name, |name| name)?;
     decoder.end()?;
-    Ok(names.into_iter().collect())
+    // An empty bucket has no row.
+    if names.is_empty() { Err(Malformed) } else { Ok(names.into_iter().collect()) }
 }
 
 /// The bucket of a name whose key has this tag: the first six bits.

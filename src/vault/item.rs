@@ -226,10 +226,18 @@ impl Item {
             expires: decoder.option(|decoder| decoder.i64().map(Moment))?,
             recipe: decoder.option(Recipe::decode)?,
             next_version: decoder.u32()?,
-            versions: decoder.list(Version::decode)?,
+            versions: decoder.ascending(Version::decode, |version| &version.number)?,
         };
         decoder.end()?;
-        Ok(item)
+        if item.numbers_hold() { Ok(item) } else { Err(Malformed) }
+    }
+
+    /// Numbers are never used twice, and one version at most is in use.
+    fn numbers_hold(&self) -> bool {
+        let current = self.versions.iter().filter(|version| version.state == VersionState::Current);
+        current.count() <= 1
+            && self.versions.first().is_none_or(|first| first.number > 0)
+            && self.versions.last().is_none_or(|last| last.number < self.next_version)
     }
 }
 

@@ -19,7 +19,7 @@ const MEMBERS_LABEL: &[u8] = b"keyvault scope members";
 
 /// What a scope's row seals.
 pub(super) struct ScopeSummary {
-    pub(super) name: String,
+    pub(super) name: Scope,
     pub(super) count: u32,
     pub(super) members: Digest,
 }
@@ -68,12 +68,13 @@ impl Work<'_> {
             .and_then(|bytes| {
                 let mut decoder = Decoder::new(bytes);
                 let summary = ScopeSummary {
-                    name: decoder.text()?.to_owned(),
+                    name: Scope::parse(decoder.text()?).map_err(|_| codec::Malformed)?,
                     count: decoder.u32()?,
                     members: decoder.array()?,
                 };
                 decoder.end()?;
-                Ok(summary)
+                // A scope without members has no row.
+                if summary.count == 0 { Err(codec::Malformed) } else { Ok(summary) }
             })
             .map_err(|_| damaged("scope: malformed"))
     }

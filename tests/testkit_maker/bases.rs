@@ -1,0 +1,590 @@
+//! The vaults that vectors are made from, written through the library at a fixed time and with bytes that follow from a
+//! word instead of chance.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use keyvault::audit::{Action, Actor, Outcome};
+use keyvault::clock::{Clock, Moment};
+use keyvault::crypto::Cost;
+use keyvault::name::{EnvName, KeyName};
+use keyvault::recipe::{Kind, Recipe};
+use keyvault::secret::SecretBytes;
+use keyvault::state::pin::Pins;
+use keyvault::unlock::keyfile::KeyFile;
+use keyvault::unlock::passphrase::Passphrase;
+use keyvault::unlock::recovery::RecoveryCode;
+use keyvault::vault::{
+    Access, Creation, Credential, Edit, Holder, Holders, NewKey, NewValue, Origin, Purpose, Revocation,
+    Selection, Terms, Vault, Which, World,
+};
+use rusqlite::Connection;
+
+use super::forge::{self, Seeded};
+use super::sql;
+use super::vector::hex;
+
+pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
+
+/// 2026-01-05T09:00:00Z.
+pub(crate) const START: i64 = 1_767_603_600_000;
+pub(crate) const DAY: i64 = 86_400_000;
+
+/// A base and what opens it.
+#[derive(Clone)]
+pub(crate) struct Base {
+    pub(crate) name: String,
+    pub(crate) about: String,
+    pub(crate) sql: String,
+    pub(crate) passphrase: Vec<u8>,
+    pub(crate) code: String,
+    pub(crate) key_file: String,
+    pub(crate) root: Vec<u8>,
+    /// When it was finished.
+    pub(crate) now: i64,
+}
+
+impl Base {
+    /// The file: what opens it in comments, then the statements.
+    pub(crate) fn print(&self) -> String {
+        let mut text = String::new();
+        writeln!(text, "-- {}", self.about).unwrap();
+        let facts = [
+            ("passphrase", String::from_utf8(self.passphrase.clone()).unwrap()),
+            ("recovery code", self.code.clone()),
+            ("key file", self.key_file.clone()),
+            ("root", hex(&self.root)),
+            ("finished", self.now.to_string()),
+        ];
+        for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
+            writeln!(text, "-- {name}: {value}").unwrap();
+        }
+        text + &self.sql
+    }
+}
+
+struct Ticking(Cell<i64>);
+
+impl Clock for Ticking {
+    fn now(&self) -> Moment {
+        Moment(self.0.get())
+    }
+}
+
+/// A vault in the making.
+struct Lab {
+    folder: tempfile::TempDir,
+    rng: Seeded,
+    clock: Ticking,
+    passphrase: String,
+    code: RecoveryCode,
+    file: KeyFile,
+    vault: Option<Vault>,
+    access: Option<Access>,
+}
+
+fn passphrase(text: &str) -> Passphrase {
+    Passphrase::new(&SecretBytes::copy_from(text.as_bytes())).unwrap()
+}
+
+pub(crate) fn secret(bytes: impl AsRef<[u8]>) -> SecretBytes {
+    SecretBytes::copy_from(bytes.as_ref())
+}
+
+fn name(text: &str) -> KeyName {
+    KeyName::parse(text).unwrap()
+}
+
+/// A key that is to be made, as the bases need them.
+fn key(text: &str, value: impl AsRef<[u8]>, scopes: &[&str]) -> NewKey {
+    NewKey {
+        name: name(text),
+        variable: None,
+        scopes: scopes.iter().map(|scope| scope.parse().unwrap()).collect(),
+        tags: BTreeMap::new(),
+        note: String::new(),
+        expires: None,
+        origin: Origin::Given(secret(value)),
+    }
+}
+
+impl Lab {
+    fn new(word: &str) -> Self {
+        Self::with_passphrase(word, PASSPHRASE)
+    }
+
+    fn with_passphrase(word: &str, phrase: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("keyvault-bases-").tempdir().unwrap();
+        let rng = Seeded::new(word);
+        let (code, file) = (RecoveryCode::create(&rng).unwrap(), KeyFile::create(&rng).unwrap());
+        let clock = Ticking(Cell::new(START));
+        let mut lab =
+            Self { folder, rng, clock, passphrase: phrase.to_owned(), code, file, vault: None, access: None };
+        let opening = passphrase(phrase);
+        let creation = Creation { passphrase: &opening, cost: Cost::FLOOR, recovery: Some(&lab.code) };
+        Vault::create(&lab.path(), &creation, &lab.world()).unwrap();
+        let mut vault = Vault::open(&lab.path(), &lab.pins()).unwrap();
+        lab.access = Some(vault.open_passphrase(&opening).unwrap());
+        lab.vault = Some(vault);
+        lab
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("vault.db")
+    }
+
+    fn pins(&self) -> Pins {
+        Pins::in_folder(self.folder.path().join("pins"))
+    }
+
+    fn world(&self) -> World<'_> {
+        world(&self.clock, &self.rng, self.pins())
+    }
+
+    /// Does something a minute later.
+    fn act<T>(&mut self, act: impl FnOnce(&mut Vault, &Access, &World<'_>) -> T) -> T {
+        self.wait(60_000);
+        let (mut vault, access) = (self.vault.take().unwrap(), self.access.take().unwrap());
+        let done = act(&mut vault, &access, &self.world());
+        (self.vault, self.access) = (Some(vault), Some(access));
+        // What this machine remembers is read when a vault is opened.
+        self.vault = Some(Vault::open(&self.path(), &self.pins()).unwrap());
+        done
+    }
+
+    fn wait(&mut self, millis: i64) {
+        self.clock.0.set(self.clock.0.get() + millis);
+    }
+
+    fn add(&mut self, new: NewKey) {
+        self.act(|vault, access, world| vault.create_key(access, world, new, false).map(drop)).unwrap();
+    }
+
+    fn edit(&mut self, key: &str, edit: &Edit) {
+        self.act(|vault, access, world| vault.edit(access, world, &[name(key)], edit)).unwrap();
+    }
+
+    fn rotate(&mut self, key: &str, value: Option<&[u8]>, terms: Terms) {
+        self.act(|vault, access, world| {
+            let which = Which::Names(vec![name(key)]);
+            let value = value.map(|value| NewValue {
+                name: name(key),
+                item: vault.show(access, &name(key)).unwrap().id,
+                value: secret(value),
+            });
+            vault.rotate(access, world, &which, value, terms)
+        })
+        .unwrap();
+    }
+
+    fn revoke(&mut self, key: &str, version: Option<u32>, reason: &str, wipe: bool) {
+        let revocation = Revocation { version, reason: reason.to_owned(), wipe };
+        self.act(|vault, access, world| vault.revoke(access, world, &[name(key)], &revocation)).unwrap();
+    }
+
+    fn reveal(&mut self, key: &str) {
+        self.act(|vault, access, world| vault.reveal(access, world, &name(key), None).map(drop)).unwrap();
+    }
+
+    fn add_key_file(&mut self) {
+        let file = KeyFile::parse(self.file.line().unwrap().expose()).unwrap();
+        self.act(|vault, access, world| vault.add_way(access, world, Credential::KeyFile(&file)).map(drop))
+            .unwrap();
+    }
+
+    /// The vault as statements, as it stands now.
+    fn dump(&mut self) -> String {
+        self.vault = None;
+        let connection = Connection::open(self.path()).unwrap();
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        let text = sql::dump(&connection);
+        connection.close().unwrap();
+        self.vault = Some(Vault::open(&self.path(), &self.pins()).unwrap());
+        text
+    }
+
+    fn base(&mut self, name: &str, about: &str) -> Base {
+        let sql = self.dump();
+        let checked = self.act(|vault, access, _| vault.check(access)).unwrap();
+        assert_eq!(checked.findings, [], "{name}");
+        let root = forge::root(&sql, passphrase(&self.passphrase).expose());
+        let text =
+            |secret: SecretBytes| String::from_utf8(secret.expose().to_vec()).unwrap().trim().to_owned();
+        let with_file =
+            sql.lines().any(|line| line.starts_with("INSERT INTO slot") && line.contains(", x'04"));
+        Base {
+            name: name.to_owned(),
+            about: about.to_owned(),
+            sql,
+            passphrase: self.passphrase.clone().into_bytes(),
+            code: text(self.code.text().unwrap()),
+            key_file: if with_file { text(self.file.line().unwrap()) } else { String::new() },
+            root,
+            now: self.clock.0.get(),
+        }
+    }
+}
+
+pub(crate) fn world<'w>(clock: &'w dyn Clock, rng: &'w dyn keyvault::clock::Rng, pins: Pins) -> World<'w> {
+    World {
+        clock,
+        rng,
+        actor: Actor {
+            user: "ada".to_owned(),
+            host: "engine".to_owned(),
+            pid: 1815,
+            program: "bash".to_owned(),
+            terminal: Some("/dev/pts/3".to_owned()),
+            job: None,
+        },
+        pins,
+        holders: Holders::in_folder(PathBuf::new(), Holder { command: String::new(), pid: 0 }),
+        notice: &|notice| panic!("{notice:?}"),
+        waiting: &|_, _| (),
+    }
+}
+
+/// The usual base in the stages of its life, and a branch of it.
+pub(crate) struct Plain {
+    /// Before the last changes.
+    pub(crate) earlier: Base,
+    /// As the vectors have it.
+    pub(crate) now: Base,
+    /// What became of `earlier` elsewhere.
+    pub(crate) branch: Base,
+    /// An older passphrase slot, which opened it before.
+    pub(crate) old_passphrase: Base,
+}
+
+pub(crate) fn plain() -> Plain {
+    let mut lab = Lab::new("plain");
+    lab.add(key("a", "value-a-1", &["s"]));
+    lab.add(NewKey {
+        note: "the second key".to_owned(),
+        tags: BTreeMap::from([
+            ("team".parse().unwrap(), "infra".to_owned()),
+            ("env".parse().unwrap(), "prod".to_owned()),
+        ]),
+        expires: Some(Moment(START + 90 * DAY)),
+        ..key("b", "value-b-1", &["s", "t"])
+    });
+    lab.add(NewKey {
+        origin: Origin::Recipe(Recipe::new(Kind::Token, None, None).unwrap()),
+        ..key("c/token", "", &["t"])
+    });
+    lab.add(key("d", "value-d-1", &[]));
+    let new = passphrase("another passphrase entirely");
+    let before = lab.base("plain-first-passphrase", "");
+    lab.act(|vault, access, world| {
+        let credential = Credential::Passphrase(&new, Cost::FLOOR);
+        vault.replace_ways(access, world, Action::Passwd, &[credential]).map(drop)
+    })
+    .unwrap();
+    let again = passphrase(PASSPHRASE);
+    lab.access = lab.vault.as_mut().map(|vault| vault.open_passphrase(&new).unwrap());
+    lab.act(|vault, access, world| {
+        let credential = Credential::Passphrase(&again, Cost::FLOOR);
+        vault.replace_ways(access, world, Action::Passwd, &[credential]).map(drop)
+    })
+    .unwrap();
+    lab.access = lab.vault.as_mut().map(|vault| vault.open_passphrase(&again).unwrap());
+    lab.add_key_file();
+    let earlier = lab.base("plain-earlier", "");
+    let bytes = std::fs::read(lab.path()).unwrap();
+    let finish = |lab: &mut Lab, value: &str| {
+        lab.rotate("a", Some(value.as_bytes()), Terms { grace: 30 * DAY, expires: None });
+        lab.edit("b", &Edit { note: Some("the second key, edited".to_owned()), ..Edit::default() });
+        lab.add(key("e", "value-e-1", &["s"]));
+        lab.reveal("a");
+        lab.act(|vault, access, world| vault.record_unlock(access, world, Outcome::Done, "")).unwrap();
+    };
+    finish(&mut lab, "value-a-2");
+    let now = lab.base(
+        "plain",
+        "Five keys, two scopes, three ways in; the key a has a version in its grace; the log ends with two reads.",
+    );
+    // The same vault as it went on elsewhere, where nobody remembers the above.
+    put_back(&mut lab, &bytes);
+    lab.rng = Seeded::new("plain branch");
+    lab.clock.0.set(earlier.now);
+    finish(&mut lab, "value-a-3");
+    let branch = lab.base("plain-branch", "");
+    Plain { earlier, now, branch, old_passphrase: before }
+}
+
+fn put_back(lab: &mut Lab, bytes: &[u8]) {
+    lab.vault = None;
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", lab.path().display()));
+    }
+    std::fs::remove_dir_all(lab.folder.path().join("pins")).unwrap();
+    std::fs::write(lab.path(), bytes).unwrap();
+    lab.vault = Some(Vault::open(&lab.path(), &lab.pins()).unwrap());
+}
+
+/// Another vault with keys of the same names and the same passphrase.
+pub(crate) fn other() -> Base {
+    let mut lab = Lab::new("other");
+    for name in ["a", "b"] {
+        lab.add(key(name, format!("other-{name}"), &["s"]));
+    }
+    lab.add_key_file();
+    lab.base("other", "Another vault with the same passphrase and names.")
+}
+
+fn empty() -> Base {
+    Lab::new("empty").base("empty", "A vault as init makes it.")
+}
+
+fn unicode() -> Base {
+    // The passphrase is in NFC; vectors give it in other forms.
+    let mut lab = Lab::with_passphrase("unicode", "Zo\u{eb} \u{1f511} \u{fc}ber \u{d55c}\u{ae00}");
+    lab.add(NewKey {
+        note:
+            "na\u{ef}ve \u{202e}evil\u{202c} \u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467} \u{0}\u{7f}\n\ttab"
+                .to_owned(),
+        tags: BTreeMap::from([(
+            "who".parse().unwrap(),
+            "\u{0645}\u{0631}\u{062d}\u{0628}\u{0627}".to_owned(),
+        )]),
+        ..key("unicode/note", "p\u{e4}ssw\u{f6}rd \u{1f511}", &["repo:read"])
+    });
+    lab.add(key("unicode/decomposed", "Zoe\u{308}", &["repo:read"]));
+    lab.add(key("A.b-c/_9", "\u{feff}bom\u{2028}", &["A.b:c-d/_9"]));
+    lab.base("unicode", "Notes, tags, values and a passphrase beyond ASCII.")
+}
+
+fn binary() -> Base {
+    let mut lab = Lab::new("binary");
+    let all: Vec<u8> = (0..=255).collect();
+    let with_variable = |name: &str, variable: &str, value: &[u8]| NewKey {
+        variable: Some(EnvName::parse(variable).unwrap()),
+        ..key(name, value, &[])
+    };
+    lab.add(with_variable("empty", "EMPTY_VALUE", b""));
+    lab.add(with_variable("nul", "a.dotted-variable", b"\0"));
+    lab.add(with_variable("all-bytes", "_ALL", &all));
+    lab.add(with_variable("zeros", "Z", &[0; 28]));
+    // The lengths at which padding steps.
+    for len in [27, 28, 29, 60, 61, 124, 125, 252, 253, 1020, 1021] {
+        lab.add(key(&format!("len-{len}"), vec![b'x'; len], &[]));
+    }
+    lab.base("binary", "Values of every byte, of no byte, and of the lengths at which padding steps.")
+}
+
+fn versions() -> Base {
+    let mut lab = Lab::new("versions");
+    lab.add(key("many", "value 1", &[]));
+    for number in 2..=100 {
+        lab.rotate("many", Some(format!("value {number}").as_bytes()), Terms::default());
+    }
+    lab.base("versions", "A key with a hundred versions.")
+}
+
+fn states() -> Base {
+    let mut lab = Lab::new("states");
+    let grace = |days: i64| Terms { grace: days * DAY, expires: None };
+    let expiring = |name: &str, days: i64| NewKey {
+        expires: Some(Moment(START + days * DAY)),
+        ..key(name, format!("{name} 1"), &["all"])
+    };
+    lab.add(key("active", "active 1", &["all"]));
+    lab.add(expiring("expires", 10));
+    lab.add(key("grace", "grace 1", &["all"]));
+    lab.rotate("grace", Some(b"grace 2"), grace(5));
+    lab.add(key("retired", "retired 1", &["all"]));
+    lab.rotate("retired", Some(b"retired 2"), Terms::default());
+    lab.add(key("rolled-back", "rolled-back 1", &["all"]));
+    lab.rotate("rolled-back", Some(b"rolled-back 2"), Terms::default());
+    lab.act(|vault, access, world| vault.rollback(access, world, &name("rolled-back"), None)).unwrap();
+    lab.add(key("revoked", "revoked 1", &["all"]));
+    lab.rotate("revoked", Some(b"revoked 2"), grace(5));
+    lab.revoke("revoked", None, "leaked in a log", false);
+    lab.add(key("revoked-one", "revoked-one 1", &["all"]));
+    lab.rotate("revoked-one", Some(b"revoked-one 2"), grace(5));
+    lab.revoke("revoked-one", Some(1), "", false);
+    lab.add(key("wiped", "wiped 1", &["all"]));
+    lab.rotate("wiped", Some(b"wiped 2"), Terms::default());
+    lab.revoke("wiped", Some(1), "wiped \u{2014} at once", true);
+    lab.base("states", "Keys that expire, rotate, return, and are revoked or wiped.")
+}
+
+/// Past the thirty days in which a retired version is kept.
+fn aged() -> Base {
+    let mut lab = Lab::new("aged");
+    lab.add(key("old", "old 1", &[]));
+    lab.rotate("old", Some(b"old 2"), Terms::default());
+    lab.wait(31 * DAY);
+    lab.rotate("old", Some(b"old 3"), Terms { grace: DAY, expires: None });
+    lab.wait(DAY * 2);
+    lab.edit("old", &Edit { note: Some("wiped by age".to_owned()), ..Edit::default() });
+    lab.base("aged", "A key with a version that was wiped by age and one whose grace is over.")
+}
+
+fn recipes() -> Base {
+    let mut lab = Lab::new("recipes");
+    for kind in Kind::ALL {
+        let new = NewKey {
+            origin: Origin::Recipe(Recipe::new(kind, None, None).unwrap()),
+            ..key(&format!("kind/{}", kind.name()), "", &["generated"])
+        };
+        lab.add(new);
+    }
+    let prefixed = Recipe::new(Kind::Hex, Some(16), Some("sk_live_")).unwrap();
+    lab.add(NewKey { origin: Origin::Recipe(prefixed), ..key("prefixed", "", &["generated"]) });
+    lab.base("recipes", "A key of each recipe.")
+}
+
+fn rekeyed() -> Base {
+    let mut lab = Lab::new("rekeyed");
+    lab.add(key("a", "value-a-1", &["s"]));
+    lab.rotate("a", Some(b"value-a-2"), Terms { grace: 30 * DAY, expires: None });
+    lab.add(key("b", "value-b-1", &["s"]));
+    let opening = passphrase(PASSPHRASE);
+    let code = RecoveryCode::parse(lab.code.text().unwrap().expose()).unwrap();
+    for _ in 0..2 {
+        lab.act(|vault, access, world| {
+            let credentials = [Credential::Passphrase(&opening, Cost::FLOOR), Credential::Recovery(&code)];
+            vault.rekey(access, world, &credentials, &[1, 2], &|_| ()).map(drop)
+        })
+        .unwrap();
+        lab.access = lab.vault.as_mut().map(|vault| vault.open_passphrase(&opening).unwrap());
+    }
+    lab.add(key("c", "value-c-1", &["s"]));
+    lab.base("rekeyed", "A vault in its third epoch.")
+}
+
+fn slots() -> Base {
+    let mut lab = Lab::new("slots");
+    lab.add(key("a", "value-a-1", &[]));
+    for number in 3..=32 {
+        let file = KeyFile::create(&lab.rng).unwrap();
+        lab.act(|vault, access, world| {
+            let costly = passphrase("at another cost");
+            let cost = Cost { memory_kib: 20_000, passes: 2, lanes: 3 };
+            let credential =
+                if number == 17 { Credential::Passphrase(&costly, cost) } else { Credential::KeyFile(&file) };
+            vault.add_way(access, world, credential).map(drop)
+        })
+        .unwrap();
+        lab.file = file;
+    }
+    lab.base("slots", "Thirty-two ways in, which is as many as there may be; the passphrase 'at another cost' opens slot 17.")
+}
+
+fn many() -> Base {
+    let mut lab = Lab::new("many");
+    for number in 0..40 {
+        let scopes = ["all".to_owned(), format!("group:{}", number % 5)];
+        let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+        lab.add(key(&format!("service-{number:02}/key"), format!("value {number}"), &scopes));
+    }
+    lab.base("many", "Forty keys in six scopes, so that nodes have several children.")
+}
+
+fn changed() -> Base {
+    let mut lab = Lab::new("changed");
+    for name in ["first", "second", "third"] {
+        lab.add(key(name, format!("{name} 1"), &["s", name]));
+    }
+    lab.edit("first", &Edit { rename: Some(name("renamed")), ..Edit::default() });
+    lab.edit("second", &Edit { unscope: BTreeSet::from(["s".parse().unwrap()]), ..Edit::default() });
+    lab.act(|vault, access, world| vault.remove(access, world, &[name("third")])).unwrap();
+    let purpose = || Purpose { action: Action::Exec, detail: "printenv".to_owned() };
+    let all = Selection { all: true, ..Selection::default() };
+    lab.act(|vault, access, world| vault.resolve(access, world, &all, purpose(), &|_| Vec::new()).map(drop))
+        .unwrap();
+    lab.base("changed", "Keys that were renamed, taken out of a scope and removed; the log ends with a read.")
+}
+
+fn long() -> Base {
+    let mut lab = Lab::new("long");
+    let longest = "n".repeat(128);
+    lab.add(NewKey {
+        variable: Some(EnvName::parse(&"V".repeat(128)).unwrap()),
+        note: "note ".repeat(100),
+        tags: BTreeMap::from([("t".repeat(128).parse().unwrap(), "x".repeat(300))]),
+        ..key(&longest, "y".repeat(3000), &["s".repeat(128).as_str()])
+    });
+    lab.add(key("0", "a name of one digit", &[]));
+    lab.base("long", "Names as long as they may be.")
+}
+
+/// The copy of an earlier state, adopted where a later one had been seen: numbers are skipped.
+fn adopted() -> Base {
+    let mut lab = Lab::new("adopted");
+    lab.add(key("a", "value-a-1", &["s"]));
+    lab.dump();
+    let bytes = std::fs::read(lab.path()).unwrap();
+    for number in 2..=5 {
+        lab.rotate("a", Some(format!("value-a-{number}").as_bytes()), Terms::default());
+    }
+    lab.vault = None;
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", lab.path().display()));
+    }
+    std::fs::write(lab.path(), bytes).unwrap();
+    lab.vault = Some(Vault::open(&lab.path(), &lab.pins()).unwrap());
+    lab.act(|vault, access, world| vault.adopt(access, world).map(drop)).unwrap();
+    lab.base(
+        "adopted",
+        "An earlier state that was adopted where a later one had been seen; change numbers were skipped.",
+    )
+}
+
+/// Every base but the usual one.
+pub(crate) fn others() -> Vec<Base> {
+    vec![
+        empty(),
+        unicode(),
+        binary(),
+        versions(),
+        states(),
+        aged(),
+        recipes(),
+        rekeyed(),
+        slots(),
+        many(),
+        changed(),
+        long(),
+        adopted(),
+    ]
+}
+
+/// A vault with something of everything, and its file.
+pub(crate) fn compat() -> (Base, Vec<u8>) {
+    let mut lab = Lab::new("compat");
+    lab.add(NewKey {
+        tags: BTreeMap::from([("team".parse().unwrap(), "payments".to_owned())]),
+        note: "the live key \u{2014} \u{fc}ber".to_owned(),
+        ..key("stripe/live", "sk_live_4eC39HqLyjWDarjtT1zdp7dc", &["payments", "deploy:prod"])
+    });
+    for kind in [Kind::Token, Kind::Password, Kind::Ed25519, Kind::SshEd25519] {
+        let recipe = Recipe::new(kind, None, None).unwrap();
+        lab.add(NewKey {
+            origin: Origin::Recipe(recipe),
+            ..key(&format!("made/{}", kind.name()), "", &["payments"])
+        });
+    }
+    lab.add(NewKey { expires: Some(Moment(START + DAY)), ..key("short-lived", "gone soon", &[]) });
+    lab.add(NewKey {
+        variable: Some(EnvName::parse("a.b-c").unwrap()),
+        ..key("binary", [0, 255, 10, 13], &[])
+    });
+    lab.add(key("empty", "", &[]));
+    lab.rotate("made/token", None, Terms { grace: 30 * DAY, expires: None });
+    lab.rotate("binary", Some(b"text"), Terms::default());
+    lab.act(|vault, access, world| vault.rollback(access, world, &name("binary"), None)).unwrap();
+    lab.revoke("made/password", None, "leaked", false);
+    lab.add(key("removed", "removed", &["payments"]));
+    lab.act(|vault, access, world| vault.remove(access, world, &[name("removed")])).unwrap();
+    lab.add_key_file();
+    lab.reveal("stripe/live");
+    lab.wait(2 * DAY);
+    lab.edit("empty", &Edit { rename: Some(name("nothing")), ..Edit::default() });
+    let base = lab.base("compat", "");
+    let bytes = std::fs::read(lab.path()).unwrap();
+    (base, bytes)
+}

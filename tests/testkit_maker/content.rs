@@ -1,0 +1,243 @@
+//! What a vault holds, as JSON: once as the second implementation reads it, once as the library does.
+
+use std::collections::BTreeMap;
+
+use keyvault::clock::Moment;
+use keyvault::name::{EnvName, Scope};
+use keyvault::vault::{Access, Item, Selection, Status, Vault, VersionState, World};
+use serde_json::{Value, json};
+
+use super::forge::{Fields, Forge};
+use super::vector::hex;
+
+const STATES: [&str; 6] = ["", "pending", "current", "previous", "retired", "revoked"];
+const SLOTS: [&str; 5] = ["", "passphrase", "recovery code", "", "key file"];
+const RECIPES: [&str; 10] =
+    ["", "token", "password", "hex", "base64", "base64url", "uuid", "passphrase", "ed25519", "ssh-ed25519"];
+
+fn u32_of(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes(bytes[..4].try_into().unwrap())
+}
+
+fn i64_of(bytes: &[u8]) -> i64 {
+    i64::from_le_bytes(bytes[..8].try_into().unwrap())
+}
+
+fn option(bytes: &[u8]) -> Option<&[u8]> {
+    (bytes[0] == 1).then_some(&bytes[1..])
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8(bytes[4..].to_vec()).unwrap()
+}
+
+fn texts(mut bytes: &[u8]) -> Vec<String> {
+    let mut texts = Vec::new();
+    bytes = &bytes[4..];
+    while !bytes.is_empty() {
+        let len = u32_of(bytes) as usize;
+        texts.push(text_of(&bytes[..4 + len]));
+        bytes = &bytes[4 + len..];
+    }
+    texts
+}
+
+/// The vault in this forge, at a moment.
+pub(crate) fn forged(forge: &Forge, now: i64) -> Value {
+    let mut items: Vec<Fields> = Vec::new();
+    let mut statement = forge.connection.prepare("SELECT tag, revision, sealed FROM item").unwrap();
+    let rows = statement.query_map([], |row| {
+        Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?))
+    });
+    for (tag, revision, sealed) in rows.unwrap().map(Result::unwrap) {
+        let place = super::forge::at("item", &tag, 0, revision.cast_unsigned());
+        let padded = forge.open(&forge.keys.metadata, "keyvault item", place, &sealed);
+        items.push(Fields::of(&super::forge::unpad(&padded)));
+    }
+    items.sort_by_key(|item| text_of(item.get("name")));
+    let mut scopes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for item in &items {
+        for scope in texts(item.get("scopes")) {
+            scopes.entry(scope).or_default().push(text_of(item.get("name")));
+        }
+    }
+    let mut statement = forge.connection.prepare("SELECT id, header FROM slot ORDER BY id").unwrap();
+    let slots = statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+    let slots: Vec<Value> = slots
+        .unwrap()
+        .map(Result::unwrap)
+        .map(|(id, header)| json!([id, SLOTS[usize::from(header[0])]]))
+        .collect();
+    json!({
+        "vault": hex(&forge.identity.vault_id),
+        "epoch": forge.identity.epoch,
+        "change": forge.record().change,
+        "entries": forge.number("SELECT count(*) FROM audit"),
+        "slots": slots,
+        "scopes": scopes,
+        "keys": items.iter().map(|item| forged_key(forge, item, now)).collect::<Vec<_>>(),
+    })
+}
+
+fn forged_key(forge: &Forge, item: &Fields, now: i64) -> Value {
+    let expires = option(item.get("expires")).map(i64_of);
+    let id = item.get("id").try_into().unwrap();
+    let mut versions = Vec::new();
+    let mut has_current = false;
+    for place in 1..=u32_of(item.get("count")) {
+        let get = |field: &str| item.get(&format!("{field} {place}"));
+        let number = u32_of(get("number"));
+        let grace = option(get("grace")).map(i64_of);
+        let state = STATES[usize::from(get("state")[0])];
+        has_current |= state == "current";
+        let over = state == "previous" && grace.is_some_and(|until| until <= now);
+        versions.push(json!({
+            "number": number,
+            "state": if over { "retired" } else { state },
+            "created": i64_of(get("created")),
+            "since": i64_of(get("since")),
+            "grace_until": grace,
+            "fingerprint": hex(get("fingerprint")),
+            "due": option(get("due")).map(i64_of),
+            "made_by": text_of(get("made by")),
+            "public": option(get("public")).map(text_of),
+            "reason": text_of(get("reason")),
+            "value": option(get("digest")).map(|_| hex(&forge.value(&id, number))),
+        }));
+    }
+    let status = match expires {
+        _ if !has_current => "revoked",
+        Some(expires) if expires <= now => "expired",
+        _ => "active",
+    };
+    let tags = texts(item.get("tags"));
+    let tags: BTreeMap<&String, &String> = tags.chunks(2).map(|pair| (&pair[0], &pair[1])).collect();
+    json!({
+        "id": hex(item.get("id")),
+        "name": text_of(item.get("name")),
+        "variable": text_of(item.get("variable")),
+        "scopes": texts(item.get("scopes")),
+        "tags": tags,
+        "note": text_of(item.get("note")),
+        "created": i64_of(item.get("created")),
+        "expires": expires,
+        "status": status,
+        "recipe": option(item.get("recipe")).map(|recipe| json!({
+            "kind": RECIPES[usize::from(recipe[0])],
+            "length": u32_of(&recipe[1..]),
+            "prefix": text_of(&recipe[5..]),
+        })),
+        "next_version": u32_of(item.get("next")),
+        "versions": versions,
+    })
+}
+
+/// The vault as the library sees it. Of values that it does not hand out only the fingerprint is known, which a check
+/// holds against the value; those are taken from `expected`.
+pub(crate) fn seen(vault: &mut Vault, access: &Access, world: &World<'_>, expected: &Value) -> Value {
+    let now = world.now();
+    let checked = vault.check(access).unwrap();
+    assert_eq!(checked.findings, []);
+    let identity = vault.identity();
+    let change = checked.change;
+    let entries = vault.verify_audit(access).unwrap().entries;
+    let ways = vault.ways(access).unwrap();
+    let names = vault.names(access).unwrap();
+    let items = vault.list(access).unwrap();
+    let mut scopes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for item in &items {
+        assert!(names.keys.contains(&item.name));
+        assert_eq!(vault.show(access, &item.name).unwrap(), *item);
+        for scope in &item.scopes {
+            scopes.entry(scope.to_string()).or_default().push(item.name.to_string());
+        }
+    }
+    assert_eq!(names.keys.len(), items.len());
+    assert_eq!(
+        names.scopes.iter().map(Scope::to_string).collect::<Vec<_>>(),
+        scopes.keys().cloned().collect::<Vec<_>>()
+    );
+    for (scope, members) in &scopes {
+        let selection =
+            Selection { scopes: vec![scope.parse().unwrap()], skip_expired: true, ..Selection::default() };
+        let active = items
+            .iter()
+            .filter(|item| members.contains(&item.name.to_string()) && item.status(now) == Status::Active);
+        let active: Vec<_> = active.map(|item| item.name.clone()).collect();
+        // A variable that runs code is not handed out.
+        let unfit = |item: &Item| EnvName::parse(item.variable.as_str()).is_err();
+        if active.is_empty() || items.iter().any(unfit) {
+            continue;
+        }
+        let (mut taken, _) = vault.preview(access, world, &selection, &|_| Vec::new()).unwrap();
+        taken.sort();
+        assert_eq!(taken.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), active, "{scope}");
+    }
+    let mut keys = Vec::new();
+    for (place, item) in items.iter().enumerate() {
+        keys.push(seen_key(vault, access, world, item, &expected["keys"][place]));
+    }
+    json!({
+        "vault": identity.vault_hex(),
+        "epoch": identity.epoch,
+        "change": change,
+        "entries": entries,
+        "slots": ways.iter().map(|way| json!([way.id, way.kind.name()])).collect::<Vec<_>>(),
+        "scopes": scopes,
+        "keys": keys,
+    })
+}
+
+fn seen_key(vault: &mut Vault, access: &Access, world: &World<'_>, item: &Item, expected: &Value) -> Value {
+    let now = world.now();
+    let status = item.status(now);
+    let mut versions = Vec::new();
+    for (place, version) in item.versions.iter().enumerate() {
+        let state = version.state_at(now);
+        let readable = matches!(state, VersionState::Current | VersionState::Previous)
+            && status != Status::Expired
+            && version.digest.is_some();
+        let revealed = vault.reveal(access, world, &item.name, Some(version.number));
+        let value = match revealed {
+            Ok((_, value)) if readable => Value::String(hex(value.expose())),
+            Err(_) if !readable && version.digest.is_some() => {
+                let value = expected["versions"][place]["value"].clone();
+                assert!(value.is_string());
+                value
+            }
+            Err(_) if !readable => Value::Null,
+            other => panic!("{} version {}: {other:?}", item.name, version.number),
+        };
+        versions.push(json!({
+            "number": version.number,
+            "state": state.name(),
+            "created": version.created.0,
+            "since": version.since.0,
+            "grace_until": version.grace_until.map(|until| until.0),
+            "fingerprint": version.fingerprint_hex(),
+            "due": version.due.map(|due| due.0),
+            "made_by": version.made_by,
+            "public": version.public,
+            "reason": version.reason,
+            "value": value,
+        }));
+    }
+    json!({
+        "id": hex(&item.id),
+        "name": item.name.as_str(),
+        "variable": item.variable.as_str(),
+        "scopes": item.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),
+        "tags": item.tags.iter().map(|(key, value)| (key.as_str(), value)).collect::<BTreeMap<_, _>>(),
+        "note": item.note,
+        "created": item.created.0,
+        "expires": item.expires.map(|Moment(expires)| expires),
+        "status": status.name(),
+        "recipe": item.recipe.as_ref().map(|recipe| json!({
+            "kind": recipe.kind().name(),
+            "length": recipe.length().unwrap_or(0),
+            "prefix": recipe.prefix(),
+        })),
+        "next_version": item.next_version,
+        "versions": versions,
+    })
+}

@@ -1,0 +1,169 @@
+//! Vectors of the file: its bytes, its numbers, its schema.
+
+use super::set::{Fails, Set};
+
+pub(crate) fn all(set: &mut Set) {
+    bytes(set);
+    numbers(set);
+    schema(set);
+}
+
+fn bytes(set: &mut Set) {
+    let open = |reason| Fails(reason, "open", "");
+    let whole = set.len("plain");
+    let mut cut = |name: &str, reason, length: u64, comment: &str| {
+        set.edited(name, "plain", open(reason), comment, |vector| vector.length = Some(length));
+    };
+    cut("file-empty", "empty-file", 0, "cut to nothing");
+    cut("file-one-byte", "not-sqlite", 1, "cut to its first byte");
+    cut("file-half-header", "pages", 50, "cut within SQLite's header");
+    cut("file-within-first-page", "pages", 511, "cut within the first page");
+    cut("file-within-last-page", "cut-off", whole - 3000, "cut within the last page");
+    cut("file-first-page-only", "pages", 4096, "cut behind the first page");
+    cut("file-half", "pages", 4096 * 7, "cut behind a page in the middle");
+    cut("file-within-a-page", "pages", 4096 * 7 + 1000, "cut within a page in the middle");
+    cut("file-last-page", "pages", whole - 4096, "cut before the last page");
+    cut("file-one-byte-more", "cut-off", whole + 1, "one byte more");
+    let mut write = |name: &str, reason, at: u64, bytes: &[u8], comment: &str| {
+        set.edited(name, "plain", open(reason), comment, |vector| {
+            vector.bytes = vec![(at, bytes.to_vec())];
+        });
+    };
+    write("file-magic", "not-sqlite", 0, b"sqlite", "the magic of SQLite is in lower case");
+    write("file-text", "not-sqlite", 0, &[b'#'; 100], "the header is text");
+    write("file-page-size", "not-sqlite", 16, &[0x10, 0x01], "the page size is no power of two");
+    write(
+        "file-application-id-bytes",
+        "application-id",
+        68,
+        &[0; 4],
+        "application_id is 0, written into the header",
+    );
+    write("file-newer-bytes", "format", 60, &[0, 0, 0, 2], "user_version is 2, written into the header");
+    write("file-schema-page", "pages", 100, &[0; 40], "the head of the schema's b-tree is zero");
+}
+
+fn numbers(set: &mut Set) {
+    let open = |reason| Fails(reason, "open", "");
+    for (name, id) in [("zero", "0"), ("other", "1263946837"), ("negative", "-1")] {
+        let name = format!("application-id-{name}");
+        let sql = format!("PRAGMA application_id = {id}");
+        set.statements(&name, open("application-id"), &format!("application_id is {id}"), &sql);
+    }
+    for (name, number) in [("zero", "0"), ("next", "2"), ("highest", "2147483647"), ("negative", "-1")] {
+        let name = format!("format-{name}");
+        let sql = format!("PRAGMA user_version = {number}");
+        set.statements(&name, open("format"), &format!("user_version is {number}"), &sql);
+    }
+    for (name, size) in [("smallest", 512), ("half", 2048), ("double", 8192), ("largest", 65536)] {
+        let sql = format!(
+            "PRAGMA journal_mode = DELETE; PRAGMA page_size = {size}; VACUUM; PRAGMA journal_mode = WAL"
+        );
+        let name = format!("page-size-{name}");
+        set.statements(&name, open("page-size"), &format!("pages of {size} bytes"), &sql);
+    }
+    let sql = "PRAGMA journal_mode = DELETE";
+    set.statements("journal-mode-delete", open("journal-mode"), "a rollback journal instead of WAL", sql);
+    let sql = "PRAGMA user_version = 2; DROP TABLE vault";
+    set.statements(
+        "format-next-without-head",
+        open("format"),
+        "user_version is 2, and there is no table of the head",
+        sql,
+    );
+}
+
+fn schema(set: &mut Set) {
+    let fails = Fails("schema", "open", "");
+    for table in super::sql::TABLES.map(|(table, ..)| table) {
+        let name = format!("schema-no-{}", table.replace('_', "-"));
+        set.statements(
+            &name,
+            fails,
+            &format!("the table {table} is missing"),
+            &format!("DROP TABLE {table}"),
+        );
+    }
+    let mut with = |name: &str, comment: &str, sql: &str| {
+        set.statements(&format!("schema-{name}"), fails, comment, sql);
+    };
+    with("no-index", "the index is missing", "DROP INDEX audit_change");
+    with("extra-table", "a table more", "CREATE TABLE zz (x)");
+    with("extra-table-first", "a table more, before all others", "CREATE TABLE aa (x)");
+    with("extra-view", "a view more", "CREATE VIEW extra AS SELECT * FROM item");
+    with("extra-index", "an index more", "CREATE INDEX extra ON item (revision)");
+    with(
+        "extra-trigger",
+        "a trigger that would run with a change",
+        "CREATE TRIGGER extra AFTER INSERT ON audit BEGIN DELETE FROM slot; END",
+    );
+    with(
+        "sequence",
+        "a table of SQLite's own, for AUTOINCREMENT",
+        "CREATE TABLE zz (x INTEGER PRIMARY KEY AUTOINCREMENT)",
+    );
+    with("statistics", "the tables that ANALYZE makes", "ANALYZE");
+    with(
+        "view-for-table",
+        "a view in the place of a table",
+        "DROP TABLE item; CREATE VIEW item AS SELECT x'00' tag, 1 revision, x'00' sealed",
+    );
+    with("column-more", "a column more", "ALTER TABLE slot ADD COLUMN more BLOB");
+    with("column-renamed", "a column has another name", "ALTER TABLE slot RENAME COLUMN sealed TO opened");
+    let mut instead = |name: &str, comment: &str, table: &str, statement: &str| {
+        set.statements(
+            &format!("schema-{name}"),
+            fails,
+            comment,
+            &format!("DROP TABLE {table}; {statement}"),
+        );
+    };
+    instead(
+        "column-type",
+        "a column is TEXT instead of BLOB",
+        "node",
+        "CREATE TABLE node (id INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT",
+    );
+    instead(
+        "not-strict",
+        "a table is not STRICT",
+        "node",
+        "CREATE TABLE node (id INTEGER PRIMARY KEY, body BLOB NOT NULL)",
+    );
+    instead(
+        "rowid",
+        "a table has a rowid that must have none",
+        "leaf",
+        "CREATE TABLE leaf (tag BLOB PRIMARY KEY, digest BLOB NOT NULL) STRICT",
+    );
+    instead(
+        "null-allowed",
+        "a column may be NULL that must not",
+        "node",
+        "CREATE TABLE node (id INTEGER PRIMARY KEY, body BLOB) STRICT",
+    );
+    instead(
+        "default",
+        "a column has a default that calls a function",
+        "node",
+        "CREATE TABLE node (id INTEGER PRIMARY KEY, body BLOB NOT NULL DEFAULT (randomblob(8))) STRICT",
+    );
+    instead(
+        "no-check",
+        "the condition that there is one row is missing",
+        "state",
+        "CREATE TABLE state (id INTEGER PRIMARY KEY, record BLOB NOT NULL, mac BLOB NOT NULL) STRICT",
+    );
+    instead(
+        "white-space",
+        "one space more in a statement",
+        "node",
+        "CREATE TABLE node (id INTEGER PRIMARY KEY,  body BLOB NOT NULL) STRICT",
+    );
+    set.statements(
+        "schema-index-not-unique",
+        fails,
+        "the index is not unique",
+        "DROP INDEX audit_change; CREATE INDEX audit_change ON audit (change) WHERE change IS NOT NULL",
+    );
+}

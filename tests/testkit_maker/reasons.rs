@@ -1,0 +1,288 @@
+//! Why a vector fails. The list is closed; README.md of the vectors has it word for word.
+
+/// A reason: its name, the class of what it makes of a vault, what this program says, and what it means.
+pub(crate) struct Reason {
+    pub(crate) name: &'static str,
+    pub(crate) class: &'static str,
+    /// What the program's error or finding says: one of these, with a bar between them.
+    pub(crate) says: &'static str,
+    pub(crate) means: &'static str,
+}
+
+impl Reason {
+    pub(crate) fn is_said_by(&self, text: &str) -> bool {
+        self.says.split('|').any(|says| text.contains(says))
+    }
+}
+
+const fn reason(name: &'static str, class: &'static str, says: &'static str, means: &'static str) -> Reason {
+    Reason { name, class, says, means }
+}
+
+pub(crate) const REASONS: &[Reason] = &[
+    // The file
+    reason("empty-file", "foreign", "is empty", "the file has no bytes"),
+    reason("not-sqlite", "foreign", "not a vault", "the file is not an SQLite database"),
+    reason("application-id", "foreign", "not a vault", "`application_id` is not that of a vault"),
+    reason("format", "newer", "format ", "`user_version` is not 1"),
+    reason("schema", "hostile", "schema: ", "`sqlite_schema` differs from §4"),
+    reason("cut-off", "damaged", "cut off within a page", "the length is no multiple of a page"),
+    reason("pages", "damaged", "malformed", "SQLite's pages do not hold together"),
+    reason("column", "damaged", "damaged: ", "a column's value is of another type or length than it must be"),
+    reason("missing-row", "damaged", "damaged: ", "a table that must have one row has none"),
+    reason("second-row", "damaged", "CHECK constraint failed", "a table that must have one row has more"),
+    reason("page-size", "damaged", "page size is not 4096", "the page size is not 4096"),
+    reason("journal-mode", "damaged", "journal mode is not WAL", "the journal mode is not WAL"),
+    // Ways in
+    reason("slot-header", "hostile", "malformed header", "a slot's header is too short or too long"),
+    reason("slot-kind", "hostile", "unknown kind", "a slot is of a kind that §5 does not have"),
+    reason("slot-cost", "hostile", "out of bounds", "memory, passes or lanes are out of bounds"),
+    reason("slot-count", "hostile", "slot: more than 32", "there are more than 32 slots"),
+    reason("wrong-credential", "locked", "wrong ", "no slot opens with what was given"),
+    reason("no-slot", "locked", "no slot of that kind", "there is no slot for a credential of that kind"),
+    reason(
+        "not-a-code",
+        "locked",
+        "not a recovery code",
+        "the recovery code's length, alphabet or checksum is wrong",
+    ),
+    reason(
+        "not-a-key-file",
+        "locked",
+        "not a key file",
+        "the key file's first word, length, alphabet or checksum is wrong",
+    ),
+    reason("not-a-passphrase", "locked", "passphrase ", "the passphrase is empty, too long, or not UTF-8"),
+    // The whole
+    reason(
+        "record",
+        "damaged",
+        "the state record is not authentic",
+        "the state record's MAC is wrong, or it is of another vault, epoch or format",
+    ),
+    reason(
+        "record-chain",
+        "damaged",
+        "is not the one that the state record names",
+        "the chain does not pass through the point that the record names",
+    ),
+    reason(
+        "record-event",
+        "damaged",
+        "names an entry of another change",
+        "the entry that the record names is of another change than the record, or after another record",
+    ),
+    reason(
+        "tree-path",
+        "damaged",
+        "node |leaf bucket ",
+        "a node or bucket on the way to a leaf does not have its digest",
+    ),
+    reason(
+        "tree-header",
+        "damaged",
+        "vault does not match the tree",
+        "the header row is not the one that the tree knows",
+    ),
+    reason(
+        "tree-slot",
+        "damaged",
+        "slot does not match the tree",
+        "a slot is not the one that the tree knows",
+    ),
+    reason(
+        "tree-leaves",
+        "damaged",
+        "the set of leaves does not match",
+        "all leaves together do not have the root's digest",
+    ),
+    reason(
+        "tree-stray",
+        "damaged",
+        "is not that of the leaves below it",
+        "a node is there that nothing leads to",
+    ),
+    reason("leaf-stray", "damaged", "stands for no row", "a leaf stands for no row"),
+    reason("rolled-back", "alarm", "RolledBack", "the file is older than what was seen before"),
+    reason("forked", "alarm", "Forked", "the file is no continuation of what was seen before"),
+    // Keys
+    reason(
+        "tree-item",
+        "damaged",
+        "item does not match the tree",
+        "a key's row is not the one that the tree knows, or is not there",
+    ),
+    reason(
+        "item-missing",
+        "damaged",
+        "missing does not match the tree",
+        "a key that the tree knows has no row",
+    ),
+    reason(
+        "row-forged",
+        "damaged",
+        "added or altered",
+        "all rows are read, and one is not one that the tree knows",
+    ),
+    reason(
+        "item-seal",
+        "damaged",
+        "item: the metadata does not open",
+        "a key's metadata does not open in its place",
+    ),
+    reason(
+        "item-malformed",
+        "damaged",
+        "item: the metadata is malformed",
+        "a key's metadata opens, and is not what §6 says",
+    ),
+    reason(
+        "item-place",
+        "damaged",
+        "stands where another name belongs",
+        "a key stands at another name's tag",
+    ),
+    reason(
+        "version-rows",
+        "damaged",
+        "of a key does not match the tree",
+        "a version's rows do not have the digest that the metadata names",
+    ),
+    reason("version-missing", "damaged", "of a key: missing", "a row of a version is missing"),
+    reason("version-stray", "damaged", "rows that no key names", "a row of a version belongs to no key"),
+    reason(
+        "version-key-seal",
+        "damaged",
+        "version_key: does not open",
+        "a version's key does not open in its place",
+    ),
+    reason("value-seal", "damaged", "version_value: does not open", "a value does not open in its place"),
+    reason(
+        "value-malformed",
+        "damaged",
+        "version_value: malformed",
+        "a value opens, and its padding is wrong",
+    ),
+    reason(
+        "fingerprint",
+        "damaged",
+        "has another fingerprint",
+        "a value has another fingerprint than the metadata says",
+    ),
+    // Scopes
+    reason(
+        "tree-scope",
+        "damaged",
+        "scope does not match the tree",
+        "a scope's row is not the one that the tree knows, or is not there",
+    ),
+    reason("scope-seal", "damaged", "scope: does not open", "a scope's row does not open in its place"),
+    reason(
+        "scope-malformed",
+        "damaged",
+        "scope: malformed",
+        "a scope's row opens, and is not what §3 and §6 say",
+    ),
+    reason(
+        "scope-members",
+        "damaged",
+        "scope_member does not match",
+        "the members do not have the digest or the count that the scope's row names",
+    ),
+    reason("scope-name", "damaged", "is sealed under another name", "a scope stands at another name's tag"),
+    reason(
+        "scope-keys",
+        "damaged",
+        "has other members than the keys that carry it",
+        "a scope has other members than the keys that name it",
+    ),
+    reason("scope-missing", "damaged", "is missing", "a scope that a key names has no row"),
+    reason(
+        "member-stray",
+        "damaged",
+        "rows of a scope that is not there",
+        "a membership belongs to no scope",
+    ),
+    // Names
+    reason(
+        "tree-names",
+        "damaged",
+        "directory does not match the tree",
+        "a bucket of names is not the one that the tree knows",
+    ),
+    reason(
+        "names-seal",
+        "damaged",
+        "directory: does not open",
+        "a bucket of names does not open in its place",
+    ),
+    reason(
+        "names-malformed",
+        "damaged",
+        "directory: malformed",
+        "a bucket of names opens, and is not what §6 says",
+    ),
+    reason(
+        "names-keys",
+        "damaged",
+        "has other names than the keys",
+        "a bucket has other names than the keys that belong into it",
+    ),
+    reason("names-missing", "damaged", "is missing", "a bucket of names that a key belongs into has no row"),
+    // The log
+    reason("seed-seal", "damaged", "the chain's seed does not open", "k₀ does not open in its place"),
+    reason(
+        "head-seal",
+        "damaged",
+        "the chain's head does not open",
+        "the head of the chain does not open in its place",
+    ),
+    reason(
+        "head-malformed",
+        "damaged",
+        "the chain's head is malformed",
+        "the head of the chain opens, and is not 64 bytes",
+    ),
+    reason(
+        "head-count",
+        "damaged",
+        "entries were cut off or added",
+        "the chain has more or fewer entries than its head counts",
+    ),
+    reason(
+        "head-last",
+        "damaged",
+        "the last entry is not the one that was written",
+        "the last entry's MAC is not the head's",
+    ),
+    reason(
+        "head-key",
+        "damaged",
+        "does not end where its key stands",
+        "the key in the head is not the one that follows from k₀",
+    ),
+    reason(
+        "event-seal",
+        "damaged",
+        "the event does not open in this place",
+        "an event does not open behind the entry before it",
+    ),
+    reason("event-malformed", "damaged", "the event is malformed", "an event opens, and is not what §9 says"),
+    reason(
+        "event-change",
+        "damaged",
+        "filed under another change",
+        "an event is of another change than its row says",
+    ),
+    reason("entry-missing", "damaged", "the entry is missing", "a number in the chain has no entry"),
+    reason(
+        "entry-mac",
+        "damaged",
+        "does not follow from the chain's seed",
+        "an entry's MAC is not what follows from k₀",
+    ),
+];
+
+pub(crate) fn find(name: &str) -> &'static Reason {
+    REASONS.iter().find(|reason| reason.name == name).unwrap_or_else(|| panic!("no reason {name}"))
+}

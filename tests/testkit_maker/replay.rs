@@ -1,0 +1,311 @@
+//! Every vector, made into a file and opened through the library.
+
+use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use keyvault::audit::Action;
+use keyvault::clock::{Clock, Moment};
+use keyvault::crypto::SystemRng;
+use keyvault::name::{KeyName, Scope};
+use keyvault::state::pin::{Pins, Standing};
+use keyvault::store::StoreError;
+use keyvault::sys::files::FileFault;
+use keyvault::unlock::UnlockError;
+use keyvault::unlock::keyfile::KeyFile;
+use keyvault::unlock::passphrase::Passphrase;
+use keyvault::unlock::recovery::RecoveryCode;
+use keyvault::vault::{Access, Purpose, Selection, Vault, VaultError, World};
+use serde_json::Value;
+
+use super::vector::{Credential, Vector};
+use super::{bases, content, reasons, sql};
+
+pub(crate) struct Fixed(pub(crate) i64);
+
+impl Clock for Fixed {
+    fn now(&self) -> Moment {
+        Moment(self.0)
+    }
+}
+
+/// The folder with the vectors, and what is made of it once.
+pub(crate) struct Kit {
+    pub(crate) folder: PathBuf,
+    temporary: tempfile::TempDir,
+    bases: Mutex<HashMap<String, Arc<Vec<u8>>>>,
+    accesses: Mutex<HashMap<String, Arc<Access>>>,
+}
+
+impl Kit {
+    pub(crate) fn open() -> Self {
+        let temporary = tempfile::Builder::new().prefix("keyvault-testkit-").tempdir().unwrap();
+        std::fs::set_permissions(temporary.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        Self {
+            folder: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testkit"),
+            temporary,
+            bases: Mutex::default(),
+            accesses: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn vectors(&self) -> Vec<Vector> {
+        let entries = std::fs::read_dir(self.folder.join("vectors")).expect("KEYVAULT_WRITE=1 makes them");
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        let read = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path).unwrap();
+            let vector = Vector::parse(path.file_name().unwrap().to_str().unwrap(), &text);
+            assert_eq!(vector.print(), text, "{}", path.display());
+            vector
+        };
+        paths.iter().map(read).collect()
+    }
+
+    fn base(&self, name: &str) -> Arc<Vec<u8>> {
+        let mut bases = self.bases.lock().unwrap();
+        let make = || {
+            let statements =
+                std::fs::read_to_string(self.folder.join("bases").join(format!("{name}.sql"))).unwrap();
+            let path = self.temporary.path().join(format!("base-{name}"));
+            sql::run(&path, &statements);
+            Arc::new(std::fs::read(path).unwrap())
+        };
+        Arc::clone(bases.entry(name.to_owned()).or_insert_with(make))
+    }
+
+    /// The vector's file.
+    fn build(&self, vector: &Vector, folder: &Path) -> PathBuf {
+        let path = folder.join("vault.db");
+        std::fs::write(&path, &*self.base(&vector.base)).unwrap();
+        if !vector.sql.is_empty() {
+            sql::run(&path, &vector.sql);
+        }
+        let mut bytes = std::fs::read(&path).unwrap();
+        for (at, new) in &vector.bytes {
+            let at = usize::try_from(*at).unwrap();
+            bytes[at..at + new.len()].copy_from_slice(new);
+        }
+        if let Some(length) = vector.length {
+            bytes.resize(usize::try_from(length).unwrap(), 0);
+        }
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    /// Opens the vault with the vector's credential. A derivation is shared where header and slots are the base's.
+    fn unlock(&self, vector: &Vector, vault: &mut Vault) -> Result<Arc<Access>, VaultError> {
+        let touched =
+            ["vault", "slot"].iter().any(|table| vector.sql.contains(table)) || !vector.bytes.is_empty();
+        let place = format!("{} {:?}", vector.base, vector.credential);
+        if !touched && let Some(access) = self.accesses.lock().unwrap().get(&place) {
+            return Ok(Arc::clone(access));
+        }
+        let access = Arc::new(unlock(&vector.credential, vault)?);
+        if !touched {
+            self.accesses.lock().unwrap().insert(place, Arc::clone(&access));
+        }
+        Ok(access)
+    }
+
+    /// What is wrong with how a vector comes out.
+    pub(crate) fn replay(&self, vector: &Vector) -> Result<(), String> {
+        let folder = self.temporary.path().join(&vector.name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let path = self.build(vector, &folder);
+        let pins = Pins::in_folder(folder.join("pins"));
+        if let Some(pin) = &vector.pin {
+            self.pin(vector, &path, &folder.join("pins"), pin.change, &pin.state);
+        }
+        let (clock, rng) = (Fixed(vector.now), SystemRng);
+        let world = bases::world(&clock, &rng, pins);
+        let done = Run { kit: self, vector, world: &world }.whole(&path);
+        let _ = std::fs::remove_dir_all(&folder);
+        done.map_err(|what| format!("{}: {what}", vector.name))
+    }
+
+    /// What this machine remembers, as §10 has it.
+    fn pin(&self, vector: &Vector, path: &Path, folder: &Path, change: u64, state: &str) {
+        let base =
+            std::fs::read_to_string(self.folder.join("bases").join(format!("{}.sql", vector.base))).unwrap();
+        let connection = sql::in_memory(&base);
+        let vault: Vec<u8> =
+            connection.query_row("SELECT vault_id FROM vault", [], |row| row.get(0)).unwrap();
+        let path = path.canonicalize().unwrap();
+        let place = keyvault::crypto::sha256(path.as_os_str().as_encoded_bytes());
+        let name = format!("{}-{}.json", super::vector::hex(&vault), super::vector::hex(&place[..8]));
+        std::fs::create_dir(folder).unwrap();
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let pin = serde_json::json!({ "format": 1, "change": change, "state": state, "path": path });
+        std::fs::write(folder.join(name), pin.to_string()).unwrap();
+    }
+}
+
+fn unlock(credential: &Credential, vault: &mut Vault) -> Result<Access, VaultError> {
+    match credential {
+        Credential::Passphrase(bytes) => {
+            let given = bases::secret(bytes);
+            vault.open_passphrase(&Passphrase::new(&given).map_err(UnlockError::Passphrase)?)
+        }
+        Credential::RecoveryCode(code) => vault.open_recovery(&RecoveryCode::parse(code.as_bytes())?),
+        Credential::KeyFile(line) => vault.open_key_file(&KeyFile::parse(line.as_bytes())?),
+    }
+}
+
+struct Run<'r> {
+    kit: &'r Kit,
+    vector: &'r Vector,
+    world: &'r World<'r>,
+}
+
+impl Run<'_> {
+    fn whole(&self, path: &Path) -> Result<(), String> {
+        let opened = Vault::open(path, &self.world.pins)
+            .and_then(|mut vault| self.kit.unlock(self.vector, &mut vault).map(|access| (vault, access)));
+        let (mut vault, access) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.failed("open", &error),
+        };
+        if let Err(error) = vault.read(&access, |_| Ok(())) {
+            self.failed("state", &error)?;
+            return match vault.check(&access) {
+                Err(_) => Ok(()),
+                Ok(checked) => Err(format!("a check found only {:?}", checked.findings)),
+            };
+        }
+        if self.vector.expect == "success" {
+            return self.succeed(&mut vault, &access);
+        }
+        if self.vector.step != "check" {
+            match self.step(&mut vault, &access) {
+                Ok(()) => return Err(format!("'{}' succeeded", self.vector.step)),
+                Err(error) => self.failed(&self.vector.step, &error)?,
+            }
+            self.nothing_leaves(&mut vault, &access)?;
+        }
+        self.check(&mut vault, &access)
+    }
+
+    fn succeed(&self, vault: &mut Vault, access: &Access) -> Result<(), String> {
+        let path = self.kit.folder.join("contents").join(format!("{}.json", self.vector.content));
+        let expected: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let seen = content::seen(vault, access, self.world, &expected);
+        if seen == expected { Ok(()) } else { Err(format!("expected {expected:#}\nseen {seen:#}")) }
+    }
+
+    /// Whether an error at this step is what the vector says.
+    fn failed(&self, step: &str, error: &VaultError) -> Result<(), String> {
+        let vector = self.vector;
+        if vector.expect == "success" {
+            return Err(format!("'{step}' failed: {error}"));
+        }
+        let reason = reasons::find(&vector.reason);
+        let right = vector.step == step && vector.expect == reason.class && class(error) == reason.class;
+        let said = error.to_string();
+        if right && reason.is_said_by(&said) {
+            Ok(())
+        } else {
+            Err(format!(
+                "expected {} at '{}': {}; at '{step}' came {}: {said} ({error:?})",
+                vector.expect,
+                vector.step,
+                vector.reason,
+                class(error)
+            ))
+        }
+    }
+
+    fn step(&self, vault: &mut Vault, access: &Access) -> Result<(), VaultError> {
+        let (step, name) = self.vector.step.split_once(' ').unwrap_or((&self.vector.step, ""));
+        match step {
+            "read" => {
+                let name = KeyName::parse(name).unwrap();
+                let item = vault.show(access, &name)?;
+                for version in item.versions.iter().filter(|version| version.digest.is_some()) {
+                    match vault.reveal(access, self.world, &name, Some(version.number)) {
+                        Ok(_) | Err(VaultError::VersionRefused { .. } | VaultError::NotReadable { .. }) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(())
+            }
+            "list" => vault.list(access).map(drop),
+            "scope" => {
+                let scopes = vec![Scope::parse(name).unwrap()];
+                let selection = Selection { scopes, ..Selection::default() };
+                vault.preview(access, self.world, &selection, &|_| Vec::new()).map(drop)
+            }
+            "names" => vault.names(access).map(drop),
+            "ways" => vault.ways(access).map(drop),
+            "log" => vault.verify_audit(access).map(drop),
+            other => panic!("no step {other}"),
+        }
+    }
+
+    /// Neither the value nor its key's metadata comes out by another way.
+    fn nothing_leaves(&self, vault: &mut Vault, access: &Access) -> Result<(), String> {
+        let Some(name) = self.vector.step.strip_prefix("read ") else { return Ok(()) };
+        let name = KeyName::parse(name).unwrap();
+        // What stands beside a version that does not hold may be read.
+        let previous = if self.vector.row.contains(" version ") { Vec::new() } else { vec![name.clone()] };
+        let only = Selection { only: vec![name], previous: previous.clone(), ..Selection::default() };
+        let all = Selection { all: true, previous, ..Selection::default() };
+        for selection in [only, all] {
+            let purpose = Purpose { action: Action::Exec, detail: String::new() };
+            match vault.resolve(access, self.world, &selection, purpose, &|_| Vec::new()) {
+                Ok(_) => return Err("a value was handed out".to_owned()),
+                Err(error) if format!("{error} {error:?}").contains("value-") => {
+                    return Err(format!("an error says a value: {error}"));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, vault: &mut Vault, access: &Access) -> Result<(), String> {
+        let vector = self.vector;
+        let checked = match vault.check(access) {
+            Ok(checked) => checked,
+            Err(error) if vector.step == "check" => return self.failed("check", &error),
+            Err(_) => return Ok(()),
+        };
+        if vector.expect == "alarm" {
+            let standing = checked.standing;
+            let right = matches!(standing, Standing::RolledBack | Standing::Forked);
+            return if right { Ok(()) } else { Err(format!("a check says {standing:?}")) };
+        }
+        let reason = reasons::find(&vector.reason);
+        let says = |what: &str| vector.step != "check" || reason.is_said_by(what);
+        let found = checked.findings.iter().any(|finding| finding.row == vector.row && says(&finding.what));
+        if found {
+            Ok(())
+        } else {
+            Err(format!(
+                "a check should find {:?}: {}, but found {:?}",
+                vector.row, vector.reason, checked.findings
+            ))
+        }
+    }
+}
+
+/// What an error makes of a vault.
+fn class(error: &VaultError) -> &'static str {
+    match error {
+        VaultError::File(FileFault::Empty { .. }) | VaultError::Store(StoreError::NotAVault) => "foreign",
+        VaultError::Store(StoreError::NewerFormat { .. }) => "newer",
+        VaultError::Store(StoreError::Schema { .. }) | VaultError::Unlock(UnlockError::Slot { .. }) => {
+            "hostile"
+        }
+        VaultError::Store(StoreError::Damaged { what }) if what == "slot: more than 32" => "hostile",
+        VaultError::Store(StoreError::Damaged { .. }) | VaultError::State(_) | VaultError::Audit(_) => {
+            "damaged"
+        }
+        VaultError::Unlock(_) => "locked",
+        VaultError::Alarm { .. } => "alarm",
+        _ => "something else",
+    }
+}
