@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::secret::{SecretBytes, SecretWriter};
 use crate::sys::interrupt::Interrupts;
 use crate::sys::startup;
-use crate::sys::tty::PromptError;
+use crate::sys::tty::{PromptError, TypedSignals};
 
 use super::error::Failure;
 
@@ -206,12 +206,13 @@ fn write_to(stream: &impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
 /// Asks on the caller's terminal, whatever the streams are. `None` is Escape.
 pub fn ask<T>(question: impl FnOnce(&Term) -> dialoguer::Result<Option<T>>) -> Result<Option<T>, Failure> {
     let open = || File::options().read(true).write(true).open("/dev/tty");
-    let (read, write) = open().and_then(|read| Ok((read, open()?))).map_err(|_| Failure::locked())?;
+    let opened = open().and_then(|read| Ok((TypedSignals::on(&read)?, read, open()?)));
+    let (typed, read, write) = opened.map_err(|_| Failure::locked())?;
     let terminal = Term::read_write_pair(read, write);
-    // Ctrl-C would end the process while the cursor is hidden.
+    // What is typed as Ctrl-C is raised by the terminal's reader, and would end the process while the cursor is hidden.
     let interrupts = Interrupts::watch();
     let answer = question(&terminal);
-    drop(interrupts);
+    drop((interrupts, typed));
     answer.map_err(|_| {
         let _ = terminal.show_cursor().and_then(|()| terminal.write_line(""));
         Failure::prompt(PromptError::Interrupted)

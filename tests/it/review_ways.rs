@@ -55,10 +55,8 @@ fn ctrl_c_at_a_question_is_130_and_the_cursor_is_back() {
         assert!(shown.contains("Interrupted; nothing was done."), "{line}: {shown}");
         assert!(terminal.cursor_is_shown(), "{line}");
         terminal.run(line, question);
-        terminal.press("Escape");
-        if line.contains("remove a") {
-            terminal.press("Enter");
-        }
+        // Escape and Enter right after each other would be one key, Alt-Enter.
+        terminal.press(if line == "keyvault remove a" { "Enter" } else { "Escape" });
         assert_eq!(terminal.ended().1, 6, "{line}");
     }
     world.run(&["show", "a"]).ok();
