@@ -34,7 +34,7 @@ impl Store {
         // In one transaction, which is begun once: this is on the way of every command.
         let tx = store.begin_reading()?;
         check_format(tx.connection)?;
-        check_pages(tx.connection, &file)?;
+        check_pages(tx.connection, immutable)?;
         check_length(&file)?;
         check_schema(tx.connection)?;
         let header = tx.header()?;
@@ -106,14 +106,14 @@ fn connect(path: &Path, immutable: bool) -> Result<Connection, StoreError> {
 
 /// Another program may have given the file another journal or other pages. In any mode but WAL a crash would leave a
 /// journal, which would be needed then and is refused.
-fn check_pages(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+fn check_pages(connection: &Connection, immutable: bool) -> Result<(), StoreError> {
     let damaged = |what: &str| Err(StoreError::Damaged { what: what.to_owned() });
     if connection.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0))? != PAGE {
         return damaged("the page size is not 4096");
     }
     let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0))?;
-    // Where nothing can be written there is no journal either.
-    if mode == "wal" || is_frozen(path) { Ok(()) } else { damaged("the journal mode is not WAL") }
+    // A file that was opened as one that never changes has no journal either.
+    if mode == "wal" || immutable { Ok(()) } else { damaged("the journal mode is not WAL") }
 }
 
 /// A file cut off within its last page is filled up with zeros by SQLite, and only who reads there would notice. With a
