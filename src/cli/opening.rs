@@ -81,6 +81,12 @@ impl Context {
     /// Opens the file with root by passphrase, which is given back: a rekey seals the new root under it.
     pub fn open_with_passphrase(&self) -> Result<(Vault, Access, Passphrase), Failure> {
         let mut vault = self.open()?;
+        if !vault.has_passphrase().map_err(|error| Failure::of(error, vault.path()))? {
+            return Err(Failure::refused(
+                "A rekey keeps the passphrase, and this vault has none.",
+                Some("'keyvault vault passwd' sets one."),
+            ));
+        }
         let (access, passphrase) = match self.given_passphrase()? {
             Some(passphrase) => (self.open_passphrase(&mut vault, &passphrase)?, passphrase),
             None => self.ask_for_access(&mut vault)?,

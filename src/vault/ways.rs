@@ -65,6 +65,12 @@ impl Credential<'_> {
 }
 
 impl Vault {
+    /// Whether there is a passphrase slot at all; nothing is believed of it yet.
+    pub fn has_passphrase(&mut self) -> Result<bool, VaultError> {
+        let rows = self.store.begin_reading()?.slots()?;
+        Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(Kind::Passphrase(_)))))
+    }
+
     /// The ways in, each held against the tree.
     pub fn ways(&mut self, access: &Access) -> Result<Vec<Way>, VaultError> {
         self.read(access, |work| work.slots()?.iter().map(way).collect())

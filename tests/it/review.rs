@@ -85,6 +85,21 @@ fn a_rekey_makes_no_vault_that_its_own_rules_refuse() {
 }
 
 #[test]
+fn a_vault_that_only_key_files_open_is_told_to_get_a_passphrase_before_a_rekey() {
+    let mut world = with_files();
+    world.run(&["vault", "slot", "add", "keyfile", "k"]).ok();
+    world.set("KEYVAULT_KEY_FILE", "k");
+    world.unset("KEYVAULT_PASSPHRASE");
+    world.run(&["vault", "slot", "remove", "1", "--yes"]).ok();
+    let rekey = ["vault", "rekey", "--key-file", "k", "--no-recovery"];
+    world.run(&rekey).fails(6, "'keyvault vault passwd' sets one.");
+    world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).ok();
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+    world.run(&rekey).ok();
+    world.run(&["list"]).ok();
+}
+
+#[test]
 fn a_rekey_names_every_way_in_that_it_drops() {
     let world = with_files();
     for file in ["k1", "k2"] {
