@@ -217,6 +217,16 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Gives a vault of format 1 what format 2 has, with the first thing in it that a reader of format 1 would not
+    /// understand. Its head then names this program, for those that refuse the vault from now on.
+    pub(super) fn require_format_2(&mut self) -> Result<(), VaultError> {
+        if self.tx.add_machines()? {
+            let written_by = env!("CARGO_PKG_VERSION").to_owned();
+            self.put_header(&HeaderRow { written_by, ..self.tx.header()? })?;
+        }
+        Ok(())
+    }
+
     pub(super) fn put_header(&mut self, header: &HeaderRow) -> Result<(), VaultError> {
         self.tx.put_header(header)?;
         let leaf: Digest = leaves::header_leaf(&self.keys.tree, header);

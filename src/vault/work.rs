@@ -122,7 +122,7 @@ impl<'a> Work<'a> {
     fn hold_chain_against_record(&self) -> Result<(), VaultError> {
         let record = &self.current.record;
         let last = record.audit_count.checked_sub(1);
-        let mac = last.map(|seq| self.tx.audit_mac(seq)).transpose()?.flatten();
+        let mac = last.map(|seq| self.tx.audit_mac(self.keys.audit.ledger, seq)).transpose()?.flatten();
         if mac == Some(record.audit_head) {
             return Ok(());
         }
