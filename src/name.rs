@@ -75,6 +75,11 @@ name_type!(
     |text| segments(text, true)
 );
 name_type!(
+    /// A token's name: a key name's grammar.
+    TokenName,
+    |text| segments(text, false)
+);
+name_type!(
     /// The key of a tag: a key name's grammar.
     TagKey,
     |text| segments(text, false)

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::context::Context;
+use super::keys_at_hand::Machine;
 use super::{cmd, complete};
 use crate::name::{EnvName, KeyName, Scope, TagKey};
 use crate::vault::Selection;
@@ -68,6 +70,10 @@ Vault
   status     Say whether the vault is open
   vault      check, backup, restore, passwd, recover, rekey, slot
 
+Machines
+  token      create, list, show, renew, revoke: what opens only granted keys
+  bundle     create, update: a sealed file with just a token's keys
+
 Watch
   audit      log: who did what, when · verify: prove that nothing was altered
 
@@ -107,6 +113,10 @@ pub enum Command {
     Status(cmd::status::Status),
     #[command(subcommand)]
     Vault(cmd::vault::Vault),
+    #[command(subcommand)]
+    Token(cmd::token::Token),
+    #[command(subcommand)]
+    Bundle(cmd::bundle::Bundle),
     #[command(subcommand)]
     Audit(cmd::audit::Audit),
     Completions(cmd::completions::Completions),
@@ -158,6 +168,13 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// Where nothing was chosen, a machine gets all that it was granted.
+    pub(super) fn selection_for(&self, machine: &Machine) -> Selection {
+        let chosen = self.selection();
+        let all = chosen.all || chosen.is_empty() && Context::is_machine(machine);
+        Selection { all, ..chosen }
+    }
+
     pub(super) fn selection(&self) -> Selection {
         Selection {
             all: self.all,

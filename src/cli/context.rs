@@ -94,6 +94,13 @@ impl Context {
                 "Done; but this machine could not remember it ({}), and would not notice an older vault.",
                 error::reason(why)
             ),
+            Notice::StrayViews => "The vault holds rows for a token that it does not know, or that was revoked: somebody \
+                                   put them there. 'keyvault vault check' says more."
+                .to_owned(),
+            Notice::ReadsBroken { token, fault } => format!(
+                "What was read with token {token} does not follow from what was recorded of it ({fault}): somebody may \
+                 have hidden reads. 'keyvault token revoke {token}' ends it."
+            ),
             Notice::OlderCopy { pin, change } => format!(
                 "This copy is at change {change}, and {} was seen at change {}: what was changed there is missing here.",
                 ui::harmless_line(&pin.path),

@@ -101,6 +101,15 @@ impl Failure {
         )
     }
 
+    pub(super) fn locked_bundle() -> Self {
+        Self::new(
+            code::LOCKED,
+            "locked",
+            "A bundle opens with its token, and there is none.",
+            Some("KEYVAULT_TOKEN holds it, or KEYVAULT_TOKEN_FILE names a file with it."),
+        )
+    }
+
     pub(super) fn no_home(instead: &str) -> Self {
         Self::failed(
             "HOME does not name a home folder.",

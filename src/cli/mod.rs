@@ -6,10 +6,13 @@ mod complete;
 pub mod context;
 pub mod credentials;
 pub mod error;
+mod event_view;
 mod file_sentences;
+mod keys_at_hand;
 mod opening;
 mod sentences;
 pub mod time;
+mod token_sentences;
 pub mod ui;
 mod usage;
 pub mod view;
@@ -89,6 +92,8 @@ fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
         Command::Lock(args) => args.run(context),
         Command::Status(cmd::status::Status {}) => cmd::status::Status::run(context),
         Command::Vault(args) => args.run(context),
+        Command::Token(args) => args.run(context),
+        Command::Bundle(args) => args.run(context),
         Command::Audit(args) => args.run(context),
         Command::Completions(args) => args.run(context),
         Command::Man(args) => args.run(context),

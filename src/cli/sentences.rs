@@ -12,6 +12,7 @@ use crate::vault::{Problem, VaultError};
 use super::error::{Failure, WAYS_TO_OPEN, code};
 use super::file_sentences::{alarm, altered, exists, file, store};
 use super::time;
+use super::token_sentences::token;
 
 impl Failure {
     /// An error of the vault at `path`.
@@ -78,6 +79,10 @@ impl Failure {
                 Some("Run it again, and look at what it would supersede now."),
             ),
             VaultError::NothingDue => Self::refused("No key is due.", None),
+            VaultError::NothingNew(known) => {
+                Self::refused(&format!("All {known} reads were brought home before."), None)
+            }
+            VaultError::Token(error) => token(&error),
             VaultError::AnotherKey(name) => Self::new(
                 code::BUSY,
                 "changed",
@@ -250,6 +255,10 @@ fn unlock(error: &UnlockError) -> Failure {
         UnlockError::NotAKeyFile => locked(
             "That is not a key file: one line that begins with keyvault-key-file:.",
             Some("'keyvault vault slot add keyfile FILE' makes one."),
+        ),
+        UnlockError::NotAToken => locked(
+            "That is not a token: kvt_ and 49 letters and digits, the last six of which check the rest.",
+            Some("'keyvault token create NAME' makes one."),
         ),
         UnlockError::Slot { id, what } => Failure::damaged(
             &format!("Slot {id} of the vault is not acceptable: {what}."),

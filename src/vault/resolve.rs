@@ -10,7 +10,7 @@ use crate::secret::SecretBytes;
 use super::error::VaultError;
 use super::item::{Item, Status};
 use super::open::{Access, Vault, World};
-use super::work::Work;
+use super::source::Source;
 
 /// Which keys are asked for. The ways add up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -136,6 +136,9 @@ pub enum Problem {
 /// What would be released, by name and variable, and what would be left out because it has expired.
 pub type Preview = (Vec<(KeyName, EnvName)>, Vec<KeyName>);
 
+/// The values, ordered by variable, and the expired keys that were left out.
+pub(super) type Found = (Vec<Resolved>, Vec<KeyName>);
+
 /// What a selection came to, and what was left out of it because it has expired.
 type Chosen = (Vec<(Item, EnvName)>, Vec<KeyName>);
 
@@ -153,13 +156,9 @@ impl Vault {
         inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
     ) -> Result<(Vec<Resolved>, Vec<KeyName>), VaultError> {
         self.release(access, world, |work| {
-            let (resolved, skipped) = work.resolve(selection, world.now(), inspect)?;
-            let keys: BTreeSet<(&str, u32)> =
-                resolved.iter().map(|key| (key.name.as_str(), key.version)).collect();
-            let keys =
-                keys.into_iter().map(|(name, version)| KeyRef { name: name.to_owned(), version }).collect();
-            let event = world.event(purpose.action, keys, purpose.detail);
-            Ok(((resolved, skipped), event))
+            let found = resolve(work, selection, world.now(), inspect)?;
+            let event = world.event(purpose.action, read_keys(&found.0), purpose.detail);
+            Ok((found, event))
         })
     }
 
@@ -174,19 +173,43 @@ impl Vault {
         let path = self.path().to_owned();
         self.read(access, |work| {
             work.refuse_in_alarm(&path)?;
-            let (resolved, skipped) = work.resolve(selection, world.now(), inspect)?;
-            Ok((resolved.into_iter().map(|key| (key.name, key.variable)).collect(), skipped))
+            resolve(work, selection, world.now(), inspect).map(previewed)
         })
     }
 }
 
-impl Work<'_> {
+/// Names and variables of what would be released.
+pub(super) fn previewed((resolved, skipped): Found) -> Preview {
+    (resolved.into_iter().map(|key| (key.name, key.variable)).collect(), skipped)
+}
+
+/// The versions that were read, as the log names them.
+pub(super) fn read_keys(resolved: &[Resolved]) -> Vec<KeyRef> {
+    let keys: BTreeSet<(&str, u32)> = resolved.iter().map(|key| (key.name.as_str(), key.version)).collect();
+    keys.into_iter().map(|(name, version)| KeyRef { name: name.to_owned(), version }).collect()
+}
+
+/// The values that a selection comes to, from the vault or from what a token was granted.
+pub(super) fn resolve(
+    source: &mut dyn Source,
+    selection: &Selection,
+    now: Moment,
+    inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
+) -> Result<Found, VaultError> {
+    Resolver { source }.resolve(selection, now, inspect)
+}
+
+struct Resolver<'s> {
+    source: &'s mut dyn Source,
+}
+
+impl Resolver<'_> {
     fn resolve(
         &mut self,
         selection: &Selection,
         now: Moment,
         inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
-    ) -> Result<(Vec<Resolved>, Vec<KeyName>), VaultError> {
+    ) -> Result<Found, VaultError> {
         let mut problems = Vec::new();
         let (chosen, skipped) = self.choose(selection, now, &mut problems)?;
         find_shared_variables(&chosen, &mut problems);
@@ -204,7 +227,7 @@ impl Work<'_> {
             resolved.push(Resolved {
                 version: version.number,
                 variable,
-                value: self.value(&item.id, version)?,
+                value: self.source.value(&item, version)?,
                 expires: item.expires,
                 name: item.name,
             });
@@ -263,13 +286,15 @@ impl Work<'_> {
     ) -> Result<Vec<(Item, EnvName, bool)>, VaultError> {
         let mut found = Vec::new();
         if selection.all {
-            found.extend(self.items()?.into_iter().map(|item| (item.variable.clone(), item, false)));
+            found.extend(self.source.all()?.into_iter().map(|item| (item.variable.clone(), item, false)));
         }
         for scope in &selection.scopes {
-            match self.items_of(scope)? {
+            match self.source.with_scope(scope)? {
                 None => {
-                    problems
-                        .push(Problem::NoSuchScope { wanted: scope.clone(), near: self.scope_like(scope)? });
+                    problems.push(Problem::NoSuchScope {
+                        wanted: scope.clone(),
+                        near: self.source.scope_like(scope)?,
+                    });
                 }
                 Some(items) => {
                     found.extend(items.into_iter().map(|item| (item.variable.clone(), item, false)));
@@ -280,10 +305,11 @@ impl Work<'_> {
         let strict =
             strict.chain(selection.aliases.iter().map(|(name, variable)| (name, Some(variable.clone()))));
         for (name, variable) in strict {
-            match self.item(name)? {
+            match self.source.named(name)? {
                 Some(item) => found.push((variable.unwrap_or_else(|| item.variable.clone()), item, true)),
                 None => {
-                    problems.push(Problem::Missing { wanted: name.clone(), near: self.key_like(name)? });
+                    problems
+                        .push(Problem::Missing { wanted: name.clone(), near: self.source.key_like(name)? });
                 }
             }
         }

@@ -7,6 +7,7 @@ use crate::audit::Action;
 use crate::cli::args::Choice;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
+use crate::cli::keys_at_hand::Machine;
 use crate::exchange::{self, Format};
 use crate::vault::Purpose;
 
@@ -19,6 +20,8 @@ use crate::vault::Purpose;
 pub struct Export {
     #[command(flatten)]
     choice: Choice,
+    #[command(flatten)]
+    machine: Machine,
     /// dotenv (NAME=value lines) or json (an object), which --json means too
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     format: Option<Written>,
@@ -41,7 +44,7 @@ fn name_of(format: Format) -> &'static str {
 
 impl Export {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let selection = self.choice.selection();
+        let selection = self.choice.selection_for(&self.machine);
         if selection.is_empty() {
             return Err(exec::nothing_selected(context));
         }
@@ -49,14 +52,9 @@ impl Export {
             (Some(Written::Json), _) | (None, true) => Format::Json,
             (Some(Written::Dotenv), _) | (None, false) => Format::Dotenv,
         };
-        let (mut vault, access) = context.open_with_access()?;
-        let path = vault.path().to_owned();
+        let mut keys = context.keys_at_hand(&self.machine)?;
         let purpose = Purpose { action: Action::Export, detail: name_of(format).to_owned() };
-        let (resolved, skipped) = context.with_world(|world| {
-            vault
-                .resolve(&access, world, &selection, purpose, &|_| Vec::new())
-                .map_err(|error| Failure::of(error, &path))
-        })?;
+        let (resolved, skipped) = keys.resolve(context, &selection, purpose, &|_| Vec::new())?;
         exec::say_skipped(context, &skipped);
         let variables: Vec<_> =
             resolved.iter().map(|key| (key.variable.as_str(), key.value.expose())).collect();

@@ -2,6 +2,7 @@
 
 pub mod add;
 pub mod audit;
+pub mod bundle;
 pub mod completions;
 pub mod edit;
 pub mod exec;
@@ -19,6 +20,7 @@ pub mod rollback;
 pub mod rotate;
 pub mod show;
 pub mod status;
+pub mod token;
 pub mod tour;
 pub mod unlock;
 pub mod vault;

@@ -9,6 +9,7 @@ use crate::cli::args::Choice;
 use crate::cli::complete;
 use crate::cli::context::{self, Context};
 use crate::cli::error::{Failure, code};
+use crate::cli::keys_at_hand::Machine;
 use crate::cli::time;
 use crate::cli::view;
 use crate::exec::environment::{self, Inheritance};
@@ -26,6 +27,8 @@ use crate::vault::{Purpose, Resolved};
 pub struct Exec {
     #[command(flatten)]
     choice: Choice,
+    #[command(flatten)]
+    machine: Machine,
     /// Start from PATH, HOME, USER, LOGNAME, SHELL, TERM, LANG, LC_*, TZ and TMPDIR only
     #[arg(long, help_heading = "Environment")]
     clean_env: bool,
@@ -50,7 +53,7 @@ impl Exec {
     }
 
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let selection = self.choice.selection();
+        let selection = self.choice.selection_for(&self.machine);
         if selection.is_empty() {
             return Err(nothing_selected(context));
         }
@@ -65,26 +68,19 @@ impl Exec {
             no_empty: self.no_empty,
         };
         let inspect = |resolved: &[Resolved]| plan::inspect(resolved, surroundings);
-        let (mut vault, access) = context.open_with_access()?;
-        let path = vault.path().to_owned();
+        let mut keys = context.keys_at_hand(&self.machine)?;
         if self.dry_run {
-            let (preview, skipped) = context.with_world(|world| {
-                vault.preview(&access, world, &selection, &inspect).map_err(|error| Failure::of(error, &path))
-            })?;
+            let (preview, skipped) = keys.preview(context, &selection, &inspect)?;
             say_skipped(context, &skipped);
             return print_preview(context, &preview);
         }
         let purpose = Purpose { action: Action::Exec, detail: program_name(&program) };
-        let (resolved, skipped) = context.with_world(|world| {
-            vault
-                .resolve(&access, world, &selection, purpose, &inspect)
-                .map_err(|error| Failure::of(error, &path))
-        })?;
+        let (resolved, skipped) = keys.resolve(context, &selection, purpose, &inspect)?;
         say_skipped(context, &skipped);
         warn_of_expiry(context, &resolved);
         let block = environment::build(&inherited, &resolved).map_err(|error| failed(error.into()))?;
         drop(resolved);
-        vault.leave_open();
+        keys.leave_open();
         Err(failed(command.replace(&block)))
     }
 }
