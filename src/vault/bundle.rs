@@ -5,7 +5,7 @@
 //!           vault id (16) ‖ u32 epoch ‖ token id (16) ‖ u64 change ‖ sealed
 //! sealed  = seal(bundle key, "keyvault bundle", context of (bundle, token id, change), pad(content))
 //! content = text token name ‖ i64 made ‖ option(i64 expires)
-//!           ‖ list(key id (16) ‖ bytes(grant) ‖ list(u32 version ‖ bytes(value)))
+//!           ‖ list(key id (16) ‖ bytes(grant) ‖ list(u32 version ‖ bytes(pad(value))))
 //! ```
 //!
 //! Nothing but ids and the change number stands outside of the seal, and the length is that of the padding.
@@ -187,7 +187,9 @@ impl Work<'_> {
                 .bytes(grant.encode().expose())
                 .u32(u32::try_from(good.len()).unwrap_or(u32::MAX));
             for version in good {
-                content = content.u32(version.number).bytes(self.value(&item.id, version)?.expose());
+                let value = self.value(&item.id, version)?;
+                let padded = codec::pad(value.expose()).map_err(|_| damaged("bundle: too long to encode"))?;
+                content = content.u32(version.number).bytes(padded.expose());
             }
         }
         // What the encoder leaves behind is wiped by the allocator.
@@ -230,8 +232,11 @@ impl Bundle {
             keys: decoder.list(|decoder| {
                 let id = decoder.array()?;
                 let grant = SecretBytes::copy_from(decoder.bytes()?);
-                let values =
-                    decoder.list(|decoder| Ok((decoder.u32()?, SecretBytes::copy_from(decoder.bytes()?))))?;
+                let values = decoder.list(|decoder| {
+                    let number = decoder.u32()?;
+                    let padded = SecretBytes::copy_from(decoder.bytes()?);
+                    Ok((number, SecretBytes::copy_from(codec::unpad(&padded)?)))
+                })?;
                 Ok((id, grant, values))
             })?,
         };

@@ -35,6 +35,7 @@ mod session;
 mod streams;
 mod terminal;
 mod together;
+mod tokens;
 mod tour;
 mod values;
 mod ways;
