@@ -170,7 +170,7 @@ impl Context {
                 "{} stands at change {} of {}; one of change {} was used here before. --min-seq refuses older ones.",
                 file.display(),
                 bundle.label.change,
-                time::local(bundle.made),
+                time::local(bundle.content.made),
                 pin.change
             )),
             Some(pin) if pin.change == bundle.label.change => {}

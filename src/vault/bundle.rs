@@ -42,8 +42,15 @@ pub const MAX_BUNDLE: usize = 64 << 20;
 /// A bundle that was opened with its token, and has not expired.
 #[derive(Debug)]
 pub struct Bundle {
-    /// What can be said of it.
+    /// What stands outside of its seal.
     pub label: BundleLabel,
+    /// What stands inside.
+    pub content: BundleContent,
+}
+
+/// What a bundle seals.
+#[derive(Debug)]
+pub struct BundleContent {
     /// The token's name.
     pub name: TokenName,
     /// When it was made.
@@ -95,7 +102,7 @@ impl BundleLabel {
         Ok((label, sealed))
     }
 
-    fn write(&self, sealed: &[u8]) -> Vec<u8> {
+    pub(crate) fn write(&self, sealed: &[u8]) -> Vec<u8> {
         let head = Encoder::new()
             .fixed(&self.identity.vault_id)
             .u32(self.identity.epoch)
@@ -211,46 +218,18 @@ impl Bundle {
         let keys = holding.keys(&label.identity);
         let padded = crypto::open(&keys.bundle, LABEL, &label.context(), &sealed)
             .map_err(|_| TokenError::BundleDamaged)?;
-        let bundle = codec::unpad(&padded)
-            .and_then(|content| Self::decode(label, content))
-            .map_err(|_| TokenError::BundleDamaged)?;
+        let content =
+            codec::unpad(&padded).and_then(BundleContent::decode).map_err(|_| TokenError::BundleDamaged)?;
         wipe_stack();
         holding.accept(label.change)?;
-        match bundle.expires {
-            Some(since) if since <= now => Err(TokenError::Expired { name: bundle.name, since }),
-            _ => Ok(bundle),
+        match content.expires {
+            Some(since) if since <= now => Err(TokenError::Expired { name: content.name, since }),
+            _ => Ok(Self { label, content }),
         }
     }
 
-    fn decode(label: BundleLabel, content: &[u8]) -> Result<Self, Malformed> {
-        let mut decoder = Decoder::new(content);
-        let bundle = Self {
-            label,
-            name: TokenName::parse(decoder.text()?).map_err(|_| Malformed)?,
-            made: Moment(decoder.i64()?),
-            expires: decoder.option(|decoder| decoder.i64().map(Moment))?,
-            keys: decoder.list(|decoder| {
-                let id = decoder.array()?;
-                let grant = SecretBytes::copy_from(decoder.bytes()?);
-                let values = decoder.list(|decoder| {
-                    let number = decoder.u32()?;
-                    let padded = SecretBytes::copy_from(decoder.bytes()?);
-                    Ok((number, SecretBytes::copy_from(codec::unpad(&padded)?)))
-                })?;
-                Ok((id, grant, values))
-            })?,
-        };
-        decoder.end()?;
-        bundle.grants()?;
-        Ok(bundle)
-    }
-
-    fn grants(&self) -> Result<Vec<Grant>, Malformed> {
-        self.keys.iter().map(|(id, grant, _)| Grant::decode(*id, grant.expose())).collect()
-    }
-
     pub(super) fn value(&self, item: &[u8; 16], version: u32) -> Option<SecretBytes> {
-        let (_, _, values) = self.keys.iter().find(|(id, ..)| id == item)?;
+        let (_, _, values) = self.content.keys.iter().find(|(id, ..)| id == item)?;
         let (_, value) = values.iter().find(|(number, _)| *number == version)?;
         Some(SecretBytes::copy_from(value.expose()))
     }
@@ -287,11 +266,39 @@ impl Bundle {
         selection: &Selection,
         inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
     ) -> Result<Found, VaultError> {
-        let grants = self.grants().map_err(|_| TokenError::BundleDamaged)?;
+        let grants = self.content.grants().map_err(|_| TokenError::BundleDamaged)?;
         resolve::resolve(&mut Granted::of_bundle(self, grants), selection, now, inspect)
     }
 
     fn keys_of(&self, holding: &Holding) -> TokenKeys {
         holding.keys(&self.label.identity)
+    }
+}
+
+impl BundleContent {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut decoder = Decoder::new(bytes);
+        let content = Self {
+            name: TokenName::parse(decoder.text()?).map_err(|_| Malformed)?,
+            made: Moment(decoder.i64()?),
+            expires: decoder.option(|decoder| decoder.i64().map(Moment))?,
+            keys: decoder.list(|decoder| {
+                let id = decoder.array()?;
+                let grant = SecretBytes::copy_from(decoder.bytes()?);
+                let values = decoder.list(|decoder| {
+                    let number = decoder.u32()?;
+                    let padded = SecretBytes::copy_from(decoder.bytes()?);
+                    Ok((number, SecretBytes::copy_from(codec::unpad(&padded)?)))
+                })?;
+                Ok((id, grant, values))
+            })?,
+        };
+        decoder.end()?;
+        content.grants()?;
+        Ok(content)
+    }
+
+    fn grants(&self) -> Result<Vec<Grant>, Malformed> {
+        self.keys.iter().map(|(id, grant, _)| Grant::decode(*id, grant.expose())).collect()
     }
 }

@@ -44,7 +44,7 @@ pub struct View {
 
 /// One key as a holder gets it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Grant {
+pub(crate) struct Grant {
     /// The key's id.
     pub(super) item: [u8; 16],
     pub(super) name: KeyName,
@@ -56,7 +56,7 @@ pub(super) struct Grant {
 
 /// One version that is good, and its key.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct GrantedVersion {
+pub(crate) struct GrantedVersion {
     pub(super) number: u32,
     /// Current or previous.
     pub(super) state: VersionState,
@@ -129,7 +129,7 @@ pub(super) fn grants_digest(keys: &TokenKeys, rows: &[GrantRow]) -> Digest {
 
 impl Grant {
     /// The plaintext, in a buffer that is wiped: it holds the keys of versions.
-    pub(super) fn encode(&self) -> SecretBytes {
+    pub(crate) fn encode(&self) -> SecretBytes {
         let scopes: Vec<_> = self.scopes.iter().collect();
         let encoded = Encoder::new()
             .bytes(self.name.as_str().as_bytes())
@@ -148,7 +148,7 @@ impl Grant {
         SecretBytes::copy_from(&encoded)
     }
 
-    pub(super) fn decode(item: [u8; 16], bytes: &[u8]) -> Result<Self, Malformed> {
+    pub(crate) fn decode(item: [u8; 16], bytes: &[u8]) -> Result<Self, Malformed> {
         let mut decoder = Decoder::new(bytes);
         let grant = Self {
             item,

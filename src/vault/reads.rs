@@ -60,7 +60,8 @@ struct Line {
 }
 
 /// A line whose fields have the shape they must have; nothing is believed yet.
-struct Entry {
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ReadsLine {
     identity: Identity,
     token: TokenId,
     place: [u8; 16],
@@ -108,7 +109,7 @@ impl ReadsLog {
         let mut lock = FileLock::exclusive(&self.path).map_err(failed)?;
         let file = lock.file();
         let last = last_line(file).map_err(failed)?;
-        let last = last.and_then(|line| Entry::parse(&line)).filter(|entry| {
+        let last = last.and_then(|line| ReadsLine::parse(&line)).filter(|entry| {
             (entry.identity, entry.token) == (label.identity, label.token) && entry.holds(keys)
         });
         let (place, seq, before) = match last {
@@ -122,10 +123,17 @@ impl ReadsLog {
         let padded = codec::pad(&event.encode()).map_err(|_| damaged("reads: the event is too long"))?;
         let context = label.identity.context(&entry_place(&place, seq, &before));
         let sealed = crypto::seal(&keys.audit.events, LABEL, &context, padded.expose(), rng)?;
-        let mut entry =
-            Entry { identity: label.identity, token: label.token, place, seq, before, sealed, mac: START };
+        let mut entry = ReadsLine {
+            identity: label.identity,
+            token: label.token,
+            place,
+            seq,
+            before,
+            sealed,
+            mac: START,
+        };
         entry.mac = entry.right_mac(keys);
-        let mut text = serde_json::to_vec(&entry.line()).map_err(|error| failed(error.into()))?;
+        let mut text = entry.encode().map_err(failed)?;
         text.push(b'\n');
         file.write_all(&text).and_then(|()| file.sync_data()).map_err(failed)
     }
@@ -147,8 +155,8 @@ fn last_line(file: &mut std::fs::File) -> io::Result<Option<Vec<u8>>> {
     Ok(line.map(<[u8]>::to_vec))
 }
 
-impl Entry {
-    fn parse(line: &[u8]) -> Option<Self> {
+impl ReadsLine {
+    pub(crate) fn parse(line: &[u8]) -> Option<Self> {
         let line: Line = serde_json::from_slice(line).ok()?;
         let hex = |text: &str| HEXLOWER.decode(text.as_bytes()).ok();
         let entry = Self {
@@ -163,8 +171,8 @@ impl Entry {
         (line.format == 1).then_some(entry)
     }
 
-    fn line(&self) -> Line {
-        Line {
+    pub(crate) fn encode(&self) -> io::Result<Vec<u8>> {
+        let line = Line {
             format: 1,
             vault: HEXLOWER.encode(&self.identity.vault_id),
             epoch: self.identity.epoch,
@@ -174,7 +182,8 @@ impl Entry {
             before: HEXLOWER.encode(&self.before),
             event: BASE64.encode(&self.sealed),
             mac: HEXLOWER.encode(&self.mac),
-        }
+        };
+        Ok(serde_json::to_vec(&line)?)
     }
 
     fn right_mac(&self, keys: &TokenKeys) -> Mac {
@@ -233,7 +242,7 @@ impl Work<'_> {
             text.split(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty());
         for (line, number) in lines {
             let wrong = |what| TokenError::ReadsDamaged { line: number, what };
-            let entry = Entry::parse(line).ok_or_else(|| wrong("is not one that keyvault wrote"))?;
+            let entry = ReadsLine::parse(line).ok_or_else(|| wrong("is not one that keyvault wrote"))?;
             if entry.identity.vault_id != self.identity.vault_id {
                 return Err(TokenError::OtherVault.into());
             }
@@ -270,7 +279,7 @@ enum Follows {
 
 impl TokenRecord {
     /// Moves the mark of a line's place on to it, if it is the next one there.
-    fn follow(&mut self, entry: &Entry) -> Result<Follows, &'static str> {
+    fn follow(&mut self, entry: &ReadsLine) -> Result<Follows, &'static str> {
         let at = match self.places.binary_search_by(|(place, _)| place.cmp(&entry.place)) {
             Ok(at) => at,
             Err(at) => {

@@ -5,7 +5,7 @@ use crate::name::TokenName;
 use crate::state::pin::Standing;
 
 /// Why a token was not made, or opened nothing.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// A token of that name is there and has not been revoked.
     #[error("token {0} exists")]

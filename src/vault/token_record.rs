@@ -100,7 +100,7 @@ impl TokenRecord {
         self.reader.keys(identity, &self.id)
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let scopes: Vec<_> = self.rule.scopes.iter().collect();
         let keys: Vec<_> = self.rule.keys.iter().collect();
         let moment = |encoder: Encoder, moment: Moment| encoder.i64(moment.0);
@@ -124,7 +124,7 @@ impl TokenRecord {
             .finish()
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut decoder = Decoder::new(bytes);
         let moment = |decoder: &mut Decoder<'_>| decoder.i64().map(Moment);
         let record = Self {
