@@ -12,7 +12,7 @@ use crate::clock::{Moment, RngError};
 use crate::crypto::KdfError;
 use crate::exchange::{ExchangeError, Obstacle};
 use crate::exec::ExecError;
-use crate::name::{EnvName, KeyName, NameError, Scope};
+use crate::name::{EnvName, KeyName, NameError, Scope, TokenName};
 use crate::recipe::{Kind as RecipeKind, RecipeError};
 use crate::state::StateError;
 use crate::state::pin::Standing;
@@ -23,7 +23,7 @@ use crate::sys::keyring::SessionError;
 use crate::sys::tty::PromptError;
 use crate::unlock::passphrase::Unfit;
 use crate::unlock::{Secret, UnlockError};
-use crate::vault::{Problem, VaultError};
+use crate::vault::{Problem, TokenError, VaultError};
 
 use crate::cli::error::Failure;
 
@@ -124,6 +124,31 @@ fn ways_in() -> Vec<VaultError> {
         VaultError::Io { path: PathBuf::from("/mnt/stick"), source: io::ErrorKind::NotFound.into() },
         VaultError::Rng(RngError),
     ]);
+    errors
+}
+
+fn about_machines() -> Vec<VaultError> {
+    let name = || TokenName::parse("ci").unwrap();
+    let alarm = |standing| TokenError::Alarm { name: name(), standing, found: 3, pinned: 7 };
+    let errors = [
+        TokenError::Exists(name()),
+        TokenError::Missing(name()),
+        TokenError::Revoked(name()),
+        TokenError::OpensNothing,
+        TokenError::Expired { name: name(), since: Moment(0) },
+        alarm(Standing::RolledBack),
+        alarm(Standing::Forked),
+        TokenError::Stale { found: 3, least: 7 },
+        TokenError::NotABundle,
+        TokenError::OtherBundle,
+        TokenError::BundleDamaged,
+        TokenError::OtherVault,
+        TokenError::ReadsDamaged { line: 3, what: "has been altered" },
+        TokenError::UnknownReads,
+    ];
+    let mut errors: Vec<_> = errors.into_iter().map(VaultError::Token).collect();
+    errors.push(VaultError::NothingNew(12));
+    errors.push(VaultError::Unlock(UnlockError::NotAToken));
     errors
 }
 
@@ -250,7 +275,7 @@ fn shown(failure: &Failure) -> String {
 #[test]
 fn every_sentence_stands_in_the_snapshot() {
     let sections = [("A vault's file", file_faults()), ("Its rows and its standing", rows())];
-    let more = [("Ways in", ways_in()), ("Keys", about_keys())];
+    let more = [("Ways in", ways_in()), ("Keys", about_keys()), ("Tokens and bundles", about_machines())];
     let mut text = String::from(
         "Every error that the program has for a fact, as exit code, kind, sentence and remedy. Usage errors are at the end.\n",
     );
