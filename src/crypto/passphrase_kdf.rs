@@ -150,10 +150,10 @@ mod tests {
         let millis = |(memory, passes, took): (u32, u32, Duration)| (memory, passes, took.as_millis());
         // As many passes as fit into 420 ms, at least three.
         assert_eq!(millis(calibrated(1_000_000)), (64, 3, 3000));
-        assert_eq!(millis(calibrated(140_000)), (64, 3, 420));
-        assert_eq!(millis(calibrated(140_001)), (64, 3, 420));
-        assert_eq!(millis(calibrated(105_000)), (64, 4, 420));
-        assert_eq!(millis(calibrated(42_000)), (64, 10, 420));
+        assert_eq!(millis(calibrated(139_990)), (64, 3, 419));
+        assert_eq!(millis(calibrated(105_010)), (64, 3, 315));
+        assert_eq!(millis(calibrated(104_990)), (64, 4, 419));
+        assert_eq!(millis(calibrated(41_990)), (64, 10, 419));
         // Ten passes are enough at 250 ms and not below.
         assert_eq!(millis(calibrated(25_000)), (64, 10, 250));
         assert_eq!(millis(calibrated(24_999)), (128, 8, 399));
