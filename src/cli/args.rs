@@ -68,6 +68,9 @@ Vault
   status     Say whether the vault is open
   vault      check, backup, restore, passwd, recover, rekey, slot
 
+Project
+  project    init, add, allow, check, render: which keys a project needs
+
 Watch
   audit      log: who did what, when · verify: prove that nothing was altered
 
@@ -107,6 +110,8 @@ pub enum Command {
     Status(cmd::status::Status),
     #[command(subcommand)]
     Vault(cmd::vault::Vault),
+    #[command(subcommand)]
+    Project(cmd::project::Project),
     #[command(subcommand)]
     Audit(cmd::audit::Audit),
     Completions(cmd::completions::Completions),
@@ -166,6 +171,7 @@ impl Choice {
             aliases: self.aliases.clone(),
             previous: self.previous.clone(),
             skip_expired: self.skip_expired,
+            picks: Vec::new(),
         }
     }
 }

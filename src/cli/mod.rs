@@ -8,6 +8,7 @@ pub mod credentials;
 pub mod error;
 mod file_sentences;
 mod opening;
+mod project_sentences;
 mod sentences;
 pub mod time;
 pub mod ui;
@@ -89,6 +90,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
         Command::Lock(args) => args.run(context),
         Command::Status(cmd::status::Status {}) => cmd::status::Status::run(context),
         Command::Vault(args) => args.run(context),
+        Command::Project(args) => args.run(context),
         Command::Audit(args) => args.run(context),
         Command::Completions(args) => args.run(context),
         Command::Man(args) => args.run(context),
