@@ -63,9 +63,7 @@ fn index_lists(git: &Path, name: &str, path: &[u8]) -> Result<bool, Unreadable> 
         Err(error) if error.kind() == io::ErrorKind::NotFound && name == "index" => return Ok(false),
         Err(_) => return Err(Unreadable),
     };
-    // The hashes' length stands in the repository's configuration. With the wrong one nothing fits together.
-    let read = [20, 32].into_iter().find_map(|hash| Index { bytes: &bytes, hash }.look_for(path));
-    match read.ok_or(Unreadable)? {
+    match look(&bytes, path).ok_or(Unreadable)? {
         Look { listed: true, .. } => Ok(true),
         // The base of a base there is not, and a hostile one could be its own.
         Look { base: Some(base), .. } if name == "index" => {
@@ -74,6 +72,17 @@ fn index_lists(git: &Path, name: &str, path: &[u8]) -> Result<bool, Unreadable> 
         Look { base: Some(_), .. } => Err(Unreadable),
         Look { .. } => Ok(false),
     }
+}
+
+/// Whether an index lists this path; `None` if the bytes are no index, or one that is based on another.
+#[must_use]
+pub fn lists(index: &[u8], path: &[u8]) -> Option<bool> {
+    look(index, path).filter(|look| look.base.is_none()).map(|look| look.listed)
+}
+
+/// The hashes' length stands in the repository's configuration. With the wrong one nothing fits together.
+fn look(index: &[u8], path: &[u8]) -> Option<Look> {
+    [20, 32].into_iter().find_map(|hash| Index { bytes: index, hash }.look_for(path))
 }
 
 /// What an index says.

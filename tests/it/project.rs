@@ -356,7 +356,7 @@ fn on_a_terminal_it_is_shown_marked_and_asked_once() {
     assert_eq!(code, 125, "{shown}");
     terminal.run(&line, "Allow it");
     terminal.press("C-c");
-    assert_eq!(terminal.ended().1, 125);
+    assert_eq!(terminal.ended().1, 130);
     assert_eq!(run_in(&world, &folder, &["exec", "--", "true"]).code, 125);
     terminal.run(&line, "Allow it");
     terminal.type_text("y");
@@ -375,12 +375,12 @@ fn several_commands_at_once_ask_once() {
     let folder = project(&world, "[keys]\nA = \"a\"\n");
     let terminal = Terminal::shell(&world);
     let one = "keyvault exec -- printenv A";
-    terminal.run(&format!("cd '{}'; {one} & {one} & {one} & wait", folder.display()), "Allow it");
+    terminal.run(&format!("cd '{}'; sh -c '{one} & {one} & {one} & wait'", folder.display()), "Allow it");
     // The shell's prompt is not there while it waits, so the answer reaches the one that asks.
     terminal.type_text("y");
     let (shown, _) = terminal.ended();
     assert_eq!(shown.matches("<a>").count(), 3, "{shown}");
-    assert_eq!(shown.matches("Allow it").count(), 2, "the question and its answer: {shown}");
+    assert_eq!(shown.matches("Allow it").count(), 1, "{shown}");
 }
 
 #[test]
@@ -602,7 +602,7 @@ fn case_62_completion_listing_and_status_read_ask_and_run_nothing() {
         let ran = traced(&[&["--", "keyvault"], words].concat(), Some("fish")).ok();
         assert_eq!(ran.err, "", "{words:?}");
     }
-    assert_eq!(traced(&["--", "keyvault", "exec", "--profile", ""], Some("bash")).ok().out.trim(), "prod");
+    assert_eq!(traced(&["--", "keyvault", "exec", "--profile", ""], Some("fish")).ok().out, "prod\n");
     for arguments in [
         &["list"] as &[&str],
         &["status"],
