@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::context::Context;
-use super::keys_at_hand::Machine;
+use super::supply::Machine;
 use super::{cmd, complete};
 use crate::name::{EnvName, KeyName, Scope, TagKey};
 use crate::vault::Selection;
@@ -70,6 +69,9 @@ Vault
   status     Say whether the vault is open
   vault      check, backup, restore, passwd, recover, rekey, slot
 
+Project
+  project    init, add, allow, check, render: which keys a project needs
+
 Machines
   token      create, list, show, renew, revoke: what opens only granted keys
   bundle     create, update: a sealed file with just a token's keys
@@ -113,6 +115,8 @@ pub enum Command {
     Status(cmd::status::Status),
     #[command(subcommand)]
     Vault(cmd::vault::Vault),
+    #[command(subcommand)]
+    Project(cmd::project::Project),
     #[command(subcommand)]
     Token(cmd::token::Token),
     #[command(subcommand)]
@@ -171,7 +175,7 @@ impl Choice {
     /// Where nothing was chosen, a machine gets all that it was granted.
     pub(super) fn selection_for(&self, machine: &Machine) -> Selection {
         let chosen = self.selection();
-        let all = chosen.all || chosen.is_empty() && Context::is_machine(machine);
+        let all = chosen.all || chosen.is_empty() && machine.given();
         Selection { all, ..chosen }
     }
 
@@ -183,6 +187,7 @@ impl Choice {
             aliases: self.aliases.clone(),
             previous: self.previous.clone(),
             skip_expired: self.skip_expired,
+            picks: Vec::new(),
         }
     }
 }

@@ -139,6 +139,12 @@ pub fn default_vault() -> Result<PathBuf, Failure> {
     }
 }
 
+/// The home folder, where HOME names one.
+#[must_use]
+pub fn home() -> Option<PathBuf> {
+    variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
+}
+
 /// The folder of pins, locks and nothing secret.
 pub fn state_folder() -> Result<PathBuf, Failure> {
     let base = base_folders("XDG_STATE_HOME")?;

@@ -8,9 +8,11 @@ pub mod credentials;
 pub mod error;
 mod event_view;
 mod file_sentences;
-mod keys_at_hand;
+
 mod opening;
+mod project_sentences;
 mod sentences;
+mod supply;
 pub mod time;
 mod token_sentences;
 pub mod ui;
@@ -94,6 +96,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
         Command::Vault(args) => args.run(context),
         Command::Token(args) => args.run(context),
         Command::Bundle(args) => args.run(context),
+        Command::Project(args) => args.run(context),
         Command::Audit(args) => args.run(context),
         Command::Completions(args) => args.run(context),
         Command::Man(args) => args.run(context),

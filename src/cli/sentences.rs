@@ -273,11 +273,17 @@ fn unlock(error: &UnlockError) -> Failure {
     }
 }
 
+/// Whether nothing is wrong but that keys or scopes are not there.
+pub(super) fn only_missing(problems: &[Problem]) -> bool {
+    problems.iter().all(|problem| match problem {
+        Problem::Asked { problem, .. } => only_missing(std::slice::from_ref(problem)),
+        problem => matches!(problem, Problem::Missing { .. } | Problem::NoSuchScope { .. }),
+    })
+}
+
 /// Everything that is wrong with what was asked for, a line each.
 fn selection(problems: &[Problem]) -> Failure {
-    let only_missing = problems
-        .iter()
-        .all(|problem| matches!(problem, Problem::Missing { .. } | Problem::NoSuchScope { .. }));
+    let only_missing = only_missing(problems);
     let (code, kind) = if only_missing { (code::NOT_FOUND, "not_found") } else { (code::REFUSED, "refused") };
     let mut message = "Nothing was released:".to_owned();
     for problem in problems {
@@ -303,8 +309,23 @@ fn selection(problems: &[Problem]) -> Failure {
     Failure::new(code, kind, message, (!hint.is_empty()).then(|| hint.join("\n")).as_deref())
 }
 
-fn problem_line(problem: &Problem) -> String {
+pub(super) fn problem_line(problem: &Problem) -> String {
     match problem {
+        Problem::Asked { variable, problem } => {
+            let mend = mend(problem).map(|command| format!(" ({command})")).unwrap_or_default();
+            format!("{variable} <- {}{mend}", problem_line(problem))
+        }
+        Problem::Missing { wanted, near: None } if looks_like_a_value(wanted.as_str()) => {
+            "there is no key of that name, which is not shown, because it looks like a value".to_owned()
+        }
+        Problem::Withheld(name) => format!("{name}: marked as never for project files (project=never)"),
+        Problem::Version { name, version, state: None } => format!("{name}: it has no version {version}"),
+        Problem::Version { name, version, state: Some(state) } => {
+            format!("{name}: version {version} is {state}")
+        }
+        Problem::AlreadyGiven { variable, name } => {
+            format!("{variable}: given by the env-file, and wanted by {name}")
+        }
         Problem::Missing { wanted, near } => {
             format!("{wanted}: there is no such key{}", meant(near.as_ref()))
         }
@@ -335,12 +356,25 @@ fn problem_line(problem: &Problem) -> String {
     }
 }
 
+/// The command that mends what is wrong with a key.
+fn mend(problem: &Problem) -> Option<String> {
+    match problem {
+        Problem::Missing { wanted, near: None } if looks_like_a_value(wanted.as_str()) => None,
+        Problem::Missing { wanted, .. } => Some(format!("keyvault add {wanted}")),
+        Problem::Expired { name, .. } => Some(format!("keyvault edit {name} --expires 30d")),
+        Problem::Revoked(name) => Some(format!("keyvault rotate {name}")),
+        Problem::Withheld(name) => Some(format!("keyvault edit {name} --untag project")),
+        Problem::Version { name, .. } => Some(format!("keyvault history {name}")),
+        _ => None,
+    }
+}
+
 /// ` (did you mean stripe/live?)`
 fn meant<T: Display>(near: Option<&T>) -> String {
     near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
 }
 
-fn did_you_mean<T: Display>(near: Option<&T>, otherwise: &str) -> String {
+pub(super) fn did_you_mean<T: Display>(near: Option<&T>, otherwise: &str) -> String {
     near.map_or_else(|| otherwise.to_owned(), |near| format!("Did you mean {near}? {otherwise}"))
 }
 

@@ -14,6 +14,7 @@ use crate::codec::{self, Encoder};
 use crate::crypto::Cost;
 use crate::exchange;
 use crate::name::{EnvName, KeyName, Scope, TagKey};
+use crate::project::edit;
 use crate::recipe::{Kind, Recipe};
 use crate::state::{pin::Pin, record::Record, tree::Node};
 use crate::unlock::token::Token;
@@ -38,7 +39,8 @@ impl Rng for Counting {
 fn the_seeds_are_what_this_program_writes_and_each_is_taken() -> Result<(), Box<dyn Error>> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     let write = std::env::var_os("KEYVAULT_SEEDS").is_some_and(|wish| wish == "write");
-    let seeds: Seeds = [slots()?, state()?, keys()?, events(), files()?, machines()?].concat();
+    let seeds = [slots()?, state()?, keys()?, events(), files()?, projects()?, machines()?];
+    let seeds: Seeds = seeds.concat();
     for (target, name, bytes) in seeds {
         let file = corpus.join(target).join(format!("seed-{name}"));
         if write {
@@ -257,5 +259,20 @@ fn files() -> Result<Seeds, Box<dyn Error>> {
         ("json_import", "every-value", exchange::write_json(&entries)?.expose().to_vec()),
         ("json_import", "escapes", escapes.as_bytes().to_vec()),
         ("json_import", "empty", exchange::write_json(&[])?.expose().to_vec()),
+    ])
+}
+
+fn projects() -> Result<Seeds, Box<dyn Error>> {
+    let entries = [("STRIPE_KEY", "shop/STRIPE_KEY"), ("b.c", "shop/b.c")];
+    let entries = entries.map(|(variable, key)| Ok((EnvName::parse(variable)?, KeyName::parse(key)?)));
+    let entries: Vec<_> = entries.into_iter().collect::<Result<_, crate::name::NameError>>()?;
+    let every_field = "# c\n[keys] # d\nA = 'a/b'\nB = { key = \"c\", optional = true, description = \"\\u0041\" }\n\
+        C.template = \"x{{{a}}}{b|url}\"\nC.required = false\n[keys.\"d.e\"]\nkey = 'd'\ndefault = ''\n\
+        [profiles.prod.keys]\nA = 'p'\n[profiles]\nempty = {}\n";
+    Ok(vec![
+        ("project_file", "start", edit::start(Some("./x.json"), &entries).into_bytes()),
+        ("project_file", "every-field", every_field.as_bytes().to_vec()),
+        ("references", "every-form", b"a kv://b/c. {{kv://d?version=2}}e\nkv://f?version=1 mkv://x".to_vec()),
+        ("references", "whole", b"kv://db/password?version=12".to_vec()),
     ])
 }

@@ -12,7 +12,7 @@
 
 use data_encoding::BASE64;
 
-use crate::audit::Action;
+use crate::audit::{Action, KeyRef};
 use crate::clock::Moment;
 use crate::codec::{self, Decoder, Encoder, Malformed};
 use crate::crypto::{self, wipe_stack};
@@ -28,7 +28,7 @@ use super::grant::Grant;
 use super::granted::{Granted, Holding};
 use super::open::{Access, Vault, World};
 use super::reads::ReadsLog;
-use super::resolve::{self, Found, Preview, Problem, Purpose, Resolved, Selection};
+use super::resolve::{Purpose, Resolver};
 use super::token_error::TokenError;
 use super::work::{Work, damaged};
 
@@ -234,40 +234,28 @@ impl Bundle {
         Some(SecretBytes::copy_from(value.expose()))
     }
 
-    /// Resolves a selection among the bundle's keys. The read is in the log here before the values leave.
-    pub fn resolve(
+    /// Takes values from the bundle. The read is in the log here before they leave.
+    pub(super) fn release<T>(
         &self,
         holding: &Holding,
-        world: &World<'_>,
-        selection: &Selection,
-        purpose: Purpose,
-        inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
         log: &ReadsLog,
-    ) -> Result<Found, VaultError> {
-        let found = self.choose(world.now(), selection, inspect)?;
-        let event = world.event(purpose.action, resolve::read_keys(&found.0), purpose.detail);
+        world: &World<'_>,
+        purpose: Purpose,
+        take: impl FnOnce(Resolver<'_>) -> Result<(T, Vec<KeyRef>), VaultError>,
+    ) -> Result<T, VaultError> {
+        let (taken, read) = self.look(take)?;
+        let event = world.event(purpose.action, read, purpose.detail);
         log.append(&self.label, &self.keys_of(holding), &event, world.rng)?;
-        Ok(found)
+        Ok(taken)
     }
 
-    /// What [`Bundle::resolve`] would release, by name and variable; nothing is recorded.
-    pub fn preview(
+    /// Looks at the bundle's keys; nothing is released or recorded.
+    pub(super) fn look<T>(
         &self,
-        now: Moment,
-        selection: &Selection,
-        inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
-    ) -> Result<Preview, VaultError> {
-        self.choose(now, selection, inspect).map(resolve::previewed)
-    }
-
-    fn choose(
-        &self,
-        now: Moment,
-        selection: &Selection,
-        inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
-    ) -> Result<Found, VaultError> {
+        look: impl FnOnce(Resolver<'_>) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
         let grants = self.content.grants().map_err(|_| TokenError::BundleDamaged)?;
-        resolve::resolve(&mut Granted::of_bundle(self, grants), selection, now, inspect)
+        look(Resolver { source: &mut Granted::of_bundle(self, grants) })
     }
 
     fn keys_of(&self, holding: &Holding) -> TokenKeys {

@@ -13,7 +13,7 @@ use crate::sys::files::FileFault;
 use crate::sys::keyring::SessionError;
 use crate::unlock::UnlockError;
 
-use super::resolve::Problem;
+use super::problem::Problem;
 use super::token_error::TokenError;
 
 /// Why a command on a vault did not happen.

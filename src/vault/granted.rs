@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use crate::audit::Chain;
+use crate::audit::{Chain, KeyRef};
 use crate::clock::Moment;
 use crate::crypto::wipe_stack;
 use crate::identity::Identity;
@@ -24,7 +24,7 @@ use super::grant::{self, Grant, View};
 use super::item::{Item, Version};
 use super::open::{Vault, World};
 use super::opener::open_value;
-use super::resolve::{self, Found, Preview, Problem, Purpose, Resolved, Selection};
+use super::resolve::{Purpose, Resolver};
 use super::source::Source;
 use super::token_error::TokenError;
 
@@ -58,15 +58,14 @@ impl Holding {
 }
 
 impl Vault {
-    /// Resolves a selection among what was granted. The read is in the holder's chain before the values leave.
-    pub fn resolve_granted(
+    /// Takes values from what was granted. The read is in the holder's chain before they leave.
+    pub(super) fn release_granted<T>(
         &mut self,
         holding: &Holding,
         world: &World<'_>,
-        selection: &Selection,
         purpose: Purpose,
-        inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
-    ) -> Result<Found, VaultError> {
+        take: impl FnOnce(Resolver<'_>) -> Result<(T, Vec<KeyRef>), VaultError>,
+    ) -> Result<T, VaultError> {
         let identity = self.identity();
         let keys = holding.keys(&identity);
         let path = self.store.path().to_owned();
@@ -75,10 +74,10 @@ impl Vault {
         self.checked.still_same()?;
         let (view, row) = verified_view(&tx, holding, &keys, &identity, world.now(), pinned.as_ref())?;
         let mut granted = Granted::load(&tx, &view, holding, &keys, &identity)?;
-        let found = resolve::resolve(&mut granted, selection, world.now(), inspect);
+        let taken = take(Resolver { source: &mut granted });
         wipe_stack();
-        let found = found?;
-        let event = world.event(purpose.action, resolve::read_keys(&found.0), purpose.detail);
+        let (taken, read) = taken?;
+        let event = world.event(purpose.action, read, purpose.detail);
         let mut chain = Chain::load(&tx, &keys.audit, &identity)?;
         chain.append(&tx, &keys.audit, &identity, &event, world.rng)?;
         drop(granted);
@@ -86,26 +85,25 @@ impl Vault {
         // A log that stays long makes the next start slower, and that is all.
         let _ = self.store.fold_long_log();
         remember(world, holding, &path, &row, &keys, pinned.as_ref());
-        Ok(found)
+        Ok(taken)
     }
 
-    /// What [`Vault::resolve_granted`] would release, by name and variable; nothing is recorded.
-    pub fn preview_granted(
+    /// Looks at what was granted; nothing is released or recorded.
+    pub(super) fn look_granted<T>(
         &mut self,
         holding: &Holding,
         world: &World<'_>,
-        selection: &Selection,
-        inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
-    ) -> Result<Preview, VaultError> {
+        look: impl FnOnce(Resolver<'_>) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
         let identity = self.identity();
         let keys = holding.keys(&identity);
         let pinned = world.pins.read_token(&holding.id, self.store.path());
         let tx = self.store.begin_reading()?;
         let (view, _) = verified_view(&tx, holding, &keys, &identity, world.now(), pinned.as_ref())?;
         let mut granted = Granted::load(&tx, &view, holding, &keys, &identity)?;
-        let found = resolve::resolve(&mut granted, selection, world.now(), inspect);
+        let seen = look(Resolver { source: &mut granted });
         wipe_stack();
-        found.map(resolve::previewed)
+        seen
     }
 }
 

@@ -28,6 +28,8 @@ mod leaks;
 mod life;
 mod machines;
 mod place;
+mod project;
+mod project_files;
 mod prompt;
 mod review;
 mod review_ways;

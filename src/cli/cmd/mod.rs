@@ -14,6 +14,7 @@ pub mod init;
 pub mod list;
 pub mod lock;
 pub mod man;
+pub mod project;
 pub mod remove;
 pub mod revoke;
 pub mod rollback;
