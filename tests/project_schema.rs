@@ -3,7 +3,14 @@
 //!
 //! `KEYVAULT_WRITE=1 cargo test --test project_schema` writes the schema anew.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::too_many_lines,
+    reason = "a test may fail"
+)]
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -190,7 +197,7 @@ fn variables() -> Vec<String> {
 }
 
 /// Reads files as JSON list, prints for each whether the schema takes it; ECMA's `$` is Python's `\Z`.
-const JUDGE: &str = r#"
+const JUDGE: &str = r"
 import json, sys, tomllib, jsonschema
 schema, files = json.load(sys.stdin)
 def ecma(node):
@@ -204,7 +211,7 @@ def plain(value):
     if isinstance(value, list): return [plain(v) for v in value]
     return value if isinstance(value, (str, int, float, bool)) else 0
 print(json.dumps([validator.is_valid(plain(tomllib.loads(text))) for text in files]))
-"#;
+";
 
 /// Python with a TOML reader and a schema validator; of several the first that has both.
 fn python() -> Command {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
+use crate::project::variable::Refused;
 use crate::project::{Ask, FileError, PlaceError, Profile, ProjectFile, What};
 
 use super::error::{Failure, code, reason};
@@ -27,7 +28,10 @@ impl Failure {
             }
             What::Type { field, expected } => (format!("{} is not {expected}", safe(field)), None),
             What::Variable { variable, why } => {
-                let hint = "Who needs it sets it in the shell, or with --as NAME=VAR.";
+                let hint = match why {
+                    Refused::Name(_) => "Choose another variable.",
+                    _ => "Who needs it sets it in the shell, or with --as NAME=VAR.",
+                };
                 (format!("{} {why}", safe(variable)), Some(hint.to_owned()))
             }
             What::Profile { profile, why } => (format!("the profile {} {why}", safe(profile)), None),
@@ -66,11 +70,11 @@ impl Failure {
         match error {
             PlaceError::NotRegular { path } => Self::refused(
                 &format!("{} is not a file: it is not followed and not read.", shown(path)),
-                Some("Put a file there, or choose keys with --only, --scope or --all."),
+                Some("Put a file there, or choose keys with --as NAME=VAR, --scope or --all."),
             ),
             PlaceError::WrongOwner { path, uid } => Self::refused(
                 &format!("{} belongs to another user ({uid}), so it is not read.", shown(path)),
-                Some("Work in a copy of your own, or choose keys with --only, --scope or --all."),
+                Some("Work in a copy of your own, or choose keys with --as NAME=VAR, --scope or --all."),
             ),
             PlaceError::WritableByOthers { path, mode } => Self::refused(
                 &format!("{} can be written by others (mode {mode:o}), so it is not believed.", shown(path)),

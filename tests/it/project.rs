@@ -344,13 +344,17 @@ fn case_61_what_was_changed_moved_or_copied_is_asked_again_and_what_was_taken_aw
 #[test]
 fn on_a_terminal_it_is_shown_marked_and_asked_once() {
     let world = filled();
-    let folder = allowed(&world, "[keys]\nA = \"a\"\n");
-    write(&folder, "[keys]\nA = \"a\"\nB = \"b\"\n");
+    let folder = allowed(&world, "[keys]\nZ = \"a\"\n");
+    write(&folder, "[keys]\nZ = \"a\"\nB = \"b\"\n");
     let terminal = Terminal::shell(&world);
     let line = format!("cd '{}'; keyvault exec -- printenv B 2>hidden", folder.display());
     terminal.run(&line, "Allow it");
     // Shown where it is asked, even if stderr goes elsewhere.
-    assert!(terminal.screen().contains("    A <- a\n  + B <- b\n  (+ is new)"), "{}", terminal.screen());
+    assert!(
+        terminal.screen().contains("    Z <- a\n  + B <- b\n  (+ is new: 1 of 2)"),
+        "{}",
+        terminal.screen()
+    );
     terminal.type_text("n");
     let (shown, code) = terminal.ended();
     assert_eq!(code, 125, "{shown}");

@@ -114,6 +114,7 @@ fn render_fills_a_file_byte_for_byte_and_nobody_else_reads_it() {
     assert_eq!((event["action"].as_str(), event["detail"].as_str()), (Some("export"), Some("render")));
     assert_eq!(event["keys"].as_array().unwrap().len(), 4, "{event}");
     world.run(&["project", "render", "in", "-o", "out"]).fails(6, "there already");
+    assert_eq!(last_event(&world), event, "refused before anything was released");
     // Replaced, and not written through a link.
     world.file("target", "kept");
     std::fs::remove_file(&out).unwrap();

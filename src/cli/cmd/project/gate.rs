@@ -114,12 +114,12 @@ pub(in crate::cli) fn confirmed(
 ) -> Result<bool, Failure> {
     let mut text =
         format!("{} asks for keys of your vault:\n", ui::harmless_line(&path.display().to_string()));
-    for ask in asks {
-        let mark = if new.contains(ask) { '+' } else { ' ' };
+    // What is new stands last, right above the question, however much was allowed before.
+    for (mark, ask) in asks.difference(new).map(|ask| (' ', ask)).chain(new.iter().map(|ask| ('+', ask))) {
         text.push_str(&format!("  {mark} {}\n", project_sentences::ask_line(ask)));
     }
     if new.len() < asks.len() {
-        text.push_str("  (+ is new)\n");
+        text.push_str(&format!("  (+ is new: {} of {})\n", new.len(), asks.len()));
     }
     let question = dialoguer::Confirm::new().with_prompt("Allow it").default(false);
     let answer = ui::ask(|terminal| {
