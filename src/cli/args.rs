@@ -70,6 +70,7 @@ Vault
 
 Watch
   audit      log: who did what, when · verify: prove that nothing was altered
+  doctor     Look for what is wrong around the vault, and say what mends it
 
 Other
   tour       Show it all on a vault that is thrown away
@@ -109,6 +110,7 @@ pub enum Command {
     Vault(cmd::vault::Vault),
     #[command(subcommand)]
     Audit(cmd::audit::Audit),
+    Doctor(cmd::doctor::Doctor),
     Completions(cmd::completions::Completions),
     Man(cmd::man::Man),
     Tour(cmd::tour::Tour),

@@ -1,6 +1,6 @@
 //! The life of a key in the vault.
 //!
-//! [`Vault`] is a file that was opened safely; [`Access`] is what a passphrase, a recovery code or a session gives;
+//! [`Vault`] is a file that was opened safely; [`Access`] is what a passphrase, a recovery code, a keyring or a session gives;
 //! together they make transactions ([`Vault::read`], [`Vault::release`], [`Vault::change`]) in which every row is
 //! verified against the tree before it is believed, and in which the audit event commits before a value leaves.
 
@@ -23,6 +23,7 @@ mod opener;
 mod rekey;
 mod resolve;
 mod scopes;
+mod usage;
 mod ways;
 mod work;
 
@@ -40,5 +41,6 @@ pub use lifecycle::{History, NewValue, Revocation, Terms, Which, new_name};
 pub use open::{Access, Notice, Vault, World};
 pub use rekey::Rekeyed;
 pub use resolve::{Preview, Problem, Purpose, Resolved, Selection};
+pub use usage::Usage;
 pub use ways::{Credential, Way};
 pub use work::Work;
