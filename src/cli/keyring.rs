@@ -15,6 +15,7 @@ use crate::vault::{Access, Credential, Vault, VaultError, Way};
 use super::context::{Context, state_folder};
 use super::error::Failure;
 use super::order::opens_slot;
+use super::ui::harmless_line;
 
 /// How often a command that waits for its turn looks again.
 const LOOK: Duration = Duration::from_millis(5);
@@ -205,6 +206,7 @@ pub(super) fn sentence(why: &NoAnswer) -> String {
             "its entry for this vault is not one of keyvault's. 'keyvault vault slot add keyring' replaces it.".to_owned()
         }
         NoAnswer::Stale => "its entry opens no slot of this vault. 'keyvault vault slot add keyring' makes one.".to_owned(),
-        NoAnswer::Failed(reason) => format!("{reason}."),
+        // In the words of another process.
+        NoAnswer::Failed(reason) => format!("{}.", harmless_line(reason)),
     }
 }

@@ -221,7 +221,7 @@ mod system {
 
     fn connect() -> Result<Connection, NoAnswer> {
         Connection::session().map_err(|error| match error {
-            zbus::Error::InputOutput(_) => NoAnswer::NoBus,
+            zbus::Error::InputOutput(_) | zbus::Error::Connection(..) => NoAnswer::NoBus,
             other => failed(&other),
         })
     }
