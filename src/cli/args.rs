@@ -78,6 +78,7 @@ Machines
 
 Watch
   audit      log: who did what, when · verify: prove that nothing was altered
+  doctor     Look for what is wrong around the vault, and say what mends it
 
 Other
   tour       Show it all on a vault that is thrown away
@@ -123,6 +124,7 @@ pub enum Command {
     Bundle(cmd::bundle::Bundle),
     #[command(subcommand)]
     Audit(cmd::audit::Audit),
+    Doctor(cmd::doctor::Doctor),
     Completions(cmd::completions::Completions),
     Man(cmd::man::Man),
     Tour(cmd::tour::Tour),

@@ -5,15 +5,7 @@ use serde_json::Value;
 use super::time;
 use super::{ui, view};
 use crate::audit::{Event, Outcome};
-use crate::name::TokenName;
-
-/// Whose entry it is, and its number there.
-pub(super) enum Of {
-    /// The vault's own.
-    Vault(u64),
-    /// What was read with a token.
-    Token(TokenName, u64),
-}
+use crate::vault::Of;
 
 /// An entry in JSON.
 pub(super) fn json(of: &Of, event: &Event) -> Value {

@@ -8,8 +8,9 @@ pub mod credentials;
 pub mod error;
 mod event_view;
 mod file_sentences;
-
+mod keyring;
 mod opening;
+mod order;
 mod project_sentences;
 mod sentences;
 mod supply;
@@ -92,12 +93,13 @@ fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
         Command::Init(args) => args.run(context),
         Command::Unlock(args) => args.run(context),
         Command::Lock(args) => args.run(context),
-        Command::Status(cmd::status::Status {}) => cmd::status::Status::run(context),
+        Command::Status(args) => args.run(context),
         Command::Vault(args) => args.run(context),
         Command::Token(args) => args.run(context),
         Command::Bundle(args) => args.run(context),
         Command::Project(args) => args.run(context),
         Command::Audit(args) => args.run(context),
+        Command::Doctor(cmd::doctor::Doctor {}) => cmd::doctor::Doctor::run(context),
         Command::Completions(args) => args.run(context),
         Command::Man(args) => args.run(context),
         Command::Tour(cmd::tour::Tour {}) => cmd::tour::Tour::run(context),

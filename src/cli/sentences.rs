@@ -238,6 +238,10 @@ fn unlock(error: &UnlockError) -> Failure {
             "That key file does not open this vault.",
             Some("'keyvault vault slot list' shows the ways in."),
         ),
+        UnlockError::Wrong(Secret::Keyring) => locked(
+            "The keyring's entry does not open this vault.",
+            Some("'keyvault vault slot add keyring' makes one that does."),
+        ),
         UnlockError::Wrong(Secret::Passphrase) => locked(
             "That is not the vault's passphrase.",
             Some(

@@ -97,6 +97,7 @@ fn ways_in() -> Vec<VaultError> {
         UnlockError::Wrong(Secret::Passphrase),
         UnlockError::Wrong(Secret::RecoveryCode),
         UnlockError::Wrong(Secret::KeyFile),
+        UnlockError::Wrong(Secret::Keyring),
         UnlockError::NoSuchSlot,
         UnlockError::NotACode,
         UnlockError::NotAKeyFile,

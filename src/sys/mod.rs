@@ -15,12 +15,14 @@
 //! - [`files`]: the checks before a vault is opened, with what they find in [`fault`]; [`private`]: files nobody else may read;
 //!   [`foreign`]: files that somebody else may have put there; [`lock`]: flock
 //! - [`tty`]: prompts on the caller's terminal; [`line`]: the editing of the line typed there
+//! - [`aside`]: work that may never end, given up after a time
 //! - [`cores`]: the same work on many things, on all cores
-//! - [`conflicts`]: what a sync service left beside a file
+//! - [`conflicts`]: what a sync service left beside a file; [`synced`]: whether one looks after a folder
 //! - [`interrupt`]: signals that are noted until everything is cleaned up
 //! - [`who`]: on whose behalf the process runs, for the audit log
 
 pub mod alloc;
+pub mod aside;
 pub mod conflicts;
 pub mod cores;
 pub mod exec;
@@ -33,5 +35,6 @@ pub mod line;
 pub mod lock;
 pub mod private;
 pub mod startup;
+pub mod synced;
 pub mod tty;
 pub mod who;

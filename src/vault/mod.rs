@@ -1,6 +1,6 @@
 //! The life of a key in the vault.
 //!
-//! [`Vault`] is a file that was opened safely; [`Access`] is what a passphrase, a recovery code or a session gives;
+//! [`Vault`] is a file that was opened safely; [`Access`] is what a passphrase, a recovery code, a keyring or a session gives;
 //! together they make transactions ([`Vault::read`], [`Vault::release`], [`Vault::change`]) in which every row is
 //! verified against the tree before it is believed, and in which the audit event commits before a value leaves.
 
@@ -37,6 +37,7 @@ mod token_error;
 mod token_reads;
 mod token_record;
 mod token_work;
+mod usage;
 mod ways;
 mod work;
 
@@ -65,6 +66,8 @@ pub use resolve::{Part, Preview, Purpose, Resolution, Resolved, Selection};
 pub use supply::{Inspect, Supply};
 pub use token::{Issued, Listed, NewToken};
 pub use token_error::TokenError;
+pub use token_reads::{BrokenReads, Of};
 pub use token_record::{Rule, TokenRecord};
+pub use usage::Usage;
 pub use ways::{Credential, Way};
 pub use work::Work;

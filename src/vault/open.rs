@@ -13,6 +13,7 @@ use crate::state::record::Authentic;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, StoreError};
 use crate::sys::files::{self, CheckedVault};
 use crate::unlock::keyfile::KeyFile;
+use crate::unlock::keyring_entry::KeyringSecret;
 use crate::unlock::keys::{Daily, DailyKeys, Root};
 use crate::unlock::passphrase::Passphrase;
 use crate::unlock::recovery::RecoveryCode;
@@ -210,6 +211,14 @@ impl Vault {
         let rows = self.store.begin_reading()?.slots()?;
         let (root, row) = slot::open_key_file(&rows, file, &identity)?;
         Ok(Access { daily: root.daily(&identity), root: Some(root), slot: Some(row.clone()) })
+    }
+
+    /// Opens a keyring's slot. Root does not come out of it.
+    pub fn open_keyring(&mut self, secret: &KeyringSecret) -> Result<Access, VaultError> {
+        let identity = self.identity();
+        let rows = self.store.begin_reading()?.slots()?;
+        let (daily, row) = slot::open_keyring(&rows, secret, &identity)?;
+        Ok(Access { daily, root: None, slot: Some(row.clone()) })
     }
 
     /// Looks at the vault without releasing a value. Works on a read-only file and in an alarm, which the caller

@@ -125,18 +125,6 @@ impl Vault {
         })
     }
 
-    /// What was read with each token, oldest first, and what is wrong with its chain.
-    pub fn token_reads(
-        &mut self,
-        access: &Access,
-    ) -> Result<Vec<(TokenName, Vec<Event>, Option<String>)>, VaultError> {
-        self.read(access, |work| {
-            let records = work.load_tokens()?;
-            let told = records.into_iter().map(|record| work.told_reads(record));
-            Ok(told.map(|(record, reads, fault)| (record.name, reads, fault)).collect())
-        })
-    }
-
     /// Every token, ordered by name, with what it opens and what was read with it.
     pub fn tokens(&mut self, access: &Access) -> Result<Vec<Listed>, VaultError> {
         self.read(access, |work| {

@@ -2,14 +2,63 @@
 
 use crate::audit::{self, AuditError, Chain, Event, Seed};
 use crate::crypto::Key;
+use crate::name::TokenName;
 use crate::unlock::token::TokenKeys;
 
 use super::error::VaultError;
-use super::open::{Notice, World};
+use super::open::{Access, Notice, Vault, World};
 use super::token_record::{Mark, TokenRecord};
 use super::work::{Work, damaged};
 
+/// Whose entry it is, and its number there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Of {
+    /// The vault's own.
+    Vault(u64),
+    /// What was read with a token.
+    Token(TokenName, u64),
+}
+
+/// A token whose holder's chain does not hold, and what is wrong with it.
+pub type BrokenReads = (TokenName, String);
+
+impl Vault {
+    /// Reads the vault's log, each entry checked to follow from the one before, and what was read with tokens among it
+    /// by time. Returns the tokens whose reads cannot be proved; they are left out.
+    pub fn whole_log(
+        &mut self,
+        access: &Access,
+        take: &mut dyn FnMut(&Of, &Event),
+    ) -> Result<Vec<BrokenReads>, VaultError> {
+        self.read(access, |work| work.whole_log(take))
+    }
+}
+
 impl Work<'_> {
+    /// The order of the vault's own entries is that of their numbers; reads with tokens have none but time.
+    pub(super) fn whole_log(
+        &mut self,
+        take: &mut dyn FnMut(&Of, &Event),
+    ) -> Result<Vec<BrokenReads>, VaultError> {
+        let (mut reads, mut broken) = (Vec::new(), Vec::new());
+        for record in self.load_tokens()? {
+            let (record, events, fault) = self.told_reads(record);
+            let of = |seq| Of::Token(record.name.clone(), seq);
+            reads.extend((0..).zip(events).map(|(seq, event)| (of(seq), event)));
+            broken.extend(fault.map(|fault| (record.name.clone(), fault)));
+        }
+        reads.sort_by_key(|(_, event): &(Of, Event)| event.time);
+        let mut reads = reads.into_iter().peekable();
+        audit::read_all(self.tx, &self.keys.audit, &self.identity, &mut |seq, event| {
+            while let Some((of, read)) = reads.next_if(|(_, read)| read.time < event.time) {
+                take(&of, &read);
+            }
+            take(&Of::Vault(seq), &event);
+        })?;
+        reads.for_each(|(of, read)| take(&of, &read));
+        Ok(broken)
+    }
+
     /// What a token's holder read, from the first entry on.
     pub(super) fn reads_of(&self, record: &TokenRecord) -> Result<Vec<Event>, VaultError> {
         let keys = record.keys(&self.identity).audit;

@@ -439,3 +439,25 @@ fn a_whole_vault_that_was_put_back_is_noticed_by_a_holder_that_saw_the_newer_one
     put_back(&world, &old);
     held(&world, &token, &ENV).fails(125, "older than what was seen here");
 }
+
+#[test]
+fn a_project_file_maps_what_a_token_opens_and_nobody_is_asked() {
+    let world = filled();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    let away = World::empty();
+    std::fs::copy(world.home().join("keys.kvb"), away.home().join("keys.kvb")).unwrap();
+    std::fs::create_dir(away.home().join("repo")).unwrap();
+    away.file("repo/.keyvault.toml", "[keys]\nFIRST = \"a\"\nURL = { template = \"x://{b}@h\" }\n");
+    let line = format!(
+        "cd repo; export KEYVAULT_TOKEN={token} KEYVAULT_BUNDLE=../keys.kvb; keyvault exec -- env; keyvault project check"
+    );
+    let ran = away.sh(&line).ok();
+    assert!(ran.out.contains("FIRST=value-a\n") && ran.out.contains("URL=x://value-b@h\n"), "{}", ran.out);
+    assert!(!ran.out.contains("A=value-a"), "the file decides, where there is one: {}", ran.out);
+    away.file("repo/.keyvault.toml", "[keys]\nFIRST = \"c\"\n");
+    away.sh(&line).fails(3, "FIRST");
+    away.file("x.env", "ONE=kv://a\nTWO=plain\n");
+    let exec = ["exec", "--bundle", "keys.kvb", "--env-file", "x.env", "--", "sh", "-c", "echo $ONE $TWO $A"];
+    assert_eq!(held(&away, &token, &exec).ok().out, "value-a plain\n");
+}

@@ -9,12 +9,12 @@ use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::{Context, read_secret};
 use crate::cli::error::{Failure, code};
-use crate::cli::event_view::{self, Of};
+use crate::cli::event_view;
 use crate::cli::time::{self, Expiry};
 use crate::clock::Moment;
 use crate::name::{KeyName, TokenName};
 use crate::sys::private::open_secret_file;
-use crate::vault;
+use crate::vault::{self, Of};
 
 /// Read and verify the audit log.
 #[derive(Debug, Subcommand)]
@@ -86,21 +86,6 @@ impl Log {
         let (mut vault, access) = context.open_to_look()?;
         let path = vault.path().to_owned();
         let since = self.since.and_then(|since| since.resolve(context.now()));
-        let failed = |error| Failure::of(error, &path);
-        let reads = vault.token_reads(&access).map_err(failed)?;
-        for (name, fault) in reads.iter().filter_map(|(name, _, fault)| Some((name, fault.as_ref()?))) {
-            context.ui.warn(&format!(
-                "What was read with {name} cannot be proved: {fault}. Somebody may have hidden reads."
-            ));
-        }
-        let mut reads: Vec<(Of, Event)> = reads
-            .into_iter()
-            .flat_map(|(name, reads, _)| {
-                (0..).zip(reads).map(move |(seq, read)| (Of::Token(name.clone(), seq), read))
-            })
-            .collect();
-        reads.sort_by_key(|(_, read)| read.time);
-        let mut reads = reads.into_iter().peekable();
         let mut lines = String::new();
         let mut shown = 0;
         let mut show = |of: &Of, event: &Event| {
@@ -114,16 +99,12 @@ impl Log {
                 lines.push('\n');
             }
         };
-        // The order of the vault's own entries is that of their numbers; reads with tokens have none but time.
-        vault
-            .audit_log(&access, &mut |seq, event| {
-                while let Some((of, read)) = reads.next_if(|(_, read)| read.time < event.time) {
-                    show(&of, &read);
-                }
-                show(&Of::Vault(seq), &event);
-            })
-            .map_err(failed)?;
-        reads.for_each(|(of, read)| show(&of, &read));
+        let broken = vault.whole_log(&access, &mut show).map_err(|error| Failure::of(error, &path))?;
+        for (name, fault) in broken {
+            context.ui.warn(&format!(
+                "What was read with {name} cannot be proved: {fault}. Somebody may have hidden reads."
+            ));
+        }
         if shown == 0 && !context.ui.json {
             context.ui.note("No entry fits.");
         }

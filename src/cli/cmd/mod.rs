@@ -4,6 +4,7 @@ pub mod add;
 pub mod audit;
 pub mod bundle;
 pub mod completions;
+pub mod doctor;
 pub mod edit;
 pub mod exec;
 pub mod export;

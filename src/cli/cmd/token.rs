@@ -6,12 +6,12 @@ use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
-use crate::cli::event_view::{self, Of};
+use crate::cli::event_view;
 use crate::cli::time::{self, Expiry};
 use crate::cli::{ui, view};
 use crate::clock::Moment;
 use crate::name::{KeyName, Scope, TokenName};
-use crate::vault::{Issued, Listed, NewToken, TokenRecord};
+use crate::vault::{Issued, Listed, NewToken, Of, TokenRecord};
 
 /// Give machines a credential that opens only the keys granted to it.
 #[derive(Debug, Subcommand)]

@@ -164,10 +164,7 @@ pub(super) fn nothing_selected(context: &Context) -> Failure {
 fn choices(context: &Context) -> Option<(String, String)> {
     const SHOWN: usize = 20;
     let mut vault = context.open().ok()?;
-    let access = match vault.session(context.now()) {
-        Some(session) => session.into(),
-        None => context.given_access(&mut vault).ok()??,
-    };
+    let access = context.access_without_question(&mut vault).ok()?;
     let items = vault.list(&access).ok()?;
     let scopes: std::collections::BTreeSet<_> = items.iter().flat_map(|item| &item.scopes).collect();
     let mut names = view::joined(items.iter().take(SHOWN).map(|item| &item.name));

@@ -18,8 +18,9 @@ use crate::vault::{Credential, Issued, Rekeyed, Vault, VaultError};
 ///
 /// For the day on which somebody may have the passphrase, a session or the recovery code together with a copy of the
 /// vault: what they have opens nothing that is written from then on. The values themselves stay the same, so rotate
-/// the keys too. The passphrase is kept, key files that are named are kept, a new recovery code is made, every other
-/// way in and every session ends; each token gets a new secret. All of it in one transaction.
+/// the keys too. The passphrase is kept, key files that are named are kept, and so is this machine's keyring if it
+/// answers; a new recovery code is made, every other way in and every session ends, and each token gets a new secret.
+/// All of it in one transaction.
 #[derive(Debug, Args)]
 pub struct Rekey {
     /// Keep this key file as a way in; may be repeated
@@ -42,6 +43,8 @@ impl Rekey {
         let failed = |error: VaultError| Failure::of(error, &path);
         let mut kept = self.slots_of(&mut vault, &files)?;
         kept.extend(access.slot_id());
+        let keyring = context.keyring_to_keep(&mut vault)?;
+        kept.extend(keyring.as_ref().map(|(_, slot)| *slot));
         let recovery = self.recovery.make(context, interactive)?;
         let mut ways = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
         ways.extend(recovery.code.as_ref().map(Credential::Recovery));
@@ -52,6 +55,8 @@ impl Rekey {
                 Some("Let a recovery code be made, name a --key-file, or say --yes."),
             ));
         }
+        // Not counted above: root does not come out of it.
+        ways.extend(keyring.as_ref().map(|(secret, _)| Credential::Keyring(secret)));
         let before = vault.identity();
         let count = vault.names(&access).map_err(failed)?.keys.len();
         let progress = context.ui.progress("sealing anew", count);
