@@ -8,10 +8,14 @@
 #![allow(clippy::must_use_candidate, reason = "a fuzzer wants the panic, not the answer")]
 
 mod from_people;
+mod from_projects;
+mod machines;
 #[cfg(test)]
 mod seeds;
 
 pub use from_people::{dotenv, json_import, pin_file, recovery_code};
+pub use from_projects::{git_index, project_file, references};
+pub use machines::{bundle, grant, reads, token, token_record};
 
 use crate::audit::Event;
 use crate::codec;
@@ -26,7 +30,7 @@ use crate::vault::Item;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by its name: that of its folder in `tests/corpus` and of its file in `fuzz/fuzz_targets`.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("slot_header", slot_header),
     ("row", row),
     ("tree_node", tree_node),
@@ -36,6 +40,14 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("recovery_code", recovery_code),
     ("dotenv", dotenv),
     ("json_import", json_import),
+    ("token", token),
+    ("grant", grant),
+    ("token_record", token_record),
+    ("bundle", bundle),
+    ("reads", reads),
+    ("project_file", project_file),
+    ("references", references),
+    ("git_index", git_index),
 ];
 
 /// The vault that state records are read for.

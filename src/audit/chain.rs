@@ -127,7 +127,7 @@ impl Chain {
         self.store(tx, keys, identity, rng)
     }
 
-    /// Writes a whole chain from a new k₀: the same events in new seals.
+    /// Writes a whole chain from a new k₀: the same events in new seals, or none yet.
     pub fn rewrite(
         seed: Seed,
         tx: &Tx<'_>,
@@ -135,12 +135,13 @@ impl Chain {
         identity: &Identity,
         events: &[Event],
         rng: &dyn Rng,
-    ) -> Result<(), AuditError> {
+    ) -> Result<Self, AuditError> {
         let mut chain = Self::begin(seed);
         for event in events {
             chain.write(tx, keys, identity, event, rng)?;
         }
-        chain.store(tx, keys, identity, rng)
+        chain.store(tx, keys, identity, rng)?;
+        Ok(chain)
     }
 
     fn write(

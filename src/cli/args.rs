@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::supply::Machine;
 use super::{cmd, complete};
 use crate::name::{EnvName, KeyName, Scope, TagKey};
 use crate::vault::Selection;
@@ -68,6 +69,13 @@ Vault
   status     Say whether the vault is open
   vault      check, backup, restore, passwd, recover, rekey, slot
 
+Project
+  project    init, add, allow, check, render: which keys a project needs
+
+Machines
+  token      create, list, show, renew, revoke: what opens only granted keys
+  bundle     create, update: a sealed file with just a token's keys
+
 Watch
   audit      log: who did what, when · verify: prove that nothing was altered
   doctor     Look for what is wrong around the vault, and say what mends it
@@ -108,6 +116,12 @@ pub enum Command {
     Status(cmd::status::Status),
     #[command(subcommand)]
     Vault(cmd::vault::Vault),
+    #[command(subcommand)]
+    Project(cmd::project::Project),
+    #[command(subcommand)]
+    Token(cmd::token::Token),
+    #[command(subcommand)]
+    Bundle(cmd::bundle::Bundle),
     #[command(subcommand)]
     Audit(cmd::audit::Audit),
     Doctor(cmd::doctor::Doctor),
@@ -160,6 +174,13 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// Where nothing was chosen, a machine gets all that it was granted.
+    pub(super) fn selection_for(&self, machine: &Machine) -> Selection {
+        let chosen = self.selection();
+        let all = chosen.all || chosen.is_empty() && machine.given();
+        Selection { all, ..chosen }
+    }
+
     pub(super) fn selection(&self) -> Selection {
         Selection {
             all: self.all,
@@ -168,6 +189,7 @@ impl Choice {
             aliases: self.aliases.clone(),
             previous: self.previous.clone(),
             skip_expired: self.skip_expired,
+            picks: Vec::new(),
         }
     }
 }

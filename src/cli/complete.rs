@@ -13,6 +13,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathComplete
 use clap_complete::env::Shells;
 
 use crate::clock::{Clock, SystemClock};
+use crate::project::{ProjectFile, place};
 use crate::state::pin::Pins;
 use crate::vault::{Names, Vault};
 
@@ -89,6 +90,18 @@ pub(super) fn aliased_keys() -> ArgValueCompleter {
 pub(super) fn scopes() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         beginning_with(current, names().scopes.iter().map(crate::name::Scope::as_str), "")
+    })
+}
+
+/// Completes a profile of the project file. It is read and nothing else: what it asks for is neither allowed nor resolved.
+pub(super) fn profiles() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let read = || {
+            let path = place::find(&std::env::current_dir().ok()?, context::home().as_deref())?;
+            ProjectFile::parse(&place::read(&path).ok()?).ok()
+        };
+        let file = read().unwrap_or_default();
+        beginning_with(current, file.profiles().map(crate::project::Profile::as_str), "")
     })
 }
 

@@ -94,6 +94,13 @@ impl Context {
                 "Done; but this machine could not remember it ({}), and would not notice an older vault.",
                 error::reason(why)
             ),
+            Notice::StrayViews => "The vault holds rows for a token that it does not know, or that was revoked: somebody \
+                                   put them there. 'keyvault vault check' says more."
+                .to_owned(),
+            Notice::ReadsBroken { token, fault } => format!(
+                "What was read with token {token} does not follow from what was recorded of it ({fault}): somebody may \
+                 have hidden reads. 'keyvault token revoke {token}' ends it."
+            ),
             Notice::OlderCopy { pin, change } => format!(
                 "This copy is at change {change}, and {} was seen at change {}: what was changed there is missing here.",
                 ui::harmless_line(&pin.path),
@@ -130,6 +137,12 @@ pub fn default_vault() -> Result<PathBuf, Failure> {
         Some(path) => Ok(PathBuf::from(path)),
         None => Ok(base_folders("XDG_DATA_HOME")?.data_dir().join("keyvault").join("vault.db")),
     }
+}
+
+/// The home folder, where HOME names one.
+#[must_use]
+pub fn home() -> Option<PathBuf> {
+    variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
 }
 
 /// The folder of pins, locks and nothing secret.

@@ -101,6 +101,15 @@ impl Failure {
         )
     }
 
+    pub(super) fn locked_bundle() -> Self {
+        Self::new(
+            code::LOCKED,
+            "locked",
+            "A bundle opens with its token, and there is none.",
+            Some("KEYVAULT_TOKEN holds it, or KEYVAULT_TOKEN_FILE names a file with it."),
+        )
+    }
+
     pub(super) fn no_home(instead: &str) -> Self {
         Self::failed(
             "HOME does not name a home folder.",
@@ -229,6 +238,9 @@ impl Failure {
                 Some("Leave the key out, choose the other --format, or take the value with 'show --reveal'."),
             );
         }
+        if *error == ExchangeError::Rng {
+            return sentences::rng();
+        }
         let what = match error {
             ExchangeError::NotUtf8 => "it is not UTF-8".to_owned(),
             ExchangeError::NotAnObject => "it is JSON, but not an object of strings".to_owned(),
@@ -237,7 +249,9 @@ impl Failure {
             }
             ExchangeError::TooManyEntries => "it has more than 100,000 entries".to_owned(),
             ExchangeError::Json { line, column } => format!("it is not JSON at line {line}, column {column}"),
-            ExchangeError::CannotCarry { .. } | ExchangeError::Size => "an internal size is wrong".to_owned(),
+            ExchangeError::CannotCarry { .. } | ExchangeError::Rng | ExchangeError::Size => {
+                "an internal size is wrong".to_owned()
+            }
         };
         Self::failed(&format!("{path} cannot be taken in: {what}."), Some("Nothing was changed."))
     }

@@ -6,12 +6,16 @@ mod complete;
 pub mod context;
 pub mod credentials;
 pub mod error;
+mod event_view;
 mod file_sentences;
 mod keyring;
 mod opening;
 mod order;
+mod project_sentences;
 mod sentences;
+mod supply;
 pub mod time;
+mod token_sentences;
 pub mod ui;
 mod usage;
 pub mod view;
@@ -91,6 +95,9 @@ fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
         Command::Lock(args) => args.run(context),
         Command::Status(args) => args.run(context),
         Command::Vault(args) => args.run(context),
+        Command::Token(args) => args.run(context),
+        Command::Bundle(args) => args.run(context),
+        Command::Project(args) => args.run(context),
         Command::Audit(args) => args.run(context),
         Command::Doctor(cmd::doctor::Doctor {}) => cmd::doctor::Doctor::run(context),
         Command::Completions(args) => args.run(context),

@@ -11,6 +11,9 @@ use super::{time, ui};
 /// A way to the daily keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
+    /// `KEYVAULT_TOKEN`. It opens its grants and not the vault: `supply` takes it before it comes here, for the commands
+    /// that hand keys out.
+    Token,
     /// The session that is open.
     Session,
     /// The OS keyring, if the vault has a slot for one.
@@ -25,8 +28,9 @@ pub(super) enum Step {
     Prompt,
 }
 
-/// The order. What is nearer to the top costs less and asks nobody. A token goes before all of them.
-pub(super) const ORDER: [Step; 6] = [
+/// The order. What is nearer to the top costs less and asks nobody.
+pub(super) const ORDER: [Step; 7] = [
+    Step::Token,
     Step::Session,
     Step::Keyring,
     Step::KeyFile,
@@ -51,6 +55,7 @@ impl Step {
     #[must_use]
     pub(super) fn name(self) -> &'static str {
         match self {
+            Self::Token => "token",
             Self::Session => "session",
             Self::Keyring => "keyring",
             Self::KeyFile => "key file",
@@ -67,6 +72,7 @@ impl Context {
     pub(super) fn access(&self, vault: &mut Vault, steps: &[Step]) -> Result<Access, Failure> {
         for step in steps {
             let access = match step {
+                Step::Token => None,
                 Step::Session => vault.session(self.now()).map(Access::from),
                 Step::Keyring => self.keyring_access(vault)?,
                 Step::KeyFile => self.key_file_access(vault)?,
@@ -105,6 +111,11 @@ impl Context {
 
     fn judged(&self, vault: &mut Vault, step: Step) -> (Option<bool>, String) {
         match step {
+            Step::Token => match self.given_token() {
+                Ok(None) => (Some(false), "KEYVAULT_TOKEN is not set".to_owned()),
+                Ok(Some(_)) => (None, "opens its grants, for 'exec' and 'export'; not tried".to_owned()),
+                Err(failure) => (Some(false), failure.message),
+            },
             Step::Session => vault.session(self.now()).map_or_else(
                 || (Some(false), "none is open".to_owned()),
                 |session| (Some(true), format!("open until {}", time::local(session.until))),

@@ -12,6 +12,7 @@ use crate::vault::{Problem, VaultError};
 use super::error::{Failure, WAYS_TO_OPEN, code};
 use super::file_sentences::{alarm, altered, exists, file, store};
 use super::time;
+use super::token_sentences::token;
 
 impl Failure {
     /// An error of the vault at `path`.
@@ -78,6 +79,10 @@ impl Failure {
                 Some("Run it again, and look at what it would supersede now."),
             ),
             VaultError::NothingDue => Self::refused("No key is due.", None),
+            VaultError::NothingNew(known) => {
+                Self::refused(&format!("All {known} reads were brought home before."), None)
+            }
+            VaultError::Token(error) => token(&error),
             VaultError::AnotherKey(name) => Self::new(
                 code::BUSY,
                 "changed",
@@ -255,6 +260,10 @@ fn unlock(error: &UnlockError) -> Failure {
             "That is not a key file: one line that begins with keyvault-key-file:.",
             Some("'keyvault vault slot add keyfile FILE' makes one."),
         ),
+        UnlockError::NotAToken => locked(
+            "That is not a token: kvt_ and 49 letters and digits, the last six of which check the rest.",
+            Some("'keyvault token create NAME' makes one."),
+        ),
         UnlockError::Slot { id, what } => Failure::damaged(
             &format!("Slot {id} of the vault is not acceptable: {what}."),
             Some("Put back a copy of the vault."),
@@ -268,11 +277,17 @@ fn unlock(error: &UnlockError) -> Failure {
     }
 }
 
+/// Whether nothing is wrong but that keys or scopes are not there.
+pub(super) fn only_missing(problems: &[Problem]) -> bool {
+    problems.iter().all(|problem| match problem {
+        Problem::Asked { problem, .. } => only_missing(std::slice::from_ref(problem)),
+        problem => matches!(problem, Problem::Missing { .. } | Problem::NoSuchScope { .. }),
+    })
+}
+
 /// Everything that is wrong with what was asked for, a line each.
 fn selection(problems: &[Problem]) -> Failure {
-    let only_missing = problems
-        .iter()
-        .all(|problem| matches!(problem, Problem::Missing { .. } | Problem::NoSuchScope { .. }));
+    let only_missing = only_missing(problems);
     let (code, kind) = if only_missing { (code::NOT_FOUND, "not_found") } else { (code::REFUSED, "refused") };
     let mut message = "Nothing was released:".to_owned();
     for problem in problems {
@@ -298,8 +313,23 @@ fn selection(problems: &[Problem]) -> Failure {
     Failure::new(code, kind, message, (!hint.is_empty()).then(|| hint.join("\n")).as_deref())
 }
 
-fn problem_line(problem: &Problem) -> String {
+pub(super) fn problem_line(problem: &Problem) -> String {
     match problem {
+        Problem::Asked { variable, problem } => {
+            let mend = mend(problem).map(|command| format!(" ({command})")).unwrap_or_default();
+            format!("{variable} <- {}{mend}", problem_line(problem))
+        }
+        Problem::Missing { wanted, near: None } if looks_like_a_value(wanted.as_str()) => {
+            "there is no key of that name, which is not shown, because it looks like a value".to_owned()
+        }
+        Problem::Withheld(name) => format!("{name}: marked as never for project files (project=never)"),
+        Problem::Version { name, version, state: None } => format!("{name}: it has no version {version}"),
+        Problem::Version { name, version, state: Some(state) } => {
+            format!("{name}: version {version} is {state}")
+        }
+        Problem::AlreadyGiven { variable, name } => {
+            format!("{variable}: given by the env-file, and wanted by {name}")
+        }
         Problem::Missing { wanted, near } => {
             format!("{wanted}: there is no such key{}", meant(near.as_ref()))
         }
@@ -330,12 +360,25 @@ fn problem_line(problem: &Problem) -> String {
     }
 }
 
+/// The command that mends what is wrong with a key.
+fn mend(problem: &Problem) -> Option<String> {
+    match problem {
+        Problem::Missing { wanted, near: None } if looks_like_a_value(wanted.as_str()) => None,
+        Problem::Missing { wanted, .. } => Some(format!("keyvault add {wanted}")),
+        Problem::Expired { name, .. } => Some(format!("keyvault edit {name} --expires 30d")),
+        Problem::Revoked(name) => Some(format!("keyvault rotate {name}")),
+        Problem::Withheld(name) => Some(format!("keyvault edit {name} --untag project")),
+        Problem::Version { name, .. } => Some(format!("keyvault history {name}")),
+        _ => None,
+    }
+}
+
 /// ` (did you mean stripe/live?)`
 fn meant<T: Display>(near: Option<&T>) -> String {
     near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
 }
 
-fn did_you_mean<T: Display>(near: Option<&T>, otherwise: &str) -> String {
+pub(super) fn did_you_mean<T: Display>(near: Option<&T>, otherwise: &str) -> String {
     near.map_or_else(|| otherwise.to_owned(), |near| format!("Did you mean {near}? {otherwise}"))
 }
 

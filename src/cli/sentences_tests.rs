@@ -12,7 +12,7 @@ use crate::clock::{Moment, RngError};
 use crate::crypto::KdfError;
 use crate::exchange::{ExchangeError, Obstacle};
 use crate::exec::ExecError;
-use crate::name::{EnvName, KeyName, NameError, Scope};
+use crate::name::{EnvName, KeyName, NameError, Scope, TokenName};
 use crate::recipe::{Kind as RecipeKind, RecipeError};
 use crate::state::StateError;
 use crate::state::pin::Standing;
@@ -23,9 +23,12 @@ use crate::sys::keyring::SessionError;
 use crate::sys::tty::PromptError;
 use crate::unlock::passphrase::Unfit;
 use crate::unlock::{Secret, UnlockError};
-use crate::vault::{Problem, VaultError};
+use crate::vault::{Problem, TokenError, VaultError};
 
 use crate::cli::error::Failure;
+use crate::cli::project_sentences;
+use crate::project::template::TemplateError;
+use crate::project::{Ask, FileError, PlaceError, ProjectFile, What};
 
 const FILE: &str = "tests/errors.txt";
 
@@ -128,6 +131,31 @@ fn ways_in() -> Vec<VaultError> {
     errors
 }
 
+fn about_machines() -> Vec<VaultError> {
+    let name = || TokenName::parse("ci").unwrap();
+    let alarm = |standing| TokenError::Alarm { name: name(), standing, found: 3, pinned: 7 };
+    let errors = [
+        TokenError::Exists(name()),
+        TokenError::Missing(name()),
+        TokenError::Revoked(name()),
+        TokenError::OpensNothing,
+        TokenError::Expired { name: name(), since: Moment(0) },
+        alarm(Standing::RolledBack),
+        alarm(Standing::Forked),
+        TokenError::Stale { found: 3, least: 7 },
+        TokenError::NotABundle,
+        TokenError::OtherBundle,
+        TokenError::BundleDamaged,
+        TokenError::OtherVault,
+        TokenError::ReadsDamaged { line: 3, what: "has been altered" },
+        TokenError::UnknownReads,
+    ];
+    let mut errors: Vec<_> = errors.into_iter().map(VaultError::Token).collect();
+    errors.push(VaultError::NothingNew(12));
+    errors.push(VaultError::Unlock(UnlockError::NotAToken));
+    errors
+}
+
 fn about_keys() -> Vec<VaultError> {
     let name = || key("stripe/live");
     let scope = |text: &str| Scope::parse(text).unwrap();
@@ -176,6 +204,22 @@ fn about_keys() -> Vec<VaultError> {
         Problem::TooLong { name: key("long"), len: 1_048_590, max: 131_072 },
         Problem::TooMuch { len: 9_000_000, max: 2_097_152 },
         Problem::Empty(key("empty")),
+        Problem::AlreadyGiven { variable: EnvName::parse("PORT").unwrap(), name: key("shop/port") },
+    ]));
+    let asked = |problem: Problem| Problem::Asked {
+        variable: EnvName::parse("TOKEN").unwrap(),
+        problem: Box::new(problem),
+    };
+    let missing = |wanted: &str, near| asked(Problem::Missing { wanted: key(wanted), near });
+    errors.push(VaultError::Problems(vec![missing("stripe/life", Some(name()))]));
+    errors.push(VaultError::Problems(vec![
+        missing("nothing/like-it", None),
+        missing("sk_live_4eC39HqLyjWDarjtT1zdp7dc", None),
+        asked(Problem::Expired { name: name(), since: Moment(0) }),
+        asked(Problem::Revoked(key("old"))),
+        asked(Problem::Withheld(key("aws/root"))),
+        asked(Problem::Version { name: name(), version: 9, state: None }),
+        asked(Problem::Version { name: name(), version: 2, state: Some("retired") }),
     ]));
     let kind = RecipeKind::Password;
     let recipes = [
@@ -222,6 +266,8 @@ fn others() -> Vec<Failure> {
         ExchangeError::Json { line: 3, column: 14 },
         ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::NotUtf8 },
         ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::Quotes },
+        ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::Nul },
+        ExchangeError::Rng,
     ];
     failures.extend(exchanges.iter().map(|error| Failure::exchange(error, "x.env")));
     let programs = [
@@ -239,6 +285,54 @@ fn others() -> Vec<Failure> {
     failures
 }
 
+fn projects() -> Vec<Failure> {
+    let path = || PathBuf::from("/home/ada/shop/.keyvault.toml");
+    let variable = || EnvName::parse("STRIPE_KEY").unwrap();
+    let refused = |name: &str| crate::project::variable::parse(name).unwrap_err();
+    let text = str::to_owned;
+    let whats = [
+        What::NotUtf8,
+        What::Toml(text("key with no value, expected `=`")),
+        What::Field { field: text("optinal"), near: Some("optional"), known: &["key", "optional"] },
+        What::Field { field: text("value"), near: None, known: &["key", "optional"] },
+        What::Type { field: text("optional"), expected: "true or false" },
+        What::Variable { variable: text("LD_PRELOAD"), why: refused("LD_PRELOAD") },
+        What::Variable { variable: text("HTTPS_PROXY"), why: refused("HTTPS_PROXY") },
+        What::Variable { variable: text("HOME"), why: refused("HOME") },
+        What::Variable { variable: text("2CAPTCHA"), why: refused("2CAPTCHA") },
+        What::Profile { profile: text("a b"), why: NameError::Grammar },
+        What::Key { variable: variable(), why: NameError::Grammar },
+        What::Template { variable: variable(), why: TemplateError::Unclosed { at: 7 } },
+        What::Template { variable: variable(), why: TemplateError::NoKey },
+        What::Source { variable: variable() },
+        What::Required { variable: variable() },
+        What::Text { variable: variable(), field: "template" },
+    ];
+    let mut failures: Vec<_> =
+        whats.map(|what| Failure::project_file(&FileError { line: 3, what }, &path())).into();
+    let places = [
+        PlaceError::NotRegular { path: path() },
+        PlaceError::WrongOwner { path: path(), uid: 1001 },
+        PlaceError::WritableByOthers { path: PathBuf::from("/home/ada/shop"), mode: 0o777 },
+        PlaceError::TooLong { path: path() },
+        PlaceError::Io { path: path(), source: io::ErrorKind::PermissionDenied.into() },
+    ];
+    failures.extend(places.iter().map(Failure::project_place));
+    let file =
+        "[keys]\nA = 'a'\nB = { key = 'b', default = 'ä' }\n[profiles.prod.keys]\nC = { template = 'x{c}' }";
+    let file = ProjectFile::parse(file.as_bytes()).unwrap();
+    let asks = file.all().map(|(section, entry)| Ask::of(section, entry)).collect();
+    failures.extend([
+        project_sentences::no_file(),
+        project_sentences::no_profile(&file, "prd".parse().ok().as_ref(), &path()),
+        project_sentences::no_profile(&ProjectFile::default(), "prd".parse().ok().as_ref(), &path()),
+        project_sentences::asks_for_nothing(&path()),
+        project_sentences::not_allowed(&path(), &asks),
+        project_sentences::not_remembered(&io::ErrorKind::StorageFull.into()),
+    ]);
+    failures
+}
+
 fn shown(failure: &Failure) -> String {
     let hint = failure
         .hint
@@ -251,7 +345,7 @@ fn shown(failure: &Failure) -> String {
 #[test]
 fn every_sentence_stands_in_the_snapshot() {
     let sections = [("A vault's file", file_faults()), ("Its rows and its standing", rows())];
-    let more = [("Ways in", ways_in()), ("Keys", about_keys())];
+    let more = [("Ways in", ways_in()), ("Keys", about_keys()), ("Tokens and bundles", about_machines())];
     let mut text = String::from(
         "Every error that the program has for a fact, as exit code, kind, sentence and remedy. Usage errors are at the end.\n",
     );
@@ -263,6 +357,10 @@ fn every_sentence_stands_in_the_snapshot() {
     }
     text += "\n# Files, streams, terminals, commands\n\n";
     for failure in others() {
+        text += &shown(&failure);
+    }
+    text += "\n# Project files\n\n";
+    for failure in projects() {
         text += &shown(&failure);
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,9 +1,11 @@
 //! The child's environment: what the caller had, without anything of ours, and with the values.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+use crate::name::EnvName;
+use crate::secret::SecretBytes;
 use crate::sys::exec::{EnvBlock, EnvError};
 use crate::vault::Resolved;
 
@@ -37,6 +39,28 @@ impl Inheritance {
         let kept = || KEPT.iter().any(|kept| kept.as_bytes() == bytes) || bytes.starts_with(b"LC_");
         !self.clean || kept() || self.preserve.contains(name)
     }
+}
+
+/// The caller's variables with others added. Those of `set` stand in the place of every inherited copy; those of
+/// `fallback` count only where the caller and `set` have none.
+#[must_use]
+pub fn with_literals(
+    inherited: Vec<(OsString, OsString)>,
+    set: &[(EnvName, SecretBytes)],
+    fallback: &[(EnvName, String)],
+) -> Vec<(OsString, OsString)> {
+    let known: HashSet<&[u8]> = set.iter().map(|(name, _)| name.as_str().as_bytes()).collect();
+    let mut all: Vec<_> =
+        inherited.into_iter().filter(|(name, _)| !known.contains(name.as_bytes())).collect();
+    all.extend(set.iter().map(|(name, value)| {
+        (OsString::from(name.as_str()), OsStr::from_bytes(value.expose()).to_os_string())
+    }));
+    for (name, value) in fallback {
+        if !all.iter().any(|(known, _)| known == name.as_str()) {
+            all.push((OsString::from(name.as_str()), OsString::from(value)));
+        }
+    }
+    all
 }
 
 /// Bytes that variables take on a new process's stack, pointers included.

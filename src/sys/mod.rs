@@ -12,7 +12,8 @@
 //! - [`startup`]: what the process was given before Rust's runtime touched it, and protection from core files
 //! - [`exec`]: the search for a program, the environment block, the jump into the program
 //! - [`keyring`]: the kernel's keys, where an open session lives
-//! - [`files`]: the checks before a vault is opened, with what they find in [`fault`]; [`private`]: files nobody else may read; [`lock`]: flock
+//! - [`files`]: the checks before a vault is opened, with what they find in [`fault`]; [`private`]: files nobody else may read;
+//!   [`foreign`]: files that somebody else may have put there; [`lock`]: flock
 //! - [`tty`]: prompts on the caller's terminal; [`line`]: the editing of the line typed there
 //! - [`aside`]: work that may never end, given up after a time
 //! - [`cores`]: the same work on many things, on all cores
@@ -27,6 +28,7 @@ pub mod cores;
 pub mod exec;
 pub mod fault;
 pub mod files;
+pub mod foreign;
 pub mod interrupt;
 pub mod keyring;
 pub mod line;

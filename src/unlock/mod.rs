@@ -13,6 +13,7 @@ pub mod passphrase;
 pub mod recovery;
 pub mod session;
 pub mod slot;
+pub mod token;
 
 use crate::clock::RngError;
 use crate::crypto::KdfError;
@@ -64,6 +65,9 @@ pub enum UnlockError {
     /// The file is not a key file: wrong first word, length, alphabet or checksum.
     #[error("not a key file")]
     NotAKeyFile,
+    /// The text is not a token: wrong beginning, length, alphabet or checksum.
+    #[error("not a token")]
+    NotAToken,
     /// The passphrase cannot be one.
     #[error("passphrase {0}")]
     Passphrase(passphrase::Unfit),

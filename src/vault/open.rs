@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::audit::{Action, Actor, Event, KeyRef, Outcome};
+use crate::audit::{Action, Actor, AuditError, Event, KeyRef, Outcome};
 use crate::clock::{Clock, Moment, Rng};
 use crate::crypto::wipe_stack;
 use crate::identity::Identity;
+use crate::name::TokenName;
 use crate::state::pin::{Memory, Pin, Pins};
 use crate::state::record::Authentic;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, StoreError};
@@ -75,6 +76,15 @@ pub enum Notice {
     NotCompacted(StoreError),
     /// This machine could not remember the change, so it would not notice a rollback of it.
     NotPinned(std::io::Error),
+    /// The vault has rows for a token that is not known, or that was revoked: somebody put them there.
+    StrayViews,
+    /// What a token's holder read does not follow from what was recorded of it.
+    ReadsBroken {
+        /// The token.
+        token: TokenName,
+        /// What is wrong.
+        fault: AuditError,
+    },
     /// Another copy of the vault was seen here at a later change.
     OlderCopy {
         /// The other copy's pin.

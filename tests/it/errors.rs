@@ -93,6 +93,23 @@ const LINES: &[&str] = &[
     "vault slot remove 1 --yes",
     "vault slot remove 9 --yes",
     "vault slot remove one",
+    "exec --env-file nowhere.env -- true",
+    "exec --env-file path.env -- true",
+    "exec --env-file reference.env -- true",
+    "exec --profile prod --all -- true",
+    "exec --profile prod -- true",
+    "export --all --format github-env",
+    "project",
+    "project add",
+    "project add a --as LD_PRELOAD",
+    "project add a --as HTTPS_PROXY",
+    "project add b --as A --profile a/b",
+    "project allow",
+    "project check",
+    "project render",
+    "project render nowhere",
+    "project render broken.txt",
+    "project render list.json --force",
     "completions",
     "completions tcsh",
 ];
@@ -110,6 +127,9 @@ fn every_usage_error_stands_in_the_snapshot() {
         ("broken.json", "{\"PORT\""),
         ("names.env", "..x=1\nPORT=2\n"),
         ("empty.env", "# nothing\n"),
+        ("path.env", "PATH=/evil\n"),
+        ("reference.env", "A=x kv://a\n"),
+        ("broken.txt", "\nkv://a?version=zero\n"),
     ] {
         world.file(name, content);
     }

@@ -2,6 +2,7 @@
 
 pub mod add;
 pub mod audit;
+pub mod bundle;
 pub mod completions;
 pub mod doctor;
 pub mod edit;
@@ -14,12 +15,14 @@ pub mod init;
 pub mod list;
 pub mod lock;
 pub mod man;
+pub mod project;
 pub mod remove;
 pub mod revoke;
 pub mod rollback;
 pub mod rotate;
 pub mod show;
 pub mod status;
+pub mod token;
 pub mod tour;
 pub mod unlock;
 pub mod vault;

@@ -1,5 +1,7 @@
 //! `keyvault exec`
 
+mod files;
+
 use std::ffi::OsString;
 
 use clap::Args;
@@ -8,24 +10,35 @@ use crate::audit::Action;
 use crate::cli::args::Choice;
 use crate::cli::complete;
 use crate::cli::context::{self, Context};
-use crate::cli::error::{Failure, code};
+use crate::cli::error::Failure;
+use crate::cli::supply::{self, Machine};
 use crate::cli::time;
 use crate::cli::view;
 use crate::exec::environment::{self, Inheritance};
 use crate::exec::plan::{self, Surroundings};
 use crate::exec::{Command, ExecError};
-use crate::vault::{Purpose, Resolved};
+use crate::name::EnvName;
+use crate::secret::SecretBytes;
+use crate::vault::{Preview, Purpose, Resolved};
+
+use files::{FromFiles, Request};
 
 /// Run a command with keys in its environment.
 ///
 /// The command takes keyvault's place: its exit code, its signals and its terminal are its own. Values replace inherited
 /// variables of the same name; no KEYVAULT_ variable is passed on but KEYVAULT_EXEC=1. Everything that is wrong is
 /// said before anything starts. Exit codes: the command's own; 125 for every failure of keyvault, 126 for a command
-/// that cannot be run, 127 for one that is not found, 130 for Ctrl-C at keyvault's prompt.
+/// that cannot be run, 127 for one that is not found, 130 for Ctrl-C at keyvault's prompt. Without a choice of keys the
+/// project file decides: .keyvault.toml, found upward from the working directory, once it was allowed; where there is
+/// none, a token injects all that it was granted.
 #[derive(Debug, Args)]
 pub struct Exec {
     #[command(flatten)]
     choice: Choice,
+    #[command(flatten)]
+    files: FromFiles,
+    #[command(flatten)]
+    machine: Machine,
     /// Start from PATH, HOME, USER, LOGNAME, SHELL, TERM, LANG, LC_*, TZ and TMPDIR only
     #[arg(long, help_heading = "Environment")]
     clean_env: bool,
@@ -50,41 +63,65 @@ impl Exec {
     }
 
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let selection = self.choice.selection();
-        if selection.is_empty() {
-            return Err(nothing_selected(context));
-        }
         let program =
             self.command.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned());
         let failed = |error: ExecError| Failure::exec(&error, &program);
         let command = Command::find(&self.command, context::variable("PATH").as_deref()).map_err(failed)?;
+        // Before the vault is touched: what files ask for has to be allowed first.
+        let Request { selection, literals } =
+            self.files.request(context, self.choice.selection(), &self.machine)?;
         let inheritance = Inheritance { clean: self.clean_env, preserve: self.preserve_env.clone() };
-        let inherited = inheritance.filter(context::variables());
+        let inherited = environment::with_literals(inheritance.filter(context::variables()), &literals, &[]);
         let surroundings = Surroundings {
-            weight: command.weight() + environment::weight(&inherited),
+            weight: command.weight()
+                + environment::weight(&inherited)
+                + files::weight_of_defaults(&selection),
             no_empty: self.no_empty,
         };
-        let inspect = |resolved: &[Resolved]| plan::inspect(resolved, surroundings);
-        let (mut vault, access) = context.open_with_access()?;
-        let path = vault.path().to_owned();
+        let inspect = |resolved: &[Resolved]| {
+            let mut problems = plan::inspect(resolved, surroundings);
+            problems.extend(files::given_twice(resolved, &literals));
+            problems
+        };
+        if selection.is_empty() {
+            return self.run_without_keys(context, &command, &inherited, &literals, &program);
+        }
+        let mut keys = context.supply(&self.machine)?;
+        let refused = supply::failed(&keys);
         if self.dry_run {
-            let (preview, skipped) = context.with_world(|world| {
-                vault.preview(&access, world, &selection, &inspect).map_err(|error| Failure::of(error, &path))
-            })?;
-            say_skipped(context, &skipped);
-            return print_preview(context, &preview);
+            let preview =
+                context.with_world(|world| keys.preview(world, &selection, &inspect).map_err(&refused))?;
+            say_skipped(context, &preview.skipped);
+            return files::print_preview(context, &preview, &literals);
         }
         let purpose = Purpose { action: Action::Exec, detail: program_name(&program) };
-        let (resolved, skipped) = context.with_world(|world| {
-            vault
-                .resolve(&access, world, &selection, purpose, &inspect)
-                .map_err(|error| Failure::of(error, &path))
-        })?;
-        say_skipped(context, &skipped);
+        let resolution = context
+            .with_world(|world| keys.resolve(world, &selection, purpose, &inspect).map_err(&refused))?;
+        say_skipped(context, &resolution.skipped);
+        files::say_left_out(context, &resolution.left_out);
+        let inherited = environment::with_literals(inherited, &[], &resolution.defaults);
+        let resolved = resolution.values;
         warn_of_expiry(context, &resolved);
         let block = environment::build(&inherited, &resolved).map_err(|error| failed(error.into()))?;
         drop(resolved);
-        vault.leave_open();
+        keys.leave_open();
+        Err(failed(command.replace(&block)))
+    }
+
+    /// An env-file without references needs no vault.
+    fn run_without_keys(
+        &self,
+        context: &Context,
+        command: &Command,
+        inherited: &[(OsString, OsString)],
+        literals: &[(EnvName, SecretBytes)],
+        program: &str,
+    ) -> Result<u8, Failure> {
+        if self.dry_run {
+            return files::print_preview(context, &Preview::default(), literals);
+        }
+        let failed = |error: ExecError| Failure::exec(&error, program);
+        let block = environment::build(inherited, &[]).map_err(|error| failed(error.into()))?;
         Err(failed(command.replace(&block)))
     }
 }
@@ -92,24 +129,6 @@ impl Exec {
 /// The last part of a path: what the log says was run.
 fn program_name(program: &str) -> String {
     program.rsplit('/').next().unwrap_or(program).to_owned()
-}
-
-fn print_preview(
-    context: &Context,
-    preview: &[(crate::name::KeyName, crate::name::EnvName)],
-) -> Result<u8, Failure> {
-    if context.ui.json {
-        let keys: Vec<_> = preview
-            .iter()
-            .map(|(name, variable)| serde_json::json!({ "name": name.as_str(), "variable": variable.as_str() }))
-            .collect();
-        context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
-    } else {
-        for (name, variable) in preview {
-            context.ui.line(&format!("{variable} <- {name}"))?;
-        }
-    }
-    Ok(code::DONE)
 }
 
 pub(super) fn say_skipped(context: &Context, skipped: &[crate::name::KeyName]) {
@@ -133,7 +152,9 @@ fn warn_of_expiry(context: &Context, resolved: &[Resolved]) {
 
 /// `exec` and `export` without a choice: the choices that there are, if they can be had without a question.
 pub(super) fn nothing_selected(context: &Context) -> Failure {
-    let mut hint = "Choose with --only NAME, --scope SCOPE, --as NAME=VAR or --all.".to_owned();
+    let mut hint = "Choose with --only NAME, --scope SCOPE, --as NAME=VAR or --all.\n\
+        For a project: 'keyvault project add NAME' writes it down, and then exec needs no choice."
+        .to_owned();
     if let Some((scopes, keys)) = choices(context) {
         hint.push_str(&format!("\nscopes: {scopes}\nkeys:   {keys}"));
     }
