@@ -11,7 +11,8 @@ use super::{time, ui};
 /// A way to the daily keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// `KEYVAULT_TOKEN` or `KEYVAULT_TOKEN_FILE`: what it was granted, for `exec` and `export`.
+    /// `KEYVAULT_TOKEN`. It opens its grants and not the vault: `supply` takes it before it comes here, for the commands
+    /// that hand keys out.
     Token,
     /// The session that is open.
     Session,
@@ -71,7 +72,6 @@ impl Context {
     pub(super) fn access(&self, vault: &mut Vault, steps: &[Step]) -> Result<Access, Failure> {
         for step in steps {
             let access = match step {
-                // Only what hands values out takes one; it gives no access to the vault.
                 Step::Token => None,
                 Step::Session => vault.session(self.now()).map(Access::from),
                 Step::Keyring => self.keyring_access(vault)?,
@@ -113,7 +113,7 @@ impl Context {
         match step {
             Step::Token => match self.given_token() {
                 Ok(None) => (Some(false), "KEYVAULT_TOKEN is not set".to_owned()),
-                Ok(Some(_)) => (None, "opens what it was granted, to exec and export".to_owned()),
+                Ok(Some(_)) => (None, "opens its grants, for 'exec' and 'export'; not tried".to_owned()),
                 Err(failure) => (Some(false), failure.message),
             },
             Step::Session => vault.session(self.now()).map_or_else(

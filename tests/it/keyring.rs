@@ -10,6 +10,7 @@ use pretty_assertions::assert_eq;
 
 use crate::desktop::{Bus, vault_id};
 use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish};
+use crate::terminal::Terminal;
 
 /// How long a keyring is waited for.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -338,4 +339,26 @@ fn case_42_the_one_entry_is_read_once_in_a_run_and_by_a_hundred_runs_once() {
         assert_eq!((ran.out.matches("done").count(), ran.err.as_str()), (100, ""));
     });
     assert_eq!(reads, 1);
+}
+
+#[test]
+fn init_asks_whether_the_keyring_may_open_the_vault_and_takes_no_for_an_answer() {
+    for (answer, kinds) in [("y", &["passphrase", "keyring"][..]), ("n", &["passphrase"])] {
+        let mut world = World::empty();
+        let _bus = Bus::with_keyring(&mut world);
+        let terminal = Terminal::shell(&world);
+        terminal.run("keyvault init --no-recovery", "New passphrase:");
+        terminal.type_line(PASSPHRASE);
+        terminal.wait_for("The same again:");
+        terminal.type_line(PASSPHRASE);
+        terminal.wait_for("Open it with this desktop's keyring too");
+        terminal.type_text(answer);
+        let (shown, code) = terminal.ended();
+        assert_eq!(code, 0, "{shown}");
+        let slots = with_passphrase(&world, &["vault", "slot", "list", "--json"]).ok().json();
+        let found: Vec<_> =
+            slots["slots"].as_array().unwrap().iter().map(|slot| slot["kind"].clone()).collect();
+        assert_eq!(found, kinds, "{shown}");
+        assert_eq!(world.run(&["list"]).code, if answer == "y" { 0 } else { 4 });
+    }
 }

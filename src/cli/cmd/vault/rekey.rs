@@ -18,9 +18,9 @@ use crate::vault::{Credential, Issued, Rekeyed, Vault, VaultError};
 ///
 /// For the day on which somebody may have the passphrase, a session or the recovery code together with a copy of the
 /// vault: what they have opens nothing that is written from then on. The values themselves stay the same, so rotate
-/// the keys too. The passphrase is kept, key files that are named are kept, and so is this machine's keyring if it
-/// answers; a new recovery code is made, every other way in and every session ends, and each token gets a new secret.
-/// All of it in one transaction.
+/// the keys too. The passphrase is kept, key files that are named are kept, and so is this machine's keyring if it answers;
+/// a new recovery code is made, every other way in and every session ends; each token gets a new secret. All of it in
+/// one transaction.
 #[derive(Debug, Args)]
 pub struct Rekey {
     /// Keep this key file as a way in; may be repeated
