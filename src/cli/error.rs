@@ -11,7 +11,7 @@ use crate::sys::keyring::SessionError;
 use crate::sys::tty::PromptError;
 use crate::unlock::passphrase::Unfit;
 
-use super::{sentences, ui};
+use super::{delivery_sentences, sentences, ui};
 
 /// Exit codes.
 pub mod code {
@@ -283,6 +283,7 @@ impl Failure {
                     "The log counts the values as released. If they are too many for one command, choose fewer keys.",
                 ),
             ),
+            ExecError::Delivery(error) => delivery_sentences::delivery(error),
             ExecError::NulInArgument => Self::usage("An argument of the command holds a NUL byte.", None),
             ExecError::Environment(error) => {
                 Self::refused(&format!("The environment cannot be passed on: {error}."), None)

@@ -2,12 +2,15 @@
 //!
 //! Planning and building are pure, so that every refusal comes before anything is recorded, released or started.
 
+pub mod delivery;
 pub mod environment;
 pub mod plan;
 
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+use self::delivery::DeliveryError;
+use crate::sys::descriptors::Descriptors;
 use crate::sys::exec::{self, EnvBlock, EnvError, NotRunnable};
 
 /// Why the command did not start.
@@ -22,6 +25,9 @@ pub enum ExecError {
     /// The environment cannot be passed on; planning has let something through.
     #[error(transparent)]
     Environment(#[from] EnvError),
+    /// A value cannot be delivered.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
     /// The kernel refused.
     #[error(transparent)]
     Kernel(std::io::Error),
@@ -51,9 +57,9 @@ impl Command {
         self.arguments.iter().map(|argument| argument.as_bytes().len() + 9).sum()
     }
 
-    /// Becomes the command. Returns only if the kernel refused.
+    /// Becomes the command, which finds `descriptors` open. Returns only if the kernel refused.
     #[must_use]
-    pub fn replace(&self, environment: &EnvBlock) -> ExecError {
-        ExecError::Kernel(exec::replace(&self.program, &self.arguments, environment))
+    pub fn replace(&self, environment: &EnvBlock, descriptors: &Descriptors) -> ExecError {
+        ExecError::Kernel(exec::replace(&self.program, &self.arguments, environment, descriptors))
     }
 }

@@ -17,6 +17,7 @@ use rustix::fs::{Access, AtFlags, CWD, FileType, accessat, stat};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
+use super::descriptors::Descriptors;
 use super::startup;
 use crate::secret::{SecretBytes, SecretWriter};
 
@@ -178,19 +179,25 @@ fn executable(file: Vec<u8>) -> Result<CString, NotRunnable> {
 
 /// Becomes the program. Returns only when that failed: `ENOEXEC` for a script without `#!`, `E2BIG`, `EACCES`…
 ///
-/// The signal mask is left alone throughout; dispositions, descriptors 0–2 and the core limit are put back as
+/// `descriptors` are opened to it. The signal mask is left alone throughout; dispositions, descriptors 0–2 and the core limit are put back as
 /// [`startup`] found them, and taken again after a failure.
 #[must_use]
-pub fn replace(program: &CStr, argv: &[CString], env: &EnvBlock) -> io::Error {
+pub fn replace(program: &CStr, argv: &[CString], env: &EnvBlock, descriptors: &Descriptors) -> io::Error {
     let argv: Vec<*const c_char> =
         argv.iter().map(|argument| argument.as_ptr()).chain([ptr::null()]).collect();
     let envp: Vec<*const c_char> =
         env.tails().map(|tail| tail.as_ptr().cast()).chain([ptr::null()]).collect();
     startup::give_back();
+    // After the caller's streams were put back: a closed standard input is not closed for who gets a value there.
+    if let Err(error) = descriptors.open_to_program() {
+        startup::take_again();
+        return error;
+    }
     // SAFETY: both tables end in a null pointer; each pointer before it leads to a NUL-terminated string (the block
     // puts a NUL behind each variable) that outlives the call, since `argv` and `env` are borrowed.
     unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
     let error = io::Error::last_os_error();
+    descriptors.close_to_programs();
     startup::take_again();
     error
 }
@@ -254,10 +261,10 @@ mod tests {
         if let Ok(script) = std::env::var(CHILD) {
             startup::harden();
             let block = EnvBlock::build(&[(b"GIVEN", b"yes")]).unwrap();
-            let nowhere = replace(c"/nonexistent", &[], &block);
+            let nowhere = replace(c"/nonexistent", &[], &block, &Descriptors::default());
             assert_eq!(nowhere.raw_os_error(), Some(libc::ENOENT));
             let argv: Vec<CString> = ["sh", "-c", &script].map(|part| CString::new(part).unwrap()).into();
-            let error = replace(c"/bin/sh", &argv, &block);
+            let error = replace(c"/bin/sh", &argv, &block, &Descriptors::default());
             std::process::exit(error.raw_os_error().unwrap_or(1));
         }
     }

@@ -11,6 +11,7 @@
 //! - [`alloc`]: an allocator that wipes what it frees
 //! - [`startup`]: what the process was given before Rust's runtime touched it, and protection from core files
 //! - [`exec`]: the search for a program, the environment block, the jump into the program
+//! - [`descriptors`]: what a program finds on its descriptors; [`memory_folder`]: files that live as long as a command
 //! - [`keyring`]: the kernel's keys, where an open session lives
 //! - [`files`]: the checks before a vault is opened, with what they find in [`fault`]; [`private`]: files nobody else may read; [`lock`]: flock
 //! - [`tty`]: prompts on the caller's terminal; [`line`]: the editing of the line typed there
@@ -22,6 +23,7 @@
 pub mod alloc;
 pub mod conflicts;
 pub mod cores;
+pub mod descriptors;
 pub mod exec;
 pub mod fault;
 pub mod files;
@@ -29,6 +31,7 @@ pub mod interrupt;
 pub mod keyring;
 pub mod line;
 pub mod lock;
+pub mod memory_folder;
 pub mod private;
 pub mod startup;
 pub mod tty;

@@ -39,6 +39,6 @@ pub use item::{Item, Status, Version, VersionState};
 pub use lifecycle::{History, NewValue, Revocation, Terms, Which, new_name};
 pub use open::{Access, Notice, Vault, World};
 pub use rekey::Rekeyed;
-pub use resolve::{Preview, Problem, Purpose, Resolved, Selection};
+pub use resolve::{LineFault, Preview, Problem, Purpose, Resolved, Selection};
 pub use ways::{Credential, Way};
 pub use work::Work;

@@ -25,6 +25,9 @@ pub struct Selection {
     pub aliases: Vec<(KeyName, EnvName)>,
     /// The version before the current one of this key, strictly, while its grace lasts.
     pub previous: Vec<KeyName>,
+    /// These keys, strictly, for something else than a variable. Chosen by its scope or among all as well, such a key
+    /// is not handed out under its variable.
+    pub apart: Vec<KeyName>,
     /// Leave expired keys out instead of refusing.
     pub skip_expired: bool,
 }
@@ -38,6 +41,7 @@ impl Selection {
             && self.scopes.is_empty()
             && self.aliases.is_empty()
             && self.previous.is_empty()
+            && self.apart.is_empty()
     }
 }
 
@@ -57,8 +61,8 @@ pub struct Resolved {
     pub name: KeyName,
     /// The version.
     pub version: u32,
-    /// The variable that it is handed out as.
-    pub variable: EnvName,
+    /// The variable that it is handed out as; none if it is wanted apart from that.
+    pub variable: Option<EnvName>,
     /// The value.
     pub value: SecretBytes,
     /// When the key expires.
@@ -129,21 +133,53 @@ pub enum Problem {
     },
     /// The value is empty, and empty ones were declined.
     Empty(KeyName),
+    /// The variable of this key is to say where a file is.
+    FileVariable {
+        /// The key.
+        name: KeyName,
+        /// The variable.
+        variable: EnvName,
+    },
+    /// The value cannot stand in a line of docker's env-file.
+    Line {
+        /// The key.
+        name: KeyName,
+        /// What docker would make of it.
+        fault: LineFault,
+    },
     /// Everything that was chosen is revoked, or the vault is empty.
     NothingLeft,
 }
 
+/// What docker would misread in a line of its env-file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineFault {
+    /// A newline: the rest would be a line of its own.
+    Newline,
+    /// A carriage return at the end, which it drops.
+    CarriageReturn,
+    /// Bytes that are not UTF-8, which it refuses, and prints.
+    NotText,
+    /// A line longer than it reads.
+    TooLong {
+        /// Length of `VARIABLE=value`, in bytes.
+        len: usize,
+        /// The most that docker takes.
+        max: usize,
+    },
+}
+
 /// What would be released, by name and variable, and what would be left out because it has expired.
-pub type Preview = (Vec<(KeyName, EnvName)>, Vec<KeyName>);
+pub type Preview = (Vec<(KeyName, Option<EnvName>)>, Vec<KeyName>);
 
 /// What a selection came to, and what was left out of it because it has expired.
-type Chosen = (Vec<(Item, EnvName)>, Vec<KeyName>);
+type Chosen = (Vec<(Item, Option<EnvName>)>, Vec<KeyName>);
 
 impl Vault {
     /// Resolves a selection to values. All problems are collected, with those that `inspect` finds in the values,
     /// before anything is recorded or released; the event commits before the values leave.
     ///
-    /// Returns the values, ordered by variable, and the expired keys that were skipped.
+    /// Returns the values, ordered by variable and those apart first, and the expired keys that were skipped.
     pub fn resolve(
         &mut self,
         access: &Access,
@@ -192,7 +228,9 @@ impl Work<'_> {
         find_shared_variables(&chosen, &mut problems);
         let mut resolved = Vec::with_capacity(chosen.len());
         for (item, variable) in chosen {
-            if let Err(why) = EnvName::parse(variable.as_str()) {
+            if let Some(variable) = &variable
+                && let Err(why) = EnvName::parse(variable.as_str())
+            {
                 problems.push(Problem::Variable { name: item.name.clone(), variable: variable.clone(), why });
             }
             let before = selection.previous.contains(&item.name);
@@ -213,16 +251,19 @@ impl Work<'_> {
         if problems.is_empty() { Ok((resolved, skipped)) } else { Err(VaultError::Problems(problems)) }
     }
 
-    /// The keys that pass, under their variables, ordered by variable; problems with the others.
+    /// The keys that pass, under their variables, ordered by variable and those apart first; problems with the others.
     fn choose(
         &mut self,
         selection: &Selection,
         now: Moment,
         problems: &mut Vec<Problem>,
     ) -> Result<Chosen, VaultError> {
-        let mut chosen: BTreeMap<(EnvName, KeyName), Item> = BTreeMap::new();
+        let mut chosen: BTreeMap<(Option<EnvName>, KeyName), Item> = BTreeMap::new();
         let mut skipped = BTreeSet::new();
         for (item, variable, strict) in self.candidates(selection, problems)? {
+            if !strict && selection.apart.contains(&item.name) {
+                continue;
+            }
             let status = if strict && item.expired(now) { Status::Expired } else { item.status(now) };
             match status {
                 Status::Active => {
@@ -234,7 +275,12 @@ impl Work<'_> {
                 {
                     chosen.insert((variable, item.name.clone()), item);
                 }
-                Status::Revoked if strict => problems.push(Problem::Revoked(item.name)),
+                Status::Revoked if strict => {
+                    let problem = Problem::Revoked(item.name);
+                    if !problems.contains(&problem) {
+                        problems.push(problem);
+                    }
+                }
                 Status::Revoked => {}
                 Status::Expired if selection.skip_expired && !strict => {
                     skipped.insert(item.name);
@@ -260,10 +306,11 @@ impl Work<'_> {
         &mut self,
         selection: &Selection,
         problems: &mut Vec<Problem>,
-    ) -> Result<Vec<(Item, EnvName, bool)>, VaultError> {
+    ) -> Result<Vec<(Item, Option<EnvName>, bool)>, VaultError> {
         let mut found = Vec::new();
+        let own = |item: Item| (Some(item.variable.clone()), item, false);
         if selection.all {
-            found.extend(self.items()?.into_iter().map(|item| (item.variable.clone(), item, false)));
+            found.extend(self.items()?.into_iter().map(own));
         }
         for scope in &selection.scopes {
             match self.items_of(scope)? {
@@ -271,19 +318,28 @@ impl Work<'_> {
                     problems
                         .push(Problem::NoSuchScope { wanted: scope.clone(), near: self.scope_like(scope)? });
                 }
-                Some(items) => {
-                    found.extend(items.into_iter().map(|item| (item.variable.clone(), item, false)));
-                }
+                Some(items) => found.extend(items.into_iter().map(own)),
             }
         }
-        let strict = selection.only.iter().chain(&selection.previous).map(|name| (name, None));
+        let strict = selection.only.iter().chain(&selection.previous).map(|name| (name, As::Own));
         let strict =
-            strict.chain(selection.aliases.iter().map(|(name, variable)| (name, Some(variable.clone()))));
-        for (name, variable) in strict {
+            strict.chain(selection.aliases.iter().map(|(name, variable)| (name, As::Named(variable))));
+        let strict = strict.chain(selection.apart.iter().map(|name| (name, As::Nothing)));
+        for (name, wanted) in strict {
             match self.item(name)? {
-                Some(item) => found.push((variable.unwrap_or_else(|| item.variable.clone()), item, true)),
+                Some(item) => {
+                    let variable = match wanted {
+                        As::Own => Some(item.variable.clone()),
+                        As::Named(variable) => Some(variable.clone()),
+                        As::Nothing => None,
+                    };
+                    found.push((variable, item, true));
+                }
                 None => {
-                    problems.push(Problem::Missing { wanted: name.clone(), near: self.key_like(name)? });
+                    let problem = Problem::Missing { wanted: name.clone(), near: self.key_like(name)? };
+                    if !problems.contains(&problem) {
+                        problems.push(problem);
+                    }
                 }
             }
         }
@@ -291,10 +347,17 @@ impl Work<'_> {
     }
 }
 
+/// The variable that a key is wanted as.
+enum As<'a> {
+    Own,
+    Named(&'a EnvName),
+    Nothing,
+}
+
 /// `chosen` is ordered by variable.
-fn find_shared_variables(chosen: &[(Item, EnvName)], problems: &mut Vec<Problem>) {
+fn find_shared_variables(chosen: &[(Item, Option<EnvName>)], problems: &mut Vec<Problem>) {
     for group in chosen.chunk_by(|left, right| left.1 == right.1).filter(|group| group.len() > 1) {
-        let Some((_, variable)) = group.first() else { continue };
+        let Some((_, Some(variable))) = group.first() else { continue };
         let names = group.iter().map(|(item, _)| item.name.clone()).collect();
         problems.push(Problem::SameVariable { variable: variable.clone(), names });
     }

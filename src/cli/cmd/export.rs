@@ -58,8 +58,10 @@ impl Export {
                 .map_err(|error| Failure::of(error, &path))
         })?;
         exec::say_skipped(context, &skipped);
-        let variables: Vec<_> =
-            resolved.iter().map(|key| (key.variable.as_str(), key.value.expose())).collect();
+        let variables: Vec<_> = resolved
+            .iter()
+            .filter_map(|key| Some((key.variable.as_ref()?.as_str(), key.value.expose())))
+            .collect();
         let written = match format {
             Format::Dotenv => exchange::write_dotenv(&variables),
             Format::Json => exchange::write_json(&variables),

@@ -1,20 +1,27 @@
 //! `keyvault exec`
 
+mod delivery;
+
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 use clap::Args;
 
+use self::delivery::Delivery;
 use crate::audit::Action;
 use crate::cli::args::Choice;
 use crate::cli::complete;
-use crate::cli::context::{self, Context};
+use crate::cli::context::{self, Context, runtime_folder};
 use crate::cli::error::{Failure, code};
 use crate::cli::time;
 use crate::cli::view;
+use crate::exec::delivery::{Deliveries, Places};
 use crate::exec::environment::{self, Inheritance};
 use crate::exec::plan::{self, Surroundings};
 use crate::exec::{Command, ExecError};
-use crate::vault::{Purpose, Resolved};
+use crate::name::{EnvName, KeyName};
+use crate::sys::exec::{EnvBlock, EnvError};
+use crate::vault::{Purpose, Resolved, Selection};
 
 /// Run a command with keys in its environment.
 ///
@@ -35,6 +42,8 @@ pub struct Exec {
     /// Refuse keys whose value is empty
     #[arg(long, help_heading = "Environment")]
     no_empty: bool,
+    #[command(flatten)]
+    delivery: Delivery,
     /// Say what the command would get, and run nothing
     #[arg(long)]
     dry_run: bool,
@@ -50,7 +59,8 @@ impl Exec {
     }
 
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let selection = self.choice.selection();
+        let wanted = self.delivery.wanted();
+        let selection = Selection { apart: wanted.keys(), ..self.choice.selection() };
         if selection.is_empty() {
             return Err(nothing_selected(context));
         }
@@ -58,13 +68,17 @@ impl Exec {
             self.command.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned());
         let failed = |error: ExecError| Failure::exec(&error, &program);
         let command = Command::find(&self.command, context::variable("PATH").as_deref()).map_err(failed)?;
+        let detail = detail_of(&program, &wanted);
+        let places = wanted.prepare(runtime_folder().as_deref());
+        let mut places = places.map_err(|error| failed(error.into()))?;
         let inheritance = Inheritance { clean: self.clean_env, preserve: self.preserve_env.clone() };
         let inherited = inheritance.filter(context::variables());
+        let paths = places.variables();
         let surroundings = Surroundings {
-            weight: command.weight() + environment::weight(&inherited),
+            weight: command.weight() + environment::weight(&inherited) + environment::weight(&paths),
             no_empty: self.no_empty,
         };
-        let inspect = |resolved: &[Resolved]| plan::inspect(resolved, surroundings);
+        let inspect = |resolved: &[Resolved]| plan::inspect(resolved, &places, surroundings);
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
         if self.dry_run {
@@ -72,9 +86,9 @@ impl Exec {
                 vault.preview(&access, world, &selection, &inspect).map_err(|error| Failure::of(error, &path))
             })?;
             say_skipped(context, &skipped);
-            return print_preview(context, &preview);
+            return print_preview(context, &preview, places.wanted());
         }
-        let purpose = Purpose { action: Action::Exec, detail: program_name(&program) };
+        let purpose = Purpose { action: Action::Exec, detail };
         let (resolved, skipped) = context.with_world(|world| {
             vault
                 .resolve(&access, world, &selection, purpose, &inspect)
@@ -82,37 +96,67 @@ impl Exec {
         })?;
         say_skipped(context, &skipped);
         warn_of_expiry(context, &resolved);
-        let block = environment::build(&inherited, &resolved).map_err(|error| failed(error.into()))?;
+        places.fill(&resolved).map_err(|error| failed(error.into()))?;
+        let block = block(&inherited, &paths, &resolved, &places).map_err(|error| failed(error.into()))?;
         drop(resolved);
         vault.leave_open();
-        Err(failed(command.replace(&block)))
+        Err(failed(command.replace(&block, places.descriptors())))
     }
 }
 
-/// The last part of a path: what the log says was run.
-fn program_name(program: &str) -> String {
-    program.rsplit('/').next().unwrap_or(program).to_owned()
+/// The environment of the command: what is inherited, the paths of files, and the values that are variables.
+fn block(
+    inherited: &[(OsString, OsString)],
+    paths: &[(OsString, OsString)],
+    resolved: &[Resolved],
+    places: &Places,
+) -> Result<EnvBlock, EnvError> {
+    let mut given: Vec<(&[u8], &[u8])> =
+        paths.iter().map(|(name, path)| (name.as_bytes(), path.as_bytes())).collect();
+    let variables = resolved.iter().filter(|key| places.is_variable(key));
+    given.extend(
+        variables.filter_map(|key| Some((key.variable.as_ref()?.as_str().as_bytes(), key.value.expose()))),
+    );
+    environment::build(inherited, &given)
+}
+
+/// What the log says was run, and how it got what is not a variable: the last part of the program's path.
+fn detail_of(program: &str, wanted: &Deliveries) -> String {
+    let program = program.rsplit('/').next().unwrap_or(program);
+    if wanted.is_empty() { program.to_owned() } else { format!("{program}: {}", wanted.described()) }
 }
 
 fn print_preview(
     context: &Context,
-    preview: &[(crate::name::KeyName, crate::name::EnvName)],
+    preview: &[(KeyName, Option<EnvName>)],
+    wanted: &Deliveries,
 ) -> Result<u8, Failure> {
+    let place = wanted.env_file.as_ref();
+    let variables = preview.iter().filter_map(|(name, variable)| {
+        let variable = variable.as_ref()?;
+        let line = match place {
+            Some(place) => format!("{variable} in the env-file in {place} <- {name}"),
+            None => format!("{variable} <- {name}"),
+        };
+        let mut data = serde_json::json!({ "name": name.as_str(), "variable": variable.as_str() });
+        if let (Some(place), Some(data)) = (place, data.as_object_mut()) {
+            data.insert("env_file".to_owned(), place.as_str().into());
+        }
+        Some((line, data))
+    });
+    let all: Vec<_> = variables.chain(delivery::preview(wanted)).collect();
     if context.ui.json {
-        let keys: Vec<_> = preview
-            .iter()
-            .map(|(name, variable)| serde_json::json!({ "name": name.as_str(), "variable": variable.as_str() }))
-            .collect();
+        let keys: Vec<_> = all.into_iter().map(|(_, data)| data).collect();
         context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
     } else {
-        for (name, variable) in preview {
-            context.ui.line(&format!("{variable} <- {name}"))?;
+        for (line, _) in all {
+            context.ui.line(&line)?;
         }
     }
     Ok(code::DONE)
 }
 
-pub(super) fn say_skipped(context: &Context, skipped: &[crate::name::KeyName]) {
+pub(super) fn say_skipped(context: &Context, skipped: &[KeyName]) {
     if !skipped.is_empty() {
         context.ui.warn(&format!("Expired, left out: {}.", view::joined(skipped.iter())));
     }
