@@ -5,6 +5,7 @@
 //! verified against the tree before it is believed, and in which the audit event commits before a value leaves.
 
 mod adopt;
+mod aftermath;
 mod aging;
 mod backup;
 mod catalog;
@@ -27,6 +28,7 @@ mod ways;
 mod work;
 
 pub use adopt::Adopted;
+pub use aftermath::{Aftermath, Fate, Given, Glance};
 pub use backup::{Difference, Mark, Restored};
 pub use catalog::{Edit, NewKey, Origin};
 pub use check::{Checked, Finding};

@@ -61,6 +61,8 @@ pub struct Resolved {
     pub name: KeyName,
     /// The version.
     pub version: u32,
+    /// The key's id, which no other key ever has.
+    pub(super) item: [u8; 16],
     /// The variable that it is handed out as; none if it is wanted apart from that.
     pub variable: Option<EnvName>,
     /// The value.
@@ -241,6 +243,7 @@ impl Work<'_> {
             };
             resolved.push(Resolved {
                 version: version.number,
+                item: item.id,
                 variable,
                 value: self.value(&item.id, version)?,
                 expires: item.expires,
