@@ -283,6 +283,12 @@ impl Failure {
                     "The log counts the values as released. If they are too many for one command, choose fewer keys.",
                 ),
             ),
+            ExecError::Supervision(error) => Self::failed(
+                &format!("{program} could not be looked after: {}.", reason(error)),
+                Some(
+                    "It may be running still. Free some descriptors or processes (ulimit -n, -u) and try again.",
+                ),
+            ),
             ExecError::NulInArgument => Self::usage("An argument of the command holds a NUL byte.", None),
             ExecError::Environment(error) => {
                 Self::refused(&format!("The environment cannot be passed on: {error}."), None)

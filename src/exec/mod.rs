@@ -1,14 +1,17 @@
-//! Giving values to a process: plan, then the child's environment, then exec(2).
+//! Giving values to a process: plan, then the child's environment, then exec(2), or a child that is looked after.
 //!
 //! Planning and building are pure, so that every refusal comes before anything is recorded, released or started.
 
 pub mod environment;
 pub mod plan;
+pub mod supervise;
 
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+use crate::sys::child::{self, Started};
 use crate::sys::exec::{self, EnvBlock, EnvError, NotRunnable};
+use crate::sys::signals::Caught;
 
 /// Why the command did not start.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +28,9 @@ pub enum ExecError {
     /// The kernel refused.
     #[error(transparent)]
     Kernel(std::io::Error),
+    /// What a child needs to be looked after could not be had.
+    #[error(transparent)]
+    Supervision(std::io::Error),
 }
 
 /// A command that was found and may be run.
@@ -49,6 +55,16 @@ impl Command {
     #[must_use]
     pub fn weight(&self) -> usize {
         self.arguments.iter().map(|argument| argument.as_bytes().len() + 9).sum()
+    }
+
+    /// Starts the command as a child; see [`supervise`].
+    pub(in crate::exec) fn start(
+        &self,
+        environment: &EnvBlock,
+        streams: child::Streams<'_>,
+        caught: &Caught,
+    ) -> Result<Started, ExecError> {
+        child::start(&self.program, &self.arguments, environment, streams, caught).map_err(ExecError::Kernel)
     }
 
     /// Becomes the command. Returns only if the kernel refused.

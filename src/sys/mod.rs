@@ -11,6 +11,7 @@
 //! - [`alloc`]: an allocator that wipes what it frees
 //! - [`startup`]: what the process was given before Rust's runtime touched it, and protection from core files
 //! - [`exec`]: the search for a program, the environment block, the jump into the program
+//! - [`child`]: a program as a child of ours; [`signals`]: those that come for it, [`witness`]: whom they were sent to
 //! - [`keyring`]: the kernel's keys, where an open session lives
 //! - [`files`]: the checks before a vault is opened, with what they find in [`fault`]; [`private`]: files nobody else may read; [`lock`]: flock
 //! - [`tty`]: prompts on the caller's terminal; [`line`]: the editing of the line typed there
@@ -20,6 +21,7 @@
 //! - [`who`]: on whose behalf the process runs, for the audit log
 
 pub mod alloc;
+pub mod child;
 pub mod conflicts;
 pub mod cores;
 pub mod exec;
@@ -30,6 +32,8 @@ pub mod keyring;
 pub mod line;
 pub mod lock;
 pub mod private;
+pub mod signals;
 pub mod startup;
 pub mod tty;
 pub mod who;
+pub mod witness;
