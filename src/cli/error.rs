@@ -284,6 +284,12 @@ impl Failure {
                 ),
             ),
             ExecError::Delivery(error) => delivery_sentences::delivery(error),
+            ExecError::Supervision(error) => Self::failed(
+                &format!("{program} could not be looked after: {}.", reason(error)),
+                Some(
+                    "It may be running still. Free some descriptors or processes (ulimit -n, -u) and try again.",
+                ),
+            ),
             ExecError::NulInArgument => Self::usage("An argument of the command holds a NUL byte.", None),
             ExecError::Environment(error) => {
                 Self::refused(&format!("The environment cannot be passed on: {error}."), None)

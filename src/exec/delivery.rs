@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::path::Path;
 
+use super::Command;
 use crate::name::{EnvName, KeyName};
 use crate::secret::{SecretBytes, SecretWriter};
 use crate::sys::descriptors::{Descriptors, Unavailable};
@@ -92,8 +93,8 @@ impl Deliveries {
         files.chain(descriptors).chain(input).chain(env_file).collect::<Vec<_>>().join(", ")
     }
 
-    /// Takes the descriptors and makes the folder. To be called before anything else is opened.
-    pub fn prepare(self, runtime: Option<&Path>) -> Result<Places, DeliveryError> {
+    /// Takes the command's descriptors and makes the folder. To be called before anything else is opened.
+    pub fn prepare(self, command: &mut Command, runtime: Option<&Path>) -> Result<Places, DeliveryError> {
         let mut numbers: Vec<_> = self.descriptors.iter().map(|(number, _)| *number).collect();
         if let Some(twice) = first_twice(&mut numbers) {
             return Err(DeliveryError::SameDescriptor(twice));
@@ -103,9 +104,9 @@ impl Deliveries {
         if let Some(twice) = first_twice(&mut variables) {
             return Err(DeliveryError::SameVariable(twice));
         }
-        let descriptors = Descriptors::take(&numbers)?;
+        *command.descriptors() = Descriptors::take(&numbers)?;
         let folder = if self.has_files() { Some(RunFolder::create(runtime)?) } else { None };
-        Ok(Places { wanted: self, descriptors, folder })
+        Ok(Places { wanted: self, folder })
     }
 }
 
@@ -121,7 +122,6 @@ fn first_twice<T: Ord + Clone>(all: &mut [T]) -> Option<T> {
 #[derive(Debug)]
 pub struct Places {
     wanted: Deliveries,
-    descriptors: Descriptors,
     folder: Option<RunFolder>,
 }
 
@@ -130,12 +130,6 @@ impl Places {
     #[must_use]
     pub fn wanted(&self) -> &Deliveries {
         &self.wanted
-    }
-
-    /// What the command's descriptors are to be.
-    #[must_use]
-    pub fn descriptors(&self) -> &Descriptors {
-        &self.descriptors
     }
 
     /// The variables that say where the files are.
@@ -173,17 +167,18 @@ impl Places {
     }
 
     /// Puts every value in its places.
-    pub fn fill(&mut self, resolved: &[Resolved]) -> Result<(), DeliveryError> {
+    pub fn fill(&self, command: &mut Command, resolved: &[Resolved]) -> Result<(), DeliveryError> {
+        let descriptors = command.descriptors();
         for (number, key) in &self.wanted.descriptors {
             if let Some(value) = value_of(resolved, key) {
-                self.descriptors
+                descriptors
                     .give(*number, value)
                     .map_err(|source| DeliveryError::Put { place: format!("descriptor {number}"), source })?;
             }
         }
         if let Some(value) = self.wanted.input.as_ref().and_then(|key| value_of(resolved, key)) {
             let put = |source| DeliveryError::Put { place: "standard input".to_owned(), source };
-            self.descriptors.give_input(value).map_err(put)?;
+            descriptors.give_input(value).map_err(put)?;
         }
         self.fill_files(resolved)
     }

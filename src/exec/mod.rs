@@ -1,17 +1,20 @@
-//! Giving values to a process: plan, then the child's environment, then exec(2).
+//! Giving values to a process: plan, then the child's environment, then exec(2), or a child that is looked after.
 //!
 //! Planning and building are pure, so that every refusal comes before anything is recorded, released or started.
 
 pub mod delivery;
 pub mod environment;
 pub mod plan;
+pub mod supervise;
 
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use self::delivery::DeliveryError;
+use crate::sys::child::{self, Started};
 use crate::sys::descriptors::Descriptors;
 use crate::sys::exec::{self, EnvBlock, EnvError, NotRunnable};
+use crate::sys::signals::Caught;
 
 /// Why the command did not start.
 #[derive(Debug, thiserror::Error)]
@@ -31,12 +34,16 @@ pub enum ExecError {
     /// The kernel refused.
     #[error(transparent)]
     Kernel(std::io::Error),
+    /// What a child needs to be looked after could not be had.
+    #[error(transparent)]
+    Supervision(std::io::Error),
 }
 
 /// A command that was found and may be run.
 pub struct Command {
     program: CString,
     arguments: Vec<CString>,
+    descriptors: Descriptors,
 }
 
 impl Command {
@@ -48,7 +55,7 @@ impl Command {
             .iter()
             .map(|word| CString::new(word.as_bytes()).map_err(|_| ExecError::NulInArgument))
             .collect::<Result<_, _>>()?;
-        Ok(Self { program, arguments })
+        Ok(Self { program, arguments, descriptors: Descriptors::default() })
     }
 
     /// How many bytes the arguments take on the new process's stack, pointers included.
@@ -57,9 +64,25 @@ impl Command {
         self.arguments.iter().map(|argument| argument.as_bytes().len() + 9).sum()
     }
 
-    /// Becomes the command, which finds `descriptors` open. Returns only if the kernel refused.
+    /// What it finds on descriptors besides its streams.
+    pub fn descriptors(&mut self) -> &mut Descriptors {
+        &mut self.descriptors
+    }
+
+    /// Starts the command as a child; see [`supervise`].
+    pub(in crate::exec) fn start(
+        &self,
+        environment: &EnvBlock,
+        streams: child::Streams<'_>,
+        caught: &Caught,
+    ) -> Result<Started, ExecError> {
+        let Self { program, arguments, descriptors } = self;
+        child::start(program, arguments, environment, streams, descriptors, caught).map_err(ExecError::Kernel)
+    }
+
+    /// Becomes the command. Returns only if the kernel refused.
     #[must_use]
-    pub fn replace(&self, environment: &EnvBlock, descriptors: &Descriptors) -> ExecError {
-        ExecError::Kernel(exec::replace(&self.program, &self.arguments, environment, descriptors))
+    pub fn replace(&self, environment: &EnvBlock) -> ExecError {
+        ExecError::Kernel(exec::replace(&self.program, &self.arguments, environment, &self.descriptors))
     }
 }

@@ -183,23 +183,41 @@ fn executable(file: Vec<u8>) -> Result<CString, NotRunnable> {
 /// [`startup`] found them, and taken again after a failure.
 #[must_use]
 pub fn replace(program: &CStr, argv: &[CString], env: &EnvBlock, descriptors: &Descriptors) -> io::Error {
-    let argv: Vec<*const c_char> =
-        argv.iter().map(|argument| argument.as_ptr()).chain([ptr::null()]).collect();
-    let envp: Vec<*const c_char> =
-        env.tails().map(|tail| tail.as_ptr().cast()).chain([ptr::null()]).collect();
+    let image = Image::new(program, argv, env);
     startup::give_back();
     // After the caller's streams were put back: a closed standard input is not closed for who gets a value there.
     if let Err(error) = descriptors.open_to_program() {
         startup::take_again();
         return error;
     }
-    // SAFETY: both tables end in a null pointer; each pointer before it leads to a NUL-terminated string (the block
-    // puts a NUL behind each variable) that outlives the call, since `argv` and `env` are borrowed.
-    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    image.enter();
     let error = io::Error::last_os_error();
     descriptors.close_to_programs();
     startup::take_again();
     error
+}
+
+/// A program with its arguments and environment in the form that the kernel takes, made before fork(2), since nothing
+/// may be allocated behind it.
+pub(super) struct Image<'a> {
+    program: &'a CStr,
+    argv: Vec<*const c_char>,
+    envp: Vec<*const c_char>,
+}
+
+impl<'a> Image<'a> {
+    pub(super) fn new(program: &'a CStr, argv: &'a [CString], env: &'a EnvBlock) -> Self {
+        let argv = argv.iter().map(|argument| argument.as_ptr()).chain([ptr::null()]).collect();
+        let envp = env.tails().map(|tail| tail.as_ptr().cast()).chain([ptr::null()]).collect();
+        Self { program, argv, envp }
+    }
+
+    /// Becomes the program. Returns only when that failed; `errno` says why.
+    pub(super) fn enter(&self) {
+        // SAFETY: both tables end in a null pointer; each pointer before it leads to a NUL-terminated string (the block
+        // puts a NUL behind each variable) that outlives the call, since all are borrowed for the image's life.
+        unsafe { libc::execve(self.program.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
+    }
 }
 
 #[cfg(test)]

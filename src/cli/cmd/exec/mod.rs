@@ -67,10 +67,11 @@ impl Exec {
         let program =
             self.command.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned());
         let failed = |error: ExecError| Failure::exec(&error, &program);
-        let command = Command::find(&self.command, context::variable("PATH").as_deref()).map_err(failed)?;
+        let mut command =
+            Command::find(&self.command, context::variable("PATH").as_deref()).map_err(failed)?;
         let detail = detail_of(&program, &wanted);
-        let places = wanted.prepare(runtime_folder().as_deref());
-        let mut places = places.map_err(|error| failed(error.into()))?;
+        let places = wanted.prepare(&mut command, runtime_folder().as_deref());
+        let places = places.map_err(|error| failed(error.into()))?;
         let inheritance = Inheritance { clean: self.clean_env, preserve: self.preserve_env.clone() };
         let inherited = inheritance.filter(context::variables());
         let paths = places.variables();
@@ -96,11 +97,11 @@ impl Exec {
         })?;
         say_skipped(context, &skipped);
         warn_of_expiry(context, &resolved);
-        places.fill(&resolved).map_err(|error| failed(error.into()))?;
+        places.fill(&mut command, &resolved).map_err(|error| failed(error.into()))?;
         let block = block(&inherited, &paths, &resolved, &places).map_err(|error| failed(error.into()))?;
         drop(resolved);
         vault.leave_open();
-        Err(failed(command.replace(&block, places.descriptors())))
+        Err(failed(command.replace(&block)))
     }
 }
 
