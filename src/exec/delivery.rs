@@ -14,7 +14,7 @@ use crate::name::{EnvName, KeyName};
 use crate::secret::{SecretBytes, SecretWriter};
 use crate::sys::descriptors::{Descriptors, Unavailable};
 use crate::sys::memory_folder::{NoFolder, RunFolder};
-use crate::vault::{LineFault, Problem, Resolved};
+use crate::vault::{LineFault, Problem, Resolved, Selection};
 
 /// The longest line that docker reads from an env-file, in bytes, without its newline: Go's `bufio.Scanner` gives up
 /// at 64 KiB.
@@ -80,6 +80,23 @@ impl Deliveries {
         keys.sort_unstable();
         keys.dedup();
         keys
+    }
+
+    /// What of a selection is needed to write the files alone, without the keys that are refused.
+    #[must_use]
+    pub fn of_files(&self, selection: &Selection, refused: impl Fn(&KeyName) -> bool) -> Selection {
+        let without = |names: &[KeyName]| names.iter().filter(|name| !refused(name)).cloned().collect();
+        let files: Vec<_> = self.files.iter().map(|(_, key)| key.clone()).collect();
+        if self.env_file.is_none() {
+            return Selection { apart: without(&files), ..Selection::default() };
+        }
+        Selection {
+            only: without(&selection.only),
+            aliases: selection.aliases.iter().filter(|(name, _)| !refused(name)).cloned().collect(),
+            previous: without(&selection.previous),
+            apart: without(&files),
+            ..selection.clone()
+        }
     }
 
     /// How it stands in the log: `tls/key in a file, db/url on descriptor 3`.
@@ -181,6 +198,17 @@ impl Places {
             descriptors.give_input(value).map_err(put)?;
         }
         self.fill_files(resolved)
+    }
+
+    /// Takes the files of refused keys away.
+    pub fn clear_files(&self, refused: impl Fn(&KeyName) -> bool) -> Result<(), DeliveryError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        for (variable, _) in self.wanted.files.iter().filter(|(_, key)| refused(key)) {
+            folder
+                .take_away(variable.as_str())
+                .map_err(|source| DeliveryError::Put { place: format!("the file for {variable}"), source })?;
+        }
+        Ok(())
     }
 
     /// The same for files alone, each in one step: a command that runs sees the old value or the new one.

@@ -6,6 +6,7 @@ pub mod delivery;
 pub mod environment;
 pub mod plan;
 pub mod supervise;
+pub mod watch;
 
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStrExt;

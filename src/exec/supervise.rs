@@ -45,6 +45,9 @@ pub trait Overseer {
 
     /// Called when it is due, and not before. May signal the child, and so end it.
     fn tick(&mut self, _child: Child) {}
+
+    /// Told of each signal that came for the child.
+    fn heard(&mut self, _signal: c_int) {}
 }
 
 /// Nothing else.
@@ -147,6 +150,7 @@ impl Watch<'_> {
         loop {
             while let Some(arrival) = self.caught.next()? {
                 self.heed(arrival);
+                overseer.heard(arrival.signal);
             }
             if let Some(ending) = self.reap()? {
                 return Ok(ending);

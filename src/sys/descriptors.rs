@@ -63,9 +63,10 @@ impl Descriptors {
             let nothing = rustix::fs::open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
                 .map_err(io::Error::from)?;
             // `/dev/null` itself may have been given the number. Else the lowest that is free from there on is it.
-            taken.push(match nothing.as_raw_fd() == *number {
-                true => nothing,
-                false => rustix::io::fcntl_dupfd_cloexec(&nothing, *number).map_err(io::Error::from)?,
+            taken.push(if nothing.as_raw_fd() == *number {
+                nothing
+            } else {
+                rustix::io::fcntl_dupfd_cloexec(&nothing, *number).map_err(io::Error::from)?
             });
         }
         Ok(Self { taken, input: None })

@@ -165,7 +165,7 @@ pub fn sweep(runtime: Option<&Path>) {
         if let Ok(facts) = fs::symlink_metadata(&home.path)
             && facts.is_dir()
             && facts.uid() == geteuid().as_raw()
-            && facts.mode() & 0o077 == 0
+            && !open_to_others(facts.mode())
             && fs::File::open(&home.path).is_ok_and(private::is_tmpfs)
         {
             sweep_folder(&home.path);
@@ -255,12 +255,16 @@ impl Home {
             unfit(Unfit::NotAFolder)
         } else if facts.uid() != geteuid().as_raw() {
             unfit(Unfit::Foreign { uid: facts.uid() })
-        } else if mode & 0o077 != 0 {
+        } else if open_to_others(mode) {
             unfit(Unfit::OpenToOthers { mode })
         } else {
             Ok(())
         }
     }
+}
+
+fn open_to_others(mode: u32) -> bool {
+    mode & 0o077 != 0
 }
 
 /// A new folder, 0700 whatever the umask.

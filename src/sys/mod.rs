@@ -12,7 +12,7 @@
 //! - [`startup`]: what the process was given before Rust's runtime touched it, and protection from core files
 //! - [`exec`]: the search for a program, the environment block, the jump into the program
 //! - [`descriptors`]: what a program finds on its descriptors; [`memory_folder`]: files that live as long as a command
-//! - [`child`]: a program as a child of ours; [`signals`]: those that come for it, [`witness`]: whom they were sent to
+//! - [`child`]: a program as a child of ours; [`signals`]: those that come for it, [`signal_names`]: how they are called, [`witness`]: whom they were sent to
 //! - [`keyring`]: the kernel's keys, where an open session lives
 //! - [`files`]: the checks before a vault is opened, with what they find in [`fault`]; [`private`]: files nobody else may read; [`lock`]: flock
 //! - [`tty`]: prompts on the caller's terminal; [`line`]: the editing of the line typed there
@@ -35,6 +35,7 @@ pub mod line;
 pub mod lock;
 pub mod memory_folder;
 pub mod private;
+pub mod signal_names;
 pub mod signals;
 pub mod startup;
 pub mod tty;

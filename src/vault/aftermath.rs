@@ -29,13 +29,10 @@ pub struct Given {
 }
 
 /// What became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
-    /// The key hands out another version.
-    Replaced {
-        /// Which.
-        by: u32,
-    },
+    /// The key hands out another version: this.
+    Replaced(Given),
     /// The key is past its expiry.
     Expired,
     /// The key has no version that is handed out any more.
@@ -116,7 +113,12 @@ fn fate(item: Option<&Item>, given: &Given, now: Moment) -> Option<Fate> {
     match if given.previous { item.previous(now) } else { item.current() } {
         None => Some(Fate::Revoked),
         Some(version) if item.id == given.item && version.number == given.version => None,
-        Some(version) => Some(Fate::Replaced { by: version.number }),
+        Some(version) => Some(Fate::Replaced(Given {
+            name: item.name.clone(),
+            version: version.number,
+            item: item.id,
+            previous: given.previous,
+        })),
     }
 }
 

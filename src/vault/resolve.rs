@@ -329,22 +329,19 @@ impl Work<'_> {
             strict.chain(selection.aliases.iter().map(|(name, variable)| (name, As::Named(variable))));
         let strict = strict.chain(selection.apart.iter().map(|name| (name, As::Nothing)));
         for (name, wanted) in strict {
-            match self.item(name)? {
-                Some(item) => {
-                    let variable = match wanted {
-                        As::Own => Some(item.variable.clone()),
-                        As::Named(variable) => Some(variable.clone()),
-                        As::Nothing => None,
-                    };
-                    found.push((variable, item, true));
+            let Some(item) = self.item(name)? else {
+                let problem = Problem::Missing { wanted: name.clone(), near: self.key_like(name)? };
+                if !problems.contains(&problem) {
+                    problems.push(problem);
                 }
-                None => {
-                    let problem = Problem::Missing { wanted: name.clone(), near: self.key_like(name)? };
-                    if !problems.contains(&problem) {
-                        problems.push(problem);
-                    }
-                }
-            }
+                continue;
+            };
+            let variable = match wanted {
+                As::Own => Some(item.variable.clone()),
+                As::Named(variable) => Some(variable.clone()),
+                As::Nothing => None,
+            };
+            found.push((variable, item, true));
         }
         Ok(found.into_iter().map(|(variable, item, strict)| (item, variable, strict)).collect())
     }

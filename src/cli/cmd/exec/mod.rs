@@ -1,27 +1,29 @@
 //! `keyvault exec`
 
 mod delivery;
+mod order;
+mod watch;
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 
 use clap::Args;
 
 use self::delivery::Delivery;
-use crate::audit::Action;
+use self::order::Order;
+use self::watch::Watching;
 use crate::cli::args::Choice;
 use crate::cli::complete;
 use crate::cli::context::{self, Context, runtime_folder};
 use crate::cli::error::{Failure, code};
 use crate::cli::time;
 use crate::cli::view;
-use crate::exec::delivery::{Deliveries, Places};
+use crate::exec::delivery::Deliveries;
 use crate::exec::environment::{self, Inheritance};
-use crate::exec::plan::{self, Surroundings};
+use crate::exec::plan::Surroundings;
+use crate::exec::supervise::{Nothing, Supervisor};
 use crate::exec::{Command, ExecError};
 use crate::name::{EnvName, KeyName};
-use crate::sys::exec::{EnvBlock, EnvError};
-use crate::vault::{Purpose, Resolved, Selection};
+use crate::vault::{Access, Resolved, Selection, Vault};
 
 /// Run a command with keys in its environment.
 ///
@@ -44,6 +46,8 @@ pub struct Exec {
     no_empty: bool,
     #[command(flatten)]
     delivery: Delivery,
+    #[command(flatten)]
+    watching: Watching,
     /// Say what the command would get, and run nothing
     #[arg(long)]
     dry_run: bool,
@@ -69,62 +73,56 @@ impl Exec {
         let failed = |error: ExecError| Failure::exec(&error, &program);
         let mut command =
             Command::find(&self.command, context::variable("PATH").as_deref()).map_err(failed)?;
-        let detail = detail_of(&program, &wanted);
         let places = wanted.prepare(&mut command, runtime_folder().as_deref());
         let places = places.map_err(|error| failed(error.into()))?;
         let inheritance = Inheritance { clean: self.clean_env, preserve: self.preserve_env.clone() };
         let inherited = inheritance.filter(context::variables());
-        let paths = places.variables();
         let surroundings = Surroundings {
-            weight: command.weight() + environment::weight(&inherited) + environment::weight(&paths),
+            weight: command.weight()
+                + environment::weight(&inherited)
+                + environment::weight(&places.variables()),
             no_empty: self.no_empty,
         };
-        let inspect = |resolved: &[Resolved]| plan::inspect(resolved, &places, surroundings);
+        let order = Order { program, selection, inherited, places, surroundings };
         let (mut vault, access) = context.open_with_access()?;
-        let path = vault.path().to_owned();
         if self.dry_run {
-            let (preview, skipped) = context.with_world(|world| {
-                vault.preview(&access, world, &selection, &inspect).map_err(|error| Failure::of(error, &path))
-            })?;
-            say_skipped(context, &skipped);
-            return print_preview(context, &preview, places.wanted());
+            return preview(context, &order, &mut vault, &access);
         }
-        let purpose = Purpose { action: Action::Exec, detail };
-        let (resolved, skipped) = context.with_world(|world| {
-            vault
-                .resolve(&access, world, &selection, purpose, &inspect)
-                .map_err(|error| Failure::of(error, &path))
-        })?;
-        say_skipped(context, &skipped);
-        warn_of_expiry(context, &resolved);
-        places.fill(&mut command, &resolved).map_err(|error| failed(error.into()))?;
-        let block = block(&inherited, &paths, &resolved, &places).map_err(|error| failed(error.into()))?;
+        if self.watching.watch {
+            return self.watching.run(context, order, command, (vault, access));
+        }
+        let resolved = order.release(context, (&mut vault, &access), &order.selection, "")?;
+        if order.places.wanted().has_files() {
+            drop(vault);
+            return run_beside(order, command, resolved);
+        }
+        let environment = order.fill(&mut command, &resolved)?;
         drop(resolved);
         vault.leave_open();
-        Err(failed(command.replace(&block)))
+        Err(order.failed(&command.replace(&environment)))
     }
 }
 
-/// The environment of the command: what is inherited, the paths of files, and the values that are variables.
-fn block(
-    inherited: &[(OsString, OsString)],
-    paths: &[(OsString, OsString)],
-    resolved: &[Resolved],
-    places: &Places,
-) -> Result<EnvBlock, EnvError> {
-    let mut given: Vec<(&[u8], &[u8])> =
-        paths.iter().map(|(name, path)| (name.as_bytes(), path.as_bytes())).collect();
-    let variables = resolved.iter().filter(|key| places.is_variable(key));
-    given.extend(
-        variables.filter_map(|key| Some((key.variable.as_ref()?.as_str().as_bytes(), key.value.expose()))),
-    );
-    environment::build(inherited, &given)
+/// Runs the command as a child, and takes its files away when it has ended.
+fn run_beside(order: Order, mut command: Command, resolved: Vec<Resolved>) -> Result<u8, Failure> {
+    let supervisor = Supervisor::begin().map_err(|error| order.failed(&error))?;
+    let environment = order.fill(&mut command, &resolved)?;
+    drop(resolved);
+    let ending = supervisor.run(&command, &environment, &mut Nothing);
+    let ending = ending.map_err(|error| order.failed(&error))?;
+    // What ends this process is not waited for: files first.
+    drop((order, environment, command));
+    Ok(ending.pass_on(supervisor))
 }
 
-/// What the log says was run, and how it got what is not a variable: the last part of the program's path.
-fn detail_of(program: &str, wanted: &Deliveries) -> String {
-    let program = program.rsplit('/').next().unwrap_or(program);
-    if wanted.is_empty() { program.to_owned() } else { format!("{program}: {}", wanted.described()) }
+fn preview(context: &Context, order: &Order, vault: &mut Vault, access: &Access) -> Result<u8, Failure> {
+    let path = vault.path().to_owned();
+    let inspect = |resolved: &[Resolved]| order.inspect(resolved);
+    let (preview, skipped) = context.with_world(|world| {
+        vault.preview(access, world, &order.selection, &inspect).map_err(|error| Failure::of(error, &path))
+    })?;
+    say_skipped(context, &skipped);
+    print_preview(context, &preview, order.places.wanted())
 }
 
 fn print_preview(
