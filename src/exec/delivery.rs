@@ -82,19 +82,26 @@ impl Deliveries {
         keys
     }
 
-    /// What of a selection is needed to write the files alone, without the keys that are refused.
+    /// What of a selection is needed to write the files of changed keys anew. An env-file needs all that stand in it,
+    /// but for the keys that are refused.
     #[must_use]
-    pub fn of_files(&self, selection: &Selection, refused: impl Fn(&KeyName) -> bool) -> Selection {
-        let without = |names: &[KeyName]| names.iter().filter(|name| !refused(name)).cloned().collect();
-        let files: Vec<_> = self.files.iter().map(|(_, key)| key.clone()).collect();
+    pub fn of_files(
+        &self,
+        selection: &Selection,
+        changed: impl Fn(&KeyName) -> bool,
+        refused: impl Fn(&KeyName) -> bool,
+    ) -> Selection {
+        let files = self.files.iter().map(|(_, key)| key.clone());
+        let apart = files.filter(|key| changed(key) && !refused(key)).collect();
         if self.env_file.is_none() {
-            return Selection { apart: without(&files), ..Selection::default() };
+            return Selection { apart, ..Selection::default() };
         }
+        let without = |names: &[KeyName]| names.iter().filter(|name| !refused(name)).cloned().collect();
         Selection {
             only: without(&selection.only),
             aliases: selection.aliases.iter().filter(|(name, _)| !refused(name)).cloned().collect(),
             previous: without(&selection.previous),
-            apart: without(&files),
+            apart,
             ..selection.clone()
         }
     }

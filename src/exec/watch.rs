@@ -63,8 +63,9 @@ pub trait Keeper {
     /// Whether the command could be started with what would be handed out now; why not was said.
     fn could_start(&mut self) -> bool;
 
-    /// Writes files anew, and takes those of refused keys away; whether that was possible. Why not was said.
-    fn rewrite(&mut self, fates: &[(Given, Fate)]) -> bool;
+    /// Writes the files of keys anew that hand out another version, and takes away those of keys that are `refused` by
+    /// now; whether that was possible. Why not was said.
+    fn rewrite(&mut self, fates: &[(Given, Fate)], refused: &[Given]) -> bool;
 
     /// Tells people.
     fn say(&mut self, said: Said<'_>);
@@ -84,6 +85,8 @@ pub struct Watch<'k> {
     keeper: &'k mut dyn Keeper,
     manner: Manner,
     given: Vec<Given>,
+    /// Those of them that are refused, as the command was told by a signal.
+    refused: Vec<Given>,
     /// What is to be acted on.
     pending: Fates,
     /// Whether the vault is to be looked at, whether it has stirred or not.
@@ -104,6 +107,7 @@ impl<'k> Watch<'k> {
             keeper,
             manner,
             given: Vec::new(),
+            refused: Vec::new(),
             pending: Vec::new(),
             look: true,
             until: None,
@@ -135,19 +139,30 @@ impl<'k> Watch<'k> {
         if self.look
             && let Some(aftermath) = self.keeper.aftermath(&self.given)
         {
-            (self.look, self.until, self.pending) = (false, aftermath.until, aftermath.fates);
+            (self.look, self.until) = (false, aftermath.until);
+            self.pending = self.news(aftermath.fates);
         }
     }
 
+    /// What the command was not told yet. A key that was refused and is not any more, or has another version since, has
+    /// come back.
+    fn news(&self, mut fates: Fates) -> Fates {
+        let back = self.refused.iter().filter(|given| !fates.iter().any(|(same, _)| same == *given));
+        let back: Vec<_> = back.map(|given| (given.clone(), Fate::Replaced(given.clone()))).collect();
+        fates.retain(|(given, fate)| is_replaced(fate) || !self.refused.contains(given));
+        fates.extend(back);
+        fates
+    }
+
     fn act(&mut self, child: Child, now: Instant) {
-        let refused = self.pending.iter().any(|(_, fate)| !matches!(fate, Fate::Replaced(_)));
+        let refused = self.pending.iter().any(|(_, fate)| !is_replaced(fate));
         if let Some(at) = self.pace.next().filter(|at| *at > now && !refused) {
             self.due = self.due.min(at);
             return;
         }
         match self.manner {
             Manner::Restart if refused => {
-                self.pending.retain(|(_, fate)| !matches!(fate, Fate::Replaced(_)));
+                self.pending.retain(|(_, fate)| !is_replaced(fate));
                 self.keeper.say(Said::Ending(&self.pending));
                 let fates = std::mem::take(&mut self.pending);
                 self.end(Ended::Refused(fates), child, now);
@@ -159,19 +174,34 @@ impl<'k> Watch<'k> {
             }
             // It keeps what it has, until the vault changes again.
             Manner::Restart => self.pending.clear(),
-            Manner::Signal(_) if !self.keeper.rewrite(&self.pending) => self.look = true,
-            Manner::Signal(signal) => {
-                self.keeper.say(Said::Signalling(&self.pending));
-                self.pace.note(now);
-                let fates = std::mem::take(&mut self.pending);
-                self.given.retain(|given| !fates.iter().any(|(gone, _)| gone == given));
-                self.given.extend(fates.into_iter().filter_map(|(_, fate)| match fate {
-                    Fate::Replaced(by) => Some(by),
-                    _ => None,
-                }));
-                child.signal(signal);
+            Manner::Signal(signal) => self.tell(signal, child, now),
+        }
+    }
+
+    fn tell(&mut self, signal: c_int, child: Child, now: Instant) {
+        let mut refused = self.refused.clone();
+        for (given, fate) in &self.pending {
+            refused.retain(|known| known != given);
+            if !is_replaced(fate) {
+                refused.push(given.clone());
             }
         }
+        if !self.keeper.rewrite(&self.pending, &refused) {
+            self.look = true;
+            return;
+        }
+        self.keeper.say(Said::Signalling(&self.pending));
+        if self.pending.iter().any(|(_, fate)| is_replaced(fate)) {
+            self.pace.note(now);
+        }
+        self.refused = refused;
+        for (given, fate) in std::mem::take(&mut self.pending) {
+            if let Fate::Replaced(by) = fate {
+                self.given.retain(|known| *known != given);
+                self.given.push(by);
+            }
+        }
+        child.signal(signal);
     }
 
     fn end(&mut self, why: Ended, child: Child, now: Instant) {
@@ -206,6 +236,10 @@ impl Overseer for Watch<'_> {
         let ends = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT].contains(&signal);
         self.dismissed |= ends && self.ended.is_some();
     }
+}
+
+fn is_replaced(fate: &Fate) -> bool {
+    matches!(fate, Fate::Replaced(_))
 }
 
 /// How soon after one restart the next may come.

@@ -242,12 +242,13 @@ impl Keeper for Keys<'_> {
         self.heard(answer).is_some()
     }
 
-    fn rewrite(&mut self, fates: &[(Given, Fate)]) -> bool {
-        let refused = |name: &KeyName| {
-            fates.iter().any(|(given, fate)| given.name == *name && !matches!(fate, Fate::Replaced(_)))
+    fn rewrite(&mut self, fates: &[(Given, Fate)], refused: &[Given]) -> bool {
+        let changed = |name: &KeyName| {
+            fates.iter().any(|(_, fate)| matches!(fate, Fate::Replaced(by) if by.name == *name))
         };
+        let refused = |name: &KeyName| refused.iter().any(|given| given.name == *name);
         let places = &self.order.places;
-        let selection = places.wanted().of_files(&self.order.selection, refused);
+        let selection = places.wanted().of_files(&self.order.selection, changed, refused);
         let answer = if selection.is_empty() {
             places.clear_files(refused).map_err(|error| Unreadable::Failed(self.order.failed(&error.into())))
         } else {
