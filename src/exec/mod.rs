@@ -3,6 +3,8 @@
 //! Planning and building are pure, so that every refusal comes before anything is recorded, released or started.
 
 pub mod environment;
+pub mod forms;
+pub mod mask;
 pub mod plan;
 pub mod supervise;
 
