@@ -283,6 +283,10 @@ impl Failure {
                     "The log counts the values as released. If they are too many for one command, choose fewer keys.",
                 ),
             ),
+            ExecError::Output(error) => Self::failed(
+                &format!("What {program} wrote could not be passed on: {}.", reason(error)),
+                Some("It was told that nobody reads; what it did by then is done."),
+            ),
             ExecError::Supervision(error) => Self::failed(
                 &format!("{program} could not be looked after: {}.", reason(error)),
                 Some(

@@ -181,7 +181,7 @@ impl<'m> Filter<'m> {
     }
 
     /// Takes the next piece and gives what may be let out, in order.
-    pub fn feed(&mut self, piece: &[u8], out: &mut impl FnMut(&[u8])) {
+    pub fn feed(&mut self, piece: &[u8], out: &mut dyn FnMut(&[u8])) {
         self.look(piece);
         let limit = self.end - self.mask.depth(self.state);
         self.let_out(limit, piece, out);
@@ -195,13 +195,13 @@ impl<'m> Filter<'m> {
     }
 
     /// The child pauses.
-    pub fn pause(&mut self, out: &mut impl FnMut(&[u8])) {
+    pub fn pause(&mut self, out: &mut dyn FnMut(&[u8])) {
         self.let_out(self.shown_in_a_pause(), &[], out);
         self.keep(&[]);
     }
 
     /// The output has ended.
-    pub fn finish(&mut self, out: &mut impl FnMut(&[u8])) {
+    pub fn finish(&mut self, out: &mut dyn FnMut(&[u8])) {
         let depth = self.mask.depth(self.state);
         if depth >= PARTIAL as u64 {
             self.note(self.end - depth);
@@ -249,7 +249,7 @@ impl<'m> Filter<'m> {
     }
 
     /// Lets out what stands before `limit`, and of an occurrence that begins there everything.
-    fn let_out(&mut self, limit: u64, piece: &[u8], out: &mut impl FnMut(&[u8])) {
+    fn let_out(&mut self, limit: u64, piece: &[u8], out: &mut dyn FnMut(&[u8])) {
         while let Some((start, end)) = self.found.front().copied()
             && start < limit
         {
@@ -265,21 +265,21 @@ impl<'m> Filter<'m> {
     }
 
     /// Lets out the bytes up to `limit` as they are: first those that were held, then those of the piece.
-    fn show(&mut self, limit: u64, piece: &[u8], out: &mut impl FnMut(&[u8])) {
+    fn show(&mut self, limit: u64, piece: &[u8], out: &mut dyn FnMut(&[u8])) {
         if self.done >= limit {
             return;
         }
         let begin = self.end - piece.len() as u64;
         let held_from = begin - self.held.len() as u64;
-        let part = |bytes: &[u8], first: u64, out: &mut dyn FnMut(&[u8])| {
+        let mut part = |bytes: &[u8], first: u64| {
             let from = usize::try_from(self.done.max(first) - first).unwrap_or(usize::MAX);
             let to = usize::try_from(limit.max(first) - first).unwrap_or(usize::MAX).min(bytes.len());
             if let Some(bytes) = bytes.get(from..to).filter(|bytes| !bytes.is_empty()) {
                 out(bytes);
             }
         };
-        part(&self.held, held_from, out);
-        part(piece, begin, out);
+        part(&self.held, held_from);
+        part(piece, begin);
         self.done = limit;
     }
 

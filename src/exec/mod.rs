@@ -2,17 +2,22 @@
 //!
 //! Planning and building are pure, so that every refusal comes before anything is recorded, released or started.
 
+mod channel;
 pub mod environment;
 pub mod forms;
 pub mod mask;
+mod outputs;
 pub mod plan;
+pub mod streams;
 pub mod supervise;
 
 use std::ffi::{CString, OsString};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::sys::child::{self, Started};
 use crate::sys::exec::{self, EnvBlock, EnvError, NotRunnable};
+use crate::sys::leader::{self, Leader};
 use crate::sys::signals::Caught;
 
 /// Why the command did not start.
@@ -30,6 +35,9 @@ pub enum ExecError {
     /// The kernel refused.
     #[error(transparent)]
     Kernel(std::io::Error),
+    /// What the child wrote could not be passed on.
+    #[error(transparent)]
+    Output(std::io::Error),
     /// What a child needs to be looked after could not be had.
     #[error(transparent)]
     Supervision(std::io::Error),
@@ -67,6 +75,18 @@ impl Command {
         caught: &Caught,
     ) -> Result<Started, ExecError> {
         child::start(&self.program, &self.arguments, environment, streams, caught).map_err(ExecError::Kernel)
+    }
+
+    /// Starts the command as a child on a terminal of its own, whose end `slave` is.
+    pub(in crate::exec) fn start_on_terminal(
+        &self,
+        environment: &EnvBlock,
+        streams: child::Streams<'_>,
+        slave: BorrowedFd<'_>,
+        caught: &Caught,
+    ) -> Result<(Started, Leader), ExecError> {
+        leader::start(&self.program, &self.arguments, environment, streams, slave, caught)
+            .map_err(ExecError::Kernel)
     }
 
     /// Becomes the command. Returns only if the kernel refused.

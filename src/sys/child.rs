@@ -64,12 +64,12 @@ pub fn start(
     }
 }
 
-fn no_child() -> io::Error {
+pub(super) fn no_child() -> io::Error {
     io::Error::from_raw_os_error(libc::EAGAIN)
 }
 
 /// The number in a pipe, or nothing if it was closed without one.
-fn read_number(pipe: &OwnedFd) -> io::Result<Option<c_int>> {
+pub(super) fn read_number(pipe: &OwnedFd) -> io::Result<Option<c_int>> {
     let mut bytes = [0_u8; size_of::<c_int>()];
     loop {
         match rustix::io::read(pipe, &mut bytes) {
@@ -85,7 +85,12 @@ fn read_number(pipe: &OwnedFd) -> io::Result<Option<c_int>> {
 ///
 /// # Safety
 /// Only in a process that was just forked, with all signals held back.
-unsafe fn become_program(image: &Image<'_>, streams: Streams<'_>, caught: &Caught, report: &OwnedFd) -> ! {
+pub(super) unsafe fn become_program(
+    image: &Image<'_>,
+    streams: Streams<'_>,
+    caught: &Caught,
+    report: &OwnedFd,
+) -> ! {
     // SAFETY: system calls on descriptors that are open, and a buffer that is as long as said.
     unsafe {
         caught.as_given();
@@ -104,13 +109,52 @@ unsafe fn become_program(image: &Image<'_>, streams: Streams<'_>, caught: &Caugh
 
 /// # Safety
 /// As [`become_program`].
-unsafe fn fail(report: &OwnedFd) -> ! {
+pub(super) unsafe fn fail(report: &OwnedFd) -> ! {
     let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0).to_ne_bytes();
     // SAFETY: the buffer is as long as said.
     unsafe {
         libc::write(report.as_raw_fd(), errno.as_ptr().cast(), errno.len());
         libc::_exit(127)
     }
+}
+
+/// Closes this descriptor and all above, with a system call only.
+///
+/// # Safety
+/// Only in a process that was just forked: no value of ours that owns one is used afterwards.
+pub(super) unsafe fn close_from(first: c_int) {
+    // SAFETY: the caller's promise; the kernel fills the limit.
+    unsafe {
+        #[cfg(target_os = "linux")]
+        if libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) == 0 {
+            return;
+        }
+        let mut limit = std::mem::MaybeUninit::<libc::rlimit>::zeroed().assume_init();
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        let end = c_int::try_from(limit.rlim_cur).unwrap_or(c_int::MAX).min(65_536);
+        for fd in first..end {
+            libc::close(fd);
+        }
+    }
+}
+
+/// Goes on as a process of its own, which nobody waits for, while the caller's process ends. `true` in the new one: it
+/// has the caller's mask and dispositions, and must end with [`end`].
+pub fn stay_behind(caught: &Caught) -> bool {
+    let (_, forked) = caught.held(|| {
+        // SAFETY: there is one thread, so the new process may do all that this one may.
+        unsafe { libc::fork() }
+    });
+    if forked == 0 {
+        caught.put_back();
+    }
+    forked == 0
+}
+
+/// Ends a process that stayed behind, without what its copies of our values would undo on their way.
+pub fn end() -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(0) }
 }
 
 /// Lets go of every descriptor above 2 that the caller passed: the child has it, and whoever waits at its other end for

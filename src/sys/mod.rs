@@ -12,6 +12,7 @@
 //! - [`startup`]: what the process was given before Rust's runtime touched it, and protection from core files
 //! - [`exec`]: the search for a program, the environment block, the jump into the program
 //! - [`child`]: a program as a child of ours; [`signals`]: those that come for it, [`witness`]: whom they were sent to
+//! - [`pty`]: a terminal between a child and the caller's; [`leader`]: a child on it
 //! - [`keyring`]: the kernel's keys, where an open session lives
 //! - [`files`]: the checks before a vault is opened, with what they find in [`fault`]; [`private`]: files nobody else may read; [`lock`]: flock
 //! - [`tty`]: prompts on the caller's terminal; [`line`]: the editing of the line typed there
@@ -29,9 +30,11 @@ pub mod fault;
 pub mod files;
 pub mod interrupt;
 pub mod keyring;
+pub mod leader;
 pub mod line;
 pub mod lock;
 pub mod private;
+pub mod pty;
 pub mod signals;
 pub mod startup;
 pub mod tty;

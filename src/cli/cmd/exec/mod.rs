@@ -1,5 +1,7 @@
 //! `keyvault exec`
 
+mod masking;
+
 use std::ffi::OsString;
 
 use clap::Args;
@@ -13,6 +15,7 @@ use crate::cli::time;
 use crate::cli::view;
 use crate::exec::environment::{self, Inheritance};
 use crate::exec::plan::{self, Surroundings};
+use crate::exec::supervise::{Masking, Nothing, Supervisor};
 use crate::exec::{Command, ExecError};
 use crate::vault::{Purpose, Resolved};
 
@@ -35,6 +38,8 @@ pub struct Exec {
     /// Refuse keys whose value is empty
     #[arg(long, help_heading = "Environment")]
     no_empty: bool,
+    #[command(flatten)]
+    mask: masking::MaskArgs,
     /// Say what the command would get, and run nothing
     #[arg(long)]
     dry_run: bool,
@@ -83,9 +88,17 @@ impl Exec {
         say_skipped(context, &skipped);
         warn_of_expiry(context, &resolved);
         let block = environment::build(&inherited, &resolved).map_err(|error| failed(error.into()))?;
-        drop(resolved);
-        vault.leave_open();
-        Err(failed(command.replace(&block)))
+        let Some(ways) = self.mask.ways() else {
+            drop(resolved);
+            vault.leave_open();
+            return Err(failed(command.replace(&block)));
+        };
+        let mask = masking::over(context, &resolved)?;
+        drop((resolved, vault));
+        let supervisor = Supervisor::begin().map_err(failed)?;
+        let masking = Masking { mask: &mask, ways };
+        let ending = supervisor.run(&command, &block, Some(masking), &mut Nothing).map_err(failed)?;
+        Ok(ending.pass_on(supervisor))
     }
 }
 
