@@ -284,6 +284,10 @@ impl Failure {
                 ),
             ),
             ExecError::Delivery(error) => delivery_sentences::delivery(error),
+            ExecError::Output(error) => Self::failed(
+                &format!("What {program} wrote could not be passed on: {}.", reason(error)),
+                Some("It was told that nobody reads; what it did by then is done."),
+            ),
             ExecError::Supervision(error) => Self::failed(
                 &format!("{program} could not be looked after: {}.", reason(error)),
                 Some(

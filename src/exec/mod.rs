@@ -2,19 +2,26 @@
 //!
 //! Planning and building are pure, so that every refusal comes before anything is recorded, released or started.
 
+mod channel;
 pub mod delivery;
 pub mod environment;
+pub mod forms;
+pub mod mask;
+mod outputs;
 pub mod plan;
+pub mod streams;
 pub mod supervise;
 pub mod watch;
 
 use std::ffi::{CString, OsString};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use self::delivery::DeliveryError;
 use crate::sys::child::{self, Started};
 use crate::sys::descriptors::Descriptors;
-use crate::sys::exec::{self, EnvBlock, EnvError, NotRunnable};
+use crate::sys::exec::{self, EnvBlock, EnvError, Image, NotRunnable};
+use crate::sys::leader::{self, Leader};
 use crate::sys::signals::Caught;
 
 /// Why the command did not start.
@@ -35,6 +42,9 @@ pub enum ExecError {
     /// The kernel refused.
     #[error(transparent)]
     Kernel(std::io::Error),
+    /// What the child wrote could not be passed on.
+    #[error(transparent)]
+    Output(std::io::Error),
     /// What a child needs to be looked after could not be had.
     #[error(transparent)]
     Supervision(std::io::Error),
@@ -77,13 +87,27 @@ impl Command {
         streams: child::Streams<'_>,
         caught: &Caught,
     ) -> Result<Started, ExecError> {
-        let Self { program, arguments, descriptors } = self;
-        child::start(program, arguments, environment, streams, descriptors, caught).map_err(ExecError::Kernel)
+        child::start(&self.image(environment), streams, caught).map_err(ExecError::Kernel)
+    }
+
+    /// Starts the command as a child on a terminal of its own, whose end `slave` is.
+    pub(in crate::exec) fn start_on_terminal(
+        &self,
+        environment: &EnvBlock,
+        streams: child::Streams<'_>,
+        slave: BorrowedFd<'_>,
+        caught: &Caught,
+    ) -> Result<(Started, Leader), ExecError> {
+        leader::start(&self.image(environment), streams, slave, caught).map_err(ExecError::Kernel)
     }
 
     /// Becomes the command. Returns only if the kernel refused.
     #[must_use]
     pub fn replace(&self, environment: &EnvBlock) -> ExecError {
-        ExecError::Kernel(exec::replace(&self.program, &self.arguments, environment, &self.descriptors))
+        ExecError::Kernel(self.image(environment).replace())
+    }
+
+    fn image<'a>(&'a self, environment: &'a EnvBlock) -> Image<'a> {
+        Image::new(&self.program, &self.arguments, environment, &self.descriptors)
     }
 }

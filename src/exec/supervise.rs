@@ -21,9 +21,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 
+pub use super::outputs::Masking;
+use super::outputs::{Keyboard, Outputs};
 use super::{Command, ExecError};
 use crate::sys::child::{self, Started};
 use crate::sys::exec::EnvBlock;
+use crate::sys::leader::{Leader, Report};
 use crate::sys::signals::{self, Arrival, Caught, Sender};
 use crate::sys::witness::Witness;
 
@@ -93,16 +96,36 @@ impl Supervisor {
         &self,
         command: &Command,
         environment: &EnvBlock,
+        masking: Option<Masking<'_>>,
         overseer: &mut dyn Overseer,
     ) -> Result<Ending, ExecError> {
-        let Started { process, witness, early } = command.start(environment, [None; 3], &self.caught)?;
+        let mut outputs = match masking {
+            Some(masking) => Outputs::open(masking, self.again).map_err(ExecError::Supervision)?,
+            None => Outputs::none(),
+        };
+        let on_terminal = outputs.keyboard.is_some();
+        let (started, leader) = match outputs.ends() {
+            streams @ [_, Some(slave), _] if on_terminal => {
+                let (started, leader) =
+                    command.start_on_terminal(environment, streams, slave, &self.caught)?;
+                (started, Some(leader))
+            }
+            streams => (command.start(environment, streams, &self.caught)?, None),
+        };
+        outputs.let_go_of_ends();
         if !self.again {
             child::let_go_of_stream(0);
             child::let_go_of_stream(1);
             child::let_go_of_the_callers();
         }
-        let mut watch = Watch { caught: &self.caught, child: Child { process }, witness, early };
-        watch.until_its_end(overseer).map_err(ExecError::Supervision)
+        let Started { process, witness, early } = started;
+        let child = Child { process };
+        let mut watch = Watch { caught: &self.caught, child, witness, early, outputs, leader };
+        let ending = watch.until_its_end(overseer).map_err(ExecError::Supervision)?;
+        match watch.end() {
+            Some(error) if ending == Ending::Exited(0) => Err(ExecError::Output(error)),
+            _ => Ok(ending),
+        }
     }
 
     /// Waits between two children: for so long, or until a signal comes that would have ended the command.
@@ -137,16 +160,23 @@ impl Ending {
     }
 }
 
+/// How often a background job looks whether it was moved to the front.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// One child and what comes for it.
 struct Watch<'a> {
     caught: &'a Caught,
     child: Child,
     witness: Witness,
     early: Vec<c_int>,
+    outputs: Outputs<'a>,
+    /// Of the session on a terminal of ours, if the child is there and not in our own group.
+    leader: Option<Leader>,
 }
 
 impl Watch<'_> {
     fn until_its_end(&mut self, overseer: &mut dyn Overseer) -> io::Result<Ending> {
+        self.take_terminal();
         loop {
             while let Some(arrival) = self.caught.next()? {
                 self.heed(arrival);
@@ -155,31 +185,88 @@ impl Watch<'_> {
             if let Some(ending) = self.reap()? {
                 return Ok(ending);
             }
-            let left = overseer.due().map(|due| due.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
+            if overseer.due().is_some_and(|due| due <= Instant::now()) {
                 overseer.tick(self.child);
-                continue;
             }
-            wait_for(&mut [PollFd::new(self.caught, PollFlags::IN)], left)?;
+            self.wait(overseer.due())?;
+            if self.outputs.advance(self.child.process) {
+                self.witness.renew(self.caught);
+            }
+        }
+    }
+
+    /// Everything goes out that the child wrote, and the caller's terminal is as it was.
+    fn end(&mut self) -> Option<io::Error> {
+        let caught = self.caught;
+        let mut broken_off = || {
+            let mut ends = false;
+            while let Ok(Some(arrival)) = caught.next() {
+                ends |= caught.would_end(arrival.signal);
+            }
+            ends
+        };
+        self.outputs.end(caught, &mut broken_off)
+    }
+
+    fn wait(&self, due: Option<Instant>) -> io::Result<()> {
+        let mut ready = vec![PollFd::new(self.caught, PollFlags::IN)];
+        ready.extend(self.leader.as_ref().map(|leader| PollFd::new(leader, PollFlags::IN)));
+        self.outputs.wanted(&mut ready);
+        let now = Instant::now();
+        let behind = self.outputs.keyboard.as_ref().is_some_and(Keyboard::is_in_the_background);
+        let look = behind.then(|| now + LOOK);
+        let due = [due, self.outputs.due(), look].into_iter().flatten().min();
+        wait_for(&mut ready, due.map(|due| due.saturating_duration_since(now)))
+    }
+
+    fn take_terminal(&mut self) {
+        if let Some(keyboard) = &mut self.outputs.keyboard {
+            keyboard.enter();
         }
     }
 
     fn heed(&mut self, arrival: Arrival) {
-        if arrival.signal == libc::SIGCHLD && arrival.sender == Sender::Kernel {
-            return;
+        let by_kernel = arrival.sender == Sender::Kernel;
+        match arrival.signal {
+            libc::SIGCHLD if by_kernel => return,
+            libc::SIGWINCH => {
+                self.outputs.resize();
+                // The child hears of it from its own terminal.
+                if by_kernel && self.leader.is_some() {
+                    return;
+                }
+            }
+            // In the background, and not allowed to write.
+            libc::SIGTTIN | libc::SIGTTOU | libc::SIGTSTP if by_kernel && self.leader.is_some() => {
+                return self.stop(arrival.signal);
+            }
+            libc::SIGCONT => self.take_terminal(),
+            _ => {}
         }
         let early = self.early.iter().position(|signal| *signal == arrival.signal);
-        let saw = self.witness.saw(arrival, self.caught);
+        let group = self.witness.saw(arrival, self.caught);
         if let Some(early) = early {
             self.early.swap_remove(early);
-        } else if saw {
-            return;
         }
-        signals::pass_on(self.child.process, arrival);
+        match (group, &self.leader) {
+            // The child is in another group than the one that was meant, and so are those it started.
+            (true, Some(_)) => signals::pass_on_to_group(self.child.process, arrival.signal),
+            (true, None) if early.is_none() => {}
+            _ => signals::pass_on(self.child.process, arrival),
+        }
     }
 
     /// Takes note of everything that has happened to children; the end, if it was the child's.
     fn reap(&mut self) -> io::Result<Option<Ending>> {
+        while let Some(report) = self.leader.as_ref().map(Leader::next).transpose()?.flatten() {
+            match report {
+                Report::Stopped(signal) => self.stop(signal),
+                Report::Exited(code) => {
+                    return Ok(Some(Ending::Exited(u8::try_from(code).unwrap_or(u8::MAX))));
+                }
+                Report::Killed(signal) => return Ok(Some(Ending::Killed(signal))),
+            }
+        }
         loop {
             match wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
                 Ok(Some((process, status))) if process == self.child.process => {
@@ -187,7 +274,7 @@ impl Watch<'_> {
                         return Ok(Some(ending));
                     }
                     if let Some(signal) = status.stopping_signal() {
-                        self.caught.stop(signal);
+                        self.stop(signal);
                     }
                 }
                 Ok(Some((process, status))) => {
@@ -195,11 +282,38 @@ impl Watch<'_> {
                         self.witness.is_gone();
                     }
                 }
-                Ok(None) => return Ok(None),
+                Ok(None) | Err(Errno::CHILD) => return Ok(None),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// The child has stopped: so do we, until somebody lets us go on.
+    fn stop(&mut self, signal: c_int) {
+        if self.leader.is_none() {
+            return self.caught.stop(signal);
+        }
+        // What it wrote before must stand above the shell's prompt.
+        self.outputs.drain(self.caught, &mut || true);
+        if let Some(keyboard) = &mut self.outputs.keyboard {
+            keyboard.leave();
+        }
+        if signal == libc::SIGTSTP {
+            self.caught.stop_group(signal);
+        } else {
+            self.caught.stop(signal);
+        }
+        // Whether somebody let us go on, or the kernel had not stopped us, as it does not where nobody could.
+        while let Ok(Some(arrival)) = self.caught.next() {
+            if arrival.signal != libc::SIGCONT {
+                self.heed(arrival);
+            }
+        }
+        self.witness.renew(self.caught);
+        self.take_terminal();
+        self.outputs.resize();
+        signals::pass_on_to_group(self.child.process, libc::SIGCONT);
     }
 }
 
@@ -209,7 +323,7 @@ fn ending(status: WaitStatus) -> Option<Ending> {
 }
 
 /// Waits until one of the descriptors is ready, a signal has come, or the time is over.
-fn wait_for(ready: &mut [PollFd<'_>], time: Option<Duration>) -> io::Result<()> {
+pub(super) fn wait_for(ready: &mut [PollFd<'_>], time: Option<Duration>) -> io::Result<()> {
     let time = time.and_then(|time| Timespec::try_from(time).ok());
     match poll(ready, time.as_ref()) {
         Ok(_) | Err(Errno::INTR) => Ok(()),

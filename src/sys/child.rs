@@ -5,11 +5,10 @@
 //! the kernel says to execve(2) comes back through a pipe that a success closes.
 //!
 //! The child stays in our process group and session. It gets the mask, the dispositions, the limits and the descriptors
-//! that we were given, with `streams` in the place of 0–2 where some are named and the values of `descriptors` where they belong, and nothing
-//! of ours.
+//! that we were given, with `streams` in the place of 0–2 where some are named, the values that it is to find on descriptors, and nothing of ours.
 #![allow(unsafe_code, reason = "fork, and what may be done between it and execve")]
 
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
@@ -17,8 +16,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
-use super::descriptors::Descriptors;
-use super::exec::{EnvBlock, Image};
+use super::exec::Image;
 use super::signals::Caught;
 use super::witness::Witness;
 
@@ -37,22 +35,14 @@ pub struct Started {
 }
 
 /// Starts the program. Once it answers, the child runs the program, or there is no child and never was a program.
-pub fn start(
-    program: &CStr,
-    argv: &[CString],
-    env: &EnvBlock,
-    streams: Streams<'_>,
-    descriptors: &Descriptors,
-    caught: &Caught,
-) -> io::Result<Started> {
-    let image = Image::new(program, argv, env);
+pub fn start(image: &Image<'_>, streams: Streams<'_>, caught: &Caught) -> io::Result<Started> {
     let (failure, report) = pipe_with(PipeFlags::CLOEXEC)?;
     let (early, forked) = caught.held(|| {
         let witness = Witness::place();
         // SAFETY: the new process only makes system calls until it becomes the program or ends.
         match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
-            0 => unsafe { become_program(&image, streams, descriptors, caught, &report) },
+            0 => unsafe { become_program(image, streams, caught, &report) },
             process => Pid::from_raw(process).map(|process| (process, witness)).ok_or_else(no_child),
         }
     });
@@ -67,12 +57,12 @@ pub fn start(
     }
 }
 
-fn no_child() -> io::Error {
+pub(super) fn no_child() -> io::Error {
     io::Error::from_raw_os_error(libc::EAGAIN)
 }
 
 /// The number in a pipe, or nothing if it was closed without one.
-fn read_number(pipe: &OwnedFd) -> io::Result<Option<c_int>> {
+pub(super) fn read_number(pipe: &OwnedFd) -> io::Result<Option<c_int>> {
     let mut bytes = [0_u8; size_of::<c_int>()];
     loop {
         match rustix::io::read(pipe, &mut bytes) {
@@ -88,10 +78,9 @@ fn read_number(pipe: &OwnedFd) -> io::Result<Option<c_int>> {
 ///
 /// # Safety
 /// Only in a process that was just forked, with all signals held back.
-unsafe fn become_program(
+pub(super) unsafe fn become_program(
     image: &Image<'_>,
     streams: Streams<'_>,
-    descriptors: &Descriptors,
     caught: &Caught,
     report: &OwnedFd,
 ) -> ! {
@@ -106,22 +95,59 @@ unsafe fn become_program(
                 fail(report);
             }
         }
-        if descriptors.open_to_program().is_ok() {
-            image.enter();
-        }
+        image.enter();
         fail(report)
     }
 }
 
 /// # Safety
 /// As [`become_program`].
-unsafe fn fail(report: &OwnedFd) -> ! {
+pub(super) unsafe fn fail(report: &OwnedFd) -> ! {
     let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0).to_ne_bytes();
     // SAFETY: the buffer is as long as said.
     unsafe {
         libc::write(report.as_raw_fd(), errno.as_ptr().cast(), errno.len());
         libc::_exit(127)
     }
+}
+
+/// Closes this descriptor and all above, with a system call only.
+///
+/// # Safety
+/// Only in a process that was just forked: no value of ours that owns one is used afterwards.
+pub(super) unsafe fn close_from(first: c_int) {
+    // SAFETY: the caller's promise; the kernel fills the limit.
+    unsafe {
+        #[cfg(target_os = "linux")]
+        if libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) == 0 {
+            return;
+        }
+        let mut limit = std::mem::MaybeUninit::<libc::rlimit>::zeroed().assume_init();
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        let end = c_int::try_from(limit.rlim_cur).unwrap_or(c_int::MAX).min(65_536);
+        for fd in first..end {
+            libc::close(fd);
+        }
+    }
+}
+
+/// Goes on as a process of its own, which nobody waits for, while the caller's process ends. `true` in the new one: it
+/// has the caller's mask and dispositions, and must end with [`end`].
+pub fn stay_behind(caught: &Caught) -> bool {
+    let (_, forked) = caught.held(|| {
+        // SAFETY: there is one thread, so the new process may do all that this one may.
+        unsafe { libc::fork() }
+    });
+    if forked == 0 {
+        caught.put_back();
+    }
+    forked == 0
+}
+
+/// Ends a process that stayed behind, without what its copies of our values would undo on their way.
+pub fn end() -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(0) }
 }
 
 /// Lets go of every descriptor above 2 that the caller passed: the child has it, and whoever waits at its other end for

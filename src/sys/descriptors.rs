@@ -8,7 +8,7 @@
 //!
 //! A number is taken as soon as it is asked for, by `/dev/null`: else some descriptor of our own could get it
 //! meanwhile, and would be closed by the value. All are close-on-exec until the program is started.
-#![allow(unsafe_code, reason = "asking for a descriptor by its number, which safe types do not have")]
+#![allow(unsafe_code, reason = "asking for a descriptor by its number, and calls behind fork that set errno")]
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -92,20 +92,17 @@ impl Descriptors {
         self.taken.is_empty() && self.input.is_none()
     }
 
-    /// Lets the program that this process is about to become find them. Two kinds of system calls and nothing else,
-    /// so that it may stand between `fork` and `execve` too.
-    pub fn open_to_program(&self) -> io::Result<()> {
-        for fd in &self.taken {
-            rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?;
-        }
-        match &self.input {
-            Some(input) => Ok(rustix::stdio::dup2_stdin(input)?),
-            None => Ok(()),
-        }
+    /// Lets the program that this process is about to become find them; whether that worked, else `errno` says why. Two
+    /// kinds of system calls and nothing else, so that it may stand between `fork` and `execve` too.
+    pub(super) fn open_to_program(&self) -> bool {
+        // SAFETY: both calls work on descriptors that this value owns, but for the target 0, which every process may set.
+        let opened = |fd: &OwnedFd| unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) != -1 };
+        let given = |fd: &OwnedFd| unsafe { libc::dup2(fd.as_raw_fd(), 0) != -1 };
+        self.taken.iter().all(opened) && self.input.iter().all(given)
     }
 
-    /// Undoes the first half of [`Self::open_to_program`], should the program not start.
-    pub fn close_to_programs(&self) {
+    /// Undoes the first half of that, should the program not start.
+    pub(super) fn close_to_programs(&self) {
         for fd in &self.taken {
             let _ = rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC);
         }

@@ -114,12 +114,22 @@ impl Caught {
     /// Puts dispositions and mask back as they were given, in a process that becomes another program. Only system
     /// calls: between fork(2) and execve(2) nothing else is allowed.
     pub(super) fn as_given(&self) {
+        self.put_back_dispositions();
+        startup::give_back();
+        set_mask(&self.mask);
+    }
+
+    /// Puts dispositions and mask back as they were before they were caught.
+    pub(super) fn put_back(&self) {
+        self.put_back_dispositions();
+        set_mask(&self.mask);
+    }
+
+    fn put_back_dispositions(&self) {
         for (signal, previous) in &self.previous {
             // SAFETY: `previous` is what the kernel gave for this signal.
             unsafe { libc::sigaction(*signal, previous, ptr::null_mut()) };
         }
-        startup::give_back();
-        set_mask(&self.mask);
     }
 
     /// Whether the signal asks a process to end, and would have ended one started in our place.
@@ -132,7 +142,23 @@ impl Caught {
 
     /// Stops this process by `signal` as if nobody had caught it, and returns when it goes on.
     pub fn stop(&self, signal: c_int) {
-        self.by_default(signal);
+        self.stop_with(signal, || self.by_default(signal));
+    }
+
+    /// Stops this process and its whole group, as the terminal's driver would have. Returns when it goes on, and at once
+    /// where nothing could let it go on: the kernel does not stop such a group.
+    pub fn stop_group(&self, signal: c_int) {
+        self.stop_with(signal, || {
+            // SAFETY: SIG_DFL runs no code of ours.
+            unsafe {
+                libc::signal(signal, libc::SIG_DFL);
+                libc::kill(0, signal);
+            }
+        });
+    }
+
+    fn stop_with(&self, signal: c_int, stop: impl FnOnce()) {
+        stop();
         if self.previous.iter().any(|(caught, _)| *caught == signal) {
             install(signal);
         }
@@ -168,11 +194,7 @@ impl AsFd for Caught {
 
 impl Drop for Caught {
     fn drop(&mut self) {
-        for (signal, previous) in &self.previous {
-            // SAFETY: `previous` is what the kernel gave for this signal.
-            unsafe { libc::sigaction(*signal, previous, ptr::null_mut()) };
-        }
-        set_mask(&self.mask);
+        self.put_back();
     }
 }
 
@@ -191,6 +213,12 @@ pub fn pass_on(to: Pid, arrival: Arrival) {
             }
         }
     }
+}
+
+/// Sends a signal to every process of our own group but this one, which overlooks it.
+pub fn pass_on_to_own_group(signal: c_int) {
+    // SAFETY: sends a signal.
+    unsafe { libc::kill(0, signal) };
 }
 
 /// Sends a signal to every process of a group.
@@ -254,9 +282,9 @@ extern "C" fn note(signal: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
         }
         let by_process = code <= 0 || code == libc::SI_USER;
         let pid = if by_process { (*info).si_pid() } else { 0 };
-        // A write to a closed pipe or past a limit makes the kernel send this in our own name; the write says so too.
-        let own = pid == libc::getpid() && matches!(signal, libc::SIGPIPE | libc::SIGXFSZ);
-        if !own {
+        // A write to a closed pipe or past a limit makes the kernel send one in our own name, and the write says so too;
+        // what we send to the group is meant for the others.
+        if pid != libc::getpid() {
             let value = if by_process { (*info).si_value().sival_ptr as usize } else { 0 };
             let note = Note { signal, code, pid, value };
             libc::write(WRITER.load(Ordering::Acquire), (&raw const note).cast(), NOTE);

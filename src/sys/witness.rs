@@ -56,12 +56,16 @@ impl Witness {
         let Some(pending) = pending(process) else { return arrival.sender == Sender::Kernel };
         let saw = has(pending, arrival.signal);
         if saw {
-            // A fresh one, as what is pending cannot be taken back. It is there before the old one goes, so that nothing
-            // is missed in between.
-            let (_, fresh) = caught.held(Self::place);
-            drop(std::mem::replace(self, fresh));
+            self.renew(caught);
         }
         saw
+    }
+
+    /// Puts a fresh one in its place, as what is pending cannot be taken back. It is there before the old one goes, so
+    /// that nothing is missed in between.
+    pub fn renew(&mut self, caught: &Caught) {
+        let (_, fresh) = caught.held(Self::place);
+        drop(std::mem::replace(self, fresh));
     }
 }
 
@@ -99,14 +103,7 @@ unsafe fn sit() -> ! {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         libc::prctl(libc::PR_SET_NAME, c"keyvault-group".as_ptr());
         // Without descriptors it keeps no pipe open and no terminal busy.
-        if libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0) != 0 {
-            let mut limit = std::mem::MaybeUninit::<libc::rlimit>::zeroed().assume_init();
-            libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-            let last = c_int::try_from(limit.rlim_cur).unwrap_or(c_int::MAX).min(65_536);
-            (0..last).for_each(|fd| {
-                libc::close(fd);
-            });
-        }
+        super::child::close_from(0);
         loop {
             libc::pause();
         }

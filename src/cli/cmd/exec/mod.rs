@@ -1,6 +1,7 @@
 //! `keyvault exec`
 
 mod delivery;
+mod masking;
 mod order;
 mod watch;
 
@@ -20,7 +21,8 @@ use crate::cli::view;
 use crate::exec::delivery::Deliveries;
 use crate::exec::environment::{self, Inheritance};
 use crate::exec::plan::Surroundings;
-use crate::exec::supervise::{Nothing, Supervisor};
+use crate::exec::streams::Ways;
+use crate::exec::supervise::{Masking, Nothing, Supervisor};
 use crate::exec::{Command, ExecError};
 use crate::name::{EnvName, KeyName};
 use crate::vault::{Access, Resolved, Selection, Vault};
@@ -48,6 +50,8 @@ pub struct Exec {
     delivery: Delivery,
     #[command(flatten)]
     watching: Watching,
+    #[command(flatten)]
+    mask: masking::MaskArgs,
     /// Say what the command would get, and run nothing
     #[arg(long)]
     dry_run: bool,
@@ -88,13 +92,14 @@ impl Exec {
         if self.dry_run {
             return preview(context, &order, &mut vault, &access);
         }
+        let ways = self.mask.ways();
         if self.watching.watch {
-            return self.watching.run(context, order, command, (vault, access));
+            return self.watching.run(context, order, command, (vault, access), ways);
         }
         let resolved = order.release(context, (&mut vault, &access), &order.selection, "")?;
-        if order.places.wanted().has_files() {
+        if ways.is_some() || order.places.wanted().has_files() {
             drop(vault);
-            return run_beside(order, command, resolved);
+            return run_beside(context, order, command, resolved, ways);
         }
         let environment = order.fill(&mut command, &resolved)?;
         drop(resolved);
@@ -103,15 +108,23 @@ impl Exec {
     }
 }
 
-/// Runs the command as a child, and takes its files away when it has ended.
-fn run_beside(order: Order, mut command: Command, resolved: Vec<Resolved>) -> Result<u8, Failure> {
+/// Runs the command as a child, masks what it prints, and takes its files away when it has ended.
+fn run_beside(
+    context: &Context,
+    order: Order,
+    mut command: Command,
+    resolved: Vec<Resolved>,
+    ways: Option<Ways>,
+) -> Result<u8, Failure> {
+    let mask = ways.map(|ways| masking::over(context, &resolved).map(|mask| (mask, ways))).transpose()?;
     let supervisor = Supervisor::begin().map_err(|error| order.failed(&error))?;
     let environment = order.fill(&mut command, &resolved)?;
     drop(resolved);
-    let ending = supervisor.run(&command, &environment, &mut Nothing);
+    let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways });
+    let ending = supervisor.run(&command, &environment, masking, &mut Nothing);
     let ending = ending.map_err(|error| order.failed(&error))?;
     // What ends this process is not waited for: files first.
-    drop((order, environment, command));
+    drop((order, environment, command, mask));
     Ok(ending.pass_on(supervisor))
 }
 

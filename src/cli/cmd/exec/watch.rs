@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::masking;
 use super::order::Order;
 use crate::cli::context::{Context, state_folder};
 use crate::cli::error::Failure;
 use crate::cli::view;
 use crate::clock::Moment;
 use crate::exec::Command;
-use crate::exec::supervise::Supervisor;
+use crate::exec::streams::Ways;
+use crate::exec::supervise::{Masking, Supervisor};
 use crate::exec::watch::{Ended, Keeper, Manner, Said, Watch};
 use crate::identity::Identity;
 use crate::name::KeyName;
@@ -67,7 +69,14 @@ impl Watching {
         order: Order,
         mut command: Command,
         (mut vault, access): (Vault, Access),
+        ways: Option<Ways>,
     ) -> Result<u8, Failure> {
+        if ways.is_some() && self.on_rotate.is_some() && order.places.wanted().has_files() {
+            return Err(Failure::usage(
+                "With --on-rotate, files get values that a mask made at the start does not know.",
+                Some("Nothing was released. Let the command be started again instead, or give --no-mask."),
+            ));
+        }
         let mut resolved = order.release(context, (&mut vault, &access), &order.selection, "")?;
         let source = Source::of(context, &vault, access);
         drop(vault);
@@ -75,10 +84,13 @@ impl Watching {
         let mut watch = Watch::new(&mut keys, self.on_rotate.map_or(Manner::Restart, Manner::Signal));
         let supervisor = Supervisor::begin().map_err(|error| order.failed(&error))?.for_several();
         let ending = loop {
+            let mask =
+                ways.map(|ways| masking::over(context, &resolved).map(|mask| (mask, ways))).transpose()?;
+            let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways });
             let environment = order.fill(&mut command, &resolved)?;
             watch.over(Given::of(&resolved, &order.selection.previous));
             drop(resolved);
-            let ending = supervisor.run(&command, &environment, &mut watch);
+            let ending = supervisor.run(&command, &environment, masking, &mut watch);
             let ending = ending.map_err(|error| order.failed(&error))?;
             drop(environment);
             match watch.ended() {

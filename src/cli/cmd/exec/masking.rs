@@ -1,0 +1,69 @@
+//! `exec --mask`: whether output is masked, and what cannot be.
+
+use clap::Args;
+
+use crate::cli::context::{self, Context};
+use crate::cli::error::Failure;
+use crate::cli::view;
+use crate::exec::mask::{Mask, TooMuch};
+use crate::exec::streams::{Ways, When};
+use crate::name::KeyName;
+use crate::vault::Resolved;
+
+/// What is asked for.
+#[derive(Debug, Args)]
+pub(super) struct MaskArgs {
+    /// Mask the values in what the command prints, on a terminal too
+    ///
+    /// Masked are the values themselves, each of their lines, and their usual encodings: base64, hex, URL and JSON escapes.
+    /// Under CI (where $CI is set) that is so without asking for what is neither a terminal nor a file.
+    #[arg(long, overrides_with = "no_mask", help_heading = "Output")]
+    mask: bool,
+    /// Mask nothing, under CI neither
+    #[arg(long, help_heading = "Output")]
+    no_mask: bool,
+}
+
+impl MaskArgs {
+    /// The ways of the streams; `None` where the command may take our place.
+    pub(super) fn ways(&self) -> Option<Ways> {
+        let when = match (self.mask, self.no_mask) {
+            (true, _) => When::Always,
+            (_, true) => When::Never,
+            _ if in_ci() => When::Kept,
+            _ => When::Never,
+        };
+        Some(Ways::choose(when)).filter(|ways| ways.any())
+    }
+}
+
+/// Whether a CI service runs us: all set CI, and who sets it to false or 0 means the contrary.
+fn in_ci() -> bool {
+    context::variable("CI").is_some_and(|value| value != "false" && value != "0")
+}
+
+/// The mask over the values; what it leaves is named.
+pub(super) fn over(context: &Context, resolved: &[Resolved]) -> Result<Mask, Failure> {
+    let values: Vec<&[u8]> = resolved.iter().map(|key| key.value.expose()).collect();
+    let (mask, uncovered) = Mask::of(&values).map_err(|TooMuch| {
+        Failure::refused(
+            "The values are too many or too long to be masked.",
+            Some("Choose fewer keys, or run the command with --no-mask."),
+        )
+    })?;
+    let named = |places: &[usize]| {
+        let names: Vec<&KeyName> =
+            places.iter().filter_map(|at| resolved.get(*at)).map(|key| &key.name).collect();
+        (!names.is_empty()).then(|| view::joined(names.into_iter()))
+    };
+    if let Some(names) = named(&uncovered.short) {
+        context.ui.warn(&format!("Not masked, being under four bytes: {names}."));
+    }
+    if let Some(names) = named(&uncovered.long) {
+        context.ui.warn(&format!("Not masked, being too long: {names}."));
+    }
+    if let Some(names) = named(&uncovered.only_plain) {
+        context.ui.warn(&format!("Masked as they are, but not in other encodings, being long: {names}."));
+    }
+    Ok(mask)
+}
