@@ -49,6 +49,17 @@ pub enum Said<'a> {
     Waiting,
 }
 
+/// Whether something can be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Possible {
+    /// It can.
+    Yes,
+    /// Not now: the vault is locked or in use.
+    Later,
+    /// Not as the vault is: something else that was asked for is missing or refused.
+    No,
+}
+
 /// What a watch asks of the vault and of the command's places.
 pub trait Keeper {
     /// The present moment.
@@ -61,11 +72,11 @@ pub trait Keeper {
     fn aftermath(&mut self, given: &[Given]) -> Option<Aftermath>;
 
     /// Whether the command could be started with what would be handed out now; why not was said.
-    fn could_start(&mut self) -> bool;
+    fn could_start(&mut self) -> Possible;
 
     /// Writes the files of keys anew that hand out another version, and takes away those of keys that are `refused` by
-    /// now; whether that was possible. Why not was said.
-    fn rewrite(&mut self, fates: &[(Given, Fate)], refused: &[Given]) -> bool;
+    /// now. Why that was not possible was said.
+    fn rewrite(&mut self, fates: &[(Given, Fate)], refused: &[Given]) -> Possible;
 
     /// Tells people.
     fn say(&mut self, said: Said<'_>);
@@ -167,13 +178,14 @@ impl<'k> Watch<'k> {
                 let fates = std::mem::take(&mut self.pending);
                 self.end(Ended::Refused(fates), child, now);
             }
-            Manner::Restart if self.keeper.could_start() => {
-                self.keeper.say(Said::Restarting(&self.pending));
-                self.pace.note(now);
-                self.end(Ended::ToRestart, child, now);
+            Manner::Restart => {
+                let possible = self.keeper.could_start();
+                if self.goes_on(possible) {
+                    self.keeper.say(Said::Restarting(&self.pending));
+                    self.pace.note(now);
+                    self.end(Ended::ToRestart, child, now);
+                }
             }
-            // It keeps what it has, until the vault changes again.
-            Manner::Restart => self.pending.clear(),
             Manner::Signal(signal) => self.tell(signal, child, now),
         }
     }
@@ -186,8 +198,8 @@ impl<'k> Watch<'k> {
                 refused.push(given.clone());
             }
         }
-        if !self.keeper.rewrite(&self.pending, &refused) {
-            self.look = true;
+        let possible = self.keeper.rewrite(&self.pending, &refused);
+        if !self.goes_on(possible) {
             return;
         }
         self.keeper.say(Said::Signalling(&self.pending));
@@ -198,10 +210,19 @@ impl<'k> Watch<'k> {
         for (given, fate) in std::mem::take(&mut self.pending) {
             if let Fate::Replaced(by) = fate {
                 self.given.retain(|known| *known != given);
-                self.given.push(by);
+                self.given.push(by.asked_for_as(&given));
             }
         }
         child.signal(signal);
+    }
+
+    /// What cannot be done is not done until the vault changes again, or, if it is not the vault's content, until it can.
+    fn goes_on(&mut self, possible: Possible) -> bool {
+        if possible != Possible::Yes {
+            self.look = possible == Possible::Later;
+            self.pending.clear();
+        }
+        possible == Possible::Yes
     }
 
     fn end(&mut self, why: Ended, child: Child, now: Instant) {

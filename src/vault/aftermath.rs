@@ -65,6 +65,12 @@ impl Given {
         all.dedup();
         all
     }
+
+    /// The same under the name that `other` was asked for by, whatever its key is called now.
+    #[must_use]
+    pub fn asked_for_as(self, other: &Self) -> Self {
+        Self { name: other.name.clone(), ..self }
+    }
 }
 
 impl Vault {

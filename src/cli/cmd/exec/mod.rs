@@ -22,7 +22,7 @@ use crate::exec::delivery::Deliveries;
 use crate::exec::environment::{self, Inheritance};
 use crate::exec::plan::Surroundings;
 use crate::exec::streams::Ways;
-use crate::exec::supervise::{Masking, Nothing, Supervisor};
+use crate::exec::supervise::{Ending, Masking, Nothing, Supervisor};
 use crate::exec::{Command, ExecError};
 use crate::name::{EnvName, KeyName};
 use crate::vault::{Access, Resolved, Selection, Vault};
@@ -108,24 +108,35 @@ impl Exec {
     }
 }
 
-/// Runs the command as a child, masks what it prints, and takes its files away when it has ended.
+/// Runs the command as a child.
 fn run_beside(
     context: &Context,
     order: Order,
-    mut command: Command,
+    command: Command,
     resolved: Vec<Resolved>,
     ways: Option<Ways>,
 ) -> Result<u8, Failure> {
     let mask = ways.map(|ways| masking::over(context, &resolved).map(|mask| (mask, ways))).transpose()?;
+    let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways });
     let supervisor = Supervisor::begin().map_err(|error| order.failed(&error))?;
+    let ending = look_after(&supervisor, &order, command, resolved, masking);
+    // While no signal ends us: what has to be taken away.
+    drop(order);
+    Ok(ending?.pass_on(supervisor))
+}
+
+/// One start, and its end.
+fn look_after(
+    supervisor: &Supervisor,
+    order: &Order,
+    mut command: Command,
+    resolved: Vec<Resolved>,
+    masking: Option<Masking<'_>>,
+) -> Result<Ending, Failure> {
     let environment = order.fill(&mut command, &resolved)?;
     drop(resolved);
-    let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways });
     let ending = supervisor.run(&command, &environment, masking, &mut Nothing);
-    let ending = ending.map_err(|error| order.failed(&error))?;
-    // What ends this process is not waited for: files first.
-    drop((order, environment, command, mask));
-    Ok(ending.pass_on(supervisor))
+    ending.map_err(|error| order.failed(&error))
 }
 
 fn preview(context: &Context, order: &Order, vault: &mut Vault, access: &Access) -> Result<u8, Failure> {

@@ -1,6 +1,7 @@
 //! `keyvault exec --watch`: the vault that a watch asks, and a start after each restart.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,13 +11,13 @@ use clap::Args;
 use super::masking;
 use super::order::Order;
 use crate::cli::context::{Context, state_folder};
-use crate::cli::error::Failure;
+use crate::cli::error::{Failure, code};
 use crate::cli::view;
 use crate::clock::Moment;
 use crate::exec::Command;
 use crate::exec::streams::Ways;
-use crate::exec::supervise::{Masking, Supervisor};
-use crate::exec::watch::{Ended, Keeper, Manner, Said, Watch};
+use crate::exec::supervise::{Ending, Masking, Supervisor};
+use crate::exec::watch::{Ended, Keeper, Manner, Possible, Said, Watch};
 use crate::identity::Identity;
 use crate::name::KeyName;
 use crate::state::pin::Pins;
@@ -27,35 +28,28 @@ use crate::vault::{Access, Aftermath, Fate, Given, Glance, Resolved, Vault};
 /// Keeping the command up to date.
 #[derive(Debug, Args)]
 pub(super) struct Watching {
-    /// Start the command anew when one of its keys gets another value, and end it when one is revoked, removed or expired
-    #[arg(long, help_heading = "While it runs", long_help = LONG_HELP)]
+    /// Start the command again when one of its keys gets another value; end it when one is revoked, removed or expired
+    ///
+    /// The vault's file is looked at four times a second. The command gets TERM, is waited for as long as it takes, and
+    /// starts with what is handed out then; each start is recorded. The first is at once, those that follow soon come 1, 2, 4… up to
+    /// 30 seconds apart. A key that is revoked, removed or expired ends the command by TERM, and keyvault with 125. While the vault
+    /// is locked, or older than what was last seen here, the command keeps what it has, which is said once. The command's own
+    /// end is keyvault's.
+    #[arg(long, help_heading = "While it runs")]
     pub(super) watch: bool,
-    /// With --watch: send this signal (HUP, USR1…) instead, after the files of --file have been rewritten
+    /// With --watch: send this signal (HUP, USR1…) instead, once the files of --file have been rewritten
+    ///
+    /// What the command has in variables, on descriptors and on standard input stays as it was. The file of a key that is
+    /// revoked, removed or expired is taken away before the signal, until the key is good again; the command is not ended.
     #[arg(
         long,
         value_name = "SIGNAL",
         requires = "watch",
         value_parser = signal,
-        help_heading = "While it runs",
-        long_help = ON_ROTATE_HELP
+        help_heading = "While it runs"
     )]
     pub(super) on_rotate: Option<c_int>,
 }
-
-const LONG_HELP: &str = "\
-Start the command anew when one of its keys gets another value, and end it when one is revoked, removed or expired
-
-The vault's file is looked at four times a second. A restart is TERM to the command, its end, however long that takes,
-and a new start with what is handed out then, which is recorded as any exec is. The first is at once; those that follow
-soon come 1, 2, 4… up to 30 seconds apart. A key that is revoked, removed or expired ends the command by TERM, and keyvault with 125. When the
-vault is locked, or older than what was last seen here, the command keeps what it has, and that is said once. The
-command's own end is keyvault's.";
-
-const ON_ROTATE_HELP: &str = "\
-With --watch: send this signal (HUP, USR1…) instead, after the files of --file have been rewritten
-
-What the command has in variables, on descriptors and on standard input stays as it was: files alone can be read again. The file of a key
-that is revoked, removed or expired is taken away before the signal; the command is not ended.";
 
 fn signal(text: &str) -> Result<c_int, String> {
     signal_names::number(text).ok_or_else(|| "is not a signal: HUP, USR1, TERM…".to_owned())
@@ -67,7 +61,7 @@ impl Watching {
         &self,
         context: &Context,
         order: Order,
-        mut command: Command,
+        command: Command,
         (mut vault, access): (Vault, Access),
         ways: Option<Ways>,
     ) -> Result<u8, Failure> {
@@ -77,39 +71,52 @@ impl Watching {
                 Some("Nothing was released. Let the command be started again instead, or give --no-mask."),
             ));
         }
-        let mut resolved = order.release(context, (&mut vault, &access), &order.selection, "")?;
+        let resolved = order.release(context, (&mut vault, &access), &order.selection, "")?;
         let source = Source::of(context, &vault, access);
         drop(vault);
-        let mut keys = Keys::of(&source, &order);
-        let mut watch = Watch::new(&mut keys, self.on_rotate.map_or(Manner::Restart, Manner::Signal));
         let supervisor = Supervisor::begin().map_err(|error| order.failed(&error))?.for_several();
-        let ending = loop {
-            let mask =
-                ways.map(|ways| masking::over(context, &resolved).map(|mask| (mask, ways))).transpose()?;
-            let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways });
-            let environment = order.fill(&mut command, &resolved)?;
-            watch.over(Given::of(&resolved, &order.selection.previous));
-            drop(resolved);
-            let ending = supervisor.run(&command, &environment, masking, &mut watch);
-            let ending = ending.map_err(|error| order.failed(&error))?;
-            drop(environment);
-            match watch.ended() {
-                None => break ending,
-                Some(Ended::Refused(fates)) => return Err(refused(&order, &fates)),
-                Some(Ended::ToRestart) => {}
-            }
-            // A signal that came in between would have ended the command.
-            if let Some(ending) = supervisor.pause(Duration::ZERO) {
-                break ending;
-            }
-            resolved = source
-                .with(|vault, access| {
-                    order.release(context, (vault, access), &order.selection, ", started again")
-                })
-                .map_err(Unreadable::into_failure)?;
+        let manner = self.on_rotate.map_or(Manner::Restart, Manner::Signal);
+        let ending = watch_over(&supervisor, &source, &order, (command, resolved), manner, ways);
+        // While no signal ends us: what has to be taken away.
+        drop(order);
+        Ok(ending?.pass_on(supervisor))
+    }
+}
+
+/// Start after start, until one ends by itself or a key is refused.
+fn watch_over(
+    supervisor: &Supervisor,
+    source: &Source<'_>,
+    order: &Order,
+    (mut command, mut resolved): (Command, Vec<Resolved>),
+    manner: Manner,
+    ways: Option<Ways>,
+) -> Result<Ending, Failure> {
+    let context = source.context;
+    let mut keys = Keys::of(source, order);
+    let mut watch = Watch::new(&mut keys, manner);
+    loop {
+        let mask = ways.map(|ways| masking::over(context, &resolved).map(|mask| (mask, ways))).transpose()?;
+        let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways });
+        let environment = order.fill(&mut command, &resolved)?;
+        watch.over(Given::of(&resolved, &order.selection.previous));
+        drop(resolved);
+        let ending = supervisor.run(&command, &environment, masking, &mut watch);
+        let ending = ending.map_err(|error| order.failed(&error))?;
+        drop(environment);
+        match watch.ended() {
+            None => return Ok(ending),
+            Some(Ended::Refused(fates)) => return Err(refused(order, &fates)),
+            Some(Ended::ToRestart) => {}
+        }
+        // A signal that came in between would have ended the command.
+        if let Some(ending) = supervisor.pause(Duration::ZERO) {
+            return Ok(ending);
+        }
+        let again = |vault: &mut Vault, access: &Access| {
+            order.release(context, (vault, access), &order.selection, ", started again")
         };
-        drop((source, order, command));
-        Ok(ending.pass_on(supervisor))
+        resolved = source.with(again).map_err(Unreadable::into_failure)?;
     }
 }
 
@@ -191,31 +198,46 @@ struct Keys<'o> {
     order: &'o Order,
     glance: Glance,
     had_key: bool,
-    /// What was said last about a vault that says nothing: once is enough.
-    said: Option<String>,
+    /// What was said last of what is in the way: once is enough.
+    said: BTreeMap<About, String>,
+}
+
+/// What something may be in the way of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum About {
+    Looking,
+    Handing,
 }
 
 impl<'o> Keys<'o> {
     fn of(source: &'o Source<'o>, order: &'o Order) -> Self {
-        Self { source, order, glance: Glance::at(&source.path), had_key: true, said: None }
+        Self { source, order, glance: Glance::at(&source.path), had_key: true, said: BTreeMap::new() }
     }
 
-    fn heard<T>(&mut self, answer: Result<T, Unreadable>) -> Option<T> {
+    /// The answer, or why there is none, which is said once.
+    fn heard<T>(&mut self, about: About, answer: Result<T, Unreadable>) -> Result<T, Possible> {
         let why = match answer {
             Ok(answer) => {
-                self.said = None;
-                return Some(answer);
+                self.said.remove(&about);
+                return Ok(answer);
             }
-            Err(Unreadable::Locked) => {
-                "the vault is locked, so changes are not seen until 'keyvault unlock'".to_owned()
-            }
-            Err(Unreadable::Failed(failure)) => failure.message,
+            Err(why) => why,
         };
-        if self.said.as_ref() != Some(&why) {
-            self.source.context.ui.warn(&format!("{} keeps the keys it has: {why}", self.order.name()));
-            self.said = Some(why);
+        let (possible, text) = match why {
+            Unreadable::Locked => (
+                Possible::Later,
+                "the vault is locked, so changes are not seen until 'keyvault unlock'".to_owned(),
+            ),
+            Unreadable::Failed(failure) if [code::REFUSED, code::NOT_FOUND].contains(&failure.code) => {
+                (Possible::No, failure.message)
+            }
+            Unreadable::Failed(failure) => (Possible::Later, failure.message),
+        };
+        if self.said.get(&about) != Some(&text) {
+            self.source.context.ui.warn(&format!("{} keeps the keys it has: {text}", self.order.name()));
+            self.said.insert(about, text);
         }
-        None
+        Err(possible)
     }
 
     fn note(&self, text: &str) {
@@ -239,10 +261,10 @@ impl Keeper for Keys<'_> {
         let answer = self.source.with(|vault, access| {
             vault.aftermath(access, now, given).map_err(|error| Failure::of(error, vault.path()))
         });
-        self.heard(answer)
+        self.heard(About::Looking, answer).ok()
     }
 
-    fn could_start(&mut self) -> bool {
+    fn could_start(&mut self) -> Possible {
         let Order { selection, .. } = self.order;
         let answer = self.source.with(|vault, access| {
             let inspect = |resolved: &[Resolved]| self.order.inspect(resolved);
@@ -251,12 +273,12 @@ impl Keeper for Keys<'_> {
                 vault.preview(access, world, selection, &inspect).map_err(|error| Failure::of(error, &path))
             })
         });
-        self.heard(answer).is_some()
+        self.heard(About::Handing, answer).map_or_else(|possible| possible, |_| Possible::Yes)
     }
 
-    fn rewrite(&mut self, fates: &[(Given, Fate)], refused: &[Given]) -> bool {
+    fn rewrite(&mut self, fates: &[(Given, Fate)], refused: &[Given]) -> Possible {
         let changed = |name: &KeyName| {
-            fates.iter().any(|(_, fate)| matches!(fate, Fate::Replaced(by) if by.name == *name))
+            fates.iter().any(|(given, fate)| given.name == *name && matches!(fate, Fate::Replaced(_)))
         };
         let refused = |name: &KeyName| refused.iter().any(|given| given.name == *name);
         let places = &self.order.places;
@@ -274,7 +296,7 @@ impl Keeper for Keys<'_> {
                     .map_err(|error| self.order.failed(&error.into()))
             })
         };
-        self.heard(answer).is_some()
+        self.heard(About::Handing, answer).map_or_else(|possible| possible, |()| Possible::Yes)
     }
 
     fn say(&mut self, said: Said<'_>) {
