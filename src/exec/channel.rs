@@ -66,11 +66,6 @@ impl<'m> Channel<'m> {
         }
     }
 
-    /// The child's end, for what else can be done with it.
-    pub(super) fn source(&self) -> Option<BorrowedFd<'_>> {
-        self.source.as_ref().map(AsFd::as_fd)
-    }
-
     /// When the child's silence counts as a pause that lets something out.
     pub(super) fn pauses_at(&self) -> Option<Instant> {
         (self.backlog.is_empty() && self.filter.would_show()).then(|| self.spoke + PAUSE)
@@ -216,10 +211,10 @@ impl Sink {
             return Ok(Self::File(stream.try_clone_to_owned()?));
         }
         // A socket cannot be opened again, and a device may do something when it is.
-        if kind == FileType::Fifo || rustix::termios::isatty(stream) {
-            if let Ok(own) = pty::reopen(stream, OFlags::WRONLY | OFlags::NOCTTY) {
-                return Ok(Self::Own(own));
-            }
+        if (kind == FileType::Fifo || rustix::termios::isatty(stream))
+            && let Ok(own) = pty::reopen(stream, OFlags::WRONLY | OFlags::NOCTTY)
+        {
+            return Ok(Self::Own(own));
         }
         Ok(Self::Shared(stream.try_clone_to_owned()?))
     }

@@ -25,9 +25,9 @@ pub fn plain(value: &[u8]) -> Vec<SecretBytes> {
     let mut forms = Forms(vec![SecretBytes::copy_from(value)]);
     if value.contains(&b'\n') {
         forms.add(value.len() * 2, |form| {
-            value.iter().for_each(|byte| {
-                form.push(if *byte == b'\n' { b"\r\n" } else { std::slice::from_ref(byte) })
-            });
+            for byte in value {
+                form.push(if *byte == b'\n' { b"\r\n" } else { std::slice::from_ref(byte) });
+            }
         });
         for line in value.split(|byte| *byte == b'\n') {
             forms.0.push(SecretBytes::copy_from(line.trim_ascii()));
@@ -67,9 +67,9 @@ pub fn encoded(value: &[u8]) -> Vec<SecretBytes> {
     let once = Forms::one(value.len() * 6, |form| json(value, Json::default(), form));
     forms.json(once.expose(), Json::default());
     forms.add(value.len() * 4, |form| {
-        value
-            .iter()
-            .for_each(|byte| form.push(if *byte == b'\'' { b"'\\''" } else { std::slice::from_ref(byte) }));
+        for byte in value {
+            form.push(if *byte == b'\'' { b"'\\''" } else { std::slice::from_ref(byte) });
+        }
     });
     forms.without_short_ones()
 }
@@ -115,7 +115,7 @@ impl Forms {
         for offset in 0..3_usize {
             // What stands before is unknown: zeroes, whose characters are cut off again.
             let mut shifted = SecretWriter::with_capacity(offset + value.len());
-            let _ = shifted.push(&[0; 3][..offset]);
+            let _ = shifted.push([0; 3].get(..offset).unwrap_or_default());
             let _ = shifted.push(value);
             let shifted = shifted.finish();
             let bits = shifted.len() * 8;
@@ -172,7 +172,7 @@ fn base64(bytes: &[u8], plus: u8, slash: u8, form: &mut Form) {
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         let text = [bits >> 18, bits >> 12, bits >> 6, bits].map(character);
         form.push(text.get(..=group.len()).unwrap_or_default());
-        form.push(&b"=="[..3 - group.len()]);
+        form.push(b"==".get(..3 - group.len()).unwrap_or_default());
     }
 }
 
@@ -225,7 +225,7 @@ fn json(value: &[u8], how: Json, form: &mut Form) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     fn has(forms: &[SecretBytes], text: &[u8]) -> bool {

@@ -183,26 +183,26 @@ impl<'m> Outputs<'m> {
     }
 
     /// The child has ended. Everything it wrote goes out; what others of its kin still have to write goes out after us,
-    /// from a process that stays behind, as it would have without us. A terminal of ours ends with the child.
-    pub(super) fn end(&mut self, caught: &Caught, broken_off: &mut dyn FnMut() -> bool) -> Option<io::Error> {
+    /// from a process that stays behind, as it would have without us. Whether there is such a process.
+    pub(super) fn end(&mut self, caught: &Caught, broken_off: &mut dyn FnMut() -> bool) -> bool {
         self.drain(caught, broken_off);
-        let terminals = !self.sized.is_empty();
-        for channel in &mut self.channels {
-            let terminal = terminals && channel.source().is_some_and(rustix::termios::isatty);
-            if terminal {
-                channel.finish();
-            }
-        }
-        self.drain(caught, broken_off);
-        if let Some(keyboard) = &mut self.keyboard {
-            keyboard.outer.leave();
-        }
-        let failure = self.channels.iter_mut().find_map(Channel::failure);
+        // Also the caller's terminal is as it was.
+        self.keyboard = None;
+        self.sized.clear();
         self.channels.retain(|channel| !channel.has_ended());
-        if !self.channels.is_empty() && child::stay_behind(caught) {
+        if self.channels.is_empty() {
+            return false;
+        }
+        if child::stay_behind(caught) {
             self.stay();
         }
-        failure
+        self.channels.clear();
+        true
+    }
+
+    /// Why something that was written could not be passed on, if not because nobody reads it.
+    pub(super) fn failure(&mut self) -> Option<io::Error> {
+        self.channels.iter_mut().find_map(Channel::failure)
     }
 
     /// The life of the process that stays behind: until every stream has ended.

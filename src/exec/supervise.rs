@@ -129,6 +129,7 @@ impl Supervisor {
     }
 
     /// Waits between two children: for so long, or until a signal comes that would have ended the command.
+    #[must_use]
     pub fn pause(&self, time: Duration) -> Option<Ending> {
         let end = Instant::now() + time;
         loop {
@@ -150,10 +151,12 @@ impl Ending {
     /// to end with.
     #[must_use]
     pub fn pass_on(self, supervisor: Supervisor) -> u8 {
+        // What signals do is as it was.
+        drop(supervisor);
         match self {
             Self::Exited(code) => code,
             Self::Killed(signal) => {
-                supervisor.caught.die(signal);
+                signals::die(signal);
                 u8::try_from(128 + signal).unwrap_or(u8::MAX)
             }
         }
@@ -190,7 +193,7 @@ impl Watch<'_> {
             }
             self.wait(overseer.due())?;
             if self.outputs.advance(self.child.process) {
-                self.witness.renew(self.caught);
+                self.witness.renew();
             }
         }
     }
@@ -205,7 +208,13 @@ impl Watch<'_> {
             }
             ends
         };
-        self.outputs.end(caught, &mut broken_off)
+        self.outputs.drain(caught, &mut broken_off);
+        let failure = self.outputs.failure();
+        if self.outputs.end(caught, &mut broken_off) {
+            // Whoever still writes to the terminal of ours keeps it.
+            self.leader.iter_mut().for_each(Leader::leave_behind);
+        }
+        failure
     }
 
     fn wait(&self, due: Option<Instant>) -> io::Result<()> {
@@ -244,7 +253,7 @@ impl Watch<'_> {
             _ => {}
         }
         let early = self.early.iter().position(|signal| *signal == arrival.signal);
-        let group = self.witness.saw(arrival, self.caught);
+        let group = self.witness.saw(arrival);
         if let Some(early) = early {
             self.early.swap_remove(early);
         }
@@ -310,7 +319,7 @@ impl Watch<'_> {
                 self.heed(arrival);
             }
         }
-        self.witness.renew(self.caught);
+        self.witness.renew();
         self.take_terminal();
         self.outputs.resize();
         signals::pass_on_to_group(self.child.process, libc::SIGCONT);

@@ -17,7 +17,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
 use super::exec::Image;
-use super::signals::Caught;
+use super::signals::{self, Caught};
 use super::witness::Witness;
 
 /// What the child gets as its descriptors 0–2; `None` is what we have there ourselves.
@@ -37,7 +37,7 @@ pub struct Started {
 /// Starts the program. Once it answers, the child runs the program, or there is no child and never was a program.
 pub fn start(image: &Image<'_>, streams: Streams<'_>, caught: &Caught) -> io::Result<Started> {
     let (failure, report) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (early, forked) = caught.held(|| {
+    let (early, forked) = signals::held(|| {
         let witness = Witness::place();
         // SAFETY: the new process only makes system calls until it becomes the program or ends.
         match unsafe { libc::fork() } {
@@ -133,8 +133,9 @@ pub(super) unsafe fn close_from(first: c_int) {
 
 /// Goes on as a process of its own, which nobody waits for, while the caller's process ends. `true` in the new one: it
 /// has the caller's mask and dispositions, and must end with [`end`].
+#[must_use]
 pub fn stay_behind(caught: &Caught) -> bool {
-    let (_, forked) = caught.held(|| {
+    let (_, forked) = signals::held(|| {
         // SAFETY: there is one thread, so the new process may do all that this one may.
         unsafe { libc::fork() }
     });

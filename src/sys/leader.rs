@@ -19,7 +19,7 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::child::{self, Started, Streams};
 use super::exec::Image;
-use super::signals::Caught;
+use super::signals::{self, Caught};
 use super::witness::Witness;
 
 /// What the leader has to say about the program.
@@ -40,9 +40,15 @@ pub struct Leader {
     reports: OwnedFd,
     /// The leader ends when this is closed.
     leash: Option<OwnedFd>,
+    waits: bool,
 }
 
 impl Leader {
+    /// Leaves it to itself: it ends with the last process that holds its leash.
+    pub fn leave_behind(&mut self) {
+        self.waits = false;
+    }
+
     /// The next report, if there is one; the end where the leader is gone without one.
     pub fn next(&self) -> io::Result<Option<Report>> {
         let mut bytes = [0_u8; 8];
@@ -66,7 +72,7 @@ impl AsFd for Leader {
 impl Drop for Leader {
     fn drop(&mut self) {
         drop(self.leash.take());
-        while matches!(waitpid(Some(self.process), WaitOptions::empty()), Err(Errno::INTR)) {}
+        while self.waits && matches!(waitpid(Some(self.process), WaitOptions::empty()), Err(Errno::INTR)) {}
     }
 }
 
@@ -81,7 +87,7 @@ pub fn start(
     let (reports, reporter) = pipe_with(PipeFlags::CLOEXEC)?;
     let (held, leash) = pipe_with(PipeFlags::CLOEXEC)?;
     let ends = [slave.as_raw_fd(), reporter.as_raw_fd(), held.as_raw_fd()];
-    let (early, forked) = caught.held(|| {
+    let (early, forked) = signals::held(|| {
         let witness = Witness::place();
         // SAFETY: the new process only makes system calls until it ends.
         match unsafe { libc::fork() } {
@@ -92,7 +98,7 @@ pub fn start(
     });
     let (leader, witness) = forked?;
     drop((report, reporter, held));
-    let leader = Leader { process: leader, reports, leash: Some(leash) };
+    let leader = Leader { process: leader, reports, leash: Some(leash), waits: true };
     if let Some(errno) = child::read_number(&failure)? {
         return Err(io::Error::from_raw_os_error(errno));
     }
@@ -119,6 +125,7 @@ unsafe fn lead(
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
             libc::prctl(libc::PR_SET_NAME, c"keyvault-tty".as_ptr());
         }
+        #[allow(clippy::useless_conversion, reason = "the request has another type on macOS")]
         if libc::setsid() < 0 || libc::ioctl(slave, libc::TIOCSCTTY.into(), 0) < 0 {
             child::fail(report);
         }
@@ -176,9 +183,16 @@ unsafe fn watch(program: c_int) {
         for (to, from) in bytes.iter_mut().zip(code_bytes.into_iter().chain(status_bytes)) {
             *to = from;
         }
+        let ended = ![libc::CLD_STOPPED, libc::CLD_TRAPPED].contains(&code);
+        #[cfg(target_os = "linux")]
+        if ended {
+            // From here on it is the leash that says how long others need the terminal.
+            // SAFETY: changes a setting of this process.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, 0) };
+        }
         // SAFETY: the buffer is as long as said.
         unsafe { libc::write(1, bytes.as_ptr().cast(), bytes.len()) };
-        if ![libc::CLD_STOPPED, libc::CLD_TRAPPED].contains(&code) {
+        if ended {
             return;
         }
     }

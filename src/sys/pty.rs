@@ -101,13 +101,14 @@ impl Outer {
 
     /// Makes it raw if we are in front; whether it is raw then.
     pub fn enter(&mut self) -> bool {
-        if self.original.is_none() && self.is_in_front() {
-            if let Ok(original) = tcgetattr(&self.terminal) {
-                let mut raw = original.clone();
-                raw.make_raw();
-                if set(&self.terminal, &raw) {
-                    self.original = Some(original);
-                }
+        if self.original.is_none()
+            && self.is_in_front()
+            && let Ok(original) = tcgetattr(&self.terminal)
+        {
+            let mut raw = original.clone();
+            raw.make_raw();
+            if set(&self.terminal, &raw) {
+                self.original = Some(original);
             }
         }
         self.original.is_some()

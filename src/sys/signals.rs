@@ -95,22 +95,6 @@ impl Caught {
         }
     }
 
-    /// Runs `fork` with every signal held back, so that no handler of ours runs in the new process; gives with it what
-    /// had come before, which the new process knows nothing of.
-    pub(super) fn held<T>(&self, fork: impl FnOnce() -> T) -> (Vec<c_int>, T) {
-        let before = set_mask(&full_set());
-        let mut pending = empty_set();
-        // SAFETY: the kernel fills the set.
-        unsafe { libc::sigpending(&raw mut pending) };
-        // SAFETY: reads a set.
-        let came =
-            catchable().filter(|signal| unsafe { libc::sigismember(&raw const pending, *signal) } == 1);
-        let came = came.collect();
-        let made = fork();
-        set_mask(&before);
-        (came, made)
-    }
-
     /// Puts dispositions and mask back as they were given, in a process that becomes another program. Only system
     /// calls: between fork(2) and execve(2) nothing else is allowed.
     pub(super) fn as_given(&self) {
@@ -142,7 +126,7 @@ impl Caught {
 
     /// Stops this process by `signal` as if nobody had caught it, and returns when it goes on.
     pub fn stop(&self, signal: c_int) {
-        self.stop_with(signal, || self.by_default(signal));
+        self.stop_with(signal, || die(signal));
     }
 
     /// Stops this process and its whole group, as the terminal's driver would have. Returns when it goes on, and at once
@@ -161,20 +145,6 @@ impl Caught {
         stop();
         if self.previous.iter().any(|(caught, _)| *caught == signal) {
             install(signal);
-        }
-    }
-
-    /// Ends this process by `signal`, which ended the child, as if nobody had caught it. Returns where that is not
-    /// possible: the first process of a container does not die of a signal.
-    pub fn die(&self, signal: c_int) {
-        self.by_default(signal);
-    }
-
-    fn by_default(&self, signal: c_int) {
-        // SAFETY: SIG_DFL runs no code of ours; the kernel refuses it for KILL and STOP, which have no other.
-        unsafe {
-            libc::signal(signal, libc::SIG_DFL);
-            libc::kill(libc::getpid(), signal);
         }
     }
 }
@@ -196,6 +166,34 @@ impl Drop for Caught {
     fn drop(&mut self) {
         self.put_back();
     }
+}
+
+/// Ends this process by a signal that ended its child, as if nobody had caught it, or stops it. Returns where neither is
+/// possible: the first process of a container does not die of a signal.
+pub fn die(signal: c_int) {
+    // SAFETY: SIG_DFL runs no code of ours; the kernel refuses it for KILL and STOP, which have no other.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        let mut only = empty_set();
+        libc::sigaddset(&raw mut only, signal);
+        libc::sigprocmask(libc::SIG_UNBLOCK, &raw const only, ptr::null_mut());
+        libc::kill(libc::getpid(), signal);
+    }
+}
+
+/// Runs `fork` with every signal held back, so that no handler of ours runs in the new process; gives with it what
+/// had come before, which the new process knows nothing of.
+pub(super) fn held<T>(fork: impl FnOnce() -> T) -> (Vec<c_int>, T) {
+    let before = set_mask(&full_set());
+    let mut pending = empty_set();
+    // SAFETY: the kernel fills the set.
+    unsafe { libc::sigpending(&raw mut pending) };
+    // SAFETY: reads a set.
+    let came = catchable().filter(|signal| unsafe { libc::sigismember(&raw const pending, *signal) } == 1);
+    let came = came.collect();
+    let made = fork();
+    set_mask(&before);
+    (came, made)
 }
 
 /// Sends a signal on, with its value if it had one. A process that is gone by now misses nothing.

@@ -16,7 +16,7 @@ use std::ffi::c_int;
 
 use rustix::process::{Pid, Signal, getpgrp, kill_process, setpgid};
 
-use super::signals::{Arrival, Caught, Sender};
+use super::signals::{self, Arrival, Sender};
 
 /// A process that notices what the group is sent.
 #[derive(Debug)]
@@ -50,21 +50,21 @@ impl Witness {
     }
 
     /// Whether the signal was sent to the group.
-    pub fn saw(&mut self, arrival: Arrival, caught: &Caught) -> bool {
+    pub fn saw(&mut self, arrival: Arrival) -> bool {
         let Some(process) = self.process else { return arrival.sender == Sender::Kernel };
         let _ = setpgid(Some(process), Some(getpgrp()));
         let Some(pending) = pending(process) else { return arrival.sender == Sender::Kernel };
         let saw = has(pending, arrival.signal);
         if saw {
-            self.renew(caught);
+            self.renew();
         }
         saw
     }
 
     /// Puts a fresh one in its place, as what is pending cannot be taken back. It is there before the old one goes, so
     /// that nothing is missed in between.
-    pub fn renew(&mut self, caught: &Caught) {
-        let (_, fresh) = caught.held(Self::place);
+    pub fn renew(&mut self) {
+        let (_, fresh) = signals::held(Self::place);
         drop(std::mem::replace(self, fresh));
     }
 }
