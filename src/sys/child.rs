@@ -17,6 +17,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
 use super::exec::Image;
+use super::memory_folder;
 use super::signals::{self, Caught};
 use super::witness::Witness;
 
@@ -141,6 +142,7 @@ pub fn stay_behind(caught: &Caught) -> bool {
     });
     if forked == 0 {
         caught.put_back();
+        memory_folder::let_go_of_the_lock();
     }
     forked == 0
 }

@@ -13,14 +13,15 @@
 //! `/dev/shm` is open to all. What is ours there has one name, so that a sweep looks at a single folder, however
 //! many others lie beside it; if somebody else has taken that name, or a link stands there, it is refused and named. Below it
 //! nobody else can make, move or name anything.
+#![allow(unsafe_code, reason = "letting go of the lock in a process that was forked off")]
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, fstat, statat};
 use rustix::io::Errno;
@@ -30,6 +31,9 @@ use super::private;
 
 /// What everybody can use.
 const SHARED: &str = "/dev/shm";
+
+/// The descriptor of this process's lock.
+static LOCK: AtomicI32 = AtomicI32::new(-1);
 
 /// How the folders of runs are called.
 const RUN: &str = "run-";
@@ -70,7 +74,7 @@ pub struct NoFolder {
 pub struct RunFolder {
     path: PathBuf,
     /// Holds the lock.
-    _held: OwnedFd,
+    held: OwnedFd,
 }
 
 impl RunFolder {
@@ -105,7 +109,8 @@ impl RunFolder {
             };
             lock(&held).map_err(fault)?;
             if is_still(&path, &held) {
-                return Ok(Self { path, _held: held });
+                LOCK.store(held.as_raw_fd(), Ordering::Relaxed);
+                return Ok(Self { path, held });
             }
         }
     }
@@ -147,8 +152,19 @@ impl RunFolder {
     }
 }
 
+/// Lets go of the lock in a process that was forked off and goes on beside its maker: it is the maker's life that keeps
+/// the folder. No value of ours that owns the descriptor may be used afterwards.
+pub(super) fn let_go_of_the_lock() {
+    let lock = LOCK.swap(-1, Ordering::Relaxed);
+    if lock >= 0 {
+        // SAFETY: the number was this folder's lock when the process was forked; the caller uses it no more.
+        unsafe { libc::close(lock) };
+    }
+}
+
 impl Drop for RunFolder {
     fn drop(&mut self) {
+        let _ = LOCK.compare_exchange(self.held.as_raw_fd(), -1, Ordering::Relaxed, Ordering::Relaxed);
         // The command may have put files of its own there. What cannot be removed now is tried again by each sweep.
         let _ = fs::remove_dir_all(&self.path);
     }

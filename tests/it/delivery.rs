@@ -337,6 +337,26 @@ fn a_file_that_a_killed_run_left_is_gone_with_the_next_command_and_the_child_liv
     assert_eq!(rest, "agone\n", "and what it had opened stays readable");
 }
 
+/// What the command leaves running goes on being masked, by a process that must not keep the folder.
+#[test]
+fn what_a_killed_run_left_is_gone_although_something_goes_on_writing() {
+    let place = Place::new();
+    let script = "sleep 300 & echo \"$! $F\"; trap 'exit 3' TERM; while :; do sleep 0.02; done";
+    let arguments = ["--mask", "--watch", "--only", "a", "--file", "F=b"];
+    let mut running = Running::start(&place, &arguments, script);
+    let mut left = vec![running.line()];
+    place.world.run_with_input(&["rotate", "a", "--stdin"], "a2").ok();
+    left.push(running.line());
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    place.world.run(&["list"]).ok();
+    assert_eq!(place.left(), [PathBuf::new(); 0]);
+    for line in left {
+        let pid: i32 = line.split(' ').next().unwrap().parse().unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    }
+}
+
 #[test]
 fn a_run_folder_with_the_number_of_a_living_process_is_removed_all_the_same() {
     let place = Place::new();
@@ -402,6 +422,33 @@ fn a_file_never_lies_on_a_disk_or_where_others_can_write() {
         "a refusal releases nothing"
     );
     assert_eq!(before["action"], "exec");
+}
+
+#[test]
+fn what_was_delivered_is_masked_wherever_it_came_from() {
+    let place = Place::new();
+    for name in ["first", "second", "third", "fourth"] {
+        place.world.run_with_input(&["add", name], format!("{name}-secret")).ok();
+    }
+    let script = "cat \"$F\"; echo; cat <&3; echo; cat; echo; cat \"$E\"; echo done";
+    let arguments = [
+        "--mask",
+        "--file",
+        "F=first",
+        "--fd",
+        "3=second",
+        "--stdin",
+        "third",
+        "--only",
+        "fourth",
+        "--docker-env",
+        "E",
+    ];
+    let ran = place.exec(&arguments, script).ok();
+    assert!(ran.out.ends_with("done\n") && !ran.out.contains("secret"), "{}", ran.out);
+    let arguments = ["--mask", "--watch", "--on-rotate", "HUP", "--file", "F=first"];
+    place.exec(&arguments, "true").fails(125, "a mask made at the start does not know");
+    assert_eq!(place.left(), [PathBuf::new(); 0]);
 }
 
 // ── docker's env-file ────────────────────────────────────────────────────────────────────────────────────────────────
