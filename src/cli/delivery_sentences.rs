@@ -34,8 +34,12 @@ pub(super) fn delivery(error: &DeliveryError) -> Failure {
         }
         DeliveryError::Folder(none) => no_folder(none),
         DeliveryError::Put { place, source } => Failure::failed(
-            &format!("The value could not be put on {place}: {}.", reason(source)),
-            Some("The command was not started. The log counts the values as released."),
+            &format!("The value for {place} could not be handed over: {}.", reason(source)),
+            Some("The command got none of it. The log counts the values as released."),
+        ),
+        DeliveryError::TakeAway { variable, source } => Failure::failed(
+            &format!("The file in {variable} could not be taken away: {}.", reason(source)),
+            Some("It is gone when the command has ended."),
         ),
     }
 }

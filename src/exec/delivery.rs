@@ -49,10 +49,18 @@ pub enum DeliveryError {
     #[error(transparent)]
     Folder(#[from] NoFolder),
     /// A value could not be put where it belongs.
-    #[error("{place}")]
+    #[error("{place} cannot be filled")]
     Put {
         /// Which place, as it was asked for.
         place: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file could not be taken away.
+    #[error("the file in {variable} cannot be removed")]
+    TakeAway {
+        /// The variable with its path.
+        variable: EnvName,
         /// What the system said.
         source: io::Error,
     },
@@ -213,7 +221,7 @@ impl Places {
         for (variable, _) in self.wanted.files.iter().filter(|(_, key)| refused(key)) {
             folder
                 .take_away(variable.as_str())
-                .map_err(|source| DeliveryError::Put { place: format!("the file for {variable}"), source })?;
+                .map_err(|source| DeliveryError::TakeAway { variable: variable.clone(), source })?;
         }
         Ok(())
     }
@@ -224,7 +232,7 @@ impl Places {
         let put = |variable: &EnvName, value: &[u8]| {
             folder
                 .put(variable.as_str(), value)
-                .map_err(|source| DeliveryError::Put { place: format!("the file for {variable}"), source })
+                .map_err(|source| DeliveryError::Put { place: format!("the file in {variable}"), source })
         };
         for (variable, key) in &self.wanted.files {
             if let Some(value) = value_of(resolved, key) {

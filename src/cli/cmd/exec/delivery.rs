@@ -63,6 +63,6 @@ fn in_variable(text: &str) -> Result<(EnvName, KeyName), String> {
 fn on_descriptor(text: &str) -> Result<(RawFd, KeyName), String> {
     let (number, name) = text.split_once('=').ok_or("is not N=NAME")?;
     let number = number.parse().ok().filter(|number| *number >= FIRST);
-    let number = number.ok_or("names no descriptor: a number from 3 on (--stdin NAME is for 0)")?;
+    let number = number.ok_or("is not a descriptor: a number from 3 on (--stdin NAME is for 0)")?;
     Ok((number, named(name)?))
 }

@@ -31,7 +31,8 @@ use crate::vault::{Access, Resolved, Selection, Vault};
 ///
 /// The command takes keyvault's place: its exit code, its signals and its terminal are its own. Values replace inherited
 /// variables of the same name; no KEYVAULT_ variable is passed on but KEYVAULT_EXEC=1. Everything that is wrong is
-/// said before anything starts. Exit codes: the command's own; 125 for every failure of keyvault, 126 for a command
+/// said before anything starts. A key that is handed over another way is in no variable as well, unless --only, --as or
+/// --previous names it. Exit codes: the command's own; 125 for every failure of keyvault, 126 for a command
 /// that cannot be run, 127 for one that is not found, 130 for Ctrl-C at keyvault's prompt.
 #[derive(Debug, Args)]
 pub struct Exec {

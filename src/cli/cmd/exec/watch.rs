@@ -52,7 +52,7 @@ pub(super) struct Watching {
 }
 
 fn signal(text: &str) -> Result<c_int, String> {
-    signal_names::number(text).ok_or_else(|| "is not a signal: HUP, USR1, TERM…".to_owned())
+    signal_names::number(text).ok_or_else(|| "is not a signal, such as HUP or USR1".to_owned())
 }
 
 impl Watching {
