@@ -337,6 +337,45 @@ fn a_file_that_a_killed_run_left_is_gone_with_the_next_command_and_the_child_liv
     assert_eq!(rest, "agone\n", "and what it had opened stays readable");
 }
 
+/// Every file with a value in the folder of all runs.
+fn values_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { values_in(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_run_killed_at_any_of_its_system_calls_leaves_nothing_behind_the_next_and_no_value_if_it_was_asked_to_end()
+ {
+    let place = Place::new();
+    let mut runs = 0;
+    for (signal, number) in [("KILL", 9), ("TERM", 15)] {
+        for call in [
+            "mkdir", "chmod", "openat", "flock", "fchmod", "write", "rename", "clone", "wait4", "unlinkat",
+            "rmdir",
+        ] {
+            for at in 1.. {
+                let mut command = place.world.command("strace");
+                command.args(["-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e"]);
+                command.arg(format!("inject={call}:signal={signal}:when={at}"));
+                command.args([KEYVAULT, "exec", "--file", "F=a", "--docker-env", "E", "--only", "b", "--"]);
+                let ran = finish(command.args(["sh", "-c", "cat \"$F\""]), b"");
+                if signal == "TERM" {
+                    assert_eq!(values_in(place.runtime.path()), [PathBuf::new(); 0], "{call} {at}");
+                }
+                place.world.run(&["status"]);
+                assert_eq!(place.left(), [PathBuf::new(); 0], "{signal} at {call} {at}");
+                if ran.code == 0 {
+                    break;
+                }
+                assert_eq!(ran.code, 128 + number, "{signal} at {call} {at}: {}", ran.err);
+                runs += 1;
+            }
+        }
+    }
+    println!("{runs} runs were killed");
+    assert!(runs > 60, "only {runs} runs were killed");
+}
+
 /// What the command leaves running goes on being masked, by a process that must not keep the folder.
 #[test]
 fn what_a_killed_run_left_is_gone_although_something_goes_on_writing() {

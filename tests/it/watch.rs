@@ -335,7 +335,7 @@ fn a_session_that_has_ended_is_said_once_and_the_command_keeps_what_it_has_until
 }
 
 #[test]
-fn case_04_a_vault_that_was_rolled_back_is_not_believed_and_the_command_keeps_what_it_has() {
+fn case_4_a_vault_that_was_rolled_back_is_not_believed_and_the_command_keeps_what_it_has() {
     let world = filled();
     let older = std::fs::read(world.vault()).unwrap();
     rotate(&world, "a", "a2");
