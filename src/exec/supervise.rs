@@ -100,6 +100,9 @@ impl Supervisor {
             Some(masking) => Outputs::open(masking, self.again).map_err(ExecError::Supervision)?,
             None => Outputs::none(),
         };
+        // Before the child can ask for a key: what is typed while the caller's terminal still makes lines of it would come
+        // without what ends them.
+        outputs.keyboard.iter_mut().for_each(Keyboard::enter);
         let on_terminal = outputs.keyboard.is_some();
         let (started, leader) = match outputs.ends() {
             streams @ [_, Some(slave), _] if on_terminal => {
@@ -176,7 +179,6 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     fn until_its_end(&mut self, overseer: &mut dyn Overseer) -> io::Result<Ending> {
-        self.take_terminal();
         loop {
             while let Some(arrival) = self.caught.next()? {
                 self.heed(arrival);
