@@ -12,7 +12,7 @@ use crate::cli::complete;
 use crate::cli::context::{self, Context};
 use crate::cli::error::{Failure, code};
 use crate::cli::time;
-use crate::cli::view;
+use crate::cli::{ui, view};
 use crate::exec::environment::{self, Inheritance};
 use crate::exec::plan::{self, Surroundings};
 use crate::exec::supervise::{Masking, Nothing, Supervisor};
@@ -96,7 +96,7 @@ impl Exec {
         let mask = masking::over(context, &resolved)?;
         drop((resolved, vault));
         let supervisor = Supervisor::begin().map_err(failed)?;
-        let masking = Masking { mask: &mask, ways };
+        let masking = Masking { mask: &mask, ways, callers: ui::callers() };
         let ending = supervisor.run(&command, &block, Some(masking), &mut Nothing).map_err(failed)?;
         Ok(ending.pass_on(supervisor))
     }
