@@ -8,10 +8,12 @@
 #![allow(clippy::must_use_candidate, reason = "a fuzzer wants the panic, not the answer")]
 
 mod from_people;
+mod masker;
 #[cfg(test)]
 mod seeds;
 
 pub use from_people::{dotenv, json_import, pin_file, recovery_code};
+pub use masker::masker;
 
 use crate::audit::Event;
 use crate::codec;
@@ -26,7 +28,7 @@ use crate::vault::Item;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by its name: that of its folder in `tests/corpus` and of its file in `fuzz/fuzz_targets`.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("slot_header", slot_header),
     ("row", row),
     ("tree_node", tree_node),
@@ -36,6 +38,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("recovery_code", recovery_code),
     ("dotenv", dotenv),
     ("json_import", json_import),
+    ("masker", masker),
 ];
 
 /// The vault that state records are read for.

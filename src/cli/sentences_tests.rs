@@ -238,6 +238,8 @@ fn others() -> Vec<Failure> {
         (ExecError::NotRunnable(NotRunnable::NotExecutable(io(io::ErrorKind::PermissionDenied))), "./serve"),
         (ExecError::Kernel(io::Error::from_raw_os_error(libc::ENOEXEC)), "./serve"),
         (ExecError::Kernel(io::Error::from_raw_os_error(libc::E2BIG)), "./serve"),
+        (ExecError::Output(io::Error::from_raw_os_error(libc::ENOSPC)), "./serve"),
+        (ExecError::Supervision(io::Error::from_raw_os_error(libc::EMFILE)), "./serve"),
         (ExecError::NulInArgument, "serve"),
         (ExecError::Environment(EnvError::Nul { name: variable() }), "serve"),
         (ExecError::Environment(EnvError::TooLong { name: variable(), size: 200_000 }), "serve"),

@@ -4,7 +4,6 @@
 //! so the child waits for its reader as it would without us, and signals are heard meanwhile. The caller's descriptor
 //! is shared with others and stays as it is; where one that does not wait can be opened beside it, that one is written to.
 
-use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use super::mask::{Filter, Mask};
-use crate::sys::{child, pty};
+use crate::sys::pty;
 
 /// How long a child is silent until it counts as pausing: longer than between two writes of one line, too short to be
 /// noticed by whoever types.
@@ -32,8 +31,6 @@ pub(super) struct Channel<'m> {
     /// Masked, and not yet taken.
     backlog: Vec<u8>,
     spoke: Instant,
-    /// The caller's streams that this one leads to.
-    numbers: &'static [c_int],
     failure: Option<io::Error>,
 }
 
@@ -44,15 +41,14 @@ pub(super) struct Wanted<'c> {
 }
 
 impl<'m> Channel<'m> {
-    /// From `source`, which does not wait, to `sink`, which leads to the caller's streams of these numbers.
-    pub(super) fn new(source: OwnedFd, sink: Sink, mask: &'m Mask, numbers: &'static [c_int]) -> Self {
+    /// From `source`, which does not wait, to `sink`.
+    pub(super) fn new(source: OwnedFd, sink: Sink, mask: &'m Mask) -> Self {
         Self {
             source: Some(source),
             sink: Some(sink),
             filter: Filter::new(mask),
             backlog: Vec::new(),
             spoke: Instant::now(),
-            numbers,
             failure: None,
         }
     }
@@ -81,18 +77,13 @@ impl<'m> Channel<'m> {
         self.backlog.is_empty()
     }
 
-    /// The caller's streams that it still leads to.
-    pub(super) fn numbers(&self) -> &'static [c_int] {
-        if self.sink.is_some() { self.numbers } else { &[] }
-    }
-
     /// Why the caller's end took no more, if not because its reader went away.
     pub(super) fn failure(&mut self) -> Option<io::Error> {
         self.failure.take()
     }
 
     /// Moves on what can be moved; whether anything could.
-    pub(super) fn advance(&mut self, buffer: &mut Zeroizing<Vec<u8>>, ends_with_source: bool) -> bool {
+    pub(super) fn advance(&mut self, buffer: &mut Zeroizing<Vec<u8>>) -> bool {
         if !self.backlog.is_empty() {
             return self.write_backlog();
         }
@@ -100,7 +91,7 @@ impl<'m> Channel<'m> {
         match rustix::io::read(source, buffer.as_mut_slice()) {
             Ok(0) | Err(Errno::IO) => {
                 self.finish();
-                if ends_with_source && self.backlog.is_empty() {
+                if self.backlog.is_empty() {
                     self.let_go();
                 }
                 true
@@ -136,9 +127,7 @@ impl<'m> Channel<'m> {
 
     /// Lets go of the caller's end, so that its reader sees the end as soon as without us.
     pub(super) fn let_go(&mut self) {
-        if self.sink.take().is_some() {
-            self.numbers.iter().for_each(|number| child::let_go_of_stream(*number));
-        }
+        self.sink = None;
     }
 
     fn through(&mut self, act: impl FnOnce(&mut Filter<'m>, &mut dyn FnMut(&[u8]))) {
@@ -170,6 +159,9 @@ impl<'m> Channel<'m> {
             Ok(0) => false,
             Ok(taken) => {
                 self.backlog.drain(..taken);
+                if self.backlog.is_empty() && self.source.is_none() {
+                    self.let_go();
+                }
                 true
             }
             Err(error) => {

@@ -64,8 +64,10 @@ pub fn encoded(value: &[u8]) -> Vec<SecretBytes> {
             forms.json(value, Json { slash, html, ascii: Some(UPPER) });
         }
     }
-    let once = Forms::one(value.len() * 6, |form| json(value, Json::default(), form));
-    forms.json(once.expose(), Json::default());
+    for ascii in [None, Some(LOWER)] {
+        let once = Forms::one(value.len() * 6, |form| json(value, Json { ascii, ..Json::default() }, form));
+        forms.json(once.expose(), Json::default());
+    }
     forms.add(value.len() * 4, |form| {
         for byte in value {
             form.push(if *byte == b'\'' { b"'\\''" } else { std::slice::from_ref(byte) });

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::channel::{Channel, PIECE, Sink};
 use super::mask::Mask;
-use super::streams::{Way, Ways};
+use super::streams::{Callers, Way, Ways};
 use crate::sys::child;
 use crate::sys::pty::{self, Outer, Pty};
 use crate::sys::signals::{self, Caught};
@@ -24,6 +24,8 @@ pub struct Masking<'m> {
     pub mask: &'m Mask,
     /// The ways of the two streams.
     pub ways: Ways,
+    /// The caller's streams.
+    pub callers: Callers<'m>,
 }
 
 /// The streams, made before the child.
@@ -32,10 +34,9 @@ pub(super) struct Outputs<'m> {
     /// What the child gets as its 0–2.
     ends: [Option<OwnedFd>; 3],
     /// Terminals of ours whose size follows the caller's.
-    sized: Vec<OwnedFd>,
+    sized: Vec<(OwnedFd, BorrowedFd<'m>)>,
     pub(super) keyboard: Option<Keyboard>,
     buffer: Zeroizing<Vec<u8>>,
-    end_with_the_childs: bool,
 }
 
 /// The caller's terminal, and what is typed there on its way to ours.
@@ -55,30 +56,28 @@ impl<'m> Outputs<'m> {
             sized: Vec::new(),
             keyboard: None,
             buffer: Zeroizing::new(Vec::new()),
-            end_with_the_childs: false,
         }
     }
 
-    /// Makes what the ways need. `again`: the caller's streams are needed once more after the child's end.
-    pub(super) fn open(masking: Masking<'m>, again: bool) -> io::Result<Self> {
+    /// Makes what the ways need.
+    pub(super) fn open(masking: Masking<'m>) -> io::Result<Self> {
         let mut outputs = Self::none();
         outputs.buffer = Zeroizing::new(vec![0; PIECE]);
-        outputs.end_with_the_childs = !again;
-        let (out, err) = (rustix::stdio::stdout(), rustix::stdio::stderr());
+        let [input, out, err] = masking.callers;
         match masking.ways.out {
             Way::Direct => {}
             Way::Pipe { shared: true } => {
-                outputs.ends[1] = Some(outputs.pipe(out, masking.mask, &[1, 2])?);
+                outputs.ends[1] = Some(outputs.pipe(out, masking.mask)?);
                 outputs.ends[2] = outputs.ends[1].as_ref().map(OwnedFd::try_clone).transpose()?;
             }
-            Way::Pipe { shared: false } => outputs.ends[1] = Some(outputs.pipe(out, masking.mask, &[1])?),
+            Way::Pipe { shared: false } => outputs.ends[1] = Some(outputs.pipe(out, masking.mask)?),
             Way::Terminal | Way::OutputTerminal => {
-                let slave = outputs.terminal(out, masking.mask, &[1])?;
-                let master = outputs.sized.last().map(OwnedFd::try_clone).transpose()?;
+                let slave = outputs.terminal(out, masking.mask)?;
+                let master = outputs.sized.last().map(|(master, _)| master.try_clone()).transpose()?;
                 if let (Some(master), Way::Terminal) = (master, masking.ways.out) {
                     let outer = Outer::of(out)?;
                     outputs.keyboard = Some(Keyboard { outer, master, typed: Vec::new(), hung_up: false });
-                    if rustix::termios::isatty(rustix::stdio::stdin()) {
+                    if rustix::termios::isatty(input) {
                         outputs.ends[0] = Some(slave.try_clone()?);
                     }
                 }
@@ -87,32 +86,27 @@ impl<'m> Outputs<'m> {
         }
         match masking.ways.err {
             Way::Direct | Way::Pipe { shared: true } => {}
-            Way::Pipe { shared: false } => outputs.ends[2] = Some(outputs.pipe(err, masking.mask, &[2])?),
+            Way::Pipe { shared: false } => outputs.ends[2] = Some(outputs.pipe(err, masking.mask)?),
             // The same terminal as standard output.
             Way::Terminal => {
                 outputs.ends[2] = outputs.ends[1].as_ref().map(OwnedFd::try_clone).transpose()?;
             }
-            Way::OutputTerminal => outputs.ends[2] = Some(outputs.terminal(err, masking.mask, &[2])?),
+            Way::OutputTerminal => outputs.ends[2] = Some(outputs.terminal(err, masking.mask)?),
         }
         Ok(outputs)
     }
 
-    fn pipe(&mut self, to: BorrowedFd<'_>, mask: &'m Mask, numbers: &'static [i32]) -> io::Result<OwnedFd> {
+    fn pipe(&mut self, to: BorrowedFd<'m>, mask: &'m Mask) -> io::Result<OwnedFd> {
         let (source, end) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&source, true)?;
-        self.channels.push(Channel::new(source, Sink::to(to)?, mask, numbers));
+        self.channels.push(Channel::new(source, Sink::to(to)?, mask));
         Ok(end)
     }
 
-    fn terminal(
-        &mut self,
-        to: BorrowedFd<'_>,
-        mask: &'m Mask,
-        numbers: &'static [i32],
-    ) -> io::Result<OwnedFd> {
+    fn terminal(&mut self, to: BorrowedFd<'m>, mask: &'m Mask) -> io::Result<OwnedFd> {
         let Pty { master, slave } = Pty::like(to)?;
-        self.sized.push(master.try_clone()?);
-        self.channels.push(Channel::new(master, Sink::to(to)?, mask, numbers));
+        self.sized.push((master.try_clone()?, to));
+        self.channels.push(Channel::new(master, Sink::to(to)?, mask));
         Ok(slave)
     }
 
@@ -143,7 +137,7 @@ impl<'m> Outputs<'m> {
     /// Moves on what can be moved, and what is typed for `process`; whether that was a signal for our whole group.
     pub(super) fn advance(&mut self, process: Pid) -> bool {
         for channel in &mut self.channels {
-            channel.advance(&mut self.buffer, self.end_with_the_childs);
+            channel.advance(&mut self.buffer);
             channel.pause(Instant::now());
         }
         self.keyboard.as_mut().is_some_and(|keyboard| keyboard.advance(process))
@@ -155,7 +149,7 @@ impl<'m> Outputs<'m> {
         loop {
             let mut moved = false;
             for channel in &mut self.channels {
-                while channel.advance(&mut self.buffer, self.end_with_the_childs) {
+                while channel.advance(&mut self.buffer) {
                     moved = true;
                     if !channel.is_idle() {
                         break;
@@ -207,9 +201,7 @@ impl<'m> Outputs<'m> {
 
     /// The life of the process that stays behind: until every stream has ended.
     fn stay(&mut self) -> ! {
-        let kept: Vec<i32> =
-            self.channels.iter().flat_map(|channel| channel.numbers().iter().copied()).collect();
-        (0..3).filter(|number| !kept.contains(number)).for_each(child::let_go_of_stream);
+        (0..3).for_each(child::let_go_of_stream);
         while !self.channels.is_empty() {
             let mut ready = Vec::new();
             self.wanted(&mut ready);
@@ -219,7 +211,7 @@ impl<'m> Outputs<'m> {
             }
             drop(ready);
             for channel in &mut self.channels {
-                channel.advance(&mut self.buffer, true);
+                channel.advance(&mut self.buffer);
                 channel.pause(Instant::now());
             }
             self.channels.retain(|channel| !(channel.has_ended() && channel.is_idle()));
@@ -229,8 +221,10 @@ impl<'m> Outputs<'m> {
 
     /// The caller's terminal has another size.
     pub(super) fn resize(&self) {
-        let like = self.keyboard.as_ref().map_or(rustix::stdio::stderr(), |keyboard| keyboard.outer.as_fd());
-        self.sized.iter().for_each(|master| pty::resize(master.as_fd(), like));
+        for (master, like) in &self.sized {
+            let like = self.keyboard.as_ref().map_or(*like, |keyboard| keyboard.outer.as_fd());
+            pty::resize(master.as_fd(), like);
+        }
     }
 }
 

@@ -4,12 +4,15 @@
 //! pipe before it, so that the order of what is written stays. What is a terminal stays a terminal, and what is none
 //! stays none.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use rustix::fs::{FileType, fstat};
 use rustix::termios::isatty;
 
 use crate::sys::startup;
+
+/// The caller's standard streams, 0–2. They are handed in: this room opens none and prints nothing.
+pub type Callers<'c> = [BorrowedFd<'c>; 3];
 
 /// When output is masked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +64,8 @@ pub struct Ways {
 impl Ways {
     /// Looks at the caller's streams.
     #[must_use]
-    pub fn choose(when: When) -> Self {
-        let [out, err] =
-            [(1, rustix::stdio::stdout()), (2, rustix::stdio::stderr())].map(|(n, fd)| kind(n, fd));
-        Self::of(when, out, err, same())
+    pub fn choose(when: When, [_, out, err]: Callers<'_>) -> Self {
+        Self::of(when, kind(1, out), kind(2, err), same(out, err))
     }
 
     fn of(when: When, out: Kind, err: Kind, same: bool) -> Self {
@@ -111,10 +112,9 @@ fn kind(number: usize, stream: BorrowedFd<'_>) -> Kind {
 }
 
 /// Whether both streams lead to the same place.
-fn same() -> bool {
+fn same(out: BorrowedFd<'_>, err: BorrowedFd<'_>) -> bool {
     let identity = |stream: BorrowedFd<'_>| fstat(stream).map(|file| (file.st_dev, file.st_ino));
-    let (out, err) = (rustix::stdio::stdout(), rustix::stdio::stderr());
-    matches!((identity(out.as_fd()), identity(err.as_fd())), (Ok(out), Ok(err)) if out == err)
+    matches!((identity(out), identity(err)), (Ok(out), Ok(err)) if out == err)
 }
 
 #[cfg(test)]

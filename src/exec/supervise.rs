@@ -11,7 +11,8 @@
 //! - Stopped, the child stops us, so that the shell sees the job stopped; continued, we continue it.
 //! - Its exit code is ours, and a signal that killed it kills us too ([`Ending::pass_on`]).
 //! - Orphans that are handed to us, as the first process of a container, are reaped.
-//! - Descriptors that the child closes are closed: we keep none of the caller's that we do not need.
+//! - Descriptors that the child closes are closed: we keep none of the caller's that we do not need, which leaves
+//!   standard error, as something of ours may have to be said at the end.
 
 use std::ffi::c_int;
 use std::io;
@@ -100,9 +101,12 @@ impl Supervisor {
         overseer: &mut dyn Overseer,
     ) -> Result<Ending, ExecError> {
         let mut outputs = match masking {
-            Some(masking) => Outputs::open(masking, self.again).map_err(ExecError::Supervision)?,
+            Some(masking) => Outputs::open(masking).map_err(ExecError::Supervision)?,
             None => Outputs::none(),
         };
+        // Before the child can ask for a key: what is typed while the caller's terminal still makes lines of it would come
+        // without what ends them.
+        outputs.keyboard.iter_mut().for_each(Keyboard::enter);
         let on_terminal = outputs.keyboard.is_some();
         let (started, leader) = match outputs.ends() {
             streams @ [_, Some(slave), _] if on_terminal => {
@@ -179,7 +183,6 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     fn until_its_end(&mut self, overseer: &mut dyn Overseer) -> io::Result<Ending> {
-        self.take_terminal();
         loop {
             while let Some(arrival) = self.caught.next()? {
                 self.heed(arrival);

@@ -13,7 +13,7 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use rustix::process::{Pid, getpgrp};
+use rustix::process::Pid;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
@@ -96,7 +96,7 @@ impl Outer {
     /// Whether what is typed there is typed for us.
     #[must_use]
     pub fn is_in_front(&self) -> bool {
-        tcgetpgrp(&self.terminal).is_ok_and(|front| front == getpgrp())
+        is_in_front(self.terminal.as_fd())
     }
 
     /// Makes it raw if we are in front; whether it is raw then.
@@ -145,12 +145,25 @@ impl Drop for Outer {
 
 /// At once: what was written before has passed the driver's output modes already.
 fn set(terminal: &OwnedFd, modes: &Termios) -> bool {
-    loop {
+    // From the background every attempt is interrupted, by the signal that would have stopped us.
+    for _ in 0..8 {
         match tcsetattr(terminal, OptionalActions::Now, modes) {
             Ok(()) => return true,
             Err(Errno::INTR) => {}
             Err(_) => return false,
         }
+    }
+    false
+}
+
+/// Whether our own group is the one in front. The numbers are the kernel's: in a namespace of processes that the group
+/// came into from outside, both are zero.
+#[allow(unsafe_code, reason = "two system calls whose answers may be zero, which rustix does not expect")]
+pub(super) fn is_in_front(terminal: BorrowedFd<'_>) -> bool {
+    // SAFETY: asks for two numbers.
+    unsafe {
+        let front = libc::tcgetpgrp(terminal.as_raw_fd());
+        front >= 0 && front == libc::getpgrp()
     }
 }
 

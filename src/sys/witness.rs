@@ -5,8 +5,8 @@
 //! sent to the parent alone must be passed on. The kernel tells a receiver who sent a signal, but not to whom. So a
 //! second process of ours sits in the group and blocks every signal: what is pending there was sent to the group.
 //!
-//! The kernel walks a group under a lock that fork(2) and setpgid(2) take exclusively; so after a setpgid(2) that
-//! changes nothing, a signal that we have seen is pending in the witness too, or was not meant for the group.
+//! The kernel walks a group under a lock that setpgid(2) takes exclusively; so after a setpgid(2), even one that is
+//! refused, a signal that we have seen is pending in the witness too, or was not meant for the group.
 //!
 //! The witness has no descriptor, does nothing, and is killed when we end, whatever ends us. Where there is no `/proc`
 //! to ask, who sent it must do: the kernel's signals come from the terminal and are the group's, all others are ours.
@@ -14,7 +14,7 @@
 
 use std::ffi::c_int;
 
-use rustix::process::{Pid, Signal, getpgrp, kill_process, setpgid};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::signals::{self, Arrival, Sender};
 
@@ -52,7 +52,8 @@ impl Witness {
     /// Whether the signal was sent to the group.
     pub fn saw(&mut self, arrival: Arrival) -> bool {
         let Some(process) = self.process else { return arrival.sender == Sender::Kernel };
-        let _ = setpgid(Some(process), Some(getpgrp()));
+        // SAFETY: asks for a group that cannot exist, and is refused.
+        unsafe { libc::setpgid(0, c_int::MAX) };
         let Some(pending) = pending(process) else { return arrival.sender == Sender::Kernel };
         let saw = has(pending, arrival.signal);
         if saw {
@@ -85,10 +86,11 @@ fn has(set: u64, signal: c_int) -> bool {
 /// The signals that wait for a process, bit 0 being signal 1.
 fn pending(process: Pid) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.as_raw_nonzero())).ok()?;
-    let mask = |field: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-        u64::from_str_radix(line.trim(), 16).ok()
-    };
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    // In a container that shares the `/proc` of another one, the number is somebody else's.
+    let ours = rustix::process::getpid().as_raw_nonzero().to_string();
+    field("PPid:").filter(|parent| *parent == ours)?;
+    let mask = |name: &str| u64::from_str_radix(field(name)?, 16).ok();
     Some(mask("SigPnd:")? | mask("ShdPnd:")?)
 }
 

@@ -14,6 +14,7 @@
 
 mod harness;
 
+mod child;
 mod completion;
 mod crash;
 mod crash_ways;

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::cli::context::{self, Context};
 use crate::cli::error::Failure;
-use crate::cli::view;
+use crate::cli::{ui, view};
 use crate::exec::mask::{Mask, TooMuch};
 use crate::exec::streams::{Ways, When};
 use crate::name::KeyName;
@@ -33,7 +33,7 @@ impl MaskArgs {
             _ if in_ci() => When::Kept,
             _ => When::Never,
         };
-        Some(Ways::choose(when)).filter(|ways| ways.any())
+        Some(Ways::choose(when, ui::callers())).filter(|ways| ways.any())
     }
 }
 

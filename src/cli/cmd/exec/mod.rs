@@ -17,7 +17,7 @@ use crate::cli::complete;
 use crate::cli::context::{self, Context, runtime_folder};
 use crate::cli::error::{Failure, code};
 use crate::cli::time;
-use crate::cli::view;
+use crate::cli::{ui, view};
 use crate::exec::delivery::Deliveries;
 use crate::exec::environment::{self, Inheritance};
 use crate::exec::plan::Surroundings;
@@ -118,7 +118,7 @@ fn run_beside(
     ways: Option<Ways>,
 ) -> Result<u8, Failure> {
     let mask = ways.map(|ways| masking::over(context, &resolved).map(|mask| (mask, ways))).transpose()?;
-    let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways });
+    let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways, callers: ui::callers() });
     let supervisor = Supervisor::begin().map_err(|error| order.failed(&error))?;
     let ending = look_after(&supervisor, &order, command, resolved, masking);
     // While no signal ends us: what has to be taken away.

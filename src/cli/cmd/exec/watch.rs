@@ -12,7 +12,7 @@ use super::masking;
 use super::order::Order;
 use crate::cli::context::{Context, state_folder};
 use crate::cli::error::{Failure, code};
-use crate::cli::view;
+use crate::cli::{ui, view};
 use crate::clock::Moment;
 use crate::exec::Command;
 use crate::exec::streams::Ways;
@@ -97,7 +97,7 @@ fn watch_over(
     let mut watch = Watch::new(&mut keys, manner);
     loop {
         let mask = ways.map(|ways| masking::over(context, &resolved).map(|mask| (mask, ways))).transpose()?;
-        let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways });
+        let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways, callers: ui::callers() });
         let environment = order.fill(&mut command, &resolved)?;
         watch.over(Given::of(&resolved, &order.selection.previous));
         drop(resolved);
