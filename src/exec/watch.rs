@@ -14,7 +14,7 @@
 use std::ffi::c_int;
 use std::time::{Duration, Instant};
 
-use super::supervise::{Child, Overseer};
+use super::supervise::{Overseer, Wish};
 use crate::clock::Moment;
 use crate::vault::{Aftermath, Fate, Given};
 
@@ -165,32 +165,32 @@ impl<'k> Watch<'k> {
         fates
     }
 
-    fn act(&mut self, child: Child, now: Instant) {
+    fn act(&mut self, now: Instant) -> Option<Wish> {
         let refused = self.pending.iter().any(|(_, fate)| !is_replaced(fate));
         if let Some(at) = self.pace.next().filter(|at| *at > now && !refused) {
             self.due = self.due.min(at);
-            return;
+            return None;
         }
         match self.manner {
             Manner::Restart if refused => {
                 self.pending.retain(|(_, fate)| !is_replaced(fate));
                 self.keeper.say(Said::Ending(&self.pending));
                 let fates = std::mem::take(&mut self.pending);
-                self.end(Ended::Refused(fates), child, now);
+                Some(self.end(Ended::Refused(fates), now))
             }
             Manner::Restart => {
                 let possible = self.keeper.could_start();
-                if self.goes_on(possible) {
+                self.goes_on(possible).then(|| {
                     self.keeper.say(Said::Restarting(&self.pending));
                     self.pace.note(now);
-                    self.end(Ended::ToRestart, child, now);
-                }
+                    self.end(Ended::ToRestart, now)
+                })
             }
-            Manner::Signal(signal) => self.tell(signal, child, now),
+            Manner::Signal(signal) => self.tell(signal, now),
         }
     }
 
-    fn tell(&mut self, signal: c_int, child: Child, now: Instant) {
+    fn tell(&mut self, signal: c_int, now: Instant) -> Option<Wish> {
         let mut refused = self.refused.clone();
         for (given, fate) in &self.pending {
             refused.retain(|known| known != given);
@@ -200,7 +200,7 @@ impl<'k> Watch<'k> {
         }
         let possible = self.keeper.rewrite(&self.pending, &refused);
         if !self.goes_on(possible) {
-            return;
+            return None;
         }
         self.keeper.say(Said::Signalling(&self.pending));
         if self.pending.iter().any(|(_, fate)| is_replaced(fate)) {
@@ -213,7 +213,7 @@ impl<'k> Watch<'k> {
                 self.given.push(by.asked_for_as(&given));
             }
         }
-        child.signal(signal);
+        Some(Wish { signal, again: false })
     }
 
     /// What cannot be done is not done until the vault changes again, or, if it is not the vault's content, until it can.
@@ -225,9 +225,10 @@ impl<'k> Watch<'k> {
         possible == Possible::Yes
     }
 
-    fn end(&mut self, why: Ended, child: Child, now: Instant) {
+    fn end(&mut self, why: Ended, now: Instant) -> Wish {
+        let again = why == Ended::ToRestart;
         self.ended = Some((why, now));
-        child.signal(libc::SIGTERM);
+        Wish { signal: libc::SIGTERM, again }
     }
 }
 
@@ -236,7 +237,7 @@ impl Overseer for Watch<'_> {
         Some(self.due)
     }
 
-    fn tick(&mut self, child: Child) {
+    fn tick(&mut self) -> Option<Wish> {
         let now = Instant::now();
         self.due = now + EVERY;
         if let Some((_, since)) = &self.ended {
@@ -244,12 +245,10 @@ impl Overseer for Watch<'_> {
                 self.told = true;
                 self.keeper.say(Said::Waiting);
             }
-            return;
+            return None;
         }
         self.find_out();
-        if !self.pending.is_empty() {
-            self.act(child, now);
-        }
+        if self.pending.is_empty() { None } else { self.act(now) }
     }
 
     /// Who wants the command to end does not want it started anew.

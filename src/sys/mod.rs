@@ -13,7 +13,7 @@
 //! - [`exec`]: the search for a program, the environment block, the jump into the program
 //! - [`descriptors`]: what a program finds on its descriptors; [`memory_folder`]: files that live as long as a command
 //! - [`child`]: a program as a child of ours; [`signals`]: those that come for it, [`signal_names`]: how they are called, [`witness`]: whom they were sent to
-//! - [`pty`]: a terminal between a child and the caller's; [`leader`]: a child on it
+//! - [`pty`]: a terminal between a child and the caller's; [`leader`]: a child on it; [`lent`]: the caller's pipes while it runs
 //! - [`keyring`]: the kernel's keys, where an open session lives
 //! - [`files`]: the checks before a vault is opened, with what they find in [`fault`]; [`private`]: files nobody else may read; [`lock`]: flock
 //! - [`tty`]: prompts on the caller's terminal; [`line`]: the editing of the line typed there
@@ -33,6 +33,7 @@ pub mod files;
 pub mod interrupt;
 pub mod keyring;
 pub mod leader;
+pub mod lent;
 pub mod line;
 pub mod lock;
 pub mod memory_folder;
