@@ -12,6 +12,9 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::harness::{KEYVAULT, Ran, World, finish};
 
+/// No file.
+const NOTHING: [PathBuf; 0] = [];
+
 /// Every byte there is, longer than a pipe holds.
 fn binary() -> Vec<u8> {
     (0..=255).cycle().take(200_001).collect()
@@ -214,7 +217,7 @@ fn everything_that_is_wrong_is_said_at_once_and_leaves_nothing_behind() {
     place.exec(&["--file", "LD_PRELOAD=a"], "true").fails(125, "run or load code");
     place.exec(&["--docker-env", "F"], "true").fails(125, "No key was chosen");
     assert_eq!(place.log(), before);
-    assert_eq!(place.left(), [PathBuf::new(); 0]);
+    assert_eq!(place.left(), NOTHING);
 }
 
 #[test]
@@ -233,7 +236,7 @@ fn a_dry_run_says_where_each_key_would_go() {
         { "name": "b", "descriptor": 0 },
     ]});
     assert_eq!(json, expected);
-    assert_eq!(place.left(), [PathBuf::new(); 0]);
+    assert_eq!(place.left(), NOTHING);
 }
 
 // ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -262,7 +265,7 @@ fn a_file_is_exact_private_in_memory_and_gone_when_the_command_ends() {
     for folder in lines {
         assert!(folder.starts_with(&format!("700 {uid} ")), "{folder}");
     }
-    assert_eq!(place.left(), [PathBuf::new(); 0]);
+    assert_eq!(place.left(), NOTHING);
 }
 
 #[test]
@@ -301,7 +304,7 @@ fn a_file_is_gone_whatever_ends_the_command_or_us() {
     place.world.sh("printf 'no interpreter' > script; chmod 755 script").ok();
     place.world.run(&["exec", "--file", "F=a", "--", "./script"]).fails(126, "not a program");
     place.world.run(&["exec", "--file", "F=a", "--", "no-such"]).fails(127, "no-such");
-    assert_eq!(place.left(), [PathBuf::new(); 0]);
+    assert_eq!(place.left(), NOTHING);
 
     for (signal, number) in [(Signal::TERM, 15), (Signal::INT, 2), (Signal::HUP, 1), (Signal::QUIT, 3)] {
         let script = "ulimit -c 0; echo \"$F\"; while :; do sleep 0.02; done";
@@ -311,7 +314,7 @@ fn a_file_is_gone_whatever_ends_the_command_or_us() {
         running.signal(signal);
         assert_eq!(running.child.wait().unwrap().signal(), Some(number));
         assert!(!file.exists());
-        assert_eq!(place.left(), [PathBuf::new(); 0]);
+        assert_eq!(place.left(), NOTHING);
     }
 }
 
@@ -370,10 +373,10 @@ fn a_run_killed_at_any_of_its_system_calls_leaves_nothing_behind_the_next_and_no
                 command.args([KEYVAULT, "exec", "--file", "F=a", "--docker-env", "E", "--only", "b", "--"]);
                 let ran = finish(command.args(["sh", "-c", "cat \"$F\""]), b"");
                 if signal == "TERM" {
-                    assert_eq!(values_in(place.runtime.path()), [PathBuf::new(); 0], "{call} {at}");
+                    assert_eq!(values_in(place.runtime.path()), NOTHING, "{call} {at}");
                 }
                 place.world.run(&["status"]);
-                assert_eq!(place.left(), [PathBuf::new(); 0], "{signal} at {call} {at}");
+                assert_eq!(place.left(), NOTHING, "{signal} at {call} {at}");
                 if ran.code == 0 {
                     break;
                 }
@@ -399,7 +402,7 @@ fn what_a_killed_run_left_is_gone_although_something_goes_on_writing() {
     running.child.kill().unwrap();
     running.child.wait().unwrap();
     place.world.run(&["list"]).ok();
-    assert_eq!(place.left(), [PathBuf::new(); 0]);
+    assert_eq!(place.left(), NOTHING);
     for line in left {
         for pid in line.split(' ').take(2) {
             // The first start has ended, all the rest goes on.
@@ -499,7 +502,7 @@ fn what_was_delivered_is_masked_wherever_it_came_from() {
     assert!(ran.out.ends_with("done\n") && !ran.out.contains("secret"), "{}", ran.out);
     let arguments = ["--mask", "--watch", "--on-rotate", "HUP", "--file", "F=first"];
     place.exec(&arguments, "true").fails(125, "a mask made at the start does not know");
-    assert_eq!(place.left(), [PathBuf::new(); 0]);
+    assert_eq!(place.left(), NOTHING);
 }
 
 // ── docker's env-file ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -545,7 +548,7 @@ fn docker_reads_every_value_as_it_is_and_has_none_in_its_own_environment() {
     let expected: Vec<_> = values.iter().map(|(name, value)| (name.to_uppercase(), value.clone())).collect();
     assert!(as_docker_reads(&ran.bytes) == expected);
     assert_eq!(ran.err, "600\n");
-    assert_eq!(place.left(), [PathBuf::new(); 0]);
+    assert_eq!(place.left(), NOTHING);
     // Other ways of delivery go beside it.
     let ran = place.exec(&["--only", "a", "--docker-env", "E", "--fd", "3=b"], "cat \"$E\"; cat <&3").ok();
     assert_eq!(ran.out, "A=a\nb");
