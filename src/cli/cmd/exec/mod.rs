@@ -34,6 +34,16 @@ use crate::vault::{Access, Resolved, Selection, Vault};
 /// said before anything starts. A key that is handed over another way is in no variable as well, unless --only, --as or
 /// --previous names it. Exit codes: the command's own; 125 for every failure of keyvault, 126 for a command
 /// that cannot be run, 127 for one that is not found, 130 for Ctrl-C at keyvault's prompt.
+///
+/// With --watch the vault's file is looked at four times a second. A new value means TERM to the command, its end, however
+/// long that takes, and a new start, which is recorded: the first at once, those that follow soon 1, 2, 4… up to 30 seconds
+/// apart. A key that is revoked, removed or expired ends the command by TERM, and keyvault with 125. While the vault is
+/// locked, or older than what was last seen here, the command keeps what it has. With --on-rotate nothing is ended: the
+/// files of --file are rewritten, or taken away if their key is refused, and the signal is sent; what is in variables, on
+/// descriptors and on standard input stays as it was.
+///
+/// Masked are the values themselves, each of their lines, and their usual encodings: base64, hex, URL and JSON escapes.
+/// Under CI (where $CI is set) that is so without asking for what is neither a terminal nor a file.
 #[derive(Debug, Args)]
 pub struct Exec {
     #[command(flatten)]

@@ -29,18 +29,9 @@ use crate::vault::{Access, Aftermath, Fate, Given, Glance, Resolved, Vault};
 #[derive(Debug, Args)]
 pub(super) struct Watching {
     /// Start the command again when one of its keys gets another value; end it when one is revoked, removed or expired
-    ///
-    /// The vault's file is looked at four times a second. The command gets TERM, is waited for as long as it takes, and
-    /// starts with what is handed out then; each start is recorded. The first is at once, those that follow soon come 1, 2, 4… up to
-    /// 30 seconds apart. A key that is revoked, removed or expired ends the command by TERM, and keyvault with 125. While the vault
-    /// is locked, or older than what was last seen here, the command keeps what it has, which is said once. The command's own
-    /// end is keyvault's.
     #[arg(long, help_heading = "While it runs")]
     pub(super) watch: bool,
     /// With --watch: send this signal (HUP, USR1…) instead, once the files of --file have been rewritten
-    ///
-    /// What the command has in variables, on descriptors and on standard input stays as it was. The file of a key that is
-    /// revoked, removed or expired is taken away before the signal, until the key is good again; the command is not ended.
     #[arg(
         long,
         value_name = "SIGNAL",
