@@ -10,12 +10,14 @@
 mod from_people;
 mod from_projects;
 mod machines;
+mod masker;
 #[cfg(test)]
 mod seeds;
 
 pub use from_people::{dotenv, json_import, pin_file, recovery_code};
 pub use from_projects::{git_index, project_file, references};
 pub use machines::{bundle, grant, reads, token, token_record};
+pub use masker::masker;
 
 use crate::audit::Event;
 use crate::codec;
@@ -30,7 +32,7 @@ use crate::vault::Item;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by its name: that of its folder in `tests/corpus` and of its file in `fuzz/fuzz_targets`.
-pub const TARGETS: [(&str, Target); 17] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("slot_header", slot_header),
     ("row", row),
     ("tree_node", tree_node),
@@ -48,6 +50,7 @@ pub const TARGETS: [(&str, Target); 17] = [
     ("project_file", project_file),
     ("references", references),
     ("git_index", git_index),
+    ("masker", masker),
 ];
 
 /// The vault that state records are read for.

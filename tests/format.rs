@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use keyvault::clock::{Moment, Rng, RngError};
 use keyvault::codec::{self, Encoder};
@@ -117,7 +118,7 @@ fn token_example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error:
     let base64 = data_encoding::BASE64.encode(&whole);
     let lines: Vec<_> = base64.as_bytes().chunks(76).map(String::from_utf8_lossy).collect();
     let file = format!("keyvault bundle 1\n{}\n", lines.join("\n"));
-    let opened = Bundle::open(file.as_bytes(), &Holding::of(&token, None), Moment(0))?;
+    let opened = Bundle::open(file.as_bytes(), Path::new(""), &Holding::of(&token, None), Moment(0))?;
     assert_eq!((opened.label.change, opened.content.name.as_str()), (7, "ci"));
     Ok(BTreeMap::from([
         ("token", String::from_utf8_lossy(text).into_owned()),

@@ -188,6 +188,7 @@ impl Choice {
             scopes: self.scope.clone(),
             aliases: self.aliases.clone(),
             previous: self.previous.clone(),
+            apart: Vec::new(),
             skip_expired: self.skip_expired,
             picks: Vec::new(),
         }
@@ -204,7 +205,7 @@ pub(super) fn tag(text: &str) -> Result<(TagKey, String), String> {
     Ok((named(key)?, value.to_owned()))
 }
 
-fn alias(text: &str) -> Result<(KeyName, EnvName), String> {
+pub(super) fn alias(text: &str) -> Result<(KeyName, EnvName), String> {
     let (name, variable) = text.split_once('=').ok_or("is not NAME=VAR")?;
     Ok((named(name)?, named(variable)?))
 }

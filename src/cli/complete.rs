@@ -86,6 +86,18 @@ pub(super) fn aliased_keys() -> ArgValueCompleter {
     })
 }
 
+/// Completes the name behind the sign of `VAR=NAME` and `N=NAME`.
+pub(super) fn delivered_keys() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let Some((place, begun)) = current.to_str().and_then(|text| text.split_once('=')) else {
+            return Vec::new();
+        };
+        let names = names();
+        let fitting = names.keys.iter().filter(|name| name.as_str().starts_with(begun));
+        fitting.map(|name| CompletionCandidate::new(format!("{place}={name}"))).collect()
+    })
+}
+
 /// Completes a scope.
 pub(super) fn scopes() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {

@@ -160,6 +160,12 @@ fn base_folders(instead: &str) -> Result<BaseDirs, Failure> {
     folders.ok_or_else(|| Failure::no_home(instead))
 }
 
+/// The folder in memory that a login session gives its user.
+#[must_use]
+pub fn runtime_folder() -> Option<PathBuf> {
+    variable("XDG_RUNTIME_DIR").map(PathBuf::from)
+}
+
 /// Whether colour is wanted: NO_COLOR is not set to something, and the terminal is not a dumb one.
 #[must_use]
 pub fn colour_wanted() -> bool {

@@ -11,7 +11,7 @@ use crate::sys::keyring::SessionError;
 use crate::sys::tty::PromptError;
 use crate::unlock::passphrase::Unfit;
 
-use super::{sentences, ui};
+use super::{delivery_sentences, sentences, ui};
 
 /// Exit codes.
 pub mod code {
@@ -295,6 +295,17 @@ impl Failure {
                 format!("{program} cannot be run: {}.", reason(error)),
                 Some(
                     "The log counts the values as released. If they are too many for one command, choose fewer keys.",
+                ),
+            ),
+            ExecError::Delivery(error) => delivery_sentences::delivery(error),
+            ExecError::Output(error) => Self::failed(
+                &format!("What {program} wrote could not be passed on: {}.", reason(error)),
+                Some("It was told that nobody reads; what it did by then is done."),
+            ),
+            ExecError::Supervision(error) => Self::failed(
+                &format!("{program} could not be looked after: {}.", reason(error)),
+                Some(
+                    "It may be running still. Free some descriptors or processes (ulimit -n, -u) and try again.",
                 ),
             ),
             ExecError::NulInArgument => Self::usage("An argument of the command holds a NUL byte.", None),

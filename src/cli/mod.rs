@@ -5,6 +5,7 @@ pub mod cmd;
 mod complete;
 pub mod context;
 pub mod credentials;
+mod delivery_sentences;
 pub mod error;
 mod event_view;
 mod file_sentences;

@@ -6,13 +6,13 @@ use crate::audit::Outcome;
 use crate::secret::SecretBytes;
 use crate::state::pin::{Memory, Pins, Standing};
 use crate::sys::lock::FileLock;
-use crate::sys::{private, tty};
+use crate::sys::{memory_folder, private, tty};
 use crate::unlock::keyfile::{self, KeyFile};
 use crate::unlock::passphrase::{MAX_LEN, Passphrase};
 use crate::unlock::{Secret, UnlockError, session};
 use crate::vault::{Access, Vault, VaultError};
 
-use super::context::{Context, read_secret, state_folder, variable, without_final_newline};
+use super::context::{Context, read_secret, runtime_folder, state_folder, variable, without_final_newline};
 use super::error::Failure;
 use super::order::ORDER;
 use super::{time, ui};
@@ -25,7 +25,10 @@ const TRIES: u32 = 3;
 
 impl Context {
     /// Opens the vault's file and says in a line each what was noticed about it.
+    ///
+    /// Every command that comes here also removes what a killed `exec` has left in memory.
     pub fn open(&self) -> Result<Vault, Failure> {
+        memory_folder::sweep(runtime_folder().as_deref());
         self.open_at(&self.vault_path()?)
     }
 

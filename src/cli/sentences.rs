@@ -9,6 +9,7 @@ use crate::state::StateError;
 use crate::unlock::{Secret, UnlockError};
 use crate::vault::{Problem, VaultError};
 
+use super::delivery_sentences;
 use super::error::{Failure, WAYS_TO_OPEN, code};
 use super::file_sentences::{alarm, altered, exists, file, store};
 use super::time;
@@ -353,6 +354,10 @@ pub(super) fn problem_line(problem: &Problem) -> String {
         Problem::TooMuch { len, max } => {
             format!("{len} bytes of environment and arguments; the kernel takes {max}")
         }
+        Problem::FileVariable { name, variable } => {
+            format!("{name}: {variable} is to hold a file's path (choose another for one of the two)")
+        }
+        Problem::Line { name, fault } => format!("{name}: {}", delivery_sentences::line(*fault)),
         Problem::Empty(name) => format!("{name}: its value is empty, and --no-empty was given"),
         Problem::NothingLeft => {
             "no key is left: all that were chosen are revoked, or there are none".to_owned()

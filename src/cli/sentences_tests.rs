@@ -12,18 +12,21 @@ use crate::clock::{Moment, RngError};
 use crate::crypto::KdfError;
 use crate::exchange::{ExchangeError, Obstacle};
 use crate::exec::ExecError;
+use crate::exec::delivery::DeliveryError;
 use crate::name::{EnvName, KeyName, NameError, Scope, TokenName};
 use crate::recipe::{Kind as RecipeKind, RecipeError};
 use crate::state::StateError;
 use crate::state::pin::Standing;
 use crate::store::StoreError;
+use crate::sys::descriptors::Unavailable;
 use crate::sys::exec::{EnvError, NotRunnable};
 use crate::sys::files::{FileFault, Kind};
 use crate::sys::keyring::SessionError;
+use crate::sys::memory_folder::{self, NoFolder};
 use crate::sys::tty::PromptError;
 use crate::unlock::passphrase::Unfit;
 use crate::unlock::{Secret, UnlockError};
-use crate::vault::{Problem, TokenError, VaultError};
+use crate::vault::{LineFault, Problem, TokenError, VaultError};
 
 use crate::cli::error::Failure;
 use crate::cli::project_sentences;
@@ -220,6 +223,11 @@ fn about_keys() -> Vec<VaultError> {
         asked(Problem::Withheld(key("aws/root"))),
         asked(Problem::Version { name: name(), version: 9, state: None }),
         asked(Problem::Version { name: name(), version: 2, state: Some("retired") }),
+        Problem::FileVariable { name: key("tls"), variable: EnvName::parse("TLS").unwrap() },
+        Problem::Line { name: key("lines"), fault: LineFault::Newline },
+        Problem::Line { name: key("return"), fault: LineFault::CarriageReturn },
+        Problem::Line { name: key("binary"), fault: LineFault::NotText },
+        Problem::Line { name: key("long"), fault: LineFault::TooLong { len: 70_000, max: 65_535 } },
     ]));
     let kind = RecipeKind::Password;
     let recipes = [
@@ -277,12 +285,46 @@ fn others() -> Vec<Failure> {
         (ExecError::NotRunnable(NotRunnable::NotExecutable(io(io::ErrorKind::PermissionDenied))), "./serve"),
         (ExecError::Kernel(io::Error::from_raw_os_error(libc::ENOEXEC)), "./serve"),
         (ExecError::Kernel(io::Error::from_raw_os_error(libc::E2BIG)), "./serve"),
+        (ExecError::Output(io::Error::from_raw_os_error(libc::ENOSPC)), "./serve"),
+        (ExecError::Supervision(io::Error::from_raw_os_error(libc::EMFILE)), "./serve"),
         (ExecError::NulInArgument, "serve"),
         (ExecError::Environment(EnvError::Nul { name: variable() }), "serve"),
         (ExecError::Environment(EnvError::TooLong { name: variable(), size: 200_000 }), "serve"),
     ];
     failures.extend(programs.iter().map(|(error, program)| Failure::exec(error, program)));
     failures
+        .extend(deliveries().into_iter().map(|error| Failure::exec(&ExecError::Delivery(error), "serve")));
+    failures
+}
+
+fn deliveries() -> Vec<DeliveryError> {
+    let variable = || EnvName::parse("TLS_KEY").unwrap();
+    let source = || io::Error::from(io::ErrorKind::StorageFull);
+    let shared = || PathBuf::from("/dev/shm/keyvault-1000");
+    vec![
+        DeliveryError::SameDescriptor(3),
+        DeliveryError::SameVariable(variable()),
+        DeliveryError::Descriptor(Unavailable::InUse(3)),
+        DeliveryError::Descriptor(Unavailable::AboveLimit { number: 4096, limit: 1024 }),
+        DeliveryError::Descriptor(Unavailable::Io(io::Error::from_raw_os_error(libc::EMFILE))),
+        DeliveryError::Folder(NoFolder {
+            tried: vec![
+                (PathBuf::from("/home/ada/run"), memory_folder::Unfit::OnDisk),
+                (shared(), memory_folder::Unfit::Foreign { uid: 1001 }),
+            ],
+        }),
+        DeliveryError::Folder(NoFolder {
+            tried: vec![
+                (PathBuf::from("/run/user/1000"), memory_folder::Unfit::Absent),
+                (shared(), memory_folder::Unfit::OpenToOthers { mode: 0o755 }),
+                (shared(), memory_folder::Unfit::NotAFolder),
+                (shared(), memory_folder::Unfit::Refused(libc::EROFS)),
+            ],
+        }),
+        DeliveryError::Put { place: "descriptor 3".to_owned(), source: source() },
+        DeliveryError::Put { place: "the file in TLS_KEY".to_owned(), source: source() },
+        DeliveryError::TakeAway { variable: variable(), source: source() },
+    ]
 }
 
 fn projects() -> Vec<Failure> {

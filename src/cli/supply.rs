@@ -58,9 +58,7 @@ impl Context {
         let bundle = machine.bundle.clone().or_else(|| variable("KEYVAULT_BUNDLE").map(PathBuf::from));
         let token = self.given_token()?;
         match (token, bundle) {
-            (Some(token), Some(file)) => {
-                self.open_bundle(&file, &Holding::of(&token, machine.min_seq), &token)
-            }
+            (Some(token), Some(file)) => self.open_bundle(&file, &Holding::of(&token, machine.min_seq)),
             (Some(token), None) => Ok(Supply::Granted(self.open()?, Holding::of(&token, machine.min_seq))),
             (None, Some(_)) => Err(Failure::locked_bundle()),
             (None, None) if machine.min_seq.is_some() => Err(Failure::usage(
@@ -71,10 +69,11 @@ impl Context {
         }
     }
 
-    fn open_bundle(&self, file: &Path, holding: &Holding, token: &Token) -> Result<Supply, Failure> {
+    /// A token's bundle, opened.
+    pub(super) fn open_bundle(&self, file: &Path, holding: &Holding) -> Result<Supply, Failure> {
         let (mut content, _) = open_secret_file(file).map_err(|error| Failure::io(file, &error))?;
         let content = read_secret(&mut content, MAX_BUNDLE, file)?;
-        let bundle = Bundle::open(content.expose(), holding, self.now())
+        let bundle = Bundle::open(content.expose(), file, holding, self.now())
             .map_err(|error| Failure::of(VaultError::Token(error), file))?;
         let state = state_folder()?;
         self.tell_if_stale(&bundle, &state, file);
@@ -82,7 +81,8 @@ impl Context {
             Some(path) => ReadsLog::at(PathBuf::from(path)),
             None => ReadsLog::in_folder(&state, &bundle.label),
         };
-        Ok(Supply::Bundled(Box::new(bundle), Holding::of(token, None), log))
+        let holding = holding.again().ok_or_else(Failure::locked_bundle)?;
+        Ok(Supply::Bundled(Box::new(bundle), holding, log))
     }
 
     /// A bundle of an older commit is an everyday thing, so it is named and not refused.

@@ -13,6 +13,7 @@ use dialoguer::console::Term;
 use rustix::io::Errno;
 use serde::Serialize;
 
+use crate::exec::streams::Callers;
 use crate::secret::{SecretBytes, SecretWriter};
 use crate::sys::interrupt::Interrupts;
 use crate::sys::startup;
@@ -28,6 +29,12 @@ pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 pub(super) const WARN: Style = AnsiColor::Yellow.on_default();
 /// For what is refused.
 pub(super) const BAD: Style = AnsiColor::Red.on_default();
+
+/// The standard streams as the caller gave them, for a child's output on its way there.
+#[must_use]
+pub(super) fn callers() -> Callers<'static> {
+    [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()]
+}
 
 /// The two streams and how they are written.
 #[derive(Debug, Clone)]

@@ -1,14 +1,28 @@
-//! Giving values to a process: plan, then the child's environment, then exec(2).
+//! Giving values to a process: plan, then the child's environment, then exec(2), or a child that is looked after.
 //!
 //! Planning and building are pure, so that every refusal comes before anything is recorded, released or started.
 
+mod channel;
+pub mod delivery;
 pub mod environment;
+pub mod forms;
+pub mod mask;
+mod outputs;
 pub mod plan;
+pub mod streams;
+pub mod supervise;
+pub mod watch;
 
 use std::ffi::{CString, OsString};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::sys::exec::{self, EnvBlock, EnvError, NotRunnable};
+use self::delivery::DeliveryError;
+use crate::sys::child::{self, Started};
+use crate::sys::descriptors::Descriptors;
+use crate::sys::exec::{self, EnvBlock, EnvError, Image, NotRunnable};
+use crate::sys::leader::{self, Leader};
+use crate::sys::signals::Caught;
 
 /// Why the command did not start.
 #[derive(Debug, thiserror::Error)]
@@ -22,15 +36,25 @@ pub enum ExecError {
     /// The environment cannot be passed on; planning has let something through.
     #[error(transparent)]
     Environment(#[from] EnvError),
+    /// A value cannot be delivered.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
     /// The kernel refused.
     #[error(transparent)]
     Kernel(std::io::Error),
+    /// What the child wrote could not be passed on.
+    #[error(transparent)]
+    Output(std::io::Error),
+    /// What a child needs to be looked after could not be had.
+    #[error(transparent)]
+    Supervision(std::io::Error),
 }
 
 /// A command that was found and may be run.
 pub struct Command {
     program: CString,
     arguments: Vec<CString>,
+    descriptors: Descriptors,
 }
 
 impl Command {
@@ -42,7 +66,7 @@ impl Command {
             .iter()
             .map(|word| CString::new(word.as_bytes()).map_err(|_| ExecError::NulInArgument))
             .collect::<Result<_, _>>()?;
-        Ok(Self { program, arguments })
+        Ok(Self { program, arguments, descriptors: Descriptors::default() })
     }
 
     /// How many bytes the arguments take on the new process's stack, pointers included.
@@ -51,9 +75,39 @@ impl Command {
         self.arguments.iter().map(|argument| argument.as_bytes().len() + 9).sum()
     }
 
+    /// What it finds on descriptors besides its streams.
+    pub fn descriptors(&mut self) -> &mut Descriptors {
+        &mut self.descriptors
+    }
+
+    /// Starts the command as a child; see [`supervise`].
+    pub(in crate::exec) fn start(
+        &self,
+        environment: &EnvBlock,
+        streams: child::Streams<'_>,
+        caught: &Caught,
+    ) -> Result<Started, ExecError> {
+        child::start(&self.image(environment), streams, caught).map_err(ExecError::Kernel)
+    }
+
+    /// Starts the command as a child on a terminal of its own, whose end `slave` is.
+    pub(in crate::exec) fn start_on_terminal(
+        &self,
+        environment: &EnvBlock,
+        streams: child::Streams<'_>,
+        slave: BorrowedFd<'_>,
+        caught: &Caught,
+    ) -> Result<(Started, Leader), ExecError> {
+        leader::start(&self.image(environment), streams, slave, caught).map_err(ExecError::Kernel)
+    }
+
     /// Becomes the command. Returns only if the kernel refused.
     #[must_use]
     pub fn replace(&self, environment: &EnvBlock) -> ExecError {
-        ExecError::Kernel(exec::replace(&self.program, &self.arguments, environment))
+        ExecError::Kernel(self.image(environment).replace())
+    }
+
+    fn image<'a>(&'a self, environment: &'a EnvBlock) -> Image<'a> {
+        Image::new(&self.program, &self.arguments, environment, &self.descriptors)
     }
 }

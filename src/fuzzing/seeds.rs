@@ -39,7 +39,7 @@ impl Rng for Counting {
 fn the_seeds_are_what_this_program_writes_and_each_is_taken() -> Result<(), Box<dyn Error>> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     let write = std::env::var_os("KEYVAULT_SEEDS").is_some_and(|wish| wish == "write");
-    let seeds = [slots()?, state()?, keys()?, events(), files()?, projects()?, machines()?];
+    let seeds = [slots()?, state()?, keys()?, events(), files()?, projects()?, machines()?, outputs()];
     let seeds: Seeds = seeds.concat();
     for (target, name, bytes) in seeds {
         let file = corpus.join(target).join(format!("seed-{name}"));
@@ -245,6 +245,32 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
         ("bundle", "file", format!("keyvault bundle 1\n{file}\n").into_bytes()),
         ("reads", "first", line.into_bytes()),
     ])
+}
+
+fn outputs() -> Seeds {
+    let given = |first: u8, values: &[&str], output: &str| {
+        let mut bytes = vec![first];
+        for value in values {
+            bytes.push(u8::try_from(value.len()).unwrap_or(u8::MAX));
+            bytes.extend_from_slice(value.as_bytes());
+        }
+        bytes.extend_from_slice(output.as_bytes());
+        bytes
+    };
+    let forms = "p/w 1+2 cC93IDErMg== L3cgMSsy 702f7720312b32 p%2Fw%201%2B2 p%2Fw+1%2B2 p\\/w 1+2";
+    vec![
+        ("masker", "one-value", given(1, &["p/w 1+2"], forms)),
+        ("masker", "byte-by-byte", given(2, &["abcdef", "defghi"], "xabcdefghi abcdefgh")),
+        (
+            "masker",
+            "lines",
+            given(
+                23,
+                &["-----BEGIN\nabcd\n-----END\n", "abc", "é\"\\"],
+                "-----BEGIN\r\n abcd\r\n\\u00e9\\\"",
+            ),
+        ),
+    ]
 }
 
 fn files() -> Result<Seeds, Box<dyn Error>> {

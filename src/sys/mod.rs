@@ -11,6 +11,9 @@
 //! - [`alloc`]: an allocator that wipes what it frees
 //! - [`startup`]: what the process was given before Rust's runtime touched it, and protection from core files
 //! - [`exec`]: the search for a program, the environment block, the jump into the program
+//! - [`descriptors`]: what a program finds on its descriptors; [`memory_folder`]: files that live as long as a command
+//! - [`child`]: a program as a child of ours; [`signals`]: those that come for it, [`signal_names`]: how they are called, [`witness`]: whom they were sent to
+//! - [`pty`]: a terminal between a child and the caller's; [`leader`]: a child on it; [`lent`]: the caller's pipes while it runs
 //! - [`keyring`]: the kernel's keys, where an open session lives
 //! - [`files`]: the checks before a vault is opened, with what they find in [`fault`]; [`private`]: files nobody else may read;
 //!   [`foreign`]: files that somebody else may have put there; [`lock`]: flock
@@ -23,18 +26,27 @@
 
 pub mod alloc;
 pub mod aside;
+pub mod child;
 pub mod conflicts;
 pub mod cores;
+pub mod descriptors;
 pub mod exec;
 pub mod fault;
 pub mod files;
 pub mod foreign;
 pub mod interrupt;
 pub mod keyring;
+pub mod leader;
+pub mod lent;
 pub mod line;
 pub mod lock;
+pub mod memory_folder;
 pub mod private;
+pub mod pty;
+pub mod signal_names;
+pub mod signals;
 pub mod startup;
 pub mod synced;
 pub mod tty;
 pub mod who;
+pub mod witness;

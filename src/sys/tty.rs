@@ -32,8 +32,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::termios::{
-    LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr, tcgetpgrp,
-    tcsetattr,
+    LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr, tcsetattr,
 };
 use zeroize::Zeroizing;
 
@@ -205,8 +204,7 @@ impl Hidden<'_> {
 impl Drop for Hidden<'_> {
     fn drop(&mut self) {
         // Sent to the background, we are no longer the ones whose modes are in force, and would be stopped for trying.
-        let in_front = tcgetpgrp(self.input).is_ok_and(|front| front == rustix::process::getpgrp());
-        if in_front {
+        if super::pty::is_in_front(self.input.as_fd()) {
             let _ = retry(|| tcsetattr(self.input, OptionalActions::Flush, &self.original));
         }
     }

@@ -10,6 +10,8 @@
 //!
 //! Nothing but ids and the change number stands outside of the seal, and the length is that of the padding.
 
+use std::path::{Path, PathBuf};
+
 use data_encoding::BASE64;
 
 use crate::audit::{Action, KeyRef};
@@ -46,6 +48,7 @@ pub struct Bundle {
     pub label: BundleLabel,
     /// What stands inside.
     pub content: BundleContent,
+    file: PathBuf,
 }
 
 /// What a bundle seals.
@@ -209,9 +212,9 @@ impl Work<'_> {
 }
 
 impl Bundle {
-    /// Opens a bundle's file with the token that it was made for.
-    pub fn open(file: &[u8], holding: &Holding, now: Moment) -> Result<Self, TokenError> {
-        let (label, sealed) = BundleLabel::parse(file)?;
+    /// Opens the content of a bundle's file with the token that it was made for.
+    pub fn open(bytes: &[u8], file: &Path, holding: &Holding, now: Moment) -> Result<Self, TokenError> {
+        let (label, sealed) = BundleLabel::parse(bytes)?;
         if label.token != holding.id {
             return Err(TokenError::OtherBundle);
         }
@@ -224,8 +227,14 @@ impl Bundle {
         holding.accept(label.change)?;
         match content.expires {
             Some(since) if since <= now => Err(TokenError::Expired { name: content.name, since }),
-            _ => Ok(Self { label, content }),
+            _ => Ok(Self { label, content, file: file.to_owned() }),
         }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     pub(super) fn value(&self, item: &[u8; 16], version: u32) -> Option<SecretBytes> {

@@ -44,6 +44,12 @@ impl Holding {
         Self { id: token.id(), reader: token.reader(), least }
     }
 
+    /// The same once more, for who opens what it opens again and again.
+    #[must_use]
+    pub fn again(&self) -> Option<Self> {
+        Reader::from_bytes(self.reader.expose()).map(|reader| Self { id: self.id, reader, least: self.least })
+    }
+
     pub(super) fn keys(&self, identity: &Identity) -> TokenKeys {
         self.reader.keys(identity, &self.id)
     }

@@ -5,6 +5,7 @@
 //! verified against the tree before it is believed, and in which the audit event commits before a value leaves.
 
 mod adopt;
+mod aftermath;
 mod aging;
 mod backup;
 mod bundle;
@@ -42,6 +43,7 @@ mod ways;
 mod work;
 
 pub use adopt::Adopted;
+pub use aftermath::{Aftermath, Fate, Given, Glance};
 pub use backup::{Difference, Mark, Restored};
 pub use bundle::{Bundle, BundleContent, BundleLabel, Bundled, MAX_BUNDLE};
 pub use catalog::{Edit, NewKey, Origin};
@@ -58,7 +60,7 @@ pub use item::{Item, Status, Version, VersionState};
 pub use lifecycle::{History, NewValue, Revocation, Terms, Which, new_name};
 pub use open::{Access, Notice, Vault, World};
 pub use picks::{Encoding, Filled, LeftOut, Pick, Piece, State, Survey, WhenMissing};
-pub use problem::Problem;
+pub use problem::{LineFault, Problem};
 pub(crate) use reads::ReadsLine;
 pub use reads::{BroughtHome, ReadsLog};
 pub use rekey::Rekeyed;

@@ -120,6 +120,12 @@ impl Access {
         self.slot.as_ref().map(|slot| slot.id)
     }
 
+    /// The same with the daily key alone, for who holds it for long.
+    #[must_use]
+    pub fn without_root(self) -> Self {
+        Self { root: None, ..self }
+    }
+
     /// Whether root is there, as `audit verify` from the start and `restore --adopt` need it.
     #[must_use]
     pub fn has_root(&self) -> bool {

@@ -30,6 +30,16 @@ pub struct Pick {
     pub when_missing: WhenMissing,
 }
 
+impl Pick {
+    /// The keys that it is made of.
+    pub fn keys(&self) -> impl Iterator<Item = &KeyName> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Value { name, .. } => Some(name),
+            Piece::Text(_) => None,
+        })
+    }
+}
+
 /// What becomes of a variable whose key is not to be had.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WhenMissing {
@@ -102,6 +112,8 @@ pub type Filled = (SecretBytes, Vec<KeyName>);
 struct Found {
     item: Item,
     version: u32,
+    /// Whether that version was asked for.
+    pinned: bool,
 }
 
 /// The keys of a pick, each once.
@@ -210,7 +222,8 @@ impl Resolver<'_> {
             };
             match fit(&item, version, now) {
                 Ok(number) => {
-                    sources.insert((name.clone(), version), Found { item, version: number });
+                    let pinned = version.is_some();
+                    sources.insert((name.clone(), version), Found { item, version: number, pinned });
                 }
                 Err(problem) => problems.push(problem),
             }
@@ -230,7 +243,9 @@ impl Resolver<'_> {
         Ok(Some(Resolved {
             name: first.item.name.clone(),
             version: first.version,
-            variable: pick.variable.clone(),
+            item: first.item.id,
+            pinned: first.pinned,
+            variable: Some(pick.variable.clone()),
             value,
             expires: sources.values().filter_map(|found| found.item.expires).min(),
             parts: if own { Vec::new() } else { parts },
@@ -274,6 +289,8 @@ impl Resolver<'_> {
             name: found.item.name.clone(),
             version: found.version,
             value,
+            item: found.item.id,
+            pinned: found.pinned,
         };
         Ok((whole.finish(), parts.into_values().map(part).collect()))
     }

@@ -67,6 +67,20 @@ pub enum Problem {
     },
     /// The value is empty, and empty ones were declined.
     Empty(KeyName),
+    /// The variable of this key is to say where a file is.
+    FileVariable {
+        /// The key.
+        name: KeyName,
+        /// The variable.
+        variable: EnvName,
+    },
+    /// The value cannot stand in a line of docker's env-file.
+    Line {
+        /// The key.
+        name: KeyName,
+        /// What docker would make of it.
+        fault: LineFault,
+    },
     /// Everything that was chosen is revoked, or the vault is empty.
     NothingLeft,
     /// The key is marked as never to be handed out because a file asks for it.
@@ -93,5 +107,23 @@ pub enum Problem {
         variable: EnvName,
         /// What is wrong.
         problem: Box<Problem>,
+    },
+}
+
+/// What docker would misread in a line of its env-file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineFault {
+    /// A newline: the rest would be a line of its own.
+    Newline,
+    /// A carriage return at the end, which it drops.
+    CarriageReturn,
+    /// Bytes that are not UTF-8, which it refuses, and prints.
+    NotText,
+    /// A line longer than it reads.
+    TooLong {
+        /// Length of `VARIABLE=value`, in bytes.
+        len: usize,
+        /// The most that docker takes.
+        max: usize,
     },
 }

@@ -27,6 +27,9 @@ pub struct Selection {
     pub aliases: Vec<(KeyName, EnvName)>,
     /// The version before the current one of this key, strictly, while its grace lasts.
     pub previous: Vec<KeyName>,
+    /// These keys, strictly, for something else than a variable. Chosen by its scope or among all as well, such a key
+    /// is not handed out under its variable.
+    pub apart: Vec<KeyName>,
     /// Leave expired keys out instead of refusing.
     pub skip_expired: bool,
     /// Variables that a file asks for, each with what it is made of.
@@ -47,6 +50,7 @@ impl Selection {
             && self.scopes.is_empty()
             && self.aliases.is_empty()
             && self.previous.is_empty()
+            && self.apart.is_empty()
     }
 }
 
@@ -66,8 +70,12 @@ pub struct Resolved {
     pub name: KeyName,
     /// The version.
     pub version: u32,
-    /// The variable that it is handed out as.
-    pub variable: EnvName,
+    /// The key's id, which no other key ever has.
+    pub(super) item: [u8; 16],
+    /// Whether this very version was asked for.
+    pub(super) pinned: bool,
+    /// The variable that it is handed out as; none if it is wanted apart from that.
+    pub variable: Option<EnvName>,
     /// The value.
     pub value: SecretBytes,
     /// When the key expires; of a composed value, the first of its keys.
@@ -93,12 +101,16 @@ pub struct Part {
     pub version: u32,
     /// The value, as the vault holds it.
     pub value: SecretBytes,
+    /// The key's id.
+    pub(super) item: [u8; 16],
+    /// Whether this very version was asked for.
+    pub(super) pinned: bool,
 }
 
 /// What a selection came to.
 #[derive(Debug, Default)]
 pub struct Resolution {
-    /// The values, ordered by variable.
+    /// The values, ordered by variable and those apart first.
     pub values: Vec<Resolved>,
     /// Expired keys that were left out, as was asked for.
     pub skipped: Vec<KeyName>,
@@ -111,8 +123,9 @@ pub struct Resolution {
 /// What a selection would come to, by name and variable only.
 #[derive(Debug, Default)]
 pub struct Preview {
-    /// The keys and their variables, ordered by variable; a composed variable stands with each of its keys.
-    pub keys: Vec<(KeyName, EnvName)>,
+    /// The keys and their variables, ordered by variable and those apart first; a composed variable stands with each of
+    /// its keys.
+    pub keys: Vec<(KeyName, Option<EnvName>)>,
     /// Expired keys that would be left out.
     pub skipped: Vec<KeyName>,
     /// Optional variables that would stay unset, and why.
@@ -122,7 +135,7 @@ pub struct Preview {
 }
 
 /// The keys that pass, and what was left out of them because it has expired.
-type Chosen = (Vec<(Item, EnvName)>, Vec<KeyName>);
+type Chosen = (Vec<(Item, Option<EnvName>)>, Vec<KeyName>);
 
 impl Vault {
     /// Resolves a selection to values. All problems are collected, with those that `inspect` finds in the values,
@@ -174,7 +187,7 @@ pub(super) fn key_refs(keys: &BTreeSet<(&KeyName, u32)>) -> Vec<KeyRef> {
 
 impl From<Resolution> for Preview {
     fn from(Resolution { values, skipped, left_out, defaults }: Resolution) -> Self {
-        let named = |value: &Resolved| -> Vec<(KeyName, EnvName)> {
+        let named = |value: &Resolved| -> Vec<(KeyName, Option<EnvName>)> {
             value.sources().map(|(name, _)| (name.clone(), value.variable.clone())).collect()
         };
         Self { keys: values.iter().flat_map(named).collect(), skipped, left_out, defaults }
@@ -230,11 +243,13 @@ impl Resolver<'_> {
         selection: &Selection,
         now: Moment,
         item: Item,
-        variable: EnvName,
+        variable: Option<EnvName>,
         resolution: &mut Resolution,
         problems: &mut Vec<Problem>,
     ) -> Result<(), VaultError> {
-        if let Err(why) = EnvName::parse(variable.as_str()) {
+        if let Some(variable) = &variable
+            && let Err(why) = EnvName::parse(variable.as_str())
+        {
             problems.push(Problem::Variable { name: item.name.clone(), variable: variable.clone(), why });
         }
         let before = selection.previous.contains(&item.name);
@@ -245,6 +260,8 @@ impl Resolver<'_> {
         };
         resolution.values.push(Resolved {
             version: version.number,
+            item: item.id,
+            pinned: false,
             variable,
             value: self.source.value(&item, version)?,
             expires: item.expires,
@@ -261,9 +278,12 @@ impl Resolver<'_> {
         now: Moment,
         problems: &mut Vec<Problem>,
     ) -> Result<Chosen, VaultError> {
-        let mut chosen: BTreeMap<(EnvName, KeyName), Item> = BTreeMap::new();
+        let mut chosen: BTreeMap<(Option<EnvName>, KeyName), Item> = BTreeMap::new();
         let mut skipped = BTreeSet::new();
         for (item, variable, strict) in self.candidates(selection, problems)? {
+            if !strict && selection.apart.contains(&item.name) {
+                continue;
+            }
             let status = if strict && item.expired(now) { Status::Expired } else { item.status(now) };
             match status {
                 Status::Active => {
@@ -275,17 +295,14 @@ impl Resolver<'_> {
                 {
                     chosen.insert((variable, item.name.clone()), item);
                 }
-                Status::Revoked if strict => problems.push(Problem::Revoked(item.name)),
+                Status::Revoked if strict => add_once(problems, Problem::Revoked(item.name)),
                 Status::Revoked => {}
                 Status::Expired if selection.skip_expired && !strict => {
                     skipped.insert(item.name);
                 }
                 Status::Expired => {
                     let since = item.expires.unwrap_or(now);
-                    let problem = Problem::Expired { name: item.name, since };
-                    if !problems.contains(&problem) {
-                        problems.push(problem);
-                    }
+                    add_once(problems, Problem::Expired { name: item.name, since });
                 }
             }
         }
@@ -301,37 +318,52 @@ impl Resolver<'_> {
         &mut self,
         selection: &Selection,
         problems: &mut Vec<Problem>,
-    ) -> Result<Vec<(Item, EnvName, bool)>, VaultError> {
+    ) -> Result<Vec<(Item, Option<EnvName>, bool)>, VaultError> {
         let mut found = Vec::new();
+        let own = |item: Item| (Some(item.variable.clone()), item, false);
         if selection.all {
-            found.extend(self.source.all()?.into_iter().map(|item| (item.variable.clone(), item, false)));
+            found.extend(self.source.all()?.into_iter().map(own));
         }
         for scope in &selection.scopes {
             match self.source.with_scope(scope)? {
                 None => {
-                    problems.push(Problem::NoSuchScope {
-                        wanted: scope.clone(),
-                        near: self.source.scope_like(scope)?,
-                    });
+                    let near = self.source.scope_like(scope)?;
+                    problems.push(Problem::NoSuchScope { wanted: scope.clone(), near });
                 }
-                Some(items) => {
-                    found.extend(items.into_iter().map(|item| (item.variable.clone(), item, false)));
-                }
+                Some(items) => found.extend(items.into_iter().map(own)),
             }
         }
-        let strict = selection.only.iter().chain(&selection.previous).map(|name| (name, None));
+        let strict = selection.only.iter().chain(&selection.previous).map(|name| (name, As::Own));
         let strict =
-            strict.chain(selection.aliases.iter().map(|(name, variable)| (name, Some(variable.clone()))));
-        for (name, variable) in strict {
-            match self.source.named(name)? {
-                Some(item) => found.push((variable.unwrap_or_else(|| item.variable.clone()), item, true)),
-                None => {
-                    problems
-                        .push(Problem::Missing { wanted: name.clone(), near: self.source.key_like(name)? });
-                }
-            }
+            strict.chain(selection.aliases.iter().map(|(name, variable)| (name, As::Named(variable))));
+        let strict = strict.chain(selection.apart.iter().map(|name| (name, As::Nothing)));
+        for (name, wanted) in strict {
+            let Some(item) = self.source.named(name)? else {
+                let near = self.source.key_like(name)?;
+                add_once(problems, Problem::Missing { wanted: name.clone(), near });
+                continue;
+            };
+            let variable = match wanted {
+                As::Own => Some(item.variable.clone()),
+                As::Named(variable) => Some(variable.clone()),
+                As::Nothing => None,
+            };
+            found.push((variable, item, true));
         }
         Ok(found.into_iter().map(|(variable, item, strict)| (item, variable, strict)).collect())
+    }
+}
+
+/// The variable that a key is wanted as.
+enum As<'a> {
+    Own,
+    Named(&'a EnvName),
+    Nothing,
+}
+
+fn add_once(problems: &mut Vec<Problem>, problem: Problem) {
+    if !problems.contains(&problem) {
+        problems.push(problem);
     }
 }
 
@@ -339,8 +371,8 @@ impl Resolver<'_> {
 fn find_shared_variables(values: &[Resolved], problems: &mut Vec<Problem>) {
     let same = |left: &Resolved, right: &Resolved| left.variable == right.variable;
     for group in values.chunk_by(same).filter(|group| group.len() > 1) {
-        let Some(first) = group.first() else { continue };
+        let Some(variable) = group.first().and_then(|first| first.variable.clone()) else { continue };
         let names = group.iter().map(|value| value.name.clone()).collect();
-        problems.push(Problem::SameVariable { variable: first.variable.clone(), names });
+        problems.push(Problem::SameVariable { variable, names });
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::audit::KeyRef;
 use crate::clock::Moment;
 
+use super::aftermath::{Aftermath, Given};
 use super::bundle::Bundle;
 use super::error::VaultError;
 use super::granted::Holding;
@@ -88,6 +89,11 @@ impl Supply {
         purpose: Purpose,
     ) -> Result<Filled, VaultError> {
         self.release(world, purpose, |mut keys, now| keys.fill(pieces, now))
+    }
+
+    /// What became of versions that were handed out. Refuses in an alarm: an older vault says nothing about now.
+    pub fn aftermath(&mut self, world: &World<'_>, given: &[Given]) -> Result<Aftermath, VaultError> {
+        self.look(world, |mut keys, now| keys.aftermath(now, given))
     }
 
     /// Lets go of the file without closing it, right before the process becomes another program.

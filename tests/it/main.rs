@@ -14,9 +14,11 @@
 
 mod harness;
 
+mod child;
 mod completion;
 mod crash;
 mod crash_ways;
+mod delivery;
 mod desktop;
 mod doctor;
 mod errors;
@@ -43,4 +45,5 @@ mod together;
 mod tokens;
 mod tour;
 mod values;
+mod watch;
 mod ways;

@@ -75,7 +75,8 @@ impl Export {
 }
 
 fn variables(resolution: &Resolution) -> Vec<(&str, &[u8])> {
-    resolution.values.iter().map(|key| (key.variable.as_str(), key.value.expose())).collect()
+    let variables = resolution.values.iter();
+    variables.filter_map(|key| Some((key.variable.as_ref()?.as_str(), key.value.expose()))).collect()
 }
 
 fn to_stdout(context: &Context, resolution: &Resolution, format: Written) -> Result<u8, Failure> {

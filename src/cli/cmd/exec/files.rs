@@ -9,14 +9,14 @@ use crate::cli::args::named;
 use crate::cli::cmd::project::gate::{self, Found};
 use crate::cli::complete;
 use crate::cli::context::{self, Context};
-use crate::cli::error::{Failure, code};
+use crate::cli::error::Failure;
 use crate::cli::supply::Machine;
 use crate::cli::{project_sentences, sentences, ui};
 use crate::exchange;
 use crate::name::EnvName;
 use crate::project::{Profile, reference};
 use crate::secret::SecretBytes;
-use crate::vault::{LeftOut, Pick, Preview, Problem, Resolved, Selection, WhenMissing};
+use crate::vault::{LeftOut, Pick, Problem, Resolved, Selection, WhenMissing};
 
 /// The longest env-file, in bytes.
 const MAX_ENV_FILE: usize = 1 << 20;
@@ -134,21 +134,21 @@ fn read_env_file(path: &Path, request: &mut Request) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Bytes that defaults would take in the environment, all of them.
-pub(super) fn weight_of_defaults(selection: &Selection) -> usize {
-    let weigh = |pick: &Pick| {
-        let default = pick.when_missing.default.as_ref()?;
-        Some(pick.variable.as_str().len() + default.len() + 2 + size_of::<usize>())
-    };
-    selection.picks.iter().filter_map(weigh).sum()
+/// Bytes that an env-file's own values take in the environment, and defaults would, all of them.
+pub(super) fn weight(selection: &Selection, literals: &[(EnvName, SecretBytes)]) -> usize {
+    let weigh = |variable: &EnvName, value: usize| variable.as_str().len() + value + 2 + size_of::<usize>();
+    let default = |pick: &Pick| Some(weigh(&pick.variable, pick.when_missing.default.as_ref()?.len()));
+    let defaults: usize = selection.picks.iter().filter_map(default).sum();
+    defaults + literals.iter().map(|(variable, value)| weigh(variable, value.len())).sum::<usize>()
 }
 
 /// Keys under variables to which an env-file gives a value of its own.
 pub(super) fn given_twice(resolved: &[Resolved], literals: &[(EnvName, SecretBytes)]) -> Vec<Problem> {
     let given: BTreeSet<&EnvName> = literals.iter().map(|(variable, _)| variable).collect();
-    let twice = resolved.iter().filter(|key| given.contains(&key.variable));
+    let variables = resolved.iter().filter_map(|key| Some((key.variable.as_ref()?, &key.name)));
+    let twice = variables.filter(|(variable, _)| given.contains(variable));
     twice
-        .map(|key| Problem::AlreadyGiven { variable: key.variable.clone(), name: key.name.clone() })
+        .map(|(variable, name)| Problem::AlreadyGiven { variable: variable.clone(), name: name.clone() })
         .collect()
 }
 
@@ -163,55 +163,4 @@ pub(super) fn say_left_out(context: &Context, left_out: &[LeftOut]) {
     };
     let all: Vec<_> = left_out.iter().map(one).collect();
     context.ui.note(&format!("Left out, as they are optional: {}.", all.join(", ")));
-}
-
-/// What the command would get.
-pub(super) fn print_preview(
-    context: &Context,
-    preview: &Preview,
-    literals: &[(EnvName, SecretBytes)],
-) -> Result<u8, Failure> {
-    say_left_out(context, &preview.left_out);
-    if context.ui.json {
-        let keys: Vec<_> = preview
-            .keys
-            .iter()
-            .map(|(name, variable)| serde_json::json!({ "name": name.as_str(), "variable": variable.as_str() }))
-            .collect();
-        let variables = |names: Vec<&EnvName>| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let mut answer = serde_json::json!({ "keys": keys });
-        if let Some(object) = answer.as_object_mut() {
-            let mut put = |field: &str, names: Vec<&EnvName>| {
-                if !names.is_empty() {
-                    object.insert(field.to_owned(), variables(names).into());
-                }
-            };
-            put("defaults", preview.defaults.iter().map(|(variable, _)| variable).collect());
-            put("left_out", preview.left_out.iter().map(|left_out| &left_out.variable).collect());
-            put("from_env_file", literals.iter().map(|(variable, _)| variable).collect());
-        }
-        context.ui.print_json(&answer)?;
-        return Ok(code::DONE);
-    }
-    for (variable, group) in grouped(&preview.keys) {
-        context.ui.line(&format!("{variable} <- {}", group.join(", ")))?;
-    }
-    for (variable, _) in &preview.defaults {
-        context.ui.line(&format!("{variable} <- its default"))?;
-    }
-    for (variable, _) in literals {
-        context.ui.line(&format!("{variable} <- the env-file"))?;
-    }
-    Ok(code::DONE)
-}
-
-/// Each variable with its keys.
-fn grouped(keys: &[(crate::name::KeyName, EnvName)]) -> Vec<(&EnvName, Vec<&str>)> {
-    let groups = keys.chunk_by(|left, right| left.1 == right.1);
-    groups
-        .filter_map(|group| {
-            let (_, variable) = group.first()?;
-            Some((variable, group.iter().map(|(name, _)| name.as_str()).collect()))
-        })
-        .collect()
 }

@@ -1,36 +1,55 @@
 //! `keyvault exec`
 
+mod delivery;
 mod files;
+mod masking;
+mod order;
+mod preview;
+mod watch;
 
 use std::ffi::OsString;
 
 use clap::Args;
 
-use crate::audit::Action;
+use self::delivery::Delivery;
+use self::files::{FromFiles, Request};
+use self::order::Order;
+use self::watch::Watching;
 use crate::cli::args::Choice;
 use crate::cli::complete;
-use crate::cli::context::{self, Context};
+use crate::cli::context::{self, Context, runtime_folder};
 use crate::cli::error::Failure;
 use crate::cli::supply::{self, Machine};
 use crate::cli::time;
-use crate::cli::view;
+use crate::cli::{ui, view};
 use crate::exec::environment::{self, Inheritance};
-use crate::exec::plan::{self, Surroundings};
+use crate::exec::plan::Surroundings;
+use crate::exec::streams::Ways;
+use crate::exec::supervise::{Ending, Masking, Nothing, Supervisor};
 use crate::exec::{Command, ExecError};
-use crate::name::EnvName;
-use crate::secret::SecretBytes;
-use crate::vault::{Preview, Purpose, Resolved};
-
-use files::{FromFiles, Request};
+use crate::name::KeyName;
+use crate::vault::{Preview, Resolution, Resolved, Selection};
 
 /// Run a command with keys in its environment.
 ///
 /// The command takes keyvault's place: its exit code, its signals and its terminal are its own. Values replace inherited
 /// variables of the same name; no KEYVAULT_ variable is passed on but KEYVAULT_EXEC=1. Everything that is wrong is
-/// said before anything starts. Exit codes: the command's own; 125 for every failure of keyvault, 126 for a command
-/// that cannot be run, 127 for one that is not found, 130 for Ctrl-C at keyvault's prompt. Without a choice of keys the
-/// project file decides: .keyvault.toml, found upward from the working directory, once it was allowed; where there is
-/// none, a token injects all that it was granted.
+/// said before anything starts. A key that is handed over another way is in no variable as well, unless --only, --as or
+/// --previous names it. Exit codes: the command's own; 125 for every failure of keyvault, 126 for a command
+/// that cannot be run, 127 for one that is not found, 130 for Ctrl-C at keyvault's prompt.
+///
+/// Without a choice of keys the project file decides: .keyvault.toml, found upward from the working directory, once it was
+/// allowed; where there is none, a token injects all that it was granted.
+///
+/// With --watch the vault's file is looked at four times a second. A new value means TERM to the command, its end, however
+/// long that takes, and a new start, which is recorded: the first at once, those that follow soon 1, 2, 4… up to 30 seconds
+/// apart. A key that is revoked, removed or expired ends the command by TERM, and keyvault with 125. While the vault is
+/// locked, or older than what was last seen here, the command keeps what it has. With --on-rotate nothing is ended: the
+/// files of --file are rewritten, or taken away if their key is refused, and the signal is sent; what is in variables, on
+/// descriptors and on standard input stays as it was.
+///
+/// Masked are the values themselves, each of their lines, and their usual encodings: base64, hex, URL and JSON escapes.
+/// Under CI (where $CI is set) that is so without asking for what is neither a terminal nor a file.
 #[derive(Debug, Args)]
 pub struct Exec {
     #[command(flatten)]
@@ -48,6 +67,12 @@ pub struct Exec {
     /// Refuse keys whose value is empty
     #[arg(long, help_heading = "Environment")]
     no_empty: bool,
+    #[command(flatten)]
+    delivery: Delivery,
+    #[command(flatten)]
+    watching: Watching,
+    #[command(flatten)]
+    mask: masking::MaskArgs,
     /// Say what the command would get, and run nothing
     #[arg(long)]
     dry_run: bool,
@@ -63,75 +88,107 @@ impl Exec {
     }
 
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        let wanted = self.delivery.wanted();
+        let selection = Selection { apart: wanted.keys(), ..self.choice.selection() };
         let program =
             self.command.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned());
         let failed = |error: ExecError| Failure::exec(&error, &program);
-        let command = Command::find(&self.command, context::variable("PATH").as_deref()).map_err(failed)?;
+        let mut command =
+            Command::find(&self.command, context::variable("PATH").as_deref()).map_err(failed)?;
+        // Before anything else is opened: the command's own descriptors.
+        let places = wanted.prepare(&mut command, runtime_folder().as_deref());
+        let places = places.map_err(|error| failed(error.into()))?;
         // Before the vault is touched: what files ask for has to be allowed first.
-        let Request { selection, literals } =
-            self.files.request(context, self.choice.selection(), &self.machine)?;
+        let Request { selection, literals } = self.files.request(context, selection, &self.machine)?;
         let inheritance = Inheritance { clean: self.clean_env, preserve: self.preserve_env.clone() };
-        let inherited = environment::with_literals(inheritance.filter(context::variables()), &literals, &[]);
+        let inherited = inheritance.filter(context::variables());
         let surroundings = Surroundings {
             weight: command.weight()
                 + environment::weight(&inherited)
-                + files::weight_of_defaults(&selection),
+                + environment::weight(&places.variables())
+                + files::weight(&selection, &literals),
             no_empty: self.no_empty,
         };
-        let inspect = |resolved: &[Resolved]| {
-            let mut problems = plan::inspect(resolved, surroundings);
-            problems.extend(files::given_twice(resolved, &literals));
-            problems
-        };
-        if selection.is_empty() {
-            return self.run_without_keys(context, &command, &inherited, &literals, &program);
+        let order = Order { program, selection, literals, inherited, places, surroundings };
+        let ways = self.mask.ways();
+        if order.selection.is_empty() {
+            return self.run_without_keys(context, order, command, ways);
         }
-        let mut keys = context.supply(&self.machine)?;
-        let refused = supply::failed(&keys);
+        let mut supply = context.supply(&self.machine)?;
         if self.dry_run {
-            let preview =
-                context.with_world(|world| keys.preview(world, &selection, &inspect).map_err(&refused))?;
-            say_skipped(context, &preview.skipped);
-            return files::print_preview(context, &preview, &literals);
+            let refused = supply::failed(&supply);
+            let inspect = |resolved: &[Resolved]| order.inspect(resolved);
+            let seen = context
+                .with_world(|world| supply.preview(world, &order.selection, &inspect).map_err(refused))?;
+            return preview::print(context, &seen, &order);
         }
-        let purpose = Purpose { action: Action::Exec, detail: program_name(&program) };
-        let resolution = context
-            .with_world(|world| keys.resolve(world, &selection, purpose, &inspect).map_err(&refused))?;
-        say_skipped(context, &resolution.skipped);
-        files::say_left_out(context, &resolution.left_out);
-        let inherited = environment::with_literals(inherited, &[], &resolution.defaults);
-        let resolved = resolution.values;
-        warn_of_expiry(context, &resolved);
-        let block = environment::build(&inherited, &resolved).map_err(|error| failed(error.into()))?;
-        drop(resolved);
-        keys.leave_open();
-        Err(failed(command.replace(&block)))
+        if self.watching.watch {
+            return self.watching.run(context, order, command, supply, ways);
+        }
+        let released = order.release(context, &mut supply, &order.selection, "")?;
+        if ways.is_some() || order.places.wanted().has_files() {
+            drop(supply);
+            return run_beside(context, order, command, released, ways);
+        }
+        let environment = order.fill(&mut command, &released)?;
+        drop(released);
+        supply.leave_open();
+        Err(order.failed(&command.replace(&environment)))
     }
 
     /// An env-file without references needs no vault.
     fn run_without_keys(
         &self,
         context: &Context,
-        command: &Command,
-        inherited: &[(OsString, OsString)],
-        literals: &[(EnvName, SecretBytes)],
-        program: &str,
+        order: Order,
+        mut command: Command,
+        ways: Option<Ways>,
     ) -> Result<u8, Failure> {
         if self.dry_run {
-            return files::print_preview(context, &Preview::default(), literals);
+            return preview::print(context, &Preview::default(), &order);
         }
-        let failed = |error: ExecError| Failure::exec(&error, program);
-        let block = environment::build(inherited, &[]).map_err(|error| failed(error.into()))?;
-        Err(failed(command.replace(&block)))
+        let nothing = Resolution::default();
+        if ways.is_some() {
+            return run_beside(context, order, command, nothing, ways);
+        }
+        let environment = order.fill(&mut command, &nothing)?;
+        Err(order.failed(&command.replace(&environment)))
     }
 }
 
-/// The last part of a path: what the log says was run.
-fn program_name(program: &str) -> String {
-    program.rsplit('/').next().unwrap_or(program).to_owned()
+/// Runs the command as a child.
+fn run_beside(
+    context: &Context,
+    order: Order,
+    command: Command,
+    released: Resolution,
+    ways: Option<Ways>,
+) -> Result<u8, Failure> {
+    let mask =
+        ways.map(|ways| masking::over(context, &released, &order).map(|mask| (mask, ways))).transpose()?;
+    let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways, callers: ui::callers() });
+    let supervisor = Supervisor::begin().map_err(|error| order.failed(&error))?;
+    let ending = look_after(&supervisor, &order, command, released, masking);
+    // While no signal ends us: what has to be taken away.
+    drop(order);
+    Ok(ending?.pass_on(supervisor))
 }
 
-pub(super) fn say_skipped(context: &Context, skipped: &[crate::name::KeyName]) {
+/// One start, and its end.
+fn look_after(
+    supervisor: &Supervisor,
+    order: &Order,
+    mut command: Command,
+    released: Resolution,
+    masking: Option<Masking<'_>>,
+) -> Result<Ending, Failure> {
+    let environment = order.fill(&mut command, &released)?;
+    drop(released);
+    let ending = supervisor.run(&command, &environment, masking, &mut Nothing);
+    ending.map_err(|error| order.failed(&error))
+}
+
+pub(super) fn say_skipped(context: &Context, skipped: &[KeyName]) {
     if !skipped.is_empty() {
         context.ui.warn(&format!("Expired, left out: {}.", view::joined(skipped.iter())));
     }

@@ -13,6 +13,7 @@ use crate::cli::error::{Failure, code};
 use crate::cli::sentences::{self, problem_line};
 use crate::cli::supply::{self, Machine};
 use crate::cli::{project_sentences, ui, view};
+use crate::exec::delivery::Places;
 use crate::exec::plan::{self, Surroundings};
 use crate::project::approval::Ask;
 use crate::project::report::{self, Line, Standing};
@@ -79,7 +80,7 @@ fn survey(
     let mut keys = context.supply(machine)?;
     let refused = supply::failed(&keys);
     let surroundings = Surroundings { weight: 0, no_empty: false };
-    let inspect = |resolved: &[Resolved]| plan::inspect(resolved, surroundings);
+    let inspect = |resolved: &[Resolved]| plan::inspect(resolved, &Places::none(), surroundings);
     context.with_world(|world| keys.survey(world, &approved.picks(&allowed), &inspect).map_err(refused))
 }
 

@@ -1,0 +1,71 @@
+//! `exec --mask`: whether output is masked, and what cannot be.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+
+use super::order::Order;
+use crate::cli::context::{self, Context};
+use crate::cli::error::Failure;
+use crate::cli::{ui, view};
+use crate::exec::mask::{Mask, TooMuch};
+use crate::exec::streams::{Ways, When};
+use crate::vault::Resolution;
+
+/// What is asked for.
+#[derive(Debug, Args)]
+pub(super) struct MaskArgs {
+    /// Mask the values in what the command prints, on a terminal too
+    #[arg(long, overrides_with = "no_mask", help_heading = "Output")]
+    mask: bool,
+    /// Mask nothing, under CI neither
+    #[arg(long, help_heading = "Output")]
+    no_mask: bool,
+}
+
+impl MaskArgs {
+    /// The ways of the streams; `None` where the command may take our place.
+    pub(super) fn ways(&self) -> Option<Ways> {
+        let when = match (self.mask, self.no_mask) {
+            (true, _) => When::Always,
+            (_, true) => When::Never,
+            _ if in_ci() => When::Kept,
+            _ => When::Never,
+        };
+        Some(Ways::choose(when, ui::callers())).filter(|ways| ways.any())
+    }
+}
+
+/// Whether a CI service runs us: all set CI, and who sets it to false or 0 means the contrary.
+fn in_ci() -> bool {
+    context::variable("CI").is_some_and(|value| value != "false" && value != "0")
+}
+
+/// The mask over the values, the parts of composed ones and what an env-file gives; what it leaves is named.
+pub(super) fn over(context: &Context, released: &Resolution, order: &Order) -> Result<Mask, Failure> {
+    let own = released.values.iter().map(|key| (key.name.to_string(), key.value.expose()));
+    let parts = released.values.iter().flat_map(|key| &key.parts);
+    let parts = parts.map(|part| (part.name.to_string(), part.value.expose()));
+    let literals = order.literals.iter().map(|(variable, value)| (variable.to_string(), value.expose()));
+    let (names, values): (Vec<String>, Vec<&[u8]>) = own.chain(parts).chain(literals).unzip();
+    let (mask, uncovered) = Mask::of(&values).map_err(|TooMuch| {
+        Failure::refused(
+            "The values are too many or too long to be masked.",
+            Some("Choose fewer keys, or run the command with --no-mask."),
+        )
+    })?;
+    let named = |places: &[usize]| {
+        let names: BTreeSet<&String> = places.iter().filter_map(|at| names.get(*at)).collect();
+        (!names.is_empty()).then(|| view::joined(names.into_iter()))
+    };
+    if let Some(names) = named(&uncovered.short) {
+        context.ui.warn(&format!("Not masked, being under four bytes: {names}."));
+    }
+    if let Some(names) = named(&uncovered.long) {
+        context.ui.warn(&format!("Not masked, being too long: {names}."));
+    }
+    if let Some(names) = named(&uncovered.only_plain) {
+        context.ui.warn(&format!("Masked as they are, but not in other encodings, being long: {names}."));
+    }
+    Ok(mask)
+}

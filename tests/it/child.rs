@@ -1,0 +1,297 @@
+//! A command that is looked after: what it writes is masked, and nothing else is changed. What a command or its caller
+//! could tell is in `tests/conformance`.
+
+use std::io::Read;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use pretty_assertions::assert_eq;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::{KEYVAULT, Ran, World, finish};
+use crate::terminal::Terminal;
+
+/// With characters that each encoding writes differently, and lines.
+const VALUE: &str = "p/Zq7v+Xk2 \"w\"\\<9>\nsecond-line-Tr\u{e4}\n'x'";
+const PLAIN: &str = "Zq7vXk2Lw9TrNb4Hy8Jd3Fs6Gm1Pc5Qe";
+
+/// A world with the keys `a` (plain), `b` (awkward) and `s` (three bytes).
+fn filled() -> World {
+    let world = World::new();
+    for (name, value) in [("a", PLAIN), ("b", VALUE), ("s", "abc")] {
+        world.run_with_input(&["add", name, "--exact"], value).ok();
+    }
+    world
+}
+
+fn masked(world: &World, flags: &[&str], command: &[&str]) -> Ran {
+    world.run(&[&["exec"], flags, &["--"], command].concat())
+}
+
+fn python(world: &World, flags: &[&str], program: &str) -> Ran {
+    masked(world, flags, &["python3", "-c", program])
+}
+
+// ── What is masked ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn case_51_a_value_is_masked_in_every_form_and_in_any_pieces() {
+    let world = filled();
+    let program = "import os,re,base64,json,urllib.parse,binascii
+v=os.environb[b'B']; t=v.decode()
+forms=[v, v.replace(b'\\n',b'\\r\\n')]
+forms+=[base64.b64encode(v), base64.urlsafe_b64encode(v), binascii.hexlify(v), binascii.hexlify(v).upper()]
+forms+=[urllib.parse.quote(t).encode(), urllib.parse.quote_plus(t).encode(), re.sub('%..',lambda m:m[0].lower(),urllib.parse.quote(t,safe='')).encode()]
+forms+=[json.dumps(t)[1:-1].encode(), json.dumps(t,ensure_ascii=False)[1:-1].encode(), json.dumps(json.dumps(t))[3:-3].encode()]
+for out in (1,2):
+    for f in forms:
+        os.write(out,b'<'+f+b'>\\n')
+    for f in forms:
+        os.write(out,b'<')
+        for i in range(len(f)): os.write(out,f[i:i+1])
+        os.write(out,b'>\\n')
+    for line in v.split(b'\\n')[:2]:
+        os.write(out,b'<  '+line+b'>\\n')
+";
+    let ran = python(&world, &["--mask", "--only", "b"], program).ok();
+    let expected = "<[masked]>\n".repeat(24) + &"<  [masked]>\n".repeat(2);
+    // Written in one piece or byte by byte at full speed; a pause, which a busy machine may make of it, shows three bytes.
+    for text in [&ran.out, &ran.err] {
+        let shown: Vec<&str> = text.lines().collect();
+        assert_eq!(shown.len(), expected.lines().count(), "{text}");
+        for (line, expected) in shown.iter().zip(expected.lines()) {
+            let more = line.len() - expected.len();
+            assert!(more <= 3 && line.starts_with('<') && line.ends_with("[masked]>"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn case_51_base64_is_masked_whatever_stands_around_the_value() {
+    let world = filled();
+    let program = "import os,base64
+v=os.environb[b'A']
+for before in range(6):
+    for after in range(4):
+        print(base64.b64encode(b'x'*before+v+b'y'*after).decode())";
+    let ran = python(&world, &["--mask", "--only", "a"], program).ok();
+    assert_eq!(ran.out.lines().count(), 24);
+    for line in ran.out.lines() {
+        // What stays is what the neighbours decide: whole groups of theirs, and at most two characters at each side.
+        let (before, after) = line.split_once("[masked]").unwrap();
+        assert!(before.len() <= 8 && after.len() <= 7, "{line}");
+    }
+}
+
+#[test]
+fn case_52_values_under_four_bytes_are_not_masked_and_named_in_one_line() {
+    let world = filled();
+    let ran = masked(&world, &["--mask", "--only", "a", "--only", "s"], &["sh", "-c", "echo $A $S"]).ok();
+    assert_eq!(
+        (ran.out.as_str(), ran.err.as_str()),
+        ("[masked] abc\n", "warning: Not masked, being under four bytes: s.\n")
+    );
+}
+
+#[test]
+fn a_mask_changes_nothing_where_there_is_nothing_to_mask() {
+    let world = filled();
+    let bytes: Vec<u8> = (0..=255_u8).cycle().take(1_000_000).collect();
+    let ran = world.run_with_input(&["exec", "--mask", "--only", "a", "--", "cat"], &bytes).ok();
+    assert!(ran.bytes == bytes);
+}
+
+// ── When ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn under_ci_pipes_are_masked_and_files_and_no_mask_are_not() {
+    let mut world = filled();
+    let show = ["sh", "-c", "echo $A; echo $A >&2"];
+    let both = |ran: Ran| (ran.out, ran.err);
+    let (plain, hidden) = (format!("{PLAIN}\n"), "[masked]\n".to_owned());
+    let only = ["--only", "a"];
+    assert_eq!(both(masked(&world, &only, &show).ok()), (plain.clone(), plain.clone()));
+    for (ci, masks) in
+        [("true", true), ("1", true), ("woodpecker", true), ("false", false), ("0", false), ("", false)]
+    {
+        world.set("CI", ci);
+        let expected = if masks { &hidden } else { &plain };
+        assert_eq!(both(masked(&world, &only, &show).ok()), (expected.clone(), expected.clone()), "{ci:?}");
+    }
+    world.set("CI", "true");
+    let with = |flag| both(masked(&world, &[flag, "--only", "a"], &show).ok());
+    assert_eq!(with("--no-mask"), (plain.clone(), plain.clone()));
+    assert_eq!(with("--mask"), (hidden.clone(), hidden.clone()));
+    let line = "keyvault exec --only a -- sh -c 'echo $A; echo $A >&2' > file; cat file";
+    assert_eq!(both(world.sh(line).ok()), (plain, hidden.clone()));
+    let line = "keyvault exec --mask --only a -- sh -c 'echo $A; echo $A >&2' > file 2>&1; cat file";
+    assert_eq!(world.sh(line).ok().out, hidden.repeat(2));
+}
+
+#[test]
+fn without_a_mask_the_command_takes_our_place_and_with_one_it_does_not() {
+    let world = filled();
+    let mut command = world.command(KEYVAULT);
+    command.args(["exec", "--only", "a", "--", "sh", "-c", "echo $$"]).stdout(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let id = child.id().to_string();
+    assert_eq!(String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout).trim(), id);
+    let ran = masked(&world, &["--mask", "--only", "a"], &["sh", "-c", "cat /proc/$PPID/comm"]).ok();
+    assert_eq!(ran.out, "keyvault\n");
+}
+
+// ── On a terminal ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn case_51_on_a_terminal_values_are_masked_and_it_stays_a_terminal() {
+    let world = filled();
+    let terminal = Terminal::shell(&world);
+    terminal.run(
+        "keyvault exec --mask --only a -- sh -c 'tty; echo \"<$A>\"; echo \"<$A>\" > /dev/tty; stty size'",
+        "",
+    );
+    let (shown, code) = terminal.ended();
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(lines[0].starts_with("/dev/pts/"), "{shown}");
+    assert_eq!((&lines[1..4], code), (&["<[masked]>", "<[masked]>", "50 200"][..], 0), "{shown}");
+}
+
+#[test]
+fn a_pager_an_editor_and_a_shell_work_on_a_masked_terminal() {
+    let world = filled();
+    let text: String = (0..500).map(|n| format!("line {n}\n")).collect();
+    world.file("text", text + "<" + PLAIN + ">\n");
+    let terminal = Terminal::shell(&world);
+    terminal.type_line("keyvault exec --mask --only a -- less text");
+    terminal.wait_for("line 20");
+    terminal.press("G");
+    terminal.wait_for("<[masked]>");
+    terminal.press("q");
+    terminal.run("keyvault exec --mask --only a -- bash --norc --noprofile", "bash-");
+    for (line, expected) in [("PS1='INNER> '", "INNER> "), ("sleep 1000", "sleep 1000")] {
+        terminal.type_line(line);
+        terminal.wait_for(expected);
+    }
+    terminal.press("C-z");
+    terminal.wait_for("Stopped");
+    terminal.type_line("kill %1; wait; echo \"job <$?> <$A>\"");
+    terminal.wait_for("job <");
+    terminal.wait_for("<[masked]>");
+    terminal.type_line("exit 3");
+    assert_eq!(terminal.ended().1, 3);
+}
+
+#[test]
+fn case_53_a_stopped_masked_command_leaves_the_shell_its_terminal() {
+    let world = filled();
+    let terminal = Terminal::shell(&world);
+    terminal.type_line("keyvault exec --mask --only a -- sh -c 'stty -echo; echo started; exec sleep 1000'");
+    terminal.wait_for_times("started", 2);
+    terminal.press("C-z");
+    terminal.wait_for("Stopped");
+    terminal.type_line("echo \"echo is on\"");
+    terminal.wait_for_times("echo is on", 2);
+    terminal.type_line("clear; fg");
+    terminal.wait_for("keyvault exec");
+    terminal.press("C-c");
+    terminal.wait_for("READY>");
+    terminal.type_line("echo \"over $?\"");
+    terminal.wait_for("over 130");
+}
+
+#[test]
+fn standard_error_alone_on_a_terminal_leaves_the_keyboard_to_the_pager_behind_the_pipe() {
+    let world = filled();
+    let terminal = Terminal::shell(&world);
+    terminal.type_line(
+        "keyvault exec --mask --only a -- sh -c 'echo \"out <$A>\"; echo \"err <$A>\" >&2; [ -t 2 ]; echo tty $?' | less -X",
+    );
+    terminal.wait_for("tty 0");
+    terminal.press("q");
+    terminal.wait_for("READY>");
+    let screen = terminal.screen();
+    assert!(screen.contains("out <[masked]>") && screen.contains("err <[masked]>"), "{screen}");
+}
+
+// ── Its end ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn case_55_a_grandchild_that_keeps_the_pipe_does_not_hold_us_up_and_stays_masked() {
+    let world = filled();
+    let script = "(while [ ! -e go ]; do sleep 0.02; done; echo \"late <$A>\") & echo \"early <$A>\"; exit 3";
+    let mut command = world.command(KEYVAULT);
+    command.args(["exec", "--mask", "--only", "a", "--", "sh", "-c", script]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    // It ends although the pipe is open.
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    world.file("go", "");
+    let mut text = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "early <[masked]>\nlate <[masked]>\n");
+}
+
+#[test]
+fn case_56_as_the_first_process_it_reaps_orphans() {
+    let world = filled();
+    // The command reaps nothing but its own children; orphans are handed to the first process, which is keyvault.
+    let script = "import os,time
+if os.fork()==0:
+    if os.fork()==0: time.sleep(0.2); os._exit(0)
+    os._exit(0)
+os.wait()
+time.sleep(0.6)
+import glob
+states=[open(f).read() for f in glob.glob('/proc/[0-9]*/stat')]
+print(sum(s.rsplit(')',1)[1].split()[0]=='Z' for s in states), os.getppid())";
+    let mut command = world.command("unshare");
+    command.args(["--pid", "--fork", "--mount-proc", KEYVAULT, "exec", "--mask", "--only", "a", "--"]);
+    let ran = finish(command.args(["python3", "-c", script]), b"").ok();
+    assert_eq!(ran.out, "0 1\n");
+}
+
+#[test]
+fn case_58_no_credential_is_inherited_by_a_command_that_is_looked_after() {
+    let mut world = filled();
+    world.set("KEYVAULT_ANYTHING", "x");
+    let ran = masked(&world, &["--mask", "--only", "a"], &["env"]).ok().out;
+    let ours: Vec<_> = ran.lines().filter(|line| line.starts_with("KEYVAULT_")).collect();
+    assert_eq!(ours, ["KEYVAULT_EXEC=1"]);
+    assert!(!ran.contains(crate::harness::PASSPHRASE));
+}
+
+#[test]
+fn output_that_cannot_be_passed_on_is_a_failure_of_ours() {
+    let world = filled();
+    let line = "keyvault exec --mask --only a -- sh -c 'echo something; exit 0' > /dev/full";
+    world.sh(line).fails(125, "could not be passed on: no space left");
+}
+
+#[test]
+fn killed_it_leaves_no_process_of_its_own_behind() {
+    let world = filled();
+    let mut command = world.command(KEYVAULT);
+    command.args(["exec", "--mask", "--only", "a", "--", "sleep", "1000"]).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let children = |id: u32| -> Vec<u32> {
+        let list = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        list.split_whitespace().map(|id| id.parse().unwrap()).collect()
+    };
+    let name = |id: &u32| std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+    let until = |what: &str, holds: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !holds() {
+            assert!(Instant::now() < deadline, "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let id = child.id();
+    until("it never started", &|| children(id).iter().any(|id| name(id) == "sleep\n"));
+    let below = children(id);
+    kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+    child.wait().unwrap();
+    // The command goes on, as nobody can tell it; what was ours is gone.
+    until("something of ours is left", &|| below.iter().all(|id| !name(id).starts_with("keyvault")));
+    for id in below.iter().filter(|id| name(id) == "sleep\n") {
+        kill_process(Pid::from_raw(i32::try_from(*id).unwrap()).unwrap(), Signal::KILL).unwrap();
+    }
+}
