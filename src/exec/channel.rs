@@ -217,7 +217,7 @@ impl Sink {
         const CAREFUL: usize = 4096;
         let written = match self {
             Self::Own(fd) | Self::File(fd) => rustix::io::write(fd, bytes),
-            Self::Shared(fd) if is_ready(fd.as_fd()) => {
+            Self::Shared(fd) if is_ready(fd.as_fd(), PollFlags::OUT) => {
                 rustix::io::write(fd, bytes.get(..CAREFUL).unwrap_or(bytes))
             }
             Self::Shared(_) => Ok(0),
@@ -235,8 +235,9 @@ impl Sink {
     }
 }
 
-fn is_ready(fd: BorrowedFd<'_>) -> bool {
-    let mut wanted = [rustix::event::PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+/// Whether this would not wait.
+pub(super) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {
+    let mut wanted = [rustix::event::PollFd::from_borrowed_fd(fd, flags)];
     let now = rustix::event::Timespec::default();
     rustix::event::poll(&mut wanted, Some(&now)).is_ok_and(|ready| ready > 0)
 }

@@ -298,15 +298,15 @@ impl<'m> Filter<'m> {
     }
 }
 
-/// Passes over output in which no form can begin, several bytes at a time.
+/// Passes over output in which no form can begin, several bytes at a time (after Wu and Manber's algorithm).
 ///
-/// A form that begins at one of the next `stride` places covers the pair of bytes at their end; so where that pair
-/// stands in the beginning of no form, none begins at any of them (after Wu and Manber's algorithm).
+/// A form that begins at one of the next `stride` places covers the three bytes at their end; so where these stand in the
+/// beginning of no form, none begins at any of them.
 struct Skip {
-    /// Pairs that a form begins with.
-    first_pairs: Pairs,
-    /// Pairs within the first `stride + 1` bytes of a form.
-    pairs: Pairs,
+    /// Threes that a form begins with.
+    first_threes: Threes,
+    /// Threes within the first `stride + 2` bytes of a form.
+    threes: Threes,
     /// Bytes that a form begins with.
     first: [bool; 256],
     stride: usize,
@@ -314,17 +314,21 @@ struct Skip {
 
 impl Skip {
     fn over<'a>(forms: impl Iterator<Item = &'a [u8]> + Clone) -> Self {
-        const LONGEST_STRIDE: usize = 15;
-        let shortest = forms.clone().map(<[u8]>::len).min().unwrap_or(LONGEST_STRIDE + 1);
-        let stride = (shortest - 1).min(LONGEST_STRIDE);
-        let mut skip = Self { first_pairs: Pairs::none(), pairs: Pairs::none(), first: [false; 256], stride };
+        const LONGEST_STRIDE: usize = 14;
+        let shortest = forms.clone().map(<[u8]>::len).min().unwrap_or(LONGEST_STRIDE + 2);
+        let stride = (shortest - 2).min(LONGEST_STRIDE);
+        let mut skip =
+            Self { first_threes: Threes::none(), threes: Threes::none(), first: [false; 256], stride };
         for form in forms {
-            if let Some([first, second, ..]) = form.first_chunk::<2>() {
-                skip.first_pairs.add([*first, *second]);
-                skip.first.iter_mut().skip(usize::from(*first)).take(1).for_each(|known| *known = true);
+            for (at, three) in form.windows(3).take(stride).enumerate() {
+                let Some(three) = three.first_chunk() else { continue };
+                skip.threes.add(*three);
+                if at == 0 {
+                    skip.first_threes.add(*three);
+                }
             }
-            for pair in form.windows(2).take(stride) {
-                pair.first_chunk().into_iter().for_each(|pair| skip.pairs.add(*pair));
+            if let Some(first) = form.first().and_then(|byte| skip.first.get_mut(usize::from(*byte))) {
+                *first = true;
             }
         }
         skip
@@ -332,51 +336,59 @@ impl Skip {
 
     /// The first place from `at` on where a form may begin; the text's length if there is none.
     fn next(&self, text: &[u8], mut at: usize) -> usize {
-        let pair = |at: usize| text.get(at..).and_then(<[u8]>::first_chunk::<2>);
-        while let Some(last) = pair(at + self.stride - 1) {
-            if !self.pairs.has(*last) {
-                at += self.stride;
-                continue;
-            }
-            for place in at..at + self.stride {
-                if pair(place).is_some_and(|pair| self.first_pairs.has(*pair)) {
-                    return place;
+        let three = |at: usize| text.get(at..).and_then(<[u8]>::first_chunk::<3>);
+        while let Some(last) = three(at + self.stride - 1) {
+            if self.threes.has(*last) {
+                for place in at..at + self.stride {
+                    if three(place).is_some_and(|three| self.first_threes.has(*three)) {
+                        return place;
+                    }
                 }
             }
             at += self.stride;
         }
-        while let Some(next) = pair(at) {
-            if self.first_pairs.has(*next) {
+        while let Some(next) = three(at) {
+            if self.first_threes.has(*next) {
                 return at;
             }
             at += 1;
         }
-        match text.get(at) {
-            Some(last) if self.first.get(usize::from(*last)).is_some_and(|known| *known) => at,
-            _ => text.len(),
+        // Of the last two bytes only the first of a form is known.
+        while let Some(byte) = text.get(at) {
+            if self.first.get(usize::from(*byte)).is_some_and(|known| *known) {
+                return at;
+            }
+            at += 1;
         }
+        text.len()
     }
 }
 
-/// A set of pairs of bytes.
-struct Pairs(Box<[u64; 1024]>);
+/// A set of three bytes each; now and then it has more than was added. 32 KiB, so that it stays in the cache.
+struct Threes(Box<[u64]>);
 
-impl Pairs {
+impl Threes {
     fn none() -> Self {
-        Self(Box::new([0; 1024]))
+        Self(vec![0; 1 << 12].into_boxed_slice())
     }
 
-    fn add(&mut self, pair: [u8; 2]) {
-        let number = u16::from_le_bytes(pair);
-        if let Some(word) = self.0.get_mut(usize::from(number >> 6)) {
-            *word |= 1 << (number & 63);
+    fn place([first, second, third]: [u8; 3]) -> (usize, u32) {
+        let hash = u32::from_le_bytes([first, second, third, 0]).wrapping_mul(0x9E37_79B1) >> 14;
+        // 18 bits: 12 for the word, 6 within it.
+        (usize::try_from(hash >> 6).unwrap_or(0), hash & 63)
+    }
+
+    fn add(&mut self, three: [u8; 3]) {
+        let (word, bit) = Self::place(three);
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= 1 << bit;
         }
     }
 
     #[inline]
-    fn has(&self, pair: [u8; 2]) -> bool {
-        let number = u16::from_le_bytes(pair);
-        self.0.get(usize::from(number >> 6)).is_some_and(|word| word >> (number & 63) & 1 == 1)
+    fn has(&self, three: [u8; 3]) -> bool {
+        let (word, bit) = Self::place(three);
+        self.0.get(word).is_some_and(|word| word >> bit & 1 == 1)
     }
 }
 

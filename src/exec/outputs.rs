@@ -10,12 +10,15 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 use zeroize::Zeroizing;
 
-use super::channel::{Channel, PIECE, Sink};
+use super::channel::{Channel, PIECE, Sink, is_ready};
 use super::mask::Mask;
 use super::streams::{Callers, Way, Ways};
 use crate::sys::child;
 use crate::sys::pty::{self, Outer, Pty};
 use crate::sys::signals::{self, Caught};
+
+/// How many pieces of one stream are moved on before signals and the other streams are looked at.
+const AT_A_TIME: usize = 8;
 
 /// What a child's output goes through.
 #[derive(Debug, Clone, Copy)]
@@ -137,7 +140,8 @@ impl<'m> Outputs<'m> {
     /// Moves on what can be moved, and what is typed for `process`; whether that was a signal for our whole group.
     pub(super) fn advance(&mut self, process: Pid) -> bool {
         for channel in &mut self.channels {
-            channel.advance(&mut self.buffer);
+            // A few at a time, so that asking whether there are signals is not what takes the time.
+            let _ = (0..AT_A_TIME).all(|_| channel.advance(&mut self.buffer));
             channel.pause(Instant::now());
         }
         self.keyboard.as_mut().is_some_and(|keyboard| keyboard.advance(process))
@@ -256,7 +260,9 @@ impl Keyboard {
     /// Moves on what was typed; whether a signal for our whole group was.
     fn advance(&mut self, process: Pid) -> bool {
         let mut signalled = false;
-        if self.typed.is_empty() && self.outer.is_raw() && !self.hung_up {
+        // Where the terminal is another user's, the descriptor is the caller's own, and reading it waits.
+        let listens = self.typed.is_empty() && self.outer.is_raw() && !self.hung_up;
+        if listens && is_ready(self.outer.as_fd(), PollFlags::IN) {
             let mut bytes = Zeroizing::new([0_u8; 1024]);
             match rustix::io::read(&self.outer, bytes.as_mut_slice()) {
                 Ok(0) | Err(Errno::IO) => self.hung_up = true,

@@ -199,13 +199,16 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     fn until_its_end(&mut self, overseer: &mut dyn Overseer) -> io::Result<Ending> {
+        let mut news = true;
         loop {
-            while let Some(arrival) = self.caught.next()? {
-                self.heed(arrival);
-                overseer.heard(arrival.signal);
-            }
-            if let Some(ending) = self.reap()? {
-                return Ok(ending);
+            if news {
+                while let Some(arrival) = self.caught.next()? {
+                    self.heed(arrival);
+                    overseer.heard(arrival.signal);
+                }
+                if let Some(ending) = self.reap()? {
+                    return Ok(ending);
+                }
             }
             if overseer.due().is_some_and(|due| due <= Instant::now())
                 && let Some(Wish { signal, again }) = overseer.tick()
@@ -215,7 +218,7 @@ impl Watch<'_> {
                 }
                 self.child.signal(signal);
             }
-            self.wait(overseer.due())?;
+            news = self.wait(overseer.due())?;
             if self.outputs.advance(self.child.process) {
                 self.witness.renew();
             }
@@ -241,15 +244,18 @@ impl Watch<'_> {
         failure
     }
 
-    fn wait(&self, due: Option<Instant>) -> io::Result<()> {
+    /// Waits for anything; whether there is news of the child or a signal.
+    fn wait(&self, due: Option<Instant>) -> io::Result<bool> {
         let mut ready = vec![PollFd::new(self.caught, PollFlags::IN)];
         ready.extend(self.leader.as_ref().map(|leader| PollFd::new(leader, PollFlags::IN)));
+        let news = ready.len();
         self.outputs.wanted(&mut ready);
         let now = Instant::now();
         let behind = self.outputs.keyboard.as_ref().is_some_and(Keyboard::is_in_the_background);
         let look = behind.then(|| now + LOOK);
         let due = [due, self.outputs.due(), look].into_iter().flatten().min();
-        wait_for(&mut ready, due.map(|due| due.saturating_duration_since(now)))
+        wait_for(&mut ready, due.map(|due| due.saturating_duration_since(now)))?;
+        Ok(ready.iter().take(news).any(|news| !news.revents().is_empty()))
     }
 
     fn take_terminal(&mut self) {

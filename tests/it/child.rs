@@ -200,6 +200,26 @@ fn case_53_a_stopped_masked_command_leaves_the_shell_its_terminal() {
 }
 
 #[test]
+fn on_another_users_terminal_which_cannot_be_opened_again_it_works_too() {
+    let world = filled();
+    std::fs::copy(KEYVAULT, world.home().join("kv")).unwrap();
+    // As after su(1): the descriptors are all that nobody has of it.
+    let home = world.home();
+    let home = home.to_str().unwrap();
+    let owned = format!("chmod 711 '{}'; chown -R nobody '{home}'", world.path().display());
+    assert!(world.command("sh").args(["-c", &owned]).status().unwrap().success(), "this test needs root");
+    let terminal = Terminal::shell(&world);
+    terminal.type_line("setpriv --reuid nobody --clear-groups ./kv exec --mask --only a -- sh -c 'echo \"<$A>\"; read x; echo \"got <$x>\"; sleep 1000'");
+    terminal.wait_for("<[masked]>");
+    terminal.type_line("typed");
+    terminal.wait_for("got <typed>");
+    terminal.press("C-c");
+    terminal.wait_for_times("READY>", 2);
+    terminal.type_line("echo \"over $?\"");
+    terminal.wait_for("over 130");
+}
+
+#[test]
 fn standard_error_alone_on_a_terminal_leaves_the_keyboard_to_the_pager_behind_the_pipe() {
     let world = filled();
     let terminal = Terminal::shell(&world);
