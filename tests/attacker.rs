@@ -159,8 +159,7 @@ fn everything_sealed(file: &Path) -> (Identity, Vec<Sealed>) {
         .unwrap();
     let identity = Identity { vault_id: vault_id.try_into().unwrap(), epoch };
     let mut all = Vec::new();
-    type Rows = (&'static str, &'static str, &'static str);
-    let tables: [Rows; 12] = [
+    let tables: [(&str, &str, &str); 12] = [
         ("slot", "keyvault slot", "SELECT id, 0, 0, header, sealed FROM slot"),
         ("vault", "keyvault audit seed", "SELECT x'', 0, 0, x'', chain_seed FROM vault"),
         ("item", "keyvault item", "SELECT tag, 0, revision, x'', sealed FROM item"),

@@ -109,8 +109,8 @@ fn token_example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error:
     let bundle = reader.derive("keyvault token bundle", &identity.whole());
     let id = token.id();
     let place = Place { table: "bundle", row: &id, version: 0, field: "sealed", revision: 7, bound: &[] };
-    let content = Encoder::new().bytes(b"ci").i64(0).u8(0).u32(0).finish();
-    let padded = codec::pad(&content)?;
+    let inside = Encoder::new().bytes(b"ci").i64(0).u8(0).u32(0).finish();
+    let padded = codec::pad(&inside)?;
     let context = identity.context(&place);
     let rng = Counting(Cell::new(0));
     let sealed = crypto::seal(&bundle, "keyvault bundle", &context, padded.expose(), &rng)?;
@@ -125,7 +125,7 @@ fn token_example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error:
         ("token id", hex(&id)),
         ("reader", hex(reader.expose())),
         ("token view", hex(view.expose())),
-        ("bundle content", hex(&content)),
+        ("bundle content", hex(&inside)),
         ("bundle", base64),
     ]))
 }

@@ -12,6 +12,7 @@ mod file_sentences;
 mod keyring;
 mod opening;
 mod order;
+mod problem_sentences;
 mod project_sentences;
 mod sentences;
 mod supply;

@@ -60,8 +60,11 @@ pub struct BundleContent {
     pub made: Moment,
     /// After this it is refused.
     pub expires: Option<Moment>,
-    keys: Vec<([u8; 16], SecretBytes, Vec<(u32, SecretBytes)>)>,
+    keys: Vec<BundledKey>,
 }
+
+/// A key's id, its grant, and the values of its versions.
+type BundledKey = ([u8; 16], SecretBytes, Vec<(u32, SecretBytes)>);
 
 /// What stands outside of a bundle's seal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -112,13 +112,12 @@ impl ReadsLog {
         let last = last.and_then(|line| ReadsLine::parse(&line)).filter(|entry| {
             (entry.identity, entry.token) == (label.identity, label.token) && entry.holds(keys)
         });
-        let (place, seq, before) = match last {
-            Some(entry) => (entry.place, entry.seq + 1, entry.mac),
-            None => {
-                let mut place = [0; 16];
-                rng.fill(&mut place)?;
-                (place, 0, START)
-            }
+        let (place, seq, before) = if let Some(entry) = last {
+            (entry.place, entry.seq + 1, entry.mac)
+        } else {
+            let mut place = [0; 16];
+            rng.fill(&mut place)?;
+            (place, 0, START)
         };
         let padded = codec::pad(&event.encode()).map_err(|_| damaged("reads: the event is too long"))?;
         let context = label.identity.context(&entry_place(&place, seq, &before));

@@ -80,13 +80,11 @@ impl Work<'_> {
     pub(super) fn token(&mut self, name: &TokenName) -> Result<Option<TokenRecord>, VaultError> {
         let tag = self.token_tag(name);
         let row = if self.tx.has_machines()? { self.tx.token(&tag)? } else { None };
-        match row {
-            Some(row) => self.verified_token(&row).map(Some),
-            None => {
-                self.expect_leaf(&tag, None, "token")?;
-                Ok(None)
-            }
-        }
+        let Some(row) = row else {
+            self.expect_leaf(&tag, None, "token")?;
+            return Ok(None);
+        };
+        self.verified_token(&row).map(Some)
     }
 
     pub(super) fn existing_token(&mut self, name: &TokenName) -> Result<TokenRecord, VaultError> {
@@ -198,19 +196,18 @@ impl Work<'_> {
             places: Vec::new(),
         };
         let keys = record.keys(&self.identity);
-        let first = Key::from_bytes(record.first_key.expose()).ok_or_else(|| damaged("token: k₀"))?;
-        let chain =
-            Chain::rewrite(Seed::from(first), self.tx, &keys.audit, &self.identity, reads, world.rng)?;
+        let seed = Key::from_bytes(record.first_key.expose()).ok_or_else(|| damaged("token: k₀"))?;
+        let chain = Chain::rewrite(Seed::from(seed), self.tx, &keys.audit, &self.identity, reads, world.rng)?;
         record.read = Mark { count: chain.count, head: chain.head };
         for item in items {
             self.put_grant(&record, &keys, item, world)?;
         }
         self.write_view(&mut record, &keys, world)?;
         self.put_token(&record, world)?;
-        let carried = |scope: &&Scope| !items.iter().any(|item| item.scopes.contains(*scope));
-        let empty_scopes = record.rule.scopes.iter().filter(carried).cloned().collect();
-        let granted = items.iter().map(|item| item.name.clone()).collect();
-        Ok(Issued { record, token, granted, empty_scopes })
+        let lacks = |scope: &&Scope| !items.iter().any(|item| item.scopes.contains(*scope));
+        let empty_scopes = record.rule.scopes.iter().filter(lacks).cloned().collect();
+        let opened = items.iter().map(|item| item.name.clone()).collect();
+        Ok(Issued { record, token, granted: opened, empty_scopes })
     }
 
     fn put_grant(

@@ -67,14 +67,13 @@ impl Create {
 
 impl Update {
     fn run(self, context: &Context) -> Result<u8, Failure> {
-        let (mut content, _) =
-            open_secret_file(&self.file).map_err(|error| Failure::io(&self.file, &error))?;
-        let content = read_secret(&mut content, MAX_BUNDLE, &self.file)?;
+        let (mut file, _) = open_secret_file(&self.file).map_err(|error| Failure::io(&self.file, &error))?;
+        let text = read_secret(&mut file, MAX_BUNDLE, &self.file)?;
         let failed = |error: VaultError| Failure::of(error, &self.file);
-        let (label, _) = BundleLabel::parse(content.expose()).map_err(|error| failed(error.into()))?;
+        let (label, _) = BundleLabel::parse(text.expose()).map_err(|error| failed(error.into()))?;
         let (mut vault, access) = context.open_with_access()?;
-        let (token, current) = vault.token_of(&access, &label).map_err(failed)?;
-        if current == Some(label.change) {
+        let (token, newest) = vault.token_of(&access, &label).map_err(failed)?;
+        if newest == Some(label.change) {
             if context.ui.json {
                 context.ui.print_json(&serde_json::json!({
                     "bundle": self.file.display().to_string(), "token": token.as_str(),

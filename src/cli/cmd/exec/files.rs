@@ -11,7 +11,7 @@ use crate::cli::complete;
 use crate::cli::context::{self, Context};
 use crate::cli::error::Failure;
 use crate::cli::supply::Machine;
-use crate::cli::{project_sentences, sentences, ui};
+use crate::cli::{problem_sentences, project_sentences, ui};
 use crate::exchange;
 use crate::name::EnvName;
 use crate::project::{Profile, reference};
@@ -158,7 +158,7 @@ pub(super) fn say_left_out(context: &Context, left_out: &[LeftOut]) {
         return;
     }
     let one = |left_out: &LeftOut| {
-        let why: Vec<_> = left_out.why.iter().map(sentences::problem_line).collect();
+        let why: Vec<_> = left_out.why.iter().map(problem_sentences::problem_line).collect();
         format!("{} ({})", left_out.variable, why.join("; "))
     };
     let all: Vec<_> = left_out.iter().map(one).collect();

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
-use super::order::Order;
 use crate::cli::context::{self, Context};
 use crate::cli::error::Failure;
 use crate::cli::{ui, view};
 use crate::exec::mask::{Mask, TooMuch};
 use crate::exec::streams::{Ways, When};
+use crate::name::KeyName;
 use crate::vault::Resolution;
 
 /// What is asked for.
@@ -41,13 +41,13 @@ fn in_ci() -> bool {
     context::variable("CI").is_some_and(|value| value != "false" && value != "0")
 }
 
-/// The mask over the values, the parts of composed ones and what an env-file gives; what it leaves is named.
-pub(super) fn over(context: &Context, released: &Resolution, order: &Order) -> Result<Mask, Failure> {
-    let own = released.values.iter().map(|key| (key.name.to_string(), key.value.expose()));
+/// The mask over the values and the parts of composed ones; what it leaves is named. What an env-file says itself is no
+/// secret of the vault's: `PORT=3000` must not make every 3000 unreadable.
+pub(super) fn over(context: &Context, released: &Resolution) -> Result<Mask, Failure> {
+    let whole = released.values.iter().map(|key| (&key.name, key.value.expose()));
     let parts = released.values.iter().flat_map(|key| &key.parts);
-    let parts = parts.map(|part| (part.name.to_string(), part.value.expose()));
-    let literals = order.literals.iter().map(|(variable, value)| (variable.to_string(), value.expose()));
-    let (names, values): (Vec<String>, Vec<&[u8]>) = own.chain(parts).chain(literals).unzip();
+    let parts = parts.map(|part| (&part.name, part.value.expose()));
+    let (keys, values): (Vec<&KeyName>, Vec<&[u8]>) = whole.chain(parts).unzip();
     let (mask, uncovered) = Mask::of(&values).map_err(|TooMuch| {
         Failure::refused(
             "The values are too many or too long to be masked.",
@@ -55,8 +55,8 @@ pub(super) fn over(context: &Context, released: &Resolution, order: &Order) -> R
         )
     })?;
     let named = |places: &[usize]| {
-        let names: BTreeSet<&String> = places.iter().filter_map(|at| names.get(*at)).collect();
-        (!names.is_empty()).then(|| view::joined(names.into_iter()))
+        let named: BTreeSet<_> = places.iter().filter_map(|at| keys.get(*at)).collect();
+        (!named.is_empty()).then(|| view::joined(named.into_iter()))
     };
     if let Some(names) = named(&uncovered.short) {
         context.ui.warn(&format!("Not masked, being under four bytes: {names}."));

@@ -164,8 +164,7 @@ fn run_beside(
     released: Resolution,
     ways: Option<Ways>,
 ) -> Result<u8, Failure> {
-    let mask =
-        ways.map(|ways| masking::over(context, &released, &order).map(|mask| (mask, ways))).transpose()?;
+    let mask = ways.map(|ways| masking::over(context, &released).map(|mask| (mask, ways))).transpose()?;
     let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways, callers: ui::callers() });
     let supervisor = Supervisor::begin().map_err(|error| order.failed(&error))?;
     let ending = look_after(&supervisor, &order, command, released, masking);

@@ -63,7 +63,7 @@ impl Watching {
             ));
         }
         let released = order.release(context, &mut supply, &order.selection, "")?;
-        let source = Source::of(context, supply)?;
+        let source = Source::of(context, supply);
         let supervisor = Supervisor::begin().map_err(|error| order.failed(&error))?.for_several();
         let manner = self.on_rotate.map_or(Manner::Restart, Manner::Signal);
         let ending = watch_over(&supervisor, &source, &order, (command, released), manner, ways);
@@ -86,8 +86,7 @@ fn watch_over(
     let mut keys = Keys::of(source, order);
     let mut watch = Watch::new(&mut keys, manner);
     loop {
-        let mask =
-            ways.map(|ways| masking::over(context, &released, order).map(|mask| (mask, ways))).transpose()?;
+        let mask = ways.map(|ways| masking::over(context, &released).map(|mask| (mask, ways))).transpose()?;
         let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways, callers: ui::callers() });
         let environment = order.fill(&mut command, &released)?;
         watch.over(Given::of(&released.values, &order.selection.previous));
@@ -147,7 +146,7 @@ impl Unreadable {
 }
 
 impl<'c> Source<'c> {
-    fn of(context: &'c Context, supply: Supply) -> Result<Self, Failure> {
+    fn of(context: &'c Context, supply: Supply) -> Self {
         let (path, way) = match supply {
             Supply::Vault(vault, access) => {
                 let identity = vault.identity();
@@ -158,7 +157,7 @@ impl<'c> Source<'c> {
             Supply::Granted(vault, holding) => (vault.path().to_owned(), Way::Granted(holding)),
             Supply::Bundled(bundle, holding, _) => (bundle.file().to_owned(), Way::Bundled(holding)),
         };
-        Ok(Self { context, path, way })
+        Self { context, path, way }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Supply) -> Result<T, Failure>) -> Result<T, Unreadable> {

@@ -10,7 +10,7 @@ use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
-use crate::cli::sentences::{self, problem_line};
+use crate::cli::problem_sentences::{self, problem_line};
 use crate::cli::supply::{self, Machine};
 use crate::cli::{project_sentences, ui, view};
 use crate::exec::delivery::Places;
@@ -132,7 +132,7 @@ fn summary(problems: &[Problem], new: &BTreeSet<Ask>) -> Option<Failure> {
     if problems.is_empty() && new.is_empty() {
         return None;
     }
-    let (code, kind) = if new.is_empty() && sentences::only_missing(problems) {
+    let (code, kind) = if new.is_empty() && problem_sentences::only_missing(problems) {
         (code::NOT_FOUND, "not_found")
     } else {
         (code::REFUSED, "refused")
