@@ -15,6 +15,7 @@
 mod harness;
 
 mod child;
+mod ci_docs;
 mod completion;
 mod crash;
 mod crash_ways;
