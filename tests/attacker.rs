@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use keyvault::audit::Actor;
+use keyvault::audit::{Action, Actor};
 use keyvault::clock::{Clock, Moment};
 use keyvault::codec;
 use keyvault::crypto::{self, Cost, Key, SystemRng};
@@ -29,8 +29,8 @@ use keyvault::state::pin::Pins;
 use keyvault::unlock::passphrase::Passphrase;
 use keyvault::unlock::token::Token;
 use keyvault::vault::{
-    Access, Conflict, Creation, Holder, Holders, Import, Incoming, NewToken, NewValue, Terms, Vault, Which,
-    World,
+    Access, Conflict, Creation, Holder, Holders, Holding, Import, Incoming, NewToken, NewValue, Purpose,
+    Selection, Supply, Terms, Vault, VaultError, Which, World,
 };
 use rusqlite::Connection;
 
@@ -298,4 +298,43 @@ fn of_1000_keys_a_token_for_50_opens_50_and_after_a_revoke_and_a_rotate_none_of_
     let (_, values) = break_in(&other, &copies[2..3]);
     assert_eq!(values.len(), KEYS - GRANTED);
     assert!(values.contains(&value(GRANTED, 2)) && !values.contains(&value(GRANTED, 1)));
+}
+
+/// What a holder seals itself, in the place of a value whose version key it was granted, is the owner's to nobody.
+#[test]
+fn a_holder_forges_no_value_for_another_holder_or_the_owner() {
+    let mut owner = Owner::new();
+    owner.add(0..1, "shared");
+    let token = owner.token("attacker", "shared");
+    let other = owner.token("victim", "shared");
+    let file = owner.folder.path().join("vault.db");
+    let (identity, all) = everything_sealed(&file);
+    let grants = token.reader().keys(&identity, &token.id()).grants;
+    let value = all.iter().find(|row| row.table == "version_value").unwrap();
+    let mut granted = all.iter().filter(|row| row.table == "token_grant");
+    let grant =
+        granted.find_map(|row| crypto::open(&grants, row.label, &row.context, &row.text).ok()).unwrap();
+    let mut keys = grant.expose().windows(32).filter_map(Key::from_bytes);
+    let key = keys.find(|key| crypto::open(key, value.label, &value.context, &value.text).is_ok()).unwrap();
+    let forged = codec::pad(b"the attacker's own").unwrap();
+    let forged = crypto::seal(&key, value.label, &value.context, forged.expose(), &SystemRng).unwrap();
+    Connection::open(&file).unwrap().execute("UPDATE version_value SET sealed = ?", [forged]).unwrap();
+
+    let pins = Pins::in_folder(owner.folder.path().join("pins"));
+    let choice = || Selection { all: true, ..Selection::default() };
+    let purpose = || Purpose { action: Action::Exec, detail: String::new() };
+    let folder = owner.folder.path().to_owned();
+    let access = owner
+        .vault
+        .open_passphrase(&Passphrase::new(&SecretBytes::copy_from(b"correct horse battery staple")).unwrap())
+        .unwrap();
+    for mut supply in [
+        Supply::Granted(Vault::open(&file, &pins).unwrap(), Holding::of(&other, None)),
+        Supply::Vault(Vault::open(&file, &pins).unwrap(), access),
+    ] {
+        let read = with_world(&folder, |world| supply.resolve(world, &choice(), purpose(), &|_| Vec::new()));
+        let read =
+            read.map(|all| all.values.iter().map(|key| key.value.expose().to_vec()).collect::<Vec<_>>());
+        assert!(matches!(read, Err(VaultError::State(_))), "{read:?}");
+    }
 }

@@ -246,8 +246,7 @@ impl Check {
         let opener = work.opener();
         let faults =
             on_all_cores(load, |(item, version, rows)| match opener.value(&item.id, version, rows) {
-                Ok(value) if opener.fingerprint(&value) == version.fingerprint => None,
-                Ok(_) => Some("has another fingerprint than its metadata says".to_owned()),
+                Ok(_) => None,
                 Err(error) => Some(error.to_string()),
             });
         for ((item, version, _), fault) in load.iter().zip(faults) {

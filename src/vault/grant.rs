@@ -62,6 +62,8 @@ pub(crate) struct GrantedVersion {
     pub(super) state: VersionState,
     pub(super) grace_until: Option<Moment>,
     pub(super) key: Key,
+    /// SHA-256 of its sealed value: others who were granted it have its key too, and could seal another under it.
+    pub(super) sealed: [u8; 32],
 }
 
 impl View {
@@ -142,6 +144,7 @@ impl Grant {
                     .u8(u8::from(version.state == VersionState::Previous))
                     .option(version.grace_until, |encoder, until| encoder.i64(until.0))
                     .fixed(version.key.expose())
+                    .fixed(&version.sealed)
             })
             .finish();
         // What the encoder leaves behind is wiped by the allocator.
@@ -220,8 +223,8 @@ impl Grant {
         }
     }
 
-    pub(super) fn version_key(&self, number: u32) -> Option<&Key> {
-        self.versions.iter().find(|version| version.number == number).map(|version| &version.key)
+    pub(super) fn version(&self, number: u32) -> Option<&GrantedVersion> {
+        self.versions.iter().find(|version| version.number == number)
     }
 }
 
@@ -236,6 +239,7 @@ impl GrantedVersion {
             },
             grace_until: decoder.option(|decoder| decoder.i64().map(Moment))?,
             key: Key::from_bytes(decoder.fixed(crypto::KEY_LEN)?).ok_or(Malformed)?,
+            sealed: decoder.array()?,
         })
     }
 }

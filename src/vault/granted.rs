@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::audit::{Chain, KeyRef};
 use crate::clock::Moment;
-use crate::crypto::wipe_stack;
+use crate::crypto::{self, wipe_stack};
 use crate::identity::Identity;
 use crate::name::{KeyName, Scope};
 use crate::secret::SecretBytes;
@@ -221,9 +221,11 @@ impl Source for Granted<'_> {
         let grant = self.grants.iter().find(|grant| grant.item == item.id).ok_or_else(missing)?;
         match &self.values {
             Values::Vault(tx, identity) => {
-                let key = grant.version_key(version.number).ok_or_else(missing)?;
-                let sealed = tx.version_value(&item.id, version.number)?.ok_or_else(missing)?;
-                open_value(key, identity, &item.id, version.number, &sealed)
+                let granted = grant.version(version.number).ok_or_else(missing)?;
+                let sealed = tx.version_value(&item.id, version.number)?;
+                let sealed = sealed.filter(|sealed| crypto::sha256(sealed) == granted.sealed);
+                let sealed = sealed.ok_or_else(missing)?;
+                open_value(&granted.key, identity, &item.id, version.number, &sealed)
             }
             Values::Bundle(bundle) => Ok(bundle.value(&item.id, version.number).ok_or_else(missing)?),
         }

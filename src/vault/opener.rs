@@ -65,6 +65,9 @@ impl Opener<'_> {
     }
 
     /// A version's value out of its wrapped key and its sealed value, which must be those that the metadata names.
+    ///
+    /// A token's holder has the keys of the versions that were granted to it, and to a key that is known another text with
+    /// the same tag can be computed. The fingerprint's key it has not.
     pub(super) fn value(
         self,
         item: &[u8; 16],
@@ -72,7 +75,16 @@ impl Opener<'_> {
         rows: &(Vec<u8>, Vec<u8>),
     ) -> Result<SecretBytes, VaultError> {
         let key = self.version_key(item, version, rows)?;
-        open_value(&key, &self.identity, item, version.number, &rows.1)
+        let value = open_value(&key, &self.identity, item, version.number, &rows.1)?;
+        if self.fingerprint(&value) == version.fingerprint {
+            Ok(value)
+        } else {
+            let what = format!(
+                "version {} of a key: has another fingerprint than its metadata says",
+                version.number
+            );
+            Err(StateError::Mismatch { what }.into())
+        }
     }
 
     pub(super) fn version_digest(self, wrapped: &[u8], sealed: &[u8]) -> Digest {
@@ -114,4 +126,48 @@ pub(super) fn open_value(
     let padded = crypto::open(key, VALUE_LABEL, &context, sealed)
         .map_err(|_| damaged("version_value: does not open"))?;
     codec::unpad(&padded).map(SecretBytes::copy_from).map_err(|_| damaged("version_value: malformed"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::clock::Moment;
+    use crate::crypto::SystemRng;
+    use crate::unlock::keys::Root;
+    use crate::vault::VersionState;
+
+    /// A holder of the version's key makes a text with the salt, the commitment and the tag of the owner's; here the
+    /// owner's digest is simply that of the forged rows.
+    #[test]
+    fn a_value_that_has_the_right_digest_and_another_fingerprint_is_not_released() {
+        let identity = Identity { vault_id: [1; 16], epoch: 1 };
+        let keys = Root::create(&SystemRng).unwrap().daily(&identity).keys(&identity);
+        let opener = Opener { keys: &keys, identity };
+        let key = Key::random(&SystemRng).unwrap();
+        let item = [7; 16];
+        let seal = |key: &Key, table, label, plain: &[u8]| {
+            let context = identity.context(&version_place(table, &item, 1));
+            crypto::seal(key, label, &context, plain, &SystemRng).unwrap()
+        };
+        let wrapped = seal(&keys.wrapping, "version_key", VERSION_KEY_LABEL, key.expose());
+        let forged = codec::pad(b"the attacker's").unwrap();
+        let rows = (wrapped, seal(&key, "version_value", VALUE_LABEL, forged.expose()));
+        let mut version = Version {
+            number: 1,
+            state: VersionState::Current,
+            created: Moment(0),
+            since: Moment(0),
+            grace_until: None,
+            fingerprint: opener.fingerprint(&SecretBytes::copy_from(b"the owner's")),
+            digest: Some(opener.version_digest(&rows.0, &rows.1)),
+            due: None,
+            made_by: String::new(),
+            public: None,
+            reason: String::new(),
+        };
+        assert!(matches!(opener.value(&item, &version, &rows), Err(VaultError::State(_))));
+        version.fingerprint = opener.fingerprint(&SecretBytes::copy_from(b"the attacker's"));
+        assert!(opener.value(&item, &version, &rows).is_ok());
+    }
 }

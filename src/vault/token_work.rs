@@ -228,9 +228,12 @@ impl Work<'_> {
             let state = version.state_at(now);
             if matches!(state, VersionState::Current | VersionState::Previous) && version.digest.is_some() {
                 let rows = self.version_rows(&item.id, version.number)?;
+                // What another holder put in its place is not passed on as the owner's.
+                drop(self.opener().value(&item.id, version, &rows)?);
                 let key = self.opener().version_key(&item.id, version, &rows)?;
-                let grace_until = version.grace_until;
-                versions.push(GrantedVersion { number: version.number, state, grace_until, key });
+                let (number, grace_until) = (version.number, version.grace_until);
+                let sealed = crypto::sha256(&rows.1);
+                versions.push(GrantedVersion { number, state, grace_until, key, sealed });
             }
         }
         Ok(Grant {
@@ -265,8 +268,8 @@ impl Work<'_> {
     }
 
     fn view_mark(&self, sealed: &[u8]) -> Digest {
-        let id = crypto::seal_id(sealed).unwrap_or([0; crypto::SEAL_ID_LEN]);
-        self.keys.tree.digest(&[VIEW_MARK_LABEL, &id])
+        // All of it: the holder has the key, and could make another with the same salt, commitment and tag.
+        self.keys.tree.digest(&[VIEW_MARK_LABEL, sealed])
     }
 
     /// A token's grants, held against its view, and that against its record: what a holder put there itself must not be
