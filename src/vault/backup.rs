@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::audit::Action;
 use crate::clock::Moment;
 use crate::identity::Identity;
-use crate::name::KeyName;
+use crate::name::{KeyName, TokenName};
 use crate::state::pin::Memory;
 use crate::store::{StateRow, Store, StoreError, TokenId};
 
@@ -34,6 +34,8 @@ pub struct Difference {
     pub other_ways: bool,
     /// Keys that only the backup has: they would be back.
     pub back: Vec<KeyName>,
+    /// Tokens that are in force here and not in the backup: they would open nothing any more.
+    pub tokens: Vec<TokenName>,
 }
 
 /// Where a file stood when it was looked at.
@@ -111,15 +113,17 @@ impl Vault {
         here: Option<&mut Self>,
         now: Moment,
     ) -> Result<Difference, VaultError> {
-        let look = |work: &mut Work<'_>| Ok((work.change_number(), work.items()?, work.slots()?));
+        let look = |work: &mut Work<'_>| {
+            Ok((work.change_number(), work.items()?, work.slots()?, work.tokens_in_force()?))
+        };
         let identity = self.identity();
-        let (backup, ours, our_ways) = self.read(access, look)?;
+        let (backup, ours, our_ways, our_tokens) = self.read(access, look)?;
         let mut difference = Difference { backup, ..Difference::default() };
         let Some(vault) = here else { return Ok(difference) };
         // A vault that was rekeyed since and is locked, or is damaged, keeps to itself what it has.
         let theirs =
             access.without_slot_for(&identity, vault, now).and_then(|access| vault.read(&access, look).ok());
-        let Some((here, theirs, their_ways)) = theirs else {
+        let Some((here, theirs, their_ways, their_tokens)) = theirs else {
             difference.other_ways = true;
             return Ok(difference);
         };
@@ -140,6 +144,9 @@ impl Vault {
         let back = ours.into_values().filter(|item| !theirs.contains(&item.id));
         difference.back = back.map(|item| item.name).collect();
         difference.back.sort();
+        let gone = their_tokens.into_iter().filter(|(id, _)| !our_tokens.contains_key(id));
+        difference.tokens = gone.map(|(_, name)| name).collect();
+        difference.tokens.sort();
         Ok(difference)
     }
 
@@ -227,8 +234,7 @@ fn known_here(
     let stands = here.and_then(|vault| {
         let access = access.without_slot_for(identity, vault, world.now())?;
         let look = |work: &mut Work<'_>| {
-            let tokens = work.load_tokens()?.into_iter().filter(|token| token.revoked.is_none());
-            Ok((work.change_number(), work.items()?, tokens.map(|token| token.id).collect()))
+            Ok((work.change_number(), work.items()?, work.tokens_in_force()?.into_keys().collect()))
         };
         vault.read(&access, look).ok()
     });
@@ -258,6 +264,11 @@ impl Access {
 }
 
 impl Work<'_> {
+    fn tokens_in_force(&mut self) -> Result<BTreeMap<TokenId, TokenName>, VaultError> {
+        let in_force = self.load_tokens()?.into_iter().filter(|token| token.revoked.is_none());
+        Ok(in_force.map(|token| (token.id, token.name)).collect())
+    }
+
     /// Revoked versions never return, not with a backup either.
     fn revoke_again(&mut self, revoked: &[Item], world: &World<'_>) -> Result<(), VaultError> {
         if revoked.is_empty() {

@@ -329,6 +329,7 @@ impl Work<'_> {
         for mut record in records {
             let keys = record.keys(&self.identity);
             let granted = record.revoked.is_none() && self.regrant(&mut record, &keys, &touched, world)?;
+            let granted = granted || self.is_left_behind(&record);
             let read = self.note_reads(&mut record, &keys, world)?;
             if granted {
                 self.write_view(&mut record, &keys, world)?;
@@ -338,6 +339,13 @@ impl Work<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a restore or an adoption leaves a view behind under a number that its holder may have seen surpassed: it
+    /// would take the owner's own decision for a rollback. A view that does not hold is not given a new one.
+    fn is_left_behind(&self, record: &TokenRecord) -> bool {
+        let written = record.view.is_some_and(|view| view.change < self.next_change());
+        self.floor > 0 && written && self.verified_grants(record).is_ok()
     }
 
     fn regrant(

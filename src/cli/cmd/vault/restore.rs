@@ -8,7 +8,7 @@ use super::confirm;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::cli::{ui, view};
-use crate::name::KeyName;
+use crate::name::{KeyName, TokenName};
 use crate::unlock::session;
 use crate::vault::{Difference, Restored, Vault, VaultError};
 
@@ -109,6 +109,10 @@ fn told(difference: &Difference) -> Vec<String> {
             lines.push(format!("{} {what}: {}", names.len(), some(names)));
         }
     }
+    if !difference.tokens.is_empty() {
+        let names = view::joined(difference.tokens.iter());
+        lines.push(format!("Tokens that would open nothing any more: {names}"));
+    }
     if difference.other_ways {
         lines.push(OTHER_WAYS.to_owned());
     }
@@ -129,6 +133,7 @@ fn answer(context: &Context, restored: &Restored, difference: &Difference) -> Re
             "change": restored.now, "lost": names(&difference.lost), "older": names(&difference.older),
             "back": names(&difference.back), "revoked": names(&difference.revoked),
             "other_ways": difference.other_ways,
+            "tokens": difference.tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
         }))?;
     } else {
         context.ui.note(&format!(
