@@ -118,7 +118,7 @@ impl Vault {
             if record.revoked.is_some() {
                 return Err(TokenError::Revoked(name.clone()).into());
             }
-            let could = work.granted_keys(&record)?;
+            let could = work.could_read(&record)?;
             work.revoke(&mut record, world)?;
             let event = world.event(Action::Token, could.clone(), format!("revoked {name}"));
             Ok((could, event))

@@ -294,14 +294,23 @@ impl Work<'_> {
         }
     }
 
-    /// The keys that its grants open, current versions; a grant that does not open is not in the way, for this is what
-    /// an emergency asks.
-    pub(super) fn granted_keys(&self, record: &TokenRecord) -> Result<Vec<KeyRef>, VaultError> {
+    /// The keys that it could read, current versions: those that it matches, those that its grants open, and those that
+    /// were read with it and are still as they were. The rows are its holder's to alter, so none of these is enough; and
+    /// none that does not hold is in the way, for this is what an emergency asks.
+    pub(super) fn could_read(&mut self, record: &TokenRecord) -> Result<Vec<KeyRef>, VaultError> {
         let keys = record.keys(&self.identity);
         let grants = self.tx.grants(&record.id)?;
         let opened = grants.iter().filter_map(|row| Grant::open(row, &keys, &self.identity).ok());
         let mut named: Vec<_> = opened.map(|grant| key_ref(&grant.as_item())).collect();
+        let read: Vec<_> =
+            self.reads_of(record).unwrap_or_default().into_iter().flat_map(|read| read.keys).collect();
+        if let Ok(items) = self.items() {
+            let now = items.iter().map(|item| (item, key_ref(item)));
+            let could = now.filter(|(item, key)| record.rule.matches(item) || read.contains(key));
+            named.extend(could.map(|(_, key)| key));
+        }
         named.sort_by(|left, right| left.name.cmp(&right.name));
+        named.dedup_by(|left, right| left.name == right.name);
         Ok(named)
     }
 
