@@ -1,7 +1,7 @@
 //! Sentences about tokens and bundles.
 
 use super::error::{Failure, code};
-use super::time;
+use super::{time, ui};
 use crate::state::pin::Standing;
 use crate::vault::TokenError;
 
@@ -65,6 +65,10 @@ pub(super) fn token(error: &TokenError) -> Failure {
         TokenError::OtherVault => {
             Failure::refused("The file is of another vault.", Some("--vault names the vault."))
         }
+        TokenError::NotAReadsLog { path } => Failure::refused(
+            &format!("{} is not a log of what was read, and was not touched.", ui::quoted(path)),
+            Some("KEYVAULT_READS names the log: a new file, or one that keyvault wrote."),
+        ),
         TokenError::ReadsDamaged { line, what } => Failure::damaged(
             &format!("Line {line} of the log {what}; nothing was brought home."),
             Some("Somebody may have changed the log. The lines before it can be imported from a copy."),

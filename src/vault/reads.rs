@@ -78,6 +78,8 @@ pub struct BroughtHome {
     pub new: BTreeMap<TokenName, usize>,
     /// Reads that were known.
     pub known: usize,
+    /// Reads of tokens that this vault does not know, which cannot be looked at.
+    pub unknown: usize,
 }
 
 impl ReadsLog {
@@ -108,6 +110,9 @@ impl ReadsLog {
         }
         let mut lock = FileLock::exclusive(&self.path).map_err(failed)?;
         let file = lock.file();
+        if !begins_like_a_log(file).map_err(failed)? {
+            return Err(TokenError::NotAReadsLog { path: self.path.clone() }.into());
+        }
         let last = last_line(file).map_err(failed)?;
         let last = last.and_then(|line| ReadsLine::parse(&line)).filter(|entry| {
             (entry.identity, entry.token) == (label.identity, label.token) && entry.holds(keys)
@@ -136,6 +141,18 @@ impl ReadsLog {
         text.push(b'\n');
         file.write_all(&text).and_then(|()| file.sync_data()).map_err(failed)
     }
+}
+
+/// Whether a file has nothing in it, or what a log begins with: another file that was named by mistake loses nothing.
+fn begins_like_a_log(file: &mut std::fs::File) -> io::Result<bool> {
+    const START: &[u8] = b"{\"format\":";
+    let len = file.seek(SeekFrom::End(0))?;
+    let mut start = Vec::with_capacity(START.len());
+    if len > 0 {
+        file.seek(SeekFrom::Start(0))?;
+        Read::by_ref(file).take(START.len() as u64).read_to_end(&mut start)?;
+    }
+    Ok(START.starts_with(&start))
 }
 
 /// The last whole line; what stands behind it is cut off, and the file is at its end.
@@ -215,8 +232,10 @@ impl Vault {
         world: &World<'_>,
         text: &[u8],
     ) -> Result<BroughtHome, VaultError> {
+        let mut unknown = 0;
         let brought = self.change(access, world, |work| {
             let brought = work.bring_home(text, world)?;
+            unknown = brought.unknown;
             if brought.new.is_empty() {
                 return Err(VaultError::NothingNew(brought.known));
             }
@@ -226,7 +245,9 @@ impl Vault {
             Ok((brought, event))
         });
         match brought {
-            Err(VaultError::NothingNew(known)) => Ok(BroughtHome { known, ..BroughtHome::default() }),
+            Err(VaultError::NothingNew(known)) => {
+                Ok(BroughtHome { known, unknown, ..BroughtHome::default() })
+            }
             brought => brought,
         }
     }
@@ -245,11 +266,13 @@ impl Work<'_> {
             if entry.identity.vault_id != self.identity.vault_id {
                 return Err(TokenError::OtherVault.into());
             }
-            let (place, record) = records
-                .iter_mut()
-                .enumerate()
-                .find(|(_, record)| record.id == entry.token)
-                .ok_or(TokenError::UnknownReads)?;
+            // A log that $KEYVAULT_READS names goes on when its token is renewed; what was read with the one before must
+            // not keep the rest away.
+            let known = records.iter_mut().enumerate().find(|(_, record)| record.id == entry.token);
+            let Some((place, record)) = known else {
+                brought.unknown += 1;
+                continue;
+            };
             let keys = record.keys(&entry.identity);
             let event = entry.event(&keys).filter(|_| entry.holds(&keys));
             let event = event.ok_or_else(|| wrong("has been altered"))?;
@@ -262,6 +285,9 @@ impl Work<'_> {
                     written.insert(place);
                 }
             }
+        }
+        if brought.unknown > 0 && brought.known == 0 && brought.new.is_empty() {
+            return Err(TokenError::UnknownReads.into());
         }
         for record in written.into_iter().filter_map(|place| records.get(place)) {
             self.put_token(record, world)?;

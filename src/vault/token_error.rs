@@ -1,5 +1,7 @@
 //! Facts about what went wrong with a token or a bundle.
 
+use std::path::PathBuf;
+
 use crate::clock::Moment;
 use crate::name::TokenName;
 use crate::state::pin::Standing;
@@ -59,6 +61,12 @@ pub enum TokenError {
     /// The bundle is of another vault.
     #[error("the bundle is of another vault")]
     OtherVault,
+    /// The file that reads are to be written to is something else.
+    #[error("{} is not a log of reads", path.display())]
+    NotAReadsLog {
+        /// The file.
+        path: PathBuf,
+    },
     /// A log of reads that does not hold.
     #[error("line {line}: {what}")]
     ReadsDamaged {

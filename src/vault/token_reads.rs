@@ -32,6 +32,20 @@ impl Vault {
     ) -> Result<Vec<BrokenReads>, VaultError> {
         self.read(access, |work| work.whole_log(take))
     }
+
+    /// Verifies what was read with tokens, each chain from its start. Returns how many reads hold, and the tokens whose
+    /// reads cannot be proved.
+    pub fn verify_reads(&mut self, access: &Access) -> Result<(usize, Vec<BrokenReads>), VaultError> {
+        self.read(access, |work| {
+            let (mut proved, mut broken) = (0, Vec::new());
+            for record in work.load_tokens()? {
+                let (record, reads, fault) = work.told_reads(record);
+                proved += reads.len();
+                broken.extend(fault.map(|fault| (record.name, fault)));
+            }
+            Ok((proved, broken))
+        })
+    }
 }
 
 impl Work<'_> {

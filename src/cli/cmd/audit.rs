@@ -11,10 +11,11 @@ use crate::cli::context::{Context, read_secret};
 use crate::cli::error::{Failure, code};
 use crate::cli::event_view;
 use crate::cli::time::{self, Expiry};
+use crate::cli::view;
 use crate::clock::Moment;
 use crate::name::{KeyName, TokenName};
 use crate::sys::private::open_secret_file;
-use crate::vault::{self, Of};
+use crate::vault::{self, BrokenReads, Of};
 
 /// Read and verify the audit log.
 #[derive(Debug, Subcommand)]
@@ -54,7 +55,8 @@ fn action(text: &str) -> Result<Action, String> {
 
 /// Prove that no entry was altered, cut off or added.
 ///
-/// With the passphrase from the start of the log; with a session only that each entry follows from the one before.
+/// With the passphrase from the start of the log; with a session only that each entry follows from the one before. What
+/// was read with tokens is proved as well; exit code 5 if any of it does not hold.
 #[derive(Debug, Args)]
 pub struct Verify {
     /// From the start: ask for the passphrase even if a session is open
@@ -100,11 +102,7 @@ impl Log {
             }
         };
         let broken = vault.whole_log(&access, &mut show).map_err(|error| Failure::of(error, &path))?;
-        for (name, fault) in broken {
-            context.ui.warn(&format!(
-                "What was read with {name} cannot be proved: {fault}. Somebody may have hidden reads."
-            ));
-        }
+        tell_broken(context, &broken);
         if shown == 0 && !context.ui.json {
             context.ui.note("No entry fits.");
         }
@@ -131,14 +129,21 @@ impl Verify {
         let given = self.from_start || context.given_passphrase()?.is_some();
         let (mut vault, access) = if given { context.open_with_root()? } else { context.open_to_look()? };
         let path = vault.path().to_owned();
-        let verified = vault.verify_audit(&access).map_err(|error| Failure::of(error, &path))?;
+        let failed = |error| Failure::of(error, &path);
+        let verified = vault.verify_audit(&access).map_err(failed)?;
+        let (reads, broken) = vault.verify_reads(&access).map_err(failed)?;
         let from_start = verified.reach == Reach::FromTheStart;
+        let done = if broken.is_empty() { code::DONE } else { code::DAMAGED };
         if context.ui.json {
+            let broken: Vec<_> = broken
+                .iter()
+                .map(|(name, fault)| serde_json::json!({ "token": name.as_str(), "what": fault }))
+                .collect();
             context.ui.print_json(&serde_json::json!({
-                "ok": true, "entries": verified.entries, "from_start": from_start,
-                "clock_back_at": verified.clock_back_at,
+                "ok": broken.is_empty(), "entries": verified.entries, "from_start": from_start,
+                "clock_back_at": verified.clock_back_at, "reads": reads, "broken": broken,
             }))?;
-            return Ok(code::DONE);
+            return Ok(done);
         }
         let reach = if from_start {
             "every one proved from the start of the log"
@@ -146,12 +151,24 @@ impl Verify {
             "each follows from the one before; --from-start proves them with the passphrase"
         };
         context.ui.line(&format!("{} entries hold: {reach}.", verified.entries))?;
+        if reads > 0 {
+            context.ui.line(&format!("{} with tokens hold.", view::counted(reads, "read")))?;
+        }
         if let Some(seq) = verified.clock_back_at {
             context.ui.warn(&format!(
                 "The clock went back at entry {seq}; the order of entries holds all the same."
             ));
         }
-        Ok(code::DONE)
+        tell_broken(context, &broken);
+        Ok(done)
+    }
+}
+
+fn tell_broken(context: &Context, broken: &[BrokenReads]) {
+    for (name, fault) in broken {
+        context.ui.warn(&format!(
+            "What was read with {name} cannot be proved: {fault}. Somebody may have hidden reads."
+        ));
     }
 }
 
@@ -168,8 +185,18 @@ impl Import {
         if context.ui.json {
             let new: serde_json::Map<_, _> =
                 brought.new.iter().map(|(name, count)| (name.to_string(), (*count).into())).collect();
-            context.ui.print_json(&serde_json::json!({ "new": new, "known": brought.known }))?;
-        } else if brought.new.is_empty() {
+            context.ui.print_json(&serde_json::json!({
+                "new": new, "known": brought.known, "unknown": brought.unknown,
+            }))?;
+            return Ok(code::DONE);
+        }
+        if brought.unknown > 0 {
+            context.ui.warn(&format!(
+                "Left out {} of tokens that this vault does not know, such as those that were renewed since.",
+                view::counted(brought.unknown, "read")
+            ));
+        }
+        if brought.new.is_empty() {
             context.ui.note("Nothing new: every read in the file is known already.");
         } else {
             for (name, count) in &brought.new {
