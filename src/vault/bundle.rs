@@ -156,11 +156,13 @@ impl Vault {
         })
     }
 
-    /// The name and the current change of the token that a bundle was made for.
+    /// The name and the current change of the token that a bundle was made for; no change if what is sealed there does not
+    /// open: a bundle that was altered is not up to date.
     pub fn token_of(
         &mut self,
         access: &Access,
         label: &BundleLabel,
+        sealed: &[u8],
     ) -> Result<(TokenName, Option<u64>), VaultError> {
         if label.identity.vault_id != self.identity().vault_id {
             return Err(TokenError::OtherVault.into());
@@ -168,7 +170,9 @@ impl Vault {
         self.read(access, |work| {
             let record = work.load_tokens()?.into_iter().find(|record| record.id == label.token);
             let record = record.ok_or(TokenError::OpensNothing)?;
-            Ok((record.name.clone(), record.view.map(|view| view.change)))
+            let key = record.keys(&label.identity).bundle;
+            let whole = crypto::open(&key, LABEL, &label.context(), sealed).is_ok();
+            Ok((record.name.clone(), record.view.filter(|_| whole).map(|view| view.change)))
         })
     }
 }

@@ -70,9 +70,9 @@ impl Update {
         let (mut file, _) = open_secret_file(&self.file).map_err(|error| Failure::io(&self.file, &error))?;
         let text = read_secret(&mut file, MAX_BUNDLE, &self.file)?;
         let failed = |error: VaultError| Failure::of(error, &self.file);
-        let (label, _) = BundleLabel::parse(text.expose()).map_err(|error| failed(error.into()))?;
+        let (label, sealed) = BundleLabel::parse(text.expose()).map_err(|error| failed(error.into()))?;
         let (mut vault, access) = context.open_with_access()?;
-        let (token, newest) = vault.token_of(&access, &label).map_err(failed)?;
+        let (token, newest) = vault.token_of(&access, &label, &sealed).map_err(failed)?;
         if newest == Some(label.change) {
             if context.ui.json {
                 context.ui.print_json(&serde_json::json!({
