@@ -1,7 +1,5 @@
 //! `keyvault project add`
 
-use std::path::Path;
-
 use clap::Args;
 
 use super::gate::{self, Found};
@@ -43,11 +41,14 @@ fn project_variable(text: &str) -> Result<EnvName, String> {
 
 impl Add {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<u8, Failure> {
+        let known = look_up(context, &self.name);
+        // From before the file is read until it is written: of two that add at once neither loses its entry.
+        let approvals = gate::approvals()?;
+        let turn = gate::turn(&approvals)?;
         let found = match Found::nearest()? {
             Some(found) => found,
             None => init::make(&[])?,
         };
-        let known = look_up(context, &self.name);
         let variable = self.variable(&known)?;
         let shown = ui::harmless_line(&found.path.display().to_string());
         // The file was read as UTF-8 already.
@@ -58,7 +59,8 @@ impl Add {
             Ok(None) => {}
             Err(error) => return Err(not_added(&error, &shown)),
         }
-        self.allow(&found.path, &variable)?;
+        let allowed = approvals.allow(&found.path, &[self.ask(&variable)].into(), &turn);
+        allowed.map_err(|error| project_sentences::not_remembered(&error))?;
         if context.ui.json {
             context.ui.print_json(&serde_json::json!({
                 "file": found.path.to_string_lossy(),
@@ -91,18 +93,14 @@ impl Add {
     }
 
     /// This entry, and no other that the file may have for the same key.
-    fn allow(&self, path: &Path, variable: &EnvName) -> Result<(), Failure> {
-        let ask = Ask {
+    fn ask(&self, variable: &EnvName) -> Ask {
+        Ask {
             profile: self.profile.as_ref().map(ToString::to_string),
             variable: variable.to_string(),
             key: Some(self.name.to_string()),
             template: None,
             default: None,
-        };
-        let approvals = gate::approvals()?;
-        let turn = gate::turn(&approvals)?;
-        let allowed = approvals.allow(path, &[ask].into(), &turn);
-        allowed.map(drop).map_err(|error| project_sentences::not_remembered(&error))
+        }
     }
 }
 
