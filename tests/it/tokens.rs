@@ -6,7 +6,7 @@ use crate::file::{beside, put_back, tamper};
 use crate::harness::{KEYVAULT, Ran, World, finish};
 
 /// Four keys: two in scope `deploy`, one in `other`, one in none; and a session.
-fn filled() -> World {
+pub fn filled() -> World {
     let mut world = World::own();
     world.run(&["unlock", "--for", "1h"]).ok();
     world.unset("KEYVAULT_PASSPHRASE");
@@ -18,18 +18,18 @@ fn filled() -> World {
     world
 }
 
-fn token(world: &World, arguments: &[&str]) -> String {
+pub fn token(world: &World, arguments: &[&str]) -> String {
     world.run(&[&["token", "create"], arguments].concat()).ok().out.trim_end().to_owned()
 }
 
 /// A command of the token's holder, on the same machine and without a session of the owner.
-fn held(world: &World, token: &str, arguments: &[&str]) -> Ran {
+pub fn held(world: &World, token: &str, arguments: &[&str]) -> Ran {
     let mut command = world.command(KEYVAULT);
     finish(command.env("KEYVAULT_TOKEN", token).args(arguments), b"")
 }
 
 /// The values of ours that a child saw, in the order of their variables.
-fn seen(ran: Ran) -> Vec<String> {
+pub fn seen(ran: Ran) -> Vec<String> {
     let mut lines: Vec<_> =
         ran.ok().out.lines().filter(|line| line.contains("value-")).map(str::to_owned).collect();
     lines.sort();
@@ -42,7 +42,7 @@ fn finds(world: &World, what: &str) {
     assert!(checked.code == 5 && checked.out.contains(what), "{}: {}", checked.code, checked.out);
 }
 
-const ENV: [&str; 3] = ["exec", "--", "env"];
+pub const ENV: [&str; 3] = ["exec", "--", "env"];
 
 #[test]
 fn a_token_opens_what_it_was_granted_and_exec_needs_no_choice() {

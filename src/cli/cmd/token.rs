@@ -126,11 +126,11 @@ fn print_issued(context: &Context, issued: &Issued) -> Result<u8, Failure> {
         if let Some(fields) = answer.as_object_mut() {
             fields.insert("token".to_owned(), token.into());
         }
-        ui.print_json(&answer)?;
+        ui.print_json(&answer).map_err(|failure| lost(failure, record))?;
         return Ok(code::DONE);
     }
-    ui.data(issued.token.text().expose())?;
-    ui.data(b"\n")?;
+    let printed = ui.data(issued.token.text().expose()).and_then(|()| ui.data(b"\n"));
+    printed.map_err(|failure| lost(failure, record))?;
     let opens = match issued.granted.len() {
         0 => "no key yet".to_owned(),
         count => view::counted(count, "key"),
@@ -144,6 +144,12 @@ fn print_issued(context: &Context, issued: &Issued) -> Result<u8, Failure> {
         ui.warn(&format!("No key carries {scope} yet; the token will open those that do."));
     }
     Ok(code::DONE)
+}
+
+/// The token is made by then, and nobody has it.
+fn lost(failure: Failure, record: &TokenRecord) -> Failure {
+    let hint = format!("The token is made and its text is lost:\n  keyvault token renew {}", record.name);
+    Failure { quiet: false, code: code::FAILED, hint: Some(hint), ..failure }
 }
 
 fn json(record: &TokenRecord, granted: &[KeyName], now: Moment) -> serde_json::Value {

@@ -72,7 +72,8 @@ impl Rekey {
         progress.finish_and_clear();
         // A session of the old epoch opens nothing; where there are no sessions, none is left either.
         let _ = session::close(&before);
-        answer(context, &vault, &rekeyed, &recovery)?;
+        answer(context, &vault, &rekeyed, &recovery)
+            .map_err(|failure| tokens_lost(failure, &rekeyed.tokens))?;
         recovery.tell(context);
         Ok(code::DONE)
     }
@@ -98,6 +99,19 @@ impl Rekey {
 fn tokens_json(tokens: &[Issued]) -> serde_json::Map<String, serde_json::Value> {
     let text = |issued: &Issued| String::from_utf8_lossy(issued.token.text().expose()).into_owned();
     tokens.iter().map(|issued| (issued.record.name.to_string(), text(issued).into())).collect()
+}
+
+/// The old tokens open nothing by then, and nobody has the new ones.
+fn tokens_lost(mut failure: Failure, tokens: &[Issued]) -> Failure {
+    if tokens.is_empty() {
+        return failure;
+    }
+    let mut hint = failure.hint.take().map_or_else(String::new, |hint| hint + "\n");
+    hint.push_str("The rekey is done and the tokens' texts are lost:");
+    for issued in tokens {
+        hint.push_str(&format!("\n  keyvault token renew {}", issued.record.name));
+    }
+    Failure { quiet: false, code: code::FAILED, hint: Some(hint), ..failure }
 }
 
 fn answer(
