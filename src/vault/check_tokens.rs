@@ -2,12 +2,22 @@
 
 use crate::store::TokenCounts;
 
-use super::check::{Check, Tagged};
+use super::check::{Check, Finding, Tagged};
 use super::error::VaultError;
 use super::grant::Grant;
 use super::item::Item;
 use super::token_record::TokenRecord;
 use super::work::Work;
+
+/// What findings about a holder's chain begin with.
+const READS: &str = "token_audit of";
+
+impl Finding {
+    /// Whether it is about what a token's holder read: rows that are the holder's to write.
+    pub(super) fn is_of_reads(&self) -> bool {
+        self.row.starts_with(READS)
+    }
+}
 
 impl Check {
     pub(super) fn tokens(&mut self, work: &mut Work<'_>, items: &[Tagged]) -> Result<(), VaultError> {
@@ -30,7 +40,7 @@ impl Check {
                 Ok(record) => {
                     expected.ledgers += 1;
                     if let Err(error) = work.reads_of(&record) {
-                        self.find(&format!("token_audit of {}", record.name), &error.to_string());
+                        self.find(&format!("{READS} {}", record.name), &error.to_string());
                     }
                     if record.revoked.is_none() {
                         expected.views += 1;

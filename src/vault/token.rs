@@ -97,7 +97,7 @@ impl Vault {
             if old.revoked.is_some() {
                 return Err(TokenError::Revoked(name.clone()).into());
             }
-            let reads = work.reads_of(&old)?;
+            let reads = work.reads_to_keep(&old, world)?;
             let items = work.matching(&old.rule)?;
             work.forget_token(&old)?;
             let issued = work.issue_token(Grantee::of(&old), &items, &reads, world)?;

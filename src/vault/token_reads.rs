@@ -84,6 +84,22 @@ impl Work<'_> {
         Ok(events)
     }
 
+    /// What goes on under another secret. What cannot be proved is not, and that is said: it must not keep the owner from
+    /// giving the token another.
+    pub(super) fn reads_to_keep(
+        &self,
+        record: &TokenRecord,
+        world: &World<'_>,
+    ) -> Result<Vec<Event>, VaultError> {
+        match self.reads_of(record) {
+            Err(VaultError::Audit(fault @ AuditError::Broken { .. })) => {
+                (world.notice)(Notice::ReadsBroken { token: record.name.clone(), fault });
+                Ok(Vec::new())
+            }
+            reads => reads,
+        }
+    }
+
     /// What its holder read, or why that cannot be told.
     pub(super) fn told_reads(&self, record: TokenRecord) -> (TokenRecord, Vec<Event>, Option<String>) {
         match self.reads_of(&record) {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::{AuditError, Chain, Event, KeyRef, Seed};
+use crate::audit::{Chain, Event, KeyRef, Seed};
 use crate::clock::Moment;
 use crate::codec;
 use crate::crypto::{self, Digest, Key};
@@ -118,14 +118,8 @@ impl Work<'_> {
         world: &World<'_>,
     ) -> Result<Vec<(Grantee, Vec<Event>)>, VaultError> {
         let records = self.load_tokens()?.into_iter().filter(|record| record.revoked.is_none());
-        let with_reads = |record: TokenRecord| match self.reads_of(&record) {
-            Ok(reads) => Ok((Grantee::of(&record), reads)),
-            Err(VaultError::Audit(fault @ AuditError::Broken { .. })) => {
-                (world.notice)(Notice::ReadsBroken { token: record.name.clone(), fault });
-                Ok((Grantee::of(&record), Vec::new()))
-            }
-            Err(error) => Err(error),
-        };
+        let with_reads =
+            |record: TokenRecord| Ok((Grantee::of(&record), self.reads_to_keep(&record, world)?));
         records.map(with_reads).collect()
     }
 
