@@ -283,11 +283,30 @@ impl Revoke {
         }
         ui.line(&format!("Token {} is revoked.", self.name))?;
         if !could.is_empty() {
-            let names = could.iter().map(|key| key.name.as_str()).collect::<Vec<_>>().join(" ");
-            ui.note(&format!(
-                "Who kept it with a copy of the vault still reads the values of today. To end that:\n  keyvault rotate {names}"
-            ));
+            // That it is revoked is not to be called in question by a vault that cannot be listed.
+            let made = vault.list(&access).unwrap_or_default();
+            let made: Vec<_> =
+                made.iter().filter(|item| item.recipe.is_some()).map(|item| &item.name).collect();
+            let made = |name: &str| made.iter().any(|made| made.as_str() == name);
+            let (made, given): (Vec<&str>, Vec<&str>) =
+                could.iter().map(|key| key.name.as_str()).partition(|name| made(name));
+            ui.note(&mending(&made, &given));
         }
         Ok(code::DONE)
     }
+}
+
+/// What ends it that old copies are read: one command for what is generated, one for each other key, which asks for its
+/// value and would take the next of several lines for it.
+fn mending(made: &[&str], given: &[&str]) -> String {
+    let mut text =
+        "Who kept it with a copy of the vault still reads the values of today. To end that:".to_owned();
+    if !made.is_empty() {
+        text.push_str(&format!("\n  keyvault rotate {}", made.join(" ")));
+    }
+    if !given.is_empty() {
+        let names = given.join(" ");
+        text.push_str(&format!("\n  keyvault rotate NAME, with its new value, for each of: {names}"));
+    }
+    text
 }
