@@ -126,7 +126,7 @@ fn with_world<T>(folder: &Path, act: impl FnOnce(&World<'_>) -> T) -> T {
         rng: &SystemRng,
         actor: Actor::default(),
         pins: Pins::in_folder(folder.join("pins")),
-        holders: Holders::in_folder(PathBuf::new(), Holder { command: String::new(), pid: 0 }),
+        holders: Holders::in_folder(folder.to_owned(), Holder { command: String::new(), pid: 0 }),
         notice: &|notice| notices.borrow_mut().push(format!("{notice:?}")),
         waiting: &|_, _| (),
     });

@@ -30,6 +30,7 @@ pub(super) fn about_machines() -> Vec<VaultError> {
         alarm(Standing::Forked),
         TokenError::Stale { found: 3, least: 7 },
         TokenError::NotABundle,
+        TokenError::NotAReadsLog { path: PathBuf::from("notes") },
         TokenError::OtherBundle,
         TokenError::BundleDamaged,
         TokenError::OtherVault,

@@ -32,7 +32,7 @@ pub(super) fn token(error: &TokenError) -> Failure {
         TokenError::Expired { name, since } => Failure::refused(
             &format!("Token {name} expired on {}.", time::local(*since)),
             Some(&format!(
-                "Its owner makes another: keyvault token revoke {name}, then keyvault token create {name}."
+                "Its owner makes another: keyvault token revoke {name}, then keyvault token create {name} --scope SCOPE."
             )),
         ),
         TokenError::Alarm { name, standing, found, pinned } => {

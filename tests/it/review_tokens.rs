@@ -81,3 +81,78 @@ fn keys_that_are_added_to_a_project_at_once_are_all_in_the_file() {
         assert!(file.contains(line), "{file}");
     }
 }
+
+#[test]
+fn a_revoked_token_could_read_what_its_holder_hid_and_what_was_withdrawn_after_it_was_read() {
+    let world = filled();
+    let token = token(&world, &["ci", "--scope", "deploy", "--scope", "other"]);
+    held(&world, &token, &ENV).ok();
+    world.run(&["edit", "c", "--unscope", "other"]).ok();
+    tamper(&world, "DELETE FROM token_grant");
+    let revoked = world.run(&["token", "revoke", "ci", "--json"]).ok().json();
+    assert_eq!(revoked["could_read"], serde_json::json!(["a", "b", "c"]));
+}
+
+#[test]
+fn reads_of_a_renewed_token_keep_the_others_of_a_log_not_away() {
+    let mut world = filled();
+    let first = token(&world, &["ci", "--scope", "deploy"]);
+    world.run(&["bundle", "create", "--token", "ci", "-o", "first.kvb"]).ok();
+    let second = world.run(&["token", "renew", "ci"]).ok().out.trim_end().to_owned();
+    world.run(&["bundle", "create", "--token", "ci", "-o", "second.kvb"]).ok();
+    world.set("KEYVAULT_READS", "reads.jsonl");
+    held(&world, &first, &["exec", "--bundle", "first.kvb", "--", "true"]).ok();
+    world.run(&["audit", "import", "reads.jsonl"]).fails(3, "a token that this vault does not know");
+    held(&world, &second, &["exec", "--bundle", "second.kvb", "--", "true"]).ok();
+    let brought = world.run(&["audit", "import", "reads.jsonl"]).ok();
+    assert!(brought.err.contains("Left out 1 read of tokens"), "{}", brought.err);
+    assert!(brought.err.contains("Brought home 1 new reads with token ci"), "{}", brought.err);
+    let again = world.run(&["audit", "import", "reads.jsonl", "--json"]).ok().json();
+    assert_eq!((&again["known"], &again["unknown"]), (&1.into(), &1.into()));
+}
+
+#[test]
+fn a_file_that_is_no_log_of_reads_is_not_touched() {
+    let mut world = filled();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    world.set("KEYVAULT_READS", "notes");
+    for text in ["one\ntwo, without an end", "{\"keys\":1}\n"] {
+        let notes = world.file("notes", text);
+        held(&world, &token, &["exec", "--bundle", "keys.kvb", "--", "echo", "started"])
+            .fails(125, "is not a log of what was read");
+        assert_eq!(std::fs::read_to_string(notes).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_bundle_that_was_altered_is_not_up_to_date() {
+    let world = filled();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    let good = std::fs::read_to_string(world.home().join("keys.kvb")).unwrap();
+    let place = good.len() - 30;
+    let mut bad = good.clone().into_bytes();
+    bad[place] = if bad[place] == b'A' { b'B' } else { b'A' };
+    world.file("keys.kvb", bad);
+    held(&world, &token, &["exec", "--bundle", "keys.kvb", "--", "true"]).fails(125, "altered or cut off");
+    let updated = world.run(&["bundle", "update", "keys.kvb", "--json"]).ok().json();
+    assert_eq!(updated["written"], true);
+    held(&world, &token, &["exec", "--bundle", "keys.kvb", "--", "true"]).ok();
+}
+
+#[test]
+fn a_holder_that_cut_its_chain_keeps_the_owner_neither_from_renewing_nor_from_restoring() {
+    let mut world = filled();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    held(&world, &token, &ENV).ok();
+    tamper(&world, "DELETE FROM token_audit");
+    world.run(&["vault", "backup", "backup.db"]).ok();
+    let renewed = world.run(&["token", "renew", "ci"]).ok();
+    assert!(renewed.err.contains("somebody may have hidden reads"), "{}", renewed.err);
+    assert_eq!(seen(held(&world, renewed.out.trim_end(), &ENV)), ["A=value-a", "B=value-b"]);
+    world.run(&["vault", "check"]).ok();
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+    let restored = world.run(&["vault", "restore", "backup.db", "--yes"]).ok();
+    assert!(restored.err.contains("somebody may have hidden reads"), "{}", restored.err);
+}
