@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::context::{Context, read_secret, state_folder, variable};
+use super::context::{Context, read_secret, runtime_folder, state_folder, variable};
 use super::error::Failure;
 use super::time;
 use crate::secret::SecretBytes;
 use crate::state::pin::{Pin, Pins};
+use crate::sys::memory_folder;
 use crate::sys::private::open_secret_file;
 use crate::unlock::token::{self, Token};
 use crate::vault::{Bundle, Holding, MAX_BUNDLE, ReadsLog, Supply, VaultError};
@@ -58,7 +59,11 @@ impl Context {
         let bundle = machine.bundle.clone().or_else(|| variable("KEYVAULT_BUNDLE").map(PathBuf::from));
         let token = self.given_token()?;
         match (token, bundle) {
-            (Some(token), Some(file)) => self.open_bundle(&file, &Holding::of(&token, machine.min_seq)),
+            (Some(token), Some(file)) => {
+                // No vault is opened, and whoever opens one sweeps.
+                memory_folder::sweep(runtime_folder().as_deref());
+                self.open_bundle(&file, &Holding::of(&token, machine.min_seq))
+            }
             (Some(token), None) => Ok(Supply::Granted(self.open()?, Holding::of(&token, machine.min_seq))),
             (None, Some(_)) => Err(Failure::locked_bundle()),
             (None, None) if machine.min_seq.is_some() => Err(Failure::usage(

@@ -37,6 +37,7 @@ mod project;
 mod project_files;
 mod prompt;
 mod review;
+mod review_child;
 mod review_ways;
 mod session;
 mod streams;

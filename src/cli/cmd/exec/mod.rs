@@ -28,6 +28,7 @@ use crate::exec::streams::Ways;
 use crate::exec::supervise::{Ending, Masking, Nothing, Supervisor};
 use crate::exec::{Command, ExecError};
 use crate::name::KeyName;
+use crate::sys::memory_folder;
 use crate::vault::{Preview, Resolution, Resolved, Selection};
 
 /// Run a command with keys in its environment.
@@ -100,6 +101,7 @@ impl Exec {
         let places = places.map_err(|error| failed(error.into()))?;
         // Before the vault is touched: what files ask for has to be allowed first.
         let Request { selection, literals } = self.files.request(context, selection, &self.machine)?;
+        files::refuse_misplaced(&selection, &literals, places.wanted())?;
         let inheritance = Inheritance { clean: self.clean_env, preserve: self.preserve_env.clone() };
         let inherited = inheritance.filter(context::variables());
         let surroundings = Surroundings {
@@ -147,8 +149,9 @@ impl Exec {
         if self.dry_run {
             return preview::print(context, &Preview::default(), &order);
         }
+        memory_folder::sweep(runtime_folder().as_deref());
         let nothing = Resolution::default();
-        if ways.is_some() {
+        if ways.is_some() || order.places.wanted().has_files() {
             return run_beside(context, order, command, nothing, ways);
         }
         let environment = order.fill(&mut command, &nothing)?;

@@ -324,7 +324,7 @@ impl Keeper for Keys<'_> {
                 let released = self.order.release(context, supply, &selection, ", files rewritten")?;
                 places
                     .clear_files(refused)
-                    .and_then(|()| places.fill_files(&released.values))
+                    .and_then(|()| places.fill_files(&released.values, &self.order.besides(&released)))
                     .map_err(|error| self.order.failed(&error.into()))
             })
         };
