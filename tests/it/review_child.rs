@@ -102,3 +102,17 @@ fn a_variable_with_a_files_path_is_not_given_another_value_as_well() {
     world.run(&["project", "allow", "--yes"]).ok();
     world.run(&["exec", "--docker-env", "F", "--", "env"]).fails(125, "F ");
 }
+
+// ── Masking ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// `$(…)` takes the final newline away, and what is encoded then is not the value any more.
+#[test]
+fn case_51_a_value_without_its_final_newline_is_masked_in_encodings() {
+    let (world, _runtime) = filled();
+    world.run_with_input(&["add", "n", "--exact"], "abcde/ghi\n").ok();
+    let script = "import os,base64,binascii,urllib.parse
+v=os.environb[b'N'].strip()
+for f in (base64.b64encode(v), base64.b64encode(b'x'+v), binascii.hexlify(v), urllib.parse.quote(v,safe='').encode()): print(f.decode())";
+    let ran = world.run(&["exec", "--mask", "--only", "n", "--", "python3", "-c", script]).ok();
+    assert_eq!(ran.out, "[masked]\neG[masked]\n[masked]\n[masked]\n");
+}
