@@ -116,3 +116,21 @@ for f in (base64.b64encode(v), base64.b64encode(b'x'+v), binascii.hexlify(v), ur
     let ran = world.run(&["exec", "--mask", "--only", "n", "--", "python3", "-c", script]).ok();
     assert_eq!(ran.out, "[masked]\neG[masked]\n[masked]\n[masked]\n");
 }
+
+// ── Streams ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// `tail -f` looks whether anybody still reads, and we were the reader.
+#[test]
+fn a_command_that_writes_nothing_learns_that_its_reader_is_gone() {
+    let (world, _runtime) = filled();
+    let log = world.file("log", "one\n");
+    for flags in ["", "--mask"] {
+        let begun = Instant::now();
+        let line = format!(
+            "{{ timeout 30 '{KEYVAULT}' exec --only a {flags} -- tail -n 1 -f '{}'; }} | head -n 1",
+            log.display()
+        );
+        assert_eq!(world.sh(&line).ok().out, "one\n");
+        assert!(begun.elapsed() < Duration::from_secs(15), "{flags}");
+    }
+}
