@@ -74,14 +74,22 @@ impl Context {
         }
     }
 
+    /// A token's bundle, opened; that it is older than one that was used here is said.
+    fn open_bundle(&self, file: &Path, holding: &Holding) -> Result<Supply, Failure> {
+        let supply = self.read_bundle(file, holding)?;
+        if let Supply::Bundled(bundle, ..) = &supply {
+            self.tell_if_stale(bundle, file)?;
+        }
+        Ok(supply)
+    }
+
     /// A token's bundle, opened.
-    pub(super) fn open_bundle(&self, file: &Path, holding: &Holding) -> Result<Supply, Failure> {
+    pub(super) fn read_bundle(&self, file: &Path, holding: &Holding) -> Result<Supply, Failure> {
         let (mut content, _) = open_secret_file(file).map_err(|error| Failure::io(file, &error))?;
         let content = read_secret(&mut content, MAX_BUNDLE, file)?;
         let bundle = Bundle::open(content.expose(), file, holding, self.now())
             .map_err(|error| Failure::of(VaultError::Token(error), file))?;
         let state = state_folder()?;
-        self.tell_if_stale(&bundle, &state, file);
         let log = match variable("KEYVAULT_READS") {
             Some(path) => ReadsLog::at(PathBuf::from(path)),
             None => ReadsLog::in_folder(&state, &bundle.label),
@@ -91,8 +99,8 @@ impl Context {
     }
 
     /// A bundle of an older commit is an everyday thing, so it is named and not refused.
-    fn tell_if_stale(&self, bundle: &Bundle, state: &Path, file: &Path) {
-        let pins = Pins::in_folder(state.join("pins"));
+    pub(super) fn tell_if_stale(&self, bundle: &Bundle, file: &Path) -> Result<(), Failure> {
+        let pins = Pins::in_folder(state_folder()?.join("pins"));
         let (token, place) = (&bundle.label.token, Path::new("bundle"));
         let seen = pins.read_token(token, place);
         match seen {
@@ -110,5 +118,6 @@ impl Context {
                 let _ = pins.advance_token(token, place, &pin);
             }
         }
+        Ok(())
     }
 }

@@ -134,3 +134,44 @@ fn a_command_that_writes_nothing_learns_that_its_reader_is_gone() {
         assert!(begun.elapsed() < Duration::from_secs(15), "{flags}");
     }
 }
+
+// ── Watching ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// The command was started again with the value that had been rotated away, and four warnings with it.
+#[test]
+fn an_older_bundle_in_the_place_of_the_one_in_use_brings_no_old_value_back() {
+    let (mut world, _runtime) = filled();
+    let told = world.run(&["token", "create", "ci", "--key", "a", "--json"]).ok().json();
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    let bundle = world.home().join("keys.kvb");
+    let old = std::fs::read(&bundle).unwrap();
+    let rotate = |world: &World, value: &str| {
+        world.run_with_input(&["rotate", "a"], value).ok();
+        world.run(&["bundle", "update", "keys.kvb"]).ok();
+    };
+    let owner = world.variables().find(|(name, _)| name == "KEYVAULT_PASSPHRASE").unwrap().1;
+    let mut command = world.command(KEYVAULT);
+    command.env_remove("KEYVAULT_PASSPHRASE").env("KEYVAULT_TOKEN", told["token"].as_str().unwrap());
+    command.env("KEYVAULT_BUNDLE", &bundle);
+    command.args(["exec", "--watch", "--only", "a", "--", "sh", "-c", "echo \"$A\"; exec sleep 60"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut err = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut next = || out.next().unwrap().unwrap();
+    assert_eq!(next(), VALUE);
+    world.set("KEYVAULT_PASSPHRASE", &owner);
+    rotate(&world, "second-value");
+    assert_eq!(next(), "second-value");
+    std::fs::write(&bundle, &old).unwrap();
+    let said = err.find(|line| line.as_ref().unwrap().contains("keeps the keys it has")).unwrap().unwrap();
+    assert!(said.contains("stands at change"), "{said}");
+    // A newer one is news again.
+    world.run_with_input(&["rotate", "a"], "third-value").ok();
+    world.run(&["bundle", "create", "--token", "ci", "-o", "new.kvb"]).ok();
+    std::fs::rename(world.home().join("new.kvb"), &bundle).unwrap();
+    assert_eq!(next(), "third-value");
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    child.wait().unwrap();
+    assert_eq!(out.count(), 0);
+}

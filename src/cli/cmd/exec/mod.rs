@@ -45,7 +45,7 @@ use crate::vault::{Preview, Resolution, Resolved, Selection};
 /// With --watch the vault's file is looked at four times a second. A new value means TERM to the command, its end, however
 /// long that takes, and a new start, which is recorded: the first at once, those that follow soon 1, 2, 4… up to 30 seconds
 /// apart. A key that is revoked, removed or expired ends the command by TERM, and keyvault with 125. While the vault is
-/// locked, or older than what was last seen here, the command keeps what it has. With --on-rotate nothing is ended: the
+/// locked, or it or a bundle is older than what was last seen here, the command keeps what it has. With --on-rotate nothing is ended: the
 /// files of --file are rewritten, or taken away if their key is refused, and the signal is sent; what is in variables, on
 /// descriptors and on standard input stays as it was.
 ///
