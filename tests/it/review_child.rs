@@ -52,7 +52,7 @@ fn case_50_what_a_killed_run_left_is_swept_by_a_run_with_a_bundle_or_without_any
         child.wait().unwrap();
         assert_eq!(runs(&runtime).len(), 1);
         world.run(next).ok();
-        assert_eq!(runs(&runtime), [PathBuf::new(); 0], "{next:?}");
+        assert_eq!(runs(&runtime), Vec::<PathBuf>::new(), "{next:?}");
     }
 }
 
@@ -63,7 +63,7 @@ fn an_env_files_own_values_stand_in_dockers_env_file_for_as_long_as_the_command_
     let own = world.file("own.env", "X=1\n");
     let mixed = world.file("mixed.env", "X=1\nY=kv://a\n");
     let script = format!("'{KEYVAULT}' exec --only a -- true; cat \"$D\"; echo \"<$X$Y>\"");
-    let command = |file: &PathBuf| {
+    let command = |file: &std::path::Path| {
         let arguments = ["exec", "--env-file", file.to_str().unwrap(), "--docker-env", "D", "--", "sh", "-c"];
         let mut all = arguments.to_vec();
         let credentials = format!("KEYVAULT_PASSPHRASE='{}' {script}", crate::harness::PASSPHRASE);
@@ -72,7 +72,7 @@ fn an_env_files_own_values_stand_in_dockers_env_file_for_as_long_as_the_command_
     };
     assert_eq!(command(&own), "X=1\n<>\n");
     assert_eq!(command(&mixed), format!("Y={VALUE}\nX=1\n<>\n"));
-    assert_eq!(runs(&runtime), [PathBuf::new(); 0]);
+    assert_eq!(runs(&runtime), Vec::<PathBuf>::new());
 }
 
 #[test]
