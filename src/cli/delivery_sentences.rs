@@ -71,7 +71,7 @@ fn words(unfit: &Unfit) -> String {
 }
 
 /// Why a value cannot stand in docker's env-file.
-pub(super) fn line(fault: LineFault) -> String {
+pub(in crate::cli) fn line(fault: LineFault) -> String {
     match fault {
         LineFault::Newline => "its value has a newline, which no line of an env-file can carry".to_owned(),
         LineFault::CarriageReturn => {

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::context::{Context, read_secret, state_folder, variable};
+use super::context::{Context, read_secret, runtime_folder, state_folder, variable};
 use super::error::Failure;
 use super::time;
 use crate::secret::SecretBytes;
 use crate::state::pin::{Pin, Pins};
+use crate::sys::memory_folder;
 use crate::sys::private::open_secret_file;
 use crate::unlock::token::{self, Token};
 use crate::vault::{Bundle, Holding, MAX_BUNDLE, ReadsLog, Supply, VaultError};
@@ -58,7 +59,11 @@ impl Context {
         let bundle = machine.bundle.clone().or_else(|| variable("KEYVAULT_BUNDLE").map(PathBuf::from));
         let token = self.given_token()?;
         match (token, bundle) {
-            (Some(token), Some(file)) => self.open_bundle(&file, &Holding::of(&token, machine.min_seq)),
+            (Some(token), Some(file)) => {
+                // No vault is opened, and whoever opens one sweeps.
+                memory_folder::sweep(runtime_folder().as_deref());
+                self.open_bundle(&file, &Holding::of(&token, machine.min_seq))
+            }
             (Some(token), None) => Ok(Supply::Granted(self.open()?, Holding::of(&token, machine.min_seq))),
             (None, Some(_)) => Err(Failure::locked_bundle()),
             (None, None) if machine.min_seq.is_some() => Err(Failure::usage(
@@ -69,14 +74,22 @@ impl Context {
         }
     }
 
+    /// A token's bundle, opened; that it is older than one that was used here is said.
+    fn open_bundle(&self, file: &Path, holding: &Holding) -> Result<Supply, Failure> {
+        let supply = self.read_bundle(file, holding)?;
+        if let Supply::Bundled(bundle, ..) = &supply {
+            self.tell_if_stale(bundle, file)?;
+        }
+        Ok(supply)
+    }
+
     /// A token's bundle, opened.
-    pub(super) fn open_bundle(&self, file: &Path, holding: &Holding) -> Result<Supply, Failure> {
+    pub(super) fn read_bundle(&self, file: &Path, holding: &Holding) -> Result<Supply, Failure> {
         let (mut content, _) = open_secret_file(file).map_err(|error| Failure::io(file, &error))?;
         let content = read_secret(&mut content, MAX_BUNDLE, file)?;
         let bundle = Bundle::open(content.expose(), file, holding, self.now())
             .map_err(|error| Failure::of(VaultError::Token(error), file))?;
         let state = state_folder()?;
-        self.tell_if_stale(&bundle, &state, file);
         let log = match variable("KEYVAULT_READS") {
             Some(path) => ReadsLog::at(PathBuf::from(path)),
             None => ReadsLog::in_folder(&state, &bundle.label),
@@ -86,8 +99,8 @@ impl Context {
     }
 
     /// A bundle of an older commit is an everyday thing, so it is named and not refused.
-    fn tell_if_stale(&self, bundle: &Bundle, state: &Path, file: &Path) {
-        let pins = Pins::in_folder(state.join("pins"));
+    pub(super) fn tell_if_stale(&self, bundle: &Bundle, file: &Path) -> Result<(), Failure> {
+        let pins = Pins::in_folder(state_folder()?.join("pins"));
         let (token, place) = (&bundle.label.token, Path::new("bundle"));
         let seen = pins.read_token(token, place);
         match seen {
@@ -105,5 +118,6 @@ impl Context {
                 let _ = pins.advance_token(token, place, &pin);
             }
         }
+        Ok(())
     }
 }

@@ -62,6 +62,12 @@ impl<'m> Channel<'m> {
         }
     }
 
+    /// The caller's end while nothing is to be written there: whether anybody still reads is to be seen there and nowhere
+    /// else.
+    pub(super) fn listens(&self) -> Option<BorrowedFd<'_>> {
+        self.sink.as_ref().filter(|_| self.backlog.is_empty() && self.source.is_some()).map(Sink::as_fd)
+    }
+
     /// When the child's silence counts as a pause that lets something out.
     pub(super) fn pauses_at(&self) -> Option<Instant> {
         (self.backlog.is_empty() && self.filter.would_show()).then(|| self.spoke + PAUSE)
@@ -103,6 +109,10 @@ impl<'m> Channel<'m> {
                 true
             }
             Err(Errno::INTR) => true,
+            Err(Errno::AGAIN) if self.listens().is_some_and(|sink| is_ready(sink, PollFlags::empty())) => {
+                self.break_off();
+                true
+            }
             Err(Errno::AGAIN) => false,
             Err(error) => {
                 self.failure = Some(error.into());

@@ -29,7 +29,7 @@ pub struct Deliveries {
     pub descriptors: Vec<(RawFd, KeyName)>,
     /// A value on the command's standard input.
     pub input: Option<KeyName>,
-    /// The variable with the path of an env-file for docker; the keys that are chosen as variables stand in it.
+    /// The variable with the path of an env-file for docker; whatever would be a variable stands in it.
     pub env_file: Option<EnvName>,
 }
 
@@ -77,6 +77,11 @@ impl Deliveries {
     #[must_use]
     pub fn has_files(&self) -> bool {
         !self.files.is_empty() || self.env_file.is_some()
+    }
+
+    /// The variables that say where the files are.
+    pub fn file_variables(&self) -> impl Iterator<Item = &EnvName> {
+        self.files.iter().map(|(variable, _)| variable).chain(&self.env_file)
     }
 
     /// The keys that are wanted apart from variables.
@@ -132,8 +137,7 @@ impl Deliveries {
         if let Some(twice) = first_twice(&mut numbers) {
             return Err(DeliveryError::SameDescriptor(twice));
         }
-        let mut variables: Vec<_> =
-            self.files.iter().map(|(variable, _)| variable).chain(&self.env_file).cloned().collect();
+        let mut variables: Vec<_> = self.file_variables().cloned().collect();
         if let Some(twice) = first_twice(&mut variables) {
             return Err(DeliveryError::SameVariable(twice));
         }
@@ -150,6 +154,9 @@ fn first_twice<T: Ord + Clone>(all: &mut [T]) -> Option<T> {
         _ => None,
     })
 }
+
+/// A variable that is no key's, and its text; without one, the caller's own is meant.
+pub type Besides<'a> = (&'a EnvName, Option<&'a [u8]>);
 
 /// Where values will be put. Dropped, the files are gone.
 #[derive(Debug)]
@@ -175,13 +182,10 @@ impl Places {
     #[must_use]
     pub fn variables(&self) -> Vec<(OsString, OsString)> {
         let Some(folder) = &self.folder else { return Vec::new() };
-        self.file_variables()
+        self.wanted
+            .file_variables()
             .map(|variable| (variable.as_str().into(), folder.path().join(variable.as_str()).into()))
             .collect()
-    }
-
-    fn file_variables(&self) -> impl Iterator<Item = &EnvName> {
-        self.wanted.files.iter().map(|(variable, _)| variable).chain(&self.wanted.env_file)
     }
 
     /// Whether this value goes into the command's environment.
@@ -198,15 +202,20 @@ impl Places {
             let Some(variable) = &key.variable else { continue };
             if self.wanted.env_file.is_some() {
                 problems.extend(line_problem(key, variable));
-            } else if self.file_variables().any(|taken| taken == variable) {
+            } else if self.wanted.file_variables().any(|taken| taken == variable) {
                 problems.push(Problem::FileVariable { name: key.name.clone(), variable: variable.clone() });
             }
         }
         problems
     }
 
-    /// Puts every value in its places.
-    pub fn fill(&self, command: &mut Command, resolved: &[Resolved]) -> Result<(), DeliveryError> {
+    /// Puts every value in its places; `besides` are variables that are no key's.
+    pub fn fill(
+        &self,
+        command: &mut Command,
+        resolved: &[Resolved],
+        besides: &[Besides<'_>],
+    ) -> Result<(), DeliveryError> {
         let descriptors = command.descriptors();
         for (number, key) in &self.wanted.descriptors {
             if let Some(value) = value_of(resolved, key) {
@@ -219,7 +228,7 @@ impl Places {
             let put = |source| DeliveryError::Put { place: "standard input".to_owned(), source };
             descriptors.give_input(value).map_err(put)?;
         }
-        self.fill_files(resolved)
+        self.fill_files(resolved, besides)
     }
 
     /// Takes the files of refused keys away.
@@ -234,7 +243,7 @@ impl Places {
     }
 
     /// The same for files alone, each in one step: a command that runs sees the old value or the new one.
-    pub fn fill_files(&self, resolved: &[Resolved]) -> Result<(), DeliveryError> {
+    pub fn fill_files(&self, resolved: &[Resolved], besides: &[Besides<'_>]) -> Result<(), DeliveryError> {
         let Some(folder) = &self.folder else { return Ok(()) };
         let put = |variable: &EnvName, value: &[u8]| {
             folder
@@ -247,7 +256,7 @@ impl Places {
             }
         }
         match &self.wanted.env_file {
-            Some(variable) => put(variable, env_file(resolved).expose()),
+            Some(variable) => put(variable, env_file(resolved, besides).expose()),
             None => Ok(()),
         }
     }
@@ -257,14 +266,16 @@ fn value_of<'r>(resolved: &'r [Resolved], name: &KeyName) -> Option<&'r [u8]> {
     resolved.iter().find(|key| key.variable.is_none() && key.name == *name).map(|key| key.value.expose())
 }
 
-/// `NAME=value` lines, as `docker run --env-file` reads them: no quotes, no escapes, every byte is meant.
-fn env_file(resolved: &[Resolved]) -> SecretBytes {
-    let lines =
-        || resolved.iter().filter_map(|key| Some((key.variable.as_ref()?.as_str(), key.value.expose())));
-    let mut file =
-        SecretWriter::with_capacity(lines().map(|(name, value)| name.len() + value.len() + 2).sum());
+/// `NAME=value` lines, as `docker run --env-file` reads them: no quotes, no escapes, every byte is meant. A name alone is the
+/// variable that docker has itself.
+fn env_file(resolved: &[Resolved], besides: &[Besides<'_>]) -> SecretBytes {
+    let keys = resolved.iter().filter_map(|key| Some((key.variable.as_ref()?, Some(key.value.expose()))));
+    let lines = || keys.clone().chain(besides.iter().copied());
+    let len = |(name, value): Besides<'_>| name.as_str().len() + value.unwrap_or_default().len() + 2;
+    let mut file = SecretWriter::with_capacity(lines().map(len).sum());
     for (name, value) in lines() {
-        for part in [name.as_bytes(), b"=", value, b"\n"] {
+        let equals: &[u8] = if value.is_some() { b"=" } else { b"" };
+        for part in [name.as_str().as_bytes(), equals, value.unwrap_or_default(), b"\n"] {
             // The capacity is the sum of all parts; it cannot be full.
             let _ = file.push(part);
         }
@@ -272,13 +283,19 @@ fn env_file(resolved: &[Resolved]) -> SecretBytes {
     file.finish()
 }
 
-/// What docker would make of a value that is not what it is.
 fn line_problem(key: &Resolved, variable: &EnvName) -> Option<Problem> {
     let value = key.value.expose();
-    let len = variable.as_str().len() + 1 + value.len();
-    let fault = if value.contains(&0) {
+    if value.contains(&0) {
         return Some(Problem::Nul(key.name.clone()));
-    } else if value.contains(&b'\n') {
+    }
+    line_fault(variable, value).map(|fault| Problem::Line { name: key.name.clone(), fault })
+}
+
+/// What docker would make of a value that is not what it is.
+#[must_use]
+pub fn line_fault(variable: &EnvName, value: &[u8]) -> Option<LineFault> {
+    let len = variable.as_str().len() + 1 + value.len();
+    Some(if value.contains(&b'\n') {
         LineFault::Newline
     } else if value.ends_with(b"\r") {
         LineFault::CarriageReturn
@@ -288,6 +305,5 @@ fn line_problem(key: &Resolved, variable: &EnvName) -> Option<Problem> {
         LineFault::TooLong { len, max: DOCKER_LINE }
     } else {
         return None;
-    };
-    Some(Problem::Line { name: key.name.clone(), fault })
+    })
 }

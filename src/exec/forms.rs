@@ -12,6 +12,8 @@
 //!   JSON within JSON
 //! - between single quotes of a shell
 //!
+//! The encodings are also those of the value without its final newlines.
+//!
 //! What is shorter than [`SHORTEST`] is no form: it would stand in the output by chance.
 
 use crate::secret::{SecretBytes, SecretWriter};
@@ -36,9 +38,19 @@ pub fn plain(value: &[u8]) -> Vec<SecretBytes> {
     forms.without_short_ones()
 }
 
-/// The value as programs encode it. Some of them may be alike, or be the value itself.
+/// The value as programs encode it, and without its final newlines, which `$(…)` takes away. Some of them may be alike,
+/// or be the value itself.
 #[must_use]
 pub fn encoded(value: &[u8]) -> Vec<SecretBytes> {
+    let mut forms = encodings(value);
+    let kept = value.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last + 1);
+    if (SHORTEST..value.len()).contains(&kept) {
+        forms.extend(encodings(value.get(..kept).unwrap_or_default()));
+    }
+    forms
+}
+
+fn encodings(value: &[u8]) -> Vec<SecretBytes> {
     let mut forms = Forms(Vec::new());
     forms.base64(value, b'+', b'/');
     forms.base64(value, b'-', b'_');

@@ -127,6 +127,8 @@ impl<'m> Outputs<'m> {
     pub(super) fn wanted<'s>(&'s self, ready: &mut Vec<PollFd<'s>>) {
         let channels = self.channels.iter().filter_map(Channel::wants);
         ready.extend(channels.map(|wanted| PollFd::from_borrowed_fd(wanted.fd, wanted.flags)));
+        let readers = self.channels.iter().filter_map(Channel::listens);
+        ready.extend(readers.map(|sink| PollFd::from_borrowed_fd(sink, PollFlags::empty())));
         if let Some(keyboard) = &self.keyboard {
             keyboard.wanted(ready);
         }

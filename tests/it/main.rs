@@ -38,6 +38,7 @@ mod project;
 mod project_files;
 mod prompt;
 mod review;
+mod review_child;
 mod review_tokens;
 mod review_ways;
 mod session;

@@ -11,8 +11,9 @@ use crate::cli::complete;
 use crate::cli::context::{self, Context};
 use crate::cli::error::Failure;
 use crate::cli::supply::Machine;
-use crate::cli::{problem_sentences, project_sentences, ui};
+use crate::cli::{delivery_sentences, problem_sentences, project_sentences, ui};
 use crate::exchange;
+use crate::exec::delivery::{self, Deliveries};
 use crate::name::EnvName;
 use crate::project::{Profile, reference};
 use crate::secret::SecretBytes;
@@ -140,6 +141,35 @@ pub(super) fn weight(selection: &Selection, literals: &[(EnvName, SecretBytes)])
     let default = |pick: &Pick| Some(weigh(&pick.variable, pick.when_missing.default.as_ref()?.len()));
     let defaults: usize = selection.picks.iter().filter_map(default).sum();
     defaults + literals.iter().map(|(variable, value)| weigh(variable, value.len())).sum::<usize>()
+}
+
+/// Refuses texts, an env-file's own and defaults, that cannot stand where they belong: under a variable that is to hold
+/// a file's path, or in docker's env-file.
+pub(super) fn refuse_misplaced(
+    selection: &Selection,
+    literals: &[(EnvName, SecretBytes)],
+    wanted: &Deliveries,
+) -> Result<(), Failure> {
+    let defaults = selection.picks.iter().filter_map(|pick| {
+        pick.when_missing.default.as_ref().map(|default| (&pick.variable, default.as_bytes()))
+    });
+    for (variable, text) in literals.iter().map(|(name, text)| (name, text.expose())).chain(defaults) {
+        if wanted.file_variables().any(|taken| taken == variable) {
+            return Err(Failure::usage(
+                &format!("{variable} is to hold a file's path, and another file gives it a value."),
+                Some("Nothing was released. Choose another variable for one of the two."),
+            ));
+        }
+        if wanted.env_file.is_some()
+            && let Some(fault) = delivery::line_fault(variable, text)
+        {
+            return Err(Failure::usage(
+                &format!("{variable} cannot be given to docker: {}.", delivery_sentences::line(fault)),
+                Some("Nothing was released."),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Keys under variables to which an env-file gives a value of its own.

@@ -28,6 +28,7 @@ use crate::exec::streams::Ways;
 use crate::exec::supervise::{Ending, Masking, Nothing, Supervisor};
 use crate::exec::{Command, ExecError};
 use crate::name::KeyName;
+use crate::sys::memory_folder;
 use crate::vault::{Preview, Resolution, Resolved, Selection};
 
 /// Run a command with keys in its environment.
@@ -44,7 +45,7 @@ use crate::vault::{Preview, Resolution, Resolved, Selection};
 /// With --watch the vault's file is looked at four times a second. A new value means TERM to the command, its end, however
 /// long that takes, and a new start, which is recorded: the first at once, those that follow soon 1, 2, 4… up to 30 seconds
 /// apart. A key that is revoked, removed or expired ends the command by TERM, and keyvault with 125. While the vault is
-/// locked, or older than what was last seen here, the command keeps what it has. With --on-rotate nothing is ended: the
+/// locked, or it or a bundle is older than what was last seen here, the command keeps what it has. With --on-rotate nothing is ended: the
 /// files of --file are rewritten, or taken away if their key is refused, and the signal is sent; what is in variables, on
 /// descriptors and on standard input stays as it was.
 ///
@@ -100,6 +101,7 @@ impl Exec {
         let places = places.map_err(|error| failed(error.into()))?;
         // Before the vault is touched: what files ask for has to be allowed first.
         let Request { selection, literals } = self.files.request(context, selection, &self.machine)?;
+        files::refuse_misplaced(&selection, &literals, places.wanted())?;
         let inheritance = Inheritance { clean: self.clean_env, preserve: self.preserve_env.clone() };
         let inherited = inheritance.filter(context::variables());
         let surroundings = Surroundings {
@@ -147,8 +149,9 @@ impl Exec {
         if self.dry_run {
             return preview::print(context, &Preview::default(), &order);
         }
+        memory_folder::sweep(runtime_folder().as_deref());
         let nothing = Resolution::default();
-        if ways.is_some() {
+        if ways.is_some() || order.places.wanted().has_files() {
             return run_beside(context, order, command, nothing, ways);
         }
         let environment = order.fill(&mut command, &nothing)?;

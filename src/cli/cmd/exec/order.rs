@@ -9,7 +9,7 @@ use crate::audit::Action;
 use crate::cli::context::Context;
 use crate::cli::error::Failure;
 use crate::cli::supply;
-use crate::exec::delivery::{Deliveries, Places};
+use crate::exec::delivery::{Besides, Deliveries, Places};
 use crate::exec::environment;
 use crate::exec::plan::{self, Surroundings};
 use crate::exec::{Command, ExecError};
@@ -67,7 +67,8 @@ impl Order {
     /// Puts values in their places, and the others into an environment.
     pub(super) fn fill(&self, command: &mut Command, released: &Resolution) -> Result<EnvBlock, Failure> {
         let resolved = &released.values;
-        self.places.fill(command, resolved).map_err(|error| self.failed(&error.into()))?;
+        let besides = self.besides(released);
+        self.places.fill(command, resolved, &besides).map_err(|error| self.failed(&error.into()))?;
         let paths = self.places.variables();
         let mut given: Vec<(&[u8], &[u8])> =
             paths.iter().map(|(name, path)| (name.as_bytes(), path.as_bytes())).collect();
@@ -76,11 +77,20 @@ impl Order {
             variables
                 .filter_map(|key| Some((key.variable.as_ref()?.as_str().as_bytes(), key.value.expose()))),
         );
-        given.extend(self.literals.iter().map(|(name, value)| (name.as_str().as_bytes(), value.expose())));
-        let unset = |name: &EnvName| !self.inherited.iter().any(|(known, _)| known == name.as_str());
-        let defaults = released.defaults.iter().filter(|(name, _)| unset(name));
-        given.extend(defaults.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())));
+        if self.places.wanted().env_file.is_none() {
+            given
+                .extend(besides.iter().filter_map(|(name, text)| Some((name.as_str().as_bytes(), (*text)?))));
+        }
         environment::build(&self.inherited, &given).map_err(|error| self.failed(&error.into()))
+    }
+
+    /// Variables that are no key's: an env-file's own, and defaults of those that nobody sets.
+    pub(super) fn besides<'o>(&'o self, released: &'o Resolution) -> Vec<Besides<'o>> {
+        let own = self.literals.iter().map(|(name, value)| (name, Some(value.expose())));
+        let is_own = |name: &EnvName| self.literals.iter().any(|(known, _)| known == name);
+        let is_set = |name: &EnvName| self.inherited.iter().any(|(known, _)| known == name.as_str());
+        let defaults = released.defaults.iter().filter(|(name, _)| !is_own(name));
+        own.chain(defaults.map(|(name, text)| (name, (!is_set(name)).then_some(text.as_bytes())))).collect()
     }
 
     /// A failure of the command's own kind.

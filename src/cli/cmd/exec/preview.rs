@@ -54,10 +54,10 @@ fn print_lines(context: &Context, preview: &Preview, order: &Order) -> Result<()
         context.ui.line(&line)?;
     }
     for (variable, _) in &preview.defaults {
-        context.ui.line(&format!("{variable} <- its default"))?;
+        context.ui.line(&format!("{variable}{place} <- its default"))?;
     }
     for (variable, _) in &order.literals {
-        context.ui.line(&format!("{variable} <- the env-file"))?;
+        context.ui.line(&format!("{variable}{place} <- the env-file"))?;
     }
     Ok(())
 }

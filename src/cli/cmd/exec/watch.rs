@@ -127,7 +127,11 @@ enum Way {
         tried: Cell<Option<Identity>>,
     },
     Granted(Holding),
-    Bundled(Holding),
+    Bundled {
+        holding: Holding,
+        /// The newest change that it was seen at.
+        newest: Cell<u64>,
+    },
 }
 
 /// Why the vault says nothing.
@@ -155,7 +159,10 @@ impl<'c> Source<'c> {
                 (vault.path().to_owned(), way)
             }
             Supply::Granted(vault, holding) => (vault.path().to_owned(), Way::Granted(holding)),
-            Supply::Bundled(bundle, holding, _) => (bundle.file().to_owned(), Way::Bundled(holding)),
+            Supply::Bundled(bundle, holding, _) => {
+                let newest = Cell::new(bundle.label.change);
+                (bundle.file().to_owned(), Way::Bundled { holding, newest })
+            }
         };
         Self { context, path, way }
     }
@@ -167,11 +174,28 @@ impl<'c> Source<'c> {
                 let holding = holding.again().ok_or(Unreadable::Locked)?;
                 act(&mut Supply::Granted(self.open()?, holding)).map_err(Unreadable::Failed)
             }
-            Way::Bundled(holding) => {
-                let mut supply = self.context.open_bundle(&self.path, holding).map_err(Unreadable::Failed)?;
+            Way::Bundled { holding, newest } => {
+                let mut supply = self.context.read_bundle(&self.path, holding).map_err(Unreadable::Failed)?;
+                self.refuse_older(&supply, newest).map_err(Unreadable::Failed)?;
                 act(&mut supply).map_err(Unreadable::Failed)
             }
         }
+    }
+
+    /// An older bundle in the place of the one in use is no news: it would bring back what was rotated or revoked.
+    fn refuse_older(&self, supply: &Supply, newest: &Cell<u64>) -> Result<(), Failure> {
+        let Supply::Bundled(bundle, ..) = supply else { return Ok(()) };
+        let (change, before) = (bundle.label.change, newest.get());
+        if change < before {
+            let file = self.path.display();
+            let message = format!("{file} stands at change {change} now, and is used at change {before}.");
+            return Err(Failure::failed(&message, None));
+        }
+        if change > before {
+            newest.set(change);
+            self.context.tell_if_stale(bundle, &self.path)?;
+        }
+        Ok(())
     }
 
     fn open(&self) -> Result<Vault, Unreadable> {
@@ -219,7 +243,7 @@ impl<'c> Source<'c> {
             Way::Owner { identity, held, .. } => {
                 held.borrow().is_some() || session::find(identity, self.context.now()).is_some()
             }
-            Way::Granted(_) | Way::Bundled(_) => true,
+            Way::Granted(_) | Way::Bundled { .. } => true,
         }
     }
 }
@@ -323,7 +347,7 @@ impl Keeper for Keys<'_> {
                 let released = self.order.release(context, supply, &selection, ", files rewritten")?;
                 places
                     .clear_files(refused)
-                    .and_then(|()| places.fill_files(&released.values))
+                    .and_then(|()| places.fill_files(&released.values, &self.order.besides(&released)))
                     .map_err(|error| self.order.failed(&error.into()))
             })
         };
