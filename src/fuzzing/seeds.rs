@@ -200,7 +200,7 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
         .list(&["app", "team:a/b"], text)
         .option(Some(7), moment)
         .list(&[(1, 1, Some(9)), (2, 0, None)], |encoder, (number, state, grace)| {
-            encoder.u32(*number).u8(*state).option(*grace, moment).fixed(&[3; 32])
+            encoder.u32(*number).u8(*state).option(*grace, moment).fixed(&[3; 32]).fixed(&[4; 32])
         })
         .finish();
     let record = Encoder::new()
