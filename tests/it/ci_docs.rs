@@ -168,6 +168,8 @@ fn what_is_said_for_the_day_of_a_leak_works_word_for_word() {
     let (owner, ..) = machine();
     let block = blocks("sh").remove(1).replace("rotate stripe/live db/prod", "rotate other");
     let ran = owner.sh(&block).ok();
-    assert!(ran.err.contains("keyvault rotate db/prod stripe/live"), "{}", ran.err);
+    for name in ["db/prod", "stripe/live"] {
+        assert!(ran.err.contains(&format!("keyvault rotate {name}")), "{}", ran.err);
+    }
     owner.run(&["vault", "check"]).ok();
 }
