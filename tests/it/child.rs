@@ -167,11 +167,12 @@ fn a_pager_an_editor_and_a_shell_work_on_a_masked_terminal() {
     terminal.press("G");
     terminal.wait_for("<[masked]>");
     terminal.press("q");
+    terminal.wait_for_times("READY>", 2);
     terminal.run("keyvault exec --mask --only a -- bash --norc --noprofile", "bash-");
-    for (line, expected) in [("PS1='INNER> '", "INNER> "), ("sleep 1000", "sleep 1000")] {
-        terminal.type_line(line);
-        terminal.wait_for(expected);
-    }
+    terminal.type_line("PS1='INNER> '");
+    terminal.wait_for("INNER> ");
+    terminal.type_line("sh -c 'echo in''front; exec sleep 1000'");
+    terminal.wait_for("infront");
     terminal.press("C-z");
     terminal.wait_for("Stopped");
     terminal.type_line("kill %1; wait; echo \"job <$?> <$A>\"");

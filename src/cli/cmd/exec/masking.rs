@@ -14,9 +14,6 @@ use crate::vault::Resolved;
 #[derive(Debug, Args)]
 pub(super) struct MaskArgs {
     /// Mask the values in what the command prints, on a terminal too
-    ///
-    /// Masked are the values themselves, each of their lines, and their usual encodings: base64, hex, URL and JSON escapes.
-    /// Under CI (where $CI is set) that is so without asking for what is neither a terminal nor a file.
     #[arg(long, overrides_with = "no_mask", help_heading = "Output")]
     mask: bool,
     /// Mask nothing, under CI neither

@@ -23,7 +23,9 @@ use crate::vault::{Purpose, Resolved};
 ///
 /// The command takes keyvault's place: its exit code, its signals and its terminal are its own. Values replace inherited
 /// variables of the same name; no KEYVAULT_ variable is passed on but KEYVAULT_EXEC=1. Everything that is wrong is
-/// said before anything starts. Exit codes: the command's own; 125 for every failure of keyvault, 126 for a command
+/// said before anything starts. With --mask, and under CI (where $CI is set) for what is neither a terminal nor a file,
+/// the values are masked in what the command prints: as they are, line by line, and in base64, hex, URL and JSON
+/// escapes. keyvault then stays beside it, passes every signal on once, and ends as it ends. Exit codes: the command's own; 125 for every failure of keyvault, 126 for a command
 /// that cannot be run, 127 for one that is not found, 130 for Ctrl-C at keyvault's prompt.
 #[derive(Debug, Args)]
 pub struct Exec {
