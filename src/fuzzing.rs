@@ -8,11 +8,15 @@
 #![allow(clippy::must_use_candidate, reason = "a fuzzer wants the panic, not the answer")]
 
 mod from_people;
+mod from_projects;
+mod machines;
 mod masker;
 #[cfg(test)]
 mod seeds;
 
 pub use from_people::{dotenv, json_import, pin_file, recovery_code};
+pub use from_projects::{git_index, project_file, references};
+pub use machines::{bundle, grant, reads, token, token_record};
 pub use masker::masker;
 
 use crate::audit::Event;
@@ -28,7 +32,7 @@ use crate::vault::Item;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by its name: that of its folder in `tests/corpus` and of its file in `fuzz/fuzz_targets`.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("slot_header", slot_header),
     ("row", row),
     ("tree_node", tree_node),
@@ -38,6 +42,14 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("recovery_code", recovery_code),
     ("dotenv", dotenv),
     ("json_import", json_import),
+    ("token", token),
+    ("grant", grant),
+    ("token_record", token_record),
+    ("bundle", bundle),
+    ("reads", reads),
+    ("project_file", project_file),
+    ("references", references),
+    ("git_index", git_index),
     ("masker", masker),
 ];
 

@@ -13,6 +13,7 @@ pub mod exec;
 pub mod fuzzing;
 pub mod identity;
 pub mod name;
+pub mod project;
 pub mod recipe;
 pub mod secret;
 pub mod state;

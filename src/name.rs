@@ -75,6 +75,11 @@ name_type!(
     |text| segments(text, true)
 );
 name_type!(
+    /// A token's name: a key name's grammar.
+    TokenName,
+    |text| segments(text, false)
+);
+name_type!(
     /// The key of a tag: a key name's grammar.
     TagKey,
     |text| segments(text, false)
@@ -151,90 +156,86 @@ fn length(text: &str) -> Result<(), NameError> {
     }
 }
 
-/// Whether programs that find this variable in their environment load code from where it points, or run what it
-/// says: the dynamic linker, shells, interpreters, and git and pagers, which start helpers named by variables.
+/// How variables begin that programs load code from, or that they run: the dynamic linker, shells, interpreters, and git
+/// and pagers, which start helpers named by variables.
+pub const RUNS_CODE_PREFIXES: [&str; 8] =
+    ["LD_", "DYLD_", "GIT_SSH", "GIT_CONFIG", "BASH_FUNC_", "LUA_INIT", "COR_PROFILER", "CORECLR_PROFILER"];
+
+/// The other variables of that kind, whole.
+pub const RUNS_CODE: [&str; 68] = [
+    "PATH",
+    "BASH_ENV",
+    "ENV",
+    "SHELLOPTS",
+    "BASHOPTS",
+    "PS4",
+    "IFS",
+    "PROMPT_COMMAND",
+    "ZDOTDIR",
+    "SHELL",
+    "NODE_OPTIONS",
+    "NODE_PATH",
+    "NODE_EXTRA_CA_CERTS",
+    "NPM_CONFIG_SCRIPT_SHELL",
+    "npm_config_script_shell",
+    "PYTHONSTARTUP",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PYTHONINSPECT",
+    "PYTHONBREAKPOINT",
+    "PYTHONUSERBASE",
+    "PERL5OPT",
+    "PERL5LIB",
+    "PERLLIB",
+    "PERL5DB",
+    "RUBYOPT",
+    "RUBYLIB",
+    "GEM_PATH",
+    "GEM_HOME",
+    "JAVA_TOOL_OPTIONS",
+    "JDK_JAVA_OPTIONS",
+    "_JAVA_OPTIONS",
+    "CLASSPATH",
+    "MAVEN_OPTS",
+    "GRADLE_OPTS",
+    "GIT_ASKPASS",
+    "GIT_EXEC_PATH",
+    "GIT_EDITOR",
+    "GIT_SEQUENCE_EDITOR",
+    "GIT_PAGER",
+    "GIT_PROXY_COMMAND",
+    "GIT_EXTERNAL_DIFF",
+    "GIT_TEMPLATE_DIR",
+    "GIT_DIR",
+    "SSH_ASKPASS",
+    "SUDO_ASKPASS",
+    "EDITOR",
+    "VISUAL",
+    "PAGER",
+    "MANPAGER",
+    "LESSOPEN",
+    "LESSCLOSE",
+    "BROWSER",
+    "GCONV_PATH",
+    "GLIBC_TUNABLES",
+    "LOCPATH",
+    "OPENSSL_CONF",
+    "OPENSSL_ENGINES",
+    "OPENSSL_MODULES",
+    "PHPRC",
+    "PHP_INI_SCAN_DIR",
+    "DOTNET_STARTUP_HOOKS",
+    "RUSTC_WRAPPER",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "RUSTFLAGS",
+    "MAKEFLAGS",
+    "R_PROFILE",
+    "R_PROFILE_USER",
+];
+
+/// Whether programs that find this variable in their environment load code from where it points, or run what it says.
 fn runs_code(variable: &str) -> bool {
-    const PREFIXES: [&str; 8] = [
-        "LD_",
-        "DYLD_",
-        "GIT_SSH",
-        "GIT_CONFIG",
-        "BASH_FUNC_",
-        "LUA_INIT",
-        "COR_PROFILER",
-        "CORECLR_PROFILER",
-    ];
-    const NAMES: [&str; 68] = [
-        "PATH",
-        "BASH_ENV",
-        "ENV",
-        "SHELLOPTS",
-        "BASHOPTS",
-        "PS4",
-        "IFS",
-        "PROMPT_COMMAND",
-        "ZDOTDIR",
-        "SHELL",
-        "NODE_OPTIONS",
-        "NODE_PATH",
-        "NODE_EXTRA_CA_CERTS",
-        "NPM_CONFIG_SCRIPT_SHELL",
-        "npm_config_script_shell",
-        "PYTHONSTARTUP",
-        "PYTHONPATH",
-        "PYTHONHOME",
-        "PYTHONINSPECT",
-        "PYTHONBREAKPOINT",
-        "PYTHONUSERBASE",
-        "PERL5OPT",
-        "PERL5LIB",
-        "PERLLIB",
-        "PERL5DB",
-        "RUBYOPT",
-        "RUBYLIB",
-        "GEM_PATH",
-        "GEM_HOME",
-        "JAVA_TOOL_OPTIONS",
-        "JDK_JAVA_OPTIONS",
-        "_JAVA_OPTIONS",
-        "CLASSPATH",
-        "MAVEN_OPTS",
-        "GRADLE_OPTS",
-        "GIT_ASKPASS",
-        "GIT_EXEC_PATH",
-        "GIT_EDITOR",
-        "GIT_SEQUENCE_EDITOR",
-        "GIT_PAGER",
-        "GIT_PROXY_COMMAND",
-        "GIT_EXTERNAL_DIFF",
-        "GIT_TEMPLATE_DIR",
-        "GIT_DIR",
-        "SSH_ASKPASS",
-        "SUDO_ASKPASS",
-        "EDITOR",
-        "VISUAL",
-        "PAGER",
-        "MANPAGER",
-        "LESSOPEN",
-        "LESSCLOSE",
-        "BROWSER",
-        "GCONV_PATH",
-        "GLIBC_TUNABLES",
-        "LOCPATH",
-        "OPENSSL_CONF",
-        "OPENSSL_ENGINES",
-        "OPENSSL_MODULES",
-        "PHPRC",
-        "PHP_INI_SCAN_DIR",
-        "DOTNET_STARTUP_HOOKS",
-        "RUSTC_WRAPPER",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "RUSTFLAGS",
-        "MAKEFLAGS",
-        "R_PROFILE",
-        "R_PROFILE_USER",
-    ];
-    PREFIXES.iter().any(|prefix| variable.starts_with(prefix)) || NAMES.contains(&variable)
+    RUNS_CODE_PREFIXES.iter().any(|prefix| variable.starts_with(prefix)) || RUNS_CODE.contains(&variable)
 }
 
 #[cfg(test)]

@@ -33,8 +33,13 @@ const ORDER: [&[&str]; 11] = [
 ];
 
 /// Crates that one room alone may name, because that room is where they are understood.
-const OWNED: [(&str, &str); 4] =
-    [("ring", "crypto"), ("chacha20poly1305", "crypto"), ("argon2", "crypto"), ("rusqlite", "store")];
+const OWNED: [(&str, &str); 5] = [
+    ("ring", "crypto"),
+    ("chacha20poly1305", "crypto"),
+    ("argon2", "crypto"),
+    ("rusqlite", "store"),
+    ("zbus", "unlock"),
+];
 
 const MOST_LINES: usize = 400;
 

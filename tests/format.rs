@@ -3,13 +3,16 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use keyvault::clock::{Rng, RngError};
+use keyvault::clock::{Moment, Rng, RngError};
 use keyvault::codec::{self, Encoder};
 use keyvault::crypto::{self, Key};
 use keyvault::identity::{Identity, Place};
 use keyvault::recipe::{Kind, Recipe};
 use keyvault::unlock::recovery::RecoveryCode;
+use keyvault::unlock::token::Token;
+use keyvault::vault::{Bundle, Holding};
 
 /// 0, 1, 2, … instead of chance.
 struct Counting(Cell<u8>);
@@ -90,10 +93,48 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
     ]))
 }
 
+/// The token of the bytes 00, 01, …, and a bundle of no keys under it, made by the formulas of §12.
+fn token_example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error>> {
+    let identity = Identity { vault_id: *b"0123456789abcdef", epoch: 1 };
+    let token = Token::create(&Counting(Cell::new(0)))?;
+    let text = token.text().expose();
+    let secret = Key::derive_from(text.get(4..47).ok_or("53 characters")?, "keyvault token", &[]);
+    let id = secret.derive("keyvault token id", &[]);
+    let reader = secret.derive("keyvault token reader", &[]);
+    assert_eq!(
+        (Some(token.id().as_slice()), token.reader().expose()),
+        (id.expose().get(..16), &reader.expose()[..])
+    );
+    let view = reader.derive("keyvault token view", &identity.whole());
+    let bundle = reader.derive("keyvault token bundle", &identity.whole());
+    let id = token.id();
+    let place = Place { table: "bundle", row: &id, version: 0, field: "sealed", revision: 7, bound: &[] };
+    let inside = Encoder::new().bytes(b"ci").i64(0).u8(0).u32(0).finish();
+    let padded = codec::pad(&inside)?;
+    let context = identity.context(&place);
+    let rng = Counting(Cell::new(0));
+    let sealed = crypto::seal(&bundle, "keyvault bundle", &context, padded.expose(), &rng)?;
+    let whole = Encoder::new().fixed(&identity.vault_id).u32(1).fixed(&id).u64(7).fixed(&sealed).finish();
+    let base64 = data_encoding::BASE64.encode(&whole);
+    let lines: Vec<_> = base64.as_bytes().chunks(76).map(String::from_utf8_lossy).collect();
+    let file = format!("keyvault bundle 1\n{}\n", lines.join("\n"));
+    let opened = Bundle::open(file.as_bytes(), Path::new(""), &Holding::of(&token, None), Moment(0))?;
+    assert_eq!((opened.label.change, opened.content.name.as_str()), (7, "ci"));
+    Ok(BTreeMap::from([
+        ("token", String::from_utf8_lossy(text).into_owned()),
+        ("token id", hex(&id)),
+        ("reader", hex(reader.expose())),
+        ("token view", hex(view.expose())),
+        ("bundle content", hex(&inside)),
+        ("bundle", base64),
+    ]))
+}
+
 #[test]
 fn the_worked_example_is_what_the_program_makes() -> Result<(), Box<dyn std::error::Error>> {
     let page = include_str!("../docs/FORMAT.md");
-    let example = example()?;
+    let mut example = example()?;
+    example.append(&mut token_example()?);
     let wrong: Vec<_> = example
         .iter()
         .map(|(name, value)| format!("    {name} = {value}"))

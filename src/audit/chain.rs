@@ -5,7 +5,7 @@ use crate::codec::{self, Decoder, Encoder};
 use crate::crypto::{self, Key, Mac};
 use crate::identity::{Identity, Place};
 use crate::secret::SecretWriter;
-use crate::store::{AuditRow, Tx};
+use crate::store::{AuditRow, Ledger, Tx};
 
 use super::{AuditError, Event};
 
@@ -18,16 +18,24 @@ const SEED_LABEL: &str = "keyvault audit seed";
 const ENTRY_LABEL: &[u8] = b"keyvault audit entry";
 const STEP_LABEL: &str = "keyvault audit step";
 
-/// The daily keys of this room.
+/// What a chain is kept with: the vault's own with daily keys, a token's with keys that its holder has too.
 pub struct AuditKeys {
+    /// Whose chain it is.
+    pub ledger: Ledger,
     /// Seals events.
     pub events: Key,
     /// Seals the head, and with it the right to append.
     pub append: Key,
 }
 
-/// k₀, from which every entry's key follows. Only root opens it.
+/// k₀, from which every entry's key follows. Only root opens the vault's.
 pub struct Seed(Key);
+
+impl From<Key> for Seed {
+    fn from(first_key: Key) -> Self {
+        Self(first_key)
+    }
+}
 
 impl Seed {
     /// A new chain's k₀ and its sealed form for the vault's header.
@@ -74,7 +82,7 @@ impl Chain {
 
     /// Reads the head and holds the last entry against it.
     pub fn load(tx: &Tx<'_>, keys: &AuditKeys, identity: &Identity) -> Result<Self, AuditError> {
-        let (count, sealed) = tx.audit_head()?;
+        let (count, sealed) = tx.audit_head(keys.ledger)?;
         let broken = |what| AuditError::Broken { seq: count.saturating_sub(1), what };
         let plain = crypto::open(&keys.append, HEAD_LABEL, &identity.context(&head_place(count)), &sealed)
             .map_err(|_| broken("the chain's head does not open"))?;
@@ -87,18 +95,18 @@ impl Chain {
             .ok_or_else(|| broken("the chain's head is malformed"))?;
         decoder.end().map_err(|_| broken("the chain's head is malformed"))?;
         let chain = Self { count, head, key };
-        chain.hold_against_last_entry(tx)?;
+        chain.hold_against_last_entry(tx, keys.ledger)?;
         Ok(chain)
     }
 
-    fn hold_against_last_entry(&self, tx: &Tx<'_>) -> Result<(), AuditError> {
-        let last = tx.last_audit_seq()?;
+    fn hold_against_last_entry(&self, tx: &Tx<'_>, ledger: Ledger) -> Result<(), AuditError> {
+        let last = tx.last_audit_seq(ledger)?;
         if last != self.count.checked_sub(1) {
             let what = "entries were cut off or added";
             return Err(AuditError::Broken { seq: self.count.min(last.map_or(0, |last| last + 1)), what });
         }
         let Some(last) = last else { return Ok(()) };
-        match tx.audit_mac(last)? {
+        match tx.audit_mac(ledger, last)? {
             Some(mac) if mac == self.head => Ok(()),
             _ => {
                 Err(AuditError::Broken { seq: last, what: "the last entry is not the one that was written" })
@@ -119,7 +127,7 @@ impl Chain {
         self.store(tx, keys, identity, rng)
     }
 
-    /// Writes a whole chain from a new k₀: the same events in new seals.
+    /// Writes a whole chain from a new k₀: the same events in new seals, or none yet.
     pub fn rewrite(
         seed: Seed,
         tx: &Tx<'_>,
@@ -127,12 +135,13 @@ impl Chain {
         identity: &Identity,
         events: &[Event],
         rng: &dyn Rng,
-    ) -> Result<(), AuditError> {
+    ) -> Result<Self, AuditError> {
         let mut chain = Self::begin(seed);
         for event in events {
             chain.write(tx, keys, identity, event, rng)?;
         }
-        chain.store(tx, keys, identity, rng)
+        chain.store(tx, keys, identity, rng)?;
+        Ok(chain)
     }
 
     fn write(
@@ -149,7 +158,7 @@ impl Chain {
         let sealed = crypto::seal(&keys.events, EVENT_LABEL, &context, padded.expose(), rng)?;
         let change = event.change.map(|change| change.number);
         let mac = entry_mac(&self.key, self.count, change, &self.head, &sealed);
-        tx.append_audit_entry(&AuditRow { seq: self.count, change, sealed, mac })?;
+        tx.append_audit_entry(keys.ledger, &AuditRow { seq: self.count, change, sealed, mac })?;
         self.key = next_key(&self.key);
         self.head = mac;
         self.count += 1;
@@ -169,7 +178,7 @@ impl Chain {
         plain.push(self.key.expose()).map_err(full)?;
         let context = identity.context(&head_place(self.count));
         let sealed = crypto::seal(&keys.append, HEAD_LABEL, &context, plain.finish().expose(), rng)?;
-        Ok(tx.put_audit_head(self.count, &sealed)?)
+        Ok(tx.put_audit_head(keys.ledger, self.count, &sealed)?)
     }
 
     /// Whether this is where a chain that was recomputed from k₀ ends.

@@ -45,10 +45,14 @@ pub enum Action {
     Slot,
     /// A backup was put in the vault's place.
     Restore,
+    /// A token was made, renewed or revoked, or what its holder read was brought home.
+    Token,
+    /// A bundle was made.
+    Bundle,
 }
 
 impl Action {
-    const ALL: [(Self, &'static str); 19] = [
+    const ALL: [(Self, &'static str); 21] = [
         (Self::Init, "init"),
         (Self::Unlock, "unlock"),
         (Self::Generate, "generate"),
@@ -68,6 +72,8 @@ impl Action {
         (Self::Rekey, "rekey"),
         (Self::Slot, "slot"),
         (Self::Restore, "restore"),
+        (Self::Token, "token"),
+        (Self::Bundle, "bundle"),
     ];
 
     /// The word that stands in the log.

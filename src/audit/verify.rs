@@ -92,7 +92,7 @@ pub fn read_range(
         None => START,
         Some(before) => {
             let missing = AuditError::Broken { seq: before, what: "the entry is missing" };
-            tx.audit_mac(before)?.ok_or(missing)?
+            tx.audit_mac(keys.ledger, before)?.ok_or(missing)?
         }
     };
     walk(tx, keys, identity, entries, before, &mut |row, event, _| {
@@ -119,7 +119,7 @@ fn walk(
 ) -> Result<End, AuditError> {
     let mut end = End { count: entries.start, head: before };
     let mut broken = None;
-    tx.each_audit_entry(entries, |row| {
+    tx.each_audit_entry(keys.ledger, entries, |row| {
         if broken.is_none() {
             match step(keys, identity, &end, &row, visit) {
                 Ok(()) => end = End { count: end.count + 1, head: row.mac },

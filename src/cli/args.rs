@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::supply::Machine;
 use super::{cmd, complete};
 use crate::name::{EnvName, KeyName, Scope, TagKey};
 use crate::vault::Selection;
@@ -68,8 +69,16 @@ Vault
   status     Say whether the vault is open
   vault      check, backup, restore, passwd, recover, rekey, slot
 
+Project
+  project    init, add, allow, check, render: which keys a project needs
+
+Machines
+  token      create, list, show, renew, revoke: what opens only granted keys
+  bundle     create, update: a sealed file with just a token's keys
+
 Watch
   audit      log: who did what, when · verify: prove that nothing was altered
+  doctor     Look for what is wrong around the vault, and say what mends it
 
 Other
   tour       Show it all on a vault that is thrown away
@@ -108,7 +117,14 @@ pub enum Command {
     #[command(subcommand)]
     Vault(cmd::vault::Vault),
     #[command(subcommand)]
+    Project(cmd::project::Project),
+    #[command(subcommand)]
+    Token(cmd::token::Token),
+    #[command(subcommand)]
+    Bundle(cmd::bundle::Bundle),
+    #[command(subcommand)]
     Audit(cmd::audit::Audit),
+    Doctor(cmd::doctor::Doctor),
     Completions(cmd::completions::Completions),
     Man(cmd::man::Man),
     Tour(cmd::tour::Tour),
@@ -158,6 +174,13 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// Where nothing was chosen, a machine gets all that it was granted.
+    pub(super) fn selection_for(&self, machine: &Machine) -> Selection {
+        let chosen = self.selection();
+        let all = chosen.all || chosen.is_empty() && machine.given();
+        Selection { all, ..chosen }
+    }
+
     pub(super) fn selection(&self) -> Selection {
         Selection {
             all: self.all,
@@ -165,7 +188,9 @@ impl Choice {
             scopes: self.scope.clone(),
             aliases: self.aliases.clone(),
             previous: self.previous.clone(),
+            apart: Vec::new(),
             skip_expired: self.skip_expired,
+            picks: Vec::new(),
         }
     }
 }
@@ -180,7 +205,7 @@ pub(super) fn tag(text: &str) -> Result<(TagKey, String), String> {
     Ok((named(key)?, value.to_owned()))
 }
 
-fn alias(text: &str) -> Result<(KeyName, EnvName), String> {
+pub(super) fn alias(text: &str) -> Result<(KeyName, EnvName), String> {
     let (name, variable) = text.split_once('=').ok_or("is not NAME=VAR")?;
     Ok((named(name)?, named(variable)?))
 }

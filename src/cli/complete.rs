@@ -13,6 +13,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathComplete
 use clap_complete::env::Shells;
 
 use crate::clock::{Clock, SystemClock};
+use crate::project::{ProjectFile, place};
 use crate::state::pin::Pins;
 use crate::vault::{Names, Vault};
 
@@ -85,10 +86,34 @@ pub(super) fn aliased_keys() -> ArgValueCompleter {
     })
 }
 
+/// Completes the name behind the sign of `VAR=NAME` and `N=NAME`.
+pub(super) fn delivered_keys() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let Some((place, begun)) = current.to_str().and_then(|text| text.split_once('=')) else {
+            return Vec::new();
+        };
+        let names = names();
+        let fitting = names.keys.iter().filter(|name| name.as_str().starts_with(begun));
+        fitting.map(|name| CompletionCandidate::new(format!("{place}={name}"))).collect()
+    })
+}
+
 /// Completes a scope.
 pub(super) fn scopes() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         beginning_with(current, names().scopes.iter().map(crate::name::Scope::as_str), "")
+    })
+}
+
+/// Completes a profile of the project file. It is read and nothing else: what it asks for is neither allowed nor resolved.
+pub(super) fn profiles() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let read = || {
+            let path = place::find(&std::env::current_dir().ok()?, context::home().as_deref())?;
+            ProjectFile::parse(&place::read(&path).ok()?).ok()
+        };
+        let file = read().unwrap_or_default();
+        beginning_with(current, file.profiles().map(crate::project::Profile::as_str), "")
     })
 }
 

@@ -94,6 +94,13 @@ impl Context {
                 "Done; but this machine could not remember it ({}), and would not notice an older vault.",
                 error::reason(why)
             ),
+            Notice::StrayViews => "The vault holds rows for a token that it does not know, or that was revoked: somebody \
+                                   put them there. 'keyvault vault check' says more."
+                .to_owned(),
+            Notice::ReadsBroken { token, fault } => format!(
+                "What was read with token {token} does not follow from what was recorded of it ({fault}): somebody may \
+                 have hidden reads. 'keyvault token revoke {token}' ends it."
+            ),
             Notice::OlderCopy { pin, change } => format!(
                 "This copy is at change {change}, and {} was seen at change {}: what was changed there is missing here.",
                 ui::harmless_line(&pin.path),
@@ -132,6 +139,12 @@ pub fn default_vault() -> Result<PathBuf, Failure> {
     }
 }
 
+/// The home folder, where HOME names one.
+#[must_use]
+pub fn home() -> Option<PathBuf> {
+    variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
+}
+
 /// The folder of pins, locks and nothing secret.
 pub fn state_folder() -> Result<PathBuf, Failure> {
     let base = base_folders("XDG_STATE_HOME")?;
@@ -145,6 +158,12 @@ fn base_folders(instead: &str) -> Result<BaseDirs, Failure> {
     let home = absolute("HOME").filter(|home| home != "/");
     let folders = if home.is_some() || absolute(instead).is_some() { BaseDirs::new() } else { None };
     folders.ok_or_else(|| Failure::no_home(instead))
+}
+
+/// The folder in memory that a login session gives its user.
+#[must_use]
+pub fn runtime_folder() -> Option<PathBuf> {
+    variable("XDG_RUNTIME_DIR").map(PathBuf::from)
 }
 
 /// Whether colour is wanted: NO_COLOR is not set to something, and the terminal is not a dumb one.

@@ -11,7 +11,7 @@ use crate::sys::keyring::SessionError;
 use crate::sys::tty::PromptError;
 use crate::unlock::passphrase::Unfit;
 
-use super::{sentences, ui};
+use super::{delivery_sentences, sentences, ui};
 
 /// Exit codes.
 pub mod code {
@@ -98,6 +98,15 @@ impl Failure {
             "locked",
             "The vault is locked, and there is no terminal to ask on.",
             Some(WAYS_TO_OPEN),
+        )
+    }
+
+    pub(super) fn locked_bundle() -> Self {
+        Self::new(
+            code::LOCKED,
+            "locked",
+            "A bundle opens with its token, and there is none.",
+            Some("KEYVAULT_TOKEN holds it, or KEYVAULT_TOKEN_FILE names a file with it."),
         )
     }
 
@@ -229,6 +238,9 @@ impl Failure {
                 Some("Leave the key out, choose the other --format, or take the value with 'show --reveal'."),
             );
         }
+        if *error == ExchangeError::Rng {
+            return sentences::rng();
+        }
         let what = match error {
             ExchangeError::NotUtf8 => "it is not UTF-8".to_owned(),
             ExchangeError::NotAnObject => "it is JSON, but not an object of strings".to_owned(),
@@ -237,7 +249,9 @@ impl Failure {
             }
             ExchangeError::TooManyEntries => "it has more than 100,000 entries".to_owned(),
             ExchangeError::Json { line, column } => format!("it is not JSON at line {line}, column {column}"),
-            ExchangeError::CannotCarry { .. } | ExchangeError::Size => "an internal size is wrong".to_owned(),
+            ExchangeError::CannotCarry { .. } | ExchangeError::Rng | ExchangeError::Size => {
+                "an internal size is wrong".to_owned()
+            }
         };
         Self::failed(&format!("{path} cannot be taken in: {what}."), Some("Nothing was changed."))
     }
@@ -283,6 +297,7 @@ impl Failure {
                     "The log counts the values as released. If they are too many for one command, choose fewer keys.",
                 ),
             ),
+            ExecError::Delivery(error) => delivery_sentences::delivery(error),
             ExecError::Output(error) => Self::failed(
                 &format!("What {program} wrote could not be passed on: {}.", reason(error)),
                 Some("It was told that nobody reads; what it did by then is done."),

@@ -5,11 +5,19 @@ pub mod cmd;
 mod complete;
 pub mod context;
 pub mod credentials;
+mod delivery_sentences;
 pub mod error;
+mod event_view;
 mod file_sentences;
+mod keyring;
 mod opening;
+mod order;
+mod problem_sentences;
+mod project_sentences;
 mod sentences;
+mod supply;
 pub mod time;
+mod token_sentences;
 pub mod ui;
 mod usage;
 pub mod view;
@@ -87,9 +95,13 @@ fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
         Command::Init(args) => args.run(context),
         Command::Unlock(args) => args.run(context),
         Command::Lock(args) => args.run(context),
-        Command::Status(cmd::status::Status {}) => cmd::status::Status::run(context),
+        Command::Status(args) => args.run(context),
         Command::Vault(args) => args.run(context),
+        Command::Token(args) => args.run(context),
+        Command::Bundle(args) => args.run(context),
+        Command::Project(args) => args.run(context),
         Command::Audit(args) => args.run(context),
+        Command::Doctor(cmd::doctor::Doctor {}) => cmd::doctor::Doctor::run(context),
         Command::Completions(args) => args.run(context),
         Command::Man(args) => args.run(context),
         Command::Tour(cmd::tour::Tour {}) => cmd::tour::Tour::run(context),

@@ -1,4 +1,4 @@
-//! From the vault's path to an opened vault: session, key file, passphrase file, passphrase variable, prompt.
+//! From the vault's path to an opened vault. Which way is tried when stands in `order`; here, how each of them goes.
 
 use std::path::Path;
 
@@ -6,25 +6,29 @@ use crate::audit::Outcome;
 use crate::secret::SecretBytes;
 use crate::state::pin::{Memory, Pins, Standing};
 use crate::sys::lock::FileLock;
-use crate::sys::{private, tty};
+use crate::sys::{memory_folder, private, tty};
 use crate::unlock::keyfile::{self, KeyFile};
 use crate::unlock::passphrase::{MAX_LEN, Passphrase};
 use crate::unlock::{Secret, UnlockError, session};
 use crate::vault::{Access, Vault, VaultError};
 
-use super::context::{Context, read_secret, state_folder, variable, without_final_newline};
+use super::context::{Context, read_secret, runtime_folder, state_folder, variable, without_final_newline};
 use super::error::Failure;
+use super::order::ORDER;
 use super::{time, ui};
 
-/// How long a session that a typed passphrase opens lasts, in seconds.
-const TYPED_SESSION: u32 = 15 * 60;
+/// How long a session lasts that a typed passphrase or a keyring opens, in seconds.
+const SHORT_SESSION: u32 = 15 * 60;
 
 /// How often a passphrase may be typed.
 const TRIES: u32 = 3;
 
 impl Context {
     /// Opens the vault's file and says in a line each what was noticed about it.
+    ///
+    /// Every command that comes here also removes what a killed `exec` has left in memory.
     pub fn open(&self) -> Result<Vault, Failure> {
+        memory_folder::sweep(runtime_folder().as_deref());
         self.open_at(&self.vault_path()?)
     }
 
@@ -44,10 +48,7 @@ impl Context {
     /// Opens the file to release values or to change it: what is in alarm refuses by itself.
     pub fn open_with_access(&self) -> Result<(Vault, Access), Failure> {
         let mut vault = self.open()?;
-        let access = match vault.session(self.now()) {
-            Some(session) => session.into(),
-            None => self.access_by_credential(&mut vault)?,
-        };
+        let access = self.access(&mut vault, &ORDER)?;
         Ok((vault, access))
     }
 
@@ -60,6 +61,16 @@ impl Context {
         if let Some(alarm) = alarm(standing) {
             self.ui.warn(&format!("The vault is {alarm}; 'keyvault vault restore --adopt' accepts it."));
         }
+        Ok((vault, access))
+    }
+
+    /// Opens the file for a session: by whatever opens it but the session that may be open.
+    pub fn open_for_session(&self) -> Result<(Vault, Access), Failure> {
+        let mut vault = self.open()?;
+        let access = match self.keyring_access(&mut vault)? {
+            Some(access) => access,
+            None => self.root_of(&mut vault)?,
+        };
         Ok((vault, access))
     }
 
@@ -94,10 +105,8 @@ impl Context {
         Ok((vault, access, passphrase))
     }
 
-    fn access_by_credential(&self, vault: &mut Vault) -> Result<Access, Failure> {
-        if let Some(access) = self.given_access(vault)? {
-            return Ok(access);
-        }
+    /// What a passphrase opens that is typed on the terminal, and a session for the commands that follow.
+    pub(super) fn typed_access(&self, vault: &mut Vault) -> Result<Access, Failure> {
         self.require_terminal()?;
         // Of several commands that come here at once one asks; the others find its session. Where no lock can be made
         // they ask one after the other, as the terminal gives them their turn.
@@ -109,24 +118,27 @@ impl Context {
         }
         let (access, _) = self.ask_for_access(vault)?;
         if !self.global.no_session {
-            self.keep_typed_session(vault, &access);
+            self.keep_session(vault, &access, "passphrase typed", true);
         }
         Ok(access)
     }
 
-    /// Recorded first: a session that the log does not know must not exist. Without one the passphrase is typed again,
-    /// and that is all that is lost.
-    fn keep_typed_session(&self, vault: &mut Vault, access: &Access) {
+    /// Recorded first: a session that the log does not know must not exist. Without one the passphrase is typed or the
+    /// keyring asked again, and that is all that is lost. `tell` is for who has just typed.
+    pub(super) fn keep_session(&self, vault: &mut Vault, access: &Access, opened_by: &str, tell: bool) {
         let recorded = self.with_world(|world| {
             vault
-                .record_unlock(access, world, Outcome::Done, "passphrase typed, 15m")
+                .record_unlock(access, world, Outcome::Done, &format!("{opened_by}, 15m"))
                 .map_err(|error| Failure::of(error, Path::new("the vault")))
         });
         if recorded.is_err() {
-            self.ui.note("No session is opened, because it could not be recorded.");
+            if tell {
+                self.ui.note("No session is opened, because it could not be recorded.");
+            }
             return;
         }
-        match session::open(&access.daily, &vault.identity(), self.now(), TYPED_SESSION) {
+        match session::open(&access.daily, &vault.identity(), self.now(), SHORT_SESSION) {
+            Ok(_) if !tell => {}
             Ok(until) => self.ui.note(&format!(
                 "Unlocked until {}; 'keyvault lock' ends it, --no-session declines.",
                 time::local(until)
@@ -159,7 +171,11 @@ impl Context {
         Err(Failure::of(VaultError::Unlock(UnlockError::Wrong(Secret::Passphrase)), &path))
     }
 
-    fn open_passphrase(&self, vault: &mut Vault, passphrase: &Passphrase) -> Result<Access, Failure> {
+    pub(super) fn open_passphrase(
+        &self,
+        vault: &mut Vault,
+        passphrase: &Passphrase,
+    ) -> Result<Access, Failure> {
         vault.open_passphrase(passphrase).map_err(|error| self.refused(vault, error))
     }
 
@@ -184,10 +200,16 @@ impl Context {
 
     /// What a key file or a passphrase from the environment opens.
     pub(super) fn given_access(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
-        if let Some(file) = self.given_key_file()? {
-            return vault.open_key_file(&file).map(Some).map_err(|error| self.refused(vault, error));
+        if let Some(access) = self.key_file_access(vault)? {
+            return Ok(Some(access));
         }
         self.given_passphrase()?.map(|passphrase| self.open_passphrase(vault, &passphrase)).transpose()
+    }
+
+    /// What the key file opens that `KEYVAULT_KEY_FILE` names.
+    pub(super) fn key_file_access(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
+        let file = self.given_key_file()?;
+        file.map(|file| vault.open_key_file(&file).map_err(|error| self.refused(vault, error))).transpose()
     }
 
     /// The key file that `KEYVAULT_KEY_FILE` names.
@@ -206,15 +228,24 @@ impl Context {
 
     /// The passphrase from `KEYVAULT_PASSPHRASE_FILE` or `KEYVAULT_PASSPHRASE`, if either is set.
     pub fn given_passphrase(&self) -> Result<Option<Passphrase>, Failure> {
-        let given = if let Some(path) = variable("KEYVAULT_PASSPHRASE_FILE") {
-            let read = self.passphrase_file(Path::new(&path));
-            read.map_err(|failure| failure.named("KEYVAULT_PASSPHRASE_FILE"))?
-        } else if let Some(text) = variable("KEYVAULT_PASSPHRASE") {
-            use std::os::unix::ffi::OsStrExt;
-            SecretBytes::copy_from(text.as_bytes())
-        } else {
-            return Ok(None);
-        };
+        match self.passphrase_of_file()? {
+            Some(passphrase) => Ok(Some(passphrase)),
+            None => self.passphrase_of_variable(),
+        }
+    }
+
+    pub(super) fn passphrase_of_file(&self) -> Result<Option<Passphrase>, Failure> {
+        let Some(path) = variable("KEYVAULT_PASSPHRASE_FILE") else { return Ok(None) };
+        let read = self.passphrase_file(Path::new(&path));
+        let given = read.map_err(|failure| failure.named("KEYVAULT_PASSPHRASE_FILE"))?;
+        Passphrase::new(&given).map(Some).map_err(Failure::passphrase)
+    }
+
+    #[allow(clippy::unused_self, reason = "beside the other way of giving one")]
+    pub(super) fn passphrase_of_variable(&self) -> Result<Option<Passphrase>, Failure> {
+        use std::os::unix::ffi::OsStrExt;
+        let Some(text) = variable("KEYVAULT_PASSPHRASE") else { return Ok(None) };
+        let given = SecretBytes::copy_from(text.as_bytes());
         Passphrase::new(&given).map(Some).map_err(Failure::passphrase)
     }
 

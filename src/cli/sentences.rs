@@ -7,11 +7,12 @@ use crate::audit::AuditError;
 use crate::name::{KeyName, NameError};
 use crate::state::StateError;
 use crate::unlock::{Secret, UnlockError};
-use crate::vault::{Problem, VaultError};
+use crate::vault::VaultError;
 
 use super::error::{Failure, WAYS_TO_OPEN, code};
 use super::file_sentences::{alarm, altered, exists, file, store};
-use super::time;
+use super::problem_sentences::selection;
+use super::token_sentences::token;
 
 impl Failure {
     /// An error of the vault at `path`.
@@ -78,6 +79,10 @@ impl Failure {
                 Some("Run it again, and look at what it would supersede now."),
             ),
             VaultError::NothingDue => Self::refused("No key is due.", None),
+            VaultError::NothingNew(known) => {
+                Self::refused(&format!("All {known} reads were brought home before."), None)
+            }
+            VaultError::Token(error) => token(&error),
             VaultError::AnotherKey(name) => Self::new(
                 code::BUSY,
                 "changed",
@@ -233,6 +238,10 @@ fn unlock(error: &UnlockError) -> Failure {
             "That key file does not open this vault.",
             Some("'keyvault vault slot list' shows the ways in."),
         ),
+        UnlockError::Wrong(Secret::Keyring) => locked(
+            "The keyring's entry does not open this vault.",
+            Some("'keyvault vault slot add keyring' makes one that does."),
+        ),
         UnlockError::Wrong(Secret::Passphrase) => locked(
             "That is not the vault's passphrase.",
             Some(
@@ -251,6 +260,10 @@ fn unlock(error: &UnlockError) -> Failure {
             "That is not a key file: one line that begins with keyvault-key-file:.",
             Some("'keyvault vault slot add keyfile FILE' makes one."),
         ),
+        UnlockError::NotAToken => locked(
+            "That is not a token: kvt_ and 49 letters and digits, the last six of which check the rest.",
+            Some("'keyvault token create NAME' makes one."),
+        ),
         UnlockError::Slot { id, what } => Failure::damaged(
             &format!("Slot {id} of the vault is not acceptable: {what}."),
             Some("Put back a copy of the vault."),
@@ -264,78 +277,11 @@ fn unlock(error: &UnlockError) -> Failure {
     }
 }
 
-/// Everything that is wrong with what was asked for, a line each.
-fn selection(problems: &[Problem]) -> Failure {
-    let only_missing = problems
-        .iter()
-        .all(|problem| matches!(problem, Problem::Missing { .. } | Problem::NoSuchScope { .. }));
-    let (code, kind) = if only_missing { (code::NOT_FOUND, "not_found") } else { (code::REFUSED, "refused") };
-    let mut message = "Nothing was released:".to_owned();
-    for problem in problems {
-        message.push_str("\n  ");
-        message.push_str(&problem_line(problem));
-    }
-    let any = |kind: fn(&Problem) -> bool| problems.iter().any(kind);
-    let remedies = [
-        (
-            any(|problem| matches!(problem, Problem::Expired { .. })),
-            "Give expired keys more time (keyvault edit NAME --expires 30d), or leave them out (--skip-expired).",
-        ),
-        (
-            any(|problem| matches!(problem, Problem::Revoked(_))),
-            "'keyvault rotate NAME' gives a revoked key a new value.",
-        ),
-        (
-            only_missing || any(|problem| matches!(problem, Problem::NothingLeft)),
-            "'keyvault list' shows keys, variables, scopes and what is revoked.",
-        ),
-    ];
-    let hint: Vec<_> = remedies.iter().filter(|(fits, _)| *fits).map(|(_, remedy)| *remedy).collect();
-    Failure::new(code, kind, message, (!hint.is_empty()).then(|| hint.join("\n")).as_deref())
-}
-
-fn problem_line(problem: &Problem) -> String {
-    match problem {
-        Problem::Missing { wanted, near } => {
-            format!("{wanted}: there is no such key{}", meant(near.as_ref()))
-        }
-        Problem::NoSuchScope { wanted, near } => {
-            format!("scope {wanted}: no key carries it{}", meant(near.as_ref()))
-        }
-        Problem::Expired { name, since } => format!("{name}: expired on {}", time::local(*since)),
-        Problem::Revoked(name) => format!("{name}: revoked"),
-        Problem::NoPrevious(name) => format!("{name}: no version before the current one is in its grace"),
-        Problem::SameVariable { variable, names } => format!(
-            "{variable}: wanted by {} (choose with --only, or rename with --as NAME=VAR)",
-            list(names)
-        ),
-        Problem::Variable { name, variable, why } => {
-            format!("{name}: {variable} {why} (keyvault edit {name} --env VAR)")
-        }
-        Problem::Nul(name) => format!("{name}: its value holds a NUL byte, which no variable can carry"),
-        Problem::TooLong { name, len, max } => {
-            format!("{name}: {len} bytes with its variable; the kernel takes {max} in one string")
-        }
-        Problem::TooMuch { len, max } => {
-            format!("{len} bytes of environment and arguments; the kernel takes {max}")
-        }
-        Problem::Empty(name) => format!("{name}: its value is empty, and --no-empty was given"),
-        Problem::NothingLeft => {
-            "no key is left: all that were chosen are revoked, or there are none".to_owned()
-        }
-    }
-}
-
-/// ` (did you mean stripe/live?)`
-fn meant<T: Display>(near: Option<&T>) -> String {
-    near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
-}
-
-fn did_you_mean<T: Display>(near: Option<&T>, otherwise: &str) -> String {
+pub(super) fn did_you_mean<T: Display>(near: Option<&T>, otherwise: &str) -> String {
     near.map_or_else(|| otherwise.to_owned(), |near| format!("Did you mean {near}? {otherwise}"))
 }
 
-fn list(names: &[KeyName]) -> String {
+pub(super) fn list(names: &[KeyName]) -> String {
     const SHOWN: usize = 10;
     let shown: Vec<&str> = names.iter().take(SHOWN).map(KeyName::as_str).collect();
     match names.len().checked_sub(SHOWN) {

@@ -23,9 +23,14 @@ use crate::sys::keyring::SessionError;
 use crate::sys::tty::PromptError;
 use crate::unlock::passphrase::Unfit;
 use crate::unlock::{Secret, UnlockError};
-use crate::vault::{Problem, VaultError};
+use crate::vault::{LineFault, Problem, VaultError};
 
 use crate::cli::error::Failure;
+
+use samples::{about_machines, deliveries, projects};
+
+#[path = "sentences_samples.rs"]
+mod samples;
 
 const FILE: &str = "tests/errors.txt";
 
@@ -94,6 +99,7 @@ fn ways_in() -> Vec<VaultError> {
         UnlockError::Wrong(Secret::Passphrase),
         UnlockError::Wrong(Secret::RecoveryCode),
         UnlockError::Wrong(Secret::KeyFile),
+        UnlockError::Wrong(Secret::Keyring),
         UnlockError::NoSuchSlot,
         UnlockError::NotACode,
         UnlockError::NotAKeyFile,
@@ -175,6 +181,27 @@ fn about_keys() -> Vec<VaultError> {
         Problem::TooLong { name: key("long"), len: 1_048_590, max: 131_072 },
         Problem::TooMuch { len: 9_000_000, max: 2_097_152 },
         Problem::Empty(key("empty")),
+        Problem::AlreadyGiven { variable: EnvName::parse("PORT").unwrap(), name: key("shop/port") },
+    ]));
+    let asked = |problem: Problem| Problem::Asked {
+        variable: EnvName::parse("TOKEN").unwrap(),
+        problem: Box::new(problem),
+    };
+    let missing = |wanted: &str, near| asked(Problem::Missing { wanted: key(wanted), near });
+    errors.push(VaultError::Problems(vec![missing("stripe/life", Some(name()))]));
+    errors.push(VaultError::Problems(vec![
+        missing("nothing/like-it", None),
+        missing("sk_live_4eC39HqLyjWDarjtT1zdp7dc", None),
+        asked(Problem::Expired { name: name(), since: Moment(0) }),
+        asked(Problem::Revoked(key("old"))),
+        asked(Problem::Withheld(key("aws/root"))),
+        asked(Problem::Version { name: name(), version: 9, state: None }),
+        asked(Problem::Version { name: name(), version: 2, state: Some("retired") }),
+        Problem::FileVariable { name: key("tls"), variable: EnvName::parse("TLS").unwrap() },
+        Problem::Line { name: key("lines"), fault: LineFault::Newline },
+        Problem::Line { name: key("return"), fault: LineFault::CarriageReturn },
+        Problem::Line { name: key("binary"), fault: LineFault::NotText },
+        Problem::Line { name: key("long"), fault: LineFault::TooLong { len: 70_000, max: 65_535 } },
     ]));
     let kind = RecipeKind::Password;
     let recipes = [
@@ -221,6 +248,8 @@ fn others() -> Vec<Failure> {
         ExchangeError::Json { line: 3, column: 14 },
         ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::NotUtf8 },
         ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::Quotes },
+        ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::Nul },
+        ExchangeError::Rng,
     ];
     failures.extend(exchanges.iter().map(|error| Failure::exchange(error, "x.env")));
     let programs = [
@@ -238,6 +267,8 @@ fn others() -> Vec<Failure> {
     ];
     failures.extend(programs.iter().map(|(error, program)| Failure::exec(error, program)));
     failures
+        .extend(deliveries().into_iter().map(|error| Failure::exec(&ExecError::Delivery(error), "serve")));
+    failures
 }
 
 fn shown(failure: &Failure) -> String {
@@ -252,7 +283,7 @@ fn shown(failure: &Failure) -> String {
 #[test]
 fn every_sentence_stands_in_the_snapshot() {
     let sections = [("A vault's file", file_faults()), ("Its rows and its standing", rows())];
-    let more = [("Ways in", ways_in()), ("Keys", about_keys())];
+    let more = [("Ways in", ways_in()), ("Keys", about_keys()), ("Tokens and bundles", about_machines())];
     let mut text = String::from(
         "Every error that the program has for a fact, as exit code, kind, sentence and remedy. Usage errors are at the end.\n",
     );
@@ -264,6 +295,10 @@ fn every_sentence_stands_in_the_snapshot() {
     }
     text += "\n# Files, streams, terminals, commands\n\n";
     for failure in others() {
+        text += &shown(&failure);
+    }
+    text += "\n# Project files\n\n";
+    for failure in projects() {
         text += &shown(&failure);
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

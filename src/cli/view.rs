@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use comfy_table::Table;
+use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::clock::Moment;
@@ -168,6 +168,20 @@ pub fn facts(item: &Item, now: Moment, ui: &Ui) -> String {
 #[must_use]
 pub fn when(moment: Moment, now: Moment) -> String {
     format!("{} ({})", time::local(moment), time::relative(moment, now))
+}
+
+/// A table without lines, which fits the terminal; through a pipe nothing is wrapped.
+#[must_use]
+pub fn table(ui: &Ui) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if ui.out_is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(ui::terminal_width());
+    } else {
+        table.set_content_arrangement(ContentArrangement::Disabled);
+    }
+    table
 }
 
 /// A finished table as text: two spaces between columns, none at the end of a line.

@@ -76,10 +76,15 @@ pub fn argon2id(secret: &[u8], salt: &[u8], cost: Cost) -> Result<Key, KdfError>
 /// a machine that is still too fast gets more memory, up to 256 MiB.
 #[must_use]
 pub fn calibrate() -> Cost {
+    calibrate_by(time_of_passes)
+}
+
+/// The cost for a machine on which one pass over so many KiB takes `time_of_pass`.
+fn calibrate_by(time_of_pass: impl Fn(u32) -> Duration) -> Cost {
     const AIM: Duration = Duration::from_millis(420);
     let mut memory_kib = 64 * 1024;
     loop {
-        let per_pass = time_of_passes(memory_kib);
+        let per_pass = time_of_pass(memory_kib);
         let wanted = AIM.as_secs_f64() / per_pass.as_secs_f64().max(0.001);
         let passes = (3..=10).rev().find(|passes| f64::from(*passes) <= wanted).unwrap_or(3);
         let too_fast = per_pass * passes < Duration::from_millis(250);
@@ -131,5 +136,36 @@ mod tests {
             assert!(Cost::new(memory, passes, lanes).is_err(), "{memory} {passes} {lanes}");
         }
         assert!(Cost::new(19 * 1024, 1, 1).is_ok() && Cost::new(1024 * 1024, 10, 8).is_ok());
+    }
+
+    /// On a machine that takes so many microseconds for a pass over 64 MiB.
+    fn calibrated(micros: u64) -> (u32, u32, Duration) {
+        let time = |memory_kib: u32| Duration::from_micros(micros) * (memory_kib / (64 * 1024));
+        let cost = calibrate_by(time);
+        (cost.memory_kib / 1024, cost.passes, time(cost.memory_kib) * cost.passes)
+    }
+
+    #[test]
+    fn passes_are_raised_first_and_memory_only_on_a_machine_that_is_still_too_fast() {
+        let millis = |(memory, passes, took): (u32, u32, Duration)| (memory, passes, took.as_millis());
+        // As many passes as fit into 420 ms, at least three.
+        assert_eq!(millis(calibrated(1_000_000)), (64, 3, 3000));
+        assert_eq!(millis(calibrated(139_990)), (64, 3, 419));
+        assert_eq!(millis(calibrated(105_010)), (64, 3, 315));
+        assert_eq!(millis(calibrated(104_990)), (64, 4, 419));
+        assert_eq!(millis(calibrated(41_990)), (64, 10, 419));
+        // Ten passes are enough at 250 ms and not below.
+        assert_eq!(millis(calibrated(25_000)), (64, 10, 250));
+        assert_eq!(millis(calibrated(24_999)), (128, 8, 399));
+        assert_eq!(millis(calibrated(12_499)), (256, 8, 399));
+        // 256 MiB is the most, whatever the machine.
+        assert_eq!(millis(calibrated(1_000)), (256, 10, 40));
+        assert_eq!(millis(calibrated(0)), (256, 10, 0));
+    }
+
+    #[test]
+    fn a_pass_is_timed_and_not_made_up() {
+        let small = time_of_passes(19 * 1024);
+        assert!(small > Duration::from_micros(100) && small < Duration::from_secs(60), "{small:?}");
     }
 }

@@ -176,6 +176,12 @@ mod tests {
     }
 
     #[test]
+    fn a_key_shows_nothing_of_itself() {
+        let key = Key::random(&SystemRng).unwrap_or_else(|_| std::process::abort());
+        assert_eq!(format!("{key:?}"), "Key(…)");
+    }
+
+    #[test]
     fn two_seals_of_one_text_share_nothing() {
         let (key, first) = sealed(b"same");
         let second = seal(&key, "label", b"context", b"same", &SystemRng).unwrap_or_default();

@@ -118,3 +118,12 @@ fn argon2id_is_what_rfc_9106_says() {
     let wrong: &[usize] = if tag == expected { &[] } else { &[1] };
     report("RFC 9106 Argon2id", 1, wrong);
 }
+
+/// RFC 8032 §7.1, test 1.
+#[test]
+fn ed25519_public_is_what_rfc_8032_says() {
+    let hex = |text: &str| data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap();
+    let seed = hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
+    let public = hex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+    assert_eq!(super::ed25519_public(&seed.try_into().unwrap()).map(Vec::from), Some(public));
+}

@@ -7,11 +7,15 @@
 
 mod dotenv;
 mod dotenv_writer;
+mod github_env;
 mod json;
 
 use std::collections::{HashMap, HashSet};
 
+use crate::clock::Rng;
 use crate::secret::{Full, SecretBytes};
+
+pub use github_env::GithubEnv;
 
 /// How many variables one file may have.
 pub const MAX_ENTRIES: usize = 100_000;
@@ -81,6 +85,9 @@ pub enum ExchangeError {
         /// What stands in the way.
         reason: Obstacle,
     },
+    /// The system gave no random bytes.
+    #[error("no random bytes")]
+    Rng,
     /// A buffer has not the size that was computed for it.
     #[error("an internal size is wrong")]
     Size,
@@ -98,6 +105,9 @@ pub enum Obstacle {
     /// The value is not UTF-8, and the format is text.
     #[error("the value is not UTF-8")]
     NotUtf8,
+    /// The value has a NUL byte, and the format is for variables.
+    #[error("the value has a NUL byte")]
+    Nul,
     /// The format's reader would not take the name.
     #[error("the format does not allow the name")]
     Name,
@@ -151,6 +161,12 @@ pub fn write_dotenv(entries: &[(&str, &[u8])]) -> Result<SecretBytes, ExchangeEr
 pub fn write_json(entries: &[(&str, &[u8])]) -> Result<SecretBytes, ExchangeError> {
     once_each(entries)?;
     json::write(entries)
+}
+
+/// Writes variables for the later steps of a GitHub Actions job, and the commands that mask them in its log.
+pub fn write_github_env(entries: &[(&str, &[u8])], rng: &dyn Rng) -> Result<GithubEnv, ExchangeError> {
+    once_each(entries)?;
+    github_env::write(entries, rng)
 }
 
 fn once_each(entries: &[(&str, &[u8])]) -> Result<(), ExchangeError> {

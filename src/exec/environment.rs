@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::sys::exec::{EnvBlock, EnvError};
-use crate::vault::Resolved;
 
 /// What `--clean-env` keeps, besides every `LC_*`.
 pub const KEPT: [&str; 9] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "TZ", "TMPDIR"];
@@ -45,17 +44,16 @@ pub fn weight(variables: &[(OsString, OsString)]) -> usize {
     variables.iter().map(|(name, value)| name.len() + value.len() + 2 + size_of::<usize>()).sum()
 }
 
-/// The block for exec(2). A vault's value stands in the place of every inherited copy of its variable: getenv(3)
-/// would find the first.
-pub fn build(inherited: &[(OsString, OsString)], resolved: &[Resolved]) -> Result<EnvBlock, EnvError> {
-    let ours: HashSet<&[u8]> = resolved.iter().map(|key| key.variable.as_str().as_bytes()).collect();
-    let replaced = |name: &OsString| ours.contains(name.as_bytes());
+/// The block for exec(2). What is `given` stands in the place of every inherited copy of its variable: getenv(3) would
+/// find the first.
+pub fn build(inherited: &[(OsString, OsString)], given: &[(&[u8], &[u8])]) -> Result<EnvBlock, EnvError> {
+    let ours: HashSet<&[u8]> = given.iter().map(|(name, _)| *name).collect();
     let mut all: Vec<(&[u8], &[u8])> = inherited
         .iter()
-        .filter(|(name, _)| !replaced(name))
         .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+        .filter(|(name, _)| !ours.contains(name))
         .collect();
-    all.extend(resolved.iter().map(|key| (key.variable.as_str().as_bytes(), key.value.expose())));
+    all.extend(given);
     all.push((MARKER.as_bytes(), b"1"));
     EnvBlock::build(&all)
 }

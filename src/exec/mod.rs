@@ -3,6 +3,7 @@
 //! Planning and building are pure, so that every refusal comes before anything is recorded, released or started.
 
 mod channel;
+pub mod delivery;
 pub mod environment;
 pub mod forms;
 pub mod mask;
@@ -10,13 +11,16 @@ mod outputs;
 pub mod plan;
 pub mod streams;
 pub mod supervise;
+pub mod watch;
 
 use std::ffi::{CString, OsString};
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 
+use self::delivery::DeliveryError;
 use crate::sys::child::{self, Started};
-use crate::sys::exec::{self, EnvBlock, EnvError, NotRunnable};
+use crate::sys::descriptors::Descriptors;
+use crate::sys::exec::{self, EnvBlock, EnvError, Image, NotRunnable};
 use crate::sys::leader::{self, Leader};
 use crate::sys::signals::Caught;
 
@@ -32,6 +36,9 @@ pub enum ExecError {
     /// The environment cannot be passed on; planning has let something through.
     #[error(transparent)]
     Environment(#[from] EnvError),
+    /// A value cannot be delivered.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
     /// The kernel refused.
     #[error(transparent)]
     Kernel(std::io::Error),
@@ -47,6 +54,7 @@ pub enum ExecError {
 pub struct Command {
     program: CString,
     arguments: Vec<CString>,
+    descriptors: Descriptors,
 }
 
 impl Command {
@@ -58,13 +66,18 @@ impl Command {
             .iter()
             .map(|word| CString::new(word.as_bytes()).map_err(|_| ExecError::NulInArgument))
             .collect::<Result<_, _>>()?;
-        Ok(Self { program, arguments })
+        Ok(Self { program, arguments, descriptors: Descriptors::default() })
     }
 
     /// How many bytes the arguments take on the new process's stack, pointers included.
     #[must_use]
     pub fn weight(&self) -> usize {
         self.arguments.iter().map(|argument| argument.as_bytes().len() + 9).sum()
+    }
+
+    /// What it finds on descriptors besides its streams.
+    pub fn descriptors(&mut self) -> &mut Descriptors {
+        &mut self.descriptors
     }
 
     /// Starts the command as a child; see [`supervise`].
@@ -74,7 +87,7 @@ impl Command {
         streams: child::Streams<'_>,
         caught: &Caught,
     ) -> Result<Started, ExecError> {
-        child::start(&self.program, &self.arguments, environment, streams, caught).map_err(ExecError::Kernel)
+        child::start(&self.image(environment), streams, caught).map_err(ExecError::Kernel)
     }
 
     /// Starts the command as a child on a terminal of its own, whose end `slave` is.
@@ -85,13 +98,16 @@ impl Command {
         slave: BorrowedFd<'_>,
         caught: &Caught,
     ) -> Result<(Started, Leader), ExecError> {
-        leader::start(&self.program, &self.arguments, environment, streams, slave, caught)
-            .map_err(ExecError::Kernel)
+        leader::start(&self.image(environment), streams, slave, caught).map_err(ExecError::Kernel)
     }
 
     /// Becomes the command. Returns only if the kernel refused.
     #[must_use]
     pub fn replace(&self, environment: &EnvBlock) -> ExecError {
-        ExecError::Kernel(exec::replace(&self.program, &self.arguments, environment))
+        ExecError::Kernel(self.image(environment).replace())
+    }
+
+    fn image<'a>(&'a self, environment: &'a EnvBlock) -> Image<'a> {
+        Image::new(&self.program, &self.arguments, environment, &self.descriptors)
     }
 }

@@ -1,5 +1,6 @@
-//! What is wrong with values as environment variables, found before anything starts.
+//! What is wrong with values for the places that they are meant for, found before anything starts.
 
+use super::delivery::Places;
 use crate::sys::exec::{MAX_STRING, arg_limit};
 use crate::vault::{Problem, Resolved};
 
@@ -14,21 +15,22 @@ pub struct Surroundings {
 
 /// Every problem with these values.
 #[must_use]
-pub fn inspect(resolved: &[Resolved], surroundings: Surroundings) -> Vec<Problem> {
-    let mut problems = Vec::new();
+pub fn inspect(resolved: &[Resolved], places: &Places, surroundings: Surroundings) -> Vec<Problem> {
+    let mut problems = places.inspect(resolved);
     let mut weight = surroundings.weight;
     for key in resolved {
+        if key.value.is_empty() && surroundings.no_empty {
+            problems.push(Problem::Empty(key.name.clone()));
+        }
+        let Some(variable) = key.variable.as_ref().filter(|_| places.is_variable(key)) else { continue };
         // `NAME=value` and its NUL.
-        let len = key.variable.as_str().len() + key.value.len() + 2;
+        let len = variable.as_str().len() + key.value.len() + 2;
         weight += len + size_of::<usize>();
         if key.value.expose().contains(&0) {
             problems.push(Problem::Nul(key.name.clone()));
         }
         if len > MAX_STRING {
             problems.push(Problem::TooLong { name: key.name.clone(), len, max: MAX_STRING });
-        }
-        if key.value.is_empty() && surroundings.no_empty {
-            problems.push(Problem::Empty(key.name.clone()));
         }
     }
     let max = arg_limit();

@@ -28,6 +28,7 @@ use super::{Command, ExecError};
 use crate::sys::child::{self, Started};
 use crate::sys::exec::EnvBlock;
 use crate::sys::leader::{Leader, Report};
+use crate::sys::lent::Lent;
 use crate::sys::signals::{self, Arrival, Caught, Sender};
 use crate::sys::witness::Witness;
 
@@ -40,6 +41,15 @@ pub enum Ending {
     Killed(c_int),
 }
 
+/// What an overseer wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wish {
+    /// This signal to the child.
+    pub signal: c_int,
+    /// Whether another child is to follow when this one has ended.
+    pub again: bool,
+}
+
 /// What else is to be done while a child runs.
 pub trait Overseer {
     /// When [`Self::tick`] is wanted at the latest; `None` is never.
@@ -47,8 +57,13 @@ pub trait Overseer {
         None
     }
 
-    /// Called when it is due, and not before. May signal the child, and so end it.
-    fn tick(&mut self, _child: Child) {}
+    /// Called when it is due, and not before.
+    fn tick(&mut self) -> Option<Wish> {
+        None
+    }
+
+    /// Told of each signal that came for the child.
+    fn heard(&mut self, _signal: c_int) {}
 }
 
 /// Nothing else.
@@ -83,7 +98,7 @@ impl Supervisor {
         Ok(Self { caught: Caught::begin().map_err(ExecError::Supervision)?, again: false })
     }
 
-    /// Keeps what a second child needs: the caller's descriptors are not let go of while one runs.
+    /// Keeps what a second child needs of the caller's descriptors.
     #[must_use]
     pub fn for_several(self) -> Self {
         Self { again: true, ..self }
@@ -114,14 +129,17 @@ impl Supervisor {
             streams => (command.start(environment, streams, &self.caught)?, None),
         };
         outputs.let_go_of_ends();
-        if !self.again {
+        let mut lent = Lent::default();
+        if self.again {
+            lent = Lent::to_child();
+        } else {
             child::let_go_of_stream(0);
             child::let_go_of_stream(1);
             child::let_go_of_the_callers();
         }
         let Started { process, witness, early } = started;
         let child = Child { process };
-        let mut watch = Watch { caught: &self.caught, child, witness, early, outputs, leader };
+        let mut watch = Watch { caught: &self.caught, child, witness, early, outputs, leader, lent };
         let ending = watch.until_its_end(overseer).map_err(ExecError::Supervision)?;
         match watch.end() {
             Some(error) if ending == Ending::Exited(0) => Err(ExecError::Output(error)),
@@ -176,6 +194,7 @@ struct Watch<'a> {
     outputs: Outputs<'a>,
     /// Of the session on a terminal of ours, if the child is there and not in our own group.
     leader: Option<Leader>,
+    lent: Lent,
 }
 
 impl Watch<'_> {
@@ -185,13 +204,19 @@ impl Watch<'_> {
             if news {
                 while let Some(arrival) = self.caught.next()? {
                     self.heed(arrival);
+                    overseer.heard(arrival.signal);
                 }
                 if let Some(ending) = self.reap()? {
                     return Ok(ending);
                 }
             }
-            if overseer.due().is_some_and(|due| due <= Instant::now()) {
-                overseer.tick(self.child);
+            if overseer.due().is_some_and(|due| due <= Instant::now())
+                && let Some(Wish { signal, again }) = overseer.tick()
+            {
+                if again {
+                    self.lent.take_back();
+                }
+                self.child.signal(signal);
             }
             news = self.wait(overseer.due())?;
             if self.outputs.advance(self.child.process) {

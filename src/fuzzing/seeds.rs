@@ -10,12 +10,14 @@ use std::path::Path;
 use super::{IDENTITY, TARGETS};
 use crate::audit::{Action, Actor, ChangeMark, Event, KeyRef, Outcome};
 use crate::clock::{Moment, Rng, RngError};
-use crate::codec;
+use crate::codec::{self, Encoder};
 use crate::crypto::Cost;
 use crate::exchange;
 use crate::name::{EnvName, KeyName, Scope, TagKey};
+use crate::project::edit;
 use crate::recipe::{Kind, Recipe};
 use crate::state::{pin::Pin, record::Record, tree::Node};
+use crate::unlock::token::Token;
 use crate::unlock::{keyfile::KeyFile, keys::Root, passphrase::Passphrase, recovery::RecoveryCode, slot};
 use crate::vault::{Item, Version, VersionState};
 
@@ -37,7 +39,8 @@ impl Rng for Counting {
 fn the_seeds_are_what_this_program_writes_and_each_is_taken() -> Result<(), Box<dyn Error>> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     let write = std::env::var_os("KEYVAULT_SEEDS").is_some_and(|wish| wish == "write");
-    let seeds: Seeds = [slots()?, state()?, keys()?, events(), files()?, outputs()].concat();
+    let seeds = [slots()?, state()?, keys()?, events(), files()?, projects()?, machines()?, outputs()];
+    let seeds: Seeds = seeds.concat();
     for (target, name, bytes) in seeds {
         let file = corpus.join(target).join(format!("seed-{name}"));
         if write {
@@ -188,6 +191,62 @@ fn events() -> Seeds {
     ]
 }
 
+fn machines() -> Result<Seeds, Box<dyn Error>> {
+    let text = |encoder: Encoder, text: &&str| encoder.bytes(text.as_bytes());
+    let moment = |encoder: Encoder, at: i64| encoder.i64(at);
+    let grant = Encoder::new()
+        .bytes(b"stripe/live")
+        .bytes(b"STRIPE_LIVE")
+        .list(&["app", "team:a/b"], text)
+        .option(Some(7), moment)
+        .list(&[(1, 1, Some(9)), (2, 0, None)], |encoder, (number, state, grace)| {
+            encoder.u32(*number).u8(*state).option(*grace, moment).fixed(&[3; 32])
+        })
+        .finish();
+    let record = Encoder::new()
+        .bytes(b"ci")
+        .fixed(&[1; 16])
+        .fixed(&[2; 32])
+        .fixed(&[3; 32])
+        .list(&["deploy"], text)
+        .list(&[[4; 16]], |encoder, id| encoder.fixed(id))
+        .i64(0)
+        .option(Some(5), moment)
+        .option(None, moment)
+        .bytes(b"ada@engine")
+        .option(Some(6), |encoder, change| encoder.u64(change).fixed(&[7; 16]))
+        .u64(1)
+        .fixed(&[8; 32])
+        .list(&[[9; 16]], |encoder, place| encoder.fixed(place).u64(2).fixed(&[10; 32]))
+        .finish();
+    let value = codec::pad(b"sk-1")?;
+    let content = Encoder::new()
+        .bytes(b"ci")
+        .i64(0)
+        .option(None, moment)
+        .list(&[[4; 16]], |encoder, id| {
+            encoder
+                .fixed(id)
+                .bytes(&grant)
+                .list(&[1, 2], |encoder, number| encoder.u32(*number).bytes(value.expose()))
+        })
+        .finish();
+    let file = data_encoding::BASE64.encode(&[1; 200]);
+    let line = format!(
+        r#"{{"format":1,"vault":"{id}","epoch":1,"token":"{id}","place":"{id}","seq":0,"before":"{mac}","event":"AAAA","mac":"{mac}"}}"#,
+        id = "01".repeat(16),
+        mac = "02".repeat(32)
+    );
+    Ok(vec![
+        ("token", "plain", Token::create(&Counting(Cell::new(0)))?.text().expose().to_vec()),
+        ("grant", "two-versions", grant),
+        ("token_record", "active", record),
+        ("bundle", "content", content),
+        ("bundle", "file", format!("keyvault bundle 1\n{file}\n").into_bytes()),
+        ("reads", "first", line.into_bytes()),
+    ])
+}
+
 fn outputs() -> Seeds {
     let given = |first: u8, values: &[&str], output: &str| {
         let mut bytes = vec![first];
@@ -226,5 +285,20 @@ fn files() -> Result<Seeds, Box<dyn Error>> {
         ("json_import", "every-value", exchange::write_json(&entries)?.expose().to_vec()),
         ("json_import", "escapes", escapes.as_bytes().to_vec()),
         ("json_import", "empty", exchange::write_json(&[])?.expose().to_vec()),
+    ])
+}
+
+fn projects() -> Result<Seeds, Box<dyn Error>> {
+    let entries = [("STRIPE_KEY", "shop/STRIPE_KEY"), ("b.c", "shop/b.c")];
+    let entries = entries.map(|(variable, key)| Ok((EnvName::parse(variable)?, KeyName::parse(key)?)));
+    let entries: Vec<_> = entries.into_iter().collect::<Result<_, crate::name::NameError>>()?;
+    let every_field = "# c\n[keys] # d\nA = 'a/b'\nB = { key = \"c\", optional = true, description = \"\\u0041\" }\n\
+        C.template = \"x{{{a}}}{b|url}\"\nC.required = false\n[keys.\"d.e\"]\nkey = 'd'\ndefault = ''\n\
+        [profiles.prod.keys]\nA = 'p'\n[profiles]\nempty = {}\n";
+    Ok(vec![
+        ("project_file", "start", edit::start(Some("./x.json"), &entries).into_bytes()),
+        ("project_file", "every-field", every_field.as_bytes().to_vec()),
+        ("references", "every-form", b"a kv://b/c. {{kv://d?version=2}}e\nkv://f?version=1 mkv://x".to_vec()),
+        ("references", "whole", b"kv://db/password?version=12".to_vec()),
     ])
 }

@@ -5,6 +5,7 @@
 //! so that a change made in between can only look newer than the pin. It needs no key: who can write this user's
 //! state folder can delete the pin as well, and no pin is a first use.
 
+use std::cmp::Ordering;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit::{self, AuditKeys, Event};
 use crate::crypto::{Mac, sha256};
 use crate::identity::Identity;
-use crate::store::Tx;
+use crate::store::{TokenId, Tx};
 use crate::sys::lock::FileLock;
 use crate::sys::private;
 
@@ -84,9 +85,22 @@ impl Pins {
     }
 
     fn file(&self, identity: &Identity, path: &Path) -> PathBuf {
-        let place = sha256(path.as_os_str().as_encoded_bytes());
-        let place = HEXLOWER.encode(place.get(..8).unwrap_or_default());
-        self.folder.join(format!("{}-{place}.json", identity.vault_hex()))
+        self.folder.join(format!("{}-{}.json", identity.vault_hex(), place_of(path)))
+    }
+
+    fn token_file(&self, token: &TokenId, path: &Path) -> PathBuf {
+        self.folder.join(format!("token-{}-{}.json", HEXLOWER.encode(token), place_of(path)))
+    }
+
+    /// What is remembered of a token's view in the vault at `path`, or of its bundles under a path of their own.
+    #[must_use]
+    pub fn read_token(&self, token: &TokenId, path: &Path) -> Option<Pin> {
+        parse(&std::fs::read(self.token_file(token, path)).ok()?)
+    }
+
+    /// Moves a token's pin forward.
+    pub fn advance_token(&self, token: &TokenId, path: &Path, seen: &Pin) -> io::Result<()> {
+        self.write(&self.token_file(token, path), seen, |pinned| pinned.change <= seen.change)
     }
 
     /// What is remembered of the vault at `path`.
@@ -111,37 +125,51 @@ impl Pins {
     /// Moves the pin forward to `seen`; a pin that is already further stays. Under a lock, because two commands may
     /// finish at once.
     pub fn advance(&self, identity: &Identity, path: &Path, seen: &Authentic) -> io::Result<()> {
-        self.write(identity, path, seen, |pinned| pinned.change <= seen.record.change)
+        let pin = Pin::of(seen, path);
+        self.write(&self.file(identity, path), &pin, |pinned| pinned.change <= pin.change)
     }
 
     /// Puts the pin where an adopted file stands, whatever it said before. Made durable: an older pin that a power cut
     /// brought back would raise the alarm again that was just answered.
     pub fn replace(&self, identity: &Identity, path: &Path, seen: &Authentic) -> io::Result<()> {
-        self.write(identity, path, seen, |_| true)?;
-        private::sync(&self.file(identity, path))
+        let file = self.file(identity, path);
+        self.write(&file, &Pin::of(seen, path), |_| true)?;
+        private::sync(&file)
     }
 
-    fn write(
-        &self,
-        identity: &Identity,
-        path: &Path,
-        seen: &Authentic,
-        may_replace: impl Fn(&Pin) -> bool,
-    ) -> io::Result<()> {
+    fn write(&self, file: &Path, pin: &Pin, may_replace: impl Fn(&Pin) -> bool) -> io::Result<()> {
         private::create_folder(&self.folder)?;
         let _lock = FileLock::exclusive(&self.folder.join("lock"))?;
-        if let Memory::Pin(pinned) = self.read(identity, path)
-            && !may_replace(&pinned)
-        {
+        let pinned = std::fs::read(file).ok().and_then(|bytes| parse(&bytes));
+        if pinned.is_some_and(|pinned| !may_replace(&pinned)) {
             return Ok(());
         }
-        let path_text = path.to_string_lossy().into_owned();
-        let pin = Pin { change: seen.record.change, mac: seen.mac, path: path_text };
-        private::replace_private(&self.file(identity, path), &pin.encode()?)
+        private::replace_private(file, &pin.encode()?)
     }
 }
 
+/// The part of a pin's file name that says where.
+fn place_of(path: &Path) -> String {
+    let place = sha256(path.as_os_str().as_encoded_bytes());
+    HEXLOWER.encode(place.get(..8).unwrap_or_default())
+}
+
 impl Pin {
+    fn of(seen: &Authentic, path: &Path) -> Self {
+        Self { change: seen.record.change, mac: seen.mac, path: path.to_string_lossy().into_owned() }
+    }
+
+    /// How something of this change and MAC stands to what is pinned. Ahead says nothing of the way there.
+    #[must_use]
+    pub fn standing_of(&self, change: u64, mac: &Mac) -> Standing {
+        match change.cmp(&self.change) {
+            Ordering::Less => Standing::RolledBack,
+            Ordering::Equal if self.mac == *mac => Standing::Same,
+            Ordering::Equal => Standing::Forked,
+            Ordering::Greater => Standing::Ahead,
+        }
+    }
+
     /// The file's content.
     pub(crate) fn encode(&self) -> io::Result<Vec<u8>> {
         let file = PinFile {
@@ -175,12 +203,9 @@ pub fn judge(
     identity: &Identity,
 ) -> Result<Standing, StateError> {
     let Memory::Pin(pin) = memory else { return Ok(Standing::FirstUse) };
-    let number = current.record.change;
-    if pin.change == number {
-        return Ok(if pin.mac == current.mac { Standing::Same } else { Standing::Forked });
-    }
-    if pin.change > number {
-        return Ok(Standing::RolledBack);
+    match pin.standing_of(current.record.change, &current.mac) {
+        Standing::Ahead => {}
+        standing => return Ok(standing),
     }
     let Some(next) = tx.audit_entry_of_next_change(pin.change)? else { return Ok(Standing::Forked) };
     let mut leads_here = false;

@@ -1,4 +1,4 @@
-//! Rows of the audit chain.
+//! Rows of the audit chains: the vault's own, and one for each token that was used.
 
 use std::ops::Range;
 
@@ -6,29 +6,49 @@ use rusqlite::{Row, params};
 
 use super::Tx;
 use super::rows::{AuditRow, Result, array, damaged, number, unsigned};
+use super::token_rows::Ledger;
 
 impl Tx<'_> {
-    /// The chain's head: (number of entries, sealed head).
-    pub fn audit_head(&self) -> Result<(u64, Vec<u8>)> {
-        self.one("SELECT count, sealed FROM audit_head WHERE id = 1", [], "audit_head", |row| {
-            Ok((unsigned(row.get(0)?)?, row.get(1)?))
-        })?
+    /// A chain's head: (number of entries, sealed head).
+    pub fn audit_head(&self, ledger: Ledger) -> Result<(u64, Vec<u8>)> {
+        let read = |row: &Row<'_>| Ok((unsigned(row.get(0)?)?, row.get(1)?));
+        match ledger {
+            Ledger::Vault => {
+                self.one("SELECT count, sealed FROM audit_head WHERE id = 1", [], "audit_head", read)
+            }
+            Ledger::Token(token) => {
+                let sql = "SELECT count, sealed FROM token_audit_head WHERE token = ?";
+                self.one(sql, [token.as_slice()], "token_audit_head", read)
+            }
+        }?
         .ok_or_else(|| damaged("audit_head"))
     }
 
-    /// Writes the chain's head.
-    pub fn put_audit_head(&self, count: u64, sealed: &[u8]) -> Result<()> {
-        self.run(
-            "INSERT OR REPLACE INTO audit_head (id, count, sealed) VALUES (1, ?, ?)",
-            params![number(count)?, sealed],
-        )
+    /// Writes a chain's head.
+    pub fn put_audit_head(&self, ledger: Ledger, count: u64, sealed: &[u8]) -> Result<()> {
+        match ledger {
+            Ledger::Vault => self.run(
+                "INSERT OR REPLACE INTO audit_head (id, count, sealed) VALUES (1, ?, ?)",
+                params![number(count)?, sealed],
+            ),
+            Ledger::Token(token) => self.run(
+                "INSERT OR REPLACE INTO token_audit_head (token, count, sealed) VALUES (?, ?, ?)",
+                params![token, number(count)?, sealed],
+            ),
+        }
     }
 
     /// One entry's MAC. It stands before the event, which may be long: an import names every key.
-    pub fn audit_mac(&self, seq: u64) -> Result<Option<[u8; 32]>> {
-        self.one("SELECT mac FROM audit WHERE seq = ?", [number(seq)?], "audit", |row| {
-            array(row, 0, "audit.mac")
-        })
+    pub fn audit_mac(&self, ledger: Ledger, seq: u64) -> Result<Option<[u8; 32]>> {
+        let seq = number(seq)?;
+        let read = |row: &Row<'_>| array(row, 0, "audit.mac");
+        match ledger {
+            Ledger::Vault => self.one("SELECT mac FROM audit WHERE seq = ?", [seq], "audit", read),
+            Ledger::Token(token) => {
+                let sql = "SELECT mac FROM token_audit WHERE token = ? AND seq = ?";
+                self.one(sql, params![token, seq], "token_audit", read)
+            }
+        }
     }
 
     /// The entry of the first change after `change`; an adoption skips numbers.
@@ -42,32 +62,54 @@ impl Tx<'_> {
     }
 
     /// The highest number of an entry.
-    pub fn last_audit_seq(&self) -> Result<Option<u64>> {
-        self.one("SELECT max(seq) FROM audit", [], "audit", |row| {
-            row.get::<_, Option<i64>>(0)?.map(unsigned).transpose()
-        })
+    pub fn last_audit_seq(&self, ledger: Ledger) -> Result<Option<u64>> {
+        let read = |row: &Row<'_>| row.get::<_, Option<i64>>(0)?.map(unsigned).transpose();
+        match ledger {
+            Ledger::Vault => self.one("SELECT max(seq) FROM audit", [], "audit", read),
+            Ledger::Token(token) => {
+                let sql = "SELECT max(seq) FROM token_audit WHERE token = ?";
+                self.one(sql, [token.as_slice()], "token_audit", read)
+            }
+        }
         .map(Option::flatten)
     }
 
     /// These entries, in order.
     pub fn each_audit_entry(
         &self,
+        ledger: Ledger,
         entries: Range<u64>,
         mut take: impl FnMut(AuditRow) -> Result<()>,
     ) -> Result<()> {
-        self.each(
-            "SELECT seq, change, sealed, mac FROM audit WHERE seq >= ? AND seq < ? ORDER BY seq",
-            [number(entries.start)?, i64::try_from(entries.end).unwrap_or(i64::MAX)],
-            |row| take(audit_row(row)?),
-        )
+        let (from, to) = (number(entries.start)?, i64::try_from(entries.end).unwrap_or(i64::MAX));
+        match ledger {
+            Ledger::Vault => self.each(
+                "SELECT seq, change, sealed, mac FROM audit WHERE seq >= ? AND seq < ? ORDER BY seq",
+                [from, to],
+                |row| take(audit_row(row)?),
+            ),
+            Ledger::Token(token) => self.each(
+                "SELECT seq, NULL, sealed, mac FROM token_audit \
+                 WHERE token = ? AND seq >= ? AND seq < ? ORDER BY seq",
+                params![token, from, to],
+                |row| take(audit_row(row)?),
+            ),
+        }
     }
 
-    /// Appends an entry; one that is already there is never replaced.
-    pub fn append_audit_entry(&self, entry: &AuditRow) -> Result<()> {
-        self.run(
-            "INSERT INTO audit (seq, change, sealed, mac) VALUES (?, ?, ?, ?)",
-            params![number(entry.seq)?, entry.change.map(number).transpose()?, entry.sealed, entry.mac],
-        )
+    /// Appends an entry; one that is already there is never replaced. A token's chain records no change.
+    pub fn append_audit_entry(&self, ledger: Ledger, entry: &AuditRow) -> Result<()> {
+        let seq = number(entry.seq)?;
+        match ledger {
+            Ledger::Vault => self.run(
+                "INSERT INTO audit (seq, change, sealed, mac) VALUES (?, ?, ?, ?)",
+                params![seq, entry.change.map(number).transpose()?, entry.sealed, entry.mac],
+            ),
+            Ledger::Token(token) => self.run(
+                "INSERT INTO token_audit (token, seq, sealed, mac) VALUES (?, ?, ?, ?)",
+                params![token, seq, entry.sealed, entry.mac],
+            ),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod connect;
 mod group_rows;
 mod rows;
 mod schema;
+mod token_rows;
 mod tree_rows;
 
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use rusqlite::{Connection, ErrorCode};
 
 pub use group_rows::{DirectoryRow, ScopeRow};
 pub use rows::{AuditRow, HeaderRow, ItemRow, SlotRow, StateRow, Tag};
-pub use schema::FORMAT;
+pub use token_rows::{GrantRow, Ledger, TokenCounts, TokenId, TokenRow, ViewRow};
 
 /// Most slots a vault may have; more are an attack on whoever tries them one by one.
 pub const MAX_SLOTS: usize = 32;

@@ -5,10 +5,10 @@
 //! the kernel says to execve(2) comes back through a pipe that a success closes.
 //!
 //! The child stays in our process group and session. It gets the mask, the dispositions, the limits and the descriptors
-//! that we were given, with `streams` in the place of 0–2 where some are named, and nothing of ours.
+//! that we were given, with `streams` in the place of 0–2 where some are named, the values that it is to find on descriptors, and nothing of ours.
 #![allow(unsafe_code, reason = "fork, and what may be done between it and execve")]
 
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
@@ -16,7 +16,8 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
-use super::exec::{EnvBlock, Image};
+use super::exec::Image;
+use super::memory_folder;
 use super::signals::{self, Caught};
 use super::witness::Witness;
 
@@ -35,21 +36,14 @@ pub struct Started {
 }
 
 /// Starts the program. Once it answers, the child runs the program, or there is no child and never was a program.
-pub fn start(
-    program: &CStr,
-    argv: &[CString],
-    env: &EnvBlock,
-    streams: Streams<'_>,
-    caught: &Caught,
-) -> io::Result<Started> {
-    let image = Image::new(program, argv, env);
+pub fn start(image: &Image<'_>, streams: Streams<'_>, caught: &Caught) -> io::Result<Started> {
     let (failure, report) = pipe_with(PipeFlags::CLOEXEC)?;
     let (early, forked) = signals::held(|| {
         let witness = Witness::place();
         // SAFETY: the new process only makes system calls until it becomes the program or ends.
         match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
-            0 => unsafe { become_program(&image, streams, caught, &report) },
+            0 => unsafe { become_program(image, streams, caught, &report) },
             process => Pid::from_raw(process).map(|process| (process, witness)).ok_or_else(no_child),
         }
     });
@@ -148,6 +142,7 @@ pub fn stay_behind(caught: &Caught) -> bool {
     });
     if forked == 0 {
         caught.put_back();
+        memory_folder::let_go_of_the_lock();
     }
     forked == 0
 }

@@ -17,6 +17,7 @@ use rustix::fs::{Access, AtFlags, CWD, FileType, accessat, stat};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
+use super::descriptors::Descriptors;
 use super::startup;
 use crate::secret::{SecretBytes, SecretWriter};
 
@@ -176,40 +177,51 @@ fn executable(file: Vec<u8>) -> Result<CString, NotRunnable> {
     Ok(file)
 }
 
-/// Becomes the program. Returns only when that failed: `ENOEXEC` for a script without `#!`, `E2BIG`, `EACCES`…
-///
-/// The signal mask is left alone throughout; dispositions, descriptors 0–2 and the core limit are put back as
-/// [`startup`] found them, and taken again after a failure.
-#[must_use]
-pub fn replace(program: &CStr, argv: &[CString], env: &EnvBlock) -> io::Error {
-    let image = Image::new(program, argv, env);
-    startup::give_back();
-    image.enter();
-    let error = io::Error::last_os_error();
-    startup::take_again();
-    error
-}
-
-/// A program with its arguments and environment in the form that the kernel takes, made before fork(2), since nothing
-/// may be allocated behind it.
-pub(super) struct Image<'a> {
+/// A program with all that it starts with in the form that the kernel takes, made before fork(2), since nothing may be
+/// allocated behind it.
+pub struct Image<'a> {
     program: &'a CStr,
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
+    descriptors: &'a Descriptors,
 }
 
 impl<'a> Image<'a> {
-    pub(super) fn new(program: &'a CStr, argv: &'a [CString], env: &'a EnvBlock) -> Self {
+    /// The program with its arguments, its environment, and what it finds on its descriptors.
+    #[must_use]
+    pub fn new(
+        program: &'a CStr,
+        argv: &'a [CString],
+        env: &'a EnvBlock,
+        descriptors: &'a Descriptors,
+    ) -> Self {
         let argv = argv.iter().map(|argument| argument.as_ptr()).chain([ptr::null()]).collect();
         let envp = env.tails().map(|tail| tail.as_ptr().cast()).chain([ptr::null()]).collect();
-        Self { program, argv, envp }
+        Self { program, argv, envp, descriptors }
+    }
+
+    /// Becomes the program. Returns only when that failed: `ENOEXEC` for a script without `#!`, `E2BIG`, `EACCES`…
+    ///
+    /// The signal mask is left alone throughout; dispositions, descriptors 0–2 and the core limit are put back as
+    /// [`startup`] found them, and taken again after a failure.
+    #[must_use]
+    pub fn replace(&self) -> io::Error {
+        startup::give_back();
+        self.enter();
+        let error = io::Error::last_os_error();
+        self.descriptors.close_to_programs();
+        startup::take_again();
+        error
     }
 
     /// Becomes the program. Returns only when that failed; `errno` says why.
     pub(super) fn enter(&self) {
-        // SAFETY: both tables end in a null pointer; each pointer before it leads to a NUL-terminated string (the block
-        // puts a NUL behind each variable) that outlives the call, since all are borrowed for the image's life.
-        unsafe { libc::execve(self.program.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
+        // After the caller's streams were put back: a closed standard input is not closed for who gets a value there.
+        if self.descriptors.open_to_program() {
+            // SAFETY: both tables end in a null pointer; each pointer before it leads to a NUL-terminated string (the
+            // block puts a NUL behind each variable) that outlives the call, since all are borrowed for the image's life.
+            unsafe { libc::execve(self.program.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
+        }
     }
 }
 
@@ -272,10 +284,11 @@ mod tests {
         if let Ok(script) = std::env::var(CHILD) {
             startup::harden();
             let block = EnvBlock::build(&[(b"GIVEN", b"yes")]).unwrap();
-            let nowhere = replace(c"/nonexistent", &[], &block);
+            let none = Descriptors::default();
+            let nowhere = Image::new(c"/nonexistent", &[], &block, &none).replace();
             assert_eq!(nowhere.raw_os_error(), Some(libc::ENOENT));
             let argv: Vec<CString> = ["sh", "-c", &script].map(|part| CString::new(part).unwrap()).into();
-            let error = replace(c"/bin/sh", &argv, &block);
+            let error = Image::new(c"/bin/sh", &argv, &block, &none).replace();
             std::process::exit(error.raw_os_error().unwrap_or(1));
         }
     }

@@ -59,6 +59,11 @@ pub fn list(prefix: &str) -> Vec<String> {
     system::list(prefix)
 }
 
+/// Whether there are kernel keys to be had; nothing is made.
+pub fn available() -> Result<(), SessionError> {
+    system::available()
+}
+
 #[cfg(not(target_os = "linux"))]
 mod system {
     use super::{SecretBytes, SessionError};
@@ -76,6 +81,9 @@ mod system {
     }
     pub(super) fn list(_: &str) -> Vec<String> {
         Vec::new()
+    }
+    pub(super) fn available() -> Result<(), SessionError> {
+        Err(NONE)
     }
 }
 
@@ -122,6 +130,14 @@ mod system {
             let _ = keyctl(libc::KEYCTL_INVALIDATE, [key.into(), 0]);
         }
         ended
+    }
+
+    pub(super) fn available() -> Result<(), SessionError> {
+        // The number of the user keyring, which is not made if it is not there.
+        match keyctl(libc::KEYCTL_GET_KEYRING_ID, [USER_KEYRING.into(), 0]) {
+            Err(error) if error.raw_os_error() != Some(libc::ENOKEY) => Err(creation_error(error)),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn load(description: &str) -> Result<Option<SecretBytes>, SessionError> {

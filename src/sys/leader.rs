@@ -8,7 +8,7 @@
 //! If we are killed, so is the leader, and with it the terminal goes: the program gets SIGHUP as from any terminal.
 #![allow(unsafe_code, reason = "fork, sessions, and waiting without reaping")]
 
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::c_int;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -18,7 +18,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::child::{self, Started, Streams};
-use super::exec::{EnvBlock, Image};
+use super::exec::Image;
 use super::signals::{self, Caught};
 use super::witness::Witness;
 
@@ -78,14 +78,11 @@ impl Drop for Leader {
 
 /// Starts the program in a session of its own whose terminal is `slave`.
 pub fn start(
-    program: &CStr,
-    argv: &[CString],
-    env: &EnvBlock,
+    image: &Image<'_>,
     streams: Streams<'_>,
     slave: BorrowedFd<'_>,
     caught: &Caught,
 ) -> io::Result<(Started, Leader)> {
-    let image = Image::new(program, argv, env);
     let (failure, report) = pipe_with(PipeFlags::CLOEXEC)?;
     let (reports, reporter) = pipe_with(PipeFlags::CLOEXEC)?;
     let (held, leash) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -95,7 +92,7 @@ pub fn start(
         // SAFETY: the new process only makes system calls until it ends.
         match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
-            0 => unsafe { lead(&image, streams, ends, caught, &report) },
+            0 => unsafe { lead(image, streams, ends, caught, &report) },
             process => Pid::from_raw(process).map(|process| (process, witness)).ok_or_else(child::no_child),
         }
     });

@@ -11,32 +11,42 @@
 //! - [`alloc`]: an allocator that wipes what it frees
 //! - [`startup`]: what the process was given before Rust's runtime touched it, and protection from core files
 //! - [`exec`]: the search for a program, the environment block, the jump into the program
-//! - [`child`]: a program as a child of ours; [`signals`]: those that come for it, [`witness`]: whom they were sent to
-//! - [`pty`]: a terminal between a child and the caller's; [`leader`]: a child on it
+//! - [`descriptors`]: what a program finds on its descriptors; [`memory_folder`]: files that live as long as a command
+//! - [`child`]: a program as a child of ours; [`signals`]: those that come for it, [`signal_names`]: how they are called, [`witness`]: whom they were sent to
+//! - [`pty`]: a terminal between a child and the caller's; [`leader`]: a child on it; [`lent`]: the caller's pipes while it runs
 //! - [`keyring`]: the kernel's keys, where an open session lives
-//! - [`files`]: the checks before a vault is opened, with what they find in [`fault`]; [`private`]: files nobody else may read; [`lock`]: flock
+//! - [`files`]: the checks before a vault is opened, with what they find in [`fault`]; [`private`]: files nobody else may read;
+//!   [`foreign`]: files that somebody else may have put there; [`lock`]: flock
 //! - [`tty`]: prompts on the caller's terminal; [`line`]: the editing of the line typed there
+//! - [`aside`]: work that may never end, given up after a time
 //! - [`cores`]: the same work on many things, on all cores
-//! - [`conflicts`]: what a sync service left beside a file
+//! - [`conflicts`]: what a sync service left beside a file; [`synced`]: whether one looks after a folder
 //! - [`interrupt`]: signals that are noted until everything is cleaned up
 //! - [`who`]: on whose behalf the process runs, for the audit log
 
 pub mod alloc;
+pub mod aside;
 pub mod child;
 pub mod conflicts;
 pub mod cores;
+pub mod descriptors;
 pub mod exec;
 pub mod fault;
 pub mod files;
+pub mod foreign;
 pub mod interrupt;
 pub mod keyring;
 pub mod leader;
+pub mod lent;
 pub mod line;
 pub mod lock;
+pub mod memory_folder;
 pub mod private;
 pub mod pty;
+pub mod signal_names;
 pub mod signals;
 pub mod startup;
+pub mod synced;
 pub mod tty;
 pub mod who;
 pub mod witness;

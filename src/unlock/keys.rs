@@ -3,6 +3,7 @@
 use crate::audit::AuditKeys;
 use crate::crypto::Key;
 use crate::identity::Identity;
+use crate::store::Ledger;
 
 /// The root key of one epoch: opens slots' work, the chain's seed and the acceptance of a rollback.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,6 +64,7 @@ impl Daily {
             tree: derive("keyvault daily tree"),
             fingerprint: derive("keyvault daily fingerprint"),
             audit: AuditKeys {
+                ledger: Ledger::Vault,
                 events: derive("keyvault daily audit events"),
                 append: derive("keyvault daily audit append"),
             },

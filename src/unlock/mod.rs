@@ -1,15 +1,19 @@
-//! From a secret that somebody has to a vault's keys: slots for passphrases, recovery codes and key files, and the session that keeps the
+//! From a secret that somebody has to a vault's keys: slots for passphrases, recovery codes, key
+//! files and the OS keyring, and the session that keeps the
 //! daily keys for a bounded time.
 //!
-//! Root is opened by a slot, used, and wiped. A session holds the daily key only, from which every key of daily work
-//! follows; so who steals a session cannot add a slot, accept a rollback or rewrite the log.
+//! Root is opened by a slot, used, and wiped. A session and the slot of a keyring hold the daily key only, from which
+//! every key of daily work follows; so who steals a session or has an open keyring cannot add a slot, accept a rollback or rewrite the log.
 
 pub mod keyfile;
+pub mod keyring_entry;
 pub mod keys;
+pub mod os_keyring;
 pub mod passphrase;
 pub mod recovery;
 pub mod session;
 pub mod slot;
+pub mod token;
 
 use crate::clock::RngError;
 use crate::crypto::KdfError;
@@ -23,6 +27,8 @@ pub enum Secret {
     RecoveryCode,
     /// A key file.
     KeyFile,
+    /// The entry of an OS keyring.
+    Keyring,
 }
 
 impl std::fmt::Display for Secret {
@@ -31,6 +37,7 @@ impl std::fmt::Display for Secret {
             Self::Passphrase => "passphrase",
             Self::RecoveryCode => "recovery code",
             Self::KeyFile => "key file",
+            Self::Keyring => "keyring entry",
         })
     }
 }
@@ -58,6 +65,9 @@ pub enum UnlockError {
     /// The file is not a key file: wrong first word, length, alphabet or checksum.
     #[error("not a key file")]
     NotAKeyFile,
+    /// The text is not a token: wrong beginning, length, alphabet or checksum.
+    #[error("not a token")]
+    NotAToken,
     /// The passphrase cannot be one.
     #[error("passphrase {0}")]
     Passphrase(passphrase::Unfit),

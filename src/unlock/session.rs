@@ -60,6 +60,24 @@ pub fn close_all() -> Result<usize, SessionError> {
     Ok(closed)
 }
 
+/// Sessions of this user, by what they are worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// The vault's own is kept and opens nothing: of another epoch, or past its time by this clock.
+    pub stale: bool,
+    /// How many are kept for other vaults.
+    pub others: usize,
+}
+
+/// Looks at the sessions that the kernel keeps for this user.
+pub fn kept(identity: &Identity, now: Moment) -> Result<Kept, SessionError> {
+    keyring::available()?;
+    let own = description(identity);
+    let stale = keyring::load(&own)?.is_some() && find(identity, now).is_none();
+    let others = keyring::list(PREFIX).iter().filter(|description| **description != own).count();
+    Ok(Kept { stale, others })
+}
+
 fn description(identity: &Identity) -> String {
     format!("{PREFIX}{}", identity.vault_hex())
 }

@@ -1,12 +1,12 @@
-//! Slots: root, sealed under a key from one secret.
+//! Slots: root, or for a keyring the daily key, sealed under a key from one secret.
 //!
 //! ```text
 //! header = u8 kind ‖ 32-byte salt ‖ (kind 1 only) u32le memory KiB ‖ u32le passes ‖ u32le lanes
 //! key    = kind 1 passphrase     Argon2id(passphrase NFC UTF-8, salt, cost) → 32 bytes
 //!          kind 2 recovery code  HKDF of the 20 random bytes, label "keyvault recovery slot", context salt
 //!          kind 4 key file       HKDF of the 32 random bytes, label "keyvault key file slot", context salt
-//!          kind 3 OS keyring: reserved
-//! sealed = seal(key, "keyvault slot", context of the slot's row bound to its header, root)
+//!          kind 3 OS keyring    HKDF of the 32 random bytes, label "keyvault keyring slot", context salt
+//! sealed = seal(key, "keyvault slot", context of the slot's row bound to its header, root; for kind 3 the daily key)
 //! ```
 //!
 //! The header is part of the context, so a cost that was lowered or a salt that was exchanged opens nothing.
@@ -18,7 +18,8 @@ use crate::identity::{Identity, Place};
 use crate::store::SlotRow;
 
 use super::keyfile::KeyFile;
-use super::keys::Root;
+use super::keyring_entry::KeyringSecret;
+use super::keys::{Daily, Root};
 use super::passphrase::Passphrase;
 use super::recovery::RecoveryCode;
 use super::{Secret, UnlockError};
@@ -33,17 +34,26 @@ pub enum Kind {
     Passphrase(Cost),
     /// The recovery code.
     Recovery,
+    /// The entry of an OS keyring; it opens the daily key and not root.
+    Keyring,
     /// A key file.
     KeyFile,
 }
 
 impl Kind {
+    /// Whether root comes out. A vault must keep one way in that gives it.
+    #[must_use]
+    pub fn gives_root(self) -> bool {
+        self != Self::Keyring
+    }
+
     /// The word for people and JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Passphrase(_) => "passphrase",
             Self::Recovery => "recovery code",
+            Self::Keyring => "keyring",
             Self::KeyFile => "key file",
         }
     }
@@ -65,6 +75,7 @@ impl Header {
                 .u32(cost.lanes)
                 .finish(),
             Kind::Recovery => Encoder::new().u8(2).fixed(&self.salt).finish(),
+            Kind::Keyring => Encoder::new().u8(3).fixed(&self.salt).finish(),
             Kind::KeyFile => Encoder::new().u8(4).fixed(&self.salt).finish(),
         }
     }
@@ -82,6 +93,7 @@ impl Header {
                 Kind::Passphrase(cost.map_err(|error| wrong(error.to_string()))?)
             }
             2 => Kind::Recovery,
+            3 => Kind::Keyring,
             4 => Kind::KeyFile,
             other => return Err(wrong(format!("unknown kind {other}"))),
         };
@@ -106,7 +118,7 @@ pub fn seal_passphrase(
 ) -> Result<SlotRow, UnlockError> {
     let header = Header { kind: Kind::Passphrase(cost), salt: salt(rng)? };
     let key = crypto::argon2id(passphrase.expose(), &header.salt, cost)?;
-    seal(id, &header, &key, root, identity, rng)
+    seal(id, &header, &key, &root.0, identity, rng)
 }
 
 /// A recovery slot for `root`.
@@ -119,7 +131,7 @@ pub fn seal_recovery(
 ) -> Result<SlotRow, UnlockError> {
     let header = Header { kind: Kind::Recovery, salt: salt(rng)? };
     let key = recovery_key(code, &header.salt);
-    seal(id, &header, &key, root, identity, rng)
+    seal(id, &header, &key, &root.0, identity, rng)
 }
 
 /// A key file's slot for `root`.
@@ -132,7 +144,20 @@ pub fn seal_key_file(
 ) -> Result<SlotRow, UnlockError> {
     let header = Header { kind: Kind::KeyFile, salt: salt(rng)? };
     let key = key_file_key(file, &header.salt);
-    seal(id, &header, &key, root, identity, rng)
+    seal(id, &header, &key, &root.0, identity, rng)
+}
+
+/// A keyring's slot for the daily key.
+pub fn seal_keyring(
+    id: u32,
+    daily: &Daily,
+    secret: &KeyringSecret,
+    identity: &Identity,
+    rng: &dyn Rng,
+) -> Result<SlotRow, UnlockError> {
+    let header = Header { kind: Kind::Keyring, salt: salt(rng)? };
+    let key = keyring_key(secret, &header.salt);
+    seal(id, &header, &key, &daily.0, identity, rng)
 }
 
 /// Root and the slot that a passphrase opens.
@@ -143,8 +168,9 @@ pub fn open_passphrase<'r>(
 ) -> Result<(Root, &'r SlotRow), UnlockError> {
     open(rows, identity, Secret::Passphrase, |header| match header.kind {
         Kind::Passphrase(cost) => Some(crypto::argon2id(passphrase.expose(), &header.salt, cost)),
-        Kind::Recovery | Kind::KeyFile => None,
+        Kind::Recovery | Kind::Keyring | Kind::KeyFile => None,
     })
+    .map(|(key, row)| (Root(key), row))
 }
 
 /// Root and the slot that a recovery code opens.
@@ -155,8 +181,9 @@ pub fn open_recovery<'r>(
 ) -> Result<(Root, &'r SlotRow), UnlockError> {
     open(rows, identity, Secret::RecoveryCode, |header| match header.kind {
         Kind::Recovery => Some(Ok(recovery_key(code, &header.salt))),
-        Kind::Passphrase(_) | Kind::KeyFile => None,
+        Kind::Passphrase(_) | Kind::Keyring | Kind::KeyFile => None,
     })
+    .map(|(key, row)| (Root(key), row))
 }
 
 /// Root and the slot that a key file opens.
@@ -167,8 +194,22 @@ pub fn open_key_file<'r>(
 ) -> Result<(Root, &'r SlotRow), UnlockError> {
     open(rows, identity, Secret::KeyFile, |header| match header.kind {
         Kind::KeyFile => Some(Ok(key_file_key(file, &header.salt))),
-        Kind::Passphrase(_) | Kind::Recovery => None,
+        Kind::Passphrase(_) | Kind::Recovery | Kind::Keyring => None,
     })
+    .map(|(key, row)| (Root(key), row))
+}
+
+/// The daily key and the slot that a keyring's entry opens.
+pub fn open_keyring<'r>(
+    rows: &'r [SlotRow],
+    secret: &KeyringSecret,
+    identity: &Identity,
+) -> Result<(Daily, &'r SlotRow), UnlockError> {
+    open(rows, identity, Secret::Keyring, |header| match header.kind {
+        Kind::Keyring => Some(Ok(keyring_key(secret, &header.salt))),
+        Kind::Passphrase(_) | Kind::Recovery | Kind::KeyFile => None,
+    })
+    .map(|(key, row)| (Daily(key), row))
 }
 
 fn open<'r>(
@@ -176,7 +217,7 @@ fn open<'r>(
     identity: &Identity,
     secret: Secret,
     key: impl Fn(&Header) -> Option<Result<Key, crypto::KdfError>>,
-) -> Result<(Root, &'r SlotRow), UnlockError> {
+) -> Result<(Key, &'r SlotRow), UnlockError> {
     // All headers are checked before the first derivation costs anything.
     let headers = rows.iter().map(Header::decode).collect::<Result<Vec<_>, _>>()?;
     let mut tried = false;
@@ -185,9 +226,9 @@ fn open<'r>(
         tried = true;
         let context = identity.context(&place(&row.id.to_le_bytes(), &row.header));
         if let Ok(opened) = crypto::open(&key?, LABEL, &context, &row.sealed)
-            && let Some(root) = Key::from_bytes(opened.expose())
+            && let Some(key) = Key::from_bytes(opened.expose())
         {
-            return Ok((Root(root), row));
+            return Ok((key, row));
         }
     }
     Err(if tried { UnlockError::Wrong(secret) } else { UnlockError::NoSuchSlot })
@@ -197,13 +238,13 @@ fn seal(
     id: u32,
     header: &Header,
     key: &Key,
-    root: &Root,
+    held: &Key,
     identity: &Identity,
     rng: &dyn Rng,
 ) -> Result<SlotRow, UnlockError> {
     let header = header.encode();
     let context = identity.context(&place(&id.to_le_bytes(), &header));
-    let sealed = crypto::seal(key, LABEL, &context, root.0.expose(), rng)?;
+    let sealed = crypto::seal(key, LABEL, &context, held.expose(), rng)?;
     Ok(SlotRow { id, header, sealed })
 }
 
@@ -217,6 +258,10 @@ fn recovery_key(code: &RecoveryCode, salt: &[u8]) -> Key {
 
 fn key_file_key(file: &KeyFile, salt: &[u8]) -> Key {
     Key::derive_from(file.expose(), "keyvault key file slot", salt)
+}
+
+fn keyring_key(secret: &KeyringSecret, salt: &[u8]) -> Key {
+    Key::derive_from(secret.expose(), "keyvault keyring slot", salt)
 }
 
 fn salt(rng: &dyn Rng) -> Result<[u8; SALT_LEN], UnlockError> {

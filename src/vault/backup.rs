@@ -8,7 +8,7 @@ use crate::clock::Moment;
 use crate::identity::Identity;
 use crate::name::KeyName;
 use crate::state::pin::Memory;
-use crate::store::{StateRow, Store, StoreError};
+use crate::store::{StateRow, Store, StoreError, TokenId};
 
 use super::check::Finding;
 use super::draft::Draft;
@@ -164,7 +164,7 @@ impl Vault {
             self.refuse_other(vault)?;
         }
         let vault = here.as_mut().map(|(vault, _)| &mut **vault);
-        let (superseded, revoked) = known_here(&identity, access, vault, path, world);
+        let (superseded, revoked, tokens) = known_here(&identity, access, vault, path, world);
         let found = self.read(access, |work| Ok(work.change_number()))?;
         let draft = Draft::beside(path, world)?;
         let mut copy = Store::blank(draft.0.clone())?;
@@ -178,6 +178,7 @@ impl Vault {
         let ((), record) = copy.commit_change(access, world, |work, _| {
             work.floor = superseded.unwrap_or(0);
             work.revoke_again(&revoked, world)?;
+            tokens.iter().try_for_each(|known| work.keep_tokens(known, world))?;
             let known = superseded.map(|known| format!(", supersedes change {known}")).unwrap_or_default();
             Ok(((), world.event(Action::Restore, Vec::new(), format!("backup of change {found}{known}"))))
         })?;
@@ -208,25 +209,32 @@ fn mark(store: &mut Store) -> Mark {
     Mark(store.begin_reading().and_then(|tx| tx.state()).ok())
 }
 
-/// The highest change number that the vault or its pin tell of, and the keys of the vault with revoked versions.
+/// What the vault's place tells: the highest change number, the keys with revoked versions, the tokens in force.
+type Known = (Option<u64>, Vec<Item>, Option<BTreeSet<TokenId>>);
+
+/// What the vault and its pin tell.
 fn known_here(
     identity: &Identity,
     access: &Access,
     here: Option<&mut Vault>,
     path: &Path,
     world: &World<'_>,
-) -> (Option<u64>, Vec<Item>) {
+) -> Known {
     let pinned = match world.pins.read(identity, path) {
         Memory::Pin(pin) => Some(pin.change),
         Memory::None { .. } | Memory::Unreadable => None,
     };
     let stands = here.and_then(|vault| {
         let access = access.without_slot_for(identity, vault, world.now())?;
-        vault.read(&access, |work| Ok((work.change_number(), work.items()?))).ok()
+        let look = |work: &mut Work<'_>| {
+            let tokens = work.load_tokens()?.into_iter().filter(|token| token.revoked.is_none());
+            Ok((work.change_number(), work.items()?, tokens.map(|token| token.id).collect()))
+        };
+        vault.read(&access, look).ok()
     });
-    let Some((change, mut items)) = stands else { return (pinned, Vec::new()) };
+    let Some((change, mut items, tokens)) = stands else { return (pinned, Vec::new(), None) };
     items.retain(|item| item.versions.iter().any(|version| version.state == VersionState::Revoked));
-    (pinned.max(Some(change)), items)
+    (pinned.max(Some(change)), items, Some(tokens))
 }
 
 /// The versions of a key that are revoked now and were not then.

@@ -315,7 +315,7 @@ impl Work<'_> {
         self.delete_item_row(&item.name)?;
         self.tx.delete_versions(&item.id)?;
         self.enter(Some(item), None);
-        Ok(())
+        self.touch(item.id, None)
     }
 }
 

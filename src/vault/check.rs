@@ -80,6 +80,7 @@ impl Vault {
             let versions = check.values(work, &items)?;
             check.scopes(work, &items)?;
             check.directory(work, &items)?;
+            check.tokens(work, &items)?;
             for tag in check.leaves.keys().copied().collect::<Vec<_>>() {
                 check.find(&format!("leaf {}", hex(&tag)), "stands for no row");
             }
@@ -114,27 +115,27 @@ impl Vault {
 }
 
 /// A key and the tag that its name has.
-struct Tagged {
+pub(super) struct Tagged {
     tag: Tag,
-    item: Item,
+    pub(super) item: Item,
 }
 
 /// A version with its wrapped key and its sealed value.
 type Unopened<'i> = (&'i Item, &'i Version, (Vec<u8>, Vec<u8>));
 
-struct Check {
+pub(super) struct Check {
     findings: Vec<Finding>,
     /// Leaves that no row has claimed yet.
     leaves: Bucket,
 }
 
 impl Check {
-    fn find(&mut self, row: &str, what: &str) {
+    pub(super) fn find(&mut self, row: &str, what: &str) {
         self.findings.push(Finding { row: row.to_owned(), what: what.to_owned() });
     }
 
     /// A row claims its leaf.
-    fn claim(&mut self, row: &str, tag: &Tag, leaf: Tag) {
+    pub(super) fn claim(&mut self, row: &str, tag: &Tag, leaf: Tag) {
         match self.leaves.remove(tag) {
             Some(known) if known == leaf => {}
             Some(_) => self.find(row, "is not the one that the tree knows"),

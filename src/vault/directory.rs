@@ -61,7 +61,11 @@ impl Vault {
 const ALIKE: f64 = 0.85;
 
 /// The one of `known` that is most like `wanted`, if any is like enough.
-fn nearest<T: Clone>(known: impl Iterator<Item = T>, wanted: &str, text: impl Fn(&T) -> &str) -> Option<T> {
+pub(super) fn nearest<T: Clone>(
+    known: impl Iterator<Item = T>,
+    wanted: &str,
+    text: impl Fn(&T) -> &str,
+) -> Option<T> {
     known
         .map(|name| (strsim::jaro_winkler(text(&name), wanted), name))
         .filter(|(likeness, _)| *likeness >= ALIKE)

@@ -13,7 +13,8 @@ use crate::sys::files::FileFault;
 use crate::sys::keyring::SessionError;
 use crate::unlock::UnlockError;
 
-use super::resolve::Problem;
+use super::problem::Problem;
+use super::token_error::TokenError;
 
 /// Why a command on a vault did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,9 @@ pub enum VaultError {
     /// Another command changed the vault between the question and the answer.
     #[error("the vault changed in the meantime")]
     Changed,
+    /// Every read was brought home before; so many.
+    #[error("nothing new")]
+    NothingNew(usize),
     /// No key is due for a rotation.
     #[error("nothing is due")]
     NothingDue,
@@ -113,6 +117,9 @@ pub enum VaultError {
         /// The file.
         path: PathBuf,
     },
+    /// Something with a token or a bundle.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// A key of that name is already there.
     #[error("{} exist", names(.0))]
     KeysExist(Vec<KeyName>),

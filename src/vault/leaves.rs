@@ -17,7 +17,9 @@ pub(super) enum Kind {
     Item = 3,
     /// A scope.
     Scope = 4,
-    // 5 tokens, 6 issued keys by credential id: reserved.
+    /// A token.
+    Token = 5,
+    // 6 issued keys by credential id: reserved.
     /// A bucket of names.
     Directory = 7,
 }

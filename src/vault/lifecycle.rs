@@ -171,8 +171,7 @@ impl Vault {
         self.read(access, |work| {
             let item = work.existing(name)?;
             let mut reads = Reads::default();
-            let take = &mut |_, event: Event| reads.note(&event);
-            audit::read_all(work.tx, &work.keys.audit, &work.identity, take)?;
+            work.whole_log(&mut |_, event| reads.note(event))?;
             let reads = reads.0.remove(name.as_str()).unwrap_or_default();
             Ok((item, reads))
         })

@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::audit::{Action, Actor, Event, KeyRef, Outcome};
+use crate::audit::{Action, Actor, AuditError, Event, KeyRef, Outcome};
 use crate::clock::{Clock, Moment, Rng};
 use crate::crypto::wipe_stack;
 use crate::identity::Identity;
+use crate::name::TokenName;
 use crate::state::pin::{Memory, Pin, Pins};
 use crate::state::record::Authentic;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, StoreError};
 use crate::sys::files::{self, CheckedVault};
 use crate::unlock::keyfile::KeyFile;
+use crate::unlock::keyring_entry::KeyringSecret;
 use crate::unlock::keys::{Daily, DailyKeys, Root};
 use crate::unlock::passphrase::Passphrase;
 use crate::unlock::recovery::RecoveryCode;
@@ -74,6 +76,15 @@ pub enum Notice {
     NotCompacted(StoreError),
     /// This machine could not remember the change, so it would not notice a rollback of it.
     NotPinned(std::io::Error),
+    /// The vault has rows for a token that is not known, or that was revoked: somebody put them there.
+    StrayViews,
+    /// What a token's holder read does not follow from what was recorded of it.
+    ReadsBroken {
+        /// The token.
+        token: TokenName,
+        /// What is wrong.
+        fault: AuditError,
+    },
     /// Another copy of the vault was seen here at a later change.
     OlderCopy {
         /// The other copy's pin.
@@ -107,6 +118,12 @@ impl Access {
     #[must_use]
     pub fn slot_id(&self) -> Option<u32> {
         self.slot.as_ref().map(|slot| slot.id)
+    }
+
+    /// The same with the daily key alone, for who holds it for long.
+    #[must_use]
+    pub fn without_root(self) -> Self {
+        Self { root: None, ..self }
     }
 
     /// Whether root is there, as `audit verify` from the start and `restore --adopt` need it.
@@ -200,6 +217,14 @@ impl Vault {
         let rows = self.store.begin_reading()?.slots()?;
         let (root, row) = slot::open_key_file(&rows, file, &identity)?;
         Ok(Access { daily: root.daily(&identity), root: Some(root), slot: Some(row.clone()) })
+    }
+
+    /// Opens a keyring's slot. Root does not come out of it.
+    pub fn open_keyring(&mut self, secret: &KeyringSecret) -> Result<Access, VaultError> {
+        let identity = self.identity();
+        let rows = self.store.begin_reading()?.slots()?;
+        let (daily, row) = slot::open_keyring(&rows, secret, &identity)?;
+        Ok(Access { daily, root: None, slot: Some(row.clone()) })
     }
 
     /// Looks at the vault without releasing a value. Works on a read-only file and in an alarm, which the caller

@@ -46,26 +46,33 @@ impl Opener<'_> {
         on_all_cores(rows, |row| self.open_known(row, leaves)).into_iter().collect()
     }
 
-    /// A version's value out of its wrapped key and its sealed value, which must be those that the metadata names.
-    pub(super) fn value(
+    /// The key of a version's value. The rows must be those that the metadata names.
+    pub(super) fn version_key(
         self,
         item: &[u8; 16],
         version: &Version,
         (wrapped, sealed): &(Vec<u8>, Vec<u8>),
-    ) -> Result<SecretBytes, VaultError> {
+    ) -> Result<Key, VaultError> {
         let number = version.number;
         if version.digest != Some(self.version_digest(wrapped, sealed)) {
             return Err(StateError::Mismatch { what: format!("version {number} of a key") }.into());
         }
         let context = self.identity.context(&version_place("version_key", item, number));
-        let version_key = crypto::open(&self.keys.wrapping, VERSION_KEY_LABEL, &context, wrapped)
+        crypto::open(&self.keys.wrapping, VERSION_KEY_LABEL, &context, wrapped)
             .ok()
             .and_then(|bytes| Key::from_bytes(bytes.expose()))
-            .ok_or_else(|| damaged("version_key: does not open"))?;
-        let context = self.identity.context(&version_place("version_value", item, number));
-        let padded = crypto::open(&version_key, VALUE_LABEL, &context, sealed)
-            .map_err(|_| damaged("version_value: does not open"))?;
-        codec::unpad(&padded).map(SecretBytes::copy_from).map_err(|_| damaged("version_value: malformed"))
+            .ok_or_else(|| damaged("version_key: does not open"))
+    }
+
+    /// A version's value out of its wrapped key and its sealed value, which must be those that the metadata names.
+    pub(super) fn value(
+        self,
+        item: &[u8; 16],
+        version: &Version,
+        rows: &(Vec<u8>, Vec<u8>),
+    ) -> Result<SecretBytes, VaultError> {
+        let key = self.version_key(item, version, rows)?;
+        open_value(&key, &self.identity, item, version.number, &rows.1)
     }
 
     pub(super) fn version_digest(self, wrapped: &[u8], sealed: &[u8]) -> Digest {
@@ -93,4 +100,18 @@ impl Opener<'_> {
             Err(StateError::Mismatch { what: "item".to_owned() }.into())
         }
     }
+}
+
+/// A version's value under that version's own key, which was made for it and seals nothing else.
+pub(super) fn open_value(
+    key: &Key,
+    identity: &Identity,
+    item: &[u8; 16],
+    version: u32,
+    sealed: &[u8],
+) -> Result<SecretBytes, VaultError> {
+    let context = identity.context(&version_place("version_value", item, version));
+    let padded = crypto::open(key, VALUE_LABEL, &context, sealed)
+        .map_err(|_| damaged("version_value: does not open"))?;
+    codec::unpad(&padded).map(SecretBytes::copy_from).map_err(|_| damaged("version_value: malformed"))
 }

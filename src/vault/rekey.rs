@@ -13,11 +13,11 @@ use crate::unlock::keys::{DailyKeys, Root};
 use super::error::VaultError;
 use super::item::Item;
 use super::open::{Access, Notice, Vault, World};
+use super::token::Issued;
 use super::ways::{Credential, Way, way};
 use super::work::{Setting, Work};
 
 /// What a rekey did.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rekeyed {
     /// The new epoch.
     pub epoch: u32,
@@ -27,6 +27,8 @@ pub struct Rekeyed {
     pub dropped: Vec<Way>,
     /// The ways in that there are now.
     pub ways: Vec<Way>,
+    /// The tokens, each under a new secret; the old ones open nothing any more.
+    pub tokens: Vec<Issued>,
 }
 
 /// The next epoch before its transaction.
@@ -95,7 +97,11 @@ impl Vault {
         refuse_strays(&tx, &items)?;
         let mut events = Vec::new();
         audit::read_all(&tx, &keys.audit, &identity, &mut |_, event: Event| events.push(event))?;
+        let tokens = old.tokens_to_renew(world)?;
         tx.clear_sealed()?;
+        if tx.has_machines()? {
+            tx.clear_tokens()?;
+        }
         let mut new = Work::begin(&tx, &next.keys, next.identity, old.current);
         let ways = next.slots.iter().map(way).collect::<Result<Vec<_>, _>>()?;
         let dropped: Vec<_> = dropped.into_iter().filter(|way| !kept.contains(&way.id)).collect();
@@ -104,10 +110,13 @@ impl Vault {
         Chain::rewrite(next.seed, &tx, &next.keys.audit, &next.identity, &events, world.rng)?;
         drop(events);
         let count = items.len();
+        let mut granted = Vec::new();
         for (done, item) in items.into_iter().enumerate() {
-            new.move_item(&old, item, world)?;
+            let item = new.move_item(&old, item, world)?;
+            granted.extend(tokens.iter().any(|(grantee, _)| grantee.rule.matches(&item)).then_some(item));
             progress(done + 1);
         }
+        let tokens = new.renew_all(tokens, &granted, world)?;
         let epoch = next.identity.epoch;
         let gone =
             dropped.iter().fold(String::new(), |text, way| text + &format!(", dropped slot {}", way.id));
@@ -122,7 +131,7 @@ impl Vault {
         let pinned = world.pins.advance(&next.identity, &path, &seen);
         pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
         self.compact(world);
-        Ok(Rekeyed { epoch, keys: count, dropped, ways })
+        Ok(Rekeyed { epoch, keys: count, dropped, ways, tokens })
     }
 }
 
@@ -140,7 +149,7 @@ fn refuse_strays(tx: &Tx<'_>, items: &[Item]) -> Result<(), VaultError> {
 
 impl Work<'_> {
     /// Seals a key of `old` anew, each value as it passes.
-    fn move_item(&mut self, old: &Work<'_>, mut item: Item, world: &World<'_>) -> Result<(), VaultError> {
+    fn move_item(&mut self, old: &Work<'_>, mut item: Item, world: &World<'_>) -> Result<Item, VaultError> {
         let id = item.id;
         for version in item.versions.iter_mut().filter(|version| version.digest.is_some()) {
             let value = old.value(&id, version)?;
@@ -150,6 +159,6 @@ impl Work<'_> {
         self.settle(&mut item, world.now())?;
         self.put_item(&mut item, world.rng)?;
         self.enter(None, Some(&item));
-        Ok(())
+        Ok(item)
     }
 }

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{Action, KeyRef};
 use crate::clock::Moment;
-use crate::name::{EnvName, KeyName, NameError, Scope};
+use crate::name::{EnvName, KeyName, Scope};
 use crate::secret::SecretBytes;
 
 use super::error::VaultError;
 use super::item::{Item, Status};
 use super::open::{Access, Vault, World};
-use super::work::Work;
+use super::picks::{LeftOut, Pick};
+use super::problem::Problem;
+use super::source::Source;
 
 /// Which keys are asked for. The ways add up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,19 +27,30 @@ pub struct Selection {
     pub aliases: Vec<(KeyName, EnvName)>,
     /// The version before the current one of this key, strictly, while its grace lasts.
     pub previous: Vec<KeyName>,
+    /// These keys, strictly, for something else than a variable. Chosen by its scope or among all as well, such a key
+    /// is not handed out under its variable.
+    pub apart: Vec<KeyName>,
     /// Leave expired keys out instead of refusing.
     pub skip_expired: bool,
+    /// Variables that a file asks for, each with what it is made of.
+    pub picks: Vec<Pick>,
 }
 
 impl Selection {
     /// Whether nothing is asked for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
+        self.names_nothing() && self.picks.is_empty()
+    }
+
+    /// Whether nothing is asked for but by a file.
+    fn names_nothing(&self) -> bool {
         !self.all
             && self.only.is_empty()
             && self.scopes.is_empty()
             && self.aliases.is_empty()
             && self.previous.is_empty()
+            && self.apart.is_empty()
     }
 }
 
@@ -53,97 +66,81 @@ pub struct Purpose {
 /// A value on its way out.
 #[derive(Debug)]
 pub struct Resolved {
+    /// The key; of a composed value, the first that it is made of.
+    pub name: KeyName,
+    /// The version.
+    pub version: u32,
+    /// The key's id, which no other key ever has.
+    pub(super) item: [u8; 16],
+    /// Whether this very version was asked for.
+    pub(super) pinned: bool,
+    /// The variable that it is handed out as; none if it is wanted apart from that.
+    pub variable: Option<EnvName>,
+    /// The value.
+    pub value: SecretBytes,
+    /// When the key expires; of a composed value, the first of its keys.
+    pub expires: Option<Moment>,
+    /// What a composed value is made of, each key once; empty where the value is a key's own.
+    pub parts: Vec<Part>,
+}
+
+impl Resolved {
+    /// Every key and version that the value was read from.
+    pub fn sources(&self) -> impl Iterator<Item = (&KeyName, u32)> {
+        let own = self.parts.is_empty().then_some((&self.name, self.version));
+        own.into_iter().chain(self.parts.iter().map(|part| (&part.name, part.version)))
+    }
+}
+
+/// A key's value within a composed one.
+#[derive(Debug)]
+pub struct Part {
     /// The key.
     pub name: KeyName,
     /// The version.
     pub version: u32,
-    /// The variable that it is handed out as.
-    pub variable: EnvName,
-    /// The value.
+    /// The value, as the vault holds it.
     pub value: SecretBytes,
-    /// When the key expires.
-    pub expires: Option<Moment>,
+    /// The key's id.
+    pub(super) item: [u8; 16],
+    /// Whether this very version was asked for.
+    pub(super) pinned: bool,
 }
 
-/// Something that is wrong with what was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Problem {
-    /// No key of that name.
-    Missing {
-        /// The name.
-        wanted: KeyName,
-        /// A key that was probably meant.
-        near: Option<KeyName>,
-    },
-    /// No key carries that scope.
-    NoSuchScope {
-        /// The scope.
-        wanted: Scope,
-        /// One that was probably meant.
-        near: Option<Scope>,
-    },
-    /// The key is past its expiry.
-    Expired {
-        /// The key.
-        name: KeyName,
-        /// Since when.
-        since: Moment,
-    },
-    /// The key has no current version.
-    Revoked(KeyName),
-    /// The key has no version in its grace.
-    NoPrevious(KeyName),
-    /// Two keys want one variable.
-    SameVariable {
-        /// The variable.
-        variable: EnvName,
-        /// The keys.
-        names: Vec<KeyName>,
-    },
-    /// The variable is one that runs code; it was stored before that was known.
-    Variable {
-        /// The key.
-        name: KeyName,
-        /// Its variable.
-        variable: EnvName,
-        /// Why not.
-        why: NameError,
-    },
-    /// The value has a NUL byte, which an environment cannot carry.
-    Nul(KeyName),
-    /// The value is longer than the kernel takes in one string.
-    TooLong {
-        /// The key.
-        name: KeyName,
-        /// Length of `VARIABLE=value` and its NUL, in bytes.
-        len: usize,
-        /// The most that the kernel takes.
-        max: usize,
-    },
-    /// Environment and arguments together are more than the kernel takes.
-    TooMuch {
-        /// Their length in bytes.
-        len: usize,
-        /// The most that the kernel takes.
-        max: usize,
-    },
-    /// The value is empty, and empty ones were declined.
-    Empty(KeyName),
-    /// Everything that was chosen is revoked, or the vault is empty.
-    NothingLeft,
+/// What a selection came to.
+#[derive(Debug, Default)]
+pub struct Resolution {
+    /// The values, ordered by variable and those apart first.
+    pub values: Vec<Resolved>,
+    /// Expired keys that were left out, as was asked for.
+    pub skipped: Vec<KeyName>,
+    /// Optional variables that stay unset, and why.
+    pub left_out: Vec<LeftOut>,
+    /// Variables whose key is not to be had, with the text that stands in for it.
+    pub defaults: Vec<(EnvName, String)>,
 }
 
-/// What would be released, by name and variable, and what would be left out because it has expired.
-pub type Preview = (Vec<(KeyName, EnvName)>, Vec<KeyName>);
+/// What a selection would come to, by name and variable only.
+#[derive(Debug, Default)]
+pub struct Preview {
+    /// The keys and their variables, ordered by variable and those apart first; a composed variable stands with each of
+    /// its keys.
+    pub keys: Vec<(KeyName, Option<EnvName>)>,
+    /// Expired keys that would be left out.
+    pub skipped: Vec<KeyName>,
+    /// Optional variables that would stay unset, and why.
+    pub left_out: Vec<LeftOut>,
+    /// Variables that would get a text that stands in for a key.
+    pub defaults: Vec<(EnvName, String)>,
+}
 
-/// What a selection came to, and what was left out of it because it has expired.
-type Chosen = (Vec<(Item, EnvName)>, Vec<KeyName>);
+/// The keys that pass, and what was left out of them because it has expired.
+type Chosen = (Vec<(Item, Option<EnvName>)>, Vec<KeyName>);
 
 impl Vault {
     /// Resolves a selection to values. All problems are collected, with those that `inspect` finds in the values,
-    /// before anything is recorded or released; the event commits before the values leave.
-    ///
-    /// Returns the values, ordered by variable, and the expired keys that were skipped.
+    /// before anything is recorded or released; the event, which names every key that was read, commits before the
+    /// values leave.
     pub fn resolve(
         &mut self,
         access: &Access,
@@ -151,15 +148,10 @@ impl Vault {
         selection: &Selection,
         purpose: Purpose,
         inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
-    ) -> Result<(Vec<Resolved>, Vec<KeyName>), VaultError> {
+    ) -> Result<Resolution, VaultError> {
         self.release(access, world, |work| {
-            let (resolved, skipped) = work.resolve(selection, world.now(), inspect)?;
-            let keys: BTreeSet<(&str, u32)> =
-                resolved.iter().map(|key| (key.name.as_str(), key.version)).collect();
-            let keys =
-                keys.into_iter().map(|(name, version)| KeyRef { name: name.to_owned(), version }).collect();
-            let event = world.event(purpose.action, keys, purpose.detail);
-            Ok(((resolved, skipped), event))
+            let (resolution, keys) = Resolver { source: work }.resolve(selection, world.now(), inspect)?;
+            Ok((resolution, world.event(purpose.action, keys, purpose.detail)))
         })
     }
 
@@ -171,46 +163,112 @@ impl Vault {
         selection: &Selection,
         inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
     ) -> Result<Preview, VaultError> {
+        self.look(access, |mut keys| Ok(keys.resolve(selection, world.now(), inspect)?.0.into()))
+    }
+
+    /// Looks at keys as a release would; nothing is recorded.
+    pub(super) fn look<T>(
+        &mut self,
+        access: &Access,
+        look: impl FnOnce(Resolver<'_>) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
         let path = self.path().to_owned();
         self.read(access, |work| {
             work.refuse_in_alarm(&path)?;
-            let (resolved, skipped) = work.resolve(selection, world.now(), inspect)?;
-            Ok((resolved.into_iter().map(|key| (key.name, key.variable)).collect(), skipped))
+            look(Resolver { source: work })
         })
     }
 }
 
-impl Work<'_> {
-    fn resolve(
+/// Keys and versions as the log names them.
+pub(super) fn key_refs(keys: &BTreeSet<(&KeyName, u32)>) -> Vec<KeyRef> {
+    keys.iter().map(|(name, version)| KeyRef { name: name.to_string(), version: *version }).collect()
+}
+
+impl From<Resolution> for Preview {
+    fn from(Resolution { values, skipped, left_out, defaults }: Resolution) -> Self {
+        let named = |value: &Resolved| -> Vec<(KeyName, Option<EnvName>)> {
+            value.sources().map(|(name, _)| (name.clone(), value.variable.clone())).collect()
+        };
+        Self { keys: values.iter().flat_map(named).collect(), skipped, left_out, defaults }
+    }
+}
+
+/// Chooses among the keys of a source: the vault, or what a token was granted.
+pub(super) struct Resolver<'s> {
+    pub(super) source: &'s mut dyn Source,
+}
+
+impl Resolver<'_> {
+    /// The values, and the keys that they were read from, as the log names them.
+    pub(super) fn resolve(
         &mut self,
         selection: &Selection,
         now: Moment,
         inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
-    ) -> Result<(Vec<Resolved>, Vec<KeyName>), VaultError> {
-        let mut problems = Vec::new();
-        let (chosen, skipped) = self.choose(selection, now, &mut problems)?;
-        find_shared_variables(&chosen, &mut problems);
-        let mut resolved = Vec::with_capacity(chosen.len());
-        for (item, variable) in chosen {
-            if let Err(why) = EnvName::parse(variable.as_str()) {
-                problems.push(Problem::Variable { name: item.name.clone(), variable: variable.clone(), why });
-            }
-            let before = selection.previous.contains(&item.name);
-            let version = if before { item.previous(now) } else { item.current() };
-            let Some(version) = version else {
-                problems.push(Problem::NoPrevious(item.name));
-                continue;
-            };
-            resolved.push(Resolved {
-                version: version.number,
-                variable,
-                value: self.value(&item.id, version)?,
-                expires: item.expires,
-                name: item.name,
-            });
+    ) -> Result<(Resolution, Vec<KeyRef>), VaultError> {
+        let (mut resolution, mut problems) = self.gather(selection, now)?;
+        resolution.values.sort_by(|left, right| left.variable.cmp(&right.variable));
+        find_shared_variables(&resolution.values, &mut problems);
+        problems.extend(inspect(&resolution.values));
+        if !problems.is_empty() {
+            return Err(VaultError::Problems(problems));
         }
-        problems.extend(inspect(&resolved));
-        if problems.is_empty() { Ok((resolved, skipped)) } else { Err(VaultError::Problems(problems)) }
+        let keys = key_refs(&resolution.values.iter().flat_map(Resolved::sources).collect());
+        Ok((resolution, keys))
+    }
+
+    /// Everything that a selection comes to, and everything that is wrong with it.
+    fn gather(
+        &mut self,
+        selection: &Selection,
+        now: Moment,
+    ) -> Result<(Resolution, Vec<Problem>), VaultError> {
+        let (mut resolution, mut problems) = (Resolution::default(), Vec::new());
+        if !selection.names_nothing() {
+            let (chosen, skipped) = self.choose(selection, now, &mut problems)?;
+            resolution.skipped = skipped;
+            for (item, variable) in chosen {
+                self.take(selection, now, item, variable, &mut resolution, &mut problems)?;
+            }
+        }
+        for pick in &selection.picks {
+            self.take_pick(pick, now, &mut resolution, &mut problems)?;
+        }
+        Ok((resolution, problems))
+    }
+
+    fn take(
+        &mut self,
+        selection: &Selection,
+        now: Moment,
+        item: Item,
+        variable: Option<EnvName>,
+        resolution: &mut Resolution,
+        problems: &mut Vec<Problem>,
+    ) -> Result<(), VaultError> {
+        if let Some(variable) = &variable
+            && let Err(why) = EnvName::parse(variable.as_str())
+        {
+            problems.push(Problem::Variable { name: item.name.clone(), variable: variable.clone(), why });
+        }
+        let before = selection.previous.contains(&item.name);
+        let version = if before { item.previous(now) } else { item.current() };
+        let Some(version) = version else {
+            problems.push(Problem::NoPrevious(item.name));
+            return Ok(());
+        };
+        resolution.values.push(Resolved {
+            version: version.number,
+            item: item.id,
+            pinned: false,
+            variable,
+            value: self.source.value(&item, version)?,
+            expires: item.expires,
+            name: item.name,
+            parts: Vec::new(),
+        });
+        Ok(())
     }
 
     /// The keys that pass, under their variables, ordered by variable; problems with the others.
@@ -220,9 +278,12 @@ impl Work<'_> {
         now: Moment,
         problems: &mut Vec<Problem>,
     ) -> Result<Chosen, VaultError> {
-        let mut chosen: BTreeMap<(EnvName, KeyName), Item> = BTreeMap::new();
+        let mut chosen: BTreeMap<(Option<EnvName>, KeyName), Item> = BTreeMap::new();
         let mut skipped = BTreeSet::new();
         for (item, variable, strict) in self.candidates(selection, problems)? {
+            if !strict && selection.apart.contains(&item.name) {
+                continue;
+            }
             let status = if strict && item.expired(now) { Status::Expired } else { item.status(now) };
             match status {
                 Status::Active => {
@@ -234,17 +295,14 @@ impl Work<'_> {
                 {
                     chosen.insert((variable, item.name.clone()), item);
                 }
-                Status::Revoked if strict => problems.push(Problem::Revoked(item.name)),
+                Status::Revoked if strict => add_once(problems, Problem::Revoked(item.name)),
                 Status::Revoked => {}
                 Status::Expired if selection.skip_expired && !strict => {
                     skipped.insert(item.name);
                 }
                 Status::Expired => {
                     let since = item.expires.unwrap_or(now);
-                    let problem = Problem::Expired { name: item.name, since };
-                    if !problems.contains(&problem) {
-                        problems.push(problem);
-                    }
+                    add_once(problems, Problem::Expired { name: item.name, since });
                 }
             }
         }
@@ -260,42 +318,61 @@ impl Work<'_> {
         &mut self,
         selection: &Selection,
         problems: &mut Vec<Problem>,
-    ) -> Result<Vec<(Item, EnvName, bool)>, VaultError> {
+    ) -> Result<Vec<(Item, Option<EnvName>, bool)>, VaultError> {
         let mut found = Vec::new();
+        let own = |item: Item| (Some(item.variable.clone()), item, false);
         if selection.all {
-            found.extend(self.items()?.into_iter().map(|item| (item.variable.clone(), item, false)));
+            found.extend(self.source.all()?.into_iter().map(own));
         }
         for scope in &selection.scopes {
-            match self.items_of(scope)? {
+            match self.source.with_scope(scope)? {
                 None => {
-                    problems
-                        .push(Problem::NoSuchScope { wanted: scope.clone(), near: self.scope_like(scope)? });
+                    let near = self.source.scope_like(scope)?;
+                    problems.push(Problem::NoSuchScope { wanted: scope.clone(), near });
                 }
-                Some(items) => {
-                    found.extend(items.into_iter().map(|item| (item.variable.clone(), item, false)));
-                }
+                Some(items) => found.extend(items.into_iter().map(own)),
             }
         }
-        let strict = selection.only.iter().chain(&selection.previous).map(|name| (name, None));
+        let strict = selection.only.iter().chain(&selection.previous).map(|name| (name, As::Own));
         let strict =
-            strict.chain(selection.aliases.iter().map(|(name, variable)| (name, Some(variable.clone()))));
-        for (name, variable) in strict {
-            match self.item(name)? {
-                Some(item) => found.push((variable.unwrap_or_else(|| item.variable.clone()), item, true)),
-                None => {
-                    problems.push(Problem::Missing { wanted: name.clone(), near: self.key_like(name)? });
-                }
-            }
+            strict.chain(selection.aliases.iter().map(|(name, variable)| (name, As::Named(variable))));
+        let strict = strict.chain(selection.apart.iter().map(|name| (name, As::Nothing)));
+        for (name, wanted) in strict {
+            let Some(item) = self.source.named(name)? else {
+                let near = self.source.key_like(name)?;
+                add_once(problems, Problem::Missing { wanted: name.clone(), near });
+                continue;
+            };
+            let variable = match wanted {
+                As::Own => Some(item.variable.clone()),
+                As::Named(variable) => Some(variable.clone()),
+                As::Nothing => None,
+            };
+            found.push((variable, item, true));
         }
         Ok(found.into_iter().map(|(variable, item, strict)| (item, variable, strict)).collect())
     }
 }
 
-/// `chosen` is ordered by variable.
-fn find_shared_variables(chosen: &[(Item, EnvName)], problems: &mut Vec<Problem>) {
-    for group in chosen.chunk_by(|left, right| left.1 == right.1).filter(|group| group.len() > 1) {
-        let Some((_, variable)) = group.first() else { continue };
-        let names = group.iter().map(|(item, _)| item.name.clone()).collect();
-        problems.push(Problem::SameVariable { variable: variable.clone(), names });
+/// The variable that a key is wanted as.
+enum As<'a> {
+    Own,
+    Named(&'a EnvName),
+    Nothing,
+}
+
+fn add_once(problems: &mut Vec<Problem>, problem: Problem) {
+    if !problems.contains(&problem) {
+        problems.push(problem);
+    }
+}
+
+/// `values` are ordered by variable.
+fn find_shared_variables(values: &[Resolved], problems: &mut Vec<Problem>) {
+    let same = |left: &Resolved, right: &Resolved| left.variable == right.variable;
+    for group in values.chunk_by(same).filter(|group| group.len() > 1) {
+        let Some(variable) = group.first().and_then(|first| first.variable.clone()) else { continue };
+        let names = group.iter().map(|value| value.name.clone()).collect();
+        problems.push(Problem::SameVariable { variable, names });
     }
 }

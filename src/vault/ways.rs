@@ -6,6 +6,7 @@ use crate::identity::Identity;
 use crate::state::StateError;
 use crate::store::{HeaderRow, MAX_SLOTS, SlotRow};
 use crate::unlock::keyfile::KeyFile;
+use crate::unlock::keyring_entry::KeyringSecret;
 use crate::unlock::keys::Root;
 use crate::unlock::passphrase::Passphrase;
 use crate::unlock::recovery::RecoveryCode;
@@ -34,6 +35,8 @@ pub enum Credential<'c> {
     Recovery(&'c RecoveryCode),
     /// A key file.
     KeyFile(&'c KeyFile),
+    /// The entry of an OS keyring, which opens the daily key and not root.
+    Keyring(&'c KeyringSecret),
 }
 
 impl Credential<'_> {
@@ -43,6 +46,7 @@ impl Credential<'_> {
             (Self::Passphrase(..), Kind::Passphrase(_))
                 | (Self::Recovery(_), Kind::Recovery)
                 | (Self::KeyFile(_), Kind::KeyFile)
+                | (Self::Keyring(_), Kind::Keyring)
         )
     }
 
@@ -60,6 +64,9 @@ impl Credential<'_> {
             }
             Self::Recovery(code) => slot::seal_recovery(id, root, code, identity, world.rng),
             Self::KeyFile(file) => slot::seal_key_file(id, root, file, identity, world.rng),
+            Self::Keyring(secret) => {
+                slot::seal_keyring(id, &root.daily(identity), secret, identity, world.rng)
+            }
         }?)
     }
 }
@@ -69,6 +76,12 @@ impl Vault {
     pub fn has_passphrase(&mut self) -> Result<bool, VaultError> {
         let rows = self.store.begin_reading()?.slots()?;
         Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(Kind::Passphrase(_)))))
+    }
+
+    /// Whether there is a keyring slot; nothing is believed of it yet.
+    pub fn has_keyring(&mut self) -> Result<bool, VaultError> {
+        let rows = self.store.begin_reading()?.slots()?;
+        Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(Kind::Keyring))))
     }
 
     /// The ways in, each held against the tree.
@@ -130,14 +143,17 @@ impl Vault {
         let row = credential.seal(next_id(&before), root, &identity, world)?;
         self.change(access, world, |work| {
             expect_same(work, &before)?;
-            work.put_slot(&row)?;
             let added = way(&row)?;
+            if !added.kind.gives_root() {
+                work.require_format_2()?;
+            }
+            work.put_slot(&row)?;
             let detail = format!("added slot {}, {}", added.id, added.kind.name());
             Ok((added, world.event(Action::Slot, Vec::new(), detail)))
         })
     }
 
-    /// Takes a way in away; never the last one.
+    /// Takes a way in away; never the last one that gives root.
     pub fn remove_way(&mut self, access: &Access, world: &World<'_>, wanted: Way) -> Result<Way, VaultError> {
         if !access.has_root() {
             return Err(VaultError::NeedsRoot);
@@ -150,7 +166,7 @@ impl Vault {
             if removed != wanted {
                 return Err(VaultError::WaysChanged);
             }
-            if ways.len() == 1 {
+            if removed.kind.gives_root() && ways.iter().filter(|way| way.kind.gives_root()).count() == 1 {
                 return Err(VaultError::LastWay { id });
             }
             work.delete_slot(id)?;
@@ -214,6 +230,16 @@ impl Work<'_> {
     fn delete_slot(&mut self, id: u32) -> Result<(), VaultError> {
         self.tx.delete_slot(id)?;
         self.leaf_changes.insert(self.slot_tag(id), None);
+        Ok(())
+    }
+
+    /// Gives a vault of format 1 what format 2 has, with the first thing in it that a reader of format 1 would not
+    /// understand. Its head then names this program, for those that refuse the vault from now on.
+    pub(super) fn require_format_2(&mut self) -> Result<(), VaultError> {
+        if self.tx.add_machines()? {
+            let written_by = env!("CARGO_PKG_VERSION").to_owned();
+            self.put_header(&HeaderRow { written_by, ..self.tx.header()? })?;
+        }
         Ok(())
     }
 

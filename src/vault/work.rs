@@ -45,6 +45,10 @@ pub struct Work<'a> {
     pub(super) name_changes: BTreeMap<KeyName, bool>,
     /// The change's number is above this.
     pub(super) floor: u64,
+    /// Whether there is a token, once that was asked.
+    pub(super) has_tokens: Option<bool>,
+    /// Keys that this change writes or removes, if there is a token.
+    pub(super) touched: BTreeMap<[u8; 16], Option<Item>>,
     standing: Standing,
     pinned: Option<u64>,
 }
@@ -85,6 +89,8 @@ impl<'a> Work<'a> {
             scope_changes: BTreeMap::new(),
             name_changes: BTreeMap::new(),
             floor: 0,
+            has_tokens: None,
+            touched: BTreeMap::new(),
             standing: Standing::Same,
             pinned: None,
         }
@@ -122,7 +128,7 @@ impl<'a> Work<'a> {
     fn hold_chain_against_record(&self) -> Result<(), VaultError> {
         let record = &self.current.record;
         let last = record.audit_count.checked_sub(1);
-        let mac = last.map(|seq| self.tx.audit_mac(seq)).transpose()?.flatten();
+        let mac = last.map(|seq| self.tx.audit_mac(self.keys.audit.ledger, seq)).transpose()?.flatten();
         if mac == Some(record.audit_head) {
             return Ok(());
         }
@@ -231,6 +237,7 @@ impl<'a> Work<'a> {
             leaves.push((self.directory_tag(row.bucket), self.directory_leaf(&row)));
             Ok(())
         })?;
+        leaves.extend(self.tx.tokens()?.iter().map(|row| (row.tag, self.token_leaf(row))));
         Ok(leaves)
     }
 
@@ -244,7 +251,7 @@ impl<'a> Work<'a> {
         let leaf = self.row_leaf(Kind::Item, &tag, item.revision, &sealed);
         self.tx.put_item(&ItemRow { tag, revision: item.revision, sealed })?;
         self.leaf_changes.insert(tag, Some(leaf));
-        Ok(())
+        self.touch(item.id, Some(item))
     }
 
     /// Takes a key's metadata away from where its name puts it. Its versions stay.
@@ -312,12 +319,17 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Ends a change: scopes, tree, event, record.
+    /// This change's number. Adopting and restoring skip some, so that the result is ahead of all that was seen here.
+    pub(super) fn next_change(&self) -> u64 {
+        self.current.record.change.max(self.floor) + 1
+    }
+
+    /// Ends a change: scopes, names, tokens, tree, event, record.
     pub(super) fn seal_change(&mut self, event: Event, world: &World<'_>) -> Result<Authentic, VaultError> {
         self.apply_scope_changes(world.rng)?;
         self.apply_directory_changes(world.rng)?;
-        // Adopting and restoring skip numbers, so that the result is ahead of all that was seen here.
-        let number = self.current.record.change.max(self.floor) + 1;
+        self.apply_token_changes(world)?;
+        let number = self.next_change();
         let changes = std::mem::take(&mut self.leaf_changes);
         let root = self.tree.apply(&changes)?.ok_or_else(|| damaged("node: the tree is empty"))?;
         let event = Event { change: Some(ChangeMark { number, previous: self.current.mac }), ..event };

@@ -126,7 +126,7 @@ ctypes.CDLL(None).sigqueue(int(sys.argv[1]),34,ctypes.c_void_p(7))";
         "ready, ALRM, exit 5",
         Box::new(|stage| {
             let alarm = "import os,signal,sys
-signal.setitimer(signal.ITIMER_REAL,1)
+signal.setitimer(signal.ITIMER_REAL,5)
 os.execvp(sys.argv[1],sys.argv[1:])";
             let script = "trap 'say ALRM; exit 5' ALRM; say ready; while :; do sleep 0.02; done";
             stage.script(script).before(&format!("set -- python3 -c '{alarm}' \"$@\"")).observe()

@@ -31,11 +31,15 @@ use stage::{Mode, Setting, Stage};
 const VALUE: &str = "canary-of-conformance";
 
 /// Every mode of ours. One more is one more line: the flags, and on what it is run.
-const OURS: [(&str, &[&str], Setting); 4] = [
+const OURS: [(&str, &[&str], Setting); 8] = [
     ("replace", &[], Setting::Pipes),
     ("replace, on a terminal", &[], Setting::Terminal),
     ("mask, in a pipe", &["--mask"], Setting::Pipes),
     ("mask, on a terminal", &["--mask"], Setting::Terminal),
+    ("file", &["--file", "KEY_FILE=a"], Setting::Pipes),
+    ("file, on a terminal", &["--file", "KEY_FILE=a"], Setting::Terminal),
+    ("watch", &["--watch"], Setting::Pipes),
+    ("watch, on a terminal", &["--watch"], Setting::Terminal),
 ];
 
 /// Others, if they are installed and need no account for it: the words before the command.

@@ -37,7 +37,7 @@ fn completes_everything(shell: &Terminal<'_>) {
     completes(shell, "keyvault rota", "keyvault rotate");
     completes(shell, "keyvault show str", "keyvault show stripe/live");
     completes(shell, "keyvault exec --scope pay", "keyvault exec --scope payments");
-    completes(shell, "keyvault exec --on", "keyvault exec --only");
+    completes(shell, "keyvault exec --onl", "keyvault exec --only");
     completes(shell, "keyvault exec --only db", "keyvault exec --only db/password");
     completes(shell, "keyvault import not", "keyvault import notes.env");
     completes(shell, "keyvault vault ba", "keyvault vault backup");
@@ -56,7 +56,10 @@ fn zsh_completes_commands_flags_keys_scopes_and_files() {
     let world = world();
     let setup =
         "PS1='READY> '; autoload -Uz compinit; compinit -u; source <(keyvault completions zsh); clear";
-    completes_everything(&start(&world, "zsh -f", setup));
+    let shell = start(&world, "zsh -f", setup);
+    completes_everything(&shell);
+    // bash takes the sign for the end of a word.
+    completes(&shell, "keyvault exec --file KEY=db", "keyvault exec --file KEY=db/password");
 }
 
 #[test]

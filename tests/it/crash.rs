@@ -17,6 +17,7 @@ use keyvault::clock::SystemClock;
 use keyvault::crypto::SystemRng;
 use keyvault::secret::SecretBytes;
 use keyvault::state::pin::{Pins, Standing};
+use keyvault::store::TokenId;
 use keyvault::unlock::passphrase::Passphrase;
 use keyvault::vault::{Access, Vault, World as VaultWorld};
 
@@ -52,7 +53,7 @@ struct Deed {
     prepare: fn(&World),
 }
 
-const DEEDS: [Deed; 12] = [
+const DEEDS: [Deed; 16] = [
     Deed { name: "generate", arguments: &["generate", "new", "--scope", "s"], input: "", prepare: nothing },
     Deed { name: "add", arguments: &["add", "new", "--scope", "u"], input: "added", prepare: nothing },
     Deed {
@@ -79,6 +80,20 @@ const DEEDS: [Deed; 12] = [
     Deed { name: "revoke", arguments: &["revoke", "a", "--reason", "r"], input: "", prepare: rotated },
     Deed { name: "revoke --wipe", arguments: &["revoke", "a", "b", "--wipe"], input: "", prepare: rotated },
     Deed { name: "unlock", arguments: &["unlock"], input: "", prepare: nothing },
+    Deed {
+        name: "token create",
+        arguments: &["token", "create", "ci", "--scope", "s"],
+        input: "",
+        prepare: nothing,
+    },
+    Deed { name: "token renew", arguments: &["token", "renew", "ci"], input: "", prepare: with_token },
+    Deed { name: "token revoke", arguments: &["token", "revoke", "ci"], input: "", prepare: with_token },
+    Deed {
+        name: "rotate under a token",
+        arguments: &["rotate", "a", "--grace", "1h"],
+        input: "new-a",
+        prepare: with_token,
+    },
     Deed { name: "adopt", arguments: &["vault", "restore", "--adopt"], input: "", prepare: roll_back },
 ];
 
@@ -86,6 +101,10 @@ fn nothing(_: &World) {}
 
 fn rotated(world: &World) {
     world.run_with_input(&["rotate", "a", "--grace", "1h"], "second-a").ok();
+}
+
+fn with_token(world: &World) {
+    world.run(&["token", "create", "ci", "--scope", "s"]).ok();
 }
 
 fn two_generated(world: &World) {
@@ -111,6 +130,8 @@ struct Stage {
     access: Access,
     old: Vec<String>,
     new: Vec<String>,
+    /// The id of the token that there was at first.
+    token: Option<TokenId>,
 }
 
 impl Stage {
@@ -121,7 +142,10 @@ impl Stage {
         let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
         let pins = Pins::in_folder(world.pins());
         let access = Vault::open(&world.vault(), &pins).unwrap().open_passphrase(&passphrase).unwrap();
-        let mut stage = Self { world, deed, files, access, old: Vec::new(), new: Vec::new() };
+        let mut stage = Self { world, deed, files, access, old: Vec::new(), new: Vec::new(), token: None };
+        let mut vault = Vault::open(&stage.world.vault(), &pins).unwrap();
+        stage.token = vault.tokens(&stage.access).unwrap().first().map(|token| token.record.id);
+        drop(vault);
         stage.old = stage.state().unwrap();
         let mut command = stage.world.command(KEYVAULT);
         finish(command.args(deed.arguments), deed.input.as_bytes()).ok();
@@ -185,6 +209,12 @@ impl Stage {
                 versions.collect::<Vec<_>>(),
                 value
             ));
+        }
+        for token in vault.tokens(&self.access).map_err(say)? {
+            let renewed = self.token.is_some_and(|first| first != token.record.id);
+            let status = token.record.status(world.now());
+            state
+                .push(format!("token {} {status} {:?} renewed: {renewed}", token.record.name, token.granted));
         }
         Ok(state)
     }

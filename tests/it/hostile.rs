@@ -81,7 +81,7 @@ fn case_5_a_slot_of_another_vault_opens_nothing_although_its_passphrase_is_right
 #[test]
 fn case_6_a_newer_format_is_refused_and_names_who_wrote_it() {
     let world = filled();
-    tamper(&world, "PRAGMA user_version = 2; UPDATE vault SET written_by = '9.9.9';");
+    tamper(&world, "PRAGMA user_version = 3; UPDATE vault SET written_by = '9.9.9';");
     for command in [&["show", "a", "--reveal"] as &[&str], &["list"], &["generate", "x"], &["vault", "check"]]
     {
         world.run(command).fails(1, "9.9.9");

@@ -19,6 +19,14 @@ const PIECE: usize = 8;
 /// `exit_group` on this machine's architecture.
 const EXIT: i64 = if cfg!(target_arch = "aarch64") { 94 } else { 231 };
 
+/// A command that ends by another call than the one that strace holds back, which would hold it back as well.
+const ENDING: &[&str] = &[
+    "--",
+    "/usr/bin/perl",
+    "-e",
+    if cfg!(target_arch = "aarch64") { "syscall(93, 0)" } else { "syscall(60, 0)" },
+];
+
 /// Where the canary or a piece of it stands.
 fn pieces(bytes: &[u8]) -> Vec<(usize, String)> {
     // Pieces begin anywhere in the canary; its first bytes sort most places out.
@@ -138,6 +146,17 @@ fn no_command_that_must_not_show_a_value_shows_it_or_leaves_it_in_a_file() {
         &["show", "a", "--json"],
         &["exec", "--all", "--dry-run", "--", "true"],
         &["exec", "--scope", "s", "--", "true"],
+        &["project", "add", "a"],
+        &["project", "allow", "--yes", "--json"],
+        &["project", "check"],
+        &["project", "check", "--json"],
+        &["exec", "--", "true"],
+        &["exec", "--dry-run", "--", "true"],
+        &["exec", "--fd", "3=a", "--stdin", "b", "--file", "F=a", "--", "true"],
+        &["exec", "--only", "a", "--docker-env", "E", "--", "true"],
+        &["exec", "--only", "a", "--docker-env", "E", "--fd", "3=b", "--dry-run", "--", "true"],
+        &["exec", "--watch", "--only", "a", "--file", "F=b", "--", "true"],
+        &["exec", "--docker-env", "E", "--scope", "s", "--only", "d", "--as", "d=E", "--", "true"],
         &["edit", "a", "--rename", "z", "--note", "n"],
         &["audit", "log"],
         &["audit", "log", "--json"],
@@ -153,6 +172,11 @@ fn no_command_that_must_not_show_a_value_shows_it_or_leaves_it_in_a_file() {
     assert!(world.run(&["exec", "--only", "b", "--", "printenv", "B"]).ok().out.contains(CANARY));
     let printed = world.run(&["generate", "printed", "--print"]).ok().out;
     quiet(world.run(&["remove", "b", "--yes"]).ok());
+    // Nor in memory that has a name.
+    let left = std::fs::read_dir("/dev/shm").unwrap().map(|entry| entry.unwrap().path());
+    assert!(
+        !left.filter(|path| path.is_file()).any(|path| !pieces(&std::fs::read(path).unwrap()).is_empty())
+    );
     for (path, bytes) in world.every_file() {
         no_trace_in(&path.display().to_string(), &bytes);
         let printed = printed.trim().as_bytes();
@@ -185,7 +209,14 @@ fn names_scopes_tags_and_notes_are_in_no_file() {
 
 #[test]
 fn no_command_leaves_a_value_in_its_memory() {
-    let world = with_canary();
+    let mut world = with_canary();
+    world.file(".keyvault.toml", "[keys]\nA = 'a'\nURL = { template = 'x://u:{a|url}@h/{a}' }\n");
+    world.run(&["project", "allow", "--yes"]).ok();
+    world.file("reference.env", "R=kv://a\n");
+    world.file("filled", "x: kv://a\n");
+    world.file("github", "");
+    world.set("GITHUB_ACTIONS", "true");
+    world.set("GITHUB_ENV", world.home().join("github").to_str().unwrap().to_owned().as_str());
     world.sh("printf 'echo no interpreter named' > script; chmod 755 script").ok();
     let dotenv = format!("B={CANARY}\nC=\"{CANARY}\"\nD='x {CANARY}'\n");
     let json = format!("{{\"E\": \"{CANARY}\"}}");
@@ -204,6 +235,17 @@ fn no_command_leaves_a_value_in_its_memory() {
         (&["export", "--scope", "s", "--format", "json"], ""),
         (&["exec", "--all", "--", "./script"], ""),
         (&["exec", "--all", "--dry-run", "--", "true"], ""),
+        (&["exec", "--", "./script"], ""),
+        (&["exec", "--env-file", "in.env", "--env-file", "reference.env", "--", "./script"], ""),
+        (&["project", "check"], ""),
+        (&["project", "init", "in.env", "--json"], ""),
+        (&["project", "render", "filled", "-o", "out"], ""),
+        (&["project", "render", "filled"], ""),
+        (&["export", "--only", "a", "--format", "github-env"], ""),
+        (&["exec", "--fd", "3=a", "--stdin", "stdin", "--only", "file", "--", "./script"], ""),
+        (&[&["exec", "--fd", "3=a", "--file", "F=stdin", "--only", "a"], ENDING].concat(), ""),
+        (&[&["exec", "--docker-env", "E", "--only", "stdin"], ENDING].concat(), ""),
+        (&[&["exec", "--watch", "--only", "a", "--file", "F=stdin"], ENDING].concat(), ""),
         (&["edit", "a", "--note", "n"], ""),
         (&["list"], ""),
         (&["vault", "check"], ""),
@@ -214,7 +256,8 @@ fn no_command_leaves_a_value_in_its_memory() {
         if !traces.is_empty() {
             left.push(format!("{}:\n  {}", arguments.join(" "), traces.join("\n  ")));
         }
-        assert!(!ran.err.contains("error:") || arguments.contains(&"./script"), "{arguments:?}: {}", ran.err);
+        let fails = arguments.contains(&"./script") || arguments.contains(&"init");
+        assert!(!ran.err.contains("error:") || fails, "{arguments:?}: {}", ran.err);
     }
     assert!(left.is_empty(), "{}", left.join("\n"));
 }

@@ -169,7 +169,7 @@ pub(crate) fn seen(vault: &mut Vault, access: &Access, world: &World<'_>, expect
         if active.is_empty() || items.iter().any(unfit) {
             continue;
         }
-        let (mut taken, _) = vault.preview(access, world, &selection, &|_| Vec::new()).unwrap();
+        let mut taken = vault.preview(access, world, &selection, &|_| Vec::new()).unwrap().keys;
         taken.sort();
         assert_eq!(taken.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), active, "{scope}");
     }

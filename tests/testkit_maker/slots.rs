@@ -70,7 +70,7 @@ fn headers(set: &mut Set) {
         f.sql("UPDATE slot SET header = CAST(header || x'00' AS BLOB) WHERE id = 3");
     });
     let kind = Fails("slot-kind", "open", "");
-    for (word, number) in [("zero", 0), ("keyring", 3), ("next", 5), ("highest", 255)] {
+    for (word, number) in [("zero", 0), ("next", 5), ("highest", 255)] {
         let comment = format!("a slot is of kind {number}");
         set.bad(&format!("slot-kind-{word}"), kind, &comment, |f| {
             f.sql(&format!(

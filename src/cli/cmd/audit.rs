@@ -2,16 +2,19 @@
 
 use clap::{Args, Subcommand};
 
+use std::path::PathBuf;
+
 use crate::audit::{Action, Event, Reach};
 use crate::cli::args::named;
 use crate::cli::complete;
-use crate::cli::context::Context;
+use crate::cli::context::{Context, read_secret};
 use crate::cli::error::{Failure, code};
+use crate::cli::event_view;
 use crate::cli::time::{self, Expiry};
-use crate::cli::{ui, view};
 use crate::clock::Moment;
-use crate::name::KeyName;
-use crate::vault;
+use crate::name::{KeyName, TokenName};
+use crate::sys::private::open_secret_file;
+use crate::vault::{self, Of};
 
 /// Read and verify the audit log.
 #[derive(Debug, Subcommand)]
@@ -19,11 +22,13 @@ use crate::vault;
 pub enum Audit {
     Log(Log),
     Verify(Verify),
+    Import(Import),
 }
 
 /// Say who did what, when, with which keys.
 ///
-/// --json prints one object per line: seq, time, action, keys, actor, outcome.
+/// What was read with a token stands among the rest as TOKEN:N. --json prints one object per line: seq, token, time,
+/// action, keys, actor, outcome.
 #[derive(Debug, Args)]
 pub struct Log {
     /// Entries that name this key
@@ -38,6 +43,9 @@ pub struct Log {
     /// Entries of this kind, such as exec, reveal, unlock, generate or rotate
     #[arg(long, value_name = "WHAT", value_parser = action)]
     action: Option<Action>,
+    /// What was read with this token
+    #[arg(long, value_name = "NAME", value_parser = named::<TokenName>)]
+    token: Option<TokenName>,
 }
 
 fn action(text: &str) -> Result<Action, String> {
@@ -54,11 +62,21 @@ pub struct Verify {
     from_start: bool,
 }
 
+/// Bring home what was read from bundles, where no vault was.
+///
+/// Each line of the log must follow from the one before; what was brought home already is skipped.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The log: ~/.local/state/keyvault/reads/TOKEN.jsonl there, or what $KEYVAULT_READS named
+    file: PathBuf,
+}
+
 impl Audit {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         match self {
             Self::Log(log) => log.run(context),
             Self::Verify(verify) => verify.run(context),
+            Self::Import(import) => import.run(context),
         }
     }
 }
@@ -70,15 +88,23 @@ impl Log {
         let since = self.since.and_then(|since| since.resolve(context.now()));
         let mut lines = String::new();
         let mut shown = 0;
-        vault
-            .audit_log(&access, &mut |seq, event| {
-                if self.wants(&event, since) {
-                    shown += 1;
-                    lines += &if context.ui.json { json(seq, &event) } else { line(seq, &event) };
-                    lines.push('\n');
-                }
-            })
-            .map_err(|error| Failure::of(error, &path))?;
+        let mut show = |of: &Of, event: &Event| {
+            if self.wants(of, event, since) {
+                shown += 1;
+                lines += &if context.ui.json {
+                    event_view::json(of, event).to_string()
+                } else {
+                    event_view::line(of, event)
+                };
+                lines.push('\n');
+            }
+        };
+        let broken = vault.whole_log(&access, &mut show).map_err(|error| Failure::of(error, &path))?;
+        for (name, fault) in broken {
+            context.ui.warn(&format!(
+                "What was read with {name} cannot be proved: {fault}. Somebody may have hidden reads."
+            ));
+        }
         if shown == 0 && !context.ui.json {
             context.ui.note("No entry fits.");
         }
@@ -86,61 +112,18 @@ impl Log {
         Ok(code::DONE)
     }
 
-    fn wants(&self, event: &Event, since: Option<Moment>) -> bool {
+    fn wants(&self, of: &Of, event: &Event, since: Option<Moment>) -> bool {
         let names_key = |name: &KeyName| {
             event.keys.iter().any(|key| key.name == name.as_str())
                 || vault::new_name(event) == Some(name.as_str())
         };
-        self.key.as_ref().is_none_or(names_key)
+        let token = |wanted: &TokenName| matches!(of, Of::Token(name, _) if name == wanted);
+        self.token.as_ref().is_none_or(token)
+            && self.key.as_ref().is_none_or(names_key)
             && since.is_none_or(|since| event.time >= since)
             && self.actor.as_ref().is_none_or(|actor| *actor == event.actor.user)
             && self.action.is_none_or(|action| action == event.action)
     }
-}
-
-fn json(seq: u64, event: &Event) -> String {
-    let keys: Vec<_> = event
-        .keys
-        .iter()
-        .map(|key| serde_json::json!({ "name": key.name, "version": key.version }))
-        .collect();
-    let actor = &event.actor;
-    serde_json::json!({
-        "seq": seq,
-        "time": time::rfc3339(event.time),
-        "action": event.action.name(),
-        "outcome": event.outcome.name(),
-        "keys": keys,
-        "actor": {
-            "user": actor.user, "host": actor.host, "pid": actor.pid, "program": actor.program,
-            "terminal": actor.terminal, "job": actor.job,
-        },
-        "detail": event.detail,
-        "change": event.change.map(|change| change.number),
-    })
-    .to_string()
-}
-
-/// `   12  2026-11-21 14:03  exec      ada@host bash pts/3  stripe/live v2  (npm)`
-fn line(seq: u64, event: &Event) -> String {
-    const SHOWN: usize = 5;
-    let actor = &event.actor;
-    let place = actor.job.as_ref().or(actor.terminal.as_ref()).map_or("-", String::as_str);
-    let mut keys =
-        view::joined(event.keys.iter().take(SHOWN).map(|key| format!("{} v{}", key.name, key.version)));
-    if event.keys.len() > SHOWN {
-        keys += &format!(" and {} more", event.keys.len() - SHOWN);
-    }
-    let detail = if event.detail.is_empty() { String::new() } else { format!("  ({})", event.detail) };
-    let refused = if event.outcome == crate::audit::Outcome::Refused { " REFUSED" } else { "" };
-    ui::harmless_line(&format!(
-        "{seq:>5}  {}  {:<8}{refused}  {}@{} {} {place}  {keys}{detail}",
-        time::local(event.time),
-        event.action.name(),
-        actor.user,
-        actor.host,
-        actor.program,
-    ))
 }
 
 impl Verify {
@@ -167,6 +150,31 @@ impl Verify {
             context.ui.warn(&format!(
                 "The clock went back at entry {seq}; the order of entries holds all the same."
             ));
+        }
+        Ok(code::DONE)
+    }
+}
+
+impl Import {
+    fn run(self, context: &Context) -> Result<u8, Failure> {
+        const MAX_LOG: usize = 256 << 20;
+        let (mut file, _) = open_secret_file(&self.file).map_err(|error| Failure::io(&self.file, &error))?;
+        let text = read_secret(&mut file, MAX_LOG, &self.file)?;
+        let (mut vault, access) = context.open_with_access()?;
+        let path = vault.path().to_owned();
+        let brought = context.with_world(|world| {
+            vault.bring_home(&access, world, text.expose()).map_err(|error| Failure::of(error, &path))
+        })?;
+        if context.ui.json {
+            let new: serde_json::Map<_, _> =
+                brought.new.iter().map(|(name, count)| (name.to_string(), (*count).into())).collect();
+            context.ui.print_json(&serde_json::json!({ "new": new, "known": brought.known }))?;
+        } else if brought.new.is_empty() {
+            context.ui.note("Nothing new: every read in the file is known already.");
+        } else {
+            for (name, count) in &brought.new {
+                context.ui.note(&format!("Brought home {count} new reads with token {name}."));
+            }
         }
         Ok(code::DONE)
     }

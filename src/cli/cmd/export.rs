@@ -1,25 +1,33 @@
 //! `keyvault export`
 
+use std::path::Path;
+
 use clap::{Args, ValueEnum};
 
 use super::exec;
 use crate::audit::Action;
 use crate::cli::args::Choice;
-use crate::cli::context::Context;
+use crate::cli::context::{self, Context};
 use crate::cli::error::{Failure, code};
-use crate::exchange::{self, Format};
-use crate::vault::Purpose;
+use crate::cli::supply::{self, Machine};
+use crate::cli::view;
+use crate::exchange::{self, Format, GithubEnv};
+use crate::sys::foreign;
+use crate::vault::{Purpose, Resolution};
 
-/// Write keys out as .env or JSON.
+/// Write keys out as .env or JSON, or to the later steps of a GitHub job.
 ///
 /// On stdout, keyed by variable. What reads it back gets the same bytes; a value that the format cannot carry refuses
 /// the whole. Do not source a .env file into a shell: what stands in double quotes or backticks would be expanded and run.
-/// This is recorded.
+/// github-env, in a step of GitHub Actions, appends the variables to the file that $GITHUB_ENV names, and has the runner
+/// mask each line of their values first. This is recorded.
 #[derive(Debug, Args)]
 pub struct Export {
     #[command(flatten)]
     choice: Choice,
-    /// dotenv (NAME=value lines) or json (an object), which --json means too
+    #[command(flatten)]
+    machine: Machine,
+    /// dotenv (NAME=value lines), json (an object), which --json means too, or github-env
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     format: Option<Written>,
 }
@@ -30,42 +38,84 @@ enum Written {
     Dotenv,
     /// {"NAME": "value"}
     Json,
+    /// Variables for the steps that follow in a GitHub Actions job
+    GithubEnv,
 }
 
-fn name_of(format: Format) -> &'static str {
-    match format {
-        Format::Dotenv => "dotenv",
-        Format::Json => "json",
+impl Written {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Dotenv => "dotenv",
+            Self::Json => "json",
+            Self::GithubEnv => "github-env",
+        }
     }
 }
 
 impl Export {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let selection = self.choice.selection();
+        let selection = self.choice.selection_for(&self.machine);
         if selection.is_empty() {
             return Err(exec::nothing_selected(context));
         }
-        let format = match (self.format, context.ui.json) {
-            (Some(Written::Json), _) | (None, true) => Format::Json,
-            (Some(Written::Dotenv), _) | (None, false) => Format::Dotenv,
-        };
-        let (mut vault, access) = context.open_with_access()?;
-        let path = vault.path().to_owned();
-        let purpose = Purpose { action: Action::Export, detail: name_of(format).to_owned() };
-        let (resolved, skipped) = context.with_world(|world| {
-            vault
-                .resolve(&access, world, &selection, purpose, &|_| Vec::new())
-                .map_err(|error| Failure::of(error, &path))
-        })?;
-        exec::say_skipped(context, &skipped);
-        let variables: Vec<_> =
-            resolved.iter().map(|key| (key.variable.as_str(), key.value.expose())).collect();
-        let written = match format {
-            Format::Dotenv => exchange::write_dotenv(&variables),
-            Format::Json => exchange::write_json(&variables),
-        };
-        let written = written.map_err(|error| Failure::exchange(&error, "the selection"))?;
-        context.ui.file(&written, format == Format::Json)?;
-        Ok(code::DONE)
+        let usual = if context.ui.json { Written::Json } else { Written::Dotenv };
+        let format = self.format.unwrap_or(usual);
+        let job = if format == Written::GithubEnv { Some(github_job(context)?) } else { None };
+        let mut keys = context.supply(&self.machine)?;
+        let refused = supply::failed(&keys);
+        let purpose = Purpose { action: Action::Export, detail: format.name().to_owned() };
+        let resolution = context
+            .with_world(|world| keys.resolve(world, &selection, purpose, &|_| Vec::new()).map_err(refused))?;
+        exec::say_skipped(context, &resolution.skipped);
+        match job {
+            Some(file) => to_github(context, &resolution, &file),
+            None => to_stdout(context, &resolution, format),
+        }
     }
+}
+
+fn variables(resolution: &Resolution) -> Vec<(&str, &[u8])> {
+    let variables = resolution.values.iter();
+    variables.filter_map(|key| Some((key.variable.as_ref()?.as_str(), key.value.expose()))).collect()
+}
+
+fn to_stdout(context: &Context, resolution: &Resolution, format: Written) -> Result<u8, Failure> {
+    let variables = variables(resolution);
+    let (written, format) = match format {
+        Written::Json => (exchange::write_json(&variables), Format::Json),
+        _ => (exchange::write_dotenv(&variables), Format::Dotenv),
+    };
+    let written = written.map_err(|error| Failure::exchange(&error, "the selection"))?;
+    context.ui.file(&written, format == Format::Json)?;
+    Ok(code::DONE)
+}
+
+/// The file for the variables of later steps. Where no runner reads stdout, the commands that mask values would show
+/// them instead.
+fn github_job(context: &Context) -> Result<std::path::PathBuf, Failure> {
+    let runs = context::variable("GITHUB_ACTIONS").is_some_and(|value| value == "true");
+    match context::variable("GITHUB_ENV") {
+        Some(file) if runs && !context.ui.out_is_terminal() => Ok(file.into()),
+        _ => Err(Failure::usage(
+            "github-env works in a step of GitHub Actions only, where the runner reads standard output.",
+            Some("Elsewhere 'keyvault exec' hands keys to one process, and --format dotenv writes them out."),
+        )),
+    }
+}
+
+/// Masked first: whatever goes wrong then, the log shows nothing.
+fn to_github(context: &Context, resolution: &Resolution, file: &Path) -> Result<u8, Failure> {
+    let variables = variables(resolution);
+    let written = context.with_world(|world| {
+        exchange::write_github_env(&variables, world.rng)
+            .map_err(|error| Failure::exchange(&error, "the selection"))
+    })?;
+    let GithubEnv { file: lines, masks, unmasked } = written;
+    context.ui.data(masks.expose())?;
+    if !unmasked.is_empty() {
+        context.ui.warn(&format!("Too short to be masked in the log: {}.", unmasked.join(", ")));
+    }
+    foreign::append(file, lines.expose()).map_err(|error| Failure::io(file, &error))?;
+    context.ui.note(&format!("{} for the steps that follow.", view::counted(variables.len(), "variable")));
+    Ok(code::DONE)
 }

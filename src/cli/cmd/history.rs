@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -63,14 +62,7 @@ fn json(version: &Version, reads: &BTreeMap<u32, Moment>, now: Moment) -> serde_
 }
 
 fn table(item: &Item, reads: &BTreeMap<u32, Moment>, now: Moment, context: &Context) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    if context.ui.out_is_terminal() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(ui::terminal_width());
-    } else {
-        table.set_content_arrangement(ContentArrangement::Disabled);
-    }
+    let mut table = view::table(&context.ui);
     table.set_header(["VER", "STATE", "AGE", "FINGERPRINT", "MADE BY", "LAST READ"]);
     for version in newest_first(item) {
         let read = reads.get(&version.number);

@@ -1,18 +1,23 @@
 //! `keyvault init`
 
+use std::path::Path;
+
 use clap::Args;
 
 use crate::cli::context::Context;
 use crate::cli::credentials::{self, RecoveryPlace};
 use crate::cli::error::{Failure, code};
+use crate::cli::ui;
 use crate::crypto;
+use crate::unlock::os_keyring::{self, LIMIT};
+use crate::unlock::passphrase::Passphrase;
 use crate::vault::{Creation, Vault, VaultError};
 
 /// Make a vault.
 ///
 /// Asks for a passphrase and shows a recovery code, the second way in. Without a terminal the passphrase comes from
 /// KEYVAULT_PASSPHRASE_FILE or KEYVAULT_PASSPHRASE, and one of --json, --recovery-file or --no-recovery says where the
-/// code goes.
+/// code goes. On a terminal, if the desktop's keyring answers, it may become a third way in.
 #[derive(Debug, Args)]
 pub struct Init {
     #[command(flatten)]
@@ -49,8 +54,31 @@ impl Init {
         } else {
             context.ui.note(&format!("Made the vault {shown}."));
             recovery.tell(context);
+            if interactive {
+                offer_keyring(context, &created.path, &passphrase);
+            }
             context.ui.note("Next: keyvault unlock, then keyvault import .env or keyvault generate NAME.");
         }
         Ok(code::DONE)
+    }
+}
+
+/// Asks whether the keyring of this user may open the vault too, if one answers. Nothing that comes of it undoes the
+/// vault that was just made.
+fn offer_keyring(context: &Context, path: &Path, passphrase: &Passphrase) {
+    if os_keyring::ready(LIMIT).is_err() {
+        return;
+    }
+    let question = dialoguer::Confirm::new()
+        .with_prompt("Open it with this desktop's keyring too, without asking, while that is unlocked?")
+        .default(false);
+    let Ok(Some(true)) = ui::ask(|terminal| question.interact_on_opt(terminal)) else { return };
+    let added = context.open_at(path).and_then(|mut vault| {
+        let access = vault.open_passphrase(passphrase).map_err(|error| Failure::of(error, path))?;
+        context.add_keyring(&mut vault, &access)
+    });
+    match added {
+        Ok(way) => context.ui.note(&format!("Slot {} opens with the keyring.", way.id)),
+        Err(failure) => context.ui.warn(&failure.message),
     }
 }

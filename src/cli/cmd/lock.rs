@@ -16,16 +16,18 @@ pub struct Lock {
 
 impl Lock {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        let mut reopens = false;
         let closed = if self.all {
             session::close_all()
         } else {
-            let vault = context.open().map_err(|failure| Failure {
+            let mut vault = context.open().map_err(|failure| Failure {
                 hint: Some(
                     "'keyvault lock --all' ends the sessions of all vaults, wherever their files are."
                         .to_owned(),
                 ),
                 ..failure
             })?;
+            reopens = vault.has_keyring().unwrap_or(false);
             session::close(&vault.identity()).map(usize::from)
         };
         let closed = closed.map_err(|error| Failure::session(&error))?;
@@ -37,6 +39,9 @@ impl Lock {
                 1 => "Locked.",
                 _ => "Locked all.",
             });
+            if reopens {
+                context.ui.note("While the OS keyring is unlocked, the next command opens the vault by it. Lock that too.");
+            }
         }
         Ok(code::DONE)
     }

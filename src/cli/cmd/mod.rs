@@ -2,7 +2,9 @@
 
 pub mod add;
 pub mod audit;
+pub mod bundle;
 pub mod completions;
+pub mod doctor;
 pub mod edit;
 pub mod exec;
 pub mod export;
@@ -13,12 +15,14 @@ pub mod init;
 pub mod list;
 pub mod lock;
 pub mod man;
+pub mod project;
 pub mod remove;
 pub mod revoke;
 pub mod rollback;
 pub mod rotate;
 pub mod show;
 pub mod status;
+pub mod token;
 pub mod tour;
 pub mod unlock;
 pub mod vault;

@@ -5,67 +5,98 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::cli::opening::alarm;
+use crate::cli::order::Outlook;
 use crate::cli::time;
 use crate::cli::ui;
+use crate::clock::Moment;
 
 /// Say whether the vault is open: exit code 0 open, 4 locked, 3 no vault.
 ///
-/// Derives nothing, asks nothing, and looks at what a command would find.
+/// Derives nothing, asks nothing, and looks at what a command would find. Open means that a session is; with
+/// --verbose, every way in says what it would do for the next command, and why.
 #[derive(Debug, Args)]
-pub struct Status {}
+pub struct Status {
+    /// Say of each way in whether it would open the vault, and why not
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// What is answered.
+struct Answer {
+    vault: String,
+    status: &'static str,
+    until: Option<Moment>,
+    ways: Option<Vec<Outlook>>,
+}
 
 impl Status {
-    pub(in crate::cli) fn run(context: &mut Context) -> Result<u8, Failure> {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let path = context.vault_path()?;
         let mut vault = match context.open() {
             Ok(vault) => vault,
             Err(failure) if failure.kind == "no_vault" => {
-                return answer(context, &path.display().to_string(), "none", None, code::NOT_FOUND);
+                let vault = path.display().to_string();
+                let ways = self.verbose.then(Vec::new);
+                print(context, &Answer { vault, status: "none", until: None, ways })?;
+                return Ok(code::NOT_FOUND);
             }
             Err(failure) => return Err(failure),
         };
-        let now = context.now();
         let shown = vault.path().display().to_string();
-        match vault.session(now) {
-            Some(session) => {
-                let until = session.until;
-                let access = session.into();
-                // A file that does not hold is for `vault check` to name.
-                let standing = vault.read(&access, |work| Ok(work.standing())).ok();
-                if let Some(alarm) = standing.and_then(alarm) {
-                    context
-                        .ui
-                        .warn(&format!("The vault is {alarm}; 'keyvault vault restore --adopt' accepts it."));
-                }
-                answer(context, &shown, "open", Some(until), code::DONE)
-            }
-            None => answer(context, &shown, "locked", None, code::LOCKED),
+        let ways = self.verbose.then(|| context.outlook(&mut vault));
+        let Some(session) = vault.session(context.now()) else {
+            print(context, &Answer { vault: shown, status: "locked", until: None, ways })?;
+            return Ok(code::LOCKED);
+        };
+        let until = Some(session.until);
+        let access = session.into();
+        // A file that does not hold is for `vault check` to name.
+        let standing = vault.read(&access, |work| Ok(work.standing())).ok();
+        if let Some(alarm) = standing.and_then(alarm) {
+            context.ui.warn(&format!("The vault is {alarm}; 'keyvault vault restore --adopt' accepts it."));
         }
+        print(context, &Answer { vault: shown, status: "open", until, ways })?;
+        Ok(code::DONE)
     }
 }
 
-fn answer(
-    context: &Context,
-    vault: &str,
-    status: &str,
-    until: Option<crate::clock::Moment>,
-    code: u8,
-) -> Result<u8, Failure> {
+fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
     let ui = &context.ui;
+    let Answer { vault, status, until, ways } = answer;
     if ui.json {
-        ui.print_json(&serde_json::json!({
+        let mut json = serde_json::json!({
             "vault": vault, "status": status, "until": until.map(time::rfc3339)
-        }))?;
-        return Ok(code);
+        });
+        if let (Some(ways), Some(json)) = (ways, json.as_object_mut()) {
+            json.insert("ways".to_owned(), ways.iter().map(way_json).collect());
+        }
+        return ui.print_json(&json);
     }
     let told = match until {
         Some(until) => {
             let word = ui.on_out(ui::GOOD, "open");
-            format!("{word} until {} ({})", time::local(until), time::relative(until, context.now()))
+            format!("{word} until {} ({})", time::local(*until), time::relative(*until, context.now()))
         }
-        None if status == "none" => "there is no vault; 'keyvault init' makes one".to_owned(),
+        None if *status == "none" => "there is no vault; 'keyvault init' makes one".to_owned(),
         None => format!("{}; 'keyvault unlock' opens a session", ui.on_out(ui::WARN, "locked")),
     };
-    ui.line(&format!("vault    {}\nsession  {told}", ui::harmless_line(vault)))?;
-    Ok(code)
+    let mut text = format!("vault    {}\nsession  {told}", ui::harmless_line(vault));
+    for way in ways.iter().flatten() {
+        text += &format!("\n  {}", way_line(way));
+    }
+    ui.line(&text)
+}
+
+fn way_json(way: &Outlook) -> serde_json::Value {
+    serde_json::json!({ "way": way.step.name(), "opens": way.opens, "why": way.why })
+}
+
+/// `  keyring              no     it is locked.`
+fn way_line(way: &Outlook) -> String {
+    let word = match way.opens {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "maybe",
+    };
+    format!("{:<20} {word:<6} {}", way.step.name(), way.why)
 }

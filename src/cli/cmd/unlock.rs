@@ -15,7 +15,8 @@ const LONGEST: i64 = 12 * 3_600_000;
 /// Open a session, so that commands need no passphrase.
 ///
 /// The kernel keeps the vault's daily keys for all processes of this user until the time is up or 'keyvault lock'. The
-/// passphrase comes from KEYVAULT_PASSPHRASE_FILE, KEYVAULT_PASSPHRASE or a prompt.
+/// vault is opened by the OS keyring if it has a slot for that, by KEYVAULT_KEY_FILE, KEYVAULT_PASSPHRASE_FILE,
+/// KEYVAULT_PASSPHRASE or a prompt.
 #[derive(Debug, Args)]
 pub struct Unlock {
     /// For how long, at most 12h
@@ -34,7 +35,7 @@ fn session_length(text: &str) -> Result<Duration, String> {
 
 impl Unlock {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let (mut vault, access) = context.open_with_root()?;
+        let (mut vault, access) = context.open_for_session()?;
         let path = vault.path().to_owned();
         let seconds = u32::try_from(self.duration.millis / 1000).unwrap_or(u32::MAX);
         // Recorded first: a session that the log does not know must not exist.

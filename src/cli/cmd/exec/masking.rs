@@ -1,5 +1,7 @@
 //! `exec --mask`: whether output is masked, and what cannot be.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use crate::cli::context::{self, Context};
@@ -8,7 +10,7 @@ use crate::cli::{ui, view};
 use crate::exec::mask::{Mask, TooMuch};
 use crate::exec::streams::{Ways, When};
 use crate::name::KeyName;
-use crate::vault::Resolved;
+use crate::vault::Resolution;
 
 /// What is asked for.
 #[derive(Debug, Args)]
@@ -39,9 +41,13 @@ fn in_ci() -> bool {
     context::variable("CI").is_some_and(|value| value != "false" && value != "0")
 }
 
-/// The mask over the values; what it leaves is named.
-pub(super) fn over(context: &Context, resolved: &[Resolved]) -> Result<Mask, Failure> {
-    let values: Vec<&[u8]> = resolved.iter().map(|key| key.value.expose()).collect();
+/// The mask over the values and the parts of composed ones; what it leaves is named. What an env-file says itself is no
+/// secret of the vault's: `PORT=3000` must not make every 3000 unreadable.
+pub(super) fn over(context: &Context, released: &Resolution) -> Result<Mask, Failure> {
+    let whole = released.values.iter().map(|key| (&key.name, key.value.expose()));
+    let parts = released.values.iter().flat_map(|key| &key.parts);
+    let parts = parts.map(|part| (&part.name, part.value.expose()));
+    let (keys, values): (Vec<&KeyName>, Vec<&[u8]>) = whole.chain(parts).unzip();
     let (mask, uncovered) = Mask::of(&values).map_err(|TooMuch| {
         Failure::refused(
             "The values are too many or too long to be masked.",
@@ -49,9 +55,8 @@ pub(super) fn over(context: &Context, resolved: &[Resolved]) -> Result<Mask, Fai
         )
     })?;
     let named = |places: &[usize]| {
-        let names: Vec<&KeyName> =
-            places.iter().filter_map(|at| resolved.get(*at)).map(|key| &key.name).collect();
-        (!names.is_empty()).then(|| view::joined(names.into_iter()))
+        let named: BTreeSet<_> = places.iter().filter_map(|at| keys.get(*at)).collect();
+        (!named.is_empty()).then(|| view::joined(named.into_iter()))
     };
     if let Some(names) = named(&uncovered.short) {
         context.ui.warn(&format!("Not masked, being under four bytes: {names}."));

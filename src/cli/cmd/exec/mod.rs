@@ -1,36 +1,63 @@
 //! `keyvault exec`
 
+mod delivery;
+mod files;
 mod masking;
+mod order;
+mod preview;
+mod watch;
 
 use std::ffi::OsString;
 
 use clap::Args;
 
-use crate::audit::Action;
+use self::delivery::Delivery;
+use self::files::{FromFiles, Request};
+use self::order::Order;
+use self::watch::Watching;
 use crate::cli::args::Choice;
 use crate::cli::complete;
-use crate::cli::context::{self, Context};
-use crate::cli::error::{Failure, code};
+use crate::cli::context::{self, Context, runtime_folder};
+use crate::cli::error::Failure;
+use crate::cli::supply::{self, Machine};
 use crate::cli::time;
 use crate::cli::{ui, view};
 use crate::exec::environment::{self, Inheritance};
-use crate::exec::plan::{self, Surroundings};
-use crate::exec::supervise::{Masking, Nothing, Supervisor};
+use crate::exec::plan::Surroundings;
+use crate::exec::streams::Ways;
+use crate::exec::supervise::{Ending, Masking, Nothing, Supervisor};
 use crate::exec::{Command, ExecError};
-use crate::vault::{Purpose, Resolved};
+use crate::name::KeyName;
+use crate::vault::{Preview, Resolution, Resolved, Selection};
 
 /// Run a command with keys in its environment.
 ///
 /// The command takes keyvault's place: its exit code, its signals and its terminal are its own. Values replace inherited
 /// variables of the same name; no KEYVAULT_ variable is passed on but KEYVAULT_EXEC=1. Everything that is wrong is
-/// said before anything starts. With --mask, and under CI (where $CI is set) for what is neither a terminal nor a file,
-/// the values are masked in what the command prints: as they are, line by line, and in base64, hex, URL and JSON
-/// escapes. keyvault then stays beside it, passes every signal on once, and ends as it ends. Exit codes: the command's own; 125 for every failure of keyvault, 126 for a command
+/// said before anything starts. A key that is handed over another way is in no variable as well, unless --only, --as or
+/// --previous names it. Exit codes: the command's own; 125 for every failure of keyvault, 126 for a command
 /// that cannot be run, 127 for one that is not found, 130 for Ctrl-C at keyvault's prompt.
+///
+/// Without a choice of keys the project file decides: .keyvault.toml, found upward from the working directory, once it was
+/// allowed; where there is none, a token injects all that it was granted.
+///
+/// With --watch the vault's file is looked at four times a second. A new value means TERM to the command, its end, however
+/// long that takes, and a new start, which is recorded: the first at once, those that follow soon 1, 2, 4… up to 30 seconds
+/// apart. A key that is revoked, removed or expired ends the command by TERM, and keyvault with 125. While the vault is
+/// locked, or older than what was last seen here, the command keeps what it has. With --on-rotate nothing is ended: the
+/// files of --file are rewritten, or taken away if their key is refused, and the signal is sent; what is in variables, on
+/// descriptors and on standard input stays as it was.
+///
+/// Masked are the values themselves, each of their lines, and their usual encodings: base64, hex, URL and JSON escapes.
+/// Under CI (where $CI is set) that is so without asking for what is neither a terminal nor a file.
 #[derive(Debug, Args)]
 pub struct Exec {
     #[command(flatten)]
     choice: Choice,
+    #[command(flatten)]
+    files: FromFiles,
+    #[command(flatten)]
+    machine: Machine,
     /// Start from PATH, HOME, USER, LOGNAME, SHELL, TERM, LANG, LC_*, TZ and TMPDIR only
     #[arg(long, help_heading = "Environment")]
     clean_env: bool,
@@ -40,6 +67,10 @@ pub struct Exec {
     /// Refuse keys whose value is empty
     #[arg(long, help_heading = "Environment")]
     no_empty: bool,
+    #[command(flatten)]
+    delivery: Delivery,
+    #[command(flatten)]
+    watching: Watching,
     #[command(flatten)]
     mask: masking::MaskArgs,
     /// Say what the command would get, and run nothing
@@ -57,77 +88,106 @@ impl Exec {
     }
 
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let selection = self.choice.selection();
-        if selection.is_empty() {
-            return Err(nothing_selected(context));
-        }
+        let wanted = self.delivery.wanted();
+        let selection = Selection { apart: wanted.keys(), ..self.choice.selection() };
         let program =
             self.command.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned());
         let failed = |error: ExecError| Failure::exec(&error, &program);
-        let command = Command::find(&self.command, context::variable("PATH").as_deref()).map_err(failed)?;
+        let mut command =
+            Command::find(&self.command, context::variable("PATH").as_deref()).map_err(failed)?;
+        // Before anything else is opened: the command's own descriptors.
+        let places = wanted.prepare(&mut command, runtime_folder().as_deref());
+        let places = places.map_err(|error| failed(error.into()))?;
+        // Before the vault is touched: what files ask for has to be allowed first.
+        let Request { selection, literals } = self.files.request(context, selection, &self.machine)?;
         let inheritance = Inheritance { clean: self.clean_env, preserve: self.preserve_env.clone() };
         let inherited = inheritance.filter(context::variables());
         let surroundings = Surroundings {
-            weight: command.weight() + environment::weight(&inherited),
+            weight: command.weight()
+                + environment::weight(&inherited)
+                + environment::weight(&places.variables())
+                + files::weight(&selection, &literals),
             no_empty: self.no_empty,
         };
-        let inspect = |resolved: &[Resolved]| plan::inspect(resolved, surroundings);
-        let (mut vault, access) = context.open_with_access()?;
-        let path = vault.path().to_owned();
+        let order = Order { program, selection, literals, inherited, places, surroundings };
+        let ways = self.mask.ways();
+        if order.selection.is_empty() {
+            return self.run_without_keys(context, order, command, ways);
+        }
+        let mut supply = context.supply(&self.machine)?;
         if self.dry_run {
-            let (preview, skipped) = context.with_world(|world| {
-                vault.preview(&access, world, &selection, &inspect).map_err(|error| Failure::of(error, &path))
-            })?;
-            say_skipped(context, &skipped);
-            return print_preview(context, &preview);
+            let refused = supply::failed(&supply);
+            let inspect = |resolved: &[Resolved]| order.inspect(resolved);
+            let seen = context
+                .with_world(|world| supply.preview(world, &order.selection, &inspect).map_err(refused))?;
+            return preview::print(context, &seen, &order);
         }
-        let purpose = Purpose { action: Action::Exec, detail: program_name(&program) };
-        let (resolved, skipped) = context.with_world(|world| {
-            vault
-                .resolve(&access, world, &selection, purpose, &inspect)
-                .map_err(|error| Failure::of(error, &path))
-        })?;
-        say_skipped(context, &skipped);
-        warn_of_expiry(context, &resolved);
-        let block = environment::build(&inherited, &resolved).map_err(|error| failed(error.into()))?;
-        let Some(ways) = self.mask.ways() else {
-            drop(resolved);
-            vault.leave_open();
-            return Err(failed(command.replace(&block)));
-        };
-        let mask = masking::over(context, &resolved)?;
-        drop((resolved, vault));
-        let supervisor = Supervisor::begin().map_err(failed)?;
-        let masking = Masking { mask: &mask, ways, callers: ui::callers() };
-        let ending = supervisor.run(&command, &block, Some(masking), &mut Nothing).map_err(failed)?;
-        Ok(ending.pass_on(supervisor))
+        if self.watching.watch {
+            return self.watching.run(context, order, command, supply, ways);
+        }
+        let released = order.release(context, &mut supply, &order.selection, "")?;
+        if ways.is_some() || order.places.wanted().has_files() {
+            drop(supply);
+            return run_beside(context, order, command, released, ways);
+        }
+        let environment = order.fill(&mut command, &released)?;
+        drop(released);
+        supply.leave_open();
+        Err(order.failed(&command.replace(&environment)))
+    }
+
+    /// An env-file without references needs no vault.
+    fn run_without_keys(
+        &self,
+        context: &Context,
+        order: Order,
+        mut command: Command,
+        ways: Option<Ways>,
+    ) -> Result<u8, Failure> {
+        if self.dry_run {
+            return preview::print(context, &Preview::default(), &order);
+        }
+        let nothing = Resolution::default();
+        if ways.is_some() {
+            return run_beside(context, order, command, nothing, ways);
+        }
+        let environment = order.fill(&mut command, &nothing)?;
+        Err(order.failed(&command.replace(&environment)))
     }
 }
 
-/// The last part of a path: what the log says was run.
-fn program_name(program: &str) -> String {
-    program.rsplit('/').next().unwrap_or(program).to_owned()
-}
-
-fn print_preview(
+/// Runs the command as a child.
+fn run_beside(
     context: &Context,
-    preview: &[(crate::name::KeyName, crate::name::EnvName)],
+    order: Order,
+    command: Command,
+    released: Resolution,
+    ways: Option<Ways>,
 ) -> Result<u8, Failure> {
-    if context.ui.json {
-        let keys: Vec<_> = preview
-            .iter()
-            .map(|(name, variable)| serde_json::json!({ "name": name.as_str(), "variable": variable.as_str() }))
-            .collect();
-        context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
-    } else {
-        for (name, variable) in preview {
-            context.ui.line(&format!("{variable} <- {name}"))?;
-        }
-    }
-    Ok(code::DONE)
+    let mask = ways.map(|ways| masking::over(context, &released).map(|mask| (mask, ways))).transpose()?;
+    let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways, callers: ui::callers() });
+    let supervisor = Supervisor::begin().map_err(|error| order.failed(&error))?;
+    let ending = look_after(&supervisor, &order, command, released, masking);
+    // While no signal ends us: what has to be taken away.
+    drop(order);
+    Ok(ending?.pass_on(supervisor))
 }
 
-pub(super) fn say_skipped(context: &Context, skipped: &[crate::name::KeyName]) {
+/// One start, and its end.
+fn look_after(
+    supervisor: &Supervisor,
+    order: &Order,
+    mut command: Command,
+    released: Resolution,
+    masking: Option<Masking<'_>>,
+) -> Result<Ending, Failure> {
+    let environment = order.fill(&mut command, &released)?;
+    drop(released);
+    let ending = supervisor.run(&command, &environment, masking, &mut Nothing);
+    ending.map_err(|error| order.failed(&error))
+}
+
+pub(super) fn say_skipped(context: &Context, skipped: &[KeyName]) {
     if !skipped.is_empty() {
         context.ui.warn(&format!("Expired, left out: {}.", view::joined(skipped.iter())));
     }
@@ -148,7 +208,9 @@ fn warn_of_expiry(context: &Context, resolved: &[Resolved]) {
 
 /// `exec` and `export` without a choice: the choices that there are, if they can be had without a question.
 pub(super) fn nothing_selected(context: &Context) -> Failure {
-    let mut hint = "Choose with --only NAME, --scope SCOPE, --as NAME=VAR or --all.".to_owned();
+    let mut hint = "Choose with --only NAME, --scope SCOPE, --as NAME=VAR or --all.\n\
+        For a project: 'keyvault project add NAME' writes it down, and then exec needs no choice."
+        .to_owned();
     if let Some((scopes, keys)) = choices(context) {
         hint.push_str(&format!("\nscopes: {scopes}\nkeys:   {keys}"));
     }
@@ -158,10 +220,7 @@ pub(super) fn nothing_selected(context: &Context) -> Failure {
 fn choices(context: &Context) -> Option<(String, String)> {
     const SHOWN: usize = 20;
     let mut vault = context.open().ok()?;
-    let access = match vault.session(context.now()) {
-        Some(session) => session.into(),
-        None => context.given_access(&mut vault).ok()??,
-    };
+    let access = context.access_without_question(&mut vault).ok()?;
     let items = vault.list(&access).ok()?;
     let scopes: std::collections::BTreeSet<_> = items.iter().flat_map(|item| &item.scopes).collect();
     let mut names = view::joined(items.iter().take(SHOWN).map(|item| &item.name));

@@ -9,16 +9,18 @@ use crate::cli::credentials::{NewRecovery, RecoveryPlace};
 use crate::cli::error::{Failure, code};
 use crate::cli::view;
 use crate::crypto;
+use crate::secret::SecretWriter;
 use crate::unlock::keyfile::KeyFile;
 use crate::unlock::session;
-use crate::vault::{Credential, Rekeyed, Vault, VaultError};
+use crate::vault::{Credential, Issued, Rekeyed, Vault, VaultError};
 
 /// Seal everything anew under a new root key.
 ///
 /// For the day on which somebody may have the passphrase, a session or the recovery code together with a copy of the
 /// vault: what they have opens nothing that is written from then on. The values themselves stay the same, so rotate
-/// the keys too. The passphrase is kept, key files that are named are kept, a new recovery code is made, every other
-/// way in and every session ends. All of it in one transaction.
+/// the keys too. The passphrase is kept, key files that are named are kept, and so is this machine's keyring if it answers;
+/// a new recovery code is made, every other way in and every session ends; each token gets a new secret. All of it in
+/// one transaction.
 #[derive(Debug, Args)]
 pub struct Rekey {
     /// Keep this key file as a way in; may be repeated
@@ -41,6 +43,8 @@ impl Rekey {
         let failed = |error: VaultError| Failure::of(error, &path);
         let mut kept = self.slots_of(&mut vault, &files)?;
         kept.extend(access.slot_id());
+        let keyring = context.keyring_to_keep(&mut vault)?;
+        kept.extend(keyring.as_ref().map(|(_, slot)| *slot));
         let recovery = self.recovery.make(context, interactive)?;
         let mut ways = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
         ways.extend(recovery.code.as_ref().map(Credential::Recovery));
@@ -51,6 +55,8 @@ impl Rekey {
                 Some("Let a recovery code be made, name a --key-file, or say --yes."),
             ));
         }
+        // Not counted above: root does not come out of it.
+        ways.extend(keyring.as_ref().map(|(secret, _)| Credential::Keyring(secret)));
         let before = vault.identity();
         let count = vault.names(&access).map_err(failed)?.keys.len();
         let progress = context.ui.progress("sealing anew", count);
@@ -89,6 +95,11 @@ impl Rekey {
     }
 }
 
+fn tokens_json(tokens: &[Issued]) -> serde_json::Map<String, serde_json::Value> {
+    let text = |issued: &Issued| String::from_utf8_lossy(issued.token.text().expose()).into_owned();
+    tokens.iter().map(|issued| (issued.record.name.to_string(), text(issued).into())).collect()
+}
+
 fn answer(
     context: &Context,
     vault: &Vault,
@@ -101,6 +112,7 @@ fn answer(
         let answer = serde_json::json!({
             "vault": vault.path().display().to_string(), "epoch": rekeyed.epoch, "keys": rekeyed.keys,
             "dropped": dropped.collect::<Vec<_>>(), "recovery_code": recovery.in_json(),
+            "tokens": tokens_json(&rekeyed.tokens),
         });
         return recovery.print(context, &answer);
     }
@@ -112,6 +124,18 @@ fn answer(
     ));
     if !dropped.is_empty() {
         context.ui.note(&format!("No way in any more: {}.", dropped.join(", ")));
+    }
+    for issued in &rekeyed.tokens {
+        let mut line = SecretWriter::with_capacity(256 + issued.token.text().len());
+        for part in [issued.record.name.as_str().as_bytes(), b" ", issued.token.text().expose(), b"\n"] {
+            line.push(part).map_err(|error| Failure::failed(&error.to_string(), None))?;
+        }
+        context.ui.data(line.finish().expose())?;
+    }
+    if !rekeyed.tokens.is_empty() {
+        context
+            .ui
+            .note("Each token has a new secret, shown above this once; the old ones open nothing any more.");
     }
     context
         .ui

@@ -8,9 +8,11 @@ use super::confirm;
 use crate::cli::context::Context;
 use crate::cli::credentials::RecoveryPlace;
 use crate::cli::error::{Failure, code};
+use crate::cli::keyring::sentence;
 use crate::crypto::SystemRng;
 use crate::sys::private;
 use crate::unlock::keyfile::KeyFile;
+use crate::unlock::os_keyring::{self, LIMIT, NoAnswer};
 use crate::unlock::slot::Kind;
 use crate::vault::{Credential, VaultError, Way};
 
@@ -33,6 +35,7 @@ pub struct List {}
 #[allow(missing_docs, reason = "each command's words stand with its arguments")]
 pub enum Add {
     Keyfile(AddKeyFile),
+    Keyring(AddKeyring),
     Recovery(AddRecovery),
 }
 
@@ -44,6 +47,14 @@ pub struct AddKeyFile {
     /// The new file
     file: PathBuf,
 }
+
+/// Add the keyring of this user on this machine as a way in.
+///
+/// The keyring that the desktop unlocks at login: Secret Service on Linux (GNOME Keyring, KWallet, KeePassXC), Keychain
+/// on macOS. While it is open, commands open the vault without asking. It gives what a session gives and no more:
+/// adding ways in, rekeying and adopting a vault still need the passphrase. KEYVAULT_KEYRING=off leaves it alone.
+#[derive(Debug, Args)]
+pub struct AddKeyring {}
 
 /// Add a recovery code as a way in.
 #[derive(Debug, Args)]
@@ -67,6 +78,7 @@ impl Slot {
         match self {
             Self::List(List {}) => list(context),
             Self::Add(Add::Keyfile(args)) => args.run(context),
+            Self::Add(Add::Keyring(AddKeyring {})) => add_keyring(context),
             Self::Add(Add::Recovery(args)) => args.run(context),
             Self::Remove(args) => args.run(context),
         }
@@ -93,7 +105,7 @@ fn json(way: &Way) -> serde_json::Value {
         Kind::Passphrase(cost) => Some(serde_json::json!({
             "memory_kib": cost.memory_kib, "passes": cost.passes, "lanes": cost.lanes,
         })),
-        Kind::Recovery | Kind::KeyFile => None,
+        Kind::Recovery | Kind::Keyring | Kind::KeyFile => None,
     };
     serde_json::json!({ "slot": way.id, "kind": way.kind.name(), "cost": cost })
 }
@@ -104,6 +116,7 @@ fn described(way: &Way) -> String {
             format!("passphrase     Argon2id, {} MiB, {} passes", cost.memory_kib / 1024, cost.passes)
         }
         Kind::Recovery => "recovery code".to_owned(),
+        Kind::Keyring => "keyring        opens daily work, not root".to_owned(),
         Kind::KeyFile => "key file".to_owned(),
     }
 }
@@ -133,6 +146,20 @@ impl AddKeyFile {
         }
         Ok(code::DONE)
     }
+}
+
+fn add_keyring(context: &Context) -> Result<u8, Failure> {
+    let (mut vault, access) = context.open_with_root()?;
+    let added = context.add_keyring(&mut vault, &access)?;
+    if context.ui.json {
+        context.ui.print_json(&serde_json::json!({ "slot": added.id }))?;
+    } else {
+        context.ui.note(&format!(
+            "Slot {} opens with this user's keyring. While that is unlocked, so is the vault.",
+            added.id
+        ));
+    }
+    Ok(code::DONE)
 }
 
 impl AddRecovery {
@@ -173,7 +200,17 @@ impl Remove {
             return Err(failed(VaultError::NoSuchWay { id: self.number }));
         };
         confirm(context, self.yes, &format!("Remove slot {} ({})?", way.id, way.kind.name()))?;
+        let entry = match way.kind {
+            Kind::Keyring => Some(context.keyring_opens(&mut vault, *way)?),
+            _ => None,
+        };
         let removed = context.with_world(|world| vault.remove_way(&access, world, *way).map_err(failed))?;
+        // The slot first: an entry without a slot opens nothing, and a slot without its entry asks for it at each command.
+        let forgotten = match entry {
+            Some(Ok(true)) => os_keyring::forget(&vault.identity(), LIMIT),
+            Some(Err(why)) => Err(why),
+            Some(Ok(false)) | None => Ok(()),
+        };
         if context.ui.json {
             context.ui.print_json(&serde_json::json!({ "removed": json(&removed) }))?;
         } else {
@@ -182,9 +219,17 @@ impl Remove {
                 removed.id,
                 removed.kind.name()
             ));
-            if ways.len() == 2 {
+            let left = ways.iter().filter(|way| way.id != removed.id && way.kind.gives_root()).count();
+            if left == 1 {
                 context.ui.warn("One way in is left; if it is lost, so is the vault.");
             }
+        }
+        match forgotten {
+            Ok(()) | Err(NoAnswer::NoEntry | NoAnswer::Stale) => {}
+            Err(why) => context.ui.warn(&format!(
+                "The keyring's entry may still be there, and opens nothing in this file: {}",
+                sentence(&why)
+            )),
         }
         Ok(code::DONE)
     }

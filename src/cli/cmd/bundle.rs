@@ -1,0 +1,126 @@
+//! `keyvault bundle …`
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use crate::cli::args::named;
+use crate::cli::context::{Context, read_secret};
+use crate::cli::error::{Failure, code};
+use crate::cli::view;
+use crate::name::TokenName;
+use crate::sys::private::{self, open_secret_file};
+use crate::vault::{Access, BundleLabel, Bundled, MAX_BUNDLE, Vault, VaultError};
+
+/// Seal a token's keys into a file that can be committed or shipped.
+#[derive(Debug, Subcommand)]
+#[allow(missing_docs, reason = "each command's words stand with its arguments")]
+pub enum Bundle {
+    Create(Create),
+    Update(Update),
+}
+
+/// Make a bundle: a sealed file with just the keys that a token opens.
+///
+/// With the token in KEYVAULT_TOKEN, 'keyvault exec --bundle FILE -- CMD' runs where no vault is. Only that token opens
+/// it, so it is safe to commit. This is recorded; what is read from it is recorded where it is read, and
+/// 'keyvault audit import' brings that home.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// The token whose keys go in
+    #[arg(long, value_name = "NAME", value_parser = named::<TokenName>)]
+    token: TokenName,
+    /// The new file
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+/// Bring a bundle up to date with what its token opens now.
+#[derive(Debug, Args)]
+pub struct Update {
+    /// The bundle
+    file: PathBuf,
+}
+
+impl Bundle {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        match self {
+            Self::Create(args) => args.run(context),
+            Self::Update(args) => args.run(context),
+        }
+    }
+}
+
+impl Create {
+    fn run(self, context: &Context) -> Result<u8, Failure> {
+        if std::fs::symlink_metadata(&self.output).is_ok() {
+            let exists = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+            return Err(Failure::making(&self.output, &exists));
+        }
+        let (mut vault, access) = context.open_with_access()?;
+        let bundled = make(context, &mut vault, &access, &self.token)?;
+        private::write_private(&self.output, &bundled.text)
+            .map_err(|error| Failure::making(&self.output, &error))?;
+        answer(context, &self.output, &self.token, &bundled, true)
+    }
+}
+
+impl Update {
+    fn run(self, context: &Context) -> Result<u8, Failure> {
+        let (mut file, _) = open_secret_file(&self.file).map_err(|error| Failure::io(&self.file, &error))?;
+        let text = read_secret(&mut file, MAX_BUNDLE, &self.file)?;
+        let failed = |error: VaultError| Failure::of(error, &self.file);
+        let (label, _) = BundleLabel::parse(text.expose()).map_err(|error| failed(error.into()))?;
+        let (mut vault, access) = context.open_with_access()?;
+        let (token, newest) = vault.token_of(&access, &label).map_err(failed)?;
+        if newest == Some(label.change) {
+            if context.ui.json {
+                context.ui.print_json(&serde_json::json!({
+                    "bundle": self.file.display().to_string(), "token": token.as_str(),
+                    "change": label.change, "written": false,
+                }))?;
+            } else {
+                context.ui.note(&format!("{} is up to date.", self.file.display()));
+            }
+            return Ok(code::DONE);
+        }
+        let bundled = make(context, &mut vault, &access, &token)?;
+        private::replace_private(&self.file, &bundled.text)
+            .and_then(|()| private::sync(&self.file))
+            .map_err(|error| Failure::io(&self.file, &error))?;
+        answer(context, &self.file, &token, &bundled, true)
+    }
+}
+
+fn make(
+    context: &Context,
+    vault: &mut Vault,
+    access: &Access,
+    token: &TokenName,
+) -> Result<Bundled, Failure> {
+    let path = vault.path().to_owned();
+    context.with_world(|world| vault.bundle(access, world, token).map_err(|error| Failure::of(error, &path)))
+}
+
+fn answer(
+    context: &Context,
+    file: &Path,
+    token: &TokenName,
+    bundled: &Bundled,
+    written: bool,
+) -> Result<u8, Failure> {
+    if context.ui.json {
+        context.ui.print_json(&serde_json::json!({
+            "bundle": file.display().to_string(), "token": token.as_str(), "keys": bundled.keys,
+            "change": bundled.change, "written": written,
+        }))?;
+    } else {
+        context.ui.note(&format!(
+            "{} holds {} for token {token}, at change {}.",
+            file.display(),
+            view::counted(bundled.keys, "key"),
+            bundled.change
+        ));
+    }
+    Ok(code::DONE)
+}

@@ -1,0 +1,143 @@
+//! What only an open vault tells: the keys, how they are used, the ways in, and the time of the last entry.
+
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use crate::cli::context::Context;
+use crate::cli::error::Failure;
+use crate::cli::{time, view};
+use crate::clock::Moment;
+use crate::vault::{Access, Item, Status, Usage, Vault, VaultError};
+
+use super::Report;
+
+const DAY: i64 = 86_400_000;
+
+/// A key that nobody read for so long is one that nobody would miss.
+const UNUSED: i64 = 90 * DAY;
+
+/// A new key has so long to be read for the first time.
+const SETTLING: i64 = 7 * DAY;
+
+/// A clock may be so far behind the last entry: another machine's entries come with a sync.
+const SLACK: i64 = 5 * 60_000;
+
+/// How many names one line holds.
+const SHOWN: usize = 10;
+
+/// Everything that needs the vault's keys; without them, that it was not looked at.
+pub(super) fn all(context: &Context, vault: &mut Vault, by_keyring: Option<Access>) -> Vec<Report> {
+    let now = context.now();
+    let open = vault.session(now).map(Access::from).or(by_keyring);
+    let access = match open.map_or_else(|| context.given_access(vault), |access| Ok(Some(access))) {
+        Ok(Some(access)) => access,
+        Ok(None) => {
+            let skipped =
+                |check| Report::skipped(check, "not looked at: the vault is locked ('keyvault unlock')");
+            return vec![modified(vault.path(), now), skipped("ways in"), skipped("keys")];
+        }
+        Err(failure) => return vec![modified(vault.path(), now), Report::failure("keys", failure)],
+    };
+    let path = vault.path().to_owned();
+    looked_at(vault, &access, now)
+        .unwrap_or_else(|error| vec![Report::failure("keys", Failure::of(error, &path))])
+}
+
+fn looked_at(vault: &mut Vault, access: &Access, now: Moment) -> Result<Vec<Report>, VaultError> {
+    let usage = vault.usage(access)?;
+    let items = vault.list(access)?;
+    let roots = vault.ways(access)?.iter().filter(|way| way.kind.gives_root()).count();
+    let ways = if roots < 2 {
+        Report::finding(
+            "ways in",
+            "there is one way in that gives everything; if it is lost, so is the vault",
+            "keyvault vault slot add recovery --recovery-file FILE, and keep the file elsewhere",
+        )
+    } else {
+        Report::ok("ways in", format!("{roots} that give everything"))
+    };
+    let mut reports = vec![clock(&usage, now), ways];
+    let before = reports.len();
+    reports.extend(expired(&items, now));
+    reports.extend(unused(&items, &usage, now));
+    if reports.len() == before {
+        reports.push(Report::ok(
+            "keys",
+            format!("{}, none expired, none unused", view::counted(items.len(), "key")),
+        ));
+    }
+    Ok(reports)
+}
+
+fn clock(usage: &Usage, now: Moment) -> Report {
+    match usage.last_entry {
+        Some(last) if last.0 > now.0.saturating_add(SLACK) => behind("the last entry of the log", last, now),
+        _ => Report::ok("clock", "not behind the last entry of the log"),
+    }
+}
+
+/// Without the log, the file's own time must do.
+fn modified(path: &Path, now: Moment) -> Report {
+    let changed = std::fs::metadata(path)
+        .and_then(|facts| facts.modified())
+        .ok()
+        .and_then(|at| i64::try_from(at.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok().map(Moment));
+    match changed {
+        Some(at) if at.0 > now.0.saturating_add(SLACK) => behind("the last change of the file", at, now),
+        _ => Report::ok("clock", "not behind the last change of the file"),
+    }
+}
+
+fn behind(what: &str, then: Moment, now: Moment) -> Report {
+    Report::finding(
+        "clock",
+        format!("the clock is {} behind {what} ({})", time::between(now, then), time::local(then)),
+        "Set the clock: timedatectl set-ntp true. If it is right, it was wrong then; nothing is lost by it.",
+    )
+}
+
+fn expired(items: &[Item], now: Moment) -> Option<Report> {
+    let names: Vec<_> = items
+        .iter()
+        .filter(|item| item.status(now) == Status::Expired)
+        .map(|item| item.name.to_string())
+        .collect();
+    (!names.is_empty()).then(|| {
+        Report::finding(
+            "expired keys",
+            listed(&names),
+            "keyvault rotate NAME, keyvault edit NAME --expires 30d, or keyvault remove NAME",
+        )
+    })
+}
+
+fn unused(items: &[Item], usage: &Usage, now: Moment) -> Option<Report> {
+    let names: Vec<_> = items
+        .iter()
+        .filter(|item| item.status(now) == Status::Active)
+        .filter_map(|item| {
+            let read = usage.last_read.get(item.name.as_str()).filter(|at| **at >= item.created);
+            let (since, limit, word) = match read {
+                Some(at) => (*at, UNUSED, "last read"),
+                None => (item.created, SETTLING, "never read, made"),
+            };
+            let long = now.0.saturating_sub(since.0) >= limit;
+            long.then(|| format!("{} ({word} {})", item.name, time::relative(since, now)))
+        })
+        .collect();
+    (!names.is_empty()).then(|| {
+        Report::finding(
+            "unused keys",
+            listed(&names),
+            "Revoke at its provider what nobody needs, then keyvault revoke NAME or keyvault remove NAME",
+        )
+    })
+}
+
+fn listed(names: &[String]) -> String {
+    let mut text = view::joined(names.iter().take(SHOWN));
+    if names.len() > SHOWN {
+        text += &format!(" and {} more", names.len() - SHOWN);
+    }
+    text
+}

@@ -1,0 +1,134 @@
+//! `keyvault doctor`
+//!
+//! Looks and changes nothing: no mode, no side file, no session. What it reads of the vault it verifies like any command.
+
+mod keys;
+mod place;
+mod shell;
+mod system;
+
+use clap::Args;
+
+use crate::cli::context::{Context, state_folder};
+use crate::cli::error::{Failure, code};
+use crate::cli::ui;
+use crate::state::pin::{Memory, Pins};
+use crate::vault::Vault;
+
+/// Look for what is wrong around the vault, and say what mends it: exit code 0 nothing found, 1 findings.
+///
+/// Files and their modes, owner, synced folders, conflict copies, ways in, keyring, kernel keys, sessions, clock, completion,
+/// expired and unused keys. Changes nothing. The keys and the log are looked at if the vault opens without a question.
+/// --json: ok, and checks with check, state (ok, finding or skipped), what, remedy.
+#[derive(Debug, Args)]
+pub struct Doctor {}
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Ok,
+    Finding,
+    Skipped,
+}
+
+/// One check's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Report {
+    check: &'static str,
+    state: State,
+    what: String,
+    remedy: Option<String>,
+}
+
+impl Report {
+    fn ok(check: &'static str, what: impl Into<String>) -> Self {
+        Self { check, state: State::Ok, what: what.into(), remedy: None }
+    }
+
+    fn skipped(check: &'static str, what: impl Into<String>) -> Self {
+        Self { check, state: State::Skipped, what: what.into(), remedy: None }
+    }
+
+    fn finding(check: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { check, state: State::Finding, what: what.into(), remedy: Some(remedy.into()) }
+    }
+
+    /// A failure as a finding; its hint is the remedy.
+    fn failure(check: &'static str, failure: Failure) -> Self {
+        let remedy = failure.hint.unwrap_or_else(|| "'keyvault vault check' says more.".to_owned());
+        Self::finding(check, failure.message, remedy)
+    }
+}
+
+impl Doctor {
+    pub(in crate::cli) fn run(context: &mut Context) -> Result<u8, Failure> {
+        let path = context.vault_path()?;
+        let state = state_folder()?;
+        let mut reports = place::files(&path, &state);
+        let pins = Pins::in_folder(state.join("pins"));
+        match Vault::open_untouched(&path, &pins) {
+            Ok(mut vault) => {
+                if *vault.memory() == Memory::Unreadable {
+                    reports.push(Report::finding(
+                        "pin",
+                        "what this machine remembers of the vault cannot be read, so a rollback would not be noticed",
+                        "The next change writes it anew.",
+                    ));
+                }
+                reports.extend(place::folder(vault.path()));
+                let (keyring, access) = system::keyring(context, &mut vault);
+                reports.push(keyring);
+                reports.extend(system::sessions(context, &vault));
+                reports.extend(keys::all(context, &mut vault, access));
+            }
+            Err(error) => {
+                reports.push(Report::failure("vault", Failure::of(error, &path)));
+                reports.push(system::kernel_keys());
+            }
+        }
+        reports.push(shell::completion());
+        print(context, &reports)
+    }
+}
+
+fn print(context: &Context, reports: &[Report]) -> Result<u8, Failure> {
+    let findings = reports.iter().filter(|report| report.state == State::Finding).count();
+    if context.ui.json {
+        let checks: Vec<_> = reports.iter().map(json).collect();
+        context.ui.print_json(&serde_json::json!({ "ok": findings == 0, "checks": checks }))?;
+    } else {
+        let mut text: Vec<_> = reports.iter().map(|report| shown(context, report)).collect();
+        text.push(match findings {
+            0 => context.ui.on_out(ui::GOOD, "Nothing found."),
+            1 => context.ui.on_out(ui::WARN, "1 finding."),
+            count => context.ui.on_out(ui::WARN, &format!("{count} findings.")),
+        });
+        context.ui.line(&text.join("\n"))?;
+    }
+    Ok(if findings == 0 { code::DONE } else { code::FAILED })
+}
+
+fn json(report: &Report) -> serde_json::Value {
+    let state = match report.state {
+        State::Ok => "ok",
+        State::Finding => "finding",
+        State::Skipped => "skipped",
+    };
+    serde_json::json!({
+        "check": report.check, "state": state, "what": report.what, "remedy": report.remedy
+    })
+}
+
+/// `  ok    files       …`, and below a finding its remedy.
+fn shown(context: &Context, report: &Report) -> String {
+    let word = match report.state {
+        State::Ok => context.ui.on_out(ui::GOOD, "ok   "),
+        State::Finding => context.ui.on_out(ui::BAD, "FOUND"),
+        State::Skipped => "-    ".to_owned(),
+    };
+    let mut line = format!("  {word} {:<13} {}", report.check, ui::harmless_line(&report.what));
+    for remedy in report.remedy.iter().flat_map(|remedy| remedy.lines()) {
+        line += &format!("\n                      {}", ui::harmless(remedy));
+    }
+    line
+}

@@ -1,0 +1,68 @@
+//! What the system keeps for a vault: the OS keyring, the kernel's keys and the sessions in them.
+
+use crate::cli::context::Context;
+use crate::cli::error::Failure;
+use crate::cli::keyring::sentence;
+use crate::cli::order::opens_slot;
+use crate::cli::view;
+use crate::sys::keyring as kernel;
+use crate::unlock::os_keyring::{self, LIMIT};
+use crate::unlock::session;
+use crate::vault::{Access, Vault};
+
+use super::Report;
+
+/// A slot must open; without one nothing is wrong, whatever the keyring does. With what it opened, as it is asked once.
+pub(super) fn keyring(context: &Context, vault: &mut Vault) -> (Report, Option<Access>) {
+    const CHECK: &str = "keyring";
+    match context.keyring_alone(vault) {
+        Ok(Some(access)) => (Report::ok(CHECK, opens_slot(&access)), Some(access)),
+        Err(why) => {
+            let report = Report::finding(
+                CHECK,
+                format!("the vault has a keyring slot, and the keyring does not open it: {why}"),
+                "If it never will again: 'keyvault vault slot list', then 'keyvault vault slot remove N'.",
+            );
+            (report, None)
+        }
+        Ok(None) => {
+            let report = match os_keyring::ready(LIMIT) {
+                Ok(()) => {
+                    Report::ok(CHECK, "not used; 'keyvault vault slot add keyring' would make it a way in")
+                }
+                Err(why) => Report::ok(CHECK, format!("not used; {}", sentence(&why))),
+            };
+            (report, None)
+        }
+    }
+}
+
+/// Whether sessions can be kept at all.
+pub(super) fn kernel_keys() -> Report {
+    const CHECK: &str = "kernel keys";
+    match kernel::available() {
+        Ok(()) => Report::ok(CHECK, "sessions can be kept"),
+        Err(error) => Report::failure(CHECK, Failure::session(&error)),
+    }
+}
+
+/// The sessions that are kept.
+pub(super) fn sessions(context: &Context, vault: &Vault) -> Vec<Report> {
+    const CHECK: &str = "sessions";
+    let kernel = kernel_keys();
+    let Ok(kept) = session::kept(&vault.identity(), context.now()) else { return vec![kernel] };
+    let sessions = if kept.stale {
+        Report::finding(
+            CHECK,
+            "a session of this vault is kept that opens nothing: from before a rekey, or past its time",
+            "keyvault lock",
+        )
+    } else {
+        let others = match kept.others {
+            0 => String::new(),
+            count => format!("; {} of other vaults", view::counted(count, "session")),
+        };
+        Report::ok(CHECK, format!("none is stale{others}"))
+    };
+    vec![kernel, sessions]
+}

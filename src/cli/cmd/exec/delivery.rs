@@ -1,0 +1,68 @@
+//! `keyvault exec`: values that go elsewhere than into a variable.
+
+use std::os::fd::RawFd;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::args::named;
+use crate::cli::complete;
+use crate::exec::delivery::Deliveries;
+use crate::name::{EnvName, KeyName};
+use crate::sys::descriptors::FIRST;
+
+/// Delivery besides a variable.
+#[derive(Debug, Args)]
+pub(super) struct Delivery {
+    /// This key in a file of its own, in memory and readable by you alone; VAR holds its path; gone when the command ends
+    #[arg(long, value_name = "VAR=NAME", add = complete::delivered_keys(), value_parser = in_variable, help_heading = "Besides variables")]
+    file: Vec<(EnvName, KeyName)>,
+    /// This key on descriptor N, from 3 on: cat <&N, or /dev/fd/N
+    #[arg(long, value_name = "N=NAME", add = complete::delivered_keys(), value_parser = on_descriptor, help_heading = "Besides variables")]
+    fd: Vec<(RawFd, KeyName)>,
+    /// This key on the command's standard input
+    #[arg(long, value_name = "NAME", add = complete::keys(), value_parser = named::<KeyName>, help_heading = "Besides variables")]
+    stdin: Option<KeyName>,
+    /// The chosen keys in an env-file for 'docker run --env-file', instead of in variables; VAR holds its path
+    #[arg(long, value_name = "VAR", value_parser = named::<EnvName>, help_heading = "Besides variables")]
+    docker_env: Option<EnvName>,
+}
+
+impl Delivery {
+    /// What is asked for.
+    pub(super) fn wanted(&self) -> Deliveries {
+        Deliveries {
+            files: self.file.clone(),
+            descriptors: self.fd.clone(),
+            input: self.stdin.clone(),
+            env_file: self.docker_env.clone(),
+        }
+    }
+}
+
+/// The keys that go elsewhere than into a variable, as a dry run shows them: where, and what.
+pub(super) fn preview(wanted: &Deliveries) -> Vec<(String, serde_json::Value)> {
+    let files = wanted.files.iter().map(|(variable, name)| {
+        (format!("file in {variable} <- {name}"), json!({ "name": name.as_str(), "file": variable.as_str() }))
+    });
+    let descriptors = wanted.descriptors.iter().map(|(number, name)| {
+        (format!("descriptor {number} <- {name}"), json!({ "name": name.as_str(), "descriptor": number }))
+    });
+    let input = wanted
+        .input
+        .iter()
+        .map(|name| (format!("standard input <- {name}"), json!({ "name": name.as_str(), "descriptor": 0 })));
+    files.chain(descriptors).chain(input).collect()
+}
+
+fn in_variable(text: &str) -> Result<(EnvName, KeyName), String> {
+    let (variable, name) = text.split_once('=').ok_or("is not VAR=NAME")?;
+    Ok((named(variable)?, named(name)?))
+}
+
+fn on_descriptor(text: &str) -> Result<(RawFd, KeyName), String> {
+    let (number, name) = text.split_once('=').ok_or("is not N=NAME")?;
+    let number = number.parse().ok().filter(|number| *number >= FIRST);
+    let number = number.ok_or("is not a descriptor: a number from 3 on (--stdin NAME is for 0)")?;
+    Ok((number, named(name)?))
+}

@@ -1,0 +1,166 @@
+//! Keys that files ask for: the project file, and env-files that are named.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::cli::args::named;
+use crate::cli::cmd::project::gate::{self, Found};
+use crate::cli::complete;
+use crate::cli::context::{self, Context};
+use crate::cli::error::Failure;
+use crate::cli::supply::Machine;
+use crate::cli::{problem_sentences, project_sentences, ui};
+use crate::exchange;
+use crate::name::EnvName;
+use crate::project::{Profile, reference};
+use crate::secret::SecretBytes;
+use crate::vault::{LeftOut, Pick, Problem, Resolved, Selection, WhenMissing};
+
+/// The longest env-file, in bytes.
+const MAX_ENV_FILE: usize = 1 << 20;
+
+/// The options that bring files in.
+#[derive(Debug, Args)]
+pub(super) struct FromFiles {
+    /// What the project file says, with this profile's entries on top
+    #[arg(long, value_name = "PROFILE", add = complete::profiles(), value_parser = named::<Profile>,
+        conflicts_with_all = ["scope", "all"], help_heading = "Which keys")]
+    profile: Option<Profile>,
+    /// The variables of this .env file, whose values may be kv://NAME or kv://NAME?version=N; may be repeated
+    #[arg(long, value_name = "FILE", help_heading = "Which keys")]
+    env_file: Vec<PathBuf>,
+}
+
+/// Everything that a command is to get.
+pub(super) struct Request {
+    /// Keys.
+    pub(super) selection: Selection,
+    /// Variables with values of an env-file's own.
+    pub(super) literals: Vec<(EnvName, SecretBytes)>,
+}
+
+impl FromFiles {
+    /// Adds what the files ask for to what was chosen by name.
+    ///
+    /// `--scope`, `--all`, `--as`, `--previous` and `--env-file` leave the project file alone. `--only` takes from it the
+    /// entries of that variable or key, and what it does not have from the vault.
+    pub(super) fn request(
+        &self,
+        context: &Context,
+        selection: Selection,
+        machine: &Machine,
+    ) -> Result<Request, Failure> {
+        let mut request = Request { selection, literals: Vec::new() };
+        for path in &self.env_file {
+            read_env_file(path, &mut request)?;
+        }
+        let chosen = &request.selection;
+        let by_label = chosen.all || !chosen.scopes.is_empty();
+        let nothing = chosen.is_empty() && self.env_file.is_empty();
+        let found = if self.profile.is_some() {
+            Some(Found::required()?)
+        } else if nothing || (!chosen.only.is_empty() && !by_label) {
+            Found::nearest()?
+        } else {
+            None
+        };
+        match found {
+            Some(found) => self.add_project(context, &found, &mut request, machine)?,
+            // Without a file a machine gets all that it was granted.
+            None if nothing && machine.given() => request.selection.all = true,
+            None if nothing => return Err(super::nothing_selected(context)),
+            None => {}
+        }
+        Ok(request)
+    }
+
+    fn add_project(
+        &self,
+        context: &Context,
+        found: &Found,
+        request: &mut Request,
+        machine: &Machine,
+    ) -> Result<(), Failure> {
+        let mut entries = found.entries(self.profile.as_ref())?;
+        let only = &mut request.selection.only;
+        if !only.is_empty() {
+            let wants = |entry: &crate::project::Entry, name: &str| {
+                entry.variable.as_str() == name || entry.keys().iter().any(|key| key.as_str() == name)
+            };
+            entries.retain(|(_, entry)| only.iter().any(|name| wants(entry, name.as_str())));
+            only.retain(|name| !entries.iter().any(|(_, entry)| wants(entry, name.as_str())));
+        } else if entries.is_empty() {
+            return Err(project_sentences::asks_for_nothing(&found.path));
+        }
+        let approved = gate::approve(context, found, &entries, machine)?;
+        request.selection.picks.extend(approved.picks(&entries));
+        Ok(())
+    }
+}
+
+/// Reads an env-file. What it says is not asked about: it was named by hand. A variable of a later file takes the place
+/// of the same one before.
+fn read_env_file(path: &Path, request: &mut Request) -> Result<(), Failure> {
+    let shown = path.display().to_string();
+    let mut file = std::fs::File::open(path).map_err(|error| Failure::io(path, &error))?;
+    let bytes = context::read_secret(&mut file, MAX_ENV_FILE, path)?;
+    let parsed = exchange::parse(&bytes).map_err(|error| Failure::exchange(&error, &shown))?;
+    let wrong = |variable: &str, why: &str| {
+        let message = format!("{shown} cannot be used: {} {why}.", ui::harmless_line(variable));
+        Failure::usage(&message, Some("Nothing was released."))
+    };
+    for entry in parsed.entries {
+        let variable =
+            EnvName::parse(&entry.variable).map_err(|why| wrong(&entry.variable, &why.to_string()))?;
+        let text = std::str::from_utf8(entry.value.expose()).unwrap_or_default();
+        let piece = reference::whole(text)
+            .map_err(|why| wrong(&entry.variable, &format!("holds no reference to a key: {why}")))?;
+        if entry.value.expose().contains(&0) {
+            return Err(wrong(&entry.variable, "holds a NUL byte, which no variable can carry"));
+        }
+        request.literals.retain(|(known, _)| *known != variable);
+        request.selection.picks.retain(|known| known.variable != variable);
+        match piece {
+            Some(piece) => request.selection.picks.push(Pick {
+                variable,
+                pieces: vec![piece],
+                when_missing: WhenMissing::default(),
+            }),
+            None => request.literals.push((variable, entry.value)),
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that an env-file's own values take in the environment, and defaults would, all of them.
+pub(super) fn weight(selection: &Selection, literals: &[(EnvName, SecretBytes)]) -> usize {
+    let weigh = |variable: &EnvName, value: usize| variable.as_str().len() + value + 2 + size_of::<usize>();
+    let default = |pick: &Pick| Some(weigh(&pick.variable, pick.when_missing.default.as_ref()?.len()));
+    let defaults: usize = selection.picks.iter().filter_map(default).sum();
+    defaults + literals.iter().map(|(variable, value)| weigh(variable, value.len())).sum::<usize>()
+}
+
+/// Keys under variables to which an env-file gives a value of its own.
+pub(super) fn given_twice(resolved: &[Resolved], literals: &[(EnvName, SecretBytes)]) -> Vec<Problem> {
+    let given: BTreeSet<&EnvName> = literals.iter().map(|(variable, _)| variable).collect();
+    let variables = resolved.iter().filter_map(|key| Some((key.variable.as_ref()?, &key.name)));
+    let twice = variables.filter(|(variable, _)| given.contains(variable));
+    twice
+        .map(|(variable, name)| Problem::AlreadyGiven { variable: variable.clone(), name: name.clone() })
+        .collect()
+}
+
+/// One line, and only where somebody is looking.
+pub(super) fn say_left_out(context: &Context, left_out: &[LeftOut]) {
+    if left_out.is_empty() || !context.ui.err_is_terminal() {
+        return;
+    }
+    let one = |left_out: &LeftOut| {
+        let why: Vec<_> = left_out.why.iter().map(problem_sentences::problem_line).collect();
+        format!("{} ({})", left_out.variable, why.join("; "))
+    };
+    let all: Vec<_> = left_out.iter().map(one).collect();
+    context.ui.note(&format!("Left out, as they are optional: {}.", all.join(", ")));
+}

@@ -1,0 +1,105 @@
+//! One command and what it is to get, from its first start to its last.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use super::files;
+use super::{say_skipped, warn_of_expiry};
+use crate::audit::Action;
+use crate::cli::context::Context;
+use crate::cli::error::Failure;
+use crate::cli::supply;
+use crate::exec::delivery::{Deliveries, Places};
+use crate::exec::environment;
+use crate::exec::plan::{self, Surroundings};
+use crate::exec::{Command, ExecError};
+use crate::name::EnvName;
+use crate::secret::SecretBytes;
+use crate::sys::exec::EnvBlock;
+use crate::vault::{Problem, Purpose, Resolution, Resolved, Selection, Supply};
+
+/// What was asked for, checked as far as it can be without the vault.
+pub(super) struct Order {
+    /// The program as it was typed.
+    pub(super) program: String,
+    /// Which keys.
+    pub(super) selection: Selection,
+    /// Variables with values of an env-file's own.
+    pub(super) literals: Vec<(EnvName, SecretBytes)>,
+    /// What is inherited of the environment.
+    pub(super) inherited: Vec<(OsString, OsString)>,
+    /// Where values go that are not variables.
+    pub(super) places: Places,
+    /// What the command gets besides.
+    pub(super) surroundings: Surroundings,
+}
+
+impl Order {
+    /// What is wrong with these values.
+    pub(super) fn inspect(&self, resolved: &[Resolved]) -> Vec<Problem> {
+        let mut problems = plan::inspect(resolved, &self.places, self.surroundings);
+        problems.extend(files::given_twice(resolved, &self.literals));
+        problems
+    }
+
+    /// Has the values released; `occasion` is what the log says besides.
+    pub(super) fn release(
+        &self,
+        context: &Context,
+        supply: &mut Supply,
+        selection: &Selection,
+        occasion: &str,
+    ) -> Result<Resolution, Failure> {
+        let refused = supply::failed(supply);
+        let purpose = Purpose {
+            action: Action::Exec,
+            detail: format!("{}{occasion}", detail_of(&self.program, self.places.wanted())),
+        };
+        let inspect = |resolved: &[Resolved]| self.inspect(resolved);
+        let resolution = context
+            .with_world(|world| supply.resolve(world, selection, purpose, &inspect).map_err(refused))?;
+        say_skipped(context, &resolution.skipped);
+        files::say_left_out(context, &resolution.left_out);
+        warn_of_expiry(context, &resolution.values);
+        Ok(resolution)
+    }
+
+    /// Puts values in their places, and the others into an environment.
+    pub(super) fn fill(&self, command: &mut Command, released: &Resolution) -> Result<EnvBlock, Failure> {
+        let resolved = &released.values;
+        self.places.fill(command, resolved).map_err(|error| self.failed(&error.into()))?;
+        let paths = self.places.variables();
+        let mut given: Vec<(&[u8], &[u8])> =
+            paths.iter().map(|(name, path)| (name.as_bytes(), path.as_bytes())).collect();
+        let variables = resolved.iter().filter(|key| self.places.is_variable(key));
+        given.extend(
+            variables
+                .filter_map(|key| Some((key.variable.as_ref()?.as_str().as_bytes(), key.value.expose()))),
+        );
+        given.extend(self.literals.iter().map(|(name, value)| (name.as_str().as_bytes(), value.expose())));
+        let unset = |name: &EnvName| !self.inherited.iter().any(|(known, _)| known == name.as_str());
+        let defaults = released.defaults.iter().filter(|(name, _)| unset(name));
+        given.extend(defaults.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())));
+        environment::build(&self.inherited, &given).map_err(|error| self.failed(&error.into()))
+    }
+
+    /// A failure of the command's own kind.
+    pub(super) fn failed(&self, error: &ExecError) -> Failure {
+        Failure::exec(error, &self.program)
+    }
+
+    /// The last part of the program's path.
+    pub(super) fn name(&self) -> &str {
+        program_name(&self.program)
+    }
+}
+
+fn program_name(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
+}
+
+/// What the log says was run, and how it got what is not a variable.
+fn detail_of(program: &str, wanted: &Deliveries) -> String {
+    let program = program_name(program);
+    if wanted.is_empty() { program.to_owned() } else { format!("{program}: {}", wanted.described()) }
+}

@@ -1,0 +1,63 @@
+//! `keyvault exec --dry-run`: what the command would get.
+
+use super::order::Order;
+use super::{delivery, files, say_skipped};
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+use crate::name::EnvName;
+use crate::vault::Preview;
+
+pub(super) fn print(context: &Context, preview: &Preview, order: &Order) -> Result<u8, Failure> {
+    say_skipped(context, &preview.skipped);
+    files::say_left_out(context, &preview.left_out);
+    if context.ui.json { print_json(context, preview, order) } else { print_lines(context, preview, order) }?;
+    Ok(code::DONE)
+}
+
+fn print_json(context: &Context, preview: &Preview, order: &Order) -> Result<(), Failure> {
+    let wanted = order.places.wanted();
+    let variables = preview.keys.iter().filter_map(|(name, variable)| {
+        let variable = variable.as_ref()?;
+        let mut data = serde_json::json!({ "name": name.as_str(), "variable": variable.as_str() });
+        if let (Some(place), Some(data)) = (&wanted.env_file, data.as_object_mut()) {
+            data.insert("env_file".to_owned(), place.as_str().into());
+        }
+        Some(data)
+    });
+    let keys: Vec<_> = variables.chain(delivery::preview(wanted).into_iter().map(|(_, data)| data)).collect();
+    let mut answer = serde_json::json!({ "keys": keys });
+    if let Some(object) = answer.as_object_mut() {
+        let mut put = |field: &str, names: Vec<&EnvName>| {
+            if !names.is_empty() {
+                let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+                object.insert(field.to_owned(), names.into());
+            }
+        };
+        put("defaults", preview.defaults.iter().map(|(variable, _)| variable).collect());
+        put("left_out", preview.left_out.iter().map(|left_out| &left_out.variable).collect());
+        put("from_env_file", order.literals.iter().map(|(variable, _)| variable).collect());
+    }
+    context.ui.print_json(&answer)
+}
+
+fn print_lines(context: &Context, preview: &Preview, order: &Order) -> Result<(), Failure> {
+    let wanted = order.places.wanted();
+    let place = wanted.env_file.as_ref().map(|place| format!(" in the env-file in {place}"));
+    let place = place.unwrap_or_default();
+    for group in preview.keys.chunk_by(|left, right| left.1 == right.1) {
+        if let Some((_, Some(variable))) = group.first() {
+            let names: Vec<_> = group.iter().map(|(name, _)| name.as_str()).collect();
+            context.ui.line(&format!("{variable}{place} <- {}", names.join(", ")))?;
+        }
+    }
+    for (line, _) in delivery::preview(wanted) {
+        context.ui.line(&line)?;
+    }
+    for (variable, _) in &preview.defaults {
+        context.ui.line(&format!("{variable} <- its default"))?;
+    }
+    for (variable, _) in &order.literals {
+        context.ui.line(&format!("{variable} <- the env-file"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,362 @@
+//! `keyvault exec --watch`: the vault that a watch asks, and a start after each restart.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::ffi::c_int;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::masking;
+use super::order::Order;
+use crate::cli::context::{Context, state_folder};
+use crate::cli::error::{Failure, code};
+use crate::cli::{supply, ui, view};
+use crate::clock::Moment;
+use crate::exec::Command;
+use crate::exec::streams::Ways;
+use crate::exec::supervise::{Ending, Masking, Supervisor};
+use crate::exec::watch::{Ended, Keeper, Manner, Possible, Said, Watch};
+use crate::identity::Identity;
+use crate::name::KeyName;
+use crate::state::pin::Pins;
+use crate::sys::signal_names;
+use crate::unlock::session;
+use crate::vault::{Access, Aftermath, Fate, Given, Glance, Holding, Resolution, Resolved, Supply, Vault};
+
+/// Keeping the command up to date.
+#[derive(Debug, Args)]
+pub(super) struct Watching {
+    /// Start the command again when one of its keys gets another value; end it when one is revoked, removed or expired
+    #[arg(long, help_heading = "While it runs")]
+    pub(super) watch: bool,
+    /// With --watch: send this signal (HUP, USR1…) instead, once the files of --file have been rewritten
+    #[arg(
+        long,
+        value_name = "SIGNAL",
+        requires = "watch",
+        value_parser = signal,
+        help_heading = "While it runs"
+    )]
+    pub(super) on_rotate: Option<c_int>,
+}
+
+fn signal(text: &str) -> Result<c_int, String> {
+    signal_names::number(text).ok_or_else(|| "is not a signal, such as HUP or USR1".to_owned())
+}
+
+impl Watching {
+    /// Runs the command until its own end, or until a key is refused.
+    pub(super) fn run(
+        &self,
+        context: &Context,
+        order: Order,
+        command: Command,
+        mut supply: Supply,
+        ways: Option<Ways>,
+    ) -> Result<u8, Failure> {
+        if ways.is_some() && self.on_rotate.is_some() && order.places.wanted().has_files() {
+            return Err(Failure::usage(
+                "With --on-rotate, files get values that a mask made at the start does not know.",
+                Some("Nothing was released. Let the command be started again instead, or give --no-mask."),
+            ));
+        }
+        let released = order.release(context, &mut supply, &order.selection, "")?;
+        let source = Source::of(context, supply);
+        let supervisor = Supervisor::begin().map_err(|error| order.failed(&error))?.for_several();
+        let manner = self.on_rotate.map_or(Manner::Restart, Manner::Signal);
+        let ending = watch_over(&supervisor, &source, &order, (command, released), manner, ways);
+        // While no signal ends us: what has to be taken away.
+        drop(order);
+        Ok(ending?.pass_on(supervisor))
+    }
+}
+
+/// Start after start, until one ends by itself or a key is refused.
+fn watch_over(
+    supervisor: &Supervisor,
+    source: &Source<'_>,
+    order: &Order,
+    (mut command, mut released): (Command, Resolution),
+    manner: Manner,
+    ways: Option<Ways>,
+) -> Result<Ending, Failure> {
+    let context = source.context;
+    let mut keys = Keys::of(source, order);
+    let mut watch = Watch::new(&mut keys, manner);
+    loop {
+        let mask = ways.map(|ways| masking::over(context, &released).map(|mask| (mask, ways))).transpose()?;
+        let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways, callers: ui::callers() });
+        let environment = order.fill(&mut command, &released)?;
+        watch.over(Given::of(&released.values, &order.selection.previous));
+        drop(released);
+        let ending = supervisor.run(&command, &environment, masking, &mut watch);
+        let ending = ending.map_err(|error| order.failed(&error))?;
+        drop(environment);
+        match watch.ended() {
+            None => return Ok(ending),
+            Some(Ended::Refused(fates)) => return Err(refused(order, &fates)),
+            Some(Ended::ToRestart) => {}
+        }
+        // A signal that came in between would have ended the command.
+        if let Some(ending) = supervisor.pause(Duration::ZERO) {
+            return Ok(ending);
+        }
+        let again = |supply: &mut Supply| order.release(context, supply, &order.selection, ", started again");
+        released = source.with(again).map_err(Unreadable::into_failure)?;
+    }
+}
+
+/// Where the keys are, opened again for each look, so that no descriptor and no lock of ours is held while the command
+/// runs.
+struct Source<'c> {
+    context: &'c Context,
+    path: PathBuf,
+    way: Way,
+}
+
+/// How it is opened.
+enum Way {
+    Owner {
+        identity: Identity,
+        /// What a credential opened, where there was no session, for the vault's epoch. A session's key is not held: a
+        /// session that has ended opens nothing here either.
+        held: RefCell<Option<(Identity, Access)>>,
+        /// Whether a credential was tried on this epoch in vain.
+        tried: Cell<Option<Identity>>,
+    },
+    Granted(Holding),
+    Bundled(Holding),
+}
+
+/// Why the vault says nothing.
+enum Unreadable {
+    Locked,
+    Failed(Failure),
+}
+
+impl Unreadable {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Locked => Failure::locked(),
+            Self::Failed(failure) => failure,
+        }
+    }
+}
+
+impl<'c> Source<'c> {
+    fn of(context: &'c Context, supply: Supply) -> Self {
+        let (path, way) = match supply {
+            Supply::Vault(vault, access) => {
+                let identity = vault.identity();
+                let held = vault.session(context.now()).is_none().then(|| (identity, access.without_root()));
+                let way = Way::Owner { identity, held: RefCell::new(held), tried: Cell::new(None) };
+                (vault.path().to_owned(), way)
+            }
+            Supply::Granted(vault, holding) => (vault.path().to_owned(), Way::Granted(holding)),
+            Supply::Bundled(bundle, holding, _) => (bundle.file().to_owned(), Way::Bundled(holding)),
+        };
+        Self { context, path, way }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Supply) -> Result<T, Failure>) -> Result<T, Unreadable> {
+        match &self.way {
+            Way::Owner { held, tried, .. } => self.with_owner(held, tried, act),
+            Way::Granted(holding) => {
+                let holding = holding.again().ok_or(Unreadable::Locked)?;
+                act(&mut Supply::Granted(self.open()?, holding)).map_err(Unreadable::Failed)
+            }
+            Way::Bundled(holding) => {
+                let mut supply = self.context.open_bundle(&self.path, holding).map_err(Unreadable::Failed)?;
+                act(&mut supply).map_err(Unreadable::Failed)
+            }
+        }
+    }
+
+    fn open(&self) -> Result<Vault, Unreadable> {
+        let pins = state_folder().map_err(Unreadable::Failed)?.join("pins");
+        Vault::open(&self.path, &Pins::in_folder(pins))
+            .map_err(|error| Unreadable::Failed(Failure::of(error, &self.path)))
+    }
+
+    fn with_owner<T>(
+        &self,
+        held: &RefCell<Option<(Identity, Access)>>,
+        tried: &Cell<Option<Identity>>,
+        act: impl FnOnce(&mut Supply) -> Result<T, Failure>,
+    ) -> Result<T, Unreadable> {
+        let mut vault = self.open()?;
+        if let Some(session) = vault.session(self.context.now()) {
+            return act(&mut Supply::Vault(vault, session.into())).map_err(Unreadable::Failed);
+        }
+        let identity = vault.identity();
+        let mut held = held.borrow_mut();
+        if held.as_ref().is_none_or(|(epoch, _)| *epoch != identity) && tried.get() != Some(identity) {
+            tried.set(Some(identity));
+            let opened = self.context.access_without_question(&mut vault).ok();
+            *held = opened.map(|access| (identity, access.without_root()));
+        }
+        match held.take() {
+            Some((epoch, access)) if epoch == identity => {
+                let mut supply = Supply::Vault(vault, access);
+                let done = act(&mut supply).map_err(Unreadable::Failed);
+                if let Supply::Vault(_, access) = supply {
+                    *held = Some((identity, access));
+                }
+                done
+            }
+            other => {
+                *held = other;
+                Err(Unreadable::Locked)
+            }
+        }
+    }
+
+    /// Whether there is something to open it with, as far as can be told without opening it.
+    fn has_key(&self) -> bool {
+        match &self.way {
+            Way::Owner { identity, held, .. } => {
+                held.borrow().is_some() || session::find(identity, self.context.now()).is_some()
+            }
+            Way::Granted(_) | Way::Bundled(_) => true,
+        }
+    }
+}
+
+/// What a watch works with.
+struct Keys<'o> {
+    source: &'o Source<'o>,
+    order: &'o Order,
+    glance: Glance,
+    had_key: bool,
+    /// What was said last of what is in the way: once is enough.
+    said: BTreeMap<About, String>,
+}
+
+/// What something may be in the way of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum About {
+    Looking,
+    Handing,
+}
+
+impl<'o> Keys<'o> {
+    fn of(source: &'o Source<'o>, order: &'o Order) -> Self {
+        Self { source, order, glance: Glance::at(&source.path), had_key: true, said: BTreeMap::new() }
+    }
+
+    /// The answer, or why there is none, which is said once.
+    fn heard<T>(&mut self, about: About, answer: Result<T, Unreadable>) -> Result<T, Possible> {
+        let why = match answer {
+            Ok(answer) => {
+                self.said.remove(&about);
+                return Ok(answer);
+            }
+            Err(why) => why,
+        };
+        let (possible, text) = match why {
+            Unreadable::Locked => (
+                Possible::Later,
+                "the vault is locked, so changes are not seen until 'keyvault unlock'".to_owned(),
+            ),
+            Unreadable::Failed(failure) if [code::REFUSED, code::NOT_FOUND].contains(&failure.code) => {
+                (Possible::No, failure.message)
+            }
+            Unreadable::Failed(failure) => (Possible::Later, failure.message),
+        };
+        if self.said.get(&about) != Some(&text) {
+            self.source.context.ui.warn(&format!("{} keeps the keys it has: {text}", self.order.name()));
+            self.said.insert(about, text);
+        }
+        Err(possible)
+    }
+
+    fn note(&self, text: &str) {
+        self.source.context.ui.note(&format!("keyvault: {text}"));
+    }
+}
+
+impl Keeper for Keys<'_> {
+    fn now(&self) -> Moment {
+        self.source.context.now()
+    }
+
+    fn stirred(&mut self) -> bool {
+        let has_key = self.source.has_key();
+        let turned = std::mem::replace(&mut self.had_key, has_key) != has_key;
+        self.glance.changed() || turned
+    }
+
+    fn aftermath(&mut self, given: &[Given]) -> Option<Aftermath> {
+        let context = self.source.context;
+        let answer = self.source.with(|supply| {
+            let failed = supply::failed(supply);
+            context.with_world(|world| supply.aftermath(world, given).map_err(failed))
+        });
+        self.heard(About::Looking, answer).ok()
+    }
+
+    fn could_start(&mut self) -> Possible {
+        let Order { selection, .. } = self.order;
+        let context = self.source.context;
+        let answer = self.source.with(|supply| {
+            let inspect = |resolved: &[Resolved]| self.order.inspect(resolved);
+            let failed = supply::failed(supply);
+            context.with_world(|world| supply.preview(world, selection, &inspect).map_err(failed))
+        });
+        self.heard(About::Handing, answer).map_or_else(|possible| possible, |_| Possible::Yes)
+    }
+
+    fn rewrite(&mut self, fates: &[(Given, Fate)], refused: &[Given]) -> Possible {
+        let changed = |name: &KeyName| {
+            fates.iter().any(|(given, fate)| given.name == *name && matches!(fate, Fate::Replaced(_)))
+        };
+        let refused = |name: &KeyName| refused.iter().any(|given| given.name == *name);
+        let places = &self.order.places;
+        let selection = places.wanted().of_files(&self.order.selection, changed, refused);
+        let answer = if selection.is_empty() {
+            places.clear_files(refused).map_err(|error| Unreadable::Failed(self.order.failed(&error.into())))
+        } else {
+            self.source.with(|supply| {
+                let context = self.source.context;
+                let released = self.order.release(context, supply, &selection, ", files rewritten")?;
+                places
+                    .clear_files(refused)
+                    .and_then(|()| places.fill_files(&released.values))
+                    .map_err(|error| self.order.failed(&error.into()))
+            })
+        };
+        self.heard(About::Handing, answer).map_or_else(|possible| possible, |()| Possible::Yes)
+    }
+
+    fn say(&mut self, said: Said<'_>) {
+        let command = self.order.name();
+        match said {
+            Said::Restarting(fates) => self.note(&format!("{}; starting {command} again.", told(fates))),
+            Said::Ending(fates) => self.note(&format!("{}; ending {command}.", told(fates))),
+            Said::Signalling(fates) => self.note(&format!("{}; {command} gets the signal.", told(fates))),
+            Said::Waiting => self.note(&format!("{command} got TERM and still runs; it is waited for.")),
+        }
+    }
+}
+
+fn refused(order: &Order, fates: &[(Given, Fate)]) -> Failure {
+    Failure::refused(
+        &format!("{} was ended: {}.", order.name(), told(fates)),
+        Some(
+            "'keyvault rotate NAME' gives a revoked key a new value, 'keyvault edit NAME --expires' more time.",
+        ),
+    )
+}
+
+/// `stripe/live has version 4 now, db/url is revoked`
+fn told(fates: &[(Given, Fate)]) -> String {
+    let one = |(given, fate): &(Given, Fate)| match fate {
+        Fate::Replaced(by) => format!("{} has version {} now", by.name, by.version),
+        Fate::Expired => format!("{} has expired", given.name),
+        Fate::Revoked => format!("{} is revoked", given.name),
+        Fate::Removed => format!("{} was removed", given.name),
+    };
+    view::joined(fates.iter().map(one).collect::<Vec<_>>().iter())
+}

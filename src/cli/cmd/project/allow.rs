@@ -1,0 +1,95 @@
+//! `keyvault project allow`
+
+use clap::Args;
+
+use super::gate::{self, Found};
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+use crate::cli::project_sentences::{self, ask_line};
+use crate::project::approval::Ask;
+
+/// Allow what the project file asks for.
+///
+/// Shows every variable and the key that it would get, marks what is new, and asks; elsewhere than on a terminal --yes
+/// says it. It holds for this path and for what is shown: another key, template, default or profile is asked again.
+#[derive(Debug, Args)]
+pub struct Allow {
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Take back everything that was allowed for this path
+    #[arg(long, conflicts_with = "yes")]
+    withdraw: bool,
+}
+
+impl Allow {
+    pub(in crate::cli) fn run(self, context: &Context) -> Result<u8, Failure> {
+        if self.withdraw {
+            return withdraw(context);
+        }
+        let found = Found::required()?;
+        let asks: std::collections::BTreeSet<Ask> =
+            found.file.all().map(|(section, entry)| Ask::of(section, entry)).collect();
+        if asks.is_empty() {
+            return Err(project_sentences::asks_for_nothing(&found.path));
+        }
+        let approvals = gate::approvals()?;
+        let turn = gate::turn(&approvals)?;
+        let new = approvals.check(&found.path, &asks).err().unwrap_or_default();
+        if !new.is_empty() && !self.yes {
+            if !context.may_ask() {
+                return Err(Failure::usage(
+                    "What a project file gets is decided by a person, and there is no terminal to ask on.",
+                    Some("--yes says that somebody has looked at it."),
+                ));
+            }
+            if !gate::confirmed(&found.path, &asks, &new)? {
+                return Err(Failure::refused("Nothing was allowed.", None));
+            }
+        }
+        if !new.is_empty() {
+            approvals
+                .allow(&found.path, &asks, &turn)
+                .map_err(|error| project_sentences::not_remembered(&error))?;
+        }
+        if context.ui.json {
+            let line = |ask: &Ask| {
+                let mut line = serde_json::json!(ask);
+                if let Some(object) = line.as_object_mut() {
+                    object.insert("new".to_owned(), new.contains(ask).into());
+                }
+                line
+            };
+            let allowed: Vec<_> = asks.iter().map(line).collect();
+            let file = found.path.to_string_lossy();
+            context.ui.print_json(&serde_json::json!({ "file": file, "allowed": allowed }))?;
+        } else if new.is_empty() {
+            context.ui.note("Everything that it asks for was allowed before.");
+        } else {
+            for ask in &new {
+                context.ui.line(&format!("allowed: {}", ask_line(ask)))?;
+            }
+        }
+        Ok(code::DONE)
+    }
+}
+
+/// Works where the file is no longer understood, too.
+fn withdraw(context: &Context) -> Result<u8, Failure> {
+    let path = crate::project::place::find(&gate::working_folder()?, crate::cli::context::home().as_deref())
+        .ok_or_else(project_sentences::no_file)?;
+    let approvals = gate::approvals()?;
+    let turn = gate::turn(&approvals)?;
+    let withdrawn =
+        approvals.withdraw(&path, &turn).map_err(|error| project_sentences::not_remembered(&error))?;
+    if context.ui.json {
+        let file = path.to_string_lossy();
+        context.ui.print_json(&serde_json::json!({ "file": file, "withdrawn": withdrawn }))?;
+    } else {
+        context.ui.note(&format!(
+            "Taken back: {}. It will be asked again.",
+            crate::cli::view::counted(withdrawn, "variable")
+        ));
+    }
+    Ok(code::DONE)
+}

@@ -1,0 +1,151 @@
+//! `keyvault project check`
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use comfy_table::{Table, presets};
+
+use super::gate::{self, Found};
+use crate::cli::args::named;
+use crate::cli::complete;
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+use crate::cli::problem_sentences::{self, problem_line};
+use crate::cli::supply::{self, Machine};
+use crate::cli::{project_sentences, ui, view};
+use crate::exec::delivery::Places;
+use crate::exec::plan::{self, Surroundings};
+use crate::project::approval::Ask;
+use crate::project::report::{self, Line, Standing};
+use crate::project::{Entry, Profile, Section};
+use crate::vault::{Problem, Resolved, Survey};
+
+/// Say how it stands with every key that the project needs.
+///
+/// What 'exec' would say, for all variables at once, and nothing is run, released or recorded. What was not allowed is
+/// not looked up. Exit code 0 if nothing is in the way, 3 if keys are missing, 6 for anything else.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// With this profile's entries on top
+    #[arg(long, value_name = "PROFILE", add = complete::profiles(), value_parser = named::<Profile>)]
+    profile: Option<Profile>,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+impl Check {
+    pub(in crate::cli) fn run(self, context: &Context) -> Result<u8, Failure> {
+        let found = Found::required()?;
+        let entries = found.entries(self.profile.as_ref())?;
+        if entries.is_empty() {
+            return Err(project_sentences::asks_for_nothing(&found.path));
+        }
+        let new = gate::standing(&found, &entries, &self.machine)?.err().unwrap_or_default();
+        let survey = survey(context, &found, &entries, &new, &self.machine)?;
+        let lines = report::lines(&entries, &new, &survey.states);
+        if context.ui.json {
+            let ok = new.is_empty() && survey.problems.is_empty();
+            let lines: Vec<_> = lines.iter().map(json).collect();
+            context.ui.print_json(&serde_json::json!({
+                "file": found.path.to_string_lossy(),
+                "profile": self.profile.as_ref().map(Profile::as_str),
+                "ok": ok,
+                "variables": lines,
+            }))?;
+        } else {
+            print(context, &lines)?;
+        }
+        match summary(&survey.problems, &new) {
+            Some(failure) => Err(failure),
+            None => Ok(code::DONE),
+        }
+    }
+}
+
+/// Only what was allowed is looked up: whether a key is there is nothing that a file may find out by asking.
+fn survey(
+    context: &Context,
+    found: &Found,
+    entries: &[(Section, &Entry)],
+    new: &BTreeSet<Ask>,
+    machine: &Machine,
+) -> Result<Survey, Failure> {
+    let allowed: Vec<_> =
+        entries.iter().filter(|(section, entry)| !new.contains(&Ask::of(section, entry))).cloned().collect();
+    if allowed.is_empty() {
+        return Ok(Survey::default());
+    }
+    let approved = gate::standing(found, &allowed, machine)?
+        .map_err(|new| project_sentences::not_allowed(&found.path, &new))?;
+    let mut keys = context.supply(machine)?;
+    let refused = supply::failed(&keys);
+    let surroundings = Surroundings { weight: 0, no_empty: false };
+    let inspect = |resolved: &[Resolved]| plan::inspect(resolved, &Places::none(), surroundings);
+    context.with_world(|world| keys.survey(world, &approved.picks(&allowed), &inspect).map_err(refused))
+}
+
+fn print(context: &Context, lines: &[Line]) -> Result<(), Failure> {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["VARIABLE", "KEYS", "STATUS", "ABOUT"]);
+    for line in lines {
+        let keys = line.keys.iter().map(|key| project_sentences::key_shown(key.as_str()));
+        let status = match &line.standing {
+            Standing::Ready => context.ui.on_out(ui::GOOD, "ready"),
+            Standing::Default => "default".to_owned(),
+            Standing::LeftOut(_) => "left out".to_owned(),
+            Standing::Wrong(why) => context.ui.on_out(ui::BAD, word(why)),
+            Standing::NotAllowed => context.ui.on_out(ui::BAD, "NOT ALLOWED"),
+        };
+        let about = line.description.as_deref().map(ui::harmless_line).unwrap_or_default();
+        table.add_row([line.variable.to_string(), keys.collect::<Vec<_>>().join(", "), status, about]);
+    }
+    context.ui.data(view::lines(&mut table).as_bytes())
+}
+
+/// What is wrong, in a word.
+fn word(why: &[Problem]) -> &'static str {
+    match why.first() {
+        Some(Problem::Missing { .. }) => "MISSING",
+        Some(Problem::Expired { .. }) => "EXPIRED",
+        Some(Problem::Revoked(_)) => "REVOKED",
+        Some(Problem::Withheld(_)) => "WITHHELD",
+        _ => "REFUSED",
+    }
+}
+
+fn json(line: &Line) -> serde_json::Value {
+    let why = match &line.standing {
+        Standing::LeftOut(why) | Standing::Wrong(why) => why.iter().map(problem_line).collect(),
+        Standing::Ready | Standing::Default | Standing::NotAllowed => Vec::new(),
+    };
+    serde_json::json!({
+        "variable": line.variable.as_str(),
+        "profile": line.section.as_ref().map(Profile::as_str),
+        "keys": line.keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "status": line.standing.name(),
+        "why": why,
+        "description": line.description,
+    })
+}
+
+fn summary(problems: &[Problem], new: &BTreeSet<Ask>) -> Option<Failure> {
+    if problems.is_empty() && new.is_empty() {
+        return None;
+    }
+    let (code, kind) = if new.is_empty() && problem_sentences::only_missing(problems) {
+        (code::NOT_FOUND, "not_found")
+    } else {
+        (code::REFUSED, "refused")
+    };
+    let mut message = "The project cannot run with this vault:".to_owned();
+    for line in problems.iter().map(problem_line) {
+        message.push_str(&format!("\n  {line}"));
+    }
+    for ask in new {
+        message.push_str(&format!(
+            "\n  {}: not allowed (keyvault project allow)",
+            project_sentences::ask_line(ask)
+        ));
+    }
+    Some(Failure::new(code, kind, message, None))
+}

@@ -1,0 +1,130 @@
+//! The gate between a project file and the vault: the file is found, read and shown to somebody who says yes, before
+//! anything is unlocked for it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::cli::context::{self, Context};
+use crate::cli::error::Failure;
+use crate::cli::supply::Machine;
+use crate::cli::{project_sentences, ui};
+use crate::project::approval::{Approvals, Approved, Ask, Turn};
+use crate::project::{Entry, Profile, ProjectFile, Section, place};
+
+/// A project file that was found and understood.
+pub(in crate::cli) struct Found {
+    /// Where it is, without links.
+    pub(in crate::cli) path: PathBuf,
+    /// What it says.
+    pub(in crate::cli) file: ProjectFile,
+    /// Its text.
+    pub(in crate::cli) text: Vec<u8>,
+}
+
+impl Found {
+    /// The project file of the working directory; none if there is none up to the repository's root or the home folder.
+    pub(in crate::cli) fn nearest() -> Result<Option<Self>, Failure> {
+        let Some(path) = place::find(&working_folder()?, context::home().as_deref()) else { return Ok(None) };
+        let text = place::read(&path).map_err(|error| Failure::project_place(&error))?;
+        let file = ProjectFile::parse(&text).map_err(|error| Failure::project_file(&error, &path))?;
+        Ok(Some(Self { path, file, text }))
+    }
+
+    /// The same where there must be one.
+    pub(in crate::cli) fn required() -> Result<Self, Failure> {
+        Self::nearest()?.ok_or_else(project_sentences::no_file)
+    }
+
+    /// What holds under a profile.
+    pub(in crate::cli) fn entries(
+        &self,
+        profile: Option<&Profile>,
+    ) -> Result<Vec<(Section, &Entry)>, Failure> {
+        let no_such = || project_sentences::no_profile(&self.file, profile, &self.path);
+        self.file.entries(profile).ok_or_else(no_such)
+    }
+}
+
+pub(in crate::cli) fn working_folder() -> Result<PathBuf, Failure> {
+    std::env::current_dir().map_err(|error| {
+        let message = format!("There is no working directory: {}.", crate::cli::error::reason(&error));
+        Failure::failed(&message, Some("Change into a folder that exists."))
+    })
+}
+
+/// This user's approvals.
+pub(in crate::cli) fn approvals() -> Result<Approvals, Failure> {
+    Ok(Approvals::in_folder(context::state_folder()?.join("projects")))
+}
+
+/// What entries ask for.
+pub(in crate::cli) fn asks(entries: &[(Section, &Entry)]) -> BTreeSet<Ask> {
+    entries.iter().map(|(section, entry)| Ask::of(section, entry)).collect()
+}
+
+/// Waits for the turn to ask, or to write what was said.
+pub(in crate::cli) fn turn(approvals: &Approvals) -> Result<Turn, Failure> {
+    approvals.turn().map_err(|error| project_sentences::not_remembered(&error))
+}
+
+/// The proof without a question, or what was not allowed yet. A machine is not asked; its grants decide.
+pub(in crate::cli) fn standing(
+    found: &Found,
+    entries: &[(Section, &Entry)],
+    machine: &Machine,
+) -> Result<Result<Approved, BTreeSet<Ask>>, Failure> {
+    if machine.given() {
+        return Ok(Ok(Approved::by_grants()));
+    }
+    Ok(approvals()?.check(&found.path, &asks(entries)))
+}
+
+/// The proof that everything that these entries ask for was allowed: earlier, or now, on the terminal.
+pub(in crate::cli) fn approve(
+    context: &Context,
+    found: &Found,
+    entries: &[(Section, &Entry)],
+    machine: &Machine,
+) -> Result<Approved, Failure> {
+    let (approvals, asks) = (approvals()?, asks(entries));
+    let new = match standing(found, entries, machine)? {
+        Ok(approved) => return Ok(approved),
+        Err(new) => new,
+    };
+    if !context.may_ask() {
+        return Err(project_sentences::not_allowed(&found.path, &new));
+    }
+    // Of several commands that come here at once one asks; the others find the answer.
+    let turn = turn(&approvals)?;
+    let new = match approvals.check(&found.path, &asks) {
+        Ok(approved) => return Ok(approved),
+        Err(new) => new,
+    };
+    if !confirmed(&found.path, &asks, &new)? {
+        return Err(Failure::refused("It was not allowed, and nothing was released.", None));
+    }
+    approvals.allow(&found.path, &asks, &turn).map_err(|error| project_sentences::not_remembered(&error))
+}
+
+/// Shows what is asked for, and what of it is new, on the terminal that the question is asked on.
+pub(in crate::cli) fn confirmed(
+    path: &std::path::Path,
+    asks: &BTreeSet<Ask>,
+    new: &BTreeSet<Ask>,
+) -> Result<bool, Failure> {
+    let mut text =
+        format!("{} asks for keys of your vault:\n", ui::harmless_line(&path.display().to_string()));
+    // What is new stands last, right above the question, however much was allowed before.
+    for (mark, ask) in asks.difference(new).map(|ask| (' ', ask)).chain(new.iter().map(|ask| ('+', ask))) {
+        text.push_str(&format!("  {mark} {}\n", project_sentences::ask_line(ask)));
+    }
+    if new.len() < asks.len() {
+        text.push_str(&format!("  (+ is new: {} of {})\n", new.len(), asks.len()));
+    }
+    let question = dialoguer::Confirm::new().with_prompt("Allow it").default(false);
+    let answer = ui::ask(|terminal| {
+        terminal.write_str(&ui::harmless(&text))?;
+        question.interact_on_opt(terminal)
+    })?;
+    Ok(answer.unwrap_or(false))
+}

@@ -1,0 +1,287 @@
+//! `keyvault token …`
+
+use clap::{Args, Subcommand};
+
+use crate::cli::args::named;
+use crate::cli::complete;
+use crate::cli::context::Context;
+use crate::cli::error::{Failure, code};
+use crate::cli::event_view;
+use crate::cli::time::{self, Expiry};
+use crate::cli::{ui, view};
+use crate::clock::Moment;
+use crate::name::{KeyName, Scope, TokenName};
+use crate::vault::{Issued, Listed, NewToken, Of, TokenRecord};
+
+/// Give machines a credential that opens only the keys granted to it.
+#[derive(Debug, Subcommand)]
+#[allow(missing_docs, reason = "each command's words stand with its arguments")]
+pub enum Token {
+    Create(Create),
+    List(List),
+    Show(Show),
+    Renew(Renew),
+    Revoke(Revoke),
+}
+
+/// Make a token and print it, once.
+///
+/// It opens the keys that carry one of its scopes and the keys that are named, now and whenever keys are made, rotated or
+/// get other scopes; by cryptography, so that who has the token and the vault's file reads those and no others. The
+/// machine has it in KEYVAULT_TOKEN, and 'keyvault exec -- CMD' injects all that it opens.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// The token's name, such as ci or deploy/prod
+    #[arg(value_parser = named::<TokenName>)]
+    name: TokenName,
+    /// Grant the keys that carry this scope, now and later; may be repeated
+    #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>, required_unless_present = "key")]
+    scope: Vec<Scope>,
+    /// Grant this key; may be repeated
+    #[arg(long, value_name = "NAME", add = complete::keys(), value_parser = named::<KeyName>)]
+    key: Vec<KeyName>,
+    /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
+    #[arg(long, value_name = "WHEN", value_parser = time::expiry_ahead)]
+    expires: Option<Expiry>,
+}
+
+/// List tokens.
+#[derive(Debug, Args)]
+pub struct List {}
+
+/// Show a token: what it opens, and what was read with it.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The token's name
+    #[arg(value_parser = named::<TokenName>)]
+    name: TokenName,
+}
+
+/// Give a token a new secret and print it, once; the old one opens nothing any more.
+#[derive(Debug, Args)]
+pub struct Renew {
+    /// The token's name
+    #[arg(value_parser = named::<TokenName>)]
+    name: TokenName,
+}
+
+/// Refuse a token for good, at once and without asking.
+///
+/// Whoever kept a copy of the vault or a bundle still reads the values of that day; so the keys that it could read are
+/// listed, with the command that rotates them.
+#[derive(Debug, Args)]
+pub struct Revoke {
+    /// The token's name
+    #[arg(value_parser = named::<TokenName>)]
+    name: TokenName,
+}
+
+impl Token {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        match self {
+            Self::Create(args) => args.run(context),
+            Self::List(List {}) => list(context),
+            Self::Show(args) => args.run(context),
+            Self::Renew(args) => args.run(context),
+            Self::Revoke(args) => args.run(context),
+        }
+    }
+}
+
+impl Create {
+    fn run(self, context: &Context) -> Result<u8, Failure> {
+        let new = NewToken {
+            name: self.name,
+            scopes: self.scope,
+            keys: self.key,
+            expires: self.expires.and_then(|expires| expires.resolve(context.now())),
+        };
+        let (mut vault, access) = context.open_with_access()?;
+        let path = vault.path().to_owned();
+        let issued = context.with_world(|world| {
+            vault.create_token(&access, world, &new).map_err(|error| Failure::of(error, &path))
+        })?;
+        print_issued(context, &issued)
+    }
+}
+
+impl Renew {
+    fn run(self, context: &Context) -> Result<u8, Failure> {
+        let (mut vault, access) = context.open_with_access()?;
+        let path = vault.path().to_owned();
+        let issued = context.with_world(|world| {
+            vault.renew_token(&access, world, &self.name).map_err(|error| Failure::of(error, &path))
+        })?;
+        print_issued(context, &issued)
+    }
+}
+
+/// The token alone on stdout, everything about it on stderr.
+fn print_issued(context: &Context, issued: &Issued) -> Result<u8, Failure> {
+    let ui = &context.ui;
+    let record = &issued.record;
+    if ui.json {
+        let token = String::from_utf8_lossy(issued.token.text().expose()).into_owned();
+        let mut answer = json(record, &issued.granted, context.now());
+        if let Some(fields) = answer.as_object_mut() {
+            fields.insert("token".to_owned(), token.into());
+        }
+        ui.print_json(&answer)?;
+        return Ok(code::DONE);
+    }
+    ui.data(issued.token.text().expose())?;
+    ui.data(b"\n")?;
+    let opens = match issued.granted.len() {
+        0 => "no key yet".to_owned(),
+        count => view::counted(count, "key"),
+    };
+    let until = record.expires.map_or(String::new(), |at| format!(" until {}", time::local(at)));
+    ui.note(&format!(
+        "Token {} opens {opens}{until}. It is shown this once: put it where KEYVAULT_TOKEN is set.",
+        record.name
+    ));
+    for scope in &issued.empty_scopes {
+        ui.warn(&format!("No key carries {scope} yet; the token will open those that do."));
+    }
+    Ok(code::DONE)
+}
+
+fn json(record: &TokenRecord, granted: &[KeyName], now: Moment) -> serde_json::Value {
+    serde_json::json!({
+        "name": record.name.as_str(),
+        "status": record.status(now),
+        "scopes": record.rule.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),
+        "keys": granted.iter().map(KeyName::as_str).collect::<Vec<_>>(),
+        "created": time::rfc3339(record.created),
+        "expires": record.expires.map(time::rfc3339),
+        "revoked": record.revoked.map(time::rfc3339),
+        "made_by": record.made_by,
+    })
+}
+
+fn tokens(context: &Context) -> Result<Vec<Listed>, Failure> {
+    let (mut vault, access) = context.open_to_look()?;
+    let path = vault.path().to_owned();
+    vault.tokens(&access).map_err(|error| Failure::of(error, &path))
+}
+
+fn list(context: &Context) -> Result<u8, Failure> {
+    let ui = &context.ui;
+    let now = context.now();
+    let tokens = tokens(context)?;
+    if ui.json {
+        let tokens: Vec<_> = tokens.iter().map(|token| listed_json(token, now, false)).collect();
+        ui.print_json(&serde_json::json!({ "tokens": tokens }))?;
+    } else if tokens.is_empty() {
+        ui.note("No tokens yet. 'keyvault token create ci --scope SCOPE' makes one.");
+    } else {
+        let mut table = view::table(ui);
+        table.set_header(["NAME", "SCOPES", "KEYS", "AGE", "EXPIRES", "LAST READ", "STATUS"]);
+        table.add_rows(tokens.iter().map(|token| cells(token, now)));
+        ui.data(view::lines(&mut table).as_bytes())?;
+        faults(context, &tokens);
+    }
+    Ok(code::DONE)
+}
+
+fn cells(token: &Listed, now: Moment) -> [String; 7] {
+    let record = &token.record;
+    [
+        record.name.to_string(),
+        view::joined(record.rule.scopes.iter()),
+        token.granted.len().to_string(),
+        time::between(record.created, now),
+        record.expires.map_or("never".to_owned(), |at| time::relative(at, now)),
+        token.reads.last().map_or("never".to_owned(), |read| time::relative(read.time, now)),
+        record.status(now).to_owned(),
+    ]
+}
+
+fn faults(context: &Context, tokens: &[Listed]) {
+    for token in tokens {
+        if let Some(fault) = &token.fault {
+            context.ui.warn(&format!(
+                "What was read with {} cannot be proved: {fault}. Somebody may have hidden reads.",
+                token.record.name
+            ));
+        }
+    }
+}
+
+fn listed_json(token: &Listed, now: Moment, with_reads: bool) -> serde_json::Value {
+    let mut answer = json(&token.record, &token.granted, now);
+    if let Some(fields) = answer.as_object_mut() {
+        fields.insert("last_read".to_owned(), token.reads.last().map(|read| time::rfc3339(read.time)).into());
+        fields.insert("fault".to_owned(), token.fault.clone().into());
+        if with_reads {
+            let name = &token.record.name;
+            let reads = (0..).zip(&token.reads);
+            let reads: Vec<_> =
+                reads.map(|(seq, read)| event_view::json(&Of::Token(name.clone(), seq), read)).collect();
+            fields.insert("reads".to_owned(), reads.into());
+        }
+    }
+    answer
+}
+
+impl Show {
+    fn run(self, context: &Context) -> Result<u8, Failure> {
+        const SHOWN: usize = 10;
+        let mut tokens = tokens(context)?;
+        tokens.retain(|token| token.record.name == self.name);
+        let Some(token) = tokens.first() else {
+            let error = crate::vault::TokenError::Missing(self.name);
+            return Err(Failure::of(error.into(), std::path::Path::new("the vault")));
+        };
+        let now = context.now();
+        let ui = &context.ui;
+        if ui.json {
+            ui.print_json(&listed_json(token, now, true))?;
+            return Ok(code::DONE);
+        }
+        let record = &token.record;
+        let at = |moment: Moment| format!("{} ({})", time::local(moment), time::relative(moment, now));
+        let facts = [
+            ("name", record.name.to_string()),
+            ("status", record.status(now).to_owned()),
+            ("scopes", view::joined(record.rule.scopes.iter())),
+            ("keys", view::joined(token.granted.iter())),
+            ("created", format!("{} by {}", at(record.created), ui::harmless_line(&record.made_by))),
+            ("expires", record.expires.map_or("never".to_owned(), at)),
+            ("reads", token.reads.len().to_string()),
+        ];
+        for (name, fact) in facts {
+            ui.line(&format!("{name:<9}{}", if fact.is_empty() { "-" } else { &fact }))?;
+        }
+        let skipped = token.reads.len().saturating_sub(SHOWN);
+        for (seq, read) in (0..).zip(&token.reads).skip(skipped) {
+            ui.line(&event_view::line(&Of::Token(record.name.clone(), seq), read))?;
+        }
+        faults(context, &tokens);
+        Ok(code::DONE)
+    }
+}
+
+impl Revoke {
+    fn run(self, context: &Context) -> Result<u8, Failure> {
+        let (mut vault, access) = context.open_with_access()?;
+        let path = vault.path().to_owned();
+        let could = context.with_world(|world| {
+            vault.revoke_token(&access, world, &self.name).map_err(|error| Failure::of(error, &path))
+        })?;
+        let ui = &context.ui;
+        if ui.json {
+            let could: Vec<_> = could.iter().map(|key| key.name.as_str()).collect();
+            ui.print_json(&serde_json::json!({ "name": self.name.as_str(), "could_read": could }))?;
+            return Ok(code::DONE);
+        }
+        ui.line(&format!("Token {} is revoked.", self.name))?;
+        if !could.is_empty() {
+            let names = could.iter().map(|key| key.name.as_str()).collect::<Vec<_>>().join(" ");
+            ui.note(&format!(
+                "Who kept it with a copy of the vault still reads the values of today. To end that:\n  keyvault rotate {names}"
+            ));
+        }
+        Ok(code::DONE)
+    }
+}

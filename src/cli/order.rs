@@ -1,0 +1,152 @@
+//! The order in which the ways into a vault are tried, for whoever opens it and for whoever says why one did or did not.
+
+use std::path::Path;
+
+use crate::vault::{Access, Vault};
+
+use super::context::{Context, variable};
+use super::error::Failure;
+use super::{time, ui};
+
+/// A way to the daily keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// `KEYVAULT_TOKEN`. It opens its grants and not the vault: `supply` takes it before it comes here, for the commands
+    /// that hand keys out.
+    Token,
+    /// The session that is open.
+    Session,
+    /// The OS keyring, if the vault has a slot for one.
+    Keyring,
+    /// `KEYVAULT_KEY_FILE`.
+    KeyFile,
+    /// `KEYVAULT_PASSPHRASE_FILE`.
+    PassphraseFile,
+    /// `KEYVAULT_PASSPHRASE`.
+    PassphraseVariable,
+    /// A question on the terminal.
+    Prompt,
+}
+
+/// The order. What is nearer to the top costs less and asks nobody.
+pub(super) const ORDER: [Step; 7] = [
+    Step::Token,
+    Step::Session,
+    Step::Keyring,
+    Step::KeyFile,
+    Step::PassphraseFile,
+    Step::PassphraseVariable,
+    Step::Prompt,
+];
+
+/// What a way would do for the next command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Outlook {
+    /// The way.
+    pub(super) step: Step,
+    /// Whether it opens the vault; `None` where only trying would tell, at the cost of a derivation or a question.
+    pub(super) opens: Option<bool>,
+    /// Why.
+    pub(super) why: String,
+}
+
+impl Step {
+    /// The word for people and JSON.
+    #[must_use]
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Session => "session",
+            Self::Keyring => "keyring",
+            Self::KeyFile => "key file",
+            Self::PassphraseFile => "passphrase file",
+            Self::PassphraseVariable => "passphrase variable",
+            Self::Prompt => "prompt",
+        }
+    }
+}
+
+impl Context {
+    /// What the first way opens that is there at all. One that is there and fails is an error, except for the keyring,
+    /// whose silence is said.
+    pub(super) fn access(&self, vault: &mut Vault, steps: &[Step]) -> Result<Access, Failure> {
+        for step in steps {
+            let access = match step {
+                Step::Token => None,
+                Step::Session => vault.session(self.now()).map(Access::from),
+                Step::Keyring => self.keyring_access(vault)?,
+                Step::KeyFile => self.key_file_access(vault)?,
+                Step::PassphraseFile => {
+                    let given = self.passphrase_of_file()?;
+                    given.map(|passphrase| self.open_passphrase(vault, &passphrase)).transpose()?
+                }
+                Step::PassphraseVariable => {
+                    let given = self.passphrase_of_variable()?;
+                    given.map(|passphrase| self.open_passphrase(vault, &passphrase)).transpose()?
+                }
+                Step::Prompt => Some(self.typed_access(vault)?),
+            };
+            if let Some(access) = access {
+                return Ok(access);
+            }
+        }
+        Err(Failure::locked())
+    }
+
+    /// The same without a question on the terminal.
+    pub(super) fn access_without_question(&self, vault: &mut Vault) -> Result<Access, Failure> {
+        let steps: Vec<_> = ORDER.into_iter().filter(|step| *step != Step::Prompt).collect();
+        self.access(vault, &steps)
+    }
+
+    /// What each way would do, in their order. Nobody is asked, and nothing is derived that costs.
+    pub(super) fn outlook(&self, vault: &mut Vault) -> Vec<Outlook> {
+        ORDER
+            .map(|step| {
+                let (opens, why) = self.judged(vault, step);
+                Outlook { step, opens, why: ui::harmless_line(&why) }
+            })
+            .to_vec()
+    }
+
+    fn judged(&self, vault: &mut Vault, step: Step) -> (Option<bool>, String) {
+        match step {
+            Step::Token => match self.given_token() {
+                Ok(None) => (Some(false), "KEYVAULT_TOKEN is not set".to_owned()),
+                Ok(Some(_)) => (None, "opens its grants, for 'exec' and 'export'; not tried".to_owned()),
+                Err(failure) => (Some(false), failure.message),
+            },
+            Step::Session => vault.session(self.now()).map_or_else(
+                || (Some(false), "none is open".to_owned()),
+                |session| (Some(true), format!("open until {}", time::local(session.until))),
+            ),
+            Step::Keyring => self.judged_keyring(vault),
+            Step::KeyFile => match self.given_key_file() {
+                Ok(None) => (Some(false), "KEYVAULT_KEY_FILE is not set".to_owned()),
+                Ok(Some(file)) => match vault.open_key_file(&file) {
+                    Ok(access) => (Some(true), opens_slot(&access)),
+                    Err(error) => (Some(false), Failure::of(error, vault.path()).message),
+                },
+                Err(failure) => (Some(false), failure.message),
+            },
+            Step::PassphraseFile => match variable("KEYVAULT_PASSPHRASE_FILE") {
+                None => (Some(false), "KEYVAULT_PASSPHRASE_FILE is not set".to_owned()),
+                Some(path) if path != "-" && std::fs::metadata(Path::new(&path)).is_err() => {
+                    (Some(false), format!("there is no {}", Path::new(&path).display()))
+                }
+                Some(path) => (None, format!("{}; not tried", Path::new(&path).display())),
+            },
+            Step::PassphraseVariable => match variable("KEYVAULT_PASSPHRASE") {
+                None => (Some(false), "KEYVAULT_PASSPHRASE is not set".to_owned()),
+                Some(_) => (None, "KEYVAULT_PASSPHRASE is set; not tried".to_owned()),
+            },
+            Step::Prompt if self.global.non_interactive => (Some(false), "--non-interactive".to_owned()),
+            Step::Prompt if !self.may_ask() => (Some(false), "there is no terminal".to_owned()),
+            Step::Prompt => (None, "asks on this terminal".to_owned()),
+        }
+    }
+}
+
+pub(super) fn opens_slot(access: &Access) -> String {
+    access.slot_id().map_or_else(|| "opens it".to_owned(), |slot| format!("opens slot {slot}"))
+}

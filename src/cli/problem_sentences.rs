@@ -1,0 +1,115 @@
+//! The sentences for what is wrong with keys that are asked for.
+
+use std::fmt::Display;
+
+use crate::vault::Problem;
+
+use super::delivery_sentences;
+use super::error::{Failure, code};
+use super::sentences::{list, looks_like_a_value};
+use super::time;
+
+/// Whether nothing is wrong but that keys or scopes are not there.
+pub(super) fn only_missing(problems: &[Problem]) -> bool {
+    problems.iter().all(|problem| match problem {
+        Problem::Asked { problem, .. } => only_missing(std::slice::from_ref(problem)),
+        problem => matches!(problem, Problem::Missing { .. } | Problem::NoSuchScope { .. }),
+    })
+}
+
+/// Everything that is wrong with what was asked for, a line each.
+pub(super) fn selection(problems: &[Problem]) -> Failure {
+    let only_missing = only_missing(problems);
+    let (code, kind) = if only_missing { (code::NOT_FOUND, "not_found") } else { (code::REFUSED, "refused") };
+    let mut message = "Nothing was released:".to_owned();
+    for problem in problems {
+        message.push_str("\n  ");
+        message.push_str(&problem_line(problem));
+    }
+    let any = |kind: fn(&Problem) -> bool| problems.iter().any(kind);
+    let remedies = [
+        (
+            any(|problem| matches!(problem, Problem::Expired { .. })),
+            "Give expired keys more time (keyvault edit NAME --expires 30d), or leave them out (--skip-expired).",
+        ),
+        (
+            any(|problem| matches!(problem, Problem::Revoked(_))),
+            "'keyvault rotate NAME' gives a revoked key a new value.",
+        ),
+        (
+            only_missing || any(|problem| matches!(problem, Problem::NothingLeft)),
+            "'keyvault list' shows keys, variables, scopes and what is revoked.",
+        ),
+    ];
+    let hint: Vec<_> = remedies.iter().filter(|(fits, _)| *fits).map(|(_, remedy)| *remedy).collect();
+    Failure::new(code, kind, message, (!hint.is_empty()).then(|| hint.join("\n")).as_deref())
+}
+
+pub(super) fn problem_line(problem: &Problem) -> String {
+    match problem {
+        Problem::Asked { variable, problem } => {
+            let mend = mend(problem).map(|command| format!(" ({command})")).unwrap_or_default();
+            format!("{variable} <- {}{mend}", problem_line(problem))
+        }
+        Problem::Missing { wanted, near: None } if looks_like_a_value(wanted.as_str()) => {
+            "there is no key of that name, which is not shown, because it looks like a value".to_owned()
+        }
+        Problem::Withheld(name) => format!("{name}: marked as never for project files (project=never)"),
+        Problem::Version { name, version, state: None } => format!("{name}: it has no version {version}"),
+        Problem::Version { name, version, state: Some(state) } => {
+            format!("{name}: version {version} is {state}")
+        }
+        Problem::AlreadyGiven { variable, name } => {
+            format!("{variable}: given by the env-file, and wanted by {name}")
+        }
+        Problem::Missing { wanted, near } => {
+            format!("{wanted}: there is no such key{}", meant(near.as_ref()))
+        }
+        Problem::NoSuchScope { wanted, near } => {
+            format!("scope {wanted}: no key carries it{}", meant(near.as_ref()))
+        }
+        Problem::Expired { name, since } => format!("{name}: expired on {}", time::local(*since)),
+        Problem::Revoked(name) => format!("{name}: revoked"),
+        Problem::NoPrevious(name) => format!("{name}: no version before the current one is in its grace"),
+        Problem::SameVariable { variable, names } => format!(
+            "{variable}: wanted by {} (choose with --only, or rename with --as NAME=VAR)",
+            list(names)
+        ),
+        Problem::Variable { name, variable, why } => {
+            format!("{name}: {variable} {why} (keyvault edit {name} --env VAR)")
+        }
+        Problem::Nul(name) => format!("{name}: its value holds a NUL byte, which no variable can carry"),
+        Problem::TooLong { name, len, max } => {
+            format!("{name}: {len} bytes with its variable; the kernel takes {max} in one string")
+        }
+        Problem::TooMuch { len, max } => {
+            format!("{len} bytes of environment and arguments; the kernel takes {max}")
+        }
+        Problem::FileVariable { name, variable } => {
+            format!("{name}: {variable} is to hold a file's path (choose another for one of the two)")
+        }
+        Problem::Line { name, fault } => format!("{name}: {}", delivery_sentences::line(*fault)),
+        Problem::Empty(name) => format!("{name}: its value is empty, and --no-empty was given"),
+        Problem::NothingLeft => {
+            "no key is left: all that were chosen are revoked, or there are none".to_owned()
+        }
+    }
+}
+
+/// The command that mends what is wrong with a key.
+fn mend(problem: &Problem) -> Option<String> {
+    match problem {
+        Problem::Missing { wanted, near: None } if looks_like_a_value(wanted.as_str()) => None,
+        Problem::Missing { wanted, .. } => Some(format!("keyvault add {wanted}")),
+        Problem::Expired { name, .. } => Some(format!("keyvault edit {name} --expires 30d")),
+        Problem::Revoked(name) => Some(format!("keyvault rotate {name}")),
+        Problem::Withheld(name) => Some(format!("keyvault edit {name} --untag project")),
+        Problem::Version { name, .. } => Some(format!("keyvault history {name}")),
+        _ => None,
+    }
+}
+
+/// ` (did you mean stripe/live?)`
+fn meant<T: Display>(near: Option<&T>) -> String {
+    near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
+}

@@ -1,0 +1,121 @@
+//! More errors for the snapshot of sentences: those of machines, deliveries and project files.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::clock::Moment;
+use crate::exec::delivery::DeliveryError;
+use crate::name::{EnvName, NameError, TokenName};
+use crate::state::pin::Standing;
+use crate::sys::descriptors::Unavailable;
+use crate::sys::memory_folder::{self, NoFolder};
+use crate::unlock::UnlockError;
+use crate::vault::{TokenError, VaultError};
+
+use crate::cli::error::Failure;
+use crate::cli::project_sentences;
+use crate::project::template::TemplateError;
+use crate::project::{Ask, FileError, PlaceError, ProjectFile, What};
+
+pub(super) fn about_machines() -> Vec<VaultError> {
+    let name = || TokenName::parse("ci").unwrap();
+    let alarm = |standing| TokenError::Alarm { name: name(), standing, found: 3, pinned: 7 };
+    let errors = [
+        TokenError::Exists(name()),
+        TokenError::Missing(name()),
+        TokenError::Revoked(name()),
+        TokenError::OpensNothing,
+        TokenError::Expired { name: name(), since: Moment(0) },
+        alarm(Standing::RolledBack),
+        alarm(Standing::Forked),
+        TokenError::Stale { found: 3, least: 7 },
+        TokenError::NotABundle,
+        TokenError::OtherBundle,
+        TokenError::BundleDamaged,
+        TokenError::OtherVault,
+        TokenError::ReadsDamaged { line: 3, what: "has been altered" },
+        TokenError::UnknownReads,
+    ];
+    let mut errors: Vec<_> = errors.into_iter().map(VaultError::Token).collect();
+    errors.push(VaultError::NothingNew(12));
+    errors.push(VaultError::Unlock(UnlockError::NotAToken));
+    errors
+}
+
+pub(super) fn deliveries() -> Vec<DeliveryError> {
+    let variable = || EnvName::parse("TLS_KEY").unwrap();
+    let source = || io::Error::from(io::ErrorKind::StorageFull);
+    let shared = || PathBuf::from("/dev/shm/keyvault-1000");
+    vec![
+        DeliveryError::SameDescriptor(3),
+        DeliveryError::SameVariable(variable()),
+        DeliveryError::Descriptor(Unavailable::InUse(3)),
+        DeliveryError::Descriptor(Unavailable::AboveLimit { number: 4096, limit: 1024 }),
+        DeliveryError::Descriptor(Unavailable::Io(io::Error::from_raw_os_error(libc::EMFILE))),
+        DeliveryError::Folder(NoFolder {
+            tried: vec![
+                (PathBuf::from("/home/ada/run"), memory_folder::Unfit::OnDisk),
+                (shared(), memory_folder::Unfit::Foreign { uid: 1001 }),
+            ],
+        }),
+        DeliveryError::Folder(NoFolder {
+            tried: vec![
+                (PathBuf::from("/run/user/1000"), memory_folder::Unfit::Absent),
+                (shared(), memory_folder::Unfit::OpenToOthers { mode: 0o755 }),
+                (shared(), memory_folder::Unfit::NotAFolder),
+                (shared(), memory_folder::Unfit::Refused(libc::EROFS)),
+            ],
+        }),
+        DeliveryError::Put { place: "descriptor 3".to_owned(), source: source() },
+        DeliveryError::Put { place: "the file in TLS_KEY".to_owned(), source: source() },
+        DeliveryError::TakeAway { variable: variable(), source: source() },
+    ]
+}
+
+pub(super) fn projects() -> Vec<Failure> {
+    let path = || PathBuf::from("/home/ada/shop/.keyvault.toml");
+    let variable = || EnvName::parse("STRIPE_KEY").unwrap();
+    let refused = |name: &str| crate::project::variable::parse(name).unwrap_err();
+    let text = str::to_owned;
+    let whats = [
+        What::NotUtf8,
+        What::Toml(text("key with no value, expected `=`")),
+        What::Field { field: text("optinal"), near: Some("optional"), known: &["key", "optional"] },
+        What::Field { field: text("value"), near: None, known: &["key", "optional"] },
+        What::Type { field: text("optional"), expected: "true or false" },
+        What::Variable { variable: text("LD_PRELOAD"), why: refused("LD_PRELOAD") },
+        What::Variable { variable: text("HTTPS_PROXY"), why: refused("HTTPS_PROXY") },
+        What::Variable { variable: text("HOME"), why: refused("HOME") },
+        What::Variable { variable: text("2CAPTCHA"), why: refused("2CAPTCHA") },
+        What::Profile { profile: text("a b"), why: NameError::Grammar },
+        What::Key { variable: variable(), why: NameError::Grammar },
+        What::Template { variable: variable(), why: TemplateError::Unclosed { at: 7 } },
+        What::Template { variable: variable(), why: TemplateError::NoKey },
+        What::Source { variable: variable() },
+        What::Required { variable: variable() },
+        What::Text { variable: variable(), field: "template" },
+    ];
+    let mut failures: Vec<_> =
+        whats.map(|what| Failure::project_file(&FileError { line: 3, what }, &path())).into();
+    let places = [
+        PlaceError::NotRegular { path: path() },
+        PlaceError::WrongOwner { path: path(), uid: 1001 },
+        PlaceError::WritableByOthers { path: PathBuf::from("/home/ada/shop"), mode: 0o777 },
+        PlaceError::TooLong { path: path() },
+        PlaceError::Io { path: path(), source: io::ErrorKind::PermissionDenied.into() },
+    ];
+    failures.extend(places.iter().map(Failure::project_place));
+    let file =
+        "[keys]\nA = 'a'\nB = { key = 'b', default = 'ä' }\n[profiles.prod.keys]\nC = { template = 'x{c}' }";
+    let file = ProjectFile::parse(file.as_bytes()).unwrap();
+    let asks = file.all().map(|(section, entry)| Ask::of(section, entry)).collect();
+    failures.extend([
+        project_sentences::no_file(),
+        project_sentences::no_profile(&file, "prd".parse().ok().as_ref(), &path()),
+        project_sentences::no_profile(&ProjectFile::default(), "prd".parse().ok().as_ref(), &path()),
+        project_sentences::asks_for_nothing(&path()),
+        project_sentences::not_allowed(&path(), &asks),
+        project_sentences::not_remembered(&io::ErrorKind::StorageFull.into()),
+    ]);
+    failures
+}

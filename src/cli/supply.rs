@@ -1,0 +1,109 @@
+//! Where `exec` and `export` take keys from: a bundle, the grants of a token, or the vault to whoever opens it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::context::{Context, read_secret, state_folder, variable};
+use super::error::Failure;
+use super::time;
+use crate::secret::SecretBytes;
+use crate::state::pin::{Pin, Pins};
+use crate::sys::private::open_secret_file;
+use crate::unlock::token::{self, Token};
+use crate::vault::{Bundle, Holding, MAX_BUNDLE, ReadsLog, Supply, VaultError};
+
+/// Machines: what opens less than the vault.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Machine {
+    /// Take the keys from this bundle, with the token in $KEYVAULT_TOKEN; no vault is needed
+    #[arg(long, value_name = "FILE", help_heading = "Machines")]
+    bundle: Option<PathBuf>,
+    /// Refuse what the token opens if it is older than this change
+    #[arg(long, value_name = "N", help_heading = "Machines")]
+    min_seq: Option<u64>,
+}
+
+impl Machine {
+    /// Whether a token or a bundle is given, read or not.
+    pub(super) fn given(&self) -> bool {
+        let names = ["KEYVAULT_TOKEN", "KEYVAULT_TOKEN_FILE", "KEYVAULT_BUNDLE"];
+        self.bundle.is_some() || names.into_iter().any(|name| variable(name).is_some())
+    }
+}
+
+/// What went wrong with keys from this place.
+pub(super) fn failed(supply: &Supply) -> impl Fn(VaultError) -> Failure + use<> {
+    let path = supply.path().unwrap_or(Path::new("the bundle")).to_owned();
+    move |error| Failure::of(error, &path)
+}
+
+impl Context {
+    /// The token of `KEYVAULT_TOKEN` or `KEYVAULT_TOKEN_FILE`, if either is set.
+    pub fn given_token(&self) -> Result<Option<Token>, Failure> {
+        let text = if let Some(text) = variable("KEYVAULT_TOKEN") {
+            SecretBytes::copy_from(text.as_encoded_bytes())
+        } else if let Some(path) = variable("KEYVAULT_TOKEN_FILE") {
+            let read = self.private_file(Path::new(&path), token::MAX_LEN);
+            read.map_err(|failure| failure.named("KEYVAULT_TOKEN_FILE"))?
+        } else {
+            return Ok(None);
+        };
+        let token = Token::parse(text.expose());
+        token.map(Some).map_err(|error| Failure::of(VaultError::Unlock(error), Path::new("the token")))
+    }
+
+    /// Keys by token and bundle, by token, or by what opens the vault.
+    pub(super) fn supply(&self, machine: &Machine) -> Result<Supply, Failure> {
+        let bundle = machine.bundle.clone().or_else(|| variable("KEYVAULT_BUNDLE").map(PathBuf::from));
+        let token = self.given_token()?;
+        match (token, bundle) {
+            (Some(token), Some(file)) => self.open_bundle(&file, &Holding::of(&token, machine.min_seq)),
+            (Some(token), None) => Ok(Supply::Granted(self.open()?, Holding::of(&token, machine.min_seq))),
+            (None, Some(_)) => Err(Failure::locked_bundle()),
+            (None, None) if machine.min_seq.is_some() => Err(Failure::usage(
+                "--min-seq is for a token or a bundle, and there is neither.",
+                Some("KEYVAULT_TOKEN holds a token, KEYVAULT_TOKEN_FILE names a file with one."),
+            )),
+            (None, None) => self.open_with_access().map(|(vault, access)| Supply::Vault(vault, access)),
+        }
+    }
+
+    /// A token's bundle, opened.
+    pub(super) fn open_bundle(&self, file: &Path, holding: &Holding) -> Result<Supply, Failure> {
+        let (mut content, _) = open_secret_file(file).map_err(|error| Failure::io(file, &error))?;
+        let content = read_secret(&mut content, MAX_BUNDLE, file)?;
+        let bundle = Bundle::open(content.expose(), file, holding, self.now())
+            .map_err(|error| Failure::of(VaultError::Token(error), file))?;
+        let state = state_folder()?;
+        self.tell_if_stale(&bundle, &state, file);
+        let log = match variable("KEYVAULT_READS") {
+            Some(path) => ReadsLog::at(PathBuf::from(path)),
+            None => ReadsLog::in_folder(&state, &bundle.label),
+        };
+        let holding = holding.again().ok_or_else(Failure::locked_bundle)?;
+        Ok(Supply::Bundled(Box::new(bundle), holding, log))
+    }
+
+    /// A bundle of an older commit is an everyday thing, so it is named and not refused.
+    fn tell_if_stale(&self, bundle: &Bundle, state: &Path, file: &Path) {
+        let pins = Pins::in_folder(state.join("pins"));
+        let (token, place) = (&bundle.label.token, Path::new("bundle"));
+        let seen = pins.read_token(token, place);
+        match seen {
+            Some(pin) if pin.change > bundle.label.change => self.ui.warn(&format!(
+                "{} stands at change {} of {}; one of change {} was used here before. --min-seq refuses older ones.",
+                file.display(),
+                bundle.label.change,
+                time::local(bundle.content.made),
+                pin.change
+            )),
+            Some(pin) if pin.change == bundle.label.change => {}
+            _ => {
+                let pin = Pin { change: bundle.label.change, mac: [0; 32], path: file.display().to_string() };
+                // Nothing but the word about an older one is lost.
+                let _ = pins.advance_token(token, place, &pin);
+            }
+        }
+    }
+}

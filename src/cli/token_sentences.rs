@@ -1,0 +1,79 @@
+//! Sentences about tokens and bundles.
+
+use super::error::{Failure, code};
+use super::time;
+use crate::state::pin::Standing;
+use crate::vault::TokenError;
+
+/// What is wrong with a token or a bundle, and what mends it.
+pub(super) fn token(error: &TokenError) -> Failure {
+    let locked = |message: &str, hint| Failure::new(code::LOCKED, "wrong_credential", message, Some(hint));
+    match error {
+        TokenError::Exists(name) => Failure::refused(
+            &format!("There is a token {name} already."),
+            Some(&format!(
+                "'keyvault token renew {name}' gives it a new secret, 'keyvault token revoke {name}' ends it."
+            )),
+        ),
+        TokenError::Missing(name) => Failure::new(
+            code::NOT_FOUND,
+            "not_found",
+            format!("There is no token {name}."),
+            Some("'keyvault token list' shows what there is."),
+        ),
+        TokenError::Revoked(name) => Failure::refused(
+            &format!("Token {name} is revoked."),
+            Some(&format!("'keyvault token create {name} --scope SCOPE' makes another of that name.")),
+        ),
+        TokenError::OpensNothing => locked(
+            "This token opens nothing here: it was revoked or renewed, or it is of another vault.",
+            "'keyvault token list' shows the vault's tokens to its owner.",
+        ),
+        TokenError::Expired { name, since } => Failure::refused(
+            &format!("Token {name} expired on {}.", time::local(*since)),
+            Some(&format!(
+                "Its owner makes another: keyvault token revoke {name}, then keyvault token create {name}."
+            )),
+        ),
+        TokenError::Alarm { name, standing, found, pinned } => {
+            let how = if *standing == Standing::RolledBack { "older than" } else { "another than" };
+            Failure::damaged(
+                &format!(
+                    "What the vault grants token {name} (change {found}) is {how} what was seen here (change {pinned})."
+                ),
+                Some(
+                    "Put the newer vault back. If its owner restored a backup, any change to a granted key ends this.",
+                ),
+            )
+        }
+        TokenError::Stale { found, least } => Failure::refused(
+            &format!("What the token opens stands at change {found}; at least {least} was asked for."),
+            Some("'keyvault bundle update FILE' brings a bundle up to date."),
+        ),
+        TokenError::NotABundle => Failure::failed(
+            "The file is not a bundle.",
+            Some("'keyvault bundle create --token NAME -o FILE' makes one."),
+        ),
+        TokenError::OtherBundle => locked(
+            "The bundle was made for another token.",
+            "'keyvault bundle create --token NAME' makes one for this token.",
+        ),
+        TokenError::BundleDamaged => Failure::damaged(
+            "The bundle has been altered or cut off.",
+            Some("'keyvault bundle create' makes it anew."),
+        ),
+        TokenError::OtherVault => {
+            Failure::refused("The file is of another vault.", Some("--vault names the vault."))
+        }
+        TokenError::ReadsDamaged { line, what } => Failure::damaged(
+            &format!("Line {line} of the log {what}; nothing was brought home."),
+            Some("Somebody may have changed the log. The lines before it can be imported from a copy."),
+        ),
+        TokenError::UnknownReads => Failure::new(
+            code::NOT_FOUND,
+            "not_found",
+            "The reads are of a token that this vault does not know.",
+            Some("A token that was renewed or made anew no longer takes the reads of the one before."),
+        ),
+    }
+}

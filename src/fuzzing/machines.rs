@@ -1,0 +1,39 @@
+//! What machines bring: tokens, grants, bundles, logs of reads.
+
+use super::same;
+use crate::secret::SecretBytes;
+use crate::unlock::token::Token;
+use crate::vault::{BundleContent, BundleLabel, Grant, ReadsLine, TokenRecord};
+
+/// A token has one printed form, whatever white space is around it.
+pub fn token(bytes: &[u8]) -> bool {
+    Token::parse(bytes).is_ok_and(|token| same(token.text().expose(), bytes.trim_ascii()))
+}
+
+/// The plaintext of a grant has one encoding.
+pub fn grant(bytes: &[u8]) -> bool {
+    Grant::decode([0; 16], bytes).is_ok_and(|grant| same(grant.encode().expose(), bytes))
+}
+
+/// The plaintext of a token's record has one encoding.
+pub fn token_record(bytes: &[u8]) -> bool {
+    TokenRecord::decode(bytes).is_ok_and(|record| same(&record.encode(), bytes))
+}
+
+/// A bundle's file, as far as it is read before the seal, is written again as something that reads the same; and so is
+/// its content.
+pub fn bundle(bytes: &[u8]) -> bool {
+    let content = SecretBytes::copy_from(bytes);
+    let taken = BundleContent::decode(content.expose()).is_ok();
+    let Ok((label, sealed)) = BundleLabel::parse(bytes) else { return taken };
+    assert_eq!(BundleLabel::parse(&label.write(&sealed)), Ok((label, sealed)));
+    true
+}
+
+/// A line of a log of reads is written again as something that reads the same.
+pub fn reads(bytes: &[u8]) -> bool {
+    let Some(line) = ReadsLine::parse(bytes) else { return false };
+    let again = line.encode().unwrap_or_default();
+    assert_eq!(ReadsLine::parse(&again), Some(line));
+    true
+}

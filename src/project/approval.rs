@@ -1,0 +1,231 @@
+//! What a project file was allowed, kept outside of it.
+//!
+//! A file in a repository says what whoever wrote the repository wants. It gets it once this user has seen it and said
+//! so: for this path, and for these variables made of these keys. What is asked for must be a part of what was allowed,
+//! so that a comment, an order or a removal asks nobody again, and every other change does: another key, another
+//! template, another default, another profile. A file that was moved or copied lies at another path.
+//!
+//! One JSON file for each path, 0600, in this user's state folder. Who can write there can allow everything, and could
+//! as well replace the shell.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+
+use crate::crypto::sha256;
+use crate::sys::foreign;
+use crate::sys::lock::FileLock;
+use crate::sys::private;
+use crate::vault::Pick;
+
+use super::file::{Entry, Section, Source};
+
+/// The longest file of approvals that is read, in bytes: some thousand entries.
+const MAX_FILE: usize = 4 << 20;
+
+/// A variable and what it would be made of, as it is allowed or not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ask {
+    /// The profile; none for what holds under all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub profile: Option<String>,
+    /// The variable.
+    pub variable: String,
+    /// The key, if it is one's value.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<String>,
+    /// The template, if it is made of one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub template: Option<String>,
+    /// What stands in for a key that is missing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub default: Option<String>,
+}
+
+impl Ask {
+    /// What an entry asks for.
+    #[must_use]
+    pub fn of(section: &Section, entry: &Entry) -> Self {
+        let (key, template) = match &entry.source {
+            Source::Key(name) => (Some(name.to_string()), None),
+            Source::Template(template) => (None, Some(template.text().to_owned())),
+        };
+        Self {
+            profile: section.as_ref().map(ToString::to_string),
+            variable: entry.variable.to_string(),
+            key,
+            template,
+            default: entry.when_missing.default.clone(),
+        }
+    }
+}
+
+/// The proof that everything that is asked for was allowed. Only this module makes one, and what a file wants is handed
+/// out against it alone.
+#[derive(Debug)]
+pub struct Approved(());
+
+impl Approved {
+    /// For a machine's credential, whose grants decide by cryptography what it reads: nobody is there to be asked, and the
+    /// file can name nothing that the credential does not open.
+    #[must_use]
+    pub fn by_grants() -> Self {
+        Self(())
+    }
+
+    /// What the vault is asked for.
+    #[must_use]
+    pub fn picks(&self, entries: &[(Section, &Entry)]) -> Vec<Pick> {
+        entries.iter().map(|(_, entry)| entry.pick()).collect()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    format: u32,
+    path: String,
+    allowed: BTreeSet<Ask>,
+}
+
+/// The folder with this user's approvals.
+#[derive(Debug, Clone)]
+pub struct Approvals {
+    folder: PathBuf,
+}
+
+impl Approvals {
+    /// Approvals in `folder`, which need not exist yet.
+    #[must_use]
+    pub fn in_folder(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// What was allowed for the file at this path; nothing, if what is kept cannot be read or is not ours.
+    #[must_use]
+    pub fn allowed(&self, path: &Path) -> BTreeSet<Ask> {
+        let read = foreign::read_own(&self.file(path), MAX_FILE);
+        let stored = read.ok().and_then(|bytes| serde_json::from_slice::<Stored>(&bytes).ok());
+        let holds = |stored: &Stored| stored.format == 1 && stored.path == shown(path);
+        stored.filter(holds).map(|stored| stored.allowed).unwrap_or_default()
+    }
+
+    /// The proof, or what was not allowed yet.
+    pub fn check(&self, path: &Path, asks: &BTreeSet<Ask>) -> Result<Approved, BTreeSet<Ask>> {
+        let new = asks - &self.allowed(path);
+        if new.is_empty() { Ok(Approved(())) } else { Err(new) }
+    }
+
+    /// Allows these as well. The turn is held over from the question, so that of several commands that come here at once
+    /// one asks and the others find its answer.
+    pub fn allow(&self, path: &Path, asks: &BTreeSet<Ask>, _turn: &Turn) -> io::Result<Approved> {
+        let allowed = &self.allowed(path) | asks;
+        self.write(path, allowed)?;
+        Ok(Approved(()))
+    }
+
+    /// Takes back everything that was allowed for this path; how many it was.
+    pub fn withdraw(&self, path: &Path, _turn: &Turn) -> io::Result<usize> {
+        let allowed = self.allowed(path).len();
+        match std::fs::remove_file(self.file(path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(allowed),
+        }
+    }
+
+    /// Waits for the turn to ask or to write.
+    pub fn turn(&self) -> io::Result<Turn> {
+        private::create_folder(&self.folder)?;
+        Ok(Turn(FileLock::exclusive(&self.folder.join("lock"))?))
+    }
+
+    fn write(&self, path: &Path, allowed: BTreeSet<Ask>) -> io::Result<()> {
+        let stored = Stored { format: 1, path: shown(path), allowed };
+        let mut text = serde_json::to_vec_pretty(&stored).map_err(io::Error::other)?;
+        text.push(b'\n');
+        let file = self.file(path);
+        private::replace_private(&file, &text)?;
+        // What was allowed and is forgotten is asked again; a file that is damaged would be so for ever.
+        private::sync(&file)
+    }
+
+    fn file(&self, path: &Path) -> PathBuf {
+        let place = sha256(path.as_os_str().as_encoded_bytes());
+        self.folder.join(format!("{}.json", HEXLOWER.encode(place.get(..16).unwrap_or_default())))
+    }
+}
+
+/// The turn to ask or to write, until it is dropped.
+#[derive(Debug)]
+pub struct Turn(#[allow(dead_code, reason = "held, not read")] FileLock);
+
+/// A path as the file of approvals repeats it. Two paths that look the same here have different files.
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::project::ProjectFile;
+
+    fn asks(text: &str) -> BTreeSet<Ask> {
+        let file = ProjectFile::parse(text.as_bytes()).unwrap();
+        file.all().map(|(section, entry)| Ask::of(section, entry)).collect()
+    }
+
+    #[test]
+    fn case_61_only_what_was_allowed_at_this_path_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let approvals = Approvals::in_folder(folder.path().join("projects"));
+        let (path, copy) = (Path::new("/a/.keyvault.toml"), Path::new("/b/.keyvault.toml"));
+        let first = "[keys]\nA = 'a'\nB = { template = 'x{b}' }\n[profiles.prod.keys]\nA = 'p'\n";
+        assert_eq!(approvals.check(path, &asks(first)).unwrap_err(), asks(first));
+        approvals.allow(path, &asks(first), &approvals.turn().unwrap()).unwrap();
+        let holds = |text: &str| approvals.check(path, &asks(text)).is_ok();
+        for same in [
+            first,
+            "# words\n[profiles.prod.keys]\nA = { key = 'p', description = 'x' }\n[keys]\nA = { key = 'a', optional = true }",
+            "",
+        ] {
+            assert!(holds(same), "{same}");
+        }
+        for other in [
+            "[keys]\nC = 'a'",
+            "[keys]\nA = 'b'",
+            "[keys]\nA = 'p'",
+            "[keys]\nA = { template = '{a}' }",
+            "[keys]\nA = { key = 'a', default = '' }",
+            "[keys]\nB = { template = 'y{b}' }",
+            "[keys]\nB = { template = 'x{b|url}' }",
+            "[profiles.prod.keys]\nA = 'a'",
+            "[profiles.other.keys]\nA = 'p'",
+        ] {
+            assert!(!holds(other), "{other}");
+        }
+        assert!(approvals.check(copy, &asks(first)).is_err());
+        assert_eq!(approvals.withdraw(path, &approvals.turn().unwrap()).unwrap(), 3);
+        assert!(!holds(first));
+    }
+
+    #[test]
+    fn approvals_that_are_damaged_or_of_another_path_allow_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let approvals = Approvals::in_folder(folder.path().to_owned());
+        let (path, other) = (Path::new("/a"), Path::new("/b"));
+        let wanted = asks("[keys]\nA = 'a'");
+        approvals.allow(path, &wanted, &approvals.turn().unwrap()).unwrap();
+        let good = std::fs::read(approvals.file(path)).unwrap();
+        private::replace_private(&approvals.file(other), &good).unwrap();
+        assert!(approvals.check(other, &wanted).is_err());
+        for end in 0..good.len() - 2 {
+            private::replace_private(&approvals.file(path), good.get(..end).unwrap()).unwrap();
+            assert!(approvals.check(path, &wanted).is_err(), "{end}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What can be wrong with a project file: in its text, and with the place where it lies.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::name::{EnvName, NameError};
+
+use super::template::TemplateError;
+use super::variable::Refused;
+
+/// Why a file is not understood, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub what: What,
+}
+
+/// What is wrong in a file. Names of fields and variables are the file's own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// It is not UTF-8.
+    NotUtf8,
+    /// It is not TOML.
+    Toml(String),
+    /// A field that there is not.
+    Field {
+        /// Its name.
+        field: String,
+        /// One that was probably meant.
+        near: Option<&'static str>,
+        /// Those that there are.
+        known: &'static [&'static str],
+    },
+    /// Something has another type than it must have.
+    Type {
+        /// The field or variable.
+        field: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A variable that a project file may not set.
+    Variable {
+        /// Its name.
+        variable: String,
+        /// Why not.
+        why: Refused,
+    },
+    /// A profile whose name is none.
+    Profile {
+        /// Its name.
+        profile: String,
+        /// Why not.
+        why: NameError,
+    },
+    /// A key's name that is none. Not repeated: it may be a value in the wrong place.
+    Key {
+        /// The variable.
+        variable: EnvName,
+        /// Why not.
+        why: NameError,
+    },
+    /// A template that is none.
+    Template {
+        /// The variable.
+        variable: EnvName,
+        /// Why not.
+        why: TemplateError,
+    },
+    /// An entry with both a key and a template, or with neither.
+    Source {
+        /// The variable.
+        variable: EnvName,
+    },
+    /// An entry that is said to be both required and something else.
+    Required {
+        /// The variable.
+        variable: EnvName,
+    },
+    /// A text that is longer than [`MAX_TEXT`](super::template::MAX_TEXT) or holds a NUL.
+    Text {
+        /// The variable.
+        variable: EnvName,
+        /// The field.
+        field: &'static str,
+    },
+}
+
+/// Why a file that was found, or the place for one, is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// It is not a regular file: a link, a folder, a pipe, a device.
+    #[error("{path:?} is not a regular file")]
+    NotRegular {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It, or the folder that it lies in, belongs to somebody else.
+    #[error("{path:?} belongs to user {uid}")]
+    WrongOwner {
+        /// The file or folder.
+        path: PathBuf,
+        /// Whose it is.
+        uid: u32,
+    },
+    /// It, or the folder that it lies in, can be written by others.
+    #[error("{path:?} is writable by others: {mode:o}")]
+    WritableByOthers {
+        /// The file or folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It is longer than a project file may be.
+    #[error("{path:?} is too long")]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system failed.
+    #[error("{path:?}: {source}")]
+    Io {
+        /// What was being done with.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}

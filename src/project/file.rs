@@ -1,0 +1,319 @@
+//! The file's text, read: which variables a project wants, made of which keys.
+//!
+//! ```toml
+//! [keys]
+//! STRIPE_KEY = "stripe/live"
+//! SENTRY_DSN = { key = "sentry/dsn", optional = true, description = "errors are reported where it is set" }
+//! LOG_TOKEN = { key = "log/token", default = "none" }
+//! DATABASE_URL = { template = "postgres://app:{db/password|url}@localhost/app" }
+//!
+//! [profiles.prod.keys]
+//! STRIPE_KEY = "stripe/prod"
+//! ```
+//!
+//! A profile's entry takes the place of the one with the same variable above. Nothing that is not understood is passed
+//! over: an unknown field may be a misspelt `optional`, and a file that means something else than it seems to is worse
+//! than one that is refused.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use toml_edit::{Document, Item, TableLike};
+
+use crate::name::{EnvName, KeyName, NameError, Scope};
+use crate::vault::{Encoding, Pick, Piece, WhenMissing};
+
+use super::error::{FileError, What};
+use super::template::{MAX_TEXT, Template};
+use super::variable;
+
+/// The longest file that is read, in bytes.
+pub const MAX_FILE: usize = 64 << 10;
+
+/// Fields of the file, of a profile, of an entry.
+pub(super) const FIELDS: [&str; 2] = ["keys", "profiles"];
+pub(super) const PROFILE_FIELDS: [&str; 1] = ["keys"];
+pub(super) const ENTRY_FIELDS: [&str; 6] =
+    ["key", "template", "required", "optional", "default", "description"];
+
+/// A project file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProjectFile {
+    sections: BTreeMap<Section, BTreeMap<EnvName, Entry>>,
+}
+
+/// Where an entry stands: under `[keys]`, or under a profile's.
+pub type Section = Option<Profile>;
+
+/// A profile's name: a part of a key's name, without `/`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Profile(String);
+
+impl Profile {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for Profile {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Scope::parse(text)?;
+        if text.contains(['/', ':']) { Err(NameError::Grammar) } else { Ok(Self(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// A variable that the project wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The variable.
+    pub variable: EnvName,
+    /// What it is made of.
+    pub source: Source,
+    /// What becomes of it when a key is not to be had.
+    pub when_missing: WhenMissing,
+    /// Words for people.
+    pub description: Option<String>,
+}
+
+/// What a variable is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A key's value.
+    Key(KeyName),
+    /// Text with keys' values in it.
+    Template(Template),
+}
+
+impl Entry {
+    /// What the vault is asked for.
+    #[must_use]
+    pub fn pick(&self) -> Pick {
+        let pieces = match &self.source {
+            Source::Key(name) => {
+                vec![Piece::Value { name: name.clone(), version: None, encoding: Encoding::Raw }]
+            }
+            Source::Template(template) => template.pieces().to_vec(),
+        };
+        Pick { variable: self.variable.clone(), pieces, when_missing: self.when_missing.clone() }
+    }
+
+    /// The keys that it names.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&KeyName> {
+        let pieces = match &self.source {
+            Source::Key(name) => return vec![name],
+            Source::Template(template) => template.pieces(),
+        };
+        let named = pieces.iter().filter_map(|piece| match piece {
+            Piece::Value { name, .. } => Some(name),
+            Piece::Text(_) => None,
+        });
+        named.collect()
+    }
+}
+
+impl ProjectFile {
+    /// Reads a file.
+    pub fn parse(bytes: &[u8]) -> Result<Self, FileError> {
+        let reader = Reader::of(bytes);
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| FileError { line: reader.line(error.valid_up_to()), what: What::NotUtf8 })?;
+        let document = Document::parse(text).map_err(|error| {
+            let line = reader.line(error.span().map_or(0, |span| span.start));
+            FileError { line, what: What::Toml(error.message().to_owned()) }
+        })?;
+        let mut sections = BTreeMap::new();
+        for (field, item, place) in reader.members(document.as_table()) {
+            match field {
+                "keys" => {
+                    sections.insert(None, reader.entries(field, item, place)?);
+                }
+                "profiles" => reader.profiles(field, item, place, &mut sections)?,
+                _ => return Err(unknown(field, &FIELDS, place)),
+            }
+        }
+        Ok(Self { sections })
+    }
+
+    /// The entries that hold under a profile, each with where it stands, ordered by variable; `None` if there is no such
+    /// profile.
+    #[must_use]
+    pub fn entries(&self, profile: Option<&Profile>) -> Option<Vec<(Section, &Entry)>> {
+        let mut chosen: BTreeMap<&EnvName, (Section, &Entry)> = BTreeMap::new();
+        let base = std::iter::once(&None);
+        let wanted = profile.cloned().map(Some);
+        if let Some(section) = &wanted {
+            self.sections.get(section)?;
+        }
+        for section in base.chain(&wanted) {
+            for (variable, entry) in self.sections.get(section).into_iter().flatten() {
+                chosen.insert(variable, (section.clone(), entry));
+            }
+        }
+        Some(chosen.into_values().collect())
+    }
+
+    /// Every entry of every section.
+    pub fn all(&self) -> impl Iterator<Item = (&Section, &Entry)> {
+        self.sections
+            .iter()
+            .flat_map(|(section, entries)| entries.values().map(move |entry| (section, entry)))
+    }
+
+    /// The profiles.
+    pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
+        self.sections.keys().flatten()
+    }
+}
+
+/// Walks the parsed text, and knows where its lines end.
+struct Reader {
+    ends: Vec<usize>,
+}
+
+impl Reader {
+    fn of(bytes: &[u8]) -> Self {
+        let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+        Self { ends: ends.map(|(at, _)| at).collect() }
+    }
+
+    /// The line of a place, from 1.
+    fn line(&self, at: usize) -> usize {
+        self.ends.partition_point(|end| *end < at) + 1
+    }
+
+    /// A table's members with their places.
+    fn members<'a>(&self, table: &'a dyn TableLike) -> Vec<(&'a str, &'a Item, usize)> {
+        let place = |name: &str, item: &Item| {
+            let span = table.key(name).and_then(toml_edit::Key::span).or_else(|| item.span());
+            self.line(span.map_or(0, |span| span.start))
+        };
+        table.iter().map(|(name, item)| (name, item, place(name, item))).collect()
+    }
+
+    fn profiles(
+        &self,
+        field: &str,
+        item: &Item,
+        line: usize,
+        sections: &mut BTreeMap<Section, BTreeMap<EnvName, Entry>>,
+    ) -> Result<(), FileError> {
+        for (name, item, line) in self.members(table(field, item, line)?) {
+            let profile: Profile = name
+                .parse()
+                .map_err(|why| FileError { line, what: What::Profile { profile: name.to_owned(), why } })?;
+            let section = sections.entry(Some(profile)).or_default();
+            for (field, item, line) in self.members(table(name, item, line)?) {
+                match field {
+                    "keys" => *section = self.entries(field, item, line)?,
+                    _ => return Err(unknown(field, &PROFILE_FIELDS, line)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn entries(&self, field: &str, item: &Item, line: usize) -> Result<BTreeMap<EnvName, Entry>, FileError> {
+        let mut entries = BTreeMap::new();
+        for (name, item, line) in self.members(table(field, item, line)?) {
+            let variable = variable::parse(name)
+                .map_err(|why| FileError { line, what: What::Variable { variable: name.to_owned(), why } })?;
+            entries.insert(variable.clone(), self.entry(variable, item, line)?);
+        }
+        Ok(entries)
+    }
+
+    fn entry(&self, variable: EnvName, item: &Item, line: usize) -> Result<Entry, FileError> {
+        let key = |text: &str, line: usize| {
+            let why = |why| FileError { line, what: What::Key { variable: variable.clone(), why } };
+            KeyName::parse(text).map(Source::Key).map_err(why)
+        };
+        if let Some(text) = item.as_str() {
+            let source = key(text, line)?;
+            return Ok(Entry { variable, source, when_missing: WhenMissing::default(), description: None });
+        }
+        let Some(table) = item.as_table_like() else {
+            let expected = "the name of a key, or a table";
+            return Err(FileError { line, what: What::Type { field: variable.to_string(), expected } });
+        };
+        let (mut sources, mut required, mut optional) = (Vec::new(), None, None);
+        let (mut default, mut description) = (None, None);
+        for (field, item, line) in self.members(table) {
+            match field {
+                "key" => sources.push(key(string(field, item, line)?, line)?),
+                "template" => {
+                    let text = bounded(&variable, "template", item, line)?;
+                    let why =
+                        |why| FileError { line, what: What::Template { variable: variable.clone(), why } };
+                    sources.push(Source::Template(Template::parse(text).map_err(why)?));
+                }
+                "required" => required = Some(boolean(field, item, line)?),
+                "optional" => optional = Some(boolean(field, item, line)?),
+                "default" => default = Some(bounded(&variable, "default", item, line)?.to_owned()),
+                "description" => {
+                    description = Some(bounded(&variable, "description", item, line)?.to_owned());
+                }
+                _ => return Err(unknown(field, &ENTRY_FIELDS, line)),
+            }
+        }
+        let contradiction =
+            (required.is_some() && optional.is_some()) || (default.is_some() && required == Some(true));
+        if contradiction {
+            return Err(FileError { line, what: What::Required { variable } });
+        }
+        let optional = optional.unwrap_or(required == Some(false));
+        match (sources.pop(), sources.pop()) {
+            (Some(source), None) => {
+                Ok(Entry { variable, source, when_missing: WhenMissing { optional, default }, description })
+            }
+            _ => Err(FileError { line, what: What::Source { variable } }),
+        }
+    }
+}
+
+fn table<'a>(field: &str, item: &'a Item, line: usize) -> Result<&'a dyn TableLike, FileError> {
+    item.as_table_like().ok_or_else(|| of_type(field, "a table", line))
+}
+
+fn string<'a>(field: &str, item: &'a Item, line: usize) -> Result<&'a str, FileError> {
+    item.as_str().ok_or_else(|| of_type(field, "a text", line))
+}
+
+fn boolean(field: &str, item: &Item, line: usize) -> Result<bool, FileError> {
+    item.as_bool().ok_or_else(|| of_type(field, "true or false", line))
+}
+
+fn of_type(field: &str, expected: &'static str, line: usize) -> FileError {
+    FileError { line, what: What::Type { field: field.to_owned(), expected } }
+}
+
+/// A text that is shown to people or handed to a process.
+fn bounded<'a>(
+    variable: &EnvName,
+    field: &'static str,
+    item: &'a Item,
+    line: usize,
+) -> Result<&'a str, FileError> {
+    let text = string(field, item, line)?;
+    if text.chars().count() > MAX_TEXT || text.contains('\0') {
+        return Err(FileError { line, what: What::Text { variable: variable.clone(), field } });
+    }
+    Ok(text)
+}
+
+fn unknown(field: &str, known: &'static [&'static str], line: usize) -> FileError {
+    const ALIKE: f64 = 0.7;
+    let likeness = |name: &str| strsim::jaro_winkler(field, name);
+    let near = known.iter().copied().filter(|name| likeness(name) >= ALIKE);
+    let near = near.max_by(|left, right| likeness(left).total_cmp(&likeness(right)));
+    FileError { line, what: What::Field { field: field.to_owned(), near, known } }
+}

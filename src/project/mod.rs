@@ -1,0 +1,29 @@
+//! The project file: which keys a project needs, under which variables.
+//!
+//! It lies in a repository and was written by whoever wrote that, so it is a wish and no authority: it holds no values,
+//! it can run nothing, and what it asks for is handed out only once this user has allowed it for that path ([`approval`]).
+//! This room reads and writes the file, remembers what was allowed, and says how it stands with each variable. It asks
+//! nothing, prints nothing and opens no vault; `vault` resolves what the file wants, all at once.
+//!
+//! - [`file`]: the text, parsed; [`template`]: text with values in it; [`variable`]: what may not be set
+//! - [`place`]: where the file is looked for, and whether it is believed to be this user's
+//! - [`approval`]: what was allowed; [`report`]: how it stands with each variable
+//! - [`edit`]: entries that are added, comments kept; [`schema`]: the same grammar for editors
+//! - [`reference`]: `kv://name` in other files; [`tracked`]: whether git keeps a file
+
+pub mod approval;
+pub mod edit;
+pub mod error;
+pub mod file;
+pub mod place;
+pub mod reference;
+pub mod report;
+pub mod schema;
+pub mod template;
+pub mod tracked;
+pub mod variable;
+
+pub use approval::{Approvals, Approved, Ask};
+pub use error::{FileError, PlaceError, What};
+pub use file::{Entry, Profile, ProjectFile, Section, Source};
+pub use place::FILE_NAME;

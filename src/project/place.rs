@@ -1,0 +1,78 @@
+//! Where the file lies, and whether it is believed to be this user's.
+//!
+//! The nearest `.keyvault.toml` counts, from the working directory upward. The search ends at a repository's root, at a
+//! home folder, and where another file system begins: what lies above belongs to somebody else, as a file in `/tmp` or
+//! above a checkout would. A file that is found is the end of it, whether it may be used or not; passing over one that
+//! may not would let another take its place unseen.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::sys::foreign::{self, Unfit};
+
+use super::error::PlaceError;
+use super::file::MAX_FILE;
+
+/// What the file is called.
+pub const FILE_NAME: &str = ".keyvault.toml";
+
+/// Looks for the file from `folder` upward, which must be an absolute path without links, as the kernel gives the working
+/// directory. A path that is given back may still lead to something that is no file.
+#[must_use]
+pub fn find(folder: &Path, home: Option<&Path>) -> Option<PathBuf> {
+    let home = home.and_then(|home| home.canonicalize().ok());
+    for part in folder.ancestors() {
+        let file = part.join(FILE_NAME);
+        if fs::symlink_metadata(&file).is_ok() {
+            return Some(file);
+        }
+        let ends = fs::symlink_metadata(part.join(".git")).is_ok() || home.as_deref() == Some(part);
+        if ends || part.parent().is_none_or(|above| !foreign::same_file_system(part, above)) {
+            return None;
+        }
+    }
+    None
+}
+
+/// The file's bytes, if nobody else could have written them.
+pub fn read(path: &Path) -> Result<Vec<u8>, PlaceError> {
+    foreign::read_own(path, MAX_FILE).map_err(|unfit| fault(path, unfit))
+}
+
+pub(super) fn fault(path: &Path, unfit: Unfit) -> PlaceError {
+    let own = path.to_owned();
+    match unfit {
+        Unfit::NotRegular => PlaceError::NotRegular { path: own },
+        Unfit::WrongOwner { path, uid } => PlaceError::WrongOwner { path, uid },
+        Unfit::WritableByOthers { path, mode } => PlaceError::WritableByOthers { path, mode },
+        Unfit::TooLong => PlaceError::TooLong { path: own },
+        Unfit::Io(source) => PlaceError::Io { path: own, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_search_ends_at_a_repository_at_a_home_and_at_the_nearest_file() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path().canonicalize().unwrap();
+        let deep = top.join("home/repo/src");
+        fs::create_dir_all(&deep).unwrap();
+        let above = top.join(FILE_NAME);
+        fs::write(&above, "").unwrap();
+        assert_eq!(find(&deep, None).as_ref(), Some(&above));
+        assert_eq!(find(&deep, Some(&top.join("home"))), None);
+        // A worktree's `.git` is a file; a home may be named through a link.
+        fs::write(top.join("home/repo/.git"), "gitdir: elsewhere").unwrap();
+        assert_eq!(find(&deep, None), None);
+        std::os::unix::fs::symlink(top.join("home/repo"), top.join("link")).unwrap();
+        fs::remove_file(top.join("home/repo/.git")).unwrap();
+        assert_eq!(find(&deep, Some(&top.join("link"))), None);
+        let own = top.join("home/repo").join(FILE_NAME);
+        fs::create_dir(&own).unwrap();
+        assert_eq!(find(&deep, Some(&top.join("home"))), Some(own));
+    }
+}

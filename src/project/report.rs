@@ -1,0 +1,79 @@
+//! How it stands with each variable of a project file: one line for each, whatever is wrong with the others.
+
+use std::collections::BTreeSet;
+
+use crate::name::{EnvName, KeyName};
+use crate::vault::{Problem, State};
+
+use super::approval::Ask;
+use super::file::{Entry, Section};
+
+/// A variable, and how it stands with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The variable.
+    pub variable: EnvName,
+    /// The profile that says so.
+    pub section: Section,
+    /// The keys that it is made of.
+    pub keys: Vec<KeyName>,
+    /// The file's words about it.
+    pub description: Option<String>,
+    /// How it stands.
+    pub standing: Standing,
+}
+
+/// How it stands with a variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It gets its value.
+    Ready,
+    /// It gets the text that stands in for its key.
+    Default,
+    /// It stays unset, for these reasons.
+    LeftOut(Vec<Problem>),
+    /// It refuses the whole, for these reasons.
+    Wrong(Vec<Problem>),
+    /// Nobody has allowed it, so the vault was not asked.
+    NotAllowed,
+}
+
+impl Standing {
+    /// The word.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Default => "default",
+            Self::LeftOut(_) => "left_out",
+            Self::Wrong(_) => "refused",
+            Self::NotAllowed => "not_allowed",
+        }
+    }
+}
+
+/// The report: for every entry what the vault said of it, unless it was not allowed.
+#[must_use]
+pub fn lines(entries: &[(Section, &Entry)], new: &BTreeSet<Ask>, states: &[(EnvName, State)]) -> Vec<Line> {
+    let standing = |section: &Section, entry: &Entry| {
+        if new.contains(&Ask::of(section, entry)) {
+            return Standing::NotAllowed;
+        }
+        match states.iter().find(|(variable, _)| *variable == entry.variable).map(|(_, state)| state) {
+            Some(State::Ready) => Standing::Ready,
+            Some(State::Default) => Standing::Default,
+            Some(State::LeftOut(why)) => Standing::LeftOut(why.clone()),
+            Some(State::Wrong(why)) => Standing::Wrong(why.clone()),
+            // The vault says something of each that it is asked for; what it was not asked for was not allowed.
+            None => Standing::NotAllowed,
+        }
+    };
+    let line = |(section, entry): &(Section, &Entry)| Line {
+        variable: entry.variable.clone(),
+        section: section.clone(),
+        keys: entry.keys().into_iter().cloned().collect(),
+        description: entry.description.clone(),
+        standing: standing(section, entry),
+    };
+    entries.iter().map(line).collect()
+}

@@ -1,0 +1,136 @@
+//! The file's grammar as a JSON Schema, so that editors complete it and mark what will be refused.
+//!
+//! Made from the same lists that the parser goes by, written to `docs/keyvault.toml.schema.json` and beside new project
+//! files; a test holds both against a corpus of good and bad files. The patterns are ECMA-262's without flags, so what is
+//! refused in any case is spelt out letter by letter.
+
+use serde_json::{Value, json};
+
+use crate::name::{MAX_NAME, RUNS_CODE, RUNS_CODE_PREFIXES};
+
+use super::template::MAX_TEXT;
+use super::variable;
+
+/// What the schema is called beside a project file.
+pub const FILE_NAME: &str = ".keyvault.schema.json";
+
+/// A part of a key's name.
+const PART: &str = "[A-Za-z0-9_][A-Za-z0-9._-]*";
+
+/// The schema as a file.
+#[must_use]
+pub fn text() -> String {
+    format!("{:#}\n", schema())
+}
+
+fn schema() -> Value {
+    json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "keyvault project file",
+        "description": "Which keys a project needs, under which variables. It holds no values.",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "keys": { "$ref": "#/definitions/keys" },
+            "profiles": {
+                "description": "Entries that take the place of those above with 'keyvault exec --profile NAME'.",
+                "type": "object",
+                "propertyNames": { "pattern": format!("^{PART}$"), "maxLength": MAX_NAME },
+                "additionalProperties": {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "properties": { "keys": { "$ref": "#/definitions/keys" } },
+                },
+            },
+        },
+        "definitions": {
+            "keys": {
+                "description": "Variables, each with the key that it gets.",
+                "type": "object",
+                "propertyNames": { "$ref": "#/definitions/variable" },
+                "additionalProperties": {
+                    "anyOf": [{ "$ref": "#/definitions/key" }, { "$ref": "#/definitions/entry" }],
+                },
+            },
+            "variable": {
+                "pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$",
+                "maxLength": MAX_NAME,
+                "not": { "anyOf": refused() },
+            },
+            "key": {
+                "description": "The name of a key in the vault, such as stripe/live.",
+                "type": "string",
+                "pattern": format!("^{}$", name()),
+                "maxLength": MAX_NAME,
+            },
+            "text": { "type": "string", "pattern": "^[^\\u0000]*$", "maxLength": MAX_TEXT },
+            "entry": entry(),
+        },
+    })
+}
+
+fn entry() -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "key": { "$ref": "#/definitions/key" },
+            "template": {
+                "description": "Text with keys in it: {db/password}, or {db/password|url} percent-encoded; {{ and }} are braces.",
+                "allOf": [
+                    { "$ref": "#/definitions/text" },
+                    { "pattern": template() },
+                    { "not": { "pattern": "^(?:[^{}]|\\{\\{|\\}\\})*$" } },
+                ],
+            },
+            "required": { "description": "Whether the command is refused without it (the default).", "type": "boolean" },
+            "optional": { "description": "Whether it may be missing, expired or revoked.", "type": "boolean" },
+            "default": {
+                "description": "What stands in for a key that is missing. Not a secret: this file is shared.",
+                "allOf": [{ "$ref": "#/definitions/text" }],
+            },
+            "description": { "description": "Words for people.", "allOf": [{ "$ref": "#/definitions/text" }] },
+        },
+        "allOf": [
+            { "oneOf": [{ "required": ["key"] }, { "required": ["template"] }] },
+            { "not": { "required": ["required", "optional"] } },
+            {
+                "not": {
+                    "required": ["required", "default"],
+                    "properties": { "required": { "const": true } },
+                },
+            },
+        ],
+    })
+}
+
+fn name() -> String {
+    format!("{PART}(?:/{PART})*")
+}
+
+fn template() -> String {
+    let reference = format!("\\{{(?=[^|}}]{{1,{MAX_NAME}}}[|}}]){}(?:\\|url)?\\}}", name());
+    format!("^(?:[^{{}}\\u0000]|\\{{\\{{|\\}}\\}}|{reference})*$")
+}
+
+/// Patterns of the variables that a project file may not set.
+fn refused() -> Vec<Value> {
+    let prefixes = RUNS_CODE_PREFIXES.iter().chain(&["KEYVAULT_"]);
+    let prefixes = prefixes.map(|prefix| format!("^{}", in_any_case(prefix)));
+    let names = RUNS_CODE.iter().filter(|name| !name.contains(|c: char| c.is_ascii_lowercase()));
+    let names = names.map(|name| format!("^{}$", in_any_case(name)));
+    let rules = variable::rules().map(|rule| match rule.0.split_once('*') {
+        None => format!("^{}$", in_any_case(rule.0)),
+        Some((start, "")) => format!("^{}", in_any_case(start)),
+        Some(("", end)) => format!("{}$", in_any_case(end)),
+        Some((start, end)) => format!("^{}.*{}$", in_any_case(start), in_any_case(end)),
+    });
+    prefixes.chain(names).chain(rules).map(|pattern| json!({ "pattern": pattern })).collect()
+}
+
+fn in_any_case(text: &str) -> String {
+    let letter = |c: char| {
+        if c.is_ascii_uppercase() { format!("[{c}{}]", c.to_ascii_lowercase()) } else { c.to_string() }
+    };
+    text.chars().map(letter).collect()
+}

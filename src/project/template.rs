@@ -1,0 +1,173 @@
+//! Templates: text with keys' values in it.
+//!
+//! ```text
+//! template  := (text | '{{' | '}}' | reference)*      at least one reference
+//! reference := '{' key-name ('|url')? '}'
+//! ```
+//!
+//! `{db/password}` is the value byte for byte, `{db/password|url}` the value percent-encoded so that it fits into any
+//! part of a URL; `{{` and `}}` are the braces themselves. Nothing else is special: no variables, no defaults, no code.
+
+use crate::name::{KeyName, NameError};
+use crate::vault::{Encoding, Piece};
+
+/// The longest template or default, in bytes: what is asked for is shown whole.
+pub const MAX_TEXT: usize = 1024;
+
+/// A template, parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    text: String,
+    pieces: Vec<Piece>,
+}
+
+/// Why a text is no template.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// A `{` that no `}` ends.
+    #[error("the {{ at character {at} is not closed; a brace of its own is written twice")]
+    Unclosed {
+        /// The place, in characters from 1.
+        at: usize,
+    },
+    /// A `}` that ends nothing.
+    #[error("the }} at character {at} closes nothing; a brace of its own is written twice")]
+    Unopened {
+        /// The place, in characters from 1.
+        at: usize,
+    },
+    /// What stands between braces is no key's name.
+    #[error("the name between braces at character {at} {why}")]
+    Name {
+        /// The place of the brace, in characters from 1.
+        at: usize,
+        /// Why not.
+        why: NameError,
+    },
+    /// What stands behind `|` is not `url`.
+    #[error("behind the | at character {at} stands something else than url")]
+    Encoding {
+        /// The place of the brace, in characters from 1.
+        at: usize,
+    },
+    /// It names no key.
+    #[error("it names no key, as {{db/password}} does")]
+    NoKey,
+}
+
+impl Template {
+    /// Reads a template.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut pieces = Vec::new();
+        let mut literal = String::new();
+        let (mut rest, mut at) = (text, 1);
+        while let Some(brace) = rest.find(['{', '}']) {
+            let (before, from) = rest.split_at_checked(brace).unwrap_or((rest, ""));
+            literal.push_str(before);
+            at += before.chars().count();
+            let taken = if let Some(double) = ["{{", "}}"].iter().find(|double| from.starts_with(**double)) {
+                literal.extend(double.chars().next());
+                2
+            } else if let Some(inner) = from.strip_prefix('{') {
+                let end = inner.find(['}', '{']).filter(|end| inner.get(*end..).is_some_and(closes));
+                let inner = end.and_then(|end| inner.get(..end)).ok_or(TemplateError::Unclosed { at })?;
+                if !literal.is_empty() {
+                    pieces.push(Piece::Text(std::mem::take(&mut literal)));
+                }
+                pieces.push(reference(inner, at)?);
+                inner.len() + 2
+            } else {
+                return Err(TemplateError::Unopened { at });
+            };
+            let (whole, behind) = from.split_at_checked(taken).unwrap_or((from, ""));
+            at += whole.chars().count();
+            rest = behind;
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            pieces.push(Piece::Text(literal));
+        }
+        if pieces.iter().any(|piece| matches!(piece, Piece::Value { .. })) {
+            Ok(Self { text: text.to_owned(), pieces })
+        } else {
+            Err(TemplateError::NoKey)
+        }
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What it is made of.
+    #[must_use]
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+}
+
+fn closes(from: &str) -> bool {
+    from.starts_with('}')
+}
+
+fn reference(inner: &str, at: usize) -> Result<Piece, TemplateError> {
+    let (name, encoding) = match inner.split_once('|') {
+        None => (inner, Encoding::Raw),
+        Some((name, "url")) => (name, Encoding::Url),
+        Some(_) => return Err(TemplateError::Encoding { at }),
+    };
+    let name = KeyName::parse(name).map_err(|why| TemplateError::Name { at, why })?;
+    Ok(Piece::Value { name, version: None, encoding })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A template, with its values written as `<name>` and `<name!>`.
+    fn read(text: &str) -> Result<String, TemplateError> {
+        Ok(Template::parse(text)?.pieces().iter().fold(String::new(), |whole, piece| match piece {
+            Piece::Text(text) => whole + text,
+            Piece::Value { name, encoding: Encoding::Raw, .. } => whole + "<" + name.as_str() + ">",
+            Piece::Value { name, encoding: Encoding::Url, .. } => whole + "<" + name.as_str() + "!>",
+        }))
+    }
+
+    #[test]
+    fn references_and_braces_are_told_apart() {
+        for (text, expected) in [
+            ("{a}", "<a>"),
+            ("postgres://app:{db/password|url}@localhost/app", "postgres://app:<db/password!>@localhost/app"),
+            ("{a}{b}", "<a><b>"),
+            ("{{{a}}}", "{<a>}"),
+            ("{{\"k\": \"{a}\"}}", "{\"k\": \"<a>\"}"),
+            ("ä{a}\n", "ä<a>\n"),
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_template_says_where() {
+        use TemplateError::{Encoding, Name, NoKey, Unclosed, Unopened};
+        let grammar = NameError::Grammar;
+        for (text, expected) in [
+            ("", NoKey),
+            ("text {{a}}", NoKey),
+            ("ää{a", Unclosed { at: 3 }),
+            ("{a{b}}", Unclosed { at: 1 }),
+            ("{", Unclosed { at: 1 }),
+            ("{a}}", Unopened { at: 4 }),
+            ("{{a}", Unopened { at: 4 }),
+            ("x{}", Name { at: 2, why: NameError::Empty }),
+            ("{a b}", Name { at: 1, why: grammar }),
+            ("{../a}", Name { at: 1, why: grammar }),
+            ("{{{{ {$(id)}", Name { at: 6, why: grammar }),
+            ("{a|base64}", Encoding { at: 1 }),
+            ("{a|url|url}", Encoding { at: 1 }),
+        ] {
+            assert_eq!(read(text), Err(expected), "{text}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Rows of tokens: the owner's record of each, and what its holder reads. Only a vault of format 2 has them; in one of
+//! format 1 there are none, and the first that is written upgrades it.
+
+use rusqlite::{Row, params};
+
+use super::rows::{Result, Tag, array, damaged, number, unsigned};
+use super::schema::{MACHINE_OBJECTS, MACHINES};
+use super::{StoreError, Tx};
+
+/// What a holder finds its rows by, made from the token.
+pub type TokenId = [u8; 16];
+
+/// Which chain of audit entries: the vault's own, or the one that a token's holder writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ledger {
+    /// The vault's.
+    Vault,
+    /// A token's.
+    Token(TokenId),
+}
+
+/// The owner's record of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRow {
+    /// The blind index of its name.
+    pub tag: Tag,
+    /// Raised by each rewrite.
+    pub revision: u64,
+    /// The record.
+    pub sealed: Vec<u8>,
+}
+
+/// What a holder reads first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewRow {
+    /// The token.
+    pub token: TokenId,
+    /// The vault's change that wrote it.
+    pub change: u64,
+    /// The view.
+    pub sealed: Vec<u8>,
+}
+
+/// One key, as a token's holder gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantRow {
+    /// The token.
+    pub token: TokenId,
+    /// The key's id.
+    pub item: [u8; 16],
+    /// The grant.
+    pub sealed: Vec<u8>,
+}
+
+/// How many rows a vault has in the tables of tokens, for a check that looks for strays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TokenCounts {
+    /// Views.
+    pub views: u64,
+    /// Grants.
+    pub grants: u64,
+    /// Tokens that have entries in a chain of their own.
+    pub ledgers: u64,
+}
+
+impl Tx<'_> {
+    /// Whether this vault can have tokens. Every read below needs that; without it there is none.
+    pub fn has_machines(&self) -> Result<bool> {
+        let format: u32 = self
+            .one("PRAGMA user_version", [], "user_version", |row| Ok(row.get(0)?))?
+            .ok_or_else(|| damaged("user_version"))?;
+        Ok(format >= MACHINES)
+    }
+
+    /// Makes the tables of format 2, in this transaction; `false` if they are there.
+    pub fn add_machines(&self) -> Result<bool> {
+        if self.has_machines()? {
+            return Ok(false);
+        }
+        for (_, _, _, statement) in MACHINE_OBJECTS {
+            self.connection.execute_batch(statement)?;
+        }
+        self.connection.pragma_update(None, "user_version", MACHINES).map_err(StoreError::from)?;
+        Ok(true)
+    }
+
+    /// A token's record by the blind index of its name.
+    pub fn token(&self, tag: &Tag) -> Result<Option<TokenRow>> {
+        let sql = "SELECT tag, revision, sealed FROM token WHERE tag = ?";
+        self.one(sql, [tag.as_slice()], "token", token_row)
+    }
+
+    /// All tokens' records, ordered by tag.
+    pub fn tokens(&self) -> Result<Vec<TokenRow>> {
+        let mut tokens = Vec::new();
+        if self.has_machines()? {
+            self.each("SELECT tag, revision, sealed FROM token ORDER BY tag", [], |row| {
+                tokens.push(token_row(row)?);
+                Ok(())
+            })?;
+        }
+        Ok(tokens)
+    }
+
+    /// Writes a token's record.
+    pub fn put_token(&self, token: &TokenRow) -> Result<()> {
+        self.run(
+            "INSERT OR REPLACE INTO token (tag, revision, sealed) VALUES (?, ?, ?)",
+            params![token.tag, number(token.revision)?, token.sealed],
+        )
+    }
+
+    /// Deletes a token's record.
+    pub fn delete_token(&self, tag: &Tag) -> Result<()> {
+        self.run("DELETE FROM token WHERE tag = ?", [tag.as_slice()])
+    }
+
+    /// A token's view.
+    pub fn view(&self, token: &TokenId) -> Result<Option<ViewRow>> {
+        if !self.has_machines()? {
+            return Ok(None);
+        }
+        let sql = "SELECT token, change, sealed FROM token_view WHERE token = ?";
+        self.one(sql, [token.as_slice()], "token_view", |row| {
+            Ok(ViewRow {
+                token: array(row, 0, "token_view.token")?,
+                change: unsigned(row.get(1)?)?,
+                sealed: row.get(2)?,
+            })
+        })
+    }
+
+    /// Writes a token's view.
+    pub fn put_view(&self, view: &ViewRow) -> Result<()> {
+        self.run(
+            "INSERT OR REPLACE INTO token_view (token, change, sealed) VALUES (?, ?, ?)",
+            params![view.token, number(view.change)?, view.sealed],
+        )
+    }
+
+    /// A token's grants, ordered by the keys' ids.
+    pub fn grants(&self, token: &TokenId) -> Result<Vec<GrantRow>> {
+        let mut grants = Vec::new();
+        let sql = "SELECT token, item, sealed FROM token_grant WHERE token = ? ORDER BY item";
+        self.each(sql, [token.as_slice()], |row| {
+            grants.push(GrantRow {
+                token: array(row, 0, "token_grant.token")?,
+                item: array(row, 1, "token_grant.item")?,
+                sealed: row.get(2)?,
+            });
+            Ok(())
+        })?;
+        Ok(grants)
+    }
+
+    /// Writes a grant.
+    pub fn put_grant(&self, grant: &GrantRow) -> Result<()> {
+        self.run(
+            "INSERT OR REPLACE INTO token_grant (token, item, sealed) VALUES (?, ?, ?)",
+            params![grant.token, grant.item, grant.sealed],
+        )
+    }
+
+    /// Deletes a grant.
+    pub fn delete_grant(&self, token: &TokenId, item: &[u8; 16]) -> Result<()> {
+        self.run("DELETE FROM token_grant WHERE token = ? AND item = ?", params![token, item])
+    }
+
+    /// Deletes a token's view and grants: it opens nothing any more.
+    pub fn delete_view(&self, token: &TokenId) -> Result<()> {
+        self.run("DELETE FROM token_view WHERE token = ?", [token.as_slice()])?;
+        self.run("DELETE FROM token_grant WHERE token = ?", [token.as_slice()])
+    }
+
+    /// Deletes the chain that a token's holder wrote.
+    pub fn delete_ledger(&self, token: &TokenId) -> Result<()> {
+        self.run("DELETE FROM token_audit WHERE token = ?", [token.as_slice()])?;
+        self.run("DELETE FROM token_audit_head WHERE token = ?", [token.as_slice()])
+    }
+
+    /// Deletes everything of tokens, for a rekey that writes anew what stays.
+    pub fn clear_tokens(&self) -> Result<()> {
+        let tables = ["token", "token_view", "token_grant", "token_audit", "token_audit_head"];
+        tables.into_iter().try_for_each(|table| self.run(&format!("DELETE FROM {table}"), []))
+    }
+
+    /// How many rows there are besides the records.
+    pub fn token_counts(&self) -> Result<TokenCounts> {
+        let sql = "SELECT (SELECT count(*) FROM token_view), (SELECT count(*) FROM token_grant), \
+                   (SELECT count(*) FROM (SELECT token FROM token_audit UNION SELECT token FROM token_audit_head))";
+        let counts = self.one(sql, [], "token_view", |row| {
+            let count = |column| unsigned(row.get(column)?);
+            Ok(TokenCounts { views: count(0)?, grants: count(1)?, ledgers: count(2)? })
+        })?;
+        counts.ok_or_else(|| damaged("token_view"))
+    }
+}
+
+fn token_row(row: &Row<'_>) -> Result<TokenRow> {
+    Ok(TokenRow { tag: array(row, 0, "token.tag")?, revision: unsigned(row.get(1)?)?, sealed: row.get(2)? })
+}

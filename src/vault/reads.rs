@@ -1,0 +1,305 @@
+//! What was read from bundles: lines of JSON in a file where it was read, chained, to be brought home.
+//!
+//! ```text
+//! line  = {"format":1, "vault", "epoch", "token", "place", "seq", "before", "event", "mac"}
+//! event = base64 of seal(events key of the token, "keyvault read", context of (reads, place, seq, before), pad(event))
+//! mac   = HMAC(reads key of the token, "keyvault read" ‖ place ‖ u64 seq ‖ before ‖ bytes(sealed event))
+//! ```
+//!
+//! A place is one file's chain, under a random number; `before` is the MAC of the line before, zero for the first. Who
+//! has the token can write such a chain from the start; what was brought home once stays known.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use data_encoding::{BASE64, HEXLOWER};
+use serde::{Deserialize, Serialize};
+
+use crate::audit::{Action, Chain, Event, START};
+use crate::clock::Rng;
+use crate::codec;
+use crate::crypto::{self, Mac};
+use crate::identity::{Identity, Place};
+use crate::name::TokenName;
+use crate::store::TokenId;
+use crate::sys::lock::FileLock;
+use crate::sys::private;
+use crate::unlock::token::TokenKeys;
+
+use super::bundle::BundleLabel;
+use super::error::VaultError;
+use super::open::{Access, Vault, World};
+use super::token_error::TokenError;
+use super::token_record::{Mark, TokenRecord};
+use super::work::{Work, damaged};
+
+const LABEL: &str = "keyvault read";
+
+/// The longest line, in bytes: an event that names some thousand keys.
+const MAX_LINE: u64 = 4 << 20;
+
+/// Where what is read from bundles is written down.
+#[derive(Debug, Clone)]
+pub struct ReadsLog {
+    path: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    format: u32,
+    vault: String,
+    epoch: u32,
+    token: String,
+    place: String,
+    seq: u64,
+    before: String,
+    event: String,
+    mac: String,
+}
+
+/// A line whose fields have the shape they must have; nothing is believed yet.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ReadsLine {
+    identity: Identity,
+    token: TokenId,
+    place: [u8; 16],
+    seq: u64,
+    before: Mac,
+    sealed: Vec<u8>,
+    mac: Mac,
+}
+
+/// What was brought home.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BroughtHome {
+    /// New reads, by token.
+    pub new: BTreeMap<TokenName, usize>,
+    /// Reads that were known.
+    pub known: usize,
+}
+
+impl ReadsLog {
+    /// In this file, which need not exist yet.
+    #[must_use]
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The usual place in this user's state folder.
+    #[must_use]
+    pub fn in_folder(state: &Path, token: &BundleLabel) -> Self {
+        Self { path: state.join("reads").join(format!("{}.jsonl", HEXLOWER.encode(&token.token))) }
+    }
+
+    /// Writes a read down. A line that a crash cut off was never acknowledged and goes; after one that does not hold
+    /// another chain begins.
+    pub(super) fn append(
+        &self,
+        label: &BundleLabel,
+        keys: &TokenKeys,
+        event: &Event,
+        rng: &dyn Rng,
+    ) -> Result<(), VaultError> {
+        let failed = |source: io::Error| VaultError::Io { path: self.path.clone(), source };
+        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            private::create_folder(folder).map_err(failed)?;
+        }
+        let mut lock = FileLock::exclusive(&self.path).map_err(failed)?;
+        let file = lock.file();
+        let last = last_line(file).map_err(failed)?;
+        let last = last.and_then(|line| ReadsLine::parse(&line)).filter(|entry| {
+            (entry.identity, entry.token) == (label.identity, label.token) && entry.holds(keys)
+        });
+        let (place, seq, before) = if let Some(entry) = last {
+            (entry.place, entry.seq + 1, entry.mac)
+        } else {
+            let mut place = [0; 16];
+            rng.fill(&mut place)?;
+            (place, 0, START)
+        };
+        let padded = codec::pad(&event.encode()).map_err(|_| damaged("reads: the event is too long"))?;
+        let context = label.identity.context(&entry_place(&place, seq, &before));
+        let sealed = crypto::seal(&keys.audit.events, LABEL, &context, padded.expose(), rng)?;
+        let mut entry = ReadsLine {
+            identity: label.identity,
+            token: label.token,
+            place,
+            seq,
+            before,
+            sealed,
+            mac: START,
+        };
+        entry.mac = entry.right_mac(keys);
+        let mut text = entry.encode().map_err(failed)?;
+        text.push(b'\n');
+        file.write_all(&text).and_then(|()| file.sync_data()).map_err(failed)
+    }
+}
+
+/// The last whole line; what stands behind it is cut off, and the file is at its end.
+fn last_line(file: &mut std::fs::File) -> io::Result<Option<Vec<u8>>> {
+    let len = file.seek(SeekFrom::End(0))?;
+    let from = len.saturating_sub(MAX_LINE);
+    file.seek(SeekFrom::Start(from))?;
+    let mut tail = Vec::new();
+    Read::by_ref(file).take(MAX_LINE).read_to_end(&mut tail)?;
+    let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    tail.truncate(whole);
+    let end = from + u64::try_from(whole).unwrap_or(0);
+    file.set_len(end)?;
+    file.seek(SeekFrom::Start(end))?;
+    let line = tail.strip_suffix(b"\n").and_then(|lines| lines.rsplit(|byte| *byte == b'\n').next());
+    Ok(line.map(<[u8]>::to_vec))
+}
+
+impl ReadsLine {
+    pub(crate) fn parse(line: &[u8]) -> Option<Self> {
+        let line: Line = serde_json::from_slice(line).ok()?;
+        let hex = |text: &str| HEXLOWER.decode(text.as_bytes()).ok();
+        let entry = Self {
+            identity: Identity { vault_id: hex(&line.vault)?.try_into().ok()?, epoch: line.epoch },
+            token: hex(&line.token)?.try_into().ok()?,
+            place: hex(&line.place)?.try_into().ok()?,
+            seq: line.seq,
+            before: hex(&line.before)?.try_into().ok()?,
+            sealed: BASE64.decode(line.event.as_bytes()).ok()?,
+            mac: hex(&line.mac)?.try_into().ok()?,
+        };
+        (line.format == 1).then_some(entry)
+    }
+
+    pub(crate) fn encode(&self) -> io::Result<Vec<u8>> {
+        let line = Line {
+            format: 1,
+            vault: HEXLOWER.encode(&self.identity.vault_id),
+            epoch: self.identity.epoch,
+            token: HEXLOWER.encode(&self.token),
+            place: HEXLOWER.encode(&self.place),
+            seq: self.seq,
+            before: HEXLOWER.encode(&self.before),
+            event: BASE64.encode(&self.sealed),
+            mac: HEXLOWER.encode(&self.mac),
+        };
+        Ok(serde_json::to_vec(&line)?)
+    }
+
+    fn right_mac(&self, keys: &TokenKeys) -> Mac {
+        let len = u32::try_from(self.sealed.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let seq = self.seq.to_le_bytes();
+        keys.reads.mac(&[LABEL.as_bytes(), &self.place, &seq, &self.before, &len, &self.sealed])
+    }
+
+    fn holds(&self, keys: &TokenKeys) -> bool {
+        subtle::ConstantTimeEq::ct_eq(self.right_mac(keys).as_slice(), self.mac.as_slice()).into()
+    }
+
+    fn event(&self, keys: &TokenKeys) -> Option<Event> {
+        let context = self.identity.context(&entry_place(&self.place, self.seq, &self.before));
+        let padded = crypto::open(&keys.audit.events, LABEL, &context, &self.sealed).ok()?;
+        codec::unpad(&padded).and_then(Event::decode).ok()
+    }
+}
+
+fn entry_place<'p>(place: &'p [u8; 16], seq: u64, before: &'p Mac) -> Place<'p> {
+    Place { table: "reads", row: place, version: 0, field: "event", revision: seq, bound: before }
+}
+
+impl Vault {
+    /// Takes the lines of such files over into the chains of their tokens; what is known already is skipped, and nothing
+    /// is taken over if a line does not hold.
+    pub fn bring_home(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        text: &[u8],
+    ) -> Result<BroughtHome, VaultError> {
+        let brought = self.change(access, world, |work| {
+            let brought = work.bring_home(text, world)?;
+            if brought.new.is_empty() {
+                return Err(VaultError::NothingNew(brought.known));
+            }
+            let words: Vec<_> =
+                brought.new.iter().map(|(name, count)| format!("{count} reads of {name}")).collect();
+            let event = world.event(Action::Token, Vec::new(), format!("brought home {}", words.join(", ")));
+            Ok((brought, event))
+        });
+        match brought {
+            Err(VaultError::NothingNew(known)) => Ok(BroughtHome { known, ..BroughtHome::default() }),
+            brought => brought,
+        }
+    }
+}
+
+impl Work<'_> {
+    fn bring_home(&mut self, text: &[u8], world: &World<'_>) -> Result<BroughtHome, VaultError> {
+        let mut records = self.load_tokens()?;
+        let mut brought = BroughtHome::default();
+        let mut written = std::collections::BTreeSet::new();
+        let lines =
+            text.split(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty());
+        for (line, number) in lines {
+            let wrong = |what| TokenError::ReadsDamaged { line: number, what };
+            let entry = ReadsLine::parse(line).ok_or_else(|| wrong("is not one that keyvault wrote"))?;
+            if entry.identity.vault_id != self.identity.vault_id {
+                return Err(TokenError::OtherVault.into());
+            }
+            let (place, record) = records
+                .iter_mut()
+                .enumerate()
+                .find(|(_, record)| record.id == entry.token)
+                .ok_or(TokenError::UnknownReads)?;
+            let keys = record.keys(&entry.identity);
+            let event = entry.event(&keys).filter(|_| entry.holds(&keys));
+            let event = event.ok_or_else(|| wrong("has been altered"))?;
+            match record.follow(&entry).map_err(wrong)? {
+                Follows::Known => brought.known += 1,
+                Follows::New => {
+                    let mut chain = Chain::load(self.tx, &keys.audit, &self.identity)?;
+                    chain.append(self.tx, &keys.audit, &self.identity, &event, world.rng)?;
+                    *brought.new.entry(record.name.clone()).or_default() += 1;
+                    written.insert(place);
+                }
+            }
+        }
+        for record in written.into_iter().filter_map(|place| records.get(place)) {
+            self.put_token(record, world)?;
+        }
+        Ok(brought)
+    }
+}
+
+/// How a line stands to what was brought home before.
+enum Follows {
+    Known,
+    New,
+}
+
+impl TokenRecord {
+    /// Moves the mark of a line's place on to it, if it is the next one there.
+    fn follow(&mut self, entry: &ReadsLine) -> Result<Follows, &'static str> {
+        let at = match self.places.binary_search_by(|(place, _)| place.cmp(&entry.place)) {
+            Ok(at) => at,
+            Err(at) => {
+                self.places.insert(at, (entry.place, Mark::START));
+                at
+            }
+        };
+        let Some((_, mark)) = self.places.get_mut(at) else { return Err("is out of order") };
+        if entry.seq < mark.count {
+            // Of what was brought home the last MAC is known; the lines before lead to it or are not of this chain.
+            let last = entry.seq + 1 == mark.count;
+            return if last && entry.mac != mark.head {
+                Err("is not the read that was brought home")
+            } else {
+                Ok(Follows::Known)
+            };
+        }
+        if entry.seq != mark.count || entry.before != mark.head {
+            return Err("does not follow from the read before it");
+        }
+        *mark = Mark { count: entry.seq + 1, head: entry.mac };
+        Ok(Follows::New)
+    }
+}

@@ -1,0 +1,55 @@
+//! Where keys come from: the vault, to whoever opened it, or the grants of a token.
+
+use crate::name::{KeyName, Scope};
+use crate::secret::SecretBytes;
+
+use super::error::VaultError;
+use super::item::{Item, Version};
+use super::work::Work;
+
+/// What choosing among keys needs.
+pub(super) trait Source {
+    /// Every key.
+    fn all(&mut self) -> Result<Vec<Item>, VaultError>;
+
+    /// The keys that carry a scope; `None` if none does.
+    fn with_scope(&mut self, scope: &Scope) -> Result<Option<Vec<Item>>, VaultError>;
+
+    /// A key by its name.
+    fn named(&mut self, name: &KeyName) -> Result<Option<Item>, VaultError>;
+
+    /// The key that was probably meant by a name that is not there.
+    fn key_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError>;
+
+    /// The scope that was probably meant by one that nothing carries.
+    fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError>;
+
+    /// A version's value.
+    fn value(&mut self, item: &Item, version: &Version) -> Result<SecretBytes, VaultError>;
+}
+
+impl Source for Work<'_> {
+    fn all(&mut self) -> Result<Vec<Item>, VaultError> {
+        self.items()
+    }
+
+    fn with_scope(&mut self, scope: &Scope) -> Result<Option<Vec<Item>>, VaultError> {
+        self.items_of(scope)
+    }
+
+    fn named(&mut self, name: &KeyName) -> Result<Option<Item>, VaultError> {
+        self.item(name)
+    }
+
+    fn key_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError> {
+        Work::key_like(self, wanted)
+    }
+
+    fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError> {
+        Work::scope_like(self, wanted)
+    }
+
+    fn value(&mut self, item: &Item, version: &Version) -> Result<SecretBytes, VaultError> {
+        Work::value(self, &item.id, version)
+    }
+}

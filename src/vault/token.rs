@@ -1,0 +1,144 @@
+//! Tokens on the owner's side: made, listed, renewed, revoked, and kept current by every change.
+//!
+//! A change that touches a key writes the grants and views of the tokens that match it in the same transaction, and
+//! takes away those that match no longer. It records as well how far the holders' chains have come, so that a read
+//! which was there cannot be hidden later.
+
+use crate::audit::{Action, Event, KeyRef};
+use crate::clock::Moment;
+use crate::name::{KeyName, Scope, TokenName};
+use crate::unlock::token::Token;
+
+use super::catalog::key_ref;
+use super::error::VaultError;
+use super::item::Item;
+use super::open::{Access, Vault, World};
+use super::token_error::TokenError;
+use super::token_record::{Rule, TokenRecord};
+use super::token_work::Grantee;
+
+/// A token to be made.
+pub struct NewToken {
+    /// Its name.
+    pub name: TokenName,
+    /// Keys that carry any of these.
+    pub scopes: Vec<Scope>,
+    /// These keys.
+    pub keys: Vec<KeyName>,
+    /// After this it opens nothing.
+    pub expires: Option<Moment>,
+}
+
+/// A token that was made, and the keys that it opens now.
+pub struct Issued {
+    /// What the owner knows of it.
+    pub record: TokenRecord,
+    /// The token, to be shown once.
+    pub token: Token,
+    /// The keys.
+    pub granted: Vec<KeyName>,
+    /// Scopes that nothing carries yet.
+    pub empty_scopes: Vec<Scope>,
+}
+
+/// A token as it is listed.
+pub struct Listed {
+    /// What the owner knows of it.
+    pub record: TokenRecord,
+    /// The keys that it opens now, by name; none if it is revoked.
+    pub granted: Vec<KeyName>,
+    /// Its holder's reads, oldest first.
+    pub reads: Vec<Event>,
+    /// What is wrong with the holder's chain.
+    pub fault: Option<String>,
+}
+
+impl Vault {
+    /// Makes a token. One of that name that was revoked makes room for it.
+    pub fn create_token(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        new: &NewToken,
+    ) -> Result<Issued, VaultError> {
+        self.change(access, world, |work| {
+            let old = work.token(&new.name)?;
+            if old.as_ref().is_some_and(|old| old.revoked.is_none()) {
+                return Err(TokenError::Exists(new.name.clone()).into());
+            }
+            let named = work.all_existing(&new.keys)?;
+            let rule = Rule {
+                scopes: new.scopes.iter().cloned().collect(),
+                keys: named.iter().map(|item| item.id).collect(),
+            };
+            let items = work.matching(&rule)?;
+            work.require_format_2()?;
+            old.iter().try_for_each(|old| work.forget_token(old))?;
+            let grant = Grantee { name: new.name.clone(), rule, expires: new.expires, made: world.now() };
+            let issued = work.issue_token(grant, &items, &[], world)?;
+            let event = world.event(
+                Action::Token,
+                items.iter().map(key_ref).collect(),
+                format!("created {}", new.name),
+            );
+            Ok((issued, event))
+        })
+    }
+
+    /// Gives a token another secret; the old one opens nothing any more.
+    pub fn renew_token(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        name: &TokenName,
+    ) -> Result<Issued, VaultError> {
+        self.change(access, world, |work| {
+            let old = work.existing_token(name)?;
+            if old.revoked.is_some() {
+                return Err(TokenError::Revoked(name.clone()).into());
+            }
+            let reads = work.reads_of(&old)?;
+            let items = work.matching(&old.rule)?;
+            work.forget_token(&old)?;
+            let issued = work.issue_token(Grantee::of(&old), &items, &reads, world)?;
+            let event = world.event(Action::Token, Vec::new(), format!("renewed {name}"));
+            Ok((issued, event))
+        })
+    }
+
+    /// Refuses a token for good; returns the keys that it could read.
+    pub fn revoke_token(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        name: &TokenName,
+    ) -> Result<Vec<KeyRef>, VaultError> {
+        self.change(access, world, |work| {
+            let mut record = work.existing_token(name)?;
+            if record.revoked.is_some() {
+                return Err(TokenError::Revoked(name.clone()).into());
+            }
+            let could = work.granted_keys(&record)?;
+            work.revoke(&mut record, world)?;
+            let event = world.event(Action::Token, could.clone(), format!("revoked {name}"));
+            Ok((could, event))
+        })
+    }
+
+    /// Every token, ordered by name, with what it opens and what was read with it.
+    pub fn tokens(&mut self, access: &Access) -> Result<Vec<Listed>, VaultError> {
+        self.read(access, |work| {
+            let records = work.load_tokens()?;
+            let items = if records.is_empty() { Vec::new() } else { work.items()? };
+            let mut listed = Vec::with_capacity(records.len());
+            for record in records {
+                let open = |item: &&Item| record.revoked.is_none() && record.rule.matches(item);
+                let granted = items.iter().filter(open).map(|item| item.name.clone()).collect();
+                let (record, reads, fault) = work.told_reads(record);
+                listed.push(Listed { record, granted, reads, fault });
+            }
+            listed.sort_by(|left, right| left.record.name.cmp(&right.record.name));
+            Ok(listed)
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! What holders of tokens read, on the owner's side: their chains, held against what the last change recorded of them.
+
+use crate::audit::{self, AuditError, Chain, Event, Seed};
+use crate::crypto::Key;
+use crate::name::TokenName;
+use crate::unlock::token::TokenKeys;
+
+use super::error::VaultError;
+use super::open::{Access, Notice, Vault, World};
+use super::token_record::{Mark, TokenRecord};
+use super::work::{Work, damaged};
+
+/// Whose entry it is, and its number there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Of {
+    /// The vault's own.
+    Vault(u64),
+    /// What was read with a token.
+    Token(TokenName, u64),
+}
+
+/// A token whose holder's chain does not hold, and what is wrong with it.
+pub type BrokenReads = (TokenName, String);
+
+impl Vault {
+    /// Reads the vault's log, each entry checked to follow from the one before, and what was read with tokens among it
+    /// by time. Returns the tokens whose reads cannot be proved; they are left out.
+    pub fn whole_log(
+        &mut self,
+        access: &Access,
+        take: &mut dyn FnMut(&Of, &Event),
+    ) -> Result<Vec<BrokenReads>, VaultError> {
+        self.read(access, |work| work.whole_log(take))
+    }
+}
+
+impl Work<'_> {
+    /// The order of the vault's own entries is that of their numbers; reads with tokens have none but time.
+    pub(super) fn whole_log(
+        &mut self,
+        take: &mut dyn FnMut(&Of, &Event),
+    ) -> Result<Vec<BrokenReads>, VaultError> {
+        let (mut reads, mut broken) = (Vec::new(), Vec::new());
+        for record in self.load_tokens()? {
+            let (record, events, fault) = self.told_reads(record);
+            let of = |seq| Of::Token(record.name.clone(), seq);
+            reads.extend((0..).zip(events).map(|(seq, event)| (of(seq), event)));
+            broken.extend(fault.map(|fault| (record.name.clone(), fault)));
+        }
+        reads.sort_by_key(|(_, event): &(Of, Event)| event.time);
+        let mut reads = reads.into_iter().peekable();
+        audit::read_all(self.tx, &self.keys.audit, &self.identity, &mut |seq, event| {
+            while let Some((of, read)) = reads.next_if(|(_, read)| read.time < event.time) {
+                take(&of, &read);
+            }
+            take(&Of::Vault(seq), &event);
+        })?;
+        reads.for_each(|(of, read)| take(&of, &read));
+        Ok(broken)
+    }
+
+    /// What a token's holder read, from the first entry on.
+    pub(super) fn reads_of(&self, record: &TokenRecord) -> Result<Vec<Event>, VaultError> {
+        let keys = record.keys(&self.identity).audit;
+        let first = Key::from_bytes(record.first_key.expose()).ok_or_else(|| damaged("token: k₀"))?;
+        audit::verify(self.tx, &keys, &self.identity, Some(Seed::from(first)))?;
+        self.hold_reads_against_record(record)?;
+        let mut events = Vec::new();
+        audit::read_all(self.tx, &keys, &self.identity, &mut |_, event| events.push(event))?;
+        Ok(events)
+    }
+
+    /// What its holder read, or why that cannot be told.
+    pub(super) fn told_reads(&self, record: TokenRecord) -> (TokenRecord, Vec<Event>, Option<String>) {
+        match self.reads_of(&record) {
+            Ok(reads) => (record, reads, None),
+            Err(error) => (record, Vec::new(), Some(error.to_string())),
+        }
+    }
+
+    /// The chain must still pass through the point that the last change recorded.
+    fn hold_reads_against_record(&self, record: &TokenRecord) -> Result<(), VaultError> {
+        let Some(last) = record.read.count.checked_sub(1) else { return Ok(()) };
+        let ledger = record.keys(&self.identity).audit.ledger;
+        if self.tx.audit_mac(ledger, last)? == Some(record.read.head) {
+            Ok(())
+        } else {
+            let what = "reads that were recorded are gone";
+            Err(AuditError::Broken { seq: last, what }.into())
+        }
+    }
+
+    /// Records how far the holder's chain has come. What is wrong with it is said and found by a check; it must not keep
+    /// the owner from changing the vault.
+    pub(super) fn note_reads(
+        &self,
+        record: &mut TokenRecord,
+        keys: &TokenKeys,
+        world: &World<'_>,
+    ) -> Result<bool, VaultError> {
+        let reached = || -> Result<Mark, VaultError> {
+            self.hold_reads_against_record(record)?;
+            let chain = Chain::load(self.tx, &keys.audit, &self.identity)?;
+            audit::read_range(
+                self.tx,
+                &keys.audit,
+                &self.identity,
+                record.read.count..chain.count,
+                &mut |_, _| {},
+            )?;
+            Ok(Mark { count: chain.count, head: chain.head })
+        };
+        match reached() {
+            Ok(mark) => Ok(std::mem::replace(&mut record.read, mark) != mark),
+            Err(VaultError::Audit(fault @ AuditError::Broken { .. })) => {
+                (world.notice)(Notice::ReadsBroken { token: record.name.clone(), fault });
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

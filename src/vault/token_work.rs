@@ -1,0 +1,371 @@
+//! What a change does to tokens: records written, grants and views kept current, holders' chains held against what was
+//! recorded of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::audit::{AuditError, Chain, Event, KeyRef, Seed};
+use crate::clock::Moment;
+use crate::codec;
+use crate::crypto::{self, Digest, Key};
+use crate::name::{Scope, TokenName};
+use crate::state::StateError;
+use crate::store::{GrantRow, Tag, TokenId, TokenRow};
+use crate::unlock::token::{Token, TokenKeys};
+
+use super::catalog::key_ref;
+use super::error::VaultError;
+use super::grant::{self, Grant, GrantedVersion, View};
+use super::item::{Item, VersionState};
+use super::leaves::Kind;
+use super::open::{Notice, World};
+use super::token::Issued;
+use super::token_error::TokenError;
+use super::token_record::{Mark, Rule, TokenRecord, ViewMark};
+use super::work::{Work, damaged, row_place};
+
+const RECORD_LABEL: &str = "keyvault token record";
+const VIEW_MARK_LABEL: &[u8] = b"keyvault token view mark";
+
+/// Whom keys are granted to, and which.
+pub(super) struct Grantee {
+    pub(super) name: TokenName,
+    pub(super) rule: Rule,
+    pub(super) expires: Option<Moment>,
+    pub(super) made: Moment,
+}
+
+impl Grantee {
+    /// The same under another secret.
+    pub(super) fn of(record: &TokenRecord) -> Self {
+        Self {
+            name: record.name.clone(),
+            rule: record.rule.clone(),
+            expires: record.expires,
+            made: record.created,
+        }
+    }
+}
+
+impl Work<'_> {
+    pub(super) fn token_tag(&self, name: &TokenName) -> Tag {
+        self.tag(Kind::Token, name.as_str().as_bytes())
+    }
+
+    pub(super) fn token_leaf(&self, row: &TokenRow) -> Digest {
+        self.row_leaf(Kind::Token, &row.tag, row.revision, &row.sealed)
+    }
+
+    /// Every token's record, held against the tree.
+    pub(super) fn load_tokens(&mut self) -> Result<Vec<TokenRecord>, VaultError> {
+        let rows = self.tx.tokens()?;
+        rows.iter().map(|row| self.verified_token(row)).collect()
+    }
+
+    fn verified_token(&mut self, row: &TokenRow) -> Result<TokenRecord, VaultError> {
+        let leaf = self.token_leaf(row);
+        // One that was written in this change is not in the tree yet.
+        if self.leaf_changes.get(&row.tag) != Some(&Some(leaf)) {
+            self.expect_leaf(&row.tag, Some(leaf), "token")?;
+        }
+        self.open_token(row)
+    }
+
+    pub(super) fn open_token(&self, row: &TokenRow) -> Result<TokenRecord, VaultError> {
+        let context = self.identity.context(&row_place("token", &row.tag, row.revision));
+        let plain = crypto::open(&self.keys.metadata, RECORD_LABEL, &context, &row.sealed)
+            .map_err(|_| damaged("token: does not open"))?;
+        codec::unpad(&plain).and_then(TokenRecord::decode).map_err(|_| damaged("token: malformed"))
+    }
+
+    pub(super) fn token(&mut self, name: &TokenName) -> Result<Option<TokenRecord>, VaultError> {
+        let tag = self.token_tag(name);
+        let row = if self.tx.has_machines()? { self.tx.token(&tag)? } else { None };
+        let Some(row) = row else {
+            self.expect_leaf(&tag, None, "token")?;
+            return Ok(None);
+        };
+        self.verified_token(&row).map(Some)
+    }
+
+    pub(super) fn existing_token(&mut self, name: &TokenName) -> Result<TokenRecord, VaultError> {
+        Ok(self.token(name)?.ok_or_else(|| TokenError::Missing(name.clone()))?)
+    }
+
+    pub(super) fn put_token(&mut self, record: &TokenRecord, world: &World<'_>) -> Result<(), VaultError> {
+        let tag = self.token_tag(&record.name);
+        let revision = self.tx.token(&tag)?.map_or(0, |row| row.revision) + 1;
+        let padded = codec::pad(&record.encode()).map_err(|_| damaged("token: too long to encode"))?;
+        let context = self.identity.context(&row_place("token", &tag, revision));
+        let sealed = crypto::seal(&self.keys.metadata, RECORD_LABEL, &context, padded.expose(), world.rng)?;
+        let row = TokenRow { tag, revision, sealed };
+        self.leaf_changes.insert(tag, Some(self.token_leaf(&row)));
+        Ok(self.tx.put_token(&row)?)
+    }
+
+    /// Takes everything of a token away; its record goes with it.
+    pub(super) fn forget_token(&mut self, record: &TokenRecord) -> Result<(), VaultError> {
+        let tag = self.token_tag(&record.name);
+        self.tx.delete_view(&record.id)?;
+        self.tx.delete_ledger(&record.id)?;
+        self.tx.delete_token(&tag)?;
+        self.leaf_changes.insert(tag, None);
+        Ok(())
+    }
+
+    /// The tokens that are in force, with what their holders read, for a rekey.
+    pub(super) fn tokens_to_renew(
+        &mut self,
+        world: &World<'_>,
+    ) -> Result<Vec<(Grantee, Vec<Event>)>, VaultError> {
+        let records = self.load_tokens()?.into_iter().filter(|record| record.revoked.is_none());
+        let with_reads = |record: TokenRecord| match self.reads_of(&record) {
+            Ok(reads) => Ok((Grantee::of(&record), reads)),
+            Err(VaultError::Audit(fault @ AuditError::Broken { .. })) => {
+                (world.notice)(Notice::ReadsBroken { token: record.name.clone(), fault });
+                Ok((Grantee::of(&record), Vec::new()))
+            }
+            Err(error) => Err(error),
+        };
+        records.map(with_reads).collect()
+    }
+
+    /// Each of them under a new secret.
+    pub(super) fn renew_all(
+        &mut self,
+        tokens: Vec<(Grantee, Vec<Event>)>,
+        items: &[Item],
+        world: &World<'_>,
+    ) -> Result<Vec<Issued>, VaultError> {
+        let renew = |(grantee, reads): (Grantee, Vec<Event>)| {
+            let items: Vec<_> = items.iter().filter(|item| grantee.rule.matches(item)).cloned().collect();
+            self.issue_token(grantee, &items, &reads, world)
+        };
+        tokens.into_iter().map(renew).collect()
+    }
+
+    /// Revokes the tokens that are in force and not among these: a restore brings no token back that was revoked since.
+    pub(super) fn keep_tokens(
+        &mut self,
+        ids: &BTreeSet<TokenId>,
+        world: &World<'_>,
+    ) -> Result<(), VaultError> {
+        for mut record in self.load_tokens()? {
+            if record.revoked.is_none() && !ids.contains(&record.id) {
+                self.revoke(&mut record, world)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The token opens nothing any more; its record stays, with what its holder read.
+    pub(super) fn revoke(&mut self, record: &mut TokenRecord, world: &World<'_>) -> Result<(), VaultError> {
+        self.tx.delete_view(&record.id)?;
+        record.revoked = Some(world.now());
+        record.view = None;
+        self.put_token(record, world)
+    }
+
+    /// The keys that a rule grants. Only before this change has touched any.
+    pub(super) fn matching(&mut self, rule: &Rule) -> Result<Vec<Item>, VaultError> {
+        let mut items = self.items()?;
+        items.retain(|item| rule.matches(item));
+        Ok(items)
+    }
+
+    /// A new token under a new secret, its grants and view, and its holder's chain with what was read before.
+    pub(super) fn issue_token(
+        &mut self,
+        grantee: Grantee,
+        items: &[Item],
+        reads: &[Event],
+        world: &World<'_>,
+    ) -> Result<Issued, VaultError> {
+        let token = Token::create(world.rng)?;
+        let mut record = TokenRecord {
+            name: grantee.name,
+            id: token.id(),
+            rule: grantee.rule,
+            created: grantee.made,
+            expires: grantee.expires,
+            revoked: None,
+            made_by: format!("{}@{}", world.actor.user, world.actor.host),
+            reader: token.reader(),
+            first_key: Key::random(world.rng)?,
+            view: None,
+            read: Mark::START,
+            places: Vec::new(),
+        };
+        let keys = record.keys(&self.identity);
+        let seed = Key::from_bytes(record.first_key.expose()).ok_or_else(|| damaged("token: k₀"))?;
+        let chain = Chain::rewrite(Seed::from(seed), self.tx, &keys.audit, &self.identity, reads, world.rng)?;
+        record.read = Mark { count: chain.count, head: chain.head };
+        for item in items {
+            self.put_grant(&record, &keys, item, world)?;
+        }
+        self.write_view(&mut record, &keys, world)?;
+        self.put_token(&record, world)?;
+        let lacks = |scope: &&Scope| !items.iter().any(|item| item.scopes.contains(*scope));
+        let empty_scopes = record.rule.scopes.iter().filter(lacks).cloned().collect();
+        let opened = items.iter().map(|item| item.name.clone()).collect();
+        Ok(Issued { record, token, granted: opened, empty_scopes })
+    }
+
+    fn put_grant(
+        &self,
+        record: &TokenRecord,
+        keys: &TokenKeys,
+        item: &Item,
+        world: &World<'_>,
+    ) -> Result<(), VaultError> {
+        let row = self.grant_of(item, world.now())?.seal(keys, &self.identity, &record.id, world.rng)?;
+        Ok(self.tx.put_grant(&row)?)
+    }
+
+    /// What a holder is to know of a key: only versions that are good have their keys in it.
+    pub(super) fn grant_of(&self, item: &Item, now: Moment) -> Result<Grant, VaultError> {
+        let mut versions = Vec::new();
+        for version in &item.versions {
+            let state = version.state_at(now);
+            if matches!(state, VersionState::Current | VersionState::Previous) && version.digest.is_some() {
+                let rows = self.version_rows(&item.id, version.number)?;
+                let key = self.opener().version_key(&item.id, version, &rows)?;
+                let grace_until = version.grace_until;
+                versions.push(GrantedVersion { number: version.number, state, grace_until, key });
+            }
+        }
+        Ok(Grant {
+            item: item.id,
+            name: item.name.clone(),
+            variable: item.variable.clone(),
+            scopes: item.scopes.clone(),
+            expires: item.expires,
+            versions,
+        })
+    }
+
+    /// Binds the grants as they stand now, under this change's number.
+    fn write_view(
+        &mut self,
+        record: &mut TokenRecord,
+        keys: &TokenKeys,
+        world: &World<'_>,
+    ) -> Result<(), VaultError> {
+        let rows = self.tx.grants(&record.id)?;
+        let view = View {
+            change: self.next_change(),
+            name: record.name.clone(),
+            time: world.now(),
+            expires: record.expires,
+            count: u32::try_from(rows.len()).map_err(|_| damaged("token_grant: too many"))?,
+            grants: grant::grants_digest(keys, &rows),
+        };
+        let row = view.seal(keys, &self.identity, &record.id, world.rng)?;
+        record.view = Some(ViewMark { change: view.change, digest: self.view_mark(&row.sealed) });
+        Ok(self.tx.put_view(&row)?)
+    }
+
+    fn view_mark(&self, sealed: &[u8]) -> Digest {
+        let id = crypto::seal_id(sealed).unwrap_or([0; crypto::SEAL_ID_LEN]);
+        self.keys.tree.digest(&[VIEW_MARK_LABEL, &id])
+    }
+
+    /// A token's grants, held against its view, and that against its record: what a holder put there itself must not be
+    /// bound by the next view.
+    pub(super) fn verified_grants(&self, record: &TokenRecord) -> Result<Vec<GrantRow>, VaultError> {
+        let keys = record.keys(&self.identity);
+        let wrong = |what: &str| StateError::Mismatch { what: format!("{what} of token {}", record.name) };
+        let row = self.tx.view(&record.id)?;
+        let mark =
+            row.as_ref().map(|row| ViewMark { change: row.change, digest: self.view_mark(&row.sealed) });
+        if mark != record.view {
+            return Err(wrong("token_view").into());
+        }
+        let rows = self.tx.grants(&record.id)?;
+        let Some(row) = row else {
+            return if rows.is_empty() { Ok(rows) } else { Err(wrong("token_grant").into()) };
+        };
+        if View::open(&row, &keys, &self.identity)?.binds(&rows, &keys) {
+            Ok(rows)
+        } else {
+            Err(wrong("token_grant").into())
+        }
+    }
+
+    /// The keys that its grants open, current versions; a grant that does not open is not in the way, for this is what
+    /// an emergency asks.
+    pub(super) fn granted_keys(&self, record: &TokenRecord) -> Result<Vec<KeyRef>, VaultError> {
+        let keys = record.keys(&self.identity);
+        let grants = self.tx.grants(&record.id)?;
+        let opened = grants.iter().filter_map(|row| Grant::open(row, &keys, &self.identity).ok());
+        let mut named: Vec<_> = opened.map(|grant| key_ref(&grant.as_item())).collect();
+        named.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(named)
+    }
+
+    /// Notes a key that this change writes (or removes: `None`), if there is a token that it may concern.
+    pub(super) fn touch(&mut self, id: [u8; 16], after: Option<&Item>) -> Result<(), VaultError> {
+        if self.has_tokens.is_none() {
+            self.has_tokens = Some(!self.tx.tokens()?.is_empty());
+        }
+        if self.has_tokens == Some(true) {
+            self.touched.insert(id, after.cloned());
+        }
+        Ok(())
+    }
+
+    /// Writes what this change means for every token.
+    pub(super) fn apply_token_changes(&mut self, world: &World<'_>) -> Result<(), VaultError> {
+        let touched = std::mem::take(&mut self.touched);
+        let records = self.load_tokens()?;
+        let active = records.iter().filter(|record| record.revoked.is_none()).count();
+        if self.tx.has_machines()?
+            && self.tx.token_counts()?.views != u64::try_from(active).unwrap_or(u64::MAX)
+        {
+            (world.notice)(Notice::StrayViews);
+        }
+        for mut record in records {
+            let keys = record.keys(&self.identity);
+            let granted = record.revoked.is_none() && self.regrant(&mut record, &keys, &touched, world)?;
+            let read = self.note_reads(&mut record, &keys, world)?;
+            if granted {
+                self.write_view(&mut record, &keys, world)?;
+            }
+            if granted || read {
+                self.put_token(&record, world)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn regrant(
+        &mut self,
+        record: &mut TokenRecord,
+        keys: &TokenKeys,
+        touched: &BTreeMap<[u8; 16], Option<Item>>,
+        world: &World<'_>,
+    ) -> Result<bool, VaultError> {
+        // One that was made in this very change has seen all keys.
+        if touched.is_empty() || record.view.is_some_and(|view| view.change == self.next_change()) {
+            return Ok(false);
+        }
+        let rows = self.verified_grants(record)?;
+        let mut changed = false;
+        for (id, after) in touched {
+            match after.as_ref().filter(|item| record.rule.matches(item)) {
+                Some(item) => {
+                    self.put_grant(record, keys, item, world)?;
+                    changed = true;
+                }
+                None if rows.iter().any(|row| row.item == *id) => {
+                    self.tx.delete_grant(&record.id, id)?;
+                    changed = true;
+                }
+                None => {}
+            }
+            if after.is_none() {
+                record.rule.keys.remove(id);
+            }
+        }
+        Ok(changed)
+    }
+}

@@ -1,0 +1,301 @@
+//! Who has a token, the vault's file, every older copy of it and full knowledge of the format: what it can read, by
+//! trying every key that it can derive on everything that is sealed.
+//!
+//! The program's refusals do not count here. The attacker uses the format's own primitives on raw rows, so what does
+//! not open, does not open by cryptography.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may fail, and says what it tried"
+)]
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use keyvault::audit::Actor;
+use keyvault::clock::{Clock, Moment};
+use keyvault::codec;
+use keyvault::crypto::{self, Cost, Key, SystemRng};
+use keyvault::identity::{Identity, Place};
+use keyvault::name::{KeyName, Scope};
+use keyvault::secret::SecretBytes;
+use keyvault::state::pin::Pins;
+use keyvault::unlock::passphrase::Passphrase;
+use keyvault::unlock::token::Token;
+use keyvault::vault::{
+    Access, Conflict, Creation, Holder, Holders, Import, Incoming, NewToken, NewValue, Terms, Vault, Which,
+    World,
+};
+use rusqlite::Connection;
+
+const KEYS: usize = 1000;
+const GRANTED: usize = 50;
+
+struct Now;
+
+impl Clock for Now {
+    fn now(&self) -> Moment {
+        Moment(1_767_225_600_000)
+    }
+}
+
+/// The owner's side.
+struct Owner {
+    folder: tempfile::TempDir,
+    access: Access,
+    vault: Vault,
+}
+
+impl Owner {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vault.db");
+        let passphrase = Passphrase::new(&SecretBytes::copy_from(b"correct horse battery staple")).unwrap();
+        let creation = Creation { passphrase: &passphrase, cost: Cost::FLOOR, recovery: None };
+        with_world(folder.path(), |world| Vault::create(&path, &creation, world)).unwrap();
+        let mut vault = Vault::open(&path, &Pins::in_folder(folder.path().join("pins"))).unwrap();
+        let access = vault.open_passphrase(&passphrase).unwrap();
+        Self { folder, access, vault }
+    }
+
+    fn add(&mut self, numbers: Range<usize>, scope: &str) {
+        let incoming = numbers.map(|number| Incoming {
+            name: name(number),
+            variable: name(number).default_variable().unwrap(),
+            value: SecretBytes::copy_from(value(number, 1).as_bytes()),
+        });
+        let scopes = BTreeSet::from([scope.parse::<Scope>().unwrap()]);
+        let import = Import {
+            incoming: incoming.collect(),
+            scopes: &scopes,
+            conflict: Conflict::Fail,
+            source: "test",
+        };
+        let Self { folder, access, vault } = self;
+        with_world(folder.path(), |world| vault.import(access, world, import, &|_| ())).unwrap();
+    }
+
+    fn rotate(&mut self, number: usize) {
+        let Self { folder, access, vault } = self;
+        let item = vault.show(access, &name(number)).unwrap();
+        let value = NewValue {
+            name: name(number),
+            item: item.id,
+            value: SecretBytes::copy_from(value(number, 2).as_bytes()),
+        };
+        let which = Which::Names(vec![name(number)]);
+        with_world(folder.path(), |world| vault.rotate(access, world, &which, Some(value), Terms::default()))
+            .unwrap();
+    }
+
+    fn token(&mut self, token: &str, scope: &str) -> Token {
+        let new = NewToken {
+            name: token.parse().unwrap(),
+            scopes: vec![scope.parse().unwrap()],
+            keys: Vec::new(),
+            expires: None,
+        };
+        let Self { folder, access, vault } = self;
+        with_world(folder.path(), |world| vault.create_token(access, world, &new)).unwrap().token
+    }
+
+    fn revoke(&mut self, token: &str) {
+        let Self { folder, access, vault } = self;
+        with_world(folder.path(), |world| vault.revoke_token(access, world, &token.parse().unwrap()))
+            .unwrap();
+    }
+
+    /// A copy of the file as it is now: every change ends with a folded log.
+    fn copy(&self, name: &str) -> PathBuf {
+        let copy = self.folder.path().join(name);
+        std::fs::copy(self.folder.path().join("vault.db"), &copy).unwrap();
+        copy
+    }
+}
+
+fn with_world<T>(folder: &Path, act: impl FnOnce(&World<'_>) -> T) -> T {
+    let notices = RefCell::new(Vec::new());
+    let result = act(&World {
+        clock: &Now,
+        rng: &SystemRng,
+        actor: Actor::default(),
+        pins: Pins::in_folder(folder.join("pins")),
+        holders: Holders::in_folder(PathBuf::new(), Holder { command: String::new(), pid: 0 }),
+        notice: &|notice| notices.borrow_mut().push(format!("{notice:?}")),
+        waiting: &|_, _| (),
+    });
+    assert_eq!(notices.into_inner(), Vec::<String>::new());
+    result
+}
+
+fn name(number: usize) -> KeyName {
+    format!("key{number:04}").parse().unwrap()
+}
+
+fn value(number: usize, version: u32) -> String {
+    format!("value of key {number:04}, version {version}")
+}
+
+/// Everything that is sealed in a file, with the context in which a reader would open it.
+struct Sealed {
+    row: Vec<u8>,
+    table: &'static str,
+    label: &'static str,
+    context: Vec<u8>,
+    text: Vec<u8>,
+}
+
+/// The labels and places of FORMAT §3 and §12, for every row of a file.
+fn everything_sealed(file: &Path) -> (Identity, Vec<Sealed>) {
+    let connection = Connection::open(file).unwrap();
+    let (vault_id, epoch): (Vec<u8>, u32) = connection
+        .query_row("SELECT vault_id, epoch FROM vault", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    let identity = Identity { vault_id: vault_id.try_into().unwrap(), epoch };
+    let mut all = Vec::new();
+    let tables: [(&str, &str, &str); 12] = [
+        ("slot", "keyvault slot", "SELECT id, 0, 0, header, sealed FROM slot"),
+        ("vault", "keyvault audit seed", "SELECT x'', 0, 0, x'', chain_seed FROM vault"),
+        ("item", "keyvault item", "SELECT tag, 0, revision, x'', sealed FROM item"),
+        ("scope", "keyvault scope", "SELECT tag, 0, revision, x'', sealed FROM scope"),
+        ("directory", "keyvault directory", "SELECT bucket, 0, revision, x'', sealed FROM directory"),
+        ("version_key", "keyvault version key", "SELECT item, version, 0, x'', sealed FROM version_key"),
+        ("version_value", "keyvault value", "SELECT item, version, 0, x'', sealed FROM version_value"),
+        ("audit_head", "keyvault audit head", "SELECT x'', 0, count, x'', sealed FROM audit_head"),
+        ("token", "keyvault token record", "SELECT tag, 0, revision, x'', sealed FROM token"),
+        ("token_view", "keyvault token view", "SELECT token, 0, change, x'', sealed FROM token_view"),
+        ("token_grant", "keyvault token grant", "SELECT item, 0, 0, token, sealed FROM token_grant"),
+        (
+            "audit",
+            "keyvault audit event",
+            "SELECT a.seq, 0, 0, ifnull(b.mac, zeroblob(32)), a.sealed FROM audit a LEFT JOIN audit b ON b.seq = a.seq - 1",
+        ),
+    ];
+    let known: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    for (table, label, sql) in tables {
+        if known == 1 && table.starts_with("token") {
+            continue;
+        }
+        let mut statement = connection.prepare(sql).unwrap();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let key = match row.get_ref(0).unwrap() {
+                rusqlite::types::ValueRef::Blob(bytes) => bytes.to_vec(),
+                number if table == "audit" => number.as_i64().unwrap().to_le_bytes().to_vec(),
+                number if table == "directory" => vec![u8::try_from(number.as_i64().unwrap()).unwrap()],
+                number => u32::try_from(number.as_i64().unwrap()).unwrap().to_le_bytes().to_vec(),
+            };
+            let bound: Vec<u8> = row.get(3).unwrap();
+            let field = if table == "vault" { "chain_seed" } else { "sealed" };
+            let place = Place {
+                table,
+                row: &key,
+                version: row.get(1).unwrap(),
+                field,
+                revision: u64::try_from(row.get::<_, i64>(2).unwrap()).unwrap(),
+                bound: &bound,
+            };
+            let row_key = key.clone();
+            all.push(Sealed {
+                row: row_key,
+                table,
+                label,
+                context: identity.context(&place),
+                text: row.get(4).unwrap(),
+            });
+        }
+    }
+    (identity, all)
+}
+
+/// Tries every key on everything until nothing new opens. Any 32 bytes of what opens may be a key: those that open a
+/// row of the same item are tried on everything else.
+fn break_in(token: &Token, files: &[PathBuf]) -> (BTreeMap<&'static str, usize>, BTreeSet<String>) {
+    let mut opened = BTreeMap::new();
+    let mut values = BTreeSet::new();
+    for file in files {
+        let (identity, all) = everything_sealed(file);
+        let keys = token.reader().keys(&identity, &token.id());
+        let own =
+            [&keys.view, &keys.grants, &keys.bundle, &keys.reads, &keys.audit.events, &keys.audit.append];
+        let mut keys: Vec<Key> = own.iter().map(|key| Key::from_bytes(key.expose()).unwrap()).collect();
+        keys.push(Key::from_bytes(token.reader().expose()).unwrap());
+        // What daily keys would be, if the reader or any other key of the holder's were the vault's.
+        for purpose in
+            ["metadata", "wrapping", "blind index", "state", "tree", "audit events", "audit append"]
+        {
+            let derived: Vec<_> = own
+                .iter()
+                .map(|key| key.derive(&format!("keyvault daily {purpose}"), &identity.whole()))
+                .collect();
+            keys.extend(derived);
+        }
+        let mut closed: Vec<&Sealed> = all.iter().collect();
+        while !keys.is_empty() {
+            let mut found: Vec<Key> = Vec::new();
+            closed.retain(|sealed| {
+                let plain = keys
+                    .iter()
+                    .find_map(|key| crypto::open(key, sealed.label, &sealed.context, &sealed.text).ok());
+                let Some(plain) = plain else { return true };
+                *opened.entry(sealed.table).or_insert(0) += 1;
+                if sealed.table == "version_value" {
+                    values.insert(String::from_utf8(codec::unpad(&plain).unwrap().to_vec()).unwrap());
+                } else {
+                    let own: Vec<_> = all.iter().filter(|other| other.row == sealed.row).collect();
+                    let opens = |key: &Key| {
+                        own.iter().any(|row| crypto::open(key, row.label, &row.context, &row.text).is_ok())
+                    };
+                    found.extend(plain.expose().windows(32).filter_map(Key::from_bytes).filter(opens));
+                }
+                false
+            });
+            keys = found;
+        }
+    }
+    (opened, values)
+}
+
+#[test]
+fn of_1000_keys_a_token_for_50_opens_50_and_after_a_revoke_and_a_rotate_none_of_the_new() {
+    let mut owner = Owner::new();
+    owner.add(0..GRANTED, "granted");
+    owner.add(GRANTED..KEYS, "other");
+    let mut copies = vec![owner.copy("before.db")];
+    let token = owner.token("ci", "granted");
+    copies.push(owner.copy("granted.db"));
+    // Others have tokens too, and keys change.
+    let other = owner.token("other", "other");
+    owner.rotate(GRANTED);
+    copies.push(owner.copy("rotated.db"));
+
+    let granted: BTreeSet<String> = (0..GRANTED).map(|number| value(number, 1)).collect();
+    let (opened, values) = break_in(&token, &copies);
+    println!("with the token, in {} copies: {opened:?}", copies.len());
+    assert_eq!(values, granted);
+    let tables: Vec<_> = opened.keys().copied().collect();
+    assert_eq!(tables, ["token_grant", "token_view", "version_value"]);
+
+    owner.revoke("ci");
+    copies.push(owner.copy("revoked.db"));
+    for number in 0..GRANTED {
+        owner.rotate(number);
+    }
+    copies.push(owner.copy("after.db"));
+    let (_, values) = break_in(&token, &copies);
+    assert_eq!(values, granted, "a new version opens, or more than was granted");
+    let (opened, _) = break_in(&token, &copies[4..]);
+    println!("after the revoke and the rotation: {opened:?}");
+    assert_eq!(opened, BTreeMap::new());
+
+    // The attack finds what there is to find: with the other token, all of the others.
+    let (_, values) = break_in(&other, &copies[2..3]);
+    assert_eq!(values.len(), KEYS - GRANTED);
+    assert!(values.contains(&value(GRANTED, 2)) && !values.contains(&value(GRANTED, 1)));
+}

@@ -1,0 +1,605 @@
+//! Delivery besides a variable: descriptors, standard input, files in memory, docker's env-file.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use pretty_assertions::assert_eq;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+use crate::harness::{KEYVAULT, Ran, World, finish};
+
+/// No file.
+const NOTHING: [PathBuf; 0] = [];
+
+/// Every byte there is, longer than a pipe holds.
+fn binary() -> Vec<u8> {
+    (0..=255).cycle().take(200_001).collect()
+}
+
+/// A world with `bin` (scope s, see [`binary`]), `a` and `b` (scope s, their names are their values) and `lines`; its
+/// runtime folder is a tmpfs of its own, so that other tests' runs do not sweep it.
+struct Place {
+    world: World,
+    runtime: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let runtime = tempfile::Builder::new().prefix("keyvault-test-").tempdir_in("/dev/shm").unwrap();
+        let mut world = World::new();
+        world.set("XDG_RUNTIME_DIR", runtime.path().to_str().unwrap());
+        world.run_with_input(&["add", "bin", "--exact", "--scope", "s"], binary()).ok();
+        for name in ["a", "b"] {
+            world.run_with_input(&["add", name, "--scope", "s"], name).ok();
+        }
+        world.run_with_input(&["add", "lines", "--exact"], "one\ntwo\n").ok();
+        Self { world, runtime }
+    }
+
+    /// What lies in the folder of all runs.
+    fn left(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.runtime.path().join("keyvault"));
+        entries.map_or_else(|_| Vec::new(), |all| all.map(|entry| entry.unwrap().path()).collect())
+    }
+
+    fn exec(&self, arguments: &[&str], script: &str) -> Ran {
+        self.world.run(&[&["exec"], arguments, &["--", "sh", "-c", script]].concat())
+    }
+
+    fn log(&self) -> serde_json::Value {
+        let ran = self.world.run(&["audit", "log", "--json"]).ok();
+        ran.out.lines().last().map(|line| serde_json::from_str(line).unwrap()).unwrap()
+    }
+}
+
+/// A command under `exec` whose lines are read as they come.
+struct Running {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(place: &Place, arguments: &[&str], script: &str) -> Self {
+        let mut command = place.world.command(KEYVAULT);
+        command.arg("exec").args(arguments).args(["--", "sh", "-c", script]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    fn line(&mut self) -> String {
+        self.lines.next().expect("a line").unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+/// A test that fails leaves nothing running: TERM is passed on, KILL would not be.
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal(Signal::TERM);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+// ── Descriptors and standard input ───────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn case_50_a_value_on_a_descriptor_is_exact_and_can_be_read_again() {
+    let place = Place::new();
+    assert!(place.exec(&["--fd", "3=bin"], "cat <&3").ok().bytes == binary());
+    assert!(place.exec(&["--fd", "9=bin"], "cat /dev/fd/9 >/dev/null; cat /dev/fd/9").ok().bytes == binary());
+    let ran = place.exec(&["--fd", "3=lines", "--fd", "4=a"], "cat <&3; cat <&4; cat <&3; wc -c </dev/fd/3");
+    assert_eq!(ran.ok().out, "one\ntwo\na8\n", "no newline is added, and the second reader finds the end");
+}
+
+#[test]
+fn case_50_a_value_on_standard_input_is_exact_whatever_the_caller_had_there() {
+    let place = Place::new();
+    let arguments = ["exec", "--stdin", "bin", "--", "cat"];
+    assert!(place.world.run_with_input(&arguments, "the caller's").ok().bytes == binary());
+    assert!(place.world.sh(&format!("'{KEYVAULT}' exec --stdin bin -- cat <&-")).ok().bytes == binary());
+    assert_eq!(place.exec(&["--stdin", "a", "--fd", "3=b"], "cat; cat <&3").ok().out, "ab");
+}
+
+#[test]
+fn case_57_a_command_finds_the_descriptors_that_were_named_and_nothing_of_ours() {
+    let place = Place::new();
+    let listed = "for fd in $(seq 0 300); do [ -e /proc/$$/fd/$fd ] && echo $fd; done; true";
+    // Through a shell: what started the tests may have passed descriptors on.
+    for (arguments, more) in [
+        ("--fd 3=a --fd 200=bin --stdin b", "3 200"),
+        ("--file F=b", ""),
+        ("--file F=b --fd 3=a", "3"),
+        ("--watch --fd 5=a --only b", "5"),
+    ] {
+        let plain = place.world.sh(&format!("sh -c '{listed}' 7</dev/null")).ok().out;
+        let ours = place.world.sh(&format!("'{KEYVAULT}' exec {arguments} -- sh -c '{listed}' 7</dev/null"));
+        let numbers = |text: &str| {
+            text.split_whitespace().map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+        };
+        let expected = &numbers(&plain) | &numbers(more);
+        assert_eq!(numbers(&ours.ok().out), expected, "{arguments}");
+    }
+    // The sealed file cannot be written through any of them.
+    let ran = place.exec(&["--fd", "3=a"], "echo x >/dev/fd/3 || echo refused");
+    assert!(ran.ok().out.ends_with("refused\n"));
+}
+
+#[test]
+fn a_descriptor_that_cannot_be_had_is_refused_by_its_number_before_anything_is_released() {
+    let place = Place::new();
+    let before = place.log();
+    let ran = place.world.sh(&format!("'{KEYVAULT}' exec --fd 3=a -- true 3</dev/null"));
+    ran.fails(125, "Descriptor 3 is in use");
+    place.exec(&["--fd", "3=a", "--fd", "3=b"], "true").fails(125, "Two keys are wanted on descriptor 3");
+    for number in ["2", "0", "x", "", "99999999999"] {
+        place.exec(&["--fd", &format!("{number}=a")], "true").fails(125, "a number from 3 on");
+    }
+    let ran = place.world.sh(&format!("ulimit -n 64; '{KEYVAULT}' exec --fd 64=a -- true"));
+    ran.fails(125, "64 files may be open here");
+    let ran = place.world.sh(&format!("ulimit -n 64; '{KEYVAULT}' exec --fd 63=a -- cat /dev/fd/63"));
+    assert_eq!(ran.ok().out, "a");
+    let log = place.world.run(&["audit", "log", "--json"]).ok().out;
+    assert_eq!(log.lines().filter(|line| line.contains("\"exec\"")).count(), 1);
+    assert_eq!(before["action"], "add");
+}
+
+// ── Which keys, and what the log says ────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn a_delivered_key_is_a_variable_only_if_it_is_named_as_one() {
+    let place = Place::new();
+    let show = "echo \"${A-none} ${B-none} ${X-none}\"";
+    for (arguments, expected) in [
+        (&["--scope", "s", "--fd", "3=a", "--fd", "4=bin"][..], "none b none\n"),
+        (&["--all", "--stdin", "a", "--fd", "4=bin"], "none b none\n"),
+        (&["--only", "a", "--fd", "3=a"], "a none none\n"),
+        (&["--as", "a=X", "--fd", "3=a"], "none none a\n"),
+        (&["--fd", "3=a"], "none none none\n"),
+        (&["--file", "X=a"], "none none a\n"),
+    ] {
+        let out = place.exec(arguments, show).ok().out;
+        let out = out.replace(place.runtime.path().to_str().unwrap(), "");
+        let out = if out.contains("/keyvault/run-") { "none none a\n".to_owned() } else { out };
+        assert_eq!(out, expected, "{arguments:?}");
+    }
+}
+
+#[test]
+fn one_event_says_which_keys_and_how_each_was_delivered() {
+    let place = Place::new();
+    let arguments = ["--only", "a", "--fd", "3=bin", "--stdin", "b", "--file", "F=lines"];
+    place.exec(&arguments, "true").ok();
+    let event = place.log();
+    let detail = "sh: lines in a file, bin on descriptor 3, b on standard input";
+    assert_eq!(event["detail"], detail);
+    assert_eq!(event["keys"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once_and_leaves_nothing_behind() {
+    let place = Place::new();
+    place.world.run_with_input(&["add", "e"], "e").ok();
+    place.world.run(&["edit", "e", "--expires", "2020-01-01"]).ok();
+    let before = place.log();
+    let ran = place.exec(
+        &[
+            "--fd", "3=gone", "--fd", "4=gone", "--file", "F=e", "--stdin", "e", "--only", "a", "--file",
+            "A=b",
+        ],
+        "echo started",
+    );
+    assert_eq!(
+        ran.fails(125, "").err,
+        "error: Nothing was released:\n  gone: there is no such key\n  e: expired on 2020-01-01 00:00\n  \
+         a: A is to hold a file's path (choose another for one of the two)\n       Give expired keys more time \
+         (keyvault edit NAME --expires 30d), or leave them out (--skip-expired).\n"
+    );
+    place.exec(&["--file", "F=a", "--file", "F=b"], "true").fails(125, "Two files are wanted under F");
+    place.exec(&["--file", "F=a", "--docker-env", "F"], "true").fails(125, "Two files are wanted under F");
+    place.exec(&["--file", "LD_PRELOAD=a"], "true").fails(125, "run or load code");
+    place.exec(&["--docker-env", "F"], "true").fails(125, "No key was chosen");
+    assert_eq!(place.log(), before);
+    assert_eq!(place.left(), NOTHING);
+}
+
+#[test]
+fn a_dry_run_says_where_each_key_would_go() {
+    let place = Place::new();
+    let arguments = ["--scope", "s", "--file", "F=lines", "--fd", "3=bin", "--stdin", "b", "--dry-run"];
+    let ran = place.exec(&arguments, "true").ok();
+    assert_eq!(ran.out, "A <- a\nfile in F <- lines\ndescriptor 3 <- bin\nstandard input <- b\n");
+    let ran = place.exec(&["--only", "a", "--docker-env", "E", "--dry-run"], "true").ok();
+    assert_eq!(ran.out, "A in the env-file in E <- a\n");
+    let json = place.exec(&[&arguments[..], &["--json"]].concat(), "true").ok().json();
+    let expected = serde_json::json!({ "keys": [
+        { "name": "a", "variable": "A" },
+        { "name": "lines", "file": "F" },
+        { "name": "bin", "descriptor": 3 },
+        { "name": "b", "descriptor": 0 },
+    ]});
+    assert_eq!(json, expected);
+    assert_eq!(place.left(), NOTHING);
+}
+
+// ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn a_file_is_exact_private_in_memory_and_gone_when_the_command_ends() {
+    let mut place = Place::new();
+    place.world.set("KEY", "inherited");
+    let ran = place.exec(
+        &["--file", "KEY=bin"],
+        "umask 000; stat -f -c %T \"$KEY\"; stat -c '%a %u %h %n' \"$KEY\" \"${KEY%/*}\" \"${KEY%/*/*}\"; cat \"$KEY\"",
+    );
+    let ran = ran.ok();
+    let root = place.runtime.path().to_str().unwrap();
+    let uid = rustix::process::geteuid().as_raw();
+    let (head, value) = ran.bytes.split_at(ran.bytes.len() - binary().len());
+    assert!(value == binary());
+    let head = String::from_utf8(head.to_vec()).unwrap();
+    let mut lines = head.lines();
+    assert_eq!(lines.next(), Some("tmpfs"));
+    let file = lines.next().unwrap();
+    assert!(
+        file.starts_with(&format!("600 {uid} 1 {root}/keyvault/run-")) && file.ends_with("/KEY"),
+        "{file}"
+    );
+    for folder in lines {
+        assert!(folder.starts_with(&format!("700 {uid} ")), "{folder}");
+    }
+    assert_eq!(place.left(), NOTHING);
+}
+
+#[test]
+fn a_file_is_made_0600_whatever_the_umask_and_never_through_a_name_that_is_there() {
+    let place = Place::new();
+    let trace = place.world.path().join("trace");
+    let mut command = place.world.command("strace");
+    command
+        .args(["-qq", "-e", "trace=openat,open,creat,rename,renameat,renameat2,mkdir,mkdirat", "-o"])
+        .arg(&trace);
+    command.args(["sh", "-c", &format!("umask 000; exec '{KEYVAULT}' exec --file KEY=a -- true")]);
+    finish(&mut command, b"").ok();
+    let trace = std::fs::read_to_string(trace).unwrap();
+    let made: Vec<_> =
+        trace.lines().filter(|line| line.contains("O_CREAT") && line.contains("run-")).collect();
+    assert_eq!(made.len(), 1, "{trace}");
+    for word in ["O_EXCL", "O_NOFOLLOW", "O_CLOEXEC", "0600"] {
+        assert!(made[0].contains(word), "{word}: {}", made[0]);
+    }
+    let folders: Vec<_> = trace.lines().filter(|line| line.contains("mkdir")).collect();
+    assert!(folders.len() == 2 && folders.iter().all(|line| line.contains("0700")), "{folders:?}");
+}
+
+#[test]
+fn a_file_is_gone_whatever_ends_the_command_or_us() {
+    let place = Place::new();
+    for code in [0, 1, 42, 255] {
+        assert_eq!(place.exec(&["--file", "F=a"], &format!("exit {code}")).code, code);
+    }
+    for (name, number) in [("TERM", 15), ("KILL", 9), ("SEGV", 11), ("PIPE", 13)] {
+        let ran = place.exec(&["--file", "F=a"], &format!("ulimit -c 0; kill -{name} $$"));
+        assert_eq!(ran.code, 128 + number, "{name}");
+    }
+    let file = place.world.file("plain", "text");
+    place.world.run(&["exec", "--file", "F=a", "--", file.to_str().unwrap()]).fails(126, "cannot be run");
+    place.world.sh("printf 'no interpreter' > script; chmod 755 script").ok();
+    place.world.run(&["exec", "--file", "F=a", "--", "./script"]).fails(126, "not a program");
+    place.world.run(&["exec", "--file", "F=a", "--", "no-such"]).fails(127, "no-such");
+    assert_eq!(place.left(), NOTHING);
+
+    for (signal, number) in [(Signal::TERM, 15), (Signal::INT, 2), (Signal::HUP, 1), (Signal::QUIT, 3)] {
+        let script = "ulimit -c 0; echo \"$F\"; while :; do sleep 0.02; done";
+        let mut running = Running::start(&place, &["--file", "F=a"], script);
+        let file = PathBuf::from(running.line());
+        assert_eq!(std::fs::read(&file).unwrap(), b"a");
+        running.signal(signal);
+        assert_eq!(running.child.wait().unwrap().signal(), Some(number));
+        assert!(!file.exists());
+        assert_eq!(place.left(), NOTHING);
+    }
+}
+
+#[test]
+fn a_file_that_a_killed_run_left_is_gone_with_the_next_command_and_the_child_lives_on() {
+    let place = Place::new();
+    let script = "exec 9<\"$F\"; echo \"$$ $F\"; read line; cat <&9; [ -e \"$F\" ] || echo gone";
+    let mut command = place.world.command(KEYVAULT);
+    command.args(["exec", "--file", "F=a", "--", "sh", "-c", script]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    let (pid, file) = line.trim().split_once(' ').unwrap();
+    let stdin = child.stdin.take();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(Path::new(file).exists(), "nobody was there to take it away");
+    // Another run that lives keeps its own.
+    let mut other = Running::start(&place, &["--file", "F=b"], "echo \"$F\"; while :; do sleep 0.02; done");
+    let others = other.line();
+    assert!(!Path::new(file).exists());
+    place.world.run(&["list"]).ok();
+    assert_eq!(place.left(), [Path::new(&others).parent().unwrap()]);
+    other.signal(Signal::TERM);
+    other.child.wait().unwrap();
+
+    let process = Pid::from_raw(pid.parse().unwrap()).unwrap();
+    assert!(test_kill_process(process).is_ok(), "the command lives on");
+    drop(stdin);
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "agone\n", "and what it had opened stays readable");
+}
+
+/// Every file with a value in the folder of all runs.
+fn values_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { values_in(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_run_killed_at_any_of_its_system_calls_leaves_nothing_behind_the_next_and_no_value_if_it_was_asked_to_end()
+ {
+    let place = Place::new();
+    let mut runs = 0;
+    for (signal, number) in [("KILL", 9), ("TERM", 15)] {
+        for call in [
+            "mkdir", "chmod", "openat", "flock", "fchmod", "write", "rename", "clone", "wait4", "unlinkat",
+            "rmdir",
+        ] {
+            for at in 1.. {
+                let mut command = place.world.command("strace");
+                command.args(["-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e"]);
+                command.arg(format!("inject={call}:signal={signal}:when={at}"));
+                command.args([KEYVAULT, "exec", "--file", "F=a", "--docker-env", "E", "--only", "b", "--"]);
+                let ran = finish(command.args(["sh", "-c", "cat \"$F\""]), b"");
+                if signal == "TERM" {
+                    assert_eq!(values_in(place.runtime.path()), NOTHING, "{call} {at}");
+                }
+                place.world.run(&["status"]);
+                assert_eq!(place.left(), NOTHING, "{signal} at {call} {at}");
+                if ran.code == 0 {
+                    break;
+                }
+                assert_eq!(ran.code, 128 + number, "{signal} at {call} {at}: {}", ran.err);
+                runs += 1;
+            }
+        }
+    }
+    println!("{runs} runs were killed");
+    assert!(runs > 60, "only {runs} runs were killed");
+}
+
+/// What the command leaves running goes on being masked, by a process that must not keep the folder.
+#[test]
+fn what_a_killed_run_left_is_gone_although_something_goes_on_writing() {
+    let place = Place::new();
+    let script = "sleep 300 & echo \"$! $$ $F\"; trap 'exit 3' TERM; while :; do sleep 0.02; done";
+    let arguments = ["--mask", "--watch", "--only", "a", "--file", "F=b"];
+    let mut running = Running::start(&place, &arguments, script);
+    let mut left = vec![running.line()];
+    place.world.run_with_input(&["rotate", "a", "--stdin"], "a2").ok();
+    left.push(running.line());
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    place.world.run(&["list"]).ok();
+    assert_eq!(place.left(), NOTHING);
+    for line in left {
+        for pid in line.split(' ').take(2) {
+            // The first start has ended, all the rest goes on.
+            let _ = kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), Signal::KILL);
+        }
+    }
+}
+
+#[test]
+fn a_run_folder_with_the_number_of_a_living_process_is_removed_all_the_same() {
+    let place = Place::new();
+    place.exec(&["--file", "F=a"], "true").ok();
+    let left = place.runtime.path().join("keyvault").join(format!("run-{}-0", std::process::id()));
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("KEY"), "x").unwrap();
+    place.exec(&["--only", "a"], "true").ok();
+    assert!(!left.exists());
+}
+
+#[test]
+fn a_file_never_lies_on_a_disk_or_where_others_can_write() {
+    let mut place = Place::new();
+    let shared = "echo \"$F\"";
+    // A runtime folder that is not fit: the shared one is used instead.
+    let disk = place.world.home().to_str().unwrap().to_owned();
+    place.world.set("XDG_RUNTIME_DIR", &disk);
+    assert!(place.exec(&["--file", "F=a"], shared).ok().out.starts_with("/dev/shm/keyvault-"));
+    assert!(!place.world.home().join("keyvault").exists());
+    let open = place.runtime.path().join("open");
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
+    place.world.set("XDG_RUNTIME_DIR", open.to_str().unwrap());
+    assert!(place.exec(&["--file", "F=a"], shared).ok().out.starts_with("/dev/shm/keyvault-"));
+
+    // A /dev/shm of the test's own, in a mount namespace of its own.
+    let uid = rustix::process::geteuid().as_raw();
+    let within = |prepare: &str| {
+        let script = format!("{prepare}; exec '{KEYVAULT}' exec --file F=a -- sh -c 'echo started'");
+        let mut command = place.world.command("unshare");
+        command.args(["--mount", "sh", "-c", &script]);
+        finish(&mut command, b"")
+    };
+    let before = place.log();
+    let tmpfs = "mount -t tmpfs none /dev/shm && chmod 1777 /dev/shm";
+    let ours = format!("/dev/shm/keyvault-{uid}");
+    assert_eq!(within(tmpfs).ok().out, "started\n");
+    for (prepare, said) in [
+        ("mount --bind / /dev/shm".to_owned(), "/dev/shm: does not lie in memory (tmpfs)".to_owned()),
+        (
+            "mount -t tmpfs none /dev/shm && chmod 777 /dev/shm".to_owned(),
+            "/dev/shm: is open to others (mode 0777)".to_owned(),
+        ),
+        (format!("{tmpfs} && mkdir {ours} && chown 1234 {ours}"), format!("{ours}: belongs to user 1234")),
+        (format!("{tmpfs} && mkdir -m 770 {ours}"), format!("{ours}: is open to others (mode 0770)")),
+        (format!("{tmpfs} && ln -s /tmp {ours}"), format!("{ours}: is not a folder")),
+        (format!("{tmpfs} && touch {ours}"), format!("{ours}: is not a folder")),
+        (format!("{tmpfs} && mkdir /dev/shm/x && ln -s x {ours}"), format!("{ours}: is not a folder")),
+        ("mount -t tmpfs -o ro none /dev/shm".to_owned(), format!("{ours}: read-only file system")),
+    ] {
+        let ran = within(&prepare).fails(125, &said);
+        assert!(
+            ran.err.contains("never lies on a disk") && ran.err.contains("--fd or --stdin"),
+            "{}",
+            ran.err
+        );
+    }
+    let events = place.world.run(&["audit", "log", "--json"]).ok().out;
+    assert_eq!(
+        events.lines().filter(|line| line.contains("a in a file")).count(),
+        3,
+        "a refusal releases nothing"
+    );
+    assert_eq!(before["action"], "exec");
+}
+
+#[test]
+fn what_was_delivered_is_masked_wherever_it_came_from() {
+    let place = Place::new();
+    for name in ["first", "second", "third", "fourth"] {
+        place.world.run_with_input(&["add", name], format!("{name}-secret")).ok();
+    }
+    let script = "cat \"$F\"; echo; cat <&3; echo; cat; echo; cat \"$E\"; echo done";
+    let arguments = [
+        "--mask",
+        "--file",
+        "F=first",
+        "--fd",
+        "3=second",
+        "--stdin",
+        "third",
+        "--only",
+        "fourth",
+        "--docker-env",
+        "E",
+    ];
+    let ran = place.exec(&arguments, script).ok();
+    assert!(ran.out.ends_with("done\n") && !ran.out.contains("secret"), "{}", ran.out);
+    let arguments = ["--mask", "--watch", "--on-rotate", "HUP", "--file", "F=first"];
+    place.exec(&arguments, "true").fails(125, "a mask made at the start does not know");
+    assert_eq!(place.left(), NOTHING);
+}
+
+// ── docker's env-file ────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// What docker makes of an env-file, by its documentation: a line each; blank ones and those that begin with # are
+/// nothing; white space before the name goes; everything behind the first = is the value. Lines end in \n, before which
+/// one \r goes; they are UTF-8, and shorter than 64 KiB.
+fn as_docker_reads(file: &[u8]) -> Vec<(String, String)> {
+    let text = std::str::from_utf8(file).expect("docker refuses what is not UTF-8");
+    let mut read = Vec::new();
+    for line in text.split_terminator('\n') {
+        assert!(line.len() < 64 * 1024, "docker refuses the line");
+        let line = line.strip_suffix('\r').unwrap_or(line).trim_start();
+        if !line.is_empty() && !line.starts_with('#') {
+            let (name, value) =
+                line.split_once('=').expect("a name alone would be taken from docker's own environment");
+            assert!(!name.is_empty() && !name.contains([' ', '\t']));
+            read.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    read
+}
+
+#[test]
+fn docker_reads_every_value_as_it_is_and_has_none_in_its_own_environment() {
+    let place = Place::new();
+    let values = [
+        ("q1", "'single'".to_owned()),
+        ("q2", "\"double\" \\n \\".to_owned()),
+        ("q3", "$HOME `id` $(id) ${X}".to_owned()),
+        ("q4", "# no comment".to_owned()),
+        ("q5", "  spaces and a tab\t ".to_owned()),
+        ("q6", "a=b=c".to_owned()),
+        ("q7", "\u{feff}ümläut\r in the middle".to_owned()),
+        ("q8", String::new()),
+        ("q9", "x".repeat(65_535 - 3)),
+    ];
+    for (name, value) in &values {
+        place.world.run_with_input(&["add", name, "--exact", "--scope", "q"], value).ok();
+    }
+    let script = "cat \"$ENVFILE\"; env | grep -q ^Q && echo leaked; stat -c '%a' \"$ENVFILE\" >&2";
+    let ran = place.exec(&["--scope", "q", "--docker-env", "ENVFILE"], script).ok();
+    let expected: Vec<_> = values.iter().map(|(name, value)| (name.to_uppercase(), value.clone())).collect();
+    assert!(as_docker_reads(&ran.bytes) == expected);
+    assert_eq!(ran.err, "600\n");
+    assert_eq!(place.left(), NOTHING);
+    // Other ways of delivery go beside it.
+    let ran = place.exec(&["--only", "a", "--docker-env", "E", "--fd", "3=b"], "cat \"$E\"; cat <&3").ok();
+    assert_eq!(ran.out, "A=a\nb");
+}
+
+#[test]
+fn case_47_what_docker_would_misread_is_refused_by_the_keys_names() {
+    let place = Place::new();
+    for (name, value) in [
+        ("newline", b"a\nINJECTED=1".to_vec()),
+        ("return", b"a\r".to_vec()),
+        ("latin", b"\xfcml\xe4ut".to_vec()),
+        ("nul", b"a\0b".to_vec()),
+        ("long", vec![b'x'; 65_535 - 4]),
+    ] {
+        place.world.run_with_input(&["add", name, "--exact", "--scope", "bad"], value).ok();
+    }
+    let ran = place
+        .exec(&["--scope", "bad", "--docker-env", "E"], "echo started")
+        .fails(125, "Nothing was released");
+    assert_eq!(
+        ran.err,
+        "error: Nothing was released:\n  \
+         latin: its value is not UTF-8, which docker refuses in an env-file\n  \
+         long: 65536 bytes with its variable; docker takes 65535 in a line of an env-file\n  \
+         newline: its value has a newline, which no line of an env-file can carry\n  \
+         nul: its value holds a NUL byte, which no variable can carry\n  \
+         return: its value ends in a carriage return, which docker drops from an env-file\n"
+    );
+    assert_eq!(ran.out, "");
+}
+
+#[test]
+fn an_env_file_lives_as_long_as_the_command() {
+    let place = Place::new();
+    let mut running = Running::start(
+        &place,
+        &["--only", "a", "--docker-env", "E"],
+        "echo \"$E\"; while :; do sleep 0.02; done",
+    );
+    let file = PathBuf::from(running.line());
+    assert_eq!(std::fs::read(&file).unwrap(), b"A=a\n");
+    running.signal(Signal::TERM);
+    running.child.wait().unwrap();
+    wait_until("the file is gone", || !file.exists());
+}
+
+/// So that the tests are sure to test what they say: without the tools they fail.
+#[test]
+fn what_these_tests_need_is_there() {
+    for program in ["strace", "unshare", "mount", "stat"] {
+        assert!(Command::new(program).arg("--version").output().is_ok(), "{program} is needed: tests/setup");
+    }
+}

@@ -1,0 +1,322 @@
+//! `doctor`: what it finds, what it says mends it, that this does mend it, and that looking changes nothing.
+
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+
+use keyvault::audit::Actor;
+use keyvault::clock::{Clock, Moment, SystemClock};
+use keyvault::crypto::SystemRng;
+use keyvault::secret::SecretBytes;
+use keyvault::state::pin::Pins;
+use keyvault::unlock::passphrase::Passphrase;
+use keyvault::vault::{Access, NewKey, Origin, Vault, World as VaultWorld};
+use pretty_assertions::assert_eq;
+
+use crate::desktop::Bus;
+use crate::harness::{PASSPHRASE, World};
+
+/// The checks that came out as `state`, with what they say.
+fn reports(world: &World, state: &str) -> Vec<(String, String, String)> {
+    let json = world.run(&["doctor", "--json"]).json();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let checks = json["checks"].as_array().unwrap().iter();
+    let found = checks.filter(|check| check["state"] == state);
+    found.map(|check| (text(&check["check"]), text(&check["what"]), text(&check["remedy"]))).collect()
+}
+
+/// The one finding that there is.
+#[track_caller]
+fn finding(world: &World) -> (String, String, String) {
+    let found = reports(world, "finding");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(world.run(&["doctor"]).code, 1);
+    found[0].clone()
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_vault_in_order_has_no_finding_and_the_whole_report_is_this() {
+    let world = World::own();
+    let ran = world.run(&["doctor"]);
+    let expected = "  ok    files         nobody else can read or write what belongs to the vault
+  ok    synced folder no sync service is recognised
+  ok    conflicts     no conflict copies beside the vault
+  ok    keyring       not used; there is no session bus (DBUS_SESSION_BUS_ADDRESS).
+  ok    kernel keys   sessions can be kept
+";
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    assert!(ran.out.starts_with(expected), "{}", ran.out);
+    assert!(ran.out.ends_with(
+        "  ok    clock         not behind the last entry of the log
+  ok    ways in       2 that give everything
+  ok    keys          0 keys, none expired, none unused
+  -     completion    SHELL is not set
+Nothing found.\n"
+    ));
+    let json = world.run(&["doctor", "--json"]).ok().json();
+    assert_eq!((json["ok"].as_bool(), json["checks"].as_array().unwrap().len()), (Some(true), 10));
+    assert_eq!(
+        json["checks"][0],
+        serde_json::json!({ "check": "files", "state": "ok", "remedy": null,
+            "what": "nobody else can read or write what belongs to the vault" })
+    );
+}
+
+#[test]
+fn looking_changes_nothing_not_even_a_mode() {
+    let world = World::own();
+    set_mode(&world.vault(), 0o644);
+    let everything = || {
+        let mut files: Vec<_> = world.every_file();
+        files.sort();
+        let meta = |path: &Path| std::fs::metadata(path).unwrap().modified().unwrap();
+        let times: Vec<_> = files.iter().map(|(path, _)| meta(path)).collect();
+        (files, times)
+    };
+    let before = everything();
+    world.run(&["doctor"]).fails(1, "");
+    assert!(everything() == before);
+    assert_eq!(std::fs::metadata(world.vault()).unwrap().permissions().mode() & 0o777, 0o644);
+    // No session either, though the passphrase was at hand.
+    world.run(&["status"]).fails(4, "");
+}
+
+#[test]
+fn modes_and_owners_are_found_and_the_remedy_mends_them() {
+    let world = World::own();
+    let mend = |world: &World| {
+        let (check, _, remedy) = finding(world);
+        assert_eq!(check, "files");
+        world.sh(&remedy).ok();
+        assert_eq!(reports(world, "finding"), []);
+    };
+    set_mode(&world.vault(), 0o640);
+    mend(&world);
+    set_mode(&world.pins(), 0o775);
+    mend(&world);
+    let mut named = World::own();
+    named.file("pass word", PASSPHRASE);
+    set_mode(&named.home().join("pass word"), 0o644);
+    named.set("KEYVAULT_PASSPHRASE_FILE", "pass word");
+    mend(&named);
+    named.set("KEYVAULT_KEY_FILE", "nowhere");
+    let found = reports(&named, "finding");
+    assert!(
+        found.iter().any(|(_, what, _)| what == "there is no nowhere, which KEYVAULT_KEY_FILE names"),
+        "{found:?}"
+    );
+    chown(world.vault(), Some(65534), None).expect("this test needs root");
+    let found = reports(&world, "finding");
+    assert!(
+        found.iter().any(|(_, what, _)| what.contains("belongs to user 65534 and not to you")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_vault_that_nobody_would_open_is_a_finding_with_the_refusals_remedy() {
+    let world = World::own();
+    set_mode(&world.vault(), 0o666);
+    let found = reports(&world, "finding");
+    assert!(found.iter().any(|(check, what, _)| check == "vault" && what.contains("666")), "{found:?}");
+    let none = World::empty();
+    let (check, what, remedy) = finding(&none);
+    assert_eq!(check, "vault");
+    assert!(what.contains("There is no vault") && remedy.contains("keyvault init"), "{what} {remedy}");
+}
+
+#[test]
+fn case_19_synced_folders_and_conflict_copies_are_found() {
+    let world = World::own();
+    let folder = world.home().join("Dropbox/secrets");
+    std::fs::create_dir_all(&folder).unwrap();
+    set_mode(&folder, 0o700);
+    let vault = folder.join("vault.db");
+    std::fs::copy(world.vault(), &vault).unwrap();
+    let copy = folder.join("vault (Ada's conflicted copy 2026-11-21).db");
+    std::fs::copy(&vault, &copy).unwrap();
+    let ran = world.run(&["--vault", vault.to_str().unwrap(), "doctor", "--json"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    let json = ran.json();
+    let checks = json["checks"].as_array().unwrap();
+    let of = |name: &str| checks.iter().find(|check| check["check"] == name).unwrap().clone();
+    assert!(of("synced folder")["what"].as_str().unwrap().starts_with("Dropbox looks after"));
+    assert!(of("conflicts")["what"].as_str().unwrap().contains("conflicted copy"));
+    // What it says is a command.
+    let remedy = of("conflicts")["remedy"].as_str().unwrap().to_owned();
+    let command = remedy.split(" shows it").next().unwrap();
+    world.sh(command).ok();
+}
+
+#[test]
+fn a_keyring_that_does_not_open_its_slot_is_a_finding() {
+    let mut world = World::own();
+    let mut bus = Bus::with_keyring(&mut world);
+    world.run(&["vault", "slot", "add", "keyring"]).ok();
+    assert!(
+        reports(&world, "ok").iter().any(|(check, what, _)| check == "keyring" && what == "opens slot 3")
+    );
+    bus.stop_keyring();
+    let (check, what, _) = finding(&world);
+    assert_eq!(check, "keyring");
+    assert!(what.ends_with("no keyring runs on the session bus."), "{what}");
+}
+
+#[test]
+fn a_locked_vault_says_what_was_not_looked_at_and_a_session_a_keyring_or_a_credential_opens_it() {
+    let mut world = World::own();
+    world.run(&["generate", "a", "--expires", "90d"]).ok();
+    world.run(&["vault", "slot", "remove", "2", "--yes"]).ok();
+    assert_eq!(finding(&world).0, "ways in");
+    world.unset("KEYVAULT_PASSPHRASE");
+    let skipped: Vec<_> = reports(&world, "skipped").into_iter().map(|(check, ..)| check).collect();
+    assert_eq!(skipped, ["ways in", "keys", "completion"]);
+    world.run(&["doctor"]).ok();
+}
+
+/// A clock that says what it is told: the binary is static, so libfaketime has no hold on it.
+struct Told(Moment);
+
+impl Clock for Told {
+    fn now(&self) -> Moment {
+        self.0
+    }
+}
+
+/// What is done through the library so many days from now.
+fn days_from_now(world: &World, days: i64, act: impl FnOnce(&mut Vault, &Access, &VaultWorld<'_>)) {
+    let clock = Told(SystemClock.now().plus_millis(days * 86_400_000));
+    let pins = Pins::in_folder(world.pins());
+    let mut vault = Vault::open(&world.vault(), &pins).unwrap();
+    let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
+    let access = vault.open_passphrase(&passphrase).unwrap();
+    let vault_world = VaultWorld {
+        clock: &clock,
+        rng: &SystemRng,
+        actor: Actor::default(),
+        pins,
+        holders: crate::harness::nobody(),
+        notice: &|_| (),
+        waiting: &|_, _| (),
+    };
+    act(&mut vault, &access, &vault_world);
+}
+
+fn key(name: &str, expires: Option<Moment>) -> NewKey {
+    NewKey {
+        name: name.parse().unwrap(),
+        variable: None,
+        scopes: std::collections::BTreeSet::new(),
+        tags: std::collections::BTreeMap::new(),
+        note: String::new(),
+        expires,
+        origin: Origin::Given(SecretBytes::copy_from(name.as_bytes())),
+    }
+}
+
+#[test]
+fn expired_and_unused_keys_are_found_by_what_the_log_says() {
+    let world = World::own();
+    let ago = |days: i64| SystemClock.now().plus_millis(-days * 86_400_000);
+    days_from_now(&world, -200, |vault, access, at| {
+        for (name, expires) in
+            [("long/ago", None), ("lately", None), ("never", None), ("gone", None), ("over", Some(ago(100)))]
+        {
+            vault.create_key(access, at, key(name, expires), false).unwrap();
+        }
+        for name in ["long/ago", "gone"] {
+            vault.reveal(access, at, &name.parse().unwrap(), None).unwrap();
+        }
+    });
+    days_from_now(&world, -89, |vault, access, at| {
+        vault.reveal(access, at, &"lately".parse().unwrap(), None).unwrap();
+    });
+    days_from_now(&world, -6, |vault, access, at| {
+        vault.create_key(access, at, key("new", None), false).unwrap();
+    });
+    // Under its new name a key is the same; another one under an old name is not.
+    world.run(&["edit", "lately", "--rename", "renamed"]).ok();
+    world.run(&["remove", "gone", "--yes"]).ok();
+    world.run(&["generate", "gone"]).ok();
+    let mut found = reports(&world, "finding").into_iter();
+    let (expired, unused) = (found.next().unwrap(), found.next().unwrap());
+    assert_eq!((expired.0.as_str(), expired.1.as_str()), ("expired keys", "over"));
+    assert_eq!(unused.0, "unused keys");
+    assert_eq!(unused.1, "long/ago (last read 200d ago), never (never read, made 200d ago)");
+    assert_eq!(found.next(), None);
+    // The remedies mend.
+    world.run(&["edit", "over", "--expires", "30d"]).ok();
+    for name in ["long/ago", "never", "over"] {
+        world.run(&["show", name, "--reveal"]).ok();
+    }
+    assert_eq!(reports(&world, "finding"), []);
+}
+
+#[test]
+fn a_clock_behind_the_log_is_found_and_without_the_log_one_behind_the_file() {
+    let mut world = World::own();
+    days_from_now(&world, 2, |vault, access, at| {
+        vault.create_key(access, at, key("a", None), false).unwrap();
+    });
+    let (check, what, _) = finding(&world);
+    assert_eq!(check, "clock");
+    assert!(what.starts_with("the clock is 2d behind the last entry of the log ("), "{what}");
+    world.unset("KEYVAULT_PASSPHRASE");
+    assert_eq!(reports(&world, "finding"), []);
+    world.sh("touch -d '+3 days' .local/share/keyvault/vault.db").ok();
+    let (_, what, _) = finding(&world);
+    assert!(what.starts_with("the clock is 3d behind the last change of the file ("), "{what}");
+}
+
+#[test]
+fn completion_is_looked_for_in_files_and_nothing_is_run() {
+    let mut world = World::own();
+    for (shell, file, line) in [
+        ("bash", ".bashrc", "source <(keyvault completions bash)"),
+        ("zsh", ".zshrc", "source <(keyvault completions zsh)"),
+        ("fish", ".config/fish/completions/keyvault.fish", "complete"),
+    ] {
+        world.set("SHELL", &format!("/usr/bin/{shell}"));
+        let (check, what, remedy) = finding(&world);
+        assert_eq!(
+            (check.as_str(), what),
+            ("completion", format!("{shell} does not complete keyvault's commands and keys"))
+        );
+        assert!(remedy.contains(&format!("keyvault completions {shell}")), "{remedy}");
+        let path = world.home().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        if shell != "fish" {
+            std::fs::write(&path, format!("# {line}\n")).unwrap();
+            assert_eq!(finding(&world).0, "completion");
+        }
+        std::fs::write(&path, format!("touch ran\n  {line}\n")).unwrap();
+        assert_eq!(reports(&world, "finding"), []);
+        assert!(!world.home().join("ran").exists());
+    }
+    world.set("SHELL", "/bin/ksh");
+    assert!(reports(&world, "skipped").iter().any(|(_, what, _)| what == "there is none for ksh"));
+}
+
+#[test]
+fn a_session_from_before_a_rekey_is_stale_and_lock_ends_it() {
+    let world = World::own();
+    world.run(&["unlock"]).ok();
+    let before = std::fs::read(world.vault()).unwrap();
+    world.run(&["vault", "rekey", "--json"]).ok();
+    // As if the rekey had come by a sync from another machine: the session here is of the old epoch.
+    let after = std::fs::read(world.vault()).unwrap();
+    std::fs::write(world.vault(), before).unwrap();
+    std::fs::remove_dir_all(world.pins()).unwrap();
+    world.run(&["unlock"]).ok();
+    std::fs::write(world.vault(), after).unwrap();
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", world.vault().display()));
+    }
+    let (check, _, remedy) = finding(&world);
+    assert_eq!((check.as_str(), remedy.as_str()), ("sessions", "keyvault lock"));
+    world.sh(&remedy).ok();
+    assert_eq!(reports(&world, "finding"), []);
+}

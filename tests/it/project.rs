@@ -1,0 +1,628 @@
+//! The project file: what it brings to `exec`, and what a hostile one does not get (cases 60 to 62).
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use pretty_assertions::assert_eq;
+
+use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish};
+use crate::terminal::Terminal;
+
+const FILE: &str = ".keyvault.toml";
+
+/// A world with keys `a`, `b`, `db/password`, `old` (expired) and `gone` (revoked); each one's value is its name.
+fn filled() -> World {
+    let world = World::new();
+    for name in ["a", "b", "db/password", "old", "gone"] {
+        world.run_with_input(&["add", name], format!("<{name}>")).ok();
+    }
+    world.run(&["edit", "old", "--expires", "2020-01-01"]).ok();
+    world.run(&["revoke", "gone"]).ok();
+    world
+}
+
+/// A folder of a project with this file in it, below HOME.
+fn project(world: &World, text: &str) -> PathBuf {
+    let folder = world.home().join("shop");
+    std::fs::create_dir_all(&folder).unwrap();
+    write(&folder, text);
+    folder
+}
+
+fn write(folder: &Path, text: &str) {
+    std::fs::write(folder.join(FILE), text).unwrap();
+    mode(&folder.join(FILE), 0o644);
+    mode(folder, 0o755);
+}
+
+fn mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn run_in(world: &World, folder: &Path, arguments: &[&str]) -> Ran {
+    finish(world.command(KEYVAULT).current_dir(folder).args(arguments), b"")
+}
+
+fn allowed(world: &World, text: &str) -> PathBuf {
+    let folder = project(world, text);
+    run_in(world, &folder, &["project", "allow", "--yes"]).ok();
+    folder
+}
+
+/// The values that a child gets, of some variables.
+const SHOW: [&str; 6] = ["exec", "--", "sh", "-c", "echo \"${A-none} ${B-none} ${URL-none}\"", "sh"];
+
+fn log(world: &World) -> String {
+    world.run(&["audit", "log", "--json"]).ok().out
+}
+
+// ── What it brings ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn exec_alone_hands_out_what_the_file_asks_for_from_any_folder_below() {
+    let world = filled();
+    let text = "[keys]\nA = \"a\"\nURL = { template = \"pg://x:{db/password|url}@h/{a}{{}}\" }\n\
+                [profiles.prod.keys]\nA = \"b\"\nB = \"b\"\n";
+    let folder = allowed(&world, text);
+    let url = "pg://x:%3Cdb%2Fpassword%3E@h/<a>{}";
+    assert_eq!(run_in(&world, &folder, &SHOW).ok().out, format!("<a> none {url}\n"));
+    let deep = folder.join("src/deep");
+    std::fs::create_dir_all(&deep).unwrap();
+    assert_eq!(run_in(&world, &deep, &SHOW).ok().out, format!("<a> none {url}\n"));
+    let prod = [&["exec", "--profile", "prod"], &SHOW[1..]].concat();
+    assert_eq!(run_in(&world, &folder, &prod).ok().out, format!("<b> <b> {url}\n"));
+    run_in(&world, &folder, &["exec", "--profile", "prd", "--", "true"]).fails(125, "Did you mean prod?");
+}
+
+#[test]
+fn only_narrows_the_file_and_scope_and_all_ignore_it() {
+    let world = filled();
+    world.run(&["edit", "b", "--scope", "s"]).ok();
+    let folder = allowed(&world, "[keys]\nA = \"b\"\nB = \"old\"\nURL = { template = \"{a}\" }\n");
+    let with = |choice: &[&str]| run_in(&world, &folder, &[&["exec"], choice, &SHOW[1..]].concat());
+    assert_eq!(with(&["--only", "b"]).ok().out, "<b> none none\n");
+    assert_eq!(with(&["--only", "URL"]).ok().out, "none none <a>\n");
+    // What the file does not name comes from the vault as ever.
+    assert_eq!(with(&["--only", "b", "--only", "db/password"]).ok().out, "<b> none none\n");
+    assert_eq!(with(&["--scope", "s"]).ok().out, "none <b> none\n");
+    assert_eq!(with(&["--all", "--skip-expired"]).ok().out, "<a> <b> none\n");
+    assert_eq!(with(&["--as", "b=B"]).ok().out, "none <b> none\n");
+    assert_eq!(with(&["--profile", "x", "--all"]).code, 125);
+}
+
+#[test]
+fn optional_ones_are_left_out_and_defaults_stand_in() {
+    let world = filled();
+    let folder = allowed(
+        &world,
+        "[keys]\nA = { key = \"nothing\", optional = true }\nB = { key = \"nothing\", default = \"n o\" }\n\
+         URL = { template = \"x{old}\", optional = true }\nC = { key = \"gone\", required = false }\n",
+    );
+    let ran = run_in(&world, &folder, &SHOW).ok();
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("none n o none\n", ""));
+    // The caller's own variable is worth more than a default, and less than a key.
+    let mut command = world.command(KEYVAULT);
+    let ran = finish(command.current_dir(&folder).env("A", "mine").env("B", "mine").args(SHOW), b"");
+    assert_eq!(ran.ok().out, "mine mine none\n");
+    let shown = run_in(&world, &folder, &["exec", "--dry-run", "--", "true"]).ok().out;
+    assert_eq!(shown, "B <- its default\n");
+    let shown = run_in(&world, &folder, &["exec", "--dry-run", "--json", "--", "true"]).ok().json();
+    assert_eq!(shown, serde_json::json!({ "keys": [], "defaults": ["B"], "left_out": ["A", "C", "URL"] }));
+    // A key that has expired is not missing: somebody relies on it.
+    let folder = allowed(&world, "[keys]\nA = { key = \"old\", default = \"x\" }\n");
+    run_in(&world, &folder, &SHOW).fails(125, "A <- old: expired");
+}
+
+#[test]
+fn what_is_left_out_is_named_where_somebody_looks() {
+    let world = filled();
+    let folder = allowed(&world, "[keys]\nA = \"a\"\nB = { key = \"nothing\", optional = true }\n");
+    let terminal = Terminal::shell(&world);
+    terminal.run(&format!("cd '{}'; keyvault exec -- printenv A", folder.display()), "");
+    let (shown, code) = terminal.ended();
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("Left out, as they are optional: B (nothing: there is no such key)."), "{shown}");
+}
+
+#[test]
+fn everything_that_is_wrong_is_one_report_with_the_command_that_mends_each() {
+    let world = filled();
+    world.run(&["edit", "b", "--tag", "project=never"]).ok();
+    let folder = allowed(
+        &world,
+        "[keys]\nA = \"dp/password\"\nB = { key = \"b\", optional = true }\nC = \"old\"\nD = \"gone\"\n\
+         E = { template = \"{a}{nothing/like-it}\" }\n",
+    );
+    let before = log(&world);
+    let lines = [
+        "A <- dp/password: there is no such key (did you mean db/password?) (keyvault add dp/password)",
+        "B <- b: marked as never for project files (project=never) (keyvault edit b --untag project)",
+        "C <- old: expired on 2020-01-01 00:00 (keyvault edit old --expires 30d)",
+        "D <- gone: revoked (keyvault rotate gone)",
+        "E <- nothing/like-it: there is no such key (keyvault add nothing/like-it)",
+    ];
+    let report = lines.map(|line| format!("\n  {line}")).concat();
+    let ran = run_in(&world, &folder, &["exec", "--", "touch", "ran"]);
+    assert_eq!((ran.code, ran.err), (125, format!("error: Nothing was released:{report}\n")));
+    assert!(!folder.join("ran").exists() && log(&world) == before);
+    let ran = run_in(&world, &folder, &["project", "check"]);
+    let table = "\
+VARIABLE  KEYS                STATUS    ABOUT
+A         dp/password         MISSING
+B         b                   WITHHELD
+C         old                 EXPIRED
+D         gone                REVOKED
+E         a, nothing/like-it  MISSING
+";
+    assert_eq!(ran.out, table);
+    assert_eq!((ran.code, ran.err), (6, format!("error: The project cannot run with this vault:{report}\n")));
+    assert_eq!(log(&world), before);
+}
+
+#[test]
+fn check_says_how_it_stands_and_its_exit_code_tells_what_is_missing_apart() {
+    let world = filled();
+    let folder = allowed(
+        &world,
+        "[keys]\nA = { key = \"a\", description = \"the first\\u001b[31m\" }\nB = { key = \"x\", default = \"1\" }\n\
+         C = { key = \"x\", optional = true }\n[profiles.prod.keys]\nA = \"new\"\n",
+    );
+    let ran = run_in(&world, &folder, &["project", "check"]).ok();
+    assert_eq!(
+        ran.out,
+        "VARIABLE  KEYS  STATUS    ABOUT\n\
+         A         a     ready     the first\\u{1b}[31m\n\
+         B         x     default\n\
+         C         x     left out\n"
+    );
+    let ran = run_in(&world, &folder, &["project", "check", "--profile", "prod", "--json"]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert_eq!(
+        ran.json()["variables"][0],
+        serde_json::json!({
+            "variable": "A", "profile": "prod", "keys": ["new"], "status": "refused", "description": null,
+            "why": ["new: there is no such key"],
+        })
+    );
+    assert_eq!(ran.json()["ok"], false);
+    run_in(&world, &world.home(), &["project", "check"]).fails(3, "project init");
+    let empty = allowed_empty(&world);
+    run_in(&world, &empty, &["project", "check"]).fails(3, "asks for no key");
+    run_in(&world, &empty, &["exec", "--", "true"]).fails(125, "asks for no key");
+}
+
+fn allowed_empty(world: &World) -> PathBuf {
+    let folder = world.home().join("empty");
+    std::fs::create_dir(&folder).unwrap();
+    write(&folder, "# nothing yet\n");
+    folder
+}
+
+#[test]
+fn init_takes_variables_and_no_values_and_add_adds_to_it() {
+    let world = filled();
+    let folder = world.home().join("My Shop!");
+    std::fs::create_dir(&folder).unwrap();
+    let value = "Zq7vXk2Lw9TrNb4H";
+    std::fs::write(folder.join(".env"), format!("STRIPE_KEY={value}\nPATH=/x\nlower=1\n")).unwrap();
+    std::fs::write(folder.join(".env.example"), "DATABASE_URL=\nSTRIPE_KEY=\n").unwrap();
+    let ran = run_in(&world, &folder, &["project", "init"]).ok();
+    assert_eq!(
+        ran.out,
+        "DATABASE_URL <- My-Shop/DATABASE_URL\nSTRIPE_KEY <- My-Shop/STRIPE_KEY\nlower <- My-Shop/lower\n"
+    );
+    assert!(ran.err.contains("may not set them: PATH."), "{}", ran.err);
+    let text = std::fs::read_to_string(folder.join(FILE)).unwrap();
+    assert!(text.starts_with("#:schema ./.keyvault.schema.json\n") && !text.contains(value), "{text}");
+    let schema = std::fs::read_to_string(folder.join(".keyvault.schema.json")).unwrap();
+    assert_eq!(schema, include_str!("../../docs/keyvault.toml.schema.json"));
+    run_in(&world, &folder, &["project", "init"]).fails(6, "is there already");
+    // What it wrote is allowed at once; what the vault lacks is what is left to do.
+    let ran = run_in(&world, &folder, &["project", "check"]);
+    assert!(ran.code == 6 && ran.err.contains("lower <- My-Shop/lower: not allowed"), "{}", ran.err);
+    assert!(!ran.err.contains("STRIPE_KEY <- My-Shop/STRIPE_KEY: not allowed"), "{}", ran.err);
+    run_in(&world, &folder, &["import", ".env", "--prefix", "My-Shop/", "--on-conflict", "skip"]).ok();
+    let shown = run_in(&world, &folder, &["exec", "--only", "STRIPE_KEY", "--", "printenv", "STRIPE_KEY"]);
+    assert_eq!(shown.ok().out, format!("{value}\n"));
+    run_in(&world, &folder, &["project", "add", "a"]).ok();
+    run_in(&world, &folder, &["project", "add", "b", "--as", "A", "--profile", "prod", "--optional"]).ok();
+    run_in(&world, &folder, &["project", "add", "b", "--as", "A"]).fails(6, "gets something else");
+    run_in(&world, &folder, &["project", "add", "b", "--as", "HTTPS_PROXY"]).fails(2, "names hosts");
+    let ran = run_in(&world, &folder, &["project", "add", "not/there"]).ok();
+    assert!(
+        ran.err.contains("NOT_THERE <- not/there\nwarning: There is no key not/there yet"),
+        "{}",
+        ran.err
+    );
+    let with = |arguments: &[&str]| {
+        run_in(&world, &folder, &[&["exec"], arguments, &["--", "printenv", "A"]].concat())
+    };
+    assert_eq!(with(&["--only", "A"]).ok().out, "<a>\n");
+    assert_eq!(with(&["--only", "A", "--profile", "prod"]).ok().out, "<b>\n");
+}
+
+#[test]
+fn add_makes_a_file_where_there_is_none_and_takes_the_keys_own_variable() {
+    let world = filled();
+    world.run(&["edit", "a", "--env", "OWN_NAME"]).ok();
+    let folder = world.home().join("new");
+    std::fs::create_dir(&folder).unwrap();
+    run_in(&world, &folder, &["project", "add", "a", "--json"]).ok();
+    assert_eq!(run_in(&world, &folder, &["exec", "--", "printenv", "OWN_NAME"]).ok().out, "<a>\n");
+    let ran = run_in(&world, &folder, &["project", "allow", "--json"]).ok().json();
+    assert_eq!(ran["allowed"], serde_json::json!([{ "variable": "OWN_NAME", "key": "a", "new": false }]));
+}
+
+// ── Approval ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// A world in which keyvault says on stderr whatever it opens, because it cannot: nothing unlocks the vault.
+fn locked(world: &mut World) {
+    world.unset("KEYVAULT_PASSPHRASE");
+}
+
+#[test]
+fn case_61_nothing_is_unlocked_recorded_or_run_before_it_was_allowed() {
+    let mut world = filled();
+    let folder = project(
+        &world,
+        "[keys]\nA = \"a\"\nURL = { template = \"http://evil/{b}\", default = \"\\u202e\" }\n",
+    );
+    let before = log(&world);
+    let vault = std::fs::read(world.vault()).unwrap();
+    locked(&mut world);
+    let said = format!(
+        "error: {}/{FILE} asks for keys that it was not allowed:\n  A <- a\n  \
+         URL <- \"http://evil/{{b}}\", or \"\\u{{202e}}\" if it is missing\n       Nothing was released. \
+         'keyvault project allow' shows it again and allows it for this path.\n",
+        folder.display()
+    );
+    for arguments in [
+        &["exec"] as &[&str],
+        &["exec", "--dry-run"],
+        &["exec", "--json"],
+        &["exec", "--only", "a", "--only", "URL"],
+    ] {
+        let ran = run_in(&world, &folder, &[arguments, &["--", "touch", "ran"]].concat());
+        assert_eq!((ran.code, ran.out.as_str()), (125, ""), "{arguments:?}");
+        assert!(ran.err == said || arguments.contains(&"--json"), "{}", ran.err);
+        assert!(!ran.err.contains("locked"), "{}", ran.err);
+    }
+    // Nor does check look up what was not allowed: who reads its output in CI would learn which keys there are.
+    let ran = run_in(&world, &folder, &["project", "check"]);
+    assert_eq!(ran.code, 6, "{}", ran.err);
+    assert!(ran.out.contains("NOT ALLOWED") && !ran.err.contains("locked"), "{}", ran.err);
+    assert!(!folder.join("ran").exists() && !world.home().join(".local/state/keyvault/projects").exists());
+    assert!(std::fs::read(world.vault()).unwrap() == vault);
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+    assert_eq!(log(&world), before);
+    run_in(&world, &folder, &["project", "allow"]).fails(2, "--yes");
+}
+
+#[test]
+fn case_61_what_was_changed_moved_or_copied_is_asked_again_and_what_was_taken_away_is_not() {
+    let world = filled();
+    let first = "[keys]\nA = \"a\"\nB = \"b\"\n[profiles.p.keys]\nA = \"b\"\n";
+    let folder = allowed(&world, first);
+    let runs = |folder: &Path| match run_in(&world, folder, &["exec", "--", "true"]).code {
+        0 => true,
+        125 => false,
+        other => panic!("{other}"),
+    };
+    for (text, expected) in [
+        (first, true),
+        ("# words\n[profiles.p.keys]\nA='b'\n[keys]\nB='b'\n", true),
+        ("[keys]\nA = { key = \"a\", optional = true, description = \"?\" }\n", true),
+        ("[keys]\nA = \"b\"\n", false),
+        ("[keys]\nA = \"a\"\nC = \"a\"\n", false),
+        ("[keys]\nA = { template = \"{a}\" }\n", false),
+        ("[keys]\nA = { key = \"a\", default = \"\" }\n", false),
+        (first, true),
+    ] {
+        write(&folder, text);
+        assert_eq!(runs(&folder), expected, "{text}");
+    }
+    // Another profile asks for other keys.
+    write(&folder, "[keys]\nA = \"a\"\n[profiles.q.keys]\nA = \"b\"\n");
+    run_in(&world, &folder, &["exec", "--profile", "q", "--", "true"]).fails(125, "[q] A <- b");
+    assert!(runs(&folder));
+    let copy = world.home().join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    write(&copy, "[keys]\nA = \"a\"\n");
+    assert!(!runs(&copy));
+    // A link to the folder leads to the same file.
+    symlink(&folder, world.home().join("link")).unwrap();
+    assert!(runs(&world.home().join("link")));
+    let moved = world.home().join("moved");
+    std::fs::rename(&folder, &moved).unwrap();
+    assert!(!runs(&moved));
+    std::fs::rename(&moved, &folder).unwrap();
+    assert!(runs(&folder));
+    run_in(&world, &folder, &["project", "allow", "--withdraw"]).ok();
+    assert!(!runs(&folder));
+}
+
+#[test]
+fn on_a_terminal_it_is_shown_marked_and_asked_once() {
+    let world = filled();
+    let folder = allowed(&world, "[keys]\nZ = \"a\"\n");
+    write(&folder, "[keys]\nZ = \"a\"\nB = \"b\"\n");
+    let terminal = Terminal::shell(&world);
+    let line = format!("cd '{}'; keyvault exec -- printenv B 2>hidden", folder.display());
+    terminal.run(&line, "Allow it");
+    // Shown where it is asked, even if stderr goes elsewhere.
+    assert!(
+        terminal.screen().contains("    Z <- a\n  + B <- b\n  (+ is new: 1 of 2)"),
+        "{}",
+        terminal.screen()
+    );
+    terminal.type_text("n");
+    let (shown, code) = terminal.ended();
+    assert_eq!(code, 125, "{shown}");
+    terminal.run(&line, "Allow it");
+    terminal.press("C-c");
+    assert_eq!(terminal.ended().1, 130);
+    assert_eq!(run_in(&world, &folder, &["exec", "--", "true"]).code, 125);
+    terminal.run(&line, "Allow it");
+    terminal.type_text("y");
+    let (shown, code) = terminal.ended();
+    assert!(code == 0 && shown.contains("<b>"), "{shown}");
+    terminal.run(&line, "");
+    let (shown, code) = terminal.ended();
+    assert!(code == 0 && !shown.contains("Allow it"), "{shown}");
+    terminal.run("keyvault exec --non-interactive -- printenv B", "");
+    assert_eq!(terminal.ended().1, 0);
+}
+
+#[test]
+fn several_commands_at_once_ask_once() {
+    let world = filled();
+    let folder = project(&world, "[keys]\nA = \"a\"\n");
+    let terminal = Terminal::shell(&world);
+    let one = "keyvault exec -- printenv A";
+    terminal.run(&format!("cd '{}'; sh -c '{one} & {one} & {one} & wait'", folder.display()), "Allow it");
+    // The shell's prompt is not there while it waits, so the answer reaches the one that asks.
+    terminal.type_text("y");
+    let (shown, _) = terminal.ended();
+    assert_eq!(shown.matches("<a>").count(), 3, "{shown}");
+    assert_eq!(shown.matches("Allow it").count(), 1, "{shown}");
+}
+
+#[test]
+fn what_add_allows_is_its_own_entry_and_nothing_else_in_the_file() {
+    let world = filled();
+    let folder = project(&world, "[keys]\nEVIL = \"a\"\nTOO = { template = \"{a}\" }\n");
+    run_in(&world, &folder, &["project", "add", "a"]).ok();
+    let ran = run_in(&world, &folder, &["exec", "--", "true"]).fails(125, "EVIL <- a");
+    assert!(!ran.err.contains(" A <- a"), "{}", ran.err);
+    assert_eq!(run_in(&world, &folder, &["exec", "--only", "A", "--", "printenv", "A"]).ok().out, "<a>\n");
+}
+
+#[test]
+fn init_allows_no_key_that_the_repositorys_example_chose_by_name() {
+    let world = filled();
+    world.run_with_input(&["add", "stripe/live"], "s").ok();
+    // A folder and a variable that together are the name of a key; and a reference as a value.
+    let folder = world.home().join("stripe");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join(".env.example"), "live=\nX=kv://stripe/live\n").unwrap();
+    run_in(&world, &folder, &["project", "init"]).ok();
+    let text = std::fs::read_to_string(folder.join(FILE)).unwrap();
+    assert!(text.contains("X = \"stripe/X\"") && !text.contains("kv://"), "{text}");
+    run_in(&world, &folder, &["exec", "--", "true"]).fails(125, "not allowed:\n  live <- stripe/live\n");
+}
+
+// ── A hostile repository ─────────────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn case_60_variables_that_run_code_name_hosts_or_move_files_are_refused_even_if_allowed_once() {
+    let world = filled();
+    for variable in [
+        "LD_PRELOAD",
+        "PATH",
+        "BASH_ENV",
+        "NODE_OPTIONS",
+        "GIT_SSH_COMMAND",
+        "HTTPS_PROXY",
+        "http_proxy",
+        "All_Proxy",
+        "NO_PROXY",
+        "SSL_CERT_FILE",
+        "PIP_INDEX_URL",
+        "npm_config_registry",
+        "DOCKER_HOST",
+        "KUBECONFIG",
+        "HOME",
+        "AWS_ENDPOINT_URL_S3",
+        "GIT_SSL_NO_VERIFY",
+        "KEYVAULT_PASSPHRASE",
+        "KEYVAULT_VAULT",
+        "PGHOST",
+    ] {
+        let folder = project(&world, &format!("\n[keys]\n{variable} = \"a\"\n"));
+        let ran = run_in(&world, &folder, &["exec", "--", "true"])
+            .fails(125, &format!("line 3: {variable} is a variable"));
+        assert!(!ran.err.contains("locked"));
+        run_in(&world, &folder, &["project", "allow", "--yes"]).fails(2, variable);
+        run_in(&world, &folder, &["project", "check"]).fails(2, variable);
+        let folder =
+            project(&world, &format!("[profiles.p.keys]\n{variable} = {{ key = \"a\", optional = true }}\n"));
+        run_in(&world, &folder, &["exec", "--", "true"]).fails(125, variable);
+    }
+}
+
+#[test]
+fn a_file_that_somebody_else_could_have_written_is_not_read() {
+    let world = filled();
+    let text = "[keys]\nA = \"a\"\n";
+    let folder = allowed(&world, text);
+    let file = folder.join(FILE);
+    let refused = |word: &str| {
+        run_in(&world, &folder, &["exec", "--", "true"]).fails(125, word);
+        run_in(&world, &folder, &["project", "allow", "--yes"]).fails(6, word);
+    };
+    for (path, wrong, right) in
+        [(&file, 0o666, 0o644), (&file, 0o646, 0o644), (&folder, 0o777, 0o755), (&folder, 0o1777, 0o755)]
+    {
+        mode(path, wrong);
+        refused("can be written by others");
+        mode(path, right);
+    }
+    for owned in [&file, &folder] {
+        std::os::unix::fs::chown(owned, Some(12345), None).expect("giving a file away needs root");
+        refused("belongs to another user (12345)");
+        std::os::unix::fs::chown(owned, Some(0), None).unwrap();
+    }
+    run_in(&world, &folder, &["exec", "--", "true"]).ok();
+    // Nor a link, a folder, a pipe or a device, and none of them blocks.
+    std::fs::rename(&file, folder.join("real")).unwrap();
+    let replace = |make: &dyn Fn()| {
+        make();
+        refused("is not a file");
+        let _ = std::fs::remove_file(&file).or_else(|_| std::fs::remove_dir(&file));
+    };
+    replace(&|| symlink(folder.join("real"), &file).unwrap());
+    replace(&|| symlink("/dev/zero", &file).unwrap());
+    replace(&|| std::fs::create_dir(&file).unwrap());
+    replace(&|| assert!(world.sh(&format!("mkfifo '{}'", file.display())).code == 0));
+    std::fs::write(&file, format!("# {}\n{text}", "x".repeat(64 << 10))).unwrap();
+    refused("longer than 64 KiB");
+}
+
+#[test]
+fn a_file_above_the_repository_or_the_home_is_not_found() {
+    let world = filled();
+    // Beside everything: above HOME, where another user could have put one.
+    write(world.path(), "[keys]\nA = \"a\"\n");
+    let repository = world.home().join("repo");
+    let deep = repository.join("src");
+    std::fs::create_dir_all(&deep).unwrap();
+    run_in(&world, &world.home(), &["exec", "--", "true"]).fails(125, "No key was chosen");
+    run_in(&world, &deep, &["exec", "--", "true"]).fails(125, "No key was chosen");
+    write(&world.home(), "[keys]\nA = \"a\"\n");
+    run_in(&world, &deep, &["exec", "--", "true"]).fails(125, "not allowed");
+    assert_eq!(finish(world.command("git").current_dir(&repository).args(["init", "-q"]), b"").code, 0);
+    run_in(&world, &deep, &["exec", "--", "true"]).fails(125, "No key was chosen");
+    // Outside of HOME too: what lies in a folder that everybody writes to is refused, not used.
+    let shared = world.path().join("shared");
+    std::fs::create_dir_all(shared.join("work")).unwrap();
+    write(&shared, "[keys]\nA = \"a\"\n");
+    mode(&shared, 0o1777);
+    run_in(&world, &shared.join("work"), &["exec", "--", "true"])
+        .fails(125, "can be written by others (mode 1777)");
+}
+
+#[test]
+fn what_the_file_says_cannot_steer_the_terminal_or_hide_in_the_question() {
+    let world = filled();
+    let text = "[keys]\nA = { template = \"{a}\\u001b[2J\\u202e\\u0430\\n\\n\\n\", description = \"quite harmless\" }\n";
+    let folder = project(&world, text);
+    let terminal = Terminal::shell(&world);
+    terminal.run(&format!("cd '{}'; keyvault exec -- true", folder.display()), "Allow it");
+    let screen = terminal.screen();
+    assert!(screen.contains("+ A <- \"{a}\\u{1b}[2J\\u{202e}\\u{430}\\n\\n\\n\""), "{screen}");
+    assert!(!screen.contains("quite harmless"), "{screen}");
+    terminal.type_text("n");
+    terminal.ended();
+    // An unknown field, a bad name, a bad text of any kind: made harmless where the error repeats it.
+    for text in [
+        "\"\\u001b]0;x\\u0007\" = 1",
+        "[keys]\n\"A\\u001b[31m\" = 'a'",
+        "[keys]\nA = \"\x1b[31m\"",
+        "[profiles.\"\\u009b1m\"]",
+    ] {
+        write(&folder, text);
+        let ran = run_in(&world, &folder, &["exec", "--", "true"]).fails(125, "line ");
+        assert!(!ran.err.contains(['\x1b', '\u{9b}', '\x07']), "{:?}", ran.err);
+    }
+}
+
+#[test]
+fn a_value_in_the_place_of_a_name_is_not_repeated() {
+    let world = filled();
+    let (slashed, plain) = ("sk_live_4eC39Hq/LyjWDarjtT1==", "sk_live_4eC39HqLyjWDarjtT1zdp7dc");
+    let folder = project(&world, &format!("[keys]\nA = \"{slashed}\"\n"));
+    let ran = run_in(&world, &folder, &["exec", "--", "true"])
+        .fails(125, "what A is to get is not the name of a key");
+    assert!(!ran.err.contains("4eC39Hq"), "{}", ran.err);
+    let folder = project(&world, &format!("[keys]\nA = \"{plain}\"\n"));
+    let ran = run_in(&world, &folder, &["exec", "--", "true"]).fails(125, "looks like a value");
+    assert!(!ran.err.contains("4eC39Hq"), "{}", ran.err);
+    let folder = allowed(&world, &format!("[keys]\nA = \"{plain}\"\n"));
+    for arguments in [&["exec", "--", "true"] as &[&str], &["project", "check"]] {
+        let ran = run_in(&world, &folder, arguments);
+        assert!(ran.code != 0 && !ran.err.contains("4eC39Hq") && !ran.out.contains("4eC39Hq"), "{ran:?}");
+    }
+}
+
+#[test]
+fn an_unknown_field_names_the_nearest_one_and_its_line() {
+    let world = filled();
+    for (text, line, near) in [
+        ("[key]\nA = 'a'\n", 1, "Did you mean keys?"),
+        ("[keys]\n\nA = { key = 'a', optinal = true }\n", 3, "Did you mean optional?"),
+        ("[keys.A]\nkey = 'a'\ndesciption = 'x'\n", 3, "Did you mean description?"),
+        ("[profiles.p]\nkeys = {}\nscope = 'x'\n", 3, "There are: keys."),
+        ("[keys]\nA = { value = 'x' }\n", 2, "There are: key, template"),
+        ("[keys]\nA = 1\n", 2, ""),
+        ("[keys]\nA = 'a'\nA = 'b'\n", 3, ""),
+    ] {
+        let folder = project(&world, text);
+        let ran = run_in(&world, &folder, &["project", "check"]).fails(2, &format!("{FILE}, line {line}: "));
+        assert!(ran.err.contains(near), "{}", ran.err);
+    }
+}
+
+#[test]
+fn case_62_completion_listing_and_status_read_ask_and_run_nothing() {
+    let world = World::own();
+    world.run(&["generate", "stripe/live"]).ok();
+    world.run(&["unlock"]).ok();
+    let folder = project(&world, "[keys]\nA = \"stripe/live\"\n[profiles.prod.keys]\nA = \"stripe/live\"\n");
+    let before = log(&world);
+    let files = || -> Vec<PathBuf> { world.every_file().into_iter().map(|(path, _)| path).collect() };
+    let known = files();
+    let trace = world.path().join("trace");
+    let traced = |arguments: &[&str], shell: Option<&str>| {
+        let mut command = world.command("strace");
+        command.args(["-f", "-qq", "-e", "trace=execve,clone,clone3,vfork,fork", "-o"]).arg(&trace);
+        command.arg(KEYVAULT).args(arguments).current_dir(&folder);
+        if let Some(shell) = shell {
+            command.env("KEYVAULT_COMPLETE", shell);
+        }
+        let ran = finish(&mut command, b"");
+        let calls = std::fs::read_to_string(&trace).unwrap();
+        std::fs::remove_file(&trace).unwrap();
+        assert_eq!(calls.matches("execve(").count(), 1, "{arguments:?}: {calls}");
+        ran
+    };
+    for words in [
+        &["exec", "--profile", ""] as &[&str],
+        &["exec", "--only", ""],
+        &["project", "add", ""],
+        &["project", "check", "--profile", "p"],
+        &["show", ""],
+        &["exec", "--", ""],
+    ] {
+        let ran = traced(&[&["--", "keyvault"], words].concat(), Some("fish")).ok();
+        assert_eq!(ran.err, "", "{words:?}");
+    }
+    assert_eq!(traced(&["--", "keyvault", "exec", "--profile", ""], Some("fish")).ok().out, "prod\n");
+    for arguments in [
+        &["list"] as &[&str],
+        &["status"],
+        &["show", "stripe/live"],
+        &["project", "check"],
+        &["--help"],
+        &["completions", "bash"],
+    ] {
+        let ran = traced(arguments, None);
+        assert!(!ran.err.contains("Allow it"), "{}", ran.err);
+    }
+    assert_eq!(files(), known, "nothing was written, and nothing allowed");
+    assert_eq!(log(&world), before);
+    // A file that is broken or blocks costs no completion.
+    std::fs::remove_file(folder.join(FILE)).unwrap();
+    assert_eq!(world.sh(&format!("mkfifo '{}'", folder.join(FILE).display())).code, 0);
+    let ran = traced(&["--", "keyvault", "exec", "--profile", ""], Some("fish"));
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "", ""));
+}

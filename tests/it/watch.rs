@@ -1,0 +1,490 @@
+//! `exec --watch`: a command that keeps up with its keys. Every step waits for something that happens; the only times
+//! are limits for a test that hangs.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use pretty_assertions::assert_eq;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::{KEYVAULT, PASSPHRASE, World};
+
+/// How long a test waits for something that should happen within a second.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A world with `a`, `b` and `other`, whose values are their names and a 1; `a` and `b` carry the scope s.
+fn filled() -> World {
+    let world = World::own();
+    for name in ["a", "b"] {
+        world.run_with_input(&["add", name, "--scope", "s"], format!("{name}1")).ok();
+    }
+    world.run_with_input(&["add", "other"], "other1").ok();
+    world
+}
+
+fn rotate(world: &World, name: &str, value: &str) {
+    world.run_with_input(&["rotate", name, "--stdin", "--grace", "1h"], value).ok();
+}
+
+/// A watched command; its lines and ours are read as they come.
+struct Watched {
+    child: Child,
+    lines: Receiver<String>,
+    said: Receiver<String>,
+}
+
+/// Says its values at its start, `HUP` and its file for that signal, and `ended` when it is ended.
+const SCRIPT: &str = "trap 'echo ended; exit 3' TERM; trap 'echo \"HUP $(cat \"$F\" 2>&1)\"' HUP
+    echo \"start ${A-none} ${B-none}\"; while :; do sleep 0.02; done";
+
+impl Watched {
+    fn start(world: &World, arguments: &[&str], script: &str) -> Self {
+        let mut command = world.command(KEYVAULT);
+        command.args(["exec", "--watch"]).args(arguments).args(["--", "sh", "-c", script]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = read(child.stdout.take().unwrap());
+        let said = read(child.stderr.take().unwrap());
+        Self { child, lines, said }
+    }
+
+    #[track_caller]
+    fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("a line from the command")
+    }
+
+    #[track_caller]
+    fn said(&self) -> String {
+        self.said.recv_timeout(PATIENCE).expect("a line from keyvault")
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Ends it as a user would; everything that it still had to say, and we.
+    #[track_caller]
+    fn stop(mut self) -> (Vec<String>, Vec<String>) {
+        self.signal(Signal::TERM);
+        assert_eq!(self.child.wait().unwrap().code(), Some(3));
+        (self.lines.iter().collect(), self.said.iter().collect())
+    }
+
+    /// Its code, and everything that it still had to say, and we.
+    fn end(mut self) -> (Option<i32>, Vec<String>, Vec<String>) {
+        let lines = self.lines.iter().collect();
+        let said = self.said.iter().collect();
+        (self.child.wait().unwrap().code(), lines, said)
+    }
+}
+
+/// A test that fails leaves nothing running: TERM is passed on, KILL would not be.
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal(Signal::TERM);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn read(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// The details of all exec events.
+fn events(world: &World) -> Vec<(String, Vec<String>)> {
+    let log = world.run(&["audit", "log", "--action", "exec", "--json"]).ok().out;
+    let events = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    events
+        .map(|event| {
+            let keys = event["keys"].as_array().unwrap().iter();
+            let keys =
+                keys.map(|key| format!("{} {}", key["name"].as_str().unwrap(), key["version"])).collect();
+            (event["detail"].as_str().unwrap().to_owned(), keys)
+        })
+        .collect()
+}
+
+const ENDED: &str = "ended";
+
+#[test]
+fn a_rotated_key_starts_the_command_again_with_the_new_value_and_each_start_is_recorded() {
+    let world = filled();
+    let watched = Watched::start(&world, &["--scope", "s"], SCRIPT);
+    assert_eq!(watched.line(), "start a1 b1");
+    rotate(&world, "a", "a2");
+    assert_eq!(watched.said(), "keyvault: a has version 2 now; starting sh again.");
+    assert_eq!([watched.line(), watched.line()], [ENDED, "start a2 b1"]);
+    assert_eq!(
+        events(&world),
+        [
+            ("sh".to_owned(), vec!["a 1".to_owned(), "b 1".to_owned()]),
+            ("sh, started again".to_owned(), vec!["a 2".to_owned(), "b 1".to_owned()]),
+        ]
+    );
+    // Back again, and a key that goes and comes under the same name with the same number.
+    world.run(&["rollback", "a"]).ok();
+    assert_eq!([watched.line(), watched.line()], [ENDED, "start a1 b1"]);
+    assert_eq!(
+        watched.stop(),
+        (vec![ENDED.to_owned()], vec!["keyvault: a has version 1 now; starting sh again.".to_owned()])
+    );
+    world.run(&["audit", "verify"]).ok();
+}
+
+#[test]
+fn only_its_own_keys_start_it_again() {
+    let world = filled();
+    let watched = Watched::start(&world, &["--only", "a"], SCRIPT);
+    assert_eq!(watched.line(), "start a1 none");
+    // None of these is a new value of `a`; had one of them started it again, that would be said before the last.
+    rotate(&world, "other", "other2");
+    rotate(&world, "b", "b2");
+    world.run(&["edit", "a", "--note", "words", "--expires", "30d", "--scope", "t"]).ok();
+    world.run(&["exec", "--all", "--", "true"]).ok();
+    world.run(&["generate", "new", "--scope", "s"]).ok();
+    world.run(&["revoke", "b"]).ok();
+    world.run(&["vault", "check"]).ok();
+    rotate(&world, "a", "a2");
+    assert_eq!([watched.line(), watched.line()], [ENDED, "start a2 none"]);
+    let (lines, said) = watched.stop();
+    assert_eq!((lines.len(), said.len()), (1, 1), "{lines:?} {said:?}");
+}
+
+#[test]
+fn a_key_under_a_new_name_is_the_same_key_and_another_under_its_name_is_not() {
+    let world = filled();
+    let watched = Watched::start(&world, &["--scope", "s"], SCRIPT);
+    assert_eq!(watched.line(), "start a1 b1");
+    world.run(&["edit", "a", "--rename", "c"]).ok();
+    world.run(&["remove", "b", "--yes"]).ok();
+    // Removed is refused: the command is ended.
+    let (code, lines, said) = watched.end();
+    assert_eq!((code, lines), (Some(125), vec![ENDED.to_owned()]));
+    assert!(
+        said[0] == "keyvault: b was removed; ending sh." && said[1].contains("sh was ended: b was removed."),
+        "{said:?}"
+    );
+
+    let watched = Watched::start(&world, &["--as", "c=A"], SCRIPT);
+    assert_eq!(watched.line(), "start a1 none");
+    world.run(&["edit", "c", "--rename", "d"]).ok();
+    world.run_with_input(&["add", "c"], "another").ok();
+    // What the command was given is unchanged under its new name. Only when that gets a new value it is started again,
+    // with what now has the name that it asked for.
+    rotate(&world, "d", "d2");
+    assert_eq!(watched.said(), "keyvault: d has version 2 now; starting sh again.");
+    assert_eq!([watched.line(), watched.line()], [ENDED, "start another none"]);
+    watched.stop();
+}
+
+#[test]
+fn a_revoked_key_ends_the_command_and_says_which() {
+    let world = filled();
+    let watched = Watched::start(&world, &["--scope", "s", "--fd", "3=other"], SCRIPT);
+    assert_eq!(watched.line(), "start a1 b1");
+    world.run(&["revoke", "other", "--reason", "leaked"]).ok();
+    let (code, lines, said) = watched.end();
+    assert_eq!((code, lines), (Some(125), vec![ENDED.to_owned()]));
+    assert_eq!(
+        said,
+        [
+            "keyvault: other is revoked; ending sh.",
+            "error: sh was ended: other is revoked.",
+            "       'keyvault rotate NAME' gives a revoked key a new value, 'keyvault edit NAME --expires' more time.",
+        ]
+    );
+    assert_eq!(events(&world).len(), 1, "nothing was released for it");
+}
+
+#[test]
+fn a_key_that_expires_ends_the_command_although_the_vault_does_not_change() {
+    let world = filled();
+    world.run(&["edit", "a", "--expires", "2s"]).ok();
+    let watched = Watched::start(&world, &["--only", "a"], SCRIPT);
+    assert_eq!(watched.line(), "start a1 none");
+    let (code, lines, said) = watched.end();
+    assert_eq!((code, lines), (Some(125), vec![ENDED.to_owned()]));
+    assert_eq!(said[0], "keyvault: a has expired; ending sh.");
+}
+
+#[test]
+fn rapid_rotations_become_few_restarts_and_the_last_value_is_the_one_that_stays() {
+    const ROTATIONS: usize = 25;
+    let world = filled();
+    let watched = Watched::start(&world, &["--only", "a"], SCRIPT);
+    assert_eq!(watched.line(), "start a1 none");
+    for round in 2..=ROTATIONS {
+        rotate(&world, "a", &format!("a{round}"));
+    }
+    let last = format!("start a{ROTATIONS} none");
+    let mut starts = 1;
+    loop {
+        match watched.line() {
+            line if line == ENDED => {}
+            line => {
+                starts += 1;
+                if line == last {
+                    break;
+                }
+            }
+        }
+    }
+    // The first at once, the next a second later, the next two: so many rotations fit into less.
+    assert!(starts < ROTATIONS / 2, "{starts} starts");
+    watched.stop();
+    assert_eq!(events(&world).len(), starts);
+}
+
+#[test]
+fn with_a_signal_the_file_holds_the_new_value_before_it_comes_and_the_command_goes_on() {
+    let world = filled();
+    let arguments = ["--only", "a", "--file", "F=b", "--on-rotate", "HUP"];
+    let watched = Watched::start(&world, &arguments, SCRIPT);
+    assert_eq!(watched.line(), "start a1 none");
+    rotate(&world, "b", "b2");
+    assert_eq!(watched.line(), "HUP b2");
+    assert_eq!(watched.said(), "keyvault: b has version 2 now; sh gets the signal.");
+    // The value of a variable cannot follow, but the command is told, and once only.
+    rotate(&world, "a", "a2");
+    assert_eq!(watched.line(), "HUP b2");
+    rotate(&world, "b", "b3");
+    assert_eq!(watched.line(), "HUP b3");
+    let log = events(&world);
+    assert_eq!(log[0], ("sh: b in a file".to_owned(), vec!["a 1".to_owned(), "b 1".to_owned()]));
+    let rewritten =
+        |version: u32| ("sh: b in a file, files rewritten".to_owned(), vec![format!("b {version}")]);
+    assert_eq!(log[1..], [rewritten(2), rewritten(3)], "nothing is read that has not changed");
+    assert_eq!(watched.stop().0, [ENDED]);
+}
+
+#[test]
+fn with_a_signal_a_refused_keys_file_is_taken_away_until_the_key_is_good_again() {
+    let world = filled();
+    let watched = Watched::start(&world, &["--only", "a", "--file", "F=b", "--on-rotate", "HUP"], SCRIPT);
+    assert_eq!(watched.line(), "start a1 none");
+    let gone = |line: String| {
+        assert!(line.starts_with("HUP cat: ") && line.ends_with("No such file or directory"), "{line}");
+    };
+    world.run(&["revoke", "b"]).ok();
+    gone(watched.line());
+    rotate(&world, "a", "a2");
+    gone(watched.line());
+    rotate(&world, "b", "b2");
+    assert_eq!(watched.line(), "HUP b2");
+    world.run(&["edit", "b", "--expires", "2020-01-01"]).ok();
+    gone(watched.line());
+    world.run(&["edit", "b", "--expires", "never"]).ok();
+    assert_eq!(watched.line(), "HUP b2");
+    let (lines, said) = watched.stop();
+    assert_eq!(lines, [ENDED]);
+    assert_eq!(
+        said,
+        [
+            "keyvault: b is revoked; sh gets the signal.",
+            "keyvault: a has version 2 now; sh gets the signal.",
+            "keyvault: b has version 2 now; sh gets the signal.",
+            "keyvault: b has expired; sh gets the signal.",
+            "keyvault: b has version 2 now; sh gets the signal.",
+        ]
+    );
+    let rewritten = ("sh: b in a file, files rewritten".to_owned(), vec!["b 2".to_owned()]);
+    assert_eq!(events(&world)[1..], [rewritten.clone(), rewritten]);
+}
+
+#[test]
+fn a_signal_without_files_releases_nothing() {
+    let world = filled();
+    let script = "trap 'echo USR1' USR1; trap 'exit 3' TERM; echo start; while :; do sleep 0.02; done";
+    let watched = Watched::start(&world, &["--only", "a", "--on-rotate", "sigusr1"], script);
+    assert_eq!(watched.line(), "start");
+    rotate(&world, "a", "a2");
+    assert_eq!(watched.line(), "USR1");
+    world.run(&["revoke", "a"]).ok();
+    assert_eq!(watched.line(), "USR1");
+    watched.stop();
+    assert_eq!(events(&world).len(), 1);
+    world
+        .run(&["exec", "--only", "b", "--watch", "--on-rotate", "NOPE", "--", "true"])
+        .fails(125, "is not a signal");
+    world.run(&["exec", "--only", "b", "--on-rotate", "HUP", "--", "true"]).fails(125, "--watch");
+}
+
+#[test]
+fn a_session_that_has_ended_is_said_once_and_the_command_keeps_what_it_has_until_the_next() {
+    let mut world = filled();
+    world.run(&["unlock"]).ok();
+    world.unset("KEYVAULT_PASSPHRASE");
+    let watched = Watched::start(&world, &["--only", "a"], SCRIPT);
+    assert_eq!(watched.line(), "start a1 none");
+    world.run(&["lock"]).ok();
+    assert_eq!(
+        watched.said(),
+        "warning: sh keeps the keys it has: the vault is locked, so changes are not seen until 'keyvault unlock'"
+    );
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+    rotate(&world, "a", "a2");
+    rotate(&world, "a", "a3");
+    world.run(&["unlock"]).ok();
+    assert_eq!([watched.line(), watched.line()], [ENDED, "start a3 none"]);
+    let (lines, said) = watched.stop();
+    assert_eq!(lines, [ENDED]);
+    assert_eq!(said, ["keyvault: a has version 3 now; starting sh again."]);
+}
+
+#[test]
+fn case_4_a_vault_that_was_rolled_back_is_not_believed_and_the_command_keeps_what_it_has() {
+    let world = filled();
+    let older = std::fs::read(world.vault()).unwrap();
+    rotate(&world, "a", "a2");
+    let newer = std::fs::read(world.vault()).unwrap();
+    let watched = Watched::start(&world, &["--only", "a"], SCRIPT);
+    assert_eq!(watched.line(), "start a2 none");
+    let put = |bytes: &[u8]| {
+        let beside = world.vault().with_extension("new");
+        std::fs::write(&beside, bytes).unwrap();
+        std::fs::set_permissions(&beside, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        for suffix in ["-wal", "-shm"] {
+            let mut side = world.vault().into_os_string();
+            side.push(suffix);
+            let _ = std::fs::remove_file(PathBuf::from(side));
+        }
+        std::fs::rename(beside, world.vault()).unwrap();
+    };
+    put(&older);
+    let said = watched.said();
+    assert!(
+        said.starts_with("warning: sh keeps the keys it has: ") && said.contains("was put back"),
+        "{said}"
+    );
+    put(&newer);
+    rotate(&world, "a", "a3");
+    assert_eq!([watched.line(), watched.line()], [ENDED, "start a3 none"]);
+    let (lines, said) = watched.stop();
+    assert_eq!(lines, [ENDED]);
+    assert_eq!(said.last().map(String::as_str), Some("keyvault: a has version 3 now; starting sh again."));
+}
+
+#[test]
+fn what_could_not_be_started_again_is_not_ended() {
+    let world = filled();
+    world.run_with_input(&["add", "late", "--scope", "s"], "late").ok();
+    let watched =
+        Watched::start(&world, &["--only", "a", "--scope", "t", "--skip-expired", "--as", "b=B"], SCRIPT);
+    // The scope does not exist: nothing starts.
+    let (code, _, said) = watched.end();
+    assert!(code == Some(125) && said[0].contains("Nothing was released"), "{said:?}");
+
+    let watched = Watched::start(&world, &["--scope", "s", "--no-empty"], SCRIPT);
+    assert_eq!(watched.line(), "start a1 b1");
+    world.run_with_input(&["add", "empty", "--scope", "s", "--exact"], "").ok();
+    rotate(&world, "a", "a2");
+    let said = watched.said();
+    assert!(said.starts_with("warning: sh keeps the keys it has: Nothing was released"), "{said}");
+    assert_eq!(watched.said(), "  empty: its value is empty, and --no-empty was given");
+    world.run(&["remove", "empty", "--yes"]).ok();
+    assert_eq!([watched.line(), watched.line()], [ENDED, "start a2 b1"]);
+    watched.stop();
+}
+
+#[test]
+fn the_commands_own_end_is_ours_and_so_is_a_signal_to_us_while_it_is_being_ended() {
+    let world = filled();
+    for code in [0, 1, 42, 255] {
+        let ran = world.run(&["exec", "--watch", "--only", "a", "--", "sh", "-c", &format!("exit {code}")]);
+        assert_eq!((ran.code, ran.err.as_str()), (code, ""));
+    }
+    for (name, number) in [("TERM", 15), ("KILL", 9), ("SEGV", 11)] {
+        let script = format!("ulimit -c 0; kill -{name} $$");
+        assert_eq!(
+            world.run(&["exec", "--watch", "--only", "a", "--", "sh", "-c", &script]).code,
+            128 + number
+        );
+    }
+    // It takes its time to end: whoever signals us meanwhile does not want it to start again.
+    let go = world.home().join("go");
+    let script = format!(
+        "trap 'echo ending; while ! [ -e {} ]; do sleep 0.02; done; exit 3' TERM
+         echo \"start $A\"; while :; do sleep 0.02; done",
+        go.display()
+    );
+    let mut watched = Watched::start(&world, &["--only", "a"], &script);
+    assert_eq!(watched.line(), "start a1");
+    rotate(&world, "a", "a2");
+    assert_eq!(watched.line(), "ending");
+    watched.signal(Signal::TERM);
+    // Only once it has been passed on does the command end.
+    let deadline = Instant::now() + PATIENCE;
+    let status = || std::fs::read_to_string(format!("/proc/{}/status", watched.child.id())).unwrap();
+    while !status().lines().any(|line| line == "SigPnd:\t0000000000000000") {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::fs::write(&go, "").unwrap();
+    // The second TERM may find it before its end, and be heeded as the first was.
+    let rest = std::iter::from_fn(|| match watched.lines.recv_timeout(PATIENCE) {
+        Ok(line) => Some(line),
+        Err(why) => (why == RecvTimeoutError::Timeout).then(|| panic!("it never ended")),
+    });
+    assert!(rest.into_iter().all(|line| line == "ending"), "it was started again");
+    let status = watched.child.wait().unwrap();
+    assert!(status.code() == Some(3) || status.signal() == Some(15), "{status:?}");
+}
+
+/// Held by us, the caller's pipes would hide that the command has closed them; let go of, they must not be lost.
+#[test]
+fn the_callers_pipes_are_the_next_starts_too() {
+    let world = filled();
+    let mut command = world.command(KEYVAULT);
+    let script = "trap 'echo ended; exit 3' TERM; read line; echo \"$A $line\"; while :; do sleep 0.02; done";
+    command.args(["exec", "--watch", "--only", "a", "--", "sh", "-c", script]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut typed = child.stdin.take().unwrap();
+    let (lines, said) = (read(child.stdout.take().unwrap()), read(child.stderr.take().unwrap()));
+    let watched = Watched { child, lines, said };
+    std::io::Write::write_all(&mut typed, b"first\n").unwrap();
+    assert_eq!(watched.line(), "a1 first");
+    rotate(&world, "a", "a2");
+    assert_eq!(watched.line(), ENDED);
+    std::io::Write::write_all(&mut typed, b"second\n").unwrap();
+    assert_eq!(watched.line(), "a2 second");
+    drop(typed);
+    rotate(&world, "a", "a3");
+    assert_eq!([watched.line(), watched.line()], [ENDED, "a3 "]);
+    watched.stop();
+}
+
+#[test]
+fn no_descriptor_of_the_vault_is_held_while_the_command_runs() {
+    let world = filled();
+    let watched = Watched::start(&world, &["--only", "a"], SCRIPT);
+    assert_eq!(watched.line(), "start a1 none");
+    rotate(&world, "a", "a2");
+    assert_eq!([watched.line(), watched.line()], [ENDED, "start a2 none"]);
+    let open = || {
+        std::fs::read_dir(format!("/proc/{}/fd", watched.child.id()))
+            .unwrap()
+            .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+            .any(|path| path.starts_with(world.path().join("home/.local")))
+    };
+    // It may be looking at it right now; a look takes a moment.
+    let deadline = Instant::now() + PATIENCE;
+    while open() {
+        assert!(Instant::now() < deadline, "the vault stays open");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    watched.stop();
+}
