@@ -533,15 +533,12 @@ fn piped(line: &str) -> String {
 /// Says each time that it goes on, and ends with 9 after so many times.
 const GOES_ON: &str = "import os,signal,sys
 r=open(os.environ['REPORT'],'a')
-left=int(sys.argv[1])
-def on(*_):
-    global left
-    print('on',file=r,flush=True)
-    left-=1
-    if left==0: os._exit(9)
-signal.signal(signal.SIGCONT,on)
+signal.pthread_sigmask(signal.SIG_BLOCK,[signal.SIGCONT])
 print('ready',file=r,flush=True)
-while True: signal.pause()";
+for _ in range(int(sys.argv[1])):
+    signal.sigwait([signal.SIGCONT])
+    print('on',file=r,flush=True)
+os._exit(9)";
 
 const COUNT: &str = "for s in HUP INT QUIT TERM USR1 ALRM WINCH CONT; do trap \"say $s\" $s; done
 trap 'say over; exit 7' USR2

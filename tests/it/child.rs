@@ -167,12 +167,12 @@ fn a_pager_an_editor_and_a_shell_work_on_a_masked_terminal() {
     terminal.press("G");
     terminal.wait_for("<[masked]>");
     terminal.press("q");
+    terminal.wait_for_times("READY>", 2);
     terminal.run("keyvault exec --mask --only a -- bash --norc --noprofile", "bash-");
     terminal.type_line("PS1='INNER> '");
     terminal.wait_for("INNER> ");
-    // What is typed names it too: the second one says that it runs, and a key before that would be the shell's.
-    terminal.type_line("sh -c 'echo started; exec sleep 1000'");
-    terminal.wait_for_times("started", 2);
+    terminal.type_line("sh -c 'echo in''front; exec sleep 1000'");
+    terminal.wait_for("infront");
     terminal.press("C-z");
     terminal.wait_for("Stopped");
     terminal.type_line("kill %1; wait; echo \"job <$?> <$A>\"");
