@@ -30,6 +30,7 @@ pub struct Context {
     rng: SystemRng,
     verb: String,
     announced: Cell<bool>,
+    homeless: Cell<bool>,
 }
 
 /// Where a passphrase comes from.
@@ -43,7 +44,15 @@ pub enum Source {
 
 impl Context {
     pub(super) fn new(global: Global, ui: Ui, verb: String) -> Self {
-        Self { ui, global, clock: SystemClock, rng: SystemRng, verb, announced: Cell::new(false) }
+        Self {
+            ui,
+            global,
+            clock: SystemClock,
+            rng: SystemRng,
+            verb,
+            announced: Cell::new(false),
+            homeless: Cell::new(false),
+        }
     }
 
     /// The present moment.
@@ -55,7 +64,11 @@ impl Context {
     /// Runs `act` with the vault room's world.
     pub fn with_world<T>(&self, act: impl FnOnce(&World<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
         let waiting = |waited: Duration, holder: Option<Holder>| self.announce_wait(waited, holder);
-        let state = state_folder()?;
+        let state = match state_folder() {
+            // No vault, so nothing that a pin or a holder's note would be about.
+            Err(_) if self.homeless.get() => PathBuf::new(),
+            folder => folder?,
+        };
         let own = Holder { command: self.verb.clone(), pid: std::process::id() };
         let world = World {
             clock: &self.clock,
@@ -67,6 +80,11 @@ impl Context {
             waiting: &waiting,
         };
         act(&world)
+    }
+
+    /// From here on no vault is worked with, and whoever runs us need not have a home.
+    pub(super) fn go_without_home(&self) {
+        self.homeless.set(true);
     }
 
     fn announce_wait(&self, waited: Duration, holder: Option<Holder>) {

@@ -33,6 +33,7 @@ pub(super) fn about_machines() -> Vec<VaultError> {
         TokenError::NotAReadsLog { path: PathBuf::from("notes") },
         TokenError::OtherBundle,
         TokenError::BundleDamaged,
+        TokenError::BundleOfNone,
         TokenError::OtherVault,
         TokenError::ReadsDamaged { line: 3, what: "has been altered" },
         TokenError::UnknownReads,

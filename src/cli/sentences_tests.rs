@@ -223,6 +223,7 @@ fn others() -> Vec<Failure> {
     let mut failures = vec![
         Failure::locked(),
         Failure::no_home("XDG_DATA_HOME"),
+        crate::cli::token_sentences::nowhere_to_write(),
         Failure::io(Path::new("x.env"), &io(io::ErrorKind::NotFound)),
         Failure::io(Path::new("sk_live_4eC39HqLyjWDarjtT1zdp7dc"), &io(io::ErrorKind::NotFound)),
         Failure::io(Path::new("x.env"), &io(io::ErrorKind::PermissionDenied)),

@@ -7,6 +7,7 @@ use clap::Args;
 use super::context::{Context, read_secret, runtime_folder, state_folder, variable};
 use super::error::Failure;
 use super::time;
+use super::token_sentences;
 use crate::secret::SecretBytes;
 use crate::state::pin::{Pin, Pins};
 use crate::sys::memory_folder;
@@ -78,7 +79,7 @@ impl Context {
     fn open_bundle(&self, file: &Path, holding: &Holding) -> Result<Supply, Failure> {
         let supply = self.read_bundle(file, holding)?;
         if let Supply::Bundled(bundle, ..) = &supply {
-            self.tell_if_stale(bundle, file)?;
+            self.tell_if_stale(bundle, file);
         }
         Ok(supply)
     }
@@ -89,18 +90,24 @@ impl Context {
         let content = read_secret(&mut content, MAX_BUNDLE, file)?;
         let bundle = Bundle::open(content.expose(), file, holding, self.now())
             .map_err(|error| Failure::of(VaultError::Token(error), file))?;
-        let state = state_folder()?;
-        let log = match variable("KEYVAULT_READS") {
-            Some(path) => ReadsLog::at(PathBuf::from(path)),
-            None => ReadsLog::in_folder(&state, &bundle.label),
+        let log = match (variable("KEYVAULT_READS"), state_folder()) {
+            (Some(path), _) => {
+                // A container's or a service's user often has no home, and with this log needs none.
+                self.go_without_home();
+                ReadsLog::at(PathBuf::from(path))
+            }
+            (None, Ok(state)) => ReadsLog::in_folder(&state, &bundle.label),
+            (None, Err(_)) => return Err(token_sentences::nowhere_to_write()),
         };
         let holding = holding.again().ok_or_else(Failure::locked_bundle)?;
         Ok(Supply::Bundled(Box::new(bundle), holding, log))
     }
 
     /// A bundle of an older commit is an everyday thing, so it is named and not refused.
-    pub(super) fn tell_if_stale(&self, bundle: &Bundle, file: &Path) -> Result<(), Failure> {
-        let pins = Pins::in_folder(state_folder()?.join("pins"));
+    pub(super) fn tell_if_stale(&self, bundle: &Bundle, file: &Path) {
+        // Without a home nothing is known of what was used before.
+        let Ok(state) = state_folder() else { return };
+        let pins = Pins::in_folder(state.join("pins"));
         let (token, place) = (&bundle.label.token, Path::new("bundle"));
         let seen = pins.read_token(token, place);
         match seen {
@@ -118,6 +125,5 @@ impl Context {
                 let _ = pins.advance_token(token, place, &pin);
             }
         }
-        Ok(())
     }
 }

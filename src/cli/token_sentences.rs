@@ -5,6 +5,14 @@ use super::{time, ui};
 use crate::state::pin::Standing;
 use crate::vault::TokenError;
 
+/// What is read from a bundle is recorded or not read.
+pub(super) fn nowhere_to_write() -> Failure {
+    Failure::failed(
+        "HOME does not name a home folder, and what is read from a bundle has to be recorded.",
+        Some("Set KEYVAULT_READS to a file, or XDG_STATE_HOME or HOME to a folder."),
+    )
+}
+
 /// What is wrong with a token or a bundle, and what mends it.
 pub(super) fn token(error: &TokenError) -> Failure {
     let locked = |message: &str, hint| Failure::new(code::LOCKED, "wrong_credential", message, Some(hint));
@@ -61,6 +69,10 @@ pub(super) fn token(error: &TokenError) -> Failure {
         TokenError::BundleDamaged => Failure::damaged(
             "The bundle has been altered or cut off.",
             Some("'keyvault bundle create' makes it anew."),
+        ),
+        TokenError::BundleOfNone => Failure::refused(
+            "The bundle's token was renewed or made anew, so it can no longer be brought up to date.",
+            Some("Remove the file; 'keyvault bundle create --token NAME -o FILE' makes another."),
         ),
         TokenError::OtherVault => {
             Failure::refused("The file is of another vault.", Some("--vault names the vault."))

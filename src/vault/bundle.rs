@@ -169,7 +169,7 @@ impl Vault {
         }
         self.read(access, |work| {
             let record = work.load_tokens()?.into_iter().find(|record| record.id == label.token);
-            let record = record.ok_or(TokenError::OpensNothing)?;
+            let record = record.ok_or(TokenError::BundleOfNone)?;
             let key = record.keys(&label.identity).bundle;
             let whole = crypto::open(&key, LABEL, &label.context(), sealed).is_ok();
             Ok((record.name.clone(), record.view.filter(|_| whole).map(|view| view.change)))

@@ -58,6 +58,9 @@ pub enum TokenError {
     /// The bundle has been altered.
     #[error("the bundle does not open")]
     BundleDamaged,
+    /// The vault has no such token any more, so its bundle has nothing to follow.
+    #[error("the bundle's token is gone")]
+    BundleOfNone,
     /// The bundle is of another vault.
     #[error("the bundle is of another vault")]
     OtherVault,

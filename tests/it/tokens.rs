@@ -464,3 +464,43 @@ fn a_project_file_maps_what_a_token_opens_and_nobody_is_asked() {
     let exec = ["exec", "--bundle", "keys.kvb", "--env-file", "x.env", "--", "sh", "-c", "echo $ONE $TWO $A"];
     assert_eq!(held(&away, &token, &exec).ok().out, "value-a plain\n");
 }
+
+#[test]
+fn a_bundle_whose_reads_have_a_file_needs_no_home() {
+    let world = filled();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    let mut away = World::empty();
+    std::fs::copy(world.home().join("keys.kvb"), away.home().join("keys.kvb")).unwrap();
+    away.file(".keyvault.toml", "[keys]\nA = \"a\"\n");
+    away.set("KEYVAULT_BUNDLE", "keys.kvb");
+    for home in [None, Some("/")] {
+        away.unset("HOME");
+        home.iter().for_each(|home| away.set("HOME", home));
+        held(&away, &token, &ENV).fails(125, "Set KEYVAULT_READS to a file");
+        let mut command = away.command(KEYVAULT);
+        command.env("KEYVAULT_TOKEN", &token).env("KEYVAULT_READS", "reads.jsonl");
+        assert_eq!(seen(finish(command.args(ENV), b"")), ["A=value-a"]);
+        finish(
+            away.command(KEYVAULT)
+                .env("KEYVAULT_TOKEN", &token)
+                .env("KEYVAULT_READS", "r")
+                .args(["project", "check"]),
+            b"",
+        )
+        .ok();
+    }
+    let log = std::fs::read_to_string(away.home().join("reads.jsonl")).unwrap();
+    assert_eq!(log.lines().count(), 2);
+    let left: Vec<_> = away.every_file().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(left.len(), 3, "the bundle, the project file and the log: {left:?}");
+}
+
+#[test]
+fn a_bundle_whose_token_is_gone_says_how_to_make_another() {
+    let world = filled();
+    token(&world, &["ci", "--scope", "deploy"]);
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    world.run(&["token", "renew", "ci"]).ok();
+    world.run(&["bundle", "update", "keys.kvb"]).fails(6, "keyvault bundle create --token NAME");
+}

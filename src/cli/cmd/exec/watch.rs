@@ -193,7 +193,7 @@ impl<'c> Source<'c> {
         }
         if change > before {
             newest.set(change);
-            self.context.tell_if_stale(bundle, &self.path)?;
+            self.context.tell_if_stale(bundle, &self.path);
         }
         Ok(())
     }

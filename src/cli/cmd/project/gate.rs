@@ -86,11 +86,11 @@ pub(in crate::cli) fn approve(
     entries: &[(Section, &Entry)],
     machine: &Machine,
 ) -> Result<Approved, Failure> {
-    let (approvals, asks) = (approvals()?, asks(entries));
     let new = match standing(found, entries, machine)? {
         Ok(approved) => return Ok(approved),
         Err(new) => new,
     };
+    let (approvals, asks) = (approvals()?, asks(entries));
     if !context.may_ask() {
         return Err(project_sentences::not_allowed(&found.path, &new));
     }
