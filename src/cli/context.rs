@@ -153,7 +153,7 @@ pub fn variables() -> Vec<(OsString, OsString)> {
 pub fn default_vault() -> Result<PathBuf, Failure> {
     match variable("KEYVAULT_VAULT") {
         Some(path) => Ok(PathBuf::from(path)),
-        None => Ok(base_folders("XDG_DATA_HOME")?.data_dir().join("keyvault").join("vault.db")),
+        None => Ok(user_folder("XDG_DATA_HOME", BaseDirs::data_dir)?.join("keyvault").join("vault.db")),
     }
 }
 
@@ -165,17 +165,25 @@ pub fn home() -> Option<PathBuf> {
 
 /// The folder of pins, locks and nothing secret.
 pub fn state_folder() -> Result<PathBuf, Failure> {
-    let base = base_folders("XDG_STATE_HOME")?;
-    Ok(base.state_dir().unwrap_or_else(|| base.data_local_dir()).join("keyvault"))
+    fn of(base: &BaseDirs) -> &Path {
+        base.state_dir().unwrap_or_else(|| base.data_local_dir())
+    }
+    Ok(user_folder("XDG_STATE_HOME", of)?.join("keyvault"))
 }
 
-/// Where this user's folders are. `HOME` must say; guessing one for root or for nobody would make a vault that is
-/// not found again.
-fn base_folders(instead: &str) -> Result<BaseDirs, Failure> {
+/// A folder of this user's: in their home, or where the variable `instead` says. `HOME` must say where that is; guessing
+/// it for root or for nobody would make a vault that is not found again.
+///
+/// Nor is the system asked without `HOME`: what knows its users is loaded from libraries, which a static binary cannot do
+/// safely; under a user whom `/etc/passwd` does not name it crashed there.
+fn user_folder(instead: &str, of: impl Fn(&BaseDirs) -> &Path) -> Result<PathBuf, Failure> {
     let absolute = |name| variable(name).filter(|folder| Path::new(folder).is_absolute());
-    let home = absolute("HOME").filter(|home| home != "/");
-    let folders = if home.is_some() || absolute(instead).is_some() { BaseDirs::new() } else { None };
-    folders.ok_or_else(|| Failure::no_home(instead))
+    let folder = match (absolute("HOME"), absolute(instead)) {
+        (Some(home), None) if home == "/" => None,
+        (Some(_), _) => BaseDirs::new().map(|base| of(&base).to_owned()),
+        (None, instead) => instead.map(PathBuf::from),
+    };
+    folder.ok_or_else(|| Failure::no_home(instead))
 }
 
 /// The folder in memory that a login session gives its user.

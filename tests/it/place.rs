@@ -299,3 +299,26 @@ fn case_27_what_cannot_be_recorded_is_not_released_and_that_is_said_at_once() {
     world.run(&exec).ok();
     assert!(world.home().join("ran").exists());
 }
+
+#[test]
+fn a_user_whom_the_system_does_not_know_and_who_has_no_home_crashes_nothing() {
+    let world = World::empty();
+    let own = |path: &std::path::Path| std::os::unix::fs::chown(path, Some(65532), Some(65532)).unwrap();
+    own(world.path());
+    own(&world.home());
+    // The folder of the binary under test may be closed to others.
+    let binary = world.path().join("keyvault");
+    std::fs::copy(crate::harness::KEYVAULT, &binary).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = world.command("setpriv");
+        command.env_clear().env("XDG_STATE_HOME", world.home()).env("XDG_DATA_HOME", world.home());
+        command.env("KEYVAULT_PASSPHRASE", crate::harness::PASSPHRASE);
+        command.args(["--reuid=65532", "--regid=65532", "--clear-groups"]).arg(&binary).args(arguments);
+        crate::harness::finish(&mut command, b"")
+    };
+    run(&["status"]).fails(3, "");
+    run(&["init", "--no-recovery"]).ok();
+    run(&["generate", "a"]).ok();
+    run(&["exec", "--all", "--", "/usr/bin/true"]).ok();
+    assert!(world.home().join("keyvault/vault.db").exists());
+}
