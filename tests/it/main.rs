@@ -15,7 +15,9 @@
 mod harness;
 
 mod child;
+mod ci_boxes;
 mod ci_docs;
+mod ci_stage;
 mod completion;
 mod crash;
 mod crash_ways;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::file::{beside, drop_side_files, filled};
-use crate::harness::{KEYVAULT, Ran, World, finish};
+use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish};
 
 /// A file system of its own for a vault; unmounted when dropped.
 struct Mounted(PathBuf);
@@ -96,7 +96,7 @@ fn case_11_a_vault_that_others_may_read_is_tightened_and_that_is_said_in_one_lin
 #[test]
 fn case_12_umask_000_leaves_nothing_open() {
     let mut world = World::empty();
-    world.set("KEYVAULT_PASSPHRASE", crate::harness::PASSPHRASE);
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
     behind(&world, "umask 000", &["init", "--recovery-file", "code"]).ok();
     behind(&world, "umask 000", &["generate", "a"]).ok();
     behind(&world, "umask 000", &["show", "a", "--reveal"]).ok();
@@ -303,18 +303,18 @@ fn case_27_what_cannot_be_recorded_is_not_released_and_that_is_said_at_once() {
 #[test]
 fn a_user_whom_the_system_does_not_know_and_who_has_no_home_crashes_nothing() {
     let world = World::empty();
-    let own = |path: &std::path::Path| std::os::unix::fs::chown(path, Some(65532), Some(65532)).unwrap();
+    let own = |path: &Path| chown(path, Some(65532), Some(65532)).unwrap();
     own(world.path());
     own(&world.home());
     // The folder of the binary under test may be closed to others.
     let binary = world.path().join("keyvault");
-    std::fs::copy(crate::harness::KEYVAULT, &binary).unwrap();
+    std::fs::copy(KEYVAULT, &binary).unwrap();
     let run = |arguments: &[&str]| {
         let mut command = world.command("setpriv");
         command.env_clear().env("XDG_STATE_HOME", world.home()).env("XDG_DATA_HOME", world.home());
-        command.env("KEYVAULT_PASSPHRASE", crate::harness::PASSPHRASE);
+        command.env("KEYVAULT_PASSPHRASE", PASSPHRASE);
         command.args(["--reuid=65532", "--regid=65532", "--clear-groups"]).arg(&binary).args(arguments);
-        crate::harness::finish(&mut command, b"")
+        finish(&mut command, b"")
     };
     run(&["status"]).fails(3, "");
     run(&["init", "--no-recovery"]).ok();
