@@ -15,7 +15,7 @@ use clap_complete::env::Shells;
 use crate::clock::{Clock, SystemClock};
 use crate::project::{ProjectFile, place};
 use crate::state::pin::Pins;
-use crate::vault::{Names, Vault};
+use crate::vault::{Access, Names, Vault};
 
 use super::args::Cli;
 use super::context;
@@ -105,6 +105,14 @@ pub(super) fn scopes() -> ArgValueCompleter {
     })
 }
 
+/// Completes the name of a token.
+pub(super) fn tokens() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let tokens = open_session().and_then(|(mut vault, access)| vault.token_names(&access).ok());
+        beginning_with(current, tokens.unwrap_or_default().iter().map(crate::name::TokenName::as_str), "")
+    })
+}
+
 /// Completes a profile of the project file. It is read and nothing else: what it asks for is neither allowed nor resolved.
 pub(super) fn profiles() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
@@ -148,18 +156,18 @@ fn beginning_with<'n>(
 
 /// Every name and scope, if a session is open.
 fn names() -> Names {
-    read_names().unwrap_or_default()
+    open_session().and_then(|(mut vault, access)| vault.names(&access).ok()).unwrap_or_default()
 }
 
-fn read_names() -> Option<Names> {
+fn open_session() -> Option<(Vault, Access)> {
     let path = match named_vault() {
         Some(path) => path,
         None => context::default_vault().ok()?,
     };
     let pins = Pins::in_folder(context::state_folder().ok()?.join("pins"));
-    let mut vault = Vault::open_untouched(&path, &pins).ok()?;
+    let vault = Vault::open_untouched(&path, &pins).ok()?;
     let access = vault.session(SystemClock.now())?.into();
-    vault.names(&access).ok()
+    Some((vault, access))
 }
 
 /// `--vault PATH` or `--vault=PATH` among the words of the line.

@@ -112,6 +112,7 @@ impl Context {
                 "Done; but this machine could not remember it ({}), and would not notice an older vault.",
                 error::reason(why)
             ),
+            Notice::UnreadablePin => UNREADABLE_TOKEN_PIN.to_owned(),
             Notice::StrayViews => "The vault holds rows for a token that it does not know, or that was revoked: somebody \
                                    put them there. 'keyvault vault check' says more."
                 .to_owned(),
@@ -142,6 +143,10 @@ impl Context {
         if self.may_ask() { Ok(()) } else { Err(Failure::locked()) }
     }
 }
+
+/// Said where an older bundle, or an older part of the vault that a token opens, would not be noticed this once.
+pub(super) const UNREADABLE_TOKEN_PIN: &str =
+    "What was last seen with this token cannot be read, so that this is not older is not known.";
 
 /// The caller's variables, for a child.
 #[must_use]

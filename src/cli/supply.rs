@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::context::{Context, read_secret, runtime_folder, state_folder, variable};
+use super::context::{Context, UNREADABLE_TOKEN_PIN, read_secret, runtime_folder, state_folder, variable};
 use super::error::Failure;
 use super::time;
 use super::token_sentences;
 use crate::secret::SecretBytes;
-use crate::state::pin::{Pin, Pins};
+use crate::state::pin::{Memory, Pin, Pins};
 use crate::sys::memory_folder;
 use crate::sys::private::open_secret_file;
 use crate::unlock::token::{self, Token};
@@ -29,8 +29,11 @@ pub(in crate::cli) struct Machine {
 impl Machine {
     /// Whether a token or a bundle is given, read or not.
     pub(super) fn given(&self) -> bool {
-        let names = ["KEYVAULT_TOKEN", "KEYVAULT_TOKEN_FILE", "KEYVAULT_BUNDLE"];
-        self.bundle.is_some() || names.into_iter().any(|name| variable(name).is_some())
+        let names = ["KEYVAULT_TOKEN_FILE", "KEYVAULT_BUNDLE"];
+        // An empty token is one that was to be given: what it asks for is refused, and not answered another way.
+        self.bundle.is_some()
+            || std::env::var_os("KEYVAULT_TOKEN").is_some()
+            || names.into_iter().any(|name| variable(name).is_some())
     }
 }
 
@@ -41,9 +44,14 @@ pub(super) fn failed(supply: &Supply) -> impl Fn(VaultError) -> Failure + use<> 
 }
 
 impl Context {
-    /// The token of `KEYVAULT_TOKEN` or `KEYVAULT_TOKEN_FILE`, if either is set.
+    /// The token of `KEYVAULT_TOKEN` or `KEYVAULT_TOKEN_FILE`, if either is set. An empty `KEYVAULT_TOKEN` is an error,
+    /// not none: services hand an unset secret over as an empty one, and the job must not get the keys of whoever else
+    /// has a session there.
     pub fn given_token(&self) -> Result<Option<Token>, Failure> {
-        let text = if let Some(text) = variable("KEYVAULT_TOKEN") {
+        let text = if let Some(text) = std::env::var_os("KEYVAULT_TOKEN") {
+            if text.is_empty() {
+                return Err(token_sentences::empty_token());
+            }
             SecretBytes::copy_from(text.as_encoded_bytes())
         } else if let Some(path) = variable("KEYVAULT_TOKEN_FILE") {
             let read = self.private_file(Path::new(&path), token::MAX_LEN);
@@ -110,7 +118,10 @@ impl Context {
         let pins = Pins::in_folder(state.join("pins"));
         let (token, place) = (&bundle.label.token, Path::new("bundle"));
         let seen = pins.read_token(token, place);
-        match seen {
+        if seen == Memory::Unreadable {
+            self.ui.warn(UNREADABLE_TOKEN_PIN);
+        }
+        match seen.pin() {
             Some(pin) if pin.change > bundle.label.change => self.ui.warn(&format!(
                 "{} stands at change {} of {}; one of change {} was used here before. --min-seq refuses older ones.",
                 file.display(),

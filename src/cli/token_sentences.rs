@@ -13,6 +13,16 @@ pub(super) fn nowhere_to_write() -> Failure {
     )
 }
 
+/// A job that was to have a token, and has none.
+pub(super) fn empty_token() -> Failure {
+    Failure::new(
+        code::LOCKED,
+        "locked",
+        "KEYVAULT_TOKEN is empty.",
+        Some("Give the job its token, or unset the variable. Jobs of forks get none from most services."),
+    )
+}
+
 /// What is wrong with a token or a bundle, and what mends it.
 pub(super) fn token(error: &TokenError) -> Failure {
     let locked = |message: &str, hint| Failure::new(code::LOCKED, "wrong_credential", message, Some(hint));

@@ -53,6 +53,17 @@ pub enum Memory {
     Pin(Pin),
 }
 
+impl Memory {
+    /// The pin, if there is one.
+    #[must_use]
+    pub fn pin(&self) -> Option<&Pin> {
+        match self {
+            Self::Pin(pin) => Some(pin),
+            Self::None { .. } | Self::Unreadable => None,
+        }
+    }
+}
+
 /// How the file stands to the pin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -92,10 +103,14 @@ impl Pins {
         self.folder.join(format!("token-{}-{}.json", HEXLOWER.encode(token), place_of(path)))
     }
 
-    /// What is remembered of a token's view in the vault at `path`, or of its bundles under a path of their own.
+    /// What is remembered of a token's view in the vault at `path`, or of its bundles under a path of their own. A
+    /// token's holder knows nothing of other copies.
     #[must_use]
-    pub fn read_token(&self, token: &TokenId, path: &Path) -> Option<Pin> {
-        parse(&std::fs::read(self.token_file(token, path)).ok()?)
+    pub fn read_token(&self, token: &TokenId, path: &Path) -> Memory {
+        match std::fs::read(self.token_file(token, path)) {
+            Ok(bytes) => parse(&bytes).map_or(Memory::Unreadable, Memory::Pin),
+            Err(_) => Memory::None { elsewhere: None },
+        }
     }
 
     /// Moves a token's pin forward.

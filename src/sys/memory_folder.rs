@@ -96,12 +96,16 @@ impl RunFolder {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
             let path = home.join(format!("{RUN}{}-{count}", std::process::id()));
             let fault = |error: io::Error| Fault(path.clone(), refused(&error));
-            match make_folder(&path) {
+            match begin_folder(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(fault(error)),
             }
             // A sweep may come between any two of these steps, take the lock and remove the folder.
+            match close_to_others(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                closed => closed.map_err(fault)?,
+            }
             let held = match rustix::fs::open(&path, FOLDER, Mode::empty()) {
                 Ok(held) => held,
                 Err(Errno::NOENT) => continue,
@@ -255,7 +259,7 @@ impl Home {
         if mode & 0o022 != 0 && !(self.shared && mode & 0o1000 != 0) {
             return unfit(Unfit::OpenToOthers { mode });
         }
-        match make_folder(&self.path) {
+        match begin_folder(&self.path).and_then(|()| close_to_others(&self.path)) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(Fault(self.path.clone(), refused(&error)));
             }
@@ -283,9 +287,13 @@ fn open_to_others(mode: u32) -> bool {
     mode & 0o077 != 0
 }
 
-/// A new folder, 0700 whatever the umask.
-fn make_folder(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().mode(0o700).create(path)?;
+/// A new folder that is at most 0700.
+fn begin_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+/// 0700, whatever the umask took away.
+fn close_to_others(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 

@@ -229,10 +229,7 @@ fn known_here(
     path: &Path,
     world: &World<'_>,
 ) -> Known {
-    let pinned = match world.pins.read(identity, path) {
-        Memory::Pin(pin) => Some(pin.change),
-        Memory::None { .. } | Memory::Unreadable => None,
-    };
+    let pinned = world.pins.read(identity, path).pin().map(|pin| pin.change);
     let stands = here.and_then(|vault| {
         let access = access.without_slot_for(identity, vault, world.now())?;
         let look = |work: &mut Work<'_>| {

@@ -14,7 +14,8 @@ const READS: &str = "token_audit of";
 
 impl Finding {
     /// Whether it is about what a token's holder read: rows that are the holder's to write.
-    pub(super) fn is_of_reads(&self) -> bool {
+    #[must_use]
+    pub fn is_of_reads(&self) -> bool {
         self.row.starts_with(READS)
     }
 }

@@ -13,7 +13,7 @@ use crate::identity::Identity;
 use crate::name::{KeyName, Scope};
 use crate::secret::SecretBytes;
 use crate::state::StateError;
-use crate::state::pin::{Pin, Standing};
+use crate::state::pin::{Memory, Pin, Standing};
 use crate::store::{Durability, TokenId, Tx, ViewRow};
 use crate::unlock::token::{Reader, Token, TokenKeys};
 
@@ -22,7 +22,7 @@ use super::directory::nearest;
 use super::error::VaultError;
 use super::grant::{self, Grant, View};
 use super::item::{Item, Version};
-use super::open::{Vault, World};
+use super::open::{Notice, Vault, World};
 use super::opener::open_value;
 use super::resolve::{Purpose, Resolver};
 use super::source::Source;
@@ -78,7 +78,7 @@ impl Vault {
         let pinned = world.pins.read_token(&holding.id, &path);
         let tx = self.store.begin(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
         self.checked.still_same()?;
-        let (view, row) = verified_view(&tx, holding, &keys, &identity, world.now(), pinned.as_ref())?;
+        let (view, row) = verified_view(&tx, holding, &keys, &identity, world.now(), pinned.pin())?;
         let mut granted = Granted::load(&tx, &view, holding, &keys, &identity)?;
         let taken = take(Resolver { source: &mut granted });
         wipe_stack();
@@ -90,7 +90,10 @@ impl Vault {
         tx.commit()?;
         // A log that stays long makes the next start slower, and that is all.
         let _ = self.store.fold_long_log();
-        remember(world, holding, &path, &row, &keys, pinned.as_ref());
+        if pinned == Memory::Unreadable {
+            (world.notice)(Notice::UnreadablePin);
+        }
+        remember(world, holding, &path, &row, &keys, pinned.pin());
         Ok(taken)
     }
 
@@ -105,7 +108,7 @@ impl Vault {
         let keys = holding.keys(&identity);
         let pinned = world.pins.read_token(&holding.id, self.store.path());
         let tx = self.store.begin_reading()?;
-        let (view, _) = verified_view(&tx, holding, &keys, &identity, world.now(), pinned.as_ref())?;
+        let (view, _) = verified_view(&tx, holding, &keys, &identity, world.now(), pinned.pin())?;
         let mut granted = Granted::load(&tx, &view, holding, &keys, &identity)?;
         let seen = look(Resolver { source: &mut granted });
         wipe_stack();
@@ -152,7 +155,7 @@ fn remember(
     if pinned.is_none_or(|pin| pin.change != row.change) {
         let seen = Pin { change: row.change, mac, path: path.to_string_lossy().into_owned() };
         if let Err(error) = world.pins.advance_token(&holding.id, path, &seen) {
-            (world.notice)(super::open::Notice::NotPinned(error));
+            (world.notice)(Notice::NotPinned(error));
         }
     }
 }

@@ -76,6 +76,8 @@ pub enum Notice {
     NotCompacted(StoreError),
     /// This machine could not remember the change, so it would not notice a rollback of it.
     NotPinned(std::io::Error),
+    /// What this machine remembered of the token's part of the vault cannot be read.
+    UnreadablePin,
     /// The vault has rows for a token that is not known, or that was revoked: somebody put them there.
     StrayViews,
     /// What a token's holder read does not follow from what was recorded of it.

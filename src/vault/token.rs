@@ -4,6 +4,8 @@
 //! takes away those that match no longer. It records as well how far the holders' chains have come, so that a read
 //! which was there cannot be hidden later.
 
+use std::collections::BTreeSet;
+
 use crate::audit::{Action, Event, KeyRef};
 use crate::clock::Moment;
 use crate::name::{KeyName, Scope, TokenName};
@@ -123,6 +125,11 @@ impl Vault {
             let event = world.event(Action::Token, could.clone(), format!("revoked {name}"));
             Ok((could, event))
         })
+    }
+
+    /// The names of all tokens, in order.
+    pub fn token_names(&mut self, access: &Access) -> Result<BTreeSet<TokenName>, VaultError> {
+        self.read(access, |work| Ok(work.load_tokens()?.into_iter().map(|record| record.name).collect()))
     }
 
     /// Every token, ordered by name, with what it opens and what was read with it.

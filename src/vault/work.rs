@@ -63,10 +63,7 @@ impl<'a> Work<'a> {
         }
         let current = Record::load(tx, &keys.state, &identity)?;
         let standing = pin::judge(memory, &current, tx, &keys.audit, &identity)?;
-        let pinned = match memory {
-            Memory::Pin(pin) => Some(pin.change),
-            _ => None,
-        };
+        let pinned = memory.pin().map(|pin| pin.change);
         let tree = Tree::new(tx, &keys.tree, Some(current.record.root));
         let mut work = Self { tree, standing, pinned, ..Self::begin(tx, keys, identity, current) };
         work.hold_chain_against_record()?;

@@ -93,6 +93,21 @@ fn completion_unlocks_asks_and_records_nothing() {
 }
 
 #[test]
+fn tokens_are_completed_where_one_is_named() {
+    let world = world();
+    world.run(&["token", "create", "ci", "--key", "db/password"]).ok();
+    world.run(&["token", "create", "deploy/prod", "--key", "db/password"]).ok();
+    for words in [
+        &["token", "show", "d"] as &[&str],
+        &["token", "revoke", "d"],
+        &["bundle", "create", "--token", "d"],
+        &["audit", "log", "--token", "d"],
+    ] {
+        assert_eq!(ask(&world, words).ok().out, "deploy/prod\n", "{words:?}");
+    }
+}
+
+#[test]
 fn completion_of_another_vault_takes_its_names() {
     let world = world();
     let other = World::own();

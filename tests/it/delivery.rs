@@ -236,6 +236,13 @@ fn a_dry_run_says_where_each_key_would_go() {
         { "name": "b", "descriptor": 0 },
     ]});
     assert_eq!(json, expected);
+    place.world.file("x.env", "PORT=3000\n");
+    let json = place
+        .exec(&["--only", "a", "--env-file", "x.env", "--docker-env", "E", "--dry-run", "--json"], "true");
+    let expected = serde_json::json!({
+        "keys": [{ "name": "a", "variable": "A" }], "from_env_file": ["PORT"], "env_file": "E",
+    });
+    assert_eq!(json.ok().json(), expected);
     assert_eq!(place.left(), NOTHING);
 }
 

@@ -4,14 +4,17 @@
 //! The memory is read while strace holds the process at the entry of `exit_group`, when everything that is ever
 //! wiped has been. Reading another process's memory needs root.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::desktop::Bus;
 use crate::harness::{KEYVAULT, Ran, World};
+use crate::tokens::held;
 
 /// No eight bytes of it are found anywhere by chance.
 const CANARY: &str = "Zq7vXk2Lw9TrNb4Hy8Jd3Fs6Gm1Pc5Qe";
@@ -29,13 +32,17 @@ const ENDING: &[&str] = &[
 
 /// Where the canary or a piece of it stands.
 fn pieces(bytes: &[u8]) -> Vec<(usize, String)> {
-    // Pieces begin anywhere in the canary; its first bytes sort most places out.
-    let known: std::collections::HashSet<&[u8]> = CANARY.as_bytes().windows(PIECE).collect();
+    pieces_of(CANARY, bytes)
+}
+
+/// Where a secret or a piece of it stands.
+fn pieces_of(secret: &str, bytes: &[u8]) -> Vec<(usize, String)> {
+    let known: HashSet<&[u8]> = secret.as_bytes().windows(PIECE).collect();
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(window) = bytes.get(at..at + PIECE) {
         if known.contains(window) {
-            let end = bytes.len().min(at + CANARY.len());
+            let end = bytes.len().min(at + secret.len());
             found.push((at, String::from_utf8_lossy(&bytes[at..end]).into_owned()));
             at += PIECE;
         } else {
@@ -53,6 +60,11 @@ fn no_trace_in(what: &str, bytes: &[u8]) {
 
 /// Runs a command to the entry of `exit_group`, and gives back what its writable memory holds of the canary.
 fn memory_at_the_end(world: &World, arguments: &[&str], input: &str) -> (Ran, Vec<String>) {
+    memory_with(world, arguments, input, &[CANARY])
+}
+
+/// The same of several secrets.
+fn memory_with(world: &World, arguments: &[&str], input: &str, secrets: &[&str]) -> (Ran, Vec<String>) {
     let mut command = world.command("strace");
     command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=exit_group"]);
     command.args(["-e", "inject=exit_group:delay_enter=60000000", KEYVAULT]).args(arguments);
@@ -86,7 +98,8 @@ fn memory_at_the_end(world: &World, arguments: &[&str], input: &str) -> (Ran, Ve
         if memory.read_exact_at(&mut region, start).is_ok() {
             read += region.len();
             let name = line.split_whitespace().nth(5).unwrap_or("anonymous");
-            traces.extend(pieces(&region).iter().map(|(at, text)| {
+            let found: Vec<_> = secrets.iter().flat_map(|secret| pieces_of(secret, &region)).collect();
+            traces.extend(found.iter().map(|(at, text)| {
                 format!("{name} +{at:#x}, {:#x} before its end: {text:?}", region.len() - at)
             }));
         }
@@ -139,6 +152,7 @@ fn no_command_that_must_not_show_a_value_shows_it_or_leaves_it_in_a_file() {
         world.file("broken.json", format!("{{\"E\": \"{CANARY}\", \"F\": {{\"x\": \"{CANARY}\"}}}}"));
     quiet(world.run(&["import", broken.to_str().unwrap()]));
     std::fs::remove_file(broken).unwrap();
+    let token = world.run(&["token", "create", "ci", "--scope", "s"]).ok().out.trim_end().to_owned();
     for command in [
         &["list"] as &[&str],
         &["list", "--json"],
@@ -157,15 +171,47 @@ fn no_command_that_must_not_show_a_value_shows_it_or_leaves_it_in_a_file() {
         &["exec", "--only", "a", "--docker-env", "E", "--fd", "3=b", "--dry-run", "--", "true"],
         &["exec", "--watch", "--only", "a", "--file", "F=b", "--", "true"],
         &["exec", "--docker-env", "E", "--scope", "s", "--only", "d", "--as", "d=E", "--", "true"],
+        &["exec", "--mask", "--only", "a", "--", "sh", "-c", "echo $A; echo $A | base64 >&2"],
+        &["doctor", "--json"],
+        &["token", "list", "--json"],
+        &["token", "show", "ci"],
+        &["bundle", "create", "--token", "ci", "-o", "keys.kvb"],
         &["edit", "a", "--rename", "z", "--note", "n"],
+        &["bundle", "update", "keys.kvb"],
         &["audit", "log"],
         &["audit", "log", "--json"],
         &["audit", "verify"],
         &["vault", "check"],
         &["status"],
     ] {
-        quiet(world.run(command));
+        let ran = world.run(command);
+        // There is no key d, and no session.
+        let fails = ["doctor", "status"].contains(&command[0]) || command.contains(&"d=E");
+        assert!(ran.code == 0 || fails, "{command:?}: {}", ran.err);
+        quiet(ran);
     }
+    // A machine's.
+    for command in [
+        &["exec", "--all", "--", "true"] as &[&str],
+        &["exec", "--all", "--bundle", "keys.kvb", "--", "true"],
+        &["exec", "--all", "--bundle", "keys.kvb", "--dry-run", "--", "true"],
+        &["exec", "--all", "--mask", "--bundle", "keys.kvb", "--", "sh", "-c", "env"],
+        &["exec", "--bundle", "keys.kvb", "--only", "none", "--", "true"],
+        &["project", "check"],
+        &["status", "-v"],
+    ] {
+        let ran = held(&world, &token, command);
+        assert!(ran.code == 0 || !command.contains(&"--all"), "{command:?}: {}", ran.err);
+        assert!(pieces_of(&token, &ran.bytes).is_empty() && pieces_of(&token, ran.err.as_bytes()).is_empty());
+        quiet(ran);
+    }
+    let reads =
+        world.every_file().into_iter().find(|(path, _)| path.extension().is_some_and(|it| it == "jsonl"));
+    quiet(world.run(&["audit", "import", reads.expect("a log of reads").0.to_str().unwrap()]).ok());
+    quiet(world.run(&["audit", "log", "--token", "ci"]).ok());
+    let renewed = world.run(&["token", "renew", "ci"]).ok();
+    no_trace_in("stderr", renewed.err.as_bytes());
+    quiet(world.run(&["token", "revoke", "ci"]).ok());
     // Those that were asked to.
     assert_eq!(world.run(&["show", "z", "--reveal"]).ok().out, CANARY);
     assert!(world.run(&["export", "--scope", "s"]).ok().out.contains(CANARY));
@@ -179,8 +225,10 @@ fn no_command_that_must_not_show_a_value_shows_it_or_leaves_it_in_a_file() {
     );
     for (path, bytes) in world.every_file() {
         no_trace_in(&path.display().to_string(), &bytes);
-        let printed = printed.trim().as_bytes();
-        assert!(!printed.windows(PIECE).skip(3).any(|piece| bytes.windows(PIECE).any(|it| it == piece)));
+        // Behind what every value of that kind begins with.
+        for printed in [&printed[3..], &token[4..], &renewed.out[4..]] {
+            assert!(pieces_of(printed.trim_end(), &bytes).is_empty(), "{}", path.display());
+        }
     }
 }
 
@@ -260,4 +308,72 @@ fn no_command_leaves_a_value_in_its_memory() {
         assert!(!ran.err.contains("error:") || fails, "{arguments:?}: {}", ran.err);
     }
     assert!(left.is_empty(), "{}", left.join("\n"));
+}
+
+/// A child that says its value and ends by the other call.
+const SAYING: &[&str] = &[
+    "--",
+    "/usr/bin/perl",
+    "-e",
+    if cfg!(target_arch = "aarch64") {
+        "$| = 1; print qq($ENV{A}\n); syscall(93, 0)"
+    } else {
+        "$| = 1; print qq($ENV{A}\n); syscall(60, 0)"
+    },
+];
+
+#[test]
+fn neither_a_token_nor_what_it_opens_stays_in_memory_and_what_is_masked_does_not_either() {
+    let mut world = with_canary();
+    world.sh("printf 'echo no interpreter named' > script; chmod 755 script").ok();
+    let token = world.run(&["token", "create", "ci", "--scope", "s"]).ok().out.trim_end().to_owned();
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    let mut left = Vec::new();
+    let mut look = |world: &World, (arguments, command): (&[&str], &[&str])| {
+        let arguments = [arguments, command].concat();
+        let (ran, traces) = memory_with(world, &arguments, "", &[CANARY, &token]);
+        if !traces.is_empty() {
+            left.push(format!("{}:\n  {}", arguments.join(" "), traces.join("\n  ")));
+        }
+        assert!(!ran.err.contains("error:") || command[1..] == ["./script"], "{arguments:?}: {}", ran.err);
+        assert!(!arguments.contains(&"--mask") || !ran.out.contains(CANARY), "{arguments:?}: {}", ran.out);
+    };
+    for step in [
+        (&["exec", "--mask", "--only", "a"] as &[&str], SAYING),
+        (&["exec", "--mask", "--watch", "--only", "a"], SAYING),
+        (&["bundle", "update", "keys.kvb"], &[]),
+        (&["token", "show", "ci"], &[]),
+    ] {
+        look(&world, step);
+    }
+    world.unset("KEYVAULT_PASSPHRASE");
+    let file = world.file("token", &token);
+    std::fs::set_permissions(file, PermissionsExt::from_mode(0o600)).unwrap();
+    world.set("KEYVAULT_TOKEN_FILE", "token");
+    for step in [
+        (&["exec"] as &[&str], &["--", "./script"] as &[&str]),
+        (&["exec", "--bundle", "keys.kvb"], &["--", "./script"]),
+        (&["exec", "--bundle", "keys.kvb", "--mask"], SAYING),
+        (&["exec", "--mask", "--file", "F=a", "--only", "a", "--bundle", "keys.kvb"], SAYING),
+        (&["export", "--bundle", "keys.kvb"], &[]),
+        (&["export"], &[]),
+    ] {
+        look(&world, step);
+    }
+    assert!(left.is_empty(), "{}", left.join("\n"));
+}
+
+#[test]
+fn what_a_keyring_opens_does_not_stay_in_memory() {
+    let mut world = with_canary();
+    let bus = Bus::with_keyring(&mut world);
+    world.sh("printf 'echo no interpreter named' > script; chmod 755 script").ok();
+    world.run(&["vault", "slot", "add", "keyring"]).ok();
+    world.unset("KEYVAULT_PASSPHRASE");
+    for arguments in [&["exec", "--all", "--", "./script"] as &[&str], &["show", "a", "--reveal"]] {
+        world.run(&["lock"]).ok();
+        let (_, traces) = memory_at_the_end(&world, arguments, "");
+        assert!(traces.is_empty(), "{arguments:?}: {}", traces.join("\n"));
+    }
+    drop(bus);
 }

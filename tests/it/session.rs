@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use pretty_assertions::assert_eq;
 
+use crate::desktop::vault_id;
 use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish};
 
 /// A world of its own, without the passphrase in the environment, and a file with it.
@@ -68,6 +69,12 @@ fn a_session_lasts_from_a_second_to_twelve_hours() {
 #[test]
 fn a_session_is_gone_at_its_time_and_so_is_its_key() {
     let world = unlocked("2s");
+    let id = vault_id(&world);
+    let kept = || {
+        let keys = std::fs::read_to_string("/proc/keys").unwrap();
+        keys.lines().any(|line| line.contains(&id) && !line.contains("expd"))
+    };
+    assert!(kept(), "the kernel's key is known by the vault's id");
     world.run(&["status"]).ok();
     let deadline = Instant::now() + Duration::from_secs(10);
     while world.run(&["status"]).code == 0 {
@@ -75,16 +82,7 @@ fn a_session_is_gone_at_its_time_and_so_is_its_key() {
         std::thread::sleep(Duration::from_millis(50));
     }
     world.run(&["show", "a"]).fails(4, "keyvault unlock");
-    let keys = std::fs::read_to_string("/proc/keys").unwrap();
-    let id = vault_id(&world);
-    assert!(!keys.lines().any(|line| line.contains(&id) && !line.contains("expd")), "{keys}");
-}
-
-/// The vault's id as the kernel's key names it.
-fn vault_id(world: &World) -> String {
-    let pin = std::fs::read_dir(world.pins()).unwrap().next().unwrap().unwrap();
-    let name = pin.file_name().into_string().unwrap();
-    name.split('.').next().unwrap().split('-').next_back().unwrap().to_owned()
+    assert!(!kept());
 }
 
 #[test]

@@ -504,3 +504,63 @@ fn a_bundle_whose_token_is_gone_says_how_to_make_another() {
     world.run(&["token", "renew", "ci"]).ok();
     world.run(&["bundle", "update", "keys.kvb"]).fails(6, "keyvault bundle create --token NAME");
 }
+
+/// A service hands over an unset secret as an empty one. The job must not get what another way would open.
+#[test]
+fn an_empty_token_is_refused_and_no_other_way_is_taken() {
+    let world = filled();
+    for arguments in [
+        &["exec", "--all", "--", "true"] as &[&str],
+        &["exec", "--only", "a", "--dry-run", "--", "true"],
+        &["exec", "--bundle", "keys.kvb", "--", "true"],
+    ] {
+        held(&world, "", arguments).fails(125, "KEYVAULT_TOKEN is empty.");
+    }
+    held(&world, "", &["export", "--all"]).fails(4, "KEYVAULT_TOKEN is empty.");
+    world.file(".keyvault.toml", "[keys]\nA = \"a\"\n");
+    held(&world, "", &["exec", "--", "true"]).fails(125, "KEYVAULT_TOKEN is empty.");
+    // What takes no token does not mind.
+    held(&world, "", &["list"]).ok();
+    assert!(held(&world, "", &["status", "-v"]).ok().out.contains("KEYVAULT_TOKEN is empty."));
+}
+
+#[test]
+fn what_was_seen_with_a_token_and_cannot_be_read_is_said_once() {
+    let world = filled();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    for arguments in [&ENV as &[&str], &[&["exec", "--bundle", "keys.kvb"], &ENV[1..]].concat()] {
+        held(&world, &token, arguments).ok();
+        let pins = std::fs::read_dir(world.pins()).unwrap().map(|entry| entry.unwrap().path());
+        let of_token =
+            |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("token-");
+        pins.filter(of_token).for_each(|pin| std::fs::write(pin, "{").unwrap());
+        let warned = held(&world, &token, arguments).ok();
+        assert!(warned.err.contains("What was last seen with this token cannot be read"), "{}", warned.err);
+        assert_eq!(held(&world, &token, arguments).ok().err, "");
+    }
+}
+
+#[test]
+fn a_renewed_token_names_what_rotates_the_keys_that_the_old_one_read() {
+    let world = filled();
+    token(&world, &["ci", "--scope", "deploy"]);
+    let renewed = world.run(&["token", "renew", "ci"]).ok();
+    assert!(renewed.err.contains("If it leaked:\n  keyvault rotate "), "{}", renewed.err);
+}
+
+/// Found by a review: damage by a holder had no remedy in what the check said.
+#[test]
+fn a_check_says_what_mends_a_log_of_reads_that_does_not_hold() {
+    let world = filled();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    held(&world, &token, &ENV).ok();
+    world.run(&["edit", "a", "--note", "n"]).ok();
+    tamper(&world, "DELETE FROM token_audit");
+    let checked = world.run(&["vault", "check"]);
+    assert_eq!(checked.code, 5);
+    assert!(checked.err.contains("'keyvault token renew NAME'"), "{}", checked.err);
+    assert!(!checked.err.contains("vault restore"), "{}", checked.err);
+    world.run(&["token", "renew", "ci"]).ok();
+    world.run(&["vault", "check"]).ok();
+}

@@ -45,7 +45,7 @@ pub struct Log {
     #[arg(long, value_name = "WHAT", value_parser = action)]
     action: Option<Action>,
     /// What was read with this token
-    #[arg(long, value_name = "NAME", value_parser = named::<TokenName>)]
+    #[arg(long, value_name = "NAME", add = complete::tokens(), value_parser = named::<TokenName>)]
     token: Option<TokenName>,
 }
 

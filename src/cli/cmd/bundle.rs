@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use crate::cli::args::named;
+use crate::cli::complete;
 use crate::cli::context::{Context, read_secret};
 use crate::cli::error::{Failure, code};
 use crate::cli::view;
@@ -28,7 +29,7 @@ pub enum Bundle {
 #[derive(Debug, Args)]
 pub struct Create {
     /// The token whose keys go in
-    #[arg(long, value_name = "NAME", value_parser = named::<TokenName>)]
+    #[arg(long, value_name = "NAME", add = complete::tokens(), value_parser = named::<TokenName>)]
     token: TokenName,
     /// The new file
     #[arg(short, long, value_name = "FILE")]

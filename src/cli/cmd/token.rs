@@ -11,7 +11,7 @@ use crate::cli::time::{self, Expiry};
 use crate::cli::{ui, view};
 use crate::clock::Moment;
 use crate::name::{KeyName, Scope, TokenName};
-use crate::vault::{Issued, Listed, NewToken, Of, TokenRecord};
+use crate::vault::{Access, Issued, Listed, NewToken, Of, TokenRecord, Vault};
 
 /// Give machines a credential that opens only the keys granted to it.
 #[derive(Debug, Subcommand)]
@@ -53,15 +53,18 @@ pub struct List {}
 #[derive(Debug, Args)]
 pub struct Show {
     /// The token's name
-    #[arg(value_parser = named::<TokenName>)]
+    #[arg(add = complete::tokens(), value_parser = named::<TokenName>)]
     name: TokenName,
 }
 
 /// Give a token a new secret and print it, once; the old one opens nothing any more.
+///
+/// What the old one read from bundles is brought home before ('keyvault audit import'): afterwards those logs are no longer
+/// taken. Its bundles are made anew.
 #[derive(Debug, Args)]
 pub struct Renew {
     /// The token's name
-    #[arg(value_parser = named::<TokenName>)]
+    #[arg(add = complete::tokens(), value_parser = named::<TokenName>)]
     name: TokenName,
 }
 
@@ -72,7 +75,7 @@ pub struct Renew {
 #[derive(Debug, Args)]
 pub struct Revoke {
     /// The token's name
-    #[arg(value_parser = named::<TokenName>)]
+    #[arg(add = complete::tokens(), value_parser = named::<TokenName>)]
     name: TokenName,
 }
 
@@ -112,7 +115,13 @@ impl Renew {
         let issued = context.with_world(|world| {
             vault.renew_token(&access, world, &self.name).map_err(|error| Failure::of(error, &path))
         })?;
-        print_issued(context, &issued)
+        print_issued(context, &issued)?;
+        let granted: Vec<_> = issued.granted.iter().map(KeyName::as_str).collect();
+        if !context.ui.json && !granted.is_empty() {
+            let leaked = "Who kept the old one with a copy of the vault still reads the values of today. If it leaked:";
+            context.ui.note(&format!("{leaked}{}", rotations(&mut vault, &access, &granted)));
+        }
+        Ok(code::DONE)
     }
 }
 
@@ -283,14 +292,9 @@ impl Revoke {
         }
         ui.line(&format!("Token {} is revoked.", self.name))?;
         if !could.is_empty() {
-            // That it is revoked is not to be called in question by a vault that cannot be listed.
-            let made = vault.list(&access).unwrap_or_default();
-            let made: Vec<_> =
-                made.iter().filter(|item| item.recipe.is_some()).map(|item| &item.name).collect();
-            let made = |name: &str| made.iter().any(|made| made.as_str() == name);
-            let (made, given): (Vec<&str>, Vec<&str>) =
-                could.iter().map(|key| key.name.as_str()).partition(|name| made(name));
-            ui.note(&mending(&made, &given));
+            let copies = "Who kept it with a copy of the vault still reads the values of today. To end that:";
+            let could: Vec<_> = could.iter().map(|key| key.name.as_str()).collect();
+            ui.note(&format!("{copies}{}", rotations(&mut vault, &access, &could)));
         }
         Ok(code::DONE)
     }
@@ -298,9 +302,13 @@ impl Revoke {
 
 /// What ends it that old copies are read: one command for what is generated, one for each other key, which asks for its
 /// value and would take the next of several lines for it.
-fn mending(made: &[&str], given: &[&str]) -> String {
-    let mut text =
-        "Who kept it with a copy of the vault still reads the values of today. To end that:".to_owned();
+fn rotations(vault: &mut Vault, access: &Access, could: &[&str]) -> String {
+    // That the token is revoked or renewed is not to be called in question by a vault that cannot be listed.
+    let made = vault.list(access).unwrap_or_default();
+    let made: Vec<_> =
+        made.iter().filter(|item| item.recipe.is_some()).map(|item| item.name.as_str()).collect();
+    let (made, given): (Vec<&str>, Vec<&str>) = could.iter().partition(|name| made.contains(name));
+    let mut text = String::new();
     if !made.is_empty() {
         text.push_str(&format!("\n  keyvault rotate {}", made.join(" ")));
     }

@@ -23,7 +23,7 @@ pub(super) struct Delivery {
     /// This key on the command's standard input
     #[arg(long, value_name = "NAME", add = complete::keys(), value_parser = named::<KeyName>, help_heading = "Besides variables")]
     stdin: Option<KeyName>,
-    /// The chosen keys in an env-file for 'docker run --env-file', instead of in variables; VAR holds its path
+    /// All that would be in variables in an env-file for 'docker run --env-file' instead; VAR holds its path
     #[arg(long, value_name = "VAR", value_parser = named::<EnvName>, help_heading = "Besides variables")]
     docker_env: Option<EnvName>,
 }

@@ -18,11 +18,7 @@ fn print_json(context: &Context, preview: &Preview, order: &Order) -> Result<(),
     let wanted = order.places.wanted();
     let variables = preview.keys.iter().filter_map(|(name, variable)| {
         let variable = variable.as_ref()?;
-        let mut data = serde_json::json!({ "name": name.as_str(), "variable": variable.as_str() });
-        if let (Some(place), Some(data)) = (&wanted.env_file, data.as_object_mut()) {
-            data.insert("env_file".to_owned(), place.as_str().into());
-        }
-        Some(data)
+        Some(serde_json::json!({ "name": name.as_str(), "variable": variable.as_str() }))
     });
     let keys: Vec<_> = variables.chain(delivery::preview(wanted).into_iter().map(|(_, data)| data)).collect();
     let mut answer = serde_json::json!({ "keys": keys });
@@ -36,6 +32,9 @@ fn print_json(context: &Context, preview: &Preview, order: &Order) -> Result<(),
         put("defaults", preview.defaults.iter().map(|(variable, _)| variable).collect());
         put("left_out", preview.left_out.iter().map(|left_out| &left_out.variable).collect());
         put("from_env_file", order.literals.iter().map(|(variable, _)| variable).collect());
+        if let Some(place) = &wanted.env_file {
+            object.insert("env_file".to_owned(), place.as_str().into());
+        }
     }
     context.ui.print_json(&answer)
 }

@@ -8,7 +8,7 @@ use crate::cli::error::{Failure, code};
 use crate::cli::opening::alarm;
 use crate::cli::{ui, view};
 use crate::sys::conflicts;
-use crate::vault::Checked;
+use crate::vault::{Checked, Finding};
 
 /// Verify everything: rebuild the tree, open every row, compare state, pin and log.
 ///
@@ -64,6 +64,15 @@ fn report(context: &Context, checked: &Checked, alarm: Option<&str>) -> Result<(
     for finding in &checked.findings {
         let row = ui::harmless_line(&finding.row);
         context.ui.line(&format!("{} {row}: {}", context.ui.on_out(ui::BAD, "damaged"), finding.what))?;
+    }
+    if checked.findings.iter().any(|finding| !finding.is_of_reads()) {
+        context.ui.note("'keyvault vault restore FILE' puts a backup in its place; docs/recovery.md says what else helps.");
+    }
+    if checked.findings.iter().any(Finding::is_of_reads) {
+        context.ui.note(
+            "Somebody may have hidden what was read with a token: count its keys as read. 'keyvault token renew NAME', or \
+             another token of that name if it is revoked, begins a new log.",
+        );
     }
     if let Some(alarm) = alarm {
         let hint = "keyvault vault restore --adopt accepts it";
