@@ -209,6 +209,11 @@ pub fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// The token's variable, which is set and empty where a service was to give one and did not.
+pub(super) fn token_variable() -> Option<OsString> {
+    std::env::var_os("KEYVAULT_TOKEN")
+}
+
 /// Reads a secret from a stream or file.
 pub fn read_secret(source: &mut dyn Read, limit: usize, path: &Path) -> Result<SecretBytes, Failure> {
     SecretBytes::read_from(source, limit).map_err(|error| match error {

@@ -113,6 +113,10 @@ impl Context {
         match step {
             Step::Token => match self.given_token() {
                 Ok(None) => (Some(false), "KEYVAULT_TOKEN is not set".to_owned()),
+                Ok(Some(_)) if variable("KEYVAULT_BUNDLE").is_some() => (
+                    None,
+                    "opens the bundle in KEYVAULT_BUNDLE, for 'exec' and 'export'; not tried".to_owned(),
+                ),
                 Ok(Some(_)) => (None, "opens its grants, for 'exec' and 'export'; not tried".to_owned()),
                 Err(failure) => (Some(false), failure.message),
             },

@@ -13,7 +13,10 @@ use super::time;
 pub(super) fn only_missing(problems: &[Problem]) -> bool {
     problems.iter().all(|problem| match problem {
         Problem::Asked { problem, .. } => only_missing(std::slice::from_ref(problem)),
-        problem => matches!(problem, Problem::Missing { .. } | Problem::NoSuchScope { .. }),
+        problem => matches!(
+            problem,
+            Problem::Missing { .. } | Problem::NotGranted { .. } | Problem::NoSuchScope { .. }
+        ),
     })
 }
 
@@ -27,6 +30,7 @@ pub(super) fn selection(problems: &[Problem]) -> Failure {
         message.push_str(&problem_line(problem));
     }
     let any = |kind: fn(&Problem) -> bool| problems.iter().any(kind);
+    let ungranted = problems.iter().any(is_ungranted);
     let remedies = [
         (
             any(|problem| matches!(problem, Problem::Expired { .. })),
@@ -37,7 +41,16 @@ pub(super) fn selection(problems: &[Problem]) -> Failure {
             "'keyvault rotate NAME' gives a revoked key a new value.",
         ),
         (
-            only_missing || any(|problem| matches!(problem, Problem::NothingLeft)),
+            any(|problem| matches!(problem, Problem::Withheld(_))),
+            "'keyvault edit NAME --untag project' lets project files have a key.",
+        ),
+        (
+            any(|problem| matches!(problem, Problem::Version { .. })),
+            "'keyvault history NAME' shows a key's versions.",
+        ),
+        (ungranted, "The vault's owner sees what a token opens: 'keyvault token show NAME'."),
+        (
+            only_missing && !ungranted || any(|problem| matches!(problem, Problem::NothingLeft)),
             "'keyvault list' shows keys, variables, scopes and what is revoked.",
         ),
     ];
@@ -51,7 +64,9 @@ pub(super) fn problem_line(problem: &Problem) -> String {
             let mend = mend(problem).map(|command| format!(" ({command})")).unwrap_or_default();
             format!("{variable} <- {}{mend}", problem_line(problem))
         }
-        Problem::Missing { wanted, near: None } if looks_like_a_value(wanted.as_str()) => {
+        Problem::Missing { wanted, near: None } | Problem::NotGranted { wanted, near: None }
+            if looks_like_a_value(wanted.as_str()) =>
+        {
             "there is no key of that name, which is not shown, because it looks like a value".to_owned()
         }
         Problem::Withheld(name) => format!("{name}: marked as never for project files (project=never)"),
@@ -64,6 +79,9 @@ pub(super) fn problem_line(problem: &Problem) -> String {
         }
         Problem::Missing { wanted, near } => {
             format!("{wanted}: there is no such key{}", meant(near.as_ref()))
+        }
+        Problem::NotGranted { wanted, near } => {
+            format!("{wanted}: the token opens no such key{}", meant(near.as_ref()))
         }
         Problem::NoSuchScope { wanted, near } => {
             format!("scope {wanted}: no key carries it{}", meant(near.as_ref()))
@@ -93,6 +111,14 @@ pub(super) fn problem_line(problem: &Problem) -> String {
         Problem::NothingLeft => {
             "no key is left: all that were chosen are revoked, or there are none".to_owned()
         }
+    }
+}
+
+/// Whether a key is asked for that the token does not open.
+fn is_ungranted(problem: &Problem) -> bool {
+    match problem {
+        Problem::Asked { problem, .. } => is_ungranted(problem),
+        problem => matches!(problem, Problem::NotGranted { .. }),
     }
 }
 

@@ -113,13 +113,16 @@ pub(super) fn no_profile(file: &ProjectFile, wanted: Option<&Profile>, path: &Pa
     )
 }
 
-pub(super) fn asks_for_nothing(path: &Path) -> Failure {
-    Failure::new(
-        code::NOT_FOUND,
-        "not_found",
-        format!("{} asks for no key.", ui::harmless_line(&path.display().to_string())),
-        Some("'keyvault project add NAME' adds one; --only, --scope and --all choose without it."),
-    )
+pub(super) fn asks_for_nothing(path: &Path, file: &ProjectFile, profile: Option<&Profile>) -> Failure {
+    let path = ui::harmless_line(&path.display().to_string());
+    let profiles: Vec<_> = file.profiles().map(|profile| format!("--profile {profile}")).collect();
+    let (message, hint) = if profile.is_some() || file.all().next().is_none() {
+        let hint = "'keyvault project add NAME' adds one; --only, --scope and --all choose without it.";
+        (format!("{path} asks for no key."), hint.to_owned())
+    } else {
+        (format!("{path} asks for no key without a profile."), format!("It has: {}.", profiles.join(", ")))
+    };
+    Failure::new(code::NOT_FOUND, "not_found", message, Some(&hint))
 }
 
 pub(super) fn not_allowed(path: &Path, new: &BTreeSet<Ask>) -> Failure {

@@ -12,7 +12,7 @@ use crate::vault::VaultError;
 use super::error::{Failure, WAYS_TO_OPEN, code};
 use super::file_sentences::{alarm, altered, exists, file, store};
 use super::problem_sentences::selection;
-use super::token_sentences::token;
+use super::token_sentences::{reads_not_written, token};
 
 impl Failure {
     /// An error of the vault at `path`.
@@ -171,6 +171,7 @@ impl Failure {
                 &format!("The value for {name} has {len} bytes; a key has at most 16 MiB."),
                 Some("Nothing was changed. Keep the large file elsewhere, encrypted, and its key here."),
             ),
+            VaultError::ReadsNotWritten { path, source } => reads_not_written(&path, &source),
             VaultError::Io { path, source } => Self::io(&path, &source),
         }
     }

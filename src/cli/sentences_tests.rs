@@ -128,6 +128,10 @@ fn ways_in() -> Vec<VaultError> {
         VaultError::AnotherVault,
         VaultError::VaultExists { path: vault() },
         VaultError::Io { path: PathBuf::from("/mnt/stick"), source: io::ErrorKind::NotFound.into() },
+        VaultError::ReadsNotWritten {
+            path: PathBuf::from("/app/reads.jsonl"),
+            source: io::ErrorKind::ReadOnlyFilesystem.into(),
+        },
         VaultError::Rng(RngError),
     ]);
     errors
@@ -189,6 +193,11 @@ fn about_keys() -> Vec<VaultError> {
     };
     let missing = |wanted: &str, near| asked(Problem::Missing { wanted: key(wanted), near });
     errors.push(VaultError::Problems(vec![missing("stripe/life", Some(name()))]));
+    errors.push(VaultError::Problems(vec![
+        Problem::NotGranted { wanted: key("stripe/life"), near: Some(name()) },
+        Problem::NotGranted { wanted: key("sk_live_4eC39HqLyjWDarjtT1zdp7dc"), near: None },
+        asked(Problem::NotGranted { wanted: key("db/prod"), near: None }),
+    ]));
     errors.push(VaultError::Problems(vec![
         missing("nothing/like-it", None),
         missing("sk_live_4eC39HqLyjWDarjtT1zdp7dc", None),

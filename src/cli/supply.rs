@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::context::{Context, UNREADABLE_TOKEN_PIN, read_secret, runtime_folder, state_folder, variable};
+use super::context::{
+    Context, UNREADABLE_TOKEN_PIN, read_secret, runtime_folder, state_folder, token_variable, variable,
+};
 use super::error::Failure;
 use super::time;
 use super::token_sentences;
@@ -32,7 +34,7 @@ impl Machine {
         let names = ["KEYVAULT_TOKEN_FILE", "KEYVAULT_BUNDLE"];
         // An empty token is one that was to be given: what it asks for is refused, and not answered another way.
         self.bundle.is_some()
-            || std::env::var_os("KEYVAULT_TOKEN").is_some()
+            || token_variable().is_some()
             || names.into_iter().any(|name| variable(name).is_some())
     }
 }
@@ -48,7 +50,7 @@ impl Context {
     /// not none: services hand an unset secret over as an empty one, and the job must not get the keys of whoever else
     /// has a session there.
     pub fn given_token(&self) -> Result<Option<Token>, Failure> {
-        let text = if let Some(text) = std::env::var_os("KEYVAULT_TOKEN") {
+        let text = if let Some(text) = token_variable() {
             if text.is_empty() {
                 return Err(token_sentences::empty_token());
             }

@@ -1,15 +1,30 @@
 //! Sentences about tokens and bundles.
 
-use super::error::{Failure, code};
+use std::io;
+use std::path::Path;
+
+use super::error::{self, Failure, code};
 use super::{time, ui};
 use crate::state::pin::Standing;
 use crate::vault::TokenError;
 
-/// What is read from a bundle is recorded or not read.
+/// There is no place for what is recorded of reads.
 pub(super) fn nowhere_to_write() -> Failure {
     Failure::failed(
         "HOME does not name a home folder, and what is read from a bundle has to be recorded.",
         Some("Set KEYVAULT_READS to a file, or XDG_STATE_HOME or HOME to a folder."),
+    )
+}
+
+/// What is read from a bundle is recorded or not read.
+pub(super) fn reads_not_written(path: &Path, why: &io::Error) -> Failure {
+    Failure::failed(
+        &format!(
+            "What is read from a bundle has to be recorded, and {} cannot be written: {}.",
+            ui::quoted(path),
+            error::reason(why)
+        ),
+        Some("Nothing was released. KEYVAULT_READS names another file for it."),
     )
 }
 

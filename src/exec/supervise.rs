@@ -245,7 +245,7 @@ impl Watch<'_> {
     }
 
     /// Waits for anything; whether there is news of the child or a signal.
-    fn wait(&self, due: Option<Instant>) -> io::Result<bool> {
+    fn wait(&mut self, due: Option<Instant>) -> io::Result<bool> {
         let mut ready = vec![PollFd::new(self.caught, PollFlags::IN)];
         ready.extend(self.leader.as_ref().map(|leader| PollFd::new(leader, PollFlags::IN)));
         let news = ready.len();
@@ -255,7 +255,11 @@ impl Watch<'_> {
         let look = behind.then(|| now + LOOK);
         let due = [due, self.outputs.due(), look].into_iter().flatten().min();
         wait_for(&mut ready, due.map(|due| due.saturating_duration_since(now)))?;
-        Ok(ready.iter().take(news).any(|news| !news.revents().is_empty()))
+        let news = ready.iter().take(news).any(|news| !news.revents().is_empty());
+        if behind {
+            self.take_terminal();
+        }
+        Ok(news)
     }
 
     fn take_terminal(&mut self) {

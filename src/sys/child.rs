@@ -112,6 +112,21 @@ pub(super) unsafe fn fail(report: &OwnedFd) -> ! {
     }
 }
 
+/// Ends this process when its maker ends, whatever ends that; at once, if it ended before it could be asked for.
+///
+/// # Safety
+/// Only in a process that was just forked off by `maker`.
+#[cfg(target_os = "linux")]
+pub(super) unsafe fn end_with(maker: libc::pid_t) {
+    // SAFETY: plain numbers.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        if libc::getppid() != maker {
+            libc::_exit(0);
+        }
+    }
+}
+
 /// Closes this descriptor and all above, with a system call only.
 ///
 /// # Safety

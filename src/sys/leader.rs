@@ -90,10 +90,12 @@ pub fn start(
     let (early, forked) = signals::held(|| {
         let witness = Witness::place();
         // SAFETY: the new process only makes system calls until it ends.
-        match unsafe { libc::fork() } {
-            -1 => Err(io::Error::last_os_error()),
-            0 => unsafe { lead(image, streams, ends, caught, &report) },
-            process => Pid::from_raw(process).map(|process| (process, witness)).ok_or_else(child::no_child),
+        match unsafe { (libc::getpid(), libc::fork()) } {
+            (_, -1) => Err(io::Error::last_os_error()),
+            (maker, 0) => unsafe { lead(maker, image, streams, ends, caught, &report) },
+            (_, process) => {
+                Pid::from_raw(process).map(|process| (process, witness)).ok_or_else(child::no_child)
+            }
         }
     });
     let (leader, witness) = forked?;
@@ -112,6 +114,7 @@ pub fn start(
 /// # Safety
 /// Only in a process that was just forked, with all signals held back.
 unsafe fn lead(
+    maker: libc::pid_t,
     image: &Image<'_>,
     streams: Streams<'_>,
     [slave, reporter, leash]: [c_int; 3],
@@ -122,7 +125,7 @@ unsafe fn lead(
     unsafe {
         #[cfg(target_os = "linux")]
         {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            child::end_with(maker);
             libc::prctl(libc::PR_SET_NAME, c"keyvault-tty".as_ptr());
         }
         #[allow(clippy::useless_conversion, reason = "the request has another type on macOS")]

@@ -29,9 +29,9 @@ impl Witness {
     pub(super) fn place() -> Self {
         #[cfg(target_os = "linux")]
         // SAFETY: the new process only makes system calls and never returns.
-        let process = match unsafe { libc::fork() } {
-            0 => unsafe { sit() },
-            process => Pid::from_raw(process).filter(|_| process > 0),
+        let process = match unsafe { (libc::getpid(), libc::fork()) } {
+            (maker, 0) => unsafe { sit(maker) },
+            (_, process) => Pid::from_raw(process).filter(|_| process > 0),
         };
         #[cfg(not(target_os = "linux"))]
         let process = None;
@@ -99,10 +99,10 @@ fn pending(process: Pid) -> Option<u64> {
 /// # Safety
 /// Only in a process that was just forked.
 #[cfg(target_os = "linux")]
-unsafe fn sit() -> ! {
+unsafe fn sit(maker: libc::pid_t) -> ! {
     // SAFETY: only system calls, each with plain numbers or a string that lives for ever.
     unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        super::child::end_with(maker);
         libc::prctl(libc::PR_SET_NAME, c"keyvault-group".as_ptr());
         // Without descriptors it keeps no pipe open and no terminal busy.
         super::child::close_from(0);

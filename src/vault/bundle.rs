@@ -163,6 +163,7 @@ impl Vault {
         access: &Access,
         label: &BundleLabel,
         sealed: &[u8],
+        now: Moment,
     ) -> Result<(TokenName, Option<u64>), VaultError> {
         if label.identity.vault_id != self.identity().vault_id {
             return Err(TokenError::OtherVault.into());
@@ -170,6 +171,7 @@ impl Vault {
         self.read(access, |work| {
             let record = work.load_tokens()?.into_iter().find(|record| record.id == label.token);
             let record = record.ok_or(TokenError::BundleOfNone)?;
+            record.in_force(now)?;
             let key = record.keys(&label.identity).bundle;
             let whole = crypto::open(&key, LABEL, &label.context(), sealed).is_ok();
             Ok((record.name.clone(), record.view.filter(|_| whole).map(|view| view.change)))
@@ -185,9 +187,7 @@ impl Work<'_> {
     ) -> Result<(Bundled, Vec<super::item::Item>), VaultError> {
         let record = self.existing_token(name)?;
         let view = record.view.ok_or_else(|| TokenError::Revoked(name.clone()))?;
-        if let Some(since) = record.expires.filter(|since| *since <= world.now()) {
-            return Err(TokenError::Expired { name: name.clone(), since }.into());
-        }
+        record.in_force(world.now())?;
         self.verified_grants(&record)?;
         let items = self.matching(&record.rule)?;
         let mut content = Encoder::new()

@@ -205,6 +205,14 @@ pub enum VaultError {
     /// The random number generator.
     #[error(transparent)]
     Rng(#[from] RngError),
+    /// What is read from a bundle could not be written down, so it was not read.
+    #[error("{}: {source}", path.display())]
+    ReadsNotWritten {
+        /// The log.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// The system, at a path.
     #[error("{path}: {source}")]
     Io {

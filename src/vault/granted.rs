@@ -24,6 +24,7 @@ use super::grant::{self, Grant, View};
 use super::item::{Item, Version};
 use super::open::{Notice, Vault, World};
 use super::opener::open_value;
+use super::problem::Problem;
 use super::resolve::{Purpose, Resolver};
 use super::source::Source;
 use super::token_error::TokenError;
@@ -208,9 +209,10 @@ impl Source for Granted<'_> {
         Ok(self.grants.iter().find(|grant| grant.name == *name).map(Grant::as_item))
     }
 
-    fn key_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError> {
+    fn missing(&self, wanted: &KeyName) -> Result<Problem, VaultError> {
         let names = self.grants.iter().map(|grant| grant.name.clone());
-        Ok(nearest(names, wanted.as_str(), KeyName::as_str))
+        let near = nearest(names, wanted.as_str(), KeyName::as_str);
+        Ok(Problem::NotGranted { wanted: wanted.clone(), near })
     }
 
     fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError> {

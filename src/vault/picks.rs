@@ -184,7 +184,9 @@ impl Resolver<'_> {
         let mut problems = Vec::new();
         let sources = self.sources(&pick.pieces, now, &mut problems)?;
         let WhenMissing { optional, default } = &pick.when_missing;
-        let only_missing = problems.iter().all(|problem| matches!(problem, Problem::Missing { .. }));
+        let missing =
+            |problem: &Problem| matches!(problem, Problem::Missing { .. } | Problem::NotGranted { .. });
+        let only_missing = problems.iter().all(missing);
         let state = if problems.is_empty() {
             State::Ready
         } else if problems.iter().any(|problem| matches!(problem, Problem::Withheld(_))) {
@@ -217,7 +219,7 @@ impl Resolver<'_> {
             .collect();
         for (name, version) in wanted {
             let Some(item) = self.source.named(name)? else {
-                problems.push(Problem::Missing { wanted: name.clone(), near: self.source.key_like(name)? });
+                problems.push(self.source.missing(name)?);
                 continue;
             };
             match fit(&item, version, now) {

@@ -13,6 +13,13 @@ pub enum Problem {
         /// A key that was probably meant.
         near: Option<KeyName>,
     },
+    /// The token opens no key of that name.
+    NotGranted {
+        /// The name.
+        wanted: KeyName,
+        /// A key that it opens and that was probably meant.
+        near: Option<KeyName>,
+    },
     /// No key carries that scope.
     NoSuchScope {
         /// The scope.

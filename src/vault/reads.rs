@@ -104,7 +104,7 @@ impl ReadsLog {
         event: &Event,
         rng: &dyn Rng,
     ) -> Result<(), VaultError> {
-        let failed = |source: io::Error| VaultError::Io { path: self.path.clone(), source };
+        let failed = |source: io::Error| VaultError::ReadsNotWritten { path: self.path.clone(), source };
         if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             private::create_folder(folder).map_err(failed)?;
         }

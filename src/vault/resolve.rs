@@ -339,8 +339,7 @@ impl Resolver<'_> {
         let strict = strict.chain(selection.apart.iter().map(|name| (name, As::Nothing)));
         for (name, wanted) in strict {
             let Some(item) = self.source.named(name)? else {
-                let near = self.source.key_like(name)?;
-                add_once(problems, Problem::Missing { wanted: name.clone(), near });
+                add_once(problems, self.source.missing(name)?);
                 continue;
             };
             let variable = match wanted {

@@ -5,6 +5,7 @@ use crate::secret::SecretBytes;
 
 use super::error::VaultError;
 use super::item::{Item, Version};
+use super::problem::Problem;
 use super::work::Work;
 
 /// What choosing among keys needs.
@@ -18,8 +19,8 @@ pub(super) trait Source {
     /// A key by its name.
     fn named(&mut self, name: &KeyName) -> Result<Option<Item>, VaultError>;
 
-    /// The key that was probably meant by a name that is not there.
-    fn key_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError>;
+    /// What is wrong with a name that is not there.
+    fn missing(&self, wanted: &KeyName) -> Result<Problem, VaultError>;
 
     /// The scope that was probably meant by one that nothing carries.
     fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError>;
@@ -41,8 +42,8 @@ impl Source for Work<'_> {
         self.item(name)
     }
 
-    fn key_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError> {
-        Work::key_like(self, wanted)
+    fn missing(&self, wanted: &KeyName) -> Result<Problem, VaultError> {
+        Ok(Problem::Missing { wanted: wanted.clone(), near: self.key_like(wanted)? })
     }
 
     fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError> {

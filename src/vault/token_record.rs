@@ -12,6 +12,7 @@ use crate::store::TokenId;
 use crate::unlock::token::{Reader, TokenKeys};
 
 use super::item::Item;
+use super::token_error::TokenError;
 
 /// What a token is granted: keys that carry any of these scopes, and these keys; now and whenever that changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -92,6 +93,14 @@ impl TokenRecord {
             Some(_) => "revoked",
             None if self.expired(now) => "expired",
             None => "active",
+        }
+    }
+
+    /// Refuses one that is past its expiry.
+    pub(super) fn in_force(&self, now: Moment) -> Result<(), TokenError> {
+        match self.expires {
+            Some(since) if since <= now => Err(TokenError::Expired { name: self.name.clone(), since }),
+            _ => Ok(()),
         }
     }
 

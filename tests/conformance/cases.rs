@@ -195,6 +195,16 @@ os.execvp(sys.argv[1],sys.argv[1:])";
         }),
     );
     case(
+        "sent to the background and brought back, it reads what is typed",
+        "ready, on, typed, end 9, exit 0",
+        Box::new(|stage| {
+            let line = "\"$@\"; bg > /dev/null; sleep 0.3; fg > /dev/null; say end $?";
+            let run = stage.command(&["python3", "-c", READS_IN_FRONT]).in_a_shell(line);
+            run.wait_for("ready").press(SUSPEND).wait_for("ready, on").press(b"typed\n");
+            run.end()
+        }),
+    );
+    case(
         "a background job goes on in the background",
         "on, end 4, exit 0",
         Box::new(|stage| {
@@ -538,6 +548,17 @@ print('ready',file=r,flush=True)
 for _ in range(int(sys.argv[1])):
     signal.sigwait([signal.SIGCONT])
     print('on',file=r,flush=True)
+os._exit(9)";
+
+/// Not a shell: one that is stopped while it waits for its child to begin does not stop at all.
+const READS_IN_FRONT: &str = "import os,signal,time
+r=open(os.environ['REPORT'],'a')
+signal.pthread_sigmask(signal.SIG_BLOCK,[signal.SIGCONT])
+print('ready',file=r,flush=True)
+signal.sigwait([signal.SIGCONT])
+time.sleep(1)
+print('on',file=r,flush=True)
+print(input(),file=r,flush=True)
 os._exit(9)";
 
 const COUNT: &str = "for s in HUP INT QUIT TERM USR1 ALRM WINCH CONT; do trap \"say $s\" $s; done

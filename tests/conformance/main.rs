@@ -170,6 +170,9 @@ What is different, and by its nature cannot be tested away:
 
 - SIGSTOP cannot be caught. Sent to keyvault alone where it looks after the command, it does not stop the command; sent
   to the group, as shells do, it stops both.
+- A command that stops itself stops keyvault with it where it looks after the command. Who then continues the command
+  alone, and not keyvault or their group, leaves keyvault stopped: its end is seen when keyvault is continued.
+- keyvault killed by KILL while it masks on a terminal leaves that as it was set for the command; `reset` mends it.
 - A masked command on a terminal is on another terminal than its caller, with the same modes and size, in a session of
   its own. What it sets there (`stty`) ends with it, and so does what was typed ahead and not read by it.
 - A signal that a service manager sends to every process of a control group, one by one, reaches the command from it and

@@ -626,3 +626,15 @@ fn case_62_completion_listing_and_status_read_ask_and_run_nothing() {
     let ran = traced(&["--", "keyvault", "exec", "--profile", ""], Some("fish"));
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "", ""));
 }
+
+/// Found by a review: the remedy was to add a key, where a profile had it.
+#[test]
+fn a_file_whose_keys_stand_in_profiles_names_them() {
+    let world = World::own();
+    world.file(".keyvault.toml", "[profiles.prod.keys]\nA = 'a'\n[profiles.test.keys]\nA = 'b'\n");
+    for command in [&["exec", "--", "true"] as &[&str], &["project", "check"]] {
+        let ran = world.run(command);
+        assert!(ran.err.contains("asks for no key without a profile.\n"), "{}", ran.err);
+        assert!(ran.err.contains("It has: --profile prod, --profile test.\n"), "{}", ran.err);
+    }
+}

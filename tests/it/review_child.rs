@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pretty_assertions::assert_eq;
 
-use crate::harness::{KEYVAULT, World};
+use crate::harness::{KEYVAULT, World, finish};
 
 const VALUE: &str = "Zq7vXk2Lw9TrNb4Hy8Jd3Fs6Gm1Pc5Qe";
 
@@ -174,4 +174,16 @@ fn an_older_bundle_in_the_place_of_the_one_in_use_brings_no_old_value_back() {
     rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
     child.wait().unwrap();
     assert_eq!(out.count(), 0);
+}
+
+/// Found by a review: killed in the first moments, we left the process that watches the group behind, for ever.
+#[test]
+fn what_watches_the_group_ends_with_us_however_early_we_are_killed() {
+    let (world, _runtime) = filled();
+    let mut command = world.command("timeout");
+    // It is made before the command, and asks to end with its maker only when that was killed long ago.
+    command.args(["-s", "KILL", "20", "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=prctl"]);
+    command.args(["-e", "inject=prctl:delay_enter=500000", KEYVAULT, "exec", "--only", "a", "--mask", "--"]);
+    let ran = finish(command.args(["sh", "-c", "kill -KILL $PPID"]), b"");
+    assert_eq!(ran.code, 128 + 9, "and not 124, as for a process that never ends");
 }

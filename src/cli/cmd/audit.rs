@@ -197,7 +197,9 @@ impl Import {
             ));
         }
         if brought.new.is_empty() {
-            context.ui.note("Nothing new: every read in the file is known already.");
+            let nothing = brought.known == 0 && brought.unknown == 0;
+            let known = "Nothing new: every read in the file is known already.";
+            context.ui.note(if nothing { "There are no reads in the file." } else { known });
         } else {
             for (name, count) in &brought.new {
                 context.ui.note(&format!("Brought home {count} new reads with token {name}."));

@@ -73,7 +73,7 @@ impl Update {
         let failed = |error: VaultError| Failure::of(error, &self.file);
         let (label, sealed) = BundleLabel::parse(text.expose()).map_err(|error| failed(error.into()))?;
         let (mut vault, access) = context.open_with_access()?;
-        let (token, newest) = vault.token_of(&access, &label, &sealed).map_err(failed)?;
+        let (token, newest) = vault.token_of(&access, &label, &sealed, context.now()).map_err(failed)?;
         if newest == Some(label.change) {
             if context.ui.json {
                 context.ui.print_json(&serde_json::json!({

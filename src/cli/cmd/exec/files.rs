@@ -93,7 +93,7 @@ impl FromFiles {
             entries.retain(|(_, entry)| only.iter().any(|name| wants(entry, name.as_str())));
             only.retain(|name| !entries.iter().any(|(_, entry)| wants(entry, name.as_str())));
         } else if entries.is_empty() {
-            return Err(project_sentences::asks_for_nothing(&found.path));
+            return Err(project_sentences::asks_for_nothing(&found.path, &found.file, self.profile.as_ref()));
         }
         let approved = gate::approve(context, found, &entries, machine)?;
         request.selection.picks.extend(approved.picks(&entries));

@@ -50,7 +50,9 @@ use crate::vault::{Preview, Resolution, Resolved, Selection};
 /// descriptors and on standard input stays as it was.
 ///
 /// Masked are the values themselves, each of their lines, and their usual encodings: base64, hex, URL and JSON escapes.
-/// Under CI (where $CI is set) that is so without asking for what is neither a terminal nor a file.
+/// Under CI (where $CI is set) that is so without asking for what is neither a terminal nor a file. Text that could be
+/// the beginning of a value waits, but for three bytes, until what follows shows what it is. What the command itself
+/// writes to /dev/tty is masked where its standard output is a terminal.
 #[derive(Debug, Args)]
 pub struct Exec {
     #[command(flatten)]

@@ -31,7 +31,7 @@ impl Allow {
         let asks: std::collections::BTreeSet<Ask> =
             found.file.all().map(|(section, entry)| Ask::of(section, entry)).collect();
         if asks.is_empty() {
-            return Err(project_sentences::asks_for_nothing(&found.path));
+            return Err(project_sentences::asks_for_nothing(&found.path, &found.file, None));
         }
         let approvals = gate::approvals()?;
         let turn = gate::turn(&approvals)?;

@@ -23,7 +23,8 @@ use crate::vault::{Problem, Resolved, Survey};
 /// Say how it stands with every key that the project needs.
 ///
 /// What 'exec' would say, for all variables at once, and nothing is run, released or recorded. What was not allowed is
-/// not looked up. Exit code 0 if nothing is in the way, 3 if keys are missing, 6 for anything else.
+/// not looked up. Exit code 0 if nothing is in the way, 3 if keys are missing, 6 if something
+/// else is wrong with them or they were not allowed; a file, a credential or a vault that is wrong has its usual code.
 #[derive(Debug, Args)]
 pub struct Check {
     /// With this profile's entries on top
@@ -38,7 +39,7 @@ impl Check {
         let found = Found::required()?;
         let entries = found.entries(self.profile.as_ref())?;
         if entries.is_empty() {
-            return Err(project_sentences::asks_for_nothing(&found.path));
+            return Err(project_sentences::asks_for_nothing(&found.path, &found.file, self.profile.as_ref()));
         }
         let new = gate::standing(&found, &entries, &self.machine)?.err().unwrap_or_default();
         let survey = survey(context, &found, &entries, &new, &self.machine)?;
