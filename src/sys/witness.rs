@@ -59,7 +59,7 @@ impl Witness {
         if saw {
             self.renew();
         }
-        saw
+        saw || is_overtaken(pending, arrival.signal)
     }
 
     /// Puts a fresh one in its place, as what is pending cannot be taken back. It is there before the old one goes, so
@@ -81,6 +81,16 @@ impl Drop for Witness {
 
 fn has(set: u64, signal: c_int) -> bool {
     u32::try_from(signal - 1).is_ok_and(|bit| set.checked_shr(bit).unwrap_or(0) & 1 == 1)
+}
+
+/// Whether what is pending may have taken this signal away: the kernel drops a stop that waits when it is told to go on, and
+/// the other way round. What came last is what counts for the child, so the one before is not passed on, whomever it was for.
+fn is_overtaken(pending: u64, signal: c_int) -> bool {
+    const STOPS: [c_int; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+    match signal {
+        libc::SIGCONT => STOPS.iter().any(|stop| has(pending, *stop)),
+        signal => STOPS.contains(&signal) && has(pending, libc::SIGCONT),
+    }
 }
 
 /// The signals that wait for a process, bit 0 being signal 1.
@@ -109,5 +119,27 @@ unsafe fn sit(maker: libc::pid_t) -> ! {
         loop {
             libc::pause();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(signals: &[c_int]) -> u64 {
+        signals.iter().fold(0, |set, signal| set | 1 << (signal - 1))
+    }
+
+    /// Ctrl-Z right behind 'fg': the command was told to go on twice, and did not stop.
+    #[test]
+    fn a_stop_that_comes_behind_a_continuation_takes_its_trace_away_and_the_other_way_round() {
+        for stop in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
+            assert!(is_overtaken(set(&[libc::SIGHUP, stop]), libc::SIGCONT));
+            assert!(is_overtaken(set(&[libc::SIGCONT]), stop));
+            assert!(!is_overtaken(set(&[stop]), stop));
+        }
+        assert!(!is_overtaken(set(&[libc::SIGHUP]), libc::SIGCONT));
+        assert!(!is_overtaken(set(&[libc::SIGCONT]), libc::SIGTERM));
+        assert!(!is_overtaken(0, libc::SIGTSTP));
     }
 }
