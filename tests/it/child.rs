@@ -224,9 +224,11 @@ fn on_another_users_terminal_which_cannot_be_opened_again_it_works_too() {
 fn standard_error_alone_on_a_terminal_leaves_the_keyboard_to_the_pager_behind_the_pipe() {
     let world = filled();
     let terminal = Terminal::shell(&world);
-    terminal.type_line(
-        "keyvault exec --mask --only a -- sh -c 'echo \"out <$A>\"; echo \"err <$A>\" >&2; [ -t 2 ]; echo tty $?' | less -X",
-    );
+    // Both write to the one screen, so one after the other.
+    world.file("script", "echo \"err <$A>\" >&2\nwhile [ ! -e go ]; do sleep 0.02; done\necho \"out <$A>\"\n[ -t 2 ]; echo tty $?\n");
+    terminal.type_line("keyvault exec --mask --only a -- sh script | less -X");
+    terminal.wait_for("err <[masked]>");
+    world.file("go", "");
     terminal.wait_for("tty 0");
     terminal.press("q");
     terminal.wait_for("READY>");
