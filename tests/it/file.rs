@@ -112,7 +112,7 @@ fn damages(table: &str) -> Vec<(&'static str, String)> {
             ("swapped", "CREATE TEMP TABLE p AS SELECT tag, digest FROM leaf;
               UPDATE leaf SET digest = (SELECT digest FROM p WHERE p.tag <> leaf.tag ORDER BY p.tag LIMIT 1);".to_owned()),
             ("deleted", empty),
-            ("added", "INSERT INTO leaf SELECT CAST(substr(tag, 1, 15) || x'00' AS BLOB), digest FROM leaf;".to_owned()),
+            ("added", "INSERT INTO leaf SELECT randomblob(16), digest FROM leaf;".to_owned()),
         ],
         "node" => vec![
             ("deleted", empty),
