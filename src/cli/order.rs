@@ -99,6 +99,12 @@ impl Context {
         self.access(vault, &steps)
     }
 
+    /// What the one way would do that needs no vault.
+    pub(super) fn outlook_without_vault(&self) -> Outlook {
+        let (opens, why) = self.judged_token();
+        Outlook { step: Step::Token, opens, why: ui::harmless_line(&why) }
+    }
+
     /// What each way would do, in their order. Nobody is asked, and nothing is derived that costs.
     pub(super) fn outlook(&self, vault: &mut Vault) -> Vec<Outlook> {
         ORDER
@@ -109,17 +115,21 @@ impl Context {
             .to_vec()
     }
 
+    fn judged_token(&self) -> (Option<bool>, String) {
+        match self.given_token() {
+            Ok(None) => (Some(false), "KEYVAULT_TOKEN is not set".to_owned()),
+            Ok(Some(_)) if variable("KEYVAULT_BUNDLE").is_some() => {
+                let why = "opens the bundle in KEYVAULT_BUNDLE, for 'exec' and 'export'; not tried";
+                (None, why.to_owned())
+            }
+            Ok(Some(_)) => (None, "opens its grants, for 'exec' and 'export'; not tried".to_owned()),
+            Err(failure) => (Some(false), failure.message),
+        }
+    }
+
     fn judged(&self, vault: &mut Vault, step: Step) -> (Option<bool>, String) {
         match step {
-            Step::Token => match self.given_token() {
-                Ok(None) => (Some(false), "KEYVAULT_TOKEN is not set".to_owned()),
-                Ok(Some(_)) if variable("KEYVAULT_BUNDLE").is_some() => (
-                    None,
-                    "opens the bundle in KEYVAULT_BUNDLE, for 'exec' and 'export'; not tried".to_owned(),
-                ),
-                Ok(Some(_)) => (None, "opens its grants, for 'exec' and 'export'; not tried".to_owned()),
-                Err(failure) => (Some(false), failure.message),
-            },
+            Step::Token => self.judged_token(),
             Step::Session => vault.session(self.now()).map_or_else(
                 || (Some(false), "none is open".to_owned()),
                 |session| (Some(true), format!("open until {}", time::local(session.until))),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
+use crate::name::KeyName;
 use crate::project::variable::Refused;
 use crate::project::{Ask, FileError, PlaceError, Profile, ProjectFile, What};
 
@@ -86,6 +87,14 @@ impl Failure {
             PlaceError::Io { path, source } => Self::io(path, source),
         }
     }
+}
+
+/// A key that no project file gets is not written into one.
+pub(super) fn withheld(name: &KeyName) -> Failure {
+    Failure::refused(
+        &format!("{name} is marked as never for project files (project=never)."),
+        Some(&format!("Nothing was changed. 'keyvault edit {name} --untag project' lets them have it.")),
+    )
 }
 
 pub(super) fn no_file() -> Failure {

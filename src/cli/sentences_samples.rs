@@ -113,6 +113,7 @@ pub(super) fn projects() -> Vec<Failure> {
     let asks = file.all().map(|(section, entry)| Ask::of(section, entry)).collect();
     failures.extend([
         project_sentences::no_file(),
+        project_sentences::withheld(&"aws/root".parse().unwrap()),
         project_sentences::no_profile(&file, "prd".parse().ok().as_ref(), &path()),
         project_sentences::no_profile(&ProjectFile::default(), "prd".parse().ok().as_ref(), &path()),
         project_sentences::asks_for_nothing(&path(), &ProjectFile::default(), None),

@@ -94,8 +94,15 @@ impl Context {
         Ok(supply)
     }
 
-    /// A token's bundle, opened.
+    /// A token's bundle, opened, as a place to take keys from.
     pub(super) fn read_bundle(&self, file: &Path, holding: &Holding) -> Result<Supply, Failure> {
+        let (bundle, log) = self.bundle(file, holding)?;
+        let holding = holding.again().ok_or_else(Failure::locked_bundle)?;
+        Ok(Supply::Bundled(Box::new(bundle), holding, log))
+    }
+
+    /// A token's bundle, opened, and where reads of it are recorded.
+    pub(super) fn bundle(&self, file: &Path, holding: &Holding) -> Result<(Bundle, ReadsLog), Failure> {
         let (mut content, _) = open_secret_file(file).map_err(|error| Failure::io(file, &error))?;
         let content = read_secret(&mut content, MAX_BUNDLE, file)?;
         let bundle = Bundle::open(content.expose(), file, holding, self.now())
@@ -109,8 +116,7 @@ impl Context {
             (None, Ok(state)) => ReadsLog::in_folder(&state, &bundle.label),
             (None, Err(_)) => return Err(token_sentences::nowhere_to_write()),
         };
-        let holding = holding.again().ok_or_else(Failure::locked_bundle)?;
-        Ok(Supply::Bundled(Box::new(bundle), holding, log))
+        Ok((bundle, log))
     }
 
     /// A bundle of an older commit is an everyday thing, so it is named and not refused.

@@ -233,3 +233,116 @@ pub fn judge(
     })?;
     Ok(if leads_here { Standing::Ahead } else { Standing::Forked })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const IDENTITY: Identity = Identity { vault_id: [1; 16], epoch: 1 };
+
+    fn pin(change: u64, mac: u8) -> Pin {
+        Pin { change, mac: [mac; 32], path: "/somewhere/vault.db".to_owned() }
+    }
+
+    fn pins() -> (tempfile::TempDir, Pins) {
+        let folder = tempfile::tempdir().unwrap();
+        let pins = Pins::in_folder(folder.path().join("state/pins"));
+        (folder, pins)
+    }
+
+    /// A vault's pin as `advance` leaves it.
+    fn keep(pins: &Pins, path: &str, pin: &Pin) {
+        pins.write(&pins.file(&IDENTITY, Path::new(path)), pin, |_| true).unwrap();
+    }
+
+    #[test]
+    fn what_was_kept_is_read_back_for_its_vault_at_its_place_alone() {
+        let (_folder, pins) = pins();
+        let here = Path::new("/a/vault.db");
+        assert_eq!(pins.read(&IDENTITY, here), Memory::None { elsewhere: None });
+        keep(&pins, "/a/vault.db", &pin(7, 1));
+        assert_eq!(pins.read(&IDENTITY, here), Memory::Pin(pin(7, 1)));
+        assert_eq!(pins.read(&IDENTITY, here).pin(), Some(&pin(7, 1)));
+        let rekeyed = Identity { epoch: 2, ..IDENTITY };
+        assert_eq!(pins.read(&rekeyed, here), Memory::Pin(pin(7, 1)), "an epoch is the same vault's");
+        let other = Identity { vault_id: [2; 16], ..IDENTITY };
+        assert_eq!(pins.read(&other, here), Memory::None { elsewhere: None });
+    }
+
+    #[test]
+    fn a_first_use_is_told_of_the_highest_pin_at_another_place() {
+        let (_folder, pins) = pins();
+        for (path, change) in [("/a", 3), ("/b", 9), ("/c", 5)] {
+            keep(&pins, path, &pin(change, 0));
+        }
+        let memory = pins.read(&IDENTITY, Path::new("/d"));
+        assert_eq!(memory, Memory::None { elsewhere: Some(pin(9, 0)) });
+        assert_eq!(memory.pin(), None, "it is not this place's");
+    }
+
+    #[test]
+    fn what_is_not_a_pin_is_said_to_be_unreadable_and_is_written_anew() {
+        let (_folder, pins) = pins();
+        let token = [3; 16];
+        let path = Path::new("/a");
+        pins.advance_token(&token, path, &pin(5, 0)).unwrap();
+        let file = pins.token_file(&token, path);
+        for garbage in ["", "{}", "not JSON"] {
+            std::fs::write(&file, garbage).unwrap();
+            assert_eq!(pins.read_token(&token, path), Memory::Unreadable, "{garbage}");
+        }
+        pins.advance_token(&token, path, &pin(2, 0)).unwrap();
+        assert_eq!(pins.read_token(&token, path), Memory::Pin(pin(2, 0)));
+        std::fs::write(pins.file(&IDENTITY, path), "{").unwrap();
+        assert_eq!(pins.read(&IDENTITY, path), Memory::Unreadable);
+        assert_eq!(Memory::Unreadable.pin(), None);
+    }
+
+    #[test]
+    fn a_token_s_pin_moves_forward_only_and_is_its_own() {
+        let (_folder, pins) = pins();
+        let path = Path::new("/a");
+        pins.advance_token(&[3; 16], path, &pin(5, 1)).unwrap();
+        pins.advance_token(&[3; 16], path, &pin(4, 2)).unwrap();
+        assert_eq!(pins.read_token(&[3; 16], path), Memory::Pin(pin(5, 1)));
+        pins.advance_token(&[3; 16], path, &pin(5, 3)).unwrap();
+        assert_eq!(
+            pins.read_token(&[3; 16], path),
+            Memory::Pin(pin(5, 3)),
+            "the same change may be told anew"
+        );
+        pins.advance_token(&[3; 16], path, &pin(6, 4)).unwrap();
+        assert_eq!(pins.read_token(&[3; 16], path), Memory::Pin(pin(6, 4)));
+        for (token, place) in [([4; 16], path), ([3; 16], Path::new("/b"))] {
+            assert_eq!(pins.read_token(&token, place), Memory::None { elsewhere: None });
+        }
+    }
+
+    #[test]
+    fn a_record_is_older_the_same_another_or_ahead() {
+        let pinned = pin(5, 1);
+        let standing = |change, mac| pinned.standing_of(change, &[mac; 32]);
+        assert_eq!(standing(4, 1), Standing::RolledBack);
+        assert_eq!(standing(5, 1), Standing::Same);
+        assert_eq!(standing(5, 2), Standing::Forked);
+        assert_eq!(standing(6, 2), Standing::Ahead);
+    }
+
+    #[test]
+    fn a_pin_is_one_of_format_1_with_a_whole_mac_and_nothing_else() {
+        let text = String::from_utf8(pin(5, 0xab).encode().unwrap()).unwrap();
+        assert_eq!(parse(text.as_bytes()), Some(pin(5, 0xab)));
+        for (old, new) in [
+            (r#""format":1"#, r#""format":2"#),
+            (r#""state":"ab"#, r#""state":"a"#),
+            (r#""state":"ab"#, r#""state":"zz"#),
+            (r#""change":5"#, r#""change":-5"#),
+            ("{", r#"{"more":1,"#),
+        ] {
+            let other = text.replacen(old, new, 1);
+            assert_ne!(other, text);
+            assert_eq!(parse(other.as_bytes()), None, "{other}");
+        }
+    }
+}

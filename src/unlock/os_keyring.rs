@@ -103,11 +103,17 @@ pub fn forget(identity: &Identity, limit: Duration) -> Result<(), NoAnswer> {
     })
 }
 
+/// Whether `KEYVAULT_KEYRING=off` says that no keyring is to be asked.
+#[must_use]
+pub fn is_off() -> bool {
+    std::env::var_os("KEYVAULT_KEYRING").is_some_and(|value| value == "off")
+}
+
 fn bounded<T: Send + 'static>(
     limit: Duration,
     ask: impl FnOnce() -> Result<T, NoAnswer> + Send + 'static,
 ) -> Result<T, NoAnswer> {
-    if std::env::var_os("KEYVAULT_KEYRING").is_some_and(|value| value == "off") {
+    if is_off() {
         return Err(NoAnswer::TurnedOff);
     }
     system::reachable()?;

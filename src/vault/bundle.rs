@@ -149,10 +149,8 @@ impl Vault {
         name: &TokenName,
     ) -> Result<Bundled, VaultError> {
         self.release(access, world, |work| {
-            let bundled = work.bundle(name, world)?;
-            let items = bundled.1.iter().map(key_ref).collect();
-            let event = world.event(Action::Bundle, items, format!("for token {name}"));
-            Ok((bundled.0, event))
+            let (bundled, keys) = work.bundle(name, world)?;
+            Ok((bundled, world.event(Action::Bundle, keys, format!("for token {name}"))))
         })
     }
 
@@ -180,11 +178,7 @@ impl Vault {
 }
 
 impl Work<'_> {
-    fn bundle(
-        &mut self,
-        name: &TokenName,
-        world: &World<'_>,
-    ) -> Result<(Bundled, Vec<super::item::Item>), VaultError> {
+    fn bundle(&mut self, name: &TokenName, world: &World<'_>) -> Result<(Bundled, Vec<KeyRef>), VaultError> {
         let record = self.existing_token(name)?;
         let view = record.view.ok_or_else(|| TokenError::Revoked(name.clone()))?;
         record.in_force(world.now())?;
@@ -214,7 +208,8 @@ impl Work<'_> {
         let label = BundleLabel { identity: self.identity, token: record.id, change: view.change };
         let keys = record.keys(&self.identity);
         let sealed = crypto::seal(&keys.bundle, LABEL, &label.context(), padded.expose(), world.rng)?;
-        Ok((Bundled { text: label.write(&sealed), change: view.change, keys: items.len() }, items))
+        let opened: Vec<_> = items.iter().filter(|item| item.has_value(world.now())).map(key_ref).collect();
+        Ok((Bundled { text: label.write(&sealed), change: view.change, keys: opened.len() }, opened))
     }
 }
 

@@ -14,6 +14,9 @@ const HELD: u8 = 1;
 /// Length of a fingerprint, in bytes.
 pub(super) const FINGERPRINT_LEN: usize = 6;
 
+/// The tag, and its value, of a key that no file gets.
+const WITHHELD: (&str, &str) = ("project", "never");
+
 /// A held key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
@@ -167,6 +170,17 @@ impl Item {
     pub fn previous(&self, now: Moment) -> Option<&Version> {
         let good = |version: &&Version| version.state_at(now) == VersionState::Previous;
         self.versions.iter().filter(good).max_by_key(|version| version.number)
+    }
+
+    /// Whether its owner said that no file gets it.
+    #[must_use]
+    pub fn is_withheld(&self) -> bool {
+        self.tags.iter().any(|(tag, value)| (tag.as_str(), value.as_str()) == WITHHELD)
+    }
+
+    /// Whether it has a value to give: one that is revoked has none until it is rotated.
+    pub(super) fn has_value(&self, now: Moment) -> bool {
+        self.current().or_else(|| self.previous(now)).is_some()
     }
 
     /// A version by its number.

@@ -16,9 +16,6 @@ use super::problem::Problem;
 use super::resolve::{Part, Resolution, Resolved, Resolver, key_refs};
 use super::work::damaged;
 
-/// The tag, and its value, of a key that no file gets.
-const WITHHELD: (&str, &str) = ("project", "never");
-
 /// A variable and what it is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pick {
@@ -301,7 +298,7 @@ impl Resolver<'_> {
 /// The number of the version that is handed out, if the key may be handed out to a file at all.
 fn fit(item: &Item, version: Option<u32>, now: Moment) -> Result<u32, Problem> {
     let name = || item.name.clone();
-    if item.tags.iter().any(|(key, value)| (key.as_str(), value.as_str()) == WITHHELD) {
+    if item.is_withheld() {
         return Err(Problem::Withheld(name()));
     }
     if item.expired(now) {

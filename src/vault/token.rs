@@ -78,11 +78,8 @@ impl Vault {
             old.iter().try_for_each(|old| work.forget_token(old))?;
             let grant = Grantee { name: new.name.clone(), rule, expires: new.expires, made: world.now() };
             let issued = work.issue_token(grant, &items, &[], world)?;
-            let event = world.event(
-                Action::Token,
-                items.iter().map(key_ref).collect(),
-                format!("created {}", new.name),
-            );
+            let opened = items.iter().filter(|item| item.has_value(world.now())).map(key_ref).collect();
+            let event = world.event(Action::Token, opened, format!("created {}", new.name));
             Ok((issued, event))
         })
     }
@@ -133,14 +130,16 @@ impl Vault {
     }
 
     /// Every token, ordered by name, with what it opens and what was read with it.
-    pub fn tokens(&mut self, access: &Access) -> Result<Vec<Listed>, VaultError> {
+    pub fn tokens(&mut self, access: &Access, now: Moment) -> Result<Vec<Listed>, VaultError> {
         self.read(access, |work| {
             let records = work.load_tokens()?;
             let items = if records.is_empty() { Vec::new() } else { work.items()? };
             let mut listed = Vec::with_capacity(records.len());
             for record in records {
-                let open = |item: &&Item| record.revoked.is_none() && record.rule.matches(item);
-                let granted = items.iter().filter(open).map(|item| item.name.clone()).collect();
+                let opens = |item: &&Item| {
+                    record.revoked.is_none() && record.rule.matches(item) && item.has_value(now)
+                };
+                let granted = items.iter().filter(opens).map(|item| item.name.clone()).collect();
                 let (record, reads, fault) = work.told_reads(record);
                 listed.push(Listed { record, granted, reads, fault });
             }

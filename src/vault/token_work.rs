@@ -200,7 +200,8 @@ impl Work<'_> {
         self.put_token(&record, world)?;
         let lacks = |scope: &&Scope| !items.iter().any(|item| item.scopes.contains(*scope));
         let empty_scopes = record.rule.scopes.iter().filter(lacks).cloned().collect();
-        let opened = items.iter().map(|item| item.name.clone()).collect();
+        let opened = items.iter().filter(|item| item.has_value(world.now()));
+        let opened = opened.map(|item| item.name.clone()).collect();
         Ok(Issued { record, token, granted: opened, empty_scopes })
     }
 

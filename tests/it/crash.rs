@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use keyvault::audit::Actor;
-use keyvault::clock::SystemClock;
+use keyvault::clock::{Clock, SystemClock};
 use keyvault::crypto::SystemRng;
 use keyvault::secret::SecretBytes;
 use keyvault::state::pin::{Pins, Standing};
@@ -144,7 +144,8 @@ impl Stage {
         let access = Vault::open(&world.vault(), &pins).unwrap().open_passphrase(&passphrase).unwrap();
         let mut stage = Self { world, deed, files, access, old: Vec::new(), new: Vec::new(), token: None };
         let mut vault = Vault::open(&stage.world.vault(), &pins).unwrap();
-        stage.token = vault.tokens(&stage.access).unwrap().first().map(|token| token.record.id);
+        stage.token =
+            vault.tokens(&stage.access, SystemClock.now()).unwrap().first().map(|token| token.record.id);
         drop(vault);
         stage.old = stage.state().unwrap();
         let mut command = stage.world.command(KEYVAULT);
@@ -210,7 +211,7 @@ impl Stage {
                 value
             ));
         }
-        for token in vault.tokens(&self.access).map_err(say)? {
+        for token in vault.tokens(&self.access, world.now()).map_err(say)? {
             let renewed = self.token.is_some_and(|first| first != token.record.id);
             let status = token.record.status(world.now());
             state

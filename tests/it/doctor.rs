@@ -14,6 +14,7 @@ use pretty_assertions::assert_eq;
 
 use crate::desktop::Bus;
 use crate::harness::{PASSPHRASE, World};
+use crate::tokens::{filled, token};
 
 /// The checks that came out as `state`, with what they say.
 fn reports(world: &World, state: &str) -> Vec<(String, String, String)> {
@@ -163,6 +164,46 @@ fn a_keyring_that_does_not_open_its_slot_is_a_finding() {
     let (check, what, _) = finding(&world);
     assert_eq!(check, "keyring");
     assert!(what.ends_with("no keyring runs on the session bus."), "{what}");
+    // Who turned it off knows.
+    world.set("KEYVAULT_KEYRING", "off");
+    let skipped = reports(&world, "skipped");
+    let what = "the vault has a keyring slot, which is not asked: KEYVAULT_KEYRING=off.";
+    assert!(skipped.iter().any(|(check, said, _)| check == "keyring" && said == what), "{skipped:?}");
+    world.run(&["doctor"]).ok();
+}
+
+#[test]
+fn where_there_is_a_bundle_and_no_vault_it_is_looked_at_and_no_vault_is_missed() {
+    let owner = filled();
+    let token = token(&owner, &["ci", "--scope", "deploy"]);
+    owner.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    let mut away = World::empty();
+    std::fs::copy(owner.home().join("keys.kvb"), away.home().join("keys.kvb")).unwrap();
+    away.set("KEYVAULT_BUNDLE", "keys.kvb");
+    let of = |world: &World, state: &str, check: &str| {
+        reports(world, state).into_iter().find(|report| report.0 == check).map(|report| report.1)
+    };
+    assert_eq!(
+        of(&away, "finding", "token").as_deref(),
+        Some("A bundle opens with its token, and there is none.")
+    );
+    let status = away.run(&["status", "-v"]).out;
+    assert!(status.ends_with("\n  token                no     KEYVAULT_TOKEN is not set\n"), "{status}");
+    away.set("KEYVAULT_TOKEN", &token);
+    let before = away.every_file();
+    let what = of(&away, "ok", "token").unwrap();
+    assert!(what.starts_with("ci opens keys.kvb, made 20"), "{what}");
+    assert_eq!(of(&away, "skipped", "vault").as_deref(), Some("there is none, and the bundle needs none"));
+    away.run(&["doctor"]).ok();
+    assert!(away.every_file() == before, "looking changed something");
+    let status = away.run(&["status", "-v"]).out;
+    assert!(status.contains("maybe  opens the bundle in KEYVAULT_BUNDLE"), "{status}");
+    away.file("keys.kvb", "keyvault bundle 1\n");
+    assert!(of(&away, "finding", "token").is_some());
+    assert!(of(&away, "finding", "vault").is_some());
+    away.set("KEYVAULT_BUNDLE", "fifo");
+    away.sh("mkfifo fifo").ok();
+    assert!(of(&away, "skipped", "token").unwrap().ends_with("is no regular file, and was not read"));
 }
 
 #[test]

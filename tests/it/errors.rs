@@ -120,6 +120,7 @@ const LINES: &[&str] = &[
     "project render nowhere",
     "project render broken.txt",
     "project render list.json --force",
+    "bundle create --token ci -o - --json",
     "completions",
     "completions tcsh",
 ];

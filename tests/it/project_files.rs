@@ -92,6 +92,8 @@ fn what_is_wrong_in_an_env_file_refuses_it_and_repeats_no_value() {
     run("A=kv://a?version=1").fails(125, "A <- a: version 1 is revoked");
     world.run(&["edit", "a", "--tag", "project=never"]).ok();
     run("A=kv://a").fails(125, "marked as never for project files");
+    world.run(&["project", "add", "a"]).fails(6, "a is marked as never for project files (project=never).");
+    assert!(!world.home().join(".keyvault.toml").exists());
     world.run(&["exec", "--env-file", "nowhere.env", "--", "true"]).fails(125, "There is no nowhere.env");
     assert!(!world.home().join("ran").exists());
 }

@@ -327,6 +327,40 @@ fn a_bundle_needs_no_vault_and_opens_with_its_token_alone() {
 }
 
 #[test]
+fn a_bundle_for_standard_output_makes_no_file() {
+    let world = filled();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    let made = world.run(&["bundle", "create", "--token", "ci", "-o", "-"]).ok();
+    assert_eq!(made.err, "The bundle holds 2 keys for token ci, at change 6.\n");
+    assert!(!world.home().join("-").exists());
+    world.file("keys.kvb", &made.out);
+    assert_eq!(
+        seen(held(&world, &token, &["exec", "--bundle", "keys.kvb", "--", "env"])),
+        ["A=value-a", "B=value-b"]
+    );
+    world
+        .run(&["bundle", "create", "--token", "ci", "-o", "-", "--json"])
+        .fails(2, "both want standard output");
+}
+
+#[test]
+fn a_key_without_a_value_is_not_counted_among_those_that_a_token_opens() {
+    let world = filled();
+    world.run(&["revoke", "b"]).ok();
+    let made = world.run(&["token", "create", "ci", "--scope", "deploy", "--json"]).ok().json();
+    assert_eq!(made["keys"], serde_json::json!(["a"]));
+    let logged = world.run(&["audit", "log"]).ok().out;
+    let created = logged.lines().find(|line| line.contains("created ci")).unwrap();
+    assert!(created.contains("a v1") && !created.contains("v0"), "{created}");
+    let bundled = world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb", "--json"]).ok().json();
+    assert_eq!(bundled["keys"], 1);
+    let listed = || world.run(&["token", "list", "--json"]).ok().json()["tokens"][0]["keys"].clone();
+    assert_eq!(listed(), serde_json::json!(["a"]));
+    world.run_with_input(&["rotate", "b"], "value-b2").ok();
+    assert_eq!(listed(), serde_json::json!(["a", "b"]));
+}
+
+#[test]
 fn bundles_of_as_many_keys_are_as_long_whatever_the_values() {
     let len = |value: &str| {
         let world = filled();

@@ -31,7 +31,7 @@ pub struct Create {
     /// The token whose keys go in
     #[arg(long, value_name = "NAME", add = complete::tokens(), value_parser = named::<TokenName>)]
     token: TokenName,
-    /// The new file
+    /// The new file, or - for standard output
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
@@ -54,15 +54,23 @@ impl Bundle {
 
 impl Create {
     fn run(self, context: &Context) -> Result<u8, Failure> {
-        if std::fs::symlink_metadata(&self.output).is_ok() {
+        let to_stdout = self.output == Path::new("-");
+        if to_stdout && context.ui.json {
+            return Err(Failure::usage("--output - and --json both want standard output.", None));
+        }
+        if !to_stdout && std::fs::symlink_metadata(&self.output).is_ok() {
             let exists = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
             return Err(Failure::making(&self.output, &exists));
         }
         let (mut vault, access) = context.open_with_access()?;
         let bundled = make(context, &mut vault, &access, &self.token)?;
-        private::write_private(&self.output, &bundled.text)
-            .map_err(|error| Failure::making(&self.output, &error))?;
-        answer(context, &self.output, &self.token, &bundled, true)
+        if to_stdout {
+            context.ui.data(&bundled.text)?;
+        } else {
+            private::write_private(&self.output, &bundled.text)
+                .map_err(|error| Failure::making(&self.output, &error))?;
+        }
+        answer(context, &self.output, &self.token, &bundled)
     }
 }
 
@@ -89,7 +97,7 @@ impl Update {
         private::replace_private(&self.file, &bundled.text)
             .and_then(|()| private::sync(&self.file))
             .map_err(|error| Failure::io(&self.file, &error))?;
-        answer(context, &self.file, &token, &bundled, true)
+        answer(context, &self.file, &token, &bundled)
     }
 }
 
@@ -103,22 +111,16 @@ fn make(
     context.with_world(|world| vault.bundle(access, world, token).map_err(|error| Failure::of(error, &path)))
 }
 
-fn answer(
-    context: &Context,
-    file: &Path,
-    token: &TokenName,
-    bundled: &Bundled,
-    written: bool,
-) -> Result<u8, Failure> {
+fn answer(context: &Context, file: &Path, token: &TokenName, bundled: &Bundled) -> Result<u8, Failure> {
     if context.ui.json {
         context.ui.print_json(&serde_json::json!({
             "bundle": file.display().to_string(), "token": token.as_str(), "keys": bundled.keys,
-            "change": bundled.change, "written": written,
+            "change": bundled.change, "written": true,
         }))?;
     } else {
         context.ui.note(&format!(
             "{} holds {} for token {token}, at change {}.",
-            file.display(),
+            if file == Path::new("-") { Path::new("The bundle") } else { file }.display(),
             view::counted(bundled.keys, "key"),
             bundled.change
         ));

@@ -36,7 +36,7 @@ impl Status {
             Ok(vault) => vault,
             Err(failure) if failure.kind == "no_vault" => {
                 let vault = path.display().to_string();
-                let ways = self.verbose.then(Vec::new);
+                let ways = self.verbose.then(|| vec![context.outlook_without_vault()]);
                 print(context, &Answer { vault, status: "none", until: None, ways })?;
                 return Ok(code::NOT_FOUND);
             }

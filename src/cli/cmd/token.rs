@@ -177,7 +177,7 @@ fn json(record: &TokenRecord, granted: &[KeyName], now: Moment) -> serde_json::V
 fn tokens(context: &Context) -> Result<Vec<Listed>, Failure> {
     let (mut vault, access) = context.open_to_look()?;
     let path = vault.path().to_owned();
-    vault.tokens(&access).map_err(|error| Failure::of(error, &path))
+    vault.tokens(&access, context.now()).map_err(|error| Failure::of(error, &path))
 }
 
 fn list(context: &Context) -> Result<u8, Failure> {

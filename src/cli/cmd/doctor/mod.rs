@@ -3,6 +3,7 @@
 //! Looks and changes nothing: no mode, no side file, no session. What it reads of the vault it verifies like any command.
 
 mod keys;
+mod machine;
 mod place;
 mod shell;
 mod system;
@@ -18,7 +19,7 @@ use crate::vault::Vault;
 /// Look for what is wrong around the vault, and say what mends it: exit code 0 nothing found, 1 findings.
 ///
 /// Files and their modes, owner, synced folders, conflict copies, ways in, keyring, kernel keys, sessions, clock, completion,
-/// expired and unused keys. Changes nothing. The keys and the log are looked at if the vault opens without a question.
+/// expired and unused keys; with KEYVAULT_TOKEN, the token and its bundle. Changes nothing. The keys and the log are looked at if the vault opens without a question.
 /// --json: ok, and checks with check, state (ok, finding or skipped), what, remedy.
 #[derive(Debug, Args)]
 pub struct Doctor {}
@@ -66,6 +67,9 @@ impl Doctor {
         let state = state_folder()?;
         let mut reports = place::files(&path, &state);
         let pins = Pins::in_folder(state.join("pins"));
+        let token = machine::token(context);
+        // A bundle is there for places that have no vault.
+        let needs_none = token.as_ref().is_some_and(|report| report.state == State::Ok);
         match Vault::open_untouched(&path, &pins) {
             Ok(mut vault) => {
                 if *vault.memory() == Memory::Unreadable {
@@ -82,10 +86,16 @@ impl Doctor {
                 reports.extend(keys::all(context, &mut vault, access));
             }
             Err(error) => {
-                reports.push(Report::failure("vault", Failure::of(error, &path)));
+                let failure = Failure::of(error, &path);
+                reports.push(if needs_none && failure.kind == "no_vault" {
+                    Report::skipped("vault", "there is none, and the bundle needs none")
+                } else {
+                    Report::failure("vault", failure)
+                });
                 reports.push(system::kernel_keys());
             }
         }
+        reports.extend(token);
         reports.push(shell::completion());
         print(context, &reports)
     }

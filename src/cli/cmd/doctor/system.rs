@@ -17,6 +17,9 @@ pub(super) fn keyring(context: &Context, vault: &mut Vault) -> (Report, Option<A
     const CHECK: &str = "keyring";
     match context.keyring_alone(vault) {
         Ok(Some(access)) => (Report::ok(CHECK, opens_slot(&access)), Some(access)),
+        Err(why) if os_keyring::is_off() => {
+            (Report::skipped(CHECK, format!("the vault has a keyring slot, which is not asked: {why}")), None)
+        }
         Err(why) => {
             let report = Report::finding(
                 CHECK,

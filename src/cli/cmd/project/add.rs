@@ -42,6 +42,9 @@ fn project_variable(text: &str) -> Result<EnvName, String> {
 impl Add {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<u8, Failure> {
         let known = look_up(context, &self.name);
+        if matches!(known, Known::Withheld) {
+            return Err(project_sentences::withheld(&self.name));
+        }
         // From before the file is read until it is written: of two that add at once neither loses its entry.
         let approvals = gate::approvals()?;
         let turn = gate::turn(&approvals)?;
@@ -110,6 +113,8 @@ enum Known {
     There(EnvName),
     /// There is none.
     Missing,
+    /// It is there, and no project file gets it.
+    Withheld,
     /// The vault would have to be opened with a question first.
     Locked,
 }
@@ -122,7 +127,11 @@ fn look_up(context: &Context, name: &KeyName) -> Known {
             None => context.given_access(&mut vault).ok()??,
         };
         let item = vault.read(&access, |work| work.item(name)).ok()?;
-        Some(item.map_or(Known::Missing, |item| Known::There(item.variable)))
+        Some(match item {
+            None => Known::Missing,
+            Some(item) if item.is_withheld() => Known::Withheld,
+            Some(item) => Known::There(item.variable),
+        })
     };
     look().unwrap_or(Known::Locked)
 }

@@ -1,0 +1,46 @@
+//! The token and the bundle that a machine is given. No read is recorded and no key is looked at.
+
+use std::path::Path;
+
+use crate::cli::context::{Context, variable};
+use crate::cli::error::Failure;
+use crate::cli::time;
+use crate::vault::Holding;
+
+use super::Report;
+
+const CHECK: &str = "token";
+
+/// What `KEYVAULT_TOKEN` opens together with `KEYVAULT_BUNDLE`; nothing if there is neither.
+pub(super) fn token(context: &Context) -> Option<Report> {
+    let bundle = variable("KEYVAULT_BUNDLE");
+    let report = match (context.given_token(), bundle) {
+        (Err(failure), _) => Report::failure(CHECK, failure),
+        (Ok(None), None) => return None,
+        (Ok(None), Some(_)) => Report::failure(CHECK, Failure::locked_bundle()),
+        (Ok(Some(_)), None) => {
+            Report::skipped(CHECK, "well-formed; 'exec' and 'export' open its grants with it")
+        }
+        // One that is no file may block when it is opened.
+        (Ok(Some(_)), Some(file)) if std::fs::metadata(&file).is_ok_and(|facts| !facts.is_file()) => {
+            Report::skipped(CHECK, "well-formed; KEYVAULT_BUNDLE is no regular file, and was not read")
+        }
+        (Ok(Some(token)), Some(file)) => {
+            let file = Path::new(&file);
+            match context.bundle(file, &Holding::of(&token, None)) {
+                Ok((bundle, _)) => Report::ok(
+                    CHECK,
+                    format!(
+                        "{} opens {}, made {} at change {}",
+                        bundle.content.name,
+                        file.display(),
+                        time::local(bundle.content.made),
+                        bundle.label.change
+                    ),
+                ),
+                Err(failure) => Report::failure(CHECK, failure),
+            }
+        }
+    };
+    Some(report)
+}
