@@ -26,7 +26,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason("application-id", "foreign", "not a vault", "`application_id` is not that of a vault"),
     reason("format", "newer", "format ", "`user_version` is neither 1 nor 2"),
     reason("schema", "hostile", "schema: ", "`sqlite_schema` differs from §4"),
-    reason("cut-off", "damaged", "cut off within a page", "the length is no multiple of a page"),
+    reason("cut-off", "damaged", "cut off within a page", "the last page is not whole"),
     reason("pages", "damaged", "malformed", "SQLite's pages do not hold together"),
     reason("column", "damaged", "damaged: ", "a column's value is of another type or length than it must be"),
     reason("missing-row", "damaged", "damaged: ", "a table that must have one row has none"),
@@ -58,7 +58,7 @@ pub(crate) const REASONS: &[Reason] = &[
         "record",
         "damaged",
         "the state record is not authentic",
-        "the state record's MAC is wrong, or it is of another vault, epoch or format",
+        "the state record's MAC is wrong, or it is of another vault, epoch, format or length",
     ),
     reason(
         "record-chain",
@@ -187,7 +187,7 @@ pub(crate) const REASONS: &[Reason] = &[
         "scope-members",
         "damaged",
         "scope_member does not match",
-        "the members do not have the digest or the count that the scope's row names",
+        "the members do not have the digest or the count that the scope's row names, or one does not carry the scope",
     ),
     reason("scope-name", "damaged", "is sealed under another name", "a scope stands at another name's tag"),
     reason(
@@ -247,7 +247,7 @@ pub(crate) const REASONS: &[Reason] = &[
         "head-count",
         "damaged",
         "entries were cut off or added",
-        "the chain has more or fewer entries than its head counts",
+        "the chain's highest number is not one below what its head counts",
     ),
     reason(
         "head-last",
