@@ -23,6 +23,10 @@ const SHORT_SESSION: u32 = 15 * 60;
 /// How often a passphrase may be typed.
 const TRIES: u32 = 3;
 
+/// Another command has asked, here or on another terminal, and nobody has answered it yet.
+pub(super) const WAITING_FOR_ANSWER: &str =
+    "Another keyvault command waits for an answer; this one goes on after it (Ctrl-C gives up).";
+
 impl Context {
     /// Opens the vault's file and says in a line each what was noticed about it.
     ///
@@ -40,7 +44,10 @@ impl Context {
             self.ui.warn(&format!("{} was readable by others; it no longer is.", vault.path().display()));
         }
         if *vault.memory() == Memory::Unreadable {
-            self.ui.warn("The pin of this vault cannot be read; the next change writes a new one.");
+            self.ui.warn(
+                "What this machine remembers of the vault cannot be read, so that it is not older is not known. \
+                 'keyvault doctor' says more.",
+            );
         }
         Ok(vault)
     }
@@ -112,7 +119,8 @@ impl Context {
         // they ask one after the other, as the terminal gives them their turn.
         let folder = state_folder()?;
         let lock = folder.join(format!("prompt-{}", vault.identity().vault_hex()));
-        let _turn = private::create_folder(&folder).and_then(|()| FileLock::exclusive(&lock));
+        let tell = || self.ui.note(WAITING_FOR_ANSWER);
+        let _turn = private::create_folder(&folder).and_then(|()| FileLock::exclusive_telling(&lock, &tell));
         if let Some(session) = vault.session(self.now()) {
             return Ok(session.into());
         }

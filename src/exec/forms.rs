@@ -140,8 +140,12 @@ impl Forms {
                 self.0.extend(text.expose().get(first..last).map(SecretBytes::copy_from));
             }
             if offset == 0 {
-                self.broken(text.expose(), 64);
-                self.broken(text.expose(), 76);
+                // What follows the value, as the newline of `echo` does, takes the padding's place in its last line.
+                let sure = text.expose().get(..bits / 6).unwrap_or_default();
+                for columns in [64, 76] {
+                    self.broken(text.expose(), columns);
+                    self.broken(sure, columns);
+                }
             }
         }
     }

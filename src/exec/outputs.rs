@@ -47,6 +47,8 @@ pub(super) struct Keyboard {
     outer: Outer,
     master: OwnedFd,
     typed: Vec<u8>,
+    /// Whether the last byte that was typed makes the next one a plain one.
+    literal: bool,
     hung_up: bool,
 }
 
@@ -79,7 +81,8 @@ impl<'m> Outputs<'m> {
                 let master = outputs.sized.last().map(|(master, _)| master.try_clone()).transpose()?;
                 if let (Some(master), Way::Terminal) = (master, masking.ways.out) {
                     let outer = Outer::of(out)?;
-                    outputs.keyboard = Some(Keyboard { outer, master, typed: Vec::new(), hung_up: false });
+                    outputs.keyboard =
+                        Some(Keyboard { outer, master, typed: Vec::new(), literal: false, hung_up: false });
                     if rustix::termios::isatty(input) {
                         outputs.ends[0] = Some(slave.try_clone()?);
                     }
@@ -273,7 +276,7 @@ impl Keyboard {
             }
             // The driver of the caller's terminal would have told everybody in our group, such as a script around us. The
             // child hears of it from its own terminal.
-            for signal in pty::typed_signals(self.master.as_fd(), process, &self.typed) {
+            for signal in pty::typed_signals(self.master.as_fd(), process, &self.typed, &mut self.literal) {
                 signals::pass_on_to_own_group(signal);
                 signalled = true;
             }

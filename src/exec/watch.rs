@@ -200,6 +200,8 @@ impl<'k> Watch<'k> {
         }
         let possible = self.keeper.rewrite(&self.pending, &refused);
         if !self.goes_on(possible) {
+            // It was recorded that the values leave the vault, as it is at each attempt.
+            self.pace.note(now);
             return None;
         }
         self.keeper.say(Said::Signalling(&self.pending));

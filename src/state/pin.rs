@@ -107,10 +107,7 @@ impl Pins {
     /// token's holder knows nothing of other copies.
     #[must_use]
     pub fn read_token(&self, token: &TokenId, path: &Path) -> Memory {
-        match std::fs::read(self.token_file(token, path)) {
-            Ok(bytes) => parse(&bytes).map_or(Memory::Unreadable, Memory::Pin),
-            Err(_) => Memory::None { elsewhere: None },
-        }
+        read(&self.token_file(token, path)).unwrap_or(Memory::None { elsewhere: None })
     }
 
     /// Moves a token's pin forward.
@@ -121,10 +118,8 @@ impl Pins {
     /// What is remembered of the vault at `path`.
     #[must_use]
     pub fn read(&self, identity: &Identity, path: &Path) -> Memory {
-        match std::fs::read(self.file(identity, path)) {
-            Ok(bytes) => parse(&bytes).map_or(Memory::Unreadable, Memory::Pin),
-            Err(_) => Memory::None { elsewhere: self.elsewhere(identity) },
-        }
+        read(&self.file(identity, path))
+            .unwrap_or_else(|| Memory::None { elsewhere: self.elsewhere(identity) })
     }
 
     fn elsewhere(&self, identity: &Identity) -> Option<Pin> {
@@ -160,6 +155,15 @@ impl Pins {
             return Ok(());
         }
         private::replace_private(file, &pin.encode()?)
+    }
+}
+
+/// What stands in a pin's file; `None` if there is no such file. One that may not be read is no first use.
+fn read(file: &Path) -> Option<Memory> {
+    match std::fs::read(file) {
+        Ok(bytes) => Some(parse(&bytes).map_or(Memory::Unreadable, Memory::Pin)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(_) => Some(Memory::Unreadable),
     }
 }
 
@@ -297,6 +301,10 @@ mod tests {
         std::fs::write(pins.file(&IDENTITY, path), "{").unwrap();
         assert_eq!(pins.read(&IDENTITY, path), Memory::Unreadable);
         assert_eq!(Memory::Unreadable.pin(), None);
+        // One that another user keeps from us is no first use either.
+        let file = Pins::in_folder(pins.file(&IDENTITY, path));
+        assert_eq!(file.read(&IDENTITY, path), Memory::Unreadable);
+        assert_eq!(file.read_token(&token, path), Memory::Unreadable);
     }
 
     #[test]

@@ -8,9 +8,17 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
+
+/// Who answers is done by then, and a word on the same terminal would fall into the answer.
+const WORTH_A_WORD: Duration = Duration::from_secs(10);
+
+/// How often it is looked until then.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A lock that is held until this is dropped. The file stays: removing it would let two processes hold "the" lock.
 #[derive(Debug)]
@@ -29,6 +37,19 @@ impl FileLock {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// The same; `tell` is called once if it takes longer than somebody needs to answer a question.
+    pub fn exclusive_telling(path: &Path, tell: &dyn Fn()) -> io::Result<Self> {
+        let told = Instant::now() + WORTH_A_WORD;
+        while Instant::now() < told {
+            if let Some(lock) = Self::try_exclusive(path)? {
+                return Ok(lock);
+            }
+            sleep(LOOK);
+        }
+        tell();
+        Self::exclusive(path)
     }
 
     /// The same without waiting: `None` if another holds it.
@@ -104,7 +125,7 @@ mod tests {
             let path = path.clone();
             move || FileLock::exclusive(&path).is_ok()
         });
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        sleep(Duration::from_millis(50));
         assert!(!waiting.is_finished());
         drop(first);
         assert!(waiting.join().unwrap());

@@ -57,9 +57,18 @@ pub fn resize(master: BorrowedFd<'_>, like: BorrowedFd<'_>) {
 }
 
 /// Which signals the typed bytes make on the terminal behind `master`, if `process` leads the group in front there.
+/// `literal` is kept from one call to the next: whether the last byte was Ctrl-V, which makes the next one a plain one.
 #[must_use]
-pub fn typed_signals(master: BorrowedFd<'_>, process: Pid, typed: &[u8]) -> Vec<i32> {
+pub fn typed_signals(master: BorrowedFd<'_>, process: Pid, typed: &[u8], literal: &mut bool) -> Vec<i32> {
     let Ok(modes) = tcgetattr(master) else { return Vec::new() };
+    let quotes = modes.local_modes.contains(LocalModes::ICANON | LocalModes::IEXTEN);
+    let quote = modes.special_codes[SpecialCodeIndex::VLNEXT];
+    let mut is_plain = |byte: u8| {
+        let plain = std::mem::take(literal);
+        *literal = quotes && !plain && byte != 0 && byte == quote;
+        plain
+    };
+    let typed: Vec<_> = typed.iter().filter(|byte| !is_plain(**byte)).collect();
     if !modes.local_modes.contains(LocalModes::ISIG) || tcgetpgrp(master) != Ok(process) {
         return Vec::new();
     }
@@ -72,7 +81,7 @@ pub fn typed_signals(master: BorrowedFd<'_>, process: Pid, typed: &[u8]) -> Vec<
         byte if byte == quit => Some(libc::SIGQUIT),
         _ => None,
     };
-    typed.iter().filter_map(made).collect()
+    typed.into_iter().filter_map(made).collect()
 }
 
 /// The caller's terminal.

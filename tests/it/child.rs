@@ -83,6 +83,29 @@ for before in range(6):
     }
 }
 
+/// What `echo "$KEY" | base64` prints: the newline takes the place of the padding, in lines of 76.
+#[test]
+fn case_51_base64_of_a_long_value_and_a_newline_shows_no_end_of_it() {
+    let world = World::own();
+    // None is the beginning of another.
+    let letter =
+        |len: usize, at: usize| b"abcdefghijklmnopqrstuvwxyz"[(len * len + at * at * 7 + at * len) % 26];
+    for len in 55..=120_usize {
+        let value: Vec<u8> = (0..len).map(|at| letter(len, at)).collect();
+        let name = format!("k{len}");
+        world.run_with_input(&["add", &name], &value).ok();
+    }
+    let all: Vec<_> = (55..=120).map(|len| format!("k{len}")).collect();
+    let mut flags = vec!["--mask"];
+    flags.extend(all.iter().flat_map(|name| ["--only", name.as_str()]));
+    let ran =
+        masked(&world, &flags, &["sh", "-c", "for n in $(seq 55 120); do eval echo \\$K$n | base64; done"]);
+    for line in ran.ok().out.lines() {
+        // What the newline and the value's last bytes make together.
+        assert!(line.replace("[masked]", "").len() <= 4, "{line}");
+    }
+}
+
 #[test]
 fn case_52_values_under_four_bytes_are_not_masked_and_named_in_one_line() {
     let world = filled();
@@ -180,6 +203,25 @@ fn a_pager_an_editor_and_a_shell_work_on_a_masked_terminal() {
     terminal.wait_for("<[masked]>");
     terminal.type_line("exit 3");
     assert_eq!(terminal.ended().1, 3);
+}
+
+/// Ctrl-V makes the next character a plain one: nobody around the command hears of a Ctrl-C.
+#[test]
+fn a_quoted_ctrl_c_on_a_masked_terminal_is_a_character() {
+    let world = filled();
+    let terminal = Terminal::shell(&world);
+    world.file(
+        "around",
+        "trap told=yes INT; keyvault exec --mask --only a -- sh -c 'echo started; cat -v'; echo \"told <$told>\"",
+    );
+    terminal.type_line("sh around");
+    terminal.wait_for("started");
+    terminal.press("C-v");
+    terminal.press("C-c");
+    terminal.type_line("x");
+    terminal.wait_for("\n^Cx");
+    terminal.press("C-d");
+    terminal.wait_for("told <>");
 }
 
 #[test]

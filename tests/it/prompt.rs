@@ -133,6 +133,23 @@ fn of_several_commands_that_would_all_prompt_one_does() {
 }
 
 #[test]
+fn who_waits_behind_a_question_that_nobody_answers_is_told() {
+    let world = locked();
+    let asking = Terminal::shell(&world);
+    asking.type_line("keyvault exec --only a --dry-run -- true");
+    asking.wait_for("Passphrase for ");
+    asking.press("C-z");
+    asking.wait_for("Stopped");
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault exec --only a --dry-run -- true", "Another keyvault command waits for an answer");
+    terminal.press("C-c");
+    terminal.wait_for("READY>");
+    asking.type_line("fg");
+    asking.type_line(PASSPHRASE);
+    asking.wait_for("A <- a");
+}
+
+#[test]
 fn remove_asks_for_the_name_on_the_terminal_even_where_stderr_is_a_file() {
     let world = locked();
     world.sh("true").ok();

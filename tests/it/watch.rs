@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -209,6 +209,21 @@ fn a_revoked_key_ends_the_command_and_says_which() {
     assert_eq!(events(&world).len(), 1, "nothing was released for it");
 }
 
+/// The passphrase that opened the vault is another one by now; what is held is not.
+#[test]
+fn a_new_passphrase_does_not_blind_a_watch_that_has_no_session() {
+    let mut world = filled();
+    world.file("new", "another passphrase than before");
+    let watched = Watched::start(&world, &["--no-session", "--only", "a"], SCRIPT);
+    assert_eq!(watched.line(), "start a1 none");
+    world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).ok();
+    world.set("KEYVAULT_PASSPHRASE", "another passphrase than before");
+    world.run(&["revoke", "a"]).ok();
+    assert_eq!(watched.said(), "keyvault: a is revoked; ending sh.");
+    let (code, lines, _) = watched.end();
+    assert_eq!((code, lines), (Some(125), vec![ENDED.to_owned()]));
+}
+
 #[test]
 fn a_key_that_expires_ends_the_command_although_the_vault_does_not_change() {
     let world = filled();
@@ -267,6 +282,48 @@ fn with_a_signal_the_file_holds_the_new_value_before_it_comes_and_the_command_go
     let rewritten =
         |version: u32| ("sh: b in a file, files rewritten".to_owned(), vec![format!("b {version}")]);
     assert_eq!(log[1..], [rewritten(2), rewritten(3)], "nothing is read that has not changed");
+    assert_eq!(watched.stop().0, [ENDED]);
+}
+
+/// A tmpfs of 64 KiB, for as long as this is kept.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    fn mounted() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=64k,mode=700", "none"])
+            .arg(place.path())
+            .status();
+        assert!(mount.unwrap().success(), "this test needs root, to mount a small file system");
+        Self(place)
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(self.0.path()).status());
+    }
+}
+
+/// Each attempt is recorded, as values leave the vault for it; there were four in a second.
+#[test]
+fn a_full_place_for_files_does_not_fill_the_log() {
+    let mut world = filled();
+    let place = Small::mounted();
+    world.set("XDG_RUNTIME_DIR", place.0.path().to_str().unwrap());
+    let watched = Watched::start(&world, &["--only", "a", "--file", "F=b", "--on-rotate", "HUP"], SCRIPT);
+    assert_eq!(watched.line(), "start a1 none");
+    let full = place.0.path().join("full");
+    std::fs::write(&full, vec![0; 1 << 20]).unwrap_err();
+    rotate(&world, "b", "b2");
+    let said = watched.said();
+    assert!(said.contains("no space left on device"), "{said}");
+    std::thread::sleep(Duration::from_millis(2500));
+    let attempts = events(&world).len() - 1;
+    assert!((1..=3).contains(&attempts), "{attempts}");
+    std::fs::remove_file(full).unwrap();
+    assert_eq!(watched.line(), "HUP b2");
     assert_eq!(watched.stop().0, [ENDED]);
 }
 

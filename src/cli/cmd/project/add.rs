@@ -47,7 +47,7 @@ impl Add {
         }
         // From before the file is read until it is written: of two that add at once neither loses its entry.
         let approvals = gate::approvals()?;
-        let turn = gate::turn(&approvals)?;
+        let turn = gate::turn(context, &approvals)?;
         let found = match Found::nearest()? {
             Some(found) => found,
             None => init::make(&[])?,

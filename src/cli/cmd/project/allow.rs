@@ -34,7 +34,7 @@ impl Allow {
             return Err(project_sentences::asks_for_nothing(&found.path, &found.file, None));
         }
         let approvals = gate::approvals()?;
-        let turn = gate::turn(&approvals)?;
+        let turn = gate::turn(context, &approvals)?;
         let new = approvals.check(&found.path, &asks).err().unwrap_or_default();
         if !new.is_empty() && !self.yes {
             if !context.may_ask() {
@@ -79,7 +79,7 @@ fn withdraw(context: &Context) -> Result<u8, Failure> {
     let path = crate::project::place::find(&gate::working_folder()?, crate::cli::context::home().as_deref())
         .ok_or_else(project_sentences::no_file)?;
     let approvals = gate::approvals()?;
-    let turn = gate::turn(&approvals)?;
+    let turn = gate::turn(context, &approvals)?;
     let withdrawn =
         approvals.withdraw(&path, &turn).map_err(|error| project_sentences::not_remembered(&error))?;
     if context.ui.json {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::cli::context::{self, Context};
 use crate::cli::error::Failure;
+use crate::cli::opening::WAITING_FOR_ANSWER;
 use crate::cli::supply::Machine;
 use crate::cli::{project_sentences, ui};
 use crate::project::approval::{Approvals, Approved, Ask, Turn};
@@ -63,8 +64,9 @@ pub(in crate::cli) fn asks(entries: &[(Section, &Entry)]) -> BTreeSet<Ask> {
 }
 
 /// Waits for the turn to ask, or to write what was said.
-pub(in crate::cli) fn turn(approvals: &Approvals) -> Result<Turn, Failure> {
-    approvals.turn().map_err(|error| project_sentences::not_remembered(&error))
+pub(in crate::cli) fn turn(context: &Context, approvals: &Approvals) -> Result<Turn, Failure> {
+    let tell = || context.ui.note(WAITING_FOR_ANSWER);
+    approvals.turn(&tell).map_err(|error| project_sentences::not_remembered(&error))
 }
 
 /// The proof without a question, or what was not allowed yet. A machine is not asked; its grants decide.
@@ -95,7 +97,7 @@ pub(in crate::cli) fn approve(
         return Err(project_sentences::not_allowed(&found.path, &new));
     }
     // Of several commands that come here at once one asks; the others find the answer.
-    let turn = turn(&approvals)?;
+    let turn = turn(context, &approvals)?;
     let new = match approvals.check(&found.path, &asks) {
         Ok(approved) => return Ok(approved),
         Err(new) => new,

@@ -57,7 +57,7 @@ impl Init {
         let asks = found.file.all().map(|(section, entry)| Ask::of(section, entry));
         let asks = asks.filter(|ask| conventional(&ask.variable)).collect();
         let approvals = gate::approvals()?;
-        let turn = gate::turn(&approvals)?;
+        let turn = gate::turn(context, &approvals)?;
         approvals
             .allow(&found.path, &asks, &turn)
             .map_err(|error| project_sentences::not_remembered(&error))?;
