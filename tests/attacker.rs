@@ -13,7 +13,7 @@
     reason = "a test may fail, and says what it tried"
 )]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -37,11 +37,18 @@ use rusqlite::Connection;
 const KEYS: usize = 1000;
 const GRANTED: usize = 50;
 
+const START: i64 = 1_767_225_600_000;
+const DAY: i64 = 86_400_000;
+
+thread_local! {
+    static NOW: Cell<i64> = const { Cell::new(START) };
+}
+
 struct Now;
 
 impl Clock for Now {
     fn now(&self) -> Moment {
-        Moment(1_767_225_600_000)
+        Moment(NOW.get())
     }
 }
 
@@ -95,11 +102,15 @@ impl Owner {
     }
 
     fn token(&mut self, token: &str, scope: &str) -> Token {
+        self.token_until(token, scope, None)
+    }
+
+    fn token_until(&mut self, token: &str, scope: &str, expires: Option<Moment>) -> Token {
         let new = NewToken {
             name: token.parse().unwrap(),
             scopes: vec![scope.parse().unwrap()],
             keys: Vec::new(),
-            expires: None,
+            expires,
         };
         let Self { folder, access, vault } = self;
         with_world(folder.path(), |world| vault.create_token(access, world, &new)).unwrap().token
@@ -298,6 +309,56 @@ fn of_1000_keys_a_token_for_50_opens_50_and_after_a_revoke_and_a_rotate_none_of_
     let (_, values) = break_in(&other, &copies[2..3]);
     assert_eq!(values.len(), KEYS - GRANTED);
     assert!(values.contains(&value(GRANTED, 2)) && !values.contains(&value(GRANTED, 1)));
+}
+
+/// Its holder can turn a clock back; a token that has expired gets nothing that a change makes after that.
+#[test]
+fn an_expired_token_opens_no_version_that_was_made_since() {
+    let mut owner = Owner::new();
+    owner.add(0..2, "granted");
+    let token = owner.token_until("ci", "granted", Some(Moment(START + DAY)));
+    let before = owner.copy("before.db");
+    NOW.set(START + 2 * DAY);
+    owner.rotate(0);
+    owner.add(2..3, "granted");
+    let after = owner.copy("after.db");
+    let (_, values) = break_in(&token, &[before]);
+    assert_eq!(values, [value(0, 1), value(1, 1)].into());
+    // What was there and has not changed is in the older copy as well.
+    let (_, values) = break_in(&token, &[after]);
+    assert_eq!(values, [value(1, 1)].into());
+    for day in [2, 0] {
+        NOW.set(START + day * DAY);
+        let findings = owner.vault.check(&owner.access).unwrap().findings;
+        assert!(findings.is_empty(), "{findings:?}");
+    }
+}
+
+/// A holder writes its log itself. What it says there that no holder can do is not believed.
+#[test]
+fn what_a_holder_says_that_it_did_with_a_key_hides_no_read_of_it() {
+    let mut owner = Owner::new();
+    owner.add(0..1, "granted");
+    let token = owner.token("ci", "granted");
+    let pins = Pins::in_folder(owner.folder.path().join("pins"));
+    let file = owner.folder.path().join("vault.db");
+    let mut say = |action, hour: i64| {
+        NOW.set(START + hour * 3_600_000);
+        let mut supply = Supply::Granted(Vault::open(&file, &pins).unwrap(), Holding::of(&token, None));
+        let choice = Selection { all: true, ..Selection::default() };
+        let purpose = Purpose { action, detail: String::new() };
+        with_world(owner.folder.path(), |world| supply.resolve(world, &choice, purpose, &|_| Vec::new()))
+            .unwrap();
+    };
+    say(Action::Exec, 1);
+    say(Action::Remove, 2);
+    say(Action::Exec, 24 * 365);
+    say(Action::Remove, 24 * 366);
+    let (_, reads) = owner.vault.history(&owner.access, &name(0)).unwrap();
+    assert_eq!(reads.values().collect::<Vec<_>>(), [&Moment(START + 365 * DAY)]);
+    let usage = owner.vault.usage(&owner.access).unwrap();
+    assert_eq!(usage.last_read.get(name(0).as_str()), Some(&Moment(START + 365 * DAY)));
+    assert_eq!(usage.last_entry, Some(Moment(START)), "a clock is not judged by what a holder says");
 }
 
 /// What a holder seals itself, in the place of a value whose version key it was granted, is the owner's to nobody.

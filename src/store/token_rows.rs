@@ -184,6 +184,13 @@ impl Tx<'_> {
         tables.into_iter().try_for_each(|table| self.run(&format!("DELETE FROM {table}"), []))
     }
 
+    /// Whether anything is left of what a token's holder wrote.
+    pub fn has_ledger(&self, token: &TokenId) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM token_audit WHERE token = ?1 \
+                   UNION ALL SELECT 1 FROM token_audit_head WHERE token = ?1)";
+        Ok(self.one(sql, [token.as_slice()], "token_audit", |row| Ok(row.get(0)?))?.unwrap_or(false))
+    }
+
     /// How many rows there are besides the records.
     pub fn token_counts(&self) -> Result<TokenCounts> {
         let sql = "SELECT (SELECT count(*) FROM token_view), (SELECT count(*) FROM token_grant), \

@@ -11,6 +11,9 @@ use crate::sys::private;
 use super::error::VaultError;
 use super::open::World;
 
+/// What SQLite's side files have behind the name.
+const SIDES: [&str; 3] = ["-wal", "-shm", "-journal"];
+
 /// The working file; whatever goes wrong, it and its side files go away again.
 pub(super) struct Draft(pub(super) PathBuf);
 
@@ -54,14 +57,22 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Whether it is a name that `Draft::beside` gives, or of a side file of that. Somebody's `vault.db.new-laptop` is none.
+fn is_draft_of(found: &str, name: &str) -> bool {
+    let Some(random) = found.strip_prefix(name).and_then(|rest| rest.strip_prefix(".new-")) else {
+        return false;
+    };
+    let random = SIDES.iter().find_map(|side| random.strip_suffix(side)).unwrap_or(random);
+    random.len() == 16 && random.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// Removes the working files of commands that were killed. One that is an hour old belongs to nobody any more.
 fn sweep(path: &Path) {
     const ABANDONED: Duration = Duration::from_secs(3600);
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
     let Ok(entries) = std::fs::read_dir(folder_of(path)) else { return };
-    let prefix = format!("{name}.new-");
     for entry in entries.filter_map(Result::ok) {
-        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
+        let ours = entry.file_name().to_str().is_some_and(|found| is_draft_of(found, name));
         let age = entry.metadata().and_then(|facts| facts.modified()).map(|at| at.elapsed());
         if ours && matches!(age, Ok(Ok(age)) if age > ABANDONED) {
             // Kept, it costs room; that it could not be removed is nothing to fail for.
@@ -72,9 +83,9 @@ fn sweep(path: &Path) {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        for suffix in ["", "-wal", "-shm", "-journal"] {
+        for side in [""].iter().chain(&SIDES) {
             let mut name = self.0.as_os_str().to_owned();
-            name.push(suffix);
+            name.push(side);
             // Gone already, or never made.
             let _ = std::fs::remove_file(name);
         }

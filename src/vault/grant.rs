@@ -130,6 +130,17 @@ pub(super) fn grants_digest(keys: &TokenKeys, rows: &[GrantRow]) -> Digest {
 }
 
 impl Grant {
+    pub(super) fn of(item: &Item, versions: Vec<GrantedVersion>) -> Self {
+        Self {
+            item: item.id,
+            name: item.name.clone(),
+            variable: item.variable.clone(),
+            scopes: item.scopes.clone(),
+            expires: item.expires,
+            versions,
+        }
+    }
+
     /// The plaintext, in a buffer that is wiped: it holds the keys of versions.
     pub(crate) fn encode(&self) -> SecretBytes {
         let scopes: Vec<_> = self.scopes.iter().collect();

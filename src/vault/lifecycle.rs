@@ -171,7 +171,11 @@ impl Vault {
         self.read(access, |work| {
             let item = work.existing(name)?;
             let mut reads = Reads::default();
-            work.whole_log(&mut |_, event| reads.note(event))?;
+            work.whole_log(&mut |of, event| {
+                if of.vouches_for(event) {
+                    reads.note(event);
+                }
+            })?;
             let reads = reads.0.remove(name.as_str()).unwrap_or_default();
             Ok((item, reads))
         })

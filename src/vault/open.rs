@@ -122,10 +122,11 @@ impl Access {
         self.slot.as_ref().map(|slot| slot.id)
     }
 
-    /// The same with the daily key alone, for who holds it for long.
+    /// The same with the daily key alone, for who holds it for long: as after a session, the way in that gave it may be
+    /// changed or taken away.
     #[must_use]
     pub fn without_root(self) -> Self {
-        Self { root: None, ..self }
+        Self { root: None, slot: None, ..self }
     }
 
     /// Whether root is there, as `audit verify` from the start and `restore --adopt` need it.

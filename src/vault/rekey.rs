@@ -88,11 +88,15 @@ impl Vault {
         let tx = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
         let held = world.holders.hold(&identity);
         self.checked.still_same()?;
-        let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: None };
+        let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
         let mut old = Work::load(&tx, &setting)?;
         old.refuse_in_alarm(&path)?;
         audit::verify(&tx, &keys.audit, &identity, first_key)?;
         let dropped = old.slots()?.iter().map(way).collect::<Result<Vec<_>, _>>()?;
+        // Somebody may have taken one away while the new ones were derived.
+        if kept.iter().any(|kept| !dropped.iter().any(|way| way.id == *kept)) {
+            return Err(VaultError::WaysChanged);
+        }
         let items = old.items()?;
         refuse_strays(&tx, &items)?;
         let mut events = Vec::new();

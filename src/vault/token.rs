@@ -56,7 +56,7 @@ pub struct Listed {
 }
 
 impl Vault {
-    /// Makes a token. One of that name that was revoked makes room for it.
+    /// Makes a token. One of that name that was revoked makes room for it; what was read with it stays on record.
     pub fn create_token(
         &mut self,
         access: &Access,
@@ -75,9 +75,13 @@ impl Vault {
             };
             let items = work.matching(&rule)?;
             work.require_format_2()?;
-            old.iter().try_for_each(|old| work.forget_token(old))?;
+            let mut reads = Vec::new();
+            if let Some(old) = &old {
+                reads = work.reads_to_keep(old, world)?;
+                work.forget_token(old)?;
+            }
             let grant = Grantee { name: new.name.clone(), rule, expires: new.expires, made: world.now() };
-            let issued = work.issue_token(grant, &items, &[], world)?;
+            let issued = work.issue_token(grant, &items, &reads, world)?;
             let opened = items.iter().filter(|item| item.has_value(world.now())).map(key_ref).collect();
             let event = world.event(Action::Token, opened, format!("created {}", new.name));
             Ok((issued, event))
@@ -96,6 +100,7 @@ impl Vault {
             if old.revoked.is_some() {
                 return Err(TokenError::Revoked(name.clone()).into());
             }
+            old.in_force(world.now())?;
             let reads = work.reads_to_keep(&old, world)?;
             let items = work.matching(&old.rule)?;
             work.forget_token(&old)?;

@@ -1,8 +1,9 @@
 //! What holders of tokens read, on the owner's side: their chains, held against what the last change recorded of them.
 
-use crate::audit::{self, AuditError, Chain, Event, Seed};
+use crate::audit::{self, Action, AuditError, Chain, Event, Seed};
 use crate::crypto::Key;
 use crate::name::TokenName;
+use crate::store::StoreError;
 use crate::unlock::token::TokenKeys;
 
 use super::error::VaultError;
@@ -17,6 +18,15 @@ pub enum Of {
     Vault(u64),
     /// What was read with a token.
     Token(TokenName, u64),
+}
+
+impl Of {
+    /// Whether it counts as what it says. A token's holder writes its entries itself, and all that it can do is read.
+    #[must_use]
+    pub fn vouches_for(&self, event: &Event) -> bool {
+        matches!(self, Self::Vault(_))
+            || matches!(event.action, Action::Exec | Action::Export | Action::Reveal)
+    }
 }
 
 /// A token whose holder's chain does not hold, and what is wrong with it.
@@ -92,7 +102,8 @@ impl Work<'_> {
         world: &World<'_>,
     ) -> Result<Vec<Event>, VaultError> {
         match self.reads_of(record) {
-            Err(VaultError::Audit(fault @ AuditError::Broken { .. })) => {
+            Err(error) => {
+                let fault = fault_of(error)?;
                 (world.notice)(Notice::ReadsBroken { token: record.name.clone(), fault });
                 Ok(Vec::new())
             }
@@ -142,11 +153,22 @@ impl Work<'_> {
         };
         match reached() {
             Ok(mark) => Ok(std::mem::replace(&mut record.read, mark) != mark),
-            Err(VaultError::Audit(fault @ AuditError::Broken { .. })) => {
+            Err(error) => {
+                let fault = fault_of(error)?;
                 (world.notice)(Notice::ReadsBroken { token: record.name.clone(), fault });
                 Ok(false)
             }
-            Err(error) => Err(error),
         }
+    }
+}
+
+/// What is wrong with a chain, whose rows are its holder's to write; or the error, if it is another.
+fn fault_of(error: VaultError) -> Result<AuditError, VaultError> {
+    match error {
+        VaultError::Store(fault @ StoreError::Damaged { .. }) => Ok(fault.into()),
+        VaultError::Audit(
+            fault @ (AuditError::Broken { .. } | AuditError::Store(StoreError::Damaged { .. })),
+        ) => Ok(fault),
+        error => Err(error),
     }
 }

@@ -212,8 +212,13 @@ impl Work<'_> {
         item: &Item,
         world: &World<'_>,
     ) -> Result<(), VaultError> {
-        let row = self.grant_of(item, world.now())?.seal(keys, &self.identity, &record.id, world.rng)?;
-        Ok(self.tx.put_grant(&row)?)
+        // Its holder can turn a clock back, so what has expired is not trusted to refuse.
+        let grant = if record.expired(world.now()) {
+            Grant::of(item, Vec::new())
+        } else {
+            self.grant_of(item, world.now())?
+        };
+        Ok(self.tx.put_grant(&grant.seal(keys, &self.identity, &record.id, world.rng)?)?)
     }
 
     /// What a holder is to know of a key: only versions that are good have their keys in it.
@@ -231,14 +236,7 @@ impl Work<'_> {
                 versions.push(GrantedVersion { number, state, grace_until, key, sealed });
             }
         }
-        Ok(Grant {
-            item: item.id,
-            name: item.name.clone(),
-            variable: item.variable.clone(),
-            scopes: item.scopes.clone(),
-            expires: item.expires,
-            versions,
-        })
+        Ok(Grant::of(item, versions))
     }
 
     /// Binds the grants as they stand now, under this change's number.

@@ -8,19 +8,19 @@ use crate::clock::Moment;
 use super::error::VaultError;
 use super::lifecycle::new_name;
 use super::open::{Access, Vault};
+use super::token_reads::Of;
 
 /// What the log says about reading.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// The last time that a value of the key left the vault, under the name that the key has now.
     pub last_read: BTreeMap<String, Moment>,
-    /// The latest time in the log.
+    /// The latest time in the vault's own log; a token's holder writes what it likes.
     pub last_entry: Option<Moment>,
 }
 
 impl Usage {
     fn take(&mut self, event: &Event) {
-        self.last_entry = self.last_entry.max(Some(event.time));
         if event.outcome != Outcome::Done {
             return;
         }
@@ -52,7 +52,14 @@ impl Vault {
     /// Reads the whole log for when each key was last read.
     pub fn usage(&mut self, access: &Access) -> Result<Usage, VaultError> {
         let mut usage = Usage::default();
-        self.whole_log(access, &mut |_, event| usage.take(event))?;
+        self.whole_log(access, &mut |of, event| {
+            if of.vouches_for(event) {
+                usage.take(event);
+            }
+            if matches!(of, Of::Vault(_)) {
+                usage.last_entry = usage.last_entry.max(Some(event.time));
+            }
+        })?;
         Ok(usage)
     }
 }

@@ -346,13 +346,18 @@ fn the_remedy_for_a_vault_that_cannot_be_replaced_works_as_it_is_printed() {
 }
 
 #[test]
-fn what_a_killed_restore_left_beside_the_vault_goes_with_the_next_one() {
+fn what_a_killed_restore_left_beside_the_vault_goes_with_the_next_one_and_nothing_else() {
     let world = World::own();
     world.run(&["vault", "backup", "b"]).ok();
     let folder = world.vault().parent().unwrap().to_owned();
-    for (name, age) in
-        [("vault.db.new-00aa", 7200), ("vault.db.new-00aa-wal", 7200), ("vault.db.new-11bb", 60)]
-    {
+    for (name, age) in [
+        ("vault.db.new-00aa00aa00aa00aa", 7200),
+        ("vault.db.new-00aa00aa00aa00aa-wal", 7200),
+        ("vault.db.new-11bb11bb11bb11bb", 60),
+        // Somebody's own.
+        ("vault.db.new-laptop", 7200),
+        ("vault.db.new-00aa00aa00aa00aa0", 7200),
+    ] {
         let file = std::fs::File::create(folder.join(name)).unwrap();
         file.set_modified(std::time::SystemTime::now() - Duration::from_secs(age)).unwrap();
     }
@@ -364,5 +369,6 @@ fn what_a_killed_restore_left_beside_the_vault_goes_with_the_next_one() {
         .collect();
     left.sort();
     // The younger one may be somebody's who is at work.
-    assert_eq!(left, ["vault.db.new-11bb"]);
+    let own = ["vault.db.new-00aa00aa00aa00aa0", "vault.db.new-11bb11bb11bb11bb", "vault.db.new-laptop"];
+    assert_eq!(left, own);
 }

@@ -142,6 +142,55 @@ fn a_bundle_that_was_altered_is_not_up_to_date() {
 }
 
 #[test]
+fn a_holder_that_wrecks_its_own_rows_keeps_the_owner_from_nothing() {
+    for wreck in [
+        "DELETE FROM token_audit_head",
+        "DELETE FROM token_audit_head; DELETE FROM token_audit",
+        "UPDATE token_audit_head SET sealed = x''",
+        "UPDATE token_audit SET mac = x'00'",
+    ] {
+        let mut world = filled();
+        let token = token(&world, &["ci", "--scope", "deploy"]);
+        held(&world, &token, &ENV).ok();
+        tamper(&world, wreck);
+        assert_eq!(world.run(&["vault", "check"]).code, 5, "{wreck}");
+        world.run(&["vault", "backup", "backup.db"]).ok();
+        let rotated = world.run_with_input(&["rotate", "a"], "value-a2").ok();
+        assert!(rotated.err.contains("somebody may have hidden reads"), "{wreck}: {}", rotated.err);
+        let renewed = world.run(&["token", "renew", "ci"]).ok();
+        assert_eq!(seen(held(&world, renewed.out.trim_end(), &ENV)), ["A=value-a2", "B=value-b"]);
+        world.run(&["vault", "check"]).ok();
+        tamper(&world, wreck);
+        world.run(&["token", "revoke", "ci"]).ok();
+        self::token(&world, &["ci", "--scope", "deploy"]);
+        world.run(&["vault", "check"]).ok();
+        world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+        world.run(&["vault", "restore", "backup.db", "--yes"]).ok();
+    }
+}
+
+#[test]
+fn what_was_read_with_a_token_stays_on_record_when_another_takes_its_name() {
+    let world = filled();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    held(&world, &token, &ENV).ok();
+    world.run(&["token", "revoke", "ci"]).ok();
+    self::token(&world, &["ci", "--key", "d"]);
+    let log = world.run(&["audit", "log", "--action", "exec"]).ok().out;
+    assert!(log.contains("a v1") && log.contains("ci"), "{log}");
+    assert!(world.run(&["audit", "verify"]).ok().out.ends_with("\n1 read with a token holds.\n"));
+}
+
+#[test]
+fn a_token_that_has_expired_is_not_renewed() {
+    let world = filled();
+    token(&world, &["ci", "--scope", "deploy", "--expires", "1s"]);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    world.run(&["token", "renew", "ci"]).fails(6, "Token ci expired on");
+    world.run(&["token", "revoke", "ci"]).ok();
+}
+
+#[test]
 fn a_holder_that_cut_its_chain_keeps_the_owner_neither_from_renewing_nor_from_restoring() {
     let mut world = filled();
     let token = token(&world, &["ci", "--scope", "deploy"]);

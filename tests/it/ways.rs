@@ -2,6 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use keyvault::audit::Actor;
+use keyvault::clock::SystemClock;
+use keyvault::crypto::{Cost, SystemRng};
+use keyvault::secret::SecretBytes;
+use keyvault::state::pin::Pins;
+use keyvault::unlock::passphrase::Passphrase;
+use keyvault::vault::{Credential, Holder, Holders, Vault, VaultError, World as VaultWorld};
 use pretty_assertions::assert_eq;
 
 use crate::harness::{PASSPHRASE, World};
@@ -19,6 +26,33 @@ fn with_code() -> World {
 fn kinds(world: &World) -> Vec<String> {
     let slots = world.run(&["vault", "slot", "list", "--json"]).ok().json();
     slots["slots"].as_array().unwrap().iter().map(|slot| slot["kind"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The passphrase that a rekey was given is another one by the time that it has the vault for itself.
+#[test]
+fn a_rekey_does_not_bring_back_a_passphrase_that_was_changed_meanwhile() {
+    let world = World::own();
+    let pins = Pins::in_folder(world.pins());
+    let mut vault = Vault::open(&world.vault(), &pins).unwrap();
+    let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
+    let access = vault.open_passphrase(&passphrase).unwrap();
+    world.file("new", NEW);
+    world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).ok();
+    let before = std::fs::read(world.vault()).unwrap();
+    let vault_world = VaultWorld {
+        clock: &SystemClock,
+        rng: &SystemRng,
+        actor: Actor::default(),
+        pins,
+        holders: Holders::in_folder(world.pins(), Holder { command: String::new(), pid: 0 }),
+        notice: &|notice| panic!("{notice:?}"),
+        waiting: &|_, _| (),
+    };
+    let ways = [Credential::Passphrase(&passphrase, Cost::FLOOR)];
+    let refused = vault.rekey(&access, &vault_world, &ways, &[1], &|_| ());
+    assert!(matches!(refused, Err(VaultError::WaysChanged)));
+    drop(vault);
+    assert!(std::fs::read(world.vault()).unwrap() == before);
 }
 
 #[test]

@@ -152,7 +152,8 @@ impl Verify {
         };
         context.ui.line(&format!("{} entries hold: {reach}.", verified.entries))?;
         if reads > 0 {
-            context.ui.line(&format!("{} with tokens hold.", view::counted(reads, "read")))?;
+            let hold = if reads == 1 { "with a token holds" } else { "with tokens hold" };
+            context.ui.line(&format!("{} {hold}.", view::counted(reads, "read")))?;
         }
         if let Some(seq) = verified.clock_back_at {
             context.ui.warn(&format!(
