@@ -342,7 +342,7 @@ fn what_a_holder_says_that_it_did_with_a_key_hides_no_read_of_it() {
     let token = owner.token("ci", "granted");
     let pins = Pins::in_folder(owner.folder.path().join("pins"));
     let file = owner.folder.path().join("vault.db");
-    let mut say = |action, hour: i64| {
+    let say = |action, hour: i64| {
         NOW.set(START + hour * 3_600_000);
         let mut supply = Supply::Granted(Vault::open(&file, &pins).unwrap(), Holding::of(&token, None));
         let choice = Selection { all: true, ..Selection::default() };

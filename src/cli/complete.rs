@@ -60,9 +60,36 @@ pub(super) fn answer(shell: &OsStr, arguments: &[OsString], ui: &Ui) -> Result<u
     let mut candidates = Vec::new();
     // A line that cannot be completed has no candidates; a message would land in the middle of it.
     if completer.write_complete(&mut Cli::command(), words, folder.as_deref(), &mut candidates).is_ok() {
-        ui.data(&candidates)?;
+        ui.data(&if name == "bash" { quoted_for_bash(&candidates) } else { candidates })?;
     }
     Ok(code::DONE)
+}
+
+/// Candidates as bash puts them into the line: word for word, so that a file's name would be code. What the script's own
+/// expansion would act on is left out; bash then completes the file itself.
+fn quoted_for_bash(candidates: &[u8]) -> Vec<u8> {
+    let separator = context::variable("_CLAP_IFS").and_then(|text| text.to_str()?.chars().next());
+    let separator = separator.unwrap_or('\n');
+    let candidates = String::from_utf8_lossy(candidates);
+    let quoted: Vec<_> = candidates.split(separator).filter_map(quoted_word).collect();
+    quoted.join(&separator.to_string()).into_bytes()
+}
+
+fn quoted_word(word: &str) -> Option<String> {
+    if word.contains(|c: char| {
+        c.is_control() || matches!(c, '*' | '?' | '[' | '\\' | char::REPLACEMENT_CHARACTER)
+    }) {
+        return None;
+    }
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:@%+,".contains(c);
+    let mut quoted = String::with_capacity(word.len());
+    for c in word.chars() {
+        if !plain(c) {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    Some(quoted)
 }
 
 fn unknown(shell: &str) -> Failure {

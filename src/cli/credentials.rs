@@ -46,6 +46,12 @@ impl RecoveryPlace {
         let code = RecoveryCode::create(&crypto::SystemRng).map_err(failed)?;
         let text = code.text().map_err(failed)?;
         if let Some(file) = &self.recovery_file {
+            if file == Path::new("-") {
+                return Err(Failure::usage(
+                    "--recovery-file names a file: what goes to standard output may end in a log.",
+                    Some("--json has the code in its answer."),
+                ));
+            }
             private::write_private(file, text.expose()).map_err(|error| Failure::making(file, &error))?;
             return Ok(NewRecovery { code: Some(code), json: None, file: Some(file.clone()) });
         }

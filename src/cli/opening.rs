@@ -242,6 +242,13 @@ impl Context {
         }
     }
 
+    /// Whether something is given that opens everything, without reading it: a pipe gives what it has once.
+    #[allow(clippy::unused_self, reason = "beside what reads it")]
+    pub(super) fn is_given_root(&self) -> bool {
+        let names = ["KEYVAULT_KEY_FILE", "KEYVAULT_PASSPHRASE_FILE", "KEYVAULT_PASSPHRASE"];
+        names.into_iter().any(|name| variable(name).is_some())
+    }
+
     pub(super) fn passphrase_of_file(&self) -> Result<Option<Passphrase>, Failure> {
         let Some(path) = variable("KEYVAULT_PASSPHRASE_FILE") else { return Ok(None) };
         let read = self.passphrase_file(Path::new(&path));

@@ -6,6 +6,7 @@ use crate::vault::{Access, Vault};
 
 use super::context::{Context, variable};
 use super::error::Failure;
+use super::supply::token_is_piped;
 use super::{time, ui};
 
 /// A way to the daily keys.
@@ -116,6 +117,9 @@ impl Context {
     }
 
     fn judged_token(&self) -> (Option<bool>, String) {
+        if token_is_piped() {
+            return (None, "KEYVAULT_TOKEN_FILE is no regular file; not read".to_owned());
+        }
         match self.given_token() {
             Ok(None) => (Some(false), "KEYVAULT_TOKEN is not set".to_owned()),
             Ok(Some(_)) if variable("KEYVAULT_BUNDLE").is_some() => {

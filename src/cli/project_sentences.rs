@@ -93,7 +93,9 @@ impl Failure {
 pub(super) fn withheld(name: &KeyName) -> Failure {
     Failure::refused(
         &format!("{name} is marked as never for project files (project=never)."),
-        Some(&format!("Nothing was changed. 'keyvault edit {name} --untag project' lets them have it.")),
+        Some(&format!(
+            "Nothing was changed. 'keyvault edit {name} --untag project' lets them have it. For a token, which its grants bind, write the entry by hand."
+        )),
     )
 }
 
@@ -139,7 +141,7 @@ pub(super) fn not_allowed(path: &Path, new: &BTreeSet<Ask>) -> Failure {
         format!("{} asks for keys that it was not allowed:", ui::harmless_line(&path.display().to_string()));
     for ask in new {
         message.push_str("\n  ");
-        message.push_str(&ask_line(ask));
+        message.push_str(&logged_line(ask));
     }
     Failure::new(
         code::REFUSED,
@@ -158,12 +160,21 @@ pub(super) fn not_remembered(error: &io::Error) -> Failure {
     )
 }
 
-/// What would be handed out, in a line. What the file chose to write stands in quotes, and nothing in it is left to be
+/// What would be handed out, in a line, for who decides and must see which key it is. What the file chose to write stands in quotes, and nothing in it is left to be
 /// taken for something else; its descriptions are not repeated where somebody decides.
 pub(super) fn ask_line(ask: &Ask) -> String {
+    line(ask, ToOwned::to_owned)
+}
+
+/// The same where it may end up in a log.
+pub(super) fn logged_line(ask: &Ask) -> String {
+    line(ask, key_shown)
+}
+
+fn line(ask: &Ask, shown: impl Fn(&str) -> String) -> String {
     let profile = ask.profile.as_ref().map(|profile| format!("[{profile}] ")).unwrap_or_default();
     let source = match (&ask.key, &ask.template) {
-        (Some(name), _) => key_shown(name),
+        (Some(name), _) => shown(name),
         (None, template) => quoted(template.as_deref().unwrap_or_default()),
     };
     let default = ask.default.as_ref().map(|text| format!(", or {} if it is missing", quoted(text)));

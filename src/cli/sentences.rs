@@ -211,8 +211,11 @@ fn no_such_keys(missing: &[KeyName], near: Option<&KeyName>) -> Failure {
 }
 
 /// Long, without the parts that names have, and with digits: keys of providers look like this, names hardly ever.
+/// `S3_SECRET_ACCESS_KEY` is named after its variable.
 pub(super) fn looks_like_a_value(text: &str) -> bool {
+    let variable = text.contains('_') && !text.bytes().any(|byte| byte.is_ascii_lowercase());
     text.len() >= 20
+        && !variable
         && !text.contains(['/', '.'])
         && text.bytes().any(|byte| byte.is_ascii_digit())
         && text.bytes().any(|byte| byte.is_ascii_alphabetic())

@@ -1,5 +1,6 @@
 //! Where `exec` and `export` take keys from: a bundle, the grants of a token, or the vault to whoever opens it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -37,6 +38,12 @@ impl Machine {
             || token_variable().is_some()
             || names.into_iter().any(|name| variable(name).is_some())
     }
+}
+
+/// Whether the token lies in something that is no file: opening that may block, and a pipe gives what it has once.
+pub(super) fn token_is_piped() -> bool {
+    let piped = |path: OsString| std::fs::metadata(path).is_ok_and(|facts| !facts.is_file());
+    token_variable().is_none() && variable("KEYVAULT_TOKEN_FILE").is_some_and(piped)
 }
 
 /// What went wrong with keys from this place.

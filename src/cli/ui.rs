@@ -94,7 +94,12 @@ impl Ui {
         let mut text = serde_json::to_vec(value)
             .map_err(|_| Failure::failed("The answer could not be written as JSON.", None))?;
         text.push(b'\n');
-        if self.out_is_terminal() { self.data(&json_for_terminals(&text)) } else { self.data(&text) }
+        self.json_lines(&text)
+    }
+
+    /// JSON on stdout, a value a line: exact to a pipe or file, harmless to a terminal.
+    pub fn json_lines(&self, lines: &[u8]) -> Result<(), Failure> {
+        if self.out_is_terminal() { self.data(&json_for_terminals(lines)) } else { self.data(lines) }
     }
 
     /// A written file on stdout: exact to a pipe or file; on a terminal what could steer it is shown instead.
@@ -135,7 +140,8 @@ impl Ui {
             let body = serde_json::json!({
                 "error": { "kind": failure.kind, "message": failure.message, "hint": failure.hint }
             });
-            return self.note(&body.to_string());
+            let text = json_for_terminals(body.to_string().as_bytes());
+            return Self::styled_note(&String::from_utf8_lossy(&text));
         }
         let message = format!("{} {}", self.on_err(BAD, "error:"), harmless(&failure.message));
         let mut text = fitted(&message, "", rustix::stdio::stderr());

@@ -41,6 +41,7 @@ mod project_files;
 mod prompt;
 mod review;
 mod review_child;
+mod review_cli;
 mod review_tokens;
 mod review_ways;
 mod session;

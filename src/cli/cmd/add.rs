@@ -54,6 +54,12 @@ impl Add {
         }
         let source = Source { file: self.file.as_deref(), stdin: false, exact: self.exact };
         let value = source.read(context, &self.name)?;
+        if value.is_empty() && !self.exact && self.file.is_none() {
+            return Err(Failure::usage(
+                "The value is empty; what was to write it may have failed.",
+                Some("Nothing was changed. --exact keeps an empty value."),
+            ));
+        }
         if value.is_empty() {
             context.ui.warn("The value is empty.");
         }

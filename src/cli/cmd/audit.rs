@@ -106,7 +106,11 @@ impl Log {
         if shown == 0 && !context.ui.json {
             context.ui.note("No entry fits.");
         }
-        context.ui.data(lines.as_bytes())?;
+        if context.ui.json {
+            context.ui.json_lines(lines.as_bytes())?;
+        } else {
+            context.ui.data(lines.as_bytes())?;
+        }
         Ok(code::DONE)
     }
 
@@ -126,7 +130,7 @@ impl Log {
 
 impl Verify {
     fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let given = self.from_start || context.given_passphrase()?.is_some();
+        let given = self.from_start || context.is_given_root();
         let (mut vault, access) = if given { context.open_with_root()? } else { context.open_to_look()? };
         let path = vault.path().to_owned();
         let failed = |error| Failure::of(error, &path);

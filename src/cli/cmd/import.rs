@@ -65,7 +65,7 @@ impl Import {
         let (incoming, dangerous) = self.name_keys(parsed.entries)?;
         if !dangerous.is_empty() {
             context.ui.warn(&format!(
-                "Left out, because such a variable makes programs run code: {}.",
+                "Left out, because such a variable makes programs run code, or is keyvault's own: {}.",
                 dangerous.join(", ")
             ));
         }

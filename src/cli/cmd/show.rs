@@ -54,7 +54,7 @@ impl Show {
             let public = item.current().and_then(|version| version.public.as_ref()).ok_or_else(|| {
                 Failure::refused(&format!("{} is not a key pair; it has no public half.", self.name), None)
             })?;
-            context.ui.line(public.trim_end())?;
+            context.ui.data(format!("{}\n", public.trim_end()).as_bytes())?;
         } else if context.ui.json {
             context.ui.print_json(&KeyJson::detailed(&item, now))?;
         } else {

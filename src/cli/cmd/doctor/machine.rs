@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::cli::context::{Context, variable};
 use crate::cli::error::Failure;
+use crate::cli::supply::token_is_piped;
 use crate::cli::time;
 use crate::vault::Holding;
 
@@ -14,6 +15,9 @@ const CHECK: &str = "token";
 /// What `KEYVAULT_TOKEN` opens together with `KEYVAULT_BUNDLE`; nothing if there is neither.
 pub(super) fn token(context: &Context) -> Option<Report> {
     let bundle = variable("KEYVAULT_BUNDLE");
+    if token_is_piped() {
+        return Some(Report::skipped(CHECK, "KEYVAULT_TOKEN_FILE is no regular file, and was not read"));
+    }
     let report = match (context.given_token(), bundle) {
         (Err(failure), _) => Report::failure(CHECK, failure),
         (Ok(None), None) => return None,

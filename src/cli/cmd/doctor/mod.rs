@@ -8,6 +8,8 @@ mod place;
 mod shell;
 mod system;
 
+use std::path::Path;
+
 use clap::Args;
 
 use crate::cli::context::{Context, state_folder};
@@ -63,14 +65,23 @@ impl Report {
 
 impl Doctor {
     pub(in crate::cli) fn run(context: &mut Context) -> Result<u8, Failure> {
-        let path = context.vault_path()?;
-        let state = state_folder()?;
-        let mut reports = place::files(&path, &state);
-        let pins = Pins::in_folder(state.join("pins"));
         let token = machine::token(context);
-        // A bundle is there for places that have no vault.
+        // A bundle is there for places that have no vault, and no home.
         let needs_none = token.as_ref().is_some_and(|report| report.state == State::Ok);
-        match Vault::open_untouched(&path, &pins) {
+        let mut reports = match (context.vault_path(), state_folder()) {
+            (Ok(path), Ok(state)) => Self::around_the_vault(context, &path, &state, needs_none),
+            (Err(why), _) | (_, Err(why)) if needs_none => vec![Report::skipped("vault", why.message)],
+            (Err(why), _) | (_, Err(why)) => return Err(why),
+        };
+        reports.extend(token);
+        reports.push(shell::completion());
+        print(context, &reports)
+    }
+
+    fn around_the_vault(context: &Context, path: &Path, state: &Path, needs_none: bool) -> Vec<Report> {
+        let mut reports = place::files(path, state);
+        let pins = Pins::in_folder(state.join("pins"));
+        match Vault::open_untouched(path, &pins) {
             Ok(mut vault) => {
                 if *vault.memory() == Memory::Unreadable {
                     reports.push(Report::finding(
@@ -86,7 +97,7 @@ impl Doctor {
                 reports.extend(keys::all(context, &mut vault, access));
             }
             Err(error) => {
-                let failure = Failure::of(error, &path);
+                let failure = Failure::of(error, path);
                 reports.push(if needs_none && failure.kind == "no_vault" {
                     Report::skipped("vault", "there is none, and the bundle needs none")
                 } else {
@@ -95,9 +106,7 @@ impl Doctor {
                 reports.push(system::kernel_keys());
             }
         }
-        reports.extend(token);
-        reports.push(shell::completion());
-        print(context, &reports)
+        reports
     }
 }
 

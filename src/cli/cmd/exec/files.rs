@@ -62,8 +62,11 @@ impl FromFiles {
         let nothing = chosen.is_empty() && self.env_file.is_empty();
         let found = if self.profile.is_some() {
             Some(Found::required()?)
-        } else if nothing || (!chosen.only.is_empty() && !by_label) {
+        } else if nothing {
             Found::nearest()?
+        } else if !chosen.only.is_empty() && !by_label {
+            // The choice is complete without a file, and so it is in a folder that is gone.
+            if std::env::current_dir().is_ok() { Found::nearest()? } else { None }
         } else {
             None
         };

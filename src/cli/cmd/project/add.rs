@@ -48,11 +48,11 @@ impl Add {
         // From before the file is read until it is written: of two that add at once neither loses its entry.
         let approvals = gate::approvals()?;
         let turn = gate::turn(context, &approvals)?;
+        let variable = self.variable(&known)?;
         let found = match Found::nearest()? {
             Some(found) => found,
             None => init::make(&[])?,
         };
-        let variable = self.variable(&known)?;
         let shown = ui::harmless_line(&found.path.display().to_string());
         // The file was read as UTF-8 already.
         let text = String::from_utf8_lossy(&found.text);

@@ -145,7 +145,7 @@ fn summary(problems: &[Problem], new: &BTreeSet<Ask>) -> Option<Failure> {
     for ask in new {
         message.push_str(&format!(
             "\n  {}: not allowed (keyvault project allow)",
-            project_sentences::ask_line(ask)
+            project_sentences::logged_line(ask)
         ));
     }
     Some(Failure::new(code, kind, message, None))

@@ -21,7 +21,7 @@ const MAX_ENV: usize = 1 << 20;
 ///
 /// Each variable gets the key of its name behind a prefix, which is the folder's name, as 'keyvault import --prefix'
 /// names them; no value enters the file. A JSON Schema for editors is written beside it. What is written is allowed at
-/// once. Without such a file it begins with examples.
+/// once, unless there is no prefix. Without such a file it begins with examples.
 #[derive(Debug, Args)]
 pub struct Init {
     /// The files to take variables from, instead of .env.example and .env
@@ -49,15 +49,15 @@ impl Init {
             })?;
             entries.push((variable, name));
         }
+        let approvals = gate::approvals()?;
+        let turn = gate::turn(context, &approvals)?;
         let found = write(&folder, &entries, !self.no_schema)?;
         // Names in capitals only: a key that was named by hand, as most are, cannot be reached through a name that the
-        // repository's own .env.example chose.
+        // repository's own .env.example chose. Nor can one that was imported without a prefix.
         let conventional =
             |variable: &str| !variable.contains(|c: char| c.is_ascii_lowercase()) && variable != "_";
         let asks = found.file.all().map(|(section, entry)| Ask::of(section, entry));
-        let asks = asks.filter(|ask| conventional(&ask.variable)).collect();
-        let approvals = gate::approvals()?;
-        let turn = gate::turn(context, &approvals)?;
+        let asks = asks.filter(|ask| !prefix.is_empty() && conventional(&ask.variable)).collect();
         approvals
             .allow(&found.path, &asks, &turn)
             .map_err(|error| project_sentences::not_remembered(&error))?;
@@ -93,10 +93,14 @@ impl Init {
         if entries.is_empty() {
             ui.note("'keyvault project add NAME' adds a key to it.");
         } else {
+            let prefixed = if prefix.is_empty() { String::new() } else { format!(" --prefix {prefix}") };
             ui.note(&format!(
-                "Take out what is no secret. 'keyvault import .env --prefix {prefix}' takes the values in; \
+                "Take out what is no secret. 'keyvault import .env{prefixed}' takes the values in; \
                  'keyvault project check' says what is missing."
             ));
+            if prefix.is_empty() {
+                ui.note("Without a prefix nothing is allowed yet: 'keyvault project allow' asks.");
+            }
         }
         Ok(code::DONE)
     }

@@ -38,9 +38,10 @@ pub struct Render {
 
 impl Render {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<u8, Failure> {
+        let output = self.output.as_deref().filter(|output| *output != Path::new("-"));
         let (shown, pieces) = self.read()?;
         // Before the vault is asked: a place that cannot take the values.
-        if let Some(output) = &self.output {
+        if let Some(output) = output {
             self.refuse_place(output)?;
         }
         let (whole, keys) = if pieces.iter().any(|piece| matches!(piece, Piece::Value { .. })) {
@@ -52,7 +53,7 @@ impl Render {
             context.ui.warn(&format!("{shown} names no key, as kv://NAME does."));
             (unfilled(&pieces), Vec::new())
         };
-        let Some(output) = &self.output else {
+        let Some(output) = output else {
             context.ui.file(&whole, false)?;
             return Ok(code::DONE);
         };
