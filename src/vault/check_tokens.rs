@@ -26,7 +26,11 @@ impl Check {
             return Ok(());
         }
         let mut expected = TokenCounts::default();
-        for row in work.tx.tokens()? {
+        let rows = work.tx.tokens()?;
+        if let Some((tag, leaf)) = work.tokens_leaf(&rows) {
+            self.claim("tokens", &tag, leaf);
+        }
+        for row in rows {
             let opened = work.open_token(&row);
             let named = match &opened {
                 Ok(record) => format!("token {}", record.name),

@@ -22,6 +22,8 @@ pub(super) enum Kind {
     // 6 issued keys by credential id: reserved.
     /// A bucket of names.
     Directory = 7,
+    /// Which tokens there are; a leaf without a row.
+    Tokens = 8,
 }
 
 /// The blind index of something, under the index key.
@@ -59,6 +61,12 @@ pub(super) fn slot_leaf(tree: &Key, slot: &SlotRow) -> Digest {
 /// A length as u64le, so that two texts one after the other are told apart.
 fn len(bytes: &[u8]) -> [u8; 8] {
     (bytes.len() as u64).to_le_bytes()
+}
+
+/// The leaf that says which tokens there are, by their tags in order; none if there is none.
+pub(super) fn tokens_leaf<'t>(tree: &Key, tags: impl Iterator<Item = &'t Tag>) -> Option<Digest> {
+    let tags: Vec<_> = tags.flatten().copied().collect();
+    (!tags.is_empty()).then(|| tree.digest(&[LEAF_LABEL, &[Kind::Tokens as u8], &tags]))
 }
 
 /// The leaf of a row that has a revision and one sealed text: keys, scopes, names.

@@ -16,7 +16,7 @@ use super::catalog::key_ref;
 use super::error::VaultError;
 use super::grant::{self, Grant, GrantedVersion, View};
 use super::item::{Item, VersionState};
-use super::leaves::Kind;
+use super::leaves::{self, Kind};
 use super::open::{Notice, World};
 use super::token::Issued;
 use super::token_error::TokenError;
@@ -55,9 +55,20 @@ impl Work<'_> {
         self.row_leaf(Kind::Token, &row.tag, row.revision, &row.sealed)
     }
 
-    /// Every token's record, held against the tree.
+    /// Where it stands which tokens there are, and what stands there.
+    pub(super) fn tokens_leaf(&self, rows: &[TokenRow]) -> Option<(Tag, Digest)> {
+        let leaf = leaves::tokens_leaf(&self.keys.tree, rows.iter().map(|row| &row.tag))?;
+        Some((self.tag(Kind::Tokens, &[]), leaf))
+    }
+
+    /// Every token's record, held against the tree, and that none is missing.
     pub(super) fn load_tokens(&mut self) -> Result<Vec<TokenRecord>, VaultError> {
         let rows = self.tx.tokens()?;
+        let leaf = self.tokens_leaf(&rows).map(|(_, leaf)| leaf);
+        let tag = self.tag(Kind::Tokens, &[]);
+        if self.leaf_changes.get(&tag) != Some(&leaf) {
+            self.expect_leaf(&tag, leaf, "token: one is missing, or was added")?;
+        }
         rows.iter().map(|row| self.verified_token(row)).collect()
     }
 
@@ -99,7 +110,15 @@ impl Work<'_> {
         let sealed = crypto::seal(&self.keys.metadata, RECORD_LABEL, &context, padded.expose(), world.rng)?;
         let row = TokenRow { tag, revision, sealed };
         self.leaf_changes.insert(tag, Some(self.token_leaf(&row)));
-        Ok(self.tx.put_token(&row)?)
+        self.tx.put_token(&row)?;
+        if row.revision == 1 { self.note_tokens() } else { Ok(()) }
+    }
+
+    /// Notes which tokens there are by now.
+    fn note_tokens(&mut self) -> Result<(), VaultError> {
+        let leaf = self.tokens_leaf(&self.tx.tokens()?).map(|(_, leaf)| leaf);
+        self.leaf_changes.insert(self.tag(Kind::Tokens, &[]), leaf);
+        Ok(())
     }
 
     /// Takes everything of a token away; its record goes with it.
@@ -109,7 +128,7 @@ impl Work<'_> {
         self.tx.delete_ledger(&record.id)?;
         self.tx.delete_token(&tag)?;
         self.leaf_changes.insert(tag, None);
-        Ok(())
+        self.note_tokens()
     }
 
     /// The tokens that are in force, with what their holders read, for a rekey.

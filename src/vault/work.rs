@@ -234,7 +234,9 @@ impl<'a> Work<'a> {
             leaves.push((self.directory_tag(row.bucket), self.directory_leaf(&row)));
             Ok(())
         })?;
-        leaves.extend(self.tx.tokens()?.iter().map(|row| (row.tag, self.token_leaf(row))));
+        let tokens = self.tx.tokens()?;
+        leaves.extend(tokens.iter().map(|row| (row.tag, self.token_leaf(row))));
+        leaves.extend(self.tokens_leaf(&tokens));
         Ok(leaves)
     }
 

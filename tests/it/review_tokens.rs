@@ -141,6 +141,42 @@ fn a_bundle_that_was_altered_is_not_up_to_date() {
     held(&world, &token, &["exec", "--bundle", "keys.kvb", "--", "true"]).ok();
 }
 
+/// Taken out for a while and put back, a token would have kept what it had, and the owner would have seen none.
+#[test]
+fn a_token_that_was_taken_out_of_the_file_is_missed() {
+    for hidden in [
+        "DELETE FROM token; DELETE FROM token_view; DELETE FROM token_grant",
+        "DELETE FROM token WHERE tag = (SELECT max(tag) FROM token); DELETE FROM token_view; DELETE FROM token_grant",
+        "DROP TABLE token; DROP TABLE token_view; DROP TABLE token_grant; DROP TABLE token_audit;
+         DROP TABLE token_audit_head; PRAGMA user_version = 1",
+    ] {
+        let world = filled();
+        token(&world, &["ci", "--scope", "deploy"]);
+        token(&world, &["cd", "--scope", "deploy"]);
+        tamper(&world, hidden);
+        for line in
+            ["token list", "edit a --unscope deploy", "generate new", "revoke a", "token create new --key a"]
+        {
+            let line: Vec<_> = line.split(' ').collect();
+            world.run(&line).fails(5, "");
+        }
+        assert_eq!(world.run(&["vault", "check"]).code, 5, "{hidden}");
+    }
+    let world = filled();
+    for step in [
+        &["token", "create", "ci", "--scope", "deploy"][..],
+        &["token", "create", "cd", "--key", "a"],
+        &["token", "renew", "ci"],
+        &["token", "revoke", "ci"],
+        &["token", "create", "ci", "--key", "b"],
+        &["token", "revoke", "cd"],
+    ] {
+        world.run(step).ok();
+        world.run(&["vault", "check"]).ok();
+        world.run(&["list"]).ok();
+    }
+}
+
 #[test]
 fn a_holder_that_wrecks_its_own_rows_keeps_the_owner_from_nothing() {
     for wreck in [
