@@ -21,7 +21,7 @@ _clap_complete_keyvault() {
         "keyvault" -- "${words[@]}" \
     ) )
     if [[ $? != 0 ]]; then
-        unset COMPREPLY
+        unset COMPREPLY; compopt -o default 2>/dev/null
     elif [[ $_CLAP_COMPLETE_SPACE == false ]] && [[ "${COMPREPLY-}" =~ [=/:]$ ]]; then
         compopt -o nospace
     fi

@@ -36,7 +36,9 @@ pub(super) fn script(shell: &str) -> Result<Vec<u8>, Failure> {
     completer
         .write_registration(VARIABLE, "keyvault", "keyvault", "keyvault", &mut script)
         .map_err(|error| Failure::output(&error))?;
-    Ok(script)
+    // Where this program leaves it to bash, bash completes names of files, and quotes them.
+    let script = String::from_utf8_lossy(&script);
+    Ok(script.replace("unset COMPREPLY", "unset COMPREPLY; compopt -o default 2>/dev/null").into_bytes())
 }
 
 /// The shell that asks, if one does: its script puts `--` before the words of the line. A variable that somebody set for
@@ -58,38 +60,32 @@ pub(super) fn answer(shell: &OsStr, arguments: &[OsString], ui: &Ui) -> Result<u
     let completer = shells.completer(&name).ok_or_else(|| unknown(&name))?;
     let folder = std::env::current_dir().ok();
     let mut candidates = Vec::new();
+    let index =
+        context::variable("_CLAP_COMPLETE_INDEX").and_then(|index| index.to_str()?.parse::<usize>().ok());
+    let words_typed = index.and_then(|index| words.get(index).cloned());
     // A line that cannot be completed has no candidates; a message would land in the middle of it.
     if completer.write_complete(&mut Cli::command(), words, folder.as_deref(), &mut candidates).is_ok() {
-        ui.data(&if name == "bash" { quoted_for_bash(&candidates) } else { candidates })?;
+        let typed = words_typed.unwrap_or_default();
+        if name == "bash" && !is_plain(&candidates, &typed) {
+            return Ok(code::FAILED);
+        }
+        ui.data(&candidates)?;
     }
     Ok(code::DONE)
 }
 
-/// Candidates as bash puts them into the line: word for word, so that a file's name would be code. What the script's own
-/// expansion would act on is left out; bash then completes the file itself.
-fn quoted_for_bash(candidates: &[u8]) -> Vec<u8> {
-    let separator = context::variable("_CLAP_IFS").and_then(|text| text.to_str()?.chars().next());
-    let separator = separator.unwrap_or('\n');
-    let candidates = String::from_utf8_lossy(candidates);
-    let quoted: Vec<_> = candidates.split(separator).filter_map(quoted_word).collect();
-    quoted.join(&separator.to_string()).into_bytes()
-}
-
-fn quoted_word(word: &str) -> Option<String> {
-    if word.contains(|c: char| {
-        c.is_control() || matches!(c, '*' | '?' | '[' | '\\' | char::REPLACEMENT_CHARACTER)
-    }) {
-        return None;
-    }
-    let plain = |c: char| c.is_alphanumeric() || "-_./=:@%+,".contains(c);
-    let mut quoted = String::with_capacity(word.len());
-    for c in word.chars() {
-        if !plain(c) {
-            quoted.push('\\');
-        }
-        quoted.push(c);
-    }
-    Some(quoted)
+/// Whether bash may put candidates into the line, which it does word for word: the name of a file could be code, or stand
+/// within quotes. A tilde that the user typed means what it says.
+fn is_plain(candidates: &[u8], typed: &OsStr) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./=:@%+,".contains(byte);
+    let separator = context::variable("_CLAP_IFS").unwrap_or_else(|| "\n".into());
+    let separates = |byte: &u8| separator.as_encoded_bytes().contains(byte);
+    let home = typed.as_encoded_bytes().starts_with(b"~");
+    let words = candidates.split(separates).chain([typed.as_encoded_bytes()]);
+    words.into_iter().all(|word| {
+        let word = if home { word.strip_prefix(b"~").unwrap_or(word) } else { word };
+        word.iter().all(plain)
+    })
 }
 
 fn unknown(shell: &str) -> Failure {

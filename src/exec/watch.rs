@@ -167,7 +167,7 @@ impl<'k> Watch<'k> {
 
     fn act(&mut self, now: Instant) -> Option<Wish> {
         let refused = self.pending.iter().any(|(_, fate)| !is_replaced(fate));
-        if let Some(at) = self.pace.next().filter(|at| *at > now && !refused) {
+        if let Some(at) = self.pace.next().filter(|at| *at > now && (!refused || self.pace.failed)) {
             self.due = self.due.min(at);
             return None;
         }
@@ -202,8 +202,10 @@ impl<'k> Watch<'k> {
         if !self.goes_on(possible) {
             // It was recorded that the values leave the vault, as it is at each attempt.
             self.pace.note(now);
+            self.pace.failed = true;
             return None;
         }
+        self.pace.failed = false;
         self.keeper.say(Said::Signalling(&self.pending));
         if self.pending.iter().any(|(_, fate)| is_replaced(fate)) {
             self.pace.note(now);
@@ -268,6 +270,8 @@ fn is_replaced(fate: &Fate) -> bool {
 #[derive(Debug, Default)]
 struct Pace {
     last: Option<(Instant, Duration)>,
+    /// Whether the last attempt to hand values over failed; then even a refusal waits its turn.
+    failed: bool,
 }
 
 impl Pace {

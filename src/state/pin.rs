@@ -162,7 +162,8 @@ impl Pins {
 fn read(file: &Path) -> Option<Memory> {
     match std::fs::read(file) {
         Ok(bytes) => Some(parse(&bytes).map_or(Memory::Unreadable, Memory::Pin)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        // HOME=/dev/null is no home.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
         Err(_) => Some(Memory::Unreadable),
     }
 }
@@ -301,10 +302,10 @@ mod tests {
         std::fs::write(pins.file(&IDENTITY, path), "{").unwrap();
         assert_eq!(pins.read(&IDENTITY, path), Memory::Unreadable);
         assert_eq!(Memory::Unreadable.pin(), None);
-        // One that another user keeps from us is no first use either.
-        let file = Pins::in_folder(pins.file(&IDENTITY, path));
-        assert_eq!(file.read(&IDENTITY, path), Memory::Unreadable);
-        assert_eq!(file.read_token(&token, path), Memory::Unreadable);
+        // One that may not be read, as a folder may not, is no first use either.
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        assert_eq!(pins.read_token(&token, path), Memory::Unreadable);
     }
 
     #[test]

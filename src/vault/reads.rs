@@ -276,10 +276,14 @@ impl Work<'_> {
             let keys = record.keys(&entry.identity);
             let event = entry.event(&keys).filter(|_| entry.holds(&keys));
             let event = event.ok_or_else(|| wrong("has been altered"))?;
+            // What its holder did to its log in the vault must not keep the rest away either.
+            let Ok(mut chain) = Chain::load(self.tx, &keys.audit, &self.identity) else {
+                brought.unknown += 1;
+                continue;
+            };
             match record.follow(&entry).map_err(wrong)? {
                 Follows::Known => brought.known += 1,
                 Follows::New => {
-                    let mut chain = Chain::load(self.tx, &keys.audit, &self.identity)?;
                     chain.append(self.tx, &keys.audit, &self.identity, &event, world.rng)?;
                     *brought.new.entry(record.name.clone()).or_default() += 1;
                     written.insert(place);

@@ -51,6 +51,8 @@ pub struct Listed {
     pub granted: Vec<KeyName>,
     /// Its holder's reads, oldest first.
     pub reads: Vec<Event>,
+    /// How many reads stand before them in its log: of the tokens that had its name before.
+    pub before: u64,
     /// What is wrong with the holder's chain.
     pub fault: Option<String>,
 }
@@ -145,8 +147,11 @@ impl Vault {
                     record.revoked.is_none() && record.rule.matches(item) && item.has_value(now)
                 };
                 let granted = items.iter().filter(opens).map(|item| item.name.clone()).collect();
-                let (record, reads, fault) = work.told_reads(record);
-                listed.push(Listed { record, granted, reads, fault });
+                let (record, mut reads, fault) = work.told_reads(record);
+                let of_others = reads.partition_point(|read| read.time < record.created);
+                let reads = reads.split_off(of_others);
+                let before = of_others as u64;
+                listed.push(Listed { record, granted, reads, before, fault });
             }
             listed.sort_by(|left, right| left.record.name.cmp(&right.record.name));
             Ok(listed)

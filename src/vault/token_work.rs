@@ -312,15 +312,18 @@ impl Work<'_> {
     pub(super) fn could_read(&mut self, record: &TokenRecord) -> Result<Vec<KeyRef>, VaultError> {
         let keys = record.keys(&self.identity);
         let grants = self.tx.grants(&record.id)?;
-        let opened = grants.iter().filter_map(|row| Grant::open(row, &keys, &self.identity).ok());
-        let mut named: Vec<_> = opened.map(|grant| key_ref(&grant.as_item())).collect();
-        let read: Vec<_> =
-            self.reads_of(record).unwrap_or_default().into_iter().flat_map(|read| read.keys).collect();
+        let reads = self.reads_of(record).unwrap_or_default().into_iter();
+        let own = reads.filter(|read| read.time >= record.created);
+        let read: Vec<_> = own.flat_map(|read| read.keys).collect();
+        let mut named = Vec::new();
         if let Ok(items) = self.items() {
             let now = items.iter().map(|item| (item, key_ref(item)));
             let could = now.filter(|(item, key)| record.rule.matches(item) || read.contains(key));
             named.extend(could.map(|(_, key)| key));
         }
+        let opened = grants.iter().filter_map(|row| Grant::open(row, &keys, &self.identity).ok());
+        named.extend(opened.map(|grant| key_ref(&grant.as_item())));
+        // What the vault says of a key stands before what its holder may have written.
         named.sort_by(|left, right| left.name.cmp(&right.name));
         named.dedup_by(|left, right| left.name == right.name);
         Ok(named)
@@ -351,7 +354,9 @@ impl Work<'_> {
             let keys = record.keys(&self.identity);
             let granted = record.revoked.is_none() && self.regrant(&mut record, &keys, &touched, world)?;
             let granted = granted || self.is_left_behind(&record);
-            let read = self.note_reads(&mut record, &keys, world)?;
+            // What one that was revoked before did to its log was said then.
+            let over = record.revoked.is_some_and(|at| at <= self.current.record.time);
+            let read = !over && self.note_reads(&mut record, &keys, world)?;
             if granted {
                 self.write_view(&mut record, &keys, world)?;
             }

@@ -48,7 +48,9 @@ fn completes_everything(shell: &Terminal<'_>) {
 fn bash_completes_commands_flags_keys_scopes_and_files() {
     let world = world();
     let setup = "PS1='READY> '; source <(keyvault completions bash); clear";
-    completes_everything(&start(&world, "bash --norc --noprofile", setup));
+    let shell = start(&world, "bash --norc --noprofile", setup);
+    completes_everything(&shell);
+    completes(&shell, "keyvault import ~/not", "keyvault import ~/notes.env");
 }
 
 #[test]

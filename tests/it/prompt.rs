@@ -144,7 +144,9 @@ fn who_waits_behind_a_question_that_nobody_answers_is_told() {
     terminal.run("keyvault exec --only a --dry-run -- true", "Another keyvault command waits for an answer");
     terminal.press("C-c");
     terminal.wait_for("READY>");
-    asking.type_line("fg");
+    asking.type_line("clear; fg");
+    // What is typed before it asks anew is thrown away.
+    asking.wait_for("Passphrase for ");
     asking.type_line(PASSPHRASE);
     asking.wait_for("A <- a");
 }

@@ -97,27 +97,31 @@ fn json_on_a_terminal_steers_nothing_and_json_errors_are_json() {
 #[test]
 fn a_file_s_name_is_no_code_in_a_line_that_bash_completes() {
     let world = World::own();
-    let names = [
-        ("a;touch ran", r"a\;touch\ ran"),
-        ("b$(touch ran)", r"b\$\(touch\ ran\)"),
-        ("c`touch ran`", r"c\`touch\ ran\`"),
-        ("d file", r"d\ file"),
-        ("e'quote\"s", r#"e\'quote\"s"#),
-        ("f&touch ran", r"f\&touch\ ran"),
-    ];
-    for (name, _) in names {
-        world.file(name, format!("{}=1\n", &name[..1]));
+    for name in ["a;touch ran", "b$(touch ran)", "c`touch ran`", "d file", "f&touch ran", "g*", "gone"] {
+        world.file(name, "A=1\n");
     }
+    world.sh("mkdir 'my folder'; touch 'my folder/in it'").ok();
     let terminal = Terminal::start(&world, "bash --norc --noprofile");
     terminal.type_line("PS1='READY> '; source <(keyvault completions bash); clear");
-    for (name, quoted) in names {
-        terminal.wait_for("READY>");
-        terminal.type_text(&format!("keyvault import {}", &name[..1]));
+    terminal.wait_for("READY>");
+    for (typed, whole) in [
+        ("a", r"a\;touch\ ran"),
+        ("b", r"b\$\(touch\ ran\)"),
+        ("c", r"c\`touch\ ran\`"),
+        ("\"d", "\"d file\""),
+        (r"d\ f", r"d\ file"),
+        ("'f", "'f&touch ran'"),
+        (r"g\*", r"g\*"),
+        (r"my\ folder/in", r"my\ folder/in\ it"),
+        ("go", "gone"),
+        ("~/go", "~/gone"),
+        ("\"go", "\"gone\""),
+    ] {
+        terminal.type_text(&format!("keyvault import {typed}"));
         terminal.press("Tab");
-        terminal.wait_for(&format!("READY> keyvault import {quoted}"));
-        terminal.press("Enter");
-        terminal.wait_for(&format!("Imported {name}: 1 new."));
-        terminal.type_line("clear");
+        terminal.wait_for(&format!("READY> keyvault import {whole}"));
+        terminal.press("C-u");
+        terminal.press("C-l");
     }
     assert!(!world.home().join("ran").exists());
 }
@@ -204,6 +208,7 @@ fn an_empty_pipe_makes_no_key() {
     let world = World::own();
     world.sh("false | keyvault add a").fails(2, "what was to write it may have failed");
     world.run(&["show", "a"]).fails(3, "");
-    world.sh("printf '' | keyvault add a --exact").ok();
+    world.sh("false | keyvault add a --file -").fails(2, "what was to write it may have failed");
+    world.run(&["add", "a", "--file", "/dev/null"]).ok();
     assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "");
 }

@@ -198,6 +198,8 @@ fn a_holder_that_wrecks_its_own_rows_keeps_the_owner_from_nothing() {
         world.run(&["vault", "check"]).ok();
         tamper(&world, wreck);
         world.run(&["token", "revoke", "ci"]).ok();
+        // Said once, as there is nothing left to be done about it.
+        assert_eq!(world.run(&["edit", "a", "--note", "x"]).ok().err, "");
         self::token(&world, &["ci", "--scope", "deploy"]);
         world.run(&["vault", "check"]).ok();
         world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
@@ -214,7 +216,35 @@ fn what_was_read_with_a_token_stays_on_record_when_another_takes_its_name() {
     self::token(&world, &["ci", "--key", "d"]);
     let log = world.run(&["audit", "log", "--action", "exec"]).ok().out;
     assert!(log.contains("a v1") && log.contains("ci"), "{log}");
+    // They are not reads of the new one.
+    let shown = world.run(&["token", "show", "ci", "--json"]).ok().json();
+    assert_eq!((&shown["last_read"], &shown["reads"]), (&serde_json::Value::Null, &serde_json::json!([])));
+    let revoked = world.run(&["token", "revoke", "ci", "--json"]).ok().json();
+    assert_eq!(revoked["could_read"], serde_json::json!(["d"]));
     assert!(world.run(&["audit", "verify"]).ok().out.ends_with("\n1 read with a token holds.\n"));
+}
+
+/// One holder's wrecked log kept the reads of all others away.
+#[test]
+fn reads_are_brought_home_past_a_token_whose_log_is_wrecked() {
+    let world = filled();
+    let away = World::empty();
+    for (name, key) in [("ci", "a"), ("cd", "b")] {
+        let token = token(&world, &[name, "--key", key]);
+        world.run(&["bundle", "create", "--token", name, "-o", name]).ok();
+        std::fs::copy(world.home().join(name), away.home().join(name)).unwrap();
+        held(&away, &token, &["exec", "--bundle", name, "--", "true"]).ok();
+    }
+    let logs = away.sh("cat .local/state/keyvault/reads/*.jsonl").ok().out;
+    world.file("all.jsonl", &logs);
+    tamper(&world, "DELETE FROM token_audit_head WHERE token = (SELECT max(token) FROM token_audit_head)");
+    let brought = world.run(&["audit", "import", "all.jsonl"]).ok();
+    assert!(
+        brought.out.contains("1 read") || brought.err.contains("1 read"),
+        "{} {}",
+        brought.out,
+        brought.err
+    );
 }
 
 #[test]

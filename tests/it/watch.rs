@@ -446,7 +446,7 @@ fn what_could_not_be_started_again_is_not_ended() {
 
     let watched = Watched::start(&world, &["--scope", "s", "--no-empty"], SCRIPT);
     assert_eq!(watched.line(), "start a1 b1");
-    world.run_with_input(&["add", "empty", "--scope", "s", "--exact"], "").ok();
+    world.run(&["add", "empty", "--scope", "s", "--file", "/dev/null"]).ok();
     rotate(&world, "a", "a2");
     let said = watched.said();
     assert!(said.starts_with("warning: sh keeps the keys it has: Nothing was released"), "{said}");

@@ -54,10 +54,10 @@ impl Add {
         }
         let source = Source { file: self.file.as_deref(), stdin: false, exact: self.exact };
         let value = source.read(context, &self.name)?;
-        if value.is_empty() && !self.exact && self.file.is_none() {
+        if value.is_empty() && self.file.as_deref().is_none_or(|file| file == Path::new("-")) {
             return Err(Failure::usage(
                 "The value is empty; what was to write it may have failed.",
-                Some("Nothing was changed. --exact keeps an empty value."),
+                Some("Nothing was changed. --file /dev/null gives an empty one, if that is meant."),
             ));
         }
         if value.is_empty() {

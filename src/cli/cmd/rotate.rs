@@ -98,6 +98,9 @@ impl Rotate {
                 Some("--stdin takes an empty one from standard input, if that is meant."),
             ));
         }
+        if value.is_empty() {
+            context.ui.warn("The value is empty.");
+        }
         Ok(Some(NewValue { name: item.name.clone(), item: item.id, value }))
     }
 }

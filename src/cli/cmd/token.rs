@@ -230,7 +230,7 @@ fn listed_json(token: &Listed, now: Moment, with_reads: bool) -> serde_json::Val
         fields.insert("fault".to_owned(), token.fault.clone().into());
         if with_reads {
             let name = &token.record.name;
-            let reads = (0..).zip(&token.reads);
+            let reads = (token.before..).zip(&token.reads);
             let reads: Vec<_> =
                 reads.map(|(seq, read)| event_view::json(&Of::Token(name.clone(), seq), read)).collect();
             fields.insert("reads".to_owned(), reads.into());
@@ -269,7 +269,7 @@ impl Show {
             ui.line(&format!("{name:<9}{}", if fact.is_empty() { "-" } else { &fact }))?;
         }
         let skipped = token.reads.len().saturating_sub(SHOWN);
-        for (seq, read) in (0..).zip(&token.reads).skip(skipped) {
+        for (seq, read) in (token.before..).zip(&token.reads).skip(skipped) {
             ui.line(&event_view::line(&Of::Token(record.name.clone(), seq), read))?;
         }
         faults(context, &tokens);

@@ -87,7 +87,7 @@ impl Doctor {
                     reports.push(Report::finding(
                         "pin",
                         "what this machine remembers of the vault cannot be read, so a rollback would not be noticed",
-                        "The next change writes it anew.",
+                        "Look at its owner and mode; if it cannot be understood, the next change writes it anew.",
                     ));
                 }
                 reports.extend(place::folder(vault.path()));
