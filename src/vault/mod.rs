@@ -37,6 +37,7 @@ mod token;
 mod token_error;
 mod token_reads;
 mod token_record;
+mod token_table;
 mod token_work;
 mod usage;
 mod ways;
