@@ -282,6 +282,21 @@ fn fitted(text: &str, indent: &str, stream: impl AsFd) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// A line whose text begins at `column`; on a terminal what does not fit goes on there in the next ones.
+#[must_use]
+pub fn hanging(line: &str, column: usize) -> String {
+    let columns = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).map_or(0, |size| size.ws_col);
+    if columns == 0 {
+        return line.to_owned();
+    }
+    let indent = " ".repeat(column);
+    let options = textwrap::Options::new(usize::from(columns.max(MIN_COLUMNS)))
+        .subsequent_indent(&indent)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::fill(line, &options)
+}
+
 /// Text from the vault for a terminal: control characters and Unicode's direction marks as `\u{…}`; newlines stay.
 #[must_use]
 pub fn harmless(text: &str) -> String {

@@ -14,6 +14,7 @@ use pretty_assertions::assert_eq;
 
 use crate::desktop::Bus;
 use crate::harness::{PASSPHRASE, World};
+use crate::terminal::Terminal;
 use crate::tokens::{filled, token};
 
 /// The checks that came out as `state`, with what they say.
@@ -64,6 +65,17 @@ Nothing found.\n"
         serde_json::json!({ "check": "files", "state": "ok", "remedy": null,
             "what": "nobody else can read or write what belongs to the vault" })
     );
+}
+
+#[test]
+fn on_a_terminal_a_report_is_broken_between_words_and_goes_on_below_its_text() {
+    let world = World::own();
+    let terminal = Terminal::sized(&world, "sh", 60);
+    terminal.type_line("PS1='READY> '; clear; keyvault doctor");
+    terminal.wait_for("Nothing found.");
+    let screen = terminal.screen();
+    let expected = "  ok    files         nobody else can read or write what\n                      belongs to the vault\n";
+    assert!(screen.contains(expected), "{screen}");
 }
 
 #[test]

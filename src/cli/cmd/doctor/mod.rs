@@ -26,6 +26,9 @@ use crate::vault::Vault;
 #[derive(Debug, Args)]
 pub struct Doctor {}
 
+/// The column where what was found stands.
+const TEXT: usize = 22;
+
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -145,9 +148,10 @@ fn shown(context: &Context, report: &Report) -> String {
         State::Finding => context.ui.on_out(ui::BAD, "FOUND"),
         State::Skipped => "-    ".to_owned(),
     };
-    let mut line = format!("  {word} {:<13} {}", report.check, ui::harmless_line(&report.what));
+    let line = format!("  {word} {:<13} {}", report.check, ui::harmless_line(&report.what));
+    let mut lines = ui::hanging(&line, TEXT);
     for remedy in report.remedy.iter().flat_map(|remedy| remedy.lines()) {
-        line += &format!("\n                      {}", ui::harmless(remedy));
+        lines += &format!("\n{:TEXT$}{}", "", ui::harmless(remedy));
     }
-    line
+    lines
 }
