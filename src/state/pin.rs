@@ -243,6 +243,8 @@ pub fn judge(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::clock::Moment;
+    use crate::state::record::Record;
 
     const IDENTITY: Identity = Identity { vault_id: [1; 16], epoch: 1 };
 
@@ -273,6 +275,32 @@ mod tests {
         assert_eq!(pins.read(&rekeyed, here), Memory::Pin(pin(7, 1)), "an epoch is the same vault's");
         let other = Identity { vault_id: [2; 16], ..IDENTITY };
         assert_eq!(pins.read(&other, here), Memory::None { elsewhere: None });
+    }
+
+    #[test]
+    fn a_vault_s_pin_moves_forward_only_unless_its_file_is_adopted() {
+        let (_folder, pins) = pins();
+        let path = Path::new("/a");
+        let seen = |change, mac| Authentic {
+            record: Record {
+                change,
+                time: Moment(0),
+                root: [0; 16],
+                audit_count: 0,
+                audit_head: [0; 32],
+                previous: [0; 32],
+            },
+            mac: [mac; 32],
+        };
+        let kept = || pins.read(&IDENTITY, path).pin().map(|pin| (pin.change, pin.mac[0]));
+        pins.advance(&IDENTITY, path, &seen(5, 1)).unwrap();
+        assert_eq!(kept(), Some((5, 1)));
+        for (change, mac, then) in [(4, 2, (5, 1)), (5, 3, (5, 3)), (6, 4, (6, 4))] {
+            pins.advance(&IDENTITY, path, &seen(change, mac)).unwrap();
+            assert_eq!(kept(), Some(then));
+        }
+        pins.replace(&IDENTITY, path, &seen(2, 5)).unwrap();
+        assert_eq!(kept(), Some((2, 5)));
     }
 
     #[test]
