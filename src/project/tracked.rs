@@ -74,15 +74,20 @@ fn index_lists(git: &Path, name: &str, path: &[u8]) -> Result<bool, Unreadable> 
     }
 }
 
-/// Whether an index lists this path; `None` if the bytes are no index, or one that is based on another.
+/// The lengths of git's hashes, SHA-1 and SHA-256. Which one it is stands in the repository's configuration.
+pub(crate) const HASHES: [usize; 2] = [20, 32];
+
+/// Whether an index with hashes of this length lists this path; `None` if the bytes are none, or one that is based on
+/// another.
 #[must_use]
-pub fn lists(index: &[u8], path: &[u8]) -> Option<bool> {
-    look(index, path).filter(|look| look.base.is_none()).map(|look| look.listed)
+pub(crate) fn lists(index: &[u8], path: &[u8], hash: usize) -> Option<bool> {
+    Index { bytes: index, hash }.look_for(path).filter(|look| look.base.is_none()).map(|look| look.listed)
 }
 
-/// The hashes' length stands in the repository's configuration. With the wrong one nothing fits together.
+/// With the wrong length nothing fits together, but for an index that somebody made: what can be read in two ways is not.
 fn look(index: &[u8], path: &[u8]) -> Option<Look> {
-    [20, 32].into_iter().find_map(|hash| Index { bytes: index, hash }.look_for(path))
+    let mut looks = HASHES.into_iter().filter_map(|hash| Index { bytes: index, hash }.look_for(path));
+    looks.next().filter(|_| looks.next().is_none())
 }
 
 /// What an index says.
@@ -189,4 +194,27 @@ fn number(bytes: &[u8]) -> Option<u32> {
 /// macOS's file systems take names in any case for the same.
 fn same(listed: &[u8], wanted: &[u8]) -> bool {
     if cfg!(target_os = "macos") { listed.eq_ignore_ascii_case(wanted) } else { listed == wanted }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An empty index for SHA-1, whose checksum is for SHA-256 an extension and the beginning of a checksum.
+    #[test]
+    fn fuzz_git_index_what_can_be_read_with_hashes_of_either_length_is_not_read() {
+        let mut index = b"DIRC\0\0\0\x02\0\0\0\0".to_vec();
+        index.extend_from_slice(b"TREE\0\0\0\x04");
+        index.extend_from_slice(&[0; 4]);
+        index.extend_from_slice(&[0; 32]);
+        for (hash, whole) in [(32, true), (20, false)] {
+            assert_eq!(lists(&index, b"kept", hash).is_some(), whole);
+        }
+        assert!(look(&index, b"kept").is_some());
+        // The last twelve bytes of the longer checksum as an extension of the shorter one.
+        let at = index.len() - 32;
+        index.get_mut(at..at + 8).into_iter().for_each(|bytes| bytes.copy_from_slice(b"TREE\0\0\0\x04"));
+        assert!(HASHES.iter().all(|hash| lists(&index, b"kept", *hash).is_some()));
+        assert!(look(&index, b"kept").is_none());
+    }
 }

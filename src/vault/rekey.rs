@@ -120,7 +120,9 @@ impl Vault {
             granted.extend(tokens.iter().any(|(grantee, _)| grantee.rule.matches(&item)).then_some(item));
             progress(done + 1);
         }
-        let tokens = new.renew_all(tokens, &granted, world)?;
+        let mut tokens = new.renew_all(tokens, &granted, world)?;
+        // One that has expired keeps its record; nobody needs its new secret.
+        tokens.retain(|issued| !issued.record.expired(world.now()));
         let epoch = next.identity.epoch;
         let gone =
             dropped.iter().fold(String::new(), |text, way| text + &format!(", dropped slot {}", way.id));
