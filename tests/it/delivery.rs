@@ -548,7 +548,8 @@ fn docker_reads_every_value_as_it_is_and_has_none_in_its_own_environment() {
         ("q9", "x".repeat(65_535 - 3)),
     ];
     for (name, value) in &values {
-        place.world.run_with_input(&["add", name, "--exact", "--scope", "q"], value).ok();
+        let file = place.world.file("value", value);
+        place.world.run(&["add", name, "--scope", "q", "--file", file.to_str().unwrap()]).ok();
     }
     let script = "cat \"$ENVFILE\"; env | grep -q ^Q && echo leaked; stat -c '%a' \"$ENVFILE\" >&2";
     let ran = place.exec(&["--scope", "q", "--docker-env", "ENVFILE"], script).ok();
