@@ -12,13 +12,14 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
-use keyvault::audit::Actor;
+use keyvault::audit::{Action, Actor};
 use keyvault::clock::SystemClock;
 use keyvault::crypto::SystemRng;
+use keyvault::name::KeyName;
 use keyvault::secret::SecretBytes;
 use keyvault::state::pin::Pins;
 use keyvault::unlock::passphrase::Passphrase;
-use keyvault::vault::{Access, Item, Vault, VaultError, World as VaultWorld};
+use keyvault::vault::{Access, Item, Purpose, Selection, Vault, VaultError, World as VaultWorld};
 
 use crate::file::{drop_side_files, filled};
 use crate::harness::PASSPHRASE;
@@ -32,8 +33,11 @@ struct Bench {
     vault: PathBuf,
     pins: Pins,
     access: Access,
-    whole: Vec<(Item, Vec<u8>)>,
+    whole: Contents,
 }
+
+/// Every key, and every value that is handed out, with its key and version.
+type Contents = (Vec<Item>, Vec<(KeyName, u32, Vec<u8>)>);
 
 fn passphrase() -> Passphrase {
     Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap()
@@ -47,13 +51,12 @@ impl Bench {
         std::fs::set_permissions(&vault, std::fs::Permissions::from_mode(0o600)).unwrap();
         let pins = Pins::in_folder(folder.path().join("pins"));
         let access = Vault::open(&vault, &pins).unwrap().open_passphrase(&passphrase()).unwrap();
-        let mut bench = Self { folder, vault, pins, access, whole: Vec::new() };
+        let mut bench = Self { folder, vault, pins, access, whole: Contents::default() };
         bench.whole = bench.everything().unwrap();
         bench
     }
 
-    /// Every key and its value.
-    fn everything(&self) -> Result<Vec<(Item, Vec<u8>)>, VaultError> {
+    fn everything(&self) -> Result<Contents, VaultError> {
         drop_side_files(&self.vault);
         let world = VaultWorld {
             clock: &SystemClock,
@@ -65,12 +68,17 @@ impl Bench {
             waiting: &|_, _| (),
         };
         let mut vault = Vault::open(&self.vault, &self.pins)?;
-        let mut all = Vec::new();
-        for item in vault.list(&self.access)? {
-            let (item, value) = vault.reveal(&self.access, &world, &item.name, None)?;
-            all.push((item, value.expose().to_vec()));
-        }
-        Ok(all)
+        let items = vault.list(&self.access)?;
+        let all = Selection { all: true, ..Selection::default() };
+        let purpose = Purpose { action: Action::Exec, detail: "flips".to_owned() };
+        let values = vault.resolve(&self.access, &world, &all, purpose, &|_| Vec::new())?.values;
+        Ok((
+            items,
+            values
+                .iter()
+                .map(|found| (found.name.clone(), found.version, found.value.expose().to_vec()))
+                .collect(),
+        ))
     }
 
     /// Whether `vault check` is content.
