@@ -118,13 +118,16 @@ impl Context {
         })
     }
 
-    /// The secret of this machine's keyring and its slot, to be kept by a rekey. That it does not answer is said.
-    pub(super) fn keyring_to_keep(&self, vault: &mut Vault) -> Result<Option<(KeyringSecret, u32)>, Failure> {
+    /// What this machine's keyring opens, and its secret, to be kept by a rekey. That it does not answer is said.
+    pub(super) fn keyring_to_keep(
+        &self,
+        vault: &mut Vault,
+    ) -> Result<Option<(Access, KeyringSecret)>, Failure> {
         if !vault.has_keyring().map_err(|error| Failure::of(error, vault.path()))? {
             return Ok(None);
         }
         match entry_access(vault, LIMIT)? {
-            Ok((access, secret)) => Ok(access.slot_id().map(|slot| (secret, slot))),
+            Ok(opened) => Ok(Some(opened)),
             Err(why) => {
                 self.ui.warn(&format!("The OS keyring is not kept as a way in: {}", sentence(&why)));
                 Ok(None)

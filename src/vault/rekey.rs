@@ -64,14 +64,14 @@ impl Next {
 }
 
 impl Vault {
-    /// Seals everything anew under a new root, which `credentials` open and nothing else. `kept` are the slots of today
-    /// whose secrets are among them. `progress` is told how many keys are done.
+    /// Seals everything anew under a new root, which `credentials` open and nothing else. `kept` are what
+    /// opened the slots of today whose secrets are among them; each must still stand as it was opened. `progress` is told how many keys are done.
     pub fn rekey(
         &mut self,
         access: &Access,
         world: &World<'_>,
         credentials: &[Credential<'_>],
-        kept: &[u32],
+        kept: &[&Access],
         progress: &dyn Fn(usize),
     ) -> Result<Rekeyed, VaultError> {
         if !access.has_root() {
@@ -92,11 +92,14 @@ impl Vault {
         let mut old = Work::load(&tx, &setting)?;
         old.refuse_in_alarm(&path)?;
         audit::verify(&tx, &keys.audit, &identity, first_key)?;
-        let dropped = old.slots()?.iter().map(way).collect::<Result<Vec<_>, _>>()?;
-        // Somebody may have taken one away while the new ones were derived.
-        if kept.iter().any(|kept| !dropped.iter().any(|way| way.id == *kept)) {
+        let slots = old.slots()?;
+        let kept: Vec<_> = kept.iter().filter_map(|access| access.slot.as_ref()).collect();
+        // Somebody may have taken one away, or put another in its place, while the new ones were derived.
+        if !kept.iter().all(|kept| slots.contains(kept)) {
             return Err(VaultError::WaysChanged);
         }
+        let dropped =
+            slots.iter().filter(|slot| !kept.contains(slot)).map(way).collect::<Result<Vec<_>, _>>()?;
         let items = old.items()?;
         refuse_strays(&tx, &items)?;
         let mut events = Vec::new();
@@ -108,7 +111,6 @@ impl Vault {
         }
         let mut new = Work::begin(&tx, &next.keys, next.identity, old.current);
         let ways = next.slots.iter().map(way).collect::<Result<Vec<_>, _>>()?;
-        let dropped: Vec<_> = dropped.into_iter().filter(|way| !kept.contains(&way.id)).collect();
         new.put_header(&next.header)?;
         next.slots.iter().try_for_each(|slot| new.put_slot(slot))?;
         Chain::rewrite(next.seed, &tx, &next.keys.audit, &next.identity, &events, world.rng)?;

@@ -7,6 +7,7 @@ use keyvault::clock::SystemClock;
 use keyvault::crypto::{Cost, SystemRng};
 use keyvault::secret::SecretBytes;
 use keyvault::state::pin::Pins;
+use keyvault::unlock::keyfile::KeyFile;
 use keyvault::unlock::passphrase::Passphrase;
 use keyvault::vault::{Credential, Holder, Holders, Vault, VaultError, World as VaultWorld};
 use pretty_assertions::assert_eq;
@@ -28,16 +29,15 @@ fn kinds(world: &World) -> Vec<String> {
     slots["slots"].as_array().unwrap().iter().map(|slot| slot["kind"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The passphrase that a rekey was given is another one by the time that it has the vault for itself.
-#[test]
-fn a_rekey_does_not_bring_back_a_passphrase_that_was_changed_meanwhile() {
-    let world = World::own();
+/// A rekey for which `meanwhile` changes the ways in after they were opened, and before it has the vault for itself.
+fn rekey_refuses(world: &World, meanwhile: impl FnOnce()) {
     let pins = Pins::in_folder(world.pins());
     let mut vault = Vault::open(&world.vault(), &pins).unwrap();
     let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
     let access = vault.open_passphrase(&passphrase).unwrap();
-    world.file("new", NEW);
-    world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).ok();
+    let file = KeyFile::parse(&std::fs::read(world.home().join("kf")).unwrap()).unwrap();
+    let by_file = vault.open_key_file(&file).unwrap();
+    meanwhile();
     let before = std::fs::read(world.vault()).unwrap();
     let vault_world = VaultWorld {
         clock: &SystemClock,
@@ -48,11 +48,34 @@ fn a_rekey_does_not_bring_back_a_passphrase_that_was_changed_meanwhile() {
         notice: &|notice| panic!("{notice:?}"),
         waiting: &|_, _| (),
     };
-    let ways = [Credential::Passphrase(&passphrase, Cost::FLOOR)];
-    let refused = vault.rekey(&access, &vault_world, &ways, &[1], &|_| ());
+    let ways = [Credential::Passphrase(&passphrase, Cost::FLOOR), Credential::KeyFile(&file)];
+    let refused = vault.rekey(&access, &vault_world, &ways, &[&access, &by_file], &|_| ());
     assert!(matches!(refused, Err(VaultError::WaysChanged)));
     drop(vault);
     assert!(std::fs::read(world.vault()).unwrap() == before);
+}
+
+#[test]
+fn a_rekey_does_not_bring_back_a_passphrase_that_was_changed_meanwhile() {
+    let world = World::own();
+    world.run(&["vault", "slot", "add", "keyfile", "kf"]).ok();
+    world.file("new", NEW);
+    rekey_refuses(&world, || {
+        world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).ok();
+    });
+}
+
+#[test]
+fn a_rekey_does_not_bring_back_a_key_file_whose_number_another_one_got_meanwhile() {
+    let world = World::own();
+    world.run(&["vault", "slot", "add", "keyfile", "kf"]).ok();
+    let slots = || world.run(&["vault", "slot", "list", "--json"]).ok().json()["slots"].clone();
+    let before = slots();
+    rekey_refuses(&world, || {
+        world.run(&["vault", "slot", "remove", "3", "--yes"]).ok();
+        world.run(&["vault", "slot", "add", "keyfile", "other"]).ok();
+        assert_eq!(slots(), before, "the other file did not get the number");
+    });
 }
 
 #[test]
@@ -135,7 +158,7 @@ fn a_key_file_opens_until_its_slot_is_removed() {
     world.run(&["show", "a"]).fails(4, "");
     world.set("KEYVAULT_KEY_FILE", "machine.key");
     world.run(&["exec", "--only", "a", "--", "true"]).ok();
-    world.run(&["vault", "slot", "remove", "3"]).fails(2, "--yes");
+    world.run(&["vault", "slot", "remove", "3", "--yes"]).fails(2, "--yes");
     world.run(&["vault", "slot", "remove", "9", "--yes"]).fails(3, "no slot 9");
     world.run(&["vault", "slot", "remove", "3", "--yes"]).ok();
     world.run(&["show", "a"]).fails(4, "");

@@ -447,7 +447,8 @@ fn rekeyed() -> Base {
     for _ in 0..2 {
         lab.act(|vault, access, world| {
             let credentials = [Credential::Passphrase(&opening, Cost::FLOOR), Credential::Recovery(&code)];
-            vault.rekey(access, world, &credentials, &[1, 2], &|_| ()).map(drop)
+            let by_code = vault.open_recovery(&code)?;
+            vault.rekey(access, world, &credentials, &[access, &by_code], &|_| ()).map(drop)
         })
         .unwrap();
         lab.access = lab.vault.as_mut().map(|vault| vault.open_passphrase(&opening).unwrap());

@@ -12,7 +12,7 @@ use crate::crypto;
 use crate::secret::SecretWriter;
 use crate::unlock::keyfile::KeyFile;
 use crate::unlock::session;
-use crate::vault::{Credential, Issued, Rekeyed, Vault, VaultError};
+use crate::vault::{Access, Credential, Issued, Rekeyed, Vault, VaultError};
 
 /// Seal everything anew under a new root key.
 ///
@@ -41,10 +41,10 @@ impl Rekey {
         let (mut vault, access, passphrase) = context.open_with_passphrase()?;
         let path = vault.path().to_owned();
         let failed = |error: VaultError| Failure::of(error, &path);
-        let mut kept = self.slots_of(&mut vault, &files)?;
-        kept.extend(access.slot_id());
+        let opened = self.opened_by(&mut vault, &files)?;
         let keyring = context.keyring_to_keep(&mut vault)?;
-        kept.extend(keyring.as_ref().map(|(_, slot)| *slot));
+        let mut kept: Vec<_> = opened.iter().chain([&access]).collect();
+        kept.extend(keyring.as_ref().map(|(opened, _)| opened));
         let recovery = self.recovery.make(context, interactive)?;
         let mut ways = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
         ways.extend(recovery.code.as_ref().map(Credential::Recovery));
@@ -56,7 +56,7 @@ impl Rekey {
             ));
         }
         // Not counted above: root does not come out of it.
-        ways.extend(keyring.as_ref().map(|(secret, _)| Credential::Keyring(secret)));
+        ways.extend(keyring.as_ref().map(|(_, secret)| Credential::Keyring(secret)));
         let before = vault.identity();
         let count = vault.names(&access).map_err(failed)?.keys.len();
         let progress = context.ui.progress("sealing anew", count);
@@ -78,21 +78,21 @@ impl Rekey {
         Ok(code::DONE)
     }
 
-    /// The slots that the key files open today: a file that opens nothing is more likely the wrong one than a wish for
+    /// What the key files open today: a file that opens nothing is more likely the wrong one than a wish for
     /// a new way in, and one that was named twice is one way in.
-    fn slots_of(&self, vault: &mut Vault, files: &[KeyFile]) -> Result<Vec<u32>, Failure> {
-        let mut slots = Vec::with_capacity(files.len() + 1);
+    fn opened_by(&self, vault: &mut Vault, files: &[KeyFile]) -> Result<Vec<Access>, Failure> {
+        let mut opened: Vec<Access> = Vec::with_capacity(files.len());
         for (file, path) in files.iter().zip(&self.key_file) {
             let access = vault.open_key_file(file).map_err(|error| Failure::of(error, path))?;
-            if access.slot_id().is_some_and(|slot| slots.contains(&slot)) {
+            if opened.iter().any(|earlier| earlier.slot_id() == access.slot_id()) {
                 return Err(Failure::usage(
                     &format!("{} is the same key file as one before it.", path.display()),
                     Some("Name each key file once."),
                 ));
             }
-            slots.extend(access.slot_id());
+            opened.push(access);
         }
-        Ok(slots)
+        Ok(opened)
     }
 }
 
