@@ -26,6 +26,10 @@ mod file;
 mod forge;
 #[path = "testkit_maker/good.rs"]
 mod good;
+#[path = "testkit_maker/machines.rs"]
+mod machines;
+#[path = "testkit_maker/machines_base.rs"]
+mod machines_base;
 #[path = "testkit_maker/malformed.rs"]
 mod malformed;
 #[path = "testkit_maker/misplaced.rs"]
@@ -73,6 +77,7 @@ fn write(kit: &Kit) {
     misplaced::all(&mut set);
     malformed::all(&mut set);
     pinned::all(&mut set);
+    machines::all(&mut set);
     set.write(&kit.folder);
     let path = kit.folder.join("README.md");
     let page = std::fs::read_to_string(&path).unwrap();

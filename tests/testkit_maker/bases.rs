@@ -44,6 +44,8 @@ pub(crate) struct Base {
     pub(crate) root: Vec<u8>,
     /// When it was finished.
     pub(crate) now: i64,
+    /// What else opens it: its kind, and its text.
+    pub(crate) more: Vec<(String, String)>,
 }
 
 impl Base {
@@ -61,6 +63,9 @@ impl Base {
         for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
             writeln!(text, "-- {name}: {value}").unwrap();
         }
+        for (kind, value) in &self.more {
+            writeln!(text, "-- {kind}: {value}").unwrap();
+        }
         text + &self.sql
     }
 }
@@ -74,9 +79,9 @@ impl Clock for Ticking {
 }
 
 /// A vault in the making.
-struct Lab {
+pub(crate) struct Lab {
     folder: tempfile::TempDir,
-    rng: Seeded,
+    pub(crate) rng: Seeded,
     clock: Ticking,
     passphrase: String,
     code: RecoveryCode,
@@ -93,12 +98,12 @@ pub(crate) fn secret(bytes: impl AsRef<[u8]>) -> SecretBytes {
     SecretBytes::copy_from(bytes.as_ref())
 }
 
-fn name(text: &str) -> KeyName {
+pub(crate) fn name(text: &str) -> KeyName {
     KeyName::parse(text).unwrap()
 }
 
 /// A key that is to be made, as the bases need them.
-fn key(text: &str, value: impl AsRef<[u8]>, scopes: &[&str]) -> NewKey {
+pub(crate) fn key(text: &str, value: impl AsRef<[u8]>, scopes: &[&str]) -> NewKey {
     NewKey {
         name: name(text),
         variable: None,
@@ -111,7 +116,7 @@ fn key(text: &str, value: impl AsRef<[u8]>, scopes: &[&str]) -> NewKey {
 }
 
 impl Lab {
-    fn new(word: &str) -> Self {
+    pub(crate) fn new(word: &str) -> Self {
         Self::with_passphrase(word, PASSPHRASE)
     }
 
@@ -131,11 +136,11 @@ impl Lab {
         lab
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("vault.db")
     }
 
-    fn pins(&self) -> Pins {
+    pub(crate) fn pins(&self) -> Pins {
         Pins::in_folder(self.folder.path().join("pins"))
     }
 
@@ -144,7 +149,7 @@ impl Lab {
     }
 
     /// Does something a minute later.
-    fn act<T>(&mut self, act: impl FnOnce(&mut Vault, &Access, &World<'_>) -> T) -> T {
+    pub(crate) fn act<T>(&mut self, act: impl FnOnce(&mut Vault, &Access, &World<'_>) -> T) -> T {
         self.wait(60_000);
         let (mut vault, access) = (self.vault.take().unwrap(), self.access.take().unwrap());
         let done = act(&mut vault, &access, &self.world());
@@ -158,7 +163,7 @@ impl Lab {
         self.clock.0.set(self.clock.0.get() + millis);
     }
 
-    fn add(&mut self, new: NewKey) {
+    pub(crate) fn add(&mut self, new: NewKey) {
         self.act(|vault, access, world| vault.create_key(access, world, new, false).map(drop)).unwrap();
     }
 
@@ -166,7 +171,7 @@ impl Lab {
         self.act(|vault, access, world| vault.edit(access, world, &[name(key)], edit)).unwrap();
     }
 
-    fn rotate(&mut self, key: &str, value: Option<&[u8]>, terms: Terms) {
+    pub(crate) fn rotate(&mut self, key: &str, value: Option<&[u8]>, terms: Terms) {
         self.act(|vault, access, world| {
             let which = Which::Names(vec![name(key)]);
             let value = value.map(|value| NewValue {
@@ -205,7 +210,7 @@ impl Lab {
         text
     }
 
-    fn base(&mut self, name: &str, about: &str) -> Base {
+    pub(crate) fn base(&mut self, name: &str, about: &str) -> Base {
         let sql = self.dump();
         let checked = self.act(|vault, access, _| vault.check(access)).unwrap();
         assert_eq!(checked.findings, [], "{name}");
@@ -223,6 +228,7 @@ impl Lab {
             key_file: if with_file { text(self.file.line().unwrap()) } else { String::new() },
             root,
             now: self.clock.0.get(),
+            more: Vec::new(),
         }
     }
 }

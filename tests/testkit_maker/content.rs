@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use keyvault::audit::Action;
 use keyvault::clock::Moment;
 use keyvault::name::{EnvName, Scope};
-use keyvault::vault::{Access, Item, Selection, Status, Vault, VersionState, World};
+use keyvault::vault::{
+    Access, Item, Purpose, Selection, Status, Supply, Vault, VaultError, VersionState, World,
+};
 use serde_json::{Value, json};
 
 use super::forge::{Fields, Forge};
 use super::vector::hex;
 
 const STATES: [&str; 6] = ["", "pending", "current", "previous", "retired", "revoked"];
-const SLOTS: [&str; 5] = ["", "passphrase", "recovery code", "", "key file"];
+const SLOTS: [&str; 5] = ["", "passphrase", "recovery code", "keyring", "key file"];
 const RECIPES: [&str; 10] =
     ["", "token", "password", "hex", "base64", "base64url", "uuid", "passphrase", "ed25519", "ssh-ed25519"];
 
@@ -130,6 +133,35 @@ fn forged_key(forge: &Forge, item: &Fields, now: i64) -> Value {
         "next_version": u32_of(item.get("next")),
         "versions": versions,
     })
+}
+
+/// What a token's holder gets of the library.
+pub(crate) fn held(supply: &mut Supply, world: &World<'_>) -> Value {
+    let mut take = |selection: &Selection| {
+        let purpose = Purpose { action: Action::Exec, detail: String::new() };
+        supply.resolve(world, selection, purpose, &|_| Vec::new())
+    };
+    let all = match take(&Selection { all: true, ..Selection::default() }) {
+        Ok(all) => all.values,
+        // Nothing was granted.
+        Err(VaultError::Problems(_)) => Vec::new(),
+        Err(error) => panic!("{error}"),
+    };
+    let mut keys = Vec::new();
+    for found in all {
+        let previous = Selection { previous: vec![found.name.clone()], ..Selection::default() };
+        let previous = take(&previous).ok().and_then(|mut previous| previous.values.pop());
+        keys.push(json!({
+            "name": found.name.as_str(),
+            "variable": found.variable.as_ref().map(EnvName::as_str),
+            "expires": found.expires.map(|Moment(expires)| expires),
+            "version": found.version,
+            "value": hex(found.value.expose()),
+            "previous": previous.map(|found| json!([found.version, hex(found.value.expose())])),
+        }));
+    }
+    keys.sort_by_key(|key| key["name"].as_str().map(str::to_owned));
+    json!({ "keys": keys })
 }
 
 /// The vault as the library sees it. Of values that it does not hand out only the fingerprint is known, which a check

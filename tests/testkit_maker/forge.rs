@@ -18,7 +18,9 @@ pub(crate) const HEADER: u8 = 1;
 pub(crate) const SLOT: u8 = 2;
 pub(crate) const ITEM: u8 = 3;
 pub(crate) const SCOPE: u8 = 4;
+pub(crate) const TOKEN: u8 = 5;
 pub(crate) const DIRECTORY: u8 = 7;
+pub(crate) const TOKENS: u8 = 8;
 
 /// Bytes that follow from a word, instead of chance.
 pub(crate) struct Seeded {
@@ -204,6 +206,8 @@ impl Forge {
                 // Another tag in the bucket of a key.
                 "bucket" => out.push_str(&write(&[&self.item_tag(name)[..15], &[0]].concat())),
                 "header" => out.push_str(&write(&self.tag(HEADER, &[]))),
+                "token" => out.push_str(&write(&self.tag(TOKEN, name.as_bytes()))),
+                "tokens" => out.push_str(&write(&self.tag(TOKENS, &[]))),
                 "slot" => {
                     out.push_str(&write(&self.tag(SLOT, &name.parse::<u32>().unwrap().to_le_bytes())));
                 }
@@ -285,11 +289,21 @@ impl Forge {
             let parts: [&[u8]; 6] = [label, &[SLOT], &id, &len(&sealed), &sealed, &header];
             self.put_leaf(&self.tag(SLOT, &id), &self.keys.tree.digest(&parts));
         }
-        for (kind, table) in [(ITEM, "item"), (SCOPE, "scope")] {
+        let machines = sql::has_machines(&self.connection);
+        let with_tokens = machines.then_some((TOKEN, "token"));
+        for (kind, table) in [(ITEM, "item"), (SCOPE, "scope")].into_iter().chain(with_tokens) {
             for (revision, tag, sealed) in self.triples(&format!("SELECT revision, tag, sealed FROM {table}"))
             {
                 let tag = tag.try_into().unwrap();
                 self.put_leaf(&tag, &self.row_leaf(kind, &tag, revision.cast_unsigned(), &sealed));
+            }
+        }
+        if machines {
+            let tags = self.triples("SELECT 0, tag, x'' FROM token ORDER BY tag").into_iter();
+            let tags: Vec<u8> = tags.flat_map(|(_, tag, _)| tag).collect();
+            if !tags.is_empty() {
+                let leaf = self.keys.tree.digest(&[b"keyvault tree leaf", &[TOKENS], &tags]);
+                self.put_leaf(&self.tag(TOKENS, &[]), &leaf);
             }
         }
         let names = "SELECT revision, CAST(bucket AS BLOB), sealed FROM directory";

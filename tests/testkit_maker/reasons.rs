@@ -281,6 +281,86 @@ pub(crate) const REASONS: &[Reason] = &[
         "does not follow from the chain's seed",
         "an entry's MAC is not what follows from k₀",
     ),
+    // Tokens, to their owner
+    reason(
+        "tokens",
+        "damaged",
+        "token: one is missing",
+        "there are other records of tokens than the tree knows",
+    ),
+    reason(
+        "tree-token",
+        "damaged",
+        "token does not match",
+        "a token's record is not the one that the tree knows",
+    ),
+    reason("token-seal", "damaged", "token: does not open", "a token's record does not open in its place"),
+    reason(
+        "token-malformed",
+        "damaged",
+        "token: malformed",
+        "a token's record opens, and is not what §12 says",
+    ),
+    reason("token-place", "damaged", "where another name belongs", "a token stands at another name's tag"),
+    reason(
+        "token-view",
+        "damaged",
+        "token_view of token",
+        "a token's view is not the one that its record names",
+    ),
+    reason(
+        "token-keys",
+        "damaged",
+        "grants a key that|does not grant|is not what",
+        "a token's grants are not those of the keys that it matches",
+    ),
+    reason(
+        "token-stray",
+        "damaged",
+        "of a token that is not known",
+        "rows of a token that is not known, or that was revoked",
+    ),
+    reason(
+        "reads-chain",
+        "damaged",
+        "entry|chain|entries|head",
+        "a token's chain does not hold, or does not pass through what its record names",
+    ),
+    // Tokens, to their holder
+    reason(
+        "not-a-token",
+        "locked",
+        "not a token",
+        "the token's first word, length, alphabet or checksum is wrong",
+    ),
+    reason("no-view", "locked", "opens nothing here", "there is no view for the token"),
+    reason("token-expired", "locked", "has expired", "the token's expiry is not after `now`"),
+    reason("view-seal", "damaged", "token_view: does not open", "the view does not open in its place"),
+    reason("view-malformed", "damaged", "token_view: malformed", "the view opens, and is not what §12 says"),
+    reason("view-rolled-back", "alarm", "RolledBack", "the view is older than the one that was seen before"),
+    reason("view-forked", "alarm", "Forked", "another view of this change was seen before"),
+    reason("grants", "damaged", "token_grant of token", "the grants are not those that the view names"),
+    reason("grant-seal", "damaged", "token_grant: does not open", "a grant does not open in its place"),
+    reason("grant-malformed", "damaged", "token_grant: malformed", "a grant opens, and is not what §12 says"),
+    reason(
+        "value-granted",
+        "damaged",
+        "does not match the tree",
+        "there is no sealed value with the hash that the grant names",
+    ),
+    reason(
+        "not-a-bundle",
+        "foreign",
+        "not a bundle",
+        "the first line is not that of a bundle, or it is no text",
+    ),
+    reason("other-bundle", "locked", "for another token", "the bundle is for another token"),
+    reason(
+        "bundle",
+        "damaged",
+        "does not open",
+        "the bundle is not base64, too short, or its content does not open or is not what §12 says",
+    ),
 ];
 
 pub(crate) fn find(name: &str) -> &'static Reason {

@@ -14,9 +14,13 @@ use keyvault::store::StoreError;
 use keyvault::sys::files::FileFault;
 use keyvault::unlock::UnlockError;
 use keyvault::unlock::keyfile::KeyFile;
+use keyvault::unlock::keyring_entry::KeyringSecret;
 use keyvault::unlock::passphrase::Passphrase;
 use keyvault::unlock::recovery::RecoveryCode;
-use keyvault::vault::{Access, Purpose, Selection, Vault, VaultError, World};
+use keyvault::unlock::token::Token;
+use keyvault::vault::{
+    Access, Bundle, Holding, Purpose, ReadsLog, Selection, Supply, TokenError, Vault, VaultError, World,
+};
 use serde_json::Value;
 
 use super::vector::{Credential, Vector};
@@ -78,6 +82,9 @@ impl Kit {
     /// The vector's file.
     fn build(&self, vector: &Vector, folder: &Path) -> PathBuf {
         let path = folder.join("vault.db");
+        if vector.base.is_empty() {
+            return path;
+        }
         std::fs::write(&path, &*self.base(&vector.base)).unwrap();
         if !vector.sql.is_empty() {
             sql::run(&path, &vector.sql);
@@ -122,7 +129,11 @@ impl Kit {
         }
         let (clock, rng) = (Fixed(vector.now), SystemRng);
         let world = bases::world(&clock, &rng, pins);
-        let done = Run { kit: self, vector, world: &world }.whole(&path);
+        let run = Run { kit: self, vector, world: &world };
+        let done = match &vector.credential {
+            Credential::Token(token) => run.held(&path, token),
+            _ => run.whole(&path),
+        };
         let _ = std::fs::remove_dir_all(&folder);
         done.map_err(|what| format!("{}: {what}", vector.name))
     }
@@ -136,7 +147,13 @@ impl Kit {
             connection.query_row("SELECT vault_id FROM vault", [], |row| row.get(0)).unwrap();
         let path = path.canonicalize().unwrap();
         let place = keyvault::crypto::sha256(path.as_os_str().as_encoded_bytes());
-        let name = format!("{}-{}.json", super::vector::hex(&vault), super::vector::hex(&place[..8]));
+        let of = match &vector.credential {
+            Credential::Token(text) => {
+                format!("token-{}", super::vector::hex(&Token::parse(text.as_bytes()).unwrap().id()))
+            }
+            _ => super::vector::hex(&vault),
+        };
+        let name = format!("{of}-{}.json", super::vector::hex(&place[..8]));
         std::fs::create_dir(folder).unwrap();
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
         let pin = serde_json::json!({ "format": 1, "change": change, "state": state, "path": path });
@@ -152,6 +169,11 @@ fn unlock(credential: &Credential, vault: &mut Vault) -> Result<Access, VaultErr
         }
         Credential::RecoveryCode(code) => vault.open_recovery(&RecoveryCode::parse(code.as_bytes())?),
         Credential::KeyFile(line) => vault.open_key_file(&KeyFile::parse(line.as_bytes())?),
+        Credential::Keyring(entry) => {
+            let secret = KeyringSecret::parse(entry.as_bytes(), &vault.identity());
+            vault.open_keyring(&secret.expect("an entry of this vault"))
+        }
+        Credential::Token(_) => unreachable!("a token opens no slot"),
     }
 }
 
@@ -189,9 +211,65 @@ impl Run<'_> {
         self.check(&mut vault, &access)
     }
 
-    fn succeed(&self, vault: &mut Vault, access: &Access) -> Result<(), String> {
+    /// What a token's holder gets.
+    fn held(&self, path: &Path, token: &str) -> Result<(), String> {
+        let mut supply = match self.supply(path, token) {
+            Ok(supply) => supply,
+            Err(error) => return self.failed("open", &error),
+        };
+        let all = Selection { all: true, ..Selection::default() };
+        if let Err(error) = supply.survey(self.world, &[], &|_| Vec::new()) {
+            self.failed("granted", &error)?;
+            return match self.take(&mut supply, &all) {
+                Ok(()) => Err("a value was handed out".to_owned()),
+                Err(_) => Ok(()),
+            };
+        }
+        if self.vector.expect == "success" {
+            let expected = self.expected();
+            let seen = content::held(&mut supply, self.world);
+            return if seen == expected {
+                Ok(())
+            } else {
+                Err(format!("expected {expected:#}\nseen {seen:#}"))
+            };
+        }
+        let name = self.vector.step.strip_prefix("take ").ok_or("the grants hold")?;
+        let only = Selection { only: vec![KeyName::parse(name).unwrap()], ..Selection::default() };
+        for selection in [only, all] {
+            match self.take(&mut supply, &selection) {
+                Ok(()) => return Err("a value was handed out".to_owned()),
+                Err(error) if format!("{error} {error:?}").contains("value-") => {
+                    return Err(format!("an error says a value: {error}"));
+                }
+                Err(error) => self.failed(&self.vector.step, &error)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&self, supply: &mut Supply, selection: &Selection) -> Result<(), VaultError> {
+        let purpose = Purpose { action: Action::Exec, detail: String::new() };
+        supply.resolve(self.world, selection, purpose, &|_| Vec::new()).map(drop)
+    }
+
+    fn supply(&self, path: &Path, token: &str) -> Result<Supply, VaultError> {
+        let holding = Holding::of(&Token::parse(token.as_bytes())?, None);
+        if self.vector.base.is_empty() {
+            let bundle = Bundle::open(self.vector.bundle.as_bytes(), path, &holding, self.world.now())?;
+            let reads = ReadsLog::at(path.with_file_name("reads.jsonl"));
+            return Ok(Supply::Bundled(Box::new(bundle), holding, reads));
+        }
+        Ok(Supply::Granted(Vault::open(path, &self.world.pins)?, holding))
+    }
+
+    fn expected(&self) -> Value {
         let path = self.kit.folder.join("contents").join(format!("{}.json", self.vector.content));
-        let expected: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    fn succeed(&self, vault: &mut Vault, access: &Access) -> Result<(), String> {
+        let expected = self.expected();
         let seen = content::seen(vault, access, self.world, &expected);
         if seen == expected { Ok(()) } else { Err(format!("expected {expected:#}\nseen {seen:#}")) }
     }
@@ -241,6 +319,7 @@ impl Run<'_> {
             "names" => vault.names(access).map(drop),
             "ways" => vault.ways(access).map(drop),
             "log" => vault.verify_audit(access).map(drop),
+            "tokens" => vault.tokens(access, self.world.now()).map(drop),
             other => panic!("no step {other}"),
         }
     }
@@ -295,17 +374,23 @@ impl Run<'_> {
 /// What an error makes of a vault.
 fn class(error: &VaultError) -> &'static str {
     match error {
-        VaultError::File(FileFault::Empty { .. }) | VaultError::Store(StoreError::NotAVault) => "foreign",
+        VaultError::File(FileFault::Empty { .. })
+        | VaultError::Store(StoreError::NotAVault)
+        | VaultError::Token(TokenError::NotABundle) => "foreign",
         VaultError::Store(StoreError::NewerFormat { .. }) => "newer",
         VaultError::Store(StoreError::Schema { .. }) | VaultError::Unlock(UnlockError::Slot { .. }) => {
             "hostile"
         }
         VaultError::Store(StoreError::Damaged { what }) if what == "slot: more than 32" => "hostile",
-        VaultError::Store(StoreError::Damaged { .. }) | VaultError::State(_) | VaultError::Audit(_) => {
-            "damaged"
-        }
-        VaultError::Unlock(_) => "locked",
-        VaultError::Alarm { .. } => "alarm",
+        VaultError::Store(StoreError::Damaged { .. })
+        | VaultError::State(_)
+        | VaultError::Audit(_)
+        | VaultError::Token(TokenError::BundleDamaged) => "damaged",
+        VaultError::Token(
+            TokenError::OpensNothing | TokenError::Expired { .. } | TokenError::OtherBundle,
+        )
+        | VaultError::Unlock(_) => "locked",
+        VaultError::Token(TokenError::Alarm { .. }) | VaultError::Alarm { .. } => "alarm",
         _ => "something else",
     }
 }

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::bases::{self, Base, Plain};
 use super::forge::Forge;
+use super::machines::Machines;
 use super::vector::{Credential, Pin, Vector, hex};
 use super::{content, reasons, sql};
 
@@ -13,6 +16,7 @@ pub(crate) struct Set {
     pub(crate) plain: Plain,
     /// Another vault, for rows that do not belong.
     pub(crate) other: Base,
+    pub(crate) machines: Machines,
     bases: BTreeMap<String, Base>,
     contents: BTreeMap<String, String>,
     pub(crate) vectors: Vec<Vector>,
@@ -27,8 +31,10 @@ impl Set {
         let plain = bases::plain();
         let mut bases: BTreeMap<_, _> =
             bases::others().into_iter().map(|base| (base.name.clone(), base)).collect();
+        let machines = Machines::new();
         bases.insert("plain".to_owned(), plain.now.clone());
-        Self { plain, other: bases::other(), bases, contents: BTreeMap::new(), vectors: Vec::new() }
+        bases.insert("machines".to_owned(), machines.now.clone());
+        Self { plain, other: bases::other(), machines, bases, contents: BTreeMap::new(), vectors: Vec::new() }
     }
 
     pub(crate) fn base(&self, name: &str) -> &Base {
@@ -41,7 +47,7 @@ impl Set {
     }
 
     /// A vector of this base before anything is done to it.
-    fn blank(&self, name: &str, base: &str, comment: &str) -> Vector {
+    pub(crate) fn blank(&self, name: &str, base: &str, comment: &str) -> Vector {
         let base = self.base(base);
         Vector {
             name: name.to_owned(),
@@ -58,15 +64,16 @@ impl Set {
             sql: String::new(),
             bytes: Vec::new(),
             length: None,
+            bundle: String::new(),
         }
     }
 
-    fn push(&mut self, vector: Vector) {
+    pub(crate) fn push(&mut self, vector: Vector) {
         assert!(self.vectors.iter().all(|known| known.name != vector.name), "{} twice", vector.name);
         self.vectors.push(vector);
     }
 
-    fn failing(&self, name: &str, base: &str, fails: Fails<'_>, comment: &str) -> Vector {
+    pub(crate) fn failing(&self, name: &str, base: &str, fails: Fails<'_>, comment: &str) -> Vector {
         let reason = reasons::find(fails.0);
         Vector {
             expect: reason.class.to_owned(),
@@ -135,11 +142,17 @@ impl Set {
         let sql = sql::difference(&sql::in_memory(&self.base(base).sql), &forge.connection);
         let mut vector = Vector { sql, ..self.blank(name, base, comment) };
         edit(&mut vector);
-        let text = format!("{:#}\n", content::forged(&forge, vector.now));
+        let content = content::forged(&forge, vector.now);
+        self.push_good(vector, &content);
+    }
+
+    /// A success, and what it must give.
+    pub(crate) fn push_good(&mut self, mut vector: Vector, content: &Value) {
+        let text = format!("{content:#}\n");
         let known = self.contents.iter().find(|(_, known)| **known == text).map(|(name, _)| name.clone());
         vector.content = known.unwrap_or_else(|| {
-            self.contents.insert(name.to_owned(), text);
-            name.to_owned()
+            self.contents.insert(vector.name.clone(), text);
+            vector.name.clone()
         });
         self.push(vector);
     }

@@ -9,8 +9,11 @@ use rusqlite::types::Value;
 
 use super::vector::hex;
 
-/// Every table with its columns, the first of which are the key.
-pub(crate) const TABLES: [(&str, &[&str], usize); 13] = [
+/// A table, its columns, and how many of them are its key.
+type Table = (&'static str, &'static [&'static str], usize);
+
+/// Every table of format 1 with its columns, the first of which are the key.
+pub(crate) const TABLES: [Table; 13] = [
     ("vault", &["id", "vault_id", "epoch", "written_by", "chain_seed"], 1),
     ("slot", &["id", "header", "sealed"], 1),
     ("item", &["tag", "revision", "sealed"], 1),
@@ -26,6 +29,26 @@ pub(crate) const TABLES: [(&str, &[&str], usize); 13] = [
     ("audit_head", &["id", "count", "sealed"], 1),
 ];
 
+/// Those that come with format 2.
+const MACHINE_TABLES: [Table; 5] = [
+    ("token", &["tag", "revision", "sealed"], 1),
+    ("token_view", &["token", "change", "sealed"], 1),
+    ("token_grant", &["token", "item", "sealed"], 2),
+    ("token_audit", &["token", "seq", "mac", "sealed"], 2),
+    ("token_audit_head", &["token", "count", "sealed"], 1),
+];
+
+/// Whether a vault has tables for tokens.
+pub(crate) fn has_machines(connection: &Connection) -> bool {
+    connection.table_exists(None, "token").unwrap()
+}
+
+/// The tables that a vault has.
+fn tables(connection: &Connection) -> impl Iterator<Item = Table> {
+    let more = if has_machines(connection) { &MACHINE_TABLES[..] } else { &[] };
+    TABLES.into_iter().chain(more.iter().copied())
+}
+
 type Rows = BTreeMap<Vec<String>, Vec<Value>>;
 
 /// A value as SQL writes it.
@@ -39,7 +62,7 @@ pub(crate) fn literal(value: &Value) -> String {
     }
 }
 
-fn rows(connection: &Connection, (table, columns, key): (&str, &[&str], usize)) -> Rows {
+fn rows(connection: &Connection, (table, columns, key): Table) -> Rows {
     let mut statement = connection.prepare(&format!("SELECT {} FROM {table}", columns.join(", "))).unwrap();
     let mut found = statement.query([]).unwrap();
     let mut rows = Rows::new();
@@ -57,13 +80,15 @@ fn rows(connection: &Connection, (table, columns, key): (&str, &[&str], usize)) 
 
 /// The statements that make the vault of this connection.
 pub(crate) fn dump(connection: &Connection) -> String {
-    let mut text =
-        "PRAGMA page_size = 4096;\nPRAGMA journal_mode = WAL;\nPRAGMA application_id = 1263946836;\nPRAGMA user_version = 1;\nBEGIN;\n"
-            .to_owned();
+    let format: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    let mut text = format!(
+        "PRAGMA page_size = 4096;\nPRAGMA journal_mode = WAL;\nPRAGMA application_id = 1263946836;\n\
+         PRAGMA user_version = {format};\nBEGIN;\n"
+    );
     let mut schema = connection.prepare("SELECT sql FROM sqlite_schema ORDER BY rowid").unwrap();
     let statements = schema.query_map([], |row| row.get::<_, String>(0)).unwrap();
     statements.for_each(|statement| writeln!(text, "{};", statement.unwrap()).unwrap());
-    for table in TABLES {
+    for table in tables(connection) {
         for values in rows(connection, table).values() {
             let values: Vec<_> = values.iter().map(literal).collect();
             writeln!(text, "INSERT INTO {} VALUES ({});", table.0, values.join(", ")).unwrap();
@@ -92,7 +117,7 @@ pub(crate) fn run(path: &Path, statements: &str) {
 /// The statements that make `after` out of `before`.
 pub(crate) fn difference(before: &Connection, after: &Connection) -> String {
     let mut text = String::new();
-    for table in TABLES {
+    for table in tables(before) {
         let (name, columns, key) = table;
         let (old, new) = (rows(before, table), rows(after, table));
         let condition = |values: &[Value]| {

@@ -11,6 +11,10 @@ pub(crate) enum Credential {
     RecoveryCode(String),
     /// The line of a key file.
     KeyFile(String),
+    /// The entry in the OS keyring.
+    Keyring(String),
+    /// The text of a token.
+    Token(String),
 }
 
 /// What a machine remembers of a vault.
@@ -53,6 +57,8 @@ pub(crate) struct Vector {
     pub(crate) bytes: Vec<(u64, Vec<u8>)>,
     /// What the file is cut to, or filled up to with zeros.
     pub(crate) length: Option<u64>,
+    /// A bundle's text; there is no vault then.
+    pub(crate) bundle: String,
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -85,6 +91,8 @@ impl Vector {
             },
             Credential::RecoveryCode(code) => line("recovery-code", code),
             Credential::KeyFile(text) => line("key-file", text),
+            Credential::Keyring(text) => line("keyring", text),
+            Credential::Token(text) => line("token", text),
         }
         line("step", &self.step);
         line("row", &self.row);
@@ -104,6 +112,9 @@ impl Vector {
         }
         if let Some(length) = self.length {
             write!(text, "\n== length\n{length}\n").unwrap();
+        }
+        if !self.bundle.is_empty() {
+            write!(text, "\n== bundle\n{}", self.bundle).unwrap();
         }
         text
     }
@@ -126,6 +137,7 @@ impl Vector {
             sql: String::new(),
             bytes: Vec::new(),
             length: None,
+            bundle: String::new(),
         };
         for line in sections.next().unwrap().lines() {
             let (field, value) = line.split_once(": ").unwrap_or_else(|| panic!("{name}: {line}"));
@@ -140,6 +152,8 @@ impl Vector {
                 }
                 "recovery-code" => vector.credential = Credential::RecoveryCode(owned),
                 "key-file" => vector.credential = Credential::KeyFile(owned),
+                "keyring" => vector.credential = Credential::Keyring(owned),
+                "token" => vector.credential = Credential::Token(owned),
                 "step" => vector.step = owned,
                 "row" => vector.row = owned,
                 "now" => vector.now = value.parse().unwrap(),
@@ -165,6 +179,7 @@ impl Vector {
                         .collect();
                 }
                 "length" => vector.length = Some(body.trim().parse().unwrap()),
+                "bundle" => body.clone_into(&mut vector.bundle),
                 other => panic!("{name}: unknown section {other}"),
             }
         }

@@ -1,0 +1,357 @@
+//! A vault of format 2, with tokens and a keyring's slot, and one of its tokens' holders as docs/FORMAT.md §12 has it.
+
+use std::collections::BTreeMap;
+
+use data_encoding::BASE64;
+use keyvault::audit::Action;
+use keyvault::clock::Moment;
+use keyvault::codec::{Decoder, Encoder};
+use keyvault::crypto::{self, Key, sha256};
+use keyvault::name::EnvName;
+use keyvault::unlock::keyring_entry::KeyringSecret;
+use keyvault::unlock::token::Token;
+use keyvault::vault::{Credential, Holding, NewKey, NewToken, Purpose, Selection, Supply, Terms, Vault};
+use serde_json::{Value, json};
+
+use super::bases::{Base, DAY, Lab, START, key, name};
+use super::forge::{At, Forge, Tag, at, context, pad, unpad};
+use super::vector::hex;
+
+/// When the token `ci` expires.
+pub(crate) const CI_EXPIRES: i64 = START + 60 * DAY;
+
+/// The vault in two stages of its life, and what opens it.
+pub(crate) struct Machines {
+    /// Before the last change.
+    pub(crate) earlier: Base,
+    /// As the vectors have it.
+    pub(crate) now: Base,
+    /// Tokens by name; `renewed` is the one before the renewal.
+    tokens: BTreeMap<&'static str, String>,
+    /// The entry in the keyring.
+    pub(crate) keyring: String,
+    /// The bundle of `ci`.
+    pub(crate) bundle: String,
+}
+
+fn printed(token: &Token) -> String {
+    String::from_utf8(token.text().expose().to_vec()).unwrap()
+}
+
+impl Lab {
+    fn token(&mut self, new: &NewToken) -> String {
+        self.act(|vault, access, world| printed(&vault.create_token(access, world, new).unwrap().token))
+    }
+
+    /// A token's holder reads a key.
+    fn read_with(&mut self, token: &str, of: &str) {
+        let holding = Holding::of(&Token::parse(token.as_bytes()).unwrap(), None);
+        let (path, pins) = (self.path(), self.pins());
+        self.act(|_, _, world| {
+            let mut supply = Supply::Granted(Vault::open(&path, &pins).unwrap(), holding);
+            let purpose = Purpose { action: Action::Exec, detail: "make".to_owned() };
+            let only = Selection { only: vec![name(of)], ..Selection::default() };
+            supply.resolve(world, &only, purpose, &|_| Vec::new()).unwrap();
+        });
+    }
+}
+
+impl Machines {
+    pub(crate) fn new() -> Self {
+        let mut lab = Lab::new("machines");
+        lab.add(key("a", "value-a-1", &["s"]));
+        lab.add(NewKey {
+            variable: Some(EnvName::parse("B_URL").unwrap()),
+            expires: Some(Moment(START + 90 * DAY)),
+            ..key("b", "value-b-1", &["s", "t"])
+        });
+        lab.add(key("c/token", "value-c-1", &["t"]));
+        lab.add(key("d", "value-d-1", &[]));
+        let new = |token: &str, scopes: &[&str], keys: &[&str]| NewToken {
+            name: token.parse().unwrap(),
+            scopes: scopes.iter().map(|scope| scope.parse().unwrap()).collect(),
+            keys: keys.iter().map(|key| name(key)).collect(),
+            expires: None,
+        };
+        let ci = NewToken { expires: Some(Moment(CI_EXPIRES)), ..new("ci", &["s"], &[]) };
+        let mut tokens = BTreeMap::from([
+            ("ci", lab.token(&ci)),
+            ("named", lab.token(&new("named", &["none-yet"], &["a", "d"]))),
+            ("nothing", lab.token(&new("nothing", &["none-yet"], &[]))),
+            ("revoked", lab.token(&new("revoked", &["s"], &[]))),
+            ("renewed", lab.token(&new("again", &["t"], &[]))),
+        ]);
+        lab.act(|vault, access, world| {
+            vault.revoke_token(access, world, &"revoked".parse().unwrap()).unwrap();
+        });
+        let again = lab.act(|vault, access, world| {
+            printed(&vault.renew_token(access, world, &"again".parse().unwrap()).unwrap().token)
+        });
+        tokens.insert("again", again);
+        let secret = KeyringSecret::create(&lab.rng).unwrap();
+        let keyring = lab.act(|vault, access, world| {
+            vault.add_way(access, world, Credential::Keyring(&secret)).unwrap();
+            secret.entry(&vault.identity()).unwrap()
+        });
+        let keyring = String::from_utf8(keyring.expose().to_vec()).unwrap();
+        let ci = tokens["ci"].clone();
+        lab.read_with(&ci, "a");
+        lab.read_with(&ci, "b");
+        let earlier = lab.base("machines-earlier", "");
+        lab.rotate("a", Some(b"value-a-2"), Terms { grace: 30 * DAY, expires: None });
+        lab.read_with(&ci, "a");
+        let bundle =
+            lab.act(|vault, access, world| vault.bundle(access, world, &"ci".parse().unwrap()).unwrap().text);
+        let mut now = lab.base(
+            "machines",
+            "Format 2: a keyring's slot; tokens by scope and by name, one for nothing, one revoked, one renewed.",
+        );
+        now.more = tokens.iter().map(|(name, token)| (format!("token {name}"), token.clone())).collect();
+        now.more.push(("keyring".to_owned(), keyring.clone()));
+        Self { earlier, now, tokens, keyring, bundle: String::from_utf8(bundle).unwrap() }
+    }
+
+    pub(crate) fn token(&self, name: &str) -> &str {
+        &self.tokens[name]
+    }
+}
+
+/// A version in a grant: number, whether it is previous, the end of its grace, key and hash.
+type GrantedVersion = (u32, bool, Option<i64>, Key, [u8; 32]);
+
+/// A grant.
+struct Grant {
+    name: String,
+    variable: String,
+    expires: Option<i64>,
+    versions: Vec<GrantedVersion>,
+}
+
+impl Grant {
+    fn decode(plain: &[u8]) -> Self {
+        let mut from = Decoder::new(plain);
+        let grant = Self {
+            name: from.text().unwrap().to_owned(),
+            variable: from.text().unwrap().to_owned(),
+            expires: {
+                from.list(|from| from.text().map(drop)).unwrap();
+                from.option(Decoder::i64).unwrap()
+            },
+            versions: from
+                .list(|from| {
+                    Ok((
+                        from.u32()?,
+                        from.u8()? == 1,
+                        from.option(Decoder::i64)?,
+                        Key::from_bytes(from.fixed(32)?).unwrap(),
+                        from.array()?,
+                    ))
+                })
+                .unwrap(),
+        };
+        from.end().unwrap();
+        grant
+    }
+
+    fn content(&self, now: i64, value: impl Fn(u32) -> Vec<u8>) -> Value {
+        let good = |grace: &Option<i64>| grace.is_none_or(|until| until > now);
+        let current = self.versions.iter().find(|version| !version.1).unwrap().0;
+        let previous = self.versions.iter().find(|(_, previous, grace, ..)| *previous && good(grace));
+        json!({
+            "name": self.name,
+            "variable": self.variable,
+            "expires": self.expires,
+            "version": current,
+            "value": hex(&value(current)),
+            "previous": previous.map(|(number, ..)| json!([number, hex(&value(*number))])),
+        })
+    }
+}
+
+/// A token's holder, in a vault whose keys it does not have.
+pub(crate) struct Holder<'f> {
+    pub(crate) forge: &'f Forge,
+    pub(crate) id: Tag,
+    reader: Key,
+}
+
+impl<'f> Holder<'f> {
+    pub(crate) fn of(forge: &'f Forge, token: &str) -> Self {
+        let secret = Key::derive_from(&token.as_bytes()[4..47], "keyvault token", &[]);
+        let id = secret.derive("keyvault token id", &[]).expose()[..16].try_into().unwrap();
+        Self { forge, id, reader: secret.derive("keyvault token reader", &[]) }
+    }
+
+    fn key(&self, purpose: &str) -> Key {
+        self.reader.derive(&format!("keyvault token {purpose}"), &self.forge.identity.whole())
+    }
+
+    /// The condition of the token's rows.
+    pub(crate) fn mine(&self) -> String {
+        format!("token = x'{}'", hex(&self.id))
+    }
+
+    pub(crate) fn change(&self) -> u64 {
+        self.forge.number(&format!("SELECT change FROM token_view WHERE {}", self.mine())).cast_unsigned()
+    }
+
+    fn sealed_view(&self) -> Vec<u8> {
+        self.forge.blob(&format!("SELECT sealed FROM token_view WHERE {}", self.mine()))
+    }
+
+    pub(crate) fn view(&self) -> Vec<u8> {
+        let place = at("token_view", &self.id, 0, self.change());
+        unpad(&self.forge.open(&self.key("view"), "keyvault token view", place, &self.sealed_view()))
+    }
+
+    pub(crate) fn put_padded_view(&self, padded: &[u8]) {
+        let place = at("token_view", &self.id, 0, self.change());
+        let sealed = self.forge.seal(&self.key("view"), "keyvault token view", place, padded);
+        self.forge.put("token_view", "sealed", &self.mine(), &sealed);
+    }
+
+    /// What a machine remembers of the view.
+    pub(crate) fn pin_state(&self) -> String {
+        let id = crypto::seal_id(&self.sealed_view()).unwrap();
+        hex(&self.key("view").mac(&[b"keyvault token pin", &self.change().to_le_bytes(), &id]))
+    }
+
+    fn grant_place<'a>(&'a self, item: &'a Tag) -> At<'a> {
+        At { bound: &self.id, ..at("token_grant", item, 0, 0) }
+    }
+
+    pub(crate) fn grant(&self, item: &Tag) -> Vec<u8> {
+        let condition = format!("{} AND item = x'{}'", self.mine(), hex(item));
+        let sealed = self.forge.blob(&format!("SELECT sealed FROM token_grant WHERE {condition}"));
+        let place = self.grant_place(item);
+        unpad(&self.forge.open(&self.key("grants"), "keyvault token grant", place, &sealed))
+    }
+
+    /// Puts a grant in place of the one that is there, and has the view name it.
+    pub(crate) fn put_padded_grant(&self, item: &Tag, padded: &[u8]) {
+        let place = self.grant_place(item);
+        let sealed = self.forge.seal(&self.key("grants"), "keyvault token grant", place, padded);
+        self.forge.put(
+            "token_grant",
+            "sealed",
+            &format!("{} AND item = x'{}'", self.mine(), hex(item)),
+            &sealed,
+        );
+        self.bind();
+    }
+
+    /// Adds a grant, and has the view name it.
+    pub(crate) fn add_grant(&self, item: &Tag, plain: &[u8]) {
+        let sealed =
+            self.forge.seal(&self.key("grants"), "keyvault token grant", self.grant_place(item), &pad(plain));
+        self.forge.sql(&format!(
+            "INSERT INTO token_grant VALUES (x'{}', x'{}', x'{}')",
+            hex(&self.id),
+            hex(item),
+            hex(&sealed)
+        ));
+        self.bind();
+    }
+
+    /// The view anew, with the grants that there are.
+    pub(crate) fn bind(&self) {
+        let rows = self.granted();
+        let ids = rows.iter().flat_map(|(item, sealed)| {
+            [&item[..], &crypto::seal_id(sealed).unwrap_or([0; crypto::SEAL_ID_LEN])].concat()
+        });
+        let digest = self.key("view").digest(&[b"keyvault token grants", &ids.collect::<Vec<u8>>()]);
+        let view = self.view();
+        let count = u32::try_from(rows.len()).unwrap().to_le_bytes();
+        self.put_padded_view(&pad(&[&view[..view.len() - 20], &count, &digest].concat()));
+    }
+
+    fn granted(&self) -> Vec<(Tag, Vec<u8>)> {
+        let query = format!("SELECT item, sealed FROM token_grant WHERE {} ORDER BY item", self.mine());
+        let mut statement = self.forge.connection.prepare(&query).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?))).unwrap();
+        rows.map(|row| row.map(|(item, sealed)| (item.try_into().unwrap(), sealed)).unwrap()).collect()
+    }
+
+    /// The key of a version's value, as it was granted.
+    pub(crate) fn value_key(&self, item: &Tag, version: u32) -> Key {
+        let grant = Grant::decode(&self.grant(item));
+        grant.versions.into_iter().find(|(number, ..)| *number == version).unwrap().3
+    }
+
+    /// What the holder gets at a moment.
+    pub(crate) fn content(&self, now: i64) -> Value {
+        let keys = self.granted().into_iter().map(|(item, _)| {
+            let grant = Grant::decode(&self.grant(&item));
+            grant.content(now, |number| {
+                let (.., key, hash) = grant.versions.iter().find(|version| version.0 == number).unwrap();
+                let query = format!(
+                    "SELECT sealed FROM version_value WHERE item = x'{}' AND version = {number}",
+                    hex(&item)
+                );
+                let sealed = self.forge.blob(&query);
+                assert_eq!(sha256(&sealed), *hash);
+                let place = at("version_value", &item, number, 0);
+                unpad(&self.forge.open(key, "keyvault value", place, &sealed))
+            })
+        });
+        in_order(keys.collect())
+    }
+
+    /// Opens a bundle's text: its change and its content.
+    pub(crate) fn bundle(&self, text: &str) -> (u64, Vec<u8>) {
+        let body: String = text.lines().skip(1).collect();
+        let bytes = BASE64.decode(body.as_bytes()).unwrap();
+        let change = u64::from_le_bytes(bytes[36..44].try_into().unwrap());
+        let place = at("bundle", &self.id, 0, change);
+        let plain = self.forge.open(&self.key("bundle"), "keyvault bundle", place, &bytes[44..]);
+        (change, unpad(&plain))
+    }
+
+    /// A bundle with this padded content.
+    pub(crate) fn bundle_of(&self, change: u64, padded: &[u8]) -> String {
+        let identity = &self.forge.identity;
+        let place = context(identity, at("bundle", &self.id, 0, change));
+        let sealed =
+            crypto::seal(&self.key("bundle"), "keyvault bundle", &place, padded, &self.forge.rng).unwrap();
+        let whole = Encoder::new()
+            .fixed(&identity.vault_id)
+            .u32(identity.epoch)
+            .fixed(&self.id)
+            .u64(change)
+            .fixed(&sealed);
+        in_lines(&whole.finish())
+    }
+
+    pub(crate) fn bundle_content(&self, text: &str, now: i64) -> Value {
+        let (_, plain) = self.bundle(text);
+        let mut from = Decoder::new(&plain);
+        from.text().unwrap();
+        from.i64().unwrap();
+        from.option(Decoder::i64).unwrap();
+        let keys = from.list(|from| {
+            from.fixed(16)?;
+            let grant = Grant::decode(from.bytes()?);
+            let values = from.list(|from| Ok((from.u32()?, unpad(from.bytes()?))))?;
+            let values: BTreeMap<u32, Vec<u8>> = values.into_iter().collect();
+            Ok(grant.content(now, |number| values[&number].clone()))
+        });
+        in_order(keys.unwrap())
+    }
+}
+
+/// Bytes as a bundle's text.
+pub(crate) fn in_lines(bytes: &[u8]) -> String {
+    let body = BASE64.encode(bytes);
+    let lines = body.as_bytes().chunks(76).map(|line| format!("{}\n", std::str::from_utf8(line).unwrap()));
+    format!("keyvault bundle 1\n{}", lines.collect::<String>())
+}
+
+/// The bytes of a bundle's text.
+pub(crate) fn out_of_lines(text: &str) -> Vec<u8> {
+    BASE64.decode(text.lines().skip(1).collect::<String>().as_bytes()).unwrap()
+}
+
+fn in_order(mut keys: Vec<Value>) -> Value {
+    keys.sort_by_key(|key| key["name"].as_str().map(str::to_owned));
+    json!({ "keys": keys })
+}
