@@ -138,7 +138,12 @@ pub(super) fn altered(what: &str, path: &Path) -> Failure {
 }
 
 pub(super) fn alarm(standing: Standing, found: u64, pinned: u64, path: &Path) -> Failure {
-    let what = if standing == Standing::RolledBack {
+    let what = if standing == Standing::RolledBack && found >= pinned {
+        format!(
+            "{} was put back: it is from before a rekey that was seen here at change {pinned}.",
+            path.display()
+        )
+    } else if standing == Standing::RolledBack {
         format!(
             "{} was put back: it stands at change {found}, and change {pinned} was seen here.",
             path.display()

@@ -89,11 +89,30 @@ impl Context {
     }
 
     /// Root of an opened file, by key file or passphrase.
-    pub fn root_of(&self, vault: &mut Vault) -> Result<Access, Failure> {
+    fn root_of(&self, vault: &mut Vault) -> Result<Access, Failure> {
         match self.given_access(vault)? {
             Some(access) => Ok(access),
             None => self.ask_for_access(vault).map(|(access, _)| access),
         }
+    }
+
+    /// Root of a copy, by key file or passphrase, and what the same opens of the vault that it is a copy of, if that
+    /// was rekeyed since.
+    pub fn root_of_copy(
+        &self,
+        copy: &mut Vault,
+        vault: Option<&mut Vault>,
+    ) -> Result<(Access, Option<Access>), Failure> {
+        let vault = vault.filter(|vault| vault.identity() != copy.identity());
+        if let Some(file) = self.given_key_file()? {
+            let access = copy.open_key_file(&file).map_err(|error| self.refused(copy, error))?;
+            return Ok((access, vault.and_then(|vault| vault.open_key_file(&file).ok())));
+        }
+        let (access, passphrase) = match self.given_passphrase()? {
+            Some(passphrase) => (self.open_passphrase(copy, &passphrase)?, passphrase),
+            None => self.ask_for_access(copy)?,
+        };
+        Ok((access, vault.and_then(|vault| vault.open_passphrase(&passphrase).ok())))
     }
 
     /// Opens the file with root by passphrase, which is given back: a rekey seals the new root under it.
@@ -187,9 +206,11 @@ impl Context {
         vault.open_passphrase(passphrase).map_err(|error| self.refused(vault, error))
     }
 
-    /// A wrong credential can be recorded only where a session holds the key to the log.
+    /// A wrong credential can be recorded only where a session holds the key to the log; in a backup nothing is.
     fn refused(&self, vault: &mut Vault, error: VaultError) -> Failure {
+        let own = self.vault_path().map(|path| path.canonicalize().is_ok_and(|path| path == vault.path()));
         if matches!(error, VaultError::Unlock(UnlockError::Wrong(_)))
+            && own.unwrap_or(false)
             && let Some(session) = vault.session(self.now())
         {
             self.record_refused(vault, &session.into(), "wrong passphrase");

@@ -89,7 +89,7 @@ fn state() -> Result<Seeds, Box<dyn Error>> {
         children.iter().zip(1..).for_each(|(child, digest)| node.set(*child, Some([digest; 16])));
         node.body()
     };
-    let pin = |path: &str| Pin { change: 7, mac: [0xA5; 32], path: path.to_owned() }.encode();
+    let pin = |path: &str| Pin { change: 7, mac: [0xA5; 32], epoch: Some(2), path: path.to_owned() }.encode();
     Ok(vec![
         ("state_record", "first", first.encode(&IDENTITY)),
         ("state_record", "later", later.encode(&IDENTITY)),

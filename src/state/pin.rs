@@ -35,6 +35,9 @@ pub struct Pin {
     pub change: u64,
     /// The state record's MAC.
     pub mac: Mac,
+    /// The vault's epoch; none of what a token's holder sees. A rekey begins another one, so that no key of before it
+    /// makes what goes on from here.
+    pub epoch: Option<u32>,
     /// Where, for people; may be lossy.
     pub path: String,
 }
@@ -85,6 +88,8 @@ struct PinFile {
     format: u32,
     change: u64,
     state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epoch: Option<u32>,
     path: String,
 }
 
@@ -132,18 +137,18 @@ impl Pins {
             .max_by_key(|pin| pin.change)
     }
 
-    /// Moves the pin forward to `seen`; a pin that is already further stays. Under a lock, because two commands may
-    /// finish at once.
+    /// Moves the pin forward to `seen`; a pin that is as far or further stays. Under a lock, because two commands may
+    /// finish at once. Of two changes with one number the first stays remembered, and the alarm is raised.
     pub fn advance(&self, identity: &Identity, path: &Path, seen: &Authentic) -> io::Result<()> {
-        let pin = Pin::of(seen, path);
-        self.write(&self.file(identity, path), &pin, |pinned| pinned.change <= pin.change)
+        let pin = Pin::of(seen, identity, path);
+        self.write(&self.file(identity, path), &pin, |pinned| pinned.change < pin.change)
     }
 
     /// Puts the pin where an adopted file stands, whatever it said before. Made durable: an older pin that a power cut
     /// brought back would raise the alarm again that was just answered.
     pub fn replace(&self, identity: &Identity, path: &Path, seen: &Authentic) -> io::Result<()> {
         let file = self.file(identity, path);
-        self.write(&file, &Pin::of(seen, path), |_| true)?;
+        self.write(&file, &Pin::of(seen, identity, path), |_| true)?;
         private::sync(&file)
     }
 
@@ -175,8 +180,13 @@ fn place_of(path: &Path) -> String {
 }
 
 impl Pin {
-    fn of(seen: &Authentic, path: &Path) -> Self {
-        Self { change: seen.record.change, mac: seen.mac, path: path.to_string_lossy().into_owned() }
+    fn of(seen: &Authentic, identity: &Identity, path: &Path) -> Self {
+        Self {
+            change: seen.record.change,
+            mac: seen.mac,
+            epoch: Some(identity.epoch),
+            path: path.to_string_lossy().into_owned(),
+        }
     }
 
     /// How something of this change and MAC stands to what is pinned. Ahead says nothing of the way there.
@@ -196,6 +206,7 @@ impl Pin {
             format: 1,
             change: self.change,
             state: HEXLOWER.encode(&self.mac),
+            epoch: self.epoch,
             path: self.path.clone(),
         };
         Ok(serde_json::to_vec(&file)?)
@@ -207,7 +218,7 @@ impl Pin {
 pub fn parse(bytes: &[u8]) -> Option<Pin> {
     let file: PinFile = serde_json::from_slice(bytes).ok()?;
     let mac = HEXLOWER.decode(file.state.as_bytes()).ok()?.try_into().ok()?;
-    (file.format == 1).then_some(Pin { change: file.change, mac, path: file.path })
+    (file.format == 1).then_some(Pin { change: file.change, mac, epoch: file.epoch, path: file.path })
 }
 
 /// Holds an authentic record against what is remembered.
@@ -223,6 +234,10 @@ pub fn judge(
     identity: &Identity,
 ) -> Result<Standing, StateError> {
     let Memory::Pin(pin) = memory else { return Ok(Standing::FirstUse) };
+    // Whoever has the keys of an epoch and a copy of it can have it go on from anything.
+    if pin.epoch.is_some_and(|pinned| identity.epoch < pinned) {
+        return Ok(Standing::RolledBack);
+    }
     match pin.standing_of(current.record.change, &current.mac) {
         Standing::Ahead => {}
         standing => return Ok(standing),
@@ -249,7 +264,7 @@ mod tests {
     const IDENTITY: Identity = Identity { vault_id: [1; 16], epoch: 1 };
 
     fn pin(change: u64, mac: u8) -> Pin {
-        Pin { change, mac: [mac; 32], path: "/somewhere/vault.db".to_owned() }
+        Pin { change, mac: [mac; 32], epoch: None, path: "/somewhere/vault.db".to_owned() }
     }
 
     fn pins() -> (tempfile::TempDir, Pins) {
@@ -295,7 +310,7 @@ mod tests {
         let kept = || pins.read(&IDENTITY, path).pin().map(|pin| (pin.change, pin.mac[0]));
         pins.advance(&IDENTITY, path, &seen(5, 1)).unwrap();
         assert_eq!(kept(), Some((5, 1)));
-        for (change, mac, then) in [(4, 2, (5, 1)), (5, 3, (5, 3)), (6, 4, (6, 4))] {
+        for (change, mac, then) in [(4, 2, (5, 1)), (5, 3, (5, 1)), (6, 4, (6, 4))] {
             pins.advance(&IDENTITY, path, &seen(change, mac)).unwrap();
             assert_eq!(kept(), Some(then));
         }

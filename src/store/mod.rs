@@ -82,6 +82,16 @@ pub enum StoreError {
     Sqlite(String),
 }
 
+impl StoreError {
+    /// The same of a commit, or what is one: whether it happened is open if the disk failed.
+    fn of_a_commit(self) -> Self {
+        match self {
+            Self::Io(text) => Self::Undecided(text),
+            other => other,
+        }
+    }
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         let code = error.sqlite_error_code();
@@ -222,7 +232,8 @@ impl Store {
         // A step of no pages takes the locks.
         step(&backup, 0)?;
         may()?;
-        Ok(step(&backup, -1)?)
+        // As for a commit: what a failed sync left behind may be found whole by whoever opens the file next.
+        Ok(step(&backup, -1).map_err(StoreError::of_a_commit)?)
     }
 
     /// Lets go of the connection without closing it: the process is about to become another program, and exec(2)
@@ -252,10 +263,7 @@ impl Tx<'_> {
     /// A sync that failed decides nothing: what was written may be found complete by whoever opens the file next. That
     /// is [`StoreError::Undecided`].
     pub fn commit(mut self) -> Result<(), StoreError> {
-        self.connection.execute_batch("COMMIT").map_err(|error| match StoreError::from(error) {
-            StoreError::Io(text) => StoreError::Undecided(text),
-            other => other,
-        })?;
+        self.connection.execute_batch("COMMIT").map_err(|error| StoreError::from(error).of_a_commit())?;
         self.open = false;
         Ok(())
     }

@@ -285,7 +285,7 @@ mod tests {
             startup::harden();
             let block = EnvBlock::build(&[(b"GIVEN", b"yes")]).unwrap();
             let none = Descriptors::default();
-            let nowhere = Image::new(c"/nonexistent", &[], &block, &none).replace();
+            let nowhere = Image::new(c"/proc/self/nonexistent", &[], &block, &none).replace();
             assert_eq!(nowhere.raw_os_error(), Some(libc::ENOENT));
             let argv: Vec<CString> = ["sh", "-c", &script].map(|part| CString::new(part).unwrap()).into();
             let error = Image::new(c"/bin/sh", &argv, &block, &none).replace();

@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_failed_write_leaves_nothing() {
-        assert!(write_private(Path::new("/nonexistent/code"), b"x").is_err());
+        assert!(write_private(Path::new("/proc/self/nonexistent/code"), b"x").is_err());
         let folder = tempfile::tempdir().unwrap();
         let taken = folder.path().join("pin");
         fs::create_dir(&taken).unwrap();

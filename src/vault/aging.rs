@@ -53,12 +53,13 @@ impl Item {
         });
     }
 
-    /// The current version makes room: good for `grace` more milliseconds, or retired at once.
-    pub(super) fn retire_current(&mut self, now: Moment, grace: i64) {
+    /// The current version makes room: good for `grace` more milliseconds, or retired at once. `since` is when that is, by
+    /// a clock that never went back: by one that stands in the past it would seem long overdue as soon as it is right.
+    pub(super) fn retire_current(&mut self, now: Moment, since: Moment, grace: i64) {
         for version in self.versions.iter_mut().filter(|version| version.state == VersionState::Current) {
             version.state = if grace > 0 { VersionState::Previous } else { VersionState::Retired };
             version.grace_until = (grace > 0).then(|| now.plus_millis(grace));
-            version.since = now;
+            version.since = since;
         }
     }
 
@@ -81,11 +82,11 @@ impl Item {
     }
 
     /// Version `number` takes over; the current one is retired.
-    pub(super) fn make_current(&mut self, number: u32, now: Moment) {
-        self.retire_current(now, 0);
+    pub(super) fn make_current(&mut self, number: u32, since: Moment) {
+        self.retire_current(since, since, 0);
         for version in self.versions.iter_mut().filter(|version| version.number == number) {
             version.state = VersionState::Current;
-            version.since = now;
+            version.since = since;
             version.grace_until = None;
             version.due = None;
         }
@@ -208,7 +209,7 @@ mod tests {
     #[test]
     fn a_grace_that_is_over_has_retired_the_version_since_then() {
         let mut item = key(vec![version(1, VersionState::Current, 0)]);
-        item.retire_current(Moment(10), DAY);
+        item.retire_current(Moment(10), Moment(10), DAY);
         assert_eq!(item.previous(Moment(DAY)).map(|version| version.number), Some(1));
         assert_eq!(item.previous(Moment(10 + DAY)), None);
         item.settle(Moment(5 * DAY), true);

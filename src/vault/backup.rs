@@ -7,18 +7,17 @@ use crate::audit::Action;
 use crate::clock::Moment;
 use crate::identity::Identity;
 use crate::name::{KeyName, TokenName};
-use crate::state::pin::Memory;
-use crate::store::{StateRow, Store, StoreError, TokenId};
+use crate::store::{StateRow, Store, StoreError};
 
 use super::check::Finding;
 use super::draft::Draft;
 use super::error::VaultError;
-use super::item::{Item, Version, VersionState};
+use super::item::Item;
+use super::known::Known;
 use super::open::{Access, Notice, Vault, World};
-use super::work::Work;
 
 /// How a backup stands to the vault that it would take the place of.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Difference {
     /// The backup's change number.
     pub backup: u64,
@@ -36,6 +35,9 @@ pub struct Difference {
     pub back: Vec<KeyName>,
     /// Tokens that are in force here and not in the backup: they would open nothing any more.
     pub tokens: Vec<TokenName>,
+    /// Tokens of the backup that are not in force here: they stay revoked.
+    pub revoked_tokens: Vec<TokenName>,
+    known: Known,
 }
 
 /// Where a file stood when it was looked at.
@@ -66,7 +68,10 @@ impl Vault {
         self.refuse_own_name(target)?;
         let draft = Draft::beside(target, world)?;
         let mut copy = Store::blank(draft.0.clone())?;
-        self.store.copy_into(&mut copy, || Ok::<_, StoreError>(()))?;
+        self.store
+            .copy_into(&mut copy, || Ok::<_, StoreError>(()))
+            .map_err(VaultError::Store)
+            .map_err(of_a_draft)?;
         drop(copy);
         draft.move_to(target)?;
         Ok(std::fs::metadata(target).map_err(failed)?.len())
@@ -106,47 +111,50 @@ impl Vault {
         Ok(())
     }
 
-    /// What would change if this backup took the place of `here`.
+    /// What would change if this backup took the place of `here`, which `opens` opens if it was rekeyed since.
     pub fn difference(
         &mut self,
         access: &Access,
-        here: Option<&mut Self>,
+        here: Option<(&mut Self, Option<&Access>)>,
         now: Moment,
     ) -> Result<Difference, VaultError> {
-        let look = |work: &mut Work<'_>| {
-            Ok((work.change_number(), work.items()?, work.slots()?, work.tokens_in_force()?))
-        };
         let identity = self.identity();
-        let (backup, ours, our_ways, our_tokens) = self.read(access, look)?;
+        let (backup, entries, ours, our_ways, our_tokens) = self.read(access, |work| {
+            let (change, entries) = (work.change_number(), work.entries());
+            Ok((change, entries, work.items()?, work.slots()?, work.tokens_in_force()?))
+        })?;
         let mut difference = Difference { backup, ..Difference::default() };
-        let Some(vault) = here else { return Ok(difference) };
-        // A vault that was rekeyed since and is locked, or is damaged, keeps to itself what it has.
-        let theirs =
-            access.without_slot_for(&identity, vault, now).and_then(|access| vault.read(&access, look).ok());
-        let Some((here, theirs, their_ways, their_tokens)) = theirs else {
-            difference.other_ways = true;
-            return Ok(difference);
-        };
-        difference.here = Some(here);
-        difference.other_ways = our_ways != their_ways;
+        let Some((vault, opens)) = here else { return Ok(difference) };
+        let opens = access.without_slot_for(&identity, vault, opens, now);
+        // What is damaged, or was rekeyed since and is locked, keeps to itself what it has.
+        let known = Known::of(vault, opens.as_ref(), entries)?;
         let ours: BTreeMap<_, _> = ours.into_iter().map(|item| (item.id, item)).collect();
-        for item in &theirs {
+        for item in &known.items {
             match ours.get(&item.id) {
                 None => difference.lost.push(item.name.clone()),
                 Some(other) if !other.same_but_revision(item) => difference.older.push(item.name.clone()),
                 Some(_) => {}
             }
-            if ours.get(&item.id).is_some_and(|other| !revoked_since(item, other).is_empty()) {
-                difference.revoked.push(item.name.clone());
-            }
         }
-        let theirs: BTreeSet<_> = theirs.iter().map(|item| item.id).collect();
-        let back = ours.into_values().filter(|item| !theirs.contains(&item.id));
-        difference.back = back.map(|item| item.name).collect();
-        difference.back.sort();
-        let gone = their_tokens.into_iter().filter(|(id, _)| !our_tokens.contains_key(id));
-        difference.tokens = gone.map(|(_, name)| name).collect();
-        difference.tokens.sort();
+        let revoked = ours.values().filter(|item| known.keep(&mut Item::clone(item)).revoked);
+        difference.revoked = revoked.map(|item| item.name.clone()).collect();
+        difference.revoked.sort();
+        let in_force = known.tokens.clone().unwrap_or_default();
+        let stay = our_tokens.iter().filter(|(id, _)| !in_force.contains_key(*id));
+        difference.revoked_tokens = stay.map(|(_, name)| name.clone()).collect();
+        difference.revoked_tokens.sort();
+        difference.other_ways = known.whole.as_ref() != Some(&our_ways);
+        if known.whole.is_some() {
+            difference.here = known.change;
+            let theirs: BTreeSet<_> = known.items.iter().map(|item| item.id).collect();
+            let back = ours.into_values().filter(|item| !theirs.contains(&item.id));
+            difference.back = back.map(|item| item.name).collect();
+            difference.back.sort();
+            let gone = in_force.into_iter().filter(|(id, _)| !our_tokens.contains_key(id));
+            difference.tokens = gone.map(|(_, name)| name).collect();
+            difference.tokens.sort();
+        }
+        difference.known = known;
         Ok(difference)
     }
 
@@ -155,10 +163,12 @@ impl Vault {
     /// The copy is made, verified from the first row to the last, given a change of its own under a number above all
     /// that is known here, and only then written over the vault, in one transaction of SQLite's. That is refused if the
     /// vault is not at the mark any more at which the caller looked: somebody was told that those changes are done.
+    /// `difference` is what was found then: what it says stays revoked does.
     pub fn restore(
         &mut self,
         access: &Access,
         here: Option<(&mut Self, &Mark)>,
+        difference: &Difference,
         path: &Path,
         world: &World<'_>,
     ) -> Result<Restored, VaultError> {
@@ -166,16 +176,18 @@ impl Vault {
             return Err(VaultError::NeedsRoot);
         }
         let identity = self.identity();
-        let mut here = here;
         if let Some((vault, _)) = &here {
             self.refuse_other(vault)?;
         }
-        let vault = here.as_mut().map(|(vault, _)| &mut **vault);
-        let (superseded, revoked, tokens) = known_here(&identity, access, vault, path, world);
+        let known = &difference.known;
+        let superseded = world.pins.read(&identity, path).pin().map(|pin| pin.change).max(known.change);
         let found = self.read(access, |work| Ok(work.change_number()))?;
         let draft = Draft::beside(path, world)?;
         let mut copy = Store::blank(draft.0.clone())?;
-        self.store.copy_into(&mut copy, || Ok::<_, StoreError>(()))?;
+        self.store
+            .copy_into(&mut copy, || Ok::<_, StoreError>(()))
+            .map_err(VaultError::Store)
+            .map_err(of_a_draft)?;
         drop(copy);
         let mut copy = Self::open(&draft.0, &world.pins)?;
         // What a holder did to its own chain makes no backup useless; the change below tells of it.
@@ -183,14 +195,15 @@ impl Vault {
         if let Some(Finding { row, what }) = damage.next() {
             return Err(VaultError::BackupDamaged { row, what });
         }
-        copy.memory = Memory::None { elsewhere: None };
-        let ((), record) = copy.commit_change(access, world, |work, _| {
-            work.floor = superseded.unwrap_or(0);
-            work.revoke_again(&revoked, world)?;
-            tokens.iter().try_for_each(|known| work.keep_tokens(known, world))?;
-            let known = superseded.map(|known| format!(", supersedes change {known}")).unwrap_or_default();
-            Ok(((), world.event(Action::Restore, Vec::new(), format!("backup of change {found}{known}"))))
-        })?;
+        let ((), record) = copy
+            .commit_change(access, world, |work, _| {
+                work.floor = superseded.unwrap_or(0);
+                work.keep_known(known, world)?;
+                let known =
+                    superseded.map(|known| format!(", supersedes change {known}")).unwrap_or_default();
+                Ok(((), world.event(Action::Restore, Vec::new(), format!("backup of change {found}{known}"))))
+            })
+            .map_err(of_a_draft)?;
         if let Some((vault, seen)) = here {
             copy.fold(world);
             // A second connection sees what stands there while the first one keeps others from changing it.
@@ -214,82 +227,31 @@ impl Vault {
     }
 }
 
+/// What happened to a draft happened to no vault.
+fn of_a_draft(error: VaultError) -> VaultError {
+    match error {
+        VaultError::Store(StoreError::Undecided(text)) => VaultError::Store(StoreError::Io(text)),
+        other => other,
+    }
+}
+
 fn mark(store: &mut Store) -> Mark {
     Mark(store.begin_reading().and_then(|tx| tx.state()).ok())
 }
 
-/// What the vault's place tells: the highest change number, the keys with revoked versions, the tokens in force.
-type Known = (Option<u64>, Vec<Item>, Option<BTreeSet<TokenId>>);
-
-/// What the vault and its pin tell.
-fn known_here(
-    identity: &Identity,
-    access: &Access,
-    here: Option<&mut Vault>,
-    path: &Path,
-    world: &World<'_>,
-) -> Known {
-    let pinned = world.pins.read(identity, path).pin().map(|pin| pin.change);
-    let stands = here.and_then(|vault| {
-        let access = access.without_slot_for(identity, vault, world.now())?;
-        let look = |work: &mut Work<'_>| {
-            Ok((work.change_number(), work.items()?, work.tokens_in_force()?.into_keys().collect()))
-        };
-        vault.read(&access, look).ok()
-    });
-    let Some((change, mut items, tokens)) = stands else { return (pinned, Vec::new(), None) };
-    items.retain(|item| item.versions.iter().any(|version| version.state == VersionState::Revoked));
-    (pinned.max(Some(change)), items, Some(tokens))
-}
-
-/// The versions of a key that are revoked now and were not then.
-fn revoked_since(now: &Item, then: &Item) -> Vec<Version> {
-    let revoked = now.versions.iter().filter(|version| version.state == VersionState::Revoked);
-    let alive = |number| then.version(number).is_some_and(|version| version.state != VersionState::Revoked);
-    revoked.filter(|version| alive(version.number)).cloned().collect()
-}
-
 impl Access {
-    /// What reads a vault that may have other ways in than the one that was opened: the same daily keys, or those of its
-    /// own session if it was rekeyed.
-    fn without_slot_for(&self, opened: &Identity, vault: &Vault, now: Moment) -> Option<Self> {
-        match &self.root {
-            Some(root) if vault.identity() == *opened => {
-                Some(Self { daily: root.daily(opened), root: None, slot: None })
-            }
-            _ => vault.session(now).map(Self::from),
-        }
-    }
-}
-
-impl Work<'_> {
-    fn tokens_in_force(&mut self) -> Result<BTreeMap<TokenId, TokenName>, VaultError> {
-        let in_force = self.load_tokens()?.into_iter().filter(|token| token.revoked.is_none());
-        Ok(in_force.map(|token| (token.id, token.name)).collect())
-    }
-
-    /// Revoked versions never return, not with a backup either.
-    fn revoke_again(&mut self, revoked: &[Item], world: &World<'_>) -> Result<(), VaultError> {
-        if revoked.is_empty() {
-            return Ok(());
-        }
-        for mut item in self.items()? {
-            let Some(now) = revoked.iter().find(|known| known.id == item.id) else { continue };
-            let since = revoked_since(now, &item);
-            if since.is_empty() {
-                continue;
-            }
-            for version in &mut item.versions {
-                let Some(revoked) = since.iter().find(|revoked| revoked.number == version.number) else {
-                    continue;
-                };
-                version.revoke(revoked.since, &revoked.reason);
-                if revoked.digest.is_none() && version.digest.take().is_some() {
-                    self.tx.delete_version(&item.id, version.number)?;
-                }
-            }
-            self.put_item(&mut item, world.rng)?;
-        }
-        Ok(())
+    /// What reads a vault that may have other ways in than the one that was opened: the same daily keys, or if it was
+    /// rekeyed what `opens` it, or its own session.
+    fn without_slot_for(
+        &self,
+        opened: &Identity,
+        vault: &Vault,
+        opens: Option<&Self>,
+        now: Moment,
+    ) -> Option<Self> {
+        let same = vault.identity() == *opened;
+        let root = if same { self.root.as_ref() } else { opens.and_then(|opens| opens.root.as_ref()) };
+        let own = root.map(|root| Self { daily: root.daily(&vault.identity()), root: None, slot: None });
+        own.or_else(|| vault.session(now).map(Self::from))
     }
 }

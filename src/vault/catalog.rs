@@ -264,7 +264,7 @@ impl Work<'_> {
             return Err(VaultError::ValueTooLong { name: item.name.clone(), len: value.len() });
         }
         let now = world.now();
-        item.retire_current(now, grace);
+        item.retire_current(now, self.no_earlier(now), grace);
         let number = item.next_version;
         item.next_version += 1;
         item.versions.push(Version {

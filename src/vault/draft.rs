@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
+use crate::store::StoreError;
 use crate::sys::private;
 
 use super::error::VaultError;
@@ -49,7 +50,9 @@ impl Draft {
             }
             renamed => renamed.map_err(|errno| failed(errno.into()))?,
         }
-        private::sync_folder_of(path).map_err(|source| io(path, source))
+        // The file is there by now; only whether its name outlives a power cut is open.
+        private::sync_folder_of(path)
+            .map_err(|source| VaultError::Store(StoreError::Undecided(source.to_string())))
     }
 }
 

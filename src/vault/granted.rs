@@ -76,8 +76,8 @@ impl Vault {
         let identity = self.identity();
         let keys = holding.keys(&identity);
         let path = self.store.path().to_owned();
-        let pinned = world.pins.read_token(&holding.id, &path);
         let tx = self.store.begin(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
+        let pinned = world.pins.read_token(&holding.id, &path);
         self.checked.still_same()?;
         let (view, row) = verified_view(&tx, holding, &keys, &identity, world.now(), pinned.pin())?;
         let mut granted = Granted::load(&tx, &view, holding, &keys, &identity)?;
@@ -154,7 +154,7 @@ fn remember(
 ) {
     let mac = grant::pin_mac(row, keys);
     if pinned.is_none_or(|pin| pin.change != row.change) {
-        let seen = Pin { change: row.change, mac, path: path.to_string_lossy().into_owned() };
+        let seen = Pin { change: row.change, mac, epoch: None, path: path.to_string_lossy().into_owned() };
         if let Err(error) = world.pins.advance_token(&holding.id, path, &seen) {
             (world.notice)(Notice::NotPinned(error));
         }

@@ -130,7 +130,7 @@ impl Vault {
             let number = item.rollback_to(to, world.now())?;
             let from = item.current().map_or(0, |version| version.number);
             item.expires = item.expiry_of(number);
-            item.make_current(number, world.now());
+            item.make_current(number, work.no_earlier(world.now()));
             work.put_item(&mut item, world.rng)?;
             let detail = format!("from version {from}");
             let event = world.event(Action::Rollback, vec![key_ref(&item)], detail);
@@ -287,6 +287,11 @@ impl Work<'_> {
         self.add_version(&mut item, &value, public, grace, world)?;
         self.put_item(&mut item, world.rng)?;
         Ok(item)
+    }
+
+    /// This moment, or that of the last change if the clock has gone back since.
+    pub(super) fn no_earlier(&self, now: Moment) -> Moment {
+        now.max(self.current.record.time)
     }
 
     /// Writes down what time has done to a key's versions, and wipes those whose keeping is over.

@@ -21,6 +21,7 @@ mod granted;
 mod holder;
 mod import;
 mod item;
+mod known;
 mod leaves;
 mod lifecycle;
 mod open;

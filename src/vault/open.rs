@@ -255,6 +255,8 @@ impl Vault {
         let (keys, identity) = self.keys(access);
         let path = self.store.path().to_owned();
         let tx = self.store.begin(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
+        // Others may have gone on, and the file been put back, while a value was typed.
+        self.memory = world.pins.read(&identity, &path);
         // A sync service may have put another file in place while a passphrase was typed.
         self.checked.still_same()?;
         let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
@@ -319,6 +321,7 @@ impl Vault {
         let path = self.store.path().to_owned();
         let tx = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
         let held = world.holders.hold(&identity);
+        self.memory = world.pins.read(&identity, &path);
         self.checked.still_same()?;
         let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
         let mut work = Work::load(&tx, &setting)?;

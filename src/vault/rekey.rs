@@ -87,6 +87,7 @@ impl Vault {
         let next = Next::create(identity, credentials, world)?;
         let tx = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
         let held = world.holders.hold(&identity);
+        self.memory = world.pins.read(&identity, &path);
         self.checked.still_same()?;
         let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
         let mut old = Work::load(&tx, &setting)?;

@@ -40,7 +40,7 @@ impl Work<'_> {
         rows.iter().map(|row| self.verified_token(row)).collect()
     }
 
-    fn verified_token(&mut self, row: &TokenRow) -> Result<TokenRecord, VaultError> {
+    pub(super) fn verified_token(&mut self, row: &TokenRow) -> Result<TokenRecord, VaultError> {
         let leaf = self.token_leaf(row);
         // One that was written in this change is not in the tree yet.
         if self.leaf_changes.get(&row.tag) != Some(&Some(leaf)) {

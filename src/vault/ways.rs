@@ -17,6 +17,9 @@ use super::leaves;
 use super::open::{Access, Vault, World};
 use super::work::Work;
 
+/// Up to here each number without a slot is proved to be one: there are never more, and the lowest free one is taken.
+const HIGHEST_SLOT: u32 = 32;
+
 /// A slot as `vault slot list` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Way {
@@ -101,13 +104,12 @@ impl Vault {
         let root = access.root.as_ref().ok_or(VaultError::NeedsRoot)?;
         let identity = self.identity();
         let before = self.ways(access)?;
-        let mut free = next_id(&before);
+        let mut free = free_ids(&before);
         let mut rows = Vec::with_capacity(credentials.len());
         let mut gone = Vec::new();
         for credential in credentials {
             let mut same = before.iter().filter(|way| credential.opens(way.kind)).map(|way| way.id);
-            let id = same.next().unwrap_or(free);
-            free += u32::from(id == free);
+            let Some(id) = same.next().or_else(|| free.next()) else { return Err(VaultError::TooManyWays) };
             gone.extend(same);
             // Derived before the transaction, which others would have to wait for.
             rows.push(credential.seal(id, root, &identity, world)?);
@@ -140,7 +142,8 @@ impl Vault {
         if before.len() >= MAX_SLOTS {
             return Err(VaultError::TooManyWays);
         }
-        let row = credential.seal(next_id(&before), root, &identity, world)?;
+        let Some(id) = free_ids(&before).next() else { return Err(VaultError::TooManyWays) };
+        let row = credential.seal(id, root, &identity, world)?;
         self.change(access, world, |work| {
             expect_same(work, &before)?;
             let added = way(&row)?;
@@ -188,12 +191,14 @@ pub(super) fn way(row: &SlotRow) -> Result<Way, VaultError> {
     Ok(Way { id: row.id, kind: slot::kind(row)? })
 }
 
-fn next_id(ways: &[Way]) -> u32 {
-    ways.iter().map(|way| way.id).max().unwrap_or(0) + 1
+/// The numbers that no slot has, the lowest first: so none is far above how many slots there may be.
+fn free_ids(ways: &[Way]) -> impl Iterator<Item = u32> {
+    (1..).filter(|id| ways.iter().all(|way| way.id != *id))
 }
 
 impl Work<'_> {
-    /// All slots, each held against the tree.
+    /// All slots, each held against the tree, and none missing: one whose row was taken away for a while would be
+    /// forgotten by a change of the ways in, and open the vault again when its row is back.
     pub(super) fn slots(&mut self) -> Result<Vec<SlotRow>, VaultError> {
         let rows = self.tx.slots()?;
         for row in &rows {
@@ -201,6 +206,13 @@ impl Work<'_> {
             // A slot of this very change is not in the tree yet.
             if self.leaf_changes.get(&tag) != Some(&Some(self.slot_leaf(row))) {
                 self.expect_leaf(&tag, Some(self.slot_leaf(row)), "slot")?;
+            }
+        }
+        let highest = rows.iter().map(|row| row.id).fold(HIGHEST_SLOT, u32::max);
+        for id in (1..=highest).filter(|id| rows.iter().all(|row| row.id != *id)) {
+            let tag = self.slot_tag(id);
+            if self.leaf_changes.get(&tag) != Some(&None) {
+                self.expect_leaf(&tag, None, "slot: one is missing")?;
             }
         }
         Ok(rows)

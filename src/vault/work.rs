@@ -105,6 +105,11 @@ impl<'a> Work<'a> {
         self.current.record.change
     }
 
+    /// How many entries the log had at the last change.
+    pub(super) fn entries(&self) -> u64 {
+        self.current.record.audit_count
+    }
+
     pub(super) fn pinned(&self) -> Option<u64> {
         self.pinned
     }

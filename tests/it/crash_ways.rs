@@ -88,7 +88,9 @@ fn does(deed: &str, home: &Path) -> Result<(), VaultError> {
             let mark: Mark = vault.mark();
             let mut backup = Vault::open(&home.join("backup"), &world.pins)?;
             let access = backup.open_passphrase(&passphrase(PASSPHRASE))?;
-            backup.restore(&access, Some((&mut vault, &mark)), &vault_in(home), &world).map(drop)
+            let difference = backup.difference(&access, Some((&mut vault, None)), world.now())?;
+            let here = Some((&mut vault, &mark));
+            backup.restore(&access, here, &difference, &vault_in(home), &world).map(drop)
         }
     }
 }

@@ -42,6 +42,7 @@ mod prompt;
 mod review;
 mod review_child;
 mod review_cli;
+mod review_life;
 mod review_tokens;
 mod review_ways;
 mod session;

@@ -9,7 +9,8 @@ use keyvault::recipe::{Kind, Recipe};
 use keyvault::secret::SecretBytes;
 use keyvault::unlock::keyfile::KeyFile;
 use keyvault::vault::{
-    Conflict, Credential, Edit, Import, Incoming, Item, NewValue, Origin, Revocation, Terms, Vault, Which,
+    Conflict, Credential, Difference, Edit, Import, Incoming, Item, NewValue, Origin, Revocation, Terms,
+    Vault, Which,
 };
 
 use super::disk::Image;
@@ -232,7 +233,9 @@ fn restore(stage: &mut Stage) {
     let access = backup.open_recovery(&stage.code).unwrap();
     let mut vault = stage.vault();
     let mark = vault.mark();
-    backup.restore(&access, Some((&mut vault, &mark)), &path, &stage.world()).unwrap();
+    let world = stage.world();
+    let difference = backup.difference(&access, Some((&mut vault, None)), world.now()).unwrap();
+    backup.restore(&access, Some((&mut vault, &mark)), &difference, &path, &world).unwrap();
     drop(vault);
     stage.done_and_repinned("restore");
 }
@@ -244,7 +247,7 @@ fn restore_what_is_lost(stage: &mut Stage) {
     let path = stage.path();
     let mut backup = Vault::open(&stage.folder.join("backup.db"), &stage.pins()).unwrap();
     let access = backup.open_recovery(&stage.code).unwrap();
-    backup.restore(&access, None, &path, &stage.world()).unwrap();
+    backup.restore(&access, None, &Difference::default(), &path, &stage.world()).unwrap();
     // As for a new vault: the vault room has moved the copy into place and synced the folder.
     tape::folder_synced(&stage.folder);
     stage.done_and_repinned("restore of a lost vault");

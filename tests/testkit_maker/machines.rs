@@ -315,7 +315,7 @@ fn pins(set: &mut Set) {
     let seen = |base: &super::bases::Base| {
         let forge = Forge::new(&base.sql, &base.root, "");
         let holder = Holder::of(&forge, &ci);
-        Pin { change: holder.change(), state: holder.pin_state() }
+        Pin { change: holder.change(), state: holder.pin_state(), epoch: None }
     };
     let (now, earlier) = (seen(&set.machines.now), seen(&set.machines.earlier));
     for (word, pin, comment) in [

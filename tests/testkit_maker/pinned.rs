@@ -33,6 +33,25 @@ pub(crate) fn all(set: &mut Set) {
         with(now.change - 1, &branch),
     );
     alarm("forked-first", "forked", "another first record was seen", with(1, &branch));
+    let rekeyed = Set::pin_of(set.base("rekeyed"));
+    let comment = "an epoch after this one was seen, at a change that this one goes on from";
+    set.edited("pin-epoch", "rekeyed", Fails("rolled-back", "read a", ""), comment, |vector| {
+        vector.pin = Some(Pin { epoch: Some(4), ..rekeyed.clone() });
+    });
+    set.good(
+        "pin-epoch-same",
+        "rekeyed",
+        "this epoch was seen",
+        |_| (),
+        |vector| vector.pin = Some(Pin { epoch: Some(3), ..rekeyed.clone() }),
+    );
+    set.good(
+        "pin-epoch-before",
+        "rekeyed",
+        "the epoch before this one was seen",
+        |_| (),
+        |vector| vector.pin = Some(Pin { epoch: Some(2), ..rekeyed }),
+    );
     set.good(
         "pin-same",
         "plain",

@@ -23,7 +23,7 @@ use keyvault::vault::{
 };
 use serde_json::Value;
 
-use super::vector::{Credential, Vector};
+use super::vector::{Credential, Pin, Vector};
 use super::{bases, content, reasons, sql};
 
 pub(crate) struct Fixed(pub(crate) i64);
@@ -125,7 +125,7 @@ impl Kit {
         let path = self.build(vector, &folder);
         let pins = Pins::in_folder(folder.join("pins"));
         if let Some(pin) = &vector.pin {
-            self.pin(vector, &path, &folder.join("pins"), pin.change, &pin.state);
+            self.pin(vector, &path, &folder.join("pins"), pin);
         }
         let (clock, rng) = (Fixed(vector.now), SystemRng);
         let world = bases::world(&clock, &rng, pins);
@@ -139,7 +139,7 @@ impl Kit {
     }
 
     /// What this machine remembers, as §10 has it.
-    fn pin(&self, vector: &Vector, path: &Path, folder: &Path, change: u64, state: &str) {
+    fn pin(&self, vector: &Vector, path: &Path, folder: &Path, pin: &Pin) {
         let base =
             std::fs::read_to_string(self.folder.join("bases").join(format!("{}.sql", vector.base))).unwrap();
         let connection = sql::in_memory(&base);
@@ -156,7 +156,11 @@ impl Kit {
         let name = format!("{of}-{}.json", super::vector::hex(&place[..8]));
         std::fs::create_dir(folder).unwrap();
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
-        let pin = serde_json::json!({ "format": 1, "change": change, "state": state, "path": path });
+        let Pin { change, state, epoch } = pin;
+        let mut pin = serde_json::json!({ "format": 1, "change": change, "state": state, "path": path });
+        if let Some(epoch) = epoch {
+            pin["epoch"] = Value::from(*epoch);
+        }
         std::fs::write(folder.join(name), pin.to_string()).unwrap();
     }
 }

@@ -24,6 +24,15 @@ pub(crate) struct Pin {
     pub(crate) change: u64,
     /// The record's MAC in hexadecimal.
     pub(crate) state: String,
+    /// The epoch, if it is remembered.
+    pub(crate) epoch: Option<u32>,
+}
+
+impl Pin {
+    fn print(&self) -> String {
+        let epoch = self.epoch.map(|epoch| format!(" {epoch}")).unwrap_or_default();
+        format!("{} {}{epoch}", self.change, self.state)
+    }
 }
 
 /// One vector.
@@ -97,10 +106,7 @@ impl Vector {
         line("step", &self.step);
         line("row", &self.row);
         line("now", &self.now.to_string());
-        line(
-            "pin",
-            &self.pin.as_ref().map(|pin| format!("{} {}", pin.change, pin.state)).unwrap_or_default(),
-        );
+        line("pin", &self.pin.as_ref().map(Pin::print).unwrap_or_default());
         line("content", &self.content);
         line("comment", &self.comment);
         if !self.sql.is_empty() {
@@ -158,8 +164,11 @@ impl Vector {
                 "row" => vector.row = owned,
                 "now" => vector.now = value.parse().unwrap(),
                 "pin" => {
-                    let (change, state) = value.split_once(' ').unwrap();
-                    vector.pin = Some(Pin { change: change.parse().unwrap(), state: state.to_owned() });
+                    let mut words = value.split(' ');
+                    let mut word = || words.next().unwrap();
+                    let (change, state) = (word().parse().unwrap(), word().to_owned());
+                    let epoch = words.next().map(|epoch| epoch.parse().unwrap());
+                    vector.pin = Some(Pin { change, state, epoch });
                 }
                 "content" => vector.content = owned,
                 "comment" => vector.comment = owned,

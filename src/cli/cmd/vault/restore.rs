@@ -9,6 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::cli::{ui, view};
 use crate::name::{KeyName, TokenName};
+use crate::store::StoreError;
 use crate::unlock::session;
 use crate::vault::{Difference, Restored, Vault, VaultError};
 
@@ -53,9 +54,10 @@ impl Restore {
         if let Some(vault) = &here {
             backup.refuse_other(vault).map_err(failed)?;
         }
-        let access = context.root_of(&mut backup)?;
+        let (access, opens) = context.root_of_copy(&mut backup, here.as_mut())?;
         let mark = here.as_mut().map(Vault::mark);
-        let difference = backup.difference(&access, here.as_mut(), context.now()).map_err(failed)?;
+        let both = here.as_mut().map(|vault| (vault, opens.as_ref()));
+        let difference = backup.difference(&access, both, context.now()).map_err(failed)?;
         if here.is_some() {
             for line in told(&difference) {
                 context.ui.note(&line);
@@ -69,7 +71,10 @@ impl Restore {
         };
         let restored = context.with_world(|world| {
             let here = here.as_mut().zip(mark.as_ref());
-            backup.restore(&access, here, &path, world).map_err(failed)
+            backup.restore(&access, here, &difference, &path, world).map_err(|error| match error {
+                VaultError::Store(StoreError::Undecided(_)) => Failure::of(error, &path),
+                error => failed(error),
+            })
         })?;
         // A session of what was here may hold keys of another root.
         let _ = session::close(&backup.identity());
@@ -86,16 +91,13 @@ fn cannot_replace(failure: Failure, path: &Path) -> Failure {
     Failure { hint: Some(hint), ..failure }
 }
 
+const OTHER_WAYS: &str =
+    "Other ways in: what opened the backup then opens it again, an older passphrase too.";
+
 /// What would be superseded, a line each.
 fn told(difference: &Difference) -> Vec<String> {
-    const OTHER_WAYS: &str =
-        "Other ways in: what opened the backup then opens it again, an older passphrase too.";
     let Some(here) = difference.here else {
-        let unread = "the vault here cannot be read with its keys, so what would be gone is not known";
-        return vec![
-            format!("The backup is of change {}; {unread}.", difference.backup),
-            OTHER_WAYS.to_owned(),
-        ];
+        return told_of_unread(difference);
     };
     let mut lines =
         vec![format!("The backup is of change {}; the vault here is at change {here}.", difference.backup)];
@@ -119,6 +121,27 @@ fn told(difference: &Difference) -> Vec<String> {
     lines
 }
 
+/// Of a vault that is damaged, or that was rekeyed since and is locked.
+fn told_of_unread(difference: &Difference) -> Vec<String> {
+    let mut lines = vec![
+        format!(
+            "The backup is of change {}; the vault here cannot be read whole, so what would be gone is not known.",
+            difference.backup
+        ),
+        "What was revoked since then is good again, but for what is named here: look at every key."
+            .to_owned(),
+    ];
+    if !difference.revoked.is_empty() {
+        lines.push(format!("{} stay revoked: {}", difference.revoked.len(), some(&difference.revoked)));
+    }
+    if !difference.revoked_tokens.is_empty() {
+        let names = view::joined(difference.revoked_tokens.iter());
+        lines.push(format!("Tokens of the backup that open nothing any more: {names}"));
+    }
+    lines.push(OTHER_WAYS.to_owned());
+    lines
+}
+
 fn some(names: &[KeyName]) -> String {
     const SHOWN: usize = 10;
     let shown = view::joined(names.iter().take(SHOWN));
@@ -134,6 +157,7 @@ fn answer(context: &Context, restored: &Restored, difference: &Difference) -> Re
             "back": names(&difference.back), "revoked": names(&difference.revoked),
             "other_ways": difference.other_ways,
             "tokens": difference.tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
+            "revoked_tokens": difference.revoked_tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
         }))?;
     } else {
         context.ui.note(&format!(
