@@ -140,7 +140,17 @@ impl Context {
     }
 
     pub(super) fn require_terminal(&self) -> Result<(), Failure> {
-        if self.may_ask() { Ok(()) } else { Err(Failure::locked()) }
+        if self.may_ask() { Ok(()) } else { Err(Failure::locked_as(self.unasked())) }
+    }
+
+    /// Why no question may be asked, as the end of a sentence.
+    #[must_use]
+    pub fn unasked(&self) -> &'static str {
+        if self.global.non_interactive && tty::has_terminal() {
+            error::NOT_TO_ASK
+        } else {
+            error::NO_TERMINAL
+        }
     }
 }
 

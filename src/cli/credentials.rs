@@ -23,6 +23,9 @@ pub struct RecoveryPlace {
     /// Make no recovery code: a lost passphrase is then a lost vault
     #[arg(long, conflicts_with = "recovery_file")]
     no_recovery: bool,
+    // Doing without a code is out of the question.
+    #[arg(skip)]
+    needed: bool,
 }
 
 /// A recovery code on its way to where it is kept.
@@ -35,6 +38,16 @@ pub(super) struct NewRecovery {
 }
 
 impl RecoveryPlace {
+    /// Where a code goes that is the point of the command.
+    pub(super) fn needed(recovery_file: Option<PathBuf>) -> Self {
+        Self { recovery_file, no_recovery: false, needed: true }
+    }
+
+    /// For a command that says itself what it means to make none.
+    pub(super) fn of(recovery_file: Option<PathBuf>, no_recovery: bool) -> Self {
+        Self { recovery_file, no_recovery, needed: false }
+    }
+
     /// Makes a code and puts it where it is kept: on the terminal, where part of it is asked back, in a file, or in the
     /// answer. Without any of these it is refused, before anything is asked.
     pub(super) fn make(&self, context: &Context, interactive: bool) -> Result<NewRecovery, Failure> {
@@ -69,7 +82,11 @@ impl RecoveryPlace {
         }
         Err(Failure::usage(
             "The recovery code opens the vault, so it is not printed into what may be a log.",
-            Some("Say where it goes: --recovery-file FILE, --json, or --no-recovery for none."),
+            Some(if self.needed {
+                "Say where it goes: --recovery-file FILE, or --json."
+            } else {
+                "Say where it goes: --recovery-file FILE, --json, or --no-recovery for none."
+            }),
         ))
     }
 }
@@ -115,7 +132,7 @@ pub(super) fn new_passphrase(context: &Context, file: Option<&Path>) -> Result<P
             .and_then(|bytes| Passphrase::new(&bytes).map_err(Failure::passphrase)),
         None if context.may_ask() => ask_passphrase(context),
         None => Err(Failure::usage(
-            "There is no terminal to ask for the new passphrase on.",
+            &format!("No new passphrase was given, and {}.", context.unasked()),
             Some("--new-passphrase-file FILE names a file with it."),
         )),
     }

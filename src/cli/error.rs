@@ -59,6 +59,12 @@ pub struct Failure {
 pub(super) const WAYS_TO_OPEN: &str = "Run 'keyvault unlock' in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file\n\
     with the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself, or KEYVAULT_KEY_FILE to a key file.";
 
+/// Why nobody is asked, as the end of a sentence.
+pub(super) const NO_TERMINAL: &str = "there is no terminal to ask on";
+
+/// The same where there is one.
+pub(super) const NOT_TO_ASK: &str = "--non-interactive says not to ask";
+
 impl Failure {
     pub(super) fn new(code: u8, kind: &'static str, message: impl Into<String>, hint: Option<&str>) -> Self {
         Self { code, kind, message: message.into(), hint: hint.map(str::to_owned), quiet: false }
@@ -69,6 +75,15 @@ impl Failure {
         let code = if self.code == code::NOT_FOUND { code::LOCKED } else { self.code };
         let message = format!("{} ({variable} names it.)", self.message);
         Self { code, kind: if code == self.code { self.kind } else { "locked" }, message, ..self }
+    }
+
+    /// The same, with the variable or option that the credential came from, if it was the wrong one.
+    pub(super) fn given_by(self, source: &str) -> Self {
+        if self.kind != "wrong_credential" {
+            return self;
+        }
+        let message = format!("{} (It was given by {source}.)", self.message);
+        Self { message, ..self }
     }
 
     /// Whether the change may have been made in spite of the failure.
@@ -93,11 +108,25 @@ impl Failure {
     }
 
     pub(super) fn locked() -> Self {
+        Self::locked_as(NO_TERMINAL)
+    }
+
+    /// Locked, and why nobody is asked.
+    pub(super) fn locked_as(unasked: &str) -> Self {
+        let message = format!("The vault is locked, and {unasked}.");
+        Self::new(code::LOCKED, "locked", message, Some(WAYS_TO_OPEN))
+    }
+
+    /// A rekey seals the new root under the passphrase as well, so that must be there; another way in is not enough.
+    pub(super) fn rekey_without_passphrase(unasked: &str) -> Self {
         Self::new(
             code::LOCKED,
             "locked",
-            "The vault is locked, and there is no terminal to ask on.",
-            Some(WAYS_TO_OPEN),
+            format!("A rekey needs the passphrase, whatever else opens the vault, and {unasked}."),
+            Some(
+                "Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with the passphrase,\n\
+                 or KEYVAULT_PASSPHRASE to the passphrase itself.",
+            ),
         )
     }
 
@@ -128,6 +157,9 @@ impl Failure {
             ),
             io::ErrorKind::NotFound => {
                 Self::new(code::NOT_FOUND, "not_found", format!("There is no {path}."), None)
+            }
+            io::ErrorKind::IsADirectory => {
+                Self::failed(&format!("{path} is a folder."), Some("Name a file."))
             }
             io::ErrorKind::PermissionDenied => Self::failed(
                 &format!("{path} may not be opened by this user."),

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::time;
 use super::{ui, view};
-use crate::audit::{Event, Outcome};
+use crate::audit::{Event, KeyRef, Outcome};
 use crate::vault::Of;
 
 /// An entry in JSON.
@@ -44,8 +44,12 @@ pub(super) fn line(of: &Of, event: &Event) -> String {
     };
     let actor = &event.actor;
     let place = actor.job.as_ref().or(actor.terminal.as_ref()).map_or("-", String::as_str);
-    let mut keys =
-        view::joined(event.keys.iter().take(SHOWN).map(|key| format!("{} v{}", key.name, key.version)));
+    // What had no current version, such as a key that was revoked and then removed, is named alone.
+    let named = |key: &KeyRef| match key.version {
+        0 => key.name.clone(),
+        version => format!("{} v{version}", key.name),
+    };
+    let mut keys = view::joined(event.keys.iter().take(SHOWN).map(named));
     if event.keys.len() > SHOWN {
         keys += &format!(" and {} more", event.keys.len() - SHOWN);
     }

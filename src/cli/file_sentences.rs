@@ -5,10 +5,17 @@ use std::path::Path;
 use crate::state::pin::Standing;
 use crate::store::StoreError;
 use crate::sys::files::{FileFault, Kind};
-use crate::vault::Vault;
+use crate::vault::{Vault, VaultError};
 
 use super::error::{Failure, code};
 use super::ui;
+
+/// The remedy for damage. 'vault check', which would name itself, has [`beyond_check`].
+const CHECK_NAMES: &str = "'keyvault vault check' names every row; put back a copy of the vault.";
+
+/// Where rows cannot even be named, or were.
+pub(super) const RESTORE: &str =
+    "'keyvault vault restore FILE' puts a backup in its place; docs/recovery.md says what else helps.";
 
 pub(super) fn exists(path: &Path) -> Failure {
     Failure::refused(
@@ -57,7 +64,7 @@ pub(super) fn file(fault: &FileFault) -> Failure {
         ),
         FileFault::Journal { path } => Failure::damaged(
             &format!("{} lies beside the vault; opening the vault would play it back.", path.display()),
-            Some("keyvault never writes one. Move it away if you did not put it there."),
+            Some(&format!("keyvault never writes one. Set it aside, and nothing else:\n  {}", aside(path))),
         ),
         FileFault::Swapped { path } => Failure::damaged(
             &format!("{} was exchanged for another file in the meantime.", path.display()),
@@ -94,6 +101,14 @@ pub(super) fn store(error: &StoreError, path: &Path) -> Failure {
         ),
         StoreError::Schema { object } => altered(&format!("its schema is not a vault's ({object})"), path),
         StoreError::Damaged { what } => altered(what, path),
+        StoreError::NoLog => Failure::damaged(
+            &format!("{shown} has no write-ahead log any more: another program took it away."),
+            Some(&format!(
+                "Nothing was released. If that program only copied or converted it, this gives it its log again:\n  \
+                 sqlite3 {} 'PRAGMA journal_mode=WAL'",
+                ui::quoted(path)
+            )),
+        ),
         StoreError::Busy => Failure::new(
             code::BUSY,
             "busy",
@@ -126,15 +141,102 @@ pub(super) fn store(error: &StoreError, path: &Path) -> Failure {
 
 /// Damage. A log beside the file may be the cause, if it came from another copy.
 pub(super) fn altered(what: &str, path: &Path) -> Failure {
-    let hint = match Vault::log_beside(path) {
-        Some(log) => format!(
-            "Nothing was released. {log} lies beside it; if it came from another copy, set it aside:\n  mv '{log}' '{log}.aside'\nOtherwise put back a copy of the vault.",
-            log = log.display()
-        ),
-        None => "Nothing was released. 'keyvault vault check' names every row; put back a copy of the vault."
-            .to_owned(),
+    let hint = match log_aside(path) {
+        Some(remedy) => format!("Nothing was released. {remedy}\nOtherwise put back a copy of the vault."),
+        None => format!("Nothing was released. {CHECK_NAMES}"),
     };
     Failure::damaged(&format!("{} was damaged or tampered with: {what}.", path.display()), Some(&hint))
+}
+
+/// What 'vault check' says where it could not look at the rows.
+pub(super) fn beyond_check(failure: Failure) -> Failure {
+    Failure { hint: failure.hint.map(|hint| hint.replace(CHECK_NAMES, RESTORE)), ..failure }
+}
+
+fn log_aside(path: &Path) -> Option<String> {
+    let log = Vault::log_beside(path)?;
+    let shown = log.display();
+    let line = aside(&log);
+    Some(format!("{shown} lies beside it; if it came from another copy, set it aside:\n  {line}"))
+}
+
+/// The line that sets one file aside.
+fn aside(path: &Path) -> String {
+    let shown = ui::quoted(path);
+    format!("mv {shown} {shown}.aside")
+}
+
+/// An error of the file that was named as a backup. What helps is another file, or another place for it.
+pub(super) fn backup(error: VaultError, file: &Path) -> Failure {
+    let remedy = match &error {
+        VaultError::File(FileFault::NotRegular { .. } | FileFault::Empty { .. })
+        | VaultError::Store(StoreError::NotAVault | StoreError::Schema { .. }) => {
+            Some("Name a file that 'keyvault vault backup' wrote.".to_owned())
+        }
+        VaultError::File(FileFault::Symlink { .. }) => {
+            Some("Name the file that the link leads to.".to_owned())
+        }
+        VaultError::File(FileFault::HardLink { .. } | FileFault::WrongOwner { .. }) => {
+            Some(to_own_folder(file))
+        }
+        VaultError::File(FileFault::WritableByOthers { path, .. }) if path.is_dir() => {
+            Some(to_own_folder(file))
+        }
+        VaultError::Store(StoreError::Damaged { .. }) | VaultError::State(_) | VaultError::Audit(_) => {
+            Some(match log_aside(file) {
+                Some(remedy) => format!("{remedy}\nOtherwise take another backup."),
+                None => "Take another backup.".to_owned(),
+            })
+        }
+        _ => None,
+    };
+    let failure = Failure::of(error, file);
+    match remedy {
+        Some(remedy) => {
+            Failure { hint: Some(format!("The vault here was not touched. {remedy}")), ..failure }
+        }
+        None => failure,
+    }
+}
+
+fn to_own_folder(file: &Path) -> String {
+    format!(
+        "A backup is read where nobody else can write. Copy it, and name the copy:\n  \
+         mkdir -m 700 FOLDER; cp {} FOLDER/",
+        ui::quoted(file)
+    )
+}
+
+/// A vault that cannot even be opened is not written over: somebody may still want it. Only what cannot be read is set
+/// aside; a lone file beside the vault alone, and what another line mends is left to that line.
+pub(super) fn cannot_replace(error: VaultError, path: &Path) -> Failure {
+    let remedy = match &error {
+        VaultError::Store(StoreError::NotAVault | StoreError::Schema { .. } | StoreError::Damaged { .. }) => {
+            Some(all_aside(path))
+        }
+        VaultError::File(
+            FileFault::Symlink { path: found }
+            | FileFault::HardLink { path: found, .. }
+            | FileFault::NotRegular { path: found, .. }
+            | FileFault::Empty { path: found }
+            | FileFault::Exists { path: found }
+            | FileFault::Journal { path: found },
+        ) => Some(if found.file_name() == path.file_name() { all_aside(path) } else { aside(found) }),
+        _ => None,
+    };
+    let failure = Failure::of(error, path);
+    match remedy {
+        Some(line) => {
+            let hint = format!("Nothing was changed. Set it aside, then restore again:\n  {line}");
+            Failure { hint: Some(hint), ..failure }
+        }
+        None => failure,
+    }
+}
+
+fn all_aside(path: &Path) -> String {
+    let shown = ui::quoted(path);
+    format!("for part in '' -wal -shm; do mv {shown}$part {shown}$part.aside; done")
 }
 
 pub(super) fn alarm(standing: Standing, found: u64, pinned: u64, path: &Path) -> Failure {

@@ -1,14 +1,15 @@
 //! From the vault's path to an opened vault. Which way is tried when stands in `order`; here, how each of them goes.
 
+use std::fs::File;
 use std::path::Path;
 
 use crate::audit::Outcome;
-use crate::secret::SecretBytes;
+use crate::secret::{ReadError, SecretBytes};
 use crate::state::pin::{Memory, Pins, Standing};
 use crate::sys::lock::FileLock;
 use crate::sys::{memory_folder, private, tty};
 use crate::unlock::keyfile::{self, KeyFile};
-use crate::unlock::passphrase::{MAX_LEN, Passphrase};
+use crate::unlock::passphrase::{MAX_LEN, Passphrase, Unfit};
 use crate::unlock::{Secret, UnlockError, session};
 use crate::vault::{Access, Vault, VaultError};
 
@@ -19,6 +20,11 @@ use super::{time, ui};
 
 /// How long a session lasts that a typed passphrase or a keyring opens, in seconds.
 const SHORT_SESSION: u32 = 15 * 60;
+
+/// Where a passphrase is found that nobody types.
+pub(super) const PASSPHRASE_FILE: &str = "KEYVAULT_PASSPHRASE_FILE";
+/// The same, itself.
+pub(super) const PASSPHRASE: &str = "KEYVAULT_PASSPHRASE";
 
 /// How often a passphrase may be typed.
 const TRIES: u32 = 3;
@@ -33,13 +39,14 @@ impl Context {
     /// Every command that comes here also removes what a killed `exec` has left in memory.
     pub fn open(&self) -> Result<Vault, Failure> {
         memory_folder::sweep(runtime_folder().as_deref());
-        self.open_at(&self.vault_path()?)
+        let path = self.vault_path()?;
+        self.open_at(&path, |error| Failure::of(error, &path))
     }
 
-    /// The same for a file that is named otherwise, such as a backup.
-    pub fn open_at(&self, path: &Path) -> Result<Vault, Failure> {
+    /// The same for a file that is named otherwise, such as a backup, of which the caller has other things to say.
+    pub fn open_at(&self, path: &Path, failed: impl FnOnce(VaultError) -> Failure) -> Result<Vault, Failure> {
         let pins = Pins::in_folder(state_folder()?.join("pins"));
-        let vault = Vault::open(path, &pins).map_err(|error| Failure::of(error, path))?;
+        let vault = Vault::open(path, &pins).map_err(failed)?;
         if vault.tightened() {
             self.ui.warn(&format!("{} was readable by others; it no longer is.", vault.path().display()));
         }
@@ -62,13 +69,18 @@ impl Context {
     /// Opens the file to be looked at, which works in an alarm too, and is said.
     pub fn open_to_look(&self) -> Result<(Vault, Access), Failure> {
         let (mut vault, access) = self.open_with_access()?;
-        let path = vault.path().to_owned();
-        let standing =
-            vault.read(&access, |work| Ok(work.standing())).map_err(|error| Failure::of(error, &path))?;
-        if let Some(alarm) = alarm(standing) {
+        self.tell_alarm(&mut vault, &access)?;
+        Ok((vault, access))
+    }
+
+    /// Says in a line that the file is in alarm, and gives the word for programs.
+    pub fn tell_alarm(&self, vault: &mut Vault, access: &Access) -> Result<Option<&'static str>, Failure> {
+        let standing = vault.read(access, |work| Ok(work.standing()));
+        let alarm = alarm(standing.map_err(|error| Failure::of(error, vault.path()))?);
+        if let Some(alarm) = alarm {
             self.ui.warn(&format!("The vault is {alarm}; 'keyvault vault restore --adopt' accepts it."));
         }
-        Ok((vault, access))
+        Ok(alarm)
     }
 
     /// Opens the file for a session: by whatever opens it but the session that may be open.
@@ -105,11 +117,15 @@ impl Context {
     ) -> Result<(Access, Option<Access>), Failure> {
         let vault = vault.filter(|vault| vault.identity() != copy.identity());
         if let Some(file) = self.given_key_file()? {
-            let access = copy.open_key_file(&file).map_err(|error| self.refused(copy, error))?;
+            let opened = copy.open_key_file(&file).map_err(|error| self.refused(copy, error));
+            let access = opened.map_err(|failure| failure.given_by("KEYVAULT_KEY_FILE"))?;
             return Ok((access, vault.and_then(|vault| vault.open_key_file(&file).ok())));
         }
         let (access, passphrase) = match self.given_passphrase()? {
-            Some(passphrase) => (self.open_passphrase(copy, &passphrase)?, passphrase),
+            Some((passphrase, source)) => {
+                let opened = self.open_passphrase(copy, &passphrase);
+                (opened.map_err(|failure| failure.given_by(source))?, passphrase)
+            }
             None => self.ask_for_access(copy)?,
         };
         Ok((access, vault.and_then(|vault| vault.open_passphrase(&passphrase).ok())))
@@ -125,8 +141,12 @@ impl Context {
             ));
         }
         let (access, passphrase) = match self.given_passphrase()? {
-            Some(passphrase) => (self.open_passphrase(&mut vault, &passphrase)?, passphrase),
-            None => self.ask_for_access(&mut vault)?,
+            Some((passphrase, source)) => {
+                let opened = self.open_passphrase(&mut vault, &passphrase);
+                (opened.map_err(|failure| failure.given_by(source))?, passphrase)
+            }
+            None if self.may_ask() => self.ask_for_access(&mut vault)?,
+            None => return Err(Failure::rekey_without_passphrase(self.unasked())),
         };
         Ok((vault, access, passphrase))
     }
@@ -232,13 +252,16 @@ impl Context {
         if let Some(access) = self.key_file_access(vault)? {
             return Ok(Some(access));
         }
-        self.given_passphrase()?.map(|passphrase| self.open_passphrase(vault, &passphrase)).transpose()
+        let Some((passphrase, source)) = self.given_passphrase()? else { return Ok(None) };
+        let opened = self.open_passphrase(vault, &passphrase);
+        opened.map(Some).map_err(|failure| failure.given_by(source))
     }
 
     /// What the key file opens that `KEYVAULT_KEY_FILE` names.
     pub(super) fn key_file_access(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
-        let file = self.given_key_file()?;
-        file.map(|file| vault.open_key_file(&file).map_err(|error| self.refused(vault, error))).transpose()
+        let Some(file) = self.given_key_file()? else { return Ok(None) };
+        let opened = vault.open_key_file(&file).map_err(|error| self.refused(vault, error));
+        opened.map(Some).map_err(|failure| failure.given_by("KEYVAULT_KEY_FILE"))
     }
 
     /// The key file that `KEYVAULT_KEY_FILE` names.
@@ -255,11 +278,11 @@ impl Context {
         KeyFile::parse(content.expose()).map_err(|error| Failure::of(VaultError::Unlock(error), path))
     }
 
-    /// The passphrase from `KEYVAULT_PASSPHRASE_FILE` or `KEYVAULT_PASSPHRASE`, if either is set.
-    pub fn given_passphrase(&self) -> Result<Option<Passphrase>, Failure> {
+    /// The passphrase from `KEYVAULT_PASSPHRASE_FILE` or `KEYVAULT_PASSPHRASE`, if either is set, and which of them.
+    pub fn given_passphrase(&self) -> Result<Option<(Passphrase, &'static str)>, Failure> {
         match self.passphrase_of_file()? {
-            Some(passphrase) => Ok(Some(passphrase)),
-            None => self.passphrase_of_variable(),
+            Some(passphrase) => Ok(Some((passphrase, PASSPHRASE_FILE))),
+            None => Ok(self.passphrase_of_variable()?.map(|passphrase| (passphrase, PASSPHRASE))),
         }
     }
 
@@ -287,23 +310,30 @@ impl Context {
 
     /// A passphrase from a file, without its final newline.
     pub(super) fn passphrase_file(&self, path: &Path) -> Result<SecretBytes, Failure> {
-        // One byte more than a passphrase may have, for the newline.
-        let bytes = if path == Path::new("-") {
-            read_secret(&mut std::io::stdin().lock(), MAX_LEN + 1, Path::new("standard input"))?
+        // One byte more than a passphrase may have, for the newline; what is longer still has too much of the other.
+        let read = if path == Path::new("-") {
+            SecretBytes::read_from(&mut std::io::stdin().lock(), MAX_LEN + 1)
         } else {
-            self.private_file(path, MAX_LEN + 1)?
+            SecretBytes::read_from(&mut self.open_private(path)?, MAX_LEN + 1)
         };
+        let bytes = read.map_err(|error| match error {
+            ReadError::TooLong { .. } => Failure::passphrase(Unfit::TooLong),
+            ReadError::Io(error) => Failure::io(path, &error),
+        })?;
         Ok(without_final_newline(bytes).0)
     }
 
     /// Reads a file that others should not read, and says so if they can.
     pub fn private_file(&self, path: &Path, limit: usize) -> Result<SecretBytes, Failure> {
-        let (mut file, readable) =
-            private::open_secret_file(path).map_err(|error| Failure::io(path, &error))?;
+        read_secret(&mut self.open_private(path)?, limit, path)
+    }
+
+    fn open_private(&self, path: &Path) -> Result<File, Failure> {
+        let (file, readable) = private::open_secret_file(path).map_err(|error| Failure::io(path, &error))?;
         if readable.is_some() {
             self.ui.warn(&format!("{} can be read by others; chmod 600 it.", path.display()));
         }
-        read_secret(&mut file, limit, path)
+        Ok(file)
     }
 
     /// Asks for a passphrase on the terminal.

@@ -6,6 +6,7 @@ use crate::vault::{Access, Vault};
 
 use super::context::{Context, variable};
 use super::error::Failure;
+use super::opening::{PASSPHRASE, PASSPHRASE_FILE};
 use super::supply::token_is_piped;
 use super::{time, ui};
 
@@ -79,11 +80,13 @@ impl Context {
                 Step::KeyFile => self.key_file_access(vault)?,
                 Step::PassphraseFile => {
                     let given = self.passphrase_of_file()?;
-                    given.map(|passphrase| self.open_passphrase(vault, &passphrase)).transpose()?
+                    let access = given.map(|passphrase| self.open_passphrase(vault, &passphrase)).transpose();
+                    access.map_err(|failure| failure.given_by(PASSPHRASE_FILE))?
                 }
                 Step::PassphraseVariable => {
                     let given = self.passphrase_of_variable()?;
-                    given.map(|passphrase| self.open_passphrase(vault, &passphrase)).transpose()?
+                    let access = given.map(|passphrase| self.open_passphrase(vault, &passphrase)).transpose();
+                    access.map_err(|failure| failure.given_by(PASSPHRASE))?
                 }
                 Step::Prompt => Some(self.typed_access(vault)?),
             };

@@ -252,9 +252,14 @@ fn unlock(error: &UnlockError) -> Failure {
                 "If it is lost: 'keyvault vault recover' sets a new one with the recovery code, if you kept one.",
             ),
         ),
-        UnlockError::NoSuchSlot => locked(
-            "The vault has no way in of that kind.",
-            Some("'keyvault vault slot list' shows the ways in."),
+        UnlockError::NoSuchSlot(secret) => locked(
+            &format!("The vault has no slot for a {secret}."),
+            Some(match secret {
+                Secret::Passphrase => {
+                    "KEYVAULT_KEY_FILE names a key file that opens it; with the recovery code 'keyvault vault recover' sets a passphrase."
+                }
+                _ => "'keyvault vault slot list' shows the ways in; 'keyvault vault slot add' adds one.",
+            }),
         ),
         UnlockError::NotACode => locked(
             "That is not a recovery code: eight groups of five characters.",

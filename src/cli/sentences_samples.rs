@@ -1,19 +1,21 @@
 //! More errors for the snapshot of sentences: those of machines, deliveries and project files.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::clock::Moment;
 use crate::exec::delivery::DeliveryError;
 use crate::name::{EnvName, NameError, TokenName};
 use crate::state::pin::Standing;
+use crate::store::StoreError;
 use crate::sys::descriptors::Unavailable;
+use crate::sys::files::{FileFault, Kind};
 use crate::sys::memory_folder::{self, NoFolder};
-use crate::unlock::UnlockError;
+use crate::unlock::{Secret, UnlockError};
 use crate::vault::{TokenError, VaultError};
 
-use crate::cli::error::Failure;
-use crate::cli::project_sentences;
+use crate::cli::error::{Failure, NOT_TO_ASK};
+use crate::cli::{file_sentences, project_sentences};
 use crate::project::template::TemplateError;
 use crate::project::{Ask, FileError, PlaceError, ProjectFile, What};
 
@@ -71,6 +73,49 @@ pub(super) fn deliveries() -> Vec<DeliveryError> {
         DeliveryError::Put { place: "descriptor 3".to_owned(), source: source() },
         DeliveryError::Put { place: "the file in TLS_KEY".to_owned(), source: source() },
         DeliveryError::TakeAway { variable: variable(), source: source() },
+    ]
+}
+
+/// What is wrong with a backup, and with a vault that one cannot take the place of.
+pub(super) fn restores() -> Vec<Failure> {
+    let backup = || PathBuf::from("/tmp/b.db");
+    let shared = || PathBuf::from("/tmp");
+    let vault = || PathBuf::from("/home/ada/.local/share/keyvault/vault.db");
+    let journal = || PathBuf::from("/home/ada/.local/share/keyvault/vault.db-journal");
+    let damaged =
+        || VaultError::Store(StoreError::Damaged { what: "database disk image is malformed".to_owned() });
+    let backups = [
+        VaultError::File(FileFault::NotRegular { path: backup(), kind: Kind::Fifo }),
+        VaultError::File(FileFault::Symlink { path: backup() }),
+        VaultError::File(FileFault::HardLink { path: backup(), links: 2 }),
+        VaultError::File(FileFault::WritableByOthers { path: shared(), mode: 0o1777 }),
+        VaultError::File(FileFault::WritableByOthers { path: backup(), mode: 0o666 }),
+        VaultError::Store(StoreError::NotAVault),
+        VaultError::Store(StoreError::NoLog),
+        damaged(),
+    ];
+    let replaced = [
+        damaged(),
+        VaultError::Store(StoreError::Busy),
+        VaultError::File(FileFault::Journal { path: journal() }),
+        VaultError::File(FileFault::Symlink { path: vault() }),
+        VaultError::File(FileFault::WritableByOthers { path: shared(), mode: 0o1777 }),
+    ];
+    let mut failures: Vec<_> =
+        backups.into_iter().map(|error| file_sentences::backup(error, Path::new("/tmp/b.db"))).collect();
+    failures.extend(replaced.into_iter().map(|error| file_sentences::cannot_replace(error, &vault())));
+    failures.push(file_sentences::beyond_check(Failure::of(damaged(), &vault())));
+    failures
+}
+
+/// Questions that may not be asked, and credentials that do not fit, with where they came from.
+pub(super) fn unasked() -> Vec<Failure> {
+    let wrong = |secret| Failure::of(VaultError::Unlock(secret), Path::new("vault.db"));
+    vec![
+        Failure::locked_as(NOT_TO_ASK),
+        Failure::rekey_without_passphrase(NOT_TO_ASK),
+        wrong(UnlockError::NoSuchSlot(Secret::KeyFile)).given_by("KEYVAULT_KEY_FILE"),
+        wrong(UnlockError::Wrong(Secret::Passphrase)).given_by("KEYVAULT_PASSPHRASE"),
     ]
 }
 

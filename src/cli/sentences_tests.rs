@@ -75,6 +75,7 @@ fn rows() -> Vec<VaultError> {
         StoreError::NewerFormat { format: 9, written_by: None },
         StoreError::Schema { object: "trigger evil".to_owned() },
         StoreError::Damaged { what: "item: tag has 15 bytes".to_owned() },
+        StoreError::NoLog,
         StoreError::Busy,
         StoreError::Full,
         StoreError::ReadOnly,
@@ -84,6 +85,8 @@ fn rows() -> Vec<VaultError> {
     ];
     let mut errors: Vec<_> = stored.into_iter().map(VaultError::Store).collect();
     errors.push(VaultError::State(StateError::Mismatch { what: "item".to_owned() }));
+    let what = "audit: the entry of the last change is not the one that the state record names".to_owned();
+    errors.push(VaultError::State(StateError::Apart { what }));
     errors.push(VaultError::State(StateError::Record));
     errors.push(VaultError::Audit(AuditError::Broken { seq: 7, what: "is not authentic" }));
     errors.push(VaultError::Audit(AuditError::Rng(RngError)));
@@ -100,7 +103,8 @@ fn ways_in() -> Vec<VaultError> {
         UnlockError::Wrong(Secret::RecoveryCode),
         UnlockError::Wrong(Secret::KeyFile),
         UnlockError::Wrong(Secret::Keyring),
-        UnlockError::NoSuchSlot,
+        UnlockError::NoSuchSlot(Secret::Passphrase),
+        UnlockError::NoSuchSlot(Secret::KeyFile),
         UnlockError::NotACode,
         UnlockError::NotAKeyFile,
         UnlockError::Slot { id: 3, what: "memory of 4294967295 KiB".to_owned() },
@@ -261,6 +265,8 @@ fn others() -> Vec<Failure> {
         ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::Nul },
         ExchangeError::Rng,
     ];
+    failures.extend(samples::restores());
+    failures.extend(samples::unasked());
     failures.extend(exchanges.iter().map(|error| Failure::exchange(error, "x.env")));
     let programs = [
         (ExecError::NotRunnable(NotRunnable::NotFound), "serve"),

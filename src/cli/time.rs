@@ -36,24 +36,28 @@ impl Expiry {
 }
 
 const DURATION: &str = "a duration is a number and s, m, h, d or w, such as 90d";
+const TOO_LONG: &str = "is longer than 100 years, the longest duration";
+const NEGATIVE: &str = "is negative; a duration is a number and s, m, h, d or w, such as 90d";
 
 /// Reads a duration. clap shows the error; it must not repeat the text.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let well_formed = text.len() > 1
-        && text
-            .strip_suffix(['s', 'm', 'h', 'd', 'w'])
-            .is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
-    let span: Span = if well_formed { text.parse().ok() } else { None }.ok_or(DURATION)?;
-    let millis = span
-        .total((Unit::Millisecond, SpanRelativeTo::days_are_24_hours()))
-        .map_err(|_| "is not a duration of at most 100 years, such as 90d")?;
+    let well_formed = |text: &str| {
+        text.len() > 1
+            && text
+                .strip_suffix(['s', 'm', 'h', 'd', 'w'])
+                .is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    if !well_formed(text) {
+        let negative = text.strip_prefix('-').is_some_and(well_formed);
+        return Err(if negative { NEGATIVE } else { DURATION }.to_owned());
+    }
+    // What is well formed and is no span has too many digits for one.
+    let span: Span = text.parse().map_err(|_| TOO_LONG)?;
+    let millis =
+        span.total((Unit::Millisecond, SpanRelativeTo::days_are_24_hours())).map_err(|_| TOO_LONG)?;
     // 100 years: far beyond any key, far from the end of time.
     #[allow(clippy::cast_possible_truncation, reason = "whole milliseconds, bounded below")]
-    if millis <= 3.2e12 {
-        Ok(Duration { millis: millis as i64 })
-    } else {
-        Err("is not a duration of at most 100 years, such as 90d".to_owned())
-    }
+    if millis <= 3.2e12 { Ok(Duration { millis: millis as i64 }) } else { Err(TOO_LONG.to_owned()) }
 }
 
 /// Reads an expiry: a duration, an RFC 3339 time, a date (its first moment here), or `never`.
@@ -61,10 +65,12 @@ pub fn expiry(text: &str) -> Result<Expiry, String> {
     if text == "never" {
         return Ok(Expiry::Never);
     }
-    duration(text)
-        .map(Expiry::In)
-        .or_else(|_| moment(text).map(Expiry::At))
-        .map_err(|()| "is not like 90d, 2027-01-31, 2027-01-31T12:00:00Z or never".to_owned())
+    let why = match duration(text) {
+        Ok(duration) => return Ok(Expiry::In(duration)),
+        Err(why) if why == TOO_LONG => why,
+        Err(_) => "is not like 90d, 2027-01-31, 2027-01-31T12:00:00Z or never".to_owned(),
+    };
+    moment(text).map(Expiry::At).map_err(|()| why)
 }
 
 /// Reads an expiry of something new, which lies ahead.
@@ -122,7 +128,9 @@ pub fn between(earlier: Moment, later: Moment) -> String {
 /// `in 5h`, `2d ago`, `just now`.
 #[must_use]
 pub fn relative(moment: Moment, now: Moment) -> String {
-    if moment.0.abs_diff(now.0) < 1000 {
+    // A moment that was noted after the clock was read lies ahead of it by a little; what ends soon does by more.
+    let slack = if moment > now { 500 } else { 1000 };
+    if moment.0.abs_diff(now.0) < slack {
         "just now".to_owned()
     } else if moment > now {
         format!("in {}", between(now, moment))
@@ -147,6 +155,16 @@ mod tests {
     }
 
     #[test]
+    fn a_duration_that_is_too_long_or_negative_is_told_so() {
+        for long in ["9999999w", "99999999999999999999999s", "40000d"] {
+            assert_eq!(duration(long), Err(TOO_LONG.to_owned()), "{long}");
+            assert_eq!(expiry(long), Err(TOO_LONG.to_owned()), "{long}");
+        }
+        assert_eq!(duration("-1h"), Err(NEGATIVE.to_owned()));
+        assert_eq!(duration("-h"), Err(DURATION.to_owned()));
+    }
+
+    #[test]
     fn an_expiry_is_a_duration_a_time_a_date_or_never() {
         assert_eq!(expiry("never"), Ok(Expiry::Never));
         assert_eq!(expiry("1970-01-01T00:00:01Z"), Ok(Expiry::At(Moment(1000))));
@@ -161,5 +179,6 @@ mod tests {
         assert_eq!(relative(Moment(90_000), Moment(0)), "in 2m");
         assert_eq!(relative(Moment(90 * 86_400_000 - 5), Moment(0)), "in 90d");
         assert_eq!(relative(Moment(5), Moment(0)), "just now");
+        assert_eq!(relative(Moment(900), Moment(0)), "in 1s");
     }
 }

@@ -111,10 +111,14 @@ impl KeyJson {
     }
 }
 
-/// `1 key`, `3 keys`.
+/// `1 key`, `3 keys`, `3 entries`.
 #[must_use]
 pub fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+    match what.strip_suffix("ry") {
+        _ if count == 1 => format!("1 {what}"),
+        Some(stem) => format!("{count} {stem}ries"),
+        None => format!("{count} {what}s"),
+    }
 }
 
 /// The status in a word: `active`, `expiring` within a week, `EXPIRED`, `REVOKED`. Upper case marks without colour.

@@ -20,6 +20,12 @@ pub enum StateError {
         /// Which row or node.
         what: String,
     },
+    /// Rows do not fit together in another way than that the tree knows others.
+    #[error("{what}")]
+    Apart {
+        /// Which, and how.
+        what: String,
+    },
     /// The state record was not made by this vault's key.
     #[error("the state record is not authentic")]
     Record,

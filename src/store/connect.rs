@@ -107,13 +107,12 @@ fn connect(path: &Path, immutable: bool) -> Result<Connection, StoreError> {
 /// Another program may have given the file another journal or other pages. In any mode but WAL a crash would leave a
 /// journal, which would be needed then and is refused.
 fn check_pages(connection: &Connection, immutable: bool) -> Result<(), StoreError> {
-    let damaged = |what: &str| Err(StoreError::Damaged { what: what.to_owned() });
     if connection.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0))? != PAGE {
-        return damaged("the page size is not 4096");
+        return Err(StoreError::Damaged { what: "the page size is not 4096".to_owned() });
     }
     let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0))?;
     // A file that was opened as one that never changes has no journal either.
-    if mode == "wal" || immutable { Ok(()) } else { damaged("the journal mode is not WAL") }
+    if mode == "wal" || immutable { Ok(()) } else { Err(StoreError::NoLog) }
 }
 
 /// A file cut off within its last page is filled up with zeros by SQLite, and only who reads there would notice. With a

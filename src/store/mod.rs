@@ -62,6 +62,9 @@ pub enum StoreError {
         /// Which row or structure.
         what: String,
     },
+    /// Another program took the file's write-ahead log away.
+    #[error("damaged: the journal mode is not WAL")]
+    NoLog,
     /// Another process held the vault for the whole time that we were ready to wait.
     #[error("busy")]
     Busy,

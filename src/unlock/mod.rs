@@ -3,7 +3,7 @@
 //! daily keys for a bounded time.
 //!
 //! Root is opened by a slot, used, and wiped. A session and the slot of a keyring hold the daily key only, from which
-//! every key of daily work follows; so who steals a session or has an open keyring cannot add a slot, accept a rollback or rewrite the log.
+//! every key of daily work follows; so who steals a session or has an open keyring cannot make a slot or rewrite the log.
 
 pub mod keyfile;
 pub mod keyring_entry;
@@ -58,7 +58,7 @@ pub enum UnlockError {
     },
     /// The vault has no slot of the kind that the secret is for.
     #[error("no slot of that kind")]
-    NoSuchSlot,
+    NoSuchSlot(Secret),
     /// The text is not a recovery code: wrong length, alphabet or checksum.
     #[error("not a recovery code")]
     NotACode,

@@ -231,7 +231,7 @@ fn open<'r>(
             return Ok((key, row));
         }
     }
-    Err(if tried { UnlockError::Wrong(secret) } else { UnlockError::NoSuchSlot })
+    Err(if tried { UnlockError::Wrong(secret) } else { UnlockError::NoSuchSlot(secret) })
 }
 
 fn seal(

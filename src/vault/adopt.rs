@@ -1,8 +1,8 @@
 //! Accepting a file that the pin alarms about.
 //!
 //! A dotfile sync, a Time Machine restore or a VM snapshot puts back a whole vault every day somewhere; nobody may be
-//! locked out by that. It takes root, so that who merely stole a session cannot make an old state current, and it is
-//! an entry in the log that names what it supersedes.
+//! locked out by that. It takes root, so that nobody adopts with a session in passing, and it is an entry in the log
+//! that names what it supersedes. That is a rule of this program: daily keys can seal an old content as a new change.
 
 use crate::audit::Action;
 use crate::state::pin::Standing;

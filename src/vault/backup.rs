@@ -66,6 +66,10 @@ impl Vault {
             return Err(VaultError::FileExists { path: target.to_owned() });
         }
         self.refuse_own_name(target)?;
+        // `new/` names a folder, whether it is there or not; a working name behind it would be in it.
+        if target.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+        }
         let draft = Draft::beside(target, world)?;
         let mut copy = Store::blank(draft.0.clone())?;
         self.store

@@ -27,6 +27,10 @@ impl Draft {
         let draft = Self(PathBuf::from(name));
         sweep(path);
         private::write_private(&draft.0, &[]).map_err(|source| match source.kind() {
+            // The folders that the kernel shows, such as /proc, say that there is no such file.
+            std::io::ErrorKind::NotFound if folder_of(path).is_dir() => {
+                io(path, std::io::Error::other("no file can be made in that folder"))
+            }
             // What is missing is the folder, not the file that is to be made.
             std::io::ErrorKind::NotFound => io(folder_of(path), source),
             _ => io(&draft.0, source),

@@ -128,12 +128,11 @@ impl Vault {
             let mut item = work.existing(name)?;
             work.settle(&mut item, world.now())?;
             let number = item.rollback_to(to, world.now())?;
-            let from = item.current().map_or(0, |version| version.number);
+            let from = item.current().map(|version| format!("from version {}", version.number));
             item.expires = item.expiry_of(number);
             item.make_current(number, work.no_earlier(world.now()));
             work.put_item(&mut item, world.rng)?;
-            let detail = format!("from version {from}");
-            let event = world.event(Action::Rollback, vec![key_ref(&item)], detail);
+            let event = world.event(Action::Rollback, vec![key_ref(&item)], from.unwrap_or_default());
             Ok((Some(item), event))
         })
     }
@@ -318,6 +317,8 @@ impl Work<'_> {
         for version in item.versions.iter_mut().filter(|version| wanted(version)) {
             if version.state != VersionState::Revoked {
                 version.revoke(now, &revocation.reason);
+            } else if version.reason.is_empty() {
+                version.reason.clone_from(&revocation.reason);
             }
             if revocation.wipe && version.digest.take().is_some() {
                 self.tx.delete_version(&item.id, version.number)?;

@@ -83,7 +83,7 @@ impl Opener<'_> {
                 "version {} of a key: has another fingerprint than its metadata says",
                 version.number
             );
-            Err(StateError::Mismatch { what }.into())
+            Err(StateError::Apart { what }.into())
         }
     }
 

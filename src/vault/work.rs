@@ -135,7 +135,7 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         let what = "audit: the entry of the last change is not the one that the state record names";
-        Err(StateError::Mismatch { what: what.to_owned() }.into())
+        Err(StateError::Apart { what: what.to_owned() }.into())
     }
 
     // ── Tags and leaves ──────────────────────────────────────────────────────────────────────────────────────────
@@ -216,11 +216,11 @@ impl<'a> Work<'a> {
         let known = |leaf: &(Tag, Digest)| leaves.binary_search(leaf).is_ok();
         if let Some((tag, _)) = others.iter().find(|leaf| !known(leaf)) {
             let what = format!("row {}: added or altered", data_encoding::HEXLOWER.encode(tag));
-            return Err(StateError::Mismatch { what }.into());
+            return Err(StateError::Apart { what }.into());
         }
         if rows.len() + others.len() != leaves.len() {
             let missing = leaves.len().saturating_sub(rows.len() + others.len());
-            return Err(StateError::Mismatch { what: format!("item: {missing} missing") }.into());
+            return Err(StateError::Apart { what: format!("item: {missing} without a row") }.into());
         }
         // Keys are large to move about; their names are sorted, and then each key goes to its place once.
         items.sort_by_cached_key(|item| item.name.clone());
@@ -308,7 +308,7 @@ impl<'a> Work<'a> {
         item: &[u8; 16],
         version: u32,
     ) -> Result<(Vec<u8>, Vec<u8>), VaultError> {
-        let missing = || StateError::Mismatch { what: format!("version {version} of a key: missing") };
+        let missing = || StateError::Apart { what: format!("version {version} of a key: missing") };
         let wrapped = self.tx.version_key(item, version)?.ok_or_else(missing)?;
         let sealed = self.tx.version_value(item, version)?.ok_or_else(missing)?;
         Ok((wrapped, sealed))

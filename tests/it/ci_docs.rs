@@ -272,7 +272,7 @@ fn bring_home(stage: &Stage, blocks: &[&str]) {
         "{}",
         ran.out
     );
-    assert!(ran.err.contains("Brought home 1 new reads"), "{}", ran.err);
+    assert!(ran.err.contains("Brought home 1 new read"), "{}", ran.err);
     assert!(stage.owner(blocks[0]).ok().err.contains("Nothing new"));
 }
 

@@ -98,7 +98,6 @@ const LINES: &[&str] = &[
     "vault rekey --key-file one.env --no-recovery --yes",
     "vault slot add",
     "vault slot add recovery",
-    "vault slot add recovery --no-recovery",
     "vault slot remove 1",
     "vault slot remove 1 --yes",
     "vault slot remove 9 --yes",

@@ -285,7 +285,7 @@ fn case_34_odd_passphrases_are_refused_or_normalised() {
     for (content, word) in [
         (b"".to_vec(), "is empty"),
         (b"\n".to_vec(), "is empty"),
-        (vec![b'x'; 1 << 20], "4097 bytes"),
+        (vec![b'x'; 1 << 20], "longer than 4096"),
         (vec![b'x'; 4097], "longer than 4096"),
         (b"\xff\xfe".to_vec(), "not UTF-8"),
     ] {

@@ -106,7 +106,7 @@ fn reads_of_a_renewed_token_keep_the_others_of_a_log_not_away() {
     held(&world, &second, &["exec", "--bundle", "second.kvb", "--", "true"]).ok();
     let brought = world.run(&["audit", "import", "reads.jsonl"]).ok();
     assert!(brought.err.contains("Left out 1 read of tokens"), "{}", brought.err);
-    assert!(brought.err.contains("Brought home 1 new reads with token ci"), "{}", brought.err);
+    assert!(brought.err.contains("Brought home 1 new read with token ci"), "{}", brought.err);
     let again = world.run(&["audit", "import", "reads.jsonl", "--json"]).ok().json();
     assert_eq!((&again["known"], &again["unknown"]), (&1.into(), &1.into()));
 }

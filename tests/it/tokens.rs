@@ -418,7 +418,7 @@ fn reads_from_a_bundle_are_brought_home_once_and_whole() {
     import(&log.replacen("\"seq\":1", "\"seq\":7", 1)).fails(5, "Line 2 of the log has been altered");
     import("nonsense\n").fails(5, "Line 1 of the log is not one that keyvault wrote");
     assert_eq!(import(&lines[..2].join("\n")).ok().err, "Brought home 2 new reads with token ci.\n");
-    assert_eq!(import(&log).ok().err, "Brought home 1 new reads with token ci.\n");
+    assert_eq!(import(&log).ok().err, "Brought home 1 new read with token ci.\n");
     assert_eq!(import(&log).ok().err, "Nothing new: every read in the file is known already.\n");
     let shown = world.run(&["token", "show", "ci", "--json"]).ok().json();
     assert_eq!(shown["reads"].as_array().unwrap().len(), 3);
@@ -426,7 +426,7 @@ fn reads_from_a_bundle_are_brought_home_once_and_whole() {
     away.file("reads.jsonl", format!("{log}{{\"format\":1,\"va"));
     held(&away, &token, &exec).ok();
     let log = std::fs::read_to_string(away.home().join("reads.jsonl")).unwrap();
-    assert_eq!(import(&log).ok().err, "Brought home 1 new reads with token ci.\n");
+    assert_eq!(import(&log).ok().err, "Brought home 1 new read with token ci.\n");
     world.run(&["vault", "check"]).ok();
 }
 

@@ -112,12 +112,7 @@ pub(crate) const REASONS: &[Reason] = &[
         "item does not match the tree",
         "a key's row is not the one that the tree knows, or is not there",
     ),
-    reason(
-        "item-missing",
-        "damaged",
-        "missing does not match the tree",
-        "a key that the tree knows has no row",
-    ),
+    reason("item-missing", "damaged", " without a row", "a key that the tree knows has no row"),
     reason(
         "row-forged",
         "damaged",

@@ -386,7 +386,7 @@ fn class(error: &VaultError) -> &'static str {
             "hostile"
         }
         VaultError::Store(StoreError::Damaged { what }) if what == "slot: more than 32" => "hostile",
-        VaultError::Store(StoreError::Damaged { .. })
+        VaultError::Store(StoreError::Damaged { .. } | StoreError::NoLog)
         | VaultError::State(_)
         | VaultError::Audit(_)
         | VaultError::Token(TokenError::BundleDamaged) => "damaged",

@@ -131,7 +131,9 @@ impl Log {
 impl Verify {
     fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let given = self.from_start || context.is_given_root();
-        let (mut vault, access) = if given { context.open_with_root()? } else { context.open_to_look()? };
+        let (mut vault, access) =
+            if given { context.open_with_root()? } else { context.open_with_access()? };
+        let alarm = context.tell_alarm(&mut vault, &access)?;
         let path = vault.path().to_owned();
         let failed = |error| Failure::of(error, &path);
         let verified = vault.verify_audit(&access).map_err(failed)?;
@@ -145,7 +147,7 @@ impl Verify {
                 .collect();
             context.ui.print_json(&serde_json::json!({
                 "ok": broken.is_empty(), "entries": verified.entries, "from_start": from_start,
-                "clock_back_at": verified.clock_back_at, "reads": reads, "broken": broken,
+                "clock_back_at": verified.clock_back_at, "reads": reads, "broken": broken, "alarm": alarm,
             }))?;
             return Ok(done);
         }
@@ -154,7 +156,9 @@ impl Verify {
         } else {
             "each follows from the one before; --from-start proves them with the passphrase"
         };
-        context.ui.line(&format!("{} entries hold: {reach}.", verified.entries))?;
+        let entries = usize::try_from(verified.entries).unwrap_or(usize::MAX);
+        let hold = if entries == 1 { "holds" } else { "hold" };
+        context.ui.line(&format!("{} {hold}: {reach}.", view::counted(entries, "entry")))?;
         if reads > 0 {
             let hold = if reads == 1 { "with a token holds" } else { "with tokens hold" };
             context.ui.line(&format!("{} {hold}.", view::counted(reads, "read")))?;
@@ -207,7 +211,8 @@ impl Import {
             context.ui.note(if nothing { "There are no reads in the file." } else { known });
         } else {
             for (name, count) in &brought.new {
-                context.ui.note(&format!("Brought home {count} new reads with token {name}."));
+                let reads = view::counted(*count, "new read");
+                context.ui.note(&format!("Brought home {reads} with token {name}."));
             }
         }
         Ok(code::DONE)

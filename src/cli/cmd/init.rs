@@ -35,7 +35,7 @@ impl Init {
         let interactive = given.is_none() && context.may_ask();
         self.recovery.require(context, interactive)?;
         let passphrase = match given {
-            Some(passphrase) => passphrase,
+            Some((passphrase, _)) => passphrase,
             None => credentials::ask_passphrase(context)?,
         };
         let recovery = self.recovery.make(context, interactive)?;
@@ -73,8 +73,9 @@ fn offer_keyring(context: &Context, path: &Path, passphrase: &Passphrase) {
         .with_prompt("Open it with this desktop's keyring too, without asking, while that is unlocked?")
         .default(false);
     let Ok(Some(true)) = ui::ask(|terminal| question.interact_on_opt(terminal)) else { return };
-    let added = context.open_at(path).and_then(|mut vault| {
-        let access = vault.open_passphrase(passphrase).map_err(|error| Failure::of(error, path))?;
+    let failed = |error: VaultError| Failure::of(error, path);
+    let added = context.open_at(path, failed).and_then(|mut vault| {
+        let access = vault.open_passphrase(passphrase).map_err(failed)?;
         context.add_keyring(&mut vault, &access)
     });
     match added {

@@ -32,7 +32,7 @@ pub struct List {
     #[arg(long, value_parser = status_filter)]
     status: Option<Status>,
     /// Keys that expire within this, expired ones included
-    #[arg(long, value_name = "DURATION", value_parser = time::duration)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = time::duration)]
     expiring: Option<Duration>,
 }
 

@@ -6,7 +6,7 @@ use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
-use crate::cli::ui;
+use crate::cli::{ui, view};
 use crate::name::KeyName;
 
 /// Remove keys with all their versions.
@@ -26,7 +26,7 @@ impl Remove {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         if !self.yes && !context.may_ask() {
             return Err(Failure::usage(
-                "A removed key does not come back, and there is no terminal to ask on.",
+                &format!("A removed key does not come back, and {}.", context.unasked()),
                 Some("--yes says that it is meant."),
             ));
         }
@@ -49,7 +49,8 @@ impl Remove {
             context.ui.print_json(&serde_json::json!({ "removed": names }))?;
         } else {
             for item in &removed {
-                context.ui.note(&format!("Removed {} with {} version(s).", item.name, item.versions.len()));
+                let versions = view::counted(item.versions.len(), "version");
+                context.ui.note(&format!("Removed {} with {versions}.", item.name));
             }
         }
         Ok(code::DONE)

@@ -8,7 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::cli::view::KeyJson;
 use crate::name::KeyName;
-use crate::vault::Revocation;
+use crate::vault::{Item, Revocation, Version};
 
 /// The longest reason, in bytes.
 const MAX_REASON: usize = 500;
@@ -35,6 +35,13 @@ pub struct Revoke {
 
 fn reason(text: &str) -> Result<String, String> {
     if text.len() <= MAX_REASON { Ok(text.to_owned()) } else { Err("has more than 500 bytes".to_owned()) }
+}
+
+/// Whether all that was to be revoked was so before, for another reason.
+fn keeps_reason(item: &Item, revocation: &Revocation) -> bool {
+    let wanted = |version: &&Version| revocation.version.is_none_or(|number| number == version.number);
+    !revocation.reason.is_empty()
+        && item.versions.iter().filter(wanted).all(|version| version.reason != revocation.reason)
 }
 
 impl Revoke {
@@ -69,6 +76,11 @@ impl Revoke {
                     "{name} version {number} is revoked{wiped}, and no version is current: rotate it or roll it back"
                 ),
             })?;
+            if keeps_reason(item, &revocation) {
+                context.ui.note(&format!(
+                    "{name} was revoked before: 'history' keeps the reason of then, the log has this one too."
+                ));
+            }
         }
         Ok(code::DONE)
     }

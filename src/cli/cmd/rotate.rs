@@ -32,7 +32,7 @@ pub struct Rotate {
     #[arg(long, group = "which")]
     expired: bool,
     /// How long the version before stays good
-    #[arg(long, value_name = "DURATION", value_parser = time::duration)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = time::duration)]
     grace: Option<Duration>,
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
     #[arg(long, value_name = "WHEN", value_parser = time::expiry_ahead)]
@@ -64,7 +64,10 @@ impl Rotate {
         let path = vault.path().to_owned();
         let due = vault.due(&access, &which, now).map_err(|error| Failure::of(error, &path))?;
         if due.is_empty() {
-            context.ui.note("No key is due; nothing was changed.");
+            context.ui.note(match which {
+                Which::Scopes(_) => "Every key that carries the scope is revoked; nothing was changed.",
+                Which::Names(_) | Which::Expired => "No key is due; nothing was changed.",
+            });
             return answer(context, &[]);
         }
         let value = self.value(context, &which, &due)?;

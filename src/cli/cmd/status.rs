@@ -4,7 +4,6 @@ use clap::Args;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
-use crate::cli::opening::alarm;
 use crate::cli::order::Outlook;
 use crate::cli::time;
 use crate::cli::ui;
@@ -26,6 +25,8 @@ struct Answer {
     vault: String,
     status: &'static str,
     until: Option<Moment>,
+    /// What an alarm says of the file; unknown without a session.
+    alarm: Option<&'static str>,
     ways: Option<Vec<Outlook>>,
 }
 
@@ -37,7 +38,7 @@ impl Status {
             Err(failure) if failure.kind == "no_vault" => {
                 let vault = path.display().to_string();
                 let ways = self.verbose.then(|| vec![context.outlook_without_vault()]);
-                print(context, &Answer { vault, status: "none", until: None, ways })?;
+                print(context, &Answer { vault, status: "none", until: None, alarm: None, ways })?;
                 return Ok(code::NOT_FOUND);
             }
             Err(failure) => return Err(failure),
@@ -45,27 +46,24 @@ impl Status {
         let shown = vault.path().display().to_string();
         let ways = self.verbose.then(|| context.outlook(&mut vault));
         let Some(session) = vault.session(context.now()) else {
-            print(context, &Answer { vault: shown, status: "locked", until: None, ways })?;
+            print(context, &Answer { vault: shown, status: "locked", until: None, alarm: None, ways })?;
             return Ok(code::LOCKED);
         };
         let until = Some(session.until);
         let access = session.into();
         // A file that does not hold is for `vault check` to name.
-        let standing = vault.read(&access, |work| Ok(work.standing())).ok();
-        if let Some(alarm) = standing.and_then(alarm) {
-            context.ui.warn(&format!("The vault is {alarm}; 'keyvault vault restore --adopt' accepts it."));
-        }
-        print(context, &Answer { vault: shown, status: "open", until, ways })?;
+        let alarm = context.tell_alarm(&mut vault, &access).ok().flatten();
+        print(context, &Answer { vault: shown, status: "open", until, alarm, ways })?;
         Ok(code::DONE)
     }
 }
 
 fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
     let ui = &context.ui;
-    let Answer { vault, status, until, ways } = answer;
+    let Answer { vault, status, until, alarm, ways } = answer;
     if ui.json {
         let mut json = serde_json::json!({
-            "vault": vault, "status": status, "until": until.map(time::rfc3339)
+            "vault": vault, "status": status, "until": until.map(time::rfc3339), "alarm": alarm,
         });
         if let (Some(ways), Some(json)) = (ways, json.as_object_mut()) {
             json.insert("ways".to_owned(), ways.iter().map(way_json).collect());

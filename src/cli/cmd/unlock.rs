@@ -20,17 +20,16 @@ const LONGEST: i64 = 12 * 3_600_000;
 #[derive(Debug, Args)]
 pub struct Unlock {
     /// For how long, at most 12h
-    #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = session_length)]
+    #[arg(long = "for", value_name = "DURATION", default_value = "1h", allow_hyphen_values = true, value_parser = session_length)]
     duration: Duration,
 }
 
 fn session_length(text: &str) -> Result<Duration, String> {
-    let duration = time::duration(text)?;
-    if (1000..=LONGEST).contains(&duration.millis) {
-        Ok(duration)
-    } else {
-        Err("is not within 1s to 12h".to_owned())
-    }
+    const WITHIN: &str = "is not within 1s to 12h";
+    // A duration that is none at all is told what one is.
+    let duration =
+        time::duration(text).map_err(|why| if why.starts_with("is ") { WITHIN.to_owned() } else { why })?;
+    if (1000..=LONGEST).contains(&duration.millis) { Ok(duration) } else { Err(WITHIN.to_owned()) }
 }
 
 impl Unlock {

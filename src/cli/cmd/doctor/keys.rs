@@ -5,6 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use crate::cli::context::Context;
 use crate::cli::error::Failure;
+use crate::cli::opening::alarm;
 use crate::cli::{time, view};
 use crate::clock::Moment;
 use crate::vault::{Access, Item, Status, Usage, Vault, VaultError};
@@ -39,8 +40,18 @@ pub(super) fn all(context: &Context, vault: &mut Vault, by_keyring: Option<Acces
         Err(failure) => return vec![modified(vault.path(), now), Report::failure("keys", failure)],
     };
     let path = vault.path().to_owned();
-    looked_at(vault, &access, now)
-        .unwrap_or_else(|error| vec![Report::failure("keys", Failure::of(error, &path))])
+    // What does not open is said below.
+    let standing = vault.read(&access, |work| Ok(work.standing())).ok();
+    let alarm = standing.and_then(alarm).map(|alarm| {
+        Report::finding(
+            "alarm",
+            format!("the vault is {alarm}; no value is released"),
+            "If it is the one to keep: keyvault vault restore --adopt",
+        )
+    });
+    let looked_at = looked_at(vault, &access, now)
+        .unwrap_or_else(|error| vec![Report::failure("keys", Failure::of(error, &path))]);
+    alarm.into_iter().chain(looked_at).collect()
 }
 
 fn looked_at(vault: &mut Vault, access: &Access, now: Moment) -> Result<Vec<Report>, VaultError> {

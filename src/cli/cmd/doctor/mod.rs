@@ -20,7 +20,7 @@ use crate::vault::Vault;
 
 /// Look for what is wrong around the vault, and say what mends it: exit code 0 nothing found, 1 findings.
 ///
-/// Files and their modes, owner, synced folders, conflict copies, ways in, keyring, kernel keys, sessions, clock, completion,
+/// Files and their modes, owner, synced folders, conflict copies, an alarm, ways in, keyring, kernel keys, sessions, clock, completion,
 /// expired and unused keys; with KEYVAULT_TOKEN, the token and its bundle. Changes nothing. The keys and the log are looked at if the vault opens without a question.
 /// --json: ok, and checks with check, state (ok, finding or skipped), what, remedy.
 #[derive(Debug, Args)]

@@ -39,7 +39,7 @@ impl Allow {
         if !new.is_empty() && !self.yes {
             if !context.may_ask() {
                 return Err(Failure::usage(
-                    "What a project file gets is decided by a person, and there is no terminal to ask on.",
+                    &format!("What a project file gets is decided by a person, and {}.", context.unasked()),
                     Some("--yes says that somebody has looked at it."),
                 ));
             }

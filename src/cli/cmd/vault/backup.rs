@@ -10,7 +10,7 @@ use crate::cli::error::{Failure, code};
 /// Copy the vault to a new file.
 ///
 /// The copy is of one moment, while other commands go on. It is sealed like the vault and opens with what opens the
-/// vault today; no passphrase is needed to make it.
+/// vault today; no passphrase is needed to make it. With an open session it says if the vault was put back.
 #[derive(Debug, Args)]
 pub struct Backup {
     /// The new file
@@ -19,7 +19,11 @@ pub struct Backup {
 
 impl Backup {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let vault = context.open()?;
+        let mut vault = context.open()?;
+        // No key is needed, so none is asked for; where a session is open it tells how the file stands.
+        if let Some(session) = vault.session(context.now()) {
+            let _ = context.tell_alarm(&mut vault, &session.into());
+        }
         let bytes = context.with_world(|world| {
             vault.backup(&self.file, world).map_err(|error| Failure::of(error, &self.file))
         })?;

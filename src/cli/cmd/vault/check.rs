@@ -5,6 +5,7 @@ use clap::Args;
 use crate::audit::Reach;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
+use crate::cli::file_sentences::{RESTORE, beyond_check};
 use crate::cli::opening::alarm;
 use crate::cli::{ui, view};
 use crate::sys::conflicts;
@@ -18,6 +19,10 @@ pub struct Check {}
 
 impl Check {
     pub(in crate::cli) fn run(context: &mut Context) -> Result<u8, Failure> {
+        Self::look(context).map_err(beyond_check)
+    }
+
+    fn look(context: &Context) -> Result<u8, Failure> {
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
         let checked = vault.check(&access).map_err(|error| Failure::of(error, &path))?;
@@ -56,9 +61,10 @@ fn reaches_start(checked: &Checked) -> bool {
 fn report(context: &Context, checked: &Checked, alarm: Option<&str>) -> Result<(), Failure> {
     let entries = checked.audit.map_or(0, |audit| audit.entries);
     context.ui.line(&format!(
-        "{}, {}, {entries} log entries, change {}",
+        "{}, {}, {}, change {}",
         view::counted(checked.keys, "key"),
         view::counted(checked.versions, "version"),
+        view::counted(usize::try_from(entries).unwrap_or(usize::MAX), "log entry"),
         checked.change
     ))?;
     for finding in &checked.findings {
@@ -66,7 +72,7 @@ fn report(context: &Context, checked: &Checked, alarm: Option<&str>) -> Result<(
         context.ui.line(&format!("{} {row}: {}", context.ui.on_out(ui::BAD, "damaged"), finding.what))?;
     }
     if checked.findings.iter().any(|finding| !finding.is_of_reads()) {
-        context.ui.note("'keyvault vault restore FILE' puts a backup in its place; docs/recovery.md says what else helps.");
+        context.ui.note(RESTORE);
     }
     if checked.findings.iter().any(Finding::is_of_reads) {
         context.ui.note(

@@ -49,7 +49,7 @@ fn confirm(context: &Context, yes: bool, question: &str) -> Result<(), Failure> 
     }
     if !context.may_ask() {
         return Err(Failure::usage(
-            "This cannot be undone, and there is no terminal to ask on.",
+            &format!("This cannot be undone, and {}.", context.unasked()),
             Some("--yes says that it is meant."),
         ));
     }

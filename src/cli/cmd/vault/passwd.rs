@@ -27,6 +27,7 @@ impl Passwd {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let (mut vault, access) = context.open_with_root()?;
         let path = vault.path().to_owned();
+        let had_one = vault.has_passphrase().map_err(|error| Failure::of(error, &path))?;
         let passphrase = credentials::new_passphrase(context, self.new_passphrase_file.as_deref())?;
         let credential = Credential::Passphrase(&passphrase, crypto::calibrate());
         context.with_world(|world| {
@@ -37,10 +38,13 @@ impl Passwd {
         if context.ui.json {
             context.ui.print_json(&serde_json::json!({ "vault": path.display().to_string() }))?;
         } else {
-            context.ui.note(
+            context.ui.note(if had_one {
                 "The passphrase is changed. Copies of the vault from before still open with the old one;\n\
-                 if somebody may know it: keyvault vault rekey, and rotate the keys.",
-            );
+                 if somebody may know it: keyvault vault rekey, and rotate the keys."
+            } else {
+                "The vault opens with this passphrase from now on, and with what opened it before.\n\
+                 Copies from before do not know the passphrase."
+            });
         }
         Ok(code::DONE)
     }

@@ -29,14 +29,19 @@ pub struct Recover {
     /// Take the new passphrase from a file
     #[arg(long, value_name = "FILE")]
     new_passphrase_file: Option<PathBuf>,
-    #[command(flatten)]
-    recovery: RecoveryPlace,
+    /// Write the new recovery code to a new file
+    #[arg(long, value_name = "FILE")]
+    recovery_file: Option<PathBuf>,
+    /// Make no new recovery code: the one that is used stays good
+    #[arg(long, conflicts_with = "recovery_file")]
+    no_recovery: bool,
 }
 
 impl Recover {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let interactive = context.may_ask();
-        self.recovery.require(context, interactive)?;
+        let place = RecoveryPlace::of(self.recovery_file.clone(), self.no_recovery);
+        place.require(context, interactive)?;
         let mut vault = context.open()?;
         let path = vault.path().to_owned();
         let failed = |error: VaultError| Failure::of(error, &path);
@@ -44,7 +49,7 @@ impl Recover {
         let code = RecoveryCode::parse(text.expose()).map_err(|error| failed(VaultError::Unlock(error)))?;
         let access = vault.open_recovery(&code).map_err(failed)?;
         let passphrase = credentials::new_passphrase(context, self.new_passphrase_file.as_deref())?;
-        let recovery = self.recovery.make(context, interactive)?;
+        let recovery = place.make(context, interactive)?;
         let mut ways = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
         ways.extend(recovery.code.as_ref().map(Credential::Recovery));
         context
@@ -76,7 +81,7 @@ impl Recover {
                 tty::read_secret("Recovery code: ", MAX_CODE).map_err(Failure::prompt)
             }
             None => Err(Failure::usage(
-                "There is no terminal to ask for the recovery code on.",
+                &format!("No recovery code was given, and {}.", context.unasked()),
                 Some("--code-file FILE names a file with it, --code-file - reads stdin."),
             )),
         }

@@ -83,7 +83,9 @@ impl Rekey {
     fn opened_by(&self, vault: &mut Vault, files: &[KeyFile]) -> Result<Vec<Access>, Failure> {
         let mut opened: Vec<Access> = Vec::with_capacity(files.len());
         for (file, path) in files.iter().zip(&self.key_file) {
-            let access = vault.open_key_file(file).map_err(|error| Failure::of(error, path))?;
+            let access = vault.open_key_file(file).map_err(|error| {
+                Failure::of(error, path).given_by(&format!("--key-file {}", path.display()))
+            })?;
             if opened.iter().any(|earlier| earlier.slot_id() == access.slot_id()) {
                 return Err(Failure::usage(
                     &format!("{} is the same key file as one before it.", path.display()),

@@ -7,23 +7,27 @@ use clap::Args;
 use super::confirm;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
-use crate::cli::{ui, view};
+use crate::cli::{file_sentences, view};
 use crate::name::{KeyName, TokenName};
 use crate::store::StoreError;
+use crate::sys::files::FileFault;
 use crate::unlock::session;
 use crate::vault::{Difference, Restored, Vault, VaultError};
 
 /// Put a backup in the vault's place, or accept a vault that a sync or a snapshot put back.
 ///
-/// Says what would be superseded and asks first; needs the passphrase or key file of the backup. The vault gets a number
-/// above all that was seen here, and the log keeps what happened. Other machines that saw the superseded state raise
-/// an alarm until they accept it with --adopt.
+/// With FILE it says what would be superseded and asks first, and ends the open session. --adopt asks nothing and lists
+/// nothing: the file counts as it lies. Both need the passphrase or a key file of the file that is to count, and give it
+/// a number above all that was seen here. Its ways in and its log count as well: what was taken away since is in force
+/// again, and what was logged since is superseded; one entry more says so. After --adopt, tokens and versions that were
+/// revoked since are good again too; a restore keeps them revoked. Other machines that saw the superseded state raise an
+/// alarm until they accept it with --adopt.
 #[derive(Debug, Args)]
 pub struct Restore {
     /// The backup
     #[arg(required_unless_present = "adopt")]
     file: Option<PathBuf>,
-    /// Accept the file where it lies
+    /// Accept the file where it lies, at once
     #[arg(long, conflicts_with = "file")]
     adopt: bool,
     /// Do not ask
@@ -40,16 +44,17 @@ impl Restore {
     }
 
     fn take(&self, context: &Context, file: &Path) -> Result<u8, Failure> {
-        let failed = |error: VaultError| Failure::of(error, file);
-        let mut backup = context.open_at(file).map_err(|failure| match failure.kind {
-            "no_vault" => Failure::io(file, &std::io::ErrorKind::NotFound.into()),
-            _ => failure,
+        let failed = |error: VaultError| file_sentences::backup(error, file);
+        let mut backup = context.open_at(file, |error| match error {
+            VaultError::File(FileFault::NotFound { .. }) => {
+                Failure::io(file, &std::io::ErrorKind::NotFound.into())
+            }
+            error => failed(error),
         })?;
         let path = context.vault_path()?;
-        let mut here = match context.open_at(&path) {
+        let mut here = match context.open_at(&path, |error| file_sentences::cannot_replace(error, &path)) {
             Err(failure) if failure.kind == "no_vault" => None,
-            Err(failure) => return Err(cannot_replace(failure, &path)),
-            Ok(vault) => Some(vault),
+            opened => Some(opened?),
         };
         if let Some(vault) = &here {
             backup.refuse_other(vault).map_err(failed)?;
@@ -67,7 +72,7 @@ impl Restore {
         let path = match &here {
             Some(vault) => vault.path().to_owned(),
             None => crate::sys::files::prepare_new(&path)
-                .map_err(|fault| Failure::of(VaultError::File(fault), &path))?,
+                .map_err(|fault| file_sentences::cannot_replace(VaultError::File(fault), &path))?,
         };
         let restored = context.with_world(|world| {
             let here = here.as_mut().zip(mark.as_ref());
@@ -77,18 +82,13 @@ impl Restore {
             })
         })?;
         // A session of what was here may hold keys of another root.
-        let _ = session::close(&backup.identity());
-        answer(context, &restored, &difference)
+        let ended = session::close(&backup.identity()).unwrap_or(false);
+        answer(context, &restored, &difference)?;
+        if ended {
+            context.ui.note("The session that was open has ended; 'keyvault unlock' opens another.");
+        }
+        Ok(code::DONE)
     }
-}
-
-/// A vault that cannot even be opened is not written over: somebody may still want it.
-fn cannot_replace(failure: Failure, path: &Path) -> Failure {
-    let shown = ui::quoted(path);
-    let hint = format!(
-        "Move it away with what belongs to it, then restore again:\n  for part in '' -wal -shm; do mv {shown}$part {shown}$part.aside; done"
-    );
-    Failure { hint: Some(hint), ..failure }
 }
 
 const OTHER_WAYS: &str =
@@ -101,6 +101,13 @@ fn told(difference: &Difference) -> Vec<String> {
     };
     let mut lines =
         vec![format!("The backup is of change {}; the vault here is at change {here}.", difference.backup)];
+    lines.push(match usize::try_from(here.saturating_sub(difference.backup)) {
+        Ok(0) | Err(_) => "What was logged here and not in the backup would be superseded.".to_owned(),
+        Ok(changes) => format!(
+            "{} since would be superseded, with what was logged of them and of reads.",
+            view::counted(changes, "change")
+        ),
+    });
     for (what, names) in [
         ("would be gone", &difference.lost),
         ("would be as they were", &difference.older),
@@ -148,7 +155,7 @@ fn some(names: &[KeyName]) -> String {
     if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
 }
 
-fn answer(context: &Context, restored: &Restored, difference: &Difference) -> Result<u8, Failure> {
+fn answer(context: &Context, restored: &Restored, difference: &Difference) -> Result<(), Failure> {
     let path = restored.path.display();
     if context.ui.json {
         context.ui.print_json(&serde_json::json!({
@@ -165,7 +172,7 @@ fn answer(context: &Context, restored: &Restored, difference: &Difference) -> Re
             restored.found, restored.now
         ));
     }
-    Ok(code::DONE)
+    Ok(())
 }
 
 fn names(names: &[KeyName]) -> Vec<&str> {
@@ -189,7 +196,9 @@ fn adopt(context: &Context) -> Result<u8, Failure> {
             None => "There is no alarm; nothing was changed.".to_owned(),
             Some(adopted) => format!(
                 "Accepted change {} of {}. It supersedes change {} that was seen here and is now change {}.\n\
-                 Keys that were made, rotated or revoked in between are as they were before; look at them.",
+                 Keys that were made, rotated or revoked in between are as they were before; look at them.\n\
+                 So are ways in and tokens: what was taken away in between opens it again \
+                 ('keyvault vault slot list', 'keyvault token list').",
                 adopted.found,
                 path.display(),
                 adopted.superseded,

@@ -59,8 +59,9 @@ pub struct AddKeyring {}
 /// Add a recovery code as a way in.
 #[derive(Debug, Args)]
 pub struct AddRecovery {
-    #[command(flatten)]
-    recovery: RecoveryPlace,
+    /// Write the recovery code to a new file
+    #[arg(long, value_name = "FILE")]
+    recovery_file: Option<PathBuf>,
 }
 
 /// Remove a way in; the last one stays.
@@ -86,7 +87,7 @@ impl Slot {
 }
 
 fn list(context: &Context) -> Result<u8, Failure> {
-    let (mut vault, access) = context.open_with_access()?;
+    let (mut vault, access) = context.open_to_look()?;
     let path = vault.path().to_owned();
     let ways = vault.ways(&access).map_err(|error| Failure::of(error, &path))?;
     if context.ui.json {
@@ -165,13 +166,15 @@ fn add_keyring(context: &Context) -> Result<u8, Failure> {
 impl AddRecovery {
     fn run(self, context: &Context) -> Result<u8, Failure> {
         let interactive = context.may_ask();
-        self.recovery.require(context, interactive)?;
+        let place = RecoveryPlace::needed(self.recovery_file);
+        place.require(context, interactive)?;
         let (mut vault, access) = context.open_with_root()?;
         let path = vault.path().to_owned();
-        let recovery = self.recovery.make(context, interactive)?;
-        let code = recovery.code.as_ref().ok_or_else(|| {
-            Failure::usage("Without a code there is nothing to add.", Some("Leave --no-recovery out."))
-        })?;
+        let recovery = place.make(context, interactive)?;
+        let code = recovery
+            .code
+            .as_ref()
+            .ok_or_else(|| Failure::failed("No recovery code was made.", Some("Nothing was changed.")))?;
         let added = context
             .with_world(|world| {
                 vault
