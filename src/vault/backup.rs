@@ -141,7 +141,10 @@ impl Vault {
             }
         }
         let revoked = ours.values().filter(|item| known.keep(&mut Item::clone(item)).revoked);
-        difference.revoked = revoked.map(|item| item.name.clone()).collect();
+        let here = |item: &Item| {
+            known.items.iter().find(|known| known.id == item.id).map(|known| known.name.clone())
+        };
+        difference.revoked = revoked.map(|item| here(item).unwrap_or_else(|| item.name.clone())).collect();
         difference.revoked.sort();
         let in_force = known.tokens.clone().unwrap_or_default();
         let stay = our_tokens.iter().filter(|(id, _)| !in_force.contains_key(*id));

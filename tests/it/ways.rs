@@ -158,7 +158,7 @@ fn a_key_file_opens_until_its_slot_is_removed() {
     world.run(&["show", "a"]).fails(4, "");
     world.set("KEYVAULT_KEY_FILE", "machine.key");
     world.run(&["exec", "--only", "a", "--", "true"]).ok();
-    world.run(&["vault", "slot", "remove", "3", "--yes"]).fails(2, "--yes");
+    world.run(&["vault", "slot", "remove", "3"]).fails(2, "--yes");
     world.run(&["vault", "slot", "remove", "9", "--yes"]).fails(3, "no slot 9");
     world.run(&["vault", "slot", "remove", "3", "--yes"]).ok();
     world.run(&["show", "a"]).fails(4, "");
