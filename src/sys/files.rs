@@ -120,7 +120,9 @@ pub fn prepare_new(path: &Path) -> Result<PathBuf, FileFault> {
     let missing: Vec<&Path> = folder.ancestors().take_while(|part| is_missing(part)).collect();
     for part in missing.into_iter().rev() {
         match DirBuilder::new().mode(0o700).create(part) {
+            // Its name must outlive a power cut as the vault's does.
             Ok(()) => fs::set_permissions(part, fs::Permissions::from_mode(0o700))
+                .and_then(|()| super::private::sync_folder_of(part))
                 .map_err(|error| io_fault(part, error))?,
             // Somebody else was quicker; the checks below decide.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -281,8 +281,10 @@ impl Vault {
         world: &World<'_>,
         make: impl FnOnce(&mut Work<'_>) -> Result<(T, Event), VaultError>,
     ) -> Result<T, VaultError> {
+        let memory = self.memory.clone();
         self.change_even_in_alarm(access, world, |work, path| {
             work.refuse_in_alarm(path)?;
+            tell_if_older(&memory, work, world);
             make(work)
         })
     }
