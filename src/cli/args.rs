@@ -154,7 +154,7 @@ pub struct Metadata {
 #[derive(Debug, Clone, Args)]
 pub struct Choice {
     /// This key; one that is missing, expired or revoked is an error
-    #[arg(long, value_name = "NAME", add = complete::keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
+    #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
     only: Vec<KeyName>,
     /// Keys that carry this scope; several mean any of them
     #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>, help_heading = "Which keys")]
@@ -166,7 +166,7 @@ pub struct Choice {
     #[arg(long = "as", value_name = "NAME=VAR", add = complete::aliased_keys(), value_parser = alias, help_heading = "Which keys")]
     aliases: Vec<(KeyName, EnvName)>,
     /// The newest version of this key that is still in its grace, instead of the current one
-    #[arg(long, value_name = "NAME", add = complete::keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
+    #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
     previous: Vec<KeyName>,
     /// Leave expired keys out instead of refusing
     #[arg(long, help_heading = "Which keys")]

@@ -31,14 +31,19 @@ pub(super) const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 /// The script that a shell reads at its start.
 pub(super) fn script(shell: &str) -> Result<Vec<u8>, Failure> {
     let mut script = Vec::new();
-    let shells = Shells::builtins();
-    let completer = shells.completer(shell).ok_or_else(|| unknown(shell))?;
-    completer
-        .write_registration(VARIABLE, "keyvault", "keyvault", "keyvault", &mut script)
-        .map_err(|error| Failure::output(&error))?;
-    // Where this program leaves it to bash, bash completes names of files, and quotes them.
-    let script = String::from_utf8_lossy(&script);
-    Ok(script.replace("unset COMPREPLY", "unset COMPREPLY; compopt -o default 2>/dev/null").into_bytes())
+    match shell {
+        // clap's own takes bash's pieces for words; and in zsh it has the tilde of a path quoted.
+        "bash" => script.extend_from_slice(include_bytes!("../../completions/keyvault.bash")),
+        "zsh" => script.extend_from_slice(include_bytes!("../../completions/_keyvault")),
+        _ => {
+            let shells = Shells::builtins();
+            let completer = shells.completer(shell).ok_or_else(|| unknown(shell))?;
+            completer
+                .write_registration(VARIABLE, "keyvault", "keyvault", "keyvault", &mut script)
+                .map_err(|error| Failure::output(&error))?;
+        }
+    }
+    Ok(script)
 }
 
 /// The shell that asks, if one does: its script puts `--` before the words of the line. A variable that somebody set for
@@ -52,7 +57,7 @@ pub(super) fn asked(arguments: &[OsString]) -> Option<OsString> {
 /// Answers a shell's question; `arguments` are this program, `--` and the words of the line so far.
 pub(super) fn answer(shell: &OsStr, arguments: &[OsString], ui: &Ui) -> Result<u8, Failure> {
     let name = shell.to_string_lossy();
-    let words: Vec<_> = arguments.iter().skip_while(|word| *word != "--").skip(1).cloned().collect();
+    let words: Vec<_> = line(arguments.iter().cloned()).collect();
     if words.is_empty() {
         return Ok(code::DONE);
     }
@@ -60,32 +65,46 @@ pub(super) fn answer(shell: &OsStr, arguments: &[OsString], ui: &Ui) -> Result<u
     let completer = shells.completer(&name).ok_or_else(|| unknown(&name))?;
     let folder = std::env::current_dir().ok();
     let mut candidates = Vec::new();
-    let index =
-        context::variable("_CLAP_COMPLETE_INDEX").and_then(|index| index.to_str()?.parse::<usize>().ok());
-    let words_typed = index.and_then(|index| words.get(index).cloned());
+    let typed = index().and_then(|index| words.get(index).cloned()).unwrap_or_default();
     // A line that cannot be completed has no candidates; a message would land in the middle of it.
     if completer.write_complete(&mut Cli::command(), words, folder.as_deref(), &mut candidates).is_ok() {
-        let typed = words_typed.unwrap_or_default();
+        let candidates = candidates.split(|byte| *byte == separator());
+        // The folder where one is stands first among files, and is hardly ever meant.
+        let candidates: Vec<_> = candidates.filter(|candidate| *candidate != b".").collect();
         if name == "bash" && !is_plain(&candidates, &typed) {
             return Ok(code::FAILED);
         }
-        ui.data(&candidates)?;
+        ui.data(&candidates.join(&separator()))?;
     }
     Ok(code::DONE)
 }
 
 /// Whether bash may put candidates into the line, which it does word for word: the name of a file could be code, or stand
 /// within quotes. A tilde that the user typed means what it says.
-fn is_plain(candidates: &[u8], typed: &OsStr) -> bool {
+fn is_plain(candidates: &[&[u8]], typed: &OsStr) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./=:@%+,".contains(byte);
-    let separator = context::variable("_CLAP_IFS").unwrap_or_else(|| "\n".into());
-    let separates = |byte: &u8| separator.as_encoded_bytes().contains(byte);
     let home = typed.as_encoded_bytes().starts_with(b"~");
-    let words = candidates.split(separates).chain([typed.as_encoded_bytes()]);
-    words.into_iter().all(|word| {
+    let mut words = candidates.iter().copied().chain([typed.as_encoded_bytes()]);
+    words.all(|word| {
         let word = if home { word.strip_prefix(b"~").unwrap_or(word) } else { word };
         word.iter().all(plain)
     })
+}
+
+/// The words of the line that a shell asks about: what stands behind the first `--`.
+fn line<T: PartialEq<str>>(arguments: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+    arguments.skip_while(|word| *word != *"--").skip(1)
+}
+
+/// Which of the words is typed; fish does not say, it is the last.
+fn index() -> Option<usize> {
+    context::variable("_CLAP_COMPLETE_INDEX").and_then(|index| index.to_str()?.parse().ok())
+}
+
+/// What stands between candidates.
+fn separator() -> u8 {
+    let given = context::variable("_CLAP_IFS");
+    given.and_then(|text| text.as_encoded_bytes().first().copied()).unwrap_or(b'\n')
 }
 
 fn unknown(shell: &str) -> Failure {
@@ -99,6 +118,15 @@ fn unknown(shell: &str) -> Failure {
 pub(super) fn keys() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         beginning_with(current, names().keys.iter().map(crate::name::KeyName::as_str), "")
+    })
+}
+
+/// Completes the name of a key where there may be several, with one that was not given yet.
+pub(super) fn more_keys() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let (names, given) = (names(), given());
+        let left = names.keys.iter().map(crate::name::KeyName::as_str).filter(|name| !given.contains(*name));
+        beginning_with(current, left, "")
     })
 }
 
@@ -121,11 +149,18 @@ pub(super) fn delivered_keys() -> ArgValueCompleter {
     })
 }
 
-/// Completes a scope.
+/// Completes a scope, with one that was not given yet.
 pub(super) fn scopes() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
-        beginning_with(current, names().scopes.iter().map(crate::name::Scope::as_str), "")
+        let (names, given) = (names(), given());
+        let left = names.scopes.iter().map(crate::name::Scope::as_str).filter(|name| !given.contains(*name));
+        beginning_with(current, left, "")
     })
+}
+
+/// Completes one of a few words.
+pub(super) fn one_of<I: IntoIterator<Item = &'static str> + 'static>(known: fn() -> I) -> ArgValueCompleter {
+    ArgValueCompleter::new(move |current: &OsStr| beginning_with(current, known().into_iter(), ""))
 }
 
 /// Completes the name of a token.
@@ -193,9 +228,32 @@ fn open_session() -> Option<(Vault, Access)> {
     Some((vault, access))
 }
 
+/// What the line has elsewhere as the value that is typed: of the same option, or of none.
+fn given() -> BTreeSet<String> {
+    let words = line(std::env::args_os()).take_while(|word| word != "--");
+    let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let typed = index().unwrap_or(words.len().saturating_sub(1));
+    let parts = |at: usize| {
+        let word = words.get(at).map_or("", String::as_str);
+        match word.split_once('=').filter(|_| word.starts_with("--")) {
+            Some((option, value)) => (Some(option), value),
+            // An option without a value looks like the one that the word belongs to; then it is offered once more.
+            None => (before(&words, at).filter(|word| word.starts_with("--")), word),
+        }
+    };
+    let (option, _) = parts(typed);
+    // The program and its command are no values.
+    let others = (2..words.len()).filter(|at| *at != typed).map(parts);
+    others.filter(|(of, _)| *of == option).map(|(_, value)| value.to_owned()).collect()
+}
+
+fn before(words: &[String], at: usize) -> Option<&str> {
+    words.get(at.checked_sub(1)?).map(String::as_str)
+}
+
 /// `--vault PATH` or `--vault=PATH` among the words of the line.
 fn named_vault() -> Option<PathBuf> {
-    let mut words = std::env::args_os().skip_while(|word| word != "--").skip(1).peekable();
+    let mut words = line(std::env::args_os());
     while let Some(word) = words.next() {
         if word == "--vault" {
             return words.next().map(PathBuf::from);

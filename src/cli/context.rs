@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -224,8 +224,45 @@ pub(super) fn token_variable() -> Option<OsString> {
     std::env::var_os("KEYVAULT_TOKEN")
 }
 
-/// Reads a secret from a stream or file.
-pub fn read_secret(source: &mut dyn Read, limit: usize, path: &Path) -> Result<SecretBytes, Failure> {
+/// How standard input is called where it is read like a file.
+pub(in crate::cli) const STDIN: &str = "standard input";
+
+/// What there is instead of typing where it is seen: for any secret, for values, and for the recovery code.
+pub(in crate::cli) const NOT_TYPED: &str = "Pipe it in, or name a file that holds it.";
+pub(in crate::cli) const VALUE_BY_STDIN: &str = "Pipe the value in, or name a --file. Without --stdin, the value of a key that was added is asked for \
+     without echo.";
+pub(in crate::cli) const VALUE_BY_FILE: &str =
+    "Pipe the value in, or leave --file out: a value that was not generated is asked for without echo.";
+pub(in crate::cli) const CODE_BY_FILE: &str =
+    "Pipe the recovery code in, or leave --code-file out to be asked for it without echo.";
+
+/// A secret is not read from standard input while that is a terminal: it would be seen as it is typed. `instead` says what
+/// else there is; the check is for before anything is asked.
+pub fn refuse_typed_stdin(instead: &str) -> Result<(), Failure> {
+    refuse_terminal(&std::io::stdin(), Path::new(STDIN), instead)
+}
+
+/// Refuses a source that shows what is typed.
+pub(in crate::cli) fn refuse_terminal(
+    source: &impl IsTerminal,
+    path: &Path,
+    instead: &str,
+) -> Result<(), Failure> {
+    if source.is_terminal() { Err(Failure::echoed(path, instead)) } else { Ok(()) }
+}
+
+/// Reads a secret from a stream or file. From a terminal it is not, however that was named: /dev/tty, /dev/stdin.
+pub fn read_secret(
+    source: &mut (impl Read + IsTerminal),
+    limit: usize,
+    path: &Path,
+) -> Result<SecretBytes, Failure> {
+    refuse_terminal(source, path, NOT_TYPED)?;
+    read_whole(source, limit, path)
+}
+
+/// Reads what may hold a secret and may be typed all the same.
+pub fn read_whole(source: &mut dyn Read, limit: usize, path: &Path) -> Result<SecretBytes, Failure> {
     SecretBytes::read_from(source, limit).map_err(|error| match error {
         ReadError::TooLong { limit } => Failure::failed(
             &format!("{} holds more than {limit} bytes.", path.display()),

@@ -11,6 +11,7 @@ use crate::sys::keyring::SessionError;
 use crate::sys::tty::PromptError;
 use crate::unlock::passphrase::Unfit;
 
+use super::context::STDIN;
 use super::{delivery_sentences, sentences, ui};
 
 /// Exit codes.
@@ -167,6 +168,12 @@ impl Failure {
             ),
             _ => Self::failed(&format!("{path}: {}.", reason(error)), None),
         }
+    }
+
+    /// What is typed there would be seen.
+    pub(super) fn echoed(path: &Path, instead: &str) -> Self {
+        let path = if path == Path::new(STDIN) { "Standard input".into() } else { path.to_string_lossy() };
+        Self::usage(&format!("{path} is a terminal, which would show what is typed."), Some(instead))
     }
 
     /// A file could not be made.

@@ -14,6 +14,7 @@ mod opening;
 mod order;
 mod problem_sentences;
 mod project_sentences;
+mod prompt;
 mod sentences;
 mod supply;
 pub mod time;
@@ -33,23 +34,27 @@ use error::{Failure, code};
 pub fn run(arguments: &[OsString]) -> u8 {
     let wants_json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let verb = command_word(arguments).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
-    let is_exec = matches!(verb.as_str(), "exec" | "run");
     let ui = ui::Ui::new(wants_json);
     if let Some(shell) = complete::asked(arguments) {
         return complete::answer(&shell, arguments, &ui).unwrap_or_else(|failure| failure.code);
     }
     let result = match usage::parse(arguments) {
-        Ok(cli) => dispatch(cli.command, &mut Context::new(cli.global, ui.clone(), verb)),
-        Err(error) => usage::answer(&error, is_exec, &ui),
+        Ok(cli) => dispatch(cli.command, &mut Context::new(cli.global, ui.clone(), verb.clone())),
+        Err(error) => usage::answer(&error, &verb, &ui),
     };
     match result {
         Ok(code) => code,
         Err(failure) if failure.quiet => code::DONE,
         Err(failure) => {
             ui.failure(&failure);
-            if is_exec && failure.code < code::OURS { code::OURS } else { failure.code }
+            if is_exec(&verb) && failure.code < code::OURS { code::OURS } else { failure.code }
         }
     }
+}
+
+/// Whether failures of ours have the codes that leave the child's own alone.
+fn is_exec(verb: &str) -> bool {
+    matches!(verb, "exec" | "run")
 }
 
 /// The first word that is neither an option nor the value of one, whether the rest makes sense or not.

@@ -13,7 +13,10 @@ use crate::unlock::passphrase::{MAX_LEN, Passphrase, Unfit};
 use crate::unlock::{Secret, UnlockError, session};
 use crate::vault::{Access, Vault, VaultError};
 
-use super::context::{Context, read_secret, runtime_folder, state_folder, variable, without_final_newline};
+use super::context::{
+    Context, NOT_TYPED, STDIN, read_secret, refuse_terminal, runtime_folder, state_folder, variable,
+    without_final_newline,
+};
 use super::error::Failure;
 use super::order::ORDER;
 use super::{time, ui};
@@ -312,9 +315,13 @@ impl Context {
     pub(super) fn passphrase_file(&self, path: &Path) -> Result<SecretBytes, Failure> {
         // One byte more than a passphrase may have, for the newline; what is longer still has too much of the other.
         let read = if path == Path::new("-") {
-            SecretBytes::read_from(&mut std::io::stdin().lock(), MAX_LEN + 1)
+            let mut stdin = std::io::stdin().lock();
+            refuse_terminal(&stdin, Path::new(STDIN), NOT_TYPED)?;
+            SecretBytes::read_from(&mut stdin, MAX_LEN + 1)
         } else {
-            SecretBytes::read_from(&mut self.open_private(path)?, MAX_LEN + 1)
+            let mut file = self.open_private(path)?;
+            refuse_terminal(&file, path, NOT_TYPED)?;
+            SecretBytes::read_from(&mut file, MAX_LEN + 1)
         };
         let bytes = read.map_err(|error| match error {
             ReadError::TooLong { .. } => Failure::passphrase(Unfit::TooLong),

@@ -286,7 +286,7 @@ fn unlock(error: &UnlockError) -> Failure {
     }
 }
 
-pub(super) fn did_you_mean<T: Display>(near: Option<&T>, otherwise: &str) -> String {
+pub(in crate::cli) fn did_you_mean<T: Display>(near: Option<&T>, otherwise: &str) -> String {
     near.map_or_else(|| otherwise.to_owned(), |near| format!("Did you mean {near}? {otherwise}"))
 }
 

@@ -14,6 +14,7 @@ use crate::sys::memory_folder::{self, NoFolder};
 use crate::unlock::{Secret, UnlockError};
 use crate::vault::{TokenError, VaultError};
 
+use crate::cli::context::{CODE_BY_FILE, NOT_TYPED, STDIN, VALUE_BY_FILE, VALUE_BY_STDIN};
 use crate::cli::error::{Failure, NOT_TO_ASK};
 use crate::cli::{file_sentences, project_sentences};
 use crate::project::template::TemplateError;
@@ -44,6 +45,17 @@ pub(super) fn about_machines() -> Vec<VaultError> {
     errors.push(VaultError::NothingNew(12));
     errors.push(VaultError::Unlock(UnlockError::NotAToken));
     errors
+}
+
+/// A secret that would be typed where it can be seen.
+pub(super) fn echoes() -> Vec<Failure> {
+    vec![
+        Failure::echoed(Path::new(STDIN), NOT_TYPED),
+        Failure::echoed(Path::new("/dev/tty"), NOT_TYPED),
+        Failure::echoed(Path::new(STDIN), VALUE_BY_STDIN),
+        Failure::echoed(Path::new(STDIN), VALUE_BY_FILE),
+        Failure::echoed(Path::new(STDIN), CODE_BY_FILE),
+    ]
 }
 
 pub(super) fn deliveries() -> Vec<DeliveryError> {

@@ -27,7 +27,7 @@ use crate::vault::{LineFault, Problem, VaultError};
 
 use crate::cli::error::Failure;
 
-use samples::{about_machines, deliveries, projects};
+use samples::{about_machines, deliveries, echoes, projects};
 
 #[path = "sentences_samples.rs"]
 mod samples;
@@ -254,6 +254,7 @@ fn others() -> Vec<Failure> {
         Failure::passphrase(Unfit::NotUtf8),
         Failure::session(&SessionError::Other(io(io::ErrorKind::TimedOut))),
     ];
+    failures.extend(echoes());
     let exchanges = [
         ExchangeError::NotUtf8,
         ExchangeError::NotAnObject,

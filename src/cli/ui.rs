@@ -3,21 +3,17 @@
 //! Streams are written without a buffer in between, which would keep a copy of what passes through it. On a terminal
 //! nothing from the vault is interpreted: control characters and direction marks are shown, not obeyed.
 
-use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
-use dialoguer::console::Term;
 use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::exec::streams::Callers;
 use crate::secret::{SecretBytes, SecretWriter};
-use crate::sys::interrupt::Interrupts;
 use crate::sys::startup;
-use crate::sys::tty::{PromptError, TypedSignals};
 
 use super::error::Failure;
 
@@ -214,22 +210,6 @@ fn write_to(stream: &impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Asks on the caller's terminal, whatever the streams are. `None` is Escape.
-pub fn ask<T>(question: impl FnOnce(&Term) -> dialoguer::Result<Option<T>>) -> Result<Option<T>, Failure> {
-    let open = || File::options().read(true).write(true).open("/dev/tty");
-    let opened = open().and_then(|read| Ok((TypedSignals::on(&read)?, read, open()?)));
-    let (typed, read, write) = opened.map_err(|_| Failure::locked())?;
-    let terminal = Term::read_write_pair(read, write);
-    // What is typed as Ctrl-C is raised by the terminal's reader, and would end the process while the cursor is hidden.
-    let interrupts = Interrupts::watch();
-    let answer = question(&terminal);
-    drop((interrupts, typed));
-    answer.map_err(|_| {
-        let _ = terminal.show_cursor().and_then(|()| terminal.write_line(""));
-        Failure::prompt(PromptError::Interrupted)
-    })
 }
 
 /// A path as a shell reads it back.

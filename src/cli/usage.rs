@@ -39,7 +39,8 @@ fn with_short_help(command: clap::Command) -> clap::Command {
 }
 
 /// Prints help and versions; turns everything else into a failure.
-pub(super) fn answer(error: &clap::Error, is_exec: bool, ui: &Ui) -> Result<u8, Failure> {
+pub(super) fn answer(error: &clap::Error, verb: &str, ui: &Ui) -> Result<u8, Failure> {
+    let is_exec = super::is_exec(verb);
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             ui.help(&error.render())?;
@@ -54,7 +55,7 @@ pub(super) fn answer(error: &clap::Error, is_exec: bool, ui: &Ui) -> Result<u8, 
             let hint = if needs_dashes && !names_option(error) {
                 "keyvault exec --scope dev -- npm start".to_owned()
             } else {
-                hint(error)
+                hint(error, verb)
             };
             Err(Failure::usage(&sentence(error, is_exec), Some(&hint)))
         }
@@ -135,10 +136,59 @@ fn names_option(error: &clap::Error) -> bool {
     text(error, ContextKind::InvalidArg).is_some_and(|argument| argument.starts_with('-'))
 }
 
-fn hint(error: &clap::Error) -> String {
-    let suggested = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::ValidValue]
-        .into_iter()
-        .find_map(|kind| text(error, kind));
+/// What other tools call what a command of ours does.
+const ELSEWHERE: &[(&[&str], &str)] = &[
+    (&["delete", "del", "destroy", "unset", "erase"], "remove NAME"),
+    (&["rename", "mv", "move"], "edit NAME --rename NEW"),
+    (&["tag", "label", "note"], "edit NAME"),
+    (&["get", "read", "cat", "print", "reveal", "view"], "show NAME --reveal"),
+    (&["describe", "info", "inspect"], "show NAME"),
+    (&["keys", "search", "find"], "list"),
+    (&["set", "put", "create", "insert", "store", "save", "write"], "add NAME"),
+    (&["new", "gen"], "generate NAME"),
+    (&["env", "inject", "with"], "exec -- COMMAND"),
+    (&["renew", "roll", "update"], "rotate NAME"),
+    (&["undo", "revert"], "rollback NAME"),
+    (&["versions"], "history NAME"),
+    (&["disable", "block"], "revoke NAME"),
+    (&["open", "login", "signin"], "unlock"),
+    (&["close", "seal", "logout", "signout"], "lock"),
+    (&["setup"], "init"),
+    (&["load"], "import FILE"),
+    (&["dump"], "export --all"),
+    (&["backup"], "vault backup FILE"),
+    (&["restore"], "vault restore FILE"),
+    (&["passwd", "password"], "vault passwd"),
+    (&["recover"], "vault recover"),
+    (&["rekey"], "vault rekey"),
+    (&["log", "logs"], "audit log"),
+    (&["render", "template"], "project render FILE"),
+];
+
+/// The command that does what a word says that is none of ours.
+fn elsewhere(error: &clap::Error, verb: &str) -> Option<String> {
+    // Below a group such as 'token' the same word would mean another thing.
+    let word = text(error, ContextKind::InvalidSubcommand).filter(|word| word == verb)?;
+    let (_, ours) = ELSEWHERE.iter().find(|(words, _)| words.contains(&word.as_str()))?;
+    Some(format!("'keyvault {ours}' does that."))
+}
+
+/// Names that are like the word, the likest first; clap has them the other way round.
+fn likest_first(error: &clap::Error) -> Option<String> {
+    let word = text(error, ContextKind::InvalidSubcommand)?;
+    let ContextValue::Strings(names) = error.get(ContextKind::SuggestedSubcommand)? else { return None };
+    let mut names: Vec<_> = names.iter().map(|name| (strsim::jaro_winkler(name, &word), name)).collect();
+    names.sort_by(|left, right| right.0.total_cmp(&left.0));
+    let names: Vec<_> = names.into_iter().map(|(_, name)| name.as_str()).collect();
+    (!names.is_empty()).then(|| format!("Did you mean {}?", names.join(", ")))
+}
+
+fn hint(error: &clap::Error, verb: &str) -> String {
+    if let Some(hint) = elsewhere(error, verb).or_else(|| likest_first(error)) {
+        return hint;
+    }
+    let suggested =
+        [ContextKind::SuggestedArg, ContextKind::ValidValue].into_iter().find_map(|kind| text(error, kind));
     match (suggested, error.kind()) {
         (Some(words), ErrorKind::InvalidValue) => format!("It takes: {words}."),
         (Some(words), _) => format!("Did you mean {words}?"),

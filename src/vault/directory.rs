@@ -27,6 +27,14 @@ pub struct Names {
     pub scopes: BTreeSet<Scope>,
 }
 
+impl Names {
+    /// The scope that was probably meant by one that nothing carries.
+    #[must_use]
+    pub fn scope_like(&self, wanted: &Scope) -> Option<&Scope> {
+        nearest(self.scopes.iter(), wanted.as_str(), |scope| scope.as_str())
+    }
+}
+
 impl Vault {
     /// Every name and scope, verified; no key is opened and nothing is recorded.
     pub fn names(&mut self, access: &Access) -> Result<Names, VaultError> {

@@ -44,6 +44,23 @@ fn completes_everything(shell: &Terminal<'_>) {
     completes(shell, "keyvault exec --all -- keyvau", "keyvault exec --all -- keyvault");
 }
 
+/// Signs that end words for bash stand within those of keyvault.
+fn completes_within_words(shell: &Terminal<'_>) {
+    completes(shell, "keyvault exec --only=st", "keyvault exec --only=stripe/live");
+    completes(shell, "keyvault exec --file KEY=db", "keyvault exec --file KEY=db/password");
+    completes(shell, "keyvault exec --file=KEY=db", "keyvault exec --file=KEY=db/password");
+    completes(shell, "keyvault exec --fd 3=st", "keyvault exec --fd 3=stripe/live");
+    completes(shell, "keyvault exec --scope depl", "keyvault exec --scope deploy:prod");
+    completes(shell, "keyvault exec --scope deploy:", "keyvault exec --scope deploy:prod");
+    completes(shell, "keyvault exec --scope deploy:p", "keyvault exec --scope deploy:prod");
+    completes(shell, "keyvault exec --scope=deploy:p", "keyvault exec --scope=deploy:prod");
+    completes(shell, "keyvault list --scope=pay", "keyvault list --scope=payments");
+    completes(shell, "keyvault list --status ex", "keyvault list --status expired");
+    // What was given is not offered again, so that one is left.
+    let one = "keyvault exec --only stripe/live --only";
+    completes(shell, &format!("{one} "), &format!("{one} db/password"));
+}
+
 #[test]
 fn bash_completes_commands_flags_keys_scopes_and_files() {
     let world = world();
@@ -51,6 +68,37 @@ fn bash_completes_commands_flags_keys_scopes_and_files() {
     let shell = start(&world, "bash --norc --noprofile", setup);
     completes_everything(&shell);
     completes(&shell, "keyvault import ~/not", "keyvault import ~/notes.env");
+    completes_within_words(&shell);
+    // A space follows what is whole, and the next word is the command's.
+    shell.type_text("keyvault exec --only=st");
+    shell.press("Tab");
+    shell.wait_for("READY> keyvault exec --only=stripe/live");
+    shell.type_text("--");
+    shell.wait_for("READY> keyvault exec --only=stripe/live --");
+    shell.press("C-u");
+    shell.press("C-l");
+    completes(&shell, "keyvault exec --as db/pa", "keyvault exec --as db/password=");
+    completes(&shell, "keyvault --vault=not", "keyvault --vault=notes.env");
+    completes(&shell, "keyvault import ~/../../../../../../us", "keyvault import ~/../../../../../../usr/");
+    // What stands in front of the sign or behind the cursor is left as it is.
+    shell.type_text("keyvault exec --scope deploy:p --only=db -- true");
+    for _ in 0.." --only=db -- true".len() {
+        shell.press("Left");
+    }
+    shell.press("Tab");
+    shell.wait_for("READY> keyvault exec --scope deploy:prod --only=db -- true");
+    shell.press("C-u");
+}
+
+/// Where the package that most distributions add to bash has changed what ends a word.
+#[test]
+fn bash_completes_where_signs_end_no_words() {
+    let world = world();
+    let setup =
+        "PS1='READY> '; COMP_WORDBREAKS=${COMP_WORDBREAKS//[=:]}; source <(keyvault completions bash); clear";
+    let shell = start(&world, "bash --norc --noprofile", setup);
+    completes_everything(&shell);
+    completes_within_words(&shell);
 }
 
 #[test]
@@ -60,8 +108,23 @@ fn zsh_completes_commands_flags_keys_scopes_and_files() {
         "PS1='READY> '; autoload -Uz compinit; compinit -u; source <(keyvault completions zsh); clear";
     let shell = start(&world, "zsh -f", setup);
     completes_everything(&shell);
-    // bash takes the sign for the end of a word.
-    completes(&shell, "keyvault exec --file KEY=db", "keyvault exec --file KEY=db/password");
+    completes_within_words(&shell);
+    // Its candidates would be quoted: \\~/.
+    completes(&shell, "keyvault vault restore ~/not", "keyvault vault restore ~/notes.env");
+    world.sh("mkdir -p keep/deep; touch keep/deep/one.db").ok();
+    completes(&shell, "keyvault vault restore ~/ke", "keyvault vault restore ~/keep/");
+    completes(&shell, "keyvault vault restore ~/keep/d", "keyvault vault restore ~/keep/deep/");
+}
+
+/// Found in the fpath, as a package puts it there, from the first Tab on.
+#[test]
+fn zsh_finds_the_script_in_its_path() {
+    let world = world();
+    world.sh("mkdir fpath; keyvault completions zsh > fpath/_keyvault").ok();
+    let setup = "PS1='READY> '; fpath=(~/fpath $fpath); autoload -Uz compinit; compinit -u; clear";
+    let shell = start(&world, "zsh -f", setup);
+    completes(&shell, "keyvault show str", "keyvault show stripe/live");
+    completes(&shell, "keyvault show db", "keyvault show db/password");
 }
 
 #[test]
@@ -92,6 +155,30 @@ fn completion_unlocks_asks_and_records_nothing() {
     command.env("KEYVAULT_COMPLETE", "fish").env("KEYVAULT_PASSPHRASE", crate::harness::PASSPHRASE);
     let locked = crate::harness::finish(command.args(["--", "keyvault", "show", ""]), b"").ok();
     assert!(!locked.out.contains("stripe") && locked.err.is_empty(), "{locked:?}");
+}
+
+#[test]
+fn what_was_given_is_not_offered_again() {
+    let world = world();
+    for (words, expected) in [
+        (&["exec", "--only", "db/password", "--only", ""] as &[&str], "stripe/live\n"),
+        (&["exec", "--only=db/password", "--only="], "--only=stripe/live\n"),
+        (&["exec", "--only", "db/password", "--previous", "db"], "db/password\n"),
+        (&["exec", "--scope", "payments", "--scope", ""], "deploy:prod\n"),
+        (&["list", "--scope", "payments", "--status", ""], "active\nexpired\nrevoked\n"),
+        (&["generate", "stripe/live", "--scope", "p"], "payments\n"),
+        (&["generate", "a", "--recipe", "ssh"], "ssh-ed25519\n"),
+        (&["audit", "log", "--action", "rolls"], ""),
+        (&["audit", "log", "--action", "unl"], "unlock\n"),
+    ] {
+        assert_eq!(ask(&world, words).ok().out, expected, "{words:?}");
+    }
+    let offered = |words: &[&str]| ask(&world, words).ok().out.lines().map(str::to_owned).collect::<Vec<_>>();
+    assert!(!offered(&["rotate", "db/password", ""]).contains(&"db/password".to_owned()));
+    assert!(offered(&["rotate", "db/password", ""]).contains(&"stripe/live".to_owned()));
+    // Among files the folder where one is comes first, and is hardly ever meant.
+    let files = offered(&["import", ""]);
+    assert!(files.contains(&"notes.env".to_owned()) && !files.contains(&".".to_owned()), "{files:?}");
 }
 
 #[test]
@@ -132,7 +219,8 @@ fn without_a_vault_or_with_a_damaged_one_completion_says_nothing_of_it() {
 }
 
 /// What `keyvault completions` and `keyvault man` print stands in the repository, for those who package it.
-/// `KEYVAULT_WRITE=1 cargo test --test it completion::committed` writes it anew.
+/// `KEYVAULT_WRITE=1 cargo test --test it completion::committed` writes it anew. The scripts for bash and zsh are written
+/// there by hand and built into the program.
 #[test]
 fn committed_completions_and_man_pages_are_current() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -343,7 +343,7 @@ fn case_42_the_one_entry_is_read_once_in_a_run_and_by_a_hundred_runs_once() {
 
 #[test]
 fn init_asks_whether_the_keyring_may_open_the_vault_and_takes_no_for_an_answer() {
-    for (answer, kinds) in [("y", &["passphrase", "keyring"][..]), ("n", &["passphrase"])] {
+    for (answer, kinds) in [("yes", &["passphrase", "keyring"][..]), ("n", &["passphrase"])] {
         let mut world = World::empty();
         let _bus = Bus::with_keyring(&mut world);
         let terminal = Terminal::shell(&world);
@@ -352,13 +352,13 @@ fn init_asks_whether_the_keyring_may_open_the_vault_and_takes_no_for_an_answer()
         terminal.wait_for("The same again:");
         terminal.type_line(PASSPHRASE);
         terminal.wait_for("Open it with this desktop's keyring too");
-        terminal.type_text(answer);
+        terminal.type_line(answer);
         let (shown, code) = terminal.ended();
         assert_eq!(code, 0, "{shown}");
         let slots = with_passphrase(&world, &["vault", "slot", "list", "--json"]).ok().json();
         let found: Vec<_> =
             slots["slots"].as_array().unwrap().iter().map(|slot| slot["kind"].clone()).collect();
         assert_eq!(found, kinds, "{shown}");
-        assert_eq!(world.run(&["list"]).code, if answer == "y" { 0 } else { 4 });
+        assert_eq!(world.run(&["list"]).code, if answer == "yes" { 0 } else { 4 });
     }
 }

@@ -355,7 +355,7 @@ fn on_a_terminal_it_is_shown_marked_and_asked_once() {
         "{}",
         terminal.screen()
     );
-    terminal.type_text("n");
+    terminal.type_line("n");
     let (shown, code) = terminal.ended();
     assert_eq!(code, 125, "{shown}");
     terminal.run(&line, "Allow it");
@@ -363,7 +363,7 @@ fn on_a_terminal_it_is_shown_marked_and_asked_once() {
     assert_eq!(terminal.ended().1, 130);
     assert_eq!(run_in(&world, &folder, &["exec", "--", "true"]).code, 125);
     terminal.run(&line, "Allow it");
-    terminal.type_text("y");
+    terminal.type_line("yes");
     let (shown, code) = terminal.ended();
     assert!(code == 0 && shown.contains("<b>"), "{shown}");
     terminal.run(&line, "");
@@ -381,7 +381,7 @@ fn several_commands_at_once_ask_once() {
     let one = "keyvault exec -- printenv A";
     terminal.run(&format!("cd '{}'; sh -c '{one} & {one} & {one} & wait'", folder.display()), "Allow it");
     // The shell's prompt is not there while it waits, so the answer reaches the one that asks.
-    terminal.type_text("y");
+    terminal.type_line("y");
     let (shown, _) = terminal.ended();
     assert_eq!(shown.matches("<a>").count(), 3, "{shown}");
     assert_eq!(shown.matches("Allow it").count(), 1, "{shown}");
@@ -521,7 +521,7 @@ fn what_the_file_says_cannot_steer_the_terminal_or_hide_in_the_question() {
     let screen = terminal.screen();
     assert!(screen.contains("+ A <- \"{a}\\u{1b}[2J\\u{202e}\\u{430}\\n\\n\\n\""), "{screen}");
     assert!(!screen.contains("quite harmless"), "{screen}");
-    terminal.type_text("n");
+    terminal.type_line("n");
     terminal.ended();
     // An unknown field, a bad name, a bad text of any kind: made harmless where the error repeats it.
     for text in [

@@ -299,3 +299,63 @@ fn case_34_odd_passphrases_are_refused_or_normalised() {
     world.file("passphrase", "Zo\u{eb}");
     world.run(&["list"]).ok();
 }
+
+// ── what is typed where it would be seen ─────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn a_secret_is_not_read_from_a_terminal_that_echoes_it() {
+    let world = World::own();
+    world.run_with_input(&["add", "q"], "old").ok();
+    world.run(&["generate", "made"]).ok();
+    let terminal = Terminal::shell(&world);
+    for (line, hint) in [
+        ("rotate q --stdin", "without echo"),
+        ("rotate made --stdin", "without echo"),
+        ("rotate q --file -", "without echo"),
+        ("rotate q --file /dev/tty", "Pipe it in"),
+        ("add new --file -", "without echo"),
+        ("add new --file /dev/stdin", "Pipe it in"),
+        ("import -", "Pipe it in"),
+        ("vault recover --code-file - --no-recovery", "without echo"),
+        ("vault passwd --new-passphrase-file -", "Pipe it in"),
+    ] {
+        terminal.run(&format!("keyvault {line}"), "");
+        let (shown, code) = terminal.ended();
+        assert_eq!(code, 2, "{line}: {shown}");
+        assert!(shown.contains("is a terminal, which would show what is typed."), "{line}: {shown}");
+        assert!(shown.contains(hint), "{line}: {shown}");
+    }
+    assert_eq!(world.run(&["show", "q", "--reveal"]).ok().out, "old");
+    world.run(&["show", "new"]).fails(3, "");
+    // A pipe on the same terminal is one.
+    terminal.run("printf new | keyvault rotate q --stdin", "");
+    assert_eq!(terminal.ended().1, 0);
+    assert_eq!(world.run(&["show", "q", "--reveal"]).ok().out, "new");
+}
+
+/// One key was taken, and the rest of "yes" was the shell's: "es: command not found".
+#[test]
+fn yes_and_no_are_lines_and_nothing_of_them_is_left_for_the_shell() {
+    let world = World::own();
+    world.run(&["generate", "a"]).ok();
+    world.run(&["vault", "backup", "backup.db"]).ok();
+    let terminal = Terminal::shell(&world);
+    for (answer, expected) in [("yes", 0), ("y", 0), ("Yes", 0), ("no", 6), ("n", 6), ("", 6)] {
+        terminal.run("keyvault vault restore backup.db", "[y/N]");
+        terminal.type_line(answer);
+        let (shown, code) = terminal.ended();
+        assert_eq!(code, expected, "{answer}: {shown}");
+        terminal.run("true", "");
+        assert!(!terminal.screen().contains("not found"), "{answer}: {}", terminal.screen());
+    }
+    terminal.run("keyvault vault restore backup.db", "[y/N]");
+    terminal.type_line("yess");
+    terminal.wait_for("Please answer yes or no.");
+    terminal.wait_for_times("[y/N]", 2);
+    terminal.press("C-d");
+    let (shown, code) = terminal.ended();
+    assert_eq!(code, 6, "{shown}");
+    terminal.run("keyvault vault restore backup.db", "[y/N]");
+    terminal.press("C-c");
+    assert_eq!(terminal.ended().1, 130);
+}

@@ -45,7 +45,7 @@ fn who_allows_a_project_file_sees_which_key_it_would_get() {
     terminal.run("keyvault exec -- true", "Allow it");
     terminal.wait_for("LOG_TOKEN <- S3_SECRET_ACCESS_KEY");
     terminal.wait_for("OTHER <- abcdefghij0123456789xyz");
-    terminal.type_text("n");
+    terminal.type_line("n");
     assert_eq!(terminal.ended().1, 125);
     let allowed = world.run(&["project", "allow", "--yes"]).ok();
     assert!(allowed.out.contains("OTHER <- abcdefghij0123456789xyz"), "{}", allowed.out);

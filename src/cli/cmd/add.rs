@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::generate;
 use crate::cli::args::{Metadata, named};
-use crate::cli::context::{self, Context};
+use crate::cli::context::{self, Context, STDIN};
 use crate::cli::error::Failure;
 use crate::name::KeyName;
 use crate::secret::SecretBytes;
@@ -71,15 +71,27 @@ impl Add {
 pub(super) struct Source<'s> {
     /// A file, or `-` for stdin, both byte for byte.
     pub(super) file: Option<&'s Path>,
-    /// Stdin, even if it is a terminal.
+    /// Stdin, and never a prompt.
     pub(super) stdin: bool,
     /// Keep a final newline of stdin.
     pub(super) exact: bool,
 }
 
 impl Source<'_> {
+    /// Refuses to read from a terminal what was asked for from stdin, before anything is opened for it.
+    pub(super) fn refuse_typed(&self) -> Result<(), Failure> {
+        if self.stdin {
+            return context::refuse_typed_stdin(context::VALUE_BY_STDIN);
+        }
+        match self.file {
+            Some(path) if path == Path::new("-") => context::refuse_typed_stdin(context::VALUE_BY_FILE),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads it: from the file, from a prompt on a terminal, or from stdin.
     pub(super) fn read(&self, context: &Context, name: &KeyName) -> Result<SecretBytes, Failure> {
+        self.refuse_typed()?;
         if let Some(path) = self.file.filter(|path| *path != Path::new("-")) {
             let (mut file, _) = private::open_secret_file(path).map_err(|error| Failure::io(path, &error))?;
             return context::read_secret(&mut file, MAX_VALUE, path);
@@ -99,8 +111,7 @@ impl Source<'_> {
             }
             return Ok(typed);
         }
-        let bytes =
-            context::read_secret(&mut std::io::stdin().lock(), MAX_VALUE, Path::new("standard input"))?;
+        let bytes = context::read_secret(&mut std::io::stdin().lock(), MAX_VALUE, Path::new(STDIN))?;
         if exact {
             return Ok(bytes);
         }

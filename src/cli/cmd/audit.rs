@@ -42,7 +42,7 @@ pub struct Log {
     #[arg(long, value_name = "USER")]
     actor: Option<String>,
     /// Entries of this kind, such as exec, reveal, unlock, generate or rotate
-    #[arg(long, value_name = "WHAT", value_parser = action)]
+    #[arg(long, value_name = "WHAT", add = complete::one_of(Action::names), value_parser = action)]
     action: Option<Action>,
     /// What was read with this token
     #[arg(long, value_name = "NAME", add = complete::tokens(), value_parser = named::<TokenName>)]

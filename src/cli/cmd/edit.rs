@@ -17,7 +17,7 @@ use crate::vault::Edit as Change;
 #[derive(Debug, Args)]
 pub struct Edit {
     /// The keys' names
-    #[arg(required = true, add = complete::keys(), value_parser = named::<KeyName>, value_name = "NAME")]
+    #[arg(required = true, add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,
     /// A new name; the variable stays
     #[arg(long, value_name = "NAME", value_parser = named::<KeyName>)]

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::args::{Metadata, named};
+use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::cli::view::{self, KeyJson};
@@ -21,7 +22,7 @@ pub struct Generate {
     #[command(flatten)]
     metadata: Metadata,
     /// How the value is made: token, password, hex, base64, base64url, uuid, passphrase, ed25519, ssh-ed25519
-    #[arg(long, value_name = "KIND", default_value = "token", value_parser = recipe_kind)]
+    #[arg(long, value_name = "KIND", default_value = "token", add = complete::one_of(recipe_names), value_parser = recipe_kind)]
     recipe: Kind,
     /// Characters of a token or password, bytes of hex and base64, words of a passphrase
     #[arg(long, value_name = "N")]
@@ -34,8 +35,12 @@ pub struct Generate {
     print: bool,
 }
 
+fn recipe_names() -> [&'static str; Kind::ALL.len()] {
+    Kind::ALL.map(Kind::name)
+}
+
 fn recipe_kind(text: &str) -> Result<Kind, String> {
-    text.parse().map_err(|_| format!("is none of {}", Kind::ALL.map(Kind::name).join(", ")))
+    text.parse().map_err(|_| format!("is none of {}", recipe_names().join(", ")))
 }
 
 impl Generate {

@@ -59,7 +59,7 @@ impl From<OnConflict> for Conflict {
 impl Import {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let shown =
-            if self.reads_stdin() { "standard input".to_owned() } else { self.file.display().to_string() };
+            if self.reads_stdin() { context::STDIN.to_owned() } else { self.file.display().to_string() };
         let parsed = self.read(&shown)?;
         point_out(context, &parsed);
         let (incoming, dangerous) = self.name_keys(parsed.entries)?;

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::credentials::{self, RecoveryPlace};
 use crate::cli::error::{Failure, code};
-use crate::cli::ui;
+use crate::cli::prompt;
 use crate::crypto;
 use crate::unlock::os_keyring::{self, LIMIT};
 use crate::unlock::passphrase::Passphrase;
@@ -69,10 +69,8 @@ fn offer_keyring(context: &Context, path: &Path, passphrase: &Passphrase) {
     if os_keyring::ready(LIMIT).is_err() {
         return;
     }
-    let question = dialoguer::Confirm::new()
-        .with_prompt("Open it with this desktop's keyring too, without asking, while that is unlocked?")
-        .default(false);
-    let Ok(Some(true)) = ui::ask(|terminal| question.interact_on_opt(terminal)) else { return };
+    let question = "Open it with this desktop's keyring too, without asking, while that is unlocked?";
+    let Ok(true) = prompt::confirm("", question) else { return };
     let failed = |error: VaultError| Failure::of(error, path);
     let added = context.open_at(path, failed).and_then(|mut vault| {
         let access = vault.open_passphrase(passphrase).map_err(failed)?;

@@ -10,12 +10,13 @@ use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
+use crate::cli::sentences::did_you_mean;
 use crate::cli::time::{self, Duration};
 use crate::cli::ui;
 use crate::cli::view::{self, KeyJson};
 use crate::clock::Moment;
 use crate::name::{Scope, TagKey};
-use crate::vault::{Item, Status};
+use crate::vault::{Item, Names, Status};
 
 /// List keys.
 ///
@@ -29,7 +30,7 @@ pub struct List {
     #[arg(long, value_name = "TAG", value_parser = tag_filter)]
     tag: Vec<(TagKey, Option<String>)>,
     /// active, expired or revoked
-    #[arg(long, value_parser = status_filter)]
+    #[arg(long, add = complete::one_of(status_names), value_parser = status_filter)]
     status: Option<Status>,
     /// Keys that expire within this, expired ones included
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = time::duration)]
@@ -43,8 +44,14 @@ fn tag_filter(text: &str) -> Result<(TagKey, Option<String>), String> {
     }
 }
 
+const STATUSES: [Status; 3] = [Status::Active, Status::Expired, Status::Revoked];
+
+fn status_names() -> [&'static str; 3] {
+    STATUSES.map(Status::name)
+}
+
 fn status_filter(text: &str) -> Result<Status, String> {
-    [Status::Active, Status::Expired, Status::Revoked]
+    STATUSES
         .into_iter()
         .find(|status| status.name() == text)
         .ok_or_else(|| "is none of active, expired, revoked".to_owned())
@@ -63,10 +70,12 @@ impl List {
             let keys: Vec<_> = items.iter().map(|item| KeyJson::of(item, now)).collect();
             context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
         } else if items.is_empty() {
-            context.ui.note(if all == 0 {
+            context.ui.note(&if all == 0 {
                 "No keys yet. 'keyvault generate NAME' makes one, 'keyvault import .env' takes in a file."
+                    .to_owned()
             } else {
-                "No key fits."
+                let names = vault.names(&access).map_err(|error| Failure::of(error, &path))?;
+                self.none_fits(&names)
             });
         } else if context.ui.out_is_terminal() {
             context.ui.data(table(&items, now, context).as_bytes())?;
@@ -74,6 +83,19 @@ impl List {
             context.ui.data(columns(&items, now).as_bytes())?;
         }
         Ok(code::DONE)
+    }
+
+    /// That nothing fits; where a scope is the reason, which one was probably meant.
+    fn none_fits(&self, names: &Names) -> String {
+        let unknown = self.scope.iter().filter(|scope| !names.scopes.contains(*scope));
+        let lines: Vec<_> = unknown
+            .map(|scope| {
+                let hint =
+                    did_you_mean(names.scope_like(scope), "'keyvault list' shows keys and their scopes.");
+                format!("No key carries the scope {scope}. {hint}")
+            })
+            .collect();
+        if lines.is_empty() { "No key fits.".to_owned() } else { lines.join("\n") }
     }
 
     fn wants(&self, item: &Item, now: Moment) -> bool {

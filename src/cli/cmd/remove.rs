@@ -6,7 +6,7 @@ use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
-use crate::cli::{ui, view};
+use crate::cli::{prompt, view};
 use crate::name::KeyName;
 
 /// Remove keys with all their versions.
@@ -15,7 +15,7 @@ use crate::name::KeyName;
 #[derive(Debug, Args)]
 pub struct Remove {
     /// The keys' names
-    #[arg(required = true, add = complete::keys(), value_parser = named::<KeyName>, value_name = "NAME")]
+    #[arg(required = true, add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,
     /// Do not ask
     #[arg(long)]
@@ -59,7 +59,7 @@ impl Remove {
 
 fn confirm(context: &Context, name: &KeyName) -> Result<(), Failure> {
     let question = format!("This removes {name} for good. Type its name");
-    let typed: Option<String> = ui::ask(|terminal| {
+    let typed: Option<String> = prompt::ask(|terminal| {
         let question = dialoguer::Input::new().with_prompt(question).allow_empty(true);
         question.interact_text_on(terminal).map(Some)
     })?;

@@ -20,7 +20,7 @@ const MAX_REASON: usize = 500;
 #[derive(Debug, Args)]
 pub struct Revoke {
     /// The keys' names
-    #[arg(required = true, add = complete::keys(), value_parser = named::<KeyName>, value_name = "NAME")]
+    #[arg(required = true, add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,
     /// Only this version, as 'history' shows it
     #[arg(long, value_name = "N")]

@@ -23,7 +23,7 @@ use crate::vault::{Access, Item, NewValue, Terms, Vault, Which};
 #[command(group = ArgGroup::new("which").required(true))]
 pub struct Rotate {
     /// The keys' names; a revoked one comes back with a new version
-    #[arg(group = "which", add = complete::keys(), value_parser = named::<KeyName>, value_name = "NAME")]
+    #[arg(group = "which", add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,
     /// Keys that carry this scope and are not revoked; may be repeated
     #[arg(long, group = "which", value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
@@ -54,6 +54,7 @@ impl Rotate {
         if gives_value && self.names.len() > 1 {
             return Err(Failure::usage("One value is for one key.", Some("Rotate the keys one by one.")));
         }
+        self.source().refuse_typed()?;
         let now = context.now();
         let terms = Terms {
             grace: self.grace.map_or(0, |grace| grace.millis),
@@ -85,6 +86,10 @@ impl Rotate {
         }
     }
 
+    fn source(&self) -> add::Source<'_> {
+        add::Source { file: self.file.as_deref(), stdin: self.stdin, exact: self.exact }
+    }
+
     /// The value that one key gets from elsewhere; that several would need one is for the vault room to say.
     fn value(&self, context: &Context, which: &Which, due: &[Item]) -> Result<Option<NewValue>, Failure> {
         // What a job has on stdin becomes a value only where the job named the key.
@@ -93,8 +98,7 @@ impl Rotate {
         if item.recipe.is_some() && !named {
             return Ok(None);
         }
-        let source = add::Source { file: self.file.as_deref(), stdin: self.stdin, exact: self.exact };
-        let value = source.read(context, &item.name)?;
+        let value = self.source().read(context, &item.name)?;
         if value.is_empty() && !named {
             return Err(Failure::usage(
                 "No new value was given, so nothing was changed.",

@@ -38,7 +38,7 @@ pub struct Create {
     #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>, required_unless_present = "key")]
     scope: Vec<Scope>,
     /// Grant this key; may be repeated
-    #[arg(long, value_name = "NAME", add = complete::keys(), value_parser = named::<KeyName>)]
+    #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>)]
     key: Vec<KeyName>,
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
     #[arg(long, value_name = "WHEN", value_parser = time::expiry_ahead)]

@@ -8,7 +8,7 @@ use crate::cli::context::{self, Context};
 use crate::cli::error::Failure;
 use crate::cli::opening::WAITING_FOR_ANSWER;
 use crate::cli::supply::Machine;
-use crate::cli::{project_sentences, ui};
+use crate::cli::{project_sentences, prompt, ui};
 use crate::project::approval::{Approvals, Approved, Ask, Turn};
 use crate::project::{Entry, Profile, ProjectFile, Section, place};
 
@@ -123,10 +123,5 @@ pub(in crate::cli) fn confirmed(
     if new.len() < asks.len() {
         text.push_str(&format!("  (+ is new: {} of {})\n", new.len(), asks.len()));
     }
-    let question = dialoguer::Confirm::new().with_prompt("Allow it").default(false);
-    let answer = ui::ask(|terminal| {
-        terminal.write_str(&ui::harmless(&text))?;
-        question.interact_on_opt(terminal)
-    })?;
-    Ok(answer.unwrap_or(false))
+    prompt::confirm(text.trim_end(), "Allow it?")
 }

@@ -82,7 +82,7 @@ impl Render {
             ui::harmless_line(&self.template.display().to_string())
         };
         let bytes = if stdin {
-            context::read_secret(&mut std::io::stdin().lock(), MAX_TEMPLATE, Path::new(&shown))?
+            context::read_whole(&mut std::io::stdin().lock(), MAX_TEMPLATE, Path::new(&shown))?
         } else {
             let mut file =
                 std::fs::File::open(&self.template).map_err(|error| Failure::io(&self.template, &error))?;

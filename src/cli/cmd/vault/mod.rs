@@ -12,7 +12,7 @@ use clap::Subcommand;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
-use crate::cli::ui;
+use crate::cli::prompt;
 
 /// Care for the vault's file and the ways into it.
 #[derive(Debug, Subcommand)]
@@ -53,8 +53,7 @@ fn confirm(context: &Context, yes: bool, question: &str) -> Result<(), Failure> 
             Some("--yes says that it is meant."),
         ));
     }
-    let question = dialoguer::Confirm::new().with_prompt(question).default(false);
-    if ui::ask(|terminal| question.interact_on_opt(terminal))?.unwrap_or(false) {
+    if prompt::confirm("", question)? {
         Ok(())
     } else {
         Err(Failure::new(code::REFUSED, "refused", "Nothing was changed.", None))

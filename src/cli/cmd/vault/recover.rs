@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::audit::Action;
-use crate::cli::context::{self, Context};
+use crate::cli::context::{self, Context, STDIN};
 use crate::cli::credentials::{self, RecoveryPlace};
 use crate::cli::error::{Failure, code};
 use crate::crypto;
@@ -39,6 +39,9 @@ pub struct Recover {
 
 impl Recover {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        if self.reads_stdin() {
+            context::refuse_typed_stdin(context::CODE_BY_FILE)?;
+        }
         let interactive = context.may_ask();
         let place = RecoveryPlace::of(self.recovery_file.clone(), self.no_recovery);
         place.require(context, interactive)?;
@@ -71,10 +74,14 @@ impl Recover {
         Ok(code::DONE)
     }
 
+    fn reads_stdin(&self) -> bool {
+        self.code_file.as_deref() == Some(Path::new("-"))
+    }
+
     fn code_text(&self, context: &Context) -> Result<SecretBytes, Failure> {
         match self.code_file.as_deref() {
-            Some(file) if file == Path::new("-") => {
-                context::read_secret(&mut std::io::stdin().lock(), MAX_CODE, Path::new("standard input"))
+            Some(_) if self.reads_stdin() => {
+                context::read_secret(&mut std::io::stdin().lock(), MAX_CODE, Path::new(STDIN))
             }
             Some(file) => context.private_file(file, MAX_CODE),
             None if context.may_ask() => {

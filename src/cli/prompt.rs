@@ -1,0 +1,77 @@
+//! Questions that are answered with something that may be seen, on the caller's terminal, whatever the streams are.
+
+use std::fs::File;
+
+use dialoguer::console::Term;
+
+use crate::sys::interrupt::Interrupts;
+use crate::sys::tty::{self, PromptError, TypedSignals};
+
+use super::error::Failure;
+use super::ui::{harmless, harmless_line};
+
+/// Asks what dialoguer asks. `None` is Escape.
+pub(in crate::cli) fn ask<T>(
+    question: impl FnOnce(&Term) -> dialoguer::Result<Option<T>>,
+) -> Result<Option<T>, Failure> {
+    let open = || File::options().read(true).write(true).open("/dev/tty");
+    let opened = open().and_then(|read| Ok((TypedSignals::on(&read)?, read, open()?)));
+    let (typed, read, write) = opened.map_err(|_| Failure::locked())?;
+    let terminal = Term::read_write_pair(read, write);
+    // What is typed as Ctrl-C is raised by the terminal's reader, and would end the process while the cursor is hidden.
+    let interrupts = Interrupts::watch();
+    let answer = question(&terminal);
+    drop((interrupts, typed));
+    answer.map_err(|_| {
+        let _ = terminal.show_cursor().and_then(|()| terminal.write_line(""));
+        Failure::prompt(PromptError::Interrupted)
+    })
+}
+
+/// Asks for yes or no on the caller's terminal, below `text` if there is any; Enter alone is no. A whole line is read, as
+/// people type it: a single key would leave the rest of "yes" to the shell.
+pub(in crate::cli) fn confirm(text: &str, question: &str) -> Result<bool, Failure> {
+    const MAX: usize = 64;
+    if !text.is_empty() {
+        tty::write_line(harmless(text).as_bytes()).map_err(Failure::prompt)?;
+    }
+    let prompt = format!("{} [y/N] ", harmless_line(question));
+    loop {
+        match tty::read_line(&prompt, MAX).map(|line| said_yes(line.expose())) {
+            Ok(Some(answer)) => return Ok(answer),
+            Ok(None) | Err(PromptError::TooLong { .. }) => {
+                tty::write_line(b"Please answer yes or no.").map_err(Failure::prompt)?;
+            }
+            // Ctrl-D, or the terminal went away: that was no yes.
+            Err(PromptError::Eof) => return Ok(false),
+            Err(error) => return Err(Failure::prompt(error)),
+        }
+    }
+}
+
+/// What a line says; none if it says neither.
+fn said_yes(line: &[u8]) -> Option<bool> {
+    match line.trim_ascii().to_ascii_lowercase().as_slice() {
+        b"y" | b"yes" => Some(true),
+        b"" | b"n" | b"no" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yes_and_no_are_words_and_their_first_letters_and_nothing_else() {
+        for yes in ["y", "Y", "yes", " Yes "] {
+            assert_eq!(said_yes(yes.as_bytes()), Some(true), "{yes}");
+        }
+        for no in ["", " ", "n", "No"] {
+            assert_eq!(said_yes(no.as_bytes()), Some(false), "{no}");
+        }
+        for neither in ["ye", "yess", "yes please", "q", "\u{fc}"] {
+            assert_eq!(said_yes(neither.as_bytes()), None, "{neither}");
+        }
+    }
+}
