@@ -203,6 +203,26 @@ fn a_change_made_while_another_command_waits_is_not_rolled_back_in_silence() {
     assert!(said.contains("was put back"), "{said}");
 }
 
+#[test]
+fn a_log_that_was_cut_names_the_first_entry_that_is_missing() {
+    let world = World::own();
+    world.run(&["generate", "k"]).ok();
+    world.run(&["show", "k", "--reveal"]).ok();
+    world.run(&["show", "nobody", "--reveal"]).fails(3, "");
+    world.run(&["export", "--only", "k"]).ok();
+    let log = world.run(&["audit", "log", "--json"]).ok().out;
+    let entries: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(entries.iter().all(|entry| entry["outcome"] == "done"), "{log}");
+    let count = entries.len();
+    assert!(count >= 4, "{log}");
+    for missing in [count - 1, count - 2] {
+        tamper(&world, &format!("DELETE FROM audit WHERE seq = {missing}"));
+        let said = world.run(&["audit", "verify"]).fails(5, "cut off").err;
+        assert!(said.contains(&format!("entry {missing}")), "{said}");
+    }
+}
+
 /// A clock that is told what to say.
 struct Told(Cell<i64>);
 
