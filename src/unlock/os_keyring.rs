@@ -259,3 +259,23 @@ mod system {
         NoAnswer::Failed(error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_library_says_is_told_apart_and_never_quoted() {
+        let said = || std::io::Error::other("in its words");
+        for (error, means) in [
+            (keyring::Error::NoEntry, NoAnswer::NoEntry),
+            (keyring::Error::Ambiguous(Vec::new()), NoAnswer::Several),
+            (keyring::Error::NoStorageAccess(Box::new(said())), NoAnswer::Locked),
+            (keyring::Error::PlatformFailure(Box::new(said())), NoAnswer::Failed("in its words".to_owned())),
+            (keyring::Error::BadEncoding(b"secret".to_vec()), NoAnswer::Garbage),
+            (keyring::Error::TooLong("secret".to_owned(), 1), NoAnswer::Failed("it refused".to_owned())),
+        ] {
+            assert_eq!(why(&error), means);
+        }
+    }
+}

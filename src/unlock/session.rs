@@ -101,3 +101,59 @@ fn decode(payload: &SecretBytes, identity: &Identity) -> Option<Session> {
     decoder.end().ok()?;
     (layout == LAYOUT && owner == *identity).then_some(Session { daily, until })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::clock::Rng;
+    use crate::crypto::SystemRng;
+
+    const NOW: Moment = Moment(1_767_603_600_000);
+
+    /// A vault that nobody else has, so that its session is nobody else's.
+    fn vault() -> Identity {
+        let mut identity = Identity { vault_id: [0; 16], epoch: 3 };
+        SystemRng.fill(&mut identity.vault_id).unwrap();
+        identity
+    }
+
+    fn daily() -> Daily {
+        Daily(Key::from_bytes(&[7; KEY_LEN]).unwrap())
+    }
+
+    #[test]
+    fn what_is_kept_reads_back_for_its_vault_and_epoch_alone() {
+        let identity = vault();
+        let payload = encode(&daily(), &identity, NOW).unwrap();
+        let session = decode(&payload, &identity).unwrap();
+        assert_eq!((session.until, session.daily.0.expose()), (NOW, &[7; KEY_LEN]));
+        assert!(decode(&payload, &Identity { epoch: 4, ..identity }).is_none());
+        assert!(decode(&payload, &vault()).is_none());
+        let mut other_layout = payload.expose().to_vec();
+        if let Some(layout) = other_layout.first_mut() {
+            *layout += 1;
+        }
+        let longer = [payload.expose(), &[0]].concat();
+        for bytes in [&other_layout[..], &longer, &payload.expose().get(..60).unwrap()[..]] {
+            assert!(decode(&SecretBytes::copy_from(bytes), &identity).is_none());
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_session_is_found_until_its_end_and_ended_once() {
+        let (identity, other) = (vault(), vault());
+        assert!(find(&identity, NOW).is_none());
+        let until = open(&daily(), &identity, NOW, 60).unwrap();
+        assert_eq!(until, NOW.plus_millis(60_000));
+        assert!(find(&identity, NOW).is_some() && find(&identity, Moment(until.0 - 1)).is_some());
+        assert!(find(&identity, until).is_none() && find(&identity, Moment(until.0 + 1)).is_none());
+        assert!(find(&other, NOW).is_none() && find(&Identity { epoch: 4, ..identity }, NOW).is_none());
+        assert!(!kept(&identity, NOW).unwrap().stale);
+        assert!(kept(&identity, until).unwrap().stale && !kept(&other, until).unwrap().stale);
+        assert!(kept(&other, NOW).unwrap().others > 0);
+        assert!(close(&identity).unwrap() && !close(&identity).unwrap());
+        assert!(find(&identity, NOW).is_none() && !kept(&identity, NOW).unwrap().stale);
+    }
+}

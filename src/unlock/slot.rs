@@ -269,3 +269,20 @@ fn salt(rng: &dyn Rng) -> Result<[u8; SALT_LEN], UnlockError> {
     rng.fill(&mut salt)?;
     Ok(salt)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_in_but_the_keyring_gives_root_and_each_has_its_word() {
+        for (kind, root, word) in [
+            (Kind::Passphrase(Cost::FLOOR), true, "passphrase"),
+            (Kind::Recovery, true, "recovery code"),
+            (Kind::Keyring, false, "keyring"),
+            (Kind::KeyFile, true, "key file"),
+        ] {
+            assert_eq!((kind.gives_root(), kind.name()), (root, word));
+        }
+    }
+}
