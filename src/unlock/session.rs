@@ -135,7 +135,7 @@ mod tests {
             *layout += 1;
         }
         let longer = [payload.expose(), &[0]].concat();
-        for bytes in [&other_layout[..], &longer, &payload.expose().get(..60).unwrap()[..]] {
+        for bytes in [&other_layout[..], &longer, payload.expose().get(..60).unwrap()] {
             assert!(decode(&SecretBytes::copy_from(bytes), &identity).is_none());
         }
     }
