@@ -108,13 +108,13 @@ fn a_command_that_a_keyring_opened_gets_no_descriptor_of_ours() {
 #[test]
 fn a_keyring_gives_a_sessions_rights_and_never_root() {
     let (world, _bus) = desktop();
-    for arguments in [
-        &["vault", "slot", "add", "keyfile", "key"][..],
-        &["vault", "slot", "remove", "2", "--yes"],
-        &["vault", "rekey", "--no-recovery", "--yes"],
-        &["vault", "restore", "--adopt"],
+    for (arguments, said) in [
+        (&["vault", "slot", "add", "keyfile", "key"][..], "The vault is locked"),
+        (&["vault", "slot", "remove", "2", "--yes"], "The vault is locked"),
+        (&["vault", "rekey", "--no-recovery", "--yes"], "A rekey needs the passphrase"),
+        (&["vault", "restore", "--adopt"], "The vault is locked"),
     ] {
-        world.run(arguments).fails(4, "The vault is locked");
+        world.run(arguments).fails(4, said);
     }
     let verified = world.run(&["audit", "verify", "--json"]).ok().json();
     assert_eq!(verified["from_start"], false);

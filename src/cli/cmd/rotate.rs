@@ -37,10 +37,10 @@ pub struct Rotate {
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
     #[arg(long, value_name = "WHEN", value_parser = time::expiry_ahead)]
     expires: Option<time::Expiry>,
-    /// Take the value from stdin, even where a recipe would make one
+    /// Take the value from stdin, even where a recipe would make one; the recipe is forgotten
     #[arg(long, conflicts_with_all = ["file", "scope", "expired"])]
     stdin: bool,
-    /// Take the value from a file, byte for byte, even where a recipe would make one
+    /// Take the value from a file, byte for byte, even where a recipe would make one; the recipe is forgotten
     #[arg(long, value_name = "FILE", conflicts_with_all = ["scope", "expired"])]
     file: Option<PathBuf>,
     /// Keep a final newline of stdin
