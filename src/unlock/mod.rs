@@ -78,3 +78,20 @@ pub enum UnlockError {
     #[error(transparent)]
     Rng(#[from] RngError),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_secret_that_was_wrong() {
+        for (secret, text) in [
+            (Secret::Passphrase, "wrong passphrase"),
+            (Secret::RecoveryCode, "wrong recovery code"),
+            (Secret::KeyFile, "wrong key file"),
+            (Secret::Keyring, "wrong keyring entry"),
+        ] {
+            assert_eq!(UnlockError::Wrong(secret).to_string(), text);
+        }
+    }
+}
