@@ -321,6 +321,30 @@ fn case_41_garbage_in_the_entry_is_as_if_it_were_absent_with_a_warning() {
 }
 
 #[test]
+fn several_entries_for_one_vault_are_called_so_and_none_of_them_is_taken() {
+    let (world, mut bus) = desktop();
+    let id = vault_id(&world);
+    let tool = |arguments: &[&str]| {
+        let mut tool = world.command("secret-tool");
+        finish(tool.args(arguments).args(["service", "keyvault", "username", &id, "copy", "2"]), b"hunter2")
+    };
+    let several = "it has several entries for this vault. Delete all but one there.";
+    // One attribute more makes it another entry, as a program that copies keyrings may.
+    tool(&["store", "--label=copy"]).ok();
+    one_line_and_on(&world, several);
+    let (opens, why) = status_of(&world, "keyring");
+    assert_eq!((opens, why.as_str()), (Some(false), several));
+    with_passphrase(&world, &["vault", "slot", "add", "keyring"]).fails(1, several);
+    bus.lock_keyring();
+    one_line_and_on(&world, "it is locked");
+    // What it says works.
+    bus.stop_keyring();
+    bus.start_keyring(&world);
+    tool(&["clear"]).ok();
+    assert_eq!(status_of(&world, "keyring").0, Some(true));
+}
+
+#[test]
 fn case_42_the_one_entry_is_read_once_in_a_run_and_by_a_hundred_runs_once() {
     let (world, bus) = desktop();
     for arguments in [
