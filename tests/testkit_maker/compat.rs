@@ -1,44 +1,75 @@
-//! Vaults as builds wrote them, which every later build must open. One folder in `tests/compat/` for each version: the
-//! file, what opens it, and what it holds.
+//! Vaults as builds wrote them, which every later build must open. Folders in `tests/compat/` for each version: the
+//! file, what opens it, and what it holds; with tokens also a bundle, and what a token's holder gets of both.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use data_encoding::HEXLOWER;
 use keyvault::crypto::SystemRng;
 use keyvault::state::pin::Pins;
 use keyvault::unlock::keyfile::KeyFile;
+use keyvault::unlock::keyring_entry::KeyringSecret;
 use keyvault::unlock::passphrase::Passphrase;
 use keyvault::unlock::recovery::RecoveryCode;
-use keyvault::vault::Vault;
+use keyvault::unlock::token::Token;
+use keyvault::vault::{Bundle, Holding, ReadsLog, Supply, Vault, World};
 use serde_json::Value;
 
 use super::bases::{self, Base};
 use super::content;
 use super::forge::Forge;
+use super::machines_base::{Holder, Machines};
 use super::replay::Fixed;
 
 pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat")
 }
 
-/// Writes the vault of this build's version, unless there is one: what was written once is never written anew.
+/// The folders of this build's version: a vault without tokens, which is of format 1, and one with them.
+pub(crate) fn own() -> [PathBuf; 2] {
+    let version = env!("CARGO_PKG_VERSION");
+    [folder().join(version), folder().join(format!("{version}-machines"))]
+}
+
+/// Writes the vaults of this build's version that are not there: what was written once is never written anew.
 pub(crate) fn write() {
-    let folder = folder().join(env!("CARGO_PKG_VERSION"));
-    if folder.exists() {
-        return;
+    let [whole, machines] = own();
+    if !whole.exists() {
+        let (base, bytes) = bases::compat();
+        put(&whole, &base, &bytes, &[("key-file", &base.key_file)]);
     }
-    let (base, bytes) = bases::compat();
-    let Base { passphrase, code, key_file, now, .. } = &base;
-    let mut content = content::forged(&Forge::new(&base.sql, &base.root, ""), *now);
-    content["now"] = Value::from(*now);
-    std::fs::create_dir_all(&folder).unwrap();
+    if !machines.exists() {
+        let made = Machines::new();
+        let base = &made.now;
+        let token = made.token("ci");
+        let held = Holder::of(&Forge::new(&base.sql, &base.root, ""), token).content(base.now);
+        put(
+            &machines,
+            base,
+            &made.file,
+            &[
+                ("keyring-entry", &made.keyring),
+                ("token", token),
+                ("bundle", made.bundle.trim_end()),
+                ("held.json", &format!("{held:#}")),
+            ],
+        );
+    }
+}
+
+fn put(folder: &Path, base: &Base, file: &[u8], more: &[(&str, &str)]) {
+    let mut content = content::forged(&Forge::new(&base.sql, &base.root, ""), base.now);
+    content["now"] = Value::from(base.now);
+    std::fs::create_dir_all(folder).unwrap();
     let put = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).unwrap();
-    put("vault.db", &bytes);
-    put("passphrase", passphrase);
-    put("recovery-code", format!("{code}\n").as_bytes());
-    put("key-file", format!("{key_file}\n").as_bytes());
-    put("content.json", format!("{content:#}\n").as_bytes());
+    put("vault.db", file);
+    put("passphrase", &base.passphrase);
+    let code = ("recovery-code", base.code.as_str());
+    let content = ("content.json", &*format!("{content:#}"));
+    for (name, text) in [code, content].iter().chain(more) {
+        put(name, format!("{text}\n").as_bytes());
+    }
 }
 
 /// Opens the vault of one folder with all that opens it, through the library and with the program itself.
@@ -49,7 +80,10 @@ pub(crate) fn open(folder: &Path) {
     let temporary = tempfile::Builder::new().prefix("keyvault-compat-").tempdir().unwrap();
     let path = temporary.path().join("vault.db");
     let rng = SystemRng;
-    for way in ["passphrase", "recovery-code", "key-file"] {
+    for way in ["passphrase", "recovery-code", "key-file", "keyring-entry"] {
+        if !folder.join(way).exists() {
+            continue;
+        }
         std::fs::write(&path, read("vault.db")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         let pins = Pins::in_folder(temporary.path().join(format!("pins-{way}")));
@@ -59,7 +93,11 @@ pub(crate) fn open(folder: &Path) {
         let access = match way {
             "passphrase" => vault.open_passphrase(&Passphrase::new(&bases::secret(&secret)).unwrap()),
             "recovery-code" => vault.open_recovery(&RecoveryCode::parse(&secret).unwrap()),
-            _ => vault.open_key_file(&KeyFile::parse(&secret).unwrap()),
+            "key-file" => vault.open_key_file(&KeyFile::parse(&secret).unwrap()),
+            _ => {
+                let secret = KeyringSecret::parse(secret.trim_ascii_end(), &vault.identity());
+                vault.open_keyring(&secret.unwrap())
+            }
         };
         let seen = content::seen(&mut vault, &access.unwrap(), &world, &expected);
         assert_eq!(seen, expected, "{} by {way}", folder.display());
@@ -69,6 +107,10 @@ pub(crate) fn open(folder: &Path) {
         }
     }
     std::fs::write(&path, read("vault.db")).unwrap();
+    if folder.join("token").exists() {
+        let pins = Pins::in_folder(temporary.path().join("pins-token"));
+        open_with_token(folder, &path, &bases::world(&clock, &rng, pins));
+    }
     let passphrase = temporary.path().join("passphrase");
     std::fs::write(&passphrase, read("passphrase")).unwrap();
     std::fs::set_permissions(&passphrase, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -81,8 +123,26 @@ pub(crate) fn open(folder: &Path) {
     };
     run(&["vault", "check"]);
     run(&["audit", "verify"]);
-    assert_eq!(run(&["show", "stripe/live", "--reveal"]), b"sk_live_4eC39HqLyjWDarjtT1zdp7dc");
+    let keys = expected["keys"].as_array().unwrap();
+    let lasting = |key: &&Value| key["expires"].is_null() && key["versions"][0]["state"] == "current";
+    let key = keys.iter().find(lasting).unwrap();
+    let value = HEXLOWER.decode(key["versions"][0]["value"].as_str().unwrap().as_bytes()).unwrap();
+    assert_eq!(run(&["show", key["name"].as_str().unwrap(), "--reveal"]), value);
     // And it can be changed by this build.
-    run(&["generate", "later"]);
+    run(&["generate", "later", "--scope", "s"]);
     run(&["vault", "check"]);
+}
+
+/// The same for what a token's holder has: of the vault, and of a bundle.
+fn open_with_token(folder: &Path, path: &Path, world: &World<'_>) {
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let expected: Value = serde_json::from_slice(&read("held.json")).unwrap();
+    let holding = || Holding::of(&Token::parse(&read("token")).unwrap(), None);
+    let mut granted = Supply::Granted(Vault::open(path, &world.pins).unwrap(), holding());
+    assert_eq!(content::held(&mut granted, world), expected, "{}", folder.display());
+    let at = path.with_file_name("keys.kvb");
+    let bundle = Bundle::open(&read("bundle"), &at, &holding(), world.now()).unwrap();
+    let reads = ReadsLog::at(path.with_file_name("reads.jsonl"));
+    let mut bundled = Supply::Bundled(Box::new(bundle), holding(), reads);
+    assert_eq!(content::held(&mut bundled, world), expected, "{}: the bundle", folder.display());
 }

@@ -32,6 +32,8 @@ pub(crate) struct Machines {
     pub(crate) keyring: String,
     /// The bundle of `ci`.
     pub(crate) bundle: String,
+    /// The vault's file.
+    pub(crate) file: Vec<u8>,
 }
 
 fn printed(token: &Token) -> String {
@@ -108,7 +110,8 @@ impl Machines {
         );
         now.more = tokens.iter().map(|(name, token)| (format!("token {name}"), token.clone())).collect();
         now.more.push(("keyring".to_owned(), keyring.clone()));
-        Self { earlier, now, tokens, keyring, bundle: String::from_utf8(bundle).unwrap() }
+        let (bundle, file) = (String::from_utf8(bundle).unwrap(), std::fs::read(lab.path()).unwrap());
+        Self { earlier, now, tokens, keyring, bundle, file }
     }
 
     pub(crate) fn token(&self, name: &str) -> &str {
