@@ -60,6 +60,10 @@ pub struct Failure {
 pub(super) const WAYS_TO_OPEN: &str = "Run 'keyvault unlock' in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file\n\
     with the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself, or KEYVAULT_KEY_FILE to a key file.";
 
+/// The same where a session does not do.
+pub(super) const WAYS_TO_ROOT: &str = "Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with the passphrase,\n\
+    KEYVAULT_PASSPHRASE to the passphrase itself, or KEYVAULT_KEY_FILE to a key file.";
+
 /// Why nobody is asked, as the end of a sentence.
 pub(super) const NO_TERMINAL: &str = "there is no terminal to ask on";
 
@@ -116,6 +120,12 @@ impl Failure {
     pub(super) fn locked_as(unasked: &str) -> Self {
         let message = format!("The vault is locked, and {unasked}.");
         Self::new(code::LOCKED, "locked", message, Some(WAYS_TO_OPEN))
+    }
+
+    /// A session may be open; it is not enough.
+    pub(super) fn needs_root(unasked: &str) -> Self {
+        let message = format!("This needs the passphrase or a key file, and {unasked}.");
+        Self::new(code::LOCKED, "locked", message, Some(WAYS_TO_ROOT))
     }
 
     /// A rekey seals the new root under the passphrase as well, so that must be there; another way in is not enough.

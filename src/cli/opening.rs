@@ -99,6 +99,9 @@ impl Context {
     /// Opens the file with root: by key file or passphrase, even if a session is open.
     pub fn open_with_root(&self) -> Result<(Vault, Access), Failure> {
         let mut vault = self.open()?;
+        if !self.is_given_root() && !self.may_ask() {
+            return Err(Failure::needs_root(self.unasked()));
+        }
         let access = self.root_of(&mut vault)?;
         Ok((vault, access))
     }

@@ -9,7 +9,7 @@ use crate::state::StateError;
 use crate::unlock::{Secret, UnlockError};
 use crate::vault::VaultError;
 
-use super::error::{Failure, WAYS_TO_OPEN, code};
+use super::error::{Failure, WAYS_TO_ROOT, code};
 use super::file_sentences::{alarm, altered, exists, file, store};
 use super::problem_sentences::selection;
 use super::token_sentences::{reads_not_written, token};
@@ -43,8 +43,8 @@ impl Failure {
             VaultError::NeedsRoot => Self::new(
                 code::LOCKED,
                 "locked",
-                "This needs the passphrase; a session is not enough.",
-                Some(WAYS_TO_OPEN),
+                "This needs the passphrase or a key file; a session is not enough.",
+                Some(WAYS_TO_ROOT),
             ),
             VaultError::NoSuchWay { id } => Self::new(
                 code::NOT_FOUND,

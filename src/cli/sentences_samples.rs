@@ -15,7 +15,7 @@ use crate::unlock::{Secret, UnlockError};
 use crate::vault::{TokenError, VaultError};
 
 use crate::cli::context::{CODE_BY_FILE, NOT_TYPED, STDIN, VALUE_BY_FILE, VALUE_BY_STDIN};
-use crate::cli::error::{Failure, NOT_TO_ASK};
+use crate::cli::error::{Failure, NO_TERMINAL, NOT_TO_ASK};
 use crate::cli::{file_sentences, project_sentences};
 use crate::project::template::TemplateError;
 use crate::project::{Ask, FileError, PlaceError, ProjectFile, What};
@@ -125,6 +125,7 @@ pub(super) fn unasked() -> Vec<Failure> {
     let wrong = |secret| Failure::of(VaultError::Unlock(secret), Path::new("vault.db"));
     vec![
         Failure::locked_as(NOT_TO_ASK),
+        Failure::needs_root(NO_TERMINAL),
         Failure::rekey_without_passphrase(NOT_TO_ASK),
         wrong(UnlockError::NoSuchSlot(Secret::KeyFile)).given_by("KEYVAULT_KEY_FILE"),
         wrong(UnlockError::Wrong(Secret::Passphrase)).given_by("KEYVAULT_PASSPHRASE"),

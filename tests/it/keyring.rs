@@ -109,10 +109,10 @@ fn a_command_that_a_keyring_opened_gets_no_descriptor_of_ours() {
 fn a_keyring_gives_a_sessions_rights_and_never_root() {
     let (world, _bus) = desktop();
     for (arguments, said) in [
-        (&["vault", "slot", "add", "keyfile", "key"][..], "The vault is locked"),
-        (&["vault", "slot", "remove", "2", "--yes"], "The vault is locked"),
+        (&["vault", "slot", "add", "keyfile", "key"][..], "needs the passphrase or a key file"),
+        (&["vault", "slot", "remove", "2", "--yes"], "needs the passphrase or a key file"),
         (&["vault", "rekey", "--no-recovery", "--yes"], "A rekey needs the passphrase"),
-        (&["vault", "restore", "--adopt"], "The vault is locked"),
+        (&["vault", "restore", "--adopt"], "needs the passphrase or a key file"),
     ] {
         world.run(arguments).fails(4, said);
     }
