@@ -321,6 +321,46 @@ fn case_41_garbage_in_the_entry_is_as_if_it_were_absent_with_a_warning() {
 }
 
 #[test]
+fn case_20_adding_the_keyring_killed_or_failing_leaves_a_way_in_or_none_and_can_be_repeated() {
+    let (world, _bus) = desktop();
+    let opens = || status_of(&world, "keyring").0 == Some(true);
+    let id = vault_id(&world);
+    let has_entry = || {
+        let mut tool = world.command("secret-tool");
+        finish(tool.args(["lookup", "service", "keyvault", "username", &id]), b"").code == 0
+    };
+    with_passphrase(&world, &["vault", "slot", "remove", "3", "--yes"]).ok();
+    let (mut undone, mut kept) = (0, 0);
+    for call in ["pwrite64", "fdatasync", "renameat"] {
+        for what in ["signal=KILL", "error=EIO"] {
+            for when in 1..=6 {
+                let inject = format!("inject={call}:{what}:when={when}");
+                let mut command = world.command("strace");
+                command.env("KEYVAULT_PASSPHRASE", PASSPHRASE);
+                command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject]);
+                let ran = finish(command.args([KEYVAULT, "vault", "slot", "add", "keyring"]), b"");
+                with_passphrase(&world, &["vault", "check"]).ok();
+                if opens() {
+                    kept += 1;
+                } else {
+                    undone += 1;
+                    assert_ne!(ran.code, 0, "{inject}: acknowledged and not there");
+                    // What failed takes its entry along. What was killed cannot and what may be made must not; the
+                    // next command finds it.
+                    let unknown = what == "signal=KILL" || ran.err.contains("may be made, or not");
+                    assert!(!has_entry() || unknown, "{inject}: {}", ran.err);
+                    with_passphrase(&world, &["vault", "slot", "add", "keyring"]).ok();
+                    assert!(opens(), "{inject}");
+                }
+                with_passphrase(&world, &["vault", "slot", "remove", "3", "--yes"]).ok();
+                assert!(!has_entry(), "{inject}");
+            }
+        }
+    }
+    assert!(undone > 6 && kept > 6, "{undone} undone, {kept} kept");
+}
+
+#[test]
 fn several_entries_for_one_vault_are_called_so_and_none_of_them_is_taken() {
     let (world, mut bus) = desktop();
     let id = vault_id(&world);
