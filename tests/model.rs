@@ -112,8 +112,9 @@ impl Key {
     }
 
     fn lifetime(&self) -> Option<i64> {
-        let last = self.versions.iter().map(|version| version.made).max().unwrap_or(0);
-        self.expires.map(|expires| expires - last)
+        let newest = || self.versions.iter().map(|version| version.made).max();
+        let made = self.current().map(|version| version.made).or_else(newest).unwrap_or(0);
+        self.expires.map(|expires| expires - made)
     }
 
     /// Time is written down when a key is changed.

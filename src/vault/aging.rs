@@ -63,14 +63,21 @@ impl Item {
         }
     }
 
-    /// The key's expiry if version `number` takes over: no later than that version's own, which is the lifetime that the
-    /// last version was given, counted from when this one was made. A rollback gives no value a new life.
+    /// The key's expiry if version `number` takes over: no later than that version's own, which is the key's lifetime
+    /// counted from when this one was made. A rollback gives no value a new life.
     pub(super) fn expiry_of(&self, number: u32) -> Option<Moment> {
+        let (expires, lifetime) = self.lifetime()?;
+        let made = self.version(number).map(|version| version.created).filter(|_| lifetime > 0);
+        Some(made.map_or(expires, |made| expires.min(made.plus_millis(lifetime))))
+    }
+
+    /// The expiry, and how long after the making of its current version that is, in milliseconds: a rollback and the
+    /// rotation after it keep that. Of a key without a current version the newest counts.
+    fn lifetime(&self) -> Option<(Moment, i64)> {
         let expires = self.expires?;
-        let last = self.versions.iter().map(|version| version.created).max().unwrap_or(self.created);
-        let lifetime = expires.0.saturating_sub(last.0);
-        let made = self.version(number).map_or(last, |version| version.created);
-        Some(if lifetime > 0 { expires.min(made.plus_millis(lifetime)) } else { expires })
+        let newest = || self.versions.iter().map(|version| version.created).max();
+        let made = self.current().map(|version| version.created).or_else(newest).unwrap_or(self.created);
+        Some((expires, expires.0.saturating_sub(made.0)))
     }
 
     /// Before the key gets another expiry: what is in its grace stays good until the old one at the longest.
@@ -139,16 +146,13 @@ impl Item {
         }
     }
 
-    /// The expiry after a rotation: the lifetime that the last version was given, counted from now. An error if it was
-    /// given none, because the expiry was put before it.
+    /// The expiry after a rotation: the key's lifetime, counted from now. An error if it has none, because the expiry was
+    /// put before its version.
     pub(super) fn renewed_expiry(&self, now: Moment) -> Result<Option<Moment>, VaultError> {
-        let Some(expires) = self.expires else { return Ok(None) };
-        let made = self.versions.iter().map(|version| version.created).max().unwrap_or(self.created);
-        let lifetime = expires.0.saturating_sub(made.0);
-        if lifetime > 0 {
-            Ok(Some(now.plus_millis(lifetime)))
-        } else {
-            Err(VaultError::NoLifetime { name: self.name.clone() })
+        match self.lifetime() {
+            None => Ok(None),
+            Some((_, lifetime)) if lifetime > 0 => Ok(Some(now.plus_millis(lifetime))),
+            Some(_) => Err(VaultError::NoLifetime { name: self.name.clone() }),
         }
     }
 }

@@ -245,13 +245,13 @@ impl Work<'_> {
                 (generated.value, generated.public)
             }
         };
-        self.add_version(&mut item, &value, public, 0, world)?;
+        self.add_version(&mut item, &value, public, 0, world, world.now())?;
         self.put_item(&mut item, world.rng)?;
         self.enter(None, Some(&item));
         Ok((item, value))
     }
 
-    /// Gives a key a new current version; the one before stays good for `grace` milliseconds.
+    /// Gives a key a new current version, made `now`; the one before stays good for `grace` milliseconds.
     pub(super) fn add_version(
         &mut self,
         item: &mut Item,
@@ -259,11 +259,11 @@ impl Work<'_> {
         public: Option<String>,
         grace: i64,
         world: &World<'_>,
+        now: Moment,
     ) -> Result<(), VaultError> {
         if value.len() > MAX_VALUE {
             return Err(VaultError::ValueTooLong { name: item.name.clone(), len: value.len() });
         }
-        let now = world.now();
         item.retire_current(now, self.no_earlier(now), grace);
         let number = item.next_version;
         item.next_version += 1;

@@ -92,7 +92,7 @@ impl Vault {
                         // A value from a file is not what the recipe would repeat.
                         after.recipe = None;
                         work.settle(&mut after, world.now())?;
-                        work.add_version(&mut after, &key.value, None, 0, world)?;
+                        work.add_version(&mut after, &key.value, None, 0, world, world.now())?;
                         work.put_item(&mut after, world.rng)?;
                         work.enter(Some(&before), Some(&after));
                         refs.push(key_ref(&after));

@@ -283,7 +283,7 @@ impl Work<'_> {
             None => item.renewed_expiry(now)?,
         };
         self.settle(&mut item, now)?;
-        self.add_version(&mut item, &value, public, grace, world)?;
+        self.add_version(&mut item, &value, public, grace, world, now)?;
         self.put_item(&mut item, world.rng)?;
         Ok(item)
     }

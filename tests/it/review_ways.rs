@@ -201,6 +201,29 @@ fn a_rollback_gives_no_value_a_new_life() {
 }
 
 #[test]
+fn a_rotation_after_a_rollback_gives_the_lifetime_that_the_key_had() {
+    let world = World::new();
+    let moment = |json: &serde_json::Value| -> jiff::Timestamp { json.as_str().unwrap().parse().unwrap() };
+    let lifetime = || {
+        let expires = moment(&world.run(&["show", "a", "--json"]).ok().json()["expires"]);
+        let history = world.run(&["history", "a", "--json"]).ok().json();
+        let versions = history["versions"].as_array().unwrap();
+        let current = versions.iter().find(|version| version["state"] == "current").unwrap();
+        expires.duration_since(moment(&current["created"]))
+    };
+    world.run(&["generate", "a", "--expires", "1h"]).ok();
+    let whole = lifetime();
+    for _ in 0..2 {
+        world.run(&["rotate", "a"]).ok();
+        assert_eq!(lifetime(), whole);
+    }
+    world.run(&["rollback", "a", "--to", "1"]).ok();
+    assert_eq!(lifetime(), whole);
+    world.run(&["rotate", "a"]).ok();
+    assert_eq!(lifetime(), whole);
+}
+
+#[test]
 fn a_log_that_a_reader_kept_from_being_folded_is_said_to_be_there() {
     let world = World::new();
     world.run(&["generate", "a"]).ok();
