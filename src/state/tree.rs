@@ -65,7 +65,7 @@ struct Way {
 impl Way {
     fn to(tag: &Tag) -> Self {
         let [a, b, c, ..] = *tag;
-        let bits = (u32::from(a) << 16 | u32::from(b) << 8 | u32::from(c)) >> 6;
+        let bits = u32::from_be_bytes([0, a, b, c]) >> 6;
         Self { top: bits >> 12, middle: bits >> 6 & 63, lower: bits & 63 }
     }
 
@@ -83,16 +83,14 @@ impl Way {
 
     /// The lowest and the highest tag of the bucket.
     fn range(self) -> (Tag, Tag) {
-        let [_, a, b, c] = (self.bucket() << 6).to_be_bytes();
-        let mut from = [0; 16];
-        let mut to = [0xFF; 16];
-        for (place, byte) in from.iter_mut().zip([a, b, c]) {
-            *place = byte;
-        }
-        for (place, byte) in to.iter_mut().zip([a, b, c | 0x3F]) {
-            *place = byte;
-        }
-        (from, to)
+        let tag = |bits: u32, rest: u8| {
+            let [_, first @ ..] = bits.to_be_bytes();
+            let mut tag = [rest; 16];
+            tag.iter_mut().zip(first).for_each(|(place, byte)| *place = byte);
+            tag
+        };
+        let lowest = self.bucket() << 6;
+        (tag(lowest, 0), tag(lowest + 0x3F, 0xFF))
     }
 }
 
@@ -309,4 +307,56 @@ impl Node {
 
 fn mismatch(what: &str) -> StateError {
     StateError::Mismatch { what: what.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn digest(of: u8) -> Digest {
+        [of; 16]
+    }
+
+    #[test]
+    fn a_node_keeps_its_children_in_order_and_by_number() {
+        let mut node = Node::default();
+        let mut expected = BTreeMap::new();
+        for (child, of) in [(9, 1), (0, 2), (63, 3), (9, 4), (10, 5)] {
+            node.set(child, Some(digest(of)));
+            expected.insert(child, digest(of));
+            let seen = |node: &Node| (0..64).filter_map(|child| Some((child, node.get(child)?))).collect();
+            assert_eq!(expected, seen(&node));
+            assert_eq!(expected, seen(&Node::parse(&node.body()).unwrap()));
+        }
+        for child in [9, 9, 63, 0, 10, 10] {
+            node.set(child, None);
+            assert_eq!(node.get(child), None);
+        }
+        assert_eq!(node.body(), [0; 8]);
+    }
+
+    #[test]
+    fn a_node_has_a_digest_for_each_bit_and_at_least_one() {
+        let body = |bits: u64, rest: usize| [bits.to_le_bytes().as_slice(), &vec![7; rest]].concat();
+        assert!(Node::parse(&body(0b101, 32)).is_some());
+        for wrong in [body(0, 0), body(0b101, 16), body(0b101, 48), body(0b101, 33), body(1, 0), vec![0; 7]] {
+            assert!(Node::parse(&wrong).is_none(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_is_all_tags_of_eighteen_bits() {
+        for tag in [[0; 16], [0xFF; 16], *b"\x12\x34\x56 and so forth"] {
+            let way = Way::to(&tag);
+            let (from, to) = way.range();
+            assert!(from <= tag && tag <= to);
+            assert_eq!(
+                (from[..2].to_vec(), from[2] & 0x3F, from[3..].to_vec()),
+                (to[..2].to_vec(), 0, vec![0; 13])
+            );
+            assert_eq!((from[2] | 0x3F, vec![0xFF; 13]), (to[2], to[3..].to_vec()));
+            assert_eq!((Way::to(&from).bucket(), Way::to(&to).bucket()), (way.bucket(), way.bucket()));
+        }
+    }
 }
