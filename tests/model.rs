@@ -123,7 +123,7 @@ impl Key {
             if let State::Grace(until) = version.state
                 && until <= now
             {
-                (version.state, version.since) = (State::Retired, until);
+                (version.state, version.since) = (State::Retired, until.max(version.since));
             }
             version.gone |= version.state == State::Retired && version.since + KEPT <= now;
         }

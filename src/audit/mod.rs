@@ -13,7 +13,7 @@ mod verify;
 
 pub use chain::{AuditKeys, Chain, START, Seed};
 pub use event::{Action, Actor, ChangeMark, Event, KeyRef, Outcome};
-pub use verify::{Reach, Verified, read_all, read_range, verify};
+pub use verify::{Reach, Verified, read_all, read_range, read_what_opens, verify};
 
 use crate::clock::RngError;
 use crate::store::StoreError;

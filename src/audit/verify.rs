@@ -102,6 +102,25 @@ pub fn read_range(
     Ok(())
 }
 
+/// Reads every event that opens behind the entry before it, whatever became of the others and of the chain's head. For
+/// what is left of a vault that is damaged.
+pub fn read_what_opens(
+    tx: &Tx<'_>,
+    keys: &AuditKeys,
+    identity: &Identity,
+    take: &mut dyn FnMut(Event),
+) -> Result<(), AuditError> {
+    let mut before = START;
+    tx.each_audit_entry(keys.ledger, 0..u64::MAX, |row| {
+        if let Ok(event) = chain::open_event(keys, identity, &row, &before) {
+            take(event);
+        }
+        before = row.mac;
+        Ok(())
+    })?;
+    Ok(())
+}
+
 struct End {
     count: u64,
     head: Mac,

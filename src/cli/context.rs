@@ -100,7 +100,7 @@ impl Context {
     }
 
     /// What a command that is done has to say besides.
-    fn tell(&self, notice: &Notice) {
+    pub(super) fn tell(&self, notice: &Notice) {
         self.ui.warn(&match notice {
             Notice::NotFolded(error) => {
                 format!("Done; but the log stays beside the file until the next change ({error}): copy both.")
@@ -121,9 +121,11 @@ impl Context {
                  have hidden reads. 'keyvault token revoke {token}' ends it."
             ),
             Notice::OlderCopy { pin, change } => format!(
-                "This copy is at change {change}, and {} was seen at change {}: what was changed there is missing here.",
+                "This copy is at change {change}, and {} was seen at change {}{}: what was changed or revoked there \
+                 is missing here.",
                 ui::harmless_line(&pin.path),
-                pin.change
+                pin.change,
+                if pin.change > *change { "" } else { ", after a rekey" }
             ),
         });
     }

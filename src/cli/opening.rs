@@ -76,10 +76,14 @@ impl Context {
         Ok((vault, access))
     }
 
-    /// Says in a line that the file is in alarm, and gives the word for programs.
+    /// Says in a line that the file is in alarm, or older than another copy of it, and gives the word for programs.
     pub fn tell_alarm(&self, vault: &mut Vault, access: &Access) -> Result<Option<&'static str>, Failure> {
-        let standing = vault.read(access, |work| Ok(work.standing()));
-        let alarm = alarm(standing.map_err(|error| Failure::of(error, vault.path()))?);
+        let standing = vault.standing(access).map_err(|error| Failure::of(error, vault.path()));
+        let (standing, older_copy) = standing?;
+        if let Some(notice) = older_copy {
+            self.tell(&notice);
+        }
+        let alarm = alarm(standing);
         if let Some(alarm) = alarm {
             self.ui.warn(&format!("The vault is {alarm}; 'keyvault vault restore --adopt' accepts it."));
         }
@@ -114,14 +118,13 @@ impl Context {
         }
     }
 
-    /// Root of a copy, by key file or passphrase, and what the same opens of the vault that it is a copy of, if that
-    /// was rekeyed since.
+    /// Root of a copy, by key file or passphrase, and what the same opens of the vault that it is a copy of, which may
+    /// have been rekeyed since.
     pub fn root_of_copy(
         &self,
         copy: &mut Vault,
         vault: Option<&mut Vault>,
     ) -> Result<(Access, Option<Access>), Failure> {
-        let vault = vault.filter(|vault| vault.identity() != copy.identity());
         if let Some(file) = self.given_key_file()? {
             let opened = copy.open_key_file(&file).map_err(|error| self.refused(copy, error));
             let access = opened.map_err(|failure| failure.given_by("KEYVAULT_KEY_FILE"))?;

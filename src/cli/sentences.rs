@@ -139,7 +139,7 @@ impl Failure {
             VaultError::VersionRefused { name, version, state } => version_refused(&name, version, state),
             VaultError::NoLifetime { name } => Self::usage(
                 &format!(
-                    "The expiry of {name} lies before its last version, so its lifetime cannot be repeated."
+                    "{name} expired before its version was made or brought back, so there is no lifetime to repeat."
                 ),
                 Some("Nothing was changed. Say when it expires: --expires 90d, or --expires never."),
             ),

@@ -134,7 +134,7 @@ impl Pins {
             .filter_map(Result::ok)
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
             .filter_map(|entry| parse(&std::fs::read(entry.path()).ok()?))
-            .max_by_key(|pin| pin.change)
+            .max_by_key(|pin| (pin.epoch, pin.change))
     }
 
     /// Moves the pin forward to `seen`; a pin that is as far or further stays. Under a lock, because two commands may
@@ -189,6 +189,12 @@ impl Pin {
         }
     }
 
+    /// Whether this is of a later epoch than something of these, or of the same and a later change.
+    #[must_use]
+    pub fn is_later_than(&self, epoch: u32, change: u64) -> bool {
+        (self.epoch.unwrap_or(epoch), self.change) > (epoch, change)
+    }
+
     /// How something of this change and MAC stands to what is pinned. Ahead says nothing of the way there.
     #[must_use]
     pub fn standing_of(&self, change: u64, mac: &Mac) -> Standing {
@@ -213,12 +219,20 @@ impl Pin {
     }
 }
 
+/// No vault has so many changes: what is above would leave no number for the next.
+const CHANGES: u64 = 1 << 62;
+
 /// The pin that these bytes are.
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Option<Pin> {
     let file: PinFile = serde_json::from_slice(bytes).ok()?;
     let mac = HEXLOWER.decode(file.state.as_bytes()).ok()?.try_into().ok()?;
-    (file.format == 1).then_some(Pin { change: file.change, mac, epoch: file.epoch, path: file.path })
+    (file.format == 1 && file.change < CHANGES).then_some(Pin {
+        change: file.change,
+        mac,
+        epoch: file.epoch,
+        path: file.path,
+    })
 }
 
 /// Holds an authentic record against what is remembered.

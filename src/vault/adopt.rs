@@ -1,14 +1,15 @@
-//! Accepting a file that the pin alarms about.
+//! How a file stands to what this machine has seen, and accepting one that the pin alarms about.
 //!
 //! A dotfile sync, a Time Machine restore or a VM snapshot puts back a whole vault every day somewhere; nobody may be
 //! locked out by that. It takes root, so that nobody adopts with a session in passing, and it is an entry in the log
 //! that names what it supersedes. That is a rule of this program: daily keys can seal an old content as a new change.
 
 use crate::audit::Action;
-use crate::state::pin::Standing;
+use crate::state::pin::{Memory, Standing};
 
 use super::error::VaultError;
-use super::open::{Access, Vault, World};
+use super::open::{Access, Notice, Vault, World};
+use super::work::Work;
 
 /// What was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,12 @@ pub struct Adopted {
 }
 
 impl Vault {
+    /// How the file stands to what this machine last saw, and what is to be said of it as a copy.
+    pub fn standing(&mut self, access: &Access) -> Result<(Standing, Option<Notice>), VaultError> {
+        let memory = self.memory.clone();
+        self.read(access, |work| Ok((work.standing(), older_copy(&memory, work))))
+    }
+
     /// Accepts the file in place under a number above both its own and the pin's; `None` if there is no alarm.
     pub fn adopt(&mut self, access: &Access, world: &World<'_>) -> Result<Option<Adopted>, VaultError> {
         if !access.has_root() {
@@ -43,4 +50,17 @@ impl Vault {
             Ok((Some(adopted), world.event(Action::Adopt, Vec::new(), detail)))
         })
     }
+}
+
+/// A copy that is older than another one is used, because both may be wanted; but not in silence.
+pub(super) fn tell_if_older(memory: &Memory, work: &Work<'_>, world: &World<'_>) {
+    if let Some(notice) = older_copy(memory, work) {
+        (world.notice)(notice);
+    }
+}
+
+fn older_copy(memory: &Memory, work: &Work<'_>) -> Option<Notice> {
+    let Memory::None { elsewhere: Some(pin) } = memory else { return None };
+    let change = work.change_number();
+    pin.is_later_than(work.identity.epoch, change).then(|| Notice::OlderCopy { pin: pin.clone(), change })
 }

@@ -12,7 +12,7 @@ const KEPT: i64 = 30 * 86_400_000;
 const SECOND_LOOK: i64 = 3_600_000;
 
 /// How many wiped versions a key remembers.
-const REMEMBERED: usize = 32;
+pub(super) const REMEMBERED: usize = 32;
 
 impl Item {
     /// Retires what is over its grace, and returns the numbers of versions whose values are to be wiped: those that are
@@ -22,7 +22,8 @@ impl Item {
         for version in &mut self.versions {
             if version.state_at(now) != version.state {
                 version.state = VersionState::Retired;
-                version.since = version.grace_until.take().unwrap_or(now);
+                // The end of a grace that a wrong clock set may lie before its beginning.
+                version.since = version.grace_until.take().unwrap_or(now).max(version.since);
             }
             let overdue = version.state == VersionState::Retired
                 && version.digest.is_some()

@@ -8,6 +8,7 @@ use crate::clock::Moment;
 use crate::identity::Identity;
 use crate::name::{KeyName, TokenName};
 use crate::store::{StateRow, Store, StoreError};
+use crate::unlock::keys::Root;
 
 use super::check::Finding;
 use super::draft::Draft;
@@ -29,6 +30,10 @@ pub struct Difference {
     pub older: Vec<KeyName>,
     /// Keys with versions that were revoked since. They stay revoked.
     pub revoked: Vec<KeyName>,
+    /// Whether the vault was rekeyed since, or the two were rekeyed apart.
+    pub rekeyed: bool,
+    /// Whether the vault was rekeyed since and nothing opens it that was given.
+    pub locked: bool,
     /// Whether the backup has other ways in: what opened it then would open it again.
     pub other_ways: bool,
     /// Keys that only the backup has: they would be back.
@@ -77,7 +82,14 @@ impl Vault {
             .map_err(VaultError::Store)
             .map_err(of_a_draft)?;
         drop(copy);
-        draft.move_to(target)?;
+        // A copy that a power cut may take away is none, and would be in the way of the next try.
+        let not_safe = |error: &VaultError| matches!(error, VaultError::Store(StoreError::Undecided(_)));
+        draft.move_to(target).map_err(|error| {
+            if not_safe(&error) {
+                let _ = std::fs::remove_file(target);
+            }
+            of_a_draft(error)
+        })?;
         Ok(std::fs::metadata(target).map_err(failed)?.len())
     }
 
@@ -123,41 +135,42 @@ impl Vault {
         now: Moment,
     ) -> Result<Difference, VaultError> {
         let identity = self.identity();
-        let (backup, entries, ours, our_ways, our_tokens) = self.read(access, |work| {
-            let (change, entries) = (work.change_number(), work.entries());
-            Ok((change, entries, work.items()?, work.slots()?, work.tokens_in_force()?))
+        let (backup, changes, ours, our_ways, our_tokens) = self.read(access, |work| {
+            let mut tokens = work.load_tokens()?;
+            tokens.retain(|token| token.revoked.is_none());
+            Ok((work.change_number(), work.changes()?, work.items()?, work.slots()?, tokens))
         })?;
         let mut difference = Difference { backup, ..Difference::default() };
         let Some((vault, opens)) = here else { return Ok(difference) };
         let opens = access.without_slot_for(&identity, vault, opens, now);
         // What is damaged, or was rekeyed since and is locked, keeps to itself what it has.
-        let known = Known::of(vault, opens.as_ref(), entries)?;
+        let known = Known::of(vault, &opens, &changes)?;
+        difference.locked = opens.is_empty();
+        difference.rekeyed = known.whole.is_some() && vault.identity() != identity;
         let ours: BTreeMap<_, _> = ours.into_iter().map(|item| (item.id, item)).collect();
-        for item in &known.items {
+        for item in known.items.values() {
             match ours.get(&item.id) {
                 None => difference.lost.push(item.name.clone()),
-                Some(other) if !other.same_but_revision(item) => difference.older.push(item.name.clone()),
+                Some(other) if !other.same_but_sealing(item) => difference.older.push(item.name.clone()),
                 Some(_) => {}
             }
         }
+        difference.lost.sort();
+        difference.older.sort();
         let revoked = ours.values().filter(|item| known.keep(&mut Item::clone(item)).revoked);
-        let here = |item: &Item| {
-            known.items.iter().find(|known| known.id == item.id).map(|known| known.name.clone())
-        };
-        difference.revoked = revoked.map(|item| here(item).unwrap_or_else(|| item.name.clone())).collect();
+        difference.revoked = revoked.map(|item| known.name_of(item)).collect();
         difference.revoked.sort();
-        let in_force = known.tokens.clone().unwrap_or_default();
-        let stay = our_tokens.iter().filter(|(id, _)| !in_force.contains_key(*id));
-        difference.revoked_tokens = stay.map(|(_, name)| name.clone()).collect();
+        let spent = our_tokens.iter().filter(|token| known.is_spent(token));
+        difference.revoked_tokens = spent.map(|token| token.name.clone()).collect();
         difference.revoked_tokens.sort();
         difference.other_ways = known.whole.as_ref() != Some(&our_ways);
         if known.whole.is_some() {
             difference.here = known.change;
-            let theirs: BTreeSet<_> = known.items.iter().map(|item| item.id).collect();
-            let back = ours.into_values().filter(|item| !theirs.contains(&item.id));
+            let back = ours.into_values().filter(|item| !known.items.contains_key(&item.id));
             difference.back = back.map(|item| item.name).collect();
             difference.back.sort();
-            let gone = in_force.into_iter().filter(|(id, _)| !our_tokens.contains_key(id));
+            let ours: BTreeSet<_> = our_tokens.iter().map(|token| token.id).collect();
+            let gone = known.tokens_in_force().into_iter().filter(|(id, _)| !ours.contains(id));
             difference.tokens = gone.map(|(_, name)| name).collect();
             difference.tokens.sort();
         }
@@ -247,18 +260,18 @@ fn mark(store: &mut Store) -> Mark {
 }
 
 impl Access {
-    /// What reads a vault that may have other ways in than the one that was opened: the same daily keys, or if it was
-    /// rekeyed what `opens` it, or its own session.
+    /// What may read a vault that may have other ways in than the one that was opened: the same root, unless they were
+    /// rekeyed apart, or that of what `opens` it, or its own session.
     fn without_slot_for(
         &self,
         opened: &Identity,
         vault: &Vault,
         opens: Option<&Self>,
         now: Moment,
-    ) -> Option<Self> {
-        let same = vault.identity() == *opened;
-        let root = if same { self.root.as_ref() } else { opens.and_then(|opens| opens.root.as_ref()) };
-        let own = root.map(|root| Self { daily: root.daily(&vault.identity()), root: None, slot: None });
-        own.or_else(|| vault.session(now).map(Self::from))
+    ) -> Vec<Self> {
+        let same = Some(self).filter(|_| vault.identity() == *opened);
+        let roots = same.into_iter().chain(opens).filter_map(|access| access.root.as_ref());
+        let daily = |root: &Root| Self { daily: root.daily(&vault.identity()), root: None, slot: None };
+        roots.map(daily).chain(vault.session(now).map(Self::from)).collect()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Moment;
 use crate::codec::{Decoder, Encoder, Malformed};
-use crate::crypto::Digest;
+use crate::crypto::{DIGEST_LEN, Digest};
 use crate::name::{EnvName, KeyName, Scope, TagKey};
 use crate::recipe::Recipe;
 
@@ -136,9 +136,17 @@ impl Status {
 }
 
 impl Item {
-    /// Whether nothing differs but how often they were rewritten.
-    pub(super) fn same_but_revision(&self, other: &Self) -> bool {
-        Self { revision: 0, ..self.clone() } == Self { revision: 0, ..other.clone() }
+    /// Whether nothing differs but how often they were rewritten, and under which root.
+    pub(super) fn same_but_sealing(&self, other: &Self) -> bool {
+        let bare = |item: &Self| {
+            let mut bare = Self { revision: 0, ..item.clone() };
+            for version in &mut bare.versions {
+                version.fingerprint = [0; FINGERPRINT_LEN];
+                version.digest = version.digest.map(|_| [0; DIGEST_LEN]);
+            }
+            bare
+        };
+        bare(self) == bare(other)
     }
 
     /// The version in use.

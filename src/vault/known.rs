@@ -1,34 +1,56 @@
 //! What a vault that a backup is to replace still tells of what must not come back with it: revoked versions, revoked
 //! tokens, numbers that were given. Of a vault that is damaged every row counts that holds by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{self, Action, Event, Outcome};
-use crate::clock::Moment;
-use crate::name::TokenName;
+use crate::crypto::sha256;
+use crate::name::{KeyName, TokenName};
 use crate::store::{SlotRow, StoreError, TokenId};
 
+use super::aging::REMEMBERED;
 use super::error::VaultError;
 use super::item::{Item, Version, VersionState};
-use super::lifecycle::new_name;
+use super::lives::{Lives, Spent};
 use super::open::{Access, Vault, World};
+use super::token_record::TokenRecord;
 use super::work::Work;
 
-/// By the name that a key had in the backup: the highest version that was revoked since, when, and why.
-type Revoked = BTreeMap<String, (u32, Moment, String)>;
+/// The changes of a log, each by the hash of its event: what two logs have in common.
+pub(super) type Changes = BTreeSet<[u8; 32]>;
 
 /// What stands in a backup's way.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Known {
     /// The highest change number: the vault's or its pin's.
     pub(super) change: Option<u64>,
-    /// Keys that could be read.
-    pub(super) items: Vec<Item>,
-    revoked: Revoked,
-    /// Tokens that are in force; `None` where there is no vault, and so nobody who says that one is not.
-    pub(super) tokens: Option<BTreeMap<TokenId, TokenName>>,
+    /// Keys that could be read, by their ids.
+    pub(super) items: BTreeMap<[u8; 16], Item>,
+    lives: Lives,
+    /// `None` where there is no vault, and so nobody who says that one is not in force.
+    tokens: Option<Tokens>,
     /// The slots, if everything could be read.
     pub(super) whole: Option<Vec<SlotRow>>,
+}
+
+/// What is known of tokens.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Tokens {
+    /// Those that are in force.
+    in_force: BTreeMap<TokenId, TokenName>,
+    /// Those that are revoked.
+    revoked: BTreeSet<TokenId>,
+    /// Names whose token became another one, or none, by a change that the backup does not know; `None` if that could
+    /// not be read.
+    replaced: Option<Replaced>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Replaced {
+    /// Every token.
+    All,
+    /// Those of these names.
+    These(BTreeSet<String>),
 }
 
 /// What becomes of a key of a backup.
@@ -43,18 +65,28 @@ pub(super) struct Kept {
 }
 
 impl Known {
-    /// Reads the vault with what opens it. `since` is how many entries the backup's log has.
-    pub(super) fn of(vault: &mut Vault, access: Option<&Access>, since: u64) -> Result<Self, VaultError> {
-        let nothing = Self { tokens: Some(BTreeMap::new()), ..Self::default() };
-        let Some(access) = access else { return Ok(nothing) };
+    /// Reads the vault with the first of these that opens it. `theirs` are the changes of the backup.
+    pub(super) fn of(vault: &mut Vault, opens: &[Access], theirs: &Changes) -> Result<Self, VaultError> {
+        let nothing = Self { tokens: Some(Tokens::default()), ..Self::default() };
+        let fits = opens.iter().position(|access| vault.read(access, |_| Ok(())).is_ok());
+        let Some(access) = opens.get(fits.unwrap_or(0)) else { return Ok(nothing) };
         let whole = vault.read(access, |work| {
-            let (items, slots, tokens) = (work.items()?, work.slots()?, work.tokens_in_force()?);
-            let revoked = work.revoked_since(since)?;
-            let (change, tokens, whole) = (Some(work.change_number()), Some(tokens), Some(slots));
-            Ok(Self { change, items, revoked, tokens, whole })
+            let (items, slots, records) = (work.items()?, work.slots()?, work.load_tokens()?);
+            let mut log = Log::default();
+            audit::read_all(work.tx, &work.keys.audit, &work.identity, &mut |_, event| {
+                log.take(&event, theirs);
+            })?;
+            let replaced = Some(log.replaced());
+            Ok(Self {
+                change: Some(work.change_number()),
+                items: items.into_iter().map(|item| (item.id, item)).collect(),
+                lives: log.lives,
+                tokens: Some(Tokens { replaced, ..Tokens::of(records) }),
+                whole: Some(slots),
+            })
         });
         let salvaged = match whole {
-            Err(error) if is_damage(&error) => vault.read(access, |work| Ok(work.salvage(since))),
+            Err(error) if is_damage(&error) => vault.read(access, |work| Ok(work.salvage(theirs))),
             whole => return whole,
         };
         match salvaged {
@@ -63,46 +95,142 @@ impl Known {
         }
     }
 
-    /// Makes a key of the backup what it may be now. Revoked versions never return, not with a backup either, what was
-    /// wiped with them stays so, and no number is given to another value.
+    /// Makes a key of the backup what it may be now. Revoked versions never return, not with a backup either, and what
+    /// was wiped with them stays so; but another version that has the same number, made where the two went apart, is not
+    /// the one that was revoked. As long as the key is here, no number is given to another value.
     pub(super) fn keep(&self, item: &mut Item) -> Kept {
         let mut kept = Kept::default();
-        if let Some(now) = self.items.iter().find(|known| known.id == item.id) {
-            for version in now.versions.iter().filter(|version| version.state == VersionState::Revoked) {
-                kept.spend(item, version);
-            }
-            if item.next_version < now.next_version {
-                item.next_version = now.next_version;
-                kept.changed = true;
-            }
-        } else if let Some((number, since, reason)) = self.revoked.get(item.name.as_str()) {
-            let alive =
-                |version: &&mut Version| version.number <= *number && version.state != VersionState::Revoked;
-            for version in item.versions.iter_mut().filter(alive) {
-                version.revoke(*since, reason);
-                (kept.changed, kept.revoked) = (true, true);
+        let Some(now) = self.items.get(&item.id) else {
+            self.lives.spent(item).iter().for_each(|spent| kept.spend(item, spent));
+            return kept;
+        };
+        for version in now.versions.iter().filter(|version| version.state == VersionState::Revoked) {
+            match item.versions.iter().find(|theirs| theirs.number == version.number) {
+                None => kept.remember(item, version),
+                Some(theirs) if theirs.created == version.created => kept.spend(item, &spent(version)),
+                Some(_) => {}
             }
         }
+        kept.forget(item, now);
+        if item.next_version < now.next_version {
+            item.next_version = now.next_version;
+            kept.changed = true;
+        }
         kept
+    }
+
+    /// Whether a token that the backup has in force opens nothing any more: it was revoked here, or there is another
+    /// one in its place, or none, since the two went apart.
+    pub(super) fn is_spent(&self, record: &TokenRecord) -> bool {
+        let Some(tokens) = &self.tokens else { return false };
+        if tokens.in_force.contains_key(&record.id) {
+            return false;
+        }
+        tokens.revoked.contains(&record.id)
+            || match &tokens.replaced {
+                None | Some(Replaced::All) => true,
+                Some(Replaced::These(names)) => names.contains(record.name.as_str()),
+            }
+    }
+
+    /// The tokens that are in force here.
+    pub(super) fn tokens_in_force(&self) -> BTreeMap<TokenId, TokenName> {
+        self.tokens.as_ref().map(|tokens| tokens.in_force.clone()).unwrap_or_default()
+    }
+
+    /// What a key is called here, or as it was.
+    pub(super) fn name_of(&self, item: &Item) -> KeyName {
+        self.items.get(&item.id).map_or(&item.name, |item| &item.name).clone()
+    }
+}
+
+fn spent(version: &Version) -> Spent {
+    Spent {
+        version: version.number,
+        since: version.since,
+        reason: version.reason.clone(),
+        wiped: version.digest.is_none(),
     }
 }
 
 impl Kept {
-    fn spend(&mut self, item: &mut Item, revoked: &Version) {
-        let Some(version) = item.versions.iter_mut().find(|version| version.number == revoked.number) else {
-            item.versions.push(Version { digest: None, due: None, ..revoked.clone() });
-            item.versions.sort_by_key(|version| version.number);
-            self.changed = true;
-            return;
-        };
+    fn spend(&mut self, item: &mut Item, spent: &Spent) {
+        let mut versions = item.versions.iter_mut();
+        let Some(version) = versions.find(|version| version.number == spent.version) else { return };
         if version.state != VersionState::Revoked {
-            version.revoke(revoked.since, &revoked.reason);
+            version.revoke(spent.since, &spent.reason);
             (self.changed, self.revoked) = (true, true);
         }
-        if revoked.digest.is_none() && version.digest.take().is_some() {
+        if spent.wiped && version.digest.take().is_some() {
             self.wiped.push(version.number);
             self.changed = true;
         }
+    }
+
+    /// A revoked version that the backup does not have yet: its number is not given again.
+    fn remember(&mut self, item: &mut Item, revoked: &Version) {
+        item.versions.push(Version { digest: None, due: None, ..revoked.clone() });
+        item.versions.sort_by_key(|version| version.number);
+        self.changed = true;
+    }
+
+    /// What the key has forgotten here was wiped: it remembers so many wiped versions, and these were before them.
+    fn forget(&mut self, item: &mut Item, now: &Item) {
+        let wiped = || now.versions.iter().filter(|version| version.digest.is_none());
+        let Some(first) = wiped().next().filter(|_| wiped().count() >= REMEMBERED) else { return };
+        let listed: BTreeSet<_> = now.versions.iter().map(|version| version.number).collect();
+        let older =
+            item.versions.iter().map(|version| version.number).filter(|number| *number < first.number);
+        let forgotten: Vec<_> = older.filter(|number| !listed.contains(number)).collect();
+        for version in forgotten {
+            let reason = "wiped before the backup was restored".to_owned();
+            self.spend(item, &Spent { version, since: first.since, reason, wiped: true });
+        }
+    }
+}
+
+impl Tokens {
+    fn of(records: Vec<TokenRecord>) -> Self {
+        let (in_force, revoked): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(|record| record.revoked.is_none());
+        Self {
+            in_force: in_force.into_iter().map(|record| (record.id, record.name)).collect(),
+            revoked: revoked.into_iter().map(|record| record.id).collect(),
+            replaced: None,
+        }
+    }
+}
+
+/// What a log tells.
+#[derive(Default)]
+struct Log {
+    lives: Lives,
+    rekeyed: bool,
+    names: BTreeSet<String>,
+}
+
+impl Log {
+    fn take(&mut self, event: &Event, theirs: &Changes) {
+        if event.outcome != Outcome::Done {
+            return;
+        }
+        self.lives.take(event);
+        if event.change.is_none() || theirs.contains(&sha256(&event.encode())) {
+            return;
+        }
+        match event.action {
+            Action::Rekey => self.rekeyed = true,
+            Action::Token => {
+                let words = event.detail.split_once(' ');
+                let ends = words.filter(|(verb, _)| matches!(*verb, "created" | "renewed" | "revoked"));
+                self.names.extend(ends.map(|(_, name)| name.to_owned()));
+            }
+            _ => {}
+        }
+    }
+
+    fn replaced(&mut self) -> Replaced {
+        if self.rekeyed { Replaced::All } else { Replaced::These(std::mem::take(&mut self.names)) }
     }
 }
 
@@ -112,58 +240,38 @@ fn is_damage(error: &VaultError) -> bool {
 }
 
 impl Work<'_> {
-    pub(super) fn tokens_in_force(&mut self) -> Result<BTreeMap<TokenId, TokenName>, VaultError> {
-        let in_force = self.load_tokens()?.into_iter().filter(|token| token.revoked.is_none());
-        Ok(in_force.map(|token| (token.id, token.name)).collect())
+    /// The changes of this file's log, as far as it can be read.
+    pub(super) fn changes(&self) -> Result<Changes, VaultError> {
+        let mut changes = Changes::new();
+        audit::read_what_opens(self.tx, &self.keys.audit, &self.identity, &mut |event| {
+            if event.change.is_some() {
+                changes.insert(sha256(&event.encode()));
+            }
+        })?;
+        Ok(changes)
     }
 
-    /// Every row that the tree knows, whatever became of the others.
-    fn salvage(&mut self, since: u64) -> Known {
+    /// Every row that the tree knows, whatever became of the others, and every entry of the log that opens.
+    fn salvage(&mut self, theirs: &Changes) -> Known {
         let mut tags = Vec::new();
         let _ = self.tx.each_item(|row| {
             tags.push(row.tag);
             Ok(())
         });
-        let items = tags.iter().filter_map(|tag| self.item_at(tag).ok().flatten()).collect();
+        let items = tags.iter().filter_map(|tag| self.item_at(tag).ok().flatten());
+        let items = items.map(|item| (item.id, item)).collect();
         let rows = self.tx.tokens().unwrap_or_default();
-        let tokens = rows.iter().filter_map(|row| self.verified_token(row).ok());
-        let tokens =
-            tokens.filter(|token| token.revoked.is_none()).map(|token| (token.id, token.name)).collect();
+        let records = rows.iter().filter_map(|row| self.verified_token(row).ok()).collect();
+        let mut log = Log::default();
+        let take = &mut |event: Event| log.take(&event, theirs);
+        let _ = audit::read_what_opens(self.tx, &self.keys.audit, &self.identity, take);
         Known {
             change: Some(self.change_number()),
             items,
-            revoked: self.revoked_since(since).unwrap_or_default(),
-            tokens: Some(tokens),
+            lives: log.lives,
+            tokens: Some(Tokens::of(records)),
             whole: None,
         }
-    }
-
-    /// What the log says was revoked from its entry `since` on, for keys that are gone by now; by the name that the key
-    /// had there. An entry names the version that was current, whatever older ones were revoked with it.
-    fn revoked_since(&self, since: u64) -> Result<Revoked, VaultError> {
-        let mut revoked = Revoked::new();
-        let mut was: BTreeMap<String, String> = BTreeMap::new();
-        audit::read_all(self.tx, &self.keys.audit, &self.identity, &mut |seq, event: Event| {
-            if seq < since || event.outcome != Outcome::Done {
-                return;
-            }
-            match (event.action, new_name(&event), event.keys.as_slice()) {
-                (Action::Edit, Some(new), [key]) => {
-                    let first = was.remove(&key.name).unwrap_or_else(|| key.name.clone());
-                    was.insert(new.to_owned(), first);
-                }
-                (Action::Revoke, _, keys) => {
-                    for key in keys {
-                        let name = was.get(&key.name).unwrap_or(&key.name).clone();
-                        if revoked.get(&name).is_none_or(|(number, ..)| *number <= key.version) {
-                            revoked.insert(name, (key.version, event.time, event.detail.clone()));
-                        }
-                    }
-                }
-                _ => {}
-            }
-        })?;
-        Ok(revoked)
     }
 
     /// Makes a backup's keys and tokens what they may be now.
@@ -177,9 +285,6 @@ impl Work<'_> {
                 self.put_item(&mut item, world.rng)?;
             }
         }
-        match &known.tokens {
-            Some(tokens) => self.keep_tokens(&tokens.keys().copied().collect(), world),
-            None => Ok(()),
-        }
+        self.revoke_tokens(|record| known.is_spent(record), world)
     }
 }

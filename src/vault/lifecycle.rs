@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::audit::{self, Action, Event};
+use crate::audit::{Action, Event, KeyRef};
 use crate::clock::Moment;
 use crate::crypto;
 use crate::name::{KeyName, Scope};
@@ -149,14 +149,14 @@ impl Vault {
             let mut items = work.all_existing(names)?;
             let mut keys = Vec::with_capacity(items.len());
             for item in &mut items {
-                keys.push(audit::KeyRef {
-                    name: item.name.to_string(),
-                    version: revocation.version.or(item.current().map(|version| version.number)).unwrap_or(0),
-                });
-                work.revoke_versions(item, revocation, world.now())?;
+                // Every version by its number: a backup may bring the key back when nothing else tells of them.
+                let numbers = work.revoke_versions(item, revocation, world.now())?;
+                keys.extend(
+                    numbers.into_iter().map(|version| KeyRef { name: item.name.to_string(), version }),
+                );
                 work.put_item(item, world.rng)?;
             }
-            let event: Event = world.event(Action::Revoke, keys, revocation.reason.clone());
+            let event: Event = world.event(Action::Revoke, keys, revocation.told());
             Ok((items, event))
         })?;
         if revocation.wipe {
@@ -203,6 +203,19 @@ impl Reads {
             }
             Action::Remove => event.keys.iter().for_each(|key| drop(self.0.remove(&key.name))),
             _ => {}
+        }
+    }
+}
+
+/// How the log says that values were wiped; a reason may follow.
+pub(super) const WIPED: &str = "wiped";
+
+impl Revocation {
+    fn told(&self) -> String {
+        match (self.wipe, self.reason.as_str()) {
+            (false, reason) => reason.to_owned(),
+            (true, "") => WIPED.to_owned(),
+            (true, reason) => format!("{WIPED}: {reason}"),
         }
     }
 }
@@ -308,7 +321,7 @@ impl Work<'_> {
         item: &mut Item,
         revocation: &Revocation,
         now: Moment,
-    ) -> Result<(), VaultError> {
+    ) -> Result<Vec<u32>, VaultError> {
         let wanted = |version: &Version| revocation.version.is_none_or(|number| number == version.number);
         if !item.versions.iter().any(wanted) {
             let version = revocation.version.unwrap_or_default();
@@ -324,6 +337,6 @@ impl Work<'_> {
                 self.tx.delete_version(&item.id, version.number)?;
             }
         }
-        Ok(())
+        Ok(item.versions.iter().filter(|version| wanted(version)).map(|version| version.number).collect())
     }
 }

@@ -24,6 +24,7 @@ mod item;
 mod known;
 mod leaves;
 mod lifecycle;
+mod lives;
 mod open;
 mod opener;
 mod picks;

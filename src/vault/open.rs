@@ -20,6 +20,7 @@ use crate::unlock::recovery::RecoveryCode;
 use crate::unlock::session::{self, Session};
 use crate::unlock::slot;
 
+use super::adopt::tell_if_older;
 use super::error::VaultError;
 use super::holder::{Holder, Holders};
 use super::work::{Setting, Work};
@@ -379,13 +380,5 @@ impl Vault {
     pub(super) fn keys(&self, access: &Access) -> (DailyKeys, Identity) {
         let identity = self.identity();
         (access.daily.keys(&identity), identity)
-    }
-}
-
-fn tell_if_older(memory: &Memory, work: &Work<'_>, world: &World<'_>) {
-    if let Memory::None { elsewhere: Some(pin) } = memory
-        && pin.change > work.change_number()
-    {
-        (world.notice)(Notice::OlderCopy { pin: pin.clone(), change: work.change_number() });
     }
 }

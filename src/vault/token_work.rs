@@ -1,13 +1,13 @@
 //! What a change does to tokens: grants and views kept current, holders' chains held against what was recorded of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::audit::{Chain, Event, KeyRef, Seed};
 use crate::clock::Moment;
 use crate::crypto::{self, Digest, Key};
 use crate::name::{Scope, TokenName};
 use crate::state::StateError;
-use crate::store::{GrantRow, TokenId};
+use crate::store::GrantRow;
 use crate::unlock::token::{Token, TokenKeys};
 
 use super::catalog::key_ref;
@@ -67,14 +67,14 @@ impl Work<'_> {
         tokens.into_iter().map(renew).collect()
     }
 
-    /// Revokes the tokens that are in force and not among these: a restore brings no token back that was revoked since.
-    pub(super) fn keep_tokens(
+    /// Revokes those of the tokens in force that are `spent`.
+    pub(super) fn revoke_tokens(
         &mut self,
-        ids: &BTreeSet<TokenId>,
+        spent: impl Fn(&TokenRecord) -> bool,
         world: &World<'_>,
     ) -> Result<(), VaultError> {
         for mut record in self.load_tokens()? {
-            if record.revoked.is_none() && !ids.contains(&record.id) {
+            if record.revoked.is_none() && spent(&record) {
                 self.revoke(&mut record, world)?;
             }
         }

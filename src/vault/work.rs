@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::audit::{Chain, ChangeMark, Event};
-use crate::clock::Rng;
+use crate::clock::{Moment, Rng};
 use crate::codec;
 use crate::crypto::{self, Digest, Key};
 use crate::identity::{Identity, Place};
@@ -22,6 +22,9 @@ use super::item::{Item, Version};
 use super::leaves::{self, Kind};
 use super::open::World;
 use super::opener::{ITEM_LABEL, Opener, VALUE_LABEL, VERSION_KEY_LABEL};
+
+/// 2026-01-01T00:00:00Z: no vault is older.
+const FIRST_VAULT: Moment = Moment(1_767_225_600_000);
 
 /// What a transaction is opened with.
 pub(super) struct Setting<'a> {
@@ -103,11 +106,6 @@ impl<'a> Work<'a> {
     #[must_use]
     pub fn change_number(&self) -> u64 {
         self.current.record.change
-    }
-
-    /// How many entries the log had at the last change.
-    pub(super) fn entries(&self) -> u64 {
-        self.current.record.audit_count
     }
 
     pub(super) fn pinned(&self) -> Option<u64> {
@@ -220,7 +218,9 @@ impl<'a> Work<'a> {
         }
         if rows.len() + others.len() != leaves.len() {
             let missing = leaves.len().saturating_sub(rows.len() + others.len());
-            return Err(StateError::Apart { what: format!("item: {missing} without a row") }.into());
+            return Err(
+                StateError::Apart { what: format!("rows are missing: {missing} without a row") }.into()
+            );
         }
         // Keys are large to move about; their names are sorted, and then each key goes to its place once.
         items.sort_by_cached_key(|item| item.name.clone());
@@ -316,6 +316,11 @@ impl<'a> Work<'a> {
 
     // ── Ending ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+    /// A clock that stands before any vault was made has lost the time; the last that is known counts then.
+    fn no_earlier_than_possible(&self, time: Moment) -> Moment {
+        if time < FIRST_VAULT { time.max(self.current.record.time) } else { time }
+    }
+
     /// Appends an event that changes nothing else.
     pub(super) fn append(&mut self, event: &Event, rng: &dyn Rng) -> Result<(), VaultError> {
         let mut chain = Chain::load(self.tx, &self.keys.audit, &self.identity)?;
@@ -341,7 +346,7 @@ impl<'a> Work<'a> {
         chain.append(self.tx, &self.keys.audit, &self.identity, &event, world.rng)?;
         let record = Record {
             change: number,
-            time: event.time,
+            time: self.no_earlier_than_possible(event.time),
             root,
             audit_count: chain.count,
             audit_head: chain.head,

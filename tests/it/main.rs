@@ -43,6 +43,7 @@ mod review;
 mod review_child;
 mod review_cli;
 mod review_life;
+mod review_restore;
 mod review_texts;
 mod review_tokens;
 mod review_ways;

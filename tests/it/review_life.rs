@@ -157,16 +157,45 @@ fn a_slot_whose_row_was_taken_away_is_missed_by_every_change_of_the_ways_in() {
     let world = World::own();
     world.run(&["vault", "slot", "add", "keyfile", "kf"]).ok();
     world.file("new", "another horse battery staple");
+    world.run(&["vault", "backup", "before"]).ok();
     tamper(&world, "DELETE FROM slot WHERE id = 1");
     let by_file = |arguments: &[&str]| {
         let mut command = world.command(KEYVAULT);
         command.env_remove("KEYVAULT_PASSPHRASE").env("KEYVAULT_KEY_FILE", world.home().join("kf"));
         finish(command.args(arguments), b"")
     };
-    by_file(&["vault", "passwd", "--new-passphrase-file", "new"]).fails(5, "slot");
-    by_file(&["vault", "slot", "add", "keyfile", "more"]).fails(5, "slot");
-    by_file(&["vault", "slot", "list"]).fails(5, "slot");
+    by_file(&["vault", "slot", "add", "keyfile", "more"]).fails(5, "slot 1: its row is missing");
+    by_file(&["vault", "slot", "list"]).fails(5, "slot 1: its row is missing");
     by_file(&["vault", "check"]).fails(5, "");
+    // What writes the ways in anew mends it, and takes the missing one out for good.
+    by_file(&["vault", "passwd", "--new-passphrase-file", "new"]).ok();
+    by_file(&["vault", "check"]).ok();
+    let log = by_file(&["audit", "log", "--action", "passwd"]).ok().out;
+    assert!(log.contains("slot 1 was missing"), "{log}");
+    tamper(
+        &world,
+        &format!(
+            "ATTACH '{}' AS old; REPLACE INTO slot SELECT * FROM old.slot WHERE id = 1",
+            world.home().join("before").display()
+        ),
+    );
+    world.run(&["list"]).fails(5, "slot");
+}
+
+#[test]
+fn a_recovery_code_mends_a_vault_whose_passphrase_slot_was_lost() {
+    let mut world = World::empty();
+    world.file("new", "another horse battery staple");
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+    world.run(&["init", "--recovery-file", "code"]).ok();
+    world.run(&["generate", "a"]).ok();
+    tamper(&world, "DELETE FROM slot WHERE id = (SELECT min(id) FROM slot)");
+    world.run(&["list"]).fails(4, "");
+    let recover = ["vault", "recover", "--code-file", "code", "--new-passphrase-file", "new"];
+    world.run(&[&recover[..], &["--recovery-file", "code2"]].concat()).ok();
+    world.set("KEYVAULT_PASSPHRASE", "another horse battery staple");
+    world.run(&["vault", "check"]).ok();
+    world.run(&["show", "a", "--reveal"]).ok();
 }
 
 #[test]
@@ -236,7 +265,9 @@ impl Clock for Told {
 fn a_rotation_with_a_clock_in_the_past_does_not_wipe_the_version_as_soon_as_it_is_right() {
     const HOUR: i64 = 3_600_000;
     let world = World::own();
-    world.run_with_input(&["add", "k"], "one").ok();
+    for name in ["other", "k", "graced"] {
+        world.run_with_input(&["add", name], "one").ok();
+    }
     let now = SystemClock.now().0;
     let clock = Told(Cell::new(0));
     let vault_world = VaultWorld {
@@ -251,20 +282,23 @@ fn a_rotation_with_a_clock_in_the_past_does_not_wipe_the_version_as_soon_as_it_i
     let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
     let mut vault = Vault::open(&world.vault(), &vault_world.pins).unwrap();
     let access = vault.open_passphrase(&passphrase).unwrap();
-    let name = || "k".parse().unwrap();
     // The battery is empty; then the clock is right, and two changes are more than an hour apart.
     for moment in [0, now + HOUR, now + 3 * HOUR, now + 5 * HOUR] {
         clock.0.set(moment);
-        let item = vault.show(&access, &name()).unwrap().id;
-        let value = NewValue { name: name(), item, value: SecretBytes::copy_from(b"next") };
-        vault
-            .rotate(&access, &vault_world, &Which::Names(vec![name()]), Some(value), Terms::default())
-            .unwrap();
+        for (name, grace) in [("other", 0), ("k", 0), ("graced", HOUR)] {
+            let name = || name.parse().unwrap();
+            let item = vault.show(&access, &name()).unwrap().id;
+            let value = NewValue { name: name(), item, value: SecretBytes::copy_from(b"next") };
+            let terms = Terms { grace, ..Terms::default() };
+            vault.rotate(&access, &vault_world, &Which::Names(vec![name()]), Some(value), terms).unwrap();
+        }
     }
-    let item = vault.show(&access, &name()).unwrap();
-    let first = item.version(1).unwrap();
-    assert_eq!(first.state, VersionState::Retired);
-    assert!(first.digest.is_some(), "wiped {} hours after it was replaced", 5);
+    for name in ["other", "k", "graced"] {
+        let item = vault.show(&access, &name.parse().unwrap()).unwrap();
+        let first = item.version(1).unwrap();
+        assert_eq!(first.state, VersionState::Retired);
+        assert!(first.digest.is_some(), "{name} was wiped 5 hours after it was replaced");
+    }
 }
 
 /// Runs keyvault with the `when`th call of one kind failing. Each kind is counted by itself.

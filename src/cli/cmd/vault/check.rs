@@ -25,6 +25,10 @@ impl Check {
     fn look(context: &Context) -> Result<u8, Failure> {
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
+        // What keeps the standing from being told, the check finds.
+        if let Ok((_, Some(notice))) = vault.standing(&access) {
+            context.tell(&notice);
+        }
         let checked = vault.check(&access).map_err(|error| Failure::of(error, &path))?;
         let alarm = alarm(checked.standing);
         let clean = checked.findings.is_empty() && alarm.is_none();
@@ -59,12 +63,15 @@ fn reaches_start(checked: &Checked) -> bool {
 }
 
 fn report(context: &Context, checked: &Checked, alarm: Option<&str>) -> Result<(), Failure> {
-    let entries = checked.audit.map_or(0, |audit| audit.entries);
+    let log = checked.audit.map_or_else(
+        || "a log that does not hold".to_owned(),
+        |audit| view::counted(usize::try_from(audit.entries).unwrap_or(usize::MAX), "log entry"),
+    );
     context.ui.line(&format!(
         "{}, {}, {}, change {}",
         view::counted(checked.keys, "key"),
         view::counted(checked.versions, "version"),
-        view::counted(usize::try_from(entries).unwrap_or(usize::MAX), "log entry"),
+        log,
         checked.change
     ))?;
     for finding in &checked.findings {

@@ -83,7 +83,7 @@ impl Restore {
         })?;
         // A session of what was here may hold keys of another root.
         let ended = session::close(&backup.identity()).unwrap_or(false);
-        answer(context, &restored, &difference)?;
+        answer(context, &restored, &difference, here.is_some())?;
         if ended {
             context.ui.note("The session that was open has ended; 'keyvault unlock' opens another.");
         }
@@ -122,6 +122,13 @@ fn told(difference: &Difference) -> Vec<String> {
         let names = view::joined(difference.tokens.iter());
         lines.push(format!("Tokens that would open nothing any more: {names}"));
     }
+    lines.extend(spent_tokens(difference));
+    if difference.rekeyed {
+        lines.push(
+            "The vault here was rekeyed since: the backup's root counts again, for whoever else has it."
+                .to_owned(),
+        );
+    }
     if difference.other_ways {
         lines.push(OTHER_WAYS.to_owned());
     }
@@ -130,23 +137,30 @@ fn told(difference: &Difference) -> Vec<String> {
 
 /// Of a vault that is damaged, or that was rekeyed since and is locked.
 fn told_of_unread(difference: &Difference) -> Vec<String> {
+    let why = if difference.locked { "was rekeyed and is locked" } else { "cannot be read whole" };
     let mut lines = vec![
         format!(
-            "The backup is of change {}; the vault here cannot be read whole, so what would be gone is not known.",
+            "The backup is of change {}; the vault here {why}, so what would be gone is not known.",
             difference.backup
         ),
         "What was revoked since then is good again, but for what is named here: look at every key."
             .to_owned(),
     ];
+    if difference.locked {
+        lines.push("After 'keyvault unlock' with today's passphrase, what was revoked stays so.".to_owned());
+    }
     if !difference.revoked.is_empty() {
         lines.push(format!("{} stay revoked: {}", difference.revoked.len(), some(&difference.revoked)));
     }
-    if !difference.revoked_tokens.is_empty() {
-        let names = view::joined(difference.revoked_tokens.iter());
-        lines.push(format!("Tokens of the backup that open nothing any more: {names}"));
-    }
+    lines.extend(spent_tokens(difference));
     lines.push(OTHER_WAYS.to_owned());
     lines
+}
+
+fn spent_tokens(difference: &Difference) -> Option<String> {
+    let names = &difference.revoked_tokens;
+    (!names.is_empty())
+        .then(|| format!("Tokens of the backup that open nothing any more: {}", view::joined(names.iter())))
 }
 
 fn some(names: &[KeyName]) -> String {
@@ -155,14 +169,19 @@ fn some(names: &[KeyName]) -> String {
     if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
 }
 
-fn answer(context: &Context, restored: &Restored, difference: &Difference) -> Result<(), Failure> {
+fn answer(
+    context: &Context,
+    restored: &Restored,
+    difference: &Difference,
+    asked: bool,
+) -> Result<(), Failure> {
     let path = restored.path.display();
     if context.ui.json {
         context.ui.print_json(&serde_json::json!({
             "vault": path.to_string(), "found": restored.found, "superseded": restored.superseded,
             "change": restored.now, "lost": names(&difference.lost), "older": names(&difference.older),
             "back": names(&difference.back), "revoked": names(&difference.revoked),
-            "other_ways": difference.other_ways,
+            "rekeyed": difference.rekeyed, "other_ways": difference.other_ways,
             "tokens": difference.tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
             "revoked_tokens": difference.revoked_tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
         }))?;
@@ -171,6 +190,13 @@ fn answer(context: &Context, restored: &Restored, difference: &Difference) -> Re
             "Restored {path} from the backup of change {}; it is now change {}.",
             restored.found, restored.now
         ));
+        // There was no vault to tell it before.
+        if let Some(seen) = restored.superseded.filter(|seen| !asked && *seen > restored.found) {
+            context.ui.note(&format!(
+                "Change {seen} was seen here: what was changed since is missing, and what was revoked since is good \
+                 again. Look at every key."
+            ));
+        }
     }
     Ok(())
 }

@@ -1,0 +1,268 @@
+//! What a review found of a restore: what it revoked that nobody had revoked, and what it brought back that somebody had.
+
+use pretty_assertions::assert_eq;
+
+use crate::file::{drop_side_files, tamper};
+use crate::harness::World;
+
+fn add(world: &World, name: &str, value: &str) {
+    world.run_with_input(&["add", name], value).ok();
+}
+
+fn rotate(world: &World, name: &str, value: &str) {
+    world.run_with_input(&["rotate", name, "--stdin"], value).ok();
+}
+
+fn value(world: &World, name: &str) -> String {
+    world.run(&["show", name, "--reveal"]).ok().out
+}
+
+fn restore(world: &World, backup: &str) -> String {
+    world.run(&["vault", "restore", backup, "--yes"]).ok().err
+}
+
+/// Puts a copy that was made with `backup` in the vault's place, as a sync does.
+fn put_back(world: &World, copy: &str) {
+    std::fs::copy(world.home().join(copy), world.vault()).unwrap();
+    drop_side_files(&world.vault());
+    world.run(&["vault", "restore", "--adopt"]).ok();
+}
+
+/// The vault goes on in two ways from one file: `theirs` in a copy named `other`, then `ours` here.
+fn apart(world: &World, theirs: impl FnOnce(), ours: impl FnOnce()) {
+    world.run(&["vault", "backup", "start"]).ok();
+    theirs();
+    world.run(&["vault", "backup", "other"]).ok();
+    put_back(world, "start");
+    ours();
+}
+
+#[test]
+fn a_version_of_the_same_number_is_not_the_one_that_was_revoked() {
+    let world = World::new();
+    add(&world, "a", "first");
+    apart(
+        &world,
+        || rotate(&world, "a", "good"),
+        || {
+            rotate(&world, "a", "bad");
+            world.run(&["revoke", "a", "--version", "2", "--wipe"]).ok();
+        },
+    );
+    restore(&world, "other");
+    assert_eq!(value(&world, "a"), "good");
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn what_was_revoked_stays_so_though_the_backups_log_is_longer() {
+    let world = World::new();
+    add(&world, "a", "leaked");
+    world.run(&["vault", "backup", "b1"]).ok();
+    for name in ["b", "c", "d", "e"] {
+        add(&world, name, "x");
+    }
+    world.run(&["vault", "backup", "b2"]).ok();
+    restore(&world, "b1");
+    world.run(&["revoke", "a"]).ok();
+    world.run(&["remove", "a", "--yes"]).ok();
+    let said = restore(&world, "b2");
+    assert!(said.contains("1 stay revoked: a"), "{said}");
+    world.run(&["show", "a", "--reveal"]).fails(6, "revoked");
+    assert_eq!(value(&world, "b"), "x");
+}
+
+#[test]
+fn every_version_that_was_revoked_is_known_when_its_key_is_gone() {
+    let world = World::new();
+    for name in ["all", "one", "wiped"] {
+        add(&world, name, "1");
+    }
+    for value in ["2", "3"] {
+        rotate(&world, "all", value);
+    }
+    world.run_with_input(&["rotate", "one", "--stdin", "--grace", "1d"], "2").ok();
+    world.run(&["vault", "backup", "b"]).ok();
+    world.run(&["rollback", "all", "--to", "1"]).ok();
+    world.run(&["revoke", "all"]).ok();
+    world.run(&["revoke", "one", "--version", "2"]).ok();
+    world.run(&["revoke", "wiped", "--wipe", "--reason", "seen"]).ok();
+    let log = world.run(&["audit", "log", "--action", "revoke"]).ok().out;
+    assert!(log.contains("all v1, all v2, all v3") && log.contains("wiped v1  (wiped: seen)"), "{log}");
+    world.run(&["remove", "all", "one", "wiped", "--yes"]).ok();
+    restore(&world, "b");
+    world.run(&["show", "all", "--reveal"]).fails(6, "revoked");
+    world.run(&["rollback", "all"]).fails(6, "");
+    world.run(&["show", "one", "--version", "2", "--reveal"]).fails(6, "revoked");
+    assert_eq!(world.run(&["show", "one", "--version", "1", "--reveal"]).ok().out, "1");
+    let history = world.run(&["history", "wiped", "--json"]).ok().json();
+    assert_eq!(
+        (&history["versions"][0]["wiped"], &history["versions"][0]["reason"]),
+        (&true.into(), &"seen".into())
+    );
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn another_key_of_the_same_name_is_not_the_one_that_was_revoked() {
+    let world = World::new();
+    add(&world, "a", "old");
+    add(&world, "b", "under its first name");
+    world.run(&["vault", "backup", "backup"]).ok();
+    world.run(&["remove", "a", "--yes"]).ok();
+    add(&world, "a", "new");
+    world.run(&["revoke", "a"]).ok();
+    world.run(&["edit", "b", "--rename", "c"]).ok();
+    world.run(&["remove", "c", "--yes"]).ok();
+    add(&world, "c", "another");
+    world.run(&["revoke", "c"]).ok();
+    restore(&world, "backup");
+    assert_eq!(
+        (value(&world, "a"), value(&world, "b")),
+        ("old".to_owned(), "under its first name".to_owned())
+    );
+}
+
+#[test]
+fn a_renamed_key_that_was_revoked_and_removed_stays_revoked() {
+    let world = World::new();
+    add(&world, "a", "1");
+    world.run(&["edit", "a", "--rename", "b"]).ok();
+    world.run(&["vault", "backup", "backup"]).ok();
+    world.run(&["edit", "b", "--rename", "c"]).ok();
+    world.run(&["revoke", "c"]).ok();
+    world.run(&["remove", "c", "--yes"]).ok();
+    restore(&world, "backup");
+    world.run(&["show", "b", "--reveal"]).fails(6, "revoked");
+}
+
+fn opens(world: &World, token: &str) -> bool {
+    let mut command = world.command(crate::harness::KEYVAULT);
+    command.env_remove("KEYVAULT_PASSPHRASE").env("KEYVAULT_TOKEN", token.trim());
+    crate::harness::finish(command.args(["exec", "--all", "--", "true"]), b"").code == 0
+}
+
+#[test]
+fn a_restore_revokes_no_token_that_nobody_revoked() {
+    let world = World::own();
+    world.run(&["generate", "a", "--scope", "s"]).ok();
+    world.run(&["vault", "backup", "before"]).ok();
+    let token = world.run(&["token", "create", "ci", "--scope", "s"]).ok().out;
+    world.run(&["vault", "backup", "with"]).ok();
+    // A sync puts back the file from before, and the backup is the way out.
+    put_back(&world, "before");
+    restore(&world, "with");
+    assert!(opens(&world, &token));
+    // The wrong backup, then the right one.
+    restore(&world, "before");
+    assert!(!opens(&world, &token));
+    restore(&world, "with");
+    assert!(opens(&world, &token));
+    // The same where a rekey gave it another secret.
+    let rekeyed = world.run(&["vault", "rekey", "--no-recovery", "--yes", "--json"]).ok().json();
+    let renewed = rekeyed["tokens"]["ci"].as_str().unwrap().to_owned();
+    world.run(&["vault", "backup", "rekeyed"]).ok();
+    put_back(&world, "with");
+    restore(&world, "rekeyed");
+    assert!(opens(&world, &renewed) && !opens(&world, &token));
+}
+
+#[test]
+fn a_token_that_was_revoked_or_replaced_stays_so_and_is_named() {
+    let world = World::own();
+    world.run(&["generate", "a", "--scope", "s"]).ok();
+    let made = |name: &str| world.run(&["token", "create", name, "--scope", "s"]).ok().out;
+    let (one, two, three) = (made("one"), made("two"), made("three"));
+    world.run(&["vault", "backup", "backup"]).ok();
+    world.run(&["token", "revoke", "one"]).ok();
+    let renewed = world.run(&["token", "renew", "two"]).ok().out;
+    let said = restore(&world, "backup");
+    assert!(said.contains("Tokens of the backup that open nothing any more: one, two\n"), "{said}");
+    let open: Vec<_> = [&one, &two, &three, &renewed].iter().map(|token| opens(&world, token)).collect();
+    assert_eq!(open, [false, false, true, false]);
+}
+
+#[test]
+fn vaults_that_were_rekeyed_apart_tell_what_was_revoked() {
+    let world = World::own();
+    add(&world, "a", "leaked");
+    let rekey = || world.run(&["vault", "rekey", "--no-recovery", "--yes"]).ok();
+    apart(&world, || drop(rekey()), || drop(rekey()));
+    world.run(&["revoke", "a"]).ok();
+    let said = restore(&world, "other");
+    assert!(said.contains("1 stay revoked: a"), "{said}");
+    world.run(&["show", "a", "--reveal"]).fails(6, "revoked");
+}
+
+#[test]
+fn one_damaged_entry_of_the_log_hides_no_revocation() {
+    let world = World::new();
+    add(&world, "a", "leaked");
+    world.run(&["vault", "backup", "b"]).ok();
+    world.run(&["revoke", "a"]).ok();
+    world.run(&["remove", "a", "--yes"]).ok();
+    tamper(&world, "UPDATE audit SET sealed = zeroblob(length(sealed)) WHERE seq = 1");
+    restore(&world, "b");
+    world.run(&["show", "a", "--reveal"]).fails(6, "revoked");
+}
+
+#[test]
+fn a_restore_where_the_vault_is_gone_says_what_this_machine_saw() {
+    let world = World::new();
+    add(&world, "a", "leaked");
+    world.run(&["vault", "backup", "b"]).ok();
+    world.run(&["revoke", "a"]).ok();
+    std::fs::remove_file(world.vault()).unwrap();
+    drop_side_files(&world.vault());
+    let said = restore(&world, "b");
+    assert!(said.contains("what was revoked since is good again"), "{said}");
+}
+
+#[test]
+fn a_restore_of_a_vault_that_was_rekeyed_says_so_and_calls_no_key_changed() {
+    let mut world = World::own();
+    add(&world, "a", "1");
+    world.run(&["vault", "backup", "b"]).ok();
+    world.run(&["vault", "rekey", "--no-recovery", "--yes"]).ok();
+    let preview = || world.run(&["vault", "restore", "b"]).fails(2, "").err;
+    let said = preview();
+    assert!(said.contains("was rekeyed since") && !said.contains("as they were"), "{said}");
+    world.file("new", "another horse battery staple");
+    world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).ok();
+    let said = preview();
+    assert!(said.contains("was rekeyed and is locked") && said.contains("keyvault unlock"), "{said}");
+    world.unset("KEYVAULT_PASSPHRASE");
+}
+
+#[test]
+fn a_number_in_a_pin_cannot_end_a_vault() {
+    let world = World::new();
+    add(&world, "a", "1");
+    let pin = std::fs::read_dir(world.pins()).unwrap().map(|entry| entry.unwrap().path());
+    let pin = pin.into_iter().find(|path| path.extension().is_some_and(|it| it == "json")).unwrap();
+    let mut text: serde_json::Value = serde_json::from_slice(&std::fs::read(&pin).unwrap()).unwrap();
+    for number in [u64::MAX, (1 << 63) - 2] {
+        text["change"] = number.into();
+        std::fs::write(&pin, text.to_string()).unwrap();
+        world.run(&["vault", "restore", "--adopt"]);
+        world.run(&["list"]).ok();
+        world.run(&["edit", "a", "--note", "x"]).ok();
+    }
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn a_copy_that_is_older_is_named_by_what_looks_at_it_too() {
+    let world = World::new();
+    add(&world, "a", "1");
+    world.run(&["vault", "backup", "copy"]).ok();
+    world.run(&["revoke", "a"]).ok();
+    for command in [&["show", "a"][..], &["list"], &["history", "a"], &["vault", "check"]] {
+        let ran = world.run(&[command, &["--vault", "copy"]].concat()).ok();
+        assert!(
+            ran.err.contains("what was changed or revoked there is missing here"),
+            "{command:?}: {}",
+            ran.err
+        );
+    }
+}
