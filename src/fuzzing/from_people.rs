@@ -6,7 +6,7 @@ use super::same;
 use crate::clock::{Rng, RngError};
 use crate::exchange::{self, ExchangeError, Format, Obstacle, Parsed};
 use crate::secret::SecretBytes;
-use crate::state::pin;
+use crate::state::pin_file;
 use crate::unlock::recovery::RecoveryCode;
 
 /// The name that a value gets where only the value is in question.
@@ -14,8 +14,8 @@ const NAME: &str = "A";
 
 /// A pin is written so that it reads back the same.
 pub fn pin_file(bytes: &[u8]) -> bool {
-    let pin = pin::parse(bytes);
-    assert_eq!(pin.as_ref().and_then(|pin| pin::parse(&pin.encode().ok()?)), pin);
+    let pin = pin_file::parse(bytes);
+    assert_eq!(pin.as_ref().and_then(|pin| pin_file::parse(&pin.encode().ok()?)), pin);
     pin.is_some()
 }
 

@@ -5,6 +5,7 @@
 //! number and to the audit chain ([`record`]); the pin notices that the whole file was put back ([`pin`]).
 
 pub mod pin;
+pub mod pin_file;
 pub mod record;
 pub mod tree;
 

@@ -10,7 +10,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
-use serde::{Deserialize, Serialize};
 
 use crate::audit::{self, AuditKeys, Event};
 use crate::crypto::{Mac, sha256};
@@ -20,6 +19,7 @@ use crate::sys::lock::FileLock;
 use crate::sys::private;
 
 use super::StateError;
+use super::pin_file::parse;
 use super::record::Authentic;
 
 /// The folder with this user's pins.
@@ -80,17 +80,6 @@ pub enum Standing {
     RolledBack,
     /// Neither older nor a continuation.
     Forked,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PinFile {
-    format: u32,
-    change: u64,
-    state: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    epoch: Option<u32>,
-    path: String,
 }
 
 impl Pins {
@@ -205,34 +194,6 @@ impl Pin {
             Ordering::Greater => Standing::Ahead,
         }
     }
-
-    /// The file's content.
-    pub(crate) fn encode(&self) -> io::Result<Vec<u8>> {
-        let file = PinFile {
-            format: 1,
-            change: self.change,
-            state: HEXLOWER.encode(&self.mac),
-            epoch: self.epoch,
-            path: self.path.clone(),
-        };
-        Ok(serde_json::to_vec(&file)?)
-    }
-}
-
-/// No vault has so many changes: what is above would leave no number for the next.
-const CHANGES: u64 = 1 << 62;
-
-/// The pin that these bytes are.
-#[must_use]
-pub fn parse(bytes: &[u8]) -> Option<Pin> {
-    let file: PinFile = serde_json::from_slice(bytes).ok()?;
-    let mac = HEXLOWER.decode(file.state.as_bytes()).ok()?.try_into().ok()?;
-    (file.format == 1 && file.change < CHANGES).then_some(Pin {
-        change: file.change,
-        mac,
-        epoch: file.epoch,
-        path: file.path,
-    })
 }
 
 /// Holds an authentic record against what is remembered.
