@@ -21,6 +21,9 @@ pub enum NameError {
         "is not letters, digits and _ . - (names and scopes: in parts joined by /, scopes also :; no part begins with . or -)"
     )]
     Grammar,
+    /// No name of a variable.
+    #[error("is not letters, digits and _ . -, of which no digit, . or - is the first")]
+    Variable,
     /// A variable that makes programs run or load code.
     #[error("is a variable that makes programs run or load code")]
     RunsCode,
@@ -145,7 +148,7 @@ fn variable_grammar(text: &str) -> Result<(), NameError> {
     length(text)?;
     let well_formed = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
-    if well_formed { Ok(()) } else { Err(NameError::Grammar) }
+    if well_formed { Ok(()) } else { Err(NameError::Variable) }
 }
 
 fn length(text: &str) -> Result<(), NameError> {

@@ -36,7 +36,7 @@ pub struct Global {
     pub(super) no_session: bool,
 }
 
-const HELP: &str = "\
+pub(super) const HELP: &str = "\
 {about}
 
   keyvault generate stripe/live --scope payments --expires 90d

@@ -55,12 +55,13 @@ pub(super) fn line(of: &Of, event: &Event) -> String {
     }
     let detail = if event.detail.is_empty() { String::new() } else { format!("  ({})", event.detail) };
     let refused = if event.outcome == Outcome::Refused { " REFUSED" } else { "" };
-    ui::harmless_line(&format!(
+    let line = ui::harmless_line(&format!(
         "{number:>5}  {}  {:<8}{refused}  {}@{} {} {place}  {keys}{detail}",
         time::local(event.time),
         event.action.name(),
         actor.user,
         actor.host,
         actor.program,
-    ))
+    ));
+    ui::hanging(&line, 7)
 }

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use rustix::fs::Access;
+use rustix::io::Errno;
+
 use crate::state::pin::Standing;
 use crate::store::StoreError;
 use crate::sys::files::{FileFault, Kind};
@@ -122,6 +125,10 @@ pub(super) fn store(error: &StoreError, path: &Path) -> Failure {
             &format!("{shown} cannot be written, so nothing can be recorded and no value is released."),
             Some("list, show, status and vault check still work."),
         ),
+        // SQLite has one sentence for whatever keeps it from opening a file.
+        StoreError::Io(_) if rustix::fs::access(path, Access::READ_OK) == Err(Errno::ACCESS) => {
+            Failure::io(path, &std::io::ErrorKind::PermissionDenied.into())
+        }
         StoreError::Io(text) => Failure::failed(
             &format!("{shown} could not be read or written: {text}."),
             Some("It was not reported as done; 'keyvault vault check' tells what state the vault is in."),

@@ -7,7 +7,7 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
-use super::args::Cli;
+use super::args::{self, Cli};
 use super::error::{Failure, code};
 use super::ui::{self, Ui};
 
@@ -23,11 +23,22 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
         // Laying out the help of all commands takes a tenth of the time of `exec`.
         let laid_out = || {
             let width = usize::from(ui::terminal_width()).min(MAX_WIDTH);
-            Cli::command().term_width(width).mut_subcommands(with_short_help).try_get_matches_from(arguments)
+            let command = Cli::command().help_template(fitted(args::HELP));
+            command.term_width(width).mut_subcommands(with_short_help).try_get_matches_from(arguments)
         };
         if error.kind() == ErrorKind::DisplayHelp { laid_out() } else { Err(error) }
     });
     Cli::from_arg_matches_mut(&mut matches?)
+}
+
+/// The list of commands, each with its words behind it where they do not fit.
+fn fitted(template: &str) -> String {
+    const WORDS: usize = 13;
+    let line = |line: &str| match line.strip_prefix("  ") {
+        Some(entry) if !entry.starts_with("keyvault ") => ui::hanging(line, WORDS),
+        _ => line.to_owned(),
+    };
+    template.lines().map(line).collect::<Vec<_>>().join("\n") + "\n"
 }
 
 /// Where there is a long description clap puts empty lines between all options. Here it stands above them instead.
@@ -99,6 +110,11 @@ fn sentence(error: &clap::Error, is_exec: bool) -> String {
             } else {
                 format!("{option} does not go with {other}.")
             }
+        }
+        (ErrorKind::InvalidValue, Some(option))
+            if text(error, ContextKind::InvalidValue).as_deref() == Some("") =>
+        {
+            format!("{} needs a value.", option.split([' ', '=']).next().unwrap_or(option))
         }
         (ErrorKind::ValueValidation | ErrorKind::InvalidValue, Some(option)) => {
             let name = option.split([' ', '=']).next().unwrap_or(option);

@@ -165,7 +165,13 @@ pub fn facts(item: &Item, now: Moment, ui: &Ui) -> String {
     if let Some(version) = item.current() {
         lines.push(("fingerprint", version.fingerprint_hex()));
     }
-    lines.iter().fold(String::new(), |text, (label, value)| text + &format!("{label:<12} {value}\n"))
+    let lines = lines.into_iter().map(|(label, value)| format!("{label:<12} {value}"));
+    let fitted = |line: String| {
+        line.split('\n')
+            .map(|line| ui::hanging(line, 13))
+            .fold(String::new(), |text, line| text + &line + "\n")
+    };
+    lines.map(fitted).collect()
 }
 
 /// `2026-11-22 14:00 (in 24h)`

@@ -25,6 +25,14 @@ pub struct Given {
     meant: Meant,
 }
 
+impl Given {
+    /// Whether an older version than the current one was asked for.
+    #[must_use]
+    pub fn is_of_the_past(&self) -> bool {
+        self.meant != Meant::Current
+    }
+}
+
 /// Which version of a key was meant, and so what takes its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Meant {
@@ -42,7 +50,7 @@ pub enum Fate {
     Replaced(Given),
     /// The key is past its expiry.
     Expired,
-    /// The key has no version that is handed out any more.
+    /// What was meant is handed out no more: the version was revoked, or its grace is over.
     Revoked,
     /// There is no such key any more.
     Removed,

@@ -12,6 +12,7 @@ use crate::sys::cores::on_all_cores;
 use super::directory::bucket_of;
 use super::error::VaultError;
 use super::item::{Item, Version};
+use super::known::is_damage;
 use super::leaves::{self, Kind};
 use super::open::{Access, Vault};
 use super::work::Work;
@@ -103,6 +104,22 @@ impl Vault {
                 findings: check.findings,
             })
         })
+    }
+
+    /// Whether something does not hold: of all rows, or without a key of the file's pages, as far as SQLite can tell.
+    pub fn is_damaged(&mut self, access: Option<&Access>) -> Result<bool, VaultError> {
+        let looked = match access {
+            Some(access) => {
+                self.check(access).map(|checked| checked.findings.iter().any(|it| !it.is_of_reads()))
+            }
+            None => self
+                .store
+                .begin_reading()
+                .and_then(|tx| tx.page_faults())
+                .map(|it| !it.is_empty())
+                .map_err(Into::into),
+        };
+        looked.or_else(|error| if is_damage(&error) { Ok(true) } else { Err(error) })
     }
 
     pub(super) fn seed(&self, access: &Access) -> Result<Option<Seed>, VaultError> {

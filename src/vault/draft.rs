@@ -31,9 +31,11 @@ impl Draft {
             std::io::ErrorKind::NotFound if folder_of(path).is_dir() => {
                 io(path, std::io::Error::other("no file can be made in that folder"))
             }
-            // What is missing is the folder, not the file that is to be made.
-            std::io::ErrorKind::NotFound => io(folder_of(path), source),
-            _ => io(&draft.0, source),
+            // What is missing or closed is the folder, not the file that is to be made.
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied => {
+                io(folder_of(path), source)
+            }
+            _ => io(path, source),
         })?;
         Ok(draft)
     }

@@ -149,6 +149,16 @@ impl Item {
         bare(self) == bare(other)
     }
 
+    /// Whether there is a version that a rollback could make the current one.
+    #[must_use]
+    pub fn may_roll_back(&self) -> bool {
+        let back = |version: &Version| {
+            matches!(version.state, VersionState::Previous | VersionState::Retired)
+                && version.digest.is_some()
+        };
+        self.versions.iter().any(back)
+    }
+
     /// The version in use.
     #[must_use]
     pub fn current(&self) -> Option<&Version> {

@@ -235,7 +235,7 @@ impl Log {
 }
 
 /// Whether a vault cannot be read because of what stands in it. That it is busy, or its disk fails, tells nothing.
-fn is_damage(error: &VaultError) -> bool {
+pub(super) fn is_damage(error: &VaultError) -> bool {
     !matches!(error, VaultError::Store(StoreError::Busy | StoreError::Io(_)) | VaultError::Io { .. })
 }
 

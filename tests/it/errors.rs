@@ -13,6 +13,8 @@ const LINES: &[&str] = &[
     "shwo",
     "nonsense-word",
     "rotat",
+    "rotate a --grace",
+    "generate new --env 1BAD",
     "delete a",
     "rename a d",
     "get a",

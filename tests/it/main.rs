@@ -42,6 +42,7 @@ mod prompt;
 mod review;
 mod review_child;
 mod review_cli;
+mod review_hands;
 mod review_life;
 mod review_restore;
 mod review_texts;

@@ -67,6 +67,9 @@ fn confirm(context: &Context, name: &KeyName) -> Result<(), Failure> {
         Ok(())
     } else {
         context.ui.note("That is another name.");
-        Err(Failure::refused(&format!("{name} was not removed."), None))
+        Err(Failure::refused(
+            "Nothing was removed.",
+            Some("The name is typed as it stands in 'keyvault list'; --yes removes without asking."),
+        ))
     }
 }

@@ -72,9 +72,12 @@ impl Revoke {
                 (Some(number), Some(current)) => {
                     format!("{name} version {number} is revoked{wiped}; version {} is current", current.number)
                 }
-                (Some(number), None) => format!(
-                    "{name} version {number} is revoked{wiped}, and no version is current: rotate it or roll it back"
-                ),
+                (Some(number), None) => {
+                    let back = if item.may_roll_back() { " or roll it back" } else { "" };
+                    format!(
+                        "{name} version {number} is revoked{wiped}, and no version is current: rotate it{back}"
+                    )
+                }
             })?;
             if keeps_reason(item, &revocation) {
                 context.ui.note(&format!(

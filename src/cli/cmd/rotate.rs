@@ -69,11 +69,11 @@ impl Rotate {
                 Which::Scopes(_) => "Every key that carries the scope is revoked; nothing was changed.",
                 Which::Names(_) | Which::Expired => "No key is due; nothing was changed.",
             });
-            return answer(context, &[]);
+            return answer(context, &[], false);
         }
         let value = self.value(context, &which, &due)?;
         let items = rotate(context, &mut vault, &access, &which, value, terms)?;
-        answer(context, &items)
+        answer(context, &items, self.grace.is_some_and(|grace| grace.millis > 0))
     }
 
     fn which(&self) -> Which {
@@ -126,7 +126,7 @@ fn rotate(
     })
 }
 
-fn answer(context: &Context, items: &[Item]) -> Result<u8, Failure> {
+fn answer(context: &Context, items: &[Item], graced: bool) -> Result<u8, Failure> {
     let now = context.now();
     if context.ui.json {
         let keys: Vec<_> = items.iter().map(|item| KeyJson::of(item, now).with_previous(item, now)).collect();
@@ -135,6 +135,12 @@ fn answer(context: &Context, items: &[Item]) -> Result<u8, Failure> {
     }
     for item in items {
         context.ui.line(&sentence(item, now))?;
+        if graced && item.previous(now).is_none() {
+            context.ui.note(&format!(
+                "{} gets no grace: what was expired or revoked does not become good again.",
+                item.name
+            ));
+        }
     }
     Ok(code::DONE)
 }

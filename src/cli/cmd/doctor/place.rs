@@ -3,6 +3,9 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
+use rustix::io::Errno;
+
 use crate::cli::context::variable;
 use crate::cli::ui::quoted;
 use crate::sys::{conflicts, private, synced};
@@ -57,6 +60,20 @@ pub(super) fn files(vault: &Path, state: &Path) -> Vec<Report> {
                 format!("Put the file there, or take {name} away."),
             )),
         }
+    }
+    let access = Access::READ_OK | Access::WRITE_OK;
+    match rustix::fs::access(vault, access) {
+        Err(Errno::ROFS) => found.push(Report::finding(
+            CHECK,
+            format!("{} is on a file system that is mounted read-only: nothing is recorded, so no value is released", vault.display()),
+            "Mount it so that it can be written, or name another vault: --vault FILE.",
+        )),
+        Err(Errno::ACCESS) => found.push(Report::finding(
+            CHECK,
+            format!("{} may not be read and written by you", vault.display()),
+            format!("Look at its owner and mode: ls -l {}", quoted(vault)),
+        )),
+        _ => {}
     }
     if found.is_empty() && std::fs::symlink_metadata(vault).is_ok() {
         found.push(Report::ok(CHECK, "nobody else can read or write what belongs to the vault"));

@@ -366,19 +366,25 @@ impl Keeper for Keys<'_> {
 }
 
 fn refused(order: &Order, fates: &[(Given, Fate)]) -> Failure {
-    Failure::refused(
-        &format!("{} was ended: {}.", order.name(), told(fates)),
-        Some(
-            "'keyvault rotate NAME' gives a revoked key a new value, 'keyvault edit NAME --expires' more time.",
-        ),
-    )
+    let hint = if fates.iter().all(|(given, _)| given.is_of_the_past()) {
+        "'keyvault history NAME' shows which versions are good; without --previous the current one is given."
+    } else {
+        "'keyvault rotate NAME' gives a revoked key a new value, 'keyvault edit NAME --expires' more time."
+    };
+    Failure::refused(&format!("{} was ended: {}.", order.name(), told(fates)), Some(hint))
 }
 
 /// `stripe/live has version 4 now, db/url is revoked`
 fn told(fates: &[(Given, Fate)]) -> String {
     let one = |(given, fate): &(Given, Fate)| match fate {
+        Fate::Replaced(by) if given.is_of_the_past() => {
+            format!("the version before the current one of {} is {} now", by.name, by.version)
+        }
         Fate::Replaced(by) => format!("{} has version {} now", by.name, by.version),
         Fate::Expired => format!("{} has expired", given.name),
+        Fate::Revoked if given.is_of_the_past() => {
+            format!("version {} of {} is no longer good", given.version, given.name)
+        }
         Fate::Revoked => format!("{} is revoked", given.name),
         Fate::Removed => format!("{} was removed", given.name),
     };
