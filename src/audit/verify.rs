@@ -110,14 +110,23 @@ pub fn read_what_opens(
     identity: &Identity,
     take: &mut dyn FnMut(Event),
 ) -> Result<(), AuditError> {
-    let mut before = START;
-    tx.each_audit_entry(keys.ledger, 0..u64::MAX, |row| {
-        if let Ok(event) = chain::open_event(keys, identity, &row, &before) {
-            take(event);
+    let end = tx.last_audit_seq(keys.ledger)?.map_or(0, |last| last.saturating_add(1));
+    let (mut next, mut before) = (0, START);
+    while next < end {
+        let read = tx.each_audit_entry(keys.ledger, next..end, |row| {
+            if let Ok(event) = chain::open_event(keys, identity, &row, &before) {
+                take(event);
+            }
+            (next, before) = (row.seq.saturating_add(1), row.mac);
+            Ok(())
+        });
+        if read.is_ok() {
+            break;
         }
-        before = row.mac;
-        Ok(())
-    })?;
+        // On behind the row that cannot be read.
+        before = tx.audit_mac(keys.ledger, next).ok().flatten().unwrap_or(START);
+        next = next.saturating_add(1);
+    }
     Ok(())
 }
 

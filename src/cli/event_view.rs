@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::time;
 use super::{ui, view};
 use crate::audit::{Event, KeyRef, Outcome};
-use crate::vault::Of;
+use crate::vault::{Of, words};
 
 /// An entry in JSON.
 pub(super) fn json(of: &Of, event: &Event) -> Value {
@@ -53,7 +53,8 @@ pub(super) fn line(of: &Of, event: &Event) -> String {
     if event.keys.len() > SHOWN {
         keys += &format!(" and {} more", event.keys.len() - SHOWN);
     }
-    let detail = if event.detail.is_empty() { String::new() } else { format!("  ({})", event.detail) };
+    let words = words(event);
+    let detail = if words.is_empty() { String::new() } else { format!("  ({words})") };
     let refused = if event.outcome == Outcome::Refused { " REFUSED" } else { "" };
     let line = ui::harmless_line(&format!(
         "{number:>5}  {}  {:<8}{refused}  {}@{} {} {place}  {keys}{detail}",

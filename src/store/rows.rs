@@ -145,6 +145,16 @@ impl Tx<'_> {
         self.each("SELECT tag, revision, sealed FROM item ORDER BY tag", [], |row| take(item_row(row)?))
     }
 
+    /// The tags of all rows that have one, whatever else is wrong with them.
+    pub fn item_tags(&self) -> Result<Vec<Tag>> {
+        let mut tags = Vec::new();
+        self.each("SELECT tag FROM item", [], |row| {
+            tags.extend(row.get::<_, Tag>(0).ok());
+            Ok(())
+        })?;
+        Ok(tags)
+    }
+
     /// Writes a key's row.
     pub fn put_item(&self, item: &ItemRow) -> Result<()> {
         self.run(

@@ -32,7 +32,7 @@ pub struct Difference {
     pub revoked: Vec<KeyName>,
     /// Whether the vault was rekeyed since, or the two were rekeyed apart.
     pub rekeyed: bool,
-    /// Whether the vault was rekeyed since and nothing opens it that was given.
+    /// Whether nothing that was given opens the vault: it was rekeyed since, or is damaged.
     pub locked: bool,
     /// Whether the backup has other ways in: what opened it then would open it again.
     pub other_ways: bool,
@@ -145,7 +145,7 @@ impl Vault {
         let opens = access.without_slot_for(&identity, vault, opens, now);
         // What is damaged, or was rekeyed since and is locked, keeps to itself what it has.
         let known = Known::of(vault, &opens, &changes)?;
-        difference.locked = opens.is_empty();
+        difference.locked = known.change.is_none();
         difference.rekeyed = known.whole.is_some() && vault.identity() != identity;
         let ours: BTreeMap<_, _> = ours.into_iter().map(|item| (item.id, item)).collect();
         for item in known.items.values() {
@@ -218,10 +218,11 @@ impl Vault {
         let ((), record) = copy
             .commit_change(access, world, |work, _| {
                 work.floor = superseded.unwrap_or(0);
-                work.keep_known(known, world)?;
+                let tombs = work.keep_known(known, world)?;
                 let known =
                     superseded.map(|known| format!(", supersedes change {known}")).unwrap_or_default();
-                Ok(((), world.event(Action::Restore, Vec::new(), format!("backup of change {found}{known}"))))
+                let detail = tombs.behind(&format!("backup of change {found}{known}"));
+                Ok(((), world.event(Action::Restore, Vec::new(), detail)))
             })
             .map_err(of_a_draft)?;
         if let Some((vault, seen)) = here {

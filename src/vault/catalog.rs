@@ -13,6 +13,7 @@ use super::error::VaultError;
 use super::item::{Item, Version, VersionState};
 use super::lifecycle;
 use super::open::{Access, Vault, World};
+use super::tombs::Tombs;
 use super::work::Work;
 
 /// The longest value, in bytes: room for key stores and certificates, not for files.
@@ -172,8 +173,8 @@ impl Vault {
             for item in &items {
                 work.remove_item(item)?;
             }
-            let event: Event =
-                world.event(Action::Remove, items.iter().map(key_ref).collect(), String::new());
+            let refs = items.iter().map(key_ref).collect();
+            let event: Event = world.event(Action::Remove, refs, Tombs::of(&items).behind(""));
             Ok((items, event))
         })?;
         self.compact(world);

@@ -11,9 +11,9 @@ use crate::store::{SlotRow, StoreError, TokenId};
 use super::aging::REMEMBERED;
 use super::error::VaultError;
 use super::item::{Item, Version, VersionState};
-use super::lives::{Lives, Spent};
 use super::open::{Access, Vault, World};
 use super::token_record::TokenRecord;
+use super::tombs::{Spent, Tombs};
 use super::work::Work;
 
 /// The changes of a log, each by the hash of its event: what two logs have in common.
@@ -26,7 +26,8 @@ pub(super) struct Known {
     pub(super) change: Option<u64>,
     /// Keys that could be read, by their ids.
     pub(super) items: BTreeMap<[u8; 16], Item>,
-    lives: Lives,
+    /// Of keys that are gone.
+    tombs: Tombs,
     /// `None` where there is no vault, and so nobody who says that one is not in force.
     tokens: Option<Tokens>,
     /// The slots, if everything could be read.
@@ -80,7 +81,7 @@ impl Known {
             Ok(Self {
                 change: Some(work.change_number()),
                 items: items.into_iter().map(|item| (item.id, item)).collect(),
-                lives: log.lives,
+                tombs: log.tombs,
                 tokens: Some(Tokens { replaced, ..Tokens::of(records) }),
                 whole: Some(slots),
             })
@@ -101,13 +102,13 @@ impl Known {
     pub(super) fn keep(&self, item: &mut Item) -> Kept {
         let mut kept = Kept::default();
         let Some(now) = self.items.get(&item.id) else {
-            self.lives.spent(item).iter().for_each(|spent| kept.spend(item, spent));
+            self.tombs.spent(item).iter().for_each(|spent| kept.spend(item, spent));
             return kept;
         };
         for version in now.versions.iter().filter(|version| version.state == VersionState::Revoked) {
             match item.versions.iter().find(|theirs| theirs.number == version.number) {
                 None => kept.remember(item, version),
-                Some(theirs) if theirs.created == version.created => kept.spend(item, &spent(version)),
+                Some(theirs) if theirs.created == version.created => kept.spend(item, &Spent::of(version)),
                 Some(_) => {}
             }
         }
@@ -144,15 +145,6 @@ impl Known {
     }
 }
 
-fn spent(version: &Version) -> Spent {
-    Spent {
-        version: version.number,
-        since: version.since,
-        reason: version.reason.clone(),
-        wiped: version.digest.is_none(),
-    }
-}
-
 impl Kept {
     fn spend(&mut self, item: &mut Item, spent: &Spent) {
         let mut versions = item.versions.iter_mut();
@@ -183,8 +175,9 @@ impl Kept {
             item.versions.iter().map(|version| version.number).filter(|number| *number < first.number);
         let forgotten: Vec<_> = older.filter(|number| !listed.contains(number)).collect();
         for version in forgotten {
-            let reason = "wiped before the backup was restored".to_owned();
-            self.spend(item, &Spent { version, since: first.since, reason, wiped: true });
+            // Another branch may have made it; its value is left alone.
+            let reason = "not known any more where the backup was restored".to_owned();
+            self.spend(item, &Spent { version, since: first.since, reason, wiped: false });
         }
     }
 }
@@ -204,7 +197,7 @@ impl Tokens {
 /// What a log tells.
 #[derive(Default)]
 struct Log {
-    lives: Lives,
+    tombs: Tombs,
     rekeyed: bool,
     names: BTreeSet<String>,
 }
@@ -214,7 +207,7 @@ impl Log {
         if event.outcome != Outcome::Done {
             return;
         }
-        self.lives.take(event);
+        self.tombs.take(event);
         if event.change.is_none() || theirs.contains(&sha256(&event.encode())) {
             return;
         }
@@ -253,11 +246,7 @@ impl Work<'_> {
 
     /// Every row that the tree knows, whatever became of the others, and every entry of the log that opens.
     fn salvage(&mut self, theirs: &Changes) -> Known {
-        let mut tags = Vec::new();
-        let _ = self.tx.each_item(|row| {
-            tags.push(row.tag);
-            Ok(())
-        });
+        let tags = self.tx.item_tags().unwrap_or_default();
         let items = tags.iter().filter_map(|tag| self.item_at(tag).ok().flatten());
         let items = items.map(|item| (item.id, item)).collect();
         let rows = self.tx.tokens().unwrap_or_default();
@@ -268,15 +257,17 @@ impl Work<'_> {
         Known {
             change: Some(self.change_number()),
             items,
-            lives: log.lives,
+            tombs: log.tombs,
             tokens: Some(Tokens::of(records)),
             whole: None,
         }
     }
 
-    /// Makes a backup's keys and tokens what they may be now.
-    pub(super) fn keep_known(&mut self, known: &Known, world: &World<'_>) -> Result<(), VaultError> {
+    /// Makes a backup's keys and tokens what they may be now. What is to be kept of the keys that it does not have.
+    pub(super) fn keep_known(&mut self, known: &Known, world: &World<'_>) -> Result<Tombs, VaultError> {
+        let mut there = BTreeSet::new();
         for mut item in self.items()? {
+            there.insert(item.id);
             let kept = known.keep(&mut item);
             for number in kept.wiped {
                 self.tx.delete_version(&item.id, number)?;
@@ -285,6 +276,7 @@ impl Work<'_> {
                 self.put_item(&mut item, world.rng)?;
             }
         }
-        self.revoke_tokens(|record| known.is_spent(record), world)
+        self.revoke_tokens(|record| known.is_spent(record), world)?;
+        Ok(Tombs::of(known.items.values()).and(&known.tombs, |id| there.contains(id)))
     }
 }

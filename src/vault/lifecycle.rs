@@ -149,7 +149,6 @@ impl Vault {
             let mut items = work.all_existing(names)?;
             let mut keys = Vec::with_capacity(items.len());
             for item in &mut items {
-                // Every version by its number: a backup may bring the key back when nothing else tells of them.
                 let numbers = work.revoke_versions(item, revocation, world.now())?;
                 keys.extend(
                     numbers.into_iter().map(|version| KeyRef { name: item.name.to_string(), version }),
@@ -207,15 +206,13 @@ impl Reads {
     }
 }
 
-/// How the log says that values were wiped; a reason may follow.
-pub(super) const WIPED: &str = "wiped";
-
 impl Revocation {
+    /// How the log says it.
     fn told(&self) -> String {
         match (self.wipe, self.reason.as_str()) {
             (false, reason) => reason.to_owned(),
-            (true, "") => WIPED.to_owned(),
-            (true, reason) => format!("{WIPED}: {reason}"),
+            (true, "") => "wiped".to_owned(),
+            (true, reason) => format!("wiped: {reason}"),
         }
     }
 }

@@ -98,7 +98,7 @@ fn every_version_that_was_revoked_is_known_when_its_key_is_gone() {
     let history = world.run(&["history", "wiped", "--json"]).ok().json();
     assert_eq!(
         (&history["versions"][0]["wiped"], &history["versions"][0]["reason"]),
-        (&true.into(), &"seen".into())
+        (&true.into(), &"revoked before it was removed".into())
     );
     world.run(&["vault", "check"]).ok();
 }
@@ -230,7 +230,10 @@ fn a_restore_of_a_vault_that_was_rekeyed_says_so_and_calls_no_key_changed() {
     world.file("new", "another horse battery staple");
     world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).ok();
     let said = preview();
-    assert!(said.contains("was rekeyed and is locked") && said.contains("keyvault unlock"), "{said}");
+    assert!(
+        said.contains("does not open with what opens the backup") && said.contains("keyvault unlock"),
+        "{said}"
+    );
     world.unset("KEYVAULT_PASSPHRASE");
 }
 
@@ -265,4 +268,74 @@ fn a_copy_that_is_older_is_named_by_what_looks_at_it_too() {
             ran.err
         );
     }
+}
+
+#[test]
+fn keys_of_one_import_that_changed_names_are_told_apart() {
+    let world = World::new();
+    world.file("e.env", "KEY=old\nKEY_NEW=new\n");
+    world.run(&["import", "e.env"]).ok();
+    world.run(&["edit", "KEY", "--rename", "KEY_OLD"]).ok();
+    world.run(&["edit", "KEY_NEW", "--rename", "KEY"]).ok();
+    world.run(&["vault", "backup", "backup"]).ok();
+    world.run(&["revoke", "KEY"]).ok();
+    world.run(&["remove", "KEY", "KEY_OLD", "--yes"]).ok();
+    let said = restore(&world, "backup");
+    assert!(said.contains("1 stay revoked: KEY\n"), "{said}");
+    world.run(&["show", "KEY", "--reveal"]).fails(6, "revoked");
+    assert_eq!(value(&world, "KEY_OLD"), "old");
+}
+
+#[test]
+fn what_a_restore_kept_revoked_stays_so_through_a_removal_and_another_restore() {
+    let world = World::new();
+    world.run(&["vault", "backup", "empty"]).ok();
+    add(&world, "a", "leaked");
+    world.run(&["edit", "a", "--rename", "z"]).ok();
+    world.run(&["vault", "backup", "b"]).ok();
+    world.run(&["revoke", "z"]).ok();
+    let revoked = || {
+        world.run(&["show", "z", "--reveal"]).fails(6, "revoked");
+    };
+    restore(&world, "b");
+    revoked();
+    world.run(&["remove", "z", "--yes"]).ok();
+    restore(&world, "b");
+    revoked();
+    // By way of a backup that does not know the key at all.
+    restore(&world, "empty");
+    world.run(&["show", "z"]).fails(3, "");
+    restore(&world, "b");
+    revoked();
+    let log = world.run(&["audit", "log", "--action", "restore"]).ok().out;
+    assert!(!log.contains("revoked before"), "{log}");
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn a_reason_that_says_wiped_wipes_nothing() {
+    let world = World::new();
+    add(&world, "a", "1");
+    world.run(&["vault", "backup", "b"]).ok();
+    world.run(&["revoke", "a", "--reason", "wiped: by the cleaning staff"]).ok();
+    world.run(&["remove", "a", "--yes"]).ok();
+    restore(&world, "b");
+    let history = world.run(&["history", "a", "--json"]).ok().json();
+    assert_eq!(
+        (&history["versions"][0]["wiped"], &history["versions"][0]["state"]),
+        (&false.into(), &"revoked".into())
+    );
+}
+
+#[test]
+fn a_row_of_the_log_that_is_malformed_hides_no_revocation_behind_it() {
+    let world = World::new();
+    add(&world, "a", "leaked");
+    world.run(&["vault", "backup", "b"]).ok();
+    add(&world, "c", "x");
+    world.run(&["revoke", "a"]).ok();
+    world.run(&["remove", "a", "--yes"]).ok();
+    tamper(&world, "UPDATE audit SET mac = x'00' WHERE seq = 1");
+    restore(&world, "b");
+    world.run(&["show", "a", "--reveal"]).fails(6, "revoked");
 }

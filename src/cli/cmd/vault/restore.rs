@@ -137,7 +137,8 @@ fn told(difference: &Difference) -> Vec<String> {
 
 /// Of a vault that is damaged, or that was rekeyed since and is locked.
 fn told_of_unread(difference: &Difference) -> Vec<String> {
-    let why = if difference.locked { "was rekeyed and is locked" } else { "cannot be read whole" };
+    let why =
+        if difference.locked { "does not open with what opens the backup" } else { "cannot be read whole" };
     let mut lines = vec![
         format!(
             "The backup is of change {}; the vault here {why}, so what would be gone is not known.",
@@ -147,7 +148,10 @@ fn told_of_unread(difference: &Difference) -> Vec<String> {
             .to_owned(),
     ];
     if difference.locked {
-        lines.push("After 'keyvault unlock' with today's passphrase, what was revoked stays so.".to_owned());
+        lines.push(
+            "If it was rekeyed and has another passphrase: after 'keyvault unlock' with that, what was revoked stays so."
+                .to_owned(),
+        );
     }
     if !difference.revoked.is_empty() {
         lines.push(format!("{} stay revoked: {}", difference.revoked.len(), some(&difference.revoked)));
@@ -181,7 +185,7 @@ fn answer(
             "vault": path.to_string(), "found": restored.found, "superseded": restored.superseded,
             "change": restored.now, "lost": names(&difference.lost), "older": names(&difference.older),
             "back": names(&difference.back), "revoked": names(&difference.revoked),
-            "rekeyed": difference.rekeyed, "other_ways": difference.other_ways,
+            "compared": difference.here.is_some(), "rekeyed": difference.rekeyed, "other_ways": difference.other_ways,
             "tokens": difference.tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
             "revoked_tokens": difference.revoked_tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
         }))?;
