@@ -372,4 +372,17 @@ mod tests {
             assert_eq!(parse(other.as_bytes()), None, "{other}");
         }
     }
+
+    #[test]
+    fn a_pin_has_no_number_that_leaves_none_for_the_next_change() {
+        let of = |change| parse(&pin(change, 1).encode().unwrap());
+        assert!(of((1 << 62) - 1).is_some() && of(1 << 62).is_none() && of(u64::MAX).is_none());
+    }
+
+    #[test]
+    fn a_pin_is_later_by_its_epoch_and_then_by_its_change() {
+        let later = |epoch, change| Pin { epoch, ..pin(5, 1) }.is_later_than(2, change);
+        assert!(later(None, 4) && !later(None, 5) && later(Some(2), 4) && !later(Some(2), 5));
+        assert!(later(Some(3), 9) && !later(Some(1), 1));
+    }
 }
