@@ -57,12 +57,14 @@ pub struct Failure {
     pub quiet: bool,
 }
 
-pub(super) const WAYS_TO_OPEN: &str = "Run 'keyvault unlock' in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file\n\
-    with the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself, or KEYVAULT_KEY_FILE to a key file.";
+pub(super) const WAYS_TO_OPEN: &str = "Run 'keyvault unlock' in a terminal, or set KEYVAULT_PASSPHRASE_FILE to\n\
+    a file with the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself,\n\
+    or KEYVAULT_KEY_FILE to a key file.";
 
 /// The same where a session does not do.
-pub(super) const WAYS_TO_ROOT: &str = "Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with the passphrase,\n\
-    KEYVAULT_PASSPHRASE to the passphrase itself, or KEYVAULT_KEY_FILE to a key file.";
+pub(super) const WAYS_TO_ROOT: &str = "Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with\n\
+    the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself, or\n\
+    KEYVAULT_KEY_FILE to a key file.";
 
 /// Why nobody is asked, as the end of a sentence.
 pub(super) const NO_TERMINAL: &str = "there is no terminal to ask on";
@@ -135,8 +137,8 @@ impl Failure {
             "locked",
             format!("A rekey needs the passphrase, whatever else opens the vault, and {unasked}."),
             Some(
-                "Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with the passphrase,\n\
-                 or KEYVAULT_PASSPHRASE to the passphrase itself.",
+                "Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with\n\
+                 the passphrase, or KEYVAULT_PASSPHRASE to the passphrase itself.",
             ),
         )
     }
