@@ -16,7 +16,7 @@
 )]
 
 mod cases;
-#[path = "../it/harness.rs"]
+#[path = "../harness/mod.rs"]
 mod harness;
 mod stage;
 

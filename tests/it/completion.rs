@@ -1,9 +1,11 @@
 //! Completion in real shells, on a real terminal (tmux), and what it must never do.
 
+use std::os::unix::fs::PermissionsExt;
+
 use pretty_assertions::assert_eq;
 
-use crate::harness::{KEYVAULT, World};
-use crate::terminal::Terminal;
+use crate::harness::terminal::Terminal;
+use crate::harness::{KEYVAULT, World, finish};
 
 /// Starts a shell without the user's files, has it read the script, and waits for its prompt.
 fn start<'w>(world: &'w World, shell: &str, setup: &str) -> Terminal<'w> {
@@ -138,7 +140,7 @@ fn fish_completes_commands_flags_keys_scopes_and_files() {
 fn ask(world: &World, words: &[&str]) -> crate::harness::Ran {
     let mut command = world.command(KEYVAULT);
     command.env("KEYVAULT_COMPLETE", "fish").args(["--", "keyvault"]).args(words);
-    crate::harness::finish(&mut command, b"")
+    finish(&mut command, b"")
 }
 
 #[test]
@@ -153,7 +155,7 @@ fn completion_unlocks_asks_and_records_nothing() {
     // Even where a passphrase lies ready, none is derived.
     let mut command = world.command(KEYVAULT);
     command.env("KEYVAULT_COMPLETE", "fish").env("KEYVAULT_PASSPHRASE", crate::harness::PASSPHRASE);
-    let locked = crate::harness::finish(command.args(["--", "keyvault", "show", ""]), b"").ok();
+    let locked = finish(command.args(["--", "keyvault", "show", ""]), b"").ok();
     assert!(!locked.out.contains("stripe") && locked.err.is_empty(), "{locked:?}");
 }
 
@@ -248,4 +250,64 @@ fn committed_completions_and_man_pages_are_current() {
     let stale = files.iter().filter(|(path, content)| std::fs::read(path).unwrap() != **content);
     let stale: Vec<_> = stale.map(|(path, _)| path).collect();
     assert!(stale.is_empty(), "KEYVAULT_WRITE=1 makes these anew: {stale:?}");
+}
+
+/// bash puts what it is given into the line as it is.
+#[test]
+fn a_file_s_name_is_no_code_in_a_line_that_bash_completes() {
+    let world = World::own();
+    for name in ["a;touch ran", "b$(touch ran)", "c`touch ran`", "d file", "f&touch ran", "g*", "gone"] {
+        world.file(name, "A=1\n");
+    }
+    world.sh("mkdir 'my folder'; touch 'my folder/in it'").ok();
+    let terminal = Terminal::start(&world, "bash --norc --noprofile");
+    terminal.type_line("PS1='READY> '; source <(keyvault completions bash); clear");
+    terminal.wait_for("READY>");
+    for (typed, whole) in [
+        ("a", r"a\;touch\ ran"),
+        ("b", r"b\$\(touch\ ran\)"),
+        ("c", r"c\`touch\ ran\`"),
+        ("\"d", "\"d file\""),
+        (r"d\ f", r"d\ file"),
+        ("'f", "'f&touch ran'"),
+        (r"g\*", r"g\*"),
+        (r"my\ folder/in", r"my\ folder/in\ it"),
+        ("go", "gone"),
+        ("~/go", "~/gone"),
+        ("\"go", "\"gone\""),
+    ] {
+        terminal.type_text(&format!("keyvault import {typed}"));
+        terminal.press("Tab");
+        terminal.wait_for(&format!("READY> keyvault import {whole}"));
+        terminal.press("C-u");
+        terminal.press("C-l");
+    }
+    assert!(!world.home().join("ran").exists());
+}
+
+#[test]
+fn completion_answers_its_own_scripts_only() {
+    let mut world = World::own();
+    for value in ["0", "1", "fish", "xx"] {
+        world.set("KEYVAULT_COMPLETE", value);
+        let ran = world.run(&["status"]);
+        assert!(ran.out.contains("locked"), "{value}: {}", ran.out);
+    }
+}
+
+#[test]
+fn completion_leaves_no_trace() {
+    let world = World::own();
+    world.run(&["generate", "stripe/live"]).ok();
+    world.run(&["unlock"]).ok();
+    crate::harness::vault_file::drop_side_files(&world.vault());
+    std::fs::set_permissions(world.vault(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let before = world.every_file();
+    let mut complete = world.command(KEYVAULT);
+    complete.env("KEYVAULT_COMPLETE", "fish").args(["--", "keyvault", "show", "str"]);
+    let ran = finish(&mut complete, b"").ok();
+    assert!(ran.out.contains("stripe/live"), "{}{}", ran.out, ran.err);
+    assert!(world.every_file() == before, "a file was made or changed");
+    let mode = std::fs::metadata(world.vault()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644);
 }

@@ -21,7 +21,7 @@ use keyvault::store::TokenId;
 use keyvault::unlock::passphrase::Passphrase;
 use keyvault::vault::{Access, Vault, World as VaultWorld};
 
-use crate::file::{filled, put_back};
+use crate::harness::vault_file::{filled, put_back};
 use crate::harness::{KEYVAULT, PASSPHRASE, World, create_vault, finish};
 
 /// What a process may be killed at. `strace` counts each kind by itself.

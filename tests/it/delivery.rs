@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -96,6 +96,23 @@ fn wait_until(what: &str, holds: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "{what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+const PLAIN: &str = "Zq7vXk2Lw9TrNb4Hy8Jd3Fs6Gm1Pc5Qe";
+
+/// A world with the key `a`, and a runtime folder of its own, so that other tests' runs do not sweep it.
+fn with_runtime() -> (World, tempfile::TempDir) {
+    let runtime = tempfile::Builder::new().prefix("keyvault-test-").tempdir_in("/dev/shm").unwrap();
+    let mut world = World::new();
+    world.set("XDG_RUNTIME_DIR", runtime.path().to_str().unwrap());
+    world.run_with_input(&["add", "a"], PLAIN).ok();
+    (world, runtime)
+}
+
+/// The folders of runs that lie there.
+fn runs(runtime: &tempfile::TempDir) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(runtime.path().join("keyvault"));
+    entries.map_or_else(|_| Vec::new(), |all| all.map(|entry| entry.unwrap().path()).collect())
 }
 
 // ── Descriptors and standard input ───────────────────────────────────────────────────────────────────────────────────
@@ -610,4 +627,78 @@ fn what_these_tests_need_is_there() {
     for program in ["strace", "unshare", "mount", "stat"] {
         assert!(Command::new(program).arg("--version").output().is_ok(), "{program} is needed: tests/setup");
     }
+}
+
+/// Only the opening of a vault swept, and a machine with a bundle never opens one.
+#[test]
+fn case_50_what_a_killed_run_left_is_swept_by_a_run_with_a_bundle_or_without_any_key() {
+    let (mut world, runtime) = with_runtime();
+    let told = world.run(&["token", "create", "ci", "--key", "a", "--json"]).ok().json();
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    world.unset("KEYVAULT_PASSPHRASE");
+    world.set("KEYVAULT_TOKEN", told["token"].as_str().unwrap());
+    world.set("KEYVAULT_BUNDLE", "keys.kvb");
+    let literals = world.file("literals.env", "X=1\n");
+    for next in
+        [&["exec", "--", "true"][..], &["exec", "--env-file", literals.to_str().unwrap(), "--", "true"]]
+    {
+        let mut command = world.command(KEYVAULT);
+        command.args(["exec", "--file", "F=a", "--", "sh", "-c", "echo; exec sleep 60"]).process_group(0);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let group = Pid::from_child(&child);
+        rustix::process::kill_process_group(group, Signal::KILL).unwrap();
+        child.wait().unwrap();
+        assert_eq!(runs(&runtime).len(), 1);
+        world.run(next).ok();
+        assert_eq!(runs(&runtime), Vec::<PathBuf>::new(), "{next:?}");
+    }
+}
+
+/// With values of its own alone the command took our place, and the next run swept its file away under it.
+#[test]
+fn an_env_files_own_values_stand_in_dockers_env_file_for_as_long_as_the_command_runs() {
+    let (world, runtime) = with_runtime();
+    let own = world.file("own.env", "X=1\n");
+    let mixed = world.file("mixed.env", "X=1\nY=kv://a\n");
+    let script = format!("'{KEYVAULT}' exec --only a -- true; cat \"$D\"; echo \"<$X$Y>\"");
+    let command = |file: &Path| {
+        let arguments = ["exec", "--env-file", file.to_str().unwrap(), "--docker-env", "D", "--", "sh", "-c"];
+        let mut all = arguments.to_vec();
+        let credentials = format!("KEYVAULT_PASSPHRASE='{}' {script}", crate::harness::PASSPHRASE);
+        all.push(&credentials);
+        world.run(&all).ok().out
+    };
+    assert_eq!(command(&own), "X=1\n<>\n");
+    assert_eq!(command(&mixed), format!("Y={PLAIN}\nX=1\n<>\n"));
+    assert_eq!(runs(&runtime), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_default_stands_in_dockers_env_file_and_what_docker_would_misread_is_refused() {
+    let (world, _runtime) = with_runtime();
+    world.file(".keyvault.toml", "[keys]\nA = \"a\"\nPORT = { key = \"port\", default = \"8080\" }\n");
+    world.run(&["project", "allow", "--yes"]).ok();
+    let script = "cat \"$D\"; echo \"<$A$PORT>\"";
+    let ran = world.run(&["exec", "--docker-env", "D", "--", "sh", "-c", script]).ok();
+    assert_eq!(ran.out, format!("A={PLAIN}\nPORT=8080\n<>\n"));
+    let lines = world.file("lines.env", "X=\"one\\ntwo\"\n");
+    let arguments = ["exec", "--env-file", lines.to_str().unwrap(), "--docker-env", "D", "--", "true"];
+    let ran = world.run(&arguments).fails(125, "newline");
+    assert!(ran.err.contains('X') && ran.err.contains("Nothing was released"), "{}", ran.err);
+}
+
+/// Both were in the environment, and the program found the first.
+#[test]
+fn a_variable_with_a_files_path_is_not_given_another_value_as_well() {
+    let (world, _runtime) = with_runtime();
+    let own = world.file("own.env", "F=1\n");
+    for more in [&["--file", "F=a"][..], &["--only", "a", "--docker-env", "F"]] {
+        let arguments = [&["exec", "--env-file", own.to_str().unwrap()], more, &["--", "env"]].concat();
+        world.run(&arguments).fails(125, "F ");
+    }
+    world.file(".keyvault.toml", "[keys]\nF = { key = \"f\", default = \"8080\" }\n");
+    world.run(&["project", "allow", "--yes"]).ok();
+    world.run(&["exec", "--docker-env", "F", "--", "env"]).fails(125, "F ");
 }

@@ -12,10 +12,10 @@ use keyvault::unlock::passphrase::Passphrase;
 use keyvault::vault::{Access, NewKey, Origin, Vault, World as VaultWorld};
 use pretty_assertions::assert_eq;
 
-use crate::desktop::Bus;
+use crate::harness::bearer::{held, token, with_keys};
+use crate::harness::desktop::Bus;
+use crate::harness::terminal::Terminal;
 use crate::harness::{PASSPHRASE, World};
-use crate::terminal::Terminal;
-use crate::tokens::{filled, token};
 
 /// The checks that came out as `state`, with what they say.
 fn reports(world: &World, state: &str) -> Vec<(String, String, String)> {
@@ -186,7 +186,7 @@ fn a_keyring_that_does_not_open_its_slot_is_a_finding() {
 
 #[test]
 fn where_there_is_a_bundle_and_no_vault_it_is_looked_at_and_no_vault_is_missed() {
-    let owner = filled();
+    let owner = with_keys();
     let token = token(&owner, &["ci", "--scope", "deploy"]);
     owner.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
     let mut away = World::empty();
@@ -372,4 +372,23 @@ fn a_session_from_before_a_rekey_is_stale_and_lock_ends_it() {
     assert_eq!((check.as_str(), remedy.as_str()), ("sessions", "keyvault lock"));
     world.sh(&remedy).ok();
     assert_eq!(reports(&world, "finding"), []);
+}
+
+#[test]
+fn doctor_looks_at_a_bundle_without_a_home_and_waits_for_no_pipe() {
+    let world = with_keys();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    let mut away = World::empty();
+    std::fs::copy(world.home().join("keys.kvb"), away.home().join("keys.kvb")).unwrap();
+    away.set("KEYVAULT_BUNDLE", "keys.kvb");
+    away.set("KEYVAULT_READS", "reads.jsonl");
+    away.unset("HOME");
+    let ran = held(&away, &token, &["doctor"]).ok();
+    assert!(ran.out.contains("ci opens keys.kvb") && ran.out.contains("HOME does not name"), "{}", ran.out);
+    let mut piped = World::own();
+    piped.sh("mkfifo pipe").ok();
+    piped.set("KEYVAULT_TOKEN_FILE", "pipe");
+    assert!(piped.run(&["doctor"]).out.contains("KEYVAULT_TOKEN_FILE is no regular file"));
+    assert!(piped.run(&["status", "-v"]).out.contains("KEYVAULT_TOKEN_FILE is no regular file"));
 }

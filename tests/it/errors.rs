@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use pretty_assertions::assert_eq;
+use serde_json::Value;
 
 use crate::harness::World;
 
@@ -173,4 +174,23 @@ fn every_usage_error_stands_in_the_snapshot() {
         text,
         "KEYVAULT_WRITE=1 writes tests/errors.txt anew; read what changed"
     );
+}
+
+#[test]
+fn with_json_an_error_is_an_object_with_a_kind_for_programs() {
+    let world = World::new();
+    for (arguments, code, kind) in [
+        (&["show", "missing", "--json"][..], 3, "not_found"),
+        (&["--json", "exec", "--all", "--", "/nowhere/command"], 127, "no_command"),
+        (&["generate", "--json"], 2, "usage"),
+        (&["generate", "x", "--length", "1", "--json"], 2, "usage"),
+        (&["--vault", "/nowhere/vault.db", "list", "--json"], 3, "no_vault"),
+    ] {
+        let ran = world.run(arguments);
+        assert_eq!(ran.code, code, "{arguments:?}: {}", ran.err);
+        assert_eq!(ran.out, "");
+        let error: Value = serde_json::from_str(&ran.err).unwrap();
+        assert_eq!(error["error"]["kind"], kind, "{arguments:?}");
+        assert!(error["error"]["message"].is_string() && error["error"]["hint"].is_string(), "{error}");
+    }
 }

@@ -365,3 +365,19 @@ fn stdin_and_both_streams_pass_byte_for_byte() {
     let ran = run(&world, &["--only", "a"], "echo out; echo err >&2").ok();
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("out\n", "err\n"));
 }
+
+#[test]
+fn only_exec_itself_fails_with_125() {
+    let world = World::new();
+    world.run(&["show", "run"]).fails(3, "no key run");
+    world.run(&["--vault", "exec", "list"]).fails(3, "no vault");
+    world.run(&["--vault", "elsewhere", "run", "--all", "--", "true"]).fails(125, "no vault");
+}
+
+#[test]
+fn keys_that_are_named_are_handed_out_in_a_folder_that_is_gone() {
+    let world = World::own();
+    world.run_with_input(&["add", "a"], "value-a").ok();
+    let ran = world.sh("mkdir gone; cd gone; rmdir ../gone; keyvault exec --only a -- printenv A").ok();
+    assert_eq!(ran.out, "value-a\n");
+}

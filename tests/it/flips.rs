@@ -21,8 +21,8 @@ use keyvault::state::pin::Pins;
 use keyvault::unlock::passphrase::Passphrase;
 use keyvault::vault::{Access, Item, Purpose, Selection, Vault, VaultError, World as VaultWorld};
 
-use crate::file::{drop_side_files, filled};
 use crate::harness::PASSPHRASE;
+use crate::harness::vault_file::{drop_side_files, filled};
 
 /// How many bits CI turns over.
 const SAMPLE: u64 = 2000;
@@ -156,7 +156,7 @@ fn case_1_a_file_cut_short_is_refused_by_the_command_with_5() {
     for length in
         [0, 1, 15, 99, 100, 511, 4095, 4096, 4097, bytes.len() / 2, bytes.len() - 4096, bytes.len() - 1]
     {
-        crate::file::put_back(&world, &bytes[..length]);
+        crate::harness::vault_file::put_back(&world, &bytes[..length]);
         world.run(&["show", "a", "--reveal"]).fails(5, "error:");
         world.run(&["vault", "check"]).fails(5, "");
     }

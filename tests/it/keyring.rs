@@ -8,9 +8,9 @@ use keyvault::identity::Identity;
 use keyvault::unlock::keyring_entry::KeyringSecret;
 use pretty_assertions::assert_eq;
 
-use crate::desktop::{Bus, vault_id};
+use crate::harness::desktop::{Bus, vault_id};
+use crate::harness::terminal::Terminal;
 use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish};
-use crate::terminal::Terminal;
 
 /// How long a keyring is waited for.
 const LIMIT: Duration = Duration::from_secs(3);

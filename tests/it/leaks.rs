@@ -12,9 +12,9 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::desktop::Bus;
+use crate::harness::bearer::held;
+use crate::harness::desktop::Bus;
 use crate::harness::{KEYVAULT, Ran, World};
-use crate::tokens::held;
 
 /// No eight bytes of it are found anywhere by chance.
 const CANARY: &str = "Zq7vXk2Lw9TrNb4Hy8Jd3Fs6Gm1Pc5Qe";

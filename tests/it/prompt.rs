@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use pretty_assertions::assert_eq;
 
+use crate::harness::terminal::Terminal;
 use crate::harness::{PASSPHRASE, World};
-use crate::terminal::Terminal;
 
 /// A world whose vault nothing opens but a typed passphrase.
 fn locked() -> World {
@@ -218,66 +218,6 @@ fn in_an_alarm_a_typed_passphrase_still_lists_and_leaves_no_session() {
     world.run(&["status"]).fails(4, "");
 }
 
-// ── init ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-#[test]
-fn init_asks_twice_estimates_shows_the_code_and_asks_part_of_it_back() {
-    let world = World::empty();
-    let terminal = Terminal::shell(&world);
-    terminal.run("keyvault init", "New passphrase:");
-    terminal.type_line("Tr0ub4dor&3");
-    terminal.wait_for("The same again:");
-    assert!(terminal.screen().contains("would need"));
-    terminal.type_line("another");
-    terminal.wait_for("They differ. Once more.");
-    terminal.wait_for_times("New passphrase:", 2);
-    terminal.type_line(PASSPHRASE);
-    terminal.wait_for_times("The same again:", 2);
-    assert!(terminal.screen().contains("Strong: whoever has the file would need"));
-    terminal.type_line(PASSPHRASE);
-    terminal.wait_for("Its last five characters:");
-    let screen = terminal.screen();
-    let code =
-        screen.lines().find(|line| line.len() == 47 && line.matches('-').count() == 7).unwrap().to_owned();
-    assert!(!world.vault().exists(), "there is no vault before the code was written down");
-    terminal.type_line("WRONG");
-    terminal.wait_for("Look again.");
-    terminal.wait_for_times("Its last five characters:", 2);
-    terminal.type_line(&code[code.len() - 5..].to_lowercase());
-    let (shown, status) = terminal.ended();
-    assert_eq!(status, 0, "{shown}");
-    assert!(!shown.contains(PASSPHRASE), "{shown}");
-    world.file("code", &code);
-    world.file("new", PASSPHRASE);
-    let recover =
-        ["vault", "recover", "--code-file", "code", "--new-passphrase-file", "new", "--recovery-file", "c2"];
-    world.run(&recover).ok();
-}
-
-#[test]
-fn init_without_a_terminal_needs_a_place_for_the_code_and_never_touches_a_vault() {
-    let mut world = World::empty();
-    world.run(&["init", "--no-recovery"]).fails(4, "");
-    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
-    world.run(&["init"]).fails(2, "--recovery-file FILE, --json, or --no-recovery");
-    assert!(!world.vault().exists());
-    world.file("code", "kept");
-    world.run(&["init", "--recovery-file", "code"]).fails(6, "code");
-    assert_eq!(std::fs::read_to_string(world.home().join("code")).unwrap(), "kept");
-    assert!(!world.vault().exists());
-    let made = world.run(&["init", "--json"]).ok().json();
-    assert_eq!(made["recovery_code"].as_str().unwrap().len(), 47);
-    assert_eq!(made["vault"], world.vault().to_str().unwrap());
-    let before = std::fs::read(world.vault()).unwrap();
-    world.run(&["init", "--no-recovery"]).fails(6, "There is a vault already");
-    assert!(std::fs::read(world.vault()).unwrap() == before);
-    let slots = world.run(&["vault", "slot", "list", "--json"]).ok().json();
-    let cost = &slots["slots"][0]["cost"];
-    let (memory, passes) = (cost["memory_kib"].as_u64().unwrap(), cost["passes"].as_u64().unwrap());
-    assert!((65_536..=262_144).contains(&memory) && (3..=10).contains(&passes), "{cost}");
-    assert_eq!(cost["lanes"], 1);
-}
-
 #[test]
 fn case_34_odd_passphrases_are_refused_or_normalised() {
     let mut world = World::empty();
@@ -299,8 +239,6 @@ fn case_34_odd_passphrases_are_refused_or_normalised() {
     world.file("passphrase", "Zo\u{eb}");
     world.run(&["list"]).ok();
 }
-
-// ── what is typed where it would be seen ─────────────────────────────────────────────────────────────────────────────
 
 #[test]
 fn a_secret_is_not_read_from_a_terminal_that_echoes_it() {
@@ -358,4 +296,48 @@ fn yes_and_no_are_lines_and_nothing_of_them_is_left_for_the_shell() {
     terminal.run("keyvault vault restore backup.db", "[y/N]");
     terminal.press("C-c");
     assert_eq!(terminal.ended().1, 130);
+}
+
+#[test]
+fn ctrl_c_at_a_question_is_130_and_the_cursor_is_back() {
+    let world = World::own();
+    world.run(&["generate", "a"]).ok();
+    world.run(&["vault", "slot", "add", "keyfile", "k"]).ok();
+    world.run(&["vault", "backup", "b"]).ok();
+    let terminal = Terminal::shell(&world);
+    for (line, question) in [
+        ("keyvault vault slot remove 3", "Remove slot 3"),
+        ("keyvault vault restore b", "Put the backup in the place of"),
+        ("keyvault remove a", "Type its name"),
+    ] {
+        terminal.run(line, question);
+        terminal.press("C-c");
+        let (shown, code) = terminal.ended();
+        assert_eq!(code, 130, "{line}: {shown}");
+        assert!(shown.contains("Interrupted; nothing was done."), "{line}: {shown}");
+        assert!(terminal.cursor_is_shown(), "{line}");
+        terminal.run(line, question);
+        terminal.press("Enter");
+        assert_eq!(terminal.ended().1, 6, "{line}");
+    }
+    world.run(&["show", "a"]).ok();
+    assert_eq!(
+        world.run(&["vault", "slot", "list", "--json"]).ok().json()["slots"].as_array().unwrap().len(),
+        3
+    );
+}
+
+#[test]
+fn enter_where_a_value_is_asked_for_changes_nothing() {
+    let world = World::own();
+    world.run_with_input(&["add", "h"], "good").ok();
+    let terminal = Terminal::shell(&world);
+    for line in ["keyvault rotate h", "keyvault add new"] {
+        terminal.run(line, "Value of ");
+        terminal.press("Enter");
+        let (shown, code) = terminal.ended();
+        assert!(code == 2 && shown.contains("No value was typed"), "{line}: {code} {shown}");
+    }
+    assert_eq!(world.run(&["show", "h", "--reveal"]).ok().out, "good");
+    world.run(&["show", "new"]).fails(3, "");
 }

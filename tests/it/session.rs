@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pretty_assertions::assert_eq;
 
-use crate::desktop::vault_id;
+use crate::harness::desktop::vault_id;
 use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish};
 
 /// A world of its own, without the passphrase in the environment, and a file with it.
@@ -212,7 +212,7 @@ fn where_the_kernel_keeps_no_sessions_that_is_said_and_the_rest_works() {
 }
 
 #[test]
-fn s10_an_unlock_that_the_kernel_refused_is_refused_in_the_log_too() {
+fn an_unlock_that_the_kernel_refused_is_refused_in_the_log_too() {
     let world = with_file();
     without_kernel_keys(&world, "EPERM", &["unlock"]).fails(1, "");
     let mut log = world.command(KEYVAULT);

@@ -1,6 +1,8 @@
-//! The tour is the README's first command.
+//! The tour is the README's first command, and leaves nothing behind.
 
-use crate::harness::World;
+use pretty_assertions::assert_eq;
+
+use crate::harness::{KEYVAULT, World, finish};
 
 #[test]
 fn the_tour_shows_the_main_job_and_leaves_nothing_behind() {
@@ -23,4 +25,19 @@ fn the_tour_shows_the_main_job_and_leaves_nothing_behind() {
     assert!(!tour.out.contains("kv_"), "a value was shown:\n{}", tour.out);
     assert_eq!(world.every_file(), [], "left in {}", world.path().display());
     assert!(kernel_keys() <= before, "a kernel key was left behind");
+}
+
+#[test]
+fn an_interrupted_tour_leaves_nothing_behind() {
+    let world = World::empty();
+    let temporary = world.path().join("tmp");
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut tour = world.command("timeout");
+        tour.args(["--preserve-status", "--signal", signal, "0.4", KEYVAULT, "tour"]);
+        let ran = finish(&mut tour, b"");
+        assert_eq!(ran.code, code, "{signal}: {}", ran.err);
+        let left: Vec<_> =
+            std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, Vec::<std::path::PathBuf>::new());
+    }
 }

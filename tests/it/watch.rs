@@ -119,6 +119,17 @@ fn events(world: &World) -> Vec<(String, Vec<String>)> {
 
 const ENDED: &str = "ended";
 
+const PLAIN: &str = "Zq7vXk2Lw9TrNb4Hy8Jd3Fs6Gm1Pc5Qe";
+
+/// A world with the key `a`, and a runtime folder of its own, so that other tests' runs do not sweep it.
+fn with_runtime() -> (World, tempfile::TempDir) {
+    let runtime = tempfile::Builder::new().prefix("keyvault-test-").tempdir_in("/dev/shm").unwrap();
+    let mut world = World::new();
+    world.set("XDG_RUNTIME_DIR", runtime.path().to_str().unwrap());
+    world.run_with_input(&["add", "a"], PLAIN).ok();
+    (world, runtime)
+}
+
 #[test]
 fn a_rotated_key_starts_the_command_again_with_the_new_value_and_each_start_is_recorded() {
     let world = filled();
@@ -544,4 +555,53 @@ fn no_descriptor_of_the_vault_is_held_while_the_command_runs() {
         std::thread::sleep(Duration::from_millis(5));
     }
     watched.stop();
+}
+
+/// The command was started again with the value that had been rotated away, and four warnings with it.
+#[test]
+fn an_older_bundle_in_the_place_of_the_one_in_use_brings_no_old_value_back() {
+    let (mut world, _runtime) = with_runtime();
+    let told = world.run(&["token", "create", "ci", "--key", "a", "--json"]).ok().json();
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    let bundle = world.home().join("keys.kvb");
+    let old = std::fs::read(&bundle).unwrap();
+    let rotate = |world: &World, value: &str| {
+        world.run_with_input(&["rotate", "a"], value).ok();
+        world.run(&["bundle", "update", "keys.kvb"]).ok();
+    };
+    let owner = world.variables().find(|(name, _)| name == "KEYVAULT_PASSPHRASE").unwrap().1;
+    let mut command = world.command(KEYVAULT);
+    command.env_remove("KEYVAULT_PASSPHRASE").env("KEYVAULT_TOKEN", told["token"].as_str().unwrap());
+    command.env("KEYVAULT_BUNDLE", &bundle);
+    command.args(["exec", "--watch", "--only", "a", "--", "sh", "-c", "echo \"$A\"; exec sleep 60"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut err = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut next = || out.next().unwrap().unwrap();
+    assert_eq!(next(), PLAIN);
+    world.set("KEYVAULT_PASSPHRASE", &owner);
+    rotate(&world, "second-value");
+    assert_eq!(next(), "second-value");
+    std::fs::write(&bundle, &old).unwrap();
+    let said = err.find(|line| line.as_ref().unwrap().contains("keeps the keys it has")).unwrap().unwrap();
+    assert!(said.contains("stands at change"), "{said}");
+    // A newer one is news again.
+    world.run_with_input(&["rotate", "a"], "third-value").ok();
+    world.run(&["bundle", "create", "--token", "ci", "-o", "new.kvb"]).ok();
+    std::fs::rename(world.home().join("new.kvb"), &bundle).unwrap();
+    assert_eq!(next(), "third-value");
+    let process = Pid::from_child(&child);
+    kill_process(process, Signal::TERM).unwrap();
+    child.wait().unwrap();
+    assert_eq!(out.count(), 0);
+}
+
+#[test]
+fn a_watched_version_whose_grace_is_over_is_not_called_a_revoked_key() {
+    let world = World::new();
+    world.run_with_input(&["add", "a"], "one").ok();
+    world.run_with_input(&["rotate", "a", "--stdin", "--grace", "3s"], "two").ok();
+    let watched = ["exec", "--previous", "a", "--watch", "--", "sleep", "60"];
+    let ran = world.run(&watched).fails(125, "version 1 of a is no longer good");
+    assert!(ran.err.contains("keyvault history NAME") && !ran.err.contains("revoked"), "{}", ran.err);
 }

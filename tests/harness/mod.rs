@@ -1,0 +1,282 @@
+//! A world of its own for each test: HOME, folders, an empty environment, a vault at the lowest accepted cost.
+//!
+//! [`terminal`] and [`desktop`] put one around it, [`vault_file`] works on the file behind keyvault's back, and [`bearer`] uses
+//! a token.
+//!
+//! The binary is the one that was built with the tests. Nothing of the caller's environment reaches it but PATH. Kernel
+//! keys that a test's sessions leave are removed when its world ends; a user has 200.
+
+pub mod bearer;
+pub mod desktop;
+pub mod terminal;
+pub mod vault_file;
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use keyvault::audit::Actor;
+use keyvault::clock::SystemClock;
+use keyvault::crypto::{Cost, SystemRng};
+use keyvault::secret::SecretBytes;
+use keyvault::state::pin::Pins;
+use keyvault::unlock::passphrase::Passphrase;
+use keyvault::unlock::recovery::RecoveryCode;
+use keyvault::vault::{Creation, Holder, Holders, Vault, World as VaultWorld};
+
+/// Opens every vault of the tests.
+pub const PASSPHRASE: &str = "correct horse battery staple";
+
+/// The binary under test.
+pub const KEYVAULT: &str = env!("CARGO_BIN_EXE_keyvault");
+
+/// One test's world.
+pub struct World {
+    folder: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+}
+
+/// What a command did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// Exit code; 128 + n for a signal.
+    pub code: i32,
+    /// Standard output, lossily.
+    pub out: String,
+    /// Standard error, lossily.
+    pub err: String,
+    /// Standard output, as bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Ran {
+    /// The output of a command that must succeed.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.out, self.err);
+        self
+    }
+
+    /// The output of a command that must fail with `code` and say `word` on stderr.
+    #[track_caller]
+    pub fn fails(self, code: i32, word: &str) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.out, self.err);
+        assert!(self.err.contains(word), "{word:?} is not in: {}", self.err);
+        self
+    }
+
+    /// Standard output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
+    }
+}
+
+impl World {
+    /// A world without a vault.
+    pub fn empty() -> Self {
+        let folder = tempfile::Builder::new().prefix("keyvault-test-").tempdir().unwrap();
+        for name in ["home", "tmp"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let mut world = Self { folder, environment: Vec::new() };
+        world.set("PATH", &std::env::var("PATH").unwrap_or_default());
+        world.set("HOME", world.home().to_str().unwrap().to_owned().as_str());
+        world.set("TMPDIR", world.folder.path().join("tmp").to_str().unwrap().to_owned().as_str());
+        world.set("TZ", "UTC");
+        world.set("LANG", "C.UTF-8");
+        world
+    }
+
+    /// A world with a copy of the run's vault. The copies share their vault id, so tests with sessions use [`Self::own`].
+    pub fn new() -> Self {
+        static TEMPLATE: OnceLock<Vec<u8>> = OnceLock::new();
+        let template = TEMPLATE.get_or_init(|| std::fs::read(Self::own().vault()).unwrap());
+        let mut world = Self::empty();
+        create_folders(&world.vault());
+        std::fs::write(world.vault(), template).unwrap();
+        std::fs::set_permissions(world.vault(), std::fs::Permissions::from_mode(0o600)).unwrap();
+        world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+        world
+    }
+
+    /// A world with a vault of its own.
+    pub fn own() -> Self {
+        let mut world = Self::empty();
+        create_vault(&world.vault(), &world.pins());
+        world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+        world
+    }
+
+    /// Sets a variable for all commands from here on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.unset(name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Takes a variable away for all commands from here on.
+    pub fn unset(&mut self, name: &str) {
+        self.environment.retain(|(known, _)| known != name);
+    }
+
+    /// The variables of every command.
+    pub fn variables(&self) -> impl Iterator<Item = (String, String)> {
+        self.environment.iter().cloned()
+    }
+
+    /// The world's folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// HOME, and the folder in which commands run.
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    /// The vault's file.
+    pub fn vault(&self) -> PathBuf {
+        self.home().join(".local/share/keyvault/vault.db")
+    }
+
+    /// The folder with the pins.
+    pub fn pins(&self) -> PathBuf {
+        self.home().join(".local/state/keyvault/pins")
+    }
+
+    /// Writes a file in HOME.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.home().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// A command in this world, for what [`Self::run`] does not cover.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        with_default_signals(&mut command);
+        command.env_clear().envs(self.variables()).current_dir(self.home());
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs keyvault without a terminal and with nothing on stdin.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.command(KEYVAULT);
+        finish(command.args(arguments), b"")
+    }
+
+    /// Runs keyvault with `input` on stdin.
+    pub fn run_with_input(&self, arguments: &[&str], input: impl AsRef<[u8]>) -> Ran {
+        let mut command = self.command(KEYVAULT);
+        finish(command.args(arguments), input.as_ref())
+    }
+
+    /// Runs a line of sh in which `keyvault` is the binary under test.
+    pub fn sh(&self, line: &str) -> Ran {
+        let mut command = self.command("sh");
+        let line = format!("keyvault() {{ '{KEYVAULT}' \"$@\"; }}\n{line}");
+        finish(command.args(["-c", &line]), b"")
+    }
+
+    /// Every byte of every file below the world's folder.
+    pub fn every_file(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = Vec::new();
+        collect(self.folder.path(), &mut files);
+        files
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if self.vault().exists() && std::fs::metadata(self.vault()).is_ok_and(|file| file.is_file()) {
+            // A vault that a test has damaged on purpose has no session worth ending.
+            let _ = self.run(&["lock"]);
+        }
+    }
+}
+
+/// What started the tests may ignore some signals, as a job in the background ignores INT and QUIT; children would too.
+#[allow(unsafe_code, reason = "signal(2) between fork and exec, where nothing else can set a disposition")]
+fn with_default_signals(command: &mut Command) {
+    // SAFETY: signal(2) may be called there, and SIG_DFL is no code of ours.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in
+                [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGTSTP, libc::SIGWINCH]
+            {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Runs a command to its end, feeding it `input`.
+pub fn finish(command: &mut Command, input: &[u8]) -> Ran {
+    let stdin = if input.is_empty() { Stdio::null() } else { Stdio::piped() };
+    let mut child = command
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let feeder = child.stdin.take().map(|mut stdin| {
+        let input = input.to_vec();
+        // A command that refuses before it reads closes the pipe.
+        std::thread::spawn(move || drop(stdin.write_all(&input)))
+    });
+    let output = child.wait_with_output().unwrap();
+    if let Some(feeder) = feeder {
+        feeder.join().unwrap();
+    }
+    let status = output.status;
+    Ran {
+        code: status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        bytes: output.stdout,
+    }
+}
+
+/// Makes a vault at the lowest cost that is accepted, through the library.
+pub fn create_vault(path: &Path, pins: &Path) -> RecoveryCode {
+    let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
+    let recovery = RecoveryCode::create(&SystemRng).unwrap();
+    let creation = Creation { passphrase: &passphrase, cost: Cost::FLOOR, recovery: Some(&recovery) };
+    let world = VaultWorld {
+        clock: &SystemClock,
+        rng: &SystemRng,
+        actor: Actor::default(),
+        pins: Pins::in_folder(pins.to_owned()),
+        holders: nobody(),
+        notice: &|_| (),
+        waiting: &|_, _| (),
+    };
+    Vault::create(path, &creation, &world).unwrap();
+    recovery
+}
+
+/// No announcements, neither read nor written.
+pub fn nobody() -> Holders {
+    Holders::in_folder(PathBuf::new(), Holder { command: String::new(), pid: 0 })
+}
+
+fn create_folders(vault: &Path) {
+    std::fs::create_dir_all(vault.parent().unwrap()).unwrap();
+    std::fs::set_permissions(vault.parent().unwrap(), std::fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+fn collect(folder: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            collect(&entry.path(), files);
+        } else if entry.file_type().unwrap().is_file() {
+            files.push((entry.path(), std::fs::read(entry.path()).unwrap()));
+        }
+    }
+}

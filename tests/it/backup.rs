@@ -1,0 +1,74 @@
+//! `vault backup`: a copy is whole, private, and takes nobody's name.
+
+use std::os::unix::fs::PermissionsExt;
+
+use pretty_assertions::assert_eq;
+
+use crate::harness::vault_file::{drop_side_files, tamper};
+use crate::harness::{PASSPHRASE, World};
+
+#[test]
+fn no_backup_takes_a_name_that_belongs_to_the_vault() {
+    let world = World::new();
+    for suffix in ["-journal", "-wal", "-shm"] {
+        drop_side_files(&world.vault());
+        let name = format!("{}{suffix}", world.vault().display());
+        world.run(&["vault", "backup", &name]).fails(6, "");
+        world.run(&["list"]).ok();
+    }
+    world.run(&["vault", "backup", "vault.db-journal"]).ok();
+    let vault = world.vault();
+    world.run(&["vault", "restore", vault.to_str().unwrap(), "--yes"]).fails(6, "the vault itself");
+}
+
+#[test]
+fn a_backup_of_a_damaged_vault_is_no_success() {
+    let world = World::own();
+    for name in ["a", "b", "c"] {
+        world.run(&["generate", name]).ok();
+    }
+    world.run(&["unlock"]).ok();
+    world.run(&["vault", "backup", "whole"]).ok();
+    tamper(&world, "DELETE FROM version_value");
+    let ran = world.run(&["vault", "backup", "no-values"]).fails(5, "is damaged");
+    assert!(ran.err.contains("Keep the older backups"), "{}", ran.err);
+    assert!(world.home().join("no-values").exists());
+    world.run(&["lock"]).ok();
+    // Without a key the pages are looked at.
+    let bytes = std::fs::read(world.home().join("whole")).unwrap();
+    let half = bytes.len() / 2;
+    std::fs::write(world.vault(), [&bytes[..half], &vec![0xFF; 8192], &bytes[half + 8192..]].concat())
+        .unwrap();
+    drop_side_files(&world.vault());
+    let ran = world.run(&["vault", "backup", "pages"]);
+    assert_eq!(ran.code, 5, "{}", ran.err);
+}
+
+#[test]
+fn where_a_backup_cannot_be_made_is_said_as_it_is() {
+    let world = World::new();
+    world.run(&["vault", "backup", "/proc/x"]).fails(1, "no file can be made in that folder");
+    world.run(&["vault", "backup", "new/"]).fails(1, "new/ is a folder.");
+    world.run(&["vault", "backup", "no/b"]).fails(3, "There is no no.");
+}
+
+#[test]
+fn a_backup_is_whole_private_and_opens_on_another_machine() {
+    let mut world = World::own();
+    world.run(&["generate", "a"]).ok();
+    let value = world.run(&["show", "a", "--reveal"]).ok().out;
+    world.unset("KEYVAULT_PASSPHRASE");
+    world.run(&["vault", "backup", "copy.db"]).ok();
+    let copy = world.home().join("copy.db");
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o7777, 0o600);
+    let before = std::fs::read(&copy).unwrap();
+    world.run(&["vault", "backup", "copy.db"]).fails(6, "copy.db");
+    assert!(std::fs::read(&copy).unwrap() == before);
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+    world.set("XDG_STATE_HOME", world.path().join("elsewhere").to_str().unwrap().to_owned().as_str());
+    assert_eq!(world.run(&["--vault", "copy.db", "show", "a", "--reveal"]).ok().out, value);
+    world.run(&["--vault", "copy.db", "vault", "check"]).ok();
+    let left: Vec<_> =
+        std::fs::read_dir(world.home()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains(".new-")), "{left:?}");
+}

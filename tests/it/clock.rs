@@ -1,0 +1,113 @@
+//! Case 26 of the fault catalogue: a clock that jumps changes no order and wipes nothing early.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use keyvault::audit::Actor;
+use keyvault::clock::{Clock, Moment, SystemClock};
+use keyvault::crypto::SystemRng;
+use keyvault::secret::SecretBytes;
+use keyvault::state::pin::Pins;
+use keyvault::unlock::passphrase::Passphrase;
+use keyvault::vault::{NewKey, NewValue, Origin, Terms, Vault, VersionState, Which, World as VaultWorld};
+
+use crate::harness::vault_file::filled;
+use crate::harness::{PASSPHRASE, World};
+
+/// A clock that is told what to say.
+struct Told(Cell<i64>);
+
+impl Clock for Told {
+    fn now(&self) -> Moment {
+        Moment(self.0.get())
+    }
+}
+
+#[test]
+fn a_rotation_with_a_clock_in_the_past_does_not_wipe_the_version_as_soon_as_it_is_right() {
+    const HOUR: i64 = 3_600_000;
+    let world = World::own();
+    for name in ["other", "k", "graced"] {
+        world.run_with_input(&["add", name], "one").ok();
+    }
+    let now = SystemClock.now().0;
+    let clock = Told(Cell::new(0));
+    let vault_world = VaultWorld {
+        clock: &clock,
+        rng: &SystemRng,
+        actor: Actor::default(),
+        pins: Pins::in_folder(world.pins()),
+        holders: crate::harness::nobody(),
+        notice: &|_| (),
+        waiting: &|_, _| (),
+    };
+    let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
+    let mut vault = Vault::open(&world.vault(), &vault_world.pins).unwrap();
+    let access = vault.open_passphrase(&passphrase).unwrap();
+    // The battery is empty; then the clock is right, and two changes are more than an hour apart.
+    for moment in [0, now + HOUR, now + 3 * HOUR, now + 5 * HOUR] {
+        clock.0.set(moment);
+        for (name, grace) in [("other", 0), ("k", 0), ("graced", HOUR)] {
+            let name = || name.parse().unwrap();
+            let item = vault.show(&access, &name()).unwrap().id;
+            let value = NewValue { name: name(), item, value: SecretBytes::copy_from(b"next") };
+            let terms = Terms { grace, ..Terms::default() };
+            vault.rotate(&access, &vault_world, &Which::Names(vec![name()]), Some(value), terms).unwrap();
+        }
+    }
+    for name in ["other", "k", "graced"] {
+        let item = vault.show(&access, &name.parse().unwrap()).unwrap();
+        let first = item.version(1).unwrap();
+        assert_eq!(first.state, VersionState::Retired);
+        assert!(first.digest.is_some(), "{name} was wiped 5 hours after it was replaced");
+    }
+}
+
+#[test]
+fn case_26_a_clock_that_jumps_a_year_either_way_changes_no_order_and_is_flagged() {
+    const YEAR: i64 = 365 * 86_400_000;
+    let world = filled();
+    let now = SystemClock.now().0;
+    let clock = Told(Cell::new(now));
+    let vault_world = VaultWorld {
+        clock: &clock,
+        rng: &SystemRng,
+        actor: Actor::default(),
+        pins: Pins::in_folder(world.pins()),
+        holders: crate::harness::nobody(),
+        notice: &|_| (),
+        waiting: &|_, _| (),
+    };
+    let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
+    for (name, shift) in [("ahead", YEAR), ("back", -YEAR), ("present", 0)] {
+        clock.0.set(now + shift);
+        let mut vault = Vault::open(&world.vault(), &vault_world.pins).unwrap();
+        let access = vault.open_passphrase(&passphrase).unwrap();
+        let new = NewKey {
+            name: name.parse().unwrap(),
+            variable: None,
+            scopes: BTreeSet::new(),
+            tags: std::collections::BTreeMap::new(),
+            note: String::new(),
+            expires: None,
+            origin: Origin::Given(SecretBytes::copy_from(name.as_bytes())),
+        };
+        vault.create_key(&access, &vault_world, new, false).unwrap();
+        let (_, value) = vault.reveal(&access, &vault_world, &name.parse().unwrap(), None).unwrap();
+        assert_eq!(value.expose(), name.as_bytes());
+    }
+    let log = world.run(&["audit", "log", "--action", "add", "--json"]).ok().out;
+    let entries: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut named: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry["seq"].as_u64().unwrap(), entry["keys"][0]["name"].as_str().unwrap()))
+        .collect();
+    named.sort_unstable();
+    let order: Vec<_> = named.iter().map(|(_, name)| *name).collect();
+    assert_eq!(order, ["a", "b", "c", "ahead", "back", "present"]);
+    let verified = world.run(&["audit", "verify"]).ok();
+    assert!(format!("{}{}", verified.out, verified.err).contains("clock went back"), "{}", verified.out);
+    world.run(&["vault", "check"]).ok();
+    assert_eq!(world.run(&["show", "ahead", "--reveal"]).ok().out, "ahead");
+}

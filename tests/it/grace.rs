@@ -1,0 +1,106 @@
+//! The grace of a version: how long it is handed out beside the one that replaced it, and when it is not.
+
+use std::time::Duration;
+
+use pretty_assertions::assert_eq;
+
+use crate::harness::{Ran, World};
+
+fn value(world: &World, name: &str) -> String {
+    world.run(&["show", name, "--reveal"]).ok().out
+}
+
+/// (version, state) of a key, newest first.
+fn states(world: &World, name: &str) -> Vec<(u64, String)> {
+    let history = world.run(&["history", name, "--json"]).ok().json();
+    let versions = history["versions"].as_array().unwrap().clone();
+    versions
+        .iter()
+        .map(|version| (version["version"].as_u64().unwrap(), version["state"].as_str().unwrap().to_owned()))
+        .collect()
+}
+
+fn states_are(world: &World, name: &str, expected: &[(u64, &str)]) {
+    let expected: Vec<_> = expected.iter().map(|(number, state)| (*number, (*state).to_owned())).collect();
+    assert_eq!(states(world, name), expected);
+}
+
+fn injected(world: &World, arguments: &[&str]) -> Ran {
+    let mut whole = vec!["exec"];
+    whole.extend(arguments);
+    whole.extend(["--", "sh", "-c", "printf %s \"$A\""]);
+    world.run(&whole)
+}
+
+#[test]
+fn the_version_before_is_good_on_the_day_on_which_the_new_one_is_revoked() {
+    let world = World::new();
+    world.run(&["generate", "g"]).ok();
+    let first = value(&world, "g");
+    world.run(&["rotate", "g", "--grace", "1h"]).ok();
+    world.run(&["revoke", "g", "--version", "2"]).ok();
+    let ran = world.run(&["exec", "--previous", "g", "--", "sh", "-c", "printf %s \"$G\""]).ok();
+    assert_eq!(ran.out, first);
+    world.run(&["exec", "--only", "g", "--", "true"]).fails(125, "revoked");
+    world.run(&["revoke", "g"]).ok();
+    world.run(&["exec", "--previous", "g", "--", "true"]).fails(125, "");
+}
+
+#[test]
+fn an_expired_key_refuses_its_version_in_grace_even_if_the_current_one_is_revoked() {
+    let world = World::new();
+    world.run(&["generate", "g"]).ok();
+    world.run(&["rotate", "g", "--grace", "1h"]).ok();
+    world.run(&["revoke", "g", "--version", "2"]).ok();
+    world.run(&["edit", "g", "--expires", "2020-01-01"]).ok();
+    world.run(&["show", "g", "--version", "1", "--reveal"]).fails(6, "expired");
+    world.run(&["exec", "--previous", "g", "--", "true"]).fails(125, "expired");
+}
+
+#[test]
+fn no_grace_reaches_past_the_expiry_that_the_key_had() {
+    let world = World::new();
+    world.run(&["generate", "c", "--expires", "2s"]).ok();
+    world.run(&["rotate", "c", "--grace", "1h", "--expires", "never"]).ok();
+    std::thread::sleep(Duration::from_millis(2100));
+    world.run(&["show", "c", "--version", "1", "--reveal"]).fails(6, "");
+    world.run(&["exec", "--previous", "c", "--", "true"]).fails(125, "");
+    world.run(&["generate", "e", "--expires", "1s"]).ok();
+    world.run(&["rotate", "e", "--grace", "1h", "--expires", "2s"]).ok();
+    std::thread::sleep(Duration::from_millis(2100));
+    world.run(&["rotate", "e", "--grace", "1h", "--expires", "9d"]).ok();
+    world.run(&["show", "e", "--version", "1", "--reveal"]).fails(6, "");
+    world.run(&["show", "e", "--version", "2", "--reveal"]).fails(6, "");
+    world.run(&["rotate", "e", "--expires", "2020-01-01"]).fails(2, "is past already");
+}
+
+#[test]
+fn in_its_grace_the_version_before_is_handed_out_on_demand() {
+    let world = World::new();
+    world.run(&["generate", "a", "--scope", "s"]).ok();
+    let first = value(&world, "a");
+    let said = world.run(&["rotate", "a", "--grace", "24h"]).ok().out;
+    assert!(said.starts_with("a is at version 2; version 1 stays good until "), "{said}");
+    states_are(&world, "a", &[(2, "current"), (1, "previous")]);
+    assert_eq!(injected(&world, &["--previous", "a"]).ok().out, first);
+    assert_eq!(injected(&world, &["--scope", "s", "--previous", "a"]).ok().out, first);
+    assert_eq!(injected(&world, &["--scope", "s"]).ok().out, value(&world, "a"));
+    assert_eq!(world.run(&["show", "a", "--reveal", "--version", "1"]).ok().out, first);
+    let log = world.run(&["audit", "log", "--action", "reveal", "--json"]).ok().out;
+    assert!(log.lines().last().unwrap().contains(r#""version":1"#), "{log}");
+}
+
+#[test]
+fn a_grace_that_an_expired_key_does_not_get_is_named() {
+    let world = World::new();
+    world.run(&["generate", "a", "--expires", "1s"]).ok();
+    world.run(&["generate", "b"]).ok();
+    world.run(&["revoke", "b"]).ok();
+    std::thread::sleep(Duration::from_millis(1100));
+    for name in ["a", "b"] {
+        let ran = world.run(&["rotate", name, "--grace", "1h", "--expires", "30d"]).ok();
+        assert!(ran.err.contains("gets no grace"), "{}", ran.err);
+    }
+    let ran = world.run(&["rotate", "a", "--grace", "1h"]).ok();
+    assert_eq!(ran.err, "");
+}

@@ -1,0 +1,213 @@
+//! `import`: real files, conflicts, limits; then real programs with what was imported.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use pretty_assertions::assert_eq;
+use serde_json::Value;
+
+use crate::harness::World;
+
+fn real(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/dotenv").join(name);
+    assert!(path.exists(), "{} is missing", path.display());
+    path
+}
+
+fn exported(world: &World) -> Value {
+    world.run(&["export", "--all", "--format", "json"]).ok().json()
+}
+
+#[test]
+fn real_dotenv_files_come_out_as_the_reference_parser_reads_them() {
+    for name in ["laravel", "sentry"] {
+        let world = World::new();
+        let file = real(&format!("{name}.env"));
+        world.run(&["import", file.to_str().unwrap(), "--scope", "app"]).ok();
+        let expected: Value =
+            serde_json::from_slice(&std::fs::read(real(&format!("{name}.json"))).unwrap()).unwrap();
+        assert_eq!(exported(&world), expected, "{name}");
+        // And once more through our own dotenv.
+        let dotenv = world.run(&["export", "--scope", "app", "--format", "dotenv"]).ok();
+        world.file("again.env", &dotenv.bytes);
+        let other = World::new();
+        other.run(&["import", world.home().join("again.env").to_str().unwrap()]).ok();
+        assert_eq!(exported(&other), expected, "{name} again");
+        // The child gets just that.
+        let script = "import os,json; print(json.dumps(dict(os.environ)))";
+        let env = world.run(&["exec", "--scope", "app", "--", "python3", "-c", script]).ok().json();
+        for (variable, value) in expected.as_object().unwrap() {
+            assert_eq!(&env[variable], value, "{name} {variable}");
+        }
+    }
+}
+
+#[test]
+fn what_is_there_already_is_refused_skipped_or_replaced_as_asked() {
+    let world = World::new();
+    world.file("a.env", "A=1\nB=2\n");
+    world.run(&["import", "a.env"]).ok();
+    world.file("b.env", "B=3\nC=4\n");
+    world.run(&["import", "b.env"]).fails(6, "B");
+    assert_eq!(exported(&world), serde_json::json!({"A": "1", "B": "2"}), "all or nothing");
+    let said = world.run(&["import", "b.env", "--on-conflict", "skip"]).ok().err;
+    assert!(said.contains("1 new") && said.contains("1 left as they were"), "{said}");
+    assert_eq!(exported(&world), serde_json::json!({"A": "1", "B": "2", "C": "4"}));
+    world.run(&["import", "b.env", "--on-conflict", "replace"]).ok();
+    assert_eq!(exported(&world), serde_json::json!({"A": "1", "B": "3", "C": "4"}));
+    assert_eq!(world.run(&["show", "B", "--json"]).ok().json()["version"], 2);
+}
+
+#[test]
+fn a_dry_run_changes_nothing_and_says_what_would_be_done() {
+    let world = World::new();
+    world.file("a.env", "A=1\n");
+    let before = std::fs::read(world.vault()).unwrap();
+    world.run(&["import", "a.env", "--dry-run"]).ok();
+    assert!(std::fs::read(world.vault()).unwrap() == before);
+    world.run(&["import", "a.env"]).ok();
+    world.run(&["import", "a.env", "--dry-run"]).fails(6, "A");
+}
+
+#[test]
+fn names_are_prefix_and_variable_and_the_last_of_two_wins() {
+    let world = World::new();
+    world
+        .run_with_input(&["import", "-", "--prefix", "shop/", "--scope", "s"], "A=1\nA=2\nODD.name-x=3\n")
+        .ok();
+    let key = world.run(&["show", "shop/A", "--json"]).ok().json();
+    assert_eq!((&key["variable"], &key["scopes"]), (&"A".into(), &serde_json::json!(["s"])));
+    assert_eq!(exported(&world), serde_json::json!({"A": "2", "ODD.name-x": "3"}));
+}
+
+#[test]
+fn dangerous_variables_are_skipped_and_listed_and_references_are_pointed_out() {
+    let world = World::new();
+    let ran = world
+        .run_with_input(&["import", "-"], "LD_PRELOAD=x\nPATH=/evil\nA=1\nURL=http://${HOST}/\nWITH.DOT=1\n")
+        .ok();
+    for word in ["LD_PRELOAD", "PATH", "URL", "WITH.DOT"] {
+        assert!(ran.err.contains(word), "{word} is not in: {}", ran.err);
+    }
+    assert_eq!(exported(&world), serde_json::json!({"A": "1", "URL": "http://${HOST}/", "WITH.DOT": "1"}));
+}
+
+#[test]
+fn what_is_said_at_the_end_is_how_to_get_rid_of_the_file() {
+    let world = World::new();
+    world.file("it's here.env", "A=1\n");
+    let ran = world.run(&["import", "it's here.env"]).ok();
+    assert!(ran.err.contains(r"rm 'it'\''s here.env'"), "{}", ran.err);
+    assert!(!world.run_with_input(&["import", "-"], "B=1\n").ok().err.contains("rm "));
+}
+
+#[test]
+fn case_63_hostile_files_are_taken_whole_or_not_at_all() {
+    let world = World::new();
+    let deep = format!("{{\"A\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let many = (0..100_001).map(|number| format!("K{number}=x\n")).collect::<String>();
+    for (name, content) in [
+        ("deep.json", deep.into_bytes()),
+        ("number.json", b"{\"A\":1}".to_vec()),
+        ("nested.json", b"{\"A\":{\"B\":\"c\"}}".to_vec()),
+        ("list.json", b"[\"A\"]".to_vec()),
+        ("cut.json", b"{\"A\":\"b\"".to_vec()),
+        ("many.env", many.into_bytes()),
+        ("latin.env", b"A=\xe9\n".to_vec()),
+        ("large.env", vec![b'#'; (16 << 20) + 1]),
+    ] {
+        let file = world.file(name, content);
+        let ran = world.run(&["import", file.to_str().unwrap()]);
+        assert_eq!(ran.code, 1, "{name}: {}", ran.err);
+        assert_eq!(exported_or_nothing(&world), serde_json::json!({}), "{name}");
+    }
+    world.run(&["import", "gone.env"]).fails(3, "gone.env");
+    world.run(&["import", "."]).fails(1, "");
+    // Byte order mark, CRLF and doubled members are read as the reference does.
+    world.file("bom.env", b"\xef\xbb\xbfA=1\r\nB=2\r\n");
+    world.run(&["import", "bom.env"]).ok();
+    world.file("twice.json", b"{\"C\":\"1\",\"C\":\"2\"}");
+    world.run(&["import", "twice.json"]).ok();
+    assert_eq!(exported(&world), serde_json::json!({"A": "1", "B": "2", "C": "2"}));
+}
+
+fn exported_or_nothing(world: &World) -> Value {
+    let ran = world.run(&["export", "--all", "--format", "json"]);
+    if ran.code == 0 { ran.json() } else { serde_json::json!({}) }
+}
+
+// ── Real programs ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn git_commits_as_the_author_that_was_imported() {
+    let world = World::new();
+    world.file("git.env", "GIT_AUTHOR_NAME='Ada L'\nGIT_AUTHOR_EMAIL=ada@example.org\nGIT_COMMITTER_NAME=C\nGIT_COMMITTER_EMAIL=c@example.org\n");
+    world.run(&["import", "git.env", "--scope", "git"]).ok();
+    let script = "git init -q repository && cd repository && git commit -q --allow-empty -m first && git log --format='%an <%ae>'";
+    let ran = world.run(&["exec", "--scope", "git", "--", "sh", "-c", script]).ok();
+    assert_eq!(ran.out, "Ada L <ada@example.org>\n");
+}
+
+#[test]
+fn curl_sends_the_token_to_a_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let served = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream);
+        let mut header = String::new();
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            if line == "\r\n" {
+                break;
+            }
+            if line.to_lowercase().starts_with("authorization:") {
+                header = line.trim().to_owned();
+            }
+        }
+        reader
+            .get_mut()
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+            .unwrap();
+        header
+    });
+    let world = World::new();
+    world.run_with_input(&["import", "-"], "TOKEN=\"it's $ecret\"\n").ok();
+    let script = format!("curl -sS --noproxy '*' -H \"Authorization: Bearer $TOKEN\" http://{address}/");
+    assert_eq!(world.run(&["exec", "--all", "--", "sh", "-c", &script]).ok().out, "ok");
+    assert_eq!(served.join().unwrap(), "Authorization: Bearer it's $ecret");
+}
+
+#[test]
+fn psql_logs_in_with_the_password_that_was_imported() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // As much of PostgreSQL's protocol 3 as it takes to be told a password.
+    let served = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut startup = vec![0; 4];
+        stream.read_exact(&mut startup).unwrap();
+        let len = u32::from_be_bytes(startup.try_into().unwrap()) as usize;
+        let mut parameters = vec![0; len - 4];
+        stream.read_exact(&mut parameters).unwrap();
+        stream.write_all(b"R\0\0\0\x08\0\0\0\x03").unwrap();
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).unwrap();
+        let mut password = vec![0; u32::from_be_bytes(head[1..].try_into().unwrap()) as usize - 4];
+        stream.read_exact(&mut password).unwrap();
+        (parameters, password)
+    });
+    let world = World::new();
+    let env = format!(
+        "PGHOST=127.0.0.1\nPGPORT={port}\nPGUSER=app\nPGDATABASE=shop\nPGPASSWORD='p\"ass wörd'\nPGSSLMODE=disable\nPGGSSENCMODE=disable\n"
+    );
+    world.run_with_input(&["import", "-"], env).ok();
+    let ran = world.run(&["exec", "--all", "--", "psql", "-c", "select 1"]);
+    assert_ne!(ran.code, 127, "{}", ran.err);
+    let (parameters, password) = served.join().unwrap();
+    let has = |piece: &[u8]| parameters.windows(piece.len()).any(|window| window == piece);
+    assert!(has(b"user\0app\0") && has(b"database\0shop\0"), "{parameters:?}");
+    assert_eq!(password, "p\"ass wörd\0".as_bytes());
+}

@@ -1,0 +1,95 @@
+//! Cases 11 and 12 of the fault catalogue: owners and modes of the vault and of its folder.
+
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+
+use crate::harness::vault_file::filled;
+use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish};
+
+/// Runs keyvault behind a line of sh that sets limits.
+fn behind(world: &World, line: &str, arguments: &[&str]) -> Ran {
+    let mut command = world.command("sh");
+    command.args(["-c", &format!("{line}; exec '{KEYVAULT}' \"$@\""), "sh"]).args(arguments);
+    finish(&mut command, b"")
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn case_11_a_vault_that_others_may_write_is_refused_with_the_remedy() {
+    let world = filled();
+    set_mode(&world.vault(), 0o666);
+    world.run(&["list"]).fails(5, "chmod 600");
+    set_mode(&world.vault(), 0o600);
+    let folder = world.vault().parent().unwrap().to_owned();
+    set_mode(&folder, 0o777);
+    world.run(&["list"]).fails(5, "chmod go-w");
+    set_mode(&folder, 0o700);
+    chown(world.vault(), Some(12345), None).expect("this test needs root to give a file away");
+    world.run(&["list"]).fails(5, "chown");
+    chown(world.vault(), Some(0), None).unwrap();
+    world.run(&["list"]).ok();
+}
+
+#[test]
+fn case_11_a_vault_that_others_may_read_is_tightened_and_that_is_said_in_one_line() {
+    let world = filled();
+    set_mode(&world.vault(), 0o644);
+    let ran = world.run(&["list"]).ok();
+    assert_eq!(ran.err.lines().filter(|line| line.contains("readable by others")).count(), 1, "{}", ran.err);
+    assert_eq!(mode(&world.vault()), 0o600);
+    assert_eq!(world.run(&["list"]).ok().err, "");
+}
+
+#[test]
+fn case_12_umask_000_leaves_nothing_open() {
+    let mut world = World::empty();
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+    behind(&world, "umask 000", &["init", "--recovery-file", "code"]).ok();
+    behind(&world, "umask 000", &["generate", "a"]).ok();
+    behind(&world, "umask 000", &["show", "a", "--reveal"]).ok();
+    assert_eq!(mode(&world.home().join("code")), 0o600);
+    let mut seen = 0;
+    for (path, _) in world.every_file() {
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+        seen += 1;
+    }
+    assert!(seen >= 4, "vault, log, index and pin");
+    for folder in [world.vault().parent().unwrap(), &world.pins()] {
+        assert_eq!(mode(folder), 0o700, "{}", folder.display());
+    }
+}
+
+#[test]
+fn a_vault_that_may_not_be_read_is_called_so() {
+    let world = World::empty();
+    let own = |path: &Path| chown(path, Some(65532), Some(65532)).unwrap();
+    own(world.path());
+    own(&world.home());
+    let binary = world.path().join("keyvault");
+    std::fs::copy(KEYVAULT, &binary).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = world.command("setpriv");
+        command.env("KEYVAULT_PASSPHRASE", PASSPHRASE);
+        command.args(["--reuid=65532", "--regid=65532", "--clear-groups"]).arg(&binary).args(arguments);
+        finish(&mut command, b"")
+    };
+    run(&["init", "--no-recovery"]).ok();
+    let mode = |mode| std::fs::set_permissions(world.vault(), std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o000);
+    for command in [&["list"][..], &["vault", "check"], &["vault", "backup", "b"]] {
+        run(command).fails(1, "may not be opened by this user");
+    }
+    let doctor = run(&["doctor"]);
+    assert!(doctor.out.contains("may not be read and written by you"), "{}", doctor.out);
+    mode(0o600);
+    std::fs::create_dir(world.home().join("closed")).unwrap();
+    let ran = run(&["vault", "backup", "closed/b"]).fails(1, "closed may not be opened by this user");
+    assert!(!ran.err.contains(".new-"), "{}", ran.err);
+}

@@ -1,0 +1,284 @@
+//! What was read with a token: recorded, brought home from bundles, and proved.
+
+use rusqlite::Connection;
+
+use crate::harness::bearer::{ENV, held, seen, token, with_keys};
+use crate::harness::vault_file::tamper;
+use crate::harness::{KEYVAULT, PASSPHRASE, World, finish};
+
+/// A check that finds this, and says so.
+fn finds(world: &World, what: &str) {
+    let checked = world.run(&["vault", "check"]);
+    assert!(checked.code == 5 && checked.out.contains(what), "{}: {}", checked.code, checked.out);
+}
+
+/// Copies the rows of the tables that a holder can write, as it would before it is revoked.
+fn rows_of(world: &World, tables: &[&str]) -> String {
+    let connection = Connection::open(world.vault()).unwrap();
+    let mut statements = String::new();
+    for table in tables {
+        statements += &format!("DELETE FROM {table};");
+        let mut rows = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let columns = rows.column_count();
+        let mut rows = rows.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let values: Vec<_> = (0..columns)
+                .map(|column| match row.get_ref(column).unwrap() {
+                    rusqlite::types::ValueRef::Blob(bytes) => {
+                        format!("x'{}'", data_encoding::HEXLOWER.encode(bytes))
+                    }
+                    rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            statements += &format!("INSERT INTO {table} VALUES ({});", values.join(","));
+        }
+    }
+    statements
+}
+
+#[test]
+fn audit_verify_proves_what_was_read_with_tokens_as_well() {
+    let world = with_keys();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    held(&world, &token, &ENV).ok();
+    held(&world, &token, &ENV).ok();
+    let verified = world.run(&["audit", "verify"]).ok();
+    assert!(verified.out.ends_with("\n2 reads with tokens hold.\n"), "{}", verified.out);
+    tamper(&world, "DELETE FROM token_audit WHERE seq = 0");
+    world.run(&["audit", "verify"]).fails(5, "What was read with ci cannot be proved");
+    let answer = world.run(&["audit", "verify", "--json"]);
+    assert_eq!((answer.code, &answer.json()["ok"]), (5, &serde_json::json!(false)));
+    assert_eq!(answer.json()["broken"][0]["token"], "ci");
+}
+
+#[test]
+fn reads_of_a_renewed_token_keep_the_others_of_a_log_not_away() {
+    let mut world = with_keys();
+    let first = token(&world, &["ci", "--scope", "deploy"]);
+    world.run(&["bundle", "create", "--token", "ci", "-o", "first.kvb"]).ok();
+    let second = world.run(&["token", "renew", "ci"]).ok().out.trim_end().to_owned();
+    world.run(&["bundle", "create", "--token", "ci", "-o", "second.kvb"]).ok();
+    world.set("KEYVAULT_READS", "reads.jsonl");
+    held(&world, &first, &["exec", "--bundle", "first.kvb", "--", "true"]).ok();
+    world.run(&["audit", "import", "reads.jsonl"]).fails(3, "a token that this vault does not know");
+    held(&world, &second, &["exec", "--bundle", "second.kvb", "--", "true"]).ok();
+    let brought = world.run(&["audit", "import", "reads.jsonl"]).ok();
+    assert!(brought.err.contains("Left out 1 read of tokens"), "{}", brought.err);
+    assert!(brought.err.contains("Brought home 1 new read with token ci"), "{}", brought.err);
+    let again = world.run(&["audit", "import", "reads.jsonl", "--json"]).ok().json();
+    assert_eq!((&again["known"], &again["unknown"]), (&1.into(), &1.into()));
+}
+
+#[test]
+fn a_file_that_is_no_log_of_reads_is_not_touched() {
+    let mut world = with_keys();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    world.set("KEYVAULT_READS", "notes");
+    for text in ["one\ntwo, without an end", "{\"keys\":1}\n"] {
+        let notes = world.file("notes", text);
+        held(&world, &token, &["exec", "--bundle", "keys.kvb", "--", "echo", "started"])
+            .fails(125, "is not a log of what was read");
+        assert_eq!(std::fs::read_to_string(notes).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_holder_that_wrecks_its_own_rows_keeps_the_owner_from_nothing() {
+    for wreck in [
+        "DELETE FROM token_audit_head",
+        "DELETE FROM token_audit_head; DELETE FROM token_audit",
+        "UPDATE token_audit_head SET sealed = x''",
+        "UPDATE token_audit SET mac = x'00'",
+    ] {
+        let mut world = with_keys();
+        let token = token(&world, &["ci", "--scope", "deploy"]);
+        held(&world, &token, &ENV).ok();
+        tamper(&world, wreck);
+        assert_eq!(world.run(&["vault", "check"]).code, 5, "{wreck}");
+        world.run(&["vault", "backup", "backup.db"]).ok();
+        let rotated = world.run_with_input(&["rotate", "a"], "value-a2").ok();
+        assert!(rotated.err.contains("somebody may have hidden reads"), "{wreck}: {}", rotated.err);
+        let renewed = world.run(&["token", "renew", "ci"]).ok();
+        assert_eq!(seen(held(&world, renewed.out.trim_end(), &ENV)), ["A=value-a2", "B=value-b"]);
+        world.run(&["vault", "check"]).ok();
+        tamper(&world, wreck);
+        world.run(&["token", "revoke", "ci"]).ok();
+        // Said once, as there is nothing left to be done about it.
+        assert_eq!(world.run(&["edit", "a", "--note", "x"]).ok().err, "");
+        self::token(&world, &["ci", "--scope", "deploy"]);
+        world.run(&["vault", "check"]).ok();
+        world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+        world.run(&["vault", "restore", "backup.db", "--yes"]).ok();
+    }
+}
+
+#[test]
+fn what_was_read_with_a_token_stays_on_record_when_another_takes_its_name() {
+    let world = with_keys();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    held(&world, &token, &ENV).ok();
+    world.run(&["token", "revoke", "ci"]).ok();
+    self::token(&world, &["ci", "--key", "d"]);
+    let log = world.run(&["audit", "log", "--action", "exec"]).ok().out;
+    assert!(log.contains("a v1") && log.contains("ci"), "{log}");
+    // They are not reads of the new one.
+    let shown = world.run(&["token", "show", "ci", "--json"]).ok().json();
+    assert_eq!((&shown["last_read"], &shown["reads"]), (&serde_json::Value::Null, &serde_json::json!([])));
+    let revoked = world.run(&["token", "revoke", "ci", "--json"]).ok().json();
+    assert_eq!(revoked["could_read"], serde_json::json!(["d"]));
+    assert!(world.run(&["audit", "verify"]).ok().out.ends_with("\n1 read with a token holds.\n"));
+}
+
+/// One holder's wrecked log kept the reads of all others away.
+#[test]
+fn reads_are_brought_home_past_a_token_whose_log_is_wrecked() {
+    let world = with_keys();
+    let away = World::empty();
+    for (name, key) in [("ci", "a"), ("cd", "b")] {
+        let token = token(&world, &[name, "--key", key]);
+        world.run(&["bundle", "create", "--token", name, "-o", name]).ok();
+        std::fs::copy(world.home().join(name), away.home().join(name)).unwrap();
+        held(&away, &token, &["exec", "--bundle", name, "--", "true"]).ok();
+    }
+    let logs = away.sh("cat .local/state/keyvault/reads/*.jsonl").ok().out;
+    world.file("all.jsonl", &logs);
+    tamper(&world, "DELETE FROM token_audit_head WHERE token = (SELECT max(token) FROM token_audit_head)");
+    let brought = world.run(&["audit", "import", "all.jsonl"]).ok();
+    assert!(
+        brought.out.contains("1 read") || brought.err.contains("1 read"),
+        "{} {}",
+        brought.out,
+        brought.err
+    );
+}
+
+#[test]
+fn a_holder_that_cut_its_chain_keeps_the_owner_neither_from_renewing_nor_from_restoring() {
+    let mut world = with_keys();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    held(&world, &token, &ENV).ok();
+    tamper(&world, "DELETE FROM token_audit");
+    world.run(&["vault", "backup", "backup.db"]).ok();
+    let renewed = world.run(&["token", "renew", "ci"]).ok();
+    assert!(renewed.err.contains("somebody may have hidden reads"), "{}", renewed.err);
+    assert_eq!(seen(held(&world, renewed.out.trim_end(), &ENV)), ["A=value-a", "B=value-b"]);
+    world.run(&["vault", "check"]).ok();
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+    let restored = world.run(&["vault", "restore", "backup.db", "--yes"]).ok();
+    assert!(restored.err.contains("somebody may have hidden reads"), "{}", restored.err);
+}
+
+#[test]
+fn reads_that_were_there_at_a_change_cannot_be_hidden() {
+    let world = with_keys();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    held(&world, &token, &ENV).ok();
+    let one = rows_of(&world, &["token_audit", "token_audit_head"]);
+    held(&world, &token, &ENV).ok();
+    world.run(&["edit", "c", "--note", "x"]).ok();
+    // The holder puts back a chain of its own that ends before the second read.
+    tamper(&world, &one);
+    let changed = world.run(&["edit", "c", "--note", "y"]).ok();
+    assert!(changed.err.contains("somebody may have hidden reads"), "{}", changed.err);
+    let listed = world.run(&["token", "list"]).ok();
+    assert!(listed.err.contains("reads that were recorded are gone"), "{}", listed.err);
+    finds(&world, "token_audit of ci");
+    // A read that was merely cut off shows at once.
+    let world = with_keys();
+    let token = self::token(&world, &["ci", "--scope", "deploy"]);
+    held(&world, &token, &ENV).ok();
+    tamper(&world, "DELETE FROM token_audit");
+    finds(&world, "token_audit of ci");
+    held(&world, &token, &ENV).fails(125, "the audit log");
+}
+
+#[test]
+fn reads_from_a_bundle_are_brought_home_once_and_whole() {
+    let world = with_keys();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    let mut away = World::empty();
+    std::fs::copy(world.home().join("keys.kvb"), away.home().join("keys.kvb")).unwrap();
+    away.set("KEYVAULT_READS", "reads.jsonl");
+    let exec = ["exec", "--bundle", "keys.kvb", "--", "true"];
+    for _ in 0..3 {
+        held(&away, &token, &exec).ok();
+    }
+    let log = std::fs::read_to_string(away.home().join("reads.jsonl")).unwrap();
+    assert_eq!(log.lines().count(), 3);
+    assert!(!log.contains("\"a\"") && !log.contains("true"), "{log}");
+    let import = |text: &str| {
+        world.file("reads.jsonl", text);
+        world.run(&["audit", "import", "reads.jsonl"])
+    };
+    let lines: Vec<&str> = log.lines().collect();
+    // A line that is missing, altered or out of order is named, and nothing is taken over.
+    import(&[lines[0], lines[2]].join("\n")).fails(5, "Line 2 of the log does not follow");
+    import(&[lines[1], lines[0]].join("\n")).fails(5, "Line 1 of the log does not follow");
+    import(&log.replacen("\"seq\":1", "\"seq\":7", 1)).fails(5, "Line 2 of the log has been altered");
+    import("nonsense\n").fails(5, "Line 1 of the log is not one that keyvault wrote");
+    assert_eq!(import(&lines[..2].join("\n")).ok().err, "Brought home 2 new reads with token ci.\n");
+    assert_eq!(import(&log).ok().err, "Brought home 1 new read with token ci.\n");
+    assert_eq!(import(&log).ok().err, "Nothing new: every read in the file is known already.\n");
+    let shown = world.run(&["token", "show", "ci", "--json"]).ok().json();
+    assert_eq!(shown["reads"].as_array().unwrap().len(), 3);
+    // A line that a crash cut off was never acknowledged.
+    away.file("reads.jsonl", format!("{log}{{\"format\":1,\"va"));
+    held(&away, &token, &exec).ok();
+    let log = std::fs::read_to_string(away.home().join("reads.jsonl")).unwrap();
+    assert_eq!(import(&log).ok().err, "Brought home 1 new read with token ci.\n");
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn case_27_a_read_from_a_bundle_that_cannot_be_written_down_is_none() {
+    let world = with_keys();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    let mut command = world.command(KEYVAULT);
+    let command = command.env("KEYVAULT_TOKEN", &token).env("KEYVAULT_READS", "/dev/full");
+    let ran = finish(command.args(["exec", "--bundle", "keys.kvb", "--", "echo", "started"]), b"");
+    assert_eq!((ran.code, ran.out.as_str()), (125, ""), "{}", ran.err);
+}
+
+/// Damage by a holder had no remedy in what the check said.
+#[test]
+fn a_check_says_what_mends_a_log_of_reads_that_does_not_hold() {
+    let world = with_keys();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    held(&world, &token, &ENV).ok();
+    world.run(&["edit", "a", "--note", "n"]).ok();
+    tamper(&world, "DELETE FROM token_audit");
+    let checked = world.run(&["vault", "check"]);
+    assert_eq!(checked.code, 5);
+    assert!(checked.err.contains("'keyvault token renew NAME'"), "{}", checked.err);
+    assert!(!checked.err.contains("vault restore"), "{}", checked.err);
+    world.run(&["token", "renew", "ci"]).ok();
+    world.run(&["vault", "check"]).ok();
+}
+
+/// The likeliest fault in a container named neither the log nor the variable for it.
+#[test]
+fn a_log_of_reads_that_cannot_be_written_is_named_with_its_variable() {
+    let world = with_keys();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    std::os::unix::fs::symlink("elsewhere", world.home().join("link")).unwrap();
+    for place in ["/dev/null", "/proc/reads.jsonl", "link", "."] {
+        let mut command = world.command(KEYVAULT);
+        command.env("KEYVAULT_TOKEN", &token).env("KEYVAULT_READS", place);
+        let ran = finish(command.args(["exec", "--bundle", "keys.kvb", "--", "echo", "ran"]), b"");
+        ran.clone().fails(125, "What is read from a bundle has to be recorded");
+        ran.fails(125, "KEYVAULT_READS names another file");
+    }
+}
+
+#[test]
+fn a_file_without_reads_is_said_to_have_none() {
+    let world = with_keys();
+    token(&world, &["ci", "--scope", "deploy"]);
+    world.file("empty.jsonl", "");
+    assert_eq!(world.run(&["audit", "import", "empty.jsonl"]).ok().err, "There are no reads in the file.\n");
+}

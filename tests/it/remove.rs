@@ -1,0 +1,39 @@
+//! `remove`: it asks, the log remembers, and nothing of the value stays in the file.
+
+use pretty_assertions::assert_eq;
+use rusqlite::Connection;
+
+use crate::harness::World;
+use crate::harness::vault_file::filled;
+
+#[test]
+fn case_9_a_removed_versions_wrapped_key_is_nowhere_in_the_file() {
+    let world = filled();
+    let sealed = |table: &str| -> Vec<Vec<u8>> {
+        let connection = Connection::open(world.vault()).unwrap();
+        let mut statement = connection.prepare(&format!("SELECT sealed FROM {table}")).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let before = [sealed("version_key"), sealed("version_value")].concat();
+    world.run(&["remove", "a", "--yes"]).ok();
+    let after = [sealed("version_key"), sealed("version_value")].concat();
+    let gone: Vec<_> = before.iter().filter(|blob| !after.contains(blob)).collect();
+    assert_eq!(gone.len(), 2);
+    for (path, bytes) in world.every_file() {
+        for blob in &gone {
+            assert!(!bytes.windows(16).any(|piece| piece == &blob[16..32]), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn remove_needs_yes_without_a_terminal_and_the_log_remembers() {
+    let world = World::new();
+    world.run(&["generate", "a", "--scope", "s"]).ok();
+    world.run(&["remove", "a"]).fails(2, "--yes");
+    world.run(&["remove", "a", "--yes"]).ok();
+    world.run(&["show", "a"]).fails(3, "no key a");
+    let log = world.run(&["audit", "log", "--key", "a", "--action", "remove", "--json"]).ok();
+    assert_eq!(log.json()["keys"], serde_json::json!([{ "name": "a", "version": 1 }]));
+    world.run(&["vault", "check"]).ok();
+}

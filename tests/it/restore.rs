@@ -1,0 +1,365 @@
+//! `vault restore`: what it puts in the vault's place, what it says first, and what is mended where it cannot.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use pretty_assertions::assert_eq;
+use rusqlite::Connection;
+
+use crate::harness::bearer::{ENV, held, seen, token, with_keys};
+use crate::harness::vault_file::drop_side_files;
+use crate::harness::{KEYVAULT, PASSPHRASE, World};
+
+fn restore(world: &World, backup: &str) -> String {
+    world.run(&["vault", "restore", backup, "--yes"]).ok().err
+}
+
+fn add(world: &World, name: &str, value: &str) {
+    world.run_with_input(&["add", name], value).ok();
+}
+
+/// The line of a remedy that holds `word`.
+fn line(said: &str, word: &str) -> String {
+    said.lines()
+        .find(|line| line.contains(word))
+        .unwrap_or_else(|| panic!("{word}: {said}"))
+        .trim()
+        .to_owned()
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A world with a key in its vault and a backup `b` of it.
+fn with_backup() -> World {
+    let world = World::own();
+    world.run(&["generate", "a"]).ok();
+    world.run(&["vault", "backup", "b"]).ok();
+    world
+}
+
+/// A world of its own with a private file `new` that holds `passphrase`.
+fn with_new(passphrase: &str) -> World {
+    let world = World::own();
+    let file = world.file("new", passphrase);
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    world
+}
+
+#[test]
+fn a_restore_does_not_undo_what_was_changed_after_the_question() {
+    let world = World::own();
+    world.run(&["generate", "a"]).ok();
+    world.run(&["vault", "backup", "bb"]).ok();
+    let mut restore = world.command("strace");
+    // Held up right before the copy is put in place: the changes of others happen in between.
+    restore.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync"]);
+    restore.args(["-e", "inject=fsync,fdatasync:delay_enter=3000000:when=1", KEYVAULT]);
+    restore.args(["vault", "restore", "bb", "--yes"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let restore = restore.spawn().expect("strace is needed for this test");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let drafted = || {
+        let names = std::fs::read_dir(world.vault().parent().unwrap()).unwrap();
+        names.map(Result::unwrap).any(|entry| entry.file_name().to_string_lossy().contains(".new-"))
+    };
+    while !drafted() {
+        assert!(Instant::now() < deadline, "no copy was begun");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    world.run(&["generate", "n1"]).ok();
+    world.run(&["generate", "n2"]).ok();
+    let restored = restore.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&restored.stderr).into_owned();
+    assert_eq!(restored.status.code(), Some(7), "{said}");
+    assert!(said.contains("after it was looked at"), "{said}");
+    for name in ["a", "n1", "n2"] {
+        world.run(&["show", name]).ok();
+    }
+    world.run(&["vault", "check"]).ok();
+    world.run(&["vault", "restore", "bb", "--yes"]).ok();
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn a_damaged_backup_takes_nothings_place() {
+    let world = World::own();
+    for name in ["k1", "k2"] {
+        world.run(&["generate", name]).ok();
+    }
+    world.run(&["vault", "backup", "bf"]).ok();
+    let backup = world.home().join("bf");
+    let connection = Connection::open(&backup).unwrap();
+    connection.execute_batch("UPDATE version_value SET sealed = zeroblob(length(sealed))").unwrap();
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    drop(connection);
+    drop_side_files(&backup);
+    let before = std::fs::read(world.vault()).unwrap();
+    world.run(&["vault", "restore", "bf", "--yes"]).fails(5, "The vault here was not touched");
+    assert!(std::fs::read(world.vault()).unwrap() == before);
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn the_remedy_for_a_vault_that_cannot_be_replaced_works_as_it_is_printed() {
+    let world = World::own();
+    world.run(&["generate", "a"]).ok();
+    world.run(&["vault", "backup", "b"]).ok();
+    std::fs::write(world.vault(), b"no vault at all").unwrap();
+    let refused = world.run(&["vault", "restore", "b", "--yes"]);
+    assert_eq!(refused.code, 5, "{}", refused.err);
+    let remedy = refused.err.lines().find(|line| line.contains("for part in")).unwrap().trim().to_owned();
+    world.sh(&format!("{{ {remedy}; }} 2>/dev/null; true")).ok();
+    world.run(&["vault", "restore", "b", "--yes"]).ok();
+    world.run(&["show", "a"]).ok();
+}
+
+#[test]
+fn what_a_killed_restore_left_beside_the_vault_goes_with_the_next_one_and_nothing_else() {
+    let world = World::own();
+    world.run(&["vault", "backup", "b"]).ok();
+    let folder = world.vault().parent().unwrap().to_owned();
+    for (name, age) in [
+        ("vault.db.new-00aa00aa00aa00aa", 7200),
+        ("vault.db.new-00aa00aa00aa00aa-wal", 7200),
+        ("vault.db.new-11bb11bb11bb11bb", 60),
+        // Somebody's own.
+        ("vault.db.new-laptop", 7200),
+        ("vault.db.new-00aa00aa00aa00aa0", 7200),
+    ] {
+        let file = std::fs::File::create(folder.join(name)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(age)).unwrap();
+    }
+    world.run(&["vault", "restore", "b", "--yes"]).ok();
+    let mut left: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains(".new-"))
+        .collect();
+    left.sort();
+    // The younger one may be somebody's who is at work.
+    let own = ["vault.db.new-00aa00aa00aa00aa0", "vault.db.new-11bb11bb11bb11bb", "vault.db.new-laptop"];
+    assert_eq!(left, own);
+}
+
+#[test]
+fn a_wrong_passphrase_for_a_backup_leaves_nothing_in_it() {
+    let mut world = World::own();
+    world.run(&["generate", "k"]).ok();
+    world.run(&["vault", "backup", "b"]).ok();
+    world.run(&["unlock"]).ok();
+    let before = std::fs::read(world.home().join("b")).unwrap();
+    world.set("KEYVAULT_PASSPHRASE", "not this one");
+    world.run(&["vault", "restore", "b", "--yes"]).fails(4, "");
+    assert!(std::fs::read(world.home().join("b")).unwrap() == before);
+    let log = std::fs::metadata(world.home().join("b-wal")).map_or(0, |log| log.len());
+    assert_eq!(log, 0);
+    world.run(&["lock"]).ok();
+}
+
+#[test]
+fn a_restore_where_the_vault_is_gone_says_what_this_machine_saw() {
+    let world = World::new();
+    add(&world, "a", "leaked");
+    world.run(&["vault", "backup", "b"]).ok();
+    world.run(&["revoke", "a"]).ok();
+    std::fs::remove_file(world.vault()).unwrap();
+    drop_side_files(&world.vault());
+    let said = restore(&world, "b");
+    assert!(said.contains("what was revoked since is good again"), "{said}");
+}
+
+#[test]
+fn a_restore_of_a_vault_that_was_rekeyed_says_so_and_calls_no_key_changed() {
+    let mut world = World::own();
+    add(&world, "a", "1");
+    world.run(&["vault", "backup", "b"]).ok();
+    world.run(&["vault", "rekey", "--no-recovery", "--yes"]).ok();
+    let preview = || world.run(&["vault", "restore", "b"]).fails(2, "").err;
+    let said = preview();
+    assert!(said.contains("was rekeyed since") && !said.contains("as they were"), "{said}");
+    world.file("new", "another horse battery staple");
+    world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).ok();
+    let said = preview();
+    assert!(
+        said.contains("does not open with what opens the backup") && said.contains("keyvault unlock"),
+        "{said}"
+    );
+    world.unset("KEYVAULT_PASSPHRASE");
+}
+
+#[test]
+fn a_journal_beside_the_vault_is_set_aside_alone_by_the_line_that_a_restore_prints() {
+    let world = with_backup();
+    let journal = world.vault().with_file_name("vault.db-journal");
+    std::fs::write(&journal, "x").unwrap();
+    let refused = world.run(&["vault", "restore", "b", "--yes"]).fails(5, "vault.db-journal");
+    world.sh(&line(&refused.err, "mv ")).ok();
+    assert!(!journal.exists() && world.vault().exists());
+    world.run(&["vault", "check"]).ok();
+    world.run(&["vault", "restore", "b", "--yes"]).ok();
+}
+
+#[test]
+fn what_is_wrong_with_a_backup_is_mended_at_the_backup() {
+    let world = with_backup();
+    world.sh("mkdir folder; mkfifo pipe; ln -s b link; printf nothing > text; chmod 600 text").ok();
+    for (file, remedy) in [
+        ("folder", "Name a file that 'keyvault vault backup' wrote."),
+        ("pipe", "Name a file that 'keyvault vault backup' wrote."),
+        ("text", "Name a file that 'keyvault vault backup' wrote."),
+        ("link", "Name the file that the link leads to."),
+    ] {
+        let said = world.run(&["vault", "restore", file, "--yes"]).fails(5, remedy).err;
+        assert!(!said.contains("--vault"), "{file}: {said}");
+    }
+    // In a folder like /tmp: the line is followed with a folder's name.
+    world.sh("mkdir shared; cp b shared/; chmod 600 shared/b").ok();
+    set_mode(&world.home().join("shared"), 0o1777);
+    let said = world.run(&["vault", "restore", "shared/b", "--yes"]).fails(5, "mkdir -m 700 FOLDER").err;
+    world.sh(&line(&said, "mkdir").replace("FOLDER", "own")).ok();
+    world.run(&["vault", "restore", "own/b", "--yes"]).ok();
+    let whole = std::fs::read(world.home().join("b")).unwrap();
+    world.file("text", &whole[..whole.len() - 100]);
+    let said = world.run(&["vault", "restore", "text", "--yes"]).fails(5, "Take another backup.").err;
+    assert!(!said.contains("vault check"), "{said}");
+}
+
+#[test]
+fn a_restore_says_how_many_changes_it_supersedes_and_that_it_ends_the_session() {
+    let world = with_backup();
+    world.run(&["unlock"]).ok();
+    world.run(&["generate", "later"]).ok();
+    world.run(&["generate", "latest"]).ok();
+    let said = world.run(&["vault", "restore", "b", "--yes"]).ok().err;
+    assert!(said.contains("2 changes since would be superseded, with what was logged"), "{said}");
+    assert!(said.contains("The session that was open has ended"), "{said}");
+    world.run(&["status"]).fails(4, "");
+}
+
+#[test]
+fn a_restore_or_an_adoption_locks_no_holder_out_that_saw_what_it_supersedes() {
+    let mut world = with_keys();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    world.run(&["vault", "backup", "backup.db"]).ok();
+    let old = std::fs::read(world.vault()).unwrap();
+    world.run_with_input(&["rotate", "a"], "value-a2").ok();
+    assert_eq!(seen(held(&world, &token, &ENV)), ["A=value-a2", "B=value-b"]);
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+    world.run(&["vault", "restore", "backup.db", "--yes"]).ok();
+    assert_eq!(seen(held(&world, &token, &ENV)), ["A=value-a", "B=value-b"]);
+    world.run(&["vault", "check"]).ok();
+    world.run_with_input(&["rotate", "a"], "value-a3").ok();
+    held(&world, &token, &ENV).ok();
+    crate::harness::vault_file::put_back(&world, &old);
+    held(&world, &token, &ENV).fails(125, "older than what was seen here");
+    world.run(&["vault", "restore", "--adopt", "--yes"]).ok();
+    assert_eq!(seen(held(&world, &token, &ENV)), ["A=value-a", "B=value-b"]);
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn a_restore_over_a_rekeyed_vault_leaves_no_session_of_other_keys() {
+    let world = World::own();
+    let rekey = ["vault", "rekey", "--no-recovery", "--yes"];
+    world.run(&["vault", "backup", "b1"]).ok();
+    world.run(&rekey).ok();
+    world.run(&["vault", "backup", "b2"]).ok();
+    world.run(&["vault", "restore", "b1", "--yes"]).ok();
+    world.run(&rekey).ok();
+    world.run(&["unlock"]).ok();
+    world.run(&["vault", "restore", "b2", "--yes"]).ok();
+    world.run(&["list"]).ok();
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn a_restore_says_what_it_undoes_after_the_passphrase_was_changed_too() {
+    let mut world = with_new("the new one");
+    world.run(&["generate", "kept"]).ok();
+    world.run(&["generate", "edited", "--scope", "s"]).ok();
+    world.run(&["vault", "backup", "b"]).ok();
+    world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).ok();
+    world.set("KEYVAULT_PASSPHRASE", "the new one");
+    world.run(&["generate", "more"]).ok();
+    world.run(&["edit", "edited", "--unscope", "s"]).ok();
+    std::fs::remove_dir_all(world.pins()).unwrap();
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+    let restored = world.run(&["vault", "restore", "b", "--yes", "--json"]).ok();
+    let answer = restored.json();
+    assert_eq!(answer["lost"], serde_json::json!(["more"]));
+    assert_eq!(answer["older"], serde_json::json!(["edited"]));
+    assert_eq!(answer["other_ways"], true);
+    assert!(restored.err.contains("Other ways in"), "{}", restored.err);
+    let (found, superseded, now) = (&answer["found"], &answer["superseded"], &answer["change"]);
+    assert!(now.as_u64() > superseded.as_u64() && superseded.as_u64() > found.as_u64(), "{answer}");
+}
+
+#[test]
+fn a_restore_says_what_it_supersedes_and_the_vault_goes_on_above_it() {
+    let world = World::own();
+    world.run(&["generate", "kept"]).ok();
+    world.run(&["generate", "turned"]).ok();
+    world.run(&["generate", "removed"]).ok();
+    let turned = world.run(&["show", "turned", "--reveal"]).ok().out;
+    world.run(&["vault", "backup", "copy.db"]).ok();
+    world.run(&["generate", "later"]).ok();
+    world.run(&["rotate", "turned"]).ok();
+    world.run(&["remove", "removed", "--yes"]).ok();
+    world.run(&["vault", "restore", "copy.db"]).fails(2, "--yes");
+    let answer = world.run(&["vault", "restore", "copy.db", "--yes", "--json"]).ok();
+    let json = answer.json();
+    assert_eq!(json["lost"], serde_json::json!(["later"]));
+    assert_eq!(json["older"], serde_json::json!(["turned"]));
+    assert_eq!(json["back"], serde_json::json!(["removed"]));
+    assert_eq!((&json["found"], &json["superseded"], &json["change"]), (&4.into(), &7.into(), &8.into()));
+    assert!(answer.err.contains("1 would be gone: later"), "{}", answer.err);
+    assert_eq!(world.run(&["show", "turned", "--reveal"]).ok().out, turned);
+    world.run(&["show", "later"]).fails(3, "no key later");
+    world.run(&["vault", "check"]).ok();
+    world.run(&["audit", "verify"]).ok();
+    world.run(&["generate", "after"]).ok();
+}
+
+#[test]
+fn a_restore_where_there_is_no_vault_brings_it_back() {
+    let world = World::own();
+    world.run(&["generate", "a"]).ok();
+    let value = world.run(&["show", "a", "--reveal"]).ok().out;
+    world.run(&["vault", "backup", "copy.db"]).ok();
+    world.run(&["generate", "b"]).ok();
+    std::fs::remove_file(world.vault()).unwrap();
+    for side in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{side}", world.vault().display()));
+    }
+    world.run(&["vault", "restore", "copy.db"]).ok();
+    assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, value);
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn a_backup_of_another_vault_or_a_damaged_one_changes_nothing() {
+    let world = World::own();
+    let other = World::own();
+    other.run(&["vault", "backup", "copy.db"]).ok();
+    let foreign = std::fs::read(other.home().join("copy.db")).unwrap();
+    world.run(&["generate", "a"]).ok();
+    let before = std::fs::read(world.vault()).unwrap();
+    let put = |bytes: &[u8]| {
+        std::fs::write(world.home().join("copy.db"), bytes).unwrap();
+        std::fs::set_permissions(world.home().join("copy.db"), std::fs::Permissions::from_mode(0o600))
+            .unwrap();
+    };
+    put(&foreign);
+    world.run(&["vault", "restore", "copy.db", "--yes"]).fails(6, "another vault");
+    put(b"not a vault");
+    world.run(&["vault", "restore", "copy.db", "--yes"]).fails(5, "");
+    let mut damaged = before.clone();
+    let middle = damaged.len() / 2;
+    damaged.truncate(middle);
+    put(&damaged);
+    world.run(&["vault", "restore", "copy.db", "--yes"]).fails(5, "");
+    assert!(std::fs::read(world.vault()).unwrap() == before, "the vault was touched");
+}

@@ -1,0 +1,118 @@
+//! `revoke`: refused everywhere from then on, and wiped where that was asked for.
+
+use pretty_assertions::assert_eq;
+use rusqlite::Connection;
+
+use crate::harness::{Ran, World};
+
+fn value(world: &World, name: &str) -> String {
+    world.run(&["show", name, "--reveal"]).ok().out
+}
+
+/// (version, state) of a key, newest first.
+fn states(world: &World, name: &str) -> Vec<(u64, String)> {
+    let history = world.run(&["history", name, "--json"]).ok().json();
+    let versions = history["versions"].as_array().unwrap().clone();
+    versions
+        .iter()
+        .map(|version| (version["version"].as_u64().unwrap(), version["state"].as_str().unwrap().to_owned()))
+        .collect()
+}
+
+fn states_are(world: &World, name: &str, expected: &[(u64, &str)]) {
+    let expected: Vec<_> = expected.iter().map(|(number, state)| (*number, (*state).to_owned())).collect();
+    assert_eq!(states(world, name), expected);
+}
+
+fn injected(world: &World, arguments: &[&str]) -> Ran {
+    let mut whole = vec!["exec"];
+    whole.extend(arguments);
+    whole.extend(["--", "sh", "-c", "printf %s \"$A\""]);
+    world.run(&whole)
+}
+
+#[test]
+fn revoked_is_refused_at_once_everywhere_and_never_returns() {
+    let world = World::new();
+    world.run(&["generate", "a"]).ok();
+    world.run(&["rotate", "a", "--grace", "24h"]).ok();
+    world.run(&["revoke", "a", "--reason", "found in a log"]).ok();
+    injected(&world, &["--only", "a"]).fails(125, "revoked");
+    injected(&world, &["--previous", "a"]).fails(125, "revoked");
+    world.run(&["show", "a", "--reveal"]).fails(6, "revoked");
+    world.run(&["rollback", "a"]).fails(6, "no older version");
+    world.run(&["rollback", "a", "--to", "1"]).fails(6, "never returns");
+    // Again is no harm, and the first reason stays.
+    world.run(&["revoke", "a", "--reason", "again"]).ok();
+    let history = world.run(&["history", "a", "--json"]).ok().json();
+    assert_eq!(history["versions"][0]["reason"], "found in a log");
+    world.run(&["rotate", "a"]).ok();
+    states_are(&world, "a", &[(3, "current"), (2, "revoked"), (1, "revoked")]);
+    assert_eq!(injected(&world, &["--only", "a"]).ok().out, value(&world, "a"));
+}
+
+#[test]
+fn one_version_is_revoked_and_the_others_stay() {
+    let world = World::new();
+    world.run(&["generate", "a"]).ok();
+    let first = value(&world, "a");
+    world.run(&["rotate", "a"]).ok();
+    world.run(&["revoke", "a", "--version", "2"]).ok();
+    world.run(&["show", "a", "--reveal"]).fails(6, "revoked");
+    world.run(&["rollback", "a"]).ok();
+    assert_eq!(value(&world, "a"), first);
+    world.run(&["revoke", "a", "--version", "9"]).fails(3, "no version 9");
+}
+
+#[test]
+fn wiped_is_nowhere_in_the_file_and_the_check_is_clean() {
+    let world = World::new();
+    world.run(&["generate", "a"]).ok();
+    world.run(&["revoke", "a", "--wipe"]).ok();
+    let history = world.run(&["history", "a", "--json"]).ok().json();
+    assert_eq!(history["versions"][0]["wiped"], true);
+    let database = Connection::open(world.vault()).unwrap();
+    for table in ["version_key", "version_value"] {
+        let rows: u32 =
+            database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 0, "{table}");
+    }
+    drop(database);
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn a_version_that_cannot_be_rolled_back_is_not_said_to_be() {
+    let world = World::new();
+    world.run(&["generate", "a"]).ok();
+    let said = world.run(&["revoke", "a", "--version", "1", "--wipe"]).ok().out;
+    assert_eq!(said, "a version 1 is revoked and wiped, and no version is current: rotate it\n");
+    world.run(&["generate", "b"]).ok();
+    world.run(&["rotate", "b"]).ok();
+    let said = world.run(&["revoke", "b", "--version", "2"]).ok().out;
+    assert!(said.contains("rotate it or roll it back"), "{said}");
+}
+
+#[test]
+fn a_second_revocation_gives_a_reason_where_there_was_none_and_says_where_one_stays() {
+    let world = World::new();
+    world.run(&["generate", "a"]).ok();
+    world.run(&["revoke", "a"]).ok();
+    assert_eq!(world.run(&["revoke", "a", "--reason", "leaked"]).ok().err, "");
+    let said = world.run(&["revoke", "a", "--version", "1", "--reason", "other"]).ok().err;
+    assert!(said.contains("a was revoked before"), "{said}");
+    let history = world.run(&["history", "a"]).ok().out;
+    assert!(history.contains("leaked") && !history.contains("other"), "{history}");
+}
+
+#[test]
+fn a_log_that_a_reader_kept_from_being_folded_is_said_to_be_there() {
+    let world = World::new();
+    world.run(&["generate", "a"]).ok();
+    let reader = Connection::open(world.vault()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM item;").unwrap();
+    let said = world.run(&["revoke", "a", "--wipe"]).ok().err;
+    assert!(said.contains("Done; but"), "{said}");
+    drop(reader);
+    assert_eq!(world.run(&["generate", "b"]).ok().err, "");
+}

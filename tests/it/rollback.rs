@@ -1,0 +1,85 @@
+//! `rollback`: which version comes back, and what its life is then.
+
+use pretty_assertions::assert_eq;
+
+use crate::harness::World;
+
+fn value(world: &World, name: &str) -> String {
+    world.run(&["show", name, "--reveal"]).ok().out
+}
+
+/// (version, state) of a key, newest first.
+fn states(world: &World, name: &str) -> Vec<(u64, String)> {
+    let history = world.run(&["history", name, "--json"]).ok().json();
+    let versions = history["versions"].as_array().unwrap().clone();
+    versions
+        .iter()
+        .map(|version| (version["version"].as_u64().unwrap(), version["state"].as_str().unwrap().to_owned()))
+        .collect()
+}
+
+fn states_are(world: &World, name: &str, expected: &[(u64, &str)]) {
+    let expected: Vec<_> = expected.iter().map(|(number, state)| (*number, (*state).to_owned())).collect();
+    assert_eq!(states(world, name), expected);
+}
+
+#[test]
+fn a_rollback_gives_no_value_a_new_life() {
+    let world = World::new();
+    world.run(&["generate", "e", "--expires", "1s"]).ok();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    world.run(&["rotate", "e", "--expires", "1h"]).ok();
+    world.run(&["rollback", "e"]).ok();
+    // Version 1 was made for the lifetime that version 2 has now: an hour from when it was made.
+    let expires: jiff::Timestamp =
+        world.run(&["show", "e", "--json"]).ok().json()["expires"].as_str().unwrap().parse().unwrap();
+    assert!(expires.duration_since(jiff::Timestamp::now()).as_secs() < 3600);
+    world.run(&["generate", "f", "--expires", "2s"]).ok();
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    world.run(&["rotate", "f"]).ok();
+    let said = world.run(&["rollback", "f"]).ok().out;
+    assert!(said.contains("the key expires"), "{said}");
+    world.run(&["show", "f", "--reveal"]).fails(6, "expired");
+}
+
+#[test]
+fn a_rotation_after_a_rollback_gives_the_lifetime_that_the_key_had() {
+    let world = World::new();
+    let moment = |json: &serde_json::Value| -> jiff::Timestamp { json.as_str().unwrap().parse().unwrap() };
+    let lifetime = || {
+        let expires = moment(&world.run(&["show", "a", "--json"]).ok().json()["expires"]);
+        let history = world.run(&["history", "a", "--json"]).ok().json();
+        let versions = history["versions"].as_array().unwrap();
+        let current = versions.iter().find(|version| version["state"] == "current").unwrap();
+        expires.duration_since(moment(&current["created"]))
+    };
+    world.run(&["generate", "a", "--expires", "1h"]).ok();
+    let whole = lifetime();
+    for _ in 0..2 {
+        world.run(&["rotate", "a"]).ok();
+        assert_eq!(lifetime(), whole);
+    }
+    world.run(&["rollback", "a", "--to", "1"]).ok();
+    assert_eq!(lifetime(), whole);
+    world.run(&["rotate", "a"]).ok();
+    assert_eq!(lifetime(), whole);
+}
+
+#[test]
+fn a_rollback_brings_back_the_version_replaced_last_and_goes_back_and_forth() {
+    let world = World::new();
+    world.run(&["generate", "a"]).ok();
+    let first = value(&world, "a");
+    world.run(&["rollback", "a"]).fails(6, "no older version");
+    world.run(&["rotate", "a"]).ok();
+    let second = value(&world, "a");
+    assert_eq!(world.run(&["rollback", "a"]).ok().out, "a is back at version 1\n");
+    assert_eq!(value(&world, "a"), first);
+    states_are(&world, "a", &[(2, "retired"), (1, "current")]);
+    assert_eq!(world.run(&["rollback", "a", "--to", "1"]).ok().out, "a was already at version 1\n");
+    world.run(&["rollback", "a", "--to", "7"]).fails(3, "a has no version 7");
+    world.run(&["rollback", "a"]).ok();
+    assert_eq!(value(&world, "a"), second);
+    world.run(&["rotate", "a"]).ok();
+    states_are(&world, "a", &[(3, "current"), (2, "retired"), (1, "retired")]);
+}

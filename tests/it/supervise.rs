@@ -1,0 +1,123 @@
+//! A command that keyvault outlives: orphans, grandchildren, credentials, and an end without a process left behind.
+
+use std::io::Read;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use pretty_assertions::assert_eq;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::{KEYVAULT, Ran, World, finish};
+
+/// With characters that each encoding writes differently, and lines.
+const VALUE: &str = "p/Zq7v+Xk2 \"w\"\\<9>\nsecond-line-Tr\u{e4}\n'x'";
+
+const PLAIN: &str = "Zq7vXk2Lw9TrNb4Hy8Jd3Fs6Gm1Pc5Qe";
+
+/// A world with the keys `a` (plain), `b` (awkward) and `s` (three bytes).
+fn filled() -> World {
+    let world = World::new();
+    for (name, value) in [("a", PLAIN), ("b", VALUE), ("s", "abc")] {
+        world.run_with_input(&["add", name, "--exact"], value).ok();
+    }
+    world
+}
+
+fn masked(world: &World, flags: &[&str], command: &[&str]) -> Ran {
+    world.run(&[&["exec"], flags, &["--"], command].concat())
+}
+
+/// A world with the key `a`, and a runtime folder of its own, so that other tests' runs do not sweep it.
+fn with_runtime() -> (World, tempfile::TempDir) {
+    let runtime = tempfile::Builder::new().prefix("keyvault-test-").tempdir_in("/dev/shm").unwrap();
+    let mut world = World::new();
+    world.set("XDG_RUNTIME_DIR", runtime.path().to_str().unwrap());
+    world.run_with_input(&["add", "a"], PLAIN).ok();
+    (world, runtime)
+}
+
+#[test]
+fn case_55_a_grandchild_that_keeps_the_pipe_does_not_hold_us_up_and_stays_masked() {
+    let world = filled();
+    let script = "(while [ ! -e go ]; do sleep 0.02; done; echo \"late <$A>\") & echo \"early <$A>\"; exit 3";
+    let mut command = world.command(KEYVAULT);
+    command.args(["exec", "--mask", "--only", "a", "--", "sh", "-c", script]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    // It ends although the pipe is open.
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    world.file("go", "");
+    let mut text = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "early <[masked]>\nlate <[masked]>\n");
+}
+
+#[test]
+fn case_56_as_the_first_process_it_reaps_orphans() {
+    let world = filled();
+    // The command reaps nothing but its own children; orphans are handed to the first process, which is keyvault.
+    let script = "import os,time
+if os.fork()==0:
+    if os.fork()==0: time.sleep(0.2); os._exit(0)
+    os._exit(0)
+os.wait()
+time.sleep(0.6)
+import glob
+states=[open(f).read() for f in glob.glob('/proc/[0-9]*/stat')]
+print(sum(s.rsplit(')',1)[1].split()[0]=='Z' for s in states), os.getppid())";
+    let mut command = world.command("unshare");
+    command.args(["--pid", "--fork", "--mount-proc", KEYVAULT, "exec", "--mask", "--only", "a", "--"]);
+    let ran = finish(command.args(["python3", "-c", script]), b"").ok();
+    assert_eq!(ran.out, "0 1\n");
+}
+
+#[test]
+fn case_58_no_credential_is_inherited_by_a_command_that_is_looked_after() {
+    let mut world = filled();
+    world.set("KEYVAULT_ANYTHING", "x");
+    let ran = masked(&world, &["--mask", "--only", "a"], &["env"]).ok().out;
+    let ours: Vec<_> = ran.lines().filter(|line| line.starts_with("KEYVAULT_")).collect();
+    assert_eq!(ours, ["KEYVAULT_EXEC=1"]);
+    assert!(!ran.contains(crate::harness::PASSPHRASE));
+}
+
+#[test]
+fn killed_it_leaves_no_process_of_its_own_behind() {
+    let world = filled();
+    let mut command = world.command(KEYVAULT);
+    command.args(["exec", "--mask", "--only", "a", "--", "sleep", "1000"]).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let children = |id: u32| -> Vec<u32> {
+        let list = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        list.split_whitespace().map(|id| id.parse().unwrap()).collect()
+    };
+    let name = |id: &u32| std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+    let until = |what: &str, holds: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !holds() {
+            assert!(Instant::now() < deadline, "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let id = child.id();
+    until("it never started", &|| children(id).iter().any(|id| name(id) == "sleep\n"));
+    let below = children(id);
+    kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+    child.wait().unwrap();
+    // The command goes on, as nobody can tell it; what was ours is gone.
+    until("something of ours is left", &|| below.iter().all(|id| !name(id).starts_with("keyvault")));
+    for id in below.iter().filter(|id| name(id) == "sleep\n") {
+        kill_process(Pid::from_raw(i32::try_from(*id).unwrap()).unwrap(), Signal::KILL).unwrap();
+    }
+}
+
+/// Killed in the first moments, we left the process that watches the group behind, for ever.
+#[test]
+fn what_watches_the_group_ends_with_us_however_early_we_are_killed() {
+    let (world, _runtime) = with_runtime();
+    let mut command = world.command("timeout");
+    // It is made before the command, and asks to end with its maker only when that was killed long ago.
+    command.args(["-s", "KILL", "20", "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=prctl"]);
+    command.args(["-e", "inject=prctl:delay_enter=500000", KEYVAULT, "exec", "--only", "a", "--mask", "--"]);
+    let ran = finish(command.args(["sh", "-c", "kill -KILL $PPID"]), b"");
+    assert_eq!(ran.code, 128 + 9, "and not 124, as for a process that never ends");
+}

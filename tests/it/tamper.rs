@@ -1,0 +1,305 @@
+//! Cases 3 and 5–7 of the fault catalogue: what somebody without a key wrote into the file is refused.
+//!
+//! "Refused" means: a sentence, the right exit code, and not a byte changed. Faults are made from outside, with
+//! SQLite on the file.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, params};
+
+use crate::harness::World;
+use crate::harness::vault_file::{drop_side_files, filled, put_back, tamper};
+
+/// Who uses the rows of a table, as a command that must refuse them. `None`: only `vault check` reads them.
+fn user_of(table: &str) -> Option<&'static [&'static str]> {
+    Some(match table {
+        "item" | "version_key" | "version_value" | "leaf" | "node" | "slot" | "state" => {
+            &["show", "a", "--reveal"]
+        }
+        "scope" | "scope_member" => &["export", "--scope", "s"],
+        "audit" | "audit_head" => &["audit", "verify"],
+        _ => return None,
+    })
+}
+
+#[track_caller]
+fn refused_by_its_user_and_by_check(world: &World, table: &str, what: &str) {
+    let bytes = std::fs::read(world.vault()).unwrap();
+    let user = user_of(table).unwrap();
+    for command in [user, &["vault", "check"]] {
+        let ran = world.run(command);
+        assert_eq!(ran.code, 5, "{table} {what}: {command:?}\n{}{}", ran.out, ran.err);
+        assert!(!ran.out.contains("value-"), "{table} {what}: {}", ran.out);
+    }
+    assert_eq!(std::fs::read(world.vault()).unwrap(), bytes, "{table} {what}: a refusal changed the file");
+}
+
+/// The statements that damage a table, by what they do.
+fn damages(table: &str) -> Vec<(&'static str, String)> {
+    let swap = |key: &str, cell: &str| {
+        format!(
+            "CREATE TEMP TABLE pair AS SELECT {key} k, {cell} c, row_number() OVER (ORDER BY {key}) n FROM {table} LIMIT 2;
+             UPDATE {table} SET {cell} = (SELECT c FROM pair WHERE k <> {table}.{key}) WHERE {key} IN (SELECT k FROM pair);"
+        )
+    };
+    let add = |columns: &str| format!("INSERT INTO {table} SELECT {columns} FROM {table} LIMIT 1;");
+    let empty = format!("DELETE FROM {table};");
+    match table {
+        "item" => vec![
+            ("swapped", "CREATE TEMP TABLE p AS SELECT tag, sealed, revision FROM item;
+              UPDATE item SET (sealed, revision) = (SELECT sealed, revision FROM p WHERE p.tag <> item.tag ORDER BY p.tag LIMIT 1);".to_owned()),
+            ("deleted", empty),
+            ("added", add("randomblob(16), revision, sealed")),
+            ("aged", "UPDATE item SET revision = revision - 1;".to_owned()),
+        ],
+        "version_key" | "version_value" => vec![
+            ("swapped", format!("CREATE TEMP TABLE p AS SELECT item, sealed FROM {table};
+              UPDATE {table} SET sealed = (SELECT sealed FROM p WHERE p.item <> {table}.item ORDER BY p.item LIMIT 1);")),
+            ("deleted", empty),
+        ],
+        "scope" => vec![
+            ("swapped", swap("tag", "sealed")),
+            ("deleted", empty),
+        ],
+        "scope_member" => vec![
+            ("swapped", "CREATE TEMP TABLE p AS SELECT DISTINCT scope FROM scope_member;
+              CREATE TEMP TABLE m AS SELECT (SELECT scope FROM p WHERE scope <> o.scope) scope, item FROM scope_member o;
+              DELETE FROM scope_member; INSERT INTO scope_member SELECT * FROM m;".to_owned()),
+            ("deleted", empty),
+            ("added", "INSERT OR IGNORE INTO scope_member SELECT s.tag, i.tag FROM scope s, item i;".to_owned()),
+        ],
+        "leaf" => vec![
+            ("swapped", "CREATE TEMP TABLE p AS SELECT tag, digest FROM leaf;
+              UPDATE leaf SET digest = (SELECT digest FROM p WHERE p.tag <> leaf.tag ORDER BY p.tag LIMIT 1);".to_owned()),
+            ("deleted", empty),
+            ("added", "INSERT INTO leaf SELECT randomblob(16), digest FROM leaf;".to_owned()),
+        ],
+        "node" => vec![
+            ("deleted", empty),
+            ("altered", "UPDATE node SET body = CAST(x'deadbeef' || substr(body, 5) AS BLOB);".to_owned()),
+        ],
+        "slot" => vec![
+            ("swapped header", "UPDATE slot SET header = CAST(substr(header, 1, 30) || x'0000' || substr(header, 33) AS BLOB) WHERE id <> (SELECT min(id) FROM slot);".to_owned()),
+        ],
+        "audit" => vec![
+            ("swapped", "UPDATE audit SET sealed = (SELECT sealed FROM audit WHERE seq = 1) WHERE seq = 2;".to_owned()),
+            ("deleted in the middle", "DELETE FROM audit WHERE seq = 1;".to_owned()),
+            ("cut at the tail", "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit);".to_owned()),
+            ("added", "INSERT INTO audit SELECT seq + 100, NULL, sealed, mac FROM audit WHERE seq = 1;".to_owned()),
+        ],
+        "audit_head" => vec![("deleted", empty), ("counted down", "UPDATE audit_head SET count = count - 1;".to_owned())],
+        "state" => vec![("deleted", empty), ("altered", "UPDATE state SET record = CAST(x'ff' || substr(record, 2) AS BLOB);".to_owned())],
+        other => panic!("no damage for {other}"),
+    }
+}
+
+#[test]
+fn case_3_rows_swapped_deleted_or_added_are_refused_by_their_user_and_by_check() {
+    let world = filled();
+    let good = std::fs::read(world.vault()).unwrap();
+    for table in [
+        "item",
+        "version_key",
+        "version_value",
+        "scope",
+        "scope_member",
+        "leaf",
+        "node",
+        "audit",
+        "audit_head",
+        "state",
+    ] {
+        for (what, statements) in damages(table) {
+            put_back(&world, &good);
+            tamper(&world, &statements);
+            // What was added beside the rows in use is found by whoever reads all of them.
+            let unused = what == "added" && matches!(table, "item" | "leaf");
+            if unused {
+                world.run(&["vault", "check"]).fails(5, "");
+            } else {
+                refused_by_its_user_and_by_check(&world, table, what);
+            }
+        }
+    }
+    put_back(&world, &good);
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn case_3_a_slot_that_was_altered_or_added_is_found_even_though_another_one_opens() {
+    let world = filled();
+    let good = std::fs::read(world.vault()).unwrap();
+    for (_, statements) in damages("slot") {
+        tamper(&world, &statements);
+        world.run(&["vault", "check"]).fails(5, "");
+        put_back(&world, &good);
+    }
+    tamper(&world, "INSERT INTO slot SELECT id + 5, header, sealed FROM slot;");
+    world.run(&["vault", "check"]).fails(5, "");
+    put_back(&world, &good);
+    tamper(&world, "DELETE FROM slot;");
+    let ran = world.run(&["show", "a", "--reveal"]);
+    assert!(ran.code == 4 || ran.code == 5, "{}", ran.err);
+    put_back(&world, &good);
+    // A deleted recovery slot is not missed by the passphrase, but by a check.
+    tamper(&world, "DELETE FROM slot WHERE id <> (SELECT min(id) FROM slot);");
+    world.run(&["vault", "check"]).fails(5, "");
+}
+
+#[test]
+fn case_3_each_table_put_back_to_an_earlier_state_is_refused() {
+    let world = filled();
+    let old = world.file("old.db", std::fs::read(world.vault()).unwrap());
+    // Touches every table but the slots, which no command of this kind writes.
+    let dotenv = world.file("new.env", "a=new-a\nb=new-b\nd=new-d\n");
+    world.run(&["import", dotenv.to_str().unwrap(), "--on-conflict", "replace", "--scope", "s"]).ok();
+    world.run(&["edit", "b", "--note", "x", "--unscope", "s"]).ok();
+    world.run(&["edit", "a", "--note", "y"]).ok();
+    let new = std::fs::read(world.vault()).unwrap();
+    for table in [
+        "item",
+        "version_key",
+        "version_value",
+        "scope",
+        "scope_member",
+        "leaf",
+        "node",
+        "audit",
+        "audit_head",
+        "state",
+    ] {
+        put_back(&world, &new);
+        let statements = format!(
+            "ATTACH '{}' AS old; DELETE FROM main.{table}; INSERT INTO main.{table} SELECT * FROM old.{table}; DETACH old;",
+            old.display()
+        );
+        tamper(&world, &statements);
+        refused_by_its_user_and_by_check(&world, table, "aged");
+    }
+}
+
+#[test]
+fn case_5_a_hostile_kdf_header_is_refused_before_the_work() {
+    let world = filled();
+    let good = std::fs::read(world.vault()).unwrap();
+    let [floor, four_tib] = [19 * 1024_u32, u32::MAX];
+    for (memory, passes, lanes) in [
+        (four_tib, 1, 1),
+        (8, 1, 1),
+        (floor - 1, 1, 1),
+        (floor, 0, 1),
+        (floor, 11, 1),
+        (floor, 1, 9),
+        (floor, 1, 0),
+    ] {
+        put_back(&world, &good);
+        let connection = Connection::open(world.vault()).unwrap();
+        let header: Vec<u8> = connection
+            .query_row("SELECT header FROM slot ORDER BY id LIMIT 1", [], |row| row.get(0))
+            .unwrap();
+        let mut hostile = header[..33].to_vec();
+        for number in [memory, passes, lanes] {
+            hostile.extend_from_slice(&u32::to_le_bytes(number));
+        }
+        connection
+            .execute("UPDATE slot SET header = ? WHERE id = (SELECT min(id) FROM slot)", params![hostile])
+            .unwrap();
+        drop(connection);
+        let begun = Instant::now();
+        world.run(&["show", "a", "--reveal"]).fails(5, "Slot");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{memory} KiB were tried");
+    }
+}
+
+#[test]
+fn case_5_a_cost_that_was_changed_within_the_bounds_opens_nothing() {
+    let world = filled();
+    // The passes, last but one of the header's three numbers, from 1 to 2.
+    tamper(
+        &world,
+        "UPDATE slot SET header = CAST(substr(header, 1, 37) || x'02000000' || substr(header, 42) AS BLOB) WHERE length(header) = 45;",
+    );
+    world.run(&["show", "a", "--reveal"]).fails(4, "passphrase");
+}
+
+#[test]
+fn case_5_more_than_32_slots_are_refused_unread() {
+    let world = filled();
+    tamper(
+        &world,
+        "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+         INSERT INTO slot SELECT i, (SELECT header FROM slot LIMIT 1), randomblob(112) FROM n;",
+    );
+    let begun = Instant::now();
+    world.run(&["show", "a", "--reveal"]).fails(5, "more than 32");
+    assert!(begun.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn case_5_a_slot_of_another_vault_opens_nothing_although_its_passphrase_is_right() {
+    let (world, other) = (filled(), World::own());
+    drop_side_files(&other.vault());
+    tamper(
+        &world,
+        &format!(
+            "ATTACH '{}' AS other; DELETE FROM main.slot; INSERT INTO main.slot SELECT * FROM other.slot; DETACH other;",
+            other.vault().display()
+        ),
+    );
+    world.run(&["show", "a", "--reveal"]).fails(4, "passphrase");
+}
+
+#[test]
+fn case_6_a_newer_format_is_refused_and_names_who_wrote_it() {
+    let world = filled();
+    tamper(&world, "PRAGMA user_version = 3; UPDATE vault SET written_by = '9.9.9';");
+    for command in [&["show", "a", "--reveal"] as &[&str], &["list"], &["generate", "x"], &["vault", "check"]]
+    {
+        world.run(command).fails(1, "9.9.9");
+    }
+}
+
+#[test]
+fn case_7_a_hostile_schema_is_refused_and_not_run() {
+    let world = filled();
+    let good = std::fs::read(world.vault()).unwrap();
+    for statement in [
+        "CREATE TRIGGER steal AFTER INSERT ON audit BEGIN DELETE FROM slot; END",
+        "CREATE VIEW extra AS SELECT * FROM item",
+        "CREATE TABLE zz (x)",
+        "CREATE INDEX zz ON item (revision)",
+        "DROP TABLE scope_member",
+        "DROP TABLE item; CREATE VIEW item AS SELECT x'00' tag, 1 revision, x'00' sealed",
+        "ALTER TABLE slot ADD COLUMN more BLOB",
+    ] {
+        put_back(&world, &good);
+        tamper(&world, statement);
+        for command in
+            [&["show", "a", "--reveal"] as &[&str], &["list"], &["generate", "x"], &["vault", "check"]]
+        {
+            world.run(command).fails(5, "schema");
+        }
+        let connection = Connection::open(world.vault()).unwrap();
+        let slots: u32 = connection.query_row("SELECT count(*) FROM slot", [], |row| row.get(0)).unwrap();
+        assert!(slots > 0, "{statement} was run");
+    }
+}
+
+#[test]
+fn a_forged_scope_row_hides_no_key() {
+    let world = World::new();
+    for name in ["a", "b", "c", "d"] {
+        world.run(&["generate", name, "--scope", "s"]).ok();
+    }
+    tamper(
+        &world,
+        "CREATE TEMP TABLE gone AS SELECT tag FROM item LIMIT 1;
+         DELETE FROM item WHERE tag = (SELECT tag FROM gone);
+         INSERT INTO scope SELECT tag, 1, randomblob(100) FROM gone;",
+    );
+    world.run(&["list"]).fails(5, "");
+    world.run(&["export", "--all"]).fails(5, "");
+    world.run(&["exec", "--all", "--", "touch", "ran"]).fails(125, "");
+    assert!(!world.home().join("ran").exists());
+    world.run(&["vault", "check"]).fails(5, "");
+}

@@ -1,0 +1,125 @@
+//! Cases 8, 10 and 13 of the fault catalogue: journals and logs beside the vault's file, and what is no file at all.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::{Duration, Instant};
+
+use pretty_assertions::assert_eq;
+use rusqlite::Connection;
+
+use crate::harness::World;
+use crate::harness::vault_file::{beside, filled, put_back};
+
+#[test]
+fn case_8_a_foreign_log_is_noticed_and_setting_it_aside_heals() {
+    let world = filled();
+    let good = std::fs::read(world.vault()).unwrap();
+    // From another vault, and from a copy of this very one that went its own way.
+    let other = filled();
+    other.run(&["show", "a", "--reveal"]).ok();
+    let mut logs = vec![std::fs::read(beside(&other.vault(), "-wal")).unwrap()];
+    let copy = World::empty();
+    std::fs::write(copy.home().join("copy.db"), &good).unwrap();
+    std::fs::set_permissions(copy.home().join("copy.db"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let path = copy.home().join("copy.db");
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute_batch("PRAGMA wal_autocheckpoint = 0; UPDATE item SET sealed = randomblob(64)")
+        .unwrap();
+    logs.push(std::fs::read(beside(&path, "-wal")).unwrap());
+    drop(connection);
+    for log in logs {
+        assert!(!log.is_empty());
+        put_back(&world, &good);
+        let planted = beside(&world.vault(), "-wal");
+        std::fs::write(&planted, &log).unwrap();
+        std::fs::set_permissions(&planted, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let ran = world.run(&["show", "a", "--reveal"]).fails(5, "mv '");
+        assert_eq!(ran.out, "");
+        assert_eq!(std::fs::read(world.vault()).unwrap(), good, "the log was folded in");
+        // The line that the hint gives.
+        let line = ran.err.lines().find(|line| line.contains("mv '")).unwrap().trim().to_owned();
+        world.sh(&line).ok();
+        let _ = std::fs::remove_file(beside(&world.vault(), "-shm"));
+        assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "value-a");
+        world.run(&["vault", "check"]).ok();
+    }
+}
+
+#[test]
+fn case_8_any_journal_is_refused_before_the_file_is_opened() {
+    let world = filled();
+    let good = std::fs::read(world.vault()).unwrap();
+    std::fs::write(beside(&world.vault(), "-journal"), b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7").unwrap();
+    for command in [&["show", "a", "--reveal"] as &[&str], &["list"], &["generate", "x"], &["vault", "check"]]
+    {
+        world.run(command).fails(5, "-journal");
+    }
+    assert_eq!(std::fs::read(world.vault()).unwrap(), good);
+}
+
+#[test]
+fn case_10_anything_but_a_file_is_refused_without_blocking() {
+    let world = World::new();
+    let path = |name: &str| world.home().join(name).to_str().unwrap().to_owned();
+    world.file("empty", "");
+    std::fs::create_dir(world.home().join("folder")).unwrap();
+    world.sh("mkfifo fifo && chmod 600 fifo && mkdir -m 700 dev && mknod -m 600 dev/null c 1 3").ok();
+    let begun = Instant::now();
+    for (name, word) in
+        [("empty", "is empty"), ("folder", "folder"), ("fifo", "pipe"), ("dev/null", "device")]
+    {
+        for command in [&["list"] as &[&str], &["generate", "x"], &["status"], &["vault", "check"]] {
+            world.run(&[command, &["--vault", &path(name)]].concat()).fails(5, word);
+        }
+        world.run(&["exec", "--vault", &path(name), "--all", "--", "true"]).fails(125, word);
+        let init = world.run(&["init", "--no-recovery", "--vault", &path(name)]);
+        assert_ne!(init.code, 0, "init took {name}");
+    }
+    world.file(
+        "text",
+        "not a database, but as long as anyone could wish for in the header of one: 100 bytes and more....",
+    );
+    world.sh("chmod 600 text").ok();
+    world.run(&["list", "--vault", &path("text")]).fails(5, "not a vault");
+    assert!(begun.elapsed() < Duration::from_secs(10), "something blocked");
+}
+
+#[test]
+fn case_13_a_symlinked_vault_is_refused_and_a_symlinked_folder_is_not() {
+    let world = filled();
+    let link = world.home().join("link.db");
+    symlink(world.vault(), &link).unwrap();
+    world.run(&["list", "--vault", link.to_str().unwrap()]).fails(5, "symbolic link");
+    let folder = world.home().join("stow");
+    symlink(world.vault().parent().unwrap(), &folder).unwrap();
+    let through = folder.join("vault.db");
+    assert_eq!(
+        world.run(&["show", "a", "--reveal", "--vault", through.to_str().unwrap()]).ok().out,
+        "value-a"
+    );
+    // The same vault by either way: a change by one is not a rollback by the other.
+    world.run(&["edit", "a", "--note", "x", "--vault", through.to_str().unwrap()]).ok();
+    world.run(&["vault", "check"]).ok();
+    let second = world.home().join("second.db");
+    std::fs::hard_link(world.vault(), &second).unwrap();
+    world.run(&["list"]).fails(5, "2 names");
+    std::fs::remove_file(second).unwrap();
+    world.run(&["list"]).ok();
+}
+
+#[test]
+fn a_vault_that_lost_its_log_gets_it_again_by_the_line_that_is_printed() {
+    let world = World::own();
+    world.run(&["generate", "a"]).ok();
+    let converted = |mode: &str| {
+        let connection = Connection::open(world.vault()).unwrap();
+        let now: String =
+            connection.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |row| row.get(0)).unwrap();
+        assert_eq!(now, mode);
+    };
+    converted("delete");
+    world.run(&["list"]).fails(5, "PRAGMA journal_mode=WAL");
+    // What the line does; sqlite3 itself need not be here.
+    converted("wal");
+    world.run(&["show", "a", "--reveal"]).ok();
+}
