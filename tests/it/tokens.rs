@@ -280,21 +280,6 @@ fn a_restore_brings_no_token_back_that_was_revoked_since() {
 }
 
 #[test]
-fn a_vault_without_tokens_keeps_format_1_and_gets_format_2_with_the_first() {
-    let world = filled();
-    let format = || {
-        let connection = Connection::open(world.vault()).unwrap();
-        connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0)).unwrap()
-    };
-    assert_eq!(format(), 1);
-    world.run(&["token", "list"]).ok();
-    world.run(&["token", "create", "x", "--key", "nope"]).fails(3, "nope");
-    assert_eq!(format(), 1);
-    token(&world, &["ci", "--scope", "deploy"]);
-    assert_eq!(format(), 2);
-}
-
-#[test]
 fn a_bundle_needs_no_vault_and_opens_with_its_token_alone() {
     let world = filled();
     let token = token(&world, &["ci", "--scope", "deploy"]);
