@@ -93,7 +93,7 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
     ]))
 }
 
-/// The token of the bytes 00, 01, …, and a bundle of no keys under it, made by the formulas of §12.
+/// The token of the bytes 00, 01, …, and a bundle of no keys under it, made by the formulas of §10.
 fn token_example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error>> {
     let identity = Identity { vault_id: *b"0123456789abcdef", epoch: 1 };
     let token = Token::create(&Counting(Cell::new(0)))?;

@@ -92,6 +92,10 @@ pub(super) fn store(error: &StoreError, path: &Path) -> Failure {
         StoreError::NotAVault => {
             Failure::damaged(&format!("{shown} is not a vault."), Some("Name the vault's file with --vault."))
         }
+        StoreError::OlderFormat { format } => Failure::failed(
+            &format!("{shown} has format {format}, which only builds before the first release wrote."),
+            Some("Export its keys with the build that wrote it, and import them into a new vault."),
+        ),
         StoreError::NewerFormat { format, written_by } => Failure::failed(
             &format!(
                 "{shown} has format {format}, which this keyvault does not know{}.",

@@ -71,6 +71,7 @@ fn file_faults() -> Vec<VaultError> {
 fn rows() -> Vec<VaultError> {
     let stored = [
         StoreError::NotAVault,
+        StoreError::OlderFormat { format: 1 },
         StoreError::NewerFormat { format: 9, written_by: Some("3.0.0".to_owned()) },
         StoreError::NewerFormat { format: 9, written_by: None },
         StoreError::Schema { object: "trigger evil".to_owned() },

@@ -1,5 +1,6 @@
 //! Opening the connection: every switch that keeps a hostile file from doing anything but being read.
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
@@ -8,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
-use super::schema::{self, APPLICATION_ID};
+use super::schema::{APPLICATION_ID, FORMAT, OBJECTS};
 use super::{HeaderRow, Store, StoreError};
 
 /// Size of a page, in bytes.
@@ -33,10 +34,10 @@ impl Store {
         let mut store = Self { connection: connect(&path, immutable)?, path };
         // In one transaction, which is begun once: this is on the way of every command.
         let tx = store.begin_reading()?;
-        let format = check_format(tx.connection)?;
+        check_format(tx.connection)?;
         check_pages(tx.connection, immutable)?;
         check_length(&file)?;
-        check_schema(tx.connection, &format)?;
+        check_schema(tx.connection)?;
         let header = tx.header()?;
         tx.commit()?;
         Ok((store, header))
@@ -55,8 +56,8 @@ impl Store {
         use_log(&connection)?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-        connection.pragma_update(None, "user_version", schema::PLAIN)?;
-        for (_, _, _, statement) in schema::objects(schema::PLAIN).unwrap_or_default() {
+        connection.pragma_update(None, "user_version", FORMAT)?;
+        for (_, _, _, statement) in OBJECTS {
             connection.execute_batch(statement)?;
         }
         connection.execute_batch("COMMIT")?;
@@ -159,26 +160,28 @@ fn immutable_uri(path: &Path) -> PathBuf {
     PathBuf::from(format!("file:{escaped}?immutable=1"))
 }
 
-/// The objects that the file must have.
-fn check_format(connection: &Connection) -> Result<Vec<schema::Object>, StoreError> {
+fn check_format(connection: &Connection) -> Result<(), StoreError> {
     let number =
         |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i32>(0));
     if number("application_id")? != APPLICATION_ID {
         return Err(StoreError::NotAVault);
     }
     let format = number("user_version")?;
-    if let Some(objects) = u32::try_from(format).ok().and_then(schema::objects) {
-        return Ok(objects);
+    match format.cmp(&FORMAT) {
+        Ordering::Equal => Ok(()),
+        Ordering::Less => Err(StoreError::OlderFormat { format }),
+        Ordering::Greater => {
+            let written_by = connection.query_row("SELECT written_by FROM vault", [], |row| row.get(0)).ok();
+            Err(StoreError::NewerFormat { format, written_by })
+        }
     }
-    let written_by = connection.query_row("SELECT written_by FROM vault", [], |row| row.get(0)).ok();
-    Err(StoreError::NewerFormat { format: u32::try_from(format).unwrap_or(0), written_by })
 }
 
-fn check_schema(connection: &Connection, objects: &[schema::Object]) -> Result<(), StoreError> {
+fn check_schema(connection: &Connection) -> Result<(), StoreError> {
     let mut statement =
         connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name")?;
     let mut rows = statement.query([])?;
-    let mut expected = objects.iter();
+    let mut expected = OBJECTS.iter();
     while let Some(row) = rows.next()? {
         let text = |column| row.get_ref(column).ok().and_then(|value| value.as_str().ok());
         let found = (text(0), text(1), text(2), text(3));

@@ -42,11 +42,17 @@ pub enum StoreError {
     /// Not a SQLite file, or one of another program.
     #[error("not a vault")]
     NotAVault,
+    /// A vault in a format that only builds before the first release wrote.
+    #[error("format {format}")]
+    OlderFormat {
+        /// The file's format number.
+        format: i32,
+    },
     /// A vault in a format that this binary does not know.
     #[error("format {format}")]
     NewerFormat {
         /// The file's format number.
-        format: u32,
+        format: i32,
         /// The version of keyvault that wrote it, if it says so.
         written_by: Option<String>,
     },

@@ -15,7 +15,7 @@ pub struct HeaderRow {
     pub vault_id: [u8; 16],
     /// Raised by each rekey, from 1.
     pub epoch: u32,
-    /// The version of keyvault that made the vault or last upgraded it.
+    /// The version of keyvault that made the vault or last rekeyed it.
     pub written_by: String,
     /// The audit chain's k₀, sealed under root.
     pub chain_seed: Vec<u8>,

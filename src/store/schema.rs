@@ -4,64 +4,14 @@
 /// Marks the file as a vault: `KVLT` in SQLite's `application_id`.
 pub(super) const APPLICATION_ID: i32 = 0x4B56_4C54;
 
-/// The format of a new vault, in SQLite's `user_version`.
-pub(super) const PLAIN: u32 = 1;
-
-/// The format with tokens and with slots that open less than root. A vault gets it with the first of them, so that a
-/// vault without stays readable for programs that know none.
-pub(super) const MACHINES: u32 = 2;
+/// The format, in SQLite's `user_version`.
+pub(super) const FORMAT: i32 = 2;
 
 /// An object of the schema as (type, name, table, statement).
 pub(super) type Object = (&'static str, &'static str, &'static str, &'static str);
 
-/// Every object of a format, ordered by name as SQLite compares it; `None` if the format is not known.
-pub(super) fn objects(format: u32) -> Option<Vec<Object>> {
-    let mut objects = OBJECTS.to_vec();
-    match format {
-        PLAIN => {}
-        MACHINES => objects.extend(MACHINE_OBJECTS),
-        _ => return None,
-    }
-    objects.sort_by_key(|(_, name, ..)| *name);
-    Some(objects)
-}
-
-/// What format 2 adds.
-pub(super) const MACHINE_OBJECTS: [Object; 5] = [
-    (
-        "table",
-        "token",
-        "token",
-        "CREATE TABLE token (tag BLOB PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "table",
-        "token_view",
-        "token_view",
-        "CREATE TABLE token_view (token BLOB PRIMARY KEY, change INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "table",
-        "token_grant",
-        "token_grant",
-        "CREATE TABLE token_grant (token BLOB NOT NULL, item BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (token, item)) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "table",
-        "token_audit",
-        "token_audit",
-        "CREATE TABLE token_audit (token BLOB NOT NULL, seq INTEGER NOT NULL, mac BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (token, seq)) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "table",
-        "token_audit_head",
-        "token_audit_head",
-        "CREATE TABLE token_audit_head (token BLOB PRIMARY KEY, count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
-    ),
-];
-
-/// Every object of format 1.
-const OBJECTS: [Object; 14] = [
+/// Every object, ordered by name as SQLite compares it.
+pub(super) const OBJECTS: [Object; 19] = [
     (
         "table",
         "audit",
@@ -122,6 +72,36 @@ const OBJECTS: [Object; 14] = [
         "state",
         "state",
         "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), record BLOB NOT NULL, mac BLOB NOT NULL) STRICT",
+    ),
+    (
+        "table",
+        "token",
+        "token",
+        "CREATE TABLE token (tag BLOB PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "table",
+        "token_audit",
+        "token_audit",
+        "CREATE TABLE token_audit (token BLOB NOT NULL, seq INTEGER NOT NULL, mac BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (token, seq)) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "table",
+        "token_audit_head",
+        "token_audit_head",
+        "CREATE TABLE token_audit_head (token BLOB PRIMARY KEY, count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "table",
+        "token_grant",
+        "token_grant",
+        "CREATE TABLE token_grant (token BLOB NOT NULL, item BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (token, item)) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "table",
+        "token_view",
+        "token_view",
+        "CREATE TABLE token_view (token BLOB PRIMARY KEY, change INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
     ),
     (
         "table",

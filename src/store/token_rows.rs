@@ -1,11 +1,9 @@
-//! Rows of tokens: the owner's record of each, and what its holder reads. Only a vault of format 2 has them; in one of
-//! format 1 there are none, and the first that is written upgrades it.
+//! Rows of tokens: the owner's record of each, and what its holder reads.
 
 use rusqlite::{Row, params};
 
+use super::Tx;
 use super::rows::{Result, Tag, array, damaged, number, unsigned};
-use super::schema::{MACHINE_OBJECTS, MACHINES};
-use super::{StoreError, Tx};
 
 /// What a holder finds its rows by, made from the token.
 pub type TokenId = [u8; 16];
@@ -64,26 +62,6 @@ pub struct TokenCounts {
 }
 
 impl Tx<'_> {
-    /// Whether this vault can have tokens. Every read below needs that; without it there is none.
-    pub fn has_machines(&self) -> Result<bool> {
-        let format: u32 = self
-            .one("PRAGMA user_version", [], "user_version", |row| Ok(row.get(0)?))?
-            .ok_or_else(|| damaged("user_version"))?;
-        Ok(format >= MACHINES)
-    }
-
-    /// Makes the tables of format 2, in this transaction; `false` if they are there.
-    pub fn add_machines(&self) -> Result<bool> {
-        if self.has_machines()? {
-            return Ok(false);
-        }
-        for (_, _, _, statement) in MACHINE_OBJECTS {
-            self.connection.execute_batch(statement)?;
-        }
-        self.connection.pragma_update(None, "user_version", MACHINES).map_err(StoreError::from)?;
-        Ok(true)
-    }
-
     /// A token's record by the blind index of its name.
     pub fn token(&self, tag: &Tag) -> Result<Option<TokenRow>> {
         let sql = "SELECT tag, revision, sealed FROM token WHERE tag = ?";
@@ -93,12 +71,10 @@ impl Tx<'_> {
     /// All tokens' records, ordered by tag.
     pub fn tokens(&self) -> Result<Vec<TokenRow>> {
         let mut tokens = Vec::new();
-        if self.has_machines()? {
-            self.each("SELECT tag, revision, sealed FROM token ORDER BY tag", [], |row| {
-                tokens.push(token_row(row)?);
-                Ok(())
-            })?;
-        }
+        self.each("SELECT tag, revision, sealed FROM token ORDER BY tag", [], |row| {
+            tokens.push(token_row(row)?);
+            Ok(())
+        })?;
         Ok(tokens)
     }
 
@@ -117,9 +93,6 @@ impl Tx<'_> {
 
     /// A token's view.
     pub fn view(&self, token: &TokenId) -> Result<Option<ViewRow>> {
-        if !self.has_machines()? {
-            return Ok(None);
-        }
         let sql = "SELECT token, change, sealed FROM token_view WHERE token = ?";
         self.one(sql, [token.as_slice()], "token_view", |row| {
             Ok(ViewRow {

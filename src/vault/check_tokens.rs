@@ -22,9 +22,6 @@ impl Finding {
 
 impl Check {
     pub(super) fn tokens(&mut self, work: &mut Work<'_>, items: &[Tagged]) -> Result<(), VaultError> {
-        if !work.tx.has_machines()? {
-            return Ok(());
-        }
         let mut expected = TokenCounts::default();
         let rows = work.tx.tokens()?;
         if let Some((tag, leaf)) = work.tokens_leaf(&rows) {

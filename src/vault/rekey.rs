@@ -107,9 +107,7 @@ impl Vault {
         audit::read_all(&tx, &keys.audit, &identity, &mut |_, event: Event| events.push(event))?;
         let tokens = old.tokens_to_renew(world)?;
         tx.clear_sealed()?;
-        if tx.has_machines()? {
-            tx.clear_tokens()?;
-        }
+        tx.clear_tokens()?;
         let mut new = Work::begin(&tx, &next.keys, next.identity, old.current);
         let ways = next.slots.iter().map(way).collect::<Result<Vec<_>, _>>()?;
         new.put_header(&next.header)?;

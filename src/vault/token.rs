@@ -76,7 +76,6 @@ impl Vault {
                 keys: named.iter().map(|item| item.id).collect(),
             };
             let items = work.matching(&rule)?;
-            work.require_format_2()?;
             let mut reads = Vec::new();
             if let Some(old) = &old {
                 reads = work.reads_to_keep(old, world)?;

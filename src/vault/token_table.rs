@@ -58,8 +58,7 @@ impl Work<'_> {
 
     pub(super) fn token(&mut self, name: &TokenName) -> Result<Option<TokenRecord>, VaultError> {
         let tag = self.token_tag(name);
-        let row = if self.tx.has_machines()? { self.tx.token(&tag)? } else { None };
-        let Some(row) = row else {
+        let Some(row) = self.tx.token(&tag)? else {
             self.expect_leaf(&tag, None, "token")?;
             return Ok(None);
         };

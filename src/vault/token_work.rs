@@ -256,9 +256,7 @@ impl Work<'_> {
         let touched = std::mem::take(&mut self.touched);
         let records = self.load_tokens()?;
         let active = records.iter().filter(|record| record.revoked.is_none()).count();
-        if self.tx.has_machines()?
-            && self.tx.token_counts()?.views != u64::try_from(active).unwrap_or(u64::MAX)
-        {
+        if self.tx.token_counts()?.views != u64::try_from(active).unwrap_or(u64::MAX) {
             (world.notice)(Notice::StrayViews);
         }
         for mut record in records {

@@ -155,9 +155,6 @@ impl Vault {
         self.change(access, world, |work| {
             expect_same(work, &before)?;
             let added = way(&row)?;
-            if !added.kind.gives_root() {
-                work.require_format_2()?;
-            }
             work.put_slot(&row)?;
             let detail = format!("added slot {}, {}", added.id, added.kind.name());
             Ok((added, world.event(Action::Slot, Vec::new(), detail)))
@@ -265,16 +262,6 @@ impl Work<'_> {
     fn delete_slot(&mut self, id: u32) -> Result<(), VaultError> {
         self.tx.delete_slot(id)?;
         self.leaf_changes.insert(self.slot_tag(id), None);
-        Ok(())
-    }
-
-    /// Gives a vault of format 1 what format 2 has, with the first thing in it that a reader of format 1 would not
-    /// understand. Its head then names this program, for those that refuse the vault from now on.
-    pub(super) fn require_format_2(&mut self) -> Result<(), VaultError> {
-        if self.tx.add_machines()? {
-            let written_by = env!("CARGO_PKG_VERSION").to_owned();
-            self.put_header(&HeaderRow { written_by, ..self.tx.header()? })?;
-        }
         Ok(())
     }
 

@@ -260,6 +260,25 @@ fn case_6_a_newer_format_is_refused_and_names_who_wrote_it() {
 }
 
 #[test]
+fn an_older_format_is_refused_and_says_what_wrote_it() {
+    let world = filled();
+    let good = std::fs::read(world.vault()).unwrap();
+    for older in [
+        "PRAGMA user_version = 0",
+        "PRAGMA user_version = -1",
+        "PRAGMA user_version = 1",
+        "DROP TABLE token; DROP TABLE token_view; DROP TABLE token_grant; DROP TABLE token_audit;
+         DROP TABLE token_audit_head; PRAGMA user_version = 1",
+    ] {
+        put_back(&world, &good);
+        tamper(&world, older);
+        for command in [&["show", "a", "--reveal"] as &[&str], &["list"], &["generate", "x"]] {
+            world.run(command).fails(1, "before the first release");
+        }
+    }
+}
+
+#[test]
 fn case_7_a_hostile_schema_is_refused_and_not_run() {
     let world = filled();
     let good = std::fs::read(world.vault()).unwrap();

@@ -559,39 +559,3 @@ pub(crate) fn others() -> Vec<Base> {
         adopted(),
     ]
 }
-
-/// A vault with something of everything, and its file.
-pub(crate) fn compat() -> (Base, Vec<u8>) {
-    let mut lab = Lab::new("compat");
-    lab.add(NewKey {
-        tags: BTreeMap::from([("team".parse().unwrap(), "payments".to_owned())]),
-        note: "the live key \u{2014} \u{fc}ber".to_owned(),
-        ..key("stripe/live", "sk_live_4eC39HqLyjWDarjtT1zdp7dc", &["payments", "deploy:prod"])
-    });
-    for kind in [Kind::Token, Kind::Password, Kind::Ed25519, Kind::SshEd25519] {
-        let recipe = Recipe::new(kind, None, None).unwrap();
-        lab.add(NewKey {
-            origin: Origin::Recipe(recipe),
-            ..key(&format!("made/{}", kind.name()), "", &["payments"])
-        });
-    }
-    lab.add(NewKey { expires: Some(Moment(START + DAY)), ..key("short-lived", "gone soon", &[]) });
-    lab.add(NewKey {
-        variable: Some(EnvName::parse("a.b-c").unwrap()),
-        ..key("binary", [0, 255, 10, 13], &[])
-    });
-    lab.add(key("empty", "", &[]));
-    lab.rotate("made/token", None, Terms { grace: 30 * DAY, expires: None });
-    lab.rotate("binary", Some(b"text"), Terms::default());
-    lab.act(|vault, access, world| vault.rollback(access, world, &name("binary"), None)).unwrap();
-    lab.revoke("made/password", None, "leaked", false);
-    lab.add(key("removed", "removed", &["payments"]));
-    lab.act(|vault, access, world| vault.remove(access, world, &[name("removed")])).unwrap();
-    lab.add_key_file();
-    lab.reveal("stripe/live");
-    lab.wait(2 * DAY);
-    lab.edit("empty", &Edit { rename: Some(name("nothing")), ..Edit::default() });
-    let base = lab.base("compat", "");
-    let bytes = std::fs::read(lab.path()).unwrap();
-    (base, bytes)
-}

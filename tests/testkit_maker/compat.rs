@@ -1,5 +1,5 @@
-//! Vaults as builds wrote them, which every later build must open. Folders in `tests/compat/` for each version: the
-//! file, what opens it, and what it holds; with tokens also a bundle, and what a token's holder gets of both.
+//! Vaults as builds wrote them, which every later build must open. A folder in `tests/compat/` for each version: the
+//! file, what opens it, and what it holds; a bundle, and what a token's holder gets of both.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -26,36 +26,32 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat")
 }
 
-/// The folders of this build's version: a vault without tokens, which is of format 1, and one with them.
-pub(crate) fn own() -> [PathBuf; 2] {
-    let version = env!("CARGO_PKG_VERSION");
-    [folder().join(version), folder().join(format!("{version}-machines"))]
+/// The folder of this build's version.
+pub(crate) fn own() -> PathBuf {
+    folder().join(env!("CARGO_PKG_VERSION"))
 }
 
-/// Writes the vaults of this build's version that are not there: what was written once is never written anew.
+/// Writes the vault of this build's version if it is not there: what was written once is never written anew.
 pub(crate) fn write() {
-    let [whole, machines] = own();
-    if !whole.exists() {
-        let (base, bytes) = bases::compat();
-        put(&whole, &base, &bytes, &[("key-file", &base.key_file)]);
+    let own = own();
+    if own.exists() {
+        return;
     }
-    if !machines.exists() {
-        let made = Machines::new();
-        let base = &made.now;
-        let token = made.token("ci");
-        let held = Holder::of(&Forge::new(&base.sql, &base.root, ""), token).content(base.now);
-        put(
-            &machines,
-            base,
-            &made.file,
-            &[
-                ("keyring-entry", &made.keyring),
-                ("token", token),
-                ("bundle", made.bundle.trim_end()),
-                ("held.json", &format!("{held:#}")),
-            ],
-        );
-    }
+    let made = Machines::new();
+    let base = &made.now;
+    let token = made.token("ci");
+    let held = Holder::of(&Forge::new(&base.sql, &base.root, ""), token).content(base.now);
+    put(
+        &own,
+        base,
+        &made.file,
+        &[
+            ("keyring-entry", &made.keyring),
+            ("token", token),
+            ("bundle", made.bundle.trim_end()),
+            ("held.json", &format!("{held:#}")),
+        ],
+    );
 }
 
 fn put(folder: &Path, base: &Base, file: &[u8], more: &[(&str, &str)]) {

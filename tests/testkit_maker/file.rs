@@ -50,7 +50,9 @@ fn numbers(set: &mut Set) {
         let sql = format!("PRAGMA application_id = {id}");
         set.statements(&name, open("application-id"), &format!("application_id is {id}"), &sql);
     }
-    for (name, number) in [("zero", "0"), ("next", "3"), ("highest", "2147483647"), ("negative", "-1")] {
+    for (name, number) in
+        [("zero", "0"), ("previous", "1"), ("next", "3"), ("highest", "2147483647"), ("negative", "-1")]
+    {
         let name = format!("format-{name}");
         let sql = format!("PRAGMA user_version = {number}");
         set.statements(&name, open("format"), &format!("user_version is {number}"), &sql);

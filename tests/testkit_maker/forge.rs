@@ -289,22 +289,18 @@ impl Forge {
             let parts: [&[u8]; 6] = [label, &[SLOT], &id, &len(&sealed), &sealed, &header];
             self.put_leaf(&self.tag(SLOT, &id), &self.keys.tree.digest(&parts));
         }
-        let machines = sql::has_machines(&self.connection);
-        let with_tokens = machines.then_some((TOKEN, "token"));
-        for (kind, table) in [(ITEM, "item"), (SCOPE, "scope")].into_iter().chain(with_tokens) {
+        for (kind, table) in [(ITEM, "item"), (SCOPE, "scope"), (TOKEN, "token")] {
             for (revision, tag, sealed) in self.triples(&format!("SELECT revision, tag, sealed FROM {table}"))
             {
                 let tag = tag.try_into().unwrap();
                 self.put_leaf(&tag, &self.row_leaf(kind, &tag, revision.cast_unsigned(), &sealed));
             }
         }
-        if machines {
-            let tags = self.triples("SELECT 0, tag, x'' FROM token ORDER BY tag").into_iter();
-            let tags: Vec<u8> = tags.flat_map(|(_, tag, _)| tag).collect();
-            if !tags.is_empty() {
-                let leaf = self.keys.tree.digest(&[b"keyvault tree leaf", &[TOKENS], &tags]);
-                self.put_leaf(&self.tag(TOKENS, &[]), &leaf);
-            }
+        let tags = self.triples("SELECT 0, tag, x'' FROM token ORDER BY tag").into_iter();
+        let tags: Vec<u8> = tags.flat_map(|(_, tag, _)| tag).collect();
+        if !tags.is_empty() {
+            let leaf = self.keys.tree.digest(&[b"keyvault tree leaf", &[TOKENS], &tags]);
+            self.put_leaf(&self.tag(TOKENS, &[]), &leaf);
         }
         let names = "SELECT revision, CAST(bucket AS BLOB), sealed FROM directory";
         for (revision, bucket, sealed) in self.triples(names) {

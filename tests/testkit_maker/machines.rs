@@ -1,4 +1,4 @@
-//! Vectors of format 2: what a token's holder gets of a vault and of a bundle, what a token's owner notices, and the
+//! Vectors of tokens: what a token's holder gets of a vault and of a bundle, what a token's owner notices, and the
 //! keyring's slot.
 
 use super::bases::DAY;
@@ -109,13 +109,13 @@ fn views(set: &mut Set) {
         set.edited(vector, "machines", none, comment, |vector| vector.credential = credential);
     }
     let credential = token(set, "ci");
-    set.edited("token-format-1", "plain", none, "a vault of format 1", |vector| {
+    set.edited("token-of-another-vault", "plain", none, "the token of another vault", |vector| {
         vector.credential = credential;
     });
     fails(set, "token-view-gone", none, "the view is gone, the grants are not", |f, ci| {
         f.sql(&format!("DELETE FROM token_view WHERE {}", ci.mine()));
     });
-    fails(set, "token-tables-gone", none, "the tables of format 2 are empty", |f, _| {
+    fails(set, "token-tables-gone", none, "the tables of tokens are empty", |f, _| {
         f.sql("DELETE FROM token_view; DELETE FROM token_grant; DELETE FROM token");
     });
     let expired = Fails("token-expired", "granted", "");

@@ -1,4 +1,4 @@
-//! A vault of format 2, with tokens and a keyring's slot, and one of its tokens' holders as docs/FORMAT.md §12 has it.
+//! A vault with tokens and a keyring's slot, and one of its tokens' holders as docs/FORMAT.md §10 has it.
 
 use std::collections::BTreeMap;
 
@@ -106,7 +106,7 @@ impl Machines {
             lab.act(|vault, access, world| vault.bundle(access, world, &"ci".parse().unwrap()).unwrap().text);
         let mut now = lab.base(
             "machines",
-            "Format 2: a keyring's slot; tokens by scope and by name, one for nothing, one revoked, one renewed.",
+            "A keyring's slot; tokens by scope and by name, one for nothing, one revoked, one renewed.",
         );
         now.more = tokens.iter().map(|(name, token)| (format!("token {name}"), token.clone())).collect();
         now.more.push(("keyring".to_owned(), keyring.clone()));

@@ -372,7 +372,7 @@ fn record(set: &mut Set) {
         let mac = f.keys.state.mac(&[&record]);
         f.put("state", "mac", "id = 1", &mac);
     });
-    set.bad("record-authentic-format", fails, "an authentic record of format 2", |f| {
+    set.bad("record-authentic-format", fails, "an authentic record of another layout", |f| {
         with(f, &|record| Record { format: 2, ..record });
     });
     set.bad("record-authentic-vault", fails, "an authentic record of another vault", |f| {

@@ -24,7 +24,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason("empty-file", "foreign", "is empty", "the file has no bytes"),
     reason("not-sqlite", "foreign", "not a vault", "the file is not an SQLite database"),
     reason("application-id", "foreign", "not a vault", "`application_id` is not that of a vault"),
-    reason("format", "newer", "format ", "`user_version` is neither 1 nor 2"),
+    reason("format", "format", "format ", "`user_version` is not 2"),
     reason("schema", "hostile", "schema: ", "`sqlite_schema` differs from §4"),
     reason("cut-off", "damaged", "cut off within a page", "the last page is not whole"),
     reason("pages", "damaged", "malformed", "SQLite's pages do not hold together"),
@@ -294,7 +294,7 @@ pub(crate) const REASONS: &[Reason] = &[
         "token-malformed",
         "damaged",
         "token: malformed",
-        "a token's record opens, and is not what §12 says",
+        "a token's record opens, and is not what §10 says",
     ),
     reason("token-place", "damaged", "where another name belongs", "a token stands at another name's tag"),
     reason(
@@ -331,12 +331,12 @@ pub(crate) const REASONS: &[Reason] = &[
     reason("no-view", "locked", "opens nothing here", "there is no view for the token"),
     reason("token-expired", "locked", "has expired", "the token's expiry is not after `now`"),
     reason("view-seal", "damaged", "token_view: does not open", "the view does not open in its place"),
-    reason("view-malformed", "damaged", "token_view: malformed", "the view opens, and is not what §12 says"),
+    reason("view-malformed", "damaged", "token_view: malformed", "the view opens, and is not what §10 says"),
     reason("view-rolled-back", "alarm", "RolledBack", "the view is older than the one that was seen before"),
     reason("view-forked", "alarm", "Forked", "another view of this change was seen before"),
     reason("grants", "damaged", "token_grant of token", "the grants are not those that the view names"),
     reason("grant-seal", "damaged", "token_grant: does not open", "a grant does not open in its place"),
-    reason("grant-malformed", "damaged", "token_grant: malformed", "a grant opens, and is not what §12 says"),
+    reason("grant-malformed", "damaged", "token_grant: malformed", "a grant opens, and is not what §10 says"),
     reason(
         "value-granted",
         "damaged",
@@ -354,7 +354,7 @@ pub(crate) const REASONS: &[Reason] = &[
         "bundle",
         "damaged",
         "does not open",
-        "the bundle is not base64, too short, or its content does not open or is not what §12 says",
+        "the bundle is not base64, too short, or its content does not open or is not what §10 says",
     ),
 ];
 

@@ -138,7 +138,7 @@ impl Kit {
         done.map_err(|what| format!("{}: {what}", vector.name))
     }
 
-    /// What this machine remembers, as §10 has it.
+    /// What this machine remembers, as §11 has it.
     fn pin(&self, vector: &Vector, path: &Path, folder: &Path, pin: &Pin) {
         let base =
             std::fs::read_to_string(self.folder.join("bases").join(format!("{}.sql", vector.base))).unwrap();
@@ -381,7 +381,7 @@ fn class(error: &VaultError) -> &'static str {
         VaultError::File(FileFault::Empty { .. })
         | VaultError::Store(StoreError::NotAVault)
         | VaultError::Token(TokenError::NotABundle) => "foreign",
-        VaultError::Store(StoreError::NewerFormat { .. }) => "newer",
+        VaultError::Store(StoreError::OlderFormat { .. } | StoreError::NewerFormat { .. }) => "format",
         VaultError::Store(StoreError::Schema { .. }) | VaultError::Unlock(UnlockError::Slot { .. }) => {
             "hostile"
         }

@@ -12,8 +12,8 @@ use super::vector::hex;
 /// A table, its columns, and how many of them are its key.
 type Table = (&'static str, &'static [&'static str], usize);
 
-/// Every table of format 1 with its columns, the first of which are the key.
-pub(crate) const TABLES: [Table; 13] = [
+/// Every table with its columns, the first of which are the key.
+pub(crate) const TABLES: [Table; 18] = [
     ("vault", &["id", "vault_id", "epoch", "written_by", "chain_seed"], 1),
     ("slot", &["id", "header", "sealed"], 1),
     ("item", &["tag", "revision", "sealed"], 1),
@@ -27,27 +27,12 @@ pub(crate) const TABLES: [Table; 13] = [
     ("state", &["id", "record", "mac"], 1),
     ("audit", &["seq", "change", "mac", "sealed"], 1),
     ("audit_head", &["id", "count", "sealed"], 1),
-];
-
-/// Those that come with format 2.
-const MACHINE_TABLES: [Table; 5] = [
     ("token", &["tag", "revision", "sealed"], 1),
     ("token_view", &["token", "change", "sealed"], 1),
     ("token_grant", &["token", "item", "sealed"], 2),
     ("token_audit", &["token", "seq", "mac", "sealed"], 2),
     ("token_audit_head", &["token", "count", "sealed"], 1),
 ];
-
-/// Whether a vault has tables for tokens.
-pub(crate) fn has_machines(connection: &Connection) -> bool {
-    connection.table_exists(None, "token").unwrap()
-}
-
-/// The tables that a vault has.
-fn tables(connection: &Connection) -> impl Iterator<Item = Table> {
-    let more = if has_machines(connection) { &MACHINE_TABLES[..] } else { &[] };
-    TABLES.into_iter().chain(more.iter().copied())
-}
 
 type Rows = BTreeMap<Vec<String>, Vec<Value>>;
 
@@ -88,7 +73,7 @@ pub(crate) fn dump(connection: &Connection) -> String {
     let mut schema = connection.prepare("SELECT sql FROM sqlite_schema ORDER BY rowid").unwrap();
     let statements = schema.query_map([], |row| row.get::<_, String>(0)).unwrap();
     statements.for_each(|statement| writeln!(text, "{};", statement.unwrap()).unwrap());
-    for table in tables(connection) {
+    for table in TABLES {
         for values in rows(connection, table).values() {
             let values: Vec<_> = values.iter().map(literal).collect();
             writeln!(text, "INSERT INTO {} VALUES ({});", table.0, values.join(", ")).unwrap();
@@ -117,7 +102,7 @@ pub(crate) fn run(path: &Path, statements: &str) {
 /// The statements that make `after` out of `before`.
 pub(crate) fn difference(before: &Connection, after: &Connection) -> String {
     let mut text = String::new();
-    for table in tables(before) {
+    for table in TABLES {
         let (name, columns, key) = table;
         let (old, new) = (rows(before, table), rows(after, table));
         let condition = |values: &[Value]| {
