@@ -123,8 +123,10 @@ impl Work<'_> {
         let seed = Key::from_bytes(record.first_key.expose()).ok_or_else(|| damaged("token: k₀"))?;
         let chain = Chain::rewrite(Seed::from(seed), self.tx, &keys.audit, &self.identity, reads, world.rng)?;
         record.read = Mark { count: chain.count, head: chain.head };
-        for item in items {
-            self.put_grant(&record, &keys, item, world)?;
+        if !record.expired(world.now()) {
+            for item in items {
+                self.put_grant(&record, &keys, item, world)?;
+            }
         }
         self.write_view(&mut record, &keys, world)?;
         self.put_token(&record, world)?;
@@ -142,12 +144,7 @@ impl Work<'_> {
         item: &Item,
         world: &World<'_>,
     ) -> Result<(), VaultError> {
-        // Its holder can turn a clock back, so what has expired is not trusted to refuse.
-        let grant = if record.expired(world.now()) {
-            Grant::of(item, Vec::new())
-        } else {
-            self.grant_of(item, world.now())?
-        };
+        let grant = self.grant_of(item, world.now())?;
         Ok(self.tx.put_grant(&grant.seal(keys, &self.identity, &record.id, world.rng)?)?)
     }
 
@@ -296,8 +293,11 @@ impl Work<'_> {
         }
         let rows = self.verified_grants(record)?;
         let mut changed = false;
+        // Its holder can turn a clock back, so a token that has expired is not trusted to refuse: it gets nothing of what
+        // a key is from now on, not even its name.
+        let in_force = !record.expired(world.now());
         for (id, after) in touched {
-            match after.as_ref().filter(|item| record.rule.matches(item)) {
+            match after.as_ref().filter(|item| in_force && record.rule.matches(item)) {
                 Some(item) => {
                     self.put_grant(record, keys, item, world)?;
                     changed = true;
