@@ -403,6 +403,14 @@ fn an_expired_token_learns_nothing_from_a_later_change() {
         let findings = owner.vault.check(&owner.access).unwrap().findings;
         assert!(findings.is_empty(), "{findings:?}");
     }
+    // A clock that went back brings it not back to life, and what it lacks stays no fault.
+    NOW.set(START);
+    owner.rotate(1);
+    owner.add(10..11, "granted");
+    let back = granted(&token, &owner.copy("back.db"));
+    assert_eq!(back.len(), 0);
+    let findings = owner.vault.check(&owner.access).unwrap().findings;
+    assert!(findings.is_empty(), "{findings:?}");
     // A token that a rekey gives another secret gets none either: nobody has that secret, and nobody needs it.
     NOW.set(START + 2 * DAY);
     let tokens = owner.rekey();

@@ -49,6 +49,7 @@ mod review_texts;
 mod review_tokens;
 mod review_ways;
 mod session;
+mod slots;
 mod streams;
 mod terminal;
 mod together;
