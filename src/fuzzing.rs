@@ -24,7 +24,6 @@ use crate::codec;
 use crate::identity::Identity;
 use crate::secret::SecretBytes;
 use crate::state::{record::Record, tree::Node};
-use crate::store::SlotRow;
 use crate::unlock::slot::Header;
 use crate::vault::Item;
 
@@ -58,8 +57,7 @@ const IDENTITY: Identity = Identity { vault_id: *b"0123456789abcdef", epoch: 1 }
 
 /// A slot's header has one encoding.
 pub fn slot_header(bytes: &[u8]) -> bool {
-    let row = SlotRow { id: 1, header: bytes.to_vec(), sealed: Vec::new() };
-    Header::decode(&row).is_ok_and(|header| same(&header.encode(), bytes))
+    Header::decode(bytes).is_ok_and(|header| same(&header.encode(), bytes))
 }
 
 /// The plaintext of a key's row, with its padding or without, has one encoding.

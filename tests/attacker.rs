@@ -23,14 +23,14 @@ use keyvault::clock::{Clock, Moment};
 use keyvault::codec;
 use keyvault::crypto::{self, Cost, Key, SystemRng};
 use keyvault::identity::{Identity, Place};
-use keyvault::name::{KeyName, Scope};
+use keyvault::name::{EnvName, KeyName, Scope};
 use keyvault::secret::SecretBytes;
 use keyvault::state::pin::Pins;
 use keyvault::unlock::passphrase::Passphrase;
 use keyvault::unlock::token::Token;
 use keyvault::vault::{
-    Access, Conflict, Creation, Holder, Holders, Holding, Import, Incoming, NewToken, NewValue, Purpose,
-    Selection, Supply, Terms, Vault, VaultError, Which, World,
+    Access, Conflict, Creation, Credential, Edit, Holder, Holders, Holding, Import, Incoming, NewToken,
+    NewValue, Purpose, Selection, Supply, Terms, Vault, VaultError, Which, World,
 };
 use rusqlite::Connection;
 
@@ -114,6 +114,27 @@ impl Owner {
         };
         let Self { folder, access, vault } = self;
         with_world(folder.path(), |world| vault.create_token(access, world, &new)).unwrap().token
+    }
+
+    fn edit(&mut self, number: usize, edit: &Edit) {
+        let Self { folder, access, vault } = self;
+        with_world(folder.path(), |world| vault.edit(access, world, &[name(number)], edit)).unwrap();
+    }
+
+    fn remove(&mut self, number: usize) {
+        let Self { folder, access, vault } = self;
+        with_world(folder.path(), |world| vault.remove(access, world, &[name(number)])).unwrap();
+    }
+
+    /// The names of the tokens that got another secret.
+    fn rekey(&mut self) -> Vec<String> {
+        let passphrase = Passphrase::new(&SecretBytes::copy_from(b"correct horse battery staple")).unwrap();
+        let Self { folder, access, vault } = self;
+        let ways = [Credential::Passphrase(&passphrase, Cost::FLOOR)];
+        let rekeyed =
+            with_world(folder.path(), |world| vault.rekey(access, world, &ways, &[], &|_| ())).unwrap();
+        self.access = self.vault.open_passphrase(&passphrase).unwrap();
+        rekeyed.tokens.iter().map(|issued| issued.record.name.to_string()).collect()
     }
 
     fn revoke(&mut self, token: &str) {
@@ -328,6 +349,78 @@ fn an_expired_token_opens_no_version_that_was_made_since() {
         let findings = owner.vault.check(&owner.access).unwrap().findings;
         assert!(findings.is_empty(), "{findings:?}");
     }
+}
+
+/// What the token's grants in a file say of keys: names, variables, scopes, version keys.
+fn granted(token: &Token, file: &Path) -> BTreeSet<Vec<u8>> {
+    let (identity, all) = everything_sealed(file);
+    let keys = token.reader().keys(&identity, &token.id()).grants;
+    let grants = all.iter().filter(|row| row.table == "token_grant");
+    grants
+        .filter_map(|row| crypto::open(&keys, row.label, &row.context, &row.text).ok())
+        .map(|plain| plain.expose().to_vec())
+        .collect()
+}
+
+/// Nor does it learn a name: whatever a change does, the token's grants say nothing that they did not say before.
+#[test]
+fn an_expired_token_learns_nothing_from_a_later_change() {
+    let mut owner = Owner::new();
+    owner.add(0..6, "granted");
+    owner.add(6..8, "other");
+    let token = owner.token_until("ci", "granted", Some(Moment(START + DAY)));
+    let in_force = owner.token("cd", "granted");
+    let before = granted(&token, &owner.copy("before.db"));
+    assert_eq!(before.len(), 6);
+    NOW.set(START + 2 * DAY);
+    let edits = [
+        (0, Edit { rename: Some("renamed".parse().unwrap()), ..Edit::default() }),
+        (1, Edit { variable: Some(EnvName::parse("ANOTHER").unwrap()), ..Edit::default() }),
+        (2, Edit { scope: BTreeSet::from(["more".parse().unwrap()]), ..Edit::default() }),
+        (3, Edit { expires: Some(Some(Moment(START + 9 * DAY))), ..Edit::default() }),
+        (6, Edit { scope: BTreeSet::from(["granted".parse().unwrap()]), ..Edit::default() }),
+    ];
+    let mut copies = Vec::new();
+    for (number, edit) in edits {
+        owner.edit(number, &edit);
+        copies.push(owner.copy(&format!("edited-{number}.db")));
+    }
+    owner.rotate(4);
+    copies.push(owner.copy("rotated.db"));
+    owner.add(8..10, "granted");
+    copies.push(owner.copy("added.db"));
+    owner.remove(5);
+    copies.push(owner.copy("removed.db"));
+    for copy in &copies {
+        let now = granted(&token, copy);
+        assert!(now.is_subset(&before), "{}: {} more", copy.display(), now.difference(&before).count());
+    }
+    assert_eq!(granted(&token, copies.last().unwrap()).len(), 0, "what changed is granted no more");
+    // The one that is in force gets all of it.
+    assert_eq!(granted(&in_force, copies.last().unwrap()).len(), 8);
+    for day in [2, 0] {
+        NOW.set(START + day * DAY);
+        let findings = owner.vault.check(&owner.access).unwrap().findings;
+        assert!(findings.is_empty(), "{findings:?}");
+    }
+    // A clock that went back brings it not back to life, and what it lacks stays no fault.
+    NOW.set(START);
+    owner.rotate(1);
+    owner.add(10..11, "granted");
+    let back = granted(&token, &owner.copy("back.db"));
+    assert_eq!(back.len(), 0);
+    let findings = owner.vault.check(&owner.access).unwrap().findings;
+    assert!(findings.is_empty(), "{findings:?}");
+    // A token that a rekey gives another secret gets none either: nobody has that secret, and nobody needs it.
+    NOW.set(START + 2 * DAY);
+    let tokens = owner.rekey();
+    assert_eq!(tokens, ["cd"]);
+    let connection = Connection::open(owner.copy("rekeyed.db")).unwrap();
+    let tokens: i64 =
+        connection.query_row("SELECT count(DISTINCT token) FROM token_grant", [], |row| row.get(0)).unwrap();
+    assert_eq!(tokens, 1);
+    let findings = owner.vault.check(&owner.access).unwrap().findings;
+    assert!(findings.is_empty(), "{findings:?}");
 }
 
 /// A holder writes its log itself. What it says there that no holder can do is not believed.

@@ -14,10 +14,11 @@ use crate::crypto::SystemRng;
 use crate::secret::{ReadError, SecretBytes};
 use crate::state::pin::Pins;
 use crate::sys::{tty, who};
-use crate::vault::{Holder, Holders, Notice, World};
+use crate::vault::{Access, Holder, Holders, Notice, Vault, World};
 
 use super::args::Global;
 use super::error::{self, Failure};
+use super::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
 use super::ui::{self, Ui};
 
 /// Everything a command works with.
@@ -31,6 +32,7 @@ pub struct Context {
     verb: String,
     announced: Cell<bool>,
     homeless: Cell<bool>,
+    slots_named: Cell<bool>,
 }
 
 /// Where a passphrase comes from.
@@ -52,6 +54,7 @@ impl Context {
             verb,
             announced: Cell::new(false),
             homeless: Cell::new(false),
+            slots_named: Cell::new(false),
         }
     }
 
@@ -85,6 +88,28 @@ impl Context {
     /// From here on no vault is worked with, and whoever runs us need not have a home.
     pub(super) fn go_without_home(&self) {
         self.homeless.set(true);
+    }
+
+    /// Names the slots of a vault that are passed over, once; `access` is what another one opened.
+    pub(super) fn name_slots(&self, vault: &mut Vault, access: Option<&Access>) {
+        if self.slots_named.get() {
+            return;
+        }
+        let with_tree = access.and_then(|access| vault.passed_over(Some(access)).ok());
+        let found = with_tree.or_else(|| vault.passed_over(None).ok()).unwrap_or_default();
+        let mut sentences = passed_over(&found);
+        if found.iter().any(is_stray) {
+            sentences.push(format!("'{REMOVE_STRAYS}' tidies up."));
+        }
+        if !sentences.is_empty() {
+            self.slots_named.set(true);
+            self.ui.warn(&sentences.join(" "));
+        }
+    }
+
+    /// For a command that names the slots itself.
+    pub(super) fn names_slots_itself(&self) {
+        self.slots_named.set(true);
     }
 
     fn announce_wait(&self, waited: Duration, holder: Option<Holder>) {

@@ -50,6 +50,7 @@ impl Context {
         }
         match entry_access(vault, until.saturating_duration_since(Instant::now()))? {
             Ok((access, _)) => {
+                self.name_slots(vault, Some(&access));
                 if !self.global.no_session {
                     self.keep_session(vault, &access, "keyring", false);
                 }

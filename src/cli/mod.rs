@@ -16,6 +16,7 @@ mod problem_sentences;
 mod project_sentences;
 mod prompt;
 mod sentences;
+mod slot_sentences;
 mod supply;
 pub mod time;
 mod token_sentences;

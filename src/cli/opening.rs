@@ -126,7 +126,7 @@ impl Context {
         vault: Option<&mut Vault>,
     ) -> Result<(Access, Option<Access>), Failure> {
         if let Some(file) = self.given_key_file()? {
-            let opened = copy.open_key_file(&file).map_err(|error| self.refused(copy, error));
+            let opened = self.open_key_file(copy, &file);
             let access = opened.map_err(|failure| failure.given_by("KEYVAULT_KEY_FILE"))?;
             return Ok((access, vault.and_then(|vault| vault.open_key_file(&file).ok())));
         }
@@ -215,8 +215,12 @@ impl Context {
                     wrong += 1;
                     self.ui.note("That is not the passphrase. Once more.");
                 }
-                Err(error) => return Err(self.refused(vault, error)),
+                Err(error) => {
+                    self.name_slots(vault, None);
+                    return Err(self.refused(vault, error));
+                }
                 Ok(access) => {
+                    self.name_slots(vault, Some(&access));
                     if wrong > 0 {
                         self.record_refused(vault, &access, &format!("wrong passphrase, {wrong}x"));
                     }
@@ -232,7 +236,15 @@ impl Context {
         vault: &mut Vault,
         passphrase: &Passphrase,
     ) -> Result<Access, Failure> {
-        vault.open_passphrase(passphrase).map_err(|error| self.refused(vault, error))
+        let opened = vault.open_passphrase(passphrase);
+        self.name_slots(vault, opened.as_ref().ok());
+        opened.map_err(|error| self.refused(vault, error))
+    }
+
+    fn open_key_file(&self, vault: &mut Vault, file: &KeyFile) -> Result<Access, Failure> {
+        let opened = vault.open_key_file(file);
+        self.name_slots(vault, opened.as_ref().ok());
+        opened.map_err(|error| self.refused(vault, error))
     }
 
     /// A wrong credential can be recorded only where a session holds the key to the log; in a backup nothing is.
@@ -269,7 +281,7 @@ impl Context {
     /// What the key file opens that `KEYVAULT_KEY_FILE` names.
     pub(super) fn key_file_access(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
         let Some(file) = self.given_key_file()? else { return Ok(None) };
-        let opened = vault.open_key_file(&file).map_err(|error| self.refused(vault, error));
+        let opened = self.open_key_file(vault, &file);
         opened.map(Some).map_err(|failure| failure.given_by("KEYVAULT_KEY_FILE"))
     }
 

@@ -52,6 +52,12 @@ impl Failure {
                 format!("The vault has no slot {id}."),
                 Some("'keyvault vault slot list' shows the slots."),
             ),
+            VaultError::NoStrays => Self::new(
+                code::NOT_FOUND,
+                "not_found",
+                "Every slot is the vault's own.".to_owned(),
+                Some("'keyvault vault slot list' shows the slots."),
+            ),
             VaultError::LastWay { id } => Self::refused(
                 &format!("Slot {id} is the last way into the vault; it was not removed."),
                 Some("Add another way in first: keyvault vault slot add keyfile FILE, or add recovery."),
@@ -272,10 +278,6 @@ fn unlock(error: &UnlockError) -> Failure {
         UnlockError::NotAToken => locked(
             "That is not a token: kvt_ and 49 letters and digits, the last six of which check the rest.",
             Some("'keyvault token create NAME' makes one."),
-        ),
-        UnlockError::Slot { id, what } => Failure::damaged(
-            &format!("Slot {id} of the vault is not acceptable: {what}."),
-            Some("Put back a copy of the vault."),
         ),
         UnlockError::Passphrase(unfit) => Failure::passphrase(*unfit),
         UnlockError::Kdf(error) => Failure::failed(

@@ -43,13 +43,24 @@ impl Cost {
     /// The cheapest that is accepted, and what tests use: OWASP's 19 MiB floor.
     pub const FLOOR: Self = Self { memory_kib: 19 * 1024, passes: 1, lanes: 1 };
 
+    /// The dearest that is accepted.
+    pub const CEILING: Self = Self { memory_kib: 1024 * 1024, passes: 10, lanes: 8 };
+
     /// Checked before any memory is taken.
     pub fn new(memory_kib: u32, passes: u32, lanes: u32) -> Result<Self, CostError> {
         let cost = Self { memory_kib, passes, lanes };
-        let within = (19 * 1024..=1024 * 1024).contains(&memory_kib)
-            && (1..=10).contains(&passes)
-            && (1..=8).contains(&lanes);
+        let (floor, ceiling) = (Self::FLOOR, Self::CEILING);
+        let within = (floor.memory_kib..=ceiling.memory_kib).contains(&memory_kib)
+            && (floor.passes..=ceiling.passes).contains(&passes)
+            && (floor.lanes..=ceiling.lanes).contains(&lanes);
         if within { Ok(cost) } else { Err(CostError(cost)) }
+    }
+
+    /// The time that a derivation takes, as the KiB that it passes over. Lanes do not count: they are filled one after
+    /// another.
+    #[must_use]
+    pub const fn work(self) -> u64 {
+        self.memory_kib as u64 * self.passes as u64
     }
 }
 

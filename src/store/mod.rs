@@ -26,6 +26,10 @@ pub use token_rows::{GrantRow, Ledger, TokenCounts, TokenId, TokenRow, ViewRow};
 /// Most slots a vault may have; more are an attack on whoever tries them one by one.
 pub const MAX_SLOTS: usize = 32;
 
+/// The highest number of a slot: a new one gets the lowest from 1 that is free, and there are never more than
+/// [`MAX_SLOTS`].
+pub const HIGHEST_SLOT: u32 = 32;
+
 /// How long a command waits for another one to finish.
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -3,7 +3,7 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{MAX_SLOTS, StoreError, Tx};
+use super::{StoreError, Tx};
 
 /// Where something stands in the index and in the tree: a truncated MAC of its kind and name.
 pub type Tag = [u8; 16];
@@ -94,14 +94,34 @@ impl Tx<'_> {
         )
     }
 
-    /// All slots, in the order of their numbers; more than [`MAX_SLOTS`] are refused unread.
+    /// The slots, in the order of their numbers: 1 to [`HIGHEST_SLOT`](super::HIGHEST_SLOT), and no row besides. A
+    /// column that is longer than a slot's can be, or no bytes, comes out empty: nothing that somebody put there keeps
+    /// the other slots back, or takes memory.
     pub fn slots(&self) -> Result<Vec<SlotRow>> {
+        let sql = "SELECT id, CASE WHEN length(header) <= 64 THEN header END, \
+                   CASE WHEN length(sealed) <= 256 THEN sealed END FROM slot WHERE id BETWEEN 1 AND 32 ORDER BY id";
         let mut slots = Vec::new();
-        self.each("SELECT id, header, sealed FROM slot ORDER BY id LIMIT 33", [], |row| {
-            slots.push(SlotRow { id: row.get(0)?, header: row.get(1)?, sealed: row.get(2)? });
+        self.each(sql, [], |row| {
+            let bytes = |column| match row.get_ref(column) {
+                Ok(ValueRef::Blob(bytes)) => bytes.to_vec(),
+                _ => Vec::new(),
+            };
+            slots.push(SlotRow { id: row.get(0)?, header: bytes(1), sealed: bytes(2) });
             Ok(())
         })?;
-        if slots.len() > MAX_SLOTS { Err(damaged("slot: more than 32")) } else { Ok(slots) }
+        Ok(slots)
+    }
+
+    /// How many rows stand under numbers that no slot has, and the lowest of these numbers.
+    pub fn slots_beyond(&self) -> Result<Option<(u64, i64)>> {
+        let sql = "SELECT count(*), min(id) FROM slot WHERE id NOT BETWEEN 1 AND 32";
+        let found = self.one(sql, [], "slot", |row| Ok((unsigned(row.get(0)?)?, row.get(1)?)))?;
+        Ok(found.and_then(|(rows, lowest): (u64, Option<i64>)| lowest.map(|lowest| (rows, lowest))))
+    }
+
+    /// Deletes the rows under numbers that no slot has.
+    pub fn delete_slots_beyond(&self) -> Result<()> {
+        self.run("DELETE FROM slot WHERE id NOT BETWEEN 1 AND 32", [])
     }
 
     /// Writes a slot.

@@ -48,14 +48,6 @@ pub enum UnlockError {
     /// No slot opens with this secret.
     #[error("wrong {0}")]
     Wrong(Secret),
-    /// A slot's header is not one that this format has, or its cost is outside what is ever accepted.
-    #[error("slot {id}: {what}")]
-    Slot {
-        /// The slot's number.
-        id: u32,
-        /// What is wrong with it.
-        what: String,
-    },
     /// The vault has no slot of the kind that the secret is for.
     #[error("no slot of that kind")]
     NoSuchSlot(Secret),

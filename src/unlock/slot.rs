@@ -10,10 +10,14 @@
 //! ```
 //!
 //! The header is part of the context, so a cost that was lowered or a salt that was exchanged opens nothing.
+//!
+//! Whoever writes the file can add rows. A slot whose header is none is passed over, and so is a passphrase slot that
+//! would make all of them cost more than [`MOST_WORK`]; what is left is tried in the order of the numbers, in which the
+//! vault's own stand first.
 
 use crate::clock::Rng;
 use crate::codec::{Decoder, Encoder, Malformed};
-use crate::crypto::{self, Cost, Key};
+use crate::crypto::{self, Cost, KdfError, Key};
 use crate::identity::{Identity, Place};
 use crate::store::SlotRow;
 
@@ -26,6 +30,34 @@ use super::{Secret, UnlockError};
 
 const LABEL: &str = "keyvault slot";
 const SALT_LEN: usize = 32;
+
+/// What the passphrase slots that are tried may cost together, as [`Cost::work`]: what the dearest single one may. So
+/// added slots keep nobody longer than one slot can, and there is room for 4 slots of the dearest calibration (256 MiB,
+/// 10 passes), for 13 of 256 MiB and 3 passes, or for 32 of 64 MiB and 5.
+const MOST_WORK: u64 = Cost::CEILING.work();
+
+/// Why a slot is not tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Untried {
+    /// The header is too short or too long.
+    #[error("malformed header")]
+    Header,
+    /// The header names a kind that this format does not have.
+    #[error("unknown kind {0}")]
+    Kind(u8),
+    /// The cost is outside what is ever accepted.
+    #[error("cost out of bounds")]
+    Cost,
+    /// With the slots before it, it costs more than all may together.
+    #[error("the passphrase slots together cost too much")]
+    Sum,
+}
+
+impl From<Malformed> for Untried {
+    fn from(_: Malformed) -> Self {
+        Self::Header
+    }
+}
 
 /// What a slot is opened with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,31 +112,48 @@ impl Header {
         }
     }
 
-    pub(crate) fn decode(row: &SlotRow) -> Result<Self, UnlockError> {
-        let wrong = |what: String| UnlockError::Slot { id: row.id, what };
-        let malformed = |_: Malformed| wrong("malformed header".to_owned());
-        let mut decoder = Decoder::new(&row.header);
-        let kind = decoder.u8().map_err(malformed)?;
-        let salt = decoder.array().map_err(malformed)?;
+    pub(crate) fn decode(header: &[u8]) -> Result<Self, Untried> {
+        let mut decoder = Decoder::new(header);
+        let kind = decoder.u8()?;
+        let salt = decoder.array()?;
         let kind = match kind {
             1 => {
-                let mut number = || decoder.u32().map_err(malformed);
-                let cost = Cost::new(number()?, number()?, number()?);
-                Kind::Passphrase(cost.map_err(|error| wrong(error.to_string()))?)
+                let cost = Cost::new(decoder.u32()?, decoder.u32()?, decoder.u32()?);
+                Kind::Passphrase(cost.map_err(|_| Untried::Cost)?)
             }
             2 => Kind::Recovery,
             3 => Kind::Keyring,
             4 => Kind::KeyFile,
-            other => return Err(wrong(format!("unknown kind {other}"))),
+            other => return Err(Untried::Kind(other)),
         };
-        decoder.end().map_err(malformed)?;
+        decoder.end()?;
         Ok(Self { kind, salt })
     }
 }
 
-/// What kind of slot a row is.
-pub fn kind(row: &SlotRow) -> Result<Kind, UnlockError> {
-    Header::decode(row).map(|header| header.kind)
+/// What kind of slot a row is, if it is one.
+pub fn kind(row: &SlotRow) -> Result<Kind, Untried> {
+    Header::decode(&row.header).map(|header| header.kind)
+}
+
+/// The slots that are not tried, and why.
+#[must_use]
+pub fn untried(rows: &[SlotRow]) -> Vec<(u32, Untried)> {
+    sift(rows).filter_map(|(row, header)| header.err().map(|why| (row.id, why))).collect()
+}
+
+/// Each row with its header, or why it is not tried. All are sifted before memory is taken for the first derivation.
+fn sift(rows: &[SlotRow]) -> impl Iterator<Item = (&SlotRow, Result<Header, Untried>)> {
+    let mut left = MOST_WORK;
+    rows.iter().map(move |row| {
+        let header = Header::decode(&row.header).and_then(|header| {
+            if let Kind::Passphrase(cost) = header.kind {
+                left = left.checked_sub(cost.work()).ok_or(Untried::Sum)?;
+            }
+            Ok(header)
+        });
+        (row, header)
+    })
 }
 
 /// A passphrase slot for `root`.
@@ -216,22 +265,31 @@ fn open<'r>(
     rows: &'r [SlotRow],
     identity: &Identity,
     secret: Secret,
-    key: impl Fn(&Header) -> Option<Result<Key, crypto::KdfError>>,
+    key: impl Fn(&Header) -> Option<Result<Key, KdfError>>,
 ) -> Result<(Key, &'r SlotRow), UnlockError> {
-    // All headers are checked before the first derivation costs anything.
-    let headers = rows.iter().map(Header::decode).collect::<Result<Vec<_>, _>>()?;
-    let mut tried = false;
-    for (row, header) in rows.iter().zip(&headers) {
-        let Some(key) = key(header) else { continue };
-        tried = true;
+    let sifted: Vec<_> = sift(rows).filter_map(|(row, header)| Some((row, header.ok()?))).collect();
+    let mut nothing = UnlockError::NoSuchSlot(secret);
+    for (row, header) in &sifted {
+        let key = match key(header) {
+            None => continue,
+            Some(Ok(key)) => key,
+            // The memory that one slot asks for may not be there, and that of the next one be.
+            Some(Err(error)) => {
+                nothing = error.into();
+                continue;
+            }
+        };
         let context = identity.context(&place(&row.id.to_le_bytes(), &row.header));
-        if let Ok(opened) = crypto::open(&key?, LABEL, &context, &row.sealed)
+        if let Ok(opened) = crypto::open(&key, LABEL, &context, &row.sealed)
             && let Some(key) = Key::from_bytes(opened.expose())
         {
             return Ok((key, row));
         }
+        if matches!(nothing, UnlockError::NoSuchSlot(_)) {
+            nothing = UnlockError::Wrong(secret);
+        }
     }
-    Err(if tried { UnlockError::Wrong(secret) } else { UnlockError::NoSuchSlot(secret) })
+    Err(nothing)
 }
 
 fn seal(
@@ -273,6 +331,33 @@ fn salt(rng: &dyn Rng) -> Result<[u8; SALT_LEN], UnlockError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn passphrase_slots(costs: &[Cost]) -> Vec<SlotRow> {
+        let header = |cost: &Cost| Header { kind: Kind::Passphrase(*cost), salt: [0; SALT_LEN] }.encode();
+        let row = |(id, cost)| SlotRow { id, header: header(cost), sealed: Vec::new() };
+        (1..).zip(costs).map(row).collect()
+    }
+
+    #[test]
+    fn case_78_the_sum_of_what_passphrase_slots_cost_is_bounded_in_the_order_of_their_numbers() {
+        let cost = |mib: u32, passes| Cost { memory_kib: mib * 1024, passes, lanes: 1 };
+        let sum = |id| (id, Untried::Sum);
+        for (count, each) in [(1, cost(1024, 10)), (4, cost(256, 10)), (13, cost(256, 3)), (32, cost(64, 5))]
+        {
+            assert_eq!(untried(&passphrase_slots(&vec![each; count])), [], "{count} of {each:?}");
+        }
+        assert_eq!(untried(&passphrase_slots(&[cost(1024, 10), Cost::FLOOR])), [sum(2)]);
+        // What does not fit takes nothing from what comes behind it.
+        let rows =
+            passphrase_slots(&[cost(64, 5), cost(1024, 10), cost(256, 10), cost(1024, 10), cost(64, 3)]);
+        assert_eq!(untried(&rows), [sum(2), sum(4)]);
+        let rows = passphrase_slots(&[cost(300, 9); 32]);
+        let tried = sift(&rows).filter_map(|(_, header)| match header.ok()?.kind {
+            Kind::Passphrase(cost) => Some(cost.work()),
+            _ => None,
+        });
+        assert!(tried.sum::<u64>() <= MOST_WORK);
+    }
 
     #[test]
     fn every_way_in_but_the_keyring_gives_root_and_each_has_its_word() {

@@ -6,8 +6,9 @@ use crate::audit::{self, ChangeMark, Seed, Verified};
 use crate::name::{KeyName, Scope};
 use crate::state::pin::Standing;
 use crate::state::tree::Bucket;
-use crate::store::{MAX_SLOTS, Tag};
+use crate::store::Tag;
 use crate::sys::cores::on_all_cores;
+use crate::unlock::slot;
 
 use super::directory::bucket_of;
 use super::error::VaultError;
@@ -177,10 +178,16 @@ impl Check {
         let header = work.tx.header()?;
         self.claim("vault", &work.tag(Kind::Header, &[]), work.header_leaf(&header));
         let slots = work.tx.slots()?;
-        debug_assert!(slots.len() <= MAX_SLOTS);
         for slot in &slots {
             let tag = work.slot_tag(slot.id);
             self.claim(&format!("slot {}", slot.id), &tag, work.slot_leaf(slot));
+            if let Err(why) = slot::kind(slot) {
+                self.find(&format!("slot {}", slot.id), &why.to_string());
+            }
+        }
+        if let Some((rows, lowest)) = work.tx.slots_beyond()? {
+            let what = format!("has a number that no slot has; such rows: {rows}");
+            self.find(&format!("slot {lowest}"), &what);
         }
         Ok(())
     }

@@ -58,6 +58,9 @@ pub enum VaultError {
         /// The number.
         id: u32,
     },
+    /// Every slot is the vault's own.
+    #[error("no stray slots")]
+    NoStrays,
     /// Without this slot nobody could open the vault.
     #[error("slot {id} is the last way in")]
     LastWay {

@@ -99,8 +99,7 @@ impl Vault {
         if !kept.iter().all(|kept| slots.contains(kept)) {
             return Err(VaultError::WaysChanged);
         }
-        let dropped =
-            slots.iter().filter(|slot| !kept.contains(slot)).map(way).collect::<Result<Vec<_>, _>>()?;
+        let dropped: Vec<_> = slots.iter().filter(|slot| !kept.contains(slot)).filter_map(way).collect();
         let items = old.items()?;
         refuse_strays(&tx, &items)?;
         let mut events = Vec::new();
@@ -109,7 +108,7 @@ impl Vault {
         tx.clear_sealed()?;
         tx.clear_tokens()?;
         let mut new = Work::begin(&tx, &next.keys, next.identity, old.current);
-        let ways = next.slots.iter().map(way).collect::<Result<Vec<_>, _>>()?;
+        let ways = next.slots.iter().filter_map(way).collect();
         new.put_header(&next.header)?;
         next.slots.iter().try_for_each(|slot| new.put_slot(slot))?;
         Chain::rewrite(next.seed, &tx, &next.keys.audit, &next.identity, &events, world.rng)?;

@@ -123,8 +123,10 @@ impl Work<'_> {
         let seed = Key::from_bytes(record.first_key.expose()).ok_or_else(|| damaged("token: k₀"))?;
         let chain = Chain::rewrite(Seed::from(seed), self.tx, &keys.audit, &self.identity, reads, world.rng)?;
         record.read = Mark { count: chain.count, head: chain.head };
-        for item in items {
-            self.put_grant(&record, &keys, item, world)?;
+        if !record.expired(world.now()) {
+            for item in items {
+                self.put_grant(&record, &keys, item, world)?;
+            }
         }
         self.write_view(&mut record, &keys, world)?;
         self.put_token(&record, world)?;
@@ -142,12 +144,7 @@ impl Work<'_> {
         item: &Item,
         world: &World<'_>,
     ) -> Result<(), VaultError> {
-        // Its holder can turn a clock back, so what has expired is not trusted to refuse.
-        let grant = if record.expired(world.now()) {
-            Grant::of(item, Vec::new())
-        } else {
-            self.grant_of(item, world.now())?
-        };
+        let grant = self.grant_of(item, world.now())?;
         Ok(self.tx.put_grant(&grant.seal(keys, &self.identity, &record.id, world.rng)?)?)
     }
 
@@ -177,10 +174,12 @@ impl Work<'_> {
         world: &World<'_>,
     ) -> Result<(), VaultError> {
         let rows = self.tx.grants(&record.id)?;
+        let now = world.now();
+        let over = if self.view_is_over(record, keys)? { record.expires } else { None };
         let view = View {
             change: self.next_change(),
             name: record.name.clone(),
-            time: world.now(),
+            time: over.map_or(now, |expires| now.max(expires)),
             expires: record.expires,
             count: u32::try_from(rows.len()).map_err(|_| damaged("token_grant: too many"))?,
             grants: grant::grants_digest(keys, &rows),
@@ -188,6 +187,13 @@ impl Work<'_> {
         let row = view.seal(keys, &self.identity, &record.id, world.rng)?;
         record.view = Some(ViewMark { change: view.change, digest: self.view_mark(&row.sealed) });
         Ok(self.tx.put_view(&row)?)
+    }
+
+    /// Whether the view was written when the token had expired. From then on it gets no grant, whatever the clock says:
+    /// what such a view lacks was withheld.
+    pub(super) fn view_is_over(&self, record: &TokenRecord, keys: &TokenKeys) -> Result<bool, VaultError> {
+        let Some((expires, row)) = record.expires.zip(self.tx.view(&record.id)?) else { return Ok(false) };
+        Ok(expires <= View::open(&row, keys, &self.identity)?.time)
     }
 
     fn view_mark(&self, sealed: &[u8]) -> Digest {
@@ -295,9 +301,13 @@ impl Work<'_> {
             return Ok(false);
         }
         let rows = self.verified_grants(record)?;
-        let mut changed = false;
+        // Its holder can turn a clock back, so a token that has expired is not trusted to refuse: it gets nothing of what
+        // a key is from now on, not even its name. The first change that finds it so says it in the view.
+        let was_over = self.view_is_over(record, keys)?;
+        let over = was_over || record.expired(world.now());
+        let mut changed = over && !was_over;
         for (id, after) in touched {
-            match after.as_ref().filter(|item| record.rule.matches(item)) {
+            match after.as_ref().filter(|item| !over && record.rule.matches(item)) {
                 Some(item) => {
                     self.put_grant(record, keys, item, world)?;
                     changed = true;

@@ -1,7 +1,5 @@
 //! The ways in: slots that are written anew, added and taken away. All of it needs root.
 
-use std::collections::BTreeSet;
-
 use crate::audit::Action;
 use crate::crypto::{Cost, Digest};
 use crate::identity::Identity;
@@ -18,9 +16,6 @@ use super::error::VaultError;
 use super::leaves;
 use super::open::{Access, Vault, World};
 use super::work::Work;
-
-/// Up to here each number without a slot is proved to be one: there are never more, and the lowest free one is taken.
-const HIGHEST_SLOT: u32 = 32;
 
 /// A slot as `vault slot list` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,14 +40,17 @@ pub enum Credential<'c> {
 }
 
 impl Credential<'_> {
+    fn kind(self) -> Kind {
+        match self {
+            Self::Passphrase(_, cost) => Kind::Passphrase(cost),
+            Self::Recovery(_) => Kind::Recovery,
+            Self::KeyFile(_) => Kind::KeyFile,
+            Self::Keyring(_) => Kind::Keyring,
+        }
+    }
+
     fn opens(self, kind: Kind) -> bool {
-        matches!(
-            (self, kind),
-            (Self::Passphrase(..), Kind::Passphrase(_))
-                | (Self::Recovery(_), Kind::Recovery)
-                | (Self::KeyFile(_), Kind::KeyFile)
-                | (Self::Keyring(_), Kind::Keyring)
-        )
+        std::mem::discriminant(&self.kind()) == std::mem::discriminant(&kind)
     }
 
     /// A slot for `root` that this opens.
@@ -89,9 +87,9 @@ impl Vault {
         Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(Kind::Keyring))))
     }
 
-    /// The ways in, each held against the tree.
+    /// The ways in that the tree knows.
     pub fn ways(&mut self, access: &Access) -> Result<Vec<Way>, VaultError> {
-        self.read(access, |work| work.slots()?.iter().map(way).collect())
+        self.read(access, |work| Ok(ways_of(&work.slots()?)))
     }
 
     /// Writes the slots that credentials of these kinds open anew, or adds slots where there is none. What they opened
@@ -105,10 +103,7 @@ impl Vault {
     ) -> Result<Vec<Way>, VaultError> {
         let root = access.root.as_ref().ok_or(VaultError::NeedsRoot)?;
         let identity = self.identity();
-        let before: Vec<_> = self.read(access, |work| {
-            work.forget_missing_slots()?;
-            work.slots()?.iter().map(way).collect()
-        })?;
+        let before = self.ways(access)?;
         let mut free = free_ids(&before);
         let mut rows = Vec::with_capacity(credentials.len());
         let mut gone = Vec::new();
@@ -124,16 +119,14 @@ impl Vault {
             return Err(VaultError::TooManyWays);
         }
         self.change(access, world, |work| {
-            let missing = work.forget_missing_slots()?;
             expect_same(work, &before)?;
+            let strays = work.drop_strays()?;
             gone.iter().try_for_each(|id| work.delete_slot(*id))?;
             rows.iter().try_for_each(|row| work.put_slot(row))?;
-            let kinds: Vec<_> =
-                rows.iter().map(way).map(|way| way.map(|way| way.kind.name())).collect::<Result<_, _>>()?;
-            let missing = missing.iter().map(|id| format!("slot {id} was missing"));
-            let detail: Vec<_> = kinds.into_iter().map(str::to_owned).chain(missing).collect();
+            let kinds = credentials.iter().map(|credential| credential.kind().name().to_owned());
+            let detail: Vec<_> = kinds.chain(strays).collect();
             let event = world.event(action, Vec::new(), detail.join(", "));
-            Ok((work.slots()?.iter().map(way).collect::<Result<_, _>>()?, event))
+            Ok((ways_of(&work.slots()?), event))
         })
     }
 
@@ -154,9 +147,10 @@ impl Vault {
         let row = credential.seal(id, root, &identity, world)?;
         self.change(access, world, |work| {
             expect_same(work, &before)?;
-            let added = way(&row)?;
+            let strays = work.drop_strays()?;
             work.put_slot(&row)?;
-            let detail = format!("added slot {}, {}", added.id, added.kind.name());
+            let added = Way { id, kind: credential.kind() };
+            let detail = format!("added slot {id}, {}{}", added.kind.name(), appended(&strays));
             Ok((added, world.event(Action::Slot, Vec::new(), detail)))
         })
     }
@@ -167,7 +161,7 @@ impl Vault {
             return Err(VaultError::NeedsRoot);
         }
         let removed = self.change(access, world, |work| {
-            let ways = work.slots()?.iter().map(way).collect::<Result<Vec<_>, _>>()?;
+            let ways = ways_of(&work.slots()?);
             let id = wanted.id;
             let removed = *ways.iter().find(|way| way.id == id).ok_or(VaultError::NoSuchWay { id })?;
             // Numbers are given again: it may have become another way in since the question.
@@ -177,8 +171,9 @@ impl Vault {
             if removed.kind.gives_root() && ways.iter().filter(|way| way.kind.gives_root()).count() == 1 {
                 return Err(VaultError::LastWay { id });
             }
+            let strays = work.drop_strays()?;
             work.delete_slot(id)?;
-            let detail = format!("removed slot {id}, {}", removed.kind.name());
+            let detail = format!("removed slot {id}, {}{}", removed.kind.name(), appended(&strays));
             Ok((removed, world.event(Action::Slot, Vec::new(), detail)))
         })?;
         self.compact(world);
@@ -188,12 +183,20 @@ impl Vault {
 
 /// Between the derivation and the transaction somebody else may have changed the slots.
 fn expect_same(work: &mut Work<'_>, before: &[Way]) -> Result<(), VaultError> {
-    let now = work.slots()?.iter().map(way).collect::<Result<Vec<_>, _>>()?;
-    if now == before { Ok(()) } else { Err(VaultError::WaysChanged) }
+    if ways_of(&work.slots()?) == before { Ok(()) } else { Err(VaultError::WaysChanged) }
 }
 
-pub(super) fn way(row: &SlotRow) -> Result<Way, VaultError> {
-    Ok(Way { id: row.id, kind: slot::kind(row)? })
+/// More of an event's detail.
+fn appended(more: &[String]) -> String {
+    more.iter().fold(String::new(), |text, more| text + ", " + more)
+}
+
+fn ways_of(rows: &[SlotRow]) -> Vec<Way> {
+    rows.iter().filter_map(way).collect()
+}
+
+pub(super) fn way(row: &SlotRow) -> Option<Way> {
+    slot::kind(row).ok().map(|kind| Way { id: row.id, kind })
 }
 
 /// The numbers that no slot has, the lowest first: so none is far above how many slots there may be.
@@ -202,42 +205,6 @@ fn free_ids(ways: &[Way]) -> impl Iterator<Item = u32> {
 }
 
 impl Work<'_> {
-    /// All slots, each held against the tree, and none missing: one whose row was taken away for a while would be
-    /// forgotten by a change of the ways in, and open the vault again when its row is back.
-    pub(super) fn slots(&mut self) -> Result<Vec<SlotRow>, VaultError> {
-        let rows = self.tx.slots()?;
-        for row in &rows {
-            let tag = self.slot_tag(row.id);
-            // A slot of this very change is not in the tree yet.
-            if self.leaf_changes.get(&tag) != Some(&Some(self.slot_leaf(row))) {
-                self.expect_leaf(&tag, Some(self.slot_leaf(row)), "slot")?;
-            }
-        }
-        let highest = rows.iter().map(|row| row.id).fold(HIGHEST_SLOT, u32::max);
-        for id in (1..=highest).filter(|id| rows.iter().all(|row| row.id != *id)) {
-            let tag = self.slot_tag(id);
-            if self.leaf_changes.get(&tag) != Some(&None) && self.tree.leaf(&tag)?.is_some() {
-                return Err(StateError::Apart { what: format!("slot {id}: its row is missing") }.into());
-            }
-        }
-        Ok(rows)
-    }
-
-    /// Takes the slots out of the tree whose rows are missing, so that nothing opens the vault when such a row is back;
-    /// their numbers. Without it a damaged slot would keep root from writing it anew.
-    fn forget_missing_slots(&mut self) -> Result<Vec<u32>, VaultError> {
-        let there: BTreeSet<_> = self.tx.slots()?.iter().map(|row| row.id).collect();
-        let mut missing = Vec::new();
-        for id in (1..=HIGHEST_SLOT).filter(|id| !there.contains(id)) {
-            let tag = self.slot_tag(id);
-            if self.tree.leaf(&tag)?.is_some() {
-                self.leaf_changes.insert(tag, None);
-                missing.push(id);
-            }
-        }
-        Ok(missing)
-    }
-
     /// The slot that was opened must be in the tree. If it is not, but the one that stands there now is, another command
     /// changed it after this one had opened it.
     pub(super) fn expect_slot(&mut self, opened: &SlotRow) -> Result<(), VaultError> {

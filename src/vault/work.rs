@@ -14,7 +14,7 @@ use crate::state::StateError;
 use crate::state::pin::{self, Memory, Standing};
 use crate::state::record::{Authentic, Record};
 use crate::state::tree::Tree;
-use crate::store::{HeaderRow, ItemRow, SlotRow, StoreError, Tag, Tx};
+use crate::store::{HIGHEST_SLOT, HeaderRow, ItemRow, SlotRow, StoreError, Tag, Tx};
 use crate::unlock::keys::DailyKeys;
 
 use super::error::VaultError;
@@ -210,7 +210,7 @@ impl<'a> Work<'a> {
         })?;
         let mut items = self.opener().open_all(&rows, &leaves)?;
         // What is left of the tree must be the other rows, word for word; a forged one excuses no missing key.
-        let others = self.other_leaves()?;
+        let others = self.other_leaves(&leaves)?;
         let known = |leaf: &(Tag, Digest)| leaves.binary_search(leaf).is_ok();
         if let Some((tag, _)) = others.iter().find(|leaf| !known(leaf)) {
             let what = format!("row {}: added or altered", data_encoding::HEXLOWER.encode(tag));
@@ -227,10 +227,14 @@ impl<'a> Work<'a> {
         Ok(items)
     }
 
-    /// The leaves that all rows but the keys' must have.
-    fn other_leaves(&self) -> Result<Vec<(Tag, Digest)>, VaultError> {
+    /// The leaves that all rows but the keys' must have. The slots' are those of the tree: whoever uses a slot holds it
+    /// against its leaf, and a stray one is no reason to keep the keys back.
+    fn other_leaves(&self, all: &[(Tag, Digest)]) -> Result<Vec<(Tag, Digest)>, VaultError> {
         let mut leaves = vec![(self.tag(Kind::Header, &[]), self.header_leaf(&self.tx.header()?))];
-        leaves.extend(self.tx.slots()?.iter().map(|slot| (self.slot_tag(slot.id), self.slot_leaf(slot))));
+        let slots = (1..=HIGHEST_SLOT).map(|id| self.slot_tag(id));
+        let known =
+            |tag: Tag| all.binary_search_by_key(&tag, |(tag, _)| *tag).ok().and_then(|at| all.get(at));
+        leaves.extend(slots.filter_map(known));
         self.tx.each_scope(|row| {
             leaves.push((row.tag, self.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed)));
             Ok(())

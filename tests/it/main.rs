@@ -70,6 +70,7 @@ mod rotate;
 mod session;
 mod show;
 mod slots;
+mod slots_passed_over;
 mod streams;
 mod supervise;
 mod tamper;

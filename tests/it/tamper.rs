@@ -179,7 +179,7 @@ fn case_3_each_table_put_back_to_an_earlier_state_is_refused() {
 }
 
 #[test]
-fn case_5_a_hostile_kdf_header_is_refused_before_the_work() {
+fn case_5_a_hostile_kdf_header_is_passed_over_before_the_work() {
     let world = filled();
     let good = std::fs::read(world.vault()).unwrap();
     let [floor, four_tib] = [19 * 1024_u32, u32::MAX];
@@ -206,7 +206,7 @@ fn case_5_a_hostile_kdf_header_is_refused_before_the_work() {
             .unwrap();
         drop(connection);
         let begun = Instant::now();
-        world.run(&["show", "a", "--reveal"]).fails(5, "Slot");
+        world.run(&["show", "a", "--reveal"]).fails(4, "Slot 1 was passed over: cost out of bounds.");
         assert!(begun.elapsed() < Duration::from_secs(2), "{memory} KiB were tried");
     }
 }
@@ -220,19 +220,6 @@ fn case_5_a_cost_that_was_changed_within_the_bounds_opens_nothing() {
         "UPDATE slot SET header = CAST(substr(header, 1, 37) || x'02000000' || substr(header, 42) AS BLOB) WHERE length(header) = 45;",
     );
     world.run(&["show", "a", "--reveal"]).fails(4, "passphrase");
-}
-
-#[test]
-fn case_5_more_than_32_slots_are_refused_unread() {
-    let world = filled();
-    tamper(
-        &world,
-        "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
-         INSERT INTO slot SELECT i, (SELECT header FROM slot LIMIT 1), randomblob(112) FROM n;",
-    );
-    let begun = Instant::now();
-    world.run(&["show", "a", "--reveal"]).fails(5, "more than 32");
-    assert!(begun.elapsed() < Duration::from_secs(2));
 }
 
 #[test]

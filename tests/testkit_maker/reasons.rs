@@ -36,8 +36,8 @@ pub(crate) const REASONS: &[Reason] = &[
     // Ways in
     reason("slot-header", "hostile", "malformed header", "a slot's header is too short or too long"),
     reason("slot-kind", "hostile", "unknown kind", "a slot is of a kind that §5 does not have"),
-    reason("slot-cost", "hostile", "out of bounds", "memory, passes or lanes are out of bounds"),
-    reason("slot-count", "hostile", "slot: more than 32", "there are more than 32 slots"),
+    reason("slot-cost", "hostile", "cost out of bounds", "memory, passes or lanes are out of bounds"),
+    reason("slot-number", "hostile", "a number that no slot has", "a slot's number is not one from 1 to 32"),
     reason("wrong-credential", "locked", "wrong ", "no slot opens with what was given"),
     reason("no-slot", "locked", "no slot of that kind", "there is no slot for a credential of that kind"),
     reason(
@@ -87,7 +87,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "tree-slot",
         "damaged",
-        "slot does not match the tree",
+        "slot does not match the tree|is not one that the tree knows",
         "a slot is not the one that the tree knows",
     ),
     reason(

@@ -19,8 +19,14 @@ fn cost(f: &Forge, memory: u32, passes: u32, lanes: u32) {
     f.put("slot", "header", "id = 1", &header);
 }
 
+/// A slot is passed over that the passphrase would open; the recovery code opens the vault.
+fn passed_over(set: &mut Set, name: &str, reason: &str, comment: &str, make: impl FnOnce(&Forge)) {
+    set.bad(name, Fails(reason, "ways", "slot 1"), comment, make);
+    let code = set.base("plain").code.clone();
+    set.vectors.last_mut().unwrap().credential = Credential::RecoveryCode(code);
+}
+
 fn headers(set: &mut Set) {
-    let bounds = Fails("slot-cost", "open", "");
     for (word, memory, passes, lanes) in [
         ("memory-zero", 0, 1, 1),
         ("memory-low", 19_455, 1, 1),
@@ -34,42 +40,41 @@ fn headers(set: &mut Set) {
         ("lanes-highest", 19_456, 1, u32::MAX),
     ] {
         let comment = format!("{memory} KiB, {passes} passes, {lanes} lanes");
-        set.bad(&format!("slot-{word}"), bounds, &comment, |f| cost(f, memory, passes, lanes));
+        passed_over(set, &format!("slot-{word}"), "slot-cost", &comment, |f| {
+            cost(f, memory, passes, lanes);
+        });
     }
-    // A hostile slot refuses the vault even if another one would open it.
-    let code = set.base("plain").code.clone();
-    let comment = "the recovery code is right, and the passphrase's slot asks for 4 TiB";
-    set.edited("slot-cost-beside-a-code", "plain", bounds, comment, |vector| {
-        let header = "CAST(substr(header, 1, 33) || x'ffffffff0100000001000000' AS BLOB)";
-        vector.sql = format!("UPDATE slot SET header = {header} WHERE id = 1;\n");
-        vector.credential = Credential::RecoveryCode(code);
+    let none = Fails("no-slot", "open", "");
+    set.bad("slot-cost-of-the-only-one", none, "the only slot for a passphrase asks for 4 TiB", |f| {
+        cost(f, u32::MAX, 1, 1);
     });
-    let header = Fails("slot-header", "open", "");
-    set.bad("slot-header-empty", header, "a slot's header has no bytes", |f| {
+    let header = "slot-header";
+    passed_over(set, "slot-header-empty", header, "a slot's header has no bytes", |f| {
         f.put("slot", "header", "id = 1", &[]);
     });
-    set.bad("slot-header-kind-only", header, "a slot's header ends behind the kind", |f| {
+    passed_over(set, "slot-header-kind-only", header, "a slot's header ends behind the kind", |f| {
         f.put("slot", "header", "id = 1", &[1]);
     });
-    set.bad("slot-header-short-salt", header, "a recovery slot's salt has 31 bytes", |f| {
+    let of = |row| Fails("slot-header", "ways", row);
+    set.bad("slot-header-short-salt", of("slot 2"), "a recovery slot's salt has 31 bytes", |f| {
         f.sql("UPDATE slot SET header = substr(header, 1, 32) WHERE id = 2");
     });
-    set.bad("slot-header-no-cost", header, "a passphrase slot has no cost", |f| {
+    passed_over(set, "slot-header-no-cost", header, "a passphrase slot has no cost", |f| {
         f.sql("UPDATE slot SET header = substr(header, 1, 33) WHERE id = 1");
     });
-    set.bad("slot-header-half-cost", header, "a passphrase slot ends within its lanes", |f| {
+    passed_over(set, "slot-header-half-cost", header, "a passphrase slot ends within its lanes", |f| {
         f.sql("UPDATE slot SET header = substr(header, 1, 44) WHERE id = 1");
     });
-    set.bad("slot-header-long", header, "a passphrase slot's header has a byte more", |f| {
+    passed_over(set, "slot-header-long", header, "a passphrase slot's header has a byte more", |f| {
         f.sql("UPDATE slot SET header = CAST(header || x'00' AS BLOB) WHERE id = 1");
     });
-    set.bad("slot-header-long-code", header, "a recovery slot's header has a cost", |f| {
+    set.bad("slot-header-long-code", of("slot 2"), "a recovery slot's header has a cost", |f| {
         f.sql("UPDATE slot SET header = CAST(header || x'004c00000100000001000000' AS BLOB) WHERE id = 2");
     });
-    set.bad("slot-header-long-file", header, "a key file's slot has a salt of 33 bytes", |f| {
+    set.bad("slot-header-long-file", of("slot 3"), "a key file's slot has a salt of 33 bytes", |f| {
         f.sql("UPDATE slot SET header = CAST(header || x'00' AS BLOB) WHERE id = 3");
     });
-    let kind = Fails("slot-kind", "open", "");
+    let kind = Fails("slot-kind", "ways", "slot 3");
     for (word, number) in [("zero", 0), ("next", 5), ("highest", 255)] {
         let comment = format!("a slot is of kind {number}");
         set.bad(&format!("slot-kind-{word}"), kind, &comment, |f| {
@@ -79,12 +84,13 @@ fn headers(set: &mut Set) {
             ));
         });
     }
-    set.forged("slot-33", "slots", Fails("slot-count", "open", ""), "there are 33 slots", |f| {
+    let number = |row| Fails("slot-number", "ways", row);
+    set.forged("slot-33", "slots", number("slot 33"), "there are 33 slots", |f| {
         f.sql("INSERT INTO slot SELECT 33, header, sealed FROM slot WHERE id = 3");
     });
     set.bad(
         "slot-thousands",
-        Fails("slot-count", "open", ""),
+        number("slot 100"),
         "there are 40 slots, none but the first three with a header of any sense",
         |f| {
             for id in 100..137 {
@@ -92,12 +98,23 @@ fn headers(set: &mut Set) {
             }
         },
     );
-    set.bad("slot-number-negative", Fails("column", "open", ""), "a slot has a negative number", |f| {
+    let keyring = Credential::Keyring(set.machines.keyring.clone());
+    let beside = Fails("slot-header", "ways", "slot 9");
+    let comment = "a slot without a header, and the keyring opens the vault";
+    set.edited("slot-header-beside-a-keyring", "machines", beside, comment, |vector| {
+        vector.sql.push_str("INSERT INTO slot VALUES (9, x'', x'');\n");
+        vector.row.push_str("slot 9");
+        vector.credential = keyring;
+    });
+    set.bad("slot-number-zero", number("slot 0"), "a slot has the number 0", |f| {
+        f.sql("UPDATE slot SET id = 0 WHERE id = 3");
+    });
+    set.bad("slot-number-negative", number("slot -1"), "a slot has a negative number", |f| {
         f.sql("UPDATE slot SET id = -1 WHERE id = 3");
     });
     set.bad(
         "slot-number-huge",
-        Fails("column", "open", ""),
+        number("slot 4294967296"),
         "a slot's number does not fit into 32 bits",
         |f| f.sql("UPDATE slot SET id = 4294967296 WHERE id = 3"),
     );

@@ -6,6 +6,7 @@ use std::time::UNIX_EPOCH;
 use crate::cli::context::Context;
 use crate::cli::error::Failure;
 use crate::cli::opening::alarm;
+use crate::cli::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
 use crate::cli::{time, view};
 use crate::clock::Moment;
 use crate::vault::{Access, Item, Status, Usage, Vault, VaultError};
@@ -35,9 +36,14 @@ pub(super) fn all(context: &Context, vault: &mut Vault, by_keyring: Option<Acces
         Ok(None) => {
             let skipped =
                 |check| Report::skipped(check, "not looked at: the vault is locked ('keyvault unlock')");
-            return vec![modified(vault.path(), now), skipped("ways in"), skipped("keys")];
+            let clock = modified(vault.path(), now);
+            let reports = [slots(vault, None), vec![clock, skipped("ways in"), skipped("keys")]];
+            return reports.concat();
         }
-        Err(failure) => return vec![modified(vault.path(), now), Report::failure("keys", failure)],
+        Err(failure) => {
+            let reports = vec![modified(vault.path(), now), Report::failure("keys", failure)];
+            return [slots(vault, None), reports].concat();
+        }
     };
     let path = vault.path().to_owned();
     // What does not open is said below.
@@ -51,7 +57,16 @@ pub(super) fn all(context: &Context, vault: &mut Vault, by_keyring: Option<Acces
     });
     let looked_at = looked_at(vault, &access, now)
         .unwrap_or_else(|error| vec![Report::failure("keys", Failure::of(error, &path))]);
-    alarm.into_iter().chain(looked_at).collect()
+    alarm.into_iter().chain(slots(vault, Some(&access))).chain(looked_at).collect()
+}
+
+/// The slots that are passed over; without a key, those that show by themselves.
+fn slots(vault: &mut Vault, access: Option<&Access>) -> Vec<Report> {
+    let with_tree = access.and_then(|access| vault.passed_over(Some(access)).ok());
+    let found = with_tree.or_else(|| vault.passed_over(None).ok()).unwrap_or_default();
+    let sentences = passed_over(&found);
+    let remedy = if found.iter().any(is_stray) { REMOVE_STRAYS } else { "keyvault vault slot list" };
+    sentences.into_iter().map(|sentence| Report::finding("slots", sentence, remedy)).collect()
 }
 
 fn looked_at(vault: &mut Vault, access: &Access, now: Moment) -> Result<Vec<Report>, VaultError> {

@@ -68,6 +68,7 @@ impl Report {
 
 impl Doctor {
     pub(in crate::cli) fn run(context: &mut Context) -> Result<u8, Failure> {
+        context.names_slots_itself();
         let token = machine::token(context);
         // A bundle is there for places that have no vault, and no home.
         let needs_none = token.as_ref().is_some_and(|report| report.state == State::Ok);

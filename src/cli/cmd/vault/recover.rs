@@ -50,7 +50,9 @@ impl Recover {
         let failed = |error: VaultError| Failure::of(error, &path);
         let text = self.code_text(context)?;
         let code = RecoveryCode::parse(text.expose()).map_err(|error| failed(VaultError::Unlock(error)))?;
-        let access = vault.open_recovery(&code).map_err(failed)?;
+        let opened = vault.open_recovery(&code);
+        context.name_slots(&mut vault, opened.as_ref().ok());
+        let access = opened.map_err(failed)?;
         let passphrase = credentials::new_passphrase(context, self.new_passphrase_file.as_deref())?;
         let recovery = place.make(context, interactive)?;
         let mut ways = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];

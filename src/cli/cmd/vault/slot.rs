@@ -9,12 +9,13 @@ use crate::cli::context::Context;
 use crate::cli::credentials::RecoveryPlace;
 use crate::cli::error::{Failure, code};
 use crate::cli::keyring::sentence;
+use crate::cli::slot_sentences::is_stray;
 use crate::crypto::SystemRng;
 use crate::sys::private;
 use crate::unlock::keyfile::KeyFile;
 use crate::unlock::os_keyring::{self, LIMIT, NoAnswer};
 use crate::unlock::slot::Kind;
-use crate::vault::{Credential, VaultError, Way};
+use crate::vault::{Access, Credential, Vault, VaultError, Way};
 
 /// List, add and remove the ways in.
 #[derive(Debug, Subcommand)]
@@ -68,7 +69,11 @@ pub struct AddRecovery {
 #[derive(Debug, Args)]
 pub struct Remove {
     /// The slot's number, as 'slot list' shows it
-    number: u32,
+    #[arg(required_unless_present = "strays")]
+    number: Option<u32>,
+    /// Remove every slot that is not the vault's own
+    #[arg(long, conflicts_with = "number")]
+    strays: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -89,10 +94,17 @@ impl Slot {
 fn list(context: &Context) -> Result<u8, Failure> {
     let (mut vault, access) = context.open_to_look()?;
     let path = vault.path().to_owned();
-    let ways = vault.ways(&access).map_err(|error| Failure::of(error, &path))?;
+    let failed = |error: VaultError| Failure::of(error, &path);
+    let ways = vault.ways(&access).map_err(failed)?;
+    let passed_over = vault.passed_over(Some(&access)).map_err(failed)?;
+    context.name_slots(&mut vault, Some(&access));
     if context.ui.json {
         let slots: Vec<_> = ways.iter().map(json).collect();
-        context.ui.print_json(&serde_json::json!({ "slots": slots }))?;
+        let passed_over: Vec<_> = passed_over
+            .iter()
+            .map(|passed| serde_json::json!({ "slot": passed.slot, "why": passed.why.to_string() }))
+            .collect();
+        context.ui.print_json(&serde_json::json!({ "slots": slots, "passed_over": passed_over }))?;
     } else {
         for way in &ways {
             context.ui.line(&format!("{:>2}  {}", way.id, described(way)))?;
@@ -198,9 +210,10 @@ impl Remove {
         let (mut vault, access) = context.open_with_root()?;
         let path = vault.path().to_owned();
         let failed = |error: VaultError| Failure::of(error, &path);
+        let Some(number) = self.number else { return self.strays(context, &mut vault, &access) };
         let ways = vault.ways(&access).map_err(failed)?;
-        let Some(way) = ways.iter().find(|way| way.id == self.number) else {
-            return Err(failed(VaultError::NoSuchWay { id: self.number }));
+        let Some(way) = ways.iter().find(|way| way.id == number) else {
+            return Err(failed(VaultError::NoSuchWay { id: number }));
         };
         confirm(context, self.yes, &format!("Remove slot {} ({})?", way.id, way.kind.name()))?;
         let entry = match way.kind {
@@ -233,6 +246,25 @@ impl Remove {
                 "The keyring's entry may still be there, and opens nothing in this file: {}",
                 sentence(&why)
             )),
+        }
+        Ok(code::DONE)
+    }
+
+    fn strays(&self, context: &Context, vault: &mut Vault, access: &Access) -> Result<u8, Failure> {
+        let path = vault.path().to_owned();
+        let failed = |error: VaultError| Failure::of(error, &path);
+        let mut strays = vault.passed_over(Some(access)).map_err(failed)?;
+        strays.retain(is_stray);
+        if strays.is_empty() {
+            return Err(failed(VaultError::NoStrays));
+        }
+        confirm(context, self.yes, "Remove every slot that is not the vault's own?")?;
+        context.with_world(|world| vault.remove_strays(access, world).map_err(failed))?;
+        if context.ui.json {
+            let strays: Vec<_> = strays.iter().map(|stray| stray.slot).collect();
+            context.ui.print_json(&serde_json::json!({ "removed": strays }))?;
+        } else {
+            context.ui.note("Every slot is the vault's own again.");
         }
         Ok(code::DONE)
     }

@@ -1,0 +1,227 @@
+//! Slots that whoever writes the file added, altered or took away: what still opens does, the sum of what they cost is
+//! bounded, and each of them is named.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, params};
+
+use crate::harness::vault_file::{put_back, tamper};
+use crate::harness::{PASSPHRASE, Ran, World};
+
+const NEW: &str = "another horse battery staple";
+
+/// A world whose vault opens with the passphrase (slot 1), the code in `code` (slot 2) and the key file `kf` (slot 3).
+fn world() -> World {
+    let world = World::own();
+    world.run(&["vault", "slot", "remove", "2", "--yes"]).ok();
+    world.run(&["vault", "slot", "add", "recovery", "--recovery-file", "code"]).ok();
+    world.run(&["vault", "slot", "add", "keyfile", "kf"]).ok();
+    world.run_with_input(&["add", "a"], "value-a").ok();
+    world.file("new", NEW);
+    world
+}
+
+/// A header of this kind, with a salt, and behind it these numbers.
+fn header(kind: u8, numbers: &[u32]) -> Vec<u8> {
+    let mut header = [&[kind][..], &[7; 32]].concat();
+    numbers.iter().for_each(|number| header.extend_from_slice(&number.to_le_bytes()));
+    header
+}
+
+fn insert(world: &World, id: i64, header: &[u8]) {
+    let connection = Connection::open(world.vault()).unwrap();
+    let sql = "INSERT INTO slot VALUES (?, ?, zeroblob(104))";
+    connection.execute(sql, params![id, header]).unwrap();
+}
+
+/// Puts the vault back on a machine that has not seen it go on.
+fn put_back_unseen(world: &World, bytes: &[u8]) {
+    std::fs::remove_dir_all(world.pins()).unwrap();
+    put_back(world, bytes);
+}
+
+/// Rows that are no slots, each under a number of its own.
+fn malformed() -> Vec<(i64, Vec<u8>, &'static str)> {
+    const FLOOR: u32 = 19 * 1024;
+    vec![
+        (4, Vec::new(), "malformed header"),
+        (5, header(1, &[]), "malformed header"),
+        (6, header(1, &[FLOOR, 1, 1, 1]), "malformed header"),
+        (7, header(2, &[FLOOR]), "malformed header"),
+        (8, header(0, &[]), "unknown kind 0"),
+        (9, header(77, &[]), "unknown kind 77"),
+        (10, header(1, &[u32::MAX, 1, 1]), "out of bounds"),
+        (11, header(1, &[FLOOR - 1, 1, 1]), "out of bounds"),
+        (12, header(1, &[FLOOR, 11, 1]), "out of bounds"),
+        (13, header(1, &[FLOOR, 1, 0]), "out of bounds"),
+        (14, vec![4; 1 << 20], "malformed header"),
+        (-3, header(2, &[]), "slot -3 and 3 more"),
+        (0, header(2, &[]), "1 to 32"),
+        (33, header(4, &[]), "1 to 32"),
+        (1 << 40, header(4, &[]), "1 to 32"),
+    ]
+}
+
+/// Each way in, with what it does with the vault.
+fn every_way_in(world: &mut World) -> Vec<Ran> {
+    let mut ran = vec![world.run(&["show", "a", "--reveal"])];
+    world.unset("KEYVAULT_PASSPHRASE");
+    world.set("KEYVAULT_KEY_FILE", "kf");
+    ran.push(world.run(&["show", "a", "--reveal"]));
+    world.unset("KEYVAULT_KEY_FILE");
+    let recover =
+        ["vault", "recover", "--code-file", "code", "--new-passphrase-file", "new", "--no-recovery"];
+    ran.push(world.run(&recover));
+    world.set("KEYVAULT_PASSPHRASE", NEW);
+    ran
+}
+
+#[test]
+fn case_78_malformed_slots_are_passed_over_and_named_in_every_way_in() {
+    let mut world = world();
+    let all = malformed();
+    for (id, header, _) in &all {
+        insert(&world, *id, header);
+    }
+    let named = |text: &str| {
+        let text = text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+        all.iter().find(|(.., what)| !text.contains(what)).map(|(id, ..)| format!("{id}: {text}"))
+    };
+    for command in [&["vault", "slot", "list"][..], &["list"], &["doctor"]] {
+        let ran = world.run(command);
+        assert_eq!(ran.code, i32::from(command == ["doctor"]), "{}", ran.err);
+        assert_eq!(named(&(ran.out + &ran.err)), None, "{command:?}");
+    }
+    let checked = world.run(&["vault", "check"]).fails(5, "");
+    for (id, ..) in all.iter().filter(|(id, ..)| (-3..33).contains(id) && *id != 0) {
+        assert!(checked.out.contains(&format!("slot {id}:")), "{id}: {}", checked.out);
+    }
+    let bad = std::fs::read(world.vault()).unwrap();
+    for ran in every_way_in(&mut world) {
+        assert_eq!(named(&ran.ok().err), None);
+    }
+    // What wrote the ways in anew took the strays with it.
+    let ran = world.run(&["vault", "slot", "list"]).ok();
+    assert!(!ran.err.contains("passed over"), "{}", ran.err);
+    world.run(&["vault", "check"]).ok();
+    // So does a rekey.
+    put_back_unseen(&world, &bad);
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+    world.run(&["vault", "rekey", "--recovery-file", "r"]).ok();
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn case_78_a_malformed_slot_of_the_vaults_own_leaves_the_other_ways_in() {
+    for damage in [
+        "UPDATE slot SET header = x'' WHERE id = 1",
+        "UPDATE slot SET header = CAST(x'63' || substr(header, 2) AS BLOB) WHERE id = 1",
+        "UPDATE slot SET header = CAST(substr(header, 1, 33) || x'ffffffff0100000001000000' AS BLOB) WHERE id = 1",
+        "UPDATE slot SET sealed = x'' WHERE id = 1",
+        "DELETE FROM slot WHERE id = 1",
+    ] {
+        let mut world = world();
+        tamper(&world, damage);
+        world.run(&["show", "a", "--reveal"]).fails(4, "");
+        let listed = world.run(&["vault", "slot", "list"]);
+        assert_eq!(listed.code, 4, "{damage}");
+        world.unset("KEYVAULT_PASSPHRASE");
+        world.set("KEYVAULT_KEY_FILE", "kf");
+        let listed = world.run(&["vault", "slot", "list"]).ok();
+        assert!(listed.err.contains("lot 1") && !listed.out.contains(" 1  "), "{damage}: {}", listed.err);
+        world.unset("KEYVAULT_KEY_FILE");
+        let recover = ["vault", "recover", "--code-file", "code", "--new-passphrase-file", "new"];
+        let ran = world.run(&[&recover[..], &["--no-recovery"]].concat()).ok();
+        assert!(ran.err.contains("lot 1"), "{damage}: {}", ran.err);
+        world.set("KEYVAULT_PASSPHRASE", NEW);
+        assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out.trim_end(), "value-a");
+        world.run(&["vault", "check"]).ok();
+        let slots = world.run(&["vault", "slot", "list", "--json"]).ok().json();
+        assert_eq!(slots["slots"].as_array().unwrap().len(), 3, "{damage}");
+        assert_eq!(slots["passed_over"], serde_json::json!([]));
+    }
+}
+
+#[test]
+fn case_78_slots_of_the_highest_cost_cost_nothing_beyond_the_bound() {
+    let mut world = world();
+    for id in 4..33 {
+        insert(&world, id, &header(1, &[1 << 20, 10, 1]));
+    }
+    let begun = Instant::now();
+    let ran = world.run(&["show", "a", "--reveal"]).ok();
+    assert!(ran.err.contains("lots 4, 5, 6"), "{}", ran.err);
+    world.set("KEYVAULT_PASSPHRASE", "wrong");
+    let wrong = world.run(&["show", "a", "--reveal"]).fails(4, "passphrase");
+    assert!(wrong.err.contains("lots 4, 5, 6"), "{}", wrong.err);
+    world.unset("KEYVAULT_PASSPHRASE");
+    let recover =
+        ["vault", "recover", "--code-file", "code", "--new-passphrase-file", "new", "--no-recovery"];
+    world.run(&recover).ok();
+    world.set("KEYVAULT_PASSPHRASE", NEW);
+    let listed = world.run(&["vault", "slot", "list"]).ok();
+    assert!(!listed.err.contains("passed over"), "{}", listed.err);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn case_5_more_rows_than_there_can_be_slots_are_passed_over_and_counted() {
+    let mut world = world();
+    tamper(
+        &world,
+        "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+         INSERT INTO slot SELECT i, (SELECT header FROM slot LIMIT 1), randomblob(112) FROM n;",
+    );
+    let begun = Instant::now();
+    let ran = world.run(&["show", "a", "--reveal"]).ok();
+    assert!(ran.err.contains("19900 more"), "{}", ran.err);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_eq!(world.run(&["vault", "check"]).code, 5);
+    for ran in every_way_in(&mut world) {
+        assert!(ran.ok().err.contains("19900 more"));
+    }
+    world.run(&["vault", "check"]).ok();
+}
+
+/// A copy of a slot under another number has the right shape, and only the tree knows that it is none.
+#[test]
+fn a_slot_that_the_tree_does_not_know_is_named_and_can_be_removed() {
+    let world = world();
+    let good = std::fs::read(world.vault()).unwrap();
+    tamper(&world, "INSERT INTO slot SELECT 9, header, sealed FROM slot WHERE id = 2");
+    let listed = world.run(&["vault", "slot", "list"]).ok();
+    assert!(listed.err.contains("lot 9") && !listed.out.contains(" 9  "), "{}{}", listed.out, listed.err);
+    let listed = world.run(&["vault", "slot", "list", "--json"]).ok().json();
+    assert_eq!(listed["passed_over"][0]["slot"], 9);
+    for command in [&["list"][..], &["show", "a", "--reveal"], &["generate", "b"]] {
+        assert!(world.run(command).ok().err.contains("lot 9"), "{command:?}");
+    }
+    let ran = world.run(&["vault", "slot", "remove", "--strays", "--yes"]).ok();
+    assert!(ran.err.contains("lot 9"), "{}", ran.err);
+    world.run(&["vault", "check"]).ok();
+    world.run(&["vault", "slot", "remove", "--strays", "--yes"]).fails(3, "");
+    for change in [
+        &["vault", "slot", "add", "keyfile", "kf2"][..],
+        &["vault", "slot", "remove", "3", "--yes"],
+        &["vault", "passwd", "--new-passphrase-file", "same"],
+    ] {
+        put_back_unseen(&world, &good);
+        world.file("same", PASSPHRASE);
+        tamper(&world, "INSERT INTO slot SELECT 9, header, sealed FROM slot WHERE id = 2");
+        world.run(change).ok();
+        world.run(&["vault", "check"]).ok();
+    }
+}
+
+/// What a session opens never looks at a slot.
+#[test]
+fn a_stray_slot_keeps_nothing_from_a_session() {
+    let mut world = world();
+    world.run(&["unlock", "--for", "1h"]).ok();
+    world.unset("KEYVAULT_PASSPHRASE");
+    insert(&world, 4, b"");
+    for command in [&["list"][..], &["show", "a", "--reveal"], &["exec", "--only", "a", "--", "true"]] {
+        assert_eq!(world.run(command).ok().err, "", "{command:?}");
+    }
+    assert!(world.run(&["vault", "slot", "list"]).ok().err.contains("lot 4"));
+}
