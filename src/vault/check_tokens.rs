@@ -5,7 +5,7 @@ use crate::store::TokenCounts;
 use super::check::{Check, Finding, Tagged};
 use super::error::VaultError;
 use super::grant::Grant;
-use super::item::Item;
+use super::item::{Item, VersionState};
 use super::token_record::TokenRecord;
 use super::work::Work;
 
@@ -94,15 +94,16 @@ impl Check {
 }
 
 impl Grant {
-    /// Whether it tells of a key what its metadata says. Time may have ended a grace since it was written, and a change
-    /// that found the token expired gave it no version.
+    /// Whether it tells of a key what its metadata says. Time may have ended a grace before it was written or since, and a
+    /// change that found the token expired gave it no version.
     fn is_of(&self, item: &Item, record: &TokenRecord, work: &Work<'_>) -> Result<bool, VaultError> {
         let written = work.current.record.time;
         let wanted = work.grant_of(item, written)?;
         let same = (&self.name, &self.variable, &self.scopes, self.expires)
             == (&wanted.name, &wanted.variable, &wanted.scopes, wanted.expires);
         let withheld = record.expires.is_some() && self.versions.is_empty();
-        let has_all = withheld || wanted.versions.iter().all(|version| self.versions.contains(version));
+        let mut in_use = wanted.versions.iter().filter(|version| version.state == VersionState::Current);
+        let has_all = withheld || in_use.all(|version| self.versions.contains(version));
         let known = |number| item.version(number).is_some();
         Ok(same && has_all && self.versions.iter().all(|version| known(version.number)))
     }
