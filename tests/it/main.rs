@@ -39,6 +39,7 @@ mod place;
 mod project;
 mod project_files;
 mod prompt;
+mod reads;
 mod review;
 mod review_child;
 mod review_cli;
