@@ -17,7 +17,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use keyvault::audit::Actor;
 use keyvault::clock::{Clock, Moment, Rng, RngError};
@@ -230,7 +230,7 @@ fn world<'w>(folder: &Path, time: &'w Time, rng: &'w Failing) -> World<'w> {
         rng,
         actor: Actor::default(),
         pins: pins(folder),
-        holders: Holders::in_folder(PathBuf::new(), Holder { command: String::new(), pid: 0 }),
+        holders: Holders::in_folder(folder.join("state"), Holder { command: String::new(), pid: 0 }),
         notice: &|_| (),
         waiting: &|_, _| (),
     }
