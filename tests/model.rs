@@ -2,7 +2,8 @@
 //!
 //! Among the steps are two processes that take turns, a vault that is opened anew, a source of random bytes that fails in
 //! the middle of a change, a clock that jumps either way, a file that is put back, and its adoption. `cargo test` takes a
-//! sample; all of it: `PROPTEST_CASES=10000 cargo test --release --test model`.
+//! sample; all of it: `PROPTEST_CASES=10000 cargo test --release --test model`. The seed of a sequence that fails is
+//! added to `model.proptest-regressions`, which every run reads first.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +17,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use keyvault::audit::Actor;
 use keyvault::clock::{Clock, Moment, Rng, RngError};
@@ -30,6 +31,7 @@ use keyvault::vault::{
     VaultError, VersionState, Which, World,
 };
 use proptest::prelude::*;
+use proptest::test_runner::{FailurePersistence, FileFailurePersistence};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -69,7 +71,7 @@ fn steps() -> impl Strategy<Value = Vec<(Step, bool, Option<u32>)>> {
         2 => (name.clone(), scope, any::<bool>()).prop_map(|(name, scope, on)| Step::Scope { name, scope, on }),
         2 => (name.clone(), life).prop_map(|(name, life)| Step::Expire { name, life }),
         1 => name.prop_map(|name| Step::Remove { name }),
-        3 => prop_oneof![0..2 * HOUR, -2 * HOUR..0, 0..40 * DAY].prop_map(Step::Clock),
+        3 => prop_oneof![0..2 * HOUR, -2 * HOUR..0, -3..3_i64, 0..40 * DAY, -40 * DAY..0].prop_map(Step::Clock),
         1 => Just(Step::Reopen),
         1 => Just(Step::Keep),
         1 => Just(Step::PutBack),
@@ -93,7 +95,10 @@ struct Version {
     number: u32,
     value: String,
     made: i64,
+    /// When its keeping began.
     since: i64,
+    /// Its place in the order in which the key's versions were replaced.
+    replaced: usize,
     state: State,
     /// Its keeping may be over, or it was wiped: nothing is promised of its value.
     gone: bool,
@@ -112,7 +117,7 @@ impl Key {
     }
 
     fn lifetime(&self) -> Option<i64> {
-        let newest = || self.versions.iter().map(|version| version.made).max();
+        let newest = || self.versions.last().map(|version| version.made);
         let made = self.current().map(|version| version.made).or_else(newest).unwrap_or(0);
         self.expires.map(|expires| expires - made)
     }
@@ -130,16 +135,17 @@ impl Key {
     }
 
     fn retire(&mut self, now: i64, grace: i64) {
+        let replaced = self.versions.iter().map(|version| version.replaced).max().unwrap_or(0) + 1;
         for version in self.versions.iter_mut().filter(|version| version.state == State::Current) {
             version.state = if grace > 0 { State::Grace(now + grace) } else { State::Retired };
-            version.since = now;
+            (version.since, version.replaced) = (now, replaced);
         }
     }
 
     fn add(&mut self, value: String, now: i64) {
         let number = self.versions.last().map_or(1, |version| version.number + 1);
         let state = State::Current;
-        self.versions.push(Version { number, value, made: now, since: now, state, gone: false });
+        self.versions.push(Version { number, value, made: now, since: now, replaced: 0, state, gone: false });
     }
 
     fn readable(&self, version: &Version, now: i64) -> bool {
@@ -224,7 +230,7 @@ fn world<'w>(folder: &Path, time: &'w Time, rng: &'w Failing) -> World<'w> {
         rng,
         actor: Actor::default(),
         pins: pins(folder),
-        holders: Holders::in_folder(PathBuf::new(), Holder { command: String::new(), pid: 0 }),
+        holders: Holders::in_folder(folder.join("state"), Holder { command: String::new(), pid: 0 }),
         notice: &|_| (),
         waiting: &|_, _| (),
     }
@@ -396,7 +402,10 @@ fn same(item: &Item, key: &Key, now: i64) {
     let theirs: Vec<_> = item
         .versions
         .iter()
-        .map(|version| (version.number, version.state, version.grace_until.map(|at| at.0)))
+        .map(|version| {
+            let graced = version.state == VersionState::Previous;
+            (version.number, version.state, version.grace_until.filter(|_| graced).map(|at| at.0))
+        })
         .collect();
     let ours: Vec<_> = key
         .versions
@@ -495,9 +504,7 @@ fn of_key(key: &mut Key, step: &Step, now: i64, value: &str) -> Outcome {
             let back = |version: &&Version| matches!(version.state, State::Grace(_) | State::Retired);
             let target = match to {
                 Some(number) => key.versions.iter().find(|version| version.number == *number).filter(back),
-                None => {
-                    key.versions.iter().filter(back).max_by_key(|version| (version.since, version.number))
-                }
+                None => key.versions.iter().filter(back).max_by_key(|version| version.replaced),
             };
             let unsure = key.versions.iter().filter(back).any(|version| version.gone);
             let Some(target) = target.cloned() else { return Outcome::Refused };
@@ -597,10 +604,12 @@ fn perform(
     }
 }
 
+const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/model.proptest-regressions");
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64),
-        failure_persistence: None,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(SEEDS))),
         max_shrink_iters: 2000,
         ..ProptestConfig::default()
     })]
@@ -615,4 +624,76 @@ proptest! {
         }
         run.finish();
     }
+}
+
+#[test]
+fn the_seeds_that_failed_are_in_the_repository_and_are_read() {
+    let text = std::fs::read_to_string(SEEDS).unwrap();
+    let kept = text.lines().filter(|line| line.starts_with("cc ")).count();
+    let read = FileFailurePersistence::Direct(SEEDS).load_persisted_failures2(Some(file!())).len();
+    assert!(kept > 0 && read == kept, "{read} of {kept}");
+}
+
+/// A seed means another sequence once the strategy changes; these stay what they are.
+fn follow(steps: impl IntoIterator<Item = Step>) -> Run {
+    let mut run = Run::new();
+    for step in steps {
+        run.step(&step, false, None);
+        run.compare();
+        run.read_all();
+    }
+    run
+}
+
+fn current(run: &mut Run) -> Option<u32> {
+    let item = run.handles[0].show(&run.access, &name(0)).unwrap();
+    item.current().map(|version| version.number)
+}
+
+const ADD: Step = Step::Add { name: 0, scope: 0, life: None };
+const BACK: Step = Step::Rollback { name: 0, to: None };
+
+fn rotate(grace: i64) -> Step {
+    Step::Rotate { name: 0, grace, expires: None }
+}
+
+#[test]
+fn a_rollback_after_the_clock_went_back_takes_the_version_that_was_replaced_last() {
+    for back in [-2, -HOUR, -40 * DAY] {
+        for on in [0, 1, 60_000] {
+            let on = || Step::Clock(on);
+            let steps = [ADD, Step::Clock(back), rotate(0), on(), rotate(0), on(), BACK];
+            let mut run = follow(steps);
+            assert_eq!(current(&mut run), Some(2), "{back}");
+            // Version 3 was replaced last now, and so on, whatever the numbers say.
+            for expected in [3, 2, 3] {
+                run.step(&BACK, false, None);
+                assert_eq!(current(&mut run), Some(expected), "{back}");
+            }
+            run.step(&rotate(0), false, None);
+            run.step(&BACK, false, None);
+            assert_eq!(current(&mut run), Some(3), "{back}");
+            run.compare();
+            run.finish();
+        }
+    }
+}
+
+#[test]
+fn a_grace_that_ended_later_does_not_make_a_version_the_one_that_was_replaced_last() {
+    let steps = [ADD, rotate(3 * HOUR), Step::Clock(HOUR), rotate(0), Step::Clock(5 * HOUR), BACK];
+    assert_eq!(current(&mut follow(steps)), Some(2));
+}
+
+#[test]
+fn of_a_key_without_a_current_version_the_lifetime_is_that_of_the_highest_number() {
+    let life = Some(10 * DAY);
+    follow([
+        Step::Add { name: 0, scope: 0, life },
+        Step::Clock(-HOUR),
+        rotate(0),
+        Step::Revoke { name: 0, version: Some(2), wipe: false },
+        Step::Clock(DAY),
+        rotate(0),
+    ]);
 }

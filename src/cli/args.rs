@@ -165,7 +165,7 @@ pub struct Choice {
     /// This key under this variable
     #[arg(long = "as", value_name = "NAME=VAR", add = complete::aliased_keys(), value_parser = alias, help_heading = "Which keys")]
     aliases: Vec<(KeyName, EnvName)>,
-    /// The newest version of this key that is still in its grace, instead of the current one
+    /// The highest-numbered version of this key still in its grace, instead of the current one
     #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
     previous: Vec<KeyName>,
     /// Leave expired keys out instead of refusing

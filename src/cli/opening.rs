@@ -167,8 +167,12 @@ impl Context {
         // they ask one after the other, as the terminal gives them their turn.
         let folder = state_folder()?;
         let lock = folder.join(format!("prompt-{}", vault.identity().vault_hex()));
-        let tell = || self.ui.note(WAITING_FOR_ANSWER);
-        let _turn = private::create_folder(&folder).and_then(|()| FileLock::exclusive_telling(&lock, &tell));
+        let goes_on = || {
+            self.ui.note(WAITING_FOR_ANSWER);
+            true
+        };
+        let _turn =
+            private::create_folder(&folder).and_then(|()| FileLock::exclusive_for_answer(&lock, &goes_on));
         if let Some(session) = vault.session(self.now()) {
             return Ok(session.into());
         }

@@ -151,6 +151,16 @@ pub(super) fn not_allowed(path: &Path, new: &BTreeSet<Ask>) -> Failure {
     )
 }
 
+/// Another command asks, and nobody has answered it for ten seconds.
+pub(super) fn busy() -> Failure {
+    Failure::new(
+        code::BUSY,
+        "busy",
+        "Another keyvault command has been waiting for an approval for more than 10 s.",
+        Some("Nothing was done. Answer that command or end it, then try again."),
+    )
+}
+
 pub(super) fn not_remembered(error: &io::Error) -> Failure {
     Failure::failed(
         &format!("What is allowed could not be written down: {}.", reason(error)),

@@ -12,7 +12,7 @@ use crate::vault::VaultError;
 use super::error::{Failure, WAYS_TO_ROOT, code};
 use super::file_sentences::{alarm, altered, exists, file, store};
 use super::problem_sentences::selection;
-use super::token_sentences::{reads_not_written, token};
+use super::token_sentences::{reads_busy, reads_not_written, token};
 
 impl Failure {
     /// An error of the vault at `path`.
@@ -178,6 +178,7 @@ impl Failure {
                 Some("Nothing was changed. Keep the large file elsewhere, encrypted, and its key here."),
             ),
             VaultError::ReadsNotWritten { path, source } => reads_not_written(&path, &source),
+            VaultError::ReadsBusy { path, holder } => reads_busy(&path, holder.as_ref()),
             VaultError::Io { path, source } => Self::io(&path, &source),
         }
     }

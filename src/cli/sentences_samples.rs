@@ -38,7 +38,6 @@ pub(super) fn about_machines() -> Vec<VaultError> {
         TokenError::BundleDamaged,
         TokenError::BundleOfNone,
         TokenError::OtherVault,
-        TokenError::ReadsDamaged { line: 3, what: "has been altered" },
         TokenError::UnknownReads,
     ];
     let mut errors: Vec<_> = errors.into_iter().map(VaultError::Token).collect();
@@ -178,6 +177,7 @@ pub(super) fn projects() -> Vec<Failure> {
         project_sentences::asks_for_nothing(&path(), &file, None),
         project_sentences::not_allowed(&path(), &asks),
         project_sentences::not_remembered(&io::ErrorKind::StorageFull.into()),
+        project_sentences::busy(),
     ]);
     failures
 }

@@ -20,6 +20,7 @@ use crate::store::StoreError;
 use crate::sys::exec::{EnvError, NotRunnable};
 use crate::sys::files::{FileFault, Kind};
 use crate::sys::keyring::SessionError;
+use crate::sys::lock::Process;
 use crate::sys::tty::PromptError;
 use crate::unlock::passphrase::Unfit;
 use crate::unlock::{Secret, UnlockError};
@@ -137,6 +138,11 @@ fn ways_in() -> Vec<VaultError> {
             path: PathBuf::from("/app/reads.jsonl"),
             source: io::ErrorKind::ReadOnlyFilesystem.into(),
         },
+        VaultError::ReadsBusy {
+            path: PathBuf::from("/app/reads.jsonl"),
+            holder: Some(Process { id: 77, name: "flock".to_owned() }),
+        },
+        VaultError::ReadsBusy { path: PathBuf::from("/app/reads.jsonl"), holder: None },
         VaultError::Rng(RngError),
     ]);
     errors

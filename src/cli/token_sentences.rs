@@ -6,6 +6,7 @@ use std::path::Path;
 use super::error::{self, Failure, code};
 use super::{time, ui};
 use crate::state::pin::Standing;
+use crate::sys::lock::Process;
 use crate::vault::TokenError;
 
 /// There is no place for what is recorded of reads.
@@ -26,6 +27,20 @@ pub(super) fn reads_not_written(path: &Path, why: &io::Error) -> Failure {
         ),
         Some("Nothing was released. KEYVAULT_READS names another file for it."),
     )
+}
+
+/// Another process, perhaps one of the same job, holds the log and does not let go.
+pub(super) fn reads_busy(path: &Path, holder: Option<&Process>) -> Failure {
+    let path = ui::quoted(path);
+    let message = match holder {
+        Some(Process { id, name }) => {
+            format!("Process {id} ({}) has locked {path} for more than 10 s.", ui::harmless_line(name))
+        }
+        None => format!("Another process has locked {path} for more than 10 s."),
+    };
+    let hint =
+        "Nothing was released, because each read is recorded there. Set KEYVAULT_READS to another file.";
+    Failure::new(code::BUSY, "busy", message, Some(hint))
 }
 
 /// A job that was to have a token, and has none.
@@ -105,10 +120,6 @@ pub(super) fn token(error: &TokenError) -> Failure {
         TokenError::NotAReadsLog { path } => Failure::refused(
             &format!("{} is not a log of what was read, and was not touched.", ui::quoted(path)),
             Some("KEYVAULT_READS names the log: a new file, or one that keyvault wrote."),
-        ),
-        TokenError::ReadsDamaged { line, what } => Failure::damaged(
-            &format!("Line {line} of the log {what}; nothing was brought home."),
-            Some("Somebody may have changed the log. The lines before it can be imported from a copy."),
         ),
         TokenError::UnknownReads => Failure::new(
             code::NOT_FOUND,

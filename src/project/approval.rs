@@ -137,10 +137,11 @@ impl Approvals {
         }
     }
 
-    /// Waits for the turn to ask or to write. `tell` is called if that takes long: another may be asking.
-    pub fn turn(&self, tell: &dyn Fn()) -> io::Result<Turn> {
+    /// Waits for the turn to ask or to write. `goes_on` is asked if that takes long, as another may be asking:
+    /// [`io::ErrorKind::TimedOut`] if it says no.
+    pub fn turn(&self, goes_on: &dyn Fn() -> bool) -> io::Result<Turn> {
         private::create_folder(&self.folder)?;
-        Ok(Turn(FileLock::exclusive_telling(&self.folder.join("lock"), tell)?))
+        Ok(Turn(FileLock::exclusive_for_answer(&self.folder.join("lock"), goes_on)?))
     }
 
     fn write(&self, path: &Path, allowed: BTreeSet<Ask>) -> io::Result<()> {
@@ -186,7 +187,7 @@ mod tests {
         let (path, copy) = (Path::new("/a/.keyvault.toml"), Path::new("/b/.keyvault.toml"));
         let first = "[keys]\nA = 'a'\nB = { template = 'x{b}' }\n[profiles.prod.keys]\nA = 'p'\n";
         assert_eq!(approvals.check(path, &asks(first)).unwrap_err(), asks(first));
-        approvals.allow(path, &asks(first), &approvals.turn(&|| ()).unwrap()).unwrap();
+        approvals.allow(path, &asks(first), &approvals.turn(&|| false).unwrap()).unwrap();
         let holds = |text: &str| approvals.check(path, &asks(text)).is_ok();
         for same in [
             first,
@@ -209,7 +210,7 @@ mod tests {
             assert!(!holds(other), "{other}");
         }
         assert!(approvals.check(copy, &asks(first)).is_err());
-        assert_eq!(approvals.withdraw(path, &approvals.turn(&|| ()).unwrap()).unwrap(), 3);
+        assert_eq!(approvals.withdraw(path, &approvals.turn(&|| false).unwrap()).unwrap(), 3);
         assert!(!holds(first));
     }
 
@@ -219,7 +220,7 @@ mod tests {
         let approvals = Approvals::in_folder(folder.path().to_owned());
         let (path, other) = (Path::new("/a"), Path::new("/b"));
         let wanted = asks("[keys]\nA = 'a'");
-        approvals.allow(path, &wanted, &approvals.turn(&|| ()).unwrap()).unwrap();
+        approvals.allow(path, &wanted, &approvals.turn(&|| false).unwrap()).unwrap();
         let good = std::fs::read(approvals.file(path)).unwrap();
         private::replace_private(&approvals.file(other), &good).unwrap();
         assert!(approvals.check(other, &wanted).is_err());

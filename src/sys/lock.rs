@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::thread::sleep;
@@ -14,11 +15,21 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
-/// Who answers is done by then, and a word on the same terminal would fall into the answer.
-const WORTH_A_WORD: Duration = Duration::from_secs(10);
+/// As for the vault itself. Who answers a question is done by then, and a word on the same terminal would fall into the
+/// answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often it is looked until then.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub id: u32,
+    /// What it runs, as the system calls it.
+    pub name: String,
+}
 
 /// A lock that is held until this is dropped. The file stays: removing it would let two processes hold "the" lock.
 #[derive(Debug)]
@@ -27,8 +38,20 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Makes the file (0600) if it is not there, and waits for the lock.
+    /// Makes the file (0600) if it is not there, and waits for the lock; [`io::ErrorKind::TimedOut`] after ten seconds.
     pub fn exclusive(path: &Path) -> io::Result<Self> {
+        let file = open(path)?;
+        lock_within(&file, PATIENCE)?;
+        Ok(Self { held: file })
+    }
+
+    /// The same for what a person answers while it is held: after ten seconds `goes_on` is asked once whether to wait for
+    /// that without limit.
+    pub fn exclusive_for_answer(path: &Path, goes_on: &dyn Fn() -> bool) -> io::Result<Self> {
+        match Self::exclusive(path) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && goes_on() => {}
+            lock => return lock,
+        }
         let file = open(path)?;
         loop {
             match flock(&file, FlockOperation::LockExclusive) {
@@ -37,19 +60,6 @@ impl FileLock {
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-
-    /// The same; `tell` is called once if it takes longer than somebody needs to answer a question.
-    pub fn exclusive_telling(path: &Path, tell: &dyn Fn()) -> io::Result<Self> {
-        let told = Instant::now() + WORTH_A_WORD;
-        while Instant::now() < told {
-            if let Some(lock) = Self::try_exclusive(path)? {
-                return Ok(lock);
-            }
-            sleep(LOOK);
-        }
-        tell();
-        Self::exclusive(path)
     }
 
     /// The same without waiting: `None` if another holds it.
@@ -77,6 +87,40 @@ impl FileLock {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Waits for the lock on an open file or folder; [`io::ErrorKind::TimedOut`] if that takes longer than `limit`.
+pub(super) fn lock_within(file: impl AsFd, limit: Duration) -> io::Result<()> {
+    let until = Instant::now() + limit;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK) if Instant::now() < until => sleep(LOOK),
+            Err(Errno::WOULDBLOCK) => return Err(Errno::TIMEDOUT.into()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Who holds the lock on a file, as far as the system tells: Linux lists locks by device and inode, and some file systems
+/// call the device otherwise there.
+#[must_use]
+pub fn holder(path: &Path) -> Option<Process> {
+    let facts = fs::symlink_metadata(path).ok()?;
+    let (major, minor) = (rustix::fs::major(facts.dev()), rustix::fs::minor(facts.dev()));
+    let place = format!("{major:02x}:{minor:02x}:{}", facts.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    // `1: FLOCK  ADVISORY  WRITE 77 fe:00:1234 0 EOF`; a waiter has an arrow before its kind.
+    let holding = |line: &str| {
+        let mut fields = line.split_whitespace().skip(1);
+        let of_kind = fields.next() == Some("FLOCK");
+        let id = fields.nth(2)?.parse::<u32>().ok().filter(|id| *id > 0)?;
+        (of_kind && fields.next() == Some(place.as_str())).then_some(id)
+    };
+    let id = locks.lines().find_map(holding)?;
+    let name = fs::read_to_string(format!("/proc/{id}/comm")).ok()?;
+    Some(Process { id, name: name.trim_end().to_owned() })
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -114,6 +158,20 @@ mod tests {
         drop(first);
         assert!(FileLock::try_exclusive(&path).unwrap().is_some());
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+    }
+
+    #[test]
+    fn waiting_ends_and_the_holder_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        assert_eq!(holder(&path), None);
+        let first = FileLock::exclusive(&path).unwrap();
+        let error = lock_within(open(&path).unwrap(), Duration::from_millis(20)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        // Some file systems hide it, but it is never another.
+        assert!(holder(&path).is_none_or(|process| process.id == std::process::id()));
+        drop(first);
+        assert_eq!(holder(&path), None);
     }
 
     #[test]

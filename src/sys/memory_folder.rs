@@ -22,11 +22,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, fstat, statat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use super::lock::lock_within;
 use super::private;
 
 /// What everybody can use.
@@ -68,6 +70,9 @@ pub struct NoFolder {
     /// Each place, and what is wrong with it.
     pub tried: Vec<(PathBuf, Unfit)>,
 }
+
+/// How long a sweep may hold a folder that was just made.
+const SWEEP: Duration = Duration::from_secs(10);
 
 /// The folder of one run, locked. Dropped, it is removed with all that is in it.
 #[derive(Debug)]
@@ -111,7 +116,7 @@ impl RunFolder {
                 Err(Errno::NOENT) => continue,
                 Err(error) => return Err(fault(error.into())),
             };
-            lock(&held).map_err(fault)?;
+            lock_within(&held, SWEEP).map_err(fault)?;
             if is_still(&path, &held) {
                 LOCK.store(held.as_raw_fd(), Ordering::Relaxed);
                 return Ok(Self { path, held });
@@ -295,16 +300,6 @@ fn begin_folder(path: &Path) -> io::Result<()> {
 /// 0700, whatever the umask took away.
 fn close_to_others(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-}
-
-fn lock(folder: &OwnedFd) -> io::Result<()> {
-    loop {
-        match flock(folder, FlockOperation::LockExclusive) {
-            Ok(()) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
 }
 
 /// Whether the path leads to the folder that is held.

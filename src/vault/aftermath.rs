@@ -105,7 +105,7 @@ impl Resolver<'_> {
             if let Some(fate) = fate(item.as_ref(), given, now) {
                 aftermath.fates.push((given.clone(), fate));
             } else if let Some(item) = item {
-                let grace = item.version(given.version).and_then(|version| version.grace_until);
+                let grace = item.version(given.version).and_then(Version::good_until);
                 let ends = [item.expires, grace.filter(|_| given.meant != Meant::Current), aftermath.until];
                 aftermath.until = ends.into_iter().flatten().min();
             }

@@ -23,11 +23,11 @@ impl Item {
             if version.state_at(now) != version.state {
                 version.state = VersionState::Retired;
                 // The end of a grace that a wrong clock set may lie before its beginning.
-                version.since = version.grace_until.take().unwrap_or(now).max(version.since);
+                version.grace_until = version.grace_until.map(|until| until.max(version.since));
             }
             let overdue = version.state == VersionState::Retired
                 && version.digest.is_some()
-                && version.since.plus_millis(KEPT) <= now;
+                && version.in_state_since().plus_millis(KEPT) <= now;
             if !overdue || !clock_holds {
                 continue;
             }
@@ -57,10 +57,30 @@ impl Item {
     /// The current version makes room: good for `grace` more milliseconds, or retired at once. `since` is when that is, by
     /// a clock that never went back: by one that stands in the past it would seem long overdue as soon as it is right.
     pub(super) fn retire_current(&mut self, now: Moment, since: Moment, grace: i64) {
-        for version in self.versions.iter_mut().filter(|version| version.state == VersionState::Current) {
-            version.state = if grace > 0 { VersionState::Previous } else { VersionState::Retired };
-            version.grace_until = (grace > 0).then(|| now.plus_millis(grace));
-            version.since = since;
+        let Some(number) = self.current().map(|version| version.number) else { return };
+        let ordered = self.after_all_replaced(number, since);
+        for version in self.versions.iter_mut().filter(|version| version.number == number) {
+            if grace > 0 {
+                version.state = VersionState::Previous;
+                version.grace_until = Some(now.plus_millis(grace));
+            } else {
+                version.state = VersionState::Retired;
+                version.grace_until = (ordered != since).then_some(since);
+            }
+            version.since = ordered;
+        }
+    }
+
+    /// `since`, or the least moment after it at which version `number` stands behind all that were replaced before, by
+    /// moment and number. So their order is the true one, whatever the clock did: a hybrid logical clock (Kulkarni et al.,
+    /// "Logical Physical Clocks", 2014).
+    fn after_all_replaced(&self, number: u32, since: Moment) -> Moment {
+        let last = self.versions.iter().filter(|version| version.was_replaced()).map(Version::replaced).max();
+        match last {
+            Some((last, other)) if (since, number) < (last, other) => {
+                last.plus_millis(i64::from(number < other))
+            }
+            _ => since,
         }
     }
 
@@ -73,10 +93,10 @@ impl Item {
     }
 
     /// The expiry, and how long after the making of its current version that is, in milliseconds: a rollback and the
-    /// rotation after it keep that. Of a key without a current version the newest counts.
+    /// rotation after it keep that. Of a key without a current version the one of the highest number counts.
     fn lifetime(&self) -> Option<(Moment, i64)> {
         let expires = self.expires?;
-        let newest = || self.versions.iter().map(|version| version.created).max();
+        let newest = || self.versions.last().map(|version| version.created);
         let made = self.current().map(|version| version.created).or_else(newest).unwrap_or(self.created);
         Some((expires, expires.0.saturating_sub(made.0)))
     }
@@ -84,7 +104,8 @@ impl Item {
     /// Before the key gets another expiry: what is in its grace stays good until the old one at the longest.
     pub(super) fn end_graces_by_expiry(&mut self) {
         let Some(end) = self.expires else { return };
-        for until in self.versions.iter_mut().filter_map(|version| version.grace_until.as_mut()) {
+        let graced = self.versions.iter_mut().filter(|version| version.state == VersionState::Previous);
+        for until in graced.filter_map(|version| version.grace_until.as_mut()) {
             *until = (*until).min(end);
         }
     }
@@ -100,15 +121,11 @@ impl Item {
         }
     }
 
-    /// The version that a rollback makes current: number `to`, or the one that was replaced last.
+    /// The version that a rollback makes current: number `to`, or of those that can return the one that was replaced last.
     pub(super) fn rollback_to(&self, to: Option<u32>, now: Moment) -> Result<u32, VaultError> {
-        let returns = |version: &&Version| {
-            version.digest.is_some()
-                && matches!(version.state_at(now), VersionState::Previous | VersionState::Retired)
-        };
+        let returns = |version: &&Version| version.digest.is_some() && version.was_replaced();
         let Some(number) = to else {
-            let last =
-                self.versions.iter().filter(returns).max_by_key(|version| (version.since, version.number));
+            let last = self.versions.iter().filter(returns).max_by_key(|version| version.replaced());
             return last
                 .map(|version| version.number)
                 .ok_or_else(|| VaultError::NothingToRollBack { name: self.name.clone() });
@@ -159,6 +176,16 @@ impl Item {
 }
 
 impl Version {
+    /// Whether another version took its place, and it was not revoked since.
+    fn was_replaced(&self) -> bool {
+        matches!(self.state, VersionState::Previous | VersionState::Retired)
+    }
+
+    /// Its place in the order in which the key's versions were replaced.
+    fn replaced(&self) -> (Moment, u32) {
+        (self.since, self.number)
+    }
+
     /// Refused for good.
     pub(super) fn revoke(&mut self, now: Moment, reason: &str) {
         self.state = VersionState::Revoked;
@@ -170,7 +197,7 @@ impl Version {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
@@ -219,7 +246,7 @@ mod tests {
         assert_eq!(item.previous(Moment(10 + DAY)), None);
         item.settle(Moment(5 * DAY), true);
         let version = item.version(1).unwrap();
-        assert_eq!((version.state, version.since), (VersionState::Retired, Moment(10 + DAY)));
+        assert_eq!((version.state, version.in_state_since()), (VersionState::Retired, Moment(10 + DAY)));
     }
 
     #[test]
@@ -232,6 +259,62 @@ mod tests {
         assert_eq!(item.settle(Moment(KEPT + SECOND_LOOK), true), [1]);
         assert_eq!(item.version(1).unwrap().digest, None);
         assert_eq!(item.settle(Moment(KEPT * 9), true), NONE);
+    }
+
+    /// What a change does to a key, and how far the clock has moved before it.
+    const DEEDS: [(&str, i64); 8] = [
+        ("rotate", -DAY),
+        ("rotate", 1),
+        ("rotate with grace", -DAY),
+        ("rotate with grace", DAY),
+        ("rollback", -DAY),
+        ("rollback", 0),
+        ("rollback to 1", 0),
+        ("rollback to 1", DAY),
+    ];
+
+    #[test]
+    fn a_rollback_takes_what_was_replaced_last_whatever_the_clock_and_grace_did() {
+        // Every sequence of five changes, against a list of the replaced.
+        for sequence in 0..DEEDS.len().pow(5) {
+            let mut item = key(vec![version(1, VersionState::Current, 0)]);
+            item.next_version = 2;
+            let (mut clock, mut recorded, mut replaced) = (0, 0, Vec::new());
+            for place in 0..5_u32 {
+                let (deed, moved) = DEEDS[sequence / DEEDS.len().pow(place) % DEEDS.len()];
+                clock += moved;
+                let (now, since) = (Moment(clock), Moment(clock.max(recorded)));
+                recorded = clock;
+                item.settle(now, false);
+                let current = item.current().unwrap().number;
+                if let Some(to) = deed.strip_prefix("rollback") {
+                    let to = (!to.is_empty() && current != 1).then_some(1);
+                    let back = item.rollback_to(to, now).ok();
+                    assert_eq!(back, to.or(replaced.last().copied()), "{sequence}");
+                    let Some(back) = back else { continue };
+                    item.make_current(back, since);
+                    replaced.retain(|number| *number != back);
+                } else {
+                    item.retire_current(now, since, if deed == "rotate" { 0 } else { DAY });
+                    let number = item.next_version;
+                    item.versions.push(version(number, VersionState::Current, clock));
+                    item.next_version += 1;
+                }
+                replaced.push(current);
+                let kept = item.version(current).unwrap();
+                assert!(kept.state != VersionState::Retired || kept.in_state_since() == since, "{sequence}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_once_keeps_no_later_version_longer() {
+        let mut item =
+            key(vec![version(1, VersionState::Retired, 900 * DAY), version(2, VersionState::Current, 0)]);
+        item.retire_current(Moment(DAY), Moment(DAY), 0);
+        assert_eq!(item.rollback_to(None, Moment(DAY)).ok(), Some(2));
+        item.settle(Moment(DAY + KEPT), true);
+        assert_eq!(item.settle(Moment(DAY + KEPT + SECOND_LOOK), true), [2]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::store::TokenCounts;
 use super::check::{Check, Finding, Tagged};
 use super::error::VaultError;
 use super::grant::Grant;
-use super::item::Item;
+use super::item::{Item, VersionState};
 use super::token_record::TokenRecord;
 use super::work::Work;
 
@@ -100,7 +100,8 @@ impl Grant {
         let wanted = work.grant_of(item, written)?;
         let same = (&self.name, &self.variable, &self.scopes, self.expires)
             == (&wanted.name, &wanted.variable, &wanted.scopes, wanted.expires);
-        let has_all = wanted.versions.iter().all(|version| self.versions.contains(version));
+        let mut in_use = wanted.versions.iter().filter(|version| version.state == VersionState::Current);
+        let has_all = in_use.all(|version| self.versions.contains(version));
         let known = |number| item.version(number).is_some();
         Ok(same && has_all && self.versions.iter().all(|version| known(version.number)))
     }

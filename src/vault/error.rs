@@ -11,6 +11,7 @@ use crate::state::pin::Standing;
 use crate::store::StoreError;
 use crate::sys::files::FileFault;
 use crate::sys::keyring::SessionError;
+use crate::sys::lock::Process;
 use crate::unlock::UnlockError;
 
 use super::problem::Problem;
@@ -215,6 +216,14 @@ pub enum VaultError {
         path: PathBuf,
         /// The system's reason.
         source: std::io::Error,
+    },
+    /// Another process held the log of what is read from bundles for the whole time that we were ready to wait.
+    #[error("{}: busy", path.display())]
+    ReadsBusy {
+        /// The log.
+        path: PathBuf,
+        /// Who held it, if that is known.
+        holder: Option<Process>,
     },
     /// The system, at a path.
     #[error("{path}: {source}")]

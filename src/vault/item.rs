@@ -55,9 +55,10 @@ pub struct Version {
     pub state: VersionState,
     /// When it was made.
     pub created: Moment,
-    /// When it came into its state.
+    /// When it came into its state; of one that was replaced, when that was. Of the key's versions that were replaced, one
+    /// that was replaced later has a later moment, or the same and a higher number, whatever the clock did.
     pub since: Moment,
-    /// Until when a previous version is still good.
+    /// Until when a previous version is still good; of a retired one since when it is refused, if that is not `since`.
     pub grace_until: Option<Moment>,
     /// Truncated MAC of the value under a key of the vault.
     pub fingerprint: [u8; FINGERPRINT_LEN],
@@ -183,7 +184,7 @@ impl Item {
         }
     }
 
-    /// The newest version whose grace lasts.
+    /// The version with the highest number whose grace lasts: they were made in the order of their numbers.
     #[must_use]
     pub fn previous(&self, now: Moment) -> Option<&Version> {
         let good = |version: &&Version| version.state_at(now) == VersionState::Previous;
@@ -281,6 +282,21 @@ impl Version {
             Some(until) if self.state == VersionState::Previous && until <= now => VersionState::Retired,
             _ => self.state,
         }
+    }
+
+    /// When it came into its state, as people are told and its keeping is counted.
+    #[must_use]
+    pub fn in_state_since(&self) -> Moment {
+        match self.state {
+            VersionState::Retired => self.grace_until.unwrap_or(self.since),
+            _ => self.since,
+        }
+    }
+
+    /// Until when it is still good, if it is in its grace.
+    #[must_use]
+    pub fn good_until(&self) -> Option<Moment> {
+        self.grace_until.filter(|_| self.state == VersionState::Previous)
     }
 
     fn encode(&self, encoder: Encoder) -> Encoder {

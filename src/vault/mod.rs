@@ -66,7 +66,7 @@ pub use open::{Access, Notice, Vault, World};
 pub use picks::{Encoding, Filled, LeftOut, Pick, Piece, State, Survey, WhenMissing};
 pub use problem::{LineFault, Problem};
 pub(crate) use reads::ReadsLine;
-pub use reads::{BroughtHome, ReadsLog};
+pub use reads::{BroughtHome, ReadsLog, Unproved};
 pub use rekey::Rekeyed;
 pub use resolve::{Part, Preview, Purpose, Resolution, Resolved, Selection};
 pub use strays::{PassedOver, Unusable};

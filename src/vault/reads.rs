@@ -9,21 +9,21 @@
 //! A place is one file's chain, under a random number; `before` is the MAC of the line before, zero for the first. Who
 //! has the token can write such a chain from the start; what was brought home once stays known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 
-use crate::audit::{Action, Chain, Event, START};
+use crate::audit::{self, Action, Chain, Event, START};
 use crate::clock::Rng;
 use crate::codec;
 use crate::crypto::{self, Mac};
 use crate::identity::{Identity, Place};
 use crate::name::TokenName;
 use crate::store::TokenId;
-use crate::sys::lock::FileLock;
+use crate::sys::lock::{self, FileLock};
 use crate::sys::private;
 use crate::unlock::token::TokenKeys;
 
@@ -80,6 +80,40 @@ pub struct BroughtHome {
     pub known: usize,
     /// Reads of tokens that this vault does not know, which cannot be looked at.
     pub unknown: usize,
+    /// Reads of other vaults' tokens.
+    pub foreign: usize,
+    /// The last line has no end: a crash cut it off before its read was released, or the file was not copied whole.
+    pub cut_off: bool,
+    /// Lines that cannot be proved, or that others are missing before, in their order.
+    pub faults: Vec<ReadsFault>,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadsFault {
+    /// Its number, from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub what: Unproved,
+    /// Whether the line itself holds and was taken over.
+    pub imported: bool,
+}
+
+/// Why a line, or the way to it, is not proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unproved {
+    /// It is not a line of such a file.
+    #[error("is not a read that keyvault recorded")]
+    NotOurs,
+    /// It was not written like this with its token.
+    #[error("has been altered")]
+    Altered,
+    /// So many reads before it are not in the file, nor were they brought home.
+    #[error("reads before it are missing: {0}")]
+    Missing(u64),
+    /// Another read stands in its place: the log was put back to an older state, or written in two places.
+    #[error("contradicts the read before it")]
+    Contradicts,
 }
 
 impl ReadsLog {
@@ -108,7 +142,13 @@ impl ReadsLog {
         if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             private::create_folder(folder).map_err(failed)?;
         }
-        let mut lock = FileLock::exclusive(&self.path).map_err(failed)?;
+        let mut lock = match FileLock::exclusive(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let holder = lock::holder(&self.path);
+                return Err(VaultError::ReadsBusy { path: self.path.clone(), holder });
+            }
+            lock => lock.map_err(failed)?,
+        };
         let file = lock.file();
         if !begins_like_a_log(file).map_err(failed)? {
             return Err(TokenError::NotAReadsLog { path: self.path.clone() }.into());
@@ -118,7 +158,7 @@ impl ReadsLog {
             (entry.identity, entry.token) == (label.identity, label.token) && entry.holds(keys)
         });
         let (place, seq, before) = if let Some(entry) = last {
-            (entry.place, entry.seq + 1, entry.mac)
+            (entry.place, entry.seq.saturating_add(1), entry.mac)
         } else {
             let mut place = [0; 16];
             rng.fill(&mut place)?;
@@ -224,20 +264,21 @@ fn entry_place<'p>(place: &'p [u8; 16], seq: u64, before: &'p Mac) -> Place<'p> 
 }
 
 impl Vault {
-    /// Takes the lines of such files over into the chains of their tokens; what is known already is skipped, and nothing
-    /// is taken over if a line does not hold.
+    /// Takes the lines of such a file over into the chains of their tokens. What is known already is skipped; a line that
+    /// cannot be proved keeps no other away.
     pub fn bring_home(
         &mut self,
         access: &Access,
         world: &World<'_>,
         text: &[u8],
     ) -> Result<BroughtHome, VaultError> {
-        let mut unknown = 0;
+        let mut nothing_new = BroughtHome::default();
         let brought = self.change(access, world, |work| {
             let brought = work.bring_home(text, world)?;
-            unknown = brought.unknown;
             if brought.new.is_empty() {
-                return Err(VaultError::NothingNew(brought.known));
+                let known = brought.known;
+                nothing_new = brought;
+                return Err(VaultError::NothingNew(known));
             }
             let words: Vec<_> =
                 brought.new.iter().map(|(name, count)| format!("{count} reads of {name}")).collect();
@@ -245,91 +286,177 @@ impl Vault {
             Ok((brought, event))
         });
         match brought {
-            Err(VaultError::NothingNew(known)) => {
-                Ok(BroughtHome { known, unknown, ..BroughtHome::default() })
-            }
+            Err(VaultError::NothingNew(_)) => Ok(nothing_new),
             brought => brought,
         }
     }
+}
+
+/// A token's chain, to be continued.
+struct TokenLog {
+    keys: TokenKeys,
+    chain: Chain,
+    /// How often each event stands in it, by its hash, less those that lines of the file stand for.
+    known: BTreeMap<[u8; 32], usize>,
+    /// The lines of the file that were looked at.
+    lines: BTreeSet<Mac>,
+}
+
+/// A line that was written with its token.
+struct Authentic {
+    line: usize,
+    /// Where its token's record is.
+    record: usize,
+    entry: ReadsLine,
+    event: Event,
 }
 
 impl Work<'_> {
     fn bring_home(&mut self, text: &[u8], world: &World<'_>) -> Result<BroughtHome, VaultError> {
         let mut records = self.load_tokens()?;
         let mut brought = BroughtHome::default();
-        let mut written = std::collections::BTreeSet::new();
-        let lines =
-            text.split(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty());
-        for (line, number) in lines {
-            let wrong = |what| TokenError::ReadsDamaged { line: number, what };
-            let entry = ReadsLine::parse(line).ok_or_else(|| wrong("is not one that keyvault wrote"))?;
-            if entry.identity.vault_id != self.identity.vault_id {
-                return Err(TokenError::OtherVault.into());
-            }
-            // A log that $KEYVAULT_READS names goes on when its token is renewed; what was read with the one before must
-            // not keep the rest away.
-            let known = records.iter_mut().enumerate().find(|(_, record)| record.id == entry.token);
-            let Some((place, record)) = known else {
-                brought.unknown += 1;
+        let mut logs = BTreeMap::new();
+        let lines = self.authentic_lines(text, &records, &mut logs, &mut brought)?;
+        let mut written = BTreeSet::new();
+        for Authentic { line, record: number, entry, event } in lines {
+            let (Some(record), Some(Some(log))) = (records.get_mut(number), logs.get_mut(&number)) else {
                 continue;
             };
-            let keys = record.keys(&entry.identity);
-            let event = entry.event(&keys).filter(|_| entry.holds(&keys));
-            let event = event.ok_or_else(|| wrong("has been altered"))?;
-            // What its holder did to its log in the vault must not keep the rest away either.
-            let Ok(mut chain) = Chain::load(self.tx, &keys.audit, &self.identity) else {
-                brought.unknown += 1;
+            let mut mark = record.mark(&entry.place);
+            if !log.lines.insert(entry.mac) || entry.seq < mark.count && log.has(&entry, &event, &mark) {
+                brought.known += 1;
                 continue;
-            };
-            match record.follow(&entry).map_err(wrong)? {
-                Follows::Known => brought.known += 1,
-                Follows::New => {
-                    chain.append(self.tx, &keys.audit, &self.identity, &event, world.rng)?;
-                    *brought.new.entry(record.name.clone()).or_default() += 1;
-                    written.insert(place);
-                }
             }
+            log.chain.append(self.tx, &log.keys.audit, &self.identity, &event, world.rng)?;
+            let fault = mark.follow(&entry).map(|what| ReadsFault { line, what, imported: true });
+            record.set_mark(entry.place, mark);
+            brought.faults.extend(fault);
+            *brought.new.entry(record.name.clone()).or_default() += 1;
+            written.insert(number);
         }
-        if brought.unknown > 0 && brought.known == 0 && brought.new.is_empty() {
+        brought.faults.sort_by_key(|fault| fault.line);
+        let nothing = brought.known == 0 && brought.new.is_empty() && brought.faults.is_empty();
+        if nothing && brought.unknown > 0 {
             return Err(TokenError::UnknownReads.into());
         }
-        for record in written.into_iter().filter_map(|place| records.get(place)) {
+        if nothing && brought.foreign > 0 {
+            return Err(TokenError::OtherVault.into());
+        }
+        for record in written.into_iter().filter_map(|number| records.get(number)) {
             self.put_token(record, world)?;
         }
         Ok(brought)
     }
+
+    /// The lines that were written with a token of this vault: place after place as the file has them, each in the order in
+    /// which it was written.
+    fn authentic_lines(
+        &self,
+        text: &[u8],
+        records: &[TokenRecord],
+        logs: &mut BTreeMap<usize, Option<TokenLog>>,
+        brought: &mut BroughtHome,
+    ) -> Result<Vec<Authentic>, VaultError> {
+        let mut authentic = Vec::new();
+        let mut places = BTreeMap::new();
+        let end = text.split(|byte| *byte == b'\n').count();
+        let lines =
+            text.split(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty());
+        for (text, line) in lines {
+            let Some(entry) = ReadsLine::parse(text) else {
+                if line == end {
+                    brought.cut_off = true;
+                } else {
+                    brought.faults.push(ReadsFault { line, what: Unproved::NotOurs, imported: false });
+                }
+                continue;
+            };
+            if entry.identity.vault_id != self.identity.vault_id {
+                brought.foreign += 1;
+                continue;
+            }
+            // A log that $KEYVAULT_READS names goes on when its token is renewed; what was read with the one before must
+            // not keep the rest away.
+            let known = records.iter().enumerate().find(|(_, record)| record.id == entry.token);
+            let Some((number, record)) = known else {
+                brought.unknown += 1;
+                continue;
+            };
+            let log = match logs.entry(number) {
+                btree_map::Entry::Occupied(log) => log.into_mut(),
+                btree_map::Entry::Vacant(none) => none.insert(self.token_log(record)?),
+            };
+            // What its holder did to its log in the vault must not keep the rest away either.
+            let Some(log) = log else {
+                brought.unknown += 1;
+                continue;
+            };
+            match entry.event(&log.keys).filter(|_| entry.holds(&log.keys)) {
+                None => brought.faults.push(ReadsFault { line, what: Unproved::Altered, imported: false }),
+                Some(event) => {
+                    let first = *places.entry((number, entry.place)).or_insert(line);
+                    authentic.push((first, Authentic { line, record: number, entry, event }));
+                }
+            }
+        }
+        authentic.sort_by_key(|(first, line)| (*first, line.entry.seq));
+        Ok(authentic.into_iter().map(|(_, line)| line).collect())
+    }
+
+    /// `None` if its holder has damaged the chain.
+    fn token_log(&self, record: &TokenRecord) -> Result<Option<TokenLog>, VaultError> {
+        let keys = record.keys(&self.identity);
+        let Ok(chain) = Chain::load(self.tx, &keys.audit, &self.identity) else { return Ok(None) };
+        let mut known = BTreeMap::new();
+        audit::read_what_opens(self.tx, &keys.audit, &self.identity, &mut |event| {
+            *known.entry(crypto::sha256(&event.encode())).or_default() += 1;
+        })?;
+        Ok(Some(TokenLog { keys, chain, known, lines: BTreeSet::new() }))
+    }
 }
 
-/// How a line stands to what was brought home before.
-enum Follows {
-    Known,
-    New,
+impl TokenLog {
+    /// Whether a read that stands before the mark of its place was brought home. Not all need have been: some lines may
+    /// have been missing then, and a log that was put back to an older state goes on otherwise.
+    fn has(&mut self, entry: &ReadsLine, event: &Event, mark: &Mark) -> bool {
+        match self.known.get_mut(&crypto::sha256(&event.encode())).filter(|count| **count > 0) {
+            Some(count) => {
+                *count -= 1;
+                true
+            }
+            None => entry.seq.saturating_add(1) == mark.count && entry.mac == mark.head,
+        }
+    }
 }
 
 impl TokenRecord {
-    /// Moves the mark of a line's place on to it, if it is the next one there.
-    fn follow(&mut self, entry: &ReadsLine) -> Result<Follows, &'static str> {
-        let at = match self.places.binary_search_by(|(place, _)| place.cmp(&entry.place)) {
-            Ok(at) => at,
-            Err(at) => {
-                self.places.insert(at, (entry.place, Mark::START));
-                at
-            }
+    /// How far a place has been brought home.
+    fn mark(&self, place: &[u8; 16]) -> Mark {
+        let at = self.places.binary_search_by_key(place, |(place, _)| *place).ok();
+        at.and_then(|at| self.places.get(at)).map_or(Mark::START, |(_, mark)| *mark)
+    }
+
+    fn set_mark(&mut self, place: [u8; 16], mark: Mark) {
+        match self.places.binary_search_by_key(&place, |(place, _)| *place) {
+            Ok(at) => self.places.iter_mut().skip(at).take(1).for_each(|known| known.1 = mark),
+            Err(at) => self.places.insert(at, (place, mark)),
+        }
+    }
+}
+
+impl Mark {
+    /// Moves on to a read that is new; what is wrong with the way there.
+    fn follow(&mut self, entry: &ReadsLine) -> Option<Unproved> {
+        let fault = match entry.seq.checked_sub(self.count) {
+            Some(0) if entry.before == self.head => None,
+            Some(0) => Some(Unproved::Contradicts),
+            Some(missing) => Some(Unproved::Missing(missing)),
+            None if entry.seq.saturating_add(1) == self.count => Some(Unproved::Contradicts),
+            None => None,
         };
-        let Some((_, mark)) = self.places.get_mut(at) else { return Err("is out of order") };
-        if entry.seq < mark.count {
-            // Of what was brought home the last MAC is known; the lines before lead to it or are not of this chain.
-            let last = entry.seq + 1 == mark.count;
-            return if last && entry.mac != mark.head {
-                Err("is not the read that was brought home")
-            } else {
-                Ok(Follows::Known)
-            };
+        if entry.seq >= self.count {
+            *self = Self { count: entry.seq.saturating_add(1), head: entry.mac };
         }
-        if entry.seq != mark.count || entry.before != mark.head {
-            return Err("does not follow from the read before it");
-        }
-        *mark = Mark { count: entry.seq + 1, head: entry.mac };
-        Ok(Follows::New)
+        fault
     }
 }

@@ -17,7 +17,7 @@ use super::item::Item;
 use super::open::{Access, Vault, World};
 use super::token_error::TokenError;
 use super::token_record::{Rule, TokenRecord};
-use super::token_work::Grantee;
+use super::token_work::{Grantee, created};
 
 /// A token to be made.
 pub struct NewToken {
@@ -84,7 +84,7 @@ impl Vault {
             let grant = Grantee { name: new.name.clone(), rule, expires: new.expires, made: world.now() };
             let issued = work.issue_token(grant, &items, &reads, world)?;
             let opened = items.iter().filter(|item| item.has_value(world.now())).map(key_ref).collect();
-            let event = world.event(Action::Token, opened, format!("created {}", new.name));
+            let event = world.event(Action::Token, opened, created(&new.name));
             Ok((issued, event))
         })
     }
@@ -147,7 +147,7 @@ impl Vault {
                 };
                 let granted = items.iter().filter(opens).map(|item| item.name.clone()).collect();
                 let (record, mut reads, fault) = work.told_reads(record);
-                let of_others = reads.partition_point(|read| read.time < record.created);
+                let of_others = work.first_own(&record, &reads);
                 let reads = reads.split_off(of_others);
                 let before = of_others as u64;
                 listed.push(Listed { record, granted, reads, before, fault });

@@ -70,14 +70,6 @@ pub enum TokenError {
         /// The file.
         path: PathBuf,
     },
-    /// A log of reads that does not hold.
-    #[error("line {line}: {what}")]
-    ReadsDamaged {
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        what: &'static str,
-    },
     /// The reads are of a token that this vault does not know.
     #[error("the reads are of a token that is not known here")]
     UnknownReads,

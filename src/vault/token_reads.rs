@@ -1,6 +1,7 @@
 //! What holders of tokens read, on the owner's side: their chains, held against what the last change recorded of them.
 
 use crate::audit::{self, Action, AuditError, Chain, Event, Seed};
+use crate::clock::Moment;
 use crate::crypto::Key;
 use crate::name::TokenName;
 use crate::store::StoreError;
@@ -59,7 +60,7 @@ impl Vault {
 }
 
 impl Work<'_> {
-    /// The order of the vault's own entries is that of their numbers; reads with tokens have none but time.
+    /// The order of each log's entries is that of their numbers; between the vault's and tokens' there is none but time.
     pub(super) fn whole_log(
         &mut self,
         take: &mut dyn FnMut(&Of, &Event),
@@ -67,19 +68,22 @@ impl Work<'_> {
         let (mut reads, mut broken) = (Vec::new(), Vec::new());
         for record in self.load_tokens()? {
             let (record, events, fault) = self.told_reads(record);
-            let of = |seq| Of::Token(record.name.clone(), seq);
-            reads.extend((0..).zip(events).map(|(seq, event)| (of(seq), event)));
+            let mut at = Moment(i64::MIN);
+            for (seq, event) in (0..).zip(events) {
+                at = at.max(event.time);
+                reads.push((at, Of::Token(record.name.clone(), seq), event));
+            }
             broken.extend(fault.map(|fault| (record.name.clone(), fault)));
         }
-        reads.sort_by_key(|(_, event): &(Of, Event)| event.time);
+        reads.sort_by_key(|(at, ..): &(Moment, Of, Event)| *at);
         let mut reads = reads.into_iter().peekable();
         audit::read_all(self.tx, &self.keys.audit, &self.identity, &mut |seq, event| {
-            while let Some((of, read)) = reads.next_if(|(_, read)| read.time < event.time) {
+            while let Some((_, of, read)) = reads.next_if(|(at, ..)| *at < event.time) {
                 take(&of, &read);
             }
             take(&Of::Vault(seq), &event);
         })?;
-        reads.for_each(|(of, read)| take(&of, &read));
+        reads.for_each(|(_, of, read)| take(&of, &read));
         Ok(broken)
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::audit::{Chain, Event, KeyRef, Seed};
+use crate::audit::{self, Action, Chain, Event, KeyRef, Seed};
 use crate::clock::Moment;
 use crate::crypto::{self, Digest, Key};
 use crate::name::{Scope, TokenName};
@@ -39,6 +39,11 @@ impl Grantee {
             made: record.created,
         }
     }
+}
+
+/// How the log says that a token was made.
+pub(super) fn created(name: &TokenName) -> String {
+    format!("created {name}")
 }
 
 impl Work<'_> {
@@ -86,6 +91,9 @@ impl Work<'_> {
         self.tx.delete_view(&record.id)?;
         record.revoked = Some(world.now());
         record.view = None;
+        // What its holder does to its log from here on concerns nobody.
+        let keys = record.keys(&self.identity);
+        self.note_reads(record, &keys, world)?;
         self.put_token(record, world)
     }
 
@@ -158,7 +166,7 @@ impl Work<'_> {
                 // What another holder put in its place is not passed on as the owner's.
                 drop(self.opener().value(&item.id, version, &rows)?);
                 let key = self.opener().version_key(&item.id, version, &rows)?;
-                let (number, grace_until) = (version.number, version.grace_until);
+                let (number, grace_until) = (version.number, version.good_until());
                 let sealed = crypto::sha256(&rows.1);
                 versions.push(GrantedVersion { number, state, grace_until, key, sealed });
             }
@@ -229,9 +237,9 @@ impl Work<'_> {
     pub(super) fn could_read(&mut self, record: &TokenRecord) -> Result<Vec<KeyRef>, VaultError> {
         let keys = record.keys(&self.identity);
         let grants = self.tx.grants(&record.id)?;
-        let reads = self.reads_of(record).unwrap_or_default().into_iter();
-        let own = reads.filter(|read| read.time >= record.created);
-        let read: Vec<_> = own.flat_map(|read| read.keys).collect();
+        let reads = self.reads_of(record).unwrap_or_default();
+        let own = self.first_own(record, &reads);
+        let read: Vec<_> = reads.into_iter().skip(own).flat_map(|read| read.keys).collect();
         let mut named = Vec::new();
         if let Ok(items) = self.items() {
             let now = items.iter().map(|item| (item, key_ref(item)));
@@ -244,6 +252,20 @@ impl Work<'_> {
         named.sort_by(|left, right| left.name.cmp(&right.name));
         named.dedup_by(|left, right| left.name == right.name);
         Ok(named)
+    }
+
+    /// How many of these reads are of tokens that had its name before. There are none, whatever the times in its holder's
+    /// entries, if the log knows of no such token; and behind the first read of its own none is another's.
+    pub(super) fn first_own(&self, record: &TokenRecord, reads: &[Event]) -> usize {
+        let earlier = reads.iter().take_while(|read| read.time < record.created).count();
+        if earlier == 0 {
+            return 0;
+        }
+        let (mut made, detail) = (0, created(&record.name));
+        let told = audit::read_what_opens(self.tx, &self.keys.audit, &self.identity, &mut |event| {
+            made += u32::from(event.action == Action::Token && event.detail == detail);
+        });
+        if told.is_ok() && made > 1 { earlier } else { 0 }
     }
 
     /// Notes a key that this change writes (or removes: `None`), if there is a token that it may concern.
@@ -269,9 +291,7 @@ impl Work<'_> {
             let keys = record.keys(&self.identity);
             let granted = record.revoked.is_none() && self.regrant(&mut record, &keys, &touched, world)?;
             let granted = granted || self.is_left_behind(&record);
-            // What one that was revoked before did to its log was said then.
-            let over = record.revoked.is_some_and(|at| at <= self.current.record.time);
-            let read = !over && self.note_reads(&mut record, &keys, world)?;
+            let read = record.revoked.is_none() && self.note_reads(&mut record, &keys, world)?;
             if granted {
                 self.write_view(&mut record, &keys, world)?;
             }

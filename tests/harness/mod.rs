@@ -263,7 +263,8 @@ pub fn create_vault(path: &Path, pins: &Path) -> RecoveryCode {
 
 /// No announcements, neither read nor written.
 pub fn nobody() -> Holders {
-    Holders::in_folder(PathBuf::new(), Holder { command: String::new(), pid: 0 })
+    // Below no folder: one that is held for long would be announced in the working directory.
+    Holders::in_folder(PathBuf::from("/dev/null"), Holder { command: String::new(), pid: 0 })
 }
 
 fn create_folders(vault: &Path) {

@@ -57,6 +57,7 @@ mod permissions;
 mod project;
 mod prompt;
 mod read_log;
+mod reads;
 mod recover;
 mod rekey;
 mod remove;

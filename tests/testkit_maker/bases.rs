@@ -246,7 +246,7 @@ pub(crate) fn world<'w>(clock: &'w dyn Clock, rng: &'w dyn keyvault::clock::Rng,
             job: None,
         },
         pins,
-        holders: Holders::in_folder(PathBuf::new(), Holder { command: String::new(), pid: 0 }),
+        holders: Holders::in_folder(PathBuf::from("/dev/null"), Holder { command: String::new(), pid: 0 }),
         notice: &|notice| panic!("{notice:?}"),
         waiting: &|_, _| (),
     }

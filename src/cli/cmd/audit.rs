@@ -15,7 +15,7 @@ use crate::cli::view;
 use crate::clock::Moment;
 use crate::name::{KeyName, TokenName};
 use crate::sys::private::open_secret_file;
-use crate::vault::{self, BrokenReads, Of};
+use crate::vault::{self, BrokenReads, BroughtHome, Of, Unproved};
 
 /// Read and verify the audit log.
 #[derive(Debug, Subcommand)]
@@ -66,7 +66,9 @@ pub struct Verify {
 
 /// Bring home what was read from bundles, where no vault was.
 ///
-/// Each line of the log must follow from the one before; what was brought home already is skipped.
+/// Imports every line that was written with a token of this vault, once. A line that cannot be proved, and a place where
+/// lines are missing, are reported with the line's number; the others are imported all the same, and the exit code is 5. A
+/// last line that was cut off and reads of other vaults or former tokens are left out and only pointed out.
 #[derive(Debug, Args)]
 pub struct Import {
     /// The log: ~/.local/state/keyvault/reads/TOKEN.jsonl there, or what $KEYVAULT_READS named
@@ -181,6 +183,39 @@ fn tell_broken(context: &Context, broken: &[BrokenReads]) {
     }
 }
 
+/// What is wrong with the file, line by line.
+fn tell_faults(context: &Context, brought: &BroughtHome) {
+    const SHOWN: usize = 10;
+    for fault in brought.faults.iter().take(SHOWN) {
+        let line = fault.line;
+        context.ui.warn(&match fault.what {
+            Unproved::NotOurs | Unproved::Altered => format!("Line {line} {}; not imported.", fault.what),
+            Unproved::Missing(count) => {
+                let count = usize::try_from(count).unwrap_or(usize::MAX);
+                format!("Before line {line}, {} missing.", are(count))
+            }
+            Unproved::Contradicts => format!(
+                "Line {line} does not follow from the read imported before it: the log was replaced by an older copy."
+            ),
+        });
+    }
+    let more = brought.faults.len().saturating_sub(SHOWN);
+    if more > 0 {
+        context
+            .ui
+            .warn(&format!("{} more cannot be proved; --json lists them.", view::counted(more, "line")));
+    }
+    if brought.cut_off {
+        context
+            .ui
+            .warn("The last line was cut off. Its read was not released, unless the copy is incomplete.");
+    }
+}
+
+fn are(count: usize) -> String {
+    format!("{} {}", view::counted(count, "read"), if count == 1 { "is" } else { "are" })
+}
+
 impl Import {
     fn run(self, context: &Context) -> Result<u8, Failure> {
         const MAX_LOG: usize = 256 << 20;
@@ -191,30 +226,44 @@ impl Import {
         let brought = context.with_world(|world| {
             vault.bring_home(&access, world, text.expose()).map_err(|error| Failure::of(error, &path))
         })?;
+        let done = if brought.faults.is_empty() { code::DONE } else { code::DAMAGED };
         if context.ui.json {
             let new: serde_json::Map<_, _> =
                 brought.new.iter().map(|(name, count)| (name.to_string(), (*count).into())).collect();
+            let faults = brought.faults.iter().map(|fault| {
+                let what = fault.what.to_string();
+                serde_json::json!({ "line": fault.line, "what": what, "imported": fault.imported })
+            });
             context.ui.print_json(&serde_json::json!({
-                "new": new, "known": brought.known, "unknown": brought.unknown,
+                "new": new, "known": brought.known, "unknown": brought.unknown, "foreign": brought.foreign,
+                "cut_off": brought.cut_off, "faults": faults.collect::<Vec<_>>(),
             }))?;
-            return Ok(code::DONE);
+            return Ok(done);
         }
+        tell_faults(context, &brought);
         if brought.unknown > 0 {
             context.ui.warn(&format!(
                 "Left out {} of tokens that this vault does not know, such as those that were renewed since.",
                 view::counted(brought.unknown, "read")
             ));
         }
+        if brought.foreign > 0 {
+            let reads = view::counted(brought.foreign, "read");
+            context.ui.warn(&format!("Left out {reads} of another vault's tokens."));
+        }
         if brought.new.is_empty() {
-            let nothing = brought.known == 0 && brought.unknown == 0;
             let known = "Nothing new: every read in the file is known already.";
-            context.ui.note(if nothing { "There are no reads in the file." } else { known });
+            context.ui.note(match (brought.known + brought.unknown, done) {
+                (0, code::DONE) => "There are no reads in the file.",
+                (_, code::DONE) => known,
+                _ => "Nothing new was imported.",
+            });
         } else {
             for (name, count) in &brought.new {
                 let reads = view::counted(*count, "new read");
                 context.ui.note(&format!("Brought home {reads} with token {name}."));
             }
         }
-        Ok(code::DONE)
+        Ok(done)
     }
 }

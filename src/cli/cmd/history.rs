@@ -52,8 +52,8 @@ fn json(version: &Version, reads: &BTreeMap<u32, Moment>, now: Moment) -> serde_
         "state": version.state_at(now).name(),
         "wiped": version.digest.is_none(),
         "created": time::rfc3339(version.created),
-        "since": time::rfc3339(version.since),
-        "grace_until": version.grace_until.map(time::rfc3339),
+        "since": time::rfc3339(version.in_state_since()),
+        "grace_until": version.good_until().map(time::rfc3339),
         "fingerprint": version.fingerprint_hex(),
         "made_by": version.made_by,
         "last_read": reads.get(&version.number).copied().map(time::rfc3339),
@@ -84,7 +84,7 @@ fn state(version: &Version, now: Moment) -> String {
     if version.digest.is_none() {
         text += ", wiped";
     }
-    if let Some(until) = version.grace_until.filter(|until| *until > now) {
+    if let Some(until) = version.good_until().filter(|until| *until > now) {
         text += &format!(", good for {}", time::between(now, until));
     }
     if !version.reason.is_empty() {

@@ -11,7 +11,7 @@ use crate::name::KeyName;
 
 /// Make an older version of a key current again.
 ///
-/// Without --to it is the one that went out of use last, by its replacement or at the end of its grace. The version that
+/// Without --to it is the one that was replaced last, whatever its number, its grace and the clock say. The version that
 /// was current is kept as retired; a revoked version never returns.
 #[derive(Debug, Args)]
 pub struct Rollback {

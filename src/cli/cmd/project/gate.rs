@@ -2,6 +2,7 @@
 //! anything is unlocked for it.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
 
 use crate::cli::context::{self, Context};
@@ -63,10 +64,19 @@ pub(in crate::cli) fn asks(entries: &[(Section, &Entry)]) -> BTreeSet<Ask> {
     entries.iter().map(|(section, entry)| Ask::of(section, entry)).collect()
 }
 
-/// Waits for the turn to ask, or to write what was said.
+/// Waits for the turn to ask, or to write what was said. For another's answer only somebody waits who could be asked.
 pub(in crate::cli) fn turn(context: &Context, approvals: &Approvals) -> Result<Turn, Failure> {
-    let tell = || context.ui.note(WAITING_FOR_ANSWER);
-    approvals.turn(&tell).map_err(|error| project_sentences::not_remembered(&error))
+    let goes_on = || {
+        let asks = context.may_ask();
+        if asks {
+            context.ui.note(WAITING_FOR_ANSWER);
+        }
+        asks
+    };
+    approvals.turn(&goes_on).map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => project_sentences::busy(),
+        _ => project_sentences::not_remembered(&error),
+    })
 }
 
 /// The proof without a question, or what was not allowed yet. A machine is not asked; its grants decide.

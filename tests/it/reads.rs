@@ -1,0 +1,303 @@
+//! Logs of what was read from bundles: what is imported of one that was damaged, and how long one that is locked is
+//! waited for.
+
+use std::cell::Cell;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use keyvault::audit::Actor;
+use keyvault::clock::{Clock, Moment, SystemClock};
+use keyvault::crypto::SystemRng;
+use keyvault::secret::SecretBytes;
+use keyvault::state::pin::Pins;
+use keyvault::unlock::passphrase::Passphrase;
+use keyvault::vault::{NewToken, Vault, World as VaultWorld};
+use pretty_assertions::assert_eq;
+use rusqlite::Connection;
+use serde_json::json;
+
+use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish};
+use crate::tokens::{ENV, filled, held, token};
+
+const READ: [&str; 5] = ["exec", "--bundle", "keys.kvb", "--", "true"];
+
+/// A vault with the token `ci`, its bundle, and a machine of its holder's.
+fn with_bundle() -> (World, World, String) {
+    let world = filled();
+    let token = token(&world, &["ci", "--scope", "deploy"]);
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    let mut away = World::empty();
+    std::fs::copy(world.home().join("keys.kvb"), away.home().join("keys.kvb")).unwrap();
+    away.set("KEYVAULT_READS", "reads.jsonl");
+    (world, away, token)
+}
+
+/// So many reads there, as lines.
+fn reads(away: &World, token: &str, count: usize) -> Vec<String> {
+    (0..count).for_each(|_| drop(held(away, token, &READ).ok()));
+    let log = std::fs::read_to_string(away.home().join("reads.jsonl")).unwrap();
+    log.lines().map(str::to_owned).collect()
+}
+
+fn import(world: &World, lines: &[&str]) -> Ran {
+    world.file("reads.jsonl", lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+    world.run(&["audit", "import", "reads.jsonl"])
+}
+
+fn imported(world: &World) -> usize {
+    let shown = world.run(&["token", "show", "ci", "--json"]).ok().json();
+    shown["reads"].as_array().unwrap().len()
+}
+
+#[test]
+fn lines_that_cannot_be_proved_keep_no_other_away_and_nothing_is_imported_twice() {
+    let (world, away, token) = with_bundle();
+    let lines = reads(&away, &token, 5);
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let altered = lines[3].replacen("\"seq\":3", "\"seq\":9", 1);
+    let foreign = lines[0].replacen("\"vault\":\"", "\"vault\":\"00000000000000000000000000000000", 1);
+    let (head, tail) = foreign.split_at(foreign.find("00000000000000000000000000000000").unwrap() + 32);
+    let foreign = format!("{head}{}", &tail[32..]);
+    let half = &lines[4][..lines[4].len() / 2];
+    let damaged =
+        ["nonsense", lines[1], lines[0], half, "", lines[0], &altered, &foreign, lines[2], lines[4]];
+    let ran = import(&world, &damaged);
+    assert_eq!(
+        (ran.code, ran.err.as_str()),
+        (
+            5,
+            "warning: Line 1 is not a read that keyvault recorded; not imported.\n\
+             warning: Line 4 is not a read that keyvault recorded; not imported.\n\
+             warning: Line 7 has been altered; not imported.\n\
+             warning: Before line 10, 1 read is missing.\n\
+             warning: Left out 1 read of another vault's tokens.\n\
+             Brought home 4 new reads with token ci.\n"
+        )
+    );
+    assert_eq!(imported(&world), 4);
+    let again = import(&world, &damaged);
+    assert!(again.code == 5 && again.err.contains("Nothing new was imported."), "{}", again.err);
+    assert_eq!(imported(&world), 4);
+    // A whole copy brings what was missing, once.
+    assert_eq!(import(&world, &lines).ok().err, "Brought home 1 new read with token ci.\n");
+    assert_eq!(import(&world, &lines).ok().err, "Nothing new: every read in the file is known already.\n");
+    world.file("reads.jsonl", damaged.join("\n"));
+    let told = world.run(&["audit", "import", "reads.jsonl", "--json"]);
+    assert_eq!(told.code, 5);
+    let fault = |line: usize, what: &str| json!({ "line": line, "what": what, "imported": false });
+    assert_eq!(
+        told.json(),
+        json!({
+            "new": {}, "known": 5, "unknown": 0, "foreign": 1, "cut_off": false,
+            "faults": [
+                fault(1, "is not a read that keyvault recorded"),
+                fault(4, "is not a read that keyvault recorded"),
+                fault(7, "has been altered"),
+            ],
+        })
+    );
+    assert_eq!(imported(&world), 5);
+    world.run(&["audit", "verify"]).ok();
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn a_last_line_that_was_cut_off_is_pointed_out_and_no_damage() {
+    let (world, away, token) = with_bundle();
+    let lines = reads(&away, &token, 2);
+    let cut = &lines[1][..lines[1].len() - 1];
+    world.file("reads.jsonl", format!("{}\n{cut}", lines[0]));
+    let ran = world.run(&["audit", "import", "reads.jsonl"]).ok();
+    assert_eq!(
+        ran.err,
+        "warning: The last line was cut off. Its read was not released, unless the copy is incomplete.\n\
+         Brought home 1 new read with token ci.\n"
+    );
+    // Whole, but for the newline.
+    world.file("reads.jsonl", lines.join("\n"));
+    assert_eq!(
+        world.run(&["audit", "import", "reads.jsonl"]).ok().err,
+        "Brought home 1 new read with token ci.\n"
+    );
+}
+
+#[test]
+fn reads_of_a_log_that_was_put_back_to_an_older_copy_are_imported_and_the_copy_is_noticed() {
+    let (world, away, token) = with_bundle();
+    let first = reads(&away, &token, 2);
+    let cached = std::fs::read(away.home().join("reads.jsonl")).unwrap();
+    let one = reads(&away, &token, 1);
+    let one: Vec<&str> = one.iter().map(String::as_str).collect();
+    assert_eq!(import(&world, &one).ok().err, "Brought home 3 new reads with token ci.\n");
+    away.file("reads.jsonl", cached);
+    let other = reads(&away, &token, 2);
+    let other: Vec<&str> = other.iter().map(String::as_str).collect();
+    assert_eq!((first.len(), other.len()), (2, 4));
+    let ran = import(&world, &other);
+    assert_eq!(ran.code, 5, "{}", ran.err);
+    assert!(ran.err.contains("Line 3 does not follow from the read imported before it"), "{}", ran.err);
+    assert!(ran.err.contains("Brought home 2 new reads"), "{}", ran.err);
+    assert_eq!(imported(&world), 5);
+    assert_eq!(import(&world, &other).ok().err, "Nothing new: every read in the file is known already.\n");
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn a_file_with_nothing_of_this_vault_is_refused_by_what_it_is() {
+    let (world, away, token) = with_bundle();
+    let lines = reads(&away, &token, 1);
+    let ran = import(&world, &["nonsense"]);
+    assert_eq!(ran.code, 5);
+    assert!(ran.err.contains("Line 1 is not a read") && ran.err.contains("Nothing new"), "{}", ran.err);
+    assert_eq!(import(&world, &[]).ok().err, "There are no reads in the file.\n");
+    let other = World::own();
+    other.file("reads.jsonl", format!("{}\n", lines[0]));
+    other.run(&["audit", "import", "reads.jsonl"]).fails(6, "The file is of another vault.");
+}
+
+/// Another process that holds the lock on a file, until it is killed.
+struct Locker(Child);
+
+impl Locker {
+    fn of(world: &World, path: &str) -> Self {
+        let path = world.home().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut command = world.command("flock");
+        let child = command.arg("--no-fork").arg(&path).args(["sleep", "60"]).stdout(Stdio::null()).spawn();
+        let locker = Self(child.expect("flock of util-linux"));
+        let until = Instant::now() + Duration::from_secs(10);
+        let free = || world.command("flock").arg("-n").arg(&path).arg("true").status().unwrap().success();
+        while free() {
+            assert!(Instant::now() < until, "nobody locks {}", path.display());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        locker
+    }
+}
+
+impl Drop for Locker {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn timed(run: impl FnOnce() -> Ran) -> (Ran, Duration) {
+    let begun = Instant::now();
+    (run(), begun.elapsed())
+}
+
+fn bounded(time: Duration) {
+    assert!(time >= Duration::from_secs(9) && time < Duration::from_secs(25), "{time:?}");
+}
+
+#[test]
+fn a_lock_that_another_process_holds_is_waited_for_ten_seconds_and_no_longer() {
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (_world, away, token) = with_bundle();
+            let locker = Locker::of(&away, "reads.jsonl");
+            let (ran, time) =
+                timed(|| held(&away, &token, &["exec", "--bundle", "keys.kvb", "--", "echo", "x"]));
+            bounded(time);
+            assert_eq!((ran.code, ran.out.as_str()), (125, ""), "{}", ran.err);
+            assert!(ran.err.contains("has locked 'reads.jsonl' for more than 10 s"), "{}", ran.err);
+            let (ran, time) = timed(|| held(&away, &token, &["export", "--bundle", "keys.kvb"]));
+            bounded(time);
+            assert_eq!((ran.code, ran.out.as_str()), (7, ""), "{}", ran.err);
+            drop(locker);
+            held(&away, &token, &READ).ok();
+        });
+        scope.spawn(|| {
+            // What is done without the pin is done, and that is said.
+            let world = filled();
+            let token = token(&world, &["ci", "--scope", "deploy"]);
+            let _locker = Locker::of(&world, ".local/state/keyvault/pins/lock");
+            let (ran, time) = timed(|| held(&world, &token, &ENV));
+            bounded(time);
+            assert!(ran.ok().err.contains("could not remember it"));
+            let (ran, time) = timed(|| world.run(&["generate", "new"]));
+            bounded(time);
+            assert!(ran.ok().err.contains("could not remember it"));
+        });
+        scope.spawn(|| {
+            // Nobody is there who could be asked, so nobody waits for another's answer.
+            let world = filled();
+            world.file(".keyvault.toml", "[keys]\nA = \"a\"\n");
+            let _locker = Locker::of(&world, ".local/state/keyvault/projects/lock");
+            let (ran, time) = timed(|| world.run(&["project", "allow", "--yes"]));
+            bounded(time);
+            ran.fails(7, "waiting for an approval");
+        });
+    });
+}
+
+#[test]
+fn a_lock_that_is_let_go_of_in_time_is_only_waited_for() {
+    let (_world, away, token) = with_bundle();
+    let locker = Locker::of(&away, "reads.jsonl");
+    let mut command = away.command(KEYVAULT);
+    command.env("KEYVAULT_TOKEN", &token).args(READ);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(move || finish(&mut command, b""));
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(!waiting.is_finished());
+        drop(locker);
+        waiting.join().unwrap().ok();
+    });
+}
+
+struct Told(Cell<i64>);
+
+impl Clock for Told {
+    fn now(&self) -> Moment {
+        Moment(self.0.get())
+    }
+}
+
+#[test]
+fn what_a_token_read_before_its_making_by_a_clock_that_went_back_is_among_what_it_could_read() {
+    let world = filled();
+    let clock = Told(Cell::new(SystemClock.now().0 + 86_400_000));
+    let ahead = VaultWorld {
+        clock: &clock,
+        rng: &SystemRng,
+        actor: Actor::default(),
+        pins: Pins::in_folder(world.pins()),
+        holders: crate::harness::nobody(),
+        notice: &|_| (),
+        waiting: &|_, _| (),
+    };
+    let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
+    let mut vault = Vault::open(&world.vault(), &ahead.pins).unwrap();
+    let access = vault.open_passphrase(&passphrase).unwrap();
+    let scope = |name: &str| name.parse().unwrap();
+    let scopes = vec![scope("deploy"), scope("other")];
+    let new = NewToken { name: "ci".parse().unwrap(), scopes, keys: Vec::new(), expires: None };
+    let issued = vault.create_token(&access, &ahead, &new).unwrap();
+    let token = String::from_utf8(issued.token.text().expose().to_vec()).unwrap();
+    drop(vault);
+    let head = || {
+        let vault = Connection::open(world.vault()).unwrap();
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?));
+        vault.query_row("SELECT count, sealed FROM token_audit_head", [], row).unwrap()
+    };
+    held(&world, &token, &ENV).ok();
+    world.run(&["edit", "c", "--unscope", "other"]).ok();
+    let (count, sealed) = head();
+    held(&world, &token, &ENV).ok();
+    let revoked = world.run(&["token", "revoke", "ci", "--json"]).ok().json();
+    assert_eq!(revoked["could_read"], json!(["a", "b", "c"]));
+    world.run(&["vault", "check"]).ok();
+    // How far the reads had come is recorded by the revocation, though by the clock the token was made after it.
+    let vault = Connection::open(world.vault()).unwrap();
+    vault.execute("DELETE FROM token_audit WHERE seq >= ?1", [count]).unwrap();
+    vault.execute("UPDATE token_audit_head SET count = ?1, sealed = ?2", (count, sealed)).unwrap();
+    drop(vault);
+    let checked = world.run(&["vault", "check"]);
+    assert!(
+        checked.code == 5 && checked.out.contains("reads that were recorded are gone"),
+        "{}",
+        checked.out
+    );
+}
