@@ -16,14 +16,14 @@ use pretty_assertions::assert_eq;
 use rusqlite::Connection;
 use serde_json::json;
 
+use crate::harness::bearer::{ENV, held, token, with_keys};
 use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish};
-use crate::tokens::{ENV, filled, held, token};
 
 const READ: [&str; 5] = ["exec", "--bundle", "keys.kvb", "--", "true"];
 
 /// A vault with the token `ci`, its bundle, and a machine of its holder's.
 fn with_bundle() -> (World, World, String) {
-    let world = filled();
+    let world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy"]);
     world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
     let mut away = World::empty();
@@ -210,7 +210,7 @@ fn a_lock_that_another_process_holds_is_waited_for_ten_seconds_and_no_longer() {
         });
         scope.spawn(|| {
             // What is done without the pin is done, and that is said.
-            let world = filled();
+            let world = with_keys();
             let token = token(&world, &["ci", "--scope", "deploy"]);
             let _locker = Locker::of(&world, ".local/state/keyvault/pins/lock");
             let (ran, time) = timed(|| held(&world, &token, &ENV));
@@ -222,7 +222,7 @@ fn a_lock_that_another_process_holds_is_waited_for_ten_seconds_and_no_longer() {
         });
         scope.spawn(|| {
             // Nobody is there who could be asked, so nobody waits for another's answer.
-            let world = filled();
+            let world = with_keys();
             world.file(".keyvault.toml", "[keys]\nA = \"a\"\n");
             let _locker = Locker::of(&world, ".local/state/keyvault/projects/lock");
             let (ran, time) = timed(|| world.run(&["project", "allow", "--yes"]));
@@ -257,7 +257,7 @@ impl Clock for Told {
 
 #[test]
 fn what_a_token_read_before_its_making_by_a_clock_that_went_back_is_among_what_it_could_read() {
-    let world = filled();
+    let world = with_keys();
     let clock = Told(Cell::new(SystemClock.now().0 + 86_400_000));
     let ahead = VaultWorld {
         clock: &clock,
