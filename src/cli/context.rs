@@ -9,7 +9,7 @@ use std::time::Duration;
 use directories::BaseDirs;
 
 use crate::audit::Actor;
-use crate::clock::{Clock, Moment, SystemClock};
+use crate::clock::Moment;
 use crate::crypto::SystemRng;
 use crate::secret::{ReadError, SecretBytes};
 use crate::state::pin::Pins;
@@ -18,6 +18,7 @@ use crate::vault::{Holder, Holders, Notice, World};
 
 use super::args::Global;
 use super::error::{self, Failure};
+use super::time;
 use super::ui::{self, Ui};
 
 /// Everything a command works with.
@@ -26,7 +27,6 @@ pub struct Context {
     pub ui: Ui,
     /// What every command takes.
     pub global: Global,
-    clock: SystemClock,
     rng: SystemRng,
     verb: String,
     announced: Cell<bool>,
@@ -44,21 +44,13 @@ pub enum Source {
 
 impl Context {
     pub(super) fn new(global: Global, ui: Ui, verb: String) -> Self {
-        Self {
-            ui,
-            global,
-            clock: SystemClock,
-            rng: SystemRng,
-            verb,
-            announced: Cell::new(false),
-            homeless: Cell::new(false),
-        }
+        Self { ui, global, rng: SystemRng, verb, announced: Cell::new(false), homeless: Cell::new(false) }
     }
 
     /// The present moment.
     #[must_use]
     pub fn now(&self) -> Moment {
-        self.clock.now()
+        time::now()
     }
 
     /// Runs `act` with the vault room's world.
@@ -71,7 +63,7 @@ impl Context {
         };
         let own = Holder { command: self.verb.clone(), pid: std::process::id() };
         let world = World {
-            clock: &self.clock,
+            clock: time::clock(),
             rng: &self.rng,
             actor: actor(),
             pins: Pins::in_folder(state.join("pins")),

@@ -73,6 +73,7 @@ mod slots;
 mod streams;
 mod supervise;
 mod tamper;
+mod test_clock;
 mod tokens;
 mod tour;
 mod vault_file;
