@@ -1,4 +1,5 @@
-//! Time and chance as arguments, so that a test decides both. The shipped binary has no way to fix either.
+//! Time and chance as arguments, so that a test decides both. The shipped program has no way to fix either: its `main`
+//! names [`SystemClock`]. The program that the tests run is another one, `tests/program/test_clock.rs`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

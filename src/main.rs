@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use keyvault::cli;
+use keyvault::clock::SystemClock;
 use keyvault::sys::alloc::WipingAllocator;
 use keyvault::sys::startup;
 
@@ -11,5 +12,5 @@ static ALLOCATOR: WipingAllocator = WipingAllocator;
 
 fn main() -> ExitCode {
     startup::harden();
-    ExitCode::from(cli::run(&std::env::args_os().collect::<Vec<_>>()))
+    ExitCode::from(cli::run(&std::env::args_os().collect::<Vec<_>>(), &SystemClock))
 }

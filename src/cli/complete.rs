@@ -12,7 +12,6 @@ use clap::CommandFactory;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter};
 use clap_complete::env::Shells;
 
-use crate::clock::{Clock, SystemClock};
 use crate::project::{ProjectFile, place};
 use crate::state::pin::Pins;
 use crate::vault::{Access, Names, Vault};
@@ -20,6 +19,7 @@ use crate::vault::{Access, Names, Vault};
 use super::args::Cli;
 use super::context;
 use super::error::{Failure, code};
+use super::time;
 use super::ui::Ui;
 
 /// Names the shell in the question that its script asks.
@@ -224,7 +224,7 @@ fn open_session() -> Option<(Vault, Access)> {
     };
     let pins = Pins::in_folder(context::state_folder().ok()?.join("pins"));
     let vault = Vault::open_untouched(&path, &pins).ok()?;
-    let access = vault.session(SystemClock.now())?.into();
+    let access = vault.session(time::now())?.into();
     Some((vault, access))
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use directories::BaseDirs;
 
 use crate::audit::Actor;
-use crate::clock::{Clock, Moment, SystemClock};
+use crate::clock::Moment;
 use crate::crypto::SystemRng;
 use crate::secret::{ReadError, SecretBytes};
 use crate::state::pin::Pins;
@@ -19,6 +19,7 @@ use crate::vault::{Access, Holder, Holders, Notice, Vault, World};
 use super::args::Global;
 use super::error::{self, Failure};
 use super::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
+use super::time;
 use super::ui::{self, Ui};
 
 /// Everything a command works with.
@@ -27,7 +28,6 @@ pub struct Context {
     pub ui: Ui,
     /// What every command takes.
     pub global: Global,
-    clock: SystemClock,
     rng: SystemRng,
     verb: String,
     announced: Cell<bool>,
@@ -49,7 +49,6 @@ impl Context {
         Self {
             ui,
             global,
-            clock: SystemClock,
             rng: SystemRng,
             verb,
             announced: Cell::new(false),
@@ -61,7 +60,7 @@ impl Context {
     /// The present moment.
     #[must_use]
     pub fn now(&self) -> Moment {
-        self.clock.now()
+        time::now()
     }
 
     /// Runs `act` with the vault room's world.
@@ -74,7 +73,7 @@ impl Context {
         };
         let own = Holder { command: self.verb.clone(), pid: std::process::id() };
         let world = World {
-            clock: &self.clock,
+            clock: time::clock(),
             rng: &self.rng,
             actor: actor(),
             pins: Pins::in_folder(state.join("pins")),

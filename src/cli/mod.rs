@@ -30,9 +30,12 @@ use args::Command;
 use context::Context;
 use error::{Failure, code};
 
-/// Runs one command; the result is the exit code.
+use crate::clock::Clock;
+
+/// Runs one command by this clock; the result is the exit code.
 #[must_use]
-pub fn run(arguments: &[OsString]) -> u8 {
+pub fn run(arguments: &[OsString], clock: &'static (dyn Clock + Sync)) -> u8 {
+    time::set_clock(clock);
     let wants_json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let verb = command_word(arguments).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     let ui = ui::Ui::new(wants_json);

@@ -1,5 +1,7 @@
 //! Times and durations as people write and read them.
 
+use std::sync::OnceLock;
+
 use jiff::tz::TimeZone;
 use jiff::{Span, SpanRelativeTo, Timestamp, Unit, civil};
 
@@ -33,6 +35,26 @@ impl Expiry {
             Self::At(moment) => Some(moment),
         }
     }
+}
+
+/// The clock that the program was started with. It is not an argument because clap's parsers and completers cannot take one.
+static CLOCK: OnceLock<&'static (dyn Clock + Sync)> = OnceLock::new();
+
+/// Sets the clock of this process. Only the first call has an effect.
+pub(super) fn set_clock(clock: &'static (dyn Clock + Sync)) {
+    // A second run within one process keeps the clock of the first.
+    let _ = CLOCK.set(clock);
+}
+
+/// The clock of this process.
+pub(super) fn clock() -> &'static (dyn Clock + Sync) {
+    CLOCK.get().copied().unwrap_or(&SystemClock)
+}
+
+/// The present moment.
+#[must_use]
+pub fn now() -> Moment {
+    clock().now()
 }
 
 const DURATION: &str = "a duration is a number and s, m, h, d or w, such as 90d";
@@ -76,7 +98,7 @@ pub fn expiry(text: &str) -> Result<Expiry, String> {
 /// Reads an expiry of something new, which lies ahead.
 pub fn expiry_ahead(text: &str) -> Result<Expiry, String> {
     let given = expiry(text)?;
-    let now = SystemClock.now();
+    let now = now();
     if given.resolve(now).is_some_and(|end| end <= now) {
         Err("is past already".to_owned())
     } else {

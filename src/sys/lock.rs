@@ -160,6 +160,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn waiting_ends_and_the_holder_is_known() {
         let folder = tempfile::tempdir().unwrap();
@@ -183,7 +184,14 @@ mod tests {
             let path = path.clone();
             move || FileLock::exclusive(&path).is_ok()
         });
-        sleep(Duration::from_millis(50));
+        // `->` marks one that waits.
+        let inode = format!(":{} ", fs::metadata(&path).unwrap().ino());
+        let waits = |line: &str| line.contains("-> FLOCK") && line.contains(&inode);
+        let begun = Instant::now();
+        while !fs::read_to_string("/proc/locks").unwrap().lines().any(waits) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "nobody waits");
+            sleep(Duration::from_millis(5));
+        }
         assert!(!waiting.is_finished());
         drop(first);
         assert!(waiting.join().unwrap());

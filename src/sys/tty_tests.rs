@@ -192,7 +192,13 @@ fn case_29_an_ignored_hup_stays_ignored() {
     let mut terminal = Terminal::start("secret", "trap '' HUP;");
     let child = terminal.prompt();
     send(child, libc::SIGHUP);
-    thread::sleep(Duration::from_millis(50));
+    // Once the signal has been taken or thrown away, what is typed comes after it.
+    let status = || std::fs::read_to_string(format!("/proc/{child}/status")).unwrap();
+    let begin = Instant::now();
+    while !status().lines().any(|line| line == "ShdPnd:\t0000000000000000") {
+        assert!(begin.elapsed() < Duration::from_secs(20), "the signal stays pending");
+        thread::sleep(Duration::from_millis(5));
+    }
     terminal.type_keys(b"still\r");
     terminal.expect("got <still>");
 }

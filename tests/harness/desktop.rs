@@ -5,12 +5,12 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use zbus::blocking::Connection;
 use zbus::zvariant::OwnedObjectPath;
 
-use super::World;
+use super::{World, wait_until};
 
 const NAME: &str = "org.freedesktop.secrets";
 const SERVICE: &str = "org.freedesktop.Secret.Service";
@@ -23,16 +23,6 @@ pub struct Bus {
     folder: PathBuf,
     daemon: Child,
     keyring: Option<Child>,
-}
-
-/// Waits for what a daemon does in its own time.
-#[track_caller]
-pub fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !is() {
-        assert!(Instant::now() < deadline, "it never came: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 impl Bus {

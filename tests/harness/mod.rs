@@ -1,10 +1,14 @@
-//! A world of its own for each test: HOME, folders, an empty environment, a vault at the lowest accepted cost.
+//! A world of its own for each test: HOME, folders, an empty environment, a fixed time, a vault at the lowest accepted cost.
 //!
 //! [`terminal`] and [`desktop`] put one around it, [`vault_file`] works on the file behind keyvault's back, and [`bearer`] uses
 //! a token.
 //!
-//! The binary is the one that was built with the tests. Nothing of the caller's environment reaches it but PATH. Kernel
-//! keys that a test's sessions leave are removed when its world ends; a user has 200.
+//! The program is `keyvault-test-clock`, built with the tests: all of `keyvault` but its clock. Nothing of the caller's
+//! environment reaches it but PATH. Kernel keys that a test's sessions leave are removed when its world ends; a user has 200.
+//!
+//! Time stands still at [`START`] until a test moves it with [`World::advance`] or [`World::at`]; commands that are running
+//! notice. Three clocks do not follow: the kernel ends a session by its own, files have the times that the file system gives
+//! them, and a program whose environment was cleared (the child of `exec`, `tour`) goes by the system's.
 
 pub mod bearer;
 pub mod desktop;
@@ -18,9 +22,10 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use keyvault::audit::Actor;
-use keyvault::clock::SystemClock;
+use keyvault::clock::{Clock, Moment};
 use keyvault::crypto::{Cost, SystemRng};
 use keyvault::secret::SecretBytes;
 use keyvault::state::pin::Pins;
@@ -31,12 +36,27 @@ use keyvault::vault::{Creation, Holder, Holders, Vault, World as VaultWorld};
 /// Opens every vault of the tests.
 pub const PASSPHRASE: &str = "correct horse battery staple";
 
-/// The binary under test.
-pub const KEYVAULT: &str = env!("CARGO_BIN_EXE_keyvault");
+/// The program under test, under the name that users know. [`World::empty`] puts it there.
+pub const KEYVAULT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/keyvault");
+
+/// The program as it is released, which goes by the system's clock.
+pub const RELEASED: &str = env!("CARGO_BIN_EXE_keyvault");
+
+/// When every world begins: 2040-05-17T08:00:00Z. It lies ahead, so that neither the times of files nor a program by the
+/// system's clock are ahead of it.
+pub const START: StoppedClock = StoppedClock(Moment(2_220_854_400_000));
+
+/// How long a test waits for what should happen soon.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a test waits between two looks.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// One test's world.
 pub struct World {
     folder: tempfile::TempDir,
+    /// Holds the clock, apart from what a test looks at.
+    clock: tempfile::TempDir,
     environment: Vec<(String, String)>,
 }
 
@@ -79,16 +99,23 @@ impl Ran {
 impl World {
     /// A world without a vault.
     pub fn empty() -> Self {
+        static PROGRAM: OnceLock<()> = OnceLock::new();
+        PROGRAM.get_or_init(place_program);
         let folder = tempfile::Builder::new().prefix("keyvault-test-").tempdir().unwrap();
         for name in ["home", "tmp"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
-        let mut world = Self { folder, environment: Vec::new() };
+        let clock = tempfile::Builder::new().prefix("keyvault-clock-").tempdir().unwrap();
+        // For commands of other users.
+        std::fs::set_permissions(clock.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut world = Self { folder, clock, environment: Vec::new() };
         world.set("PATH", &std::env::var("PATH").unwrap_or_default());
         world.set("HOME", world.home().to_str().unwrap().to_owned().as_str());
         world.set("TMPDIR", world.folder.path().join("tmp").to_str().unwrap().to_owned().as_str());
         world.set("TZ", "UTC");
         world.set("LANG", "C.UTF-8");
+        world.set("KEYVAULT_TEST_CLOCK", world.clock_file().to_str().unwrap().to_owned().as_str());
+        world.set_time(jiff::Timestamp::from_millisecond(START.0.0).unwrap());
         world
     }
 
@@ -107,9 +134,40 @@ impl World {
     /// A world with a vault of its own.
     pub fn own() -> Self {
         let mut world = Self::empty();
-        create_vault(&world.vault(), &world.pins());
+        create_vault(&world.vault(), &world.pins(), &world.clock());
         world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
         world
+    }
+
+    /// Sets the time, RFC 3339.
+    pub fn at(&self, time: &str) {
+        self.set_time(time.parse().unwrap());
+    }
+
+    /// Moves the time on.
+    pub fn advance(&self, by: Duration) {
+        self.set_time(self.time() + by);
+    }
+
+    /// The time.
+    pub fn time(&self) -> jiff::Timestamp {
+        std::fs::read_to_string(self.clock_file()).unwrap().parse().unwrap()
+    }
+
+    /// The time, for what a test does through the library.
+    pub fn clock(&self) -> StoppedClock {
+        StoppedClock(Moment(self.time().as_millisecond()))
+    }
+
+    fn clock_file(&self) -> PathBuf {
+        self.clock.path().join("now")
+    }
+
+    fn set_time(&self, time: jiff::Timestamp) {
+        // Moved into place: a command that is running must not find half of it.
+        let draft = self.clock.path().join("next");
+        std::fs::write(&draft, time.to_string()).unwrap();
+        std::fs::rename(draft, self.clock_file()).unwrap();
     }
 
     /// Sets a variable for all commands from here on.
@@ -243,13 +301,66 @@ pub fn finish(command: &mut Command, input: &[u8]) -> Ran {
     }
 }
 
+/// So many days.
+pub fn days(number: u64) -> Duration {
+    hours(24 * number)
+}
+
+/// So many hours.
+pub fn hours(number: u64) -> Duration {
+    minutes(60 * number)
+}
+
+/// So many minutes.
+pub fn minutes(number: u64) -> Duration {
+    Duration::from_secs(60 * number)
+}
+
+/// A clock that does not move.
+#[derive(Debug, Clone, Copy)]
+pub struct StoppedClock(pub Moment);
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Moment {
+        self.0
+    }
+}
+
+/// Looks until something is found, or [`PATIENCE`] is over.
+pub fn poll<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let begun = Instant::now();
+    loop {
+        let found = look();
+        if found.is_some() || begun.elapsed() > PATIENCE {
+            return found;
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Waits until `holds`; `what` names that where it never does.
+#[track_caller]
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    assert!(poll(|| holds().then_some(())).is_some(), "it never came: {what}");
+}
+
+/// Puts the program under test where [`KEYVAULT`] says. A link of its own: `/proc/PID/exe` names it, and so do messages.
+fn place_program() {
+    let draft = format!("{KEYVAULT}.{}", std::process::id());
+    let _ = std::fs::remove_file(&draft);
+    std::fs::hard_link(env!("CARGO_BIN_EXE_keyvault-test-clock"), &draft).unwrap();
+    std::fs::rename(&draft, KEYVAULT).unwrap();
+    // Where it was there already, rename(2) leaves both.
+    let _ = std::fs::remove_file(&draft);
+}
+
 /// Makes a vault at the lowest cost that is accepted, through the library.
-pub fn create_vault(path: &Path, pins: &Path) -> RecoveryCode {
+pub fn create_vault(path: &Path, pins: &Path, clock: &dyn Clock) -> RecoveryCode {
     let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
     let recovery = RecoveryCode::create(&SystemRng).unwrap();
     let creation = Creation { passphrase: &passphrase, cost: Cost::FLOOR, recovery: Some(&recovery) };
     let world = VaultWorld {
-        clock: &SystemClock,
+        clock,
         rng: &SystemRng,
         actor: Actor::default(),
         pins: Pins::in_folder(pins.to_owned()),

@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
-use super::{KEYVAULT, World};
+use super::{KEYVAULT, World, poll};
 
 /// A program on a terminal; it ends with this.
 pub struct Terminal<'w> {
@@ -110,11 +109,8 @@ impl<'w> Terminal<'w> {
 
     /// Waits until the screen is as `holds` says; `what` names it where it never is.
     fn wait_until(&self, what: &str, holds: impl Fn(&str) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !holds(&self.screen()) {
-            assert!(Instant::now() < deadline, "{what:?} never came:\n{}", self.screen());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let came = poll(|| holds(&self.screen()).then_some(()));
+        assert!(came.is_some(), "{what:?} never came:\n{}", self.screen());
     }
 
     /// Runs a line in the shell on a cleared screen, up to `prompt` if one is named, else to its end.

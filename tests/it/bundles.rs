@@ -1,7 +1,7 @@
 //! Bundles: they need no vault, and tell a stale or altered one.
 
 use crate::harness::bearer::{ENV, held, seen, token, with_keys};
-use crate::harness::{KEYVAULT, World, finish};
+use crate::harness::{KEYVAULT, World, finish, minutes};
 
 #[test]
 fn a_bundle_needs_no_vault_and_opens_with_its_token_alone() {
@@ -128,10 +128,10 @@ fn a_bundle_whose_token_is_gone_says_how_to_make_another() {
 #[test]
 fn a_bundle_of_an_expired_token_is_not_up_to_date() {
     let world = with_keys();
-    token(&world, &["ci", "--scope", "deploy", "--expires", "2s"]);
+    token(&world, &["ci", "--scope", "deploy", "--expires", "1m"]);
     world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
     world.run(&["bundle", "update", "keys.kvb"]).ok();
-    std::thread::sleep(std::time::Duration::from_millis(2100));
+    world.advance(minutes(1));
     world.run(&["bundle", "update", "keys.kvb"]).fails(6, "Token ci expired");
 }
 

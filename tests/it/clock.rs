@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use keyvault::audit::Actor;
-use keyvault::clock::{Clock, Moment, SystemClock};
+use keyvault::clock::{Clock, Moment};
 use keyvault::crypto::SystemRng;
 use keyvault::secret::SecretBytes;
 use keyvault::state::pin::Pins;
@@ -30,7 +30,7 @@ fn a_rotation_with_a_clock_in_the_past_does_not_wipe_the_version_as_soon_as_it_i
     for name in ["other", "k", "graced"] {
         world.run_with_input(&["add", name], "one").ok();
     }
-    let now = SystemClock.now().0;
+    let now = world.clock().now().0;
     let clock = Told(Cell::new(0));
     let vault_world = VaultWorld {
         clock: &clock,
@@ -67,7 +67,7 @@ fn a_rotation_with_a_clock_in_the_past_does_not_wipe_the_version_as_soon_as_it_i
 fn case_26_a_clock_that_jumps_a_year_either_way_changes_no_order_and_is_flagged() {
     const YEAR: i64 = 365 * 86_400_000;
     let world = filled();
-    let now = SystemClock.now().0;
+    let now = world.clock().now().0;
     let clock = Told(Cell::new(now));
     let vault_world = VaultWorld {
         clock: &clock,

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::harness::{KEYVAULT, PASSPHRASE, World, finish};
+use crate::harness::{KEYVAULT, PASSPHRASE, World, finish, wait_until};
 
 /// A world with a passphrase file, for what asks twice.
 fn with_files() -> World {
@@ -96,11 +96,9 @@ fn who_waits_longer_than_a_second_says_for_whom() {
     holder.args(["-f", "-o", trace.to_str().unwrap(), "-e", "trace=fdatasync,fsync"]);
     holder.args(["-e", "inject=fdatasync,fsync:delay_enter=3000000:when=1", KEYVAULT, "generate", "slow"]);
     let mut holder = holder.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !std::fs::read_to_string(&trace).is_ok_and(|trace| trace.contains("sync(")) {
-        assert!(Instant::now() < deadline, "the holder never came to its sync");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("the holder's sync", || {
+        std::fs::read_to_string(&trace).is_ok_and(|trace| trace.contains("sync("))
+    });
     let waiter = world.run(&["generate", "late"]).ok();
     assert!(holder.wait().unwrap().success());
     let line = waiter.err.lines().next().unwrap();

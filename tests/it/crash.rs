@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use keyvault::audit::Actor;
-use keyvault::clock::{Clock, SystemClock};
+use keyvault::clock::Clock;
 use keyvault::crypto::SystemRng;
 use keyvault::secret::SecretBytes;
 use keyvault::state::pin::{Pins, Standing};
@@ -22,7 +22,7 @@ use keyvault::unlock::passphrase::Passphrase;
 use keyvault::vault::{Access, Vault, World as VaultWorld};
 
 use crate::harness::vault_file::{filled, put_back};
-use crate::harness::{KEYVAULT, PASSPHRASE, World, create_vault, finish};
+use crate::harness::{KEYVAULT, PASSPHRASE, START, World, create_vault, finish};
 
 /// What a process may be killed at. `strace` counts each kind by itself.
 pub(crate) const KILLED_AT: [&str; 14] = [
@@ -144,8 +144,7 @@ impl Stage {
         let access = Vault::open(&world.vault(), &pins).unwrap().open_passphrase(&passphrase).unwrap();
         let mut stage = Self { world, deed, files, access, old: Vec::new(), new: Vec::new(), token: None };
         let mut vault = Vault::open(&stage.world.vault(), &pins).unwrap();
-        stage.token =
-            vault.tokens(&stage.access, SystemClock.now()).unwrap().first().map(|token| token.record.id);
+        stage.token = vault.tokens(&stage.access, START.now()).unwrap().first().map(|token| token.record.id);
         drop(vault);
         stage.old = stage.state().unwrap();
         let mut command = stage.world.command(KEYVAULT);
@@ -181,7 +180,7 @@ impl Stage {
         }
         let mut state = if self.deed.name == "adopt" { vec![format!("alarm {alarm}")] } else { Vec::new() };
         let world = VaultWorld {
-            clock: &SystemClock,
+            clock: &START,
             rng: &SystemRng,
             actor: Actor::default(),
             pins: Pins::in_folder(self.world.pins()),
@@ -322,7 +321,7 @@ const CHILD: &str = "KEYVAULT_TEST_INIT";
 fn child_makes_a_vault() {
     if let Ok(home) = std::env::var(CHILD) {
         let home = PathBuf::from(home);
-        create_vault(&home.join("data/vault.db"), &home.join("pins"));
+        create_vault(&home.join("data/vault.db"), &home.join("pins"), &START);
     }
 }
 
@@ -364,7 +363,7 @@ fn case_20_init_killed_or_failing_anywhere_leaves_a_whole_vault_or_none() {
                 if ran.code == 0 {
                     say("acknowledged and not there");
                 }
-                create_vault(&path, &world.home().join("pins"));
+                create_vault(&path, &world.home().join("pins"), &START);
             }
             let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
             let checked = Vault::open(&path, &pins).and_then(|mut vault| {

@@ -10,7 +10,6 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use keyvault::audit::{Action, Actor};
-use keyvault::clock::SystemClock;
 use keyvault::crypto::{Cost, SystemRng};
 use keyvault::secret::SecretBytes;
 use keyvault::state::pin::{Pins, Standing};
@@ -20,7 +19,7 @@ use keyvault::vault::{Access, Credential, Mark, Vault, VaultError, World as Vaul
 
 use crate::crash::{Fault, KILLED_AT, calls, faults, on_two_stages, strace};
 use crate::harness::vault_file::filled;
-use crate::harness::{PASSPHRASE, Ran, World, finish};
+use crate::harness::{PASSPHRASE, Ran, START, World, finish};
 
 const DEED: &str = "KEYVAULT_TEST_DEED";
 const HOME: &str = "KEYVAULT_TEST_HOME";
@@ -42,7 +41,7 @@ fn pins_in(home: &Path) -> Pins {
 
 fn world_of(home: &Path) -> VaultWorld<'static> {
     VaultWorld {
-        clock: &SystemClock,
+        clock: &START,
         rng: &SystemRng,
         actor: Actor::default(),
         pins: pins_in(home),

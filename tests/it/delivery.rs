@@ -5,12 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use pretty_assertions::assert_eq;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use crate::harness::{KEYVAULT, Ran, World, finish};
+use crate::harness::{KEYVAULT, Ran, World, finish, wait_until};
 
 /// No file.
 const NOTHING: [PathBuf; 0] = [];
@@ -87,14 +86,6 @@ impl Drop for Running {
             self.signal(Signal::TERM);
             let _ = self.child.wait();
         }
-    }
-}
-
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -4,7 +4,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
 use keyvault::audit::Actor;
-use keyvault::clock::{Clock, Moment, SystemClock};
+use keyvault::clock::{Clock, Moment};
 use keyvault::crypto::SystemRng;
 use keyvault::secret::SecretBytes;
 use keyvault::state::pin::Pins;
@@ -15,7 +15,7 @@ use pretty_assertions::assert_eq;
 use crate::harness::bearer::{held, token, with_keys};
 use crate::harness::desktop::Bus;
 use crate::harness::terminal::Terminal;
-use crate::harness::{PASSPHRASE, World};
+use crate::harness::{PASSPHRASE, StoppedClock, World};
 
 /// The checks that came out as `state`, with what they say.
 fn reports(world: &World, state: &str) -> Vec<(String, String, String)> {
@@ -230,18 +230,9 @@ fn a_locked_vault_says_what_was_not_looked_at_and_a_session_a_keyring_or_a_crede
     world.run(&["doctor"]).ok();
 }
 
-/// A clock that says what it is told: the binary is static, so libfaketime has no hold on it.
-struct Told(Moment);
-
-impl Clock for Told {
-    fn now(&self) -> Moment {
-        self.0
-    }
-}
-
 /// What is done through the library so many days from now.
 fn days_from_now(world: &World, days: i64, act: impl FnOnce(&mut Vault, &Access, &VaultWorld<'_>)) {
-    let clock = Told(SystemClock.now().plus_millis(days * 86_400_000));
+    let clock = StoppedClock(world.clock().now().plus_millis(days * 86_400_000));
     let pins = Pins::in_folder(world.pins());
     let mut vault = Vault::open(&world.vault(), &pins).unwrap();
     let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
@@ -273,7 +264,7 @@ fn key(name: &str, expires: Option<Moment>) -> NewKey {
 #[test]
 fn expired_and_unused_keys_are_found_by_what_the_log_says() {
     let world = World::own();
-    let ago = |days: i64| SystemClock.now().plus_millis(-days * 86_400_000);
+    let ago = |days: i64| world.clock().now().plus_millis(-days * 86_400_000);
     days_from_now(&world, -200, |vault, access, at| {
         for (name, expires) in
             [("long/ago", None), ("lately", None), ("never", None), ("gone", None), ("over", Some(ago(100)))]
@@ -319,7 +310,7 @@ fn a_clock_behind_the_log_is_found_and_without_the_log_one_behind_the_file() {
     assert!(what.starts_with("the clock is 2d behind the last entry of the log ("), "{what}");
     world.unset("KEYVAULT_PASSPHRASE");
     assert_eq!(reports(&world, "finding"), []);
-    world.sh("touch -d '+3 days' .local/share/keyvault/vault.db").ok();
+    world.sh("touch -d '2040-05-20 08:00:01 UTC' .local/share/keyvault/vault.db").ok();
     let (_, what, _) = finding(&world);
     assert!(what.starts_with("the clock is 3d behind the last change of the file ("), "{what}");
 }

@@ -5,12 +5,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Stdio};
-use std::time::{Duration, Instant};
 
 use pretty_assertions::assert_eq;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{KEYVAULT, Ran, World, finish};
+use crate::harness::{KEYVAULT, Ran, World, finish, wait_until};
 
 /// A world with keys `a` (scopes x, y), `b` (x), `c` (y), `e` (x, expired); each one's value is its name.
 fn filled() -> World {
@@ -305,11 +304,7 @@ fn case_53_a_stopped_command_goes_on_where_it_was() {
     let stat = format!("/proc/{}/stat", running.child.id());
     let stopped = || std::fs::read_to_string(&stat).unwrap().contains(") T ");
     running.signal(Signal::TSTP);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !stopped() {
-        assert!(Instant::now() < deadline, "it was never stopped");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("the stop", stopped);
     running.signal(Signal::CONT);
     running.child.stdin.take().unwrap().write_all(b"went on\n").unwrap();
     assert_eq!(running.line(), "went on");

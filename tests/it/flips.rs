@@ -13,7 +13,6 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use keyvault::audit::{Action, Actor};
-use keyvault::clock::SystemClock;
 use keyvault::crypto::SystemRng;
 use keyvault::name::KeyName;
 use keyvault::secret::SecretBytes;
@@ -21,8 +20,8 @@ use keyvault::state::pin::Pins;
 use keyvault::unlock::passphrase::Passphrase;
 use keyvault::vault::{Access, Item, Purpose, Selection, Vault, VaultError, World as VaultWorld};
 
-use crate::harness::PASSPHRASE;
 use crate::harness::vault_file::{drop_side_files, filled};
+use crate::harness::{PASSPHRASE, START};
 
 /// How many bits CI turns over.
 const SAMPLE: u64 = 2000;
@@ -59,7 +58,7 @@ impl Bench {
     fn everything(&self) -> Result<Contents, VaultError> {
         drop_side_files(&self.vault);
         let world = VaultWorld {
-            clock: &SystemClock,
+            clock: &START,
             rng: &SystemRng,
             actor: Actor::default(),
             pins: self.pins.clone(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pretty_assertions::assert_eq;
 
-use crate::harness::{Ran, World};
+use crate::harness::{Ran, World, minutes};
 
 fn value(world: &World, name: &str) -> String {
     world.run(&["show", name, "--reveal"]).ok().out
@@ -60,14 +60,16 @@ fn an_expired_key_refuses_its_version_in_grace_even_if_the_current_one_is_revoke
 #[test]
 fn no_grace_reaches_past_the_expiry_that_the_key_had() {
     let world = World::new();
-    world.run(&["generate", "c", "--expires", "2s"]).ok();
+    world.run(&["generate", "c", "--expires", "2m"]).ok();
     world.run(&["rotate", "c", "--grace", "1h", "--expires", "never"]).ok();
-    std::thread::sleep(Duration::from_millis(2100));
+    world.advance(Duration::from_secs(119));
+    world.run(&["show", "c", "--version", "1", "--reveal"]).ok();
+    world.advance(Duration::from_secs(1));
     world.run(&["show", "c", "--version", "1", "--reveal"]).fails(6, "");
     world.run(&["exec", "--previous", "c", "--", "true"]).fails(125, "");
-    world.run(&["generate", "e", "--expires", "1s"]).ok();
-    world.run(&["rotate", "e", "--grace", "1h", "--expires", "2s"]).ok();
-    std::thread::sleep(Duration::from_millis(2100));
+    world.run(&["generate", "e", "--expires", "1m"]).ok();
+    world.run(&["rotate", "e", "--grace", "1h", "--expires", "2m"]).ok();
+    world.advance(minutes(2));
     world.run(&["rotate", "e", "--grace", "1h", "--expires", "9d"]).ok();
     world.run(&["show", "e", "--version", "1", "--reveal"]).fails(6, "");
     world.run(&["show", "e", "--version", "2", "--reveal"]).fails(6, "");
@@ -93,10 +95,10 @@ fn in_its_grace_the_version_before_is_handed_out_on_demand() {
 #[test]
 fn a_grace_that_an_expired_key_does_not_get_is_named() {
     let world = World::new();
-    world.run(&["generate", "a", "--expires", "1s"]).ok();
+    world.run(&["generate", "a", "--expires", "1m"]).ok();
     world.run(&["generate", "b"]).ok();
     world.run(&["revoke", "b"]).ok();
-    std::thread::sleep(Duration::from_millis(1100));
+    world.advance(minutes(1));
     for name in ["a", "b"] {
         let ran = world.run(&["rotate", name, "--grace", "1h", "--expires", "30d"]).ok();
         assert!(ran.err.contains("gets no grace"), "{}", ran.err);

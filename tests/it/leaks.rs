@@ -10,11 +10,10 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use crate::harness::bearer::held;
 use crate::harness::desktop::Bus;
-use crate::harness::{KEYVAULT, Ran, World};
+use crate::harness::{KEYVAULT, Ran, World, poll};
 
 /// No eight bytes of it are found anywhere by chance.
 const CANARY: &str = "Zq7vXk2Lw9TrNb4Hy8Jd3Fs6Gm1Pc5Qe";
@@ -71,23 +70,16 @@ fn memory_with(world: &World, arguments: &[&str], input: &str, secrets: &[&str])
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut strace = command.spawn().expect("strace is needed for this test");
     strace.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let begun = Instant::now();
-    let pid = loop {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{arguments:?} never came to its end");
-        std::thread::sleep(Duration::from_millis(5));
+    let at_its_end = || {
         let children = format!("/proc/{0}/task/{0}/children", strace.id());
-        let Ok(children) = std::fs::read_to_string(children) else { continue };
-        let Some(pid) = children.split_whitespace().next().map(str::to_owned) else { continue };
+        let pid = std::fs::read_to_string(children).ok()?.split_whitespace().next()?.to_owned();
         // strace tries the kernel out with children of its own before it starts ours.
-        if !std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|program| program == Path::new(KEYVAULT))
-        {
-            continue;
-        }
-        let at = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
-        if at.split(' ').next().and_then(|number| number.parse().ok()) == Some(EXIT) {
-            break pid;
-        }
+        let ours = std::fs::read_link(format!("/proc/{pid}/exe")).ok()? == Path::new(KEYVAULT);
+        let call = std::fs::read_to_string(format!("/proc/{pid}/syscall")).ok()?;
+        let exits = call.split(' ').next()?.parse() == Ok(EXIT);
+        (ours && exits).then_some(pid)
     };
+    let pid = poll(at_its_end).unwrap_or_else(|| panic!("{arguments:?} never came to its end"));
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let memory = File::open(format!("/proc/{pid}/mem")).expect("reading another process's memory needs root");
     let (mut traces, mut read) = (Vec::new(), 0);

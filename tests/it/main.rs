@@ -75,6 +75,7 @@ mod slots_passed_over;
 mod streams;
 mod supervise;
 mod tamper;
+mod test_clock;
 mod tokens;
 mod tour;
 mod vault_file;

@@ -1,5 +1,7 @@
 //! What was read with a token: recorded, brought home from bundles, and proved.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 
 use crate::harness::bearer::{ENV, held, seen, token, with_keys};
@@ -120,6 +122,8 @@ fn what_was_read_with_a_token_stays_on_record_when_another_takes_its_name() {
     let token = token(&world, &["ci", "--scope", "deploy"]);
     held(&world, &token, &ENV).ok();
     world.run(&["token", "revoke", "ci"]).ok();
+    // A token of the name that is made within the millisecond of a read would be taken for its reader.
+    world.advance(Duration::from_millis(1));
     self::token(&world, &["ci", "--key", "d"]);
     let log = world.run(&["audit", "log", "--action", "exec"]).ok().out;
     assert!(log.contains("a v1") && log.contains("ci"), "{log}");
@@ -161,6 +165,7 @@ fn a_holder_that_cut_its_chain_keeps_the_owner_neither_from_renewing_nor_from_re
     held(&world, &token, &ENV).ok();
     tamper(&world, "DELETE FROM token_audit");
     world.run(&["vault", "backup", "backup.db"]).ok();
+    world.advance(Duration::from_millis(1));
     let renewed = world.run(&["token", "renew", "ci"]).ok();
     assert!(renewed.err.contains("somebody may have hidden reads"), "{}", renewed.err);
     assert_eq!(seen(held(&world, renewed.out.trim_end(), &ENV)), ["A=value-a", "B=value-b"]);

@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt;
 
 use keyvault::audit::Actor;
-use keyvault::clock::SystemClock;
 use keyvault::crypto::{Cost, SystemRng};
 use keyvault::secret::SecretBytes;
 use keyvault::state::pin::Pins;
@@ -12,7 +11,7 @@ use keyvault::unlock::passphrase::Passphrase;
 use keyvault::vault::{Credential, Holder, Holders, Vault, VaultError, World as VaultWorld};
 use pretty_assertions::assert_eq;
 
-use crate::harness::{PASSPHRASE, World};
+use crate::harness::{PASSPHRASE, START, World};
 
 const NEW: &str = "another horse battery staple";
 
@@ -32,7 +31,7 @@ fn rekey_refuses(world: &World, meanwhile: impl FnOnce()) {
     meanwhile();
     let before = std::fs::read(world.vault()).unwrap();
     let vault_world = VaultWorld {
-        clock: &SystemClock,
+        clock: &START,
         rng: &SystemRng,
         actor: Actor::default(),
         pins,

@@ -3,14 +3,14 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pretty_assertions::assert_eq;
 use rusqlite::Connection;
 
 use crate::harness::bearer::{ENV, held, seen, token, with_keys};
 use crate::harness::vault_file::drop_side_files;
-use crate::harness::{KEYVAULT, PASSPHRASE, World};
+use crate::harness::{KEYVAULT, PASSPHRASE, World, wait_until};
 
 fn restore(world: &World, backup: &str) -> String {
     world.run(&["vault", "restore", backup, "--yes"]).ok().err
@@ -60,15 +60,11 @@ fn a_restore_does_not_undo_what_was_changed_after_the_question() {
     restore.args(["-e", "inject=fsync,fdatasync:delay_enter=3000000:when=1", KEYVAULT]);
     restore.args(["vault", "restore", "bb", "--yes"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let restore = restore.spawn().expect("strace is needed for this test");
-    let deadline = Instant::now() + Duration::from_secs(20);
     let drafted = || {
         let names = std::fs::read_dir(world.vault().parent().unwrap()).unwrap();
         names.map(Result::unwrap).any(|entry| entry.file_name().to_string_lossy().contains(".new-"))
     };
-    while !drafted() {
-        assert!(Instant::now() < deadline, "no copy was begun");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("the copy", drafted);
     world.run(&["generate", "n1"]).ok();
     world.run(&["generate", "n2"]).ok();
     let restored = restore.wait_with_output().unwrap();

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use pretty_assertions::assert_eq;
 
 use crate::harness::vault_file::{filled, put_back};
-use crate::harness::{KEYVAULT, Ran, World, finish};
+use crate::harness::{KEYVAULT, Ran, World, finish, wait_until};
 
 /// A second machine: its own memory of the vault, the same file.
 fn elsewhere(world: &World, line: &str) -> Ran {
@@ -146,9 +146,7 @@ fn a_change_made_while_another_command_waits_is_not_rolled_back_in_silence() {
             std::fs::read_dir(folder).unwrap().filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
         links.into_iter().any(|path| path == world.vault())
     };
-    while !opened() {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    wait_until("the vault's opening", opened);
     world.run_with_input(&["add", "x"], "acknowledged").ok();
     // In place, so that it is the same file.
     let file = std::fs::OpenOptions::new().write(true).open(world.vault()).unwrap();

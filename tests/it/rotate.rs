@@ -1,11 +1,10 @@
 //! `rotate`: where the new value comes from, which keys it takes, and two at once.
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use pretty_assertions::assert_eq;
 
-use crate::harness::{KEYVAULT, Ran, World};
+use crate::harness::{KEYVAULT, Ran, World, wait_until};
 
 fn value(world: &World, name: &str) -> String {
     world.run(&["show", name, "--reveal"]).ok().out
@@ -190,11 +189,9 @@ fn a_value_goes_to_the_key_that_it_was_asked_for_or_to_none() {
     let mut waits = waits.args(["rotate", "x"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // It reads stdin once it has looked at the vault.
     let calls = format!("/proc/{}/syscall", waits.id());
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !std::fs::read_to_string(&calls).is_ok_and(|call| call.starts_with("0 0x0 ")) {
-        assert!(Instant::now() < deadline, "it does not read");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("its reading", || {
+        std::fs::read_to_string(&calls).is_ok_and(|call| call.starts_with("0 0x0 "))
+    });
     world.run(&["edit", "x", "--rename", "z"]).ok();
     world.run(&["edit", "y", "--rename", "x"]).ok();
     std::io::Write::write_all(&mut waits.stdin.take().unwrap(), b"new").unwrap();

@@ -2,12 +2,11 @@
 
 use std::io::Read;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use pretty_assertions::assert_eq;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{KEYVAULT, Ran, World, finish};
+use crate::harness::{KEYVAULT, Ran, World, finish, wait_until};
 
 /// With characters that each encoding writes differently, and lines.
 const VALUE: &str = "p/Zq7v+Xk2 \"w\"\\<9>\nsecond-line-Tr\u{e4}\n'x'";
@@ -55,13 +54,16 @@ fn case_55_a_grandchild_that_keeps_the_pipe_does_not_hold_us_up_and_stays_masked
 fn case_56_as_the_first_process_it_reaps_orphans() {
     let world = filled();
     // The command reaps nothing but its own children; orphans are handed to the first process, which is keyvault.
-    let script = "import os,time
+    let script = "import glob,os,time
+ends,waits=os.pipe()
 if os.fork()==0:
-    if os.fork()==0: time.sleep(0.2); os._exit(0)
+    orphan=os.fork()
+    if orphan: os.write(waits,b'%d'%orphan)
     os._exit(0)
 os.wait()
-time.sleep(0.6)
-import glob
+orphan='/proc/%d'%int(os.read(ends,9))
+limit=time.monotonic()+30
+while os.path.exists(orphan) and time.monotonic()<limit: time.sleep(0.005)
 states=[open(f).read() for f in glob.glob('/proc/[0-9]*/stat')]
 print(sum(s.rsplit(')',1)[1].split()[0]=='Z' for s in states), os.getppid())";
     let mut command = world.command("unshare");
@@ -91,20 +93,13 @@ fn killed_it_leaves_no_process_of_its_own_behind() {
         list.split_whitespace().map(|id| id.parse().unwrap()).collect()
     };
     let name = |id: &u32| std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
-    let until = |what: &str, holds: &dyn Fn() -> bool| {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !holds() {
-            assert!(Instant::now() < deadline, "{what}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    };
     let id = child.id();
-    until("it never started", &|| children(id).iter().any(|id| name(id) == "sleep\n"));
+    wait_until("its start", || children(id).iter().any(|id| name(id) == "sleep\n"));
     let below = children(id);
     kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
     child.wait().unwrap();
     // The command goes on, as nobody can tell it; what was ours is gone.
-    until("something of ours is left", &|| below.iter().all(|id| !name(id).starts_with("keyvault")));
+    wait_until("the end of all that was ours", || below.iter().all(|id| !name(id).starts_with("keyvault")));
     for id in below.iter().filter(|id| name(id) == "sleep\n") {
         kill_process(Pid::from_raw(i32::try_from(*id).unwrap()).unwrap(), Signal::KILL).unwrap();
     }

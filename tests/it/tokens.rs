@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::harness::bearer::{ENV, held, seen, token, with_keys};
 use crate::harness::vault_file::{beside, put_back, tamper};
-use crate::harness::{KEYVAULT, PASSPHRASE, World, finish};
+use crate::harness::{KEYVAULT, PASSPHRASE, World, finish, minutes};
 
 /// A check that finds this, and says so.
 fn finds(world: &World, what: &str) {
@@ -105,8 +105,8 @@ fn a_renewed_token_and_a_rekeyed_one_open_under_the_new_secret_alone() {
 #[test]
 fn an_expired_token_and_one_that_is_none_are_refused() {
     let world = with_keys();
-    let token = token(&world, &["ci", "--scope", "deploy", "--expires", "1s"]);
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let token = token(&world, &["ci", "--scope", "deploy", "--expires", "1m"]);
+    world.advance(minutes(1));
     held(&world, &token, &ENV).fails(125, "Token ci expired on");
     for wrong in ["kvt_", "nonsense", &token.replace('_', "-"), &format!("{token}x")] {
         let ran = held(&world, wrong, &ENV).fails(125, "That is not a token");
@@ -388,8 +388,8 @@ fn a_token_that_was_taken_out_of_the_file_is_missed() {
 #[test]
 fn a_token_that_has_expired_is_not_renewed() {
     let world = with_keys();
-    token(&world, &["ci", "--scope", "deploy", "--expires", "1s"]);
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    token(&world, &["ci", "--scope", "deploy", "--expires", "1m"]);
+    world.advance(minutes(1));
     world.run(&["token", "renew", "ci"]).fails(6, "Token ci expired on");
     let mut owner = world;
     owner.set("KEYVAULT_PASSPHRASE", PASSPHRASE);

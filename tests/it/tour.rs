@@ -1,8 +1,13 @@
 //! The tour is the README's first command, and leaves nothing behind.
 
-use pretty_assertions::assert_eq;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::Stdio;
 
-use crate::harness::{KEYVAULT, World, finish};
+use pretty_assertions::assert_eq;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::{KEYVAULT, World, wait_until};
 
 #[test]
 fn the_tour_shows_the_main_job_and_leaves_nothing_behind() {
@@ -31,13 +36,16 @@ fn the_tour_shows_the_main_job_and_leaves_nothing_behind() {
 fn an_interrupted_tour_leaves_nothing_behind() {
     let world = World::empty();
     let temporary = world.path().join("tmp");
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
-        let mut tour = world.command("timeout");
-        tour.args(["--preserve-status", "--signal", signal, "0.4", KEYVAULT, "tour"]);
-        let ran = finish(&mut tour, b"");
-        assert_eq!(ran.code, code, "{signal}: {}", ran.err);
-        let left: Vec<_> =
-            std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert_eq!(left, Vec::<std::path::PathBuf>::new());
+    let left = || -> Vec<PathBuf> {
+        std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let mut tour = world.command(KEYVAULT);
+        let mut tour = tour.arg("tour").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_until("the tour's vault", || left().iter().any(|folder| folder.join("home/.local").exists()));
+        kill_process(Pid::from_child(&tour), signal).unwrap();
+        let ended = tour.wait().unwrap();
+        assert_eq!(ended.code().or(ended.signal().map(|number| 128 + number)), Some(code));
+        assert_eq!(left(), Vec::<PathBuf>::new());
     }
 }
