@@ -7,9 +7,13 @@
 //! keys that a test's sessions leave are removed when its world ends; a user has 200.
 
 pub mod bearer;
+pub mod canary;
 pub mod desktop;
+pub mod project_file;
+pub mod runtime;
 pub mod terminal;
 pub mod vault_file;
+pub mod watched;
 
 use std::ffi::OsStr;
 use std::io::Write;
