@@ -1,6 +1,6 @@
 //! `keyvault`: a person's API keys in one sealed file, handed to exactly the process that needs them.
 //!
-//! Imports point down this list and never up; `tests/architecture.rs` holds them against it.
+//! Imports point down this list and never up; `tests/library/architecture.rs` holds them against it.
 
 pub mod audit;
 pub mod cli;

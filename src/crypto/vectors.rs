@@ -1,4 +1,4 @@
-//! Published vectors for the primitives that the library does not show bare. The others are in `tests/vectors.rs`.
+//! Published vectors for the primitives that the library does not show bare. The others are in `tests/library/vectors.rs`.
 
 #![allow(
     clippy::unwrap_used,
@@ -96,7 +96,7 @@ fn what_is_sealed_is_xchacha20_poly1305_under_the_derived_key() {
 
 /// RFC 9106 §5.3, on the crate itself: 32 KiB, 3 passes, 4 lanes, with a secret and associated data, which
 /// [`super::argon2id`] has no parameters for. The reference's vectors without them go through it in
-/// `tests/vectors.rs`.
+/// `tests/library/vectors.rs`.
 #[test]
 fn argon2id_is_what_rfc_9106_says() {
     use argon2::{Algorithm, Argon2, AssociatedData, ParamsBuilder, Version};

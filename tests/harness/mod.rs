@@ -11,9 +11,13 @@
 //! them, and a program whose environment was cleared (the child of `exec`, `tour`) goes by the system's.
 
 pub mod bearer;
+pub mod canary;
 pub mod desktop;
+pub mod project_file;
+pub mod runtime;
 pub mod terminal;
 pub mod vault_file;
+pub mod watched;
 
 use std::ffi::OsStr;
 use std::io::Write;

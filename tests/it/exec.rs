@@ -138,23 +138,6 @@ fn case_58_nothing_of_ours_is_inherited_but_the_marker() {
 }
 
 #[test]
-fn an_inherited_variable_is_replaced_in_every_copy() {
-    let mut world = filled();
-    world.set("A", "inherited");
-    // A block with a variable twice, as only exec(2) itself makes one.
-    let python = "import os,sys,ctypes
-libc=ctypes.CDLL(None)
-block=[(b'%s=%s'%(k,v)) for k,v in os.environb.items()]+[b'A=second']
-argv=[s.encode() for s in sys.argv[1:]]
-libc.execve(argv[0],(ctypes.c_char_p*(len(argv)+1))(*argv,None),(ctypes.c_char_p*(len(block)+1))(*block,None))";
-    let mut command = world.command("python3");
-    command.args(["-c", python, KEYVAULT, "exec", "--only", "a", "--", "env"]);
-    let ran = finish(&mut command, b"").ok();
-    let copies: Vec<_> = ran.out.lines().filter(|line| line.starts_with("A=")).collect();
-    assert_eq!(copies, ["A=a"]);
-}
-
-#[test]
 fn a_clean_environment_keeps_what_programs_need_and_what_is_named() {
     let mut world = filled();
     for name in ["USER", "LOGNAME", "SHELL", "TERM", "LC_ALL", "SECRET", "WANTED"] {

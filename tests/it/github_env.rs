@@ -1,11 +1,8 @@
 //! `--github-env`: the variables of a job's later steps, and their masks.
 
-use std::os::unix::fs::PermissionsExt;
-
 use pretty_assertions::assert_eq;
 
-use crate::harness::terminal::Terminal;
-use crate::harness::{KEYVAULT, World};
+use crate::harness::World;
 
 /// Keys `a` at version 2, whose version 1 is in its grace, `b`, and `cert` of two lines.
 fn filled() -> World {
@@ -86,44 +83,4 @@ fn case_47_github_env_carries_every_value_and_masks_each_line_first() {
     let again = std::fs::read_to_string(world.home().join("github")).unwrap();
     assert!(again.starts_with(&text) && delimiters(&again).len() == 8);
     assert_eq!(last_event(&world)["detail"], "github-env");
-}
-
-#[test]
-fn github_env_shows_nothing_where_no_runner_reads_and_writes_no_half_values() {
-    let mut world = filled();
-    let export = ["export", "--all", "--format", "github-env"];
-    let log = world.run(&["audit", "log", "--json"]).ok().out;
-    assert_eq!(world.run(&export).fails(2, "a step of GitHub Actions only").out, "");
-    world.set("GITHUB_ENV", "/dev/null");
-    assert_eq!(world.run(&export).fails(2, "a step of GitHub Actions only").out, "");
-    assert_eq!(world.run(&["audit", "log", "--json"]).ok().out, log);
-    step(&mut world);
-    let terminal = Terminal::shell(&world);
-    terminal.run("keyvault export --all --format github-env", "");
-    let (shown, code) = terminal.ended();
-    assert!(code == 2 && !shown.contains("second"), "{shown}");
-    world.run_with_input(&["add", "binary", "--exact"], b"\xFFx").ok();
-    assert_eq!(world.run(&export).fails(6, "BINARY cannot be written").out, "");
-    world.run(&["remove", "binary", "--yes"]).ok();
-    world.run_with_input(&["add", "tiny"], "abc").ok();
-    world.run(&export).ok();
-    let ran = world.run(&["export", "--only", "tiny", "--format", "github-env"]).ok();
-    assert!(
-        ran.out.is_empty() && ran.err.contains("Too short to be masked in the log: TINY."),
-        "{}",
-        ran.err
-    );
-    // A limit in the middle of a value: nothing of it stays.
-    let file = world.home().join("github");
-    let before = std::fs::read(&file).unwrap();
-    let limit = before.len() + 20;
-    let ran = world.sh(&format!(
-        "trap '' XFSZ; prlimit --fsize={limit} '{KEYVAULT}' --vault '{}' export --only a --format github-env",
-        world.vault().display()
-    ));
-    assert!(ran.code != 0, "{ran:?}");
-    assert!(std::fs::read(&file).unwrap() == before, "{ran:?}");
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-    std::fs::remove_file(&file).unwrap();
-    world.run(&export).fails(3, "There is no");
 }

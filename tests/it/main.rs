@@ -1,4 +1,4 @@
-//! Everything that is tested through the real binary, on one hermetic harness.
+//! What is tested through the real binary, quickly, by a user without rights and with what every system has.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,12 +7,13 @@
     clippy::panic,
     clippy::pedantic,
     clippy::explicit_counter_loop,
-    unreachable_pub,
     clippy::print_stdout,
+    unreachable_pub,
     reason = "a test may fail"
 )]
 
 #[path = "../harness/mod.rs"]
+#[allow(dead_code, reason = "each suite uses a part of it")]
 mod harness;
 
 mod add;
@@ -22,14 +23,8 @@ mod audit;
 mod backup;
 mod bundles;
 mod check;
-mod ci_boxes;
-mod ci_docs;
-mod ci_stage;
 mod clock;
 mod completion;
-mod concurrency;
-mod crash;
-mod crash_vault;
 mod delivery;
 mod disk_errors;
 mod display;
@@ -40,7 +35,6 @@ mod errors;
 mod exact_values;
 mod exec;
 mod export;
-mod flips;
 mod github_env;
 mod grace;
 mod help;
@@ -48,7 +42,6 @@ mod history;
 mod home;
 mod import;
 mod init;
-mod keyring;
 mod leaks;
 mod mask;
 mod names;

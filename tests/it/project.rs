@@ -1,61 +1,15 @@
 //! The project file: what it brings to `exec`, and the commands that write and check it.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use pretty_assertions::assert_eq;
 
 use crate::harness::bearer::with_keys;
-use crate::harness::terminal::Terminal;
-use crate::harness::{KEYVAULT, Ran, World, finish};
-
-const FILE: &str = ".keyvault.toml";
-
-/// A world with keys `a`, `b`, `db/password`, `old` (expired) and `gone` (revoked); each one's value is its name.
-fn filled() -> World {
-    let world = World::new();
-    for name in ["a", "b", "db/password", "old", "gone"] {
-        world.run_with_input(&["add", name], format!("<{name}>")).ok();
-    }
-    world.run(&["edit", "old", "--expires", "2020-01-01"]).ok();
-    world.run(&["revoke", "gone"]).ok();
-    world
-}
-
-/// A folder of a project with this file in it, below HOME.
-fn project(world: &World, text: &str) -> PathBuf {
-    let folder = world.home().join("shop");
-    std::fs::create_dir_all(&folder).unwrap();
-    write(&folder, text);
-    folder
-}
-
-fn write(folder: &Path, text: &str) {
-    std::fs::write(folder.join(FILE), text).unwrap();
-    mode(&folder.join(FILE), 0o644);
-    mode(folder, 0o755);
-}
-
-fn mode(path: &Path, mode: u32) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-}
-
-fn run_in(world: &World, folder: &Path, arguments: &[&str]) -> Ran {
-    finish(world.command(KEYVAULT).current_dir(folder).args(arguments), b"")
-}
-
-fn allowed(world: &World, text: &str) -> PathBuf {
-    let folder = project(world, text);
-    run_in(world, &folder, &["project", "allow", "--yes"]).ok();
-    folder
-}
+use crate::harness::project_file::{FILE, allowed, filled, log, mode, project, run_in, write};
+use crate::harness::{KEYVAULT, World, finish};
 
 /// The values that a child gets, of some variables.
 const SHOW: [&str; 6] = ["exec", "--", "sh", "-c", "echo \"${A-none} ${B-none} ${URL-none}\"", "sh"];
-
-fn log(world: &World) -> String {
-    world.run(&["audit", "log", "--json"]).ok().out
-}
 
 #[test]
 fn exec_alone_hands_out_what_the_file_asks_for_from_any_folder_below() {
@@ -110,17 +64,6 @@ fn optional_ones_are_left_out_and_defaults_stand_in() {
     // A key that has expired is not missing: somebody relies on it.
     let folder = allowed(&world, "[keys]\nA = { key = \"old\", default = \"x\" }\n");
     run_in(&world, &folder, &SHOW).fails(125, "A <- old: expired");
-}
-
-#[test]
-fn what_is_left_out_is_named_where_somebody_looks() {
-    let world = filled();
-    let folder = allowed(&world, "[keys]\nA = \"a\"\nB = { key = \"nothing\", optional = true }\n");
-    let terminal = Terminal::shell(&world);
-    terminal.run(&format!("cd '{}'; keyvault exec -- printenv A", folder.display()), "");
-    let (shown, code) = terminal.ended();
-    assert_eq!(code, 0, "{shown}");
-    assert!(shown.contains("Left out, as they are optional: B (nothing: there is no such key)."), "{shown}");
 }
 
 #[test]
@@ -309,61 +252,6 @@ fn an_unknown_field_names_the_nearest_one_and_its_line() {
         let ran = run_in(&world, &folder, &["project", "check"]).fails(2, &format!("{FILE}, line {line}: "));
         assert!(ran.err.contains(near), "{}", ran.err);
     }
-}
-
-#[test]
-fn case_62_completion_listing_and_status_read_ask_and_run_nothing() {
-    let world = World::own();
-    world.run(&["generate", "stripe/live"]).ok();
-    world.run(&["unlock"]).ok();
-    let folder = project(&world, "[keys]\nA = \"stripe/live\"\n[profiles.prod.keys]\nA = \"stripe/live\"\n");
-    let before = log(&world);
-    let files = || -> Vec<PathBuf> { world.every_file().into_iter().map(|(path, _)| path).collect() };
-    let known = files();
-    let trace = world.path().join("trace");
-    let traced = |arguments: &[&str], shell: Option<&str>| {
-        let mut command = world.command("strace");
-        command.args(["-f", "-qq", "-e", "trace=execve,clone,clone3,vfork,fork", "-o"]).arg(&trace);
-        command.arg(KEYVAULT).args(arguments).current_dir(&folder);
-        if let Some(shell) = shell {
-            command.env("KEYVAULT_COMPLETE", shell);
-        }
-        let ran = finish(&mut command, b"");
-        let calls = std::fs::read_to_string(&trace).unwrap();
-        std::fs::remove_file(&trace).unwrap();
-        assert_eq!(calls.matches("execve(").count(), 1, "{arguments:?}: {calls}");
-        ran
-    };
-    for words in [
-        &["exec", "--profile", ""] as &[&str],
-        &["exec", "--only", ""],
-        &["project", "add", ""],
-        &["project", "check", "--profile", "p"],
-        &["show", ""],
-        &["exec", "--", ""],
-    ] {
-        let ran = traced(&[&["--", "keyvault"], words].concat(), Some("fish")).ok();
-        assert_eq!(ran.err, "", "{words:?}");
-    }
-    assert_eq!(traced(&["--", "keyvault", "exec", "--profile", ""], Some("fish")).ok().out, "prod\n");
-    for arguments in [
-        &["list"] as &[&str],
-        &["status"],
-        &["show", "stripe/live"],
-        &["project", "check"],
-        &["--help"],
-        &["completions", "bash"],
-    ] {
-        let ran = traced(arguments, None);
-        assert!(!ran.err.contains("Allow it"), "{}", ran.err);
-    }
-    assert_eq!(files(), known, "nothing was written, and nothing allowed");
-    assert_eq!(log(&world), before);
-    // A file that is broken or blocks costs no completion.
-    std::fs::remove_file(folder.join(FILE)).unwrap();
-    assert_eq!(world.sh(&format!("mkfifo '{}'", folder.join(FILE).display())).code, 0);
-    let ran = traced(&["--", "keyvault", "exec", "--profile", ""], Some("fish"));
-    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "", ""));
 }
 
 /// The remedy was to add a key, where a profile had it.

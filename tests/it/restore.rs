@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use pretty_assertions::assert_eq;
@@ -10,7 +9,7 @@ use rusqlite::Connection;
 
 use crate::harness::bearer::{ENV, held, seen, token, with_keys};
 use crate::harness::vault_file::drop_side_files;
-use crate::harness::{KEYVAULT, PASSPHRASE, World, wait_until};
+use crate::harness::{PASSPHRASE, World};
 
 fn restore(world: &World, backup: &str) -> String {
     world.run(&["vault", "restore", backup, "--yes"]).ok().err
@@ -47,36 +46,6 @@ fn with_new(passphrase: &str) -> World {
     let file = world.file("new", passphrase);
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
     world
-}
-
-#[test]
-fn a_restore_does_not_undo_what_was_changed_after_the_question() {
-    let world = World::own();
-    world.run(&["generate", "a"]).ok();
-    world.run(&["vault", "backup", "bb"]).ok();
-    let mut restore = world.command("strace");
-    // Held up right before the copy is put in place: the changes of others happen in between.
-    restore.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync"]);
-    restore.args(["-e", "inject=fsync,fdatasync:delay_enter=3000000:when=1", KEYVAULT]);
-    restore.args(["vault", "restore", "bb", "--yes"]).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let restore = restore.spawn().expect("strace is needed for this test");
-    let drafted = || {
-        let names = std::fs::read_dir(world.vault().parent().unwrap()).unwrap();
-        names.map(Result::unwrap).any(|entry| entry.file_name().to_string_lossy().contains(".new-"))
-    };
-    wait_until("the copy", drafted);
-    world.run(&["generate", "n1"]).ok();
-    world.run(&["generate", "n2"]).ok();
-    let restored = restore.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&restored.stderr).into_owned();
-    assert_eq!(restored.status.code(), Some(7), "{said}");
-    assert!(said.contains("after it was looked at"), "{said}");
-    for name in ["a", "n1", "n2"] {
-        world.run(&["show", name]).ok();
-    }
-    world.run(&["vault", "check"]).ok();
-    world.run(&["vault", "restore", "bb", "--yes"]).ok();
-    world.run(&["vault", "check"]).ok();
 }
 
 #[test]

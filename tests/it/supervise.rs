@@ -6,7 +6,7 @@ use std::process::Stdio;
 use pretty_assertions::assert_eq;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{KEYVAULT, Ran, World, finish, wait_until};
+use crate::harness::{KEYVAULT, Ran, World, wait_until};
 
 /// With characters that each encoding writes differently, and lines.
 const VALUE: &str = "p/Zq7v+Xk2 \"w\"\\<9>\nsecond-line-Tr\u{e4}\n'x'";
@@ -26,15 +26,6 @@ fn masked(world: &World, flags: &[&str], command: &[&str]) -> Ran {
     world.run(&[&["exec"], flags, &["--"], command].concat())
 }
 
-/// A world with the key `a`, and a runtime folder of its own, so that other tests' runs do not sweep it.
-fn with_runtime() -> (World, tempfile::TempDir) {
-    let runtime = tempfile::Builder::new().prefix("keyvault-test-").tempdir_in("/dev/shm").unwrap();
-    let mut world = World::new();
-    world.set("XDG_RUNTIME_DIR", runtime.path().to_str().unwrap());
-    world.run_with_input(&["add", "a"], PLAIN).ok();
-    (world, runtime)
-}
-
 #[test]
 fn case_55_a_grandchild_that_keeps_the_pipe_does_not_hold_us_up_and_stays_masked() {
     let world = filled();
@@ -48,28 +39,6 @@ fn case_55_a_grandchild_that_keeps_the_pipe_does_not_hold_us_up_and_stays_masked
     let mut text = String::new();
     child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(text, "early <[masked]>\nlate <[masked]>\n");
-}
-
-#[test]
-fn case_56_as_the_first_process_it_reaps_orphans() {
-    let world = filled();
-    // The command reaps nothing but its own children; orphans are handed to the first process, which is keyvault.
-    let script = "import glob,os,time
-ends,waits=os.pipe()
-if os.fork()==0:
-    orphan=os.fork()
-    if orphan: os.write(waits,b'%d'%orphan)
-    os._exit(0)
-os.wait()
-orphan='/proc/%d'%int(os.read(ends,9))
-limit=time.monotonic()+30
-while os.path.exists(orphan) and time.monotonic()<limit: time.sleep(0.005)
-states=[open(f).read() for f in glob.glob('/proc/[0-9]*/stat')]
-print(sum(s.rsplit(')',1)[1].split()[0]=='Z' for s in states), os.getppid())";
-    let mut command = world.command("unshare");
-    command.args(["--pid", "--fork", "--mount-proc", KEYVAULT, "exec", "--mask", "--only", "a", "--"]);
-    let ran = finish(command.args(["python3", "-c", script]), b"").ok();
-    assert_eq!(ran.out, "0 1\n");
 }
 
 #[test]
@@ -103,16 +72,4 @@ fn killed_it_leaves_no_process_of_its_own_behind() {
     for id in below.iter().filter(|id| name(id) == "sleep\n") {
         kill_process(Pid::from_raw(i32::try_from(*id).unwrap()).unwrap(), Signal::KILL).unwrap();
     }
-}
-
-/// Killed in the first moments, we left the process that watches the group behind, for ever.
-#[test]
-fn what_watches_the_group_ends_with_us_however_early_we_are_killed() {
-    let (world, _runtime) = with_runtime();
-    let mut command = world.command("timeout");
-    // It is made before the command, and asks to end with its maker only when that was killed long ago.
-    command.args(["-s", "KILL", "20", "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=prctl"]);
-    command.args(["-e", "inject=prctl:delay_enter=500000", KEYVAULT, "exec", "--only", "a", "--mask", "--"]);
-    let ran = finish(command.args(["sh", "-c", "kill -KILL $PPID"]), b"");
-    assert_eq!(ran.code, 128 + 9, "and not 124, as for a process that never ends");
 }

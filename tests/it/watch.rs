@@ -1,120 +1,17 @@
 //! `exec --watch`: a command that keeps up with its keys. Every step waits for something that happens; the only times
 //! are limits for a test that hangs.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
+use std::sync::mpsc::RecvTimeoutError;
 
 use pretty_assertions::assert_eq;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::harness::watched::{ENDED, SCRIPT, Watched, events, filled, read, rotate};
 use crate::harness::{KEYVAULT, PASSPHRASE, PATIENCE, World, hours, wait_until};
-
-/// A world with `a`, `b` and `other`, whose values are their names and a 1; `a` and `b` carry the scope s.
-fn filled() -> World {
-    let world = World::own();
-    for name in ["a", "b"] {
-        world.run_with_input(&["add", name, "--scope", "s"], format!("{name}1")).ok();
-    }
-    world.run_with_input(&["add", "other"], "other1").ok();
-    world
-}
-
-fn rotate(world: &World, name: &str, value: &str) {
-    world.run_with_input(&["rotate", name, "--stdin", "--grace", "1h"], value).ok();
-}
-
-/// A watched command; its lines and ours are read as they come.
-struct Watched {
-    child: Child,
-    lines: Receiver<String>,
-    said: Receiver<String>,
-}
-
-/// Says its values at its start, `HUP` and its file for that signal, and `ended` when it is ended.
-const SCRIPT: &str = "trap 'echo ended; exit 3' TERM; trap 'echo \"HUP $(cat \"$F\" 2>&1)\"' HUP
-    echo \"start ${A-none} ${B-none}\"; while :; do sleep 0.02; done";
-
-impl Watched {
-    fn start(world: &World, arguments: &[&str], script: &str) -> Self {
-        let mut command = world.command(KEYVAULT);
-        command.args(["exec", "--watch"]).args(arguments).args(["--", "sh", "-c", script]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = read(child.stdout.take().unwrap());
-        let said = read(child.stderr.take().unwrap());
-        Self { child, lines, said }
-    }
-
-    #[track_caller]
-    fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("a line from the command")
-    }
-
-    #[track_caller]
-    fn said(&self) -> String {
-        self.said.recv_timeout(PATIENCE).expect("a line from keyvault")
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Ends it as a user would; everything that it still had to say, and we.
-    #[track_caller]
-    fn stop(mut self) -> (Vec<String>, Vec<String>) {
-        self.signal(Signal::TERM);
-        assert_eq!(self.child.wait().unwrap().code(), Some(3));
-        (self.lines.iter().collect(), self.said.iter().collect())
-    }
-
-    /// Its code, and everything that it still had to say, and we.
-    fn end(mut self) -> (Option<i32>, Vec<String>, Vec<String>) {
-        let lines = self.lines.iter().collect();
-        let said = self.said.iter().collect();
-        (self.child.wait().unwrap().code(), lines, said)
-    }
-}
-
-/// A test that fails leaves nothing running: TERM is passed on, KILL would not be.
-impl Drop for Watched {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.signal(Signal::TERM);
-            let _ = self.child.wait();
-        }
-    }
-}
-
-fn read(stream: impl Read + Send + 'static) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                break;
-            }
-        }
-    });
-    receiver
-}
-
-/// The details of all exec events.
-fn events(world: &World) -> Vec<(String, Vec<String>)> {
-    let log = world.run(&["audit", "log", "--action", "exec", "--json"]).ok().out;
-    let events = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    events
-        .map(|event| {
-            let keys = event["keys"].as_array().unwrap().iter();
-            let keys =
-                keys.map(|key| format!("{} {}", key["name"].as_str().unwrap(), key["version"])).collect();
-            (event["detail"].as_str().unwrap().to_owned(), keys)
-        })
-        .collect()
-}
-
-const ENDED: &str = "ended";
 
 const PLAIN: &str = "Zq7vXk2Lw9TrNb4Hy8Jd3Fs6Gm1Pc5Qe";
 
@@ -291,49 +188,6 @@ fn with_a_signal_the_file_holds_the_new_value_before_it_comes_and_the_command_go
     let rewritten =
         |version: u32| ("sh: b in a file, files rewritten".to_owned(), vec![format!("b {version}")]);
     assert_eq!(log[1..], [rewritten(2), rewritten(3)], "nothing is read that has not changed");
-    assert_eq!(watched.stop().0, [ENDED]);
-}
-
-/// A tmpfs of 64 KiB, for as long as this is kept.
-struct Small(tempfile::TempDir);
-
-impl Small {
-    fn mounted() -> Self {
-        let place = tempfile::tempdir().unwrap();
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=64k,mode=700", "none"])
-            .arg(place.path())
-            .status();
-        assert!(mount.unwrap().success(), "this test needs root, to mount a small file system");
-        Self(place)
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("-l").arg(self.0.path()).status());
-    }
-}
-
-/// Each attempt is recorded, as values leave the vault for it; there were four in a second.
-#[test]
-fn a_full_place_for_files_does_not_fill_the_log() {
-    let mut world = filled();
-    let place = Small::mounted();
-    world.set("XDG_RUNTIME_DIR", place.0.path().to_str().unwrap());
-    let watched = Watched::start(&world, &["--only", "a", "--file", "F=b", "--on-rotate", "HUP"], SCRIPT);
-    assert_eq!(watched.line(), "start a1 none");
-    let full = place.0.path().join("full");
-    std::fs::write(&full, vec![0; 1 << 20]).unwrap_err();
-    rotate(&world, "b", "b2");
-    let said = watched.said();
-    assert!(said.contains("no space left on device"), "{said}");
-    // The first attempt was recorded before it was said; the second comes a second later, by a clock that tests cannot set.
-    let begun = Instant::now();
-    wait_until("the second attempt", || events(&world).len() > 2);
-    assert!(begun.elapsed() > Duration::from_millis(500), "{:?}", begun.elapsed());
-    std::fs::remove_file(full).unwrap();
-    assert_eq!(watched.line(), "HUP b2");
     assert_eq!(watched.stop().0, [ENDED]);
 }
 
@@ -529,24 +383,6 @@ fn the_callers_pipes_are_the_next_starts_too() {
     drop(typed);
     rotate(&world, "a", "a3");
     assert_eq!([watched.line(), watched.line()], [ENDED, "a3 "]);
-    watched.stop();
-}
-
-#[test]
-fn no_descriptor_of_the_vault_is_held_while_the_command_runs() {
-    let world = filled();
-    let watched = Watched::start(&world, &["--only", "a"], SCRIPT);
-    assert_eq!(watched.line(), "start a1 none");
-    rotate(&world, "a", "a2");
-    assert_eq!([watched.line(), watched.line()], [ENDED, "start a2 none"]);
-    let open = || {
-        std::fs::read_dir(format!("/proc/{}/fd", watched.child.id()))
-            .unwrap()
-            .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
-            .any(|path| path.starts_with(world.path().join("home/.local")))
-    };
-    // It may be looking at it right now; a look takes a moment.
-    wait_until("the closing of the vault", || !open());
     watched.stop();
 }
 

@@ -132,7 +132,7 @@ fn token_example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error:
 
 #[test]
 fn the_worked_example_is_what_the_program_makes() -> Result<(), Box<dyn std::error::Error>> {
-    let page = include_str!("../docs/FORMAT.md");
+    let page = include_str!("../../docs/FORMAT.md");
     let mut example = example()?;
     example.append(&mut token_example()?);
     let wrong: Vec<_> = example
@@ -163,8 +163,8 @@ fn derive_and_seal_follow_the_formulas_by_hand() -> Result<(), Box<dyn std::erro
 
 #[test]
 fn the_page_has_the_schema_word_for_word() {
-    let page = include_str!("../docs/FORMAT.md");
-    let schema = include_str!("../src/store/schema.rs");
+    let page = include_str!("../../docs/FORMAT.md");
+    let schema = include_str!("../../src/store/schema.rs");
     let statements = schema
         .lines()
         .map(str::trim)

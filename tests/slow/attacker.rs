@@ -4,15 +4,6 @@
 //! The program's refusals do not count here. The attacker uses the format's own primitives on raw rows, so what does
 //! not open, does not open by cryptography.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test may fail, and says what it tried"
-)]
-
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

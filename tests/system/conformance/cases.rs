@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use rustix::process::Signal;
 
-use crate::stage::{Setting, Stage};
+use super::stage::{Setting, Stage};
 
 /// What is observed, and what it must be.
 pub struct Case {
@@ -565,14 +565,14 @@ const COUNT: &str = "for s in HUP INT QUIT TERM USR1 ALRM WINCH CONT; do trap \"
 trap 'say over; exit 7' USR2
 say ready; while :; do sleep 0.02; done";
 
-fn counting(stage: &Stage<'_>) -> crate::stage::Running {
+fn counting(stage: &Stage<'_>) -> super::stage::Running {
     stage.script(COUNT).start()
 }
 
-fn counting_with(stage: &Stage<'_>, before: &str) -> crate::stage::Running {
+fn counting_with(stage: &Stage<'_>, before: &str) -> super::stage::Running {
     stage.script(COUNT).before(before).start()
 }
 
-fn counting_on_a_terminal(stage: &Stage<'_>) -> crate::stage::Running {
+fn counting_on_a_terminal(stage: &Stage<'_>) -> super::stage::Running {
     stage.script(COUNT).typing().start()
 }

@@ -269,13 +269,6 @@ impl Running {
         self.child.id()
     }
 
-    /// Waits until the process is in this state of `/proc/PID/stat`.
-    pub fn wait_for_state(&self, state: char) -> &Self {
-        let stat = format!("/proc/{}/stat", self.child.id());
-        let wanted = format!(") {state} ");
-        self.wait_until(&wanted, || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(&wanted)))
-    }
-
     /// Presses keys.
     pub fn press(&self, keys: &[u8]) -> &Self {
         rustix::io::write(self.master.as_ref().unwrap().as_fd(), keys).unwrap();

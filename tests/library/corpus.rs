@@ -3,8 +3,6 @@
 //! `seed-…` is what keyvault writes itself (`src/fuzzing/seeds.rs` holds the files to it), the rest is what the fuzzer
 //! made of that. docs/FAULTS.md says how to let it run.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail")]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;

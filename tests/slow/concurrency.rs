@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crate::harness::{KEYVAULT, PASSPHRASE, World, finish, wait_until};
+use crate::harness::{KEYVAULT, PASSPHRASE, World, finish};
 
 /// A world with a passphrase file, for what asks twice.
 fn with_files() -> World {
@@ -14,6 +14,44 @@ fn with_files() -> World {
     let file = world.file("new", PASSPHRASE);
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
     world
+}
+
+#[test]
+fn two_that_change_the_ways_in_at_once_see_no_damage() {
+    let world = with_files();
+    world.run(&["generate", "g"]).ok();
+    let both = |first: &str, second: &str| {
+        let line = format!(
+            "{first} >o1 2>e1 & one=$!; {second} >o2 2>e2 & wait $one; echo $?; wait $!; echo $?; cat e1 e2"
+        );
+        let line = line.replace("keyvault", KEYVAULT);
+        let mut command = world.command("sh");
+        finish(command.args(["-c", &line]), b"").out
+    };
+    for round in 0..4 {
+        for (first, second) in [
+            (
+                "keyvault vault passwd --new-passphrase-file new",
+                "keyvault vault passwd --new-passphrase-file new",
+            ),
+            ("keyvault vault rekey --no-recovery --yes", "keyvault rotate g"),
+            ("keyvault vault rekey --no-recovery --yes", "keyvault vault rekey --no-recovery --yes"),
+            ("keyvault vault rekey --no-recovery --yes", "keyvault exec --all -- true"),
+        ] {
+            let out = both(first, second);
+            assert!(
+                !out.contains("damaged") && !out.contains("authentic") && !out.contains("tampered"),
+                "{round}: {out}"
+            );
+            let codes: Vec<&str> = out.lines().take(2).collect();
+            assert!(
+                codes.iter().all(|code| ["0", "1", "4", "7", "125"].contains(code)),
+                "{first}, {second}: {out}"
+            );
+            assert!(codes.contains(&"0"), "{out}");
+        }
+    }
+    world.run(&["vault", "check"]).ok();
 }
 
 #[test]
@@ -85,64 +123,4 @@ fn case_24_many_exec_beside_a_changing_process_see_one_state_each_and_all_are_in
         begun.elapsed()
     );
     assert!(seen.len() > 1, "nothing changed while it was read");
-}
-
-#[test]
-fn who_waits_longer_than_a_second_says_for_whom() {
-    let world = World::new();
-    let trace = world.path().join("trace");
-    let mut holder = world.command("strace");
-    // Each sync of the holder takes three seconds, and the first of its commit happens under the lock.
-    holder.args(["-f", "-o", trace.to_str().unwrap(), "-e", "trace=fdatasync,fsync"]);
-    holder.args(["-e", "inject=fdatasync,fsync:delay_enter=3000000:when=1", KEYVAULT, "generate", "slow"]);
-    let mut holder = holder.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    wait_until("the holder's sync", || {
-        std::fs::read_to_string(&trace).is_ok_and(|trace| trace.contains("sync("))
-    });
-    let waiter = world.run(&["generate", "late"]).ok();
-    assert!(holder.wait().unwrap().success());
-    let line = waiter.err.lines().next().unwrap();
-    assert!(
-        line.starts_with("Waiting for keyvault generate (process ")
-            && line.ends_with(") to let go of the vault, up to 10 s."),
-        "{line}"
-    );
-}
-
-#[test]
-fn two_that_change_the_ways_in_at_once_see_no_damage() {
-    let world = with_files();
-    world.run(&["generate", "g"]).ok();
-    let both = |first: &str, second: &str| {
-        let line = format!(
-            "{first} >o1 2>e1 & one=$!; {second} >o2 2>e2 & wait $one; echo $?; wait $!; echo $?; cat e1 e2"
-        );
-        let line = line.replace("keyvault", KEYVAULT);
-        let mut command = world.command("sh");
-        finish(command.args(["-c", &line]), b"").out
-    };
-    for round in 0..4 {
-        for (first, second) in [
-            (
-                "keyvault vault passwd --new-passphrase-file new",
-                "keyvault vault passwd --new-passphrase-file new",
-            ),
-            ("keyvault vault rekey --no-recovery --yes", "keyvault rotate g"),
-            ("keyvault vault rekey --no-recovery --yes", "keyvault vault rekey --no-recovery --yes"),
-            ("keyvault vault rekey --no-recovery --yes", "keyvault exec --all -- true"),
-        ] {
-            let out = both(first, second);
-            assert!(
-                !out.contains("damaged") && !out.contains("authentic") && !out.contains("tampered"),
-                "{round}: {out}"
-            );
-            let codes: Vec<&str> = out.lines().take(2).collect();
-            assert!(
-                codes.iter().all(|code| ["0", "1", "4", "7", "125"].contains(code)),
-                "{first}, {second}: {out}"
-            );
-            assert!(codes.contains(&"0"), "{out}");
-        }
-    }
-    world.run(&["vault", "check"]).ok();
 }

@@ -5,37 +5,17 @@
 //! library ([`story`], [`deeds`]). Then the power is cut between any two of its operations ([`judge`]), and what a disk
 //! may hold by then ([`disk`]) is opened, checked and compared with what had been acknowledged ([`look`]).
 //!
-//!     KEYVAULT_POWER=100000 cargo test --release --test power -- --nocapture
+//!     KEYVAULT_POWER=100000 cargo test --release --test slow power -- --nocapture
 //!
 //! cuts it so often instead of the sample; `KEYVAULT_POWER_SEED` tells the stories of another seed.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::pedantic,
-    clippy::print_stdout,
-    missing_docs,
-    unreachable_pub,
-    reason = "a test may fail"
-)]
-
-#[path = "power/chance.rs"]
 mod chance;
-#[path = "power/deeds.rs"]
 mod deeds;
-#[path = "power/disk.rs"]
 mod disk;
-#[path = "power/judge.rs"]
 mod judge;
-#[path = "power/look.rs"]
 mod look;
-#[path = "power/story.rs"]
 mod story;
-#[path = "power/tape.rs"]
 mod tape;
-#[path = "power/vfs.rs"]
 mod vfs;
 
 use std::sync::Mutex;

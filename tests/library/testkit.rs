@@ -1,54 +1,25 @@
 //! The vault vectors of `tests/testkit/`, and the vaults of `tests/compat/`, through the library.
 //!
-//! `KEYVAULT_WRITE=1 cargo test --test testkit` writes the vectors anew. Nothing in them is chance: a build writes the
+//! `KEYVAULT_WRITE=1 cargo test --test library testkit` writes the vectors anew. Nothing in them is chance: a build writes the
 //! same bytes each time. What is there is replayed whoever wrote it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::too_many_lines,
-    missing_docs,
-    reason = "a test may fail, says how much it tested, and has long lists"
-)]
-
-#[path = "testkit_maker/bases.rs"]
 mod bases;
-#[path = "testkit_maker/compat.rs"]
 mod compat;
-#[path = "testkit_maker/content.rs"]
 mod content;
-#[path = "testkit_maker/file.rs"]
 mod file;
-#[path = "testkit_maker/forge.rs"]
 mod forge;
-#[path = "testkit_maker/good.rs"]
 mod good;
-#[path = "testkit_maker/machines.rs"]
 mod machines;
-#[path = "testkit_maker/machines_base.rs"]
 mod machines_base;
-#[path = "testkit_maker/malformed.rs"]
 mod malformed;
-#[path = "testkit_maker/misplaced.rs"]
 mod misplaced;
-#[path = "testkit_maker/pinned.rs"]
 mod pinned;
-#[path = "testkit_maker/reasons.rs"]
 mod reasons;
-#[path = "testkit_maker/replay.rs"]
 mod replay;
-#[path = "testkit_maker/set.rs"]
 mod set;
-#[path = "testkit_maker/slots.rs"]
 mod slots;
-#[path = "testkit_maker/sql.rs"]
 mod sql;
-#[path = "testkit_maker/tampered.rs"]
 mod tampered;
-#[path = "testkit_maker/vector.rs"]
 mod vector;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

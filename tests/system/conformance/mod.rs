@@ -3,28 +3,14 @@
 //! One table of cases (`cases.rs`) is run without a wrapper, through every mode of `exec`, and through every other tool
 //! of that kind that is installed. Ours must pass in all; the others are printed. docs/CONFORMANCE.md is the table.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::pedantic,
-    clippy::print_stdout,
-    dead_code,
-    unreachable_pub,
-    reason = "a test may fail, and the harness is shared"
-)]
-
 mod cases;
-#[path = "../harness/mod.rs"]
-mod harness;
 mod stage;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::harness::{KEYVAULT, World};
 use cases::Case;
-use harness::{KEYVAULT, World};
 use stage::{Mode, Setting, Stage};
 
 /// What is masked, if it is.
@@ -160,11 +146,11 @@ const HEAD: (&str, &str) = (
 
 What a command can tell from being run by `keyvault exec`, and what its caller can: nothing. ",
     " cases, each of them
-observed without a wrapper and through every mode of `exec`; `yes` is the same observation. `tests/conformance` runs
-them, holds this page against them, and prints the same table for `env(1)` and every other tool of this kind that is
+observed without a wrapper and through every mode of `exec`; `yes` is the same observation. `tests/system/conformance`
+runs them, holds this page against them, and prints the same table for `env(1)` and every other tool of this kind that is
 installed.
 
-    cargo test --test conformance -- --nocapture
+    cargo test --test system conformance -- --nocapture
 
 What is different, and by its nature cannot be tested away:
 
@@ -188,6 +174,6 @@ fn compare(expected: &str) {
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         committed == expected,
-        "KEYVAULT_WRITE=1 cargo test --test conformance writes docs/CONFORMANCE.md anew"
+        "KEYVAULT_WRITE=1 cargo test --test system conformance writes docs/CONFORMANCE.md anew"
     );
 }

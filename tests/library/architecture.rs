@@ -3,15 +3,6 @@
 //!
 //! A new room needs its place in [`ORDER`]; the rest holds by itself.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test may fail"
-)]
-
-#[path = "architecture/source.rs"]
 mod source;
 
 use source::{Source, Token, sources};

@@ -1,0 +1,24 @@
+//! What takes minutes: every kill, every turned bit, power cuts, an attacker's thousand keys.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::pedantic,
+    clippy::explicit_counter_loop,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "a test may fail"
+)]
+
+#[path = "../harness/mod.rs"]
+#[allow(dead_code, reason = "each suite uses a part of it")]
+mod harness;
+
+mod attacker;
+mod concurrency;
+mod crash;
+mod crash_vault;
+mod flips;
+mod power;

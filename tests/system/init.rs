@@ -1,0 +1,40 @@
+//! `init`: on a terminal it asks twice and shows the code; without one it needs a place for the code.
+
+use pretty_assertions::assert_eq;
+
+use crate::harness::terminal::Terminal;
+use crate::harness::{PASSPHRASE, World};
+
+#[test]
+fn init_asks_twice_estimates_shows_the_code_and_asks_part_of_it_back() {
+    let world = World::empty();
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault init", "New passphrase:");
+    terminal.type_line("Tr0ub4dor&3");
+    terminal.wait_for("The same again:");
+    assert!(terminal.screen().contains("would need"));
+    terminal.type_line("another");
+    terminal.wait_for("They differ. Once more.");
+    terminal.wait_for_times("New passphrase:", 2);
+    terminal.type_line(PASSPHRASE);
+    terminal.wait_for_times("The same again:", 2);
+    assert!(terminal.screen().contains("Strong: whoever has the file would need"));
+    terminal.type_line(PASSPHRASE);
+    terminal.wait_for("Its last five characters:");
+    let screen = terminal.screen();
+    let code =
+        screen.lines().find(|line| line.len() == 47 && line.matches('-').count() == 7).unwrap().to_owned();
+    assert!(!world.vault().exists(), "there is no vault before the code was written down");
+    terminal.type_line("WRONG");
+    terminal.wait_for("Look again.");
+    terminal.wait_for_times("Its last five characters:", 2);
+    terminal.type_line(&code[code.len() - 5..].to_lowercase());
+    let (shown, status) = terminal.ended();
+    assert_eq!(status, 0, "{shown}");
+    assert!(!shown.contains(PASSPHRASE), "{shown}");
+    world.file("code", &code);
+    world.file("new", PASSPHRASE);
+    let recover =
+        ["vault", "recover", "--code-file", "code", "--new-passphrase-file", "new", "--recovery-file", "c2"];
+    world.run(&recover).ok();
+}

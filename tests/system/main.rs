@@ -1,0 +1,49 @@
+//! What needs root or programs that not every system has: terminals, keyrings, other shells, file systems, tracers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::pedantic,
+    clippy::explicit_counter_loop,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "a test may fail"
+)]
+
+#[path = "../harness/mod.rs"]
+#[allow(dead_code, reason = "each suite uses a part of it")]
+mod harness;
+
+mod approval;
+mod ci_boxes;
+mod ci_docs;
+mod ci_stage;
+mod completion;
+mod concurrency;
+mod conformance;
+mod delivery;
+mod disk_errors;
+mod display;
+mod doctor;
+mod exec;
+mod export;
+mod github_env;
+mod home;
+mod import;
+mod init;
+mod keyring;
+mod leaks;
+mod mask;
+mod permissions;
+mod project;
+mod project_schema;
+mod prompt;
+mod restore;
+mod rollback_alarm;
+mod rotate;
+mod session;
+mod supervise;
+mod vault_file;
+mod watch;

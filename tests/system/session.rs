@@ -1,0 +1,100 @@
+//! Sessions and the ways in that need no terminal: how long, for whom, and what `status` says of it.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use pretty_assertions::assert_eq;
+
+use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish};
+
+/// A world of its own, without the passphrase in the environment, and a file with it.
+fn with_file() -> World {
+    let mut world = World::own();
+    world.run(&["generate", "a", "--scope", "s"]).ok();
+    world.unset("KEYVAULT_PASSPHRASE");
+    let file = world.file("passphrase", format!("{PASSPHRASE}\n"));
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    world
+}
+
+fn unlocked(duration: &str) -> World {
+    let mut world = with_file();
+    world.set("KEYVAULT_PASSPHRASE_FILE", "passphrase");
+    world.run(&["unlock", "--for", duration]).ok();
+    world.unset("KEYVAULT_PASSPHRASE_FILE");
+    world
+}
+
+#[test]
+fn a_session_is_shared_by_processes_without_a_terminal_and_in_other_sessions_of_the_system() {
+    let world = unlocked("1h");
+    // A service, a job of cron: a new session, no terminal, no keyring of its own.
+    let mut detached = world.command("setsid");
+    finish(detached.args(["-w", KEYVAULT, "exec", "--only", "a", "--", "true"]), b"").ok();
+    let mut joined = world.command("keyctl");
+    finish(joined.args(["session", "-", KEYVAULT, "show", "a"]), b"").ok();
+}
+
+#[test]
+fn a_session_belongs_to_one_vault_and_all_can_be_ended_at_once() {
+    let (one, two) = (unlocked("1h"), unlocked("1h"));
+    one.run(&["lock"]).ok();
+    one.run(&["status"]).fails(4, "");
+    two.run(&["status"]).ok();
+    // In a keyring of its own, so that the sessions of the other tests stay.
+    let mut alone = two.command("unshare");
+    alone.env("KV", KEYVAULT).env("ONE", one.vault()).env("KEYVAULT_PASSPHRASE_FILE", "passphrase");
+    let script = r#"
+        two() { "$KV" "$@"; }
+        one() { "$KV" "$@" --vault "$ONE"; }
+        said() { "$KV" lock --all "$@" 2>&1; }
+        said
+        two unlock 2>/dev/null && said
+        two unlock 2>/dev/null && one unlock 2>/dev/null && said
+        two unlock 2>/dev/null && one unlock 2>/dev/null && said --json
+        one status >/dev/null; echo $?
+        two status >/dev/null; echo $?
+    "#;
+    let ran = finish(alone.args(["--user", "--map-root-user", "sh", "-c", script]), b"");
+    let said = "No session was open.\nLocked.\nLocked all.\n{\"closed\":2}\n4\n4\n";
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), (said, ""));
+    // And they did stay.
+    two.run(&["status"]).ok();
+}
+
+/// Runs a command under a kernel that answers its key calls with an error.
+fn without_kernel_keys(world: &World, error: &str, arguments: &[&str]) -> Ran {
+    let mut strace = Command::new("strace");
+    let refuse = format!("inject=add_key,keyctl,request_key:error={error}");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &refuse, KEYVAULT]).args(arguments);
+    strace.env_clear().envs(world.variables()).env("KEYVAULT_PASSPHRASE_FILE", "passphrase");
+    finish(strace.current_dir(world.home()), b"")
+}
+
+#[test]
+fn where_the_kernel_keeps_no_sessions_that_is_said_and_the_rest_works() {
+    let world = with_file();
+    for (error, remedy) in [
+        ("ENOSYS", "KEYVAULT_PASSPHRASE_FILE"),
+        ("EPERM", "KEYVAULT_PASSPHRASE_FILE"),
+        ("EDQUOT", "lock --all"),
+    ] {
+        let refused = without_kernel_keys(&world, error, &["unlock"]);
+        assert_eq!(refused.code, 1, "{error}: {}", refused.err);
+        assert!(refused.err.contains(remedy), "{error}: {}", refused.err);
+        let ran = without_kernel_keys(&world, error, &["exec", "--only", "a", "--", "true"]).ok();
+        assert_eq!(ran.err, "", "{error}");
+        without_kernel_keys(&world, error, &["status"]).fails(4, "");
+    }
+}
+
+#[test]
+fn an_unlock_that_the_kernel_refused_is_refused_in_the_log_too() {
+    let world = with_file();
+    without_kernel_keys(&world, "EPERM", &["unlock"]).fails(1, "");
+    let mut log = world.command(KEYVAULT);
+    log.env("KEYVAULT_PASSPHRASE_FILE", "passphrase").args(["audit", "log", "--json"]);
+    let log = finish(&mut log, b"").ok().out;
+    let last: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    assert_eq!((last["action"].as_str(), last["outcome"].as_str()), (Some("unlock"), Some("refused")));
+}
