@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::supply::Machine;
-use super::{cmd, complete};
+use super::{cmd, complete, mapping};
 use crate::name::{EnvName, KeyName, Scope, TagKey};
 use crate::vault::Selection;
 
@@ -163,8 +163,8 @@ pub struct Choice {
     #[arg(long, help_heading = "Which keys")]
     all: bool,
     /// This key under this variable
-    #[arg(long = "as", value_name = "NAME=VAR", add = complete::aliased_keys(), value_parser = alias, help_heading = "Which keys")]
-    aliases: Vec<(KeyName, EnvName)>,
+    #[arg(long = "as", value_name = "VAR=NAME", add = complete::mapped_keys(), value_parser = mapping::to_variable, help_heading = "Which keys")]
+    aliases: Vec<(EnvName, KeyName)>,
     /// The newest version of this key that is still in its grace, instead of the current one
     #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
     previous: Vec<KeyName>,
@@ -203,9 +203,4 @@ pub(super) fn named<T: std::str::FromStr<Err = crate::name::NameError>>(text: &s
 pub(super) fn tag(text: &str) -> Result<(TagKey, String), String> {
     let (key, value) = text.split_once('=').ok_or("is not KEY=VALUE")?;
     Ok((named(key)?, value.to_owned()))
-}
-
-pub(super) fn alias(text: &str) -> Result<(KeyName, EnvName), String> {
-    let (name, variable) = text.split_once('=').ok_or("is not NAME=VAR")?;
-    Ok((named(name)?, named(variable)?))
 }

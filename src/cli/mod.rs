@@ -10,6 +10,7 @@ pub mod error;
 mod event_view;
 mod file_sentences;
 mod keyring;
+mod mapping;
 mod opening;
 mod order;
 mod problem_sentences;

@@ -15,7 +15,10 @@ pub(super) fn only_missing(problems: &[Problem]) -> bool {
         Problem::Asked { problem, .. } => only_missing(std::slice::from_ref(problem)),
         problem => matches!(
             problem,
-            Problem::Missing { .. } | Problem::NotGranted { .. } | Problem::NoSuchScope { .. }
+            Problem::Missing { .. }
+                | Problem::NotGranted { .. }
+                | Problem::Swapped { .. }
+                | Problem::NoSuchScope { .. }
         ),
     })
 }
@@ -83,6 +86,10 @@ pub(super) fn problem_line(problem: &Problem) -> String {
         Problem::NotGranted { wanted, near } => {
             format!("{wanted}: the token opens no such key{}", meant(near.as_ref()))
         }
+        Problem::Swapped { variable, name, to_file } => {
+            let option = if *to_file { "--file" } else { "--as" };
+            format!("{variable}: no such key, but {name} is one; swap the sides: {option} {variable}={name}")
+        }
         Problem::NoSuchScope { wanted, near } => {
             format!("scope {wanted}: no key carries it{}", meant(near.as_ref()))
         }
@@ -90,7 +97,7 @@ pub(super) fn problem_line(problem: &Problem) -> String {
         Problem::Revoked(name) => format!("{name}: revoked"),
         Problem::NoPrevious(name) => format!("{name}: no version before the current one is in its grace"),
         Problem::SameVariable { variable, names } => format!(
-            "{variable}: wanted by {} (choose with --only, or rename with --as NAME=VAR)",
+            "{variable}: wanted by {} (choose with --only, or rename with --as VAR=NAME)",
             list(names)
         ),
         Problem::Variable { name, variable, why } => {

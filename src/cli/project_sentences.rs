@@ -31,7 +31,7 @@ impl Failure {
             What::Variable { variable, why } => {
                 let hint = match why {
                     Refused::Name(_) => "Choose another variable.",
-                    _ => "Who needs it sets it in the shell, or with --as NAME=VAR.",
+                    _ => "Who needs it sets it in the shell, or with --as VAR=NAME.",
                 };
                 (format!("{} {why}", safe(variable)), Some(hint.to_owned()))
             }
@@ -71,11 +71,11 @@ impl Failure {
         match error {
             PlaceError::NotRegular { path } => Self::refused(
                 &format!("{} is not a file: it is not followed and not read.", shown(path)),
-                Some("Put a file there, or choose keys with --as NAME=VAR, --scope or --all."),
+                Some("Put a file there, or choose keys with --as VAR=NAME, --scope or --all."),
             ),
             PlaceError::WrongOwner { path, uid } => Self::refused(
                 &format!("{} belongs to another user ({uid}), so it is not read.", shown(path)),
-                Some("Work in a copy of your own, or choose keys with --as NAME=VAR, --scope or --all."),
+                Some("Work in a copy of your own, or choose keys with --as VAR=NAME, --scope or --all."),
             ),
             PlaceError::WritableByOthers { path, mode } => Self::refused(
                 &format!("{} can be written by others (mode {mode:o}), so it is not believed.", shown(path)),

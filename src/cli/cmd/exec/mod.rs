@@ -213,7 +213,7 @@ fn warn_of_expiry(context: &Context, resolved: &[Resolved]) {
 
 /// `exec` and `export` without a choice: the choices that there are, if they can be had without a question.
 pub(super) fn nothing_selected(context: &Context) -> Failure {
-    let mut hint = "Choose with --only NAME, --scope SCOPE, --as NAME=VAR or --all.\n\
+    let mut hint = "Choose with --only NAME, --scope SCOPE, --as VAR=NAME or --all.\n\
         For a project: 'keyvault project add NAME' writes it down, and then exec needs no choice."
         .to_owned();
     if let Some((scopes, keys)) = choices(context) {
