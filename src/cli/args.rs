@@ -70,7 +70,7 @@ Vault
   vault      check, backup, restore, passwd, recover, rekey, slot
 
 Project
-  project    init, add, allow, check, render: which keys a project needs
+  project    init, add, approve, check, render: which keys a project needs
 
 Machines
   token      create, list, show, renew, revoke: what opens only granted keys

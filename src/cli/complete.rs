@@ -164,7 +164,7 @@ pub(super) fn tokens() -> ArgValueCompleter {
     })
 }
 
-/// Completes a profile of the project file. It is read and nothing else: what it asks for is neither allowed nor resolved.
+/// Completes a profile of the project file. It is read and nothing else: what it asks for is neither approved nor resolved.
 pub(super) fn profiles() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let read = || {

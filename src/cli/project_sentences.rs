@@ -136,24 +136,24 @@ pub(super) fn asks_for_nothing(path: &Path, file: &ProjectFile, profile: Option<
     Failure::new(code::NOT_FOUND, "not_found", message, Some(&hint))
 }
 
-pub(super) fn not_allowed(path: &Path, new: &BTreeSet<Ask>) -> Failure {
+pub(super) fn not_approved(path: &Path, new: &BTreeSet<Ask>) -> Failure {
     let mut message =
-        format!("{} asks for keys that it was not allowed:", ui::harmless_line(&path.display().to_string()));
+        format!("{} asks for keys that it was not approved:", ui::harmless_line(&path.display().to_string()));
     for ask in new {
         message.push_str("\n  ");
         message.push_str(&logged_line(ask));
     }
     Failure::new(
         code::REFUSED,
-        "not_allowed",
+        "not_approved",
         message,
-        Some("Nothing was released. 'keyvault project allow' shows it again and allows it for this path."),
+        Some("Nothing was released. 'keyvault project approve' shows it again and approves it for this path."),
     )
 }
 
 pub(super) fn not_remembered(error: &io::Error) -> Failure {
     Failure::failed(
-        &format!("What is allowed could not be written down: {}.", reason(error)),
+        &format!("What is approved could not be written down: {}.", reason(error)),
         Some(
             "It is kept in the folder of your state: $XDG_STATE_HOME/keyvault/projects. Nothing was released.",
         ),

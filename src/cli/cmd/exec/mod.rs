@@ -40,7 +40,7 @@ use crate::vault::{Preview, Resolution, Resolved, Selection};
 /// that cannot be run, 127 for one that is not found, 130 for Ctrl-C at keyvault's prompt.
 ///
 /// Without a choice of keys the project file decides: .keyvault.toml, found upward from the working directory, once it was
-/// allowed; where there is none, a token injects all that it was granted.
+/// approved; where there is none, a token injects all that it was granted.
 ///
 /// With --watch the vault's file is looked at four times a second. A new value means TERM to the command, its end, however
 /// long that takes, and a new start, which is recorded: the first at once, those that follow soon 1, 2, 4… up to 30 seconds
@@ -101,7 +101,7 @@ impl Exec {
         // Before anything else is opened: the command's own descriptors.
         let places = wanted.prepare(&mut command, runtime_folder().as_deref());
         let places = places.map_err(|error| failed(error.into()))?;
-        // Before the vault is touched: what files ask for has to be allowed first.
+        // Before the vault is touched: what files ask for has to be approved first.
         let Request { selection, literals } = self.files.request(context, selection, &self.machine)?;
         files::refuse_misplaced(&selection, &literals, places.wanted())?;
         let inheritance = Inheritance { clean: self.clean_env, preserve: self.preserve_env.clone() };

@@ -18,7 +18,7 @@ use crate::sys::foreign;
 
 /// Write down that the project needs a key.
 ///
-/// Into the project file, or a new one in the working directory. Comments and order stay. What is written is allowed at
+/// Into the project file, or a new one in the working directory. Comments and order stay. What is written is approved at
 /// once, and nothing else that the file asks for.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("key").required(true))]
@@ -73,8 +73,8 @@ impl Add {
             Ok(None) => {}
             Err(error) => return Err(not_added(&error, &shown)),
         }
-        let allowed = approvals.allow(&found.path, &[ask(self.profile.as_ref(), &variable, &name)].into(), &turn);
-        allowed.map_err(|error| project_sentences::not_remembered(&error))?;
+        let approved = approvals.approve(&found.path, &[ask(self.profile.as_ref(), &variable, &name)].into(), &turn);
+        approved.map_err(|error| project_sentences::not_remembered(&error))?;
         if context.ui.json {
             context.ui.print_json(&serde_json::json!({
                 "file": found.path.to_string_lossy(),

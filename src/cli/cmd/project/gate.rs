@@ -69,7 +69,7 @@ pub(in crate::cli) fn turn(context: &Context, approvals: &Approvals) -> Result<T
     approvals.turn(&tell).map_err(|error| project_sentences::not_remembered(&error))
 }
 
-/// The proof without a question, or what was not allowed yet. A machine is not asked; its grants decide.
+/// The proof without a question, or what was not approved yet. A machine is not asked; its grants decide.
 pub(in crate::cli) fn standing(
     found: &Found,
     entries: &[(Section, &Entry)],
@@ -81,7 +81,7 @@ pub(in crate::cli) fn standing(
     Ok(approvals()?.check(&found.path, &asks(entries)))
 }
 
-/// The proof that everything that these entries ask for was allowed: earlier, or now, on the terminal.
+/// The proof that everything that these entries ask for was approved: earlier, or now, on the terminal.
 pub(in crate::cli) fn approve(
     context: &Context,
     found: &Found,
@@ -94,7 +94,7 @@ pub(in crate::cli) fn approve(
     };
     let (approvals, asks) = (approvals()?, asks(entries));
     if !context.may_ask() {
-        return Err(project_sentences::not_allowed(&found.path, &new));
+        return Err(project_sentences::not_approved(&found.path, &new));
     }
     // Of several commands that come here at once one asks; the others find the answer.
     let turn = turn(context, &approvals)?;
@@ -103,9 +103,9 @@ pub(in crate::cli) fn approve(
         Err(new) => new,
     };
     if !confirmed(&found.path, &asks, &new)? {
-        return Err(Failure::refused("It was not allowed, and nothing was released.", None));
+        return Err(Failure::refused("It was not approved, and nothing was released.", None));
     }
-    approvals.allow(&found.path, &asks, &turn).map_err(|error| project_sentences::not_remembered(&error))
+    approvals.approve(&found.path, &asks, &turn).map_err(|error| project_sentences::not_remembered(&error))
 }
 
 /// Shows what is asked for, and what of it is new, on the terminal that the question is asked on.
@@ -116,12 +116,12 @@ pub(in crate::cli) fn confirmed(
 ) -> Result<bool, Failure> {
     let mut text =
         format!("{} asks for keys of your vault:\n", ui::harmless_line(&path.display().to_string()));
-    // What is new stands last, right above the question, however much was allowed before.
+    // What is new stands last, right above the question, however much was approved before.
     for (mark, ask) in asks.difference(new).map(|ask| (' ', ask)).chain(new.iter().map(|ask| ('+', ask))) {
         text.push_str(&format!("  {mark} {}\n", project_sentences::ask_line(ask)));
     }
     if new.len() < asks.len() {
         text.push_str(&format!("  (+ is new: {} of {})\n", new.len(), asks.len()));
     }
-    prompt::confirm(text.trim_end(), "Allow it?")
+    prompt::confirm(text.trim_end(), "Approve it?")
 }

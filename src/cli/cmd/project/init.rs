@@ -20,7 +20,7 @@ const MAX_ENV: usize = 1 << 20;
 /// Start a project file from a .env or .env.example.
 ///
 /// Each variable gets the key of its name behind a prefix, which is the folder's name, as 'keyvault import --prefix'
-/// names them; no value enters the file. A JSON Schema for editors is written beside it. What is written is allowed at
+/// names them; no value enters the file. A JSON Schema for editors is written beside it. What is written is approved at
 /// once, unless there is no prefix. Without such a file it begins with examples.
 #[derive(Debug, Args)]
 pub struct Init {
@@ -59,7 +59,7 @@ impl Init {
         let asks = found.file.all().map(|(section, entry)| Ask::of(section, entry));
         let asks = asks.filter(|ask| !prefix.is_empty() && conventional(&ask.variable)).collect();
         approvals
-            .allow(&found.path, &asks, &turn)
+            .approve(&found.path, &asks, &turn)
             .map_err(|error| project_sentences::not_remembered(&error))?;
         Self::answer(context, &found, &entries, &left_out, &prefix)
     }
@@ -99,7 +99,7 @@ impl Init {
                  'keyvault project check' says what is missing."
             ));
             if prefix.is_empty() {
-                ui.note("Without a prefix nothing is allowed yet: 'keyvault project allow' asks.");
+                ui.note("Without a prefix nothing is approved yet: 'keyvault project approve' asks.");
             }
         }
         Ok(code::DONE)
@@ -109,7 +109,7 @@ impl Init {
     /// other way to find where they end, and dropped.
     ///
     /// What stands behind a variable is not looked at, nor is the vault: a file of the repository would otherwise choose
-    /// which keys are allowed.
+    /// which keys are approved.
     fn variables(&self) -> Result<(Vec<EnvName>, Vec<String>), Failure> {
         let named: Vec<PathBuf> = if self.from.is_empty() {
             let usual = [".env.example", ".env"].map(PathBuf::from);
