@@ -108,10 +108,7 @@ fn separator() -> u8 {
 }
 
 fn unknown(shell: &str) -> Failure {
-    Failure::usage(
-        &format!("There is no completion for {shell}."),
-        Some("There is one for bash, zsh and fish."),
-    )
+    Failure::usage(&format!("No completion for {shell}."), Some("Supported shells: bash, zsh, fish."))
 }
 
 /// Completes the name of a key.

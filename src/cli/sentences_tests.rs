@@ -176,6 +176,8 @@ fn about_keys() -> Vec<VaultError> {
     errors.push(VaultError::Problems(vec![
         Problem::Missing { wanted: key("nothing/like-it"), near: None },
         Problem::NoSuchScope { wanted: scope("payment"), near: Some(scope("payments")) },
+        Problem::Swapped { variable: EnvName::parse("STRIPE").unwrap(), name: key("stripe"), to_file: false },
+        Problem::Swapped { variable: EnvName::parse("TLS").unwrap(), name: key("tls"), to_file: true },
         Problem::Expired { name: name(), since: Moment(0) },
         Problem::Revoked(key("old")),
         Problem::NoPrevious(key("young")),

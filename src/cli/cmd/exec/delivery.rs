@@ -10,19 +10,19 @@ use crate::cli::{complete, mapping};
 use crate::exec::delivery::Deliveries;
 use crate::name::{EnvName, KeyName};
 
-/// Delivery besides a variable.
+/// Delivery other than in a variable.
 #[derive(Debug, Args)]
 pub(super) struct Delivery {
-    /// This key in a file of its own, in memory and readable by you alone; VAR holds its path; gone when the command ends
+    /// This key in a file in memory that only you can read; VAR holds its path; removed when the command ends
     #[arg(long, value_name = "VAR=NAME", add = complete::mapped_keys(), value_parser = mapping::to_variable, help_heading = "Besides variables")]
     file: Vec<(EnvName, KeyName)>,
-    /// This key on descriptor N, from 3 on: cat <&N, or /dev/fd/N
+    /// This key on descriptor N, 3 or higher: cat <&N, or /dev/fd/N
     #[arg(long, value_name = "N=NAME", add = complete::mapped_keys(), value_parser = mapping::to_descriptor, help_heading = "Besides variables")]
     fd: Vec<(RawFd, KeyName)>,
     /// This key on the command's standard input
     #[arg(long, value_name = "NAME", add = complete::keys(), value_parser = named::<KeyName>, help_heading = "Besides variables")]
     stdin: Option<KeyName>,
-    /// All that would be in variables in an env-file for 'docker run --env-file' instead; VAR holds its path
+    /// All variables in an env-file for `docker run --env-file` instead; VAR holds its path
     #[arg(long, value_name = "VAR", value_parser = named::<EnvName>, help_heading = "Besides variables")]
     docker_env: Option<EnvName>,
 }

@@ -13,13 +13,13 @@ use crate::cli::{project_sentences, ui};
 use crate::name::{EnvName, KeyName};
 use crate::project::approval::Ask;
 use crate::project::edit::{self, EditError};
-use crate::project::{FILE_NAME, Profile, variable};
+use crate::project::{Profile, variable};
 use crate::sys::foreign;
 
-/// Write down that the project needs a key.
+/// Add a key to the project file.
 ///
-/// Into the project file, or a new one in the working directory. Comments and order stay. What is written is approved at
-/// once, and nothing else that the file asks for.
+/// Creates the file in the working directory if there is none. Comments and order are kept. The new entry is approved at
+/// once; other entries are not.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("key").required(true))]
 pub struct Add {
@@ -29,10 +29,10 @@ pub struct Add {
     /// This variable from this key, instead of the key's own variable
     #[arg(long = "as", group = "key", value_name = "VAR=NAME", add = complete::mapped_keys(), value_parser = mapping)]
     mapping: Option<(EnvName, KeyName)>,
-    /// Under this profile
+    /// Add it to this profile
     #[arg(long, value_name = "PROFILE", add = complete::profiles(), value_parser = named::<Profile>)]
     profile: Option<Profile>,
-    /// The project runs without it, too
+    /// The project also runs without this key
     #[arg(long)]
     optional: bool,
 }
@@ -73,7 +73,8 @@ impl Add {
             Ok(None) => {}
             Err(error) => return Err(not_added(&error, &shown)),
         }
-        let approved = approvals.approve(&found.path, &[ask(self.profile.as_ref(), &variable, &name)].into(), &turn);
+        let approved =
+            approvals.approve(&found.path, &[ask(self.profile.as_ref(), &variable, &name)].into(), &turn);
         approved.map_err(|error| project_sentences::not_remembered(&error))?;
         if context.ui.json {
             context.ui.print_json(&serde_json::json!({
@@ -85,7 +86,7 @@ impl Add {
         } else {
             context.ui.note(&format!("{shown}: {variable} <- {name}"));
             if matches!(known, Known::Missing) {
-                context.ui.warn(&format!("There is no key {0} yet: keyvault add {0}", name));
+                context.ui.warn(&format!("No key `{0}` yet. Add it: keyvault add {0}", name));
             }
         }
         Ok(code::DONE)
@@ -148,12 +149,14 @@ fn look_up(context: &Context, name: &KeyName) -> Known {
 fn not_added(error: &EditError, shown: &str) -> Failure {
     match error {
         EditError::Taken { variable } => Failure::refused(
-            &format!("{variable} stands in {shown} already, and gets something else."),
-            Some("Nothing was changed. Edit the file, or choose another variable: keyvault project add --as VAR=NAME"),
+            &format!("{shown} already has a different entry for {variable}."),
+            Some(
+                "Nothing was changed. Edit the file, or choose another variable: keyvault project add --as VAR=NAME",
+            ),
         ),
         EditError::Shape => Failure::refused(
-            &format!("{shown} is written in a way that an entry cannot be added to ({FILE_NAME})."),
-            Some("Nothing was changed. Write the entry by hand."),
+            &format!("{shown} is written in a form that no entry can be added to."),
+            Some("Nothing was changed. Add the entry by hand."),
         ),
     }
 }

@@ -8,16 +8,16 @@ use crate::cli::error::{Failure, code};
 use crate::cli::project_sentences::{self, ask_line};
 use crate::project::approval::Ask;
 
-/// Approve what the project file asks for.
+/// Approve the keys that the project file asks for.
 ///
-/// Shows every variable and the key that it would get, marks what is new, and asks; elsewhere than on a terminal --yes
-/// says it. It holds for this path and for what is shown: another key, template, default or profile is asked again.
+/// Shows every variable with its key, marks what is new, and asks; without a terminal, --yes approves. The approval holds
+/// for this path and for what is shown: another key, template, default or profile has to be approved again.
 #[derive(Debug, Args)]
 pub struct Approve {
     /// Do not ask
     #[arg(long)]
     yes: bool,
-    /// Take back everything that was approved for this path
+    /// Withdraw every approval for this path
     #[arg(long, conflicts_with = "yes")]
     withdraw: bool,
 }
@@ -39,8 +39,8 @@ impl Approve {
         if !new.is_empty() && !self.yes {
             if !context.may_ask() {
                 return Err(Failure::usage(
-                    &format!("What a project file gets is decided by a person, and {}.", context.unasked()),
-                    Some("--yes says that somebody has looked at it."),
+                    &format!("A person has to approve a project file, and {}.", context.unasked()),
+                    Some("Use `--yes` if someone has reviewed the file."),
                 ));
             }
             if !gate::confirmed(&found.path, &asks, &new)? {
@@ -64,7 +64,7 @@ impl Approve {
             let file = found.path.to_string_lossy();
             context.ui.print_json(&serde_json::json!({ "file": file, "approved": approved }))?;
         } else if new.is_empty() {
-            context.ui.note("Everything that it asks for was approved before.");
+            context.ui.note("Everything it asks for was already approved.");
         } else {
             for ask in &new {
                 context.ui.line(&format!("approved: {}", ask_line(ask)))?;
@@ -87,7 +87,7 @@ fn withdraw(context: &Context) -> Result<u8, Failure> {
         context.ui.print_json(&serde_json::json!({ "file": file, "withdrawn": withdrawn }))?;
     } else {
         context.ui.note(&format!(
-            "Taken back: {}. It will be asked again.",
+            "Withdrew the approval of {}. keyvault will ask again.",
             crate::cli::view::counted(withdrawn, "variable")
         ));
     }

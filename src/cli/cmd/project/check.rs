@@ -20,14 +20,15 @@ use crate::project::report::{self, Line, Standing};
 use crate::project::{Entry, Profile, Section};
 use crate::vault::{Problem, Resolved, Survey};
 
-/// Say how it stands with every key that the project needs.
+/// Report the status of every key the project needs.
 ///
-/// What 'exec' would say, for all variables at once, and nothing is run, released or recorded. What was not approved is
-/// not looked up. Exit code 0 if nothing is in the way, 3 if keys are missing, 6 if something
-/// else is wrong with them or they were not approved; a file, a credential or a vault that is wrong has its usual code.
+/// Reports what `keyvault exec` would, for all variables at once, without running, releasing or recording anything. Entries
+/// that are not approved are not looked up. The exit code is 0 if the project can run, 3 if keys are missing, and 6 if
+/// there are other problems or entries that are not approved; problems of the file, a credential or the vault have their
+/// usual codes.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// With this profile's entries on top
+    /// Include this profile's entries
     #[arg(long, value_name = "PROFILE", add = complete::profiles(), value_parser = named::<Profile>)]
     profile: Option<Profile>,
     #[command(flatten)]

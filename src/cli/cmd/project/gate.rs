@@ -48,8 +48,9 @@ impl Found {
 
 pub(in crate::cli) fn working_folder() -> Result<PathBuf, Failure> {
     std::env::current_dir().map_err(|error| {
-        let message = format!("There is no working directory: {}.", crate::cli::error::reason(&error));
-        Failure::failed(&message, Some("Change into a folder that exists."))
+        let message =
+            format!("The working directory cannot be found: {}.", crate::cli::error::reason(&error));
+        Failure::failed(&message, Some("Change to a folder that exists."))
     })
 }
 
@@ -103,7 +104,7 @@ pub(in crate::cli) fn approve(
         Err(new) => new,
     };
     if !confirmed(&found.path, &asks, &new)? {
-        return Err(Failure::refused("It was not approved, and nothing was released.", None));
+        return Err(Failure::refused("The project file was not approved. Nothing was released.", None));
     }
     approvals.approve(&found.path, &asks, &turn).map_err(|error| project_sentences::not_remembered(&error))
 }
@@ -115,13 +116,13 @@ pub(in crate::cli) fn confirmed(
     new: &BTreeSet<Ask>,
 ) -> Result<bool, Failure> {
     let mut text =
-        format!("{} asks for keys of your vault:\n", ui::harmless_line(&path.display().to_string()));
+        format!("{} asks for keys from your vault:\n", ui::harmless_line(&path.display().to_string()));
     // What is new stands last, right above the question, however much was approved before.
     for (mark, ask) in asks.difference(new).map(|ask| (' ', ask)).chain(new.iter().map(|ask| ('+', ask))) {
         text.push_str(&format!("  {mark} {}\n", project_sentences::ask_line(ask)));
     }
     if new.len() < asks.len() {
-        text.push_str(&format!("  (+ is new: {} of {})\n", new.len(), asks.len()));
+        text.push_str(&format!("  (+ marks what is new: {} of {})\n", new.len(), asks.len()));
     }
     prompt::confirm(text.trim_end(), "Approve it?")
 }

@@ -12,7 +12,7 @@ use clap::Subcommand;
 use crate::cli::context::Context;
 use crate::cli::error::Failure;
 
-/// Write down which keys a project needs, and use them.
+/// Record which keys a project needs, and use them.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs, reason = "each command's words stand with its arguments")]
 pub enum Project {
