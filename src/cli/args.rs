@@ -73,7 +73,7 @@ Project
   project    init, add, approve, check, render: which keys a project needs
 
 Machines
-  token      create, list, show, renew, revoke: credentials for granted keys only
+  token      create, list, show, renew, revoke: credentials for granted keys
   bundle     create, update: a sealed file with only a token's keys
 
 Watch
@@ -201,6 +201,6 @@ pub(super) fn named<T: std::str::FromStr<Err = crate::name::NameError>>(text: &s
 }
 
 pub(super) fn tag(text: &str) -> Result<(TagKey, String), String> {
-    let (key, value) = text.split_once('=').ok_or("is not KEY=VALUE")?;
+    let (key, value) = text.split_once('=').ok_or("takes KEY=VALUE")?;
     Ok((named(key)?, value.to_owned()))
 }

@@ -67,7 +67,7 @@ pub(super) const WAYS_TO_ROOT: &str = "Run it in a terminal, or set KEYVAULT_PAS
     KEYVAULT_KEY_FILE to a key file.";
 
 /// Why nobody is asked, as the end of a sentence.
-pub(super) const NO_TERMINAL: &str = "there is no terminal to ask on";
+pub(super) const NO_TERMINAL: &str = "there is no terminal to prompt on";
 
 /// The same where there is one.
 pub(super) const NOT_TO_ASK: &str = "`--non-interactive` forbids prompts";

@@ -17,6 +17,14 @@ pub(in crate::cli) enum MappingError {
     Side(String),
 }
 
+/// Reads `VAR=NAME` for a file, whose path the variable holds.
+pub(in crate::cli) fn to_file(text: &str) -> Result<(EnvName, KeyName), MappingError> {
+    to_variable(text).map_err(|why| match why {
+        MappingError::Shape { form, .. } => MappingError::Shape { form, example: "TLS_KEY=tls/key" },
+        why => why,
+    })
+}
+
 const VARIABLE: &str = "VAR=NAME";
 const DESCRIPTOR: &str = "N=NAME";
 

@@ -41,7 +41,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
     }
     let result = match usage::parse(arguments) {
         Ok(cli) => dispatch(cli.command, &mut Context::new(cli.global, ui.clone(), verb.clone())),
-        Err(error) => usage::answer(&error, &verb, &ui),
+        Err(error) => usage::answer(&error, arguments, &verb, &ui),
     };
     match result {
         Ok(code) => code,

@@ -34,6 +34,8 @@ pub(super) fn selection(problems: &[Problem]) -> Failure {
     }
     let any = |kind: fn(&Problem) -> bool| problems.iter().any(kind);
     let ungranted = problems.iter().any(is_ungranted);
+    // These lines hold their own remedy.
+    let only_swapped = problems.iter().all(|problem| matches!(problem, Problem::Swapped { .. }));
     let remedies = [
         (
             any(|problem| matches!(problem, Problem::Expired { .. })),
@@ -53,7 +55,8 @@ pub(super) fn selection(problems: &[Problem]) -> Failure {
         ),
         (ungranted, "The vault's owner can see what a token opens with `keyvault token show NAME`."),
         (
-            only_missing && !ungranted || any(|problem| matches!(problem, Problem::NothingLeft)),
+            only_missing && !ungranted && !only_swapped
+                || any(|problem| matches!(problem, Problem::NothingLeft)),
             "Run `keyvault list` to see all keys with their variables, scopes and status.",
         ),
     ];

@@ -117,7 +117,7 @@ impl Failure {
                     names => format!("Keys already exist: {}.", list(names)),
                 },
                 Some(
-                    "Nothing was changed. Give a key a new value with `keyvault rotate`, or take a file's with `keyvault import --on-conflict replace`.",
+                    "Nothing was changed. Give a key a new value with `keyvault rotate`, or replace keys from a file with `keyvault import --on-conflict replace`.",
                 ),
             ),
             VaultError::NoSuchKeys { missing, near } => no_such_keys(&missing, near.as_ref()),

@@ -35,7 +35,7 @@ impl Expiry {
     }
 }
 
-const DURATION: &str = "a duration is a number and s, m, h, d or w, such as 90d";
+const DURATION: &str = "is not a duration: a number and s, m, h, d or w, such as 90d";
 const TOO_LONG: &str = "is longer than 100 years, the longest duration";
 const NEGATIVE: &str = "is negative; a duration is a number and s, m, h, d or w, such as 90d";
 

@@ -51,7 +51,12 @@ fn with_short_help(command: clap::Command) -> clap::Command {
 }
 
 /// Prints help and versions; turns everything else into a failure.
-pub(super) fn answer(error: &clap::Error, verb: &str, ui: &Ui) -> Result<u8, Failure> {
+pub(super) fn answer(
+    error: &clap::Error,
+    arguments: &[OsString],
+    verb: &str,
+    ui: &Ui,
+) -> Result<u8, Failure> {
     let is_exec = super::is_exec(verb);
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -59,15 +64,17 @@ pub(super) fn answer(error: &clap::Error, verb: &str, ui: &Ui) -> Result<u8, Fai
             Ok(code::DONE)
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            Err(Failure::usage("No command given.", Some("`--help` lists the commands.")))
+            let hint = format!("List the commands with `{} --help`.", command_path(arguments));
+            Err(Failure::usage("No command given.", Some(&hint)))
         }
         kind => {
             let needs_dashes =
                 is_exec && matches!(kind, ErrorKind::UnknownArgument | ErrorKind::MissingRequiredArgument);
             let hint = if needs_dashes && !names_option(error) {
-                "keyvault exec --scope dev -- npm start".to_owned()
+                "For example: keyvault exec --scope dev -- npm start".to_owned()
             } else {
                 hint(error, verb)
+                    .unwrap_or_else(|| format!("See its usage with `{} --help`.", command_path(arguments)))
             };
             Err(Failure::usage(&sentence(error, is_exec), Some(&hint)))
         }
@@ -102,14 +109,17 @@ fn sentence(error: &clap::Error, is_exec: bool) -> String {
         (ErrorKind::MissingRequiredArgument, _) => {
             let Some(argument) = argument else { return "An argument is missing.".to_owned() };
             let kind = if argument.starts_with('-') { "option" } else { "argument" };
-            format!("Missing {kind}: `{}`.", argument.trim_end_matches("..."))
+            // A group of which one is required is `<NAME|--all>`.
+            let choices = plain(&argument).replace('|', "` or `");
+            format!("Missing {kind}: `{choices}`.")
         }
         (ErrorKind::ArgumentConflict, Some(option)) => {
             let other = text(error, ContextKind::PriorArg);
-            let option = option.trim_start_matches('[').trim_end_matches("...").trim_end_matches(']');
-            match other {
-                Some(other) if other.split(' ').next() == option.split(' ').next() => {
-                    format!("`{option}` is given twice.")
+            let option = plain(option);
+            let name = |option: &str| option.split(' ').next().map(str::to_owned);
+            match other.as_deref().map(plain) {
+                Some(other) if name(&other) == name(&option) => {
+                    format!("`{}` is given twice.", name(&option).unwrap_or_default())
                 }
                 Some(other) => format!("`{option}` cannot be used with `{other}`."),
                 None => format!("`{option}` cannot be used with the other options."),
@@ -121,9 +131,10 @@ fn sentence(error: &clap::Error, is_exec: bool) -> String {
             format!("`{}` needs a value.", option.split([' ', '=']).next().unwrap_or(option))
         }
         (ErrorKind::ValueValidation | ErrorKind::InvalidValue, Some(option)) => {
-            let name = option.split([' ', '=']).next().unwrap_or(option);
-            let why = std::error::Error::source(error)
-                .map_or_else(|| "is not one of the possible values".to_owned(), ToString::to_string);
+            let name = plain(option.split([' ', '=']).next().unwrap_or(option));
+            let Some(why) = std::error::Error::source(error).map(ToString::to_string) else {
+                return format!("Invalid value for `{name}`.");
+            };
             // The standard library's words for a number that is none.
             let why =
                 if why.contains("invalid digit") || why.contains("number too") || why.contains("is not in") {
@@ -140,6 +151,29 @@ fn sentence(error: &clap::Error, is_exec: bool) -> String {
         (_, Some(option)) => format!("`{option}` is not used correctly."),
         _ => "The arguments are not valid.".to_owned(),
     }
+}
+
+/// An argument without the signs with which clap marks that it is a value, optional or repeated.
+fn plain(argument: &str) -> String {
+    argument.trim_end_matches("...").replace(['<', '>', '[', ']'], "")
+}
+
+/// The command that was typed, as far as it is one of ours: `keyvault vault slot`.
+fn command_path(arguments: &[OsString]) -> String {
+    let mut path = "keyvault".to_owned();
+    let mut command = Cli::command();
+    let mut words = arguments.iter().skip(1).take_while(|word| *word != "--");
+    while let Some(word) = words.next() {
+        if word == "--vault" {
+            words.next();
+        } else if !word.as_encoded_bytes().starts_with(b"-") {
+            let Some(found) = command.find_subcommand(word).cloned() else { break };
+            path.push(' ');
+            path.push_str(found.get_name());
+            command = found;
+        }
+    }
+    path
 }
 
 /// Whether it is short and plain, as options are; the first line of a PEM file begins with dashes as well.
@@ -208,25 +242,25 @@ fn likest_first(error: &clap::Error) -> Option<String> {
     (!names.is_empty()).then(|| format!("Did you mean `{}`?", names.join("` or `")))
 }
 
-fn hint(error: &clap::Error, verb: &str) -> String {
+fn hint(error: &clap::Error, verb: &str) -> Option<String> {
     if let Some(hint) = elsewhere(error, verb).or_else(|| likest_first(error)) {
-        return hint;
+        return Some(hint);
     }
     match std::error::Error::source(error).and_then(|why| why.downcast_ref::<MappingError>()) {
         Some(MappingError::Swapped { corrected, .. }) => {
-            return format!("Swap them: {} {corrected}", option_name(error));
+            return Some(format!("Swap them: {} {corrected}", option_name(error)));
         }
         Some(MappingError::Shape { example, .. }) => {
-            return format!("For example: {} {example}", option_name(error));
+            return Some(format!("For example: {} {example}", option_name(error)));
         }
         Some(MappingError::Side(_)) | None => {}
     }
     let suggested =
         [ContextKind::SuggestedArg, ContextKind::ValidValue].into_iter().find_map(|kind| text(error, kind));
     match (suggested, error.kind()) {
-        (Some(words), ErrorKind::InvalidValue) => format!("Possible values: {words}."),
-        (Some(words), _) => format!("Did you mean `{words}`?"),
-        (None, _) => "Run the command with `--help` for its usage.".to_owned(),
+        (Some(words), ErrorKind::InvalidValue) => Some(format!("Possible values: {words}.")),
+        (Some(words), _) => Some(format!("Did you mean `{words}`?")),
+        (None, _) => None,
     }
 }
 

@@ -241,7 +241,7 @@ impl Vault {
             }
             let words: Vec<_> =
                 brought.new.iter().map(|(name, count)| format!("{count} reads of {name}")).collect();
-            let event = world.event(Action::Token, Vec::new(), format!("brought home {}", words.join(", ")));
+            let event = world.event(Action::Token, Vec::new(), format!("imported {}", words.join(", ")));
             Ok((brought, event))
         });
         match brought {
@@ -321,13 +321,13 @@ impl TokenRecord {
             // Of what was brought home the last MAC is known; the lines before lead to it or are not of this chain.
             let last = entry.seq + 1 == mark.count;
             return if last && entry.mac != mark.head {
-                Err("is not the read that was brought home")
+                Err("is not the read that was imported")
             } else {
                 Ok(Follows::Known)
             };
         }
         if entry.seq != mark.count || entry.before != mark.head {
-            return Err("does not follow from the read before it");
+            return Err("does not follow from the previous read");
         }
         *mark = Mark { count: entry.seq + 1, head: entry.mac };
         Ok(Follows::New)

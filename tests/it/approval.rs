@@ -1,4 +1,4 @@
-//! Cases 60 and 61 of the fault catalogue: a project file does nothing before it was allowed, and then not everything.
+//! Cases 60 and 61 of the fault catalogue: a project file does nothing before it was approved, and then not everything.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -43,9 +43,9 @@ fn run_in(world: &World, folder: &Path, arguments: &[&str]) -> Ran {
     finish(world.command(KEYVAULT).current_dir(folder).args(arguments), b"")
 }
 
-fn allowed(world: &World, text: &str) -> PathBuf {
+fn approved(world: &World, text: &str) -> PathBuf {
     let folder = project(world, text);
-    run_in(world, &folder, &["project", "allow", "--yes"]).ok();
+    run_in(world, &folder, &["project", "approve", "--yes"]).ok();
     folder
 }
 
@@ -61,7 +61,7 @@ fn locked(world: &mut World) {
 }
 
 #[test]
-fn case_61_nothing_is_unlocked_recorded_or_run_before_it_was_allowed() {
+fn case_61_nothing_is_unlocked_recorded_or_run_before_it_was_approved() {
     let mut world = filled();
     let folder = project(
         &world,
@@ -71,9 +71,9 @@ fn case_61_nothing_is_unlocked_recorded_or_run_before_it_was_allowed() {
     let vault = std::fs::read(world.vault()).unwrap();
     locked(&mut world);
     let said = format!(
-        "error: {}/{FILE} asks for keys that it was not allowed:\n  A <- a\n  \
+        "error: {}/{FILE} asks for keys that are not approved:\n  A <- a\n  \
          URL <- \"http://evil/{{b}}\", or \"\\u{{202e}}\" if it is missing\n       Nothing was released. \
-         'keyvault project allow' shows it again and allows it for this path.\n",
+         Review and approve it: keyvault project approve\n",
         folder.display()
     );
     for arguments in [
@@ -87,22 +87,22 @@ fn case_61_nothing_is_unlocked_recorded_or_run_before_it_was_allowed() {
         assert!(ran.err == said || arguments.contains(&"--json"), "{}", ran.err);
         assert!(!ran.err.contains("locked"), "{}", ran.err);
     }
-    // Nor does check look up what was not allowed: who reads its output in CI would learn which keys there are.
+    // Nor does check look up what was not approved: who reads its output in CI would learn which keys there are.
     let ran = run_in(&world, &folder, &["project", "check"]);
     assert_eq!(ran.code, 6, "{}", ran.err);
-    assert!(ran.out.contains("NOT ALLOWED") && !ran.err.contains("locked"), "{}", ran.err);
+    assert!(ran.out.contains("NOT APPROVED") && !ran.err.contains("locked"), "{}", ran.err);
     assert!(!folder.join("ran").exists() && !world.home().join(".local/state/keyvault/projects").exists());
     assert!(std::fs::read(world.vault()).unwrap() == vault);
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
     assert_eq!(log(&world), before);
-    run_in(&world, &folder, &["project", "allow"]).fails(2, "--yes");
+    run_in(&world, &folder, &["project", "approve"]).fails(2, "--yes");
 }
 
 #[test]
 fn case_61_what_was_changed_moved_or_copied_is_asked_again_and_what_was_taken_away_is_not() {
     let world = filled();
     let first = "[keys]\nA = \"a\"\nB = \"b\"\n[profiles.p.keys]\nA = \"b\"\n";
-    let folder = allowed(&world, first);
+    let folder = approved(&world, first);
     let runs = |folder: &Path| match run_in(&world, folder, &["exec", "--", "true"]).code {
         0 => true,
         125 => false,
@@ -137,38 +137,38 @@ fn case_61_what_was_changed_moved_or_copied_is_asked_again_and_what_was_taken_aw
     assert!(!runs(&moved));
     std::fs::rename(&moved, &folder).unwrap();
     assert!(runs(&folder));
-    run_in(&world, &folder, &["project", "allow", "--withdraw"]).ok();
+    run_in(&world, &folder, &["project", "approve", "--withdraw"]).ok();
     assert!(!runs(&folder));
 }
 
 #[test]
 fn on_a_terminal_it_is_shown_marked_and_asked_once() {
     let world = filled();
-    let folder = allowed(&world, "[keys]\nZ = \"a\"\n");
+    let folder = approved(&world, "[keys]\nZ = \"a\"\n");
     write(&folder, "[keys]\nZ = \"a\"\nB = \"b\"\n");
     let terminal = Terminal::shell(&world);
     let line = format!("cd '{}'; keyvault exec -- printenv B 2>hidden", folder.display());
-    terminal.run(&line, "Allow it");
+    terminal.run(&line, "Approve it");
     // Shown where it is asked, even if stderr goes elsewhere.
     assert!(
-        terminal.screen().contains("    Z <- a\n  + B <- b\n  (+ is new: 1 of 2)"),
+        terminal.screen().contains("    Z <- a\n  + B <- b\n  (+ marks what is new: 1 of 2)"),
         "{}",
         terminal.screen()
     );
     terminal.type_line("n");
     let (shown, code) = terminal.ended();
     assert_eq!(code, 125, "{shown}");
-    terminal.run(&line, "Allow it");
+    terminal.run(&line, "Approve it");
     terminal.press("C-c");
     assert_eq!(terminal.ended().1, 130);
     assert_eq!(run_in(&world, &folder, &["exec", "--", "true"]).code, 125);
-    terminal.run(&line, "Allow it");
+    terminal.run(&line, "Approve it");
     terminal.type_line("yes");
     let (shown, code) = terminal.ended();
     assert!(code == 0 && shown.contains("<b>"), "{shown}");
     terminal.run(&line, "");
     let (shown, code) = terminal.ended();
-    assert!(code == 0 && !shown.contains("Allow it"), "{shown}");
+    assert!(code == 0 && !shown.contains("Approve it"), "{shown}");
     terminal.run("keyvault exec --non-interactive -- printenv B", "");
     assert_eq!(terminal.ended().1, 0);
 }
@@ -179,16 +179,16 @@ fn several_commands_at_once_ask_once() {
     let folder = project(&world, "[keys]\nA = \"a\"\n");
     let terminal = Terminal::shell(&world);
     let one = "keyvault exec -- printenv A";
-    terminal.run(&format!("cd '{}'; sh -c '{one} & {one} & {one} & wait'", folder.display()), "Allow it");
+    terminal.run(&format!("cd '{}'; sh -c '{one} & {one} & {one} & wait'", folder.display()), "Approve it");
     // The shell's prompt is not there while it waits, so the answer reaches the one that asks.
     terminal.type_line("y");
     let (shown, _) = terminal.ended();
     assert_eq!(shown.matches("<a>").count(), 3, "{shown}");
-    assert_eq!(shown.matches("Allow it").count(), 1, "{shown}");
+    assert_eq!(shown.matches("Approve it").count(), 1, "{shown}");
 }
 
 #[test]
-fn what_add_allows_is_its_own_entry_and_nothing_else_in_the_file() {
+fn what_add_approves_is_its_own_entry_and_nothing_else_in_the_file() {
     let world = filled();
     let folder = project(&world, "[keys]\nEVIL = \"a\"\nTOO = { template = \"{a}\" }\n");
     run_in(&world, &folder, &["project", "add", "a"]).ok();
@@ -198,7 +198,7 @@ fn what_add_allows_is_its_own_entry_and_nothing_else_in_the_file() {
 }
 
 #[test]
-fn init_allows_no_key_that_the_repositorys_example_chose_by_name() {
+fn init_approves_no_key_that_the_repositorys_example_chose_by_name() {
     let world = filled();
     world.run_with_input(&["add", "stripe/live"], "s").ok();
     // A folder and a variable that together are the name of a key; and a reference as a value.
@@ -208,13 +208,13 @@ fn init_allows_no_key_that_the_repositorys_example_chose_by_name() {
     run_in(&world, &folder, &["project", "init"]).ok();
     let text = std::fs::read_to_string(folder.join(FILE)).unwrap();
     assert!(text.contains("X = \"stripe/X\"") && !text.contains("kv://"), "{text}");
-    run_in(&world, &folder, &["exec", "--", "true"]).fails(125, "not allowed:\n  live <- stripe/live\n");
+    run_in(&world, &folder, &["exec", "--", "true"]).fails(125, "not approved:\n  live <- stripe/live\n");
 }
 
 // ── A hostile repository ─────────────────────────────────────────────────────────────────────────────────────────────
 
 #[test]
-fn case_60_variables_that_run_code_name_hosts_or_move_files_are_refused_even_if_allowed_once() {
+fn case_60_variables_that_run_code_name_hosts_or_move_files_are_refused_even_if_approved_once() {
     let world = filled();
     for variable in [
         "LD_PRELOAD",
@@ -242,7 +242,7 @@ fn case_60_variables_that_run_code_name_hosts_or_move_files_are_refused_even_if_
         let ran = run_in(&world, &folder, &["exec", "--", "true"])
             .fails(125, &format!("line 3: {variable} is a variable"));
         assert!(!ran.err.contains("locked"));
-        run_in(&world, &folder, &["project", "allow", "--yes"]).fails(2, variable);
+        run_in(&world, &folder, &["project", "approve", "--yes"]).fails(2, variable);
         run_in(&world, &folder, &["project", "check"]).fails(2, variable);
         let folder =
             project(&world, &format!("[profiles.p.keys]\n{variable} = {{ key = \"a\", optional = true }}\n"));
@@ -254,17 +254,17 @@ fn case_60_variables_that_run_code_name_hosts_or_move_files_are_refused_even_if_
 fn a_file_that_somebody_else_could_have_written_is_not_read() {
     let world = filled();
     let text = "[keys]\nA = \"a\"\n";
-    let folder = allowed(&world, text);
+    let folder = approved(&world, text);
     let file = folder.join(FILE);
     let refused = |word: &str| {
         run_in(&world, &folder, &["exec", "--", "true"]).fails(125, word);
-        run_in(&world, &folder, &["project", "allow", "--yes"]).fails(6, word);
+        run_in(&world, &folder, &["project", "approve", "--yes"]).fails(6, word);
     };
     for (path, wrong, right) in
         [(&file, 0o666, 0o644), (&file, 0o646, 0o644), (&folder, 0o777, 0o755), (&folder, 0o1777, 0o755)]
     {
         mode(path, wrong);
-        refused("can be written by others");
+        refused("Others can write to");
         mode(path, right);
     }
     for owned in [&file, &folder] {
@@ -277,7 +277,7 @@ fn a_file_that_somebody_else_could_have_written_is_not_read() {
     std::fs::rename(&file, folder.join("real")).unwrap();
     let replace = |make: &dyn Fn()| {
         make();
-        refused("is not a file");
+        refused("is not a regular file");
         let _ = std::fs::remove_file(&file).or_else(|_| std::fs::remove_dir(&file));
     };
     replace(&|| symlink(folder.join("real"), &file).unwrap());
@@ -294,7 +294,7 @@ fn what_the_file_says_cannot_steer_the_terminal_or_hide_in_the_question() {
     let text = "[keys]\nA = { template = \"{a}\\u001b[2J\\u202e\\u0430\\n\\n\\n\", description = \"quite harmless\" }\n";
     let folder = project(&world, text);
     let terminal = Terminal::shell(&world);
-    terminal.run(&format!("cd '{}'; keyvault exec -- true", folder.display()), "Allow it");
+    terminal.run(&format!("cd '{}'; keyvault exec -- true", folder.display()), "Approve it");
     let screen = terminal.screen();
     assert!(screen.contains("+ A <- \"{a}\\u{1b}[2J\\u{202e}\\u{430}\\n\\n\\n\""), "{screen}");
     assert!(!screen.contains("quite harmless"), "{screen}");
@@ -315,7 +315,7 @@ fn what_the_file_says_cannot_steer_the_terminal_or_hide_in_the_question() {
 
 /// A key that bears the name of its variable, and digits, as an import names it.
 #[test]
-fn who_allows_a_project_file_sees_which_key_it_would_get() {
+fn who_approves_a_project_file_sees_which_key_it_would_get() {
     let world = World::own();
     world.run_with_input(&["add", "S3_SECRET_ACCESS_KEY"], "s3").ok();
     world.run_with_input(&["add", "abcdefghij0123456789xyz"], "long").ok();
@@ -331,18 +331,18 @@ fn who_allows_a_project_file_sees_which_key_it_would_get() {
     );
     assert!(refused.err.contains("OTHER <- (a name that looks like a value)"), "{}", refused.err);
     let terminal = Terminal::shell(&world);
-    terminal.run("keyvault exec -- true", "Allow it");
+    terminal.run("keyvault exec -- true", "Approve it");
     terminal.wait_for("LOG_TOKEN <- S3_SECRET_ACCESS_KEY");
     terminal.wait_for("OTHER <- abcdefghij0123456789xyz");
     terminal.type_line("n");
     assert_eq!(terminal.ended().1, 125);
-    let allowed = world.run(&["project", "allow", "--yes"]).ok();
-    assert!(allowed.out.contains("OTHER <- abcdefghij0123456789xyz"), "{}", allowed.out);
+    let approved = world.run(&["project", "approve", "--yes"]).ok();
+    assert!(approved.out.contains("OTHER <- abcdefghij0123456789xyz"), "{}", approved.out);
 }
 
 /// Without a prefix the names in the repository's .env.example are those of keys that were imported without one.
 #[test]
-fn a_project_in_a_folder_without_letters_is_not_allowed_anything_at_once() {
+fn a_project_in_a_folder_without_letters_is_not_approved_anything_at_once() {
     let world = World::own();
     world.run_with_input(&["add", "AWS_SECRET_ACCESS_KEY"], "aws").ok();
     for (folder, arguments) in [("日本", ""), ("plain", "--prefix ''")] {
@@ -351,8 +351,8 @@ fn a_project_in_a_folder_without_letters_is_not_allowed_anything_at_once() {
                 "mkdir {folder}; cd {folder}; echo AWS_SECRET_ACCESS_KEY= > .env.example; keyvault project init {arguments}"
             ))
             .ok();
-        assert!(begun.err.contains("'keyvault import .env' takes the values in"), "{}", begun.err);
-        assert!(begun.err.contains("nothing is allowed yet"), "{}", begun.err);
-        world.sh(&format!("cd {folder}; keyvault exec -- true")).fails(125, "project allow");
+        assert!(begun.err.contains("Import the values with `keyvault import .env`"), "{}", begun.err);
+        assert!(begun.err.contains("nothing is approved yet"), "{}", begun.err);
+        world.sh(&format!("cd {folder}; keyvault exec -- true")).fails(125, "project approve");
     }
 }

@@ -61,7 +61,7 @@ fn case_47_github_env_carries_every_value_and_masks_each_line_first() {
     let expected = ["%250A%25", "A<<b", "PATH=/evil", "b@/%25", "line one", "line two", "second"]
         .map(|mask| format!("::add-mask::{mask}"));
     assert_eq!(masks, expected);
-    assert_eq!(ran.err, "4 variables for the steps that follow.\n");
+    assert_eq!(ran.err, "Set 4 variables for the following steps.\n");
     let text = std::fs::read_to_string(world.home().join("github")).unwrap();
     let read = |text: &str| {
         read_as_runner(text).into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
@@ -93,9 +93,9 @@ fn github_env_shows_nothing_where_no_runner_reads_and_writes_no_half_values() {
     let mut world = filled();
     let export = ["export", "--all", "--format", "github-env"];
     let log = world.run(&["audit", "log", "--json"]).ok().out;
-    assert_eq!(world.run(&export).fails(2, "a step of GitHub Actions only").out, "");
+    assert_eq!(world.run(&export).fails(2, "only in a GitHub Actions step").out, "");
     world.set("GITHUB_ENV", "/dev/null");
-    assert_eq!(world.run(&export).fails(2, "a step of GitHub Actions only").out, "");
+    assert_eq!(world.run(&export).fails(2, "only in a GitHub Actions step").out, "");
     assert_eq!(world.run(&["audit", "log", "--json"]).ok().out, log);
     step(&mut world);
     let terminal = Terminal::shell(&world);
@@ -109,7 +109,7 @@ fn github_env_shows_nothing_where_no_runner_reads_and_writes_no_half_values() {
     world.run(&export).ok();
     let ran = world.run(&["export", "--only", "tiny", "--format", "github-env"]).ok();
     assert!(
-        ran.out.is_empty() && ran.err.contains("Too short to be masked in the log: TINY."),
+        ran.out.is_empty() && ran.err.contains("Too short to be masked in the job log: TINY."),
         "{}",
         ran.err
     );
@@ -125,5 +125,5 @@ fn github_env_shows_nothing_where_no_runner_reads_and_writes_no_half_values() {
     assert!(std::fs::read(&file).unwrap() == before, "{ran:?}");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::remove_file(&file).unwrap();
-    world.run(&export).fails(3, "There is no");
+    world.run(&export).fails(3, "does not exist");
 }

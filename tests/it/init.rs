@@ -11,23 +11,23 @@ fn init_asks_twice_estimates_shows_the_code_and_asks_part_of_it_back() {
     let terminal = Terminal::shell(&world);
     terminal.run("keyvault init", "New passphrase:");
     terminal.type_line("Tr0ub4dor&3");
-    terminal.wait_for("The same again:");
+    terminal.wait_for("Repeat the passphrase:");
     assert!(terminal.screen().contains("would need"));
     terminal.type_line("another");
-    terminal.wait_for("They differ. Once more.");
+    terminal.wait_for("The passphrases don't match. Try again.");
     terminal.wait_for_times("New passphrase:", 2);
     terminal.type_line(PASSPHRASE);
-    terminal.wait_for_times("The same again:", 2);
-    assert!(terminal.screen().contains("Strong: whoever has the file would need"));
+    terminal.wait_for_times("Repeat the passphrase:", 2);
+    assert!(terminal.screen().contains("Strong: someone with the file would need"));
     terminal.type_line(PASSPHRASE);
-    terminal.wait_for("Its last five characters:");
+    terminal.wait_for("Type its last five characters:");
     let screen = terminal.screen();
     let code =
         screen.lines().find(|line| line.len() == 47 && line.matches('-').count() == 7).unwrap().to_owned();
     assert!(!world.vault().exists(), "there is no vault before the code was written down");
     terminal.type_line("WRONG");
-    terminal.wait_for("Look again.");
-    terminal.wait_for_times("Its last five characters:", 2);
+    terminal.wait_for("doesn't match. Try again.");
+    terminal.wait_for_times("Type its last five characters:", 2);
     terminal.type_line(&code[code.len() - 5..].to_lowercase());
     let (shown, status) = terminal.ended();
     assert_eq!(status, 0, "{shown}");
@@ -44,7 +44,7 @@ fn init_without_a_terminal_needs_a_place_for_the_code_and_never_touches_a_vault(
     let mut world = World::empty();
     world.run(&["init", "--no-recovery"]).fails(4, "");
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
-    world.run(&["init"]).fails(2, "--recovery-file FILE, --json, or --no-recovery");
+    world.run(&["init"]).fails(2, "`--recovery-file FILE` or `--json`");
     assert!(!world.vault().exists());
     world.file("code", "kept");
     world.run(&["init", "--recovery-file", "code"]).fails(6, "code");
@@ -54,7 +54,7 @@ fn init_without_a_terminal_needs_a_place_for_the_code_and_never_touches_a_vault(
     assert_eq!(made["recovery_code"].as_str().unwrap().len(), 47);
     assert_eq!(made["vault"], world.vault().to_str().unwrap());
     let before = std::fs::read(world.vault()).unwrap();
-    world.run(&["init", "--no-recovery"]).fails(6, "There is a vault already");
+    world.run(&["init", "--no-recovery"]).fails(6, "already exists");
     assert!(std::fs::read(world.vault()).unwrap() == before);
     let slots = world.run(&["vault", "slot", "list", "--json"]).ok().json();
     let cost = &slots["slots"][0]["cost"];

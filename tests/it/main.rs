@@ -50,6 +50,7 @@ mod import;
 mod init;
 mod keyring;
 mod leaks;
+mod mappings;
 mod mask;
 mod names;
 mod passwd;

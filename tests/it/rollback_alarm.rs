@@ -56,7 +56,7 @@ fn a_machine_that_cannot_remember_says_so_and_the_change_stands() {
     let mut world = World::new();
     world.set("XDG_STATE_HOME", "/proc/nowhere");
     let made = world.run(&["generate", "a"]).ok();
-    assert!(made.err.contains("could not remember it"), "{}", made.err);
+    assert!(made.err.contains("could not record it"), "{}", made.err);
     world.run(&["show", "a"]).ok();
 }
 
@@ -69,10 +69,10 @@ fn an_alarm_is_said_wherever_the_vault_is_looked_at() {
     put_back(&world, &older);
     for command in [&["list"] as &[&str], &["show", "a"]] {
         let ran = world.run(command).ok();
-        assert!(ran.err.contains("older than what was last seen here"), "{command:?}: {}", ran.err);
+        assert!(ran.err.contains("older than the state this machine last saw"), "{command:?}: {}", ran.err);
     }
-    world.run(&["exec", "--all", "--dry-run", "--", "true"]).fails(125, "was put back");
-    world.run(&["exec", "--all", "--", "true"]).fails(125, "was put back");
+    world.run(&["exec", "--all", "--dry-run", "--", "true"]).fails(125, "was rolled back");
+    world.run(&["exec", "--all", "--", "true"]).fails(125, "was rolled back");
 }
 
 #[test]
@@ -83,10 +83,14 @@ fn case_4_a_whole_file_that_was_rolled_back_alarms_until_it_is_adopted() {
     put_back(&world, &old);
     world.run(&["show", "a", "--reveal"]).fails(5, "vault restore --adopt");
     world.run(&["exec", "--only", "a", "--", "true"]).fails(125, "vault restore --adopt");
-    world.run(&["edit", "a", "--note", "z"]).fails(5, "put back");
+    world.run(&["edit", "a", "--note", "z"]).fails(5, "rolled back");
     world.run(&["list"]).ok();
     let check = world.run(&["vault", "check"]);
-    assert!(check.code == 5 && check.out.contains("older than what was last seen"), "{}", check.out);
+    assert!(
+        check.code == 5 && check.out.contains("older than the state this machine last saw"),
+        "{}",
+        check.out
+    );
     world.run(&["vault", "restore", "--adopt"]).ok();
     assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "value-a");
     world.run(&["vault", "check"]).ok();
@@ -115,7 +119,7 @@ fn case_4_a_fork_alarms_at_the_same_number_and_beyond_it() {
             }
         };
         write(&pins);
-        world.run(&["show", "a", "--reveal"]).fails(5, "another branch");
+        world.run(&["show", "a", "--reveal"]).fails(5, "a different branch");
         world.run(&["list"]).ok();
         world.run(&["vault", "check"]).fails(5, "");
         write(&there);
@@ -159,7 +163,7 @@ fn a_change_made_while_another_command_waits_is_not_rolled_back_in_silence() {
     let ran = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&ran.stderr).into_owned();
     assert_eq!(ran.status.code(), Some(5), "{said}");
-    assert!(said.contains("was put back"), "{said}");
+    assert!(said.contains("was rolled back"), "{said}");
 }
 
 #[test]
@@ -210,10 +214,10 @@ fn what_only_looks_names_the_alarm_where_keys_are_at_hand() {
         &["status"],
     ] {
         let said = world.run(command).ok().err;
-        assert!(said.contains("older than what was last seen here"), "{command:?}: {said}");
+        assert!(said.contains("older than the state this machine last saw"), "{command:?}: {said}");
     }
     let status = world.run(&["status", "--json"]).ok().json();
-    assert_eq!(status["alarm"], "older than what was last seen here");
+    assert_eq!(status["alarm"], "older than the state this machine last saw");
     let doctor = world.run(&["doctor"]);
     assert!(doctor.code == 1 && doctor.out.contains("restore --adopt"), "{}", doctor.out);
     world.run(&["lock"]).ok();
@@ -237,7 +241,7 @@ fn case_25_killed_between_commit_and_pin_the_next_change_advances_the_pin() {
     assert_eq!((pin(), change()), (before, before + 1), "it died elsewhere");
     world.run(&["show", "new", "--reveal"]).ok();
     // Case 21 as well: doing it again is harmless.
-    world.run(&["generate", "new"]).fails(6, "there already");
+    world.run(&["generate", "new"]).fails(6, "already exists");
     world.run(&["edit", "new", "--note", "x"]).ok();
     assert_eq!(pin(), before + 2);
     assert_eq!(change(), before + 2);

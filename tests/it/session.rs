@@ -116,7 +116,7 @@ fn a_session_belongs_to_one_vault_and_all_can_be_ended_at_once() {
         two status >/dev/null; echo $?
     "#;
     let ran = finish(alone.args(["--user", "--map-root-user", "sh", "-c", script]), b"");
-    let said = "No session was open.\nLocked.\nLocked all.\n{\"closed\":2}\n4\n4\n";
+    let said = "No session was open.\nLocked.\nAll vaults are locked.\n{\"closed\":2}\n4\n4\n";
     assert_eq!((ran.out.as_str(), ran.err.as_str()), (said, ""));
     // And they did stay.
     two.run(&["status"]).ok();
@@ -168,7 +168,7 @@ fn a_passphrase_file_that_others_can_read_is_warned_of_but_not_on_tmpfs() {
     mode(&file, 0o644);
     let warned = run("passphrase").err;
     assert_eq!(warned.lines().count(), 1, "{warned}");
-    assert!(warned.contains("passphrase can be read by others; chmod 600 it."), "{warned}");
+    assert!(warned.contains("passphrase. Fix it: chmod 600 "), "{warned}");
     let secrets = tempfile::tempdir_in("/dev/shm").expect("/dev/shm is needed for this test");
     mode(secrets.path(), 0o755);
     let secret = secrets.path().join("vault_passphrase");

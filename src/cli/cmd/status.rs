@@ -66,7 +66,7 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
             "vault": vault, "status": status, "until": until.map(time::rfc3339), "alarm": alarm,
         });
         if let (Some(ways), Some(json)) = (ways, json.as_object_mut()) {
-            json.insert("ways".to_owned(), ways.iter().map(way_json).collect());
+            json.insert("credentials".to_owned(), ways.iter().map(way_json).collect());
         }
         return ui.print_json(&json);
     }
@@ -86,7 +86,7 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
 }
 
 fn way_json(way: &Outlook) -> serde_json::Value {
-    serde_json::json!({ "way": way.step.name(), "opens": way.opens, "why": way.why })
+    serde_json::json!({ "credential": way.step.name(), "opens": way.opens, "why": way.why })
 }
 
 /// `  keyring              no     it is locked.`

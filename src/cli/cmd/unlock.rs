@@ -27,8 +27,8 @@ pub struct Unlock {
 fn session_length(text: &str) -> Result<Duration, String> {
     const WITHIN: &str = "is not between 1s and 12h";
     // A duration that is none at all is told what one is.
-    let duration =
-        time::duration(text).map_err(|why| if why.starts_with("is ") { WITHIN.to_owned() } else { why })?;
+    let duration = time::duration(text)
+        .map_err(|why| if why.starts_with("is not ") { why } else { WITHIN.to_owned() })?;
     if (1000..=LONGEST).contains(&duration.millis) { Ok(duration) } else { Err(WITHIN.to_owned()) }
 }
 

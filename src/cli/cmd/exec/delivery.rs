@@ -14,7 +14,7 @@ use crate::name::{EnvName, KeyName};
 #[derive(Debug, Args)]
 pub(super) struct Delivery {
     /// This key in a file in memory that only you can read; VAR holds its path; removed when the command ends
-    #[arg(long, value_name = "VAR=NAME", add = complete::mapped_keys(), value_parser = mapping::to_variable, help_heading = "Besides variables")]
+    #[arg(long, value_name = "VAR=NAME", add = complete::mapped_keys(), value_parser = mapping::to_file, help_heading = "Besides variables")]
     file: Vec<(EnvName, KeyName)>,
     /// This key on descriptor N, 3 or higher: cat <&N, or /dev/fd/N
     #[arg(long, value_name = "N=NAME", add = complete::mapped_keys(), value_parser = mapping::to_descriptor, help_heading = "Besides variables")]

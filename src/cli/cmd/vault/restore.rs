@@ -188,7 +188,7 @@ fn answer(
             "vault": path.to_string(), "found": restored.found, "superseded": restored.superseded,
             "change": restored.now, "lost": names(&difference.lost), "older": names(&difference.older),
             "back": names(&difference.back), "revoked": names(&difference.revoked),
-            "compared": difference.here.is_some(), "rekeyed": difference.rekeyed, "other_ways": difference.other_ways,
+            "compared": difference.here.is_some(), "rekeyed": difference.rekeyed, "other_slots": difference.other_ways,
             "tokens": difference.tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
             "revoked_tokens": difference.revoked_tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
         }))?;
