@@ -225,7 +225,7 @@ fn version_refused(name: &KeyName, version: u32, state: &str) -> Failure {
     let hint = match state {
         "retired" => format!("Make it current again with `keyvault rollback {name} --to {version}`."),
         "revoked" => "A revoked version cannot come back.".to_owned(),
-        "wiped" => "Its value is wiped; only its fingerprint is kept.".to_owned(),
+        "wiped" => "Only its fingerprint is kept.".to_owned(),
         _ => format!("Run `keyvault history {name}` to see its versions."),
     };
     Failure::refused(&format!("Version {version} of `{name}` is {state}."), Some(&hint))

@@ -302,7 +302,11 @@ fn shown(failure: &Failure) -> String {
 #[test]
 fn every_sentence_stands_in_the_snapshot() {
     let sections = [("A vault's file", file_faults()), ("Its rows and its standing", rows())];
-    let more = [("Slots and credentials", ways_in()), ("Keys", about_keys()), ("Tokens and bundles", about_machines())];
+    let more = [
+        ("Slots and credentials", ways_in()),
+        ("Keys", about_keys()),
+        ("Tokens and bundles", about_machines()),
+    ];
     let mut text = String::from(
         "Every error that the program has for a fact, as exit code, kind, sentence and remedy. Usage errors are at the end.\n",
     );

@@ -203,7 +203,7 @@ fn where_there_is_a_bundle_and_no_vault_it_is_looked_at_and_no_vault_is_missed()
     away.set("KEYVAULT_TOKEN", &token);
     let before = away.every_file();
     let what = of(&away, "ok", "token").unwrap();
-    assert!(what.starts_with("ci opens keys.kvb, made 20"), "{what}");
+    assert!(what.starts_with("ci opens keys.kvb, created 20"), "{what}");
     assert_eq!(of(&away, "skipped", "vault").as_deref(), Some("no vault, and the bundle needs none"));
     away.run(&["doctor"]).ok();
     assert!(away.every_file() == before, "looking changed something");

@@ -69,12 +69,12 @@ fn what_is_wrong_in_an_env_file_refuses_it_and_repeats_no_value() {
     };
     for (content, word) in [
         ("LD_PRELOAD=secret77", "LD_PRELOAD is a variable that makes programs run"),
-        ("KEYVAULT_PASSPHRASE=secret77", "KEYVAULT_PASSPHRASE is a variable of keyvault"),
+        ("KEYVAULT_PASSPHRASE=secret77", "KEYVAULT_PASSPHRASE is a variable that keyvault itself uses"),
         (
             "A=http://secret77:kv://a@host",
             "A has an invalid reference: a kv:// reference must be the whole value",
         ),
-        ("A=kv://secret77 x", "the name behind kv:// is not letters"),
+        ("A=kv://secret77 x", "the name after kv:// is not a valid name"),
         ("A=kv://a?version=secret77", "?version= and a number"),
         ("A=kv://nothing", "A <- nothing: no such key (keyvault add nothing)"),
         ("A=kv://a?version=7", "A <- a: it has no version 7 (keyvault history a)"),

@@ -373,8 +373,8 @@ fn stdin_and_both_streams_pass_byte_for_byte() {
 fn only_exec_itself_fails_with_125() {
     let world = World::new();
     world.run(&["show", "run"]).fails(3, "No key named `run`");
-    world.run(&["--vault", "exec", "list"]).fails(3, "no vault");
-    world.run(&["--vault", "elsewhere", "run", "--all", "--", "true"]).fails(125, "no vault");
+    world.run(&["--vault", "exec", "list"]).fails(3, "No vault");
+    world.run(&["--vault", "elsewhere", "run", "--all", "--", "true"]).fails(125, "No vault");
 }
 
 #[test]

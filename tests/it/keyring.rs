@@ -146,7 +146,7 @@ fn a_removed_slot_takes_its_entry_along_and_another_vaults_stays() {
     let mut store = world.command("secret-tool");
     store.args(["store", "--label=other", "service", "keyvault", "username", other]);
     finish(&mut store, b"something").ok();
-    with_passphrase(&world, &["vault", "slot", "add", "keyring"]).fails(6, "opens slot 3 already");
+    with_passphrase(&world, &["vault", "slot", "add", "keyring"]).fails(6, "already opens slot 3");
     let removed = with_passphrase(&world, &["vault", "slot", "remove", "3", "--yes"]).ok();
     assert_eq!(
         removed.err,

@@ -363,7 +363,7 @@ impl Keeper for Keys<'_> {
             Said::Ending(fates) => self.note(&format!("{}; ending {command}.", told(fates))),
             Said::Signalling(fates) => self.note(&format!("{}; sending {command} the signal.", told(fates))),
             Said::Waiting => {
-                self.note(&format!("{command} received TERM and is still running; waiting for it to end."))
+                self.note(&format!("{command} received TERM and is still running; waiting for it to end."));
             }
         }
     }

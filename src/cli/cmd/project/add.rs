@@ -86,7 +86,7 @@ impl Add {
         } else {
             context.ui.note(&format!("{shown}: {variable} <- {name}"));
             if matches!(known, Known::Missing) {
-                context.ui.warn(&format!("No key `{0}` yet. Add it: keyvault add {0}", name));
+                context.ui.warn(&format!("No key `{name}` yet. Add it: keyvault add {name}"));
             }
         }
         Ok(code::DONE)
