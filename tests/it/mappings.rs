@@ -7,7 +7,7 @@ use crate::harness::World;
 fn world() -> World {
     let world = World::new();
     for name in ["db/prod", "stripe", "token"] {
-        world.run_with_input(&["add", name], &format!("value of {name}")).ok();
+        world.run_with_input(&["add", name], format!("value of {name}")).ok();
     }
     world
 }

@@ -90,6 +90,6 @@ fn a_vault_that_may_not_be_read_is_called_so() {
     assert!(doctor.out.contains("you cannot both read and write"), "{}", doctor.out);
     mode(0o600);
     std::fs::create_dir(world.home().join("closed")).unwrap();
-    let ran = run(&["vault", "backup", "closed/b"]).fails(1, "closed You are not permitted to open");
+    let ran = run(&["vault", "backup", "closed/b"]).fails(1, "You are not permitted to open closed");
     assert!(!ran.err.contains(".new-"), "{}", ran.err);
 }

@@ -191,7 +191,7 @@ fn a_file_that_was_exchanged_during_the_prompt_is_refused_and_nothing_is_lost() 
         terminal.type_line(PASSPHRASE);
         let (shown, code) = terminal.ended();
         assert!(code == 5 || code == 125, "{code}: {shown}");
-        assert!(shown.contains("exchanged") && !shown.contains("released\n"), "{shown}");
+        assert!(shown.contains("replaced by another file") && !shown.contains("released\n"), "{shown}");
     }
     terminal.run("keyvault list", "Passphrase for ");
     terminal.type_line(PASSPHRASE);

@@ -128,7 +128,7 @@ fn what_was_read_with_a_token_stays_on_record_when_another_takes_its_name() {
     assert_eq!((&shown["last_read"], &shown["reads"]), (&serde_json::Value::Null, &serde_json::json!([])));
     let revoked = world.run(&["token", "revoke", "ci", "--json"]).ok().json();
     assert_eq!(revoked["could_read"], serde_json::json!(["d"]));
-    assert!(world.run(&["audit", "verify"]).ok().out.ends_with("\n1 read with a token holds.\n"));
+    assert!(world.run(&["audit", "verify"]).ok().out.ends_with("\n1 read by tokens verified.\n"));
 }
 
 /// One holder's wrecked log kept the reads of all others away.

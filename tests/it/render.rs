@@ -52,7 +52,7 @@ fn render_refuses_before_it_releases_and_leaves_nothing() {
     let world = filled();
     let log = world.run(&["audit", "log", "--json"]).ok().out;
     for (content, code, word) in [
-        ("one\nkv://a?version=x", 2, "line 2, holds no reference"),
+        ("one\nkv://a?version=x", 2, "line 2, has an invalid reference"),
         ("kv://nothing", 3, "nothing: no such key"),
         ("{{kv://a", 2, "is not closed"),
     ] {
