@@ -276,8 +276,8 @@ fn a_value_in_the_place_of_a_name_is_not_repeated() {
     let world = filled();
     let (slashed, plain) = ("sk_live_4eC39Hq/LyjWDarjtT1==", "sk_live_4eC39HqLyjWDarjtT1zdp7dc");
     let folder = project(&world, &format!("[keys]\nA = \"{slashed}\"\n"));
-    let ran = run_in(&world, &folder, &["exec", "--", "true"])
-        .fails(125, "the key name for A is not a valid name");
+    let ran =
+        run_in(&world, &folder, &["exec", "--", "true"]).fails(125, "the key name for A is not a valid name");
     assert!(!ran.err.contains("4eC39Hq"), "{}", ran.err);
     let folder = project(&world, &format!("[keys]\nA = \"{plain}\"\n"));
     let ran = run_in(&world, &folder, &["exec", "--", "true"]).fails(125, "looks like a value");

@@ -234,7 +234,7 @@ fn a_restore_says_how_many_changes_it_supersedes_and_that_it_ends_the_session() 
     world.run(&["generate", "later"]).ok();
     world.run(&["generate", "latest"]).ok();
     let said = world.run(&["vault", "restore", "b", "--yes"]).ok().err;
-    assert!(said.contains("2 changes since would be superseded, with what was logged"), "{said}");
+    assert!(said.contains("2 changes since the backup would be superseded"), "{said}");
     assert!(said.contains("The open session has ended"), "{said}");
     world.run(&["status"]).fails(4, "");
 }
@@ -254,7 +254,7 @@ fn a_restore_or_an_adoption_locks_no_holder_out_that_saw_what_it_supersedes() {
     world.run_with_input(&["rotate", "a"], "value-a3").ok();
     held(&world, &token, &ENV).ok();
     crate::harness::vault_file::put_back(&world, &old);
-    held(&world, &token, &ENV).fails(125, "older than what was seen here");
+    held(&world, &token, &ENV).fails(125, "older than what this machine saw");
     world.run(&["vault", "restore", "--adopt", "--yes"]).ok();
     assert_eq!(seen(held(&world, &token, &ENV)), ["A=value-a", "B=value-b"]);
     world.run(&["vault", "check"]).ok();
@@ -292,7 +292,7 @@ fn a_restore_says_what_it_undoes_after_the_passphrase_was_changed_too() {
     assert_eq!(answer["lost"], serde_json::json!(["more"]));
     assert_eq!(answer["older"], serde_json::json!(["edited"]));
     assert_eq!(answer["other_slots"], true);
-    assert!(restored.err.contains("The slots differ"), "{}", restored.err);
+    assert!(restored.err.contains("The backup's slots apply"), "{}", restored.err);
     let (found, superseded, now) = (&answer["found"], &answer["superseded"], &answer["change"]);
     assert!(now.as_u64() > superseded.as_u64() && superseded.as_u64() > found.as_u64(), "{answer}");
 }

@@ -320,7 +320,7 @@ fn a_restore_of_a_damaged_vault_brings_back_no_revoked_version_and_no_revoked_to
         "cannot be read completely",
         "valid again, except",
         "1 stay revoked: k",
-        "open nothing any more: bot",
+        "no longer open anything: bot",
     ] {
         assert!(said.contains(part), "{said}");
     }

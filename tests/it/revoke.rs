@@ -100,7 +100,7 @@ fn a_second_revocation_gives_a_reason_where_there_was_none_and_says_where_one_st
     world.run(&["revoke", "a"]).ok();
     assert_eq!(world.run(&["revoke", "a", "--reason", "leaked"]).ok().err, "");
     let said = world.run(&["revoke", "a", "--version", "1", "--reason", "other"]).ok().err;
-    assert!(said.contains("a was revoked before"), "{said}");
+    assert!(said.contains("a was already revoked"), "{said}");
     let history = world.run(&["history", "a"]).ok().out;
     assert!(history.contains("leaked") && !history.contains("other"), "{history}");
 }

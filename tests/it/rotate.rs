@@ -124,7 +124,7 @@ fn several_keys_of_which_some_need_a_value_are_listed_with_2_and_nothing_is_rota
     world.run(&["generate", "a", "--scope", "s"]).ok();
     world.run_with_input(&["add", "b", "--scope", "s"], "x").ok();
     world.run_with_input(&["add", "c", "--scope", "s"], "x").ok();
-    let ran = world.run(&["rotate", "--scope", "s"]).fails(2, "each needs its new value: b, c.");
+    let ran = world.run(&["rotate", "--scope", "s"]).fails(2, "each needs a new value: b, c.");
     assert_eq!(ran.out, "");
     states_are(&world, "a", &[(1, "current")]);
     world.run_with_input(&["rotate", "a", "b", "--stdin"], "x").fails(2, "Only one key can be given a value");

@@ -76,7 +76,7 @@ fn what_is_there_already_is_refused_with_6_and_a_missing_folder_is_named() {
         &["vault", "backup", "there"],
         &["vault", "slot", "add", "recovery", "--recovery-file", "there"],
     ] {
-        world.run(command).fails(6, "there is there already; it was not touched");
+        world.run(command).fails(6, "there already exists and was not changed");
     }
     assert_eq!(std::fs::read_to_string(world.home().join("there")).unwrap(), "mine");
     world.run(&["vault", "slot", "add", "keyfile", "no/x"]).fails(1, "The folder of no/x does not exist");

@@ -170,7 +170,7 @@ fn a_grant_that_was_taken_away_and_is_put_back_is_noticed_by_both_sides() {
     let before = rows_of(&world, &["token_grant"]);
     world.run(&["edit", "b", "--unscope", "deploy"]).ok();
     tamper(&world, &before);
-    held(&world, &token, &ENV).fails(125, "damaged or tampered with: token_grant of token ci");
+    held(&world, &token, &ENV).fails(125, "damaged or was tampered with: token_grant of token ci");
     finds(&world, "token_grant of ci");
     // A change that would bind what was put there is refused.
     world.run(&["edit", "a", "--note", "x"]).fails(5, "token_grant of token ci");
@@ -188,7 +188,7 @@ fn an_older_view_with_its_grants_is_an_alarm_to_the_holder_and_a_finding_to_the_
     world.run(&["edit", "b", "--unscope", "deploy"]).ok();
     assert_eq!(seen(held(&world, &token, &ENV)), ["A=value-a"]);
     tamper(&world, &before);
-    held(&world, &token, &ENV).fails(125, "older than what was seen here");
+    held(&world, &token, &ENV).fails(125, "older than what this machine saw");
     finds(&world, "token_view of token ci");
 }
 
@@ -269,7 +269,7 @@ fn a_whole_vault_that_was_put_back_is_noticed_by_a_holder_that_saw_the_newer_one
     held(&world, &token, &ENV).ok();
     assert!(!beside(&world.vault(), "-journal").exists());
     put_back(&world, &old);
-    held(&world, &token, &ENV).fails(125, "older than what was seen here");
+    held(&world, &token, &ENV).fails(125, "older than what this machine saw");
 }
 
 #[test]

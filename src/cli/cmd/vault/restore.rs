@@ -91,8 +91,7 @@ impl Restore {
     }
 }
 
-const OTHER_WAYS: &str =
-    "The slots differ: whatever opened the backup then opens the vault again, including an older passphrase.";
+const OTHER_WAYS: &str = "The backup's slots apply: whatever opened the backup then opens the vault again, including an older passphrase.";
 
 /// What would be superseded, a line each.
 fn told(difference: &Difference) -> Vec<String> {
