@@ -351,7 +351,7 @@ fn case_62_completion_listing_and_status_read_ask_and_run_nothing() {
         &["completions", "bash"],
     ] {
         let ran = traced(arguments, None);
-        assert!(!ran.err.contains("Allow it"), "{}", ran.err);
+        assert!(!ran.err.contains("Approve it"), "{}", ran.err);
     }
     assert_eq!(files(), known, "nothing was written, and nothing allowed");
     assert_eq!(log(&world), before);
