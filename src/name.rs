@@ -18,17 +18,17 @@ pub enum NameError {
     TooLong,
     /// A character outside the grammar, or an empty segment, or one that begins with `.` or `-`.
     #[error(
-        "is not letters, digits and _ . - (names and scopes: in parts joined by /, scopes also :; no part begins with . or -)"
+        "is not a valid name (letters, digits, _ . - in parts joined by /; scopes also :; no part starts with . or -)"
     )]
     Grammar,
     /// No name of a variable.
-    #[error("is not letters, digits and _ . -, of which no digit, . or - is the first")]
+    #[error("is not a valid variable (letters, digits, _ . -; the first is a letter or _)")]
     Variable,
     /// A variable that makes programs run or load code.
     #[error("is a variable that makes programs run or load code")]
     RunsCode,
     /// A variable of keyvault itself.
-    #[error("is a variable of keyvault itself")]
+    #[error("is a variable that keyvault itself uses")]
     Reserved,
 }
 

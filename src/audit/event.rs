@@ -45,7 +45,7 @@ pub enum Action {
     Slot,
     /// A backup was put in the vault's place.
     Restore,
-    /// A token was made, renewed or revoked, or what its holder read was brought home.
+    /// A token was made, renewed or revoked, or what its bearer read was imported.
     Token,
     /// A bundle was made.
     Bundle,

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::supply::Machine;
-use super::{cmd, complete};
+use super::{cmd, complete, mapping};
 use crate::name::{EnvName, KeyName, Scope, TagKey};
 use crate::vault::Selection;
 
-/// Keeps API keys in a sealed vault and hands them to exactly the process that needs them.
+/// Store API keys in an encrypted vault, and give each process exactly the keys it needs.
 #[derive(Debug, Parser)]
 #[command(name = "keyvault", version, disable_help_subcommand = true, help_template = HELP, subcommand_required = true)]
 pub struct Cli {
@@ -28,10 +28,10 @@ pub struct Global {
     /// Print data and errors as JSON
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub(super) json: bool,
-    /// Never ask; fail at once and name the alternative
+    /// Never prompt; fail at once and name the alternative
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub(super) non_interactive: bool,
-    /// Open no session when a passphrase is typed
+    /// Open no session when you type the passphrase
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub(super) no_session: bool,
 }
@@ -46,51 +46,51 @@ pub(super) const HELP: &str = "\
 {usage-heading} {usage}
 
 Keys
-  generate   Make a key with a strong random value
-  add        Take in a key that somebody else gave you
+  generate   Generate a key with a strong random value
+  add        Store a key that someone else issued
   show       Show a key; with --reveal, its value
   list, ls   List keys
   edit       Change a key's name, scopes, tags, expiry, variable or note
   rotate     Give keys new values
   rollback   Make an older version of a key current again
   history    Show a key's versions
-  revoke     Refuse keys for good, at once and without asking
+  revoke     Revoke keys permanently, at once and without asking
   remove, rm Remove keys with all their versions
 
 Run
   exec, run  Run a command with keys in its environment
-  import     Take in a .env or JSON file
-  export     Write keys out as .env or JSON
+  import     Import a .env or JSON file
+  export     Print keys as .env or JSON
 
 Vault
-  init       Make a vault
+  init       Create a vault
   unlock     Open a session, so that commands need no passphrase
   lock       End the session
-  status     Say whether the vault is open
+  status     Show whether the vault is open
   vault      check, backup, restore, passwd, recover, rekey, slot
 
 Project
-  project    init, add, allow, check, render: which keys a project needs
+  project    init, add, approve, check, render: which keys a project needs
 
 Machines
-  token      create, list, show, renew, revoke: what opens only granted keys
-  bundle     create, update: a sealed file with just a token's keys
+  token      create, list, show, renew, revoke: credentials for granted keys
+  bundle     create, update: a sealed file with only a token's keys
 
 Watch
-  audit      log: who did what, when · verify: prove that nothing was altered
-  doctor     Look for what is wrong around the vault, and say what mends it
+  audit      log, verify, import: who read and changed keys, and proof of it
+  doctor     Find problems around the vault and show how to fix them
 
 Other
-  tour       Show it all on a vault that is thrown away
-  completions, man  The shell's help: completion scripts, manual pages
+  tour       Demonstrate keyvault on a temporary vault
+  completions, man  Completion scripts for shells, manual pages
 
 Options
 {options}
 
-'keyvault COMMAND --help' says more about each.
+Run `keyvault COMMAND --help` for more about a command.
 ";
 
-/// What to do. Each command's own words stand with its arguments; words here would take their place.
+/// The command to run. Each command documents itself at its arguments; a comment here would replace that text.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs, reason = "see above")]
 pub enum Command {
@@ -133,42 +133,42 @@ pub enum Command {
 /// What `generate` and `add` both take.
 #[derive(Debug, Clone, Args)]
 pub struct Metadata {
-    /// A scope that the key carries; may be repeated
+    /// A scope of the key; may be repeated
     #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     pub(super) scope: Vec<Scope>,
-    /// A label, as KEY=VALUE; may be repeated
+    /// A label as KEY=VALUE; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = tag)]
     pub(super) tag: Vec<(TagKey, String)>,
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
     #[arg(long, value_name = "WHEN", value_parser = super::time::expiry_ahead)]
     pub(super) expires: Option<super::time::Expiry>,
-    /// The variable that it is handed out as, instead of its name in upper case
+    /// The variable that holds the key, instead of its name in upper case
     #[arg(long, value_name = "VAR", value_parser = named::<EnvName>)]
     pub(super) env: Option<EnvName>,
-    /// Words for people
+    /// A note
     #[arg(long, value_name = "TEXT")]
     pub(super) note: Option<String>,
 }
 
-/// Which keys `exec` and `export` hand out. The ways add up.
+/// Which keys `exec` and `export` release. The options add up.
 #[derive(Debug, Clone, Args)]
 pub struct Choice {
-    /// This key; one that is missing, expired or revoked is an error
+    /// This key; it is an error if it is missing, expired or revoked
     #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
     only: Vec<KeyName>,
-    /// Keys that carry this scope; several mean any of them
+    /// Keys with this scope; may be repeated to add more
     #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>, help_heading = "Which keys")]
     scope: Vec<Scope>,
     /// Every key
     #[arg(long, help_heading = "Which keys")]
     all: bool,
-    /// This key under this variable
-    #[arg(long = "as", value_name = "NAME=VAR", add = complete::aliased_keys(), value_parser = alias, help_heading = "Which keys")]
-    aliases: Vec<(KeyName, EnvName)>,
-    /// The highest-numbered version of this key still in its grace, instead of the current one
+    /// This variable from this key, such as DATABASE_URL=db/prod
+    #[arg(long = "as", value_name = "VAR=NAME", add = complete::mapped_keys(), value_parser = mapping::to_variable, help_heading = "Which keys")]
+    aliases: Vec<(EnvName, KeyName)>,
+    /// The highest-numbered version of this key within its grace period, instead of the current one
     #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
     previous: Vec<KeyName>,
-    /// Leave expired keys out instead of refusing
+    /// Leave out expired keys instead of failing
     #[arg(long, help_heading = "Which keys")]
     skip_expired: bool,
 }
@@ -201,11 +201,6 @@ pub(super) fn named<T: std::str::FromStr<Err = crate::name::NameError>>(text: &s
 }
 
 pub(super) fn tag(text: &str) -> Result<(TagKey, String), String> {
-    let (key, value) = text.split_once('=').ok_or("is not KEY=VALUE")?;
+    let (key, value) = text.split_once('=').ok_or("takes KEY=VALUE")?;
     Ok((named(key)?, value.to_owned()))
-}
-
-pub(super) fn alias(text: &str) -> Result<(KeyName, EnvName), String> {
-    let (name, variable) = text.split_once('=').ok_or("is not NAME=VAR")?;
-    Ok((named(name)?, named(variable)?))
 }

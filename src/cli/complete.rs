@@ -108,16 +108,13 @@ fn separator() -> u8 {
 }
 
 fn unknown(shell: &str) -> Failure {
-    Failure::usage(
-        &format!("There is no completion for {shell}."),
-        Some("There is one for bash, zsh and fish."),
-    )
+    Failure::usage(&format!("No completion for {shell}."), Some("Supported shells: bash, zsh, fish."))
 }
 
 /// Completes the name of a key.
 pub(super) fn keys() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
-        beginning_with(current, names().keys.iter().map(crate::name::KeyName::as_str), "")
+        beginning_with(current, names().keys.iter().map(crate::name::KeyName::as_str))
     })
 }
 
@@ -126,19 +123,12 @@ pub(super) fn more_keys() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let (names, given) = (names(), given());
         let left = names.keys.iter().map(crate::name::KeyName::as_str).filter(|name| !given.contains(*name));
-        beginning_with(current, left, "")
+        beginning_with(current, left)
     })
 }
 
-/// Completes `NAME=` of `NAME=VAR`.
-pub(super) fn aliased_keys() -> ArgValueCompleter {
-    ArgValueCompleter::new(|current: &OsStr| {
-        beginning_with(current, names().keys.iter().map(crate::name::KeyName::as_str), "=")
-    })
-}
-
-/// Completes the name behind the sign of `VAR=NAME` and `N=NAME`.
-pub(super) fn delivered_keys() -> ArgValueCompleter {
+/// Completes the key of `VAR=NAME` and `N=NAME`.
+pub(super) fn mapped_keys() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let Some((place, begun)) = current.to_str().and_then(|text| text.split_once('=')) else {
             return Vec::new();
@@ -154,24 +144,24 @@ pub(super) fn scopes() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let (names, given) = (names(), given());
         let left = names.scopes.iter().map(crate::name::Scope::as_str).filter(|name| !given.contains(*name));
-        beginning_with(current, left, "")
+        beginning_with(current, left)
     })
 }
 
 /// Completes one of a few words.
 pub(super) fn one_of<I: IntoIterator<Item = &'static str> + 'static>(known: fn() -> I) -> ArgValueCompleter {
-    ArgValueCompleter::new(move |current: &OsStr| beginning_with(current, known().into_iter(), ""))
+    ArgValueCompleter::new(move |current: &OsStr| beginning_with(current, known().into_iter()))
 }
 
 /// Completes the name of a token.
 pub(super) fn tokens() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let tokens = open_session().and_then(|(mut vault, access)| vault.token_names(&access).ok());
-        beginning_with(current, tokens.unwrap_or_default().iter().map(crate::name::TokenName::as_str), "")
+        beginning_with(current, tokens.unwrap_or_default().iter().map(crate::name::TokenName::as_str))
     })
 }
 
-/// Completes a profile of the project file. It is read and nothing else: what it asks for is neither allowed nor resolved.
+/// Completes a profile of the project file. It is read and nothing else: what it asks for is neither approved nor resolved.
 pub(super) fn profiles() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let read = || {
@@ -179,7 +169,7 @@ pub(super) fn profiles() -> ArgValueCompleter {
             ProjectFile::parse(&place::read(&path).ok()?).ok()
         };
         let file = read().unwrap_or_default();
-        beginning_with(current, file.profiles().map(crate::project::Profile::as_str), "")
+        beginning_with(current, file.profiles().map(crate::project::Profile::as_str))
     })
 }
 
@@ -200,16 +190,9 @@ pub(super) fn commands() -> ArgValueCompleter {
     })
 }
 
-fn beginning_with<'n>(
-    current: &OsStr,
-    names: impl Iterator<Item = &'n str>,
-    behind: &str,
-) -> Vec<CompletionCandidate> {
+fn beginning_with<'n>(current: &OsStr, names: impl Iterator<Item = &'n str>) -> Vec<CompletionCandidate> {
     let Some(current) = current.to_str() else { return Vec::new() };
-    names
-        .filter(|name| name.starts_with(current))
-        .map(|name| CompletionCandidate::new(format!("{name}{behind}")))
-        .collect()
+    names.filter(|name| name.starts_with(current)).map(CompletionCandidate::new).collect()
 }
 
 /// Every name and scope, if a session is open.

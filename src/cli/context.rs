@@ -98,7 +98,7 @@ impl Context {
         let found = with_tree.or_else(|| vault.passed_over(None).ok()).unwrap_or_default();
         let mut sentences = passed_over(&found);
         if found.iter().any(is_stray) {
-            sentences.push(format!("'{REMOVE_STRAYS}' tidies up."));
+            sentences.push(format!("To remove what does not belong to the vault, run `{REMOVE_STRAYS}`."));
         }
         if !sentences.is_empty() {
             self.slots_named.set(true);
@@ -119,7 +119,7 @@ impl Context {
                 || "another keyvault command".to_owned(),
                 |holder| format!("keyvault {} (process {})", holder.command, holder.pid),
             );
-            self.ui.note(&format!("Waiting for {whom} to let go of the vault, up to 10 s."));
+            self.ui.note(&format!("Waiting up to 10 s for {whom} to release the vault."));
         }
     }
 
@@ -127,25 +127,25 @@ impl Context {
     pub(super) fn tell(&self, notice: &Notice) {
         self.ui.warn(&match notice {
             Notice::NotFolded(error) => {
-                format!("Done; but the log stays beside the file until the next change ({error}): copy both.")
+                format!("Done, but the write-ahead log stays next to the file until the next change ({error}). Copy both.")
             }
             Notice::NotCompacted(error) => {
-                format!("Done; but the file could not be rewritten ({error}), so pieces may linger in free pages.")
+                format!("Done, but the file could not be compacted ({error}), so deleted data may remain in free pages.")
             }
             Notice::NotPinned(why) => format!(
-                "Done; but this machine could not remember it ({}), and would not notice an older vault.",
+                "Done, but this machine could not record it ({}), so a rollback would go unnoticed.",
                 error::reason(why)
             ),
             Notice::UnreadablePin => UNREADABLE_TOKEN_PIN.to_owned(),
-            Notice::StrayViews => "The vault holds rows for a token that it does not know, or that was revoked: somebody \
-                                   put them there. 'keyvault vault check' says more."
+            Notice::StrayViews => "The vault has rows of an unknown or revoked token, which someone inserted. \
+                                   Run `keyvault vault check` for details."
                 .to_owned(),
             Notice::ReadsBroken { token, fault } => format!(
-                "What was read with token {token} does not follow from what was recorded of it ({fault}): somebody may \
-                 have hidden reads. 'keyvault token revoke {token}' ends it."
+                "The reads by token `{token}` do not follow from the recorded ones ({fault}): someone may have hidden reads. \
+                 Revoke it: keyvault token revoke {token}"
             ),
             Notice::OlderCopy { pin, change } => format!(
-                "This copy is at change {change}, and {} was seen at change {}{}: what was changed or revoked there \
+                "This copy is at change {change}, but this machine saw {} at change {}{}: what was changed or revoked there \
                  is missing here.",
                 ui::harmless_line(&pin.path),
                 pin.change,
@@ -182,7 +182,7 @@ impl Context {
 
 /// Said where an older bundle, or an older part of the vault that a token opens, would not be noticed this once.
 pub(super) const UNREADABLE_TOKEN_PIN: &str =
-    "What was last seen with this token cannot be read, so that this is not older is not known.";
+    "The record of what this token last opened here cannot be read, so an older state would go unnoticed.";
 
 /// The caller's variables, for a child.
 #[must_use]
@@ -254,13 +254,12 @@ pub(super) fn token_variable() -> Option<OsString> {
 pub(in crate::cli) const STDIN: &str = "standard input";
 
 /// What there is instead of typing where it is seen: for any secret, for values, and for the recovery code.
-pub(in crate::cli) const NOT_TYPED: &str = "Pipe it in, or name a file that holds it.";
-pub(in crate::cli) const VALUE_BY_STDIN: &str = "Pipe the value in, or name a --file. Without --stdin, the value of a key that was added is asked for \
-     without echo.";
+pub(in crate::cli) const NOT_TYPED: &str = "Pipe it in, or name a file that contains it.";
+pub(in crate::cli) const VALUE_BY_STDIN: &str = "Pipe the value in, or use `--file FILE`. Without `--stdin`, a value that is not generated is typed without echo.";
 pub(in crate::cli) const VALUE_BY_FILE: &str =
-    "Pipe the value in, or leave --file out: a value that was not generated is asked for without echo.";
+    "Pipe the value in, or leave out `--file`: a value that is not generated is then typed without echo.";
 pub(in crate::cli) const CODE_BY_FILE: &str =
-    "Pipe the recovery code in, or leave --code-file out to be asked for it without echo.";
+    "Pipe the recovery code in, or leave out `--code-file` to type it without echo.";
 
 /// A secret is not read from standard input while that is a terminal: it would be seen as it is typed. `instead` says what
 /// else there is; the check is for before anything is asked.
@@ -291,7 +290,7 @@ pub fn read_secret(
 pub fn read_whole(source: &mut dyn Read, limit: usize, path: &Path) -> Result<SecretBytes, Failure> {
     SecretBytes::read_from(source, limit).map_err(|error| match error {
         ReadError::TooLong { limit } => Failure::failed(
-            &format!("{} holds more than {limit} bytes.", path.display()),
+            &format!("{} is longer than {limit} bytes.", path.display()),
             Some("Nothing was done."),
         ),
         ReadError::Io(error) => Failure::io(path, &error),

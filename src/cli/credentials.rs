@@ -20,7 +20,7 @@ pub struct RecoveryPlace {
     /// Write the recovery code to a new file
     #[arg(long, value_name = "FILE")]
     recovery_file: Option<PathBuf>,
-    /// Make no recovery code: a lost passphrase is then a lost vault
+    /// Create no recovery code: if the passphrase is lost, so is the vault
     #[arg(long, conflicts_with = "recovery_file")]
     no_recovery: bool,
     // Doing without a code is out of the question.
@@ -61,8 +61,8 @@ impl RecoveryPlace {
         if let Some(file) = &self.recovery_file {
             if file == Path::new("-") {
                 return Err(Failure::usage(
-                    "--recovery-file names a file: what goes to standard output may end in a log.",
-                    Some("--json has the code in its answer."),
+                    "`--recovery-file` names a file: standard output may end up in a log.",
+                    Some("`--json` includes the code in its answer."),
                 ));
             }
             private::write_private(file, text.expose()).map_err(|error| Failure::making(file, &error))?;
@@ -81,11 +81,11 @@ impl RecoveryPlace {
             return Ok(());
         }
         Err(Failure::usage(
-            "The recovery code opens the vault, so it is not printed into what may be a log.",
+            "The recovery code opens the vault, so it is not printed where it may be logged.",
             Some(if self.needed {
-                "Say where it goes: --recovery-file FILE, or --json."
+                "Say where it goes: `--recovery-file FILE` or `--json`."
             } else {
-                "Say where it goes: --recovery-file FILE, --json, or --no-recovery for none."
+                "Say where it goes: `--recovery-file FILE` or `--json`. `--no-recovery` creates none."
             }),
         ))
     }
@@ -103,13 +103,13 @@ impl NewRecovery {
     /// Says where the code is, if it is in a file.
     pub(super) fn tell(&self, context: &Context) {
         if let Some(file) = &self.file {
-            context.ui.note(&format!("The recovery code is in {}; keep it elsewhere.", file.display()));
+            context.ui.note(&format!("The recovery code is in {}. Move it to a safe place.", file.display()));
         }
     }
 
     /// Prints an answer that may hold the code. The code is in force by now: if the answer is lost, so is the code.
     pub(super) fn print(&self, context: &Context, answer: &serde_json::Value) -> Result<(), Failure> {
-        const LOST: &str = "The change is made, and the new recovery code is lost:\n  keyvault vault slot add recovery --recovery-file FILE";
+        const LOST: &str = "The change was made, but the new recovery code is lost. Create another:\n  keyvault vault slot add recovery --recovery-file FILE";
         context.ui.print_json(answer).map_err(|failure| match &self.json {
             Some(_) => Failure { quiet: false, code: code::FAILED, hint: Some(LOST.to_owned()), ..failure },
             None => failure,
@@ -132,8 +132,8 @@ pub(super) fn new_passphrase(context: &Context, file: Option<&Path>) -> Result<P
             .and_then(|bytes| Passphrase::new(&bytes).map_err(Failure::passphrase)),
         None if context.may_ask() => ask_passphrase(context),
         None => Err(Failure::usage(
-            &format!("No new passphrase was given, and {}.", context.unasked()),
-            Some("--new-passphrase-file FILE names a file with it."),
+            &format!("No new passphrase given, and {}.", context.unasked()),
+            Some("Use `--new-passphrase-file FILE`."),
         )),
     }
 }
@@ -142,11 +142,11 @@ pub(super) fn ask_passphrase(context: &Context) -> Result<Passphrase, Failure> {
     loop {
         let first = context.typed_passphrase("New passphrase: ")?;
         context.ui.note(&estimate(&first));
-        let second = context.typed_passphrase("The same again: ")?;
+        let second = context.typed_passphrase("Repeat the passphrase: ")?;
         if first.expose() == second.expose() {
             return Ok(first);
         }
-        context.ui.note("They differ. Once more.");
+        context.ui.note("The passphrases don't match. Try again.");
     }
 }
 
@@ -166,22 +166,22 @@ fn estimate(passphrase: &Passphrase) -> String {
         .feedback()
         .and_then(|feedback| feedback.suggestions().first())
         .map_or_else(String::new, |suggestion| format!("\n{suggestion}"));
-    format!("{verdict}: whoever has the file would need {time} to guess it.{advice}")
+    format!("{verdict}: someone with the file would need {time} to guess it.{advice}")
 }
 
 /// Shows the code on the terminal, and asks for its last group, so that it was written down and not clicked away.
 fn show_and_ask_back(code: &SecretBytes) -> Result<(), Failure> {
     let shown = |bytes: &[u8]| tty::write_line(bytes).map_err(Failure::prompt);
-    shown(b"\nThe recovery code opens the vault when the passphrase is lost. Write it down;")?;
+    shown(b"\nThe recovery code opens the vault if the passphrase is lost. Write it down;")?;
     shown(b"it is not shown again.\n")?;
     shown(code.expose())?;
     shown(b"")?;
     let group = code.expose().rsplit(|byte| *byte == b'-').next().unwrap_or_default();
     loop {
-        let typed = tty::read_line("Its last five characters: ", 64).map_err(Failure::prompt)?;
+        let typed = tty::read_line("Type its last five characters: ", 64).map_err(Failure::prompt)?;
         if typed.expose().trim_ascii().eq_ignore_ascii_case(group) {
             return Ok(());
         }
-        shown(b"Those are others. Look again.")?;
+        shown(b"That doesn't match. Try again.")?;
     }
 }

@@ -57,7 +57,7 @@ pub struct Failure {
     pub quiet: bool,
 }
 
-pub(super) const WAYS_TO_OPEN: &str = "Run 'keyvault unlock' in a terminal, or set KEYVAULT_PASSPHRASE_FILE to\n\
+pub(super) const WAYS_TO_OPEN: &str = "Run `keyvault unlock` in a terminal, or set KEYVAULT_PASSPHRASE_FILE to\n\
     a file with the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself,\n\
     or KEYVAULT_KEY_FILE to a key file.";
 
@@ -67,10 +67,10 @@ pub(super) const WAYS_TO_ROOT: &str = "Run it in a terminal, or set KEYVAULT_PAS
     KEYVAULT_KEY_FILE to a key file.";
 
 /// Why nobody is asked, as the end of a sentence.
-pub(super) const NO_TERMINAL: &str = "there is no terminal to ask on";
+pub(super) const NO_TERMINAL: &str = "there is no terminal to prompt on";
 
 /// The same where there is one.
-pub(super) const NOT_TO_ASK: &str = "--non-interactive says not to ask";
+pub(super) const NOT_TO_ASK: &str = "`--non-interactive` forbids prompts";
 
 impl Failure {
     pub(super) fn new(code: u8, kind: &'static str, message: impl Into<String>, hint: Option<&str>) -> Self {
@@ -89,7 +89,7 @@ impl Failure {
         if self.kind != "wrong_credential" {
             return self;
         }
-        let message = format!("{} (It was given by {source}.)", self.message);
+        let message = format!("{} (It came from {source}.)", self.message);
         Self { message, ..self }
     }
 
@@ -135,7 +135,7 @@ impl Failure {
         Self::new(
             code::LOCKED,
             "locked",
-            format!("A rekey needs the passphrase, whatever else opens the vault, and {unasked}."),
+            format!("A rekey needs the passphrase, even if something else opens the vault, and {unasked}."),
             Some(
                 "Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with\n\
                  the passphrase, or KEYVAULT_PASSPHRASE to the passphrase itself.",
@@ -147,15 +147,15 @@ impl Failure {
         Self::new(
             code::LOCKED,
             "locked",
-            "A bundle opens with its token, and there is none.",
-            Some("KEYVAULT_TOKEN holds it, or KEYVAULT_TOKEN_FILE names a file with it."),
+            "A bundle opens only with its token, and none is set.",
+            Some("Set KEYVAULT_TOKEN to the token, or KEYVAULT_TOKEN_FILE to a file with it."),
         )
     }
 
     pub(super) fn no_home(instead: &str) -> Self {
         Self::failed(
-            "HOME does not name a home folder.",
-            Some(&format!("Set HOME or {instead}; --vault and KEYVAULT_VAULT name a vault directly.")),
+            "HOME is not set to a home folder.",
+            Some(&format!("Set HOME or {instead}, or name a vault with `--vault` or KEYVAULT_VAULT.")),
         )
     }
 
@@ -165,18 +165,20 @@ impl Failure {
             io::ErrorKind::NotFound if sentences::looks_like_a_value(&path.to_string()) => Self::new(
                 code::NOT_FOUND,
                 "not_found",
-                "There is no file of that name. It is not shown, because it looks like a value.",
-                Some("If it was one, count it as leaked. The option takes the name of a file that holds it."),
+                "No such file. Its name is not shown, because it looks like a value.",
+                Some(
+                    "If it is a value, treat it as leaked. The option takes the name of a file that contains it.",
+                ),
             ),
             io::ErrorKind::NotFound => {
-                Self::new(code::NOT_FOUND, "not_found", format!("There is no {path}."), None)
+                Self::new(code::NOT_FOUND, "not_found", format!("{path} does not exist."), None)
             }
             io::ErrorKind::IsADirectory => {
                 Self::failed(&format!("{path} is a folder."), Some("Name a file."))
             }
             io::ErrorKind::PermissionDenied => Self::failed(
-                &format!("{path} may not be opened by this user."),
-                Some("Look at its owner and mode: ls -l"),
+                &format!("You are not permitted to open {path}."),
+                Some("Check its owner and mode with `ls -l`."),
             ),
             _ => Self::failed(&format!("{path}: {}.", reason(error)), None),
         }
@@ -185,19 +187,20 @@ impl Failure {
     /// What is typed there would be seen.
     pub(super) fn echoed(path: &Path, instead: &str) -> Self {
         let path = if path == Path::new(STDIN) { "Standard input".into() } else { path.to_string_lossy() };
-        Self::usage(&format!("{path} is a terminal, which would show what is typed."), Some(instead))
+        Self::usage(&format!("{path} is a terminal, which would show what you type."), Some(instead))
     }
 
     /// A file could not be made.
     pub(super) fn making(path: &Path, error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::AlreadyExists => Self::refused(
-                &format!("{} is there already; it was not touched.", path.display()),
+                &format!("{} already exists and was not changed.", path.display()),
                 Some("Choose another name."),
             ),
-            io::ErrorKind::NotFound => {
-                Self::failed(&format!("There is no folder for {}.", path.display()), Some("Make it first."))
-            }
+            io::ErrorKind::NotFound => Self::failed(
+                &format!("The folder of {} does not exist.", path.display()),
+                Some("Create it first."),
+            ),
             _ => Self::io(path, error),
         }
     }
@@ -209,7 +212,7 @@ impl Failure {
             quiet,
             ..Self::failed(
                 &format!("The answer could not be written to standard output: {}.", reason(error)),
-                Some("If the command changes something, the change is made; look before doing it again."),
+                Some("If the command makes a change, the change was made. Check before you repeat it."),
             )
         }
     }
@@ -218,11 +221,9 @@ impl Failure {
         match error {
             PromptError::NoTerminal => Self::locked(),
             PromptError::Interrupted => {
-                Self::new(code::INTERRUPTED, "interrupted", "Interrupted; nothing was done.", None)
+                Self::new(code::INTERRUPTED, "interrupted", "Interrupted. Nothing was done.", None)
             }
-            PromptError::Eof => {
-                Self::new(code::LOCKED, "locked", "No answer was given; nothing was done.", None)
-            }
+            PromptError::Eof => Self::new(code::LOCKED, "locked", "No answer given. Nothing was done.", None),
             PromptError::TooLong { limit } => {
                 Self::usage(&format!("An answer has at most {limit} bytes."), None)
             }
@@ -233,20 +234,22 @@ impl Failure {
     }
 
     pub(super) fn passphrase(unfit: Unfit) -> Self {
-        Self::usage(&format!("The passphrase {unfit}."), Some("It is 1 to 4096 bytes of UTF-8 text."))
+        Self::usage(&format!("The passphrase {unfit}."), Some("Use 1 to 4096 bytes of UTF-8 text."))
     }
 
     pub(super) fn session(error: &SessionError) -> Self {
         match error {
             SessionError::Unsupported(_) => Self::failed(
-                "This system keeps no sessions: the kernel's keys are not available (Docker forbids them).",
+                "This system cannot keep sessions: the kernel's keyrings are not available (Docker forbids them).",
                 Some(
-                    "Each command opens the vault by itself with KEYVAULT_PASSPHRASE_FILE or KEYVAULT_PASSPHRASE.",
+                    "Set KEYVAULT_PASSPHRASE_FILE or KEYVAULT_PASSPHRASE, which opens the vault for each command.",
                 ),
             ),
             SessionError::Quota => Self::failed(
-                "The kernel keeps no more keys for this user (the quota is 200).",
-                Some("'keyvault lock --all' ends every session; 'keyctl show @u' lists what else is kept."),
+                "This user's quota of kernel keys (200) is used up.",
+                Some(
+                    "End all sessions with `keyvault lock --all`, or see what else is kept with `keyctl show @u`.",
+                ),
             ),
             SessionError::Other(error) => {
                 Self::failed(&format!("The session failed: {}.", reason(error)), None)
@@ -256,28 +259,28 @@ impl Failure {
 
     pub(super) fn recipe(error: RecipeError) -> Self {
         let usage =
-            |message: String| Self::usage(&message, Some("'keyvault generate --help' lists the recipes."));
+            |message: String| Self::usage(&message, Some("Run `keyvault generate --help` for the recipes."));
         match error {
             RecipeError::TooShort { kind, minimum } => usage(format!(
-                "{} takes a --length of at least {minimum}{}; less could be guessed.",
+                "`{}` needs a `--length` of at least {minimum}{}; a shorter value could be guessed.",
                 kind.name(),
                 kind.unit().map(|unit| format!(" {unit}")).unwrap_or_default()
             )),
             RecipeError::TooLong { kind, maximum } => usage(format!(
-                "{} takes a --length of at most {maximum}{}.",
+                "`{}` takes a `--length` of at most {maximum}{}.",
                 kind.name(),
                 kind.unit().map(|unit| format!(" {unit}")).unwrap_or_default()
             )),
             RecipeError::NoLength { kind } => {
-                usage(format!("{} has one size; it takes no --length.", kind.name()))
+                usage(format!("`{}` has a fixed size and takes no `--length`.", kind.name()))
             }
-            RecipeError::NoPrefix { kind } => usage(format!("{} takes no --prefix.", kind.name())),
+            RecipeError::NoPrefix { kind } => usage(format!("`{}` takes no `--prefix`.", kind.name())),
             RecipeError::PrefixTooLong | RecipeError::PrefixCharacter => {
-                usage("A --prefix is at most 32 visible ASCII characters.".to_owned())
+                usage("A `--prefix` has at most 32 visible ASCII characters.".to_owned())
             }
             RecipeError::Rng(_) => sentences::rng(),
             other @ (RecipeError::KeyPair | RecipeError::Comment | RecipeError::Size) => {
-                Self::failed(&format!("The value could not be made: {other}."), None)
+                Self::failed(&format!("The value could not be generated: {other}."), None)
             }
         }
     }
@@ -286,7 +289,9 @@ impl Failure {
         if let ExchangeError::CannotCarry { variable, reason } = error {
             return Self::refused(
                 &format!("{variable} cannot be written in this format: {reason}."),
-                Some("Leave the key out, choose the other --format, or take the value with 'show --reveal'."),
+                Some(
+                    "Leave out the key, use another `--format`, or get the value with `keyvault show NAME --reveal`.",
+                ),
             );
         }
         if *error == ExchangeError::Rng {
@@ -304,7 +309,7 @@ impl Failure {
                 "an internal size is wrong".to_owned()
             }
         };
-        Self::failed(&format!("{path} cannot be taken in: {what}."), Some("Nothing was changed."))
+        Self::failed(&format!("{path} cannot be read: {what}."), Some("Nothing was changed."))
     }
 
     pub(super) fn exec(error: &ExecError, program: &str) -> Self {
@@ -313,19 +318,21 @@ impl Failure {
             ExecError::NotRunnable(NotRunnable::NotFound) if program.contains('=') => Self::new(
                 code::NO_COMMAND,
                 "no_command",
-                "The command behind -- begins with an assignment, which only a shell understands.",
-                Some("Nothing was released. Put 'env' before it, or set the variable before keyvault."),
+                "The command after `--` starts with an assignment, which only a shell understands.",
+                Some(
+                    "Nothing was released. Put `env` in front of it, or set the variable before `keyvault`.",
+                ),
             ),
             ExecError::NotRunnable(NotRunnable::NotFound) if program.is_empty() => Self::new(
                 code::NO_COMMAND,
                 "no_command",
-                "The command is an empty word.",
+                "The command is empty.",
                 Some("Nothing was released."),
             ),
             ExecError::NotRunnable(NotRunnable::NotFound) => Self::new(
                 code::NO_COMMAND,
                 "no_command",
-                format!("There is no command {program}."),
+                format!("Command not found: {program}."),
                 Some("Nothing was released."),
             ),
             ExecError::NotRunnable(NotRunnable::NotExecutable(error)) => Self::new(
@@ -338,28 +345,28 @@ impl Failure {
                 code::NOT_EXECUTABLE,
                 "not_executable",
                 format!("{program} is not a program, and it names no interpreter."),
-                Some("Begin the script with a line such as #!/bin/sh."),
+                Some("Start the script with a line such as `#!/bin/sh`."),
             ),
             ExecError::Kernel(error) => Self::new(
                 code::NOT_EXECUTABLE,
                 "not_executable",
                 format!("{program} cannot be run: {}.", reason(error)),
                 Some(
-                    "The log counts the values as released. If they are too many for one command, choose fewer keys.",
+                    "The audit log counts the values as released. If they are too many for one command, choose fewer keys.",
                 ),
             ),
             ExecError::Delivery(error) => delivery_sentences::delivery(error),
             ExecError::Output(error) => Self::failed(
-                &format!("What {program} wrote could not be passed on: {}.", reason(error)),
-                Some("It was told that nobody reads; what it did by then is done."),
+                &format!("The output of {program} could not be passed on: {}.", reason(error)),
+                Some("Its output was then closed. Whatever it did before that is done."),
             ),
             ExecError::Supervision(error) => Self::failed(
-                &format!("{program} could not be looked after: {}.", reason(error)),
+                &format!("{program} could not be supervised: {}.", reason(error)),
                 Some(
-                    "It may be running still. Free some descriptors or processes (ulimit -n, -u) and try again.",
+                    "It may still be running. Free some descriptors or processes (`ulimit -n`, `ulimit -u`) and try again.",
                 ),
             ),
-            ExecError::NulInArgument => Self::usage("An argument of the command holds a NUL byte.", None),
+            ExecError::NulInArgument => Self::usage("An argument of the command contains a NUL byte.", None),
             ExecError::Environment(error) => {
                 Self::refused(&format!("The environment cannot be passed on: {error}."), None)
             }

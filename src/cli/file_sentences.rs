@@ -14,16 +14,16 @@ use super::error::{Failure, code};
 use super::ui;
 
 /// The remedy for damage. 'vault check', which would name itself, has [`beyond_check`].
-const CHECK_NAMES: &str = "'keyvault vault check' names every row; put back a copy of the vault.";
+const CHECK_NAMES: &str = "Run `keyvault vault check` to see the damaged rows, then restore a backup.";
 
 /// Where rows cannot even be named, or were.
 pub(super) const RESTORE: &str =
-    "'keyvault vault restore FILE' puts a backup in its place; docs/recovery.md says what else helps.";
+    "Restore a backup with `keyvault vault restore FILE`. docs/recovery.md has other options.";
 
 pub(super) fn exists(path: &Path) -> Failure {
     Failure::refused(
-        &format!("There is a vault already, or something else: {}.", path.display()),
-        Some("It was not touched. --vault PATH makes another one elsewhere."),
+        &format!("{} already exists.", path.display()),
+        Some("It was not changed. To create a vault elsewhere, use `--vault PATH`."),
     )
 }
 
@@ -32,45 +32,48 @@ pub(super) fn file(fault: &FileFault) -> Failure {
         FileFault::NotFound { path } => Failure::new(
             code::NOT_FOUND,
             "no_vault",
-            format!("There is no vault at {}.", path.display()),
-            Some("'keyvault init' makes one; --vault or KEYVAULT_VAULT name another."),
+            format!("No vault at {}.", path.display()),
+            Some("Create one with `keyvault init`, or name another with `--vault` or KEYVAULT_VAULT."),
         ),
         FileFault::Exists { path } => exists(path),
         FileFault::Symlink { path } => Failure::damaged(
-            &format!("{} is a symbolic link; a vault is opened only where it lies.", path.display()),
-            Some("Name the file itself with --vault. A symlinked folder is fine."),
+            &format!("{} is a symbolic link, which keyvault does not follow.", path.display()),
+            Some("Name the file itself with `--vault`. Symbolic links to folders are fine."),
         ),
         FileFault::HardLink { path, links } => Failure::damaged(
-            &format!("{} has {links} names; another one of them may be somebody else's.", path.display()),
-            Some("Remove the other hard links, or copy the file to a name of its own."),
+            &format!("{} has {links} hard links; someone else may own another one.", path.display()),
+            Some("Remove the other hard links, or copy the file."),
         ),
         FileFault::NotRegular { path, kind } => Failure::damaged(
             &format!("{} is a {}, not a vault.", path.display(), kind_name(*kind)),
-            Some("Name the vault's file with --vault."),
+            Some("Name the vault's file with `--vault`."),
         ),
         FileFault::Empty { path } => Failure::damaged(
-            &format!("{} is empty; it is not a vault.", path.display()),
-            Some("Put back a copy of the vault, or remove the empty file and run 'keyvault init'."),
+            &format!("{} is empty and not a vault.", path.display()),
+            Some("Restore a backup, or remove the empty file and run `keyvault init`."),
         ),
         FileFault::WrongOwner { path, uid } => Failure::damaged(
-            &format!("{} belongs to user {uid}, who could exchange it at any time.", path.display()),
+            &format!("{} belongs to user {uid}, who could replace it at any time.", path.display()),
             Some(&format!("If it is yours: sudo chown \"$(id -u)\" {}", ui::quoted(path))),
         ),
         FileFault::WritableByOthers { path, mode } => Failure::damaged(
-            &format!("{} may be written by others (mode {mode:04o}).", path.display()),
+            &format!("Others can write to {} (mode {mode:04o}).", path.display()),
             Some(&if mode & 0o1000 != 0 {
-                "A vault needs a folder of its own: mkdir -m 700 FOLDER, and --vault FOLDER/vault.db"
+                "Move the vault to a folder of its own: mkdir -m 700 FOLDER, then use --vault FOLDER/vault.db"
                     .to_owned()
             } else {
                 format!("chmod {} {}", if path.is_dir() { "go-w" } else { "600" }, ui::quoted(path))
             }),
         ),
         FileFault::Journal { path } => Failure::damaged(
-            &format!("{} lies beside the vault; opening the vault would play it back.", path.display()),
-            Some(&format!("keyvault never writes one. Set it aside, and nothing else:\n  {}", aside(path))),
+            &format!("{} is next to the vault, and opening the vault would apply it.", path.display()),
+            Some(&format!(
+                "keyvault never writes such a file. Move it aside, and nothing else:\n  {}",
+                aside(path)
+            )),
         ),
         FileFault::Swapped { path } => Failure::damaged(
-            &format!("{} was exchanged for another file in the meantime.", path.display()),
+            &format!("{} was replaced by another file during the command.", path.display()),
             Some("Nothing was done. A sync service may have put another copy in place; try again."),
         ),
         FileFault::Io { path, source } => Failure::io(path, source),
@@ -89,16 +92,17 @@ fn kind_name(kind: Kind) -> &'static str {
 pub(super) fn store(error: &StoreError, path: &Path) -> Failure {
     let shown = path.display();
     match error {
-        StoreError::NotAVault => {
-            Failure::damaged(&format!("{shown} is not a vault."), Some("Name the vault's file with --vault."))
-        }
+        StoreError::NotAVault => Failure::damaged(
+            &format!("{shown} is not a vault."),
+            Some("Name the vault's file with `--vault`."),
+        ),
         StoreError::OlderFormat { format } => Failure::failed(
             &format!("{shown} has format {format}, which only builds before the first release wrote."),
             Some("Export its keys with the build that wrote it, and import them into a new vault."),
         ),
         StoreError::NewerFormat { format, written_by } => Failure::failed(
             &format!(
-                "{shown} has format {format}, which this keyvault does not know{}.",
+                "{shown} has format {format}, which this version of keyvault does not support{}.",
                 written_by
                     .as_ref()
                     .map(|version| format!("; keyvault {version} wrote it"))
@@ -109,9 +113,9 @@ pub(super) fn store(error: &StoreError, path: &Path) -> Failure {
         StoreError::Schema { object } => altered(&format!("its schema is not a vault's ({object})"), path),
         StoreError::Damaged { what } => altered(what, path),
         StoreError::NoLog => Failure::damaged(
-            &format!("{shown} has no write-ahead log any more: another program took it away."),
+            &format!("{shown} no longer has a write-ahead log: another program removed it."),
             Some(&format!(
-                "Nothing was released. If that program only copied or converted it, this gives it its log again:\n  \
+                "Nothing was released. If that program only copied or converted the file, give it its log again:\n  \
                  sqlite3 {} 'PRAGMA journal_mode=WAL'",
                 ui::quoted(path)
             )),
@@ -119,15 +123,15 @@ pub(super) fn store(error: &StoreError, path: &Path) -> Failure {
         StoreError::Busy => Failure::new(
             code::BUSY,
             "busy",
-            "Another keyvault command had the vault for more than 10 s.",
+            "Another keyvault command kept the vault busy for more than 10 s.",
             Some("Nothing was done. Try again when it has ended."),
         ),
         StoreError::Full => {
-            Failure::failed("The disk is full; nothing was changed.", Some("Make room and try again."))
+            Failure::failed("The disk is full. Nothing was changed.", Some("Free some space and try again."))
         }
         StoreError::ReadOnly => Failure::failed(
-            &format!("{shown} cannot be written, so nothing can be recorded and no value is released."),
-            Some("list, show, status and vault check still work."),
+            &format!("{shown} cannot be written, so nothing can be recorded and no values are released."),
+            Some("`list`, `show`, `status` and `vault check` still work."),
         ),
         // SQLite has one sentence for whatever keeps it from opening a file.
         StoreError::Io(_) if rustix::fs::access(path, Access::READ_OK) == Err(Errno::ACCESS) => {
@@ -135,17 +139,21 @@ pub(super) fn store(error: &StoreError, path: &Path) -> Failure {
         }
         StoreError::Io(text) => Failure::failed(
             &format!("{shown} could not be read or written: {text}."),
-            Some("It was not reported as done; 'keyvault vault check' tells what state the vault is in."),
+            Some(
+                "The command did not report success. Run `keyvault vault check` to see the state of the vault.",
+            ),
         ),
         StoreError::Undecided(text) => Failure::new(
             code::FAILED,
             "undecided",
-            format!("{shown} could not be made safe on the disk: {text}. The change may be made, or not."),
-            Some("Look at the disk, then at the vault: 'keyvault vault check' and 'keyvault audit log'."),
+            format!("{shown} could not be synced to the disk: {text}. The change may or may not be made."),
+            Some("Check the disk, then the vault: `keyvault vault check` and `keyvault audit log`."),
         ),
         StoreError::Sqlite(text) => Failure::failed(
             &format!("{shown}: {text}."),
-            Some("It was not reported as done; 'keyvault vault check' tells what state the vault is in."),
+            Some(
+                "The command did not report success. Run `keyvault vault check` to see the state of the vault.",
+            ),
         ),
     }
 }
@@ -153,10 +161,10 @@ pub(super) fn store(error: &StoreError, path: &Path) -> Failure {
 /// Damage. A log beside the file may be the cause, if it came from another copy.
 pub(super) fn altered(what: &str, path: &Path) -> Failure {
     let hint = match log_aside(path) {
-        Some(remedy) => format!("Nothing was released. {remedy}\nOtherwise put back a copy of the vault."),
+        Some(remedy) => format!("Nothing was released. {remedy}\nOtherwise restore a backup."),
         None => format!("Nothing was released. {CHECK_NAMES}"),
     };
-    Failure::damaged(&format!("{} was damaged or tampered with: {what}.", path.display()), Some(&hint))
+    Failure::damaged(&format!("{} is damaged or was tampered with: {what}.", path.display()), Some(&hint))
 }
 
 /// What 'vault check' says where it could not look at the rows.
@@ -168,7 +176,7 @@ fn log_aside(path: &Path) -> Option<String> {
     let log = Vault::log_beside(path)?;
     let shown = log.display();
     let line = aside(&log);
-    Some(format!("{shown} lies beside it; if it came from another copy, set it aside:\n  {line}"))
+    Some(format!("{shown} is next to it. If it came from another copy, move it aside:\n  {line}"))
 }
 
 /// The line that sets one file aside.
@@ -182,10 +190,10 @@ pub(super) fn backup(error: VaultError, file: &Path) -> Failure {
     let remedy = match &error {
         VaultError::File(FileFault::NotRegular { .. } | FileFault::Empty { .. })
         | VaultError::Store(StoreError::NotAVault | StoreError::Schema { .. }) => {
-            Some("Name a file that 'keyvault vault backup' wrote.".to_owned())
+            Some("Name a file that `keyvault vault backup` wrote.".to_owned())
         }
         VaultError::File(FileFault::Symlink { .. }) => {
-            Some("Name the file that the link leads to.".to_owned())
+            Some("Name the file that the link points to.".to_owned())
         }
         VaultError::File(FileFault::HardLink { .. } | FileFault::WrongOwner { .. }) => {
             Some(to_own_folder(file))
@@ -195,8 +203,8 @@ pub(super) fn backup(error: VaultError, file: &Path) -> Failure {
         }
         VaultError::Store(StoreError::Damaged { .. }) | VaultError::State(_) | VaultError::Audit(_) => {
             Some(match log_aside(file) {
-                Some(remedy) => format!("{remedy}\nOtherwise take another backup."),
-                None => "Take another backup.".to_owned(),
+                Some(remedy) => format!("{remedy}\nOtherwise use another backup."),
+                None => "Use another backup.".to_owned(),
             })
         }
         _ => None,
@@ -204,7 +212,7 @@ pub(super) fn backup(error: VaultError, file: &Path) -> Failure {
     let failure = Failure::of(error, file);
     match remedy {
         Some(remedy) => {
-            Failure { hint: Some(format!("The vault here was not touched. {remedy}")), ..failure }
+            Failure { hint: Some(format!("The vault here was not changed. {remedy}")), ..failure }
         }
         None => failure,
     }
@@ -212,7 +220,7 @@ pub(super) fn backup(error: VaultError, file: &Path) -> Failure {
 
 fn to_own_folder(file: &Path) -> String {
     format!(
-        "A backup is read where nobody else can write. Copy it, and name the copy:\n  \
+        "A backup must be where no one else can write. Copy it, and name the copy:\n  \
          mkdir -m 700 FOLDER; cp {} FOLDER/",
         ui::quoted(file)
     )
@@ -238,7 +246,7 @@ pub(super) fn cannot_replace(error: VaultError, path: &Path) -> Failure {
     let failure = Failure::of(error, path);
     match remedy {
         Some(line) => {
-            let hint = format!("Nothing was changed. Set it aside, then restore again:\n  {line}");
+            let hint = format!("Nothing was changed. Move it aside, then restore again:\n  {line}");
             Failure { hint: Some(hint), ..failure }
         }
         None => failure,
@@ -253,17 +261,17 @@ fn all_aside(path: &Path) -> String {
 pub(super) fn alarm(standing: Standing, found: u64, pinned: u64, path: &Path) -> Failure {
     let what = if standing == Standing::RolledBack && found >= pinned {
         format!(
-            "{} was put back: it is from before a rekey that was seen here at change {pinned}.",
+            "{} was rolled back: it is from before a rekey that this machine saw at change {pinned}.",
             path.display()
         )
     } else if standing == Standing::RolledBack {
         format!(
-            "{} was put back: it stands at change {found}, and change {pinned} was seen here.",
+            "{} was rolled back: it is at change {found}, and this machine saw change {pinned}.",
             path.display()
         )
     } else {
         format!(
-            "{} is another branch: its change {found} does not follow from change {pinned} that was seen here.",
+            "{} is on a different branch: its change {found} does not follow from change {pinned}, which this machine saw.",
             path.display()
         )
     };
@@ -271,8 +279,6 @@ pub(super) fn alarm(standing: Standing, found: u64, pinned: u64, path: &Path) ->
         code::DAMAGED,
         "alarm",
         what,
-        Some(
-            "No value is released. If you or a sync put this copy here and it is the one to keep:\n  keyvault vault restore --adopt",
-        ),
+        Some("No values are released. If this copy is the one to keep:\n  keyvault vault restore --adopt"),
     )
 }

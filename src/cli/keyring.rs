@@ -95,8 +95,8 @@ impl Context {
             Some(secret) => {
                 if let Ok(opened) = vault.open_keyring(&secret) {
                     return Err(Failure::refused(
-                        &format!("The keyring {} already.", opens_slot(&opened)),
-                        Some("'keyvault vault slot list' shows the ways in."),
+                        &format!("The keyring already {}.", opens_slot(&opened)),
+                        Some("Run `keyvault vault slot list` to see the slots."),
                     ));
                 }
                 (secret, false)
@@ -130,7 +130,7 @@ impl Context {
         match entry_access(vault, LIMIT)? {
             Ok(opened) => Ok(Some(opened)),
             Err(why) => {
-                self.ui.warn(&format!("The OS keyring is not kept as a way in: {}", sentence(&why)));
+                self.ui.warn(&format!("The slot of the OS keyring is not kept: {}", sentence(&why)));
                 Ok(None)
             }
         }
@@ -194,22 +194,22 @@ pub(super) fn sentence(why: &NoAnswer) -> String {
         NoAnswer::TurnedOff => "KEYVAULT_KEYRING=off.".to_owned(),
         NoAnswer::NoBus => "there is no session bus (DBUS_SESSION_BUS_ADDRESS).".to_owned(),
         NoAnswer::ForeignBus => "DBUS_SESSION_BUS_ADDRESS does not name a local socket.".to_owned(),
-        NoAnswer::NoService => "no keyring runs on the session bus.".to_owned(),
+        NoAnswer::NoService => "no keyring is running on the session bus.".to_owned(),
         NoAnswer::Locked => {
-            "it is locked. Log in to the desktop, or unlock it with 'gnome-keyring-daemon --replace --unlock', which takes its password from standard input."
+            "it is locked. Log in to the desktop, or run `gnome-keyring-daemon --replace --unlock`, which reads its password from standard input."
                 .to_owned()
         }
         NoAnswer::NoCollection => {
-            "it has no default keyring; make one with 'Passwords and Keys' (seahorse) or log in to the desktop once."
+            "it has no default keyring. Create one in Passwords and Keys (seahorse), or log in to the desktop once."
                 .to_owned()
         }
-        NoAnswer::TimedOut => "it did not answer within 3 s. KEYVAULT_KEYRING=off does not ask it.".to_owned(),
-        NoAnswer::NoEntry => "it has no entry for this vault. 'keyvault vault slot add keyring' makes one.".to_owned(),
-        NoAnswer::Several => "it has several entries for this vault. Delete all but one there.".to_owned(),
+        NoAnswer::TimedOut => "it did not answer within 3 s. KEYVAULT_KEYRING=off turns it off.".to_owned(),
+        NoAnswer::NoEntry => "it has no entry for this vault. Add one with `keyvault vault slot add keyring`.".to_owned(),
+        NoAnswer::Several => "it has several entries for this vault. Delete all but one of them.".to_owned(),
         NoAnswer::Garbage => {
-            "its entry for this vault is not one of keyvault's. 'keyvault vault slot add keyring' replaces it.".to_owned()
+            "keyvault did not write its entry for this vault. Replace it with `keyvault vault slot add keyring`.".to_owned()
         }
-        NoAnswer::Stale => "its entry opens no slot of this vault. 'keyvault vault slot add keyring' makes one.".to_owned(),
+        NoAnswer::Stale => "its entry opens no slot of this vault. Add one with `keyvault vault slot add keyring`.".to_owned(),
         // In the words of another process.
         NoAnswer::Failed(reason) => format!("{}.", harmless_line(reason)),
     }

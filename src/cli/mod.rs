@@ -10,6 +10,7 @@ pub mod error;
 mod event_view;
 mod file_sentences;
 mod keyring;
+mod mapping;
 mod opening;
 mod order;
 mod problem_sentences;
@@ -44,7 +45,7 @@ pub fn run(arguments: &[OsString], clock: &'static (dyn Clock + Sync)) -> u8 {
     }
     let result = match usage::parse(arguments) {
         Ok(cli) => dispatch(cli.command, &mut Context::new(cli.global, ui.clone(), verb.clone())),
-        Err(error) => usage::answer(&error, &verb, &ui),
+        Err(error) => usage::answer(&error, arguments, &verb, &ui),
     };
     match result {
         Ok(code) => code,

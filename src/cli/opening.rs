@@ -34,7 +34,7 @@ const TRIES: u32 = 3;
 
 /// Another command has asked, here or on another terminal, and nobody has answered it yet.
 pub(super) const WAITING_FOR_ANSWER: &str =
-    "Another keyvault command waits for an answer; this one goes on after it (Ctrl-C gives up).";
+    "Another keyvault command is waiting for an answer. This one continues after it (Ctrl-C to cancel).";
 
 impl Context {
     /// Opens the vault's file and says in a line each what was noticed about it.
@@ -51,12 +51,12 @@ impl Context {
         let pins = Pins::in_folder(state_folder()?.join("pins"));
         let vault = Vault::open(path, &pins).map_err(failed)?;
         if vault.tightened() {
-            self.ui.warn(&format!("{} was readable by others; it no longer is.", vault.path().display()));
+            self.ui.warn(&format!("{} was readable by others and no longer is.", vault.path().display()));
         }
         if *vault.memory() == Memory::Unreadable {
             self.ui.warn(
-                "What this machine remembers of the vault cannot be read, so that it is not older is not known. \
-                 'keyvault doctor' says more.",
+                "This machine's record of the vault cannot be read, so a rollback would go unnoticed. \
+                 Run `keyvault doctor` for details.",
             );
         }
         Ok(vault)
@@ -85,7 +85,7 @@ impl Context {
         }
         let alarm = alarm(standing);
         if let Some(alarm) = alarm {
-            self.ui.warn(&format!("The vault is {alarm}; 'keyvault vault restore --adopt' accepts it."));
+            self.ui.warn(&format!("The vault is {alarm}. To accept it: keyvault vault restore --adopt"));
         }
         Ok(alarm)
     }
@@ -145,8 +145,8 @@ impl Context {
         let mut vault = self.open()?;
         if !vault.has_passphrase().map_err(|error| Failure::of(error, vault.path()))? {
             return Err(Failure::refused(
-                "A rekey keeps the passphrase, and this vault has none.",
-                Some("'keyvault vault passwd' sets one."),
+                "A rekey keeps the passphrase, but this vault has none.",
+                Some("Set one with `keyvault vault passwd`."),
             ));
         }
         let (access, passphrase) = match self.given_passphrase()? {
@@ -193,14 +193,14 @@ impl Context {
         });
         if recorded.is_err() {
             if tell {
-                self.ui.note("No session is opened, because it could not be recorded.");
+                self.ui.note("No session was opened, because it could not be recorded.");
             }
             return;
         }
         match session::open(&access.daily, &vault.identity(), self.now(), SHORT_SESSION) {
             Ok(_) if !tell => {}
             Ok(until) => self.ui.note(&format!(
-                "Unlocked until {}; 'keyvault lock' ends it, --no-session declines.",
+                "Unlocked until {}. `keyvault lock` ends the session; `--no-session` opens none.",
                 time::local(until)
             )),
             Err(_) => self.record_refused(vault, access, "the system kept no session"),
@@ -217,7 +217,7 @@ impl Context {
             match vault.open_passphrase(&passphrase) {
                 Err(VaultError::Unlock(UnlockError::Wrong(_))) if left > 0 => {
                     wrong += 1;
-                    self.ui.note("That is not the passphrase. Once more.");
+                    self.ui.note("That is not the passphrase. Try again.");
                 }
                 Err(error) => {
                     self.name_slots(vault, None);
@@ -360,7 +360,7 @@ impl Context {
     fn open_private(&self, path: &Path) -> Result<File, Failure> {
         let (file, readable) = private::open_secret_file(path).map_err(|error| Failure::io(path, &error))?;
         if readable.is_some() {
-            self.ui.warn(&format!("{} can be read by others; chmod 600 it.", path.display()));
+            self.ui.warn(&format!("Others can read {0}. Fix it: chmod 600 {0}", path.display()));
         }
         Ok(file)
     }
@@ -376,8 +376,8 @@ impl Context {
 /// What an alarm says of the file.
 pub(super) fn alarm(standing: Standing) -> Option<&'static str> {
     match standing {
-        Standing::RolledBack => Some("older than what was last seen here"),
-        Standing::Forked => Some("another branch than what was last seen here"),
+        Standing::RolledBack => Some("older than the state this machine last saw"),
+        Standing::Forked => Some("on a different branch than the state this machine last saw"),
         Standing::FirstUse | Standing::Same | Standing::Ahead => None,
     }
 }

@@ -121,15 +121,15 @@ impl Context {
 
     fn judged_token(&self) -> (Option<bool>, String) {
         if token_is_piped() {
-            return (None, "KEYVAULT_TOKEN_FILE is no regular file; not read".to_owned());
+            return (None, "KEYVAULT_TOKEN_FILE is not a regular file; not read".to_owned());
         }
         match self.given_token() {
             Ok(None) => (Some(false), "KEYVAULT_TOKEN is not set".to_owned()),
             Ok(Some(_)) if variable("KEYVAULT_BUNDLE").is_some() => {
-                let why = "opens the bundle in KEYVAULT_BUNDLE, for 'exec' and 'export'; not tried";
+                let why = "opens the bundle in KEYVAULT_BUNDLE, for `exec` and `export`; not tried";
                 (None, why.to_owned())
             }
-            Ok(Some(_)) => (None, "opens its grants, for 'exec' and 'export'; not tried".to_owned()),
+            Ok(Some(_)) => (None, "opens its grants, for `exec` and `export`; not tried".to_owned()),
             Err(failure) => (Some(false), failure.message),
         }
     }
@@ -138,7 +138,7 @@ impl Context {
         match step {
             Step::Token => self.judged_token(),
             Step::Session => vault.session(self.now()).map_or_else(
-                || (Some(false), "none is open".to_owned()),
+                || (Some(false), "no session is open".to_owned()),
                 |session| (Some(true), format!("open until {}", time::local(session.until))),
             ),
             Step::Keyring => self.judged_keyring(vault),
@@ -153,7 +153,7 @@ impl Context {
             Step::PassphraseFile => match variable("KEYVAULT_PASSPHRASE_FILE") {
                 None => (Some(false), "KEYVAULT_PASSPHRASE_FILE is not set".to_owned()),
                 Some(path) if path != "-" && std::fs::metadata(Path::new(&path)).is_err() => {
-                    (Some(false), format!("there is no {}", Path::new(&path).display()))
+                    (Some(false), format!("{} does not exist", Path::new(&path).display()))
                 }
                 Some(path) => (None, format!("{}; not tried", Path::new(&path).display())),
             },
@@ -162,8 +162,8 @@ impl Context {
                 Some(_) => (None, "KEYVAULT_PASSPHRASE is set; not tried".to_owned()),
             },
             Step::Prompt if self.global.non_interactive => (Some(false), "--non-interactive".to_owned()),
-            Step::Prompt if !self.may_ask() => (Some(false), "there is no terminal".to_owned()),
-            Step::Prompt => (None, "asks on this terminal".to_owned()),
+            Step::Prompt if !self.may_ask() => (Some(false), "no terminal".to_owned()),
+            Step::Prompt => (None, "prompts on this terminal".to_owned()),
         }
     }
 }

@@ -15,7 +15,10 @@ pub(super) fn only_missing(problems: &[Problem]) -> bool {
         Problem::Asked { problem, .. } => only_missing(std::slice::from_ref(problem)),
         problem => matches!(
             problem,
-            Problem::Missing { .. } | Problem::NotGranted { .. } | Problem::NoSuchScope { .. }
+            Problem::Missing { .. }
+                | Problem::NotGranted { .. }
+                | Problem::Swapped { .. }
+                | Problem::NoSuchScope { .. }
         ),
     })
 }
@@ -24,34 +27,37 @@ pub(super) fn only_missing(problems: &[Problem]) -> bool {
 pub(super) fn selection(problems: &[Problem]) -> Failure {
     let only_missing = only_missing(problems);
     let (code, kind) = if only_missing { (code::NOT_FOUND, "not_found") } else { (code::REFUSED, "refused") };
-    let mut message = "Nothing was released:".to_owned();
+    let mut message = "Cannot release the keys:".to_owned();
     for problem in problems {
         message.push_str("\n  ");
         message.push_str(&problem_line(problem));
     }
     let any = |kind: fn(&Problem) -> bool| problems.iter().any(kind);
     let ungranted = problems.iter().any(is_ungranted);
+    // These lines hold their own remedy.
+    let only_swapped = problems.iter().all(|problem| matches!(problem, Problem::Swapped { .. }));
     let remedies = [
         (
             any(|problem| matches!(problem, Problem::Expired { .. })),
-            "Give expired keys more time (keyvault edit NAME --expires 30d), or leave them out (--skip-expired).",
+            "Extend expired keys (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).",
         ),
         (
             any(|problem| matches!(problem, Problem::Revoked(_))),
-            "'keyvault rotate NAME' gives a revoked key a new value.",
+            "Give a revoked key a new value with `keyvault rotate NAME`.",
         ),
         (
             any(|problem| matches!(problem, Problem::Withheld(_))),
-            "'keyvault edit NAME --untag project' lets project files have a key.",
+            "Make a key available to project files with `keyvault edit NAME --untag project`.",
         ),
         (
             any(|problem| matches!(problem, Problem::Version { .. })),
-            "'keyvault history NAME' shows a key's versions.",
+            "See a key's versions with `keyvault history NAME`.",
         ),
-        (ungranted, "The vault's owner sees what a token opens: 'keyvault token show NAME'."),
+        (ungranted, "The vault's owner can see what a token opens with `keyvault token show NAME`."),
         (
-            only_missing && !ungranted || any(|problem| matches!(problem, Problem::NothingLeft)),
-            "'keyvault list' shows keys, variables, scopes and what is revoked.",
+            only_missing && !ungranted && !only_swapped
+                || any(|problem| matches!(problem, Problem::NothingLeft)),
+            "Run `keyvault list` to see all keys with their variables, scopes and status.",
         ),
     ];
     let hint: Vec<_> = remedies.iter().filter(|(fits, _)| *fits).map(|(_, remedy)| *remedy).collect();
@@ -67,49 +73,55 @@ pub(super) fn problem_line(problem: &Problem) -> String {
         Problem::Missing { wanted, near: None } | Problem::NotGranted { wanted, near: None }
             if looks_like_a_value(wanted.as_str()) =>
         {
-            "there is no key of that name, which is not shown, because it looks like a value".to_owned()
+            "no such key; its name is not shown, because it looks like a value".to_owned()
         }
-        Problem::Withheld(name) => format!("{name}: marked as never for project files (project=never)"),
+        Problem::Withheld(name) => format!("{name}: not available to project files (tag project=never)"),
         Problem::Version { name, version, state: None } => format!("{name}: it has no version {version}"),
         Problem::Version { name, version, state: Some(state) } => {
             format!("{name}: version {version} is {state}")
         }
         Problem::AlreadyGiven { variable, name } => {
-            format!("{variable}: given by the env-file, and wanted by {name}")
+            format!("{variable}: set by the env-file, and also by {name}")
         }
         Problem::Missing { wanted, near } => {
-            format!("{wanted}: there is no such key{}", meant(near.as_ref()))
+            format!("{wanted}: no such key{}", meant(near.as_ref()))
         }
         Problem::NotGranted { wanted, near } => {
             format!("{wanted}: the token opens no such key{}", meant(near.as_ref()))
         }
+        Problem::Swapped { variable, name, to_file } => {
+            let option = if *to_file { "--file" } else { "--as" };
+            format!("{variable}: no such key, but {name} is one; swap the sides: {option} {variable}={name}")
+        }
         Problem::NoSuchScope { wanted, near } => {
-            format!("scope {wanted}: no key carries it{}", meant(near.as_ref()))
+            format!("scope {wanted}: no key has it{}", meant(near.as_ref()))
         }
         Problem::Expired { name, since } => format!("{name}: expired on {}", time::local(*since)),
         Problem::Revoked(name) => format!("{name}: revoked"),
-        Problem::NoPrevious(name) => format!("{name}: no version before the current one is in its grace"),
+        Problem::NoPrevious(name) => format!("{name}: no previous version is within its grace period"),
         Problem::SameVariable { variable, names } => format!(
-            "{variable}: wanted by {} (choose with --only, or rename with --as NAME=VAR)",
+            "{variable}: set by {} (choose one with --only, or rename one with --as VAR=NAME)",
             list(names)
         ),
         Problem::Variable { name, variable, why } => {
             format!("{name}: {variable} {why} (keyvault edit {name} --env VAR)")
         }
-        Problem::Nul(name) => format!("{name}: its value holds a NUL byte, which no variable can carry"),
+        Problem::Nul(name) => format!("{name}: its value contains a NUL byte, which no variable can carry"),
         Problem::TooLong { name, len, max } => {
-            format!("{name}: {len} bytes with its variable; the kernel takes {max} in one string")
+            format!("{name}: {len} bytes with its variable; the kernel accepts {max} in one string")
         }
         Problem::TooMuch { len, max } => {
-            format!("{len} bytes of environment and arguments; the kernel takes {max}")
+            format!("{len} bytes of environment and arguments; the kernel accepts {max}")
         }
         Problem::FileVariable { name, variable } => {
-            format!("{name}: {variable} is to hold a file's path (choose another for one of the two)")
+            format!(
+                "{name}: {variable} is to hold the path of a file (choose another variable for one of the two)"
+            )
         }
         Problem::Line { name, fault } => format!("{name}: {}", delivery_sentences::line(*fault)),
-        Problem::Empty(name) => format!("{name}: its value is empty, and --no-empty was given"),
+        Problem::Empty(name) => format!("{name}: its value is empty, which --no-empty refuses"),
         Problem::NothingLeft => {
-            "no key is left: all that were chosen are revoked, or there are none".to_owned()
+            "no keys are left: all that were chosen are revoked, or there are none".to_owned()
         }
     }
 }

@@ -22,43 +22,39 @@ impl Failure {
             What::Field { field, near, known } => {
                 let known = known.join(", ");
                 let hint = near.map_or_else(
-                    || format!("There are: {known}. Values never stand in this file."),
-                    |near| format!("Did you mean {near}? There are: {known}."),
+                    || format!("Known fields: {known}. Values never go in this file."),
+                    |near| format!("Did you mean `{near}`? Known fields: {known}."),
                 );
-                (format!("there is no field {}", safe(field)), Some(hint))
+                (format!("unknown field {}", safe(field)), Some(hint))
             }
             What::Type { field, expected } => (format!("{} is not {expected}", safe(field)), None),
             What::Variable { variable, why } => {
                 let hint = match why {
                     Refused::Name(_) => "Choose another variable.",
-                    _ => "Who needs it sets it in the shell, or with --as NAME=VAR.",
+                    _ => "To set it anyway, use the shell or `--as VAR=NAME`.",
                 };
                 (format!("{} {why}", safe(variable)), Some(hint.to_owned()))
             }
             What::Profile { profile, why } => (format!("the profile {} {why}", safe(profile)), None),
             What::Key { variable, why } => (
-                format!("what {variable} is to get is not the name of a key: it {why}"),
+                format!("the key name for {variable} {why}"),
                 Some(
-                    "A value belongs into the vault ('keyvault add NAME'), its name into this file."
-                        .to_owned(),
+                    "Put the value in the vault (`keyvault add NAME`), and its name in this file.".to_owned(),
                 ),
             ),
             What::Template { variable, why } => {
-                (format!("the template of {variable} cannot be read: {why}"), None)
+                (format!("the template of {variable} is not valid: {why}"), None)
             }
             What::Source { variable } => (
                 format!("{variable} has both a key and a template, or neither"),
-                Some("An entry has one of them.".to_owned()),
+                Some("Give it exactly one of them.".to_owned()),
             ),
             What::Required { variable } => (
-                format!("{variable} is said to be required and something else at once"),
-                Some(
-                    "An entry is required as long as it says neither optional = true nor a default."
-                        .to_owned(),
-                ),
+                format!("{variable} is marked as required, but also as optional or with a default"),
+                Some("An entry is required unless it has `optional = true` or a default.".to_owned()),
             ),
             What::Text { variable, field } => {
-                (format!("the {field} of {variable} has more than 1024 characters, or a NUL"), None)
+                (format!("the {field} of {variable} is longer than 1024 characters, or contains a NUL"), None)
             }
         };
         let message = format!("{}, line {}: {fact}.", safe(&path.display().to_string()), error.line);
@@ -70,15 +66,15 @@ impl Failure {
         let shown = |path: &Path| ui::harmless_line(&path.display().to_string());
         match error {
             PlaceError::NotRegular { path } => Self::refused(
-                &format!("{} is not a file: it is not followed and not read.", shown(path)),
-                Some("Put a file there, or choose keys with --as NAME=VAR, --scope or --all."),
+                &format!("{} is not a regular file, so it is not read.", shown(path)),
+                Some("Put a file there, or choose keys with `--as VAR=NAME`, `--scope` or `--all`."),
             ),
             PlaceError::WrongOwner { path, uid } => Self::refused(
                 &format!("{} belongs to another user ({uid}), so it is not read.", shown(path)),
-                Some("Work in a copy of your own, or choose keys with --as NAME=VAR, --scope or --all."),
+                Some("Use a copy of your own, or choose keys with `--as VAR=NAME`, `--scope` or `--all`."),
             ),
             PlaceError::WritableByOthers { path, mode } => Self::refused(
-                &format!("{} can be written by others (mode {mode:o}), so it is not believed.", shown(path)),
+                &format!("Others can write to {} (mode {mode:o}), so it is not trusted.", shown(path)),
                 Some(&format!("chmod go-w {}", ui::quoted(path))),
             ),
             PlaceError::TooLong { path } => {
@@ -92,9 +88,9 @@ impl Failure {
 /// A key that no project file gets is not written into one.
 pub(super) fn withheld(name: &KeyName) -> Failure {
     Failure::refused(
-        &format!("{name} is marked as never for project files (project=never)."),
+        &format!("`{name}` is not available to project files (tag project=never)."),
         Some(&format!(
-            "Nothing was changed. 'keyvault edit {name} --untag project' lets them have it. For a token, which its grants bind, write the entry by hand."
+            "Nothing was changed. To make it available: keyvault edit {name} --untag project\nFor a token, whose grants decide, write the entry by hand."
         )),
     )
 }
@@ -103,8 +99,8 @@ pub(super) fn no_file() -> Failure {
     Failure::new(
         code::NOT_FOUND,
         "not_found",
-        "There is no .keyvault.toml here, nor above up to the repository's root.",
-        Some("'keyvault project init' makes one."),
+        "No .keyvault.toml here, or in a parent folder up to the repository's root.",
+        Some("Create one with `keyvault project init`."),
     )
 }
 
@@ -115,11 +111,15 @@ pub(super) fn no_profile(file: &ProjectFile, wanted: Option<&Profile>, path: &Pa
     let near = file.profiles().filter(|profile| likeness(profile) >= ALIKE);
     let near = near.max_by(|left, right| likeness(left).total_cmp(&likeness(right)));
     let all: Vec<_> = file.profiles().map(Profile::as_str).collect();
-    let all = if all.is_empty() { "It has none.".to_owned() } else { format!("It has: {}.", all.join(", ")) };
+    let all = if all.is_empty() {
+        "It has no profiles.".to_owned()
+    } else {
+        format!("Its profiles: {}.", all.join(", "))
+    };
     Failure::new(
         code::NOT_FOUND,
         "not_found",
-        format!("{} has no profile {wanted}.", ui::harmless_line(&path.display().to_string())),
+        format!("{} has no profile `{wanted}`.", ui::harmless_line(&path.display().to_string())),
         Some(&did_you_mean(near, &all)),
     )
 }
@@ -128,26 +128,30 @@ pub(super) fn asks_for_nothing(path: &Path, file: &ProjectFile, profile: Option<
     let path = ui::harmless_line(&path.display().to_string());
     let profiles: Vec<_> = file.profiles().map(|profile| format!("--profile {profile}")).collect();
     let (message, hint) = if profile.is_some() || file.all().next().is_none() {
-        let hint = "'keyvault project add NAME' adds one; --only, --scope and --all choose without it.";
-        (format!("{path} asks for no key."), hint.to_owned())
+        let hint =
+            "Add one with `keyvault project add NAME`, or choose keys with `--only`, `--scope` or `--all`.";
+        (format!("{path} lists no keys."), hint.to_owned())
     } else {
-        (format!("{path} asks for no key without a profile."), format!("It has: {}.", profiles.join(", ")))
+        (
+            format!("{path} lists no keys outside its profiles."),
+            format!("Its profiles: {}.", profiles.join(", ")),
+        )
     };
     Failure::new(code::NOT_FOUND, "not_found", message, Some(&hint))
 }
 
-pub(super) fn not_allowed(path: &Path, new: &BTreeSet<Ask>) -> Failure {
+pub(super) fn not_approved(path: &Path, new: &BTreeSet<Ask>) -> Failure {
     let mut message =
-        format!("{} asks for keys that it was not allowed:", ui::harmless_line(&path.display().to_string()));
+        format!("{} asks for keys that are not approved:", ui::harmless_line(&path.display().to_string()));
     for ask in new {
         message.push_str("\n  ");
         message.push_str(&logged_line(ask));
     }
     Failure::new(
         code::REFUSED,
-        "not_allowed",
+        "not_approved",
         message,
-        Some("Nothing was released. 'keyvault project allow' shows it again and allows it for this path."),
+        Some("Nothing was released. Review and approve it: keyvault project approve"),
     )
 }
 
@@ -163,10 +167,8 @@ pub(super) fn busy() -> Failure {
 
 pub(super) fn not_remembered(error: &io::Error) -> Failure {
     Failure::failed(
-        &format!("What is allowed could not be written down: {}.", reason(error)),
-        Some(
-            "It is kept in the folder of your state: $XDG_STATE_HOME/keyvault/projects. Nothing was released.",
-        ),
+        &format!("The approval could not be saved: {}.", reason(error)),
+        Some("Approvals are kept in $XDG_STATE_HOME/keyvault/projects. Nothing was released."),
     )
 }
 

@@ -32,7 +32,8 @@ impl Failure {
             }
             VaultError::State(error @ StateError::Record) => {
                 let mut failure = altered(&error.to_string(), path);
-                let rekeyed = "\nIf it was rekeyed on another machine, 'keyvault lock' ends the session of its old keys.";
+                let rekeyed =
+                    "\nIf it was rekeyed on another machine, end the session of its old keys: keyvault lock";
                 failure.hint.get_or_insert_default().push_str(rekeyed);
                 failure
             }
@@ -50,82 +51,79 @@ impl Failure {
                 code::NOT_FOUND,
                 "not_found",
                 format!("The vault has no slot {id}."),
-                Some("'keyvault vault slot list' shows the slots."),
+                Some("Run `keyvault vault slot list` to see the slots."),
             ),
             VaultError::NoStrays => Self::new(
                 code::NOT_FOUND,
                 "not_found",
-                "Every slot is the vault's own.".to_owned(),
-                Some("'keyvault vault slot list' shows the slots."),
+                "Every slot belongs to the vault.".to_owned(),
+                Some("Run `keyvault vault slot list` to see the slots."),
             ),
             VaultError::LastWay { id } => Self::refused(
-                &format!("Slot {id} is the last way into the vault; it was not removed."),
-                Some("Add another way in first: keyvault vault slot add keyfile FILE, or add recovery."),
+                &format!("Slot {id} is the last one with full access and was not removed."),
+                Some("Add another first: keyvault vault slot add keyfile FILE"),
             ),
             VaultError::TooManyWays => Self::refused(
-                "The vault has 32 slots, and that is the most it may have.",
-                Some("'keyvault vault slot remove' takes one away."),
+                "The vault has 32 slots, the maximum.",
+                Some("Remove one with `keyvault vault slot remove NUMBER`."),
             ),
             VaultError::WaysChanged => Self::new(
                 code::BUSY,
                 "changed",
-                "Another command changed the slots at the same time; nothing was changed by this one.",
-                Some("Look at 'keyvault vault slot list' and try again."),
+                "Another command changed the slots at the same time. Nothing was changed.",
+                Some("Check `keyvault vault slot list`, and try again."),
             ),
             VaultError::Rekeyed => Self::new(
                 code::BUSY,
                 "changed",
-                "Another command rekeyed or restored the vault at the same time; nothing was done by this one.",
-                Some("Run it again."),
+                "Another command rekeyed or restored the vault at the same time. Nothing was done.",
+                Some("Run the command again."),
             ),
             VaultError::Changed => Self::new(
                 code::BUSY,
                 "changed",
-                "Another command changed the vault after it was looked at; nothing was done by this one.",
-                Some("Run it again, and look at what it would supersede now."),
+                "Another command changed the vault after this one looked at it. Nothing was done.",
+                Some("Run the command again, and check what it would supersede."),
             ),
-            VaultError::NothingDue => Self::refused("No key is due.", None),
+            VaultError::NothingDue => Self::refused("No keys are due.", None),
             VaultError::NothingNew(known) => {
-                Self::refused(&format!("All {known} reads were brought home before."), None)
+                Self::refused(&format!("All {known} reads were imported before."), None)
             }
             VaultError::Token(error) => token(&error),
             VaultError::AnotherKey(name) => Self::new(
                 code::BUSY,
                 "changed",
-                format!(
-                    "Another command put another key in the place of {name}; nothing was done by this one."
-                ),
-                Some("Look at the key, and run it again."),
+                format!("Another command replaced `{name}` with another key. Nothing was done."),
+                Some("Check the key, and run the command again."),
             ),
             VaultError::BackupDamaged { row, what } => Self::damaged(
                 &format!("The backup is damaged: {row} {what}."),
-                Some("The vault here was not touched. Take another backup."),
+                Some("The vault here was not changed. Use another backup."),
             ),
             VaultError::BackupOfItself => Self::refused(
-                "That is the vault itself; it is where it belongs.",
-                Some("'keyvault vault restore --adopt' accepts a file that a sync or a snapshot put back."),
+                "The backup is the vault itself.",
+                Some("To accept a file that a sync or a snapshot put back: keyvault vault restore --adopt"),
             ),
             VaultError::OwnName { path } => Self::refused(
-                &format!("{} would be taken for a part of the vault.", path.display()),
+                &format!("{} would be mistaken for a part of the vault.", path.display()),
                 Some("Choose another name or folder."),
             ),
             VaultError::FileExists { path } => Self::refused(
-                &format!("{} is there already; it was not touched.", path.display()),
+                &format!("{} already exists and was not changed.", path.display()),
                 Some("Choose another name."),
             ),
             VaultError::AnotherVault => Self::refused(
-                "The backup is of another vault than the one that is here.",
-                Some("Nothing was changed. --vault PATH restores it elsewhere, beside this one."),
+                "The backup belongs to another vault.",
+                Some("Nothing was changed. To restore it next to this vault, use `--vault PATH`."),
             ),
             VaultError::VaultExists { path } => exists(&path),
             VaultError::KeysExist(names) => Self::refused(
-                &format!(
-                    "{} there already: {}.",
-                    if names.len() == 1 { "A key of that name is" } else { "Keys of these names are" },
-                    list(&names)
-                ),
+                &match names.as_slice() {
+                    [name] => format!("Key `{name}` already exists."),
+                    names => format!("Keys already exist: {}.", list(names)),
+                },
                 Some(
-                    "Nothing was changed. 'keyvault rotate' gives a key a new value; 'keyvault import --on-conflict replace' takes a file's.",
+                    "Nothing was changed. Give a key a new value with `keyvault rotate`, or replace keys from a file with `keyvault import --on-conflict replace`.",
                 ),
             ),
             VaultError::NoSuchKeys { missing, near } => no_such_keys(&missing, near.as_ref()),
@@ -133,49 +131,49 @@ impl Failure {
             VaultError::NoSuchScope { wanted, near } => Self::new(
                 code::NOT_FOUND,
                 "not_found",
-                format!("No key carries the scope {wanted}."),
-                Some(&did_you_mean(near.as_ref(), "'keyvault list' shows keys and their scopes.")),
+                format!("No key has the scope `{wanted}`."),
+                Some(&did_you_mean(near.as_ref(), "Run `keyvault list` to see keys and their scopes.")),
             ),
             VaultError::NoSuchVersion { name, version } => Self::new(
                 code::NOT_FOUND,
                 "not_found",
-                format!("{name} has no version {version}."),
-                Some(&format!("'keyvault history {name}' shows its versions.")),
+                format!("`{name}` has no version {version}."),
+                Some(&format!("Run `keyvault history {name}` to see its versions.")),
             ),
             VaultError::VersionRefused { name, version, state } => version_refused(&name, version, state),
             VaultError::NoLifetime { name } => Self::usage(
                 &format!(
-                    "{name} expired before its version was made or brought back, so there is no lifetime to repeat."
+                    "`{name}` had expired before its version was created or rolled back, so there is no lifetime to repeat."
                 ),
-                Some("Nothing was changed. Say when it expires: --expires 90d, or --expires never."),
+                Some("Nothing was changed. Set an expiry: `--expires 90d`, or `--expires never`."),
             ),
             VaultError::NothingToRollBack { name } => Self::refused(
-                &format!("{name} has no older version that could return."),
-                Some(&format!(
-                    "'keyvault history {name}' shows its versions; 'keyvault rotate' makes a new one."
-                )),
+                &format!("`{name}` has no older version to return to."),
+                Some(&format!("Run `keyvault history {name}` to see its versions.")),
             ),
             VaultError::NotReadable { name, status } => Self::refused(
-                &format!("{name} is {status}; its value is not shown."),
-                Some(if status == "expired" {
-                    "'keyvault edit NAME --expires 30d' gives it more time."
+                &format!("`{name}` is {status}, so its value is not shown."),
+                Some(&if status == "expired" {
+                    format!("Extend it with `keyvault edit {name} --expires 30d`.")
                 } else {
-                    "'keyvault rotate NAME' gives it a new version."
+                    format!("Give it a new value with `keyvault rotate {name}`.")
                 }),
             ),
             VaultError::NoVariable { name, why: NameError::Grammar } => Self::usage(
-                &format!("No variable can be made of the name {name}."),
-                Some("Name one with --env VAR."),
+                &format!("No variable can be derived from the name `{name}`."),
+                Some("Name one with `--env VAR`."),
             ),
             VaultError::NoVariable { name, why } => Self::usage(
-                &format!("The variable that {name} would get {why}."),
-                Some("Name another with --env VAR."),
+                &format!("The variable of `{name}` {why}."),
+                Some("Name another with `--env VAR`."),
             ),
             VaultError::Problems(problems) => selection(&problems),
             VaultError::Recipe(error) => Self::recipe(error),
             VaultError::ValueTooLong { name, len } => Self::refused(
-                &format!("The value for {name} has {len} bytes; a key has at most 16 MiB."),
-                Some("Nothing was changed. Keep the large file elsewhere, encrypted, and its key here."),
+                &format!("The value of `{name}` has {len} bytes; the limit is 16 MiB."),
+                Some(
+                    "Nothing was changed. Keep the large file elsewhere, encrypted, and its encryption key here.",
+                ),
             ),
             VaultError::ReadsNotWritten { path, source } => reads_not_written(&path, &source),
             VaultError::ReadsBusy { path, holder } => reads_busy(&path, holder.as_ref()),
@@ -185,14 +183,14 @@ impl Failure {
 }
 
 pub(super) fn rng() -> Failure {
-    Failure::failed("The system gave no random bytes.", Some("Nothing was done."))
+    Failure::failed("The system returned no random bytes.", Some("Nothing was done."))
 }
 
 fn need_values(names: &[KeyName]) -> Failure {
     Failure::usage(
-        &format!("These keys were not generated, so each needs its new value: {}.", list(names)),
+        &format!("These keys were not generated, so each needs a new value: {}.", list(names)),
         Some(
-            "Nothing was changed. 'keyvault rotate NAME' takes the value of one, from a prompt, stdin or --file.",
+            "Nothing was changed. Rotate them one at a time with `keyvault rotate NAME`, which prompts for the value.",
         ),
     )
 }
@@ -202,18 +200,20 @@ fn no_such_keys(missing: &[KeyName], near: Option<&KeyName>) -> Failure {
         return Failure::new(
             code::NOT_FOUND,
             "not_found",
-            "There is no key of that name. It is not shown, because it looks like a value.",
-            Some("If it was one, count it as leaked. Values come from a prompt, from --stdin or --file."),
+            "No such key. Its name is not shown, because it looks like a value.",
+            Some(
+                "If it is a value, treat it as leaked. Give values at a prompt, or with `--stdin` or `--file`.",
+            ),
         );
     }
     Failure::new(
         code::NOT_FOUND,
         "not_found",
         match missing {
-            [name] => format!("There is no key {name}."),
-            names => format!("There are no keys {}.", list(names)),
+            [name] => format!("No key named `{name}`."),
+            names => format!("No keys with these names: {}.", list(names)),
         },
-        Some(&did_you_mean(near, "'keyvault list' shows what there is.")),
+        Some(&did_you_mean(near, "Run `keyvault list` to see all keys.")),
     )
 }
 
@@ -230,12 +230,12 @@ pub(super) fn looks_like_a_value(text: &str) -> bool {
 
 fn version_refused(name: &KeyName, version: u32, state: &str) -> Failure {
     let hint = match state {
-        "retired" => format!("'keyvault rollback {name} --to {version}' makes it current again."),
-        "revoked" => "A revoked version never returns.".to_owned(),
-        "wiped" => "Its value is gone; only its fingerprint was kept.".to_owned(),
-        _ => format!("'keyvault history {name}' shows its versions."),
+        "retired" => format!("Make it current again with `keyvault rollback {name} --to {version}`."),
+        "revoked" => "A revoked version cannot come back.".to_owned(),
+        "wiped" => "Only its fingerprint is kept.".to_owned(),
+        _ => format!("Run `keyvault history {name}` to see its versions."),
     };
-    Failure::refused(&format!("Version {version} of {name} is {state}."), Some(&hint))
+    Failure::refused(&format!("Version {version} of `{name}` is {state}."), Some(&hint))
 }
 
 fn unlock(error: &UnlockError) -> Failure {
@@ -243,46 +243,44 @@ fn unlock(error: &UnlockError) -> Failure {
     match error {
         UnlockError::Wrong(Secret::RecoveryCode) => locked(
             "That recovery code does not open this vault.",
-            Some("A code that was used, or that a newer one took the place of, opens nothing any more."),
+            Some("A code that was used or replaced no longer opens anything."),
         ),
         UnlockError::Wrong(Secret::KeyFile) => locked(
             "That key file does not open this vault.",
-            Some("'keyvault vault slot list' shows the ways in."),
+            Some("Run `keyvault vault slot list` to see the slots."),
         ),
         UnlockError::Wrong(Secret::Keyring) => locked(
             "The keyring's entry does not open this vault.",
-            Some("'keyvault vault slot add keyring' makes one that does."),
+            Some("Add one that does with `keyvault vault slot add keyring`."),
         ),
         UnlockError::Wrong(Secret::Passphrase) => locked(
             "That is not the vault's passphrase.",
-            Some(
-                "If it is lost: 'keyvault vault recover' sets a new one with the recovery code, if you kept one.",
-            ),
+            Some("If it is lost, set a new one with the recovery code: keyvault vault recover"),
         ),
         UnlockError::NoSuchSlot(secret) => locked(
             &format!("The vault has no slot for a {secret}."),
             Some(match secret {
                 Secret::Passphrase => {
-                    "KEYVAULT_KEY_FILE names a key file that opens it; with the recovery code 'keyvault vault recover' sets a passphrase."
+                    "Set KEYVAULT_KEY_FILE to a key file that opens it, or set a passphrase with `keyvault vault recover`."
                 }
-                _ => "'keyvault vault slot list' shows the ways in; 'keyvault vault slot add' adds one.",
+                _ => "Run `keyvault vault slot list` to see the slots.",
             }),
         ),
         UnlockError::NotACode => locked(
-            "That is not a recovery code: eight groups of five characters.",
-            Some("0 and O, 1 and I and L are the same; the last group checks the rest."),
+            "That is not a recovery code, which is eight groups of five characters.",
+            Some("0 and O are the same, as are 1, I and L. The last group is a checksum."),
         ),
         UnlockError::NotAKeyFile => locked(
-            "That is not a key file: one line that begins with keyvault-key-file:.",
-            Some("'keyvault vault slot add keyfile FILE' makes one."),
+            "That is not a key file, which is one line that starts with keyvault-key-file:.",
+            Some("Create one with `keyvault vault slot add keyfile FILE`."),
         ),
         UnlockError::NotAToken => locked(
-            "That is not a token: kvt_ and 49 letters and digits, the last six of which check the rest.",
-            Some("'keyvault token create NAME' makes one."),
+            "That is not a token, which is kvt_ and 49 letters and digits, the last six a checksum.",
+            Some("Create one with `keyvault token create NAME --scope SCOPE`."),
         ),
         UnlockError::Passphrase(unfit) => Failure::passphrase(*unfit),
         UnlockError::Kdf(error) => Failure::failed(
-            &format!("The passphrase could not be tried: {error}."),
+            &format!("The passphrase could not be checked: {error}."),
             Some("Free some memory and try again."),
         ),
         UnlockError::Rng(_) => rng(),
@@ -290,7 +288,7 @@ fn unlock(error: &UnlockError) -> Failure {
 }
 
 pub(in crate::cli) fn did_you_mean<T: Display>(near: Option<&T>, otherwise: &str) -> String {
-    near.map_or_else(|| otherwise.to_owned(), |near| format!("Did you mean {near}? {otherwise}"))
+    near.map_or_else(|| otherwise.to_owned(), |near| format!("Did you mean `{near}`? {otherwise}"))
 }
 
 pub(super) fn list(names: &[KeyName]) -> String {

@@ -175,7 +175,7 @@ pub(super) fn projects() -> Vec<Failure> {
         project_sentences::no_profile(&ProjectFile::default(), "prd".parse().ok().as_ref(), &path()),
         project_sentences::asks_for_nothing(&path(), &ProjectFile::default(), None),
         project_sentences::asks_for_nothing(&path(), &file, None),
-        project_sentences::not_allowed(&path(), &asks),
+        project_sentences::not_approved(&path(), &asks),
         project_sentences::not_remembered(&io::ErrorKind::StorageFull.into()),
         project_sentences::busy(),
     ]);

@@ -183,6 +183,8 @@ fn about_keys() -> Vec<VaultError> {
     errors.push(VaultError::Problems(vec![
         Problem::Missing { wanted: key("nothing/like-it"), near: None },
         Problem::NoSuchScope { wanted: scope("payment"), near: Some(scope("payments")) },
+        Problem::Swapped { variable: EnvName::parse("STRIPE").unwrap(), name: key("stripe"), to_file: false },
+        Problem::Swapped { variable: EnvName::parse("TLS").unwrap(), name: key("tls"), to_file: true },
         Problem::Expired { name: name(), since: Moment(0) },
         Problem::Revoked(key("old")),
         Problem::NoPrevious(key("young")),
@@ -307,7 +309,11 @@ fn shown(failure: &Failure) -> String {
 #[test]
 fn every_sentence_stands_in_the_snapshot() {
     let sections = [("A vault's file", file_faults()), ("Its rows and its standing", rows())];
-    let more = [("Ways in", ways_in()), ("Keys", about_keys()), ("Tokens and bundles", about_machines())];
+    let more = [
+        ("Slots and credentials", ways_in()),
+        ("Keys", about_keys()),
+        ("Tokens and bundles", about_machines()),
+    ];
     let mut text = String::from(
         "Every error that the program has for a fact, as exit code, kind, sentence and remedy. Usage errors are at the end.\n",
     );

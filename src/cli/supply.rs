@@ -18,13 +18,13 @@ use crate::sys::private::open_secret_file;
 use crate::unlock::token::{self, Token};
 use crate::vault::{Bundle, Holding, MAX_BUNDLE, ReadsLog, Supply, VaultError};
 
-/// Machines: what opens less than the vault.
+/// Machines, which open only what was granted to them.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Machine {
-    /// Take the keys from this bundle, with the token in $KEYVAULT_TOKEN; no vault is needed
+    /// Take the keys from this bundle, with the token in $KEYVAULT_TOKEN; needs no vault
     #[arg(long, value_name = "FILE", help_heading = "Machines")]
     bundle: Option<PathBuf>,
-    /// Refuse what the token opens if it is older than this change
+    /// Refuse grants older than this change
     #[arg(long, value_name = "N", help_heading = "Machines")]
     min_seq: Option<u64>,
 }
@@ -85,8 +85,8 @@ impl Context {
             (Some(token), None) => Ok(Supply::Granted(self.open()?, Holding::of(&token, machine.min_seq))),
             (None, Some(_)) => Err(Failure::locked_bundle()),
             (None, None) if machine.min_seq.is_some() => Err(Failure::usage(
-                "--min-seq is for a token or a bundle, and there is neither.",
-                Some("KEYVAULT_TOKEN holds a token, KEYVAULT_TOKEN_FILE names a file with one."),
+                "`--min-seq` needs a token or a bundle, and there is neither.",
+                Some("Set KEYVAULT_TOKEN to a token, or KEYVAULT_TOKEN_FILE to a file with one."),
             )),
             (None, None) => self.open_with_access().map(|(vault, access)| Supply::Vault(vault, access)),
         }
@@ -139,7 +139,7 @@ impl Context {
         }
         match seen.pin() {
             Some(pin) if pin.change > bundle.label.change => self.ui.warn(&format!(
-                "{} stands at change {} of {}; one of change {} was used here before. --min-seq refuses older ones.",
+                "{} is at change {} of {}; a bundle at change {} was used here before. `--min-seq` refuses older ones.",
                 file.display(),
                 bundle.label.change,
                 time::local(bundle.content.made),

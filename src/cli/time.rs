@@ -57,7 +57,7 @@ pub fn now() -> Moment {
     clock().now()
 }
 
-const DURATION: &str = "a duration is a number and s, m, h, d or w, such as 90d";
+const DURATION: &str = "is not a duration: a number and s, m, h, d or w, such as 90d";
 const TOO_LONG: &str = "is longer than 100 years, the longest duration";
 const NEGATIVE: &str = "is negative; a duration is a number and s, m, h, d or w, such as 90d";
 
@@ -90,7 +90,7 @@ pub fn expiry(text: &str) -> Result<Expiry, String> {
     let why = match duration(text) {
         Ok(duration) => return Ok(Expiry::In(duration)),
         Err(why) if why == TOO_LONG => why,
-        Err(_) => "is not like 90d, 2027-01-31, 2027-01-31T12:00:00Z or never".to_owned(),
+        Err(_) => "is not a time such as 90d, 2027-01-31, 2027-01-31T12:00:00Z or never".to_owned(),
     };
     moment(text).map(Expiry::At).map_err(|()| why)
 }
@@ -100,7 +100,7 @@ pub fn expiry_ahead(text: &str) -> Result<Expiry, String> {
     let given = expiry(text)?;
     let now = now();
     if given.resolve(now).is_some_and(|end| end <= now) {
-        Err("is past already".to_owned())
+        Err("is in the past".to_owned())
     } else {
         Ok(given)
     }
@@ -111,7 +111,7 @@ pub fn since(text: &str) -> Result<Expiry, String> {
     duration(text)
         .map(|duration| Expiry::In(Duration { millis: -duration.millis }))
         .or_else(|_| moment(text).map(Expiry::At))
-        .map_err(|()| "is not like 24h, 2027-01-31 or 2027-01-31T12:00:00Z".to_owned())
+        .map_err(|()| "is not a time such as 24h, 2027-01-31 or 2027-01-31T12:00:00Z".to_owned())
 }
 
 fn moment(text: &str) -> Result<Moment, ()> {

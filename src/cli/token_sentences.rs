@@ -12,8 +12,8 @@ use crate::vault::TokenError;
 /// There is no place for what is recorded of reads.
 pub(super) fn nowhere_to_write() -> Failure {
     Failure::failed(
-        "HOME does not name a home folder, and what is read from a bundle has to be recorded.",
-        Some("Set KEYVAULT_READS to a file, or XDG_STATE_HOME or HOME to a folder."),
+        "HOME is not set to a home folder, and reads from a bundle must be recorded.",
+        Some("Set KEYVAULT_READS to a file, or HOME or XDG_STATE_HOME to a folder."),
     )
 }
 
@@ -21,11 +21,11 @@ pub(super) fn nowhere_to_write() -> Failure {
 pub(super) fn reads_not_written(path: &Path, why: &io::Error) -> Failure {
     Failure::failed(
         &format!(
-            "What is read from a bundle has to be recorded, and {} cannot be written: {}.",
+            "Reads from a bundle must be recorded, but {} cannot be written: {}.",
             ui::quoted(path),
             error::reason(why)
         ),
-        Some("Nothing was released. KEYVAULT_READS names another file for it."),
+        Some("Nothing was released. Set KEYVAULT_READS to another file."),
     )
 }
 
@@ -49,7 +49,9 @@ pub(super) fn empty_token() -> Failure {
         code::LOCKED,
         "locked",
         "KEYVAULT_TOKEN is empty.",
-        Some("Give the job its token, or unset the variable. Jobs of forks get none from most services."),
+        Some(
+            "Give the job its token, or unset the variable. Most services pass no secrets to jobs of forks.",
+        ),
     )
 }
 
@@ -58,74 +60,75 @@ pub(super) fn token(error: &TokenError) -> Failure {
     let locked = |message: &str, hint| Failure::new(code::LOCKED, "wrong_credential", message, Some(hint));
     match error {
         TokenError::Exists(name) => Failure::refused(
-            &format!("There is a token {name} already."),
+            &format!("Token `{name}` already exists."),
             Some(&format!(
-                "'keyvault token renew {name}' gives it a new secret, 'keyvault token revoke {name}' ends it."
+                "Give it a new secret with `keyvault token renew {name}`, or end it with `keyvault token revoke {name}`."
             )),
         ),
         TokenError::Missing(name) => Failure::new(
             code::NOT_FOUND,
             "not_found",
-            format!("There is no token {name}."),
-            Some("'keyvault token list' shows what there is."),
+            format!("No token named `{name}`."),
+            Some("Run `keyvault token list` to see all tokens."),
         ),
         TokenError::Revoked(name) => Failure::refused(
-            &format!("Token {name} is revoked."),
-            Some(&format!("'keyvault token create {name} --scope SCOPE' makes another of that name.")),
+            &format!("Token `{name}` is revoked."),
+            Some(&format!("Create another: keyvault token create {name} --scope SCOPE")),
         ),
         TokenError::OpensNothing => locked(
-            "This token opens nothing here: it was revoked or renewed, or it is of another vault.",
-            "'keyvault token list' shows the vault's tokens to its owner.",
+            "This token opens nothing here: it was revoked or renewed, or belongs to another vault.",
+            "The vault's owner can see its tokens with `keyvault token list`.",
         ),
         TokenError::Expired { name, since } => Failure::refused(
-            &format!("Token {name} expired on {}.", time::local(*since)),
+            &format!("Token `{name}` expired on {}.", time::local(*since)),
             Some(&format!(
-                "Its owner makes another: keyvault token revoke {name}, then keyvault token create {name} --scope SCOPE."
+                "The vault's owner can replace it: keyvault token revoke {name}, then keyvault token create {name} --scope SCOPE"
             )),
         ),
         TokenError::Alarm { name, standing, found, pinned } => {
-            let how = if *standing == Standing::RolledBack { "older than" } else { "another than" };
+            let how = if *standing == Standing::RolledBack { "older than" } else { "different from" };
             Failure::damaged(
                 &format!(
-                    "What the vault grants token {name} (change {found}) is {how} what was seen here (change {pinned})."
+                    "The grants of token `{name}` at change {found} are {how} what this machine saw at change {pinned}."
                 ),
                 Some(
-                    "Put the newer vault back. If its owner restored a backup, any change to a granted key ends this.",
+                    "Put the newer vault back. If its owner restored a backup, any change to a granted key resolves this.",
                 ),
             )
         }
         TokenError::Stale { found, least } => Failure::refused(
-            &format!("What the token opens stands at change {found}; at least {least} was asked for."),
-            Some("'keyvault bundle update FILE' brings a bundle up to date."),
+            &format!("The token's grants are at change {found}, but at least {least} is required."),
+            Some("Update the bundle with `keyvault bundle update FILE`."),
         ),
         TokenError::NotABundle => Failure::failed(
             "The file is not a bundle.",
-            Some("'keyvault bundle create --token NAME -o FILE' makes one."),
+            Some("Create one with `keyvault bundle create --token NAME -o FILE`."),
         ),
         TokenError::OtherBundle => locked(
-            "The bundle was made for another token.",
-            "'keyvault bundle create --token NAME' makes one for this token.",
+            "The bundle belongs to another token.",
+            "Create one for this token with `keyvault bundle create --token NAME -o FILE`.",
         ),
         TokenError::BundleDamaged => Failure::damaged(
-            "The bundle has been altered or cut off.",
-            Some("'keyvault bundle create' makes it anew."),
+            "The bundle was altered or truncated.",
+            Some("Create it again with `keyvault bundle create --token NAME -o FILE`."),
         ),
         TokenError::BundleOfNone => Failure::refused(
-            "The bundle's token was renewed or made anew, so it can no longer be brought up to date.",
-            Some("Remove the file; 'keyvault bundle create --token NAME -o FILE' makes another."),
+            "The bundle's token was renewed or created again, so the bundle can no longer be updated.",
+            Some("Remove the file, and create another with `keyvault bundle create --token NAME -o FILE`."),
         ),
-        TokenError::OtherVault => {
-            Failure::refused("The file is of another vault.", Some("--vault names the vault."))
-        }
+        TokenError::OtherVault => Failure::refused(
+            "The file belongs to another vault.",
+            Some("Name its vault with `--vault PATH`."),
+        ),
         TokenError::NotAReadsLog { path } => Failure::refused(
-            &format!("{} is not a log of what was read, and was not touched.", ui::quoted(path)),
-            Some("KEYVAULT_READS names the log: a new file, or one that keyvault wrote."),
+            &format!("{} is not a read log and was not changed.", ui::quoted(path)),
+            Some("Set KEYVAULT_READS to a new file, or to one that keyvault wrote."),
         ),
         TokenError::UnknownReads => Failure::new(
             code::NOT_FOUND,
             "not_found",
-            "The reads are of a token that this vault does not know.",
-            Some("A token that was renewed or made anew no longer takes the reads of the one before."),
+            "The reads are by a token that this vault does not know.",
+            Some("A token that was renewed or created again does not accept the reads of the earlier one."),
         ),
     }
 }

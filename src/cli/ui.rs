@@ -189,7 +189,7 @@ impl Ui {
 /// A command that has nowhere to answer changes nothing.
 pub(super) fn require_stdout() -> Result<(), Failure> {
     if startup::stdout_was_closed() {
-        return Err(Failure::failed("Standard output is closed, so nothing was done.", None));
+        return Err(Failure::failed("Standard output is closed. Nothing was done.", None));
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use super::args::{self, Cli};
 use super::error::{Failure, code};
+use super::mapping::MappingError;
 use super::ui::{self, Ui};
 
 /// What stands before the options of a command.
@@ -50,7 +51,12 @@ fn with_short_help(command: clap::Command) -> clap::Command {
 }
 
 /// Prints help and versions; turns everything else into a failure.
-pub(super) fn answer(error: &clap::Error, verb: &str, ui: &Ui) -> Result<u8, Failure> {
+pub(super) fn answer(
+    error: &clap::Error,
+    arguments: &[OsString],
+    verb: &str,
+    ui: &Ui,
+) -> Result<u8, Failure> {
     let is_exec = super::is_exec(verb);
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -58,15 +64,17 @@ pub(super) fn answer(error: &clap::Error, verb: &str, ui: &Ui) -> Result<u8, Fai
             Ok(code::DONE)
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            Err(Failure::usage("No command was given.", Some("--help lists them.")))
+            let hint = format!("List the commands with `{} --help`.", command_path(arguments));
+            Err(Failure::usage("No command given.", Some(&hint)))
         }
         kind => {
             let needs_dashes =
                 is_exec && matches!(kind, ErrorKind::UnknownArgument | ErrorKind::MissingRequiredArgument);
             let hint = if needs_dashes && !names_option(error) {
-                "keyvault exec --scope dev -- npm start".to_owned()
+                "For example: keyvault exec --scope dev -- npm start".to_owned()
             } else {
                 hint(error, verb)
+                    .unwrap_or_else(|| format!("See its usage with `{} --help`.", command_path(arguments)))
             };
             Err(Failure::usage(&sentence(error, is_exec), Some(&hint)))
         }
@@ -80,65 +88,92 @@ fn sentence(error: &clap::Error, is_exec: bool) -> String {
         (ErrorKind::UnknownArgument, Some(option)) => {
             let name = option.split('=').next().unwrap_or(option);
             if is_like_an_option(name) {
-                format!("There is no option {name}.")
+                format!("Unknown option `{name}`.")
             } else {
-                "There is no such option. It is not shown, in case it is a secret.".to_owned()
+                "Unknown option. It is not repeated here in case it is a secret.".to_owned()
             }
         }
-        (ErrorKind::UnknownArgument, None) if is_exec => "Before the command stands --.".to_owned(),
+        (ErrorKind::UnknownArgument, None) if is_exec => "Put `--` before the command.".to_owned(),
         (ErrorKind::UnknownArgument, None) => {
-            "There is an argument too many. It is not shown, in case it is a secret.".to_owned()
+            "Unexpected argument. It is not repeated here in case it is a secret.".to_owned()
         }
         (ErrorKind::InvalidSubcommand, _) => match text(error, ContextKind::InvalidSubcommand) {
             Some(word) if word.len() <= 12 && word.bytes().all(|byte| byte.is_ascii_lowercase()) => {
-                format!("There is no command '{word}'.")
+                format!("Unknown command `{word}`.")
             }
-            _ => "There is no such command.".to_owned(),
+            _ => "Unknown command.".to_owned(),
         },
         (ErrorKind::MissingRequiredArgument, _) if is_exec && !names_option(error) => {
-            "No command was given.".to_owned()
+            "No command given.".to_owned()
         }
         (ErrorKind::MissingRequiredArgument, _) => {
-            let argument = argument.unwrap_or_else(|| "an argument".to_owned());
-            format!("Missing: {}.", argument.trim_end_matches("..."))
+            let Some(argument) = argument else { return "An argument is missing.".to_owned() };
+            let kind = if argument.starts_with('-') { "option" } else { "argument" };
+            // A group of which one is required is `<NAME|--all>`.
+            let choices = plain(&argument).replace('|', "` or `");
+            format!("Missing {kind}: `{choices}`.")
         }
         (ErrorKind::ArgumentConflict, Some(option)) => {
-            let other = text(error, ContextKind::PriorArg).unwrap_or_else(|| "the others".to_owned());
-            let option = option.trim_start_matches('[').trim_end_matches("...").trim_end_matches(']');
-            if other.split(' ').next() == option.split(' ').next() {
-                format!("{option} was given twice.")
-            } else {
-                format!("{option} does not go with {other}.")
+            let other = text(error, ContextKind::PriorArg);
+            let option = plain(option);
+            let name = |option: &str| option.split(' ').next().map(str::to_owned);
+            match other.as_deref().map(plain) {
+                Some(other) if name(&other) == name(&option) => {
+                    format!("`{}` is given twice.", name(&option).unwrap_or_default())
+                }
+                Some(other) => format!("`{option}` cannot be used with `{other}`."),
+                None => format!("`{option}` cannot be used with the other options."),
             }
         }
         (ErrorKind::InvalidValue, Some(option))
             if text(error, ContextKind::InvalidValue).as_deref() == Some("") =>
         {
-            format!("{} needs a value.", option.split([' ', '=']).next().unwrap_or(option))
+            format!("`{}` needs a value.", option.split([' ', '=']).next().unwrap_or(option))
         }
         (ErrorKind::ValueValidation | ErrorKind::InvalidValue, Some(option)) => {
-            let name = option.split([' ', '=']).next().unwrap_or(option);
-            let why = std::error::Error::source(error)
-                .map_or_else(|| "is not one that it takes".to_owned(), ToString::to_string);
+            let name = plain(option.split([' ', '=']).next().unwrap_or(option));
+            let Some(why) = std::error::Error::source(error).map(ToString::to_string) else {
+                return format!("Invalid value for `{name}`.");
+            };
             // The standard library's words for a number that is none.
             let why =
                 if why.contains("invalid digit") || why.contains("number too") || why.contains("is not in") {
-                    "is not a number that it takes".to_owned()
+                    "is not a valid number".to_owned()
                 } else {
                     why
                 };
-            format!(
-                "The value of {name} {}.",
-                if why.starts_with("is ") || why.starts_with("has ") {
-                    why
-                } else {
-                    format!("is not right: {why}")
-                }
-            )
+            match why.split_whitespace().next() {
+                Some("takes") => format!("`{name}` {why}."),
+                Some("is" | "has" | "makes" | "names") => format!("The value of `{name}` {why}."),
+                _ => format!("The value of `{name}` is not valid: {why}."),
+            }
         }
-        (_, Some(option)) => format!("{option} was not given as it takes it."),
-        _ => "The arguments do not fit.".to_owned(),
+        (_, Some(option)) => format!("`{option}` is not used correctly."),
+        _ => "The arguments are not valid.".to_owned(),
     }
+}
+
+/// An argument without the signs with which clap marks that it is a value, optional or repeated.
+fn plain(argument: &str) -> String {
+    argument.trim_end_matches("...").replace(['<', '>', '[', ']'], "")
+}
+
+/// The command that was typed, as far as it is one of ours: `keyvault vault slot`.
+fn command_path(arguments: &[OsString]) -> String {
+    let mut path = "keyvault".to_owned();
+    let mut command = Cli::command();
+    let mut words = arguments.iter().skip(1).take_while(|word| *word != "--");
+    while let Some(word) = words.next() {
+        if word == "--vault" {
+            words.next();
+        } else if !word.as_encoded_bytes().starts_with(b"-") {
+            let Some(found) = command.find_subcommand(word).cloned() else { break };
+            path.push(' ');
+            path.push_str(found.get_name());
+            command = found;
+        }
+    }
+    path
 }
 
 /// Whether it is short and plain, as options are; the first line of a PEM file begins with dashes as well.
@@ -179,14 +214,22 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["rekey"], "vault rekey"),
     (&["log", "logs"], "audit log"),
     (&["render", "template"], "project render FILE"),
+    (&["approve", "allow", "trust"], "project approve"),
 ];
 
-/// The command that does what a word says that is none of ours.
+/// What other tools call what a command of one of our groups does.
+const IN_GROUPS: &[(&[&str], &str)] = &[(&["allow", "trust"], "project approve")];
+
+/// The command that does what an unknown word asks for.
 fn elsewhere(error: &clap::Error, verb: &str) -> Option<String> {
+    let word = text(error, ContextKind::InvalidSubcommand)?;
     // Below a group such as 'token' the same word would mean another thing.
-    let word = text(error, ContextKind::InvalidSubcommand).filter(|word| word == verb)?;
-    let (_, ours) = ELSEWHERE.iter().find(|(words, _)| words.contains(&word.as_str()))?;
-    Some(format!("'keyvault {ours}' does that."))
+    let known = if word == verb { ELSEWHERE } else { IN_GROUPS };
+    let matches = |(words, ours): &&(&[&str], &str)| {
+        words.contains(&word.as_str()) && (word == verb || ours.split(' ').next() == Some(verb))
+    };
+    let (_, ours) = known.iter().find(matches)?;
+    Some(format!("Use `keyvault {ours}`."))
 }
 
 /// Names that are like the word, the likest first; clap has them the other way round.
@@ -196,20 +239,35 @@ fn likest_first(error: &clap::Error) -> Option<String> {
     let mut names: Vec<_> = names.iter().map(|name| (strsim::jaro_winkler(name, &word), name)).collect();
     names.sort_by(|left, right| right.0.total_cmp(&left.0));
     let names: Vec<_> = names.into_iter().map(|(_, name)| name.as_str()).collect();
-    (!names.is_empty()).then(|| format!("Did you mean {}?", names.join(", ")))
+    (!names.is_empty()).then(|| format!("Did you mean `{}`?", names.join("` or `")))
 }
 
-fn hint(error: &clap::Error, verb: &str) -> String {
+fn hint(error: &clap::Error, verb: &str) -> Option<String> {
     if let Some(hint) = elsewhere(error, verb).or_else(|| likest_first(error)) {
-        return hint;
+        return Some(hint);
+    }
+    match std::error::Error::source(error).and_then(|why| why.downcast_ref::<MappingError>()) {
+        Some(MappingError::Swapped { corrected, .. }) => {
+            return Some(format!("Swap them: {} {corrected}", option_name(error)));
+        }
+        Some(MappingError::Shape { example, .. }) => {
+            return Some(format!("For example: {} {example}", option_name(error)));
+        }
+        Some(MappingError::Side(_)) | None => {}
     }
     let suggested =
         [ContextKind::SuggestedArg, ContextKind::ValidValue].into_iter().find_map(|kind| text(error, kind));
     match (suggested, error.kind()) {
-        (Some(words), ErrorKind::InvalidValue) => format!("It takes: {words}."),
-        (Some(words), _) => format!("Did you mean {words}?"),
-        (None, _) => "--help shows how it is called.".to_owned(),
+        (Some(words), ErrorKind::InvalidValue) => Some(format!("Possible values: {words}.")),
+        (Some(words), _) => Some(format!("Did you mean `{words}`?")),
+        (None, _) => None,
     }
+}
+
+/// The option that an error is about, as it is typed.
+fn option_name(error: &clap::Error) -> String {
+    let argument = text(error, ContextKind::InvalidArg).unwrap_or_default();
+    argument.split([' ', '=']).next().unwrap_or_default().to_owned()
 }
 
 fn text(error: &clap::Error, kind: ContextKind) -> Option<String> {

@@ -119,7 +119,7 @@ pub enum Obstacle {
     #[error("the value has a carriage return beside something double quotes cannot hold")]
     CarriageReturn,
     /// None of dotenv's quotes holds the value.
-    #[error("no kind of quotes holds the value")]
+    #[error("no kind of quotes can hold the value")]
     Quotes,
 }
 

@@ -84,12 +84,12 @@ impl Deliveries {
         self.files.iter().map(|(variable, _)| variable).chain(&self.env_file)
     }
 
-    /// The keys that are wanted apart from variables.
+    /// The keys that are wanted apart from variables, each with the variable that names its file, if it has one.
     #[must_use]
-    pub fn keys(&self) -> Vec<KeyName> {
-        let descriptors = self.descriptors.iter().map(|(_, key)| key);
-        let mut keys: Vec<_> =
-            self.files.iter().map(|(_, key)| key).chain(descriptors).chain(&self.input).cloned().collect();
+    pub fn keys(&self) -> Vec<(Option<EnvName>, KeyName)> {
+        let files = self.files.iter().map(|(variable, key)| (Some(variable.clone()), key.clone()));
+        let others = self.descriptors.iter().map(|(_, key)| key).chain(&self.input);
+        let mut keys: Vec<_> = files.chain(others.map(|key| (None, key.clone()))).collect();
         keys.sort_unstable();
         keys.dedup();
         keys
@@ -104,15 +104,15 @@ impl Deliveries {
         changed: impl Fn(&KeyName) -> bool,
         refused: impl Fn(&KeyName) -> bool,
     ) -> Selection {
-        let files = self.files.iter().map(|(_, key)| key.clone());
-        let apart = files.filter(|key| changed(key) && !refused(key)).collect();
+        let files = self.files.iter().filter(|(_, key)| changed(key) && !refused(key));
+        let apart = files.map(|(variable, key)| (Some(variable.clone()), key.clone())).collect();
         if self.env_file.is_none() {
             return Selection { apart, ..Selection::default() };
         }
         let without = |names: &[KeyName]| names.iter().filter(|name| !refused(name)).cloned().collect();
         Selection {
             only: without(&selection.only),
-            aliases: selection.aliases.iter().filter(|(name, _)| !refused(name)).cloned().collect(),
+            aliases: selection.aliases.iter().filter(|(_, name)| !refused(name)).cloned().collect(),
             previous: without(&selection.previous),
             picks: selection.picks.iter().filter(|pick| !pick.keys().any(&refused)).cloned().collect(),
             apart,

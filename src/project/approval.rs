@@ -1,11 +1,11 @@
-//! What a project file was allowed, kept outside of it.
+//! What a project file was approved, kept outside of it.
 //!
 //! A file in a repository says what whoever wrote the repository wants. It gets it once this user has seen it and said
-//! so: for this path, and for these variables made of these keys. What is asked for must be a part of what was allowed,
+//! so: for this path, and for these variables made of these keys. What is asked for must be a part of what was approved,
 //! so that a comment, an order or a removal asks nobody again, and every other change does: another key, another
 //! template, another default, another profile. A file that was moved or copied lies at another path.
 //!
-//! One JSON file for each path, 0600, in this user's state folder. Who can write there can allow everything, and could
+//! One JSON file for each path, 0600, in this user's state folder. Who can write there can approve everything, and could
 //! as well replace the shell.
 
 use std::collections::BTreeSet;
@@ -26,7 +26,7 @@ use super::file::{Entry, Section, Source};
 /// The longest file of approvals that is read, in bytes: some thousand entries.
 const MAX_FILE: usize = 4 << 20;
 
-/// A variable and what it would be made of, as it is allowed or not.
+/// A variable and what it would be made of, as it is approved or not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ask {
@@ -64,7 +64,7 @@ impl Ask {
     }
 }
 
-/// The proof that everything that is asked for was allowed. Only this module makes one, and what a file wants is handed
+/// The proof that everything that is asked for was approved. Only this module makes one, and what a file wants is handed
 /// out against it alone.
 #[derive(Debug)]
 pub struct Approved(());
@@ -89,7 +89,7 @@ impl Approved {
 struct Stored {
     format: u32,
     path: String,
-    allowed: BTreeSet<Ask>,
+    approved: BTreeSet<Ask>,
 }
 
 /// The folder with this user's approvals.
@@ -105,35 +105,35 @@ impl Approvals {
         Self { folder }
     }
 
-    /// What was allowed for the file at this path; nothing, if what is kept cannot be read or is not ours.
+    /// What was approved for the file at this path; nothing, if what is kept cannot be read or is not ours.
     #[must_use]
-    pub fn allowed(&self, path: &Path) -> BTreeSet<Ask> {
+    pub fn approved(&self, path: &Path) -> BTreeSet<Ask> {
         let read = foreign::read_own(&self.file(path), MAX_FILE);
         let stored = read.ok().and_then(|bytes| serde_json::from_slice::<Stored>(&bytes).ok());
         let holds = |stored: &Stored| stored.format == 1 && stored.path == shown(path);
-        stored.filter(holds).map(|stored| stored.allowed).unwrap_or_default()
+        stored.filter(holds).map(|stored| stored.approved).unwrap_or_default()
     }
 
-    /// The proof, or what was not allowed yet.
+    /// The proof, or what was not approved yet.
     pub fn check(&self, path: &Path, asks: &BTreeSet<Ask>) -> Result<Approved, BTreeSet<Ask>> {
-        let new = asks - &self.allowed(path);
+        let new = asks - &self.approved(path);
         if new.is_empty() { Ok(Approved(())) } else { Err(new) }
     }
 
-    /// Allows these as well. The turn is held over from the question, so that of several commands that come here at once
+    /// Approves these as well. The turn is held over from the question, so that of several commands that come here at once
     /// one asks and the others find its answer.
-    pub fn allow(&self, path: &Path, asks: &BTreeSet<Ask>, _turn: &Turn) -> io::Result<Approved> {
-        let allowed = &self.allowed(path) | asks;
-        self.write(path, allowed)?;
+    pub fn approve(&self, path: &Path, asks: &BTreeSet<Ask>, _turn: &Turn) -> io::Result<Approved> {
+        let approved = &self.approved(path) | asks;
+        self.write(path, approved)?;
         Ok(Approved(()))
     }
 
-    /// Takes back everything that was allowed for this path; how many it was.
+    /// Takes back everything that was approved for this path; how many it was.
     pub fn withdraw(&self, path: &Path, _turn: &Turn) -> io::Result<usize> {
-        let allowed = self.allowed(path).len();
+        let approved = self.approved(path).len();
         match std::fs::remove_file(self.file(path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(allowed),
+            _ => Ok(approved),
         }
     }
 
@@ -144,13 +144,13 @@ impl Approvals {
         Ok(Turn(FileLock::exclusive_for_answer(&self.folder.join("lock"), goes_on)?))
     }
 
-    fn write(&self, path: &Path, allowed: BTreeSet<Ask>) -> io::Result<()> {
-        let stored = Stored { format: 1, path: shown(path), allowed };
+    fn write(&self, path: &Path, approved: BTreeSet<Ask>) -> io::Result<()> {
+        let stored = Stored { format: 1, path: shown(path), approved };
         let mut text = serde_json::to_vec_pretty(&stored).map_err(io::Error::other)?;
         text.push(b'\n');
         let file = self.file(path);
         private::replace_private(&file, &text)?;
-        // What was allowed and is forgotten is asked again; a file that is damaged would be so for ever.
+        // What was approved and is forgotten is asked again; a file that is damaged would be so for ever.
         private::sync(&file)
     }
 
@@ -181,13 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn case_61_only_what_was_allowed_at_this_path_is() {
+    fn case_61_only_what_was_approved_at_this_path_is() {
         let folder = tempfile::tempdir().unwrap();
         let approvals = Approvals::in_folder(folder.path().join("projects"));
         let (path, copy) = (Path::new("/a/.keyvault.toml"), Path::new("/b/.keyvault.toml"));
         let first = "[keys]\nA = 'a'\nB = { template = 'x{b}' }\n[profiles.prod.keys]\nA = 'p'\n";
         assert_eq!(approvals.check(path, &asks(first)).unwrap_err(), asks(first));
-        approvals.allow(path, &asks(first), &approvals.turn(&|| false).unwrap()).unwrap();
+        approvals.approve(path, &asks(first), &approvals.turn(&|| false).unwrap()).unwrap();
         let holds = |text: &str| approvals.check(path, &asks(text)).is_ok();
         for same in [
             first,
@@ -215,12 +215,12 @@ mod tests {
     }
 
     #[test]
-    fn approvals_that_are_damaged_or_of_another_path_allow_nothing() {
+    fn approvals_that_are_damaged_or_of_another_path_approve_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let approvals = Approvals::in_folder(folder.path().to_owned());
         let (path, other) = (Path::new("/a"), Path::new("/b"));
         let wanted = asks("[keys]\nA = 'a'");
-        approvals.allow(path, &wanted, &approvals.turn(&|| false).unwrap()).unwrap();
+        approvals.approve(path, &wanted, &approvals.turn(&|| false).unwrap()).unwrap();
         let good = std::fs::read(approvals.file(path)).unwrap();
         private::replace_private(&approvals.file(other), &good).unwrap();
         assert!(approvals.check(other, &wanted).is_err());

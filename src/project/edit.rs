@@ -86,9 +86,9 @@ fn value_of(key: &KeyName, optional: bool) -> Value {
 pub fn start(schema: Option<&str>, entries: &[(EnvName, KeyName)]) -> String {
     let mut text = schema.map(|schema| format!("#:schema {schema}\n")).unwrap_or_default();
     text.push_str(
-        "# Which keys this project needs, under which variables. Values stand in each developer's own vault, never here.\n\
-         #   keyvault project check       what is there, and what is missing\n\
-         #   keyvault exec -- COMMAND     runs a command with them\n\
+        "# The keys this project needs, and their variables. Values belong in each developer's own vault, never here.\n\
+         #   keyvault project check       shows what is missing\n\
+         #   keyvault exec -- COMMAND     runs a command with the keys\n\
          \n\
          [keys]\n",
     );

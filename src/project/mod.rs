@@ -1,13 +1,13 @@
 //! The project file: which keys a project needs, under which variables.
 //!
 //! It lies in a repository and was written by whoever wrote that, so it is a wish and no authority: it holds no values,
-//! it can run nothing, and what it asks for is handed out only once this user has allowed it for that path ([`approval`]).
-//! This room reads and writes the file, remembers what was allowed, and says how it stands with each variable. It asks
+//! it can run nothing, and what it asks for is handed out only once this user has approved it for that path ([`approval`]).
+//! This room reads and writes the file, remembers what was approved, and says how it stands with each variable. It asks
 //! nothing, prints nothing and opens no vault; `vault` resolves what the file wants, all at once.
 //!
 //! - [`file`]: the text, parsed; [`template`]: text with values in it; [`variable`]: what may not be set
 //! - [`place`]: where the file is looked for, and whether it is believed to be this user's
-//! - [`approval`]: what was allowed; [`report`]: how it stands with each variable
+//! - [`approval`]: what was approved; [`report`]: how it stands with each variable
 //! - [`edit`]: entries that are added, comments kept; [`schema`]: the same grammar for editors
 //! - [`reference`]: `kv://name` in other files; [`tracked`]: whether git keeps a file
 

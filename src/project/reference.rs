@@ -14,10 +14,10 @@ const VERSION: &str = "?version=";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
     /// The name is none.
-    #[error("the name behind kv:// {0}")]
+    #[error("the name after kv:// {0}")]
     Name(NameError),
     /// What stands behind the name is not `?version=` and a number from 1.
-    #[error("behind the name stands something else than ?version= and a number")]
+    #[error("only ?version= and a number may follow the name")]
     Version,
     /// The reference is not the whole value.
     #[error("a kv:// reference must be the whole value")]

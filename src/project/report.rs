@@ -34,8 +34,8 @@ pub enum Standing {
     LeftOut(Vec<Problem>),
     /// It refuses the whole, for these reasons.
     Wrong(Vec<Problem>),
-    /// Nobody has allowed it, so the vault was not asked.
-    NotAllowed,
+    /// Nobody has approved it, so the vault was not asked.
+    NotApproved,
 }
 
 impl Standing {
@@ -47,25 +47,25 @@ impl Standing {
             Self::Default => "default",
             Self::LeftOut(_) => "left_out",
             Self::Wrong(_) => "refused",
-            Self::NotAllowed => "not_allowed",
+            Self::NotApproved => "not_approved",
         }
     }
 }
 
-/// The report: for every entry what the vault said of it, unless it was not allowed.
+/// The report: for every entry what the vault said of it, unless it was not approved.
 #[must_use]
 pub fn lines(entries: &[(Section, &Entry)], new: &BTreeSet<Ask>, states: &[(EnvName, State)]) -> Vec<Line> {
     let standing = |section: &Section, entry: &Entry| {
         if new.contains(&Ask::of(section, entry)) {
-            return Standing::NotAllowed;
+            return Standing::NotApproved;
         }
         match states.iter().find(|(variable, _)| *variable == entry.variable).map(|(_, state)| state) {
             Some(State::Ready) => Standing::Ready,
             Some(State::Default) => Standing::Default,
             Some(State::LeftOut(why)) => Standing::LeftOut(why.clone()),
             Some(State::Wrong(why)) => Standing::Wrong(why.clone()),
-            // The vault says something of each that it is asked for; what it was not asked for was not allowed.
-            None => Standing::NotAllowed,
+            // The vault says something of each that it is asked for; what it was not asked for was not approved.
+            None => Standing::NotApproved,
         }
     };
     let line = |(section, entry): &(Section, &Entry)| Line {

@@ -27,13 +27,13 @@ fn schema() -> Value {
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "keyvault project file",
-        "description": "Which keys a project needs, under which variables. It holds no values.",
+        "description": "The keys that a project needs, and their variables. It holds no values.",
         "type": "object",
         "additionalProperties": false,
         "properties": {
             "keys": { "$ref": "#/definitions/keys" },
             "profiles": {
-                "description": "Entries that take the place of those above with 'keyvault exec --profile NAME'.",
+                "description": "Entries that replace those above with `keyvault exec --profile NAME`.",
                 "type": "object",
                 "propertyNames": { "pattern": format!("^{PART}$"), "maxLength": MAX_NAME },
                 "additionalProperties": {
@@ -45,7 +45,7 @@ fn schema() -> Value {
         },
         "definitions": {
             "keys": {
-                "description": "Variables, each with the key that it gets.",
+                "description": "Variables, each with its key.",
                 "type": "object",
                 "propertyNames": { "$ref": "#/definitions/variable" },
                 "additionalProperties": {
@@ -83,13 +83,13 @@ fn entry() -> Value {
                     { "not": { "pattern": "^(?:[^{}]|\\{\\{|\\}\\})*$" } },
                 ],
             },
-            "required": { "description": "Whether the command is refused without it (the default).", "type": "boolean" },
-            "optional": { "description": "Whether it may be missing, expired or revoked.", "type": "boolean" },
+            "required": { "description": "Whether the command needs the key (the default).", "type": "boolean" },
+            "optional": { "description": "Whether the key may be missing, expired or revoked.", "type": "boolean" },
             "default": {
-                "description": "What stands in for a key that is missing. Not a secret: this file is shared.",
+                "description": "The value if the key is missing. Not a secret: this file is shared.",
                 "allOf": [{ "$ref": "#/definitions/text" }],
             },
-            "description": { "description": "Words for people.", "allOf": [{ "$ref": "#/definitions/text" }] },
+            "description": { "description": "A note.", "allOf": [{ "$ref": "#/definitions/text" }] },
         },
         "allOf": [
             { "oneOf": [{ "required": ["key"] }, { "required": ["template"] }] },

@@ -25,13 +25,13 @@ pub struct Template {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// A `{` that no `}` ends.
-    #[error("the {{ at character {at} is not closed; a brace of its own is written twice")]
+    #[error("the {{ at character {at} is not closed; write a literal brace twice")]
     Unclosed {
         /// The place, in characters from 1.
         at: usize,
     },
     /// A `}` that ends nothing.
-    #[error("the }} at character {at} closes nothing; a brace of its own is written twice")]
+    #[error("the }} at character {at} closes nothing; write a literal brace twice")]
     Unopened {
         /// The place, in characters from 1.
         at: usize,
@@ -45,13 +45,13 @@ pub enum TemplateError {
         why: NameError,
     },
     /// What stands behind `|` is not `url`.
-    #[error("behind the | at character {at} stands something else than url")]
+    #[error("only url may follow the | at character {at}")]
     Encoding {
         /// The place of the brace, in characters from 1.
         at: usize,
     },
     /// It names no key.
-    #[error("it names no key, as {{db/password}} does")]
+    #[error("it names no key, such as {{db/password}}")]
     NoKey,
 }
 

@@ -19,10 +19,10 @@ pub enum Refused {
     #[error("is a variable that makes programs run or load code")]
     RunsCode,
     /// It says where requests go, or what is trusted there.
-    #[error("is a variable that names hosts, proxies or what is trusted, and holds no key")]
+    #[error("is a variable that sets hosts, proxies or trust, and holds no key")]
     Redirects,
     /// It says where a program finds its files.
-    #[error("is a variable that says where programs find their files, and holds no key")]
+    #[error("is a variable that sets where programs find their files, and holds no key")]
     Moves,
 }
 

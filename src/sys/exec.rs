@@ -54,7 +54,7 @@ pub enum EnvError {
         name: OsString,
     },
     /// More than the kernel takes in one string.
-    #[error("variable {name:?} takes {size} bytes, the system allows {MAX_STRING}")]
+    #[error("variable {name:?} has {size} bytes; the system accepts {MAX_STRING}")]
     TooLong {
         /// The variable.
         name: OsString,

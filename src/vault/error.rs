@@ -80,7 +80,7 @@ pub enum VaultError {
     /// Another command changed the vault between the question and the answer.
     #[error("the vault changed in the meantime")]
     Changed,
-    /// Every read was brought home before; so many.
+    /// Every read was imported before; so many.
     #[error("nothing new")]
     NothingNew(usize),
     /// No key is due for a rotation.

@@ -20,6 +20,15 @@ pub enum Problem {
         /// A key that it opens and that was probably meant.
         near: Option<KeyName>,
     },
+    /// A mapping names a variable where a key belongs, and a key where a variable does.
+    Swapped {
+        /// The variable that was given as the key.
+        variable: EnvName,
+        /// The key that was given as the variable.
+        name: KeyName,
+        /// Whether the variable names a file with the value.
+        to_file: bool,
+    },
     /// No key carries that scope.
     NoSuchScope {
         /// The scope.

@@ -1,4 +1,4 @@
-//! What was read from bundles: lines of JSON in a file where it was read, chained, to be brought home.
+//! What was read from bundles: lines of JSON in a file where it was read, chained, to be imported.
 //!
 //! ```text
 //! line  = {"format":1, "vault", "epoch", "token", "place", "seq", "before", "event", "mac"}
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A place is one file's chain, under a random number; `before` is the MAC of the line before, zero for the first. Who
-//! has the token can write such a chain from the start; what was brought home once stays known.
+//! has the token can write such a chain from the start; what was imported once stays known.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -71,7 +71,7 @@ pub(crate) struct ReadsLine {
     mac: Mac,
 }
 
-/// What was brought home.
+/// What was imported.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BroughtHome {
     /// New reads, by token.
@@ -106,9 +106,9 @@ pub enum Unproved {
     #[error("is not a read that keyvault recorded")]
     NotOurs,
     /// It was not written like this with its token.
-    #[error("has been altered")]
+    #[error("was altered")]
     Altered,
-    /// So many reads before it are not in the file, nor were they brought home.
+    /// So many reads before it are not in the file, nor were they imported.
     #[error("reads before it are missing: {0}")]
     Missing(u64),
     /// Another read stands in its place: the log was put back to an older state, or written in two places.
@@ -282,7 +282,7 @@ impl Vault {
             }
             let words: Vec<_> =
                 brought.new.iter().map(|(name, count)| format!("{count} reads of {name}")).collect();
-            let event = world.event(Action::Token, Vec::new(), format!("brought home {}", words.join(", ")));
+            let event = world.event(Action::Token, Vec::new(), format!("imported {}", words.join(", ")));
             Ok((brought, event))
         });
         match brought {
@@ -416,7 +416,7 @@ impl Work<'_> {
 }
 
 impl TokenLog {
-    /// Whether a read that stands before the mark of its place was brought home. Not all need have been: some lines may
+    /// Whether a read that stands before the mark of its place was imported. Not all need have been: some lines may
     /// have been missing then, and a log that was put back to an older state goes on otherwise.
     fn has(&mut self, entry: &ReadsLine, event: &Event, mark: &Mark) -> bool {
         match self.known.get_mut(&crypto::sha256(&event.encode())).filter(|count| **count > 0) {
@@ -430,7 +430,7 @@ impl TokenLog {
 }
 
 impl TokenRecord {
-    /// How far a place has been brought home.
+    /// How far the reads of a place have been imported.
     fn mark(&self, place: &[u8; 16]) -> Mark {
         let at = self.places.binary_search_by_key(place, |(place, _)| *place).ok();
         at.and_then(|at| self.places.get(at)).map_or(Mark::START, |(_, mark)| *mark)

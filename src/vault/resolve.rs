@@ -23,13 +23,13 @@ pub struct Selection {
     pub only: Vec<KeyName>,
     /// Keys that carry any of these scopes.
     pub scopes: Vec<Scope>,
-    /// This key under this variable, strictly.
-    pub aliases: Vec<(KeyName, EnvName)>,
+    /// This variable from this key, strictly.
+    pub aliases: Vec<(EnvName, KeyName)>,
     /// The version before the current one of this key, strictly, while its grace lasts.
     pub previous: Vec<KeyName>,
-    /// These keys, strictly, for something else than a variable. Chosen by its scope or among all as well, such a key
-    /// is not handed out under its variable.
-    pub apart: Vec<KeyName>,
+    /// These keys, strictly, for something else than a variable, each with the variable that names its file, if it goes
+    /// into one. Chosen by its scope or among all as well, such a key is not handed out under its variable.
+    pub apart: Vec<(Option<EnvName>, KeyName)>,
     /// Leave expired keys out instead of refusing.
     pub skip_expired: bool,
     /// Variables that a file asks for, each with what it is made of.
@@ -281,7 +281,7 @@ impl Resolver<'_> {
         let mut chosen: BTreeMap<(Option<EnvName>, KeyName), Item> = BTreeMap::new();
         let mut skipped = BTreeSet::new();
         for (item, variable, strict) in self.candidates(selection, problems)? {
-            if !strict && selection.apart.contains(&item.name) {
+            if !strict && selection.apart.iter().any(|(_, name)| *name == item.name) {
                 continue;
             }
             let status = if strict && item.expired(now) { Status::Expired } else { item.status(now) };
@@ -335,29 +335,49 @@ impl Resolver<'_> {
         }
         let strict = selection.only.iter().chain(&selection.previous).map(|name| (name, As::Own));
         let strict =
-            strict.chain(selection.aliases.iter().map(|(name, variable)| (name, As::Named(variable))));
-        let strict = strict.chain(selection.apart.iter().map(|name| (name, As::Nothing)));
+            strict.chain(selection.aliases.iter().map(|(variable, name)| (name, As::Named(variable))));
+        let strict =
+            strict.chain(selection.apart.iter().map(|(variable, name)| (name, As::Apart(variable.as_ref()))));
         for (name, wanted) in strict {
             let Some(item) = self.source.named(name)? else {
-                add_once(problems, self.source.missing(name)?);
+                let problem = match self.swapped(name, wanted)? {
+                    Some(swapped) => swapped,
+                    None => self.source.missing(name)?,
+                };
+                add_once(problems, problem);
                 continue;
             };
             let variable = match wanted {
                 As::Own => Some(item.variable.clone()),
                 As::Named(variable) => Some(variable.clone()),
-                As::Nothing => None,
+                As::Apart(_) => None,
             };
             found.push((variable, item, true));
         }
         Ok(found.into_iter().map(|(variable, item, strict)| (item, variable, strict)).collect())
     }
+
+    /// `NAME=VAR` instead of `VAR=NAME`: there is no such key, but one whose name was given as the variable.
+    fn swapped(&mut self, name: &KeyName, wanted: As<'_>) -> Result<Option<Problem>, VaultError> {
+        let (variable, to_file) = match wanted {
+            As::Named(variable) => (variable, false),
+            As::Apart(Some(variable)) => (variable, true),
+            As::Own | As::Apart(None) => return Ok(None),
+        };
+        let (Ok(key), Ok(meant)) = (KeyName::parse(variable.as_str()), EnvName::parse(name.as_str())) else {
+            return Ok(None);
+        };
+        let found = self.source.named(&key)?;
+        Ok(found.map(|_| Problem::Swapped { variable: meant, name: key, to_file }))
+    }
 }
 
-/// The variable that a key is wanted as.
+/// The variable that a key is wanted as; apart from variables, the one that names its file.
+#[derive(Clone, Copy)]
 enum As<'a> {
     Own,
     Named(&'a EnvName),
-    Nothing,
+    Apart(Option<&'a EnvName>),
 }
 
 fn add_once(problems: &mut Vec<Problem>, problem: Problem) {

@@ -54,7 +54,7 @@ pub struct TokenRecord {
     pub(super) view: Option<ViewMark>,
     /// How far the holder's chain had come at the last change.
     pub(super) read: Mark,
-    /// How far what was read from bundles has been brought home, by the place where it was read.
+    /// How far what was read from bundles has been imported, by the place where it was read.
     pub(super) places: Vec<([u8; 16], Mark)>,
 }
 

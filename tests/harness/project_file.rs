@@ -40,9 +40,9 @@ pub fn run_in(world: &World, folder: &Path, arguments: &[&str]) -> Ran {
     finish(world.command(KEYVAULT).current_dir(folder).args(arguments), b"")
 }
 
-pub fn allowed(world: &World, text: &str) -> PathBuf {
+pub fn approved(world: &World, text: &str) -> PathBuf {
     let folder = project(world, text);
-    run_in(world, &folder, &["project", "allow", "--yes"]).ok();
+    run_in(world, &folder, &["project", "approve", "--yes"]).ok();
     folder
 }
 

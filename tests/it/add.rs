@@ -18,7 +18,7 @@ fn an_existing_name_is_refused_with_6_and_nothing_changes() {
 fn stdin_is_taken_byte_for_byte_but_for_one_final_newline() {
     let world = World::new();
     let added = world.run_with_input(&["add", "a"], "x\n\n").ok();
-    assert!(added.err.contains("A final newline was dropped"), "{}", added.err);
+    assert!(added.err.contains("Dropped a final newline"), "{}", added.err);
     assert_eq!(world.run(&["show", "a", "--reveal"]).ok().bytes, b"x\n");
     world.run_with_input(&["add", "b", "--exact"], "x\n").ok();
     assert_eq!(world.run(&["show", "b", "--reveal"]).ok().bytes, b"x\n");
@@ -31,9 +31,9 @@ fn stdin_is_taken_byte_for_byte_but_for_one_final_newline() {
 #[test]
 fn an_empty_pipe_makes_no_key() {
     let world = World::own();
-    world.sh("false | keyvault add a").fails(2, "what was to write it may have failed");
+    world.sh("false | keyvault add a").fails(2, "should have written it may have failed");
     world.run(&["show", "a"]).fails(3, "");
-    world.sh("false | keyvault add a --file -").fails(2, "what was to write it may have failed");
+    world.sh("false | keyvault add a --file -").fails(2, "should have written it may have failed");
     world.run(&["add", "a", "--file", "/dev/null"]).ok();
     assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "");
 }

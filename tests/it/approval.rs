@@ -1,11 +1,11 @@
-//! Cases 60 and 61 of the fault catalogue: a project file does nothing before it was allowed, and then not everything.
+//! Cases 60 and 61 of the fault catalogue: a project file does nothing before it was approved, and then not everything.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use pretty_assertions::assert_eq;
 
-use crate::harness::project_file::{FILE, allowed, filled, project, run_in, write};
+use crate::harness::project_file::{FILE, approved, filled, project, run_in, write};
 use crate::harness::{PASSPHRASE, World};
 
 fn log(world: &World) -> String {
@@ -20,7 +20,7 @@ fn locked(world: &mut World) {
 }
 
 #[test]
-fn case_61_nothing_is_unlocked_recorded_or_run_before_it_was_allowed() {
+fn case_61_nothing_is_unlocked_recorded_or_run_before_it_was_approved() {
     let mut world = filled();
     let folder = project(
         &world,
@@ -30,9 +30,9 @@ fn case_61_nothing_is_unlocked_recorded_or_run_before_it_was_allowed() {
     let vault = std::fs::read(world.vault()).unwrap();
     locked(&mut world);
     let said = format!(
-        "error: {}/{FILE} asks for keys that it was not allowed:\n  A <- a\n  \
+        "error: {}/{FILE} asks for keys that are not approved:\n  A <- a\n  \
          URL <- \"http://evil/{{b}}\", or \"\\u{{202e}}\" if it is missing\n       Nothing was released. \
-         'keyvault project allow' shows it again and allows it for this path.\n",
+         Review and approve it: keyvault project approve\n",
         folder.display()
     );
     for arguments in [
@@ -46,22 +46,22 @@ fn case_61_nothing_is_unlocked_recorded_or_run_before_it_was_allowed() {
         assert!(ran.err == said || arguments.contains(&"--json"), "{}", ran.err);
         assert!(!ran.err.contains("locked"), "{}", ran.err);
     }
-    // Nor does check look up what was not allowed: who reads its output in CI would learn which keys there are.
+    // Nor does check look up what was not approved: who reads its output in CI would learn which keys there are.
     let ran = run_in(&world, &folder, &["project", "check"]);
     assert_eq!(ran.code, 6, "{}", ran.err);
-    assert!(ran.out.contains("NOT ALLOWED") && !ran.err.contains("locked"), "{}", ran.err);
+    assert!(ran.out.contains("NOT APPROVED") && !ran.err.contains("locked"), "{}", ran.err);
     assert!(!folder.join("ran").exists() && !world.home().join(".local/state/keyvault/projects").exists());
     assert!(std::fs::read(world.vault()).unwrap() == vault);
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
     assert_eq!(log(&world), before);
-    run_in(&world, &folder, &["project", "allow"]).fails(2, "--yes");
+    run_in(&world, &folder, &["project", "approve"]).fails(2, "--yes");
 }
 
 #[test]
 fn case_61_what_was_changed_moved_or_copied_is_asked_again_and_what_was_taken_away_is_not() {
     let world = filled();
     let first = "[keys]\nA = \"a\"\nB = \"b\"\n[profiles.p.keys]\nA = \"b\"\n";
-    let folder = allowed(&world, first);
+    let folder = approved(&world, first);
     let runs = |folder: &Path| match run_in(&world, folder, &["exec", "--", "true"]).code {
         0 => true,
         125 => false,
@@ -96,12 +96,12 @@ fn case_61_what_was_changed_moved_or_copied_is_asked_again_and_what_was_taken_aw
     assert!(!runs(&moved));
     std::fs::rename(&moved, &folder).unwrap();
     assert!(runs(&folder));
-    run_in(&world, &folder, &["project", "allow", "--withdraw"]).ok();
+    run_in(&world, &folder, &["project", "approve", "--withdraw"]).ok();
     assert!(!runs(&folder));
 }
 
 #[test]
-fn what_add_allows_is_its_own_entry_and_nothing_else_in_the_file() {
+fn what_add_approves_is_its_own_entry_and_nothing_else_in_the_file() {
     let world = filled();
     let folder = project(&world, "[keys]\nEVIL = \"a\"\nTOO = { template = \"{a}\" }\n");
     run_in(&world, &folder, &["project", "add", "a"]).ok();
@@ -111,7 +111,7 @@ fn what_add_allows_is_its_own_entry_and_nothing_else_in_the_file() {
 }
 
 #[test]
-fn init_allows_no_key_that_the_repositorys_example_chose_by_name() {
+fn init_approves_no_key_that_the_repositorys_example_chose_by_name() {
     let world = filled();
     world.run_with_input(&["add", "stripe/live"], "s").ok();
     // A folder and a variable that together are the name of a key; and a reference as a value.
@@ -121,13 +121,13 @@ fn init_allows_no_key_that_the_repositorys_example_chose_by_name() {
     run_in(&world, &folder, &["project", "init"]).ok();
     let text = std::fs::read_to_string(folder.join(FILE)).unwrap();
     assert!(text.contains("X = \"stripe/X\"") && !text.contains("kv://"), "{text}");
-    run_in(&world, &folder, &["exec", "--", "true"]).fails(125, "not allowed:\n  live <- stripe/live\n");
+    run_in(&world, &folder, &["exec", "--", "true"]).fails(125, "not approved:\n  live <- stripe/live\n");
 }
 
 // ── A hostile repository ─────────────────────────────────────────────────────────────────────────────────────────────
 
 #[test]
-fn case_60_variables_that_run_code_name_hosts_or_move_files_are_refused_even_if_allowed_once() {
+fn case_60_variables_that_run_code_name_hosts_or_move_files_are_refused_even_if_approved_once() {
     let world = filled();
     for variable in [
         "LD_PRELOAD",
@@ -155,7 +155,7 @@ fn case_60_variables_that_run_code_name_hosts_or_move_files_are_refused_even_if_
         let ran = run_in(&world, &folder, &["exec", "--", "true"])
             .fails(125, &format!("line 3: {variable} is a variable"));
         assert!(!ran.err.contains("locked"));
-        run_in(&world, &folder, &["project", "allow", "--yes"]).fails(2, variable);
+        run_in(&world, &folder, &["project", "approve", "--yes"]).fails(2, variable);
         run_in(&world, &folder, &["project", "check"]).fails(2, variable);
         let folder =
             project(&world, &format!("[profiles.p.keys]\n{variable} = {{ key = \"a\", optional = true }}\n"));
@@ -165,7 +165,7 @@ fn case_60_variables_that_run_code_name_hosts_or_move_files_are_refused_even_if_
 
 /// Without a prefix the names in the repository's .env.example are those of keys that were imported without one.
 #[test]
-fn a_project_in_a_folder_without_letters_is_not_allowed_anything_at_once() {
+fn a_project_in_a_folder_without_letters_is_not_approved_anything_at_once() {
     let world = World::own();
     world.run_with_input(&["add", "AWS_SECRET_ACCESS_KEY"], "aws").ok();
     for (folder, arguments) in [("日本", ""), ("plain", "--prefix ''")] {
@@ -174,8 +174,8 @@ fn a_project_in_a_folder_without_letters_is_not_allowed_anything_at_once() {
                 "mkdir {folder}; cd {folder}; echo AWS_SECRET_ACCESS_KEY= > .env.example; keyvault project init {arguments}"
             ))
             .ok();
-        assert!(begun.err.contains("'keyvault import .env' takes the values in"), "{}", begun.err);
-        assert!(begun.err.contains("nothing is allowed yet"), "{}", begun.err);
-        world.sh(&format!("cd {folder}; keyvault exec -- true")).fails(125, "project allow");
+        assert!(begun.err.contains("Import the values with `keyvault import .env`"), "{}", begun.err);
+        assert!(begun.err.contains("nothing is approved yet"), "{}", begun.err);
+        world.sh(&format!("cd {folder}; keyvault exec -- true")).fails(125, "project approve");
     }
 }

@@ -15,11 +15,11 @@ fn a_pem_file_in_the_place_of_a_value_is_not_repeated() {
     {
         let ran = world.run(line);
         assert_eq!(ran.code, 2);
-        assert!(ran.err.contains("There is no such option. It is not shown"), "{}", ran.err);
+        assert!(ran.err.contains("Unknown option. It is not repeated"), "{}", ran.err);
         assert!(!ran.err.contains("b3Blb") && !ran.err.contains("BEGIN"), "{}", ran.err);
     }
-    world.run(&["add", "deploy", "--nonsense"]).fails(2, "There is no option --nonsense.");
-    world.run(&["add", "deploy", "-Q"]).fails(2, "There is no option -Q.");
+    world.run(&["add", "deploy", "--nonsense"]).fails(2, "Unknown option `--nonsense`.");
+    world.run(&["add", "deploy", "-Q"]).fails(2, "Unknown option `-Q`.");
 }
 
 #[test]
@@ -30,18 +30,18 @@ fn a_dash_is_standard_output_and_no_file() {
     assert_eq!(world.run(&["project", "render", "in", "-o", "-"]).ok().out, "x value-a\n");
     world
         .run(&["vault", "slot", "add", "recovery", "--recovery-file", "-"])
-        .fails(2, "--recovery-file names a file");
+        .fails(2, "`--recovery-file` names a file");
     world.set("KEYVAULT_VAULT", "other.db");
-    world.run(&["init", "--recovery-file", "-"]).fails(2, "--recovery-file names a file");
+    world.run(&["init", "--recovery-file", "-"]).fails(2, "`--recovery-file` names a file");
     assert!(!world.home().join("-").exists() && !world.home().join("other.db").exists());
 }
 
 #[test]
 fn a_value_as_an_argument_is_refused_and_not_repeated() {
     let world = World::new();
-    let ran = world.run(&["add", "stripe/live", "sk_live_abcdef"]).fails(2, "as an argument");
+    let ran = world.run(&["add", "stripe/live", "sk_live_abcdef"]).fails(2, "as arguments");
     assert!(!ran.err.contains("sk_live"), "{}", ran.err);
-    let ran = world.run(&["generate", "stripe/live", "sk_live_abcdef"]).fails(2, "not shown");
+    let ran = world.run(&["generate", "stripe/live", "sk_live_abcdef"]).fails(2, "not repeated");
     assert!(!ran.err.contains("sk_live"), "{}", ran.err);
 }
 

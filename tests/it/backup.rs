@@ -49,7 +49,7 @@ fn where_a_backup_cannot_be_made_is_said_as_it_is() {
     let world = World::new();
     world.run(&["vault", "backup", "/proc/x"]).fails(1, "no file can be made in that folder");
     world.run(&["vault", "backup", "new/"]).fails(1, "new/ is a folder.");
-    world.run(&["vault", "backup", "no/b"]).fails(3, "There is no no.");
+    world.run(&["vault", "backup", "no/b"]).fails(3, "no does not exist.");
 }
 
 #[test]

@@ -9,7 +9,7 @@ fn a_bundle_needs_no_vault_and_opens_with_its_token_alone() {
     let token = token(&world, &["ci", "--scope", "deploy"]);
     let other = self::token(&world, &["cd", "--scope", "other"]);
     world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
-    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).fails(6, "is there already");
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).fails(6, "already exists");
     let away = World::empty();
     std::fs::copy(world.home().join("keys.kvb"), away.home().join("keys.kvb")).unwrap();
     let exec = ["exec", "--bundle", "keys.kvb", "--", "env"];
@@ -17,9 +17,9 @@ fn a_bundle_needs_no_vault_and_opens_with_its_token_alone() {
     let mut command = away.command(KEYVAULT);
     let named = command.env("KEYVAULT_TOKEN", &token).env("KEYVAULT_BUNDLE", "keys.kvb").args(ENV);
     assert_eq!(seen(finish(named, b"")), ["A=value-a", "B=value-b"]);
-    held(&away, &other, &exec).fails(125, "made for another token");
-    away.run(&exec).fails(125, "A bundle opens with its token");
-    held(&away, &token, &["exec", "--bundle", "nowhere", "--", "env"]).fails(125, "There is no nowhere");
+    held(&away, &other, &exec).fails(125, "belongs to another token");
+    away.run(&exec).fails(125, "A bundle opens only with its token");
+    held(&away, &token, &["exec", "--bundle", "nowhere", "--", "env"]).fails(125, "nowhere does not exist");
     // Every bit of it counts, and so does its end.
     let good = std::fs::read(away.home().join("keys.kvb")).unwrap();
     for place in (20..good.len()).step_by(7) {
@@ -32,7 +32,7 @@ fn a_bundle_needs_no_vault_and_opens_with_its_token_alone() {
         }
     }
     away.file("short.kvb", &good[..good.len() - 40]);
-    held(&away, &token, &["exec", "--bundle", "short.kvb", "--", "env"]).fails(125, "altered or cut off");
+    held(&away, &token, &["exec", "--bundle", "short.kvb", "--", "env"]).fails(125, "altered or truncated");
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_bundle_for_standard_output_makes_no_file() {
     let world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy"]);
     let made = world.run(&["bundle", "create", "--token", "ci", "-o", "-"]).ok();
-    assert_eq!(made.err, "The bundle holds 2 keys for token ci, at change 6.\n");
+    assert_eq!(made.err, "The bundle holds 2 keys for token `ci`, at change 6.\n");
     assert!(!world.home().join("-").exists());
     world.file("keys.kvb", &made.out);
     assert_eq!(
@@ -49,7 +49,7 @@ fn a_bundle_for_standard_output_makes_no_file() {
     );
     world
         .run(&["bundle", "create", "--token", "ci", "-o", "-", "--json"])
-        .fails(2, "both want standard output");
+        .fails(2, "both write to standard output");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_bundle_of_an_expired_token_is_not_up_to_date() {
     world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
     world.run(&["bundle", "update", "keys.kvb"]).ok();
     world.advance(minutes(1));
-    world.run(&["bundle", "update", "keys.kvb"]).fails(6, "Token ci expired");
+    world.run(&["bundle", "update", "keys.kvb"]).fails(6, "Token `ci` expired");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_bundle_that_was_altered_is_not_up_to_date() {
     let mut bad = good.clone().into_bytes();
     bad[place] = if bad[place] == b'A' { b'B' } else { b'A' };
     world.file("keys.kvb", bad);
-    held(&world, &token, &["exec", "--bundle", "keys.kvb", "--", "true"]).fails(125, "altered or cut off");
+    held(&world, &token, &["exec", "--bundle", "keys.kvb", "--", "true"]).fails(125, "altered or truncated");
     let updated = world.run(&["bundle", "update", "keys.kvb", "--json"]).ok().json();
     assert_eq!(updated["written"], true);
     held(&world, &token, &["exec", "--bundle", "keys.kvb", "--", "true"]).ok();

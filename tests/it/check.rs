@@ -38,6 +38,6 @@ fn a_check_that_cannot_look_at_the_rows_does_not_name_itself() {
     // Every page but the first, which says how to read the others.
     bytes[4096..].fill(0xA5);
     std::fs::write(world.vault(), bytes).unwrap();
-    let said = world.run(&["vault", "check"]).fails(5, "'keyvault vault restore FILE'").err;
-    assert!(!said.contains("'keyvault vault check'"), "{said}");
+    let said = world.run(&["vault", "check"]).fails(5, "`keyvault vault restore FILE`").err;
+    assert!(!said.contains("`keyvault vault check`"), "{said}");
 }

@@ -106,7 +106,7 @@ fn a_descriptor_that_cannot_be_had_is_refused_by_its_number_before_anything_is_r
     let before = place.log();
     let ran = place.world.sh(&format!("'{KEYVAULT}' exec --fd 3=a -- true 3</dev/null"));
     ran.fails(125, "Descriptor 3 is in use");
-    place.exec(&["--fd", "3=a", "--fd", "3=b"], "true").fails(125, "Two keys are wanted on descriptor 3");
+    place.exec(&["--fd", "3=a", "--fd", "3=b"], "true").fails(125, "Descriptor 3 is given to two keys");
     for number in ["2", "0", "x", "", "99999999999"] {
         place.exec(&["--fd", &format!("{number}=a")], "true").fails(125, "a number from 3 on");
     }
@@ -129,7 +129,7 @@ fn a_delivered_key_is_a_variable_only_if_it_is_named_as_one() {
         (&["--scope", "s", "--fd", "3=a", "--fd", "4=bin"][..], "none b none\n"),
         (&["--all", "--stdin", "a", "--fd", "4=bin"], "none b none\n"),
         (&["--only", "a", "--fd", "3=a"], "a none none\n"),
-        (&["--as", "a=X", "--fd", "3=a"], "none none a\n"),
+        (&["--as", "X=a", "--fd", "3=a"], "none none a\n"),
         (&["--fd", "3=a"], "none none none\n"),
         (&["--file", "X=a"], "none none a\n"),
     ] {
@@ -166,14 +166,14 @@ fn everything_that_is_wrong_is_said_at_once_and_leaves_nothing_behind() {
     );
     assert_eq!(
         ran.fails(125, "").err,
-        "error: Nothing was released:\n  gone: there is no such key\n  e: expired on 2020-01-01 00:00\n  \
-         a: A is to hold a file's path (choose another for one of the two)\n       Give expired keys more time \
-         (keyvault edit NAME --expires 30d), or leave them out (--skip-expired).\n"
+        "error: Cannot release the keys:\n  gone: no such key\n  e: expired on 2020-01-01 00:00\n  \
+         a: A is to hold the path of a file (choose another variable for one of the two)\n       Extend expired keys \
+         (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).\n"
     );
-    place.exec(&["--file", "F=a", "--file", "F=b"], "true").fails(125, "Two files are wanted under F");
-    place.exec(&["--file", "F=a", "--docker-env", "F"], "true").fails(125, "Two files are wanted under F");
+    place.exec(&["--file", "F=a", "--file", "F=b"], "true").fails(125, "F is given to two files");
+    place.exec(&["--file", "F=a", "--docker-env", "F"], "true").fails(125, "F is given to two files");
     place.exec(&["--file", "LD_PRELOAD=a"], "true").fails(125, "run or load code");
-    place.exec(&["--docker-env", "F"], "true").fails(125, "No key was chosen");
+    place.exec(&["--docker-env", "F"], "true").fails(125, "No keys chosen");
     assert_eq!(place.log(), before);
     assert_eq!(place.left(), NOTHING);
 }
@@ -350,7 +350,7 @@ fn what_was_delivered_is_masked_wherever_it_came_from() {
     let ran = place.exec(&arguments, script).ok();
     assert!(ran.out.ends_with("done\n") && !ran.out.contains("secret"), "{}", ran.out);
     let arguments = ["--mask", "--watch", "--on-rotate", "HUP", "--file", "F=first"];
-    place.exec(&arguments, "true").fails(125, "a mask made at the start does not know");
+    place.exec(&arguments, "true").fails(125, "the mask does not know");
     assert_eq!(place.left(), NOTHING);
 }
 
@@ -418,15 +418,15 @@ fn case_47_what_docker_would_misread_is_refused_by_the_keys_names() {
     }
     let ran = place
         .exec(&["--scope", "bad", "--docker-env", "E"], "echo started")
-        .fails(125, "Nothing was released");
+        .fails(125, "Cannot release the keys:");
     assert_eq!(
         ran.err,
-        "error: Nothing was released:\n  \
-         latin: its value is not UTF-8, which docker refuses in an env-file\n  \
-         long: 65536 bytes with its variable; docker takes 65535 in a line of an env-file\n  \
-         newline: its value has a newline, which no line of an env-file can carry\n  \
-         nul: its value holds a NUL byte, which no variable can carry\n  \
-         return: its value ends in a carriage return, which docker drops from an env-file\n"
+        "error: Cannot release the keys:\n  \
+         latin: its value is not UTF-8, which docker refuses\n  \
+         long: 65536 bytes with its variable; docker accepts 65535 in a line\n  \
+         newline: its value has a newline, which an env-file cannot carry\n  \
+         nul: its value contains a NUL byte, which no variable can carry\n  \
+         return: its value ends in a carriage return, which docker drops\n"
     );
     assert_eq!(ran.out, "");
 }
@@ -496,7 +496,7 @@ fn an_env_files_own_values_stand_in_dockers_env_file_for_as_long_as_the_command_
 fn a_default_stands_in_dockers_env_file_and_what_docker_would_misread_is_refused() {
     let (world, _runtime) = with_runtime();
     world.file(".keyvault.toml", "[keys]\nA = \"a\"\nPORT = { key = \"port\", default = \"8080\" }\n");
-    world.run(&["project", "allow", "--yes"]).ok();
+    world.run(&["project", "approve", "--yes"]).ok();
     let script = "cat \"$D\"; echo \"<$A$PORT>\"";
     let ran = world.run(&["exec", "--docker-env", "D", "--", "sh", "-c", script]).ok();
     assert_eq!(ran.out, format!("A={PLAIN}\nPORT=8080\n<>\n"));
@@ -516,6 +516,6 @@ fn a_variable_with_a_files_path_is_not_given_another_value_as_well() {
         world.run(&arguments).fails(125, "F ");
     }
     world.file(".keyvault.toml", "[keys]\nF = { key = \"f\", default = \"8080\" }\n");
-    world.run(&["project", "allow", "--yes"]).ok();
+    world.run(&["project", "approve", "--yes"]).ok();
     world.run(&["exec", "--docker-env", "F", "--", "env"]).fails(125, "F ");
 }

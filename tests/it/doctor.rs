@@ -41,27 +41,27 @@ fn set_mode(path: &Path, mode: u32) {
 fn a_vault_in_order_has_no_finding_and_the_whole_report_is_this() {
     let world = World::own();
     let ran = world.run(&["doctor"]);
-    let expected = "  ok    files         nobody else can read or write what belongs to the vault
-  ok    synced folder no sync service is recognised
-  ok    conflicts     no conflict copies beside the vault
+    let expected = "  ok    files         no one else can read or write the vault's files
+  ok    synced folder no sync service found
+  ok    conflicts     no conflict copies next to the vault
   ok    keyring       not used; there is no session bus (DBUS_SESSION_BUS_ADDRESS).
   ok    kernel keys   sessions can be kept
 ";
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
     assert!(ran.out.starts_with(expected), "{}", ran.out);
     assert!(ran.out.ends_with(
-        "  ok    clock         not behind the last entry of the log
-  ok    ways in       2 that give everything
+        "  ok    clock         not behind the last entry of the audit log
+  ok    slots         2 give full access
   ok    keys          0 keys, none expired, none unused
   -     completion    SHELL is not set
-Nothing found.\n"
+No problems found.\n"
     ));
     let json = world.run(&["doctor", "--json"]).ok().json();
     assert_eq!((json["ok"].as_bool(), json["checks"].as_array().unwrap().len()), (Some(true), 10));
     assert_eq!(
         json["checks"][0],
         serde_json::json!({ "check": "files", "state": "ok", "remedy": null,
-            "what": "nobody else can read or write what belongs to the vault" })
+            "what": "no one else can read or write the vault's files" })
     );
 }
 
@@ -93,7 +93,7 @@ fn a_vault_that_nobody_would_open_is_a_finding_with_the_refusals_remedy() {
     let none = World::empty();
     let (check, what, remedy) = finding(&none);
     assert_eq!(check, "vault");
-    assert!(what.contains("There is no vault") && remedy.contains("keyvault init"), "{what} {remedy}");
+    assert!(what.contains("No vault at") && remedy.contains("keyvault init"), "{what} {remedy}");
 }
 
 #[test]
@@ -111,11 +111,12 @@ fn case_19_synced_folders_and_conflict_copies_are_found() {
     let json = ran.json();
     let checks = json["checks"].as_array().unwrap();
     let of = |name: &str| checks.iter().find(|check| check["check"] == name).unwrap().clone();
-    assert!(of("synced folder")["what"].as_str().unwrap().starts_with("Dropbox looks after"));
+    assert!(of("synced folder")["what"].as_str().unwrap().starts_with("Dropbox syncs"));
     assert!(of("conflicts")["what"].as_str().unwrap().contains("conflicted copy"));
     // What it says is a command.
     let remedy = of("conflicts")["remedy"].as_str().unwrap().to_owned();
-    let command = remedy.split(" shows it").next().unwrap();
+    let command =
+        remedy.strip_prefix("See what it has: ").and_then(|rest| rest.split(". Copy").next()).unwrap();
     world.sh(command).ok();
 }
 
@@ -132,15 +133,15 @@ fn where_there_is_a_bundle_and_no_vault_it_is_looked_at_and_no_vault_is_missed()
     };
     assert_eq!(
         of(&away, "finding", "token").as_deref(),
-        Some("A bundle opens with its token, and there is none.")
+        Some("A bundle opens only with its token, and none is set.")
     );
     let status = away.run(&["status", "-v"]).out;
     assert!(status.ends_with("\n  token                no     KEYVAULT_TOKEN is not set\n"), "{status}");
     away.set("KEYVAULT_TOKEN", &token);
     let before = away.every_file();
     let what = of(&away, "ok", "token").unwrap();
-    assert!(what.starts_with("ci opens keys.kvb, made 20"), "{what}");
-    assert_eq!(of(&away, "skipped", "vault").as_deref(), Some("there is none, and the bundle needs none"));
+    assert!(what.starts_with("ci opens keys.kvb, created 20"), "{what}");
+    assert_eq!(of(&away, "skipped", "vault").as_deref(), Some("no vault, and the bundle needs none"));
     away.run(&["doctor"]).ok();
     assert!(away.every_file() == before, "looking changed something");
     let status = away.run(&["status", "-v"]).out;
@@ -150,7 +151,7 @@ fn where_there_is_a_bundle_and_no_vault_it_is_looked_at_and_no_vault_is_missed()
     assert!(of(&away, "finding", "vault").is_some());
     away.set("KEYVAULT_BUNDLE", "fifo");
     away.sh("mkfifo fifo").ok();
-    assert!(of(&away, "skipped", "token").unwrap().ends_with("is no regular file, and was not read"));
+    assert!(of(&away, "skipped", "token").unwrap().ends_with("is not a regular file and was not read"));
 }
 
 #[test]
@@ -158,10 +159,10 @@ fn a_locked_vault_says_what_was_not_looked_at_and_a_session_a_keyring_or_a_crede
     let mut world = World::own();
     world.run(&["generate", "a", "--expires", "90d"]).ok();
     world.run(&["vault", "slot", "remove", "2", "--yes"]).ok();
-    assert_eq!(finding(&world).0, "ways in");
+    assert_eq!(finding(&world).0, "slots");
     world.unset("KEYVAULT_PASSPHRASE");
     let skipped: Vec<_> = reports(&world, "skipped").into_iter().map(|(check, ..)| check).collect();
-    assert_eq!(skipped, ["ways in", "keys", "completion"]);
+    assert_eq!(skipped, ["slots", "keys", "completion"]);
     world.run(&["doctor"]).ok();
 }
 
@@ -224,7 +225,7 @@ fn expired_and_unused_keys_are_found_by_what_the_log_says() {
     let (expired, unused) = (found.next().unwrap(), found.next().unwrap());
     assert_eq!((expired.0.as_str(), expired.1.as_str()), ("expired keys", "over"));
     assert_eq!(unused.0, "unused keys");
-    assert_eq!(unused.1, "long/ago (last read 200d ago), never (never read, made 200d ago)");
+    assert_eq!(unused.1, "long/ago (last read 200d ago), never (never read, created 200d ago)");
     assert_eq!(found.next(), None);
     // The remedies mend.
     world.run(&["edit", "over", "--expires", "30d"]).ok();
@@ -242,7 +243,7 @@ fn a_clock_behind_the_log_is_found_and_without_the_log_one_behind_the_file() {
     });
     let (check, what, _) = finding(&world);
     assert_eq!(check, "clock");
-    assert!(what.starts_with("the clock is 2d behind the last entry of the log ("), "{what}");
+    assert!(what.starts_with("the clock is 2d behind the last entry of the audit log ("), "{what}");
     world.unset("KEYVAULT_PASSPHRASE");
     assert_eq!(reports(&world, "finding"), []);
     world.sh("touch -d '2040-05-20 08:00:01 UTC' .local/share/keyvault/vault.db").ok();
@@ -260,10 +261,7 @@ fn completion_is_looked_for_in_files_and_nothing_is_run() {
     ] {
         world.set("SHELL", &format!("/usr/bin/{shell}"));
         let (check, what, remedy) = finding(&world);
-        assert_eq!(
-            (check.as_str(), what),
-            ("completion", format!("{shell} does not complete keyvault's commands and keys"))
-        );
+        assert_eq!((check.as_str(), what), ("completion", format!("{shell} has no completion for keyvault")));
         assert!(remedy.contains(&format!("keyvault completions {shell}")), "{remedy}");
         let path = world.home().join(file);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -276,7 +274,9 @@ fn completion_is_looked_for_in_files_and_nothing_is_run() {
         assert!(!world.home().join("ran").exists());
     }
     world.set("SHELL", "/bin/ksh");
-    assert!(reports(&world, "skipped").iter().any(|(_, what, _)| what == "there is none for ksh"));
+    assert!(
+        reports(&world, "skipped").iter().any(|(_, what, _)| what == "keyvault has no completion for ksh")
+    );
 }
 
 #[test]
@@ -311,10 +311,10 @@ fn doctor_looks_at_a_bundle_without_a_home_and_waits_for_no_pipe() {
     away.set("KEYVAULT_READS", "reads.jsonl");
     away.unset("HOME");
     let ran = held(&away, &token, &["doctor"]).ok();
-    assert!(ran.out.contains("ci opens keys.kvb") && ran.out.contains("HOME does not name"), "{}", ran.out);
+    assert!(ran.out.contains("ci opens keys.kvb") && ran.out.contains("HOME is not set to"), "{}", ran.out);
     let mut piped = World::own();
     piped.sh("mkfifo pipe").ok();
     piped.set("KEYVAULT_TOKEN_FILE", "pipe");
-    assert!(piped.run(&["doctor"]).out.contains("KEYVAULT_TOKEN_FILE is no regular file"));
-    assert!(piped.run(&["status", "-v"]).out.contains("KEYVAULT_TOKEN_FILE is no regular file"));
+    assert!(piped.run(&["doctor"]).out.contains("KEYVAULT_TOKEN_FILE is not a regular file"));
+    assert!(piped.run(&["status", "-v"]).out.contains("KEYVAULT_TOKEN_FILE is not a regular file"));
 }

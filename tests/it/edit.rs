@@ -31,7 +31,7 @@ fn edit_changes_what_it_names_and_the_value_stays() {
     assert_eq!(json["variable"], "B_KEY");
     assert_eq!(json["note"], "first");
     assert_eq!(world.run(&["show", "b", "--reveal"]).ok().out, value);
-    world.run(&["show", "a"]).fails(3, "no key a");
-    world.run(&["exec", "--scope", "one", "--", "true"]).fails(125, "no key carries it");
+    world.run(&["show", "a"]).fails(3, "No key named `a`");
+    world.run(&["exec", "--scope", "one", "--", "true"]).fails(125, "no key has it");
     world.run(&["vault", "check"]).ok();
 }

@@ -32,9 +32,9 @@ fn an_env_file_brings_references_and_values_of_its_own() {
     // The ways add up; a later file's variable takes the place of an earlier one's.
     world.file("y.env", "PORT=kv://b/c\nA=plain\n");
     assert_eq!(with(&["--env-file", "x.env", "--env-file", "y.env"]).ok().out, "plain|first|b@/%||${A}\n");
-    assert_eq!(with(&["--env-file", "y.env", "--as", "a=OLD"]).ok().out, "plain|second|b@/%|unset|\n");
-    with(&["--env-file", "y.env", "--only", "a"]).fails(125, "A: given by the env-file, and wanted by a");
-    with(&["--env-file", "y.env", "--as", "a=PORT"]).fails(125, "PORT: wanted by a, b/c");
+    assert_eq!(with(&["--env-file", "y.env", "--as", "OLD=a"]).ok().out, "plain|second|b@/%|unset|\n");
+    with(&["--env-file", "y.env", "--only", "a"]).fails(125, "A: set by the env-file, and also by a");
+    with(&["--env-file", "y.env", "--as", "PORT=a"]).fails(125, "PORT: set by a, b/c");
     let shown = world.run(&["exec", "--dry-run", "--env-file", "y.env", "--", "true"]).ok().out;
     assert_eq!(shown, "PORT <- b/c\nA <- the env-file\n");
     // Its values stand in the place of the caller's.
@@ -69,16 +69,16 @@ fn what_is_wrong_in_an_env_file_refuses_it_and_repeats_no_value() {
     };
     for (content, word) in [
         ("LD_PRELOAD=secret77", "LD_PRELOAD is a variable that makes programs run"),
-        ("KEYVAULT_PASSPHRASE=secret77", "KEYVAULT_PASSPHRASE is a variable of keyvault"),
+        ("KEYVAULT_PASSPHRASE=secret77", "KEYVAULT_PASSPHRASE is a variable that keyvault itself uses"),
         (
             "A=http://secret77:kv://a@host",
-            "A holds no reference to a key: a kv:// reference must be the whole value",
+            "A has an invalid reference: a kv:// reference must be the whole value",
         ),
-        ("A=kv://secret77 x", "the name behind kv:// is not letters"),
+        ("A=kv://secret77 x", "the name after kv:// is not a valid name"),
         ("A=kv://a?version=secret77", "?version= and a number"),
-        ("A=kv://nothing", "A <- nothing: there is no such key (keyvault add nothing)"),
+        ("A=kv://nothing", "A <- nothing: no such key (keyvault add nothing)"),
         ("A=kv://a?version=7", "A <- a: it has no version 7 (keyvault history a)"),
-        ("A=secret77\0", "holds a NUL byte"),
+        ("A=secret77\0", "contains a NUL byte"),
     ] {
         let ran = run(content).fails(125, word);
         assert!(!ran.err.contains("secret77"), "{}", ran.err);
@@ -86,9 +86,11 @@ fn what_is_wrong_in_an_env_file_refuses_it_and_repeats_no_value() {
     world.run(&["revoke", "a", "--version", "1"]).ok();
     run("A=kv://a?version=1").fails(125, "A <- a: version 1 is revoked");
     world.run(&["edit", "a", "--tag", "project=never"]).ok();
-    run("A=kv://a").fails(125, "marked as never for project files");
-    world.run(&["project", "add", "a"]).fails(6, "a is marked as never for project files (project=never).");
+    run("A=kv://a").fails(125, "not available to project files");
+    world
+        .run(&["project", "add", "a"])
+        .fails(6, "`a` is not available to project files (tag project=never).");
     assert!(!world.home().join(".keyvault.toml").exists());
-    world.run(&["exec", "--env-file", "nowhere.env", "--", "true"]).fails(125, "There is no nowhere.env");
+    world.run(&["exec", "--env-file", "nowhere.env", "--", "true"]).fails(125, "nowhere.env does not exist");
     assert!(!world.home().join("ran").exists());
 }

@@ -44,7 +44,7 @@ fn case_45_a_value_over_the_kernels_limit_is_kept_and_not_injected() {
     let value: Vec<u8> = (b'a'..=b'z').cycle().take(1 << 20).collect();
     add(&world, "a", &value);
     assert!(world.run(&["show", "a", "--reveal"]).ok().bytes == value);
-    world.run(&["exec", "--only", "a", "--", "true"]).fails(125, "the kernel takes 131072 in one string");
+    world.run(&["exec", "--only", "a", "--", "true"]).fails(125, "the kernel accepts 131072 in one string");
     // The longest that passes: with `A=` and its NUL exactly the kernel's limit.
     add(&world, "b", &value[..131_072 - 3]);
     let script = "printf %s \"$B\" | wc -c";

@@ -41,8 +41,8 @@ fn the_ways_to_choose_add_up() {
         (&["--scope", "y", "--only", "b"], "a b c none\n"),
         (&["--scope", "x", "--scope", "y", "--skip-expired"], "a b c none\n"),
         (&["--all", "--skip-expired"], "a b c none\n"),
-        (&["--as", "a=B"], "none a none none\n"),
-        (&["--only", "a", "--as", "a=B"], "a a none none\n"),
+        (&["--as", "B=a"], "none a none none\n"),
+        (&["--only", "a", "--as", "B=a"], "a a none none\n"),
     ] {
         assert_eq!(run(&world, selection, SHOW).ok().out, expected, "{selection:?}");
     }
@@ -60,7 +60,10 @@ fn an_expired_key_refuses_and_names_itself_and_the_remedy() {
     );
     assert_eq!(ran.out, "");
     let ran = run(&world, &["--scope", "x", "--skip-expired"], SHOW).ok();
-    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("a b none none\n", "warning: Expired, left out: e.\n"));
+    assert_eq!(
+        (ran.out.as_str(), ran.err.as_str()),
+        ("a b none none\n", "warning: Left out because they have expired: e.\n")
+    );
     run(&world, &["--only", "e"], "echo started").fails(125, "e: expired");
 }
 
@@ -70,7 +73,7 @@ fn revoked_keys_are_left_out_of_scopes_and_refused_by_name() {
     world.run(&["revoke", "c"]).ok();
     assert_eq!(run(&world, &["--scope", "y"], SHOW).ok().out, "a none none none\n");
     run(&world, &["--only", "c"], "true").fails(125, "c: revoked");
-    run(&world, &["--as", "c=B"], "true").fails(125, "c: revoked");
+    run(&world, &["--as", "B=c"], "true").fails(125, "c: revoked");
 }
 
 #[test]
@@ -80,15 +83,15 @@ fn everything_that_is_wrong_is_said_at_once_before_anything_starts() {
     world.run_with_input(&["add", "long", "--exact"], vec![b'x'; 200_000]).ok();
     let log = world.run(&["audit", "log", "--json"]).ok().out;
     let all =
-        ["--only", "nul", "--only", "long", "--only", "gone", "--scope", "x", "--as", "a=B", "--scope", "zz"];
-    let ran = run(&world, &all, "echo started").fails(125, "Nothing was released:");
+        ["--only", "nul", "--only", "long", "--only", "gone", "--scope", "x", "--as", "B=a", "--scope", "zz"];
+    let ran = run(&world, &all, "echo started").fails(125, "Cannot release the keys:");
     for line in [
-        "gone: there is no such key",
-        "scope zz: no key carries it",
+        "gone: no such key",
+        "scope zz: no key has it",
         "e: expired on 2020-01-01",
-        "B: wanted by a, b",
-        "nul: its value holds a NUL byte",
-        "long: 200006 bytes with its variable; the kernel takes 131072 in one string",
+        "B: set by a, b",
+        "nul: its value contains a NUL byte",
+        "long: 200006 bytes with its variable; the kernel accepts 131072 in one string",
     ] {
         assert!(ran.err.contains(line), "{line:?} is not in:\n{}", ran.err);
     }
@@ -99,7 +102,7 @@ fn everything_that_is_wrong_is_said_at_once_before_anything_starts() {
 #[test]
 fn no_choice_shows_the_choices_and_a_missing_separator_is_usage() {
     let mut world = filled();
-    world.run(&["exec", "--", "true"]).fails(125, "--only NAME, --scope SCOPE");
+    world.run(&["exec", "--", "true"]).fails(125, "`--only NAME`, `--scope SCOPE`");
     let own = World::own();
     own.run(&["generate", "stripe/live", "--scope", "payments"]).ok();
     own.run(&["unlock"]).ok();
@@ -115,7 +118,7 @@ fn no_choice_shows_the_choices_and_a_missing_separator_is_usage() {
 fn a_name_that_is_nearly_right_is_suggested() {
     let world = World::new();
     world.run(&["generate", "stripe/live", "--scope", "payments"]).ok();
-    world.run(&["show", "stripe/lve"]).fails(3, "Did you mean stripe/live?");
+    world.run(&["show", "stripe/lve"]).fails(3, "Did you mean `stripe/live`?");
     run(&world, &["--only", "stirpe/live"], "true").fails(125, "did you mean stripe/live?");
     run(&world, &["--scope", "payment"], "true").fails(125, "did you mean payments?");
     assert!(!world.run(&["show", "quite-other"]).fails(3, "").err.contains("Did you mean"));
@@ -190,7 +193,7 @@ fn case_49_variables_and_arguments_that_are_not_utf8_pass_as_bytes() {
 fn a_dry_run_says_what_the_command_would_get_and_runs_nothing() {
     let world = filled();
     let log = world.run(&["audit", "log", "--json"]).ok().out;
-    let ran = world.run(&["exec", "--scope", "y", "--as", "b=X", "--dry-run", "--", "touch", "ran"]).ok();
+    let ran = world.run(&["exec", "--scope", "y", "--as", "X=b", "--dry-run", "--", "touch", "ran"]).ok();
     assert_eq!(ran.out, "A <- a\nC <- c\nX <- b\n");
     assert!(!world.home().join("ran").exists());
     assert_eq!(world.run(&["audit", "log", "--json"]).ok().out, log);
@@ -347,9 +350,9 @@ fn stdin_and_both_streams_pass_byte_for_byte() {
 #[test]
 fn only_exec_itself_fails_with_125() {
     let world = World::new();
-    world.run(&["show", "run"]).fails(3, "no key run");
-    world.run(&["--vault", "exec", "list"]).fails(3, "no vault");
-    world.run(&["--vault", "elsewhere", "run", "--all", "--", "true"]).fails(125, "no vault");
+    world.run(&["show", "run"]).fails(3, "No key named `run`");
+    world.run(&["--vault", "exec", "list"]).fails(3, "No vault");
+    world.run(&["--vault", "elsewhere", "run", "--all", "--", "true"]).fails(125, "No vault");
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn case_47_github_env_carries_every_value_and_masks_each_line_first() {
     let expected = ["%250A%25", "A<<b", "PATH=/evil", "b@/%25", "line one", "line two", "second"]
         .map(|mask| format!("::add-mask::{mask}"));
     assert_eq!(masks, expected);
-    assert_eq!(ran.err, "4 variables for the steps that follow.\n");
+    assert_eq!(ran.err, "Set 4 variables for the following steps.\n");
     let text = std::fs::read_to_string(world.home().join("github")).unwrap();
     let read = |text: &str| {
         read_as_runner(text).into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()

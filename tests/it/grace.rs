@@ -73,7 +73,7 @@ fn no_grace_reaches_past_the_expiry_that_the_key_had() {
     world.run(&["rotate", "e", "--grace", "1h", "--expires", "9d"]).ok();
     world.run(&["show", "e", "--version", "1", "--reveal"]).fails(6, "");
     world.run(&["show", "e", "--version", "2", "--reveal"]).fails(6, "");
-    world.run(&["rotate", "e", "--expires", "2020-01-01"]).fails(2, "is past already");
+    world.run(&["rotate", "e", "--expires", "2020-01-01"]).fails(2, "is in the past");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn in_its_grace_the_version_before_is_handed_out_on_demand() {
     world.run(&["generate", "a", "--scope", "s"]).ok();
     let first = value(&world, "a");
     let said = world.run(&["rotate", "a", "--grace", "24h"]).ok().out;
-    assert!(said.starts_with("a is at version 2; version 1 stays good until "), "{said}");
+    assert!(said.starts_with("a is now at version 2; version 1 stays valid until "), "{said}");
     states_are(&world, "a", &[(2, "current"), (1, "previous")]);
     assert_eq!(injected(&world, &["--previous", "a"]).ok().out, first);
     assert_eq!(injected(&world, &["--scope", "s", "--previous", "a"]).ok().out, first);

@@ -9,7 +9,7 @@ fn init_without_a_terminal_needs_a_place_for_the_code_and_never_touches_a_vault(
     let mut world = World::empty();
     world.run(&["init", "--no-recovery"]).fails(4, "");
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
-    world.run(&["init"]).fails(2, "--recovery-file FILE, --json, or --no-recovery");
+    world.run(&["init"]).fails(2, "`--recovery-file FILE` or `--json`");
     assert!(!world.vault().exists());
     world.file("code", "kept");
     world.run(&["init", "--recovery-file", "code"]).fails(6, "code");
@@ -19,7 +19,7 @@ fn init_without_a_terminal_needs_a_place_for_the_code_and_never_touches_a_vault(
     assert_eq!(made["recovery_code"].as_str().unwrap().len(), 47);
     assert_eq!(made["vault"], world.vault().to_str().unwrap());
     let before = std::fs::read(world.vault()).unwrap();
-    world.run(&["init", "--no-recovery"]).fails(6, "There is a vault already");
+    world.run(&["init", "--no-recovery"]).fails(6, "already exists");
     assert!(std::fs::read(world.vault()).unwrap() == before);
     let slots = world.run(&["vault", "slot", "list", "--json"]).ok().json();
     let cost = &slots["slots"][0]["cost"];

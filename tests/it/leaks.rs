@@ -22,14 +22,14 @@ fn no_command_that_must_not_show_a_value_shows_it_or_leaves_it_in_a_file() {
         no_trace_in("stderr", ran.err.as_bytes());
     };
     quiet(world.run_with_input(&["add", "a", "--scope", "s"], CANARY).ok());
-    quiet(world.run_with_input(&["add", "a"], CANARY).fails(6, "there already"));
+    quiet(world.run_with_input(&["add", "a"], CANARY).fails(6, "already exist"));
     let file = world.file("value", CANARY);
     quiet(world.run(&["add", "b", "--file", file.to_str().unwrap()]).ok());
     std::fs::remove_file(file).unwrap();
     let file = world.file(".env", format!("C={CANARY}\nD='{CANARY} twice {CANARY}'\n"));
     quiet(world.run(&["import", file.to_str().unwrap(), "--scope", "s", "--dry-run"]).ok());
     quiet(world.run(&["import", file.to_str().unwrap(), "--scope", "s"]).ok());
-    quiet(world.run(&["import", file.to_str().unwrap()]).fails(6, "there already"));
+    quiet(world.run(&["import", file.to_str().unwrap()]).fails(6, "already exist"));
     quiet(world.run(&["import", file.to_str().unwrap(), "--on-conflict", "replace"]).ok());
     std::fs::remove_file(file).unwrap();
     let broken =
@@ -45,7 +45,7 @@ fn no_command_that_must_not_show_a_value_shows_it_or_leaves_it_in_a_file() {
         &["exec", "--all", "--dry-run", "--", "true"],
         &["exec", "--scope", "s", "--", "true"],
         &["project", "add", "a"],
-        &["project", "allow", "--yes", "--json"],
+        &["project", "approve", "--yes", "--json"],
         &["project", "check"],
         &["project", "check", "--json"],
         &["exec", "--", "true"],
@@ -54,7 +54,7 @@ fn no_command_that_must_not_show_a_value_shows_it_or_leaves_it_in_a_file() {
         &["exec", "--only", "a", "--docker-env", "E", "--", "true"],
         &["exec", "--only", "a", "--docker-env", "E", "--fd", "3=b", "--dry-run", "--", "true"],
         &["exec", "--watch", "--only", "a", "--file", "F=b", "--", "true"],
-        &["exec", "--docker-env", "E", "--scope", "s", "--only", "d", "--as", "d=E", "--", "true"],
+        &["exec", "--docker-env", "E", "--scope", "s", "--only", "d", "--as", "E=d", "--", "true"],
         &["exec", "--mask", "--only", "a", "--", "sh", "-c", "echo $A; echo $A | base64 >&2"],
         &["doctor", "--json"],
         &["token", "list", "--json"],
@@ -70,7 +70,7 @@ fn no_command_that_must_not_show_a_value_shows_it_or_leaves_it_in_a_file() {
     ] {
         let ran = world.run(command);
         // There is no key d, and no session.
-        let fails = ["doctor", "status"].contains(&command[0]) || command.contains(&"d=E");
+        let fails = ["doctor", "status"].contains(&command[0]) || command.contains(&"E=d");
         assert!(ran.code == 0 || fails, "{command:?}: {}", ran.err);
         quiet(ran);
     }

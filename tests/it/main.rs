@@ -43,6 +43,7 @@ mod home;
 mod import;
 mod init;
 mod leaks;
+mod mappings;
 mod mask;
 mod names;
 mod passwd;

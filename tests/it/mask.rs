@@ -63,7 +63,7 @@ fn case_52_values_under_four_bytes_are_not_masked_and_named_in_one_line() {
     let ran = masked(&world, &["--mask", "--only", "a", "--only", "s"], &["sh", "-c", "echo $A $S"]).ok();
     assert_eq!(
         (ran.out.as_str(), ran.err.as_str()),
-        ("[masked] abc\n", "warning: Not masked, being under four bytes: s.\n")
+        ("[masked] abc\n", "warning: Not masked because they are under four bytes: s.\n")
     );
 }
 

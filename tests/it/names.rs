@@ -54,7 +54,7 @@ fn variables_that_run_code_are_refused_wherever_they_are_named() {
     for name in names {
         world.run(&["generate", "b", "--env", name]).fails(2, "");
         world.run(&["edit", "a", "--env", name]).fails(2, "");
-        world.run(&["exec", "--as", &format!("a={name}"), "--", "true"]).fails(125, "");
+        world.run(&["exec", "--as", &format!("{name}=a"), "--", "true"]).fails(125, "");
     }
     // Nor by way of a name.
     world.run(&["generate", "ld/preload"]).fails(2, "--env VAR");

@@ -61,7 +61,7 @@ fn the_first_passphrase_of_a_vault_takes_no_others_place() {
     world.set("KEYVAULT_KEY_FILE", "kf");
     set_mode(&world.file("new", "other words"), 0o600);
     let said = world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).ok().err;
-    assert!(said.contains("from now on") && !said.contains("the old one"), "{said}");
+    assert!(said.contains("now opens the vault") && !said.contains("the old one"), "{said}");
 }
 
 #[test]

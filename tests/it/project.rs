@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pretty_assertions::assert_eq;
 
 use crate::harness::bearer::with_keys;
-use crate::harness::project_file::{FILE, allowed, filled, log, mode, project, run_in, write};
+use crate::harness::project_file::{FILE, approved, filled, log, mode, project, run_in, write};
 use crate::harness::{KEYVAULT, World, finish};
 
 /// The values that a child gets, of some variables.
@@ -16,7 +16,7 @@ fn exec_alone_hands_out_what_the_file_asks_for_from_any_folder_below() {
     let world = filled();
     let text = "[keys]\nA = \"a\"\nURL = { template = \"pg://x:{db/password|url}@h/{a}{{}}\" }\n\
                 [profiles.prod.keys]\nA = \"b\"\nB = \"b\"\n";
-    let folder = allowed(&world, text);
+    let folder = approved(&world, text);
     let url = "pg://x:%3Cdb%2Fpassword%3E@h/<a>{}";
     assert_eq!(run_in(&world, &folder, &SHOW).ok().out, format!("<a> none {url}\n"));
     let deep = folder.join("src/deep");
@@ -24,14 +24,14 @@ fn exec_alone_hands_out_what_the_file_asks_for_from_any_folder_below() {
     assert_eq!(run_in(&world, &deep, &SHOW).ok().out, format!("<a> none {url}\n"));
     let prod = [&["exec", "--profile", "prod"], &SHOW[1..]].concat();
     assert_eq!(run_in(&world, &folder, &prod).ok().out, format!("<b> <b> {url}\n"));
-    run_in(&world, &folder, &["exec", "--profile", "prd", "--", "true"]).fails(125, "Did you mean prod?");
+    run_in(&world, &folder, &["exec", "--profile", "prd", "--", "true"]).fails(125, "Did you mean `prod`?");
 }
 
 #[test]
 fn only_narrows_the_file_and_scope_and_all_ignore_it() {
     let world = filled();
     world.run(&["edit", "b", "--scope", "s"]).ok();
-    let folder = allowed(&world, "[keys]\nA = \"b\"\nB = \"old\"\nURL = { template = \"{a}\" }\n");
+    let folder = approved(&world, "[keys]\nA = \"b\"\nB = \"old\"\nURL = { template = \"{a}\" }\n");
     let with = |choice: &[&str]| run_in(&world, &folder, &[&["exec"], choice, &SHOW[1..]].concat());
     assert_eq!(with(&["--only", "b"]).ok().out, "<b> none none\n");
     assert_eq!(with(&["--only", "URL"]).ok().out, "none none <a>\n");
@@ -39,14 +39,14 @@ fn only_narrows_the_file_and_scope_and_all_ignore_it() {
     assert_eq!(with(&["--only", "b", "--only", "db/password"]).ok().out, "<b> none none\n");
     assert_eq!(with(&["--scope", "s"]).ok().out, "none <b> none\n");
     assert_eq!(with(&["--all", "--skip-expired"]).ok().out, "<a> <b> none\n");
-    assert_eq!(with(&["--as", "b=B"]).ok().out, "none <b> none\n");
+    assert_eq!(with(&["--as", "B=b"]).ok().out, "none <b> none\n");
     assert_eq!(with(&["--profile", "x", "--all"]).code, 125);
 }
 
 #[test]
 fn optional_ones_are_left_out_and_defaults_stand_in() {
     let world = filled();
-    let folder = allowed(
+    let folder = approved(
         &world,
         "[keys]\nA = { key = \"nothing\", optional = true }\nB = { key = \"nothing\", default = \"n o\" }\n\
          URL = { template = \"x{old}\", optional = true }\nC = { key = \"gone\", required = false }\n",
@@ -62,7 +62,7 @@ fn optional_ones_are_left_out_and_defaults_stand_in() {
     let shown = run_in(&world, &folder, &["exec", "--dry-run", "--json", "--", "true"]).ok().json();
     assert_eq!(shown, serde_json::json!({ "keys": [], "defaults": ["B"], "left_out": ["A", "C", "URL"] }));
     // A key that has expired is not missing: somebody relies on it.
-    let folder = allowed(&world, "[keys]\nA = { key = \"old\", default = \"x\" }\n");
+    let folder = approved(&world, "[keys]\nA = { key = \"old\", default = \"x\" }\n");
     run_in(&world, &folder, &SHOW).fails(125, "A <- old: expired");
 }
 
@@ -70,22 +70,22 @@ fn optional_ones_are_left_out_and_defaults_stand_in() {
 fn everything_that_is_wrong_is_one_report_with_the_command_that_mends_each() {
     let world = filled();
     world.run(&["edit", "b", "--tag", "project=never"]).ok();
-    let folder = allowed(
+    let folder = approved(
         &world,
         "[keys]\nA = \"dp/password\"\nB = { key = \"b\", optional = true }\nC = \"old\"\nD = \"gone\"\n\
          E = { template = \"{a}{nothing/like-it}\" }\n",
     );
     let before = log(&world);
     let lines = [
-        "A <- dp/password: there is no such key (did you mean db/password?) (keyvault add dp/password)",
-        "B <- b: marked as never for project files (project=never) (keyvault edit b --untag project)",
+        "A <- dp/password: no such key (did you mean db/password?) (keyvault add dp/password)",
+        "B <- b: not available to project files (tag project=never) (keyvault edit b --untag project)",
         "C <- old: expired on 2020-01-01 00:00 (keyvault edit old --expires 30d)",
         "D <- gone: revoked (keyvault rotate gone)",
-        "E <- nothing/like-it: there is no such key (keyvault add nothing/like-it)",
+        "E <- nothing/like-it: no such key (keyvault add nothing/like-it)",
     ];
     let report = lines.map(|line| format!("\n  {line}")).concat();
     let ran = run_in(&world, &folder, &["exec", "--", "touch", "ran"]);
-    assert_eq!((ran.code, ran.err), (125, format!("error: Nothing was released:{report}\n")));
+    assert_eq!((ran.code, ran.err), (125, format!("error: Cannot release the keys:{report}\n")));
     assert!(!folder.join("ran").exists() && log(&world) == before);
     let ran = run_in(&world, &folder, &["project", "check"]);
     let table = "\
@@ -104,7 +104,7 @@ E         a, nothing/like-it  MISSING
 #[test]
 fn check_says_how_it_stands_and_its_exit_code_tells_what_is_missing_apart() {
     let world = filled();
-    let folder = allowed(
+    let folder = approved(
         &world,
         "[keys]\nA = { key = \"a\", description = \"the first\\u001b[31m\" }\nB = { key = \"x\", default = \"1\" }\n\
          C = { key = \"x\", optional = true }\n[profiles.prod.keys]\nA = \"new\"\n",
@@ -123,14 +123,14 @@ fn check_says_how_it_stands_and_its_exit_code_tells_what_is_missing_apart() {
         ran.json()["variables"][0],
         serde_json::json!({
             "variable": "A", "profile": "prod", "keys": ["new"], "status": "refused", "description": null,
-            "why": ["new: there is no such key"],
+            "why": ["new: no such key"],
         })
     );
     assert_eq!(ran.json()["ok"], false);
     run_in(&world, &world.home(), &["project", "check"]).fails(3, "project init");
     let empty = allowed_empty(&world);
-    run_in(&world, &empty, &["project", "check"]).fails(3, "asks for no key");
-    run_in(&world, &empty, &["exec", "--", "true"]).fails(125, "asks for no key");
+    run_in(&world, &empty, &["project", "check"]).fails(3, "lists no keys");
+    run_in(&world, &empty, &["exec", "--", "true"]).fails(125, "lists no keys");
 }
 
 fn allowed_empty(world: &World) -> PathBuf {
@@ -158,24 +158,20 @@ fn init_takes_variables_and_no_values_and_add_adds_to_it() {
     assert!(text.starts_with("#:schema ./.keyvault.schema.json\n") && !text.contains(value), "{text}");
     let schema = std::fs::read_to_string(folder.join(".keyvault.schema.json")).unwrap();
     assert_eq!(schema, include_str!("../../docs/keyvault.toml.schema.json"));
-    run_in(&world, &folder, &["project", "init"]).fails(6, "is there already");
+    run_in(&world, &folder, &["project", "init"]).fails(6, "already exists");
     // What it wrote is allowed at once; what the vault lacks is what is left to do.
     let ran = run_in(&world, &folder, &["project", "check"]);
-    assert!(ran.code == 6 && ran.err.contains("lower <- My-Shop/lower: not allowed"), "{}", ran.err);
-    assert!(!ran.err.contains("STRIPE_KEY <- My-Shop/STRIPE_KEY: not allowed"), "{}", ran.err);
+    assert!(ran.code == 6 && ran.err.contains("lower <- My-Shop/lower: not approved"), "{}", ran.err);
+    assert!(!ran.err.contains("STRIPE_KEY <- My-Shop/STRIPE_KEY: not approved"), "{}", ran.err);
     run_in(&world, &folder, &["import", ".env", "--prefix", "My-Shop/", "--on-conflict", "skip"]).ok();
     let shown = run_in(&world, &folder, &["exec", "--only", "STRIPE_KEY", "--", "printenv", "STRIPE_KEY"]);
     assert_eq!(shown.ok().out, format!("{value}\n"));
     run_in(&world, &folder, &["project", "add", "a"]).ok();
-    run_in(&world, &folder, &["project", "add", "b", "--as", "A", "--profile", "prod", "--optional"]).ok();
-    run_in(&world, &folder, &["project", "add", "b", "--as", "A"]).fails(6, "gets something else");
-    run_in(&world, &folder, &["project", "add", "b", "--as", "HTTPS_PROXY"]).fails(2, "names hosts");
+    run_in(&world, &folder, &["project", "add", "--as", "A=b", "--profile", "prod", "--optional"]).ok();
+    run_in(&world, &folder, &["project", "add", "--as", "A=b"]).fails(6, "already has a different entry");
+    run_in(&world, &folder, &["project", "add", "--as", "HTTPS_PROXY=b"]).fails(2, "sets hosts");
     let ran = run_in(&world, &folder, &["project", "add", "not/there"]).ok();
-    assert!(
-        ran.err.contains("NOT_THERE <- not/there\nwarning: There is no key not/there yet"),
-        "{}",
-        ran.err
-    );
+    assert!(ran.err.contains("NOT_THERE <- not/there\nwarning: No key `not/there` yet"), "{}", ran.err);
     let with = |arguments: &[&str]| {
         run_in(&world, &folder, &[&["exec"], arguments, &["--", "printenv", "A"]].concat())
     };
@@ -191,8 +187,8 @@ fn add_makes_a_file_where_there_is_none_and_takes_the_keys_own_variable() {
     std::fs::create_dir(&folder).unwrap();
     run_in(&world, &folder, &["project", "add", "a", "--json"]).ok();
     assert_eq!(run_in(&world, &folder, &["exec", "--", "printenv", "OWN_NAME"]).ok().out, "<a>\n");
-    let ran = run_in(&world, &folder, &["project", "allow", "--json"]).ok().json();
-    assert_eq!(ran["allowed"], serde_json::json!([{ "variable": "OWN_NAME", "key": "a", "new": false }]));
+    let ran = run_in(&world, &folder, &["project", "approve", "--json"]).ok().json();
+    assert_eq!(ran["approved"], serde_json::json!([{ "variable": "OWN_NAME", "key": "a", "new": false }]));
 }
 
 #[test]
@@ -203,19 +199,19 @@ fn a_file_above_the_repository_or_the_home_is_not_found() {
     let repository = world.home().join("repo");
     let deep = repository.join("src");
     std::fs::create_dir_all(&deep).unwrap();
-    run_in(&world, &world.home(), &["exec", "--", "true"]).fails(125, "No key was chosen");
-    run_in(&world, &deep, &["exec", "--", "true"]).fails(125, "No key was chosen");
+    run_in(&world, &world.home(), &["exec", "--", "true"]).fails(125, "No keys chosen");
+    run_in(&world, &deep, &["exec", "--", "true"]).fails(125, "No keys chosen");
     write(&world.home(), "[keys]\nA = \"a\"\n");
-    run_in(&world, &deep, &["exec", "--", "true"]).fails(125, "not allowed");
+    run_in(&world, &deep, &["exec", "--", "true"]).fails(125, "not approved");
     assert_eq!(finish(world.command("git").current_dir(&repository).args(["init", "-q"]), b"").code, 0);
-    run_in(&world, &deep, &["exec", "--", "true"]).fails(125, "No key was chosen");
+    run_in(&world, &deep, &["exec", "--", "true"]).fails(125, "No keys chosen");
     // Outside of HOME too: what lies in a folder that everybody writes to is refused, not used.
     let shared = world.path().join("shared");
     std::fs::create_dir_all(shared.join("work")).unwrap();
     write(&shared, "[keys]\nA = \"a\"\n");
     mode(&shared, 0o1777);
     run_in(&world, &shared.join("work"), &["exec", "--", "true"])
-        .fails(125, "can be written by others (mode 1777)");
+        .fails(125, "(mode 1777), so it is not trusted");
 }
 
 #[test]
@@ -223,13 +219,13 @@ fn a_value_in_the_place_of_a_name_is_not_repeated() {
     let world = filled();
     let (slashed, plain) = ("sk_live_4eC39Hq/LyjWDarjtT1==", "sk_live_4eC39HqLyjWDarjtT1zdp7dc");
     let folder = project(&world, &format!("[keys]\nA = \"{slashed}\"\n"));
-    let ran = run_in(&world, &folder, &["exec", "--", "true"])
-        .fails(125, "what A is to get is not the name of a key");
+    let ran =
+        run_in(&world, &folder, &["exec", "--", "true"]).fails(125, "the key name for A is not a valid name");
     assert!(!ran.err.contains("4eC39Hq"), "{}", ran.err);
     let folder = project(&world, &format!("[keys]\nA = \"{plain}\"\n"));
     let ran = run_in(&world, &folder, &["exec", "--", "true"]).fails(125, "looks like a value");
     assert!(!ran.err.contains("4eC39Hq"), "{}", ran.err);
-    let folder = allowed(&world, &format!("[keys]\nA = \"{plain}\"\n"));
+    let folder = approved(&world, &format!("[keys]\nA = \"{plain}\"\n"));
     for arguments in [&["exec", "--", "true"] as &[&str], &["project", "check"]] {
         let ran = run_in(&world, &folder, arguments);
         assert!(ran.code != 0 && !ran.err.contains("4eC39Hq") && !ran.out.contains("4eC39Hq"), "{ran:?}");
@@ -240,11 +236,11 @@ fn a_value_in_the_place_of_a_name_is_not_repeated() {
 fn an_unknown_field_names_the_nearest_one_and_its_line() {
     let world = filled();
     for (text, line, near) in [
-        ("[key]\nA = 'a'\n", 1, "Did you mean keys?"),
-        ("[keys]\n\nA = { key = 'a', optinal = true }\n", 3, "Did you mean optional?"),
-        ("[keys.A]\nkey = 'a'\ndesciption = 'x'\n", 3, "Did you mean description?"),
-        ("[profiles.p]\nkeys = {}\nscope = 'x'\n", 3, "There are: keys."),
-        ("[keys]\nA = { value = 'x' }\n", 2, "There are: key, template"),
+        ("[key]\nA = 'a'\n", 1, "Did you mean `keys`?"),
+        ("[keys]\n\nA = { key = 'a', optinal = true }\n", 3, "Did you mean `optional`?"),
+        ("[keys.A]\nkey = 'a'\ndesciption = 'x'\n", 3, "Did you mean `description`?"),
+        ("[profiles.p]\nkeys = {}\nscope = 'x'\n", 3, "Known fields: keys."),
+        ("[keys]\nA = { value = 'x' }\n", 2, "Known fields: key, template"),
         ("[keys]\nA = 1\n", 2, ""),
         ("[keys]\nA = 'a'\nA = 'b'\n", 3, ""),
     ] {
@@ -261,21 +257,21 @@ fn a_file_whose_keys_stand_in_profiles_names_them() {
     world.file(".keyvault.toml", "[profiles.prod.keys]\nA = 'a'\n[profiles.test.keys]\nA = 'b'\n");
     for command in [&["exec", "--", "true"] as &[&str], &["project", "check"]] {
         let ran = world.run(command);
-        assert!(ran.err.contains("asks for no key without a profile.\n"), "{}", ran.err);
-        assert!(ran.err.contains("It has: --profile prod, --profile test.\n"), "{}", ran.err);
+        assert!(ran.err.contains("lists no keys outside its profiles.\n"), "{}", ran.err);
+        assert!(ran.err.contains("Its profiles: --profile prod, --profile test.\n"), "{}", ran.err);
     }
 }
 
 #[test]
 fn a_project_file_that_could_not_be_begun_is_not_left() {
     let world = World::own();
-    world.run(&["project", "add", "path"]).fails(2, "Name another with --as VAR.");
+    world.run(&["project", "add", "path"]).fails(2, "Choose another: keyvault project add --as VAR=path");
     let before = world.every_file();
     world.file(".env.example", "A=\n");
     let state = world.home().join(".local/state/keyvault/projects");
     std::fs::remove_dir_all(&state).ok();
     std::fs::write(&state, "in the way").unwrap();
-    world.run(&["project", "init"]).fails(1, "could not be written down");
+    world.run(&["project", "init"]).fails(1, "could not be saved");
     std::fs::remove_file(&state).unwrap();
     assert!(!world.home().join(".keyvault.toml").exists(), "{before:?}");
     world.run(&["project", "init"]).ok();

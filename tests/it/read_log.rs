@@ -1,4 +1,4 @@
-//! What was read with a token: recorded, brought home from bundles, and proved.
+//! What was read with a token: recorded, imported from bundles, and proved.
 
 use std::time::Duration;
 
@@ -46,9 +46,9 @@ fn audit_verify_proves_what_was_read_with_tokens_as_well() {
     held(&world, &token, &ENV).ok();
     held(&world, &token, &ENV).ok();
     let verified = world.run(&["audit", "verify"]).ok();
-    assert!(verified.out.ends_with("\n2 reads with tokens hold.\n"), "{}", verified.out);
+    assert!(verified.out.ends_with("\n2 reads by tokens verified.\n"), "{}", verified.out);
     tamper(&world, "DELETE FROM token_audit WHERE seq = 0");
-    world.run(&["audit", "verify"]).fails(5, "What was read with ci cannot be proved");
+    world.run(&["audit", "verify"]).fails(5, "The reads by token `ci` cannot be proved");
     let answer = world.run(&["audit", "verify", "--json"]);
     assert_eq!((answer.code, &answer.json()["ok"]), (5, &serde_json::json!(false)));
     assert_eq!(answer.json()["broken"][0]["token"], "ci");
@@ -66,8 +66,8 @@ fn reads_of_a_renewed_token_keep_the_others_of_a_log_not_away() {
     world.run(&["audit", "import", "reads.jsonl"]).fails(3, "a token that this vault does not know");
     held(&world, &second, &["exec", "--bundle", "second.kvb", "--", "true"]).ok();
     let brought = world.run(&["audit", "import", "reads.jsonl"]).ok();
-    assert!(brought.err.contains("Left out 1 read of tokens"), "{}", brought.err);
-    assert!(brought.err.contains("Brought home 1 new read with token ci"), "{}", brought.err);
+    assert!(brought.err.contains("Skipped 1 read by tokens"), "{}", brought.err);
+    assert!(brought.err.contains("Imported 1 new read by token `ci`"), "{}", brought.err);
     let again = world.run(&["audit", "import", "reads.jsonl", "--json"]).ok().json();
     assert_eq!((&again["known"], &again["unknown"]), (&1.into(), &1.into()));
 }
@@ -81,7 +81,7 @@ fn a_file_that_is_no_log_of_reads_is_not_touched() {
     for text in ["one\ntwo, without an end", "{\"keys\":1}\n"] {
         let notes = world.file("notes", text);
         held(&world, &token, &["exec", "--bundle", "keys.kvb", "--", "echo", "started"])
-            .fails(125, "is not a log of what was read");
+            .fails(125, "is not a read log");
         assert_eq!(std::fs::read_to_string(notes).unwrap(), text);
     }
 }
@@ -101,7 +101,7 @@ fn a_holder_that_wrecks_its_own_rows_keeps_the_owner_from_nothing() {
         assert_eq!(world.run(&["vault", "check"]).code, 5, "{wreck}");
         world.run(&["vault", "backup", "backup.db"]).ok();
         let rotated = world.run_with_input(&["rotate", "a"], "value-a2").ok();
-        assert!(rotated.err.contains("somebody may have hidden reads"), "{wreck}: {}", rotated.err);
+        assert!(rotated.err.contains("someone may have hidden reads"), "{wreck}: {}", rotated.err);
         let renewed = world.run(&["token", "renew", "ci"]).ok();
         assert_eq!(seen(held(&world, renewed.out.trim_end(), &ENV)), ["A=value-a2", "B=value-b"]);
         world.run(&["vault", "check"]).ok();
@@ -132,7 +132,7 @@ fn what_was_read_with_a_token_stays_on_record_when_another_takes_its_name() {
     assert_eq!((&shown["last_read"], &shown["reads"]), (&serde_json::Value::Null, &serde_json::json!([])));
     let revoked = world.run(&["token", "revoke", "ci", "--json"]).ok().json();
     assert_eq!(revoked["could_read"], serde_json::json!(["d"]));
-    assert!(world.run(&["audit", "verify"]).ok().out.ends_with("\n1 read with a token holds.\n"));
+    assert!(world.run(&["audit", "verify"]).ok().out.ends_with("\n1 read by tokens verified.\n"));
 }
 
 /// One holder's wrecked log kept the reads of all others away.
@@ -167,12 +167,12 @@ fn a_holder_that_cut_its_chain_keeps_the_owner_neither_from_renewing_nor_from_re
     world.run(&["vault", "backup", "backup.db"]).ok();
     world.advance(Duration::from_millis(1));
     let renewed = world.run(&["token", "renew", "ci"]).ok();
-    assert!(renewed.err.contains("somebody may have hidden reads"), "{}", renewed.err);
+    assert!(renewed.err.contains("someone may have hidden reads"), "{}", renewed.err);
     assert_eq!(seen(held(&world, renewed.out.trim_end(), &ENV)), ["A=value-a", "B=value-b"]);
     world.run(&["vault", "check"]).ok();
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
     let restored = world.run(&["vault", "restore", "backup.db", "--yes"]).ok();
-    assert!(restored.err.contains("somebody may have hidden reads"), "{}", restored.err);
+    assert!(restored.err.contains("someone may have hidden reads"), "{}", restored.err);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn reads_that_were_there_at_a_change_cannot_be_hidden() {
     // The holder puts back a chain of its own that ends before the second read.
     tamper(&world, &one);
     let changed = world.run(&["edit", "c", "--note", "y"]).ok();
-    assert!(changed.err.contains("somebody may have hidden reads"), "{}", changed.err);
+    assert!(changed.err.contains("someone may have hidden reads"), "{}", changed.err);
     let listed = world.run(&["token", "list"]).ok();
     assert!(listed.err.contains("reads that were recorded are gone"), "{}", listed.err);
     finds(&world, "token_audit of ci");
@@ -228,7 +228,7 @@ fn reads_from_a_bundle_are_brought_home_once() {
     away.file("reads.jsonl", format!("{log}{{\"format\":1,\"va"));
     held(&away, &token, &exec).ok();
     let log = std::fs::read_to_string(away.home().join("reads.jsonl")).unwrap();
-    assert_eq!(import(&log).ok().err, "Brought home 1 new read with token ci.\n");
+    assert_eq!(import(&log).ok().err, "Imported 1 new read by token `ci`.\n");
     world.run(&["vault", "check"]).ok();
 }
 
@@ -253,7 +253,7 @@ fn a_check_says_what_mends_a_log_of_reads_that_does_not_hold() {
     tamper(&world, "DELETE FROM token_audit");
     let checked = world.run(&["vault", "check"]);
     assert_eq!(checked.code, 5);
-    assert!(checked.err.contains("'keyvault token renew NAME'"), "{}", checked.err);
+    assert!(checked.err.contains("`keyvault token renew NAME`"), "{}", checked.err);
     assert!(!checked.err.contains("vault restore"), "{}", checked.err);
     world.run(&["token", "renew", "ci"]).ok();
     world.run(&["vault", "check"]).ok();
@@ -270,8 +270,8 @@ fn a_log_of_reads_that_cannot_be_written_is_named_with_its_variable() {
         let mut command = world.command(KEYVAULT);
         command.env("KEYVAULT_TOKEN", &token).env("KEYVAULT_READS", place);
         let ran = finish(command.args(["exec", "--bundle", "keys.kvb", "--", "echo", "ran"]), b"");
-        ran.clone().fails(125, "What is read from a bundle has to be recorded");
-        ran.fails(125, "KEYVAULT_READS names another file");
+        ran.clone().fails(125, "Reads from a bundle must be recorded");
+        ran.fails(125, "Set KEYVAULT_READS to another file");
     }
 }
 
@@ -280,5 +280,5 @@ fn a_file_without_reads_is_said_to_have_none() {
     let world = with_keys();
     token(&world, &["ci", "--scope", "deploy"]);
     world.file("empty.jsonl", "");
-    assert_eq!(world.run(&["audit", "import", "empty.jsonl"]).ok().err, "There are no reads in the file.\n");
+    assert_eq!(world.run(&["audit", "import", "empty.jsonl"]).ok().err, "The file contains no reads.\n");
 }

@@ -68,9 +68,9 @@ fn lines_that_cannot_be_proved_keep_no_other_away_and_nothing_is_imported_twice(
             5,
             "warning: Line 1 is not a read that keyvault recorded; not imported.\n\
              warning: Line 4 is not a read that keyvault recorded; not imported.\n\
-             warning: Line 7 has been altered; not imported.\n\
+             warning: Line 7 was altered; not imported.\n\
              warning: Before line 10, 1 read is missing.\n\
-             warning: Left out 1 read of another vault's tokens.\n\
+             warning: Skipped 1 read by tokens of another vault.\n\
              Brought home 4 new reads with token ci.\n"
         )
     );
@@ -92,7 +92,7 @@ fn lines_that_cannot_be_proved_keep_no_other_away_and_nothing_is_imported_twice(
             "faults": [
                 fault(1, "is not a read that keyvault recorded"),
                 fault(4, "is not a read that keyvault recorded"),
-                fault(7, "has been altered"),
+                fault(7, "was altered"),
             ],
         })
     );
@@ -110,7 +110,7 @@ fn a_last_line_that_was_cut_off_is_pointed_out_and_no_damage() {
     let ran = world.run(&["audit", "import", "reads.jsonl"]).ok();
     assert_eq!(
         ran.err,
-        "warning: The last line was cut off. Its read was not released, unless the copy is incomplete.\n\
+        "warning: The last line is truncated. Its read was not released, unless the copy is incomplete.\n\
          Brought home 1 new read with token ci.\n"
     );
     // Whole, but for the newline.

@@ -130,7 +130,7 @@ fn rekey_keeps_only_what_was_presented_and_asks_for_two_ways_in() {
     world.run(&["vault", "rekey"]).fails(2, "--recovery-file");
     world.run(&["vault", "rekey", "--no-recovery"]).fails(6, "--yes");
     let said = world.run(&["vault", "rekey", "--no-recovery", "--yes"]).ok().err;
-    assert!(said.contains("No way in any more: slot 2 (recovery code), slot 3 (key file)."), "{said}");
+    assert!(said.contains("No longer open the vault: slot 2 (recovery code), slot 3 (key file)."), "{said}");
     assert_eq!(kinds(&world), ["passphrase"]);
     // A key file that opens nothing is the wrong one.
     world.run(&["vault", "rekey", "--no-recovery", "--key-file", "k"]).fails(4, "");
@@ -166,7 +166,7 @@ fn a_vault_that_only_key_files_open_is_told_to_get_a_passphrase_before_a_rekey()
     world.unset("KEYVAULT_PASSPHRASE");
     world.run(&["vault", "slot", "remove", "1", "--yes"]).ok();
     let rekey = ["vault", "rekey", "--key-file", "k", "--no-recovery"];
-    world.run(&rekey).fails(6, "'keyvault vault passwd' sets one.");
+    world.run(&rekey).fails(6, "Set one with `keyvault vault passwd`.");
     world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).ok();
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
     world.run(&rekey).ok();

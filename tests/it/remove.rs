@@ -32,7 +32,7 @@ fn remove_needs_yes_without_a_terminal_and_the_log_remembers() {
     world.run(&["generate", "a", "--scope", "s"]).ok();
     world.run(&["remove", "a"]).fails(2, "--yes");
     world.run(&["remove", "a", "--yes"]).ok();
-    world.run(&["show", "a"]).fails(3, "no key a");
+    world.run(&["show", "a"]).fails(3, "No key named `a`");
     let log = world.run(&["audit", "log", "--key", "a", "--action", "remove", "--json"]).ok();
     assert_eq!(log.json()["keys"], serde_json::json!([{ "name": "a", "version": 1 }]));
     world.run(&["vault", "check"]).ok();

@@ -36,7 +36,7 @@ fn render_fills_a_file_byte_for_byte_and_nobody_else_reads_it() {
     let event = last_event(&world);
     assert_eq!((event["action"].as_str(), event["detail"].as_str()), (Some("export"), Some("render")));
     assert_eq!(event["keys"].as_array().unwrap().len(), 4, "{event}");
-    world.run(&["project", "render", "in", "-o", "out"]).fails(6, "there already");
+    world.run(&["project", "render", "in", "-o", "out"]).fails(6, "already exists");
     assert_eq!(last_event(&world), event, "refused before anything was released");
     // Replaced, and not written through a link.
     world.file("target", "kept");
@@ -52,8 +52,8 @@ fn render_refuses_before_it_releases_and_leaves_nothing() {
     let world = filled();
     let log = world.run(&["audit", "log", "--json"]).ok().out;
     for (content, code, word) in [
-        ("one\nkv://a?version=x", 2, "line 2, holds no reference"),
-        ("kv://nothing", 3, "nothing: there is no such key"),
+        ("one\nkv://a?version=x", 2, "line 2, has an invalid reference"),
+        ("kv://nothing", 3, "nothing: no such key"),
         ("{{kv://a", 2, "is not closed"),
     ] {
         world.file("in", content);
@@ -62,13 +62,13 @@ fn render_refuses_before_it_releases_and_leaves_nothing() {
     world.file("in", b"\xFF");
     world.run(&["project", "render", "in", "-o", "out"]).fails(2, "not UTF-8");
     world.file("in", "kv://a");
-    world.run(&["project", "render", "in", "-o", "no/out"]).fails(1, "no folder");
-    world.run(&["project", "render", "in", "-o", ".."]).fails(2, "not the name of a file");
+    world.run(&["project", "render", "in", "-o", "no/out"]).fails(1, "The folder of");
+    world.run(&["project", "render", "in", "-o", ".."]).fails(2, "not a file name");
     assert!(!world.home().join("out").exists());
     assert_eq!(world.run(&["audit", "log", "--json"]).ok().out, log);
     world.file("in", "plain");
     let ran = world.run(&["project", "render", "in"]).ok();
-    assert!(ran.out == "plain" && ran.err.contains("names no key"), "{}", ran.err);
+    assert!(ran.out == "plain" && ran.err.contains("contains no reference"), "{}", ran.err);
 }
 
 /// A repository in HOME/repo with `kept` and `dir/kept` committed.
@@ -106,7 +106,7 @@ fn render_refuses_what_git_keeps_whatever_the_index_looks_like() {
         for (folder, output) in
             [("repo", "kept"), ("repo", "dir/kept"), ("repo/dir", "kept"), ("repo/dir", "../kept")]
         {
-            let ran = render_in(&world, folder, output).fails(6, "is kept by git");
+            let ran = render_in(&world, folder, output).fails(6, "is tracked by git");
             assert!(!ran.err.contains("second"), "{setup}");
         }
         render_in(&world, "repo", "free").ok();
@@ -120,12 +120,12 @@ fn render_knows_worktrees_and_sparse_indexes_and_refuses_what_it_cannot_read() {
     let world = filled();
     repository(&world, &[]);
     assert_eq!(world.sh("cd repo; git worktree add -q ../tree").code, 0);
-    render_in(&world, "tree", "kept").fails(6, "is kept by git");
+    render_in(&world, "tree", "kept").fails(6, "is tracked by git");
     render_in(&world, "tree", "free").ok();
     let sparse = "cd repo; git sparse-checkout init --cone --sparse-index; git sparse-checkout set";
     assert_eq!(world.sh(sparse).code, 0);
     std::fs::create_dir_all(world.home().join("repo/dir")).unwrap();
-    render_in(&world, "repo/dir", "anything").fails(6, "is kept by git");
+    render_in(&world, "repo/dir", "anything").fails(6, "is tracked by git");
     render_in(&world, "repo", "free").ok();
     let index = world.home().join("repo/.git/index");
     let good = std::fs::read(&index).unwrap();
@@ -133,7 +133,7 @@ fn render_knows_worktrees_and_sparse_indexes_and_refuses_what_it_cannot_read() {
     for len in (0..good.len()).step_by(11) {
         std::fs::write(&index, &good[..len]).unwrap();
         let ran = render_in(&world, "repo", "kept");
-        assert!(ran.code == 6 && !ran.err.contains("there already"), "{len}: {}", ran.err);
+        assert!(ran.code == 6 && !ran.err.contains("already exists"), "{len}: {}", ran.err);
     }
     std::fs::write(&index, &good[..good.len() / 2]).unwrap();
     render_in(&world, "repo", "free").fails(6, "cannot be read");

@@ -62,7 +62,7 @@ fn a_damaged_backup_takes_nothings_place() {
     drop(connection);
     drop_side_files(&backup);
     let before = std::fs::read(world.vault()).unwrap();
-    world.run(&["vault", "restore", "bf", "--yes"]).fails(5, "The vault here was not touched");
+    world.run(&["vault", "restore", "bf", "--yes"]).fails(5, "The vault here was not changed");
     assert!(std::fs::read(world.vault()).unwrap() == before);
     world.run(&["vault", "check"]).ok();
 }
@@ -133,7 +133,7 @@ fn a_restore_where_the_vault_is_gone_says_what_this_machine_saw() {
     std::fs::remove_file(world.vault()).unwrap();
     drop_side_files(&world.vault());
     let said = restore(&world, "b");
-    assert!(said.contains("what was revoked since is good again"), "{said}");
+    assert!(said.contains("what was revoked since is valid again"), "{said}");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_restore_of_a_vault_that_was_rekeyed_says_so_and_calls_no_key_changed() {
     world.run(&["vault", "rekey", "--no-recovery", "--yes"]).ok();
     let preview = || world.run(&["vault", "restore", "b"]).fails(2, "").err;
     let said = preview();
-    assert!(said.contains("was rekeyed since") && !said.contains("as they were"), "{said}");
+    assert!(said.contains("was rekeyed since") && !said.contains("earlier state"), "{said}");
     world.file("new", "another horse battery staple");
     world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).ok();
     let said = preview();
@@ -172,10 +172,10 @@ fn what_is_wrong_with_a_backup_is_mended_at_the_backup() {
     let world = with_backup();
     world.sh("mkdir folder; mkfifo pipe; ln -s b link; printf nothing > text; chmod 600 text").ok();
     for (file, remedy) in [
-        ("folder", "Name a file that 'keyvault vault backup' wrote."),
-        ("pipe", "Name a file that 'keyvault vault backup' wrote."),
-        ("text", "Name a file that 'keyvault vault backup' wrote."),
-        ("link", "Name the file that the link leads to."),
+        ("folder", "Name a file that `keyvault vault backup` wrote."),
+        ("pipe", "Name a file that `keyvault vault backup` wrote."),
+        ("text", "Name a file that `keyvault vault backup` wrote."),
+        ("link", "Name the file that the link points to."),
     ] {
         let said = world.run(&["vault", "restore", file, "--yes"]).fails(5, remedy).err;
         assert!(!said.contains("--vault"), "{file}: {said}");
@@ -188,7 +188,7 @@ fn what_is_wrong_with_a_backup_is_mended_at_the_backup() {
     world.run(&["vault", "restore", "own/b", "--yes"]).ok();
     let whole = std::fs::read(world.home().join("b")).unwrap();
     world.file("text", &whole[..whole.len() - 100]);
-    let said = world.run(&["vault", "restore", "text", "--yes"]).fails(5, "Take another backup.").err;
+    let said = world.run(&["vault", "restore", "text", "--yes"]).fails(5, "Use another backup.").err;
     assert!(!said.contains("vault check"), "{said}");
 }
 
@@ -199,8 +199,8 @@ fn a_restore_says_how_many_changes_it_supersedes_and_that_it_ends_the_session() 
     world.run(&["generate", "later"]).ok();
     world.run(&["generate", "latest"]).ok();
     let said = world.run(&["vault", "restore", "b", "--yes"]).ok().err;
-    assert!(said.contains("2 changes since would be superseded, with what was logged"), "{said}");
-    assert!(said.contains("The session that was open has ended"), "{said}");
+    assert!(said.contains("2 changes since the backup would be superseded"), "{said}");
+    assert!(said.contains("The open session has ended"), "{said}");
     world.run(&["status"]).fails(4, "");
 }
 
@@ -219,7 +219,7 @@ fn a_restore_or_an_adoption_locks_no_holder_out_that_saw_what_it_supersedes() {
     world.run_with_input(&["rotate", "a"], "value-a3").ok();
     held(&world, &token, &ENV).ok();
     crate::harness::vault_file::put_back(&world, &old);
-    held(&world, &token, &ENV).fails(125, "older than what was seen here");
+    held(&world, &token, &ENV).fails(125, "older than what this machine saw");
     world.run(&["vault", "restore", "--adopt", "--yes"]).ok();
     assert_eq!(seen(held(&world, &token, &ENV)), ["A=value-a", "B=value-b"]);
     world.run(&["vault", "check"]).ok();
@@ -256,8 +256,8 @@ fn a_restore_says_what_it_undoes_after_the_passphrase_was_changed_too() {
     let answer = restored.json();
     assert_eq!(answer["lost"], serde_json::json!(["more"]));
     assert_eq!(answer["older"], serde_json::json!(["edited"]));
-    assert_eq!(answer["other_ways"], true);
-    assert!(restored.err.contains("Other ways in"), "{}", restored.err);
+    assert_eq!(answer["other_slots"], true);
+    assert!(restored.err.contains("The backup's slots apply"), "{}", restored.err);
     let (found, superseded, now) = (&answer["found"], &answer["superseded"], &answer["change"]);
     assert!(now.as_u64() > superseded.as_u64() && superseded.as_u64() > found.as_u64(), "{answer}");
 }
@@ -280,9 +280,9 @@ fn a_restore_says_what_it_supersedes_and_the_vault_goes_on_above_it() {
     assert_eq!(json["older"], serde_json::json!(["turned"]));
     assert_eq!(json["back"], serde_json::json!(["removed"]));
     assert_eq!((&json["found"], &json["superseded"], &json["change"]), (&4.into(), &7.into(), &8.into()));
-    assert!(answer.err.contains("1 would be gone: later"), "{}", answer.err);
+    assert!(answer.err.contains("1 would be lost: later"), "{}", answer.err);
     assert_eq!(world.run(&["show", "turned", "--reveal"]).ok().out, turned);
-    world.run(&["show", "later"]).fails(3, "no key later");
+    world.run(&["show", "later"]).fails(3, "No key named `later`");
     world.run(&["vault", "check"]).ok();
     world.run(&["audit", "verify"]).ok();
     world.run(&["generate", "after"]).ok();

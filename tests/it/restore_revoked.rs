@@ -41,7 +41,7 @@ fn apart(world: &World, theirs: impl FnOnce(), ours: impl FnOnce()) {
     ours();
 }
 
-/// Alters a byte of another key's row, so that the vault cannot be read whole.
+/// Alters a byte of another key's row, so that the vault cannot be read completely.
 fn damage(world: &World, name: &str) {
     let path = world.vault();
     let connection = Connection::open(&path).unwrap();
@@ -205,7 +205,7 @@ fn a_token_that_was_revoked_or_replaced_stays_so_and_is_named() {
     world.run(&["token", "revoke", "one"]).ok();
     let renewed = world.run(&["token", "renew", "two"]).ok().out;
     let said = restore(&world, "backup");
-    assert!(said.contains("Tokens of the backup that open nothing any more: one, two\n"), "{said}");
+    assert!(said.contains("Tokens in the backup that no longer open anything: one, two\n"), "{said}");
     let open: Vec<_> = [&one, &two, &three, &renewed].iter().map(|token| opens(&world, token)).collect();
     assert_eq!(open, [false, false, true, false]);
 }
@@ -272,7 +272,7 @@ fn what_a_restore_kept_revoked_stays_so_through_a_removal_and_another_restore() 
     restore(&world, "b");
     revoked();
     let log = world.run(&["audit", "log", "--action", "restore"]).ok().out;
-    assert!(!log.contains("revoked before"), "{log}");
+    assert!(!log.contains("already revoked"), "{log}");
     world.run(&["vault", "check"]).ok();
 }
 
@@ -316,9 +316,12 @@ fn a_restore_of_a_damaged_vault_brings_back_no_revoked_version_and_no_revoked_to
     world.run(&["token", "revoke", "bot"]).ok();
     damage(&world, "other");
     let said = restore(&world, "b");
-    for part in
-        ["cannot be read whole", "good again, but for", "1 stay revoked: k", "open nothing any more: bot"]
-    {
+    for part in [
+        "cannot be read completely",
+        "valid again, except",
+        "1 stay revoked: k",
+        "no longer open anything: bot",
+    ] {
         assert!(said.contains(part), "{said}");
     }
     world.run(&["show", "k", "--reveal"]).fails(6, "revoked");
@@ -377,7 +380,7 @@ fn a_key_that_was_revoked_and_then_removed_does_not_come_back_alive() {
     world.run(&["revoke", "renamed", "--reason", "leaked"]).ok();
     world.run(&["remove", "renamed", "removed", "--yes"]).ok();
     let said = restore(&world, "b");
-    assert!(said.contains("2 would be back: k, removed") && said.contains("1 stay revoked: k"), "{said}");
+    assert!(said.contains("2 would come back: k, removed") && said.contains("1 stay revoked: k"), "{said}");
     world.run(&["show", "k", "--reveal"]).fails(6, "revoked");
     assert_eq!(world.run(&["show", "removed", "--reveal"]).ok().out.trim_end(), "fine");
 }
@@ -406,7 +409,7 @@ fn a_restore_says_which_tokens_it_ends() {
     world.run(&["token", "renew", "renewed"]).ok();
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
     let asked = world.run(&["vault", "restore", "backup.db"]);
-    assert!(asked.err.contains("Tokens that would open nothing any more: made, renewed"), "{}", asked.err);
+    assert!(asked.err.contains("Tokens that would no longer open anything: made, renewed"), "{}", asked.err);
     let answer = world.run(&["vault", "restore", "backup.db", "--yes", "--json"]).ok().json();
     assert_eq!(answer["tokens"], serde_json::json!(["made", "renewed"]));
 }

@@ -76,7 +76,7 @@ fn a_rollback_brings_back_the_version_replaced_last_and_goes_back_and_forth() {
     assert_eq!(value(&world, "a"), first);
     states_are(&world, "a", &[(2, "retired"), (1, "current")]);
     assert_eq!(world.run(&["rollback", "a", "--to", "1"]).ok().out, "a was already at version 1\n");
-    world.run(&["rollback", "a", "--to", "7"]).fails(3, "a has no version 7");
+    world.run(&["rollback", "a", "--to", "7"]).fails(3, "`a` has no version 7");
     world.run(&["rollback", "a"]).ok();
     assert_eq!(value(&world, "a"), second);
     world.run(&["rotate", "a"]).ok();

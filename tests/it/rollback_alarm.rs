@@ -54,7 +54,7 @@ fn a_machine_that_cannot_remember_says_so_and_the_change_stands() {
     let mut world = World::new();
     world.set("XDG_STATE_HOME", "/proc/nowhere");
     let made = world.run(&["generate", "a"]).ok();
-    assert!(made.err.contains("could not remember it"), "{}", made.err);
+    assert!(made.err.contains("could not record it"), "{}", made.err);
     world.run(&["show", "a"]).ok();
 }
 
@@ -67,10 +67,10 @@ fn an_alarm_is_said_wherever_the_vault_is_looked_at() {
     put_back(&world, &older);
     for command in [&["list"] as &[&str], &["show", "a"]] {
         let ran = world.run(command).ok();
-        assert!(ran.err.contains("older than what was last seen here"), "{command:?}: {}", ran.err);
+        assert!(ran.err.contains("older than the state this machine last saw"), "{command:?}: {}", ran.err);
     }
-    world.run(&["exec", "--all", "--dry-run", "--", "true"]).fails(125, "was put back");
-    world.run(&["exec", "--all", "--", "true"]).fails(125, "was put back");
+    world.run(&["exec", "--all", "--dry-run", "--", "true"]).fails(125, "was rolled back");
+    world.run(&["exec", "--all", "--", "true"]).fails(125, "was rolled back");
 }
 
 #[test]
@@ -81,10 +81,14 @@ fn case_4_a_whole_file_that_was_rolled_back_alarms_until_it_is_adopted() {
     put_back(&world, &old);
     world.run(&["show", "a", "--reveal"]).fails(5, "vault restore --adopt");
     world.run(&["exec", "--only", "a", "--", "true"]).fails(125, "vault restore --adopt");
-    world.run(&["edit", "a", "--note", "z"]).fails(5, "put back");
+    world.run(&["edit", "a", "--note", "z"]).fails(5, "rolled back");
     world.run(&["list"]).ok();
     let check = world.run(&["vault", "check"]);
-    assert!(check.code == 5 && check.out.contains("older than what was last seen"), "{}", check.out);
+    assert!(
+        check.code == 5 && check.out.contains("older than the state this machine last saw"),
+        "{}",
+        check.out
+    );
     world.run(&["vault", "restore", "--adopt"]).ok();
     assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "value-a");
     world.run(&["vault", "check"]).ok();
@@ -113,7 +117,7 @@ fn case_4_a_fork_alarms_at_the_same_number_and_beyond_it() {
             }
         };
         write(&pins);
-        world.run(&["show", "a", "--reveal"]).fails(5, "another branch");
+        world.run(&["show", "a", "--reveal"]).fails(5, "a different branch");
         world.run(&["list"]).ok();
         world.run(&["vault", "check"]).fails(5, "");
         write(&there);
@@ -174,10 +178,10 @@ fn what_only_looks_names_the_alarm_where_keys_are_at_hand() {
         &["status"],
     ] {
         let said = world.run(command).ok().err;
-        assert!(said.contains("older than what was last seen here"), "{command:?}: {said}");
+        assert!(said.contains("older than the state this machine last saw"), "{command:?}: {said}");
     }
     let status = world.run(&["status", "--json"]).ok().json();
-    assert_eq!(status["alarm"], "older than what was last seen here");
+    assert_eq!(status["alarm"], "older than the state this machine last saw");
     let doctor = world.run(&["doctor"]);
     assert!(doctor.code == 1 && doctor.out.contains("restore --adopt"), "{}", doctor.out);
     world.run(&["lock"]).ok();

@@ -57,7 +57,7 @@ fn a_generated_key_repeats_its_recipe_and_the_version_before_is_refused() {
     let world = World::new();
     world.run(&["generate", "a", "--recipe", "hex", "--length", "20"]).ok();
     let first = value(&world, "a");
-    assert_eq!(world.run(&["rotate", "a"]).ok().out, "a is at version 2\n");
+    assert_eq!(world.run(&["rotate", "a"]).ok().out, "a is now at version 2\n");
     let second = value(&world, "a");
     assert_eq!((first.len(), second.len()), (40, 40));
     assert_ne!(first, second);
@@ -94,10 +94,10 @@ fn several_keys_of_which_some_need_a_value_are_listed_with_2_and_nothing_is_rota
     world.run(&["generate", "a", "--scope", "s"]).ok();
     world.run_with_input(&["add", "b", "--scope", "s"], "x").ok();
     world.run_with_input(&["add", "c", "--scope", "s"], "x").ok();
-    let ran = world.run(&["rotate", "--scope", "s"]).fails(2, "each needs its new value: b, c.");
+    let ran = world.run(&["rotate", "--scope", "s"]).fails(2, "each needs a new value: b, c.");
     assert_eq!(ran.out, "");
     states_are(&world, "a", &[(1, "current")]);
-    world.run_with_input(&["rotate", "a", "b", "--stdin"], "x").fails(2, "One value is for one key");
+    world.run_with_input(&["rotate", "a", "b", "--stdin"], "x").fails(2, "Only one key can be given a value");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_scope_is_rotated_whole_and_its_revoked_keys_stay_as_they_are() {
     let names: Vec<_> = rotated["keys"].as_array().unwrap().iter().map(|key| key["name"].clone()).collect();
     assert_eq!(names, ["a", "b"]);
     states_are(&world, "c", &[(1, "revoked")]);
-    world.run(&["rotate", "--scope", "none"]).fails(3, "No key carries the scope none");
+    world.run(&["rotate", "--scope", "none"]).fails(3, "No key has the scope `none`");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn expired_keys_are_rotated_to_the_same_lifetime_anew_and_none_due_is_0() {
     let world = World::new();
     world.run(&["generate", "a", "--expires", "2h"]).ok();
     let none = world.run(&["rotate", "--expired"]).ok();
-    assert_eq!((none.out.as_str(), none.err.as_str()), ("", "No key is due; nothing was changed.\n"));
+    assert_eq!((none.out.as_str(), none.err.as_str()), ("", "No keys are due. Nothing was changed.\n"));
     let later = world.run(&["edit", "a", "--expires", "2020-01-01"]);
     later.ok();
     world.run(&["show", "a", "--reveal"]).fails(6, "expired");
@@ -142,7 +142,7 @@ fn a_jobs_stdin_becomes_no_value_unless_the_job_named_the_key() {
     world.run(&["edit", "b", "--expires", "2020-01-01"]).ok();
     world.run_with_input(&["rotate", "--expired", "--expires", "9d"], "swallowed").fails(2, "b");
     world.run(&["edit", "b", "--expires", "never"]).ok();
-    world.run(&["rotate", "b"]).fails(2, "No new value was given");
+    world.run(&["rotate", "b"]).fails(2, "No new value given");
     assert_eq!(value(&world, "b"), "v1");
     world.run_with_input(&["rotate", "b"], "v2").ok();
     assert_eq!(value(&world, "b"), "v2");
@@ -158,5 +158,5 @@ fn a_scope_of_revoked_keys_and_a_grace_below_nothing_are_told_so() {
     world.run(&["rotate", "a", "--grace", "9999999w"]).fails(2, "longer than 100 years");
     world.run(&["revoke", "a"]).ok();
     let said = world.run(&["rotate", "--scope", "s"]).ok().err;
-    assert_eq!(said, "Every key that carries the scope is revoked; nothing was changed.\n");
+    assert_eq!(said, "Every key with this scope is revoked. Nothing was changed.\n");
 }

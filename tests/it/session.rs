@@ -130,7 +130,7 @@ fn a_passphrase_file_that_others_can_read_is_warned_of_but_not_on_tmpfs() {
     mode(&file, 0o644);
     let warned = run("passphrase").err;
     assert_eq!(warned.lines().count(), 1, "{warned}");
-    assert!(warned.contains("passphrase can be read by others; chmod 600 it."), "{warned}");
+    assert!(warned.contains("passphrase. Fix it: chmod 600 "), "{warned}");
     let secrets = tempfile::tempdir_in("/dev/shm").expect("/dev/shm is needed for this test");
     mode(secrets.path(), 0o755);
     let secret = secrets.path().join("vault_passphrase");

@@ -43,9 +43,9 @@ fn a_key_file_opens_until_its_slot_is_removed() {
 fn the_last_way_in_is_never_removed() {
     let world = World::own();
     let said = world.run(&["vault", "slot", "remove", "2", "--yes"]).ok();
-    assert!(said.err.contains("One way in is left"), "{}", said.err);
-    world.run(&["vault", "slot", "remove", "1", "--yes"]).fails(6, "last way");
-    world.run(&["show", "a"]).fails(3, "no key a");
+    assert!(said.err.contains("Only one slot with full access is left"), "{}", said.err);
+    world.run(&["vault", "slot", "remove", "1", "--yes"]).fails(6, "the last one with full access");
+    world.run(&["show", "a"]).fails(3, "No key named `a`");
 }
 
 #[test]
@@ -76,10 +76,10 @@ fn what_is_there_already_is_refused_with_6_and_a_missing_folder_is_named() {
         &["vault", "backup", "there"],
         &["vault", "slot", "add", "recovery", "--recovery-file", "there"],
     ] {
-        world.run(command).fails(6, "there is there already; it was not touched");
+        world.run(command).fails(6, "there already exists and was not changed");
     }
     assert_eq!(std::fs::read_to_string(world.home().join("there")).unwrap(), "mine");
-    world.run(&["vault", "slot", "add", "keyfile", "no/x"]).fails(1, "There is no folder for no/x");
+    world.run(&["vault", "slot", "add", "keyfile", "no/x"]).fails(1, "The folder of no/x does not exist");
     let backup = world.run(&["vault", "backup", "no/x"]);
     assert!(backup.code == 3 && !backup.err.contains(".new-"), "{}", backup.err);
     assert_eq!(
@@ -125,6 +125,6 @@ fn a_credential_without_a_slot_is_named_with_what_gave_it() {
     world.run(&["vault", "slot", "remove", "3", "--yes"]).ok();
     world.set("KEYVAULT_KEY_FILE", "kf");
     let said = world.run(&["list"]).fails(4, "The vault has no slot for a key file.").err;
-    assert!(said.contains("(It was given by KEYVAULT_KEY_FILE.)"), "{said}");
-    world.run(&["vault", "slot", "add", "recovery", "--no-recovery"]).fails(2, "There is no option");
+    assert!(said.contains("(It came from KEYVAULT_KEY_FILE.)"), "{said}");
+    world.run(&["vault", "slot", "add", "recovery", "--no-recovery"]).fails(2, "Unknown option");
 }

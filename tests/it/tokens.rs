@@ -19,14 +19,13 @@ fn a_token_opens_what_it_was_granted_and_exec_needs_no_choice() {
     assert!(token.starts_with("kvt_") && token.len() == 53, "{token}");
     assert_eq!(seen(held(&world, &token, &ENV)), ["A=value-a", "B=value-b", "D=value-d"]);
     assert_eq!(seen(held(&world, &token, &["exec", "--only", "b", "--", "env"])), ["B=value-b"]);
-    assert_eq!(seen(held(&world, &token, &["exec", "--as", "a=X", "--", "env"])), ["X=value-a"]);
+    assert_eq!(seen(held(&world, &token, &["exec", "--as", "X=a", "--", "env"])), ["X=value-a"]);
     let dry = held(&world, &token, &["exec", "--scope", "deploy", "--dry-run", "--", "env"]).ok();
     assert_eq!(dry.out, "A <- a\nB <- b\n");
     assert_eq!(held(&world, &token, &["export", "--format", "json"]).ok().json()["D"], "value-d");
     // What was not granted is not there, under the same words as a key that never was.
     held(&world, &token, &["exec", "--only", "c", "--", "env"]).fails(125, "c: the token opens no such key");
-    held(&world, &token, &["exec", "--scope", "other", "--", "env"])
-        .fails(125, "scope other: no key carries it");
+    held(&world, &token, &["exec", "--scope", "other", "--", "env"]).fails(125, "scope other: no key has it");
 }
 
 #[test]
@@ -69,14 +68,14 @@ fn the_owner_sees_who_read_what_and_what_a_revoked_token_could_read() {
     assert_eq!(shown["reads"][0]["keys"][1]["name"], "b");
     world.run(&["generate", "g", "--scope", "deploy"]).ok();
     let revoked = world.run(&["token", "revoke", "ci"]).ok();
-    assert_eq!(revoked.out, "Token ci is revoked.\n");
+    assert_eq!(revoked.out, "Token `ci` is revoked.\n");
     // What was given by hand is not in the command that generates anew, which would refuse all of them.
     let mending = "\n  keyvault rotate g\n  keyvault rotate NAME, with its new value, for each of: a b\n";
     assert!(revoked.err.ends_with(mending), "{}", revoked.err);
     held(&world, &token, &ENV).fails(125, "opens nothing here");
     assert_eq!(world.run(&["token", "show", "ci", "--json"]).ok().json()["status"], "revoked");
-    world.run(&["token", "revoke", "ci"]).fails(6, "Token ci is revoked");
-    world.run(&["token", "show", "cd"]).fails(3, "There is no token cd");
+    world.run(&["token", "revoke", "ci"]).fails(6, "Token `ci` is revoked");
+    world.run(&["token", "show", "cd"]).fails(3, "No token named `cd`");
     world.run(&["vault", "check"]).ok();
     // The name is free again.
     let second = self::token(&world, &["ci", "--key", "c"]);
@@ -107,14 +106,14 @@ fn an_expired_token_and_one_that_is_none_are_refused() {
     let world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy", "--expires", "1m"]);
     world.advance(minutes(1));
-    held(&world, &token, &ENV).fails(125, "Token ci expired on");
+    held(&world, &token, &ENV).fails(125, "Token `ci` expired on");
     for wrong in ["kvt_", "nonsense", &token.replace('_', "-"), &format!("{token}x")] {
         let ran = held(&world, wrong, &ENV).fails(125, "That is not a token");
         assert!(!ran.err.contains(wrong) || wrong == "kvt_", "{}", ran.err);
     }
     world.run(&["token", "create", "x"]).fails(2, "--scope");
-    world.run(&["token", "create", "x", "--key", "nope"]).fails(3, "There is no key nope");
-    world.run(&["token", "create", "ci", "--scope", "deploy"]).fails(6, "There is a token ci already");
+    world.run(&["token", "create", "x", "--key", "nope"]).fails(3, "No key named `nope`");
+    world.run(&["token", "create", "ci", "--scope", "deploy"]).fails(6, "Token `ci` already exists");
 }
 
 #[test]
@@ -171,7 +170,7 @@ fn a_grant_that_was_taken_away_and_is_put_back_is_noticed_by_both_sides() {
     let before = rows_of(&world, &["token_grant"]);
     world.run(&["edit", "b", "--unscope", "deploy"]).ok();
     tamper(&world, &before);
-    held(&world, &token, &ENV).fails(125, "damaged or tampered with: token_grant of token ci");
+    held(&world, &token, &ENV).fails(125, "damaged or was tampered with: token_grant of token ci");
     finds(&world, "token_grant of ci");
     // A change that would bind what was put there is refused.
     world.run(&["edit", "a", "--note", "x"]).fails(5, "token_grant of token ci");
@@ -189,7 +188,7 @@ fn an_older_view_with_its_grants_is_an_alarm_to_the_holder_and_a_finding_to_the_
     world.run(&["edit", "b", "--unscope", "deploy"]).ok();
     assert_eq!(seen(held(&world, &token, &ENV)), ["A=value-a"]);
     tamper(&world, &before);
-    held(&world, &token, &ENV).fails(125, "older than what was seen here");
+    held(&world, &token, &ENV).fails(125, "older than what this machine saw");
     finds(&world, "token_view of token ci");
 }
 
@@ -201,11 +200,7 @@ fn a_revoked_token_whose_rows_are_put_back_is_told_to_the_owner() {
     world.run(&["token", "revoke", "ci"]).ok();
     tamper(&world, &before);
     let changed = world.run(&["edit", "c", "--note", "x"]).ok();
-    assert!(
-        changed.err.contains("The vault holds rows for a token that it does not know"),
-        "{}",
-        changed.err
-    );
+    assert!(changed.err.contains("The vault has rows of an unknown or revoked token"), "{}", changed.err);
     finds(&world, "there are rows of a token that is not known");
 }
 
@@ -259,7 +254,7 @@ fn a_whole_vault_that_was_put_back_is_noticed_by_a_holder_that_saw_the_newer_one
     held(&world, &token, &ENV).ok();
     assert!(!beside(&world.vault(), "-journal").exists());
     put_back(&world, &old);
-    held(&world, &token, &ENV).fails(125, "older than what was seen here");
+    held(&world, &token, &ENV).fails(125, "older than what this machine saw");
 }
 
 #[test]
@@ -315,7 +310,11 @@ fn what_was_seen_with_a_token_and_cannot_be_read_is_said_once() {
             |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("token-");
         pins.filter(of_token).for_each(|pin| std::fs::write(pin, "{").unwrap());
         let warned = held(&world, &token, arguments).ok();
-        assert!(warned.err.contains("What was last seen with this token cannot be read"), "{}", warned.err);
+        assert!(
+            warned.err.contains("The record of what this token last opened here cannot be read"),
+            "{}",
+            warned.err
+        );
         assert_eq!(held(&world, &token, arguments).ok().err, "");
     }
 }
@@ -331,7 +330,7 @@ fn a_renewed_token_names_what_rotates_the_keys_that_the_old_one_read() {
 #[test]
 fn a_token_whose_text_was_lost_on_its_way_is_said_to_be_made() {
     let world = with_keys();
-    let hint = "The token is made and its text is lost:";
+    let hint = "The token was created, but its text is lost:";
     for (line, code) in
         [("token create ci --key a", 1), ("token create cd --key a --json", 1), ("token renew ci", 1)]
     {
@@ -390,7 +389,7 @@ fn a_token_that_has_expired_is_not_renewed() {
     let world = with_keys();
     token(&world, &["ci", "--scope", "deploy", "--expires", "1m"]);
     world.advance(minutes(1));
-    world.run(&["token", "renew", "ci"]).fails(6, "Token ci expired on");
+    world.run(&["token", "renew", "ci"]).fails(6, "Token `ci` expired on");
     let mut owner = world;
     owner.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
     let rekeyed = owner.run(&["vault", "rekey", "--no-recovery", "--yes", "--json"]).ok().json();

@@ -20,10 +20,10 @@ fn the_tour_shows_the_main_job_and_leaves_nothing_behind() {
         "$ keyvault init --recovery-file recovery-code.txt",
         "$ keyvault generate stripe/live --scope payments --expires 90d",
         "the child holds 52 characters, and DATABASE_URL is ''",
-        "checked: the child got the vault's value; the parent's environment and every file are free of it",
-        "  scope admin: no key carries it",
+        "checked: the child got the vault's value, which is neither in the parent's environment nor in any file",
+        "  scope admin: no key has it",
         "  stripe/live: expired on 2020-01-01 00:00",
-        "7 entries hold: every one proved from the start of the log.",
+        "7 entries verified: all proved from the start of the audit log.",
     ] {
         assert!(tour.out.lines().any(|found| found == line), "{line}\nis not in:\n{}", tour.out);
     }

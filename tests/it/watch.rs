@@ -30,13 +30,13 @@ fn a_rotated_key_starts_the_command_again_with_the_new_value_and_each_start_is_r
     let watched = Watched::start(&world, &["--scope", "s"], SCRIPT);
     assert_eq!(watched.line(), "start a1 b1");
     rotate(&world, "a", "a2");
-    assert_eq!(watched.said(), "keyvault: a has version 2 now; starting sh again.");
+    assert_eq!(watched.said(), "keyvault: a is now at version 2; restarting sh.");
     assert_eq!([watched.line(), watched.line()], [ENDED, "start a2 b1"]);
     assert_eq!(
         events(&world),
         [
             ("sh".to_owned(), vec!["a 1".to_owned(), "b 1".to_owned()]),
-            ("sh, started again".to_owned(), vec!["a 2".to_owned(), "b 1".to_owned()]),
+            ("sh, restarted".to_owned(), vec!["a 2".to_owned(), "b 1".to_owned()]),
         ]
     );
     // Back again, and a key that goes and comes under the same name with the same number.
@@ -44,7 +44,7 @@ fn a_rotated_key_starts_the_command_again_with_the_new_value_and_each_start_is_r
     assert_eq!([watched.line(), watched.line()], [ENDED, "start a1 b1"]);
     assert_eq!(
         watched.stop(),
-        (vec![ENDED.to_owned()], vec!["keyvault: a has version 1 now; starting sh again.".to_owned()])
+        (vec![ENDED.to_owned()], vec!["keyvault: a is now at version 1; restarting sh.".to_owned()])
     );
     world.run(&["audit", "verify"]).ok();
 }
@@ -83,14 +83,14 @@ fn a_key_under_a_new_name_is_the_same_key_and_another_under_its_name_is_not() {
         "{said:?}"
     );
 
-    let watched = Watched::start(&world, &["--as", "c=A"], SCRIPT);
+    let watched = Watched::start(&world, &["--as", "A=c"], SCRIPT);
     assert_eq!(watched.line(), "start a1 none");
     world.run(&["edit", "c", "--rename", "d"]).ok();
     world.run_with_input(&["add", "c"], "another").ok();
     // What the command was given is unchanged under its new name. Only when that gets a new value it is started again,
     // with what now has the name that it asked for.
     rotate(&world, "d", "d2");
-    assert_eq!(watched.said(), "keyvault: d has version 2 now; starting sh again.");
+    assert_eq!(watched.said(), "keyvault: d is now at version 2; restarting sh.");
     assert_eq!([watched.line(), watched.line()], [ENDED, "start another none"]);
     watched.stop();
 }
@@ -108,7 +108,7 @@ fn a_revoked_key_ends_the_command_and_says_which() {
         [
             "keyvault: other is revoked; ending sh.",
             "error: sh was ended: other is revoked.",
-            "       'keyvault rotate NAME' gives a revoked key a new value, 'keyvault edit NAME --expires' more time.",
+            "       `keyvault rotate NAME` gives a revoked key a new value; `keyvault edit NAME --expires 30d` extends an expired one.",
         ]
     );
     assert_eq!(events(&world).len(), 1, "nothing was released for it");
@@ -177,7 +177,7 @@ fn with_a_signal_the_file_holds_the_new_value_before_it_comes_and_the_command_go
     assert_eq!(watched.line(), "start a1 none");
     rotate(&world, "b", "b2");
     assert_eq!(watched.line(), "HUP b2");
-    assert_eq!(watched.said(), "keyvault: b has version 2 now; sh gets the signal.");
+    assert_eq!(watched.said(), "keyvault: b is now at version 2; sending sh the signal.");
     // The value of a variable cannot follow, but the command is told, and once only.
     rotate(&world, "a", "a2");
     assert_eq!(watched.line(), "HUP b2");
@@ -214,11 +214,11 @@ fn with_a_signal_a_refused_keys_file_is_taken_away_until_the_key_is_good_again()
     assert_eq!(
         said,
         [
-            "keyvault: b is revoked; sh gets the signal.",
-            "keyvault: a has version 2 now; sh gets the signal.",
-            "keyvault: b has version 2 now; sh gets the signal.",
-            "keyvault: b has expired; sh gets the signal.",
-            "keyvault: b has version 2 now; sh gets the signal.",
+            "keyvault: b is revoked; sending sh the signal.",
+            "keyvault: a is now at version 2; sending sh the signal.",
+            "keyvault: b is now at version 2; sending sh the signal.",
+            "keyvault: b has expired; sending sh the signal.",
+            "keyvault: b is now at version 2; sending sh the signal.",
         ]
     );
     let rewritten = ("sh: b in a file, files rewritten".to_owned(), vec!["b 2".to_owned()]);
@@ -253,7 +253,7 @@ fn a_session_that_has_ended_is_said_once_and_the_command_keeps_what_it_has_until
     world.run(&["lock"]).ok();
     assert_eq!(
         watched.said(),
-        "warning: sh keeps the keys it has: the vault is locked, so changes are not seen until 'keyvault unlock'"
+        "warning: sh keeps its current keys: the vault is locked, so changes go unnoticed until `keyvault unlock`"
     );
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
     rotate(&world, "a", "a2");
@@ -262,7 +262,7 @@ fn a_session_that_has_ended_is_said_once_and_the_command_keeps_what_it_has_until
     assert_eq!([watched.line(), watched.line()], [ENDED, "start a3 none"]);
     let (lines, said) = watched.stop();
     assert_eq!(lines, [ENDED]);
-    assert_eq!(said, ["keyvault: a has version 3 now; starting sh again."]);
+    assert_eq!(said, ["keyvault: a is now at version 3; restarting sh."]);
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn case_4_a_vault_that_was_rolled_back_is_not_believed_and_the_command_keeps_wha
     put(&older);
     let said = watched.said();
     assert!(
-        said.starts_with("warning: sh keeps the keys it has: ") && said.contains("was put back"),
+        said.starts_with("warning: sh keeps its current keys: ") && said.contains("was rolled back"),
         "{said}"
     );
     put(&newer);
@@ -295,7 +295,7 @@ fn case_4_a_vault_that_was_rolled_back_is_not_believed_and_the_command_keeps_wha
     assert_eq!([watched.line(), watched.line()], [ENDED, "start a3 none"]);
     let (lines, said) = watched.stop();
     assert_eq!(lines, [ENDED]);
-    assert_eq!(said.last().map(String::as_str), Some("keyvault: a has version 3 now; starting sh again."));
+    assert_eq!(said.last().map(String::as_str), Some("keyvault: a is now at version 3; restarting sh."));
 }
 
 #[test]
@@ -303,18 +303,18 @@ fn what_could_not_be_started_again_is_not_ended() {
     let world = filled();
     world.run_with_input(&["add", "late", "--scope", "s"], "late").ok();
     let watched =
-        Watched::start(&world, &["--only", "a", "--scope", "t", "--skip-expired", "--as", "b=B"], SCRIPT);
+        Watched::start(&world, &["--only", "a", "--scope", "t", "--skip-expired", "--as", "B=b"], SCRIPT);
     // The scope does not exist: nothing starts.
     let (code, _, said) = watched.end();
-    assert!(code == Some(125) && said[0].contains("Nothing was released"), "{said:?}");
+    assert!(code == Some(125) && said[0].contains("Cannot release the keys"), "{said:?}");
 
     let watched = Watched::start(&world, &["--scope", "s", "--no-empty"], SCRIPT);
     assert_eq!(watched.line(), "start a1 b1");
     world.run(&["add", "empty", "--scope", "s", "--file", "/dev/null"]).ok();
     rotate(&world, "a", "a2");
     let said = watched.said();
-    assert!(said.starts_with("warning: sh keeps the keys it has: Nothing was released"), "{said}");
-    assert_eq!(watched.said(), "  empty: its value is empty, and --no-empty was given");
+    assert!(said.starts_with("warning: sh keeps its current keys: Cannot release the keys"), "{said}");
+    assert_eq!(watched.said(), "  empty: its value is empty, which --no-empty refuses");
     world.run(&["remove", "empty", "--yes"]).ok();
     assert_eq!([watched.line(), watched.line()], [ENDED, "start a2 b1"]);
     watched.stop();
@@ -412,8 +412,8 @@ fn an_older_bundle_in_the_place_of_the_one_in_use_brings_no_old_value_back() {
     rotate(&world, "second-value");
     assert_eq!(next(), "second-value");
     std::fs::write(&bundle, &old).unwrap();
-    let said = err.find(|line| line.as_ref().unwrap().contains("keeps the keys it has")).unwrap().unwrap();
-    assert!(said.contains("stands at change"), "{said}");
+    let said = err.find(|line| line.as_ref().unwrap().contains("keeps its current keys")).unwrap().unwrap();
+    assert!(said.contains("is now at change"), "{said}");
     // A newer one is news again.
     world.run_with_input(&["rotate", "a"], "third-value").ok();
     world.run(&["bundle", "create", "--token", "ci", "-o", "new.kvb"]).ok();

@@ -177,7 +177,7 @@ pub fn docker(stage: &Stage, blocks: &[&str]) {
     stage.owner(&format!("cp ../cloud/token . && {install}")).ok();
     let ran = run(with_file).ok();
     shipped(&format!("{}{}", ran.out, ran.err));
-    assert!(!ran.err.contains("can be read by others"), "{}", ran.err);
+    assert!(!ran.err.contains("Others can read"), "{}", ran.err);
     run(with_variable).ok();
     assert_eq!(reads(), 3, "the volume stays");
     // What cannot be recorded is not read.

@@ -24,7 +24,7 @@ const SECTIONS: [(&str, &[&str], Run); 10] = [
     ("Docker", &["dockerfile", "sh", "sh"], ci_boxes::docker),
     ("systemd", &["sh", "ini"], ci_boxes::systemd),
     ("Nothing older", &["sh"], nothing_older),
-    ("Bring reads home", &["sh"], bring_home),
+    ("Import reads", &["sh"], bring_home),
     ("When a token leaked", &["sh", "sh"], leaked),
 ];
 
@@ -161,7 +161,7 @@ fn github(stage: &Stage, blocks: &[&str]) {
     assert!(log.contains("DB_PASSWORD  db/password  ready") && log.contains("migrate with ***\n"), "{log}");
     assert_eq!(later, [("DB_PASSWORD".to_owned(), DB.to_owned())]);
     // The log of reads came out of the job and goes home, with the job's name.
-    stage.owner(&block("Bring reads home", 0)).ok();
+    stage.owner(&block("Import reads", 0)).ok();
     let home = stage.owner("keyvault audit log --token ci --json").ok().out;
     assert!(home.lines().count() == 2 && home.contains("ada/app ship 77"), "{home}");
     // A pull request from a fork has no secret.
@@ -261,7 +261,7 @@ fn nothing_older(stage: &Stage, blocks: &[&str]) {
     };
     let ran = run(&stage.at("repo/keys.kvb")).ok();
     shipped(&format!("{}{}", ran.out, ran.err));
-    run(&earlier_bundle(stage)).fails(125, &format!("at least {change} was asked for"));
+    run(&earlier_bundle(stage)).fails(125, &format!("at least {change} is required"));
 }
 
 fn bring_home(stage: &Stage, blocks: &[&str]) {
@@ -272,7 +272,7 @@ fn bring_home(stage: &Stage, blocks: &[&str]) {
         "{}",
         ran.out
     );
-    assert!(ran.err.contains("Brought home 1 new read"), "{}", ran.err);
+    assert!(ran.err.contains("Imported 1 new read"), "{}", ran.err);
     assert!(stage.owner(blocks[0]).ok().err.contains("Nothing new"));
 }
 
@@ -294,14 +294,14 @@ fn leaked(stage: &Stage, blocks: &[&str]) {
     let after = opens(stage, &second, &bundle);
     assert_eq!(opens(stage, &token, &earlier_bundle(stage)), before, "what the page says of old bundles");
     assert!(before.len() == 2 && before.iter().all(|(name, value)| after[name] != *value));
-    stage.held(&token, &bundle, &["exec", "--", "true"]).fails(125, "made for another token");
+    stage.held(&token, &bundle, &["exec", "--", "true"]).fails(125, "belongs to another token");
 
     std::fs::remove_file(stage.at("cloud/keyvault-reads.jsonl")).unwrap();
     opens(stage, &second, &bundle);
     stage.owner(reads).ok();
     stage.owner(renew).ok();
     assert_eq!(opens(stage, &stage.token(), &bundle), after);
-    stage.held(&second, &bundle, &["exec", "--", "true"]).fails(125, "made for another token");
+    stage.held(&second, &bundle, &["exec", "--", "true"]).fails(125, "belongs to another token");
     stage.owner("keyvault bundle update keys.kvb && keyvault vault check").ok();
 }
 

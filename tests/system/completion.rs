@@ -47,6 +47,7 @@ fn completes_within_words(shell: &Terminal<'_>) {
     completes(shell, "keyvault exec --only=st", "keyvault exec --only=stripe/live");
     completes(shell, "keyvault exec --file KEY=db", "keyvault exec --file KEY=db/password");
     completes(shell, "keyvault exec --file=KEY=db", "keyvault exec --file=KEY=db/password");
+    completes(shell, "keyvault exec --as KEY=db", "keyvault exec --as KEY=db/password");
     completes(shell, "keyvault exec --fd 3=st", "keyvault exec --fd 3=stripe/live");
     completes(shell, "keyvault exec --scope depl", "keyvault exec --scope deploy:prod");
     completes(shell, "keyvault exec --scope deploy:", "keyvault exec --scope deploy:prod");
@@ -75,7 +76,6 @@ fn bash_completes_commands_flags_keys_scopes_and_files() {
     shell.wait_for("READY> keyvault exec --only=stripe/live --");
     shell.press("C-u");
     shell.press("C-l");
-    completes(&shell, "keyvault exec --as db/pa", "keyvault exec --as db/password=");
     completes(&shell, "keyvault --vault=not", "keyvault --vault=notes.env");
     completes(&shell, "keyvault import ~/../../../../../../us", "keyvault import ~/../../../../../../usr/");
     // What stands in front of the sign or behind the cursor is left as it is.

@@ -20,8 +20,8 @@ fn who_waits_longer_than_a_second_says_for_whom() {
     assert!(holder.wait().unwrap().success());
     let line = waiter.err.lines().next().unwrap();
     assert!(
-        line.starts_with("Waiting for keyvault generate (process ")
-            && line.ends_with(") to let go of the vault, up to 10 s."),
+        line.starts_with("Waiting up to 10 s for keyvault generate (process ")
+            && line.ends_with(") to release the vault."),
         "{line}"
     );
 }

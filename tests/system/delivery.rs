@@ -97,7 +97,7 @@ fn a_file_never_lies_on_a_disk_or_where_others_can_write() {
     let ours = format!("/dev/shm/keyvault-{uid}");
     assert_eq!(within(tmpfs).ok().out, "started\n");
     for (prepare, said) in [
-        ("mount --bind / /dev/shm".to_owned(), "/dev/shm: does not lie in memory (tmpfs)".to_owned()),
+        ("mount --bind / /dev/shm".to_owned(), "/dev/shm: is not in memory (tmpfs)".to_owned()),
         (
             "mount -t tmpfs none /dev/shm && chmod 777 /dev/shm".to_owned(),
             "/dev/shm: is open to others (mode 0777)".to_owned(),
@@ -111,7 +111,7 @@ fn a_file_never_lies_on_a_disk_or_where_others_can_write() {
     ] {
         let ran = within(&prepare).fails(125, &said);
         assert!(
-            ran.err.contains("never lies on a disk") && ran.err.contains("--fd or --stdin"),
+            ran.err.contains("never written to disk") && ran.err.contains("`--fd` or `--stdin`"),
             "{}",
             ran.err
         );

@@ -36,9 +36,10 @@ fn on_a_terminal_a_report_is_broken_between_words_and_goes_on_below_its_text() {
     let world = World::own();
     let terminal = Terminal::sized(&world, "sh", 60);
     terminal.type_line("PS1='READY> '; clear; keyvault doctor");
-    terminal.wait_for("Nothing found.");
+    terminal.wait_for("No problems found.");
     let screen = terminal.screen();
-    let expected = "  ok    files         nobody else can read or write what\n                      belongs to the vault\n";
+    let expected =
+        "  ok    files         no one else can read or write the\n                      vault's files\n";
     assert!(screen.contains(expected), "{screen}");
 }
 
@@ -63,15 +64,12 @@ fn modes_and_owners_are_found_and_the_remedy_mends_them() {
     named.set("KEYVAULT_KEY_FILE", "nowhere");
     let found = reports(&named, "finding");
     assert!(
-        found.iter().any(|(_, what, _)| what == "there is no nowhere, which KEYVAULT_KEY_FILE names"),
+        found.iter().any(|(_, what, _)| what == "nowhere does not exist, but KEYVAULT_KEY_FILE names it"),
         "{found:?}"
     );
     chown(world.vault(), Some(65534), None).expect("this test needs root");
     let found = reports(&world, "finding");
-    assert!(
-        found.iter().any(|(_, what, _)| what.contains("belongs to user 65534 and not to you")),
-        "{found:?}"
-    );
+    assert!(found.iter().any(|(_, what, _)| what.contains("belongs to user 65534, not to you")), "{found:?}");
 }
 
 #[test]
@@ -85,11 +83,11 @@ fn a_keyring_that_does_not_open_its_slot_is_a_finding() {
     bus.stop_keyring();
     let (check, what, _) = finding(&world);
     assert_eq!(check, "keyring");
-    assert!(what.ends_with("no keyring runs on the session bus."), "{what}");
+    assert!(what.ends_with("no keyring is running on the session bus."), "{what}");
     // Who turned it off knows.
     world.set("KEYVAULT_KEYRING", "off");
     let skipped = reports(&world, "skipped");
-    let what = "the vault has a keyring slot, which is not asked: KEYVAULT_KEYRING=off.";
+    let what = "the vault has a keyring slot, but the keyring is not asked: KEYVAULT_KEYRING=off.";
     assert!(skipped.iter().any(|(check, said, _)| check == "keyring" && said == what), "{skipped:?}");
     world.run(&["doctor"]).ok();
 }

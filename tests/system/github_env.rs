@@ -29,9 +29,9 @@ fn github_env_shows_nothing_where_no_runner_reads_and_writes_no_half_values() {
     let mut world = filled();
     let export = ["export", "--all", "--format", "github-env"];
     let log = world.run(&["audit", "log", "--json"]).ok().out;
-    assert_eq!(world.run(&export).fails(2, "a step of GitHub Actions only").out, "");
+    assert_eq!(world.run(&export).fails(2, "only in a GitHub Actions step").out, "");
     world.set("GITHUB_ENV", "/dev/null");
-    assert_eq!(world.run(&export).fails(2, "a step of GitHub Actions only").out, "");
+    assert_eq!(world.run(&export).fails(2, "only in a GitHub Actions step").out, "");
     assert_eq!(world.run(&["audit", "log", "--json"]).ok().out, log);
     step(&mut world);
     let terminal = Terminal::shell(&world);
@@ -45,7 +45,7 @@ fn github_env_shows_nothing_where_no_runner_reads_and_writes_no_half_values() {
     world.run(&export).ok();
     let ran = world.run(&["export", "--only", "tiny", "--format", "github-env"]).ok();
     assert!(
-        ran.out.is_empty() && ran.err.contains("Too short to be masked in the log: TINY."),
+        ran.out.is_empty() && ran.err.contains("Too short to be masked in the job log: TINY."),
         "{}",
         ran.err
     );
@@ -61,5 +61,5 @@ fn github_env_shows_nothing_where_no_runner_reads_and_writes_no_half_values() {
     assert!(std::fs::read(&file).unwrap() == before, "{ran:?}");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::remove_file(&file).unwrap();
-    world.run(&export).fails(3, "There is no");
+    world.run(&export).fails(3, "does not exist");
 }

@@ -23,7 +23,7 @@ fn desktop() -> (World, Bus) {
     let added = world.run(&["vault", "slot", "add", "keyring"]).ok();
     assert_eq!(
         added.err,
-        "Slot 3 opens with this user's keyring. While that is unlocked, so is the vault.\n"
+        "Slot 3 opens with this user's keyring. While the keyring is unlocked, so is the vault.\n"
     );
     world.unset("KEYVAULT_PASSPHRASE");
     (world, bus)
@@ -53,8 +53,8 @@ fn one_line_and_on(world: &World, why: &str) {
 fn status_of(world: &World, way: &str) -> (Option<bool>, String) {
     let ran = world.run(&["status", "-v", "--json"]);
     let json = ran.json();
-    let ways = json["ways"].as_array().unwrap();
-    let found = ways.iter().find(|found| found["way"] == way).unwrap();
+    let ways = json["credentials"].as_array().unwrap();
+    let found = ways.iter().find(|found| found["credential"] == way).unwrap();
     (found["opens"].as_bool(), found["why"].as_str().unwrap().to_owned())
 }
 
@@ -82,7 +82,7 @@ fn no_session_is_opened_where_none_is_wanted() {
     world.run(&["unlock", "--for", "1h"]).ok();
     world.run(&["status"]).ok();
     let locked = world.run(&["lock"]).ok();
-    assert!(locked.err.contains("the next command opens the vault by it"), "{}", locked.err);
+    assert!(locked.err.contains("the next command opens the vault with it"), "{}", locked.err);
 }
 
 #[test]
@@ -124,7 +124,8 @@ fn a_keyring_gives_a_sessions_rights_and_never_root() {
 fn the_last_way_that_gives_root_stays_although_a_keyring_is_left() {
     let (world, _bus) = desktop();
     with_passphrase(&world, &["vault", "slot", "remove", "2", "--yes"]).ok();
-    with_passphrase(&world, &["vault", "slot", "remove", "1", "--yes"]).fails(6, "last way");
+    with_passphrase(&world, &["vault", "slot", "remove", "1", "--yes"])
+        .fails(6, "the last one with full access");
     let slots = world.run(&["vault", "slot", "list", "--json"]).ok().json();
     let kinds: Vec<_> = slots["slots"].as_array().unwrap().iter().map(|slot| slot["kind"].clone()).collect();
     assert_eq!(kinds, ["passphrase", "keyring"]);
@@ -143,11 +144,11 @@ fn a_removed_slot_takes_its_entry_along_and_another_vaults_stays() {
     let mut store = world.command("secret-tool");
     store.args(["store", "--label=other", "service", "keyvault", "username", other]);
     finish(&mut store, b"something").ok();
-    with_passphrase(&world, &["vault", "slot", "add", "keyring"]).fails(6, "opens slot 3 already");
+    with_passphrase(&world, &["vault", "slot", "add", "keyring"]).fails(6, "already opens slot 3");
     let removed = with_passphrase(&world, &["vault", "slot", "remove", "3", "--yes"]).ok();
     assert_eq!(
         removed.err,
-        "Slot 3 (keyring) opens this vault no more; a copy from before still opens with it.\n"
+        "Slot 3 (keyring) no longer opens this vault. Older copies still open with it.\n"
     );
     assert_eq!((kept(&id), kept(other)), (false, true));
     world.run(&["list"]).fails(4, "The vault is locked");
@@ -165,7 +166,7 @@ fn a_rekey_keeps_the_keyring_that_answers_and_drops_one_that_does_not() {
     world.run(&["--no-session", "show", "a"]).ok();
     bus.lock_keyring();
     let dropped = with_passphrase(&world, &rekey).ok();
-    assert!(dropped.err.contains("The OS keyring is not kept as a way in: it is locked."), "{}", dropped.err);
+    assert!(dropped.err.contains("The slot of the OS keyring is not kept: it is locked."), "{}", dropped.err);
     let kinds: Vec<_> =
         dropped.json()["dropped"].as_array().unwrap().iter().map(|way| way["kind"].clone()).collect();
     assert_eq!(kinds, ["recovery code", "keyring"]);
@@ -204,9 +205,9 @@ fn case_37_a_bus_without_a_keyring_is_not_waited_for() {
     let (world, mut bus) = desktop();
     bus.stop_keyring();
     let begun = Instant::now();
-    world.run(&["list"]).fails(4, "no keyring runs on the session bus");
+    world.run(&["list"]).fails(4, "no keyring is running on the session bus");
     assert!(begun.elapsed() < LIMIT, "it was waited for");
-    one_line_and_on(&world, "no keyring runs on the session bus");
+    one_line_and_on(&world, "no keyring is running on the session bus");
 }
 
 #[test]
@@ -261,7 +262,7 @@ fn case_39_a_keyring_is_passed_over_only_with_a_word_or_on_request() {
     world.run(&["lock"]).ok();
     bus.stop_keyring();
     let by_file = world.run(&["--no-session", "list"]).ok().err;
-    assert!(by_file.contains("no keyring runs on the session bus"), "{by_file}");
+    assert!(by_file.contains("no keyring is running on the session bus"), "{by_file}");
     world.set("KEYVAULT_KEYRING", "off");
     assert!(!world.run(&["list"]).ok().err.contains("keyring"));
     assert_eq!(status_of(&world, "keyring"), (Some(false), "KEYVAULT_KEYRING=off.".to_owned()));
@@ -273,7 +274,10 @@ fn case_40_a_keyring_that_was_lost_costs_the_passphrase_and_one_line() {
     bus.stop_keyring();
     std::fs::remove_dir_all(Bus::kept(&world)).unwrap();
     bus.start_keyring(&world);
-    one_line_and_on(&world, "it has no entry for this vault. 'keyvault vault slot add keyring' makes one.");
+    one_line_and_on(
+        &world,
+        "it has no entry for this vault. Add one with `keyvault vault slot add keyring`.",
+    );
     // What it says works.
     with_passphrase(&world, &["vault", "slot", "add", "keyring"]).ok();
     assert_eq!(status_of(&world, "keyring").0, Some(true));
@@ -305,7 +309,7 @@ fn case_41_garbage_in_the_entry_is_as_if_it_were_absent_with_a_warning() {
     for garbage in ["hunter2", slip.as_str(), &foreign, &entry[..40], "\u{1b}[31m\u{202e}"] {
         tool(&["clear"], b"").ok();
         tool(&["store", "--label=garbage"], garbage.as_bytes()).ok();
-        one_line_and_on(&world, "its entry for this vault is not one of keyvault's.");
+        one_line_and_on(&world, "keyvault did not write its entry for this vault.");
     }
     // What it says works, and takes the garbage's place.
     with_passphrase(&world, &["vault", "slot", "add", "keyring"]).ok();
@@ -345,7 +349,7 @@ fn case_20_adding_the_keyring_killed_or_failing_leaves_a_way_in_or_none_and_can_
                     assert_ne!(ran.code, 0, "{inject}: acknowledged and not there");
                     // What failed takes its entry along. What was killed cannot and what may be made must not; the
                     // next command finds it.
-                    let unknown = what == "signal=KILL" || ran.err.contains("may be made, or not");
+                    let unknown = what == "signal=KILL" || ran.err.contains("may or may not be made");
                     assert!(!has_entry() || unknown, "{inject}: {}", ran.err);
                     with_passphrase(&world, &["vault", "slot", "add", "keyring"]).ok();
                     assert!(opens(), "{inject}");
@@ -366,7 +370,7 @@ fn several_entries_for_one_vault_are_called_so_and_none_of_them_is_taken() {
         let mut tool = world.command("secret-tool");
         finish(tool.args(arguments).args(["service", "keyvault", "username", &id, "copy", "2"]), b"hunter2")
     };
-    let several = "it has several entries for this vault. Delete all but one there.";
+    let several = "it has several entries for this vault. Delete all but one of them.";
     // One attribute more makes it another entry, as a program that copies keyrings may.
     tool(&["store", "--label=copy"]).ok();
     one_line_and_on(&world, several);
@@ -411,9 +415,9 @@ fn init_asks_whether_the_keyring_may_open_the_vault_and_takes_no_for_an_answer()
         let terminal = Terminal::shell(&world);
         terminal.run("keyvault init --no-recovery", "New passphrase:");
         terminal.type_line(PASSPHRASE);
-        terminal.wait_for("The same again:");
+        terminal.wait_for("Repeat the passphrase:");
         terminal.type_line(PASSPHRASE);
-        terminal.wait_for("Open it with this desktop's keyring too");
+        terminal.wait_for("Also open the vault with this desktop's keyring");
         terminal.type_line(answer);
         let (shown, code) = terminal.ended();
         assert_eq!(code, 0, "{shown}");

@@ -94,7 +94,7 @@ fn a_search_finds_what_is_there() {
 fn no_command_leaves_a_value_in_its_memory() {
     let mut world = with_canary();
     world.file(".keyvault.toml", "[keys]\nA = 'a'\nURL = { template = 'x://u:{a|url}@h/{a}' }\n");
-    world.run(&["project", "allow", "--yes"]).ok();
+    world.run(&["project", "approve", "--yes"]).ok();
     world.file("reference.env", "R=kv://a\n");
     world.file("filled", "x: kv://a\n");
     world.file("github", "");

@@ -44,12 +44,12 @@ fn a_vault_that_may_not_be_read_is_called_so() {
     let mode = |mode| std::fs::set_permissions(world.vault(), std::fs::Permissions::from_mode(mode)).unwrap();
     mode(0o000);
     for command in [&["list"][..], &["vault", "check"], &["vault", "backup", "b"]] {
-        run(command).fails(1, "may not be opened by this user");
+        run(command).fails(1, "You are not permitted to open");
     }
     let doctor = run(&["doctor"]);
-    assert!(doctor.out.contains("may not be read and written by you"), "{}", doctor.out);
+    assert!(doctor.out.contains("you cannot both read and write"), "{}", doctor.out);
     mode(0o600);
     std::fs::create_dir(world.home().join("closed")).unwrap();
-    let ran = run(&["vault", "backup", "closed/b"]).fails(1, "closed may not be opened by this user");
+    let ran = run(&["vault", "backup", "closed/b"]).fails(1, "You are not permitted to open closed");
     assert!(!ran.err.contains(".new-"), "{}", ran.err);
 }

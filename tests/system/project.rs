@@ -4,19 +4,19 @@ use std::path::PathBuf;
 
 use pretty_assertions::assert_eq;
 
-use crate::harness::project_file::{FILE, allowed, filled, log, project};
+use crate::harness::project_file::{FILE, approved, filled, log, project};
 use crate::harness::terminal::Terminal;
 use crate::harness::{KEYVAULT, World, finish};
 
 #[test]
 fn what_is_left_out_is_named_where_somebody_looks() {
     let world = filled();
-    let folder = allowed(&world, "[keys]\nA = \"a\"\nB = { key = \"nothing\", optional = true }\n");
+    let folder = approved(&world, "[keys]\nA = \"a\"\nB = { key = \"nothing\", optional = true }\n");
     let terminal = Terminal::shell(&world);
     terminal.run(&format!("cd '{}'; keyvault exec -- printenv A", folder.display()), "");
     let (shown, code) = terminal.ended();
     assert_eq!(code, 0, "{shown}");
-    assert!(shown.contains("Left out, as they are optional: B (nothing: there is no such key)."), "{shown}");
+    assert!(shown.contains("Left out because they are optional: B (nothing: no such key)."), "{shown}");
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn case_62_completion_listing_and_status_read_ask_and_run_nothing() {
         &["completions", "bash"],
     ] {
         let ran = traced(arguments, None);
-        assert!(!ran.err.contains("Allow it"), "{}", ran.err);
+        assert!(!ran.err.contains("Approve it"), "{}", ran.err);
     }
     assert_eq!(files(), known, "nothing was written, and nothing allowed");
     assert_eq!(log(&world), before);

@@ -38,7 +38,7 @@ fn a_typed_passphrase_opens_a_session_of_a_quarter_of_an_hour_said_once() {
     let (shown, code) = terminal.ended();
     assert_eq!(code, 0, "{shown}");
     assert!(!shown.contains(PASSPHRASE), "{shown}");
-    assert!(shown.contains("Unlocked until ") && shown.contains("--no-session declines"), "{shown}");
+    assert!(shown.contains("Unlocked until ") && shown.contains("`--no-session` opens none"), "{shown}");
     terminal.run("keyvault list", "");
     let (shown, code) = terminal.ended();
     assert!(code == 0 && !shown.contains("Passphrase") && !shown.contains("Unlocked"), "{shown}");
@@ -67,7 +67,7 @@ fn case_28_ctrl_c_at_the_prompt_is_130_and_the_echo_is_back() {
     terminal.press("C-c");
     let (shown, code) = terminal.ended();
     assert_eq!(code, 130, "{shown}");
-    assert!(shown.contains("Interrupted; nothing was done."), "{shown}");
+    assert!(shown.contains("Interrupted. Nothing was done."), "{shown}");
     terminal.run("stty -a | grep -o -- '-*echo\\b'", "");
     assert_eq!(terminal.ended().0.lines().next(), Some("echo"));
 }
@@ -78,7 +78,7 @@ fn a_wrong_passphrase_may_be_typed_again_twice_and_is_recorded_once_it_can_be() 
     let terminal = Terminal::shell(&world);
     terminal.run("keyvault list", "Passphrase for ");
     terminal.type_line("wrong");
-    terminal.wait_for("Once more.");
+    terminal.wait_for("Try again.");
     terminal.wait_for_times("Passphrase for ", 2);
     terminal.type_line(PASSPHRASE);
     assert_eq!(terminal.ended().1, 0);
@@ -141,7 +141,8 @@ fn who_waits_behind_a_question_that_nobody_answers_is_told() {
     asking.press("C-z");
     asking.wait_for("Stopped");
     let terminal = Terminal::shell(&world);
-    terminal.run("keyvault exec --only a --dry-run -- true", "Another keyvault command waits for an answer");
+    terminal
+        .run("keyvault exec --only a --dry-run -- true", "Another keyvault command is waiting for an answer");
     terminal.press("C-c");
     terminal.wait_for("READY>");
     asking.type_line("clear; fg");
@@ -190,7 +191,7 @@ fn a_file_that_was_exchanged_during_the_prompt_is_refused_and_nothing_is_lost() 
         terminal.type_line(PASSPHRASE);
         let (shown, code) = terminal.ended();
         assert!(code == 5 || code == 125, "{code}: {shown}");
-        assert!(shown.contains("exchanged") && !shown.contains("released\n"), "{shown}");
+        assert!(shown.contains("replaced by another file") && !shown.contains("released\n"), "{shown}");
     }
     terminal.run("keyvault list", "Passphrase for ");
     terminal.type_line(PASSPHRASE);
@@ -212,7 +213,7 @@ fn in_an_alarm_a_typed_passphrase_still_lists_and_leaves_no_session() {
     let (shown, code) = terminal.ended();
     assert_eq!(code, 0, "{shown}");
     assert!(
-        shown.contains("older than what was last seen here") && shown.contains("restore --adopt"),
+        shown.contains("older than the state this machine last saw") && shown.contains("restore --adopt"),
         "{shown}"
     );
     world.run(&["status"]).fails(4, "");
@@ -238,7 +239,7 @@ fn a_secret_is_not_read_from_a_terminal_that_echoes_it() {
         terminal.run(&format!("keyvault {line}"), "");
         let (shown, code) = terminal.ended();
         assert_eq!(code, 2, "{line}: {shown}");
-        assert!(shown.contains("is a terminal, which would show what is typed."), "{line}: {shown}");
+        assert!(shown.contains("is a terminal, which would show what you type."), "{line}: {shown}");
         assert!(shown.contains(hint), "{line}: {shown}");
     }
     assert_eq!(world.run(&["show", "q", "--reveal"]).ok().out, "old");
@@ -285,14 +286,14 @@ fn ctrl_c_at_a_question_is_130_and_the_cursor_is_back() {
     let terminal = Terminal::shell(&world);
     for (line, question) in [
         ("keyvault vault slot remove 3", "Remove slot 3"),
-        ("keyvault vault restore b", "Put the backup in the place of"),
+        ("keyvault vault restore b", "Replace "),
         ("keyvault remove a", "Type its name"),
     ] {
         terminal.run(line, question);
         terminal.press("C-c");
         let (shown, code) = terminal.ended();
         assert_eq!(code, 130, "{line}: {shown}");
-        assert!(shown.contains("Interrupted; nothing was done."), "{line}: {shown}");
+        assert!(shown.contains("Interrupted. Nothing was done."), "{line}: {shown}");
         assert!(terminal.cursor_is_shown(), "{line}");
         terminal.run(line, question);
         terminal.press("Enter");
@@ -314,7 +315,7 @@ fn enter_where_a_value_is_asked_for_changes_nothing() {
         terminal.run(line, "Value of ");
         terminal.press("Enter");
         let (shown, code) = terminal.ended();
-        assert!(code == 2 && shown.contains("No value was typed"), "{line}: {code} {shown}");
+        assert!(code == 2 && shown.contains("No value typed"), "{line}: {code} {shown}");
     }
     assert_eq!(world.run(&["show", "h", "--reveal"]).ok().out, "good");
     world.run(&["show", "new"]).fails(3, "");

@@ -27,7 +27,7 @@ fn a_restore_does_not_undo_what_was_changed_after_the_question() {
     let restored = restore.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&restored.stderr).into_owned();
     assert_eq!(restored.status.code(), Some(7), "{said}");
-    assert!(said.contains("after it was looked at"), "{said}");
+    assert!(said.contains("after this one looked at it"), "{said}");
     for name in ["a", "n1", "n2"] {
         world.run(&["show", name]).ok();
     }

@@ -26,7 +26,7 @@ fn case_25_killed_between_commit_and_pin_the_next_change_advances_the_pin() {
     assert_eq!((pin(), change()), (before, before + 1), "it died elsewhere");
     world.run(&["show", "new", "--reveal"]).ok();
     // Case 21 as well: doing it again is harmless.
-    world.run(&["generate", "new"]).fails(6, "there already");
+    world.run(&["generate", "new"]).fails(6, "already exists");
     world.run(&["edit", "new", "--note", "x"]).ok();
     assert_eq!(pin(), before + 2);
     assert_eq!(change(), before + 2);
@@ -61,5 +61,5 @@ fn a_change_made_while_another_command_waits_is_not_rolled_back_in_silence() {
     let ran = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&ran.stderr).into_owned();
     assert_eq!(ran.status.code(), Some(5), "{said}");
-    assert!(said.contains("was put back"), "{said}");
+    assert!(said.contains("was rolled back"), "{said}");
 }

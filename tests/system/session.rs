@@ -56,7 +56,7 @@ fn a_session_belongs_to_one_vault_and_all_can_be_ended_at_once() {
         two status >/dev/null; echo $?
     "#;
     let ran = finish(alone.args(["--user", "--map-root-user", "sh", "-c", script]), b"");
-    let said = "No session was open.\nLocked.\nLocked all.\n{\"closed\":2}\n4\n4\n";
+    let said = "No session was open.\nLocked.\nAll vaults are locked.\n{\"closed\":2}\n4\n4\n";
     assert_eq!((ran.out.as_str(), ran.err.as_str()), (said, ""));
     // And they did stay.
     two.run(&["status"]).ok();

@@ -20,10 +20,10 @@ const MAX_VALUE: usize = 16 << 20;
 /// The longest value that is typed or pasted, in bytes.
 const MAX_TYPED: usize = 64 << 10;
 
-/// Take in a key that somebody else gave you.
+/// Store a key that someone else issued.
 ///
-/// The value comes from a hidden prompt on a terminal, from stdin, or from a file; never from an argument, where other
-/// users, the shell's history and logs would see it.
+/// Reads the value from a hidden prompt on a terminal, from stdin, or from a file. Arguments are not accepted, because
+/// other users, the shell history and logs can see them.
 #[derive(Debug, Args)]
 pub struct Add {
     /// The key's name, such as stripe/live
@@ -34,10 +34,10 @@ pub struct Add {
     value: Vec<OsString>,
     #[command(flatten)]
     metadata: Metadata,
-    /// Take the value from a file, byte for byte
+    /// Read the value from a file, byte for byte
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Keep a final newline of stdin
+    /// Keep a final newline from stdin
     #[arg(long, conflicts_with = "file")]
     exact: bool,
 }
@@ -46,9 +46,9 @@ impl Add {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         if !self.value.is_empty() {
             return Err(Failure::usage(
-                "A value is not taken as an argument: other users, the shell's history and logs see it.",
+                "Values are not accepted as arguments, which other users, the shell history and logs can see.",
                 Some(
-                    "If it was real, count it as leaked. 'keyvault add NAME' asks for it; a pipe or --file works too.",
+                    "If the value was real, treat it as leaked. Run `keyvault add NAME`, which prompts for it.",
                 ),
             ));
         }
@@ -56,8 +56,8 @@ impl Add {
         let value = source.read(context, &self.name)?;
         if value.is_empty() && self.file.as_deref().is_none_or(|file| file == Path::new("-")) {
             return Err(Failure::usage(
-                "The value is empty; what was to write it may have failed.",
-                Some("Nothing was changed. --file /dev/null gives an empty one, if that is meant."),
+                "The value is empty. The program that should have written it may have failed.",
+                Some("Nothing was changed. If an empty value is intended, use `--file /dev/null`."),
             ));
         }
         if value.is_empty() {
@@ -99,14 +99,14 @@ impl Source<'_> {
         let exact = self.exact || self.file.is_some();
         if std::io::stdin().is_terminal() && self.file.is_none() && !self.stdin {
             if !context.may_ask() {
-                return Err(Failure::usage("No value was given.", Some("Pipe it in, or name a --file.")));
+                return Err(Failure::usage("No value given.", Some("Pipe it in, or use `--file FILE`.")));
             }
             let typed =
                 tty::read_secret(&format!("Value of {name}: "), MAX_TYPED).map_err(Failure::prompt)?;
             if typed.is_empty() {
                 return Err(Failure::usage(
-                    "No value was typed; nothing was done.",
-                    Some("--file /dev/null gives an empty one, if that is meant."),
+                    "No value typed. Nothing was changed.",
+                    Some("If an empty value is intended, use `--file /dev/null`."),
                 ));
             }
             return Ok(typed);
@@ -117,7 +117,7 @@ impl Source<'_> {
         }
         let (value, dropped) = context::without_final_newline(bytes);
         if dropped {
-            context.ui.note("A final newline was dropped; --exact keeps it.");
+            context.ui.note("Dropped a final newline. `--exact` keeps it.");
         }
         Ok(value)
     }

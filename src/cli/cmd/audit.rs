@@ -26,10 +26,10 @@ pub enum Audit {
     Import(Import),
 }
 
-/// Say who did what, when, with which keys.
+/// Show who did what, when, and with which keys.
 ///
-/// What was read with a token stands among the rest as TOKEN:N. --json prints one object per line: seq, token, time,
-/// action, keys, actor, outcome.
+/// Reads by a token are included, numbered TOKEN:N. With --json, prints one object per line: seq, token, time, action,
+/// keys, actor, outcome.
 #[derive(Debug, Args)]
 pub struct Log {
     /// Entries that name this key
@@ -44,34 +44,35 @@ pub struct Log {
     /// Entries of this kind, such as exec, reveal, unlock, generate or rotate
     #[arg(long, value_name = "WHAT", add = complete::one_of(Action::names), value_parser = action)]
     action: Option<Action>,
-    /// What was read with this token
+    /// Reads by this token
     #[arg(long, value_name = "NAME", add = complete::tokens(), value_parser = named::<TokenName>)]
     token: Option<TokenName>,
 }
 
 fn action(text: &str) -> Result<Action, String> {
-    Action::parse(text).ok_or_else(|| format!("it takes {}", Action::names().collect::<Vec<_>>().join(", ")))
+    Action::parse(text)
+        .ok_or_else(|| format!("is not one of {}", Action::names().collect::<Vec<_>>().join(", ")))
 }
 
-/// Prove that no entry was altered, cut off or added.
+/// Prove that no entry was altered, removed or added.
 ///
-/// With the passphrase from the start of the log; with a session only that each entry follows from the one before. What
-/// was read with tokens is proved as well; exit code 5 if any of it does not hold.
+/// With the passphrase, proves every entry from the start of the audit log; with a session, only that each entry follows
+/// from the previous one. Also proves the reads by tokens. The exit code is 5 if a proof fails.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// From the start: ask for the passphrase even if a session is open
+    /// Ask for the passphrase and prove from the start, even if a session is open
     #[arg(long)]
     from_start: bool,
 }
 
-/// Bring home what was read from bundles, where no vault was.
+/// Import reads from bundles, which were recorded where no vault is.
 ///
-/// Imports every line that was written with a token of this vault, once. A line that cannot be proved, and a place where
-/// lines are missing, are reported with the line's number; the others are imported all the same, and the exit code is 5. A
-/// last line that was cut off and reads of other vaults or former tokens are left out and only pointed out.
+/// Imports every line that was written with a token of this vault, once. Reads that were imported before are skipped. A line
+/// that cannot be proved, and a place where lines are missing, are reported with the line's number; the others are imported,
+/// and the exit code is 5. A truncated last line and reads of other vaults or former tokens are skipped and reported.
 #[derive(Debug, Args)]
 pub struct Import {
-    /// The log: ~/.local/state/keyvault/reads/TOKEN.jsonl there, or what $KEYVAULT_READS named
+    /// The read log: ~/.local/state/keyvault/reads/TOKEN.jsonl on that machine, or the file that $KEYVAULT_READS names
     file: PathBuf,
 }
 
@@ -106,7 +107,7 @@ impl Log {
         let broken = vault.whole_log(&access, &mut show).map_err(|error| Failure::of(error, &path))?;
         tell_broken(context, &broken);
         if shown == 0 && !context.ui.json {
-            context.ui.note("No entry fits.");
+            context.ui.note("No matching entries.");
         }
         if context.ui.json {
             context.ui.json_lines(lines.as_bytes())?;
@@ -154,20 +155,18 @@ impl Verify {
             return Ok(done);
         }
         let reach = if from_start {
-            "every one proved from the start of the log"
+            "all proved from the start of the audit log"
         } else {
-            "each follows from the one before; --from-start proves them with the passphrase"
+            "each follows from the previous one; `--from-start` proves them with the passphrase"
         };
         let entries = usize::try_from(verified.entries).unwrap_or(usize::MAX);
-        let hold = if entries == 1 { "holds" } else { "hold" };
-        context.ui.line(&format!("{} {hold}: {reach}.", view::counted(entries, "entry")))?;
+        context.ui.line(&format!("{} verified: {reach}.", view::counted(entries, "entry")))?;
         if reads > 0 {
-            let hold = if reads == 1 { "with a token holds" } else { "with tokens hold" };
-            context.ui.line(&format!("{} {hold}.", view::counted(reads, "read")))?;
+            context.ui.line(&format!("{} by tokens verified.", view::counted(reads, "read")))?;
         }
         if let Some(seq) = verified.clock_back_at {
             context.ui.warn(&format!(
-                "The clock went back at entry {seq}; the order of entries holds all the same."
+                "The clock went back at entry {seq}. The order of the entries is still proved."
             ));
         }
         tell_broken(context, &broken);
@@ -178,7 +177,7 @@ impl Verify {
 fn tell_broken(context: &Context, broken: &[BrokenReads]) {
     for (name, fault) in broken {
         context.ui.warn(&format!(
-            "What was read with {name} cannot be proved: {fault}. Somebody may have hidden reads."
+            "The reads by token `{name}` cannot be proved: {fault}. Someone may have hidden reads."
         ));
     }
 }
@@ -195,7 +194,7 @@ fn tell_faults(context: &Context, brought: &BroughtHome) {
                 format!("Before line {line}, {} missing.", are(count))
             }
             Unproved::Contradicts => format!(
-                "Line {line} does not follow from the read imported before it: the log was replaced by an older copy."
+                "Line {line} does not follow from the read imported before it: the read log was replaced by an older copy."
             ),
         });
     }
@@ -203,12 +202,12 @@ fn tell_faults(context: &Context, brought: &BroughtHome) {
     if more > 0 {
         context
             .ui
-            .warn(&format!("{} more cannot be proved; --json lists them.", view::counted(more, "line")));
+            .warn(&format!("{} more cannot be proved; `--json` lists them.", view::counted(more, "line")));
     }
     if brought.cut_off {
         context
             .ui
-            .warn("The last line was cut off. Its read was not released, unless the copy is incomplete.");
+            .warn("The last line is truncated. Its read was not released, unless the copy is incomplete.");
     }
 }
 
@@ -243,25 +242,25 @@ impl Import {
         tell_faults(context, &brought);
         if brought.unknown > 0 {
             context.ui.warn(&format!(
-                "Left out {} of tokens that this vault does not know, such as those that were renewed since.",
+                "Skipped {} by tokens that this vault does not know, such as tokens renewed since.",
                 view::counted(brought.unknown, "read")
             ));
         }
         if brought.foreign > 0 {
             let reads = view::counted(brought.foreign, "read");
-            context.ui.warn(&format!("Left out {reads} of another vault's tokens."));
+            context.ui.warn(&format!("Skipped {reads} by tokens of another vault."));
         }
         if brought.new.is_empty() {
-            let known = "Nothing new: every read in the file is known already.";
+            let known = "Nothing new: every read in the file was imported before.";
             context.ui.note(match (brought.known + brought.unknown, done) {
-                (0, code::DONE) => "There are no reads in the file.",
+                (0, code::DONE) => "The file contains no reads.",
                 (_, code::DONE) => known,
                 _ => "Nothing new was imported.",
             });
         } else {
             for (name, count) in &brought.new {
                 let reads = view::counted(*count, "new read");
-                context.ui.note(&format!("Brought home {reads} with token {name}."));
+                context.ui.note(&format!("Imported {reads} by token `{name}`."));
             }
         }
         Ok(done)

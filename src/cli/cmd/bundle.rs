@@ -13,7 +13,7 @@ use crate::name::TokenName;
 use crate::sys::private::{self, open_secret_file};
 use crate::vault::{Access, BundleLabel, Bundled, MAX_BUNDLE, Vault, VaultError};
 
-/// Seal a token's keys into a file that can be committed or shipped.
+/// Seal a token's keys in a file that is safe to commit or ship.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs, reason = "each command's words stand with its arguments")]
 pub enum Bundle {
@@ -21,14 +21,14 @@ pub enum Bundle {
     Update(Update),
 }
 
-/// Make a bundle: a sealed file with just the keys that a token opens.
+/// Create a bundle: a sealed file with only the keys that a token opens.
 ///
-/// With the token in KEYVAULT_TOKEN, 'keyvault exec --bundle FILE -- CMD' runs where no vault is. Only that token opens
-/// it, so it is safe to commit. This is recorded; what is read from it is recorded where it is read, and
-/// 'keyvault audit import' brings that home.
+/// With the token in KEYVAULT_TOKEN, `keyvault exec --bundle FILE -- CMD` works where no vault is. Only that token opens
+/// the bundle, so it is safe to commit. The audit log records its creation. Reads from it are recorded on the machine that
+/// reads; `keyvault audit import` imports them.
 #[derive(Debug, Args)]
 pub struct Create {
-    /// The token whose keys go in
+    /// The token whose keys the bundle holds
     #[arg(long, value_name = "NAME", add = complete::tokens(), value_parser = named::<TokenName>)]
     token: TokenName,
     /// The new file, or - for standard output
@@ -36,7 +36,7 @@ pub struct Create {
     output: PathBuf,
 }
 
-/// Bring a bundle up to date with what its token opens now.
+/// Update a bundle to what its token opens now.
 #[derive(Debug, Args)]
 pub struct Update {
     /// The bundle
@@ -56,7 +56,7 @@ impl Create {
     fn run(self, context: &Context) -> Result<u8, Failure> {
         let to_stdout = self.output == Path::new("-");
         if to_stdout && context.ui.json {
-            return Err(Failure::usage("--output - and --json both want standard output.", None));
+            return Err(Failure::usage("`--output -` and `--json` both write to standard output.", None));
         }
         if !to_stdout && std::fs::symlink_metadata(&self.output).is_ok() {
             let exists = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
@@ -119,7 +119,7 @@ fn answer(context: &Context, file: &Path, token: &TokenName, bundled: &Bundled) 
         }))?;
     } else {
         context.ui.note(&format!(
-            "{} holds {} for token {token}, at change {}.",
+            "{} holds {} for token `{token}`, at change {}.",
             if file == Path::new("-") { Path::new("The bundle") } else { file }.display(),
             view::counted(bundled.keys, "key"),
             bundled.change

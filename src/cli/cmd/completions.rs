@@ -14,7 +14,7 @@ use crate::cli::error::{Failure, code};
 ///   fish, once                       keyvault completions fish > \
 ///                                      ~/.config/fish/completions/keyvault.fish
 ///
-/// Names of keys and scopes come from an open session; completion never asks for
+/// Names of keys and scopes come from an open session; completion never prompts for
 /// a passphrase.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]

@@ -13,7 +13,7 @@ use crate::vault::Edit as Change;
 
 /// Change a key's name, scopes, tags, expiry, variable or note.
 ///
-/// Several keys are changed all or none. The value stays.
+/// Changes all of the named keys or none. Values stay.
 #[derive(Debug, Args)]
 pub struct Edit {
     /// The keys' names
@@ -25,22 +25,22 @@ pub struct Edit {
     /// A scope to add; may be repeated
     #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
-    /// A scope to take away; may be repeated
+    /// A scope to remove; may be repeated
     #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     unscope: Vec<Scope>,
-    /// A label to set, as KEY=VALUE; may be repeated
+    /// A label to set as KEY=VALUE; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = crate::cli::args::tag)]
     tag: Vec<(TagKey, String)>,
-    /// A label to take away; may be repeated
+    /// A label to remove; may be repeated
     #[arg(long, value_name = "KEY", value_parser = named::<TagKey>)]
     untag: Vec<TagKey>,
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
     #[arg(long, value_name = "WHEN", value_parser = time::expiry)]
     expires: Option<time::Expiry>,
-    /// The variable that it is handed out as
+    /// The variable that holds the key
     #[arg(long, value_name = "VAR", value_parser = named::<EnvName>)]
     env: Option<EnvName>,
-    /// Words for people; empty takes them away
+    /// A note; an empty one removes it
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
 }
@@ -60,14 +60,14 @@ impl Edit {
         };
         if change == Change::default() {
             return Err(Failure::usage(
-                "Nothing to change was given.",
-                Some("--help lists what can be changed."),
+                "No change given.",
+                Some("`keyvault edit --help` lists what can be changed."),
             ));
         }
         if self.names.len() > 1 && change.rename.is_some() {
             return Err(Failure::usage(
-                "Several keys cannot have one name.",
-                Some("--rename goes with one NAME."),
+                "Only one key can be renamed at a time.",
+                Some("Use `--rename` with one NAME."),
             ));
         }
         let (mut vault, access) = context.open_with_access()?;

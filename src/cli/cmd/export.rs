@@ -15,19 +15,19 @@ use crate::exchange::{self, Format, GithubEnv};
 use crate::sys::foreign;
 use crate::vault::{Purpose, Resolution};
 
-/// Write keys out as .env or JSON, or to the later steps of a GitHub job.
+/// Print keys as .env or JSON, or set them for the later steps of a GitHub job.
 ///
-/// On stdout, keyed by variable. What reads it back gets the same bytes; a value that the format cannot carry refuses
-/// the whole. Do not source a .env file into a shell: what stands in double quotes or backticks would be expanded and run.
-/// github-env, in a step of GitHub Actions, appends the variables to the file that $GITHUB_ENV names, and has the runner
-/// mask each line of their values first. This is recorded.
+/// Writes to stdout, keyed by variable. Whatever reads the format gets the same bytes; if the format cannot carry a value,
+/// nothing is written. Do not source the .env output in a shell, which would expand and run what is in double quotes or
+/// backticks. In a GitHub Actions step, github-env appends the variables to the file that $GITHUB_ENV names, after the
+/// runner was told to mask each line of their values. The audit log records the export.
 #[derive(Debug, Args)]
 pub struct Export {
     #[command(flatten)]
     choice: Choice,
     #[command(flatten)]
     machine: Machine,
-    /// dotenv (NAME=value lines), json (an object), which --json means too, or github-env
+    /// dotenv (NAME=value lines), json (an object, also with --json), or github-env
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     format: Option<Written>,
 }
@@ -38,7 +38,7 @@ enum Written {
     Dotenv,
     /// {"NAME": "value"}
     Json,
-    /// Variables for the steps that follow in a GitHub Actions job
+    /// Variables for the following steps of a GitHub Actions job
     GithubEnv,
 }
 
@@ -97,8 +97,10 @@ fn github_job(context: &Context) -> Result<std::path::PathBuf, Failure> {
     match context::variable("GITHUB_ENV") {
         Some(file) if runs && !context.ui.out_is_terminal() => Ok(file.into()),
         _ => Err(Failure::usage(
-            "github-env works in a step of GitHub Actions only, where the runner reads standard output.",
-            Some("Elsewhere 'keyvault exec' hands keys to one process, and --format dotenv writes them out."),
+            "`github-env` works only in a GitHub Actions step, where the runner reads standard output.",
+            Some(
+                "Elsewhere, give keys to one process with `keyvault exec`, or print them with `--format dotenv`.",
+            ),
         )),
     }
 }
@@ -113,9 +115,9 @@ fn to_github(context: &Context, resolution: &Resolution, file: &Path) -> Result<
     let GithubEnv { file: lines, masks, unmasked } = written;
     context.ui.data(masks.expose())?;
     if !unmasked.is_empty() {
-        context.ui.warn(&format!("Too short to be masked in the log: {}.", unmasked.join(", ")));
+        context.ui.warn(&format!("Too short to be masked in the job log: {}.", unmasked.join(", ")));
     }
     foreign::append(file, lines.expose()).map_err(|error| Failure::io(file, &error))?;
-    context.ui.note(&format!("{} for the steps that follow.", view::counted(variables.len(), "variable")));
+    context.ui.note(&format!("Set {} for the following steps.", view::counted(variables.len(), "variable")));
     Ok(code::DONE)
 }

@@ -11,9 +11,9 @@ use crate::name::KeyName;
 use crate::recipe::{Kind, Recipe};
 use crate::vault::{Item, NewKey, Origin};
 
-/// Make a key with a strong random value.
+/// Generate a key with a strong random value.
 ///
-/// The value is not shown unless --print asks for it. The key keeps the recipe, so that a rotation repeats it.
+/// The value is shown only with --print. The key keeps its recipe, so that `keyvault rotate` repeats it.
 #[derive(Debug, Args)]
 pub struct Generate {
     /// The key's name, such as stripe/live
@@ -21,16 +21,16 @@ pub struct Generate {
     name: KeyName,
     #[command(flatten)]
     metadata: Metadata,
-    /// How the value is made: token, password, hex, base64, base64url, uuid, passphrase, ed25519, ssh-ed25519
+    /// The kind of value: token, password, hex, base64, base64url, uuid, passphrase, ed25519, ssh-ed25519
     #[arg(long, value_name = "KIND", default_value = "token", add = complete::one_of(recipe_names), value_parser = recipe_kind)]
     recipe: Kind,
     /// Characters of a token or password, bytes of hex and base64, words of a passphrase
     #[arg(long, value_name = "N")]
     length: Option<u32>,
-    /// What the value begins with, instead of kv_ for a token
+    /// How the value starts, instead of kv_ for a token
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
-    /// Print the value, alone, on stdout
+    /// Print only the value, on stdout
     #[arg(long)]
     print: bool,
 }
@@ -40,7 +40,7 @@ fn recipe_names() -> [&'static str; Kind::ALL.len()] {
 }
 
 fn recipe_kind(text: &str) -> Result<Kind, String> {
-    text.parse().map_err(|_| format!("is none of {}", recipe_names().join(", ")))
+    text.parse().map_err(|_| format!("is not one of {}", recipe_names().join(", ")))
 }
 
 impl Generate {
@@ -95,6 +95,9 @@ pub(super) fn create(
 
 fn hint_unreadable(context: &Context, item: &Item) {
     if !item.variable.readable_by_shells() {
-        context.ui.warn(&format!("No shell can read the variable {}; --env names another.", item.variable));
+        context.ui.warn(&format!(
+            "Shells cannot read the variable {}. Name another with `--env VAR`.",
+            item.variable
+        ));
     }
 }

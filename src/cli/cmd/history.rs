@@ -15,8 +15,8 @@ use crate::vault::{Item, Version};
 
 /// Show a key's versions.
 ///
-/// Each with its state, its age, its fingerprint, who made it, and when it was last handed out or shown, as far as the
-/// log tells.
+/// Shows each version's state, age, fingerprint and creator, and when it was last released or shown, according to the audit
+/// log.
 #[derive(Debug, Args)]
 pub struct History {
     /// The key's name
@@ -85,7 +85,7 @@ fn state(version: &Version, now: Moment) -> String {
         text += ", wiped";
     }
     if let Some(until) = version.good_until().filter(|until| *until > now) {
-        text += &format!(", good for {}", time::between(now, until));
+        text += &format!(", valid for {}", time::between(now, until));
     }
     if !version.reason.is_empty() {
         text += &format!(": {}", ui::harmless_line(&version.reason));

@@ -16,25 +16,25 @@ use crate::vault::{Conflict, Import as Incomings, Imported, Incoming};
 /// The longest file that is taken in, in bytes.
 const MAX_FILE: usize = 16 << 20;
 
-/// Take in a .env or JSON file.
+/// Import a .env or JSON file.
 ///
-/// A key is named like its variable, behind --prefix. dotenv is read exactly as the npm package `dotenv` 18 does; JSON is
-/// an object of strings. All keys are taken in or none.
+/// Each key is named after its variable, with --prefix in front. A .env file is read exactly as the npm package `dotenv` 18
+/// reads it; JSON must be an object of strings. All keys are imported or none.
 #[derive(Debug, Args)]
 pub struct Import {
     /// The file, or - for stdin
     file: PathBuf,
-    /// What each key's name begins with, such as shop/
+    /// How each key's name starts, such as shop/
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     prefix: String,
-    /// A scope that all keys get; may be repeated
+    /// A scope for all keys; may be repeated
     #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
-    /// What becomes of keys that are there already: fail (nothing is imported), skip (they stay) or replace (they get
-    /// the file's value as a new version)
+    /// What to do with keys that already exist: fail (import nothing), skip (keep them) or replace (give them the file's
+    /// value as a new version)
     #[arg(long, value_enum, value_name = "WHAT", default_value = "fail", hide_possible_values = true)]
     on_conflict: OnConflict,
-    /// Say what would be done, and change nothing
+    /// Show what would be imported, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -65,13 +65,13 @@ impl Import {
         let (incoming, dangerous) = self.name_keys(parsed.entries)?;
         if !dangerous.is_empty() {
             context.ui.warn(&format!(
-                "Left out, because such a variable makes programs run code, or is keyvault's own: {}.",
+                "Left out because they make programs run code, or belong to keyvault: {}.",
                 dangerous.join(", ")
             ));
         }
         if incoming.is_empty() {
             return Err(Failure::failed(
-                &format!("{shown} holds no variable that could be taken in."),
+                &format!("{shown} contains no variables to import."),
                 Some("Nothing was changed."),
             ));
         }
@@ -131,10 +131,10 @@ impl Import {
         }
         if !wrong.is_empty() {
             let message =
-                format!("Not every variable makes a key, so nothing was changed:{}", wrong.concat());
+                format!("Some variables cannot become keys. Nothing was changed:{}", wrong.concat());
             return Err(Failure::usage(
                 &message,
-                Some("Rename them in the file, or choose another --prefix."),
+                Some("Rename them in the file, or choose another `--prefix`."),
             ));
         }
         Ok((incoming, dangerous))
@@ -164,15 +164,15 @@ impl Import {
             |names: &[KeyName], what: &str| (!names.is_empty()).then(|| format!("{} {what}", names.len()));
         let counts = [
             count(&imported.created, "new"),
-            count(&imported.replaced, "with a new version"),
-            count(&imported.skipped, "left as they were"),
+            count(&imported.replaced, "updated"),
+            count(&imported.skipped, "unchanged"),
         ];
         let counts: Vec<_> = counts.into_iter().flatten().collect();
         ui.note(&format!("{verb} {shown}: {}.", counts.join(", ")));
         if !self.dry_run && !self.reads_stdin() {
             let path = ui::quoted(&self.file);
             ui.note(&format!(
-                "The file still holds the values. When all runs without it:\n  rm {path}    and if git knows it: git rm --cached {path}, then rotate what was pushed"
+                "The file still contains the plaintext values. Once everything works without it, delete it:\n  rm {path}\nIf git tracks it, also run `git rm --cached {path}` and rotate the keys that were pushed."
             ));
         }
         Ok(code::DONE)
@@ -184,18 +184,20 @@ fn point_out(context: &Context, parsed: &Parsed) {
     let list = |names: Vec<&str>| ui::harmless_line(&names.join(", "));
     if !parsed.duplicates.is_empty() {
         let repeated = parsed.duplicates.iter().map(String::as_str).collect();
-        context.ui.warn(&format!("More than once in the file, the last one counts: {}.", list(repeated)));
+        context
+            .ui
+            .warn(&format!("Defined more than once in the file; the last one is used: {}.", list(repeated)));
     }
     let named = |wanted: &dyn Fn(&Entry) -> bool| -> Vec<&str> {
         parsed.entries.iter().filter(|entry| wanted(entry)).map(|entry| entry.variable.as_str()).collect()
     };
     let interpolating = named(&|entry| entry.interpolates);
     if !interpolating.is_empty() {
-        context.ui.warn(&format!("${{…}} is kept as it is and not expanded: {}.", list(interpolating)));
+        context.ui.warn(&format!("${{…}} is imported as it is and not expanded: {}.", list(interpolating)));
     }
     let unreadable =
         named(&|entry| EnvName::parse(&entry.variable).is_ok_and(|name| !name.readable_by_shells()));
     if !unreadable.is_empty() {
-        context.ui.warn(&format!("No shell can read these variables: {}.", list(unreadable)));
+        context.ui.warn(&format!("Shells cannot read these variables: {}.", list(unreadable)));
     }
 }

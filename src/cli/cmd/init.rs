@@ -13,11 +13,11 @@ use crate::unlock::os_keyring::{self, LIMIT};
 use crate::unlock::passphrase::Passphrase;
 use crate::vault::{Creation, Vault, VaultError};
 
-/// Make a vault.
+/// Create a vault.
 ///
-/// Asks for a passphrase and shows a recovery code, the second way in. Without a terminal the passphrase comes from
-/// KEYVAULT_PASSPHRASE_FILE or KEYVAULT_PASSPHRASE, and one of --json, --recovery-file or --no-recovery says where the
-/// code goes. On a terminal, if the desktop's keyring answers, it may become a third way in.
+/// Asks for a passphrase and shows a recovery code, which opens the vault if the passphrase is lost. Without a terminal, the
+/// passphrase comes from KEYVAULT_PASSPHRASE_FILE or KEYVAULT_PASSPHRASE, and --json, --recovery-file or --no-recovery says
+/// where the code goes. On a terminal, if the desktop's keyring answers, you can add a slot for it.
 #[derive(Debug, Args)]
 pub struct Init {
     #[command(flatten)]
@@ -52,12 +52,14 @@ impl Init {
                 serde_json::json!({ "vault": shown.to_string(), "recovery_code": recovery.in_json() });
             recovery.print(context, &answer)?;
         } else {
-            context.ui.note(&format!("Made the vault {shown}."));
+            context.ui.note(&format!("Created the vault {shown}."));
             recovery.tell(context);
             if interactive {
                 offer_keyring(context, &created.path, &passphrase);
             }
-            context.ui.note("Next: keyvault unlock, then keyvault import .env or keyvault generate NAME.");
+            context
+                .ui
+                .note("Next: `keyvault unlock`, then `keyvault import .env` or `keyvault generate NAME`.");
         }
         Ok(code::DONE)
     }
@@ -69,7 +71,8 @@ fn offer_keyring(context: &Context, path: &Path, passphrase: &Passphrase) {
     if os_keyring::ready(LIMIT).is_err() {
         return;
     }
-    let question = "Open it with this desktop's keyring too, without asking, while that is unlocked?";
+    let question =
+        "Also open the vault with this desktop's keyring, without asking, while the keyring is unlocked?";
     let Ok(true) = prompt::confirm("", question) else { return };
     let failed = |error: VaultError| Failure::of(error, path);
     let added = context.open_at(path, failed).and_then(|mut vault| {

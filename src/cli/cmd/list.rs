@@ -20,10 +20,10 @@ use crate::vault::{Item, Names, Status};
 
 /// List keys.
 ///
-/// No value is shown and nothing is recorded. Through a pipe nothing is wrapped.
+/// Shows no values and records nothing. Output to a pipe is not wrapped.
 #[derive(Debug, Args)]
 pub struct List {
-    /// Keys that carry this scope; several mean any of them
+    /// Keys with this scope; may be repeated to add more
     #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
     /// Keys with this tag, as KEY or KEY=VALUE
@@ -32,7 +32,7 @@ pub struct List {
     /// active, expired or revoked
     #[arg(long, add = complete::one_of(status_names), value_parser = status_filter)]
     status: Option<Status>,
-    /// Keys that expire within this, expired ones included
+    /// Keys that expire within this time, including expired ones
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = time::duration)]
     expiring: Option<Duration>,
 }
@@ -54,7 +54,7 @@ fn status_filter(text: &str) -> Result<Status, String> {
     STATUSES
         .into_iter()
         .find(|status| status.name() == text)
-        .ok_or_else(|| "is none of active, expired, revoked".to_owned())
+        .ok_or_else(|| "is not one of active, expired, revoked".to_owned())
 }
 
 impl List {
@@ -71,7 +71,7 @@ impl List {
             context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
         } else if items.is_empty() {
             context.ui.note(&if all == 0 {
-                "No keys yet. 'keyvault generate NAME' makes one, 'keyvault import .env' takes in a file."
+                "No keys yet. Create one with `keyvault generate NAME`, or import a file with `keyvault import .env`."
                     .to_owned()
             } else {
                 let names = vault.names(&access).map_err(|error| Failure::of(error, &path))?;
@@ -90,12 +90,14 @@ impl List {
         let unknown = self.scope.iter().filter(|scope| !names.scopes.contains(*scope));
         let lines: Vec<_> = unknown
             .map(|scope| {
-                let hint =
-                    did_you_mean(names.scope_like(scope), "'keyvault list' shows keys and their scopes.");
-                format!("No key carries the scope {scope}. {hint}")
+                let hint = did_you_mean(
+                    names.scope_like(scope),
+                    "Run `keyvault list` to see keys and their scopes.",
+                );
+                format!("No key has the scope `{scope}`. {hint}")
             })
             .collect();
-        if lines.is_empty() { "No key fits.".to_owned() } else { lines.join("\n") }
+        if lines.is_empty() { "No matching keys.".to_owned() } else { lines.join("\n") }
     }
 
     fn wants(&self, item: &Item, now: Moment) -> bool {

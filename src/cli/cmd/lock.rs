@@ -9,7 +9,7 @@ use crate::unlock::session;
 /// End the session.
 #[derive(Debug, Args)]
 pub struct Lock {
-    /// The sessions of all vaults
+    /// End the sessions of all vaults
     #[arg(long)]
     all: bool,
 }
@@ -22,7 +22,7 @@ impl Lock {
         } else {
             let mut vault = context.open().map_err(|failure| Failure {
                 hint: Some(
-                    "'keyvault lock --all' ends the sessions of all vaults, wherever their files are."
+                    "`keyvault lock --all` ends the sessions of all vaults, wherever their files are."
                         .to_owned(),
                 ),
                 ..failure
@@ -37,10 +37,10 @@ impl Lock {
             context.ui.note(match closed {
                 0 => "No session was open.",
                 1 => "Locked.",
-                _ => "Locked all.",
+                _ => "All vaults are locked.",
             });
             if reopens {
-                context.ui.note("While the OS keyring is unlocked, the next command opens the vault by it. Lock that too.");
+                context.ui.note("While the OS keyring is unlocked, the next command opens the vault with it. Lock the keyring too.");
             }
         }
         Ok(code::DONE)

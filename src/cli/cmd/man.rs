@@ -8,12 +8,12 @@ use crate::cli::args::Cli;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 
-/// Print the manual page, or write all pages into a folder.
+/// Print the manual page, or write all pages to a folder.
 ///
-/// keyvault man | man -l - shows it.
+/// To read it: keyvault man | man -l -
 #[derive(Debug, Args)]
 pub struct Man {
-    /// Write a page for each command into this folder, such as ~/.local/share/man/man1
+    /// Write a page for each command to this folder, such as ~/.local/share/man/man1
     #[arg(long, value_name = "FOLDER")]
     all: Option<PathBuf>,
 }

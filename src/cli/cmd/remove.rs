@@ -11,7 +11,7 @@ use crate::name::KeyName;
 
 /// Remove keys with all their versions.
 ///
-/// On a terminal the name is typed again; elsewhere --yes says that it is meant. The audit log remembers.
+/// On a terminal, asks you to type each name; elsewhere, requires --yes. The audit log keeps a record.
 #[derive(Debug, Args)]
 pub struct Remove {
     /// The keys' names
@@ -26,8 +26,8 @@ impl Remove {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         if !self.yes && !context.may_ask() {
             return Err(Failure::usage(
-                &format!("A removed key does not come back, and {}.", context.unasked()),
-                Some("--yes says that it is meant."),
+                &format!("Removing a key cannot be undone, and {}.", context.unasked()),
+                Some("Use `--yes` to confirm."),
             ));
         }
         let (mut vault, access) = context.open_with_access()?;
@@ -50,7 +50,7 @@ impl Remove {
         } else {
             for item in &removed {
                 let versions = view::counted(item.versions.len(), "version");
-                context.ui.note(&format!("Removed {} with {versions}.", item.name));
+                context.ui.note(&format!("Removed `{}` with {versions}.", item.name));
             }
         }
         Ok(code::DONE)
@@ -58,7 +58,7 @@ impl Remove {
 }
 
 fn confirm(context: &Context, name: &KeyName) -> Result<(), Failure> {
-    let question = format!("This removes {name} for good. Type its name");
+    let question = format!("This permanently removes {name}. Type its name");
     let typed: Option<String> = prompt::ask(|terminal| {
         let question = dialoguer::Input::new().with_prompt(question).allow_empty(true);
         question.interact_text_on(terminal).map(Some)
@@ -66,10 +66,10 @@ fn confirm(context: &Context, name: &KeyName) -> Result<(), Failure> {
     if typed.as_deref() == Some(name.as_str()) {
         Ok(())
     } else {
-        context.ui.note("That is another name.");
+        context.ui.note("The name doesn't match.");
         Err(Failure::refused(
             "Nothing was removed.",
-            Some("The name is typed as it stands in 'keyvault list'; --yes removes without asking."),
+            Some("Type the name as `keyvault list` shows it, or use `--yes` to remove without being asked."),
         ))
     }
 }

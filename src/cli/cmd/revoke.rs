@@ -13,22 +13,22 @@ use crate::vault::{Item, Revocation, Version};
 /// The longest reason, in bytes.
 const MAX_REASON: usize = 500;
 
-/// Refuse keys for good, at once and without asking.
+/// Revoke keys permanently, at once and without asking.
 ///
-/// Every version is refused, the retired ones too; 'rotate' brings the key back with a new one. Whoever issued the key
-/// must be told as well: a value that is out stays good there until then.
+/// Refuses every version, including retired ones; `keyvault rotate` gives the key a new one. Also revoke the value at its
+/// issuer, where it stays valid until then.
 #[derive(Debug, Args)]
 pub struct Revoke {
     /// The keys' names
     #[arg(required = true, add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,
-    /// Only this version, as 'history' shows it
+    /// Only this version, as `keyvault history` shows it
     #[arg(long, value_name = "N")]
     version: Option<u32>,
-    /// Why, for the log and for 'history'
+    /// The reason, for the audit log and `keyvault history`
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = reason)]
     reason: String,
-    /// Wipe the values from the file too
+    /// Also wipe the values from the file
     #[arg(long)]
     wipe: bool,
 }
@@ -48,8 +48,8 @@ impl Revoke {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         if self.version.is_some() && self.names.len() > 1 {
             return Err(Failure::usage(
-                "A version's number is for one key.",
-                Some("Revoke the keys one by one."),
+                "`--version` applies to one key.",
+                Some("Revoke the keys one at a time."),
             ));
         }
         let (mut vault, access) = context.open_with_access()?;
@@ -68,7 +68,7 @@ impl Revoke {
         for item in &items {
             let name = &item.name;
             context.ui.line(&match (revocation.version, item.current()) {
-                (None, _) => format!("{name} is revoked{wiped}; 'keyvault rotate {name}' brings it back"),
+                (None, _) => format!("{name} is revoked{wiped}; `keyvault rotate {name}` gives it a new value"),
                 (Some(number), Some(current)) => {
                     format!("{name} version {number} is revoked{wiped}; version {} is current", current.number)
                 }
@@ -81,7 +81,7 @@ impl Revoke {
             })?;
             if keeps_reason(item, &revocation) {
                 context.ui.note(&format!(
-                    "{name} was revoked before: 'history' keeps the reason of then, the log has this one too."
+                    "{name} was already revoked. `keyvault history {name}` keeps the first reason; the audit log has both."
                 ));
             }
         }

@@ -11,14 +11,14 @@ use crate::name::KeyName;
 
 /// Make an older version of a key current again.
 ///
-/// Without --to it is the one that was replaced last, whatever its number, its grace and the clock say. The version that
-/// was current is kept as retired; a revoked version never returns.
+/// Without --to, this is the version that was replaced last, whatever its number, its grace period, and the clock. The current
+/// version is retired. A revoked version cannot come back.
 #[derive(Debug, Args)]
 pub struct Rollback {
     /// The key's name
     #[arg(add = complete::keys(), value_parser = named::<KeyName>)]
     name: KeyName,
-    /// The version's number, as 'history' shows it
+    /// The version's number, as `keyvault history` shows it
     #[arg(long, value_name = "N")]
     to: Option<u32>,
 }

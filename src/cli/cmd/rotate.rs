@@ -16,34 +16,35 @@ use crate::vault::{Access, Item, NewValue, Terms, Vault, Which};
 
 /// Give keys new values.
 ///
-/// A generated key repeats its recipe; one that was added takes its new value like 'add', from a hidden prompt, stdin or
-/// a file. The version before is refused at once, or with --grace stays good for a while ('exec --previous'), and is
-/// kept for 30 days for 'rollback'. A key that expires gets the same lifetime anew. All keys are rotated or none.
+/// Repeats the recipe of a generated key. For a key that was added, reads the new value as `keyvault add` does: from a
+/// hidden prompt, stdin or a file. The old version is refused at once, or stays valid for the grace period with --grace
+/// (`exec --previous`), and is kept for 30 days for `keyvault rollback`. A key that expires gets the same lifetime again.
+/// All keys are rotated or none.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").required(true))]
 pub struct Rotate {
-    /// The keys' names; a revoked one comes back with a new version
+    /// The keys' names; a revoked key gets a new version
     #[arg(group = "which", add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,
-    /// Keys that carry this scope and are not revoked; may be repeated
+    /// Keys with this scope that are not revoked; may be repeated
     #[arg(long, group = "which", value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
     /// Keys that have expired
     #[arg(long, group = "which")]
     expired: bool,
-    /// How long the version before stays good
+    /// How long the old version stays valid
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = time::duration)]
     grace: Option<Duration>,
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
     #[arg(long, value_name = "WHEN", value_parser = time::expiry_ahead)]
     expires: Option<time::Expiry>,
-    /// Take the value from stdin, even where a recipe would make one; the recipe is forgotten
+    /// Read the value from stdin, even if the key has a recipe, which is then forgotten
     #[arg(long, conflicts_with_all = ["file", "scope", "expired"])]
     stdin: bool,
-    /// Take the value from a file, byte for byte, even where a recipe would make one; the recipe is forgotten
+    /// Read the value from a file, byte for byte, even if the key has a recipe, which is then forgotten
     #[arg(long, value_name = "FILE", conflicts_with_all = ["scope", "expired"])]
     file: Option<PathBuf>,
-    /// Keep a final newline of stdin
+    /// Keep a final newline from stdin
     #[arg(long, conflicts_with_all = ["file", "scope", "expired"])]
     exact: bool,
 }
@@ -52,7 +53,10 @@ impl Rotate {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let gives_value = self.stdin || self.file.is_some();
         if gives_value && self.names.len() > 1 {
-            return Err(Failure::usage("One value is for one key.", Some("Rotate the keys one by one.")));
+            return Err(Failure::usage(
+                "Only one key can be given a value at a time.",
+                Some("Rotate the keys one at a time."),
+            ));
         }
         self.source().refuse_typed()?;
         let now = context.now();
@@ -66,8 +70,8 @@ impl Rotate {
         let due = vault.due(&access, &which, now).map_err(|error| Failure::of(error, &path))?;
         if due.is_empty() {
             context.ui.note(match which {
-                Which::Scopes(_) => "Every key that carries the scope is revoked; nothing was changed.",
-                Which::Names(_) | Which::Expired => "No key is due; nothing was changed.",
+                Which::Scopes(_) => "Every key with this scope is revoked. Nothing was changed.",
+                Which::Names(_) | Which::Expired => "No keys are due. Nothing was changed.",
             });
             return answer(context, &[], false);
         }
@@ -101,8 +105,8 @@ impl Rotate {
         let value = self.source().read(context, &item.name)?;
         if value.is_empty() && !named {
             return Err(Failure::usage(
-                "No new value was given, so nothing was changed.",
-                Some("--stdin takes an empty one from standard input, if that is meant."),
+                "No new value given. Nothing was changed.",
+                Some("If an empty value is intended, use `--stdin`."),
             ));
         }
         if value.is_empty() {
@@ -137,7 +141,7 @@ fn answer(context: &Context, items: &[Item], graced: bool) -> Result<u8, Failure
         context.ui.line(&sentence(item, now))?;
         if graced && item.previous(now).is_none() {
             context.ui.note(&format!(
-                "{} gets no grace: what was expired or revoked does not become good again.",
+                "{} gets no grace period: an expired or revoked version does not become valid again.",
                 item.name
             ));
         }
@@ -148,12 +152,12 @@ fn answer(context: &Context, items: &[Item], graced: bool) -> Result<u8, Failure
 /// `stripe/live is at version 3; version 2 stays good until 2026-11-22 14:00 (in 24h)`
 fn sentence(item: &Item, now: crate::clock::Moment) -> String {
     let current = item.current().map_or(0, |version| version.number);
-    let mut text = format!("{} is at version {current}", item.name);
+    let mut text = format!("{} is now at version {current}", item.name);
     if let Some((previous, until)) =
         item.previous(now).and_then(|version| Some((version.number, version.grace_until?)))
     {
         let when = view::when(until, now);
-        text += &format!("; version {previous} stays good until {when}");
+        text += &format!("; version {previous} stays valid until {when}");
     }
     if let Some(expires) = item.expires {
         text += &format!("; the key expires {}", view::when(expires, now));

@@ -11,19 +11,19 @@ use crate::name::KeyName;
 
 /// Show a key; with --reveal, its value.
 ///
-/// To a pipe or file the value goes byte for byte; on a terminal control characters are shown, not obeyed.
+/// A pipe or file gets the value byte for byte; a terminal gets control characters in visible form.
 #[derive(Debug, Args)]
 pub struct Show {
     /// The key's name
     #[arg(add = complete::keys(), value_parser = named::<KeyName>)]
     name: KeyName,
-    /// The value; this is recorded
+    /// Show the value; the audit log records this
     #[arg(long)]
     reveal: bool,
-    /// This version, if it is current or in its grace
+    /// This version, if it is current or within its grace period
     #[arg(long, value_name = "N", requires = "reveal")]
     version: Option<u32>,
-    /// The public half of a key pair
+    /// Show the public half of a key pair
     #[arg(long, conflicts_with = "reveal")]
     public: bool,
 }
@@ -52,7 +52,7 @@ impl Show {
         let item = vault.show(&access, &self.name).map_err(|error| Failure::of(error, &path))?;
         if self.public {
             let public = item.current().and_then(|version| version.public.as_ref()).ok_or_else(|| {
-                Failure::refused(&format!("{} is not a key pair; it has no public half.", self.name), None)
+                Failure::refused(&format!("`{}` is not a key pair and has no public half.", self.name), None)
             })?;
             context.ui.data(format!("{}\n", public.trim_end()).as_bytes())?;
         } else if context.ui.json {

@@ -9,13 +9,13 @@ use crate::cli::time;
 use crate::cli::ui;
 use crate::clock::Moment;
 
-/// Say whether the vault is open: exit code 0 open, 4 locked, 3 no vault.
+/// Show whether the vault is open: exit code 0 for open, 4 for locked, 3 for no vault.
 ///
-/// Derives nothing, asks nothing, and looks at what a command would find. Open means that a session is; with
-/// --verbose, every way in says what it would do for the next command, and why.
+/// The vault is open while a session is. This does not prompt and does not derive a key. With --verbose, shows for each
+/// credential whether it would open the vault for the next command, and why.
 #[derive(Debug, Args)]
 pub struct Status {
-    /// Say of each way in whether it would open the vault, and why not
+    /// Show for each credential whether it would open the vault, and why not
     #[arg(long, short)]
     verbose: bool,
 }
@@ -66,7 +66,7 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
             "vault": vault, "status": status, "until": until.map(time::rfc3339), "alarm": alarm,
         });
         if let (Some(ways), Some(json)) = (ways, json.as_object_mut()) {
-            json.insert("ways".to_owned(), ways.iter().map(way_json).collect());
+            json.insert("credentials".to_owned(), ways.iter().map(way_json).collect());
         }
         return ui.print_json(&json);
     }
@@ -75,8 +75,8 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
             let word = ui.on_out(ui::GOOD, "open");
             format!("{word} until {} ({})", time::local(*until), time::relative(*until, context.now()))
         }
-        None if *status == "none" => "there is no vault; 'keyvault init' makes one".to_owned(),
-        None => format!("{}; 'keyvault unlock' opens a session", ui.on_out(ui::WARN, "locked")),
+        None if *status == "none" => "no vault; create one with `keyvault init`".to_owned(),
+        None => format!("{}; open a session with `keyvault unlock`", ui.on_out(ui::WARN, "locked")),
     };
     let mut text = format!("vault    {}\nsession  {told}", ui::harmless_line(vault));
     for way in ways.iter().flatten() {
@@ -86,7 +86,7 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
 }
 
 fn way_json(way: &Outlook) -> serde_json::Value {
-    serde_json::json!({ "way": way.step.name(), "opens": way.opens, "why": way.why })
+    serde_json::json!({ "credential": way.step.name(), "opens": way.opens, "why": way.why })
 }
 
 /// `  keyring              no     it is locked.`

@@ -24,17 +24,17 @@ pub enum Token {
     Revoke(Revoke),
 }
 
-/// Make a token and print it, once.
+/// Create a token and print it, once.
 ///
-/// It opens the keys that carry one of its scopes and the keys that are named, now and whenever keys are made, rotated or
-/// get other scopes; by cryptography, so that who has the token and the vault's file reads those and no others. The
-/// machine has it in KEYVAULT_TOKEN, and 'keyvault exec -- CMD' injects all that it opens.
+/// Grants the keys that have one of its scopes and the keys that are named, now and whenever keys are created, rotated or
+/// get other scopes. The restriction is cryptographic: its bearer can read these keys from the vault's file and no others.
+/// With the token in KEYVAULT_TOKEN, `keyvault exec -- CMD` injects every key granted to it.
 #[derive(Debug, Args)]
 pub struct Create {
     /// The token's name, such as ci or deploy/prod
     #[arg(value_parser = named::<TokenName>)]
     name: TokenName,
-    /// Grant the keys that carry this scope, now and later; may be repeated
+    /// Grant the keys with this scope, now and later; may be repeated
     #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>, required_unless_present = "key")]
     scope: Vec<Scope>,
     /// Grant this key; may be repeated
@@ -57,10 +57,10 @@ pub struct Show {
     name: TokenName,
 }
 
-/// Give a token a new secret and print it, once; the old one opens nothing any more.
+/// Give a token a new secret and print it, once; the old one no longer opens anything.
 ///
-/// What the old one read from bundles is brought home before ('keyvault audit import'): afterwards those logs are no longer
-/// taken. Its bundles are made anew.
+/// First import what the old token read from bundles (`keyvault audit import`): its read logs are not accepted afterwards.
+/// Create its bundles again.
 #[derive(Debug, Args)]
 pub struct Renew {
     /// The token's name
@@ -68,10 +68,10 @@ pub struct Renew {
     name: TokenName,
 }
 
-/// Refuse a token for good, at once and without asking.
+/// Revoke a token permanently, at once and without asking.
 ///
-/// Whoever kept a copy of the vault or a bundle still reads the values of that day; so the keys that it could read are
-/// listed, with the command that rotates them.
+/// Anyone with the token and an older copy of the vault or a bundle can still read the values in it. The keys that the
+/// token could read are listed, with the command that rotates them.
 #[derive(Debug, Args)]
 pub struct Revoke {
     /// The token's name
@@ -118,7 +118,7 @@ impl Renew {
         print_issued(context, &issued)?;
         let granted: Vec<_> = issued.granted.iter().map(KeyName::as_str).collect();
         if !context.ui.json && !granted.is_empty() {
-            let leaked = "Who kept the old one with a copy of the vault still reads the values of today. If it leaked:";
+            let leaked = "Anyone with the old token and a copy of the vault can still read today's values. If it leaked:";
             context.ui.note(&format!("{leaked}{}", rotations(&mut vault, &access, &granted)));
         }
         Ok(code::DONE)
@@ -141,23 +141,24 @@ fn print_issued(context: &Context, issued: &Issued) -> Result<u8, Failure> {
     let printed = ui.data(issued.token.text().expose()).and_then(|()| ui.data(b"\n"));
     printed.map_err(|failure| lost(failure, record))?;
     let opens = match issued.granted.len() {
-        0 => "no key yet".to_owned(),
+        0 => "no keys yet".to_owned(),
         count => view::counted(count, "key"),
     };
     let until = record.expires.map_or(String::new(), |at| format!(" until {}", time::local(at)));
     ui.note(&format!(
-        "Token {} opens {opens}{until}. It is shown this once: put it where KEYVAULT_TOKEN is set.",
+        "Token `{}` opens {opens}{until}. It is shown only once: store it where KEYVAULT_TOKEN is set.",
         record.name
     ));
     for scope in &issued.empty_scopes {
-        ui.warn(&format!("No key carries {scope} yet; the token will open those that do."));
+        ui.warn(&format!("No key has the scope `{scope}` yet. The token will open the keys that get it."));
     }
     Ok(code::DONE)
 }
 
 /// The token is made by then, and nobody has it.
 fn lost(failure: Failure, record: &TokenRecord) -> Failure {
-    let hint = format!("The token is made and its text is lost:\n  keyvault token renew {}", record.name);
+    let hint =
+        format!("The token was created, but its text is lost:\n  keyvault token renew {}", record.name);
     Failure { quiet: false, code: code::FAILED, hint: Some(hint), ..failure }
 }
 
@@ -188,7 +189,7 @@ fn list(context: &Context) -> Result<u8, Failure> {
         let tokens: Vec<_> = tokens.iter().map(|token| listed_json(token, now, false)).collect();
         ui.print_json(&serde_json::json!({ "tokens": tokens }))?;
     } else if tokens.is_empty() {
-        ui.note("No tokens yet. 'keyvault token create ci --scope SCOPE' makes one.");
+        ui.note("No tokens yet. Create one with `keyvault token create ci --scope SCOPE`.");
     } else {
         let mut table = view::table(ui);
         table.set_header(["NAME", "SCOPES", "KEYS", "AGE", "EXPIRES", "LAST READ", "STATUS"]);
@@ -216,7 +217,7 @@ fn faults(context: &Context, tokens: &[Listed]) {
     for token in tokens {
         if let Some(fault) = &token.fault {
             context.ui.warn(&format!(
-                "What was read with {} cannot be proved: {fault}. Somebody may have hidden reads.",
+                "The reads by token `{}` cannot be proved: {fault}. Someone may have hidden reads.",
                 token.record.name
             ));
         }
@@ -290,9 +291,10 @@ impl Revoke {
             ui.print_json(&serde_json::json!({ "name": self.name.as_str(), "could_read": could }))?;
             return Ok(code::DONE);
         }
-        ui.line(&format!("Token {} is revoked.", self.name))?;
+        ui.line(&format!("Token `{}` is revoked.", self.name))?;
         if !could.is_empty() {
-            let copies = "Who kept it with a copy of the vault still reads the values of today. To end that:";
+            let copies =
+                "Anyone with the token and a copy of the vault can still read today's values. To end that:";
             let could: Vec<_> = could.iter().map(|key| key.name.as_str()).collect();
             ui.note(&format!("{copies}{}", rotations(&mut vault, &access, &could)));
         }

@@ -16,9 +16,9 @@ use crate::sys::interrupt::Interrupts;
 use crate::sys::private;
 use crate::sys::tty::PromptError;
 
-/// Show it all on a vault that is thrown away.
+/// Demonstrate keyvault on a temporary vault.
 ///
-/// Runs this very program in folders of its own, shows each command and its true output, and leaves nothing behind.
+/// Runs this program in temporary folders, shows each command with its real output, and leaves nothing behind.
 #[derive(Debug, Args)]
 pub struct Tour {}
 
@@ -50,13 +50,13 @@ impl Tour {
 }
 
 fn walk(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    stage.say("A vault, opened by a passphrase; here it lies in a file, as in CI.")?;
+    stage.say("A vault that a passphrase opens. Here the passphrase is in a file, as in CI.")?;
     stage.show(&["init", "--recovery-file", "recovery-code.txt"], 0)?;
 
-    stage.say("A strong key with a scope and an expiry. Its value is nowhere to be seen.")?;
+    stage.say("A strong key with a scope and an expiry. Its value is not shown.")?;
     stage.show(&["generate", "stripe/live", "--scope", "payments", "--expires", "90d"], 0)?;
 
-    stage.say("A project's .env moves in, and the file goes.")?;
+    stage.say("The project's .env is imported, and the file is deleted.")?;
     stage.show(&["import", ".env", "--scope", "shop"], 0)?;
     stage.shell("rm .env")?;
     stage.show(&["list"], 0)?;
@@ -66,23 +66,25 @@ fn walk(stage: &mut Stage<'_>) -> Result<(), Failure> {
     stage.show(&["exec", "--scope", "payments", "--", "sh", "-c", child], 0)?;
     stage.prove_delivery()?;
 
-    stage.say("A scope keeps keys out: nothing carries 'admin', so nothing starts.")?;
+    stage.say("A scope restricts: no key has the scope 'admin', so nothing starts.")?;
     stage.show(&["exec", "--scope", "admin", "--", "sh", "-c", "echo never printed"], 125)?;
 
-    stage.say("An expiry that has passed refuses the key everywhere.")?;
+    stage.say("An expired key is refused everywhere.")?;
     stage.show(&["edit", "stripe/live", "--expires", "2020-01-01T00:00:00Z"], 0)?;
     stage.show(&["exec", "--scope", "payments", "--", "sh", "-c", "echo never printed"], 125)?;
 
-    stage.say("All of it stands in a log that shows any edit.")?;
+    stage.say("Everything is recorded in an audit log that reveals any edit.")?;
     stage.show(&["audit", "log"], 0)?;
     stage.show(&["audit", "verify"], 0)?;
-    stage.say("That was all; the vault of this tour is gone. Yours begins with: keyvault init")
+    stage.say("That was all. The vault of this tour is deleted. To create your own: keyvault init")
 }
 
 impl<'c> Stage<'c> {
     fn set(context: &'c Context, interrupts: &'c Interrupts) -> Result<Self, Failure> {
         let mut random = [0; 8];
-        SystemRng.fill(&mut random).map_err(|_| Failure::failed("The system gave no random bytes.", None))?;
+        SystemRng
+            .fill(&mut random)
+            .map_err(|_| Failure::failed("The system returned no random bytes.", None))?;
         let name = format!("keyvault-tour-{}", data_encoding::HEXLOWER.encode(&random));
         let folder = std::env::temp_dir().join(name);
         let stage = Self { context, interrupts, folder, steps: Vec::new() };
@@ -184,11 +186,11 @@ impl<'c> Stage<'c> {
         let in_file = find_in_files(&self.folder, kept.expose());
         if !delivered || in_environment || in_file {
             return Err(Failure::failed(
-                "The tour found the key where it must not be, or not where it must.",
+                "The tour found the key where it must not be, or did not find it where it must be.",
                 None,
             ));
         }
-        let checked = "checked: the child got the vault's value; the parent's environment and every file are free of it";
+        let checked = "checked: the child got the vault's value, which is neither in the parent's environment nor in any file";
         if self.context.ui.json {
             self.steps.push(serde_json::json!({ "checked": checked }));
             return Ok(());
@@ -200,7 +202,7 @@ impl<'c> Stage<'c> {
 impl Drop for Stage<'_> {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.folder) {
-            self.context.ui.warn(&format!("{} was not removed: {error}.", self.folder.display()));
+            self.context.ui.warn(&format!("{} could not be removed: {error}.", self.folder.display()));
         }
     }
 }

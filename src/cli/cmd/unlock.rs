@@ -14,21 +14,21 @@ const LONGEST: i64 = 12 * 3_600_000;
 
 /// Open a session, so that commands need no passphrase.
 ///
-/// The kernel keeps the vault's daily keys for all processes of this user until the time is up or 'keyvault lock'. The
-/// vault is opened by the OS keyring if it has a slot for that, by KEYVAULT_KEY_FILE, KEYVAULT_PASSPHRASE_FILE,
+/// The kernel keeps the vault's everyday keys for all processes of this user until the time is up or `keyvault lock`. The OS
+/// keyring opens the vault if there is a slot for it; otherwise KEYVAULT_KEY_FILE, KEYVAULT_PASSPHRASE_FILE,
 /// KEYVAULT_PASSPHRASE or a prompt.
 #[derive(Debug, Args)]
 pub struct Unlock {
-    /// For how long, at most 12h
+    /// How long, up to 12h
     #[arg(long = "for", value_name = "DURATION", default_value = "1h", allow_hyphen_values = true, value_parser = session_length)]
     duration: Duration,
 }
 
 fn session_length(text: &str) -> Result<Duration, String> {
-    const WITHIN: &str = "is not within 1s to 12h";
+    const WITHIN: &str = "is not between 1s and 12h";
     // A duration that is none at all is told what one is.
-    let duration =
-        time::duration(text).map_err(|why| if why.starts_with("is ") { WITHIN.to_owned() } else { why })?;
+    let duration = time::duration(text)
+        .map_err(|why| if why.starts_with("is not ") { why } else { WITHIN.to_owned() })?;
     if (1000..=LONGEST).contains(&duration.millis) { Ok(duration) } else { Err(WITHIN.to_owned()) }
 }
 
@@ -50,7 +50,7 @@ impl Unlock {
             )?;
         } else {
             context.ui.note(&format!(
-                "Unlocked until {} ({}). 'keyvault lock' ends it.",
+                "Unlocked until {} ({}). `keyvault lock` ends the session.",
                 time::local(until),
                 time::relative(until, context.now())
             ));

@@ -34,10 +34,9 @@ pub(super) fn all(context: &Context, vault: &mut Vault, by_keyring: Option<Acces
     let access = match open.map_or_else(|| context.given_access(vault), |access| Ok(Some(access))) {
         Ok(Some(access)) => access,
         Ok(None) => {
-            let skipped =
-                |check| Report::skipped(check, "not looked at: the vault is locked ('keyvault unlock')");
+            let skipped = |check| Report::skipped(check, "skipped: the vault is locked (`keyvault unlock`)");
             let clock = modified(vault.path(), now);
-            let reports = [slots(vault, None), vec![clock, skipped("ways in"), skipped("keys")]];
+            let reports = [slots(vault, None), vec![clock, skipped("slots"), skipped("keys")]];
             return reports.concat();
         }
         Err(failure) => {
@@ -51,8 +50,8 @@ pub(super) fn all(context: &Context, vault: &mut Vault, by_keyring: Option<Acces
     let alarm = standing.and_then(alarm).map(|alarm| {
         Report::finding(
             "alarm",
-            format!("the vault is {alarm}; no value is released"),
-            "If it is the one to keep: keyvault vault restore --adopt",
+            format!("the vault is {alarm}; no values are released"),
+            "To keep this copy: keyvault vault restore --adopt",
         )
     });
     let looked_at = looked_at(vault, &access, now)
@@ -75,12 +74,12 @@ fn looked_at(vault: &mut Vault, access: &Access, now: Moment) -> Result<Vec<Repo
     let roots = vault.ways(access)?.iter().filter(|way| way.kind.gives_root()).count();
     let ways = if roots < 2 {
         Report::finding(
-            "ways in",
-            "there is one way in that gives everything; if it is lost, so is the vault",
-            "keyvault vault slot add recovery --recovery-file FILE, and keep the file elsewhere",
+            "slots",
+            "only one slot gives full access; if it is lost, so is the vault",
+            "keyvault vault slot add recovery --recovery-file FILE, then keep the file elsewhere",
         )
     } else {
-        Report::ok("ways in", format!("{roots} that give everything"))
+        Report::ok("slots", format!("{roots} give full access"))
     };
     let mut reports = vec![clock(&usage, now), ways];
     let before = reports.len();
@@ -97,8 +96,10 @@ fn looked_at(vault: &mut Vault, access: &Access, now: Moment) -> Result<Vec<Repo
 
 fn clock(usage: &Usage, now: Moment) -> Report {
     match usage.last_entry {
-        Some(last) if last.0 > now.0.saturating_add(SLACK) => behind("the last entry of the log", last, now),
-        _ => Report::ok("clock", "not behind the last entry of the log"),
+        Some(last) if last.0 > now.0.saturating_add(SLACK) => {
+            behind("the last entry of the audit log", last, now)
+        }
+        _ => Report::ok("clock", "not behind the last entry of the audit log"),
     }
 }
 
@@ -118,7 +119,7 @@ fn behind(what: &str, then: Moment, now: Moment) -> Report {
     Report::finding(
         "clock",
         format!("the clock is {} behind {what} ({})", time::between(now, then), time::local(then)),
-        "Set the clock: timedatectl set-ntp true. If it is right, it was wrong then; nothing is lost by it.",
+        "Set the clock: timedatectl set-ntp true. If it is right now, it was wrong then, and nothing is lost.",
     )
 }
 
@@ -132,7 +133,7 @@ fn expired(items: &[Item], now: Moment) -> Option<Report> {
         Report::finding(
             "expired keys",
             listed(&names),
-            "keyvault rotate NAME, keyvault edit NAME --expires 30d, or keyvault remove NAME",
+            "`keyvault rotate NAME`, `keyvault edit NAME --expires 30d`, or `keyvault remove NAME`",
         )
     })
 }
@@ -145,7 +146,7 @@ fn unused(items: &[Item], usage: &Usage, now: Moment) -> Option<Report> {
             let read = usage.last_read.get(item.name.as_str()).filter(|at| **at >= item.created);
             let (since, limit, word) = match read {
                 Some(at) => (*at, UNUSED, "last read"),
-                None => (item.created, SETTLING, "never read, made"),
+                None => (item.created, SETTLING, "never read, created"),
             };
             let long = now.0.saturating_sub(since.0) >= limit;
             long.then(|| format!("{} ({word} {})", item.name, time::relative(since, now)))
@@ -155,7 +156,7 @@ fn unused(items: &[Item], usage: &Usage, now: Moment) -> Option<Report> {
         Report::finding(
             "unused keys",
             listed(&names),
-            "Revoke at its provider what nobody needs, then keyvault revoke NAME or keyvault remove NAME",
+            "Revoke what nobody needs at its provider, then run `keyvault revoke NAME` or `keyvault remove NAME`.",
         )
     })
 }

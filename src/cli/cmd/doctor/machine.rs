@@ -16,18 +16,16 @@ const CHECK: &str = "token";
 pub(super) fn token(context: &Context) -> Option<Report> {
     let bundle = variable("KEYVAULT_BUNDLE");
     if token_is_piped() {
-        return Some(Report::skipped(CHECK, "KEYVAULT_TOKEN_FILE is no regular file, and was not read"));
+        return Some(Report::skipped(CHECK, "KEYVAULT_TOKEN_FILE is not a regular file and was not read"));
     }
     let report = match (context.given_token(), bundle) {
         (Err(failure), _) => Report::failure(CHECK, failure),
         (Ok(None), None) => return None,
         (Ok(None), Some(_)) => Report::failure(CHECK, Failure::locked_bundle()),
-        (Ok(Some(_)), None) => {
-            Report::skipped(CHECK, "well-formed; 'exec' and 'export' open its grants with it")
-        }
+        (Ok(Some(_)), None) => Report::skipped(CHECK, "well-formed; `exec` and `export` use it"),
         // One that is no file may block when it is opened.
         (Ok(Some(_)), Some(file)) if std::fs::metadata(&file).is_ok_and(|facts| !facts.is_file()) => {
-            Report::skipped(CHECK, "well-formed; KEYVAULT_BUNDLE is no regular file, and was not read")
+            Report::skipped(CHECK, "well-formed; KEYVAULT_BUNDLE is not a regular file and was not read")
         }
         (Ok(Some(token)), Some(file)) => {
             let file = Path::new(&file);
@@ -35,7 +33,7 @@ pub(super) fn token(context: &Context) -> Option<Report> {
                 Ok((bundle, _)) => Report::ok(
                     CHECK,
                     format!(
-                        "{} opens {}, made {} at change {}",
+                        "{} opens {}, created {} at change {}",
                         bundle.content.name,
                         file.display(),
                         time::local(bundle.content.made),

@@ -18,11 +18,12 @@ use crate::cli::ui;
 use crate::state::pin::{Memory, Pins};
 use crate::vault::Vault;
 
-/// Look for what is wrong around the vault, and say what mends it: exit code 0 nothing found, 1 findings.
+/// Find problems around the vault and show how to fix them: exit code 0 for none, 1 for findings.
 ///
-/// Files and their modes, owner, synced folders, conflict copies, an alarm, ways in, keyring, kernel keys, sessions, clock, completion,
-/// expired and unused keys; with KEYVAULT_TOKEN, the token and its bundle. Changes nothing. The keys and the log are looked at if the vault opens without a question.
-/// --json: ok, and checks with check, state (ok, finding or skipped), what, remedy.
+/// Checks file modes and owners, synced folders, conflict copies, rollback, slots, the keyring, kernel keys, sessions, the
+/// clock, completion, and expired and unused keys; with KEYVAULT_TOKEN, the token and its bundle. Changes nothing. Keys and
+/// the audit log are checked only if the vault opens without a prompt. --json prints ok, and checks with check, state (ok,
+/// finding or skipped), what and remedy.
 #[derive(Debug, Args)]
 pub struct Doctor {}
 
@@ -61,7 +62,7 @@ impl Report {
 
     /// A failure as a finding; its hint is the remedy.
     fn failure(check: &'static str, failure: Failure) -> Self {
-        let remedy = failure.hint.unwrap_or_else(|| "'keyvault vault check' says more.".to_owned());
+        let remedy = failure.hint.unwrap_or_else(|| "Run `keyvault vault check` for details.".to_owned());
         Self::finding(check, failure.message, remedy)
     }
 }
@@ -90,8 +91,8 @@ impl Doctor {
                 if *vault.memory() == Memory::Unreadable {
                     reports.push(Report::finding(
                         "pin",
-                        "what this machine remembers of the vault cannot be read, so a rollback would not be noticed",
-                        "Look at its owner and mode; if it cannot be understood, the next change writes it anew.",
+                        "this machine's record of the vault cannot be read, so a rollback would go unnoticed",
+                        "Check its owner and mode. If it is damaged, the next change replaces it.",
                     ));
                 }
                 reports.extend(place::folder(vault.path()));
@@ -103,7 +104,7 @@ impl Doctor {
             Err(error) => {
                 let failure = Failure::of(error, path);
                 reports.push(if needs_none && failure.kind == "no_vault" {
-                    Report::skipped("vault", "there is none, and the bundle needs none")
+                    Report::skipped("vault", "no vault, and the bundle needs none")
                 } else {
                     Report::failure("vault", failure)
                 });
@@ -122,7 +123,7 @@ fn print(context: &Context, reports: &[Report]) -> Result<u8, Failure> {
     } else {
         let mut text: Vec<_> = reports.iter().map(|report| shown(context, report)).collect();
         text.push(match findings {
-            0 => context.ui.on_out(ui::GOOD, "Nothing found."),
+            0 => context.ui.on_out(ui::GOOD, "No problems found."),
             1 => context.ui.on_out(ui::WARN, "1 finding."),
             count => context.ui.on_out(ui::WARN, &format!("{count} findings.")),
         });

@@ -27,7 +27,7 @@ pub(super) fn files(vault: &Path, state: &Path) -> Vec<Report> {
         if facts.uid() != us {
             found.push(Report::finding(
                 CHECK,
-                format!("{} belongs to user {} and not to you ({us})", path.display(), facts.uid()),
+                format!("{} belongs to user {}, not to you ({us})", path.display(), facts.uid()),
                 format!("chown {us} {}", quoted(&path)),
             ));
         }
@@ -56,8 +56,8 @@ pub(super) fn files(vault: &Path, state: &Path) -> Vec<Report> {
             Ok(_) => {}
             Err(_) => found.push(Report::finding(
                 CHECK,
-                format!("there is no {}, which {name} names", path.display()),
-                format!("Put the file there, or take {name} away."),
+                format!("{} does not exist, but {name} names it", path.display()),
+                format!("Create the file, or unset {name}."),
             )),
         }
     }
@@ -65,18 +65,21 @@ pub(super) fn files(vault: &Path, state: &Path) -> Vec<Report> {
     match rustix::fs::access(vault, access) {
         Err(Errno::ROFS) => found.push(Report::finding(
             CHECK,
-            format!("{} is on a file system that is mounted read-only: nothing is recorded, so no value is released", vault.display()),
-            "Mount it so that it can be written, or name another vault: --vault FILE.",
+            format!(
+                "{} is on a read-only file system: nothing can be recorded, so no values are released",
+                vault.display()
+            ),
+            "Remount it read-write, or name another vault: --vault FILE",
         )),
         Err(Errno::ACCESS) => found.push(Report::finding(
             CHECK,
-            format!("{} may not be read and written by you", vault.display()),
-            format!("Look at its owner and mode: ls -l {}", quoted(vault)),
+            format!("you cannot both read and write {}", vault.display()),
+            format!("Check its owner and mode: ls -l {}", quoted(vault)),
         )),
         _ => {}
     }
     if found.is_empty() && std::fs::symlink_metadata(vault).is_ok() {
-        found.push(Report::ok(CHECK, "nobody else can read or write what belongs to the vault"));
+        found.push(Report::ok(CHECK, "no one else can read or write the vault's files"));
     }
     found
 }
@@ -84,7 +87,7 @@ pub(super) fn files(vault: &Path, state: &Path) -> Vec<Report> {
 fn mode(path: &Path, mode: u32, wanted: &str) -> Report {
     Report::finding(
         "files",
-        format!("{} can be read or written by others (mode {:03o})", path.display(), mode & 0o777),
+        format!("others can read or write {} (mode {:03o})", path.display(), mode & 0o777),
         format!("chmod {wanted} {}", quoted(path)),
     )
 }
@@ -92,29 +95,29 @@ fn mode(path: &Path, mode: u32, wanted: &str) -> Report {
 /// Sync services, and what they left.
 pub(super) fn folder(vault: &Path) -> Vec<Report> {
     let synced = match synced::service(vault) {
-        None => Report::ok("synced folder", "no sync service is recognised"),
+        None => Report::ok("synced folder", "no sync service found"),
         Some((service, folder)) => Report::finding(
             "synced folder",
             format!(
-                "{service} looks after {}: it copies a vault in mid-change, and puts older ones back",
+                "{service} syncs {}: it can copy a vault during a change and put older copies back",
                 folder.display()
             ),
             format!(
-                "Move the vault out, and sync what 'keyvault vault backup' writes. Now at {}",
+                "Move the vault elsewhere, and sync the files that `keyvault vault backup` writes. It is now at {}",
                 quoted(vault)
             ),
         ),
     };
     let copies = conflicts::beside(vault);
     let copies = if copies.is_empty() {
-        vec![Report::ok("conflicts", "no conflict copies beside the vault")]
+        vec![Report::ok("conflicts", "no conflict copies next to the vault")]
     } else {
         let finding = |copy: &PathBuf| {
             Report::finding(
                 "conflicts",
-                format!("{} looks like another version of the vault", copy.display()),
+                format!("{} looks like a conflict copy of the vault", copy.display()),
                 format!(
-                    "keyvault list --vault {} shows it; take over what is missing here, and delete it.",
+                    "See what it has: keyvault list --vault {}. Copy over what is missing here, then delete it.",
                     quoted(copy)
                 ),
             )

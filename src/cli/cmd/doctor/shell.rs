@@ -31,19 +31,17 @@ pub(super) fn completion() -> Report {
         return Report::skipped(CHECK, "HOME is not set");
     };
     let Some(shell) = places(&name, &home) else {
-        return Report::skipped(CHECK, format!("there is none for {name}"));
+        return Report::skipped(CHECK, format!("keyvault has no completion for {name}"));
     };
     if let Some(file) = shell.installed.iter().find(|file| file.is_file()) {
         return Report::ok(CHECK, format!("{}: {}", shell.name, file.display()));
     }
     let line = format!("keyvault completions {}", shell.name);
     match shell.sourced.iter().find(|file| mentions(file, &line)) {
-        Some(file) => Report::ok(CHECK, format!("{}: {} loads it", shell.name, file.display())),
-        None => Report::finding(
-            CHECK,
-            format!("{} does not complete keyvault's commands and keys", shell.name),
-            shell.remedy,
-        ),
+        Some(file) => Report::ok(CHECK, format!("{}: loaded by {}", shell.name, file.display())),
+        None => {
+            Report::finding(CHECK, format!("{} has no completion for keyvault", shell.name), shell.remedy)
+        }
     }
 }
 

@@ -17,22 +17,24 @@ pub(super) fn keyring(context: &Context, vault: &mut Vault) -> (Report, Option<A
     const CHECK: &str = "keyring";
     match context.keyring_alone(vault) {
         Ok(Some(access)) => (Report::ok(CHECK, opens_slot(&access)), Some(access)),
-        Err(why) if os_keyring::is_off() => {
-            (Report::skipped(CHECK, format!("the vault has a keyring slot, which is not asked: {why}")), None)
-        }
+        Err(why) if os_keyring::is_off() => (
+            Report::skipped(
+                CHECK,
+                format!("the vault has a keyring slot, but the keyring is not asked: {why}"),
+            ),
+            None,
+        ),
         Err(why) => {
             let report = Report::finding(
                 CHECK,
-                format!("the vault has a keyring slot, and the keyring does not open it: {why}"),
-                "If it never will again: 'keyvault vault slot list', then 'keyvault vault slot remove N'.",
+                format!("the vault has a keyring slot, but the keyring does not open it: {why}"),
+                "If it never will again, remove the slot: `keyvault vault slot list`, then `keyvault vault slot remove N`.",
             );
             (report, None)
         }
         Ok(None) => {
             let report = match os_keyring::ready(LIMIT) {
-                Ok(()) => {
-                    Report::ok(CHECK, "not used; 'keyvault vault slot add keyring' would make it a way in")
-                }
+                Ok(()) => Report::ok(CHECK, "not used; `keyvault vault slot add keyring` adds a slot for it"),
                 Err(why) => Report::ok(CHECK, format!("not used; {}", sentence(&why))),
             };
             (report, None)
@@ -57,7 +59,7 @@ pub(super) fn sessions(context: &Context, vault: &Vault) -> Vec<Report> {
     let sessions = if kept.stale {
         Report::finding(
             CHECK,
-            "a session of this vault is kept that opens nothing: from before a rekey, or past its time",
+            "an unusable session of this vault is kept: from before a rekey, or expired",
             "keyvault lock",
         )
     } else {
@@ -65,7 +67,7 @@ pub(super) fn sessions(context: &Context, vault: &Vault) -> Vec<Report> {
             0 => String::new(),
             count => format!("; {} of other vaults", view::counted(count, "session")),
         };
-        Report::ok(CHECK, format!("none is stale{others}"))
+        Report::ok(CHECK, format!("no stale sessions{others}"))
     };
     vec![kernel, sessions]
 }

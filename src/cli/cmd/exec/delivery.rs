@@ -6,24 +6,23 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::args::named;
-use crate::cli::complete;
+use crate::cli::{complete, mapping};
 use crate::exec::delivery::Deliveries;
 use crate::name::{EnvName, KeyName};
-use crate::sys::descriptors::FIRST;
 
-/// Delivery besides a variable.
+/// Delivery other than in a variable.
 #[derive(Debug, Args)]
 pub(super) struct Delivery {
-    /// This key in a file of its own, in memory and readable by you alone; VAR holds its path; gone when the command ends
-    #[arg(long, value_name = "VAR=NAME", add = complete::delivered_keys(), value_parser = in_variable, help_heading = "Besides variables")]
+    /// This key in a file in memory that only you can read; VAR holds its path; removed when the command ends
+    #[arg(long, value_name = "VAR=NAME", add = complete::mapped_keys(), value_parser = mapping::to_file, help_heading = "Besides variables")]
     file: Vec<(EnvName, KeyName)>,
-    /// This key on descriptor N, from 3 on: cat <&N, or /dev/fd/N
-    #[arg(long, value_name = "N=NAME", add = complete::delivered_keys(), value_parser = on_descriptor, help_heading = "Besides variables")]
+    /// This key on descriptor N, 3 or higher: cat <&N, or /dev/fd/N
+    #[arg(long, value_name = "N=NAME", add = complete::mapped_keys(), value_parser = mapping::to_descriptor, help_heading = "Besides variables")]
     fd: Vec<(RawFd, KeyName)>,
     /// This key on the command's standard input
     #[arg(long, value_name = "NAME", add = complete::keys(), value_parser = named::<KeyName>, help_heading = "Besides variables")]
     stdin: Option<KeyName>,
-    /// All that would be in variables in an env-file for 'docker run --env-file' instead; VAR holds its path
+    /// All variables in an env-file for `docker run --env-file` instead; VAR holds its path
     #[arg(long, value_name = "VAR", value_parser = named::<EnvName>, help_heading = "Besides variables")]
     docker_env: Option<EnvName>,
 }
@@ -53,16 +52,4 @@ pub(super) fn preview(wanted: &Deliveries) -> Vec<(String, serde_json::Value)> {
         .iter()
         .map(|name| (format!("standard input <- {name}"), json!({ "name": name.as_str(), "descriptor": 0 })));
     files.chain(descriptors).chain(input).collect()
-}
-
-fn in_variable(text: &str) -> Result<(EnvName, KeyName), String> {
-    let (variable, name) = text.split_once('=').ok_or("is not VAR=NAME")?;
-    Ok((named(variable)?, named(name)?))
-}
-
-fn on_descriptor(text: &str) -> Result<(RawFd, KeyName), String> {
-    let (number, name) = text.split_once('=').ok_or("is not N=NAME")?;
-    let number = number.parse().ok().filter(|number| *number >= FIRST);
-    let number = number.ok_or("is not a descriptor: a number from 3 on (--stdin NAME is for 0)")?;
-    Ok((number, named(name)?))
 }

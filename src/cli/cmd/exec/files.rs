@@ -22,14 +22,14 @@ use crate::vault::{LeftOut, Pick, Problem, Resolved, Selection, WhenMissing};
 /// The longest env-file, in bytes.
 const MAX_ENV_FILE: usize = 1 << 20;
 
-/// The options that bring files in.
+/// The options that read files.
 #[derive(Debug, Args)]
 pub(super) struct FromFiles {
-    /// What the project file says, with this profile's entries on top
+    /// The project file's entries, with this profile on top
     #[arg(long, value_name = "PROFILE", add = complete::profiles(), value_parser = named::<Profile>,
         conflicts_with_all = ["scope", "all"], help_heading = "Which keys")]
     profile: Option<Profile>,
-    /// The variables of this .env file, whose values may be kv://NAME or kv://NAME?version=N; may be repeated
+    /// The variables of this .env file, with values such as kv://NAME or kv://NAME?version=N; may be repeated
     #[arg(long, value_name = "FILE", help_heading = "Which keys")]
     env_file: Vec<PathBuf>,
 }
@@ -120,9 +120,9 @@ fn read_env_file(path: &Path, request: &mut Request) -> Result<(), Failure> {
             EnvName::parse(&entry.variable).map_err(|why| wrong(&entry.variable, &why.to_string()))?;
         let text = std::str::from_utf8(entry.value.expose()).unwrap_or_default();
         let piece = reference::whole(text)
-            .map_err(|why| wrong(&entry.variable, &format!("holds no reference to a key: {why}")))?;
+            .map_err(|why| wrong(&entry.variable, &format!("has an invalid reference: {why}")))?;
         if entry.value.expose().contains(&0) {
-            return Err(wrong(&entry.variable, "holds a NUL byte, which no variable can carry"));
+            return Err(wrong(&entry.variable, "contains a NUL byte, which no variable can carry"));
         }
         request.literals.retain(|(known, _)| *known != variable);
         request.selection.picks.retain(|known| known.variable != variable);
@@ -159,15 +159,17 @@ pub(super) fn refuse_misplaced(
     for (variable, text) in literals.iter().map(|(name, text)| (name, text.expose())).chain(defaults) {
         if wanted.file_variables().any(|taken| taken == variable) {
             return Err(Failure::usage(
-                &format!("{variable} is to hold a file's path, and another file gives it a value."),
-                Some("Nothing was released. Choose another variable for one of the two."),
+                &format!(
+                    "{variable} is to hold the path of a file, but an env-file or a default also sets it."
+                ),
+                Some("Nothing was released. Use another variable for one of them."),
             ));
         }
         if wanted.env_file.is_some()
             && let Some(fault) = delivery::line_fault(variable, text)
         {
             return Err(Failure::usage(
-                &format!("{variable} cannot be given to docker: {}.", delivery_sentences::line(fault)),
+                &format!("{variable} cannot be passed to docker: {}.", delivery_sentences::line(fault)),
                 Some("Nothing was released."),
             ));
         }
@@ -195,5 +197,5 @@ pub(super) fn say_left_out(context: &Context, left_out: &[LeftOut]) {
         format!("{} ({})", left_out.variable, why.join("; "))
     };
     let all: Vec<_> = left_out.iter().map(one).collect();
-    context.ui.note(&format!("Left out, as they are optional: {}.", all.join(", ")));
+    context.ui.note(&format!("Left out because they are optional: {}.", all.join(", ")));
 }

@@ -15,10 +15,10 @@ use crate::vault::Resolution;
 /// What is asked for.
 #[derive(Debug, Args)]
 pub(super) struct MaskArgs {
-    /// Mask the values in what the command prints, on a terminal too
+    /// Mask the values in the command's output, also on a terminal
     #[arg(long, overrides_with = "no_mask", help_heading = "Output")]
     mask: bool,
-    /// Mask nothing, under CI neither
+    /// Mask nothing, even under CI
     #[arg(long, help_heading = "Output")]
     no_mask: bool,
 }
@@ -50,8 +50,8 @@ pub(super) fn over(context: &Context, released: &Resolution) -> Result<Mask, Fai
     let (keys, values): (Vec<&KeyName>, Vec<&[u8]>) = whole.chain(parts).unzip();
     let (mask, uncovered) = Mask::of(&values).map_err(|TooMuch| {
         Failure::refused(
-            "The values are too many or too long to be masked.",
-            Some("Choose fewer keys, or run the command with --no-mask."),
+            "The values are too many or too long to mask.",
+            Some("Choose fewer keys, or run the command with `--no-mask`."),
         )
     })?;
     let named = |places: &[usize]| {
@@ -59,13 +59,15 @@ pub(super) fn over(context: &Context, released: &Resolution) -> Result<Mask, Fai
         (!named.is_empty()).then(|| view::joined(named.into_iter()))
     };
     if let Some(names) = named(&uncovered.short) {
-        context.ui.warn(&format!("Not masked, being under four bytes: {names}."));
+        context.ui.warn(&format!("Not masked because they are under four bytes: {names}."));
     }
     if let Some(names) = named(&uncovered.long) {
-        context.ui.warn(&format!("Not masked, being too long: {names}."));
+        context.ui.warn(&format!("Not masked because they are too long: {names}."));
     }
     if let Some(names) = named(&uncovered.only_plain) {
-        context.ui.warn(&format!("Masked as they are, but not in other encodings, being long: {names}."));
+        context.ui.warn(&format!(
+            "Masked only as they are, not in other encodings, because they are long: {names}."
+        ));
     }
     Ok(mask)
 }

@@ -33,26 +33,26 @@ use crate::vault::{Preview, Resolution, Resolved, Selection};
 
 /// Run a command with keys in its environment.
 ///
-/// The command takes keyvault's place: its exit code, its signals and its terminal are its own. Values replace inherited
-/// variables of the same name; no KEYVAULT_ variable is passed on but KEYVAULT_EXEC=1. Everything that is wrong is
-/// said before anything starts. A key that is handed over another way is in no variable as well, unless --only, --as or
-/// --previous names it. Exit codes: the command's own; 125 for every failure of keyvault, 126 for a command
-/// that cannot be run, 127 for one that is not found, 130 for Ctrl-C at keyvault's prompt.
+/// The command replaces keyvault: its exit code, signals and terminal are its own. Values replace inherited variables of
+/// the same name. No KEYVAULT_ variable is passed on, except KEYVAULT_EXEC=1. All problems are reported before the command
+/// starts. A key that is delivered another way is not also in a variable, unless --only, --as or --previous names it. Exit
+/// codes: the command's own; 125 if keyvault fails, 126 if the command cannot be run, 127 if it is not found, 130 for
+/// Ctrl-C at keyvault's prompt.
 ///
-/// Without a choice of keys the project file decides: .keyvault.toml, found upward from the working directory, once it was
-/// allowed; where there is none, a token injects all that it was granted.
+/// If you choose no keys, the project file does: the nearest .keyvault.toml, in the working directory or above, once you
+/// have approved it. Without a project file, a token injects every key granted to it.
 ///
-/// With --watch the vault's file is looked at four times a second. A new value means TERM to the command, its end, however
-/// long that takes, and a new start, which is recorded: the first at once, those that follow soon 1, 2, 4… up to 30 seconds
-/// apart. A key that is revoked, removed or expired ends the command by TERM, and keyvault with 125. While the vault is
-/// locked, or it or a bundle is older than what was last seen here, the command keeps what it has. With --on-rotate nothing is ended: the
-/// files of --file are rewritten, or taken away if their key is refused, and the signal is sent; what is in variables, on
-/// descriptors and on standard input stays as it was.
+/// With --watch, keyvault looks at the vault's file four times a second. When a key has a new value, the command gets TERM,
+/// ends in its own time, and is started again, which is recorded. The first restart is immediate; further ones within a
+/// short time wait 1, 2, 4 and up to 30 seconds. If a key is revoked, removed or expired, the command gets TERM and
+/// keyvault ends with 125. While the vault is locked, or the vault or bundle is older than this machine last saw, the
+/// command keeps its keys. With --on-rotate, the command is not ended: keyvault rewrites the files of --file, or removes
+/// them if their key is refused, and sends the signal. Variables, descriptors and standard input stay as they were.
 ///
-/// Masked are the values themselves, each of their lines, and their usual encodings: base64, hex, URL and JSON escapes.
-/// Under CI (where $CI is set) that is so without asking for what is neither a terminal nor a file. Text that could be
-/// the beginning of a value waits, but for three bytes, until what follows shows what it is. What the command itself
-/// writes to /dev/tty is masked where its standard output is a terminal.
+/// Masking covers each value, each of its lines, and its common encodings: base64, hex, URL and JSON escapes. Under CI
+/// (where $CI is set), output that is neither a terminal nor a file is masked by default. Text that may be the beginning of
+/// a value is held back until what follows decides, except for three bytes. What the command itself writes to /dev/tty is
+/// masked if its standard output is a terminal.
 #[derive(Debug, Args)]
 pub struct Exec {
     #[command(flatten)]
@@ -64,7 +64,7 @@ pub struct Exec {
     /// Start from PATH, HOME, USER, LOGNAME, SHELL, TERM, LANG, LC_*, TZ and TMPDIR only
     #[arg(long, help_heading = "Environment")]
     clean_env: bool,
-    /// Keep this variable in spite of --clean-env; may be repeated
+    /// Keep this variable despite --clean-env; may be repeated
     #[arg(long, value_name = "VAR", requires = "clean_env", help_heading = "Environment")]
     preserve_env: Vec<OsString>,
     /// Refuse keys whose value is empty
@@ -76,10 +76,10 @@ pub struct Exec {
     watching: Watching,
     #[command(flatten)]
     mask: masking::MaskArgs,
-    /// Say what the command would get, and run nothing
+    /// Show what the command would get, and run nothing
     #[arg(long)]
     dry_run: bool,
-    /// The command and its arguments, behind --
+    /// The command and its arguments, after --
     #[arg(last = true, required = true, value_name = "COMMAND", add = complete::commands())]
     command: Vec<OsString>,
 }
@@ -101,7 +101,7 @@ impl Exec {
         // Before anything else is opened: the command's own descriptors.
         let places = wanted.prepare(&mut command, runtime_folder().as_deref());
         let places = places.map_err(|error| failed(error.into()))?;
-        // Before the vault is touched: what files ask for has to be allowed first.
+        // Before the vault is touched: what files ask for has to be approved first.
         let Request { selection, literals } = self.files.request(context, selection, &self.machine)?;
         files::refuse_misplaced(&selection, &literals, places.wanted())?;
         let inheritance = Inheritance { clean: self.clean_env, preserve: self.preserve_env.clone() };
@@ -194,7 +194,7 @@ fn look_after(
 
 pub(super) fn say_skipped(context: &Context, skipped: &[KeyName]) {
     if !skipped.is_empty() {
-        context.ui.warn(&format!("Expired, left out: {}.", view::joined(skipped.iter())));
+        context.ui.warn(&format!("Left out because they have expired: {}.", view::joined(skipped.iter())));
     }
 }
 
@@ -213,13 +213,13 @@ fn warn_of_expiry(context: &Context, resolved: &[Resolved]) {
 
 /// `exec` and `export` without a choice: the choices that there are, if they can be had without a question.
 pub(super) fn nothing_selected(context: &Context) -> Failure {
-    let mut hint = "Choose with --only NAME, --scope SCOPE, --as NAME=VAR or --all.\n\
-        For a project: 'keyvault project add NAME' writes it down, and then exec needs no choice."
+    let mut hint = "Choose keys with `--only NAME`, `--scope SCOPE`, `--as VAR=NAME` or `--all`.\n\
+        In a project, `keyvault project add NAME` records a key, and `exec` needs no options."
         .to_owned();
     if let Some((scopes, keys)) = choices(context) {
         hint.push_str(&format!("\nscopes: {scopes}\nkeys:   {keys}"));
     }
-    Failure::usage("No key was chosen.", Some(&hint))
+    Failure::usage("No keys chosen.", Some(&hint))
 }
 
 fn choices(context: &Context) -> Option<(String, String)> {

@@ -28,10 +28,10 @@ use crate::vault::{Access, Aftermath, Fate, Given, Glance, Holding, Resolution, 
 /// Keeping the command up to date.
 #[derive(Debug, Args)]
 pub(super) struct Watching {
-    /// Start the command again when one of its keys gets another value; end it when one is revoked, removed or expired
+    /// Restart the command when one of its keys gets a new value; end it when one is revoked, removed or expired
     #[arg(long, help_heading = "While it runs")]
     pub(super) watch: bool,
-    /// With --watch: send this signal (HUP, USR1…) instead, once the files of --file have been rewritten
+    /// With --watch: rewrite the files of --file and send this signal (HUP, USR1…) instead of restarting
     #[arg(
         long,
         value_name = "SIGNAL",
@@ -58,8 +58,10 @@ impl Watching {
     ) -> Result<u8, Failure> {
         if ways.is_some() && self.on_rotate.is_some() && order.places.wanted().has_files() {
             return Err(Failure::usage(
-                "With --on-rotate, files get values that a mask made at the start does not know.",
-                Some("Nothing was released. Let the command be started again instead, or give --no-mask."),
+                "With `--on-rotate`, files receive new values that the mask does not know.",
+                Some(
+                    "Nothing was released. Leave out `--on-rotate` to restart the command instead, or use `--no-mask`.",
+                ),
             ));
         }
         let released = order.release(context, &mut supply, &order.selection, "")?;
@@ -103,7 +105,7 @@ fn watch_over(
         if let Some(ending) = supervisor.pause(Duration::ZERO) {
             return Ok(ending);
         }
-        let again = |supply: &mut Supply| order.release(context, supply, &order.selection, ", started again");
+        let again = |supply: &mut Supply| order.release(context, supply, &order.selection, ", restarted");
         released = source.with(again).map_err(Unreadable::into_failure)?;
     }
 }
@@ -188,7 +190,7 @@ impl<'c> Source<'c> {
         let (change, before) = (bundle.label.change, newest.get());
         if change < before {
             let file = self.path.display();
-            let message = format!("{file} stands at change {change} now, and is used at change {before}.");
+            let message = format!("{file} is now at change {change}, older than change {before} in use.");
             return Err(Failure::failed(&message, None));
         }
         if change > before {
@@ -282,7 +284,7 @@ impl<'o> Keys<'o> {
         let (possible, text) = match why {
             Unreadable::Locked => (
                 Possible::Later,
-                "the vault is locked, so changes are not seen until 'keyvault unlock'".to_owned(),
+                "the vault is locked, so changes go unnoticed until `keyvault unlock`".to_owned(),
             ),
             Unreadable::Failed(failure) if [code::REFUSED, code::NOT_FOUND].contains(&failure.code) => {
                 (Possible::No, failure.message)
@@ -290,7 +292,7 @@ impl<'o> Keys<'o> {
             Unreadable::Failed(failure) => (Possible::Later, failure.message),
         };
         if self.said.get(&about) != Some(&text) {
-            self.source.context.ui.warn(&format!("{} keeps the keys it has: {text}", self.order.name()));
+            self.source.context.ui.warn(&format!("{} keeps its current keys: {text}", self.order.name()));
             self.said.insert(about, text);
         }
         Err(possible)
@@ -357,19 +359,21 @@ impl Keeper for Keys<'_> {
     fn say(&mut self, said: Said<'_>) {
         let command = self.order.name();
         match said {
-            Said::Restarting(fates) => self.note(&format!("{}; starting {command} again.", told(fates))),
+            Said::Restarting(fates) => self.note(&format!("{}; restarting {command}.", told(fates))),
             Said::Ending(fates) => self.note(&format!("{}; ending {command}.", told(fates))),
-            Said::Signalling(fates) => self.note(&format!("{}; {command} gets the signal.", told(fates))),
-            Said::Waiting => self.note(&format!("{command} got TERM and still runs; it is waited for.")),
+            Said::Signalling(fates) => self.note(&format!("{}; sending {command} the signal.", told(fates))),
+            Said::Waiting => {
+                self.note(&format!("{command} received TERM and is still running; waiting for it to end."));
+            }
         }
     }
 }
 
 fn refused(order: &Order, fates: &[(Given, Fate)]) -> Failure {
     let hint = if fates.iter().all(|(given, _)| given.is_of_the_past()) {
-        "'keyvault history NAME' shows which versions are good; without --previous the current one is given."
+        "Run `keyvault history NAME` to see which versions are valid. Without `--previous`, the current one is used."
     } else {
-        "'keyvault rotate NAME' gives a revoked key a new value, 'keyvault edit NAME --expires' more time."
+        "`keyvault rotate NAME` gives a revoked key a new value; `keyvault edit NAME --expires 30d` extends an expired one."
     };
     Failure::refused(&format!("{} was ended: {}.", order.name(), told(fates)), Some(hint))
 }
@@ -378,12 +382,12 @@ fn refused(order: &Order, fates: &[(Given, Fate)]) -> Failure {
 fn told(fates: &[(Given, Fate)]) -> String {
     let one = |(given, fate): &(Given, Fate)| match fate {
         Fate::Replaced(by) if given.is_of_the_past() => {
-            format!("the version before the current one of {} is {} now", by.name, by.version)
+            format!("the previous version of {} is now {}", by.name, by.version)
         }
-        Fate::Replaced(by) => format!("{} has version {} now", by.name, by.version),
+        Fate::Replaced(by) => format!("{} is now at version {}", by.name, by.version),
         Fate::Expired => format!("{} has expired", given.name),
         Fate::Revoked if given.is_of_the_past() => {
-            format!("version {} of {} is no longer good", given.version, given.name)
+            format!("version {} of {} is no longer valid", given.version, given.name)
         }
         Fate::Revoked => format!("{} is revoked", given.name),
         Fate::Removed => format!("{} was removed", given.name),

@@ -1,6 +1,6 @@
 //! `keyvault project add`
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::gate::{self, Found};
 use super::init;
@@ -8,47 +8,58 @@ use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
+use crate::cli::mapping::{MappingError, to_variable_by};
 use crate::cli::{project_sentences, ui};
 use crate::name::{EnvName, KeyName};
 use crate::project::approval::Ask;
 use crate::project::edit::{self, EditError};
-use crate::project::{FILE_NAME, Profile, variable};
+use crate::project::{Profile, variable};
 use crate::sys::foreign;
 
-/// Write down that the project needs a key.
+/// Add a key to the project file.
 ///
-/// Into the project file, or a new one in the working directory. Comments and order stay. What is written is allowed at
-/// once, and nothing else that the file asks for.
+/// Creates the file in the working directory if there is none. Comments and order are kept. The new entry is approved at
+/// once; other entries are not.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("key").required(true))]
 pub struct Add {
     /// The key's name
-    #[arg(add = complete::keys(), value_parser = named::<KeyName>, value_name = "NAME")]
-    name: KeyName,
-    /// The variable, instead of the key's own
-    #[arg(long = "as", value_name = "VAR", value_parser = project_variable)]
-    variable: Option<EnvName>,
-    /// Under this profile
+    #[arg(group = "key", add = complete::keys(), value_parser = named::<KeyName>, value_name = "NAME")]
+    name: Option<KeyName>,
+    /// This variable from this key, instead of the key's own variable
+    #[arg(long = "as", group = "key", value_name = "VAR=NAME", add = complete::mapped_keys(), value_parser = mapping)]
+    mapping: Option<(EnvName, KeyName)>,
+    /// Add it to this profile
     #[arg(long, value_name = "PROFILE", add = complete::profiles(), value_parser = named::<Profile>)]
     profile: Option<Profile>,
-    /// The project runs without it, too
+    /// The project also runs without this key
     #[arg(long)]
     optional: bool,
 }
 
-fn project_variable(text: &str) -> Result<EnvName, String> {
-    variable::parse(text).map_err(|why| why.to_string())
+fn mapping(text: &str) -> Result<(EnvName, KeyName), MappingError> {
+    to_variable_by(text, |variable| variable::parse(variable).map_err(|why| why.to_string()))
 }
 
 impl Add {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<u8, Failure> {
-        let known = look_up(context, &self.name);
+        let (mapped, name) = match (self.mapping, self.name) {
+            (Some((variable, name)), _) => (Some(variable), name),
+            (None, Some(name)) => (None, name),
+            // The group of the two demands one of them.
+            (None, None) => return Err(Failure::usage("No key given.", None)),
+        };
+        let known = look_up(context, &name);
         if matches!(known, Known::Withheld) {
-            return Err(project_sentences::withheld(&self.name));
+            return Err(project_sentences::withheld(&name));
         }
         // From before the file is read until it is written: of two that add at once neither loses its entry.
         let approvals = gate::approvals()?;
         let turn = gate::turn(context, &approvals)?;
-        let variable = self.variable(&known)?;
+        let variable = match mapped {
+            Some(variable) => variable,
+            None => usual_variable(&name, &known)?,
+        };
         let found = match Found::nearest()? {
             Some(found) => found,
             None => init::make(&[])?,
@@ -56,54 +67,53 @@ impl Add {
         let shown = ui::harmless_line(&found.path.display().to_string());
         // The file was read as UTF-8 already.
         let text = String::from_utf8_lossy(&found.text);
-        match edit::add(&text, &self.profile, &variable, &self.name, self.optional) {
+        match edit::add(&text, &self.profile, &variable, &name, self.optional) {
             Ok(Some(text)) => foreign::replace_shared(&found.path, text.as_bytes())
                 .map_err(|error| Failure::making(&found.path, &error))?,
             Ok(None) => {}
             Err(error) => return Err(not_added(&error, &shown)),
         }
-        let allowed = approvals.allow(&found.path, &[self.ask(&variable)].into(), &turn);
-        allowed.map_err(|error| project_sentences::not_remembered(&error))?;
+        let approved =
+            approvals.approve(&found.path, &[ask(self.profile.as_ref(), &variable, &name)].into(), &turn);
+        approved.map_err(|error| project_sentences::not_remembered(&error))?;
         if context.ui.json {
             context.ui.print_json(&serde_json::json!({
                 "file": found.path.to_string_lossy(),
                 "variable": variable.as_str(),
-                "key": self.name.as_str(),
+                "key": name.as_str(),
                 "profile": self.profile.as_ref().map(Profile::as_str),
             }))?;
         } else {
-            context.ui.note(&format!("{shown}: {variable} <- {}", self.name));
+            context.ui.note(&format!("{shown}: {variable} <- {name}"));
             if matches!(known, Known::Missing) {
-                context.ui.warn(&format!("There is no key {0} yet: keyvault add {0}", self.name));
+                context.ui.warn(&format!("No key `{name}` yet. Add it: keyvault add {name}"));
             }
         }
         Ok(code::DONE)
     }
+}
 
-    fn variable(&self, known: &Known) -> Result<EnvName, Failure> {
-        if let Some(variable) = &self.variable {
-            return Ok(variable.clone());
-        }
-        let named = match known {
-            Known::There(variable) => Ok(variable.clone()),
-            _ => self.name.default_variable(),
-        };
-        let checked = named.map_err(variable::Refused::from).and_then(|name| variable::parse(name.as_str()));
-        checked.map_err(|why| {
-            let message = format!("The variable that {} would get {why}.", self.name);
-            Failure::usage(&message, Some("Name another with --as VAR."))
-        })
-    }
+/// The key's own variable, if a project file may set it.
+fn usual_variable(name: &KeyName, known: &Known) -> Result<EnvName, Failure> {
+    let own = match known {
+        Known::There(variable) => Ok(variable.clone()),
+        _ => name.default_variable(),
+    };
+    let checked = own.map_err(variable::Refused::from).and_then(|own| variable::parse(own.as_str()));
+    checked.map_err(|why| {
+        let message = format!("The variable of `{name}` {why}.");
+        Failure::usage(&message, Some(&format!("Choose another: keyvault project add --as VAR={name}")))
+    })
+}
 
-    /// This entry, and no other that the file may have for the same key.
-    fn ask(&self, variable: &EnvName) -> Ask {
-        Ask {
-            profile: self.profile.as_ref().map(ToString::to_string),
-            variable: variable.to_string(),
-            key: Some(self.name.to_string()),
-            template: None,
-            default: None,
-        }
+/// This entry, and no other that the file may have for the same key.
+fn ask(profile: Option<&Profile>, variable: &EnvName, name: &KeyName) -> Ask {
+    Ask {
+        profile: profile.map(ToString::to_string),
+        variable: variable.to_string(),
+        key: Some(name.to_string()),
+        template: None,
+        default: None,
     }
 }
 
@@ -139,12 +149,14 @@ fn look_up(context: &Context, name: &KeyName) -> Known {
 fn not_added(error: &EditError, shown: &str) -> Failure {
     match error {
         EditError::Taken { variable } => Failure::refused(
-            &format!("{variable} stands in {shown} already, and gets something else."),
-            Some("Nothing was changed. Edit the file, or choose another variable with --as VAR."),
+            &format!("{shown} already has a different entry for {variable}."),
+            Some(
+                "Nothing was changed. Edit the file, or choose another variable: keyvault project add --as VAR=NAME",
+            ),
         ),
         EditError::Shape => Failure::refused(
-            &format!("{shown} is written in a way that an entry cannot be added to ({FILE_NAME})."),
-            Some("Nothing was changed. Write the entry by hand."),
+            &format!("{shown} is written in a form that no entry can be added to."),
+            Some("Nothing was changed. Add the entry by hand."),
         ),
     }
 }

@@ -20,14 +20,15 @@ use crate::project::report::{self, Line, Standing};
 use crate::project::{Entry, Profile, Section};
 use crate::vault::{Problem, Resolved, Survey};
 
-/// Say how it stands with every key that the project needs.
+/// Report the status of every key the project needs.
 ///
-/// What 'exec' would say, for all variables at once, and nothing is run, released or recorded. What was not allowed is
-/// not looked up. Exit code 0 if nothing is in the way, 3 if keys are missing, 6 if something
-/// else is wrong with them or they were not allowed; a file, a credential or a vault that is wrong has its usual code.
+/// Reports what `keyvault exec` would, for all variables at once, without running, releasing or recording anything. Entries
+/// that are not approved are not looked up. The exit code is 0 if the project can run, 3 if keys are missing, and 6 if
+/// there are other problems or entries that are not approved; problems of the file, a credential or the vault have their
+/// usual codes.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// With this profile's entries on top
+    /// Include this profile's entries
     #[arg(long, value_name = "PROFILE", add = complete::profiles(), value_parser = named::<Profile>)]
     profile: Option<Profile>,
     #[command(flatten)]
@@ -63,7 +64,7 @@ impl Check {
     }
 }
 
-/// Only what was allowed is looked up: whether a key is there is nothing that a file may find out by asking.
+/// Only what was approved is looked up: whether a key is there is nothing that a file may find out by asking.
 fn survey(
     context: &Context,
     found: &Found,
@@ -71,18 +72,18 @@ fn survey(
     new: &BTreeSet<Ask>,
     machine: &Machine,
 ) -> Result<Survey, Failure> {
-    let allowed: Vec<_> =
+    let judged: Vec<_> =
         entries.iter().filter(|(section, entry)| !new.contains(&Ask::of(section, entry))).cloned().collect();
-    if allowed.is_empty() {
+    if judged.is_empty() {
         return Ok(Survey::default());
     }
-    let approved = gate::standing(found, &allowed, machine)?
-        .map_err(|new| project_sentences::not_allowed(&found.path, &new))?;
+    let approved = gate::standing(found, &judged, machine)?
+        .map_err(|new| project_sentences::not_approved(&found.path, &new))?;
     let mut keys = context.supply(machine)?;
     let refused = supply::failed(&keys);
     let surroundings = Surroundings { weight: 0, no_empty: false };
     let inspect = |resolved: &[Resolved]| plan::inspect(resolved, &Places::none(), surroundings);
-    context.with_world(|world| keys.survey(world, &approved.picks(&allowed), &inspect).map_err(refused))
+    context.with_world(|world| keys.survey(world, &approved.picks(&judged), &inspect).map_err(refused))
 }
 
 fn print(context: &Context, lines: &[Line]) -> Result<(), Failure> {
@@ -95,7 +96,7 @@ fn print(context: &Context, lines: &[Line]) -> Result<(), Failure> {
             Standing::Default => "default".to_owned(),
             Standing::LeftOut(_) => "left out".to_owned(),
             Standing::Wrong(why) => context.ui.on_out(ui::BAD, word(why)),
-            Standing::NotAllowed => context.ui.on_out(ui::BAD, "NOT ALLOWED"),
+            Standing::NotApproved => context.ui.on_out(ui::BAD, "NOT APPROVED"),
         };
         let about = line.description.as_deref().map(ui::harmless_line).unwrap_or_default();
         table.add_row([line.variable.to_string(), keys.collect::<Vec<_>>().join(", "), status, about]);
@@ -117,7 +118,7 @@ fn word(why: &[Problem]) -> &'static str {
 fn json(line: &Line) -> serde_json::Value {
     let why = match &line.standing {
         Standing::LeftOut(why) | Standing::Wrong(why) => why.iter().map(problem_line).collect(),
-        Standing::Ready | Standing::Default | Standing::NotAllowed => Vec::new(),
+        Standing::Ready | Standing::Default | Standing::NotApproved => Vec::new(),
     };
     serde_json::json!({
         "variable": line.variable.as_str(),
@@ -144,7 +145,7 @@ fn summary(problems: &[Problem], new: &BTreeSet<Ask>) -> Option<Failure> {
     }
     for ask in new {
         message.push_str(&format!(
-            "\n  {}: not allowed (keyvault project allow)",
+            "\n  {}: not approved (keyvault project approve)",
             project_sentences::logged_line(ask)
         ));
     }

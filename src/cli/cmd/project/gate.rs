@@ -49,8 +49,9 @@ impl Found {
 
 pub(in crate::cli) fn working_folder() -> Result<PathBuf, Failure> {
     std::env::current_dir().map_err(|error| {
-        let message = format!("There is no working directory: {}.", crate::cli::error::reason(&error));
-        Failure::failed(&message, Some("Change into a folder that exists."))
+        let message =
+            format!("The working directory cannot be found: {}.", crate::cli::error::reason(&error));
+        Failure::failed(&message, Some("Change to a folder that exists."))
     })
 }
 
@@ -79,7 +80,7 @@ pub(in crate::cli) fn turn(context: &Context, approvals: &Approvals) -> Result<T
     })
 }
 
-/// The proof without a question, or what was not allowed yet. A machine is not asked; its grants decide.
+/// The proof without a question, or what was not approved yet. A machine is not asked; its grants decide.
 pub(in crate::cli) fn standing(
     found: &Found,
     entries: &[(Section, &Entry)],
@@ -91,7 +92,7 @@ pub(in crate::cli) fn standing(
     Ok(approvals()?.check(&found.path, &asks(entries)))
 }
 
-/// The proof that everything that these entries ask for was allowed: earlier, or now, on the terminal.
+/// The proof that everything that these entries ask for was approved: earlier, or now, on the terminal.
 pub(in crate::cli) fn approve(
     context: &Context,
     found: &Found,
@@ -104,7 +105,7 @@ pub(in crate::cli) fn approve(
     };
     let (approvals, asks) = (approvals()?, asks(entries));
     if !context.may_ask() {
-        return Err(project_sentences::not_allowed(&found.path, &new));
+        return Err(project_sentences::not_approved(&found.path, &new));
     }
     // Of several commands that come here at once one asks; the others find the answer.
     let turn = turn(context, &approvals)?;
@@ -113,9 +114,9 @@ pub(in crate::cli) fn approve(
         Err(new) => new,
     };
     if !confirmed(&found.path, &asks, &new)? {
-        return Err(Failure::refused("It was not allowed, and nothing was released.", None));
+        return Err(Failure::refused("The project file was not approved. Nothing was released.", None));
     }
-    approvals.allow(&found.path, &asks, &turn).map_err(|error| project_sentences::not_remembered(&error))
+    approvals.approve(&found.path, &asks, &turn).map_err(|error| project_sentences::not_remembered(&error))
 }
 
 /// Shows what is asked for, and what of it is new, on the terminal that the question is asked on.
@@ -125,13 +126,13 @@ pub(in crate::cli) fn confirmed(
     new: &BTreeSet<Ask>,
 ) -> Result<bool, Failure> {
     let mut text =
-        format!("{} asks for keys of your vault:\n", ui::harmless_line(&path.display().to_string()));
-    // What is new stands last, right above the question, however much was allowed before.
+        format!("{} asks for keys from your vault:\n", ui::harmless_line(&path.display().to_string()));
+    // What is new stands last, right above the question, however much was approved before.
     for (mark, ask) in asks.difference(new).map(|ask| (' ', ask)).chain(new.iter().map(|ask| ('+', ask))) {
         text.push_str(&format!("  {mark} {}\n", project_sentences::ask_line(ask)));
     }
     if new.len() < asks.len() {
-        text.push_str(&format!("  (+ is new: {} of {})\n", new.len(), asks.len()));
+        text.push_str(&format!("  (+ marks what is new: {} of {})\n", new.len(), asks.len()));
     }
-    prompt::confirm(text.trim_end(), "Allow it?")
+    prompt::confirm(text.trim_end(), "Approve it?")
 }

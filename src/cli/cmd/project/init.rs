@@ -17,20 +17,20 @@ use crate::sys::foreign;
 /// The longest .env file that is read, in bytes.
 const MAX_ENV: usize = 1 << 20;
 
-/// Start a project file from a .env or .env.example.
+/// Create a project file from a .env or .env.example file.
 ///
-/// Each variable gets the key of its name behind a prefix, which is the folder's name, as 'keyvault import --prefix'
-/// names them; no value enters the file. A JSON Schema for editors is written beside it. What is written is allowed at
-/// once, unless there is no prefix. Without such a file it begins with examples.
+/// Each variable gets a key of the same name, prefixed with the folder's name, as `keyvault import --prefix` names them. No
+/// values are written. A JSON Schema for editors is written next to the file. The entries are approved at once, unless the
+/// prefix is empty. Without a .env file, the project file starts with examples.
 #[derive(Debug, Args)]
 pub struct Init {
-    /// The files to take variables from, instead of .env.example and .env
+    /// The files to read variables from, instead of .env.example and .env
     #[arg(value_name = "FILE")]
     from: Vec<PathBuf>,
-    /// What each key's name begins with, instead of the folder's name and /
+    /// How each key's name starts, instead of the folder's name and /
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
-    /// Write no schema for editors
+    /// Do not write the schema for editors
     #[arg(long)]
     no_schema: bool,
 }
@@ -44,8 +44,8 @@ impl Init {
         let mut entries = Vec::with_capacity(variables.len());
         for variable in variables {
             let name = KeyName::parse(&format!("{prefix}{variable}")).map_err(|why| {
-                let message = format!("Behind this prefix {variable} is no name of a key: it {why}.");
-                Failure::usage(&message, Some("Choose another --prefix."))
+                let message = format!("With this prefix, the key name for {variable} {why}.");
+                Failure::usage(&message, Some("Choose another `--prefix`."))
             })?;
             entries.push((variable, name));
         }
@@ -59,7 +59,7 @@ impl Init {
         let asks = found.file.all().map(|(section, entry)| Ask::of(section, entry));
         let asks = asks.filter(|ask| !prefix.is_empty() && conventional(&ask.variable)).collect();
         approvals
-            .allow(&found.path, &asks, &turn)
+            .approve(&found.path, &asks, &turn)
             .map_err(|error| project_sentences::not_remembered(&error))?;
         Self::answer(context, &found, &entries, &left_out, &prefix)
     }
@@ -87,19 +87,19 @@ impl Init {
         }
         if !left_out.is_empty() {
             let names = left_out.iter().map(|name| ui::harmless_line(name)).collect::<Vec<_>>().join(", ");
-            ui.warn(&format!("Left out, because a project file may not set them: {names}."));
+            ui.warn(&format!("Left out because a project file may not set them: {names}."));
         }
         ui.note(&format!("Wrote {}.", ui::harmless_line(&found.path.display().to_string())));
         if entries.is_empty() {
-            ui.note("'keyvault project add NAME' adds a key to it.");
+            ui.note("Add a key to it with `keyvault project add NAME`.");
         } else {
             let prefixed = if prefix.is_empty() { String::new() } else { format!(" --prefix {prefix}") };
             ui.note(&format!(
-                "Take out what is no secret. 'keyvault import .env{prefixed}' takes the values in; \
-                 'keyvault project check' says what is missing."
+                "Remove the entries that are not secret. Import the values with `keyvault import .env{prefixed}`; \
+                 `keyvault project check` shows what is missing."
             ));
             if prefix.is_empty() {
-                ui.note("Without a prefix nothing is allowed yet: 'keyvault project allow' asks.");
+                ui.note("Without a prefix, nothing is approved yet. Review and approve it: keyvault project approve");
             }
         }
         Ok(code::DONE)
@@ -109,7 +109,7 @@ impl Init {
     /// other way to find where they end, and dropped.
     ///
     /// What stands behind a variable is not looked at, nor is the vault: a file of the repository would otherwise choose
-    /// which keys are allowed.
+    /// which keys are approved.
     fn variables(&self) -> Result<(Vec<EnvName>, Vec<String>), Failure> {
         let named: Vec<PathBuf> = if self.from.is_empty() {
             let usual = [".env.example", ".env"].map(PathBuf::from);
@@ -162,8 +162,8 @@ fn refuse_if_there(path: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::refused(
-        &format!("{} is there already; it was not touched.", ui::harmless_line(&path.display().to_string())),
-        Some("'keyvault project add NAME' adds a key to it."),
+        &format!("{} already exists and was not changed.", ui::harmless_line(&path.display().to_string())),
+        Some("Add a key to it with `keyvault project add NAME`."),
     ))
 }
 

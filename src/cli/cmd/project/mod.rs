@@ -1,7 +1,7 @@
 //! `keyvault project …`: which keys a project needs, written down in the project.
 
 pub mod add;
-pub mod allow;
+pub mod approve;
 pub mod check;
 pub(in crate::cli) mod gate;
 pub mod init;
@@ -12,13 +12,13 @@ use clap::Subcommand;
 use crate::cli::context::Context;
 use crate::cli::error::Failure;
 
-/// Write down which keys a project needs, and use them.
+/// Record which keys a project needs, and use them.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs, reason = "each command's words stand with its arguments")]
 pub enum Project {
     Init(init::Init),
     Add(add::Add),
-    Allow(allow::Allow),
+    Approve(approve::Approve),
     Check(check::Check),
     Render(render::Render),
 }
@@ -28,7 +28,7 @@ impl Project {
         match self {
             Self::Init(args) => args.run(context),
             Self::Add(args) => args.run(context),
-            Self::Allow(args) => args.run(context),
+            Self::Approve(args) => args.run(context),
             Self::Check(args) => args.run(context),
             Self::Render(args) => args.run(context),
         }

@@ -18,18 +18,19 @@ use crate::vault::{Piece, Purpose};
 /// The longest template, in bytes.
 const MAX_TEMPLATE: usize = 1 << 20;
 
-/// Fill a file that names keys.
+/// Fill in a file that refers to keys.
 ///
-/// kv://NAME and kv://NAME?version=N are replaced with values, byte for byte; where a letter follows, braces say where the
-/// name ends: {{kv://NAME}}. The output is readable by you alone. A file that git keeps is refused. This is recorded.
+/// Replaces kv://NAME and kv://NAME?version=N with values, byte for byte. If a letter follows, mark the end of the name with
+/// braces: {{kv://NAME}}. Only you can read the output. An output file that git tracks is refused. The audit log records
+/// this.
 #[derive(Debug, Args)]
 pub struct Render {
-    /// The file to fill, or - for stdin
+    /// The file to fill in, or - for stdin
     template: PathBuf,
-    /// Where to, instead of stdout
+    /// Where to write, instead of stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Replace a file that is there
+    /// Replace an existing file
     #[arg(long, requires = "output")]
     force: bool,
     #[command(flatten)]
@@ -50,7 +51,7 @@ impl Render {
             let purpose = Purpose { action: Action::Export, detail: "render".to_owned() };
             context.with_world(|world| keys.fill(world, &pieces, purpose).map_err(refused))?
         } else {
-            context.ui.warn(&format!("{shown} names no key, as kv://NAME does."));
+            context.ui.warn(&format!("{shown} contains no reference such as kv://NAME."));
             (unfilled(&pieces), Vec::new())
         };
         let Some(output) = output else {
@@ -91,7 +92,7 @@ impl Render {
         let text = std::str::from_utf8(bytes.expose())
             .map_err(|_| Failure::usage(&format!("{shown} is not UTF-8."), Some("Nothing was released.")))?;
         let pieces = reference::pieces(text).map_err(|(line, why)| {
-            let message = format!("{shown}, line {line}, holds no reference to a key: {why}.");
+            let message = format!("{shown}, line {line}, has an invalid reference: {why}.");
             Failure::usage(&message, Some("Nothing was released."))
         })?;
         Ok((shown, pieces))
@@ -103,7 +104,7 @@ impl Render {
         let folder = folder.unwrap_or(Path::new("."));
         let canonical = folder.canonicalize().map_err(|error| Failure::making(output, &error))?;
         let Some(name) = output.file_name() else {
-            return Err(Failure::usage(&format!("{shown} is not the name of a file."), None));
+            return Err(Failure::usage(&format!("{shown} is not a file name."), None));
         };
         let refused = |message: &str, hint: &str| {
             Err(Failure::refused(
@@ -113,15 +114,15 @@ impl Render {
         };
         match tracked(&canonical, name) {
             Tracked::Yes => refused(
-                "is kept by git, and the next commit would take the values in.",
-                "Choose a name that .gitignore lists, or: git rm --cached FILE",
+                "is tracked by git, so the next commit would include the values.",
+                "Choose a name that .gitignore lists, or run `git rm --cached FILE`.",
             ),
             Tracked::Unknown => refused(
-                "lies in a repository whose index cannot be read, so git may keep it.",
-                "Choose a place outside of the repository.",
+                "is in a repository whose index cannot be read, so git may track it.",
+                "Choose a place outside the repository.",
             ),
             Tracked::No if !self.force && std::fs::symlink_metadata(output).is_ok() => {
-                refused("is there already; it was not touched.", "--force replaces it.")
+                refused("already exists and was not changed.", "`--force` replaces it.")
             }
             Tracked::No => Ok(()),
         }

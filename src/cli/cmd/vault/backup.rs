@@ -10,9 +10,9 @@ use crate::vault::Access;
 
 /// Copy the vault to a new file.
 ///
-/// The copy is of one moment, while other commands go on. It is sealed like the vault and opens with what opens the
-/// vault today; no passphrase is needed to make it. What is damaged is copied too, with exit code 5: without a key
-/// damaged pages are noticed, with an open session every row, and that the vault was put back.
+/// The copy is a snapshot, taken while other commands continue. It is sealed like the vault and opens with what opens the
+/// vault today; you need no passphrase to make it. A damaged vault is copied too, with exit code 5: without a session,
+/// damaged pages are noticed; with one, every damaged row and a rollback.
 #[derive(Debug, Args)]
 pub struct Backup {
     /// The new file
@@ -34,16 +34,16 @@ impl Backup {
         let path = vault.path().to_owned();
         if vault.is_damaged(session.as_ref()).map_err(|error| Failure::of(error, &path))? {
             return Err(Failure::damaged(
-                &format!("The vault is copied to {file}, and it is damaged."),
+                &format!("The vault is copied to {file}, but it is damaged."),
                 Some(
-                    "Keep the older backups: this one does not restore. 'keyvault vault check' says what is wrong.",
+                    "Keep the older backups: this one cannot be restored. Run `keyvault vault check` to see what is wrong.",
                 ),
             ));
         }
         if context.ui.json {
             context.ui.print_json(&serde_json::json!({ "file": file, "bytes": bytes }))?;
         } else {
-            context.ui.note(&format!("Copied the vault to {file}, {} KiB.", bytes / 1024));
+            context.ui.note(&format!("Copied the vault to {file} ({} KiB).", bytes / 1024));
         }
         Ok(code::DONE)
     }

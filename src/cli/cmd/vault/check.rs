@@ -11,9 +11,9 @@ use crate::cli::{ui, view};
 use crate::sys::conflicts;
 use crate::vault::{Checked, Finding};
 
-/// Verify everything: rebuild the tree, open every row, compare state, pin and log.
+/// Verify everything: rebuild the tree, open every row, and compare the state, the pin and the audit log.
 ///
-/// Names each row that does not hold. Exit code 5 on anything.
+/// Names each damaged row. The exit code is 5 if there is any problem.
 #[derive(Debug, Args)]
 pub struct Check {}
 
@@ -50,7 +50,7 @@ impl Check {
                 let shown = ui::harmless_line(&copy);
                 context
                     .ui
-                    .warn(&format!("A sync service left {shown} here; 'keyvault list --vault' looks at it."));
+                    .warn(&format!("A sync service left {shown} next to the vault. See what it has: keyvault list --vault FILE"));
             }
         }
         Ok(if clean { code::DONE } else { code::DAMAGED })
@@ -64,8 +64,8 @@ fn reaches_start(checked: &Checked) -> bool {
 
 fn report(context: &Context, checked: &Checked, alarm: Option<&str>) -> Result<(), Failure> {
     let log = checked.audit.map_or_else(
-        || "a log that does not hold".to_owned(),
-        |audit| view::counted(usize::try_from(audit.entries).unwrap_or(usize::MAX), "log entry"),
+        || "an audit log that does not verify".to_owned(),
+        |audit| view::counted(usize::try_from(audit.entries).unwrap_or(usize::MAX), "audit log entry"),
     );
     context.ui.line(&format!(
         "{}, {}, {}, change {}",
@@ -83,19 +83,19 @@ fn report(context: &Context, checked: &Checked, alarm: Option<&str>) -> Result<(
     }
     if checked.findings.iter().any(Finding::is_of_reads) {
         context.ui.note(
-            "Somebody may have hidden what was read with a token: count its keys as read. 'keyvault token renew NAME', or \
-             another token of that name if it is revoked, begins a new log.",
+            "Someone may have hidden reads by a token: treat its keys as read. `keyvault token renew NAME` starts a new read log; \
+             so does another token of that name if it is revoked.",
         );
     }
     if let Some(alarm) = alarm {
-        let hint = "keyvault vault restore --adopt accepts it";
+        let hint = "to accept it: keyvault vault restore --adopt";
         context.ui.line(&format!("{} the vault is {alarm}; {hint}", context.ui.on_out(ui::BAD, "alarm")))?;
     }
     if checked.findings.is_empty() && alarm.is_none() {
-        context.ui.line(&context.ui.on_out(ui::GOOD, "All of it holds."))?;
+        context.ui.line(&context.ui.on_out(ui::GOOD, "Everything verified."))?;
         if !reaches_start(checked) {
             context.ui.line(
-                "The log holds link by link; 'audit verify --from-start' proves it from its first entry.",
+                "The audit log is proved link by link. `keyvault audit verify --from-start` proves it from its first entry.",
             )?;
         }
     }

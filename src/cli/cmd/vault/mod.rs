@@ -14,7 +14,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::cli::prompt;
 
-/// Care for the vault's file and the ways into it.
+/// Maintain the vault's file and its slots.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs, reason = "each command's words stand with its arguments")]
 pub enum Vault {
@@ -50,7 +50,7 @@ fn confirm(context: &Context, yes: bool, question: &str) -> Result<(), Failure> 
     if !context.may_ask() {
         return Err(Failure::usage(
             &format!("This cannot be undone, and {}.", context.unasked()),
-            Some("--yes says that it is meant."),
+            Some("Use `--yes` to confirm."),
         ));
     }
     if prompt::confirm("", question)? {

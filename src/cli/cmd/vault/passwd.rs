@@ -13,12 +13,11 @@ use crate::vault::Credential;
 
 /// Change the passphrase.
 ///
-/// Takes no longer for a large vault than for a small one, because keys are not sealed anew. So a copy of the vault
-/// that somebody made before still opens with the old passphrase; if it may be known, 'vault rekey' is the answer,
-/// and rotating the keys.
+/// This is as fast for a large vault as for a small one, because it does not seal the keys again. Older copies of the vault
+/// still open with the old passphrase. If someone may know it, run `keyvault vault rekey` and rotate the keys.
 #[derive(Debug, Args)]
 pub struct Passwd {
-    /// Take the new passphrase from a file
+    /// Read the new passphrase from a file
     #[arg(long, value_name = "FILE")]
     new_passphrase_file: Option<PathBuf>,
 }
@@ -39,11 +38,11 @@ impl Passwd {
             context.ui.print_json(&serde_json::json!({ "vault": path.display().to_string() }))?;
         } else {
             context.ui.note(if had_one {
-                "The passphrase is changed. Copies of the vault from before still open with the old one;\n\
-                 if somebody may know it: keyvault vault rekey, and rotate the keys."
+                "The passphrase is changed. Older copies of the vault still open with the old one.\n\
+                 If someone may know it, run `keyvault vault rekey` and rotate the keys."
             } else {
-                "The vault opens with this passphrase from now on, and with what opened it before.\n\
-                 Copies from before do not know the passphrase."
+                "This passphrase now opens the vault, and so does what opened it before.\n\
+                 It does not open older copies."
             });
         }
         Ok(code::DONE)

@@ -19,20 +19,20 @@ const MAX_CODE: usize = 256;
 
 /// Set a new passphrase with the recovery code.
 ///
-/// The old passphrase opens nothing afterwards. Neither does this code, because a new one takes its place; with
-/// --no-recovery it stays good.
+/// The old passphrase no longer opens the vault. A new recovery code replaces the one you used, unless you pass
+/// --no-recovery.
 #[derive(Debug, Args)]
 pub struct Recover {
-    /// Take the recovery code from a file, or - for stdin
+    /// Read the recovery code from a file, or - for stdin
     #[arg(long, value_name = "FILE")]
     code_file: Option<PathBuf>,
-    /// Take the new passphrase from a file
+    /// Read the new passphrase from a file
     #[arg(long, value_name = "FILE")]
     new_passphrase_file: Option<PathBuf>,
     /// Write the new recovery code to a new file
     #[arg(long, value_name = "FILE")]
     recovery_file: Option<PathBuf>,
-    /// Make no new recovery code: the one that is used stays good
+    /// Create no new recovery code: the one you used stays valid
     #[arg(long, conflicts_with = "recovery_file")]
     no_recovery: bool,
 }
@@ -69,7 +69,7 @@ impl Recover {
         } else {
             context.ui.note("The new passphrase opens the vault; the old one no longer does.");
             if recovery.code.is_none() {
-                context.ui.warn("The recovery code that was used stays good; --no-recovery made no new one.");
+                context.ui.warn("The recovery code that was used stays valid, because `--no-recovery` created no new one.");
             }
             recovery.tell(context);
         }
@@ -90,8 +90,8 @@ impl Recover {
                 tty::read_secret("Recovery code: ", MAX_CODE).map_err(Failure::prompt)
             }
             None => Err(Failure::usage(
-                &format!("No recovery code was given, and {}.", context.unasked()),
-                Some("--code-file FILE names a file with it, --code-file - reads stdin."),
+                &format!("No recovery code given, and {}.", context.unasked()),
+                Some("Use `--code-file FILE`, or `--code-file -` for standard input."),
             )),
         }
     }

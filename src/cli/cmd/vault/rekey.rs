@@ -14,21 +14,20 @@ use crate::unlock::keyfile::KeyFile;
 use crate::unlock::session;
 use crate::vault::{Access, Credential, Issued, Rekeyed, Vault, VaultError};
 
-/// Seal everything anew under a new root key.
+/// Seal everything again under a new root key.
 ///
-/// For the day on which somebody may have the passphrase, a session or the recovery code together with a copy of the
-/// vault: what they have opens nothing that is written from then on. The values themselves stay the same, so rotate
-/// the keys too. The passphrase is kept, key files that are named are kept, and so is this machine's keyring if it answers;
-/// a new recovery code is made, every other way in and every session ends; each token gets a new secret. All of it in
-/// one transaction.
+/// Use this if someone may have the passphrase, a session or the recovery code together with a copy of the vault: what they
+/// have does not open anything written from then on. The values stay the same, so rotate the keys too. The passphrase is
+/// kept, and so are the key files that you name and this machine's keyring, if it answers. A new recovery code is created,
+/// every other slot and every session ends, and each token gets a new secret. All of this is one transaction.
 #[derive(Debug, Args)]
 pub struct Rekey {
-    /// Keep this key file as a way in; may be repeated
+    /// Keep the slot of this key file; may be repeated
     #[arg(long, value_name = "FILE")]
     key_file: Vec<PathBuf>,
     #[command(flatten)]
     recovery: RecoveryPlace,
-    /// Go on even if only one way in is left
+    /// Continue even if only one slot is left
     #[arg(long)]
     yes: bool,
 }
@@ -51,15 +50,17 @@ impl Rekey {
         ways.extend(files.iter().map(Credential::KeyFile));
         if ways.len() < 2 && !self.yes {
             return Err(Failure::refused(
-                "Only the passphrase would be left; if it is lost, so is the vault.",
-                Some("Let a recovery code be made, name a --key-file, or say --yes."),
+                "Only the passphrase would open the vault. If it is lost, so is the vault.",
+                Some(
+                    "Leave out `--no-recovery`, keep a key file with `--key-file FILE`, or confirm with `--yes`.",
+                ),
             ));
         }
         // Not counted above: root does not come out of it.
         ways.extend(keyring.as_ref().map(|(_, secret)| Credential::Keyring(secret)));
         let before = vault.identity();
         let count = vault.names(&access).map_err(failed)?.keys.len();
-        let progress = context.ui.progress("sealing anew", count);
+        let progress = context.ui.progress("rekeying", count);
         let rekeyed = context
             .with_world(|world| {
                 vault
@@ -88,7 +89,7 @@ impl Rekey {
             })?;
             if opened.iter().any(|earlier| earlier.slot_id() == access.slot_id()) {
                 return Err(Failure::usage(
-                    &format!("{} is the same key file as one before it.", path.display()),
+                    &format!("{} is the same key file as an earlier one.", path.display()),
                     Some("Name each key file once."),
                 ));
             }
@@ -109,7 +110,7 @@ fn tokens_lost(mut failure: Failure, tokens: &[Issued]) -> Failure {
         return failure;
     }
     let mut hint = failure.hint.take().map_or_else(String::new, |hint| hint + "\n");
-    hint.push_str("The rekey is done and the tokens' texts are lost:");
+    hint.push_str("The rekey is done, but the tokens' texts are lost:");
     for issued in tokens {
         hint.push_str(&format!("\n  keyvault token renew {}", issued.record.name));
     }
@@ -135,11 +136,11 @@ fn answer(
     let dropped: Vec<_> = dropped.map(|way| format!("slot {} ({})", way.id, way.kind.name())).collect();
     let ways = view::joined(rekeyed.ways.iter().map(|way| way.kind.name()));
     context.ui.note(&format!(
-        "Sealed {} under a new root; it opens with: {ways}.",
+        "Sealed {} under a new root key. The vault opens with: {ways}.",
         view::counted(rekeyed.keys, "key")
     ));
     if !dropped.is_empty() {
-        context.ui.note(&format!("No way in any more: {}.", dropped.join(", ")));
+        context.ui.note(&format!("No longer open the vault: {}.", dropped.join(", ")));
     }
     for issued in &rekeyed.tokens {
         let mut line = SecretWriter::with_capacity(256 + issued.token.text().len());
@@ -149,12 +150,12 @@ fn answer(
         context.ui.data(line.finish().expose())?;
     }
     if !rekeyed.tokens.is_empty() {
-        context
-            .ui
-            .note("Each token has a new secret, shown above this once; the old ones open nothing any more.");
+        context.ui.note(
+            "Each token has a new secret, shown above only once. The old ones no longer open anything.",
+        );
     }
     context
         .ui
-        .note("The values are the same as before; who may have seen them sees them still. Rotate the keys.");
+        .note("The values are unchanged, and anyone who has seen them still knows them. Rotate the keys.");
     Ok(())
 }

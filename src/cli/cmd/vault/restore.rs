@@ -14,20 +14,20 @@ use crate::sys::files::FileFault;
 use crate::unlock::session;
 use crate::vault::{Difference, Restored, Vault, VaultError};
 
-/// Put a backup in the vault's place, or accept a vault that a sync or a snapshot put back.
+/// Replace the vault with a backup, or accept a vault that a sync or a snapshot put back.
 ///
-/// With FILE it says what would be superseded and asks first, and ends the open session. --adopt asks nothing and lists
-/// nothing: the file counts as it lies. Both need the passphrase or a key file of the file that is to count, and give it
-/// a number above all that was seen here. Its ways in and its log count as well: what was taken away since is in force
-/// again, and what was logged since is superseded; one entry more says so. After --adopt, tokens and versions that were
-/// revoked since are good again too; a restore keeps them revoked. Other machines that saw the superseded state raise an
-/// alarm until they accept it with --adopt.
+/// With FILE, shows what would be superseded, asks, and ends the open session. --adopt accepts the vault's file as it is
+/// and asks nothing. Both need the passphrase or a key file of the copy that is to apply, and give it a number above every
+/// change this machine has seen. Its slots and its audit log apply as well: slots removed since work again, and later audit
+/// log entries are superseded, which one more entry records. After --adopt, tokens and versions that were revoked since are
+/// valid again; a restore keeps them revoked. Other machines that saw the superseded state raise an alarm until they accept
+/// the new one with --adopt.
 #[derive(Debug, Args)]
 pub struct Restore {
     /// The backup
     #[arg(required_unless_present = "adopt")]
     file: Option<PathBuf>,
-    /// Accept the file where it lies, at once
+    /// Accept the vault's file as it is, at once
     #[arg(long, conflicts_with = "file")]
     adopt: bool,
     /// Do not ask
@@ -67,7 +67,7 @@ impl Restore {
             for line in told(&difference) {
                 context.ui.note(&line);
             }
-            confirm(context, self.yes, &format!("Put the backup in the place of {}?", path.display()))?;
+            confirm(context, self.yes, &format!("Replace {} with the backup?", path.display()))?;
         }
         let path = match &here {
             Some(vault) => vault.path().to_owned(),
@@ -85,14 +85,13 @@ impl Restore {
         let ended = session::close(&backup.identity()).unwrap_or(false);
         answer(context, &restored, &difference, here.is_some())?;
         if ended {
-            context.ui.note("The session that was open has ended; 'keyvault unlock' opens another.");
+            context.ui.note("The open session has ended. Open another with `keyvault unlock`.");
         }
         Ok(code::DONE)
     }
 }
 
-const OTHER_WAYS: &str =
-    "Other ways in: what opened the backup then opens it again, an older passphrase too.";
+const OTHER_WAYS: &str = "The backup's slots apply: whatever opened the backup then opens the vault again, including an older passphrase.";
 
 /// What would be superseded, a line each.
 fn told(difference: &Difference) -> Vec<String> {
@@ -100,18 +99,18 @@ fn told(difference: &Difference) -> Vec<String> {
         return told_of_unread(difference);
     };
     let mut lines =
-        vec![format!("The backup is of change {}; the vault here is at change {here}.", difference.backup)];
+        vec![format!("The backup is at change {}; the vault here is at change {here}.", difference.backup)];
     lines.push(match usize::try_from(here.saturating_sub(difference.backup)) {
-        Ok(0) | Err(_) => "What was logged here and not in the backup would be superseded.".to_owned(),
+        Ok(0) | Err(_) => "Audit log entries made here since the backup would be superseded.".to_owned(),
         Ok(changes) => format!(
-            "{} since would be superseded, with what was logged of them and of reads.",
+            "{} since the backup would be superseded, with their audit log entries and those of reads.",
             view::counted(changes, "change")
         ),
     });
     for (what, names) in [
-        ("would be gone", &difference.lost),
-        ("would be as they were", &difference.older),
-        ("would be back", &difference.back),
+        ("would be lost", &difference.lost),
+        ("would return to an earlier state", &difference.older),
+        ("would come back", &difference.back),
         ("stay revoked", &difference.revoked),
     ] {
         if !names.is_empty() {
@@ -120,12 +119,12 @@ fn told(difference: &Difference) -> Vec<String> {
     }
     if !difference.tokens.is_empty() {
         let names = view::joined(difference.tokens.iter());
-        lines.push(format!("Tokens that would open nothing any more: {names}"));
+        lines.push(format!("Tokens that would no longer open anything: {names}"));
     }
     lines.extend(spent_tokens(difference));
     if difference.rekeyed {
         lines.push(
-            "The vault here was rekeyed since: the backup's root counts again, for whoever else has it."
+            "The vault here was rekeyed since the backup. The backup's root key would apply again, also for anyone else who has it."
                 .to_owned(),
         );
     }
@@ -137,19 +136,22 @@ fn told(difference: &Difference) -> Vec<String> {
 
 /// Of a vault that is damaged, or that was rekeyed since and is locked.
 fn told_of_unread(difference: &Difference) -> Vec<String> {
-    let why =
-        if difference.locked { "does not open with what opens the backup" } else { "cannot be read whole" };
+    let why = if difference.locked {
+        "does not open with what opens the backup"
+    } else {
+        "cannot be read completely"
+    };
     let mut lines = vec![
         format!(
-            "The backup is of change {}; the vault here {why}, so what would be gone is not known.",
+            "The backup is at change {}; the vault here {why}, so it is unknown what would be lost.",
             difference.backup
         ),
-        "What was revoked since then is good again, but for what is named here: look at every key."
+        "Everything revoked since the backup would be valid again, except what is listed here. Check every key."
             .to_owned(),
     ];
     if difference.locked {
         lines.push(
-            "If it was rekeyed and has another passphrase: after 'keyvault unlock' with that, what was revoked stays so."
+            "If it was rekeyed and has another passphrase, first run `keyvault unlock` with that one: then what was revoked stays revoked."
                 .to_owned(),
         );
     }
@@ -164,7 +166,7 @@ fn told_of_unread(difference: &Difference) -> Vec<String> {
 fn spent_tokens(difference: &Difference) -> Option<String> {
     let names = &difference.revoked_tokens;
     (!names.is_empty())
-        .then(|| format!("Tokens of the backup that open nothing any more: {}", view::joined(names.iter())))
+        .then(|| format!("Tokens in the backup that no longer open anything: {}", view::joined(names.iter())))
 }
 
 fn some(names: &[KeyName]) -> String {
@@ -185,20 +187,20 @@ fn answer(
             "vault": path.to_string(), "found": restored.found, "superseded": restored.superseded,
             "change": restored.now, "lost": names(&difference.lost), "older": names(&difference.older),
             "back": names(&difference.back), "revoked": names(&difference.revoked),
-            "compared": difference.here.is_some(), "rekeyed": difference.rekeyed, "other_ways": difference.other_ways,
+            "compared": difference.here.is_some(), "rekeyed": difference.rekeyed, "other_slots": difference.other_ways,
             "tokens": difference.tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
             "revoked_tokens": difference.revoked_tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
         }))?;
     } else {
         context.ui.note(&format!(
-            "Restored {path} from the backup of change {}; it is now change {}.",
+            "Restored {path} from the backup at change {}. It is now at change {}.",
             restored.found, restored.now
         ));
         // There was no vault to tell it before.
         if let Some(seen) = restored.superseded.filter(|seen| !asked && *seen > restored.found) {
             context.ui.note(&format!(
-                "Change {seen} was seen here: what was changed since is missing, and what was revoked since is good \
-                 again. Look at every key."
+                "This machine had seen change {seen}: later changes are missing, and what was revoked since is valid \
+                 again. Check every key."
             ));
         }
     }
@@ -223,12 +225,12 @@ fn adopt(context: &Context) -> Result<u8, Failure> {
         context.ui.print_json(&serde_json::json!({ "adopted": adopted }))?;
     } else {
         context.ui.note(&match adopted {
-            None => "There is no alarm; nothing was changed.".to_owned(),
+            None => "There is no alarm. Nothing was changed.".to_owned(),
             Some(adopted) => format!(
-                "Accepted change {} of {}. It supersedes change {} that was seen here and is now change {}.\n\
-                 Keys that were made, rotated or revoked in between are as they were before; look at them.\n\
-                 So are ways in and tokens: what was taken away in between opens it again \
-                 ('keyvault vault slot list', 'keyvault token list').",
+                "Accepted change {} of {}. It supersedes change {}, which this machine had seen, and is now change {}.\n\
+                 Keys that were created, rotated or revoked in between are back in their earlier state. Check them.\n\
+                 So are slots and tokens: what was removed in between opens the vault again\n\
+                 (`keyvault vault slot list`, `keyvault token list`).",
                 adopted.found,
                 path.display(),
                 adopted.superseded,

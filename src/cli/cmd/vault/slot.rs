@@ -17,7 +17,7 @@ use crate::unlock::os_keyring::{self, LIMIT, NoAnswer};
 use crate::unlock::slot::Kind;
 use crate::vault::{Access, Credential, Vault, VaultError, Way};
 
-/// List, add and remove the ways in.
+/// List, add and remove the slots that open the vault.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs, reason = "each command's words stand with its arguments")]
 pub enum Slot {
@@ -27,11 +27,11 @@ pub enum Slot {
     Remove(Remove),
 }
 
-/// List the ways in.
+/// List the slots.
 #[derive(Debug, Args)]
 pub struct List {}
 
-/// Add a way in.
+/// Add a slot.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs, reason = "each command's words stand with its arguments")]
 pub enum Add {
@@ -40,24 +40,24 @@ pub enum Add {
     Recovery(AddRecovery),
 }
 
-/// Add a new key file as a way in.
+/// Add a slot for a new key file.
 ///
-/// Whoever has the file and the vault opens it; KEYVAULT_KEY_FILE names the file to every command.
+/// Anyone with the file and the vault can open it. KEYVAULT_KEY_FILE names the file to every command.
 #[derive(Debug, Args)]
 pub struct AddKeyFile {
     /// The new file
     file: PathBuf,
 }
 
-/// Add the keyring of this user on this machine as a way in.
+/// Add a slot for this user's keyring on this machine.
 ///
-/// The keyring that the desktop unlocks at login: Secret Service on Linux (GNOME Keyring, KWallet, KeePassXC), Keychain
-/// on macOS. While it is open, commands open the vault without asking. It gives what a session gives and no more:
-/// adding ways in, rekeying and adopting a vault still need the passphrase. KEYVAULT_KEYRING=off leaves it alone.
+/// This is the keyring that the desktop unlocks at login: Secret Service on Linux (GNOME Keyring, KWallet, KeePassXC),
+/// Keychain on macOS. While it is unlocked, commands open the vault without a prompt. It gives everyday access, as a session
+/// does: adding slots, rekeying and adopting a vault still need the passphrase. KEYVAULT_KEYRING=off turns it off.
 #[derive(Debug, Args)]
 pub struct AddKeyring {}
 
-/// Add a recovery code as a way in.
+/// Add a slot for a new recovery code.
 #[derive(Debug, Args)]
 pub struct AddRecovery {
     /// Write the recovery code to a new file
@@ -65,13 +65,13 @@ pub struct AddRecovery {
     recovery_file: Option<PathBuf>,
 }
 
-/// Remove a way in; the last one stays.
+/// Remove a slot; the last one stays.
 #[derive(Debug, Args)]
 pub struct Remove {
-    /// The slot's number, as 'slot list' shows it
+    /// The slot's number, as `keyvault vault slot list` shows it
     #[arg(required_unless_present = "strays")]
     number: Option<u32>,
-    /// Remove every slot that is not the vault's own
+    /// Remove every slot that does not belong to the vault
     #[arg(long, conflicts_with = "number")]
     strays: bool,
     /// Do not ask
@@ -129,7 +129,7 @@ fn described(way: &Way) -> String {
             format!("passphrase     Argon2id, {} MiB, {} passes", cost.memory_kib / 1024, cost.passes)
         }
         Kind::Recovery => "recovery code".to_owned(),
-        Kind::Keyring => "keyring        opens daily work, not root".to_owned(),
+        Kind::Keyring => "keyring        everyday access only".to_owned(),
         Kind::KeyFile => "key file".to_owned(),
     }
 }
@@ -155,7 +155,9 @@ impl AddKeyFile {
         if context.ui.json {
             context.ui.print_json(&serde_json::json!({ "slot": added.id, "file": file }))?;
         } else {
-            context.ui.note(&format!("Slot {} opens with {file}; KEYVAULT_KEY_FILE names it.", added.id));
+            context
+                .ui
+                .note(&format!("Slot {} opens with {file}. Set KEYVAULT_KEY_FILE to its path.", added.id));
         }
         Ok(code::DONE)
     }
@@ -168,7 +170,7 @@ fn add_keyring(context: &Context) -> Result<u8, Failure> {
         context.ui.print_json(&serde_json::json!({ "slot": added.id }))?;
     } else {
         context.ui.note(&format!(
-            "Slot {} opens with this user's keyring. While that is unlocked, so is the vault.",
+            "Slot {} opens with this user's keyring. While the keyring is unlocked, so is the vault.",
             added.id
         ));
     }
@@ -186,7 +188,7 @@ impl AddRecovery {
         let code = recovery
             .code
             .as_ref()
-            .ok_or_else(|| Failure::failed("No recovery code was made.", Some("Nothing was changed.")))?;
+            .ok_or_else(|| Failure::failed("No recovery code was created.", Some("Nothing was changed.")))?;
         let added = context
             .with_world(|world| {
                 vault
@@ -231,19 +233,19 @@ impl Remove {
             context.ui.print_json(&serde_json::json!({ "removed": json(&removed) }))?;
         } else {
             context.ui.note(&format!(
-                "Slot {} ({}) opens this vault no more; a copy from before still opens with it.",
+                "Slot {} ({}) no longer opens this vault. Older copies still open with it.",
                 removed.id,
                 removed.kind.name()
             ));
             let left = ways.iter().filter(|way| way.id != removed.id && way.kind.gives_root()).count();
             if left == 1 {
-                context.ui.warn("One way in is left; if it is lost, so is the vault.");
+                context.ui.warn("Only one slot with full access is left. If it is lost, so is the vault.");
             }
         }
         match forgotten {
             Ok(()) | Err(NoAnswer::NoEntry | NoAnswer::Stale) => {}
             Err(why) => context.ui.warn(&format!(
-                "The keyring's entry may still be there, and opens nothing in this file: {}",
+                "The keyring may still have the entry, which no longer opens this vault: {}",
                 sentence(&why)
             )),
         }
@@ -258,13 +260,13 @@ impl Remove {
         if strays.is_empty() {
             return Err(failed(VaultError::NoStrays));
         }
-        confirm(context, self.yes, "Remove every slot that is not the vault's own?")?;
+        confirm(context, self.yes, "Remove every slot that does not belong to the vault?")?;
         context.with_world(|world| vault.remove_strays(access, world).map_err(failed))?;
         if context.ui.json {
             let strays: Vec<_> = strays.iter().map(|stray| stray.slot).collect();
             context.ui.print_json(&serde_json::json!({ "removed": strays }))?;
         } else {
-            context.ui.note("Every slot is the vault's own again.");
+            context.ui.note("Every slot now belongs to the vault.");
         }
         Ok(code::DONE)
     }

@@ -1,4 +1,4 @@
-//! `keyvault project allow`
+//! `keyvault project approve`
 
 use clap::Args;
 
@@ -8,21 +8,21 @@ use crate::cli::error::{Failure, code};
 use crate::cli::project_sentences::{self, ask_line};
 use crate::project::approval::Ask;
 
-/// Allow what the project file asks for.
+/// Approve the keys that the project file asks for.
 ///
-/// Shows every variable and the key that it would get, marks what is new, and asks; elsewhere than on a terminal --yes
-/// says it. It holds for this path and for what is shown: another key, template, default or profile is asked again.
+/// Shows every variable with its key, marks what is new, and asks; without a terminal, --yes approves. The approval holds
+/// for this path and for what is shown: another key, template, default or profile has to be approved again.
 #[derive(Debug, Args)]
-pub struct Allow {
+pub struct Approve {
     /// Do not ask
     #[arg(long)]
     yes: bool,
-    /// Take back everything that was allowed for this path
+    /// Withdraw every approval for this path
     #[arg(long, conflicts_with = "yes")]
     withdraw: bool,
 }
 
-impl Allow {
+impl Approve {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<u8, Failure> {
         if self.withdraw {
             return withdraw(context);
@@ -39,17 +39,17 @@ impl Allow {
         if !new.is_empty() && !self.yes {
             if !context.may_ask() {
                 return Err(Failure::usage(
-                    &format!("What a project file gets is decided by a person, and {}.", context.unasked()),
-                    Some("--yes says that somebody has looked at it."),
+                    &format!("A person has to approve a project file, and {}.", context.unasked()),
+                    Some("Use `--yes` if someone has reviewed the file."),
                 ));
             }
             if !gate::confirmed(&found.path, &asks, &new)? {
-                return Err(Failure::refused("Nothing was allowed.", None));
+                return Err(Failure::refused("Nothing was approved.", None));
             }
         }
         if !new.is_empty() {
             approvals
-                .allow(&found.path, &asks, &turn)
+                .approve(&found.path, &asks, &turn)
                 .map_err(|error| project_sentences::not_remembered(&error))?;
         }
         if context.ui.json {
@@ -60,14 +60,14 @@ impl Allow {
                 }
                 line
             };
-            let allowed: Vec<_> = asks.iter().map(line).collect();
+            let approved: Vec<_> = asks.iter().map(line).collect();
             let file = found.path.to_string_lossy();
-            context.ui.print_json(&serde_json::json!({ "file": file, "allowed": allowed }))?;
+            context.ui.print_json(&serde_json::json!({ "file": file, "approved": approved }))?;
         } else if new.is_empty() {
-            context.ui.note("Everything that it asks for was allowed before.");
+            context.ui.note("Everything it asks for was already approved.");
         } else {
             for ask in &new {
-                context.ui.line(&format!("allowed: {}", ask_line(ask)))?;
+                context.ui.line(&format!("approved: {}", ask_line(ask)))?;
             }
         }
         Ok(code::DONE)
@@ -87,7 +87,7 @@ fn withdraw(context: &Context) -> Result<u8, Failure> {
         context.ui.print_json(&serde_json::json!({ "file": file, "withdrawn": withdrawn }))?;
     } else {
         context.ui.note(&format!(
-            "Taken back: {}. It will be asked again.",
+            "Withdrew the approval of {}. keyvault will ask again.",
             crate::cli::view::counted(withdrawn, "variable")
         ));
     }
