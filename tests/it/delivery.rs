@@ -108,7 +108,7 @@ fn a_descriptor_that_cannot_be_had_is_refused_by_its_number_before_anything_is_r
     ran.fails(125, "Descriptor 3 is in use");
     place.exec(&["--fd", "3=a", "--fd", "3=b"], "true").fails(125, "Descriptor 3 is given to two keys");
     for number in ["2", "0", "x", "", "99999999999"] {
-        place.exec(&["--fd", &format!("{number}=a")], "true").fails(125, "a number from 3 on");
+        place.exec(&["--fd", &format!("{number}=a")], "true").fails(125, "a number from 3 up");
     }
     let ran = place.world.sh(&format!("ulimit -n 64; '{KEYVAULT}' exec --fd 64=a -- true"));
     ran.fails(125, "64 files may be open here");

@@ -74,7 +74,7 @@ fn case_13_a_symlinked_vault_is_refused_and_a_symlinked_folder_is_not() {
     world.run(&["vault", "check"]).ok();
     let second = world.home().join("second.db");
     std::fs::hard_link(world.vault(), &second).unwrap();
-    world.run(&["list"]).fails(5, "2 names");
+    world.run(&["list"]).fails(5, "2 hard links");
     std::fs::remove_file(second).unwrap();
     world.run(&["list"]).ok();
 }
