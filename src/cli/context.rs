@@ -30,6 +30,7 @@ pub struct Context {
     rng: SystemRng,
     verb: String,
     announced: Cell<bool>,
+    told_unreadable: Cell<bool>,
     homeless: Cell<bool>,
 }
 
@@ -51,6 +52,7 @@ impl Context {
             rng: SystemRng,
             verb,
             announced: Cell::new(false),
+            told_unreadable: Cell::new(false),
             homeless: Cell::new(false),
         }
     }
@@ -69,11 +71,12 @@ impl Context {
             Err(_) if self.homeless.get() => PathBuf::new(),
             folder => folder?,
         };
-        let own = Holder { command: self.verb.clone(), pid: std::process::id() };
+        let actor = actor();
+        let own = Holder { command: self.verb.clone(), pid: actor.pid };
         let world = World {
             clock: &self.clock,
             rng: &self.rng,
-            actor: actor(),
+            actor,
             pins: Pins::in_folder(state.join("pins")),
             holders: Holders::in_folder(state, own),
             notice: &|notice| self.tell(&notice),
@@ -101,6 +104,10 @@ impl Context {
 
     /// What a command that is done has to say besides.
     pub(super) fn tell(&self, notice: &Notice) {
+        // Noticed when the vault is opened and when it is read.
+        if matches!(notice, Notice::UnreadableMemory) && self.told_unreadable.replace(true) {
+            return;
+        }
         self.ui.warn(&match notice {
             Notice::NotFolded(error) => {
                 format!("Done; but the log stays beside the file until the next change ({error}): copy both.")
@@ -112,6 +119,9 @@ impl Context {
                 "Done; but this machine could not remember it ({}), and would not notice an older vault.",
                 error::reason(why)
             ),
+            Notice::UnreadableMemory => "What this machine remembers of the vault cannot be read, so that it is not older \
+                                         is not known. 'keyvault doctor' says more."
+                .to_owned(),
             Notice::UnreadablePin => UNREADABLE_TOKEN_PIN.to_owned(),
             Notice::StrayViews => "The vault holds rows for a token that it does not know, or that was revoked: somebody \
                                    put them there. 'keyvault vault check' says more."

@@ -38,7 +38,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
     if let Some(shell) = complete::asked(arguments) {
         return complete::answer(&shell, arguments, &ui).unwrap_or_else(|failure| failure.code);
     }
-    let result = match usage::parse(arguments) {
+    let result = match usage::parse(arguments, &verb) {
         Ok(cli) => dispatch(cli.command, &mut Context::new(cli.global, ui.clone(), verb.clone())),
         Err(error) => usage::answer(&error, &verb, &ui),
     };

@@ -1,6 +1,7 @@
 //! `keyvault doctor`
 //!
 //! Looks and changes nothing: no mode, no side file, no session. What it reads of the vault it verifies like any command.
+//! It only takes away what an `exec --file` that was killed has left in memory.
 
 mod keys;
 mod machine;
@@ -14,14 +15,14 @@ use clap::Args;
 
 use crate::cli::context::{Context, state_folder};
 use crate::cli::error::{Failure, code};
-use crate::cli::ui;
+use crate::cli::{opening, ui};
 use crate::state::pin::{Memory, Pins};
 use crate::vault::Vault;
 
 /// Look for what is wrong around the vault, and say what mends it: exit code 0 nothing found, 1 findings.
 ///
 /// Files and their modes, owner, synced folders, conflict copies, an alarm, ways in, keyring, kernel keys, sessions, clock, completion,
-/// expired and unused keys; with KEYVAULT_TOKEN, the token and its bundle. Changes nothing. The keys and the log are looked at if the vault opens without a question.
+/// expired and unused keys; with KEYVAULT_TOKEN, the token and its bundle. Changes nothing, except that it removes what a killed exec --file left in memory. The keys and the log are looked at if the vault opens without a question.
 /// --json: ok, and checks with check, state (ok, finding or skipped), what, remedy.
 #[derive(Debug, Args)]
 pub struct Doctor {}
@@ -68,6 +69,7 @@ impl Report {
 
 impl Doctor {
     pub(in crate::cli) fn run(context: &mut Context) -> Result<u8, Failure> {
+        opening::sweep();
         let token = machine::token(context);
         // A bundle is there for places that have no vault, and no home.
         let needs_none = token.as_ref().is_some_and(|report| report.state == State::Ok);
