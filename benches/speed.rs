@@ -13,9 +13,13 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-const KEYVAULT: &str = env!("CARGO_BIN_EXE_keyvault");
+/// This build; another one is measured where KEYVAULT_BENCH names it, for a before beside an after.
+static KEYVAULT: LazyLock<String> = LazyLock::new(|| {
+    std::env::var("KEYVAULT_BENCH").unwrap_or_else(|_| env!("CARGO_BIN_EXE_keyvault").to_owned())
+});
 const PASSPHRASE: &str = "correct horse battery staple";
 
 /// A vault of its own in a folder of its own, opened by a session.
@@ -55,7 +59,7 @@ impl Bench {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(KEYVAULT);
+        let mut command = Command::new(&*KEYVAULT);
         command
             .args(arguments)
             .env_clear()
@@ -109,8 +113,22 @@ impl Drop for Bench {
 }
 
 fn plain_true() -> Command {
-    let mut command = Command::new("true");
-    command.stdin(Stdio::null()).stdout(Stdio::null());
+    bare("true")
+}
+
+fn env_true() -> Command {
+    let mut command = bare("env");
+    command.arg("true");
+    command
+}
+
+/// A program of the system by its whole path, as ours is run, with nothing in its environment but PATH.
+fn bare(name: &str) -> Command {
+    let folders = std::env::var_os("PATH").unwrap();
+    let file = std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|file| file.is_file());
+    let mut command = Command::new(file.unwrap());
+    command.env_clear().env("PATH", folders);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 
@@ -127,16 +145,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 /// Runs both in turns and prints medians, difference and ratio.
 fn compare(what: &str, rounds: usize, ours: &mut Command, theirs: &mut Command) {
-    let (mut left, mut right) = (Vec::new(), Vec::new());
-    for round in 0..rounds + 5 {
-        let pair = (time(ours), time(theirs));
-        // The first five warm the caches.
-        if round >= 5 {
-            left.push(pair.0);
-            right.push(pair.1);
-        }
-    }
-    let (ours, theirs) = (median(left), median(right));
+    let [ours, theirs] = in_turns(rounds, [ours, theirs]);
     println!(
         "{what:<58} {:>8.2} ms   true {:>5.2} ms   difference {:>7.2} ms   ratio {:>6.1}",
         millis(ours),
@@ -146,6 +155,93 @@ fn compare(what: &str, rounds: usize, ours: &mut Command, theirs: &mut Command) 
     );
 }
 
+/// An `exec -- true` beside `env true`, the least that a program which becomes another one can cost: it too is started,
+/// relocated and replaced. And what it asks of the kernel, beside what `env` does.
+fn compare_exec(what: &str, ours: &mut Command) {
+    let (mut env, mut plain) = (env_true(), plain_true());
+    let [took, by_env, alone] = in_turns(300, [ours, &mut env, &mut plain]);
+    println!(
+        "{what:<58} {:>8.2} ms   env true {:>5.2} ms   true {:>5.2} ms   ratio to env true {:>5.2}   to true {:>5.2}",
+        millis(took),
+        millis(by_env),
+        millis(alone),
+        millis(took) / millis(by_env),
+        millis(took) / millis(alone)
+    );
+    let plain = faults(&mut plain);
+    let own = |command: &mut Command| {
+        let calls = system_calls(command).map_or_else(|| "no strace".to_owned(), |calls| calls.to_string());
+        (calls, faults(command).saturating_sub(plain))
+    };
+    let ((calls, faults), (env_calls, env_faults)) = (own(ours), own(&mut env));
+    println!(
+        "{:<58} system calls {calls} (env {env_calls}), page faults {faults} (env {env_faults})",
+        "  of its own, until it is the command"
+    );
+}
+
+/// The medians of all, run in turns.
+fn in_turns<const N: usize>(rounds: usize, mut commands: [&mut Command; N]) -> [Duration; N] {
+    let mut times = [const { Vec::new() }; N];
+    for round in 0..rounds + 5 {
+        for (command, times) in commands.iter_mut().zip(&mut times) {
+            let took = time(command);
+            // The first five warm the caches.
+            if round >= 5 {
+                times.push(took);
+            }
+        }
+    }
+    times.map(median)
+}
+
+/// The system calls of a command from its start to the one that makes it another program, that one included; `None`
+/// where there is no strace. The median of 33 runs: the log beside the vault, which each start reads, grows with each and is
+/// folded after about as many.
+fn system_calls(command: &Command) -> Option<usize> {
+    let mut counts = (0..33).map(|_| traced_calls(command)).collect::<Option<Vec<_>>>()?;
+    counts.sort_unstable();
+    counts.get(counts.len() / 2).copied()
+}
+
+fn traced_calls(command: &Command) -> Option<usize> {
+    let mut traced = Command::new("strace");
+    traced.args(["-qq", "-o", "/dev/stderr"]).arg(command.get_program()).args(command.get_args()).env_clear();
+    for (name, value) in command.get_envs() {
+        traced.env(name, value?);
+    }
+    if let Some(folder) = command.get_current_dir() {
+        traced.current_dir(folder);
+    }
+    let told = traced.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).output().ok()?;
+    let told = String::from_utf8(told.stderr).ok()?;
+    // The search for it fails before it is found; what succeeds for the second time is the command's own start.
+    let started = |line: &&str| line.starts_with("execve(") && line.ends_with("= 0");
+    let calls: Vec<_> = told.lines().collect();
+    let second = calls.iter().enumerate().filter(|(_, line)| started(line)).nth(1)?.0;
+    Some(second)
+}
+
+/// The minor page faults of a command and of what it becomes: the median of 21 runs.
+fn faults(command: &mut Command) -> u64 {
+    let mut counts: Vec<_> = (0..21)
+        .map(|_| {
+            let before = faults_of_children();
+            time(command);
+            faults_of_children() - before
+        })
+        .collect();
+    counts.sort_unstable();
+    counts[counts.len() / 2]
+}
+
+/// `cminflt` of proc(5): the minor faults of all children that were waited for.
+fn faults_of_children() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, behind_name) = stat.rsplit_once(')').unwrap();
+    behind_name.split_ascii_whitespace().nth(8).unwrap().parse().unwrap()
+}
+
 fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
@@ -153,22 +249,22 @@ fn millis(duration: Duration) -> f64 {
 fn main() {
     let small = Bench::with_keys(10);
     compare("--version", 200, &mut small.command(&["--version"]), &mut plain_true());
-    compare("exec -- true, 10 keys of 10", 300, &mut small.exec_true(), &mut plain_true());
+    compare_exec("exec -- true, 10 keys of 10", &mut small.exec_true());
     small.run(&["generate", "g"]);
     compare("generate", 50, &mut generate(&small), &mut plain_true());
 
     let many = Bench::with_keys(100_000);
-    compare("exec -- true, 10 keys of 100,000", 300, &mut many.exec_true(), &mut plain_true());
+    compare_exec("exec -- true, 10 keys of 100,000", &mut many.exec_true());
     for _ in 0..5000 {
         time(&mut many.exec_true());
     }
-    compare("exec -- true, 10 of 100,000, after 5,000 execs", 300, &mut many.exec_true(), &mut plain_true());
+    compare_exec("exec -- true, 10 of 100,000, after 5,000 execs", &mut many.exec_true());
     report("100 exec at once, until the last has ended", hundred_at_once(&many));
 
     let mut by_token = many.machine(&["exec", "--", "true"]);
-    compare("exec -- true by token, its 10 keys of 100,000", 300, &mut by_token, &mut plain_true());
+    compare_exec("exec -- true by token, its 10 keys of 100,000", &mut by_token);
     let mut by_bundle = many.machine(&["exec", "--bundle", "keys.kvb", "--", "true"]);
-    compare("exec -- true by bundle of 10", 300, &mut by_bundle, &mut plain_true());
+    compare_exec("exec -- true by bundle of 10", &mut by_bundle);
 
     let ten_thousand = Bench::with_keys(10);
     report("import of 10,000", ten_thousand.import("more.env", "more", 10_000));
@@ -230,7 +326,7 @@ fn synced_write(bench: &Bench) -> Duration {
 fn generate(bench: &Bench) -> Command {
     let command = bench.command(&[]);
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("exec '{KEYVAULT}' generate k$$")]);
+    shell.args(["-c", &format!("exec '{}' generate k$$", *KEYVAULT)]);
     shell.env_clear();
     for (name, value) in command.get_envs() {
         shell.env(name, value.unwrap());

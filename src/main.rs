@@ -1,6 +1,6 @@
 //! The process: what must happen before anything else, then the command line.
 
-use std::process::ExitCode;
+#![cfg_attr(any(all(target_os = "linux", target_env = "gnu"), target_vendor = "apple"), no_main)]
 
 use keyvault::cli;
 use keyvault::clock::SystemClock;
@@ -10,7 +10,8 @@ use keyvault::sys::startup;
 #[global_allocator]
 static ALLOCATOR: WipingAllocator = WipingAllocator;
 
-fn main() -> ExitCode {
-    startup::harden();
-    ExitCode::from(cli::run(&std::env::args_os().collect::<Vec<_>>(), &SystemClock))
+startup::entry!(run);
+
+fn run() -> u8 {
+    cli::run(&std::env::args_os().collect::<Vec<_>>(), &SystemClock)
 }

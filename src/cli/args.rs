@@ -107,7 +107,7 @@ pub enum Command {
     #[command(visible_alias = "rm")]
     Remove(cmd::remove::Remove),
     #[command(visible_alias = "run")]
-    Exec(cmd::exec::Exec),
+    Exec(Box<cmd::exec::Exec>),
     Import(cmd::import::Import),
     Export(cmd::export::Export),
     Init(cmd::init::Init),

@@ -31,6 +31,7 @@ pub struct Context {
     rng: SystemRng,
     verb: String,
     announced: Cell<bool>,
+    told_unreadable: Cell<bool>,
     homeless: Cell<bool>,
     slots_named: Cell<bool>,
 }
@@ -52,6 +53,7 @@ impl Context {
             rng: SystemRng,
             verb,
             announced: Cell::new(false),
+            told_unreadable: Cell::new(false),
             homeless: Cell::new(false),
             slots_named: Cell::new(false),
         }
@@ -71,11 +73,12 @@ impl Context {
             Err(_) if self.homeless.get() => PathBuf::new(),
             folder => folder?,
         };
-        let own = Holder { command: self.verb.clone(), pid: std::process::id() };
+        let actor = actor();
+        let own = Holder { command: self.verb.clone(), pid: actor.pid };
         let world = World {
             clock: time::clock(),
             rng: &self.rng,
-            actor: actor(),
+            actor,
             pins: Pins::in_folder(state.join("pins")),
             holders: Holders::in_folder(state, own),
             notice: &|notice| self.tell(&notice),
@@ -125,6 +128,10 @@ impl Context {
 
     /// What a command that is done has to say besides.
     pub(super) fn tell(&self, notice: &Notice) {
+        // Noticed when the vault is opened and when it is read.
+        if matches!(notice, Notice::UnreadableMemory) && self.told_unreadable.replace(true) {
+            return;
+        }
         self.ui.warn(&match notice {
             Notice::NotFolded(error) => {
                 format!("Done, but the write-ahead log stays next to the file until the next change ({error}). Copy both.")
@@ -136,6 +143,9 @@ impl Context {
                 "Done, but this machine could not record it ({}), so a rollback would go unnoticed.",
                 error::reason(why)
             ),
+            Notice::UnreadableMemory => "This machine's record of the vault cannot be read, so a rollback would go unnoticed. \
+                                         Run `keyvault doctor` for details."
+                .to_owned(),
             Notice::UnreadablePin => UNREADABLE_TOKEN_PIN.to_owned(),
             Notice::StrayViews => "The vault has rows of an unknown or revoked token, which someone inserted. \
                                    Run `keyvault vault check` for details."

@@ -43,7 +43,7 @@ pub fn run(arguments: &[OsString], clock: &'static (dyn Clock + Sync)) -> u8 {
     if let Some(shell) = complete::asked(arguments) {
         return complete::answer(&shell, arguments, &ui).unwrap_or_else(|failure| failure.code);
     }
-    let result = match usage::parse(arguments) {
+    let result = match usage::parse(arguments, &verb) {
         Ok(cli) => dispatch(cli.command, &mut Context::new(cli.global, ui.clone(), verb.clone())),
         Err(error) => usage::answer(&error, arguments, &verb, &ui),
     };

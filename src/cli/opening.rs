@@ -11,7 +11,7 @@ use crate::sys::{memory_folder, private, tty};
 use crate::unlock::keyfile::{self, KeyFile};
 use crate::unlock::passphrase::{MAX_LEN, Passphrase, Unfit};
 use crate::unlock::{Secret, UnlockError, session};
-use crate::vault::{Access, Vault, VaultError};
+use crate::vault::{Access, Notice, Vault, VaultError};
 
 use super::context::{
     Context, NOT_TYPED, STDIN, read_secret, refuse_terminal, runtime_folder, state_folder, variable,
@@ -38,26 +38,31 @@ pub(super) const WAITING_FOR_ANSWER: &str =
 
 impl Context {
     /// Opens the vault's file and says in a line each what was noticed about it.
-    ///
-    /// Every command that comes here also removes what a killed `exec` has left in memory.
     pub fn open(&self) -> Result<Vault, Failure> {
-        memory_folder::sweep(runtime_folder().as_deref());
         let path = self.vault_path()?;
         self.open_at(&path, |error| Failure::of(error, &path))
     }
 
+    /// The same to take keys from, by [`Supply`](crate::vault::Supply), which says itself what it cannot remember.
+    pub(super) fn open_to_take(&self) -> Result<Vault, Failure> {
+        let path = self.vault_path()?;
+        self.opened(&path, |error| Failure::of(error, &path))
+    }
+
     /// The same for a file that is named otherwise, such as a backup, of which the caller has other things to say.
     pub fn open_at(&self, path: &Path, failed: impl FnOnce(VaultError) -> Failure) -> Result<Vault, Failure> {
+        let vault = self.opened(path, failed)?;
+        if *vault.memory() == Memory::Unreadable {
+            self.tell(&Notice::UnreadableMemory);
+        }
+        Ok(vault)
+    }
+
+    fn opened(&self, path: &Path, failed: impl FnOnce(VaultError) -> Failure) -> Result<Vault, Failure> {
         let pins = Pins::in_folder(state_folder()?.join("pins"));
         let vault = Vault::open(path, &pins).map_err(failed)?;
         if vault.tightened() {
             self.ui.warn(&format!("{} was readable by others and no longer is.", vault.path().display()));
-        }
-        if *vault.memory() == Memory::Unreadable {
-            self.ui.warn(
-                "This machine's record of the vault cannot be read, so a rollback would go unnoticed. \
-                 Run `keyvault doctor` for details.",
-            );
         }
         Ok(vault)
     }
@@ -92,6 +97,7 @@ impl Context {
 
     /// Opens the file for a session: by whatever opens it but the session that may be open.
     pub fn open_for_session(&self) -> Result<(Vault, Access), Failure> {
+        sweep();
         let mut vault = self.open()?;
         let access = match self.keyring_access(&mut vault)? {
             Some(access) => access,
@@ -371,6 +377,12 @@ impl Context {
         let typed = tty::read_secret(prompt, MAX_LEN).map_err(Failure::prompt)?;
         Passphrase::new(&typed).map_err(Failure::passphrase)
     }
+}
+
+/// Removes what an `exec --file` that was killed has left in memory. For commands that are about what lies around, and
+/// nobody's way to work: the look costs a tenth of what the kernel is asked for by an `exec`.
+pub(super) fn sweep() {
+    memory_folder::sweep(runtime_folder().as_deref());
 }
 
 /// What an alarm says of the file.

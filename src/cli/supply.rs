@@ -5,15 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::context::{
-    Context, UNREADABLE_TOKEN_PIN, read_secret, runtime_folder, state_folder, token_variable, variable,
-};
+use super::context::{Context, UNREADABLE_TOKEN_PIN, read_secret, state_folder, token_variable, variable};
 use super::error::Failure;
+use super::order::ORDER;
 use super::time;
 use super::token_sentences;
 use crate::secret::SecretBytes;
 use crate::state::pin::{Memory, Pin, Pins};
-use crate::sys::memory_folder;
 use crate::sys::private::open_secret_file;
 use crate::unlock::token::{self, Token};
 use crate::vault::{Bundle, Holding, MAX_BUNDLE, ReadsLog, Supply, VaultError};
@@ -77,18 +75,20 @@ impl Context {
         let bundle = machine.bundle.clone().or_else(|| variable("KEYVAULT_BUNDLE").map(PathBuf::from));
         let token = self.given_token()?;
         match (token, bundle) {
-            (Some(token), Some(file)) => {
-                // No vault is opened, and whoever opens one sweeps.
-                memory_folder::sweep(runtime_folder().as_deref());
-                self.open_bundle(&file, &Holding::of(&token, machine.min_seq))
+            (Some(token), Some(file)) => self.open_bundle(&file, &Holding::of(&token, machine.min_seq)),
+            (Some(token), None) => {
+                Ok(Supply::Granted(self.open_to_take()?, Holding::of(&token, machine.min_seq)))
             }
-            (Some(token), None) => Ok(Supply::Granted(self.open()?, Holding::of(&token, machine.min_seq))),
             (None, Some(_)) => Err(Failure::locked_bundle()),
             (None, None) if machine.min_seq.is_some() => Err(Failure::usage(
                 "`--min-seq` needs a token or a bundle, and there is neither.",
                 Some("Set KEYVAULT_TOKEN to a token, or KEYVAULT_TOKEN_FILE to a file with one."),
             )),
-            (None, None) => self.open_with_access().map(|(vault, access)| Supply::Vault(vault, access)),
+            (None, None) => {
+                let mut vault = self.open_to_take()?;
+                let access = self.access(&mut vault, &ORDER)?;
+                Ok(Supply::Vault(vault, access))
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! Streams are written without a buffer in between, which would keep a copy of what passes through it. On a terminal
 //! nothing from the vault is interpreted: control characters and direction marks are shown, not obeyed.
 
+use std::cell::OnceCell;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -15,6 +16,7 @@ use crate::exec::streams::Callers;
 use crate::secret::{SecretBytes, SecretWriter};
 use crate::sys::startup;
 
+use super::context;
 use super::error::Failure;
 
 /// Bold.
@@ -37,20 +39,16 @@ pub(super) fn callers() -> Callers<'static> {
 pub struct Ui {
     /// Data and errors as JSON.
     pub json: bool,
-    colour_out: bool,
-    colour_err: bool,
+    /// Whether each has colours; asked when something is printed, since most of `exec` prints nothing.
+    colour_out: OnceCell<bool>,
+    colour_err: OnceCell<bool>,
 }
 
 impl Ui {
     /// Colour only on a terminal that has it, and never against NO_COLOR.
     #[must_use]
     pub fn new(json: bool) -> Self {
-        let wanted = super::context::colour_wanted();
-        Self {
-            json,
-            colour_out: wanted && !json && io::stdout().is_terminal(),
-            colour_err: wanted && io::stderr().is_terminal(),
-        }
+        Self { json, colour_out: OnceCell::new(), colour_err: OnceCell::new() }
     }
 
     /// Whether stdout is a terminal.
@@ -123,7 +121,7 @@ impl Ui {
 
     /// Help as clap lays it out, with its colours if stdout has them.
     pub(super) fn help(&self, text: &clap::builder::StyledStr) -> Result<(), Failure> {
-        if self.colour_out {
+        if self.colour() {
             self.data(text.ansi().to_string().as_bytes())
         } else {
             self.data(text.to_string().as_bytes())
@@ -172,17 +170,19 @@ impl Ui {
     /// Styled for stdout.
     #[must_use]
     pub fn on_out(&self, style: Style, text: &str) -> String {
-        styled(self.colour_out, style, text)
+        styled(self.colour(), style, text)
     }
 
     /// Whether stdout gets colour.
     #[must_use]
     pub fn colour(&self) -> bool {
-        self.colour_out
+        let coloured = || !self.json && context::colour_wanted() && self.out_is_terminal();
+        *self.colour_out.get_or_init(coloured)
     }
 
     fn on_err(&self, style: Style, text: &str) -> String {
-        styled(self.colour_err, style, text)
+        let coloured = || context::colour_wanted() && self.err_is_terminal();
+        styled(*self.colour_err.get_or_init(coloured), style, text)
     }
 }
 

@@ -5,9 +5,10 @@ use std::ffi::OsString;
 
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::args::{self, Cli};
+use super::args::{self, Cli, Command, Global};
+use super::cmd::exec::Exec;
 use super::error::{Failure, code};
 use super::mapping::MappingError;
 use super::ui::{self, Ui};
@@ -18,8 +19,40 @@ const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n
 /// The widest help, in columns.
 const MAX_WIDTH: usize = 100;
 
-/// Reads the arguments.
-pub(super) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+/// The command line of `exec`, as if there were no other command.
+#[derive(Debug, Parser)]
+#[command(name = "keyvault", version, disable_help_subcommand = true, subcommand_required = true)]
+struct ExecAlone {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: ExecOnly,
+}
+
+#[derive(Debug, Subcommand)]
+enum ExecOnly {
+    #[command(alias = "run")]
+    Exec(Box<Exec>),
+}
+
+/// Reads the arguments of `verb`.
+pub(super) fn parse(arguments: &[OsString], verb: &str) -> Result<Cli, clap::Error> {
+    if super::is_exec(verb)
+        && let Some(cli) = exec_alone(arguments)
+    {
+        return Ok(cli);
+    }
+    whole(arguments)
+}
+
+/// Reads the arguments of `exec` without laying out what every other command takes, which is most of what the command line
+/// would cost it. What is wrong, and help, is `None`: found again by [`whole`], it is the same for all commands.
+fn exec_alone(arguments: &[OsString]) -> Option<Cli> {
+    let ExecAlone { global, command: ExecOnly::Exec(exec) } = ExecAlone::try_parse_from(arguments).ok()?;
+    Some(Cli { global, command: Command::Exec(exec) })
+}
+
+fn whole(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     let matches = Cli::command().try_get_matches_from(arguments).or_else(|error| {
         // Laying out the help of all commands takes a tenth of the time of `exec`.
         let laid_out = || {
@@ -275,5 +308,52 @@ fn text(error: &clap::Error, kind: ContextKind) -> Option<String> {
         ContextValue::String(text) => Some(text.clone()),
         ContextValue::Strings(texts) if !texts.is_empty() => Some(texts.join(", ")),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exec_is_read_alone_as_among_all_commands() {
+        let lines = [
+            "keyvault exec -- true",
+            "keyvault run --all -- sh -c x --json",
+            "keyvault --json --vault /v exec --scope a --scope=b -- env",
+            "keyvault exec --only a --only b/c --vault /v --non-interactive --no-session -- cat -n",
+            "keyvault exec --as a=B --previous c --skip-expired --no-empty --clean-env --preserve-env P -- x",
+            "keyvault exec --file F=a --fd 3=b --stdin c --docker-env D --mask --dry-run -- x",
+            "keyvault exec --profile p --env-file .env --bundle b.kvb --min-seq 7 -- x",
+            "keyvault exec --watch --on-rotate HUP --file F=a -- x",
+        ];
+        for line in lines {
+            let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let alone = exec_alone(&arguments);
+            assert!(alone.is_some(), "{line}");
+            assert_eq!(format!("{alone:?}"), format!("{:?}", whole(&arguments).ok()), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_exec_is_said_by_the_whole_command_line() {
+        let lines = [
+            "keyvault exec",
+            "keyvault exec true",
+            "keyvault exec --nothing -- x",
+            "keyvault exec --help",
+            "keyvault exec -h -- x",
+            "keyvault exec --version -- x",
+            "keyvault exec --scope -- x",
+            "keyvault exec --only a --only",
+            "keyvault exec --profile p --all -- x",
+            "keyvault --help exec -- x",
+            "keyvault exec exec -- x",
+        ];
+        for line in lines {
+            let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            assert!(exec_alone(&arguments).is_none(), "{line}");
+            assert!(whole(&arguments).is_err(), "{line}");
+        }
     }
 }

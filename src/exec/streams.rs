@@ -62,9 +62,12 @@ pub struct Ways {
 }
 
 impl Ways {
-    /// Looks at the caller's streams.
+    /// Looks at the caller's streams, if anything could be masked.
     #[must_use]
     pub fn choose(when: When, [_, out, err]: Callers<'_>) -> Self {
+        if when == When::Never {
+            return Self { out: Way::Direct, err: Way::Direct };
+        }
         Self::of(when, kind(1, out), kind(2, err), same(out, err))
     }
 

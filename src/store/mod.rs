@@ -167,13 +167,13 @@ impl Store {
         })?;
         self.connection.busy_timeout(Duration::ZERO)?;
         let begun = Instant::now();
-        let mut jitter = Jitter::new();
+        let mut jitter = None;
         loop {
             match self.connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from) {
                 Ok(()) => return Ok(Tx { connection: &self.connection, open: true }),
                 Err(StoreError::Busy) if begun.elapsed() < PATIENCE => {
                     waiting(begun.elapsed());
-                    std::thread::sleep(jitter.next());
+                    std::thread::sleep(jitter.get_or_insert_with(Jitter::new).next());
                 }
                 Err(error) => return Err(error),
             }

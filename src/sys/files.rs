@@ -44,6 +44,13 @@ impl CheckedVault {
         self.tightened
     }
 
+    /// Lets go of the file without closing it: the process is about to become another program, and exec(2) closes the
+    /// descriptors.
+    #[allow(clippy::mem_forget, reason = "the process image that owns this memory is about to be replaced")]
+    pub fn leave_open(self) {
+        std::mem::forget(self);
+    }
+
     /// Whether both are one file, under whatever names.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {

@@ -229,7 +229,8 @@ mod system {
     /// What `KEYCTL_READ` or `KEYCTL_DESCRIBE` has to say of a key, at its full length.
     fn query(operation: u32, key: i32) -> io::Result<SecretBytes> {
         let (operation, key) = (c_long::from(operation), c_long::from(key));
-        let mut room = SecretBytes::zeroed(0);
+        // A session takes 61 bytes, a description hardly more.
+        let mut room = SecretBytes::zeroed(128);
         loop {
             let target = room.expose_mut();
             // SAFETY: the kernel writes at most `target.len()` bytes there, and says how many there are to be had.

@@ -1,12 +1,17 @@
-//! What the process was given, recorded before Rust's runtime changes it; and protection from core files.
+//! How the process begins: what it was given, recorded; what a program needs from its first line on; and protection from
+//! core files.
 //!
-//! Before `main`, the runtime ignores SIGPIPE and opens `/dev/null` on each of descriptors 0–2 that is closed. Both
-//! would be inherited by the program that `exec` starts, which must find the world as `env(1)` would have left it.
-//! So a function in the list of initialisers, which the loader runs before the runtime, notes both, and the soft
-//! limit of core files with them, since [`harden`] lowers it.
+//! A program that Rust's runtime starts pays for what this one does not use: a second stack for signals, handlers that
+//! word a stack overflow, the bounds of the stack, read from `/proc/self/maps`. So [`entry!`] makes
+//! the C library's `main` ours, and the rest of what the runtime does is done here: SIGPIPE is ignored, so that a write into
+//! a closed pipe is an error to be reported; and `/dev/null` is opened on each of descriptors 0–2 that is closed, so that no
+//! file of ours gets its number. Both would be inherited by the program that `exec` starts, which must find the world as
+//! `env(1)` would have left it, and so what was there is recorded first.
 //!
-//! Nothing here may allocate or use the standard library's streams in [`record`]: neither is ready at that time.
-#![allow(unsafe_code, reason = "signal dispositions, and code that runs before main")]
+//! All of it happens in the list of initialisers, which the loader runs before `main`: the tests' programs have the
+//! runtime's `main`, and find the same. Nothing in [`begin`] may allocate or use the standard library's streams: neither is
+//! ready at that time.
+#![allow(unsafe_code, reason = "signal dispositions, descriptors, and code that runs before main")]
 
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,15 +22,46 @@ static RECORDED: AtomicBool = AtomicBool::new(false);
 static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
 static CLOSED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
 static CORE_SOFT: AtomicU64 = AtomicU64::new(NO_LIMIT);
+static CORE_HARD: AtomicU64 = AtomicU64::new(NO_LIMIT);
 
-/// How "unlimited" is written in [`CORE_SOFT`]; no limit in bytes comes near it.
+/// How "unlimited" is written in [`CORE_SOFT`] and [`CORE_HARD`]; no limit in bytes comes near it.
 const NO_LIMIT: u64 = u64::MAX;
 
-/// Run by the loader, before the runtime. `used` keeps it in a program that links this crate as a library.
+/// Run by the loader. `used` keeps it in a program that links this crate as a library.
 #[used]
 #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
 #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
-static AT_START: extern "C" fn() = record;
+static AT_START: extern "C" fn() = begin;
+
+/// Makes `$run`, a `fn() -> u8` whose result is the exit code, the program.
+///
+/// Where the standard library knows the arguments only from its own start (anything but glibc and Apple's systems), that
+/// is what runs it.
+#[macro_export]
+macro_rules! entry {
+    ($run:path) => {
+        #[cfg(any(all(target_os = "linux", target_env = "gnu"), target_vendor = "apple"))]
+        #[allow(
+            unsafe_code,
+            reason = "the one name that the C library calls; nothing else in the program has it"
+        )]
+        #[unsafe(no_mangle)]
+        pub extern "C" fn main() -> ::std::ffi::c_int {
+            $crate::sys::startup::harden();
+            // A panic must not leave by way of C; its message is out, and this is the code that the runtime would give.
+            ::std::panic::catch_unwind($run).map_or(101, ::std::ffi::c_int::from)
+        }
+
+        #[cfg(not(any(all(target_os = "linux", target_env = "gnu"), target_vendor = "apple")))]
+        fn main() -> ::std::process::ExitCode {
+            $crate::sys::startup::harden();
+            ::std::process::ExitCode::from($run())
+        }
+    };
+}
+
+#[doc(inline)]
+pub use entry;
 
 /// What was there at the start of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,13 +79,12 @@ pub struct Inherited {
 pub fn inherited() -> Inherited {
     if !RECORDED.load(Ordering::Acquire) {
         // Not reached where initialisers run; elsewhere, the present is the best that can be told.
-        record();
+        begin();
     }
-    let core = CORE_SOFT.load(Ordering::Relaxed);
     Inherited {
         sigpipe_ignored: SIGPIPE_IGNORED.load(Ordering::Relaxed),
         closed: CLOSED.each_ref().map(|closed| closed.load(Ordering::Relaxed)),
-        core_soft: (core != NO_LIMIT).then_some(core),
+        core_soft: limit(&CORE_SOFT),
     }
 }
 
@@ -64,8 +99,9 @@ pub fn stdout_was_closed() -> bool {
 /// Lowers the soft limit only, so that it can be put back for the program that `exec` starts. Both calls fail only
 /// where a sandbox forbids them, and then there is nothing better to do than to go on.
 pub fn harden() {
-    let _ = inherited();
-    set_core_limit(Some(0));
+    if inherited().core_soft != Some(0) {
+        set_core_soft(Some(0));
+    }
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
@@ -76,7 +112,9 @@ pub fn harden() {
 /// Descriptors that were closed are marked close-on-exec and not closed, so that they stay usable should `execve` fail.
 pub(super) fn give_back() {
     let inherited = inherited();
-    set_core_limit(inherited.core_soft);
+    if inherited.core_soft != Some(0) {
+        set_core_soft(inherited.core_soft);
+    }
     if !inherited.sigpipe_ignored {
         set_sigpipe(libc::SIG_DFL);
     }
@@ -94,14 +132,15 @@ pub(super) fn take_again() {
     harden();
 }
 
-fn set_core_limit(soft: Option<u64>) {
-    let maximum = getrlimit(Resource::Core).maximum;
-    let current = match (soft, maximum) {
-        (Some(soft), Some(hard)) => Some(soft.min(hard)),
-        (None, hard) => hard,
-        (soft, None) => soft,
-    };
-    let _ = setrlimit(Resource::Core, Rlimit { current, maximum });
+/// The hard limit is nowhere changed, so that the one of the start holds.
+fn set_core_soft(soft: Option<u64>) {
+    let maximum = limit(&CORE_HARD);
+    let _ = setrlimit(Resource::Core, Rlimit { current: soft, maximum });
+}
+
+fn limit(recorded: &AtomicU64) -> Option<u64> {
+    let bytes = recorded.load(Ordering::Relaxed);
+    (bytes != NO_LIMIT).then_some(bytes)
 }
 
 fn set_sigpipe(disposition: libc::sighandler_t) {
@@ -109,24 +148,73 @@ fn set_sigpipe(disposition: libc::sighandler_t) {
     unsafe { libc::signal(libc::SIGPIPE, disposition) };
 }
 
-/// Notes the state of the process. Only system calls and atomics, as it runs before anything is set up.
-extern "C" fn record() {
-    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: a null new action only asks; the kernel fills the old one, and zero is a valid value of it.
-    let action = unsafe {
-        libc::sigaction(libc::SIGPIPE, std::ptr::null(), action.as_mut_ptr());
-        action.assume_init()
-    };
-    SIGPIPE_IGNORED.store(action.sa_sigaction == libc::SIG_IGN, Ordering::Relaxed);
-
-    for (fd, closed) in (0..).zip(&CLOSED) {
-        // SAFETY: asks for the flags of a descriptor; a closed one is answered with an error, the only one there is.
-        let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
-        closed.store(flags == -1, Ordering::Relaxed);
-    }
-
-    CORE_SOFT.store(getrlimit(Resource::Core).current.unwrap_or(NO_LIMIT), Ordering::Relaxed);
+/// Notes the state of the process and makes of it what a program needs. Only system calls and atomics, as it runs before
+/// anything is set up.
+extern "C" fn begin() {
+    begin_with_sigpipe_ignored();
+    begin_with_open_streams();
+    begin_with_room();
+    let core = getrlimit(Resource::Core);
+    CORE_SOFT.store(core.current.unwrap_or(NO_LIMIT), Ordering::Relaxed);
+    CORE_HARD.store(core.maximum.unwrap_or(NO_LIMIT), Ordering::Relaxed);
     RECORDED.store(true, Ordering::Release);
+}
+
+fn begin_with_sigpipe_ignored() {
+    // SAFETY: zero is a valid action, with no flags and an empty mask, and SIG_IGN runs no code; the kernel fills the old
+    // one.
+    let before = unsafe {
+        let mut ignore = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
+        ignore.sa_sigaction = libc::SIG_IGN;
+        let mut before = MaybeUninit::<libc::sigaction>::zeroed();
+        libc::sigaction(libc::SIGPIPE, &raw const ignore, before.as_mut_ptr());
+        before.assume_init()
+    };
+    SIGPIPE_IGNORED.store(before.sa_sigaction == libc::SIG_IGN, Ordering::Relaxed);
+}
+
+/// The heap grows by enough for an `exec` at once, and is not made smaller for a buffer that comes and goes. Memory that is
+/// never touched costs nothing.
+fn begin_with_room() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: numbers that the allocator reads when it next grows or shrinks the heap; no other thread runs yet.
+    unsafe {
+        libc::mallopt(libc::M_TOP_PAD, 512 << 10);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 2 << 20);
+    }
+}
+
+fn begin_with_open_streams() {
+    if !note_closed_at_once() {
+        for (fd, closed) in (0..).zip(&CLOSED) {
+            // SAFETY: asks for the flags of a descriptor; a closed one is answered with an error, the only one there is.
+            let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+            closed.store(flags == -1, Ordering::Relaxed);
+        }
+    }
+    for closed in &CLOSED {
+        if closed.load(Ordering::Relaxed) {
+            // SAFETY: the path ends in NUL. The number that is given is the lowest that is free, which is this one, since
+            // those below it are open by now. Without /dev/null there is nothing to be put there.
+            unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) };
+        }
+    }
+}
+
+/// Notes which streams are closed with one call; whether that worked. macOS knows no `poll` for terminals.
+fn note_closed_at_once() -> bool {
+    if cfg!(target_vendor = "apple") {
+        return false;
+    }
+    let mut streams = [0, 1, 2].map(|fd| libc::pollfd { fd, events: 0, revents: 0 });
+    // SAFETY: three entries, as said; the call does not wait, and writes into them alone.
+    if unsafe { libc::poll(streams.as_mut_ptr(), 3, 0) } == -1 {
+        return false;
+    }
+    for (stream, closed) in streams.iter().zip(&CLOSED) {
+        closed.store(stream.revents & libc::POLLNVAL != 0, Ordering::Relaxed);
+    }
+    true
 }
 
 #[cfg(test)]
@@ -163,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn closed_streams_and_sigpipe_are_seen_before_the_runtime_changes_them() {
+    fn closed_streams_and_sigpipe_are_seen_before_they_are_changed() {
         child_expecting("false [false, false, false]", ":");
         child_expecting("false [false, true, false]", "exec >&-");
         child_expecting("false [true, false, true]", "exec <&- 2>&-");

@@ -1,54 +1,97 @@
 //! On whose behalf the process runs: the actor of an audit event.
 //!
 //! It is told, not proved. Whoever can run this program as a user can give it any parent and any name, so nothing is
-//! decided by it. It lies on the way of every `exec`, so it makes do with a handful of small reads, and it asks no name
-//! service: the user's name comes from `/etc/passwd` alone, since a static binary cannot load the service's modules.
+//! decided by it. It lies on the way of every `exec`, so it makes do with three small reads into one buffer, and it asks no
+//! name service: the user's name comes from `/etc/passwd` alone, since a static binary cannot load the service's modules.
 //!
 //! Names of processes may hold any byte. Bytes that are not UTF-8 become U+FFFD; whoever shows a name has to render
 //! control characters harmless.
 
+use std::ffi::{CStr, CString};
 use std::fs;
-use std::io::{BufRead, BufReader};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 /// The actor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Who {
     /// The user's name in `/etc/passwd`, or the number if it has none there.
     pub user: String,
-    /// The real user id: who started it.
-    pub uid: u32,
     /// The machine's own name for itself.
     pub host: String,
     /// This process.
     pub pid: u32,
-    /// The name of this program's file.
-    pub program: String,
     /// The controlling terminal without `/dev/`, such as `pts/3`; none for a job without one.
     pub terminal: Option<String>,
     /// The name of the process that started this one, at most 15 bytes; empty where that cannot be seen.
     pub parent: String,
 }
 
+/// How much is read of a file at once. The names of processes and the status of one fit; a list of users often does.
+const PIECE: usize = 4096;
+
 /// Gathers what can be seen. What cannot is left empty: an audit event must not fail for it.
 #[must_use]
 pub fn who() -> Who {
+    let mut buffer = Vec::with_capacity(PIECE);
     let uid = rustix::process::getuid().as_raw();
-    let program = std::env::current_exe().ok();
-    let program = program.as_deref().and_then(|file| file.file_name());
+    let user = user_name(uid, &mut buffer).unwrap_or_else(|| uid.to_string());
+    let place = place(&mut buffer).unwrap_or_default();
     Who {
-        user: user_name(uid).unwrap_or_else(|| uid.to_string()),
-        uid,
+        user,
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         pid: std::process::id(),
-        program: program.unwrap_or_default().to_string_lossy().into_owned(),
-        terminal: terminal(),
-        parent: parent().unwrap_or_default(),
+        terminal: place.terminal.and_then(terminal_name),
+        parent: place.parent.and_then(|parent| name_of(parent, &mut buffer)).unwrap_or_default(),
     }
 }
 
-fn user_name(uid: u32) -> Option<String> {
-    let users = BufReader::new(fs::File::open("/etc/passwd").ok()?);
-    users.split(b'\n').map_while(Result::ok).find_map(|line| name_in(&line, uid))
+/// What the kernel says of the process, by number.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Place {
+    /// The process that started it; none where that is in another namespace.
+    parent: Option<u32>,
+    /// Its controlling terminal.
+    terminal: Option<u32>,
+}
+
+fn user_name(uid: u32, buffer: &mut Vec<u8>) -> Option<String> {
+    user_name_in(c"/etc/passwd", uid, buffer)
+}
+
+fn user_name_in(users: &CStr, uid: u32, buffer: &mut Vec<u8>) -> Option<String> {
+    let mut name = None;
+    read(users, buffer, |read, ended| {
+        // A line that goes on in the next piece is not judged yet.
+        let whole =
+            if ended { read.len() } else { read.iter().rposition(|byte| *byte == b'\n').unwrap_or(0) };
+        let mut lines = read.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n');
+        name = lines.find_map(|line| name_in(line, uid));
+        name.is_some()
+    })?;
+    name
+}
+
+/// Reads a file from its beginning into `buffer`, until `enough` is there of what was read so far, or its end has come,
+/// which the second argument says.
+fn read(path: &CStr, buffer: &mut Vec<u8>, mut enough: impl FnMut(&[u8], bool) -> bool) -> Option<()> {
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    buffer.clear();
+    loop {
+        buffer.reserve(PIECE);
+        match rustix::io::read(&file, rustix::buffer::spare_capacity(buffer)) {
+            Err(Errno::INTR) => {}
+            Err(_) => return None,
+            Ok(count) if enough(buffer, count == 0) || count == 0 => return Some(()),
+            Ok(_) => {}
+        }
+    }
+}
+
+/// One read has all that the kernel tells of a process.
+fn told(path: &CStr, buffer: &mut Vec<u8>) -> Option<()> {
+    read(path, buffer, |_, _| true)
 }
 
 /// The name in a line `name:password:uid:…` of this user.
@@ -59,24 +102,26 @@ fn name_in(line: &[u8], uid: u32) -> Option<String> {
     (number == uid).then(|| String::from_utf8_lossy(name).into_owned())
 }
 
-fn parent() -> Option<String> {
-    let parent = rustix::process::getppid()?;
-    let name = fs::read(format!("/proc/{}/comm", parent.as_raw_nonzero())).ok()?;
-    Some(String::from_utf8_lossy(name.trim_ascii_end()).into_owned())
+fn name_of(process: u32, buffer: &mut Vec<u8>) -> Option<String> {
+    told(&CString::new(format!("/proc/{process}/comm")).ok()?, buffer)?;
+    Some(String::from_utf8_lossy(buffer.trim_ascii_end()).into_owned())
 }
 
 /// From `/proc/self/stat`: opening `/dev/tty` would not tell which terminal it is.
-fn terminal() -> Option<String> {
-    let stat = fs::read("/proc/self/stat").ok()?;
-    terminal_name(terminal_number(&stat)?)
+fn place(buffer: &mut Vec<u8>) -> Option<Place> {
+    told(c"/proc/self/stat", buffer)?;
+    place_in(buffer)
 }
 
-/// The seventh field, `tty_nr`. The second is the program's name in parentheses and may hold spaces and parentheses.
-fn terminal_number(stat: &[u8]) -> Option<u32> {
+/// The fourth field, `ppid`, and the seventh, `tty_nr`. The second is the program's name in parentheses and may hold
+/// spaces and parentheses.
+fn place_in(stat: &[u8]) -> Option<Place> {
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;
-    let fields = std::str::from_utf8(stat.get(name_end..)?).ok()?;
-    let number: i32 = fields.split_ascii_whitespace().nth(5)?.parse().ok()?;
-    (number != 0).then_some(number.cast_unsigned())
+    let mut fields = std::str::from_utf8(stat.get(name_end..)?).ok()?.split_ascii_whitespace();
+    let parent: u32 = fields.nth(2)?.parse().ok()?;
+    let terminal: i32 = fields.nth(2)?.parse().ok()?;
+    let known = |number: u32| (number != 0).then_some(number);
+    Some(Place { parent: known(parent), terminal: known(terminal.cast_unsigned()) })
 }
 
 /// The name of a terminal by its device number, as Linux's `Documentation/admin-guide/devices.txt` gives them out.
@@ -98,6 +143,7 @@ fn terminal_name(number: u32) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -105,7 +151,6 @@ mod tests {
         let who = who();
         assert_eq!(who.pid, std::process::id());
         assert!(!who.user.is_empty() && !who.host.is_empty());
-        assert!(!who.program.is_empty());
         assert!(cfg!(not(target_os = "linux")) || !who.parent.is_empty());
     }
 
@@ -119,12 +164,34 @@ mod tests {
 
     #[test]
     fn terminals_are_named_by_their_number() {
-        let named = |stat: &str| terminal_number(stat.as_bytes()).and_then(terminal_name);
+        let named = |stat: &str| place_in(stat.as_bytes())?.terminal.and_then(terminal_name);
         assert_eq!(named("7 (a) b) c) S 1 7 7 34819 7 0"), Some("pts/3".to_owned()));
         assert_eq!(named("7 (sh) S 1 7 7 35072 7 0"), Some("pts/256".to_owned()));
         assert_eq!(named("7 (sh) S 1 7 7 1025 7 0"), Some("tty1".to_owned()));
         assert_eq!(named("7 (sh) S 1 7 7 1088 7 0"), Some("ttyS0".to_owned()));
         assert_eq!(named("7 (sh) S 1 7 7 0 -1 0"), None);
         assert_eq!(named("7"), None);
+    }
+
+    #[test]
+    fn the_parent_is_found_by_its_number_and_none_that_cannot_be_seen() {
+        let parent = |stat: &str| place_in(stat.as_bytes()).and_then(|place| place.parent);
+        assert_eq!(parent("7 (a) 9 (b) S 41 7 7 0 -1"), Some(41));
+        assert_eq!(parent("7 (sh) S 0 7 7 0 -1"), None);
+        assert_eq!(parent("7 (sh) S"), None);
+    }
+
+    #[test]
+    fn a_file_is_read_until_enough_is_there_whatever_its_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users");
+        let line = |number: usize| format!("user{number}:x:{number}:0::/:/bin/sh\n");
+        let users: String = (0..2000).map(line).collect();
+        fs::write(&path, users.trim_end()).unwrap();
+        let path = CString::new(path.to_str().unwrap()).unwrap();
+        for uid in [0, 1, 400, 1999, 2000] {
+            let found = user_name_in(&path, uid, &mut Vec::new());
+            assert_eq!(found, (uid < 2000).then(|| format!("user{uid}")));
+        }
     }
 }

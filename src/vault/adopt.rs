@@ -27,7 +27,7 @@ pub struct Adopted {
 impl Vault {
     /// How the file stands to what this machine last saw, and what is to be said of it as a copy.
     pub fn standing(&mut self, access: &Access) -> Result<(Standing, Option<Notice>), VaultError> {
-        let memory = self.memory.clone();
+        let memory = self.memory().clone();
         self.read(access, |work| Ok((work.standing(), older_copy(&memory, work))))
     }
 

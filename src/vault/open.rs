@@ -1,5 +1,6 @@
 //! Opening the file, getting keys for it, and the three kinds of transactions.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -77,6 +78,8 @@ pub enum Notice {
     NotCompacted(StoreError),
     /// This machine could not remember the change, so it would not notice a rollback of it.
     NotPinned(std::io::Error),
+    /// What this machine remembers of the vault cannot be read.
+    UnreadableMemory,
     /// What this machine remembered of the token's part of the vault cannot be read.
     UnreadablePin,
     /// The vault has rows for a token that is not known, or that was revoked: somebody put them there.
@@ -101,8 +104,9 @@ pub enum Notice {
 pub struct Vault {
     pub(super) store: Store,
     pub(super) header: HeaderRow,
-    /// The pin as it was before the file was opened.
-    pub(super) memory: Memory,
+    /// The pin, read before the state is.
+    pub(super) memory: OnceCell<Memory>,
+    pins: Pins,
     pub(super) checked: CheckedVault,
 }
 
@@ -164,9 +168,7 @@ impl Vault {
         pins: &Pins,
     ) -> Result<Self, VaultError> {
         checked.still_same()?;
-        let identity = Identity { vault_id: header.vault_id, epoch: header.epoch };
-        let memory = pins.read(&identity, checked.path());
-        Ok(Self { store, header, memory, checked })
+        Ok(Self { store, header, memory: OnceCell::new(), pins: pins.clone(), checked })
     }
 
     /// Which vault, which epoch.
@@ -187,10 +189,10 @@ impl Vault {
         self.checked.tightened()
     }
 
-    /// What this machine remembers of the vault.
+    /// What this machine remembers of the vault: as it was when that was last read, and read now if it was not yet.
     #[must_use]
     pub fn memory(&self) -> &Memory {
-        &self.memory
+        self.memory.get_or_init(|| self.pins.read(&self.identity(), self.path()))
     }
 
     /// The vault's session, if one is open.
@@ -239,8 +241,9 @@ impl Vault {
         look: impl FnOnce(&mut Work<'_>) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
         let (keys, identity) = self.keys(access);
+        let memory = self.memory().clone();
         let tx = self.store.begin_reading()?;
-        let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
+        let setting = Setting { keys: &keys, identity, memory: &memory, slot: access.slot.as_ref() };
         let seen = look(&mut Work::load(&tx, &setting)?);
         wipe_stack();
         seen
@@ -257,13 +260,13 @@ impl Vault {
         let path = self.store.path().to_owned();
         let tx = self.store.begin(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
         // Others may have gone on, and the file been put back, while a value was typed.
-        self.memory = world.pins.read(&identity, &path);
+        let memory = remember(&mut self.memory, world.pins.read(&identity, &path));
         // A sync service may have put another file in place while a passphrase was typed.
         self.checked.still_same()?;
-        let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
+        let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
         let mut work = Work::load(&tx, &setting)?;
         work.refuse_in_alarm(&path)?;
-        tell_if_older(&self.memory, &work, world);
+        tell_if_older(memory, &work, world);
         let taken = take(&mut work);
         wipe_stack();
         let (taken, event) = taken?;
@@ -282,7 +285,7 @@ impl Vault {
         world: &World<'_>,
         make: impl FnOnce(&mut Work<'_>) -> Result<(T, Event), VaultError>,
     ) -> Result<T, VaultError> {
-        let memory = self.memory.clone();
+        let memory = self.memory().clone();
         self.change_even_in_alarm(access, world, |work, path| {
             work.refuse_in_alarm(path)?;
             tell_if_older(&memory, work, world);
@@ -324,9 +327,9 @@ impl Vault {
         let path = self.store.path().to_owned();
         let tx = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
         let held = world.holders.hold(&identity);
-        self.memory = world.pins.read(&identity, &path);
+        let memory = remember(&mut self.memory, world.pins.read(&identity, &path));
         self.checked.still_same()?;
-        let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
+        let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
         let mut work = Work::load(&tx, &setting)?;
         let result = make(&mut work, &path);
         wipe_stack();
@@ -354,6 +357,7 @@ impl Vault {
     /// Lets go of the file without closing it, right before the process becomes another program.
     pub fn leave_open(self) {
         self.store.leave_open();
+        self.checked.leave_open();
     }
 
     /// Rewrites the file, so that what was removed is not left in free pages. The change itself is done.
@@ -381,4 +385,10 @@ impl Vault {
         let identity = self.identity();
         (access.daily.keys(&identity), identity)
     }
+}
+
+/// Takes what was read of the pin in place of what was read before.
+pub(super) fn remember(memory: &mut OnceCell<Memory>, read: Memory) -> &Memory {
+    *memory = OnceCell::new();
+    memory.get_or_init(|| read)
 }

@@ -196,19 +196,32 @@ fn begins_like_a_log(file: &mut std::fs::File) -> io::Result<bool> {
 }
 
 /// The last whole line; what stands behind it is cut off, and the file is at its end.
+///
+/// The file is read from behind, by as little as it takes: it grows until it is imported, and lies on the way of `exec`.
 fn last_line(file: &mut std::fs::File) -> io::Result<Option<Vec<u8>>> {
+    // A few lines of the usual length.
+    let mut reach = 4096;
     let len = file.seek(SeekFrom::End(0))?;
-    let from = len.saturating_sub(MAX_LINE);
-    file.seek(SeekFrom::Start(from))?;
     let mut tail = Vec::new();
-    Read::by_ref(file).take(MAX_LINE).read_to_end(&mut tail)?;
-    let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    tail.truncate(whole);
-    let end = from + u64::try_from(whole).unwrap_or(0);
-    file.set_len(end)?;
-    file.seek(SeekFrom::Start(end))?;
-    let line = tail.strip_suffix(b"\n").and_then(|lines| lines.rsplit(|byte| *byte == b'\n').next());
-    Ok(line.map(<[u8]>::to_vec))
+    loop {
+        let from = len.saturating_sub(reach);
+        file.seek(SeekFrom::Start(from))?;
+        tail.clear();
+        Read::by_ref(file).take(len - from).read_to_end(&mut tail)?;
+        let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let lines = tail.get(..whole).and_then(|lines| lines.strip_suffix(b"\n"));
+        let begins = lines.is_some_and(|lines| lines.contains(&b'\n'));
+        if begins || from == 0 || reach >= MAX_LINE {
+            let line = lines.and_then(|lines| lines.rsplit(|byte| *byte == b'\n').next()).map(<[u8]>::to_vec);
+            let end = from + u64::try_from(whole).unwrap_or(0);
+            if end < len {
+                file.set_len(end)?;
+            }
+            file.seek(SeekFrom::Start(end))?;
+            return Ok(line);
+        }
+        reach = MAX_LINE.min(reach * 16);
+    }
 }
 
 impl ReadsLine {
@@ -458,5 +471,46 @@ impl Mark {
             *self = Self { count: entry.seq.saturating_add(1), head: entry.mac };
         }
         fault
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// The line that is found in a file of this content, and how much is left of it.
+    fn found(content: &[u8]) -> (Option<Vec<u8>>, usize) {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content).unwrap();
+        let line = last_line(&mut file).unwrap();
+        let at = file.stream_position().unwrap();
+        assert_eq!(file.metadata().unwrap().len(), at, "the file ends where it is written on");
+        (line, usize::try_from(at).unwrap())
+    }
+
+    #[test]
+    fn the_last_line_is_found_however_long_it_and_the_file_are() {
+        assert_eq!(found(b""), (None, 0));
+        assert_eq!(found(b"cut off"), (None, 0));
+        assert_eq!(found(b"\n"), (Some(Vec::new()), 1));
+        assert_eq!(found(b"one\ncut off"), (Some(b"one".to_vec()), 4));
+        // Around each of the lengths that are tried.
+        for long in [1, 4094, 4095, 4096, 4097, 65_535, 65_536, 65_537, 1 << 20, (1 << 20) + 1] {
+            let line = vec![b'x'; long];
+            for before in [&b""[..], b"\n", b"first\nsecond\n"] {
+                for behind in [&b""[..], b"cut off", &[b'y'; 5000]] {
+                    let content = [before, &line, b"\n", behind].concat();
+                    assert_eq!(found(&content), (Some(line.clone()), content.len() - behind.len()), "{long}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_line_that_is_none_only_the_end_is_looked_at() {
+        let endless = vec![b'x'; usize::try_from(MAX_LINE).unwrap() + 10];
+        let (line, left) = found(&[&endless[..], b"\n"].concat());
+        assert_eq!((line.unwrap().len(), left), (endless.len() - 10 - 1, endless.len() + 1));
     }
 }

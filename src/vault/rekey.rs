@@ -12,7 +12,7 @@ use crate::unlock::keys::{DailyKeys, Root};
 
 use super::error::VaultError;
 use super::item::Item;
-use super::open::{Access, Notice, Vault, World};
+use super::open::{Access, Notice, Vault, World, remember};
 use super::token::Issued;
 use super::ways::{Credential, Way, way};
 use super::work::{Setting, Work};
@@ -87,9 +87,9 @@ impl Vault {
         let next = Next::create(identity, credentials, world)?;
         let tx = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
         let held = world.holders.hold(&identity);
-        self.memory = world.pins.read(&identity, &path);
+        let memory = remember(&mut self.memory, world.pins.read(&identity, &path));
         self.checked.still_same()?;
-        let setting = Setting { keys: &keys, identity, memory: &self.memory, slot: access.slot.as_ref() };
+        let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
         let mut old = Work::load(&tx, &setting)?;
         old.refuse_in_alarm(&path)?;
         audit::verify(&tx, &keys.audit, &identity, first_key)?;

@@ -7,12 +7,13 @@ use std::path::Path;
 
 use crate::audit::KeyRef;
 use crate::clock::Moment;
+use crate::state::pin::Memory;
 
 use super::aftermath::{Aftermath, Given};
 use super::bundle::Bundle;
 use super::error::VaultError;
 use super::granted::Holding;
-use super::open::{Access, Vault, World};
+use super::open::{Access, Notice, Vault, World};
 use super::picks::{Filled, Pick, Piece, Survey};
 use super::problem::Problem;
 use super::reads::ReadsLog;
@@ -112,10 +113,14 @@ impl Supply {
     ) -> Result<T, VaultError> {
         let now = world.now();
         match self {
-            Self::Vault(vault, access) => vault.release(access, world, |work| {
-                let (taken, read) = take(Resolver { source: work }, now)?;
-                Ok((taken, world.event(purpose.action, read, purpose.detail)))
-            }),
+            Self::Vault(vault, access) => {
+                let released = vault.release(access, world, |work| {
+                    let (taken, read) = take(Resolver { source: work }, now)?;
+                    Ok((taken, world.event(purpose.action, read, purpose.detail)))
+                });
+                tell_if_unreadable(vault, world);
+                released
+            }
             Self::Granted(vault, holding) => {
                 vault.release_granted(holding, world, purpose, |keys| take(keys, now))
             }
@@ -132,9 +137,19 @@ impl Supply {
     ) -> Result<T, VaultError> {
         let now = world.now();
         match self {
-            Self::Vault(vault, access) => vault.look(access, |keys| look(keys, now)),
+            Self::Vault(vault, access) => {
+                tell_if_unreadable(vault, world);
+                vault.look(access, |keys| look(keys, now))
+            }
             Self::Granted(vault, holding) => vault.look_granted(holding, world, |keys| look(keys, now)),
             Self::Bundled(bundle, ..) => bundle.look(|keys| look(keys, now)),
         }
+    }
+}
+
+/// The pin is read once on the way of `exec`, together with the state, and so not looked at before.
+fn tell_if_unreadable(vault: &Vault, world: &World<'_>) {
+    if *vault.memory() == Memory::Unreadable {
+        (world.notice)(Notice::UnreadableMemory);
     }
 }

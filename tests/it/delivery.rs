@@ -446,19 +446,15 @@ fn an_env_file_lives_as_long_as_the_command() {
     wait_until("the file is gone", || !file.exists());
 }
 
-/// Only the opening of a vault swept, and a machine with a bundle never opens one.
+/// A machine with a bundle never opens a vault; who needs no file, on the straight path to a command, does not look.
 #[test]
-fn case_50_what_a_killed_run_left_is_swept_by_a_run_with_a_bundle_or_without_any_key() {
+fn case_50_what_a_killed_run_left_is_swept_by_the_next_with_a_file_and_by_who_looks_after_things() {
     let (mut world, runtime) = with_runtime();
     let told = world.run(&["token", "create", "ci", "--key", "a", "--json"]).ok().json();
     world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
-    world.unset("KEYVAULT_PASSPHRASE");
-    world.set("KEYVAULT_TOKEN", told["token"].as_str().unwrap());
-    world.set("KEYVAULT_BUNDLE", "keys.kvb");
     let literals = world.file("literals.env", "X=1\n");
-    for next in
-        [&["exec", "--", "true"][..], &["exec", "--env-file", literals.to_str().unwrap(), "--", "true"]]
-    {
+    let literals = literals.to_str().unwrap();
+    let left = |world: &World| {
         let mut command = world.command(KEYVAULT);
         command.args(["exec", "--file", "F=a", "--", "sh", "-c", "echo; exec sleep 60"]).process_group(0);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -468,8 +464,25 @@ fn case_50_what_a_killed_run_left_is_swept_by_a_run_with_a_bundle_or_without_any
         rustix::process::kill_process_group(group, Signal::KILL).unwrap();
         child.wait().unwrap();
         assert_eq!(runs(&runtime).len(), 1);
+    };
+    left(&world);
+    world.run(&["exec", "--only", "a", "--", "true"]).ok();
+    assert_eq!(runs(&runtime).len(), 1, "the straight path does not look");
+    for next in [&["unlock", "--for", "1m"][..], &["lock"], &["doctor"]] {
+        world.run(next);
+        assert_eq!(runs(&runtime), Vec::<PathBuf>::new(), "{next:?}");
+        left(&world);
+    }
+    world.unset("KEYVAULT_PASSPHRASE");
+    world.set("KEYVAULT_TOKEN", told["token"].as_str().unwrap());
+    world.set("KEYVAULT_BUNDLE", "keys.kvb");
+    for next in [
+        &["exec", "--file", "F=a", "--", "true"][..],
+        &["exec", "--env-file", literals, "--docker-env", "D", "--", "true"],
+    ] {
         world.run(next).ok();
         assert_eq!(runs(&runtime), Vec::<PathBuf>::new(), "{next:?}");
+        left(&world);
     }
 }
 

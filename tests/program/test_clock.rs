@@ -2,9 +2,8 @@
 //!
 //! `KEYVAULT_TEST_CLOCK` names a file that holds the time as RFC 3339. It is read each time that the time is asked for, so a
 //! command that is running notices a change. Without the variable this program goes by the system's clock.
+#![cfg_attr(any(all(target_os = "linux", target_env = "gnu"), target_vendor = "apple"), no_main)]
 #![allow(clippy::panic, reason = "a test that misleads its own program should fail")]
-
-use std::process::ExitCode;
 
 use keyvault::cli;
 use keyvault::clock::{Clock, Moment, SystemClock};
@@ -35,7 +34,8 @@ impl Clock for TestClock {
     }
 }
 
-fn main() -> ExitCode {
-    startup::harden();
-    ExitCode::from(cli::run(&std::env::args_os().collect::<Vec<_>>(), &CLOCK))
+startup::entry!(run);
+
+fn run() -> u8 {
+    cli::run(&std::env::args_os().collect::<Vec<_>>(), &CLOCK)
 }

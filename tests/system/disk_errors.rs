@@ -287,3 +287,24 @@ fn a_sync_that_fails_at_the_commit_leaves_every_way_in_that_may_be_in_force() {
     }
     panic!("it never ran clean");
 }
+
+#[test]
+fn a_pin_that_cannot_be_read_is_said_once_by_whatever_opens_the_vault() {
+    let world = World::new();
+    world.run_with_input(&["add", "a"], "value").ok();
+    for entry in std::fs::read_dir(world.pins()).unwrap().map(Result::unwrap) {
+        if entry.path().extension().is_some_and(|extension| extension == "json") {
+            std::fs::write(entry.path(), "no pin").unwrap();
+        }
+    }
+    for arguments in [
+        &["list"][..],
+        &["show", "a", "--reveal"],
+        &["exec", "--only", "a", "--", "true"],
+        &["exec", "--only", "a", "--dry-run", "--", "true"],
+        &["export", "--only", "a"],
+    ] {
+        let said = world.run(arguments).ok().err;
+        assert_eq!(said.matches("What this machine remembers").count(), 1, "{arguments:?}: {said}");
+    }
+}

@@ -1,6 +1,7 @@
 //! `keyvault doctor`
 //!
 //! Looks and changes nothing: no mode, no side file, no session. What it reads of the vault it verifies like any command.
+//! It only takes away what an `exec --file` that was killed has left in memory.
 
 mod keys;
 mod machine;
@@ -14,15 +15,15 @@ use clap::Args;
 
 use crate::cli::context::{Context, state_folder};
 use crate::cli::error::{Failure, code};
-use crate::cli::ui;
+use crate::cli::{opening, ui};
 use crate::state::pin::{Memory, Pins};
 use crate::vault::Vault;
 
 /// Find problems around the vault and show how to fix them: exit code 0 for none, 1 for findings.
 ///
 /// Checks file modes and owners, synced folders, conflict copies, rollback, slots, the keyring, kernel keys, sessions, the
-/// clock, completion, and expired and unused keys; with KEYVAULT_TOKEN, the token and its bundle. Changes nothing. Keys and
-/// the audit log are checked only if the vault opens without a prompt. --json prints ok, and checks with check, state (ok,
+/// clock, completion, and expired and unused keys; with KEYVAULT_TOKEN, the token and its bundle. Removes what a killed `exec --file` left in
+/// memory and changes nothing else. Keys and the audit log are checked only if the vault opens without a prompt. --json prints ok, and checks with check, state (ok,
 /// finding or skipped), what and remedy.
 #[derive(Debug, Args)]
 pub struct Doctor {}
@@ -70,6 +71,7 @@ impl Report {
 impl Doctor {
     pub(in crate::cli) fn run(context: &mut Context) -> Result<u8, Failure> {
         context.names_slots_itself();
+        opening::sweep();
         let token = machine::token(context);
         // A bundle is there for places that have no vault, and no home.
         let needs_none = token.as_ref().is_some_and(|report| report.state == State::Ok);

@@ -21,14 +21,13 @@ use crate::cli::context::{self, Context, runtime_folder};
 use crate::cli::error::Failure;
 use crate::cli::supply::{self, Machine};
 use crate::cli::time;
-use crate::cli::{ui, view};
+use crate::cli::{opening, ui, view};
 use crate::exec::environment::{self, Inheritance};
 use crate::exec::plan::Surroundings;
 use crate::exec::streams::Ways;
 use crate::exec::supervise::{Ending, Masking, Nothing, Supervisor};
 use crate::exec::{Command, ExecError};
 use crate::name::KeyName;
-use crate::sys::memory_folder;
 use crate::vault::{Preview, Resolution, Resolved, Selection};
 
 /// Run a command with keys in its environment.
@@ -98,6 +97,9 @@ impl Exec {
         let failed = |error: ExecError| Failure::exec(&error, &program);
         let mut command =
             Command::find(&self.command, context::variable("PATH").as_deref()).map_err(failed)?;
+        if wanted.has_files() {
+            opening::sweep();
+        }
         // Before anything else is opened: the command's own descriptors.
         let places = wanted.prepare(&mut command, runtime_folder().as_deref());
         let places = places.map_err(|error| failed(error.into()))?;
@@ -151,7 +153,6 @@ impl Exec {
         if self.dry_run {
             return preview::print(context, &Preview::default(), &order);
         }
-        memory_folder::sweep(runtime_folder().as_deref());
         let nothing = Resolution::default();
         if ways.is_some() || order.places.wanted().has_files() {
             return run_beside(context, order, command, nothing, ways);
