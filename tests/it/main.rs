@@ -35,6 +35,7 @@ mod keys;
 mod leaks;
 mod life;
 mod machines;
+mod masked_writers;
 mod place;
 mod project;
 mod project_files;
