@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use crate::name::refused::Refused;
 use crate::vault::Problem;
 
 use super::delivery_sentences;
@@ -48,6 +49,10 @@ pub(super) fn selection(problems: &[Problem]) -> Failure {
             any(|problem| matches!(problem, Problem::Version { .. })),
             "'keyvault history NAME' shows a key's versions.",
         ),
+        (
+            problems.iter().any(is_unapproved),
+            "'keyvault project approve' approves the file's defaults; --unapproved-defaults uses them as they are.",
+        ),
         (ungranted, "The vault's owner sees what a token opens: 'keyvault token show NAME'."),
         (
             only_missing && !ungranted || any(|problem| matches!(problem, Problem::NothingLeft)),
@@ -93,8 +98,16 @@ pub(super) fn problem_line(problem: &Problem) -> String {
             "{variable}: wanted by {} (choose with --only, or rename with --as NAME=VAR)",
             list(names)
         ),
-        Problem::Variable { name, variable, why } => {
+        Problem::Variable { name, variable, why: why @ Refused::Name(_) } => {
             format!("{name}: {variable} {why} (keyvault edit {name} --env VAR)")
+        }
+        Problem::Variable { name, variable, why } => {
+            format!(
+                "{name}: {variable} {why}; a token sets it only where you name it (--as {name}={variable})"
+            )
+        }
+        Problem::UnapprovedDefault(names) => {
+            format!("{}: the token opens no such key, and nobody approved the file's default", list(names))
         }
         Problem::Nul(name) => format!("{name}: its value holds a NUL byte, which no variable can carry"),
         Problem::TooLong { name, len, max } => {
@@ -119,6 +132,14 @@ fn is_ungranted(problem: &Problem) -> bool {
     match problem {
         Problem::Asked { problem, .. } => is_ungranted(problem),
         problem => matches!(problem, Problem::NotGranted { .. }),
+    }
+}
+
+/// Whether a default is missing an approval.
+fn is_unapproved(problem: &Problem) -> bool {
+    match problem {
+        Problem::Asked { problem, .. } => is_unapproved(problem),
+        problem => matches!(problem, Problem::UnapprovedDefault(_)),
     }
 }
 

@@ -53,6 +53,7 @@ mod session;
 mod streams;
 mod terminal;
 mod together;
+mod token_variables;
 mod tokens;
 mod tour;
 mod values;

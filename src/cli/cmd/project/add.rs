@@ -9,10 +9,10 @@ use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::cli::{project_sentences, ui};
-use crate::name::{EnvName, KeyName};
+use crate::name::{EnvName, KeyName, refused};
 use crate::project::approval::Ask;
 use crate::project::edit::{self, EditError};
-use crate::project::{FILE_NAME, Profile, variable};
+use crate::project::{FILE_NAME, Profile};
 use crate::sys::foreign;
 
 /// Write down that the project needs a key.
@@ -36,7 +36,7 @@ pub struct Add {
 }
 
 fn project_variable(text: &str) -> Result<EnvName, String> {
-    variable::parse(text).map_err(|why| why.to_string())
+    refused::parse(text).map_err(|why| why.to_string())
 }
 
 impl Add {
@@ -88,7 +88,7 @@ impl Add {
             Known::There(variable) => Ok(variable.clone()),
             _ => self.name.default_variable(),
         };
-        let checked = named.map_err(variable::Refused::from).and_then(|name| variable::parse(name.as_str()));
+        let checked = named.map_err(refused::Refused::from).and_then(|name| refused::parse(name.as_str()));
         checked.map_err(|why| {
             let message = format!("The variable that {} would get {why}.", self.name);
             Failure::usage(&message, Some("Name another with --as VAR."))
