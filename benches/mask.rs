@@ -37,6 +37,12 @@ fn main() {
         let scope = if key < 10 { "--scope ten --scope hundred" } else { "--scope hundred" };
         run(&format!("\"$KV\" generate key{key} {scope}"));
     }
+    // What writers escape, in the middle and at both ends.
+    for key in 0..10_u64 {
+        let letters = key.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let value = format!("+{letters:016x}/\"{letters:016X}=");
+        run(&format!("printf %s '{value}' | \"$KV\" add escaped{key} --exact --scope escaped"));
+    }
     // Log lines: the letters of values, and none of the values.
     let mut text = String::new();
     for number in 0..20_000_u64 {
@@ -48,14 +54,17 @@ fn main() {
         )
         .unwrap();
     }
-    let file = home.join("text");
-    std::fs::write(&file, text.repeat(MEGABYTES * 1_000_000 / text.len() + 1)).unwrap();
-    let bytes = std::fs::metadata(&file).unwrap().len();
-    for scope in ["ten", "hundred"] {
-        let ours = format!("\"$KV\" exec --mask --scope {scope} -- cat text | cat > /dev/null");
-        let theirs = "cat text | cat | cat > /dev/null";
+    // The same lines as strings in JSON, so that there is an escape in every twenty bytes or so.
+    let json = text.replace('=', "\\u003d\\\"").replace('/', "\\/");
+    for (name, text) in [("text", text), ("json", json)] {
+        std::fs::write(home.join(name), text.repeat(MEGABYTES * 1_000_000 / text.len() + 1)).unwrap();
+    }
+    for (scope, file) in [("ten", "text"), ("hundred", "text"), ("escaped", "text"), ("escaped", "json")] {
+        let bytes = std::fs::metadata(home.join(file)).unwrap().len();
+        let ours = format!("\"$KV\" exec --mask --scope {scope} -- cat {file} | cat > /dev/null");
+        let theirs = format!("cat {file} | cat | cat > /dev/null");
         run(&ours);
-        let pairs: Vec<(Duration, Duration)> = (0..9).map(|_| (run(&ours), run(theirs))).collect();
+        let pairs: Vec<(Duration, Duration)> = (0..9).map(|_| (run(&ours), run(&theirs))).collect();
         let median = |mut times: Vec<Duration>| {
             times.sort();
             times[times.len() / 2].as_secs_f64()
@@ -66,7 +75,7 @@ fn main() {
         );
         let rate = |seconds: f64| bytes as f64 / seconds / 1e9;
         println!(
-            "{scope:<8} keys masked: {:.2} GB/s   cat in its place: {:.2} GB/s   ratio {:.2}",
+            "{scope:<8} keys masked in {file}: {:.2} GB/s   cat in its place: {:.2} GB/s   ratio {:.2}",
             rate(ours),
             rate(theirs),
             ours / theirs

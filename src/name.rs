@@ -2,6 +2,8 @@
 //!
 //! All are ASCII by grammar, so no escape code, right-to-left mark or homoglyph can stand in one.
 
+pub mod refused;
+
 use std::fmt;
 
 /// The longest name of a key, a scope or a tag, in bytes.

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use crate::name::refused::Refused;
 use crate::vault::Problem;
 
 use super::delivery_sentences;
@@ -53,6 +54,10 @@ pub(super) fn selection(problems: &[Problem]) -> Failure {
             any(|problem| matches!(problem, Problem::Version { .. })),
             "See a key's versions with `keyvault history NAME`.",
         ),
+        (
+            problems.iter().any(is_unapproved),
+            "Approve the file's defaults with `keyvault project approve`, or use them as they are with `--unapproved-defaults`.",
+        ),
         (ungranted, "The vault's owner can see what a token opens with `keyvault token show NAME`."),
         (
             only_missing && !ungranted && !only_swapped
@@ -103,8 +108,16 @@ pub(super) fn problem_line(problem: &Problem) -> String {
             "{variable}: set by {} (choose one with --only, or rename one with --as VAR=NAME)",
             list(names)
         ),
-        Problem::Variable { name, variable, why } => {
+        Problem::Variable { name, variable, why: why @ Refused::Name(_) } => {
             format!("{name}: {variable} {why} (keyvault edit {name} --env VAR)")
+        }
+        Problem::Variable { name, variable, why } => {
+            format!(
+                "{name}: {variable} {why}; a token sets it only where you name it (--as {variable}={name})"
+            )
+        }
+        Problem::UnapprovedDefault(names) => {
+            format!("{}: the token opens no such key, and the file's default is not approved", list(names))
         }
         Problem::Nul(name) => format!("{name}: its value contains a NUL byte, which no variable can carry"),
         Problem::TooLong { name, len, max } => {
@@ -131,6 +144,14 @@ fn is_ungranted(problem: &Problem) -> bool {
     match problem {
         Problem::Asked { problem, .. } => is_ungranted(problem),
         problem => matches!(problem, Problem::NotGranted { .. }),
+    }
+}
+
+/// Whether a default is missing an approval.
+fn is_unapproved(problem: &Problem) -> bool {
+    match problem {
+        Problem::Asked { problem, .. } => is_unapproved(problem),
+        problem => matches!(problem, Problem::UnapprovedDefault(_)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::name::KeyName;
-use crate::project::variable::Refused;
+use crate::name::refused::Refused;
 use crate::project::{Ask, FileError, PlaceError, Profile, ProjectFile, What};
 
 use super::error::{Failure, code, reason};

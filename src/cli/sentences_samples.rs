@@ -134,7 +134,7 @@ pub(super) fn unasked() -> Vec<Failure> {
 pub(super) fn projects() -> Vec<Failure> {
     let path = || PathBuf::from("/home/ada/shop/.keyvault.toml");
     let variable = || EnvName::parse("STRIPE_KEY").unwrap();
-    let refused = |name: &str| crate::project::variable::parse(name).unwrap_err();
+    let refused = |name: &str| crate::name::refused::parse(name).unwrap_err();
     let text = str::to_owned;
     let whats = [
         What::NotUtf8,

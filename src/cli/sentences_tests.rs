@@ -12,6 +12,7 @@ use crate::clock::{Moment, RngError};
 use crate::crypto::KdfError;
 use crate::exchange::{ExchangeError, Obstacle};
 use crate::exec::ExecError;
+use crate::name::refused::Refused;
 use crate::name::{EnvName, KeyName, NameError, Scope};
 use crate::recipe::{Kind as RecipeKind, RecipeError};
 use crate::state::StateError;
@@ -192,8 +193,14 @@ fn about_keys() -> Vec<VaultError> {
         Problem::Variable {
             name: key("p"),
             variable: EnvName::stored("PATH").unwrap(),
-            why: NameError::RunsCode,
+            why: Refused::Name(NameError::RunsCode),
         },
+        Problem::Variable {
+            name: key("proxy"),
+            variable: EnvName::stored("HTTPS_PROXY").unwrap(),
+            why: Refused::Redirects,
+        },
+        Problem::UnapprovedDefault(keys(&["log/token"])),
         Problem::Nul(key("binary")),
         Problem::TooLong { name: key("long"), len: 1_048_590, max: 131_072 },
         Problem::TooMuch { len: 9_000_000, max: 2_097_152 },

@@ -1,18 +1,20 @@
 //! What a child writes, without the values that it was given.
 //!
-//! One pass of an Aho–Corasick automaton over everything that [`forms`](super::forms) names, whatever the pieces in which it
-//! comes. Every occurrence is found, overlapping ones too: what any of them covers goes, and [`REPLACEMENT`] stands in
-//! its place, once for those that overlap. So no tail of a value stays because another one began before it.
+//! One pass of two automata, whatever the pieces in which the output comes: an Aho–Corasick automaton over the texts that
+//! [`forms`](super::forms) names, and beside it a [`lattice`](super::lattice) over the values character by character, each
+//! of which may be spelt in any way that [`spelling`](super::spelling) knows. Every occurrence is found, overlapping ones
+//! too: what any of them covers goes, and [`REPLACEMENT`] stands in its place, once for those that overlap. So no tail of
+//! a value stays because another one began before it.
 //!
-//! What may still become an occurrence is held back: the longest end of the output that some form begins with, so never
-//! more than the longest form less a byte, and nothing at all where the output does not look like a form's beginning.
-//! When the child pauses, it may be a prompt that somebody waits for. Then the first [`SHOWN`] bytes of what is held go
-//! out, and are still remembered: should it become an occurrence after all, the rest is masked. So no pause, and no
-//! splitting of writes, shows more than three bytes of a form, less than what counts as a value at all. At the end of
-//! the output a held beginning of [`PARTIAL`] bytes or more is masked, as a form that was cut off; a shorter one is let
-//! out.
+//! What may still become an occurrence is held back: the longest end of the output that a form or a spelling begins with,
+//! so never more than the longest of them less a byte, and nothing at all where the output does not look like such a
+//! beginning. When the child pauses, it may be a prompt that somebody waits for. Then the first [`SHOWN`] bytes of what
+//! is held go out, and are still remembered: should it become an occurrence after all, the rest is masked. So no pause,
+//! and no splitting of writes, shows more than three bytes of a form, less than what counts as a value at all. At the
+//! end of the output a held beginning of [`PARTIAL`] bytes or more is masked, as a form that was cut off; a shorter one
+//! is let out.
 //!
-//! Nothing here reads or writes. The automaton holds copies of all forms on the heap, in its own shape, for as long as
+//! Nothing here reads or writes. The automata hold copies of all values on the heap, in their own shapes, for as long as
 //! the child runs; the process's allocator wipes them as they are freed (`sys::alloc`), as it does the pieces that are
 //! held back. In a test, where another allocator may be in force, they are not wiped.
 
@@ -23,6 +25,8 @@ use aho_corasick::nfa::contiguous::NFA;
 use aho_corasick::{Anchored, MatchKind};
 
 use super::forms;
+use super::lattice::{self, Lattice, Walk};
+use super::parts::{self, Part};
 use crate::secret::SecretBytes;
 
 /// Stands where a value stood.
@@ -38,7 +42,7 @@ pub const PARTIAL: usize = 8;
 /// while it is made. An environment cannot hold much more.
 const MOST_PLAIN: usize = 2 << 20;
 
-/// Bytes of encoded forms that are looked for at most.
+/// Bytes of encoded forms that are looked for at most, those that one form begins with like another counted once.
 const MOST_ENCODED: usize = 4 << 20;
 
 /// Longer values in several lines are looked for in lines only: each of them is found by itself.
@@ -50,6 +54,7 @@ pub struct Mask {
     start: StateID,
     /// By state: how many bytes at the end of the output are a form's beginning.
     depths: Vec<u32>,
+    lattice: Lattice,
     skip: Skip,
 }
 
@@ -74,6 +79,7 @@ impl Mask {
     pub fn of(values: &[&[u8]]) -> Result<(Self, Uncovered), TooMuch> {
         let mut uncovered = Uncovered::default();
         let mut patterns: Vec<SecretBytes> = Vec::new();
+        let mut spelt = lattice::Builder::default();
         let mut order: Vec<usize> = (0..values.len()).collect();
         order.sort_by_key(|at| values.get(*at).map_or(0, |value| value.len()));
         let (mut room, mut encoded_room) = (MOST_PLAIN, MOST_ENCODED);
@@ -86,24 +92,27 @@ impl Mask {
                 uncovered.short.push(at);
                 continue;
             }
-            let mut plain = forms::plain(value);
-            if value.len() > LONG && value.contains(&b'\n') {
-                plain.retain(|form| !form.expose().contains(&b'\n'));
-            }
-            if !take(plain, &mut room, &mut patterns) {
+            let parts = if value.len() > MOST_PLAIN { Vec::new() } else { parts::parts(value) };
+            let encoded =
+                |part: &Part| if part.whole { forms::encoded(part.text.expose()) } else { Vec::new() };
+            if parts.is_empty() || !take(parts.iter().flat_map(plain).collect(), &mut room, &mut patterns) {
                 uncovered.long.push(at);
             } else if value.len() > MOST_ENCODED / 8
-                || !take(forms::encoded(value), &mut encoded_room, &mut patterns)
+                || !take(parts.iter().flat_map(encoded).collect(), &mut encoded_room, &mut patterns)
             {
                 uncovered.only_plain.push(at);
+            } else {
+                for part in &parts {
+                    spelt.add(part.text.expose());
+                }
             }
         }
         patterns.sort_unstable_by(|a, b| a.expose().cmp(b.expose()));
         patterns.dedup_by(|a, b| a.expose() == b.expose());
-        Ok((Self::build(&patterns)?, uncovered))
+        Ok((Self::build(&patterns, spelt)?, uncovered))
     }
 
-    fn build(patterns: &[SecretBytes]) -> Result<Self, TooMuch> {
+    fn build(patterns: &[SecretBytes], spelt: lattice::Builder) -> Result<Self, TooMuch> {
         let texts = || patterns.iter().map(SecretBytes::expose);
         let automaton = NFA::builder()
             .match_kind(MatchKind::Standard)
@@ -125,7 +134,12 @@ impl Mask {
                 }
             }
         }
-        Ok(Self { automaton, start, depths, skip: Skip::over(texts()) })
+        let shortest = texts().map(<[u8]>::len).chain(spelt.shortest()).min();
+        let mut skip = Skip::over(texts(), shortest);
+        let lattice = spelt.finish(skip.stride, &mut |three| skip.threes.add(three));
+        lattice.firsts().for_each(|first| skip.add_first(first));
+        lattice.first_threes().for_each(|three| skip.first_threes.add(three));
+        Ok(Self { automaton, start, depths, lattice, skip })
     }
 
     fn depth(&self, state: StateID) -> u64 {
@@ -146,9 +160,24 @@ impl std::fmt::Debug for Mask {
     }
 }
 
-/// Takes the forms if they fit into what room is left.
-fn take(forms: Vec<SecretBytes>, room: &mut usize, patterns: &mut Vec<SecretBytes>) -> bool {
-    let size = forms.iter().map(SecretBytes::len).sum();
+/// A part as it is.
+fn plain(part: &Part) -> Vec<SecretBytes> {
+    let mut plain = forms::plain(part.text.expose());
+    if part.text.len() > LONG {
+        plain.retain(|form| !form.expose().contains(&b'\n'));
+    }
+    plain
+}
+
+/// Takes the forms if they fit into what room is left. What two of them begin with alike takes room once.
+fn take(mut forms: Vec<SecretBytes>, room: &mut usize, patterns: &mut Vec<SecretBytes>) -> bool {
+    forms.sort_unstable_by(|a, b| a.expose().cmp(b.expose()));
+    let (mut size, mut before): (usize, &[u8]) = (0, &[]);
+    for form in &forms {
+        let form = form.expose();
+        size += form.len() - form.iter().zip(before).take_while(|(a, b)| a == b).count();
+        before = form;
+    }
     let Some(left) = room.checked_sub(size) else { return false };
     *room = left;
     patterns.extend(forms);
@@ -160,6 +189,7 @@ fn take(forms: Vec<SecretBytes>, room: &mut usize, patterns: &mut Vec<SecretByte
 pub struct Filter<'m> {
     mask: &'m Mask,
     state: StateID,
+    walk: Walk,
     /// Where the next byte will stand.
     end: u64,
     /// Everything before was let out or masked.
@@ -177,13 +207,14 @@ impl<'m> Filter<'m> {
     #[must_use]
     pub fn new(mask: &'m Mask) -> Self {
         let (held, found) = (Vec::new(), VecDeque::new());
-        Self { mask, state: mask.start, end: 0, done: 0, held, found, covered: 0 }
+        let walk = Walk::default();
+        Self { mask, state: mask.start, walk, end: 0, done: 0, held, found, covered: 0 }
     }
 
     /// Takes the next piece and gives what may be let out, in order.
     pub fn feed(&mut self, piece: &[u8], out: &mut dyn FnMut(&[u8])) {
         self.look(piece);
-        let limit = self.end - self.mask.depth(self.state);
+        let limit = self.end - self.depth();
         self.let_out(limit, piece, out);
         self.keep(piece);
     }
@@ -202,17 +233,23 @@ impl<'m> Filter<'m> {
 
     /// The output has ended.
     pub fn finish(&mut self, out: &mut dyn FnMut(&[u8])) {
-        let depth = self.mask.depth(self.state);
+        let depth = self.depth();
         if depth >= PARTIAL as u64 {
             self.note(self.end - depth);
         }
         self.let_out(self.end, &[], out);
         self.keep(&[]);
         self.state = self.mask.start;
+        self.walk.clear();
+    }
+
+    /// How many bytes at the end of the output are the beginning of something that is looked for.
+    fn depth(&self) -> u64 {
+        self.mask.depth(self.state).max(self.walk.depth(&self.mask.lattice))
     }
 
     fn shown_in_a_pause(&self) -> u64 {
-        let depth = self.mask.depth(self.state);
+        let depth = self.depth();
         let from = self.end - depth;
         // What begins within something masked would, shown, look like a tail of that.
         if self.covered > from { from } else { from + depth.min(SHOWN as u64) }
@@ -223,13 +260,16 @@ impl<'m> Filter<'m> {
         let begin = self.end;
         let mut at = 0;
         loop {
-            if self.state == mask.start {
-                at = mask.skip.next(piece, at);
+            if self.state == mask.start && self.walk.is_idle(&mask.lattice) {
+                let next = mask.skip.next(piece, at);
+                self.walk.pass(piece.get(at..next).unwrap_or_default());
+                at = next;
             }
             let Some(byte) = piece.get(at) else { break };
             self.state = mask.automaton.next_state(Anchored::No, self.state, *byte);
+            let spelt = self.walk.step(&mask.lattice, *byte, |three| mask.skip.first_threes.has(three));
             at += 1;
-            if let Some(length) = mask.ends(self.state) {
+            if let Some(length) = mask.ends(self.state).max(spelt) {
                 self.end = begin + at as u64;
                 self.note(self.end - length);
             }
@@ -313,10 +353,10 @@ struct Skip {
 }
 
 impl Skip {
-    fn over<'a>(forms: impl Iterator<Item = &'a [u8]> + Clone) -> Self {
+    /// Over forms, and room for what the lattice adds. `shortest` is that of both.
+    fn over<'a>(forms: impl Iterator<Item = &'a [u8]>, shortest: Option<usize>) -> Self {
         const LONGEST_STRIDE: usize = 14;
-        let shortest = forms.clone().map(<[u8]>::len).min().unwrap_or(LONGEST_STRIDE + 2);
-        let stride = (shortest - 2).min(LONGEST_STRIDE);
+        let stride = (shortest.unwrap_or(LONGEST_STRIDE + 2) - 2).min(LONGEST_STRIDE);
         let mut skip =
             Self { first_threes: Threes::none(), threes: Threes::none(), first: [false; 256], stride };
         for form in forms {
@@ -327,11 +367,15 @@ impl Skip {
                     skip.first_threes.add(*three);
                 }
             }
-            if let Some(first) = form.first().and_then(|byte| skip.first.get_mut(usize::from(*byte))) {
-                *first = true;
-            }
+            form.first().into_iter().for_each(|first| skip.add_first(*first));
         }
         skip
+    }
+
+    fn add_first(&mut self, byte: u8) {
+        if let Some(first) = self.first.get_mut(usize::from(byte)) {
+            *first = true;
+        }
     }
 
     /// The first place from `at` on where a form may begin; the text's length if there is none.

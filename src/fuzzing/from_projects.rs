@@ -1,9 +1,9 @@
 //! Parsers of what a repository brings, which may be a hostile one.
 
-use crate::name::EnvName;
+use crate::name::{EnvName, refused};
 use crate::project::edit::{self, EditError};
 use crate::project::template::Template;
-use crate::project::{Ask, ProjectFile, Source, reference, tracked, variable};
+use crate::project::{Ask, ProjectFile, Source, reference, tracked};
 use crate::vault::{Encoding, Piece};
 
 use super::same;
@@ -13,7 +13,7 @@ use super::same;
 pub fn project_file(bytes: &[u8]) -> bool {
     let Ok(file) = ProjectFile::parse(bytes) else { return false };
     for (section, entry) in file.all() {
-        assert!(variable::parse(entry.variable.as_str()).is_ok());
+        assert!(refused::parse(entry.variable.as_str()).is_ok());
         assert!(!entry.keys().is_empty(), "an entry without a key");
         if let Source::Template(template) = &entry.source {
             let again = Template::parse(&written(template.pieces()));

@@ -2,6 +2,7 @@
 
 use crate::exec::forms;
 use crate::exec::mask::{Filter, Mask, REPLACEMENT, SHOWN};
+use crate::exec::parts;
 
 /// The output is the same in any pieces, holds none of the values in any form, and is the input where none stood there;
 /// pauses let at most three bytes more out for each that was masked.
@@ -30,7 +31,8 @@ pub fn masker(bytes: &[u8]) -> bool {
         (whole.len()..=whole.len() + SHOWN * replaced).contains(&paused.len()),
         "more was shown in pauses"
     );
-    let plain: Vec<_> = values.iter().flat_map(|value| forms::plain(value)).collect();
+    let parts: Vec<_> = values.iter().flat_map(|value| parts::parts(value)).collect();
+    let plain: Vec<_> = parts.iter().flat_map(|part| forms::plain(part.text.expose())).collect();
     for form in plain.iter().filter(|form| !spells_the_replacement(form.expose())) {
         assert_eq!(count(&paused, form.expose()), 0, "a value was let through");
     }

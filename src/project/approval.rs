@@ -67,20 +67,43 @@ impl Ask {
 /// The proof that everything that is asked for was approved. Only this module makes one, and what a file wants is handed
 /// out against it alone.
 #[derive(Debug)]
-pub struct Approved(());
+pub struct Approved(Defaults);
+
+/// Which texts may stand in for keys.
+#[derive(Debug)]
+enum Defaults {
+    All,
+    /// Those of these entries.
+    Of(BTreeSet<Ask>),
+}
 
 impl Approved {
     /// For a machine's credential, whose grants decide by cryptography what it reads: nobody is there to be asked, and the
-    /// file can name nothing that the credential does not open.
+    /// file can name nothing that the credential does not open. A default is the file's own text and comes from no grant,
+    /// so it stands in only where it was approved.
     #[must_use]
-    pub fn by_grants() -> Self {
-        Self(())
+    pub fn by_grants(approved: BTreeSet<Ask>) -> Self {
+        Self(Defaults::Of(approved))
+    }
+
+    /// The same for whoever takes the file's defaults as they are.
+    #[must_use]
+    pub fn by_grants_with_defaults() -> Self {
+        Self(Defaults::All)
     }
 
     /// What the vault is asked for.
     #[must_use]
     pub fn picks(&self, entries: &[(Section, &Entry)]) -> Vec<Pick> {
-        entries.iter().map(|(_, entry)| entry.pick()).collect()
+        let pick = |(section, entry): &(Section, &Entry)| {
+            let mut pick = entry.pick();
+            pick.when_missing.unapproved = match &self.0 {
+                Defaults::All => false,
+                Defaults::Of(approved) => !approved.contains(&Ask::of(section, entry)),
+            };
+            pick
+        };
+        entries.iter().map(pick).collect()
     }
 }
 
@@ -117,7 +140,7 @@ impl Approvals {
     /// The proof, or what was not approved yet.
     pub fn check(&self, path: &Path, asks: &BTreeSet<Ask>) -> Result<Approved, BTreeSet<Ask>> {
         let new = asks - &self.approved(path);
-        if new.is_empty() { Ok(Approved(())) } else { Err(new) }
+        if new.is_empty() { Ok(Approved(Defaults::All)) } else { Err(new) }
     }
 
     /// Approves these as well. The turn is held over from the question, so that of several commands that come here at once
@@ -125,7 +148,7 @@ impl Approvals {
     pub fn approve(&self, path: &Path, asks: &BTreeSet<Ask>, _turn: &Turn) -> io::Result<Approved> {
         let approved = &self.approved(path) | asks;
         self.write(path, approved)?;
-        Ok(Approved(()))
+        Ok(Approved(Defaults::All))
     }
 
     /// Takes back everything that was approved for this path; how many it was.

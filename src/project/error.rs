@@ -3,10 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::name::refused::Refused;
 use crate::name::{EnvName, NameError};
 
 use super::template::TemplateError;
-use super::variable::Refused;
 
 /// Why a file is not understood, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,12 +20,11 @@ use std::fmt;
 
 use toml_edit::{Document, Item, TableLike};
 
-use crate::name::{EnvName, KeyName, NameError, Scope};
+use crate::name::{EnvName, KeyName, NameError, Scope, refused};
 use crate::vault::{Encoding, Pick, Piece, WhenMissing};
 
 use super::error::{FileError, What};
 use super::template::{MAX_TEXT, Template};
-use super::variable;
 
 /// The longest file that is read, in bytes.
 pub const MAX_FILE: usize = 64 << 10;
@@ -225,7 +224,7 @@ impl Reader {
     fn entries(&self, field: &str, item: &Item, line: usize) -> Result<BTreeMap<EnvName, Entry>, FileError> {
         let mut entries = BTreeMap::new();
         for (name, item, line) in self.members(table(field, item, line)?) {
-            let variable = variable::parse(name)
+            let variable = refused::parse(name)
                 .map_err(|why| FileError { line, what: What::Variable { variable: name.to_owned(), why } })?;
             entries.insert(variable.clone(), self.entry(variable, item, line)?);
         }
@@ -272,9 +271,12 @@ impl Reader {
         }
         let optional = optional.unwrap_or(required == Some(false));
         match (sources.pop(), sources.pop()) {
-            (Some(source), None) => {
-                Ok(Entry { variable, source, when_missing: WhenMissing { optional, default }, description })
-            }
+            (Some(source), None) => Ok(Entry {
+                variable,
+                source,
+                when_missing: WhenMissing { optional, default, unapproved: false },
+                description,
+            }),
             _ => Err(FileError { line, what: What::Source { variable } }),
         }
     }

@@ -5,7 +5,7 @@
 //! This room reads and writes the file, remembers what was approved, and says how it stands with each variable. It asks
 //! nothing, prints nothing and opens no vault; `vault` resolves what the file wants, all at once.
 //!
-//! - [`file`]: the text, parsed; [`template`]: text with values in it; [`variable`]: what may not be set
+//! - [`file`]: the text, parsed; [`template`]: text with values in it
 //! - [`place`]: where the file is looked for, and whether it is believed to be this user's
 //! - [`approval`]: what was approved; [`report`]: how it stands with each variable
 //! - [`edit`]: entries that are added, comments kept; [`schema`]: the same grammar for editors
@@ -21,7 +21,6 @@ pub mod report;
 pub mod schema;
 pub mod template;
 pub mod tracked;
-pub mod variable;
 
 pub use approval::{Approvals, Approved, Ask};
 pub use error::{FileError, PlaceError, What};

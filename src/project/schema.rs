@@ -6,10 +6,9 @@
 
 use serde_json::{Value, json};
 
-use crate::name::{MAX_NAME, RUNS_CODE, RUNS_CODE_PREFIXES};
+use crate::name::{MAX_NAME, RUNS_CODE, RUNS_CODE_PREFIXES, refused};
 
 use super::template::MAX_TEXT;
-use super::variable;
 
 /// What the schema is called beside a project file.
 pub const FILE_NAME: &str = ".keyvault.schema.json";
@@ -55,7 +54,7 @@ fn schema() -> Value {
             "variable": {
                 "pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$",
                 "maxLength": MAX_NAME,
-                "not": { "anyOf": refused() },
+                "not": { "pattern": refused_names() },
             },
             "key": {
                 "description": "The name of a key in the vault, such as stripe/live.",
@@ -113,19 +112,15 @@ fn template() -> String {
     format!("^(?:[^{{}}\\u0000]|\\{{\\{{|\\}}\\}}|{reference})*$")
 }
 
-/// Patterns of the variables that a project file may not set.
-fn refused() -> Vec<Value> {
-    let prefixes = RUNS_CODE_PREFIXES.iter().chain(&["KEYVAULT_"]);
-    let prefixes = prefixes.map(|prefix| format!("^{}", in_any_case(prefix)));
+/// The variables that a project file may not set: one pattern, as some readers keep only so many compiled.
+fn refused_names() -> String {
+    let prefixes = RUNS_CODE_PREFIXES.iter().chain(&["KEYVAULT_"]).map(|prefix| format!("{prefix}*"));
     let names = RUNS_CODE.iter().filter(|name| !name.contains(|c: char| c.is_ascii_lowercase()));
-    let names = names.map(|name| format!("^{}$", in_any_case(name)));
-    let rules = variable::rules().map(|rule| match rule.0.split_once('*') {
-        None => format!("^{}$", in_any_case(rule.0)),
-        Some((start, "")) => format!("^{}", in_any_case(start)),
-        Some(("", end)) => format!("{}$", in_any_case(end)),
-        Some((start, end)) => format!("^{}.*{}$", in_any_case(start), in_any_case(end)),
-    });
-    prefixes.chain(names).chain(rules).map(|pattern| json!({ "pattern": pattern })).collect()
+    let names = names.map(|name| (*name).to_owned());
+    let rules = refused::rules().map(|rule| rule.pattern().to_owned());
+    let all: Vec<_> =
+        prefixes.chain(names).chain(rules).map(|name| in_any_case(&name).replace('*', ".*")).collect();
+    format!("^(?:{})$", all.join("|"))
 }
 
 fn in_any_case(text: &str) -> String {

@@ -10,7 +10,8 @@ use crate::audit::{Chain, KeyRef};
 use crate::clock::Moment;
 use crate::crypto::{self, wipe_stack};
 use crate::identity::Identity;
-use crate::name::{KeyName, Scope};
+use crate::name::refused::{self, Refused};
+use crate::name::{EnvName, KeyName, Scope};
 use crate::secret::SecretBytes;
 use crate::state::StateError;
 use crate::state::pin::{Memory, Pin, Standing};
@@ -218,6 +219,11 @@ impl Source for Granted<'_> {
     fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError> {
         let scopes = self.grants.iter().flat_map(|grant| grant.scopes.iter().cloned());
         Ok(nearest(scopes, wanted.as_str(), Scope::as_str))
+    }
+
+    /// The vault's owner chose it, for a machine that is the bearer's.
+    fn check_variable(&self, variable: &EnvName) -> Result<(), Refused> {
+        refused::parse(variable.as_str()).map(drop)
     }
 
     fn value(&mut self, item: &Item, version: &Version) -> Result<SecretBytes, VaultError> {

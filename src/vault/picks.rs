@@ -44,6 +44,8 @@ pub struct WhenMissing {
     pub optional: bool,
     /// Stands in for a key that is missing; for one that is expired or revoked only if the variable is optional.
     pub default: Option<String>,
+    /// Nobody approved the default, so it does not stand in.
+    pub unapproved: bool,
 }
 
 /// A piece of a value.
@@ -180,7 +182,7 @@ impl Resolver<'_> {
     fn judge(&mut self, pick: &Pick, now: Moment) -> Result<(State, Sources), VaultError> {
         let mut problems = Vec::new();
         let sources = self.sources(&pick.pieces, now, &mut problems)?;
-        let WhenMissing { optional, default } = &pick.when_missing;
+        let WhenMissing { optional, default, unapproved } = &pick.when_missing;
         let missing =
             |problem: &Problem| matches!(problem, Problem::Missing { .. } | Problem::NotGranted { .. });
         let only_missing = problems.iter().all(missing);
@@ -190,7 +192,17 @@ impl Resolver<'_> {
             // Whoever marked the key wants to hear of a file that asks for it, optional or not.
             State::Wrong(problems)
         } else if default.is_some() && (*optional || only_missing) {
-            State::Default
+            if !unapproved {
+                State::Default
+            } else if *optional {
+                State::LeftOut(problems)
+            } else {
+                let wanted = problems.into_iter().filter_map(|problem| match problem {
+                    Problem::Missing { wanted, .. } | Problem::NotGranted { wanted, .. } => Some(wanted),
+                    _ => None,
+                });
+                State::Wrong(vec![Problem::UnapprovedDefault(wanted.collect())])
+            }
         } else if *optional {
             State::LeftOut(problems)
         } else {

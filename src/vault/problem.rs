@@ -1,7 +1,8 @@
 //! What can be wrong with keys that are asked for.
 
 use crate::clock::Moment;
-use crate::name::{EnvName, KeyName, NameError, Scope};
+use crate::name::refused::Refused;
+use crate::name::{EnvName, KeyName, Scope};
 
 /// Something that is wrong with what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum Problem {
         /// A key that was probably meant.
         near: Option<KeyName>,
     },
+    /// These keys are missing, and the default that would stand in is that of a file that nobody approved.
+    UnapprovedDefault(Vec<KeyName>),
     /// The token opens no key of that name.
     NotGranted {
         /// The name.
@@ -54,14 +57,15 @@ pub enum Problem {
         /// The keys.
         names: Vec<KeyName>,
     },
-    /// The variable is one that runs code; it was stored before that was known.
+    /// The variable is one that runs code and was stored before that was known; or one of those that an owner may not
+    /// choose for the bearer of a token.
     Variable {
         /// The key.
         name: KeyName,
         /// Its variable.
         variable: EnvName,
         /// Why not.
-        why: NameError,
+        why: Refused,
     },
     /// The value has a NUL byte, which an environment cannot carry.
     Nul(KeyName),

@@ -247,8 +247,12 @@ impl Resolver<'_> {
         resolution: &mut Resolution,
         problems: &mut Vec<Problem>,
     ) -> Result<(), VaultError> {
-        if let Some(variable) = &variable
-            && let Err(why) = EnvName::parse(variable.as_str())
+        // One that was named with `--as` was checked when it was read, and is the caller's own choice.
+        let named = |wanted: &EnvName| {
+            selection.aliases.iter().any(|(variable, name)| *name == item.name && variable == wanted)
+        };
+        if let Some(variable) = variable.as_ref().filter(|variable| !named(variable))
+            && let Err(why) = self.source.check_variable(variable)
         {
             problems.push(Problem::Variable { name: item.name.clone(), variable: variable.clone(), why });
         }

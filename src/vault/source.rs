@@ -1,6 +1,7 @@
 //! Where keys come from: the vault, to whoever opened it, or the grants of a token.
 
-use crate::name::{KeyName, Scope};
+use crate::name::refused::Refused;
+use crate::name::{EnvName, KeyName, Scope};
 use crate::secret::SecretBytes;
 
 use super::error::VaultError;
@@ -25,6 +26,9 @@ pub(super) trait Source {
     /// The scope that was probably meant by one that nothing carries.
     fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError>;
 
+    /// Checks the variable that goes with a key, and was chosen by whoever the keys come from.
+    fn check_variable(&self, variable: &EnvName) -> Result<(), Refused>;
+
     /// A version's value.
     fn value(&mut self, item: &Item, version: &Version) -> Result<SecretBytes, VaultError>;
 }
@@ -48,6 +52,11 @@ impl Source for Work<'_> {
 
     fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError> {
         Work::scope_like(self, wanted)
+    }
+
+    /// It is the user's own vault, and a list that has grown since is all that there is to check.
+    fn check_variable(&self, variable: &EnvName) -> Result<(), Refused> {
+        EnvName::parse(variable.as_str()).map(drop).map_err(Refused::from)
     }
 
     fn value(&mut self, item: &Item, version: &Version) -> Result<SecretBytes, VaultError> {

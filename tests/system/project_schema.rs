@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use keyvault::name::{RUNS_CODE, RUNS_CODE_PREFIXES};
+use keyvault::name::{RUNS_CODE, RUNS_CODE_PREFIXES, refused};
 use keyvault::project::{ProjectFile, schema};
 
 /// Files of which both have an opinion: valid TOML.
@@ -130,24 +130,12 @@ fn corpus() -> Vec<String> {
 fn variables() -> Vec<String> {
     let mut names: Vec<String> = RUNS_CODE.iter().map(|name| (*name).to_owned()).collect();
     names.extend(RUNS_CODE_PREFIXES.iter().flat_map(|prefix| [format!("{prefix}X"), (*prefix).to_owned()]));
-    let patterns: serde_json::Value = serde_json::from_str(&schema::text()).unwrap();
-    let refused = patterns["definitions"]["variable"]["not"]["anyOf"].as_array().unwrap().clone();
-    assert!(refused.len() > 200, "only {} patterns", refused.len());
-    for pattern in refused {
-        // `^[Hh][Tt]…$` back to a name, with something in the place of what may stand there.
-        let pattern = pattern["pattern"].as_str().unwrap();
-        let mut name: String =
-            pattern.replace(".*", "0").chars().filter(|c| !c.is_ascii_lowercase()).collect();
-        name.retain(|c| !matches!(c, '[' | ']' | '^' | '$'));
-        let start = if pattern.starts_with('^') { "" } else { "Z_" };
-        let end = if pattern.ends_with('$') { "" } else { "_Z" };
-        names.extend([
-            format!("{start}{name}{end}"),
-            format!("{start}{name}{end}").to_lowercase(),
-            format!("X{name}"),
-            format!("{name}X"),
-            name,
-        ]);
+    for rule in refused::rules() {
+        // Something, and nothing, in the place of what may stand there.
+        for name in ["0", ""].map(|text| rule.pattern().replace('*', text)) {
+            let around = format!("X{}X", name.trim_matches('_'));
+            names.extend([name.to_lowercase(), format!("X{name}"), format!("{name}X"), around, name]);
+        }
     }
     let odd = [
         "A",

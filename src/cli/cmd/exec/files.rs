@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::args::named;
-use crate::cli::cmd::project::gate::{self, Found};
+use crate::cli::cmd::project::gate::{self, Defaults, Found};
 use crate::cli::complete;
 use crate::cli::context::{self, Context};
 use crate::cli::error::Failure;
@@ -32,6 +32,8 @@ pub(super) struct FromFiles {
     /// The variables of this .env file, with values such as kv://NAME or kv://NAME?version=N; may be repeated
     #[arg(long, value_name = "FILE", help_heading = "Which keys")]
     env_file: Vec<PathBuf>,
+    #[command(flatten)]
+    defaults: Defaults,
 }
 
 /// Everything that a command is to get.
@@ -98,7 +100,7 @@ impl FromFiles {
         } else if entries.is_empty() {
             return Err(project_sentences::asks_for_nothing(&found.path, &found.file, self.profile.as_ref()));
         }
-        let approved = gate::approve(context, found, &entries, machine)?;
+        let approved = gate::approve(context, found, &entries, machine, self.defaults)?;
         request.selection.picks.extend(approved.picks(&entries));
         Ok(())
     }
@@ -154,7 +156,8 @@ pub(super) fn refuse_misplaced(
     wanted: &Deliveries,
 ) -> Result<(), Failure> {
     let defaults = selection.picks.iter().filter_map(|pick| {
-        pick.when_missing.default.as_ref().map(|default| (&pick.variable, default.as_bytes()))
+        let default = pick.when_missing.default.as_ref().filter(|_| !pick.when_missing.unapproved);
+        default.map(|default| (&pick.variable, default.as_bytes()))
     });
     for (variable, text) in literals.iter().map(|(name, text)| (name, text.expose())).chain(defaults) {
         if wanted.file_variables().any(|taken| taken == variable) {

@@ -10,10 +10,10 @@ use crate::cli::context::Context;
 use crate::cli::error::{Failure, code};
 use crate::cli::mapping::{MappingError, to_variable_by};
 use crate::cli::{project_sentences, ui};
-use crate::name::{EnvName, KeyName};
+use crate::name::{EnvName, KeyName, refused};
+use crate::project::Profile;
 use crate::project::approval::Ask;
 use crate::project::edit::{self, EditError};
-use crate::project::{Profile, variable};
 use crate::sys::foreign;
 
 /// Add a key to the project file.
@@ -38,7 +38,7 @@ pub struct Add {
 }
 
 fn mapping(text: &str) -> Result<(EnvName, KeyName), MappingError> {
-    to_variable_by(text, |variable| variable::parse(variable).map_err(|why| why.to_string()))
+    to_variable_by(text, |variable| refused::parse(variable).map_err(|why| why.to_string()))
 }
 
 impl Add {
@@ -99,7 +99,7 @@ fn usual_variable(name: &KeyName, known: &Known) -> Result<EnvName, Failure> {
         Known::There(variable) => Ok(variable.clone()),
         _ => name.default_variable(),
     };
-    let checked = own.map_err(variable::Refused::from).and_then(|own| variable::parse(own.as_str()));
+    let checked = own.map_err(refused::Refused::from).and_then(|own| refused::parse(own.as_str()));
     checked.map_err(|why| {
         let message = format!("The variable of `{name}` {why}.");
         Failure::usage(&message, Some(&format!("Choose another: keyvault project add --as VAR={name}")))

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 use comfy_table::{Table, presets};
 
-use super::gate::{self, Found};
+use super::gate::{self, Defaults, Found};
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
@@ -33,6 +33,8 @@ pub struct Check {
     profile: Option<Profile>,
     #[command(flatten)]
     machine: Machine,
+    #[command(flatten)]
+    defaults: Defaults,
 }
 
 impl Check {
@@ -42,8 +44,8 @@ impl Check {
         if entries.is_empty() {
             return Err(project_sentences::asks_for_nothing(&found.path, &found.file, self.profile.as_ref()));
         }
-        let new = gate::standing(&found, &entries, &self.machine)?.err().unwrap_or_default();
-        let survey = survey(context, &found, &entries, &new, &self.machine)?;
+        let new = gate::standing(&found, &entries, &self.machine, self.defaults)?.err().unwrap_or_default();
+        let survey = survey(context, &found, &entries, &new, (&self.machine, self.defaults))?;
         let lines = report::lines(&entries, &new, &survey.states);
         if context.ui.json {
             let ok = new.is_empty() && survey.problems.is_empty();
@@ -70,14 +72,14 @@ fn survey(
     found: &Found,
     entries: &[(Section, &Entry)],
     new: &BTreeSet<Ask>,
-    machine: &Machine,
+    (machine, defaults): (&Machine, Defaults),
 ) -> Result<Survey, Failure> {
     let judged: Vec<_> =
         entries.iter().filter(|(section, entry)| !new.contains(&Ask::of(section, entry))).cloned().collect();
     if judged.is_empty() {
         return Ok(Survey::default());
     }
-    let approved = gate::standing(found, &judged, machine)?
+    let approved = gate::standing(found, &judged, machine, defaults)?
         .map_err(|new| project_sentences::not_approved(&found.path, &new))?;
     let mut keys = context.supply(machine)?;
     let refused = supply::failed(&keys);
@@ -111,6 +113,7 @@ fn word(why: &[Problem]) -> &'static str {
         Some(Problem::Expired { .. }) => "EXPIRED",
         Some(Problem::Revoked(_)) => "REVOKED",
         Some(Problem::Withheld(_)) => "WITHHELD",
+        Some(Problem::UnapprovedDefault(_)) => "NOT APPROVED",
         _ => "REFUSED",
     }
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
+use clap::Args;
+
 use crate::cli::context::{self, Context};
 use crate::cli::error::Failure;
 use crate::cli::opening::WAITING_FOR_ANSWER;
@@ -80,14 +82,30 @@ pub(in crate::cli) fn turn(context: &Context, approvals: &Approvals) -> Result<T
     })
 }
 
+/// Whether the defaults of a file that nobody approved stand in for keys.
+#[derive(Debug, Clone, Copy, Args)]
+pub(in crate::cli) struct Defaults {
+    /// With a token: use the project file's defaults even if nobody approved them
+    #[arg(long, help_heading = "Machines")]
+    unapproved_defaults: bool,
+}
+
 /// The proof without a question, or what was not approved yet. A machine is not asked; its grants decide.
 pub(in crate::cli) fn standing(
     found: &Found,
     entries: &[(Section, &Entry)],
     machine: &Machine,
+    defaults: Defaults,
 ) -> Result<Result<Approved, BTreeSet<Ask>>, Failure> {
     if machine.given() {
-        return Ok(Ok(Approved::by_grants()));
+        if defaults.unapproved_defaults {
+            return Ok(Ok(Approved::by_grants_with_defaults()));
+        }
+        // A machine's user may have no home, and then has approved nothing.
+        let any = entries.iter().any(|(_, entry)| entry.when_missing.default.is_some());
+        let approvals = any.then(approvals).and_then(Result::ok);
+        let approved = approvals.map(|approvals| approvals.approved(&found.path)).unwrap_or_default();
+        return Ok(Ok(Approved::by_grants(approved)));
     }
     Ok(approvals()?.check(&found.path, &asks(entries)))
 }
@@ -98,8 +116,9 @@ pub(in crate::cli) fn approve(
     found: &Found,
     entries: &[(Section, &Entry)],
     machine: &Machine,
+    defaults: Defaults,
 ) -> Result<Approved, Failure> {
-    let new = match standing(found, entries, machine)? {
+    let new = match standing(found, entries, machine, defaults)? {
         Ok(approved) => return Ok(approved),
         Err(new) => new,
     };

@@ -9,9 +9,9 @@ use crate::cli::context::{self, Context};
 use crate::cli::error::{Failure, code};
 use crate::cli::{project_sentences, ui};
 use crate::exchange;
-use crate::name::{EnvName, KeyName};
+use crate::name::{EnvName, KeyName, refused};
 use crate::project::approval::Ask;
-use crate::project::{FILE_NAME, ProjectFile, edit, schema, variable};
+use crate::project::{FILE_NAME, ProjectFile, edit, schema};
 use crate::sys::foreign;
 
 /// The longest .env file that is read, in bytes.
@@ -124,7 +124,7 @@ impl Init {
             let shown = path.display().to_string();
             let parsed = exchange::parse(&bytes).map_err(|error| Failure::exchange(&error, &shown))?;
             for entry in parsed.entries {
-                match variable::parse(&entry.variable) {
+                match refused::parse(&entry.variable) {
                     Ok(variable) if !variables.contains(&variable) => variables.push(variable),
                     Err(_) if !left_out.contains(&entry.variable) => left_out.push(entry.variable),
                     _ => {}
