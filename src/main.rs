@@ -4,8 +4,8 @@
 
 use keyvault::cli;
 use keyvault::clock::SystemClock;
-use keyvault::sys::alloc::WipingAllocator;
-use keyvault::sys::startup;
+use keyvault::os::process::alloc::WipingAllocator;
+use keyvault::os::process::startup;
 
 #[global_allocator]
 static ALLOCATOR: WipingAllocator = WipingAllocator;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::supply::Machine;
+use super::unlock::key_source::Machine;
 use super::{cmd, complete, mapping};
 use crate::name::{EnvName, KeyName, Scope, TagKey};
 use crate::vault::Selection;
@@ -140,8 +140,8 @@ pub struct Metadata {
     #[arg(long, value_name = "KEY=VALUE", value_parser = tag)]
     pub(super) tag: Vec<(TagKey, String)>,
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
-    #[arg(long, value_name = "WHEN", value_parser = super::time::expiry_ahead)]
-    pub(super) expires: Option<super::time::Expiry>,
+    #[arg(long, value_name = "WHEN", value_parser = super::output::time::expiry_ahead)]
+    pub(super) expires: Option<super::output::time::Expiry>,
     /// The variable that holds the key, instead of its name in upper case
     #[arg(long, value_name = "VAR", value_parser = named::<EnvName>)]
     pub(super) env: Option<EnvName>,

@@ -18,9 +18,9 @@ use crate::vault::{Access, Names, Vault};
 
 use super::args::Cli;
 use super::context;
-use super::error::{Failure, code};
-use super::time;
-use super::ui::Ui;
+use super::errors::{Failure, code};
+use super::output::Ui;
+use super::output::time;
 
 /// Names the shell in the question that its script asks.
 const VARIABLE: &str = "KEYVAULT_COMPLETE";

@@ -11,16 +11,17 @@ use directories::BaseDirs;
 use crate::audit::Actor;
 use crate::clock::Moment;
 use crate::crypto::SystemRng;
+use crate::os::process::actor;
+use crate::os::terminal::prompt;
 use crate::secret::{ReadError, SecretBytes};
 use crate::state::pin::Pins;
-use crate::sys::{tty, who};
 use crate::vault::{Access, Holder, Holders, Notice, Vault, World};
 
 use super::args::Global;
-use super::error::{self, Failure};
-use super::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
-use super::time;
-use super::ui::{self, Ui};
+use super::errors::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
+use super::errors::{self, Failure};
+use super::output::time;
+use super::output::{self, Ui};
 
 /// Everything a command works with.
 pub struct Context {
@@ -141,7 +142,7 @@ impl Context {
             }
             Notice::NotPinned(why) => format!(
                 "Done, but this machine could not record it ({}), so a rollback would go unnoticed.",
-                error::reason(why)
+                errors::reason(why)
             ),
             Notice::UnreadableMemory => "This machine's record of the vault cannot be read, so a rollback would go unnoticed. \
                                          Run `keyvault doctor` for details."
@@ -157,7 +158,7 @@ impl Context {
             Notice::OlderCopy { pin, change } => format!(
                 "This copy is at change {change}, but this machine saw {} at change {}{}: what was changed or revoked there \
                  is missing here.",
-                ui::harmless_line(&pin.path),
+                output::harmless_line(&pin.path),
                 pin.change,
                 if pin.change > *change { "" } else { ", after a rekey" }
             ),
@@ -172,7 +173,7 @@ impl Context {
     /// Whether a question may be asked.
     #[must_use]
     pub fn may_ask(&self) -> bool {
-        !self.global.non_interactive && tty::has_terminal()
+        !self.global.non_interactive && prompt::has_terminal()
     }
 
     pub(super) fn require_terminal(&self) -> Result<(), Failure> {
@@ -182,10 +183,10 @@ impl Context {
     /// Why no question may be asked, as the end of a sentence.
     #[must_use]
     pub fn unasked(&self) -> &'static str {
-        if self.global.non_interactive && tty::has_terminal() {
-            error::NOT_TO_ASK
+        if self.global.non_interactive && prompt::has_terminal() {
+            errors::NOT_TO_ASK
         } else {
-            error::NO_TERMINAL
+            errors::NO_TERMINAL
         }
     }
 }
@@ -317,7 +318,7 @@ pub fn without_final_newline(bytes: SecretBytes) -> (SecretBytes, bool) {
 }
 
 fn actor() -> Actor {
-    let who = who::who();
+    let who = actor::who();
     Actor {
         user: who.user,
         host: who.host,

@@ -2,9 +2,9 @@
 
 use std::os::fd::RawFd;
 
-use super::sentences::looks_like_a_value;
+use super::errors::sentences::looks_like_a_value;
 use crate::name::{EnvName, KeyName};
-use crate::sys::descriptors::FIRST;
+use crate::os::process::descriptors::FIRST;
 
 /// Why a text is no mapping. It is shown only if its sides are names that look swapped: anything else may be a secret.
 #[derive(Debug, thiserror::Error)]

@@ -4,42 +4,28 @@ pub mod args;
 pub mod cmd;
 mod complete;
 pub mod context;
-pub mod credentials;
-mod delivery_sentences;
-pub mod error;
-mod event_view;
-mod file_sentences;
-mod keyring;
+pub mod errors;
 mod mapping;
-mod opening;
-mod order;
-mod problem_sentences;
-mod project_sentences;
+pub mod output;
 mod prompt;
-mod sentences;
-mod slot_sentences;
-mod supply;
-pub mod time;
-mod token_sentences;
-pub mod ui;
+pub mod unlock;
 mod usage;
-pub mod view;
 
 use std::ffi::OsString;
 
 use args::Command;
 use context::Context;
-use error::{Failure, code};
+use errors::{Failure, code};
 
 use crate::clock::Clock;
 
 /// Runs one command by this clock; the result is the exit code.
 #[must_use]
 pub fn run(arguments: &[OsString], clock: &'static (dyn Clock + Sync)) -> u8 {
-    time::set_clock(clock);
+    output::time::set_clock(clock);
     let wants_json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let verb = command_word(arguments).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
-    let ui = ui::Ui::new(wants_json);
+    let ui = output::Ui::new(wants_json);
     if let Some(shell) = complete::asked(arguments) {
         return complete::answer(&shell, arguments, &ui).unwrap_or_else(|failure| failure.code);
     }
@@ -86,7 +72,7 @@ fn answers_on_stdout(command: &Command, context: &Context) -> bool {
 
 fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
     if answers_on_stdout(&command, context) {
-        ui::require_stdout()?;
+        output::require_stdout()?;
     }
     match command {
         Command::Generate(args) => args.run(context),

@@ -4,11 +4,11 @@ use std::fs::File;
 
 use dialoguer::console::Term;
 
-use crate::sys::interrupt::Interrupts;
-use crate::sys::tty::{self, PromptError, TypedSignals};
+use crate::os::process::interrupt::Interrupts;
+use crate::os::terminal::prompt::{self, PromptError, TypedSignals};
 
-use super::error::Failure;
-use super::ui::{harmless, harmless_line};
+use super::errors::Failure;
+use super::output::{harmless, harmless_line};
 
 /// Asks what dialoguer asks. `None` is Escape.
 pub(in crate::cli) fn ask<T>(
@@ -33,14 +33,14 @@ pub(in crate::cli) fn ask<T>(
 pub(in crate::cli) fn confirm(text: &str, question: &str) -> Result<bool, Failure> {
     const MAX: usize = 64;
     if !text.is_empty() {
-        tty::write_line(harmless(text).as_bytes()).map_err(Failure::prompt)?;
+        prompt::write_line(harmless(text).as_bytes()).map_err(Failure::prompt)?;
     }
     let prompt = format!("{} [y/N] ", harmless_line(question));
     loop {
-        match tty::read_line(&prompt, MAX).map(|line| said_yes(line.expose())) {
+        match prompt::read_line(&prompt, MAX).map(|line| said_yes(line.expose())) {
             Ok(Some(answer)) => return Ok(answer),
             Ok(None) | Err(PromptError::TooLong { .. }) => {
-                tty::write_line(b"Please answer yes or no.").map_err(Failure::prompt)?;
+                prompt::write_line(b"Please answer yes or no.").map_err(Failure::prompt)?;
             }
             // Ctrl-D, or the terminal went away: that was no yes.
             Err(PromptError::Eof) => return Ok(false),

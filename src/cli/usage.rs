@@ -9,9 +9,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::args::{self, Cli, Command, Global};
 use super::cmd::exec::Exec;
-use super::error::{Failure, code};
+use super::errors::{Failure, code};
 use super::mapping::MappingError;
-use super::ui::{self, Ui};
+use super::output::{self, Ui};
 
 /// What stands before the options of a command.
 const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
@@ -56,7 +56,7 @@ fn whole(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     let matches = Cli::command().try_get_matches_from(arguments).or_else(|error| {
         // Laying out the help of all commands takes a tenth of the time of `exec`.
         let laid_out = || {
-            let width = usize::from(ui::terminal_width()).min(MAX_WIDTH);
+            let width = usize::from(output::terminal_width()).min(MAX_WIDTH);
             let command = Cli::command().help_template(fitted(args::HELP));
             command.term_width(width).mut_subcommands(with_short_help).try_get_matches_from(arguments)
         };
@@ -69,7 +69,7 @@ fn whole(arguments: &[OsString]) -> Result<Cli, clap::Error> {
 fn fitted(template: &str) -> String {
     const WORDS: usize = 13;
     let line = |line: &str| match line.strip_prefix("  ") {
-        Some(entry) if !entry.starts_with("keyvault ") => ui::hanging(line, WORDS),
+        Some(entry) if !entry.starts_with("keyvault ") => output::hanging(line, WORDS),
         _ => line.to_owned(),
     };
     template.lines().map(line).collect::<Vec<_>>().join("\n") + "\n"

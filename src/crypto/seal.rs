@@ -138,8 +138,8 @@ pub(super) fn raw_open(
 
 #[cfg(test)]
 mod tests {
+    use super::super::SystemRng;
     use super::*;
-    use crate::crypto::SystemRng;
 
     fn sealed(plaintext: &[u8]) -> (Key, Vec<u8>) {
         let key = Key::random(&SystemRng).unwrap_or_else(|_| std::process::abort());

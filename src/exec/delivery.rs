@@ -11,9 +11,9 @@ use std::path::Path;
 
 use super::Command;
 use crate::name::{EnvName, KeyName};
+use crate::os::fs::memory_folder::{NoFolder, RunFolder};
+use crate::os::process::descriptors::{Descriptors, Unavailable};
 use crate::secret::{SecretBytes, SecretWriter};
-use crate::sys::descriptors::{Descriptors, Unavailable};
-use crate::sys::memory_folder::{NoFolder, RunFolder};
 use crate::vault::{LineFault, Problem, Resolved, Selection};
 
 /// The longest line that docker reads from an env-file, in bytes, without its newline: Go's `bufio.Scanner` gives up

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::sys::exec::{EnvBlock, EnvError};
+use crate::os::process::exec::{EnvBlock, EnvError};
 
 /// What `--clean-env` keeps, besides every `LC_*`.
 pub const KEPT: [&str; 9] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "TZ", "TMPDIR"];

@@ -2,17 +2,10 @@
 //!
 //! Planning and building are pure, so that every refusal comes before anything is recorded, released or started.
 
-mod channel;
 pub mod delivery;
 pub mod environment;
-pub mod forms;
-mod lattice;
 pub mod mask;
-mod outputs;
-pub mod parts;
 pub mod plan;
-mod spelling;
-pub mod streams;
 pub mod supervise;
 pub mod watch;
 
@@ -20,12 +13,12 @@ use std::ffi::{CString, OsString};
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use self::delivery::DeliveryError;
-use crate::sys::child::{self, Started};
-use crate::sys::descriptors::Descriptors;
-use crate::sys::exec::{self, EnvBlock, EnvError, Image, NotRunnable};
-use crate::sys::leader::{self, Leader};
-use crate::sys::signals::Caught;
+use crate::exec::delivery::DeliveryError;
+use crate::os::process::child::{self, Started};
+use crate::os::process::descriptors::Descriptors;
+use crate::os::process::exec::{self, EnvBlock, EnvError, Image, NotRunnable};
+use crate::os::process::session_leader::{self, Leader};
+use crate::os::process::signals::Caught;
 
 /// Why the command did not start.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +94,7 @@ impl Command {
         slave: BorrowedFd<'_>,
         caught: &Caught,
     ) -> Result<(Started, Leader), ExecError> {
-        leader::start(&self.image(environment), streams, slave, caught).map_err(ExecError::Kernel)
+        session_leader::start(&self.image(environment), streams, slave, caught).map_err(ExecError::Kernel)
     }
 
     /// Becomes the command. Returns only if the kernel refused.

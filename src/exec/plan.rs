@@ -1,7 +1,7 @@
 //! What is wrong with values for the places that they are meant for, found before anything starts.
 
 use super::delivery::Places;
-use crate::sys::exec::{MAX_STRING, arg_limit};
+use crate::os::process::exec::{MAX_STRING, arg_limit};
 use crate::vault::{Problem, Resolved};
 
 /// What the child gets besides the values.

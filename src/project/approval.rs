@@ -16,9 +16,9 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::sha256;
-use crate::sys::foreign;
-use crate::sys::lock::FileLock;
-use crate::sys::private;
+use crate::os::fs::lock::FileLock;
+use crate::os::fs::private;
+use crate::os::fs::untrusted;
 use crate::vault::Pick;
 
 use super::file::{Entry, Section, Source};
@@ -131,7 +131,7 @@ impl Approvals {
     /// What was approved for the file at this path; nothing, if what is kept cannot be read or is not ours.
     #[must_use]
     pub fn approved(&self, path: &Path) -> BTreeSet<Ask> {
-        let read = foreign::read_own(&self.file(path), MAX_FILE);
+        let read = untrusted::read_own(&self.file(path), MAX_FILE);
         let stored = read.ok().and_then(|bytes| serde_json::from_slice::<Stored>(&bytes).ok());
         let holds = |stored: &Stored| stored.format == 1 && stored.path == shown(path);
         stored.filter(holds).map(|stored| stored.approved).unwrap_or_default()
@@ -195,8 +195,8 @@ fn shown(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::ProjectFile;
     use super::*;
-    use crate::project::ProjectFile;
 
     fn asks(text: &str) -> BTreeSet<Ask> {
         let file = ProjectFile::parse(text.as_bytes()).unwrap();

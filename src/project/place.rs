@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::sys::foreign::{self, Unfit};
+use crate::os::fs::untrusted::{self, Unfit};
 
 use super::error::PlaceError;
 use super::file::MAX_FILE;
@@ -27,7 +27,7 @@ pub fn find(folder: &Path, home: Option<&Path>) -> Option<PathBuf> {
             return Some(file);
         }
         let ends = fs::symlink_metadata(part.join(".git")).is_ok() || home.as_deref() == Some(part);
-        if ends || part.parent().is_none_or(|above| !foreign::same_file_system(part, above)) {
+        if ends || part.parent().is_none_or(|above| !untrusted::same_file_system(part, above)) {
             return None;
         }
     }
@@ -36,7 +36,7 @@ pub fn find(folder: &Path, home: Option<&Path>) -> Option<PathBuf> {
 
 /// The file's bytes, if nobody else could have written them.
 pub fn read(path: &Path) -> Result<Vec<u8>, PlaceError> {
-    foreign::read_own(path, MAX_FILE).map_err(|unfit| fault(path, unfit))
+    untrusted::read_own(path, MAX_FILE).map_err(|unfit| fault(path, unfit))
 }
 
 pub(super) fn fault(path: &Path, unfit: Unfit) -> PlaceError {

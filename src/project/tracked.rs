@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::sys::foreign;
+use crate::os::fs::untrusted;
 
 /// Longer than the index of the largest repositories, in bytes.
 const MAX_INDEX: usize = 512 << 20;
@@ -50,7 +50,7 @@ fn git_folder(root: &Path) -> Option<PathBuf> {
     if git.is_dir() {
         return Some(git);
     }
-    let pointer = foreign::read_regular(&git, MAX_POINTER).ok()?;
+    let pointer = untrusted::read_regular(&git, MAX_POINTER).ok()?;
     let target = pointer.strip_prefix(b"gitdir: ")?.trim_ascii_end();
     Some(root.join(std::ffi::OsStr::from_bytes(target)))
 }
@@ -58,7 +58,7 @@ fn git_folder(root: &Path) -> Option<PathBuf> {
 struct Unreadable;
 
 fn index_lists(git: &Path, name: &str, path: &[u8]) -> Result<bool, Unreadable> {
-    let bytes = match foreign::read_regular(&git.join(name), MAX_INDEX) {
+    let bytes = match untrusted::read_regular(&git.join(name), MAX_INDEX) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound && name == "index" => return Ok(false),
         Err(_) => return Err(Unreadable),

@@ -14,9 +14,9 @@ use data_encoding::HEXLOWER;
 use crate::audit::{self, AuditKeys, Event};
 use crate::crypto::{Mac, sha256};
 use crate::identity::Identity;
+use crate::os::fs::lock::FileLock;
+use crate::os::fs::private;
 use crate::store::{TokenId, Tx};
-use crate::sys::lock::FileLock;
-use crate::sys::private;
 
 use super::StateError;
 use super::pin_file::parse;
@@ -232,9 +232,9 @@ pub fn judge(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::record::Record;
     use super::*;
     use crate::clock::Moment;
-    use crate::state::record::Record;
 
     const IDENTITY: Identity = Identity { vault_id: [1; 16], epoch: 1 };
 

@@ -18,8 +18,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::crypto::{Digest, Key};
+use crate::os::process::cores::on_all_cores;
 use crate::store::{Tag, Tx};
-use crate::sys::cores::on_all_cores;
 
 use super::StateError;
 

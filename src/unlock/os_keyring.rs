@@ -11,8 +11,8 @@
 use std::time::Duration;
 
 use crate::identity::Identity;
+use crate::os::process::deadline::{self, GaveUp};
 use crate::secret::SecretBytes;
-use crate::sys::aside::{self, GaveUp};
 
 use super::keyring_entry::KeyringSecret;
 
@@ -117,7 +117,7 @@ fn bounded<T: Send + 'static>(
         return Err(NoAnswer::TurnedOff);
     }
     system::reachable()?;
-    aside::within(limit, ask).unwrap_or_else(|gave_up| {
+    deadline::within(limit, ask).unwrap_or_else(|gave_up| {
         Err(match gave_up {
             GaveUp::TimedOut => NoAnswer::TimedOut,
             GaveUp::Died => NoAnswer::Failed("the conversation with it broke off".to_owned()),

@@ -12,8 +12,8 @@ use crate::clock::Moment;
 use crate::codec::Decoder;
 use crate::crypto::{KEY_LEN, Key};
 use crate::identity::Identity;
+use crate::os::kernel_keyring::{self, SessionError};
 use crate::secret::{Full, SecretBytes, SecretWriter};
-use crate::sys::keyring::{self, SessionError};
 
 use super::keys::Daily;
 
@@ -34,28 +34,28 @@ pub fn open(daily: &Daily, identity: &Identity, now: Moment, seconds: u32) -> Re
     let until = now.plus_millis(i64::from(seconds) * 1000);
     let payload =
         encode(daily, identity, until).map_err(|full| SessionError::Other(std::io::Error::other(full)))?;
-    keyring::store(&description(identity), payload.expose(), seconds)?;
+    kernel_keyring::store(&description(identity), payload.expose(), seconds)?;
     Ok(until)
 }
 
 /// The vault's session, if one is open. Whatever the kernel says against it means that there is none.
 #[must_use]
 pub fn find(identity: &Identity, now: Moment) -> Option<Session> {
-    let payload = keyring::load(&description(identity)).ok()??;
+    let payload = kernel_keyring::load(&description(identity)).ok()??;
     let session = decode(&payload, identity)?;
     (now < session.until).then_some(session)
 }
 
 /// Ends the vault's session; whether there was one.
 pub fn close(identity: &Identity) -> Result<bool, SessionError> {
-    keyring::clear(&description(identity))
+    kernel_keyring::clear(&description(identity))
 }
 
 /// Ends every session of this user; how many there were.
 pub fn close_all() -> Result<usize, SessionError> {
     let mut closed = 0;
-    for description in keyring::list(PREFIX) {
-        closed += usize::from(keyring::clear(&description)?);
+    for description in kernel_keyring::list(PREFIX) {
+        closed += usize::from(kernel_keyring::clear(&description)?);
     }
     Ok(closed)
 }
@@ -71,10 +71,10 @@ pub struct Kept {
 
 /// Looks at the sessions that the kernel keeps for this user.
 pub fn kept(identity: &Identity, now: Moment) -> Result<Kept, SessionError> {
-    keyring::available()?;
+    kernel_keyring::available()?;
     let own = description(identity);
-    let stale = keyring::load(&own)?.is_some() && find(identity, now).is_none();
-    let others = keyring::list(PREFIX).iter().filter(|description| **description != own).count();
+    let stale = kernel_keyring::load(&own)?.is_some() && find(identity, now).is_none();
+    let others = kernel_keyring::list(PREFIX).iter().filter(|description| **description != own).count();
     Ok(Kept { stale, others })
 }
 

@@ -4,19 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{self, ChangeMark, Seed, Verified};
 use crate::name::{KeyName, Scope};
+use crate::os::process::cores::on_all_cores;
 use crate::state::pin::Standing;
 use crate::state::tree::Bucket;
 use crate::store::Tag;
-use crate::sys::cores::on_all_cores;
 use crate::unlock::slot;
 
-use super::directory::bucket_of;
 use super::error::VaultError;
-use super::item::{Item, Version};
-use super::known::is_damage;
-use super::leaves::{self, Kind};
-use super::open::{Access, Vault};
-use super::work::Work;
+use super::file::open::{Access, Vault};
+use super::file::restore_guard::is_damage;
+use super::key::record::{Item, Version};
+use super::tx::Work;
+use super::tx::leaf::{self, Kind};
+use super::tx::name_index::bucket_of;
 
 /// How much sealed text is read before it is opened, in bytes.
 const LOAD_BYTES: usize = 16 << 20;
@@ -200,9 +200,9 @@ impl Check {
         })?;
         let (opener, tree, index) = (work.opener(), &work.keys.tree, &work.keys.index);
         let results = on_all_cores(&rows, |row| {
-            let leaf = leaves::row_leaf(tree, Kind::Item, &row.tag, row.revision, &row.sealed);
+            let leaf = leaf::row_leaf(tree, Kind::Item, &row.tag, row.revision, &row.sealed);
             let item = opener.open(row).map(|item| {
-                let tag = leaves::tag(index, Kind::Item, item.name.as_str().as_bytes());
+                let tag = leaf::tag(index, Kind::Item, item.name.as_str().as_bytes());
                 Tagged { tag, item }
             });
             (leaf, item)

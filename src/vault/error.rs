@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use crate::audit::AuditError;
 use crate::clock::RngError;
 use crate::name::{KeyName, NameError, Scope};
+use crate::os::fs::lock::Process;
+use crate::os::fs::vault_file::FileFault;
+use crate::os::kernel_keyring::SessionError;
 use crate::recipe::RecipeError;
 use crate::state::StateError;
 use crate::state::pin::Standing;
 use crate::store::StoreError;
-use crate::sys::files::FileFault;
-use crate::sys::keyring::SessionError;
-use crate::sys::lock::Process;
 use crate::unlock::UnlockError;
 
-use super::problem::Problem;
-use super::token_error::TokenError;
+use super::release::problem::Problem;
+use super::token::error::TokenError;
 
 /// Why a command on a vault did not happen.
 #[derive(Debug, thiserror::Error)]

@@ -9,10 +9,11 @@ use clap::Args;
 use super::generate;
 use crate::cli::args::{Metadata, named};
 use crate::cli::context::{self, Context, STDIN};
-use crate::cli::error::Failure;
+use crate::cli::errors::Failure;
 use crate::name::KeyName;
+use crate::os::fs::private;
+use crate::os::terminal::prompt;
 use crate::secret::SecretBytes;
-use crate::sys::{private, tty};
 use crate::vault::Origin;
 
 /// The longest value that is read, in bytes.
@@ -102,7 +103,7 @@ impl Source<'_> {
                 return Err(Failure::usage("No value given.", Some("Pipe it in, or use `--file FILE`.")));
             }
             let typed =
-                tty::read_secret(&format!("Value of {name}: "), MAX_TYPED).map_err(Failure::prompt)?;
+                prompt::read_secret(&format!("Value of {name}: "), MAX_TYPED).map_err(Failure::prompt)?;
             if typed.is_empty() {
                 return Err(Failure::usage(
                     "No value typed. Nothing was changed.",

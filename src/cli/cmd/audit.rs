@@ -8,13 +8,13 @@ use crate::audit::{Action, Event, Reach};
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::{Context, read_secret};
-use crate::cli::error::{Failure, code};
-use crate::cli::event_view;
-use crate::cli::time::{self, Expiry};
-use crate::cli::view;
+use crate::cli::errors::{Failure, code};
+use crate::cli::output::event;
+use crate::cli::output::time::{self, Expiry};
+use crate::cli::output::view;
 use crate::clock::Moment;
 use crate::name::{KeyName, TokenName};
-use crate::sys::private::open_secret_file;
+use crate::os::fs::private::open_secret_file;
 use crate::vault::{self, BrokenReads, BroughtHome, Of, Unproved};
 
 /// Read and verify the audit log.
@@ -97,9 +97,9 @@ impl Log {
             if self.wants(of, event, since) {
                 shown += 1;
                 lines += &if context.ui.json {
-                    event_view::json(of, event).to_string()
+                    event::json(of, event).to_string()
                 } else {
-                    event_view::line(of, event)
+                    event::line(of, event)
                 };
                 lines.push('\n');
             }

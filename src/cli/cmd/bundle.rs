@@ -7,10 +7,10 @@ use clap::{Args, Subcommand};
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::{Context, read_secret};
-use crate::cli::error::{Failure, code};
-use crate::cli::view;
+use crate::cli::errors::{Failure, code};
+use crate::cli::output::view;
 use crate::name::TokenName;
-use crate::sys::private::{self, open_secret_file};
+use crate::os::fs::private::{self, open_secret_file};
 use crate::vault::{Access, BundleLabel, Bundled, MAX_BUNDLE, Vault, VaultError};
 
 /// Seal a token's keys in a file that is safe to commit or ship.

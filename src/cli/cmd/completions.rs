@@ -5,7 +5,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
+use crate::cli::errors::{Failure, code};
 
 /// Print a shell's completion script.
 ///

@@ -5,9 +5,9 @@ use clap::Args;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
-use crate::cli::time;
-use crate::cli::view::{self, KeyJson};
+use crate::cli::errors::{Failure, code};
+use crate::cli::output::time;
+use crate::cli::output::view::{self, KeyJson};
 use crate::name::{EnvName, KeyName, Scope, TagKey};
 use crate::vault::Edit as Change;
 

@@ -8,11 +8,11 @@ use super::exec;
 use crate::audit::Action;
 use crate::cli::args::Choice;
 use crate::cli::context::{self, Context};
-use crate::cli::error::{Failure, code};
-use crate::cli::supply::{self, Machine};
-use crate::cli::view;
+use crate::cli::errors::{Failure, code};
+use crate::cli::output::view;
+use crate::cli::unlock::key_source::{self, Machine};
 use crate::exchange::{self, Format, GithubEnv};
-use crate::sys::foreign;
+use crate::os::fs::untrusted;
 use crate::vault::{Purpose, Resolution};
 
 /// Print keys as .env or JSON, or set them for the later steps of a GitHub job.
@@ -62,7 +62,7 @@ impl Export {
         let format = self.format.unwrap_or(usual);
         let job = if format == Written::GithubEnv { Some(github_job(context)?) } else { None };
         let mut keys = context.supply(&self.machine)?;
-        let refused = supply::failed(&keys);
+        let refused = key_source::failed(&keys);
         let purpose = Purpose { action: Action::Export, detail: format.name().to_owned() };
         let resolution = context
             .with_world(|world| keys.resolve(world, &selection, purpose, &|_| Vec::new()).map_err(refused))?;
@@ -117,7 +117,7 @@ fn to_github(context: &Context, resolution: &Resolution, file: &Path) -> Result<
     if !unmasked.is_empty() {
         context.ui.warn(&format!("Too short to be masked in the job log: {}.", unmasked.join(", ")));
     }
-    foreign::append(file, lines.expose()).map_err(|error| Failure::io(file, &error))?;
+    untrusted::append(file, lines.expose()).map_err(|error| Failure::io(file, &error))?;
     context.ui.note(&format!("Set {} for the following steps.", view::counted(variables.len(), "variable")));
     Ok(code::DONE)
 }

@@ -7,8 +7,9 @@ use clap::Args;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
-use crate::cli::{time, ui, view};
+use crate::cli::errors::{Failure, code};
+use crate::cli::output;
+use crate::cli::output::{time, view};
 use crate::clock::Moment;
 use crate::name::KeyName;
 use crate::vault::{Item, Version};
@@ -71,7 +72,7 @@ fn table(item: &Item, reads: &BTreeMap<u32, Moment>, now: Moment, context: &Cont
             state(version, now),
             time::between(version.created, now),
             version.fingerprint_hex(),
-            ui::harmless_line(&version.made_by),
+            output::harmless_line(&version.made_by),
             read.map_or_else(|| "never".to_owned(), |read| time::relative(*read, now)),
         ]);
     }
@@ -88,7 +89,7 @@ fn state(version: &Version, now: Moment) -> String {
         text += &format!(", valid for {}", time::between(now, until));
     }
     if !version.reason.is_empty() {
-        text += &format!(": {}", ui::harmless_line(&version.reason));
+        text += &format!(": {}", output::harmless_line(&version.reason));
     }
     text
 }

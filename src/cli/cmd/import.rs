@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::{self, Context};
-use crate::cli::error::{Failure, code};
-use crate::cli::ui;
+use crate::cli::errors::{Failure, code};
+use crate::cli::output;
 use crate::exchange::{self, Entry, Parsed};
 use crate::name::{EnvName, KeyName, NameError, Scope};
 use crate::vault::{Conflict, Import as Incomings, Imported, Incoming};
@@ -125,7 +125,7 @@ impl Import {
                 (Ok(variable), Ok(name)) => incoming.push(Incoming { name, variable, value: entry.value }),
                 (Err(NameError::RunsCode | NameError::Reserved), _) => dangerous.push(entry.variable),
                 (Err(error), _) | (Ok(_), Err(error)) => {
-                    wrong.push(format!("\n  {} {error}", ui::harmless_line(&entry.variable)));
+                    wrong.push(format!("\n  {} {error}", output::harmless_line(&entry.variable)));
                 }
             }
         }
@@ -170,7 +170,7 @@ impl Import {
         let counts: Vec<_> = counts.into_iter().flatten().collect();
         ui.note(&format!("{verb} {shown}: {}.", counts.join(", ")));
         if !self.dry_run && !self.reads_stdin() {
-            let path = ui::quoted(&self.file);
+            let path = output::quoted(&self.file);
             ui.note(&format!(
                 "The file still contains the plaintext values. Once everything works without it, delete it:\n  rm {path}\nIf git tracks it, also run `git rm --cached {path}` and rotate the keys that were pushed."
             ));
@@ -181,7 +181,7 @@ impl Import {
 
 /// What a person should know about the file, a line each.
 fn point_out(context: &Context, parsed: &Parsed) {
-    let list = |names: Vec<&str>| ui::harmless_line(&names.join(", "));
+    let list = |names: Vec<&str>| output::harmless_line(&names.join(", "));
     if !parsed.duplicates.is_empty() {
         let repeated = parsed.duplicates.iter().map(String::as_str).collect();
         context

@@ -5,9 +5,9 @@ use std::path::Path;
 use clap::Args;
 
 use crate::cli::context::Context;
-use crate::cli::credentials::{self, RecoveryPlace};
-use crate::cli::error::{Failure, code};
+use crate::cli::errors::{Failure, code};
 use crate::cli::prompt;
+use crate::cli::unlock::new_credentials::{self, RecoveryPlace};
 use crate::crypto;
 use crate::unlock::os_keyring::{self, LIMIT};
 use crate::unlock::passphrase::Passphrase;
@@ -36,7 +36,7 @@ impl Init {
         self.recovery.require(context, interactive)?;
         let passphrase = match given {
             Some((passphrase, _)) => passphrase,
-            None => credentials::ask_passphrase(context)?,
+            None => new_credentials::ask_passphrase(context)?,
         };
         let recovery = self.recovery.make(context, interactive)?;
         let creation =

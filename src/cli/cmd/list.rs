@@ -9,11 +9,11 @@ use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Widt
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
-use crate::cli::sentences::did_you_mean;
-use crate::cli::time::{self, Duration};
-use crate::cli::ui;
-use crate::cli::view::{self, KeyJson};
+use crate::cli::errors::sentences::did_you_mean;
+use crate::cli::errors::{Failure, code};
+use crate::cli::output;
+use crate::cli::output::time::{self, Duration};
+use crate::cli::output::view::{self, KeyJson};
 use crate::clock::Moment;
 use crate::name::{Scope, TagKey};
 use crate::vault::{Item, Names, Status};
@@ -158,7 +158,7 @@ fn table(items: &[Item], now: Moment, context: &Context) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(ui::terminal_width());
+    table.set_width(output::terminal_width());
     table.set_header(HEADER);
     for item in items {
         let mut row = cells(item, now).map(Cell::new);
@@ -166,9 +166,9 @@ fn table(items: &[Item], now: Moment, context: &Context) -> String {
         if context.ui.colour()
             && let Some(status) = row.last_mut()
         {
-            let colour = if style == ui::GOOD {
+            let colour = if style == output::GOOD {
                 Color::Green
-            } else if style == ui::WARN {
+            } else if style == output::WARN {
                 Color::Yellow
             } else {
                 Color::Red

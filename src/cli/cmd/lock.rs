@@ -3,8 +3,8 @@
 use clap::Args;
 
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
-use crate::cli::opening;
+use crate::cli::errors::{Failure, code};
+use crate::cli::unlock;
 use crate::unlock::session;
 
 /// End the session.
@@ -17,7 +17,7 @@ pub struct Lock {
 
 impl Lock {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        opening::sweep();
+        unlock::sweep();
         let mut reopens = false;
         let closed = if self.all {
             session::close_all()

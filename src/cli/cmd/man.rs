@@ -6,7 +6,7 @@ use clap::{Args, Command, CommandFactory};
 
 use crate::cli::args::Cli;
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
+use crate::cli::errors::{Failure, code};
 
 /// Print the manual page, or write all pages to a folder.
 ///

@@ -5,8 +5,9 @@ use clap::Args;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
-use crate::cli::{prompt, view};
+use crate::cli::errors::{Failure, code};
+use crate::cli::output::view;
+use crate::cli::prompt;
 use crate::name::KeyName;
 
 /// Remove keys with all their versions.

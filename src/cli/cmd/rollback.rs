@@ -5,8 +5,8 @@ use clap::Args;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
-use crate::cli::view::{self, KeyJson};
+use crate::cli::errors::{Failure, code};
+use crate::cli::output::view::{self, KeyJson};
 use crate::name::KeyName;
 
 /// Make an older version of a key current again.

@@ -8,9 +8,9 @@ use super::add;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
-use crate::cli::time::{self, Duration};
-use crate::cli::view::{self, KeyJson};
+use crate::cli::errors::{Failure, code};
+use crate::cli::output::time::{self, Duration};
+use crate::cli::output::view::{self, KeyJson};
 use crate::name::{KeyName, Scope};
 use crate::vault::{Access, Item, NewValue, Terms, Vault, Which};
 

@@ -3,10 +3,10 @@
 use clap::Args;
 
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
-use crate::cli::order::Outlook;
-use crate::cli::time;
-use crate::cli::ui;
+use crate::cli::errors::{Failure, code};
+use crate::cli::output;
+use crate::cli::output::time;
+use crate::cli::unlock::order::Outlook;
 use crate::clock::Moment;
 
 /// Show whether the vault is open: exit code 0 for open, 4 for locked, 3 for no vault.
@@ -72,13 +72,13 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
     }
     let told = match until {
         Some(until) => {
-            let word = ui.on_out(ui::GOOD, "open");
+            let word = ui.on_out(output::GOOD, "open");
             format!("{word} until {} ({})", time::local(*until), time::relative(*until, context.now()))
         }
         None if *status == "none" => "no vault; create one with `keyvault init`".to_owned(),
-        None => format!("{}; open a session with `keyvault unlock`", ui.on_out(ui::WARN, "locked")),
+        None => format!("{}; open a session with `keyvault unlock`", ui.on_out(output::WARN, "locked")),
     };
-    let mut text = format!("vault    {}\nsession  {told}", ui::harmless_line(vault));
+    let mut text = format!("vault    {}\nsession  {told}", output::harmless_line(vault));
     for way in ways.iter().flatten() {
         text += &format!("\n  {}", way_line(way));
     }

@@ -5,10 +5,11 @@ use clap::{Args, Subcommand};
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
-use crate::cli::event_view;
-use crate::cli::time::{self, Expiry};
-use crate::cli::{ui, view};
+use crate::cli::errors::{Failure, code};
+use crate::cli::output;
+use crate::cli::output::event;
+use crate::cli::output::time::{self, Expiry};
+use crate::cli::output::view;
 use crate::clock::Moment;
 use crate::name::{KeyName, Scope, TokenName};
 use crate::vault::{Access, Issued, Listed, NewToken, Of, TokenRecord, Vault};
@@ -233,7 +234,7 @@ fn listed_json(token: &Listed, now: Moment, with_reads: bool) -> serde_json::Val
             let name = &token.record.name;
             let reads = (token.before..).zip(&token.reads);
             let reads: Vec<_> =
-                reads.map(|(seq, read)| event_view::json(&Of::Token(name.clone(), seq), read)).collect();
+                reads.map(|(seq, read)| event::json(&Of::Token(name.clone(), seq), read)).collect();
             fields.insert("reads".to_owned(), reads.into());
         }
     }
@@ -262,7 +263,7 @@ impl Show {
             ("status", record.status(now).to_owned()),
             ("scopes", view::joined(record.rule.scopes.iter())),
             ("keys", view::joined(token.granted.iter())),
-            ("created", format!("{} by {}", at(record.created), ui::harmless_line(&record.made_by))),
+            ("created", format!("{} by {}", at(record.created), output::harmless_line(&record.made_by))),
             ("expires", record.expires.map_or("never".to_owned(), at)),
             ("reads", token.reads.len().to_string()),
         ];
@@ -271,7 +272,7 @@ impl Show {
         }
         let skipped = token.reads.len().saturating_sub(SHOWN);
         for (seq, read) in (token.before..).zip(&token.reads).skip(skipped) {
-            ui.line(&event_view::line(&Of::Token(record.name.clone(), seq), read))?;
+            ui.line(&event::line(&Of::Token(record.name.clone(), seq), read))?;
         }
         faults(context, &tokens);
         Ok(code::DONE)

@@ -6,15 +6,15 @@ use std::process::{Command, Output};
 use clap::Args;
 
 use crate::cli::context::{self, Context};
-use crate::cli::error::{Failure, code};
-use crate::cli::ui;
+use crate::cli::errors::{Failure, code};
+use crate::cli::output;
 use crate::clock::Rng;
 use crate::crypto::SystemRng;
+use crate::os::fs::private;
+use crate::os::process::interrupt::Interrupts;
+use crate::os::terminal::prompt::PromptError;
 use crate::recipe::{Kind, Recipe};
 use crate::secret::SecretBytes;
-use crate::sys::interrupt::Interrupts;
-use crate::sys::private;
-use crate::sys::tty::PromptError;
 
 /// Demonstrate keyvault on a temporary vault.
 ///
@@ -131,7 +131,7 @@ impl<'c> Stage<'c> {
         if self.context.ui.json {
             return Ok(());
         }
-        self.context.ui.line(&format!("\n{}", self.context.ui.on_out(ui::STRONG, text)))
+        self.context.ui.line(&format!("\n{}", self.context.ui.on_out(output::STRONG, text)))
     }
 
     /// Prints a command as one would type it, runs it, and prints what it said.
@@ -157,18 +157,18 @@ impl<'c> Stage<'c> {
             return Err(Failure { code: 128_u8.saturating_add(signal), ..interrupted });
         }
         let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
-        let said = ui::harmless(&String::from_utf8_lossy(&said));
+        let said = output::harmless(&String::from_utf8_lossy(&said));
         let code = output.status.code();
         if self.context.ui.json {
             self.steps.push(serde_json::json!({ "command": typed, "code": code, "output": said }));
             return Ok(());
         }
         let ui = &self.context.ui;
-        ui.line(&format!("{} {typed}", ui.on_out(ui::GOOD, "$")))?;
+        ui.line(&format!("{} {typed}", ui.on_out(output::GOOD, "$")))?;
         ui.data(said.as_bytes())?;
         match code {
             Some(0) => Ok(()),
-            _ => ui.line(&ui.on_out(ui::WARN, &format!("(exit code {})", code.unwrap_or(-1)))),
+            _ => ui.line(&ui.on_out(output::WARN, &format!("(exit code {})", code.unwrap_or(-1)))),
         }
     }
 

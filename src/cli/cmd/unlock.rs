@@ -4,8 +4,8 @@ use clap::Args;
 
 use crate::audit::Outcome;
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
-use crate::cli::time::{self, Duration};
+use crate::cli::errors::{Failure, code};
+use crate::cli::output::time::{self, Duration};
 use crate::unlock::session;
 use crate::vault::{Access, Vault, VaultError};
 

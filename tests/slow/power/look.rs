@@ -4,9 +4,9 @@ use std::path::Path;
 
 use keyvault::audit::{Actor, Reach};
 use keyvault::clock::{Clock, Moment, Rng};
+use keyvault::os::fs::vault_file::FileFault;
 use keyvault::recipe::{Kind, Recipe};
 use keyvault::state::pin::{Pins, Standing};
-use keyvault::sys::files::FileFault;
 use keyvault::unlock::recovery::RecoveryCode;
 use keyvault::vault::{
     Holder, Holders, Item, Mark, NewKey, Notice, Origin, Status, Vault, VaultError, Way, World as VaultWorld,

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use crate::cli::context::Context;
-use crate::cli::error::Failure;
-use crate::cli::opening::alarm;
-use crate::cli::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
-use crate::cli::{time, view};
+use crate::cli::errors::Failure;
+use crate::cli::errors::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
+use crate::cli::output::{time, view};
+use crate::cli::unlock::alarm;
 use crate::clock::Moment;
 use crate::vault::{Access, Item, Status, Usage, Vault, VaultError};
 

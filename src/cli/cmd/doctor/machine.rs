@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::cli::context::{Context, variable};
-use crate::cli::error::Failure;
-use crate::cli::supply::token_is_piped;
-use crate::cli::time;
+use crate::cli::errors::Failure;
+use crate::cli::output::time;
+use crate::cli::unlock::key_source::token_is_piped;
 use crate::vault::Holding;
 
 use super::Report;

@@ -14,8 +14,8 @@ use std::path::Path;
 use clap::Args;
 
 use crate::cli::context::{Context, state_folder};
-use crate::cli::error::{Failure, code};
-use crate::cli::{opening, ui};
+use crate::cli::errors::{Failure, code};
+use crate::cli::{output, unlock};
 use crate::state::pin::{Memory, Pins};
 use crate::vault::Vault;
 
@@ -71,7 +71,7 @@ impl Report {
 impl Doctor {
     pub(in crate::cli) fn run(context: &mut Context) -> Result<u8, Failure> {
         context.names_slots_itself();
-        opening::sweep();
+        unlock::sweep();
         let token = machine::token(context);
         // A bundle is there for places that have no vault, and no home.
         let needs_none = token.as_ref().is_some_and(|report| report.state == State::Ok);
@@ -125,9 +125,9 @@ fn print(context: &Context, reports: &[Report]) -> Result<u8, Failure> {
     } else {
         let mut text: Vec<_> = reports.iter().map(|report| shown(context, report)).collect();
         text.push(match findings {
-            0 => context.ui.on_out(ui::GOOD, "No problems found."),
-            1 => context.ui.on_out(ui::WARN, "1 finding."),
-            count => context.ui.on_out(ui::WARN, &format!("{count} findings.")),
+            0 => context.ui.on_out(output::GOOD, "No problems found."),
+            1 => context.ui.on_out(output::WARN, "1 finding."),
+            count => context.ui.on_out(output::WARN, &format!("{count} findings.")),
         });
         context.ui.line(&text.join("\n"))?;
     }
@@ -148,14 +148,14 @@ fn json(report: &Report) -> serde_json::Value {
 /// `  ok    files       …`, and below a finding its remedy.
 fn shown(context: &Context, report: &Report) -> String {
     let word = match report.state {
-        State::Ok => context.ui.on_out(ui::GOOD, "ok   "),
-        State::Finding => context.ui.on_out(ui::BAD, "FOUND"),
+        State::Ok => context.ui.on_out(output::GOOD, "ok   "),
+        State::Finding => context.ui.on_out(output::BAD, "FOUND"),
         State::Skipped => "-    ".to_owned(),
     };
-    let line = format!("  {word} {:<13} {}", report.check, ui::harmless_line(&report.what));
-    let mut lines = ui::hanging(&line, TEXT);
+    let line = format!("  {word} {:<13} {}", report.check, output::harmless_line(&report.what));
+    let mut lines = output::hanging(&line, TEXT);
     for remedy in report.remedy.iter().flat_map(|remedy| remedy.lines()) {
-        lines += &format!("\n{:TEXT$}{}", "", ui::harmless(remedy));
+        lines += &format!("\n{:TEXT$}{}", "", output::harmless(remedy));
     }
     lines
 }

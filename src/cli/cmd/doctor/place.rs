@@ -7,8 +7,8 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 
 use crate::cli::context::variable;
-use crate::cli::ui::quoted;
-use crate::sys::{conflicts, private, synced};
+use crate::cli::output::quoted;
+use crate::os::fs::{private, sync_conflicts, sync_service};
 
 use super::Report;
 
@@ -94,7 +94,7 @@ fn mode(path: &Path, mode: u32, wanted: &str) -> Report {
 
 /// Sync services, and what they left.
 pub(super) fn folder(vault: &Path) -> Vec<Report> {
-    let synced = match synced::service(vault) {
+    let synced = match sync_service::service(vault) {
         None => Report::ok("synced folder", "no sync service found"),
         Some((service, folder)) => Report::finding(
             "synced folder",
@@ -108,7 +108,7 @@ pub(super) fn folder(vault: &Path) -> Vec<Report> {
             ),
         ),
     };
-    let copies = conflicts::beside(vault);
+    let copies = sync_conflicts::beside(vault);
     let copies = if copies.is_empty() {
         vec![Report::ok("conflicts", "no conflict copies next to the vault")]
     } else {

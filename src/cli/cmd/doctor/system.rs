@@ -1,11 +1,11 @@
 //! What the system keeps for a vault: the OS keyring, the kernel's keys and the sessions in them.
 
 use crate::cli::context::Context;
-use crate::cli::error::Failure;
-use crate::cli::keyring::sentence;
-use crate::cli::order::opens_slot;
-use crate::cli::view;
-use crate::sys::keyring as kernel;
+use crate::cli::errors::Failure;
+use crate::cli::output::view;
+use crate::cli::unlock::keyring::sentence;
+use crate::cli::unlock::order::opens_slot;
+use crate::os::kernel_keyring as kernel;
 use crate::unlock::os_keyring::{self, LIMIT};
 use crate::unlock::session;
 use crate::vault::{Access, Vault};

@@ -9,9 +9,10 @@ use crate::cli::args::named;
 use crate::cli::cmd::project::gate::{self, Defaults, Found};
 use crate::cli::complete;
 use crate::cli::context::{self, Context};
-use crate::cli::error::Failure;
-use crate::cli::supply::Machine;
-use crate::cli::{delivery_sentences, problem_sentences, project_sentences, ui};
+use crate::cli::errors::Failure;
+use crate::cli::errors::{delivery_sentences, problem_sentences, project_sentences};
+use crate::cli::output;
+use crate::cli::unlock::key_source::Machine;
 use crate::exchange;
 use crate::exec::delivery::{self, Deliveries};
 use crate::name::EnvName;
@@ -114,7 +115,7 @@ fn read_env_file(path: &Path, request: &mut Request) -> Result<(), Failure> {
     let bytes = context::read_secret(&mut file, MAX_ENV_FILE, path)?;
     let parsed = exchange::parse(&bytes).map_err(|error| Failure::exchange(&error, &shown))?;
     let wrong = |variable: &str, why: &str| {
-        let message = format!("{shown} cannot be used: {} {why}.", ui::harmless_line(variable));
+        let message = format!("{shown} cannot be used: {} {why}.", output::harmless_line(variable));
         Failure::usage(&message, Some("Nothing was released."))
     };
     for entry in parsed.entries {

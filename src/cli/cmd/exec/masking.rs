@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use crate::cli::context::{self, Context};
-use crate::cli::error::Failure;
-use crate::cli::{ui, view};
+use crate::cli::errors::Failure;
+use crate::cli::output;
+use crate::cli::output::view;
 use crate::exec::mask::{Mask, TooMuch};
-use crate::exec::streams::{Ways, When};
+use crate::exec::supervise::streams::{Ways, When};
 use crate::name::KeyName;
 use crate::vault::Resolution;
 
@@ -32,7 +33,7 @@ impl MaskArgs {
             _ if in_ci() => When::Kept,
             _ => When::Never,
         };
-        Some(Ways::choose(when, ui::callers())).filter(|ways| ways.any())
+        Some(Ways::choose(when, output::callers())).filter(|ways| ways.any())
     }
 }
 

@@ -18,13 +18,14 @@ use self::watch::Watching;
 use crate::cli::args::Choice;
 use crate::cli::complete;
 use crate::cli::context::{self, Context, runtime_folder};
-use crate::cli::error::Failure;
-use crate::cli::supply::{self, Machine};
-use crate::cli::time;
-use crate::cli::{opening, ui, view};
+use crate::cli::errors::Failure;
+use crate::cli::output::time;
+use crate::cli::output::view;
+use crate::cli::unlock::key_source::{self, Machine};
+use crate::cli::{output, unlock};
 use crate::exec::environment::{self, Inheritance};
 use crate::exec::plan::Surroundings;
-use crate::exec::streams::Ways;
+use crate::exec::supervise::streams::Ways;
 use crate::exec::supervise::{Ending, Masking, Nothing, Supervisor};
 use crate::exec::{Command, ExecError};
 use crate::name::KeyName;
@@ -98,7 +99,7 @@ impl Exec {
         let mut command =
             Command::find(&self.command, context::variable("PATH").as_deref()).map_err(failed)?;
         if wanted.has_files() {
-            opening::sweep();
+            unlock::sweep();
         }
         // Before anything else is opened: the command's own descriptors.
         let places = wanted.prepare(&mut command, runtime_folder().as_deref());
@@ -122,7 +123,7 @@ impl Exec {
         }
         let mut supply = context.supply(&self.machine)?;
         if self.dry_run {
-            let refused = supply::failed(&supply);
+            let refused = key_source::failed(&supply);
             let inspect = |resolved: &[Resolved]| order.inspect(resolved);
             let seen = context
                 .with_world(|world| supply.preview(world, &order.selection, &inspect).map_err(refused))?;
@@ -171,7 +172,7 @@ fn run_beside(
     ways: Option<Ways>,
 ) -> Result<u8, Failure> {
     let mask = ways.map(|ways| masking::over(context, &released).map(|mask| (mask, ways))).transpose()?;
-    let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways, callers: ui::callers() });
+    let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways, callers: output::callers() });
     let supervisor = Supervisor::begin().map_err(|error| order.failed(&error))?;
     let ending = look_after(&supervisor, &order, command, released, masking);
     // While no signal ends us: what has to be taken away.

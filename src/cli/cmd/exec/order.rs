@@ -7,15 +7,15 @@ use super::files;
 use super::{say_skipped, warn_of_expiry};
 use crate::audit::Action;
 use crate::cli::context::Context;
-use crate::cli::error::Failure;
-use crate::cli::supply;
+use crate::cli::errors::Failure;
+use crate::cli::unlock::key_source;
 use crate::exec::delivery::{Besides, Deliveries, Places};
 use crate::exec::environment;
 use crate::exec::plan::{self, Surroundings};
 use crate::exec::{Command, ExecError};
 use crate::name::EnvName;
+use crate::os::process::exec::EnvBlock;
 use crate::secret::SecretBytes;
-use crate::sys::exec::EnvBlock;
 use crate::vault::{Problem, Purpose, Resolution, Resolved, Selection, Supply};
 
 /// What was asked for, checked as far as it can be without the vault.
@@ -50,7 +50,7 @@ impl Order {
         selection: &Selection,
         occasion: &str,
     ) -> Result<Resolution, Failure> {
-        let refused = supply::failed(supply);
+        let refused = key_source::failed(supply);
         let purpose = Purpose {
             action: Action::Exec,
             detail: format!("{}{occasion}", detail_of(&self.program, self.places.wanted())),

@@ -3,7 +3,7 @@
 use super::order::Order;
 use super::{delivery, files, say_skipped};
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
+use crate::cli::errors::{Failure, code};
 use crate::name::EnvName;
 use crate::vault::Preview;
 

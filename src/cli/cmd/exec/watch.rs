@@ -11,17 +11,19 @@ use clap::Args;
 use super::masking;
 use super::order::Order;
 use crate::cli::context::{Context, state_folder};
-use crate::cli::error::{Failure, code};
-use crate::cli::{supply, ui, view};
+use crate::cli::errors::{Failure, code};
+use crate::cli::output;
+use crate::cli::output::view;
+use crate::cli::unlock::key_source;
 use crate::clock::Moment;
 use crate::exec::Command;
-use crate::exec::streams::Ways;
+use crate::exec::supervise::streams::Ways;
 use crate::exec::supervise::{Ending, Masking, Supervisor};
 use crate::exec::watch::{Ended, Keeper, Manner, Possible, Said, Watch};
 use crate::identity::Identity;
 use crate::name::KeyName;
+use crate::os::process::signal_names;
 use crate::state::pin::Pins;
-use crate::sys::signal_names;
 use crate::unlock::session;
 use crate::vault::{Access, Aftermath, Fate, Given, Glance, Holding, Resolution, Resolved, Supply, Vault};
 
@@ -89,7 +91,8 @@ fn watch_over(
     let mut watch = Watch::new(&mut keys, manner);
     loop {
         let mask = ways.map(|ways| masking::over(context, &released).map(|mask| (mask, ways))).transpose()?;
-        let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways, callers: ui::callers() });
+        let masking =
+            mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways, callers: output::callers() });
         let environment = order.fill(&mut command, &released)?;
         watch.over(Given::of(&released.values, &order.selection.previous));
         drop(released);
@@ -317,7 +320,7 @@ impl Keeper for Keys<'_> {
     fn aftermath(&mut self, given: &[Given]) -> Option<Aftermath> {
         let context = self.source.context;
         let answer = self.source.with(|supply| {
-            let failed = supply::failed(supply);
+            let failed = key_source::failed(supply);
             context.with_world(|world| supply.aftermath(world, given).map_err(failed))
         });
         self.heard(About::Looking, answer).ok()
@@ -328,7 +331,7 @@ impl Keeper for Keys<'_> {
         let context = self.source.context;
         let answer = self.source.with(|supply| {
             let inspect = |resolved: &[Resolved]| self.order.inspect(resolved);
-            let failed = supply::failed(supply);
+            let failed = key_source::failed(supply);
             context.with_world(|world| supply.preview(world, selection, &inspect).map_err(failed))
         });
         self.heard(About::Handing, answer).map_or_else(|possible| possible, |_| Possible::Yes)

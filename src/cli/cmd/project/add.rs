@@ -7,14 +7,15 @@ use super::init;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
+use crate::cli::errors::project_sentences;
+use crate::cli::errors::{Failure, code};
 use crate::cli::mapping::{MappingError, to_variable_by};
-use crate::cli::{project_sentences, ui};
+use crate::cli::output;
 use crate::name::{EnvName, KeyName, refused};
+use crate::os::fs::untrusted;
 use crate::project::Profile;
 use crate::project::approval::Ask;
 use crate::project::edit::{self, EditError};
-use crate::sys::foreign;
 
 /// Add a key to the project file.
 ///
@@ -64,11 +65,11 @@ impl Add {
             Some(found) => found,
             None => init::make(&[])?,
         };
-        let shown = ui::harmless_line(&found.path.display().to_string());
+        let shown = output::harmless_line(&found.path.display().to_string());
         // The file was read as UTF-8 already.
         let text = String::from_utf8_lossy(&found.text);
         match edit::add(&text, &self.profile, &variable, &name, self.optional) {
-            Ok(Some(text)) => foreign::replace_shared(&found.path, text.as_bytes())
+            Ok(Some(text)) => untrusted::replace_shared(&found.path, text.as_bytes())
                 .map_err(|error| Failure::making(&found.path, &error))?,
             Ok(None) => {}
             Err(error) => return Err(not_added(&error, &shown)),

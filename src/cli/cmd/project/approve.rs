@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::gate::{self, Found};
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
-use crate::cli::project_sentences::{self, ask_line};
+use crate::cli::errors::project_sentences::{self, ask_line};
+use crate::cli::errors::{Failure, code};
 use crate::project::approval::Ask;
 
 /// Approve the keys that the project file asks for.
@@ -88,7 +88,7 @@ fn withdraw(context: &Context) -> Result<u8, Failure> {
     } else {
         context.ui.note(&format!(
             "Withdrew the approval of {}. keyvault will ask again.",
-            crate::cli::view::counted(withdrawn, "variable")
+            crate::cli::output::view::counted(withdrawn, "variable")
         ));
     }
     Ok(code::DONE)

@@ -9,10 +9,12 @@ use super::gate::{self, Defaults, Found};
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
-use crate::cli::problem_sentences::{self, problem_line};
-use crate::cli::supply::{self, Machine};
-use crate::cli::{project_sentences, ui, view};
+use crate::cli::errors::problem_sentences::{self, problem_line};
+use crate::cli::errors::project_sentences;
+use crate::cli::errors::{Failure, code};
+use crate::cli::output;
+use crate::cli::output::view;
+use crate::cli::unlock::key_source::{self, Machine};
 use crate::exec::delivery::Places;
 use crate::exec::plan::{self, Surroundings};
 use crate::project::approval::Ask;
@@ -82,7 +84,7 @@ fn survey(
     let approved = gate::standing(found, &judged, machine, defaults)?
         .map_err(|new| project_sentences::not_approved(&found.path, &new))?;
     let mut keys = context.supply(machine)?;
-    let refused = supply::failed(&keys);
+    let refused = key_source::failed(&keys);
     let surroundings = Surroundings { weight: 0, no_empty: false };
     let inspect = |resolved: &[Resolved]| plan::inspect(resolved, &Places::none(), surroundings);
     context.with_world(|world| keys.survey(world, &approved.picks(&judged), &inspect).map_err(refused))
@@ -94,13 +96,13 @@ fn print(context: &Context, lines: &[Line]) -> Result<(), Failure> {
     for line in lines {
         let keys = line.keys.iter().map(|key| project_sentences::key_shown(key.as_str()));
         let status = match &line.standing {
-            Standing::Ready => context.ui.on_out(ui::GOOD, "ready"),
+            Standing::Ready => context.ui.on_out(output::GOOD, "ready"),
             Standing::Default => "default".to_owned(),
             Standing::LeftOut(_) => "left out".to_owned(),
-            Standing::Wrong(why) => context.ui.on_out(ui::BAD, word(why)),
-            Standing::NotApproved => context.ui.on_out(ui::BAD, "NOT APPROVED"),
+            Standing::Wrong(why) => context.ui.on_out(output::BAD, word(why)),
+            Standing::NotApproved => context.ui.on_out(output::BAD, "NOT APPROVED"),
         };
-        let about = line.description.as_deref().map(ui::harmless_line).unwrap_or_default();
+        let about = line.description.as_deref().map(output::harmless_line).unwrap_or_default();
         table.add_row([line.variable.to_string(), keys.collect::<Vec<_>>().join(", "), status, about]);
     }
     context.ui.data(view::lines(&mut table).as_bytes())

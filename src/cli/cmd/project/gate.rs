@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::context::{self, Context};
-use crate::cli::error::Failure;
-use crate::cli::opening::WAITING_FOR_ANSWER;
-use crate::cli::supply::Machine;
-use crate::cli::{project_sentences, prompt, ui};
+use crate::cli::errors::Failure;
+use crate::cli::errors::project_sentences;
+use crate::cli::unlock::WAITING_FOR_ANSWER;
+use crate::cli::unlock::key_source::Machine;
+use crate::cli::{output, prompt};
 use crate::project::approval::{Approvals, Approved, Ask, Turn};
 use crate::project::{Entry, Profile, ProjectFile, Section, place};
 
@@ -52,7 +53,7 @@ impl Found {
 pub(in crate::cli) fn working_folder() -> Result<PathBuf, Failure> {
     std::env::current_dir().map_err(|error| {
         let message =
-            format!("The working directory cannot be found: {}.", crate::cli::error::reason(&error));
+            format!("The working directory cannot be found: {}.", crate::cli::errors::reason(&error));
         Failure::failed(&message, Some("Change to a folder that exists."))
     })
 }
@@ -145,7 +146,7 @@ pub(in crate::cli) fn confirmed(
     new: &BTreeSet<Ask>,
 ) -> Result<bool, Failure> {
     let mut text =
-        format!("{} asks for keys from your vault:\n", ui::harmless_line(&path.display().to_string()));
+        format!("{} asks for keys from your vault:\n", output::harmless_line(&path.display().to_string()));
     // What is new stands last, right above the question, however much was approved before.
     for (mark, ask) in asks.difference(new).map(|ask| (' ', ask)).chain(new.iter().map(|ask| ('+', ask))) {
         text.push_str(&format!("  {mark} {}\n", project_sentences::ask_line(ask)));

@@ -6,13 +6,14 @@ use clap::Args;
 
 use super::gate::{self, Found};
 use crate::cli::context::{self, Context};
-use crate::cli::error::{Failure, code};
-use crate::cli::{project_sentences, ui};
+use crate::cli::errors::project_sentences;
+use crate::cli::errors::{Failure, code};
+use crate::cli::output;
 use crate::exchange;
 use crate::name::{EnvName, KeyName, refused};
+use crate::os::fs::untrusted;
 use crate::project::approval::Ask;
 use crate::project::{FILE_NAME, ProjectFile, edit, schema};
-use crate::sys::foreign;
 
 /// The longest .env file that is read, in bytes.
 const MAX_ENV: usize = 1 << 20;
@@ -86,10 +87,11 @@ impl Init {
             ui.line(&format!("{variable} <- {key}"))?;
         }
         if !left_out.is_empty() {
-            let names = left_out.iter().map(|name| ui::harmless_line(name)).collect::<Vec<_>>().join(", ");
+            let names =
+                left_out.iter().map(|name| output::harmless_line(name)).collect::<Vec<_>>().join(", ");
             ui.warn(&format!("Left out because a project file may not set them: {names}."));
         }
-        ui.note(&format!("Wrote {}.", ui::harmless_line(&found.path.display().to_string())));
+        ui.note(&format!("Wrote {}.", output::harmless_line(&found.path.display().to_string())));
         if entries.is_empty() {
             ui.note("Add a key to it with `keyvault project add NAME`.");
         } else {
@@ -150,10 +152,10 @@ fn write(folder: &Path, entries: &[(EnvName, KeyName)], with_schema: bool) -> Re
     if with_schema {
         // The schema is the program's own: one that is there is made current.
         let schema_path = folder.join(schema::FILE_NAME);
-        foreign::replace_shared(&schema_path, schema::text().as_bytes())
+        untrusted::replace_shared(&schema_path, schema::text().as_bytes())
             .map_err(|error| Failure::making(&schema_path, &error))?;
     }
-    foreign::write_shared(&path, text.as_bytes()).map_err(|error| Failure::making(&path, &error))?;
+    untrusted::write_shared(&path, text.as_bytes()).map_err(|error| Failure::making(&path, &error))?;
     Ok(Found { path, file, text: text.into_bytes() })
 }
 
@@ -162,7 +164,10 @@ fn refuse_if_there(path: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::refused(
-        &format!("{} already exists and was not changed.", ui::harmless_line(&path.display().to_string())),
+        &format!(
+            "{} already exists and was not changed.",
+            output::harmless_line(&path.display().to_string())
+        ),
         Some("Add a key to it with `keyvault project add NAME`."),
     ))
 }

@@ -10,7 +10,7 @@ pub mod render;
 use clap::Subcommand;
 
 use crate::cli::context::Context;
-use crate::cli::error::Failure;
+use crate::cli::errors::Failure;
 
 /// Record which keys a project needs, and use them.
 #[derive(Debug, Subcommand)]

@@ -6,13 +6,14 @@ use clap::Args;
 
 use crate::audit::Action;
 use crate::cli::context::{self, Context};
-use crate::cli::error::{Failure, code};
-use crate::cli::supply::{self, Machine};
-use crate::cli::{ui, view};
+use crate::cli::errors::{Failure, code};
+use crate::cli::output;
+use crate::cli::output::view;
+use crate::cli::unlock::key_source::{self, Machine};
+use crate::os::fs::private;
 use crate::project::reference;
 use crate::project::tracked::{Tracked, tracked};
 use crate::secret::SecretBytes;
-use crate::sys::private;
 use crate::vault::{Piece, Purpose};
 
 /// The longest template, in bytes.
@@ -47,7 +48,7 @@ impl Render {
         }
         let (whole, keys) = if pieces.iter().any(|piece| matches!(piece, Piece::Value { .. })) {
             let mut keys = context.supply(&self.machine)?;
-            let refused = supply::failed(&keys);
+            let refused = key_source::failed(&keys);
             let purpose = Purpose { action: Action::Export, detail: "render".to_owned() };
             context.with_world(|world| keys.fill(world, &pieces, purpose).map_err(refused))?
         } else {
@@ -69,7 +70,7 @@ impl Render {
             let output = output.to_string_lossy();
             context.ui.print_json(&serde_json::json!({ "file": output, "keys": keys }))?;
         } else {
-            let output = ui::harmless_line(&output.display().to_string());
+            let output = output::harmless_line(&output.display().to_string());
             context.ui.note(&format!("Wrote {output} with {}.", view::counted(keys.len(), "key")));
         }
         Ok(code::DONE)
@@ -80,7 +81,7 @@ impl Render {
         let shown = if stdin {
             "Standard input".to_owned()
         } else {
-            ui::harmless_line(&self.template.display().to_string())
+            output::harmless_line(&self.template.display().to_string())
         };
         let bytes = if stdin {
             context::read_whole(&mut std::io::stdin().lock(), MAX_TEMPLATE, Path::new(&shown))?
@@ -99,7 +100,7 @@ impl Render {
     }
 
     fn refuse_place(&self, output: &Path) -> Result<(), Failure> {
-        let shown = ui::harmless_line(&output.display().to_string());
+        let shown = output::harmless_line(&output.display().to_string());
         let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
         let canonical = folder.canonicalize().map_err(|error| Failure::making(output, &error))?;

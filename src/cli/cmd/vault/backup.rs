@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
+use crate::cli::errors::{Failure, code};
 use crate::vault::Access;
 
 /// Copy the vault to a new file.

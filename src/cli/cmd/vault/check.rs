@@ -4,11 +4,12 @@ use clap::Args;
 
 use crate::audit::Reach;
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
-use crate::cli::file_sentences::{RESTORE, beyond_check};
-use crate::cli::opening::alarm;
-use crate::cli::{ui, view};
-use crate::sys::conflicts;
+use crate::cli::errors::file_sentences::{RESTORE, beyond_check};
+use crate::cli::errors::{Failure, code};
+use crate::cli::output;
+use crate::cli::output::view;
+use crate::cli::unlock::alarm;
+use crate::os::fs::sync_conflicts;
 use crate::vault::{Checked, Finding};
 
 /// Verify everything: rebuild the tree, open every row, and compare the state, the pin and the audit log.
@@ -32,7 +33,8 @@ impl Check {
         let checked = vault.check(&access).map_err(|error| Failure::of(error, &path))?;
         let alarm = alarm(checked.standing);
         let clean = checked.findings.is_empty() && alarm.is_none();
-        let copies: Vec<_> = conflicts::beside(&path).iter().map(|copy| copy.display().to_string()).collect();
+        let copies: Vec<_> =
+            sync_conflicts::beside(&path).iter().map(|copy| copy.display().to_string()).collect();
         if context.ui.json {
             let findings: Vec<_> = checked
                 .findings
@@ -47,7 +49,7 @@ impl Check {
         } else {
             report(context, &checked, alarm)?;
             for copy in copies {
-                let shown = ui::harmless_line(&copy);
+                let shown = output::harmless_line(&copy);
                 context
                     .ui
                     .warn(&format!("A sync service left {shown} next to the vault. See what it has: keyvault list --vault FILE"));
@@ -75,8 +77,8 @@ fn report(context: &Context, checked: &Checked, alarm: Option<&str>) -> Result<(
         checked.change
     ))?;
     for finding in &checked.findings {
-        let row = ui::harmless_line(&finding.row);
-        context.ui.line(&format!("{} {row}: {}", context.ui.on_out(ui::BAD, "damaged"), finding.what))?;
+        let row = output::harmless_line(&finding.row);
+        context.ui.line(&format!("{} {row}: {}", context.ui.on_out(output::BAD, "damaged"), finding.what))?;
     }
     if checked.findings.iter().any(|finding| !finding.is_of_reads()) {
         context.ui.note(RESTORE);
@@ -89,10 +91,12 @@ fn report(context: &Context, checked: &Checked, alarm: Option<&str>) -> Result<(
     }
     if let Some(alarm) = alarm {
         let hint = "to accept it: keyvault vault restore --adopt";
-        context.ui.line(&format!("{} the vault is {alarm}; {hint}", context.ui.on_out(ui::BAD, "alarm")))?;
+        context
+            .ui
+            .line(&format!("{} the vault is {alarm}; {hint}", context.ui.on_out(output::BAD, "alarm")))?;
     }
     if checked.findings.is_empty() && alarm.is_none() {
-        context.ui.line(&context.ui.on_out(ui::GOOD, "Everything verified."))?;
+        context.ui.line(&context.ui.on_out(output::GOOD, "Everything verified."))?;
         if !reaches_start(checked) {
             context.ui.line(
                 "The audit log is proved link by link. `keyvault audit verify --from-start` proves it from its first entry.",

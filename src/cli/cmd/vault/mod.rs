@@ -11,7 +11,7 @@ pub mod slot;
 use clap::Subcommand;
 
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
+use crate::cli::errors::{Failure, code};
 use crate::cli::prompt;
 
 /// Maintain the vault's file and its slots.

@@ -6,8 +6,8 @@ use clap::Args;
 
 use crate::audit::Action;
 use crate::cli::context::Context;
-use crate::cli::credentials;
-use crate::cli::error::{Failure, code};
+use crate::cli::errors::{Failure, code};
+use crate::cli::unlock::new_credentials;
 use crate::crypto;
 use crate::vault::Credential;
 
@@ -27,7 +27,7 @@ impl Passwd {
         let (mut vault, access) = context.open_with_root()?;
         let path = vault.path().to_owned();
         let had_one = vault.has_passphrase().map_err(|error| Failure::of(error, &path))?;
-        let passphrase = credentials::new_passphrase(context, self.new_passphrase_file.as_deref())?;
+        let passphrase = new_credentials::new_passphrase(context, self.new_passphrase_file.as_deref())?;
         let credential = Credential::Passphrase(&passphrase, crypto::calibrate());
         context.with_world(|world| {
             vault

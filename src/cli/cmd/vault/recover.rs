@@ -6,11 +6,11 @@ use clap::Args;
 
 use crate::audit::Action;
 use crate::cli::context::{self, Context, STDIN};
-use crate::cli::credentials::{self, RecoveryPlace};
-use crate::cli::error::{Failure, code};
+use crate::cli::errors::{Failure, code};
+use crate::cli::unlock::new_credentials::{self, RecoveryPlace};
 use crate::crypto;
+use crate::os::terminal::prompt;
 use crate::secret::SecretBytes;
-use crate::sys::tty;
 use crate::unlock::recovery::RecoveryCode;
 use crate::vault::{Credential, VaultError};
 
@@ -53,7 +53,7 @@ impl Recover {
         let opened = vault.open_recovery(&code);
         context.name_slots(&mut vault, opened.as_ref().ok());
         let access = opened.map_err(failed)?;
-        let passphrase = credentials::new_passphrase(context, self.new_passphrase_file.as_deref())?;
+        let passphrase = new_credentials::new_passphrase(context, self.new_passphrase_file.as_deref())?;
         let recovery = place.make(context, interactive)?;
         let mut ways = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
         ways.extend(recovery.code.as_ref().map(Credential::Recovery));
@@ -87,7 +87,7 @@ impl Recover {
             }
             Some(file) => context.private_file(file, MAX_CODE),
             None if context.may_ask() => {
-                tty::read_secret("Recovery code: ", MAX_CODE).map_err(Failure::prompt)
+                prompt::read_secret("Recovery code: ", MAX_CODE).map_err(Failure::prompt)
             }
             None => Err(Failure::usage(
                 &format!("No recovery code given, and {}.", context.unasked()),

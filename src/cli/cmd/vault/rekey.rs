@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::context::Context;
-use crate::cli::credentials::{NewRecovery, RecoveryPlace};
-use crate::cli::error::{Failure, code};
-use crate::cli::view;
+use crate::cli::errors::{Failure, code};
+use crate::cli::output::view;
+use crate::cli::unlock::new_credentials::{NewRecovery, RecoveryPlace};
 use crate::crypto;
 use crate::secret::SecretWriter;
 use crate::unlock::keyfile::KeyFile;

@@ -6,11 +6,12 @@ use clap::Args;
 
 use super::confirm;
 use crate::cli::context::Context;
-use crate::cli::error::{Failure, code};
-use crate::cli::{file_sentences, view};
+use crate::cli::errors::file_sentences;
+use crate::cli::errors::{Failure, code};
+use crate::cli::output::view;
 use crate::name::{KeyName, TokenName};
+use crate::os::fs::vault_file::FileFault;
 use crate::store::StoreError;
-use crate::sys::files::FileFault;
 use crate::unlock::session;
 use crate::vault::{Difference, Restored, Vault, VaultError};
 
@@ -71,7 +72,7 @@ impl Restore {
         }
         let path = match &here {
             Some(vault) => vault.path().to_owned(),
-            None => crate::sys::files::prepare_new(&path)
+            None => crate::os::fs::vault_file::prepare_new(&path)
                 .map_err(|fault| file_sentences::cannot_replace(VaultError::File(fault), &path))?,
         };
         let restored = context.with_world(|world| {

@@ -6,12 +6,12 @@ use clap::{Args, Subcommand};
 
 use super::confirm;
 use crate::cli::context::Context;
-use crate::cli::credentials::RecoveryPlace;
-use crate::cli::error::{Failure, code};
-use crate::cli::keyring::sentence;
-use crate::cli::slot_sentences::is_stray;
+use crate::cli::errors::slot_sentences::is_stray;
+use crate::cli::errors::{Failure, code};
+use crate::cli::unlock::keyring::sentence;
+use crate::cli::unlock::new_credentials::RecoveryPlace;
 use crate::crypto::SystemRng;
-use crate::sys::private;
+use crate::os::fs::private;
 use crate::unlock::keyfile::KeyFile;
 use crate::unlock::os_keyring::{self, LIMIT, NoAnswer};
 use crate::unlock::slot::Kind;

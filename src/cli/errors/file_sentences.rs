@@ -1,0 +1,284 @@
+//! What is wrong with a vault's file: its place, its owner, its rows, its standing.
+
+use std::path::Path;
+
+use rustix::fs::Access;
+use rustix::io::Errno;
+
+use crate::os::fs::vault_file::{FileFault, Kind};
+use crate::state::pin::Standing;
+use crate::store::StoreError;
+use crate::vault::{Vault, VaultError};
+
+use super::{Failure, code};
+use crate::cli::output;
+
+/// The remedy for damage. 'vault check', which would name itself, has [`beyond_check`].
+const CHECK_NAMES: &str = "Run `keyvault vault check` to see the damaged rows, then restore a backup.";
+
+/// Where rows cannot even be named, or were.
+pub(in crate::cli) const RESTORE: &str =
+    "Restore a backup with `keyvault vault restore FILE`. docs/recovery.md has other options.";
+
+pub(in crate::cli) fn exists(path: &Path) -> Failure {
+    Failure::refused(
+        &format!("{} already exists.", path.display()),
+        Some("It was not changed. To create a vault elsewhere, use `--vault PATH`."),
+    )
+}
+
+pub(in crate::cli) fn file(fault: &FileFault) -> Failure {
+    match fault {
+        FileFault::NotFound { path } => Failure::new(
+            code::NOT_FOUND,
+            "no_vault",
+            format!("No vault at {}.", path.display()),
+            Some("Create one with `keyvault init`, or name another with `--vault` or KEYVAULT_VAULT."),
+        ),
+        FileFault::Exists { path } => exists(path),
+        FileFault::Symlink { path } => Failure::damaged(
+            &format!("{} is a symbolic link, which keyvault does not follow.", path.display()),
+            Some("Name the file itself with `--vault`. Symbolic links to folders are fine."),
+        ),
+        FileFault::HardLink { path, links } => Failure::damaged(
+            &format!("{} has {links} hard links; someone else may own another one.", path.display()),
+            Some("Remove the other hard links, or copy the file."),
+        ),
+        FileFault::NotRegular { path, kind } => Failure::damaged(
+            &format!("{} is a {}, not a vault.", path.display(), kind_name(*kind)),
+            Some("Name the vault's file with `--vault`."),
+        ),
+        FileFault::Empty { path } => Failure::damaged(
+            &format!("{} is empty and not a vault.", path.display()),
+            Some("Restore a backup, or remove the empty file and run `keyvault init`."),
+        ),
+        FileFault::WrongOwner { path, uid } => Failure::damaged(
+            &format!("{} belongs to user {uid}, who could replace it at any time.", path.display()),
+            Some(&format!("If it is yours: sudo chown \"$(id -u)\" {}", output::quoted(path))),
+        ),
+        FileFault::WritableByOthers { path, mode } => Failure::damaged(
+            &format!("Others can write to {} (mode {mode:04o}).", path.display()),
+            Some(&if mode & 0o1000 != 0 {
+                "Move the vault to a folder of its own: mkdir -m 700 FOLDER, then use --vault FOLDER/vault.db"
+                    .to_owned()
+            } else {
+                format!("chmod {} {}", if path.is_dir() { "go-w" } else { "600" }, output::quoted(path))
+            }),
+        ),
+        FileFault::Journal { path } => Failure::damaged(
+            &format!("{} is next to the vault, and opening the vault would apply it.", path.display()),
+            Some(&format!(
+                "keyvault never writes such a file. Move it aside, and nothing else:\n  {}",
+                aside(path)
+            )),
+        ),
+        FileFault::Swapped { path } => Failure::damaged(
+            &format!("{} was replaced by another file during the command.", path.display()),
+            Some("Nothing was done. A sync service may have put another copy in place; try again."),
+        ),
+        FileFault::Io { path, source } => Failure::io(path, source),
+    }
+}
+
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Folder => "folder",
+        Kind::Fifo => "named pipe",
+        Kind::Socket => "socket",
+        Kind::Device => "device",
+    }
+}
+
+pub(in crate::cli) fn store(error: &StoreError, path: &Path) -> Failure {
+    let shown = path.display();
+    match error {
+        StoreError::NotAVault => Failure::damaged(
+            &format!("{shown} is not a vault."),
+            Some("Name the vault's file with `--vault`."),
+        ),
+        StoreError::OlderFormat { format } => Failure::failed(
+            &format!("{shown} has format {format}, which only builds before the first release wrote."),
+            Some("Export its keys with the build that wrote it, and import them into a new vault."),
+        ),
+        StoreError::NewerFormat { format, written_by } => Failure::failed(
+            &format!(
+                "{shown} has format {format}, which this version of keyvault does not support{}.",
+                written_by
+                    .as_ref()
+                    .map(|version| format!("; keyvault {version} wrote it"))
+                    .unwrap_or_default()
+            ),
+            Some("Use that version or a newer one."),
+        ),
+        StoreError::Schema { object } => altered(&format!("its schema is not a vault's ({object})"), path),
+        StoreError::Damaged { what } => altered(what, path),
+        StoreError::NoLog => Failure::damaged(
+            &format!("{shown} no longer has a write-ahead log: another program removed it."),
+            Some(&format!(
+                "Nothing was released. If that program only copied or converted the file, give it its log again:\n  \
+                 sqlite3 {} 'PRAGMA journal_mode=WAL'",
+                output::quoted(path)
+            )),
+        ),
+        StoreError::Busy => Failure::new(
+            code::BUSY,
+            "busy",
+            "Another keyvault command kept the vault busy for more than 10 s.",
+            Some("Nothing was done. Try again when it has ended."),
+        ),
+        StoreError::Full => {
+            Failure::failed("The disk is full. Nothing was changed.", Some("Free some space and try again."))
+        }
+        StoreError::ReadOnly => Failure::failed(
+            &format!("{shown} cannot be written, so nothing can be recorded and no values are released."),
+            Some("`list`, `show`, `status` and `vault check` still work."),
+        ),
+        // SQLite has one sentence for whatever keeps it from opening a file.
+        StoreError::Io(_) if rustix::fs::access(path, Access::READ_OK) == Err(Errno::ACCESS) => {
+            Failure::io(path, &std::io::ErrorKind::PermissionDenied.into())
+        }
+        StoreError::Io(text) => Failure::failed(
+            &format!("{shown} could not be read or written: {text}."),
+            Some(
+                "The command did not report success. Run `keyvault vault check` to see the state of the vault.",
+            ),
+        ),
+        StoreError::Undecided(text) => Failure::new(
+            code::FAILED,
+            "undecided",
+            format!("{shown} could not be synced to the disk: {text}. The change may or may not be made."),
+            Some("Check the disk, then the vault: `keyvault vault check` and `keyvault audit log`."),
+        ),
+        StoreError::Sqlite(text) => Failure::failed(
+            &format!("{shown}: {text}."),
+            Some(
+                "The command did not report success. Run `keyvault vault check` to see the state of the vault.",
+            ),
+        ),
+    }
+}
+
+/// Damage. A log beside the file may be the cause, if it came from another copy.
+pub(in crate::cli) fn altered(what: &str, path: &Path) -> Failure {
+    let hint = match log_aside(path) {
+        Some(remedy) => format!("Nothing was released. {remedy}\nOtherwise restore a backup."),
+        None => format!("Nothing was released. {CHECK_NAMES}"),
+    };
+    Failure::damaged(&format!("{} is damaged or was tampered with: {what}.", path.display()), Some(&hint))
+}
+
+/// What 'vault check' says where it could not look at the rows.
+pub(in crate::cli) fn beyond_check(failure: Failure) -> Failure {
+    Failure { hint: failure.hint.map(|hint| hint.replace(CHECK_NAMES, RESTORE)), ..failure }
+}
+
+fn log_aside(path: &Path) -> Option<String> {
+    let log = Vault::log_beside(path)?;
+    let shown = log.display();
+    let line = aside(&log);
+    Some(format!("{shown} is next to it. If it came from another copy, move it aside:\n  {line}"))
+}
+
+/// The line that sets one file aside.
+fn aside(path: &Path) -> String {
+    let shown = output::quoted(path);
+    format!("mv {shown} {shown}.aside")
+}
+
+/// An error of the file that was named as a backup. What helps is another file, or another place for it.
+pub(in crate::cli) fn backup(error: VaultError, file: &Path) -> Failure {
+    let remedy = match &error {
+        VaultError::File(FileFault::NotRegular { .. } | FileFault::Empty { .. })
+        | VaultError::Store(StoreError::NotAVault | StoreError::Schema { .. }) => {
+            Some("Name a file that `keyvault vault backup` wrote.".to_owned())
+        }
+        VaultError::File(FileFault::Symlink { .. }) => {
+            Some("Name the file that the link points to.".to_owned())
+        }
+        VaultError::File(FileFault::HardLink { .. } | FileFault::WrongOwner { .. }) => {
+            Some(to_own_folder(file))
+        }
+        VaultError::File(FileFault::WritableByOthers { path, .. }) if path.is_dir() => {
+            Some(to_own_folder(file))
+        }
+        VaultError::Store(StoreError::Damaged { .. }) | VaultError::State(_) | VaultError::Audit(_) => {
+            Some(match log_aside(file) {
+                Some(remedy) => format!("{remedy}\nOtherwise use another backup."),
+                None => "Use another backup.".to_owned(),
+            })
+        }
+        _ => None,
+    };
+    let failure = Failure::of(error, file);
+    match remedy {
+        Some(remedy) => {
+            Failure { hint: Some(format!("The vault here was not changed. {remedy}")), ..failure }
+        }
+        None => failure,
+    }
+}
+
+fn to_own_folder(file: &Path) -> String {
+    format!(
+        "A backup must be where no one else can write. Copy it, and name the copy:\n  \
+         mkdir -m 700 FOLDER; cp {} FOLDER/",
+        output::quoted(file)
+    )
+}
+
+/// A vault that cannot even be opened is not written over: somebody may still want it. Only what cannot be read is set
+/// aside; a lone file beside the vault alone, and what another line mends is left to that line.
+pub(in crate::cli) fn cannot_replace(error: VaultError, path: &Path) -> Failure {
+    let remedy = match &error {
+        VaultError::Store(StoreError::NotAVault | StoreError::Schema { .. } | StoreError::Damaged { .. }) => {
+            Some(all_aside(path))
+        }
+        VaultError::File(
+            FileFault::Symlink { path: found }
+            | FileFault::HardLink { path: found, .. }
+            | FileFault::NotRegular { path: found, .. }
+            | FileFault::Empty { path: found }
+            | FileFault::Exists { path: found }
+            | FileFault::Journal { path: found },
+        ) => Some(if found.file_name() == path.file_name() { all_aside(path) } else { aside(found) }),
+        _ => None,
+    };
+    let failure = Failure::of(error, path);
+    match remedy {
+        Some(line) => {
+            let hint = format!("Nothing was changed. Move it aside, then restore again:\n  {line}");
+            Failure { hint: Some(hint), ..failure }
+        }
+        None => failure,
+    }
+}
+
+fn all_aside(path: &Path) -> String {
+    let shown = output::quoted(path);
+    format!("for part in '' -wal -shm; do mv {shown}$part {shown}$part.aside; done")
+}
+
+pub(in crate::cli) fn alarm(standing: Standing, found: u64, pinned: u64, path: &Path) -> Failure {
+    let what = if standing == Standing::RolledBack && found >= pinned {
+        format!(
+            "{} was rolled back: it is from before a rekey that this machine saw at change {pinned}.",
+            path.display()
+        )
+    } else if standing == Standing::RolledBack {
+        format!(
+            "{} was rolled back: it is at change {found}, and this machine saw change {pinned}.",
+            path.display()
+        )
+    } else {
+        format!(
+            "{} is on a different branch: its change {found} does not follow from change {pinned}, which this machine saw.",
+            path.display()
+        )
+    };
+    Failure::new(
+        code::DAMAGED,
+        "alarm",
+        what,
+        Some("No values are released. If this copy is the one to keep:\n  keyvault vault restore --adopt"),
+    )
+}

@@ -1,0 +1,401 @@
+//! From facts to sentences: what is wrong, with which thing, what to do about it; and the exit code.
+
+pub(in crate::cli) mod delivery_sentences;
+pub(in crate::cli) mod file_sentences;
+pub(in crate::cli) mod problem_sentences;
+pub(in crate::cli) mod project_sentences;
+pub(in crate::cli) mod sentences;
+pub(in crate::cli) mod slot_sentences;
+pub(in crate::cli) mod token_sentences;
+
+use std::io;
+use std::path::Path;
+
+use crate::exchange::ExchangeError;
+use crate::exec::ExecError;
+use crate::os::kernel_keyring::SessionError;
+use crate::os::process::exec::NotRunnable;
+use crate::os::terminal::prompt::PromptError;
+use crate::recipe::RecipeError;
+use crate::unlock::passphrase::Unfit;
+
+use super::context::STDIN;
+use super::output;
+
+/// Exit codes.
+pub mod code {
+    /// Done.
+    pub const DONE: u8 = 0;
+    /// Failed.
+    pub const FAILED: u8 = 1;
+    /// Called wrongly.
+    pub const USAGE: u8 = 2;
+    /// No such key or vault.
+    pub const NOT_FOUND: u8 = 3;
+    /// Locked, or the wrong credential.
+    pub const LOCKED: u8 = 4;
+    /// Damaged, rolled back or tampered with.
+    pub const DAMAGED: u8 = 5;
+    /// Exists, expired, revoked, not allowed.
+    pub const REFUSED: u8 = 6;
+    /// Another command had the vault for too long.
+    pub const BUSY: u8 = 7;
+    /// `exec`: a failure of ours, not the child's.
+    pub const OURS: u8 = 125;
+    /// `exec`: found, but cannot be run.
+    pub const NOT_EXECUTABLE: u8 = 126;
+    /// `exec`: not found.
+    pub const NO_COMMAND: u8 = 127;
+    /// Ctrl-C at a prompt.
+    pub const INTERRUPTED: u8 = 130;
+}
+
+/// A failure as a person reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Exit code.
+    pub code: u8,
+    /// One word for programs.
+    pub kind: &'static str,
+    /// The fact and the thing.
+    pub message: String,
+    /// The remedy.
+    pub hint: Option<String>,
+    /// Nobody is there to read it (a closed pipe).
+    pub quiet: bool,
+}
+
+pub(in crate::cli) const WAYS_TO_OPEN: &str = "Run `keyvault unlock` in a terminal, or set KEYVAULT_PASSPHRASE_FILE to\n\
+    a file with the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself,\n\
+    or KEYVAULT_KEY_FILE to a key file.";
+
+/// The same where a session does not do.
+pub(in crate::cli) const WAYS_TO_ROOT: &str = "Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with\n\
+    the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself, or\n\
+    KEYVAULT_KEY_FILE to a key file.";
+
+/// Why nobody is asked, as the end of a sentence.
+pub(in crate::cli) const NO_TERMINAL: &str = "there is no terminal to prompt on";
+
+/// The same where there is one.
+pub(in crate::cli) const NOT_TO_ASK: &str = "`--non-interactive` forbids prompts";
+
+impl Failure {
+    pub(in crate::cli) fn new(
+        code: u8,
+        kind: &'static str,
+        message: impl Into<String>,
+        hint: Option<&str>,
+    ) -> Self {
+        Self { code, kind, message: message.into(), hint: hint.map(str::to_owned), quiet: false }
+    }
+
+    /// The same, with the variable that named the file; a file that is not there locks the vault.
+    pub(in crate::cli) fn named(self, variable: &str) -> Self {
+        let code = if self.code == code::NOT_FOUND { code::LOCKED } else { self.code };
+        let message = format!("{} ({variable} names it.)", self.message);
+        Self { code, kind: if code == self.code { self.kind } else { "locked" }, message, ..self }
+    }
+
+    /// The same, with the variable or option that the credential came from, if it was the wrong one.
+    pub(in crate::cli) fn given_by(self, source: &str) -> Self {
+        if self.kind != "wrong_credential" {
+            return self;
+        }
+        let message = format!("{} (It came from {source}.)", self.message);
+        Self { message, ..self }
+    }
+
+    /// Whether the change may have been made in spite of the failure.
+    pub(in crate::cli) fn is_undecided(&self) -> bool {
+        self.kind == "undecided"
+    }
+
+    pub(in crate::cli) fn failed(message: &str, hint: Option<&str>) -> Self {
+        Self::new(code::FAILED, "failed", message, hint)
+    }
+
+    pub(in crate::cli) fn usage(message: &str, hint: Option<&str>) -> Self {
+        Self::new(code::USAGE, "usage", message, hint)
+    }
+
+    pub(in crate::cli) fn refused(message: &str, hint: Option<&str>) -> Self {
+        Self::new(code::REFUSED, "refused", message, hint)
+    }
+
+    pub(in crate::cli) fn damaged(message: &str, hint: Option<&str>) -> Self {
+        Self::new(code::DAMAGED, "damaged", message, hint)
+    }
+
+    pub(in crate::cli) fn locked() -> Self {
+        Self::locked_as(NO_TERMINAL)
+    }
+
+    /// Locked, and why nobody is asked.
+    pub(in crate::cli) fn locked_as(unasked: &str) -> Self {
+        let message = format!("The vault is locked, and {unasked}.");
+        Self::new(code::LOCKED, "locked", message, Some(WAYS_TO_OPEN))
+    }
+
+    /// A session may be open; it is not enough.
+    pub(in crate::cli) fn needs_root(unasked: &str) -> Self {
+        let message = format!("This needs the passphrase or a key file, and {unasked}.");
+        Self::new(code::LOCKED, "locked", message, Some(WAYS_TO_ROOT))
+    }
+
+    /// A rekey seals the new root under the passphrase as well, so that must be there; another way in is not enough.
+    pub(in crate::cli) fn rekey_without_passphrase(unasked: &str) -> Self {
+        Self::new(
+            code::LOCKED,
+            "locked",
+            format!("A rekey needs the passphrase, even if something else opens the vault, and {unasked}."),
+            Some(
+                "Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with\n\
+                 the passphrase, or KEYVAULT_PASSPHRASE to the passphrase itself.",
+            ),
+        )
+    }
+
+    pub(in crate::cli) fn locked_bundle() -> Self {
+        Self::new(
+            code::LOCKED,
+            "locked",
+            "A bundle opens only with its token, and none is set.",
+            Some("Set KEYVAULT_TOKEN to the token, or KEYVAULT_TOKEN_FILE to a file with it."),
+        )
+    }
+
+    pub(in crate::cli) fn no_home(instead: &str) -> Self {
+        Self::failed(
+            "HOME is not set to a home folder.",
+            Some(&format!("Set HOME or {instead}, or name a vault with `--vault` or KEYVAULT_VAULT.")),
+        )
+    }
+
+    pub(in crate::cli) fn io(path: &Path, error: &io::Error) -> Self {
+        let path = path.display();
+        match error.kind() {
+            io::ErrorKind::NotFound if sentences::looks_like_a_value(&path.to_string()) => Self::new(
+                code::NOT_FOUND,
+                "not_found",
+                "No such file. Its name is not shown, because it looks like a value.",
+                Some(
+                    "If it is a value, treat it as leaked. The option takes the name of a file that contains it.",
+                ),
+            ),
+            io::ErrorKind::NotFound => {
+                Self::new(code::NOT_FOUND, "not_found", format!("{path} does not exist."), None)
+            }
+            io::ErrorKind::IsADirectory => {
+                Self::failed(&format!("{path} is a folder."), Some("Name a file."))
+            }
+            io::ErrorKind::PermissionDenied => Self::failed(
+                &format!("You are not permitted to open {path}."),
+                Some("Check its owner and mode with `ls -l`."),
+            ),
+            _ => Self::failed(&format!("{path}: {}.", reason(error)), None),
+        }
+    }
+
+    /// What is typed there would be seen.
+    pub(in crate::cli) fn echoed(path: &Path, instead: &str) -> Self {
+        let path = if path == Path::new(STDIN) { "Standard input".into() } else { path.to_string_lossy() };
+        Self::usage(&format!("{path} is a terminal, which would show what you type."), Some(instead))
+    }
+
+    /// A file could not be made.
+    pub(in crate::cli) fn making(path: &Path, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => Self::refused(
+                &format!("{} already exists and was not changed.", path.display()),
+                Some("Choose another name."),
+            ),
+            io::ErrorKind::NotFound => Self::failed(
+                &format!("The folder of {} does not exist.", path.display()),
+                Some("Create it first."),
+            ),
+            _ => Self::io(path, error),
+        }
+    }
+
+    /// Writing the answer failed. A closed pipe is nobody's fault; a full disk must show.
+    pub(in crate::cli) fn output(error: &io::Error) -> Self {
+        let quiet = error.kind() == io::ErrorKind::BrokenPipe;
+        Self {
+            quiet,
+            ..Self::failed(
+                &format!("The answer could not be written to standard output: {}.", reason(error)),
+                Some("If the command makes a change, the change was made. Check before you repeat it."),
+            )
+        }
+    }
+
+    pub(in crate::cli) fn prompt(error: PromptError) -> Self {
+        match error {
+            PromptError::NoTerminal => Self::locked(),
+            PromptError::Interrupted => {
+                Self::new(code::INTERRUPTED, "interrupted", "Interrupted. Nothing was done.", None)
+            }
+            PromptError::Eof => Self::new(code::LOCKED, "locked", "No answer given. Nothing was done.", None),
+            PromptError::TooLong { limit } => {
+                Self::usage(&format!("An answer has at most {limit} bytes."), None)
+            }
+            PromptError::Io(error) => {
+                Self::failed(&format!("The terminal failed: {}.", reason(&error)), None)
+            }
+        }
+    }
+
+    pub(in crate::cli) fn passphrase(unfit: Unfit) -> Self {
+        Self::usage(&format!("The passphrase {unfit}."), Some("Use 1 to 4096 bytes of UTF-8 text."))
+    }
+
+    pub(in crate::cli) fn session(error: &SessionError) -> Self {
+        match error {
+            SessionError::Unsupported(_) => Self::failed(
+                "This system cannot keep sessions: the kernel's keyrings are not available (Docker forbids them).",
+                Some(
+                    "Set KEYVAULT_PASSPHRASE_FILE or KEYVAULT_PASSPHRASE, which opens the vault for each command.",
+                ),
+            ),
+            SessionError::Quota => Self::failed(
+                "This user's quota of kernel keys (200) is used up.",
+                Some(
+                    "End all sessions with `keyvault lock --all`, or see what else is kept with `keyctl show @u`.",
+                ),
+            ),
+            SessionError::Other(error) => {
+                Self::failed(&format!("The session failed: {}.", reason(error)), None)
+            }
+        }
+    }
+
+    pub(in crate::cli) fn recipe(error: RecipeError) -> Self {
+        let usage =
+            |message: String| Self::usage(&message, Some("Run `keyvault generate --help` for the recipes."));
+        match error {
+            RecipeError::TooShort { kind, minimum } => usage(format!(
+                "`{}` needs a `--length` of at least {minimum}{}; a shorter value could be guessed.",
+                kind.name(),
+                kind.unit().map(|unit| format!(" {unit}")).unwrap_or_default()
+            )),
+            RecipeError::TooLong { kind, maximum } => usage(format!(
+                "`{}` takes a `--length` of at most {maximum}{}.",
+                kind.name(),
+                kind.unit().map(|unit| format!(" {unit}")).unwrap_or_default()
+            )),
+            RecipeError::NoLength { kind } => {
+                usage(format!("`{}` has a fixed size and takes no `--length`.", kind.name()))
+            }
+            RecipeError::NoPrefix { kind } => usage(format!("`{}` takes no `--prefix`.", kind.name())),
+            RecipeError::PrefixTooLong | RecipeError::PrefixCharacter => {
+                usage("A `--prefix` has at most 32 visible ASCII characters.".to_owned())
+            }
+            RecipeError::Rng(_) => sentences::rng(),
+            other @ (RecipeError::KeyPair | RecipeError::Comment | RecipeError::Size) => {
+                Self::failed(&format!("The value could not be generated: {other}."), None)
+            }
+        }
+    }
+
+    pub(in crate::cli) fn exchange(error: &ExchangeError, path: &str) -> Self {
+        if let ExchangeError::CannotCarry { variable, reason } = error {
+            return Self::refused(
+                &format!("{variable} cannot be written in this format: {reason}."),
+                Some(
+                    "Leave out the key, use another `--format`, or get the value with `keyvault show NAME --reveal`.",
+                ),
+            );
+        }
+        if *error == ExchangeError::Rng {
+            return sentences::rng();
+        }
+        let what = match error {
+            ExchangeError::NotUtf8 => "it is not UTF-8".to_owned(),
+            ExchangeError::NotAnObject => "it is JSON, but not an object of strings".to_owned(),
+            ExchangeError::NotAString { member } => {
+                format!("its member {} is not a string", output::harmless_line(member))
+            }
+            ExchangeError::TooManyEntries => "it has more than 100,000 entries".to_owned(),
+            ExchangeError::Json { line, column } => format!("it is not JSON at line {line}, column {column}"),
+            ExchangeError::CannotCarry { .. } | ExchangeError::Rng | ExchangeError::Size => {
+                "an internal size is wrong".to_owned()
+            }
+        };
+        Self::failed(&format!("{path} cannot be read: {what}."), Some("Nothing was changed."))
+    }
+
+    pub(in crate::cli) fn exec(error: &ExecError, program: &str) -> Self {
+        match error {
+            // Not repeated: what stands behind the sign may be a secret.
+            ExecError::NotRunnable(NotRunnable::NotFound) if program.contains('=') => Self::new(
+                code::NO_COMMAND,
+                "no_command",
+                "The command after `--` starts with an assignment, which only a shell understands.",
+                Some(
+                    "Nothing was released. Put `env` in front of it, or set the variable before `keyvault`.",
+                ),
+            ),
+            ExecError::NotRunnable(NotRunnable::NotFound) if program.is_empty() => Self::new(
+                code::NO_COMMAND,
+                "no_command",
+                "The command is empty.",
+                Some("Nothing was released."),
+            ),
+            ExecError::NotRunnable(NotRunnable::NotFound) => Self::new(
+                code::NO_COMMAND,
+                "no_command",
+                format!("Command not found: {program}."),
+                Some("Nothing was released."),
+            ),
+            ExecError::NotRunnable(NotRunnable::NotExecutable(error)) => Self::new(
+                code::NOT_EXECUTABLE,
+                "not_executable",
+                format!("{program} cannot be run: {}.", reason(error)),
+                Some("Nothing was released."),
+            ),
+            ExecError::Kernel(error) if error.raw_os_error() == Some(libc::ENOEXEC) => Self::new(
+                code::NOT_EXECUTABLE,
+                "not_executable",
+                format!("{program} is not a program, and it names no interpreter."),
+                Some("Start the script with a line such as `#!/bin/sh`."),
+            ),
+            ExecError::Kernel(error) => Self::new(
+                code::NOT_EXECUTABLE,
+                "not_executable",
+                format!("{program} cannot be run: {}.", reason(error)),
+                Some(
+                    "The audit log counts the values as released. If they are too many for one command, choose fewer keys.",
+                ),
+            ),
+            ExecError::Delivery(error) => delivery_sentences::delivery(error),
+            ExecError::Output(error) => Self::failed(
+                &format!("The output of {program} could not be passed on: {}.", reason(error)),
+                Some("Its output was then closed. Whatever it did before that is done."),
+            ),
+            ExecError::Supervision(error) => Self::failed(
+                &format!("{program} could not be supervised: {}.", reason(error)),
+                Some(
+                    "It may still be running. Free some descriptors or processes (`ulimit -n`, `ulimit -u`) and try again.",
+                ),
+            ),
+            ExecError::NulInArgument => Self::usage("An argument of the command contains a NUL byte.", None),
+            ExecError::Environment(error) => {
+                Self::refused(&format!("The environment cannot be passed on: {error}."), None)
+            }
+        }
+    }
+}
+
+/// What the system says, without its number.
+pub(in crate::cli) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut characters = text.chars();
+    characters
+        .next()
+        .map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + characters.as_str())
+}
+
+#[cfg(test)]
+mod snapshot;

@@ -1,0 +1,350 @@
+//! Every sentence that a fact turns into, beside each other in `tests/errors.txt`, to be read: fact, thing, remedy.
+//!
+//! `KEYVAULT_WRITE=1 cargo test --lib cli::errors` writes the file anew.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::too_many_lines, reason = "a test may fail")]
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::audit::AuditError;
+use crate::clock::{Moment, RngError};
+use crate::crypto::KdfError;
+use crate::exchange::{ExchangeError, Obstacle};
+use crate::exec::ExecError;
+use crate::name::refused::Refused;
+use crate::name::{EnvName, KeyName, NameError, Scope};
+use crate::os::fs::lock::Process;
+use crate::os::fs::vault_file::{FileFault, Kind};
+use crate::os::kernel_keyring::SessionError;
+use crate::os::process::exec::{EnvError, NotRunnable};
+use crate::os::terminal::prompt::PromptError;
+use crate::recipe::{Kind as RecipeKind, RecipeError};
+use crate::state::StateError;
+use crate::state::pin::Standing;
+use crate::store::StoreError;
+use crate::unlock::passphrase::Unfit;
+use crate::unlock::{Secret, UnlockError};
+use crate::vault::{LineFault, Problem, VaultError};
+
+use super::Failure;
+
+use samples::{about_machines, deliveries, echoes, projects};
+
+mod samples;
+
+const FILE: &str = "tests/errors.txt";
+
+fn key(name: &str) -> KeyName {
+    KeyName::parse(name).unwrap()
+}
+
+fn keys(names: &[&str]) -> Vec<KeyName> {
+    names.iter().map(|name| key(name)).collect()
+}
+
+fn vault() -> PathBuf {
+    PathBuf::from("/home/ada/.local/share/keyvault/vault.db")
+}
+
+fn file_faults() -> Vec<VaultError> {
+    let path = vault;
+    let folder = || PathBuf::from("/usr");
+    let mut faults = vec![
+        FileFault::NotFound { path: path() },
+        FileFault::Exists { path: path() },
+        FileFault::Symlink { path: path() },
+        FileFault::HardLink { path: path(), links: 2 },
+        FileFault::WrongOwner { path: path(), uid: 1001 },
+        FileFault::WritableByOthers { path: path(), mode: 0o622 },
+        FileFault::WritableByOthers { path: folder(), mode: 0o777 },
+        FileFault::WritableByOthers { path: PathBuf::from("/tmp"), mode: 0o1777 },
+        FileFault::Journal { path: PathBuf::from("/home/ada/.local/share/keyvault/vault.db-journal") },
+        FileFault::Empty { path: path() },
+        FileFault::Swapped { path: path() },
+        FileFault::Io { path: path(), source: io::ErrorKind::PermissionDenied.into() },
+    ];
+    let kinds = [Kind::Folder, Kind::Fifo, Kind::Socket, Kind::Device];
+    faults.extend(kinds.map(|kind| FileFault::NotRegular { path: path(), kind }));
+    faults.into_iter().map(VaultError::File).collect()
+}
+
+fn rows() -> Vec<VaultError> {
+    let stored = [
+        StoreError::NotAVault,
+        StoreError::OlderFormat { format: 1 },
+        StoreError::NewerFormat { format: 9, written_by: Some("3.0.0".to_owned()) },
+        StoreError::NewerFormat { format: 9, written_by: None },
+        StoreError::Schema { object: "trigger evil".to_owned() },
+        StoreError::Damaged { what: "item: tag has 15 bytes".to_owned() },
+        StoreError::NoLog,
+        StoreError::Busy,
+        StoreError::Full,
+        StoreError::ReadOnly,
+        StoreError::Io("disk I/O error".to_owned()),
+        StoreError::Undecided("disk I/O error".to_owned()),
+        StoreError::Sqlite("out of memory".to_owned()),
+    ];
+    let mut errors: Vec<_> = stored.into_iter().map(VaultError::Store).collect();
+    errors.push(VaultError::State(StateError::Mismatch { what: "item".to_owned() }));
+    let what = "audit: the entry of the last change is not the one that the state record names".to_owned();
+    errors.push(VaultError::State(StateError::Apart { what }));
+    errors.push(VaultError::State(StateError::Record));
+    errors.push(VaultError::Audit(AuditError::Broken { seq: 7, what: "is not authentic" }));
+    errors.push(VaultError::Audit(AuditError::Rng(RngError)));
+    for standing in [Standing::RolledBack, Standing::Forked] {
+        errors.push(VaultError::Alarm { standing, found: 41, pinned: 44, path: vault() });
+        errors.push(VaultError::Alarm { standing, found: 45, pinned: 44, path: vault() });
+    }
+    errors
+}
+
+fn ways_in() -> Vec<VaultError> {
+    let unlocks = [
+        UnlockError::Wrong(Secret::Passphrase),
+        UnlockError::Wrong(Secret::RecoveryCode),
+        UnlockError::Wrong(Secret::KeyFile),
+        UnlockError::Wrong(Secret::Keyring),
+        UnlockError::NoSuchSlot(Secret::Passphrase),
+        UnlockError::NoSuchSlot(Secret::KeyFile),
+        UnlockError::NotACode,
+        UnlockError::NotAKeyFile,
+        UnlockError::Passphrase(Unfit::Empty),
+        UnlockError::Kdf(KdfError::Memory { memory_kib: 262_144 }),
+        UnlockError::Rng(RngError),
+    ];
+    let mut errors: Vec<_> = unlocks.into_iter().map(VaultError::Unlock).collect();
+    errors.extend([SessionError::Unsupported(1), SessionError::Quota].map(VaultError::Session));
+    errors.extend([
+        VaultError::NeedsRoot,
+        VaultError::NoSuchWay { id: 9 },
+        VaultError::NoStrays,
+        VaultError::LastWay { id: 1 },
+        VaultError::TooManyWays,
+        VaultError::WaysChanged,
+        VaultError::Rekeyed,
+        VaultError::Changed,
+        VaultError::BackupDamaged {
+            row: "item stripe/live version 1".to_owned(),
+            what: "is not authentic".to_owned(),
+        },
+        VaultError::BackupOfItself,
+        VaultError::OwnName { path: PathBuf::from("/home/ada/.local/share/keyvault/vault.db-wal") },
+        VaultError::FileExists { path: PathBuf::from("backup.db") },
+        VaultError::AnotherVault,
+        VaultError::VaultExists { path: vault() },
+        VaultError::Io { path: PathBuf::from("/mnt/stick"), source: io::ErrorKind::NotFound.into() },
+        VaultError::ReadsNotWritten {
+            path: PathBuf::from("/app/reads.jsonl"),
+            source: io::ErrorKind::ReadOnlyFilesystem.into(),
+        },
+        VaultError::ReadsBusy {
+            path: PathBuf::from("/app/reads.jsonl"),
+            holder: Some(Process { id: 77, name: "flock".to_owned() }),
+        },
+        VaultError::ReadsBusy { path: PathBuf::from("/app/reads.jsonl"), holder: None },
+        VaultError::Rng(RngError),
+    ]);
+    errors
+}
+
+fn about_keys() -> Vec<VaultError> {
+    let name = || key("stripe/live");
+    let scope = |text: &str| Scope::parse(text).unwrap();
+    let mut errors = vec![
+        VaultError::KeysExist(keys(&["stripe/live"])),
+        VaultError::KeysExist(keys(&["a", "b"])),
+        VaultError::NoSuchKeys { missing: keys(&["stripe/life"]), near: Some(name()) },
+        VaultError::NoSuchKeys { missing: keys(&["a", "b"]), near: None },
+        VaultError::NoSuchKeys { missing: keys(&["sk_live_4eC39HqLyjWDarjtT1zdp7dc"]), near: None },
+        VaultError::NeedValues(keys(&["db/prod"])),
+        VaultError::NeedValues(keys(&["db/prod", "stripe/live"])),
+        VaultError::NothingDue,
+        VaultError::AnotherKey(name()),
+        VaultError::NoSuchScope { wanted: scope("payment"), near: Some(scope("payments")) },
+        VaultError::NoSuchVersion { name: name(), version: 7 },
+        VaultError::NoLifetime { name: name() },
+        VaultError::NothingToRollBack { name: name() },
+        VaultError::NotReadable { name: name(), status: "expired" },
+        VaultError::NotReadable { name: name(), status: "revoked" },
+        VaultError::NoVariable { name: key("9lives"), why: NameError::Grammar },
+        VaultError::ValueTooLong { name: name(), len: 20_000_000 },
+    ];
+    for state in ["current", "pending", "retired", "revoked", "wiped"] {
+        errors.push(VaultError::VersionRefused { name: name(), version: 2, state });
+    }
+    let lone = [
+        Problem::Missing { wanted: key("stripe/life"), near: Some(name()) },
+        Problem::Expired { name: name(), since: Moment(0) },
+        Problem::Revoked(name()),
+        Problem::NothingLeft,
+    ];
+    errors.extend(lone.map(|problem| VaultError::Problems(vec![problem])));
+    errors.push(VaultError::Problems(vec![
+        Problem::Missing { wanted: key("nothing/like-it"), near: None },
+        Problem::NoSuchScope { wanted: scope("payment"), near: Some(scope("payments")) },
+        Problem::Swapped { variable: EnvName::parse("STRIPE").unwrap(), name: key("stripe"), to_file: false },
+        Problem::Swapped { variable: EnvName::parse("TLS").unwrap(), name: key("tls"), to_file: true },
+        Problem::Expired { name: name(), since: Moment(0) },
+        Problem::Revoked(key("old")),
+        Problem::NoPrevious(key("young")),
+        Problem::SameVariable { variable: EnvName::parse("TOKEN").unwrap(), names: keys(&["a", "b"]) },
+        Problem::Variable {
+            name: key("p"),
+            variable: EnvName::stored("PATH").unwrap(),
+            why: Refused::Name(NameError::RunsCode),
+        },
+        Problem::Variable {
+            name: key("proxy"),
+            variable: EnvName::stored("HTTPS_PROXY").unwrap(),
+            why: Refused::Redirects,
+        },
+        Problem::UnapprovedDefault(keys(&["log/token"])),
+        Problem::Nul(key("binary")),
+        Problem::TooLong { name: key("long"), len: 1_048_590, max: 131_072 },
+        Problem::TooMuch { len: 9_000_000, max: 2_097_152 },
+        Problem::Empty(key("empty")),
+        Problem::AlreadyGiven { variable: EnvName::parse("PORT").unwrap(), name: key("shop/port") },
+    ]));
+    let asked = |problem: Problem| Problem::Asked {
+        variable: EnvName::parse("TOKEN").unwrap(),
+        problem: Box::new(problem),
+    };
+    let missing = |wanted: &str, near| asked(Problem::Missing { wanted: key(wanted), near });
+    errors.push(VaultError::Problems(vec![missing("stripe/life", Some(name()))]));
+    errors.push(VaultError::Problems(vec![
+        Problem::NotGranted { wanted: key("stripe/life"), near: Some(name()) },
+        Problem::NotGranted { wanted: key("sk_live_4eC39HqLyjWDarjtT1zdp7dc"), near: None },
+        asked(Problem::NotGranted { wanted: key("db/prod"), near: None }),
+    ]));
+    errors.push(VaultError::Problems(vec![
+        missing("nothing/like-it", None),
+        missing("sk_live_4eC39HqLyjWDarjtT1zdp7dc", None),
+        asked(Problem::Expired { name: name(), since: Moment(0) }),
+        asked(Problem::Revoked(key("old"))),
+        asked(Problem::Withheld(key("aws/root"))),
+        asked(Problem::Version { name: name(), version: 9, state: None }),
+        asked(Problem::Version { name: name(), version: 2, state: Some("retired") }),
+        Problem::FileVariable { name: key("tls"), variable: EnvName::parse("TLS").unwrap() },
+        Problem::Line { name: key("lines"), fault: LineFault::Newline },
+        Problem::Line { name: key("return"), fault: LineFault::CarriageReturn },
+        Problem::Line { name: key("binary"), fault: LineFault::NotText },
+        Problem::Line { name: key("long"), fault: LineFault::TooLong { len: 70_000, max: 65_535 } },
+    ]));
+    let kind = RecipeKind::Password;
+    let recipes = [
+        RecipeError::TooShort { kind, minimum: 13 },
+        RecipeError::TooLong { kind: RecipeKind::Hex, maximum: 2048 },
+        RecipeError::NoLength { kind: RecipeKind::Uuid },
+        RecipeError::NoPrefix { kind: RecipeKind::Ed25519 },
+        RecipeError::PrefixTooLong,
+        RecipeError::KeyPair,
+        RecipeError::Rng(RngError),
+    ];
+    errors.extend(recipes.map(VaultError::Recipe));
+    errors
+}
+
+fn others() -> Vec<Failure> {
+    let io = |kind: io::ErrorKind| io::Error::from(kind);
+    let variable = || OsString::from("TOKEN");
+    let mut failures = vec![
+        Failure::locked(),
+        Failure::no_home("XDG_DATA_HOME"),
+        super::token_sentences::nowhere_to_write(),
+        Failure::io(Path::new("x.env"), &io(io::ErrorKind::NotFound)),
+        Failure::io(Path::new("sk_live_4eC39HqLyjWDarjtT1zdp7dc"), &io(io::ErrorKind::NotFound)),
+        Failure::io(Path::new("x.env"), &io(io::ErrorKind::PermissionDenied)),
+        Failure::io(Path::new("x.env"), &io(io::ErrorKind::IsADirectory)),
+        Failure::io(Path::new("/run/secrets/keyvault"), &io(io::ErrorKind::NotFound))
+            .named("KEYVAULT_PASSPHRASE_FILE"),
+        Failure::making(Path::new("code.txt"), &io(io::ErrorKind::AlreadyExists)),
+        Failure::making(Path::new("no/code.txt"), &io(io::ErrorKind::NotFound)),
+        Failure::output(&io(io::ErrorKind::StorageFull)),
+        Failure::prompt(PromptError::Interrupted),
+        Failure::prompt(PromptError::Eof),
+        Failure::prompt(PromptError::TooLong { limit: 4096 }),
+        Failure::prompt(PromptError::Io(io(io::ErrorKind::BrokenPipe))),
+        Failure::passphrase(Unfit::TooLong),
+        Failure::passphrase(Unfit::NotUtf8),
+        Failure::session(&SessionError::Other(io(io::ErrorKind::TimedOut))),
+    ];
+    failures.extend(echoes());
+    let exchanges = [
+        ExchangeError::NotUtf8,
+        ExchangeError::NotAnObject,
+        ExchangeError::NotAString { member: "PORT".to_owned() },
+        ExchangeError::TooManyEntries,
+        ExchangeError::Json { line: 3, column: 14 },
+        ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::NotUtf8 },
+        ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::Quotes },
+        ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::Nul },
+        ExchangeError::Rng,
+    ];
+    failures.extend(samples::restores());
+    failures.extend(samples::unasked());
+    failures.extend(exchanges.iter().map(|error| Failure::exchange(error, "x.env")));
+    let programs = [
+        (ExecError::NotRunnable(NotRunnable::NotFound), "serve"),
+        (ExecError::NotRunnable(NotRunnable::NotFound), "API_KEY=1"),
+        (ExecError::NotRunnable(NotRunnable::NotFound), ""),
+        (ExecError::NotRunnable(NotRunnable::NotExecutable(io(io::ErrorKind::PermissionDenied))), "./serve"),
+        (ExecError::Kernel(io::Error::from_raw_os_error(libc::ENOEXEC)), "./serve"),
+        (ExecError::Kernel(io::Error::from_raw_os_error(libc::E2BIG)), "./serve"),
+        (ExecError::Output(io::Error::from_raw_os_error(libc::ENOSPC)), "./serve"),
+        (ExecError::Supervision(io::Error::from_raw_os_error(libc::EMFILE)), "./serve"),
+        (ExecError::NulInArgument, "serve"),
+        (ExecError::Environment(EnvError::Nul { name: variable() }), "serve"),
+        (ExecError::Environment(EnvError::TooLong { name: variable(), size: 200_000 }), "serve"),
+    ];
+    failures.extend(programs.iter().map(|(error, program)| Failure::exec(error, program)));
+    failures
+        .extend(deliveries().into_iter().map(|error| Failure::exec(&ExecError::Delivery(error), "serve")));
+    failures
+}
+
+fn shown(failure: &Failure) -> String {
+    let hint = failure
+        .hint
+        .as_deref()
+        .map(|hint| format!("\n    {}", hint.replace('\n', "\n    ")))
+        .unwrap_or_default();
+    format!("{} {}: {}{hint}\n", failure.code, failure.kind, failure.message)
+}
+
+#[test]
+fn every_sentence_stands_in_the_snapshot() {
+    let sections = [("A vault's file", file_faults()), ("Its rows and its standing", rows())];
+    let more = [
+        ("Slots and credentials", ways_in()),
+        ("Keys", about_keys()),
+        ("Tokens and bundles", about_machines()),
+    ];
+    let mut text = String::from(
+        "Every error that the program has for a fact, as exit code, kind, sentence and remedy. Usage errors are at the end.\n",
+    );
+    for (title, errors) in sections.into_iter().chain(more) {
+        text += &format!("\n# {title}\n\n");
+        for error in errors {
+            text += &shown(&Failure::of(error, &vault()));
+        }
+    }
+    text += "\n# Files, streams, terminals, commands\n\n";
+    for failure in others() {
+        text += &shown(&failure);
+    }
+    text += "\n# Project files\n\n";
+    for failure in projects() {
+        text += &shown(&failure);
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = root.join(FILE);
+    let known = std::fs::read_to_string(&path).unwrap_or_default();
+    let (_, usage) = known.split_once("\n# Usage").map_or(("", ""), |parts| parts);
+    if std::env::var_os("KEYVAULT_WRITE").is_some() {
+        std::fs::write(&path, format!("{text}\n# Usage{usage}")).unwrap();
+        return;
+    }
+    let ours = known.split("\n# Usage").next().unwrap_or_default();
+    pretty_assertions::assert_eq!(ours, text, "KEYVAULT_WRITE=1 writes {FILE} anew; read what changed");
+}

@@ -1,0 +1,135 @@
+//! Sentences about tokens and bundles.
+
+use std::io;
+use std::path::Path;
+
+use crate::cli::errors::{self, Failure, code};
+use crate::cli::output;
+use crate::cli::output::time;
+use crate::os::fs::lock::Process;
+use crate::state::pin::Standing;
+use crate::vault::TokenError;
+
+/// There is no place for what is recorded of reads.
+pub(in crate::cli) fn nowhere_to_write() -> Failure {
+    Failure::failed(
+        "HOME is not set to a home folder, and reads from a bundle must be recorded.",
+        Some("Set KEYVAULT_READS to a file, or HOME or XDG_STATE_HOME to a folder."),
+    )
+}
+
+/// What is read from a bundle is recorded or not read.
+pub(in crate::cli) fn reads_not_written(path: &Path, why: &io::Error) -> Failure {
+    Failure::failed(
+        &format!(
+            "Reads from a bundle must be recorded, but {} cannot be written: {}.",
+            output::quoted(path),
+            errors::reason(why)
+        ),
+        Some("Nothing was released. Set KEYVAULT_READS to another file."),
+    )
+}
+
+/// Another process, perhaps one of the same job, holds the log and does not let go.
+pub(in crate::cli) fn reads_busy(path: &Path, holder: Option<&Process>) -> Failure {
+    let path = output::quoted(path);
+    let message = match holder {
+        Some(Process { id, name }) => {
+            format!("Process {id} ({}) has locked {path} for more than 10 s.", output::harmless_line(name))
+        }
+        None => format!("Another process has locked {path} for more than 10 s."),
+    };
+    let hint =
+        "Nothing was released, because each read is recorded there. Set KEYVAULT_READS to another file.";
+    Failure::new(code::BUSY, "busy", message, Some(hint))
+}
+
+/// A job that was to have a token, and has none.
+pub(in crate::cli) fn empty_token() -> Failure {
+    Failure::new(
+        code::LOCKED,
+        "locked",
+        "KEYVAULT_TOKEN is empty.",
+        Some(
+            "Give the job its token, or unset the variable. Most services pass no secrets to jobs of forks.",
+        ),
+    )
+}
+
+/// What is wrong with a token or a bundle, and what mends it.
+pub(in crate::cli) fn token(error: &TokenError) -> Failure {
+    let locked = |message: &str, hint| Failure::new(code::LOCKED, "wrong_credential", message, Some(hint));
+    match error {
+        TokenError::Exists(name) => Failure::refused(
+            &format!("Token `{name}` already exists."),
+            Some(&format!(
+                "Give it a new secret with `keyvault token renew {name}`, or end it with `keyvault token revoke {name}`."
+            )),
+        ),
+        TokenError::Missing(name) => Failure::new(
+            code::NOT_FOUND,
+            "not_found",
+            format!("No token named `{name}`."),
+            Some("Run `keyvault token list` to see all tokens."),
+        ),
+        TokenError::Revoked(name) => Failure::refused(
+            &format!("Token `{name}` is revoked."),
+            Some(&format!("Create another: keyvault token create {name} --scope SCOPE")),
+        ),
+        TokenError::OpensNothing => locked(
+            "This token opens nothing here: it was revoked or renewed, or belongs to another vault.",
+            "The vault's owner can see its tokens with `keyvault token list`.",
+        ),
+        TokenError::Expired { name, since } => Failure::refused(
+            &format!("Token `{name}` expired on {}.", time::local(*since)),
+            Some(&format!(
+                "The vault's owner can replace it: keyvault token revoke {name}, then keyvault token create {name} --scope SCOPE"
+            )),
+        ),
+        TokenError::Alarm { name, standing, found, pinned } => {
+            let how = if *standing == Standing::RolledBack { "older than" } else { "different from" };
+            Failure::damaged(
+                &format!(
+                    "The grants of token `{name}` at change {found} are {how} what this machine saw at change {pinned}."
+                ),
+                Some(
+                    "Put the newer vault back. If its owner restored a backup, any change to a granted key resolves this.",
+                ),
+            )
+        }
+        TokenError::Stale { found, least } => Failure::refused(
+            &format!("The token's grants are at change {found}, but at least {least} is required."),
+            Some("Update the bundle with `keyvault bundle update FILE`."),
+        ),
+        TokenError::NotABundle => Failure::failed(
+            "The file is not a bundle.",
+            Some("Create one with `keyvault bundle create --token NAME -o FILE`."),
+        ),
+        TokenError::OtherBundle => locked(
+            "The bundle belongs to another token.",
+            "Create one for this token with `keyvault bundle create --token NAME -o FILE`.",
+        ),
+        TokenError::BundleDamaged => Failure::damaged(
+            "The bundle was altered or truncated.",
+            Some("Create it again with `keyvault bundle create --token NAME -o FILE`."),
+        ),
+        TokenError::BundleOfNone => Failure::refused(
+            "The bundle's token was renewed or created again, so the bundle can no longer be updated.",
+            Some("Remove the file, and create another with `keyvault bundle create --token NAME -o FILE`."),
+        ),
+        TokenError::OtherVault => Failure::refused(
+            "The file belongs to another vault.",
+            Some("Name its vault with `--vault PATH`."),
+        ),
+        TokenError::NotAReadsLog { path } => Failure::refused(
+            &format!("{} is not a read log and was not changed.", output::quoted(path)),
+            Some("Set KEYVAULT_READS to a new file, or to one that keyvault wrote."),
+        ),
+        TokenError::UnknownReads => Failure::new(
+            code::NOT_FOUND,
+            "not_found",
+            "The reads are by a token that this vault does not know.",
+            Some("A token that was renewed or created again does not accept the reads of the earlier one."),
+        ),
+    }
+}

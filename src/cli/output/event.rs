@@ -1,0 +1,69 @@
+//! An entry of the log, as people and programs read it.
+
+use serde_json::Value;
+
+use super::time;
+use super::view;
+use crate::audit::{Event, KeyRef, Outcome};
+use crate::cli::output;
+use crate::vault::{Of, words};
+
+/// An entry in JSON.
+pub(in crate::cli) fn json(of: &Of, event: &Event) -> Value {
+    let keys: Vec<_> = event
+        .keys
+        .iter()
+        .map(|key| serde_json::json!({ "name": key.name, "version": key.version }))
+        .collect();
+    let actor = &event.actor;
+    let (seq, token) = match of {
+        Of::Vault(seq) => (seq, None),
+        Of::Token(token, seq) => (seq, Some(token.as_str())),
+    };
+    serde_json::json!({
+        "seq": seq,
+        "token": token,
+        "time": time::rfc3339(event.time),
+        "action": event.action.name(),
+        "outcome": event.outcome.name(),
+        "keys": keys,
+        "actor": {
+            "user": actor.user, "host": actor.host, "pid": actor.pid, "program": actor.program,
+            "terminal": actor.terminal, "job": actor.job,
+        },
+        "detail": event.detail,
+        "change": event.change.map(|change| change.number),
+    })
+}
+
+/// `   12  2026-11-21 14:03  exec      ada@host bash pts/3  stripe/live v2  (npm)`
+pub(in crate::cli) fn line(of: &Of, event: &Event) -> String {
+    const SHOWN: usize = 5;
+    let number = match of {
+        Of::Vault(seq) => seq.to_string(),
+        Of::Token(token, seq) => format!("{token}:{seq}"),
+    };
+    let actor = &event.actor;
+    let place = actor.job.as_ref().or(actor.terminal.as_ref()).map_or("-", String::as_str);
+    // What had no current version, such as a key that was revoked and then removed, is named alone.
+    let named = |key: &KeyRef| match key.version {
+        0 => key.name.clone(),
+        version => format!("{} v{version}", key.name),
+    };
+    let mut keys = view::joined(event.keys.iter().take(SHOWN).map(named));
+    if event.keys.len() > SHOWN {
+        keys += &format!(" and {} more", event.keys.len() - SHOWN);
+    }
+    let words = words(event);
+    let detail = if words.is_empty() { String::new() } else { format!("  ({words})") };
+    let refused = if event.outcome == Outcome::Refused { " REFUSED" } else { "" };
+    let line = output::harmless_line(&format!(
+        "{number:>5}  {}  {:<8}{refused}  {}@{} {} {place}  {keys}{detail}",
+        time::local(event.time),
+        event.action.name(),
+        actor.user,
+        actor.host,
+        actor.program,
+    ));
+    output::hanging(&line, 7)
+}

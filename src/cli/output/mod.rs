@@ -1,0 +1,349 @@
+//! What is printed: data on stdout, everything else on stderr.
+//!
+//! Streams are written without a buffer in between, which would keep a copy of what passes through it. On a terminal
+//! nothing from the vault is interpreted: control characters and direction marks are shown, not obeyed.
+
+pub mod event;
+pub mod time;
+pub mod view;
+
+use std::cell::OnceCell;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use anstyle::{AnsiColor, Style};
+use rustix::io::Errno;
+use serde::Serialize;
+
+use crate::exec::supervise::streams::Callers;
+use crate::os::process::startup;
+use crate::secret::{SecretBytes, SecretWriter};
+
+use super::context;
+use super::errors::Failure;
+
+/// Bold.
+pub(in crate::cli) const STRONG: Style = Style::new().bold();
+/// For what is fine.
+pub(in crate::cli) const GOOD: Style = AnsiColor::Green.on_default();
+/// For what wants attention.
+pub(in crate::cli) const WARN: Style = AnsiColor::Yellow.on_default();
+/// For what is refused.
+pub(in crate::cli) const BAD: Style = AnsiColor::Red.on_default();
+
+/// The standard streams as the caller gave them, for a child's output on its way there.
+#[must_use]
+pub(in crate::cli) fn callers() -> Callers<'static> {
+    [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()]
+}
+
+/// The two streams and how they are written.
+#[derive(Debug, Clone)]
+pub struct Ui {
+    /// Data and errors as JSON.
+    pub json: bool,
+    /// Whether each has colours; asked when something is printed, since most of `exec` prints nothing.
+    colour_out: OnceCell<bool>,
+    colour_err: OnceCell<bool>,
+}
+
+impl Ui {
+    /// Colour only on a terminal that has it, and never against NO_COLOR.
+    #[must_use]
+    pub fn new(json: bool) -> Self {
+        Self { json, colour_out: OnceCell::new(), colour_err: OnceCell::new() }
+    }
+
+    /// Whether stdout is a terminal.
+    #[must_use]
+    pub fn out_is_terminal(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// Whether stderr is a terminal.
+    #[must_use]
+    pub fn err_is_terminal(&self) -> bool {
+        io::stderr().is_terminal()
+    }
+
+    /// Bytes on stdout, as they are.
+    pub fn data(&self, bytes: &[u8]) -> Result<(), Failure> {
+        write_to(&io::stdout(), bytes).map_err(|error| Failure::output(&error))
+    }
+
+    /// A line on stdout; on a terminal as many as it needs.
+    pub fn line(&self, text: &str) -> Result<(), Failure> {
+        self.data(format!("{}\n", fitted(text, "", rustix::stdio::stdout())).as_bytes())
+    }
+
+    /// A line on stderr, made harmless.
+    pub fn note(&self, text: &str) {
+        Self::styled_note(&fitted(&harmless(text), "", rustix::stdio::stderr()));
+    }
+
+    /// A line on stderr that may carry colours. Who closed it does not want to know.
+    fn styled_note(text: &str) {
+        let _ = write_to(&io::stderr(), format!("{text}\n").as_bytes());
+    }
+
+    /// One JSON value and a newline on stdout. On a terminal what could steer it is written as JSON's `\u` escapes.
+    pub fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
+        let mut text = serde_json::to_vec(value)
+            .map_err(|_| Failure::failed("The answer could not be written as JSON.", None))?;
+        text.push(b'\n');
+        self.json_lines(&text)
+    }
+
+    /// JSON on stdout, a value a line: exact to a pipe or file, harmless to a terminal.
+    pub fn json_lines(&self, lines: &[u8]) -> Result<(), Failure> {
+        if self.out_is_terminal() { self.data(&json_for_terminals(lines)) } else { self.data(lines) }
+    }
+
+    /// A written file on stdout: exact to a pipe or file; on a terminal what could steer it is shown instead.
+    pub fn file(&self, bytes: &SecretBytes, json: bool) -> Result<(), Failure> {
+        if !self.out_is_terminal() {
+            return self.data(bytes.expose());
+        }
+        if json {
+            return self.data(&json_for_terminals(bytes.expose()));
+        }
+        self.value(bytes)
+    }
+
+    /// A value on stdout: exact bytes to a pipe or file; on a terminal harmless and ended by a newline.
+    pub fn value(&self, value: &SecretBytes) -> Result<(), Failure> {
+        if !self.out_is_terminal() {
+            return self.data(value.expose());
+        }
+        // Each byte becomes at most four (`\x1b`), and a character of four bytes at most ten (`\u{10ffff}`).
+        let mut shown = SecretWriter::with_capacity(value.len() * 4 + 1);
+        harmless_bytes(value.expose(), &mut shown);
+        let _ = shown.push(b"\n");
+        self.data(shown.written())
+    }
+
+    /// Help as clap lays it out, with its colours if stdout has them.
+    pub(in crate::cli) fn help(&self, text: &clap::builder::StyledStr) -> Result<(), Failure> {
+        if self.colour() {
+            self.data(text.ansi().to_string().as_bytes())
+        } else {
+            self.data(text.to_string().as_bytes())
+        }
+    }
+
+    /// An error: what is wrong, and what to do.
+    pub(in crate::cli) fn failure(&self, failure: &Failure) {
+        if self.json {
+            let body = serde_json::json!({
+                "error": { "kind": failure.kind, "message": failure.message, "hint": failure.hint }
+            });
+            let text = json_for_terminals(body.to_string().as_bytes());
+            return Self::styled_note(&String::from_utf8_lossy(&text));
+        }
+        let message = format!("{} {}", self.on_err(BAD, "error:"), harmless(&failure.message));
+        let mut text = fitted(&message, "", rustix::stdio::stderr());
+        if let Some(hint) = &failure.hint {
+            text.push('\n');
+            text.push_str(&fitted(&harmless(hint), "       ", rustix::stdio::stderr()));
+        }
+        Self::styled_note(&text);
+    }
+
+    /// A warning in one line.
+    pub fn warn(&self, text: &str) {
+        let text = format!("{} {}", self.on_err(WARN, "warning:"), harmless(text));
+        Self::styled_note(&fitted(&text, "", rustix::stdio::stderr()));
+    }
+
+    /// How far long work on keys is: on a terminal, after half a second.
+    #[must_use]
+    pub fn progress(&self, doing: &'static str, keys: usize) -> indicatif::ProgressBar {
+        let target = if self.json || !self.err_is_terminal() {
+            indicatif::ProgressDrawTarget::hidden()
+        } else {
+            indicatif::ProgressDrawTarget::stderr_with_hz(2)
+        };
+        let bar = indicatif::ProgressBar::with_draw_target(u64::try_from(keys).ok(), target);
+        if let Ok(style) = indicatif::ProgressStyle::with_template("{msg} {pos} of {len} keys {wide_bar}") {
+            bar.set_style(style);
+        }
+        bar.with_message(doing)
+    }
+
+    /// Styled for stdout.
+    #[must_use]
+    pub fn on_out(&self, style: Style, text: &str) -> String {
+        styled(self.colour(), style, text)
+    }
+
+    /// Whether stdout gets colour.
+    #[must_use]
+    pub fn colour(&self) -> bool {
+        let coloured = || !self.json && context::colour_wanted() && self.out_is_terminal();
+        *self.colour_out.get_or_init(coloured)
+    }
+
+    fn on_err(&self, style: Style, text: &str) -> String {
+        let coloured = || context::colour_wanted() && self.err_is_terminal();
+        styled(*self.colour_err.get_or_init(coloured), style, text)
+    }
+}
+
+/// A command that has nowhere to answer changes nothing.
+pub(in crate::cli) fn require_stdout() -> Result<(), Failure> {
+    if startup::stdout_was_closed() {
+        return Err(Failure::failed("Standard output is closed. Nothing was done.", None));
+    }
+    Ok(())
+}
+
+fn styled(colour: bool, style: Style, text: &str) -> String {
+    if colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
+}
+
+/// Straight to the descriptor: the standard library's stdout would buffer, and a duplicate of the descriptor could not
+/// be had when there are none left, which is an error that wants to be printed.
+fn write_to(stream: &impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(stream, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// A path as a shell reads it back.
+#[must_use]
+pub fn quoted(path: &Path) -> String {
+    format!("'{}'", harmless_line(&path.display().to_string().replace('\'', r"'\''")))
+}
+
+/// JSON without DEL, C1 controls and direction marks, which stand in strings only and may be escaped there.
+fn json_for_terminals(json: &[u8]) -> Vec<u8> {
+    let mut safe = String::with_capacity(json.len() + 16);
+    for character in String::from_utf8_lossy(json).chars() {
+        if character != '\n' && obeyed(character) {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                safe.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            safe.push(character);
+        }
+    }
+    safe.into_bytes()
+}
+
+/// A terminal that is narrower is treated as if it had so many columns.
+const MIN_COLUMNS: u16 = 40;
+
+/// How many columns stdout's terminal has; 80 if it is none.
+#[must_use]
+pub fn terminal_width() -> u16 {
+    rustix::termios::tcgetwinsize(rustix::stdio::stdout()).map_or(80, |size| size.ws_col.max(MIN_COLUMNS))
+}
+
+/// Text whose lines begin with `indent`, broken between words where a terminal would break within them. Lines that are
+/// indented already are commands to copy or lists, and stay whole.
+fn fitted(text: &str, indent: &str, stream: impl AsFd) -> String {
+    let columns = rustix::termios::tcgetwinsize(stream).map_or(0, |size| size.ws_col);
+    let options = textwrap::Options::new(usize::from(columns.max(MIN_COLUMNS)))
+        .initial_indent(indent)
+        .subsequent_indent(indent)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    let lines = text.split('\n').map(|line| {
+        if columns == 0 || line.starts_with("  ") {
+            format!("{indent}{line}")
+        } else {
+            textwrap::fill(line, &options)
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A line whose text begins at `column`; on a terminal what does not fit goes on there in the next ones.
+#[must_use]
+pub fn hanging(line: &str, column: usize) -> String {
+    let columns = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).map_or(0, |size| size.ws_col);
+    if columns == 0 {
+        return line.to_owned();
+    }
+    let indent = " ".repeat(column);
+    let options = textwrap::Options::new(usize::from(columns.max(MIN_COLUMNS)))
+        .subsequent_indent(&indent)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::fill(line, &options)
+}
+
+/// Text from the vault for a terminal: control characters and Unicode's direction marks as `\u{…}`; newlines stay.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if obeyed(c) && c != '\n' {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// [`harmless`] for text that stands in one line of a table.
+#[must_use]
+pub fn harmless_line(text: &str) -> String {
+    harmless(text).replace('\n', "\\n")
+}
+
+fn harmless_bytes(bytes: &[u8], shown: &mut SecretWriter) {
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let mut utf8 = [0; 4];
+            let plain = c.encode_utf8(&mut utf8);
+            if obeyed(c) && !matches!(c, '\n' | '\t') {
+                for byte in plain.bytes() {
+                    push_hex(byte, shown);
+                }
+            } else {
+                let _ = shown.push(plain.as_bytes());
+            }
+        }
+        chunk.invalid().iter().for_each(|byte| push_hex(*byte, shown));
+    }
+}
+
+fn push_hex(byte: u8, shown: &mut SecretWriter) {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).map_or(b'0', |c| c as u8);
+    // The buffer has four bytes for each.
+    let _ = shown.push(&[b'\\', b'x', digit(byte >> 4), digit(byte & 15)]);
+}
+
+/// What a terminal obeys instead of showing: C0, DEL, C1, direction marks and overrides, invisible separators.
+fn obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_35_escape_codes_and_direction_marks_are_shown() {
+        assert_eq!(harmless("a\u{1b}[31mb\u{202e}c"), "a\\u{1b}[31mb\\u{202e}c");
+        assert_eq!(harmless_line("a\nb"), "a\\nb");
+    }
+
+    #[test]
+    fn case_36_a_value_is_never_interpreted() {
+        let mut shown = SecretWriter::with_capacity(64);
+        harmless_bytes(b"ok\x1b]0;x\x07\n\xff", &mut shown);
+        assert_eq!(shown.written(), b"ok\\x1b]0;x\\x07\n\\xff");
+    }
+}

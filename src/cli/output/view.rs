@@ -1,0 +1,217 @@
+//! A key as `list`, `show` and JSON present it.
+
+use std::collections::BTreeMap;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::clock::Moment;
+use crate::vault::{Item, Status, Version};
+
+use super::time;
+use crate::cli::output::{self, Ui};
+
+/// A key that expires within this is pointed out.
+const SOON: i64 = 7 * 86_400_000;
+
+/// A key in JSON.
+#[derive(Debug, Serialize)]
+pub struct KeyJson {
+    name: String,
+    variable: String,
+    scopes: Vec<String>,
+    tags: BTreeMap<String, String>,
+    version: Option<u32>,
+    status: &'static str,
+    created: String,
+    expires: Option<String>,
+    fingerprint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<PreviousJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entropy_bits: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_base64: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PreviousJson {
+    version: u32,
+    good_until: String,
+}
+
+impl KeyJson {
+    /// What `list` shows.
+    #[must_use]
+    pub fn of(item: &Item, now: Moment) -> Self {
+        let current = item.current();
+        Self {
+            name: item.name.to_string(),
+            variable: item.variable.to_string(),
+            scopes: item.scopes.iter().map(ToString::to_string).collect(),
+            tags: item.tags.iter().map(|(key, value)| (key.to_string(), value.clone())).collect(),
+            version: current.map(|version| version.number),
+            status: item.status(now).name(),
+            created: time::rfc3339(item.created),
+            expires: item.expires.map(time::rfc3339),
+            fingerprint: current.map(Version::fingerprint_hex),
+            previous: None,
+            note: None,
+            entropy_bits: None,
+            public: None,
+            value: None,
+            value_base64: None,
+        }
+    }
+
+    /// What `show` and `generate` add.
+    #[must_use]
+    pub fn detailed(item: &Item, now: Moment) -> Self {
+        Self {
+            note: Some(item.note.clone()).filter(|note| !note.is_empty()),
+            entropy_bits: item.recipe.as_ref().map(crate::recipe::Recipe::entropy_bits),
+            public: item.current().and_then(|version| version.public.clone()),
+            ..Self::of(item, now)
+        }
+    }
+
+    /// Of another version than the current one.
+    #[must_use]
+    pub fn of_version(self, version: Option<&Version>) -> Self {
+        Self {
+            version: version.map(|version| version.number),
+            fingerprint: version.map(Version::fingerprint_hex),
+            public: version.and_then(|version| version.public.clone()),
+            ..self
+        }
+    }
+
+    /// With the version before, as long as it is good.
+    #[must_use]
+    pub fn with_previous(self, item: &Item, now: Moment) -> Self {
+        let previous = item.previous(now).and_then(|version| {
+            Some(PreviousJson { version: version.number, good_until: time::rfc3339(version.grace_until?) })
+        });
+        Self { previous, ..self }
+    }
+
+    /// With the value: as text if it is UTF-8, else in base64.
+    #[must_use]
+    pub fn with_value(self, value: &[u8]) -> Self {
+        match std::str::from_utf8(value) {
+            Ok(text) => Self { value: Some(text.to_owned()), ..self },
+            Err(_) => Self { value_base64: Some(data_encoding::BASE64.encode(value)), ..self },
+        }
+    }
+}
+
+/// `1 key`, `3 keys`, `3 entries`.
+#[must_use]
+pub fn counted(count: usize, what: &str) -> String {
+    match what.strip_suffix("ry") {
+        _ if count == 1 => format!("1 {what}"),
+        Some(stem) => format!("{count} {stem}ries"),
+        None => format!("{count} {what}s"),
+    }
+}
+
+/// The status in a word: `active`, `expiring` within a week, `EXPIRED`, `REVOKED`. Upper case marks without colour.
+#[must_use]
+pub fn status(item: &Item, now: Moment) -> (&'static str, anstyle::Style) {
+    match item.status(now) {
+        Status::Active if expires_soon(item.expires, now) => ("expiring", output::WARN),
+        Status::Active => ("active", output::GOOD),
+        Status::Expired => ("EXPIRED", output::BAD),
+        Status::Revoked => ("REVOKED", output::BAD),
+    }
+}
+
+/// Whether the expiry lies within a week.
+#[must_use]
+pub fn expires_soon(expires: Option<Moment>, now: Moment) -> bool {
+    expires.is_some_and(|expires| expires <= now.plus_millis(SOON))
+}
+
+/// A key's facts, a line each, as `show`, `generate` and `add` print them.
+#[must_use]
+pub fn facts(item: &Item, now: Moment, ui: &Ui) -> String {
+    let mut lines = vec![("name", ui.on_out(output::STRONG, item.name.as_str()))];
+    lines.push(("variable", item.variable.to_string()));
+    if let Some(version) = item.current() {
+        lines.push(("version", version.number.to_string()));
+    }
+    lines.push(("scopes", joined(item.scopes.iter())));
+    if !item.tags.is_empty() {
+        let tags = item.tags.iter().map(|(key, value)| format!("{key}={}", output::harmless_line(value)));
+        lines.push(("tags", tags.collect::<Vec<_>>().join(", ")));
+    }
+    if !item.note.is_empty() {
+        lines.push(("note", output::harmless(&item.note).replace('\n', "\n             ")));
+    }
+    let (word, style) = status(item, now);
+    lines.push(("status", ui.on_out(style, word)));
+    lines.push(("created", when(item.created, now)));
+    lines.push(("expires", item.expires.map_or_else(|| "never".to_owned(), |at| when(at, now))));
+    if let Some(recipe) = &item.recipe {
+        lines
+            .push(("recipe", format!("{}, {} bits of entropy", recipe.kind().name(), recipe.entropy_bits())));
+    }
+    if let Some(version) = item.current() {
+        lines.push(("fingerprint", version.fingerprint_hex()));
+    }
+    let lines = lines.into_iter().map(|(label, value)| format!("{label:<12} {value}"));
+    let fitted = |line: String| {
+        line.split('\n')
+            .map(|line| output::hanging(line, 13))
+            .fold(String::new(), |text, line| text + &line + "\n")
+    };
+    lines.map(fitted).collect()
+}
+
+/// `2026-11-22 14:00 (in 24h)`
+#[must_use]
+pub fn when(moment: Moment, now: Moment) -> String {
+    format!("{} ({})", time::local(moment), time::relative(moment, now))
+}
+
+/// A table without lines, which fits the terminal; through a pipe nothing is wrapped.
+#[must_use]
+pub fn table(ui: &Ui) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if ui.out_is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(output::terminal_width());
+    } else {
+        table.set_content_arrangement(ContentArrangement::Disabled);
+    }
+    table
+}
+
+/// A finished table as text: two spaces between columns, none at the end of a line.
+#[must_use]
+pub fn lines(table: &mut Table) -> String {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    // Line by line into one buffer: the whole would otherwise be copied each time it grows.
+    let mut text = String::with_capacity(table.row_iter().count() * 100);
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Things joined by commas, or a dash.
+#[must_use]
+pub fn joined<T: ToString>(things: impl Iterator<Item = T>) -> String {
+    let joined = things.map(|thing| thing.to_string()).collect::<Vec<_>>().join(", ");
+    if joined.is_empty() { "-".to_owned() } else { joined }
+}

@@ -1,0 +1,162 @@
+//! Where `exec` and `export` take keys from: a bundle, the grants of a token, or the vault to whoever opens it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::order::ORDER;
+use crate::cli::context::{
+    Context, UNREADABLE_TOKEN_PIN, read_secret, state_folder, token_variable, variable,
+};
+use crate::cli::errors::Failure;
+use crate::cli::errors::token_sentences;
+use crate::cli::output::time;
+use crate::os::fs::private::open_secret_file;
+use crate::secret::SecretBytes;
+use crate::state::pin::{Memory, Pin, Pins};
+use crate::unlock::token::{self, Token};
+use crate::vault::{Bundle, Holding, MAX_BUNDLE, ReadsLog, Supply, VaultError};
+
+/// Machines, which open only what was granted to them.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Machine {
+    /// Take the keys from this bundle, with the token in $KEYVAULT_TOKEN; needs no vault
+    #[arg(long, value_name = "FILE", help_heading = "Machines")]
+    bundle: Option<PathBuf>,
+    /// Refuse grants older than this change
+    #[arg(long, value_name = "N", help_heading = "Machines")]
+    min_seq: Option<u64>,
+}
+
+impl Machine {
+    /// Whether a token or a bundle is given, read or not.
+    pub(in crate::cli) fn given(&self) -> bool {
+        let names = ["KEYVAULT_TOKEN_FILE", "KEYVAULT_BUNDLE"];
+        // An empty token is one that was to be given: what it asks for is refused, and not answered another way.
+        self.bundle.is_some()
+            || token_variable().is_some()
+            || names.into_iter().any(|name| variable(name).is_some())
+    }
+}
+
+/// Whether the token lies in something that is no file: opening that may block, and a pipe gives what it has once.
+pub(in crate::cli) fn token_is_piped() -> bool {
+    let piped = |path: OsString| std::fs::metadata(path).is_ok_and(|facts| !facts.is_file());
+    token_variable().is_none() && variable("KEYVAULT_TOKEN_FILE").is_some_and(piped)
+}
+
+/// What went wrong with keys from this place.
+pub(in crate::cli) fn failed(supply: &Supply) -> impl Fn(VaultError) -> Failure + use<> {
+    let path = supply.path().unwrap_or(Path::new("the bundle")).to_owned();
+    move |error| Failure::of(error, &path)
+}
+
+impl Context {
+    /// The token of `KEYVAULT_TOKEN` or `KEYVAULT_TOKEN_FILE`, if either is set. An empty `KEYVAULT_TOKEN` is an error,
+    /// not none: services hand an unset secret over as an empty one, and the job must not get the keys of whoever else
+    /// has a session there.
+    pub fn given_token(&self) -> Result<Option<Token>, Failure> {
+        let text = if let Some(text) = token_variable() {
+            if text.is_empty() {
+                return Err(token_sentences::empty_token());
+            }
+            SecretBytes::copy_from(text.as_encoded_bytes())
+        } else if let Some(path) = variable("KEYVAULT_TOKEN_FILE") {
+            let read = self.private_file(Path::new(&path), token::MAX_LEN);
+            read.map_err(|failure| failure.named("KEYVAULT_TOKEN_FILE"))?
+        } else {
+            return Ok(None);
+        };
+        let token = Token::parse(text.expose());
+        token.map(Some).map_err(|error| Failure::of(VaultError::Unlock(error), Path::new("the token")))
+    }
+
+    /// Keys by token and bundle, by token, or by what opens the vault.
+    pub(in crate::cli) fn supply(&self, machine: &Machine) -> Result<Supply, Failure> {
+        let bundle = machine.bundle.clone().or_else(|| variable("KEYVAULT_BUNDLE").map(PathBuf::from));
+        let token = self.given_token()?;
+        match (token, bundle) {
+            (Some(token), Some(file)) => self.open_bundle(&file, &Holding::of(&token, machine.min_seq)),
+            (Some(token), None) => {
+                Ok(Supply::Granted(self.open_to_take()?, Holding::of(&token, machine.min_seq)))
+            }
+            (None, Some(_)) => Err(Failure::locked_bundle()),
+            (None, None) if machine.min_seq.is_some() => Err(Failure::usage(
+                "`--min-seq` needs a token or a bundle, and there is neither.",
+                Some("Set KEYVAULT_TOKEN to a token, or KEYVAULT_TOKEN_FILE to a file with one."),
+            )),
+            (None, None) => {
+                let mut vault = self.open_to_take()?;
+                let access = self.access(&mut vault, &ORDER)?;
+                Ok(Supply::Vault(vault, access))
+            }
+        }
+    }
+
+    /// A token's bundle, opened; that it is older than one that was used here is said.
+    fn open_bundle(&self, file: &Path, holding: &Holding) -> Result<Supply, Failure> {
+        let supply = self.read_bundle(file, holding)?;
+        if let Supply::Bundled(bundle, ..) = &supply {
+            self.tell_if_stale(bundle, file);
+        }
+        Ok(supply)
+    }
+
+    /// A token's bundle, opened, as a place to take keys from.
+    pub(in crate::cli) fn read_bundle(&self, file: &Path, holding: &Holding) -> Result<Supply, Failure> {
+        let (bundle, log) = self.bundle(file, holding)?;
+        let holding = holding.again().ok_or_else(Failure::locked_bundle)?;
+        Ok(Supply::Bundled(Box::new(bundle), holding, log))
+    }
+
+    /// A token's bundle, opened, and where reads of it are recorded.
+    pub(in crate::cli) fn bundle(
+        &self,
+        file: &Path,
+        holding: &Holding,
+    ) -> Result<(Bundle, ReadsLog), Failure> {
+        let (mut content, _) = open_secret_file(file).map_err(|error| Failure::io(file, &error))?;
+        let content = read_secret(&mut content, MAX_BUNDLE, file)?;
+        let bundle = Bundle::open(content.expose(), file, holding, self.now())
+            .map_err(|error| Failure::of(VaultError::Token(error), file))?;
+        let log = match (variable("KEYVAULT_READS"), state_folder()) {
+            (Some(path), _) => {
+                // A container's or a service's user often has no home, and with this log needs none.
+                self.go_without_home();
+                ReadsLog::at(PathBuf::from(path))
+            }
+            (None, Ok(state)) => ReadsLog::in_folder(&state, &bundle.label),
+            (None, Err(_)) => return Err(token_sentences::nowhere_to_write()),
+        };
+        Ok((bundle, log))
+    }
+
+    /// A bundle of an older commit is an everyday thing, so it is named and not refused.
+    pub(in crate::cli) fn tell_if_stale(&self, bundle: &Bundle, file: &Path) {
+        // Without a home nothing is known of what was used before.
+        let Ok(state) = state_folder() else { return };
+        let pins = Pins::in_folder(state.join("pins"));
+        let (token, place) = (&bundle.label.token, Path::new("bundle"));
+        let seen = pins.read_token(token, place);
+        // A user without a home names a place for reads, and has none for what was seen.
+        if seen == Memory::Unreadable && variable("KEYVAULT_READS").is_none() {
+            self.ui.warn(UNREADABLE_TOKEN_PIN);
+        }
+        match seen.pin() {
+            Some(pin) if pin.change > bundle.label.change => self.ui.warn(&format!(
+                "{} is at change {} of {}; a bundle at change {} was used here before. `--min-seq` refuses older ones.",
+                file.display(),
+                bundle.label.change,
+                time::local(bundle.content.made),
+                pin.change
+            )),
+            Some(pin) if pin.change == bundle.label.change => {}
+            _ => {
+                let pin = Pin { change: bundle.label.change, mac: [0; 32], epoch: None, path: file.display().to_string() };
+                // Nothing but the word about an older one is lost.
+                let _ = pins.advance_token(token, place, &pin);
+            }
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! From the vault's path to an opened vault. Which way is tried when stands in `order`; here, how each of them goes.
+
+pub mod key_source;
+pub mod keyring;
+pub mod new_credentials;
+pub mod order;
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::audit::Outcome;
+use crate::os::fs::lock::FileLock;
+use crate::os::fs::{memory_folder, private};
+use crate::os::terminal::prompt;
+use crate::secret::{ReadError, SecretBytes};
+use crate::state::pin::{Memory, Pins, Standing};
+use crate::unlock::keyfile::{self, KeyFile};
+use crate::unlock::passphrase::{MAX_LEN, Passphrase, Unfit};
+use crate::unlock::{Secret, UnlockError, session};
+use crate::vault::{Access, Notice, Vault, VaultError};
+
+use self::order::ORDER;
+use super::context::{
+    Context, NOT_TYPED, STDIN, read_secret, refuse_terminal, runtime_folder, state_folder, variable,
+    without_final_newline,
+};
+use super::errors::Failure;
+use super::output;
+use super::output::time;
+
+/// How long a session lasts that a typed passphrase or a keyring opens, in seconds.
+const SHORT_SESSION: u32 = 15 * 60;
+
+/// Where a passphrase is found that nobody types.
+pub(in crate::cli) const PASSPHRASE_FILE: &str = "KEYVAULT_PASSPHRASE_FILE";
+/// The same, itself.
+pub(in crate::cli) const PASSPHRASE: &str = "KEYVAULT_PASSPHRASE";
+
+/// How often a passphrase may be typed.
+const TRIES: u32 = 3;
+
+/// Another command has asked, here or on another terminal, and nobody has answered it yet.
+pub(in crate::cli) const WAITING_FOR_ANSWER: &str =
+    "Another keyvault command is waiting for an answer. This one continues after it (Ctrl-C to cancel).";
+
+impl Context {
+    /// Opens the vault's file and says in a line each what was noticed about it.
+    pub fn open(&self) -> Result<Vault, Failure> {
+        let path = self.vault_path()?;
+        self.open_at(&path, |error| Failure::of(error, &path))
+    }
+
+    /// The same to take keys from, by [`Supply`](crate::vault::Supply), which says itself what it cannot remember.
+    pub(in crate::cli) fn open_to_take(&self) -> Result<Vault, Failure> {
+        let path = self.vault_path()?;
+        self.opened(&path, |error| Failure::of(error, &path))
+    }
+
+    /// The same for a file that is named otherwise, such as a backup, of which the caller has other things to say.
+    pub fn open_at(&self, path: &Path, failed: impl FnOnce(VaultError) -> Failure) -> Result<Vault, Failure> {
+        let vault = self.opened(path, failed)?;
+        if *vault.memory() == Memory::Unreadable {
+            self.tell(&Notice::UnreadableMemory);
+        }
+        Ok(vault)
+    }
+
+    fn opened(&self, path: &Path, failed: impl FnOnce(VaultError) -> Failure) -> Result<Vault, Failure> {
+        let pins = Pins::in_folder(state_folder()?.join("pins"));
+        let vault = Vault::open(path, &pins).map_err(failed)?;
+        if vault.tightened() {
+            self.ui.warn(&format!("{} was readable by others and no longer is.", vault.path().display()));
+        }
+        Ok(vault)
+    }
+
+    /// Opens the file to release values or to change it: what is in alarm refuses by itself.
+    pub fn open_with_access(&self) -> Result<(Vault, Access), Failure> {
+        let mut vault = self.open()?;
+        let access = self.access(&mut vault, &ORDER)?;
+        Ok((vault, access))
+    }
+
+    /// Opens the file to be looked at, which works in an alarm too, and is said.
+    pub fn open_to_look(&self) -> Result<(Vault, Access), Failure> {
+        let (mut vault, access) = self.open_with_access()?;
+        self.tell_alarm(&mut vault, &access)?;
+        Ok((vault, access))
+    }
+
+    /// Says in a line that the file is in alarm, or older than another copy of it, and gives the word for programs.
+    pub fn tell_alarm(&self, vault: &mut Vault, access: &Access) -> Result<Option<&'static str>, Failure> {
+        let standing = vault.standing(access).map_err(|error| Failure::of(error, vault.path()));
+        let (standing, older_copy) = standing?;
+        if let Some(notice) = older_copy {
+            self.tell(&notice);
+        }
+        let alarm = alarm(standing);
+        if let Some(alarm) = alarm {
+            self.ui.warn(&format!("The vault is {alarm}. To accept it: keyvault vault restore --adopt"));
+        }
+        Ok(alarm)
+    }
+
+    /// Opens the file for a session: by whatever opens it but the session that may be open.
+    pub fn open_for_session(&self) -> Result<(Vault, Access), Failure> {
+        sweep();
+        let mut vault = self.open()?;
+        let access = match self.keyring_access(&mut vault)? {
+            Some(access) => access,
+            None => self.root_of(&mut vault)?,
+        };
+        Ok((vault, access))
+    }
+
+    /// Opens the file with root: by key file or passphrase, even if a session is open.
+    pub fn open_with_root(&self) -> Result<(Vault, Access), Failure> {
+        let mut vault = self.open()?;
+        if !self.is_given_root() && !self.may_ask() {
+            return Err(Failure::needs_root(self.unasked()));
+        }
+        let access = self.root_of(&mut vault)?;
+        Ok((vault, access))
+    }
+
+    /// Root of an opened file, by key file or passphrase.
+    fn root_of(&self, vault: &mut Vault) -> Result<Access, Failure> {
+        match self.given_access(vault)? {
+            Some(access) => Ok(access),
+            None => self.ask_for_access(vault).map(|(access, _)| access),
+        }
+    }
+
+    /// Root of a copy, by key file or passphrase, and what the same opens of the vault that it is a copy of, which may
+    /// have been rekeyed since.
+    pub fn root_of_copy(
+        &self,
+        copy: &mut Vault,
+        vault: Option<&mut Vault>,
+    ) -> Result<(Access, Option<Access>), Failure> {
+        if let Some(file) = self.given_key_file()? {
+            let opened = self.open_key_file(copy, &file);
+            let access = opened.map_err(|failure| failure.given_by("KEYVAULT_KEY_FILE"))?;
+            return Ok((access, vault.and_then(|vault| vault.open_key_file(&file).ok())));
+        }
+        let (access, passphrase) = match self.given_passphrase()? {
+            Some((passphrase, source)) => {
+                let opened = self.open_passphrase(copy, &passphrase);
+                (opened.map_err(|failure| failure.given_by(source))?, passphrase)
+            }
+            None => self.ask_for_access(copy)?,
+        };
+        Ok((access, vault.and_then(|vault| vault.open_passphrase(&passphrase).ok())))
+    }
+
+    /// Opens the file with root by passphrase, which is given back: a rekey seals the new root under it.
+    pub fn open_with_passphrase(&self) -> Result<(Vault, Access, Passphrase), Failure> {
+        let mut vault = self.open()?;
+        if !vault.has_passphrase().map_err(|error| Failure::of(error, vault.path()))? {
+            return Err(Failure::refused(
+                "A rekey keeps the passphrase, but this vault has none.",
+                Some("Set one with `keyvault vault passwd`."),
+            ));
+        }
+        let (access, passphrase) = match self.given_passphrase()? {
+            Some((passphrase, source)) => {
+                let opened = self.open_passphrase(&mut vault, &passphrase);
+                (opened.map_err(|failure| failure.given_by(source))?, passphrase)
+            }
+            None if self.may_ask() => self.ask_for_access(&mut vault)?,
+            None => return Err(Failure::rekey_without_passphrase(self.unasked())),
+        };
+        Ok((vault, access, passphrase))
+    }
+
+    /// What a passphrase opens that is typed on the terminal, and a session for the commands that follow.
+    pub(in crate::cli) fn typed_access(&self, vault: &mut Vault) -> Result<Access, Failure> {
+        self.require_terminal()?;
+        // Of several commands that come here at once one asks; the others find its session. Where no lock can be made
+        // they ask one after the other, as the terminal gives them their turn.
+        let folder = state_folder()?;
+        let lock = folder.join(format!("prompt-{}", vault.identity().vault_hex()));
+        let goes_on = || {
+            self.ui.note(WAITING_FOR_ANSWER);
+            true
+        };
+        let _turn =
+            private::create_folder(&folder).and_then(|()| FileLock::exclusive_for_answer(&lock, &goes_on));
+        if let Some(session) = vault.session(self.now()) {
+            return Ok(session.into());
+        }
+        let (access, _) = self.ask_for_access(vault)?;
+        if !self.global.no_session {
+            self.keep_session(vault, &access, "passphrase typed", true);
+        }
+        Ok(access)
+    }
+
+    /// Recorded first: a session that the log does not know must not exist. Without one the passphrase is typed or the
+    /// keyring asked again, and that is all that is lost. `tell` is for who has just typed.
+    pub(in crate::cli) fn keep_session(
+        &self,
+        vault: &mut Vault,
+        access: &Access,
+        opened_by: &str,
+        tell: bool,
+    ) {
+        let recorded = self.with_world(|world| {
+            vault
+                .record_unlock(access, world, Outcome::Done, &format!("{opened_by}, 15m"))
+                .map_err(|error| Failure::of(error, Path::new("the vault")))
+        });
+        if recorded.is_err() {
+            if tell {
+                self.ui.note("No session was opened, because it could not be recorded.");
+            }
+            return;
+        }
+        match session::open(&access.daily, &vault.identity(), self.now(), SHORT_SESSION) {
+            Ok(_) if !tell => {}
+            Ok(until) => self.ui.note(&format!(
+                "Unlocked until {}. `keyvault lock` ends the session; `--no-session` opens none.",
+                time::local(until)
+            )),
+            Err(_) => self.record_refused(vault, access, "the system kept no session"),
+        }
+    }
+
+    fn ask_for_access(&self, vault: &mut Vault) -> Result<(Access, Passphrase), Failure> {
+        self.require_terminal()?;
+        let path = vault.path().to_owned();
+        let prompt = format!("Passphrase for {}: ", output::harmless_line(&path.display().to_string()));
+        let mut wrong = 0;
+        for left in (0..TRIES).rev() {
+            let passphrase = self.typed_passphrase(&prompt)?;
+            match vault.open_passphrase(&passphrase) {
+                Err(VaultError::Unlock(UnlockError::Wrong(_))) if left > 0 => {
+                    wrong += 1;
+                    self.ui.note("That is not the passphrase. Try again.");
+                }
+                Err(error) => {
+                    self.name_slots(vault, None);
+                    return Err(self.refused(vault, error));
+                }
+                Ok(access) => {
+                    self.name_slots(vault, Some(&access));
+                    if wrong > 0 {
+                        self.record_refused(vault, &access, &format!("wrong passphrase, {wrong}x"));
+                    }
+                    return Ok((access, passphrase));
+                }
+            }
+        }
+        Err(Failure::of(VaultError::Unlock(UnlockError::Wrong(Secret::Passphrase)), &path))
+    }
+
+    pub(in crate::cli) fn open_passphrase(
+        &self,
+        vault: &mut Vault,
+        passphrase: &Passphrase,
+    ) -> Result<Access, Failure> {
+        let opened = vault.open_passphrase(passphrase);
+        self.name_slots(vault, opened.as_ref().ok());
+        opened.map_err(|error| self.refused(vault, error))
+    }
+
+    fn open_key_file(&self, vault: &mut Vault, file: &KeyFile) -> Result<Access, Failure> {
+        let opened = vault.open_key_file(file);
+        self.name_slots(vault, opened.as_ref().ok());
+        opened.map_err(|error| self.refused(vault, error))
+    }
+
+    /// A wrong credential can be recorded only where a session holds the key to the log; in a backup nothing is.
+    fn refused(&self, vault: &mut Vault, error: VaultError) -> Failure {
+        let own = self.vault_path().map(|path| path.canonicalize().is_ok_and(|path| path == vault.path()));
+        if matches!(error, VaultError::Unlock(UnlockError::Wrong(_)))
+            && own.unwrap_or(false)
+            && let Some(session) = vault.session(self.now())
+        {
+            self.record_refused(vault, &session.into(), "wrong passphrase");
+        }
+        Failure::of(error, vault.path())
+    }
+
+    /// The failure itself is reported either way.
+    pub(in crate::cli) fn record_refused(&self, vault: &mut Vault, access: &Access, detail: &str) {
+        let _ = self.with_world(|world| {
+            vault
+                .record_unlock(access, world, Outcome::Refused, detail)
+                .map_err(|error| Failure::of(error, Path::new("the vault")))
+        });
+    }
+
+    /// What a key file or a passphrase from the environment opens.
+    pub(in crate::cli) fn given_access(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
+        if let Some(access) = self.key_file_access(vault)? {
+            return Ok(Some(access));
+        }
+        let Some((passphrase, source)) = self.given_passphrase()? else { return Ok(None) };
+        let opened = self.open_passphrase(vault, &passphrase);
+        opened.map(Some).map_err(|failure| failure.given_by(source))
+    }
+
+    /// What the key file opens that `KEYVAULT_KEY_FILE` names.
+    pub(in crate::cli) fn key_file_access(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
+        let Some(file) = self.given_key_file()? else { return Ok(None) };
+        let opened = self.open_key_file(vault, &file);
+        opened.map(Some).map_err(|failure| failure.given_by("KEYVAULT_KEY_FILE"))
+    }
+
+    /// The key file that `KEYVAULT_KEY_FILE` names.
+    pub fn given_key_file(&self) -> Result<Option<KeyFile>, Failure> {
+        let named = variable("KEYVAULT_KEY_FILE");
+        named
+            .map(|path| self.key_file(Path::new(&path)).map_err(|failure| failure.named("KEYVAULT_KEY_FILE")))
+            .transpose()
+    }
+
+    /// Reads a key file.
+    pub fn key_file(&self, path: &Path) -> Result<KeyFile, Failure> {
+        let content = self.private_file(path, keyfile::MAX_LEN)?;
+        KeyFile::parse(content.expose()).map_err(|error| Failure::of(VaultError::Unlock(error), path))
+    }
+
+    /// The passphrase from `KEYVAULT_PASSPHRASE_FILE` or `KEYVAULT_PASSPHRASE`, if either is set, and which of them.
+    pub fn given_passphrase(&self) -> Result<Option<(Passphrase, &'static str)>, Failure> {
+        match self.passphrase_of_file()? {
+            Some(passphrase) => Ok(Some((passphrase, PASSPHRASE_FILE))),
+            None => Ok(self.passphrase_of_variable()?.map(|passphrase| (passphrase, PASSPHRASE))),
+        }
+    }
+
+    /// Whether something is given that opens everything, without reading it: a pipe gives what it has once.
+    #[allow(clippy::unused_self, reason = "beside what reads it")]
+    pub(in crate::cli) fn is_given_root(&self) -> bool {
+        let names = ["KEYVAULT_KEY_FILE", "KEYVAULT_PASSPHRASE_FILE", "KEYVAULT_PASSPHRASE"];
+        names.into_iter().any(|name| variable(name).is_some())
+    }
+
+    pub(in crate::cli) fn passphrase_of_file(&self) -> Result<Option<Passphrase>, Failure> {
+        let Some(path) = variable("KEYVAULT_PASSPHRASE_FILE") else { return Ok(None) };
+        let read = self.passphrase_file(Path::new(&path));
+        let given = read.map_err(|failure| failure.named("KEYVAULT_PASSPHRASE_FILE"))?;
+        Passphrase::new(&given).map(Some).map_err(Failure::passphrase)
+    }
+
+    #[allow(clippy::unused_self, reason = "beside the other way of giving one")]
+    pub(in crate::cli) fn passphrase_of_variable(&self) -> Result<Option<Passphrase>, Failure> {
+        use std::os::unix::ffi::OsStrExt;
+        let Some(text) = variable("KEYVAULT_PASSPHRASE") else { return Ok(None) };
+        let given = SecretBytes::copy_from(text.as_bytes());
+        Passphrase::new(&given).map(Some).map_err(Failure::passphrase)
+    }
+
+    /// A passphrase from a file, without its final newline.
+    pub(in crate::cli) fn passphrase_file(&self, path: &Path) -> Result<SecretBytes, Failure> {
+        // One byte more than a passphrase may have, for the newline; what is longer still has too much of the other.
+        let read = if path == Path::new("-") {
+            let mut stdin = std::io::stdin().lock();
+            refuse_terminal(&stdin, Path::new(STDIN), NOT_TYPED)?;
+            SecretBytes::read_from(&mut stdin, MAX_LEN + 1)
+        } else {
+            let mut file = self.open_private(path)?;
+            refuse_terminal(&file, path, NOT_TYPED)?;
+            SecretBytes::read_from(&mut file, MAX_LEN + 1)
+        };
+        let bytes = read.map_err(|error| match error {
+            ReadError::TooLong { .. } => Failure::passphrase(Unfit::TooLong),
+            ReadError::Io(error) => Failure::io(path, &error),
+        })?;
+        Ok(without_final_newline(bytes).0)
+    }
+
+    /// Reads a file that others should not read, and says so if they can.
+    pub fn private_file(&self, path: &Path, limit: usize) -> Result<SecretBytes, Failure> {
+        read_secret(&mut self.open_private(path)?, limit, path)
+    }
+
+    fn open_private(&self, path: &Path) -> Result<File, Failure> {
+        let (file, readable) = private::open_secret_file(path).map_err(|error| Failure::io(path, &error))?;
+        if readable.is_some() {
+            self.ui.warn(&format!("Others can read {0}. Fix it: chmod 600 {0}", path.display()));
+        }
+        Ok(file)
+    }
+
+    /// Asks for a passphrase on the terminal.
+    pub fn typed_passphrase(&self, prompt: &str) -> Result<Passphrase, Failure> {
+        self.require_terminal()?;
+        let typed = prompt::read_secret(prompt, MAX_LEN).map_err(Failure::prompt)?;
+        Passphrase::new(&typed).map_err(Failure::passphrase)
+    }
+}
+
+/// Removes what an `exec --file` that was killed has left in memory. For commands that are about what lies around, and
+/// nobody's way to work: the look costs a tenth of what the kernel is asked for by an `exec`.
+pub(in crate::cli) fn sweep() {
+    memory_folder::sweep(runtime_folder().as_deref());
+}
+
+/// What an alarm says of the file.
+pub(in crate::cli) fn alarm(standing: Standing) -> Option<&'static str> {
+    match standing {
+        Standing::RolledBack => Some("older than the state this machine last saw"),
+        Standing::Forked => Some("on a different branch than the state this machine last saw"),
+        Standing::FirstUse | Standing::Same | Standing::Ahead => None,
+    }
+}

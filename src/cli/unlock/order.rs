@@ -1,0 +1,174 @@
+//! The order in which the ways into a vault are tried, for whoever opens it and for whoever says why one did or did not.
+
+use std::path::Path;
+
+use crate::vault::{Access, Vault};
+
+use super::key_source::token_is_piped;
+use super::{PASSPHRASE, PASSPHRASE_FILE};
+use crate::cli::context::{Context, variable};
+use crate::cli::errors::Failure;
+use crate::cli::output;
+use crate::cli::output::time;
+
+/// A way to the daily keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Step {
+    /// `KEYVAULT_TOKEN`. It opens its grants and not the vault: `supply` takes it before it comes here, for the commands
+    /// that hand keys out.
+    Token,
+    /// The session that is open.
+    Session,
+    /// The OS keyring, if the vault has a slot for one.
+    Keyring,
+    /// `KEYVAULT_KEY_FILE`.
+    KeyFile,
+    /// `KEYVAULT_PASSPHRASE_FILE`.
+    PassphraseFile,
+    /// `KEYVAULT_PASSPHRASE`.
+    PassphraseVariable,
+    /// A question on the terminal.
+    Prompt,
+}
+
+/// The order. What is nearer to the top costs less and asks nobody.
+pub(in crate::cli) const ORDER: [Step; 7] = [
+    Step::Token,
+    Step::Session,
+    Step::Keyring,
+    Step::KeyFile,
+    Step::PassphraseFile,
+    Step::PassphraseVariable,
+    Step::Prompt,
+];
+
+/// What a way would do for the next command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli) struct Outlook {
+    /// The way.
+    pub(in crate::cli) step: Step,
+    /// Whether it opens the vault; `None` where only trying would tell, at the cost of a derivation or a question.
+    pub(in crate::cli) opens: Option<bool>,
+    /// Why.
+    pub(in crate::cli) why: String,
+}
+
+impl Step {
+    /// The word for people and JSON.
+    #[must_use]
+    pub(in crate::cli) fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Session => "session",
+            Self::Keyring => "keyring",
+            Self::KeyFile => "key file",
+            Self::PassphraseFile => "passphrase file",
+            Self::PassphraseVariable => "passphrase variable",
+            Self::Prompt => "prompt",
+        }
+    }
+}
+
+impl Context {
+    /// What the first way opens that is there at all. One that is there and fails is an error, except for the keyring,
+    /// whose silence is said.
+    pub(in crate::cli) fn access(&self, vault: &mut Vault, steps: &[Step]) -> Result<Access, Failure> {
+        for step in steps {
+            let access = match step {
+                Step::Token => None,
+                Step::Session => vault.session(self.now()).map(Access::from),
+                Step::Keyring => self.keyring_access(vault)?,
+                Step::KeyFile => self.key_file_access(vault)?,
+                Step::PassphraseFile => {
+                    let given = self.passphrase_of_file()?;
+                    let access = given.map(|passphrase| self.open_passphrase(vault, &passphrase)).transpose();
+                    access.map_err(|failure| failure.given_by(PASSPHRASE_FILE))?
+                }
+                Step::PassphraseVariable => {
+                    let given = self.passphrase_of_variable()?;
+                    let access = given.map(|passphrase| self.open_passphrase(vault, &passphrase)).transpose();
+                    access.map_err(|failure| failure.given_by(PASSPHRASE))?
+                }
+                Step::Prompt => Some(self.typed_access(vault)?),
+            };
+            if let Some(access) = access {
+                return Ok(access);
+            }
+        }
+        Err(Failure::locked())
+    }
+
+    /// The same without a question on the terminal.
+    pub(in crate::cli) fn access_without_question(&self, vault: &mut Vault) -> Result<Access, Failure> {
+        let steps: Vec<_> = ORDER.into_iter().filter(|step| *step != Step::Prompt).collect();
+        self.access(vault, &steps)
+    }
+
+    /// What the one way would do that needs no vault.
+    pub(in crate::cli) fn outlook_without_vault(&self) -> Outlook {
+        let (opens, why) = self.judged_token();
+        Outlook { step: Step::Token, opens, why: output::harmless_line(&why) }
+    }
+
+    /// What each way would do, in their order. Nobody is asked, and nothing is derived that costs.
+    pub(in crate::cli) fn outlook(&self, vault: &mut Vault) -> Vec<Outlook> {
+        ORDER
+            .map(|step| {
+                let (opens, why) = self.judged(vault, step);
+                Outlook { step, opens, why: output::harmless_line(&why) }
+            })
+            .to_vec()
+    }
+
+    fn judged_token(&self) -> (Option<bool>, String) {
+        if token_is_piped() {
+            return (None, "KEYVAULT_TOKEN_FILE is not a regular file; not read".to_owned());
+        }
+        match self.given_token() {
+            Ok(None) => (Some(false), "KEYVAULT_TOKEN is not set".to_owned()),
+            Ok(Some(_)) if variable("KEYVAULT_BUNDLE").is_some() => {
+                let why = "opens the bundle in KEYVAULT_BUNDLE, for `exec` and `export`; not tried";
+                (None, why.to_owned())
+            }
+            Ok(Some(_)) => (None, "opens its grants, for `exec` and `export`; not tried".to_owned()),
+            Err(failure) => (Some(false), failure.message),
+        }
+    }
+
+    fn judged(&self, vault: &mut Vault, step: Step) -> (Option<bool>, String) {
+        match step {
+            Step::Token => self.judged_token(),
+            Step::Session => vault.session(self.now()).map_or_else(
+                || (Some(false), "no session is open".to_owned()),
+                |session| (Some(true), format!("open until {}", time::local(session.until))),
+            ),
+            Step::Keyring => self.judged_keyring(vault),
+            Step::KeyFile => match self.given_key_file() {
+                Ok(None) => (Some(false), "KEYVAULT_KEY_FILE is not set".to_owned()),
+                Ok(Some(file)) => match vault.open_key_file(&file) {
+                    Ok(access) => (Some(true), opens_slot(&access)),
+                    Err(error) => (Some(false), Failure::of(error, vault.path()).message),
+                },
+                Err(failure) => (Some(false), failure.message),
+            },
+            Step::PassphraseFile => match variable("KEYVAULT_PASSPHRASE_FILE") {
+                None => (Some(false), "KEYVAULT_PASSPHRASE_FILE is not set".to_owned()),
+                Some(path) if path != "-" && std::fs::metadata(Path::new(&path)).is_err() => {
+                    (Some(false), format!("{} does not exist", Path::new(&path).display()))
+                }
+                Some(path) => (None, format!("{}; not tried", Path::new(&path).display())),
+            },
+            Step::PassphraseVariable => match variable("KEYVAULT_PASSPHRASE") {
+                None => (Some(false), "KEYVAULT_PASSPHRASE is not set".to_owned()),
+                Some(_) => (None, "KEYVAULT_PASSPHRASE is set; not tried".to_owned()),
+            },
+            Step::Prompt if self.global.non_interactive => (Some(false), "--non-interactive".to_owned()),
+            Step::Prompt if !self.may_ask() => (Some(false), "no terminal".to_owned()),
+            Step::Prompt => (None, "prompts on this terminal".to_owned()),
+        }
+    }
+}
+
+pub(in crate::cli) fn opens_slot(access: &Access) -> String {
+    access.slot_id().map_or_else(|| "opens it".to_owned(), |slot| format!("opens slot {slot}"))
+}

@@ -1,0 +1,16 @@
+//! Starting, watching and describing processes.
+
+pub mod actor;
+pub mod alloc;
+pub mod caller_streams;
+pub mod child;
+pub mod cores;
+pub mod deadline;
+pub mod descriptors;
+pub mod exec;
+pub mod interrupt;
+pub mod session_leader;
+pub mod signal_group;
+pub mod signal_names;
+pub mod signals;
+pub mod startup;
