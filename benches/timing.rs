@@ -17,14 +17,14 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use keyvault::clock::{Rng, RngError};
-use keyvault::crypto::SystemRng;
-use keyvault::identity::Identity;
-use keyvault::secret::SecretBytes;
-use keyvault::unlock::keyfile::KeyFile;
-use keyvault::unlock::keys::Root;
-use keyvault::unlock::recovery::RecoveryCode;
-use keyvault::unlock::slot;
+use keyvault_core::clock::{Rng, RngError};
+use keyvault_core::crypto::SystemRng;
+use keyvault_core::identity::Identity;
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::unlock::keyfile::KeyFile;
+use keyvault_vault::unlock::keys::Root;
+use keyvault_vault::unlock::recovery::RecoveryCode;
+use keyvault_vault::unlock::slot;
 
 /// Gives the same bytes each time, with one of them turned over.
 struct Fixed(Option<usize>);

@@ -3,9 +3,9 @@
 #![cfg_attr(any(all(target_os = "linux", target_env = "gnu"), target_vendor = "apple"), no_main)]
 
 use keyvault::cli;
-use keyvault::clock::SystemClock;
-use keyvault::os::process::alloc::WipingAllocator;
-use keyvault::os::process::startup;
+use keyvault_core::clock::SystemClock;
+use keyvault_os::process::alloc::WipingAllocator;
+use keyvault_os::process::startup;
 
 #[global_allocator]
 static ALLOCATOR: WipingAllocator = WipingAllocator;

@@ -19,14 +19,14 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use keyvault::audit::Actor;
-use keyvault::clock::{Clock, Moment, Rng, RngError};
-use keyvault::crypto::{Cost, SystemRng};
-use keyvault::name::{KeyName, Scope};
-use keyvault::secret::SecretBytes;
-use keyvault::state::pin::{Pins, Standing};
-use keyvault::unlock::passphrase::Passphrase;
-use keyvault::vault::{
+use keyvault_core::clock::{Clock, Moment, Rng, RngError};
+use keyvault_core::crypto::{Cost, SystemRng};
+use keyvault_core::name::{KeyName, Scope};
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::audit::Actor;
+use keyvault_vault::state::pin::{Pins, Standing};
+use keyvault_vault::unlock::passphrase::Passphrase;
+use keyvault_vault::{
     Access, Creation, Edit, Holder, Holders, Item, NewKey, NewValue, Origin, Revocation, Terms, Vault,
     VaultError, VersionState, Which, World,
 };

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use super::unlock::key_source::Machine;
 use super::{cmd, complete, mapping};
-use crate::name::{EnvName, KeyName, Scope, TagKey};
-use crate::vault::Selection;
+use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
+use keyvault_vault::Selection;
 
 /// Store API keys in an encrypted vault, and give each process exactly the keys it needs.
 #[derive(Debug, Parser)]
@@ -196,8 +196,10 @@ impl Choice {
 }
 
 /// A name of any kind. The error gives the rule and not the text, which may be a secret in the wrong place.
-pub(super) fn named<T: std::str::FromStr<Err = crate::name::NameError>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: crate::name::NameError| error.to_string())
+pub(super) fn named<T: std::str::FromStr<Err = keyvault_core::name::NameError>>(
+    text: &str,
+) -> Result<T, String> {
+    text.parse().map_err(|error: keyvault_core::name::NameError| error.to_string())
 }
 
 pub(super) fn tag(text: &str) -> Result<(TagKey, String), String> {

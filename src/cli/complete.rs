@@ -13,8 +13,8 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathComplete
 use clap_complete::env::Shells;
 
 use crate::project::{ProjectFile, place};
-use crate::state::pin::Pins;
-use crate::vault::{Access, Names, Vault};
+use keyvault_vault::state::pin::Pins;
+use keyvault_vault::{Access, Names, Vault};
 
 use super::args::Cli;
 use super::context;
@@ -114,7 +114,7 @@ fn unknown(shell: &str) -> Failure {
 /// Completes the name of a key.
 pub(super) fn keys() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
-        beginning_with(current, names().keys.iter().map(crate::name::KeyName::as_str))
+        beginning_with(current, names().keys.iter().map(keyvault_core::name::KeyName::as_str))
     })
 }
 
@@ -122,7 +122,8 @@ pub(super) fn keys() -> ArgValueCompleter {
 pub(super) fn more_keys() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let (names, given) = (names(), given());
-        let left = names.keys.iter().map(crate::name::KeyName::as_str).filter(|name| !given.contains(*name));
+        let left =
+            names.keys.iter().map(keyvault_core::name::KeyName::as_str).filter(|name| !given.contains(*name));
         beginning_with(current, left)
     })
 }
@@ -143,7 +144,8 @@ pub(super) fn mapped_keys() -> ArgValueCompleter {
 pub(super) fn scopes() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let (names, given) = (names(), given());
-        let left = names.scopes.iter().map(crate::name::Scope::as_str).filter(|name| !given.contains(*name));
+        let left =
+            names.scopes.iter().map(keyvault_core::name::Scope::as_str).filter(|name| !given.contains(*name));
         beginning_with(current, left)
     })
 }
@@ -157,7 +159,7 @@ pub(super) fn one_of<I: IntoIterator<Item = &'static str> + 'static>(known: fn()
 pub(super) fn tokens() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let tokens = open_session().and_then(|(mut vault, access)| vault.token_names(&access).ok());
-        beginning_with(current, tokens.unwrap_or_default().iter().map(crate::name::TokenName::as_str))
+        beginning_with(current, tokens.unwrap_or_default().iter().map(keyvault_core::name::TokenName::as_str))
     })
 }
 

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use directories::BaseDirs;
 
-use crate::audit::Actor;
-use crate::clock::Moment;
-use crate::crypto::SystemRng;
-use crate::os::process::actor;
-use crate::os::terminal::prompt;
-use crate::secret::{ReadError, SecretBytes};
-use crate::state::pin::Pins;
-use crate::vault::{Access, Holder, Holders, Notice, Vault, World};
+use keyvault_core::clock::Moment;
+use keyvault_core::crypto::SystemRng;
+use keyvault_core::secret::{ReadError, SecretBytes};
+use keyvault_os::process::actor;
+use keyvault_os::terminal::prompt;
+use keyvault_vault::audit::Actor;
+use keyvault_vault::state::pin::Pins;
+use keyvault_vault::{Access, Holder, Holders, Notice, Vault, World};
 
 use super::args::Global;
 use super::errors::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};

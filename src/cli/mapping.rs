@@ -3,8 +3,8 @@
 use std::os::fd::RawFd;
 
 use super::errors::sentences::looks_like_a_value;
-use crate::name::{EnvName, KeyName};
-use crate::os::process::descriptors::FIRST;
+use keyvault_core::name::{EnvName, KeyName};
+use keyvault_os::process::descriptors::FIRST;
 
 /// Why a text is no mapping. It is shown only if its sides are names that look swapped: anything else may be a secret.
 #[derive(Debug, thiserror::Error)]

@@ -17,7 +17,7 @@ use args::Command;
 use context::Context;
 use errors::{Failure, code};
 
-use crate::clock::Clock;
+use keyvault_core::clock::Clock;
 
 /// Runs one command by this clock; the result is the exit code.
 #[must_use]

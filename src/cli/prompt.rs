@@ -4,8 +4,8 @@ use std::fs::File;
 
 use dialoguer::console::Term;
 
-use crate::os::process::interrupt::Interrupts;
-use crate::os::terminal::prompt::{self, PromptError, TypedSignals};
+use keyvault_os::process::interrupt::Interrupts;
+use keyvault_os::terminal::prompt::{self, PromptError, TypedSignals};
 
 use super::errors::Failure;
 use super::output::{harmless, harmless_line};

@@ -18,7 +18,7 @@
 //! `tests/vectors/dotenv/cases.json` holds what the package itself made of such inputs.
 
 use super::{ExchangeError, Found};
-use crate::secret::{Full, SecretBytes, SecretWriter};
+use keyvault_core::secret::{Full, SecretBytes, SecretWriter};
 
 /// Reads every assignment.
 pub(super) fn read(text: &str, found: &mut Found) -> Result<(), ExchangeError> {

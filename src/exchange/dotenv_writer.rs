@@ -5,7 +5,7 @@
 
 use super::dotenv::{is_name, is_quote, read};
 use super::{ExchangeError, Found, Obstacle, cannot_carry};
-use crate::secret::{Full, SecretBytes, SecretWriter};
+use keyvault_core::secret::{Full, SecretBytes, SecretWriter};
 
 /// Writes one line for each entry; more where a value has line ends.
 pub(super) fn write(entries: &[(&str, &[u8])]) -> Result<SecretBytes, ExchangeError> {

@@ -5,8 +5,8 @@
 //! sets variables of its own (`NAME<<delimiter`, value, delimiter). Masks work on lines, so each line of a value gets one;
 //! a short one would blot out the same few letters wherever they stand in the log, and is left.
 
-use crate::clock::Rng;
-use crate::secret::{Full, SecretBytes, SecretWriter};
+use keyvault_core::clock::Rng;
+use keyvault_core::secret::{Full, SecretBytes, SecretWriter};
 
 use super::{ExchangeError, Obstacle, cannot_carry};
 
@@ -98,7 +98,7 @@ fn escaped_len(line: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::RngError;
+    use keyvault_core::clock::RngError;
     use std::cell::Cell;
 
     struct Counting(Cell<u8>);

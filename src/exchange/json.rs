@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use super::{ExchangeError, Found, Obstacle, cannot_carry};
-use crate::secret::{SecretBytes, SecretWriter};
+use keyvault_core::secret::{SecretBytes, SecretWriter};
 
 /// Reads an object of strings.
 pub(super) fn read(text: &str, found: &mut Found) -> Result<(), ExchangeError> {

@@ -12,8 +12,8 @@ mod json;
 
 use std::collections::{HashMap, HashSet};
 
-use crate::clock::Rng;
-use crate::secret::{Full, SecretBytes};
+use keyvault_core::clock::Rng;
+use keyvault_core::secret::{Full, SecretBytes};
 
 pub use github_env::GithubEnv;
 

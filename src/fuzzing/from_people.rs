@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::same;
-use crate::clock::{Rng, RngError};
 use crate::exchange::{self, ExchangeError, Format, Obstacle, Parsed};
-use crate::secret::SecretBytes;
-use crate::state::pin_file;
-use crate::unlock::recovery::RecoveryCode;
+use keyvault_core::clock::{Rng, RngError};
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::state::pin_file;
+use keyvault_vault::unlock::recovery::RecoveryCode;
 
 /// The name that a value gets where only the value is in question.
 const NAME: &str = "A";

@@ -1,10 +1,10 @@
 //! Parsers of what a repository brings, which may be a hostile one.
 
-use crate::name::{EnvName, refused};
 use crate::project::edit::{self, EditError};
 use crate::project::template::Template;
 use crate::project::{Ask, ProjectFile, Source, reference, tracked};
-use crate::vault::{Encoding, Piece};
+use keyvault_core::name::{EnvName, refused};
+use keyvault_vault::{Encoding, Piece};
 
 use super::same;
 

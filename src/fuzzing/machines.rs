@@ -1,9 +1,9 @@
 //! What machines bring: tokens, grants, bundles, logs of reads.
 
 use super::same;
-use crate::secret::SecretBytes;
-use crate::unlock::token::Token;
-use crate::vault::{BundleContent, BundleLabel, Grant, ReadsLine, TokenRecord};
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::unlock::token::Token;
+use keyvault_vault::{BundleContent, BundleLabel, Grant, ReadsLine, TokenRecord};
 
 /// A token has one printed form, whatever white space is around it.
 pub fn token(bytes: &[u8]) -> bool {

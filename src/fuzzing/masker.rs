@@ -1,8 +1,8 @@
 //! The mask over a child's output.
 
-use crate::exec::mask::forms;
-use crate::exec::mask::parts;
-use crate::exec::mask::{Filter, Mask, REPLACEMENT, SHOWN};
+use keyvault_exec::mask::forms;
+use keyvault_exec::mask::parts;
+use keyvault_exec::mask::{Filter, Mask, REPLACEMENT, SHOWN};
 
 /// The output is the same in any pieces, holds none of the values in any form, and is the input where none stood there;
 /// pauses let at most three bytes more out for each that was masked.

@@ -19,13 +19,13 @@ pub use from_projects::{git_index, project_file, references};
 pub use machines::{bundle, grant, reads, token, token_record};
 pub use masker::masker;
 
-use crate::audit::Event;
-use crate::codec;
-use crate::identity::Identity;
-use crate::secret::SecretBytes;
-use crate::state::{record::Record, tree::Node};
-use crate::unlock::slot::Header;
-use crate::vault::Item;
+use keyvault_core::codec;
+use keyvault_core::identity::Identity;
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::Item;
+use keyvault_vault::audit::Event;
+use keyvault_vault::state::{record::Record, tree::Node};
+use keyvault_vault::unlock::slot::Header;
 
 /// Tries one input and says whether it was taken.
 pub type Target = fn(&[u8]) -> bool;

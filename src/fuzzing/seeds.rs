@@ -8,18 +8,20 @@ use std::error::Error;
 use std::path::Path;
 
 use super::{IDENTITY, TARGETS};
-use crate::audit::{Action, Actor, ChangeMark, Event, KeyRef, Outcome};
-use crate::clock::{Moment, Rng, RngError};
-use crate::codec::{self, Encoder};
-use crate::crypto::Cost;
 use crate::exchange;
-use crate::name::{EnvName, KeyName, Scope, TagKey};
 use crate::project::edit;
-use crate::recipe::{Kind, Recipe};
-use crate::state::{pin::Pin, record::Record, tree::Node};
-use crate::unlock::token::Token;
-use crate::unlock::{keyfile::KeyFile, keys::Root, passphrase::Passphrase, recovery::RecoveryCode, slot};
-use crate::vault::{Item, Version, VersionState};
+use keyvault_core::clock::{Moment, Rng, RngError};
+use keyvault_core::codec::{self, Encoder};
+use keyvault_core::crypto::Cost;
+use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
+use keyvault_core::recipe::{Kind, Recipe};
+use keyvault_vault::audit::{Action, Actor, ChangeMark, Event, KeyRef, Outcome};
+use keyvault_vault::state::{pin::Pin, record::Record, tree::Node};
+use keyvault_vault::unlock::token::Token;
+use keyvault_vault::unlock::{
+    keyfile::KeyFile, keys::Root, passphrase::Passphrase, recovery::RecoveryCode, slot,
+};
+use keyvault_vault::{Item, Version, VersionState};
 
 type Seeds = Vec<(&'static str, &'static str, Vec<u8>)>;
 
@@ -59,7 +61,7 @@ fn slots() -> Result<Seeds, Box<dyn Error>> {
     let root = Root::create(&rng)?;
     let code = RecoveryCode::create(&rng)?;
     let passphrase =
-        Passphrase::new(&crate::secret::SecretBytes::copy_from(b"correct horse battery staple"))?;
+        Passphrase::new(&keyvault_core::secret::SecretBytes::copy_from(b"correct horse battery staple"))?;
     let by_passphrase = slot::seal_passphrase(1, &root, &passphrase, Cost::FLOOR, &IDENTITY, &rng)?;
     let by_code = slot::seal_recovery(2, &root, &code, &IDENTITY, &rng)?;
     let by_file = slot::seal_key_file(3, &root, &KeyFile::create(&rng)?, &IDENTITY, &rng)?;
@@ -140,7 +142,7 @@ fn keys() -> Result<Seeds, Box<dyn Error>> {
         tags: [("env", "prod"), ("owner", "")]
             .into_iter()
             .map(|(key, value)| Ok((TagKey::parse(key)?, value.to_owned())))
-            .collect::<Result<_, crate::name::NameError>>()?,
+            .collect::<Result<_, keyvault_core::name::NameError>>()?,
         note: "for the shop\n".to_owned(),
         expires: Some(Moment(i64::MAX)),
         recipe: Some(Recipe::new(Kind::Token, Some(40), Some("sk-"))?),
@@ -291,7 +293,7 @@ fn files() -> Result<Seeds, Box<dyn Error>> {
 fn projects() -> Result<Seeds, Box<dyn Error>> {
     let entries = [("STRIPE_KEY", "shop/STRIPE_KEY"), ("b.c", "shop/b.c")];
     let entries = entries.map(|(variable, key)| Ok((EnvName::parse(variable)?, KeyName::parse(key)?)));
-    let entries: Vec<_> = entries.into_iter().collect::<Result<_, crate::name::NameError>>()?;
+    let entries: Vec<_> = entries.into_iter().collect::<Result<_, keyvault_core::name::NameError>>()?;
     let every_field = "# c\n[keys] # d\nA = 'a/b'\nB = { key = \"c\", optional = true, description = \"\\u0041\" }\n\
         C.template = \"x{{{a}}}{b|url}\"\nC.required = false\n[keys.\"d.e\"]\nkey = 'd'\ndefault = ''\n\
         [profiles.prod.keys]\nA = 'p'\n[profiles]\nempty = {}\n";

@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
-use crate::crypto::sha256;
-use crate::os::fs::lock::FileLock;
-use crate::os::fs::private;
-use crate::os::fs::untrusted;
-use crate::vault::Pick;
+use keyvault_core::crypto::sha256;
+use keyvault_os::fs::lock::FileLock;
+use keyvault_os::fs::private;
+use keyvault_os::fs::untrusted;
+use keyvault_vault::Pick;
 
 use super::file::{Entry, Section, Source};
 

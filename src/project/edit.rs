@@ -2,7 +2,7 @@
 
 use toml_edit::{DocumentMut, InlineTable, Item, Key, Table, TableLike, Value};
 
-use crate::name::{EnvName, KeyName};
+use keyvault_core::name::{EnvName, KeyName};
 
 use super::file::{Entry, Profile, ProjectFile, Section, Source};
 

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::name::refused::Refused;
-use crate::name::{EnvName, NameError};
+use keyvault_core::name::refused::Refused;
+use keyvault_core::name::{EnvName, NameError};
 
 use super::template::TemplateError;
 

@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::os::fs::untrusted::{self, Unfit};
+use keyvault_os::fs::untrusted::{self, Unfit};
 
 use super::error::PlaceError;
 use super::file::MAX_FILE;

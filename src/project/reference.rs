@@ -4,8 +4,8 @@
 //! anywhere, and ends where a name can go on no longer; a full stop, a dash or a slash that would end the name belongs
 //! to the text. Where a letter follows, braces say where it ends: `{{kv://name}}`, which are replaced with it.
 
-use crate::name::{KeyName, NameError};
-use crate::vault::{Encoding, Piece};
+use keyvault_core::name::{KeyName, NameError};
+use keyvault_vault::{Encoding, Piece};
 
 const SCHEME: &str = "kv://";
 const VERSION: &str = "?version=";

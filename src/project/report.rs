@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::name::{EnvName, KeyName};
-use crate::vault::{Problem, State};
+use keyvault_core::name::{EnvName, KeyName};
+use keyvault_vault::{Problem, State};
 
 use super::approval::Ask;
 use super::file::{Entry, Section};

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use crate::name::{MAX_NAME, RUNS_CODE, RUNS_CODE_PREFIXES, refused};
+use keyvault_core::name::{MAX_NAME, RUNS_CODE, RUNS_CODE_PREFIXES, refused};
 
 use super::template::MAX_TEXT;
 

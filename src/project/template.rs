@@ -8,8 +8,8 @@
 //! `{db/password}` is the value byte for byte, `{db/password|url}` the value percent-encoded so that it fits into any
 //! part of a URL; `{{` and `}}` are the braces themselves. Nothing else is special: no variables, no defaults, no code.
 
-use crate::name::{KeyName, NameError};
-use crate::vault::{Encoding, Piece};
+use keyvault_core::name::{KeyName, NameError};
+use keyvault_vault::{Encoding, Piece};
 
 /// The longest template or default, in bytes: what is asked for is shown whole.
 pub const MAX_TEXT: usize = 1024;

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::os::fs::untrusted;
+use keyvault_os::fs::untrusted;
 
 /// Longer than the index of the largest repositories, in bytes.
 const MAX_INDEX: usize = 512 << 20;

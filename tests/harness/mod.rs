@@ -28,14 +28,14 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use keyvault::audit::Actor;
-use keyvault::clock::{Clock, Moment};
-use keyvault::crypto::{Cost, SystemRng};
-use keyvault::secret::SecretBytes;
-use keyvault::state::pin::Pins;
-use keyvault::unlock::passphrase::Passphrase;
-use keyvault::unlock::recovery::RecoveryCode;
-use keyvault::vault::{Creation, Holder, Holders, Vault, World as VaultWorld};
+use keyvault_core::clock::{Clock, Moment};
+use keyvault_core::crypto::{Cost, SystemRng};
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::audit::Actor;
+use keyvault_vault::state::pin::Pins;
+use keyvault_vault::unlock::passphrase::Passphrase;
+use keyvault_vault::unlock::recovery::RecoveryCode;
+use keyvault_vault::{Creation, Holder, Holders, Vault, World as VaultWorld};
 
 /// Opens every vault of the tests.
 pub const PASSPHRASE: &str = "correct horse battery staple";

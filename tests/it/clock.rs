@@ -3,13 +3,13 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use keyvault::audit::Actor;
-use keyvault::clock::{Clock, Moment};
-use keyvault::crypto::SystemRng;
-use keyvault::secret::SecretBytes;
-use keyvault::state::pin::Pins;
-use keyvault::unlock::passphrase::Passphrase;
-use keyvault::vault::{NewKey, NewValue, Origin, Terms, Vault, VersionState, Which, World as VaultWorld};
+use keyvault_core::clock::{Clock, Moment};
+use keyvault_core::crypto::SystemRng;
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::audit::Actor;
+use keyvault_vault::state::pin::Pins;
+use keyvault_vault::unlock::passphrase::Passphrase;
+use keyvault_vault::{NewKey, NewValue, Origin, Terms, Vault, VersionState, Which, World as VaultWorld};
 
 use crate::harness::vault_file::filled;
 use crate::harness::{PASSPHRASE, World};

@@ -3,13 +3,13 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use keyvault::audit::Actor;
-use keyvault::clock::{Clock, Moment};
-use keyvault::crypto::SystemRng;
-use keyvault::secret::SecretBytes;
-use keyvault::state::pin::Pins;
-use keyvault::unlock::passphrase::Passphrase;
-use keyvault::vault::{Access, NewKey, Origin, Vault, World as VaultWorld};
+use keyvault_core::clock::{Clock, Moment};
+use keyvault_core::crypto::SystemRng;
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::audit::Actor;
+use keyvault_vault::state::pin::Pins;
+use keyvault_vault::unlock::passphrase::Passphrase;
+use keyvault_vault::{Access, NewKey, Origin, Vault, World as VaultWorld};
 use pretty_assertions::assert_eq;
 
 use crate::harness::bearer::{held, token, with_keys};

@@ -2,13 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use keyvault::audit::Actor;
-use keyvault::crypto::{Cost, SystemRng};
-use keyvault::secret::SecretBytes;
-use keyvault::state::pin::Pins;
-use keyvault::unlock::keyfile::KeyFile;
-use keyvault::unlock::passphrase::Passphrase;
-use keyvault::vault::{Credential, Holder, Holders, Vault, VaultError, World as VaultWorld};
+use keyvault_core::crypto::{Cost, SystemRng};
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::audit::Actor;
+use keyvault_vault::state::pin::Pins;
+use keyvault_vault::unlock::keyfile::KeyFile;
+use keyvault_vault::unlock::passphrase::Passphrase;
+use keyvault_vault::{Credential, Holder, Holders, Vault, VaultError, World as VaultWorld};
 use pretty_assertions::assert_eq;
 
 use crate::harness::{PASSPHRASE, START, World};

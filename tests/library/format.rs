@@ -5,14 +5,14 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use keyvault::clock::{Moment, Rng, RngError};
-use keyvault::codec::{self, Encoder};
-use keyvault::crypto::{self, Key};
-use keyvault::identity::{Identity, Place};
-use keyvault::recipe::{Kind, Recipe};
-use keyvault::unlock::recovery::RecoveryCode;
-use keyvault::unlock::token::Token;
-use keyvault::vault::{Bundle, Holding};
+use keyvault_core::clock::{Moment, Rng, RngError};
+use keyvault_core::codec::{self, Encoder};
+use keyvault_core::crypto::{self, Key};
+use keyvault_core::identity::{Identity, Place};
+use keyvault_core::recipe::{Kind, Recipe};
+use keyvault_vault::unlock::recovery::RecoveryCode;
+use keyvault_vault::unlock::token::Token;
+use keyvault_vault::{Bundle, Holding};
 
 /// 0, 1, 2, … instead of chance.
 struct Counting(Cell<u8>);
@@ -164,7 +164,7 @@ fn derive_and_seal_follow_the_formulas_by_hand() -> Result<(), Box<dyn std::erro
 #[test]
 fn the_page_has_the_schema_word_for_word() {
     let page = include_str!("../../docs/FORMAT.md");
-    let schema = include_str!("../../src/store/schema.rs");
+    let schema = include_str!("../../crates/vault/src/store/schema.rs");
     let statements = schema
         .lines()
         .map(str::trim)

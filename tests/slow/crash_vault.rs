@@ -9,13 +9,13 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use keyvault::audit::{Action, Actor};
-use keyvault::crypto::{Cost, SystemRng};
-use keyvault::secret::SecretBytes;
-use keyvault::state::pin::{Pins, Standing};
-use keyvault::unlock::keyfile::KeyFile;
-use keyvault::unlock::passphrase::Passphrase;
-use keyvault::vault::{Access, Credential, Mark, Vault, VaultError, World as VaultWorld};
+use keyvault_core::crypto::{Cost, SystemRng};
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::audit::{Action, Actor};
+use keyvault_vault::state::pin::{Pins, Standing};
+use keyvault_vault::unlock::keyfile::KeyFile;
+use keyvault_vault::unlock::passphrase::Passphrase;
+use keyvault_vault::{Access, Credential, Mark, Vault, VaultError, World as VaultWorld};
 
 use crate::crash::{Fault, KILLED_AT, calls, faults, on_two_stages, strace};
 use crate::harness::vault_file::filled;
@@ -54,8 +54,8 @@ fn world_of(home: &Path) -> VaultWorld<'static> {
 /// A key file that is the same in each run.
 fn key_file() -> KeyFile {
     struct Sevens;
-    impl keyvault::clock::Rng for Sevens {
-        fn fill(&self, bytes: &mut [u8]) -> Result<(), keyvault::clock::RngError> {
+    impl keyvault_core::clock::Rng for Sevens {
+        fn fill(&self, bytes: &mut [u8]) -> Result<(), keyvault_core::clock::RngError> {
             bytes.fill(7);
             Ok(())
         }

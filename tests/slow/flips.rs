@@ -12,13 +12,13 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
-use keyvault::audit::{Action, Actor};
-use keyvault::crypto::SystemRng;
-use keyvault::name::KeyName;
-use keyvault::secret::SecretBytes;
-use keyvault::state::pin::Pins;
-use keyvault::unlock::passphrase::Passphrase;
-use keyvault::vault::{Access, Item, Purpose, Selection, Vault, VaultError, World as VaultWorld};
+use keyvault_core::crypto::SystemRng;
+use keyvault_core::name::KeyName;
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::audit::{Action, Actor};
+use keyvault_vault::state::pin::Pins;
+use keyvault_vault::unlock::passphrase::Passphrase;
+use keyvault_vault::{Access, Item, Purpose, Selection, Vault, VaultError, World as VaultWorld};
 
 use crate::harness::vault_file::{drop_side_files, filled};
 use crate::harness::{PASSPHRASE, START};

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
-use keyvault::crypto::SystemRng;
-use keyvault::identity::Identity;
-use keyvault::unlock::keyring_entry::KeyringSecret;
+use keyvault_core::crypto::SystemRng;
+use keyvault_core::identity::Identity;
+use keyvault_vault::unlock::keyring_entry::KeyringSecret;
 use pretty_assertions::assert_eq;
 
 use crate::harness::desktop::{Bus, vault_id};

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use keyvault::name::{RUNS_CODE, RUNS_CODE_PREFIXES, refused};
 use keyvault::project::{ProjectFile, schema};
+use keyvault_core::name::{RUNS_CODE, RUNS_CODE_PREFIXES, refused};
 
 /// Files of which both have an opinion: valid TOML.
 fn corpus() -> Vec<String> {

@@ -10,11 +10,11 @@ use super::generate;
 use crate::cli::args::{Metadata, named};
 use crate::cli::context::{self, Context, STDIN};
 use crate::cli::errors::Failure;
-use crate::name::KeyName;
-use crate::os::fs::private;
-use crate::os::terminal::prompt;
-use crate::secret::SecretBytes;
-use crate::vault::Origin;
+use keyvault_core::name::KeyName;
+use keyvault_core::secret::SecretBytes;
+use keyvault_os::fs::private;
+use keyvault_os::terminal::prompt;
+use keyvault_vault::Origin;
 
 /// The longest value that is read, in bytes.
 const MAX_VALUE: usize = 16 << 20;

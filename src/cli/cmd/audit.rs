@@ -4,7 +4,6 @@ use clap::{Args, Subcommand};
 
 use std::path::PathBuf;
 
-use crate::audit::{Action, Event, Reach};
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::{Context, read_secret};
@@ -12,10 +11,11 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::output::event;
 use crate::cli::output::time::{self, Expiry};
 use crate::cli::output::view;
-use crate::clock::Moment;
-use crate::name::{KeyName, TokenName};
-use crate::os::fs::private::open_secret_file;
-use crate::vault::{self, BrokenReads, BroughtHome, Of, Unproved};
+use keyvault_core::clock::Moment;
+use keyvault_core::name::{KeyName, TokenName};
+use keyvault_os::fs::private::open_secret_file;
+use keyvault_vault::audit::{Action, Event, Reach};
+use keyvault_vault::{self as vault, BrokenReads, BroughtHome, Of, Unproved};
 
 /// Read and verify the audit log.
 #[derive(Debug, Subcommand)]

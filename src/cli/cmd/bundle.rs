@@ -9,9 +9,9 @@ use crate::cli::complete;
 use crate::cli::context::{Context, read_secret};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view;
-use crate::name::TokenName;
-use crate::os::fs::private::{self, open_secret_file};
-use crate::vault::{Access, BundleLabel, Bundled, MAX_BUNDLE, Vault, VaultError};
+use keyvault_core::name::TokenName;
+use keyvault_os::fs::private::{self, open_secret_file};
+use keyvault_vault::{Access, BundleLabel, Bundled, MAX_BUNDLE, Vault, VaultError};
 
 /// Seal a token's keys in a file that is safe to commit or ship.
 #[derive(Debug, Subcommand)]

@@ -8,8 +8,8 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::time;
 use crate::cli::output::view::{self, KeyJson};
-use crate::name::{EnvName, KeyName, Scope, TagKey};
-use crate::vault::Edit as Change;
+use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
+use keyvault_vault::Edit as Change;
 
 /// Change a key's name, scopes, tags, expiry, variable or note.
 ///

@@ -5,15 +5,15 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 
 use super::exec;
-use crate::audit::Action;
 use crate::cli::args::Choice;
 use crate::cli::context::{self, Context};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view;
 use crate::cli::unlock::key_source::{self, Machine};
 use crate::exchange::{self, Format, GithubEnv};
-use crate::os::fs::untrusted;
-use crate::vault::{Purpose, Resolution};
+use keyvault_os::fs::untrusted;
+use keyvault_vault::audit::Action;
+use keyvault_vault::{Purpose, Resolution};
 
 /// Print keys as .env or JSON, or set them for the later steps of a GitHub job.
 ///

@@ -7,9 +7,9 @@ use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view::{self, KeyJson};
-use crate::name::KeyName;
-use crate::recipe::{Kind, Recipe};
-use crate::vault::{Item, NewKey, Origin};
+use keyvault_core::name::KeyName;
+use keyvault_core::recipe::{Kind, Recipe};
+use keyvault_vault::{Item, NewKey, Origin};
 
 /// Generate a key with a strong random value.
 ///

@@ -10,9 +10,9 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::cli::output::{time, view};
-use crate::clock::Moment;
-use crate::name::KeyName;
-use crate::vault::{Item, Version};
+use keyvault_core::clock::Moment;
+use keyvault_core::name::KeyName;
+use keyvault_vault::{Item, Version};
 
 /// Show a key's versions.
 ///

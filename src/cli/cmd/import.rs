@@ -10,8 +10,8 @@ use crate::cli::context::{self, Context};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::exchange::{self, Entry, Parsed};
-use crate::name::{EnvName, KeyName, NameError, Scope};
-use crate::vault::{Conflict, Import as Incomings, Imported, Incoming};
+use keyvault_core::name::{EnvName, KeyName, NameError, Scope};
+use keyvault_vault::{Conflict, Import as Incomings, Imported, Incoming};
 
 /// The longest file that is taken in, in bytes.
 const MAX_FILE: usize = 16 << 20;

@@ -8,10 +8,10 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::prompt;
 use crate::cli::unlock::new_credentials::{self, RecoveryPlace};
-use crate::crypto;
-use crate::unlock::os_keyring::{self, LIMIT};
-use crate::unlock::passphrase::Passphrase;
-use crate::vault::{Creation, Vault, VaultError};
+use keyvault_core::crypto;
+use keyvault_vault::unlock::os_keyring::{self, LIMIT};
+use keyvault_vault::unlock::passphrase::Passphrase;
+use keyvault_vault::{Creation, Vault, VaultError};
 
 /// Create a vault.
 ///

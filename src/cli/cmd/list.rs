@@ -14,9 +14,9 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::cli::output::time::{self, Duration};
 use crate::cli::output::view::{self, KeyJson};
-use crate::clock::Moment;
-use crate::name::{Scope, TagKey};
-use crate::vault::{Item, Names, Status};
+use keyvault_core::clock::Moment;
+use keyvault_core::name::{Scope, TagKey};
+use keyvault_vault::{Item, Names, Status};
 
 /// List keys.
 ///

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::unlock;
-use crate::unlock::session;
+use keyvault_vault::unlock::session;
 
 /// End the session.
 #[derive(Debug, Args)]

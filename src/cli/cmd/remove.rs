@@ -8,7 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view;
 use crate::cli::prompt;
-use crate::name::KeyName;
+use keyvault_core::name::KeyName;
 
 /// Remove keys with all their versions.
 ///

@@ -7,8 +7,8 @@ use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view::KeyJson;
-use crate::name::KeyName;
-use crate::vault::{Item, Revocation, Version};
+use keyvault_core::name::KeyName;
+use keyvault_vault::{Item, Revocation, Version};
 
 /// The longest reason, in bytes.
 const MAX_REASON: usize = 500;

@@ -11,8 +11,8 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::time::{self, Duration};
 use crate::cli::output::view::{self, KeyJson};
-use crate::name::{KeyName, Scope};
-use crate::vault::{Access, Item, NewValue, Terms, Vault, Which};
+use keyvault_core::name::{KeyName, Scope};
+use keyvault_vault::{Access, Item, NewValue, Terms, Vault, Which};
 
 /// Give keys new values.
 ///
@@ -150,7 +150,7 @@ fn answer(context: &Context, items: &[Item], graced: bool) -> Result<u8, Failure
 }
 
 /// `stripe/live is at version 3; version 2 stays good until 2026-11-22 14:00 (in 24h)`
-fn sentence(item: &Item, now: crate::clock::Moment) -> String {
+fn sentence(item: &Item, now: keyvault_core::clock::Moment) -> String {
     let current = item.current().map_or(0, |version| version.number);
     let mut text = format!("{} is now at version {current}", item.name);
     if let Some((previous, until)) =

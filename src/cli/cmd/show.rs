@@ -7,7 +7,7 @@ use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view::{self, KeyJson};
-use crate::name::KeyName;
+use keyvault_core::name::KeyName;
 
 /// Show a key; with --reveal, its value.
 ///

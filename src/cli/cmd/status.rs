@@ -7,7 +7,7 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::cli::output::time;
 use crate::cli::unlock::order::Outlook;
-use crate::clock::Moment;
+use keyvault_core::clock::Moment;
 
 /// Show whether the vault is open: exit code 0 for open, 4 for locked, 3 for no vault.
 ///

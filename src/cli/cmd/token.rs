@@ -10,9 +10,9 @@ use crate::cli::output;
 use crate::cli::output::event;
 use crate::cli::output::time::{self, Expiry};
 use crate::cli::output::view;
-use crate::clock::Moment;
-use crate::name::{KeyName, Scope, TokenName};
-use crate::vault::{Access, Issued, Listed, NewToken, Of, TokenRecord, Vault};
+use keyvault_core::clock::Moment;
+use keyvault_core::name::{KeyName, Scope, TokenName};
+use keyvault_vault::{Access, Issued, Listed, NewToken, Of, TokenRecord, Vault};
 
 /// Give machines a credential that opens only the keys granted to it.
 #[derive(Debug, Subcommand)]
@@ -247,7 +247,7 @@ impl Show {
         let mut tokens = tokens(context)?;
         tokens.retain(|token| token.record.name == self.name);
         let Some(token) = tokens.first() else {
-            let error = crate::vault::TokenError::Missing(self.name);
+            let error = keyvault_vault::TokenError::Missing(self.name);
             return Err(Failure::of(error.into(), std::path::Path::new("the vault")));
         };
         let now = context.now();

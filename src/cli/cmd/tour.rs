@@ -8,13 +8,13 @@ use clap::Args;
 use crate::cli::context::{self, Context};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
-use crate::clock::Rng;
-use crate::crypto::SystemRng;
-use crate::os::fs::private;
-use crate::os::process::interrupt::Interrupts;
-use crate::os::terminal::prompt::PromptError;
-use crate::recipe::{Kind, Recipe};
-use crate::secret::SecretBytes;
+use keyvault_core::clock::Rng;
+use keyvault_core::crypto::SystemRng;
+use keyvault_core::recipe::{Kind, Recipe};
+use keyvault_core::secret::SecretBytes;
+use keyvault_os::fs::private;
+use keyvault_os::process::interrupt::Interrupts;
+use keyvault_os::terminal::prompt::PromptError;
 
 /// Demonstrate keyvault on a temporary vault.
 ///
@@ -209,7 +209,7 @@ impl Drop for Stage<'_> {
 
 fn passphrase() -> Result<SecretBytes, Failure> {
     Recipe::new(Kind::Passphrase, None, None)
-        .and_then(|recipe| recipe.generate(&SystemRng, crate::crypto::ed25519_public, ""))
+        .and_then(|recipe| recipe.generate(&SystemRng, keyvault_core::crypto::ed25519_public, ""))
         .map(|generated| generated.value)
         .map_err(Failure::recipe)
 }

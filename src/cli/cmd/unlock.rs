@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use crate::audit::Outcome;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::time::{self, Duration};
-use crate::unlock::session;
-use crate::vault::{Access, Vault, VaultError};
+use keyvault_vault::audit::Outcome;
+use keyvault_vault::unlock::session;
+use keyvault_vault::{Access, Vault, VaultError};
 
 /// The longest session, in milliseconds.
 const LONGEST: i64 = 12 * 3_600_000;
@@ -75,5 +75,5 @@ fn record(
 }
 
 fn span(seconds: u32) -> String {
-    time::between(crate::clock::Moment(0), crate::clock::Moment(i64::from(seconds) * 1000))
+    time::between(keyvault_core::clock::Moment(0), keyvault_core::clock::Moment(i64::from(seconds) * 1000))
 }

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::exec::delivery::DeliveryError;
-use crate::os::fs::memory_folder::{NoFolder, Unfit};
-use crate::os::process::descriptors::Unavailable;
-use crate::vault::LineFault;
+use keyvault_exec::delivery::DeliveryError;
+use keyvault_os::fs::memory_folder::{NoFolder, Unfit};
+use keyvault_os::process::descriptors::Unavailable;
+use keyvault_vault::LineFault;
 
 use super::{Failure, reason};
 

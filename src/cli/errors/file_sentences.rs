@@ -5,10 +5,10 @@ use std::path::Path;
 use rustix::fs::Access;
 use rustix::io::Errno;
 
-use crate::os::fs::vault_file::{FileFault, Kind};
-use crate::state::pin::Standing;
-use crate::store::StoreError;
-use crate::vault::{Vault, VaultError};
+use keyvault_os::fs::vault_file::{FileFault, Kind};
+use keyvault_vault::state::pin::Standing;
+use keyvault_vault::store::StoreError;
+use keyvault_vault::{Vault, VaultError};
 
 use super::{Failure, code};
 use crate::cli::output;

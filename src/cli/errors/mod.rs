@@ -12,12 +12,12 @@ use std::io;
 use std::path::Path;
 
 use crate::exchange::ExchangeError;
-use crate::exec::ExecError;
-use crate::os::kernel_keyring::SessionError;
-use crate::os::process::exec::NotRunnable;
-use crate::os::terminal::prompt::PromptError;
-use crate::recipe::RecipeError;
-use crate::unlock::passphrase::Unfit;
+use keyvault_core::recipe::RecipeError;
+use keyvault_exec::ExecError;
+use keyvault_os::kernel_keyring::SessionError;
+use keyvault_os::process::exec::NotRunnable;
+use keyvault_os::terminal::prompt::PromptError;
+use keyvault_vault::unlock::passphrase::Unfit;
 
 use super::context::STDIN;
 use super::output;

@@ -2,8 +2,8 @@
 
 use std::fmt::Display;
 
-use crate::name::refused::Refused;
-use crate::vault::Problem;
+use keyvault_core::name::refused::Refused;
+use keyvault_vault::Problem;
 
 use super::delivery_sentences;
 use super::sentences::{list, looks_like_a_value};

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
-use crate::name::KeyName;
-use crate::name::refused::Refused;
 use crate::project::{Ask, FileError, PlaceError, Profile, ProjectFile, What};
+use keyvault_core::name::KeyName;
+use keyvault_core::name::refused::Refused;
 
 use super::sentences::{did_you_mean, looks_like_a_value};
 use super::{Failure, code, reason};

@@ -3,11 +3,11 @@
 use std::fmt::Display;
 use std::path::Path;
 
-use crate::audit::AuditError;
-use crate::name::{KeyName, NameError};
-use crate::state::StateError;
-use crate::unlock::{Secret, UnlockError};
-use crate::vault::VaultError;
+use keyvault_core::name::{KeyName, NameError};
+use keyvault_vault::VaultError;
+use keyvault_vault::audit::AuditError;
+use keyvault_vault::state::StateError;
+use keyvault_vault::unlock::{Secret, UnlockError};
 
 use super::file_sentences::{alarm, altered, exists, file, store};
 use super::problem_sentences::selection;

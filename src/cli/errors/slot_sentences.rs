@@ -1,7 +1,7 @@
 //! Slots that are passed over, in words.
 
-use crate::unlock::slot::Untried;
-use crate::vault::{PassedOver, Unusable};
+use keyvault_vault::unlock::slot::Untried;
+use keyvault_vault::{PassedOver, Unusable};
 
 /// How many numbers one sentence names.
 const SHOWN: usize = 5;

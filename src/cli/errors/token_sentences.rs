@@ -6,9 +6,9 @@ use std::path::Path;
 use crate::cli::errors::{self, Failure, code};
 use crate::cli::output;
 use crate::cli::output::time;
-use crate::os::fs::lock::Process;
-use crate::state::pin::Standing;
-use crate::vault::TokenError;
+use keyvault_os::fs::lock::Process;
+use keyvault_vault::TokenError;
+use keyvault_vault::state::pin::Standing;
 
 /// There is no place for what is recorded of reads.
 pub(in crate::cli) fn nowhere_to_write() -> Failure {

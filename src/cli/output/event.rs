@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::time;
 use super::view;
-use crate::audit::{Event, KeyRef, Outcome};
 use crate::cli::output;
-use crate::vault::{Of, words};
+use keyvault_vault::audit::{Event, KeyRef, Outcome};
+use keyvault_vault::{Of, words};
 
 /// An entry in JSON.
 pub(in crate::cli) fn json(of: &Of, event: &Event) -> Value {

@@ -16,9 +16,9 @@ use anstyle::{AnsiColor, Style};
 use rustix::io::Errno;
 use serde::Serialize;
 
-use crate::exec::supervise::streams::Callers;
-use crate::os::process::startup;
-use crate::secret::{SecretBytes, SecretWriter};
+use keyvault_core::secret::{SecretBytes, SecretWriter};
+use keyvault_exec::supervise::streams::Callers;
+use keyvault_os::process::startup;
 
 use super::context;
 use super::errors::Failure;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use jiff::tz::TimeZone;
 use jiff::{Span, SpanRelativeTo, Timestamp, Unit, civil};
 
-use crate::clock::{Clock, Moment, SystemClock};
+use keyvault_core::clock::{Clock, Moment, SystemClock};
 
 /// A duration: a number and s, m, h, d or w.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use crate::clock::Moment;
-use crate::vault::{Item, Status, Version};
+use keyvault_core::clock::Moment;
+use keyvault_vault::{Item, Status, Version};
 
 use super::time;
 use crate::cli::output::{self, Ui};
@@ -75,7 +75,7 @@ impl KeyJson {
     pub fn detailed(item: &Item, now: Moment) -> Self {
         Self {
             note: Some(item.note.clone()).filter(|note| !note.is_empty()),
-            entropy_bits: item.recipe.as_ref().map(crate::recipe::Recipe::entropy_bits),
+            entropy_bits: item.recipe.as_ref().map(keyvault_core::recipe::Recipe::entropy_bits),
             public: item.current().and_then(|version| version.public.clone()),
             ..Self::of(item, now)
         }

@@ -12,11 +12,11 @@ use crate::cli::context::{
 use crate::cli::errors::Failure;
 use crate::cli::errors::token_sentences;
 use crate::cli::output::time;
-use crate::os::fs::private::open_secret_file;
-use crate::secret::SecretBytes;
-use crate::state::pin::{Memory, Pin, Pins};
-use crate::unlock::token::{self, Token};
-use crate::vault::{Bundle, Holding, MAX_BUNDLE, ReadsLog, Supply, VaultError};
+use keyvault_core::secret::SecretBytes;
+use keyvault_os::fs::private::open_secret_file;
+use keyvault_vault::state::pin::{Memory, Pin, Pins};
+use keyvault_vault::unlock::token::{self, Token};
+use keyvault_vault::{Bundle, Holding, MAX_BUNDLE, ReadsLog, Supply, VaultError};
 
 /// Machines, which open only what was granted to them.
 #[derive(Debug, Clone, Args)]

@@ -4,13 +4,13 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::crypto::SystemRng;
-use crate::os::fs::lock::FileLock;
-use crate::os::fs::private;
-use crate::unlock::UnlockError;
-use crate::unlock::keyring_entry::KeyringSecret;
-use crate::unlock::os_keyring::{self, LIMIT, NoAnswer};
-use crate::vault::{Access, Credential, Vault, VaultError, Way};
+use keyvault_core::crypto::SystemRng;
+use keyvault_os::fs::lock::FileLock;
+use keyvault_os::fs::private;
+use keyvault_vault::unlock::UnlockError;
+use keyvault_vault::unlock::keyring_entry::KeyringSecret;
+use keyvault_vault::unlock::os_keyring::{self, LIMIT, NoAnswer};
+use keyvault_vault::{Access, Credential, Vault, VaultError, Way};
 
 use super::order::opens_slot;
 use crate::cli::context::{Context, state_folder};

@@ -8,16 +8,16 @@ pub mod order;
 use std::fs::File;
 use std::path::Path;
 
-use crate::audit::Outcome;
-use crate::os::fs::lock::FileLock;
-use crate::os::fs::{memory_folder, private};
-use crate::os::terminal::prompt;
-use crate::secret::{ReadError, SecretBytes};
-use crate::state::pin::{Memory, Pins, Standing};
-use crate::unlock::keyfile::{self, KeyFile};
-use crate::unlock::passphrase::{MAX_LEN, Passphrase, Unfit};
-use crate::unlock::{Secret, UnlockError, session};
-use crate::vault::{Access, Notice, Vault, VaultError};
+use keyvault_core::secret::{ReadError, SecretBytes};
+use keyvault_os::fs::lock::FileLock;
+use keyvault_os::fs::{memory_folder, private};
+use keyvault_os::terminal::prompt;
+use keyvault_vault::audit::Outcome;
+use keyvault_vault::state::pin::{Memory, Pins, Standing};
+use keyvault_vault::unlock::keyfile::{self, KeyFile};
+use keyvault_vault::unlock::passphrase::{MAX_LEN, Passphrase, Unfit};
+use keyvault_vault::unlock::{Secret, UnlockError, session};
+use keyvault_vault::{Access, Notice, Vault, VaultError};
 
 use self::order::ORDER;
 use super::context::{
@@ -50,7 +50,7 @@ impl Context {
         self.open_at(&path, |error| Failure::of(error, &path))
     }
 
-    /// The same to take keys from, by [`Supply`](crate::vault::Supply), which says itself what it cannot remember.
+    /// The same to take keys from, by [`Supply`](keyvault_vault::Supply), which says itself what it cannot remember.
     pub(in crate::cli) fn open_to_take(&self) -> Result<Vault, Failure> {
         let path = self.vault_path()?;
         self.opened(&path, |error| Failure::of(error, &path))

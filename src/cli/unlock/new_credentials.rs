@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::crypto;
-use crate::os::fs::private;
-use crate::os::terminal::prompt;
-use crate::secret::SecretBytes;
-use crate::unlock::passphrase::Passphrase;
-use crate::unlock::recovery::RecoveryCode;
-use crate::vault::VaultError;
+use keyvault_core::crypto;
+use keyvault_core::secret::SecretBytes;
+use keyvault_os::fs::private;
+use keyvault_os::terminal::prompt;
+use keyvault_vault::VaultError;
+use keyvault_vault::unlock::passphrase::Passphrase;
+use keyvault_vault::unlock::recovery::RecoveryCode;
 
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::vault::{Access, Vault};
+use keyvault_vault::{Access, Vault};
 
 use super::key_source::token_is_piped;
 use super::{PASSPHRASE, PASSPHRASE_FILE};

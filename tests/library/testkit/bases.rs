@@ -6,17 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use keyvault::audit::{Action, Actor, Outcome};
-use keyvault::clock::{Clock, Moment};
-use keyvault::crypto::Cost;
-use keyvault::name::{EnvName, KeyName};
-use keyvault::recipe::{Kind, Recipe};
-use keyvault::secret::SecretBytes;
-use keyvault::state::pin::Pins;
-use keyvault::unlock::keyfile::KeyFile;
-use keyvault::unlock::passphrase::Passphrase;
-use keyvault::unlock::recovery::RecoveryCode;
-use keyvault::vault::{
+use keyvault_core::clock::{Clock, Moment};
+use keyvault_core::crypto::Cost;
+use keyvault_core::name::{EnvName, KeyName};
+use keyvault_core::recipe::{Kind, Recipe};
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::audit::{Action, Actor, Outcome};
+use keyvault_vault::state::pin::Pins;
+use keyvault_vault::unlock::keyfile::KeyFile;
+use keyvault_vault::unlock::passphrase::Passphrase;
+use keyvault_vault::unlock::recovery::RecoveryCode;
+use keyvault_vault::{
     Access, Creation, Credential, Edit, Holder, Holders, NewKey, NewValue, Origin, Purpose, Revocation,
     Selection, Terms, Vault, Which, World,
 };
@@ -233,7 +233,11 @@ impl Lab {
     }
 }
 
-pub(crate) fn world<'w>(clock: &'w dyn Clock, rng: &'w dyn keyvault::clock::Rng, pins: Pins) -> World<'w> {
+pub(crate) fn world<'w>(
+    clock: &'w dyn Clock,
+    rng: &'w dyn keyvault_core::clock::Rng,
+    pins: Pins,
+) -> World<'w> {
     World {
         clock,
         rng,

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use data_encoding::HEXLOWER;
-use keyvault::crypto::SystemRng;
-use keyvault::state::pin::Pins;
-use keyvault::unlock::keyfile::KeyFile;
-use keyvault::unlock::keyring_entry::KeyringSecret;
-use keyvault::unlock::passphrase::Passphrase;
-use keyvault::unlock::recovery::RecoveryCode;
-use keyvault::unlock::token::Token;
-use keyvault::vault::{Bundle, Holding, ReadsLog, Supply, Vault, World};
+use keyvault_core::crypto::SystemRng;
+use keyvault_vault::state::pin::Pins;
+use keyvault_vault::unlock::keyfile::KeyFile;
+use keyvault_vault::unlock::keyring_entry::KeyringSecret;
+use keyvault_vault::unlock::passphrase::Passphrase;
+use keyvault_vault::unlock::recovery::RecoveryCode;
+use keyvault_vault::unlock::token::Token;
+use keyvault_vault::{Bundle, Holding, ReadsLog, Supply, Vault, World};
 use serde_json::Value;
 
 use super::bases::{self, Base};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use keyvault::audit::Action;
-use keyvault::clock::Moment;
-use keyvault::name::{EnvName, Scope};
-use keyvault::vault::{
+use keyvault_core::clock::Moment;
+use keyvault_core::name::{EnvName, Scope};
+use keyvault_vault::audit::Action;
+use keyvault_vault::{
     Access, Item, Purpose, Selection, Status, Supply, Vault, VaultError, VersionState, World,
 };
 use serde_json::{Value, json};

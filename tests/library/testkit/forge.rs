@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use keyvault::clock::{Rng, RngError};
-use keyvault::codec::{self, Decoder, Encoder};
-use keyvault::crypto::{self, Cost, Key, argon2id, sha256};
-use keyvault::identity::{Identity, Place};
+use keyvault_core::clock::{Rng, RngError};
+use keyvault_core::codec::{self, Decoder, Encoder};
+use keyvault_core::crypto::{self, Cost, Key, argon2id, sha256};
+use keyvault_core::identity::{Identity, Place};
 use rusqlite::{Connection, params};
 
 use super::sql;

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
-use keyvault::audit::Action;
-use keyvault::clock::Moment;
-use keyvault::codec::{Decoder, Encoder};
-use keyvault::crypto::{self, Key, sha256};
-use keyvault::name::EnvName;
-use keyvault::unlock::keyring_entry::KeyringSecret;
-use keyvault::unlock::token::Token;
-use keyvault::vault::{Credential, Holding, NewKey, NewToken, Purpose, Selection, Supply, Terms, Vault};
+use keyvault_core::clock::Moment;
+use keyvault_core::codec::{Decoder, Encoder};
+use keyvault_core::crypto::{self, Key, sha256};
+use keyvault_core::name::EnvName;
+use keyvault_vault::audit::Action;
+use keyvault_vault::unlock::keyring_entry::KeyringSecret;
+use keyvault_vault::unlock::token::Token;
+use keyvault_vault::{Credential, Holding, NewKey, NewToken, Purpose, Selection, Supply, Terms, Vault};
 use serde_json::{Value, json};
 
 use super::bases::{Base, DAY, Lab, START, key, name};

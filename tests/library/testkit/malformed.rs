@@ -1,6 +1,6 @@
 //! Vectors that are authentic in every byte and say what the format does not have.
 
-use keyvault::codec::Encoder;
+use keyvault_core::codec::Encoder;
 
 use super::forge::{self, DIRECTORY, Fields, Forge, SCOPE, bucket_of, pad, text};
 use super::good::put_version;
@@ -282,7 +282,7 @@ fn places(set: &mut Set) {
         "a key's leaf is made as a scope's",
         |f| {
             let (tag, sealed) = (f.item_tag("d"), f.blob("SELECT sealed FROM item WHERE tag = {item d}"));
-            let id = keyvault::crypto::seal_id(&sealed).unwrap();
+            let id = keyvault_core::crypto::seal_id(&sealed).unwrap();
             let leaf = f.keys.tree.digest(&[
                 b"keyvault tree leaf",
                 &[SCOPE],

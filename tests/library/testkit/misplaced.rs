@@ -1,7 +1,7 @@
 //! Vectors whose tree and record are right, made by who holds all keys, with texts that were sealed for another place.
 
-use keyvault::crypto::{self, Key};
-use keyvault::identity::Identity;
+use keyvault_core::crypto::{self, Key};
+use keyvault_core::identity::Identity;
 
 use super::forge::{At, Forge, Keys, Record, at, bucket_of, context};
 use super::good::{enter_version, put_version};
@@ -229,7 +229,7 @@ fn last_event(f: &Forge, events: &Key, slip: &Slip) {
     let row = count.to_le_bytes();
     let place = At { bound: &before, ..at("audit", &row, 0, 0) };
     let text = sealed(f, events, "keyvault audit event", place, slip, &plain);
-    let head = keyvault::codec::Encoder::new().u64(count).u8(0).fixed(&before).bytes(&text).finish();
+    let head = keyvault_core::codec::Encoder::new().u64(count).u8(0).fixed(&before).bytes(&text).finish();
     let mac = key.mac(&[b"keyvault audit entry", &head]);
     f.put("audit", "sealed", &format!("seq = {count}"), &text);
     f.put("audit", "mac", &format!("seq = {count}"), &mac);

@@ -5,20 +5,20 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use keyvault::audit::Action;
-use keyvault::clock::{Clock, Moment};
-use keyvault::crypto::SystemRng;
-use keyvault::name::{KeyName, Scope};
-use keyvault::os::fs::vault_file::FileFault;
-use keyvault::state::pin::{Pins, Standing};
-use keyvault::store::StoreError;
-use keyvault::unlock::UnlockError;
-use keyvault::unlock::keyfile::KeyFile;
-use keyvault::unlock::keyring_entry::KeyringSecret;
-use keyvault::unlock::passphrase::Passphrase;
-use keyvault::unlock::recovery::RecoveryCode;
-use keyvault::unlock::token::Token;
-use keyvault::vault::{
+use keyvault_core::clock::{Clock, Moment};
+use keyvault_core::crypto::SystemRng;
+use keyvault_core::name::{KeyName, Scope};
+use keyvault_os::fs::vault_file::FileFault;
+use keyvault_vault::audit::Action;
+use keyvault_vault::state::pin::{Pins, Standing};
+use keyvault_vault::store::StoreError;
+use keyvault_vault::unlock::UnlockError;
+use keyvault_vault::unlock::keyfile::KeyFile;
+use keyvault_vault::unlock::keyring_entry::KeyringSecret;
+use keyvault_vault::unlock::passphrase::Passphrase;
+use keyvault_vault::unlock::recovery::RecoveryCode;
+use keyvault_vault::unlock::token::Token;
+use keyvault_vault::{
     Access, Bundle, Holding, Purpose, ReadsLog, Selection, Supply, TokenError, Vault, VaultError, World,
 };
 use serde_json::Value;
@@ -146,7 +146,7 @@ impl Kit {
         let vault: Vec<u8> =
             connection.query_row("SELECT vault_id FROM vault", [], |row| row.get(0)).unwrap();
         let path = path.canonicalize().unwrap();
-        let place = keyvault::crypto::sha256(path.as_os_str().as_encoded_bytes());
+        let place = keyvault_core::crypto::sha256(path.as_os_str().as_encoded_bytes());
         let of = match &vector.credential {
             Credential::Token(text) => {
                 format!("token-{}", super::vector::hex(&Token::parse(text.as_bytes()).unwrap().id()))

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use keyvault::clock::{Rng, RngError};
+use keyvault_core::clock::{Rng, RngError};
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 #[derive(Debug)]

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keyvault::audit::Action;
-use keyvault::crypto::Cost;
-use keyvault::name::Scope;
-use keyvault::recipe::{Kind, Recipe};
-use keyvault::secret::SecretBytes;
-use keyvault::unlock::keyfile::KeyFile;
-use keyvault::vault::{
+use keyvault_core::crypto::Cost;
+use keyvault_core::name::Scope;
+use keyvault_core::recipe::{Kind, Recipe};
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::audit::Action;
+use keyvault_vault::unlock::keyfile::KeyFile;
+use keyvault_vault::{
     Conflict, Credential, Difference, Edit, Import, Incoming, Item, NewValue, Origin, Revocation, Terms,
     Vault, Which,
 };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keyvault::crypto::sha256;
+use keyvault_core::crypto::sha256;
 
 use super::chance::Chance;
 use super::tape::{FileId, Name, Op, Tape};

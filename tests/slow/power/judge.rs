@@ -7,7 +7,7 @@ use super::disk::{Choice, Disk, Lies};
 use super::look::{Seen, go_on, look};
 use super::story::{Chapter, Story, put, put_pin};
 use super::tape::pins_of;
-use keyvault::state::pin::Pins;
+use keyvault_vault::state::pin::Pins;
 
 /// Every so many images are not only looked at, but used.
 const USED: usize = 16;

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use keyvault::audit::{Actor, Reach};
-use keyvault::clock::{Clock, Moment, Rng};
-use keyvault::os::fs::vault_file::FileFault;
-use keyvault::recipe::{Kind, Recipe};
-use keyvault::state::pin::{Pins, Standing};
-use keyvault::unlock::recovery::RecoveryCode;
-use keyvault::vault::{
+use keyvault_core::clock::{Clock, Moment, Rng};
+use keyvault_core::recipe::{Kind, Recipe};
+use keyvault_os::fs::vault_file::FileFault;
+use keyvault_vault::audit::{Actor, Reach};
+use keyvault_vault::state::pin::{Pins, Standing};
+use keyvault_vault::unlock::recovery::RecoveryCode;
+use keyvault_vault::{
     Holder, Holders, Item, Mark, NewKey, Notice, Origin, Status, Vault, VaultError, Way, World as VaultWorld,
 };
 

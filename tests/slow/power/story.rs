@@ -3,14 +3,14 @@
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use keyvault::clock::Moment;
-use keyvault::crypto::Cost;
-use keyvault::name::KeyName;
-use keyvault::secret::SecretBytes;
-use keyvault::state::pin::Pins;
-use keyvault::unlock::passphrase::Passphrase;
-use keyvault::unlock::recovery::RecoveryCode;
-use keyvault::vault::{Access, Creation, Item, Status, Vault, VaultError, World as VaultWorld};
+use keyvault_core::clock::Moment;
+use keyvault_core::crypto::Cost;
+use keyvault_core::name::KeyName;
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::state::pin::Pins;
+use keyvault_vault::unlock::passphrase::Passphrase;
+use keyvault_vault::unlock::recovery::RecoveryCode;
+use keyvault_vault::{Access, Creation, Item, Status, Vault, VaultError, World as VaultWorld};
 
 use super::chance::Chance;
 use super::deeds::{DEEDS, add, generate};

@@ -8,8 +8,8 @@ use crate::cli::errors::Failure;
 use crate::cli::errors::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
 use crate::cli::output::{time, view};
 use crate::cli::unlock::alarm;
-use crate::clock::Moment;
-use crate::vault::{Access, Item, Status, Usage, Vault, VaultError};
+use keyvault_core::clock::Moment;
+use keyvault_vault::{Access, Item, Status, Usage, Vault, VaultError};
 
 use super::Report;
 

@@ -6,7 +6,7 @@ use crate::cli::context::{Context, variable};
 use crate::cli::errors::Failure;
 use crate::cli::output::time;
 use crate::cli::unlock::key_source::token_is_piped;
-use crate::vault::Holding;
+use keyvault_vault::Holding;
 
 use super::Report;
 

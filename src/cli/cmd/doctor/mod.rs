@@ -16,8 +16,8 @@ use clap::Args;
 use crate::cli::context::{Context, state_folder};
 use crate::cli::errors::{Failure, code};
 use crate::cli::{output, unlock};
-use crate::state::pin::{Memory, Pins};
-use crate::vault::Vault;
+use keyvault_vault::Vault;
+use keyvault_vault::state::pin::{Memory, Pins};
 
 /// Find problems around the vault and show how to fix them: exit code 0 for none, 1 for findings.
 ///

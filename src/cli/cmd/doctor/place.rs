@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::cli::context::variable;
 use crate::cli::output::quoted;
-use crate::os::fs::{private, sync_conflicts, sync_service};
+use keyvault_os::fs::{private, sync_conflicts, sync_service};
 
 use super::Report;
 

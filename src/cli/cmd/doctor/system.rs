@@ -5,10 +5,10 @@ use crate::cli::errors::Failure;
 use crate::cli::output::view;
 use crate::cli::unlock::keyring::sentence;
 use crate::cli::unlock::order::opens_slot;
-use crate::os::kernel_keyring as kernel;
-use crate::unlock::os_keyring::{self, LIMIT};
-use crate::unlock::session;
-use crate::vault::{Access, Vault};
+use keyvault_os::kernel_keyring as kernel;
+use keyvault_vault::unlock::os_keyring::{self, LIMIT};
+use keyvault_vault::unlock::session;
+use keyvault_vault::{Access, Vault};
 
 use super::Report;
 

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::cli::args::named;
 use crate::cli::{complete, mapping};
-use crate::exec::delivery::Deliveries;
-use crate::name::{EnvName, KeyName};
+use keyvault_core::name::{EnvName, KeyName};
+use keyvault_exec::delivery::Deliveries;
 
 /// Delivery other than in a variable.
 #[derive(Debug, Args)]

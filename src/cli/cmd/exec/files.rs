@@ -14,11 +14,11 @@ use crate::cli::errors::{delivery_sentences, problem_sentences, project_sentence
 use crate::cli::output;
 use crate::cli::unlock::key_source::Machine;
 use crate::exchange;
-use crate::exec::delivery::{self, Deliveries};
-use crate::name::EnvName;
 use crate::project::{Profile, reference};
-use crate::secret::SecretBytes;
-use crate::vault::{LeftOut, Pick, Problem, Resolved, Selection, WhenMissing};
+use keyvault_core::name::EnvName;
+use keyvault_core::secret::SecretBytes;
+use keyvault_exec::delivery::{self, Deliveries};
+use keyvault_vault::{LeftOut, Pick, Problem, Resolved, Selection, WhenMissing};
 
 /// The longest env-file, in bytes.
 const MAX_ENV_FILE: usize = 1 << 20;

@@ -8,10 +8,10 @@ use crate::cli::context::{self, Context};
 use crate::cli::errors::Failure;
 use crate::cli::output;
 use crate::cli::output::view;
-use crate::exec::mask::{Mask, TooMuch};
-use crate::exec::supervise::streams::{Ways, When};
-use crate::name::KeyName;
-use crate::vault::Resolution;
+use keyvault_core::name::KeyName;
+use keyvault_exec::mask::{Mask, TooMuch};
+use keyvault_exec::supervise::streams::{Ways, When};
+use keyvault_vault::Resolution;
 
 /// What is asked for.
 #[derive(Debug, Args)]

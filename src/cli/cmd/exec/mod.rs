@@ -23,13 +23,13 @@ use crate::cli::output::time;
 use crate::cli::output::view;
 use crate::cli::unlock::key_source::{self, Machine};
 use crate::cli::{output, unlock};
-use crate::exec::environment::{self, Inheritance};
-use crate::exec::plan::Surroundings;
-use crate::exec::supervise::streams::Ways;
-use crate::exec::supervise::{Ending, Masking, Nothing, Supervisor};
-use crate::exec::{Command, ExecError};
-use crate::name::KeyName;
-use crate::vault::{Preview, Resolution, Resolved, Selection};
+use keyvault_core::name::KeyName;
+use keyvault_exec::environment::{self, Inheritance};
+use keyvault_exec::plan::Surroundings;
+use keyvault_exec::supervise::streams::Ways;
+use keyvault_exec::supervise::{Ending, Masking, Nothing, Supervisor};
+use keyvault_exec::{Command, ExecError};
+use keyvault_vault::{Preview, Resolution, Resolved, Selection};
 
 /// Run a command with keys in its environment.
 ///

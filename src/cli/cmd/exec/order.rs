@@ -5,18 +5,18 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::files;
 use super::{say_skipped, warn_of_expiry};
-use crate::audit::Action;
 use crate::cli::context::Context;
 use crate::cli::errors::Failure;
 use crate::cli::unlock::key_source;
-use crate::exec::delivery::{Besides, Deliveries, Places};
-use crate::exec::environment;
-use crate::exec::plan::{self, Surroundings};
-use crate::exec::{Command, ExecError};
-use crate::name::EnvName;
-use crate::os::process::exec::EnvBlock;
-use crate::secret::SecretBytes;
-use crate::vault::{Problem, Purpose, Resolution, Resolved, Selection, Supply};
+use keyvault_core::name::EnvName;
+use keyvault_core::secret::SecretBytes;
+use keyvault_exec::delivery::{Besides, Deliveries, Places};
+use keyvault_exec::environment;
+use keyvault_exec::plan::{self, Surroundings};
+use keyvault_exec::{Command, ExecError};
+use keyvault_os::process::exec::EnvBlock;
+use keyvault_vault::audit::Action;
+use keyvault_vault::{Problem, Purpose, Resolution, Resolved, Selection, Supply};
 
 /// What was asked for, checked as far as it can be without the vault.
 pub(super) struct Order {

@@ -4,8 +4,8 @@ use super::order::Order;
 use super::{delivery, files, say_skipped};
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
-use crate::name::EnvName;
-use crate::vault::Preview;
+use keyvault_core::name::EnvName;
+use keyvault_vault::Preview;
 
 pub(super) fn print(context: &Context, preview: &Preview, order: &Order) -> Result<u8, Failure> {
     say_skipped(context, &preview.skipped);

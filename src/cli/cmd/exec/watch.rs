@@ -15,17 +15,17 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::cli::output::view;
 use crate::cli::unlock::key_source;
-use crate::clock::Moment;
-use crate::exec::Command;
-use crate::exec::supervise::streams::Ways;
-use crate::exec::supervise::{Ending, Masking, Supervisor};
-use crate::exec::watch::{Ended, Keeper, Manner, Possible, Said, Watch};
-use crate::identity::Identity;
-use crate::name::KeyName;
-use crate::os::process::signal_names;
-use crate::state::pin::Pins;
-use crate::unlock::session;
-use crate::vault::{Access, Aftermath, Fate, Given, Glance, Holding, Resolution, Resolved, Supply, Vault};
+use keyvault_core::clock::Moment;
+use keyvault_core::identity::Identity;
+use keyvault_core::name::KeyName;
+use keyvault_exec::Command;
+use keyvault_exec::supervise::streams::Ways;
+use keyvault_exec::supervise::{Ending, Masking, Supervisor};
+use keyvault_exec::watch::{Ended, Keeper, Manner, Possible, Said, Watch};
+use keyvault_os::process::signal_names;
+use keyvault_vault::state::pin::Pins;
+use keyvault_vault::unlock::session;
+use keyvault_vault::{Access, Aftermath, Fate, Given, Glance, Holding, Resolution, Resolved, Supply, Vault};
 
 /// Keeping the command up to date.
 #[derive(Debug, Args)]

@@ -11,11 +11,11 @@ use crate::cli::errors::project_sentences;
 use crate::cli::errors::{Failure, code};
 use crate::cli::mapping::{MappingError, to_variable_by};
 use crate::cli::output;
-use crate::name::{EnvName, KeyName, refused};
-use crate::os::fs::untrusted;
 use crate::project::Profile;
 use crate::project::approval::Ask;
 use crate::project::edit::{self, EditError};
+use keyvault_core::name::{EnvName, KeyName, refused};
+use keyvault_os::fs::untrusted;
 
 /// Add a key to the project file.
 ///

@@ -15,12 +15,12 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::cli::output::view;
 use crate::cli::unlock::key_source::{self, Machine};
-use crate::exec::delivery::Places;
-use crate::exec::plan::{self, Surroundings};
 use crate::project::approval::Ask;
 use crate::project::report::{self, Line, Standing};
 use crate::project::{Entry, Profile, Section};
-use crate::vault::{Problem, Resolved, Survey};
+use keyvault_exec::delivery::Places;
+use keyvault_exec::plan::{self, Surroundings};
+use keyvault_vault::{Problem, Resolved, Survey};
 
 /// Report the status of every key the project needs.
 ///

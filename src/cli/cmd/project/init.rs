@@ -10,10 +10,10 @@ use crate::cli::errors::project_sentences;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::exchange;
-use crate::name::{EnvName, KeyName, refused};
-use crate::os::fs::untrusted;
 use crate::project::approval::Ask;
 use crate::project::{FILE_NAME, ProjectFile, edit, schema};
+use keyvault_core::name::{EnvName, KeyName, refused};
+use keyvault_os::fs::untrusted;
 
 /// The longest .env file that is read, in bytes.
 const MAX_ENV: usize = 1 << 20;

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::audit::Action;
 use crate::cli::context::{self, Context};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::cli::output::view;
 use crate::cli::unlock::key_source::{self, Machine};
-use crate::os::fs::private;
 use crate::project::reference;
 use crate::project::tracked::{Tracked, tracked};
-use crate::secret::SecretBytes;
-use crate::vault::{Piece, Purpose};
+use keyvault_core::secret::SecretBytes;
+use keyvault_os::fs::private;
+use keyvault_vault::audit::Action;
+use keyvault_vault::{Piece, Purpose};
 
 /// The longest template, in bytes.
 const MAX_TEMPLATE: usize = 1 << 20;

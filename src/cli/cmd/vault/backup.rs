@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
-use crate::vault::Access;
+use keyvault_vault::Access;
 
 /// Copy the vault to a new file.
 ///

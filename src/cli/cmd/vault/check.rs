@@ -2,15 +2,15 @@
 
 use clap::Args;
 
-use crate::audit::Reach;
 use crate::cli::context::Context;
 use crate::cli::errors::file_sentences::{RESTORE, beyond_check};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::cli::output::view;
 use crate::cli::unlock::alarm;
-use crate::os::fs::sync_conflicts;
-use crate::vault::{Checked, Finding};
+use keyvault_os::fs::sync_conflicts;
+use keyvault_vault::audit::Reach;
+use keyvault_vault::{Checked, Finding};
 
 /// Verify everything: rebuild the tree, open every row, and compare the state, the pin and the audit log.
 ///

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::audit::Action;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::unlock::new_credentials;
-use crate::crypto;
-use crate::vault::Credential;
+use keyvault_core::crypto;
+use keyvault_vault::Credential;
+use keyvault_vault::audit::Action;
 
 /// Change the passphrase.
 ///

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::audit::Action;
 use crate::cli::context::{self, Context, STDIN};
 use crate::cli::errors::{Failure, code};
 use crate::cli::unlock::new_credentials::{self, RecoveryPlace};
-use crate::crypto;
-use crate::os::terminal::prompt;
-use crate::secret::SecretBytes;
-use crate::unlock::recovery::RecoveryCode;
-use crate::vault::{Credential, VaultError};
+use keyvault_core::crypto;
+use keyvault_core::secret::SecretBytes;
+use keyvault_os::terminal::prompt;
+use keyvault_vault::audit::Action;
+use keyvault_vault::unlock::recovery::RecoveryCode;
+use keyvault_vault::{Credential, VaultError};
 
 /// The longest text that can be a code, in bytes.
 const MAX_CODE: usize = 256;

@@ -8,11 +8,11 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view;
 use crate::cli::unlock::new_credentials::{NewRecovery, RecoveryPlace};
-use crate::crypto;
-use crate::secret::SecretWriter;
-use crate::unlock::keyfile::KeyFile;
-use crate::unlock::session;
-use crate::vault::{Access, Credential, Issued, Rekeyed, Vault, VaultError};
+use keyvault_core::crypto;
+use keyvault_core::secret::SecretWriter;
+use keyvault_vault::unlock::keyfile::KeyFile;
+use keyvault_vault::unlock::session;
+use keyvault_vault::{Access, Credential, Issued, Rekeyed, Vault, VaultError};
 
 /// Seal everything again under a new root key.
 ///

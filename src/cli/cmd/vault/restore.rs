@@ -9,11 +9,11 @@ use crate::cli::context::Context;
 use crate::cli::errors::file_sentences;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view;
-use crate::name::{KeyName, TokenName};
-use crate::os::fs::vault_file::FileFault;
-use crate::store::StoreError;
-use crate::unlock::session;
-use crate::vault::{Difference, Restored, Vault, VaultError};
+use keyvault_core::name::{KeyName, TokenName};
+use keyvault_os::fs::vault_file::FileFault;
+use keyvault_vault::store::StoreError;
+use keyvault_vault::unlock::session;
+use keyvault_vault::{Difference, Restored, Vault, VaultError};
 
 /// Replace the vault with a backup, or accept a vault that a sync or a snapshot put back.
 ///
@@ -72,7 +72,7 @@ impl Restore {
         }
         let path = match &here {
             Some(vault) => vault.path().to_owned(),
-            None => crate::os::fs::vault_file::prepare_new(&path)
+            None => keyvault_os::fs::vault_file::prepare_new(&path)
                 .map_err(|fault| file_sentences::cannot_replace(VaultError::File(fault), &path))?,
         };
         let restored = context.with_world(|world| {

@@ -10,12 +10,12 @@ use crate::cli::errors::slot_sentences::is_stray;
 use crate::cli::errors::{Failure, code};
 use crate::cli::unlock::keyring::sentence;
 use crate::cli::unlock::new_credentials::RecoveryPlace;
-use crate::crypto::SystemRng;
-use crate::os::fs::private;
-use crate::unlock::keyfile::KeyFile;
-use crate::unlock::os_keyring::{self, LIMIT, NoAnswer};
-use crate::unlock::slot::Kind;
-use crate::vault::{Access, Credential, Vault, VaultError, Way};
+use keyvault_core::crypto::SystemRng;
+use keyvault_os::fs::private;
+use keyvault_vault::unlock::keyfile::KeyFile;
+use keyvault_vault::unlock::os_keyring::{self, LIMIT, NoAnswer};
+use keyvault_vault::unlock::slot::Kind;
+use keyvault_vault::{Access, Credential, Vault, VaultError, Way};
 
 /// List, add and remove the slots that open the vault.
 #[derive(Debug, Subcommand)]

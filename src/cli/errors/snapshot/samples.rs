@@ -3,16 +3,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::clock::Moment;
-use crate::exec::delivery::DeliveryError;
-use crate::name::{EnvName, NameError, TokenName};
-use crate::os::fs::memory_folder::{self, NoFolder};
-use crate::os::fs::vault_file::{FileFault, Kind};
-use crate::os::process::descriptors::Unavailable;
-use crate::state::pin::Standing;
-use crate::store::StoreError;
-use crate::unlock::{Secret, UnlockError};
-use crate::vault::{TokenError, VaultError};
+use keyvault_core::clock::Moment;
+use keyvault_core::name::{EnvName, NameError, TokenName};
+use keyvault_exec::delivery::DeliveryError;
+use keyvault_os::fs::memory_folder::{self, NoFolder};
+use keyvault_os::fs::vault_file::{FileFault, Kind};
+use keyvault_os::process::descriptors::Unavailable;
+use keyvault_vault::state::pin::Standing;
+use keyvault_vault::store::StoreError;
+use keyvault_vault::unlock::{Secret, UnlockError};
+use keyvault_vault::{TokenError, VaultError};
 
 use crate::cli::context::{CODE_BY_FILE, NOT_TYPED, STDIN, VALUE_BY_FILE, VALUE_BY_STDIN};
 use crate::cli::errors::{Failure, NO_TERMINAL, NOT_TO_ASK};
@@ -134,7 +134,7 @@ pub(in crate::cli) fn unasked() -> Vec<Failure> {
 pub(in crate::cli) fn projects() -> Vec<Failure> {
     let path = || PathBuf::from("/home/ada/shop/.keyvault.toml");
     let variable = || EnvName::parse("STRIPE_KEY").unwrap();
-    let refused = |name: &str| crate::name::refused::parse(name).unwrap_err();
+    let refused = |name: &str| keyvault_core::name::refused::parse(name).unwrap_err();
     let text = str::to_owned;
     let whats = [
         What::NotUtf8,

@@ -1,0 +1,309 @@
+//! What a command gets besides variables: values in files, on descriptors, on its standard input, in docker's env-file.
+//!
+//! What was asked for ([`Deliveries`]) is looked at before anything is opened; places for it ([`Places`]) are made
+//! before anything is released; values are put there last. A value goes to the places that were named for it and to
+//! no other: where it is chosen as a variable as well, the vault room has said so.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::RawFd;
+use std::path::Path;
+
+use super::Command;
+use keyvault_core::name::{EnvName, KeyName};
+use keyvault_core::secret::{SecretBytes, SecretWriter};
+use keyvault_os::fs::memory_folder::{NoFolder, RunFolder};
+use keyvault_os::process::descriptors::{Descriptors, Unavailable};
+use keyvault_vault::{LineFault, Problem, Resolved, Selection};
+
+/// The longest line that docker reads from an env-file, in bytes, without its newline: Go's `bufio.Scanner` gives up
+/// at 64 KiB.
+const DOCKER_LINE: usize = 64 * 1024 - 1;
+
+/// What was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deliveries {
+    /// A value in a file, whose path the variable holds.
+    pub files: Vec<(EnvName, KeyName)>,
+    /// A value on a descriptor.
+    pub descriptors: Vec<(RawFd, KeyName)>,
+    /// A value on the command's standard input.
+    pub input: Option<KeyName>,
+    /// The variable with the path of an env-file for docker; whatever would be a variable stands in it.
+    pub env_file: Option<EnvName>,
+}
+
+/// Why a delivery is not possible.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    /// Two values for one descriptor.
+    #[error("descriptor {0} is wanted twice")]
+    SameDescriptor(RawFd),
+    /// Two files in one variable.
+    #[error("variable {0} is wanted for two files")]
+    SameVariable(EnvName),
+    /// A descriptor cannot be had.
+    #[error(transparent)]
+    Descriptor(#[from] Unavailable),
+    /// There is no place for files.
+    #[error(transparent)]
+    Folder(#[from] NoFolder),
+    /// A value could not be put where it belongs.
+    #[error("{place} cannot be filled")]
+    Put {
+        /// Which place, as it was asked for.
+        place: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file could not be taken away.
+    #[error("the file in {variable} cannot be removed")]
+    TakeAway {
+        /// The variable with its path.
+        variable: EnvName,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Deliveries {
+    /// Whether nothing is asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether something is left to be removed when the command has ended.
+    #[must_use]
+    pub fn has_files(&self) -> bool {
+        !self.files.is_empty() || self.env_file.is_some()
+    }
+
+    /// The variables that say where the files are.
+    pub fn file_variables(&self) -> impl Iterator<Item = &EnvName> {
+        self.files.iter().map(|(variable, _)| variable).chain(&self.env_file)
+    }
+
+    /// The keys that are wanted apart from variables, each with the variable that names its file, if it has one.
+    #[must_use]
+    pub fn keys(&self) -> Vec<(Option<EnvName>, KeyName)> {
+        let files = self.files.iter().map(|(variable, key)| (Some(variable.clone()), key.clone()));
+        let others = self.descriptors.iter().map(|(_, key)| key).chain(&self.input);
+        let mut keys: Vec<_> = files.chain(others.map(|key| (None, key.clone()))).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// What of a selection is needed to write the files of changed keys anew. An env-file needs all that stand in it,
+    /// but for the keys that are refused.
+    #[must_use]
+    pub fn of_files(
+        &self,
+        selection: &Selection,
+        changed: impl Fn(&KeyName) -> bool,
+        refused: impl Fn(&KeyName) -> bool,
+    ) -> Selection {
+        let files = self.files.iter().filter(|(_, key)| changed(key) && !refused(key));
+        let apart = files.map(|(variable, key)| (Some(variable.clone()), key.clone())).collect();
+        if self.env_file.is_none() {
+            return Selection { apart, ..Selection::default() };
+        }
+        let without = |names: &[KeyName]| names.iter().filter(|name| !refused(name)).cloned().collect();
+        Selection {
+            only: without(&selection.only),
+            aliases: selection.aliases.iter().filter(|(_, name)| !refused(name)).cloned().collect(),
+            previous: without(&selection.previous),
+            picks: selection.picks.iter().filter(|pick| !pick.keys().any(&refused)).cloned().collect(),
+            apart,
+            ..selection.clone()
+        }
+    }
+
+    /// How it stands in the log: `tls/key in a file, db/url on descriptor 3`.
+    #[must_use]
+    pub fn described(&self) -> String {
+        let files = self.files.iter().map(|(_, key)| format!("{key} in a file"));
+        let descriptors =
+            self.descriptors.iter().map(|(number, key)| format!("{key} on descriptor {number}"));
+        let input = self.input.iter().map(|key| format!("{key} on standard input"));
+        let env_file = self.env_file.iter().map(|_| "variables in an env-file".to_owned());
+        files.chain(descriptors).chain(input).chain(env_file).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Takes the command's descriptors and makes the folder. To be called before anything else is opened.
+    pub fn prepare(self, command: &mut Command, runtime: Option<&Path>) -> Result<Places, DeliveryError> {
+        let mut numbers: Vec<_> = self.descriptors.iter().map(|(number, _)| *number).collect();
+        if let Some(twice) = first_twice(&mut numbers) {
+            return Err(DeliveryError::SameDescriptor(twice));
+        }
+        let mut variables: Vec<_> = self.file_variables().cloned().collect();
+        if let Some(twice) = first_twice(&mut variables) {
+            return Err(DeliveryError::SameVariable(twice));
+        }
+        *command.descriptors() = Descriptors::take(&numbers)?;
+        let folder = if self.has_files() { Some(RunFolder::create(runtime)?) } else { None };
+        Ok(Places { wanted: self, folder })
+    }
+}
+
+fn first_twice<T: Ord + Clone>(all: &mut [T]) -> Option<T> {
+    all.sort_unstable();
+    all.windows(2).find_map(|pair| match pair {
+        [left, right] if left == right => Some(left.clone()),
+        _ => None,
+    })
+}
+
+/// A variable that is no key's, and its text; without one, the caller's own is meant.
+pub type Besides<'a> = (&'a EnvName, Option<&'a [u8]>);
+
+/// Where values will be put. Dropped, the files are gone.
+#[derive(Debug)]
+pub struct Places {
+    wanted: Deliveries,
+    folder: Option<RunFolder>,
+}
+
+impl Places {
+    /// No places: all values are variables.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { wanted: Deliveries::default(), folder: None }
+    }
+
+    /// What was asked for.
+    #[must_use]
+    pub fn wanted(&self) -> &Deliveries {
+        &self.wanted
+    }
+
+    /// The variables that say where the files are.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(OsString, OsString)> {
+        let Some(folder) = &self.folder else { return Vec::new() };
+        self.wanted
+            .file_variables()
+            .map(|variable| (variable.as_str().into(), folder.path().join(variable.as_str()).into()))
+            .collect()
+    }
+
+    /// Whether this value goes into the command's environment.
+    #[must_use]
+    pub fn is_variable(&self, key: &Resolved) -> bool {
+        key.variable.is_some() && self.wanted.env_file.is_none()
+    }
+
+    /// What is wrong with these values for the places that they are meant for.
+    #[must_use]
+    pub fn inspect(&self, resolved: &[Resolved]) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for key in resolved {
+            let Some(variable) = &key.variable else { continue };
+            if self.wanted.env_file.is_some() {
+                problems.extend(line_problem(key, variable));
+            } else if self.wanted.file_variables().any(|taken| taken == variable) {
+                problems.push(Problem::FileVariable { name: key.name.clone(), variable: variable.clone() });
+            }
+        }
+        problems
+    }
+
+    /// Puts every value in its places; `besides` are variables that are no key's.
+    pub fn fill(
+        &self,
+        command: &mut Command,
+        resolved: &[Resolved],
+        besides: &[Besides<'_>],
+    ) -> Result<(), DeliveryError> {
+        let descriptors = command.descriptors();
+        for (number, key) in &self.wanted.descriptors {
+            if let Some(value) = value_of(resolved, key) {
+                descriptors
+                    .give(*number, value)
+                    .map_err(|source| DeliveryError::Put { place: format!("descriptor {number}"), source })?;
+            }
+        }
+        if let Some(value) = self.wanted.input.as_ref().and_then(|key| value_of(resolved, key)) {
+            let put = |source| DeliveryError::Put { place: "standard input".to_owned(), source };
+            descriptors.give_input(value).map_err(put)?;
+        }
+        self.fill_files(resolved, besides)
+    }
+
+    /// Takes the files of refused keys away.
+    pub fn clear_files(&self, refused: impl Fn(&KeyName) -> bool) -> Result<(), DeliveryError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        for (variable, _) in self.wanted.files.iter().filter(|(_, key)| refused(key)) {
+            folder
+                .take_away(variable.as_str())
+                .map_err(|source| DeliveryError::TakeAway { variable: variable.clone(), source })?;
+        }
+        Ok(())
+    }
+
+    /// The same for files alone, each in one step: a command that runs sees the old value or the new one.
+    pub fn fill_files(&self, resolved: &[Resolved], besides: &[Besides<'_>]) -> Result<(), DeliveryError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let put = |variable: &EnvName, value: &[u8]| {
+            folder
+                .put(variable.as_str(), value)
+                .map_err(|source| DeliveryError::Put { place: format!("the file in {variable}"), source })
+        };
+        for (variable, key) in &self.wanted.files {
+            if let Some(value) = value_of(resolved, key) {
+                put(variable, value)?;
+            }
+        }
+        match &self.wanted.env_file {
+            Some(variable) => put(variable, env_file(resolved, besides).expose()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn value_of<'r>(resolved: &'r [Resolved], name: &KeyName) -> Option<&'r [u8]> {
+    resolved.iter().find(|key| key.variable.is_none() && key.name == *name).map(|key| key.value.expose())
+}
+
+/// `NAME=value` lines, as `docker run --env-file` reads them: no quotes, no escapes, every byte is meant. A name alone is the
+/// variable that docker has itself.
+fn env_file(resolved: &[Resolved], besides: &[Besides<'_>]) -> SecretBytes {
+    let keys = resolved.iter().filter_map(|key| Some((key.variable.as_ref()?, Some(key.value.expose()))));
+    let lines = || keys.clone().chain(besides.iter().copied());
+    let len = |(name, value): Besides<'_>| name.as_str().len() + value.unwrap_or_default().len() + 2;
+    let mut file = SecretWriter::with_capacity(lines().map(len).sum());
+    for (name, value) in lines() {
+        let equals: &[u8] = if value.is_some() { b"=" } else { b"" };
+        for part in [name.as_str().as_bytes(), equals, value.unwrap_or_default(), b"\n"] {
+            // The capacity is the sum of all parts; it cannot be full.
+            let _ = file.push(part);
+        }
+    }
+    file.finish()
+}
+
+fn line_problem(key: &Resolved, variable: &EnvName) -> Option<Problem> {
+    let value = key.value.expose();
+    if value.contains(&0) {
+        return Some(Problem::Nul(key.name.clone()));
+    }
+    line_fault(variable, value).map(|fault| Problem::Line { name: key.name.clone(), fault })
+}
+
+/// What docker would make of a value that is not what it is.
+#[must_use]
+pub fn line_fault(variable: &EnvName, value: &[u8]) -> Option<LineFault> {
+    let len = variable.as_str().len() + 1 + value.len();
+    Some(if value.contains(&b'\n') {
+        LineFault::Newline
+    } else if value.ends_with(b"\r") {
+        LineFault::CarriageReturn
+    } else if std::str::from_utf8(value).is_err() {
+        LineFault::NotText
+    } else if len > DOCKER_LINE {
+        LineFault::TooLong { len, max: DOCKER_LINE }
+    } else {
+        return None;
+    })
+}

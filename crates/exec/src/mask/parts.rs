@@ -1,0 +1,223 @@
+//! Values within a value: its lines, the strings of JSON, the body of a PEM.
+//!
+//! Programs read a value and print a piece of it: the one password of a service account's file, a key without its
+//! armour. Each piece counts as a value of its own if it has [`SHORTEST`] bytes.
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use super::forms::SHORTEST;
+use keyvault_core::secret::{SecretBytes, SecretWriter};
+
+/// JSON in a string of JSON, and so on: as many times.
+const DEEPEST: usize = 4;
+
+/// A piece of a value.
+pub struct Part {
+    pub text: SecretBytes,
+    /// Whether it is a value by itself, which programs encode, and not just a line of a text.
+    pub whole: bool,
+}
+
+/// The value and the pieces of it, each once.
+#[must_use]
+pub fn parts(value: &[u8]) -> Vec<Part> {
+    let mut parts = Parts(vec![Part { text: SecretBytes::copy_from(value), whole: true }]);
+    parts.of(value, DEEPEST);
+    let mut parts = parts.0;
+    parts.retain(|part| part.text.len() >= SHORTEST);
+    // Of the same text that which is a value comes first.
+    parts.sort_by(|a, b| a.text.expose().cmp(b.text.expose()).then(b.whole.cmp(&a.whole)));
+    parts.dedup_by(|a, b| a.text.expose() == b.text.expose());
+    parts
+}
+
+struct Parts(Vec<Part>);
+
+impl Parts {
+    fn add(&mut self, text: &[u8], whole: bool) {
+        self.0.push(Part { text: SecretBytes::copy_from(text), whole });
+    }
+
+    fn of(&mut self, value: &[u8], deep: usize) {
+        self.lines(value, deep);
+        let trimmed = value.trim_ascii();
+        if deep > 0 && matches!(trimmed.first(), Some(b'{' | b'[' | b'"')) {
+            for string in strings(trimmed) {
+                self.add(string.expose(), true);
+                self.of(string.expose(), deep - 1);
+            }
+        }
+    }
+
+    fn lines(&mut self, value: &[u8], deep: usize) {
+        let armoured = find(value, BEGIN).is_some();
+        // An environment that holds one line only has a PEM with `\n` for its newlines.
+        let broken =
+            (armoured && !value.contains(&b'\n') && find(value, b"\\n").is_some()).then(|| unbroken(value));
+        let value = broken.as_ref().map_or(value, SecretBytes::expose);
+        if !value.contains(&b'\n') {
+            return;
+        }
+        for line in value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+            self.add(line, armoured);
+            if deep > 0 && matches!(line.first(), Some(b'{' | b'[')) {
+                self.of(line, deep - 1);
+            }
+        }
+        if armoured {
+            self.bodies(value);
+        }
+    }
+
+    /// What stands between `-----BEGIN …-----` and `-----END …-----`, without its newlines, headers and checksum.
+    fn bodies(&mut self, value: &[u8]) {
+        let mut body: Option<SecretWriter> = None;
+        for line in value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+            if line.starts_with(BEGIN) {
+                body = Some(SecretWriter::with_capacity(value.len()));
+            } else if line.starts_with(b"-----END ") {
+                if let Some(body) = body.take() {
+                    self.add(body.written(), true);
+                }
+            } else if let Some(body) = &mut body
+                && !line.contains(&b':')
+                && !line.starts_with(b"=")
+            {
+                // It has room for the whole value.
+                let _ = body.push(line);
+            }
+        }
+    }
+}
+
+const BEGIN: &[u8] = b"-----BEGIN ";
+
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
+}
+
+/// The text with newlines for each `\n`, and nothing for each `\r`.
+fn unbroken(text: &[u8]) -> SecretBytes {
+    let mut whole = SecretWriter::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let (before, after) = rest.split_at(at);
+        let (written, skipped): (&[u8], usize) = match after.get(1) {
+            Some(b'n') => (b"\n", 2),
+            Some(b'r') => (b"", 2),
+            _ => (b"\\", 1),
+        };
+        // Nothing gets longer.
+        let _ = whole.push(before).and_then(|()| whole.push(written));
+        rest = after.get(skipped..).unwrap_or_default();
+    }
+    let _ = whole.push(rest);
+    whole.finish()
+}
+
+/// The strings of a document of JSON, at any depth, those under the same name as well; none if it is no JSON.
+fn strings(document: &[u8]) -> Vec<SecretBytes> {
+    let mut strings = Vec::new();
+    let mut reader = serde_json::Deserializer::from_slice(document);
+    let read = Strings(&mut strings).deserialize(&mut reader).and_then(|()| reader.end());
+    if read.is_ok() { strings } else { Vec::new() }
+}
+
+/// Takes strings where they are members, and passes over everything else.
+struct Strings<'s>(&'s mut Vec<SecretBytes>);
+
+impl<'de> DeserializeSeed<'de> for Strings<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strings<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.0.push(SecretBytes::copy_from(text.as_bytes()));
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while members.next_element_seed(Strings(&mut *self.0))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while members.next_key::<serde::de::IgnoredAny>()?.is_some() {
+            members.next_value_seed(Strings(&mut *self.0))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn texts(value: &str) -> Vec<String> {
+        let parts = parts(value.as_bytes());
+        parts.iter().map(|part| String::from_utf8(part.text.expose().to_vec()).unwrap()).collect()
+    }
+
+    #[test]
+    fn each_string_of_json_is_a_value_however_deep_and_names_and_short_ones_are_none() {
+        let inner =
+            serde_json::json!({ "inner": "in a string", "list": ["first", { "x": "sec\"ond" }, "abc"] });
+        let text =
+            serde_json::json!({ "name": "outer", "text": inner.to_string(), "number": 12345 }).to_string();
+        let twice = text.replacen('{', "{\"name\":\"other\",", 1);
+        let found = texts(&twice);
+        for expected in ["outer", "other", "in a string", "first", "sec\"ond", &inner.to_string(), &twice] {
+            assert!(found.iter().any(|text| text == expected), "{expected} {found:?}");
+        }
+        assert_eq!(found.len(), 7, "{found:?}");
+        for no_json in ["{\"text\": \"value", "[\"value\"] and more", "{value}"] {
+            assert_eq!(texts(no_json), [no_json]);
+        }
+    }
+
+    #[test]
+    fn the_lines_and_the_body_of_a_pem_are_values_with_real_newlines_and_with_escaped_ones() {
+        let pem = "-----BEGIN PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIEabcd\nefgh1234\nIJ==\n-----END PRIVATE KEY-----\n";
+        for text in [pem.to_owned(), pem.replace('\n', "\\n"), pem.replace('\n', "\r\n")] {
+            let found = texts(&text);
+            for expected in ["MIIEabcd", "efgh1234", "IJ==", "MIIEabcdefgh1234IJ=="] {
+                assert!(found.iter().any(|text| text == expected), "{expected} {found:?}");
+            }
+            let json = serde_json::json!({ "private_key": text }).to_string();
+            assert!(texts(&json).iter().any(|text| text == "MIIEabcdefgh1234IJ=="));
+        }
+        assert!(parts(pem.as_bytes()).iter().all(|part| part.whole));
+        assert!(!parts(b"line one\nline two").iter().all(|part| part.whole));
+    }
+}

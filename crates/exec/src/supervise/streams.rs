@@ -1,0 +1,152 @@
+//! Which of the caller's two output streams are masked, and on which way.
+//!
+//! Streams stay apart where they were apart, and together where they were together: a pipe that carries both gets one
+//! pipe before it, so that the order of what is written stays. What is a terminal stays a terminal, and what is none
+//! stays none.
+
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::{FileType, fstat};
+use rustix::termios::isatty;
+
+use keyvault_os::process::startup;
+
+/// The caller's standard streams, 0–2. They are handed in: this room opens none and prints nothing.
+pub type Callers<'c> = [BorrowedFd<'c>; 3];
+
+/// When output is masked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Never.
+    Never,
+    /// Where somebody keeps it: what is neither a terminal nor a file that the caller named.
+    Kept,
+    /// Always.
+    Always,
+}
+
+/// What a stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Closed,
+    Terminal,
+    File,
+    /// A pipe, a socket, a device.
+    Other,
+}
+
+/// The way of each output stream to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The caller's own descriptor.
+    Direct,
+    /// A pipe of ours; of the second stream, the first one's.
+    Pipe {
+        /// Whether both streams share it.
+        shared: bool,
+    },
+    /// A terminal of ours, the child's controlling one.
+    Terminal,
+    /// A terminal of ours beside the caller's, which stays the controlling one: where output goes elsewhere, whoever
+    /// reads that may be reading the keyboard as well.
+    OutputTerminal,
+}
+
+/// The ways of standard output and standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ways {
+    /// Of standard output.
+    pub out: Way,
+    /// Of standard error.
+    pub err: Way,
+}
+
+impl Ways {
+    /// Looks at the caller's streams, if anything could be masked.
+    #[must_use]
+    pub fn choose(when: When, [_, out, err]: Callers<'_>) -> Self {
+        if when == When::Never {
+            return Self { out: Way::Direct, err: Way::Direct };
+        }
+        Self::of(when, kind(1, out), kind(2, err), same(out, err))
+    }
+
+    fn of(when: When, out: Kind, err: Kind, same: bool) -> Self {
+        let masked = |kind| match when {
+            When::Never => false,
+            When::Kept => kind == Kind::Other,
+            When::Always => kind != Kind::Closed,
+        };
+        let way = |kind| match kind {
+            kind if !masked(kind) => Way::Direct,
+            Kind::Terminal => Way::Terminal,
+            _ => Way::Pipe { shared: false },
+        };
+        match (way(out), way(err)) {
+            (Way::Pipe { .. }, Way::Pipe { .. }) if same => {
+                Self { out: Way::Pipe { shared: true }, err: Way::Pipe { shared: true } }
+            }
+            // Another terminal than that of standard output: its output alone.
+            (Way::Terminal, Way::Terminal) if !same => Self { out: Way::Terminal, err: Way::OutputTerminal },
+            (out, Way::Terminal) if out != Way::Terminal => Self { out, err: Way::OutputTerminal },
+            (out, err) => Self { out, err },
+        }
+    }
+
+    /// Whether anything is masked.
+    #[must_use]
+    pub fn any(self) -> bool {
+        [self.out, self.err].into_iter().any(|way| way != Way::Direct)
+    }
+}
+
+fn kind(number: usize, stream: BorrowedFd<'_>) -> Kind {
+    if startup::inherited().closed.get(number).copied().unwrap_or(false) {
+        return Kind::Closed;
+    }
+    if isatty(stream) {
+        return Kind::Terminal;
+    }
+    match fstat(stream) {
+        Ok(file) if FileType::from_raw_mode(file.st_mode) == FileType::RegularFile => Kind::File,
+        Ok(_) => Kind::Other,
+        Err(_) => Kind::Closed,
+    }
+}
+
+/// Whether both streams lead to the same place.
+fn same(out: BorrowedFd<'_>, err: BorrowedFd<'_>) -> bool {
+    let identity = |stream: BorrowedFd<'_>| fstat(stream).map(|file| (file.st_dev, file.st_ino));
+    matches!((identity(out), identity(err)), (Ok(out), Ok(err)) if out == err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_stream_goes_its_own_way_unless_both_go_the_same() {
+        use Kind::{Closed, File, Other, Terminal};
+        let pipe = Way::Pipe { shared: false };
+        let both = Way::Pipe { shared: true };
+        for (when, out, err, same, expected) in [
+            (When::Never, Other, Terminal, false, (Way::Direct, Way::Direct)),
+            (When::Kept, Terminal, Terminal, true, (Way::Direct, Way::Direct)),
+            (When::Kept, File, Other, false, (Way::Direct, pipe)),
+            (When::Kept, Other, Terminal, false, (pipe, Way::Direct)),
+            (When::Kept, Other, Other, false, (pipe, pipe)),
+            (When::Kept, Other, Other, true, (both, both)),
+            (When::Kept, Closed, Other, false, (Way::Direct, pipe)),
+            (When::Always, Terminal, Terminal, true, (Way::Terminal, Way::Terminal)),
+            (When::Always, Terminal, Terminal, false, (Way::Terminal, Way::OutputTerminal)),
+            (When::Always, Terminal, Other, false, (Way::Terminal, pipe)),
+            (When::Always, Other, Terminal, false, (pipe, Way::OutputTerminal)),
+            (When::Always, Closed, Terminal, false, (Way::Direct, Way::OutputTerminal)),
+            (When::Always, File, File, true, (both, both)),
+            (When::Always, Closed, Closed, false, (Way::Direct, Way::Direct)),
+        ] {
+            let ways = Ways::of(when, out, err, same);
+            assert_eq!((ways.out, ways.err), expected, "{when:?} {out:?} {err:?} {same}");
+        }
+    }
+}

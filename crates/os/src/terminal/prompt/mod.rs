@@ -1,0 +1,381 @@
+//! Prompts on the caller's terminal: `/dev/tty`, so that standard input stays the data it may be.
+//!
+//! While a prompt waits, the terminal neither echoes nor edits. It must not be left so: not by an error, not by a
+//! signal. Signals that would end or stop the process are therefore caught for as long as the prompt lasts. Their
+//! handler only writes the signal's number into a pipe; the loop waits for the pipe and the terminal together, so
+//! there is no moment at which a signal is overlooked, in whichever thread it arrives, and the signal mask need not
+//! be touched. Then the terminal and the dispositions are put back, and the signal has its way:
+//!
+//! - INT (Ctrl-C) is reported, for the caller to end with 130. It is heeded even where it came ignored: whoever types
+//!   it at a prompt means it.
+//! - TERM, HUP and QUIT are raised again and end the process as if there had been no prompt. Ignored, they stay so.
+//! - TSTP (Ctrl-Z) stops the process for real. Continued, also after a STOP that cannot be caught, it hides the
+//!   typing again and asks anew, from an empty line.
+//!
+//! In the background the kernel stops the process (SIGTTOU) as it touches the terminal, as with any program, and it
+//! asks when it is brought to the front. Where it cannot be stopped, in an orphaned group, there is no terminal for it.
+//!
+//! What was typed before the question, and after the end of the answer, is thrown away: the rest of a secret that was
+//! pasted must not become the next command of the shell.
+#![allow(unsafe_code, reason = "signal handlers and select")]
+
+use std::ffi::c_int;
+use std::fs::{File, OpenOptions};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::termios::{
+    LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr, tcsetattr,
+};
+use zeroize::Zeroizing;
+
+use super::line::{Echo, Line, Step};
+use keyvault_core::secret::SecretBytes;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptError {
+    /// The process has no terminal, or may not use it.
+    #[error("no terminal")]
+    NoTerminal,
+    /// Ctrl-C; or another signal that ends processes, where a handler of the caller's let it go on.
+    #[error("interrupted")]
+    Interrupted,
+    /// Ctrl-D on an empty line, or the terminal went away.
+    #[error("end of input")]
+    Eof,
+    /// More was typed than is allowed.
+    #[error("more than {limit} bytes")]
+    TooLong {
+        /// The most that was allowed, in bytes.
+        limit: usize,
+    },
+    /// The terminal failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Whether there is a terminal to ask at.
+#[must_use]
+pub fn has_terminal() -> bool {
+    open_output().is_ok()
+}
+
+/// Asks for a secret, which does not appear while it is typed: at most `limit` bytes.
+pub fn read_secret(prompt: &str, limit: usize) -> Result<SecretBytes, PromptError> {
+    ask(prompt, limit, Echo::Hidden)
+}
+
+/// Asks for a line that may be seen while it is typed, such as a part of a recovery code: at most `limit` bytes.
+pub fn read_line(prompt: &str, limit: usize) -> Result<SecretBytes, PromptError> {
+    ask(prompt, limit, Echo::Shown)
+}
+
+/// Shows a line on the terminal, wherever standard output and error lead. Bytes, so that a secret can be shown
+/// without becoming a `String`.
+pub fn write_line(text: &[u8]) -> Result<(), PromptError> {
+    let mut output = open_output()?;
+    output.write_all(text)?;
+    output.write_all(b"\n")?;
+    Ok(())
+}
+
+fn ask(prompt: &str, limit: usize, echo: Echo) -> Result<SecretBytes, PromptError> {
+    // Dispositions and terminal modes are the whole process's: one prompt at a time.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut output = open_output()?;
+    // Two descriptions of one terminal: reading must never wait, since only the loop may; writing may.
+    let input = open(OpenOptions::new().read(true), OFlags::NONBLOCK)?;
+    loop {
+        let session = Session::begin(&input)?;
+        let outcome = session.answer(prompt, limit, echo, &mut output);
+        // Nothing that was typed moved the cursor to the next line. A terminal that is gone needs none.
+        let _ = output.write_all(b"\n");
+        drop(session);
+        match outcome? {
+            Answer::Line(line) => return line.finish().map_err(|_| PromptError::TooLong { limit }),
+            Answer::Signal(libc::SIGINT) => return Err(PromptError::Interrupted),
+            Answer::Signal(libc::SIGCONT) => {}
+            Answer::Signal(signal) => {
+                // SAFETY: sends a signal to this thread; its handler, if any, is as it was before the prompt.
+                unsafe { libc::raise(signal) };
+                if signal != libc::SIGTSTP {
+                    return Err(PromptError::Interrupted);
+                }
+            }
+        }
+    }
+}
+
+fn open(options: &OpenOptions, flags: OFlags) -> Result<File, PromptError> {
+    let flags = (flags | OFlags::NOCTTY).bits().cast_signed();
+    options.clone().custom_flags(flags).open("/dev/tty").map_err(|_| PromptError::NoTerminal)
+}
+
+fn open_output() -> Result<File, PromptError> {
+    open(OpenOptions::new().write(true), OFlags::empty())
+}
+
+enum Answer {
+    Line(Line),
+    Signal(c_int),
+}
+
+/// A terminal that hides what is typed, and signals that are caught. Both end with it, the terminal first.
+struct Session<'a> {
+    terminal: Hidden<'a>,
+    signals: Signals,
+}
+
+impl<'a> Session<'a> {
+    fn begin(input: &'a File) -> Result<Self, PromptError> {
+        // In the background this stops us until we are in front; only then are the terminal's modes ours to save.
+        retry(|| tcflush(input, QueueSelector::IFlush))?;
+        let original = retry(|| tcgetattr(input))?;
+        // Signals first: from here on none may end us before the terminal is put back.
+        let signals = Signals::catch()?;
+        let terminal = Hidden { input, original };
+        terminal.hide()?;
+        Ok(Self { terminal, signals })
+    }
+
+    fn answer(
+        &self,
+        prompt: &str,
+        limit: usize,
+        echo: Echo,
+        output: &mut File,
+    ) -> Result<Answer, PromptError> {
+        output.write_all(prompt.as_bytes())?;
+        let mut input = self.terminal.input;
+        let mut line = Line::new(limit, echo);
+        let mut piece = Zeroizing::new([0_u8; 256]);
+        loop {
+            if let Some(signal) = self.signals.wait(input)? {
+                return Ok(Answer::Signal(signal));
+            }
+            let got = match input.read(piece.as_mut_slice()) {
+                Ok(0) => return Err(PromptError::Eof),
+                Ok(got) => got,
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
+                {
+                    continue;
+                }
+                Err(error) if error.raw_os_error() == Some(libc::EIO) => return Err(PromptError::Eof),
+                Err(error) => return Err(error.into()),
+            };
+            for byte in piece.iter().take(got) {
+                match line.key(*byte, output)? {
+                    Step::More => {}
+                    Step::Done => return Ok(Answer::Line(line)),
+                    Step::Eof => return Err(PromptError::Eof),
+                }
+            }
+        }
+    }
+}
+
+/// The terminal's modes, put back on drop.
+struct Hidden<'a> {
+    input: &'a File,
+    original: Termios,
+}
+
+impl Hidden<'_> {
+    fn hide(&self) -> Result<(), PromptError> {
+        let mut modes = self.original.clone();
+        modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ECHONL);
+        modes.local_modes.insert(LocalModes::ISIG);
+        modes.special_codes[SpecialCodeIndex::VMIN] = 1;
+        modes.special_codes[SpecialCodeIndex::VTIME] = 0;
+        retry(|| tcsetattr(self.input, OptionalActions::Flush, &modes))
+    }
+}
+
+impl Drop for Hidden<'_> {
+    fn drop(&mut self) {
+        // Sent to the background, we are no longer the ones whose modes are in force, and would be stopped for trying.
+        if super::pty::is_in_front(self.input.as_fd()) {
+            let _ = retry(|| tcsetattr(self.input, OptionalActions::Flush, &self.original));
+        }
+    }
+}
+
+fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> Result<T, PromptError> {
+    loop {
+        match call() {
+            Ok(value) => return Ok(value),
+            Err(Errno::INTR) => {}
+            // In the background where nothing could bring us to the front again, or hung up.
+            Err(Errno::IO | Errno::NOTTY | Errno::NXIO) => return Err(PromptError::NoTerminal),
+            Err(error) => return Err(PromptError::Io(error.into())),
+        }
+    }
+}
+
+/// While it lives, Ctrl-C and its like are typed bytes on the terminal and no signals: a program that switches the
+/// terminal to single keys for each of them would miss a signal in between.
+#[derive(Debug)]
+pub struct TypedSignals {
+    terminal: File,
+    original: Termios,
+}
+
+impl TypedSignals {
+    /// Of the terminal that `terminal` is open on.
+    pub fn on(terminal: &File) -> io::Result<Self> {
+        let original = tcgetattr(terminal)?;
+        let mut modes = original.clone();
+        modes.local_modes.remove(LocalModes::ISIG);
+        tcsetattr(terminal, OptionalActions::Now, &modes)?;
+        Ok(Self { terminal: terminal.try_clone()?, original })
+    }
+}
+
+impl Drop for TypedSignals {
+    fn drop(&mut self) {
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.original);
+    }
+}
+
+/// Where the handler writes to. Made once and never closed, so that a handler that runs late in another thread does
+/// not write into a stranger's descriptor.
+static PIPE: OnceLock<(PipeReader, PipeWriter)> = OnceLock::new();
+static PIPE_WRITER: AtomicI32 = AtomicI32::new(-1);
+
+fn pipe() -> io::Result<&'static PipeReader> {
+    if let Some((reader, _)) = PIPE.get() {
+        return Ok(reader);
+    }
+    let made = io::pipe()?;
+    let (reader, writer) = PIPE.get_or_init(|| made);
+    PIPE_WRITER.store(writer.as_raw_fd(), Ordering::Release);
+    Ok(reader)
+}
+
+/// The caught signals; their dispositions are put back on drop, exactly as they were.
+struct Signals {
+    reader: &'static PipeReader,
+    previous: Vec<(c_int, libc::sigaction)>,
+}
+
+impl Signals {
+    fn catch() -> Result<Self, PromptError> {
+        const CAUGHT: [c_int; 6] =
+            [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGTSTP, libc::SIGCONT];
+        let reader = pipe()?;
+        // What a handler wrote after the last prompt had ended is none of this one's.
+        while ready([reader.as_fd().as_raw_fd(), -1], Wait::No)?[0] {
+            take_one(reader)?;
+        }
+        // Filled one by one, so that an error half-way puts back what was changed.
+        let mut signals = Self { reader, previous: Vec::with_capacity(CAUGHT.len()) };
+        for signal in CAUGHT {
+            let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
+            // SAFETY: a null new action only asks; the kernel fills the old one, and zero is a valid value of it.
+            let previous = unsafe {
+                libc::sigaction(signal, ptr::null(), previous.as_mut_ptr());
+                previous.assume_init()
+            };
+            if previous.sa_sigaction == libc::SIG_IGN && signal != libc::SIGINT {
+                continue;
+            }
+            // SAFETY: all-zero is a valid action: no flags, so without SA_RESTART, and an empty mask.
+            let mut action = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
+            let handler: extern "C" fn(c_int) = note;
+            action.sa_sigaction = handler as libc::sighandler_t;
+            // SAFETY: `note` does only what a handler may, and is never unloaded.
+            if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } != 0 {
+                return Err(io::Error::last_os_error().into());
+            }
+            signals.previous.push((signal, previous));
+        }
+        Ok(signals)
+    }
+
+    /// Waits for the terminal or a signal; a signal comes first.
+    fn wait(&self, terminal: &File) -> io::Result<Option<c_int>> {
+        let [signal, _] = ready([self.reader.as_raw_fd(), terminal.as_raw_fd()], Wait::Yes)?;
+        if signal { take_one(self.reader).map(Some) } else { Ok(None) }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        for (signal, previous) in &self.previous {
+            // SAFETY: `previous` is what the kernel gave for this signal.
+            unsafe { libc::sigaction(*signal, previous, ptr::null_mut()) };
+        }
+    }
+}
+
+/// The handler: the signal's number goes into the pipe. A full pipe, 65,536 signals on, would hold it up.
+extern "C" fn note(signal: c_int) {
+    let number = signal.to_le_bytes();
+    // SAFETY: `write` may be called in a handler; the buffer is as long as said, and the pipe is never closed. The
+    // interrupted code finds its error number as it left it.
+    unsafe {
+        let errno = errno_location();
+        let saved = *errno;
+        libc::write(PIPE_WRITER.load(Ordering::Acquire), number.as_ptr().cast(), 1);
+        *errno = saved;
+    }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+use libc::__errno_location as errno_location;
+#[cfg(target_vendor = "apple")]
+use libc::__error as errno_location;
+
+fn take_one(mut reader: &PipeReader) -> io::Result<c_int> {
+    let mut number = [0_u8];
+    reader.read_exact(&mut number)?;
+    let [number] = number;
+    Ok(number.into())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Yes,
+    No,
+}
+
+/// Which of two descriptors can be read; -1 is none. `select`, because macOS does not `poll` terminals.
+fn ready(fds: [c_int; 2], wait: Wait) -> io::Result<[bool; 2]> {
+    let limit = c_int::try_from(libc::FD_SETSIZE).unwrap_or(c_int::MAX);
+    let highest = fds[0].max(fds[1]);
+    if highest >= limit {
+        return Err(io::Error::from_raw_os_error(libc::EMFILE));
+    }
+    loop {
+        let mut now = libc::timeval { tv_sec: 0, tv_usec: 0 };
+        let timeout = if wait == Wait::No { &raw mut now } else { ptr::null_mut() };
+        // SAFETY: a set is plain bits, for which zero is valid; each descriptor put in or asked for is below its size.
+        unsafe {
+            let mut set = MaybeUninit::<libc::fd_set>::zeroed().assume_init();
+            for fd in fds.into_iter().filter(|fd| *fd >= 0) {
+                libc::FD_SET(fd, &raw mut set);
+            }
+            let count = libc::select(highest + 1, &raw mut set, ptr::null_mut(), ptr::null_mut(), timeout);
+            if count >= 0 {
+                return Ok(fds.map(|fd| fd >= 0 && libc::FD_ISSET(fd, &raw const set)));
+            }
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

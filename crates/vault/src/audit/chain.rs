@@ -1,0 +1,231 @@
+//! The chain's head and how an entry is appended.
+
+use crate::store::{AuditRow, Ledger, Tx};
+use keyvault_core::clock::Rng;
+use keyvault_core::codec::{self, Decoder, Encoder};
+use keyvault_core::crypto::{self, Key, Mac};
+use keyvault_core::identity::{Identity, Place};
+use keyvault_core::secret::SecretWriter;
+
+use super::{AuditError, Event};
+
+/// What stands before the first entry.
+pub const START: Mac = [0; 32];
+
+const EVENT_LABEL: &str = "keyvault audit event";
+const HEAD_LABEL: &str = "keyvault audit head";
+const SEED_LABEL: &str = "keyvault audit seed";
+const ENTRY_LABEL: &[u8] = b"keyvault audit entry";
+const STEP_LABEL: &str = "keyvault audit step";
+
+/// What a chain is kept with: the vault's own with daily keys, a token's with keys that its holder has too.
+pub struct AuditKeys {
+    /// Whose chain it is.
+    pub ledger: Ledger,
+    /// Seals events.
+    pub events: Key,
+    /// Seals the head, and with it the right to append.
+    pub append: Key,
+}
+
+/// k₀, from which every entry's key follows. Only root opens the vault's.
+pub struct Seed(Key);
+
+impl From<Key> for Seed {
+    fn from(first_key: Key) -> Self {
+        Self(first_key)
+    }
+}
+
+impl Seed {
+    /// A new chain's k₀ and its sealed form for the vault's header.
+    pub fn create(root: &Key, identity: &Identity, rng: &dyn Rng) -> Result<(Self, Vec<u8>), AuditError> {
+        let seed = Key::random(rng)?;
+        let sealed = crypto::seal(root, SEED_LABEL, &identity.context(&seed_place()), seed.expose(), rng)?;
+        Ok((Self(seed), sealed))
+    }
+
+    /// Opens the header's sealed k₀.
+    pub fn open(root: &Key, identity: &Identity, sealed: &[u8]) -> Result<Self, AuditError> {
+        const BROKEN: AuditError = AuditError::Broken { seq: 0, what: "the chain's seed does not open" };
+        let seed =
+            crypto::open(root, SEED_LABEL, &identity.context(&seed_place()), sealed).map_err(|_| BROKEN)?;
+        Key::from_bytes(seed.expose()).map(Self).ok_or(BROKEN)
+    }
+
+    /// k₀ itself.
+    #[must_use]
+    pub fn into_first_key(self) -> Key {
+        self.0
+    }
+}
+
+fn seed_place() -> Place<'static> {
+    Place { table: "vault", row: &[], version: 0, field: "chain_seed", revision: 0, bound: &[] }
+}
+
+/// The chain as it stands: how many entries, the last one's MAC, the next one's key.
+pub struct Chain {
+    /// Number of entries.
+    pub count: u64,
+    /// MAC of the last entry, [`START`] before the first.
+    pub head: Mac,
+    key: Key,
+}
+
+impl Chain {
+    /// The chain before its first entry.
+    #[must_use]
+    pub fn begin(seed: Seed) -> Self {
+        Self { count: 0, head: START, key: seed.0 }
+    }
+
+    /// Reads the head and holds the last entry against it.
+    pub fn load(tx: &Tx<'_>, keys: &AuditKeys, identity: &Identity) -> Result<Self, AuditError> {
+        let (count, sealed) = tx.audit_head(keys.ledger)?;
+        let broken = |what| AuditError::Broken { seq: count.saturating_sub(1), what };
+        let plain = crypto::open(&keys.append, HEAD_LABEL, &identity.context(&head_place(count)), &sealed)
+            .map_err(|_| broken("the chain's head does not open"))?;
+        let mut decoder = Decoder::new(plain.expose());
+        let head = decoder.array().map_err(|_| broken("the chain's head is malformed"))?;
+        let key = decoder
+            .fixed(crypto::KEY_LEN)
+            .ok()
+            .and_then(Key::from_bytes)
+            .ok_or_else(|| broken("the chain's head is malformed"))?;
+        decoder.end().map_err(|_| broken("the chain's head is malformed"))?;
+        let chain = Self { count, head, key };
+        chain.hold_against_last_entry(tx, keys.ledger)?;
+        Ok(chain)
+    }
+
+    fn hold_against_last_entry(&self, tx: &Tx<'_>, ledger: Ledger) -> Result<(), AuditError> {
+        let last = tx.last_audit_seq(ledger)?;
+        if last != self.count.checked_sub(1) {
+            let what = "entries were cut off or added";
+            return Err(AuditError::Broken { seq: self.count.min(last.map_or(0, |last| last + 1)), what });
+        }
+        let Some(last) = last else { return Ok(()) };
+        match tx.audit_mac(ledger, last)? {
+            Some(mac) if mac == self.head => Ok(()),
+            _ => {
+                Err(AuditError::Broken { seq: last, what: "the last entry is not the one that was written" })
+            }
+        }
+    }
+
+    /// Appends an event and moves the head; the chain's key is replaced, the old one wiped.
+    pub fn append(
+        &mut self,
+        tx: &Tx<'_>,
+        keys: &AuditKeys,
+        identity: &Identity,
+        event: &Event,
+        rng: &dyn Rng,
+    ) -> Result<(), AuditError> {
+        self.write(tx, keys, identity, event, rng)?;
+        self.store(tx, keys, identity, rng)
+    }
+
+    /// Writes a whole chain from a new k₀: the same events in new seals, or none yet.
+    pub fn rewrite(
+        seed: Seed,
+        tx: &Tx<'_>,
+        keys: &AuditKeys,
+        identity: &Identity,
+        events: &[Event],
+        rng: &dyn Rng,
+    ) -> Result<Self, AuditError> {
+        let mut chain = Self::begin(seed);
+        for event in events {
+            chain.write(tx, keys, identity, event, rng)?;
+        }
+        chain.store(tx, keys, identity, rng)?;
+        Ok(chain)
+    }
+
+    fn write(
+        &mut self,
+        tx: &Tx<'_>,
+        keys: &AuditKeys,
+        identity: &Identity,
+        event: &Event,
+        rng: &dyn Rng,
+    ) -> Result<(), AuditError> {
+        let too_long = |_| AuditError::Broken { seq: self.count, what: "the event is too long" };
+        let padded = codec::pad(&event.encode()).map_err(too_long)?;
+        let context = identity.context(&event_place(&row_of(self.count), &self.head));
+        let sealed = crypto::seal(&keys.events, EVENT_LABEL, &context, padded.expose(), rng)?;
+        let change = event.change.map(|change| change.number);
+        let mac = entry_mac(&self.key, self.count, change, &self.head, &sealed);
+        tx.append_audit_entry(keys.ledger, &AuditRow { seq: self.count, change, sealed, mac })?;
+        self.key = next_key(&self.key);
+        self.head = mac;
+        self.count += 1;
+        Ok(())
+    }
+
+    fn store(
+        &self,
+        tx: &Tx<'_>,
+        keys: &AuditKeys,
+        identity: &Identity,
+        rng: &dyn Rng,
+    ) -> Result<(), AuditError> {
+        let full = |_| AuditError::Broken { seq: self.count, what: "the head does not fit" };
+        let mut plain = SecretWriter::with_capacity(crypto::MAC_LEN + crypto::KEY_LEN);
+        plain.push(&self.head).map_err(full)?;
+        plain.push(self.key.expose()).map_err(full)?;
+        let context = identity.context(&head_place(self.count));
+        let sealed = crypto::seal(&keys.append, HEAD_LABEL, &context, plain.finish().expose(), rng)?;
+        Ok(tx.put_audit_head(keys.ledger, self.count, &sealed)?)
+    }
+
+    /// Whether this is where a chain that was recomputed from k₀ ends.
+    pub(super) fn ends_at(&self, count: u64, head: &Mac, key: &Key) -> bool {
+        self.count == count && self.head == *head && self.key == *key
+    }
+}
+
+/// kᵢ₊₁ from kᵢ.
+pub(super) fn next_key(key: &Key) -> Key {
+    key.derive(STEP_LABEL, &[])
+}
+
+/// The MAC of entry `seq`: label ‖ seq ‖ flag, change ‖ the entry before's MAC ‖ the sealed event.
+pub(super) fn entry_mac(key: &Key, seq: u64, change: Option<u64>, previous: &Mac, sealed: &[u8]) -> Mac {
+    let head = Encoder::new().u64(seq).option(change, Encoder::u64).fixed(previous).bytes(sealed).finish();
+    key.mac(&[ENTRY_LABEL, &head])
+}
+
+/// Opens an entry's event. The MAC of the entry before is part of the context, so an entry opens in its place only.
+pub(super) fn open_event(
+    keys: &AuditKeys,
+    identity: &Identity,
+    row: &AuditRow,
+    previous: &Mac,
+) -> Result<Event, AuditError> {
+    let broken = |what| AuditError::Broken { seq: row.seq, what };
+    let context = identity.context(&event_place(&row_of(row.seq), previous));
+    let padded = crypto::open(&keys.events, EVENT_LABEL, &context, &row.sealed)
+        .map_err(|_| broken("the event does not open in this place"))?;
+    let event =
+        codec::unpad(&padded).and_then(Event::decode).map_err(|_| broken("the event is malformed"))?;
+    if event.change.map(|change| change.number) == row.change {
+        Ok(event)
+    } else {
+        Err(broken("the entry is filed under another change"))
+    }
+}
+
+fn row_of(seq: u64) -> [u8; 8] {
+    seq.to_le_bytes()
+}
+
+fn event_place<'a>(row: &'a [u8; 8], previous: &'a Mac) -> Place<'a> {
+    Place { table: "audit", row, version: 0, field: "sealed", revision: 0, bound: previous }
+}
+
+fn head_place(count: u64) -> Place<'static> {
+    Place { table: "audit_head", row: &[], version: 0, field: "sealed", revision: count, bound: &[] }
+}

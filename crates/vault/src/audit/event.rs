@@ -1,0 +1,223 @@
+//! What an entry says. Names, versions and programs; never a value, never a full command line.
+
+use keyvault_core::clock::Moment;
+use keyvault_core::codec::{Decoder, Encoder, Malformed};
+use keyvault_core::crypto::Mac;
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// The vault was made.
+    Init,
+    /// A session was opened.
+    Unlock,
+    /// A key was generated.
+    Generate,
+    /// A key was taken from elsewhere.
+    Add,
+    /// Metadata changed.
+    Edit,
+    /// A key was removed.
+    Remove,
+    /// A file was imported.
+    Import,
+    /// Values were written out.
+    Export,
+    /// Values were given to a process.
+    Exec,
+    /// A value was shown.
+    Reveal,
+    /// A rolled back or forked file was accepted.
+    Adopt,
+    /// A key got a new version.
+    Rotate,
+    /// An older version became current again.
+    Rollback,
+    /// Versions were refused for good.
+    Revoke,
+    /// A passphrase slot was written anew.
+    Passwd,
+    /// A recovery code was used to set a passphrase.
+    Recover,
+    /// Everything was sealed anew under a new root.
+    Rekey,
+    /// A way in was added or taken away.
+    Slot,
+    /// A backup was put in the vault's place.
+    Restore,
+    /// A token was made, renewed or revoked, or what its bearer read was imported.
+    Token,
+    /// A bundle was made.
+    Bundle,
+}
+
+impl Action {
+    const ALL: [(Self, &'static str); 21] = [
+        (Self::Init, "init"),
+        (Self::Unlock, "unlock"),
+        (Self::Generate, "generate"),
+        (Self::Add, "add"),
+        (Self::Edit, "edit"),
+        (Self::Remove, "remove"),
+        (Self::Import, "import"),
+        (Self::Export, "export"),
+        (Self::Exec, "exec"),
+        (Self::Reveal, "reveal"),
+        (Self::Adopt, "adopt"),
+        (Self::Rotate, "rotate"),
+        (Self::Rollback, "rollback"),
+        (Self::Revoke, "revoke"),
+        (Self::Passwd, "passwd"),
+        (Self::Recover, "recover"),
+        (Self::Rekey, "rekey"),
+        (Self::Slot, "slot"),
+        (Self::Restore, "restore"),
+        (Self::Token, "token"),
+        (Self::Bundle, "bundle"),
+    ];
+
+    /// The word that stands in the log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(action, _)| *action == self).map_or("", |(_, name)| name)
+    }
+
+    /// The action of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(action, _)| *action)
+    }
+
+    /// Every name, for help texts and completion.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::ALL.iter().map(|(_, name)| *name)
+    }
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// Refused or failed.
+    Refused,
+}
+
+impl Outcome {
+    /// The word that stands in the log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Who did it, as far as the system tells.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Actor {
+    /// Login name.
+    pub user: String,
+    /// Host name.
+    pub host: String,
+    /// Process id of the keyvault command.
+    pub pid: u32,
+    /// The program that started keyvault: a shell, an editor, a runner.
+    pub program: String,
+    /// The controlling terminal.
+    pub terminal: Option<String>,
+    /// The CI job, where a known CI service says so.
+    pub job: Option<String>,
+}
+
+/// A version of a key as an event names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRef {
+    /// The key's name at that time.
+    pub name: String,
+    /// The version's number; 0 where none is meant.
+    pub version: u32,
+}
+
+/// What makes an event the record of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangeMark {
+    /// The change's number.
+    pub number: u64,
+    /// MAC of the state record before it.
+    pub previous: Mac,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The wall clock. Recorded, not trusted: order comes from the chain.
+    pub time: Moment,
+    /// What was done.
+    pub action: Action,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Who did it.
+    pub actor: Actor,
+    /// To which versions.
+    pub keys: Vec<KeyRef>,
+    /// More in words: the program an `exec` started, what an `edit` changed.
+    pub detail: String,
+    /// Set on changes.
+    pub change: Option<ChangeMark>,
+}
+
+impl Event {
+    /// The event's plain encoding.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let text = |encoder: Encoder, text: &String| encoder.bytes(text.as_bytes());
+        Encoder::new()
+            .i64(self.time.0)
+            .bytes(self.action.name().as_bytes())
+            .u8(match self.outcome {
+                Outcome::Done => 0,
+                Outcome::Refused => 1,
+            })
+            .bytes(self.actor.user.as_bytes())
+            .bytes(self.actor.host.as_bytes())
+            .u32(self.actor.pid)
+            .bytes(self.actor.program.as_bytes())
+            .option(self.actor.terminal.as_ref(), text)
+            .option(self.actor.job.as_ref(), text)
+            .list(&self.keys, |encoder, key| encoder.bytes(key.name.as_bytes()).u32(key.version))
+            .bytes(self.detail.as_bytes())
+            .option(self.change, |encoder, change| encoder.u64(change.number).fixed(&change.previous))
+            .finish()
+    }
+
+    /// The event that these bytes encode.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut decoder = Decoder::new(bytes);
+        let text = |decoder: &mut Decoder<'_>| decoder.text().map(str::to_owned);
+        let event = Self {
+            time: Moment(decoder.i64()?),
+            action: Action::parse(decoder.text()?).ok_or(Malformed)?,
+            outcome: match decoder.u8()? {
+                0 => Outcome::Done,
+                1 => Outcome::Refused,
+                _ => return Err(Malformed),
+            },
+            actor: Actor {
+                user: text(&mut decoder)?,
+                host: text(&mut decoder)?,
+                pid: decoder.u32()?,
+                program: text(&mut decoder)?,
+                terminal: decoder.option(text)?,
+                job: decoder.option(text)?,
+            },
+            keys: decoder.list(|decoder| Ok(KeyRef { name: text(decoder)?, version: decoder.u32()? }))?,
+            detail: text(&mut decoder)?,
+            change: decoder
+                .option(|decoder| Ok(ChangeMark { number: decoder.u64()?, previous: decoder.array()? }))?,
+        };
+        decoder.end()?;
+        Ok(event)
+    }
+}

@@ -1,0 +1,369 @@
+//! `vault check`: everything there is, opened and held against everything else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::audit::{self, ChangeMark, Seed, Verified};
+use crate::state::pin::Standing;
+use crate::state::tree::Bucket;
+use crate::store::Tag;
+use crate::unlock::slot;
+use keyvault_core::name::{KeyName, Scope};
+use keyvault_os::process::cores::on_all_cores;
+
+use super::error::VaultError;
+use super::file::open::{Access, Vault};
+use super::file::restore_guard::is_damage;
+use super::key::record::{Item, Version};
+use super::tx::Work;
+use super::tx::leaf::{self, Kind};
+use super::tx::name_index::bucket_of;
+
+/// How much sealed text is read before it is opened, in bytes.
+const LOAD_BYTES: usize = 16 << 20;
+
+/// Something that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// The row, as table and name.
+    pub row: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// What a check looked at and found.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// Keys opened.
+    pub keys: usize,
+    /// Values opened.
+    pub versions: usize,
+    /// The change number.
+    pub change: u64,
+    /// How the file stands to the pin.
+    pub standing: Standing,
+    /// The audit chain, if it held.
+    pub audit: Option<Verified>,
+    /// Everything that does not hold.
+    pub findings: Vec<Finding>,
+}
+
+impl Vault {
+    /// Verifies the audit chain: from the start if root is there.
+    pub fn verify_audit(&mut self, access: &Access) -> Result<Verified, VaultError> {
+        let seed = self.seed(access)?;
+        self.read(access, |work| Ok(audit::verify(work.tx, &work.keys.audit, &work.identity, seed)?))
+    }
+
+    /// Reads the whole log, each entry checked to follow from the one before.
+    pub fn audit_log(
+        &mut self,
+        access: &Access,
+        take: &mut dyn FnMut(u64, audit::Event),
+    ) -> Result<(), VaultError> {
+        self.read(access, |work| Ok(audit::read_all(work.tx, &work.keys.audit, &work.identity, take)?))
+    }
+
+    /// Rebuilds the tree, opens every row and compares state, pin and chain. Rows that do not hold are findings;
+    /// only what prevents any look at the rows is an error.
+    pub fn check(&mut self, access: &Access) -> Result<Checked, VaultError> {
+        let seed = self.seed(access)?;
+        self.read(access, |work| {
+            let mut check = Check { findings: Vec::new(), leaves: BTreeMap::new() };
+            for fault in work.tx.page_faults()? {
+                check.find("file", &fault);
+            }
+            for fault in work.tree.check()? {
+                let (row, what) = fault.split_once(": ").unwrap_or(("tree", &fault));
+                check.find(row, what);
+            }
+            check.leaves = work.tx.leaves(&[0; 16], &[0xFF; 16])?.into_iter().collect();
+            check.header_and_slots(work)?;
+            let items = check.items(work)?;
+            let versions = check.values(work, &items)?;
+            check.scopes(work, &items)?;
+            check.directory(work, &items)?;
+            check.tokens(work, &items)?;
+            for tag in check.leaves.keys().copied().collect::<Vec<_>>() {
+                check.find(&format!("leaf {}", hex(&tag)), "stands for no row");
+            }
+            let verified = audit::verify(work.tx, &work.keys.audit, &work.identity, seed);
+            let audit = match verified {
+                Ok(verified) => Some(verified),
+                Err(error) => {
+                    check.find("audit", &error.to_string());
+                    None
+                }
+            };
+            check.record(work);
+            check.findings.sort();
+            Ok(Checked {
+                keys: items.len(),
+                versions,
+                change: work.change_number(),
+                standing: work.standing(),
+                audit,
+                findings: check.findings,
+            })
+        })
+    }
+
+    /// Whether something does not hold: of all rows, or without a key of the file's pages, as far as SQLite can tell.
+    pub fn is_damaged(&mut self, access: Option<&Access>) -> Result<bool, VaultError> {
+        let looked = match access {
+            Some(access) => {
+                self.check(access).map(|checked| checked.findings.iter().any(|it| !it.is_of_reads()))
+            }
+            None => self
+                .store
+                .begin_reading()
+                .and_then(|tx| tx.page_faults())
+                .map(|it| !it.is_empty())
+                .map_err(Into::into),
+        };
+        looked.or_else(|error| if is_damage(&error) { Ok(true) } else { Err(error) })
+    }
+
+    pub(super) fn seed(&self, access: &Access) -> Result<Option<Seed>, VaultError> {
+        let identity = self.identity();
+        let open = |root: &crate::unlock::keys::Root| {
+            Seed::open(&root.seed_key(&identity), &identity, &self.header.chain_seed)
+        };
+        Ok(access.root.as_ref().map(open).transpose()?)
+    }
+}
+
+/// A key and the tag that its name has.
+pub(super) struct Tagged {
+    tag: Tag,
+    pub(super) item: Item,
+}
+
+/// A version with its wrapped key and its sealed value.
+type Unopened<'i> = (&'i Item, &'i Version, (Vec<u8>, Vec<u8>));
+
+pub(super) struct Check {
+    findings: Vec<Finding>,
+    /// Leaves that no row has claimed yet.
+    leaves: Bucket,
+}
+
+impl Check {
+    pub(super) fn find(&mut self, row: &str, what: &str) {
+        self.findings.push(Finding { row: row.to_owned(), what: what.to_owned() });
+    }
+
+    /// A row claims its leaf.
+    pub(super) fn claim(&mut self, row: &str, tag: &Tag, leaf: Tag) {
+        match self.leaves.remove(tag) {
+            Some(known) if known == leaf => {}
+            Some(_) => self.find(row, "is not the one that the tree knows"),
+            None => self.find(row, "was added: the tree does not know it"),
+        }
+    }
+
+    /// The entry that the record names must be of the record's change. That the chain does not hold is found elsewhere.
+    fn record(&mut self, work: &Work<'_>) {
+        let record = &work.current.record;
+        let mut mark = None;
+        let last = record.audit_count.saturating_sub(1)..record.audit_count;
+        let take = &mut |_, event: audit::Event| mark = event.change;
+        if audit::read_range(work.tx, &work.keys.audit, &work.identity, last, take).is_ok()
+            && mark != Some(ChangeMark { number: record.change, previous: record.previous })
+        {
+            self.find("state", "names an entry of another change");
+        }
+    }
+
+    fn header_and_slots(&mut self, work: &Work<'_>) -> Result<(), VaultError> {
+        let header = work.tx.header()?;
+        self.claim("vault", &work.tag(Kind::Header, &[]), work.header_leaf(&header));
+        let slots = work.tx.slots()?;
+        for slot in &slots {
+            let tag = work.slot_tag(slot.id);
+            self.claim(&format!("slot {}", slot.id), &tag, work.slot_leaf(slot));
+            if let Err(why) = slot::kind(slot) {
+                self.find(&format!("slot {}", slot.id), &why.to_string());
+            }
+        }
+        if let Some((rows, lowest)) = work.tx.slots_beyond()? {
+            let what = format!("has a number that no slot has; such rows: {rows}");
+            self.find(&format!("slot {lowest}"), &what);
+        }
+        Ok(())
+    }
+
+    fn items(&mut self, work: &Work<'_>) -> Result<Vec<Tagged>, VaultError> {
+        let mut rows = Vec::new();
+        work.tx.each_item(|row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        let (opener, tree, index) = (work.opener(), &work.keys.tree, &work.keys.index);
+        let results = on_all_cores(&rows, |row| {
+            let leaf = leaf::row_leaf(tree, Kind::Item, &row.tag, row.revision, &row.sealed);
+            let item = opener.open(row).map(|item| {
+                let tag = leaf::tag(index, Kind::Item, item.name.as_str().as_bytes());
+                Tagged { tag, item }
+            });
+            (leaf, item)
+        });
+        let mut items = Vec::with_capacity(rows.len());
+        for (row, (leaf, result)) in rows.iter().zip(results) {
+            let named = match result {
+                Ok(tagged) => {
+                    let name = format!("item {}", tagged.item.name);
+                    if tagged.tag == row.tag {
+                        items.push(tagged);
+                    } else {
+                        self.find(&name, "stands where another name belongs");
+                    }
+                    name
+                }
+                Err(error) => {
+                    let name = format!("item {}", hex(&row.tag));
+                    self.find(&name, &error.to_string());
+                    name
+                }
+            };
+            self.claim(&named, &row.tag, leaf);
+        }
+        Ok(items)
+    }
+
+    fn values(&mut self, work: &Work<'_>, items: &[Tagged]) -> Result<usize, VaultError> {
+        let mut named: BTreeMap<([u8; 16], u32), (&Item, &Version)> = items
+            .iter()
+            .flat_map(|tagged| tagged.item.versions.iter().map(move |version| (&tagged.item, version)))
+            .filter(|(_, version)| version.digest.is_some())
+            .map(|(item, version)| ((item.id, version.number), (item, version)))
+            .collect();
+        let count = named.len();
+        // A load at a time: rows are read here, in the order in which they lie, and opened on all cores.
+        let (mut load, mut bytes) = (Vec::new(), 0);
+        work.tx.each_version(|id, number, wrapped, sealed| {
+            if let Some((item, version)) = named.remove(&(id, number)) {
+                bytes += wrapped.len() + sealed.len();
+                load.push((item, version, (wrapped, sealed)));
+            }
+            if bytes >= LOAD_BYTES {
+                self.open_values(work, &load);
+                load.clear();
+                bytes = 0;
+            }
+            Ok(())
+        })?;
+        self.open_values(work, &load);
+        for (item, version) in named.into_values() {
+            self.find(&format!("item {} version {}", item.name, version.number), "is missing");
+        }
+        let known = u64::try_from(count).unwrap_or(u64::MAX);
+        let (keys, values) = work.tx.count_versions()?;
+        for (table, rows) in [("version_key", keys), ("version_value", values)] {
+            if rows > known {
+                self.find(table, &format!("has {} rows that no key names", rows - known));
+            }
+        }
+        Ok(count)
+    }
+
+    fn open_values(&mut self, work: &Work<'_>, load: &[Unopened<'_>]) {
+        let opener = work.opener();
+        let faults =
+            on_all_cores(load, |(item, version, rows)| match opener.value(&item.id, version, rows) {
+                Ok(_) => None,
+                Err(error) => Some(error.to_string()),
+            });
+        for ((item, version, _), fault) in load.iter().zip(faults) {
+            if let Some(fault) = fault {
+                self.find(&format!("item {} version {}", item.name, version.number), &fault);
+            }
+        }
+    }
+
+    fn directory(&mut self, work: &Work<'_>, items: &[Tagged]) -> Result<(), VaultError> {
+        let mut expected: BTreeMap<u8, BTreeSet<&KeyName>> = BTreeMap::new();
+        for Tagged { tag, item } in items {
+            expected.entry(bucket_of(tag)).or_default().insert(&item.name);
+        }
+        let mut rows = Vec::new();
+        work.tx.each_directory(|row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        for row in &rows {
+            let bucket = format!("directory {}", row.bucket);
+            self.claim(&bucket, &work.directory_tag(row.bucket), work.directory_leaf(row));
+            let wanted = expected.remove(&row.bucket).unwrap_or_default();
+            match work.open_directory(row) {
+                Err(error) => self.find(&bucket, &error.to_string()),
+                Ok(names) if names.iter().ne(wanted) => {
+                    self.find(&bucket, "has other names than the keys that are there");
+                }
+                Ok(_) => {}
+            }
+        }
+        for bucket in expected.into_keys() {
+            self.find(&format!("directory {bucket}"), "is missing");
+        }
+        Ok(())
+    }
+
+    fn scopes(&mut self, work: &Work<'_>, items: &[Tagged]) -> Result<(), VaultError> {
+        let mut expected: BTreeMap<&Scope, BTreeSet<Tag>> = BTreeMap::new();
+        for Tagged { tag, item } in items {
+            for scope in &item.scopes {
+                expected.entry(scope).or_default().insert(*tag);
+            }
+        }
+        let mut by_tag: BTreeMap<Tag, (&Scope, BTreeSet<Tag>)> = expected
+            .into_iter()
+            .map(|(scope, members)| (work.tag(Kind::Scope, scope.as_str().as_bytes()), (scope, members)))
+            .collect();
+        let mut rows = Vec::new();
+        work.tx.each_scope(|row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        let mut memberships = 0;
+        for row in &rows {
+            let named = match by_tag.get(&row.tag) {
+                Some((scope, _)) => format!("scope {scope}"),
+                None => format!("scope {}", hex(&row.tag)),
+            };
+            self.claim(&named, &row.tag, work.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed));
+            let members = work.tx.scope_members(&row.tag)?;
+            memberships += members.len();
+            let (scope, wanted) = match by_tag.remove(&row.tag) {
+                Some((scope, wanted)) => (Some(scope), wanted),
+                None => (None, BTreeSet::new()),
+            };
+            match work.open_scope(row) {
+                Err(error) => self.find(&named, &error.to_string()),
+                Ok(summary) if scope.is_some_and(|scope| *scope != summary.name) => {
+                    self.find(&named, "is sealed under another name");
+                }
+                Ok(summary)
+                    if u32::try_from(members.len()) != Ok(summary.count)
+                        || work.members_digest(&row.tag, &members) != summary.members =>
+                {
+                    self.find(&named, "has other members than it was written with");
+                }
+                Ok(_) if members.iter().copied().collect::<BTreeSet<_>>() != wanted => {
+                    self.find(&named, "has other members than the keys that carry it");
+                }
+                Ok(_) => {}
+            }
+        }
+        for (scope, _) in by_tag.into_values() {
+            self.find(&format!("scope {scope}"), "is missing");
+        }
+        if work.tx.count_scope_members()? != u64::try_from(memberships).unwrap_or(u64::MAX) {
+            self.find("scope_member", "has rows of a scope that is not there");
+        }
+        Ok(())
+    }
+}
+
+fn hex(tag: &Tag) -> String {
+    data_encoding::HEXLOWER.encode(tag)
+}

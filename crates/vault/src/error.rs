@@ -1,0 +1,240 @@
+//! Facts about what went wrong with a vault.
+
+use std::path::PathBuf;
+
+use crate::audit::AuditError;
+use crate::state::StateError;
+use crate::state::pin::Standing;
+use crate::store::StoreError;
+use crate::unlock::UnlockError;
+use keyvault_core::clock::RngError;
+use keyvault_core::name::{KeyName, NameError, Scope};
+use keyvault_core::recipe::RecipeError;
+use keyvault_os::fs::lock::Process;
+use keyvault_os::fs::vault_file::FileFault;
+use keyvault_os::kernel_keyring::SessionError;
+
+use super::release::problem::Problem;
+use super::token::error::TokenError;
+
+/// Why a command on a vault did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The file is not one that is opened.
+    #[error(transparent)]
+    File(#[from] FileFault),
+    /// The file could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Rows, tree and record do not fit together.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The audit chain does not hold.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// No key came out of the credential.
+    #[error(transparent)]
+    Unlock(#[from] UnlockError),
+    /// The kernel keeps no session.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The whole file was put back, or is another branch of its history.
+    #[error("the vault is not the one last seen here: {standing:?}")]
+    Alarm {
+        /// Rolled back or forked.
+        standing: Standing,
+        /// The file's change number.
+        found: u64,
+        /// The pin's change number.
+        pinned: u64,
+        /// The vault.
+        path: PathBuf,
+    },
+    /// The act needs root, and a session has only daily keys.
+    #[error("needs the passphrase or the recovery code")]
+    NeedsRoot,
+    /// There is no such slot.
+    #[error("no slot {id}")]
+    NoSuchWay {
+        /// The number.
+        id: u32,
+    },
+    /// Every slot is the vault's own.
+    #[error("no stray slots")]
+    NoStrays,
+    /// Without this slot nobody could open the vault.
+    #[error("slot {id} is the last way in")]
+    LastWay {
+        /// The number.
+        id: u32,
+    },
+    /// The vault has as many slots as it may have.
+    #[error("too many slots")]
+    TooManyWays,
+    /// Another command changed the slots in the meantime.
+    #[error("the slots changed in the meantime")]
+    WaysChanged,
+    /// Another command rekeyed the vault, or put a backup in its place, after this one had opened it.
+    #[error("the vault has other keys now")]
+    Rekeyed,
+    /// Another command changed the vault between the question and the answer.
+    #[error("the vault changed in the meantime")]
+    Changed,
+    /// Every read was imported before; so many.
+    #[error("nothing new")]
+    NothingNew(usize),
+    /// No key is due for a rotation.
+    #[error("nothing is due")]
+    NothingDue,
+    /// The key for which a value was given is another one by now.
+    #[error("{0} is another key now")]
+    AnotherKey(KeyName),
+    /// A backup that does not hold must not take a vault's place.
+    #[error("the backup is damaged: {row} {what}")]
+    BackupDamaged {
+        /// The first row that does not hold.
+        row: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The file named as a backup is the vault.
+    #[error("the backup is the vault itself")]
+    BackupOfItself,
+    /// A file of this name beside the vault would be taken for a part of it.
+    #[error("{path} is a name of the vault's own")]
+    OwnName {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A backup of one vault cannot take another one's place.
+    #[error("the backup is of another vault")]
+    AnotherVault,
+    /// A vault is already there.
+    #[error("{path} exists")]
+    VaultExists {
+        /// The vault.
+        path: PathBuf,
+    },
+    /// What was to be made is there already.
+    #[error("{path} exists")]
+    FileExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something with a token or a bundle.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// A key of that name is already there.
+    #[error("{} exist", names(.0))]
+    KeysExist(Vec<KeyName>),
+    /// These keys have no recipe, and no value was given.
+    #[error("{} need values", names(.0))]
+    NeedValues(Vec<KeyName>),
+    /// No key carries the scope.
+    #[error("no key carries {wanted}")]
+    NoSuchScope {
+        /// The scope.
+        wanted: Scope,
+        /// One that was probably meant.
+        near: Option<Scope>,
+    },
+    /// The key has no version of that number.
+    #[error("{name} has no version {version}")]
+    NoSuchVersion {
+        /// The key.
+        name: KeyName,
+        /// The number.
+        version: u32,
+    },
+    /// The version is not in a state in which this can be done.
+    #[error("{name} version {version}: {state}")]
+    VersionRefused {
+        /// The key.
+        name: KeyName,
+        /// The number.
+        version: u32,
+        /// Its state, or `wiped`.
+        state: &'static str,
+    },
+    /// The key expired before its last version was made, so there is no lifetime to repeat.
+    #[error("{name}: no lifetime")]
+    NoLifetime {
+        /// The key.
+        name: KeyName,
+    },
+    /// The key has no older version that could return.
+    #[error("{name}: nothing to roll back to")]
+    NothingToRollBack {
+        /// The key.
+        name: KeyName,
+    },
+    /// No key of that name.
+    #[error("{} not found", names(missing))]
+    NoSuchKeys {
+        /// The names.
+        missing: Vec<KeyName>,
+        /// A key that was probably meant by the first of them.
+        near: Option<KeyName>,
+    },
+    /// The key has no version of which a value could be read.
+    #[error("{name}: {status}")]
+    NotReadable {
+        /// The key.
+        name: KeyName,
+        /// Expired or revoked.
+        status: &'static str,
+    },
+    /// No variable can be made of the name.
+    #[error("no default variable for {name}: {why}")]
+    NoVariable {
+        /// The key.
+        name: KeyName,
+        /// What is wrong with the name in upper case.
+        why: NameError,
+    },
+    /// What was selected cannot be handed out; everything that is wrong with it.
+    #[error("{} problems", .0.len())]
+    Problems(Vec<Problem>),
+    /// A value could not be generated.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// A value is longer than a vault keeps.
+    #[error("{name}: {len} bytes are more than a key may have")]
+    ValueTooLong {
+        /// The key.
+        name: KeyName,
+        /// Its value's length in bytes.
+        len: usize,
+    },
+    /// The random number generator.
+    #[error(transparent)]
+    Rng(#[from] RngError),
+    /// What is read from a bundle could not be written down, so it was not read.
+    #[error("{}: {source}", path.display())]
+    ReadsNotWritten {
+        /// The log.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Another process held the log of what is read from bundles for the whole time that we were ready to wait.
+    #[error("{}: busy", path.display())]
+    ReadsBusy {
+        /// The log.
+        path: PathBuf,
+        /// Who held it, if that is known.
+        holder: Option<Process>,
+    },
+    /// The system, at a path.
+    #[error("{path}: {source}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+fn names(names: &[KeyName]) -> String {
+    names.iter().map(KeyName::as_str).collect::<Vec<_>>().join(", ")
+}

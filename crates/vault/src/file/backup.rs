@@ -1,0 +1,278 @@
+//! A copy of the whole file, and the way back from one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::audit::Action;
+use crate::store::{StateRow, Store, StoreError};
+use crate::unlock::keys::Root;
+use keyvault_core::clock::Moment;
+use keyvault_core::identity::Identity;
+use keyvault_core::name::{KeyName, TokenName};
+
+use super::open::{Access, Notice, Vault, World};
+use super::restore_guard::Known;
+use super::working_copy::Draft;
+use crate::check::Finding;
+use crate::error::VaultError;
+use crate::key::record::Item;
+
+/// How a backup stands to the vault that it would take the place of.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Difference {
+    /// The backup's change number.
+    pub backup: u64,
+    /// The vault's, if it could be read with the backup's keys.
+    pub here: Option<u64>,
+    /// Keys that only the vault has: they would be gone.
+    pub lost: Vec<KeyName>,
+    /// Keys of which the vault has other versions, or knows other things: they would be as they were.
+    pub older: Vec<KeyName>,
+    /// Keys with versions that were revoked since. They stay revoked.
+    pub revoked: Vec<KeyName>,
+    /// Whether the vault was rekeyed since, or the two were rekeyed apart.
+    pub rekeyed: bool,
+    /// Whether nothing that was given opens the vault: it was rekeyed since, or is damaged.
+    pub locked: bool,
+    /// Whether the backup has other ways in: what opened it then would open it again.
+    pub other_ways: bool,
+    /// Keys that only the backup has: they would be back.
+    pub back: Vec<KeyName>,
+    /// Tokens that are in force here and not in the backup: they would open nothing any more.
+    pub tokens: Vec<TokenName>,
+    /// Tokens of the backup that are not in force here: they stay revoked.
+    pub revoked_tokens: Vec<TokenName>,
+    known: Known,
+}
+
+/// Where a file stood when it was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark(Option<StateRow>);
+
+/// What a restore did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The vault.
+    pub path: PathBuf,
+    /// The backup's change number.
+    pub found: u64,
+    /// The highest change number known here that it supersedes.
+    pub superseded: Option<u64>,
+    /// The vault's change number now.
+    pub now: u64,
+}
+
+impl Vault {
+    /// Copies the vault, as it stands at one moment, to a new file; others may write meanwhile. Needs no key. Returns
+    /// the copy's length in bytes.
+    pub fn backup(&self, target: &Path, world: &World<'_>) -> Result<u64, VaultError> {
+        let failed = |source| VaultError::Io { path: target.to_owned(), source };
+        if std::fs::symlink_metadata(target).is_ok() {
+            return Err(VaultError::FileExists { path: target.to_owned() });
+        }
+        self.refuse_own_name(target)?;
+        // `new/` names a folder, whether it is there or not; a working name behind it would be in it.
+        if target.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+        }
+        let draft = Draft::beside(target, world)?;
+        let mut copy = Store::blank(draft.0.clone())?;
+        self.store
+            .copy_into(&mut copy, || Ok::<_, StoreError>(()))
+            .map_err(VaultError::Store)
+            .map_err(of_a_draft)?;
+        drop(copy);
+        // A copy that a power cut may take away is none, and would be in the way of the next try.
+        let not_safe = |error: &VaultError| matches!(error, VaultError::Store(StoreError::Undecided(_)));
+        draft.move_to(target).map_err(|error| {
+            if not_safe(&error) {
+                let _ = std::fs::remove_file(target);
+            }
+            of_a_draft(error)
+        })?;
+        Ok(std::fs::metadata(target).map_err(failed)?.len())
+    }
+
+    /// SQLite would take a file of these names beside the vault for a part of it.
+    fn refuse_own_name(&self, target: &Path) -> Result<(), VaultError> {
+        let folder = |path: &Path| {
+            let folder =
+                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            folder.canonicalize().ok()
+        };
+        let own = ["-wal", "-shm", "-journal"].iter().any(|suffix| {
+            let mut name = self.path().file_name().unwrap_or_default().to_owned();
+            name.push(suffix);
+            target.file_name() == Some(&name)
+        });
+        if own && folder(target) == folder(self.path()) {
+            return Err(VaultError::OwnName { path: target.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// What the file says of its state, authentic or not; it becomes another with every change.
+    pub fn mark(&mut self) -> Mark {
+        mark(&mut self.store)
+    }
+
+    /// Whether this file and the vault that it would replace are the same file, or of two vaults.
+    pub fn refuse_other(&self, vault: &Self) -> Result<(), VaultError> {
+        if self.checked.is(&vault.checked) {
+            return Err(VaultError::BackupOfItself);
+        }
+        if vault.identity().vault_id != self.identity().vault_id {
+            return Err(VaultError::AnotherVault);
+        }
+        Ok(())
+    }
+
+    /// What would change if this backup took the place of `here`, which `opens` opens if it was rekeyed since.
+    pub fn difference(
+        &mut self,
+        access: &Access,
+        here: Option<(&mut Self, Option<&Access>)>,
+        now: Moment,
+    ) -> Result<Difference, VaultError> {
+        let identity = self.identity();
+        let (backup, changes, ours, our_ways, our_tokens) = self.read(access, |work| {
+            let mut tokens = work.load_tokens()?;
+            tokens.retain(|token| token.revoked.is_none());
+            Ok((work.change_number(), work.changes()?, work.items()?, work.slots()?, tokens))
+        })?;
+        let mut difference = Difference { backup, ..Difference::default() };
+        let Some((vault, opens)) = here else { return Ok(difference) };
+        let opens = access.without_slot_for(&identity, vault, opens, now);
+        // What is damaged, or was rekeyed since and is locked, keeps to itself what it has.
+        let known = Known::of(vault, &opens, &changes)?;
+        difference.locked = known.change.is_none();
+        difference.rekeyed = known.whole.is_some() && vault.identity() != identity;
+        let ours: BTreeMap<_, _> = ours.into_iter().map(|item| (item.id, item)).collect();
+        for item in known.items.values() {
+            match ours.get(&item.id) {
+                None => difference.lost.push(item.name.clone()),
+                Some(other) if !other.same_but_sealing(item) => difference.older.push(item.name.clone()),
+                Some(_) => {}
+            }
+        }
+        difference.lost.sort();
+        difference.older.sort();
+        let revoked = ours.values().filter(|item| known.keep(&mut Item::clone(item)).revoked);
+        difference.revoked = revoked.map(|item| known.name_of(item)).collect();
+        difference.revoked.sort();
+        let spent = our_tokens.iter().filter(|token| known.is_spent(token));
+        difference.revoked_tokens = spent.map(|token| token.name.clone()).collect();
+        difference.revoked_tokens.sort();
+        difference.other_ways = known.whole.as_ref() != Some(&our_ways);
+        if known.whole.is_some() {
+            difference.here = known.change;
+            let back = ours.into_values().filter(|item| !known.items.contains_key(&item.id));
+            difference.back = back.map(|item| item.name).collect();
+            difference.back.sort();
+            let ours: BTreeSet<_> = our_tokens.iter().map(|token| token.id).collect();
+            let gone = known.tokens_in_force().into_iter().filter(|(id, _)| !ours.contains(id));
+            difference.tokens = gone.map(|(_, name)| name).collect();
+            difference.tokens.sort();
+        }
+        difference.known = known;
+        Ok(difference)
+    }
+
+    /// Puts this backup in the place of the vault at `path`, or where there is none.
+    ///
+    /// The copy is made, verified from the first row to the last, given a change of its own under a number above all
+    /// that is known here, and only then written over the vault, in one transaction of SQLite's. That is refused if the
+    /// vault is not at the mark any more at which the caller looked: somebody was told that those changes are done.
+    /// `difference` is what was found then: what it says stays revoked does.
+    pub fn restore(
+        &mut self,
+        access: &Access,
+        here: Option<(&mut Self, &Mark)>,
+        difference: &Difference,
+        path: &Path,
+        world: &World<'_>,
+    ) -> Result<Restored, VaultError> {
+        if !access.has_root() {
+            return Err(VaultError::NeedsRoot);
+        }
+        let identity = self.identity();
+        if let Some((vault, _)) = &here {
+            self.refuse_other(vault)?;
+        }
+        let known = &difference.known;
+        let superseded = world.pins.read(&identity, path).pin().map(|pin| pin.change).max(known.change);
+        let found = self.read(access, |work| Ok(work.change_number()))?;
+        let draft = Draft::beside(path, world)?;
+        let mut copy = Store::blank(draft.0.clone())?;
+        self.store
+            .copy_into(&mut copy, || Ok::<_, StoreError>(()))
+            .map_err(VaultError::Store)
+            .map_err(of_a_draft)?;
+        drop(copy);
+        let mut copy = Self::open(&draft.0, &world.pins)?;
+        // What a holder did to its own chain makes no backup useless; the change below tells of it.
+        let mut damage = copy.check(access)?.findings.into_iter().filter(|finding| !finding.is_of_reads());
+        if let Some(Finding { row, what }) = damage.next() {
+            return Err(VaultError::BackupDamaged { row, what });
+        }
+        let ((), record) = copy
+            .commit_change(access, world, |work, _| {
+                work.floor = superseded.unwrap_or(0);
+                let tombs = work.keep_known(known, world)?;
+                let known =
+                    superseded.map(|known| format!(", supersedes change {known}")).unwrap_or_default();
+                let detail = tombs.behind(&format!("backup of change {found}{known}"));
+                Ok(((), world.event(Action::Restore, Vec::new(), detail)))
+            })
+            .map_err(of_a_draft)?;
+        if let Some((vault, seen)) = here {
+            copy.fold(world);
+            // A second connection sees what stands there while the first one keeps others from changing it.
+            let (mut witness, _) = Store::open(path.to_owned())?;
+            let Self { store, checked, .. } = &mut *vault;
+            copy.store.copy_into(store, || {
+                checked.still_same()?;
+                if mark(&mut witness) == *seen { Ok(()) } else { Err(VaultError::Changed) }
+            })?;
+            vault.fold(world);
+            vault.header = copy.header.clone();
+        } else {
+            copy.store.fold_log()?;
+            draft.move_to(path)?;
+        }
+        drop(copy);
+        let now = record.record.change;
+        let pinned = world.pins.replace(&identity, path, &record);
+        pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+        Ok(Restored { path: path.to_owned(), found, superseded, now })
+    }
+}
+
+/// What happened to a draft happened to no vault.
+fn of_a_draft(error: VaultError) -> VaultError {
+    match error {
+        VaultError::Store(StoreError::Undecided(text)) => VaultError::Store(StoreError::Io(text)),
+        other => other,
+    }
+}
+
+fn mark(store: &mut Store) -> Mark {
+    Mark(store.begin_reading().and_then(|tx| tx.state()).ok())
+}
+
+impl Access {
+    /// What may read a vault that may have other ways in than the one that was opened: the same root, unless they were
+    /// rekeyed apart, or that of what `opens` it, or its own session.
+    fn without_slot_for(
+        &self,
+        opened: &Identity,
+        vault: &Vault,
+        opens: Option<&Self>,
+        now: Moment,
+    ) -> Vec<Self> {
+        let same = Some(self).filter(|_| vault.identity() == *opened);
+        let roots = same.into_iter().chain(opens).filter_map(|access| access.root.as_ref());
+        let daily = |root: &Root| Self { daily: root.daily(&vault.identity()), root: None, slot: None };
+        roots.map(daily).chain(vault.session(now).map(Self::from)).collect()
+    }
+}

@@ -1,0 +1,135 @@
+//! Making a vault.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::audit::{Action, Chain, ChangeMark, Event, Seed};
+use crate::state::record::{Authentic, Record};
+use crate::state::tree::Tree;
+use crate::store::{Durability, HeaderRow, SlotRow, Store, Tag, Tx};
+use crate::unlock::keys::{DailyKeys, Root};
+use crate::unlock::passphrase::Passphrase;
+use crate::unlock::recovery::RecoveryCode;
+use crate::unlock::slot;
+use keyvault_core::clock::RngError;
+use keyvault_core::crypto::Cost;
+use keyvault_core::identity::Identity;
+use keyvault_os::fs::vault_file;
+
+use super::open::{Notice, Vault, World};
+use super::working_copy::Draft;
+use crate::error::VaultError;
+use crate::tx::leaf::{self, Kind};
+
+/// What a new vault is made from.
+pub struct Creation<'c> {
+    /// Opens it from day to day.
+    pub passphrase: &'c Passphrase,
+    /// At this cost.
+    pub cost: Cost,
+    /// Opens it when the passphrase is gone.
+    pub recovery: Option<&'c RecoveryCode>,
+}
+
+/// A new vault.
+#[derive(Debug)]
+pub struct Created {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Which it is.
+    pub identity: Identity,
+}
+
+impl Vault {
+    /// Makes a vault at `path`, where nothing may be.
+    ///
+    /// It is built whole under another name and then moved into place, so that a crash leaves a vault or none, and
+    /// an existing one is never touched, not even by a command that runs at the same time.
+    pub fn create(path: &Path, creation: &Creation<'_>, world: &World<'_>) -> Result<Created, VaultError> {
+        let path = vault_file::prepare_new(path)?;
+        let draft = Draft::beside(&path, world)?;
+        let (identity, seen) = build(&draft.0, creation, world)?;
+        draft.move_to(&path)?;
+        let pinned = world.pins.advance(&identity, &path, &seen);
+        pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+        Ok(Created { path, identity })
+    }
+}
+
+fn build(
+    draft: &Path,
+    creation: &Creation<'_>,
+    world: &World<'_>,
+) -> Result<(Identity, Authentic), VaultError> {
+    let mut identity = Identity { vault_id: [0; 16], epoch: 1 };
+    world.rng.fill(&mut identity.vault_id)?;
+    let root = Root::create(world.rng)?;
+    let slots = seal_slots(&root, creation, &identity, world)?;
+    let mut store = Store::create(draft.to_owned())?;
+    let tx = store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
+    let seen = fill(&tx, &root, &slots, &identity, world)?;
+    tx.commit()?;
+    store.fold_log()?;
+    Ok((identity, seen))
+}
+
+fn seal_slots(
+    root: &Root,
+    creation: &Creation<'_>,
+    identity: &Identity,
+    world: &World<'_>,
+) -> Result<Vec<SlotRow>, VaultError> {
+    let mut slots =
+        vec![slot::seal_passphrase(1, root, creation.passphrase, creation.cost, identity, world.rng)?];
+    if let Some(code) = creation.recovery {
+        slots.push(slot::seal_recovery(2, root, code, identity, world.rng)?);
+    }
+    Ok(slots)
+}
+
+/// Header, slots, tree, first event, first record.
+fn fill(
+    tx: &Tx<'_>,
+    root: &Root,
+    slots: &[SlotRow],
+    identity: &Identity,
+    world: &World<'_>,
+) -> Result<Authentic, VaultError> {
+    let keys = root.daily(identity).keys(identity);
+    let (seed, chain_seed) = Seed::create(&root.seed_key(identity), identity, world.rng)?;
+    let header = HeaderRow {
+        vault_id: identity.vault_id,
+        epoch: identity.epoch,
+        written_by: env!("CARGO_PKG_VERSION").to_owned(),
+        chain_seed,
+    };
+    tx.put_header(&header)?;
+    let mut leaves: BTreeMap<Tag, _> = BTreeMap::new();
+    leaves.insert(tag(&keys, Kind::Header, &[]), Some(leaf::header_leaf(&keys.tree, &header)));
+    for slot in slots {
+        tx.put_slot(slot)?;
+        let tag = tag(&keys, Kind::Slot, &slot.id.to_le_bytes());
+        leaves.insert(tag, Some(leaf::slot_leaf(&keys.tree, slot)));
+    }
+    let root = Tree::new(tx, &keys.tree, None).apply(&leaves)?.ok_or(RngError)?;
+    let number = 1;
+    let event = Event {
+        change: Some(ChangeMark { number, previous: crate::audit::START }),
+        ..world.event(Action::Init, Vec::new(), String::new())
+    };
+    let mut chain = Chain::begin(seed);
+    chain.append(tx, &keys.audit, identity, &event, world.rng)?;
+    let record = Record {
+        change: number,
+        time: event.time,
+        root,
+        audit_count: chain.count,
+        audit_head: chain.head,
+        previous: crate::audit::START,
+    };
+    Ok(record.store(tx, &keys.state, identity)?)
+}
+
+fn tag(keys: &DailyKeys, kind: Kind, name: &[u8]) -> Tag {
+    leaf::tag(&keys.index, kind, name)
+}

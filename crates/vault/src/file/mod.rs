@@ -1,0 +1,9 @@
+//! The vault as a file: creating, opening, backing up, restoring, and noticing a rollback.
+
+pub(crate) mod backup;
+pub(crate) mod busy;
+pub(crate) mod create;
+pub(crate) mod open;
+pub(crate) mod restore_guard;
+pub(crate) mod rollback_alarm;
+pub(crate) mod working_copy;

@@ -1,0 +1,394 @@
+//! Opening the file, getting keys for it, and the three kinds of transactions.
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::audit::{Action, Actor, AuditError, Event, KeyRef, Outcome};
+use crate::state::pin::{Memory, Pin, Pins};
+use crate::state::record::Authentic;
+use crate::store::{Durability, HeaderRow, SlotRow, Store, StoreError};
+use crate::unlock::keyfile::KeyFile;
+use crate::unlock::keyring_entry::KeyringSecret;
+use crate::unlock::keys::{Daily, DailyKeys, Root};
+use crate::unlock::passphrase::Passphrase;
+use crate::unlock::recovery::RecoveryCode;
+use crate::unlock::session::{self, Session};
+use crate::unlock::slot;
+use keyvault_core::clock::{Clock, Moment, Rng};
+use keyvault_core::crypto::wipe_stack;
+use keyvault_core::identity::Identity;
+use keyvault_core::name::TokenName;
+use keyvault_os::fs::vault_file::{self, CheckedVault};
+
+use super::busy::{Holder, Holders};
+use super::rollback_alarm::tell_if_older;
+use crate::error::VaultError;
+use crate::tx::{Setting, Work};
+
+/// What the vault room needs of the world outside.
+pub struct World<'w> {
+    /// The time.
+    pub clock: &'w dyn Clock,
+    /// Chance.
+    pub rng: &'w dyn Rng,
+    /// Who acts.
+    pub actor: Actor,
+    /// What this machine remembers.
+    pub pins: Pins,
+    /// Who holds a vault for long.
+    pub holders: Holders,
+    /// Told what went wrong beside a command that is done.
+    pub notice: &'w dyn Fn(Notice),
+    /// Told, again and again, how long a command has been waiting for another one, and for which if that is known.
+    pub waiting: &'w dyn Fn(Duration, Option<Holder>),
+}
+
+impl World<'_> {
+    /// The present moment.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    pub(crate) fn wait(&self, waited: Duration, identity: &Identity) {
+        (self.waiting)(waited, self.holders.current(identity));
+    }
+
+    /// An event of this moment and actor.
+    pub(crate) fn event(&self, action: Action, keys: Vec<KeyRef>, detail: String) -> Event {
+        Event {
+            time: self.now(),
+            action,
+            outcome: Outcome::Done,
+            actor: self.actor.clone(),
+            keys,
+            detail,
+            change: None,
+        }
+    }
+}
+
+/// Something that the user should know although the command is done.
+#[derive(Debug)]
+pub enum Notice {
+    /// The change is durable, but the log could not be folded into the file.
+    NotFolded(StoreError),
+    /// What was removed is gone, but the file could not be rewritten without its free pages.
+    NotCompacted(StoreError),
+    /// This machine could not remember the change, so it would not notice a rollback of it.
+    NotPinned(std::io::Error),
+    /// What this machine remembers of the vault cannot be read.
+    UnreadableMemory,
+    /// What this machine remembered of the token's part of the vault cannot be read.
+    UnreadablePin,
+    /// The vault has rows for a token that is not known, or that was revoked: somebody put them there.
+    StrayViews,
+    /// What a token's holder read does not follow from what was recorded of it.
+    ReadsBroken {
+        /// The token.
+        token: TokenName,
+        /// What is wrong.
+        fault: AuditError,
+    },
+    /// Another copy of the vault was seen here at a later change.
+    OlderCopy {
+        /// The other copy's pin.
+        pin: Pin,
+        /// This copy's change number.
+        change: u64,
+    },
+}
+
+/// A vault file that was opened safely. Nothing in it has been believed yet.
+pub struct Vault {
+    pub(crate) store: Store,
+    pub(crate) header: HeaderRow,
+    /// The pin, read before the state is.
+    pub(crate) memory: OnceCell<Memory>,
+    pins: Pins,
+    pub(crate) checked: CheckedVault,
+}
+
+/// What opens a vault's rows: the daily key, and root where the credential gives it.
+#[derive(Debug)]
+pub struct Access {
+    /// The daily key.
+    pub daily: Daily,
+    pub(crate) root: Option<Root>,
+    /// The slot that was opened, to be held against the tree.
+    pub(crate) slot: Option<SlotRow>,
+}
+
+impl Access {
+    /// The number of the slot that was opened; none for a session.
+    #[must_use]
+    pub fn slot_id(&self) -> Option<u32> {
+        self.slot.as_ref().map(|slot| slot.id)
+    }
+
+    /// The same with the daily key alone, for who holds it for long: as after a session, the way in that gave it may be
+    /// changed or taken away.
+    #[must_use]
+    pub fn without_root(self) -> Self {
+        Self { root: None, slot: None, ..self }
+    }
+
+    /// Whether root is there, as `audit verify` from the start and `restore --adopt` need it.
+    #[must_use]
+    pub fn has_root(&self) -> bool {
+        self.root.is_some()
+    }
+}
+
+impl From<Session> for Access {
+    fn from(session: Session) -> Self {
+        Self { daily: session.daily, root: None, slot: None }
+    }
+}
+
+impl Vault {
+    /// Opens the vault at `path`, after looking at owner, mode and kind of the file and its side files.
+    pub fn open(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
+        let checked = vault_file::check_vault(path)?;
+        let opened = Store::open(checked.path().to_owned())?;
+        Self::of(checked, opened, pins)
+    }
+
+    /// The same, for a look that changes nothing, not even a mode or a side file.
+    pub fn open_untouched(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
+        let checked = vault_file::check_vault_untouched(path)?;
+        let opened = Store::open_untouched(checked.path().to_owned())?;
+        Self::of(checked, opened, pins)
+    }
+
+    fn of(
+        checked: CheckedVault,
+        (store, header): (Store, HeaderRow),
+        pins: &Pins,
+    ) -> Result<Self, VaultError> {
+        checked.still_same()?;
+        Ok(Self { store, header, memory: OnceCell::new(), pins: pins.clone(), checked })
+    }
+
+    /// Which vault, which epoch.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity { vault_id: self.header.vault_id, epoch: self.header.epoch }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.store.path()
+    }
+
+    /// Whether the file or a side file could be read by others until now.
+    #[must_use]
+    pub fn tightened(&self) -> bool {
+        self.checked.tightened()
+    }
+
+    /// What this machine remembers of the vault: as it was when that was last read, and read now if it was not yet.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        self.memory.get_or_init(|| self.pins.read(&self.identity(), self.path()))
+    }
+
+    /// The vault's session, if one is open.
+    #[must_use]
+    pub fn session(&self, now: Moment) -> Option<Session> {
+        session::find(&self.identity(), now)
+    }
+
+    /// Opens a passphrase slot: one Argon2id run per slot of that kind.
+    pub fn open_passphrase(&mut self, passphrase: &Passphrase) -> Result<Access, VaultError> {
+        let identity = self.identity();
+        let rows = self.store.begin_reading()?.slots()?;
+        let (root, row) = slot::open_passphrase(&rows, passphrase, &identity)?;
+        Ok(Access { daily: root.daily(&identity), root: Some(root), slot: Some(row.clone()) })
+    }
+
+    /// Opens the recovery slot.
+    pub fn open_recovery(&mut self, code: &RecoveryCode) -> Result<Access, VaultError> {
+        let identity = self.identity();
+        let rows = self.store.begin_reading()?.slots()?;
+        let (root, row) = slot::open_recovery(&rows, code, &identity)?;
+        Ok(Access { daily: root.daily(&identity), root: Some(root), slot: Some(row.clone()) })
+    }
+
+    /// Opens a key file's slot.
+    pub fn open_key_file(&mut self, file: &KeyFile) -> Result<Access, VaultError> {
+        let identity = self.identity();
+        let rows = self.store.begin_reading()?.slots()?;
+        let (root, row) = slot::open_key_file(&rows, file, &identity)?;
+        Ok(Access { daily: root.daily(&identity), root: Some(root), slot: Some(row.clone()) })
+    }
+
+    /// Opens a keyring's slot. Root does not come out of it.
+    pub fn open_keyring(&mut self, secret: &KeyringSecret) -> Result<Access, VaultError> {
+        let identity = self.identity();
+        let rows = self.store.begin_reading()?.slots()?;
+        let (daily, row) = slot::open_keyring(&rows, secret, &identity)?;
+        Ok(Access { daily, root: None, slot: Some(row.clone()) })
+    }
+
+    /// Looks at the vault without releasing a value. Works on a read-only file and in an alarm, which the caller
+    /// gets to see as [`Work::standing`].
+    pub fn read<T>(
+        &mut self,
+        access: &Access,
+        look: impl FnOnce(&mut Work<'_>) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        let (keys, identity) = self.keys(access);
+        let memory = self.memory().clone();
+        let tx = self.store.begin_reading()?;
+        let setting = Setting { keys: &keys, identity, memory: &memory, slot: access.slot.as_ref() };
+        let seen = look(&mut Work::load(&tx, &setting)?);
+        wipe_stack();
+        seen
+    }
+
+    /// Releases values: what `take` resolves leaves only after the event is committed.
+    pub fn release<T>(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        take: impl FnOnce(&mut Work<'_>) -> Result<(T, Event), VaultError>,
+    ) -> Result<T, VaultError> {
+        let (keys, identity) = self.keys(access);
+        let path = self.store.path().to_owned();
+        let tx = self.store.begin(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
+        // Others may have gone on, and the file been put back, while a value was typed.
+        let memory = remember(&mut self.memory, world.pins.read(&identity, &path));
+        // A sync service may have put another file in place while a passphrase was typed.
+        self.checked.still_same()?;
+        let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
+        let mut work = Work::load(&tx, &setting)?;
+        work.refuse_in_alarm(&path)?;
+        tell_if_older(memory, &work, world);
+        let taken = take(&mut work);
+        wipe_stack();
+        let (taken, event) = taken?;
+        work.append(&event, world.rng)?;
+        drop(work);
+        tx.commit()?;
+        // A log that stays long makes the next start slower, and that is all.
+        let _ = self.store.fold_long_log();
+        Ok(taken)
+    }
+
+    /// Changes the vault: event, tree, record and rows in one durable commit, then the pin.
+    pub fn change<T>(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        make: impl FnOnce(&mut Work<'_>) -> Result<(T, Event), VaultError>,
+    ) -> Result<T, VaultError> {
+        let memory = self.memory().clone();
+        self.change_even_in_alarm(access, world, |work, path| {
+            work.refuse_in_alarm(path)?;
+            tell_if_older(&memory, work, world);
+            make(work)
+        })
+    }
+
+    pub(crate) fn change_even_in_alarm<T>(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        make: impl FnOnce(&mut Work<'_>, &Path) -> Result<(T, Event), VaultError>,
+    ) -> Result<T, VaultError> {
+        let mut adopted = false;
+        let (outcome, seen) = self.commit_change(access, world, |work, path| {
+            let (outcome, event) = make(work, path)?;
+            adopted = event.action == Action::Adopt;
+            Ok((outcome, event))
+        })?;
+        let (identity, path) = (self.identity(), self.store.path());
+        let pinned = if adopted {
+            world.pins.replace(&identity, path, &seen)
+        } else {
+            world.pins.advance(&identity, path, &seen)
+        };
+        pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+        self.fold(world);
+        Ok(outcome)
+    }
+
+    /// The transaction of a change, without the pin.
+    pub(crate) fn commit_change<T>(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        make: impl FnOnce(&mut Work<'_>, &Path) -> Result<(T, Event), VaultError>,
+    ) -> Result<(T, Authentic), VaultError> {
+        let (keys, identity) = self.keys(access);
+        let path = self.store.path().to_owned();
+        let tx = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
+        let held = world.holders.hold(&identity);
+        let memory = remember(&mut self.memory, world.pins.read(&identity, &path));
+        self.checked.still_same()?;
+        let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
+        let mut work = Work::load(&tx, &setting)?;
+        let result = make(&mut work, &path);
+        wipe_stack();
+        let (outcome, event) = result?;
+        let seen = work.seal_change(event, world)?;
+        drop(work);
+        self.checked.still_same()?;
+        tx.commit()?;
+        drop(held);
+        Ok((outcome, seen))
+    }
+
+    /// Records that a session was opened, or that somebody failed to open one.
+    pub fn record_unlock(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        outcome: Outcome,
+        detail: &str,
+    ) -> Result<(), VaultError> {
+        let event = Event { outcome, ..world.event(Action::Unlock, Vec::new(), detail.to_owned()) };
+        self.release(access, world, |_| Ok(((), event)))
+    }
+
+    /// Lets go of the file without closing it, right before the process becomes another program.
+    pub fn leave_open(self) {
+        self.store.leave_open();
+        self.checked.leave_open();
+    }
+
+    /// Rewrites the file, so that what was removed is not left in free pages. The change itself is done.
+    pub(crate) fn compact(&self, world: &World<'_>) {
+        self.store.vacuum().unwrap_or_else(|error| (world.notice)(Notice::NotCompacted(error)));
+        self.fold(world);
+    }
+
+    /// Folds the log, so that the file alone is complete. The change itself is done.
+    pub(crate) fn fold(&self, world: &World<'_>) {
+        self.store.fold_log().unwrap_or_else(|error| (world.notice)(Notice::NotFolded(error)));
+    }
+
+    /// Whether a write-ahead log with content lies beside the file: if rows do not fit together, it may be another
+    /// vault's.
+    #[must_use]
+    pub fn log_beside(path: &Path) -> Option<PathBuf> {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let log = PathBuf::from(log);
+        std::fs::symlink_metadata(&log).ok().filter(|found| found.len() > 0).map(|_| log)
+    }
+
+    pub(crate) fn keys(&self, access: &Access) -> (DailyKeys, Identity) {
+        let identity = self.identity();
+        (access.daily.keys(&identity), identity)
+    }
+}
+
+/// Takes what was read of the pin in place of what was read before.
+pub(crate) fn remember(memory: &mut OnceCell<Memory>, read: Memory) -> &Memory {
+    *memory = OnceCell::new();
+    memory.get_or_init(|| read)
+}

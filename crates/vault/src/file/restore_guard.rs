@@ -1,0 +1,282 @@
+//! What a vault that a backup is to replace still tells of what must not come back with it: revoked versions, revoked
+//! tokens, numbers that were given. Of a vault that is damaged every row counts that holds by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::audit::{self, Action, Event, Outcome};
+use crate::store::{SlotRow, StoreError, TokenId};
+use keyvault_core::crypto::sha256;
+use keyvault_core::name::{KeyName, TokenName};
+
+use super::open::{Access, Vault, World};
+use crate::error::VaultError;
+use crate::key::record::{Item, Version, VersionState};
+use crate::key::tombstones::{Spent, Tombs};
+use crate::key::versions::REMEMBERED;
+use crate::token::record::TokenRecord;
+use crate::tx::Work;
+
+/// The changes of a log, each by the hash of its event: what two logs have in common.
+pub(crate) type Changes = BTreeSet<[u8; 32]>;
+
+/// What stands in a backup's way.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Known {
+    /// The highest change number: the vault's or its pin's.
+    pub(crate) change: Option<u64>,
+    /// Keys that could be read, by their ids.
+    pub(crate) items: BTreeMap<[u8; 16], Item>,
+    /// Of keys that are gone.
+    tombs: Tombs,
+    /// `None` where there is no vault, and so nobody who says that one is not in force.
+    tokens: Option<Tokens>,
+    /// The slots, if everything could be read.
+    pub(crate) whole: Option<Vec<SlotRow>>,
+}
+
+/// What is known of tokens.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Tokens {
+    /// Those that are in force.
+    in_force: BTreeMap<TokenId, TokenName>,
+    /// Those that are revoked.
+    revoked: BTreeSet<TokenId>,
+    /// Names whose token became another one, or none, by a change that the backup does not know; `None` if that could
+    /// not be read.
+    replaced: Option<Replaced>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Replaced {
+    /// Every token.
+    All,
+    /// Those of these names.
+    These(BTreeSet<String>),
+}
+
+/// What becomes of a key of a backup.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// Something is other than in the backup.
+    pub(crate) changed: bool,
+    /// A version is revoked that is not in the backup.
+    pub(crate) revoked: bool,
+    /// Versions whose values were wiped since.
+    wiped: Vec<u32>,
+}
+
+impl Known {
+    /// Reads the vault with the first of these that opens it. `theirs` are the changes of the backup.
+    pub(crate) fn of(vault: &mut Vault, opens: &[Access], theirs: &Changes) -> Result<Self, VaultError> {
+        let nothing = Self { tokens: Some(Tokens::default()), ..Self::default() };
+        let fits = opens.iter().position(|access| vault.read(access, |_| Ok(())).is_ok());
+        let Some(access) = opens.get(fits.unwrap_or(0)) else { return Ok(nothing) };
+        let whole = vault.read(access, |work| {
+            let (items, slots, records) = (work.items()?, work.slots()?, work.load_tokens()?);
+            let mut log = Log::default();
+            audit::read_all(work.tx, &work.keys.audit, &work.identity, &mut |_, event| {
+                log.take(&event, theirs);
+            })?;
+            let replaced = Some(log.replaced());
+            Ok(Self {
+                change: Some(work.change_number()),
+                items: items.into_iter().map(|item| (item.id, item)).collect(),
+                tombs: log.tombs,
+                tokens: Some(Tokens { replaced, ..Tokens::of(records) }),
+                whole: Some(slots),
+            })
+        });
+        let salvaged = match whole {
+            Err(error) if is_damage(&error) => vault.read(access, |work| Ok(work.salvage(theirs))),
+            whole => return whole,
+        };
+        match salvaged {
+            Err(error) if is_damage(&error) => Ok(nothing),
+            salvaged => salvaged,
+        }
+    }
+
+    /// Makes a key of the backup what it may be now. Revoked versions never return, not with a backup either, and what
+    /// was wiped with them stays so; but another version that has the same number, made where the two went apart, is not
+    /// the one that was revoked. As long as the key is here, no number is given to another value.
+    pub(crate) fn keep(&self, item: &mut Item) -> Kept {
+        let mut kept = Kept::default();
+        let Some(now) = self.items.get(&item.id) else {
+            self.tombs.spent(item).iter().for_each(|spent| kept.spend(item, spent));
+            return kept;
+        };
+        for version in now.versions.iter().filter(|version| version.state == VersionState::Revoked) {
+            match item.versions.iter().find(|theirs| theirs.number == version.number) {
+                None => kept.remember(item, version),
+                Some(theirs) if theirs.created == version.created => kept.spend(item, &Spent::of(version)),
+                Some(_) => {}
+            }
+        }
+        kept.forget(item, now);
+        if item.next_version < now.next_version {
+            item.next_version = now.next_version;
+            kept.changed = true;
+        }
+        kept
+    }
+
+    /// Whether a token that the backup has in force opens nothing any more: it was revoked here, or there is another
+    /// one in its place, or none, since the two went apart.
+    pub(crate) fn is_spent(&self, record: &TokenRecord) -> bool {
+        let Some(tokens) = &self.tokens else { return false };
+        if tokens.in_force.contains_key(&record.id) {
+            return false;
+        }
+        tokens.revoked.contains(&record.id)
+            || match &tokens.replaced {
+                None | Some(Replaced::All) => true,
+                Some(Replaced::These(names)) => names.contains(record.name.as_str()),
+            }
+    }
+
+    /// The tokens that are in force here.
+    pub(crate) fn tokens_in_force(&self) -> BTreeMap<TokenId, TokenName> {
+        self.tokens.as_ref().map(|tokens| tokens.in_force.clone()).unwrap_or_default()
+    }
+
+    /// What a key is called here, or as it was.
+    pub(crate) fn name_of(&self, item: &Item) -> KeyName {
+        self.items.get(&item.id).map_or(&item.name, |item| &item.name).clone()
+    }
+}
+
+impl Kept {
+    fn spend(&mut self, item: &mut Item, spent: &Spent) {
+        let mut versions = item.versions.iter_mut();
+        let Some(version) = versions.find(|version| version.number == spent.version) else { return };
+        if version.state != VersionState::Revoked {
+            version.revoke(spent.since, &spent.reason);
+            (self.changed, self.revoked) = (true, true);
+        }
+        if spent.wiped && version.digest.take().is_some() {
+            self.wiped.push(version.number);
+            self.changed = true;
+        }
+    }
+
+    /// A revoked version that the backup does not have yet: its number is not given again.
+    fn remember(&mut self, item: &mut Item, revoked: &Version) {
+        item.versions.push(Version { digest: None, due: None, ..revoked.clone() });
+        item.versions.sort_by_key(|version| version.number);
+        self.changed = true;
+    }
+
+    /// What the key has forgotten here was wiped: it remembers so many wiped versions, and these were before them.
+    fn forget(&mut self, item: &mut Item, now: &Item) {
+        let wiped = || now.versions.iter().filter(|version| version.digest.is_none());
+        let Some(first) = wiped().next().filter(|_| wiped().count() >= REMEMBERED) else { return };
+        let listed: BTreeSet<_> = now.versions.iter().map(|version| version.number).collect();
+        let older =
+            item.versions.iter().map(|version| version.number).filter(|number| *number < first.number);
+        let forgotten: Vec<_> = older.filter(|number| !listed.contains(number)).collect();
+        for version in forgotten {
+            // Another branch may have made it; its value is left alone.
+            let reason = "not known any more where the backup was restored".to_owned();
+            self.spend(item, &Spent { version, since: first.since, reason, wiped: false });
+        }
+    }
+}
+
+impl Tokens {
+    fn of(records: Vec<TokenRecord>) -> Self {
+        let (in_force, revoked): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(|record| record.revoked.is_none());
+        Self {
+            in_force: in_force.into_iter().map(|record| (record.id, record.name)).collect(),
+            revoked: revoked.into_iter().map(|record| record.id).collect(),
+            replaced: None,
+        }
+    }
+}
+
+/// What a log tells.
+#[derive(Default)]
+struct Log {
+    tombs: Tombs,
+    rekeyed: bool,
+    names: BTreeSet<String>,
+}
+
+impl Log {
+    fn take(&mut self, event: &Event, theirs: &Changes) {
+        if event.outcome != Outcome::Done {
+            return;
+        }
+        self.tombs.take(event);
+        if event.change.is_none() || theirs.contains(&sha256(&event.encode())) {
+            return;
+        }
+        match event.action {
+            Action::Rekey => self.rekeyed = true,
+            Action::Token => {
+                let words = event.detail.split_once(' ');
+                let ends = words.filter(|(verb, _)| matches!(*verb, "created" | "renewed" | "revoked"));
+                self.names.extend(ends.map(|(_, name)| name.to_owned()));
+            }
+            _ => {}
+        }
+    }
+
+    fn replaced(&mut self) -> Replaced {
+        if self.rekeyed { Replaced::All } else { Replaced::These(std::mem::take(&mut self.names)) }
+    }
+}
+
+/// Whether a vault cannot be read because of what stands in it. That it is busy, or its disk fails, tells nothing.
+pub(crate) fn is_damage(error: &VaultError) -> bool {
+    !matches!(error, VaultError::Store(StoreError::Busy | StoreError::Io(_)) | VaultError::Io { .. })
+}
+
+impl Work<'_> {
+    /// The changes of this file's log, as far as it can be read.
+    pub(crate) fn changes(&self) -> Result<Changes, VaultError> {
+        let mut changes = Changes::new();
+        audit::read_what_opens(self.tx, &self.keys.audit, &self.identity, &mut |event| {
+            if event.change.is_some() {
+                changes.insert(sha256(&event.encode()));
+            }
+        })?;
+        Ok(changes)
+    }
+
+    /// Every row that the tree knows, whatever became of the others, and every entry of the log that opens.
+    fn salvage(&mut self, theirs: &Changes) -> Known {
+        let tags = self.tx.item_tags().unwrap_or_default();
+        let items = tags.iter().filter_map(|tag| self.item_at(tag).ok().flatten());
+        let items = items.map(|item| (item.id, item)).collect();
+        let rows = self.tx.tokens().unwrap_or_default();
+        let records = rows.iter().filter_map(|row| self.verified_token(row).ok()).collect();
+        let mut log = Log::default();
+        let take = &mut |event: Event| log.take(&event, theirs);
+        let _ = audit::read_what_opens(self.tx, &self.keys.audit, &self.identity, take);
+        Known {
+            change: Some(self.change_number()),
+            items,
+            tombs: log.tombs,
+            tokens: Some(Tokens::of(records)),
+            whole: None,
+        }
+    }
+
+    /// Makes a backup's keys and tokens what they may be now. What is to be kept of the keys that it does not have.
+    pub(crate) fn keep_known(&mut self, known: &Known, world: &World<'_>) -> Result<Tombs, VaultError> {
+        let mut there = BTreeSet::new();
+        for mut item in self.items()? {
+            there.insert(item.id);
+            let kept = known.keep(&mut item);
+            for number in kept.wiped {
+                self.tx.delete_version(&item.id, number)?;
+            }
+            if kept.changed {
+                self.put_item(&mut item, world.rng)?;
+            }
+        }
+        self.revoke_tokens(|record| known.is_spent(record), world)?;
+        Ok(Tombs::of(known.items.values()).and(&known.tombs, |id| there.contains(id)))
+    }
+}

@@ -1,0 +1,66 @@
+//! How a file stands to what this machine has seen, and accepting one that the pin alarms about.
+//!
+//! A dotfile sync, a Time Machine restore or a VM snapshot puts back a whole vault every day somewhere; nobody may be
+//! locked out by that. It takes root, so that nobody adopts with a session in passing, and it is an entry in the log
+//! that names what it supersedes. That is a rule of this program: daily keys can seal an old content as a new change.
+
+use crate::audit::Action;
+use crate::state::pin::{Memory, Standing};
+
+use super::open::{Access, Notice, Vault, World};
+use crate::error::VaultError;
+use crate::tx::Work;
+
+/// What was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adopted {
+    /// What the alarm said.
+    pub standing: Standing,
+    /// The file's change number as it was found.
+    pub found: u64,
+    /// The change number that this machine had seen.
+    pub superseded: u64,
+    /// The file's change number now.
+    pub now: u64,
+}
+
+impl Vault {
+    /// How the file stands to what this machine last saw, and what is to be said of it as a copy.
+    pub fn standing(&mut self, access: &Access) -> Result<(Standing, Option<Notice>), VaultError> {
+        let memory = self.memory().clone();
+        self.read(access, |work| Ok((work.standing(), older_copy(&memory, work))))
+    }
+
+    /// Accepts the file in place under a number above both its own and the pin's; `None` if there is no alarm.
+    pub fn adopt(&mut self, access: &Access, world: &World<'_>) -> Result<Option<Adopted>, VaultError> {
+        if !access.has_root() {
+            return Err(VaultError::NeedsRoot);
+        }
+        let standing = self.read(access, |work| Ok(work.standing()))?;
+        if !matches!(standing, Standing::RolledBack | Standing::Forked) {
+            return Ok(None);
+        }
+        self.change_even_in_alarm(access, world, |work, _| {
+            let found = work.change_number();
+            let superseded = work.pinned().unwrap_or(found);
+            work.floor = superseded;
+            let adopted =
+                Adopted { standing: work.standing(), found, superseded, now: found.max(superseded) + 1 };
+            let detail = format!("change {found} accepted, supersedes change {superseded} seen here");
+            Ok((Some(adopted), world.event(Action::Adopt, Vec::new(), detail)))
+        })
+    }
+}
+
+/// A copy that is older than another one is used, because both may be wanted; but not in silence.
+pub(crate) fn tell_if_older(memory: &Memory, work: &Work<'_>, world: &World<'_>) {
+    if let Some(notice) = older_copy(memory, work) {
+        (world.notice)(notice);
+    }
+}
+
+fn older_copy(memory: &Memory, work: &Work<'_>) -> Option<Notice> {
+    let Memory::None { elsewhere: Some(pin) } = memory else { return None };
+    let change = work.change_number();
+    pin.is_later_than(work.identity.epoch, change).then(|| Notice::OlderCopy { pin: pin.clone(), change })
+}

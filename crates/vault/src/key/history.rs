@@ -1,0 +1,65 @@
+//! When keys were last handed out, by what the log says.
+
+use std::collections::BTreeMap;
+
+use crate::audit::{Action, Event, Outcome};
+use keyvault_core::clock::Moment;
+
+use super::rotate::new_name;
+use crate::error::VaultError;
+use crate::file::open::{Access, Vault};
+use crate::token::read_log::Of;
+
+/// What the log says about reading.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The last time that a value of the key left the vault, under the name that the key has now.
+    pub last_read: BTreeMap<String, Moment>,
+    /// The latest time in the vault's own log; a token's holder writes what it likes.
+    pub last_entry: Option<Moment>,
+}
+
+impl Usage {
+    fn take(&mut self, event: &Event) {
+        if event.outcome != Outcome::Done {
+            return;
+        }
+        match event.action {
+            Action::Exec | Action::Export | Action::Reveal => {
+                for key in &event.keys {
+                    self.last_read.insert(key.name.clone(), event.time);
+                }
+            }
+            // What bore the name before is another key than what may bear it later.
+            Action::Remove => {
+                for key in &event.keys {
+                    self.last_read.remove(&key.name);
+                }
+            }
+            Action::Edit => {
+                if let (Some(new), [key]) = (new_name(event), event.keys.as_slice())
+                    && let Some(time) = self.last_read.remove(&key.name)
+                {
+                    self.last_read.insert(new.to_owned(), time);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Vault {
+    /// Reads the whole log for when each key was last read.
+    pub fn usage(&mut self, access: &Access) -> Result<Usage, VaultError> {
+        let mut usage = Usage::default();
+        self.whole_log(access, &mut |of, event| {
+            if of.vouches_for(event) {
+                usage.take(event);
+            }
+            if matches!(of, Of::Vault(_)) {
+                usage.last_entry = usage.last_entry.max(Some(event.time));
+            }
+        })?;
+        Ok(usage)
+    }
+}

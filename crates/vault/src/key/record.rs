@@ -1,0 +1,378 @@
+//! A key and its versions, as they stand inside the sealed metadata.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use keyvault_core::clock::Moment;
+use keyvault_core::codec::{Decoder, Encoder, Malformed};
+use keyvault_core::crypto::{DIGEST_LEN, Digest};
+use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
+use keyvault_core::recipe::Recipe;
+
+/// Kinds of keys: 1 held, 2 issued (reserved).
+const HELD: u8 = 1;
+
+/// Length of a fingerprint, in bytes.
+pub(crate) const FINGERPRINT_LEN: usize = 6;
+
+/// The tag, and its value, of a key that no file gets.
+const WITHHELD: (&str, &str) = ("project", "never");
+
+/// A held key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// Random, for the life of the key; a new name does not change it.
+    pub id: [u8; 16],
+    /// Raised by each rewrite.
+    pub revision: u64,
+    /// Its name.
+    pub name: KeyName,
+    /// The variable that it is handed out as.
+    pub variable: EnvName,
+    /// What it may be asked for by.
+    pub scopes: BTreeSet<Scope>,
+    /// Free labels.
+    pub tags: BTreeMap<TagKey, String>,
+    /// Words for people.
+    pub note: String,
+    /// When the key was made.
+    pub created: Moment,
+    /// After this it is refused.
+    pub expires: Option<Moment>,
+    /// How its value was generated; `None` if it came from elsewhere.
+    pub recipe: Option<Recipe>,
+    /// Its versions, by number.
+    pub versions: Vec<Version>,
+    /// The number that the next version gets; numbers are never used twice.
+    pub next_version: u32,
+}
+
+/// One value of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// From 1.
+    pub number: u32,
+    /// Where it stands in its life.
+    pub state: VersionState,
+    /// When it was made.
+    pub created: Moment,
+    /// When it came into its state; of one that was replaced, when that was. Of the key's versions that were replaced, one
+    /// that was replaced later has a later moment, or the same and a higher number, whatever the clock did.
+    pub since: Moment,
+    /// Until when a previous version is still good; of a retired one since when it is refused, if that is not `since`.
+    pub grace_until: Option<Moment>,
+    /// Truncated MAC of the value under a key of the vault.
+    pub fingerprint: [u8; FINGERPRINT_LEN],
+    /// What the version's rows are known by; `None` once the value was wiped.
+    pub digest: Option<Digest>,
+    /// When a change first found the version past its keeping. One at least an hour later wipes it.
+    pub due: Option<Moment>,
+    /// `user@host` who made it.
+    pub made_by: String,
+    /// The public half, if it is a key pair.
+    pub public: Option<String>,
+    /// Why it was revoked, in the words of who did it.
+    pub reason: String,
+}
+
+/// Where a version stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionState {
+    /// Made, not yet in use.
+    Pending,
+    /// In use.
+    Current,
+    /// Replaced, still good until its grace ends.
+    Previous,
+    /// Refused; kept for a rollback.
+    Retired,
+    /// Refused for good.
+    Revoked,
+}
+
+impl VersionState {
+    const ALL: [(Self, u8, &'static str); 5] = [
+        (Self::Pending, 1, "pending"),
+        (Self::Current, 2, "current"),
+        (Self::Previous, 3, "previous"),
+        (Self::Retired, 4, "retired"),
+        (Self::Revoked, 5, "revoked"),
+    ];
+
+    /// The word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(state, ..)| *state == self).map_or("", |(.., name)| name)
+    }
+
+    fn number(self) -> u8 {
+        Self::ALL.iter().find(|(state, ..)| *state == self).map_or(0, |(_, number, _)| *number)
+    }
+
+    fn of(number: u8) -> Result<Self, Malformed> {
+        Self::ALL.iter().find(|(_, known, _)| *known == number).map(|(state, ..)| *state).ok_or(Malformed)
+    }
+}
+
+/// What may be done with a key now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Its current version is handed out.
+    Active,
+    /// Past its expiry.
+    Expired,
+    /// It has no current version.
+    Revoked,
+}
+
+impl Status {
+    /// The word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl Item {
+    /// Whether nothing differs but how often they were rewritten, and under which root.
+    pub(crate) fn same_but_sealing(&self, other: &Self) -> bool {
+        let bare = |item: &Self| {
+            let mut bare = Self { revision: 0, ..item.clone() };
+            for version in &mut bare.versions {
+                version.fingerprint = [0; FINGERPRINT_LEN];
+                version.digest = version.digest.map(|_| [0; DIGEST_LEN]);
+            }
+            bare
+        };
+        bare(self) == bare(other)
+    }
+
+    /// Whether there is a version that a rollback could make the current one.
+    #[must_use]
+    pub fn may_roll_back(&self) -> bool {
+        let back = |version: &Version| {
+            matches!(version.state, VersionState::Previous | VersionState::Retired)
+                && version.digest.is_some()
+        };
+        self.versions.iter().any(back)
+    }
+
+    /// The version in use.
+    #[must_use]
+    pub fn current(&self) -> Option<&Version> {
+        self.versions.iter().find(|version| version.state == VersionState::Current)
+    }
+
+    /// Whether its end has come, which refuses every version of it.
+    #[must_use]
+    pub fn expired(&self, now: Moment) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// What may be done with it at this moment.
+    #[must_use]
+    pub fn status(&self, now: Moment) -> Status {
+        if self.current().is_none() {
+            Status::Revoked
+        } else if self.expired(now) {
+            Status::Expired
+        } else {
+            Status::Active
+        }
+    }
+
+    /// The version with the highest number whose grace lasts: they were made in the order of their numbers.
+    #[must_use]
+    pub fn previous(&self, now: Moment) -> Option<&Version> {
+        let good = |version: &&Version| version.state_at(now) == VersionState::Previous;
+        self.versions.iter().filter(good).max_by_key(|version| version.number)
+    }
+
+    /// Whether its owner said that no file gets it.
+    #[must_use]
+    pub fn is_withheld(&self) -> bool {
+        self.tags.iter().any(|(tag, value)| (tag.as_str(), value.as_str()) == WITHHELD)
+    }
+
+    /// Whether it has a value to give: one that is revoked has none until it is rotated.
+    pub(crate) fn has_value(&self, now: Moment) -> bool {
+        self.current().or_else(|| self.previous(now)).is_some()
+    }
+
+    /// A version by its number.
+    #[must_use]
+    pub fn version(&self, number: u32) -> Option<&Version> {
+        self.versions.iter().find(|version| version.number == number)
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        let moment = |encoder: Encoder, moment: Moment| encoder.i64(moment.0);
+        let scopes: Vec<_> = self.scopes.iter().collect();
+        let tags: Vec<_> = self.tags.iter().collect();
+        Encoder::new()
+            .u8(HELD)
+            .fixed(&self.id)
+            .bytes(self.name.as_str().as_bytes())
+            .bytes(self.variable.as_str().as_bytes())
+            .list(&scopes, |encoder, scope| encoder.bytes(scope.as_str().as_bytes()))
+            .list(&tags, |encoder, (key, value)| {
+                encoder.bytes(key.as_str().as_bytes()).bytes(value.as_bytes())
+            })
+            .bytes(self.note.as_bytes())
+            .i64(self.created.0)
+            .option(self.expires, moment)
+            .option(self.recipe.as_ref(), |encoder, recipe| recipe.encode(encoder))
+            .u32(self.next_version)
+            .list(&self.versions, |encoder, version| version.encode(encoder))
+            .finish()
+    }
+
+    pub fn decode(bytes: &[u8], revision: u64) -> Result<Self, Malformed> {
+        let mut decoder = Decoder::new(bytes);
+        if decoder.u8()? != HELD {
+            return Err(Malformed);
+        }
+        let item = Self {
+            id: decoder.array()?,
+            revision,
+            name: KeyName::parse(decoder.text()?).map_err(|_| Malformed)?,
+            variable: EnvName::stored(decoder.text()?).map_err(|_| Malformed)?,
+            scopes: decoder
+                .ascending(|decoder| Scope::parse(decoder.text()?).map_err(|_| Malformed), |scope| scope)?
+                .into_iter()
+                .collect(),
+            tags: decoder
+                .ascending(
+                    |decoder| {
+                        let key = TagKey::parse(decoder.text()?).map_err(|_| Malformed)?;
+                        Ok((key, decoder.text()?.to_owned()))
+                    },
+                    |(key, _)| key,
+                )?
+                .into_iter()
+                .collect(),
+            note: decoder.text()?.to_owned(),
+            created: Moment(decoder.i64()?),
+            expires: decoder.option(|decoder| decoder.i64().map(Moment))?,
+            recipe: decoder.option(Recipe::decode)?,
+            next_version: decoder.u32()?,
+            versions: decoder.ascending(Version::decode, |version| &version.number)?,
+        };
+        decoder.end()?;
+        if item.numbers_hold() { Ok(item) } else { Err(Malformed) }
+    }
+
+    /// Numbers are never used twice, and one version at most is in use.
+    fn numbers_hold(&self) -> bool {
+        let current = self.versions.iter().filter(|version| version.state == VersionState::Current);
+        current.count() <= 1
+            && self.versions.first().is_none_or(|first| first.number > 0)
+            && self.versions.last().is_none_or(|last| last.number < self.next_version)
+    }
+}
+
+impl Version {
+    /// Its state at a moment: a grace that is over has retired it, whether that was written down yet or not.
+    #[must_use]
+    pub fn state_at(&self, now: Moment) -> VersionState {
+        match self.grace_until {
+            Some(until) if self.state == VersionState::Previous && until <= now => VersionState::Retired,
+            _ => self.state,
+        }
+    }
+
+    /// When it came into its state, as people are told and its keeping is counted.
+    #[must_use]
+    pub fn in_state_since(&self) -> Moment {
+        match self.state {
+            VersionState::Retired => self.grace_until.unwrap_or(self.since),
+            _ => self.since,
+        }
+    }
+
+    /// Until when it is still good, if it is in its grace.
+    #[must_use]
+    pub fn good_until(&self) -> Option<Moment> {
+        self.grace_until.filter(|_| self.state == VersionState::Previous)
+    }
+
+    fn encode(&self, encoder: Encoder) -> Encoder {
+        encoder
+            .u32(self.number)
+            .u8(self.state.number())
+            .i64(self.created.0)
+            .i64(self.since.0)
+            .option(self.grace_until, |encoder, until| encoder.i64(until.0))
+            .fixed(&self.fingerprint)
+            .option(self.digest.as_ref(), |encoder, digest| encoder.fixed(digest))
+            .option(self.due, |encoder, due| encoder.i64(due.0))
+            .bytes(self.made_by.as_bytes())
+            .option(self.public.as_ref(), |encoder, public| encoder.bytes(public.as_bytes()))
+            .bytes(self.reason.as_bytes())
+    }
+
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            number: decoder.u32()?,
+            state: VersionState::of(decoder.u8()?)?,
+            created: Moment(decoder.i64()?),
+            since: Moment(decoder.i64()?),
+            grace_until: decoder.option(|decoder| decoder.i64().map(Moment))?,
+            fingerprint: decoder.array()?,
+            digest: decoder.option(Decoder::array)?,
+            due: decoder.option(|decoder| decoder.i64().map(Moment))?,
+            made_by: decoder.text()?.to_owned(),
+            public: decoder.option(|decoder| decoder.text().map(str::to_owned))?,
+            reason: decoder.text()?.to_owned(),
+        })
+    }
+
+    /// The fingerprint as people see it.
+    #[must_use]
+    pub fn fingerprint_hex(&self) -> String {
+        data_encoding::HEXLOWER.encode(&self.fingerprint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuzz_row_scopes_or_tags_out_of_order_or_repeated_are_malformed()
+    -> Result<(), keyvault_core::name::NameError> {
+        let item = Item {
+            id: [0; 16],
+            revision: 1,
+            name: KeyName::parse("name")?,
+            variable: EnvName::parse("NAME")?,
+            scopes: ["1", "2"].into_iter().map(Scope::parse).collect::<Result<_, _>>()?,
+            tags: BTreeMap::from([
+                (TagKey::parse("3")?, String::new()),
+                (TagKey::parse("4")?, String::new()),
+            ]),
+            note: String::new(),
+            created: Moment(0),
+            expires: None,
+            recipe: None,
+            versions: Vec::new(),
+            next_version: 1,
+        };
+        let with = |from: &[u8], to: &[u8]| {
+            let mut bytes = item.encode();
+            for byte in &mut bytes {
+                let place = from.iter().position(|digit| digit == byte);
+                *byte = place.and_then(|place| to.get(place)).copied().unwrap_or(*byte);
+            }
+            Item::decode(&bytes, 1)
+        };
+        assert_eq!(with(b"", b""), Ok(item.clone()));
+        for (from, to) in [(b"12", b"21"), (b"12", b"11"), (b"34", b"43"), (b"34", b"33")] {
+            assert_eq!(with(from, to), Err(Malformed), "{from:?} {to:?}");
+        }
+        Ok(())
+    }
+}

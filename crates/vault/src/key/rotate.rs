@@ -1,0 +1,339 @@
+//! What happens to a key after its birth: rotated, rolled back, revoked, and in the end wiped.
+
+use std::collections::BTreeMap;
+
+use crate::audit::{Action, Event, KeyRef};
+use crate::state::StateError;
+use crate::store::Tag;
+use keyvault_core::clock::Moment;
+use keyvault_core::crypto;
+use keyvault_core::name::{KeyName, Scope};
+use keyvault_core::secret::SecretBytes;
+
+use super::edit::key_ref;
+use super::record::{Item, Status, Version, VersionState};
+use crate::error::VaultError;
+use crate::file::open::{Access, Vault, World};
+use crate::tx::Work;
+
+/// Which keys are rotated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// These, strictly; a revoked one comes back with a new version.
+    Names(Vec<KeyName>),
+    /// Those that carry any of these scopes and are not revoked.
+    Scopes(Vec<Scope>),
+    /// Those that have expired.
+    Expired,
+}
+
+/// The terms of a rotation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// How long the version before stays good, in milliseconds.
+    pub grace: i64,
+    /// A new expiry; `Some(None)` is never. Without one, a key that expires gets the same lifetime anew.
+    pub expires: Option<Option<Moment>>,
+}
+
+/// A value from elsewhere, for the key that it was asked for.
+pub struct NewValue {
+    /// The key as it was named when it was asked for.
+    pub name: KeyName,
+    /// The key.
+    pub item: Tag,
+    /// The value.
+    pub value: SecretBytes,
+}
+
+/// What is revoked, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Revocation {
+    /// One version; all of them if none is named.
+    pub version: Option<u32>,
+    /// Why, for the log and for `history`.
+    pub reason: String,
+    /// Whether the values go too.
+    pub wipe: bool,
+}
+
+/// A key and when each of its versions was last read, as far as the log tells.
+pub type History = (Item, BTreeMap<u32, Moment>);
+
+impl Vault {
+    /// The keys that a rotation would rotate.
+    pub fn due(&mut self, access: &Access, which: &Which, now: Moment) -> Result<Vec<Item>, VaultError> {
+        self.read(access, |work| work.due(which, now))
+    }
+
+    /// Gives keys new current versions, all or none. A generated key repeats its recipe; `value` is for one key that
+    /// was added, or overrides a recipe, which is then forgotten. Without a key that is due nothing is written.
+    pub fn rotate(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        which: &Which,
+        value: Option<NewValue>,
+        terms: Terms,
+    ) -> Result<Vec<Item>, VaultError> {
+        let rotated = self.change(access, world, |work| {
+            let before = work.due(which, world.now())?;
+            if before.is_empty() {
+                return Err(VaultError::NothingDue);
+            }
+            let mut value = value;
+            let is_for = |value: &Option<NewValue>, item: &Item| {
+                value.as_ref().is_some_and(|value| value.item == item.id)
+            };
+            if let Some(value) =
+                value.as_ref().filter(|value| before.iter().all(|item| value.item != item.id))
+            {
+                return Err(VaultError::AnotherKey(value.name.clone()));
+            }
+            let unmade = before.iter().filter(|item| item.recipe.is_none() && !is_for(&value, item));
+            let unmade: Vec<_> = unmade.map(|item| item.name.clone()).collect();
+            if !unmade.is_empty() {
+                return Err(VaultError::NeedValues(unmade));
+            }
+            let mut after = Vec::with_capacity(before.len());
+            for item in before {
+                let given = if is_for(&value, &item) { value.take().map(|given| given.value) } else { None };
+                after.push(work.rotate_item(item, given, terms, world)?);
+            }
+            let grace =
+                if terms.grace > 0 { format!("grace {} s", terms.grace / 1000) } else { String::new() };
+            let event = world.event(Action::Rotate, after.iter().map(key_ref).collect(), grace);
+            Ok((after, event))
+        });
+        match rotated {
+            Err(VaultError::NothingDue) => Ok(Vec::new()),
+            rotated => rotated,
+        }
+    }
+
+    /// Makes an older version current again: the one that was replaced last, or number `to`. `None` if that one is
+    /// current already, and then nothing is written.
+    pub fn rollback(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        name: &KeyName,
+        to: Option<u32>,
+    ) -> Result<Option<Item>, VaultError> {
+        let item = self.show(access, name)?;
+        if to.is_some() && item.current().map(|version| version.number) == to {
+            return Ok(None);
+        }
+        self.change(access, world, |work| {
+            let mut item = work.existing(name)?;
+            work.settle(&mut item, world.now())?;
+            let number = item.rollback_to(to, world.now())?;
+            let from = item.current().map(|version| format!("from version {}", version.number));
+            item.expires = item.expiry_of(number);
+            item.make_current(number, work.no_earlier(world.now()));
+            work.put_item(&mut item, world.rng)?;
+            let event = world.event(Action::Rollback, vec![key_ref(&item)], from.unwrap_or_default());
+            Ok((Some(item), event))
+        })
+    }
+
+    /// Refuses versions for good, at once.
+    pub fn revoke(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        names: &[KeyName],
+        revocation: &Revocation,
+    ) -> Result<Vec<Item>, VaultError> {
+        let revoked = self.change(access, world, |work| {
+            let mut items = work.all_existing(names)?;
+            let mut keys = Vec::with_capacity(items.len());
+            for item in &mut items {
+                let numbers = work.revoke_versions(item, revocation, world.now())?;
+                keys.extend(
+                    numbers.into_iter().map(|version| KeyRef { name: item.name.to_string(), version }),
+                );
+                work.put_item(item, world.rng)?;
+            }
+            let event: Event = world.event(Action::Revoke, keys, revocation.told());
+            Ok((items, event))
+        })?;
+        if revocation.wipe {
+            self.compact(world);
+        }
+        Ok(revoked)
+    }
+
+    /// A key with the times at which its versions were last handed out. Reads the whole log.
+    pub fn history(&mut self, access: &Access, name: &KeyName) -> Result<History, VaultError> {
+        self.read(access, |work| {
+            let item = work.existing(name)?;
+            let mut reads = Reads::default();
+            work.whole_log(&mut |of, event| {
+                if of.vouches_for(event) {
+                    reads.note(event);
+                }
+            })?;
+            let reads = reads.0.remove(name.as_str()).unwrap_or_default();
+            Ok((item, reads))
+        })
+    }
+}
+
+/// Per name, per version: the last release. A key is followed through its renames.
+#[derive(Default)]
+struct Reads(BTreeMap<String, BTreeMap<u32, Moment>>);
+
+impl Reads {
+    fn note(&mut self, event: &Event) {
+        match event.action {
+            Action::Exec | Action::Export | Action::Reveal => {
+                for key in &event.keys {
+                    self.0.entry(key.name.clone()).or_default().insert(key.version, event.time);
+                }
+            }
+            Action::Edit => {
+                let new = new_name(event);
+                if let (Some(new), [key]) = (new, event.keys.as_slice())
+                    && let Some(reads) = self.0.remove(&key.name)
+                {
+                    self.0.insert(new.to_owned(), reads);
+                }
+            }
+            Action::Remove => event.keys.iter().for_each(|key| drop(self.0.remove(&key.name))),
+            _ => {}
+        }
+    }
+}
+
+impl Revocation {
+    /// How the log says it.
+    fn told(&self) -> String {
+        match (self.wipe, self.reason.as_str()) {
+            (false, reason) => reason.to_owned(),
+            (true, "") => "wiped".to_owned(),
+            (true, reason) => format!("wiped: {reason}"),
+        }
+    }
+}
+
+/// How the log says that a key was renamed.
+const RENAMED: &str = "renamed to ";
+
+pub(crate) fn renamed(name: &KeyName) -> String {
+    format!("{RENAMED}{name}")
+}
+
+/// The name that a key got by this event, if it was renamed.
+#[must_use]
+pub fn new_name(event: &Event) -> Option<&str> {
+    let detail = event.detail.strip_prefix(RENAMED).filter(|_| event.action == Action::Edit)?;
+    Some(detail.split(", ").next().unwrap_or(detail))
+}
+
+impl Work<'_> {
+    fn due(&mut self, which: &Which, now: Moment) -> Result<Vec<Item>, VaultError> {
+        match which {
+            Which::Names(names) => self.all_existing(names),
+            Which::Scopes(scopes) => {
+                let mut items = BTreeMap::new();
+                for scope in scopes {
+                    let Some(members) = self.items_of(scope)? else {
+                        let near = self.scope_like(scope)?;
+                        return Err(VaultError::NoSuchScope { wanted: scope.clone(), near });
+                    };
+                    items.extend(members.into_iter().map(|item| (item.name.clone(), item)));
+                }
+                Ok(items.into_values().filter(|item| item.status(now) != Status::Revoked).collect())
+            }
+            Which::Expired => {
+                let mut items = self.items()?;
+                items.retain(|item| item.status(now) == Status::Expired);
+                Ok(items)
+            }
+        }
+    }
+
+    /// The keys that carry a scope; `None` if nothing does.
+    pub(crate) fn items_of(&mut self, scope: &Scope) -> Result<Option<Vec<Item>>, VaultError> {
+        let members = self.scope_members(scope)?;
+        let mut items = Vec::with_capacity(members.len());
+        for tag in &members {
+            let item = self.item_at(tag)?.filter(|item| item.scopes.contains(scope));
+            items.push(item.ok_or_else(|| StateError::Mismatch { what: "scope_member".to_owned() })?);
+        }
+        Ok(if items.is_empty() { None } else { Some(items) })
+    }
+
+    fn rotate_item(
+        &mut self,
+        mut item: Item,
+        value: Option<SecretBytes>,
+        terms: Terms,
+        world: &World<'_>,
+    ) -> Result<Item, VaultError> {
+        let now = world.now();
+        // No grace reaches past the expiry that the key had: what has expired does not become good again for a while.
+        let grace =
+            item.expires.map_or(terms.grace, |end| terms.grace.min(end.0.saturating_sub(now.0)).max(0));
+        item.end_graces_by_expiry();
+        let (value, public) = match (value, &item.recipe) {
+            (Some(value), _) => {
+                item.recipe = None;
+                (value, None)
+            }
+            (None, Some(recipe)) => {
+                let made = recipe.generate(world.rng, crypto::ed25519_public, item.name.as_str())?;
+                (made.value, made.public)
+            }
+            (None, None) => return Err(VaultError::NeedValues(vec![item.name])),
+        };
+        item.expires = match terms.expires {
+            Some(expires) => expires,
+            None => item.renewed_expiry(now)?,
+        };
+        self.settle(&mut item, now)?;
+        self.add_version(&mut item, &value, public, grace, world, now)?;
+        self.put_item(&mut item, world.rng)?;
+        Ok(item)
+    }
+
+    /// This moment, or that of the last change if the clock has gone back since.
+    pub(crate) fn no_earlier(&self, now: Moment) -> Moment {
+        now.max(self.current.record.time)
+    }
+
+    /// Writes down what time has done to a key's versions, and wipes those whose keeping is over.
+    pub(crate) fn settle(&mut self, item: &mut Item, now: Moment) -> Result<(), VaultError> {
+        // A clock that went back may have been ahead before, and everything would seem overdue.
+        let clock_holds = now >= self.current.record.time;
+        for number in item.settle(now, clock_holds) {
+            self.tx.delete_version(&item.id, number)?;
+        }
+        Ok(())
+    }
+
+    fn revoke_versions(
+        &mut self,
+        item: &mut Item,
+        revocation: &Revocation,
+        now: Moment,
+    ) -> Result<Vec<u32>, VaultError> {
+        let wanted = |version: &Version| revocation.version.is_none_or(|number| number == version.number);
+        if !item.versions.iter().any(wanted) {
+            let version = revocation.version.unwrap_or_default();
+            return Err(VaultError::NoSuchVersion { name: item.name.clone(), version });
+        }
+        for version in item.versions.iter_mut().filter(|version| wanted(version)) {
+            if version.state != VersionState::Revoked {
+                version.revoke(now, &revocation.reason);
+            } else if version.reason.is_empty() {
+                version.reason.clone_from(&revocation.reason);
+            }
+            if revocation.wipe && version.digest.take().is_some() {
+                self.tx.delete_version(&item.id, version.number)?;
+            }
+        }
+        Ok(item.versions.iter().filter(|version| wanted(version)).map(|version| version.number).collect())
+    }
+}

@@ -1,0 +1,114 @@
+//! What a log keeps of keys that are gone: which of their versions were revoked, and whether they were wiped. By the
+//! keys' ids, since names are given again; in the entries of removals and restores, behind what people read.
+
+use std::collections::BTreeMap;
+
+use data_encoding::HEXLOWER;
+
+use crate::audit::{Action, Event};
+use keyvault_core::clock::Moment;
+
+use super::record::{Item, Version, VersionState};
+
+/// Stands before the list: `revoked before: ID:1,2w ID:7`, `w` for wiped.
+const MARK: &str = "revoked before: ";
+
+/// A version that was revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spent {
+    pub(crate) version: u32,
+    pub(crate) since: Moment,
+    pub(crate) reason: String,
+    pub(crate) wiped: bool,
+}
+
+impl Spent {
+    pub(crate) fn of(version: &Version) -> Self {
+        Self {
+            version: version.number,
+            since: version.since,
+            reason: version.reason.clone(),
+            wiped: version.digest.is_none(),
+        }
+    }
+}
+
+/// Revoked versions by the ids of their keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tombs(BTreeMap<[u8; 16], Vec<Spent>>);
+
+impl Tombs {
+    /// What is to be kept of these keys when they are gone.
+    pub(crate) fn of<'i>(items: impl IntoIterator<Item = &'i Item>) -> Self {
+        let revoked = |item: &Item| {
+            let revoked = item.versions.iter().filter(|version| version.state == VersionState::Revoked);
+            revoked.map(Spent::of).collect::<Vec<_>>()
+        };
+        let all = items.into_iter().map(|item| (item.id, revoked(item)));
+        Self(all.filter(|(_, spent)| !spent.is_empty()).collect())
+    }
+
+    /// Takes what the next entry of a log keeps.
+    pub(crate) fn take(&mut self, event: &Event) {
+        if !matches!(event.action, Action::Remove | Action::Restore) {
+            return;
+        }
+        let Some((_, list)) = event.detail.split_once(MARK) else { return };
+        for (id, versions) in list.split(' ').filter_map(|key| key.split_once(':')) {
+            let id = HEXLOWER.decode(id.as_bytes()).ok().and_then(|id| id.try_into().ok());
+            let spent = versions.split(',').filter_map(|text| spent(text, event.time));
+            if let Some(id) = id {
+                self.0.entry(id).or_default().extend(spent);
+            }
+        }
+    }
+
+    /// These and those of `others`, but for the keys that are there.
+    pub(crate) fn and(mut self, others: &Self, is_there: impl Fn(&[u8; 16]) -> bool) -> Self {
+        for (id, spent) in &others.0 {
+            self.0.entry(*id).or_insert_with(|| spent.clone());
+        }
+        self.0.retain(|id, _| !is_there(id));
+        self
+    }
+
+    /// What was revoked of a key that is gone.
+    pub(crate) fn spent(&self, item: &Item) -> &[Spent] {
+        self.0.get(&item.id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Behind the words of an entry.
+    pub(crate) fn behind(&self, words: &str) -> String {
+        if self.0.is_empty() {
+            return words.to_owned();
+        }
+        let one = |spent: &Spent| format!("{}{}", spent.version, if spent.wiped { "w" } else { "" });
+        let key = |(id, spent): (&[u8; 16], &Vec<Spent>)| {
+            format!("{}:{}", HEXLOWER.encode(id), spent.iter().map(one).collect::<Vec<_>>().join(","))
+        };
+        let list = self.0.iter().map(key).collect::<Vec<_>>().join(" ");
+        let between = if words.is_empty() { "" } else { "; " };
+        format!("{words}{between}{MARK}{list}")
+    }
+}
+
+fn spent(text: &str, since: Moment) -> Option<Spent> {
+    let number = text.strip_suffix('w').unwrap_or(text);
+    Some(Spent {
+        version: number.parse().ok()?,
+        since,
+        reason: "revoked before it was removed".to_owned(),
+        wiped: number != text,
+    })
+}
+
+/// What people read of an entry's detail.
+#[must_use]
+pub fn words(event: &Event) -> &str {
+    match event.action {
+        Action::Remove | Action::Restore => {
+            event.detail.split(MARK).next().unwrap_or_default().trim_end_matches("; ")
+        }
+        _ => &event.detail,
+    }
+}

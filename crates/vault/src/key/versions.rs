@@ -1,0 +1,357 @@
+//! What time does to a key's versions, and what becomes of them when another one takes over. Pure: no row is touched.
+
+use keyvault_core::clock::Moment;
+
+use super::record::{Item, Status, Version, VersionState};
+use crate::error::VaultError;
+
+/// How long a retired version is kept for a rollback, in milliseconds: 30 days.
+const KEPT: i64 = 30 * 86_400_000;
+
+/// How far apart the change that finds a version overdue and the one that wipes it must be, in milliseconds.
+const SECOND_LOOK: i64 = 3_600_000;
+
+/// How many wiped versions a key remembers.
+pub(crate) const REMEMBERED: usize = 32;
+
+impl Item {
+    /// Retires what is over its grace, and returns the numbers of versions whose values are to be wiped: those that are
+    /// past their keeping and were so at a change an hour ago. With a clock that does not hold, none.
+    pub(crate) fn settle(&mut self, now: Moment, clock_holds: bool) -> Vec<u32> {
+        let mut wiped = Vec::new();
+        for version in &mut self.versions {
+            if version.state_at(now) != version.state {
+                version.state = VersionState::Retired;
+                // The end of a grace that a wrong clock set may lie before its beginning.
+                version.grace_until = version.grace_until.map(|until| until.max(version.since));
+            }
+            let overdue = version.state == VersionState::Retired
+                && version.digest.is_some()
+                && version.in_state_since().plus_millis(KEPT) <= now;
+            if !overdue || !clock_holds {
+                continue;
+            }
+            match version.due {
+                None => version.due = Some(now),
+                Some(due) if due.plus_millis(SECOND_LOOK) <= now => {
+                    version.digest = None;
+                    wiped.push(version.number);
+                }
+                Some(_) => {}
+            }
+        }
+        self.forget_oldest();
+        wiped
+    }
+
+    fn forget_oldest(&mut self) {
+        let remembered = self.versions.iter().filter(|version| version.digest.is_none()).count();
+        let mut surplus = remembered.saturating_sub(REMEMBERED);
+        self.versions.retain(|version| {
+            let forgotten = surplus > 0 && version.digest.is_none();
+            surplus -= usize::from(forgotten);
+            !forgotten
+        });
+    }
+
+    /// The current version makes room: good for `grace` more milliseconds, or retired at once. `since` is when that is, by
+    /// a clock that never went back: by one that stands in the past it would seem long overdue as soon as it is right.
+    pub(crate) fn retire_current(&mut self, now: Moment, since: Moment, grace: i64) {
+        let Some(number) = self.current().map(|version| version.number) else { return };
+        let ordered = self.after_all_replaced(number, since);
+        for version in self.versions.iter_mut().filter(|version| version.number == number) {
+            if grace > 0 {
+                version.state = VersionState::Previous;
+                version.grace_until = Some(now.plus_millis(grace));
+            } else {
+                version.state = VersionState::Retired;
+                version.grace_until = (ordered != since).then_some(since);
+            }
+            version.since = ordered;
+        }
+    }
+
+    /// `since`, or the least moment after it at which version `number` stands behind all that were replaced before, by
+    /// moment and number. So their order is the true one, whatever the clock did: a hybrid logical clock (Kulkarni et al.,
+    /// "Logical Physical Clocks", 2014).
+    fn after_all_replaced(&self, number: u32, since: Moment) -> Moment {
+        let last = self.versions.iter().filter(|version| version.was_replaced()).map(Version::replaced).max();
+        match last {
+            Some((last, other)) if (since, number) < (last, other) => {
+                last.plus_millis(i64::from(number < other))
+            }
+            _ => since,
+        }
+    }
+
+    /// The key's expiry if version `number` takes over: no later than that version's own, which is the key's lifetime
+    /// counted from when this one was made. A rollback gives no value a new life.
+    pub(crate) fn expiry_of(&self, number: u32) -> Option<Moment> {
+        let (expires, lifetime) = self.lifetime()?;
+        let made = self.version(number).map(|version| version.created).filter(|_| lifetime > 0);
+        Some(made.map_or(expires, |made| expires.min(made.plus_millis(lifetime))))
+    }
+
+    /// The expiry, and how long after the making of its current version that is, in milliseconds: a rollback and the
+    /// rotation after it keep that. Of a key without a current version the one of the highest number counts.
+    fn lifetime(&self) -> Option<(Moment, i64)> {
+        let expires = self.expires?;
+        let newest = || self.versions.last().map(|version| version.created);
+        let made = self.current().map(|version| version.created).or_else(newest).unwrap_or(self.created);
+        Some((expires, expires.0.saturating_sub(made.0)))
+    }
+
+    /// Before the key gets another expiry: what is in its grace stays good until the old one at the longest.
+    pub(crate) fn end_graces_by_expiry(&mut self) {
+        let Some(end) = self.expires else { return };
+        let graced = self.versions.iter_mut().filter(|version| version.state == VersionState::Previous);
+        for until in graced.filter_map(|version| version.grace_until.as_mut()) {
+            *until = (*until).min(end);
+        }
+    }
+
+    /// Version `number` takes over; the current one is retired.
+    pub(crate) fn make_current(&mut self, number: u32, since: Moment) {
+        self.retire_current(since, since, 0);
+        for version in self.versions.iter_mut().filter(|version| version.number == number) {
+            version.state = VersionState::Current;
+            version.since = since;
+            version.grace_until = None;
+            version.due = None;
+        }
+    }
+
+    /// The version that a rollback makes current: number `to`, or of those that can return the one that was replaced last.
+    pub(crate) fn rollback_to(&self, to: Option<u32>, now: Moment) -> Result<u32, VaultError> {
+        let returns = |version: &&Version| version.digest.is_some() && version.was_replaced();
+        let Some(number) = to else {
+            let last = self.versions.iter().filter(returns).max_by_key(|version| version.replaced());
+            return last
+                .map(|version| version.number)
+                .ok_or_else(|| VaultError::NothingToRollBack { name: self.name.clone() });
+        };
+        let name = || self.name.clone();
+        let version = self
+            .version(number)
+            .ok_or_else(|| VaultError::NoSuchVersion { name: name(), version: number })?;
+        if returns(&version) {
+            Ok(number)
+        } else {
+            let state = if version.digest.is_none() { "wiped" } else { version.state_at(now).name() };
+            Err(VaultError::VersionRefused { name: name(), version: number, state })
+        }
+    }
+
+    /// The current version, or number `wanted` if that one is current or in its grace; unless the key has expired.
+    pub(crate) fn readable(&self, wanted: Option<u32>, now: Moment) -> Result<&Version, VaultError> {
+        let name = || self.name.clone();
+        let version = match wanted {
+            None => self.current(),
+            Some(number) => Some(
+                self.version(number)
+                    .ok_or_else(|| VaultError::NoSuchVersion { name: name(), version: number })?,
+            ),
+        };
+        let status = if self.expired(now) { Status::Expired } else { self.status(now) };
+        let Some(version) = version.filter(|_| status != Status::Expired) else {
+            return Err(VaultError::NotReadable { name: name(), status: status.name() });
+        };
+        match version.state_at(now) {
+            VersionState::Current | VersionState::Previous => Ok(version),
+            state => {
+                Err(VaultError::VersionRefused { name: name(), version: version.number, state: state.name() })
+            }
+        }
+    }
+
+    /// The expiry after a rotation: the key's lifetime, counted from now. An error if it has none, because the expiry was
+    /// put before its version.
+    pub(crate) fn renewed_expiry(&self, now: Moment) -> Result<Option<Moment>, VaultError> {
+        match self.lifetime() {
+            None => Ok(None),
+            Some((_, lifetime)) if lifetime > 0 => Ok(Some(now.plus_millis(lifetime))),
+            Some(_) => Err(VaultError::NoLifetime { name: self.name.clone() }),
+        }
+    }
+}
+
+impl Version {
+    /// Whether another version took its place, and it was not revoked since.
+    fn was_replaced(&self) -> bool {
+        matches!(self.state, VersionState::Previous | VersionState::Retired)
+    }
+
+    /// Its place in the order in which the key's versions were replaced.
+    fn replaced(&self) -> (Moment, u32) {
+        (self.since, self.number)
+    }
+
+    /// Refused for good.
+    pub(crate) fn revoke(&mut self, now: Moment, reason: &str) {
+        self.state = VersionState::Revoked;
+        self.since = now;
+        self.grace_until = None;
+        reason.clone_into(&mut self.reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    const DAY: i64 = 86_400_000;
+    const NONE: [u32; 0] = [];
+
+    fn version(number: u32, state: VersionState, since: i64) -> Version {
+        Version {
+            number,
+            state,
+            created: Moment(0),
+            since: Moment(since),
+            grace_until: None,
+            fingerprint: [0; 6],
+            digest: Some([1; 16]),
+            due: None,
+            made_by: String::new(),
+            public: None,
+            reason: String::new(),
+        }
+    }
+
+    fn key(versions: Vec<Version>) -> Item {
+        Item {
+            id: [0; 16],
+            revision: 1,
+            name: "a".parse().unwrap(),
+            variable: "A".parse().unwrap(),
+            scopes: BTreeSet::new(),
+            tags: BTreeMap::new(),
+            note: String::new(),
+            created: Moment(0),
+            expires: None,
+            recipe: None,
+            versions,
+            next_version: 99,
+        }
+    }
+
+    #[test]
+    fn a_grace_that_is_over_has_retired_the_version_since_then() {
+        let mut item = key(vec![version(1, VersionState::Current, 0)]);
+        item.retire_current(Moment(10), Moment(10), DAY);
+        assert_eq!(item.previous(Moment(DAY)).map(|version| version.number), Some(1));
+        assert_eq!(item.previous(Moment(10 + DAY)), None);
+        item.settle(Moment(5 * DAY), true);
+        let version = item.version(1).unwrap();
+        assert_eq!((version.state, version.in_state_since()), (VersionState::Retired, Moment(10 + DAY)));
+    }
+
+    #[test]
+    fn wiping_takes_30_days_and_two_changes_an_hour_apart() {
+        let mut item = key(vec![version(1, VersionState::Retired, 0), version(2, VersionState::Current, 0)]);
+        assert_eq!(item.settle(Moment(KEPT - 1), true), NONE);
+        assert_eq!(item.version(1).unwrap().due, None);
+        assert_eq!(item.settle(Moment(KEPT), true), NONE);
+        assert_eq!(item.settle(Moment(KEPT + SECOND_LOOK - 1), true), NONE);
+        assert_eq!(item.settle(Moment(KEPT + SECOND_LOOK), true), [1]);
+        assert_eq!(item.version(1).unwrap().digest, None);
+        assert_eq!(item.settle(Moment(KEPT * 9), true), NONE);
+    }
+
+    /// What a change does to a key, and how far the clock has moved before it.
+    const DEEDS: [(&str, i64); 8] = [
+        ("rotate", -DAY),
+        ("rotate", 1),
+        ("rotate with grace", -DAY),
+        ("rotate with grace", DAY),
+        ("rollback", -DAY),
+        ("rollback", 0),
+        ("rollback to 1", 0),
+        ("rollback to 1", DAY),
+    ];
+
+    #[test]
+    fn a_rollback_takes_what_was_replaced_last_whatever_the_clock_and_grace_did() {
+        // Every sequence of five changes, against a list of the replaced.
+        for sequence in 0..DEEDS.len().pow(5) {
+            let mut item = key(vec![version(1, VersionState::Current, 0)]);
+            item.next_version = 2;
+            let (mut clock, mut recorded, mut replaced) = (0, 0, Vec::new());
+            for place in 0..5_u32 {
+                let (deed, moved) = DEEDS[sequence / DEEDS.len().pow(place) % DEEDS.len()];
+                clock += moved;
+                let (now, since) = (Moment(clock), Moment(clock.max(recorded)));
+                recorded = clock;
+                item.settle(now, false);
+                let current = item.current().unwrap().number;
+                if let Some(to) = deed.strip_prefix("rollback") {
+                    let to = (!to.is_empty() && current != 1).then_some(1);
+                    let back = item.rollback_to(to, now).ok();
+                    assert_eq!(back, to.or(replaced.last().copied()), "{sequence}");
+                    let Some(back) = back else { continue };
+                    item.make_current(back, since);
+                    replaced.retain(|number| *number != back);
+                } else {
+                    item.retire_current(now, since, if deed == "rotate" { 0 } else { DAY });
+                    let number = item.next_version;
+                    item.versions.push(version(number, VersionState::Current, clock));
+                    item.next_version += 1;
+                }
+                replaced.push(current);
+                let kept = item.version(current).unwrap();
+                assert!(kept.state != VersionState::Retired || kept.in_state_since() == since, "{sequence}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_once_keeps_no_later_version_longer() {
+        let mut item =
+            key(vec![version(1, VersionState::Retired, 900 * DAY), version(2, VersionState::Current, 0)]);
+        item.retire_current(Moment(DAY), Moment(DAY), 0);
+        assert_eq!(item.rollback_to(None, Moment(DAY)).ok(), Some(2));
+        item.settle(Moment(DAY + KEPT), true);
+        assert_eq!(item.settle(Moment(DAY + KEPT + SECOND_LOOK), true), [2]);
+    }
+
+    #[test]
+    fn a_clock_that_does_not_hold_wipes_nothing() {
+        let mut item = key(vec![version(1, VersionState::Retired, 0)]);
+        for day in [31, 32, 400] {
+            assert_eq!(item.settle(Moment(day * DAY), false), NONE);
+        }
+        assert_eq!(item.version(1).unwrap().due, None);
+    }
+
+    #[test]
+    fn current_and_revoked_versions_are_never_wiped_by_time() {
+        let mut item = key(vec![version(1, VersionState::Revoked, 0), version(2, VersionState::Current, 0)]);
+        item.settle(Moment(KEPT * 2), true);
+        assert_eq!(item.settle(Moment(KEPT * 3), true), NONE);
+    }
+
+    #[test]
+    fn a_version_that_returns_starts_its_keeping_anew() {
+        let mut item = key(vec![version(1, VersionState::Retired, 0), version(2, VersionState::Current, 0)]);
+        item.settle(Moment(KEPT), true);
+        item.make_current(1, Moment(KEPT + 1));
+        item.make_current(2, Moment(KEPT + 2));
+        assert_eq!(item.settle(Moment(KEPT + SECOND_LOOK * 2), true), NONE);
+    }
+
+    #[test]
+    fn of_wiped_versions_the_last_32_are_remembered() {
+        let mut versions: Vec<_> = (1..=40).map(|number| version(number, VersionState::Retired, 0)).collect();
+        for version in &mut versions {
+            version.digest = None;
+        }
+        versions.push(version(41, VersionState::Current, 0));
+        let mut item = key(versions);
+        item.settle(Moment(0), true);
+        assert_eq!(item.versions.len(), REMEMBERED + 1);
+        assert_eq!(item.versions.first().map(|version| version.number), Some(9));
+    }
+}

@@ -1,0 +1,54 @@
+//! The life of a key in the vault.
+//!
+//! [`Vault`] is a file that was opened safely; [`Access`] is what a passphrase, a recovery code, a keyring or a session gives;
+//! together they make transactions ([`Vault::read`], [`Vault::release`], [`Vault::change`]) in which every row is
+//! verified against the tree before it is believed, and in which the audit event commits before a value leaves.
+
+#![forbid(unsafe_code)]
+
+pub mod audit;
+mod check;
+mod error;
+mod file;
+mod key;
+mod release;
+mod slot;
+pub mod state;
+pub mod store;
+mod token;
+mod tx;
+pub mod unlock;
+
+pub use check::{Checked, Finding};
+pub use error::VaultError;
+pub use file::backup::{Difference, Mark, Restored};
+pub use file::busy::{Holder, Holders};
+pub use file::create::{Created, Creation};
+pub use file::open::{Access, Notice, Vault, World};
+pub use file::rollback_alarm::Adopted;
+pub use key::edit::{Edit, NewKey, Origin};
+pub use key::history::Usage;
+pub use key::import::{Conflict, Import, Imported, Incoming};
+pub use key::record::{Item, Status, Version, VersionState};
+pub use key::rotate::{History, NewValue, Revocation, Terms, Which, new_name};
+pub use key::tombstones::words;
+pub use release::changes::{Aftermath, Fate, Given, Glance};
+pub use release::compose::{Encoding, Filled, LeftOut, Pick, Piece, State, Survey, WhenMissing};
+pub use release::problem::{LineFault, Problem};
+pub use release::select::{Part, Preview, Purpose, Resolution, Resolved, Selection};
+pub use release::{Inspect, Supply};
+pub use slot::rekey::Rekeyed;
+pub use slot::strays::{PassedOver, Unusable};
+pub use slot::{Credential, Way};
+pub use token::bearer::Holding;
+pub use token::bundle::{Bundle, BundleContent, BundleLabel, Bundled, MAX_BUNDLE};
+pub use token::error::TokenError;
+pub use token::grant::Grant;
+pub use token::grant::View;
+pub use token::offline_reads::ReadsLine;
+pub use token::offline_reads::{BroughtHome, ReadsLog, Unproved};
+pub use token::read_log::{BrokenReads, Of};
+pub use token::record::{Rule, TokenRecord};
+pub use token::{Issued, Listed, NewToken};
+pub use tx::Work;
+pub use tx::name_index::Names;

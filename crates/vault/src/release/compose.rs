@@ -1,0 +1,381 @@
+//! What a file asks for: variables that are made of one key's value, or composed of several with text between them.
+//!
+//! A file is not the person at the keyboard. So a key can be marked as never to be handed out because a file asks for
+//! it, and a value that is composed is sized before it is filled: a buffer that grew would leave copies behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::audit::KeyRef;
+use keyvault_core::clock::Moment;
+use keyvault_core::name::{EnvName, KeyName};
+use keyvault_core::secret::{Full, SecretBytes, SecretWriter};
+
+use super::problem::Problem;
+use super::select::{Part, Resolution, Resolved, Resolver, key_refs};
+use crate::error::VaultError;
+use crate::key::record::{Item, Version, VersionState};
+use crate::tx::damaged;
+
+/// A variable and what it is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pick {
+    /// The variable.
+    pub variable: EnvName,
+    /// What its value is made of, in order. At least one piece is a key's value.
+    pub pieces: Vec<Piece>,
+    /// What becomes of it when a key is not to be had.
+    pub when_missing: WhenMissing,
+}
+
+impl Pick {
+    /// The keys that it is made of.
+    pub fn keys(&self) -> impl Iterator<Item = &KeyName> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Value { name, .. } => Some(name),
+            Piece::Text(_) => None,
+        })
+    }
+}
+
+/// What becomes of a variable whose key is not to be had.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WhenMissing {
+    /// A key that is missing, expired or revoked is no reason to refuse.
+    pub optional: bool,
+    /// Stands in for a key that is missing; for one that is expired or revoked only if the variable is optional.
+    pub default: Option<String>,
+    /// Nobody approved the default, so it does not stand in.
+    pub unapproved: bool,
+}
+
+/// A piece of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// Text as it is.
+    Text(String),
+    /// A key's value.
+    Value {
+        /// The key.
+        name: KeyName,
+        /// The version; the current one if none is named.
+        version: Option<u32>,
+        /// How it is written.
+        encoding: Encoding,
+    },
+}
+
+/// How a value is written into a composed one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Byte for byte.
+    Raw,
+    /// Percent-encoded but for the unreserved characters of RFC 3986, §2.3, so that it fits into any part of a URL.
+    Url,
+}
+
+/// An optional variable that stays unset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The variable.
+    pub variable: EnvName,
+    /// Why.
+    pub why: Vec<Problem>,
+}
+
+/// How it stands with a variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It would get its value.
+    Ready,
+    /// It would get the text that stands in for its key.
+    Default,
+    /// It would stay unset, for these reasons.
+    LeftOut(Vec<Problem>),
+    /// It would refuse the whole.
+    Wrong(Vec<Problem>),
+}
+
+/// How it stands with all of them.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// Each variable, in the order in which they were asked for.
+    pub states: Vec<(EnvName, State)>,
+    /// Everything that [`crate::Supply::resolve`] would refuse for.
+    pub problems: Vec<Problem>,
+}
+
+/// A text that was filled, and the names of the keys in it.
+pub type Filled = (SecretBytes, Vec<KeyName>);
+
+/// A key as it was found for a piece.
+struct Found {
+    item: Item,
+    version: u32,
+    /// Whether that version was asked for.
+    pinned: bool,
+}
+
+/// The keys of a pick, each once.
+type Sources = BTreeMap<(KeyName, Option<u32>), Found>;
+
+impl Resolver<'_> {
+    /// How it stands with each of these.
+    pub(crate) fn survey(
+        &mut self,
+        picks: &[Pick],
+        now: Moment,
+        inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
+    ) -> Result<Survey, VaultError> {
+        let (mut survey, mut values) = (Survey::default(), Vec::new());
+        for pick in picks {
+            let (state, sources) = self.judge(pick, now)?;
+            match &state {
+                State::Ready => values.extend(self.made_of(pick, &sources)?),
+                State::Wrong(problems) => survey.problems.extend(asked(&pick.variable, problems)),
+                State::Default | State::LeftOut(_) => {}
+            }
+            survey.states.push((pick.variable.clone(), state));
+        }
+        survey.problems.extend(inspect(&values));
+        Ok(survey)
+    }
+
+    /// The pieces, one behind the other, and the keys that they were read from, as the log names them.
+    pub(crate) fn fill(
+        &mut self,
+        pieces: &[Piece],
+        now: Moment,
+    ) -> Result<(Filled, Vec<KeyRef>), VaultError> {
+        let mut problems = Vec::new();
+        let sources = self.sources(pieces, now, &mut problems)?;
+        if !problems.is_empty() {
+            return Err(VaultError::Problems(problems));
+        }
+        let (whole, _) = self.compose(pieces, &sources)?;
+        let read: BTreeSet<_> = sources.values().map(|found| (&found.item.name, found.version)).collect();
+        let names: BTreeSet<_> = sources.values().map(|found| found.item.name.clone()).collect();
+        let keys = key_refs(&read);
+        Ok(((whole, names.into_iter().collect()), keys))
+    }
+
+    /// Enters what a pick comes to: a value, a default, nothing, or problems.
+    pub(crate) fn take_pick(
+        &mut self,
+        pick: &Pick,
+        now: Moment,
+        resolution: &mut Resolution,
+        problems: &mut Vec<Problem>,
+    ) -> Result<(), VaultError> {
+        let (state, sources) = self.judge(pick, now)?;
+        let variable = pick.variable.clone();
+        match state {
+            State::Ready => resolution.values.extend(self.made_of(pick, &sources)?),
+            State::Default => {
+                resolution.defaults.push((variable, pick.when_missing.default.clone().unwrap_or_default()));
+            }
+            State::LeftOut(why) => resolution.left_out.push(LeftOut { variable, why }),
+            State::Wrong(wrong) => problems.extend(asked(&variable, &wrong)),
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, pick: &Pick, now: Moment) -> Result<(State, Sources), VaultError> {
+        let mut problems = Vec::new();
+        let sources = self.sources(&pick.pieces, now, &mut problems)?;
+        let WhenMissing { optional, default, unapproved } = &pick.when_missing;
+        let missing =
+            |problem: &Problem| matches!(problem, Problem::Missing { .. } | Problem::NotGranted { .. });
+        let only_missing = problems.iter().all(missing);
+        let state = if problems.is_empty() {
+            State::Ready
+        } else if problems.iter().any(|problem| matches!(problem, Problem::Withheld(_))) {
+            // Whoever marked the key wants to hear of a file that asks for it, optional or not.
+            State::Wrong(problems)
+        } else if default.is_some() && (*optional || only_missing) {
+            if !unapproved {
+                State::Default
+            } else if *optional {
+                State::LeftOut(problems)
+            } else {
+                let wanted = problems.into_iter().filter_map(|problem| match problem {
+                    Problem::Missing { wanted, .. } | Problem::NotGranted { wanted, .. } => Some(wanted),
+                    _ => None,
+                });
+                State::Wrong(vec![Problem::UnapprovedDefault(wanted.collect())])
+            }
+        } else if *optional {
+            State::LeftOut(problems)
+        } else {
+            State::Wrong(problems)
+        };
+        Ok((state, sources))
+    }
+
+    /// The keys that the pieces name, each once, and what is wrong with the others.
+    fn sources(
+        &mut self,
+        pieces: &[Piece],
+        now: Moment,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Sources, VaultError> {
+        let mut sources = Sources::new();
+        let wanted: BTreeSet<_> = pieces
+            .iter()
+            .filter_map(|piece| match piece {
+                Piece::Value { name, version, .. } => Some((name, *version)),
+                Piece::Text(_) => None,
+            })
+            .collect();
+        for (name, version) in wanted {
+            let Some(item) = self.source.named(name)? else {
+                problems.push(self.source.missing(name)?);
+                continue;
+            };
+            match fit(&item, version, now) {
+                Ok(number) => {
+                    let pinned = version.is_some();
+                    sources.insert((name.clone(), version), Found { item, version: number, pinned });
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        Ok(sources)
+    }
+
+    /// The value of a pick; `None` if it names no key.
+    fn made_of(&mut self, pick: &Pick, sources: &Sources) -> Result<Option<Resolved>, VaultError> {
+        let first = pick.pieces.iter().find_map(|piece| match piece {
+            Piece::Value { name, version, .. } => sources.get(&(name.clone(), *version)),
+            Piece::Text(_) => None,
+        });
+        let Some(first) = first else { return Ok(None) };
+        let (value, parts) = self.compose(&pick.pieces, sources)?;
+        let own = matches!(pick.pieces.as_slice(), [Piece::Value { encoding: Encoding::Raw, .. }]);
+        Ok(Some(Resolved {
+            name: first.item.name.clone(),
+            version: first.version,
+            item: first.item.id,
+            pinned: first.pinned,
+            variable: Some(pick.variable.clone()),
+            value,
+            expires: sources.values().filter_map(|found| found.item.expires).min(),
+            parts: if own { Vec::new() } else { parts },
+        }))
+    }
+
+    /// The pieces as one value, and the values that it was made of.
+    fn compose(
+        &mut self,
+        pieces: &[Piece],
+        sources: &Sources,
+    ) -> Result<(SecretBytes, Vec<Part>), VaultError> {
+        let mut parts = BTreeMap::new();
+        for (wanted, found) in sources {
+            let version =
+                found.item.version(found.version).ok_or_else(|| damaged("item: a version is gone"))?;
+            parts.insert(wanted, (self.source.value(&found.item, version)?, found));
+        }
+        let values = |name: &KeyName, version: Option<u32>| {
+            let value = parts.get(&(name.clone(), version)).map(|(value, _)| value.expose());
+            value.ok_or_else(|| damaged("item: a key is gone"))
+        };
+        let mut size = 0;
+        for piece in pieces {
+            size += match piece {
+                Piece::Text(text) => text.len(),
+                Piece::Value { name, version, encoding } => written_len(values(name, *version)?, *encoding),
+            };
+        }
+        let mut whole = SecretWriter::with_capacity(size);
+        for piece in pieces {
+            let written = match piece {
+                Piece::Text(text) => whole.push(text.as_bytes()),
+                Piece::Value { name, version, encoding } => {
+                    write(values(name, *version)?, *encoding, &mut whole)
+                }
+            };
+            written.map_err(|Full| damaged("a composed value has another size"))?;
+        }
+        let part = |(value, found): (SecretBytes, &Found)| Part {
+            name: found.item.name.clone(),
+            version: found.version,
+            value,
+            item: found.item.id,
+            pinned: found.pinned,
+        };
+        Ok((whole.finish(), parts.into_values().map(part).collect()))
+    }
+}
+
+/// The number of the version that is handed out, if the key may be handed out to a file at all.
+fn fit(item: &Item, version: Option<u32>, now: Moment) -> Result<u32, Problem> {
+    let name = || item.name.clone();
+    if item.is_withheld() {
+        return Err(Problem::Withheld(name()));
+    }
+    if item.expired(now) {
+        return Err(Problem::Expired { name: name(), since: item.expires.unwrap_or(now) });
+    }
+    let Some(number) = version else {
+        return item.current().map(|current| current.number).ok_or_else(|| Problem::Revoked(name()));
+    };
+    let state = item.version(number).map(|version: &Version| version.state_at(now));
+    match state {
+        Some(VersionState::Current | VersionState::Previous) => Ok(number),
+        state => {
+            Err(Problem::Version { name: name(), version: number, state: state.map(VersionState::name) })
+        }
+    }
+}
+
+fn asked(variable: &EnvName, problems: &[Problem]) -> Vec<Problem> {
+    let one =
+        |problem: &Problem| Problem::Asked { variable: variable.clone(), problem: Box::new(problem.clone()) };
+    problems.iter().map(one).collect()
+}
+
+fn written_len(value: &[u8], encoding: Encoding) -> usize {
+    match encoding {
+        Encoding::Raw => value.len(),
+        Encoding::Url => value.iter().map(|byte| if is_unreserved(*byte) { 1 } else { 3 }).sum(),
+    }
+}
+
+fn write(value: &[u8], encoding: Encoding, whole: &mut SecretWriter) -> Result<(), Full> {
+    if encoding == Encoding::Raw {
+        return whole.push(value);
+    }
+    let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'A' - 10 };
+    for byte in value {
+        if is_unreserved(*byte) {
+            whole.push(&[*byte])?;
+        } else {
+            whole.push(&[b'%', digit(byte >> 4), digit(byte & 15)])?;
+        }
+    }
+    Ok(())
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percent_encoded_value_has_the_size_that_was_computed_and_nothing_but_unreserved_characters() {
+        let all: Vec<u8> = (0..=255).collect();
+        for (value, expected) in [(b"p@ss:w/d%\xFF~".as_slice(), "p%40ss%3Aw%2Fd%25%FF~"), (b"", "")] {
+            let mut whole = SecretWriter::with_capacity(written_len(value, Encoding::Url));
+            assert_eq!(write(value, Encoding::Url, &mut whole), Ok(()));
+            assert_eq!(whole.written(), expected.as_bytes());
+        }
+        let size = written_len(&all, Encoding::Url);
+        let mut whole = SecretWriter::with_capacity(size);
+        assert_eq!(write(&all, Encoding::Url, &mut whole), Ok(()));
+        assert!(whole.written().len() == size && whole.push(b"x").is_err());
+        assert!(whole.written().iter().all(|byte| is_unreserved(*byte) || *byte == b'%'));
+    }
+}

@@ -1,0 +1,144 @@
+//! Slots that are passed over: rows that are none or that the tree does not know, and rows that are gone. Whoever writes
+//! the file can make all of these without a key; they keep nobody from the slots that hold, and are named.
+
+use std::collections::BTreeMap;
+
+use crate::audit::Action;
+use crate::store::{HIGHEST_SLOT, SlotRow};
+use crate::unlock::slot::{self, Untried};
+use keyvault_core::crypto::Digest;
+
+use crate::error::VaultError;
+use crate::file::open::{Access, Vault, World};
+use crate::tx::Work;
+
+/// A slot that is passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PassedOver {
+    /// The row's number.
+    pub slot: i64,
+    /// Why.
+    pub why: Unusable,
+}
+
+/// Why a slot is passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// It is not one, or trying it would cost too much.
+    #[error(transparent)]
+    Untried(#[from] Untried),
+    /// It was added or altered by somebody without the vault's keys.
+    #[error("is not one that the tree knows")]
+    Unknown,
+    /// The tree knows it, and its row is gone.
+    #[error("its row is missing")]
+    Missing,
+    /// Rows have numbers that no slot has; this is the lowest of these.
+    #[error("a number that no slot has")]
+    Beyond {
+        /// How many.
+        rows: u64,
+    },
+}
+
+/// The number of a slot on which rows and tree do not agree.
+type Stray = (u32, Unusable);
+
+impl Vault {
+    /// The slots that are passed over, in the order of their numbers. With `access` also those that only the tree tells
+    /// from the vault's own.
+    pub fn passed_over(&mut self, access: Option<&Access>) -> Result<Vec<PassedOver>, VaultError> {
+        let Some(access) = access else {
+            let tx = self.store.begin_reading()?;
+            return Ok(gather(&tx.slots()?, tx.slots_beyond()?, Vec::new()));
+        };
+        self.read(access, |work| {
+            let (_, strays) = work.sort_slots()?;
+            Ok(gather(&work.tx.slots()?, work.tx.slots_beyond()?, strays))
+        })
+    }
+
+    /// Takes the slots out of the file that are not the vault's, and out of the tree those whose rows are gone.
+    pub fn remove_strays(&mut self, access: &Access, world: &World<'_>) -> Result<(), VaultError> {
+        if !access.has_root() {
+            return Err(VaultError::NeedsRoot);
+        }
+        self.change(access, world, |work| {
+            let strays = work.drop_strays()?;
+            if strays.is_empty() {
+                return Err(VaultError::NoStrays);
+            }
+            Ok(((), world.event(Action::Slot, Vec::new(), strays.join(", "))))
+        })?;
+        self.compact(world);
+        Ok(())
+    }
+}
+
+/// One reason for each number: what is wrong with a row by itself says more than that the tree does not know it.
+fn gather(rows: &[SlotRow], beyond: Option<(u64, i64)>, strays: Vec<Stray>) -> Vec<PassedOver> {
+    let untried = slot::untried(rows).into_iter().map(|(id, why)| (id, Unusable::from(why)));
+    let (sum, alone): (Vec<_>, Vec<_>) = untried.partition(|(_, why)| *why == Untried::Sum.into());
+    let numbered = sum.into_iter().chain(strays).chain(alone).map(|(id, why)| (i64::from(id), why));
+    let beyond = beyond.map(|(rows, lowest)| (lowest, Unusable::Beyond { rows }));
+    let found: BTreeMap<_, _> = numbered.chain(beyond).collect();
+    found.into_iter().map(|(slot, why)| PassedOver { slot, why }).collect()
+}
+
+impl Work<'_> {
+    /// The slots that the tree knows.
+    pub(crate) fn slots(&mut self) -> Result<Vec<SlotRow>, VaultError> {
+        Ok(self.sort_slots()?.0)
+    }
+
+    /// The slots that the tree knows, and those that are apart from it.
+    fn sort_slots(&mut self) -> Result<(Vec<SlotRow>, Vec<Stray>), VaultError> {
+        let mut rows = self.tx.slots()?.into_iter().peekable();
+        let (mut known, mut strays) = (Vec::new(), Vec::new());
+        for id in 1..=HIGHEST_SLOT {
+            match (rows.next_if(|row| row.id == id), self.known_slot(id)?) {
+                (None, None) => {}
+                (None, Some(_)) => strays.push((id, Unusable::Missing)),
+                (Some(row), leaf) if leaf != Some(self.slot_leaf(&row)) => {
+                    strays.push((id, Unusable::Unknown));
+                }
+                (Some(row), _) => match slot::kind(&row) {
+                    Ok(_) => known.push(row),
+                    Err(why) => strays.push((id, why.into())),
+                },
+            }
+        }
+        Ok((known, strays))
+    }
+
+    /// What the tree knows of a slot, with what this very change has made of it.
+    fn known_slot(&mut self, id: u32) -> Result<Option<Digest>, VaultError> {
+        let tag = self.slot_tag(id);
+        match self.leaf_changes.get(&tag) {
+            Some(changed) => Ok(*changed),
+            None => Ok(self.tree.leaf(&tag)?),
+        }
+    }
+
+    /// Makes rows and tree agree on the slots: what the tree does not know goes, and a row that is gone opens nothing
+    /// when it is put back. What was done, for the log.
+    pub(crate) fn drop_strays(&mut self) -> Result<Vec<String>, VaultError> {
+        let mut done = Vec::new();
+        for (id, why) in self.sort_slots()?.1 {
+            done.push(match why {
+                Unusable::Missing => format!("slot {id} was missing"),
+                _ => format!("dropped slot {id}, which was not the vault's"),
+            });
+            self.tx.delete_slot(id)?;
+            if self.known_slot(id)?.is_some() {
+                let tag = self.slot_tag(id);
+                self.leaf_changes.insert(tag, None);
+            }
+        }
+        if let Some((rows, _)) = self.tx.slots_beyond()? {
+            self.tx.delete_slots_beyond()?;
+            done.push(format!("dropped {rows} rows beyond the slots"));
+        }
+        Ok(done)
+    }
+}

@@ -1,0 +1,388 @@
+//! The pin: what this machine last saw of a vault, kept outside the file.
+//!
+//! A file that was put back as a whole is consistent in itself; only a memory elsewhere notices. One small JSON file
+//! per (vault id, canonical path) holds the change number and the state record's MAC. It is read *before* the state,
+//! so that a change made in between can only look newer than the pin. It needs no key: who can write this user's
+//! state folder can delete the pin as well, and no pin is a first use.
+
+use std::cmp::Ordering;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+
+use crate::audit::{self, AuditKeys, Event};
+use crate::store::{TokenId, Tx};
+use keyvault_core::crypto::{Mac, sha256};
+use keyvault_core::identity::Identity;
+use keyvault_os::fs::lock::FileLock;
+use keyvault_os::fs::private;
+
+use super::StateError;
+use super::pin_file::parse;
+use super::record::Authentic;
+
+/// The folder with this user's pins.
+#[derive(Debug, Clone)]
+pub struct Pins {
+    folder: PathBuf,
+}
+
+/// What was last seen of a vault at one path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// The change's number.
+    pub change: u64,
+    /// The state record's MAC.
+    pub mac: Mac,
+    /// The vault's epoch; none of what a token's holder sees. A rekey begins another one, so that no key of before it
+    /// makes what goes on from here.
+    pub epoch: Option<u32>,
+    /// Where, for people; may be lossy.
+    pub path: String,
+}
+
+/// What there was to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Memory {
+    /// Nothing: first use at this path. The highest pin of the same vault at another path, if there is one.
+    None {
+        /// Another copy's pin.
+        elsewhere: Option<Pin>,
+    },
+    /// A file that is not a pin: treated as none, said in one line.
+    Unreadable,
+    /// A pin.
+    Pin(Pin),
+}
+
+impl Memory {
+    /// The pin, if there is one.
+    #[must_use]
+    pub fn pin(&self) -> Option<&Pin> {
+        match self {
+            Self::Pin(pin) => Some(pin),
+            Self::None { .. } | Self::Unreadable => None,
+        }
+    }
+}
+
+/// How the file stands to the pin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// No pin yet.
+    FirstUse,
+    /// What was last seen.
+    Same,
+    /// Newer, and its audit chain leads from the pinned record to it.
+    Ahead,
+    /// Older than what was last seen.
+    RolledBack,
+    /// Neither older nor a continuation.
+    Forked,
+}
+
+impl Pins {
+    /// Pins in `folder`, which need not exist yet.
+    #[must_use]
+    pub fn in_folder(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    fn file(&self, identity: &Identity, path: &Path) -> PathBuf {
+        self.folder.join(format!("{}-{}.json", identity.vault_hex(), place_of(path)))
+    }
+
+    fn token_file(&self, token: &TokenId, path: &Path) -> PathBuf {
+        self.folder.join(format!("token-{}-{}.json", HEXLOWER.encode(token), place_of(path)))
+    }
+
+    /// What is remembered of a token's view in the vault at `path`, or of its bundles under a path of their own. A
+    /// token's holder knows nothing of other copies.
+    #[must_use]
+    pub fn read_token(&self, token: &TokenId, path: &Path) -> Memory {
+        read(&self.token_file(token, path)).unwrap_or(Memory::None { elsewhere: None })
+    }
+
+    /// Moves a token's pin forward.
+    pub fn advance_token(&self, token: &TokenId, path: &Path, seen: &Pin) -> io::Result<()> {
+        self.write(&self.token_file(token, path), seen, |pinned| pinned.change <= seen.change)
+    }
+
+    /// What is remembered of the vault at `path`.
+    #[must_use]
+    pub fn read(&self, identity: &Identity, path: &Path) -> Memory {
+        read(&self.file(identity, path))
+            .unwrap_or_else(|| Memory::None { elsewhere: self.elsewhere(identity) })
+    }
+
+    fn elsewhere(&self, identity: &Identity) -> Option<Pin> {
+        let prefix = format!("{}-", identity.vault_hex());
+        std::fs::read_dir(&self.folder)
+            .ok()?
+            .filter_map(Result::ok)
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+            .filter_map(|entry| parse(&std::fs::read(entry.path()).ok()?))
+            .max_by_key(|pin| (pin.epoch, pin.change))
+    }
+
+    /// Moves the pin forward to `seen`; a pin that is as far or further stays. Under a lock, because two commands may
+    /// finish at once. Of two changes with one number the first stays remembered, and the alarm is raised.
+    pub fn advance(&self, identity: &Identity, path: &Path, seen: &Authentic) -> io::Result<()> {
+        let pin = Pin::of(seen, identity, path);
+        self.write(&self.file(identity, path), &pin, |pinned| pinned.change < pin.change)
+    }
+
+    /// Puts the pin where an adopted file stands, whatever it said before. Made durable: an older pin that a power cut
+    /// brought back would raise the alarm again that was just answered.
+    pub fn replace(&self, identity: &Identity, path: &Path, seen: &Authentic) -> io::Result<()> {
+        let file = self.file(identity, path);
+        self.write(&file, &Pin::of(seen, identity, path), |_| true)?;
+        private::sync(&file)
+    }
+
+    fn write(&self, file: &Path, pin: &Pin, may_replace: impl Fn(&Pin) -> bool) -> io::Result<()> {
+        private::create_folder(&self.folder)?;
+        let _lock = FileLock::exclusive(&self.folder.join("lock"))?;
+        let pinned = std::fs::read(file).ok().and_then(|bytes| parse(&bytes));
+        if pinned.is_some_and(|pinned| !may_replace(&pinned)) {
+            return Ok(());
+        }
+        private::replace_private(file, &pin.encode()?)
+    }
+}
+
+/// What stands in a pin's file; `None` if there is no such file. One that may not be read is no first use.
+fn read(file: &Path) -> Option<Memory> {
+    match std::fs::read(file) {
+        Ok(bytes) => Some(parse(&bytes).map_or(Memory::Unreadable, Memory::Pin)),
+        // HOME=/dev/null is no home.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
+        Err(_) => Some(Memory::Unreadable),
+    }
+}
+
+/// The part of a pin's file name that says where.
+fn place_of(path: &Path) -> String {
+    let place = sha256(path.as_os_str().as_encoded_bytes());
+    HEXLOWER.encode(place.get(..8).unwrap_or_default())
+}
+
+impl Pin {
+    fn of(seen: &Authentic, identity: &Identity, path: &Path) -> Self {
+        Self {
+            change: seen.record.change,
+            mac: seen.mac,
+            epoch: Some(identity.epoch),
+            path: path.to_string_lossy().into_owned(),
+        }
+    }
+
+    /// Whether this is of a later epoch than something of these, or of the same and a later change.
+    #[must_use]
+    pub fn is_later_than(&self, epoch: u32, change: u64) -> bool {
+        (self.epoch.unwrap_or(epoch), self.change) > (epoch, change)
+    }
+
+    /// How something of this change and MAC stands to what is pinned. Ahead says nothing of the way there.
+    #[must_use]
+    pub fn standing_of(&self, change: u64, mac: &Mac) -> Standing {
+        match change.cmp(&self.change) {
+            Ordering::Less => Standing::RolledBack,
+            Ordering::Equal if self.mac == *mac => Standing::Same,
+            Ordering::Equal => Standing::Forked,
+            Ordering::Greater => Standing::Ahead,
+        }
+    }
+}
+
+/// Holds an authentic record against what is remembered.
+///
+/// A file ahead of its pin is followed back: the event of the first change after the pinned one must name the pinned
+/// record, and every event from there to the record's own must follow from the one before. Events are sealed and
+/// the record binds the last of them, so a fork cannot present another branch's event as its own.
+pub fn judge(
+    memory: &Memory,
+    current: &Authentic,
+    tx: &Tx<'_>,
+    keys: &AuditKeys,
+    identity: &Identity,
+) -> Result<Standing, StateError> {
+    let Memory::Pin(pin) = memory else { return Ok(Standing::FirstUse) };
+    // Whoever has the keys of an epoch and a copy of it can have it go on from anything.
+    if pin.epoch.is_some_and(|pinned| identity.epoch < pinned) {
+        return Ok(Standing::RolledBack);
+    }
+    match pin.standing_of(current.record.change, &current.mac) {
+        Standing::Ahead => {}
+        standing => return Ok(standing),
+    }
+    let Some(next) = tx.audit_entry_of_next_change(pin.change)? else { return Ok(Standing::Forked) };
+    let mut leads_here = false;
+    // What follows the record's own entry are reads, however many; they prove nothing about changes.
+    let entries = next.seq..current.record.audit_count;
+    audit::read_range(tx, keys, identity, entries, &mut |seq, event: Event| {
+        if seq == next.seq {
+            leads_here = event.change.is_some_and(|change| change.previous == pin.mac);
+        }
+    })?;
+    Ok(if leads_here { Standing::Ahead } else { Standing::Forked })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::record::Record;
+    use super::*;
+    use keyvault_core::clock::Moment;
+
+    const IDENTITY: Identity = Identity { vault_id: [1; 16], epoch: 1 };
+
+    fn pin(change: u64, mac: u8) -> Pin {
+        Pin { change, mac: [mac; 32], epoch: None, path: "/somewhere/vault.db".to_owned() }
+    }
+
+    fn pins() -> (tempfile::TempDir, Pins) {
+        let folder = tempfile::tempdir().unwrap();
+        let pins = Pins::in_folder(folder.path().join("state/pins"));
+        (folder, pins)
+    }
+
+    /// A vault's pin as `advance` leaves it.
+    fn keep(pins: &Pins, path: &str, pin: &Pin) {
+        pins.write(&pins.file(&IDENTITY, Path::new(path)), pin, |_| true).unwrap();
+    }
+
+    #[test]
+    fn what_was_kept_is_read_back_for_its_vault_at_its_place_alone() {
+        let (_folder, pins) = pins();
+        let here = Path::new("/a/vault.db");
+        assert_eq!(pins.read(&IDENTITY, here), Memory::None { elsewhere: None });
+        keep(&pins, "/a/vault.db", &pin(7, 1));
+        assert_eq!(pins.read(&IDENTITY, here), Memory::Pin(pin(7, 1)));
+        assert_eq!(pins.read(&IDENTITY, here).pin(), Some(&pin(7, 1)));
+        let rekeyed = Identity { epoch: 2, ..IDENTITY };
+        assert_eq!(pins.read(&rekeyed, here), Memory::Pin(pin(7, 1)), "an epoch is the same vault's");
+        let other = Identity { vault_id: [2; 16], ..IDENTITY };
+        assert_eq!(pins.read(&other, here), Memory::None { elsewhere: None });
+    }
+
+    #[test]
+    fn a_vault_s_pin_moves_forward_only_unless_its_file_is_adopted() {
+        let (_folder, pins) = pins();
+        let path = Path::new("/a");
+        let seen = |change, mac| Authentic {
+            record: Record {
+                change,
+                time: Moment(0),
+                root: [0; 16],
+                audit_count: 0,
+                audit_head: [0; 32],
+                previous: [0; 32],
+            },
+            mac: [mac; 32],
+        };
+        let kept = || pins.read(&IDENTITY, path).pin().map(|pin| (pin.change, pin.mac[0]));
+        pins.advance(&IDENTITY, path, &seen(5, 1)).unwrap();
+        assert_eq!(kept(), Some((5, 1)));
+        for (change, mac, then) in [(4, 2, (5, 1)), (5, 3, (5, 1)), (6, 4, (6, 4))] {
+            pins.advance(&IDENTITY, path, &seen(change, mac)).unwrap();
+            assert_eq!(kept(), Some(then));
+        }
+        pins.replace(&IDENTITY, path, &seen(2, 5)).unwrap();
+        assert_eq!(kept(), Some((2, 5)));
+    }
+
+    #[test]
+    fn a_first_use_is_told_of_the_highest_pin_at_another_place() {
+        let (_folder, pins) = pins();
+        for (path, change) in [("/a", 3), ("/b", 9), ("/c", 5)] {
+            keep(&pins, path, &pin(change, 0));
+        }
+        let memory = pins.read(&IDENTITY, Path::new("/d"));
+        assert_eq!(memory, Memory::None { elsewhere: Some(pin(9, 0)) });
+        assert_eq!(memory.pin(), None, "it is not this place's");
+    }
+
+    #[test]
+    fn what_is_not_a_pin_is_said_to_be_unreadable_and_is_written_anew() {
+        let (_folder, pins) = pins();
+        let token = [3; 16];
+        let path = Path::new("/a");
+        pins.advance_token(&token, path, &pin(5, 0)).unwrap();
+        let file = pins.token_file(&token, path);
+        for garbage in ["", "{}", "not JSON"] {
+            std::fs::write(&file, garbage).unwrap();
+            assert_eq!(pins.read_token(&token, path), Memory::Unreadable, "{garbage}");
+        }
+        pins.advance_token(&token, path, &pin(2, 0)).unwrap();
+        assert_eq!(pins.read_token(&token, path), Memory::Pin(pin(2, 0)));
+        std::fs::write(pins.file(&IDENTITY, path), "{").unwrap();
+        assert_eq!(pins.read(&IDENTITY, path), Memory::Unreadable);
+        assert_eq!(Memory::Unreadable.pin(), None);
+        // One that may not be read, as a folder may not, is no first use either.
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        assert_eq!(pins.read_token(&token, path), Memory::Unreadable);
+    }
+
+    #[test]
+    fn a_token_s_pin_moves_forward_only_and_is_its_own() {
+        let (_folder, pins) = pins();
+        let path = Path::new("/a");
+        pins.advance_token(&[3; 16], path, &pin(5, 1)).unwrap();
+        pins.advance_token(&[3; 16], path, &pin(4, 2)).unwrap();
+        assert_eq!(pins.read_token(&[3; 16], path), Memory::Pin(pin(5, 1)));
+        pins.advance_token(&[3; 16], path, &pin(5, 3)).unwrap();
+        assert_eq!(
+            pins.read_token(&[3; 16], path),
+            Memory::Pin(pin(5, 3)),
+            "the same change may be told anew"
+        );
+        pins.advance_token(&[3; 16], path, &pin(6, 4)).unwrap();
+        assert_eq!(pins.read_token(&[3; 16], path), Memory::Pin(pin(6, 4)));
+        for (token, place) in [([4; 16], path), ([3; 16], Path::new("/b"))] {
+            assert_eq!(pins.read_token(&token, place), Memory::None { elsewhere: None });
+        }
+    }
+
+    #[test]
+    fn a_record_is_older_the_same_another_or_ahead() {
+        let pinned = pin(5, 1);
+        let standing = |change, mac| pinned.standing_of(change, &[mac; 32]);
+        assert_eq!(standing(4, 1), Standing::RolledBack);
+        assert_eq!(standing(5, 1), Standing::Same);
+        assert_eq!(standing(5, 2), Standing::Forked);
+        assert_eq!(standing(6, 2), Standing::Ahead);
+    }
+
+    #[test]
+    fn a_pin_is_one_of_format_1_with_a_whole_mac_and_nothing_else() {
+        let text = String::from_utf8(pin(5, 0xab).encode().unwrap()).unwrap();
+        assert_eq!(parse(text.as_bytes()), Some(pin(5, 0xab)));
+        for (old, new) in [
+            (r#""format":1"#, r#""format":2"#),
+            (r#""state":"ab"#, r#""state":"a"#),
+            (r#""state":"ab"#, r#""state":"zz"#),
+            (r#""change":5"#, r#""change":-5"#),
+            ("{", r#"{"more":1,"#),
+        ] {
+            let other = text.replacen(old, new, 1);
+            assert_ne!(other, text);
+            assert_eq!(parse(other.as_bytes()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_pin_has_no_number_that_leaves_none_for_the_next_change() {
+        let of = |change| parse(&pin(change, 1).encode().unwrap());
+        assert!(of((1 << 62) - 1).is_some() && of(1 << 62).is_none() && of(u64::MAX).is_none());
+    }
+
+    #[test]
+    fn a_pin_is_later_by_its_epoch_and_then_by_its_change() {
+        let later = |epoch, change| Pin { epoch, ..pin(5, 1) }.is_later_than(2, change);
+        assert!(later(None, 4) && !later(None, 5) && later(Some(2), 4) && !later(Some(2), 5));
+        assert!(later(Some(3), 9) && !later(Some(1), 1));
+    }
+}

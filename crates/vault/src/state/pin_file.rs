@@ -1,0 +1,49 @@
+//! The file of a pin: one line of JSON.
+
+use std::io;
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+
+use super::pin::Pin;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PinFile {
+    format: u32,
+    change: u64,
+    state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epoch: Option<u32>,
+    path: String,
+}
+
+impl Pin {
+    /// The file's content.
+    pub fn encode(&self) -> io::Result<Vec<u8>> {
+        let file = PinFile {
+            format: 1,
+            change: self.change,
+            state: HEXLOWER.encode(&self.mac),
+            epoch: self.epoch,
+            path: self.path.clone(),
+        };
+        Ok(serde_json::to_vec(&file)?)
+    }
+}
+
+/// No vault has so many changes: what is above would leave no number for the next.
+const CHANGES: u64 = 1 << 62;
+
+/// The pin that these bytes are.
+#[must_use]
+pub fn parse(bytes: &[u8]) -> Option<Pin> {
+    let file: PinFile = serde_json::from_slice(bytes).ok()?;
+    let mac = HEXLOWER.decode(file.state.as_bytes()).ok()?.try_into().ok()?;
+    (file.format == 1 && file.change < CHANGES).then_some(Pin {
+        change: file.change,
+        mac,
+        epoch: file.epoch,
+        path: file.path,
+    })
+}

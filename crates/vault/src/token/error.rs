@@ -1,0 +1,76 @@
+//! Facts about what went wrong with a token or a bundle.
+
+use std::path::PathBuf;
+
+use crate::state::pin::Standing;
+use keyvault_core::clock::Moment;
+use keyvault_core::name::TokenName;
+
+/// Why a token was not made, or opened nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// A token of that name is there and has not been revoked.
+    #[error("token {0} exists")]
+    Exists(TokenName),
+    /// No token of that name.
+    #[error("no token {0}")]
+    Missing(TokenName),
+    /// The owner's token was revoked before.
+    #[error("token {0} is revoked")]
+    Revoked(TokenName),
+    /// The vault has no view for this token: revoked, renewed, or of another vault.
+    #[error("the token opens nothing here")]
+    OpensNothing,
+    /// The token has come to its end.
+    #[error("token {name} has expired")]
+    Expired {
+        /// The token.
+        name: TokenName,
+        /// Since when.
+        since: Moment,
+    },
+    /// What the vault holds for this token is not what this machine last saw of it.
+    #[error("the view of {name} is not the one last seen here: {standing:?}")]
+    Alarm {
+        /// The token.
+        name: TokenName,
+        /// Rolled back or forked.
+        standing: Standing,
+        /// The view's change number.
+        found: u64,
+        /// The pin's change number.
+        pinned: u64,
+    },
+    /// What is read is older than what was asked for at least.
+    #[error("change {found} is before {least}")]
+    Stale {
+        /// The view's change number.
+        found: u64,
+        /// The least that was asked for.
+        least: u64,
+    },
+    /// The file is no bundle, or not one that this program knows.
+    #[error("not a bundle")]
+    NotABundle,
+    /// The bundle was made for another token.
+    #[error("the bundle is for another token")]
+    OtherBundle,
+    /// The bundle has been altered.
+    #[error("the bundle does not open")]
+    BundleDamaged,
+    /// The vault has no such token any more, so its bundle has nothing to follow.
+    #[error("the bundle's token is gone")]
+    BundleOfNone,
+    /// The bundle is of another vault.
+    #[error("the bundle is of another vault")]
+    OtherVault,
+    /// The file that reads are to be written to is something else.
+    #[error("{} is not a log of reads", path.display())]
+    NotAReadsLog {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The reads are of a token that this vault does not know.
+    #[error("the reads are of a token that is not known here")]
+    UnknownReads,
+}

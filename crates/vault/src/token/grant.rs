@@ -1,0 +1,264 @@
+//! What a token's holder reads of the vault: a view, and a grant for each key.
+//!
+//! A grant holds all that a reader must know to refuse (name, variable, scopes, expiry, the states of versions), and the
+//! keys of the versions that are good. The view binds the set of grants, so that none can be left out, put back or
+//! exchanged for an older one. Both are sealed with keys that follow from the token; who has it verifies everything
+//! that it uses and needs nothing else of the vault.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::store::{GrantRow, TokenId, ViewRow};
+use crate::unlock::token::TokenKeys;
+use keyvault_core::clock::{Moment, Rng};
+use keyvault_core::codec::{self, Decoder, Encoder, Malformed};
+use keyvault_core::crypto::{self, Digest, Key, Mac};
+use keyvault_core::identity::{Identity, Place};
+use keyvault_core::name::{EnvName, KeyName, Scope, TokenName};
+use keyvault_core::secret::SecretBytes;
+
+use crate::error::VaultError;
+use crate::key::record::{FINGERPRINT_LEN, Item, Version, VersionState};
+use crate::tx::damaged;
+
+const VIEW_LABEL: &str = "keyvault token view";
+const GRANT_LABEL: &str = "keyvault token grant";
+const GRANTS_LABEL: &[u8] = b"keyvault token grants";
+const PIN_LABEL: &[u8] = b"keyvault token pin";
+
+/// What stands at the head of what a holder may read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// The vault's change that wrote it.
+    pub change: u64,
+    /// The token's name, for errors.
+    pub name: TokenName,
+    /// When it was written.
+    pub time: Moment,
+    /// After this the token opens nothing.
+    pub expires: Option<Moment>,
+    /// How many grants there are.
+    pub(crate) count: u32,
+    /// All of them.
+    pub(crate) grants: Digest,
+}
+
+/// One key as a holder gets it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The key's id.
+    pub(crate) item: [u8; 16],
+    pub(crate) name: KeyName,
+    pub(crate) variable: EnvName,
+    pub(crate) scopes: BTreeSet<Scope>,
+    pub(crate) expires: Option<Moment>,
+    pub(crate) versions: Vec<GrantedVersion>,
+}
+
+/// One version that is good, and its key.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct GrantedVersion {
+    pub(crate) number: u32,
+    /// Current or previous.
+    pub(crate) state: VersionState,
+    pub(crate) grace_until: Option<Moment>,
+    pub(crate) key: Key,
+    /// SHA-256 of its sealed value: others who were granted it have its key too, and could seal another under it.
+    pub(crate) sealed: [u8; 32],
+}
+
+impl View {
+    pub(crate) fn seal(
+        &self,
+        keys: &TokenKeys,
+        identity: &Identity,
+        token: &TokenId,
+        rng: &dyn Rng,
+    ) -> Result<ViewRow, VaultError> {
+        let plain = Encoder::new()
+            .bytes(self.name.as_str().as_bytes())
+            .i64(self.time.0)
+            .option(self.expires, |encoder, expires| encoder.i64(expires.0))
+            .u32(self.count)
+            .fixed(&self.grants)
+            .finish();
+        let padded = codec::pad(&plain).map_err(|_| damaged("token_view: too long to encode"))?;
+        let context = identity.context(&view_place(token, self.change));
+        let sealed = crypto::seal(&keys.view, VIEW_LABEL, &context, padded.expose(), rng)?;
+        Ok(ViewRow { token: *token, change: self.change, sealed })
+    }
+
+    pub(crate) fn open(row: &ViewRow, keys: &TokenKeys, identity: &Identity) -> Result<Self, VaultError> {
+        let context = identity.context(&view_place(&row.token, row.change));
+        let plain = crypto::open(&keys.view, VIEW_LABEL, &context, &row.sealed)
+            .map_err(|_| damaged("token_view: does not open"))?;
+        let decode = |bytes| {
+            let mut decoder = Decoder::new(bytes);
+            let view = Self {
+                change: row.change,
+                name: TokenName::parse(decoder.text()?).map_err(|_| Malformed)?,
+                time: Moment(decoder.i64()?),
+                expires: decoder.option(|decoder| decoder.i64().map(Moment))?,
+                count: decoder.u32()?,
+                grants: decoder.array()?,
+            };
+            decoder.end()?;
+            Ok(view)
+        };
+        codec::unpad(&plain).and_then(decode).map_err(|_: Malformed| damaged("token_view: malformed"))
+    }
+
+    /// Whether these are the grants that it names, every one and no other.
+    pub(crate) fn binds(&self, rows: &[GrantRow], keys: &TokenKeys) -> bool {
+        u32::try_from(rows.len()) == Ok(self.count) && grants_digest(keys, rows) == self.grants
+    }
+}
+
+/// What a machine remembers of a view.
+pub(crate) fn pin_mac(row: &ViewRow, keys: &TokenKeys) -> Mac {
+    let id = crypto::seal_id(&row.sealed).unwrap_or([0; crypto::SEAL_ID_LEN]);
+    keys.view.mac(&[PIN_LABEL, &row.change.to_le_bytes(), &id])
+}
+
+/// The digest over all grants; `rows` are ordered by the keys' ids.
+pub(crate) fn grants_digest(keys: &TokenKeys, rows: &[GrantRow]) -> Digest {
+    let mut all = Vec::with_capacity(rows.len() * (16 + crypto::SEAL_ID_LEN));
+    for row in rows {
+        all.extend_from_slice(&row.item);
+        all.extend_from_slice(&crypto::seal_id(&row.sealed).unwrap_or([0; crypto::SEAL_ID_LEN]));
+    }
+    keys.view.digest(&[GRANTS_LABEL, &all])
+}
+
+impl Grant {
+    pub(crate) fn of(item: &Item, versions: Vec<GrantedVersion>) -> Self {
+        Self {
+            item: item.id,
+            name: item.name.clone(),
+            variable: item.variable.clone(),
+            scopes: item.scopes.clone(),
+            expires: item.expires,
+            versions,
+        }
+    }
+
+    /// The plaintext, in a buffer that is wiped: it holds the keys of versions.
+    pub fn encode(&self) -> SecretBytes {
+        let scopes: Vec<_> = self.scopes.iter().collect();
+        let encoded = Encoder::new()
+            .bytes(self.name.as_str().as_bytes())
+            .bytes(self.variable.as_str().as_bytes())
+            .list(&scopes, |encoder, scope| encoder.bytes(scope.as_str().as_bytes()))
+            .option(self.expires, |encoder, expires| encoder.i64(expires.0))
+            .list(&self.versions, |encoder, version| {
+                encoder
+                    .u32(version.number)
+                    .u8(u8::from(version.state == VersionState::Previous))
+                    .option(version.grace_until, |encoder, until| encoder.i64(until.0))
+                    .fixed(version.key.expose())
+                    .fixed(&version.sealed)
+            })
+            .finish();
+        // What the encoder leaves behind is wiped by the allocator.
+        SecretBytes::copy_from(&encoded)
+    }
+
+    pub fn decode(item: [u8; 16], bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut decoder = Decoder::new(bytes);
+        let grant = Self {
+            item,
+            name: KeyName::parse(decoder.text()?).map_err(|_| Malformed)?,
+            variable: EnvName::stored(decoder.text()?).map_err(|_| Malformed)?,
+            scopes: decoder
+                .ascending(|decoder| Scope::parse(decoder.text()?).map_err(|_| Malformed), |scope| scope)?
+                .into_iter()
+                .collect(),
+            expires: decoder.option(|decoder| decoder.i64().map(Moment))?,
+            versions: decoder.ascending(GrantedVersion::decode, |version| &version.number)?,
+        };
+        decoder.end()?;
+        let current = grant.versions.iter().filter(|version| version.state == VersionState::Current);
+        if current.count() <= 1 { Ok(grant) } else { Err(Malformed) }
+    }
+
+    pub(crate) fn seal(
+        &self,
+        keys: &TokenKeys,
+        identity: &Identity,
+        token: &TokenId,
+        rng: &dyn Rng,
+    ) -> Result<GrantRow, VaultError> {
+        let padded =
+            codec::pad(self.encode().expose()).map_err(|_| damaged("token_grant: too long to encode"))?;
+        let context = identity.context(&grant_place(&self.item, token));
+        let sealed = crypto::seal(&keys.grants, GRANT_LABEL, &context, padded.expose(), rng)?;
+        Ok(GrantRow { token: *token, item: self.item, sealed })
+    }
+
+    pub(crate) fn open(row: &GrantRow, keys: &TokenKeys, identity: &Identity) -> Result<Self, VaultError> {
+        let context = identity.context(&grant_place(&row.item, &row.token));
+        let plain = crypto::open(&keys.grants, GRANT_LABEL, &context, &row.sealed)
+            .map_err(|_| damaged("token_grant: does not open"))?;
+        codec::unpad(&plain)
+            .and_then(|bytes| Self::decode(row.item, bytes))
+            .map_err(|_| damaged("token_grant: malformed"))
+    }
+
+    /// The key as the choice among keys sees it: what a grant does not tell is empty.
+    pub(crate) fn as_item(&self) -> Item {
+        let versions = self.versions.iter().map(|version| Version {
+            number: version.number,
+            state: version.state,
+            created: Moment(0),
+            since: Moment(0),
+            grace_until: version.grace_until,
+            fingerprint: [0; FINGERPRINT_LEN],
+            digest: None,
+            due: None,
+            made_by: String::new(),
+            public: None,
+            reason: String::new(),
+        });
+        Item {
+            id: self.item,
+            revision: 0,
+            name: self.name.clone(),
+            variable: self.variable.clone(),
+            scopes: self.scopes.clone(),
+            tags: BTreeMap::new(),
+            note: String::new(),
+            created: Moment(0),
+            expires: self.expires,
+            recipe: None,
+            versions: versions.collect(),
+            next_version: u32::MAX,
+        }
+    }
+
+    pub(crate) fn version(&self, number: u32) -> Option<&GrantedVersion> {
+        self.versions.iter().find(|version| version.number == number)
+    }
+}
+
+impl GrantedVersion {
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            number: decoder.u32()?,
+            state: match decoder.u8()? {
+                0 => VersionState::Current,
+                1 => VersionState::Previous,
+                _ => return Err(Malformed),
+            },
+            grace_until: decoder.option(|decoder| decoder.i64().map(Moment))?,
+            key: Key::from_bytes(decoder.fixed(crypto::KEY_LEN)?).ok_or(Malformed)?,
+            sealed: decoder.array()?,
+        })
+    }
+}
+
+fn view_place(token: &TokenId, change: u64) -> Place<'_> {
+    Place { table: "token_view", row: token, version: 0, field: "sealed", revision: change, bound: &[] }
+}
+
+fn grant_place<'p>(item: &'p [u8; 16], token: &'p TokenId) -> Place<'p> {
+    Place { table: "token_grant", row: item, version: 0, field: "sealed", revision: 0, bound: token }
+}

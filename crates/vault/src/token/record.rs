@@ -1,0 +1,170 @@
+//! The owner's record of a token: what it is granted, and what is needed to keep that written for its holder.
+
+use std::collections::BTreeSet;
+
+use crate::audit::START;
+use crate::store::TokenId;
+use crate::unlock::token::{Reader, TokenKeys};
+use keyvault_core::clock::Moment;
+use keyvault_core::codec::{Decoder, Encoder, Malformed};
+use keyvault_core::crypto::{self, Digest, Key, Mac};
+use keyvault_core::identity::Identity;
+use keyvault_core::name::{Scope, TokenName};
+
+use super::error::TokenError;
+use crate::key::record::Item;
+
+/// What a token is granted: keys that carry any of these scopes, and these keys; now and whenever that changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// Scopes.
+    pub scopes: BTreeSet<Scope>,
+    /// Keys, by their ids: a new name changes nothing.
+    pub keys: BTreeSet<[u8; 16]>,
+}
+
+impl Rule {
+    /// Whether a key is granted.
+    #[must_use]
+    pub fn matches(&self, item: &Item) -> bool {
+        self.keys.contains(&item.id) || !self.scopes.is_disjoint(&item.scopes)
+    }
+}
+
+/// A token as its owner knows it. The token itself is not in it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TokenRecord {
+    /// Its name.
+    pub name: TokenName,
+    /// What its rows are found by.
+    pub id: TokenId,
+    /// What it is granted.
+    pub rule: Rule,
+    /// When it was made.
+    pub created: Moment,
+    /// After this it opens nothing.
+    pub expires: Option<Moment>,
+    /// When it was revoked.
+    pub revoked: Option<Moment>,
+    /// `user@host` who made it.
+    pub made_by: String,
+    pub(crate) reader: Reader,
+    /// k₀ of the holder's chain.
+    pub(crate) first_key: Key,
+    pub(crate) view: Option<ViewMark>,
+    /// How far the holder's chain had come at the last change.
+    pub(crate) read: Mark,
+    /// How far what was read from bundles has been imported, by the place where it was read.
+    pub(crate) places: Vec<([u8; 16], Mark)>,
+}
+
+/// Which view was written last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ViewMark {
+    /// The change that wrote it.
+    pub(crate) change: u64,
+    /// What it is known by.
+    pub(crate) digest: Digest,
+}
+
+/// A point in a chain: so many entries, the last with this MAC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) count: u64,
+    pub(crate) head: Mac,
+}
+
+impl Mark {
+    /// Before the first entry.
+    pub(crate) const START: Self = Self { count: 0, head: START };
+}
+
+impl TokenRecord {
+    /// Whether it has come to its end.
+    #[must_use]
+    pub fn expired(&self, now: Moment) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// The word for what may be done with it.
+    #[must_use]
+    pub fn status(&self, now: Moment) -> &'static str {
+        match self.revoked {
+            Some(_) => "revoked",
+            None if self.expired(now) => "expired",
+            None => "active",
+        }
+    }
+
+    /// Refuses one that is past its expiry.
+    pub(crate) fn in_force(&self, now: Moment) -> Result<(), TokenError> {
+        match self.expires {
+            Some(since) if since <= now => Err(TokenError::Expired { name: self.name.clone(), since }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The keys of what it shares with its holder.
+    pub(crate) fn keys(&self, identity: &Identity) -> TokenKeys {
+        self.reader.keys(identity, &self.id)
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        let scopes: Vec<_> = self.rule.scopes.iter().collect();
+        let keys: Vec<_> = self.rule.keys.iter().collect();
+        let moment = |encoder: Encoder, moment: Moment| encoder.i64(moment.0);
+        Encoder::new()
+            .bytes(self.name.as_str().as_bytes())
+            .fixed(&self.id)
+            .fixed(self.reader.expose())
+            .fixed(self.first_key.expose())
+            .list(&scopes, |encoder, scope| encoder.bytes(scope.as_str().as_bytes()))
+            .list(&keys, |encoder, key| encoder.fixed(key.as_slice()))
+            .i64(self.created.0)
+            .option(self.expires, moment)
+            .option(self.revoked, moment)
+            .bytes(self.made_by.as_bytes())
+            .option(self.view, |encoder, view| encoder.u64(view.change).fixed(&view.digest))
+            .u64(self.read.count)
+            .fixed(&self.read.head)
+            .list(&self.places, |encoder, (place, mark)| {
+                encoder.fixed(place).u64(mark.count).fixed(&mark.head)
+            })
+            .finish()
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut decoder = Decoder::new(bytes);
+        let moment = |decoder: &mut Decoder<'_>| decoder.i64().map(Moment);
+        let record = Self {
+            name: TokenName::parse(decoder.text()?).map_err(|_| Malformed)?,
+            id: decoder.array()?,
+            reader: Reader::from_bytes(decoder.fixed(crypto::KEY_LEN)?).ok_or(Malformed)?,
+            first_key: Key::from_bytes(decoder.fixed(crypto::KEY_LEN)?).ok_or(Malformed)?,
+            rule: Rule {
+                scopes: decoder
+                    .ascending(|decoder| Scope::parse(decoder.text()?).map_err(|_| Malformed), |scope| scope)?
+                    .into_iter()
+                    .collect(),
+                keys: decoder.ascending(Decoder::array, |key| key)?.into_iter().collect(),
+            },
+            created: moment(&mut decoder)?,
+            expires: decoder.option(moment)?,
+            revoked: decoder.option(moment)?,
+            made_by: decoder.text()?.to_owned(),
+            view: decoder
+                .option(|decoder| Ok(ViewMark { change: decoder.u64()?, digest: decoder.array()? }))?,
+            read: Mark::decode(&mut decoder)?,
+            places: decoder
+                .ascending(|decoder| Ok((decoder.array()?, Mark::decode(decoder)?)), |(place, _)| place)?,
+        };
+        decoder.end()?;
+        Ok(record)
+    }
+}
+
+impl Mark {
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        Ok(Self { count: decoder.u64()?, head: decoder.array()? })
+    }
+}

@@ -1,0 +1,379 @@
+//! Work inside one transaction: every row that is read is verified, every row that is written is entered in the tree.
+
+pub(crate) mod leaf;
+pub(crate) mod name_index;
+pub(crate) mod scope_index;
+pub(crate) mod sealed;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::audit::{Chain, ChangeMark, Event};
+use crate::state::StateError;
+use crate::state::pin::{self, Memory, Standing};
+use crate::state::record::{Authentic, Record};
+use crate::state::tree::Tree;
+use crate::store::{HIGHEST_SLOT, HeaderRow, ItemRow, SlotRow, StoreError, Tag, Tx};
+use crate::unlock::keys::DailyKeys;
+use keyvault_core::clock::{Moment, Rng};
+use keyvault_core::codec;
+use keyvault_core::crypto::{self, Digest, Key};
+use keyvault_core::identity::{Identity, Place};
+use keyvault_core::name::{KeyName, Scope};
+use keyvault_core::secret::SecretBytes;
+
+use self::leaf::Kind;
+use self::sealed::{ITEM_LABEL, Opener, VALUE_LABEL, VERSION_KEY_LABEL};
+use super::error::VaultError;
+use super::file::open::World;
+use super::key::record::{Item, Version};
+
+/// 2026-01-01T00:00:00Z: no vault is older.
+const FIRST_VAULT: Moment = Moment(1_767_225_600_000);
+
+/// What a transaction is opened with.
+pub(crate) struct Setting<'a> {
+    pub(crate) keys: &'a DailyKeys,
+    pub(crate) identity: Identity,
+    pub(crate) memory: &'a Memory,
+    pub(crate) slot: Option<&'a SlotRow>,
+}
+
+/// One transaction's work on a vault whose record, header and standing have been verified.
+pub struct Work<'a> {
+    pub(crate) tx: &'a Tx<'a>,
+    pub(crate) keys: &'a DailyKeys,
+    pub(crate) identity: Identity,
+    pub(crate) current: Authentic,
+    pub(crate) tree: Tree<'a>,
+    pub(crate) leaf_changes: BTreeMap<Tag, Option<Digest>>,
+    /// Per scope: members that come and go with this change.
+    pub(crate) scope_changes: BTreeMap<Scope, BTreeMap<Tag, bool>>,
+    /// Names that come and go with this change.
+    pub(crate) name_changes: BTreeMap<KeyName, bool>,
+    /// The change's number is above this.
+    pub(crate) floor: u64,
+    /// Whether there is a token, once that was asked.
+    pub(crate) has_tokens: Option<bool>,
+    /// Keys that this change writes or removes, if there is a token.
+    pub(crate) touched: BTreeMap<[u8; 16], Option<Item>>,
+    standing: Standing,
+    pinned: Option<u64>,
+}
+
+impl<'a> Work<'a> {
+    /// Verifies the record, its place in the audit chain, the header, the opened slot, and the standing to the pin.
+    pub(crate) fn load(tx: &'a Tx<'a>, setting: &Setting<'a>) -> Result<Self, VaultError> {
+        let Setting { keys, identity, memory, slot } = *setting;
+        let header = tx.header()?;
+        if header.vault_id == identity.vault_id && header.epoch != identity.epoch {
+            return Err(VaultError::Rekeyed);
+        }
+        let current = Record::load(tx, &keys.state, &identity)?;
+        let standing = pin::judge(memory, &current, tx, &keys.audit, &identity)?;
+        let pinned = memory.pin().map(|pin| pin.change);
+        let tree = Tree::new(tx, &keys.tree, Some(current.record.root));
+        let mut work = Self { tree, standing, pinned, ..Self::begin(tx, keys, identity, current) };
+        work.hold_chain_against_record()?;
+        work.expect_leaf(&work.tag(Kind::Header, &[]), Some(work.header_leaf(&header)), "vault")?;
+        if let Some(slot) = slot {
+            work.expect_slot(slot)?;
+        }
+        Ok(work)
+    }
+
+    /// Work on a vault without rows that continues after `current`.
+    pub(crate) fn begin(tx: &'a Tx<'a>, keys: &'a DailyKeys, identity: Identity, current: Authentic) -> Self {
+        Self {
+            tx,
+            keys,
+            identity,
+            current,
+            tree: Tree::new(tx, &keys.tree, None),
+            leaf_changes: BTreeMap::new(),
+            scope_changes: BTreeMap::new(),
+            name_changes: BTreeMap::new(),
+            floor: 0,
+            has_tokens: None,
+            touched: BTreeMap::new(),
+            standing: Standing::Same,
+            pinned: None,
+        }
+    }
+
+    /// How the file stands to what this machine last saw.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// The number of the last change.
+    #[must_use]
+    pub fn change_number(&self) -> u64 {
+        self.current.record.change
+    }
+
+    pub(crate) fn pinned(&self) -> Option<u64> {
+        self.pinned
+    }
+
+    pub(crate) fn refuse_in_alarm(&self, path: &Path) -> Result<(), VaultError> {
+        match self.standing {
+            Standing::FirstUse | Standing::Same | Standing::Ahead => Ok(()),
+            Standing::RolledBack | Standing::Forked => Err(VaultError::Alarm {
+                standing: self.standing,
+                found: self.current.record.change,
+                pinned: self.pinned.unwrap_or(0),
+                path: path.to_owned(),
+            }),
+        }
+    }
+
+    /// The record says where the chain stood at its change; the chain must still pass through that point.
+    fn hold_chain_against_record(&self) -> Result<(), VaultError> {
+        let record = &self.current.record;
+        let last = record.audit_count.checked_sub(1);
+        let mac = last.map(|seq| self.tx.audit_mac(self.keys.audit.ledger, seq)).transpose()?.flatten();
+        if mac == Some(record.audit_head) {
+            return Ok(());
+        }
+        let what = "audit: the entry of the last change is not the one that the state record names";
+        Err(StateError::Apart { what: what.to_owned() }.into())
+    }
+
+    // ── Tags and leaves ──────────────────────────────────────────────────────────────────────────────────────────
+
+    /// The blind index of something: HMAC(index key, label ‖ kind ‖ name), first 16 bytes.
+    pub(crate) fn tag(&self, kind: Kind, name: &[u8]) -> Tag {
+        leaf::tag(&self.keys.index, kind, name)
+    }
+
+    pub(crate) fn item_tag(&self, name: &KeyName) -> Tag {
+        self.tag(Kind::Item, name.as_str().as_bytes())
+    }
+
+    pub(crate) fn slot_tag(&self, id: u32) -> Tag {
+        self.tag(Kind::Slot, &id.to_le_bytes())
+    }
+
+    pub(crate) fn header_leaf(&self, header: &HeaderRow) -> Digest {
+        leaf::header_leaf(&self.keys.tree, header)
+    }
+
+    pub(crate) fn slot_leaf(&self, slot: &SlotRow) -> Digest {
+        leaf::slot_leaf(&self.keys.tree, slot)
+    }
+
+    /// The leaf of a row that has a revision and one sealed text: keys and scopes.
+    pub(crate) fn row_leaf(&self, kind: Kind, tag: &Tag, revision: u64, sealed: &[u8]) -> Digest {
+        leaf::row_leaf(&self.keys.tree, kind, tag, revision, sealed)
+    }
+
+    pub(crate) fn expect_leaf(
+        &mut self,
+        tag: &Tag,
+        leaf: Option<Digest>,
+        what: &str,
+    ) -> Result<(), VaultError> {
+        if self.tree.leaf(tag)? == leaf {
+            Ok(())
+        } else {
+            Err(StateError::Mismatch { what: what.to_owned() }.into())
+        }
+    }
+
+    // ── Keys ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// A key by its name; `None` is proved.
+    pub fn item(&mut self, name: &KeyName) -> Result<Option<Item>, VaultError> {
+        let tag = self.item_tag(name);
+        self.item_at(&tag)
+    }
+
+    pub(crate) fn item_at(&mut self, tag: &Tag) -> Result<Option<Item>, VaultError> {
+        let row = self.tx.item(tag)?;
+        let leaf = row.as_ref().map(|row| self.row_leaf(Kind::Item, tag, row.revision, &row.sealed));
+        self.expect_leaf(tag, leaf, "item")?;
+        row.map(|row| self.open_item(&row)).transpose()
+    }
+
+    pub(crate) fn open_item(&self, row: &ItemRow) -> Result<Item, VaultError> {
+        self.opener().open(row)
+    }
+
+    pub(crate) fn opener(&self) -> Opener<'a> {
+        Opener { keys: self.keys, identity: self.identity }
+    }
+
+    /// Every key, ordered by name, each held against the tree, and none missing.
+    pub fn items(&mut self) -> Result<Vec<Item>, VaultError> {
+        let leaves = self.tree.all_leaves()?;
+        let mut rows = Vec::new();
+        self.tx.each_item(|row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        let mut items = self.opener().open_all(&rows, &leaves)?;
+        // What is left of the tree must be the other rows, word for word; a forged one excuses no missing key.
+        let others = self.other_leaves(&leaves)?;
+        let known = |leaf: &(Tag, Digest)| leaves.binary_search(leaf).is_ok();
+        if let Some((tag, _)) = others.iter().find(|leaf| !known(leaf)) {
+            let what = format!("row {}: added or altered", data_encoding::HEXLOWER.encode(tag));
+            return Err(StateError::Apart { what }.into());
+        }
+        if rows.len() + others.len() != leaves.len() {
+            let missing = leaves.len().saturating_sub(rows.len() + others.len());
+            return Err(
+                StateError::Apart { what: format!("rows are missing: {missing} without a row") }.into()
+            );
+        }
+        // Keys are large to move about; their names are sorted, and then each key goes to its place once.
+        items.sort_by_cached_key(|item| item.name.clone());
+        Ok(items)
+    }
+
+    /// The leaves that all rows but the keys' must have. The slots' are those of the tree: whoever uses a slot holds it
+    /// against its leaf, and a stray one is no reason to keep the keys back.
+    fn other_leaves(&self, all: &[(Tag, Digest)]) -> Result<Vec<(Tag, Digest)>, VaultError> {
+        let mut leaves = vec![(self.tag(Kind::Header, &[]), self.header_leaf(&self.tx.header()?))];
+        let slots = (1..=HIGHEST_SLOT).map(|id| self.slot_tag(id));
+        let known =
+            |tag: Tag| all.binary_search_by_key(&tag, |(tag, _)| *tag).ok().and_then(|at| all.get(at));
+        leaves.extend(slots.filter_map(known));
+        self.tx.each_scope(|row| {
+            leaves.push((row.tag, self.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed)));
+            Ok(())
+        })?;
+        self.tx.each_directory(|row| {
+            leaves.push((self.directory_tag(row.bucket), self.directory_leaf(&row)));
+            Ok(())
+        })?;
+        let tokens = self.tx.tokens()?;
+        leaves.extend(tokens.iter().map(|row| (row.tag, self.token_leaf(row))));
+        leaves.extend(self.tokens_leaf(&tokens));
+        Ok(leaves)
+    }
+
+    /// Writes a key's metadata under its next revision.
+    pub(crate) fn put_item(&mut self, item: &mut Item, rng: &dyn Rng) -> Result<(), VaultError> {
+        item.revision += 1;
+        let tag = self.item_tag(&item.name);
+        let padded = codec::pad(&item.encode()).map_err(|_| damaged("item: too long to encode"))?;
+        let context = self.identity.context(&row_place("item", &tag, item.revision));
+        let sealed = crypto::seal(&self.keys.metadata, ITEM_LABEL, &context, padded.expose(), rng)?;
+        let leaf = self.row_leaf(Kind::Item, &tag, item.revision, &sealed);
+        self.tx.put_item(&ItemRow { tag, revision: item.revision, sealed })?;
+        self.leaf_changes.insert(tag, Some(leaf));
+        self.touch(item.id, Some(item))
+    }
+
+    /// Takes a key's metadata away from where its name puts it. Its versions stay.
+    pub(crate) fn delete_item_row(&mut self, name: &KeyName) -> Result<(), VaultError> {
+        let tag = self.item_tag(name);
+        self.tx.delete_item(&tag)?;
+        self.leaf_changes.insert(tag, None);
+        Ok(())
+    }
+
+    // ── Values ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Seals a value under a key of its own, wraps that key, and returns what the metadata keeps of both.
+    pub(crate) fn put_value(
+        &self,
+        item: &[u8; 16],
+        version: u32,
+        value: &SecretBytes,
+        rng: &dyn Rng,
+    ) -> Result<Digest, VaultError> {
+        let version_key = Key::random(rng)?;
+        let wrapped = crypto::seal(
+            &self.keys.wrapping,
+            VERSION_KEY_LABEL,
+            &self.identity.context(&version_place("version_key", item, version)),
+            version_key.expose(),
+            rng,
+        )?;
+        let padded = codec::pad(value.expose()).map_err(|_| damaged("version_value: too long to encode"))?;
+        let sealed = crypto::seal(
+            &version_key,
+            VALUE_LABEL,
+            &self.identity.context(&version_place("version_value", item, version)),
+            padded.expose(),
+            rng,
+        )?;
+        self.tx.put_version(item, version, &wrapped, &sealed)?;
+        Ok(self.opener().version_digest(&wrapped, &sealed))
+    }
+
+    /// A version's value. Its rows must be the ones that the verified metadata names.
+    pub(crate) fn value(&self, item: &[u8; 16], version: &Version) -> Result<SecretBytes, VaultError> {
+        let rows = self.version_rows(item, version.number)?;
+        self.opener().value(item, version, &rows)
+    }
+
+    /// A version's wrapped key and sealed value, not yet believed.
+    pub(crate) fn version_rows(
+        &self,
+        item: &[u8; 16],
+        version: u32,
+    ) -> Result<(Vec<u8>, Vec<u8>), VaultError> {
+        let missing = || StateError::Apart { what: format!("version {version} of a key: missing") };
+        let wrapped = self.tx.version_key(item, version)?.ok_or_else(missing)?;
+        let sealed = self.tx.version_value(item, version)?.ok_or_else(missing)?;
+        Ok((wrapped, sealed))
+    }
+
+    // ── Ending ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// A clock that stands before any vault was made has lost the time; the last that is known counts then.
+    fn no_earlier_than_possible(&self, time: Moment) -> Moment {
+        if time < FIRST_VAULT { time.max(self.current.record.time) } else { time }
+    }
+
+    /// Appends an event that changes nothing else.
+    pub(crate) fn append(&mut self, event: &Event, rng: &dyn Rng) -> Result<(), VaultError> {
+        let mut chain = Chain::load(self.tx, &self.keys.audit, &self.identity)?;
+        chain.append(self.tx, &self.keys.audit, &self.identity, event, rng)?;
+        Ok(())
+    }
+
+    /// This change's number. Adopting and restoring skip some, so that the result is ahead of all that was seen here.
+    pub(crate) fn next_change(&self) -> u64 {
+        self.current.record.change.max(self.floor) + 1
+    }
+
+    /// Ends a change: scopes, names, tokens, tree, event, record.
+    pub(crate) fn seal_change(&mut self, event: Event, world: &World<'_>) -> Result<Authentic, VaultError> {
+        self.apply_scope_changes(world.rng)?;
+        self.apply_directory_changes(world.rng)?;
+        self.apply_token_changes(world)?;
+        let number = self.next_change();
+        let changes = std::mem::take(&mut self.leaf_changes);
+        let root = self.tree.apply(&changes)?.ok_or_else(|| damaged("node: the tree is empty"))?;
+        let event = Event { change: Some(ChangeMark { number, previous: self.current.mac }), ..event };
+        let mut chain = Chain::load(self.tx, &self.keys.audit, &self.identity)?;
+        chain.append(self.tx, &self.keys.audit, &self.identity, &event, world.rng)?;
+        let record = Record {
+            change: number,
+            time: self.no_earlier_than_possible(event.time),
+            root,
+            audit_count: chain.count,
+            audit_head: chain.head,
+            previous: self.current.mac,
+        };
+        self.current = record.store(self.tx, &self.keys.state, &self.identity)?;
+        Ok(self.current)
+    }
+}
+
+pub(crate) fn row_place<'p>(table: &'p str, row: &'p [u8], revision: u64) -> Place<'p> {
+    Place { table, row, version: 0, field: "sealed", revision, bound: &[] }
+}
+
+pub(crate) fn version_place<'p>(table: &'p str, item: &'p [u8; 16], version: u32) -> Place<'p> {
+    Place { table, row: item, version, field: "sealed", revision: 0, bound: &[] }
+}
+
+pub(crate) fn damaged(what: &str) -> VaultError {
+    StoreError::Damaged { what: what.to_owned() }.into()
+}

@@ -1,0 +1,210 @@
+//! The names of all keys, in 64 buckets, so that completion reads them without opening every key.
+//!
+//! A name stands in the bucket that the first six bits of its key's tag say. A change that makes, renames or removes
+//! keys rewrites the buckets that it touches; at 10,000 keys one has about 160 names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::store::{DirectoryRow, Tag};
+use keyvault_core::clock::Rng;
+use keyvault_core::codec::{self, Decoder, Encoder, Malformed};
+use keyvault_core::crypto;
+use keyvault_core::name::{KeyName, Scope};
+
+use super::leaf::Kind;
+use super::{Work, damaged, row_place};
+use crate::error::VaultError;
+use crate::file::open::{Access, Vault};
+
+const DIRECTORY_LABEL: &str = "keyvault directory";
+
+/// Every name and every scope, as completion and suggestions need them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// The keys' names, in order.
+    pub keys: BTreeSet<KeyName>,
+    /// The scopes, in order.
+    pub scopes: BTreeSet<Scope>,
+}
+
+impl Names {
+    /// The scope that was probably meant by one that nothing carries.
+    #[must_use]
+    pub fn scope_like(&self, wanted: &Scope) -> Option<&Scope> {
+        nearest(self.scopes.iter(), wanted.as_str(), |scope| scope.as_str())
+    }
+}
+
+impl Vault {
+    /// Every name and scope, verified; no key is opened and nothing is recorded.
+    pub fn names(&mut self, access: &Access) -> Result<Names, VaultError> {
+        self.read(access, |work| {
+            let mut names = Names::default();
+            let mut rows = Vec::new();
+            work.tx.each_directory(|row| {
+                rows.push(row);
+                Ok(())
+            })?;
+            for row in &rows {
+                let tag = work.directory_tag(row.bucket);
+                work.expect_leaf(&tag, Some(work.directory_leaf(row)), "directory")?;
+                names.keys.append(&mut work.open_directory(row)?);
+            }
+            let mut scopes = Vec::new();
+            work.tx.each_scope(|row| {
+                scopes.push(row);
+                Ok(())
+            })?;
+            for row in &scopes {
+                let leaf = work.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed);
+                work.expect_leaf(&row.tag, Some(leaf), "scope")?;
+                names.scopes.insert(work.open_scope(row)?.name);
+            }
+            Ok(names)
+        })
+    }
+}
+
+/// How alike two names must be for one to be meant by the other, by Jaro and Winkler.
+const ALIKE: f64 = 0.85;
+
+/// The one of `known` that is most like `wanted`, if any is like enough.
+pub(crate) fn nearest<T: Clone>(
+    known: impl Iterator<Item = T>,
+    wanted: &str,
+    text: impl Fn(&T) -> &str,
+) -> Option<T> {
+    known
+        .map(|name| (strsim::jaro_winkler(text(&name), wanted), name))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|left, right| left.0.total_cmp(&right.0))
+        .map(|(_, name)| name)
+}
+
+impl Work<'_> {
+    /// The key that was probably meant by a name that is not there.
+    pub(crate) fn key_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError> {
+        let mut rows = Vec::new();
+        self.tx.each_directory(|row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        let mut names = BTreeSet::new();
+        for row in &rows {
+            names.append(&mut self.open_directory(row)?);
+        }
+        Ok(nearest(names.into_iter(), wanted.as_str(), KeyName::as_str))
+    }
+
+    /// The scope that was probably meant by one that nothing carries.
+    pub(crate) fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError> {
+        let mut rows = Vec::new();
+        self.tx.each_scope(|row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        let mut scopes = Vec::with_capacity(rows.len());
+        for row in &rows {
+            scopes.push(self.open_scope(row)?.name);
+        }
+        Ok(nearest(scopes.into_iter(), wanted.as_str(), Scope::as_str))
+    }
+
+    pub(crate) fn directory_tag(&self, bucket: u8) -> Tag {
+        self.tag(Kind::Directory, &[bucket])
+    }
+
+    pub(crate) fn directory_leaf(&self, row: &DirectoryRow) -> Tag {
+        self.row_leaf(Kind::Directory, &self.directory_tag(row.bucket), row.revision, &row.sealed)
+    }
+
+    pub(crate) fn open_directory(&self, row: &DirectoryRow) -> Result<BTreeSet<KeyName>, VaultError> {
+        let context = self.identity.context(&row_place("directory", &[row.bucket], row.revision));
+        let plain = crypto::open(&self.keys.metadata, DIRECTORY_LABEL, &context, &row.sealed)
+            .map_err(|_| damaged("directory: does not open"))?;
+        codec::unpad(&plain).and_then(decode).map_err(|_| damaged("directory: malformed"))
+    }
+
+    pub(crate) fn apply_directory_changes(&mut self, rng: &dyn Rng) -> Result<(), VaultError> {
+        let mut buckets: BTreeMap<u8, Vec<(KeyName, bool)>> = BTreeMap::new();
+        for (name, there) in std::mem::take(&mut self.name_changes) {
+            buckets.entry(bucket_of(&self.item_tag(&name))).or_default().push((name, there));
+        }
+        for (bucket, changes) in buckets {
+            self.rewrite_directory(bucket, changes, rng)?;
+        }
+        Ok(())
+    }
+
+    fn rewrite_directory(
+        &mut self,
+        bucket: u8,
+        changes: Vec<(KeyName, bool)>,
+        rng: &dyn Rng,
+    ) -> Result<(), VaultError> {
+        let tag = self.directory_tag(bucket);
+        let row = self.tx.directory(bucket)?;
+        let leaf = row.as_ref().map(|row| self.directory_leaf(row));
+        self.expect_leaf(&tag, leaf, "directory")?;
+        let before = row.as_ref().map(|row| self.open_directory(row)).transpose()?.unwrap_or_default();
+        let mut names = before.clone();
+        for (name, there) in changes {
+            if there {
+                names.insert(name);
+            } else {
+                names.remove(&name);
+            }
+        }
+        if names == before {
+            return Ok(());
+        }
+        if names.is_empty() {
+            self.tx.delete_directory(bucket)?;
+            self.leaf_changes.insert(tag, None);
+            return Ok(());
+        }
+        let padded = codec::pad(&encode(&names)).map_err(|_| damaged("directory: too long to encode"))?;
+        let revision = row.map_or(0, |row| row.revision) + 1;
+        let context = self.identity.context(&row_place("directory", &[bucket], revision));
+        let sealed = crypto::seal(&self.keys.metadata, DIRECTORY_LABEL, &context, padded.expose(), rng)?;
+        let row = DirectoryRow { bucket, revision, sealed };
+        self.leaf_changes.insert(tag, Some(self.directory_leaf(&row)));
+        Ok(self.tx.put_directory(&row)?)
+    }
+}
+
+fn encode(names: &BTreeSet<KeyName>) -> Vec<u8> {
+    let names: Vec<_> = names.iter().collect();
+    Encoder::new().list(&names, |encoder, name| encoder.bytes(name.as_str().as_bytes())).finish()
+}
+
+fn decode(bytes: &[u8]) -> Result<BTreeSet<KeyName>, Malformed> {
+    let mut decoder = Decoder::new(bytes);
+    let name = |decoder: &mut Decoder<'_>| KeyName::parse(decoder.text()?).map_err(|_| Malformed);
+    let names = decoder.ascending(name, |name| name)?;
+    decoder.end()?;
+    // An empty bucket has no row.
+    if names.is_empty() { Err(Malformed) } else { Ok(names.into_iter().collect()) }
+}
+
+/// The bucket of a name whose key has this tag: the first six bits.
+pub(crate) fn bucket_of(tag: &Tag) -> u8 {
+    let [first, ..] = *tag;
+    first >> 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuzz_row_names_out_of_order_or_repeated_are_malformed() -> Result<(), keyvault_core::name::NameError> {
+        let names = ["a", "b"].into_iter().map(KeyName::parse).collect::<Result<BTreeSet<_>, _>>()?;
+        assert_eq!(decode(&encode(&names)), Ok(names));
+        for names in [["b", "a"], ["a", "a"]] {
+            let bytes = Encoder::new().list(&names, |encoder, name| encoder.bytes(name.as_bytes())).finish();
+            assert_eq!(decode(&bytes), Err(Malformed), "{names:?}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! Scopes: who belongs to which, so that `--scope` reads its members only and cannot be shortened.
+
+use std::collections::BTreeMap;
+
+use crate::state::StateError;
+use crate::store::{ScopeRow, Tag};
+use keyvault_core::clock::Rng;
+use keyvault_core::codec::{self, Decoder, Encoder};
+use keyvault_core::crypto::{self, Digest};
+use keyvault_core::name::Scope;
+
+use super::leaf::Kind;
+use super::{Work, damaged, row_place};
+use crate::error::VaultError;
+use crate::key::record::Item;
+
+const SCOPE_LABEL: &str = "keyvault scope";
+const MEMBERS_LABEL: &[u8] = b"keyvault scope members";
+
+/// What a scope's row seals.
+pub(crate) struct ScopeSummary {
+    pub(crate) name: Scope,
+    pub(crate) count: u32,
+    pub(crate) members: Digest,
+}
+
+impl Work<'_> {
+    /// Enters what a key's name and scopes become; the rows are written when the change ends, once for each scope and
+    /// each bucket of names.
+    pub(crate) fn enter(&mut self, before: Option<&Item>, after: Option<&Item>) {
+        for (item, member) in [(before, false), (after, true)] {
+            let Some(item) = item else { continue };
+            let tag = self.item_tag(&item.name);
+            self.name_changes.insert(item.name.clone(), member);
+            for scope in &item.scopes {
+                self.scope_changes.entry(scope.clone()).or_default().insert(tag, member);
+            }
+        }
+    }
+
+    /// The members of a scope, verified to be all of them; empty if there is no such scope, which is proved too.
+    pub(crate) fn scope_members(&mut self, scope: &Scope) -> Result<Vec<Tag>, VaultError> {
+        let tag = self.tag(Kind::Scope, scope.as_str().as_bytes());
+        Ok(self.scope_row(&tag)?.map_or_else(Vec::new, |(_, members)| members))
+    }
+
+    fn scope_row(&mut self, tag: &Tag) -> Result<Option<(ScopeRow, Vec<Tag>)>, VaultError> {
+        let row = self.tx.scope(tag)?;
+        let leaf = row.as_ref().map(|row| self.row_leaf(Kind::Scope, tag, row.revision, &row.sealed));
+        self.expect_leaf(tag, leaf, "scope")?;
+        let Some(row) = row else { return Ok(None) };
+        let summary = self.open_scope(&row)?;
+        let members = self.tx.scope_members(tag)?;
+        let right = u32::try_from(members.len()) == Ok(summary.count)
+            && self.members_digest(tag, &members) == summary.members;
+        if right {
+            Ok(Some((row, members)))
+        } else {
+            Err(StateError::Mismatch { what: "scope_member".to_owned() }.into())
+        }
+    }
+
+    pub(crate) fn open_scope(&self, row: &ScopeRow) -> Result<ScopeSummary, VaultError> {
+        let context = self.identity.context(&row_place("scope", &row.tag, row.revision));
+        let plain = crypto::open(&self.keys.metadata, SCOPE_LABEL, &context, &row.sealed)
+            .map_err(|_| damaged("scope: does not open"))?;
+        codec::unpad(&plain)
+            .and_then(|bytes| {
+                let mut decoder = Decoder::new(bytes);
+                let summary = ScopeSummary {
+                    name: Scope::parse(decoder.text()?).map_err(|_| codec::Malformed)?,
+                    count: decoder.u32()?,
+                    members: decoder.array()?,
+                };
+                decoder.end()?;
+                // A scope without members has no row.
+                if summary.count == 0 { Err(codec::Malformed) } else { Ok(summary) }
+            })
+            .map_err(|_| damaged("scope: malformed"))
+    }
+
+    pub(crate) fn members_digest(&self, scope: &Tag, members: &[Tag]) -> Digest {
+        self.keys.tree.digest(&[MEMBERS_LABEL, scope, members.as_flattened()])
+    }
+
+    pub(crate) fn apply_scope_changes(&mut self, rng: &dyn Rng) -> Result<(), VaultError> {
+        for (scope, moves) in std::mem::take(&mut self.scope_changes) {
+            self.rewrite_scope(&scope, &moves, rng)?;
+        }
+        Ok(())
+    }
+
+    fn rewrite_scope(
+        &mut self,
+        scope: &Scope,
+        moves: &BTreeMap<Tag, bool>,
+        rng: &dyn Rng,
+    ) -> Result<(), VaultError> {
+        let tag = self.tag(Kind::Scope, scope.as_str().as_bytes());
+        let revision = self.scope_row(&tag)?.map_or(0, |(row, _)| row.revision) + 1;
+        for (item, member) in moves {
+            if *member {
+                self.tx.put_scope_member(&tag, item)?;
+            } else {
+                self.tx.delete_scope_member(&tag, item)?;
+            }
+        }
+        let members = self.tx.scope_members(&tag)?;
+        if members.is_empty() {
+            self.tx.delete_scope(&tag)?;
+            self.leaf_changes.insert(tag, None);
+            return Ok(());
+        }
+        let summary = Encoder::new()
+            .bytes(scope.as_str().as_bytes())
+            .u32(u32::try_from(members.len()).map_err(|_| damaged("scope: too many members"))?)
+            .fixed(&self.members_digest(&tag, &members))
+            .finish();
+        let padded = codec::pad(&summary).map_err(|_| damaged("scope: too long to encode"))?;
+        let context = self.identity.context(&row_place("scope", &tag, revision));
+        let sealed = crypto::seal(&self.keys.metadata, SCOPE_LABEL, &context, padded.expose(), rng)?;
+        let leaf = self.row_leaf(Kind::Scope, &tag, revision, &sealed);
+        self.tx.put_scope(&ScopeRow { tag, revision, sealed })?;
+        self.leaf_changes.insert(tag, Some(leaf));
+        Ok(())
+    }
+}

@@ -1,0 +1,173 @@
+//! Opening rows apart from the transaction that they came from, so that many are opened on all cores.
+
+use crate::state::StateError;
+use crate::store::{ItemRow, Tag};
+use crate::unlock::keys::DailyKeys;
+use keyvault_core::codec;
+use keyvault_core::crypto::{self, Digest, Key};
+use keyvault_core::identity::Identity;
+use keyvault_core::secret::SecretBytes;
+use keyvault_os::process::cores::on_all_cores;
+
+use super::leaf::{self, Kind};
+use super::{damaged, row_place, version_place};
+use crate::error::VaultError;
+use crate::key::record::{FINGERPRINT_LEN, Item, Version};
+
+pub(crate) const ITEM_LABEL: &str = "keyvault item";
+pub(crate) const VERSION_KEY_LABEL: &str = "keyvault version key";
+pub(crate) const VALUE_LABEL: &str = "keyvault value";
+const VERSION_LABEL: &[u8] = b"keyvault version rows";
+const FINGERPRINT_LABEL: &[u8] = b"keyvault fingerprint";
+
+/// What it takes to open a key's metadata and values.
+#[derive(Clone, Copy)]
+pub(crate) struct Opener<'k> {
+    pub(crate) keys: &'k DailyKeys,
+    pub(crate) identity: Identity,
+}
+
+impl Opener<'_> {
+    pub(crate) fn open(self, row: &ItemRow) -> Result<Item, VaultError> {
+        let context = self.identity.context(&row_place("item", &row.tag, row.revision));
+        let plain = crypto::open(&self.keys.metadata, ITEM_LABEL, &context, &row.sealed)
+            .map_err(|_| damaged("item: the metadata does not open"))?;
+        codec::unpad(&plain)
+            .and_then(|bytes| Item::decode(bytes, row.revision))
+            .map_err(|_| damaged("item: the metadata is malformed"))
+    }
+
+    /// Opens rows that must all be leaves of the tree; `leaves` are ordered by tag.
+    pub(crate) fn open_all(
+        self,
+        rows: &[ItemRow],
+        leaves: &[(Tag, Digest)],
+    ) -> Result<Vec<Item>, VaultError> {
+        on_all_cores(rows, |row| self.open_known(row, leaves)).into_iter().collect()
+    }
+
+    /// The key of a version's value. The rows must be those that the metadata names.
+    pub(crate) fn version_key(
+        self,
+        item: &[u8; 16],
+        version: &Version,
+        (wrapped, sealed): &(Vec<u8>, Vec<u8>),
+    ) -> Result<Key, VaultError> {
+        let number = version.number;
+        if version.digest != Some(self.version_digest(wrapped, sealed)) {
+            return Err(StateError::Mismatch { what: format!("version {number} of a key") }.into());
+        }
+        let context = self.identity.context(&version_place("version_key", item, number));
+        crypto::open(&self.keys.wrapping, VERSION_KEY_LABEL, &context, wrapped)
+            .ok()
+            .and_then(|bytes| Key::from_bytes(bytes.expose()))
+            .ok_or_else(|| damaged("version_key: does not open"))
+    }
+
+    /// A version's value out of its wrapped key and its sealed value, which must be those that the metadata names.
+    ///
+    /// A token's holder has the keys of the versions that were granted to it, and to a key that is known another text with
+    /// the same tag can be computed. The fingerprint's key it has not.
+    pub(crate) fn value(
+        self,
+        item: &[u8; 16],
+        version: &Version,
+        rows: &(Vec<u8>, Vec<u8>),
+    ) -> Result<SecretBytes, VaultError> {
+        let key = self.version_key(item, version, rows)?;
+        let value = open_value(&key, &self.identity, item, version.number, &rows.1)?;
+        if self.fingerprint(&value) == version.fingerprint {
+            Ok(value)
+        } else {
+            let what = format!(
+                "version {} of a key: has another fingerprint than its metadata says",
+                version.number
+            );
+            Err(StateError::Apart { what }.into())
+        }
+    }
+
+    pub(crate) fn version_digest(self, wrapped: &[u8], sealed: &[u8]) -> Digest {
+        let id = |text| crypto::seal_id(text).unwrap_or([0; crypto::SEAL_ID_LEN]);
+        self.keys.tree.digest(&[VERSION_LABEL, &id(wrapped), &id(sealed)])
+    }
+
+    /// What a value is recognised by: a MAC of it under a key of this vault, first 6 bytes.
+    pub(crate) fn fingerprint(self, value: &SecretBytes) -> [u8; FINGERPRINT_LEN] {
+        let mac = self.keys.fingerprint.mac(&[FINGERPRINT_LABEL, value.expose()]);
+        let mut fingerprint = [0; FINGERPRINT_LEN];
+        for (place, byte) in fingerprint.iter_mut().zip(mac) {
+            *place = byte;
+        }
+        fingerprint
+    }
+
+    fn open_known(self, row: &ItemRow, leaves: &[(Tag, Digest)]) -> Result<Item, VaultError> {
+        let leaf = leaf::row_leaf(&self.keys.tree, Kind::Item, &row.tag, row.revision, &row.sealed);
+        let known =
+            leaves.binary_search_by(|(tag, _)| tag.cmp(&row.tag)).ok().and_then(|place| leaves.get(place));
+        if known == Some(&(row.tag, leaf)) {
+            self.open(row)
+        } else {
+            Err(StateError::Mismatch { what: "item".to_owned() }.into())
+        }
+    }
+}
+
+/// A version's value under that version's own key, which was made for it and seals nothing else.
+pub(crate) fn open_value(
+    key: &Key,
+    identity: &Identity,
+    item: &[u8; 16],
+    version: u32,
+    sealed: &[u8],
+) -> Result<SecretBytes, VaultError> {
+    let context = identity.context(&version_place("version_value", item, version));
+    let padded = crypto::open(key, VALUE_LABEL, &context, sealed)
+        .map_err(|_| damaged("version_value: does not open"))?;
+    codec::unpad(&padded).map(SecretBytes::copy_from).map_err(|_| damaged("version_value: malformed"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::VersionState;
+    use crate::unlock::keys::Root;
+    use keyvault_core::clock::Moment;
+    use keyvault_core::crypto::SystemRng;
+
+    /// A holder of the version's key makes a text with the salt, the commitment and the tag of the owner's; here the
+    /// owner's digest is simply that of the forged rows.
+    #[test]
+    fn a_value_that_has_the_right_digest_and_another_fingerprint_is_not_released() {
+        let identity = Identity { vault_id: [1; 16], epoch: 1 };
+        let keys = Root::create(&SystemRng).unwrap().daily(&identity).keys(&identity);
+        let opener = Opener { keys: &keys, identity };
+        let key = Key::random(&SystemRng).unwrap();
+        let item = [7; 16];
+        let seal = |key: &Key, table, label, plain: &[u8]| {
+            let context = identity.context(&version_place(table, &item, 1));
+            crypto::seal(key, label, &context, plain, &SystemRng).unwrap()
+        };
+        let wrapped = seal(&keys.wrapping, "version_key", VERSION_KEY_LABEL, key.expose());
+        let forged = codec::pad(b"the attacker's").unwrap();
+        let rows = (wrapped, seal(&key, "version_value", VALUE_LABEL, forged.expose()));
+        let mut version = Version {
+            number: 1,
+            state: VersionState::Current,
+            created: Moment(0),
+            since: Moment(0),
+            grace_until: None,
+            fingerprint: opener.fingerprint(&SecretBytes::copy_from(b"the owner's")),
+            digest: Some(opener.version_digest(&rows.0, &rows.1)),
+            due: None,
+            made_by: String::new(),
+            public: None,
+            reason: String::new(),
+        };
+        assert!(matches!(opener.value(&item, &version, &rows), Err(VaultError::State(_))));
+        version.fingerprint = opener.fingerprint(&SecretBytes::copy_from(b"the attacker's"));
+        assert!(opener.value(&item, &version, &rows).is_ok());
+    }
+}

@@ -1,0 +1,73 @@
+//! Root and the daily keys that follow from it.
+
+use crate::audit::AuditKeys;
+use crate::store::Ledger;
+use keyvault_core::crypto::Key;
+use keyvault_core::identity::Identity;
+
+/// The root key of one epoch: opens slots' work, the chain's seed and the acceptance of a rollback.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Root(pub(super) Key);
+
+impl Root {
+    /// A new epoch's root.
+    pub fn create(rng: &dyn keyvault_core::clock::Rng) -> Result<Self, keyvault_core::clock::RngError> {
+        Key::random(rng).map(Self)
+    }
+
+    /// The key under which the chain's seed is sealed.
+    #[must_use]
+    pub fn seed_key(&self, identity: &Identity) -> Key {
+        self.0.derive("keyvault root chain seed", &identity.whole())
+    }
+
+    /// The daily key.
+    #[must_use]
+    pub fn daily(&self, identity: &Identity) -> Daily {
+        Daily(self.0.derive("keyvault root daily", &identity.whole()))
+    }
+}
+
+/// The one key that a session holds; all daily keys follow from it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Daily(pub(super) Key);
+
+/// The keys of daily work, each for one purpose.
+pub struct DailyKeys {
+    /// Seals the metadata of keys and scopes.
+    pub metadata: Key,
+    /// Turns names into tags.
+    pub index: Key,
+    /// Wraps each version's own key.
+    pub wrapping: Key,
+    /// MACs the state record.
+    pub state: Key,
+    /// MACs the hash tree.
+    pub tree: Key,
+    /// MACs values to fingerprints.
+    pub fingerprint: Key,
+    /// The audit chain's.
+    pub audit: AuditKeys,
+}
+
+impl Daily {
+    /// Derives the keys of daily work.
+    #[must_use]
+    pub fn keys(&self, identity: &Identity) -> DailyKeys {
+        let context = identity.whole();
+        let derive = |purpose: &str| self.0.derive(purpose, &context);
+        DailyKeys {
+            metadata: derive("keyvault daily metadata"),
+            index: derive("keyvault daily blind index"),
+            wrapping: derive("keyvault daily wrapping"),
+            state: derive("keyvault daily state"),
+            tree: derive("keyvault daily tree"),
+            fingerprint: derive("keyvault daily fingerprint"),
+            audit: AuditKeys {
+                ledger: Ledger::Vault,
+                events: derive("keyvault daily audit events"),
+                append: derive("keyvault daily audit append"),
+            },
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! From a secret that somebody has to a vault's keys: slots for passphrases, recovery codes, key
+//! files and the OS keyring, and the session that keeps the
+//! daily keys for a bounded time.
+//!
+//! Root is opened by a slot, used, and wiped. A session and the slot of a keyring hold the daily key only, from which
+//! every key of daily work follows; so who steals a session or has an open keyring cannot make a slot or rewrite the log.
+
+pub mod keyfile;
+pub mod keyring_entry;
+pub mod keys;
+pub mod os_keyring;
+pub mod passphrase;
+pub mod recovery;
+pub mod session;
+pub mod slot;
+pub mod token;
+
+use keyvault_core::clock::RngError;
+use keyvault_core::crypto::KdfError;
+
+/// What somebody may have who opens a vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secret {
+    /// A passphrase.
+    Passphrase,
+    /// A recovery code.
+    RecoveryCode,
+    /// A key file.
+    KeyFile,
+    /// The entry of an OS keyring.
+    Keyring,
+}
+
+impl std::fmt::Display for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Passphrase => "passphrase",
+            Self::RecoveryCode => "recovery code",
+            Self::KeyFile => "key file",
+            Self::Keyring => "keyring entry",
+        })
+    }
+}
+
+/// Why no key came out.
+#[derive(Debug, thiserror::Error)]
+pub enum UnlockError {
+    /// No slot opens with this secret.
+    #[error("wrong {0}")]
+    Wrong(Secret),
+    /// The vault has no slot of the kind that the secret is for.
+    #[error("no slot of that kind")]
+    NoSuchSlot(Secret),
+    /// The text is not a recovery code: wrong length, alphabet or checksum.
+    #[error("not a recovery code")]
+    NotACode,
+    /// The file is not a key file: wrong first word, length, alphabet or checksum.
+    #[error("not a key file")]
+    NotAKeyFile,
+    /// The text is not a token: wrong beginning, length, alphabet or checksum.
+    #[error("not a token")]
+    NotAToken,
+    /// The passphrase cannot be one.
+    #[error("passphrase {0}")]
+    Passphrase(passphrase::Unfit),
+    /// The derivation failed.
+    #[error(transparent)]
+    Kdf(#[from] KdfError),
+    /// The random number generator.
+    #[error(transparent)]
+    Rng(#[from] RngError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_secret_that_was_wrong() {
+        for (secret, text) in [
+            (Secret::Passphrase, "wrong passphrase"),
+            (Secret::RecoveryCode, "wrong recovery code"),
+            (Secret::KeyFile, "wrong key file"),
+            (Secret::Keyring, "wrong keyring entry"),
+        ] {
+            assert_eq!(UnlockError::Wrong(secret).to_string(), text);
+        }
+    }
+}

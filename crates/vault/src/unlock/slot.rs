@@ -1,0 +1,373 @@
+//! Slots: root, or for a keyring the daily key, sealed under a key from one secret.
+//!
+//! ```text
+//! header = u8 kind ‖ 32-byte salt ‖ (kind 1 only) u32le memory KiB ‖ u32le passes ‖ u32le lanes
+//! key    = kind 1 passphrase     Argon2id(passphrase NFC UTF-8, salt, cost) → 32 bytes
+//!          kind 2 recovery code  HKDF of the 20 random bytes, label "keyvault recovery slot", context salt
+//!          kind 4 key file       HKDF of the 32 random bytes, label "keyvault key file slot", context salt
+//!          kind 3 OS keyring    HKDF of the 32 random bytes, label "keyvault keyring slot", context salt
+//! sealed = seal(key, "keyvault slot", context of the slot's row bound to its header, root; for kind 3 the daily key)
+//! ```
+//!
+//! The header is part of the context, so a cost that was lowered or a salt that was exchanged opens nothing.
+//!
+//! Whoever writes the file can add rows. A slot whose header is none is passed over, and so is a passphrase slot that
+//! would make all of them cost more than [`MOST_WORK`]; what is left is tried in the order of the numbers, in which the
+//! vault's own stand first.
+
+use crate::store::SlotRow;
+use keyvault_core::clock::Rng;
+use keyvault_core::codec::{Decoder, Encoder, Malformed};
+use keyvault_core::crypto::{self, Cost, KdfError, Key};
+use keyvault_core::identity::{Identity, Place};
+
+use super::keyfile::KeyFile;
+use super::keyring_entry::KeyringSecret;
+use super::keys::{Daily, Root};
+use super::passphrase::Passphrase;
+use super::recovery::RecoveryCode;
+use super::{Secret, UnlockError};
+
+const LABEL: &str = "keyvault slot";
+const SALT_LEN: usize = 32;
+
+/// What the passphrase slots that are tried may cost together, as [`Cost::work`]: what the dearest single one may. So
+/// added slots keep nobody longer than one slot can, and there is room for 4 slots of the dearest calibration (256 MiB,
+/// 10 passes), for 13 of 256 MiB and 3 passes, or for 32 of 64 MiB and 5.
+const MOST_WORK: u64 = Cost::CEILING.work();
+
+/// Why a slot is not tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Untried {
+    /// The header is too short or too long.
+    #[error("malformed header")]
+    Header,
+    /// The header names a kind that this format does not have.
+    #[error("unknown kind {0}")]
+    Kind(u8),
+    /// The cost is outside what is ever accepted.
+    #[error("cost out of bounds")]
+    Cost,
+    /// With the slots before it, it costs more than all may together.
+    #[error("the passphrase slots together cost too much")]
+    Sum,
+}
+
+impl From<Malformed> for Untried {
+    fn from(_: Malformed) -> Self {
+        Self::Header
+    }
+}
+
+/// What a slot is opened with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A passphrase, at this cost.
+    Passphrase(Cost),
+    /// The recovery code.
+    Recovery,
+    /// The entry of an OS keyring; it opens the daily key and not root.
+    Keyring,
+    /// A key file.
+    KeyFile,
+}
+
+impl Kind {
+    /// Whether root comes out. A vault must keep one way in that gives it.
+    #[must_use]
+    pub fn gives_root(self) -> bool {
+        self != Self::Keyring
+    }
+
+    /// The word for people and JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Passphrase(_) => "passphrase",
+            Self::Recovery => "recovery code",
+            Self::Keyring => "keyring",
+            Self::KeyFile => "key file",
+        }
+    }
+}
+
+pub struct Header {
+    kind: Kind,
+    salt: [u8; SALT_LEN],
+}
+
+impl Header {
+    pub fn encode(&self) -> Vec<u8> {
+        match self.kind {
+            Kind::Passphrase(cost) => Encoder::new()
+                .u8(1)
+                .fixed(&self.salt)
+                .u32(cost.memory_kib)
+                .u32(cost.passes)
+                .u32(cost.lanes)
+                .finish(),
+            Kind::Recovery => Encoder::new().u8(2).fixed(&self.salt).finish(),
+            Kind::Keyring => Encoder::new().u8(3).fixed(&self.salt).finish(),
+            Kind::KeyFile => Encoder::new().u8(4).fixed(&self.salt).finish(),
+        }
+    }
+
+    pub fn decode(header: &[u8]) -> Result<Self, Untried> {
+        let mut decoder = Decoder::new(header);
+        let kind = decoder.u8()?;
+        let salt = decoder.array()?;
+        let kind = match kind {
+            1 => {
+                let cost = Cost::new(decoder.u32()?, decoder.u32()?, decoder.u32()?);
+                Kind::Passphrase(cost.map_err(|_| Untried::Cost)?)
+            }
+            2 => Kind::Recovery,
+            3 => Kind::Keyring,
+            4 => Kind::KeyFile,
+            other => return Err(Untried::Kind(other)),
+        };
+        decoder.end()?;
+        Ok(Self { kind, salt })
+    }
+}
+
+/// What kind of slot a row is, if it is one.
+pub fn kind(row: &SlotRow) -> Result<Kind, Untried> {
+    Header::decode(&row.header).map(|header| header.kind)
+}
+
+/// The slots that are not tried, and why.
+#[must_use]
+pub fn untried(rows: &[SlotRow]) -> Vec<(u32, Untried)> {
+    sift(rows).filter_map(|(row, header)| header.err().map(|why| (row.id, why))).collect()
+}
+
+/// Each row with its header, or why it is not tried. All are sifted before memory is taken for the first derivation.
+fn sift(rows: &[SlotRow]) -> impl Iterator<Item = (&SlotRow, Result<Header, Untried>)> {
+    let mut left = MOST_WORK;
+    rows.iter().map(move |row| {
+        let header = Header::decode(&row.header).and_then(|header| {
+            if let Kind::Passphrase(cost) = header.kind {
+                left = left.checked_sub(cost.work()).ok_or(Untried::Sum)?;
+            }
+            Ok(header)
+        });
+        (row, header)
+    })
+}
+
+/// A passphrase slot for `root`.
+pub fn seal_passphrase(
+    id: u32,
+    root: &Root,
+    passphrase: &Passphrase,
+    cost: Cost,
+    identity: &Identity,
+    rng: &dyn Rng,
+) -> Result<SlotRow, UnlockError> {
+    let header = Header { kind: Kind::Passphrase(cost), salt: salt(rng)? };
+    let key = crypto::argon2id(passphrase.expose(), &header.salt, cost)?;
+    seal(id, &header, &key, &root.0, identity, rng)
+}
+
+/// A recovery slot for `root`.
+pub fn seal_recovery(
+    id: u32,
+    root: &Root,
+    code: &RecoveryCode,
+    identity: &Identity,
+    rng: &dyn Rng,
+) -> Result<SlotRow, UnlockError> {
+    let header = Header { kind: Kind::Recovery, salt: salt(rng)? };
+    let key = recovery_key(code, &header.salt);
+    seal(id, &header, &key, &root.0, identity, rng)
+}
+
+/// A key file's slot for `root`.
+pub fn seal_key_file(
+    id: u32,
+    root: &Root,
+    file: &KeyFile,
+    identity: &Identity,
+    rng: &dyn Rng,
+) -> Result<SlotRow, UnlockError> {
+    let header = Header { kind: Kind::KeyFile, salt: salt(rng)? };
+    let key = key_file_key(file, &header.salt);
+    seal(id, &header, &key, &root.0, identity, rng)
+}
+
+/// A keyring's slot for the daily key.
+pub fn seal_keyring(
+    id: u32,
+    daily: &Daily,
+    secret: &KeyringSecret,
+    identity: &Identity,
+    rng: &dyn Rng,
+) -> Result<SlotRow, UnlockError> {
+    let header = Header { kind: Kind::Keyring, salt: salt(rng)? };
+    let key = keyring_key(secret, &header.salt);
+    seal(id, &header, &key, &daily.0, identity, rng)
+}
+
+/// Root and the slot that a passphrase opens.
+pub fn open_passphrase<'r>(
+    rows: &'r [SlotRow],
+    passphrase: &Passphrase,
+    identity: &Identity,
+) -> Result<(Root, &'r SlotRow), UnlockError> {
+    open(rows, identity, Secret::Passphrase, |header| match header.kind {
+        Kind::Passphrase(cost) => Some(crypto::argon2id(passphrase.expose(), &header.salt, cost)),
+        Kind::Recovery | Kind::Keyring | Kind::KeyFile => None,
+    })
+    .map(|(key, row)| (Root(key), row))
+}
+
+/// Root and the slot that a recovery code opens.
+pub fn open_recovery<'r>(
+    rows: &'r [SlotRow],
+    code: &RecoveryCode,
+    identity: &Identity,
+) -> Result<(Root, &'r SlotRow), UnlockError> {
+    open(rows, identity, Secret::RecoveryCode, |header| match header.kind {
+        Kind::Recovery => Some(Ok(recovery_key(code, &header.salt))),
+        Kind::Passphrase(_) | Kind::Keyring | Kind::KeyFile => None,
+    })
+    .map(|(key, row)| (Root(key), row))
+}
+
+/// Root and the slot that a key file opens.
+pub fn open_key_file<'r>(
+    rows: &'r [SlotRow],
+    file: &KeyFile,
+    identity: &Identity,
+) -> Result<(Root, &'r SlotRow), UnlockError> {
+    open(rows, identity, Secret::KeyFile, |header| match header.kind {
+        Kind::KeyFile => Some(Ok(key_file_key(file, &header.salt))),
+        Kind::Passphrase(_) | Kind::Recovery | Kind::Keyring => None,
+    })
+    .map(|(key, row)| (Root(key), row))
+}
+
+/// The daily key and the slot that a keyring's entry opens.
+pub fn open_keyring<'r>(
+    rows: &'r [SlotRow],
+    secret: &KeyringSecret,
+    identity: &Identity,
+) -> Result<(Daily, &'r SlotRow), UnlockError> {
+    open(rows, identity, Secret::Keyring, |header| match header.kind {
+        Kind::Keyring => Some(Ok(keyring_key(secret, &header.salt))),
+        Kind::Passphrase(_) | Kind::Recovery | Kind::KeyFile => None,
+    })
+    .map(|(key, row)| (Daily(key), row))
+}
+
+fn open<'r>(
+    rows: &'r [SlotRow],
+    identity: &Identity,
+    secret: Secret,
+    key: impl Fn(&Header) -> Option<Result<Key, KdfError>>,
+) -> Result<(Key, &'r SlotRow), UnlockError> {
+    let sifted: Vec<_> = sift(rows).filter_map(|(row, header)| Some((row, header.ok()?))).collect();
+    let mut nothing = UnlockError::NoSuchSlot(secret);
+    for (row, header) in &sifted {
+        let key = match key(header) {
+            None => continue,
+            Some(Ok(key)) => key,
+            // The memory that one slot asks for may not be there, and that of the next one be.
+            Some(Err(error)) => {
+                nothing = error.into();
+                continue;
+            }
+        };
+        let context = identity.context(&place(&row.id.to_le_bytes(), &row.header));
+        if let Ok(opened) = crypto::open(&key, LABEL, &context, &row.sealed)
+            && let Some(key) = Key::from_bytes(opened.expose())
+        {
+            return Ok((key, row));
+        }
+        if matches!(nothing, UnlockError::NoSuchSlot(_)) {
+            nothing = UnlockError::Wrong(secret);
+        }
+    }
+    Err(nothing)
+}
+
+fn seal(
+    id: u32,
+    header: &Header,
+    key: &Key,
+    held: &Key,
+    identity: &Identity,
+    rng: &dyn Rng,
+) -> Result<SlotRow, UnlockError> {
+    let header = header.encode();
+    let context = identity.context(&place(&id.to_le_bytes(), &header));
+    let sealed = crypto::seal(key, LABEL, &context, held.expose(), rng)?;
+    Ok(SlotRow { id, header, sealed })
+}
+
+fn place<'a>(row: &'a [u8], header: &'a [u8]) -> Place<'a> {
+    Place { table: "slot", row, version: 0, field: "sealed", revision: 0, bound: header }
+}
+
+fn recovery_key(code: &RecoveryCode, salt: &[u8]) -> Key {
+    Key::derive_from(code.expose(), "keyvault recovery slot", salt)
+}
+
+fn key_file_key(file: &KeyFile, salt: &[u8]) -> Key {
+    Key::derive_from(file.expose(), "keyvault key file slot", salt)
+}
+
+fn keyring_key(secret: &KeyringSecret, salt: &[u8]) -> Key {
+    Key::derive_from(secret.expose(), "keyvault keyring slot", salt)
+}
+
+fn salt(rng: &dyn Rng) -> Result<[u8; SALT_LEN], UnlockError> {
+    let mut salt = [0; SALT_LEN];
+    rng.fill(&mut salt)?;
+    Ok(salt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passphrase_slots(costs: &[Cost]) -> Vec<SlotRow> {
+        let header = |cost: &Cost| Header { kind: Kind::Passphrase(*cost), salt: [0; SALT_LEN] }.encode();
+        let row = |(id, cost)| SlotRow { id, header: header(cost), sealed: Vec::new() };
+        (1..).zip(costs).map(row).collect()
+    }
+
+    #[test]
+    fn case_78_the_sum_of_what_passphrase_slots_cost_is_bounded_in_the_order_of_their_numbers() {
+        let cost = |mib: u32, passes| Cost { memory_kib: mib * 1024, passes, lanes: 1 };
+        let sum = |id| (id, Untried::Sum);
+        for (count, each) in [(1, cost(1024, 10)), (4, cost(256, 10)), (13, cost(256, 3)), (32, cost(64, 5))]
+        {
+            assert_eq!(untried(&passphrase_slots(&vec![each; count])), [], "{count} of {each:?}");
+        }
+        assert_eq!(untried(&passphrase_slots(&[cost(1024, 10), Cost::FLOOR])), [sum(2)]);
+        // What does not fit takes nothing from what comes behind it.
+        let rows =
+            passphrase_slots(&[cost(64, 5), cost(1024, 10), cost(256, 10), cost(1024, 10), cost(64, 3)]);
+        assert_eq!(untried(&rows), [sum(2), sum(4)]);
+        let rows = passphrase_slots(&[cost(300, 9); 32]);
+        let tried = sift(&rows).filter_map(|(_, header)| match header.ok()?.kind {
+            Kind::Passphrase(cost) => Some(cost.work()),
+            _ => None,
+        });
+        assert!(tried.sum::<u64>() <= MOST_WORK);
+    }
+
+    #[test]
+    fn every_way_in_but_the_keyring_gives_root_and_each_has_its_word() {
+        for (kind, root, word) in [
+            (Kind::Passphrase(Cost::FLOOR), true, "passphrase"),
+            (Kind::Recovery, true, "recovery code"),
+            (Kind::Keyring, false, "keyring"),
+            (Kind::KeyFile, true, "key file"),
+        ] {
+            assert_eq!((kind.gives_root(), kind.name()), (root, word));
+        }
+    }
+}

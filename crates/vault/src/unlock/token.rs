@@ -1,0 +1,164 @@
+//! Tokens: a way for a machine to the keys that were granted to it, and to nothing else.
+//!
+//! ```text
+//! token  = "kvt_" ‖ 43 random characters of base62 (256.03 bits) ‖ CRC-32 of all before in base62 (6): 53 characters
+//! secret = HKDF of the 43 characters, label "keyvault token"
+//! id     = first 16 bytes of HKDF(secret, "keyvault token id"): what a holder finds its rows by
+//! reader = HKDF(secret, "keyvault token reader")
+//! ```
+//!
+//! The owner keeps the reader, never the secret: it writes what the holder reads, and the token itself stands nowhere
+//! but with its holder. All other keys follow from the reader and the vault's epoch.
+
+use crate::audit::AuditKeys;
+use crate::store::{Ledger, TokenId};
+use keyvault_core::clock::Rng;
+use keyvault_core::crypto::Key;
+use keyvault_core::identity::Identity;
+use keyvault_core::recipe::{self, Kind, Recipe};
+use keyvault_core::secret::SecretBytes;
+
+use super::UnlockError;
+
+const PREFIX: &str = "kvt_";
+const RANDOM: u32 = 43;
+const LEN: usize = PREFIX.len() + RANDOM as usize + 6;
+
+/// The longest text that can be one with white space around it, in bytes.
+pub const MAX_LEN: usize = 256;
+
+/// A token as its holder has it.
+#[derive(Debug)]
+pub struct Token(SecretBytes);
+
+/// What the owner keeps of a token, and what the token's holder derives: every key of what the two share.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reader(Key);
+
+/// The keys of what an owner writes for a token's holder, each for one purpose.
+pub struct TokenKeys {
+    /// Seals the view.
+    pub view: Key,
+    /// Seals grants.
+    pub grants: Key,
+    /// Seals bundles.
+    pub bundle: Key,
+    /// MACs what is read from a bundle, where no vault is.
+    pub reads: Key,
+    /// The holder's audit chain in the vault.
+    pub audit: AuditKeys,
+}
+
+impl Token {
+    /// A new one.
+    pub fn create(rng: &dyn Rng) -> Result<Self, UnlockError> {
+        let recipe =
+            Recipe::new(Kind::Token, Some(RANDOM), Some(PREFIX)).map_err(|_| UnlockError::NotAToken)?;
+        let made = recipe.generate(rng, |_| None, "").map_err(|_| UnlockError::NotAToken)?;
+        Ok(Self(made.value))
+    }
+
+    /// Reads a token back; white space around it does not matter.
+    pub fn parse(text: &[u8]) -> Result<Self, UnlockError> {
+        let text = text.trim_ascii();
+        let right = text.len() == LEN
+            && text
+                .strip_prefix(PREFIX.as_bytes())
+                .is_some_and(|rest| rest.iter().all(u8::is_ascii_alphanumeric))
+            && recipe::token_checksum_ok(text);
+        if right { Ok(Self(SecretBytes::copy_from(text))) } else { Err(UnlockError::NotAToken) }
+    }
+
+    /// The printed form.
+    #[must_use]
+    pub fn text(&self) -> &SecretBytes {
+        &self.0
+    }
+
+    /// What the rows of this token are found by.
+    #[must_use]
+    pub fn id(&self) -> TokenId {
+        let key = self.secret().derive("keyvault token id", &[]);
+        let mut id = [0; 16];
+        for (place, byte) in id.iter_mut().zip(key.expose()) {
+            *place = *byte;
+        }
+        id
+    }
+
+    /// What the owner keeps.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader(self.secret().derive("keyvault token reader", &[]))
+    }
+
+    fn secret(&self) -> Key {
+        let random = self.0.expose().get(PREFIX.len()..PREFIX.len() + RANDOM as usize).unwrap_or_default();
+        Key::derive_from(random, "keyvault token", &[])
+    }
+}
+
+impl Reader {
+    /// A reader that was kept.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Key::from_bytes(bytes).map(Self)
+    }
+
+    /// What is kept.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose()
+    }
+
+    /// The keys of one token in one epoch of a vault.
+    #[must_use]
+    pub fn keys(&self, identity: &Identity, token: &TokenId) -> TokenKeys {
+        let context = identity.whole();
+        let derive = |purpose: &str| self.0.derive(purpose, &context);
+        TokenKeys {
+            view: derive("keyvault token view"),
+            grants: derive("keyvault token grants"),
+            bundle: derive("keyvault token bundle"),
+            reads: derive("keyvault token reads"),
+            audit: AuditKeys {
+                ledger: Ledger::Token(*token),
+                events: derive("keyvault token audit events"),
+                append: derive("keyvault token audit append"),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyvault_core::crypto::SystemRng;
+
+    #[test]
+    fn a_token_reads_back_and_a_slip_is_noticed() -> Result<(), UnlockError> {
+        let token = Token::create(&SystemRng)?;
+        let text = token.text().expose().to_vec();
+        assert_eq!(text.len(), LEN);
+        let padded = [b" \n", text.as_slice(), b"\n"].concat();
+        let again = Token::parse(&padded)?;
+        assert_eq!((again.id(), again.reader()), (token.id(), token.reader()));
+        for place in 0..text.len() {
+            let mut slip = text.clone();
+            if let Some(byte) = slip.get_mut(place) {
+                *byte = if *byte == b'7' { b'8' } else { b'7' };
+            }
+            assert!(Token::parse(&slip).is_err(), "{place}");
+        }
+        assert!(Token::parse(b"").is_err() && Token::parse(b"kvt_").is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn two_tokens_share_neither_id_nor_reader() -> Result<(), UnlockError> {
+        let (one, other) = (Token::create(&SystemRng)?, Token::create(&SystemRng)?);
+        assert_ne!(one.id(), other.id());
+        assert_ne!(one.reader(), other.reader());
+        Ok(())
+    }
+}
