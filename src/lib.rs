@@ -1,6 +1,9 @@
 //! `keyvault`: a person's API keys in one sealed file, handed to exactly the process that needs them.
 //!
-//! Imports point down this list and never up; `tests/library/architecture.rs` holds them against it.
+//! The command line, project files, and import and export; the crates `keyvault-*` hold everything else
+//! (`docs/ARCHITECTURE.md`).
+
+#![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod exchange;
