@@ -330,13 +330,6 @@ impl<'a> Work<'a> {
         if time < FIRST_VAULT { time.max(self.current.record.time) } else { time }
     }
 
-    /// Appends an event that changes nothing else.
-    pub(crate) fn append(&mut self, event: &Event, rng: &dyn Rng) -> Result<(), VaultError> {
-        let mut chain = Chain::load(self.tx, &self.keys.audit, &self.identity)?;
-        chain.append(self.tx, &self.keys.audit, &self.identity, event, rng)?;
-        Ok(())
-    }
-
     /// This change's number. Adopting and restoring skip some, so that the result is ahead of all that was seen here.
     pub(crate) fn next_change(&self) -> u64 {
         self.current.record.change.max(self.floor) + 1

@@ -1,6 +1,5 @@
 //! Keys that files ask for: the project file, and env-files that are named.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -18,7 +17,7 @@ use crate::project::{Profile, reference};
 use keyvault_core::name::EnvName;
 use keyvault_core::secret::SecretBytes;
 use keyvault_exec::delivery::{self, Deliveries};
-use keyvault_vault::{LeftOut, Pick, Problem, Resolved, Selection, WhenMissing};
+use keyvault_exec::release::{Pick, Problem, Selection, WhenMissing};
 
 /// The longest env-file, in bytes.
 const MAX_ENV_FILE: usize = 1 << 20;
@@ -181,25 +180,20 @@ pub(super) fn refuse_misplaced(
     Ok(())
 }
 
-/// Keys under variables to which an env-file gives a value of its own.
-pub(super) fn given_twice(resolved: &[Resolved], literals: &[(EnvName, SecretBytes)]) -> Vec<Problem> {
-    let given: BTreeSet<&EnvName> = literals.iter().map(|(variable, _)| variable).collect();
-    let variables = resolved.iter().filter_map(|key| Some((key.variable.as_ref()?, &key.name)));
-    let twice = variables.filter(|(variable, _)| given.contains(variable));
-    twice
-        .map(|(variable, name)| Problem::AlreadyGiven { variable: variable.clone(), name: name.clone() })
-        .collect()
-}
-
 /// One line, and only where somebody is looking.
-pub(super) fn say_left_out(context: &Context, left_out: &[LeftOut]) {
-    if left_out.is_empty() || !context.ui.err_is_terminal() {
+pub(super) fn say_left_out<'o>(
+    context: &Context,
+    left_out: impl Iterator<Item = (&'o EnvName, &'o [Problem])>,
+) {
+    if !context.ui.err_is_terminal() {
         return;
     }
-    let one = |left_out: &LeftOut| {
-        let why: Vec<_> = left_out.why.iter().map(problem_sentences::problem_line).collect();
-        format!("{} ({})", left_out.variable, why.join("; "))
+    let one = |(variable, why): (&EnvName, &[Problem])| {
+        let why: Vec<_> = why.iter().map(problem_sentences::problem_line).collect();
+        format!("{variable} ({})", why.join("; "))
     };
-    let all: Vec<_> = left_out.iter().map(one).collect();
-    context.ui.note(&format!("Left out because they are optional: {}.", all.join(", ")));
+    let all: Vec<_> = left_out.map(one).collect();
+    if !all.is_empty() {
+        context.ui.note(&format!("Left out because they are optional: {}.", all.join(", ")));
+    }
 }
