@@ -33,7 +33,7 @@ pub enum ExecError {
     /// An argument holds a NUL byte.
     #[error("an argument holds a NUL byte")]
     NulInArgument,
-    /// The environment cannot be passed on; planning has let something through.
+    /// The environment cannot be passed on; `fit` has let something through.
     #[error(transparent)]
     Environment(#[from] EnvError),
     /// A value cannot be delivered.

@@ -116,7 +116,16 @@ fn collect<M>(
     Ok(Staged { reading, content })
 }
 
-/// Values that were looked up. Nothing is recorded yet, so nobody gets them.
+/// Values that were looked up. Nothing is recorded yet, so nobody gets them, and what does not fit is not committed.
+///
+/// ```compile_fail,E0599
+/// use keyvault_exec::release::Staged;
+/// use keyvault_vault::{Purpose, Taking};
+///
+/// fn release(staged: Staged<'_, Taking>, purpose: Purpose) {
+///     let _ = staged.commit(purpose);
+/// }
+/// ```
 pub struct Staged<'r, M> {
     reading: Reading<'r, M>,
     content: Content,
@@ -146,7 +155,16 @@ impl<'r, M> Staged<'r, M> {
     }
 }
 
-/// Staged values that fit their places.
+/// Staged values that fit their places. Those of a reading that only looks can be previewed, and not released.
+///
+/// ```compile_fail,E0599
+/// use keyvault_exec::release::Fitted;
+/// use keyvault_vault::{Looking, Purpose};
+///
+/// fn release(fitted: Fitted<'_, Looking>, purpose: Purpose) {
+///     let _ = fitted.commit(purpose);
+/// }
+/// ```
 pub struct Fitted<'r, M>(Staged<'r, M>);
 
 impl<M> Fitted<'_, M> {

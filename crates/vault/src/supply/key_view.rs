@@ -144,3 +144,114 @@ impl KeyView {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use keyvault_core::crypto::Key;
+    use keyvault_core::name::NameError;
+
+    use super::*;
+    use crate::key::record::Version;
+    use crate::token::grant::GrantedVersion;
+
+    const GRACE: i64 = 100;
+
+    fn version(number: u32, state: VersionState) -> Version {
+        Version {
+            number,
+            state,
+            created: Moment(1),
+            since: Moment(2),
+            grace_until: (state == VersionState::Previous).then_some(Moment(GRACE + i64::from(number))),
+            fingerprint: [7; 6],
+            digest: Some([8; 16]),
+            due: None,
+            made_by: "ada@here".to_owned(),
+            public: None,
+            reason: String::new(),
+        }
+    }
+
+    fn held(states: &[VersionState], expires: Option<Moment>) -> Result<Item, NameError> {
+        let numbered = (1..).zip(states);
+        let versions: Vec<_> = numbered.map(|(number, state)| version(number, *state)).collect();
+        Ok(Item {
+            id: [3; 16],
+            revision: 4,
+            name: KeyName::parse("db/url")?,
+            variable: EnvName::parse("DB_URL")?,
+            scopes: BTreeSet::from([Scope::parse("deploy")?]),
+            tags: BTreeMap::new(),
+            note: String::new(),
+            created: Moment(1),
+            expires,
+            recipe: None,
+            next_version: u32::try_from(versions.len()).unwrap_or(u32::MAX) + 1,
+            versions,
+        })
+    }
+
+    fn grant_of(item: &Item) -> Grant {
+        let good = item
+            .versions
+            .iter()
+            .filter(|version| matches!(version.state, VersionState::Current | VersionState::Previous));
+        let granted = |version: &Version| {
+            let (number, state, grace_until) = (version.number, version.state, version.grace_until);
+            Some(GrantedVersion {
+                number,
+                state,
+                grace_until,
+                key: Key::from_bytes(&[9; 32])?,
+                sealed: [0; 32],
+            })
+        };
+        Grant::of(item, good.filter_map(granted).collect())
+    }
+
+    #[test]
+    fn a_record_and_a_grant_of_it_say_the_same_of_a_key_and_its_good_versions() -> Result<(), NameError> {
+        use VersionState::{Current, Pending, Previous, Retired, Revoked};
+        let lives: [&[VersionState]; 6] = [
+            &[],
+            &[Current],
+            &[Retired, Previous, Previous, Current],
+            &[Previous, Revoked],
+            &[Revoked, Retired],
+            &[Current, Pending],
+        ];
+        for (states, expires) in lives.iter().flat_map(|states| [(states, None), (states, Some(Moment(150)))])
+        {
+            let item = held(states, expires)?;
+            let granted = KeyView(Record::Granted(Rc::new(grant_of(&item))));
+            let own = KeyView(Record::Held(Box::new(item.clone())));
+            assert_eq!((own.id(), own.name()), (granted.id(), granted.name()));
+            assert_eq!((own.variable(), own.scopes()), (granted.variable(), granted.scopes()));
+            assert_eq!(own.expires(), granted.expires());
+            for now in [0, GRACE + 1, GRACE + 2, GRACE + 3, 150, 200].map(Moment) {
+                let said = |view: &KeyView| (view.status(now), view.current(), view.previous(now));
+                let record = (
+                    item.status(now),
+                    item.current().map(|own| own.number),
+                    item.previous(now).map(|own| own.number),
+                );
+                assert_eq!(said(&own), record, "{states:?} at {now:?}");
+                assert_eq!(said(&granted), record, "{states:?} at {now:?}");
+                for version in &item.versions {
+                    let state = own.state_of(version.number, now);
+                    assert_eq!(state, Some(version.state_at(now)));
+                    assert_eq!(own.good_until(version.number), version.good_until());
+                    if matches!(version.state, Current | Previous) {
+                        assert_eq!(granted.state_of(version.number, now), state);
+                        assert_eq!(granted.good_until(version.number), version.good_until());
+                    } else {
+                        assert_eq!(granted.state_of(version.number, now), None);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -25,11 +25,27 @@ use crate::token::offline_reads::ReadsLog;
 use crate::tx::{Setting, Work};
 use crate::unlock::keys::DailyKeys;
 
-/// A reading that can only look.
+/// A reading that can only look: there is nothing to commit.
+///
+/// ```compile_fail,E0599
+/// use keyvault_vault::{Looking, Purpose, Reading};
+///
+/// fn release(reading: Reading<'_, Looking>, purpose: Purpose) {
+///     let _ = reading.commit(purpose, Vec::new());
+/// }
+/// ```
 #[derive(Debug)]
 pub enum Looking {}
 
 /// A reading that may end in a release.
+///
+/// ```
+/// use keyvault_vault::{Purpose, Reading, Taking};
+///
+/// fn release(reading: Reading<'_, Taking>, purpose: Purpose) {
+///     let _ = reading.commit(purpose, Vec::new());
+/// }
+/// ```
 #[derive(Debug)]
 pub enum Taking {}
 

@@ -185,7 +185,8 @@ pub(super) fn say_left_out<'o>(
     context: &Context,
     left_out: impl Iterator<Item = (&'o EnvName, &'o [Problem])>,
 ) {
-    if !context.ui.err_is_terminal() {
+    let mut left_out = left_out.peekable();
+    if left_out.peek().is_none() || !context.ui.err_is_terminal() {
         return;
     }
     let one = |(variable, why): (&EnvName, &[Problem])| {
@@ -193,7 +194,5 @@ pub(super) fn say_left_out<'o>(
         format!("{variable} ({})", why.join("; "))
     };
     let all: Vec<_> = left_out.map(one).collect();
-    if !all.is_empty() {
-        context.ui.note(&format!("Left out because they are optional: {}.", all.join(", ")));
-    }
+    context.ui.note(&format!("Left out because they are optional: {}.", all.join(", ")));
 }
