@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::args::named;
+use crate::cli::args::{Choice, named};
 use crate::cli::cmd::project::gate::{self, Defaults, Found};
 use crate::cli::complete;
 use crate::cli::context::{self, Context};
@@ -45,16 +45,18 @@ pub(super) struct Request {
 }
 
 impl FromFiles {
-    /// Adds what the files ask for to what was chosen by name.
+    /// What was chosen by name, what goes elsewhere than into a variable, and what the files ask for.
     ///
     /// `--scope`, `--all`, `--as`, `--previous` and `--env-file` leave the project file alone. `--only` takes from it the
     /// entries of that variable or key, and what it does not have from the vault.
     pub(super) fn request(
         &self,
         context: &Context,
-        selection: Selection,
+        choice: &Choice,
+        wanted: &Deliveries,
         machine: &Machine,
     ) -> Result<Request, Failure> {
+        let selection = Selection { apart: wanted.keys(), ..choice.selection() };
         let mut request = Request { selection, literals: Vec::new() };
         for path in &self.env_file {
             read_env_file(path, &mut request)?;
@@ -79,6 +81,7 @@ impl FromFiles {
             None if nothing => return Err(super::nothing_selected(context)),
             None => {}
         }
+        refuse_misplaced(&request, wanted)?;
         Ok(request)
     }
 
@@ -150,11 +153,7 @@ pub(super) fn weight(selection: &Selection, literals: &[(EnvName, SecretBytes)])
 
 /// Refuses texts, an env-file's own and defaults, that cannot stand where they belong: under a variable that is to hold
 /// a file's path, or in docker's env-file.
-pub(super) fn refuse_misplaced(
-    selection: &Selection,
-    literals: &[(EnvName, SecretBytes)],
-    wanted: &Deliveries,
-) -> Result<(), Failure> {
+fn refuse_misplaced(Request { selection, literals }: &Request, wanted: &Deliveries) -> Result<(), Failure> {
     let defaults = selection.picks.iter().filter_map(|pick| {
         let default = pick.when_missing.default.as_ref().filter(|_| !pick.when_missing.unapproved);
         default.map(|default| (&pick.variable, default.as_bytes()))

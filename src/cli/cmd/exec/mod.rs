@@ -25,7 +25,7 @@ use crate::cli::unlock::key_source::Machine;
 use crate::cli::{output, unlock};
 use keyvault_core::name::KeyName;
 use keyvault_exec::environment::{self, Inheritance};
-use keyvault_exec::release::{Preview, Released, Resolved, Selection};
+use keyvault_exec::release::{Preview, Released, Resolved};
 use keyvault_exec::supervise::streams::Ways;
 use keyvault_exec::supervise::{Ending, Masking, Nothing, Supervisor};
 use keyvault_exec::{Command, ExecError};
@@ -91,7 +91,6 @@ impl Exec {
 
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let wanted = self.delivery.wanted();
-        let selection = Selection { apart: wanted.keys(), ..self.choice.selection() };
         let program =
             self.command.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned());
         let failed = |error: ExecError| Failure::exec(&error, &program);
@@ -104,8 +103,8 @@ impl Exec {
         let places = wanted.prepare(&mut command, runtime_folder().as_deref());
         let places = places.map_err(|error| failed(error.into()))?;
         // Before the vault is touched: what files ask for has to be approved first.
-        let Request { selection, literals } = self.files.request(context, selection, &self.machine)?;
-        files::refuse_misplaced(&selection, &literals, places.wanted())?;
+        let Request { selection, literals } =
+            self.files.request(context, &self.choice, places.wanted(), &self.machine)?;
         let inheritance = Inheritance { clean: self.clean_env, preserve: self.preserve_env.clone() };
         let inherited = inheritance.filter(context::variables());
         let weight = command.weight()
