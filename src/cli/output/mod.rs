@@ -319,9 +319,12 @@ fn harmless_bytes(bytes: &[u8], shown: &mut SecretWriter) {
 }
 
 fn push_hex(byte: u8, shown: &mut SecretWriter) {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).map_or(b'0', |c| c as u8);
+    let mut escaped = *b"\\x00";
+    if let Some(digits) = escaped.get_mut(2..) {
+        data_encoding::HEXLOWER.encode_mut(&[byte], digits);
+    }
     // The buffer has four bytes for each.
-    let _ = shown.push(&[b'\\', b'x', digit(byte >> 4), digit(byte & 15)]);
+    let _ = shown.push(&escaped);
 }
 
 /// What a terminal obeys instead of showing: C0, DEL, C1, direction marks and overrides, invisible separators.
