@@ -15,6 +15,7 @@ use keyvault_core::clock::Moment;
 use keyvault_core::crypto::{self, wipe_stack};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::refused::{self, Refused};
+use keyvault_core::name::similar::nearest;
 use keyvault_core::name::{EnvName, KeyName, Scope};
 use keyvault_core::secret::SecretBytes;
 
@@ -27,7 +28,6 @@ use crate::key::record::{Item, Version};
 use crate::release::key_source::Source;
 use crate::release::problem::Problem;
 use crate::release::select::{Purpose, Resolver};
-use crate::tx::name_index::nearest;
 use crate::tx::sealed::open_value;
 
 /// What a token gives its holder, in any vault or bundle.

@@ -9,6 +9,7 @@ use crate::store::{DirectoryRow, Tag};
 use keyvault_core::clock::Rng;
 use keyvault_core::codec::{self, Decoder, Encoder, Malformed};
 use keyvault_core::crypto;
+use keyvault_core::name::similar::nearest;
 use keyvault_core::name::{KeyName, Scope};
 
 use super::leaf::Kind;
@@ -63,22 +64,6 @@ impl Vault {
             Ok(names)
         })
     }
-}
-
-/// How alike two names must be for one to be meant by the other, by Jaro and Winkler.
-const ALIKE: f64 = 0.85;
-
-/// The one of `known` that is most like `wanted`, if any is like enough.
-pub(crate) fn nearest<T: Clone>(
-    known: impl Iterator<Item = T>,
-    wanted: &str,
-    text: impl Fn(&T) -> &str,
-) -> Option<T> {
-    known
-        .map(|name| (strsim::jaro_winkler(text(&name), wanted), name))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|left, right| left.0.total_cmp(&right.0))
-        .map(|(_, name)| name)
 }
 
 impl Work<'_> {
