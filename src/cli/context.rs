@@ -148,9 +148,16 @@ impl Context {
                                          Run `keyvault doctor` for details."
                 .to_owned(),
             Notice::UnreadablePin => UNREADABLE_TOKEN_PIN.to_owned(),
-            Notice::StrayViews => "The vault has rows of an unknown or revoked token, which someone inserted. \
-                                   Run `keyvault vault check` for details."
+            Notice::StrayTokenRows => "The vault held rows of an unknown or revoked token, which someone inserted. They were removed."
                 .to_owned(),
+            Notice::GrantsAltered { token, fault } => format!(
+                "Someone altered the grants of token `{token}` ({fault}). They were written again. Give the token a new \
+                 secret: keyvault token renew {token}"
+            ),
+            Notice::TokenDamaged { token } => format!(
+                "The record of token `{token}` was damaged, so the keys that it could read are unknown. Rotate every key that \
+                 may have been granted to it."
+            ),
             Notice::ReadsBroken { token, fault } => format!(
                 "The reads by token `{token}` do not follow from the recorded ones ({fault}): someone may have hidden reads. \
                  Revoke it: keyvault token revoke {token}"

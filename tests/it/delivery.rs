@@ -111,7 +111,7 @@ fn a_descriptor_that_cannot_be_had_is_refused_by_its_number_before_anything_is_r
         place.exec(&["--fd", &format!("{number}=a")], "true").fails(125, "a number from 3 up");
     }
     let ran = place.world.sh(&format!("ulimit -n 64; '{KEYVAULT}' exec --fd 64=a -- true"));
-    ran.fails(125, "the limit is 64 open files");
+    ran.fails(125, "64 files may be open here");
     let ran = place.world.sh(&format!("ulimit -n 64; '{KEYVAULT}' exec --fd 63=a -- cat /dev/fd/63"));
     assert_eq!(ran.ok().out, "a");
     let log = place.world.run(&["audit", "log", "--json"]).ok().out;
@@ -306,7 +306,7 @@ fn what_a_killed_run_left_is_gone_although_something_goes_on_writing() {
     left.push(running.line());
     running.child.kill().unwrap();
     running.child.wait().unwrap();
-    place.world.run(&["list"]).ok();
+    place.world.run(&["lock"]).ok();
     assert_eq!(place.left(), NOTHING);
     for line in left {
         for pid in line.split(' ').take(2) {
@@ -323,7 +323,7 @@ fn a_run_folder_with_the_number_of_a_living_process_is_removed_all_the_same() {
     let left = place.runtime.path().join("keyvault").join(format!("run-{}-0", std::process::id()));
     std::fs::create_dir(&left).unwrap();
     std::fs::write(left.join("KEY"), "x").unwrap();
-    place.exec(&["--only", "a"], "true").ok();
+    place.exec(&["--file", "F=a"], "true").ok();
     assert!(!left.exists());
 }
 

@@ -56,7 +56,7 @@ fn a_session_is_not_enough_for_the_ways_in() {
     world.run(&["vault", "slot", "list"]).ok();
     world.run(&["vault", "slot", "add", "keyfile", "k"]).fails(4, "");
     world.run(&["vault", "slot", "remove", "2", "--yes"]).fails(4, "");
-    world.run(&["vault", "rekey", "--no-recovery", "--yes"]).fails(4, "");
+    world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).fails(4, "");
     assert!(!world.home().join("k").exists());
 }
 

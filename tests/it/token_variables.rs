@@ -18,10 +18,10 @@ fn a_default_of_a_file_that_nobody_approved_sets_nothing_with_a_token() {
     let world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy"]);
     world.file(".keyvault.toml", FILE);
-    let refused = held(&world, &token, &exec(&[])).fails(125, "nobody approved the file's default");
+    let refused = held(&world, &token, &exec(&[])).fails(125, "the file's default is not approved");
     assert!(refused.err.contains("keyvault project approve") && refused.out.is_empty(), "{}", refused.err);
     assert!(refused.err.contains("--unapproved-defaults"), "{}", refused.err);
-    let check = held(&world, &token, &["project", "check"]).fails(6, "nobody approved the file's default");
+    let check = held(&world, &token, &["project", "check"]).fails(6, "the file's default is not approved");
     assert!(check.out.contains("NOT APPROVED"), "{}", check.out);
     assert_eq!(held(&world, &token, &exec(&["--unapproved-defaults"])).ok().out, "value-a debug\n");
     held(&world, &token, &["project", "check", "--unapproved-defaults"]).ok();
@@ -32,10 +32,10 @@ fn an_approved_default_stands_in_with_a_token_until_it_is_another() {
     let world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy"]);
     world.file(".keyvault.toml", FILE);
-    world.run(&["project", "allow", "--yes"]).ok();
+    world.run(&["project", "approve", "--yes"]).ok();
     assert_eq!(held(&world, &token, &exec(&[])).ok().out, "value-a debug\n");
     world.file(".keyvault.toml", FILE.replace("debug", "trace"));
-    held(&world, &token, &exec(&[])).fails(125, "nobody approved the file's default");
+    held(&world, &token, &exec(&[])).fails(125, "the file's default is not approved");
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_bundle_without_a_home_uses_no_default_that_nobody_can_have_approved() {
             .env("KEYVAULT_READS", "reads");
         finish(command.args(exec(flags)), b"")
     };
-    run(&[]).fails(125, "nobody approved the file's default");
+    run(&[]).fails(125, "the file's default is not approved");
     assert_eq!(run(&["--unapproved-defaults"]).ok().out, "value-a debug\n");
 }
 
@@ -93,7 +93,7 @@ fn a_variable_of_a_grant_that_would_take_over_the_bearers_machine_is_refused_unl
             held(&world, &token, &["exec", "--only", "b", "--", "sh", "-c", "echo $B"]).ok().out,
             "value-b\n"
         );
-        let named = format!("a={variable}");
+        let named = format!("{variable}=a");
         let script = format!("echo ${variable}");
         assert_eq!(
             held(&world, &token, &["exec", "--as", &named, "--", "sh", "-c", &script]).ok().out,

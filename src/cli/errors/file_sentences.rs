@@ -17,8 +17,8 @@ use crate::cli::output;
 const CHECK_NAMES: &str = "Run `keyvault vault check` to see the damaged rows, then restore a backup.";
 
 /// Where rows cannot even be named, or were.
-pub(in crate::cli) const RESTORE: &str =
-    "Restore a backup with `keyvault vault restore FILE`. docs/recovery.md has other options.";
+pub(in crate::cli) const RESTORE: &str = "Run `keyvault vault rekey` to keep everything that is not damaged, or restore a backup with\n\
+     `keyvault vault restore FILE`. docs/recovery.md has other options.";
 
 pub(in crate::cli) fn exists(path: &Path) -> Failure {
     Failure::refused(
