@@ -40,7 +40,7 @@ pub const REPLACEMENT: &[u8] = b"[masked]";
 pub const SHOWN: usize = forms::SHORTEST - 1;
 
 /// How long a form's beginning at the very end of the output is when it is masked.
-pub const PARTIAL: usize = 8;
+pub(crate) const PARTIAL: usize = 8;
 
 /// Bytes of values, as they are and in lines, that are looked for at most: the automaton takes some fifty times that
 /// while it is made. An environment cannot hold much more.
@@ -225,7 +225,7 @@ impl<'m> Filter<'m> {
 
     /// Whether a pause lets something out.
     #[must_use]
-    pub fn would_show(&self) -> bool {
+    pub(crate) fn would_show(&self) -> bool {
         self.done < self.shown_in_a_pause()
     }
 

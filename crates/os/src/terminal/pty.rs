@@ -104,7 +104,7 @@ impl Outer {
 
     /// Whether what is typed there is typed for us.
     #[must_use]
-    pub fn is_in_front(&self) -> bool {
+    pub(crate) fn is_in_front(&self) -> bool {
         is_in_front(self.terminal.as_fd())
     }
 

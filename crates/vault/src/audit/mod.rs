@@ -11,9 +11,10 @@ mod chain;
 mod event;
 mod verify;
 
-pub use chain::{AuditKeys, Chain, HeadMark, START, Seed};
+pub(crate) use chain::{AuditKeys, Chain, HeadMark, START, Seed};
 pub use event::{Action, Actor, ChangeMark, Event, KeyRef, Outcome};
-pub use verify::{Break, Reach, Salvaged, Verified, read_all, read_range, read_what_opens, salvage, verify};
+pub(crate) use verify::{Break, Salvaged, read_all, read_range, read_what_opens, salvage, verify};
+pub use verify::{Reach, Verified};
 
 use crate::store::StoreError;
 use keyvault_core::clock::RngError;

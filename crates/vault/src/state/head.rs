@@ -64,14 +64,14 @@ impl Seen {
 impl Pins {
     /// Whether the log's head is another than the one that this machine left there.
     #[must_use]
-    pub fn denies_head(&self, identity: &Identity, path: &Path, now: &HeadMark) -> bool {
+    pub(crate) fn denies_head(&self, identity: &Identity, path: &Path, now: &HeadMark) -> bool {
         let seen = File::open(self.head_file(identity, path)).ok().and_then(|file| Seen::read(&file));
         seen.is_some_and(|seen| seen.denies(identity.epoch, now))
     }
 
     /// Remembers where the log stands after an entry, unless what was found before it is no head of this machine's.
     /// Nobody is kept from anything where that cannot be written.
-    pub fn note_head(&self, identity: &Identity, path: &Path, found: &HeadMark, left: &HeadMark) {
+    pub(crate) fn note_head(&self, identity: &Identity, path: &Path, found: &HeadMark, left: &HeadMark) {
         let _ = self.try_note_head(identity, path, found, left);
     }
 

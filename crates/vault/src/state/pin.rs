@@ -186,13 +186,13 @@ impl Pin {
 
     /// Whether this is of a later epoch than something of these, or of the same and a later change.
     #[must_use]
-    pub fn is_later_than(&self, epoch: u32, change: u64) -> bool {
+    pub(crate) fn is_later_than(&self, epoch: u32, change: u64) -> bool {
         (self.epoch.unwrap_or(epoch), self.change) > (epoch, change)
     }
 
     /// How something of this change and MAC stands to what is pinned. Ahead says nothing of the way there.
     #[must_use]
-    pub fn standing_of(&self, change: u64, mac: &Mac) -> Standing {
+    pub(crate) fn standing_of(&self, change: u64, mac: &Mac) -> Standing {
         match change.cmp(&self.change) {
             Ordering::Less => Standing::RolledBack,
             Ordering::Equal if self.mac == *mac => Standing::Same,

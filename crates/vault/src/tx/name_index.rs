@@ -78,7 +78,7 @@ impl Work<'_> {
         for row in &rows {
             names.append(&mut self.open_directory(row)?);
         }
-        Ok(nearest(names.into_iter(), wanted.as_str(), KeyName::as_str))
+        Ok(nearest(names, wanted.as_str(), KeyName::as_str))
     }
 
     /// The scope that was probably meant by one that nothing carries.
@@ -92,7 +92,7 @@ impl Work<'_> {
         for row in &rows {
             scopes.push(self.open_scope(row)?.name);
         }
-        Ok(nearest(scopes.into_iter(), wanted.as_str(), Scope::as_str))
+        Ok(nearest(scopes, wanted.as_str(), Scope::as_str))
     }
 
     pub(crate) fn directory_tag(&self, bucket: u8) -> Tag {

@@ -17,7 +17,7 @@ impl Root {
 
     /// The key under which the chain's seed is sealed.
     #[must_use]
-    pub fn seed_key(&self, identity: &Identity) -> Key {
+    pub(crate) fn seed_key(&self, identity: &Identity) -> Key {
         self.0.derive("keyvault root chain seed", &identity.whole())
     }
 

@@ -138,7 +138,7 @@ pub fn kind(row: &SlotRow) -> Result<Kind, Untried> {
 
 /// The slots that are not tried, and why.
 #[must_use]
-pub fn untried(rows: &[SlotRow]) -> Vec<(u32, Untried)> {
+pub(crate) fn untried(rows: &[SlotRow]) -> Vec<(u32, Untried)> {
     sift(rows).filter_map(|(row, header)| header.err().map(|why| (row.id, why))).collect()
 }
 
@@ -197,7 +197,7 @@ pub fn seal_key_file(
 }
 
 /// A keyring's slot for the daily key.
-pub fn seal_keyring(
+pub(crate) fn seal_keyring(
     id: u32,
     daily: &Daily,
     secret: &KeyringSecret,
