@@ -42,7 +42,6 @@ pub(in crate::cli) fn callers() -> Callers<'static> {
 /// The two streams and how they are written.
 #[derive(Debug, Clone)]
 pub struct Ui {
-    /// Data and errors as JSON.
     pub json: bool,
     /// Whether each has colours; asked when something is printed, since most of `exec` prints nothing.
     colour_out: OnceCell<bool>,
@@ -56,13 +55,11 @@ impl Ui {
         Self { json, colour_out: OnceCell::new(), colour_err: OnceCell::new() }
     }
 
-    /// Whether stdout is a terminal.
     #[must_use]
     pub fn out_is_terminal(&self) -> bool {
         io::stdout().is_terminal()
     }
 
-    /// Whether stderr is a terminal.
     #[must_use]
     pub fn err_is_terminal(&self) -> bool {
         io::stderr().is_terminal()
@@ -172,13 +169,11 @@ impl Ui {
         bar.with_message(doing)
     }
 
-    /// Styled for stdout.
     #[must_use]
     pub fn on_out(&self, style: Style, text: &str) -> String {
         styled(self.colour(), style, text)
     }
 
-    /// Whether stdout gets colour.
     #[must_use]
     pub fn colour(&self) -> bool {
         let coloured = || !self.json && context::colour_wanted() && self.out_is_terminal();

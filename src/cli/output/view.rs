@@ -14,7 +14,6 @@ use crate::cli::output::{self, Ui};
 /// A key that expires within this is pointed out.
 const SOON: i64 = 7 * 86_400_000;
 
-/// A key in JSON.
 #[derive(Debug, Serialize)]
 pub struct KeyJson {
     name: String,

@@ -18,7 +18,6 @@ use keyvault_core::secret::{SecretBytes, SecretWriter};
 /// The least number of bytes that is looked for in output.
 pub const SHORTEST: usize = 4;
 
-/// The value as it is.
 #[must_use]
 pub fn plain(value: &[u8]) -> Vec<SecretBytes> {
     let mut forms = Forms(vec![SecretBytes::copy_from(value)]);

@@ -72,7 +72,6 @@ fn seed_place() -> Place<'static> {
 /// A point of a chain as something outside of the file remembers it. The key is not in it, only what it hashes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HeadMark {
-    /// Number of entries.
     pub count: u64,
     /// MAC of the last entry.
     pub head: Mac,
@@ -82,7 +81,6 @@ pub(crate) struct HeadMark {
 
 /// The chain as it stands: how many entries, the last one's MAC, the next one's key.
 pub(crate) struct Chain {
-    /// Number of entries.
     pub count: u64,
     /// MAC of the last entry, [`START`] before the first.
     pub head: Mac,
@@ -96,7 +94,6 @@ impl Chain {
         Self { count: 0, head: START, key: seed.0 }
     }
 
-    /// The point where it stands.
     #[must_use]
     pub(crate) fn mark(&self) -> HeadMark {
         let key = crypto::sha256(&[SEEN_LABEL, self.key.expose()].concat());

@@ -27,10 +27,8 @@ pub enum AuditError {
     Broken {
         /// The first entry that does not hold.
         seq: u64,
-        /// What is wrong with it.
         what: &'static str,
     },
-    /// The file.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The random number generator.

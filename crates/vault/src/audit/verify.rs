@@ -20,10 +20,8 @@ pub enum Reach {
     LinksOnly,
 }
 
-/// A chain that held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verified {
-    /// Number of entries.
     pub entries: u64,
     /// How far it could look.
     pub reach: Reach,

@@ -18,7 +18,6 @@ use super::pin::Pins;
 /// Length of a file, in bytes: format, epoch, count, MAC, hash of the key, whether it was forged.
 const LEN: usize = 4 + 4 + 8 + 32 + 32 + 1;
 
-/// What is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
     epoch: u32,

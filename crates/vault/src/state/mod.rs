@@ -38,7 +38,6 @@ pub enum StateError {
     /// The chain does not fit the record.
     #[error(transparent)]
     Audit(#[from] AuditError),
-    /// The file.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

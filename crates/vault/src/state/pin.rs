@@ -52,7 +52,6 @@ pub enum Memory {
     },
     /// A file that is not a pin: treated as none, said in one line.
     Unreadable,
-    /// A pin.
     Pin(Pin),
 }
 
@@ -70,7 +69,6 @@ impl Memory {
 /// How the file stands to the pin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// No pin yet.
     FirstUse,
     /// What was last seen.
     Same,
@@ -108,7 +106,6 @@ impl Pins {
         read(&self.token_file(token, path)).unwrap_or(Memory::None { elsewhere: None })
     }
 
-    /// Moves a token's pin forward.
     pub fn advance_token(&self, token: &TokenId, path: &Path, seen: &Pin) -> io::Result<()> {
         self.write(&self.token_file(token, path), seen, |pinned| pinned.change <= seen.change)
     }

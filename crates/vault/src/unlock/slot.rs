@@ -64,11 +64,9 @@ impl From<Malformed> for Untried {
 pub enum Kind {
     /// A passphrase, at this cost.
     Passphrase(Cost),
-    /// The recovery code.
     Recovery,
     /// The entry of an OS keyring; it opens the daily key and not root.
     Keyring,
-    /// A key file.
     KeyFile,
 }
 
