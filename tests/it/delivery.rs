@@ -111,7 +111,7 @@ fn a_descriptor_that_cannot_be_had_is_refused_by_its_number_before_anything_is_r
         place.exec(&["--fd", &format!("{number}=a")], "true").fails(125, "a number from 3 up");
     }
     let ran = place.world.sh(&format!("ulimit -n 64; '{KEYVAULT}' exec --fd 64=a -- true"));
-    ran.fails(125, "64 files may be open here");
+    ran.fails(125, "the limit is 64 open files");
     let ran = place.world.sh(&format!("ulimit -n 64; '{KEYVAULT}' exec --fd 63=a -- cat /dev/fd/63"));
     assert_eq!(ran.ok().out, "a");
     let log = place.world.run(&["audit", "log", "--json"]).ok().out;

@@ -219,9 +219,9 @@ fn reads_from_a_bundle_are_brought_home_once() {
         world.run(&["audit", "import", "reads.jsonl"])
     };
     let lines: Vec<&str> = log.lines().collect();
-    assert_eq!(import(&lines[..2].join("\n")).ok().err, "Brought home 2 new reads with token ci.\n");
-    assert_eq!(import(&log).ok().err, "Brought home 1 new read with token ci.\n");
-    assert_eq!(import(&log).ok().err, "Nothing new: every read in the file is known already.\n");
+    assert_eq!(import(&lines[..2].join("\n")).ok().err, "Imported 2 new reads by token `ci`.\n");
+    assert_eq!(import(&log).ok().err, "Imported 1 new read by token `ci`.\n");
+    assert_eq!(import(&log).ok().err, "Nothing new: every read in the file was imported before.\n");
     let shown = world.run(&["token", "show", "ci", "--json"]).ok().json();
     assert_eq!(shown["reads"].as_array().unwrap().len(), 3);
     // A line that a crash cut off was never acknowledged.

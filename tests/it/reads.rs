@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use keyvault_core::clock::{Clock, Moment, SystemClock};
+use keyvault_core::clock::{Clock, Moment};
 use keyvault_core::crypto::SystemRng;
 use keyvault_core::secret::SecretBytes;
 use keyvault_vault::audit::Actor;
@@ -71,7 +71,7 @@ fn lines_that_cannot_be_proved_keep_no_other_away_and_nothing_is_imported_twice(
              warning: Line 7 was altered; not imported.\n\
              warning: Before line 10, 1 read is missing.\n\
              warning: Skipped 1 read by tokens of another vault.\n\
-             Brought home 4 new reads with token ci.\n"
+             Imported 4 new reads by token `ci`.\n"
         )
     );
     assert_eq!(imported(&world), 4);
@@ -79,8 +79,8 @@ fn lines_that_cannot_be_proved_keep_no_other_away_and_nothing_is_imported_twice(
     assert!(again.code == 5 && again.err.contains("Nothing new was imported."), "{}", again.err);
     assert_eq!(imported(&world), 4);
     // A whole copy brings what was missing, once.
-    assert_eq!(import(&world, &lines).ok().err, "Brought home 1 new read with token ci.\n");
-    assert_eq!(import(&world, &lines).ok().err, "Nothing new: every read in the file is known already.\n");
+    assert_eq!(import(&world, &lines).ok().err, "Imported 1 new read by token `ci`.\n");
+    assert_eq!(import(&world, &lines).ok().err, "Nothing new: every read in the file was imported before.\n");
     world.file("reads.jsonl", damaged.join("\n"));
     let told = world.run(&["audit", "import", "reads.jsonl", "--json"]);
     assert_eq!(told.code, 5);
@@ -111,13 +111,13 @@ fn a_last_line_that_was_cut_off_is_pointed_out_and_no_damage() {
     assert_eq!(
         ran.err,
         "warning: The last line is truncated. Its read was not released, unless the copy is incomplete.\n\
-         Brought home 1 new read with token ci.\n"
+         Imported 1 new read by token `ci`.\n"
     );
     // Whole, but for the newline.
     world.file("reads.jsonl", lines.join("\n"));
     assert_eq!(
         world.run(&["audit", "import", "reads.jsonl"]).ok().err,
-        "Brought home 1 new read with token ci.\n"
+        "Imported 1 new read by token `ci`.\n"
     );
 }
 
@@ -128,7 +128,7 @@ fn reads_of_a_log_that_was_put_back_to_an_older_copy_are_imported_and_the_copy_i
     let cached = std::fs::read(away.home().join("reads.jsonl")).unwrap();
     let one = reads(&away, &token, 1);
     let one: Vec<&str> = one.iter().map(String::as_str).collect();
-    assert_eq!(import(&world, &one).ok().err, "Brought home 3 new reads with token ci.\n");
+    assert_eq!(import(&world, &one).ok().err, "Imported 3 new reads by token `ci`.\n");
     away.file("reads.jsonl", cached);
     let other = reads(&away, &token, 2);
     let other: Vec<&str> = other.iter().map(String::as_str).collect();
@@ -136,9 +136,9 @@ fn reads_of_a_log_that_was_put_back_to_an_older_copy_are_imported_and_the_copy_i
     let ran = import(&world, &other);
     assert_eq!(ran.code, 5, "{}", ran.err);
     assert!(ran.err.contains("Line 3 does not follow from the read imported before it"), "{}", ran.err);
-    assert!(ran.err.contains("Brought home 2 new reads"), "{}", ran.err);
+    assert!(ran.err.contains("Imported 2 new reads"), "{}", ran.err);
     assert_eq!(imported(&world), 5);
-    assert_eq!(import(&world, &other).ok().err, "Nothing new: every read in the file is known already.\n");
+    assert_eq!(import(&world, &other).ok().err, "Nothing new: every read in the file was imported before.\n");
     world.run(&["vault", "check"]).ok();
 }
 
@@ -149,10 +149,10 @@ fn a_file_with_nothing_of_this_vault_is_refused_by_what_it_is() {
     let ran = import(&world, &["nonsense"]);
     assert_eq!(ran.code, 5);
     assert!(ran.err.contains("Line 1 is not a read") && ran.err.contains("Nothing new"), "{}", ran.err);
-    assert_eq!(import(&world, &[]).ok().err, "There are no reads in the file.\n");
+    assert_eq!(import(&world, &[]).ok().err, "The file contains no reads.\n");
     let other = World::own();
     other.file("reads.jsonl", format!("{}\n", lines[0]));
-    other.run(&["audit", "import", "reads.jsonl"]).fails(6, "The file is of another vault.");
+    other.run(&["audit", "import", "reads.jsonl"]).fails(6, "The file belongs to another vault.");
 }
 
 /// Another process that holds the lock on a file, until it is killed.
@@ -215,17 +215,17 @@ fn a_lock_that_another_process_holds_is_waited_for_ten_seconds_and_no_longer() {
             let _locker = Locker::of(&world, ".local/state/keyvault/pins/lock");
             let (ran, time) = timed(|| held(&world, &token, &ENV));
             bounded(time);
-            assert!(ran.ok().err.contains("could not remember it"));
+            assert!(ran.ok().err.contains("could not record it"));
             let (ran, time) = timed(|| world.run(&["generate", "new"]));
             bounded(time);
-            assert!(ran.ok().err.contains("could not remember it"));
+            assert!(ran.ok().err.contains("could not record it"));
         });
         scope.spawn(|| {
             // Nobody is there who could be asked, so nobody waits for another's answer.
             let world = with_keys();
             world.file(".keyvault.toml", "[keys]\nA = \"a\"\n");
             let _locker = Locker::of(&world, ".local/state/keyvault/projects/lock");
-            let (ran, time) = timed(|| world.run(&["project", "allow", "--yes"]));
+            let (ran, time) = timed(|| world.run(&["project", "approve", "--yes"]));
             bounded(time);
             ran.fails(7, "waiting for an approval");
         });
@@ -258,7 +258,7 @@ impl Clock for Told {
 #[test]
 fn what_a_token_read_before_its_making_by_a_clock_that_went_back_is_among_what_it_could_read() {
     let world = with_keys();
-    let clock = Told(Cell::new(SystemClock.now().0 + 86_400_000));
+    let clock = Told(Cell::new(world.clock().now().0 + 86_400_000));
     let ahead = VaultWorld {
         clock: &clock,
         rng: &SystemRng,

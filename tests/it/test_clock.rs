@@ -27,7 +27,7 @@ fn a_worlds_time_stands_still_until_a_test_moves_it() {
     world.advance(days(365));
     assert_eq!(created(&world, KEYVAULT), world.time());
     // What is read on the command line and completed goes by the same clock.
-    world.run(&["rotate", "key", "--expires", "2041-05-18T07:59:59Z"]).fails(2, "is past already");
+    world.run(&["rotate", "key", "--expires", "2041-05-18T07:59:59Z"]).fails(2, "is in the past");
 }
 
 #[test]

@@ -435,6 +435,6 @@ fn a_watched_version_whose_grace_is_over_is_not_called_a_revoked_key() {
     let (code, lines, said) = watched.end();
     assert_eq!((code, lines), (Some(125), vec![ENDED.to_owned()]));
     let said = said.join("\n");
-    assert!(said.contains("version 1 of a is no longer good"), "{said}");
+    assert!(said.contains("version 1 of a is no longer valid"), "{said}");
     assert!(said.contains("keyvault history NAME") && !said.contains("revoked"), "{said}");
 }
