@@ -1,31 +1,18 @@
 //! Questions that are answered with something that may be seen, on the caller's terminal, whatever the streams are.
 
-use std::fs::File;
-
-use dialoguer::console::Term;
-
-use keyvault_os::process::interrupt::Interrupts;
-use keyvault_os::terminal::prompt::{self, PromptError, TypedSignals};
+use keyvault_core::secret::SecretBytes;
+use keyvault_os::terminal::prompt::{self, PromptError};
 
 use super::errors::Failure;
 use super::output::{harmless, harmless_line};
 
-/// Asks what dialoguer asks. `None` is Escape.
-pub(in crate::cli) fn ask<T>(
-    question: impl FnOnce(&Term) -> dialoguer::Result<Option<T>>,
-) -> Result<Option<T>, Failure> {
-    let open = || File::options().read(true).write(true).open("/dev/tty");
-    let opened = open().and_then(|read| Ok((TypedSignals::on(&read)?, read, open()?)));
-    let (typed, read, write) = opened.map_err(|_| Failure::locked())?;
-    let terminal = Term::read_write_pair(read, write);
-    // What is typed as Ctrl-C is raised by the terminal's reader, and would end the process while the cursor is hidden.
-    let interrupts = Interrupts::watch();
-    let answer = question(&terminal);
-    drop((interrupts, typed));
-    answer.map_err(|_| {
-        let _ = terminal.show_cursor().and_then(|()| terminal.write_line(""));
-        Failure::prompt(PromptError::Interrupted)
-    })
+/// Asks for a line that may be seen while it is typed. `None` is no usable answer: too long, or Ctrl-D.
+pub(in crate::cli) fn line(question: &str, limit: usize) -> Result<Option<SecretBytes>, Failure> {
+    match prompt::read_line(&format!("{}: ", harmless_line(question)), limit) {
+        Ok(line) => Ok(Some(line)),
+        Err(PromptError::TooLong { .. } | PromptError::Eof) => Ok(None),
+        Err(error) => Err(Failure::prompt(error)),
+    }
 }
 
 /// Asks for yes or no on the caller's terminal, below `text` if there is any; Enter alone is no. A whole line is read, as

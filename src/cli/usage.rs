@@ -265,13 +265,10 @@ fn elsewhere(error: &clap::Error, verb: &str) -> Option<String> {
     Some(format!("Use `keyvault {ours}`."))
 }
 
-/// Names that are like the word, the likest first; clap has them the other way round.
+/// Names that are like the word, the likest first: clap puts it last.
 fn likest_first(error: &clap::Error) -> Option<String> {
-    let word = text(error, ContextKind::InvalidSubcommand)?;
     let ContextValue::Strings(names) = error.get(ContextKind::SuggestedSubcommand)? else { return None };
-    let mut names: Vec<_> = names.iter().map(|name| (strsim::jaro_winkler(name, &word), name)).collect();
-    names.sort_by(|left, right| right.0.total_cmp(&left.0));
-    let names: Vec<_> = names.into_iter().map(|(_, name)| name.as_str()).collect();
+    let names: Vec<_> = names.iter().rev().map(String::as_str).collect();
     (!names.is_empty()).then(|| format!("Did you mean `{}`?", names.join("` or `")))
 }
 

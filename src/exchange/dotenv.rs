@@ -20,7 +20,6 @@
 use super::{ExchangeError, Found};
 use keyvault_core::secret::{Full, SecretBytes, SecretWriter};
 
-/// Reads every assignment.
 pub(super) fn read(text: &str, found: &mut Found) -> Result<(), ExchangeError> {
     let text = line_feeds_only(text)?;
     let mut rest = std::str::from_utf8(text.expose()).map_err(|_| ExchangeError::NotUtf8)?;
@@ -52,7 +51,6 @@ fn line_feeds_only(text: &str) -> Result<SecretBytes, Full> {
     Ok(lines.finish())
 }
 
-/// One match of the search.
 struct Assignment<'t> {
     name: &'t str,
     /// The value as it stands in the text, quotes and all, without white space around it.

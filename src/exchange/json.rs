@@ -7,7 +7,6 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use super::{ExchangeError, Found, Obstacle, cannot_carry};
 use keyvault_core::secret::{SecretBytes, SecretWriter};
 
-/// Reads an object of strings.
 pub(super) fn read(text: &str, found: &mut Found) -> Result<(), ExchangeError> {
     let mut object = Object { found, member: String::new(), refusal: None };
     let mut deserializer = serde_json::Deserializer::from_str(text);

@@ -20,16 +20,13 @@ pub use github_env::GithubEnv;
 /// How many variables one file may have.
 pub const MAX_ENTRIES: usize = 100_000;
 
-/// A file's format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Lines of `NAME=value`, as the npm package `dotenv` 18 reads them.
     Dotenv,
-    /// One JSON object of strings.
     Json,
 }
 
-/// A variable of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its name as the file writes it; in JSON that can be any text, control characters too.
@@ -40,10 +37,8 @@ pub struct Entry {
     pub interpolates: bool,
 }
 
-/// A file that was understood.
 #[derive(Debug)]
 pub struct Parsed {
-    /// What it was taken for.
     pub format: Format,
     /// Its variables, each once: at the place of its first mention, with the value of its last.
     pub entries: Vec<Entry>,
@@ -62,10 +57,7 @@ pub enum ExchangeError {
     NotAnObject,
     /// A member of the JSON object is a number, a list or another thing that is no string.
     #[error("the member {member:?} is not a string")]
-    NotAString {
-        /// The member's name.
-        member: String,
-    },
+    NotAString { member: String },
     /// More than [`MAX_ENTRIES`] variables.
     #[error("more than 100,000 variables")]
     TooManyEntries,
@@ -80,7 +72,6 @@ pub enum ExchangeError {
     /// The format has no way to write this variable that reads back the same.
     #[error("{variable:?} cannot be written: {reason}")]
     CannotCarry {
-        /// The variable.
         variable: String,
         /// What stands in the way.
         reason: Obstacle,

@@ -24,7 +24,7 @@ use keyvault_core::identity::Identity;
 use keyvault_core::secret::SecretBytes;
 use keyvault_vault::Item;
 use keyvault_vault::audit::Event;
-use keyvault_vault::state::{record::Record, tree::Node};
+use keyvault_vault::state::{Node, Record};
 use keyvault_vault::unlock::slot::Header;
 
 /// Tries one input and says whether it was taken.

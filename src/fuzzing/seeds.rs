@@ -16,7 +16,8 @@ use keyvault_core::crypto::Cost;
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_core::recipe::{Kind, Recipe};
 use keyvault_vault::audit::{Action, Actor, ChangeMark, Event, KeyRef, Outcome};
-use keyvault_vault::state::{pin::Pin, record::Record, tree::Node};
+use keyvault_vault::state::pin::Pin;
+use keyvault_vault::state::{Node, Record};
 use keyvault_vault::unlock::token::Token;
 use keyvault_vault::unlock::{
     keyfile::KeyFile, keys::Root, passphrase::Passphrase, recovery::RecoveryCode, slot,

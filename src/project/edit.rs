@@ -11,10 +11,7 @@ use super::file::{Entry, Profile, ProjectFile, Section, Source};
 pub enum EditError {
     /// The variable has an entry already, which says otherwise.
     #[error("{variable} is there already")]
-    Taken {
-        /// The variable.
-        variable: EnvName,
-    },
+    Taken { variable: EnvName },
     /// The file is written in a way that an entry cannot be added to.
     #[error("the file cannot take an entry")]
     Shape,

@@ -13,7 +13,6 @@ use super::template::TemplateError;
 pub struct FileError {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong there.
     pub what: What,
 }
 
@@ -25,66 +24,43 @@ pub enum What {
     /// It is not TOML.
     Toml(String),
     /// A field that there is not.
-    Field {
-        /// Its name.
-        field: String,
-        /// One that was probably meant.
-        near: Option<&'static str>,
-        /// Those that there are.
-        known: &'static [&'static str],
-    },
+    Field { field: String, near: Option<&'static str>, known: &'static [&'static str] },
     /// Something has another type than it must have.
     Type {
-        /// The field or variable.
         field: String,
         /// What it must be.
         expected: &'static str,
     },
     /// A variable that a project file may not set.
     Variable {
-        /// Its name.
         variable: String,
         /// Why not.
         why: Refused,
     },
     /// A profile whose name is none.
     Profile {
-        /// Its name.
         profile: String,
         /// Why not.
         why: NameError,
     },
     /// A key's name that is none. Not repeated: it may be a value in the wrong place.
     Key {
-        /// The variable.
         variable: EnvName,
         /// Why not.
         why: NameError,
     },
     /// A template that is none.
     Template {
-        /// The variable.
         variable: EnvName,
         /// Why not.
         why: TemplateError,
     },
     /// An entry with both a key and a template, or with neither.
-    Source {
-        /// The variable.
-        variable: EnvName,
-    },
+    Source { variable: EnvName },
     /// An entry that is said to be both required and something else.
-    Required {
-        /// The variable.
-        variable: EnvName,
-    },
+    Required { variable: EnvName },
     /// A text that is longer than [`MAX_TEXT`](super::template::MAX_TEXT) or holds a NUL.
-    Text {
-        /// The variable.
-        variable: EnvName,
-        /// The field.
-        field: &'static str,
-    },
+    Text { variable: EnvName, field: &'static str },
 }
 
 /// Why a file that was found, or the place for one, is not used.
@@ -92,36 +68,23 @@ pub enum What {
 pub enum PlaceError {
     /// It is not a regular file: a link, a folder, a pipe, a device.
     #[error("{path:?} is not a regular file")]
-    NotRegular {
-        /// The file.
-        path: PathBuf,
-    },
+    NotRegular { path: PathBuf },
     /// It, or the folder that it lies in, belongs to somebody else.
     #[error("{path:?} belongs to user {uid}")]
-    WrongOwner {
-        /// The file or folder.
-        path: PathBuf,
-        /// Whose it is.
-        uid: u32,
-    },
+    WrongOwner { path: PathBuf, uid: u32 },
     /// It, or the folder that it lies in, can be written by others.
     #[error("{path:?} is writable by others: {mode:o}")]
     WritableByOthers {
-        /// The file or folder.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
     /// It is longer than a project file may be.
     #[error("{path:?} is too long")]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-    },
+    TooLong { path: PathBuf },
     /// The system failed.
     #[error("{path:?}: {source}")]
     Io {
-        /// What was being done with.
         path: PathBuf,
         /// Why not.
         source: io::Error,

@@ -20,6 +20,7 @@ use std::fmt;
 
 use toml_edit::{Document, Item, TableLike};
 
+use keyvault_core::name::similar::nearest;
 use keyvault_core::name::{EnvName, KeyName, NameError, Scope, refused};
 use keyvault_exec::release::{Encoding, Pick, Piece, WhenMissing};
 
@@ -313,9 +314,6 @@ fn bounded<'a>(
 }
 
 fn unknown(field: &str, known: &'static [&'static str], line: usize) -> FileError {
-    const ALIKE: f64 = 0.7;
-    let likeness = |name: &str| strsim::jaro_winkler(field, name);
-    let near = known.iter().copied().filter(|name| likeness(name) >= ALIKE);
-    let near = near.max_by(|left, right| likeness(left).total_cmp(&likeness(right)));
+    let near = nearest(known.iter().copied(), field, |name| *name);
     FileError { line, what: What::Field { field: field.to_owned(), near, known } }
 }

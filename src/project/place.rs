@@ -13,7 +13,6 @@ use keyvault_os::fs::untrusted::{self, Unfit};
 use super::error::PlaceError;
 use super::file::MAX_FILE;
 
-/// What the file is called.
 pub const FILE_NAME: &str = ".keyvault.toml";
 
 /// Looks for the file from `folder` upward, which must be an absolute path without links, as the kernel gives the working

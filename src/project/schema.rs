@@ -16,7 +16,6 @@ pub const FILE_NAME: &str = ".keyvault.schema.json";
 /// A part of a key's name.
 const PART: &str = "[A-Za-z0-9_][A-Za-z0-9._-]*";
 
-/// The schema as a file.
 #[must_use]
 pub fn text() -> String {
     format!("{:#}\n", schema())

@@ -19,12 +19,10 @@ const MAX_POINTER: usize = 4096;
 /// The modes of what an index lists: folder (in a sparse one), file, program, link, submodule.
 const MODES: [u32; 5] = [0o040_000, 0o100_644, 0o100_755, 0o120_000, 0o160_000];
 
-/// Whether git keeps a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tracked {
     /// No repository, or one that does not list it.
     No,
-    /// The index lists it.
     Yes,
     /// There is an index that is not understood.
     Unknown,
@@ -90,7 +88,6 @@ fn look(index: &[u8], path: &[u8]) -> Option<Look> {
     looks.next().filter(|_| looks.next().is_none())
 }
 
-/// What an index says.
 struct Look {
     listed: bool,
     /// The index that this one is based on.

@@ -14,12 +14,12 @@ use keyvault_core::identity::Place;
 use keyvault_core::name::KeyName;
 use keyvault_core::secret::SecretBytes;
 use keyvault_exec::release::{self, Selection};
-use keyvault_vault::audit::{Action, Actor};
+use keyvault_vault::audit::{Action, Actor, Event};
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::{
-    Access, Credential, Loss, NewKey, NewToken, NewValue, Notice, Origin, Purpose, Revocation, Terms, Vault,
-    VaultError, Which, World as VaultWorld,
+    Access, Credential, Loss, NewKey, NewToken, NewValue, Notice, Of, Origin, Purpose, Revocation, Terms,
+    Vault, VaultError, Which, World as VaultWorld,
 };
 use pretty_assertions::assert_eq;
 use rusqlite::Connection;
@@ -719,7 +719,8 @@ fn case_76_what_follows_a_forged_head_is_a_recorded_break() {
     );
     let (mut vault, access) = bench.open_with("another");
     let mut details = Vec::new();
-    vault.audit_log(&access, &mut |_, event| details.push((event.action, event.detail))).unwrap();
+    let mut note = |_: &Of, event: &Event| details.push((event.action, event.detail.clone()));
+    vault.whole_log(&access, &mut note).unwrap();
     let (action, detail) = details.last().unwrap();
     assert_eq!(*action, Action::Rekey);
     assert!(detail.contains(&format!("log entries {} to {} cannot be proved", gap.from, gap.to)), "{detail}");

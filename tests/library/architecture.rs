@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +65,34 @@ fn only_the_programs_and_unlock_read_the_environment() {
 fn nothing_is_left_unfinished() {
     let words = ["todo!", "unimplemented!", "TODO", "FIXME", "XXX", "for now", "#[ignore"];
     hold(|_, line| words.iter().find(|word| line.contains(**word)).map(|word| format!("says `{word}`")));
+}
+
+/// `docs/ARCHITECTURE.md` names every crate and every folder of source, and none that is not there.
+#[test]
+fn the_map_names_the_folders_that_there_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/ARCHITECTURE.md")).unwrap();
+    let is_place = |word: &&str| ["src/", "crates/", "tests/"].iter().any(|part| word.starts_with(part));
+    let named: BTreeSet<&str> = page.split('`').skip(1).step_by(2).filter(is_place).collect();
+    assert!(named.len() > 20, "{named:?}");
+    for place in &named {
+        assert!(root.join(place).exists(), "{place} is named and not there");
+    }
+    let mut folders = vec!["src".to_owned()];
+    for entry in fs::read_dir(root.join("crates")).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        assert!(page.contains(&format!("keyvault-{name}")), "keyvault-{name} is not named");
+        folders.push(format!("crates/{name}/src"));
+    }
+    folders.push("src/cli".to_owned());
+    for folder in folders {
+        for entry in fs::read_dir(root.join(&folder)).unwrap().map(Result::unwrap) {
+            let place = format!("{folder}/{}", entry.file_name().to_str().unwrap());
+            if entry.path().is_dir() && place != "src/cli" {
+                assert!(named.contains(place.as_str()), "{place} is not named");
+            }
+        }
+    }
 }
 
 /// Holds a rule against each line of code, with the file's path below the checkout. What a file's tests need is theirs.

@@ -12,7 +12,6 @@ pub const KEPT: [&str; 9] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM",
 /// Set for the child, so that a program can tell.
 const MARKER: &str = "KEYVAULT_EXEC";
 
-/// What is inherited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inheritance {
     /// Only [`KEPT`] and what is named in `preserve`.

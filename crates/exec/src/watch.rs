@@ -19,7 +19,7 @@ use crate::release::{Aftermath, Fate, Given};
 use keyvault_core::clock::Moment;
 
 /// How often the vault is looked at.
-pub const EVERY: Duration = Duration::from_millis(250);
+pub(crate) const EVERY: Duration = Duration::from_millis(250);
 
 /// How long a command may take to end until that is said.
 const LONG: Duration = Duration::from_secs(10);

@@ -33,7 +33,6 @@ pub enum SessionError {
     /// The user has too many keys, or too many bytes in them (`/proc/sys/kernel/keys`).
     #[error("the user's quota of kernel keys is used up")]
     Quota,
-    /// Something else.
     #[error(transparent)]
     Other(#[from] io::Error),
 }

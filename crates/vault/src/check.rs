@@ -57,15 +57,6 @@ impl Vault {
         self.read(access, |work| Ok(audit::verify(work.tx, &work.keys.audit, &work.identity, seed)?))
     }
 
-    /// Reads the whole log, each entry checked to follow from the one before.
-    pub fn audit_log(
-        &mut self,
-        access: &Access,
-        take: &mut dyn FnMut(u64, audit::Event),
-    ) -> Result<(), VaultError> {
-        self.read(access, |work| Ok(audit::read_all(work.tx, &work.keys.audit, &work.identity, take)?))
-    }
-
     /// Rebuilds the tree, opens every row and compares state, pin and chain. Rows that do not hold are findings;
     /// only what prevents any look at the rows is an error.
     pub fn check(&mut self, access: &Access) -> Result<Checked, VaultError> {

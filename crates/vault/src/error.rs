@@ -12,7 +12,6 @@ use keyvault_core::name::{KeyName, NameError, Scope};
 use keyvault_core::recipe::RecipeError;
 use keyvault_os::fs::lock::Process;
 use keyvault_os::fs::vault_file::FileFault;
-use keyvault_os::kernel_keyring::SessionError;
 
 use super::token::error::TokenError;
 
@@ -34,9 +33,6 @@ pub enum VaultError {
     /// No key came out of the credential.
     #[error(transparent)]
     Unlock(#[from] UnlockError),
-    /// The kernel keeps no session.
-    #[error(transparent)]
-    Session(#[from] SessionError),
     /// The whole file was put back, or is another branch of its history.
     #[error("the vault is not the one last seen here: {standing:?}")]
     Alarm {

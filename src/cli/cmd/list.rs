@@ -1,10 +1,11 @@
 //! `keyvault list`
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::mem::ManuallyDrop;
 
 use clap::Args;
-use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -161,21 +162,7 @@ fn table(items: &[Item], now: Moment, context: &Context) -> String {
     table.set_width(output::terminal_width());
     table.set_header(HEADER);
     for item in items {
-        let mut row = cells(item, now).map(Cell::new);
-        let (_, style) = view::status(item, now);
-        if context.ui.colour()
-            && let Some(status) = row.last_mut()
-        {
-            let colour = if style == output::GOOD {
-                Color::Green
-            } else if style == output::WARN {
-                Color::Yellow
-            } else {
-                Color::Red
-            };
-            *status = status.clone().fg(colour);
-        }
-        table.add_row(row);
+        table.add_row(cells(item, now));
     }
     // What is short stays whole; names, variables and scopes share the rest.
     for (column, width) in [(3, 5), (4, 6), (5, 10), (6, 10)] {
@@ -183,5 +170,54 @@ fn table(items: &[Item], now: Moment, context: &Context) -> String {
             column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(width)));
         }
     }
-    view::lines(&mut table)
+    let text = view::lines(&mut table);
+    if context.ui.colour() { with_colored_status(&text) } else { text }
+}
+
+/// The table with its last column in color: after the layout, which would count the escape codes as text. A terminal so
+/// narrow that the words of the column are broken gets no colors.
+fn with_colored_status(text: &str) -> String {
+    let status = HEADER.last().copied().unwrap_or_default();
+    let header = text.lines().next().unwrap_or_default();
+    let Some(at) = header.strip_suffix(status).map(str::len) else { return text.to_owned() };
+    let mut colored = String::with_capacity(text.len() * 2);
+    for line in text.lines() {
+        match line.split_at_checked(at) {
+            Some((before, word)) => {
+                colored.push_str(before);
+                match view::style_of_status(word) {
+                    Some(style) => {
+                        let _ = write!(colored, "{style}{word}{style:#}");
+                    }
+                    None => colored.push_str(word),
+                }
+            }
+            None => colored.push_str(line),
+        }
+        colored.push('\n');
+    }
+    colored
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_words_of_the_last_column_are_colored() {
+        let text =
+            "NAME    SCOPES  STATUS\nactive  active  active\n        active\nb       -       EXPIRED\n";
+        let (good, bad) = (output::GOOD, output::BAD);
+        let expected = format!(
+            "NAME    SCOPES  STATUS\nactive  active  {good}active{good:#}\n        active\n\
+             b       -       {bad}EXPIRED{bad:#}\n"
+        );
+        assert_eq!(with_colored_status(text), expected);
+    }
+
+    #[test]
+    fn a_broken_last_column_is_left_as_it_is() {
+        let text = "NAME  STAT\n      US\na     acti\n      ve\n";
+        assert_eq!(with_colored_status(text), text);
+    }
 }

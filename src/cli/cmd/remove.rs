@@ -8,7 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view;
 use crate::cli::prompt;
-use keyvault_core::name::KeyName;
+use keyvault_core::name::{KeyName, MAX_NAME};
 
 /// Remove keys with all their versions.
 ///
@@ -60,11 +60,8 @@ impl Remove {
 
 fn confirm(context: &Context, name: &KeyName) -> Result<(), Failure> {
     let question = format!("This permanently removes {name}. Type its name");
-    let typed: Option<String> = prompt::ask(|terminal| {
-        let question = dialoguer::Input::new().with_prompt(question).allow_empty(true);
-        question.interact_text_on(terminal).map(Some)
-    })?;
-    if typed.as_deref() == Some(name.as_str()) {
+    let typed = prompt::line(&question, MAX_NAME)?;
+    if typed.is_some_and(|typed| typed.expose() == name.as_str().as_bytes()) {
         Ok(())
     } else {
         context.ui.note("The name doesn't match.");

@@ -53,7 +53,6 @@ pub mod code {
 /// A failure as a person reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Exit code.
     pub code: u8,
     /// One word for programs.
     pub kind: &'static str,

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::project::{Ask, FileError, PlaceError, Profile, ProjectFile, What};
 use keyvault_core::name::KeyName;
 use keyvault_core::name::refused::Refused;
+use keyvault_core::name::similar::nearest;
 
 use super::sentences::{did_you_mean, looks_like_a_value};
 use super::{Failure, code, reason};
@@ -105,11 +106,8 @@ pub(in crate::cli) fn no_file() -> Failure {
 }
 
 pub(in crate::cli) fn no_profile(file: &ProjectFile, wanted: Option<&Profile>, path: &Path) -> Failure {
-    const ALIKE: f64 = 0.7;
     let wanted = wanted.map(Profile::as_str).unwrap_or_default();
-    let likeness = |profile: &&Profile| strsim::jaro_winkler(profile.as_str(), wanted);
-    let near = file.profiles().filter(|profile| likeness(profile) >= ALIKE);
-    let near = near.max_by(|left, right| likeness(left).total_cmp(&likeness(right)));
+    let near = nearest(file.profiles(), wanted, |profile| profile.as_str());
     let all: Vec<_> = file.profiles().map(Profile::as_str).collect();
     let all = if all.is_empty() {
         "It has no profiles.".to_owned()

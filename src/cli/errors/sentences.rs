@@ -38,7 +38,6 @@ impl Failure {
             }
             VaultError::State(error) => altered(&error.to_string(), path),
             VaultError::Unlock(error) => unlock(&error),
-            VaultError::Session(error) => Self::session(&error),
             VaultError::Alarm { standing, found, pinned, path } => alarm(standing, found, pinned, &path),
             VaultError::NeedsRoot => Self::new(
                 code::LOCKED,

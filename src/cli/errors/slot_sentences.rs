@@ -6,10 +6,8 @@ use keyvault_vault::{PassedOver, Unusable};
 /// How many numbers one sentence names.
 const SHOWN: usize = 5;
 
-/// What takes strays away.
 pub(in crate::cli) const REMOVE_STRAYS: &str = "keyvault vault slot remove --strays";
 
-/// A sentence for each reason.
 pub(in crate::cli) fn passed_over(found: &[PassedOver]) -> Vec<String> {
     let mut groups: Vec<(Unusable, Vec<i64>)> = Vec::new();
     for PassedOver { slot, why } in found {

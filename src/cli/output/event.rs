@@ -8,7 +8,6 @@ use crate::cli::output;
 use keyvault_vault::audit::{Event, KeyRef, Outcome};
 use keyvault_vault::{Of, words};
 
-/// An entry in JSON.
 pub(in crate::cli) fn json(of: &Of, event: &Event) -> Value {
     let keys: Vec<_> = event
         .keys

@@ -42,7 +42,6 @@ pub(in crate::cli) fn callers() -> Callers<'static> {
 /// The two streams and how they are written.
 #[derive(Debug, Clone)]
 pub struct Ui {
-    /// Data and errors as JSON.
     pub json: bool,
     /// Whether each has colours; asked when something is printed, since most of `exec` prints nothing.
     colour_out: OnceCell<bool>,
@@ -56,13 +55,11 @@ impl Ui {
         Self { json, colour_out: OnceCell::new(), colour_err: OnceCell::new() }
     }
 
-    /// Whether stdout is a terminal.
     #[must_use]
     pub fn out_is_terminal(&self) -> bool {
         io::stdout().is_terminal()
     }
 
-    /// Whether stderr is a terminal.
     #[must_use]
     pub fn err_is_terminal(&self) -> bool {
         io::stderr().is_terminal()
@@ -172,13 +169,11 @@ impl Ui {
         bar.with_message(doing)
     }
 
-    /// Styled for stdout.
     #[must_use]
     pub fn on_out(&self, style: Style, text: &str) -> String {
         styled(self.colour(), style, text)
     }
 
-    /// Whether stdout gets colour.
     #[must_use]
     pub fn colour(&self) -> bool {
         let coloured = || !self.json && context::colour_wanted() && self.out_is_terminal();
@@ -320,9 +315,12 @@ fn harmless_bytes(bytes: &[u8], shown: &mut SecretWriter) {
 }
 
 fn push_hex(byte: u8, shown: &mut SecretWriter) {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).map_or(b'0', |c| c as u8);
+    let mut escaped = *b"\\x00";
+    if let Some(digits) = escaped.get_mut(2..) {
+        data_encoding::HEXLOWER.encode_mut(&[byte], digits);
+    }
     // The buffer has four bytes for each.
-    let _ = shown.push(&[b'\\', b'x', digit(byte >> 4), digit(byte & 15)]);
+    let _ = shown.push(&escaped);
 }
 
 /// What a terminal obeys instead of showing: C0, DEL, C1, direction marks and overrides, invisible separators.

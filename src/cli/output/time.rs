@@ -17,11 +17,9 @@ pub struct Duration {
 /// An expiry as it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
-    /// No end.
     Never,
     /// From now.
     In(Duration),
-    /// At a moment.
     At(Moment),
 }
 
@@ -46,12 +44,10 @@ pub(in crate::cli) fn set_clock(clock: &'static (dyn Clock + Sync)) {
     let _ = CLOCK.set(clock);
 }
 
-/// The clock of this process.
 pub(in crate::cli) fn clock() -> &'static (dyn Clock + Sync) {
     CLOCK.get().copied().unwrap_or(&SystemClock)
 }
 
-/// The present moment.
 #[must_use]
 pub fn now() -> Moment {
     clock().now()

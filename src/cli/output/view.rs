@@ -14,7 +14,6 @@ use crate::cli::output::{self, Ui};
 /// A key that expires within this is pointed out.
 const SOON: i64 = 7 * 86_400_000;
 
-/// A key in JSON.
 #[derive(Debug, Serialize)]
 pub struct KeyJson {
     name: String,
@@ -121,14 +120,31 @@ pub fn counted(count: usize, what: &str) -> String {
     }
 }
 
-/// The status in a word: `active`, `expiring` within a week, `EXPIRED`, `REVOKED`. Upper case marks without colour.
+/// The status in a word. Upper case marks what is wrong where there are no colors.
 #[must_use]
 pub fn status(item: &Item, now: Moment) -> (&'static str, anstyle::Style) {
-    match item.status(now) {
-        Status::Active if expires_soon(item.expires, now) => ("expiring", output::WARN),
-        Status::Active => ("active", output::GOOD),
-        Status::Expired => ("EXPIRED", output::BAD),
-        Status::Revoked => ("REVOKED", output::BAD),
+    let word = match item.status(now) {
+        Status::Active if expires_soon(item.expires, now) => EXPIRING,
+        Status::Active => ACTIVE,
+        Status::Expired => EXPIRED,
+        Status::Revoked => REVOKED,
+    };
+    (word, style_of_status(word).unwrap_or_default())
+}
+
+const ACTIVE: &str = "active";
+const EXPIRING: &str = "expiring";
+const EXPIRED: &str = "EXPIRED";
+const REVOKED: &str = "REVOKED";
+
+/// The color of a word that [`status`] gives; other words have none.
+#[must_use]
+pub fn style_of_status(word: &str) -> Option<anstyle::Style> {
+    match word {
+        ACTIVE => Some(output::GOOD),
+        EXPIRING => Some(output::WARN),
+        EXPIRED | REVOKED => Some(output::BAD),
+        _ => None,
     }
 }
 

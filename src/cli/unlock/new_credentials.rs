@@ -132,7 +132,6 @@ impl NewRecovery {
 
 /// Where a new passphrase is found that nobody types.
 const NEW_PASSPHRASE_FILE: &str = "KEYVAULT_NEW_PASSPHRASE_FILE";
-/// The passphrase itself.
 const NEW_PASSPHRASE: &str = "KEYVAULT_NEW_PASSPHRASE";
 
 /// A new passphrase: from a file or a variable, or typed twice with an estimate of its strength.

@@ -3,6 +3,7 @@
 //! All are ASCII by grammar, so no escape code, right-to-left mark or homoglyph can stand in one.
 
 pub mod refused;
+pub mod similar;
 
 use std::fmt;
 

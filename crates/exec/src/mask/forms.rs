@@ -11,12 +11,13 @@
 //!
 //! What is shorter than [`SHORTEST`] is no form: it would stand in the output by chance.
 
+use data_encoding::{BASE64, BASE64URL, Encoding, HEXLOWER, HEXUPPER};
+
 use keyvault_core::secret::{SecretBytes, SecretWriter};
 
 /// The least number of bytes that is looked for in output.
 pub const SHORTEST: usize = 4;
 
-/// The value as it is.
 #[must_use]
 pub fn plain(value: &[u8]) -> Vec<SecretBytes> {
     let mut forms = Forms(vec![SecretBytes::copy_from(value)]);
@@ -44,15 +45,12 @@ pub fn encoded(value: &[u8]) -> Vec<SecretBytes> {
 
 fn encodings(value: &[u8]) -> Vec<SecretBytes> {
     let mut forms = Forms(Vec::new());
-    forms.base64(value, b'+', b'/');
-    forms.base64(value, b'-', b'_');
-    forms.hex(value, LOWER);
-    forms.hex(value, UPPER);
+    forms.base64(value, &BASE64);
+    forms.base64(value, &BASE64URL);
+    forms.hex(value, &HEXLOWER);
+    forms.hex(value, &HEXUPPER);
     forms.without_short_ones()
 }
-
-const LOWER: &[u8; 16] = b"0123456789abcdef";
-const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 
 /// Bytes that are written once, into room that was measured before. What does not fit is a form that nothing prints.
 struct Form(SecretWriter);
@@ -66,14 +64,10 @@ impl Form {
 struct Forms(Vec<SecretBytes>);
 
 impl Forms {
-    fn one(room: usize, write: impl FnOnce(&mut Form)) -> SecretBytes {
+    fn add(&mut self, room: usize, write: impl FnOnce(&mut Form)) {
         let mut form = Form(SecretWriter::with_capacity(room));
         write(&mut form);
-        form.0.finish()
-    }
-
-    fn add(&mut self, room: usize, write: impl FnOnce(&mut Form)) {
-        self.0.push(Self::one(room, write));
+        self.0.push(form.0.finish());
     }
 
     fn without_short_ones(mut self) -> Vec<SecretBytes> {
@@ -88,7 +82,7 @@ impl Forms {
         }
     }
 
-    fn base64(&mut self, value: &[u8], plus: u8, slash: u8) {
+    fn base64(&mut self, value: &[u8], encoding: &Encoding) {
         for offset in 0..3_usize {
             // What stands before is unknown: zeroes, whose characters are cut off again.
             let mut shifted = SecretWriter::with_capacity(offset + value.len());
@@ -96,7 +90,7 @@ impl Forms {
             let _ = shifted.push(value);
             let shifted = shifted.finish();
             let bits = shifted.len() * 8;
-            let text = Self::one(bits.div_ceil(24) * 4, |form| base64(shifted.expose(), plus, slash, form));
+            let text = encode(shifted.expose(), encoding);
             let first = (offset * 8).div_ceil(6);
             // Up to what the following bytes change, up to the value's end, and up to the padding.
             for last in [bits / 6, bits.div_ceil(6), text.len()] {
@@ -113,33 +107,18 @@ impl Forms {
         }
     }
 
-    fn hex(&mut self, value: &[u8], digits: &[u8; 16]) {
-        let text =
-            Self::one(value.len() * 2, |form| value.iter().for_each(|byte| form.push(&hex(*byte, digits))));
+    fn hex(&mut self, value: &[u8], encoding: &Encoding) {
+        let text = encode(value, encoding);
         self.broken(text.expose(), 60);
         self.0.push(text);
     }
 }
 
-fn base64(bytes: &[u8], plus: u8, slash: u8, form: &mut Form) {
-    let character = |sextet: u32| match u8::try_from(sextet & 63).unwrap_or(0) {
-        letter @ 0..26 => b'A' + letter,
-        letter @ 26..52 => b'a' + (letter - 26),
-        digit @ 52..62 => b'0' + (digit - 52),
-        62 => plus,
-        _ => slash,
-    };
-    for group in bytes.chunks(3) {
-        let byte = |at: usize| group.get(at).copied().map_or(0, u32::from);
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        let text = [bits >> 18, bits >> 12, bits >> 6, bits].map(character);
-        form.push(text.get(..=group.len()).unwrap_or_default());
-        form.push(b"==".get(..3 - group.len()).unwrap_or_default());
-    }
-}
-
-fn hex(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
-    [byte >> 4, byte & 15].map(|digit| digits.get(usize::from(digit)).copied().unwrap_or_default())
+/// Into a buffer that is wiped.
+fn encode(value: &[u8], encoding: &Encoding) -> SecretBytes {
+    let mut text = SecretBytes::zeroed(encoding.encode_len(value.len()));
+    encoding.encode_mut(value, text.expose_mut());
+    text
 }
 
 #[cfg(test)]
@@ -161,7 +140,7 @@ mod tests {
             for before in 0..7_usize {
                 for after in 0..4_usize {
                     let whole = [vec![b'<'; before], value.clone(), vec![b'>'; after]].concat();
-                    for encoding in [data_encoding::BASE64, data_encoding::BASE64URL_NOPAD] {
+                    for encoding in [BASE64, data_encoding::BASE64URL_NOPAD] {
                         let text = encoding.encode(&whole);
                         let first = (before * 8).div_ceil(6);
                         let last = if after == 0 { text.len() } else { (before + value.len()) * 8 / 6 };
@@ -186,9 +165,9 @@ mod tests {
     fn long_encodings_are_found_line_by_line() {
         let value = [7_u8; 100];
         let forms = encoded(&value);
-        let base64 = data_encoding::BASE64.encode(&value);
+        let base64 = BASE64.encode(&value);
         assert!(has(&forms, &base64.as_bytes()[..76]) && has(&forms, &base64.as_bytes()[76..]));
         assert!(has(&forms, &base64.as_bytes()[64..128]));
-        assert!(has(&forms, &data_encoding::HEXLOWER.encode(&value).as_bytes()[180..]));
+        assert!(has(&forms, &HEXLOWER.encode(&value).as_bytes()[180..]));
     }
 }

@@ -54,7 +54,6 @@ impl Bits {
     }
 }
 
-/// A node of a trie.
 #[derive(Default)]
 struct Node {
     /// By the next byte, in order.
@@ -86,7 +85,6 @@ enum Spelt {
     Escaped(u8),
 }
 
-/// Puts values into a lattice.
 #[derive(Default)]
 pub(crate) struct Builder {
     lattice: Lattice,
@@ -324,7 +322,6 @@ impl Lattice {
 #[derive(Clone, Copy)]
 struct Partial {
     at: Place,
-    /// Bytes of the output.
     len: u32,
 }
 
@@ -406,7 +403,6 @@ impl Walk {
         longest
     }
 
-    /// The output has ended.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

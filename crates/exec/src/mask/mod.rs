@@ -40,7 +40,7 @@ pub const REPLACEMENT: &[u8] = b"[masked]";
 pub const SHOWN: usize = forms::SHORTEST - 1;
 
 /// How long a form's beginning at the very end of the output is when it is masked.
-pub const PARTIAL: usize = 8;
+pub(crate) const PARTIAL: usize = 8;
 
 /// Bytes of values, as they are and in lines, that are looked for at most: the automaton takes some fifty times that
 /// while it is made. An environment cannot hold much more.
@@ -52,7 +52,6 @@ const MOST_ENCODED: usize = 4 << 20;
 /// Longer values in several lines are looked for in lines only: each of them is found by itself.
 const LONG: usize = 4096;
 
-/// What is looked for.
 pub struct Mask {
     automaton: NFA,
     start: StateID,
@@ -164,7 +163,6 @@ impl std::fmt::Debug for Mask {
     }
 }
 
-/// A part as it is.
 fn plain(part: &Part) -> Vec<SecretBytes> {
     let mut plain = forms::plain(part.text.expose());
     if part.text.len() > LONG {
@@ -207,7 +205,6 @@ pub struct Filter<'m> {
 }
 
 impl<'m> Filter<'m> {
-    /// A stream that begins.
     #[must_use]
     pub fn new(mask: &'m Mask) -> Self {
         let (held, found) = (Vec::new(), VecDeque::new());
@@ -225,17 +222,15 @@ impl<'m> Filter<'m> {
 
     /// Whether a pause lets something out.
     #[must_use]
-    pub fn would_show(&self) -> bool {
+    pub(crate) fn would_show(&self) -> bool {
         self.done < self.shown_in_a_pause()
     }
 
-    /// The child pauses.
     pub fn pause(&mut self, out: &mut dyn FnMut(&[u8])) {
         self.let_out(self.shown_in_a_pause(), &[], out);
         self.keep(&[]);
     }
 
-    /// The output has ended.
     pub fn finish(&mut self, out: &mut dyn FnMut(&[u8])) {
         let depth = self.depth();
         if depth >= PARTIAL as u64 {

@@ -11,7 +11,6 @@ use keyvault_core::secret::{SecretBytes, SecretWriter};
 /// JSON in a string of JSON, and so on: as many times.
 const DEEPEST: usize = 4;
 
-/// A piece of a value.
 pub struct Part {
     pub text: SecretBytes,
     /// Whether it is a value by itself, which programs encode, and not just a line of a text.

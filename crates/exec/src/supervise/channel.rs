@@ -23,7 +23,6 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// As much as a pipe holds on Linux.
 pub(crate) const PIECE: usize = 64 * 1024;
 
-/// One stream.
 pub(crate) struct Channel<'m> {
     source: Option<OwnedFd>,
     sink: Option<Sink>,
@@ -34,7 +33,6 @@ pub(crate) struct Channel<'m> {
     failure: Option<io::Error>,
 }
 
-/// What a channel waits for.
 pub(crate) struct Wanted<'c> {
     pub(crate) fd: BorrowedFd<'c>,
     pub(crate) flags: PollFlags,

@@ -36,7 +36,6 @@ use keyvault_os::process::session_leader::{Leader, Report};
 use keyvault_os::process::signal_group::Witness;
 use keyvault_os::process::signals::{self, Arrival, Caught, Sender};
 
-/// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// By itself, with this code.
@@ -45,7 +44,6 @@ pub enum Ending {
     Killed(c_int),
 }
 
-/// What an overseer wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wish {
     /// This signal to the child.
@@ -76,7 +74,6 @@ pub struct Nothing;
 
 impl Overseer for Nothing {}
 
-/// A running child.
 #[derive(Debug, Clone, Copy)]
 pub struct Child {
     process: Pid,

@@ -23,11 +23,9 @@ const AT_A_TIME: usize = 8;
 /// What a child's output goes through.
 #[derive(Debug, Clone, Copy)]
 pub struct Masking<'m> {
-    /// The values.
     pub mask: &'m Mask,
     /// The ways of the two streams.
     pub ways: Ways,
-    /// The caller's streams.
     pub callers: Callers<'m>,
 }
 
@@ -53,7 +51,6 @@ pub(crate) struct Keyboard {
 }
 
 impl<'m> Outputs<'m> {
-    /// Nothing goes through a mask.
     pub(crate) fn none() -> Self {
         Self {
             channels: Vec::new(),
@@ -64,7 +61,6 @@ impl<'m> Outputs<'m> {
         }
     }
 
-    /// Makes what the ways need.
     pub(crate) fn open(masking: Masking<'m>) -> io::Result<Self> {
         let mut outputs = Self::none();
         outputs.buffer = Zeroizing::new(vec![0; PIECE]);
@@ -116,7 +112,6 @@ impl<'m> Outputs<'m> {
         Ok(slave)
     }
 
-    /// What the child gets.
     pub(crate) fn ends(&self) -> child::Streams<'_> {
         self.ends.each_ref().map(|end| end.as_ref().map(AsFd::as_fd))
     }
@@ -243,7 +238,6 @@ impl Keyboard {
         self.outer.enter();
     }
 
-    /// Gives it back.
     pub(crate) fn leave(&mut self) {
         self.outer.leave();
     }

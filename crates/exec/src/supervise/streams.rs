@@ -14,18 +14,14 @@ use keyvault_os::process::startup;
 /// The caller's standard streams, 0–2. They are handed in: this room opens none and prints nothing.
 pub type Callers<'c> = [BorrowedFd<'c>; 3];
 
-/// When output is masked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// Never.
     Never,
     /// Where somebody keeps it: what is neither a terminal nor a file that the caller named.
     Kept,
-    /// Always.
     Always,
 }
 
-/// What a stream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Closed,
@@ -55,9 +51,7 @@ pub enum Way {
 /// The ways of standard output and standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ways {
-    /// Of standard output.
     pub out: Way,
-    /// Of standard error.
     pub err: Way,
 }
 
@@ -93,7 +87,6 @@ impl Ways {
         }
     }
 
-    /// Whether anything is masked.
     #[must_use]
     pub fn any(self) -> bool {
         [self.out, self.err].into_iter().any(|way| way != Way::Direct)

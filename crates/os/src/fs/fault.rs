@@ -9,95 +9,51 @@ use crate::process::actor::User;
 /// folder or a side file.
 #[derive(Debug, thiserror::Error)]
 pub enum FileFault {
-    /// No such file or folder.
     #[error("{path:?} does not exist")]
-    NotFound {
-        /// What was looked for.
-        path: PathBuf,
-    },
+    NotFound { path: PathBuf },
     /// Something is already there, where a new vault should be.
     #[error("{path:?} exists")]
-    Exists {
-        /// What is there.
-        path: PathBuf,
-    },
-    /// A symbolic link.
+    Exists { path: PathBuf },
     #[error("{path:?} is a symbolic link")]
-    Symlink {
-        /// The link.
-        path: PathBuf,
-    },
+    Symlink { path: PathBuf },
     /// More than one name leads to the file.
     #[error("{path:?} has {links} names")]
     HardLink {
         /// The name by which it was reached.
         path: PathBuf,
-        /// How many there are.
         links: u64,
     },
-    /// Not a regular file.
     #[error("{path:?} is not a file: {kind:?}")]
-    NotRegular {
-        /// What was found.
-        path: PathBuf,
-        /// What it is instead.
-        kind: Kind,
-    },
+    NotRegular { path: PathBuf, kind: Kind },
     /// It belongs to somebody who is neither us nor root.
     #[error("{path:?} belongs to {owner}")]
-    WrongOwner {
-        /// The file or folder.
-        path: PathBuf,
-        /// Its owner.
-        owner: User,
-        /// Who we are.
-        us: User,
-    },
+    WrongOwner { path: PathBuf, owner: User, us: User },
     /// Its group or everybody may write it.
     #[error("{path:?} is writable by others: {mode:o}")]
     WritableByOthers {
-        /// The file or folder.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
     /// A rollback journal, which would rewrite the vault on mere opening. This vault never makes one.
     #[error("{path:?} lies beside the vault")]
-    Journal {
-        /// The journal.
-        path: PathBuf,
-    },
+    Journal { path: PathBuf },
     /// No bytes in it.
     #[error("{path:?} is empty")]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
+    Empty { path: PathBuf },
     /// The path leads elsewhere now than when it was checked.
     #[error("{path:?} was replaced while it was opened")]
-    Swapped {
-        /// The file or folder.
-        path: PathBuf,
-    },
+    Swapped { path: PathBuf },
     /// The system said no.
     #[error("{path:?}")]
-    Io {
-        /// What was being looked at.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
 }
 
 /// What may stand where a file should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A folder.
     Folder,
-    /// A named pipe.
     Fifo,
-    /// A socket.
     Socket,
-    /// A character or block device.
     Device,
 }

@@ -22,10 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked until then.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Who holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
-    /// Its number.
     pub id: u32,
     /// What it runs, as the system calls it.
     pub name: String,

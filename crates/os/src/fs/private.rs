@@ -109,7 +109,7 @@ pub fn open_secret_file(path: &Path) -> io::Result<(File, Option<OpenToOthers>)>
 
 /// Whether an open file lies in memory: on tmpfs or ramfs. Never known outside Linux.
 #[cfg(target_os = "linux")]
-pub fn is_tmpfs(fd: impl AsFd) -> bool {
+pub(crate) fn is_tmpfs(fd: impl AsFd) -> bool {
     // linux/magic.h; the type of the field differs between architectures.
     const TMPFS_MAGIC: u64 = 0x0102_1994;
     const RAMFS_MAGIC: u64 = 0x8584_58f6;
@@ -120,7 +120,7 @@ pub fn is_tmpfs(fd: impl AsFd) -> bool {
 
 /// Whether an open file lies in memory: on tmpfs or ramfs. Never known outside Linux.
 #[cfg(not(target_os = "linux"))]
-pub fn is_tmpfs(_: impl AsFd) -> bool {
+pub(crate) fn is_tmpfs(_: impl AsFd) -> bool {
     false
 }
 

@@ -16,19 +16,15 @@ pub enum Unfit {
     NotRegular,
     /// It, or its folder, belongs to somebody else.
     WrongOwner {
-        /// Which of the two.
         path: PathBuf,
-        /// Whose it is.
         uid: u32,
     },
     /// It, or its folder, can be written by others.
     WritableByOthers {
-        /// Which of the two.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
-    /// More than the limit.
     TooLong,
     /// The system failed.
     Io(io::Error),

@@ -14,14 +14,12 @@ use std::fs;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-/// The actor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Who {
     /// The user's name in `/etc/passwd`, or the number if it has none there.
     pub user: String,
     /// The machine's own name for itself.
     pub host: String,
-    /// This process.
     pub pid: u32,
     /// The controlling terminal without `/dev/`, such as `pts/3`; none for a job without one.
     pub terminal: Option<String>,
@@ -51,14 +49,12 @@ pub fn who() -> Who {
 /// A user, as a message or a command line names one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// The number.
     pub uid: u32,
     /// The name in `/etc/passwd`, if the number has one there.
     pub name: Option<String>,
 }
 
 impl User {
-    /// The user of this number.
     #[must_use]
     pub fn of(uid: u32) -> Self {
         Self { uid, name: user_name(uid, &mut Vec::new()) }

@@ -24,10 +24,8 @@ use crate::fs::memory_folder;
 /// What the child gets as its descriptors 0–2; `None` is what we have there ourselves.
 pub type Streams<'a> = [Option<BorrowedFd<'a>>; 3];
 
-/// A child that was started.
 #[derive(Debug)]
 pub struct Started {
-    /// The child.
     pub process: Pid,
     /// Tells signals to the group from those to us.
     pub witness: Witness,

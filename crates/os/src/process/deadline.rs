@@ -13,7 +13,6 @@ use std::time::Duration;
 /// Why there is no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GaveUp {
-    /// The time was over.
     TimedOut,
     /// There was no thread to be had, or the work ended without a result.
     Died,

@@ -28,7 +28,6 @@ pub enum Unavailable {
     /// The system allows fewer open files.
     #[error("descriptor {number} is not below {limit}")]
     AboveLimit {
-        /// The number.
         number: RawFd,
         /// The soft limit of open files.
         limit: u64,

@@ -43,20 +43,13 @@ pub fn arg_limit() -> usize {
 pub enum EnvError {
     /// The name is empty or has a `=` after its first byte, so the program would see another one.
     #[error("variable {name:?} has no valid name")]
-    Name {
-        /// The name as given.
-        name: OsString,
-    },
+    Name { name: OsString },
     /// A NUL byte, which ends a C string.
     #[error("variable {name:?} has a NUL byte")]
-    Nul {
-        /// The variable.
-        name: OsString,
-    },
+    Nul { name: OsString },
     /// More than the kernel takes in one string.
     #[error("variable {name:?} has {size} bytes; the system accepts {MAX_STRING}")]
     TooLong {
-        /// The variable.
         name: OsString,
         /// What it takes, in bytes, with its name, `=` and NUL.
         size: usize,

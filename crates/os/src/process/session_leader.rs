@@ -33,7 +33,6 @@ pub enum Report {
     Killed(c_int),
 }
 
-/// The session's leader.
 #[derive(Debug)]
 pub struct Leader {
     process: Pid,

@@ -38,7 +38,6 @@ impl Witness {
         Self { process }
     }
 
-    /// Whether this is the witness.
     #[must_use]
     pub fn is(&self, process: Pid) -> bool {
         self.process == Some(process)

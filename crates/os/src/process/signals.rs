@@ -22,23 +22,18 @@ use rustix::process::Pid;
 
 use super::startup;
 
-/// Where a signal came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sender {
     /// The kernel: a key on the terminal, a timer, a terminal that went away.
     Kernel,
-    /// A process.
     Process,
     /// A process, with a value (`sigqueue(3)`).
     Queue(usize),
 }
 
-/// A signal that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
-    /// Its number.
     pub signal: c_int,
-    /// Who sent it.
     pub sender: Sender,
 }
 

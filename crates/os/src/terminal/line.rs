@@ -12,7 +12,7 @@ use keyvault_core::secret::{SecretBytes, SecretWriter};
 
 /// Whether what is typed may be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Echo {
+pub(super) enum Echo {
     /// Nothing appears, not even how much was typed. Every byte but the editing keys belongs to the line.
     Hidden,
     /// What is typed appears. Control characters are left out of the line.
@@ -21,7 +21,7 @@ pub enum Echo {
 
 /// What a key has led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// The line goes on.
     More,
     /// Enter.
@@ -33,10 +33,10 @@ pub enum Step {
 /// More was typed than is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the line is too long")]
-pub struct LineTooLong;
+pub(super) struct LineTooLong;
 
 /// A line being typed.
-pub struct Line {
+pub(super) struct Line {
     text: SecretWriter,
     /// Set by a byte for which there was no room; what follows is taken in and forgotten, lest it end up elsewhere.
     over: bool,
@@ -46,12 +46,12 @@ pub struct Line {
 impl Line {
     /// An empty line of at most `limit` bytes.
     #[must_use]
-    pub fn new(limit: usize, echo: Echo) -> Self {
+    pub(super) fn new(limit: usize, echo: Echo) -> Self {
         Self { text: SecretWriter::with_capacity(limit), over: false, echo }
     }
 
     /// Takes one byte from the terminal, and shows on `screen` what is to be seen of it.
-    pub fn key(&mut self, byte: u8, screen: &mut dyn Write) -> io::Result<Step> {
+    pub(super) fn key(&mut self, byte: u8, screen: &mut dyn Write) -> io::Result<Step> {
         const BACKSPACE: u8 = 0x08;
         const DELETE: u8 = 0x7f;
         const CTRL_D: u8 = 0x04;
@@ -81,7 +81,7 @@ impl Line {
     }
 
     /// The line as it stands.
-    pub fn finish(self) -> Result<SecretBytes, LineTooLong> {
+    pub(super) fn finish(self) -> Result<SecretBytes, LineTooLong> {
         if self.over { Err(LineTooLong) } else { Ok(self.text.finish()) }
     }
 

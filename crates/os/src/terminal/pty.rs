@@ -25,7 +25,6 @@ use rustix::termios::{
 pub struct Pty {
     /// Our end. Never waits.
     pub master: OwnedFd,
-    /// The program's end.
     pub slave: OwnedFd,
 }
 
@@ -84,7 +83,6 @@ pub fn typed_signals(master: BorrowedFd<'_>, process: Pid, typed: &[u8], literal
     typed.into_iter().filter_map(made).collect()
 }
 
-/// The caller's terminal.
 #[derive(Debug)]
 pub struct Outer {
     terminal: OwnedFd,
@@ -104,7 +102,7 @@ impl Outer {
 
     /// Whether what is typed there is typed for us.
     #[must_use]
-    pub fn is_in_front(&self) -> bool {
+    pub(crate) fn is_in_front(&self) -> bool {
         is_in_front(self.terminal.as_fd())
     }
 
@@ -123,13 +121,11 @@ impl Outer {
         self.original.is_some()
     }
 
-    /// Whether it is raw.
     #[must_use]
     pub fn is_raw(&self) -> bool {
         self.original.is_some()
     }
 
-    /// Puts its modes back.
     pub fn leave(&mut self) {
         if let Some(original) = self.original.take() {
             // Sent to the background we would be stopped for it, and the modes in force are another's.

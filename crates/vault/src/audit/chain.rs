@@ -10,7 +10,7 @@ use keyvault_core::secret::SecretWriter;
 use super::{AuditError, Event};
 
 /// What stands before the first entry.
-pub const START: Mac = [0; 32];
+pub(crate) const START: Mac = [0; 32];
 
 const EVENT_LABEL: &str = "keyvault audit event";
 const HEAD_LABEL: &str = "keyvault audit head";
@@ -30,7 +30,7 @@ pub struct AuditKeys {
 }
 
 /// k₀, from which every entry's key follows. Only root opens the vault's.
-pub struct Seed(Key);
+pub(crate) struct Seed(Key);
 
 impl From<Key> for Seed {
     fn from(first_key: Key) -> Self {
@@ -40,14 +40,18 @@ impl From<Key> for Seed {
 
 impl Seed {
     /// A new chain's k₀ and its sealed form for the vault's header.
-    pub fn create(root: &Key, identity: &Identity, rng: &dyn Rng) -> Result<(Self, Vec<u8>), AuditError> {
+    pub(crate) fn create(
+        root: &Key,
+        identity: &Identity,
+        rng: &dyn Rng,
+    ) -> Result<(Self, Vec<u8>), AuditError> {
         let seed = Key::random(rng)?;
         let sealed = crypto::seal(root, SEED_LABEL, &identity.context(&seed_place()), seed.expose(), rng)?;
         Ok((Self(seed), sealed))
     }
 
     /// Opens the header's sealed k₀.
-    pub fn open(root: &Key, identity: &Identity, sealed: &[u8]) -> Result<Self, AuditError> {
+    pub(crate) fn open(root: &Key, identity: &Identity, sealed: &[u8]) -> Result<Self, AuditError> {
         const BROKEN: AuditError = AuditError::Broken { seq: 0, what: "the chain's seed does not open" };
         let seed =
             crypto::open(root, SEED_LABEL, &identity.context(&seed_place()), sealed).map_err(|_| BROKEN)?;
@@ -56,7 +60,7 @@ impl Seed {
 
     /// k₀ itself.
     #[must_use]
-    pub fn into_first_key(self) -> Key {
+    pub(crate) fn into_first_key(self) -> Key {
         self.0
     }
 }
@@ -67,8 +71,7 @@ fn seed_place() -> Place<'static> {
 
 /// A point of a chain as something outside of the file remembers it. The key is not in it, only what it hashes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HeadMark {
-    /// Number of entries.
+pub(crate) struct HeadMark {
     pub count: u64,
     /// MAC of the last entry.
     pub head: Mac,
@@ -77,8 +80,7 @@ pub struct HeadMark {
 }
 
 /// The chain as it stands: how many entries, the last one's MAC, the next one's key.
-pub struct Chain {
-    /// Number of entries.
+pub(crate) struct Chain {
     pub count: u64,
     /// MAC of the last entry, [`START`] before the first.
     pub head: Mac,
@@ -88,19 +90,18 @@ pub struct Chain {
 impl Chain {
     /// The chain before its first entry.
     #[must_use]
-    pub fn begin(seed: Seed) -> Self {
+    pub(crate) fn begin(seed: Seed) -> Self {
         Self { count: 0, head: START, key: seed.0 }
     }
 
-    /// The point where it stands.
     #[must_use]
-    pub fn mark(&self) -> HeadMark {
+    pub(crate) fn mark(&self) -> HeadMark {
         let key = crypto::sha256(&[SEEN_LABEL, self.key.expose()].concat());
         HeadMark { count: self.count, head: self.head, key }
     }
 
     /// Reads the head and holds the last entry against it.
-    pub fn load(tx: &Tx<'_>, keys: &AuditKeys, identity: &Identity) -> Result<Self, AuditError> {
+    pub(crate) fn load(tx: &Tx<'_>, keys: &AuditKeys, identity: &Identity) -> Result<Self, AuditError> {
         let chain = Self::read(tx, keys, identity)?;
         chain.hold_against_last_entry(tx, keys.ledger)?;
         Ok(chain)
@@ -139,7 +140,7 @@ impl Chain {
     }
 
     /// Appends an event and moves the head; the chain's key is replaced, the old one wiped.
-    pub fn append(
+    pub(crate) fn append(
         &mut self,
         tx: &Tx<'_>,
         keys: &AuditKeys,
@@ -152,7 +153,7 @@ impl Chain {
     }
 
     /// Writes a whole chain from a new k₀: the same events in new seals, or none yet.
-    pub fn rewrite(
+    pub(crate) fn rewrite(
         seed: Seed,
         tx: &Tx<'_>,
         keys: &AuditKeys,

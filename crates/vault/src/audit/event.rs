@@ -4,24 +4,16 @@ use keyvault_core::clock::Moment;
 use keyvault_core::codec::{Decoder, Encoder, Malformed};
 use keyvault_core::crypto::Mac;
 
-/// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// The vault was made.
     Init,
-    /// A session was opened.
     Unlock,
-    /// A key was generated.
     Generate,
     /// A key was taken from elsewhere.
     Add,
-    /// Metadata changed.
     Edit,
-    /// A key was removed.
     Remove,
-    /// A file was imported.
     Import,
-    /// Values were written out.
     Export,
     /// Values were given to a process.
     Exec,
@@ -47,7 +39,6 @@ pub enum Action {
     Restore,
     /// A token was made, renewed or revoked, or what its bearer read was imported.
     Token,
-    /// A bundle was made.
     Bundle,
 }
 
@@ -82,7 +73,6 @@ impl Action {
         Self::ALL.iter().find(|(action, _)| *action == self).map_or("", |(_, name)| name)
     }
 
-    /// The action of that name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, known)| *known == name).map(|(action, _)| *action)
@@ -94,7 +84,6 @@ impl Action {
     }
 }
 
-/// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Done.
@@ -125,7 +114,6 @@ pub struct Actor {
     pub pid: u32,
     /// The program that started keyvault: a shell, an editor, a runner.
     pub program: String,
-    /// The controlling terminal.
     pub terminal: Option<String>,
     /// The CI job, where a known CI service says so.
     pub job: Option<String>,
@@ -154,13 +142,9 @@ pub struct ChangeMark {
 pub struct Event {
     /// The wall clock. Recorded, not trusted: order comes from the chain.
     pub time: Moment,
-    /// What was done.
     pub action: Action,
-    /// How it ended.
     pub outcome: Outcome,
-    /// Who did it.
     pub actor: Actor,
-    /// To which versions.
     pub keys: Vec<KeyRef>,
     /// More in words: the program an `exec` started, what an `edit` changed.
     pub detail: String,

@@ -11,9 +11,10 @@ mod chain;
 mod event;
 mod verify;
 
-pub use chain::{AuditKeys, Chain, HeadMark, START, Seed};
+pub(crate) use chain::{AuditKeys, Chain, HeadMark, START, Seed};
 pub use event::{Action, Actor, ChangeMark, Event, KeyRef, Outcome};
-pub use verify::{Break, Reach, Salvaged, Verified, read_all, read_range, read_what_opens, salvage, verify};
+pub(crate) use verify::{Break, Salvaged, read_all, read_range, read_what_opens, salvage, verify};
+pub use verify::{Reach, Verified};
 
 use crate::store::StoreError;
 use keyvault_core::clock::RngError;
@@ -26,10 +27,8 @@ pub enum AuditError {
     Broken {
         /// The first entry that does not hold.
         seq: u64,
-        /// What is wrong with it.
         what: &'static str,
     },
-    /// The file.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The random number generator.

@@ -20,10 +20,8 @@ pub enum Reach {
     LinksOnly,
 }
 
-/// A chain that held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verified {
-    /// Number of entries.
     pub entries: u64,
     /// How far it could look.
     pub reach: Reach,
@@ -32,7 +30,7 @@ pub struct Verified {
 }
 
 /// Verifies the whole chain; with `seed`, from the start.
-pub fn verify(
+pub(crate) fn verify(
     tx: &Tx<'_>,
     keys: &AuditKeys,
     identity: &Identity,
@@ -69,7 +67,7 @@ pub fn verify(
 
 /// Reads every event up to the head of the chain, each checked to follow from the one before; a log that was cut is
 /// an error.
-pub fn read_all(
+pub(crate) fn read_all(
     tx: &Tx<'_>,
     keys: &AuditKeys,
     identity: &Identity,
@@ -80,7 +78,7 @@ pub fn read_all(
 }
 
 /// Reads the events of these entries, each checked to follow from the one before.
-pub fn read_range(
+pub(crate) fn read_range(
     tx: &Tx<'_>,
     keys: &AuditKeys,
     identity: &Identity,
@@ -104,7 +102,7 @@ pub fn read_range(
 
 /// Reads every event that opens behind the entry before it, whatever became of the others and of the chain's head. For
 /// what is left of a vault that is damaged.
-pub fn read_what_opens(
+pub(crate) fn read_what_opens(
     tx: &Tx<'_>,
     keys: &AuditKeys,
     identity: &Identity,
@@ -132,7 +130,7 @@ pub fn read_what_opens(
 
 /// What is left of a chain that may be damaged.
 #[derive(Debug, Default)]
-pub struct Salvaged {
+pub(crate) struct Salvaged {
     /// The events whose MACs follow from k₀, in order.
     pub events: Vec<Event>,
     /// Events that open in their place and are not proved: the chain went on there from another key.
@@ -158,7 +156,7 @@ pub struct Break {
 
 /// Reads every entry that k₀ proves, whatever became of the others and of the chain's head. `known` is how many entries
 /// the chain had at the last change; without `seed` nothing is proved.
-pub fn salvage(
+pub(crate) fn salvage(
     tx: &Tx<'_>,
     keys: &AuditKeys,
     identity: &Identity,

@@ -21,7 +21,6 @@ use crate::key::record::Item;
 /// How a backup stands to the vault that it would take the place of.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Difference {
-    /// The backup's change number.
     pub backup: u64,
     /// The vault's, if it could be read with the backup's keys.
     pub here: Option<u64>,
@@ -52,16 +51,12 @@ pub struct Difference {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark(Option<StateRow>);
 
-/// What a restore did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
-    /// The vault.
     pub path: PathBuf,
-    /// The backup's change number.
     pub found: u64,
     /// The highest change number known here that it supersedes.
     pub superseded: Option<u64>,
-    /// The vault's change number now.
     pub now: u64,
     /// What of the backup was damaged and is not carried over.
     pub loss: Loss,

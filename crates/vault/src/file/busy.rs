@@ -26,7 +26,6 @@ const MAX_LEN: u64 = 4096;
 pub struct Holder {
     /// Its verb, such as `import`.
     pub command: String,
-    /// Its process.
     pub pid: u32,
 }
 

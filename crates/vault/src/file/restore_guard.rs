@@ -26,7 +26,6 @@ pub(crate) struct Known {
     pub(crate) change: Option<u64>,
     /// Keys that could be read, by their ids.
     pub(crate) items: BTreeMap<[u8; 16], Item>,
-    /// Of keys that are gone.
     tombs: Tombs,
     /// `None` where there is no vault, and so nobody who says that one is not in force.
     tokens: Option<Tokens>,
@@ -37,9 +36,7 @@ pub(crate) struct Known {
 /// What is known of tokens.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Tokens {
-    /// Those that are in force.
     in_force: BTreeMap<TokenId, TokenName>,
-    /// Those that are revoked.
     revoked: BTreeSet<TokenId>,
     /// Names whose token became another one, or none, by a change that the backup does not know; `None` if that could
     /// not be read.
@@ -48,9 +45,7 @@ struct Tokens {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Replaced {
-    /// Every token.
     All,
-    /// Those of these names.
     These(BTreeSet<String>),
 }
 
@@ -194,7 +189,6 @@ impl Tokens {
     }
 }
 
-/// What a log tells.
 #[derive(Default)]
 struct Log {
     tombs: Tombs,

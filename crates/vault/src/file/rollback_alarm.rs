@@ -11,16 +11,13 @@ use super::open::{Access, Notice, Vault, World};
 use crate::error::VaultError;
 use crate::tx::Work;
 
-/// What was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Adopted {
-    /// What the alarm said.
     pub standing: Standing,
     /// The file's change number as it was found.
     pub found: u64,
     /// The change number that this machine had seen.
     pub superseded: u64,
-    /// The file's change number now.
     pub now: u64,
 }
 

@@ -32,7 +32,6 @@ pub struct Loss {
     pub rows: Vec<Finding>,
 }
 
-/// What the state record proves.
 pub(crate) struct Survivors {
     pub(crate) items: Vec<Item>,
     pub(crate) slots: Vec<SlotRow>,
@@ -42,7 +41,6 @@ pub(crate) struct Survivors {
 }
 
 impl Loss {
-    /// Whether everything is carried over.
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::default()

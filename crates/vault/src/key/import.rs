@@ -24,7 +24,6 @@ pub enum Conflict {
 /// What an import did, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Imported {
-    /// Keys made.
     pub created: Vec<KeyName>,
     /// Keys that got a new version.
     pub replaced: Vec<KeyName>,
@@ -32,17 +31,12 @@ pub struct Imported {
     pub skipped: Vec<KeyName>,
 }
 
-/// One key of the file.
 pub struct Incoming {
-    /// Its name in the vault.
     pub name: KeyName,
-    /// Its variable, as written.
     pub variable: EnvName,
-    /// Its value.
     pub value: SecretBytes,
 }
 
-/// What to import, and how.
 pub struct Import<'i> {
     /// The keys; no name twice.
     pub incoming: Vec<Incoming>,

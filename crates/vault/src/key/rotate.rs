@@ -16,14 +16,12 @@ use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
 use crate::tx::Work;
 
-/// Which keys are rotated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
     /// These, strictly; a revoked one comes back with a new version.
     Names(Vec<KeyName>),
     /// Those that carry any of these scopes and are not revoked.
     Scopes(Vec<Scope>),
-    /// Those that have expired.
     Expired,
 }
 
@@ -40,9 +38,7 @@ pub struct Terms {
 pub struct NewValue {
     /// The key as it was named when it was asked for.
     pub name: KeyName,
-    /// The key.
     pub item: Tag,
-    /// The value.
     pub value: SecretBytes,
 }
 
@@ -207,7 +203,6 @@ impl Reads {
 }
 
 impl Revocation {
-    /// How the log says it.
     fn told(&self) -> String {
         match (self.wipe, self.reason.as_str()) {
             (false, reason) => reason.to_owned(),

@@ -13,7 +13,6 @@ use super::record::{Item, Version, VersionState};
 /// Stands before the list: `revoked before: ID:1,2w ID:7`, `w` for wiped.
 const MARK: &str = "revoked before: ";
 
-/// A version that was revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Spent {
     pub(crate) version: u32,

@@ -25,20 +25,15 @@ use super::tx::leaf;
 /// A slot as `vault slot list` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Way {
-    /// The slot's number.
     pub id: u32,
-    /// What opens it.
     pub kind: Kind,
 }
 
 /// A secret that is to open the vault.
 #[derive(Debug, Clone, Copy)]
 pub enum Credential<'c> {
-    /// A passphrase, at a cost.
     Passphrase(&'c Passphrase, Cost),
-    /// A recovery code.
     Recovery(&'c RecoveryCode),
-    /// A key file.
     KeyFile(&'c KeyFile),
     /// The entry of an OS keyring, which opens the daily key and not root.
     Keyring(&'c KeyringSecret),

@@ -20,12 +20,10 @@ use crate::key::record::Item;
 use crate::token::Issued;
 use crate::tx::{Setting, Work};
 
-/// What a rekey would find.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outlook {
     /// Keys that would be sealed anew.
     pub keys: usize,
-    /// The slots that there are.
     pub ways: Vec<Way>,
     /// The tokens in force, each of which would get another secret.
     pub tokens: Vec<TokenName>,
@@ -33,7 +31,6 @@ pub struct Outlook {
     pub loss: Loss,
 }
 
-/// What a rekey did.
 pub struct Rekeyed {
     /// The new epoch.
     pub epoch: u32,

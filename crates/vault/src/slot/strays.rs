@@ -15,9 +15,7 @@ use crate::tx::Work;
 /// A slot that is passed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PassedOver {
-    /// The row's number.
     pub slot: i64,
-    /// Why.
     pub why: Unusable,
 }
 
@@ -35,10 +33,7 @@ pub enum Unusable {
     Missing,
     /// Rows have numbers that no slot has; this is the lowest of these.
     #[error("a number that no slot has")]
-    Beyond {
-        /// How many.
-        rows: u64,
-    },
+    Beyond { rows: u64 },
 }
 
 /// The number of a slot on which rows and tree do not agree.

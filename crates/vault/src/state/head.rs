@@ -18,7 +18,6 @@ use super::pin::Pins;
 /// Length of a file, in bytes: format, epoch, count, MAC, hash of the key, whether it was forged.
 const LEN: usize = 4 + 4 + 8 + 32 + 32 + 1;
 
-/// What is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
     epoch: u32,
@@ -64,14 +63,14 @@ impl Seen {
 impl Pins {
     /// Whether the log's head is another than the one that this machine left there.
     #[must_use]
-    pub fn denies_head(&self, identity: &Identity, path: &Path, now: &HeadMark) -> bool {
+    pub(crate) fn denies_head(&self, identity: &Identity, path: &Path, now: &HeadMark) -> bool {
         let seen = File::open(self.head_file(identity, path)).ok().and_then(|file| Seen::read(&file));
         seen.is_some_and(|seen| seen.denies(identity.epoch, now))
     }
 
     /// Remembers where the log stands after an entry, unless what was found before it is no head of this machine's.
     /// Nobody is kept from anything where that cannot be written.
-    pub fn note_head(&self, identity: &Identity, path: &Path, found: &HeadMark, left: &HeadMark) {
+    pub(crate) fn note_head(&self, identity: &Identity, path: &Path, found: &HeadMark, left: &HeadMark) {
         let _ = self.try_note_head(identity, path, found, left);
     }
 

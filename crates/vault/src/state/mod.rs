@@ -4,12 +4,15 @@
 //! The tree notices a row that was swapped, deleted, added or aged ([`tree`]); the record binds the tree to a change
 //! number and to the audit chain ([`record`]); the pin notices that the whole file was put back ([`pin`]).
 
-pub mod head;
+pub(crate) mod head;
 pub mod pin;
 pub mod pin_file;
 pub mod proof;
-pub mod record;
-pub mod tree;
+pub(crate) mod record;
+pub(crate) mod tree;
+
+pub use record::Record;
+pub use tree::Node;
 
 use crate::audit::AuditError;
 use crate::store::StoreError;
@@ -35,7 +38,6 @@ pub enum StateError {
     /// The chain does not fit the record.
     #[error(transparent)]
     Audit(#[from] AuditError),
-    /// The file.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -52,7 +52,6 @@ pub enum Memory {
     },
     /// A file that is not a pin: treated as none, said in one line.
     Unreadable,
-    /// A pin.
     Pin(Pin),
 }
 
@@ -70,7 +69,6 @@ impl Memory {
 /// How the file stands to the pin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// No pin yet.
     FirstUse,
     /// What was last seen.
     Same,
@@ -108,7 +106,6 @@ impl Pins {
         read(&self.token_file(token, path)).unwrap_or(Memory::None { elsewhere: None })
     }
 
-    /// Moves a token's pin forward.
     pub fn advance_token(&self, token: &TokenId, path: &Path, seen: &Pin) -> io::Result<()> {
         self.write(&self.token_file(token, path), seen, |pinned| pinned.change <= seen.change)
     }
@@ -186,13 +183,13 @@ impl Pin {
 
     /// Whether this is of a later epoch than something of these, or of the same and a later change.
     #[must_use]
-    pub fn is_later_than(&self, epoch: u32, change: u64) -> bool {
+    pub(crate) fn is_later_than(&self, epoch: u32, change: u64) -> bool {
         (self.epoch.unwrap_or(epoch), self.change) > (epoch, change)
     }
 
     /// How something of this change and MAC stands to what is pinned. Ahead says nothing of the way there.
     #[must_use]
-    pub fn standing_of(&self, change: u64, mac: &Mac) -> Standing {
+    pub(crate) fn standing_of(&self, change: u64, mac: &Mac) -> Standing {
         match change.cmp(&self.change) {
             Ordering::Less => Standing::RolledBack,
             Ordering::Equal if self.mac == *mac => Standing::Same,

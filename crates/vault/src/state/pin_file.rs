@@ -19,7 +19,6 @@ struct PinFile {
 }
 
 impl Pin {
-    /// The file's content.
     pub fn encode(&self) -> io::Result<Vec<u8>> {
         let file = PinFile {
             format: 1,

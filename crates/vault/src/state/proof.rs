@@ -24,7 +24,6 @@ pub struct Proofs {
 /// The last backup that was proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
-    /// When.
     pub time: Moment,
     /// The change that it is of.
     pub change: u64,
@@ -64,7 +63,6 @@ impl Proofs {
         (file.format == 1).then_some(Proof { time: Moment(file.time), change: file.change, file: file.file })
     }
 
-    /// Remembers one.
     pub fn keep(&self, identity: &Identity, vault: &Path, proof: &Proof) -> io::Result<()> {
         private::create_folder(&self.folder)?;
         let file =

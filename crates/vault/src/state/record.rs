@@ -15,7 +15,6 @@ const LABEL: &[u8] = b"keyvault state record";
 pub struct Record {
     /// Counts changes, from 1 (`init`).
     pub change: u64,
-    /// When, by the wall clock.
     pub time: Moment,
     /// Root digest of the hash tree.
     pub root: Digest,
@@ -30,7 +29,6 @@ pub struct Record {
 /// A record whose MAC was right. Only [`Record::load`] and [`Record::store`] make one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Authentic {
-    /// The record.
     pub record: Record,
     /// Its MAC.
     pub mac: Mac,

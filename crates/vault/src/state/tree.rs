@@ -30,16 +30,16 @@ const FIRST_MIDDLE: u32 = 1;
 const FIRST_LOWER: u32 = 1 + FAN_OUT;
 
 /// All leaves, ordered by tag.
-pub type Leaves = Vec<(Tag, Digest)>;
+pub(crate) type Leaves = Vec<(Tag, Digest)>;
 
 /// Leaves by their tags.
-pub type Bucket = BTreeMap<Tag, Digest>;
+pub(crate) type Bucket = BTreeMap<Tag, Digest>;
 
 /// What becomes of one leaf; `None` deletes it.
 type Change<'c> = (&'c Tag, &'c Option<Digest>);
 
 /// A view of the tree under one root digest. Nodes are verified once, when they are first read.
-pub struct Tree<'a> {
+pub(crate) struct Tree<'a> {
     tx: &'a Tx<'a>,
     key: &'a Key,
     root: Option<Digest>,
@@ -97,25 +97,25 @@ impl Way {
 impl<'a> Tree<'a> {
     /// The tree under `root`; `None` is the tree without a leaf.
     #[must_use]
-    pub fn new(tx: &'a Tx<'a>, key: &'a Key, root: Option<Digest>) -> Self {
+    pub(crate) fn new(tx: &'a Tx<'a>, key: &'a Key, root: Option<Digest>) -> Self {
         Self { tx, key, root, nodes: HashMap::new() }
     }
 
     /// The leaf at `tag`, or the proof that there is none.
-    pub fn leaf(&mut self, tag: &Tag) -> Result<Option<Digest>, StateError> {
+    pub(crate) fn leaf(&mut self, tag: &Tag) -> Result<Option<Digest>, StateError> {
         let bucket = self.bucket(Way::to(tag))?;
         Ok(bucket.get(tag).copied())
     }
 
     /// All leaves, ordered by tag, held against the root without reading a node.
-    pub fn all_leaves(&self) -> Result<Leaves, StateError> {
+    pub(crate) fn all_leaves(&self) -> Result<Leaves, StateError> {
         let (leaves, nodes) = self.rebuild()?;
         let root = nodes.get(&0).map(|node| self.node_digest(0, node));
         if root == self.root { Ok(leaves) } else { Err(mismatch("leaf: the set of leaves")) }
     }
 
     /// Rebuilds the whole tree and names every node and leaf bucket that differs.
-    pub fn check(&self) -> Result<Vec<String>, StateError> {
+    pub(crate) fn check(&self) -> Result<Vec<String>, StateError> {
         let (_, nodes) = self.rebuild()?;
         let mut faults = Vec::new();
         if nodes.get(&0).map(|node| self.node_digest(0, node)) != self.root {
@@ -137,7 +137,10 @@ impl<'a> Tree<'a> {
 
     /// Applies changes to leaves (`None` deletes) and returns the new root. Every bucket and node on the way is
     /// verified first, so that a change never signs what somebody else altered.
-    pub fn apply(&mut self, changes: &BTreeMap<Tag, Option<Digest>>) -> Result<Option<Digest>, StateError> {
+    pub(crate) fn apply(
+        &mut self,
+        changes: &BTreeMap<Tag, Option<Digest>>,
+    ) -> Result<Option<Digest>, StateError> {
         let mut by_bucket: BTreeMap<u32, (Way, Vec<Change<'_>>)> = BTreeMap::new();
         for (tag, leaf) in changes {
             let way = Way::to(tag);
@@ -217,7 +220,7 @@ impl<'a> Tree<'a> {
 
     /// The leaves that the root proves, ordered by tag, whatever became of the others and of the nodes. `rows` are the
     /// leaves that the rows must have: they stand in for those that are missing or altered.
-    pub fn proved(&self, rows: Leaves) -> Result<Leaves, StateError> {
+    pub(crate) fn proved(&self, rows: Leaves) -> Result<Leaves, StateError> {
         let stored: Leaves = self.tx.leaves(&[0; 16], &[0xFF; 16])?;
         let rebuilt = [self.nodes_of(&stored), self.nodes_of(&rows)];
         let mut buckets: HashMap<u32, [Bucket; 2]> = HashMap::new();

@@ -24,7 +24,6 @@ impl Tx<'_> {
         .ok_or_else(|| damaged("audit_head"))
     }
 
-    /// Writes a chain's head.
     pub fn put_audit_head(&self, ledger: Ledger, count: u64, sealed: &[u8]) -> Result<()> {
         match ledger {
             Ledger::Vault => self.run(

@@ -19,11 +19,9 @@ pub struct ScopeRow {
 /// One bucket of the names of all keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectoryRow {
-    /// Which bucket.
     pub bucket: u8,
     /// Raised by each rewrite.
     pub revision: u64,
-    /// The names.
     pub sealed: Vec<u8>,
 }
 
@@ -43,7 +41,6 @@ impl Tx<'_> {
         self.each("SELECT tag, revision, sealed FROM scope ORDER BY tag", [], |row| take(scope_row(row)?))
     }
 
-    /// Writes a scope's row.
     pub fn put_scope(&self, scope: &ScopeRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO scope (tag, revision, sealed) VALUES (?, ?, ?)",
@@ -51,7 +48,6 @@ impl Tx<'_> {
         )
     }
 
-    /// Deletes a scope's row.
     pub fn delete_scope(&self, tag: &Tag) -> Result<()> {
         self.run("DELETE FROM scope WHERE tag = ?", [tag.as_slice()])
     }
@@ -86,7 +82,6 @@ impl Tx<'_> {
         self.run("DELETE FROM scope_member WHERE scope = ? AND item = ?", params![scope, item])
     }
 
-    /// One bucket of names.
     pub fn directory(&self, bucket: u8) -> Result<Option<DirectoryRow>> {
         self.one(
             "SELECT bucket, revision, sealed FROM directory WHERE bucket = ?",
@@ -103,7 +98,6 @@ impl Tx<'_> {
         })
     }
 
-    /// Writes a bucket of names.
     pub fn put_directory(&self, row: &DirectoryRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO directory (bucket, revision, sealed) VALUES (?, ?, ?)",
@@ -111,7 +105,6 @@ impl Tx<'_> {
         )
     }
 
-    /// Deletes a bucket of names.
     pub fn delete_directory(&self, bucket: u8) -> Result<()> {
         self.run("DELETE FROM directory WHERE bucket = ?", [bucket])
     }

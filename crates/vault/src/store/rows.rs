@@ -26,7 +26,6 @@ pub struct HeaderRow {
 /// One way to open the vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotRow {
-    /// The slot's number.
     pub id: u32,
     /// Kind, salt and cost; authenticated when the slot is opened.
     pub header: Vec<u8>,
@@ -41,14 +40,12 @@ pub struct ItemRow {
     pub tag: Tag,
     /// Raised by each rewrite.
     pub revision: u64,
-    /// The metadata.
     pub sealed: Vec<u8>,
 }
 
 /// The state record and its MAC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateRow {
-    /// The encoded record.
     pub record: Vec<u8>,
     /// Its MAC under the state key.
     pub mac: [u8; 32],
@@ -73,7 +70,6 @@ pub(super) type OtherVersion = (&'static str, Vec<u8>, i64);
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
 impl Tx<'_> {
-    /// The head of the vault.
     pub fn header(&self) -> Result<HeaderRow> {
         self.one(
             "SELECT vault_id, epoch, written_by, chain_seed FROM vault WHERE id = 1",
@@ -91,7 +87,6 @@ impl Tx<'_> {
         .ok_or_else(|| damaged("vault"))
     }
 
-    /// Writes the head.
     pub fn put_header(&self, header: &HeaderRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO vault (id, vault_id, epoch, written_by, chain_seed) VALUES (1, ?, ?, ?, ?)",
@@ -129,7 +124,6 @@ impl Tx<'_> {
         self.run("DELETE FROM slot WHERE id NOT BETWEEN 1 AND 32", [])
     }
 
-    /// Writes a slot.
     pub fn put_slot(&self, slot: &SlotRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO slot (id, header, sealed) VALUES (?, ?, ?)",
@@ -137,7 +131,6 @@ impl Tx<'_> {
         )
     }
 
-    /// Deletes a slot.
     pub fn delete_slot(&self, id: u32) -> Result<()> {
         self.run("DELETE FROM slot WHERE id = ?", [id])
     }
@@ -180,7 +173,6 @@ impl Tx<'_> {
         Ok(tags)
     }
 
-    /// Writes a key's row.
     pub fn put_item(&self, item: &ItemRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO item (tag, revision, sealed) VALUES (?, ?, ?)",
@@ -188,12 +180,10 @@ impl Tx<'_> {
         )
     }
 
-    /// Deletes a key's row.
     pub fn delete_item(&self, tag: &Tag) -> Result<()> {
         self.run("DELETE FROM item WHERE tag = ?", [tag.as_slice()])
     }
 
-    /// A version's wrapped key.
     pub fn version_key(&self, item: &[u8; 16], version: u32) -> Result<Option<Vec<u8>>> {
         self.one(
             "SELECT sealed FROM version_key WHERE item = ? AND version = ?",

@@ -12,9 +12,7 @@ pub type TokenId = [u8; 16];
 /// Which chain of audit entries: the vault's own, or the one that a token's holder writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ledger {
-    /// The vault's.
     Vault,
-    /// A token's.
     Token(TokenId),
 }
 
@@ -25,38 +23,30 @@ pub struct TokenRow {
     pub tag: Tag,
     /// Raised by each rewrite.
     pub revision: u64,
-    /// The record.
     pub sealed: Vec<u8>,
 }
 
 /// What a holder reads first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewRow {
-    /// The token.
     pub token: TokenId,
     /// The vault's change that wrote it.
     pub change: u64,
-    /// The view.
     pub sealed: Vec<u8>,
 }
 
 /// One key, as a token's holder gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantRow {
-    /// The token.
     pub token: TokenId,
-    /// The key's id.
     pub item: [u8; 16],
-    /// The grant.
     pub sealed: Vec<u8>,
 }
 
 /// How many rows a vault has in the tables of tokens, for a check that looks for strays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TokenCounts {
-    /// Views.
     pub views: u64,
-    /// Grants.
     pub grants: u64,
     /// Tokens that have entries in a chain of their own.
     pub ledgers: u64,
@@ -79,7 +69,6 @@ impl Tx<'_> {
         Ok(tokens)
     }
 
-    /// Writes a token's record.
     pub fn put_token(&self, token: &TokenRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO token (tag, revision, sealed) VALUES (?, ?, ?)",
@@ -92,12 +81,10 @@ impl Tx<'_> {
         Ok(self.connection.execute("DELETE FROM token WHERE length(tag) <> 16 OR revision < 0", [])?)
     }
 
-    /// Deletes a token's record.
     pub fn delete_token(&self, tag: &Tag) -> Result<()> {
         self.run("DELETE FROM token WHERE tag = ?", [tag.as_slice()])
     }
 
-    /// A token's view.
     pub fn view(&self, token: &TokenId) -> Result<Option<ViewRow>> {
         let sql = "SELECT token, change, sealed FROM token_view WHERE token = ?";
         self.one(sql, [token.as_slice()], "token_view", |row| {
@@ -109,7 +96,6 @@ impl Tx<'_> {
         })
     }
 
-    /// Writes a token's view.
     pub fn put_view(&self, view: &ViewRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO token_view (token, change, sealed) VALUES (?, ?, ?)",
@@ -132,7 +118,6 @@ impl Tx<'_> {
         Ok(grants)
     }
 
-    /// Writes a grant.
     pub fn put_grant(&self, grant: &GrantRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO token_grant (token, item, sealed) VALUES (?, ?, ?)",
@@ -140,7 +125,6 @@ impl Tx<'_> {
         )
     }
 
-    /// Deletes a grant.
     pub fn delete_grant(&self, token: &TokenId, item: &[u8; 16]) -> Result<()> {
         self.run("DELETE FROM token_grant WHERE token = ? AND item = ?", params![token, item])
     }

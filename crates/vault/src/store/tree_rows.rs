@@ -30,7 +30,6 @@ impl Tx<'_> {
         }
     }
 
-    /// A node of the tree.
     pub fn node(&self, id: u32) -> Result<Option<Vec<u8>>> {
         self.one("SELECT body FROM node WHERE id = ?", [id], "node", |row| Ok(row.get(0)?))
     }
@@ -53,7 +52,6 @@ impl Tx<'_> {
         }
     }
 
-    /// The state record.
     pub fn state(&self) -> Result<StateRow> {
         self.one("SELECT record, mac FROM state WHERE id = 1", [], "state", |row| {
             Ok(StateRow { record: row.get(0)?, mac: array(row, 1, "state.mac")? })
@@ -61,7 +59,6 @@ impl Tx<'_> {
         .ok_or_else(|| damaged("state"))
     }
 
-    /// Writes the state record.
     pub fn put_state(&self, state: &StateRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO state (id, record, mac) VALUES (1, ?, ?)",

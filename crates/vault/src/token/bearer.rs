@@ -16,6 +16,7 @@ use keyvault_core::clock::Moment;
 use keyvault_core::crypto;
 use keyvault_core::identity::Identity;
 use keyvault_core::name::refused::{self, Refused};
+use keyvault_core::name::similar::nearest;
 use keyvault_core::name::{EnvName, KeyName, Scope};
 use keyvault_core::secret::SecretBytes;
 
@@ -26,7 +27,6 @@ use crate::error::VaultError;
 use crate::file::open::{Notice, Vault, World};
 use crate::supply::key_source::KeySource;
 use crate::supply::key_view::{KeyView, Record};
-use crate::tx::name_index::nearest;
 use crate::tx::sealed::open_value;
 
 /// What a token gives its holder, in any vault or bundle.

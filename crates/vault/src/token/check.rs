@@ -58,7 +58,6 @@ impl Check {
         Ok(())
     }
 
-    /// How many grants there are.
     fn grants(&mut self, work: &Work<'_>, record: &TokenRecord, items: &[Tagged]) -> Result<u64, VaultError> {
         let named = format!("token_grant of {}", record.name);
         let rows = match work.verified_grants(record) {

@@ -12,7 +12,6 @@ pub enum TokenError {
     /// A token of that name is there and has not been revoked.
     #[error("token {0} exists")]
     Exists(TokenName),
-    /// No token of that name.
     #[error("no token {0}")]
     Missing(TokenName),
     /// The owner's token was revoked before.
@@ -23,28 +22,19 @@ pub enum TokenError {
     OpensNothing,
     /// The token has come to its end.
     #[error("token {name} has expired")]
-    Expired {
-        /// The token.
-        name: TokenName,
-        /// Since when.
-        since: Moment,
-    },
+    Expired { name: TokenName, since: Moment },
     /// What the vault holds for this token is not what this machine last saw of it.
     #[error("the view of {name} is not the one last seen here: {standing:?}")]
     Alarm {
-        /// The token.
         name: TokenName,
         /// Rolled back or forked.
         standing: Standing,
-        /// The view's change number.
         found: u64,
-        /// The pin's change number.
         pinned: u64,
     },
     /// What is read is older than what was asked for at least.
     #[error("change {found} is before {least}")]
     Stale {
-        /// The view's change number.
         found: u64,
         /// The least that was asked for.
         least: u64,
@@ -55,7 +45,6 @@ pub enum TokenError {
     /// The bundle was made for another token.
     #[error("the bundle is for another token")]
     OtherBundle,
-    /// The bundle has been altered.
     #[error("the bundle does not open")]
     BundleDamaged,
     /// The vault has no such token any more, so its bundle has nothing to follow.
@@ -66,10 +55,7 @@ pub enum TokenError {
     OtherVault,
     /// The file that reads are to be written to is something else.
     #[error("{} is not a log of reads", path.display())]
-    NotAReadsLog {
-        /// The file.
-        path: PathBuf,
-    },
+    NotAReadsLog { path: PathBuf },
     /// The reads are of a token that this vault does not know.
     #[error("the reads are of a token that is not known here")]
     UnknownReads,

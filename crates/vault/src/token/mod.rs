@@ -31,15 +31,11 @@ use super::file::restore_guard::is_of_rows;
 use super::key::edit::key_ref;
 use super::key::record::Item;
 
-/// A token to be made.
 pub struct NewToken {
-    /// Its name.
     pub name: TokenName,
     /// Keys that carry any of these.
     pub scopes: Vec<Scope>,
-    /// These keys.
     pub keys: Vec<KeyName>,
-    /// After this it opens nothing.
     pub expires: Option<Moment>,
 }
 
@@ -49,9 +45,7 @@ pub struct Issued {
     pub record: TokenRecord,
     /// The token, to be shown once.
     pub token: Token,
-    /// The keys.
     pub granted: Vec<KeyName>,
-    /// Scopes that nothing carries yet.
     pub empty_scopes: Vec<Scope>,
 }
 

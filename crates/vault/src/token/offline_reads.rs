@@ -71,10 +71,8 @@ pub struct ReadsLine {
     mac: Mac,
 }
 
-/// What was imported.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BroughtHome {
-    /// New reads, by token.
     pub new: BTreeMap<TokenName, usize>,
     /// Reads that were known.
     pub known: usize,
@@ -93,7 +91,6 @@ pub struct BroughtHome {
 pub struct ReadsFault {
     /// Its number, from 1.
     pub line: usize,
-    /// What is wrong.
     pub what: Unproved,
     /// Whether the line itself holds and was taken over.
     pub imported: bool,
@@ -318,7 +315,6 @@ struct TokenLog {
 /// A line that was written with its token.
 struct Authentic {
     line: usize,
-    /// Where its token's record is.
     record: usize,
     entry: ReadsLine,
     event: Event,

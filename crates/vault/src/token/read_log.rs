@@ -24,7 +24,7 @@ pub enum Of {
 impl Of {
     /// Whether it counts as what it says. A token's holder writes its entries itself, and all that it can do is read.
     #[must_use]
-    pub fn vouches_for(&self, event: &Event) -> bool {
+    pub(crate) fn vouches_for(&self, event: &Event) -> bool {
         matches!(self, Self::Vault(_))
             || matches!(event.action, Action::Exec | Action::Export | Action::Reveal)
     }

@@ -17,14 +17,12 @@ use crate::key::record::Item;
 /// What a token is granted: keys that carry any of these scopes, and these keys; now and whenever that changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rule {
-    /// Scopes.
     pub scopes: BTreeSet<Scope>,
     /// Keys, by their ids: a new name changes nothing.
     pub keys: BTreeSet<[u8; 16]>,
 }
 
 impl Rule {
-    /// Whether a key is granted.
     #[must_use]
     pub fn matches(&self, item: &Item) -> bool {
         self.keys.contains(&item.id) || !self.scopes.is_disjoint(&item.scopes)
@@ -34,17 +32,12 @@ impl Rule {
 /// A token as its owner knows it. The token itself is not in it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TokenRecord {
-    /// Its name.
     pub name: TokenName,
     /// What its rows are found by.
     pub id: TokenId,
-    /// What it is granted.
     pub rule: Rule,
-    /// When it was made.
     pub created: Moment,
-    /// After this it opens nothing.
     pub expires: Option<Moment>,
-    /// When it was revoked.
     pub revoked: Option<Moment>,
     /// `user@host` who made it.
     pub made_by: String,
@@ -61,7 +54,6 @@ pub struct TokenRecord {
 /// Which view was written last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ViewMark {
-    /// The change that wrote it.
     pub(crate) change: u64,
     /// What it is known by.
     pub(crate) digest: Digest,

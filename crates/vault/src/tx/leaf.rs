@@ -9,18 +9,12 @@ const INDEX_LABEL: &[u8] = b"keyvault blind index";
 /// What a leaf stands for; the first byte of what its tag is made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The vault's header row.
     Header = 1,
-    /// A slot.
     Slot = 2,
-    /// A key.
     Item = 3,
-    /// A scope.
     Scope = 4,
-    /// A token.
     Token = 5,
     // 6 issued keys by credential id: reserved.
-    /// A bucket of names.
     Directory = 7,
     /// Which tokens there are; a leaf without a row.
     Tokens = 8,

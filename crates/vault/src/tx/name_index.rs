@@ -9,6 +9,7 @@ use crate::store::{DirectoryRow, Tag};
 use keyvault_core::clock::Rng;
 use keyvault_core::codec::{self, Decoder, Encoder, Malformed};
 use keyvault_core::crypto;
+use keyvault_core::name::similar::nearest;
 use keyvault_core::name::{KeyName, Scope};
 
 use super::leaf::Kind;
@@ -65,22 +66,6 @@ impl Vault {
     }
 }
 
-/// How alike two names must be for one to be meant by the other, by Jaro and Winkler.
-const ALIKE: f64 = 0.85;
-
-/// The one of `known` that is most like `wanted`, if any is like enough.
-pub(crate) fn nearest<T: Clone>(
-    known: impl Iterator<Item = T>,
-    wanted: &str,
-    text: impl Fn(&T) -> &str,
-) -> Option<T> {
-    known
-        .map(|name| (strsim::jaro_winkler(text(&name), wanted), name))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|left, right| left.0.total_cmp(&right.0))
-        .map(|(_, name)| name)
-}
-
 impl Work<'_> {
     /// The key that was probably meant by a name that is not there.
     pub(crate) fn key_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError> {
@@ -93,7 +78,7 @@ impl Work<'_> {
         for row in &rows {
             names.append(&mut self.open_directory(row)?);
         }
-        Ok(nearest(names.into_iter(), wanted.as_str(), KeyName::as_str))
+        Ok(nearest(names, wanted.as_str(), KeyName::as_str))
     }
 
     /// The scope that was probably meant by one that nothing carries.
@@ -107,7 +92,7 @@ impl Work<'_> {
         for row in &rows {
             scopes.push(self.open_scope(row)?.name);
         }
-        Ok(nearest(scopes.into_iter(), wanted.as_str(), Scope::as_str))
+        Ok(nearest(scopes, wanted.as_str(), Scope::as_str))
     }
 
     pub(crate) fn directory_tag(&self, bucket: u8) -> Tag {

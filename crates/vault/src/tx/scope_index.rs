@@ -17,7 +17,6 @@ use crate::key::record::Item;
 const SCOPE_LABEL: &str = "keyvault scope";
 const MEMBERS_LABEL: &[u8] = b"keyvault scope members";
 
-/// What a scope's row seals.
 pub(crate) struct ScopeSummary {
     pub(crate) name: Scope,
     pub(crate) count: u32,

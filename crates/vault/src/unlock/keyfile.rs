@@ -38,7 +38,6 @@ impl KeyFile {
         self.0.expose()
     }
 
-    /// The file's content.
     pub fn line(&self) -> Result<SecretBytes, UnlockError> {
         let mut whole = SecretWriter::with_capacity(RANDOM + CHECK);
         whole.push(self.0.expose()).map_err(|_| UnlockError::NotAKeyFile)?;

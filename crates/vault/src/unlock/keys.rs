@@ -17,11 +17,10 @@ impl Root {
 
     /// The key under which the chain's seed is sealed.
     #[must_use]
-    pub fn seed_key(&self, identity: &Identity) -> Key {
+    pub(crate) fn seed_key(&self, identity: &Identity) -> Key {
         self.0.derive("keyvault root chain seed", &identity.whole())
     }
 
-    /// The daily key.
     #[must_use]
     pub fn daily(&self, identity: &Identity) -> Daily {
         Daily(self.0.derive("keyvault root daily", &identity.whole()))
@@ -46,7 +45,6 @@ pub struct DailyKeys {
     pub tree: Key,
     /// MACs values to fingerprints.
     pub fingerprint: Key,
-    /// The audit chain's.
     pub audit: AuditKeys,
 }
 

@@ -21,11 +21,8 @@ use keyvault_core::crypto::KdfError;
 /// What somebody may have who opens a vault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secret {
-    /// A passphrase.
     Passphrase,
-    /// A recovery code.
     RecoveryCode,
-    /// A key file.
     KeyFile,
     /// The entry of an OS keyring.
     Keyring,

@@ -21,7 +21,6 @@ pub const LIMIT: Duration = Duration::from_secs(3);
 
 const SERVICE: &str = "keyvault";
 
-/// Why the keyring gave nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
     /// `KEYVAULT_KEYRING=off`.
@@ -42,7 +41,6 @@ pub enum NoAnswer {
     /// There is no default collection to make an entry in.
     #[error("it has no default collection")]
     NoCollection,
-    /// Nothing came within the time.
     #[error("it did not answer in time")]
     TimedOut,
     /// It has no entry for this vault.
@@ -93,7 +91,6 @@ pub fn keep(identity: &Identity, secret: &KeyringSecret, limit: Duration) -> Res
     })
 }
 
-/// Deletes this vault's entry.
 pub fn forget(identity: &Identity, limit: Duration) -> Result<(), NoAnswer> {
     let account = identity.vault_hex();
     bounded(limit, move || {

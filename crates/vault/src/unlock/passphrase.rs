@@ -14,7 +14,6 @@ const MAX_GROWTH: usize = 3;
 /// Why a secret cannot be a passphrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// There is nothing.
     #[error("is empty")]
     Empty,
     /// More than [`MAX_LEN`] bytes.

@@ -57,7 +57,6 @@ impl RecoveryCode {
         Ok(text.finish())
     }
 
-    /// Reads a code back.
     pub fn parse(text: &[u8]) -> Result<Self, UnlockError> {
         let mut characters = SecretWriter::with_capacity(CHARACTERS);
         for byte in text.iter().filter(|byte| !matches!(byte, b'-' | b' ' | b'\t' | b'\r' | b'\n')) {

@@ -20,10 +20,8 @@ use super::keys::Daily;
 const PREFIX: &str = "keyvault:";
 const LAYOUT: u8 = 1;
 
-/// An open session.
 #[derive(Debug)]
 pub struct Session {
-    /// The daily key.
     pub daily: Daily,
     /// When it ends.
     pub until: Moment,

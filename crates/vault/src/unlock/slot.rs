@@ -64,11 +64,9 @@ impl From<Malformed> for Untried {
 pub enum Kind {
     /// A passphrase, at this cost.
     Passphrase(Cost),
-    /// The recovery code.
     Recovery,
     /// The entry of an OS keyring; it opens the daily key and not root.
     Keyring,
-    /// A key file.
     KeyFile,
 }
 
@@ -138,7 +136,7 @@ pub fn kind(row: &SlotRow) -> Result<Kind, Untried> {
 
 /// The slots that are not tried, and why.
 #[must_use]
-pub fn untried(rows: &[SlotRow]) -> Vec<(u32, Untried)> {
+pub(crate) fn untried(rows: &[SlotRow]) -> Vec<(u32, Untried)> {
     sift(rows).filter_map(|(row, header)| header.err().map(|why| (row.id, why))).collect()
 }
 
@@ -197,7 +195,7 @@ pub fn seal_key_file(
 }
 
 /// A keyring's slot for the daily key.
-pub fn seal_keyring(
+pub(crate) fn seal_keyring(
     id: u32,
     daily: &Daily,
     secret: &KeyringSecret,

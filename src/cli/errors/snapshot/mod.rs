@@ -124,7 +124,6 @@ fn ways_in() -> Vec<VaultError> {
         UnlockError::Rng(RngError),
     ];
     let mut errors: Vec<_> = unlocks.into_iter().map(VaultError::Unlock).collect();
-    errors.extend([SessionError::Unsupported(1), SessionError::Quota].map(VaultError::Session));
     errors.extend([
         VaultError::NeedsRoot,
         VaultError::NoSuchWay { id: 9 },
@@ -301,6 +300,8 @@ fn others() -> Vec<Failure> {
         Failure::prompt(PromptError::Io(io(io::ErrorKind::BrokenPipe))),
         Failure::passphrase(Unfit::TooLong),
         Failure::passphrase(Unfit::NotUtf8),
+        Failure::session(&SessionError::Unsupported(1)),
+        Failure::session(&SessionError::Quota),
         Failure::session(&SessionError::Other(io(io::ErrorKind::TimedOut))),
     ];
     failures.extend(echoes());

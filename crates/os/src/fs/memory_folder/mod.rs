@@ -31,7 +31,6 @@ use rustix::process::geteuid;
 use super::lock::lock_within;
 use super::private;
 
-/// What everybody can use.
 const SHARED: &str = "/dev/shm";
 
 /// The descriptor of this process's lock.
@@ -50,10 +49,7 @@ pub enum Unfit {
     /// It lies on a disk.
     OnDisk,
     /// It belongs to somebody else.
-    Foreign {
-        /// The owner.
-        uid: u32,
-    },
+    Foreign { uid: u32 },
     /// Others may write in it.
     OpenToOthers {
         /// Its permission bits.
@@ -124,7 +120,6 @@ impl RunFolder {
         }
     }
 
-    /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

@@ -222,31 +222,6 @@ fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> Result<T, Prompt
     }
 }
 
-/// While it lives, Ctrl-C and its like are typed bytes on the terminal and no signals: a program that switches the
-/// terminal to single keys for each of them would miss a signal in between.
-#[derive(Debug)]
-pub struct TypedSignals {
-    terminal: File,
-    original: Termios,
-}
-
-impl TypedSignals {
-    /// Of the terminal that `terminal` is open on.
-    pub fn on(terminal: &File) -> io::Result<Self> {
-        let original = tcgetattr(terminal)?;
-        let mut modes = original.clone();
-        modes.local_modes.remove(LocalModes::ISIG);
-        tcsetattr(terminal, OptionalActions::Now, &modes)?;
-        Ok(Self { terminal: terminal.try_clone()?, original })
-    }
-}
-
-impl Drop for TypedSignals {
-    fn drop(&mut self) {
-        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.original);
-    }
-}
-
 /// Where the handler writes to. Made once and never closed, so that a handler that runs late in another thread does
 /// not write into a stranger's descriptor.
 static PIPE: OnceLock<(PipeReader, PipeWriter)> = OnceLock::new();
