@@ -11,13 +11,15 @@ use directories::BaseDirs;
 use keyvault_core::clock::Moment;
 use keyvault_core::crypto::SystemRng;
 use keyvault_core::secret::{ReadError, SecretBytes};
-use keyvault_os::process::actor;
+use keyvault_os::fs::untrusted;
+use keyvault_os::process::actor::{self, User};
 use keyvault_os::terminal::prompt;
 use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::{Access, Holder, Holders, Notice, Vault, World};
 
 use super::args::Global;
+use super::errors::file_sentences;
 use super::errors::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
 use super::errors::{self, Failure};
 use super::output::time;
@@ -154,9 +156,16 @@ impl Context {
                                          Run `keyvault doctor` for details."
                 .to_owned(),
             Notice::UnreadablePin => UNREADABLE_TOKEN_PIN.to_owned(),
-            Notice::StrayViews => "The vault has rows of an unknown or revoked token, which someone inserted. \
-                                   Run `keyvault vault check` for details."
+            Notice::StrayTokenRows => "The vault held rows of an unknown or revoked token, which someone inserted. They were removed."
                 .to_owned(),
+            Notice::GrantsAltered { token, fault } => format!(
+                "Someone altered the grants of token `{token}` ({fault}). They were written again. Give the token a new \
+                 secret: keyvault token renew {token}"
+            ),
+            Notice::TokenDamaged { token } => format!(
+                "The record of token `{token}` was damaged, so the keys that it could read are unknown. Rotate every key that \
+                 may have been granted to it."
+            ),
             Notice::ReadsBroken { token, fault } => format!(
                 "The reads by token `{token}` do not follow from the recorded ones ({fault}): someone may have hidden reads. \
                  Revoke it: keyvault token revoke {token}"
@@ -211,7 +220,7 @@ pub fn variables() -> Vec<(OsString, OsString)> {
 pub fn default_vault() -> Result<PathBuf, Failure> {
     match variable("KEYVAULT_VAULT") {
         Some(path) => Ok(PathBuf::from(path)),
-        None => Ok(user_folder("XDG_DATA_HOME", BaseDirs::data_dir)?.join("keyvault").join("vault.db")),
+        None => Ok(user_folder("XDG_DATA_HOME", BaseDirs::data_dir)?.join("vault.db")),
     }
 }
 
@@ -226,22 +235,33 @@ pub fn state_folder() -> Result<PathBuf, Failure> {
     fn of(base: &BaseDirs) -> &Path {
         base.state_dir().unwrap_or_else(|| base.data_local_dir())
     }
-    Ok(user_folder("XDG_STATE_HOME", of)?.join("keyvault"))
+    user_folder("XDG_STATE_HOME", of)
 }
 
-/// A folder of this user's: in their home, or where the variable `instead` says. `HOME` must say where that is; guessing
+/// keyvault's folder of this user's: in their home, or where the variable `instead` says. `HOME` must say where that is; guessing
 /// it for root or for nobody would make a vault that is not found again.
+///
+/// As root, one in another user's home is refused, as if there were no home: what root left there would be in that user's
+/// way, and what a pin there says would be theirs to change.
 ///
 /// Nor is the system asked without `HOME`: what knows its users is loaded from libraries, which a static binary cannot do
 /// safely; under a user whom `/etc/passwd` does not name it crashed there.
 fn user_folder(instead: &str, of: impl Fn(&BaseDirs) -> &Path) -> Result<PathBuf, Failure> {
-    let absolute = |name| variable(name).filter(|folder| Path::new(folder).is_absolute());
-    let folder = match (absolute("HOME"), absolute(instead)) {
-        (Some(home), None) if home == "/" => None,
+    let absolute = |name| variable(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let (home, named) = (absolute("HOME"), absolute(instead));
+    let (variable, base) = named.as_ref().map_or(("HOME", &home), |_| (instead, &named));
+    let folder = match (&home, &named) {
+        (Some(home), None) if home == Path::new("/") => None,
         (Some(_), _) => BaseDirs::new().map(|base| of(&base).to_owned()),
-        (None, instead) => instead.map(PathBuf::from),
+        (None, named) => named.clone(),
     };
-    folder.ok_or_else(|| Failure::no_home(instead))
+    let folder = folder.ok_or_else(|| Failure::no_home(instead))?.join("keyvault");
+    for part in base.as_deref().into_iter().chain([folder.as_path()]) {
+        if let Some(uid) = untrusted::owner_beside_root(part) {
+            return Err(file_sentences::foreign_home(variable, part, &User::of(uid)));
+        }
+    }
+    Ok(folder)
 }
 
 /// The folder in memory that a login session gives its user.

@@ -72,3 +72,29 @@ fn a_backup_is_whole_private_and_opens_on_another_machine() {
         std::fs::read_dir(world.home()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().contains(".new-")), "{left:?}");
 }
+
+#[test]
+fn a_verified_backup_is_remembered_and_doctor_shows_its_age() {
+    let mut world = World::own();
+    world.run(&["generate", "a"]).ok();
+    let backup = |world: &World| {
+        let checks = world.run(&["doctor", "--json"]).json()["checks"].clone();
+        let check = checks.as_array().unwrap().iter().find(|check| check["check"] == "backup").unwrap();
+        check["what"].as_str().unwrap().to_owned()
+    };
+    world.run(&["vault", "backup", "unproved.db"]).ok();
+    assert!(backup(&world).starts_with("none verified yet"), "{}", backup(&world));
+    let proved = world.run(&["vault", "backup", "--verify", "copy.db", "--json"]).ok().json();
+    assert_eq!(proved["proved_change"], 2);
+    let told = backup(&world);
+    assert!(told.starts_with("last verified ") && told.ends_with("copy.db, at change 2"), "{told}");
+    let beside: Vec<_> =
+        std::fs::read_dir(world.home()).unwrap().map(|found| found.unwrap().file_name()).collect();
+    assert!(beside.iter().all(|name| !name.to_string_lossy().starts_with("copy.db-")), "{beside:?}");
+    // One that does not hold is none.
+    tamper(&world, "UPDATE version_value SET sealed = randomblob(120)");
+    world.run(&["vault", "backup", "--verify", "damaged.db"]).fails(5, "Keep the older backups");
+    assert_eq!(backup(&world), told);
+    world.unset("KEYVAULT_PASSPHRASE");
+    world.run(&["vault", "backup", "--verify", "locked.db"]).fails(4, "");
+}

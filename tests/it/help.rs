@@ -70,7 +70,7 @@ fn the_help_of_a_command_says_more_than_the_list_of_commands() {
     let world = World::empty();
     for (command, words) in [
         ("exec", "/dev/tty"),
-        ("vault rekey", "transaction."),
+        ("vault rekey", "KEYVAULT_NEW_PASSPHRASE_FILE"),
         ("completions", "source <(keyvault completions bash)"),
         ("audit verify", "from the start of the audit log"),
     ] {

@@ -54,6 +54,7 @@ mod prompt;
 mod read_log;
 mod reads;
 mod recover;
+mod recovery;
 mod rekey;
 mod remove;
 mod render;

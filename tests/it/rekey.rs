@@ -94,7 +94,10 @@ fn rekey_seals_everything_anew_and_what_opened_before_does_not() {
     let before = see(&world);
     let log = world.run(&["audit", "log", "--json"]).ok().out;
     let old = std::fs::read(world.vault()).unwrap();
-    let answer = world.run(&["vault", "rekey", "--json", "--key-file", "kept.key"]).ok().json();
+    let answer = world
+        .run(&["vault", "rekey", "--keep-passphrase", "--yes", "--json", "--key-file", "kept.key"])
+        .ok()
+        .json();
     assert_eq!((&answer["epoch"], &answer["keys"]), (&2.into(), &2.into()));
     assert_eq!(answer["dropped"], serde_json::json!([{ "slot": 2, "kind": "recovery code" }]));
     assert_eq!(kinds(&world), ["passphrase", "recovery code", "key file"]);
@@ -127,20 +130,20 @@ fn contains(hay: &[u8], needle: &[u8]) -> bool {
 fn rekey_keeps_only_what_was_presented_and_asks_for_two_ways_in() {
     let world = World::own();
     world.run(&["vault", "slot", "add", "keyfile", "k"]).ok();
-    world.run(&["vault", "rekey"]).fails(2, "--recovery-file");
-    world.run(&["vault", "rekey", "--no-recovery"]).fails(6, "--yes");
-    let said = world.run(&["vault", "rekey", "--no-recovery", "--yes"]).ok().err;
+    world.run(&["vault", "rekey", "--keep-passphrase"]).fails(2, "--recovery-file");
+    world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery"]).fails(6, "--yes");
+    let said = world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).ok().err;
     assert!(said.contains("No longer open the vault: slot 2 (recovery code), slot 3 (key file)."), "{said}");
     assert_eq!(kinds(&world), ["passphrase"]);
     // A key file that opens nothing is the wrong one.
-    world.run(&["vault", "rekey", "--no-recovery", "--key-file", "k"]).fails(4, "");
+    world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--key-file", "k"]).fails(4, "");
 }
 
 #[test]
 fn a_rekey_makes_no_vault_that_its_own_rules_refuse() {
     let world = with_files();
     world.run(&["vault", "slot", "add", "keyfile", "kf"]).ok();
-    let mut rekey = vec!["vault", "rekey", "--no-recovery"];
+    let mut rekey = vec!["vault", "rekey", "--keep-passphrase", "--no-recovery"];
     rekey.extend(["--key-file", "kf"].repeat(2));
     world.run(&rekey).fails(2, "same key file");
     world.run(&["vault", "slot", "remove", "2", "--yes"]).ok();
@@ -149,7 +152,8 @@ fn a_rekey_makes_no_vault_that_its_own_rules_refuse() {
         world.run(&["vault", "slot", "add", "keyfile", file]).ok();
     }
     world.run(&["vault", "slot", "add", "keyfile", "33"]).fails(6, "");
-    let mut rekey = vec!["vault", "rekey", "--recovery-file", "code", "--key-file", "kf"];
+    let mut rekey =
+        vec!["vault", "rekey", "--keep-passphrase", "--yes", "--recovery-file", "code", "--key-file", "kf"];
     rekey.extend(files.iter().flat_map(|file| ["--key-file", file]));
     world.run(&rekey).fails(6, "");
     assert!(!world.home().join("code").exists());
@@ -159,18 +163,18 @@ fn a_rekey_makes_no_vault_that_its_own_rules_refuse() {
 }
 
 #[test]
-fn a_vault_that_only_key_files_open_is_told_to_get_a_passphrase_before_a_rekey() {
+fn a_vault_that_only_key_files_open_gets_a_passphrase_by_a_rekey() {
     let mut world = with_files();
     world.run(&["vault", "slot", "add", "keyfile", "k"]).ok();
     world.set("KEYVAULT_KEY_FILE", "k");
     world.unset("KEYVAULT_PASSPHRASE");
     world.run(&["vault", "slot", "remove", "1", "--yes"]).ok();
-    let rekey = ["vault", "rekey", "--key-file", "k", "--no-recovery"];
-    world.run(&rekey).fails(6, "Set one with `keyvault vault passwd`.");
-    world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).ok();
-    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
-    world.run(&rekey).ok();
+    let rekey = ["vault", "rekey", "--key-file", "k", "--no-recovery", "--yes"];
+    world.run(&[&rekey[..], &["--keep-passphrase"]].concat()).fails(6, "no passphrase to keep");
+    world.run(&[&rekey[..], &["--new-passphrase-file", "new"]].concat()).ok();
     world.run(&["list"]).ok();
+    let kinds = kinds(&world);
+    assert!(kinds.contains(&"passphrase".to_owned()) && kinds.contains(&"key file".to_owned()), "{kinds:?}");
 }
 
 #[test]
@@ -181,8 +185,20 @@ fn a_rekey_names_every_way_in_that_it_drops() {
     }
     let slots = world.run(&["vault", "slot", "list", "--json"]).ok().json();
     let id = |place: usize| slots["slots"][place]["slot"].clone();
-    let rekeyed =
-        world.run(&["vault", "rekey", "--key-file", "k1", "--recovery-file", "c", "--json"]).ok().json();
+    let rekeyed = world
+        .run(&[
+            "vault",
+            "rekey",
+            "--keep-passphrase",
+            "--yes",
+            "--key-file",
+            "k1",
+            "--recovery-file",
+            "c",
+            "--json",
+        ])
+        .ok()
+        .json();
     let expected = serde_json::json!([
         { "slot": id(1), "kind": "recovery code" },
         { "slot": id(3), "kind": "key file" },
@@ -196,14 +212,66 @@ fn a_rekey_with_a_key_file_alone_is_told_that_it_needs_the_passphrase() {
     world.run(&["vault", "slot", "add", "keyfile", "kf"]).ok();
     world.unset("KEYVAULT_PASSPHRASE");
     world.set("KEYVAULT_KEY_FILE", "kf");
-    let said = world.run(&["vault", "rekey", "--no-recovery", "--yes"]).fails(4, "needs the passphrase").err;
+    let said = world
+        .run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"])
+        .fails(4, "needs the passphrase")
+        .err;
     assert!(!said.contains("KEYVAULT_KEY_FILE"), "{said}");
 }
 
 #[test]
 fn the_log_of_a_rekey_names_the_slots_that_went() {
     let world = World::own();
-    world.run(&["vault", "rekey", "--no-recovery", "--yes"]).ok();
+    world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).ok();
     let log = world.run(&["audit", "log", "--action", "rekey"]).ok().out;
     assert!(log.contains("epoch 2, dropped slot 2"), "{log}");
+}
+
+#[test]
+fn a_rekey_sets_a_new_passphrase_and_the_old_one_opens_nothing() {
+    for by_variable in [false, true] {
+        let mut world = World::own();
+        world.run_with_input(&["add", "a"], "value").ok();
+        let rekey = ["vault", "rekey", "--no-recovery", "--yes"];
+        let before = std::fs::read(world.vault()).unwrap();
+        world.run(&rekey).fails(2, "--new-passphrase-file");
+        world.set("KEYVAULT_NEW_PASSPHRASE", PASSPHRASE);
+        world.run(&rekey).fails(6, "--keep-passphrase");
+        assert!(std::fs::read(world.vault()).unwrap() == before, "a refusal changed the file");
+        world.set("KEYVAULT_NEW_PASSPHRASE", NEW);
+        if !by_variable {
+            world.unset("KEYVAULT_NEW_PASSPHRASE");
+            world.set("KEYVAULT_NEW_PASSPHRASE_FILE", world.file("new", NEW).to_str().unwrap());
+        }
+        let said = world.run(&rekey).ok().err;
+        assert!(said.contains("slot 1 (passphrase)"), "{said}");
+        world.run(&["show", "a", "--reveal"]).fails(4, "");
+        world.set("KEYVAULT_PASSPHRASE", NEW);
+        assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "value");
+        assert_eq!(kinds(&world), ["passphrase"]);
+    }
+}
+
+#[test]
+fn a_rekey_says_what_it_ends_before_it_asks() {
+    let world = World::own();
+    world.run(&["generate", "a", "--scope", "s"]).ok();
+    world.run(&["token", "create", "ci", "--scope", "s"]).ok();
+    world.file("new", NEW);
+    let before = std::fs::read(world.vault()).unwrap();
+    let rekey = ["vault", "rekey", "--recovery-file", "code", "--new-passphrase-file", "new"];
+    let said = world.run(&rekey).fails(2, "--yes").err;
+    for line in [
+        "1 key would be sealed under a new root key.",
+        "Slots that would no longer open the vault: slot 1 (passphrase), slot 2 (recovery code).",
+        "Tokens that would get a new secret, and whose bundles would no longer open anything: ci.",
+        "Every session would end.",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+    assert!(std::fs::read(world.vault()).unwrap() == before && !world.home().join("code").exists());
+    let kept = ["vault", "rekey", "--recovery-file", "code", "--keep-passphrase"];
+    let said = world.run(&kept).fails(2, "--yes").err;
+    assert!(said.contains("The passphrase stays: anyone who knows it"), "{said}");
+    assert!(said.contains("Slots that would no longer open the vault: slot 2 (recovery code)."), "{said}");
 }

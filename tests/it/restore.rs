@@ -141,7 +141,7 @@ fn a_restore_of_a_vault_that_was_rekeyed_says_so_and_calls_no_key_changed() {
     let mut world = World::own();
     add(&world, "a", "1");
     world.run(&["vault", "backup", "b"]).ok();
-    world.run(&["vault", "rekey", "--no-recovery", "--yes"]).ok();
+    world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).ok();
     let preview = || world.run(&["vault", "restore", "b"]).fails(2, "").err;
     let said = preview();
     assert!(said.contains("was rekeyed since") && !said.contains("earlier state"), "{said}");
@@ -228,7 +228,7 @@ fn a_restore_or_an_adoption_locks_no_holder_out_that_saw_what_it_supersedes() {
 #[test]
 fn a_restore_over_a_rekeyed_vault_leaves_no_session_of_other_keys() {
     let world = World::own();
-    let rekey = ["vault", "rekey", "--no-recovery", "--yes"];
+    let rekey = ["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"];
     world.run(&["vault", "backup", "b1"]).ok();
     world.run(&rekey).ok();
     world.run(&["vault", "backup", "b2"]).ok();

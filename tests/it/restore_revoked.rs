@@ -189,7 +189,8 @@ fn a_restore_revokes_no_token_that_nobody_revoked() {
     restore(&world, "with");
     assert!(opens(&world, &token));
     // The same where a rekey gave it another secret.
-    let rekeyed = world.run(&["vault", "rekey", "--no-recovery", "--yes", "--json"]).ok().json();
+    let rekeyed =
+        world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes", "--json"]).ok().json();
     let renewed = rekeyed["tokens"]["ci"].as_str().unwrap().to_owned();
     world.run(&["vault", "backup", "rekeyed"]).ok();
     put_back(&world, "with");
@@ -216,7 +217,7 @@ fn a_token_that_was_revoked_or_replaced_stays_so_and_is_named() {
 fn vaults_that_were_rekeyed_apart_tell_what_was_revoked() {
     let world = World::own();
     add(&world, "a", "leaked");
-    let rekey = || world.run(&["vault", "rekey", "--no-recovery", "--yes"]).ok();
+    let rekey = || world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).ok();
     apart(&world, || drop(rekey()), || drop(rekey()));
     world.run(&["revoke", "a"]).ok();
     let said = restore(&world, "other");
@@ -341,7 +342,7 @@ fn a_restore_of_a_rekeyed_vault_reads_it_with_the_same_passphrase() {
     world.run_with_input(&["add", "k"], "old").ok();
     world.run(&["vault", "backup", "b"]).ok();
     world.run(&["revoke", "k"]).ok();
-    world.run(&["vault", "rekey", "--recovery-file", "code"]).ok();
+    world.run(&["vault", "rekey", "--keep-passphrase", "--yes", "--recovery-file", "code"]).ok();
     world.run(&["lock"]).ok();
     let said = restore(&world, "b");
     assert!(said.contains("1 stay revoked: k"), "{said}");

@@ -200,3 +200,21 @@ fn a_passphrase_file_that_is_not_there_locks_and_names_the_variable() {
     let ran = finish(list.env("KEYVAULT_PASSPHRASE_FILE", "/nowhere/file").arg("list"), b"");
     ran.fails_with(4, "error: /nowhere/file does not exist. (KEYVAULT_PASSPHRASE_FILE names it.)\n");
 }
+
+/// What docs/THREATS.md says of a session: it belongs to the user, and scopes choose keys, they do not confine a child.
+#[test]
+fn a_child_that_was_given_one_scope_reads_every_key_while_a_session_is_open() {
+    let world = unlocked("1h");
+    world.run(&["generate", "other", "--scope", "prod"]).ok();
+    let child = format!("'{KEYVAULT}' export --all");
+    let ran = world.run(&["exec", "--scope", "s", "--", "sh", "-c", &child]).ok();
+    assert!(ran.out.contains("OTHER="), "{}", ran.out);
+    world.run(&["lock"]).ok();
+    let child = format!("sleep 0; {child}");
+    let mut world = world;
+    world.set("KEYVAULT_PASSPHRASE_FILE", "passphrase");
+    // 'exec' passes on nothing that opens the vault, and without a session there is nothing else.
+    let ran =
+        world.run(&["--no-session", "exec", "--scope", "s", "--", "sh", "-c", &child]).fails(4, "locked");
+    assert!(!ran.out.contains("OTHER="), "{}", ran.out);
+}

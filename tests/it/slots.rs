@@ -114,7 +114,7 @@ fn a_session_is_not_enough_for_the_ways_in() {
                    KEYVAULT_KEY_FILE to a key file.
         ",
     );
-    world.run(&["vault", "rekey", "--no-recovery", "--yes"]).fails_with(4, "
+    world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).fails_with(4, "
             error: A rekey needs the passphrase, even if something else opens the vault, and there is no terminal to prompt on.
                    Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with
                    the passphrase, or KEYVAULT_PASSPHRASE to the passphrase itself.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
-use crate::harness::vault_file::{put_back, tamper};
+use crate::harness::vault_file::{drop_side_files, put_back, tamper};
 use crate::harness::{PASSPHRASE, Ran, World};
 
 const NEW: &str = "another horse battery staple";
@@ -107,8 +107,36 @@ fn case_78_malformed_slots_are_passed_over_and_named_in_every_way_in() {
     // So does a rekey.
     put_back_unseen(&world, &bad);
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
-    world.run(&["vault", "rekey", "--recovery-file", "r"]).ok();
+    world.run(&["vault", "rekey", "--keep-passphrase", "--yes", "--recovery-file", "r"]).ok();
     world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn case_78_a_backup_with_stray_slots_restores_without_them() {
+    let world = world();
+    for (id, header, _) in malformed() {
+        insert(&world, id, &header);
+    }
+    tamper(&world, "INSERT INTO slot SELECT 20, header, sealed FROM slot WHERE id = 1");
+    world.run(&["vault", "backup", "copy"]).fails(5, "");
+    for gone in [false, true] {
+        if gone {
+            std::fs::remove_file(world.vault()).unwrap();
+            drop_side_files(&world.vault());
+        }
+        let said = world.run(&["vault", "restore", "copy", "--yes"]).ok().err;
+        assert!(
+            said.contains("slot -3 has a number that no slot has")
+                && said.contains("damaged rows are dropped"),
+            "{said}"
+        );
+        world.run(&["vault", "check"]).ok();
+        let listed = world.run(&["vault", "slot", "list", "--json"]).ok().json();
+        let slots = listed["slots"].as_array().unwrap();
+        let ids: Vec<_> = slots.iter().map(|slot| slot["slot"].as_u64().unwrap()).collect();
+        assert_eq!(ids, [1, 2, 3]);
+        assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "value-a");
+    }
 }
 
 #[test]

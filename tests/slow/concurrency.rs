@@ -34,9 +34,12 @@ fn two_that_change_the_ways_in_at_once_see_no_damage() {
                 "keyvault vault passwd --new-passphrase-file new",
                 "keyvault vault passwd --new-passphrase-file new",
             ),
-            ("keyvault vault rekey --no-recovery --yes", "keyvault rotate g"),
-            ("keyvault vault rekey --no-recovery --yes", "keyvault vault rekey --no-recovery --yes"),
-            ("keyvault vault rekey --no-recovery --yes", "keyvault exec --all -- true"),
+            ("keyvault vault rekey --keep-passphrase --no-recovery --yes", "keyvault rotate g"),
+            (
+                "keyvault vault rekey --keep-passphrase --no-recovery --yes",
+                "keyvault vault rekey --keep-passphrase --no-recovery --yes",
+            ),
+            ("keyvault vault rekey --keep-passphrase --no-recovery --yes", "keyvault exec --all -- true"),
         ] {
             let out = both(first, second);
             assert!(

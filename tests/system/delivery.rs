@@ -55,7 +55,7 @@ fn a_run_killed_at_any_of_its_system_calls_leaves_nothing_behind_the_next_and_no
                 if signal == "TERM" {
                     assert_eq!(values_in(place.runtime.path()), NOTHING, "{call} {at}");
                 }
-                place.world.run(&["status"]);
+                place.world.run(&["lock"]);
                 assert_eq!(place.left(), NOTHING, "{signal} at {call} {at}");
                 if ran.code == 0 {
                     break;

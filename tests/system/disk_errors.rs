@@ -305,6 +305,10 @@ fn a_pin_that_cannot_be_read_is_said_once_by_whatever_opens_the_vault() {
         &["export", "--only", "a"],
     ] {
         let said = world.run(arguments).ok().err;
-        assert_eq!(said.matches("What this machine remembers").count(), 1, "{arguments:?}: {said}");
+        assert_eq!(
+            said.matches("This machine's record of the vault cannot be read").count(),
+            1,
+            "{arguments:?}: {said}"
+        );
     }
 }

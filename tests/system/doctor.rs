@@ -69,7 +69,7 @@ fn modes_and_owners_are_found_and_the_remedy_mends_them() {
     );
     chown(world.vault(), Some(65534), None).expect("this test needs root");
     let found = reports(&world, "finding");
-    assert!(found.iter().any(|(_, what, _)| what.contains("belongs to user 65534, not to you")), "{found:?}");
+    assert!(found.iter().any(|(_, what, _)| what.contains("belongs to nobody and not to you")), "{found:?}");
 }
 
 #[test]

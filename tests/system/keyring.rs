@@ -109,7 +109,7 @@ fn a_keyring_gives_a_sessions_rights_and_never_root() {
     for (arguments, said) in [
         (&["vault", "slot", "add", "keyfile", "key"][..], "needs the passphrase or a key file"),
         (&["vault", "slot", "remove", "2", "--yes"], "needs the passphrase or a key file"),
-        (&["vault", "rekey", "--no-recovery", "--yes"], "A rekey needs the passphrase"),
+        (&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"], "needs the passphrase"),
         (&["vault", "restore", "--adopt"], "needs the passphrase or a key file"),
     ] {
         world.run(arguments).fails(4, said);
@@ -158,7 +158,7 @@ fn a_removed_slot_takes_its_entry_along_and_another_vaults_stays() {
 #[test]
 fn a_rekey_keeps_the_keyring_that_answers_and_drops_one_that_does_not() {
     let (world, bus) = desktop();
-    let rekey = ["vault", "rekey", "--json"];
+    let rekey = ["vault", "rekey", "--keep-passphrase", "--yes", "--json"];
     let kept = with_passphrase(&world, &rekey).ok().json();
     assert_eq!(kept["dropped"].as_array().unwrap().len(), 1, "{kept}");
     assert_eq!(kept["dropped"][0]["kind"], "recovery code");

@@ -12,6 +12,7 @@ use std::process::Stdio;
 
 use crate::harness::canary::{CANARY, pieces, pieces_of};
 use crate::harness::desktop::Bus;
+use crate::harness::terminal::Terminal;
 use crate::harness::{KEYVAULT, Ran, World, poll};
 
 /// `exit_group` on this machine's architecture.
@@ -211,4 +212,91 @@ fn what_a_keyring_opens_does_not_stay_in_memory() {
         assert!(traces.is_empty(), "{arguments:?}: {}", traces.join("\n"));
     }
     drop(bus);
+}
+
+/// What the writable memory of a process that lives holds of the canary.
+fn memory_of(pid: &str) -> Vec<String> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let memory = File::open(format!("/proc/{pid}/mem")).expect("reading another process's memory needs root");
+    let mut traces = Vec::new();
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let [start, end] = [start, end].map(|address| u64::from_str_radix(address, 16).unwrap());
+        let mut region = vec![0; usize::try_from(end - start).unwrap()];
+        if memory.read_exact_at(&mut region, start).is_ok() {
+            let name = line.split_whitespace().nth(5).unwrap_or("anonymous");
+            traces.extend(pieces(&region).iter().map(|(at, text)| format!("{name} +{at:#x}: {text:?}")));
+        }
+    }
+    traces
+}
+
+/// The children of a process, with the names that the system shows.
+fn children(pid: &str) -> Vec<(String, String)> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let named = |pid: &str| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        Some((pid.to_owned(), name.trim_end().to_owned()))
+    };
+    children.split_whitespace().filter_map(named).collect()
+}
+
+/// A process that does not outlive its test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+    }
+}
+
+#[test]
+fn helpers_that_are_forked_off_hold_no_value() {
+    let world = with_canary();
+    for (arguments, helpers) in [
+        (&["exec", "--mask", "--only", "a"] as &[&str], &["keyvault-group"] as &[&str]),
+        (&["exec", "--file", "F=a", "--only", "a"], &["keyvault-group"]),
+    ] {
+        let mut command = world.command(KEYVAULT);
+        command.args(arguments).args(["--", "sleep", "60"]).stdout(Stdio::piped());
+        let mut keyvault = Ended(command.spawn().unwrap());
+        let pid = keyvault.0.id().to_string();
+        helpers_hold_nothing(&pid, helpers);
+        let own = rustix::process::Pid::from_child(&keyvault.0);
+        rustix::process::kill_process(own, rustix::process::Signal::TERM).unwrap();
+        keyvault.0.wait().unwrap();
+    }
+    let terminal = Terminal::shell(&world);
+    terminal.type_line("keyvault exec --mask --only a -- sh -c 'echo \"<$A>\"; read x; read y'");
+    terminal.wait_for("<[masked]>");
+    let all =
+        std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let ours = |pid: &String| {
+        std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == Path::new(KEYVAULT))
+            && std::fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(world.home().to_str().unwrap()))
+            && !children(pid).is_empty()
+    };
+    let pid = all.filter(ours).find(|pid| children(pid).iter().any(|(_, name)| name == "keyvault-group"));
+    helpers_hold_nothing(&pid.expect("keyvault runs"), &["keyvault-group", "keyvault-tty"]);
+    terminal.press("C-c");
+    terminal.wait_for_times("READY>", 2);
+}
+
+/// Waits for these helpers of a process, and looks at their memory.
+#[track_caller]
+fn helpers_hold_nothing(pid: &str, helpers: &[&str]) {
+    let found = poll(|| {
+        let found = children(pid);
+        let all = helpers.iter().all(|helper| found.iter().any(|(_, name)| name == helper));
+        let sleeps =
+            |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") S ");
+        (all && found.iter().all(|(pid, _)| sleeps(pid))).then_some(found)
+    });
+    for (helper, name) in found.unwrap_or_else(|| panic!("{helpers:?} never came: {:?}", children(pid))) {
+        if helpers.contains(&name.as_str()) {
+            let traces = memory_of(&helper);
+            assert!(traces.is_empty(), "{name}: {}", traces.join("\n"));
+        }
+    }
 }

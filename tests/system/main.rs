@@ -17,6 +17,7 @@
 mod harness;
 
 mod approval;
+mod attaching;
 mod ci_boxes;
 mod ci_docs;
 mod ci_stage;
@@ -36,6 +37,7 @@ mod init;
 mod keyring;
 mod leaks;
 mod mask;
+mod other_users_home;
 mod permissions;
 mod project;
 mod project_schema;

@@ -21,7 +21,7 @@ fn case_11_a_vault_that_others_may_write_is_refused_with_the_remedy() {
     world.run(&["list"]).fails(5, "chmod go-w");
     set_mode(&folder, 0o700);
     chown(world.vault(), Some(12345), None).expect("this test needs root to give a file away");
-    world.run(&["list"]).fails(5, "chown");
+    world.run(&["list"]).fails(5, "sudo -u '#12345' keyvault");
     chown(world.vault(), Some(0), None).unwrap();
     world.run(&["list"]).ok();
 }

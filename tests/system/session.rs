@@ -5,7 +5,8 @@ use std::process::Command;
 
 use pretty_assertions::assert_eq;
 
-use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish};
+use crate::harness::desktop::vault_id;
+use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish, hours};
 
 /// A world of its own, without the passphrase in the environment, and a file with it.
 fn with_file() -> World {
@@ -97,4 +98,40 @@ fn an_unlock_that_the_kernel_refused_is_refused_in_the_log_too() {
     let log = finish(&mut log, b"").ok().out;
     let last: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
     assert_eq!((last["action"].as_str(), last["outcome"].as_str()), (Some("unlock"), Some("refused")));
+}
+
+/// What docs/THREATS.md says of a session's 32 bytes: they open what is written later too, until a rekey.
+#[test]
+fn the_key_of_a_session_that_has_ended_opens_what_is_written_afterwards_until_a_rekey() {
+    let mut world = unlocked("1h");
+    let session = world
+        .command("keyctl")
+        .args(["search", "@u", "user", &format!("keyvault:{}", vault_id(&world))])
+        .output()
+        .unwrap();
+    let number = String::from_utf8(session.stdout).unwrap();
+    let stolen = world.command("keyctl").args(["pipe", number.trim()]).output().unwrap().stdout;
+    assert_eq!(stolen.len(), 61, "layout, expiry, vault, epoch, 32 bytes of key");
+    world.run(&["lock"]).ok();
+    world.set("KEYVAULT_PASSPHRASE_FILE", "passphrase");
+    world.advance(hours(24 * 21));
+    world.run_with_input(&["--no-session", "add", "later"], "written-weeks-later").ok();
+    world.unset("KEYVAULT_PASSPHRASE_FILE");
+    world.run(&["show", "later", "--reveal"]).fails(4, "locked");
+    let plant = |world: &World, epoch: &[u8]| {
+        // The thief decides what the expiry says; the key is what counts.
+        let until = i64::MAX.to_le_bytes();
+        let payload = [&stolen[..1], &until, &stolen[9..25], epoch, &stolen[29..]].concat();
+        let mut add = world.command("keyctl");
+        add.args(["padd", "user", &format!("keyvault:{}", vault_id(world)), "@u"]);
+        finish(&mut add, &payload).ok();
+    };
+    plant(&world, &stolen[25..29]);
+    assert_eq!(world.run(&["show", "later", "--reveal"]).ok().out, "written-weeks-later");
+    world.run(&["lock"]).ok();
+    world.set("KEYVAULT_PASSPHRASE_FILE", "passphrase");
+    world.run(&["--no-session", "vault", "rekey", "--yes"]);
+    world.unset("KEYVAULT_PASSPHRASE_FILE");
+    plant(&world, &2_u32.to_le_bytes());
+    assert_ne!(world.run(&["show", "later", "--reveal"]).code, 0);
 }

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::{self, ChangeMark, Seed, Verified};
+use crate::audit::{self, Chain, ChangeMark, Seed, Verified};
 use crate::state::pin::Standing;
 use crate::state::tree::Bucket;
-use crate::store::Tag;
+use crate::store::{Stray, Tag};
 use crate::unlock::slot;
 use keyvault_core::name::{KeyName, Scope};
 use keyvault_os::process::cores::on_all_cores;
@@ -20,6 +20,9 @@ use super::tx::name_index::bucket_of;
 
 /// How much sealed text is read before it is opened, in bytes.
 const LOAD_BYTES: usize = 16 << 20;
+
+/// What is found of log entries before the first, or behind the last.
+pub(super) const BESIDE_THE_LOG: &str = "has rows that are no entries of the log";
 
 /// Something that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,34 +70,31 @@ impl Vault {
     /// only what prevents any look at the rows is an error.
     pub fn check(&mut self, access: &Access) -> Result<Checked, VaultError> {
         let seed = self.seed(access)?;
+        let (pins, path) = (self.pins.clone(), self.path().to_owned());
         self.read(access, |work| {
-            let mut check = Check { findings: Vec::new(), leaves: BTreeMap::new() };
+            let (mut check, items) = Check::rows(work)?;
             for fault in work.tx.page_faults()? {
                 check.find("file", &fault);
             }
-            for fault in work.tree.check()? {
-                let (row, what) = fault.split_once(": ").unwrap_or(("tree", &fault));
-                check.find(row, what);
-            }
-            check.leaves = work.tx.leaves(&[0; 16], &[0xFF; 16])?.into_iter().collect();
-            check.header_and_slots(work)?;
-            let items = check.items(work)?;
             let versions = check.values(work, &items)?;
-            check.scopes(work, &items)?;
-            check.directory(work, &items)?;
-            check.tokens(work, &items)?;
-            for tag in check.leaves.keys().copied().collect::<Vec<_>>() {
-                check.find(&format!("leaf {}", hex(&tag)), "stands for no row");
-            }
             let verified = audit::verify(work.tx, &work.keys.audit, &work.identity, seed);
             let audit = match verified {
-                Ok(verified) => Some(verified),
+                Ok(verified) => {
+                    if work.tx.count_audit_entries(work.keys.audit.ledger)? != verified.entries {
+                        check.find("audit", BESIDE_THE_LOG);
+                    }
+                    Some(verified)
+                }
                 Err(error) => {
                     check.find("audit", &error.to_string());
                     None
                 }
             };
             check.record(work);
+            let head = Chain::load(work.tx, &work.keys.audit, &work.identity).map(|chain| chain.mark());
+            if head.is_ok_and(|head| pins.denies_head(&work.identity, &path, &head)) {
+                check.find("audit_head", "does not follow from the one that this machine wrote");
+            }
             check.findings.sort();
             Ok(Checked {
                 keys: items.len(),
@@ -107,7 +107,8 @@ impl Vault {
         })
     }
 
-    /// Whether something does not hold: of all rows, or without a key of the file's pages, as far as SQLite can tell.
+    /// Whether something does not hold: of all rows, or without a key of the file's pages, as far as SQLite can tell, and
+    /// of rows that belong to nothing.
     pub fn is_damaged(&mut self, access: Option<&Access>) -> Result<bool, VaultError> {
         let looked = match access {
             Some(access) => {
@@ -116,11 +117,15 @@ impl Vault {
             None => self
                 .store
                 .begin_reading()
-                .and_then(|tx| tx.page_faults())
-                .map(|it| !it.is_empty())
+                .and_then(|tx| Ok(!tx.page_faults()?.is_empty() || !tx.strays()?.is_empty()))
                 .map_err(Into::into),
         };
         looked.or_else(|error| if is_damage(&error) { Ok(true) } else { Err(error) })
+    }
+
+    /// Rows that belong to nothing, as far as that shows without a key.
+    pub fn strays(&mut self) -> Result<Vec<Stray>, VaultError> {
+        Ok(self.store.begin_reading()?.strays()?)
     }
 
     pub(super) fn seed(&self, access: &Access) -> Result<Option<Seed>, VaultError> {
@@ -148,6 +153,35 @@ pub(super) struct Check {
 }
 
 impl Check {
+    /// Every row but those of values and of the log, held against the tree and against the others; the keys among them.
+    pub(super) fn rows(work: &mut Work<'_>) -> Result<(Self, Vec<Tagged>), VaultError> {
+        work.tx.pass_over_malformed();
+        let mut check = Self { findings: Vec::new(), leaves: BTreeMap::new() };
+        for fault in work.tree.check()? {
+            let (row, what) = fault.split_once(": ").unwrap_or(("tree", &fault));
+            check.find(row, what);
+        }
+        check.leaves = work.tx.leaves(&[0; 16], &[0xFF; 16])?.into_iter().collect();
+        check.header_and_slots(work)?;
+        let items = check.items(work)?;
+        check.scopes(work, &items)?;
+        check.directory(work, &items)?;
+        check.tokens(work, &items)?;
+        for tag in check.leaves.keys().copied().collect::<Vec<_>>() {
+            check.find(&format!("leaf {}", hex(&tag)), "stands for no row");
+        }
+        for table in work.tx.malformed() {
+            check.find(&table, "has rows of another shape");
+        }
+        Ok((check, items))
+    }
+
+    /// What was found, in order.
+    pub(super) fn into_findings(mut self) -> Vec<Finding> {
+        self.findings.sort();
+        self.findings
+    }
+
     pub(super) fn find(&mut self, row: &str, what: &str) {
         self.findings.push(Finding { row: row.to_owned(), what: what.to_owned() });
     }
@@ -366,6 +400,6 @@ impl Check {
     }
 }
 
-fn hex(tag: &Tag) -> String {
+pub(super) fn hex(tag: &Tag) -> String {
     data_encoding::HEXLOWER.encode(tag)
 }

@@ -26,6 +26,7 @@ pub use file::busy::{Holder, Holders};
 pub use file::create::{Created, Creation};
 pub use file::open::{Access, Notice, Vault, World};
 pub use file::rollback_alarm::Adopted;
+pub use file::survivors::Loss;
 pub use key::edit::{Edit, NewKey, Origin};
 pub use key::history::Usage;
 pub use key::import::{Conflict, Import, Imported, Incoming};
@@ -37,7 +38,7 @@ pub use release::compose::{Encoding, Filled, LeftOut, Pick, Piece, State, Survey
 pub use release::problem::{LineFault, Problem};
 pub use release::select::{Part, Preview, Purpose, Resolution, Resolved, Selection};
 pub use release::{Inspect, Supply};
-pub use slot::rekey::Rekeyed;
+pub use slot::rekey::{Outlook, Rekeyed};
 pub use slot::strays::{PassedOver, Unusable};
 pub use slot::{Credential, Way};
 pub use token::bearer::Holding;

@@ -6,6 +6,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 
 use keyvault_os::fs::vault_file::{FileFault, Kind};
+use keyvault_os::process::actor::User;
 use keyvault_vault::state::pin::Standing;
 use keyvault_vault::store::StoreError;
 use keyvault_vault::{Vault, VaultError};
@@ -13,12 +14,15 @@ use keyvault_vault::{Vault, VaultError};
 use super::{Failure, code};
 use crate::cli::output;
 
+/// The kind of [`foreign_home`].
+pub(in crate::cli) const FOREIGN_HOME: &str = "foreign_home";
+
 /// The remedy for damage. 'vault check', which would name itself, has [`beyond_check`].
 const CHECK_NAMES: &str = "Run `keyvault vault check` to see the damaged rows, then restore a backup.";
 
 /// Where rows cannot even be named, or were.
-pub(in crate::cli) const RESTORE: &str =
-    "Restore a backup with `keyvault vault restore FILE`. docs/recovery.md has other options.";
+pub(in crate::cli) const RESTORE: &str = "Run `keyvault vault rekey` to keep everything that is not damaged, or restore a backup with\n\
+     `keyvault vault restore FILE`. docs/recovery.md has other options.";
 
 pub(in crate::cli) fn exists(path: &Path) -> Failure {
     Failure::refused(
@@ -52,9 +56,9 @@ pub(in crate::cli) fn file(fault: &FileFault) -> Failure {
             &format!("{} is empty and not a vault.", path.display()),
             Some("Restore a backup, or remove the empty file and run `keyvault init`."),
         ),
-        FileFault::WrongOwner { path, uid } => Failure::damaged(
-            &format!("{} belongs to user {uid}, who could replace it at any time.", path.display()),
-            Some(&format!("If it is yours: sudo chown \"$(id -u)\" {}", output::quoted(path))),
+        FileFault::WrongOwner { path, owner, us } => Failure::damaged(
+            &format!("{} belongs to {owner}, who could replace it at any time.", path.display()),
+            Some(&wrong_owner(path, owner, us)),
         ),
         FileFault::WritableByOthers { path, mode } => Failure::damaged(
             &format!("Others can write to {} (mode {mode:04o}).", path.display()),
@@ -78,6 +82,36 @@ pub(in crate::cli) fn file(fault: &FileFault) -> Failure {
         ),
         FileFault::Io { path, source } => Failure::io(path, source),
     }
+}
+
+/// The remedy for a file of another user. Nothing is ever given to root: in another's home its owner could not use it
+/// any more.
+pub(in crate::cli) fn wrong_owner(path: &Path, owner: &User, us: &User) -> String {
+    if us.uid == 0 {
+        as_user(owner)
+    } else {
+        format!("If it is yours: sudo chown {} {}", us.word(), output::quoted(path))
+    }
+}
+
+fn as_user(owner: &User) -> String {
+    let user = owner.name.clone().unwrap_or_else(|| format!("'#{}'", owner.uid));
+    format!("Run it as that user: sudo -u {user} keyvault …")
+}
+
+/// A folder that would be used lies in another user's home, and we are root. An owner without a name is one of another
+/// system or container, whom no program here becomes.
+pub(in crate::cli) fn foreign_home(variable: &str, folder: &Path, owner: &User) -> Failure {
+    let hint = match &owner.name {
+        Some(_) => as_user(owner),
+        None => "Name a home of root's own: HOME=/root keyvault …".to_owned(),
+    };
+    Failure::new(
+        code::FAILED,
+        FOREIGN_HOME,
+        format!("{variable} ({}) belongs to {owner}, and root keeps nothing there.", folder.display()),
+        Some(&hint),
+    )
 }
 
 fn kind_name(kind: Kind) -> &'static str {

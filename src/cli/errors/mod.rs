@@ -143,12 +143,12 @@ impl Failure {
         Self::new(code::LOCKED, "locked", message, Some(WAYS_TO_ROOT))
     }
 
-    /// A rekey seals the new root under the passphrase as well, so that must be there; another way in is not enough.
+    /// A rekey that keeps the passphrase seals the new root under it; another way in is not enough.
     pub(in crate::cli) fn rekey_without_passphrase(unasked: &str) -> Self {
         Self::new(
             code::LOCKED,
             "locked",
-            format!("A rekey needs the passphrase, even if something else opens the vault, and {unasked}."),
+            format!("A rekey with `--keep-passphrase` needs the passphrase, and {unasked}."),
             Some(
                 "Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with\n\
                  the passphrase, or KEYVAULT_PASSPHRASE to the passphrase itself.",

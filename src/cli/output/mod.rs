@@ -4,6 +4,7 @@
 //! nothing from the vault is interpreted: control characters and direction marks are shown, not obeyed.
 
 pub mod event;
+pub mod loss;
 pub mod time;
 pub mod view;
 

@@ -10,6 +10,7 @@ use crate::cli::context::{
     Context, UNREADABLE_TOKEN_PIN, read_secret, state_folder, token_variable, variable,
 };
 use crate::cli::errors::Failure;
+use crate::cli::errors::file_sentences;
 use crate::cli::errors::token_sentences;
 use crate::cli::output::time;
 use keyvault_core::secret::SecretBytes;
@@ -127,6 +128,7 @@ impl Context {
                 ReadsLog::at(PathBuf::from(path))
             }
             (None, Ok(state)) => ReadsLog::in_folder(&state, &bundle.label),
+            (None, Err(why)) if why.kind == file_sentences::FOREIGN_HOME => return Err(why),
             (None, Err(_)) => return Err(token_sentences::nowhere_to_write()),
         };
         Ok((bundle, log))
@@ -135,7 +137,13 @@ impl Context {
     /// A bundle of an older commit is an everyday thing, so it is named and not refused.
     pub(in crate::cli) fn tell_if_stale(&self, bundle: &Bundle, file: &Path) {
         // Without a home nothing is known of what was used before.
-        let Ok(state) = state_folder() else { return };
+        let state = match state_folder() {
+            Ok(state) => state,
+            Err(why) if why.kind == file_sentences::FOREIGN_HOME => {
+                return self.ui.warn(&format!("{} An older bundle would not be noticed.", why.message));
+            }
+            Err(_) => return,
+        };
         let pins = Pins::in_folder(state.join("pins"));
         let (token, place) = (&bundle.label.token, Path::new("bundle"));
         let seen = pins.read_token(token, place);

@@ -153,13 +153,21 @@ impl Context {
         Ok((access, vault.and_then(|vault| vault.open_passphrase(&passphrase).ok())))
     }
 
-    /// Opens the file with root by passphrase, which is given back: a rekey seals the new root under it.
-    pub fn open_with_passphrase(&self) -> Result<(Vault, Access, Passphrase), Failure> {
+    /// Opens the file with root for a rekey. If it keeps the passphrase, that opens it and is given back: the new root
+    /// is sealed under it.
+    pub fn open_for_rekey(
+        &self,
+        keep_passphrase: bool,
+    ) -> Result<(Vault, Access, Option<Passphrase>), Failure> {
+        if !keep_passphrase {
+            let (vault, access) = self.open_with_root()?;
+            return Ok((vault, access, None));
+        }
         let mut vault = self.open()?;
         if !vault.has_passphrase().map_err(|error| Failure::of(error, vault.path()))? {
             return Err(Failure::refused(
-                "A rekey keeps the passphrase, but this vault has none.",
-                Some("Set one with `keyvault vault passwd`."),
+                "The vault has no passphrase to keep.",
+                Some("Without `--keep-passphrase`, `keyvault vault rekey` sets one."),
             ));
         }
         let (access, passphrase) = match self.given_passphrase()? {
@@ -170,7 +178,7 @@ impl Context {
             None if self.may_ask() => self.ask_for_access(&mut vault)?,
             None => return Err(Failure::rekey_without_passphrase(self.unasked())),
         };
-        Ok((vault, access, passphrase))
+        Ok((vault, access, Some(passphrase)))
     }
 
     /// What a passphrase opens that is typed on the terminal, and a session for the commands that follow.

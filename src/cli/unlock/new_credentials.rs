@@ -12,7 +12,7 @@ use keyvault_vault::VaultError;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::recovery::RecoveryCode;
 
-use crate::cli::context::Context;
+use crate::cli::context::{Context, variable};
 use crate::cli::errors::{Failure, code};
 
 /// Where a new recovery code goes.
@@ -47,6 +47,11 @@ impl RecoveryPlace {
     /// For a command that says itself what it means to make none.
     pub(in crate::cli) fn of(recovery_file: Option<PathBuf>, no_recovery: bool) -> Self {
         Self { recovery_file, no_recovery, needed: false }
+    }
+
+    /// Whether a code is made at all.
+    pub(in crate::cli) fn makes_code(&self) -> bool {
+        !self.no_recovery
     }
 
     /// Makes a code and puts it where it is kept: on the terminal, where part of it is asked back, in a file, or in the
@@ -125,18 +130,41 @@ impl NewRecovery {
     }
 }
 
-/// A new passphrase: from a file, or typed twice with an estimate of its strength.
+/// Where a new passphrase is found that nobody types.
+const NEW_PASSPHRASE_FILE: &str = "KEYVAULT_NEW_PASSPHRASE_FILE";
+/// The passphrase itself.
+const NEW_PASSPHRASE: &str = "KEYVAULT_NEW_PASSPHRASE";
+
+/// A new passphrase: from a file or a variable, or typed twice with an estimate of its strength.
 pub(in crate::cli) fn new_passphrase(context: &Context, file: Option<&Path>) -> Result<Passphrase, Failure> {
-    match file {
-        Some(file) => context
-            .passphrase_file(file)
-            .and_then(|bytes| Passphrase::new(&bytes).map_err(Failure::passphrase)),
-        None if context.may_ask() => ask_passphrase(context),
-        None => Err(Failure::usage(
-            &format!("No new passphrase given, and {}.", context.unasked()),
-            Some("Use `--new-passphrase-file FILE`."),
-        )),
+    use std::os::unix::ffi::OsStrExt;
+    require_new_passphrase(context, file)?;
+    let read = |file: &Path| {
+        context.passphrase_file(file).and_then(|bytes| Passphrase::new(&bytes).map_err(Failure::passphrase))
+    };
+    if let Some(file) = file {
+        return read(file);
     }
+    if let Some(file) = variable(NEW_PASSPHRASE_FILE) {
+        return read(Path::new(&file)).map_err(|failure| failure.named(NEW_PASSPHRASE_FILE));
+    }
+    match variable(NEW_PASSPHRASE) {
+        Some(text) => Passphrase::new(&SecretBytes::copy_from(text.as_bytes())).map_err(Failure::passphrase),
+        None => ask_passphrase(context),
+    }
+}
+
+/// Refuses, before anything is asked, where nobody can give one.
+pub(in crate::cli) fn require_new_passphrase(context: &Context, file: Option<&Path>) -> Result<(), Failure> {
+    let given = file.is_some()
+        || [NEW_PASSPHRASE_FILE, NEW_PASSPHRASE].into_iter().any(|name| variable(name).is_some());
+    if given || context.may_ask() {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        &format!("No new passphrase given, and {}.", context.unasked()),
+        Some("Use `--new-passphrase-file FILE`."),
+    ))
 }
 
 pub(in crate::cli) fn ask_passphrase(context: &Context) -> Result<Passphrase, Failure> {

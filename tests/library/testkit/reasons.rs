@@ -29,6 +29,12 @@ pub(crate) const REASONS: &[Reason] = &[
     reason("cut-off", "damaged", "cut off within a page", "the last page is not whole"),
     reason("pages", "damaged", "malformed", "SQLite's pages do not hold together"),
     reason("column", "damaged", "damaged: ", "a column's value is of another type or length than it must be"),
+    reason(
+        "row-shape",
+        "damaged",
+        "rows of another shape",
+        "a column's value is so in a row that only a check reads",
+    ),
     reason("missing-row", "damaged", "damaged: ", "a table that must have one row has none"),
     reason("second-row", "damaged", "CHECK constraint failed", "a table that must have one row has more"),
     reason("page-size", "damaged", "page size is not 4096", "the page size is not 4096"),

@@ -331,7 +331,7 @@ fn names(set: &mut Set) {
     );
     set.bad(
         "directory-bucket-300",
-        Fails("column", "names", ""),
+        Fails("column", "names", "directory"),
         "a bucket's number is not even one byte",
         |f| {
             f.sql("UPDATE directory SET bucket = 300 WHERE bucket = {names a}");
@@ -375,7 +375,7 @@ fn tree(set: &mut Set) {
             f.sql("INSERT INTO leaf SELECT {item absent}, digest FROM leaf WHERE tag = {item a}");
         },
     );
-    set.bad("leaf-short", Fails("column", "read a", ""), "a leaf has 15 bytes", |f| {
+    set.bad("leaf-short", Fails("column", "read a", "leaf"), "a leaf has 15 bytes", |f| {
         f.sql("UPDATE leaf SET digest = substr(digest, 1, 15) WHERE tag = {item a}");
     });
     set.bad("leaf-all-deleted", Fails("tree-path", "state", ""), "all leaves are deleted", |f| {
@@ -431,7 +431,7 @@ fn tree(set: &mut Set) {
         "a node was added whose number the tree does not have",
         |f| f.sql("INSERT INTO node SELECT 70000, body FROM node WHERE id = 0"),
     );
-    set.bad("node-negative", Fails("column", "check", ""), "a node's number is negative", |f| {
+    set.bad("node-negative", Fails("row-shape", "check", "node"), "a node's number is negative", |f| {
         f.sql("INSERT INTO node SELECT -1, body FROM node WHERE id = 0");
     });
     let earlier = set.plain.earlier.sql.clone();
@@ -689,13 +689,18 @@ fn log(set: &mut Set) {
 }
 
 fn columns(set: &mut Set) {
-    set.bad("item-tag-short", Fails("column", "list", ""), "a key's tag has 15 bytes", |f| {
+    set.bad("item-tag-short", Fails("column", "list", "item"), "a key's tag has 15 bytes", |f| {
         f.sql("INSERT INTO item SELECT substr(tag, 1, 15), revision, sealed FROM item WHERE tag = {item a}");
     });
-    set.bad("item-revision-negative", Fails("column", "read a", ""), "a key's revision is negative", |f| {
-        f.sql("UPDATE item SET revision = -1 WHERE tag = {item a}");
-    });
-    set.bad("scope-tag-long", Fails("column", "names", ""), "a scope's tag has 17 bytes", |f| {
+    set.bad(
+        "item-revision-negative",
+        Fails("column", "read a", "item"),
+        "a key's revision is negative",
+        |f| {
+            f.sql("UPDATE item SET revision = -1 WHERE tag = {item a}");
+        },
+    );
+    set.bad("scope-tag-long", Fails("column", "names", "scope"), "a scope's tag has 17 bytes", |f| {
         f.sql("INSERT INTO scope SELECT CAST(tag || x'00' AS BLOB), revision, sealed FROM scope WHERE tag = {scope s}");
     });
     set.bad("audit-mac-short", Fails("column", "log", "audit"), "an entry's MAC has 31 bytes", |f| {

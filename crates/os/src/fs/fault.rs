@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::process::actor::User;
+
 /// Why a file cannot be a vault, or a place cannot take one. Each names the path that it is about, which may be the
 /// folder or a side file.
 #[derive(Debug, thiserror::Error)]
@@ -42,12 +44,14 @@ pub enum FileFault {
         kind: Kind,
     },
     /// It belongs to somebody who is neither us nor root.
-    #[error("{path:?} belongs to user {uid}")]
+    #[error("{path:?} belongs to {owner}")]
     WrongOwner {
         /// The file or folder.
         path: PathBuf,
         /// Its owner.
-        uid: u32,
+        owner: User,
+        /// Who we are.
+        us: User,
     },
     /// Its group or everybody may write it.
     #[error("{path:?} is writable by others: {mode:o}")]

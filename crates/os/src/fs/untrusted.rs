@@ -131,6 +131,19 @@ fn new_shared(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// Whose folder it is, if this process is root and the folder, or else the deepest one above it that exists, belongs to
+/// another user. What root makes there its owner can neither change nor read.
+///
+/// For other users the kernel decides: where they may write in another's folder, its owner lets them.
+#[must_use]
+pub fn owner_beside_root(folder: &Path) -> Option<u32> {
+    if !geteuid().is_root() {
+        return None;
+    }
+    let facts = folder.ancestors().find_map(|part| fs::metadata(part).ok())?;
+    Some(facts.uid()).filter(|uid| *uid != 0)
+}
+
 /// Whether a file or folder on another file system begins at `folder`, seen from the one that holds `below`.
 #[must_use]
 pub fn same_file_system(below: &Path, folder: &Path) -> bool {

@@ -21,6 +21,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, chmodat, openat};
 use rustix::process::geteuid;
 
 pub use super::fault::{FileFault, Kind};
+use crate::process::actor::User;
 
 /// A vault file that was found fit to be opened. Only [`check_vault`] makes one.
 #[derive(Debug)]
@@ -123,6 +124,9 @@ fn check(
 /// would give it the umask's mode, and its side files the same.
 pub fn prepare_new(path: &Path) -> Result<PathBuf, FileFault> {
     let folder = folder_of(path);
+    if let Some(uid) = super::untrusted::owner_beside_root(folder) {
+        return Err(wrong_owner(folder, uid));
+    }
     // The deepest that exists comes last.
     let missing: Vec<&Path> = folder.ancestors().take_while(|part| is_missing(part)).collect();
     for part in missing.into_iter().rev() {
@@ -216,12 +220,16 @@ fn check_file(facts: &Metadata, path: &Path) -> Result<bool, FileFault> {
 fn check_access(facts: &Metadata, path: &Path) -> Result<(), FileFault> {
     let uid = facts.uid();
     if uid != 0 && uid != geteuid().as_raw() {
-        return Err(FileFault::WrongOwner { path: path.to_owned(), uid });
+        return Err(wrong_owner(path, uid));
     }
     if facts.mode() & 0o022 != 0 {
         return Err(FileFault::WritableByOthers { path: path.to_owned(), mode: facts.mode() & 0o7777 });
     }
     Ok(())
+}
+
+fn wrong_owner(path: &Path, uid: u32) -> FileFault {
+    FileFault::WrongOwner { path: path.to_owned(), owner: User::of(uid), us: User::effective() }
 }
 
 /// Makes a checked file private. By name, as an `O_PATH` descriptor cannot be used for it; in a folder that only we

@@ -8,6 +8,7 @@
 //! control characters harmless.
 
 use std::ffi::{CStr, CString};
+use std::fmt;
 use std::fs;
 
 use rustix::fs::{Mode, OFlags};
@@ -44,6 +45,44 @@ pub fn who() -> Who {
         pid: std::process::id(),
         terminal: place.terminal.and_then(terminal_name),
         parent: place.parent.and_then(|parent| name_of(parent, &mut buffer)).unwrap_or_default(),
+    }
+}
+
+/// A user, as a message or a command line names one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The number.
+    pub uid: u32,
+    /// The name in `/etc/passwd`, if the number has one there.
+    pub name: Option<String>,
+}
+
+impl User {
+    /// The user of this number.
+    #[must_use]
+    pub fn of(uid: u32) -> Self {
+        Self { uid, name: user_name(uid, &mut Vec::new()) }
+    }
+
+    /// The one with whose rights this process works.
+    #[must_use]
+    pub fn effective() -> Self {
+        Self::of(rustix::process::geteuid().as_raw())
+    }
+
+    /// What chown(1) takes.
+    #[must_use]
+    pub fn word(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.uid.to_string())
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => f.write_str(name),
+            None => write!(f, "user {}", self.uid),
+        }
     }
 }
 

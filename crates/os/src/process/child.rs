@@ -148,7 +148,8 @@ pub(crate) unsafe fn close_from(first: c_int) {
 }
 
 /// Goes on as a process of its own, which nobody waits for, while the caller's process ends. `true` in the new one: it
-/// has the caller's mask and dispositions, and must end with [`end`].
+/// has the caller's mask and dispositions, and must end with [`end`]. It is this process over again, memory included: it
+/// goes on masking, and needs for that what it masks.
 #[must_use]
 pub fn stay_behind(caught: &Caught) -> bool {
     let (_, forked) = signals::held(|| {

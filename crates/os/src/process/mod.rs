@@ -8,6 +8,8 @@ pub mod cores;
 pub mod deadline;
 pub mod descriptors;
 pub mod exec;
+#[cfg(target_os = "linux")]
+mod forget;
 pub mod interrupt;
 pub mod session_leader;
 pub mod signal_group;

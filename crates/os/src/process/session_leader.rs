@@ -4,18 +4,18 @@
 //! and the kernel does not stop such a group: Ctrl-Z would do nothing. So a process of ours leads the session, and the
 //! program leads a group in it, in front, as a shell would have placed it. The leader waits for the program and reports
 //! stops and the end; it reaps the program last, so that the program's number stays its own until we have heard of it.
+//! It drops our memory as soon as the program has what it needs of it.
 //!
 //! If we are killed, so is the leader, and with it the terminal goes: the program gets SIGHUP as from any terminal.
 #![allow(unsafe_code, reason = "fork, sessions, and waiting without reaping")]
 
 use std::ffi::c_int;
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, waitid, waitpid};
 
 use super::child::{self, Started, Streams};
 use super::exec::Image;
@@ -148,54 +148,50 @@ unsafe fn lead(
             libc::dup2(fd, target);
         }
         child::close_from(3);
-        libc::write(1, program.to_ne_bytes().as_ptr().cast(), size_of::<c_int>());
-        watch(program);
-        libc::close(0);
-        let mut nothing = 0_u8;
-        while libc::read(2, (&raw mut nothing).cast(), 1) < 0
-            && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
-        {}
-        libc::waitpid(program, std::ptr::null_mut(), 0);
+        // Where there is no /proc it stays as it is: the program's end must still be reported.
+        #[cfg(target_os = "linux")]
+        let _ = super::forget::forget_values();
+        let [reporter, leash] = [1, 2].map(|fd| BorrowedFd::borrow_raw(fd));
+        let _ = rustix::io::write(reporter, &program.to_ne_bytes());
+        if let Some(program) = Pid::from_raw(program) {
+            watch(program, reporter);
+            rustix::io::close(0);
+            while rustix::io::read(leash, &mut [0_u8]) == Err(Errno::INTR) {}
+            let _ = waitpid(Some(program), WaitOptions::empty());
+        }
         libc::_exit(0)
     }
 }
 
-/// Reports every stop and the end, and returns then.
-///
-/// # Safety
-/// In the leader.
-unsafe fn watch(program: c_int) {
+/// Reports every stop and the end, and returns then. Only with system calls of `rustix`, as in the leader.
+fn watch(program: Pid, reporter: BorrowedFd<'_>) {
+    let any = WaitIdOptions::EXITED | WaitIdOptions::STOPPED;
     loop {
-        // SAFETY: the kernel fills the information; zero is a valid value of it.
-        let (code, status) = unsafe {
-            let mut info = MaybeUninit::<libc::siginfo_t>::zeroed().assume_init();
-            let id = program.cast_unsigned();
-            if libc::waitid(libc::P_PID, id, &raw mut info, libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT)
-                < 0
-            {
-                return;
+        // Told and not yet reaped.
+        let Ok(Some(news)) = waitid(WaitId::Pid(program), any | WaitIdOptions::NOWAIT) else { return };
+        let stopped = news.stopping_signal().or_else(|| news.trapping_signal());
+        let (code, status) = match stopped {
+            Some(signal) => {
+                let _ = waitid(WaitId::Pid(program), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG);
+                (libc::CLD_STOPPED, signal)
             }
-            if [libc::CLD_STOPPED, libc::CLD_TRAPPED].contains(&info.si_code) {
-                let mut taken = MaybeUninit::<libc::siginfo_t>::zeroed().assume_init();
-                libc::waitid(libc::P_PID, id, &raw mut taken, libc::WSTOPPED | libc::WNOHANG);
-            }
-            (info.si_code, info.si_status())
+            None => match news.exit_status() {
+                Some(status) => (libc::CLD_EXITED, status),
+                None => (libc::CLD_KILLED, news.terminating_signal().unwrap_or(libc::SIGKILL)),
+            },
         };
         let [code_bytes, status_bytes] = [code, status].map(c_int::to_ne_bytes);
         let mut bytes = [0_u8; 8];
         for (to, from) in bytes.iter_mut().zip(code_bytes.into_iter().chain(status_bytes)) {
             *to = from;
         }
-        let ended = ![libc::CLD_STOPPED, libc::CLD_TRAPPED].contains(&code);
         #[cfg(target_os = "linux")]
-        if ended {
+        if stopped.is_none() {
             // From here on it is the leash that says how long others need the terminal.
-            // SAFETY: changes a setting of this process.
-            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, 0) };
+            let _ = rustix::process::set_parent_process_death_signal(None);
         }
-        // SAFETY: the buffer is as long as said.
-        unsafe { libc::write(1, bytes.as_ptr().cast(), bytes.len()) };
-        if ended {
+        let _ = rustix::io::write(reporter, &bytes);
+        if stopped.is_none() {
             return;
         }
     }

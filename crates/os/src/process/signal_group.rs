@@ -8,7 +8,7 @@
 //! The kernel walks a group under a lock that setpgid(2) takes exclusively; so after a setpgid(2), even one that is
 //! refused, a signal that we have seen is pending in the witness too, or was not meant for the group.
 //!
-//! The witness has no descriptor, does nothing, and is killed when we end, whatever ends us. Where there is no `/proc`
+//! The witness has no descriptor and nothing of our memory, does nothing, and is killed when we end, whatever ends us. Where there is no `/proc`
 //! to ask, who sent it must do: the kernel's signals come from the terminal and are the group's, all others are ours.
 #![allow(unsafe_code, reason = "fork")]
 
@@ -110,15 +110,20 @@ fn pending(process: Pid) -> Option<u64> {
 /// Only in a process that was just forked.
 #[cfg(target_os = "linux")]
 unsafe fn sit(maker: libc::pid_t) -> ! {
-    // SAFETY: only system calls, each with plain numbers or a string that lives for ever.
+    // SAFETY: only system calls, each with plain numbers or a string that lives for ever; from `forget_values` on, of
+    // `rustix`.
     unsafe {
         super::child::end_with(maker);
         libc::prctl(libc::PR_SET_NAME, c"keyvault-group".as_ptr());
         // Without descriptors it keeps no pipe open and no terminal busy.
         super::child::close_from(0);
-        loop {
-            libc::pause();
+        if !super::forget::forget_values() {
+            // Without /proc nobody can see what is pending here.
+            libc::_exit(0);
         }
+    }
+    loop {
+        rustix::event::pause();
     }
 }
 

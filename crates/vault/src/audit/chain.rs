@@ -16,6 +16,7 @@ const EVENT_LABEL: &str = "keyvault audit event";
 const HEAD_LABEL: &str = "keyvault audit head";
 const SEED_LABEL: &str = "keyvault audit seed";
 const ENTRY_LABEL: &[u8] = b"keyvault audit entry";
+const SEEN_LABEL: &[u8] = b"keyvault audit head seen";
 const STEP_LABEL: &str = "keyvault audit step";
 
 /// What a chain is kept with: the vault's own with daily keys, a token's with keys that its holder has too.
@@ -64,6 +65,17 @@ fn seed_place() -> Place<'static> {
     Place { table: "vault", row: &[], version: 0, field: "chain_seed", revision: 0, bound: &[] }
 }
 
+/// A point of a chain as something outside of the file remembers it. The key is not in it, only what it hashes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadMark {
+    /// Number of entries.
+    pub count: u64,
+    /// MAC of the last entry.
+    pub head: Mac,
+    /// A hash of the next entry's key.
+    pub key: [u8; 32],
+}
+
 /// The chain as it stands: how many entries, the last one's MAC, the next one's key.
 pub struct Chain {
     /// Number of entries.
@@ -80,8 +92,22 @@ impl Chain {
         Self { count: 0, head: START, key: seed.0 }
     }
 
+    /// The point where it stands.
+    #[must_use]
+    pub fn mark(&self) -> HeadMark {
+        let key = crypto::sha256(&[SEEN_LABEL, self.key.expose()].concat());
+        HeadMark { count: self.count, head: self.head, key }
+    }
+
     /// Reads the head and holds the last entry against it.
     pub fn load(tx: &Tx<'_>, keys: &AuditKeys, identity: &Identity) -> Result<Self, AuditError> {
+        let chain = Self::read(tx, keys, identity)?;
+        chain.hold_against_last_entry(tx, keys.ledger)?;
+        Ok(chain)
+    }
+
+    /// Reads the head, whatever the entries are.
+    pub(super) fn read(tx: &Tx<'_>, keys: &AuditKeys, identity: &Identity) -> Result<Self, AuditError> {
         let (count, sealed) = tx.audit_head(keys.ledger)?;
         let broken = |what| AuditError::Broken { seq: count.saturating_sub(1), what };
         let plain = crypto::open(&keys.append, HEAD_LABEL, &identity.context(&head_place(count)), &sealed)
@@ -94,9 +120,7 @@ impl Chain {
             .and_then(Key::from_bytes)
             .ok_or_else(|| broken("the chain's head is malformed"))?;
         decoder.end().map_err(|_| broken("the chain's head is malformed"))?;
-        let chain = Self { count, head, key };
-        chain.hold_against_last_entry(tx, keys.ledger)?;
-        Ok(chain)
+        Ok(Self { count, head, key })
     }
 
     fn hold_against_last_entry(&self, tx: &Tx<'_>, ledger: Ledger) -> Result<(), AuditError> {

@@ -11,9 +11,9 @@ mod chain;
 mod event;
 mod verify;
 
-pub use chain::{AuditKeys, Chain, START, Seed};
+pub use chain::{AuditKeys, Chain, HeadMark, START, Seed};
 pub use event::{Action, Actor, ChangeMark, Event, KeyRef, Outcome};
-pub use verify::{Reach, Verified, read_all, read_range, read_what_opens, verify};
+pub use verify::{Break, Reach, Salvaged, Verified, read_all, read_range, read_what_opens, salvage, verify};
 
 use crate::store::StoreError;
 use keyvault_core::clock::RngError;

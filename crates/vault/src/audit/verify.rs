@@ -130,6 +130,99 @@ pub fn read_what_opens(
     Ok(())
 }
 
+/// What is left of a chain that may be damaged.
+#[derive(Debug, Default)]
+pub struct Salvaged {
+    /// The events whose MACs follow from k₀, in order.
+    pub events: Vec<Event>,
+    /// Events that open in their place and are not proved: the chain went on there from another key.
+    pub unproved: Vec<Event>,
+    /// Where entries are missing from `events`.
+    pub breaks: Vec<Break>,
+    /// How many rows belong to no entry.
+    pub strays: u64,
+    /// Whether the chain ends where its head says, with the key that follows from k₀.
+    pub ends_right: bool,
+}
+
+/// Entries of a chain that cannot be proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Break {
+    /// The first of them.
+    pub from: u64,
+    /// The last of them.
+    pub to: u64,
+    /// The time of the last entry before them that is proved.
+    pub since: Option<Moment>,
+}
+
+/// Reads every entry that k₀ proves, whatever became of the others and of the chain's head. `known` is how many entries
+/// the chain had at the last change; without `seed` nothing is proved.
+pub fn salvage(
+    tx: &Tx<'_>,
+    keys: &AuditKeys,
+    identity: &Identity,
+    seed: Option<Seed>,
+    known: u64,
+) -> Result<Salvaged, AuditError> {
+    // The keys are stepped through one by one, and a row's number may be anything.
+    let rows = tx.count_audit_entries(keys.ledger)?;
+    let most = known.saturating_add(rows).saturating_add(1);
+    let stored = Chain::read(tx, keys, identity).ok();
+    let claimed = stored.as_ref().map_or(0, |chain| chain.count.min(most)).max(known);
+    let mut key = seed.map(|seed| (0, seed.into_first_key()));
+    let mut before = Some((0, START));
+    let mut left = Salvaged::default();
+    let (mut next, mut since) = (0, None);
+    // Rows up to the end of the chain, and those that may lie behind it.
+    let (mut inside, mut behind) = (0_u64, Vec::new());
+    tx.each_audit_entry(keys.ledger, 0..most, |row| {
+        let previous = before.filter(|(seq, _)| *seq == row.seq).map(|(_, mac)| mac);
+        before = Some((row.seq + 1, row.mac));
+        if row.seq < claimed {
+            inside += 1;
+        } else {
+            behind.push(row.seq);
+        }
+        let event = previous.and_then(|previous| chain::open_event(keys, identity, &row, &previous).ok());
+        let Some((previous, event)) = previous.zip(event) else { return Ok(()) };
+        let proved = key.as_mut().is_some_and(|(at, key)| {
+            while *at < row.seq {
+                *key = chain::next_key(key);
+                *at += 1;
+            }
+            check_mac(key, &row, &previous).is_ok()
+        });
+        if !proved {
+            left.unproved.push(event);
+            return Ok(());
+        }
+        if next < row.seq {
+            left.breaks.push(Break { from: next, to: row.seq - 1, since });
+        }
+        (next, since) = (row.seq + 1, Some(event.time));
+        left.events.push(event);
+        Ok(())
+    })?;
+    if next < claimed {
+        left.breaks.push(Break { from: next, to: claimed - 1, since });
+    }
+    inside += behind.iter().filter(|seq| **seq < next).count() as u64;
+    left.strays = rows.saturating_sub(inside);
+    // With a break at its end the chain does not get there.
+    left.ends_right = match (&mut key, before) {
+        (Some((at, key)), Some((end, head))) if next == end => {
+            while *at < end {
+                *key = chain::next_key(key);
+                *at += 1;
+            }
+            stored.is_some_and(|stored| stored.ends_at(end, &head, key))
+        }
+        _ => false,
+    };
+    Ok(left)
+}
+
 struct End {
     count: u64,
     head: Mac,

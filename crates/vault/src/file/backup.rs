@@ -12,6 +12,7 @@ use keyvault_core::name::{KeyName, TokenName};
 
 use super::open::{Access, Notice, Vault, World};
 use super::restore_guard::Known;
+use super::survivors::Loss;
 use super::working_copy::Draft;
 use crate::check::Finding;
 use crate::error::VaultError;
@@ -42,6 +43,8 @@ pub struct Difference {
     pub tokens: Vec<TokenName>,
     /// Tokens of the backup that are not in force here: they stay revoked.
     pub revoked_tokens: Vec<TokenName>,
+    /// What of the backup is damaged and would not be carried over.
+    pub loss: Loss,
     known: Known,
 }
 
@@ -60,6 +63,8 @@ pub struct Restored {
     pub superseded: Option<u64>,
     /// The vault's change number now.
     pub now: u64,
+    /// What of the backup was damaged and is not carried over.
+    pub loss: Loss,
 }
 
 impl Vault {
@@ -135,12 +140,16 @@ impl Vault {
         now: Moment,
     ) -> Result<Difference, VaultError> {
         let identity = self.identity();
-        let (backup, changes, ours, our_ways, our_tokens) = self.read(access, |work| {
-            let mut tokens = work.load_tokens()?;
-            tokens.retain(|token| token.revoked.is_none());
-            Ok((work.change_number(), work.changes()?, work.items()?, work.slots()?, tokens))
+        let first_key = self.seed(access).ok().flatten();
+        let (backup, changes, mut found) = self.read_damaged(access, |work| {
+            let mut found = work.survivors(first_key)?;
+            found.loss.values = work.lost_values(&found.items)?;
+            Ok((work.change_number(), work.changes()?, found))
         })?;
-        let mut difference = Difference { backup, ..Difference::default() };
+        let loss = std::mem::take(&mut found.loss);
+        let (ours, our_ways, mut our_tokens) = (found.items, found.slots, found.tokens);
+        our_tokens.retain(|token| token.revoked.is_none());
+        let mut difference = Difference { backup, loss, ..Difference::default() };
         let Some((vault, opens)) = here else { return Ok(difference) };
         let opens = access.without_slot_for(&identity, vault, opens, now);
         // What is damaged, or was rekeyed since and is locked, keeps to itself what it has.
@@ -180,7 +189,7 @@ impl Vault {
 
     /// Puts this backup in the place of the vault at `path`, or where there is none.
     ///
-    /// The copy is made, verified from the first row to the last, given a change of its own under a number above all
+    /// The copy is made, verified from the first row to the last, written anew without what does not hold, given a change of its own under a number above all
     /// that is known here, and only then written over the vault, in one transaction of SQLite's. That is refused if the
     /// vault is not at the mark any more at which the caller looked: somebody was told that those changes are done.
     /// `difference` is what was found then: what it says stays revoked does.
@@ -201,7 +210,7 @@ impl Vault {
         }
         let known = &difference.known;
         let superseded = world.pins.read(&identity, path).pin().map(|pin| pin.change).max(known.change);
-        let found = self.read(access, |work| Ok(work.change_number()))?;
+        let found = difference.backup;
         let draft = Draft::beside(path, world)?;
         let mut copy = Store::blank(draft.0.clone())?;
         self.store
@@ -210,10 +219,15 @@ impl Vault {
             .map_err(of_a_draft)?;
         drop(copy);
         let mut copy = Self::open(&draft.0, &world.pins)?;
-        // What a holder did to its own chain makes no backup useless; the change below tells of it.
-        let mut damage = copy.check(access)?.findings.into_iter().filter(|finding| !finding.is_of_reads());
-        if let Some(Finding { row, what }) = damage.next() {
-            return Err(VaultError::BackupDamaged { row, what });
+        let mut loss = Loss::default();
+        if copy.is_damaged(Some(access))? {
+            loss = copy.mend(access, world).map_err(of_a_draft)?;
+            // What a holder did to its own chain makes no backup useless; the change below tells of it.
+            let mut damage =
+                copy.check(access)?.findings.into_iter().filter(|finding| !finding.is_of_reads());
+            if let Some(Finding { row, what }) = damage.next() {
+                return Err(VaultError::BackupDamaged { row, what });
+            }
         }
         let ((), record) = copy
             .commit_change(access, world, |work, _| {
@@ -244,7 +258,7 @@ impl Vault {
         let now = record.record.change;
         let pinned = world.pins.replace(&identity, path, &record);
         pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
-        Ok(Restored { path: path.to_owned(), found, superseded, now })
+        Ok(Restored { path: path.to_owned(), found, superseded, now, loss })
     }
 }
 

@@ -3,7 +3,9 @@
 pub(crate) mod backup;
 pub(crate) mod busy;
 pub(crate) mod create;
+pub(crate) mod mend;
 pub(crate) mod open;
 pub(crate) mod restore_guard;
 pub(crate) mod rollback_alarm;
+pub(crate) mod survivors;
 pub(crate) mod working_copy;

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::audit::{Action, Actor, AuditError, Event, KeyRef, Outcome};
+use crate::audit::{Action, Actor, AuditError, Event, HeadMark, KeyRef, Outcome};
 use crate::state::pin::{Memory, Pin, Pins};
 use crate::state::record::Authentic;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, StoreError};
@@ -82,8 +82,21 @@ pub enum Notice {
     UnreadableMemory,
     /// What this machine remembered of the token's part of the vault cannot be read.
     UnreadablePin,
-    /// The vault has rows for a token that is not known, or that was revoked: somebody put them there.
-    StrayViews,
+    /// The vault had rows for a token that is not known, or that was revoked: somebody put them there, and they are
+    /// dropped.
+    StrayTokenRows,
+    /// A token's grants or view were not those that the owner wrote; they are written anew.
+    GrantsAltered {
+        /// The token.
+        token: TokenName,
+        /// What was wrong with them.
+        fault: String,
+    },
+    /// A token's record was not the one that the owner wrote; the token is revoked, and what it could read is not known.
+    TokenDamaged {
+        /// The token.
+        token: TokenName,
+    },
     /// What a token's holder read does not follow from what was recorded of it.
     ReadsBroken {
         /// The token.
@@ -106,8 +119,10 @@ pub struct Vault {
     pub(crate) header: HeaderRow,
     /// The pin, read before the state is.
     pub(crate) memory: OnceCell<Memory>,
-    pins: Pins,
     pub(crate) checked: CheckedVault,
+    pub(crate) pins: Pins,
+    /// Where the last change found and left the log.
+    log_moved: Option<(HeadMark, HeadMark)>,
 }
 
 /// What opens a vault's rows: the daily key, and root where the credential gives it.
@@ -168,7 +183,7 @@ impl Vault {
         pins: &Pins,
     ) -> Result<Self, VaultError> {
         checked.still_same()?;
-        Ok(Self { store, header, memory: OnceCell::new(), pins: pins.clone(), checked })
+        Ok(Self { store, header, memory: OnceCell::new(), checked, pins: pins.clone(), log_moved: None })
     }
 
     /// Which vault, which epoch.
@@ -249,6 +264,22 @@ impl Vault {
         seen
     }
 
+    /// Looks at a vault that may be damaged: only its record and its standing are verified. The slot that was opened must
+    /// be among those that the record proves, which is the caller's to see.
+    pub(crate) fn read_damaged<T>(
+        &mut self,
+        access: &Access,
+        look: impl FnOnce(&mut Work<'_>) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        let (keys, identity) = self.keys(access);
+        let memory = self.memory().clone();
+        let tx = self.store.begin_reading()?;
+        let setting = Setting { keys: &keys, identity, memory: &memory, slot: access.slot.as_ref() };
+        let seen = look(&mut Work::load_damaged(&tx, &setting)?);
+        wipe_stack();
+        seen
+    }
+
     /// Releases values: what `take` resolves leaves only after the event is committed.
     pub fn release<T>(
         &mut self,
@@ -271,8 +302,12 @@ impl Vault {
         wipe_stack();
         let (taken, event) = taken?;
         work.append(&event, world.rng)?;
+        let moved = work.log_moved;
         drop(work);
         tx.commit()?;
+        if let Some((found, left)) = moved {
+            world.pins.note_head(&identity, &path, &found, &left);
+        }
         // A log that stays long makes the next start slower, and that is all.
         let _ = self.store.fold_long_log();
         Ok(taken)
@@ -312,6 +347,9 @@ impl Vault {
             world.pins.advance(&identity, path, &seen)
         };
         pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+        if let Some((found, left)) = self.log_moved.take() {
+            world.pins.note_head(&identity, self.store.path(), &found, &left);
+        }
         self.fold(world);
         Ok(outcome)
     }
@@ -331,10 +369,12 @@ impl Vault {
         self.checked.still_same()?;
         let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
         let mut work = Work::load(&tx, &setting)?;
+        work.drop_stray_tokens(world)?;
         let result = make(&mut work, &path);
         wipe_stack();
         let (outcome, event) = result?;
         let seen = work.seal_change(event, world)?;
+        self.log_moved = work.log_moved;
         drop(work);
         self.checked.still_same()?;
         tx.commit()?;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::{self, Action, Event, Outcome};
+use crate::audit::{self, Action, AuditError, Event, Outcome};
 use crate::store::{SlotRow, StoreError, TokenId};
 use keyvault_core::crypto::sha256;
 use keyvault_core::name::{KeyName, TokenName};
@@ -69,7 +69,7 @@ impl Known {
     /// Reads the vault with the first of these that opens it. `theirs` are the changes of the backup.
     pub(crate) fn of(vault: &mut Vault, opens: &[Access], theirs: &Changes) -> Result<Self, VaultError> {
         let nothing = Self { tokens: Some(Tokens::default()), ..Self::default() };
-        let fits = opens.iter().position(|access| vault.read(access, |_| Ok(())).is_ok());
+        let fits = opens.iter().position(|access| vault.read_damaged(access, |_| Ok(())).is_ok());
         let Some(access) = opens.get(fits.unwrap_or(0)) else { return Ok(nothing) };
         let whole = vault.read(access, |work| {
             let (items, slots, records) = (work.items()?, work.slots()?, work.load_tokens()?);
@@ -87,7 +87,7 @@ impl Known {
             })
         });
         let salvaged = match whole {
-            Err(error) if is_damage(&error) => vault.read(access, |work| Ok(work.salvage(theirs))),
+            Err(error) if is_damage(&error) => vault.read_damaged(access, |work| Ok(work.salvage(theirs))),
             whole => return whole,
         };
         match salvaged {
@@ -230,6 +230,16 @@ impl Log {
 /// Whether a vault cannot be read because of what stands in it. That it is busy, or its disk fails, tells nothing.
 pub(crate) fn is_damage(error: &VaultError) -> bool {
     !matches!(error, VaultError::Store(StoreError::Busy | StoreError::Io(_)) | VaultError::Io { .. })
+}
+
+/// Whether rows are in the way that are not what the owner wrote.
+pub(crate) fn is_of_rows(error: &VaultError) -> bool {
+    matches!(
+        error,
+        VaultError::State(_)
+            | VaultError::Audit(AuditError::Broken { .. } | AuditError::Store(StoreError::Damaged { .. }))
+            | VaultError::Store(StoreError::Damaged { .. })
+    )
 }
 
 impl Work<'_> {

@@ -1,5 +1,5 @@
 //! What a log keeps of keys that are gone: which of their versions were revoked, and whether they were wiped. By the
-//! keys' ids, since names are given again; in the entries of removals and restores, behind what people read.
+//! keys' ids, since names are given again; in the entries of removals, restores and rekeys, behind what people read.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ impl Tombs {
 
     /// Takes what the next entry of a log keeps.
     pub(crate) fn take(&mut self, event: &Event) {
-        if !matches!(event.action, Action::Remove | Action::Restore) {
+        if !matches!(event.action, Action::Remove | Action::Restore | Action::Rekey) {
             return;
         }
         let Some((_, list)) = event.detail.split_once(MARK) else { return };
@@ -106,7 +106,7 @@ fn spent(text: &str, since: Moment) -> Option<Spent> {
 #[must_use]
 pub fn words(event: &Event) -> &str {
     match event.action {
-        Action::Remove | Action::Restore => {
+        Action::Remove | Action::Restore | Action::Rekey => {
             event.detail.split(MARK).next().unwrap_or_default().trim_end_matches("; ")
         }
         _ => &event.detail,

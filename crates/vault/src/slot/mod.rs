@@ -17,6 +17,8 @@ use keyvault_core::identity::Identity;
 
 use super::error::VaultError;
 use super::file::open::{Access, Vault, World};
+use super::file::restore_guard::is_of_rows;
+use super::file::survivors::Loss;
 use super::tx::Work;
 use super::tx::leaf;
 
@@ -131,6 +133,23 @@ impl Vault {
             let event = world.event(action, Vec::new(), detail.join(", "));
             Ok((ways_of(&work.slots()?), event))
         })
+    }
+
+    /// The same with what opens the vault when the passphrase is gone. Damage that is in the way is dropped first, in a
+    /// change of its own; what was lost by it.
+    pub fn recover_ways(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        credentials: &[Credential<'_>],
+    ) -> Result<(Vec<Way>, Loss), VaultError> {
+        match self.replace_ways(access, world, Action::Recover, credentials) {
+            Err(error) if is_of_rows(&error) => {
+                let loss = self.mend(access, world)?;
+                Ok((self.replace_ways(access, world, Action::Recover, credentials)?, loss))
+            }
+            ways => Ok((ways?, Loss::default())),
+        }
     }
 
     /// Adds a way in beside those that there are.

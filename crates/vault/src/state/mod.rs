@@ -4,8 +4,10 @@
 //! The tree notices a row that was swapped, deleted, added or aged ([`tree`]); the record binds the tree to a change
 //! number and to the audit chain ([`record`]); the pin notices that the whole file was put back ([`pin`]).
 
+pub mod head;
 pub mod pin;
 pub mod pin_file;
+pub mod proof;
 pub mod record;
 pub mod tree;
 

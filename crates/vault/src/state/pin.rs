@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 
-use crate::audit::{self, AuditKeys, Event};
+use crate::audit::{self, AuditError, AuditKeys, Event};
 use crate::store::{TokenId, Tx};
 use keyvault_core::crypto::{Mac, sha256};
 use keyvault_core::identity::Identity;
@@ -93,6 +93,10 @@ impl Pins {
         self.folder.join(format!("{}-{}.json", identity.vault_hex(), place_of(path)))
     }
 
+    pub(super) fn head_file(&self, identity: &Identity, path: &Path) -> PathBuf {
+        self.folder.join(format!("{}-{}.head", identity.vault_hex(), place_of(path)))
+    }
+
     fn token_file(&self, token: &TokenId, path: &Path) -> PathBuf {
         self.folder.join(format!("token-{}-{}.json", HEXLOWER.encode(token), place_of(path)))
     }
@@ -138,6 +142,8 @@ impl Pins {
     pub fn replace(&self, identity: &Identity, path: &Path, seen: &Authentic) -> io::Result<()> {
         let file = self.file(identity, path);
         self.write(&file, &Pin::of(seen, identity, path), |_| true)?;
+        // The log goes on from another entry than the one that was seen.
+        let _ = std::fs::remove_file(self.head_file(identity, path));
         private::sync(&file)
     }
 
@@ -163,7 +169,7 @@ fn read(file: &Path) -> Option<Memory> {
 }
 
 /// The part of a pin's file name that says where.
-fn place_of(path: &Path) -> String {
+pub(super) fn place_of(path: &Path) -> String {
     let place = sha256(path.as_os_str().as_encoded_bytes());
     HEXLOWER.encode(place.get(..8).unwrap_or_default())
 }
@@ -221,12 +227,17 @@ pub fn judge(
     let mut leads_here = false;
     // What follows the record's own entry are reads, however many; they prove nothing about changes.
     let entries = next.seq..current.record.audit_count;
-    audit::read_range(tx, keys, identity, entries, &mut |seq, event: Event| {
+    let read = audit::read_range(tx, keys, identity, entries, &mut |seq, event: Event| {
         if seq == next.seq {
             leads_here = event.change.is_some_and(|change| change.previous == pin.mac);
         }
-    })?;
-    Ok(if leads_here { Standing::Ahead } else { Standing::Forked })
+    });
+    match read {
+        Ok(()) if leads_here => Ok(Standing::Ahead),
+        // What cannot be proved is the owner's to accept; an error would leave no way to do so.
+        Ok(()) | Err(AuditError::Broken { .. }) => Ok(Standing::Forked),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]

@@ -215,8 +215,73 @@ impl<'a> Tree<'a> {
         Ok(Some(self.node_digest(id, &node)))
     }
 
+    /// The leaves that the root proves, ordered by tag, whatever became of the others and of the nodes. `rows` are the
+    /// leaves that the rows must have: they stand in for those that are missing or altered.
+    pub fn proved(&self, rows: Leaves) -> Result<Leaves, StateError> {
+        let stored: Leaves = self.tx.leaves(&[0; 16], &[0xFF; 16])?;
+        let rebuilt = [self.nodes_of(&stored), self.nodes_of(&rows)];
+        let mut buckets: HashMap<u32, [Bucket; 2]> = HashMap::new();
+        for (source, leaves) in [stored, rows].into_iter().enumerate() {
+            for (tag, leaf) in leaves {
+                let both = buckets.entry(Way::to(&tag).bucket()).or_default();
+                if let Some(bucket) = both.get_mut(source) {
+                    bucket.insert(tag, leaf);
+                }
+            }
+        }
+        let node = |id, digest| self.proved_node(id, digest, &rebuilt).unwrap_or_default();
+        let mut proved = Leaves::new();
+        let root = self.root.map(|digest| node(0, digest)).unwrap_or_default();
+        for (top, digest) in root.children() {
+            for (middle, digest) in node(FIRST_MIDDLE + top, digest).children() {
+                for (lower, digest) in node(FIRST_LOWER + top * FAN_OUT + middle, digest).children() {
+                    let way = Way { top, middle, lower };
+                    let [stored, rows] = buckets.remove(&way.bucket()).unwrap_or_default();
+                    proved.extend(self.proved_bucket(way, digest, stored, rows).unwrap_or_default());
+                }
+            }
+        }
+        Ok(proved)
+    }
+
+    /// The node of that digest: as it is stored, or as the leaves below it make it.
+    fn proved_node(&self, id: u32, digest: Digest, rebuilt: &[BTreeMap<u32, Node>]) -> Option<Node> {
+        let stored = self.tx.node(id).ok().flatten().and_then(|body| Node::parse(&body));
+        let rebuilt = rebuilt.iter().filter_map(|nodes| nodes.get(&id).cloned());
+        stored.into_iter().chain(rebuilt).find(|node| self.node_digest(id, node) == digest)
+    }
+
+    /// The bucket of that digest, out of the leaves that are there and those that its rows must have.
+    fn proved_bucket(&self, way: Way, digest: Digest, stored: Bucket, rows: Bucket) -> Option<Bucket> {
+        /// Of so many leaves every choice is tried.
+        const FEW: usize = 10;
+        let both: Bucket = stored
+            .iter()
+            .filter(|(tag, leaf)| rows.get(*tag) == Some(leaf))
+            .map(|(tag, leaf)| (*tag, *leaf))
+            .collect();
+        let mut all: Vec<_> = stored.clone().into_iter().chain(rows.clone()).collect();
+        all.sort_unstable();
+        all.dedup();
+        let is_it = |bucket: &Bucket| self.bucket_digest(way, bucket) == Some(digest);
+        if let Some(bucket) = [stored, rows, both].into_iter().find(is_it) {
+            return Some(bucket);
+        }
+        let choices = if all.len() <= FEW { 1_u32 << all.len() } else { 0 };
+        let choose = |choice: u32| {
+            let chosen = all.iter().enumerate().filter(|(place, _)| choice >> place & 1 == 1);
+            chosen.map(|(_, leaf)| *leaf).collect()
+        };
+        (0..choices).map(choose).find(is_it)
+    }
+
     fn rebuild(&self) -> Result<(Leaves, BTreeMap<u32, Node>), StateError> {
         let leaves: Leaves = self.tx.leaves(&[0; 16], &[0xFF; 16])?;
+        let nodes = self.nodes_of(&leaves);
+        Ok((leaves, nodes))
+    }
+
+    fn nodes_of(&self, leaves: &Leaves) -> BTreeMap<u32, Node> {
         let mut nodes: BTreeMap<u32, Node> = BTreeMap::new();
         let mut lower_ways = BTreeMap::new();
         let runs: Vec<_> = leaves
@@ -241,7 +306,7 @@ impl<'a> Tree<'a> {
             let digest = nodes.get(&id).map(|node| self.node_digest(id, node));
             nodes.entry(0).or_default().set(top, digest);
         }
-        Ok((leaves, nodes))
+        nodes
     }
 
     fn node_digest(&self, id: u32, node: &Node) -> Digest {
@@ -293,6 +358,11 @@ impl Node {
         }
         let bit = 1 << child;
         self.bitmap = if digest.is_some() { self.bitmap | bit } else { self.bitmap & !bit };
+    }
+
+    /// The children that exist, lowest first.
+    fn children(&self) -> impl Iterator<Item = (u32, Digest)> {
+        (0..FAN_OUT).filter_map(|child| Some((child, self.get(child)?)))
     }
 
     fn has(&self, child: u32) -> bool {

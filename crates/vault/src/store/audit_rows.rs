@@ -74,6 +74,19 @@ impl Tx<'_> {
         .map(Option::flatten)
     }
 
+    /// How many rows the chain has, whatever they are.
+    pub fn count_audit_entries(&self, ledger: Ledger) -> Result<u64> {
+        let read = |row: &Row<'_>| unsigned(row.get(0)?);
+        match ledger {
+            Ledger::Vault => self.one("SELECT count(*) FROM audit", [], "audit", read),
+            Ledger::Token(token) => {
+                let sql = "SELECT count(*) FROM token_audit WHERE token = ?";
+                self.one(sql, [token.as_slice()], "token_audit", read)
+            }
+        }
+        .map(Option::unwrap_or_default)
+    }
+
     /// These entries, in order.
     pub fn each_audit_entry(
         &self,

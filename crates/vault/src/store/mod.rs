@@ -9,9 +9,12 @@ mod connect;
 mod group_rows;
 mod rows;
 mod schema;
+mod strays;
 mod token_rows;
 mod tree_rows;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -21,6 +24,7 @@ use rusqlite::{Connection, ErrorCode};
 
 pub use group_rows::{DirectoryRow, ScopeRow};
 pub use rows::{AuditRow, HeaderRow, ItemRow, SlotRow, StateRow, Tag};
+pub use strays::Stray;
 pub use token_rows::{GrantRow, Ledger, TokenCounts, TokenId, TokenRow, ViewRow};
 
 /// Most slots a vault may have; more are an attack on whoever tries them one by one.
@@ -170,7 +174,7 @@ impl Store {
         let mut jitter = None;
         loop {
             match self.connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from) {
-                Ok(()) => return Ok(Tx { connection: &self.connection, open: true }),
+                Ok(()) => return Ok(Tx::of(&self.connection)),
                 Err(StoreError::Busy) if begun.elapsed() < PATIENCE => {
                     waiting(begun.elapsed());
                     std::thread::sleep(jitter.get_or_insert_with(Jitter::new).next());
@@ -184,7 +188,7 @@ impl Store {
     pub fn begin_reading(&mut self) -> Result<Tx<'_>, StoreError> {
         self.connection.busy_timeout(PATIENCE)?;
         self.connection.execute_batch("BEGIN DEFERRED")?;
-        Ok(Tx { connection: &self.connection, open: true })
+        Ok(Tx::of(&self.connection))
     }
 
     /// Folds the whole log into the file, so that `vault.db` alone is complete. `Busy` if readers stay in the way for
@@ -268,6 +272,25 @@ impl Store {
 pub struct Tx<'a> {
     connection: &'a Connection,
     open: bool,
+    /// Tables of which a row was passed over; `None` while such a row is an error.
+    malformed: RefCell<Option<BTreeSet<String>>>,
+}
+
+impl<'a> Tx<'a> {
+    fn of(connection: &'a Connection) -> Self {
+        Self { connection, open: true, malformed: RefCell::new(None) }
+    }
+
+    /// From here on, reading many rows passes over those whose columns have the wrong shape. Anybody can put such a row
+    /// there without a key; nothing that is proved needs it.
+    pub fn pass_over_malformed(&self) {
+        self.malformed.borrow_mut().get_or_insert_default();
+    }
+
+    /// The tables of which a row was passed over.
+    pub fn malformed(&self) -> BTreeSet<String> {
+        self.malformed.borrow().clone().unwrap_or_default()
+    }
 }
 
 impl Tx<'_> {

@@ -1,5 +1,7 @@
 //! The rows, and the statements that read and write them. Each statement stands once.
 
+use std::collections::BTreeSet;
+
 use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -64,6 +66,9 @@ pub struct AuditRow {
     /// The chain's MAC.
     pub mac: [u8; 32],
 }
+
+/// A row of a version, whatever its columns are: table, key's id, number.
+pub(super) type OtherVersion = (&'static str, Vec<u8>, i64);
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
@@ -244,6 +249,30 @@ impl Tx<'_> {
         self.run("DELETE FROM version_value WHERE item = ?", [item.as_slice()])
     }
 
+    /// The rows of versions that are not among these, as table, key's id and number; the columns may be anything.
+    pub fn other_versions(&self, known: &BTreeSet<([u8; 16], u32)>) -> Result<Vec<OtherVersion>> {
+        let mut others = Vec::new();
+        for table in ["version_key", "version_value"] {
+            self.each(&format!("SELECT item, version FROM {table}"), [], |row| {
+                let (item, version): (Vec<u8>, i64) = (row.get(0)?, row.get(1)?);
+                let named = <[u8; 16]>::try_from(item.as_slice()).ok().zip(u32::try_from(version).ok());
+                if named.is_none_or(|named| !known.contains(&named)) {
+                    others.push((table, item, version));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(others)
+    }
+
+    /// Deletes the rows of versions that are not among these.
+    pub fn delete_other_versions(&self, known: &BTreeSet<([u8; 16], u32)>) -> Result<()> {
+        self.other_versions(known)?.iter().try_for_each(|(table, item, version)| {
+            let sql = format!("DELETE FROM {table} WHERE item = ? AND version = ?");
+            self.run(&sql, params![item, version])
+        })
+    }
+
     /// (wrapped keys, values) in the whole vault: whether there are rows that no key names.
     pub fn count_versions(&self) -> Result<(u64, u64)> {
         self.one(
@@ -295,10 +324,19 @@ impl Tx<'_> {
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query(params)?;
         while let Some(row) = rows.next()? {
-            take(row)?;
+            match (take(row), &mut *self.malformed.borrow_mut()) {
+                (Err(StoreError::Damaged { .. }), Some(tables)) => drop(tables.insert(table_of(sql))),
+                (taken, _) => taken?,
+            }
         }
         Ok(())
     }
+}
+
+/// The first table that a statement reads.
+fn table_of(sql: &str) -> String {
+    let behind = sql.split_once(" FROM ").map_or("", |(_, behind)| behind);
+    behind.split(' ').next().unwrap_or_default().to_owned()
 }
 
 fn item_row(row: &Row<'_>) -> Result<ItemRow> {

@@ -1,5 +1,6 @@
 //! Rows of tokens: the owner's record of each, and what its holder reads.
 
+use data_encoding::HEXLOWER;
 use rusqlite::{Row, params};
 
 use super::Tx;
@@ -86,6 +87,11 @@ impl Tx<'_> {
         )
     }
 
+    /// Deletes records that are found by no name; how many there were.
+    pub fn delete_malformed_tokens(&self) -> Result<usize> {
+        Ok(self.connection.execute("DELETE FROM token WHERE length(tag) <> 16 OR revision < 0", [])?)
+    }
+
     /// Deletes a token's record.
     pub fn delete_token(&self, tag: &Tag) -> Result<()> {
         self.run("DELETE FROM token WHERE tag = ?", [tag.as_slice()])
@@ -149,6 +155,32 @@ impl Tx<'_> {
     pub fn delete_ledger(&self, token: &TokenId) -> Result<()> {
         self.run("DELETE FROM token_audit WHERE token = ?", [token.as_slice()])?;
         self.run("DELETE FROM token_audit_head WHERE token = ?", [token.as_slice()])
+    }
+
+    /// Deletes what belongs to none of these tokens: views and grants if it is in force, chains whatever became of it.
+    /// How many rows there were. Their columns may be anything.
+    pub fn delete_other_tokens(&self, in_force: &[TokenId], known: &[TokenId]) -> Result<usize> {
+        let list = |tokens: &[TokenId]| {
+            let literals: Vec<_> =
+                tokens.iter().map(|token| format!("x'{}'", HEXLOWER.encode(token))).collect();
+            literals.join(", ")
+        };
+        let mut rows = 0;
+        for (table, tokens) in [
+            ("token_view", list(in_force)),
+            ("token_grant", list(in_force)),
+            ("token_audit", list(known)),
+            ("token_audit_head", list(known)),
+        ] {
+            rows +=
+                self.connection.execute(&format!("DELETE FROM {table} WHERE token NOT IN ({tokens})"), [])?;
+        }
+        Ok(rows)
+    }
+
+    /// Deletes the records of tokens, for a change that writes anew what stays.
+    pub fn clear_records(&self) -> Result<()> {
+        self.run("DELETE FROM token", [])
     }
 
     /// Deletes everything of tokens, for a rekey that writes anew what stays.

@@ -8,7 +8,7 @@ use keyvault_core::name::TokenName;
 use super::error::TokenError;
 use super::record::TokenRecord;
 use crate::error::VaultError;
-use crate::file::open::World;
+use crate::file::open::{Notice, World};
 use crate::tx::leaf::{self, Kind};
 use crate::tx::{Work, damaged, row_place};
 
@@ -38,6 +38,26 @@ impl Work<'_> {
             self.expect_leaf(&tag, leaf, "token: one is missing, or was added")?;
         }
         rows.iter().map(|row| self.verified_token(row)).collect()
+    }
+
+    /// Takes the records away that the tree does not know, so that a change goes on without them. That one which it knows
+    /// is missing stays an error of whoever reads them all.
+    pub(crate) fn drop_stray_tokens(&mut self, world: &World<'_>) -> Result<(), VaultError> {
+        let mut strays = self.tx.delete_malformed_tokens()?;
+        let rows = self.tx.tokens()?;
+        let known = self.tree.leaf(&self.tag(Kind::Tokens, &[]))?;
+        if known != self.tokens_leaf(&rows).map(|(_, leaf)| leaf) {
+            for row in &rows {
+                if self.tree.leaf(&row.tag)?.is_none() {
+                    self.tx.delete_token(&row.tag)?;
+                    strays += 1;
+                }
+            }
+        }
+        if strays > 0 {
+            (world.notice)(Notice::StrayTokenRows);
+        }
+        Ok(())
     }
 
     pub(crate) fn verified_token(&mut self, row: &TokenRow) -> Result<TokenRecord, VaultError> {
@@ -86,6 +106,15 @@ impl Work<'_> {
         let leaf = self.tokens_leaf(&self.tx.tokens()?).map(|(_, leaf)| leaf);
         self.leaf_changes.insert(self.tag(Kind::Tokens, &[]), leaf);
         Ok(())
+    }
+
+    /// Takes a token out of the tree whose record does not hold. What belongs to it goes with the rows of tokens that are
+    /// not known.
+    pub(crate) fn forget_damaged_token(&mut self, name: &TokenName) -> Result<(), VaultError> {
+        let tag = self.token_tag(name);
+        self.tx.delete_token(&tag)?;
+        self.leaf_changes.insert(tag, None);
+        self.note_tokens()
     }
 
     /// Takes everything of a token away; its record goes with it.

@@ -26,7 +26,8 @@ use self::error::TokenError;
 use self::record::{Rule, TokenRecord};
 use self::regrant::{Grantee, created};
 use super::error::VaultError;
-use super::file::open::{Access, Vault, World};
+use super::file::open::{Access, Notice, Vault, World};
+use super::file::restore_guard::is_of_rows;
 use super::key::edit::key_ref;
 use super::key::record::Item;
 
@@ -130,14 +131,21 @@ impl Vault {
         name: &TokenName,
     ) -> Result<Vec<KeyRef>, VaultError> {
         self.change(access, world, |work| {
-            let mut record = work.existing_token(name)?;
+            let event = |could| world.event(Action::Token, could, format!("revoked {name}"));
+            let mut record = match work.existing_token(name) {
+                Err(error) if is_of_rows(&error) => {
+                    work.forget_damaged_token(name)?;
+                    (world.notice)(Notice::TokenDamaged { token: name.clone() });
+                    return Ok((Vec::new(), event(Vec::new())));
+                }
+                record => record?,
+            };
             if record.revoked.is_some() {
                 return Err(TokenError::Revoked(name.clone()).into());
             }
-            let could = work.could_read(&record)?;
+            let could = work.could_read(&record);
             work.revoke(&mut record, world)?;
-            let event = world.event(Action::Token, could.clone(), format!("revoked {name}"));
-            Ok((could, event))
+            Ok((could.clone(), event(could)))
         })
     }
 

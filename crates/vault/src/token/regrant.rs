@@ -15,8 +15,9 @@ use super::grant::{self, Grant, GrantedVersion, View};
 use super::record::{Mark, Rule, TokenRecord, ViewMark};
 use crate::error::VaultError;
 use crate::file::open::{Notice, World};
+use crate::file::restore_guard::is_damage;
 use crate::key::edit::key_ref;
-use crate::key::record::{Item, VersionState};
+use crate::key::record::{Item, Version, VersionState};
 use crate::tx::{Work, damaged};
 
 const VIEW_MARK_LABEL: &[u8] = b"keyvault token view mark";
@@ -49,13 +50,12 @@ pub(crate) fn created(name: &TokenName) -> String {
 impl Work<'_> {
     /// The tokens that are in force, with what their holders read, for a rekey.
     pub(crate) fn tokens_to_renew(
-        &mut self,
+        &self,
+        records: &[TokenRecord],
         world: &World<'_>,
     ) -> Result<Vec<(Grantee, Vec<Event>)>, VaultError> {
-        let records = self.load_tokens()?.into_iter().filter(|record| record.revoked.is_none());
-        let with_reads =
-            |record: TokenRecord| Ok((Grantee::of(&record), self.reads_to_keep(&record, world)?));
-        records.map(with_reads).collect()
+        let in_force = records.iter().filter(|record| record.revoked.is_none());
+        in_force.map(|record| Ok((Grantee::of(record), self.reads_to_keep(record, world)?))).collect()
     }
 
     /// Each of them under a new secret.
@@ -99,8 +99,32 @@ impl Work<'_> {
 
     /// The keys that a rule grants. Only before this change has touched any.
     pub(crate) fn matching(&mut self, rule: &Rule) -> Result<Vec<Item>, VaultError> {
-        let mut items = self.items()?;
+        let mut items = match self.items() {
+            // A row that somebody put there is nothing to grant, and keeps no token from being renewed; a token that
+            // was taken out of the file does.
+            Err(error) if is_damage(&error) => {
+                self.load_tokens()?;
+                self.items_that_hold()?
+            }
+            items => items?,
+        };
         items.retain(|item| rule.matches(item));
+        Ok(items)
+    }
+
+    /// The keys that the tree knows as they stand, whatever became of the others; without those that this change has
+    /// written.
+    fn items_that_hold(&mut self) -> Result<Vec<Item>, VaultError> {
+        let mut items = Vec::new();
+        for tag in self.tx.item_tags()? {
+            if self.leaf_changes.contains_key(&tag) {
+                continue;
+            }
+            match self.item_at(&tag) {
+                Err(error) if is_damage(&error) => {}
+                item => items.extend(item?),
+            }
+        }
         Ok(items)
     }
 
@@ -136,7 +160,7 @@ impl Work<'_> {
                 self.put_grant(&record, &keys, item, world)?;
             }
         }
-        self.write_view(&mut record, &keys, world)?;
+        self.write_view(&mut record, &keys, false, world)?;
         self.put_token(&record, world)?;
         let lacks = |scope: &&Scope| !items.iter().any(|item| item.scopes.contains(*scope));
         let empty_scopes = record.rule.scopes.iter().filter(lacks).cloned().collect();
@@ -162,28 +186,59 @@ impl Work<'_> {
         for version in &item.versions {
             let state = version.state_at(now);
             if matches!(state, VersionState::Current | VersionState::Previous) && version.digest.is_some() {
-                let rows = self.version_rows(&item.id, version.number)?;
-                // What another holder put in its place is not passed on as the owner's.
-                drop(self.opener().value(&item.id, version, &rows)?);
-                let key = self.opener().version_key(&item.id, version, &rows)?;
-                let (number, grace_until) = (version.number, version.good_until());
-                let sealed = crypto::sha256(&rows.1);
-                versions.push(GrantedVersion { number, state, grace_until, key, sealed });
+                match self.granted_version(item, version, state) {
+                    // What another holder put in its place is not passed on as the owner's.
+                    Err(error) if is_damage(&error) => {}
+                    granted => versions.push(granted?),
+                }
             }
         }
         Ok(Grant::of(item, versions))
     }
 
-    /// Binds the grants as they stand now, under this change's number.
+    fn granted_version(
+        &self,
+        item: &Item,
+        version: &Version,
+        state: VersionState,
+    ) -> Result<GrantedVersion, VaultError> {
+        let rows = self.version_rows(&item.id, version.number)?;
+        drop(self.opener().value(&item.id, version, &rows)?);
+        let key = self.opener().version_key(&item.id, version, &rows)?;
+        let (number, grace_until) = (version.number, version.good_until());
+        Ok(GrantedVersion { number, state, grace_until, key, sealed: crypto::sha256(&rows.1) })
+    }
+
+    /// A token's grants and view, from the owner's record and keys alone, in the place of whatever stands there.
+    pub(crate) fn grant_anew(
+        &mut self,
+        record: &mut TokenRecord,
+        items: &[Item],
+        world: &World<'_>,
+    ) -> Result<(), VaultError> {
+        let keys = record.keys(&self.identity);
+        // Whoever altered the view could also have made one that is over: that only takes something away.
+        let was_over = self.view_is_over(record, &keys).unwrap_or(false);
+        self.tx.delete_view(&record.id)?;
+        if !was_over && !record.expired(world.now()) {
+            for item in items.iter().filter(|item| record.rule.matches(item)) {
+                self.put_grant(record, &keys, item, world)?;
+            }
+        }
+        self.write_view(record, &keys, was_over, world)
+    }
+
+    /// Binds the grants as they stand now, under this change's number. `was_over`: the view before it was.
     fn write_view(
         &mut self,
         record: &mut TokenRecord,
         keys: &TokenKeys,
+        was_over: bool,
         world: &World<'_>,
     ) -> Result<(), VaultError> {
         let rows = self.tx.grants(&record.id)?;
         let now = world.now();
-        let over = if self.view_is_over(record, keys)? { record.expires } else { None };
+        let over = record.expires.filter(|_| was_over);
         let view = View {
             change: self.next_change(),
             name: record.name.clone(),
@@ -234,14 +289,18 @@ impl Work<'_> {
     /// The keys that it could read, current versions: those that it matches, those that its grants open, and those that
     /// were read with it and are still as they were. The rows are its holder's to alter, so none of these is enough; and
     /// none that does not hold is in the way, for this is what an emergency asks.
-    pub(crate) fn could_read(&mut self, record: &TokenRecord) -> Result<Vec<KeyRef>, VaultError> {
+    pub(crate) fn could_read(&mut self, record: &TokenRecord) -> Vec<KeyRef> {
         let keys = record.keys(&self.identity);
-        let grants = self.tx.grants(&record.id)?;
+        let grants = self.tx.grants(&record.id).unwrap_or_default();
         let reads = self.reads_of(record).unwrap_or_default();
         let own = self.first_own(record, &reads);
         let read: Vec<_> = reads.into_iter().skip(own).flat_map(|read| read.keys).collect();
         let mut named = Vec::new();
-        if let Ok(items) = self.items() {
+        let items = match self.items() {
+            Ok(items) => Ok(items),
+            Err(_) => self.items_that_hold(),
+        };
+        if let Ok(items) = items {
             let now = items.iter().map(|item| (item, key_ref(item)));
             let could = now.filter(|(item, key)| record.rule.matches(item) || read.contains(key));
             named.extend(could.map(|(_, key)| key));
@@ -251,7 +310,7 @@ impl Work<'_> {
         // What the vault says of a key stands before what its holder may have written.
         named.sort_by(|left, right| left.name.cmp(&right.name));
         named.dedup_by(|left, right| left.name == right.name);
-        Ok(named)
+        named
     }
 
     /// How many of these reads are of tokens that had its name before. There are none, whatever the times in its holder's
@@ -283,9 +342,11 @@ impl Work<'_> {
     pub(crate) fn apply_token_changes(&mut self, world: &World<'_>) -> Result<(), VaultError> {
         let touched = std::mem::take(&mut self.touched);
         let records = self.load_tokens()?;
-        let active = records.iter().filter(|record| record.revoked.is_none()).count();
-        if self.tx.token_counts()?.views != u64::try_from(active).unwrap_or(u64::MAX) {
-            (world.notice)(Notice::StrayViews);
+        let ids = |records: &mut dyn Iterator<Item = &TokenRecord>| records.map(|record| record.id).collect();
+        let in_force: Vec<_> = ids(&mut records.iter().filter(|record| record.revoked.is_none()));
+        let known: Vec<_> = ids(&mut records.iter());
+        if self.tx.delete_other_tokens(&in_force, &known)? > 0 {
+            (world.notice)(Notice::StrayTokenRows);
         }
         for mut record in records {
             let keys = record.keys(&self.identity);
@@ -293,7 +354,8 @@ impl Work<'_> {
             let granted = granted || self.is_left_behind(&record);
             let read = record.revoked.is_none() && self.note_reads(&mut record, &keys, world)?;
             if granted {
-                self.write_view(&mut record, &keys, world)?;
+                let was_over = self.view_is_over(&record, &keys)?;
+                self.write_view(&mut record, &keys, was_over, world)?;
             }
             if granted || read {
                 self.put_token(&record, world)?;
@@ -303,10 +365,9 @@ impl Work<'_> {
     }
 
     /// Whether a restore or an adoption leaves a view behind under a number that its holder may have seen surpassed: it
-    /// would take the owner's own decision for a rollback. A view that does not hold is not given a new one.
+    /// would take the owner's own decision for a rollback.
     fn is_left_behind(&self, record: &TokenRecord) -> bool {
-        let written = record.view.is_some_and(|view| view.change < self.next_change());
-        self.floor > 0 && written && self.verified_grants(record).is_ok()
+        self.floor > 0 && record.view.is_some_and(|view| view.change < self.next_change())
     }
 
     fn regrant(
@@ -317,10 +378,25 @@ impl Work<'_> {
         world: &World<'_>,
     ) -> Result<bool, VaultError> {
         // One that was made in this very change has seen all keys.
-        if touched.is_empty() || record.view.is_some_and(|view| view.change == self.next_change()) {
+        if (touched.is_empty() && self.floor == 0)
+            || record.view.is_some_and(|view| view.change == self.next_change())
+        {
             return Ok(false);
         }
-        let rows = self.verified_grants(record)?;
+        let rows = match self.verified_grants(record) {
+            Err(error) if is_damage(&error) => {
+                (world.notice)(Notice::GrantsAltered {
+                    token: record.name.clone(),
+                    fault: error.to_string(),
+                });
+                let mut items = self.items_that_hold()?;
+                items.extend(touched.values().flatten().cloned());
+                record.rule.keys.retain(|id| touched.get(id) != Some(&None));
+                self.grant_anew(record, &items, world)?;
+                return Ok(true);
+            }
+            rows => rows?,
+        };
         // Its holder can turn a clock back, so a token that has expired is not trusted to refuse: it gets nothing of what
         // a key is from now on, not even its name. The first change that finds it so says it in the view.
         let was_over = self.view_is_over(record, keys)?;

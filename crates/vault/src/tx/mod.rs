@@ -8,7 +8,7 @@ pub(crate) mod sealed;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::audit::{Chain, ChangeMark, Event};
+use crate::audit::{Chain, ChangeMark, Event, HeadMark};
 use crate::state::StateError;
 use crate::state::pin::{self, Memory, Standing};
 use crate::state::record::{Authentic, Record};
@@ -57,6 +57,8 @@ pub struct Work<'a> {
     pub(crate) has_tokens: Option<bool>,
     /// Keys that this change writes or removes, if there is a token.
     pub(crate) touched: BTreeMap<[u8; 16], Option<Item>>,
+    /// Where the log stood before this transaction's entry, and where it stands behind it.
+    pub(crate) log_moved: Option<(HeadMark, HeadMark)>,
     standing: Standing,
     pinned: Option<u64>,
 }
@@ -64,7 +66,24 @@ pub struct Work<'a> {
 impl<'a> Work<'a> {
     /// Verifies the record, its place in the audit chain, the header, the opened slot, and the standing to the pin.
     pub(crate) fn load(tx: &'a Tx<'a>, setting: &Setting<'a>) -> Result<Self, VaultError> {
-        let Setting { keys, identity, memory, slot } = *setting;
+        let (mut work, header) = Self::open(tx, setting)?;
+        work.hold_chain_against_record()?;
+        work.expect_leaf(&work.tag(Kind::Header, &[]), Some(work.header_leaf(&header)), "vault")?;
+        if let Some(slot) = setting.slot {
+            work.expect_slot(slot)?;
+        }
+        Ok(work)
+    }
+
+    /// Verifies the record and the standing to the pin, and nothing else: for [`Work::survivors`], which needs no more
+    /// to tell what the record proves from what it does not.
+    pub(crate) fn load_damaged(tx: &'a Tx<'a>, setting: &Setting<'a>) -> Result<Self, VaultError> {
+        tx.pass_over_malformed();
+        Ok(Self::open(tx, setting)?.0)
+    }
+
+    fn open(tx: &'a Tx<'a>, setting: &Setting<'a>) -> Result<(Self, HeaderRow), VaultError> {
+        let Setting { keys, identity, memory, .. } = *setting;
         let header = tx.header()?;
         if header.vault_id == identity.vault_id && header.epoch != identity.epoch {
             return Err(VaultError::Rekeyed);
@@ -73,13 +92,7 @@ impl<'a> Work<'a> {
         let standing = pin::judge(memory, &current, tx, &keys.audit, &identity)?;
         let pinned = memory.pin().map(|pin| pin.change);
         let tree = Tree::new(tx, &keys.tree, Some(current.record.root));
-        let mut work = Self { tree, standing, pinned, ..Self::begin(tx, keys, identity, current) };
-        work.hold_chain_against_record()?;
-        work.expect_leaf(&work.tag(Kind::Header, &[]), Some(work.header_leaf(&header)), "vault")?;
-        if let Some(slot) = slot {
-            work.expect_slot(slot)?;
-        }
-        Ok(work)
+        Ok((Self { tree, standing, pinned, ..Self::begin(tx, keys, identity, current) }, header))
     }
 
     /// Work on a vault without rows that continues after `current`.
@@ -96,6 +109,7 @@ impl<'a> Work<'a> {
             floor: 0,
             has_tokens: None,
             touched: BTreeMap::new(),
+            log_moved: None,
             standing: Standing::Same,
             pinned: None,
         }
@@ -215,7 +229,10 @@ impl<'a> Work<'a> {
         })?;
         let mut items = self.opener().open_all(&rows, &leaves)?;
         // What is left of the tree must be the other rows, word for word; a forged one excuses no missing key.
-        let others = self.other_leaves(&leaves)?;
+        let slots = (1..=HIGHEST_SLOT).map(|id| self.slot_tag(id));
+        let place = |tag: Tag| leaves.binary_search_by_key(&tag, |(tag, _)| *tag).ok();
+        let slots = slots.filter_map(|tag| leaves.get(place(tag)?).copied()).collect();
+        let others = self.other_leaves(slots)?;
         let known = |leaf: &(Tag, Digest)| leaves.binary_search(leaf).is_ok();
         if let Some((tag, _)) = others.iter().find(|leaf| !known(leaf)) {
             let what = format!("row {}: added or altered", data_encoding::HEXLOWER.encode(tag));
@@ -232,14 +249,11 @@ impl<'a> Work<'a> {
         Ok(items)
     }
 
-    /// The leaves that all rows but the keys' must have. The slots' are those of the tree: whoever uses a slot holds it
-    /// against its leaf, and a stray one is no reason to keep the keys back.
-    fn other_leaves(&self, all: &[(Tag, Digest)]) -> Result<Vec<(Tag, Digest)>, VaultError> {
-        let mut leaves = vec![(self.tag(Kind::Header, &[]), self.header_leaf(&self.tx.header()?))];
-        let slots = (1..=HIGHEST_SLOT).map(|id| self.slot_tag(id));
-        let known =
-            |tag: Tag| all.binary_search_by_key(&tag, |(tag, _)| *tag).ok().and_then(|at| all.get(at));
-        leaves.extend(slots.filter_map(known));
+    /// The leaves that all rows but the keys' must have, after those of the slots: where only keys are asked for, a stray
+    /// slot is no reason to keep them back.
+    pub(crate) fn other_leaves(&self, slots: Vec<(Tag, Digest)>) -> Result<Vec<(Tag, Digest)>, VaultError> {
+        let mut leaves = slots;
+        leaves.push((self.tag(Kind::Header, &[]), self.header_leaf(&self.tx.header()?)));
         self.tx.each_scope(|row| {
             leaves.push((row.tag, self.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed)));
             Ok(())
@@ -332,9 +346,16 @@ impl<'a> Work<'a> {
 
     /// Appends an event that changes nothing else.
     pub(crate) fn append(&mut self, event: &Event, rng: &dyn Rng) -> Result<(), VaultError> {
-        let mut chain = Chain::load(self.tx, &self.keys.audit, &self.identity)?;
-        chain.append(self.tx, &self.keys.audit, &self.identity, event, rng)?;
+        self.append_to_log(event, rng)?;
         Ok(())
+    }
+
+    fn append_to_log(&mut self, event: &Event, rng: &dyn Rng) -> Result<Chain, VaultError> {
+        let mut chain = Chain::load(self.tx, &self.keys.audit, &self.identity)?;
+        let found = chain.mark();
+        chain.append(self.tx, &self.keys.audit, &self.identity, event, rng)?;
+        self.log_moved = Some((found, chain.mark()));
+        Ok(chain)
     }
 
     /// This change's number. Adopting and restoring skip some, so that the result is ahead of all that was seen here.
@@ -351,8 +372,7 @@ impl<'a> Work<'a> {
         let changes = std::mem::take(&mut self.leaf_changes);
         let root = self.tree.apply(&changes)?.ok_or_else(|| damaged("node: the tree is empty"))?;
         let event = Event { change: Some(ChangeMark { number, previous: self.current.mac }), ..event };
-        let mut chain = Chain::load(self.tx, &self.keys.audit, &self.identity)?;
-        chain.append(self.tx, &self.keys.audit, &self.identity, &event, world.rng)?;
+        let chain = self.append_to_log(&event, world.rng)?;
         let record = Record {
             change: number,
             time: self.no_earlier_than_possible(event.time),

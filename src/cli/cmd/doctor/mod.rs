@@ -6,6 +6,7 @@
 mod keys;
 mod machine;
 mod place;
+mod rows;
 mod shell;
 mod system;
 
@@ -21,10 +22,10 @@ use keyvault_vault::state::pin::{Memory, Pins};
 
 /// Find problems around the vault and show how to fix them: exit code 0 for none, 1 for findings.
 ///
-/// Checks file modes and owners, synced folders, conflict copies, rollback, slots, the keyring, kernel keys, sessions, the
-/// clock, completion, and expired and unused keys; with KEYVAULT_TOKEN, the token and its bundle. Removes what a killed `exec --file` left in
-/// memory and changes nothing else. Keys and the audit log are checked only if the vault opens without a prompt. --json prints ok, and checks with check, state (ok,
-/// finding or skipped), what and remedy.
+/// Checks file modes and owners, synced folders, conflict copies, stray rows, the last verified backup, rollback, slots, the keyring,
+/// kernel keys, sessions, the clock, completion, and expired and unused keys; with KEYVAULT_TOKEN, the token and its bundle. Removes what a
+/// killed `exec --file` left in memory and changes nothing else. Keys and the audit log are checked only if the vault opens without a prompt.
+/// --json prints ok, and checks with check, state (ok, finding or skipped), what and remedy.
 #[derive(Debug, Args)]
 pub struct Doctor {}
 
@@ -98,6 +99,8 @@ impl Doctor {
                     ));
                 }
                 reports.extend(place::folder(vault.path()));
+                reports.push(rows::strays(&mut vault));
+                reports.push(rows::backup(context, &vault, state));
                 let (keyring, access) = system::keyring(context, &mut vault);
                 reports.push(keyring);
                 reports.extend(system::sessions(context, &vault));

@@ -7,8 +7,10 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 
 use crate::cli::context::variable;
+use crate::cli::errors::file_sentences;
 use crate::cli::output::quoted;
 use keyvault_os::fs::{private, sync_conflicts, sync_service};
+use keyvault_os::process::actor::User;
 
 use super::Report;
 
@@ -16,7 +18,7 @@ use super::Report;
 pub(super) fn files(vault: &Path, state: &Path) -> Vec<Report> {
     const CHECK: &str = "files";
     let mut found = Vec::new();
-    let us = rustix::process::geteuid().as_raw();
+    let us = User::effective();
     let side = |suffix: &str| {
         let mut name = vault.as_os_str().to_owned();
         name.push(suffix);
@@ -24,16 +26,24 @@ pub(super) fn files(vault: &Path, state: &Path) -> Vec<Report> {
     };
     for path in [vault.to_owned(), side("-wal"), side("-shm")] {
         let Ok(facts) = std::fs::symlink_metadata(&path) else { continue };
-        if facts.uid() != us {
+        if facts.uid() != us.uid {
+            let owner = User::of(facts.uid());
             found.push(Report::finding(
                 CHECK,
-                format!("{} belongs to user {}, not to you ({us})", path.display(), facts.uid()),
-                format!("chown {us} {}", quoted(&path)),
+                format!("{} belongs to {owner} and not to you ({})", path.display(), us.word()),
+                file_sentences::wrong_owner(&path, &owner, &us),
             ));
         }
         if facts.is_file() && facts.mode() & 0o077 != 0 {
             found.push(mode(&path, facts.mode(), "600"));
         }
+    }
+    if let Some((path, uid)) = foreign_in(state, us.uid) {
+        found.push(Report::finding(
+            CHECK,
+            format!("{} belongs to {} and not to you ({})", path.display(), User::of(uid), us.word()),
+            format!("sudo chown -R {} {}", us.word(), quoted(state)),
+        ));
     }
     for path in [state.to_owned(), state.join("pins")] {
         if let Ok(facts) = std::fs::symlink_metadata(&path)
@@ -82,6 +92,17 @@ pub(super) fn files(vault: &Path, state: &Path) -> Vec<Report> {
         found.push(Report::ok(CHECK, "no one else can read or write the vault's files"));
     }
     found
+}
+
+/// The first in the state folder that is another's, as a command that once ran as root has left it.
+fn foreign_in(folder: &Path, us: u32) -> Option<(PathBuf, u32)> {
+    let facts = std::fs::symlink_metadata(folder).ok()?;
+    if facts.uid() != us {
+        return Some((folder.to_owned(), facts.uid()));
+    }
+    // Of a file that was read, nothing is below it.
+    let below = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    below.into_iter().find_map(|entry| foreign_in(&entry.path(), us))
 }
 
 fn mode(path: &Path, mode: u32, wanted: &str) -> Report {

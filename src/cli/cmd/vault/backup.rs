@@ -1,22 +1,32 @@
 //! `keyvault vault backup`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::context::Context;
-use crate::cli::errors::{Failure, code};
-use keyvault_vault::Access;
+use crate::cli::context::{Context, state_folder};
+use crate::cli::errors::{Failure, code, reason};
+use crate::cli::output::loss;
+use crate::cli::unlock::order::ORDER;
+use keyvault_vault::state::pin::Pins;
+use keyvault_vault::state::proof::{Proof, Proofs};
+use keyvault_vault::{Access, Vault};
 
 /// Copy the vault to a new file.
 ///
 /// The copy is a snapshot, taken while other commands continue. It is sealed like the vault and opens with what opens the
 /// vault today; you need no passphrase to make it. A damaged vault is copied too, with exit code 5: without a session,
-/// damaged pages are noticed; with one, every damaged row and a rollback.
+/// damaged pages and stray rows are noticed; with one, every damaged row and a rollback.
+///
+/// --verify opens the copy (with a session, or whatever else opens the vault) and checks every row. This machine records
+/// when; `keyvault doctor` shows it.
 #[derive(Debug, Args)]
 pub struct Backup {
     /// The new file
     file: PathBuf,
+    /// Open the copy and check every row
+    #[arg(long)]
+    verify: bool,
 }
 
 impl Backup {
@@ -30,21 +40,64 @@ impl Backup {
         let bytes = context.with_world(|world| {
             vault.backup(&self.file, world).map_err(|error| Failure::of(error, &self.file))
         })?;
-        let file = self.file.display().to_string();
         let path = vault.path().to_owned();
-        if vault.is_damaged(session.as_ref()).map_err(|error| Failure::of(error, &path))? {
-            return Err(Failure::damaged(
-                &format!("The vault is copied to {file}, but it is damaged."),
-                Some(
-                    "Keep the older backups: this one cannot be restored. Run `keyvault vault check` to see what is wrong.",
-                ),
-            ));
-        }
+        let proof = if self.verify {
+            Some(prove(context, &vault, &self.file)?)
+        } else if vault.is_damaged(session.as_ref()).map_err(|error| Failure::of(error, &path))? {
+            return Err(damaged(&self.file));
+        } else {
+            None
+        };
+        let file = self.file.display().to_string();
         if context.ui.json {
-            context.ui.print_json(&serde_json::json!({ "file": file, "bytes": bytes }))?;
+            let proved = proof.map(|proof| proof.change);
+            context.ui.print_json(&serde_json::json!({
+                "file": file, "bytes": bytes, "proved_change": proved,
+            }))?;
         } else {
             context.ui.note(&format!("Copied the vault to {file} ({} KiB).", bytes / 1024));
+            if let Some(proof) = proof {
+                context
+                    .ui
+                    .note(&format!("Verified every row of the copy. It is at change {}.", proof.change));
+            }
         }
         Ok(code::DONE)
     }
+}
+
+fn damaged(file: &Path) -> Failure {
+    Failure::damaged(
+        &format!("The vault is copied to {}, but it is damaged.", file.display()),
+        Some(
+            "Keep the older backups: a restore of this one drops the damaged rows. `keyvault vault check` shows them;\n\
+             `keyvault vault rekey` keeps everything else.",
+        ),
+    )
+}
+
+/// Opens the copy as whatever opens the vault does, checks every row and remembers it. Leaves no side file.
+fn prove(context: &Context, vault: &Vault, file: &Path) -> Result<Proof, Failure> {
+    let state = state_folder()?;
+    let failed = |error| Failure::of(error, file);
+    let mut copy = Vault::open_untouched(file, &Pins::in_folder(state.join("pins"))).map_err(failed)?;
+    let access = context.access(&mut copy, &ORDER)?;
+    let checked = copy.check(&access).map_err(failed)?;
+    if checked.findings.iter().any(|finding| !finding.is_of_reads()) {
+        for finding in &checked.findings {
+            context.ui.warn(&loss::finding(finding));
+        }
+        return Err(damaged(file));
+    }
+    let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let proof =
+        Proof { time: context.now(), change: checked.change, file: file.to_string_lossy().into_owned() };
+    if let Err(error) = Proofs::in_folder(state.join("proofs")).keep(&vault.identity(), vault.path(), &proof)
+    {
+        context.ui.warn(&format!(
+            "This machine could not record that the backup was verified: {}.",
+            reason(&error)
+        ));
+    }
+    Ok(proof)
 }

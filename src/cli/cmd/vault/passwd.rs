@@ -14,7 +14,8 @@ use keyvault_vault::audit::Action;
 /// Change the passphrase.
 ///
 /// This is as fast for a large vault as for a small one, because it does not seal the keys again. Older copies of the vault
-/// still open with the old passphrase. If someone may know it, run `keyvault vault rekey` and rotate the keys.
+/// still open with the old passphrase. If someone may know it, run `keyvault vault rekey` and rotate the keys. Without a
+/// terminal, the new passphrase comes from --new-passphrase-file, KEYVAULT_NEW_PASSPHRASE_FILE or KEYVAULT_NEW_PASSPHRASE.
 #[derive(Debug, Args)]
 pub struct Passwd {
     /// Read the new passphrase from a file

@@ -6,11 +6,11 @@ use clap::Args;
 
 use crate::cli::context::{self, Context, STDIN};
 use crate::cli::errors::{Failure, code};
+use crate::cli::output::loss;
 use crate::cli::unlock::new_credentials::{self, RecoveryPlace};
 use keyvault_core::crypto;
 use keyvault_core::secret::SecretBytes;
 use keyvault_os::terminal::prompt;
-use keyvault_vault::audit::Action;
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::{Credential, VaultError};
 
@@ -20,7 +20,8 @@ const MAX_CODE: usize = 256;
 /// Set a new passphrase with the recovery code.
 ///
 /// The old passphrase no longer opens the vault. A new recovery code replaces the one you used, unless you pass
-/// --no-recovery.
+/// --no-recovery. Without a terminal, the new passphrase comes from --new-passphrase-file, KEYVAULT_NEW_PASSPHRASE_FILE or
+/// KEYVAULT_NEW_PASSPHRASE. Damaged rows that would prevent the recovery are dropped and reported.
 #[derive(Debug, Args)]
 pub struct Recover {
     /// Read the recovery code from a file, or - for stdin
@@ -57,16 +58,21 @@ impl Recover {
         let recovery = place.make(context, interactive)?;
         let mut ways = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
         ways.extend(recovery.code.as_ref().map(Credential::Recovery));
-        context
-            .with_world(|world| vault.replace_ways(&access, world, Action::Recover, &ways).map_err(failed))
+        let (_, loss) = context
+            .with_world(|world| vault.recover_ways(&access, world, &ways).map_err(failed))
             .inspect_err(|failure| recovery.withdraw(failure))?;
         if context.ui.json {
             let vault = path.display().to_string();
             recovery.print(
                 context,
-                &serde_json::json!({ "vault": vault, "recovery_code": recovery.in_json() }),
+                &serde_json::json!({
+                    "vault": vault, "recovery_code": recovery.in_json(), "lost": loss::json(&loss),
+                }),
             )?;
         } else {
+            for line in loss::told(&loss) {
+                context.ui.warn(&line);
+            }
             context.ui.note("The new passphrase opens the vault; the old one no longer does.");
             if recovery.code.is_none() {
                 context.ui.warn("The recovery code that was used stays valid, because `--no-recovery` created no new one.");

@@ -4,30 +4,44 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::confirm;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
-use crate::cli::output::view;
-use crate::cli::unlock::new_credentials::{NewRecovery, RecoveryPlace};
+use crate::cli::output::{loss, view};
+use crate::cli::unlock::new_credentials::{self, NewRecovery, RecoveryPlace};
 use keyvault_core::crypto;
 use keyvault_core::secret::SecretWriter;
 use keyvault_vault::unlock::keyfile::KeyFile;
+use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::session;
-use keyvault_vault::{Access, Credential, Issued, Rekeyed, Vault, VaultError};
+use keyvault_vault::{Access, Credential, Issued, Outlook, Rekeyed, Vault, VaultError, Way};
 
 /// Seal everything again under a new root key.
 ///
 /// Use this if someone may have the passphrase, a session or the recovery code together with a copy of the vault: what they
-/// have does not open anything written from then on. The values stay the same, so rotate the keys too. The passphrase is
-/// kept, and so are the key files that you name and this machine's keyring, if it answers. A new recovery code is created,
-/// every other slot and every session ends, and each token gets a new secret. All of this is one transaction.
+/// have does not open anything written from then on. The values stay the same, so rotate the keys too.
+///
+/// Asks for a new passphrase; without a terminal, it comes from --new-passphrase-file, KEYVAULT_NEW_PASSPHRASE_FILE or
+/// KEYVAULT_NEW_PASSPHRASE. Keeps the key files that you name and this machine's keyring, if it answers. Creates a new
+/// recovery code, gives each token a new secret, and ends every other slot, every session and every bundle. Lists all of
+/// this and asks first; --yes answers. All of this is one transaction.
+///
+/// Damage does not prevent a rekey: damaged rows are dropped, a damaged audit log is kept as far as it can be proved, and
+/// all of this is reported.
 #[derive(Debug, Args)]
 pub struct Rekey {
+    /// Read the new passphrase from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "keep_passphrase")]
+    new_passphrase_file: Option<PathBuf>,
+    /// Keep the passphrase: anyone who knows it can open every new copy of the vault too
+    #[arg(long)]
+    keep_passphrase: bool,
     /// Keep the slot of this key file; may be repeated
     #[arg(long, value_name = "FILE")]
     key_file: Vec<PathBuf>,
     #[command(flatten)]
     recovery: RecoveryPlace,
-    /// Continue even if only one slot is left
+    /// Do not ask, and continue even if only one slot is left
     #[arg(long)]
     yes: bool,
 }
@@ -36,19 +50,19 @@ impl Rekey {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let interactive = context.may_ask();
         self.recovery.require(context, interactive)?;
+        if !self.keep_passphrase {
+            new_credentials::require_new_passphrase(context, self.new_passphrase_file.as_deref())?;
+        }
         let files = self.key_file.iter().map(|path| context.key_file(path)).collect::<Result<Vec<_>, _>>()?;
-        let (mut vault, access, passphrase) = context.open_with_passphrase()?;
+        let (mut vault, access, old) = context.open_for_rekey(self.keep_passphrase)?;
         let path = vault.path().to_owned();
         let failed = |error: VaultError| Failure::of(error, &path);
         let opened = self.opened_by(&mut vault, &files)?;
         let keyring = context.keyring_to_keep(&mut vault)?;
-        let mut kept: Vec<_> = opened.iter().chain([&access]).collect();
+        let mut kept: Vec<_> = opened.iter().collect();
+        kept.extend(self.keep_passphrase.then_some(&access));
         kept.extend(keyring.as_ref().map(|(opened, _)| opened));
-        let recovery = self.recovery.make(context, interactive)?;
-        let mut ways = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
-        ways.extend(recovery.code.as_ref().map(Credential::Recovery));
-        ways.extend(files.iter().map(Credential::KeyFile));
-        if ways.len() < 2 && !self.yes {
+        if self.ways_with_root(files.len()) < 2 && !self.yes {
             return Err(Failure::refused(
                 "Only the passphrase would open the vault. If it is lost, so is the vault.",
                 Some(
@@ -56,11 +70,25 @@ impl Rekey {
                 ),
             ));
         }
-        // Not counted above: root does not come out of it.
+        let outlook = vault.before_rekey(&access).map_err(failed)?;
+        if !self.yes {
+            for line in told(&outlook, &kept, self.keep_passphrase) {
+                context.ui.note(&line);
+            }
+        }
+        confirm(context, self.yes, &format!("Rekey {}?", path.display()))?;
+        let passphrase = match old.filter(|_| self.keep_passphrase) {
+            Some(old) => old,
+            None => self.new_passphrase(context, &mut vault)?,
+        };
+        let recovery = self.recovery.make(context, interactive)?;
+        let mut ways = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
+        ways.extend(recovery.code.as_ref().map(Credential::Recovery));
+        ways.extend(files.iter().map(Credential::KeyFile));
+        // Root does not come out of it.
         ways.extend(keyring.as_ref().map(|(_, secret)| Credential::Keyring(secret)));
         let before = vault.identity();
-        let count = vault.names(&access).map_err(failed)?.keys.len();
-        let progress = context.ui.progress("rekeying", count);
+        let progress = context.ui.progress("rekeying", outlook.keys);
         let rekeyed = context
             .with_world(|world| {
                 vault
@@ -77,6 +105,24 @@ impl Rekey {
             .map_err(|failure| tokens_lost(failure, &rekeyed.tokens))?;
         recovery.tell(context);
         Ok(code::DONE)
+    }
+
+    /// How many slots there will be that give root.
+    fn ways_with_root(&self, key_files: usize) -> usize {
+        1 + key_files + usize::from(self.recovery.makes_code())
+    }
+
+    /// The old one under the new root would open what is written from now on.
+    fn new_passphrase(&self, context: &Context, vault: &mut Vault) -> Result<Passphrase, Failure> {
+        let passphrase = new_credentials::new_passphrase(context, self.new_passphrase_file.as_deref())?;
+        match vault.open_passphrase(&passphrase) {
+            Ok(_) => Err(Failure::refused(
+                "The new passphrase already opens the vault.",
+                Some("Choose another one, or use `--keep-passphrase`."),
+            )),
+            Err(VaultError::Unlock(_)) => Ok(passphrase),
+            Err(error) => Err(Failure::of(error, vault.path())),
+        }
     }
 
     /// What the key files open today: a file that opens nothing is more likely the wrong one than a wish for
@@ -97,6 +143,35 @@ impl Rekey {
         }
         Ok(opened)
     }
+}
+
+/// What a rekey ends, a line each.
+fn told(outlook: &Outlook, kept: &[&Access], keep_passphrase: bool) -> Vec<String> {
+    let is_kept = |way: &&Way| kept.iter().any(|access| access.slot_id() == Some(way.id));
+    let ends: Vec<_> = outlook.ways.iter().filter(|way| !is_kept(way)).map(shown).collect();
+    let mut lines =
+        vec![format!("{} would be sealed under a new root key.", view::counted(outlook.keys, "key"))];
+    if !ends.is_empty() {
+        lines.push(format!("Slots that would no longer open the vault: {}.", ends.join(", ")));
+    }
+    if !outlook.tokens.is_empty() {
+        lines.push(format!(
+            "Tokens that would get a new secret, and whose bundles would no longer open anything: {}.",
+            view::joined(outlook.tokens.iter())
+        ));
+    }
+    lines.push("Every session would end.".to_owned());
+    if keep_passphrase {
+        lines.push(
+            "The passphrase stays: anyone who knows it can open every new copy of the vault too.".to_owned(),
+        );
+    }
+    lines.extend(loss::told(&outlook.loss));
+    lines
+}
+
+fn shown(way: &Way) -> String {
+    format!("slot {} ({})", way.id, way.kind.name())
 }
 
 fn tokens_json(tokens: &[Issued]) -> serde_json::Map<String, serde_json::Value> {
@@ -129,11 +204,11 @@ fn answer(
         let answer = serde_json::json!({
             "vault": vault.path().display().to_string(), "epoch": rekeyed.epoch, "keys": rekeyed.keys,
             "dropped": dropped.collect::<Vec<_>>(), "recovery_code": recovery.in_json(),
-            "tokens": tokens_json(&rekeyed.tokens),
+            "tokens": tokens_json(&rekeyed.tokens), "lost": loss::json(&rekeyed.loss),
         });
         return recovery.print(context, &answer);
     }
-    let dropped: Vec<_> = dropped.map(|way| format!("slot {} ({})", way.id, way.kind.name())).collect();
+    let dropped: Vec<_> = dropped.map(shown).collect();
     let ways = view::joined(rekeyed.ways.iter().map(|way| way.kind.name()));
     context.ui.note(&format!(
         "Sealed {} under a new root key. The vault opens with: {ways}.",
@@ -141,6 +216,9 @@ fn answer(
     ));
     if !dropped.is_empty() {
         context.ui.note(&format!("No longer open the vault: {}.", dropped.join(", ")));
+    }
+    for line in loss::told(&rekeyed.loss) {
+        context.ui.warn(&line);
     }
     for issued in &rekeyed.tokens {
         let mut line = SecretWriter::with_capacity(256 + issued.token.text().len());

@@ -8,12 +8,12 @@ use super::confirm;
 use crate::cli::context::Context;
 use crate::cli::errors::file_sentences;
 use crate::cli::errors::{Failure, code};
-use crate::cli::output::view;
+use crate::cli::output::{loss, view};
 use keyvault_core::name::{KeyName, TokenName};
 use keyvault_os::fs::vault_file::FileFault;
 use keyvault_vault::store::StoreError;
 use keyvault_vault::unlock::session;
-use keyvault_vault::{Difference, Restored, Vault, VaultError};
+use keyvault_vault::{Difference, Loss, Restored, Vault, VaultError};
 
 /// Replace the vault with a backup, or accept a vault that a sync or a snapshot put back.
 ///
@@ -23,6 +23,9 @@ use keyvault_vault::{Difference, Restored, Vault, VaultError};
 /// log entries are superseded, which one more entry records. After --adopt, tokens and versions that were revoked since are
 /// valid again; a restore keeps them revoked. Other machines that saw the superseded state raise an alarm until they accept
 /// the new one with --adopt.
+///
+/// A damaged backup is restored without its damaged rows, which are listed first. With --yes, if keys or values would be
+/// lost, --drop-damaged has to confirm it.
 #[derive(Debug, Args)]
 pub struct Restore {
     /// The backup
@@ -34,6 +37,9 @@ pub struct Restore {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    /// Continue without the backup's damaged keys and values
+    #[arg(long, conflicts_with = "adopt")]
+    drop_damaged: bool,
 }
 
 impl Restore {
@@ -68,7 +74,10 @@ impl Restore {
             for line in told(&difference) {
                 context.ui.note(&line);
             }
+            self.refuse_unseen_loss(&difference.loss, file, self.yes)?;
             confirm(context, self.yes, &format!("Replace {} with the backup?", path.display()))?;
+        } else {
+            self.refuse_unseen_loss(&difference.loss, file, true)?;
         }
         let path = match &here {
             Some(vault) => vault.path().to_owned(),
@@ -92,10 +101,36 @@ impl Restore {
     }
 }
 
+impl Restore {
+    /// Where nobody is shown what a damaged backup lost, it takes no whole vault's place unless that was said.
+    fn refuse_unseen_loss(&self, loss: &Loss, file: &Path, unseen: bool) -> Result<(), Failure> {
+        if !unseen || self.drop_damaged || (loss.keys.is_empty() && loss.values.is_empty()) {
+            return Ok(());
+        }
+        Err(Failure::damaged(
+            &format!(
+                "{} is damaged: {} and {} would be lost.",
+                file.display(),
+                view::counted(loss.keys.len(), "key"),
+                view::counted(loss.values.len(), "value")
+            ),
+            Some(
+                "The vault here was not changed. Restore another backup, or continue without them with `--drop-damaged`.",
+            ),
+        ))
+    }
+}
+
 const OTHER_WAYS: &str = "The backup's slots apply: whatever opened the backup then opens the vault again, including an older passphrase.";
 
 /// What would be superseded, a line each.
 fn told(difference: &Difference) -> Vec<String> {
+    let mut lines = told_of_states(difference);
+    lines.extend(loss::told(&difference.loss));
+    lines
+}
+
+fn told_of_states(difference: &Difference) -> Vec<String> {
     let Some(here) = difference.here else {
         return told_of_unread(difference);
     };
@@ -190,6 +225,7 @@ fn answer(
             "back": names(&difference.back), "revoked": names(&difference.revoked),
             "compared": difference.here.is_some(), "rekeyed": difference.rekeyed, "other_slots": difference.other_ways,
             "tokens": difference.tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
+            "lost_to_damage": loss::json(&restored.loss),
             "revoked_tokens": difference.revoked_tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
         }))?;
     } else {
@@ -197,6 +233,9 @@ fn answer(
             "Restored {path} from the backup at change {}. It is now at change {}.",
             restored.found, restored.now
         ));
+        for line in loss::told(&restored.loss) {
+            context.ui.warn(&line);
+        }
         // There was no vault to tell it before.
         if let Some(seen) = restored.superseded.filter(|seen| !asked && *seen > restored.found) {
             context.ui.note(&format!(

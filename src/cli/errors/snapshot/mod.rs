@@ -17,6 +17,7 @@ use keyvault_exec::ExecError;
 use keyvault_os::fs::lock::Process;
 use keyvault_os::fs::vault_file::{FileFault, Kind};
 use keyvault_os::kernel_keyring::SessionError;
+use keyvault_os::process::actor::User;
 use keyvault_os::process::exec::{EnvError, NotRunnable};
 use keyvault_os::terminal::prompt::PromptError;
 use keyvault_vault::audit::AuditError;
@@ -28,6 +29,7 @@ use keyvault_vault::unlock::{Secret, UnlockError};
 use keyvault_vault::{LineFault, Problem, VaultError};
 
 use super::Failure;
+use super::file_sentences;
 
 use samples::{about_machines, deliveries, echoes, projects};
 
@@ -55,7 +57,9 @@ fn file_faults() -> Vec<VaultError> {
         FileFault::Exists { path: path() },
         FileFault::Symlink { path: path() },
         FileFault::HardLink { path: path(), links: 2 },
-        FileFault::WrongOwner { path: path(), uid: 1001 },
+        FileFault::WrongOwner { path: path(), owner: user(1001, None), us: user(1000, Some("ada")) },
+        FileFault::WrongOwner { path: path(), owner: user(1000, Some("ada")), us: user(0, Some("root")) },
+        FileFault::WrongOwner { path: path(), owner: user(1001, None), us: user(0, Some("root")) },
         FileFault::WritableByOthers { path: path(), mode: 0o622 },
         FileFault::WritableByOthers { path: folder(), mode: 0o777 },
         FileFault::WritableByOthers { path: PathBuf::from("/tmp"), mode: 0o1777 },
@@ -67,6 +71,10 @@ fn file_faults() -> Vec<VaultError> {
     let kinds = [Kind::Folder, Kind::Fifo, Kind::Socket, Kind::Device];
     faults.extend(kinds.map(|kind| FileFault::NotRegular { path: path(), kind }));
     faults.into_iter().map(VaultError::File).collect()
+}
+
+fn user(uid: u32, name: Option<&str>) -> User {
+    User { uid, name: name.map(str::to_owned) }
 }
 
 fn rows() -> Vec<VaultError> {
@@ -251,6 +259,8 @@ fn others() -> Vec<Failure> {
     let mut failures = vec![
         Failure::locked(),
         Failure::no_home("XDG_DATA_HOME"),
+        file_sentences::foreign_home("HOME", Path::new("/home/ada"), &user(1000, Some("ada"))),
+        file_sentences::foreign_home("XDG_STATE_HOME", Path::new("/github/home"), &user(1001, None)),
         super::token_sentences::nowhere_to_write(),
         Failure::io(Path::new("x.env"), &io(io::ErrorKind::NotFound)),
         Failure::io(Path::new("sk_live_4eC39HqLyjWDarjtT1zdp7dc"), &io(io::ErrorKind::NotFound)),

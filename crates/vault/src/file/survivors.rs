@@ -1,0 +1,193 @@
+//! What is left of a vault that may be damaged: every row that the state record proves, and every entry of the log that
+//! k₀ proves. Whoever can write the file can add, alter and take away rows; none of that may keep the owner from giving
+//! the vault another root, or from taking a backup of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::audit::{self, Break, KeyRef, Outcome, Salvaged, Seed};
+use crate::store::{SlotRow, Tag};
+use crate::unlock::slot;
+use keyvault_core::clock::Moment;
+use keyvault_core::name::KeyName;
+
+use super::restore_guard::is_damage;
+use crate::check::{BESIDE_THE_LOG, Check, Finding};
+use crate::error::VaultError;
+use crate::key::record::{Item, Version, VersionState};
+use crate::key::tombstones::Tombs;
+use crate::token::record::TokenRecord;
+use crate::tx::Work;
+use crate::tx::leaf::Kind;
+
+/// What is not carried over from a damaged vault.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// Keys whose own rows do not hold, as far as their names are known.
+    pub keys: BTreeSet<KeyName>,
+    /// Versions whose values do not hold. The keys are kept without them.
+    pub values: Vec<KeyRef>,
+    /// Entries of the log that cannot be proved.
+    pub log: Vec<Break>,
+    /// Everything that did not hold: rows that are dropped, and rows that are written anew from others.
+    pub rows: Vec<Finding>,
+}
+
+/// What the state record proves.
+pub(crate) struct Survivors {
+    pub(crate) items: Vec<Item>,
+    pub(crate) slots: Vec<SlotRow>,
+    pub(crate) tokens: Vec<TokenRecord>,
+    pub(crate) log: Salvaged,
+    pub(crate) loss: Loss,
+}
+
+impl Loss {
+    /// Whether everything is carried over.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// As an entry of the log keeps it, behind its own words.
+    pub(crate) fn behind(&self, words: String) -> String {
+        let mut parts = vec![words];
+        if !self.keys.is_empty() {
+            let names: Vec<_> = self.keys.iter().map(KeyName::as_str).collect();
+            parts.push(format!("damaged keys dropped: {}", names.join(" ")));
+        }
+        if !self.values.is_empty() {
+            let names: Vec<_> =
+                self.values.iter().map(|key| format!("{}@{}", key.name, key.version)).collect();
+            parts.push(format!("damaged values dropped: {}", names.join(" ")));
+        }
+        parts.extend(self.log.iter().map(|gap| {
+            let since = gap.since.map_or(String::new(), |at| format!(", after {}", rfc3339(at)));
+            format!("log entries {} to {} cannot be proved{since}", gap.from, gap.to)
+        }));
+        if !self.rows.is_empty() {
+            parts.push(format!("rows that did not hold: {}", self.rows.len()));
+        }
+        parts.join(", ")
+    }
+}
+
+fn rfc3339(Moment(millis): Moment) -> String {
+    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |at| format!("{at:.3}"))
+}
+
+impl Survivors {
+    /// What entries of the log that are dropped tell of revoked versions of keys that are gone.
+    pub(crate) fn tombs(&self) -> Tombs {
+        let mut tombs = Tombs::default();
+        self.log
+            .unproved
+            .iter()
+            .filter(|event| event.outcome == Outcome::Done)
+            .for_each(|event| tombs.take(event));
+        let there: BTreeSet<_> = self.items.iter().map(|item| item.id).collect();
+        tombs.and(&Tombs::default(), |id| there.contains(id))
+    }
+}
+
+impl Version {
+    /// Its value did not hold and is gone. Nobody revoked it, so that a backup may still bring it back.
+    pub(crate) fn lose_value(&mut self, now: Moment) {
+        self.digest = None;
+        self.due = None;
+        if self.state != VersionState::Revoked {
+            (self.state, self.since, self.grace_until) = (VersionState::Retired, now, None);
+            "the value was damaged".clone_into(&mut self.reason);
+        }
+    }
+}
+
+/// The versions of these keys that have rows.
+pub(crate) fn named_versions(items: &[Item]) -> BTreeSet<([u8; 16], u32)> {
+    let of = |item: &Item| {
+        let id = item.id;
+        let there = item.versions.iter().filter(|version| version.digest.is_some());
+        there.map(move |version| (id, version.number)).collect::<Vec<_>>()
+    };
+    items.iter().flat_map(of).collect()
+}
+
+impl Work<'_> {
+    /// Everything that the record proves. Values are not looked at.
+    pub(crate) fn survivors(&mut self, seed: Option<Seed>) -> Result<Survivors, VaultError> {
+        let (mut check, _) = Check::rows(self)?;
+        let mut rows = Vec::new();
+        self.tx.each_item(|row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        let leaf_of = |row: &crate::store::ItemRow| {
+            (row.tag, self.row_leaf(Kind::Item, &row.tag, row.revision, &row.sealed))
+        };
+        let slots = self.tx.slots()?;
+        let slot_leaves = slots.iter().map(|slot| (self.slot_tag(slot.id), self.slot_leaf(slot))).collect();
+        let mut leaves: Vec<_> = rows.iter().map(leaf_of).chain(self.other_leaves(slot_leaves)?).collect();
+        leaves.sort_unstable();
+        let proved: BTreeMap<Tag, _> = self.tree.proved(leaves)?.into_iter().collect();
+        let holds = |tag: &Tag, leaf| proved.get(tag) == Some(&leaf);
+        let mut names = BTreeSet::new();
+        let mut items = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let Ok(item) = self.open_item(row) else { continue };
+            let (tag, leaf) = leaf_of(row);
+            names.insert(item.name.clone());
+            if holds(&tag, leaf) && self.item_tag(&item.name) == tag {
+                items.push(item);
+            }
+        }
+        items.sort_by_cached_key(|item| item.name.clone());
+        self.tx.each_directory(|row| {
+            if holds(&self.directory_tag(row.bucket), self.directory_leaf(&row)) {
+                names.append(&mut self.open_directory(&row).unwrap_or_default());
+            }
+            Ok(())
+        })?;
+        names.retain(|name| items.binary_search_by(|item| item.name.cmp(name)).is_err());
+        let others = self.tx.other_versions(&named_versions(&items))?;
+        for table in ["version_key", "version_value"] {
+            match others.iter().filter(|(other, ..)| *other == table).count() {
+                0 => {}
+                count => check.find(table, &format!("has {count} rows that no key names")),
+            }
+        }
+        let slots = slots
+            .into_iter()
+            .filter(|row| holds(&self.slot_tag(row.id), self.slot_leaf(row)) && slot::kind(row).is_ok())
+            .collect();
+        let tokens = self.tx.tokens()?;
+        let tokens = tokens.iter().filter(|row| holds(&row.tag, self.token_leaf(row)));
+        let tokens = tokens.filter_map(|row| self.open_token(row).ok()).collect();
+        let known = self.current.record.audit_count;
+        let log = audit::salvage(self.tx, &self.keys.audit, &self.identity, seed, known)?;
+        if log.strays > 0 {
+            check.find("audit", BESIDE_THE_LOG);
+        }
+        if !log.ends_right {
+            check.find("audit_head", "does not follow from the start of the log");
+        }
+        let rows = check.into_findings().into_iter().filter(|finding| !finding.is_of_reads()).collect();
+        let loss = Loss { keys: names, values: Vec::new(), log: log.breaks.clone(), rows };
+        Ok(Survivors { items, slots, tokens, log, loss })
+    }
+
+    /// The versions whose values do not hold.
+    pub(crate) fn lost_values(&self, items: &[Item]) -> Result<Vec<KeyRef>, VaultError> {
+        let mut lost = Vec::new();
+        for item in items {
+            for version in item.versions.iter().filter(|version| version.digest.is_some()) {
+                match self.value(&item.id, version) {
+                    Ok(_) => {}
+                    Err(error) if is_damage(&error) => {
+                        lost.push(KeyRef { name: item.name.to_string(), version: version.number });
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(lost)
+    }
+}

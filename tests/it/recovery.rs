@@ -1,0 +1,749 @@
+//! Cases 74 to 77 of the fault catalogue: damage does not block recovery.
+//!
+//! A writer without keys adds a row to any table, turns a bit of any sealed text, or takes a row away; a thief of a
+//! session writes the log's head anew. Whatever it is: a rekey, and a backup with its restore, go through with
+//! everything that verifies, and say what they dropped; so do a revocation, a rotation and a recovery, unless what they
+//! write themselves is damaged.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+
+use keyvault_core::clock::{Clock, Moment};
+use keyvault_core::crypto::{self, Cost, Key, SystemRng};
+use keyvault_core::identity::Place;
+use keyvault_core::name::KeyName;
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::audit::{Action, Actor};
+use keyvault_vault::state::pin::Pins;
+use keyvault_vault::unlock::passphrase::Passphrase;
+use keyvault_vault::{
+    Access, Credential, Loss, NewKey, NewToken, NewValue, Notice, Origin, Purpose, Revocation, Selection,
+    Terms, Vault, VaultError, Which, World as VaultWorld,
+};
+use pretty_assertions::assert_eq;
+use rusqlite::Connection;
+
+use crate::harness::vault_file::{drop_side_files, put_back, tamper};
+use crate::harness::{PASSPHRASE, START, World};
+
+/// What a damage leaves.
+#[derive(Clone, Default)]
+struct Leaves {
+    /// Keys that are gone.
+    keys: Vec<&'static str>,
+    /// Versions that are gone.
+    values: Vec<(&'static str, u32)>,
+    /// Entries of the log that cannot be proved.
+    log: Vec<(u64, u64)>,
+}
+
+struct Damage {
+    what: &'static str,
+    sql: &'static str,
+    /// Whether a key that it does not touch is read as before.
+    daily: bool,
+    /// Whether keys that it does not touch are changed, and a passphrase is set anew.
+    changes: bool,
+    /// Whether a backup without a key notices it.
+    seen: bool,
+    leaves: Leaves,
+}
+
+/// A row that belongs to nothing, or to something that does not notice.
+fn stray(what: &'static str, sql: &'static str) -> Damage {
+    Damage { what, sql, daily: true, changes: true, seen: true, leaves: Leaves::default() }
+}
+
+/// A row that is there and altered, or is not there.
+fn broken(what: &'static str, sql: &'static str) -> Damage {
+    Damage { seen: false, ..stray(what, sql) }
+}
+
+impl Damage {
+    fn unseen(self) -> Self {
+        Self { seen: false, ..self }
+    }
+
+    fn seen(self) -> Self {
+        Self { seen: true, ..self }
+    }
+
+    /// What every command needs is damaged: only recovery goes through.
+    fn stops_all(self) -> Self {
+        Self { daily: false, changes: false, ..self }
+    }
+
+    fn stops_changes(self) -> Self {
+        Self { changes: false, ..self }
+    }
+
+    fn loses(mut self, key: &'static str) -> Self {
+        self.leaves.keys.push(key);
+        self
+    }
+
+    fn loses_value(mut self, key: &'static str, version: u32) -> Self {
+        self.leaves.values.push((key, version));
+        self
+    }
+
+    fn breaks_log(mut self, from: u64, to: u64) -> Self {
+        self.leaves.log.push((from, to));
+        self
+    }
+}
+
+/// `{tag a}` is the tag of key `a`, `{id a}` its id, `{ci}` the id of the token, `{flip x}` the column x with its last
+/// bit turned.
+fn damages() -> Vec<Damage> {
+    vec![
+        stray("a key's row", "INSERT INTO item VALUES (randomblob(16), 1, randomblob(200))"),
+        stray(
+            "a key's row of another shape",
+            "INSERT INTO item VALUES (x'0102', 1, x''), (randomblob(16), -1, x'')",
+        ),
+        stray("a scope", "INSERT INTO scope VALUES (randomblob(16), 1, randomblob(120))"),
+        stray("a scope of another shape", "INSERT INTO scope VALUES (x'', 1, x'')"),
+        stray("a member of no scope", "INSERT INTO scope_member VALUES (randomblob(16), randomblob(16))"),
+        stray("a member of another shape", "INSERT INTO scope_member VALUES (x'01', x'02')"),
+        stray("a member of a scope", "INSERT INTO scope_member SELECT tag, randomblob(16) FROM scope"),
+        stray("names", "INSERT INTO directory VALUES ({free bucket}, 1, randomblob(80))"),
+        stray("names of another shape", "INSERT INTO directory VALUES (-5, 1, x''), (2000, 1, x'')"),
+        stray("a version's key", "INSERT INTO version_key VALUES (randomblob(16), 1, randomblob(120))"),
+        stray("a version's value", "INSERT INTO version_value VALUES (randomblob(16), 1, randomblob(120))"),
+        stray(
+            "a version of no key",
+            "INSERT INTO version_key VALUES (x'00112233445566778899aabbccddeeff', 1, randomblob(120));
+             INSERT INTO version_value VALUES (x'00112233445566778899aabbccddeeff', 1, randomblob(120))",
+        ),
+        stray("a version of a key", "INSERT INTO version_key VALUES ({id a}, 77, randomblob(120))"),
+        stray(
+            "a version of another shape",
+            "INSERT INTO version_key VALUES (x'01', -7, x''), ({id a}, 5000000000, x'')",
+        ),
+        stray("a leaf", "INSERT INTO leaf VALUES (randomblob(16), randomblob(16))"),
+        stray(
+            "a leaf beside another",
+            "INSERT INTO leaf SELECT CAST(substr(tag, 1, 8) || randomblob(8) AS BLOB), randomblob(16) FROM leaf WHERE tag = {tag a}",
+        ),
+        stray("a leaf of another shape", "INSERT INTO leaf VALUES (x'', x''), (randomblob(17), x'00')"),
+        stray("a node", "INSERT INTO node SELECT max(id) + 1, randomblob(24) FROM node"),
+        stray("a node of another shape", "INSERT INTO node VALUES (70000, x''), (-4, x'00')"),
+        stray("a token's record", "INSERT INTO token VALUES (randomblob(16), 1, randomblob(200))"),
+        stray(
+            "a token's record of another shape",
+            "INSERT INTO token VALUES (x'00', 1, x''), (randomblob(16), -1, x'')",
+        ),
+        stray("a view", "INSERT INTO token_view VALUES (randomblob(16), 1, randomblob(80))"),
+        stray(
+            "a grant of no token",
+            "INSERT INTO token_grant VALUES (randomblob(16), randomblob(16), randomblob(80))",
+        ),
+        stray("a grant of a token", "INSERT INTO token_grant VALUES ({ci}, randomblob(16), randomblob(80))")
+            .unseen(),
+        stray("a grant of another shape", "INSERT INTO token_grant VALUES ({ci}, x'01', x'')"),
+        stray(
+            "a read of no token",
+            "INSERT INTO token_audit VALUES (randomblob(16), 0, randomblob(32), x'')",
+        ),
+        stray("heads of reads", "INSERT INTO token_audit_head SELECT randomblob(16), 1, x'' FROM token"),
+        stray("a log entry behind the head", "INSERT INTO audit VALUES (500, NULL, zeroblob(32), x'')")
+            .stops_all(),
+        stray(
+            "a log entry right behind the head",
+            "INSERT INTO audit SELECT count, NULL, zeroblob(32), x'' FROM audit_head",
+        )
+        .stops_all(),
+        stray("a log entry before the first", "INSERT INTO audit VALUES (-1, NULL, x'00', x'')"),
+        broken("the bit of a key", "UPDATE item SET sealed = {flip sealed} WHERE tag = {tag a}").loses("a"),
+        broken("the age of a key", "UPDATE item SET revision = revision + 1 WHERE tag = {tag a}").loses("a"),
+        broken(
+            "the bit of a version's key",
+            "UPDATE version_key SET sealed = {flip sealed} WHERE item = {id b} AND version = 2",
+        )
+        .loses_value("b", 2),
+        broken(
+            "the bit of a value",
+            "UPDATE version_value SET sealed = {flip sealed} WHERE item = {id b} AND version = 1",
+        )
+        .loses_value("b", 1),
+        broken("the bit of a scope", "UPDATE scope SET sealed = {flip sealed}"),
+        broken("the bit of names", "UPDATE directory SET sealed = {flip sealed}"),
+        broken(
+            "the bits of a key and of names",
+            "UPDATE directory SET sealed = {flip sealed}; DELETE FROM item WHERE tag = {tag a}",
+        )
+        .seen()
+        .loses("(unnamed)"),
+        broken("the bit of a leaf", "UPDATE leaf SET digest = {flip digest} WHERE tag = {tag a}"),
+        broken("the bit of a node", "UPDATE node SET body = {flip body}").stops_all(),
+        broken("the bit of an old log entry", "UPDATE audit SET sealed = {flip sealed} WHERE seq = 2")
+            .breaks_log(2, 2),
+        broken("the bit of an old log entry's MAC", "UPDATE audit SET mac = {flip mac} WHERE seq = 2")
+            .breaks_log(2, 3),
+        broken("the bit of the log's head", "UPDATE audit_head SET sealed = {flip sealed}").stops_all(),
+        broken("the bit of the log's first key", "UPDATE vault SET chain_seed = {flip chain_seed}")
+            .stops_all()
+            .breaks_log(0, u64::MAX),
+        broken("the writer's version", "UPDATE vault SET written_by = '9.9.9'").stops_all(),
+        broken("the bit of a view", "UPDATE token_view SET sealed = {flip sealed}"),
+        broken("the bit of a grant", "UPDATE token_grant SET sealed = {flip sealed}"),
+        broken("the bit of a token", "UPDATE token SET sealed = {flip sealed}").stops_changes(),
+        broken("no key", "DELETE FROM item WHERE tag = {tag a}").seen().loses("a"),
+        broken("no version's key", "DELETE FROM version_key WHERE item = {id b} AND version = 2")
+            .seen()
+            .loses_value("b", 2),
+        broken("no value", "DELETE FROM version_value WHERE item = {id b} AND version = 2")
+            .seen()
+            .loses_value("b", 2),
+        broken("no scope", "DELETE FROM scope").seen(),
+        broken("no members", "DELETE FROM scope_member").seen(),
+        broken("no names", "DELETE FROM directory").seen(),
+        broken("no leaf", "DELETE FROM leaf WHERE tag = {tag a}").seen(),
+        broken("no nodes", "DELETE FROM node").seen().stops_all(),
+        broken("no old log entry", "DELETE FROM audit WHERE seq = 2").seen().breaks_log(2, 3),
+        broken("no head of the log", "DELETE FROM audit_head").seen().stops_all(),
+        broken("no token", "DELETE FROM token").seen().stops_changes(),
+        broken("no view", "DELETE FROM token_view").seen(),
+        broken("no grant", "DELETE FROM token_grant WHERE item = {id a}"),
+        broken("the head of the log by a thief", "UPDATE audit_head SET sealed = {forged head}"),
+    ]
+}
+
+const KEYS: [&str; 4] = ["a", "b", "c", "d"];
+
+/// A vault with four keys, two of them granted to a token and one in two versions, and what opens it.
+struct Bench {
+    world: World,
+    vault: Vec<u8>,
+    pins: Vec<(PathBuf, Vec<u8>)>,
+    notices: RefCell<Vec<String>>,
+    /// What the passphrase opens, derived once.
+    access: Option<Access>,
+}
+
+fn name(text: &str) -> KeyName {
+    text.parse().unwrap()
+}
+
+fn value(key: &str, version: u32) -> SecretBytes {
+    SecretBytes::copy_from(format!("value of {key}, version {version}").as_bytes())
+}
+
+fn passphrase(text: &str) -> Passphrase {
+    Passphrase::new(&SecretBytes::copy_from(text.as_bytes())).unwrap()
+}
+
+impl Bench {
+    fn new() -> Self {
+        let bench = Self {
+            world: World::own(),
+            vault: Vec::new(),
+            pins: Vec::new(),
+            notices: RefCell::default(),
+            access: None,
+        };
+        let (mut vault, access) = bench.open_with(PASSPHRASE);
+        for key in KEYS {
+            let scope: &[&str] = if matches!(key, "a" | "b") { &["s"] } else { &[] };
+            let new = NewKey {
+                name: name(key),
+                variable: None,
+                scopes: scope.iter().map(|scope| scope.parse().unwrap()).collect(),
+                tags: Default::default(),
+                note: String::new(),
+                expires: None,
+                origin: Origin::Given(value(key, 1)),
+            };
+            bench.with(|world| vault.create_key(&access, world, new, false)).unwrap();
+        }
+        bench.rotate(&mut vault, &access, "b").unwrap();
+        let token = NewToken {
+            name: "ci".parse().unwrap(),
+            scopes: vec!["s".parse().unwrap()],
+            keys: Vec::new(),
+            expires: None,
+        };
+        bench.with(|world| vault.create_token(&access, world, &token)).unwrap();
+        bench.read(&mut vault, &access, "c").unwrap();
+        assert_eq!(vault.strays().unwrap(), []);
+        drop(vault);
+        let connection = Connection::open(bench.world.vault()).unwrap();
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        drop(connection);
+        let vault = std::fs::read(bench.world.vault()).unwrap();
+        let pins =
+            bench.world.every_file().into_iter().filter(|(path, _)| path.starts_with(bench.world.pins()));
+        let pins = pins.collect();
+        Self { vault, pins, access: Some(access), ..bench }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&VaultWorld<'_>) -> T) -> T {
+        act(&VaultWorld {
+            clock: &START,
+            rng: &SystemRng,
+            actor: Actor::default(),
+            pins: Pins::in_folder(self.world.pins()),
+            holders: crate::harness::nobody(),
+            notice: &|notice: Notice| self.notices.borrow_mut().push(format!("{notice:?}")),
+            waiting: &|_, _| (),
+        })
+    }
+
+    fn open_with(&self, word: &str) -> (Vault, Access) {
+        let mut vault = Vault::open(&self.world.vault(), &Pins::in_folder(self.world.pins())).unwrap();
+        let access = vault.open_passphrase(&passphrase(word)).unwrap();
+        (vault, access)
+    }
+
+    fn open(&self) -> (Vault, &Access) {
+        let vault = Vault::open(&self.world.vault(), &Pins::in_folder(self.world.pins())).unwrap();
+        (vault, self.access.as_ref().unwrap())
+    }
+
+    fn rotate(&self, vault: &mut Vault, access: &Access, key: &str) -> Result<(), VaultError> {
+        let item = vault.show(access, &name(key))?;
+        let new = NewValue { name: name(key), item: item.id, value: value(key, item.next_version) };
+        let terms = Terms { grace: 3_600_000, expires: None };
+        let which = Which::Names(vec![name(key)]);
+        self.with(|world| vault.rotate(access, world, &which, Some(new), terms)).map(drop)
+    }
+
+    /// Reads a key as `exec` does; its value.
+    fn read(&self, vault: &mut Vault, access: &Access, key: &str) -> Result<Vec<u8>, VaultError> {
+        let choice = Selection { only: vec![name(key)], ..Selection::default() };
+        let purpose = Purpose { action: Action::Exec, detail: String::new() };
+        let read = self.with(|world| vault.resolve(access, world, &choice, purpose, &|_| Vec::new()))?;
+        Ok(read.values[0].value.expose().to_vec())
+    }
+
+    /// The vault as it was, with this damage.
+    fn damage(&self, damage: &Damage) {
+        put_back(&self.world, &self.vault);
+        std::fs::remove_dir_all(self.world.pins()).unwrap();
+        std::fs::create_dir(self.world.pins()).unwrap();
+        self.pins.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
+        let sql = self.expand(damage.sql);
+        tamper(&self.world, &sql);
+        self.notices.borrow_mut().clear();
+    }
+
+    fn expand(&self, sql: &str) -> String {
+        let (mut vault, access) = self.open();
+        let keys = access.daily.keys(&vault.identity());
+        let hex = |bytes: &[u8]| format!("x'{}'", data_encoding::HEXLOWER.encode(bytes));
+        let mut sql = sql.to_owned();
+        for key in KEYS {
+            let tag = keys.index.digest(&[b"keyvault blind index", &[3], key.as_bytes()]);
+            sql = sql.replace(&format!("{{tag {key}}}"), &hex(&tag));
+            sql = sql.replace(&format!("{{id {key}}}"), &hex(&vault.show(access, &name(key)).unwrap().id));
+        }
+        for column in ["sealed", "digest", "body", "mac", "chain_seed"] {
+            let last = format!("substr({column}, length({column}))");
+            let turned = format!(
+                "CAST(substr({column}, 1, length({column}) - 1) || CASE {last} WHEN x'00' THEN x'01' ELSE x'00' END AS BLOB)"
+            );
+            sql = sql.replace(&format!("{{flip {column}}}"), &turned);
+        }
+        let connection = Connection::open(self.world.vault()).unwrap();
+        let one = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+        sql = sql.replace("{ci}", &hex(&one("SELECT token FROM token_view")));
+        let taken = |bucket: &u8| {
+            connection
+                .query_row("SELECT count(*) FROM directory WHERE bucket = ?", [bucket], |row| {
+                    row.get::<_, i64>(0)
+                })
+                .unwrap()
+                > 0
+        };
+        let free = (0..64_u8).find(|bucket| !taken(bucket)).unwrap();
+        sql = sql.replace("{free bucket}", &free.to_string());
+        if sql.contains("{forged head}") {
+            let (count, mac): (i64, Vec<u8>) = connection
+                .query_row("SELECT seq + 1, mac FROM audit ORDER BY seq DESC LIMIT 1", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .unwrap();
+            let place = Place {
+                table: "audit_head",
+                row: &[],
+                version: 0,
+                field: "sealed",
+                revision: count.unsigned_abs(),
+                bound: &[],
+            };
+            let plain = [mac.as_slice(), Key::random(&SystemRng).unwrap().expose()].concat();
+            let context = vault.identity().context(&place);
+            let head = crypto::seal(&keys.audit.append, "keyvault audit head", &context, &plain, &SystemRng)
+                .unwrap();
+            sql = sql.replace("{forged head}", &hex(&head));
+        }
+        drop(connection);
+        drop_side_files(&self.world.vault());
+        sql
+    }
+
+    /// Whether what is left is what must be left, and nothing is damaged any more.
+    fn hold(&self, (mut vault, access): (Vault, &Access), damage: &Damage, loss: &Loss, by: &str) {
+        let what = format!("{}, {by}: {loss:?}", damage.what);
+        assert_eq!(vault.check(access).unwrap().findings, [], "{what}");
+        assert_eq!(vault.strays().unwrap(), [], "{what}");
+        let entries = vault.verify_audit(access).unwrap().entries;
+        let lost: Vec<_> = loss.keys.iter().map(KeyName::as_str).collect();
+        let unnamed = damage.leaves.keys == ["(unnamed)"];
+        let gone = if unnamed { vec!["a"] } else { damage.leaves.keys.clone() };
+        assert_eq!(lost, if unnamed { vec![] } else { gone.clone() }, "{what}");
+        let values: Vec<_> = loss.values.iter().map(|key| (key.name.as_str(), key.version)).collect();
+        assert_eq!(values, damage.leaves.values, "{what}");
+        let log: Vec<_> = loss.log.iter().map(|gap| (gap.from, gap.to)).collect();
+        match damage.leaves.log.as_slice() {
+            [(0, u64::MAX)] => assert!(log.len() == 1 && log[0].0 == 0 && entries <= 3, "{what}: {log:?}"),
+            expected => assert_eq!(log, expected, "{what}"),
+        }
+        let rows_said = !loss.rows.is_empty() || !loss.values.is_empty() || !loss.log.is_empty();
+        assert!(rows_said, "{what}: nothing is reported");
+        for key in KEYS {
+            if gone.contains(&key) {
+                assert!(vault.show(access, &name(key)).is_err(), "{what}");
+                continue;
+            }
+            let newest = if key == "b" { 2 } else { 1 };
+            for version in 1..=newest {
+                let revealed = self.with(|world| vault.reveal(access, world, &name(key), Some(version)));
+                if damage.leaves.values.contains(&(key, version)) {
+                    assert!(revealed.is_err(), "{what}");
+                } else {
+                    assert_eq!(revealed.unwrap().1.expose(), value(key, version).expose(), "{what}");
+                }
+            }
+        }
+        // It is a vault like any other.
+        let new = NewKey {
+            name: name("later"),
+            variable: None,
+            scopes: ["s".parse().unwrap()].into(),
+            tags: Default::default(),
+            note: String::new(),
+            expires: None,
+            origin: Origin::Given(value("later", 1)),
+        };
+        self.with(|world| vault.create_key(access, world, new, false)).unwrap();
+        assert_eq!(vault.check(access).unwrap().findings, [], "{what}");
+    }
+}
+
+/// Runs a case for each damage and tells of all that fail.
+fn each(bench: &Bench, which: impl Fn(&Damage) -> bool, case: impl Fn(&Damage)) {
+    let mut failed = Vec::new();
+    for damage in damages().iter().filter(|damage| which(damage)) {
+        let run = std::panic::AssertUnwindSafe(|| {
+            bench.damage(damage);
+            case(damage);
+        });
+        if std::panic::catch_unwind(run).is_err() {
+            failed.push(damage.what);
+        }
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
+#[test]
+fn case_74_daily_work_goes_on_and_a_backup_notices_without_a_key() {
+    let bench = Bench::new();
+    each(
+        &bench,
+        |_| true,
+        |damage| {
+            let (mut vault, access) = bench.open();
+            if damage.daily {
+                let read = bench
+                    .read(&mut vault, access, "d")
+                    .unwrap_or_else(|error| panic!("{}: {error}", damage.what));
+                assert_eq!(read, value("d", 1).expose(), "{}", damage.what);
+            }
+            assert_eq!(vault.is_damaged(None).unwrap(), damage.seen, "{}: {:?}", damage.what, vault.strays());
+            let found = vault.check(access).map(|checked| checked.findings);
+            assert!(
+                found.as_ref().map_or(true, |found| !found.is_empty()),
+                "{}: a check finds nothing",
+                damage.what
+            );
+        },
+    );
+}
+
+#[test]
+fn case_74_a_rekey_carries_over_everything_that_verifies() {
+    let bench = Bench::new();
+    each(
+        &bench,
+        |_| true,
+        |damage| {
+            let (mut vault, access) = bench.open();
+            let before =
+                vault.before_rekey(access).unwrap_or_else(|error| panic!("{}: {error}", damage.what));
+            let new = passphrase("another");
+            let ways = [Credential::Passphrase(&new, Cost::FLOOR)];
+            let rekeyed = bench.with(|world| vault.rekey(access, world, &ways, &[], &|_| ()));
+            let rekeyed = rekeyed.unwrap_or_else(|error| panic!("{}: {error}", damage.what));
+            assert_eq!(rekeyed.loss, before.loss, "{}", damage.what);
+            let tokens = usize::from(!matches!(damage.what, "the bit of a token" | "no token"));
+            assert_eq!(rekeyed.tokens.len(), tokens, "{}", damage.what);
+            drop(vault);
+            let (vault, access) = bench.open_with("another");
+            bench.hold((vault, &access), damage, &rekeyed.loss, "rekeyed");
+        },
+    );
+}
+
+#[test]
+fn case_74_a_backup_of_a_damaged_vault_restores_with_everything_that_verifies() {
+    let bench = Bench::new();
+    let copy = bench.world.home().join("copy.db");
+    each(
+        &bench,
+        |_| true,
+        |damage| {
+            let _ = std::fs::remove_file(&copy);
+            let (mut vault, access) = bench.open();
+            bench.with(|world| vault.backup(&copy, world)).unwrap();
+            let mut backup = Vault::open(&copy, &Pins::in_folder(bench.world.pins())).unwrap();
+            let mark = vault.mark();
+            let difference = backup.difference(access, Some((&mut vault, Some(access))), START.now());
+            let difference = difference.unwrap_or_else(|error| panic!("{}: {error}", damage.what));
+            let path = bench.world.vault();
+            let restored = bench
+                .with(|world| backup.restore(access, Some((&mut vault, &mark)), &difference, &path, world));
+            let restored = restored.unwrap_or_else(|error| panic!("{}: {error}", damage.what));
+            assert_eq!(restored.loss, difference.loss, "{}", damage.what);
+            drop((vault, backup));
+            drop_side_files(&copy);
+            bench.hold(bench.open(), damage, &restored.loss, "restored");
+        },
+    );
+}
+
+#[test]
+fn case_74_revoke_rotate_and_recover_go_through_beside_what_is_damaged() {
+    let bench = Bench::new();
+    each(
+        &bench,
+        |damage| damage.changes,
+        |damage| {
+            let (mut vault, access) = bench.open();
+            let token = "ci".parse().unwrap();
+            let new = passphrase("another");
+            let ways = [Credential::Passphrase(&new, Cost::FLOOR)];
+            let all = bench.with(|world| {
+                vault.revoke(access, world, &[name("c")], &Revocation::default())?;
+                bench.rotate(&mut vault, access, "d")?;
+                vault.revoke_token(access, world, &token)?;
+                vault.replace_ways(access, world, Action::Recover, &ways)
+            });
+            all.unwrap_or_else(|error| panic!("{}: {error}", damage.what));
+        },
+    );
+}
+
+#[test]
+fn case_74_a_recovery_goes_through_whatever_is_damaged() {
+    let bench = Bench::new();
+    each(
+        &bench,
+        |_| true,
+        |damage| {
+            let (mut vault, access) = bench.open();
+            let new = passphrase("another");
+            let ways = [Credential::Passphrase(&new, Cost::FLOOR)];
+            let recovered = bench.with(|world| vault.recover_ways(access, world, &ways));
+            let (_, loss) = recovered.unwrap_or_else(|error| panic!("{}: {error}", damage.what));
+            assert_eq!(loss.is_none(), damage.changes, "{}: {loss:?}", damage.what);
+            drop(vault);
+            let (vault, access) = bench.open_with("another");
+            if !damage.changes {
+                bench.hold((vault, &access), damage, &loss, "recovered");
+            }
+        },
+    );
+}
+
+#[test]
+fn case_77_a_token_whose_record_is_damaged_is_revoked_all_the_same() {
+    let bench = Bench::new();
+    for sql in ["DELETE FROM token", "UPDATE token SET sealed = {flip sealed}"] {
+        bench.damage(&broken("record", sql));
+        let (mut vault, access) = bench.open();
+        assert!(bench.rotate(&mut vault, access, "a").is_err());
+        bench.with(|world| vault.revoke_token(access, world, &"ci".parse().unwrap())).unwrap();
+        assert!(bench.notices.borrow().join("").contains("TokenDamaged"));
+        bench.rotate(&mut vault, access, "a").unwrap();
+        assert_eq!(vault.check(access).unwrap().findings, [], "{sql}");
+        let missing = bench.with(|world| vault.revoke_token(access, world, &"ci".parse().unwrap()));
+        assert!(matches!(missing, Err(VaultError::Token(_))));
+    }
+}
+
+#[test]
+fn case_74_a_backup_that_lost_a_value_takes_a_vaults_place_only_if_that_is_meant() {
+    let world = crate::harness::vault_file::filled();
+    world.run(&["vault", "backup", "copy"]).ok();
+    let good = std::fs::read(world.vault()).unwrap();
+    tamper(&world, "DELETE FROM version_value WHERE item = (SELECT max(item) FROM version_value)");
+    world.run(&["vault", "backup", "damaged"]).fails(5, "");
+    put_back(&world, &good);
+    let restore = ["vault", "restore", "damaged", "--yes"];
+    world.run(&restore).fails(5, "damaged is damaged: 0 keys and 1 value would be lost.");
+    assert!(std::fs::read(world.vault()).unwrap() == good);
+    let said = world.run(&[&restore[..], &["--drop-damaged"]].concat()).ok().err;
+    assert!(
+        said.contains("Damaged values are dropped: ") && said.contains("`keyvault rotate NAME`"),
+        "{said}"
+    );
+    world.run(&["vault", "check"]).ok();
+    world.run(&["vault", "restore", "copy", "--yes"]).ok();
+    for (name, value) in [("a", "value-a"), ("b", "value-b"), ("c", "value-c")] {
+        assert_eq!(
+            world.run(&["show", name, "--reveal"]).ok().out,
+            value,
+            "a damaged value is not a revoked one"
+        );
+    }
+}
+
+/// The owner keeps what its tokens' grants are written from.
+#[test]
+fn case_77_altered_grants_are_written_anew_and_the_token_is_named() {
+    let bench = Bench::new();
+    for sql in [
+        "DELETE FROM token_grant",
+        "DELETE FROM token_grant WHERE item = {id a}",
+        "UPDATE token_grant SET sealed = {flip sealed}",
+        "UPDATE token_grant SET sealed = (SELECT sealed FROM token_grant WHERE item = {id a})",
+        "INSERT INTO token_grant VALUES ({ci}, randomblob(16), randomblob(80))",
+        "INSERT INTO token_grant VALUES ({ci}, x'01', x'')",
+        "DELETE FROM token_view",
+        "UPDATE token_view SET sealed = {flip sealed}",
+        "UPDATE token_view SET change = change + 1",
+    ] {
+        for change in ["rotate a", "rotate d", "revoke a", "edit", "remove"] {
+            bench.damage(&broken("grants", sql));
+            let (mut vault, access) = bench.open();
+            let names = [name("a")];
+            let done = match change {
+                "rotate a" => bench.rotate(&mut vault, access, "a"),
+                "rotate d" => bench.rotate(&mut vault, access, "d"),
+                "revoke a" => {
+                    bench.with(|world| vault.revoke(access, world, &names, &Revocation::default())).map(drop)
+                }
+                "edit" => {
+                    let edit = keyvault_vault::Edit { note: Some("x".to_owned()), ..Default::default() };
+                    bench.with(|world| vault.edit(access, world, &names, &edit)).map(drop)
+                }
+                _ => bench.with(|world| vault.remove(access, world, &names)).map(drop),
+            };
+            done.unwrap_or_else(|error| panic!("{sql}, {change}: {error}"));
+            let notices = bench.notices.borrow().join("\n");
+            assert!(
+                notices.contains("GrantsAltered") && notices.contains("ci"),
+                "{sql}, {change}: {notices}"
+            );
+            assert_eq!(vault.check(access).unwrap().findings, [], "{sql}, {change}");
+        }
+    }
+}
+
+/// What the owner revokes by its version while another one's rows are altered.
+#[test]
+fn case_77_a_damaged_value_keeps_no_other_version_from_being_revoked() {
+    let bench = Bench::new();
+    bench.damage(&broken(
+        "value",
+        "UPDATE version_value SET sealed = {flip sealed} WHERE item = {id b} AND version = 2",
+    ));
+    let (mut vault, access) = bench.open();
+    let revocation = Revocation { version: Some(1), ..Revocation::default() };
+    bench.with(|world| vault.revoke(access, world, &[name("b")], &revocation)).unwrap();
+    bench.rotate(&mut vault, access, "b").unwrap();
+}
+
+/// Daily keys cannot tell a key that follows from one that does not; this machine remembers which one it left.
+#[test]
+fn case_76_a_check_with_a_session_finds_a_head_that_a_thief_rewrote() {
+    let bench = Bench::new();
+    let by_session = || bench.open_with(PASSPHRASE).1.without_root();
+    let found = |access: &Access| {
+        let findings = bench.open().0.check(access).unwrap().findings;
+        findings.iter().map(|finding| finding.row.clone()).collect::<Vec<_>>()
+    };
+    bench.damage(&broken("nothing", ""));
+    assert_eq!(found(&by_session()), [""; 0]);
+    bench.damage(&broken("head", "UPDATE audit_head SET sealed = {forged head}"));
+    let session = by_session();
+    assert_eq!(found(&session), ["audit_head"]);
+    // What is read and changed goes on from there, and so does the finding.
+    let (mut vault, _) = bench.open();
+    bench.read(&mut vault, &session, "d").unwrap();
+    bench.rotate(&mut vault, &session, "d").unwrap();
+    drop(vault);
+    assert_eq!(found(&session), ["audit_head"]);
+    let (mut vault, access) = bench.open();
+    let new = passphrase("another");
+    let ways = [Credential::Passphrase(&new, Cost::FLOOR)];
+    bench.with(|world| vault.rekey(access, world, &ways, &[], &|_| ())).unwrap();
+    drop(vault);
+    let (mut vault, access) = bench.open_with("another");
+    bench.read(&mut vault, &access, "d").unwrap();
+    assert_eq!(found(&access.without_root()), [""; 0]);
+}
+
+/// What went on from a forged head is not proved, and nothing that was revoked meanwhile is forgotten with it.
+#[test]
+fn case_76_what_follows_a_forged_head_is_a_recorded_break() {
+    let bench = Bench::new();
+    bench.damage(&broken("head", "UPDATE audit_head SET sealed = {forged head}"));
+    let (mut vault, access) = bench.open();
+    let proved = vault.check(access).unwrap().change;
+    bench.read(&mut vault, access, "d").unwrap();
+    bench.with(|world| vault.revoke(access, world, &[name("a")], &Revocation::default())).unwrap();
+    let new = passphrase("another");
+    let ways = [Credential::Passphrase(&new, Cost::FLOOR)];
+    let rekeyed = bench.with(|world| vault.rekey(access, world, &ways, &[], &|_| ())).unwrap();
+    let [gap] = rekeyed.loss.log.as_slice() else { panic!("{:?}", rekeyed.loss) };
+    assert!(
+        gap.to == gap.from + 1 && gap.from >= proved && gap.since.is_some_and(|at| at > Moment(0)),
+        "{gap:?}"
+    );
+    let (mut vault, access) = bench.open_with("another");
+    let mut details = Vec::new();
+    vault.audit_log(&access, &mut |_, event| details.push((event.action, event.detail))).unwrap();
+    let (action, detail) = details.last().unwrap();
+    assert_eq!(*action, Action::Rekey);
+    assert!(detail.contains(&format!("log entries {} to {} cannot be proved", gap.from, gap.to)), "{detail}");
+    assert!(vault.verify_audit(&access).is_ok());
+}
+
+#[test]
+fn case_74_a_stray_row_is_noticed_by_backup_and_doctor_and_goes_with_a_rekey_or_a_restore() {
+    let world = crate::harness::vault_file::filled();
+    let backup = |name: &str| world.run(&["vault", "backup", name]);
+    backup("before").ok();
+    let rows = |world: &World| {
+        let checks = world.run(&["doctor", "--json"]).json()["checks"].clone();
+        checks.as_array().unwrap().iter().find(|check| check["check"] == "rows").unwrap()["state"].clone()
+    };
+    assert_eq!(rows(&world), "ok");
+    tamper(&world, "INSERT INTO version_key VALUES (randomblob(16), 1, randomblob(120))");
+    assert_eq!(rows(&world), "finding");
+    backup("copy").fails(5, "The vault is copied to copy, but it is damaged.");
+    let rekey = ["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"];
+    let said = world.run(&rekey).ok().err;
+    assert!(said.contains("1 damaged row is dropped or rebuilt: version_key has 1 rows"), "{said}");
+    world.run(&["vault", "check"]).ok();
+    assert_eq!(rows(&world), "ok");
+    let restored = world.run(&["vault", "restore", "copy", "--yes", "--json"]).ok();
+    assert_eq!(restored.json()["lost_to_damage"]["rows"][0]["row"], "version_key");
+    world.run(&["vault", "check"]).ok();
+    assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "value-a");
+    let log = world.run(&["audit", "log", "--action", "restore"]).ok().out;
+    assert!(log.contains("rows that did not hold: 1"), "{log}");
+}
