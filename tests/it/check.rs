@@ -40,6 +40,7 @@ fn a_check_that_cannot_look_at_the_rows_does_not_name_itself() {
     std::fs::write(world.vault(), bytes).unwrap();
     world.run(&["vault", "check"]).fails_with(5, "
             error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: vault: database disk image is malformed.
-                   Nothing was released. Restore a backup with `keyvault vault restore FILE`. docs/recovery.md has other options.
+                   Nothing was released. Run `keyvault vault rekey` to keep everything that is not damaged, or restore a backup with
+                   `keyvault vault restore FILE`. docs/recovery.md has other options.
         ");
 }

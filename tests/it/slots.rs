@@ -115,7 +115,7 @@ fn a_session_is_not_enough_for_the_ways_in() {
         ",
     );
     world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).fails_with(4, "
-            error: A rekey needs the passphrase, even if something else opens the vault, and there is no terminal to prompt on.
+            error: A rekey with `--keep-passphrase` needs the passphrase, and there is no terminal to prompt on.
                    Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with
                    the passphrase, or KEYVAULT_PASSPHRASE to the passphrase itself.
         ");
@@ -183,7 +183,8 @@ fn a_slot_whose_row_was_taken_away_is_missed_by_every_change_of_the_ways_in() {
             damaged leaf <hex>: stands for no row
         ", "
             warning: Slot 1 is missing from the file. To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.
-            Restore a backup with `keyvault vault restore FILE`. docs/recovery.md has other options.
+            Run `keyvault vault rekey` to keep everything that is not damaged, or restore a backup with
+            `keyvault vault restore FILE`. docs/recovery.md has other options.
         ");
     // What writes the ways in anew mends it, and takes the missing one out for good.
     by_file(&["vault", "passwd", "--new-passphrase-file", "new"]).ok();

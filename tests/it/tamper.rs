@@ -136,7 +136,8 @@ fn case_3_a_slot_that_was_altered_or_added_is_found_even_though_another_one_open
                 damaged slot 2: is not the one that the tree knows
             ", "
                 warning: Slot 2 was passed over: someone without the vault's keys added or altered it. To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.
-                Restore a backup with `keyvault vault restore FILE`. docs/recovery.md has other options.
+                Run `keyvault vault rekey` to keep everything that is not damaged, or restore a backup with
+                `keyvault vault restore FILE`. docs/recovery.md has other options.
             ");
         put_back(&world, &good);
     }
@@ -147,7 +148,8 @@ fn case_3_a_slot_that_was_altered_or_added_is_found_even_though_another_one_open
             damaged slot 7: was added: the tree does not know it
         ", "
             warning: Slots 6 and 7 were passed over: someone without the vault's keys added or altered them. To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.
-            Restore a backup with `keyvault vault restore FILE`. docs/recovery.md has other options.
+            Run `keyvault vault rekey` to keep everything that is not damaged, or restore a backup with
+            `keyvault vault restore FILE`. docs/recovery.md has other options.
         ");
     put_back(&world, &good);
     tamper(&world, "DELETE FROM slot;");
@@ -161,7 +163,8 @@ fn case_3_a_slot_that_was_altered_or_added_is_found_even_though_another_one_open
             damaged leaf <hex>: stands for no row
         ", "
             warning: Slot 2 is missing from the file. To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.
-            Restore a backup with `keyvault vault restore FILE`. docs/recovery.md has other options.
+            Run `keyvault vault rekey` to keep everything that is not damaged, or restore a backup with
+            `keyvault vault restore FILE`. docs/recovery.md has other options.
         ");
 }
 
@@ -361,8 +364,7 @@ fn a_forged_scope_row_hides_no_key() {
         ");
     assert!(!world.home().join("ran").exists());
     // The number of the damaged directory, among the lines, depends on which row was the first.
-    let checked =
-        world.run(&["vault", "check"]).fails(5, "Restore a backup with `keyvault vault restore FILE`.");
+    let checked = world.run(&["vault", "check"]).fails(5, "`keyvault vault restore FILE`.");
     assert!(
         checked.out.contains("\ndamaged scope s: has other members than the keys that carry it\n"),
         "{}",
