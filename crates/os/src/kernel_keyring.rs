@@ -354,7 +354,7 @@ mod tests {
         let Some(own) = Own::new("shared") else { return };
         store(&own.0, b"shared", 60).unwrap();
         let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "sys::keyring::tests::child_reads_a_session"]).env(CHILD, &own.0);
+        child.args(["--exact", "kernel_keyring::tests::child_reads_a_session"]).env(CHILD, &own.0);
         // SAFETY: two system calls between fork and exec. A fresh, empty session keyring does not link @u.
         unsafe {
             child.pre_exec(|| {

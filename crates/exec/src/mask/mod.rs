@@ -15,7 +15,7 @@
 //! is let out.
 //!
 //! Nothing here reads or writes. The automata hold copies of all values on the heap, in their own shapes, for as long as
-//! the child runs; the process's allocator wipes them as they are freed (`sys::alloc`), as it does the pieces that are
+//! the child runs; the process's allocator wipes them as they are freed (`keyvault_os::process::alloc`), as it does the pieces that are
 //! held back. In a test, where another allocator may be in force, they are not wiped.
 
 pub mod forms;

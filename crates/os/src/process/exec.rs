@@ -287,7 +287,7 @@ mod tests {
     }
 
     fn through_replace(before: &str, script: &str) -> Option<i32> {
-        let shell = format!("{before}; exec \"$0\" --exact sys::exec::tests::child_becomes_a_shell");
+        let shell = format!("{before}; exec \"$0\" --exact process::exec::tests::child_becomes_a_shell");
         let mut command = Command::new("sh");
         command.args(["-c", &shell]).arg(std::env::current_exe().unwrap()).env(CHILD, script);
         command.output().unwrap().status.code()

@@ -239,7 +239,7 @@ mod tests {
 
     fn child_expecting(expected: &str, shell: &str) {
         let script =
-            format!("{shell}; exec \"$0\" --exact sys::startup::tests::child_sees_what_it_was_given");
+            format!("{shell}; exec \"$0\" --exact process::startup::tests::child_sees_what_it_was_given");
         let status = Command::new("sh")
             .args(["-c", &script])
             .arg(std::env::current_exe().unwrap())

@@ -54,7 +54,7 @@ impl Terminal {
             .unwrap()
             .into();
         let script = format!(
-            "set -m; {before} \"$0\" --exact sys::tty::tests::child_asks --nocapture; code=$?
+            "set -m; {before} \"$0\" --exact terminal::prompt::tests::child_asks --nocapture; code=$?
              echo \"ended $code $(stty -a | grep -o -- '[-]*\\<echo\\>')\"
              [ $code -lt 145 ] || {{ fg; echo \"ended $?\"; }}"
         );
@@ -233,7 +233,7 @@ fn case_29_after_a_stop_that_cannot_be_caught_it_hides_and_asks_again() {
 #[test]
 fn case_30_without_a_terminal_it_fails_at_once() {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "sys::tty::tests::child_without_terminal"]).env(CHILD, "none");
+    command.args(["--exact", "terminal::prompt::tests::child_without_terminal"]).env(CHILD, "none");
     // SAFETY: one system call between fork and exec; a new session has no terminal.
     unsafe {
         command.pre_exec(|| {
