@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use super::unlock::key_source::Machine;
 use super::{cmd, complete, mapping};
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
-use keyvault_vault::Selection;
+use keyvault_exec::release::Selection;
 
 /// Store API keys in an encrypted vault, and give each process exactly the keys it needs.
 #[derive(Debug, Parser)]

@@ -4,7 +4,7 @@ use crate::project::edit::{self, EditError};
 use crate::project::template::Template;
 use crate::project::{Ask, ProjectFile, Source, reference, tracked};
 use keyvault_core::name::{EnvName, refused};
-use keyvault_vault::{Encoding, Piece};
+use keyvault_exec::release::{Encoding, Piece};
 
 use super::same;
 

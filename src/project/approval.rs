@@ -16,10 +16,10 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use keyvault_core::crypto::sha256;
+use keyvault_exec::release::Pick;
 use keyvault_os::fs::lock::FileLock;
 use keyvault_os::fs::private;
 use keyvault_os::fs::untrusted;
-use keyvault_vault::Pick;
 
 use super::file::{Entry, Section, Source};
 

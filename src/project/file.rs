@@ -22,7 +22,7 @@ use toml_edit::{Document, Item, TableLike};
 
 use keyvault_core::name::similar::nearest;
 use keyvault_core::name::{EnvName, KeyName, NameError, Scope, refused};
-use keyvault_vault::{Encoding, Pick, Piece, WhenMissing};
+use keyvault_exec::release::{Encoding, Pick, Piece, WhenMissing};
 
 use super::error::{FileError, What};
 use super::template::{MAX_TEXT, Template};

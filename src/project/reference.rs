@@ -5,7 +5,7 @@
 //! to the text. Where a letter follows, braces say where it ends: `{{kv://name}}`, which are replaced with it.
 
 use keyvault_core::name::{KeyName, NameError};
-use keyvault_vault::{Encoding, Piece};
+use keyvault_exec::release::{Encoding, Piece};
 
 const SCHEME: &str = "kv://";
 const VERSION: &str = "?version=";

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use keyvault_core::name::{EnvName, KeyName};
-use keyvault_vault::{Problem, State};
+use keyvault_exec::release::{Problem, State};
 
 use super::approval::Ask;
 use super::file::{Entry, Section};
@@ -61,7 +61,7 @@ pub fn lines(entries: &[(Section, &Entry)], new: &BTreeSet<Ask>, states: &[(EnvN
         }
         match states.iter().find(|(variable, _)| *variable == entry.variable).map(|(_, state)| state) {
             Some(State::Ready) => Standing::Ready,
-            Some(State::Default) => Standing::Default,
+            Some(State::Default(_)) => Standing::Default,
             Some(State::LeftOut(why)) => Standing::LeftOut(why.clone()),
             Some(State::Wrong(why)) => Standing::Wrong(why.clone()),
             // The vault says something of each that it is asked for; what it was not asked for was not approved.

@@ -9,7 +9,7 @@
 //! part of a URL; `{{` and `}}` are the braces themselves. Nothing else is special: no variables, no defaults, no code.
 
 use keyvault_core::name::{KeyName, NameError};
-use keyvault_vault::{Encoding, Piece};
+use keyvault_exec::release::{Encoding, Piece};
 
 /// The longest template or default, in bytes: what is asked for is shown whole.
 pub const MAX_TEXT: usize = 1024;

@@ -13,12 +13,13 @@ use keyvault_core::crypto::{self, Cost, Key, SystemRng};
 use keyvault_core::identity::Place;
 use keyvault_core::name::KeyName;
 use keyvault_core::secret::SecretBytes;
+use keyvault_exec::release::{self, Selection};
 use keyvault_vault::audit::{Action, Actor, Event};
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::{
-    Access, Credential, Loss, NewKey, NewToken, NewValue, Notice, Of, Origin, Purpose, Revocation, Selection,
-    Terms, Vault, VaultError, Which, World as VaultWorld,
+    Access, Credential, Loss, NewKey, NewToken, NewValue, Notice, Of, Origin, Purpose, Revocation, Terms,
+    Vault, VaultError, Which, World as VaultWorld,
 };
 use pretty_assertions::assert_eq;
 use rusqlite::Connection;
@@ -313,8 +314,11 @@ impl Bench {
     fn read(&self, vault: &mut Vault, access: &Access, key: &str) -> Result<Vec<u8>, VaultError> {
         let choice = Selection { only: vec![name(key)], ..Selection::default() };
         let purpose = Purpose { action: Action::Exec, detail: String::new() };
-        let read = self.with(|world| vault.resolve(access, world, &choice, purpose, &|_| Vec::new()))?;
-        Ok(read.values[0].value.expose().to_vec())
+        self.with(|world| {
+            let staged = release::stage(vault.begin(access, world)?, &choice)?;
+            let released = staged.fit_anywhere().expect("nothing is wrong with the key").commit(purpose)?;
+            Ok(released.values()[0].value.expose().to_vec())
+        })
     }
 
     /// The vault as it was, with this damage.

@@ -15,13 +15,14 @@ use keyvault_core::crypto::{self, Cost, Key, SystemRng};
 use keyvault_core::identity::{Identity, Place};
 use keyvault_core::name::{EnvName, KeyName, Scope};
 use keyvault_core::secret::SecretBytes;
+use keyvault_exec::release::{self, ReleaseError, Released, Selection};
 use keyvault_vault::audit::{Action, Actor};
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::token::Token;
 use keyvault_vault::{
     Access, Conflict, Creation, Credential, Edit, Holder, Holders, Holding, Import, Incoming, NewToken,
-    NewValue, Purpose, Selection, Supply, Terms, Vault, VaultError, Which, World,
+    NewValue, Purpose, Supply, Terms, Vault, VaultError, Which, World,
 };
 use rusqlite::Connection;
 
@@ -414,6 +415,15 @@ fn an_expired_token_learns_nothing_from_a_later_change() {
     assert!(findings.is_empty(), "{findings:?}");
 }
 
+fn take(
+    supply: &mut Supply,
+    world: &World<'_>,
+    selection: &Selection,
+    purpose: Purpose,
+) -> Result<Released, ReleaseError> {
+    Ok(release::stage(supply.begin(world)?, selection)?.fit_anywhere()?.commit(purpose)?)
+}
+
 /// A holder writes its log itself. What it says there that no holder can do is not believed.
 #[test]
 fn what_a_holder_says_that_it_did_with_a_key_hides_no_read_of_it() {
@@ -427,8 +437,7 @@ fn what_a_holder_says_that_it_did_with_a_key_hides_no_read_of_it() {
         let mut supply = Supply::Granted(Vault::open(&file, &pins).unwrap(), Holding::of(&token, None));
         let choice = Selection { all: true, ..Selection::default() };
         let purpose = Purpose { action, detail: String::new() };
-        with_world(owner.folder.path(), |world| supply.resolve(world, &choice, purpose, &|_| Vec::new()))
-            .unwrap();
+        with_world(owner.folder.path(), |world| take(&mut supply, world, &choice, purpose)).unwrap();
     };
     say(Action::Exec, 1);
     say(Action::Remove, 2);
@@ -473,9 +482,9 @@ fn a_holder_forges_no_value_for_another_holder_or_the_owner() {
         Supply::Granted(Vault::open(&file, &pins).unwrap(), Holding::of(&other, None)),
         Supply::Vault(Vault::open(&file, &pins).unwrap(), access),
     ] {
-        let read = with_world(&folder, |world| supply.resolve(world, &choice(), purpose(), &|_| Vec::new()));
+        let read = with_world(&folder, |world| take(&mut supply, world, &choice(), purpose()));
         let read =
-            read.map(|all| all.values.iter().map(|key| key.value.expose().to_vec()).collect::<Vec<_>>());
-        assert!(matches!(read, Err(VaultError::State(_))), "{read:?}");
+            read.map(|all| all.values().iter().map(|key| key.value.expose().to_vec()).collect::<Vec<_>>());
+        assert!(matches!(read, Err(ReleaseError::Vault(VaultError::State(_)))), "{read:?}");
     }
 }

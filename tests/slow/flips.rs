@@ -15,10 +15,11 @@ use rusqlite::Connection;
 use keyvault_core::crypto::SystemRng;
 use keyvault_core::name::KeyName;
 use keyvault_core::secret::SecretBytes;
+use keyvault_exec::release::{self, ReleaseError, Selection};
 use keyvault_vault::audit::{Action, Actor};
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{Access, Item, Purpose, Selection, Vault, VaultError, World as VaultWorld};
+use keyvault_vault::{Access, Item, Purpose, Vault, World as VaultWorld};
 
 use crate::harness::vault_file::{drop_side_files, filled};
 use crate::harness::{PASSPHRASE, START};
@@ -55,7 +56,7 @@ impl Bench {
         bench
     }
 
-    fn everything(&self) -> Result<Contents, VaultError> {
+    fn everything(&self) -> Result<Contents, ReleaseError> {
         drop_side_files(&self.vault);
         let world = VaultWorld {
             clock: &START,
@@ -70,10 +71,12 @@ impl Bench {
         let items = vault.list(&self.access)?;
         let all = Selection { all: true, ..Selection::default() };
         let purpose = Purpose { action: Action::Exec, detail: "flips".to_owned() };
-        let values = vault.resolve(&self.access, &world, &all, purpose, &|_| Vec::new())?.values;
+        let staged = release::stage(vault.begin(&self.access, &world)?, &all)?;
+        let released = staged.fit_anywhere()?.commit(purpose)?;
         Ok((
             items,
-            values
+            released
+                .values()
                 .iter()
                 .map(|found| (found.name.clone(), found.version, found.value.expose().to_vec()))
                 .collect(),

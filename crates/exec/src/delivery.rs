@@ -2,7 +2,7 @@
 //!
 //! What was asked for ([`Deliveries`]) is looked at before anything is opened; places for it ([`Places`]) are made
 //! before anything is released; values are put there last. A value goes to the places that were named for it and to
-//! no other: where it is chosen as a variable as well, the vault room has said so.
+//! no other: where it is chosen as a variable as well, the selection says so.
 
 use std::ffi::OsString;
 use std::io;
@@ -10,11 +10,12 @@ use std::os::fd::RawFd;
 use std::path::Path;
 
 use super::Command;
+use super::fit::{LineFault, Misfit};
+use super::release::{Released, Resolved, Selection};
 use keyvault_core::name::{EnvName, KeyName};
 use keyvault_core::secret::{SecretBytes, SecretWriter};
 use keyvault_os::fs::memory_folder::{NoFolder, RunFolder};
 use keyvault_os::process::descriptors::{Descriptors, Unavailable};
-use keyvault_vault::{LineFault, Problem, Resolved, Selection};
 
 /// The longest line that docker reads from an env-file, in bytes, without its newline: Go's `bufio.Scanner` gives up
 /// at 64 KiB.
@@ -195,27 +196,27 @@ impl Places {
     }
 
     /// What is wrong with these values for the places that they are meant for.
-    #[must_use]
-    pub fn inspect(&self, resolved: &[Resolved]) -> Vec<Problem> {
-        let mut problems = Vec::new();
+    pub(crate) fn inspect(&self, resolved: &[Resolved]) -> Vec<Misfit> {
+        let mut misfits = Vec::new();
         for key in resolved {
             let Some(variable) = &key.variable else { continue };
             if self.wanted.env_file.is_some() {
-                problems.extend(line_problem(key, variable));
+                misfits.extend(line_misfit(key, variable));
             } else if self.wanted.file_variables().any(|taken| taken == variable) {
-                problems.push(Problem::FileVariable { name: key.name.clone(), variable: variable.clone() });
+                misfits.push(Misfit::FileVariable { name: key.name.clone(), variable: variable.clone() });
             }
         }
-        problems
+        misfits
     }
 
     /// Puts every value in its places; `besides` are variables that are no key's.
     pub fn fill(
         &self,
         command: &mut Command,
-        resolved: &[Resolved],
+        released: &Released,
         besides: &[Besides<'_>],
     ) -> Result<(), DeliveryError> {
+        let resolved = released.values();
         let descriptors = command.descriptors();
         for (number, key) in &self.wanted.descriptors {
             if let Some(value) = value_of(resolved, key) {
@@ -228,7 +229,7 @@ impl Places {
             let put = |source| DeliveryError::Put { place: "standard input".to_owned(), source };
             descriptors.give_input(value).map_err(put)?;
         }
-        self.fill_files(resolved, besides)
+        self.fill_files(released, besides)
     }
 
     /// Takes the files of refused keys away.
@@ -243,7 +244,8 @@ impl Places {
     }
 
     /// The same for files alone, each in one step: a command that runs sees the old value or the new one.
-    pub fn fill_files(&self, resolved: &[Resolved], besides: &[Besides<'_>]) -> Result<(), DeliveryError> {
+    pub fn fill_files(&self, released: &Released, besides: &[Besides<'_>]) -> Result<(), DeliveryError> {
+        let resolved = released.values();
         let Some(folder) = &self.folder else { return Ok(()) };
         let put = |variable: &EnvName, value: &[u8]| {
             folder
@@ -283,12 +285,12 @@ fn env_file(resolved: &[Resolved], besides: &[Besides<'_>]) -> SecretBytes {
     file.finish()
 }
 
-fn line_problem(key: &Resolved, variable: &EnvName) -> Option<Problem> {
+fn line_misfit(key: &Resolved, variable: &EnvName) -> Option<Misfit> {
     let value = key.value.expose();
     if value.contains(&0) {
-        return Some(Problem::Nul(key.name.clone()));
+        return Some(Misfit::Nul(key.name.clone()));
     }
-    line_fault(variable, value).map(|fault| Problem::Line { name: key.name.clone(), fault })
+    line_fault(variable, value).map(|fault| Misfit::Line { name: key.name.clone(), fault })
 }
 
 /// What docker would make of a value that is not what it is.

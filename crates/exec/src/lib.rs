@@ -1,13 +1,15 @@
-//! Giving values to a process: plan, then the child's environment, then exec(2), or a child that is looked after.
+//! Giving values to a process: stage, fit, commit; then the child's environment, then exec(2), or a child that is looked
+//! after.
 //!
-//! Planning and building are pure, so that every refusal comes before anything is recorded, released or started.
+//! Staging and fitting write nothing, so that every refusal comes before anything is recorded, released or started.
 
 #![forbid(unsafe_code)]
 
 pub mod delivery;
 pub mod environment;
+pub mod fit;
 pub mod mask;
-pub mod plan;
+pub mod release;
 pub mod supervise;
 pub mod watch;
 
@@ -31,7 +33,7 @@ pub enum ExecError {
     /// An argument holds a NUL byte.
     #[error("an argument holds a NUL byte")]
     NulInArgument,
-    /// The environment cannot be passed on; planning has let something through.
+    /// The environment cannot be passed on; `fit` has let something through.
     #[error(transparent)]
     Environment(#[from] EnvError),
     /// A value cannot be delivered.

@@ -15,8 +15,8 @@ use std::ffi::c_int;
 use std::time::{Duration, Instant};
 
 use super::supervise::{Overseer, Wish};
+use crate::release::{Aftermath, Fate, Given};
 use keyvault_core::clock::Moment;
-use keyvault_vault::{Aftermath, Fate, Given};
 
 /// How often the vault is looked at.
 pub(crate) const EVERY: Duration = Duration::from_millis(250);

@@ -13,7 +13,6 @@ use keyvault_core::recipe::RecipeError;
 use keyvault_os::fs::lock::Process;
 use keyvault_os::fs::vault_file::FileFault;
 
-use super::release::problem::Problem;
 use super::token::error::TokenError;
 
 /// Why a command on a vault did not happen.
@@ -188,9 +187,6 @@ pub enum VaultError {
         /// What is wrong with the name in upper case.
         why: NameError,
     },
-    /// What was selected cannot be handed out; everything that is wrong with it.
-    #[error("{} problems", .0.len())]
-    Problems(Vec<Problem>),
     /// A value could not be generated.
     #[error(transparent)]
     Recipe(#[from] RecipeError),

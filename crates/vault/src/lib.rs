@@ -2,7 +2,8 @@
 //!
 //! [`Vault`] is a file that was opened safely; [`Access`] is what a passphrase, a recovery code, a keyring or a session gives;
 //! together they make transactions ([`Vault::read`], [`Vault::release`], [`Vault::change`]) in which every row is
-//! verified against the tree before it is believed, and in which the audit event commits before a value leaves.
+//! verified against the tree before it is believed, and in which the audit event commits before a value leaves. A
+//! [`Reading`] is such a transaction held open, whoever the keys come from ([`Supply`]).
 
 #![forbid(unsafe_code)]
 
@@ -11,10 +12,10 @@ mod check;
 mod error;
 mod file;
 mod key;
-mod release;
 mod slot;
 pub mod state;
 pub mod store;
+mod supply;
 mod token;
 mod tx;
 pub mod unlock;
@@ -33,14 +34,10 @@ pub use key::import::{Conflict, Import, Imported, Incoming};
 pub use key::record::{Item, Status, Version, VersionState};
 pub use key::rotate::{History, NewValue, Revocation, Terms, Which, new_name};
 pub use key::tombstones::words;
-pub use release::changes::{Aftermath, Fate, Given, Glance};
-pub use release::compose::{Encoding, Filled, LeftOut, Pick, Piece, State, Survey, WhenMissing};
-pub use release::problem::{LineFault, Problem};
-pub use release::select::{Part, Preview, Purpose, Resolution, Resolved, Selection};
-pub use release::{Inspect, Supply};
 pub use slot::rekey::{Outlook, Rekeyed};
 pub use slot::strays::{PassedOver, Unusable};
 pub use slot::{Credential, Way};
+pub use supply::{KeySource, KeyView, Keys, Looking, Purpose, Reading, Recorded, Supply, Taking};
 pub use token::bearer::Holding;
 pub use token::bundle::{Bundle, BundleContent, BundleLabel, Bundled, MAX_BUNDLE};
 pub use token::error::TokenError;

@@ -9,11 +9,12 @@ use crate::cli::args::Choice;
 use crate::cli::context::{self, Context};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view;
-use crate::cli::unlock::key_source::{self, Machine};
+use crate::cli::unlock::key_source::Machine;
 use crate::exchange::{self, Format, GithubEnv};
+use keyvault_exec::release::{self, Released};
 use keyvault_os::fs::untrusted;
+use keyvault_vault::Purpose;
 use keyvault_vault::audit::Action;
-use keyvault_vault::{Purpose, Resolution};
 
 /// Print keys as .env or JSON, or set them for the later steps of a GitHub job.
 ///
@@ -62,25 +63,26 @@ impl Export {
         let format = self.format.unwrap_or(usual);
         let job = if format == Written::GithubEnv { Some(github_job(context)?) } else { None };
         let mut keys = context.supply(&self.machine)?;
-        let refused = key_source::failed(&keys);
         let purpose = Purpose { action: Action::Export, detail: format.name().to_owned() };
-        let resolution = context
-            .with_world(|world| keys.resolve(world, &selection, purpose, &|_| Vec::new()).map_err(refused))?;
-        exec::say_skipped(context, &resolution.skipped);
+        let released = context.with_keys(&mut keys, |keys, world| {
+            let staged = release::stage(keys.begin(world)?, &selection)?;
+            Ok(staged.fit_anywhere()?.commit(purpose)?)
+        })?;
+        exec::say_skipped(context, released.skipped());
         match job {
-            Some(file) => to_github(context, &resolution, &file),
-            None => to_stdout(context, &resolution, format),
+            Some(file) => to_github(context, &released, &file),
+            None => to_stdout(context, &released, format),
         }
     }
 }
 
-fn variables(resolution: &Resolution) -> Vec<(&str, &[u8])> {
-    let variables = resolution.values.iter();
+fn variables(released: &Released) -> Vec<(&str, &[u8])> {
+    let variables = released.values().iter();
     variables.filter_map(|key| Some((key.variable.as_ref()?.as_str(), key.value.expose()))).collect()
 }
 
-fn to_stdout(context: &Context, resolution: &Resolution, format: Written) -> Result<u8, Failure> {
-    let variables = variables(resolution);
+fn to_stdout(context: &Context, released: &Released, format: Written) -> Result<u8, Failure> {
+    let variables = variables(released);
     let (written, format) = match format {
         Written::Json => (exchange::write_json(&variables), Format::Json),
         _ => (exchange::write_dotenv(&variables), Format::Dotenv),
@@ -106,8 +108,8 @@ fn github_job(context: &Context) -> Result<std::path::PathBuf, Failure> {
 }
 
 /// Masked first: whatever goes wrong then, the log shows nothing.
-fn to_github(context: &Context, resolution: &Resolution, file: &Path) -> Result<u8, Failure> {
-    let variables = variables(resolution);
+fn to_github(context: &Context, released: &Released, file: &Path) -> Result<u8, Failure> {
+    let variables = variables(released);
     let written = context.with_world(|world| {
         exchange::write_github_env(&variables, world.rng)
             .map_err(|error| Failure::exchange(&error, "the selection"))

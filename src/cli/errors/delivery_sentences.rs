@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use keyvault_exec::delivery::DeliveryError;
+use keyvault_exec::fit::LineFault;
 use keyvault_os::fs::memory_folder::{NoFolder, Unfit};
 use keyvault_os::process::descriptors::Unavailable;
-use keyvault_vault::LineFault;
 
 use super::{Failure, reason};
 

@@ -1,19 +1,35 @@
 //! The sentences for what is wrong with keys that are asked for.
 
 use std::fmt::Display;
+use std::path::Path;
 
 use keyvault_core::name::refused::Refused;
-use keyvault_vault::Problem;
+use keyvault_exec::fit::Misfit;
+use keyvault_exec::release::{Problem, Refusal, ReleaseError};
 
 use super::delivery_sentences;
 use super::sentences::{list, looks_like_a_value};
 use super::{Failure, code};
 use crate::cli::output::time;
 
+impl Failure {
+    /// Why nothing was released from the vault or bundle at `path`.
+    pub(in crate::cli) fn release(error: ReleaseError, path: &Path) -> Self {
+        match error {
+            ReleaseError::Vault(error) => Self::of(error, path),
+            ReleaseError::Refused(refusal) => self::refusal(&refusal),
+        }
+    }
+}
+
 /// Whether nothing is wrong but that keys or scopes are not there.
-pub(in crate::cli) fn only_missing(problems: &[Problem]) -> bool {
-    problems.iter().all(|problem| match problem {
-        Problem::Asked { problem, .. } => only_missing(std::slice::from_ref(problem)),
+pub(in crate::cli) fn only_missing(Refusal { problems, misfits }: &Refusal) -> bool {
+    misfits.is_empty() && problems.iter().all(is_missing)
+}
+
+fn is_missing(problem: &Problem) -> bool {
+    match problem {
+        Problem::Asked { problem, .. } => is_missing(problem),
         problem => matches!(
             problem,
             Problem::Missing { .. }
@@ -21,18 +37,23 @@ pub(in crate::cli) fn only_missing(problems: &[Problem]) -> bool {
                 | Problem::Swapped { .. }
                 | Problem::NoSuchScope { .. }
         ),
-    })
+    }
 }
 
 /// Everything that is wrong with what was asked for, a line each.
-pub(in crate::cli) fn selection(problems: &[Problem]) -> Failure {
-    let only_missing = only_missing(problems);
+pub(in crate::cli) fn lines(Refusal { problems, misfits }: &Refusal) -> impl Iterator<Item = String> {
+    problems.iter().map(problem_line).chain(misfits.iter().map(misfit_line))
+}
+
+fn refusal(refusal: &Refusal) -> Failure {
+    let only_missing = only_missing(refusal);
     let (code, kind) = if only_missing { (code::NOT_FOUND, "not_found") } else { (code::REFUSED, "refused") };
     let mut message = "Cannot release the keys:".to_owned();
-    for problem in problems {
+    for line in lines(refusal) {
         message.push_str("\n  ");
-        message.push_str(&problem_line(problem));
+        message.push_str(&line);
     }
+    let problems = &refusal.problems;
     let any = |kind: fn(&Problem) -> bool| problems.iter().any(kind);
     let ungranted = problems.iter().any(is_ungranted);
     // These lines hold their own remedy.
@@ -85,9 +106,6 @@ pub(in crate::cli) fn problem_line(problem: &Problem) -> String {
         Problem::Version { name, version, state: Some(state) } => {
             format!("{name}: version {version} is {state}")
         }
-        Problem::AlreadyGiven { variable, name } => {
-            format!("{variable}: set by the env-file, and also by {name}")
-        }
         Problem::Missing { wanted, near } => {
             format!("{wanted}: no such key{}", meant(near.as_ref()))
         }
@@ -119,22 +137,30 @@ pub(in crate::cli) fn problem_line(problem: &Problem) -> String {
         Problem::UnapprovedDefault(names) => {
             format!("{}: the token opens no such key, and the file's default is not approved", list(names))
         }
-        Problem::Nul(name) => format!("{name}: its value contains a NUL byte, which no variable can carry"),
-        Problem::TooLong { name, len, max } => {
+        Problem::NothingLeft => {
+            "no keys are left: all that were chosen are revoked, or there are none".to_owned()
+        }
+    }
+}
+
+fn misfit_line(misfit: &Misfit) -> String {
+    match misfit {
+        Misfit::Nul(name) => format!("{name}: its value contains a NUL byte, which no variable can carry"),
+        Misfit::TooLong { name, len, max } => {
             format!("{name}: {len} bytes with its variable; the kernel accepts {max} in one string")
         }
-        Problem::TooMuch { len, max } => {
+        Misfit::TooMuch { len, max } => {
             format!("{len} bytes of environment and arguments; the kernel accepts {max}")
         }
-        Problem::FileVariable { name, variable } => {
+        Misfit::FileVariable { name, variable } => {
             format!(
                 "{name}: {variable} is to hold the path of a file (choose another variable for one of the two)"
             )
         }
-        Problem::Line { name, fault } => format!("{name}: {}", delivery_sentences::line(*fault)),
-        Problem::Empty(name) => format!("{name}: its value is empty, which --no-empty refuses"),
-        Problem::NothingLeft => {
-            "no keys are left: all that were chosen are revoked, or there are none".to_owned()
+        Misfit::Line { name, fault } => format!("{name}: {}", delivery_sentences::line(*fault)),
+        Misfit::Empty(name) => format!("{name}: its value is empty, which --no-empty refuses"),
+        Misfit::AlreadyGiven { variable, name } => {
+            format!("{variable}: set by the env-file, and also by {name}")
         }
     }
 }

@@ -10,7 +10,6 @@ use keyvault_vault::state::StateError;
 use keyvault_vault::unlock::{Secret, UnlockError};
 
 use super::file_sentences::{alarm, altered, exists, file, store};
-use super::problem_sentences::selection;
 use super::token_sentences::{reads_busy, reads_not_written, token};
 use super::{Failure, WAYS_TO_ROOT, code};
 
@@ -166,7 +165,6 @@ impl Failure {
                 &format!("The variable of `{name}` {why}."),
                 Some("Name another with `--env VAR`."),
             ),
-            VaultError::Problems(problems) => selection(&problems),
             VaultError::Recipe(error) => Self::recipe(error),
             VaultError::ValueTooLong { name, len } => Self::refused(
                 &format!("The value of `{name}` has {len} bytes; the limit is 16 MiB."),

@@ -14,10 +14,11 @@ use crate::cli::errors::file_sentences;
 use crate::cli::errors::token_sentences;
 use crate::cli::output::time;
 use keyvault_core::secret::SecretBytes;
+use keyvault_exec::release::ReleaseError;
 use keyvault_os::fs::private::open_secret_file;
 use keyvault_vault::state::pin::{Memory, Pin, Pins};
 use keyvault_vault::unlock::token::{self, Token};
-use keyvault_vault::{Bundle, Holding, MAX_BUNDLE, ReadsLog, Supply, VaultError};
+use keyvault_vault::{Bundle, Holding, MAX_BUNDLE, ReadsLog, Supply, VaultError, World};
 
 /// Machines, which open only what was granted to them.
 #[derive(Debug, Clone, Args)]
@@ -45,12 +46,6 @@ impl Machine {
 pub(in crate::cli) fn token_is_piped() -> bool {
     let piped = |path: OsString| std::fs::metadata(path).is_ok_and(|facts| !facts.is_file());
     token_variable().is_none() && variable("KEYVAULT_TOKEN_FILE").is_some_and(piped)
-}
-
-/// What went wrong with keys from this place.
-pub(in crate::cli) fn failed(supply: &Supply) -> impl Fn(VaultError) -> Failure + use<> {
-    let path = supply.path().unwrap_or(Path::new("the bundle")).to_owned();
-    move |error| Failure::of(error, &path)
 }
 
 impl Context {
@@ -93,6 +88,16 @@ impl Context {
                 Ok(Supply::Vault(vault, access))
             }
         }
+    }
+
+    /// Looks at the keys of a supply, or takes them.
+    pub(in crate::cli) fn with_keys<T>(
+        &self,
+        supply: &mut Supply,
+        act: impl FnOnce(&mut Supply, &World<'_>) -> Result<T, ReleaseError>,
+    ) -> Result<T, Failure> {
+        let path = supply.path().unwrap_or(Path::new("the bundle")).to_owned();
+        self.with_world(|world| act(supply, world).map_err(|error| Failure::release(error, &path)))
     }
 
     /// A token's bundle, opened; that it is older than one that was used here is said.

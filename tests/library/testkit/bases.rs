@@ -11,6 +11,7 @@ use keyvault_core::crypto::Cost;
 use keyvault_core::name::{EnvName, KeyName};
 use keyvault_core::recipe::{Kind, Recipe};
 use keyvault_core::secret::SecretBytes;
+use keyvault_exec::release::Selection;
 use keyvault_vault::audit::{Action, Actor, Outcome};
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::keyfile::KeyFile;
@@ -18,10 +19,11 @@ use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::{
     Access, Creation, Credential, Edit, Holder, Holders, NewKey, NewValue, Origin, Purpose, Revocation,
-    Selection, Terms, Vault, Which, World,
+    Terms, Vault, Which, World,
 };
 use rusqlite::Connection;
 
+use super::content;
 use super::forge::{self, Seeded};
 use super::sql;
 use super::vector::hex;
@@ -505,8 +507,9 @@ fn changed() -> Base {
     lab.act(|vault, access, world| vault.remove(access, world, &[name("third")])).unwrap();
     let purpose = || Purpose { action: Action::Exec, detail: "printenv".to_owned() };
     let all = Selection { all: true, ..Selection::default() };
-    lab.act(|vault, access, world| vault.resolve(access, world, &all, purpose(), &|_| Vec::new()).map(drop))
-        .unwrap();
+    lab.act(|vault, access, world| {
+        content::take(vault.begin(access, world).unwrap(), &all, purpose()).map(drop).unwrap();
+    });
     lab.base("changed", "Keys that were renamed, taken out of a scope and removed; the log ends with a read.")
 }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{EnvName, Scope};
+use keyvault_exec::release::{self, Preview, ReleaseError, Released, Selection};
 use keyvault_vault::audit::Action;
 use keyvault_vault::{
-    Access, Item, Purpose, Selection, Status, Supply, Vault, VaultError, VersionState, World,
+    Access, Item, Looking, Purpose, Reading, Status, Supply, Taking, Vault, VersionState, World,
 };
 use serde_json::{Value, json};
 
@@ -135,22 +136,37 @@ fn forged_key(forge: &Forge, item: &Fields, now: i64) -> Value {
     })
 }
 
+/// Takes keys for places that take any value.
+pub(crate) fn take(
+    reading: Reading<'_, Taking>,
+    selection: &Selection,
+    purpose: Purpose,
+) -> Result<Released, ReleaseError> {
+    Ok(release::stage(reading, selection)?.fit_anywhere()?.commit(purpose)?)
+}
+
+/// What would be taken.
+pub(crate) fn preview(reading: Reading<'_, Looking>, selection: &Selection) -> Result<Preview, ReleaseError> {
+    Ok(release::stage(reading, selection)?.fit_anywhere()?.preview())
+}
+
 /// What a token's holder gets of the library.
 pub(crate) fn held(supply: &mut Supply, world: &World<'_>) -> Value {
     let mut take = |selection: &Selection| {
         let purpose = Purpose { action: Action::Exec, detail: String::new() };
-        supply.resolve(world, selection, purpose, &|_| Vec::new())
+        take(supply.begin(world)?, selection, purpose)
     };
     let all = match take(&Selection { all: true, ..Selection::default() }) {
-        Ok(all) => all.values,
+        Ok(all) => Some(all),
         // Nothing was granted.
-        Err(VaultError::Problems(_)) => Vec::new(),
-        Err(error) => panic!("{error}"),
+        Err(ReleaseError::Refused(_)) => None,
+        Err(ReleaseError::Vault(error)) => panic!("{error}"),
     };
     let mut keys = Vec::new();
-    for found in all {
+    for found in all.iter().flat_map(Released::values) {
         let previous = Selection { previous: vec![found.name.clone()], ..Selection::default() };
-        let previous = take(&previous).ok().and_then(|mut previous| previous.values.pop());
+        let previous = take(&previous).ok();
+        let previous = previous.as_ref().and_then(|previous| previous.values().last());
         keys.push(json!({
             "name": found.name.as_str(),
             "variable": found.variable.as_ref().map(EnvName::as_str),
@@ -201,7 +217,7 @@ pub(crate) fn seen(vault: &mut Vault, access: &Access, world: &World<'_>, expect
         if active.is_empty() || items.iter().any(unfit) {
             continue;
         }
-        let mut taken = vault.preview(access, world, &selection, &|_| Vec::new()).unwrap().keys;
+        let mut taken = preview(vault.look(access, world).unwrap(), &selection).unwrap().keys;
         taken.sort();
         assert_eq!(taken.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), active, "{scope}");
     }

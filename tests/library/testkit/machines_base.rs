@@ -7,13 +7,15 @@ use keyvault_core::clock::Moment;
 use keyvault_core::codec::{Decoder, Encoder};
 use keyvault_core::crypto::{self, Key, sha256};
 use keyvault_core::name::EnvName;
+use keyvault_exec::release::Selection;
 use keyvault_vault::audit::Action;
 use keyvault_vault::unlock::keyring_entry::KeyringSecret;
 use keyvault_vault::unlock::token::Token;
-use keyvault_vault::{Credential, Holding, NewKey, NewToken, Purpose, Selection, Supply, Terms, Vault};
+use keyvault_vault::{Credential, Holding, NewKey, NewToken, Purpose, Supply, Terms, Vault};
 use serde_json::{Value, json};
 
 use super::bases::{Base, DAY, Lab, START, key, name};
+use super::content;
 use super::forge::{At, Forge, Tag, at, context, pad, unpad};
 use super::vector::hex;
 
@@ -53,7 +55,7 @@ impl Lab {
             let mut supply = Supply::Granted(Vault::open(&path, &pins).unwrap(), holding);
             let purpose = Purpose { action: Action::Exec, detail: "make".to_owned() };
             let only = Selection { only: vec![name(of)], ..Selection::default() };
-            supply.resolve(world, &only, purpose, &|_| Vec::new()).unwrap();
+            content::take(supply.begin(world).unwrap(), &only, purpose).unwrap();
         });
     }
 }

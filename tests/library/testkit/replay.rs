@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use keyvault_core::clock::{Clock, Moment};
 use keyvault_core::crypto::SystemRng;
 use keyvault_core::name::{KeyName, Scope};
+use keyvault_exec::release::{self, ReleaseError, Selection};
 use keyvault_os::fs::vault_file::FileFault;
 use keyvault_vault::audit::Action;
 use keyvault_vault::state::pin::{Pins, Standing};
@@ -19,7 +20,7 @@ use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::unlock::token::Token;
 use keyvault_vault::{
-    Access, Bundle, Holding, Purpose, ReadsLog, Selection, Supply, TokenError, Vault, VaultError, World,
+    Access, Bundle, Holding, Purpose, ReadsLog, Supply, TokenError, Vault, VaultError, World,
 };
 use serde_json::Value;
 
@@ -224,7 +225,7 @@ impl Run<'_> {
             Err(error) => return self.failed("open", &error),
         };
         let all = Selection { all: true, ..Selection::default() };
-        if let Err(error) = supply.survey(self.world, &[], &|_| Vec::new()) {
+        if let Err(error) = supply.look(self.world).and_then(|reading| reading.keys().map(drop)) {
             self.failed("granted", &error)?;
             return match self.take(&mut supply, &all) {
                 Ok(()) => Err("a value was handed out".to_owned()),
@@ -248,15 +249,16 @@ impl Run<'_> {
                 Err(error) if format!("{error} {error:?}").contains("value-") => {
                     return Err(format!("an error says a value: {error}"));
                 }
-                Err(error) => self.failed(&self.vector.step, &error)?,
+                Err(ReleaseError::Vault(error)) => self.failed(&self.vector.step, &error)?,
+                Err(error) => return Err(error.to_string()),
             }
         }
         Ok(())
     }
 
-    fn take(&self, supply: &mut Supply, selection: &Selection) -> Result<(), VaultError> {
+    fn take(&self, supply: &mut Supply, selection: &Selection) -> Result<(), ReleaseError> {
         let purpose = Purpose { action: Action::Exec, detail: String::new() };
-        supply.resolve(self.world, selection, purpose, &|_| Vec::new()).map(drop)
+        content::take(supply.begin(self.world)?, selection, purpose).map(drop)
     }
 
     fn supply(&self, path: &Path, token: &str) -> Result<Supply, VaultError> {
@@ -332,7 +334,7 @@ impl Run<'_> {
             "scope" => {
                 let scopes = vec![Scope::parse(name).unwrap()];
                 let selection = Selection { scopes, ..Selection::default() };
-                vault.preview(access, self.world, &selection, &|_| Vec::new()).map(drop)
+                release::stage(vault.look(access, self.world)?, &selection).map(drop)
             }
             "names" => vault.names(access).map(drop),
             "log" => vault.verify_audit(access).map(drop),
@@ -351,7 +353,8 @@ impl Run<'_> {
         let all = Selection { all: true, previous, ..Selection::default() };
         for selection in [only, all] {
             let purpose = Purpose { action: Action::Exec, detail: String::new() };
-            match vault.resolve(access, self.world, &selection, purpose, &|_| Vec::new()) {
+            let reading = vault.begin(access, self.world).map_err(|error| error.to_string())?;
+            match content::take(reading, &selection, purpose) {
                 Ok(_) => return Err("a value was handed out".to_owned()),
                 Err(error) if format!("{error} {error:?}").contains("value-") => {
                     return Err(format!("an error says a value: {error}"));

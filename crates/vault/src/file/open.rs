@@ -24,6 +24,7 @@ use keyvault_os::fs::vault_file::{self, CheckedVault};
 use super::busy::{Holder, Holders};
 use super::rollback_alarm::tell_if_older;
 use crate::error::VaultError;
+use crate::supply::reading::Owner;
 use crate::tx::{Setting, Work};
 
 /// What the vault room needs of the world outside.
@@ -287,29 +288,13 @@ impl Vault {
         world: &World<'_>,
         take: impl FnOnce(&mut Work<'_>) -> Result<(T, Event), VaultError>,
     ) -> Result<T, VaultError> {
-        let (keys, identity) = self.keys(access);
-        let path = self.store.path().to_owned();
-        let tx = self.store.begin(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
-        // Others may have gone on, and the file been put back, while a value was typed.
-        let memory = remember(&mut self.memory, world.pins.read(&identity, &path));
-        // A sync service may have put another file in place while a passphrase was typed.
-        self.checked.still_same()?;
-        let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
-        let mut work = Work::load(&tx, &setting)?;
-        work.refuse_in_alarm(&path)?;
-        tell_if_older(memory, &work, world);
+        let reading = Owner::begin(self, access, world)?;
+        let mut work = reading.work(world)?;
         let taken = take(&mut work);
         wipe_stack();
         let (taken, event) = taken?;
-        work.append(&event, world.rng)?;
-        let moved = work.log_moved;
         drop(work);
-        tx.commit()?;
-        if let Some((found, left)) = moved {
-            world.pins.note_head(&identity, &path, &found, &left);
-        }
-        // A log that stays long makes the next start slower, and that is all.
-        let _ = self.store.fold_long_log();
+        reading.commit(&event, world)?;
         Ok(taken)
     }
 

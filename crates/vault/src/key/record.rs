@@ -104,6 +104,14 @@ impl VersionState {
         Self::ALL.iter().find(|(state, ..)| *state == self).map_or("", |(.., name)| name)
     }
 
+    /// The state at a moment: a grace that is over has retired it, whether that was written down yet or not.
+    pub(crate) fn at(self, grace_until: Option<Moment>, now: Moment) -> Self {
+        match grace_until {
+            Some(until) if self == Self::Previous && until <= now => Self::Retired,
+            _ => self,
+        }
+    }
+
     fn number(self) -> u8 {
         Self::ALL.iter().find(|(state, ..)| *state == self).map_or(0, |(_, number, _)| *number)
     }
@@ -125,6 +133,14 @@ pub enum Status {
 }
 
 impl Status {
+    pub(crate) fn of(has_current: bool, expired: bool) -> Self {
+        match (has_current, expired) {
+            (false, _) => Self::Revoked,
+            (true, true) => Self::Expired,
+            (true, false) => Self::Active,
+        }
+    }
+
     /// The word.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -175,13 +191,7 @@ impl Item {
     /// What may be done with it at this moment.
     #[must_use]
     pub fn status(&self, now: Moment) -> Status {
-        if self.current().is_none() {
-            Status::Revoked
-        } else if self.expired(now) {
-            Status::Expired
-        } else {
-            Status::Active
-        }
+        Status::of(self.current().is_some(), self.expired(now))
     }
 
     /// The version with the highest number whose grace lasts: they were made in the order of their numbers.
@@ -275,13 +285,10 @@ impl Item {
 }
 
 impl Version {
-    /// Its state at a moment: a grace that is over has retired it, whether that was written down yet or not.
+    /// Its state at a moment.
     #[must_use]
     pub fn state_at(&self, now: Moment) -> VersionState {
-        match self.grace_until {
-            Some(until) if self.state == VersionState::Previous && until <= now => VersionState::Retired,
-            _ => self.state,
-        }
+        self.state.at(self.grace_until, now)
     }
 
     /// When it came into its state, as people are told and its keeping is counted.

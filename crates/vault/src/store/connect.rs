@@ -31,7 +31,7 @@ impl Store {
 
     fn open_as(path: PathBuf, immutable: bool) -> Result<(Self, HeaderRow), StoreError> {
         let file = path.clone();
-        let mut store = Self { connection: connect(&path, immutable)?, path };
+        let store = Self { connection: connect(&path, immutable)?, path };
         // In one transaction, which is begun once: this is on the way of every command.
         let tx = store.begin_reading()?;
         check_format(tx.connection)?;

@@ -160,7 +160,7 @@ impl Store {
     /// Waits up to ten seconds for others, with jitter so that many waiters do not wake together; `waiting` is told
     /// each time how long it has been.
     pub fn begin(
-        &mut self,
+        &self,
         durability: Durability,
         waiting: &mut dyn FnMut(Duration),
     ) -> Result<Tx<'_>, StoreError> {
@@ -185,7 +185,7 @@ impl Store {
     }
 
     /// Begins a transaction that sees one state and excludes nobody; it cannot write.
-    pub fn begin_reading(&mut self) -> Result<Tx<'_>, StoreError> {
+    pub fn begin_reading(&self) -> Result<Tx<'_>, StoreError> {
         self.connection.busy_timeout(PATIENCE)?;
         self.connection.execute_batch("BEGIN DEFERRED")?;
         Ok(Tx::of(&self.connection))

@@ -5,14 +5,15 @@
 //! value leaves.
 
 use std::path::Path;
+use std::rc::Rc;
 
-use crate::audit::{Chain, KeyRef};
+use crate::audit::{Chain, Event};
 use crate::state::StateError;
 use crate::state::pin::{Memory, Pin, Standing};
-use crate::store::{Durability, TokenId, Tx, ViewRow};
+use crate::store::{Durability, Store, TokenId, Tx, ViewRow};
 use crate::unlock::token::{Reader, Token, TokenKeys};
 use keyvault_core::clock::Moment;
-use keyvault_core::crypto::{self, wipe_stack};
+use keyvault_core::crypto;
 use keyvault_core::identity::Identity;
 use keyvault_core::name::refused::{self, Refused};
 use keyvault_core::name::similar::nearest;
@@ -24,10 +25,8 @@ use super::error::TokenError;
 use super::grant::{self, Grant, View};
 use crate::error::VaultError;
 use crate::file::open::{Notice, Vault, World};
-use crate::key::record::{Item, Version};
-use crate::release::key_source::Source;
-use crate::release::problem::Problem;
-use crate::release::select::{Purpose, Resolver};
+use crate::supply::key_source::KeySource;
+use crate::supply::key_view::{KeyView, Record};
 use crate::tx::sealed::open_value;
 
 /// What a token gives its holder, in any vault or bundle.
@@ -65,56 +64,69 @@ impl Holding {
     }
 }
 
-impl Vault {
-    /// Takes values from what was granted. The read is in the holder's chain before they leave.
-    pub(crate) fn release_granted<T>(
-        &mut self,
-        holding: &Holding,
+/// A bearer's transaction on a vault.
+pub(crate) struct Bearer<'r> {
+    tx: Tx<'r>,
+    store: &'r Store,
+    holding: &'r Holding,
+    keys: TokenKeys,
+    identity: Identity,
+    view: View,
+    row: ViewRow,
+    pinned: Memory,
+}
+
+impl<'r> Bearer<'r> {
+    pub(crate) fn begin(
+        vault: &'r Vault,
+        holding: &'r Holding,
         world: &World<'_>,
-        purpose: Purpose,
-        take: impl FnOnce(Resolver<'_>) -> Result<(T, Vec<KeyRef>), VaultError>,
-    ) -> Result<T, VaultError> {
-        let identity = self.identity();
-        let keys = holding.keys(&identity);
-        let path = self.store.path().to_owned();
-        let tx = self.store.begin(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
-        let pinned = world.pins.read_token(&holding.id, &path);
-        self.checked.still_same()?;
-        let (view, row) = verified_view(&tx, holding, &keys, &identity, world.now(), pinned.pin())?;
-        let mut granted = Granted::load(&tx, &view, holding, &keys, &identity)?;
-        let taken = take(Resolver { source: &mut granted });
-        wipe_stack();
-        let (taken, read) = taken?;
-        let event = world.event(purpose.action, read, purpose.detail);
-        let mut chain = Chain::load(&tx, &keys.audit, &identity)?;
-        chain.append(&tx, &keys.audit, &identity, &event, world.rng)?;
-        drop(granted);
-        tx.commit()?;
-        // A log that stays long makes the next start slower, and that is all.
-        let _ = self.store.fold_long_log();
-        if pinned == Memory::Unreadable {
-            (world.notice)(Notice::UnreadablePin);
-        }
-        remember(world, holding, &path, &row, &keys, pinned.pin());
-        Ok(taken)
+    ) -> Result<Self, VaultError> {
+        let (identity, store) = (vault.identity(), &vault.store);
+        let tx = store.begin(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
+        let pinned = world.pins.read_token(&holding.id, store.path());
+        vault.checked.still_same()?;
+        Self::verified(tx, vault, holding, pinned, world)
     }
 
-    /// Looks at what was granted; nothing is released or recorded.
-    pub(crate) fn look_granted<T>(
-        &mut self,
-        holding: &Holding,
+    pub(crate) fn look(
+        vault: &'r Vault,
+        holding: &'r Holding,
         world: &World<'_>,
-        look: impl FnOnce(Resolver<'_>) -> Result<T, VaultError>,
-    ) -> Result<T, VaultError> {
-        let identity = self.identity();
+    ) -> Result<Self, VaultError> {
+        let pinned = world.pins.read_token(&holding.id, vault.path());
+        Self::verified(vault.store.begin_reading()?, vault, holding, pinned, world)
+    }
+
+    fn verified(
+        tx: Tx<'r>,
+        vault: &'r Vault,
+        holding: &'r Holding,
+        pinned: Memory,
+        world: &World<'_>,
+    ) -> Result<Self, VaultError> {
+        let identity = vault.identity();
         let keys = holding.keys(&identity);
-        let pinned = world.pins.read_token(&holding.id, self.store.path());
-        let tx = self.store.begin_reading()?;
-        let (view, _) = verified_view(&tx, holding, &keys, &identity, world.now(), pinned.pin())?;
-        let mut granted = Granted::load(&tx, &view, holding, &keys, &identity)?;
-        let seen = look(Resolver { source: &mut granted });
-        wipe_stack();
-        seen
+        let (view, row) = verified_view(&tx, holding, &keys, &identity, world.now(), pinned.pin())?;
+        Ok(Self { tx, store: &vault.store, holding, keys, identity, view, row, pinned })
+    }
+
+    pub(crate) fn granted(&self) -> Result<Granted<'_>, VaultError> {
+        Granted::load(&self.tx, &self.view, self.holding, &self.keys, &self.identity)
+    }
+
+    /// Enters the read in the bearer's own chain.
+    pub(crate) fn commit(self, event: &Event, world: &World<'_>) -> Result<(), VaultError> {
+        let mut chain = Chain::load(&self.tx, &self.keys.audit, &self.identity)?;
+        chain.append(&self.tx, &self.keys.audit, &self.identity, event, world.rng)?;
+        self.tx.commit()?;
+        // A log that stays long makes the next start slower, and that is all.
+        let _ = self.store.fold_long_log();
+        if self.pinned == Memory::Unreadable {
+            (world.notice)(Notice::UnreadablePin);
+        }
+        remember(world, self.holding, self.store.path(), &self.row, &self.keys, self.pinned.pin());
+        Ok(())
     }
 }
 
@@ -164,7 +176,7 @@ fn remember(
 
 /// The keys that a token's holder may read, and where their values are.
 pub(crate) struct Granted<'g> {
-    grants: Vec<Grant>,
+    grants: Vec<Rc<Grant>>,
     values: Values<'g>,
 }
 
@@ -186,34 +198,40 @@ impl<'g> Granted<'g> {
             let what = format!("token_grant of token {}", view.name);
             return Err(StateError::Mismatch { what }.into());
         }
-        let grants = rows.iter().map(|row| Grant::open(row, keys, identity)).collect::<Result<_, _>>()?;
+        let open = |row| Grant::open(row, keys, identity).map(Rc::new);
+        let grants = rows.iter().map(open).collect::<Result<_, _>>()?;
         Ok(Self { grants, values: Values::Vault(tx, *identity) })
     }
 
-    pub(crate) fn of_bundle(bundle: &'g Bundle, grants: Vec<Grant>) -> Self {
-        Self { grants, values: Values::Bundle(bundle) }
+    pub(crate) fn of_bundle(bundle: &'g Bundle) -> Result<Self, TokenError> {
+        let grants = bundle.content.grants().map_err(|_| TokenError::BundleDamaged)?;
+        let grants = grants.into_iter().map(Rc::new).collect();
+        Ok(Self { grants, values: Values::Bundle(bundle) })
     }
 }
 
-impl Source for Granted<'_> {
-    fn all(&mut self) -> Result<Vec<Item>, VaultError> {
-        Ok(self.grants.iter().map(Grant::as_item).collect())
+impl KeySource for Granted<'_> {
+    fn all(&mut self) -> Result<Vec<KeyView>, VaultError> {
+        Ok(self.grants.iter().map(view_of).collect())
     }
 
-    fn with_scope(&mut self, scope: &Scope) -> Result<Option<Vec<Item>>, VaultError> {
+    fn with_scope(&mut self, scope: &Scope) -> Result<Option<Vec<KeyView>>, VaultError> {
         let carry = self.grants.iter().filter(|grant| grant.scopes.contains(scope));
-        let items: Vec<_> = carry.map(Grant::as_item).collect();
-        Ok(if items.is_empty() { None } else { Some(items) })
+        let keys: Vec<_> = carry.map(view_of).collect();
+        Ok(if keys.is_empty() { None } else { Some(keys) })
     }
 
-    fn named(&mut self, name: &KeyName) -> Result<Option<Item>, VaultError> {
-        Ok(self.grants.iter().find(|grant| grant.name == *name).map(Grant::as_item))
+    fn named(&mut self, name: &KeyName) -> Result<Option<KeyView>, VaultError> {
+        Ok(self.grants.iter().find(|grant| grant.name == *name).map(view_of))
     }
 
-    fn missing(&self, wanted: &KeyName) -> Result<Problem, VaultError> {
+    fn is_granted(&self) -> bool {
+        true
+    }
+
+    fn name_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError> {
         let names = self.grants.iter().map(|grant| grant.name.clone());
-        let near = nearest(names, wanted.as_str(), KeyName::as_str);
-        Ok(Problem::NotGranted { wanted: wanted.clone(), near })
+        Ok(nearest(names, wanted.as_str(), KeyName::as_str))
     }
 
     fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError> {
@@ -226,19 +244,22 @@ impl Source for Granted<'_> {
         refused::parse(variable.as_str()).map(drop)
     }
 
-    fn value(&mut self, item: &Item, version: &Version) -> Result<SecretBytes, VaultError> {
-        let missing =
-            || StateError::Mismatch { what: format!("version {} of {}", version.number, item.name) };
-        let grant = self.grants.iter().find(|grant| grant.item == item.id).ok_or_else(missing)?;
+    fn value(&mut self, key: &KeyView, version: u32) -> Result<SecretBytes, VaultError> {
+        let missing = || StateError::Mismatch { what: format!("version {version} of {}", key.name()) };
+        let Record::Granted(grant) = &key.0 else { return Err(missing().into()) };
         match &self.values {
             Values::Vault(tx, identity) => {
-                let granted = grant.version(version.number).ok_or_else(missing)?;
-                let sealed = tx.version_value(&item.id, version.number)?;
+                let granted = grant.version(version).ok_or_else(missing)?;
+                let sealed = tx.version_value(&grant.item, version)?;
                 let sealed = sealed.filter(|sealed| crypto::sha256(sealed) == granted.sealed);
                 let sealed = sealed.ok_or_else(missing)?;
-                open_value(&granted.key, identity, &item.id, version.number, &sealed)
+                open_value(&granted.key, identity, &grant.item, version, &sealed)
             }
-            Values::Bundle(bundle) => Ok(bundle.value(&item.id, version.number).ok_or_else(missing)?),
+            Values::Bundle(bundle) => Ok(bundle.value(&grant.item, version).ok_or_else(missing)?),
         }
     }
+}
+
+fn view_of(grant: &Rc<Grant>) -> KeyView {
+    KeyView(Record::Granted(Rc::clone(grant)))
 }

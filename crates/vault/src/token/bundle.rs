@@ -16,7 +16,6 @@ use data_encoding::BASE64;
 
 use crate::audit::{Action, KeyRef};
 use crate::store::TokenId;
-use crate::unlock::token::TokenKeys;
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::{self, Decoder, Encoder, Malformed};
 use keyvault_core::crypto::{self, wipe_stack};
@@ -24,14 +23,12 @@ use keyvault_core::identity::{Identity, Place};
 use keyvault_core::name::TokenName;
 use keyvault_core::secret::SecretBytes;
 
-use super::bearer::{Granted, Holding};
+use super::bearer::Holding;
 use super::error::TokenError;
 use super::grant::Grant;
-use super::offline_reads::ReadsLog;
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
 use crate::key::edit::key_ref;
-use crate::release::select::{Purpose, Resolver};
 use crate::tx::{Work, damaged};
 
 const LABEL: &str = "keyvault bundle";
@@ -244,34 +241,6 @@ impl Bundle {
         let (_, value) = values.iter().find(|(number, _)| *number == version)?;
         Some(SecretBytes::copy_from(value.expose()))
     }
-
-    /// Takes values from the bundle. The read is in the log here before they leave.
-    pub(crate) fn release<T>(
-        &self,
-        holding: &Holding,
-        log: &ReadsLog,
-        world: &World<'_>,
-        purpose: Purpose,
-        take: impl FnOnce(Resolver<'_>) -> Result<(T, Vec<KeyRef>), VaultError>,
-    ) -> Result<T, VaultError> {
-        let (taken, read) = self.look(take)?;
-        let event = world.event(purpose.action, read, purpose.detail);
-        log.append(&self.label, &self.keys_of(holding), &event, world.rng)?;
-        Ok(taken)
-    }
-
-    /// Looks at the bundle's keys; nothing is released or recorded.
-    pub(crate) fn look<T>(
-        &self,
-        look: impl FnOnce(Resolver<'_>) -> Result<T, VaultError>,
-    ) -> Result<T, VaultError> {
-        let grants = self.content.grants().map_err(|_| TokenError::BundleDamaged)?;
-        look(Resolver { source: &mut Granted::of_bundle(self, grants) })
-    }
-
-    fn keys_of(&self, holding: &Holding) -> TokenKeys {
-        holding.keys(&self.label.identity)
-    }
 }
 
 impl BundleContent {
@@ -297,7 +266,7 @@ impl BundleContent {
         Ok(content)
     }
 
-    fn grants(&self) -> Result<Vec<Grant>, Malformed> {
+    pub(crate) fn grants(&self) -> Result<Vec<Grant>, Malformed> {
         self.keys.iter().map(|(id, grant, _)| Grant::decode(*id, grant.expose())).collect()
     }
 }

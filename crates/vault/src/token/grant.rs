@@ -5,8 +5,9 @@
 //! exchanged for an older one. Both are sealed with keys that follow from the token; who has it verifies everything
 //! that it uses and needs nothing else of the vault.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use crate::audit::KeyRef;
 use crate::store::{GrantRow, TokenId, ViewRow};
 use crate::unlock::token::TokenKeys;
 use keyvault_core::clock::{Moment, Rng};
@@ -17,7 +18,7 @@ use keyvault_core::name::{EnvName, KeyName, Scope, TokenName};
 use keyvault_core::secret::SecretBytes;
 
 use crate::error::VaultError;
-use crate::key::record::{FINGERPRINT_LEN, Item, Version, VersionState};
+use crate::key::record::{Item, VersionState};
 use crate::tx::damaged;
 
 const VIEW_LABEL: &str = "keyvault token view";
@@ -203,35 +204,10 @@ impl Grant {
             .map_err(|_| damaged("token_grant: malformed"))
     }
 
-    /// The key as the choice among keys sees it: what a grant does not tell is empty.
-    pub(crate) fn as_item(&self) -> Item {
-        let versions = self.versions.iter().map(|version| Version {
-            number: version.number,
-            state: version.state,
-            created: Moment(0),
-            since: Moment(0),
-            grace_until: version.grace_until,
-            fingerprint: [0; FINGERPRINT_LEN],
-            digest: None,
-            due: None,
-            made_by: String::new(),
-            public: None,
-            reason: String::new(),
-        });
-        Item {
-            id: self.item,
-            revision: 0,
-            name: self.name.clone(),
-            variable: self.variable.clone(),
-            scopes: self.scopes.clone(),
-            tags: BTreeMap::new(),
-            note: String::new(),
-            created: Moment(0),
-            expires: self.expires,
-            recipe: None,
-            versions: versions.collect(),
-            next_version: u32::MAX,
-        }
+    /// The key as the audit log names it; version 0 if none is in use.
+    pub(crate) fn key_ref(&self) -> KeyRef {
+        let current = self.versions.iter().find(|version| version.state == VersionState::Current);
+        KeyRef { name: self.name.to_string(), version: current.map_or(0, |version| version.number) }
     }
 
     pub(crate) fn version(&self, number: u32) -> Option<&GrantedVersion> {

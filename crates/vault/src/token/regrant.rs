@@ -306,7 +306,7 @@ impl Work<'_> {
             named.extend(could.map(|(_, key)| key));
         }
         let opened = grants.iter().filter_map(|row| Grant::open(row, &keys, &self.identity).ok());
-        named.extend(opened.map(|grant| key_ref(&grant.as_item())));
+        named.extend(opened.map(|grant| grant.key_ref()));
         // What the vault says of a key stands before what its holder may have written.
         named.sort_by(|left, right| left.name.cmp(&right.name));
         named.dedup_by(|left, right| left.name == right.name);

@@ -344,12 +344,6 @@ impl<'a> Work<'a> {
         if time < FIRST_VAULT { time.max(self.current.record.time) } else { time }
     }
 
-    /// Appends an event that changes nothing else.
-    pub(crate) fn append(&mut self, event: &Event, rng: &dyn Rng) -> Result<(), VaultError> {
-        self.append_to_log(event, rng)?;
-        Ok(())
-    }
-
     fn append_to_log(&mut self, event: &Event, rng: &dyn Rng) -> Result<Chain, VaultError> {
         let mut chain = Chain::load(self.tx, &self.keys.audit, &self.identity)?;
         let found = chain.mark();

@@ -1,11 +1,10 @@
 //! Keys that files ask for: the project file, and env-files that are named.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::args::named;
+use crate::cli::args::{Choice, named};
 use crate::cli::cmd::project::gate::{self, Defaults, Found};
 use crate::cli::complete;
 use crate::cli::context::{self, Context};
@@ -18,7 +17,7 @@ use crate::project::{Profile, reference};
 use keyvault_core::name::EnvName;
 use keyvault_core::secret::SecretBytes;
 use keyvault_exec::delivery::{self, Deliveries};
-use keyvault_vault::{LeftOut, Pick, Problem, Resolved, Selection, WhenMissing};
+use keyvault_exec::release::{Pick, Problem, Selection, WhenMissing};
 
 /// The longest env-file, in bytes.
 const MAX_ENV_FILE: usize = 1 << 20;
@@ -46,16 +45,18 @@ pub(super) struct Request {
 }
 
 impl FromFiles {
-    /// Adds what the files ask for to what was chosen by name.
+    /// What was chosen by name, what goes elsewhere than into a variable, and what the files ask for.
     ///
     /// `--scope`, `--all`, `--as`, `--previous` and `--env-file` leave the project file alone. `--only` takes from it the
     /// entries of that variable or key, and what it does not have from the vault.
     pub(super) fn request(
         &self,
         context: &Context,
-        selection: Selection,
+        choice: &Choice,
+        wanted: &Deliveries,
         machine: &Machine,
     ) -> Result<Request, Failure> {
+        let selection = Selection { apart: wanted.keys(), ..choice.selection() };
         let mut request = Request { selection, literals: Vec::new() };
         for path in &self.env_file {
             read_env_file(path, &mut request)?;
@@ -80,6 +81,7 @@ impl FromFiles {
             None if nothing => return Err(super::nothing_selected(context)),
             None => {}
         }
+        refuse_misplaced(&request, wanted)?;
         Ok(request)
     }
 
@@ -151,11 +153,7 @@ pub(super) fn weight(selection: &Selection, literals: &[(EnvName, SecretBytes)])
 
 /// Refuses texts, an env-file's own and defaults, that cannot stand where they belong: under a variable that is to hold
 /// a file's path, or in docker's env-file.
-pub(super) fn refuse_misplaced(
-    selection: &Selection,
-    literals: &[(EnvName, SecretBytes)],
-    wanted: &Deliveries,
-) -> Result<(), Failure> {
+fn refuse_misplaced(Request { selection, literals }: &Request, wanted: &Deliveries) -> Result<(), Failure> {
     let defaults = selection.picks.iter().filter_map(|pick| {
         let default = pick.when_missing.default.as_ref().filter(|_| !pick.when_missing.unapproved);
         default.map(|default| (&pick.variable, default.as_bytes()))
@@ -181,25 +179,19 @@ pub(super) fn refuse_misplaced(
     Ok(())
 }
 
-/// Keys under variables to which an env-file gives a value of its own.
-pub(super) fn given_twice(resolved: &[Resolved], literals: &[(EnvName, SecretBytes)]) -> Vec<Problem> {
-    let given: BTreeSet<&EnvName> = literals.iter().map(|(variable, _)| variable).collect();
-    let variables = resolved.iter().filter_map(|key| Some((key.variable.as_ref()?, &key.name)));
-    let twice = variables.filter(|(variable, _)| given.contains(variable));
-    twice
-        .map(|(variable, name)| Problem::AlreadyGiven { variable: variable.clone(), name: name.clone() })
-        .collect()
-}
-
 /// One line, and only where somebody is looking.
-pub(super) fn say_left_out(context: &Context, left_out: &[LeftOut]) {
-    if left_out.is_empty() || !context.ui.err_is_terminal() {
+pub(super) fn say_left_out<'o>(
+    context: &Context,
+    left_out: impl Iterator<Item = (&'o EnvName, &'o [Problem])>,
+) {
+    let mut left_out = left_out.peekable();
+    if left_out.peek().is_none() || !context.ui.err_is_terminal() {
         return;
     }
-    let one = |left_out: &LeftOut| {
-        let why: Vec<_> = left_out.why.iter().map(problem_sentences::problem_line).collect();
-        format!("{} ({})", left_out.variable, why.join("; "))
+    let one = |(variable, why): (&EnvName, &[Problem])| {
+        let why: Vec<_> = why.iter().map(problem_sentences::problem_line).collect();
+        format!("{variable} ({})", why.join("; "))
     };
-    let all: Vec<_> = left_out.iter().map(one).collect();
+    let all: Vec<_> = left_out.map(one).collect();
     context.ui.note(&format!("Left out because they are optional: {}.", all.join(", ")));
 }

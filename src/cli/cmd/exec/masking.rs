@@ -10,8 +10,8 @@ use crate::cli::output;
 use crate::cli::output::view;
 use keyvault_core::name::KeyName;
 use keyvault_exec::mask::{Mask, TooMuch};
+use keyvault_exec::release::Released;
 use keyvault_exec::supervise::streams::{Ways, When};
-use keyvault_vault::Resolution;
 
 /// What is asked for.
 #[derive(Debug, Args)]
@@ -44,9 +44,9 @@ fn in_ci() -> bool {
 
 /// The mask over the values and the parts of composed ones; what it leaves is named. What an env-file says itself is no
 /// secret of the vault's: `PORT=3000` must not make every 3000 unreadable.
-pub(super) fn over(context: &Context, released: &Resolution) -> Result<Mask, Failure> {
-    let whole = released.values.iter().map(|key| (&key.name, key.value.expose()));
-    let parts = released.values.iter().flat_map(|key| &key.parts);
+pub(super) fn over(context: &Context, released: &Released) -> Result<Mask, Failure> {
+    let whole = released.values().iter().map(|key| (&key.name, key.value.expose()));
+    let parts = released.values().iter().flat_map(|key| &key.parts);
     let parts = parts.map(|part| (&part.name, part.value.expose()));
     let (keys, values): (Vec<&KeyName>, Vec<&[u8]>) = whole.chain(parts).unzip();
     let (mask, uncovered) = Mask::of(&values).map_err(|TooMuch| {

@@ -21,15 +21,14 @@ use crate::cli::context::{self, Context, runtime_folder};
 use crate::cli::errors::Failure;
 use crate::cli::output::time;
 use crate::cli::output::view;
-use crate::cli::unlock::key_source::{self, Machine};
+use crate::cli::unlock::key_source::Machine;
 use crate::cli::{output, unlock};
 use keyvault_core::name::KeyName;
 use keyvault_exec::environment::{self, Inheritance};
-use keyvault_exec::plan::Surroundings;
+use keyvault_exec::release::{Preview, Released, Resolved};
 use keyvault_exec::supervise::streams::Ways;
 use keyvault_exec::supervise::{Ending, Masking, Nothing, Supervisor};
 use keyvault_exec::{Command, ExecError};
-use keyvault_vault::{Preview, Resolution, Resolved, Selection};
 
 /// Run a command with keys in its environment.
 ///
@@ -92,7 +91,6 @@ impl Exec {
 
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let wanted = self.delivery.wanted();
-        let selection = Selection { apart: wanted.keys(), ..self.choice.selection() };
         let program =
             self.command.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned());
         let failed = |error: ExecError| Failure::exec(&error, &program);
@@ -105,29 +103,23 @@ impl Exec {
         let places = wanted.prepare(&mut command, runtime_folder().as_deref());
         let places = places.map_err(|error| failed(error.into()))?;
         // Before the vault is touched: what files ask for has to be approved first.
-        let Request { selection, literals } = self.files.request(context, selection, &self.machine)?;
-        files::refuse_misplaced(&selection, &literals, places.wanted())?;
+        let Request { selection, literals } =
+            self.files.request(context, &self.choice, places.wanted(), &self.machine)?;
         let inheritance = Inheritance { clean: self.clean_env, preserve: self.preserve_env.clone() };
         let inherited = inheritance.filter(context::variables());
-        let surroundings = Surroundings {
-            weight: command.weight()
-                + environment::weight(&inherited)
-                + environment::weight(&places.variables())
-                + files::weight(&selection, &literals),
-            no_empty: self.no_empty,
-        };
-        let order = Order { program, selection, literals, inherited, places, surroundings };
+        let weight = command.weight()
+            + environment::weight(&inherited)
+            + environment::weight(&places.variables())
+            + files::weight(&selection, &literals);
+        let no_empty = self.no_empty;
+        let order = Order { program, selection, literals, inherited, places, weight, no_empty };
         let ways = self.mask.ways();
         if order.selection.is_empty() {
             return self.run_without_keys(context, order, command, ways);
         }
         let mut supply = context.supply(&self.machine)?;
         if self.dry_run {
-            let refused = key_source::failed(&supply);
-            let inspect = |resolved: &[Resolved]| order.inspect(resolved);
-            let seen = context
-                .with_world(|world| supply.preview(world, &order.selection, &inspect).map_err(refused))?;
-            return preview::print(context, &seen, &order);
+            return preview::print(context, &order.preview(context, &mut supply)?, &order);
         }
         if self.watching.watch {
             return self.watching.run(context, order, command, supply, ways);
@@ -154,7 +146,7 @@ impl Exec {
         if self.dry_run {
             return preview::print(context, &Preview::default(), &order);
         }
-        let nothing = Resolution::default();
+        let nothing = Released::nothing();
         if ways.is_some() || order.places.wanted().has_files() {
             return run_beside(context, order, command, nothing, ways);
         }
@@ -168,7 +160,7 @@ fn run_beside(
     context: &Context,
     order: Order,
     command: Command,
-    released: Resolution,
+    released: Released,
     ways: Option<Ways>,
 ) -> Result<u8, Failure> {
     let mask = ways.map(|ways| masking::over(context, &released).map(|mask| (mask, ways))).transpose()?;
@@ -185,7 +177,7 @@ fn look_after(
     supervisor: &Supervisor,
     order: &Order,
     mut command: Command,
-    released: Resolution,
+    released: Released,
     masking: Option<Masking<'_>>,
 ) -> Result<Ending, Failure> {
     let environment = order.fill(&mut command, &released)?;

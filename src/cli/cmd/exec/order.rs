@@ -7,16 +7,16 @@ use super::files;
 use super::{say_skipped, warn_of_expiry};
 use crate::cli::context::Context;
 use crate::cli::errors::Failure;
-use crate::cli::unlock::key_source;
 use keyvault_core::name::EnvName;
 use keyvault_core::secret::SecretBytes;
 use keyvault_exec::delivery::{Besides, Deliveries, Places};
 use keyvault_exec::environment;
-use keyvault_exec::plan::{self, Surroundings};
+use keyvault_exec::fit::{Surroundings, fit};
+use keyvault_exec::release::{self, Preview, Released, Selection};
 use keyvault_exec::{Command, ExecError};
 use keyvault_os::process::exec::EnvBlock;
 use keyvault_vault::audit::Action;
-use keyvault_vault::{Problem, Purpose, Resolution, Resolved, Selection, Supply};
+use keyvault_vault::{Purpose, Supply};
 
 /// What was asked for, checked as far as it can be without the vault.
 pub(super) struct Order {
@@ -30,16 +30,19 @@ pub(super) struct Order {
     pub(super) inherited: Vec<(OsString, OsString)>,
     /// Where values go that are not variables.
     pub(super) places: Places,
-    /// What the command gets besides.
-    pub(super) surroundings: Surroundings,
+    /// Bytes of arguments and variables that are no key's, pointers included.
+    pub(super) weight: usize,
+    /// Refuse empty values.
+    pub(super) no_empty: bool,
 }
 
 impl Order {
-    /// What is wrong with these values.
-    pub(super) fn inspect(&self, resolved: &[Resolved]) -> Vec<Problem> {
-        let mut problems = plan::inspect(resolved, &self.places, self.surroundings);
-        problems.extend(files::given_twice(resolved, &self.literals));
-        problems
+    /// What would be released; nothing is recorded.
+    pub(super) fn preview(&self, context: &Context, supply: &mut Supply) -> Result<Preview, Failure> {
+        context.with_keys(supply, |supply, world| {
+            let staged = release::stage(supply.look(world)?, &self.selection)?;
+            Ok(fit(staged, self.surroundings())?.preview())
+        })
     }
 
     /// Has the values released; `occasion` is what the log says besides.
@@ -49,30 +52,38 @@ impl Order {
         supply: &mut Supply,
         selection: &Selection,
         occasion: &str,
-    ) -> Result<Resolution, Failure> {
-        let refused = key_source::failed(supply);
+    ) -> Result<Released, Failure> {
         let purpose = Purpose {
             action: Action::Exec,
             detail: format!("{}{occasion}", detail_of(&self.program, self.places.wanted())),
         };
-        let inspect = |resolved: &[Resolved]| self.inspect(resolved);
-        let resolution = context
-            .with_world(|world| supply.resolve(world, selection, purpose, &inspect).map_err(refused))?;
-        say_skipped(context, &resolution.skipped);
-        files::say_left_out(context, &resolution.left_out);
-        warn_of_expiry(context, &resolution.values);
-        Ok(resolution)
+        let released = context.with_keys(supply, |supply, world| {
+            let staged = release::stage(supply.begin(world)?, selection)?;
+            Ok(fit(staged, self.surroundings())?.commit(purpose)?)
+        })?;
+        say_skipped(context, released.skipped());
+        files::say_left_out(context, released.left_out());
+        warn_of_expiry(context, released.values());
+        Ok(released)
+    }
+
+    fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings {
+            places: &self.places,
+            literals: &self.literals,
+            weight: self.weight,
+            no_empty: self.no_empty,
+        }
     }
 
     /// Puts values in their places, and the others into an environment.
-    pub(super) fn fill(&self, command: &mut Command, released: &Resolution) -> Result<EnvBlock, Failure> {
-        let resolved = &released.values;
+    pub(super) fn fill(&self, command: &mut Command, released: &Released) -> Result<EnvBlock, Failure> {
         let besides = self.besides(released);
-        self.places.fill(command, resolved, &besides).map_err(|error| self.failed(&error.into()))?;
+        self.places.fill(command, released, &besides).map_err(|error| self.failed(&error.into()))?;
         let paths = self.places.variables();
         let mut given: Vec<(&[u8], &[u8])> =
             paths.iter().map(|(name, path)| (name.as_bytes(), path.as_bytes())).collect();
-        let variables = resolved.iter().filter(|key| self.places.is_variable(key));
+        let variables = released.values().iter().filter(|key| self.places.is_variable(key));
         given.extend(
             variables
                 .filter_map(|key| Some((key.variable.as_ref()?.as_str().as_bytes(), key.value.expose()))),
@@ -85,11 +96,11 @@ impl Order {
     }
 
     /// Variables that are no key's: an env-file's own, and defaults of those that nobody sets.
-    pub(super) fn besides<'o>(&'o self, released: &'o Resolution) -> Vec<Besides<'o>> {
+    pub(super) fn besides<'o>(&'o self, released: &'o Released) -> Vec<Besides<'o>> {
         let own = self.literals.iter().map(|(name, value)| (name, Some(value.expose())));
         let is_own = |name: &EnvName| self.literals.iter().any(|(known, _)| known == name);
         let is_set = |name: &EnvName| self.inherited.iter().any(|(known, _)| known == name.as_str());
-        let defaults = released.defaults.iter().filter(|(name, _)| !is_own(name));
+        let defaults = released.defaults().filter(move |(name, _)| !is_own(name));
         own.chain(defaults.map(|(name, text)| (name, (!is_set(name)).then_some(text.as_bytes())))).collect()
     }
 

@@ -5,11 +5,12 @@ use super::{delivery, files, say_skipped};
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use keyvault_core::name::EnvName;
-use keyvault_vault::Preview;
+use keyvault_exec::release::Preview;
 
 pub(super) fn print(context: &Context, preview: &Preview, order: &Order) -> Result<u8, Failure> {
     say_skipped(context, &preview.skipped);
-    files::say_left_out(context, &preview.left_out);
+    let left_out = preview.left_out.iter().map(|(variable, why)| (variable, why.as_slice()));
+    files::say_left_out(context, left_out);
     if context.ui.json { print_json(context, preview, order) } else { print_lines(context, preview, order) }?;
     Ok(code::DONE)
 }
@@ -29,8 +30,8 @@ fn print_json(context: &Context, preview: &Preview, order: &Order) -> Result<(),
                 object.insert(field.to_owned(), names.into());
             }
         };
-        put("defaults", preview.defaults.iter().map(|(variable, _)| variable).collect());
-        put("left_out", preview.left_out.iter().map(|left_out| &left_out.variable).collect());
+        put("defaults", preview.defaults.iter().collect());
+        put("left_out", preview.left_out.iter().map(|(variable, _)| variable).collect());
         put("from_env_file", order.literals.iter().map(|(variable, _)| variable).collect());
         if let Some(place) = &wanted.env_file {
             object.insert("env_file".to_owned(), place.as_str().into());
@@ -52,7 +53,7 @@ fn print_lines(context: &Context, preview: &Preview, order: &Order) -> Result<()
     for (line, _) in delivery::preview(wanted) {
         context.ui.line(&line)?;
     }
-    for (variable, _) in &preview.defaults {
+    for variable in &preview.defaults {
         context.ui.line(&format!("{variable}{place} <- its default"))?;
     }
     for (variable, _) in &order.literals {

@@ -14,18 +14,19 @@ use crate::cli::context::{Context, state_folder};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::cli::output::view;
-use crate::cli::unlock::key_source;
 use keyvault_core::clock::Moment;
 use keyvault_core::identity::Identity;
 use keyvault_core::name::KeyName;
 use keyvault_exec::Command;
+use keyvault_exec::release::changes::aftermath;
+use keyvault_exec::release::{Aftermath, Fate, Given, Glance, Released};
 use keyvault_exec::supervise::streams::Ways;
 use keyvault_exec::supervise::{Ending, Masking, Supervisor};
 use keyvault_exec::watch::{Ended, Keeper, Manner, Possible, Said, Watch};
 use keyvault_os::process::signal_names;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::session;
-use keyvault_vault::{Access, Aftermath, Fate, Given, Glance, Holding, Resolution, Resolved, Supply, Vault};
+use keyvault_vault::{Access, Holding, Supply, Vault};
 
 /// Keeping the command up to date.
 #[derive(Debug, Args)]
@@ -82,7 +83,7 @@ fn watch_over(
     supervisor: &Supervisor,
     source: &Source<'_>,
     order: &Order,
-    (mut command, mut released): (Command, Resolution),
+    (mut command, mut released): (Command, Released),
     manner: Manner,
     ways: Option<Ways>,
 ) -> Result<Ending, Failure> {
@@ -94,7 +95,7 @@ fn watch_over(
         let masking =
             mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways, callers: output::callers() });
         let environment = order.fill(&mut command, &released)?;
-        watch.over(Given::of(&released.values, &order.selection.previous));
+        watch.over(Given::of(&released, &order.selection.previous));
         drop(released);
         let ending = supervisor.run(&command, &environment, masking, &mut watch);
         let ending = ending.map_err(|error| order.failed(&error))?;
@@ -320,20 +321,14 @@ impl Keeper for Keys<'_> {
     fn aftermath(&mut self, given: &[Given]) -> Option<Aftermath> {
         let context = self.source.context;
         let answer = self.source.with(|supply| {
-            let failed = key_source::failed(supply);
-            context.with_world(|world| supply.aftermath(world, given).map_err(failed))
+            context.with_keys(supply, |supply, world| Ok(aftermath(&supply.look(world)?, given)?))
         });
         self.heard(About::Looking, answer).ok()
     }
 
     fn could_start(&mut self) -> Possible {
-        let Order { selection, .. } = self.order;
         let context = self.source.context;
-        let answer = self.source.with(|supply| {
-            let inspect = |resolved: &[Resolved]| self.order.inspect(resolved);
-            let failed = key_source::failed(supply);
-            context.with_world(|world| supply.preview(world, selection, &inspect).map_err(failed))
-        });
+        let answer = self.source.with(|supply| self.order.preview(context, supply));
         self.heard(About::Handing, answer).map_or_else(|possible| possible, |_| Possible::Yes)
     }
 
@@ -352,7 +347,7 @@ impl Keeper for Keys<'_> {
                 let released = self.order.release(context, supply, &selection, ", files rewritten")?;
                 places
                     .clear_files(refused)
-                    .and_then(|()| places.fill_files(&released.values, &self.order.besides(&released)))
+                    .and_then(|()| places.fill_files(&released, &self.order.besides(&released)))
                     .map_err(|error| self.order.failed(&error.into()))
             })
         };

@@ -14,13 +14,14 @@ use crate::cli::errors::project_sentences;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::cli::output::view;
-use crate::cli::unlock::key_source::{self, Machine};
+use crate::cli::unlock::key_source::Machine;
 use crate::project::approval::Ask;
 use crate::project::report::{self, Line, Standing};
 use crate::project::{Entry, Profile, Section};
+use keyvault_core::name::EnvName;
 use keyvault_exec::delivery::Places;
-use keyvault_exec::plan::{self, Surroundings};
-use keyvault_vault::{Problem, Resolved, Survey};
+use keyvault_exec::fit::{Surroundings, fit};
+use keyvault_exec::release::{self, Problem, Refusal, Selection, State};
 
 /// Report the status of every key the project needs.
 ///
@@ -50,7 +51,7 @@ impl Check {
         let survey = survey(context, &found, &entries, &new, (&self.machine, self.defaults))?;
         let lines = report::lines(&entries, &new, &survey.states);
         if context.ui.json {
-            let ok = new.is_empty() && survey.problems.is_empty();
+            let ok = new.is_empty() && survey.refusal.is_empty();
             let lines: Vec<_> = lines.iter().map(json).collect();
             context.ui.print_json(&serde_json::json!({
                 "file": found.path.to_string_lossy(),
@@ -61,11 +62,19 @@ impl Check {
         } else {
             print(context, &lines)?;
         }
-        match summary(&survey.problems, &new) {
+        match summary(&survey.refusal, &new) {
             Some(failure) => Err(failure),
             None => Ok(code::DONE),
         }
     }
+}
+
+/// How it stands with every variable that was looked up.
+#[derive(Default)]
+struct Survey {
+    states: Vec<(EnvName, State)>,
+    /// What `exec` would refuse for.
+    refusal: Refusal,
 }
 
 /// Only what was approved is looked up: whether a key is there is nothing that a file may find out by asking.
@@ -84,10 +93,15 @@ fn survey(
     let approved = gate::standing(found, &judged, machine, defaults)?
         .map_err(|new| project_sentences::not_approved(&found.path, &new))?;
     let mut keys = context.supply(machine)?;
-    let refused = key_source::failed(&keys);
-    let surroundings = Surroundings { weight: 0, no_empty: false };
-    let inspect = |resolved: &[Resolved]| plan::inspect(resolved, &Places::none(), surroundings);
-    context.with_world(|world| keys.survey(world, &approved.picks(&judged), &inspect).map_err(refused))
+    let selection = Selection { picks: approved.picks(&judged), ..Selection::default() };
+    context.with_keys(&mut keys, |keys, world| {
+        let staged = release::stage(keys.look(world)?, &selection)?;
+        let states = staged.states().to_vec();
+        let surroundings =
+            Surroundings { places: &Places::none(), literals: &[], weight: 0, no_empty: false };
+        let refusal = fit(staged, surroundings).err().unwrap_or_default();
+        Ok(Survey { states, refusal })
+    })
 }
 
 fn print(context: &Context, lines: &[Line]) -> Result<(), Failure> {
@@ -135,17 +149,17 @@ fn json(line: &Line) -> serde_json::Value {
     })
 }
 
-fn summary(problems: &[Problem], new: &BTreeSet<Ask>) -> Option<Failure> {
-    if problems.is_empty() && new.is_empty() {
+fn summary(refusal: &Refusal, new: &BTreeSet<Ask>) -> Option<Failure> {
+    if refusal.is_empty() && new.is_empty() {
         return None;
     }
-    let (code, kind) = if new.is_empty() && problem_sentences::only_missing(problems) {
+    let (code, kind) = if new.is_empty() && problem_sentences::only_missing(refusal) {
         (code::NOT_FOUND, "not_found")
     } else {
         (code::REFUSED, "refused")
     };
     let mut message = "The project cannot run with this vault:".to_owned();
-    for line in problems.iter().map(problem_line) {
+    for line in problem_sentences::lines(refusal) {
         message.push_str(&format!("\n  {line}"));
     }
     for ask in new {

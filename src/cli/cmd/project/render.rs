@@ -8,13 +8,15 @@ use crate::cli::context::{self, Context};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::cli::output::view;
-use crate::cli::unlock::key_source::{self, Machine};
+use crate::cli::unlock::key_source::Machine;
 use crate::project::reference;
 use crate::project::tracked::{Tracked, tracked};
+use keyvault_core::name::KeyName;
 use keyvault_core::secret::SecretBytes;
+use keyvault_exec::release::{self, Piece};
 use keyvault_os::fs::private;
+use keyvault_vault::Purpose;
 use keyvault_vault::audit::Action;
-use keyvault_vault::{Piece, Purpose};
 
 /// The longest template, in bytes.
 const MAX_TEMPLATE: usize = 1 << 20;
@@ -46,15 +48,13 @@ impl Render {
         if let Some(output) = output {
             self.refuse_place(output)?;
         }
-        let (whole, keys) = if pieces.iter().any(|piece| matches!(piece, Piece::Value { .. })) {
-            let mut keys = context.supply(&self.machine)?;
-            let refused = key_source::failed(&keys);
-            let purpose = Purpose { action: Action::Export, detail: "render".to_owned() };
-            context.with_world(|world| keys.fill(world, &pieces, purpose).map_err(refused))?
+        let filled = if pieces.iter().any(|piece| matches!(piece, Piece::Value { .. })) {
+            self.fill(context, &pieces)?
         } else {
             context.ui.warn(&format!("{shown} contains no reference such as kv://NAME."));
-            (unfilled(&pieces), Vec::new())
+            None
         };
+        let (whole, keys) = filled.unwrap_or_else(|| (unfilled(&pieces), Vec::new()));
         let Some(output) = output else {
             context.ui.file(&whole, false)?;
             return Ok(code::DONE);
@@ -74,6 +74,20 @@ impl Render {
             context.ui.note(&format!("Wrote {output} with {}.", view::counted(keys.len(), "key")));
         }
         Ok(code::DONE)
+    }
+
+    fn fill(
+        &self,
+        context: &Context,
+        pieces: &[Piece],
+    ) -> Result<Option<(SecretBytes, Vec<KeyName>)>, Failure> {
+        let mut keys = context.supply(&self.machine)?;
+        let purpose = Purpose { action: Action::Export, detail: "render".to_owned() };
+        let released = context.with_keys(&mut keys, |keys, world| {
+            let staged = release::stage_text(keys.begin(world)?, pieces)?;
+            Ok(staged.fit_anywhere()?.commit(purpose)?)
+        })?;
+        Ok(released.into_text())
     }
 
     fn read(&self) -> Result<(String, Vec<Piece>), Failure> {

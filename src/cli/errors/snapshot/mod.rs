@@ -14,19 +14,21 @@ use keyvault_core::name::refused::Refused;
 use keyvault_core::name::{EnvName, KeyName, NameError, Scope};
 use keyvault_core::recipe::{Kind as RecipeKind, RecipeError};
 use keyvault_exec::ExecError;
+use keyvault_exec::fit::{LineFault, Misfit};
+use keyvault_exec::release::{Problem, Refusal, ReleaseError};
 use keyvault_os::fs::lock::Process;
 use keyvault_os::fs::vault_file::{FileFault, Kind};
 use keyvault_os::kernel_keyring::SessionError;
 use keyvault_os::process::actor::User;
 use keyvault_os::process::exec::{EnvError, NotRunnable};
 use keyvault_os::terminal::prompt::PromptError;
+use keyvault_vault::VaultError;
 use keyvault_vault::audit::AuditError;
 use keyvault_vault::state::StateError;
 use keyvault_vault::state::pin::Standing;
 use keyvault_vault::store::StoreError;
 use keyvault_vault::unlock::passphrase::Unfit;
 use keyvault_vault::unlock::{Secret, UnlockError};
-use keyvault_vault::{LineFault, Problem, VaultError};
 
 use super::Failure;
 use super::file_sentences;
@@ -155,7 +157,7 @@ fn ways_in() -> Vec<VaultError> {
     errors
 }
 
-fn about_keys() -> Vec<VaultError> {
+fn about_keys() -> Vec<Failure> {
     let name = || key("stripe/live");
     let scope = |text: &str| Scope::parse(text).unwrap();
     let mut errors = vec![
@@ -180,14 +182,40 @@ fn about_keys() -> Vec<VaultError> {
     for state in ["current", "pending", "retired", "revoked", "wiped"] {
         errors.push(VaultError::VersionRefused { name: name(), version: 2, state });
     }
+    let mut failures = of(errors);
+    failures.extend(refusals());
+    let kind = RecipeKind::Password;
+    let recipes = [
+        RecipeError::TooShort { kind, minimum: 13 },
+        RecipeError::TooLong { kind: RecipeKind::Hex, maximum: 2048 },
+        RecipeError::NoLength { kind: RecipeKind::Uuid },
+        RecipeError::NoPrefix { kind: RecipeKind::Ed25519 },
+        RecipeError::PrefixTooLong,
+        RecipeError::KeyPair,
+        RecipeError::Rng(RngError),
+    ];
+    failures.extend(of(recipes.map(VaultError::Recipe)));
+    failures
+}
+
+fn of(errors: impl IntoIterator<Item = VaultError>) -> Vec<Failure> {
+    errors.into_iter().map(|error| Failure::of(error, &vault())).collect()
+}
+
+fn refusals() -> Vec<Failure> {
+    let name = || key("stripe/live");
+    let scope = |text: &str| Scope::parse(text).unwrap();
+    let refused = |problems: Vec<Problem>, misfits: Vec<Misfit>| {
+        Failure::release(ReleaseError::Refused(Refusal { problems, misfits }), &vault())
+    };
     let lone = [
         Problem::Missing { wanted: key("stripe/life"), near: Some(name()) },
         Problem::Expired { name: name(), since: Moment(0) },
         Problem::Revoked(name()),
         Problem::NothingLeft,
     ];
-    errors.extend(lone.map(|problem| VaultError::Problems(vec![problem])));
-    errors.push(VaultError::Problems(vec![
+    let mut failures: Vec<_> = lone.into_iter().map(|problem| refused(vec![problem], Vec::new())).collect();
+    let problems = vec![
         Problem::Missing { wanted: key("nothing/like-it"), near: None },
         Problem::NoSuchScope { wanted: scope("payment"), near: Some(scope("payments")) },
         Problem::Swapped { variable: EnvName::parse("STRIPE").unwrap(), name: key("stripe"), to_file: false },
@@ -207,24 +235,28 @@ fn about_keys() -> Vec<VaultError> {
             why: Refused::Redirects,
         },
         Problem::UnapprovedDefault(keys(&["log/token"])),
-        Problem::Nul(key("binary")),
-        Problem::TooLong { name: key("long"), len: 1_048_590, max: 131_072 },
-        Problem::TooMuch { len: 9_000_000, max: 2_097_152 },
-        Problem::Empty(key("empty")),
-        Problem::AlreadyGiven { variable: EnvName::parse("PORT").unwrap(), name: key("shop/port") },
-    ]));
+    ];
+    let misfits = vec![
+        Misfit::Nul(key("binary")),
+        Misfit::TooLong { name: key("long"), len: 1_048_590, max: 131_072 },
+        Misfit::TooMuch { len: 9_000_000, max: 2_097_152 },
+        Misfit::Empty(key("empty")),
+        Misfit::AlreadyGiven { variable: EnvName::parse("PORT").unwrap(), name: key("shop/port") },
+    ];
+    failures.push(refused(problems, misfits));
     let asked = |problem: Problem| Problem::Asked {
         variable: EnvName::parse("TOKEN").unwrap(),
         problem: Box::new(problem),
     };
     let missing = |wanted: &str, near| asked(Problem::Missing { wanted: key(wanted), near });
-    errors.push(VaultError::Problems(vec![missing("stripe/life", Some(name()))]));
-    errors.push(VaultError::Problems(vec![
+    failures.push(refused(vec![missing("stripe/life", Some(name()))], Vec::new()));
+    let ungranted = vec![
         Problem::NotGranted { wanted: key("stripe/life"), near: Some(name()) },
         Problem::NotGranted { wanted: key("sk_live_4eC39HqLyjWDarjtT1zdp7dc"), near: None },
         asked(Problem::NotGranted { wanted: key("db/prod"), near: None }),
-    ]));
-    errors.push(VaultError::Problems(vec![
+    ];
+    failures.push(refused(ungranted, Vec::new()));
+    let of_a_file = vec![
         missing("nothing/like-it", None),
         missing("sk_live_4eC39HqLyjWDarjtT1zdp7dc", None),
         asked(Problem::Expired { name: name(), since: Moment(0) }),
@@ -232,24 +264,16 @@ fn about_keys() -> Vec<VaultError> {
         asked(Problem::Withheld(key("aws/root"))),
         asked(Problem::Version { name: name(), version: 9, state: None }),
         asked(Problem::Version { name: name(), version: 2, state: Some("retired") }),
-        Problem::FileVariable { name: key("tls"), variable: EnvName::parse("TLS").unwrap() },
-        Problem::Line { name: key("lines"), fault: LineFault::Newline },
-        Problem::Line { name: key("return"), fault: LineFault::CarriageReturn },
-        Problem::Line { name: key("binary"), fault: LineFault::NotText },
-        Problem::Line { name: key("long"), fault: LineFault::TooLong { len: 70_000, max: 65_535 } },
-    ]));
-    let kind = RecipeKind::Password;
-    let recipes = [
-        RecipeError::TooShort { kind, minimum: 13 },
-        RecipeError::TooLong { kind: RecipeKind::Hex, maximum: 2048 },
-        RecipeError::NoLength { kind: RecipeKind::Uuid },
-        RecipeError::NoPrefix { kind: RecipeKind::Ed25519 },
-        RecipeError::PrefixTooLong,
-        RecipeError::KeyPair,
-        RecipeError::Rng(RngError),
     ];
-    errors.extend(recipes.map(VaultError::Recipe));
-    errors
+    let misfits = vec![
+        Misfit::FileVariable { name: key("tls"), variable: EnvName::parse("TLS").unwrap() },
+        Misfit::Line { name: key("lines"), fault: LineFault::Newline },
+        Misfit::Line { name: key("return"), fault: LineFault::CarriageReturn },
+        Misfit::Line { name: key("binary"), fault: LineFault::NotText },
+        Misfit::Line { name: key("long"), fault: LineFault::TooLong { len: 70_000, max: 65_535 } },
+    ];
+    failures.push(refused(of_a_file, misfits));
+    failures
 }
 
 fn others() -> Vec<Failure> {
@@ -325,19 +349,20 @@ fn shown(failure: &Failure) -> String {
 
 #[test]
 fn every_sentence_stands_in_the_snapshot() {
-    let sections = [("A vault's file", file_faults()), ("Its rows and its standing", rows())];
-    let more = [
-        ("Slots and credentials", ways_in()),
+    let sections = [
+        ("A vault's file", of(file_faults())),
+        ("Its rows and its standing", of(rows())),
+        ("Slots and credentials", of(ways_in())),
         ("Keys", about_keys()),
-        ("Tokens and bundles", about_machines()),
+        ("Tokens and bundles", of(about_machines())),
     ];
     let mut text = String::from(
         "Every error that the program has for a fact, as exit code, kind, sentence and remedy. Usage errors are at the end.\n",
     );
-    for (title, errors) in sections.into_iter().chain(more) {
+    for (title, failures) in sections {
         text += &format!("\n# {title}\n\n");
-        for error in errors {
-            text += &shown(&Failure::of(error, &vault()));
+        for failure in &failures {
+            text += &shown(failure);
         }
     }
     text += "\n# Files, streams, terminals, commands\n\n";

@@ -5,16 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::KeyRef;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{EnvName, KeyName};
 use keyvault_core::secret::{Full, SecretBytes, SecretWriter};
 
+use keyvault_vault::store::StoreError;
+use keyvault_vault::{KeyView, VaultError, VersionState};
+
 use super::problem::Problem;
-use super::select::{Part, Resolution, Resolved, Resolver, key_refs};
-use crate::error::VaultError;
-use crate::key::record::{Item, Version, VersionState};
-use crate::tx::damaged;
+use super::stage::{Part, Resolved, Staging};
 
 /// A variable and what it is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,43 +72,22 @@ pub enum Encoding {
     Url,
 }
 
-/// An optional variable that stays unset.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
-    /// The variable.
-    pub variable: EnvName,
-    /// Why.
-    pub why: Vec<Problem>,
-}
-
 /// How it stands with a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// It would get its value.
     Ready,
-    /// It would get the text that stands in for its key.
-    Default,
+    /// It would get this text, which stands in for its key.
+    Default(String),
     /// It would stay unset, for these reasons.
     LeftOut(Vec<Problem>),
     /// It would refuse the whole.
     Wrong(Vec<Problem>),
 }
 
-/// How it stands with all of them.
-#[derive(Debug, Default)]
-pub struct Survey {
-    /// Each variable, in the order in which they were asked for.
-    pub states: Vec<(EnvName, State)>,
-    /// Everything that [`crate::Supply::resolve`] would refuse for.
-    pub problems: Vec<Problem>,
-}
-
-/// A text that was filled, and the names of the keys in it.
-pub type Filled = (SecretBytes, Vec<KeyName>);
-
 /// A key as it was found for a piece.
 struct Found {
-    item: Item,
+    key: KeyView,
     version: u32,
     /// Whether that version was asked for.
     pinned: bool,
@@ -118,70 +96,35 @@ struct Found {
 /// The keys of a pick, each once.
 type Sources = BTreeMap<(KeyName, Option<u32>), Found>;
 
-impl Resolver<'_> {
-    /// How it stands with each of these.
-    pub(crate) fn survey(
-        &mut self,
-        picks: &[Pick],
-        now: Moment,
-        inspect: &dyn Fn(&[Resolved]) -> Vec<Problem>,
-    ) -> Result<Survey, VaultError> {
-        let (mut survey, mut values) = (Survey::default(), Vec::new());
-        for pick in picks {
-            let (state, sources) = self.judge(pick, now)?;
-            match &state {
-                State::Ready => values.extend(self.made_of(pick, &sources)?),
-                State::Wrong(problems) => survey.problems.extend(asked(&pick.variable, problems)),
-                State::Default | State::LeftOut(_) => {}
+impl Staging<'_> {
+    /// Stages what a pick comes to: a value, a default, nothing, or problems.
+    pub(super) fn take_pick(&mut self, pick: &Pick) -> Result<(), VaultError> {
+        let (state, sources) = self.judge(pick)?;
+        match &state {
+            State::Ready => {
+                let value = self.made_of(&pick.pieces, Some(&pick.variable), &sources)?;
+                self.staged.values.extend(value);
             }
-            survey.states.push((pick.variable.clone(), state));
+            State::Wrong(problems) => self.staged.problems.extend(asked(&pick.variable, problems)),
+            State::Default(_) | State::LeftOut(_) => {}
         }
-        survey.problems.extend(inspect(&values));
-        Ok(survey)
-    }
-
-    /// The pieces, one behind the other, and the keys that they were read from, as the log names them.
-    pub(crate) fn fill(
-        &mut self,
-        pieces: &[Piece],
-        now: Moment,
-    ) -> Result<(Filled, Vec<KeyRef>), VaultError> {
-        let mut problems = Vec::new();
-        let sources = self.sources(pieces, now, &mut problems)?;
-        if !problems.is_empty() {
-            return Err(VaultError::Problems(problems));
-        }
-        let (whole, _) = self.compose(pieces, &sources)?;
-        let read: BTreeSet<_> = sources.values().map(|found| (&found.item.name, found.version)).collect();
-        let names: BTreeSet<_> = sources.values().map(|found| found.item.name.clone()).collect();
-        let keys = key_refs(&read);
-        Ok(((whole, names.into_iter().collect()), keys))
-    }
-
-    /// Enters what a pick comes to: a value, a default, nothing, or problems.
-    pub(crate) fn take_pick(
-        &mut self,
-        pick: &Pick,
-        now: Moment,
-        resolution: &mut Resolution,
-        problems: &mut Vec<Problem>,
-    ) -> Result<(), VaultError> {
-        let (state, sources) = self.judge(pick, now)?;
-        let variable = pick.variable.clone();
-        match state {
-            State::Ready => resolution.values.extend(self.made_of(pick, &sources)?),
-            State::Default => {
-                resolution.defaults.push((variable, pick.when_missing.default.clone().unwrap_or_default()));
-            }
-            State::LeftOut(why) => resolution.left_out.push(LeftOut { variable, why }),
-            State::Wrong(wrong) => problems.extend(asked(&variable, &wrong)),
-        }
+        self.staged.states.push((pick.variable.clone(), state));
         Ok(())
     }
 
-    fn judge(&mut self, pick: &Pick, now: Moment) -> Result<(State, Sources), VaultError> {
-        let mut problems = Vec::new();
-        let sources = self.sources(&pick.pieces, now, &mut problems)?;
+    /// Stages a text: its pieces, one behind the other, as one value.
+    pub(super) fn take_text(&mut self, pieces: &[Piece]) -> Result<(), VaultError> {
+        let (sources, problems) = self.sources(pieces)?;
+        if problems.is_empty() {
+            let value = self.made_of(pieces, None, &sources)?;
+            self.staged.values.extend(value);
+        }
+        self.staged.problems.extend(problems);
+        Ok(())
+    }
+
+    fn judge(&mut self, pick: &Pick) -> Result<(State, Sources), VaultError> {
+        let (sources, problems) = self.sources(&pick.pieces)?;
         let WhenMissing { optional, default, unapproved } = &pick.when_missing;
         let missing =
             |problem: &Problem| matches!(problem, Problem::Missing { .. } | Problem::NotGranted { .. });
@@ -191,9 +134,9 @@ impl Resolver<'_> {
         } else if problems.iter().any(|problem| matches!(problem, Problem::Withheld(_))) {
             // Whoever marked the key wants to hear of a file that asks for it, optional or not.
             State::Wrong(problems)
-        } else if default.is_some() && (*optional || only_missing) {
+        } else if let Some(default) = default.as_ref().filter(|_| *optional || only_missing) {
             if !unapproved {
-                State::Default
+                State::Default(default.clone())
             } else if *optional {
                 State::LeftOut(problems)
             } else {
@@ -212,13 +155,8 @@ impl Resolver<'_> {
     }
 
     /// The keys that the pieces name, each once, and what is wrong with the others.
-    fn sources(
-        &mut self,
-        pieces: &[Piece],
-        now: Moment,
-        problems: &mut Vec<Problem>,
-    ) -> Result<Sources, VaultError> {
-        let mut sources = Sources::new();
+    fn sources(&mut self, pieces: &[Piece]) -> Result<(Sources, Vec<Problem>), VaultError> {
+        let (mut sources, mut problems) = (Sources::new(), Vec::new());
         let wanted: BTreeSet<_> = pieces
             .iter()
             .filter_map(|piece| match piece {
@@ -226,39 +164,44 @@ impl Resolver<'_> {
                 Piece::Text(_) => None,
             })
             .collect();
-        for (name, version) in wanted {
-            let Some(item) = self.source.named(name)? else {
-                problems.push(self.source.missing(name)?);
+        for (name, wanted) in wanted {
+            let Some(key) = self.keys.named(name)? else {
+                problems.push(self.missing(name)?);
                 continue;
             };
-            match fit(&item, version, now) {
-                Ok(number) => {
-                    let pinned = version.is_some();
-                    sources.insert((name.clone(), version), Found { item, version: number, pinned });
+            match usable(&key, wanted, self.now) {
+                Ok(version) => {
+                    let pinned = wanted.is_some();
+                    sources.insert((name.clone(), wanted), Found { key, version, pinned });
                 }
                 Err(problem) => problems.push(problem),
             }
         }
-        Ok(sources)
+        Ok((sources, problems))
     }
 
-    /// The value of a pick; `None` if it names no key.
-    fn made_of(&mut self, pick: &Pick, sources: &Sources) -> Result<Option<Resolved>, VaultError> {
-        let first = pick.pieces.iter().find_map(|piece| match piece {
+    /// The value of these pieces; `None` if they name no key.
+    fn made_of(
+        &mut self,
+        pieces: &[Piece],
+        variable: Option<&EnvName>,
+        sources: &Sources,
+    ) -> Result<Option<Resolved>, VaultError> {
+        let first = pieces.iter().find_map(|piece| match piece {
             Piece::Value { name, version, .. } => sources.get(&(name.clone(), *version)),
             Piece::Text(_) => None,
         });
         let Some(first) = first else { return Ok(None) };
-        let (value, parts) = self.compose(&pick.pieces, sources)?;
-        let own = matches!(pick.pieces.as_slice(), [Piece::Value { encoding: Encoding::Raw, .. }]);
+        let (value, parts) = self.compose(pieces, sources)?;
+        let own = matches!(pieces, [Piece::Value { encoding: Encoding::Raw, .. }]);
         Ok(Some(Resolved {
-            name: first.item.name.clone(),
+            name: first.key.name().clone(),
             version: first.version,
-            item: first.item.id,
+            key: *first.key.id(),
             pinned: first.pinned,
-            variable: Some(pick.variable.clone()),
+            variable: variable.cloned(),
             value,
-            expires: sources.values().filter_map(|found| found.item.expires).min(),
+            expires: sources.values().filter_map(|found| found.key.expires()).min(),
             parts: if own { Vec::new() } else { parts },
         }))
     }
@@ -271,9 +214,7 @@ impl Resolver<'_> {
     ) -> Result<(SecretBytes, Vec<Part>), VaultError> {
         let mut parts = BTreeMap::new();
         for (wanted, found) in sources {
-            let version =
-                found.item.version(found.version).ok_or_else(|| damaged("item: a version is gone"))?;
-            parts.insert(wanted, (self.source.value(&found.item, version)?, found));
+            parts.insert(wanted, (self.keys.value(&found.key, found.version)?, found));
         }
         let values = |name: &KeyName, version: Option<u32>| {
             let value = parts.get(&(name.clone(), version)).map(|(value, _)| value.expose());
@@ -297,10 +238,10 @@ impl Resolver<'_> {
             written.map_err(|Full| damaged("a composed value has another size"))?;
         }
         let part = |(value, found): (SecretBytes, &Found)| Part {
-            name: found.item.name.clone(),
+            name: found.key.name().clone(),
             version: found.version,
             value,
-            item: found.item.id,
+            key: *found.key.id(),
             pinned: found.pinned,
         };
         Ok((whole.finish(), parts.into_values().map(part).collect()))
@@ -308,24 +249,25 @@ impl Resolver<'_> {
 }
 
 /// The number of the version that is handed out, if the key may be handed out to a file at all.
-fn fit(item: &Item, version: Option<u32>, now: Moment) -> Result<u32, Problem> {
-    let name = || item.name.clone();
-    if item.is_withheld() {
+fn usable(key: &KeyView, version: Option<u32>, now: Moment) -> Result<u32, Problem> {
+    let name = || key.name().clone();
+    if key.is_withheld() {
         return Err(Problem::Withheld(name()));
     }
-    if item.expired(now) {
-        return Err(Problem::Expired { name: name(), since: item.expires.unwrap_or(now) });
+    if key.expired(now) {
+        return Err(Problem::Expired { name: name(), since: key.expires().unwrap_or(now) });
     }
-    let Some(number) = version else {
-        return item.current().map(|current| current.number).ok_or_else(|| Problem::Revoked(name()));
+    let Some(version) = version else {
+        return key.current().ok_or_else(|| Problem::Revoked(name()));
     };
-    let state = item.version(number).map(|version: &Version| version.state_at(now));
-    match state {
-        Some(VersionState::Current | VersionState::Previous) => Ok(number),
-        state => {
-            Err(Problem::Version { name: name(), version: number, state: state.map(VersionState::name) })
-        }
+    match key.state_of(version, now) {
+        Some(VersionState::Current | VersionState::Previous) => Ok(version),
+        state => Err(Problem::Version { name: name(), version, state: state.map(VersionState::name) }),
     }
+}
+
+fn damaged(what: &str) -> VaultError {
+    StoreError::Damaged { what: what.to_owned() }.into()
 }
 
 fn asked(variable: &EnvName, problems: &[Problem]) -> Vec<Problem> {

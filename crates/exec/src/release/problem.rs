@@ -1,8 +1,10 @@
 //! What can be wrong with keys that are asked for.
 
+use crate::fit::Misfit;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::refused::Refused;
 use keyvault_core::name::{EnvName, KeyName, Scope};
+use keyvault_vault::VaultError;
 
 /// Something that is wrong with what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,40 +69,6 @@ pub enum Problem {
         /// Why not.
         why: Refused,
     },
-    /// The value has a NUL byte, which an environment cannot carry.
-    Nul(KeyName),
-    /// The value is longer than the kernel takes in one string.
-    TooLong {
-        /// The key.
-        name: KeyName,
-        /// Length of `VARIABLE=value` and its NUL, in bytes.
-        len: usize,
-        /// The most that the kernel takes.
-        max: usize,
-    },
-    /// Environment and arguments together are more than the kernel takes.
-    TooMuch {
-        /// Their length in bytes.
-        len: usize,
-        /// The most that the kernel takes.
-        max: usize,
-    },
-    /// The value is empty, and empty ones were declined.
-    Empty(KeyName),
-    /// The variable of this key is to say where a file is.
-    FileVariable {
-        /// The key.
-        name: KeyName,
-        /// The variable.
-        variable: EnvName,
-    },
-    /// The value cannot stand in a line of docker's env-file.
-    Line {
-        /// The key.
-        name: KeyName,
-        /// What docker would make of it.
-        fault: LineFault,
-    },
     /// Everything that was chosen is revoked, or the vault is empty.
     NothingLeft,
     /// The key is marked as never to be handed out because a file asks for it.
@@ -114,13 +82,6 @@ pub enum Problem {
         /// Its state; `None` if there is no such version.
         state: Option<&'static str>,
     },
-    /// A key under a variable that a file gives a text of its own.
-    AlreadyGiven {
-        /// The variable.
-        variable: EnvName,
-        /// The key.
-        name: KeyName,
-    },
     /// Something is wrong with a variable that a file asks for.
     Asked {
         /// The variable.
@@ -130,20 +91,36 @@ pub enum Problem {
     },
 }
 
-/// What docker would misread in a line of its env-file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LineFault {
-    /// A newline: the rest would be a line of its own.
-    Newline,
-    /// A carriage return at the end, which it drops.
-    CarriageReturn,
-    /// Bytes that are not UTF-8, which it refuses, and prints.
-    NotText,
-    /// A line longer than it reads.
-    TooLong {
-        /// Length of `VARIABLE=value`, in bytes.
-        len: usize,
-        /// The most that docker takes.
-        max: usize,
-    },
+/// Everything that is wrong with a release: nothing of it happens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refusal {
+    /// With the keys that were asked for.
+    pub problems: Vec<Problem>,
+    /// With values for the places that they are meant for.
+    pub misfits: Vec<Misfit>,
+}
+
+impl Refusal {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.problems.is_empty() && self.misfits.is_empty()
+    }
+}
+
+/// Why nothing was released.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseError {
+    /// The vault, the grants or the bundle cannot be read, or the read cannot be recorded.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// What was asked for cannot be handed out.
+    #[error("{} problems", .0.problems.len() + .0.misfits.len())]
+    Refused(Refusal),
+}
+
+impl From<Refusal> for ReleaseError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
 }

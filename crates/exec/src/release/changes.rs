@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 use keyvault_core::clock::Moment;
 use keyvault_core::name::KeyName;
 
-use super::select::{Resolved, Resolver};
-use crate::error::VaultError;
-use crate::key::record::{Item, Version, VersionState};
+use keyvault_vault::{KeySource, KeyView, Looking, Reading, VaultError, VersionState};
+
+use super::stage::{Released, Resolved};
 
 /// A version that was handed out. The numbers of a key's versions are never used twice, so this names one value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +21,7 @@ pub struct Given {
     /// The version.
     pub version: u32,
     /// The key itself, whatever its name.
-    item: [u8; 16],
+    key: [u8; 16],
     meant: Meant,
 }
 
@@ -68,21 +68,22 @@ pub struct Aftermath {
 impl Given {
     /// What was released, each version once. `previous` are the keys whose version before the current one was meant.
     #[must_use]
-    pub fn of(resolved: &[Resolved], previous: &[KeyName]) -> Vec<Self> {
-        let given = |name: &KeyName, version, item, pinned| Self {
+    pub fn of(released: &Released, previous: &[KeyName]) -> Vec<Self> {
+        let given = |name: &KeyName, version, key, pinned| Self {
             name: name.clone(),
             version,
-            item,
+            key,
             meant: match pinned {
                 true => Meant::Pinned,
                 false if previous.contains(name) => Meant::Previous,
                 false => Meant::Current,
             },
         };
-        let own = resolved.iter().filter(|key| key.parts.is_empty());
-        let own = own.map(|key| given(&key.name, key.version, key.item, key.pinned));
-        let parts = resolved.iter().flat_map(|key| &key.parts);
-        let parts = parts.map(|part| given(&part.name, part.version, part.item, part.pinned));
+        let values = || released.values().iter();
+        let own = values().filter(|value| value.parts.is_empty());
+        let own = own.map(|own: &Resolved| given(&own.name, own.version, own.key, own.pinned));
+        let parts = values().flat_map(|value| &value.parts);
+        let parts = parts.map(|part| given(&part.name, part.version, part.key, part.pinned));
         let mut all: Vec<_> = own.chain(parts).collect();
         all.sort_unstable();
         all.dedup();
@@ -96,52 +97,50 @@ impl Given {
     }
 }
 
-impl Resolver<'_> {
-    /// What became of versions that were handed out.
-    pub(crate) fn aftermath(&mut self, now: Moment, given: &[Given]) -> Result<Aftermath, VaultError> {
-        let mut aftermath = Aftermath::default();
-        for given in given {
-            let item = self.key_of(given)?;
-            if let Some(fate) = fate(item.as_ref(), given, now) {
-                aftermath.fates.push((given.clone(), fate));
-            } else if let Some(item) = item {
-                let grace = item.version(given.version).and_then(Version::good_until);
-                let ends = [item.expires, grace.filter(|_| given.meant != Meant::Current), aftermath.until];
-                aftermath.until = ends.into_iter().flatten().min();
-            }
+/// What became of versions that were handed out.
+pub fn aftermath(reading: &Reading<'_, Looking>, given: &[Given]) -> Result<Aftermath, VaultError> {
+    let (mut keys, now) = (reading.keys()?, reading.now());
+    let mut aftermath = Aftermath::default();
+    for given in given {
+        let key = key_of(&mut *keys, given)?;
+        if let Some(fate) = fate(key.as_ref(), given, now) {
+            aftermath.fates.push((given.clone(), fate));
+        } else if let Some(key) = key {
+            let grace = key.good_until(given.version);
+            let ends = [key.expires(), grace.filter(|_| given.meant != Meant::Current), aftermath.until];
+            aftermath.until = ends.into_iter().flatten().min();
         }
-        Ok(aftermath)
     }
-
-    /// The key, under whatever name it goes now; else the one that has taken its name.
-    fn key_of(&mut self, given: &Given) -> Result<Option<Item>, VaultError> {
-        let named = self.source.named(&given.name)?;
-        if named.as_ref().is_some_and(|item| item.id == given.item) {
-            return Ok(named);
-        }
-        Ok(self.source.all()?.into_iter().find(|item| item.id == given.item).or(named))
-    }
+    Ok(aftermath)
 }
 
-fn fate(item: Option<&Item>, given: &Given, now: Moment) -> Option<Fate> {
-    let Some(item) = item else { return Some(Fate::Removed) };
-    if item.expired(now) {
+/// The key, under whatever name it goes now; else the one that has taken its name.
+fn key_of(keys: &mut dyn KeySource, given: &Given) -> Result<Option<KeyView>, VaultError> {
+    let named = keys.named(&given.name)?;
+    if named.as_ref().is_some_and(|key| *key.id() == given.key) {
+        return Ok(named);
+    }
+    Ok(keys.all()?.into_iter().find(|key| *key.id() == given.key).or(named))
+}
+
+fn fate(key: Option<&KeyView>, given: &Given, now: Moment) -> Option<Fate> {
+    let Some(key) = key else { return Some(Fate::Removed) };
+    if key.expired(now) {
         return Some(Fate::Expired);
     }
-    let good =
-        |version: &&Version| matches!(version.state_at(now), VersionState::Current | VersionState::Previous);
+    let good = |state| matches!(state, VersionState::Current | VersionState::Previous);
     let meant = match given.meant {
-        Meant::Current => item.current(),
-        Meant::Previous => item.previous(now),
-        Meant::Pinned => item.version(given.version).filter(good),
+        Meant::Current => key.current(),
+        Meant::Previous => key.previous(now),
+        Meant::Pinned => key.state_of(given.version, now).filter(|state| good(*state)).map(|_| given.version),
     };
     match meant {
         None => Some(Fate::Revoked),
-        Some(version) if item.id == given.item && version.number == given.version => None,
+        Some(version) if *key.id() == given.key && version == given.version => None,
         Some(version) => Some(Fate::Replaced(Given {
-            name: item.name.clone(),
-            version: version.number,
-            item: item.id,
+            name: key.name().clone(),
+            version,
+            key: *key.id(),
             meant: given.meant,
         })),
     }

@@ -1,0 +1,113 @@
+//! What is wrong with values for the places that they are meant for, found before anything is recorded or starts. Pure.
+
+use std::collections::BTreeSet;
+
+use super::delivery::Places;
+use super::release::{Fitted, Refusal, Resolved, Staged};
+use keyvault_core::name::{EnvName, KeyName};
+use keyvault_core::secret::SecretBytes;
+use keyvault_os::process::exec::{MAX_STRING, arg_limit};
+
+/// Why a value cannot go where it is meant to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Misfit {
+    /// The value has a NUL byte, which an environment cannot carry.
+    Nul(KeyName),
+    /// The value is longer than the kernel takes in one string.
+    TooLong {
+        name: KeyName,
+        /// Length of `VARIABLE=value` and its NUL, in bytes.
+        len: usize,
+        /// The most that the kernel takes.
+        max: usize,
+    },
+    /// Environment and arguments together are more than the kernel takes.
+    TooMuch {
+        /// Their length in bytes.
+        len: usize,
+        /// The most that the kernel takes.
+        max: usize,
+    },
+    /// The value is empty, and empty ones were declined.
+    Empty(KeyName),
+    /// The variable of this key is to say where a file is.
+    FileVariable { name: KeyName, variable: EnvName },
+    /// The value cannot stand in a line of docker's env-file.
+    Line { name: KeyName, fault: LineFault },
+    /// A key under a variable that a file gives a text of its own.
+    AlreadyGiven { variable: EnvName, name: KeyName },
+}
+
+/// What docker would misread in a line of its env-file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineFault {
+    /// A newline: the rest would be a line of its own.
+    Newline,
+    /// A carriage return at the end, which it drops.
+    CarriageReturn,
+    /// Bytes that are not UTF-8, which it refuses, and prints.
+    NotText,
+    /// A line longer than it reads.
+    TooLong {
+        /// Length of `VARIABLE=value`, in bytes.
+        len: usize,
+        /// The most that docker takes.
+        max: usize,
+    },
+}
+
+/// What the child gets besides the values.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Where values go that are not variables.
+    pub places: &'a Places,
+    /// Variables with values of an env-file's own.
+    pub literals: &'a [(EnvName, SecretBytes)],
+    /// Bytes of arguments and inherited variables, pointers included.
+    pub weight: usize,
+    /// Refuse empty values.
+    pub no_empty: bool,
+}
+
+/// Every problem with these values at once, those of their selection first.
+pub fn fit<'r, M>(staged: Staged<'r, M>, surroundings: Surroundings<'_>) -> Result<Fitted<'r, M>, Refusal> {
+    let misfits = misfits(staged.values(), surroundings);
+    staged.unless(misfits)
+}
+
+fn misfits(resolved: &[Resolved], surroundings: Surroundings<'_>) -> Vec<Misfit> {
+    let Surroundings { places, literals, mut weight, no_empty } = surroundings;
+    let mut misfits = places.inspect(resolved);
+    for key in resolved {
+        if key.value.is_empty() && no_empty {
+            misfits.push(Misfit::Empty(key.name.clone()));
+        }
+        let Some(variable) = key.variable.as_ref().filter(|_| places.is_variable(key)) else { continue };
+        // `NAME=value` and its NUL.
+        let len = variable.as_str().len() + key.value.len() + 2;
+        weight += len + size_of::<usize>();
+        if key.value.expose().contains(&0) {
+            misfits.push(Misfit::Nul(key.name.clone()));
+        }
+        if len > MAX_STRING {
+            misfits.push(Misfit::TooLong { name: key.name.clone(), len, max: MAX_STRING });
+        }
+    }
+    let max = arg_limit();
+    if weight > max && misfits.is_empty() {
+        misfits.push(Misfit::TooMuch { len: weight, max });
+    }
+    misfits.extend(given_twice(resolved, literals));
+    misfits
+}
+
+/// Keys under variables to which an env-file gives a value of its own.
+fn given_twice<'a>(
+    resolved: &'a [Resolved],
+    literals: &'a [(EnvName, SecretBytes)],
+) -> impl Iterator<Item = Misfit> {
+    let given: BTreeSet<&EnvName> = literals.iter().map(|(variable, _)| variable).collect();
+    let variables = resolved.iter().filter_map(|key| Some((key.variable.as_ref()?, &key.name)));
+    let twice = variables.filter(move |(variable, _)| given.contains(variable));
+    twice.map(|(variable, name)| Misfit::AlreadyGiven { variable: variable.clone(), name: name.clone() })
+}

@@ -1,0 +1,257 @@
+//! From an open reading to released values.
+
+use std::collections::BTreeSet;
+
+use keyvault_core::clock::Moment;
+use keyvault_core::name::{EnvName, KeyName};
+use keyvault_core::secret::SecretBytes;
+use keyvault_vault::audit::KeyRef;
+use keyvault_vault::{KeySource, Purpose, Reading, Recorded, Taking, VaultError};
+
+use super::compose::{Piece, State};
+use super::problem::{Problem, Refusal};
+use super::select::{Selection, find_shared_variables};
+use crate::fit::Misfit;
+
+/// A value on its way out.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The key; of a composed value, the first that it is made of.
+    pub name: KeyName,
+    pub version: u32,
+    /// The key's id, which no other key ever has.
+    pub(super) key: [u8; 16],
+    /// Whether this very version was asked for.
+    pub(super) pinned: bool,
+    /// The variable that it is handed out as; none if it is wanted apart from that.
+    pub variable: Option<EnvName>,
+    pub value: SecretBytes,
+    /// When the key expires; of a composed value, the first of its keys.
+    pub expires: Option<Moment>,
+    /// What a composed value is made of, each key once; empty where the value is a key's own.
+    pub parts: Vec<Part>,
+}
+
+impl Resolved {
+    /// Every key and version that the value was read from.
+    pub fn sources(&self) -> impl Iterator<Item = (&KeyName, u32)> {
+        let own = self.parts.is_empty().then_some((&self.name, self.version));
+        own.into_iter().chain(self.parts.iter().map(|part| (&part.name, part.version)))
+    }
+}
+
+/// A key's value within a composed one.
+#[derive(Debug)]
+pub struct Part {
+    pub name: KeyName,
+    pub version: u32,
+    /// As the vault holds it, without an encoding.
+    pub value: SecretBytes,
+    pub(super) key: [u8; 16],
+    /// Whether this very version was asked for.
+    pub(super) pinned: bool,
+}
+
+/// What a selection comes to.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    /// Ordered by variable, those apart first.
+    pub(super) values: Vec<Resolved>,
+    /// Expired keys that were left out, as was asked for.
+    pub(super) skipped: Vec<KeyName>,
+    /// How it stands with each variable that a file asks for, in that order.
+    pub(super) states: Vec<(EnvName, State)>,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Content {
+    fn left_out(&self) -> impl Iterator<Item = (&EnvName, &[Problem])> {
+        self.states.iter().filter_map(|(variable, state)| match state {
+            State::LeftOut(why) => Some((variable, why.as_slice())),
+            _ => None,
+        })
+    }
+
+    fn defaults(&self) -> impl Iterator<Item = (&EnvName, &str)> {
+        self.states.iter().filter_map(|(variable, state)| match state {
+            State::Default(text) => Some((variable, text.as_str())),
+            _ => None,
+        })
+    }
+}
+
+/// Chooses among the keys of a reading.
+pub(super) struct Staging<'k> {
+    pub(super) keys: &'k mut dyn KeySource,
+    pub(super) now: Moment,
+    pub(super) staged: Content,
+}
+
+/// Looks up what was selected. All problems are collected.
+pub fn stage<'r, M>(reading: Reading<'r, M>, selection: &Selection) -> Result<Staged<'r, M>, VaultError> {
+    collect(reading, |staging| {
+        if !selection.names_nothing() {
+            staging.take_chosen(selection)?;
+        }
+        selection.picks.iter().try_for_each(|pick| staging.take_pick(pick))
+    })
+}
+
+/// Looks up what a text refers to: its pieces, one behind the other, become one value.
+pub fn stage_text<'r, M>(reading: Reading<'r, M>, pieces: &[Piece]) -> Result<Staged<'r, M>, VaultError> {
+    collect(reading, |staging| staging.take_text(pieces))
+}
+
+fn collect<M>(
+    reading: Reading<'_, M>,
+    take: impl FnOnce(&mut Staging<'_>) -> Result<(), VaultError>,
+) -> Result<Staged<'_, M>, VaultError> {
+    let mut keys = reading.keys()?;
+    let mut staging = Staging { keys: &mut *keys, now: reading.now(), staged: Content::default() };
+    take(&mut staging)?;
+    let mut content = staging.staged;
+    drop(keys);
+    content.values.sort_by(|left, right| left.variable.cmp(&right.variable));
+    find_shared_variables(&content.values, &mut content.problems);
+    Ok(Staged { reading, content })
+}
+
+/// Values that were looked up. Nothing is recorded yet, so nobody gets them, and what does not fit is not committed.
+///
+/// ```compile_fail,E0599
+/// use keyvault_exec::release::Staged;
+/// use keyvault_vault::{Purpose, Taking};
+///
+/// fn release(staged: Staged<'_, Taking>, purpose: Purpose) {
+///     let _ = staged.commit(purpose);
+/// }
+/// ```
+pub struct Staged<'r, M> {
+    reading: Reading<'r, M>,
+    content: Content,
+}
+
+impl<'r, M> Staged<'r, M> {
+    /// How it stands with each variable that a file asks for.
+    #[must_use]
+    pub fn states(&self) -> &[(EnvName, State)] {
+        &self.content.states
+    }
+
+    pub(crate) fn values(&self) -> &[Resolved] {
+        &self.content.values
+    }
+
+    /// For places that take any value.
+    pub fn fit_anywhere(self) -> Result<Fitted<'r, M>, Refusal> {
+        self.unless(Vec::new())
+    }
+
+    /// Unless something is wrong.
+    pub(crate) fn unless(mut self, misfits: Vec<Misfit>) -> Result<Fitted<'r, M>, Refusal> {
+        let problems = std::mem::take(&mut self.content.problems);
+        let refusal = Refusal { problems, misfits };
+        if refusal.is_empty() { Ok(Fitted(self)) } else { Err(refusal) }
+    }
+}
+
+/// Staged values that fit their places. Those of a reading that only looks can be previewed, and not released.
+///
+/// ```compile_fail,E0599
+/// use keyvault_exec::release::Fitted;
+/// use keyvault_vault::{Looking, Purpose};
+///
+/// fn release(fitted: Fitted<'_, Looking>, purpose: Purpose) {
+///     let _ = fitted.commit(purpose);
+/// }
+/// ```
+pub struct Fitted<'r, M>(Staged<'r, M>);
+
+impl<M> Fitted<'_, M> {
+    /// What a commit would release.
+    #[must_use]
+    pub fn preview(self) -> Preview {
+        let content = self.0.content;
+        let keys = content
+            .values
+            .iter()
+            .flat_map(|value| value.sources().map(|(name, _)| (name.clone(), value.variable.clone())));
+        Preview {
+            keys: keys.collect(),
+            left_out: content.left_out().map(|(variable, why)| (variable.clone(), why.to_vec())).collect(),
+            defaults: content.defaults().map(|(variable, _)| variable.clone()).collect(),
+            skipped: content.skipped,
+        }
+    }
+}
+
+impl Fitted<'_, Taking> {
+    /// Records every key that was read, and then hands the values out.
+    pub fn commit(self, purpose: Purpose) -> Result<Released, VaultError> {
+        let Staged { reading, content } = self.0;
+        let read: BTreeSet<_> = content.values.iter().flat_map(Resolved::sources).collect();
+        let one = |(name, version): (&KeyName, u32)| KeyRef { name: name.to_string(), version };
+        let recorded = reading.commit(purpose, read.into_iter().map(one).collect())?;
+        Ok(Released::of(content, &recorded))
+    }
+}
+
+/// Values whose read is recorded.
+#[derive(Debug)]
+pub struct Released(Content);
+
+impl Released {
+    /// Nothing was asked for, so nothing was read.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self(Content::default())
+    }
+
+    fn of(content: Content, _: &Recorded) -> Self {
+        Self(content)
+    }
+
+    /// Ordered by variable, those apart first.
+    #[must_use]
+    pub fn values(&self) -> &[Resolved] {
+        &self.0.values
+    }
+
+    /// Expired keys that were left out.
+    #[must_use]
+    pub fn skipped(&self) -> &[KeyName] {
+        &self.0.skipped
+    }
+
+    /// Optional variables that stay unset, and why.
+    pub fn left_out(&self) -> impl Iterator<Item = (&EnvName, &[Problem])> {
+        self.0.left_out()
+    }
+
+    /// Variables whose key is not to be had, with the text that stands in for it.
+    pub fn defaults(&self) -> impl Iterator<Item = (&EnvName, &str)> {
+        self.0.defaults()
+    }
+
+    /// The value of a text ([`stage_text`]) and the keys in it; `None` if it refers to none.
+    #[must_use]
+    pub fn into_text(self) -> Option<(SecretBytes, Vec<KeyName>)> {
+        let text = self.0.values.into_iter().next()?;
+        let keys: BTreeSet<_> = text.sources().map(|(name, _)| name.clone()).collect();
+        Some((text.value, keys.into_iter().collect()))
+    }
+}
+
+/// What a selection would come to, by name and variable only.
+#[derive(Debug, Default)]
+pub struct Preview {
+    /// The keys and their variables, ordered by variable and those apart first; a composed variable stands with each of
+    /// its keys.
+    pub keys: Vec<(KeyName, Option<EnvName>)>,
+    /// Expired keys that would be left out.
+    pub skipped: Vec<KeyName>,
+    /// Optional variables that would stay unset, and why.
+    pub left_out: Vec<(EnvName, Vec<Problem>)>,
+    /// Variables that would get a text that stands in for a key.
+    pub defaults: Vec<EnvName>,
+}

@@ -1,0 +1,75 @@
+//! Choosing among keys, whoever they come from.
+
+use keyvault_core::name::refused::Refused;
+use keyvault_core::name::{EnvName, KeyName, Scope};
+use keyvault_core::secret::SecretBytes;
+
+use super::key_view::{KeyView, Record};
+use crate::error::VaultError;
+use crate::tx::{Work, damaged};
+
+/// Verified keys: all of a vault, to its owner, or those that were granted to a token.
+pub trait KeySource {
+    /// Every key.
+    fn all(&mut self) -> Result<Vec<KeyView>, VaultError>;
+
+    /// The keys that carry a scope; `None` if none does.
+    fn with_scope(&mut self, scope: &Scope) -> Result<Option<Vec<KeyView>>, VaultError>;
+
+    /// A key by its name.
+    fn named(&mut self, name: &KeyName) -> Result<Option<KeyView>, VaultError>;
+
+    /// Whether a key that is not there may exist all the same, and was not granted.
+    fn is_granted(&self) -> bool;
+
+    /// The key that was probably meant by a name that is not there.
+    fn name_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError>;
+
+    /// The scope that was probably meant by one that nothing carries.
+    fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError>;
+
+    /// Checks the variable that goes with a key, and was chosen by whoever the keys come from.
+    fn check_variable(&self, variable: &EnvName) -> Result<(), Refused>;
+
+    /// The value of a version of a key that came from here. It may be looked at, and leaves this process only after
+    /// [`Reading::commit`](super::Reading::commit).
+    fn value(&mut self, key: &KeyView, version: u32) -> Result<SecretBytes, VaultError>;
+}
+
+impl KeySource for Work<'_> {
+    fn all(&mut self) -> Result<Vec<KeyView>, VaultError> {
+        Ok(self.items()?.into_iter().map(|item| KeyView(Record::Held(Box::new(item)))).collect())
+    }
+
+    fn with_scope(&mut self, scope: &Scope) -> Result<Option<Vec<KeyView>>, VaultError> {
+        let items = self.items_of(scope)?;
+        Ok(items.map(|items| items.into_iter().map(|item| KeyView(Record::Held(Box::new(item)))).collect()))
+    }
+
+    fn named(&mut self, name: &KeyName) -> Result<Option<KeyView>, VaultError> {
+        Ok(self.item(name)?.map(|item| KeyView(Record::Held(Box::new(item)))))
+    }
+
+    fn is_granted(&self) -> bool {
+        false
+    }
+
+    fn name_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError> {
+        self.key_like(wanted)
+    }
+
+    fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError> {
+        Work::scope_like(self, wanted)
+    }
+
+    /// It is the user's own vault, and a list that has grown since is all that there is to check.
+    fn check_variable(&self, variable: &EnvName) -> Result<(), Refused> {
+        EnvName::parse(variable.as_str()).map(drop).map_err(Refused::from)
+    }
+
+    fn value(&mut self, key: &KeyView, version: u32) -> Result<SecretBytes, VaultError> {
+        let Record::Held(item) = &key.0 else { return Err(damaged("item: the key is a grant")) };
+        let version = item.version(version).ok_or_else(|| damaged("item: a version is gone"))?;
+        Work::value(self, &item.id, version)
+    }
+}

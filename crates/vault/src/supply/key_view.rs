@@ -1,0 +1,257 @@
+//! What may be known of a key by whoever chooses among keys, the same of a held key's record and of a grant.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use keyvault_core::clock::Moment;
+use keyvault_core::name::{EnvName, KeyName, Scope};
+
+use crate::key::record::{Item, Status, VersionState};
+use crate::token::grant::Grant;
+
+/// A key of a [`KeySource`](super::KeySource).
+#[derive(Debug)]
+pub struct KeyView(pub(crate) Record);
+
+/// What the view is of.
+#[derive(Debug)]
+pub(crate) enum Record {
+    Held(Box<Item>),
+    /// A grant has only the versions that are good.
+    Granted(Rc<Grant>),
+}
+
+/// The life of a version, as far as a record and a grant both tell it.
+#[derive(Debug, Clone, Copy)]
+struct Life {
+    number: u32,
+    state: VersionState,
+    grace_until: Option<Moment>,
+}
+
+impl Life {
+    fn state_at(self, now: Moment) -> VersionState {
+        self.state.at(self.grace_until, now)
+    }
+}
+
+impl KeyView {
+    /// Random, for the life of the key; no other key ever has it.
+    #[must_use]
+    pub fn id(&self) -> &[u8; 16] {
+        match &self.0 {
+            Record::Held(item) => &item.id,
+            Record::Granted(grant) => &grant.item,
+        }
+    }
+
+    #[must_use]
+    pub fn name(&self) -> &KeyName {
+        match &self.0 {
+            Record::Held(item) => &item.name,
+            Record::Granted(grant) => &grant.name,
+        }
+    }
+
+    #[must_use]
+    pub fn variable(&self) -> &EnvName {
+        match &self.0 {
+            Record::Held(item) => &item.variable,
+            Record::Granted(grant) => &grant.variable,
+        }
+    }
+
+    #[must_use]
+    pub fn scopes(&self) -> &BTreeSet<Scope> {
+        match &self.0 {
+            Record::Held(item) => &item.scopes,
+            Record::Granted(grant) => &grant.scopes,
+        }
+    }
+
+    #[must_use]
+    pub fn expires(&self) -> Option<Moment> {
+        match &self.0 {
+            Record::Held(item) => item.expires,
+            Record::Granted(grant) => grant.expires,
+        }
+    }
+
+    /// Whether its owner said that no file gets it. A grant was given by the owner, by name or scope.
+    #[must_use]
+    pub fn is_withheld(&self) -> bool {
+        match &self.0 {
+            Record::Held(item) => item.is_withheld(),
+            Record::Granted(_) => false,
+        }
+    }
+
+    /// Whether its end has come, which refuses every version of it.
+    #[must_use]
+    pub fn expired(&self, now: Moment) -> bool {
+        self.expires().is_some_and(|expires| expires <= now)
+    }
+
+    /// What may be done with it at this moment.
+    #[must_use]
+    pub fn status(&self, now: Moment) -> Status {
+        Status::of(self.current().is_some(), self.expired(now))
+    }
+
+    /// The number of the version in use.
+    #[must_use]
+    pub fn current(&self) -> Option<u32> {
+        self.lives().find(|life| life.state == VersionState::Current).map(|life| life.number)
+    }
+
+    /// The highest number of a version whose grace lasts: they were made in the order of their numbers.
+    #[must_use]
+    pub fn previous(&self, now: Moment) -> Option<u32> {
+        let good = self.lives().filter(|life| life.state_at(now) == VersionState::Previous);
+        good.map(|life| life.number).max()
+    }
+
+    /// The state of a version at a moment; `None` if there is no such version.
+    #[must_use]
+    pub fn state_of(&self, version: u32, now: Moment) -> Option<VersionState> {
+        self.life(version).map(|life| life.state_at(now))
+    }
+
+    /// Until when a version is still good, if it is in its grace.
+    #[must_use]
+    pub fn good_until(&self, version: u32) -> Option<Moment> {
+        self.life(version).filter(|life| life.state == VersionState::Previous)?.grace_until
+    }
+
+    fn life(&self, version: u32) -> Option<Life> {
+        self.lives().find(|life| life.number == version)
+    }
+
+    fn lives(&self) -> impl Iterator<Item = Life> {
+        let (held, granted): (&[_], &[_]) = match &self.0 {
+            Record::Held(item) => (&item.versions, &[]),
+            Record::Granted(grant) => (&[], &grant.versions),
+        };
+        let held = held.iter().map(|own| Life {
+            number: own.number,
+            state: own.state,
+            grace_until: own.grace_until,
+        });
+        held.chain(granted.iter().map(|own| Life {
+            number: own.number,
+            state: own.state,
+            grace_until: own.grace_until,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use keyvault_core::crypto::Key;
+    use keyvault_core::name::NameError;
+
+    use super::*;
+    use crate::key::record::Version;
+    use crate::token::grant::GrantedVersion;
+
+    const GRACE: i64 = 100;
+
+    fn version(number: u32, state: VersionState) -> Version {
+        Version {
+            number,
+            state,
+            created: Moment(1),
+            since: Moment(2),
+            grace_until: (state == VersionState::Previous).then_some(Moment(GRACE + i64::from(number))),
+            fingerprint: [7; 6],
+            digest: Some([8; 16]),
+            due: None,
+            made_by: "ada@here".to_owned(),
+            public: None,
+            reason: String::new(),
+        }
+    }
+
+    fn held(states: &[VersionState], expires: Option<Moment>) -> Result<Item, NameError> {
+        let numbered = (1..).zip(states);
+        let versions: Vec<_> = numbered.map(|(number, state)| version(number, *state)).collect();
+        Ok(Item {
+            id: [3; 16],
+            revision: 4,
+            name: KeyName::parse("db/url")?,
+            variable: EnvName::parse("DB_URL")?,
+            scopes: BTreeSet::from([Scope::parse("deploy")?]),
+            tags: BTreeMap::new(),
+            note: String::new(),
+            created: Moment(1),
+            expires,
+            recipe: None,
+            next_version: u32::try_from(versions.len()).unwrap_or(u32::MAX) + 1,
+            versions,
+        })
+    }
+
+    fn grant_of(item: &Item) -> Grant {
+        let good = item
+            .versions
+            .iter()
+            .filter(|version| matches!(version.state, VersionState::Current | VersionState::Previous));
+        let granted = |version: &Version| {
+            let (number, state, grace_until) = (version.number, version.state, version.grace_until);
+            Some(GrantedVersion {
+                number,
+                state,
+                grace_until,
+                key: Key::from_bytes(&[9; 32])?,
+                sealed: [0; 32],
+            })
+        };
+        Grant::of(item, good.filter_map(granted).collect())
+    }
+
+    #[test]
+    fn a_record_and_a_grant_of_it_say_the_same_of_a_key_and_its_good_versions() -> Result<(), NameError> {
+        use VersionState::{Current, Pending, Previous, Retired, Revoked};
+        let lives: [&[VersionState]; 6] = [
+            &[],
+            &[Current],
+            &[Retired, Previous, Previous, Current],
+            &[Previous, Revoked],
+            &[Revoked, Retired],
+            &[Current, Pending],
+        ];
+        for (states, expires) in lives.iter().flat_map(|states| [(states, None), (states, Some(Moment(150)))])
+        {
+            let item = held(states, expires)?;
+            let granted = KeyView(Record::Granted(Rc::new(grant_of(&item))));
+            let own = KeyView(Record::Held(Box::new(item.clone())));
+            assert_eq!((own.id(), own.name()), (granted.id(), granted.name()));
+            assert_eq!((own.variable(), own.scopes()), (granted.variable(), granted.scopes()));
+            assert_eq!(own.expires(), granted.expires());
+            for now in [0, GRACE + 1, GRACE + 2, GRACE + 3, 150, 200].map(Moment) {
+                let said = |view: &KeyView| (view.status(now), view.current(), view.previous(now));
+                let record = (
+                    item.status(now),
+                    item.current().map(|own| own.number),
+                    item.previous(now).map(|own| own.number),
+                );
+                assert_eq!(said(&own), record, "{states:?} at {now:?}");
+                assert_eq!(said(&granted), record, "{states:?} at {now:?}");
+                for version in &item.versions {
+                    let state = own.state_of(version.number, now);
+                    assert_eq!(state, Some(version.state_at(now)));
+                    assert_eq!(own.good_until(version.number), version.good_until());
+                    if matches!(version.state, Current | Previous) {
+                        assert_eq!(granted.state_of(version.number, now), state);
+                        assert_eq!(granted.good_until(version.number), version.good_until());
+                    } else {
+                        assert_eq!(granted.state_of(version.number, now), None);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! Where values come from: the vault, to whoever opened it; a token's grants in a vault; a token's bundle.
+//!
+//! Whoever hands values out begins a [`Reading`] here and does not care which. Each place verifies by its own keys, and
+//! each records what is read before it leaves: in the vault's audit log, in the token's, or where the bundle is. What is
+//! chosen, and where it goes, is the caller's.
+
+pub(crate) mod key_source;
+pub(crate) mod key_view;
+pub(crate) mod reading;
+
+use std::path::Path;
+
+use crate::audit::Action;
+use crate::state::pin::Memory;
+
+pub use self::key_source::KeySource;
+pub use self::key_view::KeyView;
+use self::reading::Bundled;
+pub use self::reading::{Keys, Looking, Reading, Recorded, Taking};
+use super::error::VaultError;
+use super::file::open::{Access, Notice, Vault, World};
+use super::token::bearer::Holding;
+use super::token::bundle::Bundle;
+use super::token::offline_reads::ReadsLog;
+
+/// What the values are for, as the audit log says it.
+#[derive(Debug, Clone)]
+pub struct Purpose {
+    /// `exec` or `export`.
+    pub action: Action,
+    /// The program, or the format.
+    pub detail: String,
+}
+
+/// Keys that can be had without asking anybody any more.
+pub enum Supply {
+    /// Everything, to the vault's owner.
+    Vault(Vault, Access),
+    /// A token's grants in a vault.
+    Granted(Vault, Holding),
+    /// A token's grants in a bundle.
+    Bundled(Box<Bundle>, Holding, ReadsLog),
+}
+
+impl Supply {
+    /// The vault's path; a bundle has none.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Vault(vault, _) | Self::Granted(vault, _) => Some(vault.path()),
+            Self::Bundled(..) => None,
+        }
+    }
+
+    /// Begins to take values. No other writer can change a vault until the reading ends.
+    pub fn begin<'s>(&'s mut self, world: &'s World<'s>) -> Result<Reading<'s, Taking>, VaultError> {
+        match self {
+            Self::Vault(vault, access) => {
+                let reading = vault.begin(access, world);
+                tell_if_unreadable(reading.as_ref().ok().and_then(Reading::memory), world);
+                reading
+            }
+            Self::Granted(vault, holding) => vault.begin_granted(holding, world),
+            Self::Bundled(bundle, holding, log) => {
+                Ok(Reading::begin(Bundled { bundle, holding, log }.into(), world))
+            }
+        }
+    }
+
+    /// Begins to look at keys as they would be taken; nothing is recorded, and nothing can be released. Refuses in an
+    /// alarm: an older vault says nothing about now.
+    pub fn look<'s>(&'s mut self, world: &'s World<'s>) -> Result<Reading<'s, Looking>, VaultError> {
+        match self {
+            Self::Vault(vault, access) => {
+                tell_if_unreadable(Some(vault.memory()), world);
+                vault.look(access, world)
+            }
+            Self::Granted(vault, holding) => vault.look_granted(holding, world),
+            Self::Bundled(bundle, holding, log) => {
+                Ok(Reading::look(Bundled { bundle, holding, log }.into(), world))
+            }
+        }
+    }
+
+    /// Lets go of the file without closing it, right before the process becomes another program.
+    pub fn leave_open(self) {
+        match self {
+            Self::Vault(vault, _) | Self::Granted(vault, _) => vault.leave_open(),
+            Self::Bundled(..) => {}
+        }
+    }
+}
+
+/// The pin is read once on the way of `exec`, together with the state, and so not looked at before.
+fn tell_if_unreadable(memory: Option<&Memory>, world: &World<'_>) {
+    if memory == Some(&Memory::Unreadable) {
+        (world.notice)(Notice::UnreadableMemory);
+    }
+}

@@ -1,0 +1,255 @@
+//! One transaction in which keys are chosen and what was read of them is recorded.
+//!
+//! Whatever is looked at is verified by [`Reading::keys`]; what was begun to take values ends in [`Reading::commit`], in
+//! the transaction that read them, and the [`Recorded`] that it gives is what a release demands. Dropped without, a
+//! reading leaves nothing behind.
+
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+
+use keyvault_core::clock::Moment;
+use keyvault_core::crypto::wipe_stack;
+use keyvault_core::identity::Identity;
+
+use super::Purpose;
+use super::key_source::KeySource;
+use crate::audit::{Chain, Event, KeyRef};
+use crate::error::VaultError;
+use crate::file::open::{Access, Vault, World, remember};
+use crate::file::rollback_alarm::tell_if_older;
+use crate::state::pin::Memory;
+use crate::store::{Durability, SlotRow, Store, Tx};
+use crate::token::bearer::{Bearer, Granted, Holding};
+use crate::token::bundle::Bundle;
+use crate::token::offline_reads::ReadsLog;
+use crate::tx::{Setting, Work};
+use crate::unlock::keys::DailyKeys;
+
+/// A reading that can only look: there is nothing to commit.
+///
+/// ```compile_fail,E0599
+/// use keyvault_vault::{Looking, Purpose, Reading};
+///
+/// fn release(reading: Reading<'_, Looking>, purpose: Purpose) {
+///     let _ = reading.commit(purpose, Vec::new());
+/// }
+/// ```
+#[derive(Debug)]
+pub enum Looking {}
+
+/// A reading that may end in a release.
+///
+/// ```
+/// use keyvault_vault::{Purpose, Reading, Taking};
+///
+/// fn release(reading: Reading<'_, Taking>, purpose: Purpose) {
+///     let _ = reading.commit(purpose, Vec::new());
+/// }
+/// ```
+#[derive(Debug)]
+pub enum Taking {}
+
+/// An open transaction on the place that keys come from.
+pub struct Reading<'r, M> {
+    place: Place<'r>,
+    world: &'r World<'r>,
+    now: Moment,
+    mode: PhantomData<M>,
+}
+
+/// Proof that what was read is in the log.
+#[derive(Debug)]
+pub struct Recorded(());
+
+/// The keys of a reading, verified.
+pub struct Keys<'k>(Box<dyn KeySource + 'k>);
+
+pub(crate) enum Place<'r> {
+    Owner(Box<Owner<'r>>),
+    Bearer(Box<Bearer<'r>>),
+    Bundle(Bundled<'r>),
+}
+
+/// A bundle has no transaction: nobody changes it.
+pub(crate) struct Bundled<'r> {
+    pub(crate) bundle: &'r Bundle,
+    pub(crate) holding: &'r Holding,
+    pub(crate) log: &'r ReadsLog,
+}
+
+impl<'r> From<Bundled<'r>> for Place<'r> {
+    fn from(bundled: Bundled<'r>) -> Self {
+        Self::Bundle(bundled)
+    }
+}
+
+impl<'r> Reading<'r, Taking> {
+    pub(crate) fn begin(place: Place<'r>, world: &'r World<'r>) -> Self {
+        Self { place, world, now: world.now(), mode: PhantomData }
+    }
+
+    /// Records what was read and for what, and commits.
+    pub fn commit(self, purpose: Purpose, keys: Vec<KeyRef>) -> Result<Recorded, VaultError> {
+        let world = self.world;
+        let event = world.event(purpose.action, keys, purpose.detail);
+        match self.place {
+            Place::Owner(owner) => owner.commit(&event, world),
+            Place::Bearer(bearer) => bearer.commit(&event, world),
+            Place::Bundle(Bundled { bundle, holding, log }) => {
+                log.append(&bundle.label, &holding.keys(&bundle.label.identity), &event, world.rng)
+            }
+        }?;
+        Ok(Recorded(()))
+    }
+
+    /// What this machine remembers of the vault, if it is its owner that reads.
+    pub(crate) fn memory(&self) -> Option<&Memory> {
+        match &self.place {
+            Place::Owner(owner) => Some(owner.memory),
+            Place::Bearer(_) | Place::Bundle(_) => None,
+        }
+    }
+}
+
+impl<'r> Reading<'r, Looking> {
+    pub(crate) fn look(place: Place<'r>, world: &'r World<'r>) -> Self {
+        Self { place, world, now: world.now(), mode: PhantomData }
+    }
+}
+
+impl<M> Reading<'_, M> {
+    /// The moment that decides what has expired.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// The keys to choose among. Refuses a vault or grants that do not verify, that are in an alarm, or out of force.
+    pub fn keys(&self) -> Result<Keys<'_>, VaultError> {
+        Ok(Keys(match &self.place {
+            Place::Owner(owner) => Box::new(owner.work(self.world)?),
+            Place::Bearer(bearer) => Box::new(bearer.granted()?),
+            Place::Bundle(Bundled { bundle, .. }) => Box::new(Granted::of_bundle(bundle)?),
+        }))
+    }
+}
+
+impl<'k> Deref for Keys<'k> {
+    type Target = dyn KeySource + 'k;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl DerefMut for Keys<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut *self.0
+    }
+}
+
+impl Drop for Keys<'_> {
+    /// What was opened has left copies on the stack.
+    fn drop(&mut self) {
+        wipe_stack();
+    }
+}
+
+/// The owner's transaction.
+pub(crate) struct Owner<'r> {
+    tx: Tx<'r>,
+    store: &'r Store,
+    keys: DailyKeys,
+    identity: Identity,
+    memory: &'r Memory,
+    slot: Option<&'r SlotRow>,
+    /// Whether it is said that this machine saw a later copy.
+    tells: bool,
+}
+
+impl<'r> Owner<'r> {
+    pub(crate) fn begin(
+        vault: &'r mut Vault,
+        access: &'r Access,
+        world: &World<'_>,
+    ) -> Result<Self, VaultError> {
+        let (keys, identity) = vault.keys(access);
+        let Vault { store, memory, checked, .. } = vault;
+        let store: &Store = store;
+        let tx = store.begin(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
+        // Others may have gone on, and the file been put back, while a value was typed.
+        let memory = remember(memory, world.pins.read(&identity, store.path()));
+        // A sync service may have put another file in place while a passphrase was typed.
+        checked.still_same()?;
+        Ok(Self { tx, store, keys, identity, memory, slot: access.slot.as_ref(), tells: true })
+    }
+
+    fn look(vault: &'r Vault, access: &'r Access) -> Result<Self, VaultError> {
+        let (keys, identity) = vault.keys(access);
+        let (memory, store) = (vault.memory(), &vault.store);
+        let tx = store.begin_reading()?;
+        Ok(Self { tx, store, keys, identity, memory, slot: access.slot.as_ref(), tells: false })
+    }
+
+    pub(crate) fn work(&self, world: &World<'_>) -> Result<Work<'_>, VaultError> {
+        let setting =
+            Setting { keys: &self.keys, identity: self.identity, memory: self.memory, slot: self.slot };
+        let work = Work::load(&self.tx, &setting)?;
+        work.refuse_in_alarm(self.store.path())?;
+        if self.tells {
+            tell_if_older(self.memory, &work, world);
+        }
+        Ok(work)
+    }
+
+    pub(crate) fn commit(self, event: &Event, world: &World<'_>) -> Result<(), VaultError> {
+        let mut chain = Chain::load(&self.tx, &self.keys.audit, &self.identity)?;
+        let found = chain.mark();
+        chain.append(&self.tx, &self.keys.audit, &self.identity, event, world.rng)?;
+        self.tx.commit()?;
+        world.pins.note_head(&self.identity, self.store.path(), &found, &chain.mark());
+        // A log that stays long makes the next start slower, and that is all.
+        let _ = self.store.fold_long_log();
+        Ok(())
+    }
+}
+
+impl Vault {
+    /// Begins to take values, as the vault's owner.
+    pub fn begin<'r>(
+        &'r mut self,
+        access: &'r Access,
+        world: &'r World<'r>,
+    ) -> Result<Reading<'r, Taking>, VaultError> {
+        let now = world.now();
+        let place = Place::Owner(Box::new(Owner::begin(self, access, world)?));
+        Ok(Reading { now, ..Reading::begin(place, world) })
+    }
+
+    /// Begins to look at keys as they would be taken.
+    pub fn look<'r>(
+        &'r mut self,
+        access: &'r Access,
+        world: &'r World<'r>,
+    ) -> Result<Reading<'r, Looking>, VaultError> {
+        Ok(Reading::look(Place::Owner(Box::new(Owner::look(self, access)?)), world))
+    }
+
+    pub(crate) fn begin_granted<'r>(
+        &'r mut self,
+        holding: &'r Holding,
+        world: &'r World<'r>,
+    ) -> Result<Reading<'r, Taking>, VaultError> {
+        let now = world.now();
+        let place = Place::Bearer(Box::new(Bearer::begin(self, holding, world)?));
+        Ok(Reading { now, ..Reading::begin(place, world) })
+    }
+
+    pub(crate) fn look_granted<'r>(
+        &'r mut self,
+        holding: &'r Holding,
+        world: &'r World<'r>,
+    ) -> Result<Reading<'r, Looking>, VaultError> {
+        Ok(Reading::look(Place::Bearer(Box::new(Bearer::look(self, holding, world)?)), world))
+    }
+}
