@@ -33,7 +33,6 @@ pub struct Ask {
     /// The profile; none for what holds under all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub profile: Option<String>,
-    /// The variable.
     pub variable: String,
     /// The key, if it is one's value.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -47,7 +46,6 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// What an entry asks for.
     #[must_use]
     pub fn of(section: &Section, entry: &Entry) -> Self {
         let (key, template) = match &entry.source {
@@ -73,7 +71,6 @@ pub struct Approved(Defaults);
 #[derive(Debug)]
 enum Defaults {
     All,
-    /// Those of these entries.
     Of(BTreeSet<Ask>),
 }
 

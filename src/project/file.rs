@@ -36,7 +36,6 @@ pub(super) const PROFILE_FIELDS: [&str; 1] = ["keys"];
 pub(super) const ENTRY_FIELDS: [&str; 6] =
     ["key", "template", "required", "optional", "default", "description"];
 
-/// A project file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProjectFile {
     sections: BTreeMap<Section, BTreeMap<EnvName, Entry>>,
@@ -50,7 +49,6 @@ pub type Section = Option<Profile>;
 pub struct Profile(String);
 
 impl Profile {
-    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -74,9 +72,7 @@ impl fmt::Display for Profile {
 /// A variable that the project wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The variable.
     pub variable: EnvName,
-    /// What it is made of.
     pub source: Source,
     /// What becomes of it when a key is not to be had.
     pub when_missing: WhenMissing,
@@ -87,7 +83,6 @@ pub struct Entry {
 /// What a variable is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A key's value.
     Key(KeyName),
     /// Text with keys' values in it.
     Template(Template),
@@ -106,7 +101,6 @@ impl Entry {
         Pick { variable: self.variable.clone(), pieces, when_missing: self.when_missing.clone() }
     }
 
-    /// The keys that it names.
     #[must_use]
     pub fn keys(&self) -> Vec<&KeyName> {
         let pieces = match &self.source {
@@ -122,7 +116,6 @@ impl Entry {
 }
 
 impl ProjectFile {
-    /// Reads a file.
     pub fn parse(bytes: &[u8]) -> Result<Self, FileError> {
         let reader = Reader::of(bytes);
         let text = std::str::from_utf8(bytes)
@@ -162,14 +155,12 @@ impl ProjectFile {
         Some(chosen.into_values().collect())
     }
 
-    /// Every entry of every section.
     pub fn all(&self) -> impl Iterator<Item = (&Section, &Entry)> {
         self.sections
             .iter()
             .flat_map(|(section, entries)| entries.values().map(move |entry| (section, entry)))
     }
 
-    /// The profiles.
     pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
         self.sections.keys().flatten()
     }

@@ -11,22 +11,18 @@ use super::file::{Entry, Section};
 /// A variable, and how it stands with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// The variable.
     pub variable: EnvName,
-    /// The profile that says so.
     pub section: Section,
     /// The keys that it is made of.
     pub keys: Vec<KeyName>,
     /// The file's words about it.
     pub description: Option<String>,
-    /// How it stands.
     pub standing: Standing,
 }
 
 /// How it stands with a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// It gets its value.
     Ready,
     /// It gets the text that stands in for its key.
     Default,
@@ -39,7 +35,6 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// The word.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {

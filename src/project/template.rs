@@ -14,7 +14,6 @@ use keyvault_exec::release::{Encoding, Piece};
 /// The longest template or default, in bytes: what is asked for is shown whole.
 pub const MAX_TEXT: usize = 1024;
 
-/// A template, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     text: String,
@@ -56,7 +55,6 @@ pub enum TemplateError {
 }
 
 impl Template {
-    /// Reads a template.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
@@ -94,13 +92,11 @@ impl Template {
         }
     }
 
-    /// As it was written.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What it is made of.
     #[must_use]
     pub fn pieces(&self) -> &[Piece] {
         &self.pieces

@@ -21,12 +21,10 @@ use keyvault_os::process::descriptors::{Descriptors, Unavailable};
 /// at 64 KiB.
 const DOCKER_LINE: usize = 64 * 1024 - 1;
 
-/// What was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Deliveries {
     /// A value in a file, whose path the variable holds.
     pub files: Vec<(EnvName, KeyName)>,
-    /// A value on a descriptor.
     pub descriptors: Vec<(RawFd, KeyName)>,
     /// A value on the command's standard input.
     pub input: Option<KeyName>,
@@ -37,10 +35,8 @@ pub struct Deliveries {
 /// Why a delivery is not possible.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
-    /// Two values for one descriptor.
     #[error("descriptor {0} is wanted twice")]
     SameDescriptor(RawFd),
-    /// Two files in one variable.
     #[error("variable {0} is wanted for two files")]
     SameVariable(EnvName),
     /// A descriptor cannot be had.
@@ -54,17 +50,11 @@ pub enum DeliveryError {
     Put {
         /// Which place, as it was asked for.
         place: String,
-        /// What the system said.
         source: io::Error,
     },
     /// A file could not be taken away.
     #[error("the file in {variable} cannot be removed")]
-    TakeAway {
-        /// The variable with its path.
-        variable: EnvName,
-        /// What the system said.
-        source: io::Error,
-    },
+    TakeAway { variable: EnvName, source: io::Error },
 }
 
 impl Deliveries {
@@ -173,7 +163,6 @@ impl Places {
         Self { wanted: Deliveries::default(), folder: None }
     }
 
-    /// What was asked for.
     #[must_use]
     pub fn wanted(&self) -> &Deliveries {
         &self.wanted

@@ -29,7 +29,6 @@ const LONG: Duration = Duration::from_secs(10);
 pub enum Manner {
     /// A new start.
     Restart,
-    /// This signal.
     Signal(c_int),
 }
 
@@ -49,10 +48,8 @@ pub enum Said<'a> {
     Waiting,
 }
 
-/// Whether something can be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Possible {
-    /// It can.
     Yes,
     /// Not now: the vault is locked or in use.
     Later,
@@ -62,7 +59,6 @@ pub enum Possible {
 
 /// What a watch asks of the vault and of the command's places.
 pub trait Keeper {
-    /// The present moment.
     fn now(&self) -> Moment;
 
     /// Whether the vault may have changed since this was asked last.
@@ -78,7 +74,6 @@ pub trait Keeper {
     /// now. Why that was not possible was said.
     fn rewrite(&mut self, fates: &[(Given, Fate)], refused: &[Given]) -> Possible;
 
-    /// Tells people.
     fn say(&mut self, said: Said<'_>);
 }
 

@@ -38,11 +38,8 @@ pub enum VaultError {
     Alarm {
         /// Rolled back or forked.
         standing: Standing,
-        /// The file's change number.
         found: u64,
-        /// The pin's change number.
         pinned: u64,
-        /// The vault.
         path: PathBuf,
     },
     /// The act needs root, and a session has only daily keys.
@@ -50,19 +47,13 @@ pub enum VaultError {
     NeedsRoot,
     /// There is no such slot.
     #[error("no slot {id}")]
-    NoSuchWay {
-        /// The number.
-        id: u32,
-    },
+    NoSuchWay { id: u32 },
     /// Every slot is the vault's own.
     #[error("no stray slots")]
     NoStrays,
     /// Without this slot nobody could open the vault.
     #[error("slot {id} is the last way in")]
-    LastWay {
-        /// The number.
-        id: u32,
-    },
+    LastWay { id: u32 },
     /// The vault has as many slots as it may have.
     #[error("too many slots")]
     TooManyWays,
@@ -89,7 +80,6 @@ pub enum VaultError {
     BackupDamaged {
         /// The first row that does not hold.
         row: String,
-        /// What is wrong with it.
         what: String,
     },
     /// The file named as a backup is the vault.
@@ -97,25 +87,16 @@ pub enum VaultError {
     BackupOfItself,
     /// A file of this name beside the vault would be taken for a part of it.
     #[error("{path} is a name of the vault's own")]
-    OwnName {
-        /// The file.
-        path: PathBuf,
-    },
+    OwnName { path: PathBuf },
     /// A backup of one vault cannot take another one's place.
     #[error("the backup is of another vault")]
     AnotherVault,
     /// A vault is already there.
     #[error("{path} exists")]
-    VaultExists {
-        /// The vault.
-        path: PathBuf,
-    },
+    VaultExists { path: PathBuf },
     /// What was to be made is there already.
     #[error("{path} exists")]
-    FileExists {
-        /// The file.
-        path: PathBuf,
-    },
+    FileExists { path: PathBuf },
     /// Something with a token or a bundle.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -125,48 +106,27 @@ pub enum VaultError {
     /// These keys have no recipe, and no value was given.
     #[error("{} need values", names(.0))]
     NeedValues(Vec<KeyName>),
-    /// No key carries the scope.
     #[error("no key carries {wanted}")]
-    NoSuchScope {
-        /// The scope.
-        wanted: Scope,
-        /// One that was probably meant.
-        near: Option<Scope>,
-    },
+    NoSuchScope { wanted: Scope, near: Option<Scope> },
     /// The key has no version of that number.
     #[error("{name} has no version {version}")]
-    NoSuchVersion {
-        /// The key.
-        name: KeyName,
-        /// The number.
-        version: u32,
-    },
+    NoSuchVersion { name: KeyName, version: u32 },
     /// The version is not in a state in which this can be done.
     #[error("{name} version {version}: {state}")]
     VersionRefused {
-        /// The key.
         name: KeyName,
-        /// The number.
         version: u32,
         /// Its state, or `wiped`.
         state: &'static str,
     },
     /// The key expired before its last version was made, so there is no lifetime to repeat.
     #[error("{name}: no lifetime")]
-    NoLifetime {
-        /// The key.
-        name: KeyName,
-    },
+    NoLifetime { name: KeyName },
     /// The key has no older version that could return.
     #[error("{name}: nothing to roll back to")]
-    NothingToRollBack {
-        /// The key.
-        name: KeyName,
-    },
-    /// No key of that name.
+    NothingToRollBack { name: KeyName },
     #[error("{} not found", names(missing))]
     NoSuchKeys {
-        /// The names.
         missing: Vec<KeyName>,
         /// A key that was probably meant by the first of them.
         near: Option<KeyName>,
@@ -174,7 +134,6 @@ pub enum VaultError {
     /// The key has no version of which a value could be read.
     #[error("{name}: {status}")]
     NotReadable {
-        /// The key.
         name: KeyName,
         /// Expired or revoked.
         status: &'static str,
@@ -182,7 +141,6 @@ pub enum VaultError {
     /// No variable can be made of the name.
     #[error("no default variable for {name}: {why}")]
     NoVariable {
-        /// The key.
         name: KeyName,
         /// What is wrong with the name in upper case.
         why: NameError,
@@ -193,7 +151,6 @@ pub enum VaultError {
     /// A value is longer than a vault keeps.
     #[error("{name}: {len} bytes are more than a key may have")]
     ValueTooLong {
-        /// The key.
         name: KeyName,
         /// Its value's length in bytes.
         len: usize,
@@ -203,28 +160,16 @@ pub enum VaultError {
     Rng(#[from] RngError),
     /// What is read from a bundle could not be written down, so it was not read.
     #[error("{}: {source}", path.display())]
-    ReadsNotWritten {
-        /// The log.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    ReadsNotWritten { path: PathBuf, source: std::io::Error },
     /// Another process held the log of what is read from bundles for the whole time that we were ready to wait.
     #[error("{}: busy", path.display())]
     ReadsBusy {
-        /// The log.
         path: PathBuf,
         /// Who held it, if that is known.
         holder: Option<Process>,
     },
-    /// The system, at a path.
     #[error("{path}: {source}")]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    Io { path: PathBuf, source: std::io::Error },
 }
 
 fn names(names: &[KeyName]) -> String {

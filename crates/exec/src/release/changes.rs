@@ -18,7 +18,6 @@ use super::stage::{Released, Resolved};
 pub struct Given {
     /// The key's name at that time.
     pub name: KeyName,
-    /// The version.
     pub version: u32,
     /// The key itself, whatever its name.
     key: [u8; 16],
@@ -43,7 +42,6 @@ enum Meant {
     Pinned,
 }
 
-/// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     /// The key hands out another version: this.
@@ -92,7 +90,7 @@ impl Given {
 
     /// The same under the name that `other` was asked for by, whatever its key is called now.
     #[must_use]
-    pub fn asked_for_as(self, other: &Self) -> Self {
+    pub(crate) fn asked_for_as(self, other: &Self) -> Self {
         Self { name: other.name.clone(), ..self }
     }
 }

@@ -18,7 +18,6 @@ use super::stage::{Part, Resolved, Staging};
 /// A variable and what it is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pick {
-    /// The variable.
     pub variable: EnvName,
     /// What its value is made of, in order. At least one piece is a key's value.
     pub pieces: Vec<Piece>,
@@ -47,18 +46,13 @@ pub struct WhenMissing {
     pub unapproved: bool,
 }
 
-/// A piece of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
-    /// Text as it is.
     Text(String),
-    /// A key's value.
     Value {
-        /// The key.
         name: KeyName,
         /// The version; the current one if none is named.
         version: Option<u32>,
-        /// How it is written.
         encoding: Encoding,
     },
 }
@@ -75,7 +69,6 @@ pub enum Encoding {
 /// How it stands with a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// It would get its value.
     Ready,
     /// It would get this text, which stands in for its key.
     Default(String),

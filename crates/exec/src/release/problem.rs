@@ -9,9 +9,7 @@ use keyvault_vault::VaultError;
 /// Something that is wrong with what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// No key of that name.
     Missing {
-        /// The name.
         wanted: KeyName,
         /// A key that was probably meant.
         near: Option<KeyName>,
@@ -20,7 +18,6 @@ pub enum Problem {
     UnapprovedDefault(Vec<KeyName>),
     /// The token opens no key of that name.
     NotGranted {
-        /// The name.
         wanted: KeyName,
         /// A key that it opens and that was probably meant.
         near: Option<KeyName>,
@@ -34,37 +31,27 @@ pub enum Problem {
         /// Whether the variable names a file with the value.
         to_file: bool,
     },
-    /// No key carries that scope.
     NoSuchScope {
-        /// The scope.
         wanted: Scope,
-        /// One that was probably meant.
         near: Option<Scope>,
     },
     /// The key is past its expiry.
     Expired {
-        /// The key.
         name: KeyName,
-        /// Since when.
         since: Moment,
     },
     /// The key has no current version.
     Revoked(KeyName),
     /// The key has no version in its grace.
     NoPrevious(KeyName),
-    /// Two keys want one variable.
     SameVariable {
-        /// The variable.
         variable: EnvName,
-        /// The keys.
         names: Vec<KeyName>,
     },
     /// The variable is one that runs code and was stored before that was known; or one of those that an owner may not
     /// choose for the bearer of a token.
     Variable {
-        /// The key.
         name: KeyName,
-        /// Its variable.
         variable: EnvName,
         /// Why not.
         why: Refused,
@@ -75,18 +62,14 @@ pub enum Problem {
     Withheld(KeyName),
     /// The version is none that may be handed out.
     Version {
-        /// The key.
         name: KeyName,
-        /// The version.
         version: u32,
         /// Its state; `None` if there is no such version.
         state: Option<&'static str>,
     },
     /// Something is wrong with a variable that a file asks for.
     Asked {
-        /// The variable.
         variable: EnvName,
-        /// What is wrong.
         problem: Box<Problem>,
     },
 }
@@ -108,7 +91,6 @@ impl Refusal {
     }
 }
 
-/// Why nothing was released.
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
     /// The vault, the grants or the bundle cannot be read, or the read cannot be recorded.

@@ -12,7 +12,6 @@ use super::stage::{Resolved, Staging};
 /// Which keys are asked for. The ways add up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Every key.
     pub all: bool,
     /// These keys, strictly: one that is missing or revoked is an error.
     pub only: Vec<KeyName>,

@@ -52,7 +52,6 @@ pub struct Part {
     pub(super) pinned: bool,
 }
 
-/// What a selection comes to.
 #[derive(Debug, Default)]
 pub(super) struct Content {
     /// Ordered by variable, those apart first.
@@ -147,7 +146,6 @@ impl<'r, M> Staged<'r, M> {
         self.unless(Vec::new())
     }
 
-    /// Unless something is wrong.
     pub(crate) fn unless(mut self, misfits: Vec<Misfit>) -> Result<Fitted<'r, M>, Refusal> {
         let problems = std::mem::take(&mut self.content.problems);
         let refusal = Refusal { problems, misfits };
@@ -168,7 +166,6 @@ impl<'r, M> Staged<'r, M> {
 pub struct Fitted<'r, M>(Staged<'r, M>);
 
 impl<M> Fitted<'_, M> {
-    /// What a commit would release.
     #[must_use]
     pub fn preview(self) -> Preview {
         let content = self.0.content;
@@ -196,7 +193,6 @@ impl Fitted<'_, Taking> {
     }
 }
 
-/// Values whose read is recorded.
 #[derive(Debug)]
 pub struct Released(Content);
 

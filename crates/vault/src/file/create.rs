@@ -34,9 +34,7 @@ pub struct Creation<'c> {
 /// A new vault.
 #[derive(Debug)]
 pub struct Created {
-    /// Where it is.
     pub path: PathBuf,
-    /// Which it is.
     pub identity: Identity,
 }
 

@@ -17,14 +17,12 @@ pub(crate) const FINGERPRINT_LEN: usize = 6;
 /// The tag, and its value, of a key that no file gets.
 const WITHHELD: (&str, &str) = ("project", "never");
 
-/// A held key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
     /// Random, for the life of the key; a new name does not change it.
     pub id: [u8; 16],
     /// Raised by each rewrite.
     pub revision: u64,
-    /// Its name.
     pub name: KeyName,
     /// The variable that it is handed out as.
     pub variable: EnvName,
@@ -34,26 +32,22 @@ pub struct Item {
     pub tags: BTreeMap<TagKey, String>,
     /// Words for people.
     pub note: String,
-    /// When the key was made.
     pub created: Moment,
     /// After this it is refused.
     pub expires: Option<Moment>,
     /// How its value was generated; `None` if it came from elsewhere.
     pub recipe: Option<Recipe>,
-    /// Its versions, by number.
     pub versions: Vec<Version>,
     /// The number that the next version gets; numbers are never used twice.
     pub next_version: u32,
 }
 
-/// One value of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
     /// From 1.
     pub number: u32,
     /// Where it stands in its life.
     pub state: VersionState,
-    /// When it was made.
     pub created: Moment,
     /// When it came into its state; of one that was replaced, when that was. Of the key's versions that were replaced, one
     /// that was replaced later has a later moment, or the same and a higher number, whatever the clock did.
@@ -98,7 +92,6 @@ impl VersionState {
         (Self::Revoked, 5, "revoked"),
     ];
 
-    /// The word.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(state, ..)| *state == self).map_or("", |(.., name)| name)
@@ -141,7 +134,6 @@ impl Status {
         }
     }
 
-    /// The word.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -212,7 +204,6 @@ impl Item {
         self.current().or_else(|| self.previous(now)).is_some()
     }
 
-    /// A version by its number.
     #[must_use]
     pub fn version(&self, number: u32) -> Option<&Version> {
         self.versions.iter().find(|version| version.number == number)
@@ -285,7 +276,6 @@ impl Item {
 }
 
 impl Version {
-    /// Its state at a moment.
     #[must_use]
     pub fn state_at(&self, now: Moment) -> VersionState {
         self.state.at(self.grace_until, now)

@@ -10,13 +10,11 @@ use crate::tx::{Work, damaged};
 
 /// Verified keys: all of a vault, to its owner, or those that were granted to a token.
 pub trait KeySource {
-    /// Every key.
     fn all(&mut self) -> Result<Vec<KeyView>, VaultError>;
 
     /// The keys that carry a scope; `None` if none does.
     fn with_scope(&mut self, scope: &Scope) -> Result<Option<Vec<KeyView>>, VaultError>;
 
-    /// A key by its name.
     fn named(&mut self, name: &KeyName) -> Result<Option<KeyView>, VaultError>;
 
     /// Whether a key that is not there may exist all the same, and was not granted.

@@ -13,7 +13,6 @@ use crate::token::grant::Grant;
 #[derive(Debug)]
 pub struct KeyView(pub(crate) Record);
 
-/// What the view is of.
 #[derive(Debug)]
 pub(crate) enum Record {
     Held(Box<Item>),

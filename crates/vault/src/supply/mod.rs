@@ -28,13 +28,11 @@ use super::token::offline_reads::ReadsLog;
 pub struct Purpose {
     /// `exec` or `export`.
     pub action: Action,
-    /// The program, or the format.
     pub detail: String,
 }
 
 /// Keys that can be had without asking anybody any more.
 pub enum Supply {
-    /// Everything, to the vault's owner.
     Vault(Vault, Access),
     /// A token's grants in a vault.
     Granted(Vault, Holding),

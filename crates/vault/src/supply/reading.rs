@@ -155,7 +155,6 @@ impl Drop for Keys<'_> {
     }
 }
 
-/// The owner's transaction.
 pub(crate) struct Owner<'r> {
     tx: Tx<'r>,
     store: &'r Store,

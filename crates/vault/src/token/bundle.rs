@@ -48,12 +48,9 @@ pub struct Bundle {
     file: PathBuf,
 }
 
-/// What a bundle seals.
 #[derive(Debug)]
 pub struct BundleContent {
-    /// The token's name.
     pub name: TokenName,
-    /// When it was made.
     pub made: Moment,
     /// After this it is refused.
     pub expires: Option<Moment>,
@@ -68,16 +65,13 @@ type BundledKey = ([u8; 16], SecretBytes, Vec<(u32, SecretBytes)>);
 pub struct BundleLabel {
     /// Which vault it was made from.
     pub identity: Identity,
-    /// For which token.
     pub token: TokenId,
     /// At which change of the token's view.
     pub change: u64,
 }
 
-/// A bundle that was made.
 #[derive(Debug)]
 pub struct Bundled {
-    /// The file's content.
     pub text: Vec<u8>,
     /// The change that it stands at.
     pub change: u64,
@@ -230,7 +224,6 @@ impl Bundle {
         }
     }
 
-    /// The file.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file

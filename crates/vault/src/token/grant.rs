@@ -31,22 +31,17 @@ const PIN_LABEL: &[u8] = b"keyvault token pin";
 pub struct View {
     /// The vault's change that wrote it.
     pub change: u64,
-    /// The token's name, for errors.
     pub name: TokenName,
-    /// When it was written.
     pub time: Moment,
     /// After this the token opens nothing.
     pub expires: Option<Moment>,
-    /// How many grants there are.
     pub(crate) count: u32,
-    /// All of them.
     pub(crate) grants: Digest,
 }
 
 /// One key as a holder gets it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The key's id.
     pub(crate) item: [u8; 16],
     pub(crate) name: KeyName,
     pub(crate) variable: EnvName,
@@ -59,7 +54,6 @@ pub struct Grant {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct GrantedVersion {
     pub(crate) number: u32,
-    /// Current or previous.
     pub(crate) state: VersionState,
     pub(crate) grace_until: Option<Moment>,
     pub(crate) key: Key,
