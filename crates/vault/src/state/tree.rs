@@ -15,7 +15,7 @@
 //!
 //! What does not exist takes no place: an empty bucket or node is a clear bit in its parent.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::store::{Tag, Tx};
 use keyvault_core::crypto::{Digest, Key};
@@ -43,7 +43,7 @@ pub struct Tree<'a> {
     tx: &'a Tx<'a>,
     key: &'a Key,
     root: Option<Digest>,
-    nodes: HashMap<u32, Node>,
+    nodes: BTreeMap<u32, Node>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -98,7 +98,7 @@ impl<'a> Tree<'a> {
     /// The tree under `root`; `None` is the tree without a leaf.
     #[must_use]
     pub fn new(tx: &'a Tx<'a>, key: &'a Key, root: Option<Digest>) -> Self {
-        Self { tx, key, root, nodes: HashMap::new() }
+        Self { tx, key, root, nodes: BTreeMap::new() }
     }
 
     /// The leaf at `tag`, or the proof that there is none.
