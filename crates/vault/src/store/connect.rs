@@ -1,5 +1,6 @@
 //! Opening the connection: every switch that keeps a hostile file from doing anything but being read.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,8 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
 use super::schema::{APPLICATION_ID, FORMAT, OBJECTS};
-use super::{HeaderRow, Store, StoreError};
+use super::{HeaderRow, Index, Store, StoreError};
+use keyvault_os::brief_index;
 
 /// Size of a page, in bytes.
 const PAGE: u32 = 4096;
@@ -18,24 +20,38 @@ const PAGE: u32 = 4096;
 impl Store {
     /// Opens an existing vault and reads its head. `path` is canonical and has been checked for owner, mode and kind.
     pub fn open(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
-        let frozen = is_frozen(&path);
-        Self::open_as(path, frozen)
+        let way = if is_frozen(&path) { Way::Immutable } else { Way::Shared };
+        Self::open_as(path, way)
+    }
+
+    /// The same for one transaction that begins at once, such as that of `exec`: if nobody else has the vault open, others
+    /// wait until it is over or [`Store::let_others_in`] is called.
+    pub fn open_briefly(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
+        let way = if is_frozen(&path) {
+            Way::Immutable
+        } else if brief_index::register() {
+            Way::Brief
+        } else {
+            Way::Shared
+        };
+        Self::open_as(path, way)
     }
 
     /// The same without a lock, and without making the side files that there are not: for a look that nothing depends
     /// on. Somebody who writes meanwhile makes it a look at nothing.
     pub fn open_untouched(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
-        let complete = !has_content(&path, "-wal");
-        Self::open_as(path, complete)
+        let way = if has_content(&path, "-wal") { Way::Shared } else { Way::Immutable };
+        Self::open_as(path, way)
     }
 
-    fn open_as(path: PathBuf, immutable: bool) -> Result<(Self, HeaderRow), StoreError> {
+    fn open_as(path: PathBuf, way: Way) -> Result<(Self, HeaderRow), StoreError> {
         let file = path.clone();
-        let mut store = Self { connection: connect(&path, immutable)?, path };
+        let index = if way == Way::Brief { Index::Brief } else { Index::Shared };
+        let mut store = Self { connection: connect(&path, way)?, path, index: Cell::new(index) };
         // In one transaction, which is begun once: this is on the way of every command.
         let tx = store.begin_reading()?;
         check_format(tx.connection)?;
-        check_pages(tx.connection, immutable)?;
+        check_pages(tx.connection, way)?;
         check_length(&file)?;
         check_schema(tx.connection)?;
         let header = tx.header()?;
@@ -45,13 +61,13 @@ impl Store {
 
     /// Opens an empty file, to be filled by [`Store::copy_into`].
     pub fn blank(path: PathBuf) -> Result<Self, StoreError> {
-        Ok(Self { connection: connect(&path, false)?, path })
+        Ok(Self { connection: connect(&path, Way::Shared)?, path, index: Cell::new(Index::Shared) })
     }
 
     /// Turns the empty file at `path` (made by the caller with the mode it wants; side files inherit it) into a
     /// vault without content.
     pub fn create(path: PathBuf) -> Result<Self, StoreError> {
-        let connection = connect(&path, false)?;
+        let connection = connect(&path, Way::Shared)?;
         connection.execute_batch(&format!("PRAGMA page_size = {PAGE}"))?;
         use_log(&connection)?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -61,7 +77,7 @@ impl Store {
             connection.execute_batch(statement)?;
         }
         connection.execute_batch("COMMIT")?;
-        Ok(Self { connection, path })
+        Ok(Self { connection, path, index: Cell::new(Index::Shared) })
     }
 }
 
@@ -77,14 +93,28 @@ fn use_log(connection: &Connection) -> Result<(), StoreError> {
     if mode == "wal" { Ok(()) } else { Err(StoreError::Io(format!("the journal mode stays {mode}"))) }
 }
 
-fn connect(path: &Path, immutable: bool) -> Result<Connection, StoreError> {
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Beside others.
+    Shared,
+    /// For one transaction, with the log's index in our own memory if nobody else has the vault open.
+    Brief,
+    /// As one that never changes.
+    Immutable,
+}
+
+fn connect(path: &Path, way: Way) -> Result<Connection, StoreError> {
     let flags =
         OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_EXRESCODE;
-    let connection = if immutable {
-        let flags = flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-        Connection::open_with_flags(immutable_uri(path), flags)?
-    } else {
-        Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)?
+    let writable = flags | OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let connection = match way {
+        Way::Shared => Connection::open_with_flags(path, writable)?,
+        Way::Brief => Connection::open_with_flags_and_vfs(path, writable, brief_index::NAME)?,
+        Way::Immutable => {
+            let flags = flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+            Connection::open_with_flags(immutable_uri(path), flags)?
+        }
     };
     // Nothing in the file may call a function, write to the schema, or be run.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
@@ -107,13 +137,13 @@ fn connect(path: &Path, immutable: bool) -> Result<Connection, StoreError> {
 
 /// Another program may have given the file another journal or other pages. In any mode but WAL a crash would leave a
 /// journal, which would be needed then and is refused.
-fn check_pages(connection: &Connection, immutable: bool) -> Result<(), StoreError> {
+fn check_pages(connection: &Connection, way: Way) -> Result<(), StoreError> {
     if connection.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0))? != PAGE {
         return Err(StoreError::Damaged { what: "the page size is not 4096".to_owned() });
     }
     let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0))?;
     // A file that was opened as one that never changes has no journal either.
-    if mode == "wal" || immutable { Ok(()) } else { Err(StoreError::NoLog) }
+    if mode == "wal" || way == Way::Immutable { Ok(()) } else { Err(StoreError::NoLog) }
 }
 
 /// A file cut off within its last page is filled up with zeros by SQLite, and only who reads there would notice. With a
@@ -196,5 +226,86 @@ fn check_schema(connection: &Connection) -> Result<(), StoreError> {
     match expected.next() {
         None => Ok(()),
         Some((_, name, _, _)) => Err(StoreError::Schema { object: (*name).to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::Durability;
+
+    fn header(epoch: u32) -> HeaderRow {
+        HeaderRow { vault_id: [1; 16], epoch, written_by: "0".to_owned(), chain_seed: vec![2] }
+    }
+
+    fn vault() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap().join("vault.db");
+        std::fs::write(&path, "").unwrap();
+        put_epoch(&mut Store::create(path.clone()).unwrap(), 1);
+        (folder, path)
+    }
+
+    fn put_epoch(store: &mut Store, epoch: u32) {
+        let tx = store.begin(Durability::Synced, &mut |_| ()).unwrap();
+        tx.put_header(&header(epoch)).unwrap();
+        tx.commit().unwrap();
+    }
+
+    fn epoch(store: &mut Store) -> u32 {
+        store.begin_reading().unwrap().header().unwrap().epoch
+    }
+
+    #[test]
+    fn others_wait_for_a_brief_opening_and_it_sees_afterwards_what_they_wrote() {
+        let (_folder, path) = vault();
+        let (mut brief, found) = Store::open_briefly(path.clone()).unwrap();
+        assert_eq!(found, header(1));
+        let other = std::thread::spawn(move || put_epoch(&mut Store::open(path).unwrap().0, 2));
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!other.is_finished());
+        brief.let_others_in();
+        other.join().unwrap();
+        assert_eq!(epoch(&mut brief), 2);
+    }
+
+    #[test]
+    fn a_release_ends_a_brief_opening_whether_it_commits_or_not() {
+        for commits in [true, false] {
+            let (_folder, path) = vault();
+            let (mut brief, _) = Store::open_briefly(path.clone()).unwrap();
+            let tx = brief.begin(Durability::Logged, &mut |_| ()).unwrap();
+            tx.put_header(&header(7)).unwrap();
+            if commits {
+                tx.commit().unwrap();
+                brief.finish_release().unwrap();
+            } else {
+                drop(tx);
+            }
+            let wanted = if commits { 7 } else { 1 };
+            let (mut other, found) = Store::open(path).unwrap();
+            assert_eq!(found.epoch, wanted);
+            put_epoch(&mut other, 9);
+            assert_eq!(epoch(&mut brief), 9);
+        }
+    }
+
+    #[test]
+    fn a_vault_that_is_open_already_is_shared_and_a_brief_opening_keeps_nobody_out() {
+        let (_folder, path) = vault();
+        let (mut other, _) = Store::open(path.clone()).unwrap();
+        let reading = other.begin_reading().unwrap();
+        assert_eq!(reading.header().unwrap().epoch, 1);
+        let (mut brief, _) = Store::open_briefly(path.clone()).unwrap();
+        let tx = brief.begin(Durability::Logged, &mut |_| ()).unwrap();
+        tx.put_header(&header(3)).unwrap();
+        tx.commit().unwrap();
+        assert_eq!(reading.header().unwrap().epoch, 1);
+        drop(reading);
+        assert_eq!(epoch(&mut other), 3);
+        assert_eq!(epoch(&mut brief), 3);
     }
 }

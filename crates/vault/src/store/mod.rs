@@ -12,12 +12,15 @@ mod schema;
 mod token_rows;
 mod tree_rows;
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode};
+
+use keyvault_os::brief_index;
 
 pub use group_rows::{DirectoryRow, ScopeRow};
 pub use rows::{AuditRow, HeaderRow, ItemRow, SlotRow, StateRow, Tag};
@@ -148,6 +151,19 @@ pub enum Durability {
 pub struct Store {
     connection: Connection,
     path: PathBuf,
+    index: Cell<Index>,
+}
+
+/// Where the index of the write-ahead log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Index {
+    /// In the file that all who have the vault open share.
+    Shared,
+    /// In our own memory, if nobody else had the vault open: until the next transaction ends, others wait. See
+    /// [`brief_index`].
+    Brief,
+    /// It was in our own memory. The next transaction needs another connection.
+    Ended,
 }
 
 impl Store {
@@ -160,6 +176,10 @@ impl Store {
         durability: Durability,
         waiting: &mut dyn FnMut(Duration),
     ) -> Result<Tx<'_>, StoreError> {
+        if durability == Durability::Synced {
+            self.let_others_in();
+        }
+        self.reopen_if_ended()?;
         // A small cache is quicker where ten keys are read (fewer fresh pages of memory), and a change must not spill.
         self.connection.execute_batch(match durability {
             Durability::Synced => "PRAGMA synchronous = FULL; PRAGMA cache_size = -65536",
@@ -170,7 +190,7 @@ impl Store {
         let mut jitter = None;
         loop {
             match self.connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from) {
-                Ok(()) => return Ok(Tx { connection: &self.connection, open: true }),
+                Ok(()) => return Ok(self.begun()),
                 Err(StoreError::Busy) if begun.elapsed() < PATIENCE => {
                     waiting(begun.elapsed());
                     std::thread::sleep(jitter.get_or_insert_with(Jitter::new).next());
@@ -182,9 +202,29 @@ impl Store {
 
     /// Begins a transaction that sees one state and excludes nobody; it cannot write.
     pub fn begin_reading(&mut self) -> Result<Tx<'_>, StoreError> {
+        self.reopen_if_ended()?;
         self.connection.busy_timeout(PATIENCE)?;
         self.connection.execute_batch("BEGIN DEFERRED")?;
-        Ok(Tx { connection: &self.connection, open: true })
+        Ok(self.begun())
+    }
+
+    fn begun(&self) -> Tx<'_> {
+        Tx { connection: &self.connection, store: self, open: true }
+    }
+
+    /// Ends what makes others wait. To be called before anything that takes longer than a millisecond.
+    pub fn let_others_in(&self) {
+        if self.index.get() == Index::Brief {
+            let was_alone = brief_index::end(&self.connection);
+            self.index.set(if was_alone { Index::Ended } else { Index::Shared });
+        }
+    }
+
+    fn reopen_if_ended(&mut self) -> Result<(), StoreError> {
+        if self.index.get() == Index::Ended {
+            *self = Self::open(self.path.clone())?.0;
+        }
+        Ok(())
     }
 
     /// Folds the whole log into the file, so that `vault.db` alone is complete. `Busy` if readers stay in the way for
@@ -194,8 +234,14 @@ impl Store {
         self.checkpoint()
     }
 
-    /// Folds the log if it has grown long, without waiting for anybody: this is on the way of `exec`.
-    pub fn fold_long_log(&self) -> Result<(), StoreError> {
+    /// Ends a release: folds the log if it has grown long, without waiting for anybody, and lets others in.
+    pub fn finish_release(&self) -> Result<(), StoreError> {
+        let folded = self.fold_long_log();
+        self.let_others_in();
+        folded
+    }
+
+    fn fold_long_log(&self) -> Result<(), StoreError> {
         const FRAME: u64 = 4096 + 24;
         let mut log = self.path.clone().into_os_string();
         log.push("-wal");
@@ -267,6 +313,7 @@ impl Store {
 #[derive(Debug)]
 pub struct Tx<'a> {
     connection: &'a Connection,
+    store: &'a Store,
     open: bool,
 }
 
@@ -287,6 +334,8 @@ impl Drop for Tx<'_> {
         if self.open {
             // A rollback that fails has already happened: SQLite rolls back by itself on a failed commit.
             let _ = self.connection.execute_batch("ROLLBACK");
+            // After a commit there may be a log to fold.
+            self.store.let_others_in();
         }
     }
 }

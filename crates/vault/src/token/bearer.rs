@@ -91,7 +91,7 @@ impl Vault {
         drop(granted);
         tx.commit()?;
         // A log that stays long makes the next start slower, and that is all.
-        let _ = self.store.fold_long_log();
+        let _ = self.store.finish_release();
         if pinned == Memory::Unreadable {
             (world.notice)(Notice::UnreadablePin);
         }
@@ -110,6 +110,7 @@ impl Vault {
         let keys = holding.keys(&identity);
         let pinned = world.pins.read_token(&holding.id, self.store.path());
         let tx = self.store.begin_reading()?;
+        self.checked.still_same()?;
         let (view, _) = verified_view(&tx, holding, &keys, &identity, world.now(), pinned.pin())?;
         let mut granted = Granted::load(&tx, &view, holding, &keys, &identity)?;
         let seen = look(Resolver { source: &mut granted });
