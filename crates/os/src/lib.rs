@@ -12,4 +12,5 @@ pub mod brief_index;
 pub mod fs;
 pub mod kernel_keyring;
 pub mod process;
+pub mod sqlite_build;
 pub mod terminal;

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::cmp::Ordering;
+use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
@@ -12,7 +13,7 @@ use rustix::io::Errno;
 
 use super::schema::{APPLICATION_ID, FORMAT, OBJECTS};
 use super::{HeaderRow, Index, Store, StoreError};
-use keyvault_os::brief_index;
+use keyvault_os::{brief_index, sqlite_build};
 
 /// Size of a page, in bytes.
 const PAGE: u32 = 4096;
@@ -93,6 +94,40 @@ fn use_log(connection: &Connection) -> Result<(), StoreError> {
     if mode == "wal" { Ok(()) } else { Err(StoreError::Io(format!("the journal mode stays {mode}"))) }
 }
 
+/// Nothing in the file may call a function, write to the schema, or be run; and a log that belongs to another file must
+/// not be folded into this one merely because we go away. All this is set here and not where SQLite is compiled, which is
+/// the caller's in an installation from a registry.
+const SETTINGS: [(DbConfig, bool); 9] = [
+    (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+    (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+    (DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, false),
+    (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+    (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+    (DbConfig::SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, false),
+    (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+    (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
+    (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true),
+];
+
+/// A SQLite that was compiled without what a vault depends on: syncs, the write-ahead log, its own check of pages, locks
+/// between threads.
+fn refuse_unfit_build() -> Result<(), StoreError> {
+    const UNFIT: [&CStr; 6] = [
+        c"NO_SYNC",
+        c"DISABLE_DIRSYNC",
+        c"OMIT_WAL",
+        c"OMIT_INTEGRITY_CHECK",
+        c"OMIT_PRAGMA",
+        c"THREADSAFE=0",
+    ];
+    match UNFIT.into_iter().find(|option| sqlite_build::has_option(option)) {
+        None => Ok(()),
+        Some(option) => {
+            Err(StoreError::Build { what: format!("compiled with {}", option.to_string_lossy()) })
+        }
+    }
+}
+
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -116,13 +151,12 @@ fn connect(path: &Path, way: Way) -> Result<Connection, StoreError> {
             Connection::open_with_flags(immutable_uri(path), flags)?
         }
     };
-    // Nothing in the file may call a function, write to the schema, or be run.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
-    // A log that belongs to another file must not be folded into this one merely because we go away.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    refuse_unfit_build()?;
+    for (setting, value) in SETTINGS {
+        if connection.set_db_config(setting, value)? != value {
+            return Err(StoreError::Build { what: format!("{setting:?} cannot be set") });
+        }
+    }
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, 64 << 20)?;
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     connection.set_prepared_statement_cache_capacity(64);
@@ -307,5 +341,46 @@ mod tests {
         drop(reading);
         assert_eq!(epoch(&mut other), 3);
         assert_eq!(epoch(&mut brief), 3);
+    }
+
+    #[test]
+    fn a_connection_can_do_nothing_but_read_and_write_rows_whatever_sqlite_was_built_with() {
+        let (_folder, path) = vault();
+        for store in [Store::open(path.clone()).unwrap().0, Store::open_briefly(path.clone()).unwrap().0] {
+            let connection = &store.connection;
+            for (setting, wanted) in SETTINGS {
+                assert_eq!(connection.db_config(setting).unwrap(), wanted, "{setting:?}");
+            }
+            let pragma = |name: &str| {
+                connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).unwrap()
+            };
+            let values = [
+                ("mmap_size", 0),
+                ("cell_size_check", 1),
+                ("secure_delete", 1),
+                ("wal_autocheckpoint", 0),
+                ("temp_store", 2),
+                ("trusted_schema", 0),
+            ];
+            for (name, wanted) in values {
+                assert_eq!(pragma(name), wanted, "{name}");
+            }
+            assert_eq!(connection.limit(Limit::SQLITE_LIMIT_ATTACHED).unwrap(), 0);
+            for refused in ["ATTACH ':memory:' AS other", "SELECT load_extension('x')"] {
+                assert!(
+                    connection
+                        .prepare(refused)
+                        .and_then(|mut statement| statement.query([])?.next().map(drop))
+                        .is_err(),
+                    "{refused}"
+                );
+            }
+            for unwritable in
+                ["DELETE FROM sqlite_schema", "PRAGMA writable_schema = ON; DELETE FROM sqlite_schema"]
+            {
+                assert!(connection.execute_batch(unwritable).is_err(), "{unwritable}");
+            }
+            store.let_others_in();
+        }
     }
 }

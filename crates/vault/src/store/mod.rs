@@ -93,6 +93,12 @@ pub enum StoreError {
     /// The system failed to read, write or sync.
     #[error("input/output: {0}")]
     Io(String),
+    /// SQLite was compiled in a way that a vault must not be kept with.
+    #[error("unfit SQLite: {what}")]
+    Build {
+        /// The option.
+        what: String,
+    },
     /// Anything else SQLite says; never expected.
     #[error("SQLite: {0}")]
     Sqlite(String),
