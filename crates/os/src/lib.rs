@@ -8,7 +8,9 @@
 //! passed and nothing of ours. And every change to process-wide state (limits, dispositions, terminal modes) is undone by
 //! the code that made it, or put back before `execve`.
 
+pub mod brief_index;
 pub mod fs;
 pub mod kernel_keyring;
 pub mod process;
+pub mod sqlite_build;
 pub mod terminal;

@@ -183,6 +183,10 @@ pub(in crate::cli) fn store(error: &StoreError, path: &Path) -> Failure {
             format!("{shown} could not be synced to the disk: {text}. The change may or may not be made."),
             Some("Check the disk, then the vault: `keyvault vault check` and `keyvault audit log`."),
         ),
+        StoreError::Build { what } => Failure::failed(
+            &format!("This build of keyvault cannot keep a vault: its SQLite is unfit ({what})."),
+            Some("Install keyvault again with LIBSQLITE3_FLAGS unset."),
+        ),
         StoreError::Sqlite(text) => Failure::failed(
             &format!("{shown}: {text}."),
             Some(

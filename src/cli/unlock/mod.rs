@@ -53,22 +53,28 @@ impl Context {
     /// The same to take keys from, by [`Supply`](keyvault_vault::Supply), which says itself what it cannot remember.
     pub(in crate::cli) fn open_to_take(&self) -> Result<Vault, Failure> {
         let path = self.vault_path()?;
-        self.opened(&path, |error| Failure::of(error, &path))
+        self.opened(&path, Vault::open_briefly, |error| Failure::of(error, &path))
     }
 
     /// The same for a file that is named otherwise, such as a backup, of which the caller has other things to say.
     pub fn open_at(&self, path: &Path, failed: impl FnOnce(VaultError) -> Failure) -> Result<Vault, Failure> {
-        let vault = self.opened(path, failed)?;
+        let vault = self.opened(path, Vault::open, failed)?;
         if *vault.memory() == Memory::Unreadable {
             self.tell(&Notice::UnreadableMemory);
         }
         Ok(vault)
     }
 
-    fn opened(&self, path: &Path, failed: impl FnOnce(VaultError) -> Failure) -> Result<Vault, Failure> {
+    fn opened(
+        &self,
+        path: &Path,
+        open: impl FnOnce(&Path, &Pins) -> Result<Vault, VaultError>,
+        failed: impl FnOnce(VaultError) -> Failure,
+    ) -> Result<Vault, Failure> {
         let pins = Pins::in_folder(state_folder()?.join("pins"));
-        let vault = Vault::open(path, &pins).map_err(failed)?;
+        let vault = open(path, &pins).map_err(failed)?;
         if vault.tightened() {
+            vault.let_others_in();
             self.ui.warn(&format!("{} was readable by others and no longer is.", vault.path().display()));
         }
         Ok(vault)

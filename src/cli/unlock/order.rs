@@ -74,6 +74,10 @@ impl Context {
     /// whose silence is said.
     pub(in crate::cli) fn access(&self, vault: &mut Vault, steps: &[Step]) -> Result<Access, Failure> {
         for step in steps {
+            if !matches!(step, Step::Token | Step::Session) {
+                // A person, a keyring or Argon2id.
+                vault.let_others_in();
+            }
             let access = match step {
                 Step::Token => None,
                 Step::Session => vault.session(self.now()).map(Access::from),

@@ -12,12 +12,12 @@
 //! The folder must not be writable by others, sticky or not: in a sticky one others could still plant the side files.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, File, Metadata};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, chmodat, openat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, chmodat, fstat, lstat, openat, statat};
 use rustix::process::geteuid;
 
 pub use super::fault::{FileFault, Kind};
@@ -62,7 +62,7 @@ impl CheckedVault {
     /// what was opened is what was checked.
     pub fn still_same(&self) -> Result<(), FileFault> {
         let folder_path = self.path.parent().unwrap_or(Path::new("/"));
-        let same = |path: &Path, seen: &Seen| match fs::symlink_metadata(path) {
+        let same = |path: &Path, seen: &Seen| match lstat(path).map_err(io::Error::from) {
             Ok(now) if identity(&now) == identity(&seen.facts) => Ok(()),
             Ok(_) => Err(FileFault::Swapped { path: path.to_owned() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -92,13 +92,12 @@ fn check(
     path: &Path,
     tighten: impl Fn(&Seen, &Path, &OsStr) -> Result<bool, FileFault>,
 ) -> Result<CheckedVault, FileFault> {
-    let (folder_path, name) = locate(path)?;
+    let (folder_path, name, folder) = locate_and_check(path)?;
     let path = folder_path.join(&name);
-    let folder = check_folder(&folder_path)?;
 
     let file = look(&folder, &path, &name).map_err(|error| io_fault(&path, error))?;
     let mut tightened = check_file(&file.facts, &path)? && tighten(&folder, &path, &name)?;
-    if file.facts.len() == 0 {
+    if file.facts.st_size == 0 {
         return Err(FileFault::Empty { path });
     }
 
@@ -108,8 +107,8 @@ fn check(
     for suffix in ["-wal", "-shm"] {
         let side = with_suffix(&path, suffix);
         let side_name = with_suffix(Path::new(&name), suffix).into_os_string();
-        match look(&folder, &side, &side_name) {
-            Ok(seen) => tightened |= check_file(&seen.facts, &side)? && tighten(&folder, &side, &side_name)?,
+        match look_once(&folder, &side, &side_name) {
+            Ok(facts) => tightened |= check_file(&facts, &side)? && tighten(&folder, &side, &side_name)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(io_fault(&side, error)),
         }
@@ -157,7 +156,7 @@ pub fn prepare_new(path: &Path) -> Result<PathBuf, FileFault> {
 /// A file or folder as it was found, held so that its inode number stays its own.
 #[derive(Debug)]
 struct Seen {
-    facts: Metadata,
+    facts: Stat,
     held: Option<File>,
 }
 
@@ -168,12 +167,26 @@ fn look(folder: &Seen, _path: &Path, name: &OsStr) -> io::Result<Seen> {
         Some(folder) => File::from(openat(folder, name, LOOK.union(OFlags::NOFOLLOW), Mode::empty())?),
         None => return Err(io::ErrorKind::NotFound.into()),
     };
-    Ok(Seen { facts: held.metadata()?, held: Some(held) })
+    Ok(Seen { facts: fstat(&held)?, held: Some(held) })
+}
+
+/// Facts of what nothing needs to hold, as a link's own if it is one.
+#[cfg(target_os = "linux")]
+fn look_once(folder: &Seen, _path: &Path, name: &OsStr) -> io::Result<Stat> {
+    match &folder.held {
+        Some(folder) => Ok(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?),
+        None => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn look_once(_folder: &Seen, path: &Path, _name: &OsStr) -> io::Result<Stat> {
+    Ok(lstat(path)?)
 }
 
 #[cfg(not(target_os = "linux"))]
 fn look(_folder: &Seen, path: &Path, _name: &OsStr) -> io::Result<Seen> {
-    Ok(Seen { facts: fs::symlink_metadata(path)?, held: None })
+    Ok(Seen { facts: lstat(path)?, held: None })
 }
 
 #[cfg(target_os = "linux")]
@@ -182,48 +195,48 @@ const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 const LOOK: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
 
 fn check_folder(path: &Path) -> Result<Seen, FileFault> {
-    let open = || {
-        let held = File::from(rustix::fs::open(path, LOOK.union(OFlags::DIRECTORY), Mode::empty())?);
-        Ok(Seen { facts: held.metadata()?, held: Some(held) })
-    };
-    let seen = open().map_err(|error| io_fault(path, error))?;
+    let seen = hold_folder(path).map_err(|error| io_fault(path, error))?;
     check_access(&seen.facts, path)?;
     Ok(seen)
 }
 
+fn hold_folder(path: &Path) -> io::Result<Seen> {
+    let held = File::from(rustix::fs::open(path, LOOK.union(OFlags::DIRECTORY), Mode::empty())?);
+    Ok(Seen { facts: fstat(&held)?, held: Some(held) })
+}
+
 /// Refuses what must not be opened; says whether others may still read it.
-fn check_file(facts: &Metadata, path: &Path) -> Result<bool, FileFault> {
-    let found = facts.file_type();
-    if found.is_symlink() {
-        return Err(FileFault::Symlink { path: path.to_owned() });
-    }
-    if !found.is_file() {
-        let kind = if found.is_dir() {
-            Kind::Folder
-        } else if found.is_fifo() {
-            Kind::Fifo
-        } else if found.is_socket() {
-            Kind::Socket
-        } else {
-            Kind::Device
-        };
+fn check_file(facts: &Stat, path: &Path) -> Result<bool, FileFault> {
+    let kind = match FileType::from_raw_mode(facts.st_mode) {
+        FileType::RegularFile => None,
+        FileType::Symlink => return Err(FileFault::Symlink { path: path.to_owned() }),
+        FileType::Directory => Some(Kind::Folder),
+        FileType::Fifo => Some(Kind::Fifo),
+        FileType::Socket => Some(Kind::Socket),
+        _ => Some(Kind::Device),
+    };
+    if let Some(kind) = kind {
         return Err(FileFault::NotRegular { path: path.to_owned(), kind });
     }
     // A side file that is being removed right now has no name left.
-    if facts.nlink() > 1 {
-        return Err(FileFault::HardLink { path: path.to_owned(), links: facts.nlink() });
+    #[allow(clippy::useless_conversion, reason = "its width differs between systems")]
+    let links = u64::from(facts.st_nlink);
+    if links > 1 {
+        return Err(FileFault::HardLink { path: path.to_owned(), links });
     }
     check_access(facts, path)?;
-    Ok(facts.mode() & 0o077 != 0)
+    Ok(facts.st_mode & 0o077 != 0)
 }
 
-fn check_access(facts: &Metadata, path: &Path) -> Result<(), FileFault> {
-    let uid = facts.uid();
+fn check_access(facts: &Stat, path: &Path) -> Result<(), FileFault> {
+    let uid = facts.st_uid;
     if uid != 0 && uid != geteuid().as_raw() {
         return Err(wrong_owner(path, uid));
     }
-    if facts.mode() & 0o022 != 0 {
-        return Err(FileFault::WritableByOthers { path: path.to_owned(), mode: facts.mode() & 0o7777 });
+    #[allow(clippy::useless_conversion, reason = "its width differs between systems")]
+    let mode = u32::from(facts.st_mode) & 0o7777;
+    if mode & 0o022 != 0 {
+        return Err(FileFault::WritableByOthers { path: path.to_owned(), mode });
     }
     Ok(())
 }
@@ -242,6 +255,30 @@ fn tighten(folder: &Seen, path: &Path, name: &OsStr) -> Result<bool, FileFault> 
         Err(Errno::ROFS | Errno::PERM | Errno::NOENT) => Ok(false),
         Err(error) => Err(io_fault(path, error.into())),
     }
+}
+
+/// The canonical folder, the name in it, and the folder as it was found fit. Where the kernel says what the folder that
+/// is held is called, its path is not followed part by part; [`CheckedVault::still_same`] follows it once.
+fn locate_and_check(path: &Path) -> Result<(PathBuf, OsString, Seen), FileFault> {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = path.file_name()
+        && let Ok(seen) = hold_folder(folder_of(path))
+        && let Some(canonical) = seen.held.as_ref().and_then(canonical_path)
+    {
+        check_access(&seen.facts, &canonical)?;
+        return Ok((canonical, name.to_owned(), seen));
+    }
+    let (canonical, name) = locate(path)?;
+    let seen = check_folder(&canonical)?;
+    Ok((canonical, name, seen))
+}
+
+/// What the kernel calls a folder that is held; none where there is no `/proc`, or where the folder has no path.
+#[cfg(target_os = "linux")]
+fn canonical_path(folder: &File) -> Option<PathBuf> {
+    use std::os::fd::AsRawFd;
+    let path = fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd())).ok()?;
+    path.is_absolute().then_some(path)
 }
 
 /// The canonical folder, and the name in it.
@@ -286,8 +323,9 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     whole.into()
 }
 
-fn identity(facts: &Metadata) -> (u64, u64) {
-    (facts.dev(), facts.ino())
+#[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "their types differ between systems")]
+fn identity(facts: &Stat) -> (u64, u64) {
+    (facts.st_dev as u64, facts.st_ino as u64)
 }
 
 fn io_fault(path: &Path, source: io::Error) -> FileFault {
@@ -304,7 +342,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use rustix::fs::{CWD, FileType, mknodat};
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
     use tempfile::TempDir;
 
     fn set_mode(path: &Path, mode: u32) {

@@ -63,7 +63,7 @@ fn build(
     world.rng.fill(&mut identity.vault_id)?;
     let root = Root::create(world.rng)?;
     let slots = seal_slots(&root, creation, &identity, world)?;
-    let store = Store::create(draft.to_owned())?;
+    let mut store = Store::create(draft.to_owned())?;
     let tx = store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let seen = fill(&tx, &root, &slots, &identity, world)?;
     tx.commit()?;

@@ -171,6 +171,20 @@ impl Vault {
         Self::of(checked, opened, pins)
     }
 
+    /// The same for one release that begins at once. Others may have to wait until it is over: what takes longer than a
+    /// millisecond before it calls [`Vault::let_others_in`].
+    pub fn open_briefly(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
+        let checked = vault_file::check_vault(path)?;
+        let (store, header) = Store::open_briefly(checked.path().to_owned())?;
+        // Whether what was opened is what was checked is asked within the transaction.
+        Ok(Self { store, header, memory: OnceCell::new(), checked, pins: pins.clone(), log_moved: None })
+    }
+
+    /// Ends the wait of others for what was opened with [`Vault::open_briefly`].
+    pub fn let_others_in(&self) {
+        self.store.let_others_in();
+    }
+
     /// The same, for a look that changes nothing, not even a mode or a side file.
     pub fn open_untouched(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
         let checked = vault_file::check_vault_untouched(path)?;
@@ -259,6 +273,7 @@ impl Vault {
         let (keys, identity) = self.keys(access);
         let memory = self.memory().clone();
         let tx = self.store.begin_reading()?;
+        self.checked.still_same()?;
         let setting = Setting { keys: &keys, identity, memory: &memory, slot: access.slot.as_ref() };
         let seen = look(&mut Work::load(&tx, &setting)?);
         wipe_stack();

@@ -15,7 +15,7 @@
 //!
 //! What does not exist takes no place: an empty bucket or node is a clear bit in its parent.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::store::{Tag, Tx};
 use keyvault_core::crypto::{Digest, Key};
@@ -43,7 +43,7 @@ pub(crate) struct Tree<'a> {
     tx: &'a Tx<'a>,
     key: &'a Key,
     root: Option<Digest>,
-    nodes: HashMap<u32, Node>,
+    nodes: BTreeMap<u32, Node>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -98,7 +98,7 @@ impl<'a> Tree<'a> {
     /// The tree under `root`; `None` is the tree without a leaf.
     #[must_use]
     pub(crate) fn new(tx: &'a Tx<'a>, key: &'a Key, root: Option<Digest>) -> Self {
-        Self { tx, key, root, nodes: HashMap::new() }
+        Self { tx, key, root, nodes: BTreeMap::new() }
     }
 
     /// The leaf at `tag`, or the proof that there is none.
@@ -223,7 +223,7 @@ impl<'a> Tree<'a> {
     pub(crate) fn proved(&self, rows: Leaves) -> Result<Leaves, StateError> {
         let stored: Leaves = self.tx.leaves(&[0; 16], &[0xFF; 16])?;
         let rebuilt = [self.nodes_of(&stored), self.nodes_of(&rows)];
-        let mut buckets: HashMap<u32, [Bucket; 2]> = HashMap::new();
+        let mut buckets: BTreeMap<u32, [Bucket; 2]> = BTreeMap::new();
         for (source, leaves) in [stored, rows].into_iter().enumerate() {
             for (tag, leaf) in leaves {
                 let both = buckets.entry(Way::to(&tag).bucket()).or_default();

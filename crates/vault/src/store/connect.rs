@@ -1,6 +1,8 @@
 //! Opening the connection: every switch that keeps a hostile file from doing anything but being read.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
+use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
@@ -10,7 +12,8 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
 use super::schema::{APPLICATION_ID, FORMAT, OBJECTS};
-use super::{HeaderRow, Store, StoreError};
+use super::{HeaderRow, Index, Store, StoreError};
+use keyvault_os::{brief_index, sqlite_build};
 
 /// Size of a page, in bytes.
 const PAGE: u32 = 4096;
@@ -18,24 +21,38 @@ const PAGE: u32 = 4096;
 impl Store {
     /// Opens an existing vault and reads its head. `path` is canonical and has been checked for owner, mode and kind.
     pub fn open(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
-        let frozen = is_frozen(&path);
-        Self::open_as(path, frozen)
+        let way = if is_frozen(&path) { Way::Immutable } else { Way::Shared };
+        Self::open_as(path, way)
+    }
+
+    /// The same for one transaction that begins at once, such as that of `exec`: if nobody else has the vault open, others
+    /// wait until it is over or [`Store::let_others_in`] is called.
+    pub fn open_briefly(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
+        let way = if is_frozen(&path) {
+            Way::Immutable
+        } else if brief_index::register() {
+            Way::Brief
+        } else {
+            Way::Shared
+        };
+        Self::open_as(path, way)
     }
 
     /// The same without a lock, and without making the side files that there are not: for a look that nothing depends
     /// on. Somebody who writes meanwhile makes it a look at nothing.
     pub fn open_untouched(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
-        let complete = !has_content(&path, "-wal");
-        Self::open_as(path, complete)
+        let way = if has_content(&path, "-wal") { Way::Shared } else { Way::Immutable };
+        Self::open_as(path, way)
     }
 
-    fn open_as(path: PathBuf, immutable: bool) -> Result<(Self, HeaderRow), StoreError> {
+    fn open_as(path: PathBuf, way: Way) -> Result<(Self, HeaderRow), StoreError> {
         let file = path.clone();
-        let store = Self { connection: connect(&path, immutable)?, path };
+        let index = if way == Way::Brief { Index::Brief } else { Index::Shared };
+        let mut store = Self { connection: connect(&path, way)?, path, index: Cell::new(index) };
         // In one transaction, which is begun once: this is on the way of every command.
         let tx = store.begin_reading()?;
         check_format(tx.connection)?;
-        check_pages(tx.connection, immutable)?;
+        check_pages(tx.connection, way)?;
         check_length(&file)?;
         check_schema(tx.connection)?;
         let header = tx.header()?;
@@ -45,13 +62,13 @@ impl Store {
 
     /// Opens an empty file, to be filled by [`Store::copy_into`].
     pub fn blank(path: PathBuf) -> Result<Self, StoreError> {
-        Ok(Self { connection: connect(&path, false)?, path })
+        Ok(Self { connection: connect(&path, Way::Shared)?, path, index: Cell::new(Index::Shared) })
     }
 
     /// Turns the empty file at `path` (made by the caller with the mode it wants; side files inherit it) into a
     /// vault without content.
     pub fn create(path: PathBuf) -> Result<Self, StoreError> {
-        let connection = connect(&path, false)?;
+        let connection = connect(&path, Way::Shared)?;
         connection.execute_batch(&format!("PRAGMA page_size = {PAGE}"))?;
         use_log(&connection)?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -61,7 +78,7 @@ impl Store {
             connection.execute_batch(statement)?;
         }
         connection.execute_batch("COMMIT")?;
-        Ok(Self { connection, path })
+        Ok(Self { connection, path, index: Cell::new(Index::Shared) })
     }
 }
 
@@ -77,22 +94,69 @@ fn use_log(connection: &Connection) -> Result<(), StoreError> {
     if mode == "wal" { Ok(()) } else { Err(StoreError::Io(format!("the journal mode stays {mode}"))) }
 }
 
-fn connect(path: &Path, immutable: bool) -> Result<Connection, StoreError> {
+/// Nothing in the file may call a function, write to the schema, or be run; and a log that belongs to another file must
+/// not be folded into this one merely because we go away. All this is set here and not where SQLite is compiled, which is
+/// the caller's in an installation from a registry.
+const SETTINGS: [(DbConfig, bool); 9] = [
+    (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+    (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+    (DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, false),
+    (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+    (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+    (DbConfig::SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, false),
+    (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+    (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
+    (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true),
+];
+
+/// A SQLite that was compiled without what a vault depends on: syncs, the write-ahead log, its own check of pages, locks
+/// between threads.
+fn refuse_unfit_build() -> Result<(), StoreError> {
+    const UNFIT: [&CStr; 6] = [
+        c"NO_SYNC",
+        c"DISABLE_DIRSYNC",
+        c"OMIT_WAL",
+        c"OMIT_INTEGRITY_CHECK",
+        c"OMIT_PRAGMA",
+        c"THREADSAFE=0",
+    ];
+    match UNFIT.into_iter().find(|option| sqlite_build::has_option(option)) {
+        None => Ok(()),
+        Some(option) => {
+            Err(StoreError::Build { what: format!("compiled with {}", option.to_string_lossy()) })
+        }
+    }
+}
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Beside others.
+    Shared,
+    /// For one transaction, with the log's index in our own memory if nobody else has the vault open.
+    Brief,
+    /// As one that never changes.
+    Immutable,
+}
+
+fn connect(path: &Path, way: Way) -> Result<Connection, StoreError> {
     let flags =
         OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_EXRESCODE;
-    let connection = if immutable {
-        let flags = flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-        Connection::open_with_flags(immutable_uri(path), flags)?
-    } else {
-        Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)?
+    let writable = flags | OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let connection = match way {
+        Way::Shared => Connection::open_with_flags(path, writable)?,
+        Way::Brief => Connection::open_with_flags_and_vfs(path, writable, brief_index::NAME)?,
+        Way::Immutable => {
+            let flags = flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+            Connection::open_with_flags(immutable_uri(path), flags)?
+        }
     };
-    // Nothing in the file may call a function, write to the schema, or be run.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
-    // A log that belongs to another file must not be folded into this one merely because we go away.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    refuse_unfit_build()?;
+    for (setting, value) in SETTINGS {
+        if connection.set_db_config(setting, value)? != value {
+            return Err(StoreError::Build { what: format!("{setting:?} cannot be set") });
+        }
+    }
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, 64 << 20)?;
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     connection.set_prepared_statement_cache_capacity(64);
@@ -107,13 +171,13 @@ fn connect(path: &Path, immutable: bool) -> Result<Connection, StoreError> {
 
 /// Another program may have given the file another journal or other pages. In any mode but WAL a crash would leave a
 /// journal, which would be needed then and is refused.
-fn check_pages(connection: &Connection, immutable: bool) -> Result<(), StoreError> {
+fn check_pages(connection: &Connection, way: Way) -> Result<(), StoreError> {
     if connection.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0))? != PAGE {
         return Err(StoreError::Damaged { what: "the page size is not 4096".to_owned() });
     }
     let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0))?;
     // A file that was opened as one that never changes has no journal either.
-    if mode == "wal" || immutable { Ok(()) } else { Err(StoreError::NoLog) }
+    if mode == "wal" || way == Way::Immutable { Ok(()) } else { Err(StoreError::NoLog) }
 }
 
 /// A file cut off within its last page is filled up with zeros by SQLite, and only who reads there would notice. With a
@@ -196,5 +260,127 @@ fn check_schema(connection: &Connection) -> Result<(), StoreError> {
     match expected.next() {
         None => Ok(()),
         Some((_, name, _, _)) => Err(StoreError::Schema { object: (*name).to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::Durability;
+
+    fn header(epoch: u32) -> HeaderRow {
+        HeaderRow { vault_id: [1; 16], epoch, written_by: "0".to_owned(), chain_seed: vec![2] }
+    }
+
+    fn vault() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap().join("vault.db");
+        std::fs::write(&path, "").unwrap();
+        put_epoch(&mut Store::create(path.clone()).unwrap(), 1);
+        (folder, path)
+    }
+
+    fn put_epoch(store: &mut Store, epoch: u32) {
+        let tx = store.begin(Durability::Synced, &mut |_| ()).unwrap();
+        tx.put_header(&header(epoch)).unwrap();
+        tx.commit().unwrap();
+    }
+
+    fn epoch(store: &mut Store) -> u32 {
+        store.begin_reading().unwrap().header().unwrap().epoch
+    }
+
+    #[test]
+    fn others_wait_for_a_brief_opening_and_it_sees_afterwards_what_they_wrote() {
+        let (_folder, path) = vault();
+        let (mut brief, found) = Store::open_briefly(path.clone()).unwrap();
+        assert_eq!(found, header(1));
+        let other = std::thread::spawn(move || put_epoch(&mut Store::open(path).unwrap().0, 2));
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!other.is_finished());
+        brief.let_others_in();
+        other.join().unwrap();
+        assert_eq!(epoch(&mut brief), 2);
+    }
+
+    #[test]
+    fn a_release_ends_a_brief_opening_whether_it_commits_or_not() {
+        for commits in [true, false] {
+            let (_folder, path) = vault();
+            let (mut brief, _) = Store::open_briefly(path.clone()).unwrap();
+            let tx = brief.begin(Durability::Logged, &mut |_| ()).unwrap();
+            tx.put_header(&header(7)).unwrap();
+            if commits {
+                tx.commit().unwrap();
+                brief.finish_release().unwrap();
+            } else {
+                drop(tx);
+            }
+            let wanted = if commits { 7 } else { 1 };
+            let (mut other, found) = Store::open(path).unwrap();
+            assert_eq!(found.epoch, wanted);
+            put_epoch(&mut other, 9);
+            assert_eq!(epoch(&mut brief), 9);
+        }
+    }
+
+    #[test]
+    fn a_vault_that_is_open_already_is_shared_and_a_brief_opening_keeps_nobody_out() {
+        let (_folder, path) = vault();
+        let (mut other, _) = Store::open(path.clone()).unwrap();
+        let reading = other.begin_reading().unwrap();
+        assert_eq!(reading.header().unwrap().epoch, 1);
+        let (mut brief, _) = Store::open_briefly(path.clone()).unwrap();
+        let tx = brief.begin(Durability::Logged, &mut |_| ()).unwrap();
+        tx.put_header(&header(3)).unwrap();
+        tx.commit().unwrap();
+        assert_eq!(reading.header().unwrap().epoch, 1);
+        drop(reading);
+        assert_eq!(epoch(&mut other), 3);
+        assert_eq!(epoch(&mut brief), 3);
+    }
+
+    #[test]
+    fn a_connection_can_do_nothing_but_read_and_write_rows_whatever_sqlite_was_built_with() {
+        let (_folder, path) = vault();
+        for store in [Store::open(path.clone()).unwrap().0, Store::open_briefly(path.clone()).unwrap().0] {
+            let connection = &store.connection;
+            for (setting, wanted) in SETTINGS {
+                assert_eq!(connection.db_config(setting).unwrap(), wanted, "{setting:?}");
+            }
+            let pragma = |name: &str| {
+                connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).unwrap()
+            };
+            let values = [
+                ("mmap_size", 0),
+                ("cell_size_check", 1),
+                ("secure_delete", 1),
+                ("wal_autocheckpoint", 0),
+                ("temp_store", 2),
+                ("trusted_schema", 0),
+            ];
+            for (name, wanted) in values {
+                assert_eq!(pragma(name), wanted, "{name}");
+            }
+            assert_eq!(connection.limit(Limit::SQLITE_LIMIT_ATTACHED).unwrap(), 0);
+            for refused in ["ATTACH ':memory:' AS other", "SELECT load_extension('x')"] {
+                assert!(
+                    connection
+                        .prepare(refused)
+                        .and_then(|mut statement| statement.query([])?.next().map(drop))
+                        .is_err(),
+                    "{refused}"
+                );
+            }
+            for unwritable in
+                ["DELETE FROM sqlite_schema", "PRAGMA writable_schema = ON; DELETE FROM sqlite_schema"]
+            {
+                assert!(connection.execute_batch(unwritable).is_err(), "{unwritable}");
+            }
+            store.let_others_in();
+        }
     }
 }

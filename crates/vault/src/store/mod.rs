@@ -13,7 +13,7 @@ mod strays;
 mod token_rows;
 mod tree_rows;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode};
+
+use keyvault_os::brief_index;
 
 pub use group_rows::{DirectoryRow, ScopeRow};
 pub use rows::{AuditRow, HeaderRow, ItemRow, SlotRow, StateRow, Tag};
@@ -94,6 +96,12 @@ pub enum StoreError {
     /// The system failed to read, write or sync.
     #[error("input/output: {0}")]
     Io(String),
+    /// SQLite was compiled in a way that a vault must not be kept with.
+    #[error("unfit SQLite: {what}")]
+    Build {
+        /// The option.
+        what: String,
+    },
     /// Anything else SQLite says; never expected.
     #[error("SQLite: {0}")]
     Sqlite(String),
@@ -152,6 +160,19 @@ pub enum Durability {
 pub struct Store {
     connection: Connection,
     path: PathBuf,
+    index: Cell<Index>,
+}
+
+/// Where the index of the write-ahead log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Index {
+    /// In the file that all who have the vault open share.
+    Shared,
+    /// In our own memory, if nobody else had the vault open: until the next transaction ends, others wait. See
+    /// [`brief_index`].
+    Brief,
+    /// It was in our own memory. The next transaction needs another connection.
+    Ended,
 }
 
 impl Store {
@@ -160,6 +181,19 @@ impl Store {
     /// Waits up to ten seconds for others, with jitter so that many waiters do not wake together; `waiting` is told
     /// each time how long it has been.
     pub fn begin(
+        &mut self,
+        durability: Durability,
+        waiting: &mut dyn FnMut(Duration),
+    ) -> Result<Tx<'_>, StoreError> {
+        if durability == Durability::Synced {
+            self.let_others_in();
+        }
+        self.make_ready()?;
+        self.begin_ready(durability, waiting)
+    }
+
+    /// The same after [`Store::make_ready`], for who shares the store while the transaction lasts.
+    pub fn begin_ready(
         &self,
         durability: Durability,
         waiting: &mut dyn FnMut(Duration),
@@ -174,7 +208,7 @@ impl Store {
         let mut jitter = None;
         loop {
             match self.connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from) {
-                Ok(()) => return Ok(Tx::of(&self.connection)),
+                Ok(()) => return Ok(self.begun()),
                 Err(StoreError::Busy) if begun.elapsed() < PATIENCE => {
                     waiting(begun.elapsed());
                     std::thread::sleep(jitter.get_or_insert_with(Jitter::new).next());
@@ -185,10 +219,36 @@ impl Store {
     }
 
     /// Begins a transaction that sees one state and excludes nobody; it cannot write.
-    pub fn begin_reading(&self) -> Result<Tx<'_>, StoreError> {
+    pub fn begin_reading(&mut self) -> Result<Tx<'_>, StoreError> {
+        self.make_ready()?;
+        self.begin_reading_ready()
+    }
+
+    /// The same after [`Store::make_ready`].
+    pub fn begin_reading_ready(&self) -> Result<Tx<'_>, StoreError> {
         self.connection.busy_timeout(PATIENCE)?;
         self.connection.execute_batch("BEGIN DEFERRED")?;
-        Ok(Tx::of(&self.connection))
+        Ok(self.begun())
+    }
+
+    fn begun(&self) -> Tx<'_> {
+        Tx { connection: &self.connection, store: self, open: true, malformed: RefCell::new(None) }
+    }
+
+    /// Ends what makes others wait. To be called before anything that takes longer than a millisecond.
+    pub fn let_others_in(&self) {
+        if self.index.get() == Index::Brief {
+            let was_alone = brief_index::end(&self.connection);
+            self.index.set(if was_alone { Index::Ended } else { Index::Shared });
+        }
+    }
+
+    /// Has a connection for the next transaction: one whose index of the log was its own serves a single one.
+    pub fn make_ready(&mut self) -> Result<(), StoreError> {
+        if self.index.get() == Index::Ended {
+            *self = Self::open(self.path.clone())?.0;
+        }
+        Ok(())
     }
 
     /// Folds the whole log into the file, so that `vault.db` alone is complete. `Busy` if readers stay in the way for
@@ -198,8 +258,14 @@ impl Store {
         self.checkpoint()
     }
 
-    /// Folds the log if it has grown long, without waiting for anybody: this is on the way of `exec`.
-    pub fn fold_long_log(&self) -> Result<(), StoreError> {
+    /// Ends a release: folds the log if it has grown long, without waiting for anybody, and lets others in.
+    pub fn finish_release(&self) -> Result<(), StoreError> {
+        let folded = self.fold_long_log();
+        self.let_others_in();
+        folded
+    }
+
+    fn fold_long_log(&self) -> Result<(), StoreError> {
         const FRAME: u64 = 4096 + 24;
         let mut log = self.path.clone().into_os_string();
         log.push("-wal");
@@ -271,16 +337,13 @@ impl Store {
 #[derive(Debug)]
 pub struct Tx<'a> {
     connection: &'a Connection,
+    store: &'a Store,
     open: bool,
     /// Tables of which a row was passed over; `None` while such a row is an error.
     malformed: RefCell<Option<BTreeSet<String>>>,
 }
 
-impl<'a> Tx<'a> {
-    fn of(connection: &'a Connection) -> Self {
-        Self { connection, open: true, malformed: RefCell::new(None) }
-    }
-
+impl Tx<'_> {
     /// From here on, reading many rows passes over those whose columns have the wrong shape. Anybody can put such a row
     /// there without a key; nothing that is proved needs it.
     pub fn pass_over_malformed(&self) {
@@ -310,6 +373,8 @@ impl Drop for Tx<'_> {
         if self.open {
             // A rollback that fails has already happened: SQLite rolls back by itself on a failed commit.
             let _ = self.connection.execute_batch("ROLLBACK");
+            // After a commit there may be a log to fold.
+            self.store.let_others_in();
         }
     }
 }

@@ -172,10 +172,11 @@ impl<'r> Owner<'r> {
         access: &'r Access,
         world: &World<'_>,
     ) -> Result<Self, VaultError> {
+        vault.store.make_ready()?;
         let (keys, identity) = vault.keys(access);
         let Vault { store, memory, checked, .. } = vault;
         let store: &Store = store;
-        let tx = store.begin(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
+        let tx = store.begin_ready(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
         // Others may have gone on, and the file been put back, while a value was typed.
         let memory = remember(memory, world.pins.read(&identity, store.path()));
         // A sync service may have put another file in place while a passphrase was typed.
@@ -186,7 +187,7 @@ impl<'r> Owner<'r> {
     fn look(vault: &'r Vault, access: &'r Access) -> Result<Self, VaultError> {
         let (keys, identity) = vault.keys(access);
         let (memory, store) = (vault.memory(), &vault.store);
-        let tx = store.begin_reading()?;
+        let tx = store.begin_reading_ready()?;
         vault.checked.still_same()?;
         Ok(Self { tx, store, keys, identity, memory, slot: access.slot.as_ref(), tells: false })
     }
@@ -209,7 +210,7 @@ impl<'r> Owner<'r> {
         self.tx.commit()?;
         world.pins.note_head(&self.identity, self.store.path(), &found, &chain.mark());
         // A log that stays long makes the next start slower, and that is all.
-        let _ = self.store.fold_long_log();
+        let _ = self.store.finish_release();
         Ok(())
     }
 }
@@ -232,6 +233,7 @@ impl Vault {
         access: &'r Access,
         world: &'r World<'r>,
     ) -> Result<Reading<'r, Looking>, VaultError> {
+        self.store.make_ready()?;
         Ok(Reading::look(Place::Owner(Box::new(Owner::look(self, access)?)), world))
     }
 
@@ -240,6 +242,7 @@ impl Vault {
         holding: &'r Holding,
         world: &'r World<'r>,
     ) -> Result<Reading<'r, Taking>, VaultError> {
+        self.store.make_ready()?;
         let now = world.now();
         let place = Place::Bearer(Box::new(Bearer::begin(self, holding, world)?));
         Ok(Reading { now, ..Reading::begin(place, world) })
@@ -250,6 +253,7 @@ impl Vault {
         holding: &'r Holding,
         world: &'r World<'r>,
     ) -> Result<Reading<'r, Looking>, VaultError> {
+        self.store.make_ready()?;
         Ok(Reading::look(Place::Bearer(Box::new(Bearer::look(self, holding, world)?)), world))
     }
 }

@@ -83,7 +83,7 @@ impl<'r> Bearer<'r> {
         world: &World<'_>,
     ) -> Result<Self, VaultError> {
         let (identity, store) = (vault.identity(), &vault.store);
-        let tx = store.begin(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
+        let tx = store.begin_ready(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
         let pinned = world.pins.read_token(&holding.id, store.path());
         vault.checked.still_same()?;
         Self::verified(tx, vault, holding, pinned, world)
@@ -95,7 +95,7 @@ impl<'r> Bearer<'r> {
         world: &World<'_>,
     ) -> Result<Self, VaultError> {
         let pinned = world.pins.read_token(&holding.id, vault.path());
-        let tx = vault.store.begin_reading()?;
+        let tx = vault.store.begin_reading_ready()?;
         vault.checked.still_same()?;
         Self::verified(tx, vault, holding, pinned, world)
     }
@@ -123,7 +123,7 @@ impl<'r> Bearer<'r> {
         chain.append(&self.tx, &self.keys.audit, &self.identity, event, world.rng)?;
         self.tx.commit()?;
         // A log that stays long makes the next start slower, and that is all.
-        let _ = self.store.fold_long_log();
+        let _ = self.store.finish_release();
         if self.pinned == Memory::Unreadable {
             (world.notice)(Notice::UnreadablePin);
         }
