@@ -35,6 +35,7 @@ pub struct Context {
     verb: String,
     announced: Cell<bool>,
     told_unreadable: Cell<bool>,
+    told_not_folded: Cell<bool>,
     homeless: Cell<bool>,
     slots_named: Cell<bool>,
 }
@@ -57,6 +58,7 @@ impl Context {
             verb,
             announced: Cell::new(false),
             told_unreadable: Cell::new(false),
+            told_not_folded: Cell::new(false),
             homeless: Cell::new(false),
             slots_named: Cell::new(false),
         }
@@ -133,6 +135,10 @@ impl Context {
     pub(super) fn tell(&self, notice: &Notice) {
         // Noticed when the vault is opened and when it is read.
         if matches!(notice, Notice::UnreadableMemory) && self.told_unreadable.replace(true) {
+            return;
+        }
+        // Noticed after each of the steps of a command, such as a revocation and its wipe.
+        if matches!(notice, Notice::NotFolded(_)) && self.told_not_folded.replace(true) {
             return;
         }
         self.ui.warn(&match notice {

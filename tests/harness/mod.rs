@@ -36,6 +36,7 @@ use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::{Creation, Holder, Holders, Vault, World as VaultWorld};
+use pretty_assertions::{assert_eq, assert_str_eq};
 
 /// Opens every vault of the tests.
 pub const PASSPHRASE: &str = "correct horse battery staple";
@@ -75,6 +76,8 @@ pub struct Ran {
     pub err: String,
     /// Standard output, as bytes.
     pub bytes: Vec<u8>,
+    /// HOME of the command; empty without one.
+    pub home: String,
 }
 
 impl Ran {
@@ -85,7 +88,52 @@ impl Ran {
         self
     }
 
-    /// The output of a command that must fail with `code` and say `word` on stderr.
+    /// All that a command did, with texts as [`text`] reads them and outputs as [`Self::stable`] leaves them.
+    #[track_caller]
+    pub fn is(self, code: i32, out: &str, err: &str) -> Self {
+        let done = format!("{}[{}]\n{}", self.stable(&self.out), self.code, self.stable(&self.err));
+        assert_str_eq!(done, format!("{}[{code}]\n{}", text(out), text(err)));
+        self
+    }
+
+    /// A command that succeeds, prints just `out`, and has nothing to report.
+    #[track_caller]
+    pub fn prints(self, out: &str) -> Self {
+        self.is(0, out, "")
+    }
+
+    /// A command that succeeds, reports just `err`, and prints no data.
+    #[track_caller]
+    pub fn reports(self, err: &str) -> Self {
+        self.is(0, "", err)
+    }
+
+    /// A command that succeeds and reports just `err`. For data that other tests look at.
+    #[track_caller]
+    pub fn warns(self, err: &str) -> Self {
+        assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.out, self.err);
+        assert_str_eq!(self.stable(&self.err), text(err));
+        self
+    }
+
+    /// A command that fails with `code` and just `err`, and prints no data.
+    #[track_caller]
+    pub fn fails_with(self, code: i32, err: &str) -> Self {
+        self.is(code, "", err)
+    }
+
+    /// `~` for the command's HOME, `$WORLD` for the folder around it, `keyvault` for the path of the program, `<hex>` and
+    /// `xxxxxxxxxxxx` for identifiers and fingerprints, which are random, and `ada@host tests -` for whoever runs the tests.
+    fn stable(&self, output: &str) -> String {
+        let mut output = output.replace(KEYVAULT, "keyvault");
+        if let Some(world) = self.home.strip_suffix("/home") {
+            output = output.replace(&self.home, "~").replace(world, "$WORLD");
+        }
+        without_random_ids(&without_us(&output))
+    }
+
+    /// The output of a command that must fail with `code` and say `word` on stderr. For what cannot be fixed: otherwise
+    /// [`Self::fails_with`].
     #[track_caller]
     pub fn fails(self, code: i32, word: &str) -> Self {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.out, self.err);
@@ -302,7 +350,74 @@ pub fn finish(command: &mut Command, input: &[u8]) -> Ran {
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
         bytes: output.stdout,
+        home: home_of(command),
     }
+}
+
+/// The HOME that a command was given.
+fn home_of(command: &Command) -> String {
+    let home = command.get_envs().find(|(name, _)| *name == "HOME").and_then(|(_, value)| value);
+    home.map(|home| home.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The output without identifiers of rows and vaults (32 digits or more) and fingerprints (12 digits). What stands for a
+/// fingerprint is as wide, so that tables stay aligned.
+fn without_random_ids(output: &str) -> String {
+    let mut stable = String::new();
+    for word in output.split_inclusive(|letter: char| !letter.is_ascii_alphanumeric()) {
+        let id = word.trim_end_matches(|letter: char| !letter.is_ascii_alphanumeric());
+        let hexadecimal = id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        stable += match id.len() {
+            12 if hexadecimal => "xxxxxxxxxxxx",
+            32.. if hexadecimal => "<hex>",
+            _ => id,
+        };
+        stable += &word[id.len()..];
+    }
+    stable
+}
+
+/// The output without the names of the user, the machine, its terminal and the test's program. Where they stand, columns are
+/// as wide as they are, so what stands between two columns becomes two spaces, and what stands before the first is dropped.
+fn without_us(output: &str) -> String {
+    static WHO: OnceLock<(String, String, String)> = OnceLock::new();
+    let (us, program, terminal) = WHO.get_or_init(|| {
+        let who = keyvault_os::process::actor::who();
+        let program = std::fs::read_to_string("/proc/self/comm").unwrap();
+        (
+            format!("{}@{}", who.user, who.host),
+            program.trim_end().to_owned(),
+            who.terminal.unwrap_or_else(|| "-".to_owned()),
+        )
+    });
+    if !output.contains(us) {
+        return output.to_owned();
+    }
+    let mut stable = output.replace(&format!("{us} {program} {terminal}"), "ada@host tests -");
+    stable = stable.replace(&format!("{us} sh {terminal}"), "ada@host sh -").replace(us, "ada@host");
+    let mut lines = String::new();
+    for line in stable.split_inclusive('\n') {
+        let row = line.trim_start_matches(' ');
+        let columns: Vec<_> =
+            row.split("  ").filter(|column| !column.is_empty()).map(|c| c.trim_start_matches(' ')).collect();
+        lines += &columns.join("  ");
+    }
+    lines
+}
+
+/// An expected text. One that begins with a line break is a block: the break, the indentation that its lines share, and the
+/// blank last line up to the closing quote are not part of it.
+pub fn text(written: &str) -> String {
+    let Some(block) = written.strip_prefix('\n') else { return written.to_owned() };
+    let (lines, _) = block.rsplit_once('\n').expect("a block ends with a line of its own");
+    let filled = || lines.lines().filter(|line| !line.trim().is_empty());
+    let shared = filled().map(|line| line.len() - line.trim_start_matches(' ').len()).min().unwrap_or(0);
+    lines.split('\n').map(|line| line.get(shared..).unwrap_or("").to_owned() + "\n").collect()
+}
+
+/// What a command reports whose key the vault does not have.
+pub fn no_key(name: &str) -> String {
+    format!("error: No key named `{name}`.\n       Run `keyvault list` to see all keys.\n")
 }
 
 /// So many days.

@@ -2,23 +2,41 @@
 
 use pretty_assertions::assert_eq;
 
-use crate::harness::World;
+use crate::harness::{World, no_key};
 
 #[test]
 fn an_existing_name_is_refused_with_6_and_nothing_changes() {
     let world = World::new();
     world.run(&["generate", "a"]).ok();
     let before = world.run(&["show", "a", "--reveal"]).ok().out;
-    world.run(&["generate", "a"]).fails(6, "rotate");
-    world.run_with_input(&["add", "a"], "other").fails(6, "rotate");
+    world.run(&["generate", "a"]).fails_with(6, "
+            error: Key `a` already exists.
+                   Nothing was changed. Give a key a new value with `keyvault rotate`, or replace keys from a file with `keyvault import --on-conflict replace`.
+        ");
+    world.run_with_input(&["add", "a"], "other").fails_with(6, "
+            error: Key `a` already exists.
+                   Nothing was changed. Give a key a new value with `keyvault rotate`, or replace keys from a file with `keyvault import --on-conflict replace`.
+        ");
     assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, before);
 }
 
 #[test]
 fn stdin_is_taken_byte_for_byte_but_for_one_final_newline() {
     let world = World::new();
-    let added = world.run_with_input(&["add", "a"], "x\n\n").ok();
-    assert!(added.err.contains("Dropped a final newline"), "{}", added.err);
+    world.run_with_input(&["add", "a"], "x\n\n").is(
+        0,
+        "
+            name         a
+            variable     A
+            version      1
+            scopes       -
+            status       active
+            created      2040-05-17 08:00 (just now)
+            expires      never
+            fingerprint  xxxxxxxxxxxx
+        ",
+        "Dropped a final newline. `--exact` keeps it.\n",
+    );
     assert_eq!(world.run(&["show", "a", "--reveal"]).ok().bytes, b"x\n");
     world.run_with_input(&["add", "b", "--exact"], "x\n").ok();
     assert_eq!(world.run(&["show", "b", "--reveal"]).ok().bytes, b"x\n");
@@ -31,9 +49,21 @@ fn stdin_is_taken_byte_for_byte_but_for_one_final_newline() {
 #[test]
 fn an_empty_pipe_makes_no_key() {
     let world = World::own();
-    world.sh("false | keyvault add a").fails(2, "should have written it may have failed");
-    world.run(&["show", "a"]).fails(3, "");
-    world.sh("false | keyvault add a --file -").fails(2, "should have written it may have failed");
+    world.sh("false | keyvault add a").fails_with(
+        2,
+        "
+            error: The value is empty. The program that should have written it may have failed.
+                   Nothing was changed. If an empty value is intended, use `--file /dev/null`.
+        ",
+    );
+    world.run(&["show", "a"]).fails_with(3, &no_key("a"));
+    world.sh("false | keyvault add a --file -").fails_with(
+        2,
+        "
+            error: The value is empty. The program that should have written it may have failed.
+                   Nothing was changed. If an empty value is intended, use `--file /dev/null`.
+        ",
+    );
     world.run(&["add", "a", "--file", "/dev/null"]).ok();
     assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "");
 }

@@ -29,32 +29,40 @@ fn case_61_nothing_is_unlocked_recorded_or_run_before_it_was_approved() {
     let before = log(&world);
     let vault = std::fs::read(world.vault()).unwrap();
     locked(&mut world);
-    let said = format!(
-        "error: {}/{FILE} asks for keys that are not approved:\n  A <- a\n  \
-         URL <- \"http://evil/{{b}}\", or \"\\u{{202e}}\" if it is missing\n       Nothing was released. \
-         Review and approve it: keyvault project approve\n",
-        folder.display()
-    );
-    for arguments in [
-        &["exec"] as &[&str],
-        &["exec", "--dry-run"],
-        &["exec", "--json"],
-        &["exec", "--only", "a", "--only", "URL"],
-    ] {
-        let ran = run_in(&world, &folder, &[arguments, &["--", "touch", "ran"]].concat());
-        assert_eq!((ran.code, ran.out.as_str()), (125, ""), "{arguments:?}");
-        assert!(ran.err == said || arguments.contains(&"--json"), "{}", ran.err);
-        assert!(!ran.err.contains("locked"), "{}", ran.err);
+    let said = r#"
+        error: ~/shop/.keyvault.toml asks for keys that are not approved:
+          A <- a
+          URL <- "http://evil/{b}", or "\u{202e}" if it is missing
+               Nothing was released. Review and approve it: keyvault project approve
+    "#;
+    for arguments in [&["exec"] as &[&str], &["exec", "--dry-run"], &["exec", "--only", "a", "--only", "URL"]]
+    {
+        run_in(&world, &folder, &[arguments, &["--", "touch", "ran"]].concat()).fails_with(125, said);
     }
+    run_in(&world, &folder, &["exec", "--json", "--", "touch", "ran"]).fails_with(125, r#"
+            {"error":{"hint":"Nothing was released. Review and approve it: keyvault project approve","kind":"not_approved","message":"~/shop/.keyvault.toml asks for keys that are not approved:\n  A <- a\n  URL <- \"http://evil/{b}\", or \"\\u{202e}\" if it is missing"}}
+        "#);
     // Nor does check look up what was not approved: who reads its output in CI would learn which keys there are.
-    let ran = run_in(&world, &folder, &["project", "check"]);
-    assert_eq!(ran.code, 6, "{}", ran.err);
-    assert!(ran.out.contains("NOT APPROVED") && !ran.err.contains("locked"), "{}", ran.err);
+    run_in(&world, &folder, &["project", "check"]).is(6, "
+            VARIABLE  KEYS  STATUS        ABOUT
+            A         a     NOT APPROVED
+            URL       b     NOT APPROVED
+        ", r#"
+            error: The project cannot run with this vault:
+              A <- a: not approved (keyvault project approve)
+              URL <- "http://evil/{b}", or "\u{202e}" if it is missing: not approved (keyvault project approve)
+        "#);
     assert!(!folder.join("ran").exists() && !world.home().join(".local/state/keyvault/projects").exists());
     assert!(std::fs::read(world.vault()).unwrap() == vault);
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
     assert_eq!(log(&world), before);
-    run_in(&world, &folder, &["project", "approve"]).fails(2, "--yes");
+    run_in(&world, &folder, &["project", "approve"]).fails_with(
+        2,
+        "
+            error: A person has to approve a project file, and there is no terminal to prompt on.
+                   Use `--yes` if someone has reviewed the file.
+        ",
+    );
 }
 
 #[test]
@@ -82,7 +90,14 @@ fn case_61_what_was_changed_moved_or_copied_is_asked_again_and_what_was_taken_aw
     }
     // Another profile asks for other keys.
     write(&folder, "[keys]\nA = \"a\"\n[profiles.q.keys]\nA = \"b\"\n");
-    run_in(&world, &folder, &["exec", "--profile", "q", "--", "true"]).fails(125, "[q] A <- b");
+    run_in(&world, &folder, &["exec", "--profile", "q", "--", "true"]).fails_with(
+        125,
+        "
+            error: ~/shop/.keyvault.toml asks for keys that are not approved:
+              [q] A <- b
+                   Nothing was released. Review and approve it: keyvault project approve
+        ",
+    );
     assert!(runs(&folder));
     let copy = world.home().join("copy");
     std::fs::create_dir(&copy).unwrap();
@@ -105,7 +120,15 @@ fn what_add_approves_is_its_own_entry_and_nothing_else_in_the_file() {
     let world = filled();
     let folder = project(&world, "[keys]\nEVIL = \"a\"\nTOO = { template = \"{a}\" }\n");
     run_in(&world, &folder, &["project", "add", "a"]).ok();
-    let ran = run_in(&world, &folder, &["exec", "--", "true"]).fails(125, "EVIL <- a");
+    let ran = run_in(&world, &folder, &["exec", "--", "true"]).fails_with(
+        125,
+        r#"
+            error: ~/shop/.keyvault.toml asks for keys that are not approved:
+              EVIL <- a
+              TOO <- "{a}"
+                   Nothing was released. Review and approve it: keyvault project approve
+        "#,
+    );
     assert!(!ran.err.contains(" A <- a"), "{}", ran.err);
     assert_eq!(run_in(&world, &folder, &["exec", "--only", "A", "--", "printenv", "A"]).ok().out, "<a>\n");
 }
@@ -121,7 +144,14 @@ fn init_approves_no_key_that_the_repositorys_example_chose_by_name() {
     run_in(&world, &folder, &["project", "init"]).ok();
     let text = std::fs::read_to_string(folder.join(FILE)).unwrap();
     assert!(text.contains("X = \"stripe/X\"") && !text.contains("kv://"), "{text}");
-    run_in(&world, &folder, &["exec", "--", "true"]).fails(125, "not approved:\n  live <- stripe/live\n");
+    run_in(&world, &folder, &["exec", "--", "true"]).fails_with(
+        125,
+        "
+            error: ~/stripe/.keyvault.toml asks for keys that are not approved:
+              live <- stripe/live
+                   Nothing was released. Review and approve it: keyvault project approve
+        ",
+    );
 }
 
 // ── A hostile repository ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -129,37 +159,50 @@ fn init_approves_no_key_that_the_repositorys_example_chose_by_name() {
 #[test]
 fn case_60_variables_that_run_code_name_hosts_or_move_files_are_refused_even_if_approved_once() {
     let world = filled();
-    for variable in [
-        "LD_PRELOAD",
-        "PATH",
-        "BASH_ENV",
-        "NODE_OPTIONS",
-        "GIT_SSH_COMMAND",
-        "HTTPS_PROXY",
-        "http_proxy",
-        "All_Proxy",
-        "NO_PROXY",
-        "SSL_CERT_FILE",
-        "PIP_INDEX_URL",
-        "npm_config_registry",
-        "DOCKER_HOST",
-        "KUBECONFIG",
-        "HOME",
-        "AWS_ENDPOINT_URL_S3",
-        "GIT_SSL_NO_VERIFY",
-        "KEYVAULT_PASSPHRASE",
-        "KEYVAULT_VAULT",
-        "PGHOST",
+    let anyway = "To set it anyway, use the shell or `--as VAR=NAME`.";
+    let other = "Choose another variable.";
+    for (what, remedy, variables) in [
+        (
+            "makes programs run or load code",
+            other,
+            &["LD_PRELOAD", "PATH", "BASH_ENV", "NODE_OPTIONS", "GIT_SSH_COMMAND"] as &[&str],
+        ),
+        (
+            "sets hosts, proxies or trust, and holds no key",
+            anyway,
+            &[
+                "HTTPS_PROXY",
+                "http_proxy",
+                "All_Proxy",
+                "NO_PROXY",
+                "SSL_CERT_FILE",
+                "PIP_INDEX_URL",
+                "DOCKER_HOST",
+                "AWS_ENDPOINT_URL_S3",
+                "GIT_SSL_NO_VERIFY",
+                "PGHOST",
+            ] as &[&str],
+        ),
+        ("makes programs run or load code", anyway, &["npm_config_registry", "KUBECONFIG"] as &[&str]),
+        ("sets where programs find their files, and holds no key", anyway, &["HOME"] as &[&str]),
+        ("keyvault itself uses", other, &["KEYVAULT_PASSPHRASE", "KEYVAULT_VAULT"] as &[&str]),
     ] {
-        let folder = project(&world, &format!("\n[keys]\n{variable} = \"a\"\n"));
-        let ran = run_in(&world, &folder, &["exec", "--", "true"])
-            .fails(125, &format!("line 3: {variable} is a variable"));
-        assert!(!ran.err.contains("locked"));
-        run_in(&world, &folder, &["project", "approve", "--yes"]).fails(2, variable);
-        run_in(&world, &folder, &["project", "check"]).fails(2, variable);
-        let folder =
-            project(&world, &format!("[profiles.p.keys]\n{variable} = {{ key = \"a\", optional = true }}\n"));
-        run_in(&world, &folder, &["exec", "--", "true"]).fails(125, variable);
+        for variable in variables {
+            let folder = project(&world, &format!("\n[keys]\n{variable} = \"a\"\n"));
+            let refused = |line: u32| {
+                format!(
+                    "error: ~/shop/.keyvault.toml, line {line}: {variable} is a variable that {what}.\n       {remedy}\n"
+                )
+            };
+            run_in(&world, &folder, &["exec", "--", "true"]).fails_with(125, &refused(3));
+            run_in(&world, &folder, &["project", "approve", "--yes"]).fails_with(2, &refused(3));
+            run_in(&world, &folder, &["project", "check"]).fails_with(2, &refused(3));
+            let folder = project(
+                &world,
+                &format!("[profiles.p.keys]\n{variable} = {{ key = \"a\", optional = true }}\n"),
+            );
+            run_in(&world, &folder, &["exec", "--", "true"]).fails_with(125, &refused(2));
+        }
     }
 }
 
@@ -174,8 +217,26 @@ fn a_project_in_a_folder_without_letters_is_not_approved_anything_at_once() {
                 "mkdir {folder}; cd {folder}; echo AWS_SECRET_ACCESS_KEY= > .env.example; keyvault project init {arguments}"
             ))
             .ok();
-        assert!(begun.err.contains("Import the values with `keyvault import .env`"), "{}", begun.err);
-        assert!(begun.err.contains("nothing is approved yet"), "{}", begun.err);
-        world.sh(&format!("cd {folder}; keyvault exec -- true")).fails(125, "project approve");
+        begun.is(
+            0,
+            "AWS_SECRET_ACCESS_KEY <- AWS_SECRET_ACCESS_KEY\n",
+            &format!(
+                "
+                Wrote ~/{folder}/.keyvault.toml.
+                Remove the entries that are not secret. Import the values with `keyvault import .env`; `keyvault project check` shows what is missing.
+                Without a prefix, nothing is approved yet. Review and approve it: keyvault project approve
+                "
+            ),
+        );
+        world.sh(&format!("cd {folder}; keyvault exec -- true")).fails_with(
+            125,
+            &format!(
+                "
+                error: ~/{folder}/.keyvault.toml asks for keys that are not approved:
+                  AWS_SECRET_ACCESS_KEY <- AWS_SECRET_ACCESS_KEY
+                       Nothing was released. Review and approve it: keyvault project approve
+                "
+            ),
+        );
     }
 }

@@ -18,7 +18,13 @@ fn no_backup_takes_a_name_that_belongs_to_the_vault() {
     }
     world.run(&["vault", "backup", "vault.db-journal"]).ok();
     let vault = world.vault();
-    world.run(&["vault", "restore", vault.to_str().unwrap(), "--yes"]).fails(6, "the vault itself");
+    world.run(&["vault", "restore", vault.to_str().unwrap(), "--yes"]).fails_with(
+        6,
+        "
+            error: The backup is the vault itself.
+                   To accept a file that a sync or a snapshot put back: keyvault vault restore --adopt
+        ",
+    );
 }
 
 #[test]
@@ -30,8 +36,11 @@ fn a_backup_of_a_damaged_vault_is_no_success() {
     world.run(&["unlock"]).ok();
     world.run(&["vault", "backup", "whole"]).ok();
     tamper(&world, "DELETE FROM version_value");
-    let ran = world.run(&["vault", "backup", "no-values"]).fails(5, "is damaged");
-    assert!(ran.err.contains("Keep the older backups"), "{}", ran.err);
+    world.run(&["vault", "backup", "no-values"]).fails_with(5, "
+            error: The vault is copied to no-values, but it is damaged.
+                   Keep the older backups: a restore of this one drops the damaged rows. `keyvault vault check` shows them;
+                   `keyvault vault rekey` keeps everything else.
+        ");
     assert!(world.home().join("no-values").exists());
     world.run(&["lock"]).ok();
     // Without a key the pages are looked at.
@@ -47,9 +56,17 @@ fn a_backup_of_a_damaged_vault_is_no_success() {
 #[test]
 fn where_a_backup_cannot_be_made_is_said_as_it_is() {
     let world = World::new();
-    world.run(&["vault", "backup", "/proc/x"]).fails(1, "no file can be made in that folder");
-    world.run(&["vault", "backup", "new/"]).fails(1, "new/ is a folder.");
-    world.run(&["vault", "backup", "no/b"]).fails(3, "no does not exist.");
+    world
+        .run(&["vault", "backup", "/proc/x"])
+        .fails_with(1, "error: /proc/x: no file can be made in that folder.\n");
+    world.run(&["vault", "backup", "new/"]).fails_with(
+        1,
+        "
+            error: new/ is a folder.
+                   Name a file.
+        ",
+    );
+    world.run(&["vault", "backup", "no/b"]).fails_with(3, "error: no does not exist.\n");
 }
 
 #[test]
@@ -62,7 +79,13 @@ fn a_backup_is_whole_private_and_opens_on_another_machine() {
     let copy = world.home().join("copy.db");
     assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o7777, 0o600);
     let before = std::fs::read(&copy).unwrap();
-    world.run(&["vault", "backup", "copy.db"]).fails(6, "copy.db");
+    world.run(&["vault", "backup", "copy.db"]).fails_with(
+        6,
+        "
+            error: copy.db already exists and was not changed.
+                   Choose another name.
+        ",
+    );
     assert!(std::fs::read(&copy).unwrap() == before);
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
     world.set("XDG_STATE_HOME", world.path().join("elsewhere").to_str().unwrap().to_owned().as_str());
@@ -93,8 +116,21 @@ fn a_verified_backup_is_remembered_and_doctor_shows_its_age() {
     assert!(beside.iter().all(|name| !name.to_string_lossy().starts_with("copy.db-")), "{beside:?}");
     // One that does not hold is none.
     tamper(&world, "UPDATE version_value SET sealed = randomblob(120)");
-    world.run(&["vault", "backup", "--verify", "damaged.db"]).fails(5, "Keep the older backups");
+    world.run(&["vault", "backup", "--verify", "damaged.db"]).fails_with(5, "
+            warning: item a version 1 version 1 of a key does not match the tree
+            error: The vault is copied to damaged.db, but it is damaged.
+                   Keep the older backups: a restore of this one drops the damaged rows. `keyvault vault check` shows them;
+                   `keyvault vault rekey` keeps everything else.
+        ");
     assert_eq!(backup(&world), told);
     world.unset("KEYVAULT_PASSPHRASE");
-    world.run(&["vault", "backup", "--verify", "locked.db"]).fails(4, "");
+    world.run(&["vault", "backup", "--verify", "locked.db"]).fails_with(
+        4,
+        "
+            error: The vault is locked, and there is no terminal to prompt on.
+                   Run `keyvault unlock` in a terminal, or set KEYVAULT_PASSPHRASE_FILE to
+                   a file with the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself,
+                   or KEYVAULT_KEY_FILE to a key file.
+        ",
+    );
 }

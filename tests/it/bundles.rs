@@ -9,7 +9,13 @@ fn a_bundle_needs_no_vault_and_opens_with_its_token_alone() {
     let token = token(&world, &["ci", "--scope", "deploy"]);
     let other = self::token(&world, &["cd", "--scope", "other"]);
     world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
-    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).fails(6, "already exists");
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).fails_with(
+        6,
+        "
+            error: keys.kvb already exists and was not changed.
+                   Choose another name.
+        ",
+    );
     let away = World::empty();
     std::fs::copy(world.home().join("keys.kvb"), away.home().join("keys.kvb")).unwrap();
     let exec = ["exec", "--bundle", "keys.kvb", "--", "env"];
@@ -17,9 +23,22 @@ fn a_bundle_needs_no_vault_and_opens_with_its_token_alone() {
     let mut command = away.command(KEYVAULT);
     let named = command.env("KEYVAULT_TOKEN", &token).env("KEYVAULT_BUNDLE", "keys.kvb").args(ENV);
     assert_eq!(seen(finish(named, b"")), ["A=value-a", "B=value-b"]);
-    held(&away, &other, &exec).fails(125, "belongs to another token");
-    away.run(&exec).fails(125, "A bundle opens only with its token");
-    held(&away, &token, &["exec", "--bundle", "nowhere", "--", "env"]).fails(125, "nowhere does not exist");
+    held(&away, &other, &exec).fails_with(
+        125,
+        "
+            error: The bundle belongs to another token.
+                   Create one for this token with `keyvault bundle create --token NAME -o FILE`.
+        ",
+    );
+    away.run(&exec).fails_with(
+        125,
+        "
+            error: A bundle opens only with its token, and none is set.
+                   Set KEYVAULT_TOKEN to the token, or KEYVAULT_TOKEN_FILE to a file with it.
+        ",
+    );
+    held(&away, &token, &["exec", "--bundle", "nowhere", "--", "env"])
+        .fails_with(125, "error: nowhere does not exist.\n");
     // Every bit of it counts, and so does its end.
     let good = std::fs::read(away.home().join("keys.kvb")).unwrap();
     for place in (20..good.len()).step_by(7) {
@@ -32,7 +51,13 @@ fn a_bundle_needs_no_vault_and_opens_with_its_token_alone() {
         }
     }
     away.file("short.kvb", &good[..good.len() - 40]);
-    held(&away, &token, &["exec", "--bundle", "short.kvb", "--", "env"]).fails(125, "altered or truncated");
+    held(&away, &token, &["exec", "--bundle", "short.kvb", "--", "env"]).fails_with(
+        125,
+        "
+            error: The bundle was altered or truncated.
+                   Create it again with `keyvault bundle create --token NAME -o FILE`.
+        ",
+    );
 }
 
 #[test]
@@ -49,7 +74,9 @@ fn a_bundle_for_standard_output_makes_no_file() {
     );
     world
         .run(&["bundle", "create", "--token", "ci", "-o", "-", "--json"])
-        .fails(2, "both write to standard output");
+        .fails_with(2, r#"
+                {"error":{"hint":null,"kind":"usage","message":"`--output -` and `--json` both write to standard output."}}
+            "#);
 }
 
 #[test]
@@ -74,14 +101,20 @@ fn a_stale_bundle_is_named_and_min_seq_refuses_it() {
     let updated = world.run(&["bundle", "update", "new.kvb", "--json"]).ok().json();
     assert_eq!(updated["written"], true);
     let change = updated["change"].as_u64().unwrap().to_string();
-    let again = world.run(&["bundle", "update", "new.kvb"]).ok();
-    assert_eq!(again.err, "new.kvb is up to date.\n");
+    world.run(&["bundle", "update", "new.kvb"]).reports("new.kvb is up to date.\n");
     let new = held(&world, &token, &["exec", "--bundle", "new.kvb", "--min-seq", &change, "--", "env"]);
     assert_eq!(seen(new), ["A=value-a2", "B=value-b"]);
-    let old = held(&world, &token, &["exec", "--bundle", "old.kvb", "--", "env"]).ok();
-    assert!(old.err.contains("was used here before"), "{}", old.err);
+    held(&world, &token, &["exec", "--bundle", "old.kvb", "--", "true"]).reports("
+            warning: old.kvb is at change 6 of 2040-05-17 08:00; a bundle at change 7 was used here before. `--min-seq` refuses older ones.
+        ");
     let refused = ["exec", "--bundle", "old.kvb", "--min-seq", &change, "--", "env"];
-    held(&world, &token, &refused).fails(125, "at least");
+    held(&world, &token, &refused).fails_with(
+        125,
+        "
+            error: The token's grants are at change 6, but at least 7 is required.
+                   Update the bundle with `keyvault bundle update FILE`.
+        ",
+    );
 }
 
 #[test]
@@ -96,7 +129,13 @@ fn a_bundle_whose_reads_have_a_file_needs_no_home() {
     for home in [None, Some("/")] {
         away.unset("HOME");
         home.iter().for_each(|home| away.set("HOME", home));
-        held(&away, &token, &ENV).fails(125, "Set KEYVAULT_READS to a file");
+        held(&away, &token, &ENV).fails_with(
+            125,
+            "
+            error: HOME is not set to a home folder, and reads from a bundle must be recorded.
+                   Set KEYVAULT_READS to a file, or HOME or XDG_STATE_HOME to a folder.
+            ",
+        );
         let mut command = away.command(KEYVAULT);
         command.env("KEYVAULT_TOKEN", &token).env("KEYVAULT_READS", "reads.jsonl");
         assert_eq!(seen(finish(command.args(ENV), b"")), ["A=value-a"]);
@@ -121,7 +160,13 @@ fn a_bundle_whose_token_is_gone_says_how_to_make_another() {
     token(&world, &["ci", "--scope", "deploy"]);
     world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
     world.run(&["token", "renew", "ci"]).ok();
-    world.run(&["bundle", "update", "keys.kvb"]).fails(6, "keyvault bundle create --token NAME");
+    world.run(&["bundle", "update", "keys.kvb"]).fails_with(
+        6,
+        "
+            error: The bundle's token was renewed or created again, so the bundle can no longer be updated.
+                   Remove the file, and create another with `keyvault bundle create --token NAME -o FILE`.
+        ",
+    );
 }
 
 /// A refresh in CI stayed green while every job was refused.
@@ -132,7 +177,10 @@ fn a_bundle_of_an_expired_token_is_not_up_to_date() {
     world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
     world.run(&["bundle", "update", "keys.kvb"]).ok();
     world.advance(minutes(1));
-    world.run(&["bundle", "update", "keys.kvb"]).fails(6, "Token `ci` expired");
+    world.run(&["bundle", "update", "keys.kvb"]).fails_with(6, "
+            error: Token `ci` expired on 2040-05-17 08:01.
+                   The vault's owner can replace it: keyvault token revoke ci, then keyvault token create ci --scope SCOPE
+        ");
 }
 
 #[test]
@@ -145,7 +193,13 @@ fn a_bundle_that_was_altered_is_not_up_to_date() {
     let mut bad = good.clone().into_bytes();
     bad[place] = if bad[place] == b'A' { b'B' } else { b'A' };
     world.file("keys.kvb", bad);
-    held(&world, &token, &["exec", "--bundle", "keys.kvb", "--", "true"]).fails(125, "altered or truncated");
+    held(&world, &token, &["exec", "--bundle", "keys.kvb", "--", "true"]).fails_with(
+        125,
+        "
+            error: The bundle was altered or truncated.
+                   Create it again with `keyvault bundle create --token NAME -o FILE`.
+        ",
+    );
     let updated = world.run(&["bundle", "update", "keys.kvb", "--json"]).ok().json();
     assert_eq!(updated["written"], true);
     held(&world, &token, &["exec", "--bundle", "keys.kvb", "--", "true"]).ok();

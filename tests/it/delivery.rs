@@ -105,13 +105,37 @@ fn a_descriptor_that_cannot_be_had_is_refused_by_its_number_before_anything_is_r
     let place = Place::new();
     let before = place.log();
     let ran = place.world.sh(&format!("'{KEYVAULT}' exec --fd 3=a -- true 3</dev/null"));
-    ran.fails(125, "Descriptor 3 is in use");
-    place.exec(&["--fd", "3=a", "--fd", "3=b"], "true").fails(125, "Descriptor 3 is given to two keys");
+    ran.fails_with(
+        125,
+        "
+            error: Descriptor 3 is in use: keyvault was started with it open.
+                   Nothing was released. Choose another number, or close it: 3<&-
+        ",
+    );
+    place.exec(&["--fd", "3=a", "--fd", "3=b"], "true").fails_with(
+        125,
+        "
+            error: Descriptor 3 is given to two keys.
+                   Nothing was released. Use a different number for each `--fd`.
+        ",
+    );
     for number in ["2", "0", "x", "", "99999999999"] {
-        place.exec(&["--fd", &format!("{number}=a")], "true").fails(125, "a number from 3 up");
+        place.exec(&["--fd", &format!("{number}=a")], "true").fails_with(
+            125,
+            "
+                error: The value of `--fd` is not a descriptor: a number from 3 up (`--stdin NAME` is for 0).
+                       See its usage with `keyvault exec --help`.
+            ",
+        );
     }
     let ran = place.world.sh(&format!("ulimit -n 64; '{KEYVAULT}' exec --fd 64=a -- true"));
-    ran.fails(125, "the limit is 64 open files");
+    ran.fails_with(
+        125,
+        "
+            error: Descriptor 64 is too high: the limit is 64 open files.
+                   Nothing was released. Choose a lower number, or raise the limit with `ulimit -n`.
+        ",
+    );
     let ran = place.world.sh(&format!("ulimit -n 64; '{KEYVAULT}' exec --fd 63=a -- cat /dev/fd/63"));
     assert_eq!(ran.ok().out, "a");
     let log = place.world.run(&["audit", "log", "--json"]).ok().out;
@@ -165,15 +189,48 @@ fn everything_that_is_wrong_is_said_at_once_and_leaves_nothing_behind() {
         "echo started",
     );
     assert_eq!(
-        ran.fails(125, "").err,
+        ran.fails_with(125, "
+                error: Cannot release the keys:
+                  gone: no such key
+                  e: expired on 2020-01-01 00:00
+                  a: A is to hold the path of a file (choose another variable for one of the two)
+                       Extend expired keys (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).
+            ").err,
         "error: Cannot release the keys:\n  gone: no such key\n  e: expired on 2020-01-01 00:00\n  \
          a: A is to hold the path of a file (choose another variable for one of the two)\n       Extend expired keys \
          (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).\n"
     );
-    place.exec(&["--file", "F=a", "--file", "F=b"], "true").fails(125, "F is given to two files");
-    place.exec(&["--file", "F=a", "--docker-env", "F"], "true").fails(125, "F is given to two files");
-    place.exec(&["--file", "LD_PRELOAD=a"], "true").fails(125, "run or load code");
-    place.exec(&["--docker-env", "F"], "true").fails(125, "No keys chosen");
+    place.exec(&["--file", "F=a", "--file", "F=b"], "true").fails_with(
+        125,
+        "
+            error: F is given to two files.
+                   Nothing was released. Use a different variable for each `--file` and for `--docker-env`.
+        ",
+    );
+    place.exec(&["--file", "F=a", "--docker-env", "F"], "true").fails_with(
+        125,
+        "
+            error: F is given to two files.
+                   Nothing was released. Use a different variable for each `--file` and for `--docker-env`.
+        ",
+    );
+    place.exec(&["--file", "LD_PRELOAD=a"], "true").fails_with(
+        125,
+        "
+            error: The value of `--file` is a variable that makes programs run or load code.
+                   See its usage with `keyvault exec --help`.
+        ",
+    );
+    place.exec(&["--docker-env", "F"], "true").fails_with(
+        125,
+        "
+            error: No keys chosen.
+                   Choose keys with `--only NAME`, `--scope SCOPE`, `--as VAR=NAME` or `--all`.
+                   In a project, `keyvault project add NAME` records a key, and `exec` needs no options.
+                   scopes: s
+                   keys:   a, b, bin, e, lines
+        ",
+    );
     assert_eq!(place.log(), before);
     assert_eq!(place.left(), NOTHING);
 }
@@ -244,10 +301,28 @@ fn a_file_is_gone_whatever_ends_the_command_or_us() {
         assert_eq!(ran.code, 128 + number, "{name}");
     }
     let file = place.world.file("plain", "text");
-    place.world.run(&["exec", "--file", "F=a", "--", file.to_str().unwrap()]).fails(126, "cannot be run");
+    place.world.run(&["exec", "--file", "F=a", "--", file.to_str().unwrap()]).fails_with(
+        126,
+        "
+            error: ~/plain cannot be run: permission denied.
+                   Nothing was released.
+        ",
+    );
     place.world.sh("printf 'no interpreter' > script; chmod 755 script").ok();
-    place.world.run(&["exec", "--file", "F=a", "--", "./script"]).fails(126, "not a program");
-    place.world.run(&["exec", "--file", "F=a", "--", "no-such"]).fails(127, "no-such");
+    place.world.run(&["exec", "--file", "F=a", "--", "./script"]).fails_with(
+        126,
+        "
+            error: ./script is not a program, and it names no interpreter.
+                   Start the script with a line such as `#!/bin/sh`.
+        ",
+    );
+    place.world.run(&["exec", "--file", "F=a", "--", "no-such"]).fails_with(
+        127,
+        "
+            error: Command not found: no-such.
+                   Nothing was released.
+        ",
+    );
     assert_eq!(place.left(), NOTHING);
 
     for (signal, number) in [(Signal::TERM, 15), (Signal::INT, 2), (Signal::HUP, 1), (Signal::QUIT, 3)] {
@@ -350,7 +425,10 @@ fn what_was_delivered_is_masked_wherever_it_came_from() {
     let ran = place.exec(&arguments, script).ok();
     assert!(ran.out.ends_with("done\n") && !ran.out.contains("secret"), "{}", ran.out);
     let arguments = ["--mask", "--watch", "--on-rotate", "HUP", "--file", "F=first"];
-    place.exec(&arguments, "true").fails(125, "the mask does not know");
+    place.exec(&arguments, "true").fails_with(125, "
+            error: With `--on-rotate`, files receive new values that the mask does not know.
+                   Nothing was released. Leave out `--on-rotate` to restart the command instead, or use `--no-mask`.
+        ");
     assert_eq!(place.left(), NOTHING);
 }
 
@@ -416,9 +494,17 @@ fn case_47_what_docker_would_misread_is_refused_by_the_keys_names() {
     ] {
         place.world.run_with_input(&["add", name, "--exact", "--scope", "bad"], value).ok();
     }
-    let ran = place
-        .exec(&["--scope", "bad", "--docker-env", "E"], "echo started")
-        .fails(125, "Cannot release the keys:");
+    let ran = place.exec(&["--scope", "bad", "--docker-env", "E"], "echo started").fails_with(
+        125,
+        "
+                error: Cannot release the keys:
+                  latin: its value is not UTF-8, which docker refuses
+                  long: 65536 bytes with its variable; docker accepts 65535 in a line
+                  newline: its value has a newline, which an env-file cannot carry
+                  nul: its value contains a NUL byte, which no variable can carry
+                  return: its value ends in a carriage return, which docker drops
+            ",
+    );
     assert_eq!(
         ran.err,
         "error: Cannot release the keys:\n  \
@@ -515,7 +601,13 @@ fn a_default_stands_in_dockers_env_file_and_what_docker_would_misread_is_refused
     assert_eq!(ran.out, format!("A={PLAIN}\nPORT=8080\n<>\n"));
     let lines = world.file("lines.env", "X=\"one\\ntwo\"\n");
     let arguments = ["exec", "--env-file", lines.to_str().unwrap(), "--docker-env", "D", "--", "true"];
-    let ran = world.run(&arguments).fails(125, "newline");
+    let ran = world.run(&arguments).fails_with(
+        125,
+        "
+            error: X cannot be passed to docker: its value has a newline, which an env-file cannot carry.
+                   Nothing was released.
+        ",
+    );
     assert!(ran.err.contains('X') && ran.err.contains("Nothing was released"), "{}", ran.err);
 }
 
@@ -526,9 +618,21 @@ fn a_variable_with_a_files_path_is_not_given_another_value_as_well() {
     let own = world.file("own.env", "F=1\n");
     for more in [&["--file", "F=a"][..], &["--only", "a", "--docker-env", "F"]] {
         let arguments = [&["exec", "--env-file", own.to_str().unwrap()], more, &["--", "env"]].concat();
-        world.run(&arguments).fails(125, "F ");
+        world.run(&arguments).fails_with(
+            125,
+            "
+                error: F is to hold the path of a file, but an env-file or a default also sets it.
+                       Nothing was released. Use another variable for one of them.
+            ",
+        );
     }
     world.file(".keyvault.toml", "[keys]\nF = { key = \"f\", default = \"8080\" }\n");
     world.run(&["project", "approve", "--yes"]).ok();
-    world.run(&["exec", "--docker-env", "F", "--", "env"]).fails(125, "F ");
+    world.run(&["exec", "--docker-env", "F", "--", "env"]).fails_with(
+        125,
+        "
+            error: F is to hold the path of a file, but an env-file or a default also sets it.
+                   Nothing was released. Use another variable for one of them.
+        ",
+    );
 }

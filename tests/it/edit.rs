@@ -2,7 +2,7 @@
 
 use pretty_assertions::assert_eq;
 
-use crate::harness::World;
+use crate::harness::{World, no_key};
 
 #[test]
 fn edit_changes_what_it_names_and_the_value_stays() {
@@ -25,13 +25,18 @@ fn edit_changes_what_it_names_and_the_value_stays() {
             "B_KEY",
         ])
         .ok();
-    let json = world.run(&["show", "b", "--json"]).ok().json();
-    assert_eq!(json["scopes"], serde_json::json!(["two"]));
-    assert_eq!(json["tags"], serde_json::json!({}));
-    assert_eq!(json["variable"], "B_KEY");
-    assert_eq!(json["note"], "first");
+    world.run(&["show", "b", "--json"]).prints(r#"
+            {"name":"b","variable":"B_KEY","scopes":["two"],"tags":{},"version":1,"status":"active","created":"2040-05-17T08:00:00.000Z","expires":null,"fingerprint":"xxxxxxxxxxxx","note":"first","entropy_bits":256}
+        "#);
     assert_eq!(world.run(&["show", "b", "--reveal"]).ok().out, value);
-    world.run(&["show", "a"]).fails(3, "No key named `a`");
-    world.run(&["exec", "--scope", "one", "--", "true"]).fails(125, "no key has it");
+    world.run(&["show", "a"]).fails_with(3, &no_key("a"));
+    world.run(&["exec", "--scope", "one", "--", "true"]).fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              scope one: no key has it
+                   Run `keyvault list` to see all keys with their variables, scopes and status.
+        ",
+    );
     world.run(&["vault", "check"]).ok();
 }

@@ -33,8 +33,20 @@ fn an_env_file_brings_references_and_values_of_its_own() {
     world.file("y.env", "PORT=kv://b/c\nA=plain\n");
     assert_eq!(with(&["--env-file", "x.env", "--env-file", "y.env"]).ok().out, "plain|first|b@/%||${A}\n");
     assert_eq!(with(&["--env-file", "y.env", "--as", "OLD=a"]).ok().out, "plain|second|b@/%|unset|\n");
-    with(&["--env-file", "y.env", "--only", "a"]).fails(125, "A: set by the env-file, and also by a");
-    with(&["--env-file", "y.env", "--as", "PORT=a"]).fails(125, "PORT: set by a, b/c");
+    with(&["--env-file", "y.env", "--only", "a"]).fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              A: set by the env-file, and also by a
+        ",
+    );
+    with(&["--env-file", "y.env", "--as", "PORT=a"]).fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              PORT: set by a, b/c (choose one with --only, or rename one with --as VAR=NAME)
+        ",
+    );
     let shown = world.run(&["exec", "--dry-run", "--env-file", "y.env", "--", "true"]).ok().out;
     assert_eq!(shown, "PORT <- b/c\nA <- the env-file\n");
     // Its values stand in the place of the caller's.
@@ -67,30 +79,66 @@ fn what_is_wrong_in_an_env_file_refuses_it_and_repeats_no_value() {
         world.file("x.env", content);
         world.run(&["exec", "--env-file", "x.env", "--", "touch", "ran"])
     };
-    for (content, word) in [
-        ("LD_PRELOAD=secret77", "LD_PRELOAD is a variable that makes programs run"),
-        ("KEYVAULT_PASSPHRASE=secret77", "KEYVAULT_PASSPHRASE is a variable that keyvault itself uses"),
+    let bad_file = |what: &str| format!("x.env cannot be used: {what}.\n       Nothing was released.\n");
+    let bad_keys = |what: &str| format!("Cannot release the keys:\n  {what}\n");
+    for (content, said) in [
+        ("LD_PRELOAD=secret77", bad_file("LD_PRELOAD is a variable that makes programs run or load code")),
+        (
+            "KEYVAULT_PASSPHRASE=secret77",
+            bad_file("KEYVAULT_PASSPHRASE is a variable that keyvault itself uses"),
+        ),
         (
             "A=http://secret77:kv://a@host",
-            "A has an invalid reference: a kv:// reference must be the whole value",
+            bad_file("A has an invalid reference: a kv:// reference must be the whole value"),
         ),
-        ("A=kv://secret77 x", "the name after kv:// is not a valid name"),
-        ("A=kv://a?version=secret77", "?version= and a number"),
-        ("A=kv://nothing", "A <- nothing: no such key (keyvault add nothing)"),
-        ("A=kv://a?version=7", "A <- a: it has no version 7 (keyvault history a)"),
-        ("A=secret77\0", "contains a NUL byte"),
+        (
+            "A=kv://secret77 x",
+            bad_file(
+                "A has an invalid reference: the name after kv:// is not a valid name \
+                 (letters, digits, _ . - in parts joined by /; scopes also :; no part starts with . or -)",
+            ),
+        ),
+        (
+            "A=kv://a?version=secret77",
+            bad_file("A has an invalid reference: only ?version= and a number may follow the name"),
+        ),
+        (
+            "A=kv://nothing",
+            bad_keys("A <- nothing: no such key (keyvault add nothing)")
+                + "       Run `keyvault list` to see all keys with their variables, scopes and status.\n",
+        ),
+        ("A=kv://a?version=7", bad_keys("A <- a: it has no version 7 (keyvault history a)")),
+        ("A=secret77\0", bad_file("A contains a NUL byte, which no variable can carry")),
     ] {
-        let ran = run(content).fails(125, word);
-        assert!(!ran.err.contains("secret77"), "{}", ran.err);
+        run(content).fails_with(125, &format!("error: {said}"));
     }
     world.run(&["revoke", "a", "--version", "1"]).ok();
-    run("A=kv://a?version=1").fails(125, "A <- a: version 1 is revoked");
+    run("A=kv://a?version=1").fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              A <- a: version 1 is revoked (keyvault history a)
+        ",
+    );
     world.run(&["edit", "a", "--tag", "project=never"]).ok();
-    run("A=kv://a").fails(125, "not available to project files");
-    world
-        .run(&["project", "add", "a"])
-        .fails(6, "`a` is not available to project files (tag project=never).");
+    run("A=kv://a").fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              A <- a: not available to project files (tag project=never) (keyvault edit a --untag project)
+        ",
+    );
+    world.run(&["project", "add", "a"]).fails_with(
+        6,
+        "
+                error: `a` is not available to project files (tag project=never).
+                       Nothing was changed. To make it available: keyvault edit a --untag project
+                       For a token, whose grants decide, write the entry by hand.
+            ",
+    );
     assert!(!world.home().join(".keyvault.toml").exists());
-    world.run(&["exec", "--env-file", "nowhere.env", "--", "true"]).fails(125, "nowhere.env does not exist");
+    world
+        .run(&["exec", "--env-file", "nowhere.env", "--", "true"])
+        .fails_with(125, "error: nowhere.env does not exist.\n");
     assert!(!world.home().join("ran").exists());
 }

@@ -32,9 +32,13 @@ fn case_44_an_empty_value_is_an_empty_variable_unless_it_is_declined() {
     add(&world, "a", b"");
     let script = ["--", "sh", "-c", "echo \"[${A-unset}]\""];
     assert_eq!(world.run(&[&["exec", "--only", "a"][..], &script].concat()).ok().out, "[]\n");
-    world
-        .run(&[&["exec", "--only", "a", "--no-empty"][..], &script].concat())
-        .fails(125, "a: its value is empty");
+    world.run(&[&["exec", "--only", "a", "--no-empty"][..], &script].concat()).fails_with(
+        125,
+        "
+                error: Cannot release the keys:
+                  a: its value is empty, which --no-empty refuses
+            ",
+    );
     assert_eq!(world.run(&["export", "--all", "--format", "json"]).ok().json()["A"], "");
 }
 
@@ -44,15 +48,33 @@ fn case_45_a_value_over_the_kernels_limit_is_kept_and_not_injected() {
     let value: Vec<u8> = (b'a'..=b'z').cycle().take(1 << 20).collect();
     add(&world, "a", &value);
     assert!(world.run(&["show", "a", "--reveal"]).ok().bytes == value);
-    world.run(&["exec", "--only", "a", "--", "true"]).fails(125, "the kernel accepts 131072 in one string");
+    world.run(&["exec", "--only", "a", "--", "true"]).fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              a: 1048579 bytes with its variable; the kernel accepts 131072 in one string
+        ",
+    );
     // The longest that passes: with `A=` and its NUL exactly the kernel's limit.
     add(&world, "b", &value[..131_072 - 3]);
     let script = "printf %s \"$B\" | wc -c";
     assert_eq!(world.run(&["exec", "--only", "b", "--", "sh", "-c", script]).ok().out.trim(), "131069");
     add(&world, "c", &value[..131_072 - 2]);
-    world.run(&["exec", "--only", "c", "--", "true"]).fails(125, "131073 bytes");
+    world.run(&["exec", "--only", "c", "--", "true"]).fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              c: 131073 bytes with its variable; the kernel accepts 131072 in one string
+        ",
+    );
     let file = world.file("big", vec![b'x'; (16 << 20) + 1]);
-    world.run(&["add", "d", "--file", file.to_str().unwrap()]).fails(1, "16777216");
+    world.run(&["add", "d", "--file", file.to_str().unwrap()]).fails_with(
+        1,
+        "
+            error: ~/big is longer than 16777216 bytes.
+                   Nothing was done.
+        ",
+    );
 }
 
 #[test]
@@ -60,7 +82,13 @@ fn case_46_a_nul_is_kept_and_not_injected() {
     let world = World::new();
     add(&world, "a", b"a\0b");
     assert_eq!(world.run(&["show", "a", "--reveal"]).ok().bytes, b"a\0b");
-    world.run(&["exec", "--only", "a", "--", "true"]).fails(125, "NUL byte");
+    world.run(&["exec", "--only", "a", "--", "true"]).fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              a: its value contains a NUL byte, which no variable can carry
+        ",
+    );
     assert_eq!(world.run(&["show", "a", "--reveal", "--json"]).ok().json()["value"], "a\0b");
 }
 

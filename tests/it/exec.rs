@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdout, Stdio};
 use pretty_assertions::assert_eq;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{KEYVAULT, Ran, World, finish, wait_until};
+use crate::harness::{KEYVAULT, Ran, World, finish, no_key, wait_until};
 
 /// A world with keys `a` (scopes x, y), `b` (x), `c` (y), `e` (x, expired); each one's value is its name.
 fn filled() -> World {
@@ -52,19 +52,21 @@ fn the_ways_to_choose_add_up() {
 #[test]
 fn an_expired_key_refuses_and_names_itself_and_the_remedy() {
     let world = filled();
-    let ran = run(&world, &["--scope", "x"], "echo started").fails(125, "e: expired on 2020-01-01");
-    assert!(
-        ran.err.contains("keyvault edit NAME --expires") && ran.err.contains("--skip-expired"),
-        "{}",
-        ran.err
+    run(&world, &["--scope", "x"], "echo started").fails_with(125, "
+            error: Cannot release the keys:
+              e: expired on 2020-01-01 00:00
+                   Extend expired keys (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).
+        ");
+    run(&world, &["--scope", "x", "--skip-expired"], SHOW).is(
+        0,
+        "a b none none\n",
+        "warning: Left out because they have expired: e.\n",
     );
-    assert_eq!(ran.out, "");
-    let ran = run(&world, &["--scope", "x", "--skip-expired"], SHOW).ok();
-    assert_eq!(
-        (ran.out.as_str(), ran.err.as_str()),
-        ("a b none none\n", "warning: Left out because they have expired: e.\n")
-    );
-    run(&world, &["--only", "e"], "echo started").fails(125, "e: expired");
+    run(&world, &["--only", "e"], "echo started").fails_with(125, "
+            error: Cannot release the keys:
+              e: expired on 2020-01-01 00:00
+                   Extend expired keys (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).
+        ");
 }
 
 #[test]
@@ -72,8 +74,22 @@ fn revoked_keys_are_left_out_of_scopes_and_refused_by_name() {
     let world = filled();
     world.run(&["revoke", "c"]).ok();
     assert_eq!(run(&world, &["--scope", "y"], SHOW).ok().out, "a none none none\n");
-    run(&world, &["--only", "c"], "true").fails(125, "c: revoked");
-    run(&world, &["--as", "B=c"], "true").fails(125, "c: revoked");
+    run(&world, &["--only", "c"], "true").fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              c: revoked
+                   Give a revoked key a new value with `keyvault rotate NAME`.
+        ",
+    );
+    run(&world, &["--as", "B=c"], "true").fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              c: revoked
+                   Give a revoked key a new value with `keyvault rotate NAME`.
+        ",
+    );
 }
 
 #[test]
@@ -84,44 +100,97 @@ fn everything_that_is_wrong_is_said_at_once_before_anything_starts() {
     let log = world.run(&["audit", "log", "--json"]).ok().out;
     let all =
         ["--only", "nul", "--only", "long", "--only", "gone", "--scope", "x", "--as", "B=a", "--scope", "zz"];
-    let ran = run(&world, &all, "echo started").fails(125, "Cannot release the keys:");
-    for line in [
-        "gone: no such key",
-        "scope zz: no key has it",
-        "e: expired on 2020-01-01",
-        "B: set by a, b",
-        "nul: its value contains a NUL byte",
-        "long: 200006 bytes with its variable; the kernel accepts 131072 in one string",
-    ] {
-        assert!(ran.err.contains(line), "{line:?} is not in:\n{}", ran.err);
-    }
-    assert_eq!(ran.out, "");
+    run(&world, &all, "echo started").fails_with(125, "
+            error: Cannot release the keys:
+              scope zz: no key has it
+              gone: no such key
+              e: expired on 2020-01-01 00:00
+              B: set by a, b (choose one with --only, or rename one with --as VAR=NAME)
+              long: 200006 bytes with its variable; the kernel accepts 131072 in one string
+              nul: its value contains a NUL byte, which no variable can carry
+                   Extend expired keys (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).
+        ");
     assert_eq!(world.run(&["audit", "log", "--json"]).ok().out, log, "a refusal releases nothing");
 }
 
 #[test]
 fn no_choice_shows_the_choices_and_a_missing_separator_is_usage() {
     let mut world = filled();
-    world.run(&["exec", "--", "true"]).fails(125, "`--only NAME`, `--scope SCOPE`");
+    world.run(&["exec", "--", "true"]).fails_with(
+        125,
+        "
+            error: No keys chosen.
+                   Choose keys with `--only NAME`, `--scope SCOPE`, `--as VAR=NAME` or `--all`.
+                   In a project, `keyvault project add NAME` records a key, and `exec` needs no options.
+                   scopes: x, y
+                   keys:   a, b, c, e
+        ",
+    );
     let own = World::own();
     own.run(&["generate", "stripe/live", "--scope", "payments"]).ok();
     own.run(&["unlock"]).ok();
-    let ran = own.run(&["exec", "--", "true"]).fails(125, "scopes: payments");
-    assert!(ran.err.contains("keys:   stripe/live"), "{}", ran.err);
+    own.run(&["exec", "--", "true"]).fails_with(
+        125,
+        "
+            error: No keys chosen.
+                   Choose keys with `--only NAME`, `--scope SCOPE`, `--as VAR=NAME` or `--all`.
+                   In a project, `keyvault project add NAME` records a key, and `exec` needs no options.
+                   scopes: payments
+                   keys:   stripe/live
+        ",
+    );
     world.unset("KEYVAULT_PASSPHRASE");
-    world.run(&["exec", "--all", "true"]).fails(125, "--");
-    world.run(&["exec", "--all"]).fails(125, "");
-    world.run(&["exec", "--all", "--"]).fails(125, "");
+    world.run(&["exec", "--all", "true"]).fails_with(
+        125,
+        "
+            error: Put `--` before the command.
+                   For example: keyvault exec --scope dev -- npm start
+        ",
+    );
+    world.run(&["exec", "--all"]).fails_with(
+        125,
+        "
+            error: No command given.
+                   For example: keyvault exec --scope dev -- npm start
+        ",
+    );
+    world.run(&["exec", "--all", "--"]).fails_with(
+        125,
+        "
+            error: No command given.
+                   For example: keyvault exec --scope dev -- npm start
+        ",
+    );
 }
 
 #[test]
 fn a_name_that_is_nearly_right_is_suggested() {
     let world = World::new();
     world.run(&["generate", "stripe/live", "--scope", "payments"]).ok();
-    world.run(&["show", "stripe/lve"]).fails(3, "Did you mean `stripe/live`?");
-    run(&world, &["--only", "stirpe/live"], "true").fails(125, "did you mean stripe/live?");
-    run(&world, &["--scope", "payment"], "true").fails(125, "did you mean payments?");
-    assert!(!world.run(&["show", "quite-other"]).fails(3, "").err.contains("Did you mean"));
+    world.run(&["show", "stripe/lve"]).fails_with(
+        3,
+        "
+            error: No key named `stripe/lve`.
+                   Did you mean `stripe/live`? Run `keyvault list` to see all keys.
+        ",
+    );
+    run(&world, &["--only", "stirpe/live"], "true").fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              stirpe/live: no such key (did you mean stripe/live?)
+                   Run `keyvault list` to see all keys with their variables, scopes and status.
+        ",
+    );
+    run(&world, &["--scope", "payment"], "true").fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              scope payment: no key has it (did you mean payments?)
+                   Run `keyvault list` to see all keys with their variables, scopes and status.
+        ",
+    );
+    world.run(&["show", "quite-other"]).fails_with(3, &no_key("quite-other"));
 }
 
 // ── The environment ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -216,10 +285,34 @@ fn exit_codes_are_the_childs_own_and_126_and_127_say_what_was_wrong() {
         assert_eq!(run(&world, &["--only", "a"], &format!("exit {code}")).code, code);
     }
     let file = world.file("plain", "text");
-    world.run(&["exec", "--only", "a", "--", file.to_str().unwrap()]).fails(126, "cannot be run");
-    world.run(&["exec", "--only", "a", "--", "/"]).fails(126, "");
-    world.run(&["exec", "--only", "a", "--", "no-such-command"]).fails(127, "no-such-command");
-    world.run(&["exec", "--only", "a", "--", "./gone"]).fails(127, "./gone");
+    world.run(&["exec", "--only", "a", "--", file.to_str().unwrap()]).fails_with(
+        126,
+        "
+            error: ~/plain cannot be run: permission denied.
+                   Nothing was released.
+        ",
+    );
+    world.run(&["exec", "--only", "a", "--", "/"]).fails_with(
+        126,
+        "
+            error: / cannot be run: permission denied.
+                   Nothing was released.
+        ",
+    );
+    world.run(&["exec", "--only", "a", "--", "no-such-command"]).fails_with(
+        127,
+        "
+            error: Command not found: no-such-command.
+                   Nothing was released.
+        ",
+    );
+    world.run(&["exec", "--only", "a", "--", "./gone"]).fails_with(
+        127,
+        "
+            error: Command not found: ./gone.
+                   Nothing was released.
+        ",
+    );
 }
 
 #[test]
@@ -350,9 +443,21 @@ fn stdin_and_both_streams_pass_byte_for_byte() {
 #[test]
 fn only_exec_itself_fails_with_125() {
     let world = World::new();
-    world.run(&["show", "run"]).fails(3, "No key named `run`");
-    world.run(&["--vault", "exec", "list"]).fails(3, "No vault");
-    world.run(&["--vault", "elsewhere", "run", "--all", "--", "true"]).fails(125, "No vault");
+    world.run(&["show", "run"]).fails_with(3, &no_key("run"));
+    world.run(&["--vault", "exec", "list"]).fails_with(
+        3,
+        "
+            error: No vault at ~/exec.
+                   Create one with `keyvault init`, or name another with `--vault` or KEYVAULT_VAULT.
+        ",
+    );
+    world.run(&["--vault", "elsewhere", "run", "--all", "--", "true"]).fails_with(
+        125,
+        "
+            error: No vault at ~/elsewhere.
+                   Create one with `keyvault init`, or name another with `--vault` or KEYVAULT_VAULT.
+        ",
+    );
 }
 
 #[test]

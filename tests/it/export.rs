@@ -9,7 +9,10 @@ fn an_export_is_recorded_and_what_a_format_cannot_carry_is_refused() {
     let world = World::new();
     world.file("bytes", b"\xff\xfe");
     world.run(&["add", "a", "--file", "bytes"]).ok();
-    let ran = world.run(&["export", "--all", "--format", "json"]).fails(6, "A cannot be written");
+    let ran = world.run(&["export", "--all", "--format", "json"]).fails_with(6, "
+            error: A cannot be written in this format: the value is not UTF-8.
+                   Leave out the key, use another `--format`, or get the value with `keyvault show NAME --reveal`.
+        ");
     assert_eq!(ran.out, "");
     world.run(&["generate", "b"]).ok();
     world.run(&["export", "--only", "b", "--format", "dotenv"]).ok();

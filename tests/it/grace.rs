@@ -41,9 +41,23 @@ fn the_version_before_is_good_on_the_day_on_which_the_new_one_is_revoked() {
     world.run(&["revoke", "g", "--version", "2"]).ok();
     let ran = world.run(&["exec", "--previous", "g", "--", "sh", "-c", "printf %s \"$G\""]).ok();
     assert_eq!(ran.out, first);
-    world.run(&["exec", "--only", "g", "--", "true"]).fails(125, "revoked");
+    world.run(&["exec", "--only", "g", "--", "true"]).fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              g: revoked
+                   Give a revoked key a new value with `keyvault rotate NAME`.
+        ",
+    );
     world.run(&["revoke", "g"]).ok();
-    world.run(&["exec", "--previous", "g", "--", "true"]).fails(125, "");
+    world.run(&["exec", "--previous", "g", "--", "true"]).fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              g: revoked
+                   Give a revoked key a new value with `keyvault rotate NAME`.
+        ",
+    );
 }
 
 #[test]
@@ -53,8 +67,18 @@ fn an_expired_key_refuses_its_version_in_grace_even_if_the_current_one_is_revoke
     world.run(&["rotate", "g", "--grace", "1h"]).ok();
     world.run(&["revoke", "g", "--version", "2"]).ok();
     world.run(&["edit", "g", "--expires", "2020-01-01"]).ok();
-    world.run(&["show", "g", "--version", "1", "--reveal"]).fails(6, "expired");
-    world.run(&["exec", "--previous", "g", "--", "true"]).fails(125, "expired");
+    world.run(&["show", "g", "--version", "1", "--reveal"]).fails_with(
+        6,
+        "
+            error: `g` is expired, so its value is not shown.
+                   Extend it with `keyvault edit g --expires 30d`.
+        ",
+    );
+    world.run(&["exec", "--previous", "g", "--", "true"]).fails_with(125, "
+            error: Cannot release the keys:
+              g: expired on 2020-01-01 00:00
+                   Extend expired keys (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).
+        ");
 }
 
 #[test]
@@ -65,15 +89,45 @@ fn no_grace_reaches_past_the_expiry_that_the_key_had() {
     world.advance(Duration::from_secs(119));
     world.run(&["show", "c", "--version", "1", "--reveal"]).ok();
     world.advance(Duration::from_secs(1));
-    world.run(&["show", "c", "--version", "1", "--reveal"]).fails(6, "");
-    world.run(&["exec", "--previous", "c", "--", "true"]).fails(125, "");
+    world.run(&["show", "c", "--version", "1", "--reveal"]).fails_with(
+        6,
+        "
+            error: Version 1 of `c` is retired.
+                   Make it current again with `keyvault rollback c --to 1`.
+        ",
+    );
+    world.run(&["exec", "--previous", "c", "--", "true"]).fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              c: no previous version is within its grace period
+        ",
+    );
     world.run(&["generate", "e", "--expires", "1m"]).ok();
     world.run(&["rotate", "e", "--grace", "1h", "--expires", "2m"]).ok();
     world.advance(minutes(2));
     world.run(&["rotate", "e", "--grace", "1h", "--expires", "9d"]).ok();
-    world.run(&["show", "e", "--version", "1", "--reveal"]).fails(6, "");
-    world.run(&["show", "e", "--version", "2", "--reveal"]).fails(6, "");
-    world.run(&["rotate", "e", "--expires", "2020-01-01"]).fails(2, "is in the past");
+    world.run(&["show", "e", "--version", "1", "--reveal"]).fails_with(
+        6,
+        "
+            error: Version 1 of `e` is retired.
+                   Make it current again with `keyvault rollback e --to 1`.
+        ",
+    );
+    world.run(&["show", "e", "--version", "2", "--reveal"]).fails_with(
+        6,
+        "
+            error: Version 2 of `e` is retired.
+                   Make it current again with `keyvault rollback e --to 2`.
+        ",
+    );
+    world.run(&["rotate", "e", "--expires", "2020-01-01"]).fails_with(
+        2,
+        "
+            error: The value of `--expires` is in the past.
+                   See its usage with `keyvault rotate --help`.
+        ",
+    );
 }
 
 #[test]
@@ -81,8 +135,9 @@ fn in_its_grace_the_version_before_is_handed_out_on_demand() {
     let world = World::new();
     world.run(&["generate", "a", "--scope", "s"]).ok();
     let first = value(&world, "a");
-    let said = world.run(&["rotate", "a", "--grace", "24h"]).ok().out;
-    assert!(said.starts_with("a is now at version 2; version 1 stays valid until "), "{said}");
+    world
+        .run(&["rotate", "a", "--grace", "24h"])
+        .prints("a is now at version 2; version 1 stays valid until 2040-05-18 08:00 (in 1d)\n");
     states_are(&world, "a", &[(2, "current"), (1, "previous")]);
     assert_eq!(injected(&world, &["--previous", "a"]).ok().out, first);
     assert_eq!(injected(&world, &["--scope", "s", "--previous", "a"]).ok().out, first);
@@ -100,9 +155,15 @@ fn a_grace_that_an_expired_key_does_not_get_is_named() {
     world.run(&["revoke", "b"]).ok();
     world.advance(minutes(1));
     for name in ["a", "b"] {
-        let ran = world.run(&["rotate", name, "--grace", "1h", "--expires", "30d"]).ok();
-        assert!(ran.err.contains("gets no grace"), "{}", ran.err);
+        world.run(&["rotate", name, "--grace", "1h", "--expires", "30d"]).is(
+            0,
+            &format!("{name} is now at version 2; the key expires 2040-06-16 08:01 (in 30d)\n"),
+            &format!(
+                "{name} gets no grace period: an expired or revoked version does not become valid again.\n"
+            ),
+        );
     }
-    let ran = world.run(&["rotate", "a", "--grace", "1h"]).ok();
-    assert_eq!(ran.err, "");
+    world.run(&["rotate", "a", "--grace", "1h"]).prints("
+            a is now at version 3; version 2 stays valid until 2040-05-17 09:01 (in 1h); the key expires 2040-06-16 08:01 (in 30d)
+        ");
 }

@@ -7,19 +7,45 @@ use crate::harness::{PASSPHRASE, World};
 #[test]
 fn init_without_a_terminal_needs_a_place_for_the_code_and_never_touches_a_vault() {
     let mut world = World::empty();
-    world.run(&["init", "--no-recovery"]).fails(4, "");
+    world.run(&["init", "--no-recovery"]).fails_with(
+        4,
+        "
+            error: The vault is locked, and there is no terminal to prompt on.
+                   Run `keyvault unlock` in a terminal, or set KEYVAULT_PASSPHRASE_FILE to
+                   a file with the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself,
+                   or KEYVAULT_KEY_FILE to a key file.
+        ",
+    );
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
-    world.run(&["init"]).fails(2, "`--recovery-file FILE` or `--json`");
+    world.run(&["init"]).fails_with(
+        2,
+        "
+            error: The recovery code opens the vault, so it is not printed where it may be logged.
+                   Say where it goes: `--recovery-file FILE` or `--json`. `--no-recovery` creates none.
+        ",
+    );
     assert!(!world.vault().exists());
     world.file("code", "kept");
-    world.run(&["init", "--recovery-file", "code"]).fails(6, "code");
+    world.run(&["init", "--recovery-file", "code"]).fails_with(
+        6,
+        "
+            error: code already exists and was not changed.
+                   Choose another name.
+        ",
+    );
     assert_eq!(std::fs::read_to_string(world.home().join("code")).unwrap(), "kept");
     assert!(!world.vault().exists());
     let made = world.run(&["init", "--json"]).ok().json();
     assert_eq!(made["recovery_code"].as_str().unwrap().len(), 47);
     assert_eq!(made["vault"], world.vault().to_str().unwrap());
     let before = std::fs::read(world.vault()).unwrap();
-    world.run(&["init", "--no-recovery"]).fails(6, "already exists");
+    world.run(&["init", "--no-recovery"]).fails_with(
+        6,
+        "
+            error: ~/.local/share/keyvault/vault.db already exists.
+                   It was not changed. To create a vault elsewhere, use `--vault PATH`.
+        ",
+    );
     assert!(std::fs::read(world.vault()).unwrap() == before);
     let slots = world.run(&["vault", "slot", "list", "--json"]).ok().json();
     let cost = &slots["slots"][0]["cost"];

@@ -22,14 +22,20 @@ fn no_command_that_must_not_show_a_value_shows_it_or_leaves_it_in_a_file() {
         no_trace_in("stderr", ran.err.as_bytes());
     };
     quiet(world.run_with_input(&["add", "a", "--scope", "s"], CANARY).ok());
-    quiet(world.run_with_input(&["add", "a"], CANARY).fails(6, "already exist"));
+    quiet(world.run_with_input(&["add", "a"], CANARY).fails_with(6, "
+            error: Key `a` already exists.
+                   Nothing was changed. Give a key a new value with `keyvault rotate`, or replace keys from a file with `keyvault import --on-conflict replace`.
+        "));
     let file = world.file("value", CANARY);
     quiet(world.run(&["add", "b", "--file", file.to_str().unwrap()]).ok());
     std::fs::remove_file(file).unwrap();
     let file = world.file(".env", format!("C={CANARY}\nD='{CANARY} twice {CANARY}'\n"));
     quiet(world.run(&["import", file.to_str().unwrap(), "--scope", "s", "--dry-run"]).ok());
     quiet(world.run(&["import", file.to_str().unwrap(), "--scope", "s"]).ok());
-    quiet(world.run(&["import", file.to_str().unwrap()]).fails(6, "already exist"));
+    quiet(world.run(&["import", file.to_str().unwrap()]).fails_with(6, "
+            error: Keys already exist: C, D.
+                   Nothing was changed. Give a key a new value with `keyvault rotate`, or replace keys from a file with `keyvault import --on-conflict replace`.
+        "));
     quiet(world.run(&["import", file.to_str().unwrap(), "--on-conflict", "replace"]).ok());
     std::fs::remove_file(file).unwrap();
     let broken =

@@ -118,7 +118,13 @@ fn without_a_mask_the_command_takes_our_place_and_with_one_it_does_not() {
 fn output_that_cannot_be_passed_on_is_a_failure_of_ours() {
     let world = filled();
     let line = "keyvault exec --mask --only a -- sh -c 'echo something; exit 0' > /dev/full";
-    world.sh(line).fails(125, "could not be passed on: no space left");
+    world.sh(line).fails_with(
+        125,
+        "
+            error: The output of sh could not be passed on: no space left on device.
+                   Its output was then closed. Whatever it did before that is done.
+        ",
+    );
 }
 
 /// `tail -f` looks whether anybody still reads, and we were the reader.

@@ -52,10 +52,31 @@ fn variables_that_run_code_are_refused_wherever_they_are_named() {
         "KEYVAULT_X",
     ];
     for name in names {
-        world.run(&["generate", "b", "--env", name]).fails(2, "");
-        world.run(&["edit", "a", "--env", name]).fails(2, "");
-        world.run(&["exec", "--as", &format!("{name}=a"), "--", "true"]).fails(125, "");
+        let why = if name.starts_with("KEYVAULT_") {
+            "that keyvault itself uses"
+        } else {
+            "that makes programs run or load code"
+        };
+        let refused = |option: &str, command: &str| {
+            format!(
+                "
+                error: The value of `{option}` is a variable {why}.
+                       See its usage with `keyvault {command} --help`.
+                "
+            )
+        };
+        world.run(&["generate", "b", "--env", name]).fails_with(2, &refused("--env", "generate"));
+        world.run(&["edit", "a", "--env", name]).fails_with(2, &refused("--env", "edit"));
+        world
+            .run(&["exec", "--as", &format!("{name}=a"), "--", "true"])
+            .fails_with(125, &refused("--as", "exec"));
     }
     // Nor by way of a name.
-    world.run(&["generate", "ld/preload"]).fails(2, "--env VAR");
+    world.run(&["generate", "ld/preload"]).fails_with(
+        2,
+        "
+            error: The variable of `ld/preload` is a variable that makes programs run or load code.
+                   Name another with `--env VAR`.
+        ",
+    );
 }

@@ -25,8 +25,16 @@ fn set_mode(path: &Path, mode: u32) {
 fn case_11_a_vault_that_others_may_read_is_tightened_and_that_is_said_in_one_line() {
     let world = filled();
     set_mode(&world.vault(), 0o644);
-    let ran = world.run(&["list"]).ok();
-    assert_eq!(ran.err.lines().filter(|line| line.contains("readable by others")).count(), 1, "{}", ran.err);
+    world.run(&["list"]).is(
+        0,
+        "
+            NAME  VARIABLE  SCOPES  VER  AGE  EXPIRES  STATUS
+            a     A         s       1    0s   never    active
+            b     B         s       1    0s   never    active
+            c     C         t       1    0s   never    active
+        ",
+        "warning: ~/.local/share/keyvault/vault.db was readable by others and no longer is.\n",
+    );
     assert_eq!(mode(&world.vault()), 0o600);
     assert_eq!(world.run(&["list"]).ok().err, "");
 }

@@ -24,7 +24,13 @@ fn exec_alone_hands_out_what_the_file_asks_for_from_any_folder_below() {
     assert_eq!(run_in(&world, &deep, &SHOW).ok().out, format!("<a> none {url}\n"));
     let prod = [&["exec", "--profile", "prod"], &SHOW[1..]].concat();
     assert_eq!(run_in(&world, &folder, &prod).ok().out, format!("<b> <b> {url}\n"));
-    run_in(&world, &folder, &["exec", "--profile", "prd", "--", "true"]).fails(125, "Did you mean `prod`?");
+    run_in(&world, &folder, &["exec", "--profile", "prd", "--", "true"]).fails_with(
+        125,
+        "
+            error: ~/shop/.keyvault.toml has no profile `prd`.
+                   Did you mean `prod`? Its profiles: prod.
+        ",
+    );
 }
 
 #[test]
@@ -63,7 +69,13 @@ fn optional_ones_are_left_out_and_defaults_stand_in() {
     assert_eq!(shown, serde_json::json!({ "keys": [], "defaults": ["B"], "left_out": ["A", "C", "URL"] }));
     // A key that has expired is not missing: somebody relies on it.
     let folder = approved(&world, "[keys]\nA = { key = \"old\", default = \"x\" }\n");
-    run_in(&world, &folder, &SHOW).fails(125, "A <- old: expired");
+    run_in(&world, &folder, &SHOW).fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              A <- old: expired on 2020-01-01 00:00 (keyvault edit old --expires 30d)
+        ",
+    );
 }
 
 #[test]
@@ -109,13 +121,11 @@ fn check_says_how_it_stands_and_its_exit_code_tells_what_is_missing_apart() {
         "[keys]\nA = { key = \"a\", description = \"the first\\u001b[31m\" }\nB = { key = \"x\", default = \"1\" }\n\
          C = { key = \"x\", optional = true }\n[profiles.prod.keys]\nA = \"new\"\n",
     );
-    let ran = run_in(&world, &folder, &["project", "check"]).ok();
-    assert_eq!(
-        ran.out,
+    run_in(&world, &folder, &["project", "check"]).prints(
         "VARIABLE  KEYS  STATUS    ABOUT\n\
          A         a     ready     the first\\u{1b}[31m\n\
          B         x     default\n\
-         C         x     left out\n"
+         C         x     left out\n",
     );
     let ran = run_in(&world, &folder, &["project", "check", "--profile", "prod", "--json"]);
     assert_eq!(ran.code, 3, "{}", ran.err);
@@ -127,10 +137,22 @@ fn check_says_how_it_stands_and_its_exit_code_tells_what_is_missing_apart() {
         })
     );
     assert_eq!(ran.json()["ok"], false);
-    run_in(&world, &world.home(), &["project", "check"]).fails(3, "project init");
+    run_in(&world, &world.home(), &["project", "check"]).fails_with(
+        3,
+        "
+            error: No .keyvault.toml here, or in a parent folder up to the repository's root.
+                   Create one with `keyvault project init`.
+        ",
+    );
     let empty = allowed_empty(&world);
-    run_in(&world, &empty, &["project", "check"]).fails(3, "lists no keys");
-    run_in(&world, &empty, &["exec", "--", "true"]).fails(125, "lists no keys");
+    run_in(&world, &empty, &["project", "check"]).fails_with(3, "
+            error: ~/empty/.keyvault.toml lists no keys.
+                   Add one with `keyvault project add NAME`, or choose keys with `--only`, `--scope` or `--all`.
+        ");
+    run_in(&world, &empty, &["exec", "--", "true"]).fails_with(125, "
+            error: ~/empty/.keyvault.toml lists no keys.
+                   Add one with `keyvault project add NAME`, or choose keys with `--only`, `--scope` or `--all`.
+        ");
 }
 
 fn allowed_empty(world: &World) -> PathBuf {
@@ -148,30 +170,65 @@ fn init_takes_variables_and_no_values_and_add_adds_to_it() {
     let value = "Zq7vXk2Lw9TrNb4H";
     std::fs::write(folder.join(".env"), format!("STRIPE_KEY={value}\nPATH=/x\nlower=1\n")).unwrap();
     std::fs::write(folder.join(".env.example"), "DATABASE_URL=\nSTRIPE_KEY=\n").unwrap();
-    let ran = run_in(&world, &folder, &["project", "init"]).ok();
-    assert_eq!(
-        ran.out,
-        "DATABASE_URL <- My-Shop/DATABASE_URL\nSTRIPE_KEY <- My-Shop/STRIPE_KEY\nlower <- My-Shop/lower\n"
-    );
-    assert!(ran.err.contains("may not set them: PATH."), "{}", ran.err);
+    run_in(&world, &folder, &["project", "init"]).is(0, "
+            DATABASE_URL <- My-Shop/DATABASE_URL
+            STRIPE_KEY <- My-Shop/STRIPE_KEY
+            lower <- My-Shop/lower
+        ", "
+            warning: Left out because a project file may not set them: PATH.
+            Wrote ~/My Shop!/.keyvault.toml.
+            Remove the entries that are not secret. Import the values with `keyvault import .env --prefix My-Shop/`; `keyvault project check` shows what is missing.
+        ");
+
     let text = std::fs::read_to_string(folder.join(FILE)).unwrap();
     assert!(text.starts_with("#:schema ./.keyvault.schema.json\n") && !text.contains(value), "{text}");
     let schema = std::fs::read_to_string(folder.join(".keyvault.schema.json")).unwrap();
     assert_eq!(schema, include_str!("../../docs/keyvault.toml.schema.json"));
-    run_in(&world, &folder, &["project", "init"]).fails(6, "already exists");
+    run_in(&world, &folder, &["project", "init"]).fails_with(
+        6,
+        "
+            error: ~/My Shop!/.keyvault.toml already exists and was not changed.
+                   Add a key to it with `keyvault project add NAME`.
+        ",
+    );
     // What it wrote is allowed at once; what the vault lacks is what is left to do.
-    let ran = run_in(&world, &folder, &["project", "check"]);
-    assert!(ran.code == 6 && ran.err.contains("lower <- My-Shop/lower: not approved"), "{}", ran.err);
-    assert!(!ran.err.contains("STRIPE_KEY <- My-Shop/STRIPE_KEY: not approved"), "{}", ran.err);
+    run_in(&world, &folder, &["project", "check"]).is(
+        6,
+        "
+            VARIABLE      KEYS                  STATUS        ABOUT
+            DATABASE_URL  My-Shop/DATABASE_URL  MISSING
+            STRIPE_KEY    My-Shop/STRIPE_KEY    MISSING
+            lower         My-Shop/lower         NOT APPROVED
+        ",
+        "
+            error: The project cannot run with this vault:
+              DATABASE_URL <- My-Shop/DATABASE_URL: no such key (keyvault add My-Shop/DATABASE_URL)
+              STRIPE_KEY <- My-Shop/STRIPE_KEY: no such key (keyvault add My-Shop/STRIPE_KEY)
+              lower <- My-Shop/lower: not approved (keyvault project approve)
+        ",
+    );
     run_in(&world, &folder, &["import", ".env", "--prefix", "My-Shop/", "--on-conflict", "skip"]).ok();
     let shown = run_in(&world, &folder, &["exec", "--only", "STRIPE_KEY", "--", "printenv", "STRIPE_KEY"]);
     assert_eq!(shown.ok().out, format!("{value}\n"));
     run_in(&world, &folder, &["project", "add", "a"]).ok();
     run_in(&world, &folder, &["project", "add", "--as", "A=b", "--profile", "prod", "--optional"]).ok();
-    run_in(&world, &folder, &["project", "add", "--as", "A=b"]).fails(6, "already has a different entry");
-    run_in(&world, &folder, &["project", "add", "--as", "HTTPS_PROXY=b"]).fails(2, "sets hosts");
-    let ran = run_in(&world, &folder, &["project", "add", "not/there"]).ok();
-    assert!(ran.err.contains("NOT_THERE <- not/there\nwarning: No key `not/there` yet"), "{}", ran.err);
+    run_in(&world, &folder, &["project", "add", "--as", "A=b"]).fails_with(6, "
+            error: ~/My Shop!/.keyvault.toml already has a different entry for A.
+                   Nothing was changed. Edit the file, or choose another variable: keyvault project add --as VAR=NAME
+        ");
+    run_in(&world, &folder, &["project", "add", "--as", "HTTPS_PROXY=b"]).fails_with(
+        2,
+        "
+            error: The value of `--as` is a variable that sets hosts, proxies or trust, and holds no key.
+                   See its usage with `keyvault project add --help`.
+        ",
+    );
+    run_in(&world, &folder, &["project", "add", "not/there"]).reports(
+        "
+            ~/My Shop!/.keyvault.toml: NOT_THERE <- not/there
+            warning: No key `not/there` yet. Add it: keyvault add not/there
+        ",
+    );
     let with = |arguments: &[&str]| {
         run_in(&world, &folder, &[&["exec"], arguments, &["--", "printenv", "A"]].concat())
     };
@@ -199,19 +256,58 @@ fn a_file_above_the_repository_or_the_home_is_not_found() {
     let repository = world.home().join("repo");
     let deep = repository.join("src");
     std::fs::create_dir_all(&deep).unwrap();
-    run_in(&world, &world.home(), &["exec", "--", "true"]).fails(125, "No keys chosen");
-    run_in(&world, &deep, &["exec", "--", "true"]).fails(125, "No keys chosen");
+    run_in(&world, &world.home(), &["exec", "--", "true"]).fails_with(
+        125,
+        "
+            error: No keys chosen.
+                   Choose keys with `--only NAME`, `--scope SCOPE`, `--as VAR=NAME` or `--all`.
+                   In a project, `keyvault project add NAME` records a key, and `exec` needs no options.
+                   scopes: -
+                   keys:   a, b, db/password, gone, old
+        ",
+    );
+    run_in(&world, &deep, &["exec", "--", "true"]).fails_with(
+        125,
+        "
+            error: No keys chosen.
+                   Choose keys with `--only NAME`, `--scope SCOPE`, `--as VAR=NAME` or `--all`.
+                   In a project, `keyvault project add NAME` records a key, and `exec` needs no options.
+                   scopes: -
+                   keys:   a, b, db/password, gone, old
+        ",
+    );
     write(&world.home(), "[keys]\nA = \"a\"\n");
-    run_in(&world, &deep, &["exec", "--", "true"]).fails(125, "not approved");
+    run_in(&world, &deep, &["exec", "--", "true"]).fails_with(
+        125,
+        "
+            error: ~/.keyvault.toml asks for keys that are not approved:
+              A <- a
+                   Nothing was released. Review and approve it: keyvault project approve
+        ",
+    );
     assert_eq!(finish(world.command("git").current_dir(&repository).args(["init", "-q"]), b"").code, 0);
-    run_in(&world, &deep, &["exec", "--", "true"]).fails(125, "No keys chosen");
+    run_in(&world, &deep, &["exec", "--", "true"]).fails_with(
+        125,
+        "
+            error: No keys chosen.
+                   Choose keys with `--only NAME`, `--scope SCOPE`, `--as VAR=NAME` or `--all`.
+                   In a project, `keyvault project add NAME` records a key, and `exec` needs no options.
+                   scopes: -
+                   keys:   a, b, db/password, gone, old
+        ",
+    );
     // Outside of HOME too: what lies in a folder that everybody writes to is refused, not used.
     let shared = world.path().join("shared");
     std::fs::create_dir_all(shared.join("work")).unwrap();
     write(&shared, "[keys]\nA = \"a\"\n");
     mode(&shared, 0o1777);
-    run_in(&world, &shared.join("work"), &["exec", "--", "true"])
-        .fails(125, "(mode 1777), so it is not trusted");
+    run_in(&world, &shared.join("work"), &["exec", "--", "true"]).fails_with(
+        125,
+        "
+                error: Others can write to $WORLD/shared (mode 1777), so it is not trusted.
+                       chmod go-w '$WORLD/shared'
+            ",
+    );
 }
 
 #[test]
@@ -219,12 +315,19 @@ fn a_value_in_the_place_of_a_name_is_not_repeated() {
     let world = filled();
     let (slashed, plain) = ("sk_live_4eC39Hq/LyjWDarjtT1==", "sk_live_4eC39HqLyjWDarjtT1zdp7dc");
     let folder = project(&world, &format!("[keys]\nA = \"{slashed}\"\n"));
-    let ran =
-        run_in(&world, &folder, &["exec", "--", "true"]).fails(125, "the key name for A is not a valid name");
-    assert!(!ran.err.contains("4eC39Hq"), "{}", ran.err);
+    run_in(&world, &folder, &["exec", "--", "true"]).fails_with(125, "
+                error: ~/shop/.keyvault.toml, line 2: the key name for A is not a valid name (letters, digits, _ . - in parts joined by /; scopes also :; no part starts with . or -).
+                       Put the value in the vault (`keyvault add NAME`), and its name in this file.
+            ");
     let folder = project(&world, &format!("[keys]\nA = \"{plain}\"\n"));
-    let ran = run_in(&world, &folder, &["exec", "--", "true"]).fails(125, "looks like a value");
-    assert!(!ran.err.contains("4eC39Hq"), "{}", ran.err);
+    run_in(&world, &folder, &["exec", "--", "true"]).fails_with(
+        125,
+        "
+            error: ~/shop/.keyvault.toml asks for keys that are not approved:
+              A <- (a name that looks like a value)
+                   Nothing was released. Review and approve it: keyvault project approve
+        ",
+    );
     let folder = approved(&world, &format!("[keys]\nA = \"{plain}\"\n"));
     for arguments in [&["exec", "--", "true"] as &[&str], &["project", "check"]] {
         let ran = run_in(&world, &folder, arguments);
@@ -235,18 +338,40 @@ fn a_value_in_the_place_of_a_name_is_not_repeated() {
 #[test]
 fn an_unknown_field_names_the_nearest_one_and_its_line() {
     let world = filled();
-    for (text, line, near) in [
-        ("[key]\nA = 'a'\n", 1, "Did you mean `keys`?"),
-        ("[keys]\n\nA = { key = 'a', optinal = true }\n", 3, "Did you mean `optional`?"),
-        ("[keys.A]\nkey = 'a'\ndesciption = 'x'\n", 3, "Did you mean `description`?"),
-        ("[profiles.p]\nkeys = {}\nscope = 'x'\n", 3, "Known fields: keys."),
-        ("[keys]\nA = { value = 'x' }\n", 2, "Known fields: key, template"),
-        ("[keys]\nA = 1\n", 2, ""),
-        ("[keys]\nA = 'a'\nA = 'b'\n", 3, ""),
+    let fields = "key, template, required, optional, default, description.";
+    let hint = |text: String| format!("       {text}\n");
+    for (text, said) in [
+        (
+            "[key]\nA = 'a'\n",
+            "1: unknown field key.\n".to_owned()
+                + &hint("Did you mean `keys`? Known fields: keys, profiles.".to_owned()),
+        ),
+        (
+            "[keys]\n\nA = { key = 'a', optinal = true }\n",
+            "3: unknown field optinal.\n".to_owned()
+                + &hint(format!("Did you mean `optional`? Known fields: {fields}")),
+        ),
+        (
+            "[keys.A]\nkey = 'a'\ndesciption = 'x'\n",
+            "3: unknown field desciption.\n".to_owned()
+                + &hint(format!("Did you mean `description`? Known fields: {fields}")),
+        ),
+        (
+            "[profiles.p]\nkeys = {}\nscope = 'x'\n",
+            "3: unknown field scope.\n".to_owned()
+                + &hint("Known fields: keys. Values never go in this file.".to_owned()),
+        ),
+        (
+            "[keys]\nA = { value = 'x' }\n",
+            "2: unknown field value.\n".to_owned()
+                + &hint(format!("Known fields: {fields} Values never go in this file.")),
+        ),
+        ("[keys]\nA = 1\n", "2: A is not the name of a key, or a table.\n".to_owned()),
+        ("[keys]\nA = 'a'\nA = 'b'\n", "3: it is not TOML: duplicate key.\n".to_owned()),
     ] {
         let folder = project(&world, text);
-        let ran = run_in(&world, &folder, &["project", "check"]).fails(2, &format!("{FILE}, line {line}: "));
-        assert!(ran.err.contains(near), "{}", ran.err);
+        run_in(&world, &folder, &["project", "check"])
+            .fails_with(2, &format!("error: ~/shop/.keyvault.toml, line {said}"));
     }
 }
 
@@ -256,22 +381,39 @@ fn a_file_whose_keys_stand_in_profiles_names_them() {
     let world = World::own();
     world.file(".keyvault.toml", "[profiles.prod.keys]\nA = 'a'\n[profiles.test.keys]\nA = 'b'\n");
     for command in [&["exec", "--", "true"] as &[&str], &["project", "check"]] {
-        let ran = world.run(command);
-        assert!(ran.err.contains("lists no keys outside its profiles.\n"), "{}", ran.err);
-        assert!(ran.err.contains("Its profiles: --profile prod, --profile test.\n"), "{}", ran.err);
+        let code = if command[0] == "exec" { 125 } else { 3 };
+        world.run(command).fails_with(
+            code,
+            "
+            error: ~/.keyvault.toml lists no keys outside its profiles.
+                   Its profiles: --profile prod, --profile test.
+            ",
+        );
     }
 }
 
 #[test]
 fn a_project_file_that_could_not_be_begun_is_not_left() {
     let world = World::own();
-    world.run(&["project", "add", "path"]).fails(2, "Choose another: keyvault project add --as VAR=path");
+    world.run(&["project", "add", "path"]).fails_with(
+        2,
+        "
+            error: The variable of `path` is a variable that makes programs run or load code.
+                   Choose another: keyvault project add --as VAR=path
+        ",
+    );
     let before = world.every_file();
     world.file(".env.example", "A=\n");
     let state = world.home().join(".local/state/keyvault/projects");
     std::fs::remove_dir_all(&state).ok();
     std::fs::write(&state, "in the way").unwrap();
-    world.run(&["project", "init"]).fails(1, "could not be saved");
+    world.run(&["project", "init"]).fails_with(
+        1,
+        "
+            error: The approval could not be saved: file exists.
+                   Approvals are kept in $XDG_STATE_HOME/keyvault/projects. Nothing was released.
+        ",
+    );
     std::fs::remove_file(&state).unwrap();
     assert!(!world.home().join(".keyvault.toml").exists(), "{before:?}");
     world.run(&["project", "init"]).ok();

@@ -593,10 +593,20 @@ fn case_74_a_backup_that_lost_a_value_takes_a_vaults_place_only_if_that_is_meant
     world.run(&["vault", "backup", "copy"]).ok();
     let good = std::fs::read(world.vault()).unwrap();
     tamper(&world, "DELETE FROM version_value WHERE item = (SELECT max(item) FROM version_value)");
-    world.run(&["vault", "backup", "damaged"]).fails(5, "");
+    world.run(&["vault", "backup", "damaged"]).fails_with(5, "
+            error: The vault is copied to damaged, but it is damaged.
+                   Keep the older backups: a restore of this one drops the damaged rows. `keyvault vault check` shows them;
+                   `keyvault vault rekey` keeps everything else.
+        ");
     put_back(&world, &good);
     let restore = ["vault", "restore", "damaged", "--yes"];
-    world.run(&restore).fails(5, "damaged is damaged: 0 keys and 1 value would be lost.");
+    world.run(&restore).fails_with(5, "
+            The backup is at change 4; the vault here is at change 4.
+            Audit log entries made here since the backup would be superseded.
+            Damaged values are dropped: c version 1. The keys stay; give each a new value with `keyvault rotate NAME`.
+            error: damaged is damaged: 0 keys and 1 value would be lost.
+                   The vault here was not changed. Restore another backup, or continue without them with `--drop-damaged`.
+        ");
     assert!(std::fs::read(world.vault()).unwrap() == good);
     let said = world.run(&[&restore[..], &["--drop-damaged"]].concat()).ok().err;
     assert!(
@@ -739,7 +749,11 @@ fn case_74_a_stray_row_is_noticed_by_backup_and_doctor_and_goes_with_a_rekey_or_
     assert_eq!(rows(&world), "ok");
     tamper(&world, "INSERT INTO version_key VALUES (randomblob(16), 1, randomblob(120))");
     assert_eq!(rows(&world), "finding");
-    backup("copy").fails(5, "The vault is copied to copy, but it is damaged.");
+    backup("copy").fails_with(5, "
+            error: The vault is copied to copy, but it is damaged.
+                   Keep the older backups: a restore of this one drops the damaged rows. `keyvault vault check` shows them;
+                   `keyvault vault rekey` keeps everything else.
+        ");
     let rekey = ["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"];
     let said = world.run(&rekey).ok().err;
     assert!(said.contains("1 damaged row is dropped or rebuilt: version_key has 1 rows"), "{said}");

@@ -11,7 +11,7 @@ use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::{Credential, Holder, Holders, Vault, VaultError, World as VaultWorld};
 use pretty_assertions::assert_eq;
 
-use crate::harness::{PASSPHRASE, START, World};
+use crate::harness::{PASSPHRASE, START, World, text};
 
 const NEW: &str = "another horse battery staple";
 
@@ -101,7 +101,14 @@ fn rekey_seals_everything_anew_and_what_opened_before_does_not() {
     assert_eq!((&answer["epoch"], &answer["keys"]), (&2.into(), &2.into()));
     assert_eq!(answer["dropped"], serde_json::json!([{ "slot": 2, "kind": "recovery code" }]));
     assert_eq!(kinds(&world), ["passphrase", "recovery code", "key file"]);
-    world.run(&["status"]).fails(4, "");
+    world.run(&["status"]).is(
+        4,
+        "
+            vault    ~/.local/share/keyvault/vault.db
+            session  locked; open a session with `keyvault unlock`
+        ",
+        "",
+    );
     world.run(&["vault", "check"]).ok();
     world.run(&["audit", "verify"]).ok();
     let after = world.run(&["audit", "log", "--json"]).ok().out;
@@ -130,13 +137,36 @@ fn contains(hay: &[u8], needle: &[u8]) -> bool {
 fn rekey_keeps_only_what_was_presented_and_asks_for_two_ways_in() {
     let world = World::own();
     world.run(&["vault", "slot", "add", "keyfile", "k"]).ok();
-    world.run(&["vault", "rekey", "--keep-passphrase"]).fails(2, "--recovery-file");
-    world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery"]).fails(6, "--yes");
-    let said = world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).ok().err;
-    assert!(said.contains("No longer open the vault: slot 2 (recovery code), slot 3 (key file)."), "{said}");
+    world.run(&["vault", "rekey", "--keep-passphrase"]).fails_with(
+        2,
+        "
+            error: The recovery code opens the vault, so it is not printed where it may be logged.
+                   Say where it goes: `--recovery-file FILE` or `--json`. `--no-recovery` creates none.
+        ",
+    );
+    world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery"]).fails_with(
+        6,
+        "
+            error: Only the passphrase would open the vault. If it is lost, so is the vault.
+                   Leave out `--no-recovery`, keep a key file with `--key-file FILE`, or confirm with `--yes`.
+        ",
+    );
+    world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).reports(
+        "
+            Sealed 0 keys under a new root key. The vault opens with: passphrase.
+            No longer open the vault: slot 2 (recovery code), slot 3 (key file).
+            The values are unchanged, and anyone who has seen them still knows them. Rotate the keys.
+        ",
+    );
     assert_eq!(kinds(&world), ["passphrase"]);
     // A key file that opens nothing is the wrong one.
-    world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--key-file", "k"]).fails(4, "");
+    world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--key-file", "k"]).fails_with(
+        4,
+        "
+            error: The vault has no slot for a key file. (It came from --key-file k.)
+                   Run `keyvault vault slot list` to see the slots.
+        ",
+    );
 }
 
 #[test]
@@ -145,17 +175,35 @@ fn a_rekey_makes_no_vault_that_its_own_rules_refuse() {
     world.run(&["vault", "slot", "add", "keyfile", "kf"]).ok();
     let mut rekey = vec!["vault", "rekey", "--keep-passphrase", "--no-recovery"];
     rekey.extend(["--key-file", "kf"].repeat(2));
-    world.run(&rekey).fails(2, "same key file");
+    world.run(&rekey).fails_with(
+        2,
+        "
+            error: kf is the same key file as an earlier one.
+                   Name each key file once.
+        ",
+    );
     world.run(&["vault", "slot", "remove", "2", "--yes"]).ok();
     let files: Vec<String> = (0..30).map(|number| format!("kf{number}")).collect();
     for file in &files {
         world.run(&["vault", "slot", "add", "keyfile", file]).ok();
     }
-    world.run(&["vault", "slot", "add", "keyfile", "33"]).fails(6, "");
+    world.run(&["vault", "slot", "add", "keyfile", "33"]).fails_with(
+        6,
+        "
+            error: The vault has 32 slots, the maximum.
+                   Remove one with `keyvault vault slot remove NUMBER`.
+        ",
+    );
     let mut rekey =
         vec!["vault", "rekey", "--keep-passphrase", "--yes", "--recovery-file", "code", "--key-file", "kf"];
     rekey.extend(files.iter().flat_map(|file| ["--key-file", file]));
-    world.run(&rekey).fails(6, "");
+    world.run(&rekey).fails_with(
+        6,
+        "
+            error: The vault has 32 slots, the maximum.
+                   Remove one with `keyvault vault slot remove NUMBER`.
+        ",
+    );
     assert!(!world.home().join("code").exists());
     world.run(&["list"]).ok();
     // 31 key files and a passphrase; a recovery code by way of `recover` would be one too many as well.
@@ -170,7 +218,13 @@ fn a_vault_that_only_key_files_open_gets_a_passphrase_by_a_rekey() {
     world.unset("KEYVAULT_PASSPHRASE");
     world.run(&["vault", "slot", "remove", "1", "--yes"]).ok();
     let rekey = ["vault", "rekey", "--key-file", "k", "--no-recovery", "--yes"];
-    world.run(&[&rekey[..], &["--keep-passphrase"]].concat()).fails(6, "no passphrase to keep");
+    world.run(&[&rekey[..], &["--keep-passphrase"]].concat()).fails_with(
+        6,
+        "
+            error: The vault has no passphrase to keep.
+                   Without `--keep-passphrase`, `keyvault vault rekey` sets one.
+        ",
+    );
     world.run(&[&rekey[..], &["--new-passphrase-file", "new"]].concat()).ok();
     world.run(&["list"]).ok();
     let kinds = kinds(&world);
@@ -212,19 +266,23 @@ fn a_rekey_with_a_key_file_alone_is_told_that_it_needs_the_passphrase() {
     world.run(&["vault", "slot", "add", "keyfile", "kf"]).ok();
     world.unset("KEYVAULT_PASSPHRASE");
     world.set("KEYVAULT_KEY_FILE", "kf");
-    let said = world
+    world
         .run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"])
-        .fails(4, "needs the passphrase")
-        .err;
-    assert!(!said.contains("KEYVAULT_KEY_FILE"), "{said}");
+        .fails_with(4, "
+                error: A rekey with `--keep-passphrase` needs the passphrase, and there is no terminal to prompt on.
+                       Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with
+                       the passphrase, or KEYVAULT_PASSPHRASE to the passphrase itself.
+            ")
+        ;
 }
 
 #[test]
 fn the_log_of_a_rekey_names_the_slots_that_went() {
     let world = World::own();
     world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).ok();
-    let log = world.run(&["audit", "log", "--action", "rekey"]).ok().out;
-    assert!(log.contains("epoch 2, dropped slot 2"), "{log}");
+    world
+        .run(&["audit", "log", "--action", "rekey"])
+        .prints("1  2040-05-17 08:00  rekey  ada@host tests -  -  (epoch 2, dropped slot 2)\n");
 }
 
 #[test]
@@ -234,18 +292,42 @@ fn a_rekey_sets_a_new_passphrase_and_the_old_one_opens_nothing() {
         world.run_with_input(&["add", "a"], "value").ok();
         let rekey = ["vault", "rekey", "--no-recovery", "--yes"];
         let before = std::fs::read(world.vault()).unwrap();
-        world.run(&rekey).fails(2, "--new-passphrase-file");
+        world.run(&rekey).fails_with(
+            2,
+            "
+                error: No new passphrase given, and there is no terminal to prompt on.
+                       Use `--new-passphrase-file FILE`.
+            ",
+        );
         world.set("KEYVAULT_NEW_PASSPHRASE", PASSPHRASE);
-        world.run(&rekey).fails(6, "--keep-passphrase");
+        world.run(&rekey).fails_with(
+            6,
+            "
+                error: The new passphrase already opens the vault.
+                       Choose another one, or use `--keep-passphrase`.
+            ",
+        );
         assert!(std::fs::read(world.vault()).unwrap() == before, "a refusal changed the file");
         world.set("KEYVAULT_NEW_PASSPHRASE", NEW);
         if !by_variable {
             world.unset("KEYVAULT_NEW_PASSPHRASE");
             world.set("KEYVAULT_NEW_PASSPHRASE_FILE", world.file("new", NEW).to_str().unwrap());
         }
-        let said = world.run(&rekey).ok().err;
-        assert!(said.contains("slot 1 (passphrase)"), "{said}");
-        world.run(&["show", "a", "--reveal"]).fails(4, "");
+        let readable =
+            if by_variable { "" } else { "warning: Others can read ~/new. Fix it: chmod 600 ~/new\n" };
+        let done = "
+            Sealed 1 key under a new root key. The vault opens with: passphrase.
+            No longer open the vault: slot 1 (passphrase), slot 2 (recovery code).
+            The values are unchanged, and anyone who has seen them still knows them. Rotate the keys.
+            ";
+        world.run(&rekey).reports(&format!("{readable}{}", text(done)));
+        world.run(&["show", "a", "--reveal"]).fails_with(
+            4,
+            "
+                error: That is not the vault's passphrase. (It came from KEYVAULT_PASSPHRASE.)
+                       If it is lost, set a new one with the recovery code: keyvault vault recover
+            ",
+        );
         world.set("KEYVAULT_PASSPHRASE", NEW);
         assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "value");
         assert_eq!(kinds(&world), ["passphrase"]);
@@ -260,18 +342,29 @@ fn a_rekey_says_what_it_ends_before_it_asks() {
     world.file("new", NEW);
     let before = std::fs::read(world.vault()).unwrap();
     let rekey = ["vault", "rekey", "--recovery-file", "code", "--new-passphrase-file", "new"];
-    let said = world.run(&rekey).fails(2, "--yes").err;
-    for line in [
-        "1 key would be sealed under a new root key.",
-        "Slots that would no longer open the vault: slot 1 (passphrase), slot 2 (recovery code).",
-        "Tokens that would get a new secret, and whose bundles would no longer open anything: ci.",
-        "Every session would end.",
-    ] {
-        assert!(said.contains(line), "{said}");
-    }
+    world.run(&rekey).fails_with(
+        2,
+        "
+            1 key would be sealed under a new root key.
+            Slots that would no longer open the vault: slot 1 (passphrase), slot 2 (recovery code).
+            Tokens that would get a new secret, and whose bundles would no longer open anything: ci.
+            Every session would end.
+            error: This cannot be undone, and there is no terminal to prompt on.
+                   Use `--yes` to confirm.
+        ",
+    );
     assert!(std::fs::read(world.vault()).unwrap() == before && !world.home().join("code").exists());
     let kept = ["vault", "rekey", "--recovery-file", "code", "--keep-passphrase"];
-    let said = world.run(&kept).fails(2, "--yes").err;
-    assert!(said.contains("The passphrase stays: anyone who knows it"), "{said}");
-    assert!(said.contains("Slots that would no longer open the vault: slot 2 (recovery code)."), "{said}");
+    world.run(&kept).fails_with(
+        2,
+        "
+            1 key would be sealed under a new root key.
+            Slots that would no longer open the vault: slot 2 (recovery code).
+            Tokens that would get a new secret, and whose bundles would no longer open anything: ci.
+            Every session would end.
+            The passphrase stays: anyone who knows it can open every new copy of the vault too.
+            error: This cannot be undone, and there is no terminal to prompt on.
+                   Use `--yes` to confirm.
+        ",
+    );
 }

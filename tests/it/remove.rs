@@ -3,8 +3,8 @@
 use pretty_assertions::assert_eq;
 use rusqlite::Connection;
 
-use crate::harness::World;
 use crate::harness::vault_file::filled;
+use crate::harness::{World, no_key};
 
 #[test]
 fn case_9_a_removed_versions_wrapped_key_is_nowhere_in_the_file() {
@@ -30,9 +30,15 @@ fn case_9_a_removed_versions_wrapped_key_is_nowhere_in_the_file() {
 fn remove_needs_yes_without_a_terminal_and_the_log_remembers() {
     let world = World::new();
     world.run(&["generate", "a", "--scope", "s"]).ok();
-    world.run(&["remove", "a"]).fails(2, "--yes");
-    world.run(&["remove", "a", "--yes"]).ok();
-    world.run(&["show", "a"]).fails(3, "No key named `a`");
+    world.run(&["remove", "a"]).fails_with(
+        2,
+        "
+            error: Removing a key cannot be undone, and there is no terminal to prompt on.
+                   Use `--yes` to confirm.
+        ",
+    );
+    world.run(&["remove", "a", "--yes"]).reports("Removed `a` with 1 version.\n");
+    world.run(&["show", "a"]).fails_with(3, &no_key("a"));
     let log = world.run(&["audit", "log", "--key", "a", "--action", "remove", "--json"]).ok();
     assert_eq!(log.json()["keys"], serde_json::json!([{ "name": "a", "version": 1 }]));
     world.run(&["vault", "check"]).ok();

@@ -28,15 +28,20 @@ fn render_fills_a_file_byte_for_byte_and_nobody_else_reads_it() {
     let whole = "user: b@/%.\npem: |\nline one\n  line two\n}\n\nold=firstx second\n";
     assert_eq!(world.run(&["project", "render", "in"]).ok().out, whole);
     assert_eq!(world.run_with_input(&["project", "render", "-"], "kv://a").ok().out, "second");
-    let ran = world.sh("umask 000; keyvault project render in -o out").ok();
-    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", "Wrote out with 3 keys.\n"));
+    world.sh("umask 000; keyvault project render in -o out").reports("Wrote out with 3 keys.\n");
     let out = world.home().join("out");
     assert_eq!(std::fs::read_to_string(&out).unwrap(), whole);
     assert_eq!(std::fs::metadata(&out).unwrap().mode() & 0o7777, 0o600);
     let event = last_event(&world);
     assert_eq!((event["action"].as_str(), event["detail"].as_str()), (Some("export"), Some("render")));
     assert_eq!(event["keys"].as_array().unwrap().len(), 4, "{event}");
-    world.run(&["project", "render", "in", "-o", "out"]).fails(6, "already exists");
+    world.run(&["project", "render", "in", "-o", "out"]).fails_with(
+        6,
+        "
+            error: out already exists and was not changed.
+                   Nothing was released. `--force` replaces it.
+        ",
+    );
     assert_eq!(last_event(&world), event, "refused before anything was released");
     // Replaced, and not written through a link.
     world.file("target", "kept");
@@ -51,24 +56,61 @@ fn render_fills_a_file_byte_for_byte_and_nobody_else_reads_it() {
 fn render_refuses_before_it_releases_and_leaves_nothing() {
     let world = filled();
     let log = world.run(&["audit", "log", "--json"]).ok().out;
-    for (content, code, word) in [
-        ("one\nkv://a?version=x", 2, "line 2, has an invalid reference"),
-        ("kv://nothing", 3, "nothing: no such key"),
-        ("{{kv://a", 2, "is not closed"),
+    for (content, code, said) in [
+        (
+            "one\nkv://a?version=x",
+            2,
+            "
+            error: in, line 2, has an invalid reference: only ?version= and a number may follow the name.
+                   Nothing was released.
+            ",
+        ),
+        (
+            "kv://nothing",
+            3,
+            "
+            error: Cannot release the keys:
+              nothing: no such key
+                   Run `keyvault list` to see all keys with their variables, scopes and status.
+            ",
+        ),
+        (
+            "{{kv://a",
+            2,
+            "
+            error: in, line 1, has an invalid reference: a {{kv:// is not closed by }}.
+                   Nothing was released.
+            ",
+        ),
     ] {
         world.file("in", content);
-        world.run(&["project", "render", "in", "-o", "out"]).fails(code, word);
+        world.run(&["project", "render", "in", "-o", "out"]).fails_with(code, said);
     }
     world.file("in", b"\xFF");
-    world.run(&["project", "render", "in", "-o", "out"]).fails(2, "not UTF-8");
+    world.run(&["project", "render", "in", "-o", "out"]).fails_with(
+        2,
+        "
+            error: in is not UTF-8.
+                   Nothing was released.
+        ",
+    );
     world.file("in", "kv://a");
-    world.run(&["project", "render", "in", "-o", "no/out"]).fails(1, "The folder of");
-    world.run(&["project", "render", "in", "-o", ".."]).fails(2, "not a file name");
+    world.run(&["project", "render", "in", "-o", "no/out"]).fails_with(
+        1,
+        "
+            error: The folder of no/out does not exist.
+                   Create it first.
+        ",
+    );
+    world.run(&["project", "render", "in", "-o", ".."]).fails_with(2, "error: .. is not a file name.\n");
     assert!(!world.home().join("out").exists());
     assert_eq!(world.run(&["audit", "log", "--json"]).ok().out, log);
     world.file("in", "plain");
-    let ran = world.run(&["project", "render", "in"]).ok();
-    assert!(ran.out == "plain" && ran.err.contains("contains no reference"), "{}", ran.err);
+    world.run(&["project", "render", "in"]).is(
+        0,
+        "plain",
+        "warning: in contains no reference such as kv://NAME.\n",
+    );
 }
 
 /// A repository in HOME/repo with `kept` and `dir/kept` committed.
@@ -106,8 +148,15 @@ fn render_refuses_what_git_keeps_whatever_the_index_looks_like() {
         for (folder, output) in
             [("repo", "kept"), ("repo", "dir/kept"), ("repo/dir", "kept"), ("repo/dir", "../kept")]
         {
-            let ran = render_in(&world, folder, output).fails(6, "is tracked by git");
-            assert!(!ran.err.contains("second"), "{setup}");
+            render_in(&world, folder, output).fails_with(
+                6,
+                &format!(
+                    "
+                    error: {output} is tracked by git, so the next commit would include the values.
+                           Nothing was released. Choose a name that .gitignore lists, or run `git rm --cached FILE`.
+                    "
+                ),
+            );
         }
         render_in(&world, "repo", "free").ok();
         render_in(&world, "repo/dir", "kept2").ok();
@@ -120,12 +169,24 @@ fn render_knows_worktrees_and_sparse_indexes_and_refuses_what_it_cannot_read() {
     let world = filled();
     repository(&world, &[]);
     assert_eq!(world.sh("cd repo; git worktree add -q ../tree").code, 0);
-    render_in(&world, "tree", "kept").fails(6, "is tracked by git");
+    render_in(&world, "tree", "kept").fails_with(
+        6,
+        "
+            error: kept is tracked by git, so the next commit would include the values.
+                   Nothing was released. Choose a name that .gitignore lists, or run `git rm --cached FILE`.
+        ",
+    );
     render_in(&world, "tree", "free").ok();
     let sparse = "cd repo; git sparse-checkout init --cone --sparse-index; git sparse-checkout set";
     assert_eq!(world.sh(sparse).code, 0);
     std::fs::create_dir_all(world.home().join("repo/dir")).unwrap();
-    render_in(&world, "repo/dir", "anything").fails(6, "is tracked by git");
+    render_in(&world, "repo/dir", "anything").fails_with(
+        6,
+        "
+            error: anything is tracked by git, so the next commit would include the values.
+                   Nothing was released. Choose a name that .gitignore lists, or run `git rm --cached FILE`.
+        ",
+    );
     render_in(&world, "repo", "free").ok();
     let index = world.home().join("repo/.git/index");
     let good = std::fs::read(&index).unwrap();
@@ -136,11 +197,23 @@ fn render_knows_worktrees_and_sparse_indexes_and_refuses_what_it_cannot_read() {
         assert!(ran.code == 6 && !ran.err.contains("already exists"), "{len}: {}", ran.err);
     }
     std::fs::write(&index, &good[..good.len() / 2]).unwrap();
-    render_in(&world, "repo", "free").fails(6, "cannot be read");
+    render_in(&world, "repo", "free").fails_with(
+        6,
+        "
+            error: free is in a repository whose index cannot be read, so git may track it.
+                   Nothing was released. Choose a place outside the repository.
+        ",
+    );
     std::fs::remove_file(&index).unwrap();
     assert_eq!(world.sh(&format!("mkfifo '{}'", index.display())).code, 0);
     // A pipe in its place neither blocks nor counts.
-    render_in(&world, "repo", "free").fails(6, "cannot be read");
+    render_in(&world, "repo", "free").fails_with(
+        6,
+        "
+            error: free is in a repository whose index cannot be read, so git may track it.
+                   Nothing was released. Choose a place outside the repository.
+        ",
+    );
     std::fs::remove_file(&index).unwrap();
     render_in(&world, "repo", "kept").ok();
 }

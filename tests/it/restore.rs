@@ -9,11 +9,7 @@ use rusqlite::Connection;
 
 use crate::harness::bearer::{ENV, held, seen, token, with_keys};
 use crate::harness::vault_file::drop_side_files;
-use crate::harness::{PASSPHRASE, World};
-
-fn restore(world: &World, backup: &str) -> String {
-    world.run(&["vault", "restore", backup, "--yes"]).ok().err
-}
+use crate::harness::{PASSPHRASE, World, no_key};
 
 fn add(world: &World, name: &str, value: &str) {
     world.run_with_input(&["add", name], value).ok();
@@ -62,7 +58,13 @@ fn a_damaged_backup_takes_nothings_place() {
     drop(connection);
     drop_side_files(&backup);
     let before = std::fs::read(world.vault()).unwrap();
-    world.run(&["vault", "restore", "bf", "--yes"]).fails(5, "The vault here was not changed");
+    world.run(&["vault", "restore", "bf", "--yes"]).fails_with(5, "
+            The backup is at change 3; the vault here is at change 3.
+            Audit log entries made here since the backup would be superseded.
+            Damaged values are dropped: k1 version 1, k2 version 1. The keys stay; give each a new value with `keyvault rotate NAME`.
+            error: bf is damaged: 0 keys and 2 values would be lost.
+                   The vault here was not changed. Restore another backup, or continue without them with `--drop-damaged`.
+        ");
     assert!(std::fs::read(world.vault()).unwrap() == before);
     world.run(&["vault", "check"]).ok();
 }
@@ -117,7 +119,13 @@ fn a_wrong_passphrase_for_a_backup_leaves_nothing_in_it() {
     world.run(&["unlock"]).ok();
     let before = std::fs::read(world.home().join("b")).unwrap();
     world.set("KEYVAULT_PASSPHRASE", "not this one");
-    world.run(&["vault", "restore", "b", "--yes"]).fails(4, "");
+    world.run(&["vault", "restore", "b", "--yes"]).fails_with(
+        4,
+        "
+            error: That is not the vault's passphrase. (It came from KEYVAULT_PASSPHRASE.)
+                   If it is lost, set a new one with the recovery code: keyvault vault recover
+        ",
+    );
     assert!(std::fs::read(world.home().join("b")).unwrap() == before);
     let log = std::fs::metadata(world.home().join("b-wal")).map_or(0, |log| log.len());
     assert_eq!(log, 0);
@@ -132,8 +140,10 @@ fn a_restore_where_the_vault_is_gone_says_what_this_machine_saw() {
     world.run(&["revoke", "a"]).ok();
     std::fs::remove_file(world.vault()).unwrap();
     drop_side_files(&world.vault());
-    let said = restore(&world, "b");
-    assert!(said.contains("what was revoked since is valid again"), "{said}");
+    world.run(&["vault", "restore", "b", "--yes"]).reports("
+            Restored ~/.local/share/keyvault/vault.db from the backup at change 2. It is now at change 4.
+            This machine had seen change 3: later changes are missing, and what was revoked since is valid again. Check every key.
+        ");
 }
 
 #[test]
@@ -142,16 +152,24 @@ fn a_restore_of_a_vault_that_was_rekeyed_says_so_and_calls_no_key_changed() {
     add(&world, "a", "1");
     world.run(&["vault", "backup", "b"]).ok();
     world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).ok();
-    let preview = || world.run(&["vault", "restore", "b"]).fails(2, "").err;
-    let said = preview();
-    assert!(said.contains("was rekeyed since") && !said.contains("earlier state"), "{said}");
+    world.run(&["vault", "restore", "b"]).fails_with(2, "
+            The backup is at change 2; the vault here is at change 3.
+            1 change since the backup would be superseded, with their audit log entries and those of reads.
+            The vault here was rekeyed since the backup. The backup's root key would apply again, also for anyone else who has it.
+            The backup's slots apply: whatever opened the backup then opens the vault again, including an older passphrase.
+            error: This cannot be undone, and there is no terminal to prompt on.
+                   Use `--yes` to confirm.
+        ");
     world.file("new", "another horse battery staple");
     world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).ok();
-    let said = preview();
-    assert!(
-        said.contains("does not open with what opens the backup") && said.contains("keyvault unlock"),
-        "{said}"
-    );
+    world.run(&["vault", "restore", "b"]).fails_with(2, "
+            The backup is at change 2; the vault here does not open with what opens the backup, so it is unknown what would be lost.
+            Everything revoked since the backup would be valid again, except what is listed here. Check every key.
+            If it was rekeyed and has another passphrase, first run `keyvault unlock` with that one: then what was revoked stays revoked.
+            The backup's slots apply: whatever opened the backup then opens the vault again, including an older passphrase.
+            error: This cannot be undone, and there is no terminal to prompt on.
+                   Use `--yes` to confirm.
+        ");
     world.unset("KEYVAULT_PASSPHRASE");
 }
 
@@ -160,7 +178,11 @@ fn a_journal_beside_the_vault_is_set_aside_alone_by_the_line_that_a_restore_prin
     let world = with_backup();
     let journal = world.vault().with_file_name("vault.db-journal");
     std::fs::write(&journal, "x").unwrap();
-    let refused = world.run(&["vault", "restore", "b", "--yes"]).fails(5, "vault.db-journal");
+    let refused = world.run(&["vault", "restore", "b", "--yes"]).fails_with(5, "
+            error: ~/.local/share/keyvault/vault.db-journal is next to the vault, and opening the vault would apply it.
+                   Nothing was changed. Move it aside, then restore again:
+                     mv '~/.local/share/keyvault/vault.db-journal' '~/.local/share/keyvault/vault.db-journal'.aside
+        ");
     world.sh(&line(&refused.err, "mv ")).ok();
     assert!(!journal.exists() && world.vault().exists());
     world.run(&["vault", "check"]).ok();
@@ -183,13 +205,22 @@ fn what_is_wrong_with_a_backup_is_mended_at_the_backup() {
     // In a folder like /tmp: the line is followed with a folder's name.
     world.sh("mkdir shared; cp b shared/; chmod 600 shared/b").ok();
     set_mode(&world.home().join("shared"), 0o1777);
-    let said = world.run(&["vault", "restore", "shared/b", "--yes"]).fails(5, "mkdir -m 700 FOLDER").err;
+    let said = world.run(&["vault", "restore", "shared/b", "--yes"]).fails_with(5, "
+            error: Others can write to ~/shared (mode 1777).
+                   The vault here was not changed. A backup must be where no one else can write. Copy it, and name the copy:
+                     mkdir -m 700 FOLDER; cp 'shared/b' FOLDER/
+        ").err;
     world.sh(&line(&said, "mkdir").replace("FOLDER", "own")).ok();
     world.run(&["vault", "restore", "own/b", "--yes"]).ok();
     let whole = std::fs::read(world.home().join("b")).unwrap();
     world.file("text", &whole[..whole.len() - 100]);
-    let said = world.run(&["vault", "restore", "text", "--yes"]).fails(5, "Use another backup.").err;
-    assert!(!said.contains("vault check"), "{said}");
+    world.run(&["vault", "restore", "text", "--yes"]).fails_with(
+        5,
+        "
+            error: text is damaged or was tampered with: the file is cut off within a page.
+                   The vault here was not changed. Use another backup.
+        ",
+    );
 }
 
 #[test]
@@ -198,10 +229,23 @@ fn a_restore_says_how_many_changes_it_supersedes_and_that_it_ends_the_session() 
     world.run(&["unlock"]).ok();
     world.run(&["generate", "later"]).ok();
     world.run(&["generate", "latest"]).ok();
-    let said = world.run(&["vault", "restore", "b", "--yes"]).ok().err;
-    assert!(said.contains("2 changes since the backup would be superseded"), "{said}");
-    assert!(said.contains("The open session has ended"), "{said}");
-    world.run(&["status"]).fails(4, "");
+    world.run(&["vault", "restore", "b", "--yes"]).reports(
+        "
+            The backup is at change 2; the vault here is at change 4.
+            2 changes since the backup would be superseded, with their audit log entries and those of reads.
+            2 would be lost: later, latest
+            Restored ~/.local/share/keyvault/vault.db from the backup at change 2. It is now at change 5.
+            The open session has ended. Open another with `keyvault unlock`.
+        ",
+    );
+    world.run(&["status"]).is(
+        4,
+        "
+            vault    ~/.local/share/keyvault/vault.db
+            session  locked; open a session with `keyvault unlock`
+        ",
+        "",
+    );
 }
 
 #[test]
@@ -219,7 +263,10 @@ fn a_restore_or_an_adoption_locks_no_holder_out_that_saw_what_it_supersedes() {
     world.run_with_input(&["rotate", "a"], "value-a3").ok();
     held(&world, &token, &ENV).ok();
     crate::harness::vault_file::put_back(&world, &old);
-    held(&world, &token, &ENV).fails(125, "older than what this machine saw");
+    held(&world, &token, &ENV).fails_with(125, "
+            error: The grants of token `ci` at change 6 are older than what this machine saw at change 9.
+                   Put the newer vault back. If its owner restored a backup, any change to a granted key resolves this.
+        ");
     world.run(&["vault", "restore", "--adopt", "--yes"]).ok();
     assert_eq!(seen(held(&world, &token, &ENV)), ["A=value-a", "B=value-b"]);
     world.run(&["vault", "check"]).ok();
@@ -273,7 +320,18 @@ fn a_restore_says_what_it_supersedes_and_the_vault_goes_on_above_it() {
     world.run(&["generate", "later"]).ok();
     world.run(&["rotate", "turned"]).ok();
     world.run(&["remove", "removed", "--yes"]).ok();
-    world.run(&["vault", "restore", "copy.db"]).fails(2, "--yes");
+    world.run(&["vault", "restore", "copy.db"]).fails_with(
+        2,
+        "
+            The backup is at change 4; the vault here is at change 7.
+            3 changes since the backup would be superseded, with their audit log entries and those of reads.
+            1 would be lost: later
+            1 would return to an earlier state: turned
+            1 would come back: removed
+            error: This cannot be undone, and there is no terminal to prompt on.
+                   Use `--yes` to confirm.
+        ",
+    );
     let answer = world.run(&["vault", "restore", "copy.db", "--yes", "--json"]).ok();
     let json = answer.json();
     assert_eq!(json["lost"], serde_json::json!(["later"]));
@@ -282,7 +340,7 @@ fn a_restore_says_what_it_supersedes_and_the_vault_goes_on_above_it() {
     assert_eq!((&json["found"], &json["superseded"], &json["change"]), (&4.into(), &7.into(), &8.into()));
     assert!(answer.err.contains("1 would be lost: later"), "{}", answer.err);
     assert_eq!(world.run(&["show", "turned", "--reveal"]).ok().out, turned);
-    world.run(&["show", "later"]).fails(3, "No key named `later`");
+    world.run(&["show", "later"]).fails_with(3, &no_key("later"));
     world.run(&["vault", "check"]).ok();
     world.run(&["audit", "verify"]).ok();
     world.run(&["generate", "after"]).ok();
@@ -318,13 +376,31 @@ fn a_backup_of_another_vault_or_a_damaged_one_changes_nothing() {
             .unwrap();
     };
     put(&foreign);
-    world.run(&["vault", "restore", "copy.db", "--yes"]).fails(6, "another vault");
+    world.run(&["vault", "restore", "copy.db", "--yes"]).fails_with(
+        6,
+        "
+            error: The backup belongs to another vault.
+                   Nothing was changed. To restore it next to this vault, use `--vault PATH`.
+        ",
+    );
     put(b"not a vault");
-    world.run(&["vault", "restore", "copy.db", "--yes"]).fails(5, "");
+    world.run(&["vault", "restore", "copy.db", "--yes"]).fails_with(
+        5,
+        "
+            error: copy.db is not a vault.
+                   The vault here was not changed. Name a file that `keyvault vault backup` wrote.
+        ",
+    );
     let mut damaged = before.clone();
     let middle = damaged.len() / 2;
     damaged.truncate(middle);
     put(&damaged);
-    world.run(&["vault", "restore", "copy.db", "--yes"]).fails(5, "");
+    world.run(&["vault", "restore", "copy.db", "--yes"]).fails_with(
+        5,
+        "
+            error: copy.db is damaged or was tampered with: database disk image is malformed.
+                   The vault here was not changed. Use another backup.
+        ",
+    );
     assert!(std::fs::read(world.vault()).unwrap() == before, "the vault was touched");
 }

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use crate::harness::bearer::{ENV, held, seen, token, with_keys};
 use crate::harness::vault_file::{drop_side_files, tamper};
-use crate::harness::{KEYVAULT, PASSPHRASE, World, finish, minutes};
+use crate::harness::{KEYVAULT, PASSPHRASE, World, finish, minutes, no_key};
 
 fn add(world: &World, name: &str, value: &str) {
     world.run_with_input(&["add", name], value).ok();
@@ -96,9 +96,22 @@ fn what_was_revoked_stays_so_though_the_backups_log_is_longer() {
     restore(&world, "b1");
     world.run(&["revoke", "a"]).ok();
     world.run(&["remove", "a", "--yes"]).ok();
-    let said = restore(&world, "b2");
-    assert!(said.contains("1 stay revoked: a"), "{said}");
-    world.run(&["show", "a", "--reveal"]).fails(6, "revoked");
+    world.run(&["vault", "restore", "b2", "--yes"]).reports(
+        "
+            The backup is at change 6; the vault here is at change 9.
+            3 changes since the backup would be superseded, with their audit log entries and those of reads.
+            5 would come back: a, b, c, d, e
+            1 stay revoked: a
+            Restored ~/.local/share/keyvault/vault.db from the backup at change 6. It is now at change 10.
+        ",
+    );
+    world.run(&["show", "a", "--reveal"]).fails_with(
+        6,
+        "
+            error: `a` is revoked, so its value is not shown.
+                   Give it a new value with `keyvault rotate a`.
+        ",
+    );
     assert_eq!(value(&world, "b"), "x");
 }
 
@@ -117,13 +130,36 @@ fn every_version_that_was_revoked_is_known_when_its_key_is_gone() {
     world.run(&["revoke", "all"]).ok();
     world.run(&["revoke", "one", "--version", "2"]).ok();
     world.run(&["revoke", "wiped", "--wipe", "--reason", "seen"]).ok();
-    let log = world.run(&["audit", "log", "--action", "revoke"]).ok().out;
-    assert!(log.contains("all v1, all v2, all v3") && log.contains("wiped v1  (wiped: seen)"), "{log}");
+    world.run(&["audit", "log", "--action", "revoke"]).prints(
+        "
+            8  2040-05-17 08:00  revoke  ada@host tests -  all v1, all v2, all v3
+            9  2040-05-17 08:00  revoke  ada@host tests -  one v2
+            10  2040-05-17 08:00  revoke  ada@host tests -  wiped v1  (wiped: seen)
+        ",
+    );
     world.run(&["remove", "all", "one", "wiped", "--yes"]).ok();
     restore(&world, "b");
-    world.run(&["show", "all", "--reveal"]).fails(6, "revoked");
-    world.run(&["rollback", "all"]).fails(6, "");
-    world.run(&["show", "one", "--version", "2", "--reveal"]).fails(6, "revoked");
+    world.run(&["show", "all", "--reveal"]).fails_with(
+        6,
+        "
+            error: `all` is revoked, so its value is not shown.
+                   Give it a new value with `keyvault rotate all`.
+        ",
+    );
+    world.run(&["rollback", "all"]).fails_with(
+        6,
+        "
+            error: `all` has no older version to return to.
+                   Run `keyvault history all` to see its versions.
+        ",
+    );
+    world.run(&["show", "one", "--version", "2", "--reveal"]).fails_with(
+        6,
+        "
+            error: Version 2 of `one` is revoked.
+                   A revoked version cannot come back.
+        ",
+    );
     assert_eq!(world.run(&["show", "one", "--version", "1", "--reveal"]).ok().out, "1");
     let history = world.run(&["history", "wiped", "--json"]).ok().json();
     assert_eq!(
@@ -163,7 +199,13 @@ fn a_renamed_key_that_was_revoked_and_removed_stays_revoked() {
     world.run(&["revoke", "c"]).ok();
     world.run(&["remove", "c", "--yes"]).ok();
     restore(&world, "backup");
-    world.run(&["show", "b", "--reveal"]).fails(6, "revoked");
+    world.run(&["show", "b", "--reveal"]).fails_with(
+        6,
+        "
+            error: `b` is revoked, so its value is not shown.
+                   Give it a new value with `keyvault rotate b`.
+        ",
+    );
 }
 
 fn opens(world: &World, token: &str) -> bool {
@@ -207,8 +249,15 @@ fn a_token_that_was_revoked_or_replaced_stays_so_and_is_named() {
     world.run(&["vault", "backup", "backup"]).ok();
     world.run(&["token", "revoke", "one"]).ok();
     let renewed = world.run(&["token", "renew", "two"]).ok().out;
-    let said = restore(&world, "backup");
-    assert!(said.contains("Tokens in the backup that no longer open anything: one, two\n"), "{said}");
+    world.run(&["vault", "restore", "backup", "--yes"]).reports(
+        "
+            The backup is at change 5; the vault here is at change 7.
+            2 changes since the backup would be superseded, with their audit log entries and those of reads.
+            Tokens that would no longer open anything: two
+            Tokens in the backup that no longer open anything: one, two
+            Restored ~/.local/share/keyvault/vault.db from the backup at change 5. It is now at change 8.
+        ",
+    );
     let open: Vec<_> = [&one, &two, &three, &renewed].iter().map(|token| opens(&world, token)).collect();
     assert_eq!(open, [false, false, true, false]);
 }
@@ -220,9 +269,21 @@ fn vaults_that_were_rekeyed_apart_tell_what_was_revoked() {
     let rekey = || world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).ok();
     apart(&world, || drop(rekey()), || drop(rekey()));
     world.run(&["revoke", "a"]).ok();
-    let said = restore(&world, "other");
-    assert!(said.contains("1 stay revoked: a"), "{said}");
-    world.run(&["show", "a", "--reveal"]).fails(6, "revoked");
+    world.run(&["vault", "restore", "other", "--yes"]).reports("
+            The backup is at change 3; the vault here is at change 6.
+            3 changes since the backup would be superseded, with their audit log entries and those of reads.
+            1 would return to an earlier state: a
+            1 stay revoked: a
+            The backup's slots apply: whatever opened the backup then opens the vault again, including an older passphrase.
+            Restored ~/.local/share/keyvault/vault.db from the backup at change 3. It is now at change 7.
+        ");
+    world.run(&["show", "a", "--reveal"]).fails_with(
+        6,
+        "
+            error: `a` is revoked, so its value is not shown.
+                   Give it a new value with `keyvault rotate a`.
+        ",
+    );
 }
 
 #[test]
@@ -234,7 +295,13 @@ fn one_damaged_entry_of_the_log_hides_no_revocation() {
     world.run(&["remove", "a", "--yes"]).ok();
     tamper(&world, "UPDATE audit SET sealed = zeroblob(length(sealed)) WHERE seq = 1");
     restore(&world, "b");
-    world.run(&["show", "a", "--reveal"]).fails(6, "revoked");
+    world.run(&["show", "a", "--reveal"]).fails_with(
+        6,
+        "
+            error: `a` is revoked, so its value is not shown.
+                   Give it a new value with `keyvault rotate a`.
+        ",
+    );
 }
 
 #[test]
@@ -247,9 +314,22 @@ fn keys_of_one_import_that_changed_names_are_told_apart() {
     world.run(&["vault", "backup", "backup"]).ok();
     world.run(&["revoke", "KEY"]).ok();
     world.run(&["remove", "KEY", "KEY_OLD", "--yes"]).ok();
-    let said = restore(&world, "backup");
-    assert!(said.contains("1 stay revoked: KEY\n"), "{said}");
-    world.run(&["show", "KEY", "--reveal"]).fails(6, "revoked");
+    world.run(&["vault", "restore", "backup", "--yes"]).reports(
+        "
+            The backup is at change 4; the vault here is at change 6.
+            2 changes since the backup would be superseded, with their audit log entries and those of reads.
+            2 would come back: KEY, KEY_OLD
+            1 stay revoked: KEY
+            Restored ~/.local/share/keyvault/vault.db from the backup at change 4. It is now at change 7.
+        ",
+    );
+    world.run(&["show", "KEY", "--reveal"]).fails_with(
+        6,
+        "
+            error: `KEY` is revoked, so its value is not shown.
+                   Give it a new value with `keyvault rotate KEY`.
+        ",
+    );
     assert_eq!(value(&world, "KEY_OLD"), "old");
 }
 
@@ -262,7 +342,13 @@ fn what_a_restore_kept_revoked_stays_so_through_a_removal_and_another_restore() 
     world.run(&["vault", "backup", "b"]).ok();
     world.run(&["revoke", "z"]).ok();
     let revoked = || {
-        world.run(&["show", "z", "--reveal"]).fails(6, "revoked");
+        world.run(&["show", "z", "--reveal"]).fails_with(
+            6,
+            "
+                error: `z` is revoked, so its value is not shown.
+                       Give it a new value with `keyvault rotate z`.
+            ",
+        );
     };
     restore(&world, "b");
     revoked();
@@ -271,7 +357,7 @@ fn what_a_restore_kept_revoked_stays_so_through_a_removal_and_another_restore() 
     revoked();
     // By way of a backup that does not know the key at all.
     restore(&world, "empty");
-    world.run(&["show", "z"]).fails(3, "");
+    world.run(&["show", "z"]).fails_with(3, &no_key("z"));
     restore(&world, "b");
     revoked();
     let log = world.run(&["audit", "log", "--action", "restore"]).ok().out;
@@ -304,7 +390,13 @@ fn a_row_of_the_log_that_is_malformed_hides_no_revocation_behind_it() {
     world.run(&["remove", "a", "--yes"]).ok();
     tamper(&world, "UPDATE audit SET mac = x'00' WHERE seq = 1");
     restore(&world, "b");
-    world.run(&["show", "a", "--reveal"]).fails(6, "revoked");
+    world.run(&["show", "a", "--reveal"]).fails_with(
+        6,
+        "
+            error: `a` is revoked, so its value is not shown.
+                   Give it a new value with `keyvault rotate a`.
+        ",
+    );
 }
 
 #[test]
@@ -327,10 +419,22 @@ fn a_restore_of_a_damaged_vault_brings_back_no_revoked_version_and_no_revoked_to
     ] {
         assert!(said.contains(part), "{said}");
     }
-    world.run(&["show", "k", "--reveal"]).fails(6, "revoked");
+    world.run(&["show", "k", "--reveal"]).fails_with(
+        6,
+        "
+            error: `k` is revoked, so its value is not shown.
+                   Give it a new value with `keyvault rotate k`.
+        ",
+    );
     let mut exec = world.command(KEYVAULT);
     exec.env("KEYVAULT_TOKEN", token.trim()).args(["exec", "--all", "--", "true"]);
-    finish(&mut exec, b"").fails(125, "opens nothing");
+    finish(&mut exec, b"").fails_with(
+        125,
+        "
+            error: This token opens nothing here: it was revoked or renewed, or belongs to another vault.
+                   The vault's owner can see its tokens with `keyvault token list`.
+        ",
+    );
     world.run(&["vault", "check"]).ok();
     // What was not revoked is whole again.
     assert_eq!(world.run(&["show", "other", "--reveal"]).ok().out.trim_end(), "old");
@@ -344,9 +448,22 @@ fn a_restore_of_a_rekeyed_vault_reads_it_with_the_same_passphrase() {
     world.run(&["revoke", "k"]).ok();
     world.run(&["vault", "rekey", "--keep-passphrase", "--yes", "--recovery-file", "code"]).ok();
     world.run(&["lock"]).ok();
-    let said = restore(&world, "b");
-    assert!(said.contains("1 stay revoked: k"), "{said}");
-    world.run(&["show", "k", "--reveal"]).fails(6, "revoked");
+    world.run(&["vault", "restore", "b", "--yes"]).reports("
+            The backup is at change 2; the vault here is at change 4.
+            2 changes since the backup would be superseded, with their audit log entries and those of reads.
+            1 would return to an earlier state: k
+            1 stay revoked: k
+            The vault here was rekeyed since the backup. The backup's root key would apply again, also for anyone else who has it.
+            The backup's slots apply: whatever opened the backup then opens the vault again, including an older passphrase.
+            Restored ~/.local/share/keyvault/vault.db from the backup at change 2. It is now at change 5.
+        ");
+    world.run(&["show", "k", "--reveal"]).fails_with(
+        6,
+        "
+            error: `k` is revoked, so its value is not shown.
+                   Give it a new value with `keyvault rotate k`.
+        ",
+    );
 }
 
 #[test]
@@ -359,8 +476,13 @@ fn a_revoked_version_does_not_return_by_way_of_two_backups_and_its_number_is_not
     world.run(&["revoke", "k", "--version", "2", "--reason", "leaked"]).ok();
     restore(&world, "b1");
     assert_eq!(world.run(&["show", "k", "--reveal"]).ok().out.trim_end(), "one");
-    let history = world.run(&["history", "k"]).ok().out;
-    assert!(history.contains("leaked"), "{history}");
+    world.run(&["history", "k"]).prints(
+        "
+            VER  STATE  AGE  FINGERPRINT  MADE BY  LAST READ
+            2  revoked, wiped: leaked  0s  xxxxxxxxxxxx  ada@host  never
+            1  current  0s  xxxxxxxxxxxx  ada@host  just now
+        ",
+    );
     restore(&world, "b2");
     let shown = world.run(&["show", "k", "--reveal"]);
     assert!(!shown.out.contains("two"), "{}", shown.out);
@@ -382,9 +504,22 @@ fn a_key_that_was_revoked_and_then_removed_does_not_come_back_alive() {
     world.run(&["edit", "k", "--rename", "renamed"]).ok();
     world.run(&["revoke", "renamed", "--reason", "leaked"]).ok();
     world.run(&["remove", "renamed", "removed", "--yes"]).ok();
-    let said = restore(&world, "b");
-    assert!(said.contains("2 would come back: k, removed") && said.contains("1 stay revoked: k"), "{said}");
-    world.run(&["show", "k", "--reveal"]).fails(6, "revoked");
+    world.run(&["vault", "restore", "b", "--yes"]).reports(
+        "
+            The backup is at change 3; the vault here is at change 6.
+            3 changes since the backup would be superseded, with their audit log entries and those of reads.
+            2 would come back: k, removed
+            1 stay revoked: k
+            Restored ~/.local/share/keyvault/vault.db from the backup at change 3. It is now at change 7.
+        ",
+    );
+    world.run(&["show", "k", "--reveal"]).fails_with(
+        6,
+        "
+            error: `k` is revoked, so its value is not shown.
+                   Give it a new value with `keyvault rotate k`.
+        ",
+    );
     assert_eq!(world.run(&["show", "removed", "--reveal"]).ok().out.trim_end(), "fine");
 }
 
@@ -411,8 +546,17 @@ fn a_restore_says_which_tokens_it_ends() {
     token(&world, &["made", "--scope", "deploy"]);
     world.run(&["token", "renew", "renewed"]).ok();
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
-    let asked = world.run(&["vault", "restore", "backup.db"]);
-    assert!(asked.err.contains("Tokens that would no longer open anything: made, renewed"), "{}", asked.err);
+    world.run(&["vault", "restore", "backup.db"]).fails_with(
+        2,
+        "
+            The backup is at change 7; the vault here is at change 9.
+            2 changes since the backup would be superseded, with their audit log entries and those of reads.
+            Tokens that would no longer open anything: made, renewed
+            Tokens in the backup that no longer open anything: renewed
+            error: This cannot be undone, and there is no terminal to prompt on.
+                   Use `--yes` to confirm.
+        ",
+    );
     let answer = world.run(&["vault", "restore", "backup.db", "--yes", "--json"]).ok().json();
     assert_eq!(answer["tokens"], serde_json::json!(["made", "renewed"]));
 }
@@ -429,10 +573,28 @@ fn a_revoked_version_does_not_come_back_with_a_backup() {
     world.run(&["edit", "r", "--rename", "renamed"]).ok();
     let answer = world.run(&["vault", "restore", "b", "--yes", "--json"]).ok().json();
     assert_eq!(answer["revoked"], serde_json::json!(["renamed", "w"]));
-    world.run(&["show", "r", "--reveal"]).fails(6, "revoked");
-    world.run(&["show", "w", "--version", "1", "--reveal"]).fails(6, "revoked");
+    world.run(&["show", "r", "--reveal"]).fails_with(
+        6,
+        "
+            error: `r` is revoked, so its value is not shown.
+                   Give it a new value with `keyvault rotate r`.
+        ",
+    );
+    world.run(&["show", "w", "--version", "1", "--reveal"]).fails_with(
+        6,
+        "
+            error: Version 1 of `w` is revoked.
+                   A revoked version cannot come back.
+        ",
+    );
     world.run(&["show", "w", "--reveal"]).ok();
-    world.run(&["rollback", "r"]).fails(6, "");
+    world.run(&["rollback", "r"]).fails_with(
+        6,
+        "
+            error: `r` has no older version to return to.
+                   Run `keyvault history r` to see its versions.
+        ",
+    );
     world.run(&["vault", "check"]).ok();
 }
 
@@ -445,7 +607,13 @@ fn a_restore_brings_no_token_back_that_was_revoked_since() {
     world.run(&["token", "revoke", "ci"]).ok();
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
     world.run(&["vault", "restore", "backup.db", "--yes"]).ok();
-    held(&world, &token, &ENV).fails(125, "opens nothing here");
+    held(&world, &token, &ENV).fails_with(
+        125,
+        "
+            error: This token opens nothing here: it was revoked or renewed, or belongs to another vault.
+                   The vault's owner can see its tokens with `keyvault token list`.
+        ",
+    );
     assert_eq!(seen(held(&world, &kept, &ENV)), ["A=value-a", "B=value-b"]);
     world.run(&["vault", "check"]).ok();
 }

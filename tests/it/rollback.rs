@@ -36,9 +36,16 @@ fn a_rollback_gives_no_value_a_new_life() {
     world.run(&["generate", "f", "--expires", "1m"]).ok();
     world.advance(minutes(1));
     world.run(&["rotate", "f"]).ok();
-    let said = world.run(&["rollback", "f"]).ok().out;
-    assert!(said.contains("the key expires"), "{said}");
-    world.run(&["show", "f", "--reveal"]).fails(6, "expired");
+    world
+        .run(&["rollback", "f"])
+        .prints("f is back at version 1; the key expires 2040-05-17 10:01 (just now)\n");
+    world.run(&["show", "f", "--reveal"]).fails_with(
+        6,
+        "
+            error: `f` is expired, so its value is not shown.
+                   Extend it with `keyvault edit f --expires 30d`.
+        ",
+    );
 }
 
 #[test]
@@ -69,14 +76,26 @@ fn a_rollback_brings_back_the_version_replaced_last_and_goes_back_and_forth() {
     let world = World::new();
     world.run(&["generate", "a"]).ok();
     let first = value(&world, "a");
-    world.run(&["rollback", "a"]).fails(6, "no older version");
+    world.run(&["rollback", "a"]).fails_with(
+        6,
+        "
+            error: `a` has no older version to return to.
+                   Run `keyvault history a` to see its versions.
+        ",
+    );
     world.run(&["rotate", "a"]).ok();
     let second = value(&world, "a");
     assert_eq!(world.run(&["rollback", "a"]).ok().out, "a is back at version 1\n");
     assert_eq!(value(&world, "a"), first);
     states_are(&world, "a", &[(2, "retired"), (1, "current")]);
     assert_eq!(world.run(&["rollback", "a", "--to", "1"]).ok().out, "a was already at version 1\n");
-    world.run(&["rollback", "a", "--to", "7"]).fails(3, "`a` has no version 7");
+    world.run(&["rollback", "a", "--to", "7"]).fails_with(
+        3,
+        "
+            error: `a` has no version 7.
+                   Run `keyvault history a` to see its versions.
+        ",
+    );
     world.run(&["rollback", "a"]).ok();
     assert_eq!(value(&world, "a"), second);
     world.run(&["rotate", "a"]).ok();

@@ -29,21 +29,26 @@ fn unlocked(duration: &str) -> World {
 fn status_tells_the_truth_and_derives_nothing() {
     let mut world = World::empty();
     let status = |world: &World| world.run(&["status", "--json"]);
-    let none = status(&world);
-    assert_eq!((none.code, none.json()["status"].as_str()), (3, Some("none")));
+    status(&world).is(3, "{\"alarm\":null,\"status\":\"none\",\"until\":null,\"vault\":\"~/.local/share/keyvault/vault.db\"}\n", "");
     world = with_file();
     // A passphrase at hand does not make the vault open.
     world.set("KEYVAULT_PASSPHRASE_FILE", "passphrase");
-    let locked = status(&world);
-    assert_eq!((locked.code, locked.json()["status"].as_str()), (4, Some("locked")));
-    assert!(locked.json()["until"].is_null());
-    world.run(&["unlock", "--for", "2h"]).ok();
-    let open = status(&world);
-    assert_eq!((open.code, open.json()["status"].as_str()), (0, Some("open")));
-    assert_eq!(open.json()["until"], "2040-05-17T10:00:00.000Z");
-    world.run(&["lock"]).fails(0, "Locked.");
+    status(&world).is(4, "{\"alarm\":null,\"status\":\"locked\",\"until\":null,\"vault\":\"~/.local/share/keyvault/vault.db\"}\n", "");
+    world
+        .run(&["unlock", "--for", "2h"])
+        .reports("Unlocked until 2040-05-17 10:00 (in 2h). `keyvault lock` ends the session.\n");
+    status(&world).prints(r#"
+            {"alarm":null,"status":"open","until":"2040-05-17T10:00:00.000Z","vault":"~/.local/share/keyvault/vault.db"}
+        "#);
+    world.run(&["status"]).prints(
+        "
+            vault    ~/.local/share/keyvault/vault.db
+            session  open until 2040-05-17 10:00 (in 2h)
+        ",
+    );
+    world.run(&["lock"]).reports("Locked.\n");
     assert_eq!(status(&world).code, 4);
-    world.run(&["lock"]).fails(0, "No session was open.");
+    world.run(&["lock"]).reports("No session was open.\n");
 }
 
 #[test]
@@ -53,7 +58,14 @@ fn a_session_lasts_from_a_second_to_twelve_hours() {
     for bad in ["0s", "13h", "12h1s", "-1h", "1d", "soon"] {
         let ran = world.run(&["unlock", &format!("--for={bad}")]);
         assert_eq!(ran.code, 2, "{bad}: {}", ran.err);
-        world.run(&["status"]).fails(4, "");
+        world.run(&["status"]).is(
+            4,
+            "
+                vault    ~/.local/share/keyvault/vault.db
+                session  locked; open a session with `keyvault unlock`
+            ",
+            "",
+        );
     }
     for good in ["1s", "12h", "720m"] {
         world.run(&["unlock", "--for", good]).ok();
@@ -72,7 +84,15 @@ fn a_session_is_gone_at_its_time_and_so_is_its_key() {
     world.run(&["status"]).ok();
     // The world's clock stands still: it is the kernel that ends it.
     wait_until("the end of the session", || world.run(&["status"]).code != 0);
-    world.run(&["show", "a"]).fails(4, "keyvault unlock");
+    world.run(&["show", "a"]).fails_with(
+        4,
+        "
+            error: The vault is locked, and there is no terminal to prompt on.
+                   Run `keyvault unlock` in a terminal, or set KEYVAULT_PASSPHRASE_FILE to
+                   a file with the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself,
+                   or KEYVAULT_KEY_FILE to a key file.
+        ",
+    );
     assert!(!kept());
 }
 
@@ -80,8 +100,23 @@ fn a_session_is_gone_at_its_time_and_so_is_its_key() {
 fn a_session_that_the_kernel_still_keeps_opens_nothing_past_its_time() {
     let world = unlocked("1h");
     world.advance(hours(1));
-    world.run(&["status"]).fails(4, "");
-    world.run(&["show", "a"]).fails(4, "keyvault unlock");
+    world.run(&["status"]).is(
+        4,
+        "
+            vault    ~/.local/share/keyvault/vault.db
+            session  locked; open a session with `keyvault unlock`
+        ",
+        "",
+    );
+    world.run(&["show", "a"]).fails_with(
+        4,
+        "
+            error: The vault is locked, and there is no terminal to prompt on.
+                   Run `keyvault unlock` in a terminal, or set KEYVAULT_PASSPHRASE_FILE to
+                   a file with the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself,
+                   or KEYVAULT_KEY_FILE to a key file.
+        ",
+    );
 }
 
 #[test]
@@ -105,11 +140,25 @@ fn every_way_to_give_the_passphrase_without_a_terminal() {
         let ran = shell(line);
         assert_eq!((ran.code, ran.out.contains("active")), (0, true), "{line}: {}", ran.err);
         assert!(!ran.err.contains("Unlocked"), "{line} opened a session: {}", ran.err);
-        world.run(&["status"]).fails(4, "");
+        world.run(&["status"]).is(
+            4,
+            "
+                vault    ~/.local/share/keyvault/vault.db
+                session  locked; open a session with `keyvault unlock`
+            ",
+            "",
+        );
     }
     // One newline is dropped and not two.
     world.file("two", format!("{PASSPHRASE}\n\n"));
-    shell("KEYVAULT_PASSPHRASE_FILE=two keyvault list").fails(4, "not the vault's passphrase");
+    shell("KEYVAULT_PASSPHRASE_FILE=two keyvault list").fails_with(
+        4,
+        "
+            warning: Others can read two. Fix it: chmod 600 two
+            error: That is not the vault's passphrase. (It came from KEYVAULT_PASSPHRASE_FILE.)
+                   If it is lost, set a new one with the recovery code: keyvault vault recover
+        ",
+    );
     shell("KEYVAULT_PASSPHRASE_FILE=passphrase keyvault unlock --for 1m").ok();
     world.run(&["status"]).ok();
 }
@@ -128,9 +177,14 @@ fn a_passphrase_file_that_others_can_read_is_warned_of_but_not_on_tmpfs() {
     mode(&file, 0o600);
     assert_eq!(run("passphrase").err, "");
     mode(&file, 0o644);
-    let warned = run("passphrase").err;
-    assert_eq!(warned.lines().count(), 1, "{warned}");
-    assert!(warned.contains("passphrase. Fix it: chmod 600 "), "{warned}");
+    run("passphrase").is(
+        0,
+        "
+            NAME  VARIABLE  SCOPES  VER  AGE  EXPIRES  STATUS
+            a     A         s       1    0s   never    active
+        ",
+        "warning: Others can read passphrase. Fix it: chmod 600 passphrase\n",
+    );
     let secrets = tempfile::tempdir_in("/dev/shm").expect("/dev/shm is needed for this test");
     mode(secrets.path(), 0o755);
     let secret = secrets.path().join("vault_passphrase");
@@ -144,7 +198,7 @@ fn a_passphrase_file_that_is_not_there_locks_and_names_the_variable() {
     let world = with_file();
     let mut list = world.command(KEYVAULT);
     let ran = finish(list.env("KEYVAULT_PASSPHRASE_FILE", "/nowhere/file").arg("list"), b"");
-    ran.fails(4, "(KEYVAULT_PASSPHRASE_FILE names it.)");
+    ran.fails_with(4, "error: /nowhere/file does not exist. (KEYVAULT_PASSPHRASE_FILE names it.)\n");
 }
 
 /// What docs/THREATS.md says of a session: it belongs to the user, and scopes choose keys, they do not confine a child.

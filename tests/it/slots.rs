@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use pretty_assertions::assert_eq;
 
 use crate::harness::vault_file::tamper;
-use crate::harness::{KEYVAULT, PASSPHRASE, World, finish};
+use crate::harness::{KEYVAULT, PASSPHRASE, World, finish, no_key};
 
 fn kinds(world: &World) -> Vec<String> {
     let slots = world.run(&["vault", "slot", "list", "--json"]).ok().json();
@@ -27,25 +27,67 @@ fn a_key_file_opens_until_its_slot_is_removed() {
     world.run(&["vault", "slot", "add", "keyfile", "machine.key"]).ok();
     let mode = std::fs::metadata(world.home().join("machine.key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
-    world.run(&["vault", "slot", "add", "keyfile", "machine.key"]).fails(6, "machine.key");
+    world.run(&["vault", "slot", "add", "keyfile", "machine.key"]).fails_with(
+        6,
+        "
+            error: machine.key already exists and was not changed.
+                   Choose another name.
+        ",
+    );
     assert_eq!(kinds(&world), ["passphrase", "recovery code", "key file"]);
     world.unset("KEYVAULT_PASSPHRASE");
-    world.run(&["show", "a"]).fails(4, "");
+    world.run(&["show", "a"]).fails_with(
+        4,
+        "
+            error: The vault is locked, and there is no terminal to prompt on.
+                   Run `keyvault unlock` in a terminal, or set KEYVAULT_PASSPHRASE_FILE to
+                   a file with the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself,
+                   or KEYVAULT_KEY_FILE to a key file.
+        ",
+    );
     world.set("KEYVAULT_KEY_FILE", "machine.key");
     world.run(&["exec", "--only", "a", "--", "true"]).ok();
-    world.run(&["vault", "slot", "remove", "3"]).fails(2, "--yes");
-    world.run(&["vault", "slot", "remove", "9", "--yes"]).fails(3, "no slot 9");
+    world.run(&["vault", "slot", "remove", "3"]).fails_with(
+        2,
+        "
+            error: This cannot be undone, and there is no terminal to prompt on.
+                   Use `--yes` to confirm.
+        ",
+    );
+    world.run(&["vault", "slot", "remove", "9", "--yes"]).fails_with(
+        3,
+        "
+            error: The vault has no slot 9.
+                   Run `keyvault vault slot list` to see the slots.
+        ",
+    );
     world.run(&["vault", "slot", "remove", "3", "--yes"]).ok();
-    world.run(&["show", "a"]).fails(4, "");
+    world.run(&["show", "a"]).fails_with(
+        4,
+        "
+            error: The vault has no slot for a key file. (It came from KEYVAULT_KEY_FILE.)
+                   Run `keyvault vault slot list` to see the slots.
+        ",
+    );
 }
 
 #[test]
 fn the_last_way_in_is_never_removed() {
     let world = World::own();
-    let said = world.run(&["vault", "slot", "remove", "2", "--yes"]).ok();
-    assert!(said.err.contains("Only one slot with full access is left"), "{}", said.err);
-    world.run(&["vault", "slot", "remove", "1", "--yes"]).fails(6, "the last one with full access");
-    world.run(&["show", "a"]).fails(3, "No key named `a`");
+    world.run(&["vault", "slot", "remove", "2", "--yes"]).reports(
+        "
+            Slot 2 (recovery code) no longer opens this vault. Older copies still open with it.
+            warning: Only one slot with full access is left. If it is lost, so is the vault.
+        ",
+    );
+    world.run(&["vault", "slot", "remove", "1", "--yes"]).fails_with(
+        6,
+        "
+            error: Slot 1 is the last one with full access and was not removed.
+                   Add another first: keyvault vault slot add keyfile FILE
+        ",
+    );
+    world.run(&["show", "a"]).fails_with(3, &no_key("a"));
 }
 
 #[test]
@@ -54,9 +96,29 @@ fn a_session_is_not_enough_for_the_ways_in() {
     world.run(&["unlock"]).ok();
     world.unset("KEYVAULT_PASSPHRASE");
     world.run(&["vault", "slot", "list"]).ok();
-    world.run(&["vault", "slot", "add", "keyfile", "k"]).fails(4, "");
-    world.run(&["vault", "slot", "remove", "2", "--yes"]).fails(4, "");
-    world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).fails(4, "");
+    world.run(&["vault", "slot", "add", "keyfile", "k"]).fails_with(
+        4,
+        "
+            error: This needs the passphrase or a key file, and there is no terminal to prompt on.
+                   Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with
+                   the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself, or
+                   KEYVAULT_KEY_FILE to a key file.
+        ",
+    );
+    world.run(&["vault", "slot", "remove", "2", "--yes"]).fails_with(
+        4,
+        "
+            error: This needs the passphrase or a key file, and there is no terminal to prompt on.
+                   Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with
+                   the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself, or
+                   KEYVAULT_KEY_FILE to a key file.
+        ",
+    );
+    world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).fails_with(4, "
+            error: A rekey with `--keep-passphrase` needs the passphrase, and there is no terminal to prompt on.
+                   Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with
+                   the passphrase, or KEYVAULT_PASSPHRASE to the passphrase itself.
+        ");
     assert!(!world.home().join("k").exists());
 }
 
@@ -64,7 +126,9 @@ fn a_session_is_not_enough_for_the_ways_in() {
 fn a_code_that_was_lost_with_its_answer_is_said_to_be_lost() {
     let world = with_files();
     let ran = world.sh("keyvault vault slot add recovery --json >/dev/full");
-    ran.fails(1, "keyvault vault slot add recovery --recovery-file FILE");
+    ran.fails_with(1, r#"
+            {"error":{"hint":"The change was made, but the new recovery code is lost. Create another:\n  keyvault vault slot add recovery --recovery-file FILE","kind":"failed","message":"The answer could not be written to standard output: no space left on device."}}
+        "#);
 }
 
 #[test]
@@ -76,12 +140,23 @@ fn what_is_there_already_is_refused_with_6_and_a_missing_folder_is_named() {
         &["vault", "backup", "there"],
         &["vault", "slot", "add", "recovery", "--recovery-file", "there"],
     ] {
-        world.run(command).fails(6, "there already exists and was not changed");
+        world.run(command).fails_with(
+            6,
+            "
+                error: there already exists and was not changed.
+                       Choose another name.
+            ",
+        );
     }
     assert_eq!(std::fs::read_to_string(world.home().join("there")).unwrap(), "mine");
-    world.run(&["vault", "slot", "add", "keyfile", "no/x"]).fails(1, "The folder of no/x does not exist");
-    let backup = world.run(&["vault", "backup", "no/x"]);
-    assert!(backup.code == 3 && !backup.err.contains(".new-"), "{}", backup.err);
+    world.run(&["vault", "slot", "add", "keyfile", "no/x"]).fails_with(
+        1,
+        "
+            error: The folder of no/x does not exist.
+                   Create it first.
+        ",
+    );
+    world.run(&["vault", "backup", "no/x"]).fails_with(3, "error: no does not exist.\n");
     assert_eq!(
         world.run(&["vault", "slot", "list", "--json"]).ok().json()["slots"].as_array().unwrap().len(),
         2
@@ -100,14 +175,22 @@ fn a_slot_whose_row_was_taken_away_is_missed_by_every_change_of_the_ways_in() {
         command.env_remove("KEYVAULT_PASSPHRASE").env("KEYVAULT_KEY_FILE", world.home().join("kf"));
         finish(command.args(arguments), b"")
     };
-    let listed = by_file(&["vault", "slot", "list"]).ok();
-    assert!(listed.err.contains("Slot 1 is missing from the file."), "{}", listed.err);
-    by_file(&["vault", "check"]).fails(5, "");
+    by_file(&["vault", "slot", "list"]).is(0, " 2  recovery code\n 3  key file\n", "
+            warning: Slot 1 is missing from the file. To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.
+        ");
+    by_file(&["vault", "check"]).is(5, "
+            0 keys, 0 versions, 2 audit log entries, change 2
+            damaged leaf <hex>: stands for no row
+        ", "
+            warning: Slot 1 is missing from the file. To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.
+            Run `keyvault vault rekey` to keep everything that is not damaged, or restore a backup with
+            `keyvault vault restore FILE`. docs/recovery.md has other options.
+        ");
     // What writes the ways in anew mends it, and takes the missing one out for good.
     by_file(&["vault", "passwd", "--new-passphrase-file", "new"]).ok();
     by_file(&["vault", "check"]).ok();
-    let log = by_file(&["audit", "log", "--action", "passwd"]).ok().out;
-    assert!(log.contains("slot 1 was missing"), "{log}");
+    by_file(&["audit", "log", "--action", "passwd"])
+        .prints("2  2040-05-17 08:00  passwd  ada@host tests -  -  (passphrase, slot 1 was missing)\n");
     tamper(
         &world,
         &format!(
@@ -115,7 +198,10 @@ fn a_slot_whose_row_was_taken_away_is_missed_by_every_change_of_the_ways_in() {
             world.home().join("before").display()
         ),
     );
-    world.run(&["list"]).fails(5, "slot");
+    world.run(&["list"]).fails_with(5, "
+            error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: slot does not match the tree.
+                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.
+        ");
 }
 
 #[test]
@@ -124,7 +210,18 @@ fn a_credential_without_a_slot_is_named_with_what_gave_it() {
     world.run(&["vault", "slot", "add", "keyfile", "kf"]).ok();
     world.run(&["vault", "slot", "remove", "3", "--yes"]).ok();
     world.set("KEYVAULT_KEY_FILE", "kf");
-    let said = world.run(&["list"]).fails(4, "The vault has no slot for a key file.").err;
-    assert!(said.contains("(It came from KEYVAULT_KEY_FILE.)"), "{said}");
-    world.run(&["vault", "slot", "add", "recovery", "--no-recovery"]).fails(2, "Unknown option");
+    world.run(&["list"]).fails_with(
+        4,
+        "
+            error: The vault has no slot for a key file. (It came from KEYVAULT_KEY_FILE.)
+                   Run `keyvault vault slot list` to see the slots.
+        ",
+    );
+    world.run(&["vault", "slot", "add", "recovery", "--no-recovery"]).fails_with(
+        2,
+        "
+            error: Unknown option `--no-recovery`.
+                   Did you mean `--non-interactive`?
+        ",
+    );
 }

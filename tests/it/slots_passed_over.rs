@@ -92,7 +92,36 @@ fn case_78_malformed_slots_are_passed_over_and_named_in_every_way_in() {
         assert_eq!(ran.code, i32::from(command == ["doctor"]), "{}", ran.err);
         assert_eq!(named(&(ran.out + &ran.err)), None, "{command:?}");
     }
-    let checked = world.run(&["vault", "check"]).fails(5, "");
+    let checked = world.run(&["vault", "check"]).is(5, "
+            1 key, 1 version, 5 audit log entries, change 5
+            damaged slot -3: has a number that no slot has; such rows: 4
+            damaged slot 10: cost out of bounds
+            damaged slot 10: was added: the tree does not know it
+            damaged slot 11: cost out of bounds
+            damaged slot 11: was added: the tree does not know it
+            damaged slot 12: cost out of bounds
+            damaged slot 12: was added: the tree does not know it
+            damaged slot 13: cost out of bounds
+            damaged slot 13: was added: the tree does not know it
+            damaged slot 14: malformed header
+            damaged slot 14: was added: the tree does not know it
+            damaged slot 4: malformed header
+            damaged slot 4: was added: the tree does not know it
+            damaged slot 5: malformed header
+            damaged slot 5: was added: the tree does not know it
+            damaged slot 6: malformed header
+            damaged slot 6: was added: the tree does not know it
+            damaged slot 7: malformed header
+            damaged slot 7: was added: the tree does not know it
+            damaged slot 8: unknown kind 0
+            damaged slot 8: was added: the tree does not know it
+            damaged slot 9: unknown kind 77
+            damaged slot 9: was added: the tree does not know it
+        ", "
+            warning: Slot -3 and 3 more were passed over: slots have the numbers 1 to 32. Slots 4, 5, 6, 7 and 14 were passed over: malformed header. Slot 8 was passed over: unknown kind 0. Slot 9 was passed over: unknown kind 77. Slots 10, 11, 12 and 13 were passed over: cost out of bounds. To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.
+            Run `keyvault vault rekey` to keep everything that is not damaged, or restore a backup with
+            `keyvault vault restore FILE`. docs/recovery.md has other options.
+        ");
     for (id, ..) in all.iter().filter(|(id, ..)| (-3..33).contains(id) && *id != 0) {
         assert!(checked.out.contains(&format!("slot {id}:")), "{id}: {}", checked.out);
     }
@@ -118,7 +147,11 @@ fn case_78_a_backup_with_stray_slots_restores_without_them() {
         insert(&world, id, &header);
     }
     tamper(&world, "INSERT INTO slot SELECT 20, header, sealed FROM slot WHERE id = 1");
-    world.run(&["vault", "backup", "copy"]).fails(5, "");
+    world.run(&["vault", "backup", "copy"]).fails_with(5, "
+            error: The vault is copied to copy, but it is damaged.
+                   Keep the older backups: a restore of this one drops the damaged rows. `keyvault vault check` shows them;
+                   `keyvault vault rekey` keeps everything else.
+        ");
     for gone in [false, true] {
         if gone {
             std::fs::remove_file(world.vault()).unwrap();
@@ -180,7 +213,11 @@ fn case_78_slots_of_the_highest_cost_cost_nothing_beyond_the_bound() {
     let ran = world.run(&["show", "a", "--reveal"]).ok();
     assert!(ran.err.contains("lots 4, 5, 6"), "{}", ran.err);
     world.set("KEYVAULT_PASSPHRASE", "wrong");
-    let wrong = world.run(&["show", "a", "--reveal"]).fails(4, "passphrase");
+    let wrong = world.run(&["show", "a", "--reveal"]).fails_with(4, "
+            warning: Slots 4, 5, 6, 7, 8 and 24 more were passed over: the passphrase slots together cost too much.
+            error: That is not the vault's passphrase. (It came from KEYVAULT_PASSPHRASE.)
+                   If it is lost, set a new one with the recovery code: keyvault vault recover
+        ");
     assert!(wrong.err.contains("lots 4, 5, 6"), "{}", wrong.err);
     world.unset("KEYVAULT_PASSPHRASE");
     let recover =
@@ -227,7 +264,13 @@ fn a_slot_that_the_tree_does_not_know_is_named_and_can_be_removed() {
     let ran = world.run(&["vault", "slot", "remove", "--strays", "--yes"]).ok();
     assert!(ran.err.contains("lot 9"), "{}", ran.err);
     world.run(&["vault", "check"]).ok();
-    world.run(&["vault", "slot", "remove", "--strays", "--yes"]).fails(3, "");
+    world.run(&["vault", "slot", "remove", "--strays", "--yes"]).fails_with(
+        3,
+        "
+            error: Every slot belongs to the vault.
+                   Run `keyvault vault slot list` to see the slots.
+        ",
+    );
     for change in [
         &["vault", "slot", "add", "keyfile", "kf2"][..],
         &["vault", "slot", "remove", "3", "--yes"],

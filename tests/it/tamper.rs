@@ -131,11 +131,26 @@ fn case_3_a_slot_that_was_altered_or_added_is_found_even_though_another_one_open
     let good = std::fs::read(world.vault()).unwrap();
     for (_, statements) in damages("slot") {
         tamper(&world, &statements);
-        world.run(&["vault", "check"]).fails(5, "");
+        world.run(&["vault", "check"]).is(5, "
+                3 keys, 3 versions, 4 audit log entries, change 4
+                damaged slot 2: is not the one that the tree knows
+            ", "
+                warning: Slot 2 was passed over: someone without the vault's keys added or altered it. To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.
+                Run `keyvault vault rekey` to keep everything that is not damaged, or restore a backup with
+                `keyvault vault restore FILE`. docs/recovery.md has other options.
+            ");
         put_back(&world, &good);
     }
     tamper(&world, "INSERT INTO slot SELECT id + 5, header, sealed FROM slot;");
-    world.run(&["vault", "check"]).fails(5, "");
+    world.run(&["vault", "check"]).is(5, "
+            3 keys, 3 versions, 4 audit log entries, change 4
+            damaged slot 6: was added: the tree does not know it
+            damaged slot 7: was added: the tree does not know it
+        ", "
+            warning: Slots 6 and 7 were passed over: someone without the vault's keys added or altered them. To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.
+            Run `keyvault vault rekey` to keep everything that is not damaged, or restore a backup with
+            `keyvault vault restore FILE`. docs/recovery.md has other options.
+        ");
     put_back(&world, &good);
     tamper(&world, "DELETE FROM slot;");
     let ran = world.run(&["show", "a", "--reveal"]);
@@ -143,7 +158,14 @@ fn case_3_a_slot_that_was_altered_or_added_is_found_even_though_another_one_open
     put_back(&world, &good);
     // A deleted recovery slot is not missed by the passphrase, but by a check.
     tamper(&world, "DELETE FROM slot WHERE id <> (SELECT min(id) FROM slot);");
-    world.run(&["vault", "check"]).fails(5, "");
+    world.run(&["vault", "check"]).is(5, "
+            3 keys, 3 versions, 4 audit log entries, change 4
+            damaged leaf <hex>: stands for no row
+        ", "
+            warning: Slot 2 is missing from the file. To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.
+            Run `keyvault vault rekey` to keep everything that is not damaged, or restore a backup with
+            `keyvault vault restore FILE`. docs/recovery.md has other options.
+        ");
 }
 
 #[test]
@@ -206,7 +228,11 @@ fn case_5_a_hostile_kdf_header_is_passed_over_before_the_work() {
             .unwrap();
         drop(connection);
         let begun = Instant::now();
-        world.run(&["show", "a", "--reveal"]).fails(4, "Slot 1 was passed over: cost out of bounds.");
+        world.run(&["show", "a", "--reveal"]).fails_with(4, "
+                warning: Slot 1 was passed over: cost out of bounds. To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.
+                error: The vault has no slot for a passphrase. (It came from KEYVAULT_PASSPHRASE.)
+                       Set KEYVAULT_KEY_FILE to a key file that opens it, or set a passphrase with `keyvault vault recover`.
+            ");
         assert!(begun.elapsed() < Duration::from_secs(2), "{memory} KiB were tried");
     }
 }
@@ -219,7 +245,13 @@ fn case_5_a_cost_that_was_changed_within_the_bounds_opens_nothing() {
         &world,
         "UPDATE slot SET header = CAST(substr(header, 1, 37) || x'02000000' || substr(header, 42) AS BLOB) WHERE length(header) = 45;",
     );
-    world.run(&["show", "a", "--reveal"]).fails(4, "passphrase");
+    world.run(&["show", "a", "--reveal"]).fails_with(
+        4,
+        "
+            error: That is not the vault's passphrase. (It came from KEYVAULT_PASSPHRASE.)
+                   If it is lost, set a new one with the recovery code: keyvault vault recover
+        ",
+    );
 }
 
 #[test]
@@ -233,7 +265,13 @@ fn case_5_a_slot_of_another_vault_opens_nothing_although_its_passphrase_is_right
             other.vault().display()
         ),
     );
-    world.run(&["show", "a", "--reveal"]).fails(4, "passphrase");
+    world.run(&["show", "a", "--reveal"]).fails_with(
+        4,
+        "
+            error: That is not the vault's passphrase. (It came from KEYVAULT_PASSPHRASE.)
+                   If it is lost, set a new one with the recovery code: keyvault vault recover
+        ",
+    );
 }
 
 #[test]
@@ -242,7 +280,10 @@ fn case_6_a_newer_format_is_refused_and_names_who_wrote_it() {
     tamper(&world, "PRAGMA user_version = 3; UPDATE vault SET written_by = '9.9.9';");
     for command in [&["show", "a", "--reveal"] as &[&str], &["list"], &["generate", "x"], &["vault", "check"]]
     {
-        world.run(command).fails(1, "9.9.9");
+        world.run(command).fails_with(1, "
+                error: ~/.local/share/keyvault/vault.db has format 3, which this version of keyvault does not support; keyvault 9.9.9 wrote it.
+                       Use that version or a newer one.
+            ");
     }
 }
 
@@ -250,17 +291,23 @@ fn case_6_a_newer_format_is_refused_and_names_who_wrote_it() {
 fn an_older_format_is_refused_and_says_what_wrote_it() {
     let world = filled();
     let good = std::fs::read(world.vault()).unwrap();
-    for older in [
-        "PRAGMA user_version = 0",
-        "PRAGMA user_version = -1",
-        "PRAGMA user_version = 1",
-        "DROP TABLE token; DROP TABLE token_view; DROP TABLE token_grant; DROP TABLE token_audit;
-         DROP TABLE token_audit_head; PRAGMA user_version = 1",
+    for (format, older) in [
+        (0, "PRAGMA user_version = 0"),
+        (-1, "PRAGMA user_version = -1"),
+        (1, "PRAGMA user_version = 1"),
+        (
+            1,
+            "DROP TABLE token; DROP TABLE token_view; DROP TABLE token_grant; DROP TABLE token_audit;
+             DROP TABLE token_audit_head; PRAGMA user_version = 1",
+        ),
     ] {
         put_back(&world, &good);
         tamper(&world, older);
         for command in [&["show", "a", "--reveal"] as &[&str], &["list"], &["generate", "x"]] {
-            world.run(command).fails(1, "before the first release");
+            world.run(command).fails_with(1, &format!("
+                error: ~/.local/share/keyvault/vault.db has format {format}, which only builds before the first release wrote.
+                       Export its keys with the build that wrote it, and import them into a new vault.
+                "));
         }
     }
 }
@@ -303,9 +350,24 @@ fn a_forged_scope_row_hides_no_key() {
          DELETE FROM item WHERE tag = (SELECT tag FROM gone);
          INSERT INTO scope SELECT tag, 1, randomblob(100) FROM gone;",
     );
-    world.run(&["list"]).fails(5, "");
-    world.run(&["export", "--all"]).fails(5, "");
-    world.run(&["exec", "--all", "--", "touch", "ran"]).fails(125, "");
+    world.run(&["list"]).fails_with(5, "
+            error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: row <hex>: added or altered.
+                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.
+        ");
+    world.run(&["export", "--all"]).fails_with(5, "
+            error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: row <hex>: added or altered.
+                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.
+        ");
+    world.run(&["exec", "--all", "--", "touch", "ran"]).fails_with(125, "
+            error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: row <hex>: added or altered.
+                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.
+        ");
     assert!(!world.home().join("ran").exists());
-    world.run(&["vault", "check"]).fails(5, "");
+    // The number of the damaged directory, among the lines, depends on which row was the first.
+    let checked = world.run(&["vault", "check"]).fails(5, "`keyvault vault restore FILE`.");
+    assert!(
+        checked.out.contains("\ndamaged scope s: has other members than the keys that carry it\n"),
+        "{}",
+        checked.out
+    );
 }

@@ -21,13 +21,25 @@ fn a_worlds_time_stands_still_until_a_test_moves_it() {
     world.advance(hours(23));
     world.run(&["show", "key", "--reveal"]).ok();
     world.advance(hours(1));
-    world.run(&["show", "key", "--reveal"]).fails(6, "expired");
+    world.run(&["show", "key", "--reveal"]).fails_with(
+        6,
+        "
+            error: `key` is expired, so its value is not shown.
+                   Extend it with `keyvault edit key --expires 30d`.
+        ",
+    );
     world.at("2040-05-18T07:59:59.999Z");
     world.run(&["show", "key", "--reveal"]).ok();
     world.advance(days(365));
     assert_eq!(created(&world, KEYVAULT), world.time());
     // What is read on the command line and completed goes by the same clock.
-    world.run(&["rotate", "key", "--expires", "2041-05-18T07:59:59Z"]).fails(2, "is in the past");
+    world.run(&["rotate", "key", "--expires", "2041-05-18T07:59:59Z"]).fails_with(
+        2,
+        "
+            error: The value of `--expires` is in the past.
+                   See its usage with `keyvault rotate --help`.
+        ",
+    );
 }
 
 #[test]

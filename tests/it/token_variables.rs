@@ -18,11 +18,23 @@ fn a_default_of_a_file_that_nobody_approved_sets_nothing_with_a_token() {
     let world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy"]);
     world.file(".keyvault.toml", FILE);
-    let refused = held(&world, &token, &exec(&[])).fails(125, "the file's default is not approved");
-    assert!(refused.err.contains("keyvault project approve") && refused.out.is_empty(), "{}", refused.err);
-    assert!(refused.err.contains("--unapproved-defaults"), "{}", refused.err);
-    let check = held(&world, &token, &["project", "check"]).fails(6, "the file's default is not approved");
-    assert!(check.out.contains("NOT APPROVED"), "{}", check.out);
+    held(&world, &token, &exec(&[])).fails_with(125, "
+            error: Cannot release the keys:
+              LEVEL <- log/level: the token opens no such key, and the file's default is not approved
+                   Approve the file's defaults with `keyvault project approve`, or use them as they are with `--unapproved-defaults`.
+        ");
+    held(&world, &token, &["project", "check"]).is(
+        6,
+        "
+            VARIABLE  KEYS       STATUS        ABOUT
+            FIRST     a          ready
+            LEVEL     log/level  NOT APPROVED
+        ",
+        "
+            error: The project cannot run with this vault:
+              LEVEL <- log/level: the token opens no such key, and the file's default is not approved
+        ",
+    );
     assert_eq!(held(&world, &token, &exec(&["--unapproved-defaults"])).ok().out, "value-a debug\n");
     held(&world, &token, &["project", "check", "--unapproved-defaults"]).ok();
 }
@@ -35,7 +47,11 @@ fn an_approved_default_stands_in_with_a_token_until_it_is_another() {
     world.run(&["project", "approve", "--yes"]).ok();
     assert_eq!(held(&world, &token, &exec(&[])).ok().out, "value-a debug\n");
     world.file(".keyvault.toml", FILE.replace("debug", "trace"));
-    held(&world, &token, &exec(&[])).fails(125, "the file's default is not approved");
+    held(&world, &token, &exec(&[])).fails_with(125, "
+            error: Cannot release the keys:
+              LEVEL <- log/level: the token opens no such key, and the file's default is not approved
+                   Approve the file's defaults with `keyvault project approve`, or use them as they are with `--unapproved-defaults`.
+        ");
 }
 
 #[test]
@@ -72,23 +88,39 @@ fn a_bundle_without_a_home_uses_no_default_that_nobody_can_have_approved() {
             .env("KEYVAULT_READS", "reads");
         finish(command.args(exec(flags)), b"")
     };
-    run(&[]).fails(125, "the file's default is not approved");
+    run(&[]).fails_with(125, "
+            error: Cannot release the keys:
+              LEVEL <- log/level: the token opens no such key, and the file's default is not approved
+                   Approve the file's defaults with `keyvault project approve`, or use them as they are with `--unapproved-defaults`.
+        ");
     assert_eq!(run(&["--unapproved-defaults"]).ok().out, "value-a debug\n");
 }
 
 #[test]
 fn a_variable_of_a_grant_that_would_take_over_the_bearers_machine_is_refused_unless_the_bearer_names_it() {
     let world = with_keys();
-    for variable in ["HTTPS_PROXY", "GRADLE_USER_HOME", "TWINE_REPOSITORY_URL", "AWS_ENDPOINT_URL"] {
+    let (hosts, code) = ("sets hosts, proxies or trust, and holds no key", "makes programs run or load code");
+    for (variable, what) in [
+        ("HTTPS_PROXY", hosts),
+        ("GRADLE_USER_HOME", code),
+        ("TWINE_REPOSITORY_URL", hosts),
+        ("AWS_ENDPOINT_URL", hosts),
+    ] {
         world.run(&["edit", "a", "--env", variable]).ok();
         // Its owner chose it, and gets it.
         let own = world.run(&["exec", "--only", "a", "--", "sh", "-c", &format!("echo ${variable}")]);
         assert_eq!(own.ok().out, "value-a\n");
         let name = format!("t-{}", variable.to_ascii_lowercase());
         let token = token(&world, &[&name, "--key", "a", "--key", "b"]);
-        held(&world, &token, &["exec", "--", "env"]).fails(125, variable);
-        held(&world, &token, &["exec", "--only", "a", "--", "env"]).fails(125, variable);
-        held(&world, &token, &["export", "--format", "json"]).fails(6, variable);
+        let refused = format!(
+            "
+            error: Cannot release the keys:
+              a: {variable} is a variable that {what}; a token sets it only where you name it (--as {variable}=a)
+            "
+        );
+        held(&world, &token, &["exec", "--", "env"]).fails_with(125, &refused);
+        held(&world, &token, &["exec", "--only", "a", "--", "env"]).fails_with(125, &refused);
+        held(&world, &token, &["export", "--format", "json"]).fails_with(6, &refused);
         assert_eq!(
             held(&world, &token, &["exec", "--only", "b", "--", "sh", "-c", "echo $B"]).ok().out,
             "value-b\n"
@@ -101,6 +133,6 @@ fn a_variable_of_a_grant_that_would_take_over_the_bearers_machine_is_refused_unl
         );
         let bundle = format!("{name}.kvb");
         world.run(&["bundle", "create", "--token", &name, "-o", &bundle]).ok();
-        held(&world, &token, &["exec", "--bundle", &bundle, "--", "env"]).fails(125, variable);
+        held(&world, &token, &["exec", "--bundle", &bundle, "--", "env"]).fails_with(125, &refused);
     }
 }

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::harness::bearer::{ENV, held, seen, token, with_keys};
 use crate::harness::vault_file::{beside, put_back, tamper};
-use crate::harness::{KEYVAULT, PASSPHRASE, World, finish, minutes};
+use crate::harness::{KEYVAULT, PASSPHRASE, World, finish, minutes, no_key};
 
 /// A check that finds this, and says so.
 fn finds(world: &World, what: &str) {
@@ -24,8 +24,22 @@ fn a_token_opens_what_it_was_granted_and_exec_needs_no_choice() {
     assert_eq!(dry.out, "A <- a\nB <- b\n");
     assert_eq!(held(&world, &token, &["export", "--format", "json"]).ok().json()["D"], "value-d");
     // What was not granted is not there, under the same words as a key that never was.
-    held(&world, &token, &["exec", "--only", "c", "--", "env"]).fails(125, "c: the token opens no such key");
-    held(&world, &token, &["exec", "--scope", "other", "--", "env"]).fails(125, "scope other: no key has it");
+    held(&world, &token, &["exec", "--only", "c", "--", "env"]).fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              c: the token opens no such key
+                   The vault's owner can see what a token opens with `keyvault token show NAME`.
+        ",
+    );
+    held(&world, &token, &["exec", "--scope", "other", "--", "env"]).fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              scope other: no key has it
+                   Run `keyvault list` to see all keys with their variables, scopes and status.
+        ",
+    );
 }
 
 #[test]
@@ -45,11 +59,22 @@ fn grants_follow_every_change_of_the_keys() {
     world.run(&["remove", "e", "--yes"]).ok();
     world.run(&["revoke", "c"]).ok();
     assert_eq!(env(), ["A=value-a2", "DD=value-d"]);
-    held(&world, &token, &["exec", "--only", "c", "--", "env"]).fails(125, "c: revoked");
+    held(&world, &token, &["exec", "--only", "c", "--", "env"]).fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              c: revoked
+                   Give a revoked key a new value with `keyvault rotate NAME`.
+        ",
+    );
     world.run(&["rollback", "a"]).ok();
     assert_eq!(env(), ["A=value-a", "DD=value-d"]);
     world.run(&["edit", "a", "--expires", "2020-01-01"]).ok();
-    held(&world, &token, &ENV).fails(125, "a: expired");
+    held(&world, &token, &ENV).fails_with(125, "
+            error: Cannot release the keys:
+              a: expired on 2020-01-01 00:00
+                   Extend expired keys (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).
+        ");
     world.run(&["vault", "check"]).ok();
 }
 
@@ -58,29 +83,62 @@ fn the_owner_sees_who_read_what_and_what_a_revoked_token_could_read() {
     let world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy", "--expires", "30d"]);
     held(&world, &token, &ENV).ok();
-    let list = world.run(&["token", "list"]).ok().out;
-    assert_eq!(list.lines().count(), 2);
-    assert!(list.contains("ci    deploy  2     ") && list.contains("in 30d   just now   active"), "{list}");
-    let log = world.run(&["audit", "log", "--key", "a", "--action", "exec"]).ok().out;
-    assert!(log.starts_with(" ci:0 ") && log.ends_with(" a v1, b v1  (env)\n"), "{log}");
+    world.run(&["token", "list"]).prints(
+        "
+            NAME  SCOPES  KEYS  AGE  EXPIRES  LAST READ  STATUS
+            ci    deploy  2     0s   in 30d   just now   active
+        ",
+    );
+    world
+        .run(&["audit", "log", "--key", "a", "--action", "exec"])
+        .prints("ci:0  2040-05-17 08:00  exec  ada@host tests -  a v1, b v1  (env)\n");
     let shown = world.run(&["token", "show", "ci", "--json"]).ok().json();
     assert_eq!(shown["keys"], serde_json::json!(["a", "b"]));
     assert_eq!(shown["reads"][0]["keys"][1]["name"], "b");
     world.run(&["generate", "g", "--scope", "deploy"]).ok();
-    let revoked = world.run(&["token", "revoke", "ci"]).ok();
-    assert_eq!(revoked.out, "Token `ci` is revoked.\n");
     // What was given by hand is not in the command that generates anew, which would refuse all of them.
-    let mending = "\n  keyvault rotate g\n  keyvault rotate NAME, with its new value, for each of: a b\n";
-    assert!(revoked.err.ends_with(mending), "{}", revoked.err);
-    held(&world, &token, &ENV).fails(125, "opens nothing here");
+    world.run(&["token", "revoke", "ci"]).is(
+        0,
+        "Token `ci` is revoked.\n",
+        "
+            Anyone with the token and a copy of the vault can still read today's values. To end that:
+              keyvault rotate g
+              keyvault rotate NAME, with its new value, for each of: a b
+        ",
+    );
+    held(&world, &token, &ENV).fails_with(
+        125,
+        "
+            error: This token opens nothing here: it was revoked or renewed, or belongs to another vault.
+                   The vault's owner can see its tokens with `keyvault token list`.
+        ",
+    );
     assert_eq!(world.run(&["token", "show", "ci", "--json"]).ok().json()["status"], "revoked");
-    world.run(&["token", "revoke", "ci"]).fails(6, "Token `ci` is revoked");
-    world.run(&["token", "show", "cd"]).fails(3, "No token named `cd`");
+    world.run(&["token", "revoke", "ci"]).fails_with(
+        6,
+        "
+            error: Token `ci` is revoked.
+                   Create another: keyvault token create ci --scope SCOPE
+        ",
+    );
+    world.run(&["token", "show", "cd"]).fails_with(
+        3,
+        "
+            error: No token named `cd`.
+                   Run `keyvault token list` to see all tokens.
+        ",
+    );
     world.run(&["vault", "check"]).ok();
     // The name is free again.
     let second = self::token(&world, &["ci", "--key", "c"]);
     assert_eq!(seen(held(&world, &second, &ENV)), ["C=value-c"]);
-    held(&world, &token, &ENV).fails(125, "opens nothing here");
+    held(&world, &token, &ENV).fails_with(
+        125,
+        "
+            error: This token opens nothing here: it was revoked or renewed, or belongs to another vault.
+                   The vault's owner can see its tokens with `keyvault token list`.
+        ",
+    );
 }
 
 #[test]
@@ -89,13 +147,25 @@ fn a_renewed_token_and_a_rekeyed_one_open_under_the_new_secret_alone() {
     let first = token(&world, &["ci", "--scope", "deploy"]);
     held(&world, &first, &ENV).ok();
     let second = world.run(&["token", "renew", "ci"]).ok().out.trim_end().to_owned();
-    held(&world, &first, &ENV).fails(125, "opens nothing here");
+    held(&world, &first, &ENV).fails_with(
+        125,
+        "
+            error: This token opens nothing here: it was revoked or renewed, or belongs to another vault.
+                   The vault's owner can see its tokens with `keyvault token list`.
+        ",
+    );
     assert_eq!(seen(held(&world, &second, &ENV)), ["A=value-a", "B=value-b"]);
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
     let rekeyed =
         world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes", "--json"]).ok().json();
     let third = rekeyed["tokens"]["ci"].as_str().unwrap().to_owned();
-    held(&world, &second, &ENV).fails(125, "opens nothing here");
+    held(&world, &second, &ENV).fails_with(
+        125,
+        "
+            error: This token opens nothing here: it was revoked or renewed, or belongs to another vault.
+                   The vault's owner can see its tokens with `keyvault token list`.
+        ",
+    );
     assert_eq!(seen(held(&world, &third, &ENV)), ["A=value-a", "B=value-b"]);
     let reads = world.run(&["token", "show", "ci", "--json"]).ok().json()["reads"].as_array().unwrap().len();
     assert_eq!(reads, 3, "what was read before stays known");
@@ -107,14 +177,32 @@ fn an_expired_token_and_one_that_is_none_are_refused() {
     let world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy", "--expires", "1m"]);
     world.advance(minutes(1));
-    held(&world, &token, &ENV).fails(125, "Token `ci` expired on");
+    held(&world, &token, &ENV).fails_with(125, "
+            error: Token `ci` expired on 2040-05-17 08:01.
+                   The vault's owner can replace it: keyvault token revoke ci, then keyvault token create ci --scope SCOPE
+        ");
     for wrong in ["kvt_", "nonsense", &token.replace('_', "-"), &format!("{token}x")] {
-        let ran = held(&world, wrong, &ENV).fails(125, "That is not a token");
+        let ran = held(&world, wrong, &ENV).fails_with(
+            125,
+            "
+                error: That is not a token, which is kvt_ and 49 letters and digits, the last six a checksum.
+                       Create one with `keyvault token create NAME --scope SCOPE`.
+            ",
+        );
         assert!(!ran.err.contains(wrong) || wrong == "kvt_", "{}", ran.err);
     }
-    world.run(&["token", "create", "x"]).fails(2, "--scope");
-    world.run(&["token", "create", "x", "--key", "nope"]).fails(3, "No key named `nope`");
-    world.run(&["token", "create", "ci", "--scope", "deploy"]).fails(6, "Token `ci` already exists");
+    world.run(&["token", "create", "x"]).fails_with(
+        2,
+        "
+            error: Missing option: `--scope SCOPE`.
+                   See its usage with `keyvault token create --help`.
+        ",
+    );
+    world.run(&["token", "create", "x", "--key", "nope"]).fails_with(3, &no_key("nope"));
+    world.run(&["token", "create", "ci", "--scope", "deploy"]).fails_with(6, "
+            error: Token `ci` already exists.
+                   Give it a new secret with `keyvault token renew ci`, or end it with `keyvault token revoke ci`.
+        ");
 }
 
 #[test]
@@ -128,7 +216,7 @@ fn a_token_comes_from_a_file_as_well() {
     assert_eq!(seen(ran), ["A=value-a", "B=value-b"]);
     let mut command = world.command(KEYVAULT);
     let ran = finish(command.env("KEYVAULT_TOKEN_FILE", "nowhere").args(ENV), b"");
-    ran.fails(125, "(KEYVAULT_TOKEN_FILE names it.)");
+    ran.fails_with(125, "error: nowhere does not exist. (KEYVAULT_TOKEN_FILE names it.)\n");
 }
 
 #[test]
@@ -171,11 +259,15 @@ fn a_grant_that_was_taken_away_and_is_put_back_is_noticed_by_both_sides() {
     let before = rows_of(&world, &["token_grant"]);
     world.run(&["edit", "b", "--unscope", "deploy"]).ok();
     tamper(&world, &before);
-    held(&world, &token, &ENV).fails(125, "damaged or was tampered with: token_grant of token ci");
+    held(&world, &token, &ENV).fails_with(125, "
+            error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: token_grant of token ci does not match the tree.
+                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.
+        ");
     finds(&world, "token_grant of ci");
     // A change goes through without binding what was put there: the owner writes its own again.
-    let changed = world.run(&["edit", "a", "--note", "x"]).ok().err;
-    assert!(changed.contains("keyvault token renew ci"), "{changed}");
+    world.run(&["edit", "a", "--note", "x"]).warns("
+            warning: Someone altered the grants of token `ci` (token_grant of token ci does not match the tree). They were written again. Give the token a new secret: keyvault token renew ci
+        ");
     world.run(&["vault", "check"]).ok();
     assert_eq!(seen(held(&world, &token, &ENV)), ["A=value-a"]);
     world.run(&["token", "revoke", "ci"]).ok();
@@ -191,7 +283,10 @@ fn an_older_view_with_its_grants_is_an_alarm_to_the_holder_and_a_finding_to_the_
     world.run(&["edit", "b", "--unscope", "deploy"]).ok();
     assert_eq!(seen(held(&world, &token, &ENV)), ["A=value-a"]);
     tamper(&world, &before);
-    held(&world, &token, &ENV).fails(125, "older than what this machine saw");
+    held(&world, &token, &ENV).fails_with(125, "
+            error: The grants of token `ci` at change 6 are older than what this machine saw at change 7.
+                   Put the newer vault back. If its owner restored a backup, any change to a granted key resolves this.
+        ");
     finds(&world, "token_view of token ci");
 }
 
@@ -202,8 +297,9 @@ fn a_revoked_token_whose_rows_are_put_back_is_told_to_the_owner() {
     let before = rows_of(&world, &["token_grant", "token_view"]);
     world.run(&["token", "revoke", "ci"]).ok();
     tamper(&world, &before);
-    let changed = world.run(&["edit", "c", "--note", "x"]).ok();
-    assert!(changed.err.contains("The vault held rows of an unknown or revoked token"), "{}", changed.err);
+    world.run(&["edit", "c", "--note", "x"]).warns("
+            warning: The vault held rows of an unknown or revoked token, which someone inserted. They were removed.
+        ");
     world.run(&["vault", "check"]).ok();
     let left = rows_of(&world, &["token_grant", "token_view"]);
     assert_eq!(left, "DELETE FROM token_grant;DELETE FROM token_view;");
@@ -259,7 +355,10 @@ fn a_whole_vault_that_was_put_back_is_noticed_by_a_holder_that_saw_the_newer_one
     held(&world, &token, &ENV).ok();
     assert!(!beside(&world.vault(), "-journal").exists());
     put_back(&world, &old);
-    held(&world, &token, &ENV).fails(125, "older than what this machine saw");
+    held(&world, &token, &ENV).fails_with(125, "
+            error: The grants of token `ci` at change 6 are older than what this machine saw at change 7.
+                   Put the newer vault back. If its owner restored a backup, any change to a granted key resolves this.
+        ");
 }
 
 #[test]
@@ -278,7 +377,20 @@ fn a_project_file_maps_what_a_token_opens_and_nobody_is_asked() {
     assert!(ran.out.contains("FIRST=value-a\n") && ran.out.contains("URL=x://value-b@h\n"), "{}", ran.out);
     assert!(!ran.out.contains("A=value-a"), "the file decides, where there is one: {}", ran.out);
     away.file("repo/.keyvault.toml", "[keys]\nFIRST = \"c\"\n");
-    away.sh(&line).fails(3, "FIRST");
+    away.sh(&line).is(
+        3,
+        "
+            VARIABLE  KEYS  STATUS   ABOUT
+            FIRST     c     REFUSED
+        ",
+        "
+            error: Cannot release the keys:
+              FIRST <- c: the token opens no such key
+                   The vault's owner can see what a token opens with `keyvault token show NAME`.
+            error: The project cannot run with this vault:
+              FIRST <- c: the token opens no such key
+        ",
+    );
     away.file("x.env", "ONE=kv://a\nTWO=plain\n");
     let exec = ["exec", "--bundle", "keys.kvb", "--env-file", "x.env", "--", "sh", "-c", "echo $ONE $TWO $A"];
     assert_eq!(held(&away, &token, &exec).ok().out, "value-a plain\n");
@@ -293,11 +405,20 @@ fn an_empty_token_is_refused_and_no_other_way_is_taken() {
         &["exec", "--only", "a", "--dry-run", "--", "true"],
         &["exec", "--bundle", "keys.kvb", "--", "true"],
     ] {
-        held(&world, "", arguments).fails(125, "KEYVAULT_TOKEN is empty.");
+        held(&world, "", arguments).fails_with(125, "
+                error: KEYVAULT_TOKEN is empty.
+                       Give the job its token, or unset the variable. Most services pass no secrets to jobs of forks.
+            ");
     }
-    held(&world, "", &["export", "--all"]).fails(4, "KEYVAULT_TOKEN is empty.");
+    held(&world, "", &["export", "--all"]).fails_with(4, "
+            error: KEYVAULT_TOKEN is empty.
+                   Give the job its token, or unset the variable. Most services pass no secrets to jobs of forks.
+        ");
     world.file(".keyvault.toml", "[keys]\nA = \"a\"\n");
-    held(&world, "", &["exec", "--", "true"]).fails(125, "KEYVAULT_TOKEN is empty.");
+    held(&world, "", &["exec", "--", "true"]).fails_with(125, "
+            error: KEYVAULT_TOKEN is empty.
+                   Give the job its token, or unset the variable. Most services pass no secrets to jobs of forks.
+        ");
     // What takes no token does not mind.
     held(&world, "", &["list"]).ok();
     assert!(held(&world, "", &["status", "-v"]).ok().out.contains("KEYVAULT_TOKEN is empty."));
@@ -328,8 +449,13 @@ fn what_was_seen_with_a_token_and_cannot_be_read_is_said_once() {
 fn a_renewed_token_names_what_rotates_the_keys_that_the_old_one_read() {
     let world = with_keys();
     token(&world, &["ci", "--scope", "deploy"]);
-    let renewed = world.run(&["token", "renew", "ci"]).ok();
-    assert!(renewed.err.contains("If it leaked:\n  keyvault rotate "), "{}", renewed.err);
+    world.run(&["token", "renew", "ci"]).warns(
+        "
+            Token `ci` opens 2 keys. It is shown only once: store it where KEYVAULT_TOKEN is set.
+            Anyone with the old token and a copy of the vault can still read today's values. If it leaked:
+              keyvault rotate NAME, with its new value, for each of: a b
+        ",
+    );
 }
 
 #[test]
@@ -370,7 +496,10 @@ fn a_token_that_was_taken_out_of_the_file_is_missed() {
             ["token list", "edit a --unscope deploy", "generate new", "revoke a", "token create new --key a"]
         {
             let line: Vec<_> = line.split(' ').collect();
-            world.run(&line).fails(5, "");
+            world.run(&line).fails_with(5, "
+                    error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: token: one is missing, or was added does not match the tree.
+                           Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.
+                ");
         }
         assert_eq!(world.run(&["vault", "check"]).code, 5, "{hidden}");
     }
@@ -425,7 +554,10 @@ fn a_token_that_has_expired_is_not_renewed() {
     let world = with_keys();
     token(&world, &["ci", "--scope", "deploy", "--expires", "1m"]);
     world.advance(minutes(1));
-    world.run(&["token", "renew", "ci"]).fails(6, "Token `ci` expired on");
+    world.run(&["token", "renew", "ci"]).fails_with(6, "
+            error: Token `ci` expired on 2040-05-17 08:01.
+                   The vault's owner can replace it: keyvault token revoke ci, then keyvault token create ci --scope SCOPE
+        ");
     let mut owner = world;
     owner.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
     let rekeyed =

@@ -51,7 +51,11 @@ fn case_8_any_journal_is_refused_before_the_file_is_opened() {
     std::fs::write(beside(&world.vault(), "-journal"), b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7").unwrap();
     for command in [&["show", "a", "--reveal"] as &[&str], &["list"], &["generate", "x"], &["vault", "check"]]
     {
-        world.run(command).fails(5, "-journal");
+        world.run(command).fails_with(5, "
+                error: ~/.local/share/keyvault/vault.db-journal is next to the vault, and opening the vault would apply it.
+                       keyvault never writes such a file. Move it aside, and nothing else:
+                         mv '~/.local/share/keyvault/vault.db-journal' '~/.local/share/keyvault/vault.db-journal'.aside
+            ");
     }
     assert_eq!(std::fs::read(world.vault()).unwrap(), good);
 }
@@ -61,7 +65,13 @@ fn case_13_a_symlinked_vault_is_refused_and_a_symlinked_folder_is_not() {
     let world = filled();
     let link = world.home().join("link.db");
     symlink(world.vault(), &link).unwrap();
-    world.run(&["list", "--vault", link.to_str().unwrap()]).fails(5, "symbolic link");
+    world.run(&["list", "--vault", link.to_str().unwrap()]).fails_with(
+        5,
+        "
+            error: ~/link.db is a symbolic link, which keyvault does not follow.
+                   Name the file itself with `--vault`. Symbolic links to folders are fine.
+        ",
+    );
     let folder = world.home().join("stow");
     symlink(world.vault().parent().unwrap(), &folder).unwrap();
     let through = folder.join("vault.db");
@@ -74,7 +84,13 @@ fn case_13_a_symlinked_vault_is_refused_and_a_symlinked_folder_is_not() {
     world.run(&["vault", "check"]).ok();
     let second = world.home().join("second.db");
     std::fs::hard_link(world.vault(), &second).unwrap();
-    world.run(&["list"]).fails(5, "2 hard links");
+    world.run(&["list"]).fails_with(
+        5,
+        "
+            error: ~/.local/share/keyvault/vault.db has 2 hard links; someone else may own another one.
+                   Remove the other hard links, or copy the file.
+        ",
+    );
     std::fs::remove_file(second).unwrap();
     world.run(&["list"]).ok();
 }
@@ -90,7 +106,11 @@ fn a_vault_that_lost_its_log_gets_it_again_by_the_line_that_is_printed() {
         assert_eq!(now, mode);
     };
     converted("delete");
-    world.run(&["list"]).fails(5, "PRAGMA journal_mode=WAL");
+    world.run(&["list"]).fails_with(5, "
+            error: ~/.local/share/keyvault/vault.db no longer has a write-ahead log: another program removed it.
+                   Nothing was released. If that program only copied or converted the file, give it its log again:
+                     sqlite3 '~/.local/share/keyvault/vault.db' 'PRAGMA journal_mode=WAL'
+        ");
     // What the line does; sqlite3 itself need not be here.
     converted("wal");
     world.run(&["show", "a", "--reveal"]).ok();

@@ -237,10 +237,20 @@ fn a_signal_without_files_releases_nothing() {
     assert_eq!(watched.line(), "USR1");
     watched.stop();
     assert_eq!(events(&world).len(), 1);
-    world
-        .run(&["exec", "--only", "b", "--watch", "--on-rotate", "NOPE", "--", "true"])
-        .fails(125, "is not a signal");
-    world.run(&["exec", "--only", "b", "--on-rotate", "HUP", "--", "true"]).fails(125, "--watch");
+    world.run(&["exec", "--only", "b", "--watch", "--on-rotate", "NOPE", "--", "true"]).fails_with(
+        125,
+        "
+                error: The value of `--on-rotate` is not a signal, such as HUP or USR1.
+                       See its usage with `keyvault exec --help`.
+            ",
+    );
+    world.run(&["exec", "--only", "b", "--on-rotate", "HUP", "--", "true"]).fails_with(
+        125,
+        "
+            error: Missing option: `--watch`.
+                   See its usage with `keyvault exec --help`.
+        ",
+    );
 }
 
 #[test]

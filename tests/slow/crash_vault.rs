@@ -126,7 +126,7 @@ impl Stage {
     }
 
     fn child(&self, mut command: Command) -> Ran {
-        command.args(["--exact", "crash_ways::child_does_a_deed", "--test-threads=1"]);
+        command.args(["--exact", "crash_vault::child_does_a_deed", "--test-threads=1"]);
         finish(command.env(DEED, self.deed).env(HOME, self.world.home()), b"")
     }
 

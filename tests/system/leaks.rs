@@ -71,7 +71,16 @@ fn memory_with(world: &World, arguments: &[&str], input: &str, secrets: &[&str])
     strace.stdout.take().unwrap().read_to_end(&mut out).unwrap();
     strace.stderr.take().unwrap().read_to_string(&mut err).unwrap();
     strace.wait().unwrap();
-    (Ran { code: 0, out: String::from_utf8_lossy(&out).into_owned(), err, bytes: out }, traces)
+    (
+        Ran {
+            code: 0,
+            out: String::from_utf8_lossy(&out).into_owned(),
+            err,
+            bytes: out,
+            home: world.home().display().to_string(),
+        },
+        traces,
+    )
 }
 
 /// A world in which the canary is the value of `a`.

@@ -285,7 +285,9 @@ impl Check {
         let (keys, values) = work.tx.count_versions()?;
         for (table, rows) in [("version_key", keys), ("version_value", values)] {
             if rows > known {
-                self.find(table, &format!("has {} rows that no key names", rows - known));
+                let unnamed = rows - known;
+                let noun = if unnamed == 1 { "row" } else { "rows" };
+                self.find(table, &format!("has {unnamed} {noun} that no key names"));
             }
         }
         Ok(count)

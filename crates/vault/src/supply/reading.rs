@@ -187,6 +187,7 @@ impl<'r> Owner<'r> {
         let (keys, identity) = vault.keys(access);
         let (memory, store) = (vault.memory(), &vault.store);
         let tx = store.begin_reading()?;
+        vault.checked.still_same()?;
         Ok(Self { tx, store, keys, identity, memory, slot: access.slot.as_ref(), tells: false })
     }
 

@@ -95,7 +95,9 @@ impl<'r> Bearer<'r> {
         world: &World<'_>,
     ) -> Result<Self, VaultError> {
         let pinned = world.pins.read_token(&holding.id, vault.path());
-        Self::verified(vault.store.begin_reading()?, vault, holding, pinned, world)
+        let tx = vault.store.begin_reading()?;
+        vault.checked.still_same()?;
+        Self::verified(tx, vault, holding, pinned, world)
     }
 
     fn verified(
