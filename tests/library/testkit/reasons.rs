@@ -150,7 +150,7 @@ pub(crate) const REASONS: &[Reason] = &[
         "a version's rows do not have the digest that the metadata names",
     ),
     reason("version-missing", "damaged", "of a key: missing", "a row of a version is missing"),
-    reason("version-stray", "damaged", "rows that no key names", "a row of a version belongs to no key"),
+    reason("version-stray", "damaged", " that no key names", "a row of a version belongs to no key"),
     reason(
         "version-key-seal",
         "damaged",
