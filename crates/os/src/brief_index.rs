@@ -34,6 +34,10 @@ pub const NAME: &CStr = c"keyvault-brief";
 
 /// The byte of `-shm` that says whether anybody has it mapped: `UNIX_SHM_DMS` of SQLite's `os_unix.c`.
 const SWITCH: libc::off_t = 128;
+/// The first of the bytes that readers and writers lock. One who may not write the `-shm` locks these alone.
+const FIRST_LOCK: libc::off_t = 120;
+/// How long SQLite leaves a `-shm` that holds no index.
+const NO_INDEX: u64 = 3;
 
 /// Size of one part of the index, in bytes: `WALINDEX_PGSZ`.
 const PART: usize = 32 << 10;
@@ -443,11 +447,13 @@ fn lock_alone(path: &CStr) -> Option<File> {
     let mut wanted: libc::flock = unsafe { std::mem::zeroed() };
     wanted.l_type = libc::c_short::try_from(libc::F_WRLCK).ok()?;
     wanted.l_whence = libc::c_short::try_from(libc::SEEK_SET).ok()?;
-    wanted.l_start = SWITCH;
-    wanted.l_len = 1;
+    wanted.l_start = FIRST_LOCK;
+    wanted.l_len = SWITCH - FIRST_LOCK + 1;
     // SAFETY: an open descriptor, and the structure that this request takes.
     if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const wanted) } == 0 {
-        return Some(file);
+        // As SQLite does when it finds nobody there: one that asked for the last of those who had the file open, and was
+        // kept waiting since, must not take their index for one that knows what is written now.
+        return file.set_len(NO_INDEX).is_ok().then_some(file);
     }
     // Closing it would drop the locks that another connection of this process holds on the same file. It is closed by
     // execve, or with the process.

@@ -306,6 +306,22 @@ mod tests {
         assert_eq!(epoch(&mut brief), 2);
     }
 
+    /// One that asked for the last user of the index, and was kept waiting, would take it for a current one.
+    #[test]
+    fn a_brief_opening_leaves_no_index_that_somebody_left_behind() {
+        let (folder, path) = vault();
+        let index = folder.path().join("vault.db-shm");
+        std::fs::write(&index, vec![7; 32 << 10]).unwrap();
+        let (mut brief, _) = Store::open_briefly(path).unwrap();
+        assert_eq!(std::fs::metadata(&index).unwrap().len(), 3);
+        let tx = brief.begin(Durability::Logged, &mut |_| ()).unwrap();
+        tx.put_header(&header(7)).unwrap();
+        tx.commit().unwrap();
+        assert_eq!(std::fs::metadata(&index).unwrap().len(), 3);
+        brief.finish_release().unwrap();
+        assert_eq!(epoch(&mut brief), 7);
+    }
+
     #[test]
     fn a_release_ends_a_brief_opening_whether_it_commits_or_not() {
         for commits in [true, false] {

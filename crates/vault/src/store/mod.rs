@@ -125,14 +125,16 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::NotADatabase) => Self::NotAVault,
             // A hostile schema fails as an unknown error, while SQLite reads it.
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::Unknown) => Self::Damaged { what: text },
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            // The last is what SQLite says after ten seconds of an index that it may not look at.
+            Some(
+                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed,
+            ) => Self::Busy,
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::ReadOnly) => Self::ReadOnly,
             Some(
                 ErrorCode::SystemIoFailure
                 | ErrorCode::CannotOpen
                 | ErrorCode::PermissionDenied
-                | ErrorCode::FileLockingProtocolFailed
                 | ErrorCode::OutOfMemory,
             ) => Self::Io(text),
             _ => match error {
@@ -237,7 +239,8 @@ impl Store {
 
     /// Ends what makes others wait. To be called before anything that takes longer than a millisecond.
     pub fn let_others_in(&self) {
-        if self.index.get() == Index::Brief {
+        // Within a transaction others would write what its commit does not know of.
+        if self.index.get() == Index::Brief && self.connection.is_autocommit() {
             let was_alone = brief_index::end(&self.connection);
             self.index.set(if was_alone { Index::Ended } else { Index::Shared });
         }

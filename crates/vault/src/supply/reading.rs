@@ -208,9 +208,9 @@ impl<'r> Owner<'r> {
         let found = chain.mark();
         chain.append(&self.tx, &self.keys.audit, &self.identity, event, world.rng)?;
         self.tx.commit()?;
-        world.pins.note_head(&self.identity, self.store.path(), &found, &chain.mark());
         // A log that stays long makes the next start slower, and that is all.
         let _ = self.store.finish_release();
+        world.pins.note_head(&self.identity, self.store.path(), &found, &chain.mark());
         Ok(())
     }
 }
