@@ -617,3 +617,28 @@ fn a_restore_brings_no_token_back_that_was_revoked_since() {
     assert_eq!(seen(held(&world, &kept, &ENV)), ["A=value-a", "B=value-b"]);
     world.run(&["vault", "check"]).ok();
 }
+
+/// A key that damage took away has no row that says that it was revoked; the audit log still does.
+#[test]
+fn a_version_that_was_revoked_stays_so_though_its_key_was_lost_to_damage_and_a_rekey() {
+    for name in ["a", "b"] {
+        let world = World::own();
+        add(&world, "a", "value-a");
+        world.run(&["vault", "backup", "backup"]).ok();
+        if name == "b" {
+            world.run(&["edit", "a", "--rename", "b"]).ok();
+        }
+        world.run(&["revoke", name, "--reason", "leaked"]).ok();
+        damage(&world, name);
+        world.run(&["vault", "rekey", "--yes", "--keep-passphrase", "--no-recovery"]).ok();
+        world.run(&["show", name]).fails_with(3, &no_key(name));
+        // Another key that bears the name is another matter.
+        add(&world, "a", "another");
+        world.run(&["revoke", "a"]).ok();
+        let answer = world.run(&["vault", "restore", "backup", "--yes", "--json"]).ok().json();
+        assert_eq!(answer["revoked"], serde_json::json!(["a"]));
+        assert_eq!(world.run(&["show", "a", "--json"]).ok().json()["status"], "revoked");
+        world.run(&["exec", "--only", "a", "--", "true"]).fails(125, "revoked");
+        world.run(&["vault", "check"]).ok();
+    }
+}

@@ -11,6 +11,7 @@ use keyvault_core::name::{KeyName, TokenName};
 use super::open::{Access, Vault, World};
 use crate::error::VaultError;
 use crate::key::record::{Item, Version, VersionState};
+use crate::key::rotate::new_name;
 use crate::key::tombstones::{Spent, Tombs};
 use crate::key::versions::REMEMBERED;
 use crate::token::record::TokenRecord;
@@ -27,6 +28,8 @@ pub(crate) struct Known {
     /// Keys that could be read, by their ids.
     pub(crate) items: BTreeMap<[u8; 16], Item>,
     tombs: Tombs,
+    /// Versions that were revoked since the backup, by the names that their keys have there.
+    revoked: BTreeMap<String, Vec<Spent>>,
     /// `None` where there is no vault, and so nobody who says that one is not in force.
     tokens: Option<Tokens>,
     /// The slots, if everything could be read.
@@ -77,6 +80,7 @@ impl Known {
                 change: Some(work.change_number()),
                 items: items.into_iter().map(|item| (item.id, item)).collect(),
                 tombs: log.tombs,
+                revoked: log.revocations.by_name,
                 tokens: Some(Tokens { replaced, ..Tokens::of(records) }),
                 whole: Some(slots),
             })
@@ -98,6 +102,12 @@ impl Known {
         let mut kept = Kept::default();
         let Some(now) = self.items.get(&item.id) else {
             self.tombs.spent(item).iter().for_each(|spent| kept.spend(item, spent));
+            // A key that damage took away has no row and no tombstone that tells of it.
+            for spent in self.revoked.get(item.name.as_str()).into_iter().flatten() {
+                if item.version(spent.version).is_some_and(|version| version.created <= spent.since) {
+                    kept.spend(item, spent);
+                }
+            }
             return kept;
         };
         for version in now.versions.iter().filter(|version| version.state == VersionState::Revoked) {
@@ -189,9 +199,52 @@ impl Tokens {
     }
 }
 
+/// What was revoked by changes that the backup does not know.
+#[derive(Default)]
+struct Revocations {
+    by_name: BTreeMap<String, Vec<Spent>>,
+    /// What a key is called in the backup, by its name now; `None` for one that is not there.
+    in_backup: BTreeMap<String, Option<String>>,
+}
+
+impl Revocations {
+    fn take(&mut self, event: &Event) {
+        let names = event.keys.iter().map(|key| key.name.clone());
+        match event.action {
+            Action::Revoke => {
+                for key in &event.keys {
+                    if let Some(name) = self.name_in_backup(&key.name) {
+                        // A reason may say "wiped" as well, so that alone destroys no value.
+                        let reason = event.detail.clone();
+                        let spent = Spent { version: key.version, since: event.time, reason, wiped: false };
+                        self.by_name.entry(name).or_default().push(spent);
+                    }
+                }
+            }
+            Action::Edit => {
+                if let (Some(new), [key]) = (new_name(event), event.keys.as_slice()) {
+                    let name = self.name_in_backup(&key.name);
+                    self.in_backup.insert(new.to_owned(), name);
+                    self.in_backup.insert(key.name.clone(), None);
+                }
+            }
+            // What bears the name from here on is another key.
+            Action::Remove | Action::Generate | Action::Add => {
+                self.in_backup.extend(names.map(|name| (name, None)));
+            }
+            _ => {}
+        }
+    }
+
+    fn name_in_backup(&self, name: &str) -> Option<String> {
+        self.in_backup.get(name).cloned().unwrap_or_else(|| Some(name.to_owned()))
+    }
+}
+
 #[derive(Default)]
 struct Log {
     tombs: Tombs,
+    revocations: Revocations,
     rekeyed: bool,
     names: BTreeSet<String>,
 }
@@ -205,6 +258,7 @@ impl Log {
         if event.change.is_none() || theirs.contains(&sha256(&event.encode())) {
             return;
         }
+        self.revocations.take(event);
         match event.action {
             Action::Rekey => self.rekeyed = true,
             Action::Token => {
@@ -262,6 +316,7 @@ impl Work<'_> {
             change: Some(self.change_number()),
             items,
             tombs: log.tombs,
+            revoked: log.revocations.by_name,
             tokens: Some(Tokens::of(records)),
             whole: None,
         }
