@@ -88,7 +88,7 @@ fn case_92_root_in_another_users_home_leaves_nothing_there_and_names_the_user() 
     world.run(&["exec", "--all", "--", "true"]).fails(125, &remedy);
     // In a project of root's own, whose approval would be kept there.
     world
-        .sh("cd ../tmp && printf '[keys]\\nA = \"a\"\\n' > .keyvault.toml && keyvault project allow --yes")
+        .sh("cd ../tmp && printf '[keys]\\nA = \"a\"\\n' > .keyvault.toml && keyvault project approve --yes")
         .fails(1, &remedy);
     assert_eq!(tree(&world.home()), before);
     // Its owner's next run finds nothing in its way.
