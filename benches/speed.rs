@@ -273,7 +273,10 @@ fn main() {
     let mut complete = ten_thousand.command(&["--", "keyvault", "show", "MORE_00500"]);
     complete.env("KEYVAULT_COMPLETE", "fish");
     compare("completion of a name among 10,000", 50, &mut complete, &mut plain_true());
-    report("rekey of 10,000", ten_thousand.timed(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]));
+    report(
+        "rekey of 10,000",
+        ten_thousand.timed(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]),
+    );
 
     compare("rotate", 50, &mut small.command(&["rotate", "g"]), &mut plain_true());
     for number in 0..1000 {
