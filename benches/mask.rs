@@ -37,7 +37,7 @@ fn main() {
         let scope = if key < 10 { "--scope ten --scope hundred" } else { "--scope hundred" };
         run(&format!("\"$KV\" generate key{key} {scope}"));
     }
-    // What writers escape, in the middle and at both ends.
+    // Values with characters that writers escape, in the middle and at both ends.
     for key in 0..10_u64 {
         let letters = key.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let value = format!("+{letters:016x}/\"{letters:016X}=");
@@ -54,7 +54,7 @@ fn main() {
         )
         .unwrap();
     }
-    // The same lines as strings in JSON, so that there is an escape in every twenty bytes or so.
+    // The log lines as JSON strings: about one escape in twenty bytes.
     let json = text.replace('=', "\\u003d\\\"").replace('/', "\\/");
     for (name, text) in [("text", text), ("json", json)] {
         std::fs::write(home.join(name), text.repeat(MEGABYTES * 1_000_000 / text.len() + 1)).unwrap();

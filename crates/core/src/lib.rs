@@ -1,4 +1,4 @@
-//! What the crates of keyvault share. No I/O: callers hand in the time and the random numbers.
+//! Values and algorithms that all crates of keyvault share. No I/O: callers hand in the time and the random numbers.
 
 #![forbid(unsafe_code)]
 

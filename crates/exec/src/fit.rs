@@ -1,4 +1,4 @@
-//! What is wrong with values for the places that they are meant for, found before anything is recorded or starts. Pure.
+//! Finds every value that does not fit its place, before anything is recorded or started. Pure.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ pub enum Misfit {
     AlreadyGiven { variable: EnvName, name: KeyName },
 }
 
-/// What docker would misread in a line of its env-file.
+/// A value that docker would misread in a line of its env-file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineFault {
     /// A newline: the rest would be a line of its own.
@@ -56,7 +56,7 @@ pub enum LineFault {
     },
 }
 
-/// What the child gets besides the values.
+/// Everything beside the values that the child gets: it counts toward the kernel's limits.
 #[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'a> {
     /// Where values go that are not variables.

@@ -82,7 +82,7 @@ macro_rules! rules {
 }
 
 const RUN_CODE: &[Rule] = rules! {
-    // What ends so is a program, its arguments, or code that it loads, whichever tool reads it.
+    // A name with this ending is a program, its arguments, or code that it loads, whichever tool reads it.
     "*_EXECUTABLE*" "*_COMMAND" "*_CMD" "*_WRAPPER" "*_LAUNCHER" "*_LINKER" "*_PRELOAD" "*_SHELL" "*_INTERPRETER" "*_PLUGINS"
     "*_PLUGIN_PATH" "*_PLUGIN_PATHS" "*_PLUGIN_DIR" "*_PLUGINS_DIR" "*_EXTERNAL_DIFF" "*_STARTUP_HOOKS" "*_CLASSPATH" "*_JVM_OPTIONS"
     "*_VM_OPTIONS" "*_JVM_ARGS" "*_JAVA_ARGS" "*_JAVA_CMD" "*_JAVA_HOME" "*_CREDENTIAL_PROVIDER" "*_CREDENTIAL_PROVIDERS"
@@ -155,12 +155,12 @@ const RUN_CODE: &[Rule] = rules! {
 };
 
 const REDIRECT: &[Rule] = rules! {
-    // What ends so is a host that SDKs and package managers send credentials to, or take code from.
+    // A name with this ending is a host that SDKs and package managers send credentials to, or take code from.
     "*_ENDPOINT" "*_ENDPOINTS" "*_ENDPOINT_URL*" "*_EMULATOR_HOST" "*_REGISTRY_URL" "*_REPOSITORY_URL" "*_PUBLISH_URL" "*_INDEX_URL"
     "*_MIRROR" "*_BINARY_SITE" "*_BINARY_HOST*" "*_HOST_URL" "*_CDNURL" "*_DOWNLOAD_HOST"
     // curl(1), Go's net/http, Python's urllib, which takes any case.
     "*_PROXY" "RSYNC_PROXY" "*_PROXY_URL"
-    // What is trusted: openssl(1), curl(1), requests, node(1), python(1), lwp, httplib2, nix, deno, grpc, git(1).
+    // Trust anchors and certificate checks: openssl(1), curl(1), requests, node(1), python(1), lwp, httplib2, nix, deno, grpc, git(1).
     "SSL_CERT_*" "*CA_BUNDLE" "*_CACERT" "*_CAPATH" "*_CA_CERTS" "*_CA_FILE" "*_CA_PATH" "NODE_TLS_REJECT_UNAUTHORIZED"
     "PYTHONHTTPSVERIFY" "PERL_LWP_SSL_*" "NIX_SSL_CERT_FILE" "DENO_CERT" "DENO_TLS_CA_STORE" "*_SKIP_VERIFY"
     "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" "SSLKEYLOGFILE" "GIT_SSL_*" "GIT_HTTP_*" "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE"
@@ -198,7 +198,7 @@ const REDIRECT: &[Rule] = rules! {
     "DATADOG_HOST" "DATADOG_SITE" "NEW_RELIC_HOST" "ELASTIC_APM_SERVER_URL" "SENTRY_PROPERTIES" "SNYK_API" "CODECOV_URL" "CODECOV_API_URL"
     "TURBO_API" "TURBO_LOGIN" "NX_CLOUD_API" "CYPRESS_API_URL" "PLAYWRIGHT_SERVICE_URL" "LIBVIRT_DEFAULT_URI" "VIRSH_DEFAULT_CONNECT_URI"
     "CONTAINER_CONNECTION" "CONTAINERD_ADDRESS" "LDAPURI" "NNTPSERVER" "SE_REMOTE_URL"
-    // What a CI service tells a job about itself: job tokens go there.
+    // Addresses that a CI service gives its jobs: job tokens go there.
     "CI_API_*" "CI_SERVER_*" "CI_REGISTRY" "CI_REPOSITORY_URL" "CI_DEPENDENCY_PROXY_SERVER" "GITHUB_GRAPHQL_URL" "ACTIONS_*_URL" "GL_HOST"
     "GITLAB_API_HOST" "GITLAB_URI" "GITEA_SERVER_URL" "DRONE_SERVER" "WOODPECKER_SERVER" "JENKINS_URL"
     // Sockets of agents and buses: ssh-agent(1), dbus-daemon(1), X(7).
@@ -221,7 +221,7 @@ const MOVE: &[Rule] = rules! {
     // git(1): repositories, objects and traces, which are files that it writes.
     "GIT_WORK_TREE" "GIT_INDEX_FILE" "GIT_*OBJECT_DIRECTORIES" "GIT_OBJECT_DIRECTORY" "GIT_COMMON_DIR" "GIT_NAMESPACE"
     "GIT_CEILING_DIRECTORIES" "GIT_DISCOVERY_*" "GIT_TRACE*" "GIT_REDIRECT_*" "GIT_ATTR_*" "GIT_ALLOW_PROTOCOL"
-    // What a CI service reads back from a step: GitHub's workflow commands.
+    // Files that a CI service reads back from a step: GitHub's workflow commands.
     "GITHUB_ENV" "GITHUB_PATH" "GITHUB_OUTPUT" "GITHUB_STATE" "GITHUB_STEP_SUMMARY"
 };
 
