@@ -46,8 +46,8 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
     let padded = codec::pad(b"hello")?;
     let sealed =
         crypto::seal(&metadata, "keyvault item", &context, padded.expose(), &Counting(Cell::new(0)))?;
-    let seal_id = crypto::seal_id(&sealed).ok_or("a sealed text")?;
-    let leaf = tree.digest(&[b"keyvault tree leaf", &[3], &tag, &1_u64.to_le_bytes(), &seal_id]);
+    let hash = crypto::sha256(&sealed);
+    let leaf = tree.digest(&[b"keyvault tree leaf", &[3], &tag, &1_u64.to_le_bytes(), &hash]);
     let [a, b, c, ..] = tag;
     let bucket = (u32::from(a) << 16 | u32::from(b) << 8 | u32::from(c)) >> 6;
     let bucket_digest = tree.digest(&[b"keyvault tree bucket", &bucket.to_le_bytes(), &tag, &leaf]);

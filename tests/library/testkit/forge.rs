@@ -266,8 +266,8 @@ impl Forge {
     }
 
     fn row_leaf(&self, kind: u8, tag: &Tag, revision: u64, sealed: &[u8]) -> Tag {
-        let id = crypto::seal_id(sealed).unwrap_or([0; crypto::SEAL_ID_LEN]);
-        self.keys.tree.digest(&[b"keyvault tree leaf", &[kind], tag, &revision.to_le_bytes(), &id])
+        let hash = sha256(sealed);
+        self.keys.tree.digest(&[b"keyvault tree leaf", &[kind], tag, &revision.to_le_bytes(), &hash])
     }
 
     /// Every leaf anew from the rows, then the tree and the record: what is authentic from here on is what stands there.
@@ -436,9 +436,8 @@ impl Forge {
             let query = format!("SELECT sealed FROM {table} WHERE item = ? AND version = ?");
             self.connection.query_row(&query, params![id, version], |row| row.get(0)).unwrap()
         };
-        let ids = [query("version_key"), query("version_value")]
-            .map(|sealed| crypto::seal_id(&sealed).unwrap_or([0; crypto::SEAL_ID_LEN]));
-        self.keys.tree.digest(&[b"keyvault version rows", &ids[0], &ids[1]])
+        let hashes = [query("version_key"), query("version_value")].map(|sealed| sha256(&sealed));
+        self.keys.tree.digest(&[b"keyvault version rows", &hashes[0], &hashes[1]])
     }
 
     // ── Scopes and names ─────────────────────────────────────────────────────────────────────────────────────────

@@ -207,7 +207,7 @@ fn grants(set: &mut Set) {
         f.put("token_grant", "sealed", &of(f, ci, "a"), &sealed);
     });
     let seal = Fails("grant-seal", "granted", "");
-    fails(set, "token-grant-text", seal, "a bit of a sealed grant is altered, in its text", |f, ci| {
+    fails(set, "token-grant-text", not, "a bit of a sealed grant is altered, in its text", |f, ci| {
         f.flip("token_grant", "sealed", &of(f, ci, "a"), 60);
     });
     fails(
@@ -509,9 +509,14 @@ fn records(set: &mut Set) {
         f.put("token", "sealed", "tag = {token ci}", &named);
         f.put("token", "sealed", "tag = {token named}", &ci);
     });
-    let seal = Fails("token-seal", "tokens", "token {token ci}");
-    bad("token-record-text", seal, "a bit of a sealed record is altered, in its text", &|f| {
+    let altered = Fails("tree-token", "tokens", "token {token ci}");
+    bad("token-record-text", altered, "a bit of a sealed record is altered, in its text", &|f| {
         f.flip("token", "sealed", "tag = {token ci}", 60);
+    });
+    let seal = Fails("token-seal", "tokens", "token {token ci}");
+    bad("token-record-text-known", seal, "a bit of a sealed record is altered, and the tree knows it", &|f| {
+        f.flip("token", "sealed", "tag = {token ci}", 60);
+        f.sign();
     });
     let malformed = Fails("token-malformed", "tokens", "token {token ci}");
     bad("token-record-unpadded", malformed, "a record is not padded", &|f| {
@@ -581,7 +586,7 @@ fn checks(set: &mut Set) {
     bad("check-token-grant-gone", "grants", grants, "a grant is gone", &|f, ci| {
         f.sql(&format!("DELETE FROM token_grant WHERE {} AND item = {{id a}}", ci.mine()));
     });
-    bad("check-token-grant-text", "grant-seal", grants, "a bit of a sealed grant is altered", &|f, ci| {
+    bad("check-token-grant-text", "grants", grants, "a bit of a sealed grant is altered", &|f, ci| {
         f.flip("token_grant", "sealed", &format!("{} AND item = {{id a}}", ci.mine()), 60);
     });
     bad(
@@ -678,12 +683,7 @@ fn keyring(set: &mut Set) {
         f.drop_leaf(&f.tag(super::forge::SLOT, &id.to_le_bytes()));
         f.sign_tree();
     });
-    bad(
-        "keyring-read",
-        Fails("item-seal", "read a", "item {item a}"),
-        "a key's metadata does not open",
-        &|f| {
-            f.flip("item", "sealed", "tag = {item a}", 60);
-        },
-    );
+    bad("keyring-read", Fails("tree-item", "read a", "item {item a}"), "a key's metadata is altered", &|f| {
+        f.flip("item", "sealed", "tag = {item a}", 60);
+    });
 }

@@ -217,8 +217,8 @@ impl<'f> Holder<'f> {
 
     /// What a machine remembers of the view.
     pub(crate) fn pin_state(&self) -> String {
-        let id = crypto::seal_id(&self.sealed_view()).unwrap();
-        hex(&self.key("view").mac(&[b"keyvault token pin", &self.change().to_le_bytes(), &id]))
+        let hash = sha256(&self.sealed_view());
+        hex(&self.key("view").mac(&[b"keyvault token pin", &self.change().to_le_bytes(), &hash]))
     }
 
     fn grant_place<'a>(&'a self, item: &'a Tag) -> At<'a> {
@@ -261,10 +261,8 @@ impl<'f> Holder<'f> {
     /// The view anew, with the grants that there are.
     pub(crate) fn bind(&self) {
         let rows = self.granted();
-        let ids = rows.iter().flat_map(|(item, sealed)| {
-            [&item[..], &crypto::seal_id(sealed).unwrap_or([0; crypto::SEAL_ID_LEN])].concat()
-        });
-        let digest = self.key("view").digest(&[b"keyvault token grants", &ids.collect::<Vec<u8>>()]);
+        let hashes = rows.iter().flat_map(|(item, sealed)| [&item[..], &sha256(sealed)].concat());
+        let digest = self.key("view").digest(&[b"keyvault token grants", &hashes.collect::<Vec<u8>>()]);
         let view = self.view();
         let count = u32::try_from(rows.len()).unwrap().to_le_bytes();
         self.put_padded_view(&pad(&[&view[..view.len() - 20], &count, &digest].concat()));

@@ -24,7 +24,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason("empty-file", "foreign", "is empty", "the file has no bytes"),
     reason("not-sqlite", "foreign", "not a vault", "the file is not an SQLite database"),
     reason("application-id", "foreign", "not a vault", "`application_id` is not that of a vault"),
-    reason("format", "format", "format ", "`user_version` is not 2"),
+    reason("format", "format", "format ", "`user_version` is not 1001"),
     reason("schema", "hostile", "schema: ", "`sqlite_schema` differs from §4"),
     reason("cut-off", "damaged", "cut off within a page", "the last page is not whole"),
     reason("pages", "damaged", "malformed", "SQLite's pages do not hold together"),

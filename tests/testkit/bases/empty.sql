@@ -6,7 +6,7 @@
 PRAGMA page_size = 4096;
 PRAGMA journal_mode = WAL;
 PRAGMA application_id = 1263946836;
-PRAGMA user_version = 2;
+PRAGMA user_version = 1001;
 BEGIN;
 CREATE TABLE audit (seq INTEGER PRIMARY KEY, change INTEGER, mac BLOB NOT NULL, sealed BLOB NOT NULL) STRICT;
 CREATE UNIQUE INDEX audit_change ON audit (change) WHERE change IS NOT NULL;

@@ -16,6 +16,9 @@ pub const MAC_LEN: usize = 32;
 /// Length of a truncated MAC where it stands in the hash tree or in an index, in bytes.
 pub const DIGEST_LEN: usize = 16;
 
+/// Length of a SHA-256, in bytes.
+pub const HASH_LEN: usize = 32;
+
 /// A full HMAC-SHA-256 value.
 pub type Mac = [u8; MAC_LEN];
 /// An HMAC-SHA-256 value cut to 128 bits (RFC 2104 §5 asks for at least half).
@@ -125,9 +128,9 @@ pub fn hkdf_sha256(ikm: &[u8], salt: &[u8], info: &[u8], out: &mut [u8]) -> bool
     fill(&extract(ikm, salt), &[info], out)
 }
 
-/// SHA-256 of what is not secret (a path in a file name). Secrets are fingerprinted under a key.
+/// SHA-256 of something that is not secret: a sealed text, a path. Secrets are fingerprinted under a key.
 #[must_use]
-pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub fn sha256(bytes: &[u8]) -> [u8; HASH_LEN] {
     to_array(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 

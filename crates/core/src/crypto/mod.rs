@@ -10,9 +10,9 @@ mod seal;
 #[cfg(test)]
 mod vectors;
 
-pub use key::{DIGEST_LEN, Digest, KEY_LEN, Key, MAC_LEN, Mac, hkdf_sha256, hmac_sha256, sha256};
+pub use key::{DIGEST_LEN, Digest, HASH_LEN, KEY_LEN, Key, MAC_LEN, Mac, hkdf_sha256, hmac_sha256, sha256};
 pub use passphrase_kdf::{Cost, CostError, KdfError, argon2id, calibrate};
-pub use seal::{OVERHEAD, OpenError, SEAL_ID_LEN, open, seal, seal_id};
+pub use seal::{OVERHEAD, OpenError, open, seal};
 
 use ring::rand::SecureRandom;
 use ring::signature::KeyPair;

@@ -4,8 +4,8 @@
 /// Marks the file as a vault: `KVLT` in SQLite's `application_id`.
 pub(super) const APPLICATION_ID: i32 = 0x4B56_4C54;
 
-/// The format, in SQLite's `user_version`.
-pub(super) const FORMAT: i32 = 2;
+/// The format, in SQLite's `user_version`: 1000 + n until it is frozen as 3.
+pub(super) const FORMAT: i32 = 1001;
 
 /// An object of the schema as (type, name, table, statement).
 pub(super) type Object = (&'static str, &'static str, &'static str, &'static str);

@@ -110,16 +110,15 @@ impl View {
 
 /// What a machine remembers of a view.
 pub(crate) fn pin_mac(row: &ViewRow, keys: &TokenKeys) -> Mac {
-    let id = crypto::seal_id(&row.sealed).unwrap_or([0; crypto::SEAL_ID_LEN]);
-    keys.view.mac(&[PIN_LABEL, &row.change.to_le_bytes(), &id])
+    keys.view.mac(&[PIN_LABEL, &row.change.to_le_bytes(), &crypto::sha256(&row.sealed)])
 }
 
 /// The digest over all grants; `rows` are ordered by the keys' ids.
 pub(crate) fn grants_digest(keys: &TokenKeys, rows: &[GrantRow]) -> Digest {
-    let mut all = Vec::with_capacity(rows.len() * (16 + crypto::SEAL_ID_LEN));
+    let mut all = Vec::with_capacity(rows.len() * (16 + crypto::HASH_LEN));
     for row in rows {
         all.extend_from_slice(&row.item);
-        all.extend_from_slice(&crypto::seal_id(&row.sealed).unwrap_or([0; crypto::SEAL_ID_LEN]));
+        all.extend_from_slice(&crypto::sha256(&row.sealed));
     }
     keys.view.digest(&[GRANTS_LABEL, &all])
 }

@@ -25,8 +25,7 @@ pub(crate) fn tag(index: &Key, kind: Kind, name: &[u8]) -> Tag {
     index.digest(&[INDEX_LABEL, &[kind as u8], name])
 }
 
-/// The leaf of the header row. The seed's whole text is in it: a check without root cannot open the seed to see whether
-/// its body belongs to its seal id.
+/// The leaf of the header row.
 pub(crate) fn header_leaf(tree: &Key, header: &HeaderRow) -> Digest {
     tree.digest(&[
         LEAF_LABEL,
@@ -65,6 +64,5 @@ pub(crate) fn tokens_leaf<'t>(tree: &Key, tags: impl Iterator<Item = &'t Tag>) -
 
 /// The leaf of a row that has a revision and one sealed text: keys, scopes, names.
 pub(crate) fn row_leaf(tree: &Key, kind: Kind, tag: &Tag, revision: u64, sealed: &[u8]) -> Digest {
-    let id = crypto::seal_id(sealed).unwrap_or([0; crypto::SEAL_ID_LEN]);
-    tree.digest(&[LEAF_LABEL, &[kind as u8], tag, &revision.to_le_bytes(), &id])
+    tree.digest(&[LEAF_LABEL, &[kind as u8], tag, &revision.to_le_bytes(), &crypto::sha256(sealed)])
 }

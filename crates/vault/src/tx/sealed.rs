@@ -65,9 +65,6 @@ impl Opener<'_> {
     }
 
     /// A version's value out of its wrapped key and its sealed value, which must be those that the metadata names.
-    ///
-    /// A token's holder has the keys of the versions that were granted to it, and to a key that is known another text with
-    /// the same tag can be computed. The fingerprint's key it has not.
     pub(crate) fn value(
         self,
         item: &[u8; 16],
@@ -88,8 +85,7 @@ impl Opener<'_> {
     }
 
     pub(crate) fn version_digest(self, wrapped: &[u8], sealed: &[u8]) -> Digest {
-        let id = |text| crypto::seal_id(text).unwrap_or([0; crypto::SEAL_ID_LEN]);
-        self.keys.tree.digest(&[VERSION_LABEL, &id(wrapped), &id(sealed)])
+        self.keys.tree.digest(&[VERSION_LABEL, &crypto::sha256(wrapped), &crypto::sha256(sealed)])
     }
 
     /// What a value is recognised by: a MAC of it under a key of this vault, first 6 bytes.
