@@ -7,7 +7,7 @@ use std::path::Path;
 
 use keyvault_core::clock::{Moment, Rng, RngError};
 use keyvault_core::codec::{self, Encoder};
-use keyvault_core::crypto::{self, Key};
+use keyvault_core::crypto::{self, Key, Signed, SigningKey, sha256};
 use keyvault_core::identity::{Identity, Place};
 use keyvault_core::recipe::{Kind, Recipe};
 use keyvault_vault::unlock::recovery::RecoveryCode;
@@ -46,7 +46,7 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
     let padded = codec::pad(b"hello")?;
     let sealed =
         crypto::seal(&metadata, "keyvault item", &context, padded.expose(), &Counting(Cell::new(0)))?;
-    let hash = crypto::sha256(&sealed);
+    let hash = sha256(&sealed);
     let leaf = tree.digest(&[b"keyvault tree leaf", &[3], &tag, &1_u64.to_le_bytes(), &hash]);
     let [a, b, c, ..] = tag;
     let bucket = (u32::from(a) << 16 | u32::from(b) << 8 | u32::from(c)) >> 6;
@@ -54,6 +54,9 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
     let lower = 65 + (bucket >> 6);
     let body = Encoder::new().u64(1 << (bucket & 63)).fixed(&bucket_digest).finish();
     let node_digest = tree.digest(&[b"keyvault tree node", &lower.to_le_bytes(), &body]);
+    let seed = daily.derive("keyvault daily signing", &identity.whole());
+    let public = crypto::ed25519_public(seed.expose()).ok_or("a seed")?;
+    let signer = Encoder::new().u32(1).u8(1).bytes(&public).finish();
     let record = Encoder::new()
         .u32(1)
         .fixed(&identity.vault_id)
@@ -63,8 +66,13 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
         .fixed(&node_digest)
         .u64(1)
         .fixed(&[1; 32])
+        .u8(1)
+        .fixed(sha256(&[b"keyvault signer", &signer[..]].concat()).get(..16).ok_or("32 bytes")?)
         .fixed(&[0; 32])
+        .u32(0)
         .finish();
+    let signature = SigningKey::of_seed(seed).sign(Signed::Record, &identity, &record);
+    let both = Encoder::new().bytes(&record).bytes(&signature).finish();
     let entry = Encoder::new().u64(0).option(Some(1), Encoder::u64).fixed(&[0; 32]).bytes(&sealed).finish();
     let first_key = Key::from_bytes(&[9; 32]).ok_or("32 bytes")?;
     let code = RecoveryCode::create(&Counting(Cell::new(0)))?;
@@ -85,7 +93,10 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
         ("node body", hex(&body)),
         ("node digest", hex(&node_digest)),
         ("record", hex(&record)),
-        ("record mac", hex(&state.mac(&[b"keyvault state record", &record]))),
+        ("signer", hex(&signer)),
+        ("signature", hex(&signature)),
+        ("record mac", hex(&state.mac(&[b"keyvault state record", &both]))),
+        ("record hash", hex(&sha256(&both))),
         ("entry mac", hex(&first_key.mac(&[b"keyvault audit entry", &entry]))),
         ("next key", hex(first_key.derive("keyvault audit step", &[]).expose())),
         ("recovery code", String::from_utf8_lossy(code.text()?.expose()).into_owned()),

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{self, Chain, ChangeMark, Seed, Verified};
 use crate::state::pin::Standing;
+use crate::state::record;
 use crate::state::tree::Bucket;
-use crate::store::{Stray, Tag};
+use crate::store::{HeaderRow, Stray, Tag};
 use crate::unlock::slot;
 use keyvault_core::name::{KeyName, Scope};
 use keyvault_os::process::cores::on_all_cores;
@@ -199,9 +200,22 @@ impl Check {
         }
     }
 
+    /// A session is shown by MACs alone that nothing was altered; a bearer looks at signatures.
+    fn signatures(&mut self, work: &Work<'_>, header: &HeaderRow) -> Result<(), VaultError> {
+        let signer = work.keys.signing.signer();
+        if header.signer != signer.encode() {
+            self.find("vault", "names a signer that is not the one of the vault's everyday keys");
+        }
+        if !record::is_signed_by(work.tx, &signer, &work.identity)? {
+            self.find("state", "is not signed by the vault's everyday keys");
+        }
+        Ok(())
+    }
+
     fn header_and_slots(&mut self, work: &Work<'_>) -> Result<(), VaultError> {
         let header = work.tx.header()?;
         self.claim("vault", &work.tag(Kind::Header, &[]), work.header_leaf(&header));
+        self.signatures(work, &header)?;
         let slots = work.tx.slots()?;
         for slot in &slots {
             let tag = work.slot_tag(slot.id);

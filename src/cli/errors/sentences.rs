@@ -36,6 +36,7 @@ impl Failure {
                 failure.hint.get_or_insert_default().push_str(rekeyed);
                 failure
             }
+            VaultError::State(error @ StateError::NewerRecord { .. }) => newer(&error, path),
             VaultError::State(error) => altered(&error.to_string(), path),
             VaultError::Unlock(error) => unlock(&error),
             VaultError::Alarm { standing, found, pinned, path } => alarm(standing, found, pinned, &path),
@@ -295,4 +296,11 @@ pub(in crate::cli) fn list(names: &[KeyName]) -> String {
         Some(more) if more > 0 => format!("{} and {more} more", shown.join(", ")),
         _ => shown.join(", "),
     }
+}
+
+fn newer(error: &StateError, path: &Path) -> Failure {
+    Failure::failed(
+        &format!("{} was changed by a newer version of keyvault: {error}.", path.display()),
+        Some("Use that version or a newer one."),
+    )
 }

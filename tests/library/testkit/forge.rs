@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use keyvault_core::clock::{Rng, RngError};
 use keyvault_core::codec::{self, Decoder, Encoder};
-use keyvault_core::crypto::{self, Cost, Key, argon2id, sha256};
+use keyvault_core::crypto::{self, Cost, Key, Signed, SigningKey, argon2id, sha256};
 use keyvault_core::identity::{Identity, Place};
 use rusqlite::{Connection, params};
 
@@ -62,6 +62,7 @@ pub(crate) struct Keys {
     pub(crate) tree: Key,
     pub(crate) events: Key,
     pub(crate) append: Key,
+    pub(crate) signing: SigningKey,
 }
 
 impl Keys {
@@ -78,6 +79,7 @@ impl Keys {
             tree: derive("keyvault daily tree"),
             events: derive("keyvault daily audit events"),
             append: derive("keyvault daily audit append"),
+            signing: SigningKey::of_seed(derive("keyvault daily signing")),
             root,
         }
     }
@@ -98,6 +100,9 @@ pub(crate) fn at<'a>(table: &'a str, row: &'a [u8], version: u32, revision: u64)
     At { table, row, version, field: "sealed", revision, bound: &[] }
 }
 
+/// Length of a state record without extensions.
+const SHORT_RECORD: usize = 149;
+
 /// The state record of §8.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -109,7 +114,9 @@ pub(crate) struct Record {
     pub(crate) root: Tag,
     pub(crate) count: u64,
     pub(crate) head: [u8; 32],
+    pub(crate) signer: [u8; 16],
     pub(crate) previous: [u8; 32],
+    pub(crate) extensions: Vec<u8>,
 }
 
 impl Record {
@@ -124,7 +131,12 @@ impl Record {
             root: from.array().unwrap(),
             count: from.u64().unwrap(),
             head: from.array().unwrap(),
+            signer: {
+                assert_eq!(from.u8(), Ok(1));
+                from.array().unwrap()
+            },
             previous: from.array().unwrap(),
+            extensions: bytes[SHORT_RECORD - 4..].to_vec(),
         }
     }
 
@@ -138,7 +150,10 @@ impl Record {
             .fixed(&self.root)
             .u64(self.count)
             .fixed(&self.head)
+            .u8(1)
+            .fixed(&self.signer)
             .fixed(&self.previous)
+            .fixed(&self.extensions)
             .finish()
     }
 }
@@ -274,15 +289,24 @@ impl Forge {
     pub(crate) fn sign(&self) {
         self.connection.execute("DELETE FROM leaf", []).unwrap();
         let label = b"keyvault tree leaf";
-        let (vault, epoch, seed, by): (Vec<u8>, u32, Vec<u8>, String) = self
+        let (vault, epoch, seed, by, signer): (Vec<u8>, u32, Vec<u8>, String, Vec<u8>) = self
             .connection
-            .query_row("SELECT vault_id, epoch, chain_seed, written_by FROM vault", [], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            .query_row("SELECT vault_id, epoch, chain_seed, written_by, signer FROM vault", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
             })
             .unwrap();
         let len = |bytes: &[u8]| (bytes.len() as u64).to_le_bytes();
-        let parts: [&[u8]; 7] =
-            [label, &[HEADER], &vault, &epoch.to_le_bytes(), &len(&seed), &seed, by.as_bytes()];
+        let parts: [&[u8]; 9] = [
+            label,
+            &[HEADER],
+            &vault,
+            &epoch.to_le_bytes(),
+            &len(&seed),
+            &seed,
+            &len(&signer),
+            &signer,
+            by.as_bytes(),
+        ];
         self.put_leaf(&self.tag(HEADER, &[]), &self.keys.tree.digest(&parts));
         for (id, header, sealed) in self.triples("SELECT id, header, sealed FROM slot") {
             let id = u32::try_from(id).unwrap().to_le_bytes();
@@ -361,13 +385,25 @@ impl Forge {
         Record::decode(&self.blob("SELECT record FROM state"))
     }
 
+    pub(crate) fn record_hash(&self) -> [u8; 32] {
+        let part = |column: &str| self.blob(&format!("SELECT {column} FROM state"));
+        sha256(&Encoder::new().bytes(&part("record")).bytes(&part("signature")).finish())
+    }
+
     pub(crate) fn put_record(&self, record: &Record) {
         self.put_record_bytes(&record.encode(), &self.keys.state);
     }
 
     pub(crate) fn put_record_bytes(&self, record: &[u8], key: &Key) {
-        let mac = key.mac(&[b"keyvault state record", record]);
-        self.connection.execute("UPDATE state SET record = ?, mac = ?", params![record, mac]).unwrap();
+        let signature = self.keys.signing.sign(Signed::Record, &self.identity, record);
+        self.put_signed_record(record, &signature, key);
+    }
+
+    pub(crate) fn put_signed_record(&self, record: &[u8], signature: &[u8], key: &Key) {
+        let both = Encoder::new().bytes(record).bytes(signature).finish();
+        let mac = key.mac(&[b"keyvault state record", &both]);
+        let sql = "UPDATE state SET record = ?, signature = ?, mac = ?";
+        self.connection.execute(sql, params![record, signature, mac]).unwrap();
     }
 
     // ── Keys ─────────────────────────────────────────────────────────────────────────────────────────────────────

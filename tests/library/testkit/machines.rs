@@ -514,10 +514,15 @@ fn records(set: &mut Set) {
         f.flip("token", "sealed", "tag = {token ci}", 60);
     });
     let seal = Fails("token-seal", "tokens", "token {token ci}");
-    bad("token-record-text-known", seal, "a bit of a sealed record is altered, and the tree knows it", &|f| {
-        f.flip("token", "sealed", "tag = {token ci}", 60);
-        f.sign();
-    });
+    bad(
+        "token-record-text-known",
+        seal,
+        "a bit of a sealed record is altered, and the tree knows it",
+        &|f| {
+            f.flip("token", "sealed", "tag = {token ci}", 60);
+            f.sign();
+        },
+    );
     let malformed = Fails("token-malformed", "tokens", "token {token ci}");
     bad("token-record-unpadded", malformed, "a record is not padded", &|f| {
         put_padded_record(f, "ci", &record(f, "ci"));

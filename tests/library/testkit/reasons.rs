@@ -73,6 +73,18 @@ pub(crate) const REASONS: &[Reason] = &[
         "the chain does not pass through the point that the record names",
     ),
     reason(
+        "record-newer",
+        "format",
+        "which this version of keyvault does not know",
+        "the state record has an even field that is not known",
+    ),
+    reason(
+        "record-signature",
+        "damaged",
+        "is not signed by",
+        "the record names another signer than the epoch's, or its signature does not verify",
+    ),
+    reason(
         "record-event",
         "damaged",
         "names an entry of another change",

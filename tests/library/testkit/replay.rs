@@ -11,6 +11,7 @@ use keyvault_core::name::{KeyName, Scope};
 use keyvault_exec::release::{self, ReleaseError, Selection};
 use keyvault_os::fs::vault_file::FileFault;
 use keyvault_vault::audit::Action;
+use keyvault_vault::state::StateError;
 use keyvault_vault::state::pin::{Pins, Standing};
 use keyvault_vault::store::StoreError;
 use keyvault_vault::unlock::UnlockError;
@@ -397,7 +398,8 @@ fn class(error: &VaultError) -> &'static str {
         VaultError::File(FileFault::Empty { .. })
         | VaultError::Store(StoreError::NotAVault)
         | VaultError::Token(TokenError::NotABundle) => "foreign",
-        VaultError::Store(StoreError::OlderFormat { .. } | StoreError::NewerFormat { .. }) => "format",
+        VaultError::Store(StoreError::OlderFormat { .. } | StoreError::NewerFormat { .. })
+        | VaultError::State(StateError::NewerRecord { .. }) => "format",
         VaultError::Store(StoreError::Schema { .. }) => "hostile",
         VaultError::Store(StoreError::Damaged { .. } | StoreError::NoLog)
         | VaultError::State(_)

@@ -479,6 +479,9 @@ fn state(set: &mut Set) {
     set.bad("record-long", fails, "the record has a byte more", |f| {
         f.sql("UPDATE state SET record = CAST(record || x'00' AS BLOB)");
     });
+    set.bad("record-signature", fails, "one bit of the record's signature is altered", |f| {
+        f.flip("state", "signature", "id = 1", 20);
+    });
     set.bad("record-deleted", Fails("missing-row", "state", ""), "the record is deleted", |f| {
         f.sql("DELETE FROM state");
     });
@@ -512,6 +515,9 @@ fn header(set: &mut Set) {
     });
     set.bad("header-seed", state, "one bit of the sealed k₀ is altered", |f| {
         f.flip("vault", "chain_seed", "id = 1", 60);
+    });
+    set.bad("header-signer", state, "one bit of the signer is altered", |f| {
+        f.flip("vault", "signer", "id = 1", 20);
     });
     set.bad("header-seed-empty", state, "the sealed k₀ has no bytes", |f| {
         f.put("vault", "chain_seed", "id = 1", &[]);
@@ -698,7 +704,7 @@ fn columns(set: &mut Set) {
         Fails("second-row", "check", "file"),
         "there is a second record, against the condition of the table",
         |f| {
-            f.sql("INSERT INTO state SELECT 2, record, mac FROM state");
+            f.sql("INSERT INTO state SELECT 2, record, signature, mac FROM state");
         },
     );
 }

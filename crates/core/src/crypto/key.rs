@@ -19,6 +19,9 @@ pub const DIGEST_LEN: usize = 16;
 /// Length of a SHA-256, in bytes.
 pub const HASH_LEN: usize = 32;
 
+/// A SHA-256.
+pub type Hash = [u8; HASH_LEN];
+
 /// A full HMAC-SHA-256 value.
 pub type Mac = [u8; MAC_LEN];
 /// An HMAC-SHA-256 value cut to 128 bits (RFC 2104 §5 asks for at least half).
@@ -130,7 +133,7 @@ pub fn hkdf_sha256(ikm: &[u8], salt: &[u8], info: &[u8], out: &mut [u8]) -> bool
 
 /// SHA-256 of something that is not secret: a sealed text, a path. Secrets are fingerprinted under a key.
 #[must_use]
-pub fn sha256(bytes: &[u8]) -> [u8; HASH_LEN] {
+pub fn sha256(bytes: &[u8]) -> Hash {
     to_array(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 

@@ -2,7 +2,7 @@
 
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::{Decoder, Encoder, Malformed};
-use keyvault_core::crypto::Mac;
+use keyvault_core::crypto::Hash;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -133,8 +133,8 @@ pub struct KeyRef {
 pub struct ChangeMark {
     /// The change's number.
     pub number: u64,
-    /// MAC of the state record before it.
-    pub previous: Mac,
+    /// The state record before it, as its hash.
+    pub previous: Hash,
 }
 
 /// One event.

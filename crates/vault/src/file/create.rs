@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::audit::{Action, Chain, ChangeMark, Event, Seed};
-use crate::state::record::{Authentic, Record};
+use crate::state::record::{Authentic, NO_RECORD, Record};
 use crate::state::tree::Tree;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, Tag, Tx};
 use crate::unlock::keys::{DailyKeys, Root};
@@ -12,7 +12,9 @@ use crate::unlock::passphrase::Passphrase;
 use crate::unlock::recovery::RecoveryCode;
 use crate::unlock::slot;
 use keyvault_core::clock::RngError;
+use keyvault_core::codec::Extensions;
 use keyvault_core::crypto::Cost;
+use keyvault_core::crypto::Signer;
 use keyvault_core::identity::Identity;
 use keyvault_os::fs::vault_file;
 
@@ -100,6 +102,7 @@ fn fill(
         epoch: identity.epoch,
         written_by: env!("CARGO_PKG_VERSION").to_owned(),
         chain_seed,
+        signer: keys.signing.signer().encode(),
     };
     tx.put_header(&header)?;
     let mut leaves: BTreeMap<Tag, _> = BTreeMap::new();
@@ -112,7 +115,7 @@ fn fill(
     let root = Tree::new(tx, &keys.tree, None).apply(&leaves)?.ok_or(RngError)?;
     let number = 1;
     let event = Event {
-        change: Some(ChangeMark { number, previous: crate::audit::START }),
+        change: Some(ChangeMark { number, previous: NO_RECORD }),
         ..world.event(Action::Init, Vec::new(), String::new())
     };
     let mut chain = Chain::begin(seed);
@@ -123,9 +126,11 @@ fn fill(
         root,
         audit_count: chain.count,
         audit_head: chain.head,
-        previous: crate::audit::START,
+        signer: Signer::id_of(&header.signer),
+        previous: NO_RECORD,
+        extensions: Extensions::default(),
     };
-    Ok(record.store(tx, &keys.state, identity)?)
+    Ok(record.store(tx, &keys.signing, &keys.state, identity)?)
 }
 
 fn tag(keys: &DailyKeys, kind: Kind, name: &[u8]) -> Tag {

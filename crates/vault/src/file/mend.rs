@@ -33,9 +33,10 @@ impl Vault {
             epoch: identity.epoch,
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
             chain_seed,
+            signer: keys.signing.signer().encode(),
         };
         let slots = std::mem::take(&mut found.slots);
-        let mut new = Work::begin(&tx, &keys, identity, old.current);
+        let mut new = Work::begin(&tx, &keys, identity, old.current.clone());
         let tombs = found.tombs();
         let frame = Frame { header: &header, slots: &slots, seed };
         let items = new.seal_anew(&old, frame, &mut found, world, &|_| ())?;

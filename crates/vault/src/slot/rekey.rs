@@ -75,13 +75,15 @@ impl Next {
             .zip(credentials)
             .map(|(id, credential)| credential.seal(id, &root, &identity, world))
             .collect::<Result<_, _>>()?;
+        let keys = root.daily(&identity).keys(&identity);
         let header = HeaderRow {
             vault_id: identity.vault_id,
             epoch: identity.epoch,
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
             chain_seed,
+            signer: keys.signing.signer().encode(),
         };
-        Ok(Self { identity, keys: root.daily(&identity).keys(&identity), header, seed, slots })
+        Ok(Self { identity, keys, header, seed, slots })
     }
 }
 
@@ -141,7 +143,7 @@ impl Vault {
         let dropped: Vec<_> = slots.iter().filter(|slot| !kept.contains(slot)).filter_map(way).collect();
         let tokens = old.tokens_to_renew(&found.tokens, world)?;
         tx.clear_tokens()?;
-        let mut new = Work::begin(&tx, &next.keys, next.identity, old.current);
+        let mut new = Work::begin(&tx, &next.keys, next.identity, old.current.clone());
         let ways = next.slots.iter().filter_map(way).collect();
         let tombs = found.tombs();
         let frame = Frame { header: &next.header, slots: &next.slots, seed: next.seed };

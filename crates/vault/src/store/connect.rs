@@ -272,7 +272,13 @@ mod tests {
     use crate::store::Durability;
 
     fn header(epoch: u32) -> HeaderRow {
-        HeaderRow { vault_id: [1; 16], epoch, written_by: "0".to_owned(), chain_seed: vec![2] }
+        HeaderRow {
+            vault_id: [1; 16],
+            epoch,
+            written_by: "0".to_owned(),
+            chain_seed: vec![2],
+            signer: vec![3],
+        }
     }
 
     fn vault() -> (tempfile::TempDir, PathBuf) {

@@ -21,6 +21,8 @@ pub struct HeaderRow {
     pub written_by: String,
     /// The audit chain's k₀, sealed under root.
     pub chain_seed: Vec<u8>,
+    /// The public half of the pair that signs in this epoch.
+    pub signer: Vec<u8>,
 }
 
 /// One way to open the vault.
@@ -43,11 +45,12 @@ pub struct ItemRow {
     pub sealed: Vec<u8>,
 }
 
-/// The state record and its MAC.
+/// The state record, its signature, and the MAC of both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateRow {
     pub record: Vec<u8>,
-    /// Its MAC under the state key.
+    pub signature: Vec<u8>,
+    /// Under the state key.
     pub mac: [u8; 32],
 }
 
@@ -72,7 +75,7 @@ pub(super) type Result<T> = std::result::Result<T, StoreError>;
 impl Tx<'_> {
     pub fn header(&self) -> Result<HeaderRow> {
         self.one(
-            "SELECT vault_id, epoch, written_by, chain_seed FROM vault WHERE id = 1",
+            "SELECT vault_id, epoch, written_by, chain_seed, signer FROM vault WHERE id = 1",
             [],
             "vault",
             |row| {
@@ -81,6 +84,7 @@ impl Tx<'_> {
                     epoch: row.get(1)?,
                     written_by: row.get(2)?,
                     chain_seed: row.get(3)?,
+                    signer: row.get(4)?,
                 })
             },
         )?
@@ -89,8 +93,8 @@ impl Tx<'_> {
 
     pub fn put_header(&self, header: &HeaderRow) -> Result<()> {
         self.run(
-            "INSERT OR REPLACE INTO vault (id, vault_id, epoch, written_by, chain_seed) VALUES (1, ?, ?, ?, ?)",
-            params![header.vault_id, header.epoch, header.written_by, header.chain_seed],
+            "INSERT OR REPLACE INTO vault (id, vault_id, epoch, written_by, chain_seed, signer) VALUES (1, ?, ?, ?, ?, ?)",
+            params![header.vault_id, header.epoch, header.written_by, header.chain_seed, header.signer],
         )
     }
 

@@ -71,7 +71,7 @@ pub(super) const OBJECTS: [Object; 19] = [
         "table",
         "state",
         "state",
-        "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), record BLOB NOT NULL, mac BLOB NOT NULL) STRICT",
+        "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), record BLOB NOT NULL, signature BLOB NOT NULL, mac BLOB NOT NULL) STRICT",
     ),
     (
         "table",
@@ -107,7 +107,7 @@ pub(super) const OBJECTS: [Object; 19] = [
         "table",
         "vault",
         "vault",
-        "CREATE TABLE vault (id INTEGER PRIMARY KEY CHECK (id = 1), vault_id BLOB NOT NULL, epoch INTEGER NOT NULL, written_by TEXT NOT NULL, chain_seed BLOB NOT NULL) STRICT",
+        "CREATE TABLE vault (id INTEGER PRIMARY KEY CHECK (id = 1), vault_id BLOB NOT NULL, epoch INTEGER NOT NULL, written_by TEXT NOT NULL, chain_seed BLOB NOT NULL, signer BLOB NOT NULL) STRICT",
     ),
     (
         "table",

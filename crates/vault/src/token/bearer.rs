@@ -22,7 +22,7 @@ use keyvault_core::secret::SecretBytes;
 
 use super::bundle::Bundle;
 use super::error::TokenError;
-use super::grant::{self, Grant, View};
+use super::grant::{Grant, View};
 use crate::error::VaultError;
 use crate::file::open::{Notice, Vault, World};
 use crate::supply::key_source::KeySource;
@@ -127,7 +127,7 @@ impl<'r> Bearer<'r> {
         if self.pinned == Memory::Unreadable {
             (world.notice)(Notice::UnreadablePin);
         }
-        remember(world, self.holding, self.store.path(), &self.row, &self.keys, self.pinned.pin());
+        remember(world, self.holding, self.store.path(), &self.row, self.pinned.pin());
         Ok(())
     }
 }
@@ -144,7 +144,7 @@ fn verified_view(
     let row = tx.view(&holding.id)?.ok_or(TokenError::OpensNothing)?;
     let view = View::open(&row, keys, identity)?;
     if let Some(pin) = pinned {
-        let standing = pin.standing_of(view.change, &grant::pin_mac(&row, keys));
+        let standing = pin.standing_of(view.change, &crypto::sha256(&row.sealed));
         if matches!(standing, Standing::RolledBack | Standing::Forked) {
             let alarm =
                 TokenError::Alarm { name: view.name, standing, found: view.change, pinned: pin.change };
@@ -159,17 +159,10 @@ fn verified_view(
 }
 
 /// That it could not be remembered makes a later rollback go unnoticed, and nothing else.
-fn remember(
-    world: &World<'_>,
-    holding: &Holding,
-    path: &Path,
-    row: &ViewRow,
-    keys: &TokenKeys,
-    pinned: Option<&Pin>,
-) {
-    let mac = grant::pin_mac(row, keys);
+fn remember(world: &World<'_>, holding: &Holding, path: &Path, row: &ViewRow, pinned: Option<&Pin>) {
     if pinned.is_none_or(|pin| pin.change != row.change) {
-        let seen = Pin { change: row.change, mac, epoch: None, path: path.to_string_lossy().into_owned() };
+        let hash = crypto::sha256(&row.sealed);
+        let seen = Pin { change: row.change, hash, epoch: None, path: path.to_string_lossy().into_owned() };
         if let Err(error) = world.pins.advance_token(&holding.id, path, &seen) {
             (world.notice)(Notice::NotPinned(error));
         }

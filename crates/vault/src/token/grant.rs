@@ -12,7 +12,7 @@ use crate::store::{GrantRow, TokenId, ViewRow};
 use crate::unlock::token::TokenKeys;
 use keyvault_core::clock::{Moment, Rng};
 use keyvault_core::codec::{self, Decoder, Encoder, Malformed};
-use keyvault_core::crypto::{self, Digest, Key, Mac};
+use keyvault_core::crypto::{self, Digest, Key};
 use keyvault_core::identity::{Identity, Place};
 use keyvault_core::name::{EnvName, KeyName, Scope, TokenName};
 use keyvault_core::secret::SecretBytes;
@@ -24,7 +24,6 @@ use crate::tx::damaged;
 const VIEW_LABEL: &str = "keyvault token view";
 const GRANT_LABEL: &str = "keyvault token grant";
 const GRANTS_LABEL: &[u8] = b"keyvault token grants";
-const PIN_LABEL: &[u8] = b"keyvault token pin";
 
 /// What stands at the head of what a holder may read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,11 +105,6 @@ impl View {
     pub(crate) fn binds(&self, rows: &[GrantRow], keys: &TokenKeys) -> bool {
         u32::try_from(rows.len()) == Ok(self.count) && grants_digest(keys, rows) == self.grants
     }
-}
-
-/// What a machine remembers of a view.
-pub(crate) fn pin_mac(row: &ViewRow, keys: &TokenKeys) -> Mac {
-    keys.view.mac(&[PIN_LABEL, &row.change.to_le_bytes(), &crypto::sha256(&row.sealed)])
 }
 
 /// The digest over all grants; `rows` are ordered by the keys' ids.

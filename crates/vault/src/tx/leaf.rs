@@ -34,6 +34,8 @@ pub(crate) fn header_leaf(tree: &Key, header: &HeaderRow) -> Digest {
         &header.epoch.to_le_bytes(),
         &len(&header.chain_seed),
         &header.chain_seed,
+        &len(&header.signer),
+        &header.signer,
         header.written_by.as_bytes(),
     ])
 }

@@ -8,7 +8,7 @@ pub(crate) mod sealed;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::audit::{Chain, ChangeMark, Event, HeadMark};
+use crate::audit::{Action, Chain, ChangeMark, Event, HeadMark};
 use crate::state::StateError;
 use crate::state::pin::{self, Memory, Standing};
 use crate::state::record::{Authentic, Record};
@@ -357,15 +357,28 @@ impl<'a> Work<'a> {
         self.current.record.change.max(self.floor) + 1
     }
 
+    /// A later version may keep something in the record that follows from the rows. Only a change that takes something
+    /// away, or seals everything anew, copies what is not known here.
+    fn may_rewrite_record(&self, action: Action) -> Result<(), StateError> {
+        use Action::{Adopt, Recover, Rekey, Remove, Restore, Revoke, Token};
+        match self.current.record.extensions.first() {
+            Some(field) if !matches!(action, Adopt | Recover | Rekey | Remove | Restore | Revoke | Token) => {
+                Err(StateError::NewerRecord { field })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Ends a change: scopes, names, tokens, tree, event, record.
     pub(crate) fn seal_change(&mut self, event: Event, world: &World<'_>) -> Result<Authentic, VaultError> {
+        self.may_rewrite_record(event.action)?;
         self.apply_scope_changes(world.rng)?;
         self.apply_directory_changes(world.rng)?;
         self.apply_token_changes(world)?;
         let number = self.next_change();
         let changes = std::mem::take(&mut self.leaf_changes);
         let root = self.tree.apply(&changes)?.ok_or_else(|| damaged("node: the tree is empty"))?;
-        let event = Event { change: Some(ChangeMark { number, previous: self.current.mac }), ..event };
+        let event = Event { change: Some(ChangeMark { number, previous: self.current.hash }), ..event };
         let chain = self.append_to_log(&event, world.rng)?;
         let record = Record {
             change: number,
@@ -373,10 +386,12 @@ impl<'a> Work<'a> {
             root,
             audit_count: chain.count,
             audit_head: chain.head,
-            previous: self.current.mac,
+            signer: self.keys.signing.signer().id(),
+            previous: self.current.hash,
+            extensions: self.current.record.extensions.clone(),
         };
-        self.current = record.store(self.tx, &self.keys.state, &self.identity)?;
-        Ok(self.current)
+        self.current = record.store(self.tx, &self.keys.signing, &self.keys.state, &self.identity)?;
+        Ok(self.current.clone())
     }
 }
 

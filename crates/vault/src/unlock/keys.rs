@@ -2,7 +2,7 @@
 
 use crate::audit::AuditKeys;
 use crate::store::Ledger;
-use keyvault_core::crypto::Key;
+use keyvault_core::crypto::{Key, SigningKey};
 use keyvault_core::identity::Identity;
 
 /// The root key of one epoch: opens slots' work, the chain's seed and the acceptance of a rollback.
@@ -46,6 +46,8 @@ pub struct DailyKeys {
     /// MACs values to fingerprints.
     pub fingerprint: Key,
     pub audit: AuditKeys,
+    /// Signs what others than the owner hold against its public half.
+    pub signing: SigningKey,
 }
 
 impl Daily {
@@ -61,6 +63,7 @@ impl Daily {
             state: derive("keyvault daily state"),
             tree: derive("keyvault daily tree"),
             fingerprint: derive("keyvault daily fingerprint"),
+            signing: SigningKey::of_seed(derive("keyvault daily signing")),
             audit: AuditKeys {
                 ledger: Ledger::Vault,
                 events: derive("keyvault daily audit events"),
