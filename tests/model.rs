@@ -27,7 +27,7 @@ use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::{Pins, Standing};
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::{
-    Access, Creation, Edit, Holder, Holders, Item, NewKey, NewValue, Origin, Revocation, Terms, Vault,
+    Access, Creation, Edit, Holder, Holders, KeyRecord, NewKey, NewValue, Origin, Revocation, Terms, Vault,
     VaultError, VersionState, Which, World,
 };
 use proptest::prelude::*;
@@ -302,14 +302,14 @@ impl Run {
         let _ = std::fs::remove_file(&copy);
         let world = world(self.folder.path(), &self.time, &self.rng);
         vault.backup(&copy, &world).unwrap();
-        let change = vault.read(&self.access, |work| Ok(work.change_number())).unwrap();
+        let change = vault.read(&self.access, |tx| Ok(tx.change_number())).unwrap();
         self.kept = Some((std::fs::read(copy).unwrap(), self.map.clone(), change));
     }
 
     /// A sync puts an older file back: it is refused until it is adopted, and then it counts.
     fn put_back(&mut self) {
         let Some((bytes, map, change)) = self.kept.clone() else { return };
-        let newest = self.handles[0].read(&self.access, |work| Ok(work.change_number())).unwrap();
+        let newest = self.handles[0].read(&self.access, |tx| Ok(tx.change_number())).unwrap();
         let path = self.folder.path().join("vault.db");
         // The old handles go first: their locks would be on a file that is not there any more.
         let aside = self.folder.path().join("aside.db");
@@ -319,7 +319,7 @@ impl Run {
         }
         std::fs::write(&path, bytes).unwrap();
         self.reopen();
-        let standing = self.handles[0].read(&self.access, |work| Ok(work.standing())).unwrap();
+        let standing = self.handles[0].read(&self.access, |tx| Ok(tx.standing())).unwrap();
         if change == newest {
             assert!(
                 matches!(standing, Standing::Same | Standing::FirstUse | Standing::Ahead),
@@ -341,12 +341,12 @@ impl Run {
     fn take_over(&mut self, step: &Step) {
         let Step::Rollback { name: number, .. } = step else { panic!("{step:?}") };
         let now = self.now();
-        let item = self.handles[0].show(&self.access, &name(*number)).unwrap();
+        let key_record = self.handles[0].show(&self.access, &name(*number)).unwrap();
         let key = self.map.get_mut(number).unwrap();
         key.settle(now);
         key.retire(now, 0);
-        key.expires = item.expires.map(|at| at.0);
-        let current = item.current().unwrap().number;
+        key.expires = key_record.expires.map(|at| at.0);
+        let current = key_record.current().unwrap().number;
         for version in key.versions.iter_mut().filter(|version| version.number == current) {
             (version.state, version.since) = (State::Current, now);
         }
@@ -354,19 +354,20 @@ impl Run {
 
     fn compare(&mut self) {
         let now = self.now();
-        let items = self.handles[1].list(&self.access).unwrap();
+        let keys = self.handles[1].list(&self.access).unwrap();
         assert_eq!(
-            items.iter().map(|item| item.name.clone()).collect::<Vec<_>>(),
+            keys.iter().map(|key_record| key_record.name.clone()).collect::<Vec<_>>(),
             self.map.keys().map(|number| name(*number)).collect::<Vec<_>>()
         );
-        for (item, key) in items.iter().zip(self.map.values()) {
-            same(item, key, now);
+        for (key_record, key) in keys.iter().zip(self.map.values()) {
+            same(key_record, key, now);
         }
         for number in 0..3 {
-            let carrying: Vec<_> = items.iter().filter(|item| item.scopes.contains(&scope(number))).collect();
+            let carrying: Vec<_> =
+                keys.iter().filter(|key_record| key_record.scopes.contains(&scope(number))).collect();
             let due = self.handles[0].due(&self.access, &Which::Scopes(vec![scope(number)]), Moment(now));
             let due = due.unwrap_or_else(|_| Vec::new());
-            let alive = carrying.iter().filter(|item| item.current().is_some()).count();
+            let alive = carrying.iter().filter(|key_record| key_record.current().is_some()).count();
             assert_eq!(due.len(), alive, "scope {number}");
         }
     }
@@ -396,10 +397,15 @@ impl Run {
     }
 }
 
-fn same(item: &Item, key: &Key, now: i64) {
-    assert_eq!(item.expires.map(|at| at.0), key.expires, "{}", item.name);
-    assert_eq!(item.scopes, key.scopes.iter().map(|number| scope(*number)).collect(), "{}", item.name);
-    let theirs: Vec<_> = item
+fn same(key_record: &KeyRecord, key: &Key, now: i64) {
+    assert_eq!(key_record.expires.map(|at| at.0), key.expires, "{}", key_record.name);
+    assert_eq!(
+        key_record.scopes,
+        key.scopes.iter().map(|number| scope(*number)).collect(),
+        "{}",
+        key_record.name
+    );
+    let theirs: Vec<_> = key_record
         .versions
         .iter()
         .map(|version| {
@@ -417,7 +423,7 @@ fn same(item: &Item, key: &Key, now: i64) {
             State::Revoked => (version.number, VersionState::Revoked, None),
         })
         .collect();
-    assert_eq!(theirs, ours, "{} at {now}", item.name);
+    assert_eq!(theirs, ours, "{} at {now}", key_record.name);
 }
 
 // ── What a step should come to, and how it is done ───────────────────────────────────────────────────────────────────
@@ -578,7 +584,7 @@ fn perform(
         }
         Step::Rotate { name: number, grace, expires } => {
             let id = vault.show(access, &name(*number))?.id;
-            let value = NewValue { name: name(*number), item: id, value: value() };
+            let value = NewValue { name: name(*number), key: id, value: value() };
             let terms = Terms { grace: *grace, expires: expires.as_ref().map(at) };
             vault.rotate(access, world, &Which::Names(vec![name(*number)]), Some(value), terms).map(drop)
         }
@@ -646,8 +652,8 @@ fn follow(steps: impl IntoIterator<Item = Step>) -> Run {
 }
 
 fn current(run: &mut Run) -> Option<u32> {
-    let item = run.handles[0].show(&run.access, &name(0)).unwrap();
-    item.current().map(|version| version.number)
+    let key = run.handles[0].show(&run.access, &name(0)).unwrap();
+    key.current().map(|version| version.number)
 }
 
 const ADD: Step = Step::Add { name: 0, scope: 0, life: None };

@@ -120,7 +120,7 @@ impl Context {
     }
 
     fn announce_wait(&self, waited: Duration, holder: Option<Holder>) {
-        // A holder has a second to announce itself, and a moment to write it down.
+        // A bearer has a second to announce itself, and a moment to write it down.
         let known = holder.is_some() || waited >= Duration::from_secs(2);
         if waited >= Duration::from_secs(1) && known && !self.announced.replace(true) {
             let whom = holder.map_or_else(

@@ -49,15 +49,15 @@ fn a_rotation_with_a_clock_in_the_past_does_not_wipe_the_version_as_soon_as_it_i
         clock.0.set(moment);
         for (name, grace) in [("other", 0), ("k", 0), ("graced", HOUR)] {
             let name = || name.parse().unwrap();
-            let item = vault.show(&access, &name()).unwrap().id;
-            let value = NewValue { name: name(), item, value: SecretBytes::copy_from(b"next") };
+            let key = vault.show(&access, &name()).unwrap().id;
+            let value = NewValue { name: name(), key, value: SecretBytes::copy_from(b"next") };
             let terms = Terms { grace, ..Terms::default() };
             vault.rotate(&access, &vault_world, &Which::Names(vec![name()]), Some(value), terms).unwrap();
         }
     }
     for name in ["other", "k", "graced"] {
-        let item = vault.show(&access, &name.parse().unwrap()).unwrap();
-        let first = item.version(1).unwrap();
+        let key = vault.show(&access, &name.parse().unwrap()).unwrap();
+        let first = key.version(1).unwrap();
         assert_eq!(first.state, VersionState::Retired);
         assert!(first.digest.is_some(), "{name} was wiped 5 hours after it was replaced");
     }

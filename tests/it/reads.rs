@@ -21,7 +21,7 @@ use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish};
 
 const READ: [&str; 5] = ["exec", "--bundle", "keys.kvb", "--", "true"];
 
-/// A vault with the token `ci`, its bundle, and a machine of its holder's.
+/// A vault with the token `ci`, its bundle, and a machine of its bearer's.
 fn with_bundle() -> (World, World, String) {
     let world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy"]);

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 
 use keyvault_core::clock::{Clock, Moment};
-use keyvault_core::crypto::{self, Cost, Key, SystemRng};
+use keyvault_core::crypto::{self, Cost, SealingKey, SystemRng};
 use keyvault_core::identity::Place;
 use keyvault_core::name::KeyName;
 use keyvault_core::secret::SecretBytes;
@@ -303,8 +303,9 @@ impl Bench {
     }
 
     fn rotate(&self, vault: &mut Vault, access: &Access, key: &str) -> Result<(), VaultError> {
-        let item = vault.show(access, &name(key))?;
-        let new = NewValue { name: name(key), item: item.id, value: value(key, item.next_version) };
+        let key_record = vault.show(access, &name(key))?;
+        let new =
+            NewValue { name: name(key), key: key_record.id, value: value(key, key_record.next_version) };
         let terms = Terms { grace: 3_600_000, expires: None };
         let which = Which::Names(vec![name(key)]);
         self.with(|world| vault.rotate(access, world, &which, Some(new), terms)).map(drop)
@@ -376,7 +377,7 @@ impl Bench {
                 revision: count.unsigned_abs(),
                 bound: &[],
             };
-            let plain = [mac.as_slice(), Key::random(&SystemRng).unwrap().expose()].concat();
+            let plain = [mac.as_slice(), SealingKey::random(&SystemRng).unwrap().expose()].concat();
             let context = vault.identity().context(&place);
             let head = crypto::seal(&keys.audit.append, "keyvault audit head", &context, &plain, &SystemRng)
                 .unwrap();
@@ -487,8 +488,8 @@ fn case_74_a_rekey_carries_over_everything_that_verifies() {
             let before =
                 vault.before_rekey(access).unwrap_or_else(|error| panic!("{}: {error}", damage.what));
             let new = passphrase("another");
-            let ways = [Credential::Passphrase(&new, Cost::FLOOR)];
-            let rekeyed = bench.with(|world| vault.rekey(access, world, &ways, &[], &|_| ()));
+            let credentials = [Credential::Passphrase(&new, Cost::FLOOR)];
+            let rekeyed = bench.with(|world| vault.rekey(access, world, &credentials, &[], &|_| ()));
             let rekeyed = rekeyed.unwrap_or_else(|error| panic!("{}: {error}", damage.what));
             assert_eq!(rekeyed.loss, before.loss, "{}", damage.what);
             let tokens = usize::from(!matches!(damage.what, "the bit of a token" | "no token"));
@@ -537,12 +538,12 @@ fn case_74_revoke_rotate_and_recover_go_through_beside_what_is_damaged() {
             let (mut vault, access) = bench.open();
             let token = "ci".parse().unwrap();
             let new = passphrase("another");
-            let ways = [Credential::Passphrase(&new, Cost::FLOOR)];
+            let credentials = [Credential::Passphrase(&new, Cost::FLOOR)];
             let all = bench.with(|world| {
                 vault.revoke(access, world, &[name("c")], &Revocation::default())?;
                 bench.rotate(&mut vault, access, "d")?;
                 vault.revoke_token(access, world, &token)?;
-                vault.replace_ways(access, world, Action::Recover, &ways)
+                vault.replace_slots(access, world, Action::Recover, &credentials)
             });
             all.unwrap_or_else(|error| panic!("{}: {error}", damage.what));
         },
@@ -558,8 +559,8 @@ fn case_74_a_recovery_goes_through_whatever_is_damaged() {
         |damage| {
             let (mut vault, access) = bench.open();
             let new = passphrase("another");
-            let ways = [Credential::Passphrase(&new, Cost::FLOOR)];
-            let recovered = bench.with(|world| vault.recover_ways(access, world, &ways));
+            let credentials = [Credential::Passphrase(&new, Cost::FLOOR)];
+            let recovered = bench.with(|world| vault.recover_slots(access, world, &credentials));
             let (_, loss) = recovered.unwrap_or_else(|error| panic!("{}: {error}", damage.what));
             assert_eq!(loss.is_none(), damage.changes, "{}: {loss:?}", damage.what);
             drop(vault);
@@ -706,8 +707,8 @@ fn case_76_a_check_with_a_session_finds_a_head_that_a_thief_rewrote() {
     assert_eq!(found(&session), ["audit_head"]);
     let (mut vault, access) = bench.open();
     let new = passphrase("another");
-    let ways = [Credential::Passphrase(&new, Cost::FLOOR)];
-    bench.with(|world| vault.rekey(access, world, &ways, &[], &|_| ())).unwrap();
+    let credentials = [Credential::Passphrase(&new, Cost::FLOOR)];
+    bench.with(|world| vault.rekey(access, world, &credentials, &[], &|_| ())).unwrap();
     drop(vault);
     let (mut vault, access) = bench.open_with("another");
     bench.read(&mut vault, &access, "d").unwrap();
@@ -724,8 +725,8 @@ fn case_76_what_follows_a_forged_head_is_a_recorded_break() {
     bench.read(&mut vault, access, "d").unwrap();
     bench.with(|world| vault.revoke(access, world, &[name("a")], &Revocation::default())).unwrap();
     let new = passphrase("another");
-    let ways = [Credential::Passphrase(&new, Cost::FLOOR)];
-    let rekeyed = bench.with(|world| vault.rekey(access, world, &ways, &[], &|_| ())).unwrap();
+    let credentials = [Credential::Passphrase(&new, Cost::FLOOR)];
+    let rekeyed = bench.with(|world| vault.rekey(access, world, &credentials, &[], &|_| ())).unwrap();
     let [gap] = rekeyed.loss.log.as_slice() else { panic!("{:?}", rekeyed.loss) };
     assert!(
         gap.to == gap.from + 1 && gap.from >= proved && gap.since.is_some_and(|at| at > Moment(0)),

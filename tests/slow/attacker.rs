@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use keyvault_core::clock::{Clock, Moment};
 use keyvault_core::codec;
-use keyvault_core::crypto::{self, Cost, Key, SystemRng};
+use keyvault_core::crypto::{self, Cost, SealingKey, SystemRng};
 use keyvault_core::identity::{Identity, Place};
 use keyvault_core::name::{EnvName, KeyName, Scope};
 use keyvault_core::secret::SecretBytes;
@@ -21,7 +21,7 @@ use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::token::Token;
 use keyvault_vault::{
-    Access, Conflict, Creation, Credential, Edit, Holder, Holders, Holding, Import, Incoming, NewToken,
+    Access, BearerKeys, Conflict, Creation, Credential, Edit, Holder, Holders, Import, Incoming, NewToken,
     NewValue, Purpose, Supply, Terms, Vault, VaultError, Which, World,
 };
 use rusqlite::Connection;
@@ -82,10 +82,10 @@ impl Owner {
 
     fn rotate(&mut self, number: usize) {
         let Self { folder, access, vault } = self;
-        let item = vault.show(access, &name(number)).unwrap();
+        let key = vault.show(access, &name(number)).unwrap();
         let value = NewValue {
             name: name(number),
-            item: item.id,
+            key: key.id,
             value: SecretBytes::copy_from(value(number, 2).as_bytes()),
         };
         let which = Which::Names(vec![name(number)]);
@@ -122,9 +122,10 @@ impl Owner {
     fn rekey(&mut self) -> Vec<String> {
         let passphrase = Passphrase::new(&SecretBytes::copy_from(b"correct horse battery staple")).unwrap();
         let Self { folder, access, vault } = self;
-        let ways = [Credential::Passphrase(&passphrase, Cost::FLOOR)];
+        let credentials = [Credential::Passphrase(&passphrase, Cost::FLOOR)];
         let rekeyed =
-            with_world(folder.path(), |world| vault.rekey(access, world, &ways, &[], &|_| ())).unwrap();
+            with_world(folder.path(), |world| vault.rekey(access, world, &credentials, &[], &|_| ()))
+                .unwrap();
         self.access = self.vault.open_passphrase(&passphrase).unwrap();
         rekeyed.tokens.iter().map(|issued| issued.record.name.to_string()).collect()
     }
@@ -244,9 +245,10 @@ fn break_in(token: &Token, files: &[PathBuf]) -> (BTreeMap<&'static str, usize>,
         let keys = token.reader().keys(&identity, &token.id());
         let own =
             [&keys.view, &keys.grants, &keys.bundle, &keys.reads, &keys.audit.events, &keys.audit.append];
-        let mut keys: Vec<Key> = own.iter().map(|key| Key::from_bytes(key.expose()).unwrap()).collect();
-        keys.push(Key::from_bytes(token.reader().expose()).unwrap());
-        // What daily keys would be, if the reader or any other key of the holder's were the vault's.
+        let mut keys: Vec<SealingKey> =
+            own.iter().map(|key| SealingKey::from_bytes(key.expose()).unwrap()).collect();
+        keys.push(SealingKey::from_bytes(token.reader().expose()).unwrap());
+        // What daily keys would be, if the reader or any other key of the bearer's were the vault's.
         for purpose in
             ["metadata", "wrapping", "blind index", "state", "tree", "audit events", "audit append"]
         {
@@ -258,7 +260,7 @@ fn break_in(token: &Token, files: &[PathBuf]) -> (BTreeMap<&'static str, usize>,
         }
         let mut closed: Vec<&Sealed> = all.iter().collect();
         while !keys.is_empty() {
-            let mut found: Vec<Key> = Vec::new();
+            let mut found: Vec<SealingKey> = Vec::new();
             closed.retain(|sealed| {
                 let plain = keys
                     .iter()
@@ -269,10 +271,10 @@ fn break_in(token: &Token, files: &[PathBuf]) -> (BTreeMap<&'static str, usize>,
                     values.insert(String::from_utf8(codec::unpad(&plain).unwrap().to_vec()).unwrap());
                 } else {
                     let own: Vec<_> = all.iter().filter(|other| other.row == sealed.row).collect();
-                    let opens = |key: &Key| {
+                    let opens = |key: &SealingKey| {
                         own.iter().any(|row| crypto::open(key, row.label, &row.context, &row.text).is_ok())
                     };
-                    found.extend(plain.expose().windows(32).filter_map(Key::from_bytes).filter(opens));
+                    found.extend(plain.expose().windows(32).filter_map(SealingKey::from_bytes).filter(opens));
                 }
                 false
             });
@@ -320,7 +322,7 @@ fn of_1000_keys_a_token_for_50_opens_50_and_after_a_revoke_and_a_rotate_none_of_
     assert!(values.contains(&value(GRANTED, 2)) && !values.contains(&value(GRANTED, 1)));
 }
 
-/// Its holder can turn a clock back; a token that has expired gets nothing that a change makes after that.
+/// Its bearer can turn a clock back; a token that has expired gets nothing that a change makes after that.
 #[test]
 fn an_expired_token_opens_no_version_that_was_made_since() {
     let mut owner = Owner::new();
@@ -424,9 +426,9 @@ fn take(
     Ok(release::stage(supply.begin(world)?, selection)?.fit_anywhere()?.commit(purpose)?)
 }
 
-/// A holder writes its log itself. What it says there that no holder can do is not believed.
+/// A bearer writes its log itself. What it says there that no bearer can do is not believed.
 #[test]
-fn what_a_holder_says_that_it_did_with_a_key_hides_no_read_of_it() {
+fn what_a_bearer_says_that_it_did_with_a_key_hides_no_read_of_it() {
     let mut owner = Owner::new();
     owner.add(0..1, "granted");
     let token = owner.token("ci", "granted");
@@ -434,7 +436,7 @@ fn what_a_holder_says_that_it_did_with_a_key_hides_no_read_of_it() {
     let file = owner.folder.path().join("vault.db");
     let say = |action, hour: i64| {
         NOW.set(START + hour * 3_600_000);
-        let mut supply = Supply::Granted(Vault::open(&file, &pins).unwrap(), Holding::of(&token, None));
+        let mut supply = Supply::Granted(Vault::open(&file, &pins).unwrap(), BearerKeys::of(&token, None));
         let choice = Selection { all: true, ..Selection::default() };
         let purpose = Purpose { action, detail: String::new() };
         with_world(owner.folder.path(), |world| take(&mut supply, world, &choice, purpose)).unwrap();
@@ -447,12 +449,12 @@ fn what_a_holder_says_that_it_did_with_a_key_hides_no_read_of_it() {
     assert_eq!(reads.values().collect::<Vec<_>>(), [&Moment(START + 365 * DAY)]);
     let usage = owner.vault.usage(&owner.access).unwrap();
     assert_eq!(usage.last_read.get(name(0).as_str()), Some(&Moment(START + 365 * DAY)));
-    assert_eq!(usage.last_entry, Some(Moment(START)), "a clock is not judged by what a holder says");
+    assert_eq!(usage.last_entry, Some(Moment(START)), "a clock is not judged by what a bearer says");
 }
 
-/// What a holder seals itself, in the place of a value whose version key it was granted, is the owner's to nobody.
+/// What a bearer seals itself, in the place of a value whose version key it was granted, is the owner's to nobody.
 #[test]
-fn a_holder_forges_no_value_for_another_holder_or_the_owner() {
+fn a_bearer_forges_no_value_for_another_bearer_or_the_owner() {
     let mut owner = Owner::new();
     owner.add(0..1, "shared");
     let token = owner.token("attacker", "shared");
@@ -464,7 +466,7 @@ fn a_holder_forges_no_value_for_another_holder_or_the_owner() {
     let mut granted = all.iter().filter(|row| row.table == "token_grant");
     let grant =
         granted.find_map(|row| crypto::open(&grants, row.label, &row.context, &row.text).ok()).unwrap();
-    let mut keys = grant.expose().windows(32).filter_map(Key::from_bytes);
+    let mut keys = grant.expose().windows(32).filter_map(SealingKey::from_bytes);
     let key = keys.find(|key| crypto::open(key, value.label, &value.context, &value.text).is_ok()).unwrap();
     let forged = codec::pad(b"the attacker's own").unwrap();
     let forged = crypto::seal(&key, value.label, &value.context, forged.expose(), &SystemRng).unwrap();
@@ -479,7 +481,7 @@ fn a_holder_forges_no_value_for_another_holder_or_the_owner() {
         .open_passphrase(&Passphrase::new(&SecretBytes::copy_from(b"correct horse battery staple")).unwrap())
         .unwrap();
     for mut supply in [
-        Supply::Granted(Vault::open(&file, &pins).unwrap(), Holding::of(&other, None)),
+        Supply::Granted(Vault::open(&file, &pins).unwrap(), BearerKeys::of(&other, None)),
         Supply::Vault(Vault::open(&file, &pins).unwrap(), access),
     ] {
         let read = with_world(&folder, |world| take(&mut supply, world, &choice(), purpose()));

@@ -188,24 +188,24 @@ impl Stage {
             notice: &|_| (),
             waiting: &|_, _| (),
         };
-        for item in vault.list(&self.access).map_err(say)? {
+        for key in vault.list(&self.access).map_err(say)? {
             let value = if alarm {
                 "not released".to_owned()
-            } else if item.current().is_none() {
+            } else if key.current().is_none() {
                 "revoked".to_owned()
             } else {
-                let (_, value) = vault.reveal(&self.access, &world, &item.name, None).map_err(say)?;
+                let (_, value) = vault.reveal(&self.access, &world, &key.name, None).map_err(say)?;
                 let text = String::from_utf8_lossy(value.expose()).into_owned();
                 if text.starts_with("kv_") && text.len() == 52 { "drawn".to_owned() } else { text }
             };
-            let versions = item.versions.iter();
+            let versions = key.versions.iter();
             let versions = versions.map(|version| (version.number, version.state, version.digest.is_some()));
             state.push(format!(
                 "{} {} {:?} {:?} {:?} {}",
-                item.name,
-                item.variable,
-                item.scopes,
-                item.note,
+                key.name,
+                key.variable,
+                key.scopes,
+                key.note,
                 versions.collect::<Vec<_>>(),
                 value
             ));

@@ -1,4 +1,4 @@
-//! Case 20 for what changes the ways in or the whole file: passwd, recover, rekey, slots, backup and restore.
+//! Case 20 for what changes the slots or the whole file: passwd, recover, rekey, slots, backup and restore.
 //!
 //! This very test binary does the deed, as a child under strace ([`child_does_a_deed`]), because the command would derive
 //! keys at full cost, thousands of times.
@@ -70,17 +70,17 @@ fn does(deed: &str, home: &Path) -> Result<(), VaultError> {
     let other = passphrase(OTHER);
     match deed {
         "passwd" => {
-            let ways = [Credential::Passphrase(&other, Cost::FLOOR)];
-            vault.replace_ways(&access, &world, Action::Passwd, &ways).map(drop)
+            let credentials = [Credential::Passphrase(&other, Cost::FLOOR)];
+            vault.replace_slots(&access, &world, Action::Passwd, &credentials).map(drop)
         }
         "rekey" => {
-            let ways = [Credential::Passphrase(&other, Cost::FLOOR)];
-            vault.rekey(&access, &world, &ways, &[], &|_| ()).map(drop)
+            let credentials = [Credential::Passphrase(&other, Cost::FLOOR)];
+            vault.rekey(&access, &world, &credentials, &[], &|_| ()).map(drop)
         }
-        "slot add" => vault.add_way(&access, &world, Credential::KeyFile(&key_file())).map(drop),
+        "slot add" => vault.add_slot(&access, &world, Credential::KeyFile(&key_file())).map(drop),
         "slot remove" => {
-            let last = *vault.ways(&access)?.last().unwrap();
-            vault.remove_way(&access, &world, last).map(drop)
+            let last = *vault.slots(&access)?.last().unwrap();
+            vault.remove_slot(&access, &world, last).map(drop)
         }
         "backup" => vault.backup(&home.join("copy"), &world).map(drop),
         _ => {
@@ -180,17 +180,17 @@ impl Stage {
         {
             return Err(format!("{:?}", checked.standing));
         }
-        for way in vault.ways(access).map_err(say)? {
-            let _ = writeln!(state, "way {} {}", way.id, way.kind.name());
+        for slot in vault.slots(access).map_err(say)? {
+            let _ = writeln!(state, "way {} {}", slot.id, slot.kind.name());
         }
         let nothing_seen = self.world.path().join("nothing-seen");
         let world =
             VaultWorld { pins: Pins::in_folder(nothing_seen.clone()), ..world_of(&self.world.home()) };
         let mut vault = Vault::open(vault.path(), &world.pins).map_err(say)?;
-        for item in vault.list(access).map_err(say)? {
-            let (_, value) = vault.reveal(access, &world, &item.name, None).map_err(say)?;
+        for key in vault.list(access).map_err(say)? {
+            let (_, value) = vault.reveal(access, &world, &key.name, None).map_err(say)?;
             let value = String::from_utf8_lossy(value.expose()).into_owned();
-            let _ = writeln!(state, "{} {value} {}", item.name, item.note);
+            let _ = writeln!(state, "{} {value} {}", key.name, key.note);
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use keyvault_exec::release::{self, ReleaseError, Selection};
 use keyvault_vault::audit::{Action, Actor};
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{Access, Item, Purpose, Vault, World as VaultWorld};
+use keyvault_vault::{Access, KeyRecord, Purpose, Vault, World as VaultWorld};
 
 use crate::harness::vault_file::{drop_side_files, filled};
 use crate::harness::{PASSPHRASE, START};
@@ -37,7 +37,7 @@ struct Bench {
 }
 
 /// Every key, and every value that is handed out, with its key and version.
-type Contents = (Vec<Item>, Vec<(KeyName, u32, Vec<u8>)>);
+type Contents = (Vec<KeyRecord>, Vec<(KeyName, u32, Vec<u8>)>);
 
 fn passphrase() -> Passphrase {
     Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap()
@@ -68,13 +68,13 @@ impl Bench {
             waiting: &|_, _| (),
         };
         let mut vault = Vault::open(&self.vault, &self.pins)?;
-        let items = vault.list(&self.access)?;
+        let keys = vault.list(&self.access)?;
         let all = Selection { all: true, ..Selection::default() };
         let purpose = Purpose { action: Action::Exec, detail: "flips".to_owned() };
         let staged = release::stage(vault.begin(&self.access, &world)?, &all)?;
         let released = staged.fit_anywhere()?.commit(purpose)?;
         Ok((
-            items,
+            keys,
             released
                 .values()
                 .iter()

@@ -80,7 +80,7 @@ fn offer_keyring(context: &Context, path: &Path, passphrase: &Passphrase) {
         context.add_keyring(&mut vault, &access)
     });
     match added {
-        Ok(way) => context.ui.note(&format!("Slot {} opens with the keyring.", way.id)),
+        Ok(slot) => context.ui.note(&format!("Slot {} opens with the keyring.", slot.id)),
         Err(failure) => context.ui.warn(&failure.message),
     }
 }

@@ -46,12 +46,12 @@ impl Remove {
             vault.remove(&access, world, &self.names).map_err(|error| Failure::of(error, &path))
         })?;
         if context.ui.json {
-            let names: Vec<_> = removed.iter().map(|item| item.name.as_str()).collect();
+            let names: Vec<_> = removed.iter().map(|key| key.name.as_str()).collect();
             context.ui.print_json(&serde_json::json!({ "removed": names }))?;
         } else {
-            for item in &removed {
-                let versions = view::counted(item.versions.len(), "version");
-                context.ui.note(&format!("Removed `{}` with {versions}.", item.name));
+            for key in &removed {
+                let versions = view::counted(key.versions.len(), "version");
+                context.ui.note(&format!("Removed `{}` with {versions}.", key.name));
             }
         }
         Ok(code::DONE)

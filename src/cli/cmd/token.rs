@@ -308,8 +308,7 @@ impl Revoke {
 fn rotations(vault: &mut Vault, access: &Access, could: &[&str]) -> String {
     // That the token is revoked or renewed is not to be called in question by a vault that cannot be listed.
     let made = vault.list(access).unwrap_or_default();
-    let made: Vec<_> =
-        made.iter().filter(|item| item.recipe.is_some()).map(|item| item.name.as_str()).collect();
+    let made: Vec<_> = made.iter().filter(|key| key.recipe.is_some()).map(|key| key.name.as_str()).collect();
     let (made, given): (Vec<&str>, Vec<&str>) = could.iter().partition(|name| made.contains(name));
     let mut text = String::new();
     if !made.is_empty() {

@@ -10,7 +10,7 @@ use keyvault_os::fs::private;
 use keyvault_vault::unlock::UnlockError;
 use keyvault_vault::unlock::keyring_entry::KeyringSecret;
 use keyvault_vault::unlock::os_keyring::{self, LIMIT, NoAnswer};
-use keyvault_vault::{Access, Credential, Vault, VaultError, Way};
+use keyvault_vault::{Access, Credential, Slot, Vault, VaultError};
 
 use super::order::opens_slot;
 use crate::cli::context::{Context, state_folder};
@@ -80,8 +80,8 @@ impl Context {
         entry.map(|(access, _)| Some(access)).map_err(|why| sentence(&why))
     }
 
-    /// Makes the keyring of this user on this machine a way in. `access` has root.
-    pub(in crate::cli) fn add_keyring(&self, vault: &mut Vault, access: &Access) -> Result<Way, Failure> {
+    /// Makes the keyring of this user on this machine a slot. `access` has root.
+    pub(in crate::cli) fn add_keyring(&self, vault: &mut Vault, access: &Access) -> Result<Slot, Failure> {
         let path = vault.path().to_owned();
         let failed = |error: VaultError| Failure::of(error, &path);
         let identity = vault.identity();
@@ -109,7 +109,7 @@ impl Context {
         }
         let added = self.with_world(|world| {
             vault
-                .add_way(access, world, Credential::Keyring(&secret))
+                .add_slot(access, world, Credential::Keyring(&secret))
                 .map_err(|error| Failure::of(error, &path))
         });
         added.inspect_err(|failure| {
@@ -141,9 +141,9 @@ impl Context {
     pub(in crate::cli) fn keyring_opens(
         &self,
         vault: &mut Vault,
-        way: Way,
+        slot: Slot,
     ) -> Result<Result<bool, NoAnswer>, Failure> {
-        Ok(entry_access(vault, LIMIT)?.map(|(access, _)| access.slot_id() == Some(way.id)))
+        Ok(entry_access(vault, LIMIT)?.map(|(access, _)| access.slot_id() == Some(slot.id)))
     }
 }
 

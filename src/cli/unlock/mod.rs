@@ -1,4 +1,4 @@
-//! From the vault's path to an opened vault. Which way is tried when stands in `order`; here, how each of them goes.
+//! From the vault's path to an opened vault. Which credential is tried when stands in `order`; how each of them opens it stands here.
 
 pub mod key_source;
 pub mod keyring;

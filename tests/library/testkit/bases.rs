@@ -178,7 +178,7 @@ impl Lab {
             let which = Which::Names(vec![name(key)]);
             let value = value.map(|value| NewValue {
                 name: name(key),
-                item: vault.show(access, &name(key)).unwrap().id,
+                key: vault.show(access, &name(key)).unwrap().id,
                 value: secret(value),
             });
             vault.rotate(access, world, &which, value, terms)
@@ -197,7 +197,7 @@ impl Lab {
 
     fn add_key_file(&mut self) {
         let file = KeyFile::parse(self.file.line().unwrap().expose()).unwrap();
-        self.act(|vault, access, world| vault.add_way(access, world, Credential::KeyFile(&file)).map(drop))
+        self.act(|vault, access, world| vault.add_slot(access, world, Credential::KeyFile(&file)).map(drop))
             .unwrap();
     }
 
@@ -291,14 +291,14 @@ pub(crate) fn plain() -> Plain {
     let before = lab.base("plain-first-passphrase", "");
     lab.act(|vault, access, world| {
         let credential = Credential::Passphrase(&new, Cost::FLOOR);
-        vault.replace_ways(access, world, Action::Passwd, &[credential]).map(drop)
+        vault.replace_slots(access, world, Action::Passwd, &[credential]).map(drop)
     })
     .unwrap();
     let again = passphrase(PASSPHRASE);
     lab.access = lab.vault.as_mut().map(|vault| vault.open_passphrase(&new).unwrap());
     lab.act(|vault, access, world| {
         let credential = Credential::Passphrase(&again, Cost::FLOOR);
-        vault.replace_ways(access, world, Action::Passwd, &[credential]).map(drop)
+        vault.replace_slots(access, world, Action::Passwd, &[credential]).map(drop)
     })
     .unwrap();
     lab.access = lab.vault.as_mut().map(|vault| vault.open_passphrase(&again).unwrap());
@@ -479,7 +479,7 @@ fn slots() -> Base {
             let cost = Cost { memory_kib: 20_000, passes: 2, lanes: 3 };
             let credential =
                 if number == 17 { Credential::Passphrase(&costly, cost) } else { Credential::KeyFile(&file) };
-            vault.add_way(access, world, credential).map(drop)
+            vault.add_slot(access, world, credential).map(drop)
         })
         .unwrap();
         lab.file = file;

@@ -7,7 +7,7 @@ use keyvault_core::name::{EnvName, Scope};
 use keyvault_exec::release::{self, Preview, ReleaseError, Released, Selection};
 use keyvault_vault::audit::Action;
 use keyvault_vault::{
-    Access, Item, Looking, Purpose, Reading, Status, Supply, Taking, Vault, VersionState, World,
+    Access, KeyRecord, Looking, Purpose, Reading, Status, Supply, Taking, Vault, VersionState, World,
 };
 use serde_json::{Value, json};
 
@@ -150,7 +150,7 @@ pub(crate) fn preview(reading: Reading<'_, Looking>, selection: &Selection) -> R
     Ok(release::stage(reading, selection)?.fit_anywhere()?.preview())
 }
 
-/// What a token's holder gets of the library.
+/// What a token's bearer gets of the library.
 pub(crate) fn held(supply: &mut Supply, world: &World<'_>) -> Value {
     let mut take = |selection: &Selection| {
         let purpose = Purpose { action: Action::Exec, detail: String::new() };
@@ -189,7 +189,7 @@ pub(crate) fn seen(vault: &mut Vault, access: &Access, world: &World<'_>, expect
     let identity = vault.identity();
     let change = checked.change;
     let entries = vault.verify_audit(access).unwrap().entries;
-    let ways = vault.ways(access).unwrap();
+    let slots = vault.slots(access).unwrap();
     let names = vault.names(access).unwrap();
     let items = vault.list(access).unwrap();
     let mut scopes: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -213,7 +213,7 @@ pub(crate) fn seen(vault: &mut Vault, access: &Access, world: &World<'_>, expect
             .filter(|item| members.contains(&item.name.to_string()) && item.status(now) == Status::Active);
         let active: Vec<_> = active.map(|item| item.name.clone()).collect();
         // A variable that runs code is not handed out.
-        let unfit = |item: &Item| EnvName::parse(item.variable.as_str()).is_err();
+        let unfit = |item: &KeyRecord| EnvName::parse(item.variable.as_str()).is_err();
         if active.is_empty() || items.iter().any(unfit) {
             continue;
         }
@@ -230,13 +230,19 @@ pub(crate) fn seen(vault: &mut Vault, access: &Access, world: &World<'_>, expect
         "epoch": identity.epoch,
         "change": change,
         "entries": entries,
-        "slots": ways.iter().map(|way| json!([way.id, way.kind.name()])).collect::<Vec<_>>(),
+        "slots": slots.iter().map(|slot| json!([slot.id, slot.kind.name()])).collect::<Vec<_>>(),
         "scopes": scopes,
         "keys": keys,
     })
 }
 
-fn seen_key(vault: &mut Vault, access: &Access, world: &World<'_>, item: &Item, expected: &Value) -> Value {
+fn seen_key(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    item: &KeyRecord,
+    expected: &Value,
+) -> Value {
     let now = world.now();
     let status = item.status(now);
     let mut versions = Vec::new();

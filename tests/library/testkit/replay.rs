@@ -20,7 +20,7 @@ use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::unlock::token::Token;
 use keyvault_vault::{
-    Access, Bundle, Holding, Purpose, ReadsLog, Supply, TokenError, Vault, VaultError, World,
+    Access, BearerKeys, Bundle, Purpose, ReadsLog, Supply, TokenError, Vault, VaultError, World,
 };
 use serde_json::Value;
 
@@ -218,7 +218,7 @@ impl Run<'_> {
         self.check(&mut vault, &access)
     }
 
-    /// What a token's holder gets.
+    /// What a token's bearer gets.
     fn held(&self, path: &Path, token: &str) -> Result<(), String> {
         let mut supply = match self.supply(path, token) {
             Ok(supply) => supply,
@@ -262,13 +262,13 @@ impl Run<'_> {
     }
 
     fn supply(&self, path: &Path, token: &str) -> Result<Supply, VaultError> {
-        let holding = Holding::of(&Token::parse(token.as_bytes())?, None);
+        let bearer = BearerKeys::of(&Token::parse(token.as_bytes())?, None);
         if self.vector.base.is_empty() {
-            let bundle = Bundle::open(self.vector.bundle.as_bytes(), path, &holding, self.world.now())?;
+            let bundle = Bundle::open(self.vector.bundle.as_bytes(), path, &bearer, self.world.now())?;
             let reads = ReadsLog::at(path.with_file_name("reads.jsonl"));
-            return Ok(Supply::Bundled(Box::new(bundle), holding, reads));
+            return Ok(Supply::Bundled(Box::new(bundle), bearer, reads));
         }
-        Ok(Supply::Granted(Vault::open(path, &self.world.pins)?, holding))
+        Ok(Supply::Granted(Vault::open(path, &self.world.pins)?, bearer))
     }
 
     fn expected(&self) -> Value {
@@ -307,7 +307,7 @@ impl Run<'_> {
     /// The row is passed over and named, and the slots are read all the same.
     fn passed_over(&self, vault: &mut Vault, access: &Access) -> Result<(), String> {
         let reason = reasons::find(&self.vector.reason);
-        vault.ways(access).map_err(|error| error.to_string())?;
+        vault.slots(access).map_err(|error| error.to_string())?;
         let found = vault.passed_over(Some(access)).map_err(|error| error.to_string())?;
         let right = found.iter().any(|passed| {
             format!("slot {}", passed.slot) == self.vector.row && reason.is_said_by(&passed.why.to_string())

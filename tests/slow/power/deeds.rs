@@ -9,7 +9,7 @@ use keyvault_core::secret::SecretBytes;
 use keyvault_vault::audit::Action;
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::{
-    Conflict, Credential, Difference, Edit, Import, Incoming, Item, NewValue, Origin, Revocation, Terms,
+    Conflict, Credential, Difference, Edit, Import, Incoming, KeyRecord, NewValue, Origin, Revocation, Terms,
     Vault, Which,
 };
 
@@ -83,7 +83,7 @@ fn add_of(stage: &mut Stage, length: usize) {
 }
 
 fn rotate(stage: &mut Stage) {
-    let names = generated(stage, 2).into_iter().take(2).map(|item| item.name).collect();
+    let names = generated(stage, 2).into_iter().take(2).map(|key| key.name).collect();
     let which = Which::Names(names);
     stage.act(|vault, access, world| vault.rotate(access, world, &which, None, Terms::default()));
     stage.done("rotate");
@@ -99,9 +99,9 @@ fn rotate_with_grace_and_roll_back(stage: &mut Stage) {
 }
 
 fn give_new_value(stage: &mut Stage) {
-    let item = stage.alive(1)[0].clone();
-    let new = NewValue { name: item.name.clone(), item: item.id, value: value(stage, 40) };
-    let which = Which::Names(vec![item.name]);
+    let key = stage.alive(1)[0].clone();
+    let new = NewValue { name: key.name.clone(), key: key.id, value: value(stage, 40) };
+    let which = Which::Names(vec![key.name]);
     stage.act(|vault, access, world| vault.rotate(access, world, &which, Some(new), Terms::default()));
     stage.done("rotate by hand");
 }
@@ -145,13 +145,13 @@ fn edit_on_one_handle(stage: &mut Stage) {
 }
 
 fn remove(stage: &mut Stage) {
-    let names: Vec<_> = stage.alive(4).into_iter().take(2).map(|item| item.name).collect();
+    let names: Vec<_> = stage.alive(4).into_iter().take(2).map(|key| key.name).collect();
     stage.act(|vault, access, world| vault.remove(access, world, &names));
     stage.done("remove");
 }
 
 fn import(stage: &mut Stage) {
-    let mut names: Vec<_> = stage.alive(2).into_iter().take(2).map(|item| item.name).collect();
+    let mut names: Vec<_> = stage.alive(2).into_iter().take(2).map(|key| key.name).collect();
     names.extend((0..4).map(|_| stage.new_name()));
     let incoming = names
         .into_iter()
@@ -168,19 +168,19 @@ fn import(stage: &mut Stage) {
 }
 
 fn read(stage: &mut Stage) {
-    for item in stage.alive(2).into_iter().take(3) {
-        stage.act(|vault, access, world| vault.reveal(access, world, &item.name, None));
+    for key in stage.alive(2).into_iter().take(3) {
+        stage.act(|vault, access, world| vault.reveal(access, world, &key.name, None));
         stage.done("read");
     }
 }
 
 /// So often that the log has grown long and is folded on the way.
 fn read_often(stage: &mut Stage) {
-    let items = stage.alive(3);
+    let keys = stage.alive(3);
     let log = stage.folder.join(Name::Log.file());
     let mut longest = 0;
-    for item in items.iter().cycle().take(100) {
-        stage.act(|vault, access, world| vault.reveal(access, world, &item.name, None));
+    for key in keys.iter().cycle().take(100) {
+        stage.act(|vault, access, world| vault.reveal(access, world, &key.name, None));
         stage.done("read");
         let length = std::fs::metadata(&log).unwrap().len();
         if length < longest {
@@ -194,16 +194,16 @@ fn read_often(stage: &mut Stage) {
 fn change_passphrase(stage: &mut Stage) {
     stage.act(|vault, access, world| {
         let credential = Credential::Passphrase(&stage.passphrase, Cost::FLOOR);
-        vault.replace_ways(access, world, Action::Passwd, &[credential])
+        vault.replace_slots(access, world, Action::Passwd, &[credential])
     });
     stage.done("passwd");
 }
 
 fn slots(stage: &mut Stage) {
     let file = KeyFile::create(&stage.chance).unwrap();
-    let added = stage.act(|vault, access, world| vault.add_way(access, world, Credential::KeyFile(&file)));
+    let added = stage.act(|vault, access, world| vault.add_slot(access, world, Credential::KeyFile(&file)));
     stage.done("slot add");
-    stage.act(|vault, access, world| vault.remove_way(access, world, added));
+    stage.act(|vault, access, world| vault.remove_slot(access, world, added));
     stage.done("slot remove");
 }
 
@@ -278,12 +278,12 @@ fn change_beside_a_reader(stage: &mut Stage) {
 }
 
 /// Generated keys that may be read now.
-fn generated(stage: &mut Stage, least: usize) -> Vec<Item> {
+fn generated(stage: &mut Stage, least: usize) -> Vec<KeyRecord> {
     loop {
-        let mut items = stage.alive(least);
-        items.retain(|item| item.recipe.is_some());
-        if items.len() >= least {
-            return items;
+        let mut keys = stage.alive(least);
+        keys.retain(|key| key.recipe.is_some());
+        if keys.len() >= least {
+            return keys;
         }
         generate(stage);
     }

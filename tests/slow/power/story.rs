@@ -10,7 +10,7 @@ use keyvault_core::secret::SecretBytes;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::recovery::RecoveryCode;
-use keyvault_vault::{Access, Creation, Item, Status, Vault, VaultError, World as VaultWorld};
+use keyvault_vault::{Access, Creation, KeyRecord, Status, Vault, VaultError, World as VaultWorld};
 
 use super::chance::Chance;
 use super::deeds::{DEEDS, add, generate};
@@ -156,20 +156,20 @@ impl Stage {
     }
 
     /// The keys as they stood at the last mark.
-    pub fn items(&self) -> Vec<Item> {
+    pub fn keys(&self) -> Vec<KeyRecord> {
         let last = self.marks.last().and_then(|mark| mark.seen.as_ref());
-        last.map_or_else(Vec::new, |seen| seen.content.items.clone())
+        last.map_or_else(Vec::new, |seen| seen.content.keys.clone())
     }
 
     /// Keys that may be read now, at least so many.
-    pub fn alive(&mut self, least: usize) -> Vec<Item> {
+    pub fn alive(&mut self, least: usize) -> Vec<KeyRecord> {
         loop {
             let now = self.clock.0;
-            let mut items = self.items();
-            items.retain(|item| item.status(now) == Status::Active);
-            if items.len() >= least {
-                self.chance.shuffle(&mut items);
-                return items;
+            let mut keys = self.keys();
+            keys.retain(|key| key.status(now) == Status::Active);
+            if keys.len() >= least {
+                self.chance.shuffle(&mut keys);
+                return keys;
             }
             generate(self);
         }

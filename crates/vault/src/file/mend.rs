@@ -8,7 +8,7 @@ use super::open::{Access, Vault, World};
 use super::survivors::Loss;
 use crate::error::VaultError;
 use crate::slot::rekey::Frame;
-use crate::tx::{Setting, Work};
+use crate::tx::{Setting, VerifiedTx};
 
 impl Vault {
     /// Carries over everything that verifies and drops the rest, in a change of its own; tokens keep their secrets and
@@ -18,14 +18,14 @@ impl Vault {
         let first_key = self.seed(access).ok().flatten();
         let (keys, identity) = self.keys(access);
         let memory = self.memory().clone();
-        let tx = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
+        let rows = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
         self.checked.still_same()?;
         let setting = Setting { keys: &keys, identity, memory: &memory, slot: access.slot.as_ref() };
-        let mut old = Work::load_damaged(&tx, &setting)?;
+        let mut old = VerifiedTx::load_damaged(&rows, &setting)?;
         old.refuse_in_alarm(self.checked.path())?;
         let mut found = old.survivors(first_key)?;
         if !access.slot.as_ref().is_none_or(|slot| found.slots.contains(slot)) {
-            return Err(VaultError::WaysChanged);
+            return Err(VaultError::SlotsChanged);
         }
         let (seed, chain_seed) = Seed::create(&root.seed_key(&identity), &identity, world.rng)?;
         let header = HeaderRow {
@@ -35,25 +35,25 @@ impl Vault {
             chain_seed,
         };
         let slots = std::mem::take(&mut found.slots);
-        let mut new = Work::begin(&tx, &keys, identity, old.current);
-        let tombs = found.tombs();
+        let mut new = VerifiedTx::begin(&rows, &keys, identity, old.current);
+        let tombstones = found.tombstones();
         let frame = Frame { header: &header, slots: &slots, seed };
-        let items = new.seal_anew(&old, frame, &mut found, world, &|_| ())?;
+        let key_records = new.seal_anew(&old, frame, &mut found, world, &|_| ())?;
         let known: Vec<_> = found.tokens.iter().map(|token| token.id).collect();
         let in_force = found.tokens.iter().filter(|token| token.revoked.is_none());
-        tx.clear_records()?;
-        tx.delete_other_tokens(&in_force.map(|token| token.id).collect::<Vec<_>>(), &known)?;
+        rows.clear_records()?;
+        rows.delete_other_tokens(&in_force.map(|token| token.id).collect::<Vec<_>>(), &known)?;
         for token in &mut found.tokens {
             if token.revoked.is_none() {
-                new.grant_anew(token, &items, world)?;
+                new.grant_anew(token, &key_records, world)?;
             }
             new.put_token(token, world)?;
         }
-        let detail = tombs.behind(&found.loss.behind("mended".to_owned()));
+        let detail = tombstones.behind(&found.loss.behind("mended".to_owned()));
         new.seal_change(world.event(Action::Restore, Vec::new(), detail), world)?;
         keyvault_core::crypto::wipe_stack();
         drop((old, new));
-        tx.commit()?;
+        rows.commit()?;
         self.header = header;
         Ok(found.loss)
     }

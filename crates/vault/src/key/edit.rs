@@ -9,12 +9,12 @@ use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_core::recipe::Recipe;
 use keyvault_core::secret::SecretBytes;
 
-use super::record::{Item, Version, VersionState};
+use super::record::{KeyRecord, Version, VersionState};
 use super::rotate;
-use super::tombstones::Tombs;
+use super::tombstones::Tombstones;
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
-use crate::tx::Work;
+use crate::tx::VerifiedTx;
 
 /// The longest value, in bytes: room for key stores and certificates, not for files.
 pub(crate) const MAX_VALUE: usize = 16 << 20;
@@ -87,33 +87,33 @@ impl Vault {
         world: &World<'_>,
         new: NewKey,
         reveal: bool,
-    ) -> Result<(Item, Option<SecretBytes>), VaultError> {
-        self.change(access, world, |work| {
-            if work.item(&new.name)?.is_some() {
+    ) -> Result<(KeyRecord, Option<SecretBytes>), VaultError> {
+        self.change(access, world, |tx| {
+            if tx.key(&new.name)?.is_some() {
                 return Err(VaultError::KeysExist(vec![new.name]));
             }
             let action = match new.origin {
                 Origin::Recipe(_) => Action::Generate,
                 Origin::Given(_) => Action::Add,
             };
-            let (item, value) = work.create_item(new, world)?;
+            let (key, value) = tx.create_key(new, world)?;
             let detail = if reveal { "value printed" } else { "" };
-            let event = world.event(action, vec![key_ref(&item)], detail.to_owned());
-            Ok(((item, reveal.then_some(value)), event))
+            let event = world.event(action, vec![key_ref(&key)], detail.to_owned());
+            Ok(((key, reveal.then_some(value)), event))
         })
     }
 
     /// Every key, ordered by name.
-    pub fn list(&mut self, access: &Access) -> Result<Vec<Item>, VaultError> {
+    pub fn list(&mut self, access: &Access) -> Result<Vec<KeyRecord>, VaultError> {
         #[allow(
             clippy::redundant_closure_for_method_calls,
             reason = "the method is not general over the lifetime"
         )]
-        self.read(access, |work| work.items())
+        self.read(access, |tx| tx.keys())
     }
 
-    pub fn show(&mut self, access: &Access, name: &KeyName) -> Result<Item, VaultError> {
-        self.read(access, |work| work.existing(name))
+    pub fn show(&mut self, access: &Access, name: &KeyName) -> Result<KeyRecord, VaultError> {
+        self.read(access, |tx| tx.existing(name))
     }
 
     /// One key and its value, current or of a version that is still good, once the log knows.
@@ -123,14 +123,14 @@ impl Vault {
         world: &World<'_>,
         name: &KeyName,
         version: Option<u32>,
-    ) -> Result<(Item, SecretBytes), VaultError> {
-        self.release(access, world, |work| {
-            let item = work.existing(name)?;
-            let version = item.readable(version, world.now())?;
-            let value = work.value(&item.id, version)?;
-            let key = KeyRef { name: item.name.to_string(), version: version.number };
+    ) -> Result<(KeyRecord, SecretBytes), VaultError> {
+        self.release(access, world, |tx| {
+            let key_record = tx.existing(name)?;
+            let version = key_record.readable(version, world.now())?;
+            let value = tx.value(&key_record.id, version)?;
+            let key = KeyRef { name: key_record.name.to_string(), version: version.number };
             let event = world.event(Action::Reveal, vec![key], String::new());
-            Ok(((item, value), event))
+            Ok(((key_record, value), event))
         })
     }
 
@@ -141,12 +141,12 @@ impl Vault {
         world: &World<'_>,
         names: &[KeyName],
         edit: &Edit,
-    ) -> Result<Vec<Item>, VaultError> {
-        self.change(access, world, |work| {
-            let before = work.all_existing(names)?;
+    ) -> Result<Vec<KeyRecord>, VaultError> {
+        self.change(access, world, |tx| {
+            let before = tx.all_existing(names)?;
             let mut after = Vec::with_capacity(before.len());
-            for item in &before {
-                after.push(work.edit_item(item, edit, world)?);
+            for key in &before {
+                after.push(tx.edit_key(key, edit, world)?);
             }
             let keys = before.iter().map(key_ref).collect();
             let event = world.event(Action::Edit, keys, edit.describe());
@@ -160,26 +160,26 @@ impl Vault {
         access: &Access,
         world: &World<'_>,
         names: &[KeyName],
-    ) -> Result<Vec<Item>, VaultError> {
-        let removed = self.change(access, world, |work| {
-            let items = work.all_existing(names)?;
-            for item in &items {
-                work.remove_item(item)?;
+    ) -> Result<Vec<KeyRecord>, VaultError> {
+        let removed = self.change(access, world, |tx| {
+            let keys = tx.all_existing(names)?;
+            for key in &keys {
+                tx.remove_key(key)?;
             }
-            let refs = items.iter().map(key_ref).collect();
-            let event: Event = world.event(Action::Remove, refs, Tombs::of(&items).behind(""));
-            Ok((items, event))
+            let refs = keys.iter().map(key_ref).collect();
+            let event: Event = world.event(Action::Remove, refs, Tombstones::of(&keys).behind(""));
+            Ok((keys, event))
         })?;
         self.compact(world);
         Ok(removed)
     }
 }
 
-impl Work<'_> {
+impl VerifiedTx<'_> {
     /// A key that must be there.
-    pub(crate) fn existing(&mut self, name: &KeyName) -> Result<Item, VaultError> {
-        match self.item(name)? {
-            Some(item) => Ok(item),
+    pub(crate) fn existing(&mut self, name: &KeyName) -> Result<KeyRecord, VaultError> {
+        match self.key(name)? {
+            Some(key) => Ok(key),
             None => Err(self.missing(vec![name.clone()])?),
         }
     }
@@ -190,24 +190,24 @@ impl Work<'_> {
     }
 
     /// Keys that must all be there; all that are missing are named.
-    pub(crate) fn all_existing(&mut self, names: &[KeyName]) -> Result<Vec<Item>, VaultError> {
-        let mut items = Vec::new();
+    pub(crate) fn all_existing(&mut self, names: &[KeyName]) -> Result<Vec<KeyRecord>, VaultError> {
+        let mut keys = Vec::new();
         let mut missing = Vec::new();
         for name in names.iter().collect::<BTreeSet<_>>() {
-            match self.item(name)? {
-                Some(item) => items.push(item),
+            match self.key(name)? {
+                Some(key) => keys.push(key),
                 None => missing.push(name.clone()),
             }
         }
-        if missing.is_empty() { Ok(items) } else { Err(self.missing(missing)?) }
+        if missing.is_empty() { Ok(keys) } else { Err(self.missing(missing)?) }
     }
 
     /// Writes a new key with its first version.
-    pub(crate) fn create_item(
+    pub(crate) fn create_key(
         &mut self,
         new: NewKey,
         world: &World<'_>,
-    ) -> Result<(Item, SecretBytes), VaultError> {
+    ) -> Result<(KeyRecord, SecretBytes), VaultError> {
         let variable = match new.variable {
             Some(variable) => variable,
             None => new
@@ -217,7 +217,7 @@ impl Work<'_> {
         };
         let mut id = [0; 16];
         world.rng.fill(&mut id)?;
-        let mut item = Item {
+        let mut key = KeyRecord {
             id,
             revision: 0,
             name: new.name,
@@ -234,21 +234,21 @@ impl Work<'_> {
         let (value, public) = match new.origin {
             Origin::Given(value) => (value, None),
             Origin::Recipe(recipe) => {
-                let generated = recipe.generate(world.rng, crypto::ed25519_public, item.name.as_str())?;
-                item.recipe = Some(recipe);
+                let generated = recipe.generate(world.rng, crypto::ed25519_public, key.name.as_str())?;
+                key.recipe = Some(recipe);
                 (generated.value, generated.public)
             }
         };
-        self.add_version(&mut item, &value, public, 0, world, world.now())?;
-        self.put_item(&mut item, world.rng)?;
-        self.enter(None, Some(&item));
-        Ok((item, value))
+        self.add_version(&mut key, &value, public, 0, world, world.now())?;
+        self.put_key(&mut key, world.rng)?;
+        self.enter(None, Some(&key));
+        Ok((key, value))
     }
 
     /// Gives a key a new current version, made `now`; the one before stays good for `grace` milliseconds.
     pub(crate) fn add_version(
         &mut self,
-        item: &mut Item,
+        key: &mut KeyRecord,
         value: &SecretBytes,
         public: Option<String>,
         grace: i64,
@@ -256,19 +256,19 @@ impl Work<'_> {
         now: Moment,
     ) -> Result<(), VaultError> {
         if value.len() > MAX_VALUE {
-            return Err(VaultError::ValueTooLong { name: item.name.clone(), len: value.len() });
+            return Err(VaultError::ValueTooLong { name: key.name.clone(), len: value.len() });
         }
-        item.retire_current(now, self.no_earlier(now), grace);
-        let number = item.next_version;
-        item.next_version += 1;
-        item.versions.push(Version {
+        key.retire_current(now, self.no_earlier(now), grace);
+        let number = key.next_version;
+        key.next_version += 1;
+        key.versions.push(Version {
             number,
             state: VersionState::Current,
             created: now,
             since: now,
             grace_until: None,
             fingerprint: self.opener().fingerprint(value),
-            digest: Some(self.put_value(&item.id, number, value, world.rng)?),
+            digest: Some(self.put_value(&key.id, number, value, world.rng)?),
             due: None,
             made_by: format!("{}@{}", world.actor.user, world.actor.host),
             public,
@@ -277,14 +277,19 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn edit_item(&mut self, before: &Item, edit: &Edit, world: &World<'_>) -> Result<Item, VaultError> {
+    fn edit_key(
+        &mut self,
+        before: &KeyRecord,
+        edit: &Edit,
+        world: &World<'_>,
+    ) -> Result<KeyRecord, VaultError> {
         let mut after = before.clone();
         if let Some(name) = edit.rename.as_ref().filter(|name| **name != before.name) {
-            if self.item(name)?.is_some() {
+            if self.key(name)?.is_some() {
                 return Err(VaultError::KeysExist(vec![name.clone()]));
             }
             after.name = name.clone();
-            self.delete_item_row(&before.name)?;
+            self.delete_key_row(&before.name)?;
         }
         after.scopes.retain(|scope| !edit.unscope.contains(scope));
         after.scopes.extend(edit.scope.iter().cloned());
@@ -300,23 +305,20 @@ impl Work<'_> {
             after.note.clone_from(note);
         }
         self.settle(&mut after, world.now())?;
-        self.put_item(&mut after, world.rng)?;
+        self.put_key(&mut after, world.rng)?;
         self.enter(Some(before), Some(&after));
         Ok(after)
     }
 
-    pub(crate) fn remove_item(&mut self, item: &Item) -> Result<(), VaultError> {
-        self.delete_item_row(&item.name)?;
-        self.tx.delete_versions(&item.id)?;
-        self.enter(Some(item), None);
-        self.touch(item.id, None)
+    pub(crate) fn remove_key(&mut self, key: &KeyRecord) -> Result<(), VaultError> {
+        self.delete_key_row(&key.name)?;
+        self.rows.delete_versions(&key.id)?;
+        self.enter(Some(key), None);
+        self.touch(key.id, None)
     }
 }
 
 /// A key's current version as the log names it.
-pub(crate) fn key_ref(item: &Item) -> KeyRef {
-    KeyRef {
-        name: item.name.as_str().to_owned(),
-        version: item.current().map_or(0, |version| version.number),
-    }
+pub(crate) fn key_ref(key: &KeyRecord) -> KeyRef {
+    KeyRef { name: key.name.as_str().to_owned(), version: key.current().map_or(0, |version| version.number) }
 }

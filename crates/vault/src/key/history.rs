@@ -15,7 +15,7 @@ use crate::token::read_log::Of;
 pub struct Usage {
     /// The last time that a value of the key left the vault, under the name that the key has now.
     pub last_read: BTreeMap<String, Moment>,
-    /// The latest time in the vault's own log; a token's holder writes what it likes.
+    /// The latest time in the vault's own log; a token's bearer writes what it likes.
     pub last_entry: Option<Moment>,
 }
 

@@ -58,12 +58,12 @@ impl Vault {
         progress: &dyn Fn(usize),
     ) -> Result<Imported, VaultError> {
         let Import { incoming, scopes, conflict, source } = import;
-        self.change(access, world, |work| {
+        self.change(access, world, |tx| {
             let mut imported = Imported::default();
             let mut refs: Vec<KeyRef> = Vec::with_capacity(incoming.len());
             let mut conflicts = Vec::new();
             for (done, key) in incoming.into_iter().enumerate() {
-                match work.item(&key.name)? {
+                match tx.key(&key.name)? {
                     None => {
                         let new = NewKey {
                             name: key.name,
@@ -74,9 +74,9 @@ impl Vault {
                             expires: None,
                             origin: Origin::Given(key.value),
                         };
-                        let (item, _) = work.create_item(new, world)?;
-                        refs.push(key_ref(&item));
-                        imported.created.push(item.name);
+                        let (key_record, _) = tx.create_key(new, world)?;
+                        refs.push(key_ref(&key_record));
+                        imported.created.push(key_record.name);
                     }
                     Some(_) if conflict == Conflict::Fail => conflicts.push(key.name),
                     Some(_) if conflict == Conflict::Skip => imported.skipped.push(key.name),
@@ -85,10 +85,10 @@ impl Vault {
                         after.scopes.extend(scopes.iter().cloned());
                         // A value from a file is not what the recipe would repeat.
                         after.recipe = None;
-                        work.settle(&mut after, world.now())?;
-                        work.add_version(&mut after, &key.value, None, 0, world, world.now())?;
-                        work.put_item(&mut after, world.rng)?;
-                        work.enter(Some(&before), Some(&after));
+                        tx.settle(&mut after, world.now())?;
+                        tx.add_version(&mut after, &key.value, None, 0, world, world.now())?;
+                        tx.put_key(&mut after, world.rng)?;
+                        tx.enter(Some(&before), Some(&after));
                         refs.push(key_ref(&after));
                         imported.replaced.push(after.name);
                     }
@@ -105,11 +105,11 @@ impl Vault {
 
     /// What [`Vault::import`] would do; nothing is written.
     pub fn preview_import(&mut self, access: &Access, import: &Import<'_>) -> Result<Imported, VaultError> {
-        self.read(access, |work| {
+        self.read(access, |tx| {
             let mut imported = Imported::default();
             let mut conflicts = Vec::new();
             for key in &import.incoming {
-                let there = work.item(&key.name)?.is_some();
+                let there = tx.key(&key.name)?.is_some();
                 match import.conflict {
                     _ if !there => imported.created.push(key.name.clone()),
                     Conflict::Fail => conflicts.push(key.name.clone()),

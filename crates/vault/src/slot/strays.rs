@@ -10,7 +10,7 @@ use keyvault_core::crypto::Digest;
 
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
-use crate::tx::Work;
+use crate::tx::VerifiedTx;
 
 /// A slot that is passed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +44,12 @@ impl Vault {
     /// from the vault's own.
     pub fn passed_over(&mut self, access: Option<&Access>) -> Result<Vec<PassedOver>, VaultError> {
         let Some(access) = access else {
-            let tx = self.store.begin_reading()?;
-            return Ok(gather(&tx.slots()?, tx.slots_beyond()?, Vec::new()));
+            let rows = self.store.begin_reading()?;
+            return Ok(gather(&rows.slots()?, rows.slots_beyond()?, Vec::new()));
         };
-        self.read(access, |work| {
-            let (_, strays) = work.sort_slots()?;
-            Ok(gather(&work.tx.slots()?, work.tx.slots_beyond()?, strays))
+        self.read(access, |tx| {
+            let (_, strays) = tx.sort_slots()?;
+            Ok(gather(&tx.rows.slots()?, tx.rows.slots_beyond()?, strays))
         })
     }
 
@@ -58,8 +58,8 @@ impl Vault {
         if !access.has_root() {
             return Err(VaultError::NeedsRoot);
         }
-        self.change(access, world, |work| {
-            let strays = work.drop_strays()?;
+        self.change(access, world, |tx| {
+            let strays = tx.drop_strays()?;
             if strays.is_empty() {
                 return Err(VaultError::NoStrays);
             }
@@ -80,7 +80,7 @@ fn gather(rows: &[SlotRow], beyond: Option<(u64, i64)>, strays: Vec<Stray>) -> V
     found.into_iter().map(|(slot, why)| PassedOver { slot, why }).collect()
 }
 
-impl Work<'_> {
+impl VerifiedTx<'_> {
     /// The slots that the tree knows.
     pub(crate) fn slots(&mut self) -> Result<Vec<SlotRow>, VaultError> {
         Ok(self.sort_slots()?.0)
@@ -88,7 +88,7 @@ impl Work<'_> {
 
     /// The slots that the tree knows, and those that are apart from it.
     fn sort_slots(&mut self) -> Result<(Vec<SlotRow>, Vec<Stray>), VaultError> {
-        let mut rows = self.tx.slots()?.into_iter().peekable();
+        let mut rows = self.rows.slots()?.into_iter().peekable();
         let (mut known, mut strays) = (Vec::new(), Vec::new());
         for id in 1..=HIGHEST_SLOT {
             match (rows.next_if(|row| row.id == id), self.known_slot(id)?) {
@@ -124,14 +124,14 @@ impl Work<'_> {
                 Unusable::Missing => format!("slot {id} was missing"),
                 _ => format!("dropped slot {id}, which was not the vault's"),
             });
-            self.tx.delete_slot(id)?;
+            self.rows.delete_slot(id)?;
             if self.known_slot(id)?.is_some() {
                 let tag = self.slot_tag(id);
                 self.leaf_changes.insert(tag, None);
             }
         }
-        if let Some((rows, _)) = self.tx.slots_beyond()? {
-            self.tx.delete_slots_beyond()?;
+        if let Some((rows, _)) = self.rows.slots_beyond()? {
+            self.rows.delete_slots_beyond()?;
             done.push(format!("dropped {rows} rows beyond the slots"));
         }
         Ok(done)

@@ -35,7 +35,7 @@ pub struct Pin {
     pub change: u64,
     /// The state record's MAC.
     pub mac: Mac,
-    /// The vault's epoch; none of what a token's holder sees. A rekey begins another one, so that no key of before it
+    /// The vault's epoch; none of what a token's bearer sees. A rekey begins another one, so that no key of before it
     /// makes what goes on from here.
     pub epoch: Option<u32>,
     /// Where, for people; may be lossy.
@@ -100,7 +100,7 @@ impl Pins {
     }
 
     /// What is remembered of a token's view in the vault at `path`, or of its bundles under a path of their own. A
-    /// token's holder knows nothing of other copies.
+    /// token's bearer knows nothing of other copies.
     #[must_use]
     pub fn read_token(&self, token: &TokenId, path: &Path) -> Memory {
         read(&self.token_file(token, path)).unwrap_or(Memory::None { elsewhere: None })

@@ -3,7 +3,7 @@
 use crate::store::{StateRow, Tx};
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::{Decoder, Encoder, Malformed};
-use keyvault_core::crypto::{Digest, Key, Mac};
+use keyvault_core::crypto::{Digest, Mac, SealingKey};
 use keyvault_core::identity::{FORMAT, Identity};
 
 use super::StateError;
@@ -68,7 +68,7 @@ impl Record {
     }
 
     /// Reads the record and checks its MAC before its content.
-    pub fn load(tx: &Tx<'_>, key: &Key, identity: &Identity) -> Result<Authentic, StateError> {
+    pub fn load(tx: &Tx<'_>, key: &SealingKey, identity: &Identity) -> Result<Authentic, StateError> {
         let row = tx.state()?;
         if !same(&key.mac(&[LABEL, &row.record]), &row.mac) {
             return Err(StateError::Record);
@@ -78,7 +78,7 @@ impl Record {
     }
 
     /// Writes the record under its MAC.
-    pub fn store(self, tx: &Tx<'_>, key: &Key, identity: &Identity) -> Result<Authentic, StateError> {
+    pub fn store(self, tx: &Tx<'_>, key: &SealingKey, identity: &Identity) -> Result<Authentic, StateError> {
         let record = self.encode(identity);
         let mac = key.mac(&[LABEL, &record]);
         tx.put_state(&StateRow { record, mac })?;

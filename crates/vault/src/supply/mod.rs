@@ -19,7 +19,7 @@ use self::reading::Bundled;
 pub use self::reading::{Keys, Looking, Reading, Recorded, Taking};
 use super::error::VaultError;
 use super::file::open::{Access, Notice, Vault, World};
-use super::token::bearer::Holding;
+use super::token::bearer::BearerKeys;
 use super::token::bundle::Bundle;
 use super::token::offline_reads::ReadsLog;
 
@@ -35,9 +35,9 @@ pub struct Purpose {
 pub enum Supply {
     Vault(Vault, Access),
     /// A token's grants in a vault.
-    Granted(Vault, Holding),
+    Granted(Vault, BearerKeys),
     /// A token's grants in a bundle.
-    Bundled(Box<Bundle>, Holding, ReadsLog),
+    Bundled(Box<Bundle>, BearerKeys, ReadsLog),
 }
 
 impl Supply {
@@ -58,9 +58,9 @@ impl Supply {
                 tell_if_unreadable(reading.as_ref().ok().and_then(Reading::memory), world);
                 reading
             }
-            Self::Granted(vault, holding) => vault.begin_granted(holding, world),
-            Self::Bundled(bundle, holding, log) => {
-                Ok(Reading::begin(Bundled { bundle, holding, log }.into(), world))
+            Self::Granted(vault, bearer) => vault.begin_granted(bearer, world),
+            Self::Bundled(bundle, bearer, log) => {
+                Ok(Reading::begin(Bundled { bundle, bearer, log }.into(), world))
             }
         }
     }
@@ -73,9 +73,9 @@ impl Supply {
                 tell_if_unreadable(Some(vault.memory()), world);
                 vault.look(access, world)
             }
-            Self::Granted(vault, holding) => vault.look_granted(holding, world),
-            Self::Bundled(bundle, holding, log) => {
-                Ok(Reading::look(Bundled { bundle, holding, log }.into(), world))
+            Self::Granted(vault, bearer) => vault.look_granted(bearer, world),
+            Self::Bundled(bundle, bearer, log) => {
+                Ok(Reading::look(Bundled { bundle, bearer, log }.into(), world))
             }
         }
     }

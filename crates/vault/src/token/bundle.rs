@@ -23,13 +23,13 @@ use keyvault_core::identity::{Identity, Place};
 use keyvault_core::name::TokenName;
 use keyvault_core::secret::SecretBytes;
 
-use super::bearer::Holding;
+use super::bearer::BearerKeys;
 use super::error::TokenError;
 use super::grant::Grant;
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
 use crate::key::edit::key_ref;
-use crate::tx::{Work, damaged};
+use crate::tx::{VerifiedTx, damaged};
 
 const LABEL: &str = "keyvault bundle";
 const FIRST_LINE: &str = "keyvault bundle 1";
@@ -139,8 +139,8 @@ impl Vault {
         world: &World<'_>,
         name: &TokenName,
     ) -> Result<Bundled, VaultError> {
-        self.release(access, world, |work| {
-            let (bundled, keys) = work.bundle(name, world)?;
+        self.release(access, world, |tx| {
+            let (bundled, keys) = tx.bundle(name, world)?;
             Ok((bundled, world.event(Action::Bundle, keys, format!("for token {name}"))))
         })
     }
@@ -157,8 +157,8 @@ impl Vault {
         if label.identity.vault_id != self.identity().vault_id {
             return Err(TokenError::OtherVault.into());
         }
-        self.read(access, |work| {
-            let record = work.load_tokens()?.into_iter().find(|record| record.id == label.token);
+        self.read(access, |tx| {
+            let record = tx.load_tokens()?.into_iter().find(|record| record.id == label.token);
             let record = record.ok_or(TokenError::BundleOfNone)?;
             record.in_force(now)?;
             let key = record.keys(&label.identity).bundle;
@@ -168,28 +168,28 @@ impl Vault {
     }
 }
 
-impl Work<'_> {
+impl VerifiedTx<'_> {
     fn bundle(&mut self, name: &TokenName, world: &World<'_>) -> Result<(Bundled, Vec<KeyRef>), VaultError> {
         let record = self.existing_token(name)?;
         let view = record.view.ok_or_else(|| TokenError::Revoked(name.clone()))?;
         record.in_force(world.now())?;
         self.verified_grants(&record)?;
-        let items = self.matching(&record.rule)?;
+        let key_records = self.matching(&record.rule)?;
         let mut content = Encoder::new()
             .bytes(name.as_str().as_bytes())
             .i64(world.now().0)
             .option(record.expires, |encoder, expires| encoder.i64(expires.0))
-            .u32(u32::try_from(items.len()).map_err(|_| damaged("bundle: too many keys"))?);
-        for item in &items {
-            let grant = self.grant_of(item, world.now())?;
+            .u32(u32::try_from(key_records.len()).map_err(|_| damaged("bundle: too many keys"))?);
+        for key in &key_records {
+            let grant = self.grant_of(key, world.now())?;
             let good: Vec<_> =
-                grant.versions.iter().filter_map(|version| item.version(version.number)).collect();
+                grant.versions.iter().filter_map(|version| key.version(version.number)).collect();
             content = content
-                .fixed(&item.id)
+                .fixed(&key.id)
                 .bytes(grant.encode().expose())
                 .u32(u32::try_from(good.len()).unwrap_or(u32::MAX));
             for version in good {
-                let value = self.value(&item.id, version)?;
+                let value = self.value(&key.id, version)?;
                 let padded = codec::pad(value.expose()).map_err(|_| damaged("bundle: too long to encode"))?;
                 content = content.u32(version.number).bytes(padded.expose());
             }
@@ -199,25 +199,26 @@ impl Work<'_> {
         let label = BundleLabel { identity: self.identity, token: record.id, change: view.change };
         let keys = record.keys(&self.identity);
         let sealed = crypto::seal(&keys.bundle, LABEL, &label.context(), padded.expose(), world.rng)?;
-        let opened: Vec<_> = items.iter().filter(|item| item.has_value(world.now())).map(key_ref).collect();
+        let opened: Vec<_> =
+            key_records.iter().filter(|key| key.has_value(world.now())).map(key_ref).collect();
         Ok((Bundled { text: label.write(&sealed), change: view.change, keys: opened.len() }, opened))
     }
 }
 
 impl Bundle {
     /// Opens the content of a bundle's file with the token that it was made for.
-    pub fn open(bytes: &[u8], file: &Path, holding: &Holding, now: Moment) -> Result<Self, TokenError> {
+    pub fn open(bytes: &[u8], file: &Path, bearer: &BearerKeys, now: Moment) -> Result<Self, TokenError> {
         let (label, sealed) = BundleLabel::parse(bytes)?;
-        if label.token != holding.id {
+        if label.token != bearer.id {
             return Err(TokenError::OtherBundle);
         }
-        let keys = holding.keys(&label.identity);
+        let keys = bearer.keys(&label.identity);
         let padded = crypto::open(&keys.bundle, LABEL, &label.context(), &sealed)
             .map_err(|_| TokenError::BundleDamaged)?;
         let content =
             codec::unpad(&padded).and_then(BundleContent::decode).map_err(|_| TokenError::BundleDamaged)?;
         wipe_stack();
-        holding.accept(label.change)?;
+        bearer.accept(label.change)?;
         match content.expires {
             Some(since) if since <= now => Err(TokenError::Expired { name: content.name, since }),
             _ => Ok(Self { label, content, file: file.to_owned() }),
@@ -229,8 +230,8 @@ impl Bundle {
         &self.file
     }
 
-    pub(crate) fn value(&self, item: &[u8; 16], version: u32) -> Option<SecretBytes> {
-        let (_, _, values) = self.content.keys.iter().find(|(id, ..)| id == item)?;
+    pub(crate) fn value(&self, key_id: &[u8; 16], version: u32) -> Option<SecretBytes> {
+        let (_, _, values) = self.content.keys.iter().find(|(id, ..)| id == key_id)?;
         let (_, value) = values.iter().find(|(number, _)| *number == version)?;
         Some(SecretBytes::copy_from(value.expose()))
     }

@@ -1,16 +1,16 @@
-//! What holders of tokens read, on the owner's side: their chains, held against what the last change recorded of them.
+//! What bearers of tokens read, on the owner's side: their chains, held against what the last change recorded of them.
 
 use crate::audit::{self, Action, AuditError, Chain, Event, Seed};
 use crate::store::StoreError;
 use crate::unlock::token::TokenKeys;
 use keyvault_core::clock::Moment;
-use keyvault_core::crypto::Key;
+use keyvault_core::crypto::SealingKey;
 use keyvault_core::name::TokenName;
 
 use super::record::{Mark, TokenRecord};
 use crate::error::VaultError;
 use crate::file::open::{Access, Notice, Vault, World};
-use crate::tx::{Work, damaged};
+use crate::tx::{VerifiedTx, damaged};
 
 /// Whose entry it is, and its number there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Of {
 }
 
 impl Of {
-    /// Whether it counts as what it says. A token's holder writes its entries itself, and all that it can do is read.
+    /// Whether it counts as what it says. A token's bearer writes its entries itself, and all that it can do is read.
     #[must_use]
     pub(crate) fn vouches_for(&self, event: &Event) -> bool {
         matches!(self, Self::Vault(_))
@@ -30,7 +30,7 @@ impl Of {
     }
 }
 
-/// A token whose holder's chain does not hold, and what is wrong with it.
+/// A token whose bearer's chain does not hold, and what is wrong with it.
 pub type BrokenReads = (TokenName, String);
 
 impl Vault {
@@ -41,16 +41,16 @@ impl Vault {
         access: &Access,
         take: &mut dyn FnMut(&Of, &Event),
     ) -> Result<Vec<BrokenReads>, VaultError> {
-        self.read(access, |work| work.whole_log(take))
+        self.read(access, |tx| tx.whole_log(take))
     }
 
     /// Verifies what was read with tokens, each chain from its start. Returns how many reads hold, and the tokens whose
     /// reads cannot be proved.
     pub fn verify_reads(&mut self, access: &Access) -> Result<(usize, Vec<BrokenReads>), VaultError> {
-        self.read(access, |work| {
+        self.read(access, |tx| {
             let (mut proved, mut broken) = (0, Vec::new());
-            for record in work.load_tokens()? {
-                let (record, reads, fault) = work.told_reads(record);
+            for record in tx.load_tokens()? {
+                let (record, reads, fault) = tx.told_reads(record);
                 proved += reads.len();
                 broken.extend(fault.map(|fault| (record.name, fault)));
             }
@@ -59,7 +59,7 @@ impl Vault {
     }
 }
 
-impl Work<'_> {
+impl VerifiedTx<'_> {
     /// The order of each log's entries is that of their numbers; between the vault's and tokens' there is none but time.
     pub(crate) fn whole_log(
         &mut self,
@@ -77,7 +77,7 @@ impl Work<'_> {
         }
         reads.sort_by_key(|(at, ..): &(Moment, Of, Event)| *at);
         let mut reads = reads.into_iter().peekable();
-        audit::read_all(self.tx, &self.keys.audit, &self.identity, &mut |seq, event| {
+        audit::read_all(self.rows, &self.daily.audit, &self.identity, &mut |seq, event| {
             while let Some((_, of, read)) = reads.next_if(|(at, ..)| *at < event.time) {
                 take(&of, &read);
             }
@@ -87,14 +87,14 @@ impl Work<'_> {
         Ok(broken)
     }
 
-    /// What a token's holder read, from the first entry on.
+    /// What a token's bearer read, from the first entry on.
     pub(crate) fn reads_of(&self, record: &TokenRecord) -> Result<Vec<Event>, VaultError> {
         let keys = record.keys(&self.identity).audit;
-        let first = Key::from_bytes(record.first_key.expose()).ok_or_else(|| damaged("token: k₀"))?;
-        audit::verify(self.tx, &keys, &self.identity, Some(Seed::from(first)))?;
+        let first = SealingKey::from_bytes(record.first_key.expose()).ok_or_else(|| damaged("token: k₀"))?;
+        audit::verify(self.rows, &keys, &self.identity, Some(Seed::from(first)))?;
         self.hold_reads_against_record(record)?;
         let mut events = Vec::new();
-        audit::read_all(self.tx, &keys, &self.identity, &mut |_, event| events.push(event))?;
+        audit::read_all(self.rows, &keys, &self.identity, &mut |_, event| events.push(event))?;
         Ok(events)
     }
 
@@ -115,7 +115,7 @@ impl Work<'_> {
         }
     }
 
-    /// What its holder read, or why that cannot be told.
+    /// What its bearer read, or why that cannot be told.
     pub(crate) fn told_reads(&self, record: TokenRecord) -> (TokenRecord, Vec<Event>, Option<String>) {
         match self.reads_of(&record) {
             Ok(reads) => (record, reads, None),
@@ -127,7 +127,7 @@ impl Work<'_> {
     fn hold_reads_against_record(&self, record: &TokenRecord) -> Result<(), VaultError> {
         let Some(last) = record.read.count.checked_sub(1) else { return Ok(()) };
         let ledger = record.keys(&self.identity).audit.ledger;
-        if self.tx.audit_mac(ledger, last)? == Some(record.read.head) {
+        if self.rows.audit_mac(ledger, last)? == Some(record.read.head) {
             Ok(())
         } else {
             let what = "reads that were recorded are gone";
@@ -135,7 +135,7 @@ impl Work<'_> {
         }
     }
 
-    /// Records how far the holder's chain has come. What is wrong with it is said and found by a check; it must not keep
+    /// Records how far the bearer's chain has come. What is wrong with it is said and found by a check; it must not keep
     /// the owner from changing the vault.
     pub(crate) fn note_reads(
         &self,
@@ -145,9 +145,9 @@ impl Work<'_> {
     ) -> Result<bool, VaultError> {
         let reached = || -> Result<Mark, VaultError> {
             self.hold_reads_against_record(record)?;
-            let chain = Chain::load(self.tx, &keys.audit, &self.identity)?;
+            let chain = Chain::load(self.rows, &keys.audit, &self.identity)?;
             audit::read_range(
-                self.tx,
+                self.rows,
                 &keys.audit,
                 &self.identity,
                 record.read.count..chain.count,
@@ -166,7 +166,7 @@ impl Work<'_> {
     }
 }
 
-/// What is wrong with a chain, whose rows are its holder's to write; or the error, if it is another.
+/// What is wrong with a chain, whose rows are its bearer's to write; or the error, if it is another.
 fn fault_of(error: VaultError) -> Result<AuditError, VaultError> {
     match error {
         VaultError::Store(fault @ StoreError::Damaged { .. }) => Ok(fault.into()),

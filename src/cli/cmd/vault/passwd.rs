@@ -32,7 +32,7 @@ impl Passwd {
         let credential = Credential::Passphrase(&passphrase, crypto::calibrate());
         context.with_world(|world| {
             vault
-                .replace_ways(&access, world, Action::Passwd, &[credential])
+                .replace_slots(&access, world, Action::Passwd, &[credential])
                 .map_err(|error| Failure::of(error, &path))
         })?;
         if context.ui.json {

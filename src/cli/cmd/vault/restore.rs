@@ -164,7 +164,7 @@ fn told_of_states(difference: &Difference) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if difference.other_ways {
+    if difference.other_slots {
         lines.push(OTHER_WAYS.to_owned());
     }
     lines
@@ -223,7 +223,7 @@ fn answer(
             "vault": path.to_string(), "found": restored.found, "superseded": restored.superseded,
             "change": restored.now, "lost": names(&difference.lost), "older": names(&difference.older),
             "back": names(&difference.back), "revoked": names(&difference.revoked),
-            "compared": difference.here.is_some(), "rekeyed": difference.rekeyed, "other_slots": difference.other_ways,
+            "compared": difference.here.is_some(), "rekeyed": difference.rekeyed, "other_slots": difference.other_slots,
             "tokens": difference.tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
             "lost_to_damage": loss::json(&restored.loss),
             "revoked_tokens": difference.revoked_tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
