@@ -28,7 +28,7 @@ use keyvault_vault::state::pin::{Pins, Standing};
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::{
     Access, Creation, Edit, Holder, Holders, KeyRecord, NewKey, NewValue, Origin, Revocation, Terms, Vault,
-    VaultError, VersionState, Which, World,
+    VaultError, VersionState, Which, World, check, file, key,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{FailurePersistence, FileFailurePersistence};
@@ -211,7 +211,7 @@ fn template() -> &'static [u8] {
         let passphrase = passphrase();
         let creation = Creation { passphrase: &passphrase, cost: Cost::FLOOR, recovery: None };
         let path = folder.path().join("vault.db");
-        Vault::create(&path, &creation, &world).unwrap();
+        file::create(&path, &creation, &world).unwrap();
         std::fs::read(path).unwrap()
     })
 }
@@ -301,7 +301,7 @@ impl Run {
         let copy = self.folder.path().join("kept");
         let _ = std::fs::remove_file(&copy);
         let world = world(self.folder.path(), &self.time, &self.rng);
-        vault.backup(&copy, &world).unwrap();
+        file::backup(&vault, &copy, &world).unwrap();
         let change = vault.read(&self.access, |tx| Ok(tx.change_number())).unwrap();
         self.kept = Some((std::fs::read(copy).unwrap(), self.map.clone(), change));
     }
@@ -331,7 +331,7 @@ impl Run {
         let world = world(self.folder.path(), &self.time, &self.rng);
         let refused = perform(&mut self.handles[0], &self.access, &world, &Step::Remove { name: 0 }, 0, "");
         assert!(matches!(refused, Err(VaultError::Alarm { .. })), "{refused:?}");
-        assert!(self.handles[1].adopt(&self.access, &world).unwrap().is_some());
+        assert!(file::adopt(&mut self.handles[1], &self.access, &world).unwrap().is_some());
         self.map = map;
         // Opened anew: the pin that a handle knows is the one from before.
         self.reopen();
@@ -341,7 +341,7 @@ impl Run {
     fn take_over(&mut self, step: &Step) {
         let Step::Rollback { name: number, .. } = step else { panic!("{step:?}") };
         let now = self.now();
-        let key_record = self.handles[0].show(&self.access, &name(*number)).unwrap();
+        let key_record = key::show(&mut self.handles[0], &self.access, &name(*number)).unwrap();
         let key = self.map.get_mut(number).unwrap();
         key.settle(now);
         key.retire(now, 0);
@@ -354,7 +354,7 @@ impl Run {
 
     fn compare(&mut self) {
         let now = self.now();
-        let keys = self.handles[1].list(&self.access).unwrap();
+        let keys = key::list(&mut self.handles[1], &self.access).unwrap();
         assert_eq!(
             keys.iter().map(|key_record| key_record.name.clone()).collect::<Vec<_>>(),
             self.map.keys().map(|number| name(*number)).collect::<Vec<_>>()
@@ -365,7 +365,12 @@ impl Run {
         for number in 0..3 {
             let carrying: Vec<_> =
                 keys.iter().filter(|key_record| key_record.scopes.contains(&scope(number))).collect();
-            let due = self.handles[0].due(&self.access, &Which::Scopes(vec![scope(number)]), Moment(now));
+            let due = key::due(
+                &mut self.handles[0],
+                &self.access,
+                &Which::Scopes(vec![scope(number)]),
+                Moment(now),
+            );
             let due = due.unwrap_or_else(|_| Vec::new());
             let alive = carrying.iter().filter(|key_record| key_record.current().is_some()).count();
             assert_eq!(due.len(), alive, "scope {number}");
@@ -378,7 +383,13 @@ impl Run {
         let world = world(self.folder.path(), &self.time, &self.rng);
         for (number, key) in &self.map {
             for version in &key.versions {
-                let got = self.handles[0].reveal(&self.access, &world, &name(*number), Some(version.number));
+                let got = key::reveal(
+                    &mut self.handles[0],
+                    &self.access,
+                    &world,
+                    &name(*number),
+                    Some(version.number),
+                );
                 match got {
                     Ok((_, value)) => {
                         assert!(key.readable(version, now), "{number} {version:?} at {now}");
@@ -392,7 +403,7 @@ impl Run {
 
     fn finish(mut self) {
         self.reopen();
-        let checked = self.handles[0].check(&self.access).unwrap();
+        let checked = check::run(&mut self.handles[0], &self.access).unwrap();
         assert!(checked.findings.is_empty() && checked.audit.is_some(), "{:?}", checked.findings);
     }
 }
@@ -568,7 +579,7 @@ fn perform(
 ) -> Result<(), VaultError> {
     let value = || SecretBytes::copy_from(value.as_bytes());
     let at = |life: &Option<i64>| life.map(|life| Moment(now + life));
-    let mut edit = |number: u8, edit: Edit| vault.edit(access, world, &[name(number)], &edit).map(drop);
+    let mut edit = |number: u8, edit: Edit| key::edit(vault, access, world, &[name(number)], &edit).map(drop);
     match step {
         Step::Add { name: number, scope: carried, life } => {
             let new = NewKey {
@@ -580,18 +591,21 @@ fn perform(
                 expires: at(life),
                 origin: Origin::Given(value()),
             };
-            vault.create_key(access, world, new, false).map(drop)
+            key::create(vault, access, world, new, false).map(drop)
         }
         Step::Rotate { name: number, grace, expires } => {
-            let id = vault.show(access, &name(*number))?.id;
+            let id = key::show(vault, access, &name(*number))?.id;
             let value = NewValue { name: name(*number), key: id, value: value() };
             let terms = Terms { grace: *grace, expires: expires.as_ref().map(at) };
-            vault.rotate(access, world, &Which::Names(vec![name(*number)]), Some(value), terms).map(drop)
+            key::rotate(vault, access, world, &Which::Names(vec![name(*number)]), Some(value), terms)
+                .map(drop)
         }
-        Step::Rollback { name: number, to } => vault.rollback(access, world, &name(*number), *to).map(drop),
+        Step::Rollback { name: number, to } => {
+            key::rollback(vault, access, world, &name(*number), *to).map(drop)
+        }
         Step::Revoke { name: number, version, wipe } => {
             let revocation = Revocation { version: *version, reason: "why".to_owned(), wipe: *wipe };
-            vault.revoke(access, world, &[name(*number)], &revocation).map(drop)
+            key::revoke(vault, access, world, &[name(*number)], &revocation).map(drop)
         }
         Step::Rename { name: number, to } => {
             edit(*number, Edit { rename: Some(name(*to)), ..Edit::default() })
@@ -605,7 +619,7 @@ fn perform(
         Step::Expire { name: number, life } => {
             edit(*number, Edit { expires: Some(at(life)), ..Edit::default() })
         }
-        Step::Remove { name: number } => vault.remove(access, world, &[name(*number)]).map(drop),
+        Step::Remove { name: number } => key::remove(vault, access, world, &[name(*number)]).map(drop),
         Step::Clock(_) | Step::Reopen | Step::Keep | Step::PutBack => Ok(()),
     }
 }
@@ -652,7 +666,7 @@ fn follow(steps: impl IntoIterator<Item = Step>) -> Run {
 }
 
 fn current(run: &mut Run) -> Option<u32> {
-    let key = run.handles[0].show(&run.access, &name(0)).unwrap();
+    let key = key::show(&mut run.handles[0], &run.access, &name(0)).unwrap();
     key.current().map(|version| version.number)
 }
 

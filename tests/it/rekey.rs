@@ -8,7 +8,7 @@ use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{Credential, Holder, Holders, Vault, VaultError, World as VaultWorld};
+use keyvault_vault::{Credential, Holder, Holders, Vault, VaultError, World as VaultWorld, slot};
 use pretty_assertions::assert_eq;
 
 use crate::harness::{PASSPHRASE, START, World, text};
@@ -40,7 +40,7 @@ fn rekey_refuses(world: &World, meanwhile: impl FnOnce()) {
         waiting: &|_, _| (),
     };
     let credentials = [Credential::Passphrase(&passphrase, Cost::FLOOR), Credential::KeyFile(&file)];
-    let refused = vault.rekey(&access, &vault_world, &credentials, &[&access, &by_file], &|_| ());
+    let refused = slot::rekey(&mut vault, &access, &vault_world, &credentials, &[&access, &by_file], &|_| ());
     assert!(matches!(refused, Err(VaultError::SlotsChanged)));
     drop(vault);
     assert!(std::fs::read(world.vault()).unwrap() == before);

@@ -22,7 +22,7 @@ use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::token::Token;
 use keyvault_vault::{
     Access, BearerKeys, Conflict, Creation, Credential, Edit, Holder, Holders, Import, Incoming, NewToken,
-    NewValue, Purpose, Supply, Terms, Vault, VaultError, Which, World,
+    NewValue, Purpose, Supply, Terms, Vault, VaultError, Which, World, check, file, key, slot, token,
 };
 use rusqlite::Connection;
 
@@ -57,7 +57,7 @@ impl Owner {
         let path = folder.path().join("vault.db");
         let passphrase = Passphrase::new(&SecretBytes::copy_from(b"correct horse battery staple")).unwrap();
         let creation = Creation { passphrase: &passphrase, cost: Cost::FLOOR, recovery: None };
-        with_world(folder.path(), |world| Vault::create(&path, &creation, world)).unwrap();
+        with_world(folder.path(), |world| file::create(&path, &creation, world)).unwrap();
         let mut vault = Vault::open(&path, &Pins::in_folder(folder.path().join("pins"))).unwrap();
         let access = vault.open_passphrase(&passphrase).unwrap();
         Self { folder, access, vault }
@@ -77,20 +77,22 @@ impl Owner {
             source: "test",
         };
         let Self { folder, access, vault } = self;
-        with_world(folder.path(), |world| vault.import(access, world, import, &|_| ())).unwrap();
+        with_world(folder.path(), |world| key::import(vault, access, world, import, &|_| ())).unwrap();
     }
 
     fn rotate(&mut self, number: usize) {
         let Self { folder, access, vault } = self;
-        let key = vault.show(access, &name(number)).unwrap();
+        let key = key::show(vault, access, &name(number)).unwrap();
         let value = NewValue {
             name: name(number),
             key: key.id,
             value: SecretBytes::copy_from(value(number, 2).as_bytes()),
         };
         let which = Which::Names(vec![name(number)]);
-        with_world(folder.path(), |world| vault.rotate(access, world, &which, Some(value), Terms::default()))
-            .unwrap();
+        with_world(folder.path(), |world| {
+            key::rotate(vault, access, world, &which, Some(value), Terms::default())
+        })
+        .unwrap();
     }
 
     fn token(&mut self, token: &str, scope: &str) -> Token {
@@ -105,17 +107,17 @@ impl Owner {
             expires,
         };
         let Self { folder, access, vault } = self;
-        with_world(folder.path(), |world| vault.create_token(access, world, &new)).unwrap().token
+        with_world(folder.path(), |world| token::create(vault, access, world, &new)).unwrap().token
     }
 
     fn edit(&mut self, number: usize, edit: &Edit) {
         let Self { folder, access, vault } = self;
-        with_world(folder.path(), |world| vault.edit(access, world, &[name(number)], edit)).unwrap();
+        with_world(folder.path(), |world| key::edit(vault, access, world, &[name(number)], edit)).unwrap();
     }
 
     fn remove(&mut self, number: usize) {
         let Self { folder, access, vault } = self;
-        with_world(folder.path(), |world| vault.remove(access, world, &[name(number)])).unwrap();
+        with_world(folder.path(), |world| key::remove(vault, access, world, &[name(number)])).unwrap();
     }
 
     /// The names of the tokens that got another secret.
@@ -124,7 +126,7 @@ impl Owner {
         let Self { folder, access, vault } = self;
         let credentials = [Credential::Passphrase(&passphrase, Cost::FLOOR)];
         let rekeyed =
-            with_world(folder.path(), |world| vault.rekey(access, world, &credentials, &[], &|_| ()))
+            with_world(folder.path(), |world| slot::rekey(vault, access, world, &credentials, &[], &|_| ()))
                 .unwrap();
         self.access = self.vault.open_passphrase(&passphrase).unwrap();
         rekeyed.tokens.iter().map(|issued| issued.record.name.to_string()).collect()
@@ -132,7 +134,7 @@ impl Owner {
 
     fn revoke(&mut self, token: &str) {
         let Self { folder, access, vault } = self;
-        with_world(folder.path(), |world| vault.revoke_token(access, world, &token.parse().unwrap()))
+        with_world(folder.path(), |world| token::revoke(vault, access, world, &token.parse().unwrap()))
             .unwrap();
     }
 
@@ -340,7 +342,7 @@ fn an_expired_token_opens_no_version_that_was_made_since() {
     assert_eq!(values, [value(1, 1)].into());
     for day in [2, 0] {
         NOW.set(START + day * DAY);
-        let findings = owner.vault.check(&owner.access).unwrap().findings;
+        let findings = check::run(&mut owner.vault, &owner.access).unwrap().findings;
         assert!(findings.is_empty(), "{findings:?}");
     }
 }
@@ -394,7 +396,7 @@ fn an_expired_token_learns_nothing_from_a_later_change() {
     assert_eq!(granted(&in_force, copies.last().unwrap()).len(), 8);
     for day in [2, 0] {
         NOW.set(START + day * DAY);
-        let findings = owner.vault.check(&owner.access).unwrap().findings;
+        let findings = check::run(&mut owner.vault, &owner.access).unwrap().findings;
         assert!(findings.is_empty(), "{findings:?}");
     }
     // A clock that went back brings it not back to life, and what it lacks stays no fault.
@@ -403,7 +405,7 @@ fn an_expired_token_learns_nothing_from_a_later_change() {
     owner.add(10..11, "granted");
     let back = granted(&token, &owner.copy("back.db"));
     assert_eq!(back.len(), 0);
-    let findings = owner.vault.check(&owner.access).unwrap().findings;
+    let findings = check::run(&mut owner.vault, &owner.access).unwrap().findings;
     assert!(findings.is_empty(), "{findings:?}");
     // A token that a rekey gives another secret gets none either: nobody has that secret, and nobody needs it.
     NOW.set(START + 2 * DAY);
@@ -413,7 +415,7 @@ fn an_expired_token_learns_nothing_from_a_later_change() {
     let tokens: i64 =
         connection.query_row("SELECT count(DISTINCT token) FROM token_grant", [], |row| row.get(0)).unwrap();
     assert_eq!(tokens, 1);
-    let findings = owner.vault.check(&owner.access).unwrap().findings;
+    let findings = check::run(&mut owner.vault, &owner.access).unwrap().findings;
     assert!(findings.is_empty(), "{findings:?}");
 }
 
@@ -445,9 +447,9 @@ fn what_a_bearer_says_that_it_did_with_a_key_hides_no_read_of_it() {
     say(Action::Remove, 2);
     say(Action::Exec, 24 * 365);
     say(Action::Remove, 24 * 366);
-    let (_, reads) = owner.vault.history(&owner.access, &name(0)).unwrap();
+    let (_, reads) = key::history(&mut owner.vault, &owner.access, &name(0)).unwrap();
     assert_eq!(reads.values().collect::<Vec<_>>(), [&Moment(START + 365 * DAY)]);
-    let usage = owner.vault.usage(&owner.access).unwrap();
+    let usage = key::usage(&mut owner.vault, &owner.access).unwrap();
     assert_eq!(usage.last_read.get(name(0).as_str()), Some(&Moment(START + 365 * DAY)));
     assert_eq!(usage.last_entry, Some(Moment(START)), "a clock is not judged by what a bearer says");
 }

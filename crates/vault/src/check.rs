@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::{self, Chain, ChangeMark, Seed, Verified};
+use crate::audit::{self, Chain, ChangeMark, Verified};
 use crate::state::pin::Standing;
 use crate::state::tree::Bucket;
 use crate::store::{Stray, Tag};
@@ -50,82 +50,70 @@ pub struct Checked {
     pub findings: Vec<Finding>,
 }
 
-impl Vault {
-    /// Verifies the audit chain: from the start if root is there.
-    pub fn verify_audit(&mut self, access: &Access) -> Result<Verified, VaultError> {
-        let seed = self.seed(access)?;
-        self.read(access, |tx| Ok(audit::verify(tx.rows, &tx.daily.audit, &tx.identity, seed)?))
-    }
+/// Verifies the audit chain: from the start if root is there.
+pub fn audit_log(vault: &mut Vault, access: &Access) -> Result<Verified, VaultError> {
+    let seed = vault.seed(access)?;
+    vault.read(access, |tx| Ok(audit::verify(tx.rows, &tx.daily.audit, &tx.identity, seed)?))
+}
 
-    /// Rebuilds the tree, opens every row and compares state, pin and chain. Rows that do not hold are findings;
-    /// only what prevents any look at the rows is an error.
-    pub fn check(&mut self, access: &Access) -> Result<Checked, VaultError> {
-        let seed = self.seed(access)?;
-        let (pins, path) = (self.pins.clone(), self.path().to_owned());
-        self.read(access, |tx| {
-            let (mut check, key_records) = Check::rows(tx)?;
-            for fault in tx.rows.page_faults()? {
-                check.find("file", &fault);
-            }
-            let versions = check.values(tx, &key_records)?;
-            let verified = audit::verify(tx.rows, &tx.daily.audit, &tx.identity, seed);
-            let audit = match verified {
-                Ok(verified) => {
-                    if tx.rows.count_audit_entries(tx.daily.audit.ledger)? != verified.entries {
-                        check.find("audit", BESIDE_THE_LOG);
-                    }
-                    Some(verified)
+/// Rebuilds the tree, opens every row and compares state, pin and chain. Rows that do not hold are findings;
+/// only what prevents any look at the rows is an error.
+pub fn run(vault: &mut Vault, access: &Access) -> Result<Checked, VaultError> {
+    let seed = vault.seed(access)?;
+    let (pins, path) = (vault.pins.clone(), vault.path().to_owned());
+    vault.read(access, |tx| {
+        let (mut check, key_records) = Check::rows(tx)?;
+        for fault in tx.rows.page_faults()? {
+            check.find("file", &fault);
+        }
+        let versions = check.values(tx, &key_records)?;
+        let verified = audit::verify(tx.rows, &tx.daily.audit, &tx.identity, seed);
+        let audit = match verified {
+            Ok(verified) => {
+                if tx.rows.count_audit_entries(tx.daily.audit.ledger)? != verified.entries {
+                    check.find("audit", BESIDE_THE_LOG);
                 }
-                Err(error) => {
-                    check.find("audit", &error.to_string());
-                    None
-                }
-            };
-            check.record(tx);
-            let head = Chain::load(tx.rows, &tx.daily.audit, &tx.identity).map(|chain| chain.mark());
-            if head.is_ok_and(|head| pins.denies_head(&tx.identity, &path, &head)) {
-                check.find("audit_head", "does not follow from the one that this machine wrote");
+                Some(verified)
             }
-            check.findings.sort();
-            Ok(Checked {
-                keys: key_records.len(),
-                versions,
-                change: tx.change_number(),
-                standing: tx.standing(),
-                audit,
-                findings: check.findings,
-            })
+            Err(error) => {
+                check.find("audit", &error.to_string());
+                None
+            }
+        };
+        check.record(tx);
+        let head = Chain::load(tx.rows, &tx.daily.audit, &tx.identity).map(|chain| chain.mark());
+        if head.is_ok_and(|head| pins.denies_head(&tx.identity, &path, &head)) {
+            check.find("audit_head", "does not follow from the one that this machine wrote");
+        }
+        check.findings.sort();
+        Ok(Checked {
+            keys: key_records.len(),
+            versions,
+            change: tx.change_number(),
+            standing: tx.standing(),
+            audit,
+            findings: check.findings,
         })
-    }
+    })
+}
 
-    /// Whether something does not hold: of all rows, or without a key of the file's pages, as far as SQLite can tell, and
-    /// of rows that belong to nothing.
-    pub fn is_damaged(&mut self, access: Option<&Access>) -> Result<bool, VaultError> {
-        let looked = match access {
-            Some(access) => {
-                self.check(access).map(|checked| checked.findings.iter().any(|it| !it.is_of_reads()))
-            }
-            None => self
-                .store
-                .begin_reading()
-                .and_then(|rows| Ok(!rows.page_faults()?.is_empty() || !rows.strays()?.is_empty()))
-                .map_err(Into::into),
-        };
-        looked.or_else(|error| if is_damage(&error) { Ok(true) } else { Err(error) })
-    }
+/// Whether something does not hold: of all rows, or without a key of the file's pages, as far as SQLite can tell, and
+/// of rows that belong to nothing.
+pub fn is_damaged(vault: &mut Vault, access: Option<&Access>) -> Result<bool, VaultError> {
+    let looked = match access {
+        Some(access) => run(vault, access).map(|checked| checked.findings.iter().any(|it| !it.is_of_reads())),
+        None => vault
+            .store
+            .begin_reading()
+            .and_then(|rows| Ok(!rows.page_faults()?.is_empty() || !rows.strays()?.is_empty()))
+            .map_err(Into::into),
+    };
+    looked.or_else(|error| if is_damage(&error) { Ok(true) } else { Err(error) })
+}
 
-    /// Rows that belong to nothing, as far as that shows without a key.
-    pub fn strays(&mut self) -> Result<Vec<Stray>, VaultError> {
-        Ok(self.store.begin_reading()?.strays()?)
-    }
-
-    pub(super) fn seed(&self, access: &Access) -> Result<Option<Seed>, VaultError> {
-        let identity = self.identity();
-        let open = |root: &crate::unlock::keys::Root| {
-            Seed::open(&root.seed_key(&identity), &identity, &self.header.chain_seed)
-        };
-        Ok(access.root.as_ref().map(open).transpose()?)
-    }
+/// Rows that belong to nothing, as far as that shows without a key.
+pub fn strays(vault: &mut Vault) -> Result<Vec<Stray>, VaultError> {
+    Ok(vault.store.begin_reading()?.strays()?)
 }
 
 /// A key and the tag that its name has.

@@ -8,15 +8,15 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
-mod check;
+pub mod check;
 mod error;
-mod file;
-mod key;
-mod slot;
+pub mod file;
+pub mod key;
+pub mod slot;
 pub mod state;
 pub mod store;
-mod supply;
-mod token;
+pub mod supply;
+pub mod token;
 mod tx;
 pub mod unlock;
 

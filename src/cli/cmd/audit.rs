@@ -1,6 +1,7 @@
 //! `keyvault audit …`
 
 use clap::{Args, Subcommand};
+use keyvault_vault::{check, token};
 
 use std::path::PathBuf;
 
@@ -104,7 +105,8 @@ impl Log {
                 lines.push('\n');
             }
         };
-        let broken = vault.whole_log(&access, &mut show).map_err(|error| Failure::of(error, &path))?;
+        let broken =
+            token::whole_log(&mut vault, &access, &mut show).map_err(|error| Failure::of(error, &path))?;
         tell_broken(context, &broken);
         if shown == 0 && !context.ui.json {
             context.ui.note("No matching entries.");
@@ -139,8 +141,8 @@ impl Verify {
         let alarm = context.tell_alarm(&mut vault, &access)?;
         let path = vault.path().to_owned();
         let failed = |error| Failure::of(error, &path);
-        let verified = vault.verify_audit(&access).map_err(failed)?;
-        let (reads, broken) = vault.verify_reads(&access).map_err(failed)?;
+        let verified = check::audit_log(&mut vault, &access).map_err(failed)?;
+        let (reads, broken) = token::verify_reads(&mut vault, &access).map_err(failed)?;
         let from_start = verified.reach == Reach::FromTheStart;
         let done = if broken.is_empty() { code::DONE } else { code::DAMAGED };
         if context.ui.json {
@@ -223,7 +225,8 @@ impl Import {
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
         let imported = context.with_world(|world| {
-            vault.import_reads(&access, world, text.expose()).map_err(|error| Failure::of(error, &path))
+            token::import_reads(&mut vault, &access, world, text.expose())
+                .map_err(|error| Failure::of(error, &path))
         })?;
         let done = if imported.faults.is_empty() { code::DONE } else { code::DAMAGED };
         if context.ui.json {

@@ -1,6 +1,7 @@
 //! `keyvault edit`
 
 use clap::Args;
+use keyvault_vault::key;
 
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -73,7 +74,8 @@ impl Edit {
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
         let key_records = context.with_world(|world| {
-            vault.edit(&access, world, &self.names, &change).map_err(|error| Failure::of(error, &path))
+            key::edit(&mut vault, &access, world, &self.names, &change)
+                .map_err(|error| Failure::of(error, &path))
         })?;
         let now = context.now();
         if context.ui.json {

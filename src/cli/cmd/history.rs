@@ -12,7 +12,7 @@ use crate::cli::output;
 use crate::cli::output::{time, view};
 use keyvault_core::clock::Moment;
 use keyvault_core::name::KeyName;
-use keyvault_vault::{KeyRecord, Version};
+use keyvault_vault::{KeyRecord, Version, key};
 
 /// Show a key's versions.
 ///
@@ -29,7 +29,8 @@ impl History {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let (mut vault, access) = context.open_to_look()?;
         let path = vault.path().to_owned();
-        let (key, reads) = vault.history(&access, &self.name).map_err(|error| Failure::of(error, &path))?;
+        let (key, reads) =
+            key::history(&mut vault, &access, &self.name).map_err(|error| Failure::of(error, &path))?;
         let now = context.now();
         if context.ui.json {
             let versions: Vec<_> = newest_first(&key).map(|version| json(version, &reads, now)).collect();

@@ -11,7 +11,7 @@ use crate::cli::unlock::new_credentials::{self, RecoveryPlace};
 use keyvault_core::crypto;
 use keyvault_vault::unlock::os_keyring::{self, LIMIT};
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{Creation, Vault, VaultError};
+use keyvault_vault::{Creation, VaultError, file};
 
 /// Create a vault.
 ///
@@ -43,7 +43,7 @@ impl Init {
             Creation { passphrase: &passphrase, cost: crypto::calibrate(), recovery: recovery.code.as_ref() };
         let created = context
             .with_world(|world| {
-                Vault::create(&path, &creation, world).map_err(|error| Failure::of(error, &path))
+                file::create(&path, &creation, world).map_err(|error| Failure::of(error, &path))
             })
             .inspect_err(|failure| recovery.withdraw(failure))?;
         let shown = created.path.display();

@@ -17,7 +17,7 @@ use crate::cli::output::time::{self, Duration};
 use crate::cli::output::view::{self, KeyJson};
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{Scope, TagKey};
-use keyvault_vault::{KeyRecord, Names, Status};
+use keyvault_vault::{KeyRecord, Names, Status, key};
 
 /// List keys.
 ///
@@ -65,7 +65,7 @@ impl List {
         let now = context.now();
         // The process ends right after: taking 10,000 keys apart one by one would take a tenth of its time.
         let mut key_records =
-            ManuallyDrop::new(vault.list(&access).map_err(|error| Failure::of(error, &path))?);
+            ManuallyDrop::new(key::list(&mut vault, &access).map_err(|error| Failure::of(error, &path))?);
         let all = key_records.len();
         key_records.retain(|key| self.wants(key, now));
         if context.ui.json {
@@ -76,7 +76,7 @@ impl List {
                 "No keys yet. Create one with `keyvault generate NAME`, or import a file with `keyvault import .env`."
                     .to_owned()
             } else {
-                let names = vault.names(&access).map_err(|error| Failure::of(error, &path))?;
+                let names = key::names(&mut vault, &access).map_err(|error| Failure::of(error, &path))?;
                 self.none_fits(&names)
             });
         } else if context.ui.out_is_terminal() {

@@ -1,6 +1,7 @@
 //! `keyvault revoke`
 
 use clap::Args;
+use keyvault_vault::key;
 
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -56,7 +57,8 @@ impl Revoke {
         let path = vault.path().to_owned();
         let revocation = Revocation { version: self.version, reason: self.reason, wipe: self.wipe };
         let key_records = context.with_world(|world| {
-            vault.revoke(&access, world, &self.names, &revocation).map_err(|error| Failure::of(error, &path))
+            key::revoke(&mut vault, &access, world, &self.names, &revocation)
+                .map_err(|error| Failure::of(error, &path))
         })?;
         if context.ui.json {
             let now = context.now();

@@ -1,6 +1,7 @@
 //! `keyvault rollback`
 
 use clap::Args;
+use keyvault_vault::key;
 
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -28,12 +29,13 @@ impl Rollback {
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
         let key = context.with_world(|world| {
-            vault.rollback(&access, world, &self.name, self.to).map_err(|error| Failure::of(error, &path))
+            key::rollback(&mut vault, &access, world, &self.name, self.to)
+                .map_err(|error| Failure::of(error, &path))
         })?;
         let changed = key.is_some();
         let key = match key {
             Some(key) => key,
-            None => vault.show(&access, &self.name).map_err(|error| Failure::of(error, &path))?,
+            None => key::show(&mut vault, &access, &self.name).map_err(|error| Failure::of(error, &path))?,
         };
         if context.ui.json {
             context.ui.print_json(&KeyJson::of(&key, context.now()))?;

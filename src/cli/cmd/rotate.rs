@@ -12,7 +12,7 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::output::time::{self, Duration};
 use crate::cli::output::view::{self, KeyJson};
 use keyvault_core::name::{KeyName, Scope};
-use keyvault_vault::{Access, KeyRecord, NewValue, Terms, Vault, Which};
+use keyvault_vault::{Access, KeyRecord, NewValue, Terms, Vault, Which, key};
 
 /// Give keys new values.
 ///
@@ -67,7 +67,7 @@ impl Rotate {
         let which = self.which();
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
-        let due = vault.due(&access, &which, now).map_err(|error| Failure::of(error, &path))?;
+        let due = key::due(&mut vault, &access, &which, now).map_err(|error| Failure::of(error, &path))?;
         if due.is_empty() {
             context.ui.note(match which {
                 Which::Scopes(_) => "Every key with this scope is revoked. Nothing was changed.",
@@ -131,7 +131,7 @@ fn rotate(
 ) -> Result<Vec<KeyRecord>, Failure> {
     let path = vault.path().to_owned();
     context.with_world(|world| {
-        vault.rotate(access, world, which, value, terms).map_err(|error| Failure::of(error, &path))
+        key::rotate(vault, access, world, which, value, terms).map_err(|error| Failure::of(error, &path))
     })
 }
 

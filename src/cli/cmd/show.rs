@@ -1,6 +1,7 @@
 //! `keyvault show`
 
 use clap::Args;
+use keyvault_vault::key;
 
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -36,8 +37,7 @@ impl Show {
         let now = context.now();
         if self.reveal {
             let (key_record, value) = context.with_world(|world| {
-                vault
-                    .reveal(&access, world, &self.name, self.version)
+                key::reveal(&mut vault, &access, world, &self.name, self.version)
                     .map_err(|error| Failure::of(error, &path))
             })?;
             if context.ui.json {
@@ -50,7 +50,8 @@ impl Show {
             }
             return Ok(code::DONE);
         }
-        let key_record = vault.show(&access, &self.name).map_err(|error| Failure::of(error, &path))?;
+        let key_record =
+            key::show(&mut vault, &access, &self.name).map_err(|error| Failure::of(error, &path))?;
         if self.public {
             let public =
                 key_record.current().and_then(|version| version.public.as_ref()).ok_or_else(|| {

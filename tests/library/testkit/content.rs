@@ -7,7 +7,8 @@ use keyvault_core::name::{EnvName, Scope};
 use keyvault_exec::release::{self, Preview, ReleaseError, Released, Selection};
 use keyvault_vault::audit::Action;
 use keyvault_vault::{
-    Access, KeyRecord, Looking, Purpose, Reading, Status, Supply, Taking, Vault, VersionState, World,
+    Access, KeyRecord, Looking, Purpose, Reading, Status, Supply, Taking, Vault, VersionState, World, check,
+    key, slot, supply,
 };
 use serde_json::{Value, json};
 
@@ -184,18 +185,18 @@ pub(crate) fn held(supply: &mut Supply, world: &World<'_>) -> Value {
 /// holds against the value; those are taken from `expected`.
 pub(crate) fn seen(vault: &mut Vault, access: &Access, world: &World<'_>, expected: &Value) -> Value {
     let now = world.now();
-    let checked = vault.check(access).unwrap();
+    let checked = check::run(vault, access).unwrap();
     assert_eq!(checked.findings, []);
     let identity = vault.identity();
     let change = checked.change;
-    let entries = vault.verify_audit(access).unwrap().entries;
-    let slots = vault.slots(access).unwrap();
-    let names = vault.names(access).unwrap();
-    let items = vault.list(access).unwrap();
+    let entries = check::audit_log(vault, access).unwrap().entries;
+    let slots = slot::list(vault, access).unwrap();
+    let names = key::names(vault, access).unwrap();
+    let items = key::list(vault, access).unwrap();
     let mut scopes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for item in &items {
         assert!(names.keys.contains(&item.name));
-        assert_eq!(vault.show(access, &item.name).unwrap(), *item);
+        assert_eq!(key::show(vault, access, &item.name).unwrap(), *item);
         for scope in &item.scopes {
             scopes.entry(scope.to_string()).or_default().push(item.name.to_string());
         }
@@ -217,7 +218,7 @@ pub(crate) fn seen(vault: &mut Vault, access: &Access, world: &World<'_>, expect
         if active.is_empty() || items.iter().any(unfit) {
             continue;
         }
-        let mut taken = preview(vault.look(access, world).unwrap(), &selection).unwrap().keys;
+        let mut taken = preview(supply::look(vault, access, world).unwrap(), &selection).unwrap().keys;
         taken.sort();
         assert_eq!(taken.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), active, "{scope}");
     }
@@ -251,7 +252,7 @@ fn seen_key(
         let readable = matches!(state, VersionState::Current | VersionState::Previous)
             && status != Status::Expired
             && version.digest.is_some();
-        let revealed = vault.reveal(access, world, &item.name, Some(version.number));
+        let revealed = key::reveal(vault, access, world, &item.name, Some(version.number));
         let value = match revealed {
             Ok((_, value)) if readable => Value::String(hex(value.expose())),
             Err(_) if !readable && version.digest.is_some() => {

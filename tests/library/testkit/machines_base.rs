@@ -11,7 +11,7 @@ use keyvault_exec::release::Selection;
 use keyvault_vault::audit::Action;
 use keyvault_vault::unlock::keyring_entry::KeyringSecret;
 use keyvault_vault::unlock::token::Token;
-use keyvault_vault::{BearerKeys, Credential, NewKey, NewToken, Purpose, Supply, Terms, Vault};
+use keyvault_vault::{BearerKeys, Credential, NewKey, NewToken, Purpose, Supply, Terms, Vault, slot, token};
 use serde_json::{Value, json};
 
 use super::bases::{Base, DAY, Lab, START, key, name};
@@ -44,7 +44,7 @@ fn printed(token: &Token) -> String {
 
 impl Lab {
     fn token(&mut self, new: &NewToken) -> String {
-        self.act(|vault, access, world| printed(&vault.create_token(access, world, new).unwrap().token))
+        self.act(|vault, access, world| printed(&token::create(vault, access, world, new).unwrap().token))
     }
 
     /// A token's bearer reads a key.
@@ -86,15 +86,15 @@ impl Machines {
             ("renewed", lab.token(&new("again", &["t"], &[]))),
         ]);
         lab.act(|vault, access, world| {
-            vault.revoke_token(access, world, &"revoked".parse().unwrap()).unwrap();
+            token::revoke(vault, access, world, &"revoked".parse().unwrap()).unwrap();
         });
         let again = lab.act(|vault, access, world| {
-            printed(&vault.renew_token(access, world, &"again".parse().unwrap()).unwrap().token)
+            printed(&token::renew(vault, access, world, &"again".parse().unwrap()).unwrap().token)
         });
         tokens.insert("again", again);
         let secret = KeyringSecret::create(&lab.rng).unwrap();
         let keyring = lab.act(|vault, access, world| {
-            vault.add_slot(access, world, Credential::Keyring(&secret)).unwrap();
+            slot::add(vault, access, world, Credential::Keyring(&secret)).unwrap();
             secret.entry(&vault.identity()).unwrap()
         });
         let keyring = String::from_utf8(keyring.expose().to_vec()).unwrap();
@@ -104,8 +104,9 @@ impl Machines {
         let earlier = lab.base("machines-earlier", "");
         lab.rotate("a", Some(b"value-a-2"), Terms { grace: 30 * DAY, expires: None });
         lab.read_with(&ci, "a");
-        let bundle =
-            lab.act(|vault, access, world| vault.bundle(access, world, &"ci".parse().unwrap()).unwrap().text);
+        let bundle = lab.act(|vault, access, world| {
+            token::bundle(vault, access, world, &"ci".parse().unwrap()).unwrap().text
+        });
         let mut now = lab.base(
             "machines",
             "A keyring's slot; tokens by scope and by name, one for nothing, one revoked, one renewed.",

@@ -10,7 +10,7 @@ use keyvault_vault::state::pin::{Pins, Standing};
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::{
     Holder, Holders, KeyRecord, Mark, NewKey, Notice, Origin, Slot, Status, Vault, VaultError,
-    World as VaultWorld,
+    World as VaultWorld, check, file, key, slot,
 };
 
 use super::tape::VAULT;
@@ -42,7 +42,7 @@ pub fn look(folder: &Path, pins: &Pins, code: &RecoveryCode) -> Result<Option<Se
         opened => opened.map_err(say)?,
     };
     let access = vault.open_recovery(code).map_err(say)?;
-    let checked = vault.check(&access).map_err(say)?;
+    let checked = check::run(&mut vault, &access).map_err(say)?;
     if !checked.findings.is_empty() {
         return Err(format!("{:?}", checked.findings));
     }
@@ -50,9 +50,9 @@ pub fn look(folder: &Path, pins: &Pins, code: &RecoveryCode) -> Result<Option<Se
     if audit.reach != Reach::FromTheStart {
         return Err("the log was not verified from the start".to_owned());
     }
-    let keys = vault.list(&access).map_err(say)?;
-    let slots = vault.slots(&access).map_err(say)?;
-    let content = Content { epoch: vault.identity().epoch, record: vault.mark(), slots, keys };
+    let keys = key::list(&mut vault, &access).map_err(say)?;
+    let slots = slot::list(&mut vault, &access).map_err(say)?;
+    let content = Content { epoch: vault.identity().epoch, record: file::mark(&mut vault), slots, keys };
     let alarm = matches!(checked.standing, Standing::RolledBack | Standing::Forked);
     Ok(Some(Seen { content, entries: audit.entries, alarm }))
 }
@@ -64,12 +64,12 @@ pub fn go_on(folder: &Path, pins: &Pins, code: &RecoveryCode, rng: &dyn Rng) -> 
     let world = world(&clock, rng, pins.clone());
     let mut vault = Vault::open(&folder.join(VAULT), pins).map_err(say)?;
     let access = vault.open_recovery(code).map_err(say)?;
-    let keys = vault.list(&access).map_err(say)?;
+    let keys = key::list(&mut vault, &access).map_err(say)?;
     if let Some(key) = keys.iter().find(|key| key.status(clock.now()) == Status::Active) {
-        vault.reveal(&access, &world, &key.name, None).map_err(say)?;
+        key::reveal(&mut vault, &access, &world, &key.name, None).map_err(say)?;
     }
     let origin = Origin::Recipe(Recipe::new(Kind::Token, None, None).unwrap());
-    vault.create_key(&access, &world, new_key("after-the-cut", origin), false).map_err(say)?;
+    key::create(&mut vault, &access, &world, new_key("after-the-cut", origin), false).map_err(say)?;
     drop(vault);
     match look(folder, pins, code)? {
         Some(seen) if seen.content.keys.len() == keys.len() + 1 => Ok(()),

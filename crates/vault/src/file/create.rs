@@ -16,7 +16,7 @@ use keyvault_core::crypto::Cost;
 use keyvault_core::identity::Identity;
 use keyvault_os::fs::vault_file;
 
-use super::open::{Notice, Vault, World};
+use super::open::{Notice, World};
 use super::working_copy::WorkingCopy;
 use crate::error::VaultError;
 use crate::tx::leaf::{self, Kind};
@@ -38,20 +38,18 @@ pub struct Created {
     pub identity: Identity,
 }
 
-impl Vault {
-    /// Makes a vault at `path`, where nothing may be.
-    ///
-    /// It is built whole under another name and then moved into place, so that a crash leaves a vault or none, and
-    /// an existing one is never touched, not even by a command that runs at the same time.
-    pub fn create(path: &Path, creation: &Creation<'_>, world: &World<'_>) -> Result<Created, VaultError> {
-        let path = vault_file::prepare_new(path)?;
-        let working = WorkingCopy::beside(&path, world)?;
-        let (identity, seen) = build(&working.0, creation, world)?;
-        working.move_to(&path)?;
-        let pinned = world.pins.advance(&identity, &path, &seen);
-        pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
-        Ok(Created { path, identity })
-    }
+/// Makes a vault at `path`, where nothing may be.
+///
+/// It is built whole under another name and then moved into place, so that a crash leaves a vault or none, and
+/// an existing one is never touched, not even by a command that runs at the same time.
+pub fn create(path: &Path, creation: &Creation<'_>, world: &World<'_>) -> Result<Created, VaultError> {
+    let path = vault_file::prepare_new(path)?;
+    let working = WorkingCopy::beside(&path, world)?;
+    let (identity, seen) = build(&working.0, creation, world)?;
+    working.move_to(&path)?;
+    let pinned = world.pins.advance(&identity, &path, &seen);
+    pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+    Ok(Created { path, identity })
 }
 
 fn build(

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::audit::{Action, Actor, AuditError, Event, HeadMark, KeyRef, Outcome};
+use crate::audit::{Action, Actor, AuditError, Event, HeadMark, KeyRef, Outcome, Seed};
 use crate::state::pin::{Memory, Pin, Pins};
 use crate::state::record::Authentic;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, StoreError};
@@ -25,6 +25,7 @@ use super::busy::{Holder, Holders};
 use super::rollback_alarm::tell_if_older;
 use crate::error::VaultError;
 use crate::supply::reading::Owner;
+use crate::token;
 use crate::tx::{Setting, VerifiedTx};
 
 /// What the vault room needs of the world outside.
@@ -369,7 +370,7 @@ impl Vault {
         self.checked.still_same()?;
         let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
         let mut tx = VerifiedTx::load(&rows, &setting)?;
-        tx.drop_stray_tokens(world)?;
+        token::drop_strays(&mut tx, world)?;
         let result = make(&mut tx, &path);
         wipe_stack();
         let (outcome, event) = result?;
@@ -419,6 +420,12 @@ impl Vault {
         log.push("-wal");
         let log = PathBuf::from(log);
         std::fs::symlink_metadata(&log).ok().filter(|found| found.len() > 0).map(|_| log)
+    }
+
+    pub(crate) fn seed(&self, access: &Access) -> Result<Option<Seed>, VaultError> {
+        let identity = self.identity();
+        let open = |root: &Root| Seed::open(&root.seed_key(&identity), &identity, &self.header.chain_seed);
+        Ok(access.root.as_ref().map(open).transpose()?)
     }
 
     pub(crate) fn keys(&self, access: &Access) -> (DailyKeys, Identity) {

@@ -16,6 +16,7 @@ use crate::key::tombstones::{Spent, Tombstones};
 use crate::key::versions::REMEMBERED;
 use crate::token::record::TokenRecord;
 use crate::tx::VerifiedTx;
+use crate::{slot, token};
 
 /// The changes of a log, each by the hash of its event: what two logs have in common.
 pub(crate) type Changes = BTreeSet<[u8; 32]>;
@@ -70,7 +71,7 @@ impl Irrevocable {
         let fits = opens.iter().position(|access| vault.read_damaged(access, |_| Ok(())).is_ok());
         let Some(access) = opens.get(fits.unwrap_or(0)) else { return Ok(nothing) };
         let whole = vault.read(access, |tx| {
-            let (keys, slots, records) = (tx.keys()?, tx.slots()?, tx.load_tokens()?);
+            let (keys, slots, records) = (tx.keys()?, slot::verified(tx)?, token::load_all(tx)?);
             let mut log = Log::default();
             audit::read_all(tx.rows, &tx.daily.audit, &tx.identity, &mut |_, event| {
                 log.take(&event, theirs);
@@ -86,7 +87,7 @@ impl Irrevocable {
             })
         });
         let salvaged = match whole {
-            Err(error) if is_damage(&error) => vault.read_damaged(access, |tx| Ok(tx.salvage(theirs))),
+            Err(error) if is_damage(&error) => vault.read_damaged(access, |tx| Ok(salvage(tx, theirs))),
             whole => return whole,
         };
         match salvaged {
@@ -289,56 +290,54 @@ pub(crate) fn is_of_rows(error: &VaultError) -> bool {
     )
 }
 
-impl VerifiedTx<'_> {
-    /// The changes of this file's log, as far as it can be read.
-    pub(crate) fn changes(&self) -> Result<Changes, VaultError> {
-        let mut changes = Changes::new();
-        audit::read_what_opens(self.rows, &self.daily.audit, &self.identity, &mut |event| {
-            if event.change.is_some() {
-                changes.insert(sha256(&event.encode()));
-            }
-        })?;
-        Ok(changes)
-    }
+/// The changes of this file's log, as far as it can be read.
+pub(crate) fn changes(tx: &VerifiedTx<'_>) -> Result<Changes, VaultError> {
+    let mut changes = Changes::new();
+    audit::read_what_opens(tx.rows, &tx.daily.audit, &tx.identity, &mut |event| {
+        if event.change.is_some() {
+            changes.insert(sha256(&event.encode()));
+        }
+    })?;
+    Ok(changes)
+}
 
-    /// Every row that the tree knows, whatever became of the others, and every entry of the log that opens.
-    fn salvage(&mut self, theirs: &Changes) -> Irrevocable {
-        let tags = self.rows.key_tags().unwrap_or_default();
-        let keys = tags.iter().filter_map(|tag| self.key_at(tag).ok().flatten());
-        let keys = keys.map(|key| (key.id, key)).collect();
-        let rows = self.rows.tokens().unwrap_or_default();
-        let records = rows.iter().filter_map(|row| self.verified_token(row).ok()).collect();
-        let mut log = Log::default();
-        let take = &mut |event: Event| log.take(&event, theirs);
-        let _ = audit::read_what_opens(self.rows, &self.daily.audit, &self.identity, take);
-        Irrevocable {
-            change: Some(self.change_number()),
-            keys,
-            tombstones: log.tombstones,
-            revoked: log.revocations.by_name,
-            tokens: Some(Tokens::of(records)),
-            whole: None,
+/// Every row that the tree knows, whatever became of the others, and every entry of the log that opens.
+fn salvage(tx: &mut VerifiedTx<'_>, theirs: &Changes) -> Irrevocable {
+    let tags = tx.rows.key_tags().unwrap_or_default();
+    let keys = tags.iter().filter_map(|tag| tx.key_at(tag).ok().flatten());
+    let keys = keys.map(|key| (key.id, key)).collect();
+    let rows = tx.rows.tokens().unwrap_or_default();
+    let records = rows.iter().filter_map(|row| token::verified_record(tx, row).ok()).collect();
+    let mut log = Log::default();
+    let take = &mut |event: Event| log.take(&event, theirs);
+    let _ = audit::read_what_opens(tx.rows, &tx.daily.audit, &tx.identity, take);
+    Irrevocable {
+        change: Some(tx.change_number()),
+        keys,
+        tombstones: log.tombstones,
+        revoked: log.revocations.by_name,
+        tokens: Some(Tokens::of(records)),
+        whole: None,
+    }
+}
+
+/// Makes a backup's keys and tokens what they may be now. What is to be kept of the keys that it does not have.
+pub(crate) fn keep_irrevocable(
+    tx: &mut VerifiedTx<'_>,
+    irrevocable: &Irrevocable,
+    world: &World<'_>,
+) -> Result<Tombstones, VaultError> {
+    let mut there = BTreeSet::new();
+    for mut key in tx.keys()? {
+        there.insert(key.id);
+        let kept = irrevocable.keep(&mut key);
+        for number in kept.wiped {
+            tx.rows.delete_version(&key.id, number)?;
+        }
+        if kept.changed {
+            tx.put_key(&mut key, world.rng)?;
         }
     }
-
-    /// Makes a backup's keys and tokens what they may be now. What is to be kept of the keys that it does not have.
-    pub(crate) fn keep_irrevocable(
-        &mut self,
-        irrevocable: &Irrevocable,
-        world: &World<'_>,
-    ) -> Result<Tombstones, VaultError> {
-        let mut there = BTreeSet::new();
-        for mut key in self.keys()? {
-            there.insert(key.id);
-            let kept = irrevocable.keep(&mut key);
-            for number in kept.wiped {
-                self.rows.delete_version(&key.id, number)?;
-            }
-            if kept.changed {
-                self.put_key(&mut key, world.rng)?;
-            }
-        }
-        self.revoke_tokens(|record| irrevocable.is_spent(record), world)?;
-        Ok(Tombstones::of(irrevocable.keys.values()).and(&irrevocable.tombstones, |id| there.contains(id)))
-    }
+    token::revoke_spent(tx, |record| irrevocable.is_spent(record), world)?;
+    Ok(Tombstones::of(irrevocable.keys.values()).and(&irrevocable.tombstones, |id| there.contains(id)))
 }

@@ -21,32 +21,29 @@ pub struct Adopted {
     pub now: u64,
 }
 
-impl Vault {
-    /// How the file stands to what this machine last saw, and what is to be said of it as a copy.
-    pub fn standing(&mut self, access: &Access) -> Result<(Standing, Option<Notice>), VaultError> {
-        let memory = self.memory().clone();
-        self.read(access, |tx| Ok((tx.standing(), older_copy(&memory, tx))))
-    }
+/// How the file stands to what this machine last saw, and what is to be said of it as a copy.
+pub fn standing(vault: &mut Vault, access: &Access) -> Result<(Standing, Option<Notice>), VaultError> {
+    let memory = vault.memory().clone();
+    vault.read(access, |tx| Ok((tx.standing(), older_copy(&memory, tx))))
+}
 
-    /// Accepts the file in place under a number above both its own and the pin's; `None` if there is no alarm.
-    pub fn adopt(&mut self, access: &Access, world: &World<'_>) -> Result<Option<Adopted>, VaultError> {
-        if !access.has_root() {
-            return Err(VaultError::NeedsRoot);
-        }
-        let standing = self.read(access, |tx| Ok(tx.standing()))?;
-        if !matches!(standing, Standing::RolledBack | Standing::Forked) {
-            return Ok(None);
-        }
-        self.change_even_in_alarm(access, world, |tx, _| {
-            let found = tx.change_number();
-            let superseded = tx.pinned().unwrap_or(found);
-            tx.floor = superseded;
-            let adopted =
-                Adopted { standing: tx.standing(), found, superseded, now: found.max(superseded) + 1 };
-            let detail = format!("change {found} accepted, supersedes change {superseded} seen here");
-            Ok((Some(adopted), world.event(Action::Adopt, Vec::new(), detail)))
-        })
+/// Accepts the file in place under a number above both its own and the pin's; `None` if there is no alarm.
+pub fn adopt(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<Option<Adopted>, VaultError> {
+    if !access.has_root() {
+        return Err(VaultError::NeedsRoot);
     }
+    let standing = vault.read(access, |tx| Ok(tx.standing()))?;
+    if !matches!(standing, Standing::RolledBack | Standing::Forked) {
+        return Ok(None);
+    }
+    vault.change_even_in_alarm(access, world, |tx, _| {
+        let found = tx.change_number();
+        let superseded = tx.pinned().unwrap_or(found);
+        tx.floor = superseded;
+        let adopted = Adopted { standing: tx.standing(), found, superseded, now: found.max(superseded) + 1 };
+        let detail = format!("change {found} accepted, supersedes change {superseded} seen here");
+        Ok((Some(adopted), world.event(Action::Adopt, Vec::new(), detail)))
+    })
 }
 
 /// A copy that is older than another one is used, because both may be wanted; but not in silence.

@@ -15,6 +15,7 @@ use crate::check::{BESIDE_THE_LOG, Check, Finding};
 use crate::error::VaultError;
 use crate::key::record::{KeyRecord, Version, VersionState};
 use crate::key::tombstones::Tombstones;
+use crate::token;
 use crate::token::record::TokenRecord;
 use crate::tx::VerifiedTx;
 use crate::tx::leaf::Kind;
@@ -109,83 +110,80 @@ pub(crate) fn named_versions(keys: &[KeyRecord]) -> BTreeSet<([u8; 16], u32)> {
     keys.iter().flat_map(of).collect()
 }
 
-impl VerifiedTx<'_> {
-    /// Everything that the record proves. Values are not looked at.
-    pub(crate) fn survivors(&mut self, seed: Option<Seed>) -> Result<Survivors, VaultError> {
-        let (mut check, _) = Check::rows(self)?;
-        let mut rows = Vec::new();
-        self.rows.each_key(|row| {
-            rows.push(row);
-            Ok(())
-        })?;
-        let leaf_of = |row: &crate::store::KeyRow| {
-            (row.tag, self.row_leaf(Kind::Key, &row.tag, row.revision, &row.sealed))
-        };
-        let slots = self.rows.slots()?;
-        let slot_leaves = slots.iter().map(|slot| (self.slot_tag(slot.id), self.slot_leaf(slot))).collect();
-        let mut leaves: Vec<_> = rows.iter().map(leaf_of).chain(self.other_leaves(slot_leaves)?).collect();
-        leaves.sort_unstable();
-        let proved: BTreeMap<Tag, _> = self.tree.proved(leaves)?.into_iter().collect();
-        let holds = |tag: &Tag, leaf| proved.get(tag) == Some(&leaf);
-        let mut names = BTreeSet::new();
-        let mut key_records = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let Ok(key) = self.open_key(row) else { continue };
-            let (tag, leaf) = leaf_of(row);
-            names.insert(key.name.clone());
-            if holds(&tag, leaf) && self.key_tag(&key.name) == tag {
-                key_records.push(key);
-            }
+/// Everything that the record proves. Values are not looked at.
+pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<Survivors, VaultError> {
+    let (mut check, _) = Check::rows(tx)?;
+    let mut rows = Vec::new();
+    tx.rows.each_key(|row| {
+        rows.push(row);
+        Ok(())
+    })?;
+    let leaf_of =
+        |row: &crate::store::KeyRow| (row.tag, tx.row_leaf(Kind::Key, &row.tag, row.revision, &row.sealed));
+    let slots = tx.rows.slots()?;
+    let slot_leaves = slots.iter().map(|slot| (tx.slot_tag(slot.id), tx.slot_leaf(slot))).collect();
+    let mut leaves: Vec<_> = rows.iter().map(leaf_of).chain(tx.other_leaves(slot_leaves)?).collect();
+    leaves.sort_unstable();
+    let proved: BTreeMap<Tag, _> = tx.tree.proved(leaves)?.into_iter().collect();
+    let holds = |tag: &Tag, leaf| proved.get(tag) == Some(&leaf);
+    let mut names = BTreeSet::new();
+    let mut key_records = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let Ok(key) = tx.open_key(row) else { continue };
+        let (tag, leaf) = leaf_of(row);
+        names.insert(key.name.clone());
+        if holds(&tag, leaf) && tx.key_tag(&key.name) == tag {
+            key_records.push(key);
         }
-        key_records.sort_by_cached_key(|key| key.name.clone());
-        self.rows.each_directory(|row| {
-            if holds(&self.directory_tag(row.bucket), self.directory_leaf(&row)) {
-                names.append(&mut self.open_directory(&row).unwrap_or_default());
-            }
-            Ok(())
-        })?;
-        names.retain(|name| key_records.binary_search_by(|key| key.name.cmp(name)).is_err());
-        let others = self.rows.other_versions(&named_versions(&key_records))?;
-        for table in ["version_key", "version_value"] {
-            match others.iter().filter(|(other, ..)| *other == table).count() {
-                0 => {}
-                count => check.find(table, &format!("has {count} rows that no key names")),
-            }
-        }
-        let slots = slots
-            .into_iter()
-            .filter(|row| holds(&self.slot_tag(row.id), self.slot_leaf(row)) && slot::kind(row).is_ok())
-            .collect();
-        let tokens = self.rows.tokens()?;
-        let tokens = tokens.iter().filter(|row| holds(&row.tag, self.token_leaf(row)));
-        let tokens = tokens.filter_map(|row| self.open_token(row).ok()).collect();
-        let known = self.current.record.audit_count;
-        let log = audit::salvage(self.rows, &self.daily.audit, &self.identity, seed, known)?;
-        if log.strays > 0 {
-            check.find("audit", BESIDE_THE_LOG);
-        }
-        if !log.ends_right {
-            check.find("audit_head", "does not follow from the start of the log");
-        }
-        let rows = check.into_findings().into_iter().filter(|finding| !finding.is_of_reads()).collect();
-        let loss = Loss { keys: names, values: Vec::new(), log: log.breaks.clone(), rows };
-        Ok(Survivors { keys: key_records, slots, tokens, log, loss })
     }
+    key_records.sort_by_cached_key(|key| key.name.clone());
+    tx.rows.each_directory(|row| {
+        if holds(&tx.directory_tag(row.bucket), tx.directory_leaf(&row)) {
+            names.append(&mut tx.open_directory(&row).unwrap_or_default());
+        }
+        Ok(())
+    })?;
+    names.retain(|name| key_records.binary_search_by(|key| key.name.cmp(name)).is_err());
+    let others = tx.rows.other_versions(&named_versions(&key_records))?;
+    for table in ["version_key", "version_value"] {
+        match others.iter().filter(|(other, ..)| *other == table).count() {
+            0 => {}
+            count => check.find(table, &format!("has {count} rows that no key names")),
+        }
+    }
+    let slots = slots
+        .into_iter()
+        .filter(|row| holds(&tx.slot_tag(row.id), tx.slot_leaf(row)) && slot::kind(row).is_ok())
+        .collect();
+    let tokens = tx.rows.tokens()?;
+    let tokens = tokens.iter().filter(|row| holds(&row.tag, token::leaf_of(tx, row)));
+    let tokens = tokens.filter_map(|row| token::open_record(tx, row).ok()).collect();
+    let known = tx.current.record.audit_count;
+    let log = audit::salvage(tx.rows, &tx.daily.audit, &tx.identity, seed, known)?;
+    if log.strays > 0 {
+        check.find("audit", BESIDE_THE_LOG);
+    }
+    if !log.ends_right {
+        check.find("audit_head", "does not follow from the start of the log");
+    }
+    let rows = check.into_findings().into_iter().filter(|finding| !finding.is_of_reads()).collect();
+    let loss = Loss { keys: names, values: Vec::new(), log: log.breaks.clone(), rows };
+    Ok(Survivors { keys: key_records, slots, tokens, log, loss })
+}
 
-    /// The versions whose values do not hold.
-    pub(crate) fn lost_values(&self, keys: &[KeyRecord]) -> Result<Vec<KeyRef>, VaultError> {
-        let mut lost = Vec::new();
-        for key in keys {
-            for version in key.versions.iter().filter(|version| version.digest.is_some()) {
-                match self.value(&key.id, version) {
-                    Ok(_) => {}
-                    Err(error) if is_damage(&error) => {
-                        lost.push(KeyRef { name: key.name.to_string(), version: version.number });
-                    }
-                    Err(error) => return Err(error),
+/// The versions whose values do not hold.
+pub(crate) fn lost_values(tx: &VerifiedTx<'_>, keys: &[KeyRecord]) -> Result<Vec<KeyRef>, VaultError> {
+    let mut lost = Vec::new();
+    for key in keys {
+        for version in key.versions.iter().filter(|version| version.digest.is_some()) {
+            match tx.value(&key.id, version) {
+                Ok(_) => {}
+                Err(error) if is_damage(&error) => {
+                    lost.push(KeyRef { name: key.name.to_string(), version: version.number });
                 }
+                Err(error) => return Err(error),
             }
         }
-        Ok(lost)
     }
+    Ok(lost)
 }

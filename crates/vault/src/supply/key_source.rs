@@ -6,6 +6,7 @@ use keyvault_core::secret::SecretBytes;
 
 use super::key_view::{KeyView, Record};
 use crate::error::VaultError;
+use crate::key;
 use crate::tx::{VerifiedTx, damaged};
 
 /// Verified keys: all of a vault, to its owner, or those that were granted to a token.
@@ -40,7 +41,7 @@ impl KeySource for VerifiedTx<'_> {
     }
 
     fn with_scope(&mut self, scope: &Scope) -> Result<Option<Vec<KeyView>>, VaultError> {
-        let keys = self.keys_of(scope)?;
+        let keys = key::of_scope(self, scope)?;
         Ok(keys.map(|keys| keys.into_iter().map(|key| KeyView(Record::Held(Box::new(key)))).collect()))
     }
 

@@ -8,6 +8,8 @@ pub(crate) mod key_source;
 pub(crate) mod key_view;
 pub(crate) mod reading;
 
+pub use self::reading::{begin, look};
+
 use std::path::Path;
 
 use crate::audit::Action;
@@ -54,11 +56,11 @@ impl Supply {
     pub fn begin<'s>(&'s mut self, world: &'s World<'s>) -> Result<Reading<'s, Taking>, VaultError> {
         match self {
             Self::Vault(vault, access) => {
-                let reading = vault.begin(access, world);
+                let reading = begin(vault, access, world);
                 tell_if_unreadable(reading.as_ref().ok().and_then(Reading::memory), world);
                 reading
             }
-            Self::Granted(vault, bearer) => vault.begin_granted(bearer, world),
+            Self::Granted(vault, bearer) => reading::begin_granted(vault, bearer, world),
             Self::Bundled(bundle, bearer, log) => {
                 Ok(Reading::begin(Bundled { bundle, bearer, log }.into(), world))
             }
@@ -71,9 +73,9 @@ impl Supply {
         match self {
             Self::Vault(vault, access) => {
                 tell_if_unreadable(Some(vault.memory()), world);
-                vault.look(access, world)
+                look(vault, access, world)
             }
-            Self::Granted(vault, bearer) => vault.look_granted(bearer, world),
+            Self::Granted(vault, bearer) => reading::look_granted(vault, bearer, world),
             Self::Bundled(bundle, bearer, log) => {
                 Ok(Reading::look(Bundled { bundle, bearer, log }.into(), world))
             }

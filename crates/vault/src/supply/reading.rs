@@ -215,45 +215,43 @@ impl<'r> Owner<'r> {
     }
 }
 
-impl Vault {
-    /// Begins to take values, as the vault's owner.
-    pub fn begin<'r>(
-        &'r mut self,
-        access: &'r Access,
-        world: &'r World<'r>,
-    ) -> Result<Reading<'r, Taking>, VaultError> {
-        let now = world.now();
-        let place = Place::Owner(Box::new(Owner::begin(self, access, world)?));
-        Ok(Reading { now, ..Reading::begin(place, world) })
-    }
+/// Begins to take values, as the vault's owner.
+pub fn begin<'r>(
+    vault: &'r mut Vault,
+    access: &'r Access,
+    world: &'r World<'r>,
+) -> Result<Reading<'r, Taking>, VaultError> {
+    let now = world.now();
+    let place = Place::Owner(Box::new(Owner::begin(vault, access, world)?));
+    Ok(Reading { now, ..Reading::begin(place, world) })
+}
 
-    /// Begins to look at keys as they would be taken.
-    pub fn look<'r>(
-        &'r mut self,
-        access: &'r Access,
-        world: &'r World<'r>,
-    ) -> Result<Reading<'r, Looking>, VaultError> {
-        self.store.make_ready()?;
-        Ok(Reading::look(Place::Owner(Box::new(Owner::look(self, access)?)), world))
-    }
+/// Begins to look at keys as they would be taken.
+pub fn look<'r>(
+    vault: &'r mut Vault,
+    access: &'r Access,
+    world: &'r World<'r>,
+) -> Result<Reading<'r, Looking>, VaultError> {
+    vault.store.make_ready()?;
+    Ok(Reading::look(Place::Owner(Box::new(Owner::look(vault, access)?)), world))
+}
 
-    pub(crate) fn begin_granted<'r>(
-        &'r mut self,
-        bearer: &'r BearerKeys,
-        world: &'r World<'r>,
-    ) -> Result<Reading<'r, Taking>, VaultError> {
-        self.store.make_ready()?;
-        let now = world.now();
-        let place = Place::Bearer(Box::new(BearerTx::begin(self, bearer, world)?));
-        Ok(Reading { now, ..Reading::begin(place, world) })
-    }
+pub(crate) fn begin_granted<'r>(
+    vault: &'r mut Vault,
+    bearer: &'r BearerKeys,
+    world: &'r World<'r>,
+) -> Result<Reading<'r, Taking>, VaultError> {
+    vault.store.make_ready()?;
+    let now = world.now();
+    let place = Place::Bearer(Box::new(BearerTx::begin(vault, bearer, world)?));
+    Ok(Reading { now, ..Reading::begin(place, world) })
+}
 
-    pub(crate) fn look_granted<'r>(
-        &'r mut self,
-        bearer: &'r BearerKeys,
-        world: &'r World<'r>,
-    ) -> Result<Reading<'r, Looking>, VaultError> {
-        self.store.make_ready()?;
-        Ok(Reading::look(Place::Bearer(Box::new(BearerTx::look(self, bearer, world)?)), world))
-    }
+pub(crate) fn look_granted<'r>(
+    vault: &'r mut Vault,
+    bearer: &'r BearerKeys,
+    world: &'r World<'r>,
+) -> Result<Reading<'r, Looking>, VaultError> {
+    vault.store.make_ready()?;
+    Ok(Reading::look(Place::Bearer(Box::new(BearerTx::look(vault, bearer, world)?)), world))
 }

@@ -4,6 +4,7 @@ use crate::store::TokenCounts;
 
 use super::grant::Grant;
 use super::record::TokenRecord;
+use super::{index, read_log, regrant};
 use crate::check::{Check, Finding, Tagged};
 use crate::error::VaultError;
 use crate::key::record::{KeyRecord, VersionState};
@@ -24,25 +25,25 @@ impl Check {
     pub(crate) fn tokens(&mut self, tx: &mut VerifiedTx<'_>, keys: &[Tagged]) -> Result<(), VaultError> {
         let mut expected = TokenCounts::default();
         let rows = tx.rows.tokens()?;
-        if let Some((tag, leaf)) = tx.tokens_leaf(&rows) {
+        if let Some((tag, leaf)) = index::leaf_of_all(tx, &rows) {
             self.claim("tokens", &tag, leaf);
         }
         for row in rows {
-            let opened = tx.open_token(&row);
+            let opened = index::open_record(tx, &row);
             let named = match &opened {
                 Ok(record) => format!("token {}", record.name),
                 Err(_) => format!("token {}", data_encoding::HEXLOWER.encode(&row.tag)),
             };
-            self.claim(&named, &row.tag, tx.token_leaf(&row));
+            self.claim(&named, &row.tag, index::leaf_of(tx, &row));
             match opened {
                 Err(error) => self.find(&named, &error.to_string()),
-                Ok(record) if tx.token_tag(&record.name) != row.tag => {
+                Ok(record) if index::tag_of(tx, &record.name) != row.tag => {
                     self.find(&named, "stands where another name belongs");
                 }
                 Ok(record) => {
                     // One that its bearer took away is a fault of its reads, and found as such.
                     expected.ledgers += u64::from(tx.rows.has_ledger(&record.id)?);
-                    if let Err(error) = tx.reads_of(&record) {
+                    if let Err(error) = read_log::reads_of(tx, &record) {
                         self.find(&format!("{READS} {}", record.name), &error.to_string());
                     }
                     if record.revoked.is_none() {
@@ -65,7 +66,7 @@ impl Check {
         key_records: &[Tagged],
     ) -> Result<u64, VaultError> {
         let named = format!("token_grant of {}", record.name);
-        let rows = match tx.verified_grants(record) {
+        let rows = match regrant::verified_grants(tx, record) {
             Ok(rows) => rows,
             Err(error) => {
                 self.find(&named, &error.to_string());
@@ -87,7 +88,7 @@ impl Check {
                 Err(error) => self.find(&named, &error.to_string()),
             }
         }
-        if tx.view_is_over(record, &keys)? {
+        if regrant::view_is_over(tx, record, &keys)? {
             due.clear();
         }
         for key in due {
@@ -101,7 +102,7 @@ impl Grant {
     /// Whether it tells of a key what its metadata says. Time may have ended a grace since it was written.
     fn is_of(&self, key: &KeyRecord, tx: &VerifiedTx<'_>) -> Result<bool, VaultError> {
         let written = tx.current.record.time;
-        let wanted = tx.grant_of(key, written)?;
+        let wanted = regrant::grant_of(tx, key, written)?;
         let same = (&self.name, &self.variable, &self.scopes, self.expires)
             == (&wanted.name, &wanted.variable, &wanted.scopes, wanted.expires);
         let mut in_use = wanted.versions.iter().filter(|version| version.state == VersionState::Current);

@@ -1,4 +1,4 @@
-//! Work inside one transaction: every row that is read is verified, every row that is written is entered in the tree.
+//! One transaction: every row that is read is verified, every row that is written is entered in the tree.
 
 pub(crate) mod leaf;
 pub(crate) mod name_index;
@@ -27,6 +27,7 @@ use self::sealed::{KEY_LABEL, Opener, VALUE_LABEL, VERSION_KEY_LABEL};
 use super::error::VaultError;
 use super::file::open::World;
 use super::key::record::{KeyRecord, Version};
+use crate::{slot, token};
 
 /// 2026-01-01T00:00:00Z: no vault is older.
 const FIRST_VAULT: Moment = Moment(1_767_225_600_000);
@@ -39,7 +40,7 @@ pub(crate) struct Setting<'a> {
     pub(crate) slot: Option<&'a SlotRow>,
 }
 
-/// One transaction's work on a vault whose record, header and standing have been verified.
+/// One transaction on a vault whose record, header, and standing have been verified.
 pub struct VerifiedTx<'a> {
     pub(crate) rows: &'a Tx<'a>,
     pub(crate) daily: &'a DailyKeys,
@@ -70,12 +71,12 @@ impl<'a> VerifiedTx<'a> {
         tx.hold_chain_against_record()?;
         tx.expect_leaf(&tx.tag(Kind::Header, &[]), Some(tx.header_leaf(&header)), "vault")?;
         if let Some(slot) = setting.slot {
-            tx.expect_slot(slot)?;
+            slot::expect_opened(&mut tx, slot)?;
         }
         Ok(tx)
     }
 
-    /// Verifies the record and the standing to the pin, and nothing else: for [`VerifiedTx::survivors`], which needs no more
+    /// Verifies the record and the standing to the pin, and nothing else: for [`file::survivors`](crate::file::survivors()), which needs no more
     /// to tell what the record proves from what it does not.
     pub(crate) fn load_damaged(rows: &'a Tx<'a>, setting: &Setting<'a>) -> Result<Self, VaultError> {
         rows.pass_over_malformed();
@@ -201,6 +202,13 @@ impl<'a> VerifiedTx<'a> {
         }
     }
 
+    pub(crate) fn put_header(&mut self, header: &HeaderRow) -> Result<(), VaultError> {
+        self.rows.put_header(header)?;
+        let leaf = self.header_leaf(header);
+        self.leaf_changes.insert(self.tag(Kind::Header, &[]), Some(leaf));
+        Ok(())
+    }
+
     // ── Keys ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// A key by its name; `None` is proved.
@@ -268,8 +276,8 @@ impl<'a> VerifiedTx<'a> {
             Ok(())
         })?;
         let tokens = self.rows.tokens()?;
-        leaves.extend(tokens.iter().map(|row| (row.tag, self.token_leaf(row))));
-        leaves.extend(self.tokens_leaf(&tokens));
+        leaves.extend(tokens.iter().map(|row| (row.tag, token::leaf_of(self, row))));
+        leaves.extend(token::leaf_of_all(self, &tokens));
         Ok(leaves)
     }
 
@@ -283,7 +291,7 @@ impl<'a> VerifiedTx<'a> {
         let leaf = self.row_leaf(Kind::Key, &tag, key.revision, &sealed);
         self.rows.put_key(&KeyRow { tag, revision: key.revision, sealed })?;
         self.leaf_changes.insert(tag, Some(leaf));
-        self.touch(key.id, Some(key))
+        token::touch(self, key.id, Some(key))
     }
 
     /// Takes a key's metadata away from where its name puts it. Its versions stay.
@@ -366,7 +374,7 @@ impl<'a> VerifiedTx<'a> {
     pub(crate) fn seal_change(&mut self, event: Event, world: &World<'_>) -> Result<Authentic, VaultError> {
         self.apply_scope_changes(world.rng)?;
         self.apply_directory_changes(world.rng)?;
-        self.apply_token_changes(world)?;
+        token::apply_changes(self, world)?;
         let number = self.next_change();
         let changes = std::mem::take(&mut self.leaf_changes);
         let root = self.tree.apply(&changes)?.ok_or_else(|| damaged("node: the tree is empty"))?;

@@ -36,34 +36,32 @@ impl Names {
     }
 }
 
-impl Vault {
-    /// Every name and scope, verified; no key is opened and nothing is recorded.
-    pub fn names(&mut self, access: &Access) -> Result<Names, VaultError> {
-        self.read(access, |tx| {
-            let mut names = Names::default();
-            let mut rows = Vec::new();
-            tx.rows.each_directory(|row| {
-                rows.push(row);
-                Ok(())
-            })?;
-            for row in &rows {
-                let tag = tx.directory_tag(row.bucket);
-                tx.expect_leaf(&tag, Some(tx.directory_leaf(row)), "directory")?;
-                names.keys.append(&mut tx.open_directory(row)?);
-            }
-            let mut scopes = Vec::new();
-            tx.rows.each_scope(|row| {
-                scopes.push(row);
-                Ok(())
-            })?;
-            for row in &scopes {
-                let leaf = tx.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed);
-                tx.expect_leaf(&row.tag, Some(leaf), "scope")?;
-                names.scopes.insert(tx.open_scope(row)?.name);
-            }
-            Ok(names)
-        })
-    }
+/// Every name and scope, verified; no key is opened and nothing is recorded.
+pub fn names(vault: &mut Vault, access: &Access) -> Result<Names, VaultError> {
+    vault.read(access, |tx| {
+        let mut names = Names::default();
+        let mut rows = Vec::new();
+        tx.rows.each_directory(|row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        for row in &rows {
+            let tag = tx.directory_tag(row.bucket);
+            tx.expect_leaf(&tag, Some(tx.directory_leaf(row)), "directory")?;
+            names.keys.append(&mut tx.open_directory(row)?);
+        }
+        let mut scopes = Vec::new();
+        tx.rows.each_scope(|row| {
+            scopes.push(row);
+            Ok(())
+        })?;
+        for row in &scopes {
+            let leaf = tx.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed);
+            tx.expect_leaf(&row.tag, Some(leaf), "scope")?;
+            names.scopes.insert(tx.open_scope(row)?.name);
+        }
+        Ok(names)
+    })
 }
 
 impl VerifiedTx<'_> {

@@ -9,7 +9,7 @@ use crate::cli::errors::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
 use crate::cli::output::{time, view};
 use crate::cli::unlock::alarm;
 use keyvault_core::clock::Moment;
-use keyvault_vault::{Access, KeyRecord, Status, Usage, Vault, VaultError};
+use keyvault_vault::{Access, KeyRecord, Status, Usage, Vault, VaultError, key, slot};
 
 use super::Report;
 
@@ -61,17 +61,17 @@ pub(super) fn all(context: &Context, vault: &mut Vault, by_keyring: Option<Acces
 
 /// The slots that are passed over; without a key, those that show by themselves.
 fn slots(vault: &mut Vault, access: Option<&Access>) -> Vec<Report> {
-    let with_tree = access.and_then(|access| vault.passed_over(Some(access)).ok());
-    let found = with_tree.or_else(|| vault.passed_over(None).ok()).unwrap_or_default();
+    let with_tree = access.and_then(|access| slot::passed_over(vault, Some(access)).ok());
+    let found = with_tree.or_else(|| slot::passed_over(vault, None).ok()).unwrap_or_default();
     let sentences = passed_over(&found);
     let remedy = if found.iter().any(is_stray) { REMOVE_STRAYS } else { "keyvault vault slot list" };
     sentences.into_iter().map(|sentence| Report::finding("slots", sentence, remedy)).collect()
 }
 
 fn looked_at(vault: &mut Vault, access: &Access, now: Moment) -> Result<Vec<Report>, VaultError> {
-    let usage = vault.usage(access)?;
-    let keys = vault.list(access)?;
-    let roots = vault.slots(access)?.iter().filter(|slot| slot.kind.gives_root()).count();
+    let usage = key::usage(vault, access)?;
+    let keys = key::list(vault, access)?;
+    let roots = slot::list(vault, access)?.iter().filter(|slot| slot.kind.gives_root()).count();
     let slots = if roots < 2 {
         Report::finding(
             "slots",

@@ -29,6 +29,7 @@ use keyvault_exec::release::{Preview, Released, Resolved};
 use keyvault_exec::supervise::streams::Routes;
 use keyvault_exec::supervise::{Ending, Masking, Nothing, Supervisor};
 use keyvault_exec::{Command, ExecError};
+use keyvault_vault::key;
 
 /// Run a command with keys in its environment.
 ///
@@ -222,7 +223,7 @@ fn choices(context: &Context) -> Option<(String, String)> {
     const SHOWN: usize = 20;
     let mut vault = context.open().ok()?;
     let access = context.access_without_question(&mut vault).ok()?;
-    let keys = vault.list(&access).ok()?;
+    let keys = key::list(&mut vault, &access).ok()?;
     let scopes: std::collections::BTreeSet<_> = keys.iter().flat_map(|key| &key.scopes).collect();
     let mut names = view::joined(keys.iter().take(SHOWN).map(|key| &key.name));
     if keys.len() > SHOWN {

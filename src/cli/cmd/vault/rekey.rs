@@ -14,7 +14,7 @@ use keyvault_core::secret::SecretWriter;
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::session;
-use keyvault_vault::{Access, Credential, Issued, Outlook, Rekeyed, Slot, Vault, VaultError};
+use keyvault_vault::{Access, Credential, Issued, Outlook, Rekeyed, Slot, Vault, VaultError, slot};
 
 /// Seal everything again under a new root key.
 ///
@@ -70,7 +70,7 @@ impl Rekey {
                 ),
             ));
         }
-        let outlook = vault.before_rekey(&access).map_err(failed)?;
+        let outlook = slot::before_rekey(&mut vault, &access).map_err(failed)?;
         if !self.yes {
             for line in told(&outlook, &kept, self.keep_passphrase) {
                 context.ui.note(&line);
@@ -91,11 +91,10 @@ impl Rekey {
         let progress = context.ui.progress("rekeying", outlook.keys);
         let rekeyed = context
             .with_world(|world| {
-                vault
-                    .rekey(&access, world, &credentials, &kept, &|done| {
-                        progress.set_position(u64::try_from(done).unwrap_or(u64::MAX));
-                    })
-                    .map_err(failed)
+                slot::rekey(&mut vault, &access, world, &credentials, &kept, &|done| {
+                    progress.set_position(u64::try_from(done).unwrap_or(u64::MAX));
+                })
+                .map_err(failed)
             })
             .inspect_err(|failure| recovery.withdraw(failure))?;
         progress.finish_and_clear();

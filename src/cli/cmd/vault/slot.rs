@@ -15,7 +15,7 @@ use keyvault_os::fs::private;
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::os_keyring::{self, LIMIT, NoAnswer};
 use keyvault_vault::unlock::slot::Kind;
-use keyvault_vault::{Access, Credential, Slot, Vault, VaultError};
+use keyvault_vault::{Access, Credential, Slot, Vault, VaultError, slot};
 
 /// List, add and remove the slots that open the vault.
 #[derive(Debug, Subcommand)]
@@ -95,8 +95,8 @@ fn list(context: &Context) -> Result<u8, Failure> {
     let (mut vault, access) = context.open_to_look()?;
     let path = vault.path().to_owned();
     let failed = |error: VaultError| Failure::of(error, &path);
-    let slots = vault.slots(&access).map_err(failed)?;
-    let passed_over = vault.passed_over(Some(&access)).map_err(failed)?;
+    let slots = slot::list(&mut vault, &access).map_err(failed)?;
+    let passed_over = slot::passed_over(&mut vault, Some(&access)).map_err(failed)?;
     context.name_slots(&mut vault, Some(&access));
     if context.ui.json {
         let slots: Vec<_> = slots.iter().map(json).collect();
@@ -146,7 +146,7 @@ impl AddKeyFile {
             .map_err(|error| Failure::making(&self.file, &error))?;
         let added = context
             .with_world(|world| {
-                vault.add_slot(&access, world, Credential::KeyFile(&key_file)).map_err(failed)
+                slot::add(&mut vault, &access, world, Credential::KeyFile(&key_file)).map_err(failed)
             })
             .inspect_err(|failure| {
                 if !failure.is_undecided() {
@@ -193,8 +193,7 @@ impl AddRecovery {
             .ok_or_else(|| Failure::failed("No recovery code was created.", Some("Nothing was changed.")))?;
         let added = context
             .with_world(|world| {
-                vault
-                    .add_slot(&access, world, Credential::Recovery(code))
+                slot::add(&mut vault, &access, world, Credential::Recovery(code))
                     .map_err(|error| Failure::of(error, &path))
             })
             .inspect_err(|failure| recovery.withdraw(failure))?;
@@ -215,7 +214,7 @@ impl Remove {
         let path = vault.path().to_owned();
         let failed = |error: VaultError| Failure::of(error, &path);
         let Some(number) = self.number else { return self.strays(context, &mut vault, &access) };
-        let slots = vault.slots(&access).map_err(failed)?;
+        let slots = slot::list(&mut vault, &access).map_err(failed)?;
         let Some(slot) = slots.iter().find(|slot| slot.id == number) else {
             return Err(failed(VaultError::NoSuchSlot { id: number }));
         };
@@ -224,7 +223,8 @@ impl Remove {
             Kind::Keyring => Some(context.keyring_opens(&mut vault, *slot)?),
             _ => None,
         };
-        let removed = context.with_world(|world| vault.remove_slot(&access, world, *slot).map_err(failed))?;
+        let removed =
+            context.with_world(|world| slot::remove(&mut vault, &access, world, *slot).map_err(failed))?;
         // The slot first: an entry without a slot opens nothing, and a slot without its entry asks for it at each command.
         let forgotten = match entry {
             Some(Ok(true)) => os_keyring::forget(&vault.identity(), LIMIT),
@@ -257,13 +257,13 @@ impl Remove {
     fn strays(&self, context: &Context, vault: &mut Vault, access: &Access) -> Result<u8, Failure> {
         let path = vault.path().to_owned();
         let failed = |error: VaultError| Failure::of(error, &path);
-        let mut strays = vault.passed_over(Some(access)).map_err(failed)?;
+        let mut strays = slot::passed_over(vault, Some(access)).map_err(failed)?;
         strays.retain(is_stray);
         if strays.is_empty() {
             return Err(failed(VaultError::NoStrays));
         }
         confirm(context, self.yes, "Remove every slot that does not belong to the vault?")?;
-        context.with_world(|world| vault.remove_strays(access, world).map_err(failed))?;
+        context.with_world(|world| slot::remove_strays(vault, access, world).map_err(failed))?;
         if context.ui.json {
             let strays: Vec<_> = strays.iter().map(|stray| stray.slot).collect();
             context.ui.print_json(&serde_json::json!({ "removed": strays }))?;
