@@ -22,7 +22,7 @@ use keyvault_vault::unlock::token::Token;
 use keyvault_vault::unlock::{
     keyfile::KeyFile, keys::Root, passphrase::Passphrase, recovery::RecoveryCode, slot,
 };
-use keyvault_vault::{Item, Version, VersionState};
+use keyvault_vault::{KeyRecord, Version, VersionState};
 
 type Seeds = Vec<(&'static str, &'static str, Vec<u8>)>;
 
@@ -109,7 +109,7 @@ fn state() -> Result<Seeds, Box<dyn Error>> {
 }
 
 fn keys() -> Result<Seeds, Box<dyn Error>> {
-    let bare = Item {
+    let bare = KeyRecord {
         id: [1; 16],
         revision: 1,
         name: KeyName::parse("stripe/live")?,
@@ -143,7 +143,7 @@ fn keys() -> Result<Seeds, Box<dyn Error>> {
         VersionState::Current,
         VersionState::Pending,
     ];
-    let full = Item {
+    let full = KeyRecord {
         scopes: ["app", "team:a/b"].into_iter().map(Scope::parse).collect::<Result<_, _>>()?,
         tags: [("env", "prod"), ("owner", "")]
             .into_iter()
@@ -156,7 +156,7 @@ fn keys() -> Result<Seeds, Box<dyn Error>> {
         next_version: 6,
         ..bare.clone()
     };
-    let pair = Item { recipe: Some(Recipe::new(Kind::SshEd25519, None, None)?), ..bare.clone() };
+    let pair = KeyRecord { recipe: Some(Recipe::new(Kind::SshEd25519, None, None)?), ..bare.clone() };
     Ok(vec![
         ("row", "bare", bare.encode()),
         ("row", "key-pair", pair.encode()),

@@ -7,12 +7,12 @@ use std::path::Path;
 
 use keyvault_core::clock::{Moment, Rng, RngError};
 use keyvault_core::codec::{self, Encoder};
-use keyvault_core::crypto::{self, Key, Signed, SigningKey, sha256};
+use keyvault_core::crypto::{self, SealingKey, Signed, SigningKey, sha256};
 use keyvault_core::identity::{Identity, Place};
 use keyvault_core::recipe::{Kind, Recipe};
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::unlock::token::Token;
-use keyvault_vault::{Bundle, Holding};
+use keyvault_vault::{BearerKeys, Bundle};
 
 /// 0, 1, 2, … instead of chance.
 struct Counting(Cell<u8>);
@@ -33,7 +33,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error>> {
     let identity = Identity { vault_id: *b"0123456789abcdef", epoch: 1 };
-    let root = Key::from_bytes(&[7; 32]).ok_or("32 bytes")?;
+    let root = SealingKey::from_bytes(&[7; 32]).ok_or("32 bytes")?;
     let daily = root.derive("keyvault root daily", &identity.whole());
     let index = daily.derive("keyvault daily blind index", &identity.whole());
     let tree = daily.derive("keyvault daily tree", &identity.whole());
@@ -74,7 +74,7 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
     let signature = SigningKey::of_seed(seed).sign(Signed::Record, &identity, &record);
     let both = Encoder::new().bytes(&record).bytes(&signature).finish();
     let entry = Encoder::new().u64(0).option(Some(1), Encoder::u64).fixed(&[0; 32]).bytes(&sealed).finish();
-    let first_key = Key::from_bytes(&[9; 32]).ok_or("32 bytes")?;
+    let first_key = SealingKey::from_bytes(&[9; 32]).ok_or("32 bytes")?;
     let code = RecoveryCode::create(&Counting(Cell::new(0)))?;
     let recipe = Recipe::new(Kind::Token, None, None)?;
 
@@ -109,7 +109,7 @@ fn token_example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error:
     let identity = Identity { vault_id: *b"0123456789abcdef", epoch: 1 };
     let token = Token::create(&Counting(Cell::new(0)))?;
     let text = token.text().expose();
-    let secret = Key::derive_from(text.get(4..47).ok_or("53 characters")?, "keyvault token", &[]);
+    let secret = SealingKey::derive_from(text.get(4..47).ok_or("53 characters")?, "keyvault token", &[]);
     let id = secret.derive("keyvault token id", &[]);
     let reader = secret.derive("keyvault token reader", &[]);
     assert_eq!(
@@ -129,7 +129,7 @@ fn token_example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error:
     let base64 = data_encoding::BASE64.encode(&whole);
     let lines: Vec<_> = base64.as_bytes().chunks(76).map(String::from_utf8_lossy).collect();
     let file = format!("keyvault bundle 1\n{}\n", lines.join("\n"));
-    let opened = Bundle::open(file.as_bytes(), Path::new(""), &Holding::of(&token, None), Moment(0))?;
+    let opened = Bundle::open(file.as_bytes(), Path::new(""), &BearerKeys::of(&token, None), Moment(0))?;
     assert_eq!((opened.label.change, opened.content.name.as_str()), (7, "ci"));
     Ok(BTreeMap::from([
         ("token", String::from_utf8_lossy(text).into_owned()),
@@ -157,7 +157,7 @@ fn the_worked_example_is_what_the_program_makes() -> Result<(), Box<dyn std::err
 
 #[test]
 fn derive_and_seal_follow_the_formulas_by_hand() -> Result<(), Box<dyn std::error::Error>> {
-    let key = Key::from_bytes(&[7; 32]).ok_or("32 bytes")?;
+    let key = SealingKey::from_bytes(&[7; 32]).ok_or("32 bytes")?;
     let mut derived = [0; 32];
     let info = [&[3][..], b"abc", &2_u32.to_le_bytes(), b"xy"].concat();
     assert!(crypto::hkdf_sha256(&[7; 32], &[], &info, &mut derived));

@@ -46,7 +46,7 @@ impl Failure {
                 "This needs the passphrase or a key file; a session is not enough.",
                 Some(WAYS_TO_ROOT),
             ),
-            VaultError::NoSuchWay { id } => Self::new(
+            VaultError::NoSuchSlot { id } => Self::new(
                 code::NOT_FOUND,
                 "not_found",
                 format!("The vault has no slot {id}."),
@@ -58,15 +58,15 @@ impl Failure {
                 "Every slot belongs to the vault.".to_owned(),
                 Some("Run `keyvault vault slot list` to see the slots."),
             ),
-            VaultError::LastWay { id } => Self::refused(
+            VaultError::LastSlot { id } => Self::refused(
                 &format!("Slot {id} is the last one with full access and was not removed."),
                 Some("Add another first: keyvault vault slot add keyfile FILE"),
             ),
-            VaultError::TooManyWays => Self::refused(
+            VaultError::TooManySlots => Self::refused(
                 "The vault has 32 slots, the maximum.",
                 Some("Remove one with `keyvault vault slot remove NUMBER`."),
             ),
-            VaultError::WaysChanged => Self::new(
+            VaultError::SlotsChanged => Self::new(
                 code::BUSY,
                 "changed",
                 "Another command changed the slots at the same time. Nothing was changed.",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use keyvault_core::clock::{Rng, RngError};
 use keyvault_core::codec::{self, Decoder, Encoder};
-use keyvault_core::crypto::{self, Cost, Key, Signed, SigningKey, argon2id, sha256};
+use keyvault_core::crypto::{self, Cost, SealingKey, Signed, SigningKey, argon2id, sha256};
 use keyvault_core::identity::{Identity, Place};
 use rusqlite::{Connection, params};
 
@@ -53,20 +53,20 @@ impl Rng for Seeded {
 
 /// The keys of §2.
 pub(crate) struct Keys {
-    pub(crate) root: Key,
-    pub(crate) seed: Key,
-    pub(crate) metadata: Key,
-    pub(crate) index: Key,
-    pub(crate) wrapping: Key,
-    pub(crate) state: Key,
-    pub(crate) tree: Key,
-    pub(crate) events: Key,
-    pub(crate) append: Key,
+    pub(crate) root: SealingKey,
+    pub(crate) seed: SealingKey,
+    pub(crate) metadata: SealingKey,
+    pub(crate) index: SealingKey,
+    pub(crate) wrapping: SealingKey,
+    pub(crate) state: SealingKey,
+    pub(crate) tree: SealingKey,
+    pub(crate) events: SealingKey,
+    pub(crate) append: SealingKey,
     pub(crate) signing: SigningKey,
 }
 
 impl Keys {
-    pub(crate) fn of(root: Key, identity: &Identity) -> Self {
+    pub(crate) fn of(root: SealingKey, identity: &Identity) -> Self {
         let whole = identity.whole();
         let daily = root.derive("keyvault root daily", &whole);
         let derive = |label: &str| daily.derive(label, &whole);
@@ -174,7 +174,7 @@ impl Forge {
             .query_row("SELECT vault_id, epoch FROM vault", [], |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap();
         let identity = Identity { vault_id: vault.try_into().unwrap(), epoch };
-        let keys = Keys::of(Key::from_bytes(root).unwrap(), &identity);
+        let keys = Keys::of(SealingKey::from_bytes(root).unwrap(), &identity);
         Self { connection, identity, keys, rng: Seeded::new(word) }
     }
 
@@ -184,11 +184,11 @@ impl Forge {
         context(&self.identity, at)
     }
 
-    pub(crate) fn seal(&self, key: &Key, label: &str, at: At<'_>, plain: &[u8]) -> Vec<u8> {
+    pub(crate) fn seal(&self, key: &SealingKey, label: &str, at: At<'_>, plain: &[u8]) -> Vec<u8> {
         crypto::seal(key, label, &self.context(at), plain, &self.rng).unwrap()
     }
 
-    pub(crate) fn open(&self, key: &Key, label: &str, at: At<'_>, sealed: &[u8]) -> Vec<u8> {
+    pub(crate) fn open(&self, key: &SealingKey, label: &str, at: At<'_>, sealed: &[u8]) -> Vec<u8> {
         crypto::open(key, label, &self.context(at), sealed).unwrap().expose().to_vec()
     }
 
@@ -394,12 +394,12 @@ impl Forge {
         self.put_record_bytes(&record.encode(), &self.keys.state);
     }
 
-    pub(crate) fn put_record_bytes(&self, record: &[u8], key: &Key) {
+    pub(crate) fn put_record_bytes(&self, record: &[u8], key: &SealingKey) {
         let signature = self.keys.signing.sign(Signed::Record, &self.identity, record);
         self.put_signed_record(record, &signature, key);
     }
 
-    pub(crate) fn put_signed_record(&self, record: &[u8], signature: &[u8], key: &Key) {
+    pub(crate) fn put_signed_record(&self, record: &[u8], signature: &[u8], key: &SealingKey) {
         let both = Encoder::new().bytes(record).bytes(signature).finish();
         let mac = key.mac(&[b"keyvault state record", &both]);
         let sql = "UPDATE state SET record = ?, signature = ?, mac = ?";
@@ -440,7 +440,7 @@ impl Forge {
         self.put_padded_item(name, &pad(plain));
     }
 
-    pub(crate) fn version_key(&self, id: &Tag, version: u32) -> Key {
+    pub(crate) fn version_key(&self, id: &Tag, version: u32) -> SealingKey {
         let sealed = self
             .connection
             .query_row(
@@ -450,7 +450,8 @@ impl Forge {
             )
             .unwrap();
         let place = at("version_key", id, version, 0);
-        Key::from_bytes(&self.open(&self.keys.wrapping, "keyvault version key", place, &sealed)).unwrap()
+        SealingKey::from_bytes(&self.open(&self.keys.wrapping, "keyvault version key", place, &sealed))
+            .unwrap()
     }
 
     pub(crate) fn value(&self, id: &Tag, version: u32) -> Vec<u8> {
@@ -533,10 +534,10 @@ impl Forge {
         events
     }
 
-    pub(crate) fn first_key(&self) -> Key {
+    pub(crate) fn first_key(&self) -> SealingKey {
         let sealed = self.blob("SELECT chain_seed FROM vault");
         let place = At { field: "chain_seed", ..at("vault", &[], 0, 0) };
-        Key::from_bytes(&self.open(&self.keys.seed, "keyvault audit seed", place, &sealed)).unwrap()
+        SealingKey::from_bytes(&self.open(&self.keys.seed, "keyvault audit seed", place, &sealed)).unwrap()
     }
 
     /// The whole chain anew with these events, up to the head and the record.

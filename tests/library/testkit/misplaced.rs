@@ -1,7 +1,7 @@
 //! Vectors whose tree and record are right, made by who holds all keys, with texts that were sealed for another place.
 
 use keyvault_core::codec::Encoder;
-use keyvault_core::crypto::{self, Key, Signed, SigningKey};
+use keyvault_core::crypto::{self, SealingKey, Signed, SigningKey};
 use keyvault_core::identity::Identity;
 
 use super::forge::{At, Forge, Keys, Record, at, bucket_of, context};
@@ -74,15 +74,15 @@ fn slips() -> Vec<Slip> {
     ]
 }
 
-fn sealed(f: &Forge, key: &Key, label: &str, place: At<'_>, slip: &Slip, plain: &[u8]) -> Vec<u8> {
+fn sealed(f: &Forge, key: &SealingKey, label: &str, place: At<'_>, slip: &Slip, plain: &[u8]) -> Vec<u8> {
     let context = context(&(slip.identity)(f.identity), (slip.place)(place));
     crypto::seal(key, &(slip.label)(label), &context, plain, &f.rng).unwrap()
 }
 
-fn flipped(key: &Key) -> Key {
+fn flipped(key: &SealingKey) -> SealingKey {
     let mut bytes = *key.expose();
     bytes[0] ^= 1;
-    Key::from_bytes(&bytes).unwrap()
+    SealingKey::from_bytes(&bytes).unwrap()
 }
 
 pub(crate) fn all(set: &mut Set) {
@@ -211,7 +211,7 @@ pub(crate) fn all(set: &mut Set) {
     chain(set);
 }
 
-fn put_item(f: &Forge, key: &Key, slip: &Slip) {
+fn put_item(f: &Forge, key: &SealingKey, slip: &Slip) {
     let (tag, plain) = (f.item_tag("a"), f.padded_item("a"));
     let text = sealed(f, key, "keyvault item", at("item", &tag, 0, f.revision("a")), slip, &plain);
     f.put("item", "sealed", "tag = {item a}", &text);
@@ -219,7 +219,7 @@ fn put_item(f: &Forge, key: &Key, slip: &Slip) {
 }
 
 /// The last event anew under a key and in a place, with the MAC that its text must have.
-fn last_event(f: &Forge, events: &Key, slip: &Slip) {
+fn last_event(f: &Forge, events: &SealingKey, slip: &Slip) {
     let mut all = f.events();
     let (_, plain) = all.pop().unwrap();
     let count = all.len() as u64;
@@ -251,7 +251,7 @@ fn keys(set: &mut Set) {
         "a key's metadata is sealed under the metadata key that would follow from root in the next epoch",
         |f| {
             let next = Identity { epoch: f.identity.epoch + 1, ..f.identity };
-            let keys = Keys::of(Key::from_bytes(f.keys.root.expose()).unwrap(), &next);
+            let keys = Keys::of(SealingKey::from_bytes(f.keys.root.expose()).unwrap(), &next);
             put_item(f, &keys.metadata, &HERE);
         },
     );

@@ -39,7 +39,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason("second-row", "damaged", "CHECK constraint failed", "a table that must have one row has more"),
     reason("page-size", "damaged", "page size is not 4096", "the page size is not 4096"),
     reason("journal-mode", "damaged", "journal mode is not WAL", "the journal mode is not WAL"),
-    // Ways in
+    // Slots
     reason("slot-header", "hostile", "malformed header", "a slot's header is too short or too long"),
     reason("slot-kind", "hostile", "unknown kind", "a slot is of a kind that §5 does not have"),
     reason("slot-cost", "hostile", "cost out of bounds", "memory, passes or lanes are out of bounds"),
@@ -339,7 +339,7 @@ pub(crate) const REASONS: &[Reason] = &[
         "entry|chain|entries|head",
         "a token's chain does not hold, or does not pass through what its record names",
     ),
-    // Tokens, to their holder
+    // Tokens, to their bearer
     reason(
         "not-a-token",
         "locked",

@@ -31,13 +31,13 @@ pub type Digest = [u8; DIGEST_LEN];
 ///
 /// What `ring` prepares from a key is kept for the next use, in a block of its own, because `ring` does not wipe it and
 /// the process's allocator does. Schedules that `ring` makes on the stack for the time of a call remain (THREATS).
-pub struct Key {
+pub struct SealingKey {
     bytes: Zeroizing<[u8; KEY_LEN]>,
     extracted: OnceLock<Box<hkdf::Prk>>,
     hmac: OnceLock<Box<hmac::Key>>,
 }
 
-impl Key {
+impl SealingKey {
     /// A new random key.
     pub fn random(rng: &dyn Rng) -> Result<Self, RngError> {
         let mut bytes = Zeroizing::new([0; KEY_LEN]);
@@ -75,7 +75,7 @@ impl Key {
         Self::of(derived)
     }
 
-    /// [`Key::derive`] for input that is random but not 32 bytes long (a recovery code).
+    /// [`SealingKey::derive`] for input that is random but not 32 bytes long (a recovery code).
     #[must_use]
     pub fn derive_from(input: &[u8], label: &str, context: &[u8]) -> Self {
         let mut derived = Zeroizing::new([0; KEY_LEN]);
@@ -90,22 +90,22 @@ impl Key {
         sign(self.hmac.get_or_init(|| Box::new(hmac::Key::new(hmac::HMAC_SHA256, &*self.bytes))), parts)
     }
 
-    /// [`Key::mac`], cut to its first 16 bytes.
+    /// [`SealingKey::mac`], cut to its first 16 bytes.
     #[must_use]
     pub fn digest(&self, parts: &[&[u8]]) -> Digest {
         truncate(&self.mac(parts))
     }
 }
 
-impl PartialEq for Key {
+impl PartialEq for SealingKey {
     fn eq(&self, other: &Self) -> bool {
         self.bytes.ct_eq(&*other.bytes).into()
     }
 }
 
-impl Eq for Key {}
+impl Eq for SealingKey {}
 
-impl fmt::Debug for Key {
+impl fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(…)")
     }

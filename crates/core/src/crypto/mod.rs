@@ -1,7 +1,7 @@
 //! Cryptography: the only room that imports `ring`, `chacha20poly1305` and `argon2`.
 //!
 //! Nothing here is a primitive of our own. There is one way to seal ([`seal`]), one way to derive a key from a key
-//! ([`Key::derive`]), one way to authenticate ([`Key::mac`]), one way to sign ([`SigningKey`]), and one way to
+//! ([`SealingKey::derive`]), one way to authenticate ([`SealingKey::mac`]), one way to sign ([`SigningKey`]), and one way to
 //! turn a passphrase into a key ([`argon2id`]). What the bytes mean is the callers' business: this room knows labels and contexts, no tables.
 
 mod key;
@@ -12,7 +12,7 @@ mod sign;
 mod vectors;
 
 pub use key::{
-    DIGEST_LEN, Digest, HASH_LEN, Hash, KEY_LEN, Key, MAC_LEN, Mac, hkdf_sha256, hmac_sha256, sha256,
+    DIGEST_LEN, Digest, HASH_LEN, Hash, KEY_LEN, MAC_LEN, Mac, SealingKey, hkdf_sha256, hmac_sha256, sha256,
 };
 pub use passphrase_kdf::{Cost, CostError, KdfError, argon2id, calibrate};
 pub use seal::{OVERHEAD, OpenError, open, seal};

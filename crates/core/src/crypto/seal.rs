@@ -16,7 +16,7 @@ use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::key::{self, Key};
+use super::key::{self, SealingKey};
 use crate::clock::{Rng, RngError};
 use crate::secret::SecretBytes;
 
@@ -34,7 +34,7 @@ pub struct OpenError;
 
 /// Seals `plaintext` under `key` for one purpose (`label`) and one place (`context`).
 pub fn seal(
-    key: &Key,
+    key: &SealingKey,
     label: &str,
     context: &[u8],
     plaintext: &[u8],
@@ -57,7 +57,7 @@ pub fn seal(
 }
 
 /// Opens what [`seal`] made with the same key, label and context.
-pub fn open(key: &Key, label: &str, context: &[u8], sealed: &[u8]) -> Result<SecretBytes, OpenError> {
+pub fn open(key: &SealingKey, label: &str, context: &[u8], sealed: &[u8]) -> Result<SecretBytes, OpenError> {
     let parts = Parts::of(sealed).ok_or(OpenError)?;
     let (cipher, commitment) = keys(key, label, parts.salt, context);
     if !bool::from(commitment.ct_eq(parts.commitment)) {
@@ -89,7 +89,12 @@ impl<'a> Parts<'a> {
 
 type Commitment = Zeroizing<[u8; COMMITMENT_LEN]>;
 
-fn keys(key: &Key, label: &str, salt: &[u8; SALT_LEN], context: &[u8]) -> (XChaCha20Poly1305, Commitment) {
+fn keys(
+    key: &SealingKey,
+    label: &str,
+    salt: &[u8; SALT_LEN],
+    context: &[u8],
+) -> (XChaCha20Poly1305, Commitment) {
     let mut okm = Zeroizing::new([0_u8; 64]);
     key.expand(&[&key::labelled(label), salt, &key::context_len(context), context], &mut *okm);
     let mut cipher_key = Zeroizing::new([0_u8; 32]);
@@ -122,8 +127,8 @@ mod tests {
     use super::super::SystemRng;
     use super::*;
 
-    fn sealed(plaintext: &[u8]) -> (Key, Vec<u8>) {
-        let key = Key::random(&SystemRng).unwrap_or_else(|_| std::process::abort());
+    fn sealed(plaintext: &[u8]) -> (SealingKey, Vec<u8>) {
+        let key = SealingKey::random(&SystemRng).unwrap_or_else(|_| std::process::abort());
         let sealed = seal(&key, "label", b"context", plaintext, &SystemRng).unwrap_or_default();
         (key, sealed)
     }
@@ -158,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_key_shows_nothing_of_itself() {
-        let key = Key::random(&SystemRng).unwrap_or_else(|_| std::process::abort());
+        let key = SealingKey::random(&SystemRng).unwrap_or_else(|_| std::process::abort());
         assert_eq!(format!("{key:?}"), "Key(…)");
     }
 

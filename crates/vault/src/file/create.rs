@@ -18,8 +18,8 @@ use keyvault_core::crypto::Signer;
 use keyvault_core::identity::Identity;
 use keyvault_os::fs::vault_file;
 
-use super::open::{Notice, Vault, World};
-use super::working_copy::Draft;
+use super::open::{Notice, World};
+use super::working_copy::WorkingCopy;
 use crate::error::VaultError;
 use crate::tx::leaf::{self, Kind};
 
@@ -40,24 +40,22 @@ pub struct Created {
     pub identity: Identity,
 }
 
-impl Vault {
-    /// Makes a vault at `path`, where nothing may be.
-    ///
-    /// It is built whole under another name and then moved into place, so that a crash leaves a vault or none, and
-    /// an existing one is never touched, not even by a command that runs at the same time.
-    pub fn create(path: &Path, creation: &Creation<'_>, world: &World<'_>) -> Result<Created, VaultError> {
-        let path = vault_file::prepare_new(path)?;
-        let draft = Draft::beside(&path, world)?;
-        let (identity, seen) = build(&draft.0, creation, world)?;
-        draft.move_to(&path)?;
-        let pinned = world.pins.advance(&identity, &path, &seen);
-        pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
-        Ok(Created { path, identity })
-    }
+/// Makes a vault at `path`, where nothing may be.
+///
+/// It is built whole under another name and then moved into place, so that a crash leaves a vault or none, and
+/// an existing one is never touched, not even by a command that runs at the same time.
+pub fn create(path: &Path, creation: &Creation<'_>, world: &World<'_>) -> Result<Created, VaultError> {
+    let path = vault_file::prepare_new(path)?;
+    let working = WorkingCopy::beside(&path, world)?;
+    let (identity, seen) = build(&working.0, creation, world)?;
+    working.move_to(&path)?;
+    let pinned = world.pins.advance(&identity, &path, &seen);
+    pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+    Ok(Created { path, identity })
 }
 
 fn build(
-    draft: &Path,
+    working: &Path,
     creation: &Creation<'_>,
     world: &World<'_>,
 ) -> Result<(Identity, Authentic), VaultError> {
@@ -65,7 +63,7 @@ fn build(
     world.rng.fill(&mut identity.vault_id)?;
     let root = Root::create(world.rng)?;
     let slots = seal_slots(&root, creation, &identity, world)?;
-    let mut store = Store::create(draft.to_owned())?;
+    let mut store = Store::create(working.to_owned())?;
     let tx = store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let seen = fill(&tx, &root, &slots, &identity, world)?;
     tx.commit()?;

@@ -100,7 +100,7 @@ impl Pins {
     }
 
     /// What is remembered of a token's view in the vault at `path`, or of its bundles under a path of their own. A
-    /// token's holder knows nothing of other copies.
+    /// token's bearer knows nothing of other copies.
     #[must_use]
     pub fn read_token(&self, token: &TokenId, path: &Path) -> Memory {
         read(&self.token_file(token, path)).unwrap_or(Memory::None { elsewhere: None })

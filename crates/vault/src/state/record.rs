@@ -3,7 +3,9 @@
 use crate::store::{StateRow, Tx};
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::{Decoder, Encoder, Extensions, Malformed};
-use keyvault_core::crypto::{Digest, HASH_LEN, Hash, Key, Mac, Signed, Signer, SignerId, SigningKey, sha256};
+use keyvault_core::crypto::{
+    Digest, HASH_LEN, Hash, Mac, SealingKey, Signed, Signer, SignerId, SigningKey, sha256,
+};
 use keyvault_core::identity::{FORMAT, Identity};
 
 use super::StateError;
@@ -86,7 +88,7 @@ impl Record {
 
     /// Reads the record and checks its MAC before its content. The signature is under the MAC: whoever has the key of
     /// the one has that of the other, so it is verified where origin is asked for ([`is_signed_by`]).
-    pub fn load(tx: &Tx<'_>, key: &Key, identity: &Identity) -> Result<Authentic, StateError> {
+    pub fn load(tx: &Tx<'_>, key: &SealingKey, identity: &Identity) -> Result<Authentic, StateError> {
         let row = tx.state()?;
         if !same(&mac(key, &row), &row.mac) {
             return Err(StateError::Record);
@@ -103,7 +105,7 @@ impl Record {
         self,
         tx: &Tx<'_>,
         signing: &SigningKey,
-        key: &Key,
+        key: &SealingKey,
         identity: &Identity,
     ) -> Result<Authentic, StateError> {
         let record = self.encode(identity);
@@ -126,7 +128,7 @@ fn parts(row: &StateRow) -> Vec<u8> {
     Encoder::new().bytes(&row.record).bytes(&row.signature).finish()
 }
 
-fn mac(key: &Key, row: &StateRow) -> Mac {
+fn mac(key: &SealingKey, row: &StateRow) -> Mac {
     key.mac(&[LABEL, &parts(row)])
 }
 
