@@ -37,11 +37,8 @@ pub struct Reader(SealingKey);
 
 /// The keys of what an owner writes for a token's bearer, each for one purpose.
 pub struct TokenKeys {
-    /// Seals the view.
     pub view: SealingKey,
-    /// Seals grants.
     pub grants: SealingKey,
-    /// Seals bundles.
     pub bundle: SealingKey,
     /// MACs what is read from a bundle, where no vault is.
     pub reads: SealingKey,
@@ -50,7 +47,6 @@ pub struct TokenKeys {
 }
 
 impl Token {
-    /// A new one.
     pub fn create(rng: &dyn Rng) -> Result<Self, UnlockError> {
         let recipe =
             Recipe::new(Kind::Token, Some(RANDOM), Some(PREFIX)).map_err(|_| UnlockError::NotAToken)?;
@@ -105,7 +101,6 @@ impl Reader {
         SealingKey::from_bytes(bytes).map(Self)
     }
 
-    /// What is kept.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         self.0.expose()
