@@ -14,6 +14,7 @@ pub(crate) mod offline_reads;
 pub(crate) mod read_log;
 pub(crate) mod record;
 pub(crate) mod regrant;
+pub(crate) mod signed;
 
 pub use self::bundle::{bundle, of_bundle};
 pub(crate) use self::index::{

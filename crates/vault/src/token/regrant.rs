@@ -140,7 +140,7 @@ pub(crate) fn issue(
     reads: &[Event],
     world: &World<'_>,
 ) -> Result<Issued, VaultError> {
-    let token = Token::create(world.rng)?;
+    let token = Token::create(&tx.daily.signing.signer().id(), world.rng)?;
     let mut record = TokenRecord {
         name: grantee.name,
         id: token.id(),
@@ -249,9 +249,9 @@ fn write_view(
         time: over.map_or(now, |expires| now.max(expires)),
         expires: record.expires,
         count: u32::try_from(rows.len()).map_err(|_| damaged("token_grant: too many"))?,
-        grants: grant::grants_digest(keys, &rows),
+        grants: grant::grants_hash(&rows),
     };
-    let row = view.seal(keys, &tx.identity, &record.id, world.rng)?;
+    let row = view.seal(keys, &tx.identity, &record.id, &tx.daily.signing, world.rng)?;
     record.view = Some(ViewMark { change: view.change, digest: view_mark(tx, &row.sealed) });
     Ok(tx.rows.put_view(&row)?)
 }
@@ -289,7 +289,7 @@ pub(crate) fn verified_grants(
     let Some(row) = row else {
         return if rows.is_empty() { Ok(rows) } else { Err(wrong("token_grant").into()) };
     };
-    if View::open(&row, &keys, &tx.identity)?.binds(&rows, &keys) {
+    if View::open(&row, &keys, &tx.identity)?.binds(&rows) {
         Ok(rows)
     } else {
         Err(wrong("token_grant").into())
