@@ -132,7 +132,6 @@ impl Recipe {
         Ok(Self { kind, length, prefix: prefix.to_owned() })
     }
 
-    /// The shape.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind

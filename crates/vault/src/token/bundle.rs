@@ -46,7 +46,6 @@ pub const MAX_BUNDLE: usize = 64 << 20;
 pub struct Bundle {
     /// What stands outside of its seal.
     pub label: BundleLabel,
-    /// What stands inside.
     pub content: BundleContent,
     file: PathBuf,
 }

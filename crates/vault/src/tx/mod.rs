@@ -96,7 +96,7 @@ impl<'a> VerifiedTx<'a> {
         Ok((Self { tree, standing, pinned, ..Self::begin(rows, keys, identity, current) }, header))
     }
 
-    /// Work on a vault without rows that continues after `current`.
+    /// A transaction on a vault without rows that continues after `current`.
     pub(crate) fn begin(
         rows: &'a Tx<'a>,
         daily: &'a DailyKeys,

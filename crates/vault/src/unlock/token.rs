@@ -40,11 +40,8 @@ pub struct Reader(SealingKey);
 
 /// The keys of what an owner writes for a token's bearer, each for one purpose.
 pub struct TokenKeys {
-    /// Seals the view.
     pub view: SealingKey,
-    /// Seals grants.
     pub grants: SealingKey,
-    /// Seals bundles.
     pub bundle: SealingKey,
     /// MACs what is read from a bundle, where no vault is.
     pub reads: SealingKey,
@@ -53,7 +50,7 @@ pub struct TokenKeys {
 }
 
 impl Token {
-    /// A new one, for what `signer` signs.
+    /// For what `signer` signs.
     pub fn create(signer: &SignerId, rng: &dyn Rng) -> Result<Self, UnlockError> {
         let signer: [u8; SIGNER] = recipe::base62(u128::from_be_bytes(*signer));
         recipe::token_with_tail(rng, PREFIX.as_bytes(), RANDOM, &signer)
@@ -121,7 +118,6 @@ impl Reader {
         SealingKey::from_bytes(bytes).map(Self)
     }
 
-    /// What is kept.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         self.0.expose()
