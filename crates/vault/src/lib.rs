@@ -37,6 +37,7 @@ pub use key::tombstones::words;
 pub use slot::rekey::{Outlook, Rekeyed};
 pub use slot::strays::{PassedOver, Unusable};
 pub use slot::{Credential, Way};
+pub use supply::{Encoding, Fragment, Shape, Unrecorded};
 pub use supply::{KeySource, KeyView, Keys, Looking, Purpose, Reading, Recorded, Supply, Taking};
 pub use token::bearer::Holding;
 pub use token::bundle::{Bundle, BundleContent, BundleLabel, Bundled, MAX_BUNDLE};

@@ -2,9 +2,9 @@
 
 use keyvault_core::name::refused::Refused;
 use keyvault_core::name::{EnvName, KeyName, Scope};
-use keyvault_core::secret::SecretBytes;
 
 use super::key_view::{KeyView, Record};
+use super::unrecorded::Unrecorded;
 use crate::error::VaultError;
 use crate::tx::{Work, damaged};
 
@@ -29,9 +29,9 @@ pub trait KeySource {
     /// Checks the variable that goes with a key, and was chosen by whoever the keys come from.
     fn check_variable(&self, variable: &EnvName) -> Result<(), Refused>;
 
-    /// The value of a version of a key that came from here. It may be looked at, and leaves this process only after
+    /// The value of a version of a key that came from here; its bytes are to be had after
     /// [`Reading::commit`](super::Reading::commit).
-    fn value(&mut self, key: &KeyView, version: u32) -> Result<SecretBytes, VaultError>;
+    fn value(&mut self, key: &KeyView, version: u32) -> Result<Unrecorded, VaultError>;
 }
 
 impl KeySource for Work<'_> {
@@ -65,9 +65,9 @@ impl KeySource for Work<'_> {
         EnvName::parse(variable.as_str()).map(drop).map_err(Refused::from)
     }
 
-    fn value(&mut self, key: &KeyView, version: u32) -> Result<SecretBytes, VaultError> {
+    fn value(&mut self, key: &KeyView, version: u32) -> Result<Unrecorded, VaultError> {
         let Record::Held(item) = &key.0 else { return Err(damaged("item: the key is a grant")) };
-        let version = item.version(version).ok_or_else(|| damaged("item: a version is gone"))?;
-        Work::value(self, &item.id, version)
+        let meant = item.version(version).ok_or_else(|| damaged("item: a version is gone"))?;
+        Ok(Unrecorded::new(key, version, Work::value(self, &item.id, meant)?))
     }
 }

@@ -7,6 +7,7 @@
 pub(crate) mod key_source;
 pub(crate) mod key_view;
 pub(crate) mod reading;
+pub(crate) mod unrecorded;
 
 use std::path::Path;
 
@@ -16,7 +17,8 @@ use crate::state::pin::Memory;
 pub use self::key_source::KeySource;
 pub use self::key_view::KeyView;
 use self::reading::Bundled;
-pub use self::reading::{Keys, Looking, Reading, Recorded, Taking};
+pub use self::reading::{Keys, Looking, Reading, Taking};
+pub use self::unrecorded::{Encoding, Fragment, Recorded, Shape, Unrecorded};
 use super::error::VaultError;
 use super::file::open::{Access, Notice, Vault, World};
 use super::token::bearer::Holding;
