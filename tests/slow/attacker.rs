@@ -22,7 +22,7 @@ use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::token::Token;
 use keyvault_vault::{
     Access, Conflict, Creation, Credential, Edit, Holder, Holders, Holding, Import, Incoming, NewToken,
-    NewValue, Purpose, Supply, Terms, Vault, VaultError, Which, World,
+    NewValue, Notices, Purpose, Supply, Terms, Vault, VaultError, Which, World,
 };
 use rusqlite::Connection;
 
@@ -151,7 +151,7 @@ fn with_world<T>(folder: &Path, act: impl FnOnce(&World<'_>) -> T) -> T {
         actor: Actor::default(),
         pins: Pins::in_folder(folder.join("pins")),
         holders: Holders::in_folder(folder.to_owned(), Holder { command: String::new(), pid: 0 }),
-        notice: &|notice| notices.borrow_mut().push(format!("{notice:?}")),
+        notices: Notices::told_by(&|notice| notices.borrow_mut().push(format!("{notice:?}"))),
         waiting: &|_, _| (),
     });
     assert_eq!(notices.into_inner(), Vec::<String>::new());

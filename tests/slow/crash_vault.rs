@@ -15,7 +15,7 @@ use keyvault_vault::audit::{Action, Actor};
 use keyvault_vault::state::pin::{Pins, Standing};
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{Access, Credential, Mark, Vault, VaultError, World as VaultWorld};
+use keyvault_vault::{Access, Credential, Mark, Notices, Vault, VaultError, World as VaultWorld};
 
 use crate::crash::{Fault, KILLED_AT, calls, faults, on_two_stages, strace};
 use crate::harness::vault_file::filled;
@@ -46,7 +46,7 @@ fn world_of(home: &Path) -> VaultWorld<'static> {
         actor: Actor::default(),
         pins: pins_in(home),
         holders: crate::harness::nobody(),
-        notice: &|_| (),
+        notices: Notices::told_by(&|_| ()),
         waiting: &|_, _| (),
     }
 }

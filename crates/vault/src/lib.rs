@@ -25,7 +25,7 @@ pub use error::VaultError;
 pub use file::backup::{Difference, Mark, Restored};
 pub use file::busy::{Holder, Holders};
 pub use file::create::{Created, Creation};
-pub use file::open::{Access, Notice, Vault, World};
+pub use file::open::{Access, Notice, Notices, Vault, World};
 pub use file::rollback_alarm::Adopted;
 pub use file::survivors::Loss;
 pub use key::edit::{Edit, NewKey, Origin};

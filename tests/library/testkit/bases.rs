@@ -18,8 +18,8 @@ use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::{
-    Access, Creation, Credential, Edit, Holder, Holders, NewKey, NewValue, Origin, Purpose, Revocation,
-    Terms, Vault, Which, World,
+    Access, Creation, Credential, Edit, Holder, Holders, NewKey, NewValue, Notices, Origin, Purpose,
+    Revocation, Terms, Vault, Which, World,
 };
 use rusqlite::Connection;
 
@@ -253,7 +253,7 @@ pub(crate) fn world<'w>(
         },
         pins,
         holders: Holders::in_folder(PathBuf::from("/dev/null"), Holder { command: String::new(), pid: 0 }),
-        notice: &|notice| panic!("{notice:?}"),
+        notices: Notices::told_by(&|notice| panic!("{notice:?}")),
         waiting: &|_, _| (),
     }
 }

@@ -9,7 +9,8 @@ use keyvault_vault::audit::{Actor, Reach};
 use keyvault_vault::state::pin::{Pins, Standing};
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::{
-    Holder, Holders, Item, Mark, NewKey, Notice, Origin, Status, Vault, VaultError, Way, World as VaultWorld,
+    Holder, Holders, Item, Mark, NewKey, Notice, Notices, Origin, Status, Vault, VaultError, Way,
+    World as VaultWorld,
 };
 
 use super::tape::VAULT;
@@ -94,7 +95,7 @@ pub fn world<'w>(clock: &'w dyn Clock, rng: &'w dyn Rng, pins: Pins) -> VaultWor
         actor: Actor::default(),
         pins,
         holders: Holders::in_folder(Default::default(), Holder { command: String::new(), pid: 0 }),
-        notice: &|notice| assert!(!matches!(notice, Notice::NotPinned(_)), "{notice:?}"),
+        notices: Notices::told_by(&|notice| assert!(!matches!(notice, Notice::NotPinned(_)), "{notice:?}")),
         waiting: &|_, _| (),
     }
 }

@@ -49,7 +49,8 @@ impl Vault {
         let (identity, seen) = build(&draft.0, creation, world)?;
         draft.move_to(&path)?;
         let pinned = world.pins.advance(&identity, &path, &seen);
-        pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+        pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
+        world.notices.tell();
         Ok(Created { path, identity })
     }
 }

@@ -52,7 +52,7 @@ impl Vault {
 /// A copy that is older than another one is used, because both may be wanted; but not in silence.
 pub(crate) fn tell_if_older(memory: &Memory, work: &Work<'_>, world: &World<'_>) {
     if let Some(notice) = older_copy(memory, work) {
-        (world.notice)(notice);
+        world.note(notice);
     }
 }
 

@@ -164,7 +164,7 @@ impl Vault {
         drop(held);
         self.header = next.header;
         let pinned = world.pins.advance(&next.identity, &path, &seen);
-        pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+        pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
         self.compact(world);
         Ok(Rekeyed { epoch, keys: count, dropped, ways, tokens, loss: found.loss })
     }

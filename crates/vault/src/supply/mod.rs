@@ -94,6 +94,6 @@ impl Supply {
 /// The pin is read once on the way of `exec`, together with the state, and so not looked at before.
 fn tell_if_unreadable(memory: Option<&Memory>, world: &World<'_>) {
     if memory == Some(&Memory::Unreadable) {
-        (world.notice)(Notice::UnreadableMemory);
+        world.note(Notice::UnreadableMemory);
     }
 }

@@ -215,6 +215,7 @@ impl<'r> Owner<'r> {
         // A log that stays long makes the next start slower, and that is all.
         let _ = self.store.finish_release();
         world.pins.note_head(&self.identity, self.store.path(), &found, &chain.mark());
+        world.notices.tell();
         Ok(())
     }
 }

@@ -125,9 +125,10 @@ impl<'r> Bearer<'r> {
         // A log that stays long makes the next start slower, and that is all.
         let _ = self.store.finish_release();
         if self.pinned == Memory::Unreadable {
-            (world.notice)(Notice::UnreadablePin);
+            world.note(Notice::UnreadablePin);
         }
         remember(world, self.holding, self.store.path(), &self.row, &self.keys, self.pinned.pin());
+        world.notices.tell();
         Ok(())
     }
 }
@@ -171,7 +172,7 @@ fn remember(
     if pinned.is_none_or(|pin| pin.change != row.change) {
         let seen = Pin { change: row.change, mac, epoch: None, path: path.to_string_lossy().into_owned() };
         if let Err(error) = world.pins.advance_token(&holding.id, path, &seen) {
-            (world.notice)(Notice::NotPinned(error));
+            world.note(Notice::NotPinned(error));
         }
     }
 }

@@ -55,7 +55,7 @@ impl Work<'_> {
             }
         }
         if strays > 0 {
-            (world.notice)(Notice::StrayTokenRows);
+            world.note(Notice::StrayTokenRows);
         }
         Ok(())
     }

@@ -129,7 +129,7 @@ impl Vault {
             let mut record = match work.existing_token(name) {
                 Err(error) if is_of_rows(&error) => {
                     work.forget_damaged_token(name)?;
-                    (world.notice)(Notice::TokenDamaged { token: name.clone() });
+                    world.note(Notice::TokenDamaged { token: name.clone() });
                     return Ok((Vec::new(), event(Vec::new())));
                 }
                 record => record?,

@@ -108,7 +108,7 @@ impl Work<'_> {
         match self.reads_of(record) {
             Err(error) => {
                 let fault = fault_of(error)?;
-                (world.notice)(Notice::ReadsBroken { token: record.name.clone(), fault });
+                world.note(Notice::ReadsBroken { token: record.name.clone(), fault });
                 Ok(Vec::new())
             }
             reads => reads,
@@ -159,7 +159,7 @@ impl Work<'_> {
             Ok(mark) => Ok(std::mem::replace(&mut record.read, mark) != mark),
             Err(error) => {
                 let fault = fault_of(error)?;
-                (world.notice)(Notice::ReadsBroken { token: record.name.clone(), fault });
+                world.note(Notice::ReadsBroken { token: record.name.clone(), fault });
                 Ok(false)
             }
         }

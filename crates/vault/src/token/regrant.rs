@@ -346,7 +346,7 @@ impl Work<'_> {
         let in_force: Vec<_> = ids(&mut records.iter().filter(|record| record.revoked.is_none()));
         let known: Vec<_> = ids(&mut records.iter());
         if self.tx.delete_other_tokens(&in_force, &known)? > 0 {
-            (world.notice)(Notice::StrayTokenRows);
+            world.note(Notice::StrayTokenRows);
         }
         for mut record in records {
             let keys = record.keys(&self.identity);
@@ -385,10 +385,7 @@ impl Work<'_> {
         }
         let rows = match self.verified_grants(record) {
             Err(error) if is_damage(&error) => {
-                (world.notice)(Notice::GrantsAltered {
-                    token: record.name.clone(),
-                    fault: error.to_string(),
-                });
+                world.note(Notice::GrantsAltered { token: record.name.clone(), fault: error.to_string() });
                 let mut items = self.items_that_hold()?;
                 items.extend(touched.values().flatten().cloned());
                 record.rule.keys.retain(|id| touched.get(id) != Some(&None));
