@@ -12,7 +12,7 @@ use keyvault_core::crypto;
 use keyvault_core::secret::SecretBytes;
 use keyvault_os::terminal::prompt;
 use keyvault_vault::unlock::recovery::RecoveryCode;
-use keyvault_vault::{Credential, VaultError};
+use keyvault_vault::{Credential, VaultError, slot};
 
 /// The longest text that can be a code, in bytes.
 const MAX_CODE: usize = 256;
@@ -56,10 +56,10 @@ impl Recover {
         let access = opened.map_err(failed)?;
         let passphrase = new_credentials::new_passphrase(context, self.new_passphrase_file.as_deref())?;
         let recovery = place.make(context, interactive)?;
-        let mut ways = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
-        ways.extend(recovery.code.as_ref().map(Credential::Recovery));
+        let mut credentials = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
+        credentials.extend(recovery.code.as_ref().map(Credential::Recovery));
         let (_, loss) = context
-            .with_world(|world| vault.recover_ways(&access, world, &ways).map_err(failed))
+            .with_world(|world| slot::recover(&mut vault, &access, world, &credentials).map_err(failed))
             .inspect_err(|failure| recovery.withdraw(failure))?;
         if context.ui.json {
             let vault = path.display().to_string();
