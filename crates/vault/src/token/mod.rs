@@ -139,7 +139,7 @@ pub fn revoke(
         let mut record = match index::existing(tx, name) {
             Err(error) if is_of_rows(&error) => {
                 index::forget_damaged(tx, name)?;
-                (world.notice)(Notice::TokenDamaged { token: name.clone() });
+                world.note(Notice::TokenDamaged { token: name.clone() });
                 return Ok((Vec::new(), event(Vec::new())));
             }
             record => record?,

@@ -360,7 +360,7 @@ pub(crate) fn apply_changes(tx: &mut VerifiedTx<'_>, world: &World<'_>) -> Resul
     let in_force: Vec<_> = ids(&mut records.iter().filter(|record| record.revoked.is_none()));
     let known: Vec<_> = ids(&mut records.iter());
     if tx.rows.delete_other_tokens(&in_force, &known)? > 0 {
-        (world.notice)(Notice::StrayTokenRows);
+        world.note(Notice::StrayTokenRows);
     }
     for mut record in records {
         let keys = record.keys(&tx.identity);
@@ -399,7 +399,7 @@ fn regrant(
     }
     let rows = match verified_grants(tx, record) {
         Err(error) if is_damage(&error) => {
-            (world.notice)(Notice::GrantsAltered { token: record.name.clone(), fault: error.to_string() });
+            world.note(Notice::GrantsAltered { token: record.name.clone(), fault: error.to_string() });
             let mut key_records = keys_that_hold(tx)?;
             key_records.extend(touched.values().flatten().cloned());
             record.rule.keys.retain(|id| touched.get(id) != Some(&None));
