@@ -1,7 +1,9 @@
 //! Prompts on a real terminal: passphrase, session, init, remove; and scripts without one.
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
+use keyvault_os::fs::lock::ANSWER;
 use pretty_assertions::assert_eq;
 
 use crate::harness::terminal::Terminal;
@@ -142,7 +144,7 @@ fn a_command_behind_an_unanswered_prompt_says_what_it_waits_for() {
     asking.wait_for("Stopped");
     let terminal = Terminal::shell(&world);
     terminal
-        .run("keyvault exec --only a --dry-run -- true", "Another keyvault command is waiting for an answer");
+        .run("keyvault exec --only a --dry-run -- true", "is waiting for an answer. This command continues");
     terminal.press("C-c");
     terminal.wait_for("READY>");
     // On an emptied screen: the question from before the stop looks like the one that is asked anew, and what is typed
@@ -151,6 +153,27 @@ fn a_command_behind_an_unanswered_prompt_says_what_it_waits_for() {
     asking.type_line(PASSPHRASE);
     let (shown, code) = asking.ended();
     assert!(code == 0 && shown.contains("A <- a"), "{code}: {shown}");
+}
+
+/// It waited without limit, for a prompt that was stopped and forgotten.
+#[test]
+fn a_command_behind_an_unanswered_prompt_gives_up_and_names_the_process() {
+    let world = locked();
+    world.file(".keyvault.toml", "[keys]\nA = \"a\"\n");
+    let asking = Terminal::shell(&world);
+    asking.type_line("keyvault project approve");
+    asking.wait_for("Approve it?");
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault project approve", "is waiting for an answer");
+    let until = Instant::now() + ANSWER + Duration::from_secs(5);
+    while !terminal.screen().contains("[ended ") && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let (shown, code) = terminal.ended();
+    assert_eq!(code, 7, "{shown}");
+    assert!(shown.contains("(keyvault) has locked ") && shown.contains("for more than 60 s"), "{shown}");
+    asking.press("C-c");
+    asking.wait_for("Interrupted");
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::io;
 use std::path::Path;
 
+use crate::cli::errors::file_sentences::held_by_another;
 use crate::cli::errors::{self, Failure, code};
 use crate::cli::output;
 use crate::cli::output::time;
-use keyvault_os::fs::lock::Process;
+use keyvault_os::fs::lock::Held;
 use keyvault_vault::TokenError;
 use keyvault_vault::state::pin::Standing;
 
@@ -31,17 +32,11 @@ pub(in crate::cli) fn reads_not_written(path: &Path, why: &io::Error) -> Failure
 }
 
 /// Another process, perhaps one of the same job, holds the log and does not let go.
-pub(in crate::cli) fn reads_busy(path: &Path, holder: Option<&Process>) -> Failure {
-    let path = output::quoted(path);
-    let message = match holder {
-        Some(Process { id, name }) => {
-            format!("Process {id} ({}) has locked {path} for more than 10 s.", output::harmless_line(name))
-        }
-        None => format!("Another process has locked {path} for more than 10 s."),
-    };
-    let hint =
-        "Nothing was released, because each read is recorded there. Set KEYVAULT_READS to another file.";
-    Failure::new(code::BUSY, "busy", message, Some(hint))
+pub(in crate::cli) fn reads_busy(held: &Held) -> Failure {
+    held_by_another(
+        held,
+        "Nothing was released, because each read is recorded there. Set KEYVAULT_READS to another file.",
+    )
 }
 
 /// A job that was to have a token, and has none.

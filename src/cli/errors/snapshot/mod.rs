@@ -16,7 +16,7 @@ use keyvault_core::recipe::{Kind as RecipeKind, RecipeError};
 use keyvault_exec::ExecError;
 use keyvault_exec::fit::{LineFault, Misfit};
 use keyvault_exec::release::{Problem, Refusal, ReleaseError};
-use keyvault_os::fs::lock::Process;
+use keyvault_os::fs::lock::{Held, Process};
 use keyvault_os::fs::vault_file::{FileFault, Kind};
 use keyvault_os::kernel_keyring::SessionError;
 use keyvault_os::process::actor::User;
@@ -45,6 +45,10 @@ fn key(name: &str) -> KeyName {
 
 fn keys(names: &[&str]) -> Vec<KeyName> {
     names.iter().map(|name| key(name)).collect()
+}
+
+fn held(holder: Option<Process>) -> Held {
+    Held { path: PathBuf::from("/app/reads.jsonl"), holder, waited: std::time::Duration::from_secs(10) }
 }
 
 fn vault() -> PathBuf {
@@ -148,11 +152,8 @@ fn ways_in() -> Vec<VaultError> {
             path: PathBuf::from("/app/reads.jsonl"),
             source: io::ErrorKind::ReadOnlyFilesystem.into(),
         },
-        VaultError::ReadsBusy {
-            path: PathBuf::from("/app/reads.jsonl"),
-            holder: Some(Process { id: 77, name: "flock".to_owned() }),
-        },
-        VaultError::ReadsBusy { path: PathBuf::from("/app/reads.jsonl"), holder: None },
+        VaultError::ReadsBusy(held(Some(Process { id: 77, name: "flock".to_owned() }))),
+        VaultError::ReadsBusy(held(None)),
         VaultError::Rng(RngError),
     ]);
     errors
