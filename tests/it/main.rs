@@ -29,6 +29,7 @@ mod delivery;
 mod disk_errors;
 mod display;
 mod doctor;
+mod drop_damaged;
 mod edit;
 mod env_file;
 mod errors;

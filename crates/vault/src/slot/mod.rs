@@ -130,6 +130,12 @@ impl Vault {
         })
     }
 
+    /// What [`Self::recover_ways`] would drop, if it was damage that kept [`Self::replace_ways`] from its work; otherwise
+    /// the error as it was.
+    pub fn recovery_loss(&mut self, access: &Access, error: VaultError) -> Result<Loss, VaultError> {
+        if is_of_rows(&error) { Ok(self.before_rekey(access)?.loss) } else { Err(error) }
+    }
+
     /// The same with what opens the vault when the passphrase is gone. Damage that is in the way is dropped first, in a
     /// change of its own; what was lost by it.
     pub fn recover_ways(
