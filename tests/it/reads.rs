@@ -175,6 +175,31 @@ fn a_file_with_nothing_of_this_vault_is_refused_by_what_it_is() {
     );
 }
 
+/// Nothing that opens the file's lines is left in the vault by then.
+#[test]
+fn reads_that_were_imported_are_skipped_after_a_renewal_or_a_rekey_too() {
+    let (mut world, away, token) = with_bundle();
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+    let lines = reads(&away, &token, 3);
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    import(&world, &lines[..2]).ok();
+    let nothing_new = "Nothing new: every read in the file was imported before.\n";
+    let rekey = ["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"];
+    for change in [&["token", "renew", "ci"][..], &rekey] {
+        world.run(change).ok();
+        assert_eq!(import(&world, &lines[..2]).ok().err, nothing_new, "{change:?}");
+        // What was not imported in time is of a token that opens nothing any more.
+        import(&world, &lines).reports(
+            "
+                warning: Skipped 1 read by tokens that this vault does not know, such as tokens renewed since.
+                Nothing new: every other read in the file was imported before.
+            ",
+        );
+    }
+    assert_eq!(imported(&world), 2);
+    world.run(&["vault", "check"]).ok();
+}
+
 /// Another process that holds the lock on a file, until it is killed.
 struct Locker(Child);
 

@@ -251,10 +251,10 @@ impl Import {
             context.ui.warn(&format!("Skipped {reads} by tokens of another vault."));
         }
         if brought.new.is_empty() {
-            let known = "Nothing new: every read in the file was imported before.";
-            context.ui.note(match (brought.known + brought.unknown, done) {
-                (0, code::DONE) => "The file contains no reads.",
-                (_, code::DONE) => known,
+            context.ui.note(match (brought.known, brought.unknown + brought.foreign, done) {
+                (0, 0, code::DONE) => "The file contains no reads.",
+                (_, 0, code::DONE) => "Nothing new: every read in the file was imported before.",
+                (1.., _, code::DONE) => "Nothing new: every other read in the file was imported before.",
                 _ => "Nothing new was imported.",
             });
         } else {

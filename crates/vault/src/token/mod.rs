@@ -87,7 +87,8 @@ impl Vault {
                 reads = work.reads_to_keep(old, world)?;
                 work.forget_token(old)?;
             }
-            let grant = Grantee { name: new.name.clone(), rule, expires: new.expires, made: world.now() };
+            let (name, expires, made) = (new.name.clone(), new.expires, world.now());
+            let grant = Grantee { name, rule, expires, made, places: Vec::new() };
             let issued = work.issue_token(grant, &items, &reads, world)?;
             let opened = items.iter().filter(|item| item.has_value(world.now())).map(key_ref).collect();
             let event = world.event(Action::Token, opened, created(&new.name));

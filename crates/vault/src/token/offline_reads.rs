@@ -385,7 +385,10 @@ impl Work<'_> {
             // not keep the rest away.
             let known = records.iter().enumerate().find(|(_, record)| record.id == entry.token);
             let Some((number, record)) = known else {
-                brought.unknown += 1;
+                // Its token has another secret since, under which the line cannot be proved again. The mark of its place
+                // tells that it was.
+                let imported = records.iter().any(|record| entry.seq < record.mark(&entry.place).count);
+                *(if imported { &mut brought.known } else { &mut brought.unknown }) += 1;
                 continue;
             };
             let log = match logs.entry(number) {
