@@ -200,6 +200,41 @@ fn reads_that_were_imported_are_skipped_after_a_renewal_or_a_rekey_too() {
     world.run(&["vault", "check"]).ok();
 }
 
+/// The system's own words for it were "invalid input parameter".
+#[test]
+fn a_read_log_that_is_no_file_is_named_with_a_remedy() {
+    let (_world, mut away, token) = with_bundle();
+    away.sh("mkdir folder; mkfifo pipe; ln -s folder/new link; touch kept; chmod 400 kept").ok();
+    for (path, kind) in [
+        ("/dev/full", "a device"),
+        ("folder", "a folder"),
+        ("pipe", "a named pipe"),
+        ("link", "a symbolic link, which keyvault does not follow"),
+    ] {
+        away.set("KEYVAULT_READS", path);
+        held(&away, &token, &["export", "--bundle", "keys.kvb"]).fails_with(
+            1,
+            &format!(
+                "
+                error: Reads from a bundle must be recorded in a file, but '{path}' is {kind}.
+                       Nothing was released. Set KEYVAULT_READS to a new file, or to one that keyvault wrote.
+                "
+            ),
+        );
+    }
+    // Root may write every file.
+    away.set("KEYVAULT_READS", "kept");
+    if away.sh("test ! -w kept").code == 0 {
+        held(&away, &token, &["export", "--bundle", "keys.kvb"]).fails_with(
+            1,
+            "
+                error: Reads from a bundle must be recorded, but you are not permitted to write 'kept'.
+                       Nothing was released. Check its owner and mode with `ls -l`, or set KEYVAULT_READS to another file.
+            ",
+        );
+    }
+}
+
 /// Another process that holds the lock on a file, until it is killed.
 struct Locker(Child);
 

@@ -1,6 +1,7 @@
 //! Sentences about tokens and bundles.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use crate::cli::errors::file_sentences::held_by_another;
@@ -21,6 +22,26 @@ pub(in crate::cli) fn nowhere_to_write() -> Failure {
 
 /// What is read from a bundle is recorded or not read.
 pub(in crate::cli) fn reads_not_written(path: &Path, why: &io::Error) -> Failure {
+    if let Some(kind) = no_file(path) {
+        return Failure::failed(
+            &format!(
+                "Reads from a bundle must be recorded in a file, but {} is {kind}.",
+                output::quoted(path)
+            ),
+            Some("Nothing was released. Set KEYVAULT_READS to a new file, or to one that keyvault wrote."),
+        );
+    }
+    if why.kind() == io::ErrorKind::PermissionDenied {
+        return Failure::failed(
+            &format!(
+                "Reads from a bundle must be recorded, but you are not permitted to write {}.",
+                output::quoted(path)
+            ),
+            Some(
+                "Nothing was released. Check its owner and mode with `ls -l`, or set KEYVAULT_READS to another file.",
+            ),
+        );
+    }
     Failure::failed(
         &format!(
             "Reads from a bundle must be recorded, but {} cannot be written: {}.",
@@ -29,6 +50,24 @@ pub(in crate::cli) fn reads_not_written(path: &Path, why: &io::Error) -> Failure
         ),
         Some("Nothing was released. Set KEYVAULT_READS to another file."),
     )
+}
+
+/// The word for what a path is, if it is there and nothing that a log can be kept in.
+fn no_file(path: &Path) -> Option<&'static str> {
+    let kind = std::fs::symlink_metadata(path).ok()?.file_type();
+    if kind.is_file() {
+        None
+    } else if kind.is_dir() {
+        Some("a folder")
+    } else if kind.is_symlink() {
+        Some("a symbolic link, which keyvault does not follow")
+    } else if kind.is_fifo() {
+        Some("a named pipe")
+    } else if kind.is_socket() {
+        Some("a socket")
+    } else {
+        Some("a device")
+    }
 }
 
 /// Another process, perhaps one of the same job, holds the log and does not let go.
