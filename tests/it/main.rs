@@ -50,6 +50,7 @@ mod masked_writers;
 mod names;
 mod passwd;
 mod permissions;
+mod phrasing;
 mod project;
 mod prompt;
 mod read_log;

@@ -12,4 +12,4 @@ pub use self::changes::{Aftermath, Fate, Given, Glance};
 pub use self::compose::{Encoding, Pick, Piece, State, WhenMissing};
 pub use self::problem::{Problem, Refusal, ReleaseError};
 pub use self::select::Selection;
-pub use self::stage::{Fitted, Part, Preview, Released, Resolved, Staged, stage, stage_text};
+pub use self::stage::{Fitted, Part, Preview, Released, Resolved, Skipped, Staged, stage, stage_text};

@@ -35,7 +35,7 @@ impl Work<'_> {
         let leaf = self.tokens_leaf(&rows).map(|(_, leaf)| leaf);
         let tag = self.tag(Kind::Tokens, &[]);
         if self.leaf_changes.get(&tag) != Some(&leaf) {
-            self.expect_leaf(&tag, leaf, "token: one is missing, or was added")?;
+            self.expect_leaf(&tag, leaf, "the list of tokens")?;
         }
         rows.iter().map(|row| self.verified_token(row)).collect()
     }

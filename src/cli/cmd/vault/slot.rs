@@ -8,6 +8,7 @@ use super::confirm;
 use crate::cli::context::Context;
 use crate::cli::errors::slot_sentences::is_stray;
 use crate::cli::errors::{Failure, code};
+use crate::cli::output::view;
 use crate::cli::unlock::keyring::sentence;
 use crate::cli::unlock::new_credentials::RecoveryPlace;
 use keyvault_core::crypto::SystemRng;
@@ -126,7 +127,8 @@ fn json(way: &Way) -> serde_json::Value {
 fn described(way: &Way) -> String {
     match way.kind {
         Kind::Passphrase(cost) => {
-            format!("passphrase     Argon2id, {} MiB, {} passes", cost.memory_kib / 1024, cost.passes)
+            let passes = view::counted(usize::try_from(cost.passes).unwrap_or(usize::MAX), "pass");
+            format!("passphrase     Argon2id, {} MiB, {passes}", cost.memory_kib / 1024)
         }
         Kind::Recovery => "recovery code".to_owned(),
         Kind::Keyring => "keyring        everyday access only".to_owned(),
@@ -217,6 +219,13 @@ impl Remove {
         let Some(way) = ways.iter().find(|way| way.id == number) else {
             return Err(failed(VaultError::NoSuchWay { id: number }));
         };
+        let codes = ways.iter().filter(|way| way.kind == Kind::Recovery).count();
+        if way.kind == Kind::Recovery && codes == 1 {
+            context.ui.warn(
+                "This is the only recovery code. Without one, a lost passphrase cannot be replaced. Create another: \
+                 keyvault vault slot add recovery",
+            );
+        }
         confirm(context, self.yes, &format!("Remove slot {} ({})?", way.id, way.kind.name()))?;
         let entry = match way.kind {
             Kind::Keyring => Some(context.keyring_opens(&mut vault, *way)?),

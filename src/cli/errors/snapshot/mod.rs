@@ -284,6 +284,8 @@ fn others() -> Vec<Failure> {
     let mut failures = vec![
         Failure::locked(),
         Failure::no_home("XDG_DATA_HOME"),
+        Failure::no_home("XDG_STATE_HOME"),
+        Failure::no_passphrase_to_set(super::NO_TERMINAL),
         file_sentences::foreign_home("HOME", Path::new("/home/ada"), &user(1000, Some("ada"))),
         file_sentences::foreign_home("XDG_STATE_HOME", Path::new("/github/home"), &user(1001, None)),
         super::token_sentences::nowhere_to_write(),
