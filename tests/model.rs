@@ -27,8 +27,8 @@ use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::{Pins, Standing};
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::{
-    Access, Creation, Edit, Holder, Holders, Item, NewKey, NewValue, Origin, Revocation, Terms, Vault,
-    VaultError, VersionState, Which, World,
+    Access, Creation, Edit, Holder, Holders, KeyRecord, NewKey, NewValue, Origin, Revocation, Terms, Vault,
+    VaultError, VersionState, Which, World, check, file, key,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{FailurePersistence, FileFailurePersistence};
@@ -211,7 +211,7 @@ fn template() -> &'static [u8] {
         let passphrase = passphrase();
         let creation = Creation { passphrase: &passphrase, cost: Cost::FLOOR, recovery: None };
         let path = folder.path().join("vault.db");
-        Vault::create(&path, &creation, &world).unwrap();
+        file::create(&path, &creation, &world).unwrap();
         std::fs::read(path).unwrap()
     })
 }
@@ -301,15 +301,15 @@ impl Run {
         let copy = self.folder.path().join("kept");
         let _ = std::fs::remove_file(&copy);
         let world = world(self.folder.path(), &self.time, &self.rng);
-        vault.backup(&copy, &world).unwrap();
-        let change = vault.read(&self.access, |work| Ok(work.change_number())).unwrap();
+        file::backup(&vault, &copy, &world).unwrap();
+        let change = vault.read(&self.access, |tx| Ok(tx.change_number())).unwrap();
         self.kept = Some((std::fs::read(copy).unwrap(), self.map.clone(), change));
     }
 
     /// A sync puts an older file back: it is refused until it is adopted, and then it counts.
     fn put_back(&mut self) {
         let Some((bytes, map, change)) = self.kept.clone() else { return };
-        let newest = self.handles[0].read(&self.access, |work| Ok(work.change_number())).unwrap();
+        let newest = self.handles[0].read(&self.access, |tx| Ok(tx.change_number())).unwrap();
         let path = self.folder.path().join("vault.db");
         // The old handles go first: their locks would be on a file that is not there any more.
         let aside = self.folder.path().join("aside.db");
@@ -319,7 +319,7 @@ impl Run {
         }
         std::fs::write(&path, bytes).unwrap();
         self.reopen();
-        let standing = self.handles[0].read(&self.access, |work| Ok(work.standing())).unwrap();
+        let standing = self.handles[0].read(&self.access, |tx| Ok(tx.standing())).unwrap();
         if change == newest {
             assert!(
                 matches!(standing, Standing::Same | Standing::FirstUse | Standing::Ahead),
@@ -331,7 +331,7 @@ impl Run {
         let world = world(self.folder.path(), &self.time, &self.rng);
         let refused = perform(&mut self.handles[0], &self.access, &world, &Step::Remove { name: 0 }, 0, "");
         assert!(matches!(refused, Err(VaultError::Alarm { .. })), "{refused:?}");
-        assert!(self.handles[1].adopt(&self.access, &world).unwrap().is_some());
+        assert!(file::adopt(&mut self.handles[1], &self.access, &world).unwrap().is_some());
         self.map = map;
         // Opened anew: the pin that a handle knows is the one from before.
         self.reopen();
@@ -341,12 +341,12 @@ impl Run {
     fn take_over(&mut self, step: &Step) {
         let Step::Rollback { name: number, .. } = step else { panic!("{step:?}") };
         let now = self.now();
-        let item = self.handles[0].show(&self.access, &name(*number)).unwrap();
+        let key_record = key::show(&mut self.handles[0], &self.access, &name(*number)).unwrap();
         let key = self.map.get_mut(number).unwrap();
         key.settle(now);
         key.retire(now, 0);
-        key.expires = item.expires.map(|at| at.0);
-        let current = item.current().unwrap().number;
+        key.expires = key_record.expires.map(|at| at.0);
+        let current = key_record.current().unwrap().number;
         for version in key.versions.iter_mut().filter(|version| version.number == current) {
             (version.state, version.since) = (State::Current, now);
         }
@@ -354,19 +354,25 @@ impl Run {
 
     fn compare(&mut self) {
         let now = self.now();
-        let items = self.handles[1].list(&self.access).unwrap();
+        let keys = key::list(&mut self.handles[1], &self.access).unwrap();
         assert_eq!(
-            items.iter().map(|item| item.name.clone()).collect::<Vec<_>>(),
+            keys.iter().map(|key_record| key_record.name.clone()).collect::<Vec<_>>(),
             self.map.keys().map(|number| name(*number)).collect::<Vec<_>>()
         );
-        for (item, key) in items.iter().zip(self.map.values()) {
-            same(item, key, now);
+        for (key_record, key) in keys.iter().zip(self.map.values()) {
+            same(key_record, key, now);
         }
         for number in 0..3 {
-            let carrying: Vec<_> = items.iter().filter(|item| item.scopes.contains(&scope(number))).collect();
-            let due = self.handles[0].due(&self.access, &Which::Scopes(vec![scope(number)]), Moment(now));
+            let carrying: Vec<_> =
+                keys.iter().filter(|key_record| key_record.scopes.contains(&scope(number))).collect();
+            let due = key::due(
+                &mut self.handles[0],
+                &self.access,
+                &Which::Scopes(vec![scope(number)]),
+                Moment(now),
+            );
             let due = due.unwrap_or_else(|_| Vec::new());
-            let alive = carrying.iter().filter(|item| item.current().is_some()).count();
+            let alive = carrying.iter().filter(|key_record| key_record.current().is_some()).count();
             assert_eq!(due.len(), alive, "scope {number}");
         }
     }
@@ -377,7 +383,13 @@ impl Run {
         let world = world(self.folder.path(), &self.time, &self.rng);
         for (number, key) in &self.map {
             for version in &key.versions {
-                let got = self.handles[0].reveal(&self.access, &world, &name(*number), Some(version.number));
+                let got = key::reveal(
+                    &mut self.handles[0],
+                    &self.access,
+                    &world,
+                    &name(*number),
+                    Some(version.number),
+                );
                 match got {
                     Ok((_, value)) => {
                         assert!(key.readable(version, now), "{number} {version:?} at {now}");
@@ -391,15 +403,20 @@ impl Run {
 
     fn finish(mut self) {
         self.reopen();
-        let checked = self.handles[0].check(&self.access).unwrap();
+        let checked = check::run(&mut self.handles[0], &self.access).unwrap();
         assert!(checked.findings.is_empty() && checked.audit.is_some(), "{:?}", checked.findings);
     }
 }
 
-fn same(item: &Item, key: &Key, now: i64) {
-    assert_eq!(item.expires.map(|at| at.0), key.expires, "{}", item.name);
-    assert_eq!(item.scopes, key.scopes.iter().map(|number| scope(*number)).collect(), "{}", item.name);
-    let theirs: Vec<_> = item
+fn same(key_record: &KeyRecord, key: &Key, now: i64) {
+    assert_eq!(key_record.expires.map(|at| at.0), key.expires, "{}", key_record.name);
+    assert_eq!(
+        key_record.scopes,
+        key.scopes.iter().map(|number| scope(*number)).collect(),
+        "{}",
+        key_record.name
+    );
+    let theirs: Vec<_> = key_record
         .versions
         .iter()
         .map(|version| {
@@ -417,7 +434,7 @@ fn same(item: &Item, key: &Key, now: i64) {
             State::Revoked => (version.number, VersionState::Revoked, None),
         })
         .collect();
-    assert_eq!(theirs, ours, "{} at {now}", item.name);
+    assert_eq!(theirs, ours, "{} at {now}", key_record.name);
 }
 
 // ── What a step should come to, and how it is done ───────────────────────────────────────────────────────────────────
@@ -562,7 +579,7 @@ fn perform(
 ) -> Result<(), VaultError> {
     let value = || SecretBytes::copy_from(value.as_bytes());
     let at = |life: &Option<i64>| life.map(|life| Moment(now + life));
-    let mut edit = |number: u8, edit: Edit| vault.edit(access, world, &[name(number)], &edit).map(drop);
+    let mut edit = |number: u8, edit: Edit| key::edit(vault, access, world, &[name(number)], &edit).map(drop);
     match step {
         Step::Add { name: number, scope: carried, life } => {
             let new = NewKey {
@@ -574,18 +591,21 @@ fn perform(
                 expires: at(life),
                 origin: Origin::Given(value()),
             };
-            vault.create_key(access, world, new, false).map(drop)
+            key::create(vault, access, world, new, false).map(drop)
         }
         Step::Rotate { name: number, grace, expires } => {
-            let id = vault.show(access, &name(*number))?.id;
-            let value = NewValue { name: name(*number), item: id, value: value() };
+            let id = key::show(vault, access, &name(*number))?.id;
+            let value = NewValue { name: name(*number), key: id, value: value() };
             let terms = Terms { grace: *grace, expires: expires.as_ref().map(at) };
-            vault.rotate(access, world, &Which::Names(vec![name(*number)]), Some(value), terms).map(drop)
+            key::rotate(vault, access, world, &Which::Names(vec![name(*number)]), Some(value), terms)
+                .map(drop)
         }
-        Step::Rollback { name: number, to } => vault.rollback(access, world, &name(*number), *to).map(drop),
+        Step::Rollback { name: number, to } => {
+            key::rollback(vault, access, world, &name(*number), *to).map(drop)
+        }
         Step::Revoke { name: number, version, wipe } => {
             let revocation = Revocation { version: *version, reason: "why".to_owned(), wipe: *wipe };
-            vault.revoke(access, world, &[name(*number)], &revocation).map(drop)
+            key::revoke(vault, access, world, &[name(*number)], &revocation).map(drop)
         }
         Step::Rename { name: number, to } => {
             edit(*number, Edit { rename: Some(name(*to)), ..Edit::default() })
@@ -599,7 +619,7 @@ fn perform(
         Step::Expire { name: number, life } => {
             edit(*number, Edit { expires: Some(at(life)), ..Edit::default() })
         }
-        Step::Remove { name: number } => vault.remove(access, world, &[name(*number)]).map(drop),
+        Step::Remove { name: number } => key::remove(vault, access, world, &[name(*number)]).map(drop),
         Step::Clock(_) | Step::Reopen | Step::Keep | Step::PutBack => Ok(()),
     }
 }
@@ -646,8 +666,8 @@ fn follow(steps: impl IntoIterator<Item = Step>) -> Run {
 }
 
 fn current(run: &mut Run) -> Option<u32> {
-    let item = run.handles[0].show(&run.access, &name(0)).unwrap();
-    item.current().map(|version| version.number)
+    let key = key::show(&mut run.handles[0], &run.access, &name(0)).unwrap();
+    key.current().map(|version| version.number)
 }
 
 const ADD: Step = Step::Add { name: 0, scope: 0, life: None };

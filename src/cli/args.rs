@@ -190,7 +190,7 @@ impl Choice {
             previous: self.previous.clone(),
             apart: Vec::new(),
             skip_expired: self.skip_expired,
-            picks: Vec::new(),
+            composed: Vec::new(),
         }
     }
 }

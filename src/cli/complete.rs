@@ -14,7 +14,7 @@ use clap_complete::env::Shells;
 
 use crate::project::{ProjectFile, place};
 use keyvault_vault::state::pin::Pins;
-use keyvault_vault::{Access, Names, Vault};
+use keyvault_vault::{Access, Names, Vault, key, token};
 
 use super::args::Cli;
 use super::context;
@@ -158,7 +158,7 @@ pub(super) fn one_of<I: IntoIterator<Item = &'static str> + 'static>(known: fn()
 /// Completes the name of a token.
 pub(super) fn tokens() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
-        let tokens = open_session().and_then(|(mut vault, access)| vault.token_names(&access).ok());
+        let tokens = open_session().and_then(|(mut vault, access)| token::names(&mut vault, &access).ok());
         beginning_with(current, tokens.unwrap_or_default().iter().map(keyvault_core::name::TokenName::as_str))
     })
 }
@@ -199,7 +199,7 @@ fn beginning_with<'n>(current: &OsStr, names: impl Iterator<Item = &'n str>) -> 
 
 /// Every name and scope, if a session is open.
 fn names() -> Names {
-    open_session().and_then(|(mut vault, access)| vault.names(&access).ok()).unwrap_or_default()
+    open_session().and_then(|(mut vault, access)| key::names(&mut vault, &access).ok()).unwrap_or_default()
 }
 
 fn open_session() -> Option<(Vault, Access)> {

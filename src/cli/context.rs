@@ -16,7 +16,7 @@ use keyvault_os::process::actor::{self, User};
 use keyvault_os::terminal::prompt;
 use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
-use keyvault_vault::{Access, Holder, Holders, Notice, Vault, World};
+use keyvault_vault::{Access, Holder, Holders, Notice, Vault, World, slot};
 
 use super::args::Global;
 use super::errors::file_sentences;
@@ -102,8 +102,8 @@ impl Context {
         if self.slots_named.get() {
             return;
         }
-        let with_tree = access.and_then(|access| vault.passed_over(Some(access)).ok());
-        let found = with_tree.or_else(|| vault.passed_over(None).ok()).unwrap_or_default();
+        let with_tree = access.and_then(|access| slot::passed_over(vault, Some(access)).ok());
+        let found = with_tree.or_else(|| slot::passed_over(vault, None).ok()).unwrap_or_default();
         let mut sentences = passed_over(&found);
         if found.iter().any(is_stray) {
             sentences.push(format!("To remove what does not belong to the vault, run `{REMOVE_STRAYS}`."));
@@ -120,7 +120,7 @@ impl Context {
     }
 
     fn announce_wait(&self, waited: Duration, holder: Option<Holder>) {
-        // A holder has a second to announce itself, and a moment to write it down.
+        // A bearer has a second to announce itself, and a moment to write it down.
         let known = holder.is_some() || waited >= Duration::from_secs(2);
         if waited >= Duration::from_secs(1) && known && !self.announced.replace(true) {
             let whom = holder.map_or_else(

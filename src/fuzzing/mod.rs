@@ -22,7 +22,7 @@ pub use masker::masker;
 use keyvault_core::codec;
 use keyvault_core::identity::Identity;
 use keyvault_core::secret::SecretBytes;
-use keyvault_vault::Item;
+use keyvault_vault::KeyRecord;
 use keyvault_vault::audit::Event;
 use keyvault_vault::state::{Node, Record};
 use keyvault_vault::unlock::slot::Header;
@@ -64,7 +64,7 @@ pub fn slot_header(bytes: &[u8]) -> bool {
 pub fn row(bytes: &[u8]) -> bool {
     let row = SecretBytes::copy_from(bytes);
     let content = unpadded(&row);
-    Item::decode(content, 1).is_ok_and(|item| same(&item.encode(), content))
+    KeyRecord::decode(content, 1).is_ok_and(|key| same(&key.encode(), content))
 }
 
 /// A node's body has one encoding, and a child that is taken out and put back leaves it as it was.

@@ -11,7 +11,7 @@ use super::{IDENTITY, TARGETS};
 use crate::exchange;
 use crate::project::edit;
 use keyvault_core::clock::{Moment, Rng, RngError};
-use keyvault_core::codec::{self, Encoder};
+use keyvault_core::codec::{self, Decoder, Encoder, Extensions};
 use keyvault_core::crypto::Cost;
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_core::recipe::{Kind, Recipe};
@@ -22,7 +22,7 @@ use keyvault_vault::unlock::token::Token;
 use keyvault_vault::unlock::{
     keyfile::KeyFile, keys::Root, passphrase::Passphrase, recovery::RecoveryCode, slot,
 };
-use keyvault_vault::{Item, Version, VersionState};
+use keyvault_vault::{KeyRecord, Version, VersionState};
 
 type Seeds = Vec<(&'static str, &'static str, Vec<u8>)>;
 
@@ -84,15 +84,20 @@ fn state() -> Result<Seeds, Box<dyn Error>> {
         root: [1; 16],
         audit_count: 1,
         audit_head: [2; 32],
+        signer: [4; 16],
         previous: [0; 32],
+        extensions: Extensions::default(),
     };
-    let later = Record { change: u64::MAX, time: Moment(-1), previous: [3; 32], ..first };
+    let more = Encoder::new().u32(2).fixed(&[1, 0, 0, 0, 0, 0, 3, 0, 1, 0, 0, 0, 7]).finish();
+    let extensions = Decoder::new(&more).extensions()?;
+    let later = Record { change: u64::MAX, time: Moment(-1), previous: [3; 32], extensions, ..first.clone() };
     let node = |children: &[u32]| {
         let mut node = Node::default();
         children.iter().zip(1..).for_each(|(child, digest)| node.set(*child, Some([digest; 16])));
         node.body()
     };
-    let pin = |path: &str| Pin { change: 7, mac: [0xA5; 32], epoch: Some(2), path: path.to_owned() }.encode();
+    let pin =
+        |path: &str| Pin { change: 7, hash: [0xA5; 32], epoch: Some(2), path: path.to_owned() }.encode();
     Ok(vec![
         ("state_record", "first", first.encode(&IDENTITY)),
         ("state_record", "later", later.encode(&IDENTITY)),
@@ -104,7 +109,7 @@ fn state() -> Result<Seeds, Box<dyn Error>> {
 }
 
 fn keys() -> Result<Seeds, Box<dyn Error>> {
-    let bare = Item {
+    let bare = KeyRecord {
         id: [1; 16],
         revision: 1,
         name: KeyName::parse("stripe/live")?,
@@ -138,7 +143,7 @@ fn keys() -> Result<Seeds, Box<dyn Error>> {
         VersionState::Current,
         VersionState::Pending,
     ];
-    let full = Item {
+    let full = KeyRecord {
         scopes: ["app", "team:a/b"].into_iter().map(Scope::parse).collect::<Result<_, _>>()?,
         tags: [("env", "prod"), ("owner", "")]
             .into_iter()
@@ -151,7 +156,7 @@ fn keys() -> Result<Seeds, Box<dyn Error>> {
         next_version: 6,
         ..bare.clone()
     };
-    let pair = Item { recipe: Some(Recipe::new(Kind::SshEd25519, None, None)?), ..bare.clone() };
+    let pair = KeyRecord { recipe: Some(Recipe::new(Kind::SshEd25519, None, None)?), ..bare.clone() };
     Ok(vec![
         ("row", "bare", bare.encode()),
         ("row", "key-pair", pair.encode()),

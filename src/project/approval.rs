@@ -16,7 +16,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use keyvault_core::crypto::sha256;
-use keyvault_exec::release::Pick;
+use keyvault_exec::release::ComposedVariable;
 use keyvault_os::fs::lock::{FileLock, Held};
 use keyvault_os::fs::private;
 use keyvault_os::fs::untrusted;
@@ -91,16 +91,16 @@ impl Approved {
 
     /// What the vault is asked for.
     #[must_use]
-    pub fn picks(&self, entries: &[(Section, &Entry)]) -> Vec<Pick> {
-        let pick = |(section, entry): &(Section, &Entry)| {
-            let mut pick = entry.pick();
-            pick.when_missing.unapproved = match &self.0 {
+    pub fn composed(&self, entries: &[(Section, &Entry)]) -> Vec<ComposedVariable> {
+        let composed = |(section, entry): &(Section, &Entry)| {
+            let mut composed = entry.composed();
+            composed.when_missing.unapproved = match &self.0 {
                 Defaults::All => false,
                 Defaults::Of(approved) => !approved.contains(&Ask::of(section, entry)),
             };
-            pick
+            composed
         };
-        entries.iter().map(pick).collect()
+        entries.iter().map(composed).collect()
     }
 }
 

@@ -22,7 +22,7 @@ use toml_edit::{Document, Item, TableLike};
 
 use keyvault_core::name::similar::nearest;
 use keyvault_core::name::{EnvName, KeyName, NameError, Scope, refused};
-use keyvault_exec::release::{Encoding, Pick, Piece, WhenMissing};
+use keyvault_exec::release::{ComposedVariable, Encoding, Piece, WhenMissing};
 
 use super::error::{FileError, What};
 use super::template::{MAX_TEXT, Template};
@@ -91,14 +91,14 @@ pub enum Source {
 impl Entry {
     /// What the vault is asked for.
     #[must_use]
-    pub fn pick(&self) -> Pick {
+    pub fn composed(&self) -> ComposedVariable {
         let pieces = match &self.source {
             Source::Key(name) => {
                 vec![Piece::Value { name: name.clone(), version: None, encoding: Encoding::Raw }]
             }
             Source::Template(template) => template.pieces().to_vec(),
         };
-        Pick { variable: self.variable.clone(), pieces, when_missing: self.when_missing.clone() }
+        ComposedVariable { variable: self.variable.clone(), pieces, when_missing: self.when_missing.clone() }
     }
 
     #[must_use]

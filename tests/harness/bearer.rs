@@ -19,7 +19,7 @@ pub fn token(world: &World, arguments: &[&str]) -> String {
     world.run(&[&["token", "create"], arguments].concat()).ok().out.trim_end().to_owned()
 }
 
-/// A command of the token's holder, on the same machine and without a session of the owner.
+/// A command of the token's bearer, on the same machine and without a session of the owner.
 pub fn held(world: &World, token: &str, arguments: &[&str]) -> Ran {
     let mut command = world.command(KEYVAULT);
     finish(command.env("KEYVAULT_TOKEN", token).args(arguments), b"")

@@ -35,7 +35,7 @@ use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::recovery::RecoveryCode;
-use keyvault_vault::{Creation, Holder, Holders, Vault, World as VaultWorld};
+use keyvault_vault::{Creation, Holder, Holders, World as VaultWorld, file};
 use pretty_assertions::{assert_eq, assert_str_eq};
 
 /// Opens every vault of the tests.
@@ -487,7 +487,7 @@ pub fn create_vault(path: &Path, pins: &Path, clock: &dyn Clock) -> RecoveryCode
         notice: &|_| (),
         waiting: &|_, _| (),
     };
-    Vault::create(path, &creation, &world).unwrap();
+    file::create(path, &creation, &world).unwrap();
     recovery
 }
 

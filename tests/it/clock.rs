@@ -9,7 +9,7 @@ use keyvault_core::secret::SecretBytes;
 use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{NewKey, NewValue, Origin, Terms, Vault, VersionState, Which, World as VaultWorld};
+use keyvault_vault::{NewKey, NewValue, Origin, Terms, Vault, VersionState, Which, World as VaultWorld, key};
 
 use crate::harness::vault_file::filled;
 use crate::harness::{PASSPHRASE, World};
@@ -49,15 +49,16 @@ fn a_rotation_with_a_clock_in_the_past_does_not_wipe_the_version_as_soon_as_it_i
         clock.0.set(moment);
         for (name, grace) in [("other", 0), ("k", 0), ("graced", HOUR)] {
             let name = || name.parse().unwrap();
-            let item = vault.show(&access, &name()).unwrap().id;
-            let value = NewValue { name: name(), item, value: SecretBytes::copy_from(b"next") };
+            let key = key::show(&mut vault, &access, &name()).unwrap().id;
+            let value = NewValue { name: name(), key, value: SecretBytes::copy_from(b"next") };
             let terms = Terms { grace, ..Terms::default() };
-            vault.rotate(&access, &vault_world, &Which::Names(vec![name()]), Some(value), terms).unwrap();
+            key::rotate(&mut vault, &access, &vault_world, &Which::Names(vec![name()]), Some(value), terms)
+                .unwrap();
         }
     }
     for name in ["other", "k", "graced"] {
-        let item = vault.show(&access, &name.parse().unwrap()).unwrap();
-        let first = item.version(1).unwrap();
+        let key = key::show(&mut vault, &access, &name.parse().unwrap()).unwrap();
+        let first = key.version(1).unwrap();
         assert_eq!(first.state, VersionState::Retired);
         assert!(first.digest.is_some(), "{name} was wiped 5 hours after it was replaced");
     }
@@ -92,8 +93,9 @@ fn case_26_a_clock_that_jumps_a_year_either_way_changes_no_order_and_is_flagged(
             expires: None,
             origin: Origin::Given(SecretBytes::copy_from(name.as_bytes())),
         };
-        vault.create_key(&access, &vault_world, new, false).unwrap();
-        let (_, value) = vault.reveal(&access, &vault_world, &name.parse().unwrap(), None).unwrap();
+        key::create(&mut vault, &access, &vault_world, new, false).unwrap();
+        let (_, value) =
+            key::reveal(&mut vault, &access, &vault_world, &name.parse().unwrap(), None).unwrap();
         assert_eq!(value.expose(), name.as_bytes());
     }
     let log = world.run(&["audit", "log", "--action", "add", "--json"]).ok().out;

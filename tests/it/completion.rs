@@ -6,7 +6,7 @@ use pretty_assertions::assert_eq;
 
 use crate::harness::{KEYVAULT, World, finish};
 
-/// A vault with an open session and no other way in for the shell.
+/// A vault with an open session and no other slot for the shell.
 fn world() -> World {
     let mut world = World::own();
     world.run(&["generate", "stripe/live", "--scope", "payments"]).ok();

@@ -9,7 +9,7 @@ use keyvault_core::secret::SecretBytes;
 use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{Access, NewKey, Origin, Vault, World as VaultWorld};
+use keyvault_vault::{Access, NewKey, Origin, Vault, World as VaultWorld, key};
 use pretty_assertions::assert_eq;
 
 use crate::harness::bearer::{held, token, with_keys};
@@ -207,17 +207,17 @@ fn expired_and_unused_keys_are_found_by_what_the_log_says() {
         for (name, expires) in
             [("long/ago", None), ("lately", None), ("never", None), ("gone", None), ("over", Some(ago(100)))]
         {
-            vault.create_key(access, at, key(name, expires), false).unwrap();
+            key::create(vault, access, at, key(name, expires), false).unwrap();
         }
         for name in ["long/ago", "gone"] {
-            vault.reveal(access, at, &name.parse().unwrap(), None).unwrap();
+            key::reveal(vault, access, at, &name.parse().unwrap(), None).unwrap();
         }
     });
     days_from_now(&world, -89, |vault, access, at| {
-        vault.reveal(access, at, &"lately".parse().unwrap(), None).unwrap();
+        key::reveal(vault, access, at, &"lately".parse().unwrap(), None).unwrap();
     });
     days_from_now(&world, -6, |vault, access, at| {
-        vault.create_key(access, at, key("new", None), false).unwrap();
+        key::create(vault, access, at, key("new", None), false).unwrap();
     });
     // Under its new name a key is the same; another one under an old name is not.
     world.run(&["edit", "lately", "--rename", "renamed"]).ok();
@@ -241,7 +241,7 @@ fn expired_and_unused_keys_are_found_by_what_the_log_says() {
 fn a_clock_behind_the_log_is_found_and_without_the_log_one_behind_the_file() {
     let mut world = World::own();
     days_from_now(&world, 2, |vault, access, at| {
-        vault.create_key(access, at, key("a", None), false).unwrap();
+        key::create(vault, access, at, key("a", None), false).unwrap();
     });
     let (check, what, _) = finding(&world);
     assert_eq!(check, "clock");

@@ -14,7 +14,7 @@ fn finds(world: &World, what: &str) {
     assert!(checked.code == 5 && checked.out.contains(what), "{}: {}", checked.code, checked.out);
 }
 
-/// Copies the rows of the tables that a holder can write, as it would before it is revoked.
+/// Copies the rows of the tables that a bearer can write, as it would before it is revoked.
 fn rows_of(world: &World, tables: &[&str]) -> String {
     let connection = Connection::open(world.vault()).unwrap();
     let mut statements = String::new();
@@ -107,7 +107,7 @@ fn a_file_that_is_no_log_of_reads_is_not_touched() {
 }
 
 #[test]
-fn a_holder_that_wrecks_its_own_rows_keeps_the_owner_from_nothing() {
+fn a_bearer_that_wrecks_its_own_rows_keeps_the_owner_from_nothing() {
     for wreck in [
         "DELETE FROM token_audit_head",
         "DELETE FROM token_audit_head; DELETE FROM token_audit",
@@ -160,9 +160,9 @@ fn what_was_read_with_a_token_stays_on_record_when_another_takes_its_name() {
         ");
 }
 
-/// One holder's wrecked log kept the reads of all others away.
+/// One bearer's wrecked log kept the reads of all others away.
 #[test]
-fn reads_are_brought_home_past_a_token_whose_log_is_wrecked() {
+fn reads_are_imported_past_a_token_whose_log_is_wrecked() {
     let world = with_keys();
     let away = World::empty();
     for (name, key) in [("ci", "a"), ("cd", "b")] {
@@ -188,7 +188,7 @@ fn reads_are_brought_home_past_a_token_whose_log_is_wrecked() {
 }
 
 #[test]
-fn a_holder_that_cut_its_chain_keeps_the_owner_neither_from_renewing_nor_from_restoring() {
+fn a_bearer_that_cut_its_chain_keeps_the_owner_neither_from_renewing_nor_from_restoring() {
     let mut world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy"]);
     held(&world, &token, &ENV).ok();
@@ -212,7 +212,7 @@ fn reads_that_were_there_at_a_change_cannot_be_hidden() {
     let one = rows_of(&world, &["token_audit", "token_audit_head"]);
     held(&world, &token, &ENV).ok();
     world.run(&["edit", "c", "--note", "x"]).ok();
-    // The holder puts back a chain of its own that ends before the second read.
+    // The bearer puts back a chain of its own that ends before the second read.
     tamper(&world, &one);
     world.run(&["edit", "c", "--note", "y", "--json"]).is(0, r#"
             {"keys":[{"created":"2040-05-17T08:00:00.000Z","expires":null,"fingerprint":"xxxxxxxxxxxx","name":"c","scopes":["other"],"status":"active","tags":{},"variable":"C","version":1}]}
@@ -239,7 +239,7 @@ fn reads_that_were_there_at_a_change_cannot_be_hidden() {
 }
 
 #[test]
-fn reads_from_a_bundle_are_brought_home_once() {
+fn reads_from_a_bundle_are_imported_once() {
     let world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy"]);
     world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
@@ -285,7 +285,7 @@ fn case_27_a_read_from_a_bundle_that_cannot_be_written_down_is_none() {
         ");
 }
 
-/// Damage by a holder had no remedy in what the check said.
+/// Damage by a bearer had no remedy in what the check said.
 #[test]
 fn a_check_says_what_mends_a_log_of_reads_that_does_not_hold() {
     let world = with_keys();

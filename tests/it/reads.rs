@@ -11,7 +11,7 @@ use keyvault_core::secret::SecretBytes;
 use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{NewToken, Vault, World as VaultWorld};
+use keyvault_vault::{NewToken, Vault, World as VaultWorld, token};
 use pretty_assertions::assert_eq;
 use rusqlite::Connection;
 use serde_json::json;
@@ -21,7 +21,7 @@ use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish};
 
 const READ: [&str; 5] = ["exec", "--bundle", "keys.kvb", "--", "true"];
 
-/// A vault with the token `ci`, its bundle, and a machine of its holder's.
+/// A vault with the token `ci`, its bundle, and a machine of its bearer's.
 fn with_bundle() -> (World, World, String) {
     let world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy"]);
@@ -395,7 +395,7 @@ fn what_a_token_read_before_its_making_by_a_clock_that_went_back_is_among_what_i
     let scope = |name: &str| name.parse().unwrap();
     let scopes = vec![scope("deploy"), scope("other")];
     let new = NewToken { name: "ci".parse().unwrap(), scopes, keys: Vec::new(), expires: None };
-    let issued = vault.create_token(&access, &ahead, &new).unwrap();
+    let issued = token::create(&mut vault, &access, &ahead, &new).unwrap();
     let token = String::from_utf8(issued.token.text().expose().to_vec()).unwrap();
     drop(vault);
     let head = || {

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 
 use keyvault_core::clock::{Clock, Moment};
-use keyvault_core::crypto::{self, Cost, Key, SystemRng};
+use keyvault_core::crypto::{self, Cost, SealingKey, SystemRng};
 use keyvault_core::identity::Place;
 use keyvault_core::name::KeyName;
 use keyvault_core::secret::SecretBytes;
@@ -19,7 +19,7 @@ use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::{
     Access, Credential, Loss, NewKey, NewToken, NewValue, Notice, Of, Origin, Purpose, Revocation, Terms,
-    Vault, VaultError, Which, World as VaultWorld,
+    Vault, VaultError, Which, World as VaultWorld, check, file, key, slot, supply, token,
 };
 use pretty_assertions::assert_eq;
 use rusqlite::Connection;
@@ -256,7 +256,7 @@ impl Bench {
                 expires: None,
                 origin: Origin::Given(value(key, 1)),
             };
-            bench.with(|world| vault.create_key(&access, world, new, false)).unwrap();
+            bench.with(|world| key::create(&mut vault, &access, world, new, false)).unwrap();
         }
         bench.rotate(&mut vault, &access, "b").unwrap();
         let token = NewToken {
@@ -265,9 +265,9 @@ impl Bench {
             keys: Vec::new(),
             expires: None,
         };
-        bench.with(|world| vault.create_token(&access, world, &token)).unwrap();
+        bench.with(|world| token::create(&mut vault, &access, world, &token)).unwrap();
         bench.read(&mut vault, &access, "c").unwrap();
-        assert_eq!(vault.strays().unwrap(), []);
+        assert_eq!(check::strays(&mut vault).unwrap(), []);
         drop(vault);
         let connection = Connection::open(bench.world.vault()).unwrap();
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
@@ -303,11 +303,12 @@ impl Bench {
     }
 
     fn rotate(&self, vault: &mut Vault, access: &Access, key: &str) -> Result<(), VaultError> {
-        let item = vault.show(access, &name(key))?;
-        let new = NewValue { name: name(key), item: item.id, value: value(key, item.next_version) };
+        let key_record = key::show(vault, access, &name(key))?;
+        let new =
+            NewValue { name: name(key), key: key_record.id, value: value(key, key_record.next_version) };
         let terms = Terms { grace: 3_600_000, expires: None };
         let which = Which::Names(vec![name(key)]);
-        self.with(|world| vault.rotate(access, world, &which, Some(new), terms)).map(drop)
+        self.with(|world| key::rotate(vault, access, world, &which, Some(new), terms)).map(drop)
     }
 
     /// Reads a key as `exec` does; its value.
@@ -315,7 +316,7 @@ impl Bench {
         let choice = Selection { only: vec![name(key)], ..Selection::default() };
         let purpose = Purpose { action: Action::Exec, detail: String::new() };
         self.with(|world| {
-            let staged = release::stage(vault.begin(access, world)?, &choice)?;
+            let staged = release::stage(supply::begin(vault, access, world)?, &choice)?;
             let released = staged.fit_anywhere().expect("nothing is wrong with the key").commit(purpose)?;
             Ok(released.values()[0].value.expose().to_vec())
         })
@@ -340,7 +341,10 @@ impl Bench {
         for key in KEYS {
             let tag = keys.index.digest(&[b"keyvault blind index", &[3], key.as_bytes()]);
             sql = sql.replace(&format!("{{tag {key}}}"), &hex(&tag));
-            sql = sql.replace(&format!("{{id {key}}}"), &hex(&vault.show(access, &name(key)).unwrap().id));
+            sql = sql.replace(
+                &format!("{{id {key}}}"),
+                &hex(&key::show(&mut vault, access, &name(key)).unwrap().id),
+            );
         }
         for column in ["sealed", "digest", "body", "mac", "chain_seed"] {
             let last = format!("substr({column}, length({column}))");
@@ -376,7 +380,7 @@ impl Bench {
                 revision: count.unsigned_abs(),
                 bound: &[],
             };
-            let plain = [mac.as_slice(), Key::random(&SystemRng).unwrap().expose()].concat();
+            let plain = [mac.as_slice(), SealingKey::random(&SystemRng).unwrap().expose()].concat();
             let context = vault.identity().context(&place);
             let head = crypto::seal(&keys.audit.append, "keyvault audit head", &context, &plain, &SystemRng)
                 .unwrap();
@@ -390,9 +394,9 @@ impl Bench {
     /// Whether what is left is what must be left, and nothing is damaged any more.
     fn hold(&self, (mut vault, access): (Vault, &Access), damage: &Damage, loss: &Loss, by: &str) {
         let what = format!("{}, {by}: {loss:?}", damage.what);
-        assert_eq!(vault.check(access).unwrap().findings, [], "{what}");
-        assert_eq!(vault.strays().unwrap(), [], "{what}");
-        let entries = vault.verify_audit(access).unwrap().entries;
+        assert_eq!(check::run(&mut vault, access).unwrap().findings, [], "{what}");
+        assert_eq!(check::strays(&mut vault).unwrap(), [], "{what}");
+        let entries = check::audit_log(&mut vault, access).unwrap().entries;
         let lost: Vec<_> = loss.keys.iter().map(KeyName::as_str).collect();
         let unnamed = damage.leaves.keys == ["(unnamed)"];
         let gone = if unnamed { vec!["a"] } else { damage.leaves.keys.clone() };
@@ -408,12 +412,13 @@ impl Bench {
         assert!(rows_said, "{what}: nothing is reported");
         for key in KEYS {
             if gone.contains(&key) {
-                assert!(vault.show(access, &name(key)).is_err(), "{what}");
+                assert!(key::show(&mut vault, access, &name(key)).is_err(), "{what}");
                 continue;
             }
             let newest = if key == "b" { 2 } else { 1 };
             for version in 1..=newest {
-                let revealed = self.with(|world| vault.reveal(access, world, &name(key), Some(version)));
+                let revealed =
+                    self.with(|world| key::reveal(&mut vault, access, world, &name(key), Some(version)));
                 if damage.leaves.values.contains(&(key, version)) {
                     assert!(revealed.is_err(), "{what}");
                 } else {
@@ -431,8 +436,8 @@ impl Bench {
             expires: None,
             origin: Origin::Given(value("later", 1)),
         };
-        self.with(|world| vault.create_key(access, world, new, false)).unwrap();
-        assert_eq!(vault.check(access).unwrap().findings, [], "{what}");
+        self.with(|world| key::create(&mut vault, access, world, new, false)).unwrap();
+        assert_eq!(check::run(&mut vault, access).unwrap().findings, [], "{what}");
     }
 }
 
@@ -465,8 +470,14 @@ fn case_74_daily_work_goes_on_and_a_backup_notices_without_a_key() {
                     .unwrap_or_else(|error| panic!("{}: {error}", damage.what));
                 assert_eq!(read, value("d", 1).expose(), "{}", damage.what);
             }
-            assert_eq!(vault.is_damaged(None).unwrap(), damage.seen, "{}: {:?}", damage.what, vault.strays());
-            let found = vault.check(access).map(|checked| checked.findings);
+            assert_eq!(
+                check::is_damaged(&mut vault, None).unwrap(),
+                damage.seen,
+                "{}: {:?}",
+                damage.what,
+                check::strays(&mut vault)
+            );
+            let found = check::run(&mut vault, access).map(|checked| checked.findings);
             assert!(
                 found.as_ref().map_or(true, |found| !found.is_empty()),
                 "{}: a check finds nothing",
@@ -484,11 +495,12 @@ fn case_74_a_rekey_carries_over_everything_that_verifies() {
         |_| true,
         |damage| {
             let (mut vault, access) = bench.open();
-            let before =
-                vault.before_rekey(access).unwrap_or_else(|error| panic!("{}: {error}", damage.what));
+            let before = slot::before_rekey(&mut vault, access)
+                .unwrap_or_else(|error| panic!("{}: {error}", damage.what));
             let new = passphrase("another");
-            let ways = [Credential::Passphrase(&new, Cost::FLOOR)];
-            let rekeyed = bench.with(|world| vault.rekey(access, world, &ways, &[], &|_| ()));
+            let credentials = [Credential::Passphrase(&new, Cost::FLOOR)];
+            let rekeyed =
+                bench.with(|world| slot::rekey(&mut vault, access, world, &credentials, &[], &|_| ()));
             let rekeyed = rekeyed.unwrap_or_else(|error| panic!("{}: {error}", damage.what));
             assert_eq!(rekeyed.loss, before.loss, "{}", damage.what);
             let tokens = usize::from(!matches!(damage.what, "the bit of a token" | "no token"));
@@ -510,14 +522,16 @@ fn case_74_a_backup_of_a_damaged_vault_restores_with_everything_that_verifies() 
         |damage| {
             let _ = std::fs::remove_file(&copy);
             let (mut vault, access) = bench.open();
-            bench.with(|world| vault.backup(&copy, world)).unwrap();
+            bench.with(|world| file::backup(&vault, &copy, world)).unwrap();
             let mut backup = Vault::open(&copy, &Pins::in_folder(bench.world.pins())).unwrap();
-            let mark = vault.mark();
-            let difference = backup.difference(access, Some((&mut vault, Some(access))), START.now());
+            let mark = file::mark(&mut vault);
+            let difference =
+                file::difference(&mut backup, access, Some((&mut vault, Some(access))), START.now());
             let difference = difference.unwrap_or_else(|error| panic!("{}: {error}", damage.what));
             let path = bench.world.vault();
-            let restored = bench
-                .with(|world| backup.restore(access, Some((&mut vault, &mark)), &difference, &path, world));
+            let restored = bench.with(|world| {
+                file::restore(&mut backup, access, Some((&mut vault, &mark)), &difference, &path, world)
+            });
             let restored = restored.unwrap_or_else(|error| panic!("{}: {error}", damage.what));
             assert_eq!(restored.loss, difference.loss, "{}", damage.what);
             drop((vault, backup));
@@ -537,12 +551,12 @@ fn case_74_revoke_rotate_and_recover_go_through_beside_what_is_damaged() {
             let (mut vault, access) = bench.open();
             let token = "ci".parse().unwrap();
             let new = passphrase("another");
-            let ways = [Credential::Passphrase(&new, Cost::FLOOR)];
+            let credentials = [Credential::Passphrase(&new, Cost::FLOOR)];
             let all = bench.with(|world| {
-                vault.revoke(access, world, &[name("c")], &Revocation::default())?;
+                key::revoke(&mut vault, access, world, &[name("c")], &Revocation::default())?;
                 bench.rotate(&mut vault, access, "d")?;
-                vault.revoke_token(access, world, &token)?;
-                vault.replace_ways(access, world, Action::Recover, &ways)
+                token::revoke(&mut vault, access, world, &token)?;
+                slot::replace(&mut vault, access, world, Action::Recover, &credentials)
             });
             all.unwrap_or_else(|error| panic!("{}: {error}", damage.what));
         },
@@ -558,8 +572,8 @@ fn case_74_a_recovery_goes_through_whatever_is_damaged() {
         |damage| {
             let (mut vault, access) = bench.open();
             let new = passphrase("another");
-            let ways = [Credential::Passphrase(&new, Cost::FLOOR)];
-            let recovered = bench.with(|world| vault.recover_ways(access, world, &ways));
+            let credentials = [Credential::Passphrase(&new, Cost::FLOOR)];
+            let recovered = bench.with(|world| slot::recover(&mut vault, access, world, &credentials));
             let (_, loss) = recovered.unwrap_or_else(|error| panic!("{}: {error}", damage.what));
             assert_eq!(loss.is_none(), damage.changes, "{}: {loss:?}", damage.what);
             drop(vault);
@@ -578,11 +592,11 @@ fn case_77_a_token_whose_record_is_damaged_is_revoked_all_the_same() {
         bench.damage(&broken("record", sql));
         let (mut vault, access) = bench.open();
         assert!(bench.rotate(&mut vault, access, "a").is_err());
-        bench.with(|world| vault.revoke_token(access, world, &"ci".parse().unwrap())).unwrap();
+        bench.with(|world| token::revoke(&mut vault, access, world, &"ci".parse().unwrap())).unwrap();
         assert!(bench.notices.borrow().join("").contains("TokenDamaged"));
         bench.rotate(&mut vault, access, "a").unwrap();
-        assert_eq!(vault.check(access).unwrap().findings, [], "{sql}");
-        let missing = bench.with(|world| vault.revoke_token(access, world, &"ci".parse().unwrap()));
+        assert_eq!(check::run(&mut vault, access).unwrap().findings, [], "{sql}");
+        let missing = bench.with(|world| token::revoke(&mut vault, access, world, &"ci".parse().unwrap()));
         assert!(matches!(missing, Err(VaultError::Token(_))));
     }
 }
@@ -648,14 +662,14 @@ fn case_77_altered_grants_are_written_anew_and_the_token_is_named() {
             let done = match change {
                 "rotate a" => bench.rotate(&mut vault, access, "a"),
                 "rotate d" => bench.rotate(&mut vault, access, "d"),
-                "revoke a" => {
-                    bench.with(|world| vault.revoke(access, world, &names, &Revocation::default())).map(drop)
-                }
+                "revoke a" => bench
+                    .with(|world| key::revoke(&mut vault, access, world, &names, &Revocation::default()))
+                    .map(drop),
                 "edit" => {
                     let edit = keyvault_vault::Edit { note: Some("x".to_owned()), ..Default::default() };
-                    bench.with(|world| vault.edit(access, world, &names, &edit)).map(drop)
+                    bench.with(|world| key::edit(&mut vault, access, world, &names, &edit)).map(drop)
                 }
-                _ => bench.with(|world| vault.remove(access, world, &names)).map(drop),
+                _ => bench.with(|world| key::remove(&mut vault, access, world, &names)).map(drop),
             };
             done.unwrap_or_else(|error| panic!("{sql}, {change}: {error}"));
             let notices = bench.notices.borrow().join("\n");
@@ -663,7 +677,7 @@ fn case_77_altered_grants_are_written_anew_and_the_token_is_named() {
                 notices.contains("GrantsAltered") && notices.contains("ci"),
                 "{sql}, {change}: {notices}"
             );
-            assert_eq!(vault.check(access).unwrap().findings, [], "{sql}, {change}");
+            assert_eq!(check::run(&mut vault, access).unwrap().findings, [], "{sql}, {change}");
         }
     }
 }
@@ -678,7 +692,7 @@ fn case_77_a_damaged_value_keeps_no_other_version_from_being_revoked() {
     ));
     let (mut vault, access) = bench.open();
     let revocation = Revocation { version: Some(1), ..Revocation::default() };
-    bench.with(|world| vault.revoke(access, world, &[name("b")], &revocation)).unwrap();
+    bench.with(|world| key::revoke(&mut vault, access, world, &[name("b")], &revocation)).unwrap();
     bench.rotate(&mut vault, access, "b").unwrap();
 }
 
@@ -688,7 +702,7 @@ fn case_76_a_check_with_a_session_finds_a_head_that_a_thief_rewrote() {
     let bench = Bench::new();
     let by_session = || bench.open_with(PASSPHRASE).1.without_root();
     let found = |access: &Access| {
-        let findings = bench.open().0.check(access).unwrap().findings;
+        let findings = check::run(&mut bench.open().0, access).unwrap().findings;
         findings.iter().map(|finding| finding.row.clone()).collect::<Vec<_>>()
     };
     bench.damage(&broken("nothing", ""));
@@ -704,8 +718,8 @@ fn case_76_a_check_with_a_session_finds_a_head_that_a_thief_rewrote() {
     assert_eq!(found(&session), ["audit_head"]);
     let (mut vault, access) = bench.open();
     let new = passphrase("another");
-    let ways = [Credential::Passphrase(&new, Cost::FLOOR)];
-    bench.with(|world| vault.rekey(access, world, &ways, &[], &|_| ())).unwrap();
+    let credentials = [Credential::Passphrase(&new, Cost::FLOOR)];
+    bench.with(|world| slot::rekey(&mut vault, access, world, &credentials, &[], &|_| ())).unwrap();
     drop(vault);
     let (mut vault, access) = bench.open_with("another");
     bench.read(&mut vault, &access, "d").unwrap();
@@ -718,12 +732,13 @@ fn case_76_what_follows_a_forged_head_is_a_recorded_break() {
     let bench = Bench::new();
     bench.damage(&broken("head", "UPDATE audit_head SET sealed = {forged head}"));
     let (mut vault, access) = bench.open();
-    let proved = vault.check(access).unwrap().change;
+    let proved = check::run(&mut vault, access).unwrap().change;
     bench.read(&mut vault, access, "d").unwrap();
-    bench.with(|world| vault.revoke(access, world, &[name("a")], &Revocation::default())).unwrap();
+    bench.with(|world| key::revoke(&mut vault, access, world, &[name("a")], &Revocation::default())).unwrap();
     let new = passphrase("another");
-    let ways = [Credential::Passphrase(&new, Cost::FLOOR)];
-    let rekeyed = bench.with(|world| vault.rekey(access, world, &ways, &[], &|_| ())).unwrap();
+    let credentials = [Credential::Passphrase(&new, Cost::FLOOR)];
+    let rekeyed =
+        bench.with(|world| slot::rekey(&mut vault, access, world, &credentials, &[], &|_| ())).unwrap();
     let [gap] = rekeyed.loss.log.as_slice() else { panic!("{:?}", rekeyed.loss) };
     assert!(
         gap.to == gap.from + 1 && gap.from >= proved && gap.since.is_some_and(|at| at > Moment(0)),
@@ -732,11 +747,11 @@ fn case_76_what_follows_a_forged_head_is_a_recorded_break() {
     let (mut vault, access) = bench.open_with("another");
     let mut details = Vec::new();
     let mut note = |_: &Of, event: &Event| details.push((event.action, event.detail.clone()));
-    vault.whole_log(&access, &mut note).unwrap();
+    token::whole_log(&mut vault, &access, &mut note).unwrap();
     let (action, detail) = details.last().unwrap();
     assert_eq!(*action, Action::Rekey);
     assert!(detail.contains(&format!("log entries {} to {} cannot be proved", gap.from, gap.to)), "{detail}");
-    assert!(vault.verify_audit(&access).is_ok());
+    assert!(check::audit_log(&mut vault, &access).is_ok());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `vault rekey`: everything is sealed anew, and only the ways in that were presented stay.
+//! `vault rekey`: everything is sealed anew, and only the slots that were presented stay.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -8,7 +8,7 @@ use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{Credential, Holder, Holders, Vault, VaultError, World as VaultWorld};
+use keyvault_vault::{Credential, Holder, Holders, Vault, VaultError, World as VaultWorld, slot};
 use pretty_assertions::assert_eq;
 
 use crate::harness::{PASSPHRASE, START, World, text};
@@ -20,7 +20,7 @@ fn kinds(world: &World) -> Vec<String> {
     slots["slots"].as_array().unwrap().iter().map(|slot| slot["kind"].as_str().unwrap().to_owned()).collect()
 }
 
-/// A rekey for which `meanwhile` changes the ways in after they were opened, and before it has the vault for itself.
+/// A rekey for which `meanwhile` changes the slots after they were opened, and before it has the vault for itself.
 fn rekey_refuses(world: &World, meanwhile: impl FnOnce()) {
     let pins = Pins::in_folder(world.pins());
     let mut vault = Vault::open(&world.vault(), &pins).unwrap();
@@ -39,9 +39,9 @@ fn rekey_refuses(world: &World, meanwhile: impl FnOnce()) {
         notice: &|notice| panic!("{notice:?}"),
         waiting: &|_, _| (),
     };
-    let ways = [Credential::Passphrase(&passphrase, Cost::FLOOR), Credential::KeyFile(&file)];
-    let refused = vault.rekey(&access, &vault_world, &ways, &[&access, &by_file], &|_| ());
-    assert!(matches!(refused, Err(VaultError::WaysChanged)));
+    let credentials = [Credential::Passphrase(&passphrase, Cost::FLOOR), Credential::KeyFile(&file)];
+    let refused = slot::rekey(&mut vault, &access, &vault_world, &credentials, &[&access, &by_file], &|_| ());
+    assert!(matches!(refused, Err(VaultError::SlotsChanged)));
     drop(vault);
     assert!(std::fs::read(world.vault()).unwrap() == before);
 }

@@ -247,7 +247,7 @@ fn a_restore_says_how_many_changes_it_supersedes_and_that_it_ends_the_session() 
 }
 
 #[test]
-fn a_restore_or_an_adoption_locks_no_holder_out_that_saw_what_it_supersedes() {
+fn a_restore_or_an_adoption_locks_no_bearer_out_that_saw_what_it_supersedes() {
     let mut world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy"]);
     world.run(&["vault", "backup", "backup.db"]).ok();

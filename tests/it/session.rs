@@ -1,4 +1,4 @@
-//! Sessions and the ways in that need no terminal: how long, for whom, and what `status` says of it.
+//! Sessions and the slots that need no terminal: how long, for whom, and what `status` says of it.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 

@@ -62,7 +62,7 @@ fn malformed() -> Vec<(i64, Vec<u8>, &'static str)> {
     ]
 }
 
-/// Each way in, with what it does with the vault.
+/// Each slot, with what it does with the vault.
 fn every_way_in(world: &mut World) -> Vec<Ran> {
     let mut ran = vec![world.run(&["show", "a", "--reveal"])];
     world.unset("KEYVAULT_PASSPHRASE");
@@ -129,7 +129,7 @@ fn case_78_malformed_slots_are_passed_over_and_named_in_every_way_in() {
     for ran in every_way_in(&mut world) {
         assert_eq!(named(&ran.ok().err), None);
     }
-    // What wrote the ways in anew took the strays with it.
+    // What wrote the slots anew took the strays with it.
     let ran = world.run(&["vault", "slot", "list"]).ok();
     assert!(!ran.err.contains("passed over"), "{}", ran.err);
     world.run(&["vault", "check"]).ok();

@@ -277,11 +277,11 @@ fn case_5_a_slot_of_another_vault_opens_nothing_although_its_passphrase_is_right
 #[test]
 fn case_6_a_newer_format_is_refused_and_names_who_wrote_it() {
     let world = filled();
-    tamper(&world, "PRAGMA user_version = 3; UPDATE vault SET written_by = '9.9.9';");
+    tamper(&world, "PRAGMA user_version = 1002; UPDATE vault SET written_by = '9.9.9';");
     for command in [&["show", "a", "--reveal"] as &[&str], &["list"], &["generate", "x"], &["vault", "check"]]
     {
         world.run(command).fails_with(1, "
-                error: ~/.local/share/keyvault/vault.db has format 3, which this version of keyvault does not support; keyvault 9.9.9 wrote it.
+                error: ~/.local/share/keyvault/vault.db has format 1002, which this version of keyvault does not support; keyvault 9.9.9 wrote it.
                        Use that version or a newer one.
             ");
     }

@@ -227,7 +227,7 @@ fn a_child_never_sees_the_token() {
     assert!(!ran.out.contains("kvt_") && !ran.out.contains("KEYVAULT_TOKEN"), "{}", ran.out);
 }
 
-/// Copies the rows of the tables that a holder can write, as it would before it is revoked.
+/// Copies the rows of the tables that a bearer can write, as it would before it is revoked.
 fn rows_of(world: &World, tables: &[&str]) -> String {
     let connection = Connection::open(world.vault()).unwrap();
     let mut statements = String::new();
@@ -275,7 +275,7 @@ fn a_grant_that_was_taken_away_and_is_put_back_is_noticed_by_both_sides() {
 }
 
 #[test]
-fn an_older_view_with_its_grants_is_an_alarm_to_the_holder_and_a_finding_to_the_owner() {
+fn an_older_view_with_its_grants_is_an_alarm_to_the_bearer_and_a_finding_to_the_owner() {
     let world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy"]);
     held(&world, &token, &ENV).ok();
@@ -347,7 +347,7 @@ fn readers_with_tokens_and_a_rotator_at_once_see_one_state_each() {
 }
 
 #[test]
-fn a_whole_vault_that_was_put_back_is_noticed_by_a_holder_that_saw_the_newer_one() {
+fn a_whole_vault_that_was_put_back_is_noticed_by_a_bearer_that_saw_the_newer_one() {
     let world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy"]);
     let old = std::fs::read(world.vault()).unwrap();
@@ -471,7 +471,7 @@ fn a_token_whose_text_was_lost_on_its_way_is_said_to_be_made() {
 }
 
 #[test]
-fn a_revoked_token_could_read_what_its_holder_hid_and_what_was_withdrawn_after_it_was_read() {
+fn a_revoked_token_could_read_what_its_bearer_hid_and_what_was_withdrawn_after_it_was_read() {
     let world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy", "--scope", "other"]);
     held(&world, &token, &ENV).ok();

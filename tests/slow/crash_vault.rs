@@ -1,4 +1,4 @@
-//! Case 20 for what changes the ways in or the whole file: passwd, recover, rekey, slots, backup and restore.
+//! Case 20 for what changes the slots or the whole file: passwd, recover, rekey, slots, backup and restore.
 //!
 //! This very test binary does the deed, as a child under strace ([`child_does_a_deed`]), because the command would derive
 //! keys at full cost, thousands of times.
@@ -15,7 +15,9 @@ use keyvault_vault::audit::{Action, Actor};
 use keyvault_vault::state::pin::{Pins, Standing};
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{Access, Credential, Mark, Vault, VaultError, World as VaultWorld};
+use keyvault_vault::{
+    Access, Credential, Mark, Vault, VaultError, World as VaultWorld, check, file, key, slot,
+};
 
 use crate::crash::{Fault, KILLED_AT, calls, faults, on_two_stages, strace};
 use crate::harness::vault_file::filled;
@@ -70,26 +72,26 @@ fn does(deed: &str, home: &Path) -> Result<(), VaultError> {
     let other = passphrase(OTHER);
     match deed {
         "passwd" => {
-            let ways = [Credential::Passphrase(&other, Cost::FLOOR)];
-            vault.replace_ways(&access, &world, Action::Passwd, &ways).map(drop)
+            let credentials = [Credential::Passphrase(&other, Cost::FLOOR)];
+            slot::replace(&mut vault, &access, &world, Action::Passwd, &credentials).map(drop)
         }
         "rekey" => {
-            let ways = [Credential::Passphrase(&other, Cost::FLOOR)];
-            vault.rekey(&access, &world, &ways, &[], &|_| ()).map(drop)
+            let credentials = [Credential::Passphrase(&other, Cost::FLOOR)];
+            slot::rekey(&mut vault, &access, &world, &credentials, &[], &|_| ()).map(drop)
         }
-        "slot add" => vault.add_way(&access, &world, Credential::KeyFile(&key_file())).map(drop),
+        "slot add" => slot::add(&mut vault, &access, &world, Credential::KeyFile(&key_file())).map(drop),
         "slot remove" => {
-            let last = *vault.ways(&access)?.last().unwrap();
-            vault.remove_way(&access, &world, last).map(drop)
+            let last = *slot::list(&mut vault, &access)?.last().unwrap();
+            slot::remove(&mut vault, &access, &world, last).map(drop)
         }
-        "backup" => vault.backup(&home.join("copy"), &world).map(drop),
+        "backup" => file::backup(&vault, &home.join("copy"), &world).map(drop),
         _ => {
-            let mark: Mark = vault.mark();
+            let mark: Mark = file::mark(&mut vault);
             let mut backup = Vault::open(&home.join("backup"), &world.pins)?;
             let access = backup.open_passphrase(&passphrase(PASSPHRASE))?;
-            let difference = backup.difference(&access, Some((&mut vault, None)), world.now())?;
+            let difference = file::difference(&mut backup, &access, Some((&mut vault, None)), world.now())?;
             let here = Some((&mut vault, &mark));
-            backup.restore(&access, here, &difference, &vault_in(home), &world).map(drop)
+            file::restore(&mut backup, &access, here, &difference, &vault_in(home), &world).map(drop)
         }
     }
 }
@@ -170,7 +172,7 @@ impl Stage {
 
     fn look(&self, vault: &mut Vault, access: &Access, state: &mut String) -> Result<(), String> {
         let say = |error: VaultError| format!("{error:?}");
-        let checked = vault.check(access).map_err(say)?;
+        let checked = check::run(vault, access).map_err(say)?;
         if !checked.findings.is_empty() || checked.audit.is_none() {
             return Err(format!("{:?}", checked.findings));
         }
@@ -180,17 +182,17 @@ impl Stage {
         {
             return Err(format!("{:?}", checked.standing));
         }
-        for way in vault.ways(access).map_err(say)? {
-            let _ = writeln!(state, "way {} {}", way.id, way.kind.name());
+        for slot in slot::list(vault, access).map_err(say)? {
+            let _ = writeln!(state, "way {} {}", slot.id, slot.kind.name());
         }
         let nothing_seen = self.world.path().join("nothing-seen");
         let world =
             VaultWorld { pins: Pins::in_folder(nothing_seen.clone()), ..world_of(&self.world.home()) };
         let mut vault = Vault::open(vault.path(), &world.pins).map_err(say)?;
-        for item in vault.list(access).map_err(say)? {
-            let (_, value) = vault.reveal(access, &world, &item.name, None).map_err(say)?;
+        for key in key::list(&mut vault, access).map_err(say)? {
+            let (_, value) = key::reveal(&mut vault, access, &world, &key.name, None).map_err(say)?;
             let value = String::from_utf8_lossy(value.expose()).into_owned();
-            let _ = writeln!(state, "{} {value} {}", item.name, item.note);
+            let _ = writeln!(state, "{} {value} {}", key.name, key.note);
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use keyvault_exec::release::{self, ReleaseError, Selection};
 use keyvault_vault::audit::{Action, Actor};
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{Access, Item, Purpose, Vault, World as VaultWorld};
+use keyvault_vault::{Access, KeyRecord, Purpose, Vault, World as VaultWorld, check, key, supply};
 
 use crate::harness::vault_file::{drop_side_files, filled};
 use crate::harness::{PASSPHRASE, START};
@@ -37,7 +37,7 @@ struct Bench {
 }
 
 /// Every key, and every value that is handed out, with its key and version.
-type Contents = (Vec<Item>, Vec<(KeyName, u32, Vec<u8>)>);
+type Contents = (Vec<KeyRecord>, Vec<(KeyName, u32, Vec<u8>)>);
 
 fn passphrase() -> Passphrase {
     Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap()
@@ -68,13 +68,13 @@ impl Bench {
             waiting: &|_, _| (),
         };
         let mut vault = Vault::open(&self.vault, &self.pins)?;
-        let items = vault.list(&self.access)?;
+        let keys = key::list(&mut vault, &self.access)?;
         let all = Selection { all: true, ..Selection::default() };
         let purpose = Purpose { action: Action::Exec, detail: "flips".to_owned() };
-        let staged = release::stage(vault.begin(&self.access, &world)?, &all)?;
+        let staged = release::stage(supply::begin(&mut vault, &self.access, &world)?, &all)?;
         let released = staged.fit_anywhere()?.commit(purpose)?;
         Ok((
-            items,
+            keys,
             released
                 .values()
                 .iter()
@@ -87,7 +87,7 @@ impl Bench {
     fn is_clean(&self) -> bool {
         drop_side_files(&self.vault);
         Vault::open(&self.vault, &self.pins)
-            .and_then(|mut vault| vault.check(&self.access))
+            .and_then(|mut vault| check::run(&mut vault, &self.access))
             .is_ok_and(|checked| checked.findings.is_empty())
     }
 
@@ -143,8 +143,8 @@ fn case_1_a_file_cut_at_any_length_is_refused() {
             at = length;
             file.set_len(length).unwrap();
             drop_side_files(&bench.vault);
-            let opened =
-                Vault::open(&bench.vault, &bench.pins).and_then(|mut vault| vault.list(&bench.access));
+            let opened = Vault::open(&bench.vault, &bench.pins)
+                .and_then(|mut vault| key::list(&mut vault, &bench.access));
             assert!(opened.is_err(), "{length} of {} bytes were taken for a vault", bytes.len());
         }
     });

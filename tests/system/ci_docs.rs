@@ -24,7 +24,7 @@ const SECTIONS: [(&str, &[&str], Run); 10] = [
     ("Docker", &["dockerfile", "sh", "sh"], ci_boxes::docker),
     ("systemd", &["sh", "ini"], ci_boxes::systemd),
     ("Nothing older", &["sh"], nothing_older),
-    ("Import reads", &["sh"], bring_home),
+    ("Import reads", &["sh"], import_reads),
     ("When a token leaked", &["sh", "sh"], leaked),
 ];
 
@@ -264,7 +264,7 @@ fn nothing_older(stage: &Stage, blocks: &[&str]) {
     run(&earlier_bundle(stage)).fails(125, &format!("at least {change} is required"));
 }
 
-fn bring_home(stage: &Stage, blocks: &[&str]) {
+fn import_reads(stage: &Stage, blocks: &[&str]) {
     stage.held(&stage.token(), &stage.at("repo/keys.kvb"), &["exec", "--", "./ship"]).ok();
     let ran = stage.owner(blocks[0]).ok();
     assert!(

@@ -20,7 +20,7 @@ fn completes(shell: &Terminal<'_>, line: &str, whole: &str) {
     shell.press("C-l");
 }
 
-/// A vault with an open session and no other way in for the shell.
+/// A vault with an open session and no other slot for the shell.
 fn world() -> World {
     let mut world = World::own();
     world.run(&["generate", "stripe/live", "--scope", "payments"]).ok();

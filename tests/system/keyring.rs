@@ -1,4 +1,4 @@
-//! The OS keyring as a way in: a real gnome-keyring on a bus of its own, working, locked, hanging, empty, absent.
+//! The OS keyring as a slot: a real gnome-keyring on a bus of its own, working, locked, hanging, empty, absent.
 
 use std::time::{Duration, Instant};
 

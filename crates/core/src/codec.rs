@@ -15,6 +15,27 @@ pub struct Malformed;
 #[derive(Debug)]
 pub struct Encoder(Vec<u8>);
 
+/// The fields behind a structure's own ones, where later versions add theirs: ascending numbers, each with its bytes.
+///
+/// A reader that does not know an odd one ignores it. An even one narrows what the others say, or changes their meaning:
+/// a reader that does not know it refuses the structure.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extensions(Vec<(u16, Vec<u8>)>);
+
+impl Extensions {
+    /// The lowest field. None is known yet, so a structure that has one was written by a later version.
+    #[must_use]
+    pub fn first(&self) -> Option<u16> {
+        self.0.first().map(|(field, _)| *field)
+    }
+
+    /// The first field that must be known to read the structure.
+    #[must_use]
+    pub fn must_be_known(&self) -> Option<u16> {
+        self.0.iter().map(|(field, _)| *field).find(|field| field % 2 == 0)
+    }
+}
+
 /// A list that claims more elements than this grows as they are read.
 const FEW: usize = 64;
 
@@ -85,6 +106,12 @@ impl Encoder {
     pub fn list<T>(self, items: &[T], write: impl Fn(Self, &T) -> Self) -> Self {
         let counted = self.u32(u32::try_from(items.len()).unwrap_or(u32::MAX));
         items.iter().fold(counted, write)
+    }
+
+    /// A list of (number, bytes).
+    #[must_use]
+    pub fn extensions(self, extensions: &Extensions) -> Self {
+        self.list(&extensions.0, |encoder, (field, bytes)| encoder.fixed(&field.to_le_bytes()).bytes(bytes))
     }
 
     /// The finished encoding.
@@ -188,6 +215,13 @@ impl<'a> Decoder<'a> {
     ) -> Result<Vec<T>, Malformed> {
         let list = self.list(read)?;
         if list.is_sorted_by(|left, right| key(left) < key(right)) { Ok(list) } else { Err(Malformed) }
+    }
+
+    /// The fields that later versions added, none of them judged yet.
+    pub fn extensions(&mut self) -> Result<Extensions, Malformed> {
+        let read =
+            |decoder: &mut Self| Ok((decoder.array().map(u16::from_le_bytes)?, decoder.bytes()?.to_vec()));
+        self.ascending(read, |(field, _)| field).map(Extensions)
     }
 
     /// Everything must have been read.

@@ -105,7 +105,12 @@ impl Deliveries {
             only: without(&selection.only),
             aliases: selection.aliases.iter().filter(|(_, name)| !refused(name)).cloned().collect(),
             previous: without(&selection.previous),
-            picks: selection.picks.iter().filter(|pick| !pick.keys().any(&refused)).cloned().collect(),
+            composed: selection
+                .composed
+                .iter()
+                .filter(|composed| !composed.keys().any(&refused))
+                .cloned()
+                .collect(),
             apart,
             ..selection.clone()
         }

@@ -15,7 +15,7 @@ use std::ffi::c_int;
 use std::time::{Duration, Instant};
 
 use super::supervise::{Overseer, Wish};
-use crate::release::{Aftermath, Fate, Given};
+use crate::release::{Fate, Given, Outcomes};
 use keyvault_core::clock::Moment;
 
 /// How often the vault is looked at.
@@ -65,7 +65,7 @@ pub trait Keeper {
     fn stirred(&mut self) -> bool;
 
     /// What became of these versions; `None` if that cannot be found out now, which was said.
-    fn aftermath(&mut self, given: &[Given]) -> Option<Aftermath>;
+    fn outcomes(&mut self, given: &[Given]) -> Option<Outcomes>;
 
     /// Whether the command could be started with what would be handed out now; why not was said.
     fn could_start(&mut self) -> Possible;
@@ -143,10 +143,10 @@ impl<'k> Watch<'k> {
         let overdue = self.until.is_some_and(|until| until <= self.keeper.now());
         self.look |= self.keeper.stirred() || overdue;
         if self.look
-            && let Some(aftermath) = self.keeper.aftermath(&self.given)
+            && let Some(outcomes) = self.keeper.outcomes(&self.given)
         {
-            (self.look, self.until) = (false, aftermath.until);
-            self.pending = self.news(aftermath.fates);
+            (self.look, self.until) = (false, outcomes.until);
+            self.pending = self.news(outcomes.fates);
         }
     }
 

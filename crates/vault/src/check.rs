@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::{self, Chain, ChangeMark, Seed, Verified};
+use crate::audit::{self, Chain, ChangeMark, Verified};
 use crate::state::pin::Standing;
+use crate::state::record;
 use crate::state::tree::Bucket;
-use crate::store::{Stray, Tag};
+use crate::store::{HeaderRow, Stray, Tag};
 use crate::unlock::slot;
 use keyvault_core::name::{KeyName, Scope};
 use keyvault_os::process::cores::on_all_cores;
@@ -13,8 +14,8 @@ use keyvault_os::process::cores::on_all_cores;
 use super::error::VaultError;
 use super::file::open::{Access, Vault};
 use super::file::restore_guard::is_damage;
-use super::key::record::{Item, Version};
-use super::tx::Work;
+use super::key::record::{KeyRecord, Version};
+use super::tx::VerifiedTx;
 use super::tx::leaf::{self, Kind};
 use super::tx::name_index::bucket_of;
 
@@ -50,92 +51,80 @@ pub struct Checked {
     pub findings: Vec<Finding>,
 }
 
-impl Vault {
-    /// Verifies the audit chain: from the start if root is there.
-    pub fn verify_audit(&mut self, access: &Access) -> Result<Verified, VaultError> {
-        let seed = self.seed(access)?;
-        self.read(access, |work| Ok(audit::verify(work.tx, &work.keys.audit, &work.identity, seed)?))
-    }
+/// Verifies the audit chain: from the start if root is there.
+pub fn audit_log(vault: &mut Vault, access: &Access) -> Result<Verified, VaultError> {
+    let seed = vault.seed(access)?;
+    vault.read(access, |tx| Ok(audit::verify(tx.rows, &tx.daily.audit, &tx.identity, seed)?))
+}
 
-    /// Rebuilds the tree, opens every row and compares state, pin and chain. Rows that do not hold are findings;
-    /// only what prevents any look at the rows is an error.
-    pub fn check(&mut self, access: &Access) -> Result<Checked, VaultError> {
-        let seed = self.seed(access)?;
-        let (pins, path) = (self.pins.clone(), self.path().to_owned());
-        self.read(access, |work| {
-            let (mut check, items) = Check::rows(work)?;
-            for fault in work.tx.page_faults()? {
-                check.find("file", &fault);
-            }
-            let versions = check.values(work, &items)?;
-            let verified = audit::verify(work.tx, &work.keys.audit, &work.identity, seed);
-            let audit = match verified {
-                Ok(verified) => {
-                    if work.tx.count_audit_entries(work.keys.audit.ledger)? != verified.entries {
-                        check.find("audit", BESIDE_THE_LOG);
-                    }
-                    Some(verified)
+/// Rebuilds the tree, opens every row and compares state, pin and chain. Rows that do not hold are findings;
+/// only what prevents any look at the rows is an error.
+pub fn run(vault: &mut Vault, access: &Access) -> Result<Checked, VaultError> {
+    let seed = vault.seed(access)?;
+    let (pins, path) = (vault.pins.clone(), vault.path().to_owned());
+    vault.read(access, |tx| {
+        let (mut check, key_records) = Check::rows(tx)?;
+        for fault in tx.rows.page_faults()? {
+            check.find("file", &fault);
+        }
+        let versions = check.values(tx, &key_records)?;
+        let verified = audit::verify(tx.rows, &tx.daily.audit, &tx.identity, seed);
+        let audit = match verified {
+            Ok(verified) => {
+                if tx.rows.count_audit_entries(tx.daily.audit.ledger)? != verified.entries {
+                    check.find("audit", BESIDE_THE_LOG);
                 }
-                Err(error) => {
-                    check.find("audit", &error.to_string());
-                    None
-                }
-            };
-            check.record(work);
-            let head = Chain::load(work.tx, &work.keys.audit, &work.identity).map(|chain| chain.mark());
-            if head.is_ok_and(|head| pins.denies_head(&work.identity, &path, &head)) {
-                check.find("audit_head", "does not follow from the one that this machine wrote");
+                Some(verified)
             }
-            check.findings.sort();
-            Ok(Checked {
-                keys: items.len(),
-                versions,
-                change: work.change_number(),
-                standing: work.standing(),
-                audit,
-                findings: check.findings,
-            })
+            Err(error) => {
+                check.find("audit", &error.to_string());
+                None
+            }
+        };
+        check.record(tx);
+        let head = Chain::load(tx.rows, &tx.daily.audit, &tx.identity).map(|chain| chain.mark());
+        if head.is_ok_and(|head| pins.denies_head(&tx.identity, &path, &head)) {
+            check.find("audit_head", "does not follow from the one that this machine wrote");
+        }
+        check.findings.sort();
+        Ok(Checked {
+            keys: key_records.len(),
+            versions,
+            change: tx.change_number(),
+            standing: tx.standing(),
+            audit,
+            findings: check.findings,
         })
-    }
+    })
+}
 
-    /// Whether something does not hold: of all rows, or without a key of the file's pages, as far as SQLite can tell, and
-    /// of rows that belong to nothing.
-    pub fn is_damaged(&mut self, access: Option<&Access>) -> Result<bool, VaultError> {
-        let looked = match access {
-            Some(access) => {
-                self.check(access).map(|checked| checked.findings.iter().any(|it| !it.is_of_reads()))
-            }
-            None => self
-                .store
-                .begin_reading()
-                .and_then(|tx| Ok(!tx.page_faults()?.is_empty() || !tx.strays()?.is_empty()))
-                .map_err(Into::into),
-        };
-        looked.or_else(|error| if is_damage(&error) { Ok(true) } else { Err(error) })
-    }
+/// Whether something does not hold: of all rows, or without a key of the file's pages, as far as SQLite can tell, and
+/// of rows that belong to nothing.
+pub fn is_damaged(vault: &mut Vault, access: Option<&Access>) -> Result<bool, VaultError> {
+    let looked = match access {
+        Some(access) => run(vault, access).map(|checked| checked.findings.iter().any(|it| !it.is_of_reads())),
+        None => vault
+            .store
+            .begin_reading()
+            .and_then(|rows| Ok(!rows.page_faults()?.is_empty() || !rows.strays()?.is_empty()))
+            .map_err(Into::into),
+    };
+    looked.or_else(|error| if is_damage(&error) { Ok(true) } else { Err(error) })
+}
 
-    /// Rows that belong to nothing, as far as that shows without a key.
-    pub fn strays(&mut self) -> Result<Vec<Stray>, VaultError> {
-        Ok(self.store.begin_reading()?.strays()?)
-    }
-
-    pub(super) fn seed(&self, access: &Access) -> Result<Option<Seed>, VaultError> {
-        let identity = self.identity();
-        let open = |root: &crate::unlock::keys::Root| {
-            Seed::open(&root.seed_key(&identity), &identity, &self.header.chain_seed)
-        };
-        Ok(access.root.as_ref().map(open).transpose()?)
-    }
+/// Rows that belong to nothing, as far as that shows without a key.
+pub fn strays(vault: &mut Vault) -> Result<Vec<Stray>, VaultError> {
+    Ok(vault.store.begin_reading()?.strays()?)
 }
 
 /// A key and the tag that its name has.
 pub(super) struct Tagged {
     tag: Tag,
-    pub(super) item: Item,
+    pub(super) key: KeyRecord,
 }
 
 /// A version with its wrapped key and its sealed value.
-type Unopened<'i> = (&'i Item, &'i Version, (Vec<u8>, Vec<u8>));
+type Unopened<'i> = (&'i KeyRecord, &'i Version, (Vec<u8>, Vec<u8>));
 
 pub(super) struct Check {
     findings: Vec<Finding>,
@@ -145,26 +134,26 @@ pub(super) struct Check {
 
 impl Check {
     /// Every row but those of values and of the log, held against the tree and against the others; the keys among them.
-    pub(super) fn rows(work: &mut Work<'_>) -> Result<(Self, Vec<Tagged>), VaultError> {
-        work.tx.pass_over_malformed();
+    pub(super) fn rows(tx: &mut VerifiedTx<'_>) -> Result<(Self, Vec<Tagged>), VaultError> {
+        tx.rows.pass_over_malformed();
         let mut check = Self { findings: Vec::new(), leaves: BTreeMap::new() };
-        for fault in work.tree.check()? {
+        for fault in tx.tree.check()? {
             let (row, what) = fault.split_once(": ").unwrap_or(("tree", &fault));
             check.find(row, what);
         }
-        check.leaves = work.tx.leaves(&[0; 16], &[0xFF; 16])?.into_iter().collect();
-        check.header_and_slots(work)?;
-        let items = check.items(work)?;
-        check.scopes(work, &items)?;
-        check.directory(work, &items)?;
-        check.tokens(work, &items)?;
+        check.leaves = tx.rows.leaves(&[0; 16], &[0xFF; 16])?.into_iter().collect();
+        check.header_and_slots(tx)?;
+        let keys = check.keys(tx)?;
+        check.scopes(tx, &keys)?;
+        check.directory(tx, &keys)?;
+        check.tokens(tx, &keys)?;
         for tag in check.leaves.keys().copied().collect::<Vec<_>>() {
             check.find(&format!("leaf {}", hex(&tag)), "stands for no row");
         }
-        for table in work.tx.malformed() {
+        for table in tx.rows.malformed() {
             check.find(&table, "has rows of another shape");
         }
-        Ok((check, items))
+        Ok((check, keys))
     }
 
     /// What was found, in order.
@@ -187,58 +176,71 @@ impl Check {
     }
 
     /// The entry that the record names must be of the record's change. That the chain does not hold is found elsewhere.
-    fn record(&mut self, work: &Work<'_>) {
-        let record = &work.current.record;
+    fn record(&mut self, tx: &VerifiedTx<'_>) {
+        let record = &tx.current.record;
         let mut mark = None;
         let last = record.audit_count.saturating_sub(1)..record.audit_count;
         let take = &mut |_, event: audit::Event| mark = event.change;
-        if audit::read_range(work.tx, &work.keys.audit, &work.identity, last, take).is_ok()
+        if audit::read_range(tx.rows, &tx.daily.audit, &tx.identity, last, take).is_ok()
             && mark != Some(ChangeMark { number: record.change, previous: record.previous })
         {
             self.find("state", "names an entry of another change");
         }
     }
 
-    fn header_and_slots(&mut self, work: &Work<'_>) -> Result<(), VaultError> {
-        let header = work.tx.header()?;
-        self.claim("vault", &work.tag(Kind::Header, &[]), work.header_leaf(&header));
-        let slots = work.tx.slots()?;
+    /// A session is shown by MACs alone that nothing was altered; a bearer looks at signatures.
+    fn signatures(&mut self, tx: &VerifiedTx<'_>, header: &HeaderRow) -> Result<(), VaultError> {
+        let signer = tx.daily.signing.signer();
+        if header.signer != signer.encode() {
+            self.find("vault", "names a signer that is not the one of the vault's everyday keys");
+        }
+        if !record::is_signed_by(tx.rows, &signer, &tx.identity)? {
+            self.find("state", "is not signed by the vault's everyday keys");
+        }
+        Ok(())
+    }
+
+    fn header_and_slots(&mut self, tx: &VerifiedTx<'_>) -> Result<(), VaultError> {
+        let header = tx.rows.header()?;
+        self.claim("vault", &tx.tag(Kind::Header, &[]), tx.header_leaf(&header));
+        self.signatures(tx, &header)?;
+        let slots = tx.rows.slots()?;
         for slot in &slots {
-            let tag = work.slot_tag(slot.id);
-            self.claim(&format!("slot {}", slot.id), &tag, work.slot_leaf(slot));
+            let tag = tx.slot_tag(slot.id);
+            self.claim(&format!("slot {}", slot.id), &tag, tx.slot_leaf(slot));
             if let Err(why) = slot::kind(slot) {
                 self.find(&format!("slot {}", slot.id), &why.to_string());
             }
         }
-        if let Some((rows, lowest)) = work.tx.slots_beyond()? {
+        if let Some((rows, lowest)) = tx.rows.slots_beyond()? {
             let what = format!("has a number that no slot has; such rows: {rows}");
             self.find(&format!("slot {lowest}"), &what);
         }
         Ok(())
     }
 
-    fn items(&mut self, work: &Work<'_>) -> Result<Vec<Tagged>, VaultError> {
+    fn keys(&mut self, tx: &VerifiedTx<'_>) -> Result<Vec<Tagged>, VaultError> {
         let mut rows = Vec::new();
-        work.tx.each_item(|row| {
+        tx.rows.each_key(|row| {
             rows.push(row);
             Ok(())
         })?;
-        let (opener, tree, index) = (work.opener(), &work.keys.tree, &work.keys.index);
+        let (opener, tree, index) = (tx.opener(), &tx.daily.tree, &tx.daily.index);
         let results = on_all_cores(&rows, |row| {
-            let leaf = leaf::row_leaf(tree, Kind::Item, &row.tag, row.revision, &row.sealed);
-            let item = opener.open(row).map(|item| {
-                let tag = leaf::tag(index, Kind::Item, item.name.as_str().as_bytes());
-                Tagged { tag, item }
+            let leaf = leaf::row_leaf(tree, Kind::Key, &row.tag, row.revision, &row.sealed);
+            let key = opener.open(row).map(|key| {
+                let tag = leaf::tag(index, Kind::Key, key.name.as_str().as_bytes());
+                Tagged { tag, key }
             });
-            (leaf, item)
+            (leaf, key)
         });
-        let mut items = Vec::with_capacity(rows.len());
+        let mut keys = Vec::with_capacity(rows.len());
         for (row, (leaf, result)) in rows.iter().zip(results) {
             let named = match result {
                 Ok(tagged) => {
-                    let name = format!("item {}", tagged.item.name);
+                    let name = format!("item {}", tagged.key.name);
                     if tagged.tag == row.tag {
-                        items.push(tagged);
+                        keys.push(tagged);
                     } else {
                         self.find(&name, "stands where another name belongs");
                     }
@@ -252,37 +254,37 @@ impl Check {
             };
             self.claim(&named, &row.tag, leaf);
         }
-        Ok(items)
+        Ok(keys)
     }
 
-    fn values(&mut self, work: &Work<'_>, items: &[Tagged]) -> Result<usize, VaultError> {
-        let mut named: BTreeMap<([u8; 16], u32), (&Item, &Version)> = items
+    fn values(&mut self, tx: &VerifiedTx<'_>, key_records: &[Tagged]) -> Result<usize, VaultError> {
+        let mut named: BTreeMap<([u8; 16], u32), (&KeyRecord, &Version)> = key_records
             .iter()
-            .flat_map(|tagged| tagged.item.versions.iter().map(move |version| (&tagged.item, version)))
+            .flat_map(|tagged| tagged.key.versions.iter().map(move |version| (&tagged.key, version)))
             .filter(|(_, version)| version.digest.is_some())
-            .map(|(item, version)| ((item.id, version.number), (item, version)))
+            .map(|(key, version)| ((key.id, version.number), (key, version)))
             .collect();
         let count = named.len();
         // A load at a time: rows are read here, in the order in which they lie, and opened on all cores.
         let (mut load, mut bytes) = (Vec::new(), 0);
-        work.tx.each_version(|id, number, wrapped, sealed| {
-            if let Some((item, version)) = named.remove(&(id, number)) {
+        tx.rows.each_version(|id, number, wrapped, sealed| {
+            if let Some((key, version)) = named.remove(&(id, number)) {
                 bytes += wrapped.len() + sealed.len();
-                load.push((item, version, (wrapped, sealed)));
+                load.push((key, version, (wrapped, sealed)));
             }
             if bytes >= LOAD_BYTES {
-                self.open_values(work, &load);
+                self.open_values(tx, &load);
                 load.clear();
                 bytes = 0;
             }
             Ok(())
         })?;
-        self.open_values(work, &load);
-        for (item, version) in named.into_values() {
-            self.find(&format!("item {} version {}", item.name, version.number), "is missing");
+        self.open_values(tx, &load);
+        for (key, version) in named.into_values() {
+            self.find(&format!("item {} version {}", key.name, version.number), "is missing");
         }
         let known = u64::try_from(count).unwrap_or(u64::MAX);
-        let (keys, values) = work.tx.count_versions()?;
+        let (keys, values) = tx.rows.count_versions()?;
         for (table, rows) in [("version_key", keys), ("version_value", values)] {
             if rows > known {
                 let unnamed = rows - known;
@@ -293,35 +295,34 @@ impl Check {
         Ok(count)
     }
 
-    fn open_values(&mut self, work: &Work<'_>, load: &[Unopened<'_>]) {
-        let opener = work.opener();
-        let faults =
-            on_all_cores(load, |(item, version, rows)| match opener.value(&item.id, version, rows) {
-                Ok(_) => None,
-                Err(error) => Some(error.to_string()),
-            });
-        for ((item, version, _), fault) in load.iter().zip(faults) {
+    fn open_values(&mut self, tx: &VerifiedTx<'_>, load: &[Unopened<'_>]) {
+        let opener = tx.opener();
+        let faults = on_all_cores(load, |(key, version, rows)| match opener.value(&key.id, version, rows) {
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        });
+        for ((key, version, _), fault) in load.iter().zip(faults) {
             if let Some(fault) = fault {
-                self.find(&format!("item {} version {}", item.name, version.number), &fault);
+                self.find(&format!("item {} version {}", key.name, version.number), &fault);
             }
         }
     }
 
-    fn directory(&mut self, work: &Work<'_>, items: &[Tagged]) -> Result<(), VaultError> {
+    fn directory(&mut self, tx: &VerifiedTx<'_>, keys: &[Tagged]) -> Result<(), VaultError> {
         let mut expected: BTreeMap<u8, BTreeSet<&KeyName>> = BTreeMap::new();
-        for Tagged { tag, item } in items {
-            expected.entry(bucket_of(tag)).or_default().insert(&item.name);
+        for Tagged { tag, key } in keys {
+            expected.entry(bucket_of(tag)).or_default().insert(&key.name);
         }
         let mut rows = Vec::new();
-        work.tx.each_directory(|row| {
+        tx.rows.each_directory(|row| {
             rows.push(row);
             Ok(())
         })?;
         for row in &rows {
             let bucket = format!("directory {}", row.bucket);
-            self.claim(&bucket, &work.directory_tag(row.bucket), work.directory_leaf(row));
+            self.claim(&bucket, &tx.directory_tag(row.bucket), tx.directory_leaf(row));
             let wanted = expected.remove(&row.bucket).unwrap_or_default();
-            match work.open_directory(row) {
+            match tx.open_directory(row) {
                 Err(error) => self.find(&bucket, &error.to_string()),
                 Ok(names) if names.iter().ne(wanted) => {
                     self.find(&bucket, "has other names than the keys that are there");
@@ -335,19 +336,19 @@ impl Check {
         Ok(())
     }
 
-    fn scopes(&mut self, work: &Work<'_>, items: &[Tagged]) -> Result<(), VaultError> {
+    fn scopes(&mut self, tx: &VerifiedTx<'_>, keys: &[Tagged]) -> Result<(), VaultError> {
         let mut expected: BTreeMap<&Scope, BTreeSet<Tag>> = BTreeMap::new();
-        for Tagged { tag, item } in items {
-            for scope in &item.scopes {
+        for Tagged { tag, key } in keys {
+            for scope in &key.scopes {
                 expected.entry(scope).or_default().insert(*tag);
             }
         }
         let mut by_tag: BTreeMap<Tag, (&Scope, BTreeSet<Tag>)> = expected
             .into_iter()
-            .map(|(scope, members)| (work.tag(Kind::Scope, scope.as_str().as_bytes()), (scope, members)))
+            .map(|(scope, members)| (tx.tag(Kind::Scope, scope.as_str().as_bytes()), (scope, members)))
             .collect();
         let mut rows = Vec::new();
-        work.tx.each_scope(|row| {
+        tx.rows.each_scope(|row| {
             rows.push(row);
             Ok(())
         })?;
@@ -357,21 +358,21 @@ impl Check {
                 Some((scope, _)) => format!("scope {scope}"),
                 None => format!("scope {}", hex(&row.tag)),
             };
-            self.claim(&named, &row.tag, work.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed));
-            let members = work.tx.scope_members(&row.tag)?;
+            self.claim(&named, &row.tag, tx.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed));
+            let members = tx.rows.scope_members(&row.tag)?;
             memberships += members.len();
             let (scope, wanted) = match by_tag.remove(&row.tag) {
                 Some((scope, wanted)) => (Some(scope), wanted),
                 None => (None, BTreeSet::new()),
             };
-            match work.open_scope(row) {
+            match tx.open_scope(row) {
                 Err(error) => self.find(&named, &error.to_string()),
                 Ok(summary) if scope.is_some_and(|scope| *scope != summary.name) => {
                     self.find(&named, "is sealed under another name");
                 }
                 Ok(summary)
                     if u32::try_from(members.len()) != Ok(summary.count)
-                        || work.members_digest(&row.tag, &members) != summary.members =>
+                        || tx.members_digest(&row.tag, &members) != summary.members =>
                 {
                     self.find(&named, "has other members than it was written with");
                 }
@@ -384,7 +385,7 @@ impl Check {
         for (scope, _) in by_tag.into_values() {
             self.find(&format!("scope {scope}"), "is missing");
         }
-        if work.tx.count_scope_members()? != u64::try_from(memberships).unwrap_or(u64::MAX) {
+        if tx.rows.count_scope_members()? != u64::try_from(memberships).unwrap_or(u64::MAX) {
             self.find("scope_member", "has rows of a scope that is not there");
         }
         Ok(())

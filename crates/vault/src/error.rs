@@ -47,19 +47,19 @@ pub enum VaultError {
     NeedsRoot,
     /// There is no such slot.
     #[error("no slot {id}")]
-    NoSuchWay { id: u32 },
+    NoSuchSlot { id: u32 },
     /// Every slot is the vault's own.
     #[error("no stray slots")]
     NoStrays,
     /// Without this slot nobody could open the vault.
-    #[error("slot {id} is the last way in")]
-    LastWay { id: u32 },
+    #[error("slot {id} is the last one with full access")]
+    LastSlot { id: u32 },
     /// The vault has as many slots as it may have.
     #[error("too many slots")]
-    TooManyWays,
+    TooManySlots,
     /// Another command changed the slots in the meantime.
     #[error("the slots changed in the meantime")]
-    WaysChanged,
+    SlotsChanged,
     /// Another command rekeyed the vault, or put a backup in its place, after this one had opened it.
     #[error("the vault has other keys now")]
     Rekeyed,

@@ -1,6 +1,7 @@
 //! `keyvault audit …`
 
 use clap::{Args, Subcommand};
+use keyvault_vault::{check, token};
 
 use std::path::PathBuf;
 
@@ -15,7 +16,7 @@ use keyvault_core::clock::Moment;
 use keyvault_core::name::{KeyName, TokenName};
 use keyvault_os::fs::private::open_secret_file;
 use keyvault_vault::audit::{Action, Event, Reach};
-use keyvault_vault::{self as vault, BrokenReads, BroughtHome, Of, Unproved};
+use keyvault_vault::{self as vault, BrokenReads, ImportedReads, Of, Unproved};
 
 /// Read and verify the audit log.
 #[derive(Debug, Subcommand)]
@@ -104,7 +105,8 @@ impl Log {
                 lines.push('\n');
             }
         };
-        let broken = vault.whole_log(&access, &mut show).map_err(|error| Failure::of(error, &path))?;
+        let broken =
+            token::whole_log(&mut vault, &access, &mut show).map_err(|error| Failure::of(error, &path))?;
         tell_broken(context, &broken);
         if shown == 0 && !context.ui.json {
             context.ui.note("No matching entries.");
@@ -139,8 +141,8 @@ impl Verify {
         let alarm = context.tell_alarm(&mut vault, &access)?;
         let path = vault.path().to_owned();
         let failed = |error| Failure::of(error, &path);
-        let verified = vault.verify_audit(&access).map_err(failed)?;
-        let (reads, broken) = vault.verify_reads(&access).map_err(failed)?;
+        let verified = check::audit_log(&mut vault, &access).map_err(failed)?;
+        let (reads, broken) = token::verify_reads(&mut vault, &access).map_err(failed)?;
         let from_start = verified.reach == Reach::FromTheStart;
         let done = if broken.is_empty() { code::DONE } else { code::DAMAGED };
         if context.ui.json {
@@ -183,9 +185,9 @@ fn tell_broken(context: &Context, broken: &[BrokenReads]) {
 }
 
 /// What is wrong with the file, line by line.
-fn tell_faults(context: &Context, brought: &BroughtHome) {
+fn tell_faults(context: &Context, imported: &ImportedReads) {
     const SHOWN: usize = 10;
-    for fault in brought.faults.iter().take(SHOWN) {
+    for fault in imported.faults.iter().take(SHOWN) {
         let line = fault.line;
         context.ui.warn(&match fault.what {
             Unproved::NotOurs | Unproved::Altered => format!("Line {line} {}; not imported.", fault.what),
@@ -198,13 +200,13 @@ fn tell_faults(context: &Context, brought: &BroughtHome) {
             ),
         });
     }
-    let more = brought.faults.len().saturating_sub(SHOWN);
+    let more = imported.faults.len().saturating_sub(SHOWN);
     if more > 0 {
         context
             .ui
             .warn(&format!("{} more cannot be proved; `--json` lists them.", view::counted(more, "line")));
     }
-    if brought.cut_off {
+    if imported.cut_off {
         context
             .ui
             .warn("The last line is truncated. Its read was not released, unless the copy is incomplete.");
@@ -222,43 +224,44 @@ impl Import {
         let text = read_secret(&mut file, MAX_LOG, &self.file)?;
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
-        let brought = context.with_world(|world| {
-            vault.bring_home(&access, world, text.expose()).map_err(|error| Failure::of(error, &path))
+        let imported = context.with_world(|world| {
+            token::import_reads(&mut vault, &access, world, text.expose())
+                .map_err(|error| Failure::of(error, &path))
         })?;
-        let done = if brought.faults.is_empty() { code::DONE } else { code::DAMAGED };
+        let done = if imported.faults.is_empty() { code::DONE } else { code::DAMAGED };
         if context.ui.json {
             let new: serde_json::Map<_, _> =
-                brought.new.iter().map(|(name, count)| (name.to_string(), (*count).into())).collect();
-            let faults = brought.faults.iter().map(|fault| {
+                imported.new.iter().map(|(name, count)| (name.to_string(), (*count).into())).collect();
+            let faults = imported.faults.iter().map(|fault| {
                 let what = fault.what.to_string();
                 serde_json::json!({ "line": fault.line, "what": what, "imported": fault.imported })
             });
             context.ui.print_json(&serde_json::json!({
-                "new": new, "known": brought.known, "unknown": brought.unknown, "foreign": brought.foreign,
-                "cut_off": brought.cut_off, "faults": faults.collect::<Vec<_>>(),
+                "new": new, "known": imported.known, "unknown": imported.unknown, "foreign": imported.of_other_vaults,
+                "cut_off": imported.cut_off, "faults": faults.collect::<Vec<_>>(),
             }))?;
             return Ok(done);
         }
-        tell_faults(context, &brought);
-        if brought.unknown > 0 {
+        tell_faults(context, &imported);
+        if imported.unknown > 0 {
             context.ui.warn(&format!(
                 "Skipped {} by tokens that this vault does not know, such as tokens renewed since.",
-                view::counted(brought.unknown, "read")
+                view::counted(imported.unknown, "read")
             ));
         }
-        if brought.foreign > 0 {
-            let reads = view::counted(brought.foreign, "read");
+        if imported.of_other_vaults > 0 {
+            let reads = view::counted(imported.of_other_vaults, "read");
             context.ui.warn(&format!("Skipped {reads} by tokens of another vault."));
         }
-        if brought.new.is_empty() {
-            context.ui.note(match (brought.known, brought.unknown + brought.foreign, done) {
+        if imported.new.is_empty() {
+            context.ui.note(match (imported.known, imported.unknown + imported.of_other_vaults, done) {
                 (0, 0, code::DONE) => "The file contains no reads.",
                 (_, 0, code::DONE) => "Nothing new: every read in the file was imported before.",
                 (1.., _, code::DONE) => "Nothing new: every other read in the file was imported before.",
                 _ => "Nothing new was imported.",
             });
         } else {
-            for (name, count) in &brought.new {
+            for (name, count) in &imported.new {
                 let reads = view::counted(*count, "new read");
                 context.ui.note(&format!("Imported {reads} by token `{name}`."));
             }

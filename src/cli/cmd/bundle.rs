@@ -11,7 +11,7 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::output::view;
 use keyvault_core::name::TokenName;
 use keyvault_os::fs::private::{self, open_secret_file};
-use keyvault_vault::{Access, BundleLabel, Bundled, MAX_BUNDLE, Vault, VaultError};
+use keyvault_vault::{Access, BundleLabel, Bundled, MAX_BUNDLE, Vault, VaultError, token};
 
 /// Seal a token's keys in a file that is safe to commit or ship.
 #[derive(Debug, Subcommand)]
@@ -81,7 +81,8 @@ impl Update {
         let failed = |error: VaultError| Failure::of(error, &self.file);
         let (label, sealed) = BundleLabel::parse(text.expose()).map_err(|error| failed(error.into()))?;
         let (mut vault, access) = context.open_with_access()?;
-        let (token, newest) = vault.token_of(&access, &label, &sealed, context.now()).map_err(failed)?;
+        let (token, newest) =
+            token::of_bundle(&mut vault, &access, &label, &sealed, context.now()).map_err(failed)?;
         if newest == Some(label.change) {
             if context.ui.json {
                 context.ui.print_json(&serde_json::json!({
@@ -108,7 +109,9 @@ fn make(
     token: &TokenName,
 ) -> Result<Bundled, Failure> {
     let path = vault.path().to_owned();
-    context.with_world(|world| vault.bundle(access, world, token).map_err(|error| Failure::of(error, &path)))
+    context.with_world(|world| {
+        token::bundle(vault, access, world, token).map_err(|error| Failure::of(error, &path))
+    })
 }
 
 fn answer(context: &Context, file: &Path, token: &TokenName, bundled: &Bundled) -> Result<u8, Failure> {

@@ -1,6 +1,7 @@
 //! `keyvault edit`
 
 use clap::Args;
+use keyvault_vault::key;
 
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -72,15 +73,16 @@ impl Edit {
         }
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
-        let items = context.with_world(|world| {
-            vault.edit(&access, world, &self.names, &change).map_err(|error| Failure::of(error, &path))
+        let key_records = context.with_world(|world| {
+            key::edit(&mut vault, &access, world, &self.names, &change)
+                .map_err(|error| Failure::of(error, &path))
         })?;
         let now = context.now();
         if context.ui.json {
-            let keys: Vec<_> = items.iter().map(|item| KeyJson::of(item, now)).collect();
+            let keys: Vec<_> = key_records.iter().map(|key| KeyJson::of(key, now)).collect();
             context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
         } else {
-            let facts: Vec<_> = items.iter().map(|item| view::facts(item, now, &context.ui)).collect();
+            let facts: Vec<_> = key_records.iter().map(|key| view::facts(key, now, &context.ui)).collect();
             context.ui.data(facts.join("\n").as_bytes())?;
         }
         Ok(code::DONE)

@@ -1,6 +1,7 @@
 //! `keyvault generate`
 
 use clap::Args;
+use keyvault_vault::key;
 
 use crate::cli::args::{Metadata, named};
 use crate::cli::complete;
@@ -9,7 +10,7 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::output::view::{self, KeyJson};
 use keyvault_core::name::KeyName;
 use keyvault_core::recipe::{Kind, Recipe};
-use keyvault_vault::{Item, NewKey, Origin};
+use keyvault_vault::{KeyRecord, NewKey, Origin};
 
 /// Generate a key with a strong random value.
 ///
@@ -70,14 +71,14 @@ pub(super) fn create(
     };
     let (mut vault, access) = context.open_with_access()?;
     let path = vault.path().to_owned();
-    let (item, value) = context.with_world(|world| {
-        vault.create_key(&access, world, new, print).map_err(|error| Failure::of(error, &path))
+    let (key, value) = context.with_world(|world| {
+        key::create(&mut vault, &access, world, new, print).map_err(|error| Failure::of(error, &path))
     })?;
     let now = context.now();
-    hint_unreadable(context, &item);
+    hint_unreadable(context, &key);
     match value {
         Some(value) if context.ui.json => {
-            context.ui.print_json(&KeyJson::detailed(&item, now).with_value(value.expose()))?;
+            context.ui.print_json(&KeyJson::detailed(&key, now).with_value(value.expose()))?;
         }
         Some(value) if context.ui.out_is_terminal() => context.ui.value(&value)?,
         // Alone, and a line, as `$(keyvault generate --print …)` expects it.
@@ -87,17 +88,17 @@ pub(super) fn create(
                 context.ui.data(b"\n")?;
             }
         }
-        None if context.ui.json => context.ui.print_json(&KeyJson::detailed(&item, now))?,
-        None => context.ui.data(view::facts(&item, now, &context.ui).as_bytes())?,
+        None if context.ui.json => context.ui.print_json(&KeyJson::detailed(&key, now))?,
+        None => context.ui.data(view::facts(&key, now, &context.ui).as_bytes())?,
     }
     Ok(code::DONE)
 }
 
-fn hint_unreadable(context: &Context, item: &Item) {
-    if !item.variable.readable_by_shells() {
+fn hint_unreadable(context: &Context, key: &KeyRecord) {
+    if !key.variable.readable_by_shells() {
         context.ui.warn(&format!(
             "Shells cannot read the variable {}. Name another with `--env VAR`.",
-            item.variable
+            key.variable
         ));
     }
 }

@@ -12,7 +12,7 @@ use crate::cli::output;
 use crate::cli::output::{time, view};
 use keyvault_core::clock::Moment;
 use keyvault_core::name::KeyName;
-use keyvault_vault::{Item, Version};
+use keyvault_vault::{KeyRecord, Version, key};
 
 /// Show a key's versions.
 ///
@@ -29,22 +29,21 @@ impl History {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let (mut vault, access) = context.open_to_look()?;
         let path = vault.path().to_owned();
-        let (item, reads) = vault.history(&access, &self.name).map_err(|error| Failure::of(error, &path))?;
+        let (key, reads) =
+            key::history(&mut vault, &access, &self.name).map_err(|error| Failure::of(error, &path))?;
         let now = context.now();
         if context.ui.json {
-            let versions: Vec<_> = newest_first(&item).map(|version| json(version, &reads, now)).collect();
-            context
-                .ui
-                .print_json(&serde_json::json!({ "name": item.name.as_str(), "versions": versions }))?;
+            let versions: Vec<_> = newest_first(&key).map(|version| json(version, &reads, now)).collect();
+            context.ui.print_json(&serde_json::json!({ "name": key.name.as_str(), "versions": versions }))?;
         } else {
-            context.ui.data(table(&item, &reads, now, context).as_bytes())?;
+            context.ui.data(table(&key, &reads, now, context).as_bytes())?;
         }
         Ok(code::DONE)
     }
 }
 
-fn newest_first(item: &Item) -> impl Iterator<Item = &Version> {
-    item.versions.iter().rev()
+fn newest_first(key: &KeyRecord) -> impl Iterator<Item = &Version> {
+    key.versions.iter().rev()
 }
 
 fn json(version: &Version, reads: &BTreeMap<u32, Moment>, now: Moment) -> serde_json::Value {
@@ -62,10 +61,10 @@ fn json(version: &Version, reads: &BTreeMap<u32, Moment>, now: Moment) -> serde_
     })
 }
 
-fn table(item: &Item, reads: &BTreeMap<u32, Moment>, now: Moment, context: &Context) -> String {
+fn table(key: &KeyRecord, reads: &BTreeMap<u32, Moment>, now: Moment, context: &Context) -> String {
     let mut table = view::table(&context.ui);
     table.set_header(["VER", "STATE", "AGE", "FINGERPRINT", "MADE BY", "LAST READ"]);
-    for version in newest_first(item) {
+    for version in newest_first(key) {
         let read = reads.get(&version.number);
         table.add_row([
             version.number.to_string(),

@@ -11,7 +11,7 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::exchange::{self, Entry, Parsed};
 use keyvault_core::name::{EnvName, KeyName, NameError, Scope};
-use keyvault_vault::{Conflict, Import as Incomings, Imported, Incoming};
+use keyvault_vault::{Conflict, Import as Incomings, Imported, Incoming, key};
 
 /// The longest file that is taken in, in bytes.
 const MAX_FILE: usize = 16 << 20;
@@ -89,9 +89,9 @@ impl Import {
         let imported = context.with_world(|world| {
             let step = |done| progress.set_position(u64::try_from(done).unwrap_or(u64::MAX));
             let imported = if self.dry_run {
-                vault.preview_import(&access, &import)
+                key::preview_import(&mut vault, &access, &import)
             } else {
-                vault.import(&access, world, import, &step)
+                key::import(&mut vault, &access, world, import, &step)
             };
             imported.map_err(|error| Failure::of(error, &path))
         });

@@ -11,7 +11,7 @@ use crate::cli::unlock::new_credentials::{self, RecoveryPlace};
 use keyvault_core::crypto;
 use keyvault_vault::unlock::os_keyring::{self, LIMIT};
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{Creation, Vault, VaultError};
+use keyvault_vault::{Creation, VaultError, file};
 
 /// Create a vault.
 ///
@@ -46,7 +46,7 @@ impl Init {
             Creation { passphrase: &passphrase, cost: crypto::calibrate(), recovery: recovery.code.as_ref() };
         let created = context
             .with_world(|world| {
-                Vault::create(&path, &creation, world).map_err(|error| Failure::of(error, &path))
+                file::create(&path, &creation, world).map_err(|error| Failure::of(error, &path))
             })
             .inspect_err(|failure| recovery.withdraw(failure))?;
         let shown = created.path.display();
@@ -83,7 +83,7 @@ fn offer_keyring(context: &Context, path: &Path, passphrase: &Passphrase) {
         context.add_keyring(&mut vault, &access)
     });
     match added {
-        Ok(way) => context.ui.note(&format!("Slot {} opens with the keyring.", way.id)),
+        Ok(slot) => context.ui.note(&format!("Slot {} opens with the keyring.", slot.id)),
         Err(failure) => context.ui.warn(&failure.message),
     }
 }

@@ -17,7 +17,7 @@ use crate::cli::output::time::{self, Duration};
 use crate::cli::output::view::{self, KeyJson};
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{Scope, TagKey};
-use keyvault_vault::{Item, Names, Status};
+use keyvault_vault::{KeyRecord, Names, Status, key};
 
 /// List keys.
 ///
@@ -64,24 +64,25 @@ impl List {
         let path = vault.path().to_owned();
         let now = context.now();
         // The process ends right after: taking 10,000 keys apart one by one would take a tenth of its time.
-        let mut items = ManuallyDrop::new(vault.list(&access).map_err(|error| Failure::of(error, &path))?);
-        let all = items.len();
-        items.retain(|item| self.wants(item, now));
+        let mut key_records =
+            ManuallyDrop::new(key::list(&mut vault, &access).map_err(|error| Failure::of(error, &path))?);
+        let all = key_records.len();
+        key_records.retain(|key| self.wants(key, now));
         if context.ui.json {
-            let keys: Vec<_> = items.iter().map(|item| KeyJson::of(item, now)).collect();
+            let keys: Vec<_> = key_records.iter().map(|key| KeyJson::of(key, now)).collect();
             context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
-        } else if items.is_empty() {
+        } else if key_records.is_empty() {
             context.ui.note(&if all == 0 {
                 "No keys yet. Create one with `keyvault generate NAME`, or import a file with `keyvault import .env`."
                     .to_owned()
             } else {
-                let names = vault.names(&access).map_err(|error| Failure::of(error, &path))?;
+                let names = key::names(&mut vault, &access).map_err(|error| Failure::of(error, &path))?;
                 self.none_fits(&names)
             });
         } else if context.ui.out_is_terminal() {
-            context.ui.data(table(&items, now, context).as_bytes())?;
+            context.ui.data(table(&key_records, now, context).as_bytes())?;
         } else {
-            context.ui.data(columns(&items, now).as_bytes())?;
+            context.ui.data(columns(&key_records, now).as_bytes())?;
         }
         Ok(code::DONE)
     }
@@ -101,14 +102,14 @@ impl List {
         if lines.is_empty() { "No matching keys.".to_owned() } else { lines.join("\n") }
     }
 
-    fn wants(&self, item: &Item, now: Moment) -> bool {
-        let scope = self.scope.is_empty() || self.scope.iter().any(|scope| item.scopes.contains(scope));
+    fn wants(&self, key_record: &KeyRecord, now: Moment) -> bool {
+        let scope = self.scope.is_empty() || self.scope.iter().any(|scope| key_record.scopes.contains(scope));
         let tag = self.tag.iter().all(|(key, value)| {
-            item.tags.get(key).is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
+            key_record.tags.get(key).is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
         });
-        let status = self.status.is_none_or(|status| item.status(now) == status);
+        let status = self.status.is_none_or(|status| key_record.status(now) == status);
         let expiring = self.expiring.is_none_or(|within| {
-            item.expires.is_some_and(|expires| expires <= now.plus_millis(within.millis))
+            key_record.expires.is_some_and(|expires| expires <= now.plus_millis(within.millis))
         });
         scope && tag && status && expiring
     }
@@ -119,21 +120,21 @@ const COLUMNS: usize = 7;
 const GAP: usize = 2;
 
 /// What a key shows, in the order of [`HEADER`]; all of it is ASCII by the grammar of names.
-fn cells(item: &Item, now: Moment) -> [Cow<'_, str>; COLUMNS] {
+fn cells(key: &KeyRecord, now: Moment) -> [Cow<'_, str>; COLUMNS] {
     [
-        item.name.as_str().into(),
-        item.variable.as_str().into(),
-        view::joined(item.scopes.iter()).into(),
-        item.current().map_or("-".into(), |version| version.number.to_string().into()),
-        time::between(item.created, now).into(),
-        item.expires.map_or("never".into(), |expires| time::relative(expires, now).into()),
-        view::status(item, now).0.into(),
+        key.name.as_str().into(),
+        key.variable.as_str().into(),
+        view::joined(key.scopes.iter()).into(),
+        key.current().map_or("-".into(), |version| version.number.to_string().into()),
+        time::between(key.created, now).into(),
+        key.expires.map_or("never".into(), |expires| time::relative(expires, now).into()),
+        view::status(key, now).0.into(),
     ]
 }
 
 /// Columns as wide as what stands in them, for pipes and files.
-fn columns(items: &[Item], now: Moment) -> String {
-    let rows: Vec<_> = items.iter().map(|item| cells(item, now)).collect();
+fn columns(keys: &[KeyRecord], now: Moment) -> String {
+    let rows: Vec<_> = keys.iter().map(|key| cells(key, now)).collect();
     let header = HEADER.map(Cow::Borrowed);
     let mut widths = [0; COLUMNS];
     for row in std::iter::once(&header).chain(&rows) {
@@ -155,14 +156,14 @@ fn columns(items: &[Item], now: Moment) -> String {
 }
 
 /// A table that fits the terminal.
-fn table(items: &[Item], now: Moment, context: &Context) -> String {
+fn table(keys: &[KeyRecord], now: Moment, context: &Context) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(output::terminal_width());
     table.set_header(HEADER);
-    for item in items {
-        table.add_row(cells(item, now));
+    for key in keys {
+        table.add_row(cells(key, now));
     }
     // What is short stays whole; names, variables and scopes share the rest.
     for (column, width) in [(3, 5), (4, 6), (5, 10), (6, 10)] {

@@ -1,6 +1,7 @@
 //! `keyvault lock`
 
 use clap::Args;
+use keyvault_vault::slot;
 
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
@@ -29,7 +30,7 @@ impl Lock {
                 ),
                 ..failure
             })?;
-            reopens = vault.has_keyring().unwrap_or(false);
+            reopens = slot::has_keyring(&mut vault).unwrap_or(false);
             session::close(&vault.identity()).map(usize::from)
         };
         let closed = closed.map_err(|error| Failure::session(&error))?;

@@ -1,6 +1,7 @@
 //! `keyvault remove`
 
 use clap::Args;
+use keyvault_vault::key;
 
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -35,7 +36,7 @@ impl Remove {
         let path = vault.path().to_owned();
         // A name that is not there is said before anything is asked.
         for name in &self.names {
-            vault.show(&access, name).map_err(|error| Failure::of(error, &path))?;
+            key::show(&mut vault, &access, name).map_err(|error| Failure::of(error, &path))?;
         }
         if !self.yes {
             for name in &self.names {
@@ -43,15 +44,15 @@ impl Remove {
             }
         }
         let removed = context.with_world(|world| {
-            vault.remove(&access, world, &self.names).map_err(|error| Failure::of(error, &path))
+            key::remove(&mut vault, &access, world, &self.names).map_err(|error| Failure::of(error, &path))
         })?;
         if context.ui.json {
-            let names: Vec<_> = removed.iter().map(|item| item.name.as_str()).collect();
+            let names: Vec<_> = removed.iter().map(|key| key.name.as_str()).collect();
             context.ui.print_json(&serde_json::json!({ "removed": names }))?;
         } else {
-            for item in &removed {
-                let versions = view::counted(item.versions.len(), "version");
-                context.ui.note(&format!("Removed `{}` with {versions}.", item.name));
+            for key in &removed {
+                let versions = view::counted(key.versions.len(), "version");
+                context.ui.note(&format!("Removed `{}` with {versions}.", key.name));
             }
         }
         Ok(code::DONE)

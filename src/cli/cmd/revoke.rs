@@ -1,6 +1,7 @@
 //! `keyvault revoke`
 
 use clap::Args;
+use keyvault_vault::key;
 
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -8,7 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view::KeyJson;
 use keyvault_core::name::KeyName;
-use keyvault_vault::{Item, Revocation, Version};
+use keyvault_vault::{KeyRecord, Revocation, Version};
 
 /// The longest reason, in bytes.
 const MAX_REASON: usize = 500;
@@ -38,10 +39,10 @@ fn reason(text: &str) -> Result<String, String> {
 }
 
 /// Whether all that was to be revoked was so before, for another reason.
-fn keeps_reason(item: &Item, revocation: &Revocation) -> bool {
+fn keeps_reason(key: &KeyRecord, revocation: &Revocation) -> bool {
     let wanted = |version: &&Version| revocation.version.is_none_or(|number| number == version.number);
     !revocation.reason.is_empty()
-        && item.versions.iter().filter(wanted).all(|version| version.reason != revocation.reason)
+        && key.versions.iter().filter(wanted).all(|version| version.reason != revocation.reason)
 }
 
 impl Revoke {
@@ -55,31 +56,32 @@ impl Revoke {
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
         let revocation = Revocation { version: self.version, reason: self.reason, wipe: self.wipe };
-        let items = context.with_world(|world| {
-            vault.revoke(&access, world, &self.names, &revocation).map_err(|error| Failure::of(error, &path))
+        let key_records = context.with_world(|world| {
+            key::revoke(&mut vault, &access, world, &self.names, &revocation)
+                .map_err(|error| Failure::of(error, &path))
         })?;
         if context.ui.json {
             let now = context.now();
-            let keys: Vec<_> = items.iter().map(|item| KeyJson::of(item, now)).collect();
+            let keys: Vec<_> = key_records.iter().map(|key| KeyJson::of(key, now)).collect();
             context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
             return Ok(code::DONE);
         }
         let wiped = if revocation.wipe { " and wiped" } else { "" };
-        for item in &items {
-            let name = &item.name;
-            context.ui.line(&match (revocation.version, item.current()) {
+        for key in &key_records {
+            let name = &key.name;
+            context.ui.line(&match (revocation.version, key.current()) {
                 (None, _) => format!("{name} is revoked{wiped}; `keyvault rotate {name}` gives it a new value"),
                 (Some(number), Some(current)) => {
                     format!("{name} version {number} is revoked{wiped}; version {} is current", current.number)
                 }
                 (Some(number), None) => {
-                    let back = if item.may_roll_back() { " or roll it back" } else { "" };
+                    let back = if key.may_roll_back() { " or roll it back" } else { "" };
                     format!(
                         "{name} version {number} is revoked{wiped}, and no version is current: rotate it{back}"
                     )
                 }
             })?;
-            if keeps_reason(item, &revocation) {
+            if keeps_reason(key, &revocation) {
                 context.ui.note(&format!(
                     "{name} was already revoked. `keyvault history {name}` keeps the first reason; the audit log has both."
                 ));

@@ -1,6 +1,7 @@
 //! `keyvault rollback`
 
 use clap::Args;
+use keyvault_vault::key;
 
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -27,21 +28,22 @@ impl Rollback {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
-        let item = context.with_world(|world| {
-            vault.rollback(&access, world, &self.name, self.to).map_err(|error| Failure::of(error, &path))
+        let key = context.with_world(|world| {
+            key::rollback(&mut vault, &access, world, &self.name, self.to)
+                .map_err(|error| Failure::of(error, &path))
         })?;
-        let changed = item.is_some();
-        let item = match item {
-            Some(item) => item,
-            None => vault.show(&access, &self.name).map_err(|error| Failure::of(error, &path))?,
+        let changed = key.is_some();
+        let key = match key {
+            Some(key) => key,
+            None => key::show(&mut vault, &access, &self.name).map_err(|error| Failure::of(error, &path))?,
         };
         if context.ui.json {
-            context.ui.print_json(&KeyJson::of(&item, context.now()))?;
+            context.ui.print_json(&KeyJson::of(&key, context.now()))?;
         } else {
-            let number = item.current().map_or(0, |version| version.number);
+            let number = key.current().map_or(0, |version| version.number);
             let text = if changed { "is back at" } else { "was already at" };
             let expires =
-                item.expires.map(|at| format!("; the key expires {}", view::when(at, context.now())));
+                key.expires.map(|at| format!("; the key expires {}", view::when(at, context.now())));
             context.ui.line(&format!(
                 "{} {text} version {number}{}",
                 self.name,

@@ -12,7 +12,7 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::output::time::{self, Duration};
 use crate::cli::output::view::{self, KeyJson};
 use keyvault_core::name::{KeyName, Scope};
-use keyvault_vault::{Access, Item, NewValue, Terms, Vault, Which};
+use keyvault_vault::{Access, KeyRecord, NewValue, Terms, Vault, Which, key};
 
 /// Give keys new values.
 ///
@@ -67,7 +67,7 @@ impl Rotate {
         let which = self.which();
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
-        let due = vault.due(&access, &which, now).map_err(|error| Failure::of(error, &path))?;
+        let due = key::due(&mut vault, &access, &which, now).map_err(|error| Failure::of(error, &path))?;
         if due.is_empty() {
             context.ui.note(match which {
                 Which::Scopes(_) => "Every key with this scope is revoked. Nothing was changed.",
@@ -76,8 +76,8 @@ impl Rotate {
             return answer(context, &[], false);
         }
         let value = self.value(context, &which, &due)?;
-        let items = rotate(context, &mut vault, &access, &which, value, terms)?;
-        answer(context, &items, self.grace.is_some_and(|grace| grace.millis > 0))
+        let keys = rotate(context, &mut vault, &access, &which, value, terms)?;
+        answer(context, &keys, self.grace.is_some_and(|grace| grace.millis > 0))
     }
 
     fn which(&self) -> Which {
@@ -95,14 +95,19 @@ impl Rotate {
     }
 
     /// The value that one key gets from elsewhere; that several would need one is for the vault room to say.
-    fn value(&self, context: &Context, which: &Which, due: &[Item]) -> Result<Option<NewValue>, Failure> {
+    fn value(
+        &self,
+        context: &Context,
+        which: &Which,
+        due: &[KeyRecord],
+    ) -> Result<Option<NewValue>, Failure> {
         // What a job has on stdin becomes a value only where the job named the key.
-        let (Which::Names(_), [item]) = (which, due) else { return Ok(None) };
+        let (Which::Names(_), [key]) = (which, due) else { return Ok(None) };
         let named = self.stdin || self.file.is_some();
-        if item.recipe.is_some() && !named {
+        if key.recipe.is_some() && !named {
             return Ok(None);
         }
-        let value = self.source().read(context, &item.name)?;
+        let value = self.source().read(context, &key.name)?;
         if value.is_empty() && !named {
             return Err(Failure::usage(
                 "No new value given. Nothing was changed.",
@@ -112,7 +117,7 @@ impl Rotate {
         if value.is_empty() {
             context.ui.warn("The value is empty.");
         }
-        Ok(Some(NewValue { name: item.name.clone(), item: item.id, value }))
+        Ok(Some(NewValue { name: key.name.clone(), key: key.id, value }))
     }
 }
 
@@ -123,26 +128,27 @@ fn rotate(
     which: &Which,
     value: Option<NewValue>,
     terms: Terms,
-) -> Result<Vec<Item>, Failure> {
+) -> Result<Vec<KeyRecord>, Failure> {
     let path = vault.path().to_owned();
     context.with_world(|world| {
-        vault.rotate(access, world, which, value, terms).map_err(|error| Failure::of(error, &path))
+        key::rotate(vault, access, world, which, value, terms).map_err(|error| Failure::of(error, &path))
     })
 }
 
-fn answer(context: &Context, items: &[Item], graced: bool) -> Result<u8, Failure> {
+fn answer(context: &Context, key_records: &[KeyRecord], graced: bool) -> Result<u8, Failure> {
     let now = context.now();
     if context.ui.json {
-        let keys: Vec<_> = items.iter().map(|item| KeyJson::of(item, now).with_previous(item, now)).collect();
+        let keys: Vec<_> =
+            key_records.iter().map(|key| KeyJson::of(key, now).with_previous(key, now)).collect();
         context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
         return Ok(code::DONE);
     }
-    for item in items {
-        context.ui.line(&sentence(item, now))?;
-        if graced && item.previous(now).is_none() {
+    for key in key_records {
+        context.ui.line(&sentence(key, now))?;
+        if graced && key.previous(now).is_none() {
             context.ui.note(&format!(
                 "{} gets no grace period: an expired or revoked version does not become valid again.",
-                item.name
+                key.name
             ));
         }
     }
@@ -150,16 +156,16 @@ fn answer(context: &Context, items: &[Item], graced: bool) -> Result<u8, Failure
 }
 
 /// `stripe/live is at version 3; version 2 stays good until 2026-11-22 14:00 (in 24h)`
-fn sentence(item: &Item, now: keyvault_core::clock::Moment) -> String {
-    let current = item.current().map_or(0, |version| version.number);
-    let mut text = format!("{} is now at version {current}", item.name);
+fn sentence(key: &KeyRecord, now: keyvault_core::clock::Moment) -> String {
+    let current = key.current().map_or(0, |version| version.number);
+    let mut text = format!("{} is now at version {current}", key.name);
     if let Some((previous, until)) =
-        item.previous(now).and_then(|version| Some((version.number, version.grace_until?)))
+        key.previous(now).and_then(|version| Some((version.number, version.grace_until?)))
     {
         let when = view::when(until, now);
         text += &format!("; version {previous} stays valid until {when}");
     }
-    if let Some(expires) = item.expires {
+    if let Some(expires) = key.expires {
         text += &format!("; the key expires {}", view::when(expires, now));
     }
     text

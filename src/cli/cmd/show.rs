@@ -1,6 +1,7 @@
 //! `keyvault show`
 
 use clap::Args;
+use keyvault_vault::key;
 
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -35,30 +36,35 @@ impl Show {
         let path = vault.path().to_owned();
         let now = context.now();
         if self.reveal {
-            let (item, value) = context.with_world(|world| {
-                vault
-                    .reveal(&access, world, &self.name, self.version)
+            let (key_record, value) = context.with_world(|world| {
+                key::reveal(&mut vault, &access, world, &self.name, self.version)
                     .map_err(|error| Failure::of(error, &path))
             })?;
             if context.ui.json {
-                let shown = self.version.and_then(|number| item.version(number)).or(item.current());
-                let key = KeyJson::detailed(&item, now).of_version(shown).with_value(value.expose());
+                let shown =
+                    self.version.and_then(|number| key_record.version(number)).or(key_record.current());
+                let key = KeyJson::detailed(&key_record, now).of_version(shown).with_value(value.expose());
                 context.ui.print_json(&key)?;
             } else {
                 context.ui.value(&value)?;
             }
             return Ok(code::DONE);
         }
-        let item = vault.show(&access, &self.name).map_err(|error| Failure::of(error, &path))?;
+        let key_record =
+            key::show(&mut vault, &access, &self.name).map_err(|error| Failure::of(error, &path))?;
         if self.public {
-            let public = item.current().and_then(|version| version.public.as_ref()).ok_or_else(|| {
-                Failure::refused(&format!("`{}` is not a key pair and has no public half.", self.name), None)
-            })?;
+            let public =
+                key_record.current().and_then(|version| version.public.as_ref()).ok_or_else(|| {
+                    Failure::refused(
+                        &format!("`{}` is not a key pair and has no public half.", self.name),
+                        None,
+                    )
+                })?;
             context.ui.data(format!("{}\n", public.trim_end()).as_bytes())?;
         } else if context.ui.json {
-            context.ui.print_json(&KeyJson::detailed(&item, now))?;
+            context.ui.print_json(&KeyJson::detailed(&key_record, now))?;
         } else {
-            context.ui.data(view::facts(&item, now, &context.ui).as_bytes())?;
+            context.ui.data(view::facts(&key_record, now, &context.ui).as_bytes())?;
         }
         Ok(code::DONE)
     }

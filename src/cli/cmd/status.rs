@@ -27,7 +27,7 @@ struct Answer {
     until: Option<Moment>,
     /// What an alarm says of the file; unknown without a session.
     alarm: Option<&'static str>,
-    ways: Option<Vec<Outlook>>,
+    credentials: Option<Vec<Outlook>>,
 }
 
 impl Status {
@@ -37,36 +37,39 @@ impl Status {
             Ok(vault) => vault,
             Err(failure) if failure.kind == "no_vault" => {
                 let vault = path.display().to_string();
-                let ways = self.verbose.then(|| vec![context.outlook_without_vault()]);
-                print(context, &Answer { vault, status: "none", until: None, alarm: None, ways })?;
+                let credentials = self.verbose.then(|| vec![context.outlook_without_vault()]);
+                print(context, &Answer { vault, status: "none", until: None, alarm: None, credentials })?;
                 return Ok(code::NOT_FOUND);
             }
             Err(failure) => return Err(failure),
         };
         let shown = vault.path().display().to_string();
-        let ways = self.verbose.then(|| context.outlook(&mut vault));
+        let credentials = self.verbose.then(|| context.outlook(&mut vault));
         let Some(session) = vault.session(context.now()) else {
-            print(context, &Answer { vault: shown, status: "locked", until: None, alarm: None, ways })?;
+            print(
+                context,
+                &Answer { vault: shown, status: "locked", until: None, alarm: None, credentials },
+            )?;
             return Ok(code::LOCKED);
         };
         let until = Some(session.until);
         let access = session.into();
         // A file that does not hold is for `vault check` to name.
         let alarm = context.tell_alarm(&mut vault, &access).ok().flatten();
-        print(context, &Answer { vault: shown, status: "open", until, alarm, ways })?;
+        print(context, &Answer { vault: shown, status: "open", until, alarm, credentials })?;
         Ok(code::DONE)
     }
 }
 
 fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
     let ui = &context.ui;
-    let Answer { vault, status, until, alarm, ways } = answer;
+    let Answer { vault, status, until, alarm, credentials } = answer;
     if ui.json {
         let mut json = serde_json::json!({
             "vault": vault, "status": status, "until": until.map(time::rfc3339), "alarm": alarm,
         });
-        if let (Some(ways), Some(json)) = (ways, json.as_object_mut()) {
-            json.insert("credentials".to_owned(), ways.iter().map(way_json).collect());
+        if let (Some(credentials), Some(json)) = (credentials, json.as_object_mut()) {
+            json.insert("credentials".to_owned(), credentials.iter().map(credential_json).collect());
         }
         return ui.print_json(&json);
     }
@@ -79,22 +82,22 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
         None => format!("{}; open a session with `keyvault unlock`", ui.on_out(output::WARN, "locked")),
     };
     let mut text = format!("vault    {}\nsession  {told}", output::harmless_line(vault));
-    for way in ways.iter().flatten() {
-        text += &format!("\n  {}", way_line(way));
+    for credential in credentials.iter().flatten() {
+        text += &format!("\n  {}", credential_line(credential));
     }
     ui.line(&text)
 }
 
-fn way_json(way: &Outlook) -> serde_json::Value {
-    serde_json::json!({ "credential": way.step.name(), "opens": way.opens, "why": way.why })
+fn credential_json(credential: &Outlook) -> serde_json::Value {
+    serde_json::json!({ "credential": credential.step.name(), "opens": credential.opens, "why": credential.why })
 }
 
 /// `  keyring              no     it is locked.`
-fn way_line(way: &Outlook) -> String {
-    let word = match way.opens {
+fn credential_line(credential: &Outlook) -> String {
+    let word = match credential.opens {
         Some(true) => "yes",
         Some(false) => "no",
         None => "maybe",
     };
-    format!("{:<20} {word:<6} {}", way.step.name(), way.why)
+    format!("{:<20} {word:<6} {}", credential.step.name(), credential.why)
 }

@@ -1,6 +1,7 @@
 //! `keyvault token …`
 
 use clap::{Args, Subcommand};
+use keyvault_vault::{key, token};
 
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -103,7 +104,7 @@ impl Create {
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
         let issued = context.with_world(|world| {
-            vault.create_token(&access, world, &new).map_err(|error| Failure::of(error, &path))
+            token::create(&mut vault, &access, world, &new).map_err(|error| Failure::of(error, &path))
         })?;
         print_issued(context, &issued)
     }
@@ -114,7 +115,7 @@ impl Renew {
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
         let issued = context.with_world(|world| {
-            vault.renew_token(&access, world, &self.name).map_err(|error| Failure::of(error, &path))
+            token::renew(&mut vault, &access, world, &self.name).map_err(|error| Failure::of(error, &path))
         })?;
         print_issued(context, &issued)?;
         let granted: Vec<_> = issued.granted.iter().map(KeyName::as_str).collect();
@@ -178,7 +179,7 @@ fn json(record: &TokenRecord, granted: &[KeyName], now: Moment) -> serde_json::V
 fn tokens(context: &Context) -> Result<Vec<Listed>, Failure> {
     let (mut vault, access) = context.open_to_look()?;
     let path = vault.path().to_owned();
-    vault.tokens(&access, context.now()).map_err(|error| Failure::of(error, &path))
+    token::list(&mut vault, &access, context.now()).map_err(|error| Failure::of(error, &path))
 }
 
 fn list(context: &Context) -> Result<u8, Failure> {
@@ -283,7 +284,7 @@ impl Revoke {
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
         let could = context.with_world(|world| {
-            vault.revoke_token(&access, world, &self.name).map_err(|error| Failure::of(error, &path))
+            token::revoke(&mut vault, &access, world, &self.name).map_err(|error| Failure::of(error, &path))
         })?;
         let ui = &context.ui;
         if ui.json {
@@ -306,9 +307,8 @@ impl Revoke {
 /// value and would take the next of several lines for it.
 fn rotations(vault: &mut Vault, access: &Access, could: &[&str]) -> String {
     // That the token is revoked or renewed is not to be called in question by a vault that cannot be listed.
-    let made = vault.list(access).unwrap_or_default();
-    let made: Vec<_> =
-        made.iter().filter(|item| item.recipe.is_some()).map(|item| item.name.as_str()).collect();
+    let made = key::list(vault, access).unwrap_or_default();
+    let made: Vec<_> = made.iter().filter(|key| key.recipe.is_some()).map(|key| key.name.as_str()).collect();
     let (made, given): (Vec<&str>, Vec<&str>) = could.iter().partition(|name| made.contains(name));
     let mut text = String::new();
     if !made.is_empty() {

@@ -65,7 +65,7 @@ fn words(unfit: &Unfit) -> String {
         Unfit::Absent => "does not exist".to_owned(),
         Unfit::NotAFolder => "is not a folder".to_owned(),
         Unfit::OnDisk => "is not in memory (tmpfs)".to_owned(),
-        Unfit::Foreign { uid } => format!("belongs to user {uid}"),
+        Unfit::OfAnotherUser { uid } => format!("belongs to user {uid}"),
         Unfit::OpenToOthers { mode } => format!("is open to others (mode {mode:04o})"),
         Unfit::Refused(number) => reason(&std::io::Error::from_raw_os_error(*number)),
     }

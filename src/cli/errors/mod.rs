@@ -155,7 +155,7 @@ impl Failure {
         Self::new(code::LOCKED, "locked", message, Some(WAYS_TO_ROOT))
     }
 
-    /// A rekey that keeps the passphrase seals the new root under it; another way in is not enough.
+    /// A rekey that keeps the passphrase seals the new root under it; another slot is not enough.
     pub(in crate::cli) fn rekey_without_passphrase(unasked: &str) -> Self {
         Self::new(
             code::LOCKED,

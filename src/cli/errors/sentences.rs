@@ -36,6 +36,7 @@ impl Failure {
                 failure.hint.get_or_insert_default().push_str(rekeyed);
                 failure
             }
+            VaultError::State(error @ StateError::NewerRecord { .. }) => newer(&error, path),
             VaultError::State(error) => altered(&error.to_string(), path),
             VaultError::Unlock(error) => unlock(&error),
             VaultError::Alarm { standing, found, pinned, path } => alarm(standing, found, pinned, &path),
@@ -45,7 +46,7 @@ impl Failure {
                 "This needs the passphrase or a key file; a session is not enough.",
                 Some(WAYS_TO_ROOT),
             ),
-            VaultError::NoSuchWay { id } => Self::new(
+            VaultError::NoSuchSlot { id } => Self::new(
                 code::NOT_FOUND,
                 "not_found",
                 format!("The vault has no slot {id}."),
@@ -57,15 +58,15 @@ impl Failure {
                 "Every slot belongs to the vault.".to_owned(),
                 Some("Run `keyvault vault slot list` to see the slots."),
             ),
-            VaultError::LastWay { id } => Self::refused(
+            VaultError::LastSlot { id } => Self::refused(
                 &format!("Slot {id} is the last one with full access and was not removed."),
                 Some("Add another first: keyvault vault slot add keyfile FILE"),
             ),
-            VaultError::TooManyWays => Self::refused(
+            VaultError::TooManySlots => Self::refused(
                 "The vault has 32 slots, the maximum.",
                 Some("Remove one with `keyvault vault slot remove NUMBER`."),
             ),
-            VaultError::WaysChanged => Self::new(
+            VaultError::SlotsChanged => Self::new(
                 code::BUSY,
                 "changed",
                 "Another command changed the slots at the same time. Nothing was changed.",
@@ -295,4 +296,11 @@ pub(in crate::cli) fn list(names: &[KeyName]) -> String {
         Some(more) if more > 0 => format!("{} and {more} more", shown.join(", ")),
         _ => shown.join(", "),
     }
+}
+
+fn newer(error: &StateError, path: &Path) -> Failure {
+    Failure::failed(
+        &format!("{} was changed by a newer version of keyvault: {error}.", path.display()),
+        Some("Use that version or a newer one."),
+    )
 }

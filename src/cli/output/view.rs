@@ -6,7 +6,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use keyvault_core::clock::Moment;
-use keyvault_vault::{Item, Status, Version};
+use keyvault_vault::{KeyRecord, Status, Version};
 
 use super::time;
 use crate::cli::output::{self, Ui};
@@ -48,17 +48,17 @@ struct PreviousJson {
 impl KeyJson {
     /// What `list` shows.
     #[must_use]
-    pub fn of(item: &Item, now: Moment) -> Self {
-        let current = item.current();
+    pub fn of(key_record: &KeyRecord, now: Moment) -> Self {
+        let current = key_record.current();
         Self {
-            name: item.name.to_string(),
-            variable: item.variable.to_string(),
-            scopes: item.scopes.iter().map(ToString::to_string).collect(),
-            tags: item.tags.iter().map(|(key, value)| (key.to_string(), value.clone())).collect(),
+            name: key_record.name.to_string(),
+            variable: key_record.variable.to_string(),
+            scopes: key_record.scopes.iter().map(ToString::to_string).collect(),
+            tags: key_record.tags.iter().map(|(key, value)| (key.to_string(), value.clone())).collect(),
             version: current.map(|version| version.number),
-            status: item.status(now).name(),
-            created: time::rfc3339(item.created),
-            expires: item.expires.map(time::rfc3339),
+            status: key_record.status(now).name(),
+            created: time::rfc3339(key_record.created),
+            expires: key_record.expires.map(time::rfc3339),
             fingerprint: current.map(Version::fingerprint_hex),
             previous: None,
             note: None,
@@ -71,12 +71,12 @@ impl KeyJson {
 
     /// What `show` and `generate` add.
     #[must_use]
-    pub fn detailed(item: &Item, now: Moment) -> Self {
+    pub fn detailed(key: &KeyRecord, now: Moment) -> Self {
         Self {
-            note: Some(item.note.clone()).filter(|note| !note.is_empty()),
-            entropy_bits: item.recipe.as_ref().map(keyvault_core::recipe::Recipe::entropy_bits),
-            public: item.current().and_then(|version| version.public.clone()),
-            ..Self::of(item, now)
+            note: Some(key.note.clone()).filter(|note| !note.is_empty()),
+            entropy_bits: key.recipe.as_ref().map(keyvault_core::recipe::Recipe::entropy_bits),
+            public: key.current().and_then(|version| version.public.clone()),
+            ..Self::of(key, now)
         }
     }
 
@@ -93,8 +93,8 @@ impl KeyJson {
 
     /// With the version before, as long as it is good.
     #[must_use]
-    pub fn with_previous(self, item: &Item, now: Moment) -> Self {
-        let previous = item.previous(now).and_then(|version| {
+    pub fn with_previous(self, key: &KeyRecord, now: Moment) -> Self {
+        let previous = key.previous(now).and_then(|version| {
             Some(PreviousJson { version: version.number, good_until: time::rfc3339(version.grace_until?) })
         });
         Self { previous, ..self }
@@ -123,9 +123,9 @@ pub fn counted(count: usize, what: &str) -> String {
 
 /// The status in a word. Upper case marks what is wrong where there are no colors.
 #[must_use]
-pub fn status(item: &Item, now: Moment) -> (&'static str, anstyle::Style) {
-    let word = match item.status(now) {
-        Status::Active if expires_soon(item.expires, now) => EXPIRING,
+pub fn status(key: &KeyRecord, now: Moment) -> (&'static str, anstyle::Style) {
+    let word = match key.status(now) {
+        Status::Active if expires_soon(key.expires, now) => EXPIRING,
         Status::Active => ACTIVE,
         Status::Expired => EXPIRED,
         Status::Revoked => REVOKED,
@@ -157,29 +157,30 @@ pub fn expires_soon(expires: Option<Moment>, now: Moment) -> bool {
 
 /// A key's facts, a line each, as `show`, `generate` and `add` print them.
 #[must_use]
-pub fn facts(item: &Item, now: Moment, ui: &Ui) -> String {
-    let mut lines = vec![("name", ui.on_out(output::STRONG, item.name.as_str()))];
-    lines.push(("variable", item.variable.to_string()));
-    if let Some(version) = item.current() {
+pub fn facts(key_record: &KeyRecord, now: Moment, ui: &Ui) -> String {
+    let mut lines = vec![("name", ui.on_out(output::STRONG, key_record.name.as_str()))];
+    lines.push(("variable", key_record.variable.to_string()));
+    if let Some(version) = key_record.current() {
         lines.push(("version", version.number.to_string()));
     }
-    lines.push(("scopes", joined(item.scopes.iter())));
-    if !item.tags.is_empty() {
-        let tags = item.tags.iter().map(|(key, value)| format!("{key}={}", output::harmless_line(value)));
+    lines.push(("scopes", joined(key_record.scopes.iter())));
+    if !key_record.tags.is_empty() {
+        let tags =
+            key_record.tags.iter().map(|(key, value)| format!("{key}={}", output::harmless_line(value)));
         lines.push(("tags", tags.collect::<Vec<_>>().join(", ")));
     }
-    if !item.note.is_empty() {
-        lines.push(("note", output::harmless(&item.note).replace('\n', "\n             ")));
+    if !key_record.note.is_empty() {
+        lines.push(("note", output::harmless(&key_record.note).replace('\n', "\n             ")));
     }
-    let (word, style) = status(item, now);
+    let (word, style) = status(key_record, now);
     lines.push(("status", ui.on_out(style, word)));
-    lines.push(("created", when(item.created, now)));
-    lines.push(("expires", item.expires.map_or_else(|| "never".to_owned(), |at| when(at, now))));
-    if let Some(recipe) = &item.recipe {
+    lines.push(("created", when(key_record.created, now)));
+    lines.push(("expires", key_record.expires.map_or_else(|| "never".to_owned(), |at| when(at, now))));
+    if let Some(recipe) = &key_record.recipe {
         lines
             .push(("recipe", format!("{}, {} bits of entropy", recipe.kind().name(), recipe.entropy_bits())));
     }
-    if let Some(version) = item.current() {
+    if let Some(version) = key_record.current() {
         lines.push(("fingerprint", version.fingerprint_hex()));
     }
     let lines = lines.into_iter().map(|(label, value)| format!("{label:<12} {value}"));

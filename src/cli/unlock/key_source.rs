@@ -18,7 +18,7 @@ use keyvault_exec::release::ReleaseError;
 use keyvault_os::fs::private::open_secret_file;
 use keyvault_vault::state::pin::{Memory, Pin, Pins};
 use keyvault_vault::unlock::token::{self, Token};
-use keyvault_vault::{Bundle, Holding, MAX_BUNDLE, ReadsLog, Supply, VaultError, World};
+use keyvault_vault::{BearerKeys, Bundle, MAX_BUNDLE, ReadsLog, Supply, VaultError, World};
 
 /// Machines, which open only what was granted to them.
 #[derive(Debug, Clone, Args)]
@@ -73,9 +73,9 @@ impl Context {
         let bundle = machine.bundle.clone().or_else(|| variable("KEYVAULT_BUNDLE").map(PathBuf::from));
         let token = self.given_token()?;
         match (token, bundle) {
-            (Some(token), Some(file)) => self.open_bundle(&file, &Holding::of(&token, machine.min_seq)),
+            (Some(token), Some(file)) => self.open_bundle(&file, &BearerKeys::of(&token, machine.min_seq)),
             (Some(token), None) => {
-                Ok(Supply::Granted(self.open_to_take()?, Holding::of(&token, machine.min_seq)))
+                Ok(Supply::Granted(self.open_to_take()?, BearerKeys::of(&token, machine.min_seq)))
             }
             (None, Some(_)) => Err(Failure::locked_bundle()),
             (None, None) if machine.min_seq.is_some() => Err(Failure::usage(
@@ -101,8 +101,8 @@ impl Context {
     }
 
     /// A token's bundle, opened; that it is older than one that was used here is said.
-    fn open_bundle(&self, file: &Path, holding: &Holding) -> Result<Supply, Failure> {
-        let supply = self.read_bundle(file, holding)?;
+    fn open_bundle(&self, file: &Path, bearer: &BearerKeys) -> Result<Supply, Failure> {
+        let supply = self.read_bundle(file, bearer)?;
         if let Supply::Bundled(bundle, ..) = &supply {
             self.tell_if_stale(bundle, file);
         }
@@ -110,21 +110,21 @@ impl Context {
     }
 
     /// A token's bundle, opened, as a place to take keys from.
-    pub(in crate::cli) fn read_bundle(&self, file: &Path, holding: &Holding) -> Result<Supply, Failure> {
-        let (bundle, log) = self.bundle(file, holding)?;
-        let holding = holding.again().ok_or_else(Failure::locked_bundle)?;
-        Ok(Supply::Bundled(Box::new(bundle), holding, log))
+    pub(in crate::cli) fn read_bundle(&self, file: &Path, bearer: &BearerKeys) -> Result<Supply, Failure> {
+        let (bundle, log) = self.bundle(file, bearer)?;
+        let bearer = bearer.again().ok_or_else(Failure::locked_bundle)?;
+        Ok(Supply::Bundled(Box::new(bundle), bearer, log))
     }
 
     /// A token's bundle, opened, and where reads of it are recorded.
     pub(in crate::cli) fn bundle(
         &self,
         file: &Path,
-        holding: &Holding,
+        bearer: &BearerKeys,
     ) -> Result<(Bundle, ReadsLog), Failure> {
         let (mut content, _) = open_secret_file(file).map_err(|error| Failure::io(file, &error))?;
         let content = read_secret(&mut content, MAX_BUNDLE, file)?;
-        let bundle = Bundle::open(content.expose(), file, holding, self.now())
+        let bundle = Bundle::open(content.expose(), file, bearer, self.now())
             .map_err(|error| Failure::of(VaultError::Token(error), file))?;
         let log = match (variable("KEYVAULT_READS"), state_folder()) {
             (Some(path), _) => {
@@ -166,7 +166,7 @@ impl Context {
             )),
             Some(pin) if pin.change == bundle.label.change => {}
             _ => {
-                let pin = Pin { change: bundle.label.change, mac: [0; 32], epoch: None, path: file.display().to_string() };
+                let pin = Pin { change: bundle.label.change, hash: [0; 32], epoch: None, path: file.display().to_string() };
                 // Nothing but the word about an older one is lost.
                 let _ = pins.advance_token(token, place, &pin);
             }

@@ -9,7 +9,7 @@ use keyvault_os::fs::private;
 use keyvault_vault::unlock::UnlockError;
 use keyvault_vault::unlock::keyring_entry::KeyringSecret;
 use keyvault_vault::unlock::os_keyring::{self, LIMIT, NoAnswer};
-use keyvault_vault::{Access, Credential, Vault, VaultError, Way};
+use keyvault_vault::{Access, Credential, Slot, Vault, VaultError, slot};
 
 use super::order::opens_slot;
 use crate::cli::context::{Context, state_folder};
@@ -31,7 +31,7 @@ impl Context {
     }
 
     fn by_keyring(&self, vault: &mut Vault) -> Result<Option<Result<Access, NoAnswer>>, Failure> {
-        if !vault.has_keyring().map_err(|error| Failure::of(error, vault.path()))? {
+        if !slot::has_keyring(vault).map_err(|error| Failure::of(error, vault.path()))? {
             return Ok(None);
         }
         let until = Instant::now() + LIMIT;
@@ -69,15 +69,15 @@ impl Context {
     #[allow(clippy::unused_self, reason = "beside the other ways of asking")]
     pub(in crate::cli) fn keyring_alone(&self, vault: &mut Vault) -> Result<Option<Access>, String> {
         let message = |failure: Failure| failure.message;
-        if !vault.has_keyring().map_err(|error| message(Failure::of(error, vault.path())))? {
+        if !slot::has_keyring(vault).map_err(|error| message(Failure::of(error, vault.path())))? {
             return Ok(None);
         }
         let entry = entry_access(vault, LIMIT).map_err(message)?;
         entry.map(|(access, _)| Some(access)).map_err(|why| sentence(&why))
     }
 
-    /// Makes the keyring of this user on this machine a way in. `access` has root.
-    pub(in crate::cli) fn add_keyring(&self, vault: &mut Vault, access: &Access) -> Result<Way, Failure> {
+    /// Makes the keyring of this user on this machine a slot. `access` has root.
+    pub(in crate::cli) fn add_keyring(&self, vault: &mut Vault, access: &Access) -> Result<Slot, Failure> {
         let path = vault.path().to_owned();
         let failed = |error: VaultError| Failure::of(error, &path);
         let identity = vault.identity();
@@ -104,8 +104,7 @@ impl Context {
             os_keyring::keep(&identity, &secret, LIMIT).map_err(|why| unavailable(&why))?;
         }
         let added = self.with_world(|world| {
-            vault
-                .add_way(access, world, Credential::Keyring(&secret))
+            slot::add(vault, access, world, Credential::Keyring(&secret))
                 .map_err(|error| Failure::of(error, &path))
         });
         added.inspect_err(|failure| {
@@ -120,7 +119,7 @@ impl Context {
         &self,
         vault: &mut Vault,
     ) -> Result<Option<(Access, KeyringSecret)>, Failure> {
-        if !vault.has_keyring().map_err(|error| Failure::of(error, vault.path()))? {
+        if !slot::has_keyring(vault).map_err(|error| Failure::of(error, vault.path()))? {
             return Ok(None);
         }
         match entry_access(vault, LIMIT)? {
@@ -137,9 +136,9 @@ impl Context {
     pub(in crate::cli) fn keyring_opens(
         &self,
         vault: &mut Vault,
-        way: Way,
+        slot: Slot,
     ) -> Result<Result<bool, NoAnswer>, Failure> {
-        Ok(entry_access(vault, LIMIT)?.map(|(access, _)| access.slot_id() == Some(way.id)))
+        Ok(entry_access(vault, LIMIT)?.map(|(access, _)| access.slot_id() == Some(slot.id)))
     }
 }
 

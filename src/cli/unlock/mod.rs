@@ -1,4 +1,4 @@
-//! From the vault's path to an opened vault. Which way is tried when stands in `order`; here, how each of them goes.
+//! From the vault's path to an opened vault. Which credential is tried when stands in `order`; how each of them opens it stands here.
 
 pub mod key_source;
 pub mod keyring;
@@ -17,7 +17,7 @@ use keyvault_vault::state::pin::{Memory, Pins, Standing};
 use keyvault_vault::unlock::keyfile::{self, KeyFile};
 use keyvault_vault::unlock::passphrase::{MAX_LEN, Passphrase, Unfit};
 use keyvault_vault::unlock::{Secret, UnlockError, session};
-use keyvault_vault::{Access, Notice, Vault, VaultError};
+use keyvault_vault::{Access, Notice, Vault, VaultError, file, slot};
 
 use self::order::ORDER;
 use super::context::{
@@ -96,7 +96,7 @@ impl Context {
 
     /// Says in a line that the file is in alarm, or older than another copy of it, and gives the word for programs.
     pub fn tell_alarm(&self, vault: &mut Vault, access: &Access) -> Result<Option<&'static str>, Failure> {
-        let standing = vault.standing(access).map_err(|error| Failure::of(error, vault.path()));
+        let standing = file::standing(vault, access).map_err(|error| Failure::of(error, vault.path()));
         let (standing, older_copy) = standing?;
         if let Some(notice) = older_copy {
             self.tell(&notice);
@@ -170,7 +170,7 @@ impl Context {
             return Ok((vault, access, None));
         }
         let mut vault = self.open()?;
-        if !vault.has_passphrase().map_err(|error| Failure::of(error, vault.path()))? {
+        if !slot::has_passphrase(&mut vault).map_err(|error| Failure::of(error, vault.path()))? {
             return Err(Failure::refused(
                 "The vault has no passphrase to keep.",
                 Some("Without `--keep-passphrase`, `keyvault vault rekey` sets one."),

@@ -1,4 +1,4 @@
-//! The order in which the ways into a vault are tried, for whoever opens it and for whoever says why one did or did not.
+//! The order in which credentials are tried, for a command that opens the vault and for `status`, which says why one did or did not.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::cli::errors::Failure;
 use crate::cli::output;
 use crate::cli::output::time;
 
-/// A way to the daily keys.
+/// A credential that gives the daily keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum Step {
     /// `KEYVAULT_TOKEN`. It opens its grants and not the vault: `supply` takes it before it comes here, for the commands
@@ -42,10 +42,9 @@ pub(in crate::cli) const ORDER: [Step; 7] = [
     Step::Prompt,
 ];
 
-/// What a way would do for the next command.
+/// Whether a credential would serve the next command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::cli) struct Outlook {
-    /// The way.
     pub(in crate::cli) step: Step,
     /// Whether it opens the vault; `None` where only trying would tell, at the cost of a derivation or a question.
     pub(in crate::cli) opens: Option<bool>,
@@ -70,7 +69,7 @@ impl Step {
 }
 
 impl Context {
-    /// What the first way opens that is there at all. One that is there and fails is an error, except for the keyring,
+    /// What the first credential opens that is there at all. One that is there and fails is an error, except for the keyring,
     /// whose silence is said.
     pub(in crate::cli) fn access(&self, vault: &mut Vault, steps: &[Step]) -> Result<Access, Failure> {
         for step in steps {
@@ -108,13 +107,13 @@ impl Context {
         self.access(vault, &steps)
     }
 
-    /// What the one way would do that needs no vault.
+    /// Whether the one credential would serve that needs no vault.
     pub(in crate::cli) fn outlook_without_vault(&self) -> Outlook {
         let (opens, why) = self.judged_token();
         Outlook { step: Step::Token, opens, why: output::harmless_line(&why) }
     }
 
-    /// What each way would do, in their order. Nobody is asked, and nothing is derived that costs.
+    /// Whether each credential would serve, in their order. Nobody is asked, and nothing is derived that costs.
     pub(in crate::cli) fn outlook(&self, vault: &mut Vault) -> Vec<Outlook> {
         ORDER
             .map(|step| {

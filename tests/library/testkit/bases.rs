@@ -19,7 +19,7 @@ use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::{
     Access, Creation, Credential, Edit, Holder, Holders, NewKey, NewValue, Origin, Purpose, Revocation,
-    Terms, Vault, Which, World,
+    Terms, Vault, Which, World, check, file, key, slot, supply,
 };
 use rusqlite::Connection;
 
@@ -131,7 +131,7 @@ impl Lab {
             Self { folder, rng, clock, passphrase: phrase.to_owned(), code, file, vault: None, access: None };
         let opening = passphrase(phrase);
         let creation = Creation { passphrase: &opening, cost: Cost::FLOOR, recovery: Some(&lab.code) };
-        Vault::create(&lab.path(), &creation, &lab.world()).unwrap();
+        file::create(&lab.path(), &creation, &lab.world()).unwrap();
         let mut vault = Vault::open(&lab.path(), &lab.pins()).unwrap();
         lab.access = Some(vault.open_passphrase(&opening).unwrap());
         lab.vault = Some(vault);
@@ -166,11 +166,11 @@ impl Lab {
     }
 
     pub(crate) fn add(&mut self, new: NewKey) {
-        self.act(|vault, access, world| vault.create_key(access, world, new, false).map(drop)).unwrap();
+        self.act(|vault, access, world| key::create(vault, access, world, new, false).map(drop)).unwrap();
     }
 
     fn edit(&mut self, key: &str, edit: &Edit) {
-        self.act(|vault, access, world| vault.edit(access, world, &[name(key)], edit)).unwrap();
+        self.act(|vault, access, world| key::edit(vault, access, world, &[name(key)], edit)).unwrap();
     }
 
     pub(crate) fn rotate(&mut self, key: &str, value: Option<&[u8]>, terms: Terms) {
@@ -178,27 +178,31 @@ impl Lab {
             let which = Which::Names(vec![name(key)]);
             let value = value.map(|value| NewValue {
                 name: name(key),
-                item: vault.show(access, &name(key)).unwrap().id,
+                key: key::show(vault, access, &name(key)).unwrap().id,
                 value: secret(value),
             });
-            vault.rotate(access, world, &which, value, terms)
+            key::rotate(vault, access, world, &which, value, terms)
         })
         .unwrap();
     }
 
     fn revoke(&mut self, key: &str, version: Option<u32>, reason: &str, wipe: bool) {
         let revocation = Revocation { version, reason: reason.to_owned(), wipe };
-        self.act(|vault, access, world| vault.revoke(access, world, &[name(key)], &revocation)).unwrap();
+        self.act(|vault, access, world| key::revoke(vault, access, world, &[name(key)], &revocation))
+            .unwrap();
     }
 
     fn reveal(&mut self, key: &str) {
-        self.act(|vault, access, world| vault.reveal(access, world, &name(key), None).map(drop)).unwrap();
+        self.act(|vault, access, world| key::reveal(vault, access, world, &name(key), None).map(drop))
+            .unwrap();
     }
 
     fn add_key_file(&mut self) {
         let file = KeyFile::parse(self.file.line().unwrap().expose()).unwrap();
-        self.act(|vault, access, world| vault.add_way(access, world, Credential::KeyFile(&file)).map(drop))
-            .unwrap();
+        self.act(|vault, access, world| {
+            slot::add(vault, access, world, Credential::KeyFile(&file)).map(drop)
+        })
+        .unwrap();
     }
 
     /// The vault as statements, as it stands now.
@@ -214,7 +218,7 @@ impl Lab {
 
     pub(crate) fn base(&mut self, name: &str, about: &str) -> Base {
         let sql = self.dump();
-        let checked = self.act(|vault, access, _| vault.check(access)).unwrap();
+        let checked = self.act(|vault, access, _| check::run(vault, access)).unwrap();
         assert_eq!(checked.findings, [], "{name}");
         let root = forge::root(&sql, passphrase(&self.passphrase).expose());
         let text =
@@ -291,14 +295,14 @@ pub(crate) fn plain() -> Plain {
     let before = lab.base("plain-first-passphrase", "");
     lab.act(|vault, access, world| {
         let credential = Credential::Passphrase(&new, Cost::FLOOR);
-        vault.replace_ways(access, world, Action::Passwd, &[credential]).map(drop)
+        slot::replace(vault, access, world, Action::Passwd, &[credential]).map(drop)
     })
     .unwrap();
     let again = passphrase(PASSPHRASE);
     lab.access = lab.vault.as_mut().map(|vault| vault.open_passphrase(&new).unwrap());
     lab.act(|vault, access, world| {
         let credential = Credential::Passphrase(&again, Cost::FLOOR);
-        vault.replace_ways(access, world, Action::Passwd, &[credential]).map(drop)
+        slot::replace(vault, access, world, Action::Passwd, &[credential]).map(drop)
     })
     .unwrap();
     lab.access = lab.vault.as_mut().map(|vault| vault.open_passphrase(&again).unwrap());
@@ -410,7 +414,7 @@ fn states() -> Base {
     lab.rotate("retired", Some(b"retired 2"), Terms::default());
     lab.add(key("rolled-back", "rolled-back 1", &["all"]));
     lab.rotate("rolled-back", Some(b"rolled-back 2"), Terms::default());
-    lab.act(|vault, access, world| vault.rollback(access, world, &name("rolled-back"), None)).unwrap();
+    lab.act(|vault, access, world| key::rollback(vault, access, world, &name("rolled-back"), None)).unwrap();
     lab.add(key("revoked", "revoked 1", &["all"]));
     lab.rotate("revoked", Some(b"revoked 2"), grace(5));
     lab.revoke("revoked", None, "leaked in a log", false);
@@ -460,7 +464,7 @@ fn rekeyed() -> Base {
         lab.act(|vault, access, world| {
             let credentials = [Credential::Passphrase(&opening, Cost::FLOOR), Credential::Recovery(&code)];
             let by_code = vault.open_recovery(&code)?;
-            vault.rekey(access, world, &credentials, &[access, &by_code], &|_| ()).map(drop)
+            slot::rekey(vault, access, world, &credentials, &[access, &by_code], &|_| ()).map(drop)
         })
         .unwrap();
         lab.access = lab.vault.as_mut().map(|vault| vault.open_passphrase(&opening).unwrap());
@@ -479,7 +483,7 @@ fn slots() -> Base {
             let cost = Cost { memory_kib: 20_000, passes: 2, lanes: 3 };
             let credential =
                 if number == 17 { Credential::Passphrase(&costly, cost) } else { Credential::KeyFile(&file) };
-            vault.add_way(access, world, credential).map(drop)
+            slot::add(vault, access, world, credential).map(drop)
         })
         .unwrap();
         lab.file = file;
@@ -504,11 +508,11 @@ fn changed() -> Base {
     }
     lab.edit("first", &Edit { rename: Some(name("renamed")), ..Edit::default() });
     lab.edit("second", &Edit { unscope: BTreeSet::from(["s".parse().unwrap()]), ..Edit::default() });
-    lab.act(|vault, access, world| vault.remove(access, world, &[name("third")])).unwrap();
+    lab.act(|vault, access, world| key::remove(vault, access, world, &[name("third")])).unwrap();
     let purpose = || Purpose { action: Action::Exec, detail: "printenv".to_owned() };
     let all = Selection { all: true, ..Selection::default() };
     lab.act(|vault, access, world| {
-        content::take(vault.begin(access, world).unwrap(), &all, purpose()).map(drop).unwrap();
+        content::take(supply::begin(vault, access, world).unwrap(), &all, purpose()).map(drop).unwrap();
     });
     lab.base("changed", "Keys that were renamed, taken out of a scope and removed; the log ends with a read.")
 }
@@ -541,7 +545,7 @@ fn adopted() -> Base {
     }
     std::fs::write(lab.path(), bytes).unwrap();
     lab.vault = Some(Vault::open(&lab.path(), &lab.pins()).unwrap());
-    lab.act(|vault, access, world| vault.adopt(access, world).map(drop)).unwrap();
+    lab.act(|vault, access, world| file::adopt(vault, access, world).map(drop)).unwrap();
     lab.base(
         "adopted",
         "An earlier state that was adopted where a later one had been seen; change numbers were skipped.",

@@ -1,5 +1,5 @@
 //! Vaults as builds wrote them, which every later build must open. A folder in `tests/compat/` for each version: the
-//! file, what opens it, and what it holds; a bundle, and what a token's holder gets of both.
+//! file, what opens it, and what it holds; a bundle, and what a token's bearer gets of both.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -13,13 +13,13 @@ use keyvault_vault::unlock::keyring_entry::KeyringSecret;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::unlock::token::Token;
-use keyvault_vault::{Bundle, Holding, ReadsLog, Supply, Vault, World};
+use keyvault_vault::{BearerKeys, Bundle, ReadsLog, Supply, Vault, World};
 use serde_json::Value;
 
 use super::bases::{self, Base};
 use super::content;
 use super::forge::Forge;
-use super::machines_base::{Holder, Machines};
+use super::machines_base::{Bearer, Machines};
 use super::replay::Fixed;
 
 pub(crate) fn folder() -> PathBuf {
@@ -40,7 +40,7 @@ pub(crate) fn write() {
     let made = Machines::new();
     let base = &made.now;
     let token = made.token("ci");
-    let held = Holder::of(&Forge::new(&base.sql, &base.root, ""), token).content(base.now);
+    let held = Bearer::of(&Forge::new(&base.sql, &base.root, ""), token).content(base.now);
     put(
         &own,
         base,
@@ -129,16 +129,16 @@ pub(crate) fn open(folder: &Path) {
     run(&["vault", "check"]);
 }
 
-/// The same for what a token's holder has: of the vault, and of a bundle.
+/// The same for what a token's bearer has: of the vault, and of a bundle.
 fn open_with_token(folder: &Path, path: &Path, world: &World<'_>) {
     let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
     let expected: Value = serde_json::from_slice(&read("held.json")).unwrap();
-    let holding = || Holding::of(&Token::parse(&read("token")).unwrap(), None);
-    let mut granted = Supply::Granted(Vault::open(path, &world.pins).unwrap(), holding());
+    let bearer = || BearerKeys::of(&Token::parse(&read("token")).unwrap(), None);
+    let mut granted = Supply::Granted(Vault::open(path, &world.pins).unwrap(), bearer());
     assert_eq!(content::held(&mut granted, world), expected, "{}", folder.display());
     let at = path.with_file_name("keys.kvb");
-    let bundle = Bundle::open(&read("bundle"), &at, &holding(), world.now()).unwrap();
+    let bundle = Bundle::open(&read("bundle"), &at, &bearer(), world.now()).unwrap();
     let reads = ReadsLog::at(path.with_file_name("reads.jsonl"));
-    let mut bundled = Supply::Bundled(Box::new(bundle), holding(), reads);
+    let mut bundled = Supply::Bundled(Box::new(bundle), bearer(), reads);
     assert_eq!(content::held(&mut bundled, world), expected, "{}: the bundle", folder.display());
 }

@@ -7,7 +7,8 @@ use keyvault_core::name::{EnvName, Scope};
 use keyvault_exec::release::{self, Preview, ReleaseError, Released, Selection};
 use keyvault_vault::audit::Action;
 use keyvault_vault::{
-    Access, Item, Looking, Purpose, Reading, Status, Supply, Taking, Vault, VersionState, World,
+    Access, KeyRecord, Looking, Purpose, Reading, Status, Supply, Taking, Vault, VersionState, World, check,
+    key, slot, supply,
 };
 use serde_json::{Value, json};
 
@@ -150,7 +151,7 @@ pub(crate) fn preview(reading: Reading<'_, Looking>, selection: &Selection) -> R
     Ok(release::stage(reading, selection)?.fit_anywhere()?.preview())
 }
 
-/// What a token's holder gets of the library.
+/// What a token's bearer gets of the library.
 pub(crate) fn held(supply: &mut Supply, world: &World<'_>) -> Value {
     let mut take = |selection: &Selection| {
         let purpose = Purpose { action: Action::Exec, detail: String::new() };
@@ -184,18 +185,18 @@ pub(crate) fn held(supply: &mut Supply, world: &World<'_>) -> Value {
 /// holds against the value; those are taken from `expected`.
 pub(crate) fn seen(vault: &mut Vault, access: &Access, world: &World<'_>, expected: &Value) -> Value {
     let now = world.now();
-    let checked = vault.check(access).unwrap();
+    let checked = check::run(vault, access).unwrap();
     assert_eq!(checked.findings, []);
     let identity = vault.identity();
     let change = checked.change;
-    let entries = vault.verify_audit(access).unwrap().entries;
-    let ways = vault.ways(access).unwrap();
-    let names = vault.names(access).unwrap();
-    let items = vault.list(access).unwrap();
+    let entries = check::audit_log(vault, access).unwrap().entries;
+    let slots = slot::list(vault, access).unwrap();
+    let names = key::names(vault, access).unwrap();
+    let items = key::list(vault, access).unwrap();
     let mut scopes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for item in &items {
         assert!(names.keys.contains(&item.name));
-        assert_eq!(vault.show(access, &item.name).unwrap(), *item);
+        assert_eq!(key::show(vault, access, &item.name).unwrap(), *item);
         for scope in &item.scopes {
             scopes.entry(scope.to_string()).or_default().push(item.name.to_string());
         }
@@ -213,11 +214,11 @@ pub(crate) fn seen(vault: &mut Vault, access: &Access, world: &World<'_>, expect
             .filter(|item| members.contains(&item.name.to_string()) && item.status(now) == Status::Active);
         let active: Vec<_> = active.map(|item| item.name.clone()).collect();
         // A variable that runs code is not handed out.
-        let unfit = |item: &Item| EnvName::parse(item.variable.as_str()).is_err();
+        let unfit = |item: &KeyRecord| EnvName::parse(item.variable.as_str()).is_err();
         if active.is_empty() || items.iter().any(unfit) {
             continue;
         }
-        let mut taken = preview(vault.look(access, world).unwrap(), &selection).unwrap().keys;
+        let mut taken = preview(supply::look(vault, access, world).unwrap(), &selection).unwrap().keys;
         taken.sort();
         assert_eq!(taken.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), active, "{scope}");
     }
@@ -230,13 +231,19 @@ pub(crate) fn seen(vault: &mut Vault, access: &Access, world: &World<'_>, expect
         "epoch": identity.epoch,
         "change": change,
         "entries": entries,
-        "slots": ways.iter().map(|way| json!([way.id, way.kind.name()])).collect::<Vec<_>>(),
+        "slots": slots.iter().map(|slot| json!([slot.id, slot.kind.name()])).collect::<Vec<_>>(),
         "scopes": scopes,
         "keys": keys,
     })
 }
 
-fn seen_key(vault: &mut Vault, access: &Access, world: &World<'_>, item: &Item, expected: &Value) -> Value {
+fn seen_key(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    item: &KeyRecord,
+    expected: &Value,
+) -> Value {
     let now = world.now();
     let status = item.status(now);
     let mut versions = Vec::new();
@@ -245,7 +252,7 @@ fn seen_key(vault: &mut Vault, access: &Access, world: &World<'_>, item: &Item, 
         let readable = matches!(state, VersionState::Current | VersionState::Previous)
             && status != Status::Expired
             && version.digest.is_some();
-        let revealed = vault.reveal(access, world, &item.name, Some(version.number));
+        let revealed = key::reveal(vault, access, world, &item.name, Some(version.number));
         let value = match revealed {
             Ok((_, value)) if readable => Value::String(hex(value.expose())),
             Err(_) if !readable && version.digest.is_some() => {

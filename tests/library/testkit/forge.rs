@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use keyvault_core::clock::{Rng, RngError};
 use keyvault_core::codec::{self, Decoder, Encoder};
-use keyvault_core::crypto::{self, Cost, Key, argon2id, sha256};
+use keyvault_core::crypto::{self, Cost, SealingKey, Signed, SigningKey, argon2id, sha256};
 use keyvault_core::identity::{Identity, Place};
 use rusqlite::{Connection, params};
 
@@ -53,19 +53,20 @@ impl Rng for Seeded {
 
 /// The keys of §2.
 pub(crate) struct Keys {
-    pub(crate) root: Key,
-    pub(crate) seed: Key,
-    pub(crate) metadata: Key,
-    pub(crate) index: Key,
-    pub(crate) wrapping: Key,
-    pub(crate) state: Key,
-    pub(crate) tree: Key,
-    pub(crate) events: Key,
-    pub(crate) append: Key,
+    pub(crate) root: SealingKey,
+    pub(crate) seed: SealingKey,
+    pub(crate) metadata: SealingKey,
+    pub(crate) index: SealingKey,
+    pub(crate) wrapping: SealingKey,
+    pub(crate) state: SealingKey,
+    pub(crate) tree: SealingKey,
+    pub(crate) events: SealingKey,
+    pub(crate) append: SealingKey,
+    pub(crate) signing: SigningKey,
 }
 
 impl Keys {
-    pub(crate) fn of(root: Key, identity: &Identity) -> Self {
+    pub(crate) fn of(root: SealingKey, identity: &Identity) -> Self {
         let whole = identity.whole();
         let daily = root.derive("keyvault root daily", &whole);
         let derive = |label: &str| daily.derive(label, &whole);
@@ -78,6 +79,7 @@ impl Keys {
             tree: derive("keyvault daily tree"),
             events: derive("keyvault daily audit events"),
             append: derive("keyvault daily audit append"),
+            signing: SigningKey::of_seed(derive("keyvault daily signing")),
             root,
         }
     }
@@ -98,6 +100,9 @@ pub(crate) fn at<'a>(table: &'a str, row: &'a [u8], version: u32, revision: u64)
     At { table, row, version, field: "sealed", revision, bound: &[] }
 }
 
+/// Length of a state record without extensions.
+const SHORT_RECORD: usize = 149;
+
 /// The state record of §8.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -109,7 +114,9 @@ pub(crate) struct Record {
     pub(crate) root: Tag,
     pub(crate) count: u64,
     pub(crate) head: [u8; 32],
+    pub(crate) signer: [u8; 16],
     pub(crate) previous: [u8; 32],
+    pub(crate) extensions: Vec<u8>,
 }
 
 impl Record {
@@ -124,7 +131,12 @@ impl Record {
             root: from.array().unwrap(),
             count: from.u64().unwrap(),
             head: from.array().unwrap(),
+            signer: {
+                assert_eq!(from.u8(), Ok(1));
+                from.array().unwrap()
+            },
             previous: from.array().unwrap(),
+            extensions: bytes[SHORT_RECORD - 4..].to_vec(),
         }
     }
 
@@ -138,7 +150,10 @@ impl Record {
             .fixed(&self.root)
             .u64(self.count)
             .fixed(&self.head)
+            .u8(1)
+            .fixed(&self.signer)
             .fixed(&self.previous)
+            .fixed(&self.extensions)
             .finish()
     }
 }
@@ -159,7 +174,7 @@ impl Forge {
             .query_row("SELECT vault_id, epoch FROM vault", [], |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap();
         let identity = Identity { vault_id: vault.try_into().unwrap(), epoch };
-        let keys = Keys::of(Key::from_bytes(root).unwrap(), &identity);
+        let keys = Keys::of(SealingKey::from_bytes(root).unwrap(), &identity);
         Self { connection, identity, keys, rng: Seeded::new(word) }
     }
 
@@ -169,11 +184,11 @@ impl Forge {
         context(&self.identity, at)
     }
 
-    pub(crate) fn seal(&self, key: &Key, label: &str, at: At<'_>, plain: &[u8]) -> Vec<u8> {
+    pub(crate) fn seal(&self, key: &SealingKey, label: &str, at: At<'_>, plain: &[u8]) -> Vec<u8> {
         crypto::seal(key, label, &self.context(at), plain, &self.rng).unwrap()
     }
 
-    pub(crate) fn open(&self, key: &Key, label: &str, at: At<'_>, sealed: &[u8]) -> Vec<u8> {
+    pub(crate) fn open(&self, key: &SealingKey, label: &str, at: At<'_>, sealed: &[u8]) -> Vec<u8> {
         crypto::open(key, label, &self.context(at), sealed).unwrap().expose().to_vec()
     }
 
@@ -266,23 +281,32 @@ impl Forge {
     }
 
     fn row_leaf(&self, kind: u8, tag: &Tag, revision: u64, sealed: &[u8]) -> Tag {
-        let id = crypto::seal_id(sealed).unwrap_or([0; crypto::SEAL_ID_LEN]);
-        self.keys.tree.digest(&[b"keyvault tree leaf", &[kind], tag, &revision.to_le_bytes(), &id])
+        let hash = sha256(sealed);
+        self.keys.tree.digest(&[b"keyvault tree leaf", &[kind], tag, &revision.to_le_bytes(), &hash])
     }
 
     /// Every leaf anew from the rows, then the tree and the record: what is authentic from here on is what stands there.
     pub(crate) fn sign(&self) {
         self.connection.execute("DELETE FROM leaf", []).unwrap();
         let label = b"keyvault tree leaf";
-        let (vault, epoch, seed, by): (Vec<u8>, u32, Vec<u8>, String) = self
+        let (vault, epoch, seed, by, signer): (Vec<u8>, u32, Vec<u8>, String, Vec<u8>) = self
             .connection
-            .query_row("SELECT vault_id, epoch, chain_seed, written_by FROM vault", [], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            .query_row("SELECT vault_id, epoch, chain_seed, written_by, signer FROM vault", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
             })
             .unwrap();
         let len = |bytes: &[u8]| (bytes.len() as u64).to_le_bytes();
-        let parts: [&[u8]; 7] =
-            [label, &[HEADER], &vault, &epoch.to_le_bytes(), &len(&seed), &seed, by.as_bytes()];
+        let parts: [&[u8]; 9] = [
+            label,
+            &[HEADER],
+            &vault,
+            &epoch.to_le_bytes(),
+            &len(&seed),
+            &seed,
+            &len(&signer),
+            &signer,
+            by.as_bytes(),
+        ];
         self.put_leaf(&self.tag(HEADER, &[]), &self.keys.tree.digest(&parts));
         for (id, header, sealed) in self.triples("SELECT id, header, sealed FROM slot") {
             let id = u32::try_from(id).unwrap().to_le_bytes();
@@ -361,13 +385,25 @@ impl Forge {
         Record::decode(&self.blob("SELECT record FROM state"))
     }
 
+    pub(crate) fn record_hash(&self) -> [u8; 32] {
+        let part = |column: &str| self.blob(&format!("SELECT {column} FROM state"));
+        sha256(&Encoder::new().bytes(&part("record")).bytes(&part("signature")).finish())
+    }
+
     pub(crate) fn put_record(&self, record: &Record) {
         self.put_record_bytes(&record.encode(), &self.keys.state);
     }
 
-    pub(crate) fn put_record_bytes(&self, record: &[u8], key: &Key) {
-        let mac = key.mac(&[b"keyvault state record", record]);
-        self.connection.execute("UPDATE state SET record = ?, mac = ?", params![record, mac]).unwrap();
+    pub(crate) fn put_record_bytes(&self, record: &[u8], key: &SealingKey) {
+        let signature = self.keys.signing.sign(Signed::Record, &self.identity, record);
+        self.put_signed_record(record, &signature, key);
+    }
+
+    pub(crate) fn put_signed_record(&self, record: &[u8], signature: &[u8], key: &SealingKey) {
+        let both = Encoder::new().bytes(record).bytes(signature).finish();
+        let mac = key.mac(&[b"keyvault state record", &both]);
+        let sql = "UPDATE state SET record = ?, signature = ?, mac = ?";
+        self.connection.execute(sql, params![record, signature, mac]).unwrap();
     }
 
     // ── Keys ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -404,7 +440,7 @@ impl Forge {
         self.put_padded_item(name, &pad(plain));
     }
 
-    pub(crate) fn version_key(&self, id: &Tag, version: u32) -> Key {
+    pub(crate) fn version_key(&self, id: &Tag, version: u32) -> SealingKey {
         let sealed = self
             .connection
             .query_row(
@@ -414,7 +450,8 @@ impl Forge {
             )
             .unwrap();
         let place = at("version_key", id, version, 0);
-        Key::from_bytes(&self.open(&self.keys.wrapping, "keyvault version key", place, &sealed)).unwrap()
+        SealingKey::from_bytes(&self.open(&self.keys.wrapping, "keyvault version key", place, &sealed))
+            .unwrap()
     }
 
     pub(crate) fn value(&self, id: &Tag, version: u32) -> Vec<u8> {
@@ -436,9 +473,8 @@ impl Forge {
             let query = format!("SELECT sealed FROM {table} WHERE item = ? AND version = ?");
             self.connection.query_row(&query, params![id, version], |row| row.get(0)).unwrap()
         };
-        let ids = [query("version_key"), query("version_value")]
-            .map(|sealed| crypto::seal_id(&sealed).unwrap_or([0; crypto::SEAL_ID_LEN]));
-        self.keys.tree.digest(&[b"keyvault version rows", &ids[0], &ids[1]])
+        let hashes = [query("version_key"), query("version_value")].map(|sealed| sha256(&sealed));
+        self.keys.tree.digest(&[b"keyvault version rows", &hashes[0], &hashes[1]])
     }
 
     // ── Scopes and names ─────────────────────────────────────────────────────────────────────────────────────────
@@ -498,10 +534,10 @@ impl Forge {
         events
     }
 
-    pub(crate) fn first_key(&self) -> Key {
+    pub(crate) fn first_key(&self) -> SealingKey {
         let sealed = self.blob("SELECT chain_seed FROM vault");
         let place = At { field: "chain_seed", ..at("vault", &[], 0, 0) };
-        Key::from_bytes(&self.open(&self.keys.seed, "keyvault audit seed", place, &sealed)).unwrap()
+        SealingKey::from_bytes(&self.open(&self.keys.seed, "keyvault audit seed", place, &sealed)).unwrap()
     }
 
     /// The whole chain anew with these events, up to the head and the record.

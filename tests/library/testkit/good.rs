@@ -168,7 +168,7 @@ fn other_writers(set: &mut Set) {
 pub(crate) fn put_version(f: &Forge, name: &str, version: u32, key: &[u8], padded: &[u8]) {
     let id = f.id(name);
     let wrapped = f.seal(&f.keys.wrapping, "keyvault version key", at("version_key", &id, version, 0), key);
-    let key = keyvault_core::crypto::Key::from_bytes(&[key, &[0; 32]].concat()[..32]).unwrap();
+    let key = keyvault_core::crypto::SealingKey::from_bytes(&[key, &[0; 32]].concat()[..32]).unwrap();
     let sealed = f.seal(&key, "keyvault value", at("version_value", &id, version, 0), padded);
     enter_version(f, name, version, &wrapped, &sealed);
 }

@@ -1,10 +1,10 @@
-//! Vectors of tokens: what a token's holder gets of a vault and of a bundle, what a token's owner notices, and the
+//! Vectors of tokens: what a token's bearer gets of a vault and of a bundle, what a token's owner notices, and the
 //! keyring's slot.
 
 use super::bases::DAY;
 use super::forge::{Forge, Tag, at, pad, text};
 pub(crate) use super::machines_base::Machines;
-use super::machines_base::{CI_EXPIRES, Holder, in_lines, out_of_lines};
+use super::machines_base::{Bearer, CI_EXPIRES, in_lines, out_of_lines};
 use super::set::{Fails, Set};
 use super::sql;
 use super::vector::{Credential, Pin, Vector, hex};
@@ -32,21 +32,21 @@ fn holds(set: &mut Set, vector: &str, name: &str, comment: &str, edit: impl FnOn
     let mut made = Vector { credential: token(set, name), ..set.blank(vector, "machines", comment) };
     edit(&mut made);
     let forge = set.forge("machines", vector);
-    let content = Holder::of(&forge, set.machines.token(name)).content(made.now);
+    let content = Bearer::of(&forge, set.machines.token(name)).content(made.now);
     set.push_good(made, &content);
 }
 
-/// The vault fails for the holder of `ci` after `make` has worked on it.
+/// The vault fails for the bearer of `ci` after `make` has worked on it.
 fn fails(
     set: &mut Set,
     vector: &str,
     fails: Fails<'_>,
     comment: &str,
-    make: impl FnOnce(&Forge, &Holder<'_>),
+    make: impl FnOnce(&Forge, &Bearer<'_>),
 ) {
     let ci = set.machines.token("ci").to_owned();
     let forge = set.forge("machines", vector);
-    make(&forge, &Holder::of(&forge, &ci));
+    make(&forge, &Bearer::of(&forge, &ci));
     let sql = sql::difference(&sql::in_memory(&set.base("machines").sql), &forge.connection);
     assert!(!sql.is_empty(), "{vector}: nothing was done");
     let credential = Credential::Token(ci);
@@ -144,7 +144,7 @@ fn views(set: &mut Set) {
     }
     let named = set.machines.token("named").to_owned();
     fails(set, "token-view-of-another", seal, "the view of another token", |f, ci| {
-        let other = Holder::of(f, &named).mine();
+        let other = Bearer::of(f, &named).mine();
         let sealed = f.blob(&format!("SELECT sealed FROM token_view WHERE {other}"));
         f.put("token_view", "sealed", &ci.mine(), &sealed);
     });
@@ -170,7 +170,7 @@ fn item(f: &Forge, name: &str) -> Tag {
 
 fn grants(set: &mut Set) {
     let not = Fails("grants", "granted", "");
-    let of = |f: &Forge, ci: &Holder<'_>, name: &str| {
+    let of = |f: &Forge, ci: &Bearer<'_>, name: &str| {
         format!("{} AND item = x'{}'", ci.mine(), hex(&item(f, name)))
     };
     fails(set, "token-grants-one-gone", not, "a grant is gone", |f, ci| {
@@ -207,7 +207,7 @@ fn grants(set: &mut Set) {
         f.put("token_grant", "sealed", &of(f, ci, "a"), &sealed);
     });
     let seal = Fails("grant-seal", "granted", "");
-    fails(set, "token-grant-text", seal, "a bit of a sealed grant is altered, in its text", |f, ci| {
+    fails(set, "token-grant-text", not, "a bit of a sealed grant is altered, in its text", |f, ci| {
         f.flip("token_grant", "sealed", &of(f, ci, "a"), 60);
     });
     fails(
@@ -230,7 +230,7 @@ fn grants(set: &mut Set) {
         seal,
         "a grant of another token, which the view names",
         |f, ci| {
-            let other = Holder::of(f, &named);
+            let other = Bearer::of(f, &named);
             let sealed = f.blob(&format!("SELECT sealed FROM token_grant WHERE {}", of(f, &other, "a")));
             f.put("token_grant", "sealed", &of(f, ci, "a"), &sealed);
             ci.bind();
@@ -314,8 +314,8 @@ fn pins(set: &mut Set) {
     let ci = set.machines.token("ci").to_owned();
     let seen = |base: &super::bases::Base| {
         let forge = Forge::new(&base.sql, &base.root, "");
-        let holder = Holder::of(&forge, &ci);
-        Pin { change: holder.change(), state: holder.pin_state(), epoch: None }
+        let bearer = Bearer::of(&forge, &ci);
+        Pin { change: bearer.change(), state: bearer.pin_state(), epoch: None }
     };
     let (now, earlier) = (seen(&set.machines.now), seen(&set.machines.earlier));
     for (word, pin, comment) in [
@@ -355,7 +355,7 @@ fn good_bundles(set: &mut Set) {
         ("spaces", lines.join(" \t\n  ") + "\n\n", now, "white space around the lines"),
     ] {
         let forge = set.forge("machines", word);
-        let content = Holder::of(&forge, set.machines.token("ci")).bundle_content(&whole, now);
+        let content = Bearer::of(&forge, set.machines.token("ci")).bundle_content(&whole, now);
         let vector = Vector {
             credential: token(set, "ci"),
             base: String::new(),
@@ -372,8 +372,8 @@ fn bundles(set: &mut Set) {
     let bytes = out_of_lines(&whole);
     let forge = set.forge("machines", "bundles");
     let (ci, named) = (set.machines.token("ci").to_owned(), set.machines.token("named").to_owned());
-    let holder = Holder::of(&forge, &ci);
-    let (change, plain) = holder.bundle(&whole);
+    let bearer = Bearer::of(&forge, &ci);
+    let (change, plain) = bearer.bundle(&whole);
     let now = set.machines.now.now;
     let mut bad = |word: &str, reason: &str, bundle: String, comment: &str| {
         let vector = Vector {
@@ -413,10 +413,10 @@ fn bundles(set: &mut Set) {
     alter("commitment", "bundle", 44 + 24, "a bit of the sealed content is altered, in its commitment");
     alter("text", "bundle", 44 + 60, "a bit of the sealed content is altered, in its text");
     alter("tag", "bundle", bytes.len() - 1, "a bit of the sealed content is altered, in its tag");
-    bad("unpadded", "bundle", holder.bundle_of(change, &plain), "the content is not padded");
-    let more = holder.bundle_of(change, &pad(&[&plain[..], &[0]].concat()));
+    bad("unpadded", "bundle", bearer.bundle_of(change, &plain), "the content is not padded");
+    let more = bearer.bundle_of(change, &pad(&[&plain[..], &[0]].concat()));
     bad("more", "bundle", more, "the content has a byte more");
-    let less = holder.bundle_of(change, &pad(&plain[..plain.len() - 1]));
+    let less = bearer.bundle_of(change, &pad(&plain[..plain.len() - 1]));
     bad("content-cut", "bundle", less, "the content ends a byte early");
     for (name, text, reason, now, comment) in [
         ("bundle-other-token", named, "other-bundle", now, "the token is another"),
@@ -509,10 +509,20 @@ fn records(set: &mut Set) {
         f.put("token", "sealed", "tag = {token ci}", &named);
         f.put("token", "sealed", "tag = {token named}", &ci);
     });
-    let seal = Fails("token-seal", "tokens", "token {token ci}");
-    bad("token-record-text", seal, "a bit of a sealed record is altered, in its text", &|f| {
+    let altered = Fails("tree-token", "tokens", "token {token ci}");
+    bad("token-record-text", altered, "a bit of a sealed record is altered, in its text", &|f| {
         f.flip("token", "sealed", "tag = {token ci}", 60);
     });
+    let seal = Fails("token-seal", "tokens", "token {token ci}");
+    bad(
+        "token-record-text-known",
+        seal,
+        "a bit of a sealed record is altered, and the tree knows it",
+        &|f| {
+            f.flip("token", "sealed", "tag = {token ci}", 60);
+            f.sign();
+        },
+    );
     let malformed = Fails("token-malformed", "tokens", "token {token ci}");
     bad("token-record-unpadded", malformed, "a record is not padded", &|f| {
         put_padded_record(f, "ci", &record(f, "ci"));
@@ -548,7 +558,7 @@ fn records(set: &mut Set) {
 const BEHIND_MARK: usize = 8 + 32 + 4;
 
 /// Has the record name the view that is there.
-fn mark(f: &Forge, ci: &Holder<'_>) {
+fn mark(f: &Forge, ci: &Bearer<'_>) {
     let sealed = f.blob(&format!("SELECT sealed FROM token_view WHERE {}", ci.mine()));
     let mark = f.keys.tree.digest(&[b"keyvault token view mark", &sealed]);
     let plain = record(f, "ci");
@@ -556,13 +566,13 @@ fn mark(f: &Forge, ci: &Holder<'_>) {
     put_padded_record(f, "ci", &pad(&[&head[..head.len() - 16], &mark, tail].concat()));
 }
 
-/// What only a check of the whole sees: rows that a holder can write, and rows of nobody.
+/// What only a check of the whole sees: rows that a bearer can write, and rows of nobody.
 fn checks(set: &mut Set) {
     let token = set.machines.token("ci").to_owned();
     let revoked = set.machines.token("revoked").to_owned();
-    let mut bad = |name: &str, reason: &str, row: &str, comment: &str, make: &dyn Fn(&Forge, &Holder<'_>)| {
+    let mut bad = |name: &str, reason: &str, row: &str, comment: &str, make: &dyn Fn(&Forge, &Bearer<'_>)| {
         set.forged(name, "machines", Fails(reason, "check", row), comment, |f| {
-            make(f, &Holder::of(f, &token));
+            make(f, &Bearer::of(f, &token));
         });
     };
     let grants = "token_grant of ci";
@@ -581,7 +591,7 @@ fn checks(set: &mut Set) {
     bad("check-token-grant-gone", "grants", grants, "a grant is gone", &|f, ci| {
         f.sql(&format!("DELETE FROM token_grant WHERE {} AND item = {{id a}}", ci.mine()));
     });
-    bad("check-token-grant-text", "grant-seal", grants, "a bit of a sealed grant is altered", &|f, ci| {
+    bad("check-token-grant-text", "grants", grants, "a bit of a sealed grant is altered", &|f, ci| {
         f.flip("token_grant", "sealed", &format!("{} AND item = {{id a}}", ci.mine()), 60);
     });
     bad(
@@ -618,7 +628,7 @@ fn checks(set: &mut Set) {
         },
     );
     bad("check-token-stray-view", "token-stray", "token_view", "a revoked token has a view", &|f, ci| {
-        let id = Holder::of(f, &revoked).id;
+        let id = Bearer::of(f, &revoked).id;
         f.sql(&format!(
             "INSERT INTO token_view SELECT x'{}', change, sealed FROM token_view WHERE {}",
             hex(&id),
@@ -678,12 +688,7 @@ fn keyring(set: &mut Set) {
         f.drop_leaf(&f.tag(super::forge::SLOT, &id.to_le_bytes()));
         f.sign_tree();
     });
-    bad(
-        "keyring-read",
-        Fails("item-seal", "read a", "item {item a}"),
-        "a key's metadata does not open",
-        &|f| {
-            f.flip("item", "sealed", "tag = {item a}", 60);
-        },
-    );
+    bad("keyring-read", Fails("tree-item", "read a", "item {item a}"), "a key's metadata is altered", &|f| {
+        f.flip("item", "sealed", "tag = {item a}", 60);
+    });
 }

@@ -1,17 +1,17 @@
-//! A vault with tokens and a keyring's slot, and one of its tokens' holders as docs/FORMAT.md §10 has it.
+//! A vault with tokens and a keyring's slot, and one of its tokens' bearers as docs/FORMAT.md §10 has it.
 
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::{Decoder, Encoder};
-use keyvault_core::crypto::{self, Key, sha256};
+use keyvault_core::crypto::{self, SealingKey, sha256};
 use keyvault_core::name::EnvName;
 use keyvault_exec::release::Selection;
 use keyvault_vault::audit::Action;
 use keyvault_vault::unlock::keyring_entry::KeyringSecret;
 use keyvault_vault::unlock::token::Token;
-use keyvault_vault::{Credential, Holding, NewKey, NewToken, Purpose, Supply, Terms, Vault};
+use keyvault_vault::{BearerKeys, Credential, NewKey, NewToken, Purpose, Supply, Terms, Vault, slot, token};
 use serde_json::{Value, json};
 
 use super::bases::{Base, DAY, Lab, START, key, name};
@@ -44,15 +44,15 @@ fn printed(token: &Token) -> String {
 
 impl Lab {
     fn token(&mut self, new: &NewToken) -> String {
-        self.act(|vault, access, world| printed(&vault.create_token(access, world, new).unwrap().token))
+        self.act(|vault, access, world| printed(&token::create(vault, access, world, new).unwrap().token))
     }
 
-    /// A token's holder reads a key.
+    /// A token's bearer reads a key.
     fn read_with(&mut self, token: &str, of: &str) {
-        let holding = Holding::of(&Token::parse(token.as_bytes()).unwrap(), None);
+        let bearer = BearerKeys::of(&Token::parse(token.as_bytes()).unwrap(), None);
         let (path, pins) = (self.path(), self.pins());
         self.act(|_, _, world| {
-            let mut supply = Supply::Granted(Vault::open(&path, &pins).unwrap(), holding);
+            let mut supply = Supply::Granted(Vault::open(&path, &pins).unwrap(), bearer);
             let purpose = Purpose { action: Action::Exec, detail: "make".to_owned() };
             let only = Selection { only: vec![name(of)], ..Selection::default() };
             content::take(supply.begin(world).unwrap(), &only, purpose).unwrap();
@@ -86,15 +86,15 @@ impl Machines {
             ("renewed", lab.token(&new("again", &["t"], &[]))),
         ]);
         lab.act(|vault, access, world| {
-            vault.revoke_token(access, world, &"revoked".parse().unwrap()).unwrap();
+            token::revoke(vault, access, world, &"revoked".parse().unwrap()).unwrap();
         });
         let again = lab.act(|vault, access, world| {
-            printed(&vault.renew_token(access, world, &"again".parse().unwrap()).unwrap().token)
+            printed(&token::renew(vault, access, world, &"again".parse().unwrap()).unwrap().token)
         });
         tokens.insert("again", again);
         let secret = KeyringSecret::create(&lab.rng).unwrap();
         let keyring = lab.act(|vault, access, world| {
-            vault.add_way(access, world, Credential::Keyring(&secret)).unwrap();
+            slot::add(vault, access, world, Credential::Keyring(&secret)).unwrap();
             secret.entry(&vault.identity()).unwrap()
         });
         let keyring = String::from_utf8(keyring.expose().to_vec()).unwrap();
@@ -104,8 +104,9 @@ impl Machines {
         let earlier = lab.base("machines-earlier", "");
         lab.rotate("a", Some(b"value-a-2"), Terms { grace: 30 * DAY, expires: None });
         lab.read_with(&ci, "a");
-        let bundle =
-            lab.act(|vault, access, world| vault.bundle(access, world, &"ci".parse().unwrap()).unwrap().text);
+        let bundle = lab.act(|vault, access, world| {
+            token::bundle(vault, access, world, &"ci".parse().unwrap()).unwrap().text
+        });
         let mut now = lab.base(
             "machines",
             "A keyring's slot; tokens by scope and by name, one for nothing, one revoked, one renewed.",
@@ -122,7 +123,7 @@ impl Machines {
 }
 
 /// A version in a grant: number, whether it is previous, the end of its grace, key and hash.
-type GrantedVersion = (u32, bool, Option<i64>, Key, [u8; 32]);
+type GrantedVersion = (u32, bool, Option<i64>, SealingKey, [u8; 32]);
 
 /// A grant.
 struct Grant {
@@ -148,7 +149,7 @@ impl Grant {
                         from.u32()?,
                         from.u8()? == 1,
                         from.option(Decoder::i64)?,
-                        Key::from_bytes(from.fixed(32)?).unwrap(),
+                        SealingKey::from_bytes(from.fixed(32)?).unwrap(),
                         from.array()?,
                     ))
                 })
@@ -173,21 +174,21 @@ impl Grant {
     }
 }
 
-/// A token's holder, in a vault whose keys it does not have.
-pub(crate) struct Holder<'f> {
+/// A token's bearer, in a vault whose keys it does not have.
+pub(crate) struct Bearer<'f> {
     pub(crate) forge: &'f Forge,
     pub(crate) id: Tag,
-    reader: Key,
+    reader: SealingKey,
 }
 
-impl<'f> Holder<'f> {
+impl<'f> Bearer<'f> {
     pub(crate) fn of(forge: &'f Forge, token: &str) -> Self {
-        let secret = Key::derive_from(&token.as_bytes()[4..47], "keyvault token", &[]);
+        let secret = SealingKey::derive_from(&token.as_bytes()[4..47], "keyvault token", &[]);
         let id = secret.derive("keyvault token id", &[]).expose()[..16].try_into().unwrap();
         Self { forge, id, reader: secret.derive("keyvault token reader", &[]) }
     }
 
-    fn key(&self, purpose: &str) -> Key {
+    fn key(&self, purpose: &str) -> SealingKey {
         self.reader.derive(&format!("keyvault token {purpose}"), &self.forge.identity.whole())
     }
 
@@ -217,8 +218,7 @@ impl<'f> Holder<'f> {
 
     /// What a machine remembers of the view.
     pub(crate) fn pin_state(&self) -> String {
-        let id = crypto::seal_id(&self.sealed_view()).unwrap();
-        hex(&self.key("view").mac(&[b"keyvault token pin", &self.change().to_le_bytes(), &id]))
+        hex(&sha256(&self.sealed_view()))
     }
 
     fn grant_place<'a>(&'a self, item: &'a Tag) -> At<'a> {
@@ -261,10 +261,8 @@ impl<'f> Holder<'f> {
     /// The view anew, with the grants that there are.
     pub(crate) fn bind(&self) {
         let rows = self.granted();
-        let ids = rows.iter().flat_map(|(item, sealed)| {
-            [&item[..], &crypto::seal_id(sealed).unwrap_or([0; crypto::SEAL_ID_LEN])].concat()
-        });
-        let digest = self.key("view").digest(&[b"keyvault token grants", &ids.collect::<Vec<u8>>()]);
+        let hashes = rows.iter().flat_map(|(item, sealed)| [&item[..], &sha256(sealed)].concat());
+        let digest = self.key("view").digest(&[b"keyvault token grants", &hashes.collect::<Vec<u8>>()]);
         let view = self.view();
         let count = u32::try_from(rows.len()).unwrap().to_le_bytes();
         self.put_padded_view(&pad(&[&view[..view.len() - 20], &count, &digest].concat()));
@@ -278,12 +276,12 @@ impl<'f> Holder<'f> {
     }
 
     /// The key of a version's value, as it was granted.
-    pub(crate) fn value_key(&self, item: &Tag, version: u32) -> Key {
+    pub(crate) fn value_key(&self, item: &Tag, version: u32) -> SealingKey {
         let grant = Grant::decode(&self.grant(item));
         grant.versions.into_iter().find(|(number, ..)| *number == version).unwrap().3
     }
 
-    /// What the holder gets at a moment.
+    /// What the bearer gets at a moment.
     pub(crate) fn content(&self, now: i64) -> Value {
         let keys = self.granted().into_iter().map(|(item, _)| {
             let grant = Grant::decode(&self.grant(&item));

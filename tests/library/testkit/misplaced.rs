@@ -1,6 +1,7 @@
 //! Vectors whose tree and record are right, made by who holds all keys, with texts that were sealed for another place.
 
-use keyvault_core::crypto::{self, Key};
+use keyvault_core::codec::Encoder;
+use keyvault_core::crypto::{self, SealingKey, Signed, SigningKey};
 use keyvault_core::identity::Identity;
 
 use super::forge::{At, Forge, Keys, Record, at, bucket_of, context};
@@ -73,15 +74,15 @@ fn slips() -> Vec<Slip> {
     ]
 }
 
-fn sealed(f: &Forge, key: &Key, label: &str, place: At<'_>, slip: &Slip, plain: &[u8]) -> Vec<u8> {
+fn sealed(f: &Forge, key: &SealingKey, label: &str, place: At<'_>, slip: &Slip, plain: &[u8]) -> Vec<u8> {
     let context = context(&(slip.identity)(f.identity), (slip.place)(place));
     crypto::seal(key, &(slip.label)(label), &context, plain, &f.rng).unwrap()
 }
 
-fn flipped(key: &Key) -> Key {
+fn flipped(key: &SealingKey) -> SealingKey {
     let mut bytes = *key.expose();
     bytes[0] ^= 1;
-    Key::from_bytes(&bytes).unwrap()
+    SealingKey::from_bytes(&bytes).unwrap()
 }
 
 pub(crate) fn all(set: &mut Set) {
@@ -210,7 +211,7 @@ pub(crate) fn all(set: &mut Set) {
     chain(set);
 }
 
-fn put_item(f: &Forge, key: &Key, slip: &Slip) {
+fn put_item(f: &Forge, key: &SealingKey, slip: &Slip) {
     let (tag, plain) = (f.item_tag("a"), f.padded_item("a"));
     let text = sealed(f, key, "keyvault item", at("item", &tag, 0, f.revision("a")), slip, &plain);
     f.put("item", "sealed", "tag = {item a}", &text);
@@ -218,7 +219,7 @@ fn put_item(f: &Forge, key: &Key, slip: &Slip) {
 }
 
 /// The last event anew under a key and in a place, with the MAC that its text must have.
-fn last_event(f: &Forge, events: &Key, slip: &Slip) {
+fn last_event(f: &Forge, events: &SealingKey, slip: &Slip) {
     let mut all = f.events();
     let (_, plain) = all.pop().unwrap();
     let count = all.len() as u64;
@@ -229,7 +230,7 @@ fn last_event(f: &Forge, events: &Key, slip: &Slip) {
     let row = count.to_le_bytes();
     let place = At { bound: &before, ..at("audit", &row, 0, 0) };
     let text = sealed(f, events, "keyvault audit event", place, slip, &plain);
-    let head = keyvault_core::codec::Encoder::new().u64(count).u8(0).fixed(&before).bytes(&text).finish();
+    let head = Encoder::new().u64(count).u8(0).fixed(&before).bytes(&text).finish();
     let mac = key.mac(&[b"keyvault audit entry", &head]);
     f.put("audit", "sealed", &format!("seq = {count}"), &text);
     f.put("audit", "mac", &format!("seq = {count}"), &mac);
@@ -250,7 +251,7 @@ fn keys(set: &mut Set) {
         "a key's metadata is sealed under the metadata key that would follow from root in the next epoch",
         |f| {
             let next = Identity { epoch: f.identity.epoch + 1, ..f.identity };
-            let keys = Keys::of(Key::from_bytes(f.keys.root.expose()).unwrap(), &next);
+            let keys = Keys::of(SealingKey::from_bytes(f.keys.root.expose()).unwrap(), &next);
             put_item(f, &keys.metadata, &HERE);
         },
     );
@@ -369,7 +370,8 @@ fn record(set: &mut Set) {
     });
     set.bad("record-mac-without-label", fails, "the record's MAC is made without its label", |f| {
         let record = f.record().encode();
-        let mac = f.keys.state.mac(&[&record]);
+        let both = Encoder::new().bytes(&record).bytes(&f.blob("SELECT signature FROM state")).finish();
+        let mac = f.keys.state.mac(&[&both]);
         f.put("state", "mac", "id = 1", &mac);
     });
     set.bad("record-authentic-format", fails, "an authentic record of another layout", |f| {
@@ -385,8 +387,60 @@ fn record(set: &mut Set) {
         f.put_record_bytes(&[&f.record().encode()[..], &[0]].concat(), &f.keys.state);
     });
     set.bad("record-authentic-short", fails, "an authentic record with a byte less", |f| {
-        f.put_record_bytes(&f.record().encode()[..127], &f.keys.state);
+        f.put_record_bytes(&f.record().encode()[..148], &f.keys.state);
     });
+    set.bad(
+        "record-authentic-signer-kind",
+        fails,
+        "an authentic record whose signer is of an unknown kind",
+        |f| {
+            let mut record = f.record().encode();
+            record[96] = 2;
+            f.put_record_bytes(&record, &f.keys.state);
+        },
+    );
+    let newer = Fails("record-newer", "state", "");
+    let field = |number: u8| [&[1, 0, 0, 0, number, 0][..], &[1, 0, 0, 0, 9]].concat();
+    set.bad("record-authentic-even-field", newer, "an authentic record with an even field", |f| {
+        with(f, &|record| Record { extensions: field(2), ..record });
+    });
+    set.bad("record-authentic-fields-repeated", fails, "an authentic record with a field twice", |f| {
+        let twice = [&[2, 0, 0, 0][..], &field(1)[4..], &field(1)[4..]].concat();
+        with(f, &|record| Record { extensions: twice.clone(), ..record });
+    });
+    let signature = Fails("record-signature", "check", "state");
+    set.bad(
+        "record-authentic-other-signer",
+        signature,
+        "an authentic record that names another signer",
+        |f| {
+            with(f, &|record| Record { signer: [1; 16], ..record });
+        },
+    );
+    set.bad("record-authentic-unsigned", signature, "an authentic record with an empty signature", |f| {
+        f.put_signed_record(&f.record().encode(), &[0; 4], &f.keys.state);
+    });
+    set.bad(
+        "record-authentic-signed-by-another",
+        signature,
+        "an authentic record that another key has signed",
+        |f| {
+            let record = f.record().encode();
+            let other = SigningKey::of_seed(flipped(&f.keys.state));
+            let signature = other.sign(Signed::Record, &f.identity, &record);
+            f.put_signed_record(&record, &signature, &f.keys.state);
+        },
+    );
+    set.bad(
+        "record-authentic-signed-as-a-view",
+        signature,
+        "an authentic record whose signature is one of a view",
+        |f| {
+            let record = f.record().encode();
+            let signature = f.keys.signing.sign(Signed::View, &f.identity, &record);
+            f.put_signed_record(&record, &signature, &f.keys.state);
+        },
+    );
     set.bad(
         "record-authentic-root",
         Fails("tree-path", "state", ""),

@@ -24,7 +24,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason("empty-file", "foreign", "is empty", "the file has no bytes"),
     reason("not-sqlite", "foreign", "not a vault", "the file is not an SQLite database"),
     reason("application-id", "foreign", "not a vault", "`application_id` is not that of a vault"),
-    reason("format", "format", "format ", "`user_version` is not 2"),
+    reason("format", "format", "format ", "`user_version` is not 1001"),
     reason("schema", "hostile", "schema: ", "`sqlite_schema` differs from §4"),
     reason("cut-off", "damaged", "cut off within a page", "the last page is not whole"),
     reason("pages", "damaged", "malformed", "SQLite's pages do not hold together"),
@@ -39,7 +39,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason("second-row", "damaged", "CHECK constraint failed", "a table that must have one row has more"),
     reason("page-size", "damaged", "page size is not 4096", "the page size is not 4096"),
     reason("journal-mode", "damaged", "journal mode is not WAL", "the journal mode is not WAL"),
-    // Ways in
+    // Slots
     reason("slot-header", "hostile", "malformed header", "a slot's header is too short or too long"),
     reason("slot-kind", "hostile", "unknown kind", "a slot is of a kind that §5 does not have"),
     reason("slot-cost", "hostile", "cost out of bounds", "memory, passes or lanes are out of bounds"),
@@ -71,6 +71,18 @@ pub(crate) const REASONS: &[Reason] = &[
         "damaged",
         "is not the one that the state record names",
         "the chain does not pass through the point that the record names",
+    ),
+    reason(
+        "record-newer",
+        "format",
+        "which this version of keyvault does not know",
+        "the state record has an even field that is not known",
+    ),
+    reason(
+        "record-signature",
+        "damaged",
+        "is not signed by",
+        "the record names another signer than the epoch's, or its signature does not verify",
     ),
     reason(
         "record-event",
@@ -327,7 +339,7 @@ pub(crate) const REASONS: &[Reason] = &[
         "entry|chain|entries|head",
         "a token's chain does not hold, or does not pass through what its record names",
     ),
-    // Tokens, to their holder
+    // Tokens, to their bearer
     reason(
         "not-a-token",
         "locked",

@@ -11,6 +11,7 @@ use keyvault_core::name::{KeyName, Scope};
 use keyvault_exec::release::{self, ReleaseError, Selection};
 use keyvault_os::fs::vault_file::FileFault;
 use keyvault_vault::audit::Action;
+use keyvault_vault::state::StateError;
 use keyvault_vault::state::pin::{Pins, Standing};
 use keyvault_vault::store::StoreError;
 use keyvault_vault::unlock::UnlockError;
@@ -20,7 +21,8 @@ use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::unlock::token::Token;
 use keyvault_vault::{
-    Access, Bundle, Holding, Purpose, ReadsLog, Supply, TokenError, Vault, VaultError, World,
+    Access, BearerKeys, Bundle, Purpose, ReadsLog, Supply, TokenError, Vault, VaultError, World, check, key,
+    slot, supply, token,
 };
 use serde_json::Value;
 
@@ -198,7 +200,7 @@ impl Run<'_> {
         };
         if let Err(error) = vault.read(&access, |_| Ok(())) {
             self.failed("state", &error)?;
-            return match vault.check(&access) {
+            return match check::run(&mut vault, &access) {
                 Err(_) => Ok(()),
                 Ok(checked) => Err(format!("a check found only {:?}", checked.findings)),
             };
@@ -218,7 +220,7 @@ impl Run<'_> {
         self.check(&mut vault, &access)
     }
 
-    /// What a token's holder gets.
+    /// What a token's bearer gets.
     fn held(&self, path: &Path, token: &str) -> Result<(), String> {
         let mut supply = match self.supply(path, token) {
             Ok(supply) => supply,
@@ -262,13 +264,13 @@ impl Run<'_> {
     }
 
     fn supply(&self, path: &Path, token: &str) -> Result<Supply, VaultError> {
-        let holding = Holding::of(&Token::parse(token.as_bytes())?, None);
+        let bearer = BearerKeys::of(&Token::parse(token.as_bytes())?, None);
         if self.vector.base.is_empty() {
-            let bundle = Bundle::open(self.vector.bundle.as_bytes(), path, &holding, self.world.now())?;
+            let bundle = Bundle::open(self.vector.bundle.as_bytes(), path, &bearer, self.world.now())?;
             let reads = ReadsLog::at(path.with_file_name("reads.jsonl"));
-            return Ok(Supply::Bundled(Box::new(bundle), holding, reads));
+            return Ok(Supply::Bundled(Box::new(bundle), bearer, reads));
         }
-        Ok(Supply::Granted(Vault::open(path, &self.world.pins)?, holding))
+        Ok(Supply::Granted(Vault::open(path, &self.world.pins)?, bearer))
     }
 
     fn expected(&self) -> Value {
@@ -307,8 +309,8 @@ impl Run<'_> {
     /// The row is passed over and named, and the slots are read all the same.
     fn passed_over(&self, vault: &mut Vault, access: &Access) -> Result<(), String> {
         let reason = reasons::find(&self.vector.reason);
-        vault.ways(access).map_err(|error| error.to_string())?;
-        let found = vault.passed_over(Some(access)).map_err(|error| error.to_string())?;
+        slot::list(vault, access).map_err(|error| error.to_string())?;
+        let found = slot::passed_over(vault, Some(access)).map_err(|error| error.to_string())?;
         let right = found.iter().any(|passed| {
             format!("slot {}", passed.slot) == self.vector.row && reason.is_said_by(&passed.why.to_string())
         });
@@ -321,24 +323,24 @@ impl Run<'_> {
         match step {
             "read" => {
                 let name = KeyName::parse(name).unwrap();
-                let item = vault.show(access, &name)?;
+                let item = key::show(vault, access, &name)?;
                 for version in item.versions.iter().filter(|version| version.digest.is_some()) {
-                    match vault.reveal(access, self.world, &name, Some(version.number)) {
+                    match key::reveal(vault, access, self.world, &name, Some(version.number)) {
                         Ok(_) | Err(VaultError::VersionRefused { .. } | VaultError::NotReadable { .. }) => {}
                         Err(error) => return Err(error),
                     }
                 }
                 Ok(())
             }
-            "list" => vault.list(access).map(drop),
+            "list" => key::list(vault, access).map(drop),
             "scope" => {
                 let scopes = vec![Scope::parse(name).unwrap()];
                 let selection = Selection { scopes, ..Selection::default() };
-                release::stage(vault.look(access, self.world)?, &selection).map(drop)
+                release::stage(supply::look(vault, access, self.world)?, &selection).map(drop)
             }
-            "names" => vault.names(access).map(drop),
-            "log" => vault.verify_audit(access).map(drop),
-            "tokens" => vault.tokens(access, self.world.now()).map(drop),
+            "names" => key::names(vault, access).map(drop),
+            "log" => check::audit_log(vault, access).map(drop),
+            "tokens" => token::list(vault, access, self.world.now()).map(drop),
             other => panic!("no step {other}"),
         }
     }
@@ -353,7 +355,7 @@ impl Run<'_> {
         let all = Selection { all: true, previous, ..Selection::default() };
         for selection in [only, all] {
             let purpose = Purpose { action: Action::Exec, detail: String::new() };
-            let reading = vault.begin(access, self.world).map_err(|error| error.to_string())?;
+            let reading = supply::begin(vault, access, self.world).map_err(|error| error.to_string())?;
             match content::take(reading, &selection, purpose) {
                 Ok(_) => return Err("a value was handed out".to_owned()),
                 Err(error) if format!("{error} {error:?}").contains("value-") => {
@@ -367,7 +369,7 @@ impl Run<'_> {
 
     fn check(&self, vault: &mut Vault, access: &Access) -> Result<(), String> {
         let vector = self.vector;
-        let checked = match vault.check(access) {
+        let checked = match check::run(vault, access) {
             Ok(checked) => checked,
             Err(error) if vector.step == "check" => return self.failed("check", &error),
             Err(_) => return Ok(()),
@@ -397,7 +399,8 @@ fn class(error: &VaultError) -> &'static str {
         VaultError::File(FileFault::Empty { .. })
         | VaultError::Store(StoreError::NotAVault)
         | VaultError::Token(TokenError::NotABundle) => "foreign",
-        VaultError::Store(StoreError::OlderFormat { .. } | StoreError::NewerFormat { .. }) => "format",
+        VaultError::Store(StoreError::OlderFormat { .. } | StoreError::NewerFormat { .. })
+        | VaultError::State(StateError::NewerRecord { .. }) => "format",
         VaultError::Store(StoreError::Schema { .. }) => "hostile",
         VaultError::Store(StoreError::Damaged { .. } | StoreError::NoLog)
         | VaultError::State(_)

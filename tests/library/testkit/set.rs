@@ -168,7 +168,7 @@ impl Set {
     /// What was remembered when the plain base was at an earlier change.
     pub(crate) fn pin_of(base: &Base) -> Pin {
         let forge = Forge::new(&base.sql, &base.root, "");
-        Pin { change: forge.record().change, state: hex(&forge.blob("SELECT mac FROM state")), epoch: None }
+        Pin { change: forge.record().change, state: hex(&forge.record_hash()), epoch: None }
     }
 
     /// Writes everything; what is no longer made goes away.

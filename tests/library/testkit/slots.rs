@@ -1,4 +1,4 @@
-//! Vectors of the ways in: slots that are hostile, altered, exchanged, and credentials that are wrong.
+//! Vectors of the slots: slots that are hostile, altered, exchanged, and credentials that are wrong.
 
 use super::forge::Forge;
 use super::set::{Fails, Set};
@@ -192,20 +192,20 @@ fn altered(set: &mut Set) {
         "the slot is one that was replaced; its passphrase is the same",
         |f| take(f, &old),
     );
-    let ways = |row| Fails("tree-slot", "ways", row);
+    let slots = |row| Fails("tree-slot", "ways", row);
     set.bad(
         "slot-other-altered",
-        ways("slot 2"),
+        slots("slot 2"),
         "one bit of a slot is altered that is not the one that opens",
         |f| f.flip("slot", "sealed", "id = 2", 60),
     );
     set.bad(
         "slot-other-header",
-        ways("slot 2"),
+        slots("slot 2"),
         "one bit of the salt of a slot is altered that is not the one that opens",
         |f| f.flip("slot", "header", "id = 2", 9),
     );
-    set.bad("slot-added", ways("slot 4"), "a slot stands once more under another number", |f| {
+    set.bad("slot-added", slots("slot 4"), "a slot stands once more under another number", |f| {
         f.sql("INSERT INTO slot SELECT 4, header, sealed FROM slot WHERE id = 3");
     });
     set.bad(

@@ -14,7 +14,7 @@ type Table = (&'static str, &'static [&'static str], usize);
 
 /// Every table with its columns, the first of which are the key.
 pub(crate) const TABLES: [Table; 18] = [
-    ("vault", &["id", "vault_id", "epoch", "written_by", "chain_seed"], 1),
+    ("vault", &["id", "vault_id", "epoch", "written_by", "chain_seed", "signer"], 1),
     ("slot", &["id", "header", "sealed"], 1),
     ("item", &["tag", "revision", "sealed"], 1),
     ("version_key", &["item", "version", "sealed"], 2),
@@ -24,7 +24,7 @@ pub(crate) const TABLES: [Table; 18] = [
     ("directory", &["bucket", "revision", "sealed"], 1),
     ("leaf", &["tag", "digest"], 1),
     ("node", &["id", "body"], 1),
-    ("state", &["id", "record", "mac"], 1),
+    ("state", &["id", "record", "signature", "mac"], 1),
     ("audit", &["seq", "change", "mac", "sealed"], 1),
     ("audit_head", &["id", "count", "sealed"], 1),
     ("token", &["tag", "revision", "sealed"], 1),

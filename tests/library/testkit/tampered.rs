@@ -39,23 +39,14 @@ fn attach(f: &Forge, statements: &str, table: &str, condition: &str) {
 
 fn seals(set: &mut Set) {
     let rows = [
-        ("item", "sealed", "tag = {item a}", "tree-item", "item-seal", "read a", "item {item a}"),
-        ("scope", "sealed", "tag = {scope s}", "tree-scope", "scope-seal", "scope s", "scope s"),
-        (
-            "directory",
-            "sealed",
-            "bucket = {names a}",
-            "tree-names",
-            "names-seal",
-            "names",
-            "directory {names a}",
-        ),
+        ("item", "sealed", "tag = {item a}", "tree-item", "read a", "item {item a}"),
+        ("scope", "sealed", "tag = {scope s}", "tree-scope", "scope s", "scope s"),
+        ("directory", "sealed", "bucket = {names a}", "tree-names", "names", "directory {names a}"),
         (
             "version_key",
             "sealed",
             "item = {id a} AND version = 2",
             "version-rows",
-            "version-key-seal",
             "read a",
             "item a version 2",
         ),
@@ -64,19 +55,15 @@ fn seals(set: &mut Set) {
             "sealed",
             "item = {id a} AND version = 2",
             "version-rows",
-            "value-seal",
             "read a",
             "item a version 2",
         ),
     ];
-    for (table, column, condition, tree, seal, step, row) in rows {
+    for (table, column, condition, tree, step, row) in rows {
         for (part, place) in PARTS {
-            // The tree knows a text by its seal id; that the ciphertext belongs to it shows when it is opened.
-            let reason = if part == "ciphertext" { seal } else { tree };
-            // A row that does not open is named by its tag.
             set.bad(
                 &format!("{}-{part}", table.replace('_', "-")),
-                Fails(reason, step, row),
+                Fails(tree, step, row),
                 &format!("one bit of the {part} in {table} is altered"),
                 |f| f.flip(table, column, condition, place),
             );
@@ -492,6 +479,9 @@ fn state(set: &mut Set) {
     set.bad("record-long", fails, "the record has a byte more", |f| {
         f.sql("UPDATE state SET record = CAST(record || x'00' AS BLOB)");
     });
+    set.bad("record-signature", fails, "one bit of the record's signature is altered", |f| {
+        f.flip("state", "signature", "id = 1", 20);
+    });
     set.bad("record-deleted", Fails("missing-row", "state", ""), "the record is deleted", |f| {
         f.sql("DELETE FROM state");
     });
@@ -525,6 +515,9 @@ fn header(set: &mut Set) {
     });
     set.bad("header-seed", state, "one bit of the sealed k₀ is altered", |f| {
         f.flip("vault", "chain_seed", "id = 1", 60);
+    });
+    set.bad("header-signer", state, "one bit of the signer is altered", |f| {
+        f.flip("vault", "signer", "id = 1", 20);
     });
     set.bad("header-seed-empty", state, "the sealed k₀ has no bytes", |f| {
         f.put("vault", "chain_seed", "id = 1", &[]);
@@ -711,7 +704,7 @@ fn columns(set: &mut Set) {
         Fails("second-row", "check", "file"),
         "there is a second record, against the condition of the table",
         |f| {
-            f.sql("INSERT INTO state SELECT 2, record, mac FROM state");
+            f.sql("INSERT INTO state SELECT 2, record, signature, mac FROM state");
         },
     );
 }

@@ -9,8 +9,8 @@ use keyvault_core::secret::SecretBytes;
 use keyvault_vault::audit::Action;
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::{
-    Conflict, Credential, Difference, Edit, Import, Incoming, Item, NewValue, Origin, Revocation, Terms,
-    Vault, Which,
+    Conflict, Credential, Difference, Edit, Import, Incoming, KeyRecord, NewValue, Origin, Revocation, Terms,
+    Vault, Which, file, key, slot,
 };
 
 use super::disk::Image;
@@ -59,7 +59,7 @@ pub fn generate(stage: &mut Stage) {
     let name = stage.new_name();
     let mut new = new_key(name.as_str(), Origin::Recipe(Recipe::new(kind, None, None).unwrap()));
     new.scopes = some_scopes(stage);
-    stage.act(|vault, access, world| vault.create_key(access, world, new, false));
+    stage.act(|vault, access, world| key::create(vault, access, world, new, false));
     stage.done("generate");
 }
 
@@ -78,31 +78,31 @@ fn add_of(stage: &mut Stage, length: usize) {
     let name = stage.new_name();
     let mut new = new_key(name.as_str(), Origin::Given(value(stage, length)));
     new.scopes = some_scopes(stage);
-    stage.act(|vault, access, world| vault.create_key(access, world, new, false));
+    stage.act(|vault, access, world| key::create(vault, access, world, new, false));
     stage.done("add");
 }
 
 fn rotate(stage: &mut Stage) {
-    let names = generated(stage, 2).into_iter().take(2).map(|item| item.name).collect();
+    let names = generated(stage, 2).into_iter().take(2).map(|key| key.name).collect();
     let which = Which::Names(names);
-    stage.act(|vault, access, world| vault.rotate(access, world, &which, None, Terms::default()));
+    stage.act(|vault, access, world| key::rotate(vault, access, world, &which, None, Terms::default()));
     stage.done("rotate");
 }
 
 fn rotate_with_grace_and_roll_back(stage: &mut Stage) {
     let name = generated(stage, 1)[0].name.clone();
     let (which, terms) = (Which::Names(vec![name.clone()]), Terms { grace: 86_400_000, expires: None });
-    stage.act(|vault, access, world| vault.rotate(access, world, &which, None, terms));
+    stage.act(|vault, access, world| key::rotate(vault, access, world, &which, None, terms));
     stage.done("rotate with grace");
-    stage.act(|vault, access, world| vault.rollback(access, world, &name, None));
+    stage.act(|vault, access, world| key::rollback(vault, access, world, &name, None));
     stage.done("rollback");
 }
 
 fn give_new_value(stage: &mut Stage) {
-    let item = stage.alive(1)[0].clone();
-    let new = NewValue { name: item.name.clone(), item: item.id, value: value(stage, 40) };
-    let which = Which::Names(vec![item.name]);
-    stage.act(|vault, access, world| vault.rotate(access, world, &which, Some(new), Terms::default()));
+    let key = stage.alive(1)[0].clone();
+    let new = NewValue { name: key.name.clone(), key: key.id, value: value(stage, 40) };
+    let which = Which::Names(vec![key.name]);
+    stage.act(|vault, access, world| key::rotate(vault, access, world, &which, Some(new), Terms::default()));
     stage.done("rotate by hand");
 }
 
@@ -119,14 +119,14 @@ fn revoke(stage: &mut Stage) {
 fn revoke_one(stage: &mut Stage, wipe: bool) {
     let name = stage.alive(3)[0].name.clone();
     let revocation = Revocation { version: None, reason: "leaked".to_owned(), wipe };
-    stage.act(|vault, access, world| vault.revoke(access, world, &[name], &revocation));
+    stage.act(|vault, access, world| key::revoke(vault, access, world, &[name], &revocation));
 }
 
 fn edit(stage: &mut Stage) {
     let name = stage.alive(1)[0].name.clone();
     let rename = stage.chance.percent(50).then(|| stage.new_name());
     let edit = Edit { rename, scope: some_scopes(stage), note: Some("edited".to_owned()), ..Edit::default() };
-    stage.act(|vault, access, world| vault.edit(access, world, &[name], &edit));
+    stage.act(|vault, access, world| key::edit(vault, access, world, &[name], &edit));
     stage.done("edit");
 }
 
@@ -138,20 +138,20 @@ fn edit_on_one_handle(stage: &mut Stage) {
         let (mut vault, access) = stage.open();
         for half in ["a", "b"] {
             let edit = Edit { note: Some(format!("{note}{half}")), ..Edit::default() };
-            vault.edit(&access, &stage.world(), std::slice::from_ref(&name), &edit).unwrap();
+            key::edit(&mut vault, &access, &stage.world(), std::slice::from_ref(&name), &edit).unwrap();
             stage.done("edit on the same handle");
         }
     }
 }
 
 fn remove(stage: &mut Stage) {
-    let names: Vec<_> = stage.alive(4).into_iter().take(2).map(|item| item.name).collect();
-    stage.act(|vault, access, world| vault.remove(access, world, &names));
+    let names: Vec<_> = stage.alive(4).into_iter().take(2).map(|key| key.name).collect();
+    stage.act(|vault, access, world| key::remove(vault, access, world, &names));
     stage.done("remove");
 }
 
 fn import(stage: &mut Stage) {
-    let mut names: Vec<_> = stage.alive(2).into_iter().take(2).map(|item| item.name).collect();
+    let mut names: Vec<_> = stage.alive(2).into_iter().take(2).map(|key| key.name).collect();
     names.extend((0..4).map(|_| stage.new_name()));
     let incoming = names
         .into_iter()
@@ -163,24 +163,24 @@ fn import(stage: &mut Stage) {
         .collect();
     let scopes = some_scopes(stage);
     let import = Import { incoming, scopes: &scopes, conflict: Conflict::Replace, source: "keys.env" };
-    stage.act(|vault, access, world| vault.import(access, world, import, &|_| ()));
+    stage.act(|vault, access, world| key::import(vault, access, world, import, &|_| ()));
     stage.done("import");
 }
 
 fn read(stage: &mut Stage) {
-    for item in stage.alive(2).into_iter().take(3) {
-        stage.act(|vault, access, world| vault.reveal(access, world, &item.name, None));
+    for key in stage.alive(2).into_iter().take(3) {
+        stage.act(|vault, access, world| key::reveal(vault, access, world, &key.name, None));
         stage.done("read");
     }
 }
 
 /// So often that the log has grown long and is folded on the way.
 fn read_often(stage: &mut Stage) {
-    let items = stage.alive(3);
+    let keys = stage.alive(3);
     let log = stage.folder.join(Name::Log.file());
     let mut longest = 0;
-    for item in items.iter().cycle().take(100) {
-        stage.act(|vault, access, world| vault.reveal(access, world, &item.name, None));
+    for key in keys.iter().cycle().take(100) {
+        stage.act(|vault, access, world| key::reveal(vault, access, world, &key.name, None));
         stage.done("read");
         let length = std::fs::metadata(&log).unwrap().len();
         if length < longest {
@@ -194,23 +194,23 @@ fn read_often(stage: &mut Stage) {
 fn change_passphrase(stage: &mut Stage) {
     stage.act(|vault, access, world| {
         let credential = Credential::Passphrase(&stage.passphrase, Cost::FLOOR);
-        vault.replace_ways(access, world, Action::Passwd, &[credential])
+        slot::replace(vault, access, world, Action::Passwd, &[credential])
     });
     stage.done("passwd");
 }
 
 fn slots(stage: &mut Stage) {
     let file = KeyFile::create(&stage.chance).unwrap();
-    let added = stage.act(|vault, access, world| vault.add_way(access, world, Credential::KeyFile(&file)));
+    let added = stage.act(|vault, access, world| slot::add(vault, access, world, Credential::KeyFile(&file)));
     stage.done("slot add");
-    stage.act(|vault, access, world| vault.remove_way(access, world, added));
+    stage.act(|vault, access, world| slot::remove(vault, access, world, added));
     stage.done("slot remove");
 }
 
 fn rekey(stage: &mut Stage) {
     stage.act(|vault, access, world| {
         let passphrase = Credential::Passphrase(&stage.passphrase, Cost::FLOOR);
-        vault.rekey(access, world, &[passphrase, Credential::Recovery(&stage.code)], &[], &|_| ())
+        slot::rekey(vault, access, world, &[passphrase, Credential::Recovery(&stage.code)], &[], &|_| ())
     });
     stage.done("rekey");
 }
@@ -219,7 +219,7 @@ fn rekey(stage: &mut Stage) {
 fn back_up(stage: &mut Stage) -> Image {
     let target = stage.folder.join("backup.db");
     let _ = std::fs::remove_file(&target);
-    stage.act(|vault, _, world| vault.backup(&target, world));
+    stage.act(|vault, _, world| file::backup(vault, &target, world));
     generate(stage);
     edit(stage);
     Image(BTreeMap::from([(Name::Vault, std::fs::read(&target).unwrap())]))
@@ -232,10 +232,10 @@ fn restore(stage: &mut Stage) {
     let mut backup = Vault::open(&stage.folder.join("backup.db"), &stage.pins()).unwrap();
     let access = backup.open_recovery(&stage.code).unwrap();
     let mut vault = stage.vault();
-    let mark = vault.mark();
+    let mark = file::mark(&mut vault);
     let world = stage.world();
-    let difference = backup.difference(&access, Some((&mut vault, None)), world.now()).unwrap();
-    backup.restore(&access, Some((&mut vault, &mark)), &difference, &path, &world).unwrap();
+    let difference = file::difference(&mut backup, &access, Some((&mut vault, None)), world.now()).unwrap();
+    file::restore(&mut backup, &access, Some((&mut vault, &mark)), &difference, &path, &world).unwrap();
     drop(vault);
     stage.done_and_repinned("restore");
 }
@@ -247,7 +247,7 @@ fn restore_what_is_lost(stage: &mut Stage) {
     let path = stage.path();
     let mut backup = Vault::open(&stage.folder.join("backup.db"), &stage.pins()).unwrap();
     let access = backup.open_recovery(&stage.code).unwrap();
-    backup.restore(&access, None, &Difference::default(), &path, &stage.world()).unwrap();
+    file::restore(&mut backup, &access, None, &Difference::default(), &path, &stage.world()).unwrap();
     // As for a new vault: the vault room has moved the copy into place and synced the folder.
     tape::folder_synced(&stage.folder);
     stage.done_and_repinned("restore of a lost vault");
@@ -257,7 +257,7 @@ fn restore_what_is_lost(stage: &mut Stage) {
 fn adopt(stage: &mut Stage) {
     let older = back_up(stage);
     stage.interrupt("an older copy", &older);
-    let adopted = stage.act(|vault, access, world| vault.adopt(access, world));
+    let adopted = stage.act(file::adopt);
     assert!(adopted.is_some(), "the older copy raised no alarm");
     stage.done_and_repinned("adopt");
 }
@@ -278,12 +278,12 @@ fn change_beside_a_reader(stage: &mut Stage) {
 }
 
 /// Generated keys that may be read now.
-fn generated(stage: &mut Stage, least: usize) -> Vec<Item> {
+fn generated(stage: &mut Stage, least: usize) -> Vec<KeyRecord> {
     loop {
-        let mut items = stage.alive(least);
-        items.retain(|item| item.recipe.is_some());
-        if items.len() >= least {
-            return items;
+        let mut keys = stage.alive(least);
+        keys.retain(|key| key.recipe.is_some());
+        if keys.len() >= least {
+            return keys;
         }
         generate(stage);
     }

@@ -9,7 +9,8 @@ use keyvault_vault::audit::{Actor, Reach};
 use keyvault_vault::state::pin::{Pins, Standing};
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::{
-    Holder, Holders, Item, Mark, NewKey, Notice, Origin, Status, Vault, VaultError, Way, World as VaultWorld,
+    Holder, Holders, KeyRecord, Mark, NewKey, Notice, Origin, Slot, Status, Vault, VaultError,
+    World as VaultWorld, check, file, key, slot,
 };
 
 use super::tape::VAULT;
@@ -19,8 +20,8 @@ use super::tape::VAULT;
 pub struct Content {
     pub epoch: u32,
     pub record: Mark,
-    pub ways: Vec<Way>,
-    pub items: Vec<Item>,
+    pub slots: Vec<Slot>,
+    pub keys: Vec<KeyRecord>,
 }
 
 /// A vault that was found whole.
@@ -41,7 +42,7 @@ pub fn look(folder: &Path, pins: &Pins, code: &RecoveryCode) -> Result<Option<Se
         opened => opened.map_err(say)?,
     };
     let access = vault.open_recovery(code).map_err(say)?;
-    let checked = vault.check(&access).map_err(say)?;
+    let checked = check::run(&mut vault, &access).map_err(say)?;
     if !checked.findings.is_empty() {
         return Err(format!("{:?}", checked.findings));
     }
@@ -49,9 +50,9 @@ pub fn look(folder: &Path, pins: &Pins, code: &RecoveryCode) -> Result<Option<Se
     if audit.reach != Reach::FromTheStart {
         return Err("the log was not verified from the start".to_owned());
     }
-    let items = vault.list(&access).map_err(say)?;
-    let ways = vault.ways(&access).map_err(say)?;
-    let content = Content { epoch: vault.identity().epoch, record: vault.mark(), ways, items };
+    let keys = key::list(&mut vault, &access).map_err(say)?;
+    let slots = slot::list(&mut vault, &access).map_err(say)?;
+    let content = Content { epoch: vault.identity().epoch, record: file::mark(&mut vault), slots, keys };
     let alarm = matches!(checked.standing, Standing::RolledBack | Standing::Forked);
     Ok(Some(Seen { content, entries: audit.entries, alarm }))
 }
@@ -63,15 +64,15 @@ pub fn go_on(folder: &Path, pins: &Pins, code: &RecoveryCode, rng: &dyn Rng) -> 
     let world = world(&clock, rng, pins.clone());
     let mut vault = Vault::open(&folder.join(VAULT), pins).map_err(say)?;
     let access = vault.open_recovery(code).map_err(say)?;
-    let items = vault.list(&access).map_err(say)?;
-    if let Some(item) = items.iter().find(|item| item.status(clock.now()) == Status::Active) {
-        vault.reveal(&access, &world, &item.name, None).map_err(say)?;
+    let keys = key::list(&mut vault, &access).map_err(say)?;
+    if let Some(key) = keys.iter().find(|key| key.status(clock.now()) == Status::Active) {
+        key::reveal(&mut vault, &access, &world, &key.name, None).map_err(say)?;
     }
     let origin = Origin::Recipe(Recipe::new(Kind::Token, None, None).unwrap());
-    vault.create_key(&access, &world, new_key("after-the-cut", origin), false).map_err(say)?;
+    key::create(&mut vault, &access, &world, new_key("after-the-cut", origin), false).map_err(say)?;
     drop(vault);
     match look(folder, pins, code)? {
-        Some(seen) if seen.content.items.len() == items.len() + 1 => Ok(()),
+        Some(seen) if seen.content.keys.len() == keys.len() + 1 => Ok(()),
         _ => Err("going on: the new key is not there".to_owned()),
     }
 }

@@ -10,7 +10,7 @@ use keyvault_core::secret::SecretBytes;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::recovery::RecoveryCode;
-use keyvault_vault::{Access, Creation, Item, Status, Vault, VaultError, World as VaultWorld};
+use keyvault_vault::{Access, Creation, KeyRecord, Status, Vault, VaultError, World as VaultWorld, file};
 
 use super::chance::Chance;
 use super::deeds::{DEEDS, add, generate};
@@ -99,7 +99,7 @@ impl Stage {
     fn create(&mut self) {
         let (passphrase, recovery) = (&self.passphrase, Some(&self.code));
         let creation = Creation { passphrase, cost: Cost::FLOOR, recovery };
-        Vault::create(&self.path(), &creation, &self.world()).unwrap();
+        file::create(&self.path(), &creation, &self.world()).unwrap();
         // The vault room moves the draft into place and syncs the folder; SQLite has no part in that.
         tape::folder_synced(&self.folder);
         self.done("init");
@@ -156,20 +156,20 @@ impl Stage {
     }
 
     /// The keys as they stood at the last mark.
-    pub fn items(&self) -> Vec<Item> {
+    pub fn keys(&self) -> Vec<KeyRecord> {
         let last = self.marks.last().and_then(|mark| mark.seen.as_ref());
-        last.map_or_else(Vec::new, |seen| seen.content.items.clone())
+        last.map_or_else(Vec::new, |seen| seen.content.keys.clone())
     }
 
     /// Keys that may be read now, at least so many.
-    pub fn alive(&mut self, least: usize) -> Vec<Item> {
+    pub fn alive(&mut self, least: usize) -> Vec<KeyRecord> {
         loop {
             let now = self.clock.0;
-            let mut items = self.items();
-            items.retain(|item| item.status(now) == Status::Active);
-            if items.len() >= least {
-                self.chance.shuffle(&mut items);
-                return items;
+            let mut keys = self.keys();
+            keys.retain(|key| key.status(now) == Status::Active);
+            if keys.len() >= least {
+                self.chance.shuffle(&mut keys);
+                return keys;
             }
             generate(self);
         }
@@ -221,7 +221,7 @@ impl Stage {
         assert!(fits, "a power cut at {at} left neither what was acknowledged nor what was in flight");
         // Cut off between a restore and its pin, the vault is refused until it is accepted.
         if self.marks.last().and_then(|mark| mark.seen.as_ref()).is_some_and(|seen| seen.alarm) {
-            self.act(|vault, access, world| vault.adopt(access, world));
+            self.act(file::adopt);
             self.done_and_repinned("adopt");
         }
     }

@@ -16,6 +16,12 @@ pub const MAC_LEN: usize = 32;
 /// Length of a truncated MAC where it stands in the hash tree or in an index, in bytes.
 pub const DIGEST_LEN: usize = 16;
 
+/// Length of a SHA-256, in bytes.
+pub const HASH_LEN: usize = 32;
+
+/// A SHA-256.
+pub type Hash = [u8; HASH_LEN];
+
 /// A full HMAC-SHA-256 value.
 pub type Mac = [u8; MAC_LEN];
 /// An HMAC-SHA-256 value cut to 128 bits (RFC 2104 §5 asks for at least half).
@@ -25,13 +31,13 @@ pub type Digest = [u8; DIGEST_LEN];
 ///
 /// What `ring` prepares from a key is kept for the next use, in a block of its own, because `ring` does not wipe it and
 /// the process's allocator does. Schedules that `ring` makes on the stack for the time of a call remain (THREATS).
-pub struct Key {
+pub struct SealingKey {
     bytes: Zeroizing<[u8; KEY_LEN]>,
     extracted: OnceLock<Box<hkdf::Prk>>,
     hmac: OnceLock<Box<hmac::Key>>,
 }
 
-impl Key {
+impl SealingKey {
     /// A new random key.
     pub fn random(rng: &dyn Rng) -> Result<Self, RngError> {
         let mut bytes = Zeroizing::new([0; KEY_LEN]);
@@ -69,7 +75,7 @@ impl Key {
         Self::of(derived)
     }
 
-    /// [`Key::derive`] for input that is random but not 32 bytes long (a recovery code).
+    /// [`SealingKey::derive`] for input that is random but not 32 bytes long (a recovery code).
     #[must_use]
     pub fn derive_from(input: &[u8], label: &str, context: &[u8]) -> Self {
         let mut derived = Zeroizing::new([0; KEY_LEN]);
@@ -84,22 +90,22 @@ impl Key {
         sign(self.hmac.get_or_init(|| Box::new(hmac::Key::new(hmac::HMAC_SHA256, &*self.bytes))), parts)
     }
 
-    /// [`Key::mac`], cut to its first 16 bytes.
+    /// [`SealingKey::mac`], cut to its first 16 bytes.
     #[must_use]
     pub fn digest(&self, parts: &[&[u8]]) -> Digest {
         truncate(&self.mac(parts))
     }
 }
 
-impl PartialEq for Key {
+impl PartialEq for SealingKey {
     fn eq(&self, other: &Self) -> bool {
         self.bytes.ct_eq(&*other.bytes).into()
     }
 }
 
-impl Eq for Key {}
+impl Eq for SealingKey {}
 
-impl fmt::Debug for Key {
+impl fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(…)")
     }
@@ -125,9 +131,9 @@ pub fn hkdf_sha256(ikm: &[u8], salt: &[u8], info: &[u8], out: &mut [u8]) -> bool
     fill(&extract(ikm, salt), &[info], out)
 }
 
-/// SHA-256 of what is not secret (a path in a file name). Secrets are fingerprinted under a key.
+/// SHA-256 of something that is not secret: a sealed text, a path. Secrets are fingerprinted under a key.
 #[must_use]
-pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub fn sha256(bytes: &[u8]) -> Hash {
     to_array(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 

@@ -1,18 +1,22 @@
 //! Cryptography: the only room that imports `ring`, `chacha20poly1305` and `argon2`.
 //!
 //! Nothing here is a primitive of our own. There is one way to seal ([`seal`]), one way to derive a key from a key
-//! ([`Key::derive`]), one way to authenticate ([`Key::mac`]) and one way to turn a passphrase into a key
-//! ([`argon2id`]). What the bytes mean is the callers' business: this room knows labels and contexts, no tables.
+//! ([`SealingKey::derive`]), one way to authenticate ([`SealingKey::mac`]), one way to sign ([`SigningKey`]), and one way to
+//! turn a passphrase into a key ([`argon2id`]). What the bytes mean is the callers' business: this room knows labels and contexts, no tables.
 
 mod key;
 mod passphrase_kdf;
 mod seal;
+mod sign;
 #[cfg(test)]
 mod vectors;
 
-pub use key::{DIGEST_LEN, Digest, KEY_LEN, Key, MAC_LEN, Mac, hkdf_sha256, hmac_sha256, sha256};
+pub use key::{
+    DIGEST_LEN, Digest, HASH_LEN, Hash, KEY_LEN, MAC_LEN, Mac, SealingKey, hkdf_sha256, hmac_sha256, sha256,
+};
 pub use passphrase_kdf::{Cost, CostError, KdfError, argon2id, calibrate};
-pub use seal::{OVERHEAD, OpenError, SEAL_ID_LEN, open, seal, seal_id};
+pub use seal::{OVERHEAD, OpenError, open, seal};
+pub use sign::{SIGNER_ID_LEN, SignatureError, Signed, Signer, SignerId, SigningKey};
 
 use ring::rand::SecureRandom;
 use ring::signature::KeyPair;

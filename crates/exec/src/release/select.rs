@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use keyvault_core::name::{EnvName, KeyName, Scope};
 use keyvault_vault::{KeyView, Status, VaultError};
 
-use super::compose::Pick;
+use super::compose::ComposedVariable;
 use super::problem::Problem;
 use super::stage::{Resolved, Skipped, Staging};
 
@@ -27,14 +27,14 @@ pub struct Selection {
     /// Leave expired keys out instead of refusing.
     pub skip_expired: bool,
     /// Variables that a file asks for, each with what it is made of.
-    pub picks: Vec<Pick>,
+    pub composed: Vec<ComposedVariable>,
 }
 
 impl Selection {
     /// Whether nothing is asked for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.names_nothing() && self.picks.is_empty()
+        self.names_nothing() && self.composed.is_empty()
     }
 
     /// Whether nothing is asked for but by a file.

@@ -99,7 +99,7 @@ pub fn stage<'r, M>(reading: Reading<'r, M>, selection: &Selection) -> Result<St
         if !selection.names_nothing() {
             staging.take_chosen(selection)?;
         }
-        selection.picks.iter().try_for_each(|pick| staging.take_pick(pick))
+        selection.composed.iter().try_for_each(|composed| staging.take_composed(composed))
     })
 }
 

@@ -6,7 +6,7 @@
 //! - Signals are caught before anything is made or started ([`Supervisor::begin`]), so no signal that can be caught ends
 //!   us before the child, and what the caller cleans up after [`Supervisor::run`] is always cleaned up.
 //! - The child stays in our process group, in the foreground. A signal sent to the group reaches both, one sent to us
-//!   is passed on; see [`Witness`] for how they are told apart. So each arrives once.
+//!   is passed on; see [`GroupProbe`] for how they are told apart. So each arrives once.
 //! - No signal is sent that nobody sent. There is no timer that kills.
 //! - Stopped, the child stops us, so that the shell sees the job stopped; continued, we continue it.
 //! - Its exit code is ours, and a signal that killed it kills us too ([`Ending::pass_on`]).
@@ -29,11 +29,11 @@ use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 pub use self::outputs::Masking;
 use self::outputs::{Keyboard, Outputs};
 use super::{Command, ExecError};
-use keyvault_os::process::caller_streams::Lent;
+use keyvault_os::process::caller_streams::ReleasedPipes;
 use keyvault_os::process::child::{self, Started};
 use keyvault_os::process::exec::EnvBlock;
 use keyvault_os::process::session_leader::{Leader, Report};
-use keyvault_os::process::signal_group::Witness;
+use keyvault_os::process::signal_group::GroupProbe;
 use keyvault_os::process::signals::{self, Arrival, Caught, Sender};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,17 +130,17 @@ impl Supervisor {
             streams => (command.start(environment, streams, &self.caught)?, None),
         };
         outputs.let_go_of_ends();
-        let mut lent = Lent::default();
+        let mut pipes = ReleasedPipes::default();
         if self.again {
-            lent = Lent::to_child();
+            pipes = ReleasedPipes::release();
         } else {
             child::let_go_of_stream(0);
             child::let_go_of_stream(1);
             child::let_go_of_the_callers();
         }
-        let Started { process, witness, early } = started;
+        let Started { process, probe, early } = started;
         let child = Child { process };
-        let mut watch = Watch { caught: &self.caught, child, witness, early, outputs, leader, lent };
+        let mut watch = Watch { caught: &self.caught, child, probe, early, outputs, leader, pipes };
         let ending = watch.until_its_end(overseer).map_err(ExecError::Supervision)?;
         match watch.end() {
             Some(error) if ending == Ending::Exited(0) => Err(ExecError::Output(error)),
@@ -190,12 +190,12 @@ const LOOK: Duration = Duration::from_millis(200);
 struct Watch<'a> {
     caught: &'a Caught,
     child: Child,
-    witness: Witness,
+    probe: GroupProbe,
     early: Vec<c_int>,
     outputs: Outputs<'a>,
     /// Of the session on a terminal of ours, if the child is there and not in our own group.
     leader: Option<Leader>,
-    lent: Lent,
+    pipes: ReleasedPipes,
 }
 
 impl Watch<'_> {
@@ -215,13 +215,13 @@ impl Watch<'_> {
                 && let Some(Wish { signal, again }) = overseer.tick()
             {
                 if again {
-                    self.lent.take_back();
+                    self.pipes.reopen();
                 }
                 self.child.signal(signal);
             }
             news = self.wait(overseer.due())?;
             if self.outputs.advance(self.child.process) {
-                self.witness.renew();
+                self.probe.renew();
             }
         }
     }
@@ -288,7 +288,7 @@ impl Watch<'_> {
             _ => {}
         }
         let early = self.early.iter().position(|signal| *signal == arrival.signal);
-        let group = self.witness.saw(arrival);
+        let group = self.probe.saw(arrival);
         if let Some(early) = early {
             self.early.swap_remove(early);
         }
@@ -322,8 +322,8 @@ impl Watch<'_> {
                     }
                 }
                 Ok(Some((process, status))) => {
-                    if self.witness.is(process) && ending(status).is_some() {
-                        self.witness.is_gone();
+                    if self.probe.is(process) && ending(status).is_some() {
+                        self.probe.is_gone();
                     }
                 }
                 Ok(None) | Err(Errno::CHILD) => return Ok(None),
@@ -354,7 +354,7 @@ impl Watch<'_> {
                 self.heed(arrival);
             }
         }
-        self.witness.renew();
+        self.probe.renew();
         self.take_terminal();
         self.outputs.resize();
         signals::pass_on_to_group(self.child.process, libc::SIGCONT);

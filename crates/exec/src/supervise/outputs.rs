@@ -11,7 +11,7 @@ use rustix::process::Pid;
 use zeroize::Zeroizing;
 
 use super::channel::{Channel, PIECE, Sink, is_ready};
-use super::streams::{Callers, Way, Ways};
+use super::streams::{Callers, Route, Routes};
 use crate::mask::Mask;
 use keyvault_os::process::child;
 use keyvault_os::process::signals::{self, Caught};
@@ -25,7 +25,7 @@ const AT_A_TIME: usize = 8;
 pub struct Masking<'m> {
     pub mask: &'m Mask,
     /// The ways of the two streams.
-    pub ways: Ways,
+    pub routes: Routes,
     pub callers: Callers<'m>,
 }
 
@@ -65,17 +65,17 @@ impl<'m> Outputs<'m> {
         let mut outputs = Self::none();
         outputs.buffer = Zeroizing::new(vec![0; PIECE]);
         let [input, out, err] = masking.callers;
-        match masking.ways.out {
-            Way::Direct => {}
-            Way::Pipe { shared: true } => {
+        match masking.routes.out {
+            Route::Direct => {}
+            Route::Pipe { shared: true } => {
                 outputs.ends[1] = Some(outputs.pipe(out, masking.mask)?);
                 outputs.ends[2] = outputs.ends[1].as_ref().map(OwnedFd::try_clone).transpose()?;
             }
-            Way::Pipe { shared: false } => outputs.ends[1] = Some(outputs.pipe(out, masking.mask)?),
-            Way::Terminal | Way::OutputTerminal => {
+            Route::Pipe { shared: false } => outputs.ends[1] = Some(outputs.pipe(out, masking.mask)?),
+            Route::Terminal | Route::OutputTerminal => {
                 let slave = outputs.terminal(out, masking.mask)?;
                 let master = outputs.sized.last().map(|(master, _)| master.try_clone()).transpose()?;
-                if let (Some(master), Way::Terminal) = (master, masking.ways.out) {
+                if let (Some(master), Route::Terminal) = (master, masking.routes.out) {
                     let outer = Outer::of(out)?;
                     outputs.keyboard =
                         Some(Keyboard { outer, master, typed: Vec::new(), literal: false, hung_up: false });
@@ -86,14 +86,14 @@ impl<'m> Outputs<'m> {
                 outputs.ends[1] = Some(slave);
             }
         }
-        match masking.ways.err {
-            Way::Direct | Way::Pipe { shared: true } => {}
-            Way::Pipe { shared: false } => outputs.ends[2] = Some(outputs.pipe(err, masking.mask)?),
+        match masking.routes.err {
+            Route::Direct | Route::Pipe { shared: true } => {}
+            Route::Pipe { shared: false } => outputs.ends[2] = Some(outputs.pipe(err, masking.mask)?),
             // The same terminal as standard output.
-            Way::Terminal => {
+            Route::Terminal => {
                 outputs.ends[2] = outputs.ends[1].as_ref().map(OwnedFd::try_clone).transpose()?;
             }
-            Way::OutputTerminal => outputs.ends[2] = Some(outputs.terminal(err, masking.mask)?),
+            Route::OutputTerminal => outputs.ends[2] = Some(outputs.terminal(err, masking.mask)?),
         }
         Ok(outputs)
     }

@@ -33,7 +33,7 @@ enum Kind {
 
 /// The way of each output stream to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum Route {
     /// The caller's own descriptor.
     Direct,
     /// A pipe of ours; of the second stream, the first one's.
@@ -50,17 +50,17 @@ pub enum Way {
 
 /// The ways of standard output and standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ways {
-    pub out: Way,
-    pub err: Way,
+pub struct Routes {
+    pub out: Route,
+    pub err: Route,
 }
 
-impl Ways {
+impl Routes {
     /// Looks at the caller's streams, if anything could be masked.
     #[must_use]
     pub fn choose(when: When, [_, out, err]: Callers<'_>) -> Self {
         if when == When::Never {
-            return Self { out: Way::Direct, err: Way::Direct };
+            return Self { out: Route::Direct, err: Route::Direct };
         }
         Self::of(when, kind(1, out), kind(2, err), same(out, err))
     }
@@ -71,25 +71,27 @@ impl Ways {
             When::Kept => kind == Kind::Other,
             When::Always => kind != Kind::Closed,
         };
-        let way = |kind| match kind {
-            kind if !masked(kind) => Way::Direct,
-            Kind::Terminal => Way::Terminal,
-            _ => Way::Pipe { shared: false },
+        let route = |kind| match kind {
+            kind if !masked(kind) => Route::Direct,
+            Kind::Terminal => Route::Terminal,
+            _ => Route::Pipe { shared: false },
         };
-        match (way(out), way(err)) {
-            (Way::Pipe { .. }, Way::Pipe { .. }) if same => {
-                Self { out: Way::Pipe { shared: true }, err: Way::Pipe { shared: true } }
+        match (route(out), route(err)) {
+            (Route::Pipe { .. }, Route::Pipe { .. }) if same => {
+                Self { out: Route::Pipe { shared: true }, err: Route::Pipe { shared: true } }
             }
             // Another terminal than that of standard output: its output alone.
-            (Way::Terminal, Way::Terminal) if !same => Self { out: Way::Terminal, err: Way::OutputTerminal },
-            (out, Way::Terminal) if out != Way::Terminal => Self { out, err: Way::OutputTerminal },
+            (Route::Terminal, Route::Terminal) if !same => {
+                Self { out: Route::Terminal, err: Route::OutputTerminal }
+            }
+            (out, Route::Terminal) if out != Route::Terminal => Self { out, err: Route::OutputTerminal },
             (out, err) => Self { out, err },
         }
     }
 
     #[must_use]
     pub fn any(self) -> bool {
-        [self.out, self.err].into_iter().any(|way| way != Way::Direct)
+        [self.out, self.err].into_iter().any(|route| route != Route::Direct)
     }
 }
 
@@ -120,26 +122,26 @@ mod tests {
     #[test]
     fn each_stream_goes_its_own_way_unless_both_go_the_same() {
         use Kind::{Closed, File, Other, Terminal};
-        let pipe = Way::Pipe { shared: false };
-        let both = Way::Pipe { shared: true };
+        let pipe = Route::Pipe { shared: false };
+        let both = Route::Pipe { shared: true };
         for (when, out, err, same, expected) in [
-            (When::Never, Other, Terminal, false, (Way::Direct, Way::Direct)),
-            (When::Kept, Terminal, Terminal, true, (Way::Direct, Way::Direct)),
-            (When::Kept, File, Other, false, (Way::Direct, pipe)),
-            (When::Kept, Other, Terminal, false, (pipe, Way::Direct)),
+            (When::Never, Other, Terminal, false, (Route::Direct, Route::Direct)),
+            (When::Kept, Terminal, Terminal, true, (Route::Direct, Route::Direct)),
+            (When::Kept, File, Other, false, (Route::Direct, pipe)),
+            (When::Kept, Other, Terminal, false, (pipe, Route::Direct)),
             (When::Kept, Other, Other, false, (pipe, pipe)),
             (When::Kept, Other, Other, true, (both, both)),
-            (When::Kept, Closed, Other, false, (Way::Direct, pipe)),
-            (When::Always, Terminal, Terminal, true, (Way::Terminal, Way::Terminal)),
-            (When::Always, Terminal, Terminal, false, (Way::Terminal, Way::OutputTerminal)),
-            (When::Always, Terminal, Other, false, (Way::Terminal, pipe)),
-            (When::Always, Other, Terminal, false, (pipe, Way::OutputTerminal)),
-            (When::Always, Closed, Terminal, false, (Way::Direct, Way::OutputTerminal)),
+            (When::Kept, Closed, Other, false, (Route::Direct, pipe)),
+            (When::Always, Terminal, Terminal, true, (Route::Terminal, Route::Terminal)),
+            (When::Always, Terminal, Terminal, false, (Route::Terminal, Route::OutputTerminal)),
+            (When::Always, Terminal, Other, false, (Route::Terminal, pipe)),
+            (When::Always, Other, Terminal, false, (pipe, Route::OutputTerminal)),
+            (When::Always, Closed, Terminal, false, (Route::Direct, Route::OutputTerminal)),
             (When::Always, File, File, true, (both, both)),
-            (When::Always, Closed, Closed, false, (Way::Direct, Way::Direct)),
+            (When::Always, Closed, Closed, false, (Route::Direct, Route::Direct)),
         ] {
-            let ways = Ways::of(when, out, err, same);
-            assert_eq!((ways.out, ways.err), expected, "{when:?} {out:?} {err:?} {same}");
+            let routes = Routes::of(when, out, err, same);
+            assert_eq!((routes.out, routes.err), expected, "{when:?} {out:?} {err:?} {same}");
         }
     }
 }

@@ -14,21 +14,21 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::{child, startup};
 use crate::terminal::pty;
 
-/// Standard input and output, as far as they are lent.
+/// The pipes on standard input and output that were closed here, with what it takes to open them anew.
 #[derive(Debug, Default)]
-pub struct Lent([Option<(OwnedFd, OFlags)>; 2]);
+pub struct ReleasedPipes([Option<(OwnedFd, OFlags)>; 2]);
 
-impl Lent {
+impl ReleasedPipes {
     /// Lets go of what can be had again.
     #[must_use]
-    pub fn to_child() -> Self {
-        Self([lend(0), lend(1)])
+    pub fn release() -> Self {
+        Self([release(0), release(1)])
     }
 
     /// Opens everything anew. An output that nobody reads any more becomes one that nobody reads.
-    pub fn take_back(&mut self) {
-        for (number, lent) in (0..).zip(&mut self.0) {
-            let Some((place, flags)) = lent.take() else { continue };
+    pub fn reopen(&mut self) {
+        for (number, pipe) in (0..).zip(&mut self.0) {
+            let Some((place, flags)) = pipe.take() else { continue };
             let opened = pty::reopen(place.as_fd(), flags & OFlags::ACCMODE).ok();
             if let Some(stream) = opened.or_else(|| (number == 1).then(unread).flatten()) {
                 let _ = fcntl_setfl(&stream, flags & OFlags::NONBLOCK);
@@ -39,7 +39,7 @@ impl Lent {
     }
 }
 
-fn lend(number: RawFd) -> Option<(OwnedFd, OFlags)> {
+fn release(number: RawFd) -> Option<(OwnedFd, OFlags)> {
     if startup::inherited().closed.get(usize::try_from(number).ok()?).is_none_or(|closed| *closed) {
         return None;
     }

@@ -17,7 +17,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
 use super::exec::Image;
-use super::signal_group::Witness;
+use super::signal_group::GroupProbe;
 use super::signals::{self, Caught};
 use crate::fs::memory_folder;
 
@@ -28,7 +28,7 @@ pub type Streams<'a> = [Option<BorrowedFd<'a>>; 3];
 pub struct Started {
     pub process: Pid,
     /// Tells signals to the group from those to us.
-    pub witness: Witness,
+    pub probe: GroupProbe,
     /// Signals that came before there was a child: they are its, whoever else got them.
     pub early: Vec<c_int>,
 }
@@ -37,18 +37,18 @@ pub struct Started {
 pub fn start(image: &Image<'_>, streams: Streams<'_>, caught: &Caught) -> io::Result<Started> {
     let (failure, report) = pipe_with(PipeFlags::CLOEXEC)?;
     let (early, forked) = signals::held(|| {
-        let witness = Witness::place();
+        let probe = GroupProbe::place();
         // SAFETY: the new process only makes system calls until it becomes the program or ends.
         match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
             0 => unsafe { become_program(image, streams, caught, &report) },
-            process => Pid::from_raw(process).map(|process| (process, witness)).ok_or_else(no_child),
+            process => Pid::from_raw(process).map(|process| (process, probe)).ok_or_else(no_child),
         }
     });
-    let (process, witness) = forked?;
+    let (process, probe) = forked?;
     drop(report);
     match read_number(&failure)? {
-        None => Ok(Started { process, witness, early }),
+        None => Ok(Started { process, probe, early }),
         Some(errno) => {
             let _ = rustix::process::waitpid(Some(process), rustix::process::WaitOptions::empty());
             Err(io::Error::from_raw_os_error(errno))

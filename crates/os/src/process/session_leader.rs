@@ -19,7 +19,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, waitid, waitpid};
 
 use super::child::{self, Started, Streams};
 use super::exec::Image;
-use super::signal_group::Witness;
+use super::signal_group::GroupProbe;
 use super::signals::{self, Caught};
 
 /// What the leader has to say about the program.
@@ -87,17 +87,17 @@ pub fn start(
     let (held, leash) = pipe_with(PipeFlags::CLOEXEC)?;
     let ends = [slave.as_raw_fd(), reporter.as_raw_fd(), held.as_raw_fd()];
     let (early, forked) = signals::held(|| {
-        let witness = Witness::place();
+        let probe = GroupProbe::place();
         // SAFETY: the new process only makes system calls until it ends.
         match unsafe { (libc::getpid(), libc::fork()) } {
             (_, -1) => Err(io::Error::last_os_error()),
             (maker, 0) => unsafe { lead(maker, image, streams, ends, caught, &report) },
             (_, process) => {
-                Pid::from_raw(process).map(|process| (process, witness)).ok_or_else(child::no_child)
+                Pid::from_raw(process).map(|process| (process, probe)).ok_or_else(child::no_child)
             }
         }
     });
-    let (leader, witness) = forked?;
+    let (leader, probe) = forked?;
     drop((report, reporter, held));
     let leader = Leader { process: leader, reports, leash: Some(leash), waits: true };
     if let Some(errno) = child::read_number(&failure)? {
@@ -105,7 +105,7 @@ pub fn start(
     }
     let process = child::read_number(&leader.reports)?.and_then(Pid::from_raw).ok_or_else(child::no_child)?;
     rustix::io::ioctl_fionbio(&leader.reports, true)?;
-    Ok((Started { process, witness, early }, leader))
+    Ok((Started { process, probe, early }, leader))
 }
 
 /// The leader's whole life.

@@ -6,9 +6,9 @@
 //! second process of ours sits in the group and blocks every signal: what is pending there was sent to the group.
 //!
 //! The kernel walks a group under a lock that setpgid(2) takes exclusively; so after a setpgid(2), even one that is
-//! refused, a signal that we have seen is pending in the witness too, or was not meant for the group.
+//! refused, a signal that we have seen is pending in the probe too, or was not meant for the group.
 //!
-//! The witness has no descriptor and nothing of our memory, does nothing, and is killed when we end, whatever ends us. Where there is no `/proc`
+//! The probe has no descriptor and nothing of our memory, does nothing, and is killed when we end, whatever ends us. Where there is no `/proc`
 //! to ask, who sent it must do: the kernel's signals come from the terminal and are the group's, all others are ours.
 #![allow(unsafe_code, reason = "fork")]
 
@@ -20,11 +20,11 @@ use super::signals::{self, Arrival, Sender};
 
 /// A process that notices what the group is sent.
 #[derive(Debug)]
-pub struct Witness {
+pub struct GroupProbe {
     process: Option<Pid>,
 }
 
-impl Witness {
+impl GroupProbe {
     /// Places one in our own group. Called with all signals held back, which it inherits.
     pub(crate) fn place() -> Self {
         #[cfg(target_os = "linux")]
@@ -69,7 +69,7 @@ impl Witness {
     }
 }
 
-impl Drop for Witness {
+impl Drop for GroupProbe {
     fn drop(&mut self) {
         if let Some(process) = self.process {
             let _ = kill_process(process, Signal::KILL);
@@ -103,7 +103,7 @@ fn pending(process: Pid) -> Option<u64> {
     Some(mask("SigPnd:")? | mask("ShdPnd:")?)
 }
 
-/// The witness's whole life.
+/// The probe's whole life.
 ///
 /// # Safety
 /// Only in a process that was just forked.

@@ -3,7 +3,7 @@
 use crate::store::{AuditRow, Ledger, Tx};
 use keyvault_core::clock::Rng;
 use keyvault_core::codec::{self, Decoder, Encoder};
-use keyvault_core::crypto::{self, Key, Mac};
+use keyvault_core::crypto::{self, Mac, SealingKey};
 use keyvault_core::identity::{Identity, Place};
 use keyvault_core::secret::SecretWriter;
 
@@ -19,21 +19,21 @@ const ENTRY_LABEL: &[u8] = b"keyvault audit entry";
 const SEEN_LABEL: &[u8] = b"keyvault audit head seen";
 const STEP_LABEL: &str = "keyvault audit step";
 
-/// What a chain is kept with: the vault's own with daily keys, a token's with keys that its holder has too.
+/// What a chain is kept with: the vault's own with daily keys, a token's with keys that its bearer has too.
 pub struct AuditKeys {
     /// Whose chain it is.
     pub ledger: Ledger,
     /// Seals events.
-    pub events: Key,
+    pub events: SealingKey,
     /// Seals the head, and with it the right to append.
-    pub append: Key,
+    pub append: SealingKey,
 }
 
 /// k₀, from which every entry's key follows. Only root opens the vault's.
-pub(crate) struct Seed(Key);
+pub(crate) struct Seed(SealingKey);
 
-impl From<Key> for Seed {
-    fn from(first_key: Key) -> Self {
+impl From<SealingKey> for Seed {
+    fn from(first_key: SealingKey) -> Self {
         Self(first_key)
     }
 }
@@ -41,26 +41,26 @@ impl From<Key> for Seed {
 impl Seed {
     /// A new chain's k₀ and its sealed form for the vault's header.
     pub(crate) fn create(
-        root: &Key,
+        root: &SealingKey,
         identity: &Identity,
         rng: &dyn Rng,
     ) -> Result<(Self, Vec<u8>), AuditError> {
-        let seed = Key::random(rng)?;
+        let seed = SealingKey::random(rng)?;
         let sealed = crypto::seal(root, SEED_LABEL, &identity.context(&seed_place()), seed.expose(), rng)?;
         Ok((Self(seed), sealed))
     }
 
     /// Opens the header's sealed k₀.
-    pub(crate) fn open(root: &Key, identity: &Identity, sealed: &[u8]) -> Result<Self, AuditError> {
+    pub(crate) fn open(root: &SealingKey, identity: &Identity, sealed: &[u8]) -> Result<Self, AuditError> {
         const BROKEN: AuditError = AuditError::Broken { seq: 0, what: "the chain's seed does not open" };
         let seed =
             crypto::open(root, SEED_LABEL, &identity.context(&seed_place()), sealed).map_err(|_| BROKEN)?;
-        Key::from_bytes(seed.expose()).map(Self).ok_or(BROKEN)
+        SealingKey::from_bytes(seed.expose()).map(Self).ok_or(BROKEN)
     }
 
     /// k₀ itself.
     #[must_use]
-    pub(crate) fn into_first_key(self) -> Key {
+    pub(crate) fn into_first_key(self) -> SealingKey {
         self.0
     }
 }
@@ -84,7 +84,7 @@ pub(crate) struct Chain {
     pub count: u64,
     /// MAC of the last entry, [`START`] before the first.
     pub head: Mac,
-    key: Key,
+    key: SealingKey,
 }
 
 impl Chain {
@@ -118,7 +118,7 @@ impl Chain {
         let key = decoder
             .fixed(crypto::KEY_LEN)
             .ok()
-            .and_then(Key::from_bytes)
+            .and_then(SealingKey::from_bytes)
             .ok_or_else(|| broken("the chain's head is malformed"))?;
         decoder.end().map_err(|_| broken("the chain's head is malformed"))?;
         Ok(Self { count, head, key })
@@ -207,18 +207,24 @@ impl Chain {
     }
 
     /// Whether this is where a chain that was recomputed from k₀ ends.
-    pub(super) fn ends_at(&self, count: u64, head: &Mac, key: &Key) -> bool {
+    pub(super) fn ends_at(&self, count: u64, head: &Mac, key: &SealingKey) -> bool {
         self.count == count && self.head == *head && self.key == *key
     }
 }
 
 /// kᵢ₊₁ from kᵢ.
-pub(super) fn next_key(key: &Key) -> Key {
+pub(super) fn next_key(key: &SealingKey) -> SealingKey {
     key.derive(STEP_LABEL, &[])
 }
 
 /// The MAC of entry `seq`: label ‖ seq ‖ flag, change ‖ the entry before's MAC ‖ the sealed event.
-pub(super) fn entry_mac(key: &Key, seq: u64, change: Option<u64>, previous: &Mac, sealed: &[u8]) -> Mac {
+pub(super) fn entry_mac(
+    key: &SealingKey,
+    seq: u64,
+    change: Option<u64>,
+    previous: &Mac,
+    sealed: &[u8],
+) -> Mac {
     let head = Encoder::new().u64(seq).option(change, Encoder::u64).fixed(previous).bytes(sealed).finish();
     key.mac(&[ENTRY_LABEL, &head])
 }

@@ -2,7 +2,7 @@
 
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::{Decoder, Encoder, Malformed};
-use keyvault_core::crypto::Mac;
+use keyvault_core::crypto::Hash;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -33,7 +33,7 @@ pub enum Action {
     Recover,
     /// Everything was sealed anew under a new root.
     Rekey,
-    /// A way in was added or taken away.
+    /// A slot was added or taken away.
     Slot,
     /// A backup was put in the vault's place.
     Restore,
@@ -133,8 +133,8 @@ pub struct KeyRef {
 pub struct ChangeMark {
     /// The change's number.
     pub number: u64,
-    /// MAC of the state record before it.
-    pub previous: Mac,
+    /// The state record before it, as its hash.
+    pub previous: Hash,
 }
 
 /// One event.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::store::{AuditRow, Tx};
 use keyvault_core::clock::Moment;
-use keyvault_core::crypto::{Key, Mac};
+use keyvault_core::crypto::{Mac, SealingKey};
 use keyvault_core::identity::Identity;
 
 use super::chain::{self, AuditKeys, Chain, START, Seed};
@@ -264,7 +264,7 @@ fn step(
     visit(row, event, &end.head)
 }
 
-fn check_mac(key: &Key, row: &AuditRow, previous: &Mac) -> Result<(), AuditError> {
+fn check_mac(key: &SealingKey, row: &AuditRow, previous: &Mac) -> Result<(), AuditError> {
     if chain::entry_mac(key, row.seq, row.change, previous, &row.sealed) == row.mac {
         Ok(())
     } else {

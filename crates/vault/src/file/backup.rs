@@ -11,12 +11,14 @@ use keyvault_core::identity::Identity;
 use keyvault_core::name::{KeyName, TokenName};
 
 use super::open::{Access, Notice, Vault, World};
-use super::restore_guard::Known;
+use super::restore_guard::Irrevocable;
 use super::survivors::Loss;
-use super::working_copy::Draft;
+use super::working_copy::WorkingCopy;
+use super::{mend, restore_guard, survivors};
+use crate::check;
 use crate::check::Finding;
 use crate::error::VaultError;
-use crate::key::record::Item;
+use crate::key::record::KeyRecord;
 
 /// How a backup stands to the vault that it would take the place of.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,8 +36,8 @@ pub struct Difference {
     pub rekeyed: bool,
     /// Whether nothing that was given opens the vault: it was rekeyed since, or is damaged.
     pub locked: bool,
-    /// Whether the backup has other ways in: what opened it then would open it again.
-    pub other_ways: bool,
+    /// Whether the backup has other slots: what opened it then would open it again.
+    pub other_slots: bool,
     /// Keys that only the backup has: they would be back.
     pub back: Vec<KeyName>,
     /// Tokens that are in force here and not in the backup: they would open nothing any more.
@@ -44,7 +46,7 @@ pub struct Difference {
     pub revoked_tokens: Vec<TokenName>,
     /// What of the backup is damaged and would not be carried over.
     pub loss: Loss,
-    known: Known,
+    irrevocable: Irrevocable,
 }
 
 /// Where a file stood when it was looked at.
@@ -62,215 +64,214 @@ pub struct Restored {
     pub loss: Loss,
 }
 
-impl Vault {
-    /// Copies the vault, as it stands at one moment, to a new file; others may write meanwhile. Needs no key. Returns
-    /// the copy's length in bytes.
-    pub fn backup(&self, target: &Path, world: &World<'_>) -> Result<u64, VaultError> {
-        let failed = |source| VaultError::Io { path: target.to_owned(), source };
-        if std::fs::symlink_metadata(target).is_ok() {
-            return Err(VaultError::FileExists { path: target.to_owned() });
+/// Copies the vault, as it stands at one moment, to a new file; others may write meanwhile. Needs no key. Returns
+/// the copy's length in bytes.
+pub fn backup(vault: &Vault, target: &Path, world: &World<'_>) -> Result<u64, VaultError> {
+    let failed = |source| VaultError::Io { path: target.to_owned(), source };
+    if std::fs::symlink_metadata(target).is_ok() {
+        return Err(VaultError::FileExists { path: target.to_owned() });
+    }
+    refuse_own_name(vault, target)?;
+    // `new/` names a folder, whether it is there or not; a working name behind it would be in it.
+    if target.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+    }
+    let working = WorkingCopy::beside(target, world)?;
+    let mut copy = Store::blank(working.0.clone())?;
+    vault
+        .store
+        .copy_into(&mut copy, || Ok::<_, StoreError>(()))
+        .map_err(VaultError::Store)
+        .map_err(of_a_working_copy)?;
+    drop(copy);
+    // A copy that a power cut may take away is none, and would be in the way of the next try.
+    let not_safe = |error: &VaultError| matches!(error, VaultError::Store(StoreError::Undecided(_)));
+    working.move_to(target).map_err(|error| {
+        if not_safe(&error) {
+            let _ = std::fs::remove_file(target);
         }
-        self.refuse_own_name(target)?;
-        // `new/` names a folder, whether it is there or not; a working name behind it would be in it.
-        if target.as_os_str().as_encoded_bytes().ends_with(b"/") {
-            return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+        of_a_working_copy(error)
+    })?;
+    Ok(std::fs::metadata(target).map_err(failed)?.len())
+}
+
+/// SQLite would take a file of these names beside the vault for a part of it.
+fn refuse_own_name(vault: &Vault, target: &Path) -> Result<(), VaultError> {
+    let folder = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        folder.canonicalize().ok()
+    };
+    let own = ["-wal", "-shm", "-journal"].iter().any(|suffix| {
+        let mut name = vault.path().file_name().unwrap_or_default().to_owned();
+        name.push(suffix);
+        target.file_name() == Some(&name)
+    });
+    if own && folder(target) == folder(vault.path()) {
+        return Err(VaultError::OwnName { path: target.to_owned() });
+    }
+    Ok(())
+}
+
+/// What the file says of its state, authentic or not; it becomes another with every change.
+pub fn mark(vault: &mut Vault) -> Mark {
+    state_of(&mut vault.store)
+}
+
+/// Whether this file and the vault that it would replace are the same file, or of two vaults.
+pub fn refuse_other(backup: &Vault, vault: &Vault) -> Result<(), VaultError> {
+    if backup.checked.is(&vault.checked) {
+        return Err(VaultError::BackupOfItself);
+    }
+    if vault.identity().vault_id != backup.identity().vault_id {
+        return Err(VaultError::AnotherVault);
+    }
+    Ok(())
+}
+
+/// What would change if this backup took the place of `here`, which `opens` opens if it was rekeyed since.
+pub fn difference(
+    backup: &mut Vault,
+    access: &Access,
+    here: Option<(&mut Vault, Option<&Access>)>,
+    now: Moment,
+) -> Result<Difference, VaultError> {
+    let identity = backup.identity();
+    let first_key = backup.seed(access).ok().flatten();
+    let (change, changes, mut found) = backup.read_damaged(access, |tx| {
+        let mut found = survivors(tx, first_key)?;
+        found.loss.values = survivors::lost_values(tx, &found.keys)?;
+        Ok((tx.change_number(), restore_guard::changes(tx)?, found))
+    })?;
+    let loss = std::mem::take(&mut found.loss);
+    let (ours, our_slots, mut our_tokens) = (found.keys, found.slots, found.tokens);
+    our_tokens.retain(|token| token.revoked.is_none());
+    let mut difference = Difference { backup: change, loss, ..Difference::default() };
+    let Some((vault, opens)) = here else { return Ok(difference) };
+    let opens = access.without_slot_for(&identity, vault, opens, now);
+    // What is damaged, or was rekeyed since and is locked, keeps to itself what it has.
+    let irrevocable = Irrevocable::of(vault, &opens, &changes)?;
+    difference.locked = irrevocable.change.is_none();
+    difference.rekeyed = irrevocable.whole.is_some() && vault.identity() != identity;
+    let ours: BTreeMap<_, _> = ours.into_iter().map(|key| (key.id, key)).collect();
+    for key in irrevocable.keys.values() {
+        match ours.get(&key.id) {
+            None => difference.lost.push(key.name.clone()),
+            Some(other) if !other.same_but_sealing(key) => difference.older.push(key.name.clone()),
+            Some(_) => {}
         }
-        let draft = Draft::beside(target, world)?;
-        let mut copy = Store::blank(draft.0.clone())?;
-        self.store
-            .copy_into(&mut copy, || Ok::<_, StoreError>(()))
-            .map_err(VaultError::Store)
-            .map_err(of_a_draft)?;
-        drop(copy);
-        // A copy that a power cut may take away is none, and would be in the way of the next try.
-        let not_safe = |error: &VaultError| matches!(error, VaultError::Store(StoreError::Undecided(_)));
-        draft.move_to(target).map_err(|error| {
-            if not_safe(&error) {
-                let _ = std::fs::remove_file(target);
-            }
-            of_a_draft(error)
+    }
+    difference.lost.sort();
+    difference.older.sort();
+    let revoked = ours.values().filter(|key| irrevocable.keep(&mut KeyRecord::clone(key)).revoked);
+    difference.revoked = revoked.map(|key| irrevocable.name_of(key)).collect();
+    difference.revoked.sort();
+    let spent = our_tokens.iter().filter(|token| irrevocable.is_spent(token));
+    difference.revoked_tokens = spent.map(|token| token.name.clone()).collect();
+    difference.revoked_tokens.sort();
+    difference.other_slots = irrevocable.whole.as_ref() != Some(&our_slots);
+    if irrevocable.whole.is_some() {
+        difference.here = irrevocable.change;
+        let back = ours.into_values().filter(|key| !irrevocable.keys.contains_key(&key.id));
+        difference.back = back.map(|key| key.name).collect();
+        difference.back.sort();
+        let ours: BTreeSet<_> = our_tokens.iter().map(|token| token.id).collect();
+        let gone = irrevocable.tokens_in_force().into_iter().filter(|(id, _)| !ours.contains(id));
+        difference.tokens = gone.map(|(_, name)| name).collect();
+        difference.tokens.sort();
+    }
+    difference.irrevocable = irrevocable;
+    Ok(difference)
+}
+
+/// Puts this backup in the place of the vault at `path`, or where there is none.
+///
+/// The copy is made, verified from the first row to the last, written anew without what does not hold, given a change of its own under a number above all
+/// that is known here, and only then written over the vault, in one transaction of SQLite's. That is refused if the
+/// vault is not at the mark any more at which the caller looked: somebody was told that those changes are done.
+/// `difference` is what was found then: what it says stays revoked does.
+pub fn restore(
+    backup: &mut Vault,
+    access: &Access,
+    here: Option<(&mut Vault, &Mark)>,
+    difference: &Difference,
+    path: &Path,
+    world: &World<'_>,
+) -> Result<Restored, VaultError> {
+    if !access.has_root() {
+        return Err(VaultError::NeedsRoot);
+    }
+    let identity = backup.identity();
+    if let Some((vault, _)) = &here {
+        refuse_other(backup, vault)?;
+    }
+    let irrevocable = &difference.irrevocable;
+    let superseded = world.pins.read(&identity, path).pin().map(|pin| pin.change).max(irrevocable.change);
+    let found = difference.backup;
+    let working = WorkingCopy::beside(path, world)?;
+    let mut copy = Store::blank(working.0.clone())?;
+    backup
+        .store
+        .copy_into(&mut copy, || Ok::<_, StoreError>(()))
+        .map_err(VaultError::Store)
+        .map_err(of_a_working_copy)?;
+    drop(copy);
+    let mut copy = Vault::open(&working.0, &world.pins)?;
+    let mut loss = Loss::default();
+    if check::is_damaged(&mut copy, Some(access))? {
+        loss = mend(&mut copy, access, world).map_err(of_a_working_copy)?;
+        // What a bearer did to its own chain makes no backup useless; the change below tells of it.
+        let mut damage =
+            check::run(&mut copy, access)?.findings.into_iter().filter(|finding| !finding.is_of_reads());
+        if let Some(Finding { row, what }) = damage.next() {
+            return Err(VaultError::BackupDamaged { row, what });
+        }
+    }
+    let ((), record) = copy
+        .commit_change(access, world, |tx, _| {
+            tx.floor = superseded.unwrap_or(0);
+            let tombstones = restore_guard::keep_irrevocable(tx, irrevocable, world)?;
+            let superseded =
+                superseded.map(|change| format!(", supersedes change {change}")).unwrap_or_default();
+            let detail = tombstones.behind(&format!("backup of change {found}{superseded}"));
+            Ok(((), world.event(Action::Restore, Vec::new(), detail)))
+        })
+        .map_err(of_a_working_copy)?;
+    if let Some((vault, seen)) = here {
+        copy.fold(world);
+        // A second connection sees what stands there while the first one keeps others from changing it.
+        let (mut second, _) = Store::open(path.to_owned())?;
+        let Vault { store, checked, .. } = &mut *vault;
+        copy.store.copy_into(store, || {
+            checked.still_same()?;
+            if state_of(&mut second) == *seen { Ok(()) } else { Err(VaultError::Changed) }
         })?;
-        Ok(std::fs::metadata(target).map_err(failed)?.len())
+        vault.fold(world);
+        vault.header = copy.header.clone();
+    } else {
+        copy.store.fold_log()?;
+        working.move_to(path)?;
     }
-
-    /// SQLite would take a file of these names beside the vault for a part of it.
-    fn refuse_own_name(&self, target: &Path) -> Result<(), VaultError> {
-        let folder = |path: &Path| {
-            let folder =
-                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            folder.canonicalize().ok()
-        };
-        let own = ["-wal", "-shm", "-journal"].iter().any(|suffix| {
-            let mut name = self.path().file_name().unwrap_or_default().to_owned();
-            name.push(suffix);
-            target.file_name() == Some(&name)
-        });
-        if own && folder(target) == folder(self.path()) {
-            return Err(VaultError::OwnName { path: target.to_owned() });
-        }
-        Ok(())
-    }
-
-    /// What the file says of its state, authentic or not; it becomes another with every change.
-    pub fn mark(&mut self) -> Mark {
-        mark(&mut self.store)
-    }
-
-    /// Whether this file and the vault that it would replace are the same file, or of two vaults.
-    pub fn refuse_other(&self, vault: &Self) -> Result<(), VaultError> {
-        if self.checked.is(&vault.checked) {
-            return Err(VaultError::BackupOfItself);
-        }
-        if vault.identity().vault_id != self.identity().vault_id {
-            return Err(VaultError::AnotherVault);
-        }
-        Ok(())
-    }
-
-    /// What would change if this backup took the place of `here`, which `opens` opens if it was rekeyed since.
-    pub fn difference(
-        &mut self,
-        access: &Access,
-        here: Option<(&mut Self, Option<&Access>)>,
-        now: Moment,
-    ) -> Result<Difference, VaultError> {
-        let identity = self.identity();
-        let first_key = self.seed(access).ok().flatten();
-        let (backup, changes, mut found) = self.read_damaged(access, |work| {
-            let mut found = work.survivors(first_key)?;
-            found.loss.values = work.lost_values(&found.items)?;
-            Ok((work.change_number(), work.changes()?, found))
-        })?;
-        let loss = std::mem::take(&mut found.loss);
-        let (ours, our_ways, mut our_tokens) = (found.items, found.slots, found.tokens);
-        our_tokens.retain(|token| token.revoked.is_none());
-        let mut difference = Difference { backup, loss, ..Difference::default() };
-        let Some((vault, opens)) = here else { return Ok(difference) };
-        let opens = access.without_slot_for(&identity, vault, opens, now);
-        // What is damaged, or was rekeyed since and is locked, keeps to itself what it has.
-        let known = Known::of(vault, &opens, &changes)?;
-        difference.locked = known.change.is_none();
-        difference.rekeyed = known.whole.is_some() && vault.identity() != identity;
-        let ours: BTreeMap<_, _> = ours.into_iter().map(|item| (item.id, item)).collect();
-        for item in known.items.values() {
-            match ours.get(&item.id) {
-                None => difference.lost.push(item.name.clone()),
-                Some(other) if !other.same_but_sealing(item) => difference.older.push(item.name.clone()),
-                Some(_) => {}
-            }
-        }
-        difference.lost.sort();
-        difference.older.sort();
-        let revoked = ours.values().filter(|item| known.keep(&mut Item::clone(item)).revoked);
-        difference.revoked = revoked.map(|item| known.name_of(item)).collect();
-        difference.revoked.sort();
-        let spent = our_tokens.iter().filter(|token| known.is_spent(token));
-        difference.revoked_tokens = spent.map(|token| token.name.clone()).collect();
-        difference.revoked_tokens.sort();
-        difference.other_ways = known.whole.as_ref() != Some(&our_ways);
-        if known.whole.is_some() {
-            difference.here = known.change;
-            let back = ours.into_values().filter(|item| !known.items.contains_key(&item.id));
-            difference.back = back.map(|item| item.name).collect();
-            difference.back.sort();
-            let ours: BTreeSet<_> = our_tokens.iter().map(|token| token.id).collect();
-            let gone = known.tokens_in_force().into_iter().filter(|(id, _)| !ours.contains(id));
-            difference.tokens = gone.map(|(_, name)| name).collect();
-            difference.tokens.sort();
-        }
-        difference.known = known;
-        Ok(difference)
-    }
-
-    /// Puts this backup in the place of the vault at `path`, or where there is none.
-    ///
-    /// The copy is made, verified from the first row to the last, written anew without what does not hold, given a change of its own under a number above all
-    /// that is known here, and only then written over the vault, in one transaction of SQLite's. That is refused if the
-    /// vault is not at the mark any more at which the caller looked: somebody was told that those changes are done.
-    /// `difference` is what was found then: what it says stays revoked does.
-    pub fn restore(
-        &mut self,
-        access: &Access,
-        here: Option<(&mut Self, &Mark)>,
-        difference: &Difference,
-        path: &Path,
-        world: &World<'_>,
-    ) -> Result<Restored, VaultError> {
-        if !access.has_root() {
-            return Err(VaultError::NeedsRoot);
-        }
-        let identity = self.identity();
-        if let Some((vault, _)) = &here {
-            self.refuse_other(vault)?;
-        }
-        let known = &difference.known;
-        let superseded = world.pins.read(&identity, path).pin().map(|pin| pin.change).max(known.change);
-        let found = difference.backup;
-        let draft = Draft::beside(path, world)?;
-        let mut copy = Store::blank(draft.0.clone())?;
-        self.store
-            .copy_into(&mut copy, || Ok::<_, StoreError>(()))
-            .map_err(VaultError::Store)
-            .map_err(of_a_draft)?;
-        drop(copy);
-        let mut copy = Self::open(&draft.0, &world.pins)?;
-        let mut loss = Loss::default();
-        if copy.is_damaged(Some(access))? {
-            loss = copy.mend(access, world).map_err(of_a_draft)?;
-            // What a holder did to its own chain makes no backup useless; the change below tells of it.
-            let mut damage =
-                copy.check(access)?.findings.into_iter().filter(|finding| !finding.is_of_reads());
-            if let Some(Finding { row, what }) = damage.next() {
-                return Err(VaultError::BackupDamaged { row, what });
-            }
-        }
-        let ((), record) = copy
-            .commit_change(access, world, |work, _| {
-                work.floor = superseded.unwrap_or(0);
-                let tombs = work.keep_known(known, world)?;
-                let known =
-                    superseded.map(|known| format!(", supersedes change {known}")).unwrap_or_default();
-                let detail = tombs.behind(&format!("backup of change {found}{known}"));
-                Ok(((), world.event(Action::Restore, Vec::new(), detail)))
-            })
-            .map_err(of_a_draft)?;
-        if let Some((vault, seen)) = here {
-            copy.fold(world);
-            // A second connection sees what stands there while the first one keeps others from changing it.
-            let (mut witness, _) = Store::open(path.to_owned())?;
-            let Self { store, checked, .. } = &mut *vault;
-            copy.store.copy_into(store, || {
-                checked.still_same()?;
-                if mark(&mut witness) == *seen { Ok(()) } else { Err(VaultError::Changed) }
-            })?;
-            vault.fold(world);
-            vault.header = copy.header.clone();
-        } else {
-            copy.store.fold_log()?;
-            draft.move_to(path)?;
-        }
-        drop(copy);
-        let now = record.record.change;
-        let pinned = world.pins.replace(&identity, path, &record);
-        pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
-        Ok(Restored { path: path.to_owned(), found, superseded, now, loss })
-    }
+    drop(copy);
+    let now = record.record.change;
+    let pinned = world.pins.replace(&identity, path, &record);
+    pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+    Ok(Restored { path: path.to_owned(), found, superseded, now, loss })
 }
 
 /// What happened to a draft happened to no vault.
-fn of_a_draft(error: VaultError) -> VaultError {
+fn of_a_working_copy(error: VaultError) -> VaultError {
     match error {
         VaultError::Store(StoreError::Undecided(text)) => VaultError::Store(StoreError::Io(text)),
         other => other,
     }
 }
 
-fn mark(store: &mut Store) -> Mark {
+fn state_of(store: &mut Store) -> Mark {
     Mark(store.begin_reading().and_then(|tx| tx.state()).ok())
 }
 
 impl Access {
-    /// What may read a vault that may have other ways in than the one that was opened: the same root, unless they were
+    /// What may read a vault that may have other slots than the one that was opened: the same root, unless they were
     /// rekeyed apart, or that of what `opens` it, or its own session.
     fn without_slot_for(
         &self,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::audit::{Action, Chain, ChangeMark, Event, Seed};
-use crate::state::record::{Authentic, Record};
+use crate::state::record::{Authentic, NO_RECORD, Record};
 use crate::state::tree::Tree;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, Tag, Tx};
 use crate::unlock::keys::{DailyKeys, Root};
@@ -12,12 +12,14 @@ use crate::unlock::passphrase::Passphrase;
 use crate::unlock::recovery::RecoveryCode;
 use crate::unlock::slot;
 use keyvault_core::clock::RngError;
+use keyvault_core::codec::Extensions;
 use keyvault_core::crypto::Cost;
+use keyvault_core::crypto::Signer;
 use keyvault_core::identity::Identity;
 use keyvault_os::fs::vault_file;
 
-use super::open::{Notice, Vault, World};
-use super::working_copy::Draft;
+use super::open::{Notice, World};
+use super::working_copy::WorkingCopy;
 use crate::error::VaultError;
 use crate::tx::leaf::{self, Kind};
 
@@ -38,24 +40,22 @@ pub struct Created {
     pub identity: Identity,
 }
 
-impl Vault {
-    /// Makes a vault at `path`, where nothing may be.
-    ///
-    /// It is built whole under another name and then moved into place, so that a crash leaves a vault or none, and
-    /// an existing one is never touched, not even by a command that runs at the same time.
-    pub fn create(path: &Path, creation: &Creation<'_>, world: &World<'_>) -> Result<Created, VaultError> {
-        let path = vault_file::prepare_new(path)?;
-        let draft = Draft::beside(&path, world)?;
-        let (identity, seen) = build(&draft.0, creation, world)?;
-        draft.move_to(&path)?;
-        let pinned = world.pins.advance(&identity, &path, &seen);
-        pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
-        Ok(Created { path, identity })
-    }
+/// Makes a vault at `path`, where nothing may be.
+///
+/// It is built whole under another name and then moved into place, so that a crash leaves a vault or none, and
+/// an existing one is never touched, not even by a command that runs at the same time.
+pub fn create(path: &Path, creation: &Creation<'_>, world: &World<'_>) -> Result<Created, VaultError> {
+    let path = vault_file::prepare_new(path)?;
+    let working = WorkingCopy::beside(&path, world)?;
+    let (identity, seen) = build(&working.0, creation, world)?;
+    working.move_to(&path)?;
+    let pinned = world.pins.advance(&identity, &path, &seen);
+    pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+    Ok(Created { path, identity })
 }
 
 fn build(
-    draft: &Path,
+    working: &Path,
     creation: &Creation<'_>,
     world: &World<'_>,
 ) -> Result<(Identity, Authentic), VaultError> {
@@ -63,7 +63,7 @@ fn build(
     world.rng.fill(&mut identity.vault_id)?;
     let root = Root::create(world.rng)?;
     let slots = seal_slots(&root, creation, &identity, world)?;
-    let mut store = Store::create(draft.to_owned())?;
+    let mut store = Store::create(working.to_owned())?;
     let tx = store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let seen = fill(&tx, &root, &slots, &identity, world)?;
     tx.commit()?;
@@ -100,6 +100,7 @@ fn fill(
         epoch: identity.epoch,
         written_by: env!("CARGO_PKG_VERSION").to_owned(),
         chain_seed,
+        signer: keys.signing.signer().encode(),
     };
     tx.put_header(&header)?;
     let mut leaves: BTreeMap<Tag, _> = BTreeMap::new();
@@ -112,7 +113,7 @@ fn fill(
     let root = Tree::new(tx, &keys.tree, None).apply(&leaves)?.ok_or(RngError)?;
     let number = 1;
     let event = Event {
-        change: Some(ChangeMark { number, previous: crate::audit::START }),
+        change: Some(ChangeMark { number, previous: NO_RECORD }),
         ..world.event(Action::Init, Vec::new(), String::new())
     };
     let mut chain = Chain::begin(seed);
@@ -123,9 +124,11 @@ fn fill(
         root,
         audit_count: chain.count,
         audit_head: chain.head,
-        previous: crate::audit::START,
+        signer: Signer::id_of(&header.signer),
+        previous: NO_RECORD,
+        extensions: Extensions::default(),
     };
-    Ok(record.store(tx, &keys.state, identity)?)
+    Ok(record.store(tx, &keys.signing, &keys.state, identity)?)
 }
 
 fn tag(keys: &DailyKeys, kind: Kind, name: &[u8]) -> Tag {

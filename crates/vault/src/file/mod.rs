@@ -9,3 +9,9 @@ pub(crate) mod restore_guard;
 pub(crate) mod rollback_alarm;
 pub(crate) mod survivors;
 pub(crate) mod working_copy;
+
+pub use self::backup::{backup, difference, mark, refuse_other, restore};
+pub use self::create::create;
+pub(crate) use self::mend::mend;
+pub use self::rollback_alarm::{adopt, standing};
+pub(crate) use self::survivors::{lost_values, survivors};

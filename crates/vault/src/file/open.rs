@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::audit::{Action, Actor, AuditError, Event, HeadMark, KeyRef, Outcome};
+use crate::audit::{Action, Actor, AuditError, Event, HeadMark, KeyRef, Outcome, Seed};
 use crate::state::pin::{Memory, Pin, Pins};
 use crate::state::record::Authentic;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, StoreError};
@@ -25,7 +25,8 @@ use super::busy::{Holder, Holders};
 use super::rollback_alarm::tell_if_older;
 use crate::error::VaultError;
 use crate::supply::reading::Owner;
-use crate::tx::{Setting, Work};
+use crate::token;
+use crate::tx::{Setting, VerifiedTx};
 
 /// What the vault room needs of the world outside.
 pub struct World<'w> {
@@ -98,7 +99,7 @@ pub enum Notice {
         /// The token.
         token: TokenName,
     },
-    /// What a token's holder read does not follow from what was recorded of it.
+    /// What a token's bearer read does not follow from what was recorded of it.
     ReadsBroken {
         /// The token.
         token: TokenName,
@@ -143,7 +144,7 @@ impl Access {
         self.slot.as_ref().map(|slot| slot.id)
     }
 
-    /// The same with the daily key alone, for who holds it for long: as after a session, the way in that gave it may be
+    /// The same with the daily key alone, for who holds it for long: as after a session, the slot that gave it may be
     /// changed or taken away.
     #[must_use]
     pub fn without_root(self) -> Self {
@@ -264,18 +265,18 @@ impl Vault {
     }
 
     /// Looks at the vault without releasing a value. Works on a read-only file and in an alarm, which the caller
-    /// gets to see as [`Work::standing`].
+    /// gets to see as [`VerifiedTx::standing`].
     pub fn read<T>(
         &mut self,
         access: &Access,
-        look: impl FnOnce(&mut Work<'_>) -> Result<T, VaultError>,
+        look: impl FnOnce(&mut VerifiedTx<'_>) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
         let (keys, identity) = self.keys(access);
         let memory = self.memory().clone();
-        let tx = self.store.begin_reading()?;
+        let rows = self.store.begin_reading()?;
         self.checked.still_same()?;
         let setting = Setting { keys: &keys, identity, memory: &memory, slot: access.slot.as_ref() };
-        let seen = look(&mut Work::load(&tx, &setting)?);
+        let seen = look(&mut VerifiedTx::load(&rows, &setting)?);
         wipe_stack();
         seen
     }
@@ -285,13 +286,13 @@ impl Vault {
     pub(crate) fn read_damaged<T>(
         &mut self,
         access: &Access,
-        look: impl FnOnce(&mut Work<'_>) -> Result<T, VaultError>,
+        look: impl FnOnce(&mut VerifiedTx<'_>) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
         let (keys, identity) = self.keys(access);
         let memory = self.memory().clone();
-        let tx = self.store.begin_reading()?;
+        let rows = self.store.begin_reading()?;
         let setting = Setting { keys: &keys, identity, memory: &memory, slot: access.slot.as_ref() };
-        let seen = look(&mut Work::load_damaged(&tx, &setting)?);
+        let seen = look(&mut VerifiedTx::load_damaged(&rows, &setting)?);
         wipe_stack();
         seen
     }
@@ -301,14 +302,14 @@ impl Vault {
         &mut self,
         access: &Access,
         world: &World<'_>,
-        take: impl FnOnce(&mut Work<'_>) -> Result<(T, Event), VaultError>,
+        take: impl FnOnce(&mut VerifiedTx<'_>) -> Result<(T, Event), VaultError>,
     ) -> Result<T, VaultError> {
         let reading = Owner::begin(self, access, world)?;
-        let mut work = reading.work(world)?;
-        let taken = take(&mut work);
+        let mut tx = reading.tx(world)?;
+        let taken = take(&mut tx);
         wipe_stack();
         let (taken, event) = taken?;
-        drop(work);
+        drop(tx);
         reading.commit(&event, world)?;
         Ok(taken)
     }
@@ -318,13 +319,13 @@ impl Vault {
         &mut self,
         access: &Access,
         world: &World<'_>,
-        make: impl FnOnce(&mut Work<'_>) -> Result<(T, Event), VaultError>,
+        make: impl FnOnce(&mut VerifiedTx<'_>) -> Result<(T, Event), VaultError>,
     ) -> Result<T, VaultError> {
         let memory = self.memory().clone();
-        self.change_even_in_alarm(access, world, |work, path| {
-            work.refuse_in_alarm(path)?;
-            tell_if_older(&memory, work, world);
-            make(work)
+        self.change_even_in_alarm(access, world, |tx, path| {
+            tx.refuse_in_alarm(path)?;
+            tell_if_older(&memory, tx, world);
+            make(tx)
         })
     }
 
@@ -332,11 +333,11 @@ impl Vault {
         &mut self,
         access: &Access,
         world: &World<'_>,
-        make: impl FnOnce(&mut Work<'_>, &Path) -> Result<(T, Event), VaultError>,
+        make: impl FnOnce(&mut VerifiedTx<'_>, &Path) -> Result<(T, Event), VaultError>,
     ) -> Result<T, VaultError> {
         let mut adopted = false;
-        let (outcome, seen) = self.commit_change(access, world, |work, path| {
-            let (outcome, event) = make(work, path)?;
+        let (outcome, seen) = self.commit_change(access, world, |tx, path| {
+            let (outcome, event) = make(tx, path)?;
             adopted = event.action == Action::Adopt;
             Ok((outcome, event))
         })?;
@@ -359,25 +360,25 @@ impl Vault {
         &mut self,
         access: &Access,
         world: &World<'_>,
-        make: impl FnOnce(&mut Work<'_>, &Path) -> Result<(T, Event), VaultError>,
+        make: impl FnOnce(&mut VerifiedTx<'_>, &Path) -> Result<(T, Event), VaultError>,
     ) -> Result<(T, Authentic), VaultError> {
         let (keys, identity) = self.keys(access);
         let path = self.store.path().to_owned();
-        let tx = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
+        let rows = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
         let held = world.holders.hold(&identity);
         let memory = remember(&mut self.memory, world.pins.read(&identity, &path));
         self.checked.still_same()?;
         let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
-        let mut work = Work::load(&tx, &setting)?;
-        work.drop_stray_tokens(world)?;
-        let result = make(&mut work, &path);
+        let mut tx = VerifiedTx::load(&rows, &setting)?;
+        token::drop_strays(&mut tx, world)?;
+        let result = make(&mut tx, &path);
         wipe_stack();
         let (outcome, event) = result?;
-        let seen = work.seal_change(event, world)?;
-        self.log_moved = work.log_moved;
-        drop(work);
+        let seen = tx.seal_change(event, world)?;
+        self.log_moved = tx.log_moved;
+        drop(tx);
         self.checked.still_same()?;
-        tx.commit()?;
+        rows.commit()?;
         drop(held);
         Ok((outcome, seen))
     }
@@ -419,6 +420,12 @@ impl Vault {
         log.push("-wal");
         let log = PathBuf::from(log);
         std::fs::symlink_metadata(&log).ok().filter(|found| found.len() > 0).map(|_| log)
+    }
+
+    pub(crate) fn seed(&self, access: &Access) -> Result<Option<Seed>, VaultError> {
+        let identity = self.identity();
+        let open = |root: &Root| Seed::open(&root.seed_key(&identity), &identity, &self.header.chain_seed);
+        Ok(access.root.as_ref().map(open).transpose()?)
     }
 
     pub(crate) fn keys(&self, access: &Access) -> (DailyKeys, Identity) {

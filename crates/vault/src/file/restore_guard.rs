@@ -10,24 +10,25 @@ use keyvault_core::name::{KeyName, TokenName};
 
 use super::open::{Access, Vault, World};
 use crate::error::VaultError;
-use crate::key::record::{Item, Version, VersionState};
+use crate::key::record::{KeyRecord, Version, VersionState};
 use crate::key::rotate::new_name;
-use crate::key::tombstones::{Spent, Tombs};
+use crate::key::tombstones::{Spent, Tombstones};
 use crate::key::versions::REMEMBERED;
 use crate::token::record::TokenRecord;
-use crate::tx::Work;
+use crate::tx::VerifiedTx;
+use crate::{slot, token};
 
 /// The changes of a log, each by the hash of its event: what two logs have in common.
 pub(crate) type Changes = BTreeSet<[u8; 32]>;
 
 /// What stands in a backup's way.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Known {
+pub(crate) struct Irrevocable {
     /// The highest change number: the vault's or its pin's.
     pub(crate) change: Option<u64>,
     /// Keys that could be read, by their ids.
-    pub(crate) items: BTreeMap<[u8; 16], Item>,
-    tombs: Tombs,
+    pub(crate) keys: BTreeMap<[u8; 16], KeyRecord>,
+    tombstones: Tombstones,
     /// Versions that were revoked since the backup, by the names that their keys have there.
     revoked: BTreeMap<String, Vec<Spent>>,
     /// `None` where there is no vault, and so nobody who says that one is not in force.
@@ -63,30 +64,30 @@ pub(crate) struct Kept {
     wiped: Vec<u32>,
 }
 
-impl Known {
+impl Irrevocable {
     /// Reads the vault with the first of these that opens it. `theirs` are the changes of the backup.
     pub(crate) fn of(vault: &mut Vault, opens: &[Access], theirs: &Changes) -> Result<Self, VaultError> {
         let nothing = Self { tokens: Some(Tokens::default()), ..Self::default() };
         let fits = opens.iter().position(|access| vault.read_damaged(access, |_| Ok(())).is_ok());
         let Some(access) = opens.get(fits.unwrap_or(0)) else { return Ok(nothing) };
-        let whole = vault.read(access, |work| {
-            let (items, slots, records) = (work.items()?, work.slots()?, work.load_tokens()?);
+        let whole = vault.read(access, |tx| {
+            let (keys, slots, records) = (tx.keys()?, slot::verified(tx)?, token::load_all(tx)?);
             let mut log = Log::default();
-            audit::read_all(work.tx, &work.keys.audit, &work.identity, &mut |_, event| {
+            audit::read_all(tx.rows, &tx.daily.audit, &tx.identity, &mut |_, event| {
                 log.take(&event, theirs);
             })?;
             let replaced = Some(log.replaced());
             Ok(Self {
-                change: Some(work.change_number()),
-                items: items.into_iter().map(|item| (item.id, item)).collect(),
-                tombs: log.tombs,
+                change: Some(tx.change_number()),
+                keys: keys.into_iter().map(|key| (key.id, key)).collect(),
+                tombstones: log.tombstones,
                 revoked: log.revocations.by_name,
                 tokens: Some(Tokens { replaced, ..Tokens::of(records) }),
                 whole: Some(slots),
             })
         });
         let salvaged = match whole {
-            Err(error) if is_damage(&error) => vault.read_damaged(access, |work| Ok(work.salvage(theirs))),
+            Err(error) if is_damage(&error) => vault.read_damaged(access, |tx| Ok(salvage(tx, theirs))),
             whole => return whole,
         };
         match salvaged {
@@ -98,28 +99,28 @@ impl Known {
     /// Makes a key of the backup what it may be now. Revoked versions never return, not with a backup either, and what
     /// was wiped with them stays so; but another version that has the same number, made where the two went apart, is not
     /// the one that was revoked. As long as the key is here, no number is given to another value.
-    pub(crate) fn keep(&self, item: &mut Item) -> Kept {
+    pub(crate) fn keep(&self, key: &mut KeyRecord) -> Kept {
         let mut kept = Kept::default();
-        let Some(now) = self.items.get(&item.id) else {
-            self.tombs.spent(item).iter().for_each(|spent| kept.spend(item, spent));
+        let Some(now) = self.keys.get(&key.id) else {
+            self.tombstones.spent(key).iter().for_each(|spent| kept.spend(key, spent));
             // A key that damage took away has no row and no tombstone that tells of it.
-            for spent in self.revoked.get(item.name.as_str()).into_iter().flatten() {
-                if item.version(spent.version).is_some_and(|version| version.created <= spent.since) {
-                    kept.spend(item, spent);
+            for spent in self.revoked.get(key.name.as_str()).into_iter().flatten() {
+                if key.version(spent.version).is_some_and(|version| version.created <= spent.since) {
+                    kept.spend(key, spent);
                 }
             }
             return kept;
         };
         for version in now.versions.iter().filter(|version| version.state == VersionState::Revoked) {
-            match item.versions.iter().find(|theirs| theirs.number == version.number) {
-                None => kept.remember(item, version),
-                Some(theirs) if theirs.created == version.created => kept.spend(item, &Spent::of(version)),
+            match key.versions.iter().find(|theirs| theirs.number == version.number) {
+                None => kept.remember(key, version),
+                Some(theirs) if theirs.created == version.created => kept.spend(key, &Spent::of(version)),
                 Some(_) => {}
             }
         }
-        kept.forget(item, now);
-        if item.next_version < now.next_version {
-            item.next_version = now.next_version;
+        kept.forget(key, now);
+        if key.next_version < now.next_version {
+            key.next_version = now.next_version;
             kept.changed = true;
         }
         kept
@@ -145,14 +146,14 @@ impl Known {
     }
 
     /// What a key is called here, or as it was.
-    pub(crate) fn name_of(&self, item: &Item) -> KeyName {
-        self.items.get(&item.id).map_or(&item.name, |item| &item.name).clone()
+    pub(crate) fn name_of(&self, key: &KeyRecord) -> KeyName {
+        self.keys.get(&key.id).map_or(&key.name, |key| &key.name).clone()
     }
 }
 
 impl Kept {
-    fn spend(&mut self, item: &mut Item, spent: &Spent) {
-        let mut versions = item.versions.iter_mut();
+    fn spend(&mut self, key: &mut KeyRecord, spent: &Spent) {
+        let mut versions = key.versions.iter_mut();
         let Some(version) = versions.find(|version| version.number == spent.version) else { return };
         if version.state != VersionState::Revoked {
             version.revoke(spent.since, &spent.reason);
@@ -165,24 +166,23 @@ impl Kept {
     }
 
     /// A revoked version that the backup does not have yet: its number is not given again.
-    fn remember(&mut self, item: &mut Item, revoked: &Version) {
-        item.versions.push(Version { digest: None, due: None, ..revoked.clone() });
-        item.versions.sort_by_key(|version| version.number);
+    fn remember(&mut self, key: &mut KeyRecord, revoked: &Version) {
+        key.versions.push(Version { digest: None, due: None, ..revoked.clone() });
+        key.versions.sort_by_key(|version| version.number);
         self.changed = true;
     }
 
     /// What the key has forgotten here was wiped: it remembers so many wiped versions, and these were before them.
-    fn forget(&mut self, item: &mut Item, now: &Item) {
+    fn forget(&mut self, key: &mut KeyRecord, now: &KeyRecord) {
         let wiped = || now.versions.iter().filter(|version| version.digest.is_none());
         let Some(first) = wiped().next().filter(|_| wiped().count() >= REMEMBERED) else { return };
         let listed: BTreeSet<_> = now.versions.iter().map(|version| version.number).collect();
-        let older =
-            item.versions.iter().map(|version| version.number).filter(|number| *number < first.number);
+        let older = key.versions.iter().map(|version| version.number).filter(|number| *number < first.number);
         let forgotten: Vec<_> = older.filter(|number| !listed.contains(number)).collect();
         for version in forgotten {
             // Another branch may have made it; its value is left alone.
             let reason = "not known any more where the backup was restored".to_owned();
-            self.spend(item, &Spent { version, since: first.since, reason, wiped: false });
+            self.spend(key, &Spent { version, since: first.since, reason, wiped: false });
         }
     }
 }
@@ -243,7 +243,7 @@ impl Revocations {
 
 #[derive(Default)]
 struct Log {
-    tombs: Tombs,
+    tombstones: Tombstones,
     revocations: Revocations,
     rekeyed: bool,
     names: BTreeSet<String>,
@@ -254,7 +254,7 @@ impl Log {
         if event.outcome != Outcome::Done {
             return;
         }
-        self.tombs.take(event);
+        self.tombstones.take(event);
         if event.change.is_none() || theirs.contains(&sha256(&event.encode())) {
             return;
         }
@@ -290,52 +290,54 @@ pub(crate) fn is_of_rows(error: &VaultError) -> bool {
     )
 }
 
-impl Work<'_> {
-    /// The changes of this file's log, as far as it can be read.
-    pub(crate) fn changes(&self) -> Result<Changes, VaultError> {
-        let mut changes = Changes::new();
-        audit::read_what_opens(self.tx, &self.keys.audit, &self.identity, &mut |event| {
-            if event.change.is_some() {
-                changes.insert(sha256(&event.encode()));
-            }
-        })?;
-        Ok(changes)
-    }
+/// The changes of this file's log, as far as it can be read.
+pub(crate) fn changes(tx: &VerifiedTx<'_>) -> Result<Changes, VaultError> {
+    let mut changes = Changes::new();
+    audit::read_what_opens(tx.rows, &tx.daily.audit, &tx.identity, &mut |event| {
+        if event.change.is_some() {
+            changes.insert(sha256(&event.encode()));
+        }
+    })?;
+    Ok(changes)
+}
 
-    /// Every row that the tree knows, whatever became of the others, and every entry of the log that opens.
-    fn salvage(&mut self, theirs: &Changes) -> Known {
-        let tags = self.tx.item_tags().unwrap_or_default();
-        let items = tags.iter().filter_map(|tag| self.item_at(tag).ok().flatten());
-        let items = items.map(|item| (item.id, item)).collect();
-        let rows = self.tx.tokens().unwrap_or_default();
-        let records = rows.iter().filter_map(|row| self.verified_token(row).ok()).collect();
-        let mut log = Log::default();
-        let take = &mut |event: Event| log.take(&event, theirs);
-        let _ = audit::read_what_opens(self.tx, &self.keys.audit, &self.identity, take);
-        Known {
-            change: Some(self.change_number()),
-            items,
-            tombs: log.tombs,
-            revoked: log.revocations.by_name,
-            tokens: Some(Tokens::of(records)),
-            whole: None,
+/// Every row that the tree knows, whatever became of the others, and every entry of the log that opens.
+fn salvage(tx: &mut VerifiedTx<'_>, theirs: &Changes) -> Irrevocable {
+    let tags = tx.rows.key_tags().unwrap_or_default();
+    let keys = tags.iter().filter_map(|tag| tx.key_at(tag).ok().flatten());
+    let keys = keys.map(|key| (key.id, key)).collect();
+    let rows = tx.rows.tokens().unwrap_or_default();
+    let records = rows.iter().filter_map(|row| token::verified_record(tx, row).ok()).collect();
+    let mut log = Log::default();
+    let take = &mut |event: Event| log.take(&event, theirs);
+    let _ = audit::read_what_opens(tx.rows, &tx.daily.audit, &tx.identity, take);
+    Irrevocable {
+        change: Some(tx.change_number()),
+        keys,
+        tombstones: log.tombstones,
+        revoked: log.revocations.by_name,
+        tokens: Some(Tokens::of(records)),
+        whole: None,
+    }
+}
+
+/// Makes a backup's keys and tokens what they may be now. What is to be kept of the keys that it does not have.
+pub(crate) fn keep_irrevocable(
+    tx: &mut VerifiedTx<'_>,
+    irrevocable: &Irrevocable,
+    world: &World<'_>,
+) -> Result<Tombstones, VaultError> {
+    let mut there = BTreeSet::new();
+    for mut key in tx.keys()? {
+        there.insert(key.id);
+        let kept = irrevocable.keep(&mut key);
+        for number in kept.wiped {
+            tx.rows.delete_version(&key.id, number)?;
+        }
+        if kept.changed {
+            tx.put_key(&mut key, world.rng)?;
         }
     }
-
-    /// Makes a backup's keys and tokens what they may be now. What is to be kept of the keys that it does not have.
-    pub(crate) fn keep_known(&mut self, known: &Known, world: &World<'_>) -> Result<Tombs, VaultError> {
-        let mut there = BTreeSet::new();
-        for mut item in self.items()? {
-            there.insert(item.id);
-            let kept = known.keep(&mut item);
-            for number in kept.wiped {
-                self.tx.delete_version(&item.id, number)?;
-            }
-            if kept.changed {
-                self.put_item(&mut item, world.rng)?;
-            }
-        }
-        self.revoke_tokens(|record| known.is_spent(record), world)?;
-        Ok(Tombs::of(known.items.values()).and(&known.tombs, |id| there.contains(id)))
-    }
+    token::revoke_spent(tx, |record| irrevocable.is_spent(record), world)?;
+    Ok(Tombstones::of(irrevocable.keys.values()).and(&irrevocable.tombstones, |id| there.contains(id)))
 }

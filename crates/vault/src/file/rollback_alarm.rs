@@ -9,7 +9,7 @@ use crate::state::pin::{Memory, Standing};
 
 use super::open::{Access, Notice, Vault, World};
 use crate::error::VaultError;
-use crate::tx::Work;
+use crate::tx::VerifiedTx;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Adopted {
@@ -21,43 +21,40 @@ pub struct Adopted {
     pub now: u64,
 }
 
-impl Vault {
-    /// How the file stands to what this machine last saw, and what is to be said of it as a copy.
-    pub fn standing(&mut self, access: &Access) -> Result<(Standing, Option<Notice>), VaultError> {
-        let memory = self.memory().clone();
-        self.read(access, |work| Ok((work.standing(), older_copy(&memory, work))))
-    }
+/// How the file stands to what this machine last saw, and what is to be said of it as a copy.
+pub fn standing(vault: &mut Vault, access: &Access) -> Result<(Standing, Option<Notice>), VaultError> {
+    let memory = vault.memory().clone();
+    vault.read(access, |tx| Ok((tx.standing(), older_copy(&memory, tx))))
+}
 
-    /// Accepts the file in place under a number above both its own and the pin's; `None` if there is no alarm.
-    pub fn adopt(&mut self, access: &Access, world: &World<'_>) -> Result<Option<Adopted>, VaultError> {
-        if !access.has_root() {
-            return Err(VaultError::NeedsRoot);
-        }
-        let standing = self.read(access, |work| Ok(work.standing()))?;
-        if !matches!(standing, Standing::RolledBack | Standing::Forked) {
-            return Ok(None);
-        }
-        self.change_even_in_alarm(access, world, |work, _| {
-            let found = work.change_number();
-            let superseded = work.pinned().unwrap_or(found);
-            work.floor = superseded;
-            let adopted =
-                Adopted { standing: work.standing(), found, superseded, now: found.max(superseded) + 1 };
-            let detail = format!("change {found} accepted, supersedes change {superseded} seen here");
-            Ok((Some(adopted), world.event(Action::Adopt, Vec::new(), detail)))
-        })
+/// Accepts the file in place under a number above both its own and the pin's; `None` if there is no alarm.
+pub fn adopt(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<Option<Adopted>, VaultError> {
+    if !access.has_root() {
+        return Err(VaultError::NeedsRoot);
     }
+    let standing = vault.read(access, |tx| Ok(tx.standing()))?;
+    if !matches!(standing, Standing::RolledBack | Standing::Forked) {
+        return Ok(None);
+    }
+    vault.change_even_in_alarm(access, world, |tx, _| {
+        let found = tx.change_number();
+        let superseded = tx.pinned().unwrap_or(found);
+        tx.floor = superseded;
+        let adopted = Adopted { standing: tx.standing(), found, superseded, now: found.max(superseded) + 1 };
+        let detail = format!("change {found} accepted, supersedes change {superseded} seen here");
+        Ok((Some(adopted), world.event(Action::Adopt, Vec::new(), detail)))
+    })
 }
 
 /// A copy that is older than another one is used, because both may be wanted; but not in silence.
-pub(crate) fn tell_if_older(memory: &Memory, work: &Work<'_>, world: &World<'_>) {
-    if let Some(notice) = older_copy(memory, work) {
+pub(crate) fn tell_if_older(memory: &Memory, tx: &VerifiedTx<'_>, world: &World<'_>) {
+    if let Some(notice) = older_copy(memory, tx) {
         (world.notice)(notice);
     }
 }
 
-fn older_copy(memory: &Memory, work: &Work<'_>) -> Option<Notice> {
+fn older_copy(memory: &Memory, tx: &VerifiedTx<'_>) -> Option<Notice> {
     let Memory::None { elsewhere: Some(pin) } = memory else { return None };
-    let change = work.change_number();
-    pin.is_later_than(work.identity.epoch, change).then(|| Notice::OlderCopy { pin: pin.clone(), change })
+    let change = tx.change_number();
+    pin.is_later_than(tx.identity.epoch, change).then(|| Notice::OlderCopy { pin: pin.clone(), change })
 }

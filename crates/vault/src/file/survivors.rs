@@ -13,10 +13,11 @@ use keyvault_core::name::KeyName;
 use super::restore_guard::is_damage;
 use crate::check::{BESIDE_THE_LOG, Check, Finding};
 use crate::error::VaultError;
-use crate::key::record::{Item, Version, VersionState};
-use crate::key::tombstones::Tombs;
+use crate::key::record::{KeyRecord, Version, VersionState};
+use crate::key::tombstones::Tombstones;
+use crate::token;
 use crate::token::record::TokenRecord;
-use crate::tx::Work;
+use crate::tx::VerifiedTx;
 use crate::tx::leaf::Kind;
 
 /// What is not carried over from a damaged vault.
@@ -33,7 +34,7 @@ pub struct Loss {
 }
 
 pub(crate) struct Survivors {
-    pub(crate) items: Vec<Item>,
+    pub(crate) keys: Vec<KeyRecord>,
     pub(crate) slots: Vec<SlotRow>,
     pub(crate) tokens: Vec<TokenRecord>,
     pub(crate) log: Salvaged,
@@ -75,15 +76,15 @@ fn rfc3339(Moment(millis): Moment) -> String {
 
 impl Survivors {
     /// What entries of the log that are dropped tell of revoked versions of keys that are gone.
-    pub(crate) fn tombs(&self) -> Tombs {
-        let mut tombs = Tombs::default();
+    pub(crate) fn tombstones(&self) -> Tombstones {
+        let mut tombstones = Tombstones::default();
         self.log
             .unproved
             .iter()
             .filter(|event| event.outcome == Outcome::Done)
-            .for_each(|event| tombs.take(event));
-        let there: BTreeSet<_> = self.items.iter().map(|item| item.id).collect();
-        tombs.and(&Tombs::default(), |id| there.contains(id))
+            .for_each(|event| tombstones.take(event));
+        let there: BTreeSet<_> = self.keys.iter().map(|key| key.id).collect();
+        tombstones.and(&Tombstones::default(), |id| there.contains(id))
     }
 }
 
@@ -100,93 +101,90 @@ impl Version {
 }
 
 /// The versions of these keys that have rows.
-pub(crate) fn named_versions(items: &[Item]) -> BTreeSet<([u8; 16], u32)> {
-    let of = |item: &Item| {
-        let id = item.id;
-        let there = item.versions.iter().filter(|version| version.digest.is_some());
+pub(crate) fn named_versions(keys: &[KeyRecord]) -> BTreeSet<([u8; 16], u32)> {
+    let of = |key: &KeyRecord| {
+        let id = key.id;
+        let there = key.versions.iter().filter(|version| version.digest.is_some());
         there.map(move |version| (id, version.number)).collect::<Vec<_>>()
     };
-    items.iter().flat_map(of).collect()
+    keys.iter().flat_map(of).collect()
 }
 
-impl Work<'_> {
-    /// Everything that the record proves. Values are not looked at.
-    pub(crate) fn survivors(&mut self, seed: Option<Seed>) -> Result<Survivors, VaultError> {
-        let (mut check, _) = Check::rows(self)?;
-        let mut rows = Vec::new();
-        self.tx.each_item(|row| {
-            rows.push(row);
-            Ok(())
-        })?;
-        let leaf_of = |row: &crate::store::ItemRow| {
-            (row.tag, self.row_leaf(Kind::Item, &row.tag, row.revision, &row.sealed))
-        };
-        let slots = self.tx.slots()?;
-        let slot_leaves = slots.iter().map(|slot| (self.slot_tag(slot.id), self.slot_leaf(slot))).collect();
-        let mut leaves: Vec<_> = rows.iter().map(leaf_of).chain(self.other_leaves(slot_leaves)?).collect();
-        leaves.sort_unstable();
-        let proved: BTreeMap<Tag, _> = self.tree.proved(leaves)?.into_iter().collect();
-        let holds = |tag: &Tag, leaf| proved.get(tag) == Some(&leaf);
-        let mut names = BTreeSet::new();
-        let mut items = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let Ok(item) = self.open_item(row) else { continue };
-            let (tag, leaf) = leaf_of(row);
-            names.insert(item.name.clone());
-            if holds(&tag, leaf) && self.item_tag(&item.name) == tag {
-                items.push(item);
-            }
+/// Everything that the record proves. Values are not looked at.
+pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<Survivors, VaultError> {
+    let (mut check, _) = Check::rows(tx)?;
+    let mut rows = Vec::new();
+    tx.rows.each_key(|row| {
+        rows.push(row);
+        Ok(())
+    })?;
+    let leaf_of =
+        |row: &crate::store::KeyRow| (row.tag, tx.row_leaf(Kind::Key, &row.tag, row.revision, &row.sealed));
+    let slots = tx.rows.slots()?;
+    let slot_leaves = slots.iter().map(|slot| (tx.slot_tag(slot.id), tx.slot_leaf(slot))).collect();
+    let mut leaves: Vec<_> = rows.iter().map(leaf_of).chain(tx.other_leaves(slot_leaves)?).collect();
+    leaves.sort_unstable();
+    let proved: BTreeMap<Tag, _> = tx.tree.proved(leaves)?.into_iter().collect();
+    let holds = |tag: &Tag, leaf| proved.get(tag) == Some(&leaf);
+    let mut names = BTreeSet::new();
+    let mut key_records = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let Ok(key) = tx.open_key(row) else { continue };
+        let (tag, leaf) = leaf_of(row);
+        names.insert(key.name.clone());
+        if holds(&tag, leaf) && tx.key_tag(&key.name) == tag {
+            key_records.push(key);
         }
-        items.sort_by_cached_key(|item| item.name.clone());
-        self.tx.each_directory(|row| {
-            if holds(&self.directory_tag(row.bucket), self.directory_leaf(&row)) {
-                names.append(&mut self.open_directory(&row).unwrap_or_default());
-            }
-            Ok(())
-        })?;
-        names.retain(|name| items.binary_search_by(|item| item.name.cmp(name)).is_err());
-        let others = self.tx.other_versions(&named_versions(&items))?;
-        for table in ["version_key", "version_value"] {
-            match others.iter().filter(|(other, ..)| *other == table).count() {
-                0 => {}
-                1 => check.find(table, "has 1 row that no key names"),
-                count => check.find(table, &format!("has {count} rows that no key names")),
-            }
-        }
-        let slots = slots
-            .into_iter()
-            .filter(|row| holds(&self.slot_tag(row.id), self.slot_leaf(row)) && slot::kind(row).is_ok())
-            .collect();
-        let tokens = self.tx.tokens()?;
-        let tokens = tokens.iter().filter(|row| holds(&row.tag, self.token_leaf(row)));
-        let tokens = tokens.filter_map(|row| self.open_token(row).ok()).collect();
-        let known = self.current.record.audit_count;
-        let log = audit::salvage(self.tx, &self.keys.audit, &self.identity, seed, known)?;
-        if log.strays > 0 {
-            check.find("audit", BESIDE_THE_LOG);
-        }
-        if !log.ends_right {
-            check.find("audit_head", "does not follow from the start of the log");
-        }
-        let rows = check.into_findings().into_iter().filter(|finding| !finding.is_of_reads()).collect();
-        let loss = Loss { keys: names, values: Vec::new(), log: log.breaks.clone(), rows };
-        Ok(Survivors { items, slots, tokens, log, loss })
     }
+    key_records.sort_by_cached_key(|key| key.name.clone());
+    tx.rows.each_directory(|row| {
+        if holds(&tx.directory_tag(row.bucket), tx.directory_leaf(&row)) {
+            names.append(&mut tx.open_directory(&row).unwrap_or_default());
+        }
+        Ok(())
+    })?;
+    names.retain(|name| key_records.binary_search_by(|key| key.name.cmp(name)).is_err());
+    let others = tx.rows.other_versions(&named_versions(&key_records))?;
+    for table in ["version_key", "version_value"] {
+        match others.iter().filter(|(other, ..)| *other == table).count() {
+            0 => {}
+            1 => check.find(table, "has 1 row that no key names"),
+            count => check.find(table, &format!("has {count} rows that no key names")),
+        }
+    }
+    let slots = slots
+        .into_iter()
+        .filter(|row| holds(&tx.slot_tag(row.id), tx.slot_leaf(row)) && slot::kind(row).is_ok())
+        .collect();
+    let tokens = tx.rows.tokens()?;
+    let tokens = tokens.iter().filter(|row| holds(&row.tag, token::leaf_of(tx, row)));
+    let tokens = tokens.filter_map(|row| token::open_record(tx, row).ok()).collect();
+    let known = tx.current.record.audit_count;
+    let log = audit::salvage(tx.rows, &tx.daily.audit, &tx.identity, seed, known)?;
+    if log.strays > 0 {
+        check.find("audit", BESIDE_THE_LOG);
+    }
+    if !log.ends_right {
+        check.find("audit_head", "does not follow from the start of the log");
+    }
+    let rows = check.into_findings().into_iter().filter(|finding| !finding.is_of_reads()).collect();
+    let loss = Loss { keys: names, values: Vec::new(), log: log.breaks.clone(), rows };
+    Ok(Survivors { keys: key_records, slots, tokens, log, loss })
+}
 
-    /// The versions whose values do not hold.
-    pub(crate) fn lost_values(&self, items: &[Item]) -> Result<Vec<KeyRef>, VaultError> {
-        let mut lost = Vec::new();
-        for item in items {
-            for version in item.versions.iter().filter(|version| version.digest.is_some()) {
-                match self.value(&item.id, version) {
-                    Ok(_) => {}
-                    Err(error) if is_damage(&error) => {
-                        lost.push(KeyRef { name: item.name.to_string(), version: version.number });
-                    }
-                    Err(error) => return Err(error),
+/// The versions whose values do not hold.
+pub(crate) fn lost_values(tx: &VerifiedTx<'_>, keys: &[KeyRecord]) -> Result<Vec<KeyRef>, VaultError> {
+    let mut lost = Vec::new();
+    for key in keys {
+        for version in key.versions.iter().filter(|version| version.digest.is_some()) {
+            match tx.value(&key.id, version) {
+                Ok(_) => {}
+                Err(error) if is_damage(&error) => {
+                    lost.push(KeyRef { name: key.name.to_string(), version: version.number });
                 }
+                Err(error) => return Err(error),
             }
         }
-        Ok(lost)
     }
+    Ok(lost)
 }

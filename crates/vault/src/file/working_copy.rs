@@ -16,17 +16,17 @@ use crate::error::VaultError;
 const SIDES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// The working file; whatever goes wrong, it and its side files go away again.
-pub(crate) struct Draft(pub(crate) PathBuf);
+pub(crate) struct WorkingCopy(pub(crate) PathBuf);
 
-impl Draft {
+impl WorkingCopy {
     pub(crate) fn beside(path: &Path, world: &World<'_>) -> Result<Self, VaultError> {
         let mut random = [0; 8];
         world.rng.fill(&mut random)?;
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".new-{}", data_encoding::HEXLOWER.encode(&random)));
-        let draft = Self(PathBuf::from(name));
+        let working = Self(PathBuf::from(name));
         sweep(path);
-        private::write_private(&draft.0, &[]).map_err(|source| match source.kind() {
+        private::write_private(&working.0, &[]).map_err(|source| match source.kind() {
             // The folders that the kernel shows, such as /proc, say that there is no such file.
             std::io::ErrorKind::NotFound if folder_of(path).is_dir() => {
                 io(path, std::io::Error::other("no file can be made in that folder"))
@@ -37,7 +37,7 @@ impl Draft {
             }
             _ => io(path, source),
         })?;
-        Ok(draft)
+        Ok(working)
     }
 
     /// Fails if something is there by now, which a plain rename would replace.
@@ -66,8 +66,8 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Whether it is a name that `Draft::beside` gives, or of a side file of that. Somebody's `vault.db.new-laptop` is none.
-fn is_draft_of(found: &str, name: &str) -> bool {
+/// Whether it is a name that `WorkingCopy::beside` gives, or of a side file of that. Somebody's `vault.db.new-laptop` is none.
+fn is_working_copy_of(found: &str, name: &str) -> bool {
     let Some(random) = found.strip_prefix(name).and_then(|rest| rest.strip_prefix(".new-")) else {
         return false;
     };
@@ -81,7 +81,7 @@ fn sweep(path: &Path) {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
     let Ok(entries) = std::fs::read_dir(folder_of(path)) else { return };
     for entry in entries.filter_map(Result::ok) {
-        let ours = entry.file_name().to_str().is_some_and(|found| is_draft_of(found, name));
+        let ours = entry.file_name().to_str().is_some_and(|found| is_working_copy_of(found, name));
         let age = entry.metadata().and_then(|facts| facts.modified()).map(|at| at.elapsed());
         if ours && matches!(age, Ok(Ok(age)) if age > ABANDONED) {
             // Kept, it costs room; that it could not be removed is nothing to fail for.
@@ -90,7 +90,7 @@ fn sweep(path: &Path) {
     }
 }
 
-impl Drop for Draft {
+impl Drop for WorkingCopy {
     fn drop(&mut self) {
         for side in [""].iter().chain(&SIDES) {
             let mut name = self.0.as_os_str().to_owned();

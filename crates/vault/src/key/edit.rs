@@ -9,12 +9,13 @@ use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_core::recipe::Recipe;
 use keyvault_core::secret::SecretBytes;
 
-use super::record::{Item, Version, VersionState};
+use super::record::{KeyRecord, Version, VersionState};
 use super::rotate;
-use super::tombstones::Tombs;
+use super::tombstones::Tombstones;
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
-use crate::tx::Work;
+use crate::token;
+use crate::tx::VerifiedTx;
 
 /// The longest value, in bytes: room for key stores and certificates, not for files.
 pub(crate) const MAX_VALUE: usize = 16 << 20;
@@ -79,244 +80,242 @@ impl Edit {
     }
 }
 
-impl Vault {
-    /// Makes a key. With `reveal`, the value comes back, and the log says so.
-    pub fn create_key(
-        &mut self,
-        access: &Access,
-        world: &World<'_>,
-        new: NewKey,
-        reveal: bool,
-    ) -> Result<(Item, Option<SecretBytes>), VaultError> {
-        self.change(access, world, |work| {
-            if work.item(&new.name)?.is_some() {
-                return Err(VaultError::KeysExist(vec![new.name]));
-            }
-            let action = match new.origin {
-                Origin::Recipe(_) => Action::Generate,
-                Origin::Given(_) => Action::Add,
-            };
-            let (item, value) = work.create_item(new, world)?;
-            let detail = if reveal { "value printed" } else { "" };
-            let event = world.event(action, vec![key_ref(&item)], detail.to_owned());
-            Ok(((item, reveal.then_some(value)), event))
-        })
-    }
+/// Makes a key. With `reveal`, the value comes back, and the log says so.
+pub fn create(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    new: NewKey,
+    reveal: bool,
+) -> Result<(KeyRecord, Option<SecretBytes>), VaultError> {
+    vault.change(access, world, |tx| {
+        if tx.key(&new.name)?.is_some() {
+            return Err(VaultError::KeysExist(vec![new.name]));
+        }
+        let action = match new.origin {
+            Origin::Recipe(_) => Action::Generate,
+            Origin::Given(_) => Action::Add,
+        };
+        let (key, value) = write_new(tx, new, world)?;
+        let detail = if reveal { "value printed" } else { "" };
+        let event = world.event(action, vec![key_ref(&key)], detail.to_owned());
+        Ok(((key, reveal.then_some(value)), event))
+    })
+}
 
-    /// Every key, ordered by name.
-    pub fn list(&mut self, access: &Access) -> Result<Vec<Item>, VaultError> {
-        #[allow(
-            clippy::redundant_closure_for_method_calls,
-            reason = "the method is not general over the lifetime"
-        )]
-        self.read(access, |work| work.items())
-    }
+/// Every key, ordered by name.
+pub fn list(vault: &mut Vault, access: &Access) -> Result<Vec<KeyRecord>, VaultError> {
+    #[allow(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method is not general over the lifetime"
+    )]
+    vault.read(access, |tx| tx.keys())
+}
 
-    pub fn show(&mut self, access: &Access, name: &KeyName) -> Result<Item, VaultError> {
-        self.read(access, |work| work.existing(name))
-    }
+pub fn show(vault: &mut Vault, access: &Access, name: &KeyName) -> Result<KeyRecord, VaultError> {
+    vault.read(access, |tx| existing(tx, name))
+}
 
-    /// One key and its value, current or of a version that is still good, once the log knows.
-    pub fn reveal(
-        &mut self,
-        access: &Access,
-        world: &World<'_>,
-        name: &KeyName,
-        version: Option<u32>,
-    ) -> Result<(Item, SecretBytes), VaultError> {
-        self.release(access, world, |work| {
-            let item = work.existing(name)?;
-            let version = item.readable(version, world.now())?;
-            let value = work.value(&item.id, version)?;
-            let key = KeyRef { name: item.name.to_string(), version: version.number };
-            let event = world.event(Action::Reveal, vec![key], String::new());
-            Ok(((item, value), event))
-        })
-    }
+/// One key and its value, current or of a version that is still good, once the log knows.
+pub fn reveal(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    name: &KeyName,
+    version: Option<u32>,
+) -> Result<(KeyRecord, SecretBytes), VaultError> {
+    vault.release(access, world, |tx| {
+        let key_record = existing(tx, name)?;
+        let version = key_record.readable(version, world.now())?;
+        let value = tx.value(&key_record.id, version)?;
+        let key = KeyRef { name: key_record.name.to_string(), version: version.number };
+        let event = world.event(Action::Reveal, vec![key], String::new());
+        Ok(((key_record, value), event))
+    })
+}
 
-    /// Changes metadata of keys, all or none.
-    pub fn edit(
-        &mut self,
-        access: &Access,
-        world: &World<'_>,
-        names: &[KeyName],
-        edit: &Edit,
-    ) -> Result<Vec<Item>, VaultError> {
-        self.change(access, world, |work| {
-            let before = work.all_existing(names)?;
-            let mut after = Vec::with_capacity(before.len());
-            for item in &before {
-                after.push(work.edit_item(item, edit, world)?);
-            }
-            let keys = before.iter().map(key_ref).collect();
-            let event = world.event(Action::Edit, keys, edit.describe());
-            Ok((after, event))
-        })
-    }
+/// Changes metadata of keys, all or none.
+pub fn edit(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    names: &[KeyName],
+    edit: &Edit,
+) -> Result<Vec<KeyRecord>, VaultError> {
+    vault.change(access, world, |tx| {
+        let before = all_existing(tx, names)?;
+        let mut after = Vec::with_capacity(before.len());
+        for key in &before {
+            after.push(edit_one(tx, key, edit, world)?);
+        }
+        let keys = before.iter().map(key_ref).collect();
+        let event = world.event(Action::Edit, keys, edit.describe());
+        Ok((after, event))
+    })
+}
 
-    /// Removes keys with all their versions, all or none.
-    pub fn remove(
-        &mut self,
-        access: &Access,
-        world: &World<'_>,
-        names: &[KeyName],
-    ) -> Result<Vec<Item>, VaultError> {
-        let removed = self.change(access, world, |work| {
-            let items = work.all_existing(names)?;
-            for item in &items {
-                work.remove_item(item)?;
-            }
-            let refs = items.iter().map(key_ref).collect();
-            let event: Event = world.event(Action::Remove, refs, Tombs::of(&items).behind(""));
-            Ok((items, event))
-        })?;
-        self.compact(world);
-        Ok(removed)
+/// Removes keys with all their versions, all or none.
+pub fn remove(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    names: &[KeyName],
+) -> Result<Vec<KeyRecord>, VaultError> {
+    let removed = vault.change(access, world, |tx| {
+        let keys = all_existing(tx, names)?;
+        for key in &keys {
+            delete(tx, key)?;
+        }
+        let refs = keys.iter().map(key_ref).collect();
+        let event: Event = world.event(Action::Remove, refs, Tombstones::of(&keys).behind(""));
+        Ok((keys, event))
+    })?;
+    vault.compact(world);
+    Ok(removed)
+}
+
+/// A key that must be there.
+pub(crate) fn existing(tx: &mut VerifiedTx<'_>, name: &KeyName) -> Result<KeyRecord, VaultError> {
+    match tx.key(name)? {
+        Some(key) => Ok(key),
+        None => Err(not_found(tx, vec![name.clone()])?),
     }
 }
 
-impl Work<'_> {
-    /// A key that must be there.
-    pub(crate) fn existing(&mut self, name: &KeyName) -> Result<Item, VaultError> {
-        match self.item(name)? {
-            Some(item) => Ok(item),
-            None => Err(self.missing(vec![name.clone()])?),
-        }
-    }
+fn not_found(tx: &VerifiedTx<'_>, missing: Vec<KeyName>) -> Result<VaultError, VaultError> {
+    let near = missing.first().map(|name| tx.key_like(name)).transpose()?.flatten();
+    Ok(VaultError::NoSuchKeys { missing, near })
+}
 
-    fn missing(&self, missing: Vec<KeyName>) -> Result<VaultError, VaultError> {
-        let near = missing.first().map(|name| self.key_like(name)).transpose()?.flatten();
-        Ok(VaultError::NoSuchKeys { missing, near })
+/// Keys that must all be there; all that are missing are named.
+pub(crate) fn all_existing(tx: &mut VerifiedTx<'_>, names: &[KeyName]) -> Result<Vec<KeyRecord>, VaultError> {
+    let mut keys = Vec::new();
+    let mut missing = Vec::new();
+    for name in names.iter().collect::<BTreeSet<_>>() {
+        match tx.key(name)? {
+            Some(key) => keys.push(key),
+            None => missing.push(name.clone()),
+        }
     }
+    if missing.is_empty() { Ok(keys) } else { Err(not_found(tx, missing)?) }
+}
 
-    /// Keys that must all be there; all that are missing are named.
-    pub(crate) fn all_existing(&mut self, names: &[KeyName]) -> Result<Vec<Item>, VaultError> {
-        let mut items = Vec::new();
-        let mut missing = Vec::new();
-        for name in names.iter().collect::<BTreeSet<_>>() {
-            match self.item(name)? {
-                Some(item) => items.push(item),
-                None => missing.push(name.clone()),
-            }
+/// Writes a new key with its first version.
+pub(crate) fn write_new(
+    tx: &mut VerifiedTx<'_>,
+    new: NewKey,
+    world: &World<'_>,
+) -> Result<(KeyRecord, SecretBytes), VaultError> {
+    let variable = match new.variable {
+        Some(variable) => variable,
+        None => new
+            .name
+            .default_variable()
+            .map_err(|why| VaultError::NoVariable { name: new.name.clone(), why })?,
+    };
+    let mut id = [0; 16];
+    world.rng.fill(&mut id)?;
+    let mut key = KeyRecord {
+        id,
+        revision: 0,
+        name: new.name,
+        variable,
+        scopes: new.scopes,
+        tags: new.tags,
+        note: new.note,
+        created: world.now(),
+        expires: new.expires,
+        recipe: None,
+        versions: Vec::new(),
+        next_version: 1,
+    };
+    let (value, public) = match new.origin {
+        Origin::Given(value) => (value, None),
+        Origin::Recipe(recipe) => {
+            let generated = recipe.generate(world.rng, crypto::ed25519_public, key.name.as_str())?;
+            key.recipe = Some(recipe);
+            (generated.value, generated.public)
         }
-        if missing.is_empty() { Ok(items) } else { Err(self.missing(missing)?) }
-    }
+    };
+    add_version(tx, &mut key, &value, public, 0, world, world.now())?;
+    tx.put_key(&mut key, world.rng)?;
+    tx.enter(None, Some(&key));
+    Ok((key, value))
+}
 
-    /// Writes a new key with its first version.
-    pub(crate) fn create_item(
-        &mut self,
-        new: NewKey,
-        world: &World<'_>,
-    ) -> Result<(Item, SecretBytes), VaultError> {
-        let variable = match new.variable {
-            Some(variable) => variable,
-            None => new
-                .name
-                .default_variable()
-                .map_err(|why| VaultError::NoVariable { name: new.name.clone(), why })?,
-        };
-        let mut id = [0; 16];
-        world.rng.fill(&mut id)?;
-        let mut item = Item {
-            id,
-            revision: 0,
-            name: new.name,
-            variable,
-            scopes: new.scopes,
-            tags: new.tags,
-            note: new.note,
-            created: world.now(),
-            expires: new.expires,
-            recipe: None,
-            versions: Vec::new(),
-            next_version: 1,
-        };
-        let (value, public) = match new.origin {
-            Origin::Given(value) => (value, None),
-            Origin::Recipe(recipe) => {
-                let generated = recipe.generate(world.rng, crypto::ed25519_public, item.name.as_str())?;
-                item.recipe = Some(recipe);
-                (generated.value, generated.public)
-            }
-        };
-        self.add_version(&mut item, &value, public, 0, world, world.now())?;
-        self.put_item(&mut item, world.rng)?;
-        self.enter(None, Some(&item));
-        Ok((item, value))
+/// Gives a key a new current version, made `now`; the one before stays good for `grace` milliseconds.
+pub(crate) fn add_version(
+    tx: &mut VerifiedTx<'_>,
+    key: &mut KeyRecord,
+    value: &SecretBytes,
+    public: Option<String>,
+    grace: i64,
+    world: &World<'_>,
+    now: Moment,
+) -> Result<(), VaultError> {
+    if value.len() > MAX_VALUE {
+        return Err(VaultError::ValueTooLong { name: key.name.clone(), len: value.len() });
     }
+    key.retire_current(now, rotate::no_earlier(tx, now), grace);
+    let number = key.next_version;
+    key.next_version += 1;
+    key.versions.push(Version {
+        number,
+        state: VersionState::Current,
+        created: now,
+        since: now,
+        grace_until: None,
+        fingerprint: tx.opener().fingerprint(value),
+        digest: Some(tx.put_value(&key.id, number, value, world.rng)?),
+        due: None,
+        made_by: format!("{}@{}", world.actor.user, world.actor.host),
+        public,
+        reason: String::new(),
+    });
+    Ok(())
+}
 
-    /// Gives a key a new current version, made `now`; the one before stays good for `grace` milliseconds.
-    pub(crate) fn add_version(
-        &mut self,
-        item: &mut Item,
-        value: &SecretBytes,
-        public: Option<String>,
-        grace: i64,
-        world: &World<'_>,
-        now: Moment,
-    ) -> Result<(), VaultError> {
-        if value.len() > MAX_VALUE {
-            return Err(VaultError::ValueTooLong { name: item.name.clone(), len: value.len() });
+fn edit_one(
+    tx: &mut VerifiedTx<'_>,
+    before: &KeyRecord,
+    edit: &Edit,
+    world: &World<'_>,
+) -> Result<KeyRecord, VaultError> {
+    let mut after = before.clone();
+    if let Some(name) = edit.rename.as_ref().filter(|name| **name != before.name) {
+        if tx.key(name)?.is_some() {
+            return Err(VaultError::KeysExist(vec![name.clone()]));
         }
-        item.retire_current(now, self.no_earlier(now), grace);
-        let number = item.next_version;
-        item.next_version += 1;
-        item.versions.push(Version {
-            number,
-            state: VersionState::Current,
-            created: now,
-            since: now,
-            grace_until: None,
-            fingerprint: self.opener().fingerprint(value),
-            digest: Some(self.put_value(&item.id, number, value, world.rng)?),
-            due: None,
-            made_by: format!("{}@{}", world.actor.user, world.actor.host),
-            public,
-            reason: String::new(),
-        });
-        Ok(())
+        after.name = name.clone();
+        tx.delete_key_row(&before.name)?;
     }
+    after.scopes.retain(|scope| !edit.unscope.contains(scope));
+    after.scopes.extend(edit.scope.iter().cloned());
+    after.tags.retain(|key, _| !edit.untag.contains(key));
+    after.tags.extend(edit.tag.clone());
+    if let Some(expires) = edit.expires {
+        after.expires = expires;
+    }
+    if let Some(variable) = &edit.variable {
+        after.variable = variable.clone();
+    }
+    if let Some(note) = &edit.note {
+        after.note.clone_from(note);
+    }
+    rotate::settle(tx, &mut after, world.now())?;
+    tx.put_key(&mut after, world.rng)?;
+    tx.enter(Some(before), Some(&after));
+    Ok(after)
+}
 
-    fn edit_item(&mut self, before: &Item, edit: &Edit, world: &World<'_>) -> Result<Item, VaultError> {
-        let mut after = before.clone();
-        if let Some(name) = edit.rename.as_ref().filter(|name| **name != before.name) {
-            if self.item(name)?.is_some() {
-                return Err(VaultError::KeysExist(vec![name.clone()]));
-            }
-            after.name = name.clone();
-            self.delete_item_row(&before.name)?;
-        }
-        after.scopes.retain(|scope| !edit.unscope.contains(scope));
-        after.scopes.extend(edit.scope.iter().cloned());
-        after.tags.retain(|key, _| !edit.untag.contains(key));
-        after.tags.extend(edit.tag.clone());
-        if let Some(expires) = edit.expires {
-            after.expires = expires;
-        }
-        if let Some(variable) = &edit.variable {
-            after.variable = variable.clone();
-        }
-        if let Some(note) = &edit.note {
-            after.note.clone_from(note);
-        }
-        self.settle(&mut after, world.now())?;
-        self.put_item(&mut after, world.rng)?;
-        self.enter(Some(before), Some(&after));
-        Ok(after)
-    }
-
-    pub(crate) fn remove_item(&mut self, item: &Item) -> Result<(), VaultError> {
-        self.delete_item_row(&item.name)?;
-        self.tx.delete_versions(&item.id)?;
-        self.enter(Some(item), None);
-        self.touch(item.id, None)
-    }
+pub(crate) fn delete(tx: &mut VerifiedTx<'_>, key: &KeyRecord) -> Result<(), VaultError> {
+    tx.delete_key_row(&key.name)?;
+    tx.rows.delete_versions(&key.id)?;
+    tx.enter(Some(key), None);
+    token::touch(tx, key.id, None)
 }
 
 /// A key's current version as the log names it.
-pub(crate) fn key_ref(item: &Item) -> KeyRef {
-    KeyRef {
-        name: item.name.as_str().to_owned(),
-        version: item.current().map_or(0, |version| version.number),
-    }
+pub(crate) fn key_ref(key: &KeyRecord) -> KeyRef {
+    KeyRef { name: key.name.as_str().to_owned(), version: key.current().map_or(0, |version| version.number) }
 }

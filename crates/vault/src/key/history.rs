@@ -8,6 +8,7 @@ use keyvault_core::clock::Moment;
 use super::rotate::new_name;
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault};
+use crate::token;
 use crate::token::read_log::Of;
 
 /// What the log says about reading.
@@ -15,7 +16,7 @@ use crate::token::read_log::Of;
 pub struct Usage {
     /// The last time that a value of the key left the vault, under the name that the key has now.
     pub last_read: BTreeMap<String, Moment>,
-    /// The latest time in the vault's own log; a token's holder writes what it likes.
+    /// The latest time in the vault's own log; a token's bearer writes what it likes.
     pub last_entry: Option<Moment>,
 }
 
@@ -48,18 +49,16 @@ impl Usage {
     }
 }
 
-impl Vault {
-    /// Reads the whole log for when each key was last read.
-    pub fn usage(&mut self, access: &Access) -> Result<Usage, VaultError> {
-        let mut usage = Usage::default();
-        self.whole_log(access, &mut |of, event| {
-            if of.vouches_for(event) {
-                usage.take(event);
-            }
-            if matches!(of, Of::Vault(_)) {
-                usage.last_entry = usage.last_entry.max(Some(event.time));
-            }
-        })?;
-        Ok(usage)
-    }
+/// Reads the whole log for when each key was last read.
+pub fn usage(vault: &mut Vault, access: &Access) -> Result<Usage, VaultError> {
+    let mut usage = Usage::default();
+    token::whole_log(vault, access, &mut |of, event| {
+        if of.vouches_for(event) {
+            usage.take(event);
+        }
+        if matches!(of, Of::Vault(_)) {
+            usage.last_entry = usage.last_entry.max(Some(event.time));
+        }
+    })?;
+    Ok(usage)
 }

@@ -7,6 +7,7 @@ use keyvault_core::name::{EnvName, KeyName, Scope};
 use keyvault_core::secret::SecretBytes;
 
 use super::edit::{NewKey, Origin, key_ref};
+use super::{edit, rotate};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
 
@@ -48,76 +49,78 @@ pub struct Import<'i> {
     pub source: &'i str,
 }
 
-impl Vault {
-    /// Imports keys; `progress` is told after each how many are done.
-    pub fn import(
-        &mut self,
-        access: &Access,
-        world: &World<'_>,
-        import: Import<'_>,
-        progress: &dyn Fn(usize),
-    ) -> Result<Imported, VaultError> {
-        let Import { incoming, scopes, conflict, source } = import;
-        self.change(access, world, |work| {
-            let mut imported = Imported::default();
-            let mut refs: Vec<KeyRef> = Vec::with_capacity(incoming.len());
-            let mut conflicts = Vec::new();
-            for (done, key) in incoming.into_iter().enumerate() {
-                match work.item(&key.name)? {
-                    None => {
-                        let new = NewKey {
-                            name: key.name,
-                            variable: Some(key.variable),
-                            scopes: scopes.clone(),
-                            tags: std::collections::BTreeMap::new(),
-                            note: String::new(),
-                            expires: None,
-                            origin: Origin::Given(key.value),
-                        };
-                        let (item, _) = work.create_item(new, world)?;
-                        refs.push(key_ref(&item));
-                        imported.created.push(item.name);
-                    }
-                    Some(_) if conflict == Conflict::Fail => conflicts.push(key.name),
-                    Some(_) if conflict == Conflict::Skip => imported.skipped.push(key.name),
-                    Some(before) => {
-                        let mut after = before.clone();
-                        after.scopes.extend(scopes.iter().cloned());
-                        // A value from a file is not what the recipe would repeat.
-                        after.recipe = None;
-                        work.settle(&mut after, world.now())?;
-                        work.add_version(&mut after, &key.value, None, 0, world, world.now())?;
-                        work.put_item(&mut after, world.rng)?;
-                        work.enter(Some(&before), Some(&after));
-                        refs.push(key_ref(&after));
-                        imported.replaced.push(after.name);
-                    }
+/// Imports keys; `progress` is told after each how many are done.
+pub fn import(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    import: Import<'_>,
+    progress: &dyn Fn(usize),
+) -> Result<Imported, VaultError> {
+    let Import { incoming, scopes, conflict, source } = import;
+    vault.change(access, world, |tx| {
+        let mut imported = Imported::default();
+        let mut refs: Vec<KeyRef> = Vec::with_capacity(incoming.len());
+        let mut conflicts = Vec::new();
+        for (done, key) in incoming.into_iter().enumerate() {
+            match tx.key(&key.name)? {
+                None => {
+                    let new = NewKey {
+                        name: key.name,
+                        variable: Some(key.variable),
+                        scopes: scopes.clone(),
+                        tags: std::collections::BTreeMap::new(),
+                        note: String::new(),
+                        expires: None,
+                        origin: Origin::Given(key.value),
+                    };
+                    let (key_record, _) = edit::write_new(tx, new, world)?;
+                    refs.push(key_ref(&key_record));
+                    imported.created.push(key_record.name);
                 }
-                progress(done + 1);
+                Some(_) if conflict == Conflict::Fail => conflicts.push(key.name),
+                Some(_) if conflict == Conflict::Skip => imported.skipped.push(key.name),
+                Some(before) => {
+                    let mut after = before.clone();
+                    after.scopes.extend(scopes.iter().cloned());
+                    // A value from a file is not what the recipe would repeat.
+                    after.recipe = None;
+                    rotate::settle(tx, &mut after, world.now())?;
+                    edit::add_version(tx, &mut after, &key.value, None, 0, world, world.now())?;
+                    tx.put_key(&mut after, world.rng)?;
+                    tx.enter(Some(&before), Some(&after));
+                    refs.push(key_ref(&after));
+                    imported.replaced.push(after.name);
+                }
             }
-            if !conflicts.is_empty() {
-                return Err(VaultError::KeysExist(conflicts));
-            }
-            let event = world.event(Action::Import, refs, source.to_owned());
-            Ok((imported, event))
-        })
-    }
+            progress(done + 1);
+        }
+        if !conflicts.is_empty() {
+            return Err(VaultError::KeysExist(conflicts));
+        }
+        let event = world.event(Action::Import, refs, source.to_owned());
+        Ok((imported, event))
+    })
+}
 
-    /// What [`Vault::import`] would do; nothing is written.
-    pub fn preview_import(&mut self, access: &Access, import: &Import<'_>) -> Result<Imported, VaultError> {
-        self.read(access, |work| {
-            let mut imported = Imported::default();
-            let mut conflicts = Vec::new();
-            for key in &import.incoming {
-                let there = work.item(&key.name)?.is_some();
-                match import.conflict {
-                    _ if !there => imported.created.push(key.name.clone()),
-                    Conflict::Fail => conflicts.push(key.name.clone()),
-                    Conflict::Skip => imported.skipped.push(key.name.clone()),
-                    Conflict::Replace => imported.replaced.push(key.name.clone()),
-                }
+/// What [`import`](import()) would do; nothing is written.
+pub fn preview_import(
+    vault: &mut Vault,
+    access: &Access,
+    import: &Import<'_>,
+) -> Result<Imported, VaultError> {
+    vault.read(access, |tx| {
+        let mut imported = Imported::default();
+        let mut conflicts = Vec::new();
+        for key in &import.incoming {
+            let there = tx.key(&key.name)?.is_some();
+            match import.conflict {
+                _ if !there => imported.created.push(key.name.clone()),
+                Conflict::Fail => conflicts.push(key.name.clone()),
+                Conflict::Skip => imported.skipped.push(key.name.clone()),
+                Conflict::Replace => imported.replaced.push(key.name.clone()),
             }
-            if conflicts.is_empty() { Ok(imported) } else { Err(VaultError::KeysExist(conflicts)) }
-        })
-    }
+        }
+        if conflicts.is_empty() { Ok(imported) } else { Err(VaultError::KeysExist(conflicts)) }
+    })
 }

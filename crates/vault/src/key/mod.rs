@@ -7,3 +7,11 @@ pub(crate) mod record;
 pub(crate) mod rotate;
 pub(crate) mod tombstones;
 pub(crate) mod versions;
+
+pub(crate) use self::edit::all_existing;
+pub use self::edit::{create, edit, list, remove, reveal, show};
+pub use self::history::usage;
+pub use self::import::{import, preview_import};
+pub use self::rotate::{due, history, revoke, rollback, rotate};
+pub(crate) use self::rotate::{of_scope, settle};
+pub use crate::tx::name_index::names;

@@ -18,7 +18,7 @@ pub(crate) const FINGERPRINT_LEN: usize = 6;
 const WITHHELD: (&str, &str) = ("project", "never");
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Item {
+pub struct KeyRecord {
     /// Random, for the life of the key; a new name does not change it.
     pub id: [u8; 16],
     /// Raised by each rewrite.
@@ -144,11 +144,11 @@ impl Status {
     }
 }
 
-impl Item {
+impl KeyRecord {
     /// Whether nothing differs but how often they were rewritten, and under which root.
     pub(crate) fn same_but_sealing(&self, other: &Self) -> bool {
-        let bare = |item: &Self| {
-            let mut bare = Self { revision: 0, ..item.clone() };
+        let bare = |key: &Self| {
+            let mut bare = Self { revision: 0, ..key.clone() };
             for version in &mut bare.versions {
                 version.fingerprint = [0; FINGERPRINT_LEN];
                 version.digest = version.digest.map(|_| [0; DIGEST_LEN]);
@@ -236,7 +236,7 @@ impl Item {
         if decoder.u8()? != HELD {
             return Err(Malformed);
         }
-        let item = Self {
+        let key_record = Self {
             id: decoder.array()?,
             revision,
             name: KeyName::parse(decoder.text()?).map_err(|_| Malformed)?,
@@ -263,7 +263,7 @@ impl Item {
             versions: decoder.ascending(Version::decode, |version| &version.number)?,
         };
         decoder.end()?;
-        if item.numbers_hold() { Ok(item) } else { Err(Malformed) }
+        if key_record.numbers_hold() { Ok(key_record) } else { Err(Malformed) }
     }
 
     /// Numbers are never used twice, and one version at most is in use.
@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn fuzz_row_scopes_or_tags_out_of_order_or_repeated_are_malformed()
     -> Result<(), keyvault_core::name::NameError> {
-        let item = Item {
+        let key = KeyRecord {
             id: [0; 16],
             revision: 1,
             name: KeyName::parse("name")?,
@@ -359,14 +359,14 @@ mod tests {
             next_version: 1,
         };
         let with = |from: &[u8], to: &[u8]| {
-            let mut bytes = item.encode();
+            let mut bytes = key.encode();
             for byte in &mut bytes {
                 let place = from.iter().position(|digit| digit == byte);
                 *byte = place.and_then(|place| to.get(place)).copied().unwrap_or(*byte);
             }
-            Item::decode(&bytes, 1)
+            KeyRecord::decode(&bytes, 1)
         };
-        assert_eq!(with(b"", b""), Ok(item.clone()));
+        assert_eq!(with(b"", b""), Ok(key.clone()));
         for (from, to) in [(b"12", b"21"), (b"12", b"11"), (b"34", b"43"), (b"34", b"33")] {
             assert_eq!(with(from, to), Err(Malformed), "{from:?} {to:?}");
         }

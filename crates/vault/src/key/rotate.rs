@@ -10,11 +10,13 @@ use keyvault_core::crypto;
 use keyvault_core::name::{KeyName, Scope};
 use keyvault_core::secret::SecretBytes;
 
+use super::edit;
 use super::edit::key_ref;
-use super::record::{Item, Status, Version, VersionState};
+use super::record::{KeyRecord, Status, Version, VersionState};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
-use crate::tx::Work;
+use crate::token;
+use crate::tx::VerifiedTx;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
@@ -38,7 +40,7 @@ pub struct Terms {
 pub struct NewValue {
     /// The key as it was named when it was asked for.
     pub name: KeyName,
-    pub item: Tag,
+    pub key: Tag,
     pub value: SecretBytes,
 }
 
@@ -54,126 +56,124 @@ pub struct Revocation {
 }
 
 /// A key and when each of its versions was last read, as far as the log tells.
-pub type History = (Item, BTreeMap<u32, Moment>);
+pub type History = (KeyRecord, BTreeMap<u32, Moment>);
 
-impl Vault {
-    /// The keys that a rotation would rotate.
-    pub fn due(&mut self, access: &Access, which: &Which, now: Moment) -> Result<Vec<Item>, VaultError> {
-        self.read(access, |work| work.due(which, now))
-    }
+/// The keys that a rotation would rotate.
+pub fn due(
+    vault: &mut Vault,
+    access: &Access,
+    which: &Which,
+    now: Moment,
+) -> Result<Vec<KeyRecord>, VaultError> {
+    vault.read(access, |tx| due_in(tx, which, now))
+}
 
-    /// Gives keys new current versions, all or none. A generated key repeats its recipe; `value` is for one key that
-    /// was added, or overrides a recipe, which is then forgotten. Without a key that is due nothing is written.
-    pub fn rotate(
-        &mut self,
-        access: &Access,
-        world: &World<'_>,
-        which: &Which,
-        value: Option<NewValue>,
-        terms: Terms,
-    ) -> Result<Vec<Item>, VaultError> {
-        let rotated = self.change(access, world, |work| {
-            let before = work.due(which, world.now())?;
-            if before.is_empty() {
-                return Err(VaultError::NothingDue);
-            }
-            let mut value = value;
-            let is_for = |value: &Option<NewValue>, item: &Item| {
-                value.as_ref().is_some_and(|value| value.item == item.id)
-            };
-            if let Some(value) =
-                value.as_ref().filter(|value| before.iter().all(|item| value.item != item.id))
-            {
-                return Err(VaultError::AnotherKey(value.name.clone()));
-            }
-            let unmade = before.iter().filter(|item| item.recipe.is_none() && !is_for(&value, item));
-            let unmade: Vec<_> = unmade.map(|item| item.name.clone()).collect();
-            if !unmade.is_empty() {
-                return Err(VaultError::NeedValues(unmade));
-            }
-            let mut after = Vec::with_capacity(before.len());
-            for item in before {
-                let given = if is_for(&value, &item) { value.take().map(|given| given.value) } else { None };
-                after.push(work.rotate_item(item, given, terms, world)?);
-            }
-            let grace =
-                if terms.grace > 0 { format!("grace {} s", terms.grace / 1000) } else { String::new() };
-            let event = world.event(Action::Rotate, after.iter().map(key_ref).collect(), grace);
-            Ok((after, event))
-        });
-        match rotated {
-            Err(VaultError::NothingDue) => Ok(Vec::new()),
-            rotated => rotated,
+/// Gives keys new current versions, all or none. A generated key repeats its recipe; `value` is for one key that
+/// was added, or overrides a recipe, which is then forgotten. Without a key that is due nothing is written.
+pub fn rotate(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    which: &Which,
+    value: Option<NewValue>,
+    terms: Terms,
+) -> Result<Vec<KeyRecord>, VaultError> {
+    let rotated = vault.change(access, world, |tx| {
+        let before = due_in(tx, which, world.now())?;
+        if before.is_empty() {
+            return Err(VaultError::NothingDue);
         }
-    }
-
-    /// Makes an older version current again: the one that was replaced last, or number `to`. `None` if that one is
-    /// current already, and then nothing is written.
-    pub fn rollback(
-        &mut self,
-        access: &Access,
-        world: &World<'_>,
-        name: &KeyName,
-        to: Option<u32>,
-    ) -> Result<Option<Item>, VaultError> {
-        let item = self.show(access, name)?;
-        if to.is_some() && item.current().map(|version| version.number) == to {
-            return Ok(None);
+        let mut value = value;
+        let is_for = |value: &Option<NewValue>, key: &KeyRecord| {
+            value.as_ref().is_some_and(|value| value.key == key.id)
+        };
+        if let Some(value) = value.as_ref().filter(|value| before.iter().all(|key| value.key != key.id)) {
+            return Err(VaultError::AnotherKey(value.name.clone()));
         }
-        self.change(access, world, |work| {
-            let mut item = work.existing(name)?;
-            work.settle(&mut item, world.now())?;
-            let number = item.rollback_to(to, world.now())?;
-            let from = item.current().map(|version| format!("from version {}", version.number));
-            item.expires = item.expiry_of(number);
-            item.make_current(number, work.no_earlier(world.now()));
-            work.put_item(&mut item, world.rng)?;
-            let event = world.event(Action::Rollback, vec![key_ref(&item)], from.unwrap_or_default());
-            Ok((Some(item), event))
-        })
+        let unmade = before.iter().filter(|key| key.recipe.is_none() && !is_for(&value, key));
+        let unmade: Vec<_> = unmade.map(|key| key.name.clone()).collect();
+        if !unmade.is_empty() {
+            return Err(VaultError::NeedValues(unmade));
+        }
+        let mut after = Vec::with_capacity(before.len());
+        for key in before {
+            let given = if is_for(&value, &key) { value.take().map(|given| given.value) } else { None };
+            after.push(rotate_one(tx, key, given, terms, world)?);
+        }
+        let grace = if terms.grace > 0 { format!("grace {} s", terms.grace / 1000) } else { String::new() };
+        let event = world.event(Action::Rotate, after.iter().map(key_ref).collect(), grace);
+        Ok((after, event))
+    });
+    match rotated {
+        Err(VaultError::NothingDue) => Ok(Vec::new()),
+        rotated => rotated,
     }
+}
 
-    /// Refuses versions for good, at once.
-    pub fn revoke(
-        &mut self,
-        access: &Access,
-        world: &World<'_>,
-        names: &[KeyName],
-        revocation: &Revocation,
-    ) -> Result<Vec<Item>, VaultError> {
-        let revoked = self.change(access, world, |work| {
-            let mut items = work.all_existing(names)?;
-            let mut keys = Vec::with_capacity(items.len());
-            for item in &mut items {
-                let numbers = work.revoke_versions(item, revocation, world.now())?;
-                keys.extend(
-                    numbers.into_iter().map(|version| KeyRef { name: item.name.to_string(), version }),
-                );
-                work.put_item(item, world.rng)?;
+/// Makes an older version current again: the one that was replaced last, or number `to`. `None` if that one is
+/// current already, and then nothing is written.
+pub fn rollback(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    name: &KeyName,
+    to: Option<u32>,
+) -> Result<Option<KeyRecord>, VaultError> {
+    let key = edit::show(vault, access, name)?;
+    if to.is_some() && key.current().map(|version| version.number) == to {
+        return Ok(None);
+    }
+    vault.change(access, world, |tx| {
+        let mut key = edit::existing(tx, name)?;
+        settle(tx, &mut key, world.now())?;
+        let number = key.rollback_to(to, world.now())?;
+        let from = key.current().map(|version| format!("from version {}", version.number));
+        key.expires = key.expiry_of(number);
+        key.make_current(number, no_earlier(tx, world.now()));
+        tx.put_key(&mut key, world.rng)?;
+        let event = world.event(Action::Rollback, vec![key_ref(&key)], from.unwrap_or_default());
+        Ok((Some(key), event))
+    })
+}
+
+/// Refuses versions for good, at once.
+pub fn revoke(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    names: &[KeyName],
+    revocation: &Revocation,
+) -> Result<Vec<KeyRecord>, VaultError> {
+    let revoked = vault.change(access, world, |tx| {
+        let mut key_records = edit::all_existing(tx, names)?;
+        let mut keys = Vec::with_capacity(key_records.len());
+        for key in &mut key_records {
+            let numbers = revoke_versions(tx, key, revocation, world.now())?;
+            keys.extend(numbers.into_iter().map(|version| KeyRef { name: key.name.to_string(), version }));
+            tx.put_key(key, world.rng)?;
+        }
+        let event: Event = world.event(Action::Revoke, keys, revocation.told());
+        Ok((key_records, event))
+    })?;
+    if revocation.wipe {
+        vault.compact(world);
+    }
+    Ok(revoked)
+}
+
+/// A key with the times at which its versions were last handed out. Reads the whole log.
+pub fn history(vault: &mut Vault, access: &Access, name: &KeyName) -> Result<History, VaultError> {
+    vault.read(access, |tx| {
+        let key = edit::existing(tx, name)?;
+        let mut reads = Reads::default();
+        token::read_all_logs(tx, &mut |of, event| {
+            if of.vouches_for(event) {
+                reads.note(event);
             }
-            let event: Event = world.event(Action::Revoke, keys, revocation.told());
-            Ok((items, event))
         })?;
-        if revocation.wipe {
-            self.compact(world);
-        }
-        Ok(revoked)
-    }
-
-    /// A key with the times at which its versions were last handed out. Reads the whole log.
-    pub fn history(&mut self, access: &Access, name: &KeyName) -> Result<History, VaultError> {
-        self.read(access, |work| {
-            let item = work.existing(name)?;
-            let mut reads = Reads::default();
-            work.whole_log(&mut |of, event| {
-                if of.vouches_for(event) {
-                    reads.note(event);
-                }
-            })?;
-            let reads = reads.0.remove(name.as_str()).unwrap_or_default();
-            Ok((item, reads))
-        })
-    }
+        let reads = reads.0.remove(name.as_str()).unwrap_or_default();
+        Ok((key, reads))
+    })
 }
 
 /// Per name, per version: the last release. A key is followed through its renames.
@@ -226,109 +226,106 @@ pub fn new_name(event: &Event) -> Option<&str> {
     Some(detail.split(", ").next().unwrap_or(detail))
 }
 
-impl Work<'_> {
-    fn due(&mut self, which: &Which, now: Moment) -> Result<Vec<Item>, VaultError> {
-        match which {
-            Which::Names(names) => self.all_existing(names),
-            Which::Scopes(scopes) => {
-                let mut items = BTreeMap::new();
-                for scope in scopes {
-                    let Some(members) = self.items_of(scope)? else {
-                        let near = self.scope_like(scope)?;
-                        return Err(VaultError::NoSuchScope { wanted: scope.clone(), near });
-                    };
-                    items.extend(members.into_iter().map(|item| (item.name.clone(), item)));
-                }
-                Ok(items.into_values().filter(|item| item.status(now) != Status::Revoked).collect())
+fn due_in(tx: &mut VerifiedTx<'_>, which: &Which, now: Moment) -> Result<Vec<KeyRecord>, VaultError> {
+    match which {
+        Which::Names(names) => edit::all_existing(tx, names),
+        Which::Scopes(scopes) => {
+            let mut keys = BTreeMap::new();
+            for scope in scopes {
+                let Some(members) = of_scope(tx, scope)? else {
+                    let near = tx.scope_like(scope)?;
+                    return Err(VaultError::NoSuchScope { wanted: scope.clone(), near });
+                };
+                keys.extend(members.into_iter().map(|key| (key.name.clone(), key)));
             }
-            Which::Expired => {
-                let mut items = self.items()?;
-                items.retain(|item| item.status(now) == Status::Expired);
-                Ok(items)
-            }
+            Ok(keys.into_values().filter(|key| key.status(now) != Status::Revoked).collect())
+        }
+        Which::Expired => {
+            let mut keys = tx.keys()?;
+            keys.retain(|key| key.status(now) == Status::Expired);
+            Ok(keys)
         }
     }
+}
 
-    /// The keys that carry a scope; `None` if nothing does.
-    pub(crate) fn items_of(&mut self, scope: &Scope) -> Result<Option<Vec<Item>>, VaultError> {
-        let members = self.scope_members(scope)?;
-        let mut items = Vec::with_capacity(members.len());
-        for tag in &members {
-            let item = self.item_at(tag)?.filter(|item| item.scopes.contains(scope));
-            items.push(item.ok_or_else(|| StateError::Mismatch { what: "scope_member".to_owned() })?);
+/// The keys that carry a scope; `None` if nothing does.
+pub(crate) fn of_scope(tx: &mut VerifiedTx<'_>, scope: &Scope) -> Result<Option<Vec<KeyRecord>>, VaultError> {
+    let members = tx.scope_members(scope)?;
+    let mut keys = Vec::with_capacity(members.len());
+    for tag in &members {
+        let key = tx.key_at(tag)?.filter(|key| key.scopes.contains(scope));
+        keys.push(key.ok_or_else(|| StateError::Mismatch { what: "scope_member".to_owned() })?);
+    }
+    Ok(if keys.is_empty() { None } else { Some(keys) })
+}
+
+fn rotate_one(
+    tx: &mut VerifiedTx<'_>,
+    mut key: KeyRecord,
+    value: Option<SecretBytes>,
+    terms: Terms,
+    world: &World<'_>,
+) -> Result<KeyRecord, VaultError> {
+    let now = world.now();
+    // No grace reaches past the expiry that the key had: what has expired does not become good again for a while.
+    let grace = key.expires.map_or(terms.grace, |end| terms.grace.min(end.0.saturating_sub(now.0)).max(0));
+    key.end_graces_by_expiry();
+    let (value, public) = match (value, &key.recipe) {
+        (Some(value), _) => {
+            key.recipe = None;
+            (value, None)
         }
-        Ok(if items.is_empty() { None } else { Some(items) })
-    }
-
-    fn rotate_item(
-        &mut self,
-        mut item: Item,
-        value: Option<SecretBytes>,
-        terms: Terms,
-        world: &World<'_>,
-    ) -> Result<Item, VaultError> {
-        let now = world.now();
-        // No grace reaches past the expiry that the key had: what has expired does not become good again for a while.
-        let grace =
-            item.expires.map_or(terms.grace, |end| terms.grace.min(end.0.saturating_sub(now.0)).max(0));
-        item.end_graces_by_expiry();
-        let (value, public) = match (value, &item.recipe) {
-            (Some(value), _) => {
-                item.recipe = None;
-                (value, None)
-            }
-            (None, Some(recipe)) => {
-                let made = recipe.generate(world.rng, crypto::ed25519_public, item.name.as_str())?;
-                (made.value, made.public)
-            }
-            (None, None) => return Err(VaultError::NeedValues(vec![item.name])),
-        };
-        item.expires = match terms.expires {
-            Some(expires) => expires,
-            None => item.renewed_expiry(now)?,
-        };
-        self.settle(&mut item, now)?;
-        self.add_version(&mut item, &value, public, grace, world, now)?;
-        self.put_item(&mut item, world.rng)?;
-        Ok(item)
-    }
-
-    /// This moment, or that of the last change if the clock has gone back since.
-    pub(crate) fn no_earlier(&self, now: Moment) -> Moment {
-        now.max(self.current.record.time)
-    }
-
-    /// Writes down what time has done to a key's versions, and wipes those whose keeping is over.
-    pub(crate) fn settle(&mut self, item: &mut Item, now: Moment) -> Result<(), VaultError> {
-        // A clock that went back may have been ahead before, and everything would seem overdue.
-        let clock_holds = now >= self.current.record.time;
-        for number in item.settle(now, clock_holds) {
-            self.tx.delete_version(&item.id, number)?;
+        (None, Some(recipe)) => {
+            let made = recipe.generate(world.rng, crypto::ed25519_public, key.name.as_str())?;
+            (made.value, made.public)
         }
-        Ok(())
-    }
+        (None, None) => return Err(VaultError::NeedValues(vec![key.name])),
+    };
+    key.expires = match terms.expires {
+        Some(expires) => expires,
+        None => key.renewed_expiry(now)?,
+    };
+    settle(tx, &mut key, now)?;
+    edit::add_version(tx, &mut key, &value, public, grace, world, now)?;
+    tx.put_key(&mut key, world.rng)?;
+    Ok(key)
+}
 
-    fn revoke_versions(
-        &mut self,
-        item: &mut Item,
-        revocation: &Revocation,
-        now: Moment,
-    ) -> Result<Vec<u32>, VaultError> {
-        let wanted = |version: &Version| revocation.version.is_none_or(|number| number == version.number);
-        if !item.versions.iter().any(wanted) {
-            let version = revocation.version.unwrap_or_default();
-            return Err(VaultError::NoSuchVersion { name: item.name.clone(), version });
-        }
-        for version in item.versions.iter_mut().filter(|version| wanted(version)) {
-            if version.state != VersionState::Revoked {
-                version.revoke(now, &revocation.reason);
-            } else if version.reason.is_empty() {
-                version.reason.clone_from(&revocation.reason);
-            }
-            if revocation.wipe && version.digest.take().is_some() {
-                self.tx.delete_version(&item.id, version.number)?;
-            }
-        }
-        Ok(item.versions.iter().filter(|version| wanted(version)).map(|version| version.number).collect())
+/// This moment, or that of the last change if the clock has gone back since.
+pub(crate) fn no_earlier(tx: &VerifiedTx<'_>, now: Moment) -> Moment {
+    now.max(tx.current.record.time)
+}
+
+/// Writes down what time has done to a key's versions, and wipes those whose keeping is over.
+pub(crate) fn settle(tx: &mut VerifiedTx<'_>, key: &mut KeyRecord, now: Moment) -> Result<(), VaultError> {
+    // A clock that went back may have been ahead before, and everything would seem overdue.
+    let clock_holds = now >= tx.current.record.time;
+    for number in key.settle(now, clock_holds) {
+        tx.rows.delete_version(&key.id, number)?;
     }
+    Ok(())
+}
+
+fn revoke_versions(
+    tx: &mut VerifiedTx<'_>,
+    key: &mut KeyRecord,
+    revocation: &Revocation,
+    now: Moment,
+) -> Result<Vec<u32>, VaultError> {
+    let wanted = |version: &Version| revocation.version.is_none_or(|number| number == version.number);
+    if !key.versions.iter().any(wanted) {
+        let version = revocation.version.unwrap_or_default();
+        return Err(VaultError::NoSuchVersion { name: key.name.clone(), version });
+    }
+    for version in key.versions.iter_mut().filter(|version| wanted(version)) {
+        if version.state != VersionState::Revoked {
+            version.revoke(now, &revocation.reason);
+        } else if version.reason.is_empty() {
+            version.reason.clone_from(&revocation.reason);
+        }
+        if revocation.wipe && version.digest.take().is_some() {
+            tx.rows.delete_version(&key.id, version.number)?;
+        }
+    }
+    Ok(key.versions.iter().filter(|version| wanted(version)).map(|version| version.number).collect())
 }

@@ -8,7 +8,7 @@ use data_encoding::HEXLOWER;
 use crate::audit::{Action, Event};
 use keyvault_core::clock::Moment;
 
-use super::record::{Item, Version, VersionState};
+use super::record::{KeyRecord, Version, VersionState};
 
 /// Stands before the list: `revoked before: ID:1,2w ID:7`, `w` for wiped.
 const MARK: &str = "revoked before: ";
@@ -34,16 +34,16 @@ impl Spent {
 
 /// Revoked versions by the ids of their keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Tombs(BTreeMap<[u8; 16], Vec<Spent>>);
+pub(crate) struct Tombstones(BTreeMap<[u8; 16], Vec<Spent>>);
 
-impl Tombs {
+impl Tombstones {
     /// What is to be kept of these keys when they are gone.
-    pub(crate) fn of<'i>(items: impl IntoIterator<Item = &'i Item>) -> Self {
-        let revoked = |item: &Item| {
-            let revoked = item.versions.iter().filter(|version| version.state == VersionState::Revoked);
+    pub(crate) fn of<'i>(keys: impl IntoIterator<Item = &'i KeyRecord>) -> Self {
+        let revoked = |key: &KeyRecord| {
+            let revoked = key.versions.iter().filter(|version| version.state == VersionState::Revoked);
             revoked.map(Spent::of).collect::<Vec<_>>()
         };
-        let all = items.into_iter().map(|item| (item.id, revoked(item)));
+        let all = keys.into_iter().map(|key| (key.id, revoked(key)));
         Self(all.filter(|(_, spent)| !spent.is_empty()).collect())
     }
 
@@ -72,8 +72,8 @@ impl Tombs {
     }
 
     /// What was revoked of a key that is gone.
-    pub(crate) fn spent(&self, item: &Item) -> &[Spent] {
-        self.0.get(&item.id).map_or(&[], Vec::as_slice)
+    pub(crate) fn spent(&self, key: &KeyRecord) -> &[Spent] {
+        self.0.get(&key.id).map_or(&[], Vec::as_slice)
     }
 
     /// Behind the words of an entry.

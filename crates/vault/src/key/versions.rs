@@ -2,7 +2,7 @@
 
 use keyvault_core::clock::Moment;
 
-use super::record::{Item, Status, Version, VersionState};
+use super::record::{KeyRecord, Status, Version, VersionState};
 use crate::error::VaultError;
 
 /// How long a retired version is kept for a rollback, in milliseconds: 30 days.
@@ -14,7 +14,7 @@ const SECOND_LOOK: i64 = 3_600_000;
 /// How many wiped versions a key remembers.
 pub(crate) const REMEMBERED: usize = 32;
 
-impl Item {
+impl KeyRecord {
     /// Retires what is over its grace, and returns the numbers of versions whose values are to be wiped: those that are
     /// past their keeping and were so at a change an hour ago. With a clock that does not hold, none.
     pub(crate) fn settle(&mut self, now: Moment, clock_holds: bool) -> Vec<u32> {
@@ -221,8 +221,8 @@ mod tests {
         }
     }
 
-    fn key(versions: Vec<Version>) -> Item {
-        Item {
+    fn key(versions: Vec<Version>) -> KeyRecord {
+        KeyRecord {
             id: [0; 16],
             revision: 1,
             name: "a".parse().unwrap(),
@@ -240,25 +240,25 @@ mod tests {
 
     #[test]
     fn a_grace_that_is_over_has_retired_the_version_since_then() {
-        let mut item = key(vec![version(1, VersionState::Current, 0)]);
-        item.retire_current(Moment(10), Moment(10), DAY);
-        assert_eq!(item.previous(Moment(DAY)).map(|version| version.number), Some(1));
-        assert_eq!(item.previous(Moment(10 + DAY)), None);
-        item.settle(Moment(5 * DAY), true);
-        let version = item.version(1).unwrap();
+        let mut key = key(vec![version(1, VersionState::Current, 0)]);
+        key.retire_current(Moment(10), Moment(10), DAY);
+        assert_eq!(key.previous(Moment(DAY)).map(|version| version.number), Some(1));
+        assert_eq!(key.previous(Moment(10 + DAY)), None);
+        key.settle(Moment(5 * DAY), true);
+        let version = key.version(1).unwrap();
         assert_eq!((version.state, version.in_state_since()), (VersionState::Retired, Moment(10 + DAY)));
     }
 
     #[test]
     fn wiping_takes_30_days_and_two_changes_an_hour_apart() {
-        let mut item = key(vec![version(1, VersionState::Retired, 0), version(2, VersionState::Current, 0)]);
-        assert_eq!(item.settle(Moment(KEPT - 1), true), NONE);
-        assert_eq!(item.version(1).unwrap().due, None);
-        assert_eq!(item.settle(Moment(KEPT), true), NONE);
-        assert_eq!(item.settle(Moment(KEPT + SECOND_LOOK - 1), true), NONE);
-        assert_eq!(item.settle(Moment(KEPT + SECOND_LOOK), true), [1]);
-        assert_eq!(item.version(1).unwrap().digest, None);
-        assert_eq!(item.settle(Moment(KEPT * 9), true), NONE);
+        let mut key = key(vec![version(1, VersionState::Retired, 0), version(2, VersionState::Current, 0)]);
+        assert_eq!(key.settle(Moment(KEPT - 1), true), NONE);
+        assert_eq!(key.version(1).unwrap().due, None);
+        assert_eq!(key.settle(Moment(KEPT), true), NONE);
+        assert_eq!(key.settle(Moment(KEPT + SECOND_LOOK - 1), true), NONE);
+        assert_eq!(key.settle(Moment(KEPT + SECOND_LOOK), true), [1]);
+        assert_eq!(key.version(1).unwrap().digest, None);
+        assert_eq!(key.settle(Moment(KEPT * 9), true), NONE);
     }
 
     /// What a change does to a key, and how far the clock has moved before it.
@@ -277,31 +277,31 @@ mod tests {
     fn a_rollback_takes_what_was_replaced_last_whatever_the_clock_and_grace_did() {
         // Every sequence of five changes, against a list of the replaced.
         for sequence in 0..DEEDS.len().pow(5) {
-            let mut item = key(vec![version(1, VersionState::Current, 0)]);
-            item.next_version = 2;
+            let mut key = key(vec![version(1, VersionState::Current, 0)]);
+            key.next_version = 2;
             let (mut clock, mut recorded, mut replaced) = (0, 0, Vec::new());
             for place in 0..5_u32 {
                 let (deed, moved) = DEEDS[sequence / DEEDS.len().pow(place) % DEEDS.len()];
                 clock += moved;
                 let (now, since) = (Moment(clock), Moment(clock.max(recorded)));
                 recorded = clock;
-                item.settle(now, false);
-                let current = item.current().unwrap().number;
+                key.settle(now, false);
+                let current = key.current().unwrap().number;
                 if let Some(to) = deed.strip_prefix("rollback") {
                     let to = (!to.is_empty() && current != 1).then_some(1);
-                    let back = item.rollback_to(to, now).ok();
+                    let back = key.rollback_to(to, now).ok();
                     assert_eq!(back, to.or(replaced.last().copied()), "{sequence}");
                     let Some(back) = back else { continue };
-                    item.make_current(back, since);
+                    key.make_current(back, since);
                     replaced.retain(|number| *number != back);
                 } else {
-                    item.retire_current(now, since, if deed == "rotate" { 0 } else { DAY });
-                    let number = item.next_version;
-                    item.versions.push(version(number, VersionState::Current, clock));
-                    item.next_version += 1;
+                    key.retire_current(now, since, if deed == "rotate" { 0 } else { DAY });
+                    let number = key.next_version;
+                    key.versions.push(version(number, VersionState::Current, clock));
+                    key.next_version += 1;
                 }
                 replaced.push(current);
-                let kept = item.version(current).unwrap();
+                let kept = key.version(current).unwrap();
                 assert!(kept.state != VersionState::Retired || kept.in_state_since() == since, "{sequence}");
             }
         }
@@ -309,37 +309,37 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_ahead_once_keeps_no_later_version_longer() {
-        let mut item =
+        let mut key =
             key(vec![version(1, VersionState::Retired, 900 * DAY), version(2, VersionState::Current, 0)]);
-        item.retire_current(Moment(DAY), Moment(DAY), 0);
-        assert_eq!(item.rollback_to(None, Moment(DAY)).ok(), Some(2));
-        item.settle(Moment(DAY + KEPT), true);
-        assert_eq!(item.settle(Moment(DAY + KEPT + SECOND_LOOK), true), [2]);
+        key.retire_current(Moment(DAY), Moment(DAY), 0);
+        assert_eq!(key.rollback_to(None, Moment(DAY)).ok(), Some(2));
+        key.settle(Moment(DAY + KEPT), true);
+        assert_eq!(key.settle(Moment(DAY + KEPT + SECOND_LOOK), true), [2]);
     }
 
     #[test]
     fn a_clock_that_does_not_hold_wipes_nothing() {
-        let mut item = key(vec![version(1, VersionState::Retired, 0)]);
+        let mut key = key(vec![version(1, VersionState::Retired, 0)]);
         for day in [31, 32, 400] {
-            assert_eq!(item.settle(Moment(day * DAY), false), NONE);
+            assert_eq!(key.settle(Moment(day * DAY), false), NONE);
         }
-        assert_eq!(item.version(1).unwrap().due, None);
+        assert_eq!(key.version(1).unwrap().due, None);
     }
 
     #[test]
     fn current_and_revoked_versions_are_never_wiped_by_time() {
-        let mut item = key(vec![version(1, VersionState::Revoked, 0), version(2, VersionState::Current, 0)]);
-        item.settle(Moment(KEPT * 2), true);
-        assert_eq!(item.settle(Moment(KEPT * 3), true), NONE);
+        let mut key = key(vec![version(1, VersionState::Revoked, 0), version(2, VersionState::Current, 0)]);
+        key.settle(Moment(KEPT * 2), true);
+        assert_eq!(key.settle(Moment(KEPT * 3), true), NONE);
     }
 
     #[test]
     fn a_version_that_returns_starts_its_keeping_anew() {
-        let mut item = key(vec![version(1, VersionState::Retired, 0), version(2, VersionState::Current, 0)]);
-        item.settle(Moment(KEPT), true);
-        item.make_current(1, Moment(KEPT + 1));
-        item.make_current(2, Moment(KEPT + 2));
-        assert_eq!(item.settle(Moment(KEPT + SECOND_LOOK * 2), true), NONE);
+        let mut key = key(vec![version(1, VersionState::Retired, 0), version(2, VersionState::Current, 0)]);
+        key.settle(Moment(KEPT), true);
+        key.make_current(1, Moment(KEPT + 1));
+        key.make_current(2, Moment(KEPT + 2));
+        assert_eq!(key.settle(Moment(KEPT + SECOND_LOOK * 2), true), NONE);
     }
 
     #[test]
@@ -349,9 +349,9 @@ mod tests {
             version.digest = None;
         }
         versions.push(version(41, VersionState::Current, 0));
-        let mut item = key(versions);
-        item.settle(Moment(0), true);
-        assert_eq!(item.versions.len(), REMEMBERED + 1);
-        assert_eq!(item.versions.first().map(|version| version.number), Some(9));
+        let mut key = key(versions);
+        key.settle(Moment(0), true);
+        assert_eq!(key.versions.len(), REMEMBERED + 1);
+        assert_eq!(key.versions.first().map(|version| version.number), Some(9));
     }
 }

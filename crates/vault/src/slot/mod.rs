@@ -1,30 +1,35 @@
-//! The ways in: slots that are written anew, added and taken away. All of it needs root.
+//! The slots: written anew, added, and taken away. All of it needs root.
 
 pub(crate) mod rekey;
 pub(crate) mod strays;
 
+pub(crate) use self::rekey::seal_anew;
+pub use self::rekey::{before_rekey, rekey};
+pub(crate) use self::strays::verified;
+pub use self::strays::{passed_over, remove_strays};
+
 use crate::audit::Action;
 use crate::state::StateError;
-use crate::store::{HeaderRow, MAX_SLOTS, SlotRow};
+use crate::store::{MAX_SLOTS, SlotRow};
 use crate::unlock::keyfile::KeyFile;
 use crate::unlock::keyring_entry::KeyringSecret;
 use crate::unlock::keys::Root;
 use crate::unlock::passphrase::Passphrase;
 use crate::unlock::recovery::RecoveryCode;
 use crate::unlock::slot::{self, Kind};
-use keyvault_core::crypto::{Cost, Digest};
+use keyvault_core::crypto::Cost;
 use keyvault_core::identity::Identity;
 
 use super::error::VaultError;
 use super::file::open::{Access, Vault, World};
 use super::file::restore_guard::is_of_rows;
 use super::file::survivors::Loss;
-use super::tx::Work;
-use super::tx::leaf;
+use super::tx::VerifiedTx;
+use crate::file;
 
 /// A slot as `vault slot list` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Way {
+pub struct Slot {
     pub id: u32,
     pub kind: Kind,
 }
@@ -74,139 +79,141 @@ impl Credential<'_> {
     }
 }
 
-impl Vault {
-    /// Whether there is a passphrase slot at all; nothing is believed of it yet.
-    pub fn has_passphrase(&mut self) -> Result<bool, VaultError> {
-        let rows = self.store.begin_reading()?.slots()?;
-        Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(Kind::Passphrase(_)))))
-    }
+/// Whether there is a passphrase slot at all; nothing is believed of it yet.
+pub fn has_passphrase(vault: &mut Vault) -> Result<bool, VaultError> {
+    let rows = vault.store.begin_reading()?.slots()?;
+    Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(Kind::Passphrase(_)))))
+}
 
-    /// Whether there is a keyring slot; nothing is believed of it yet.
-    pub fn has_keyring(&mut self) -> Result<bool, VaultError> {
-        let rows = self.store.begin_reading()?.slots()?;
-        Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(Kind::Keyring))))
-    }
+/// Whether there is a keyring slot; nothing is believed of it yet.
+pub fn has_keyring(vault: &mut Vault) -> Result<bool, VaultError> {
+    let rows = vault.store.begin_reading()?.slots()?;
+    Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(Kind::Keyring))))
+}
 
-    /// The ways in that the tree knows.
-    pub fn ways(&mut self, access: &Access) -> Result<Vec<Way>, VaultError> {
-        self.read(access, |work| Ok(ways_of(&work.slots()?)))
-    }
+/// The slots that the tree knows.
+pub fn list(vault: &mut Vault, access: &Access) -> Result<Vec<Slot>, VaultError> {
+    vault.read(access, |tx| Ok(slots_of(&verified(tx)?)))
+}
 
-    /// Writes the slots that credentials of these kinds open anew, or adds slots where there is none. What they opened
-    /// before opens nothing in this file any more.
-    pub fn replace_ways(
-        &mut self,
-        access: &Access,
-        world: &World<'_>,
-        action: Action,
-        credentials: &[Credential<'_>],
-    ) -> Result<Vec<Way>, VaultError> {
-        let root = access.root.as_ref().ok_or(VaultError::NeedsRoot)?;
-        let identity = self.identity();
-        let before = self.ways(access)?;
-        let mut free = free_ids(&before);
-        let mut rows = Vec::with_capacity(credentials.len());
-        let mut gone = Vec::new();
-        for credential in credentials {
-            let mut same = before.iter().filter(|way| credential.opens(way.kind)).map(|way| way.id);
-            let Some(id) = same.next().or_else(|| free.next()) else { return Err(VaultError::TooManyWays) };
-            gone.extend(same);
-            // Derived before the transaction, which others would have to wait for.
-            rows.push(credential.seal(id, root, &identity, world)?);
+/// Writes the slots that credentials of these kinds open anew, or adds slots where there is none. What they opened
+/// before opens nothing in this file any more.
+pub fn replace(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    action: Action,
+    credentials: &[Credential<'_>],
+) -> Result<Vec<Slot>, VaultError> {
+    let root = access.root.as_ref().ok_or(VaultError::NeedsRoot)?;
+    let identity = vault.identity();
+    let before = list(vault, access)?;
+    let mut free = free_ids(&before);
+    let mut rows = Vec::with_capacity(credentials.len());
+    let mut gone = Vec::new();
+    for credential in credentials {
+        let mut same = before.iter().filter(|slot| credential.opens(slot.kind)).map(|slot| slot.id);
+        let Some(id) = same.next().or_else(|| free.next()) else { return Err(VaultError::TooManySlots) };
+        gone.extend(same);
+        // Derived before the transaction, which others would have to wait for.
+        rows.push(credential.seal(id, root, &identity, world)?);
+    }
+    let added = rows.iter().filter(|row| before.iter().all(|slot| slot.id != row.id)).count();
+    if before.len() + added - gone.len() > MAX_SLOTS {
+        return Err(VaultError::TooManySlots);
+    }
+    vault.change(access, world, |tx| {
+        expect_same(tx, &before)?;
+        let strays = strays::drop_strays(tx)?;
+        gone.iter().try_for_each(|id| delete(tx, *id))?;
+        rows.iter().try_for_each(|row| put(tx, row))?;
+        let kinds = credentials.iter().map(|credential| credential.kind().name().to_owned());
+        let detail: Vec<_> = kinds.chain(strays).collect();
+        let event = world.event(action, Vec::new(), detail.join(", "));
+        Ok((slots_of(&verified(tx)?), event))
+    })
+}
+
+/// What [`recover`] would drop, if it was damage that kept [`replace`] from its work; otherwise the error as it was.
+pub fn recovery_loss(vault: &mut Vault, access: &Access, error: VaultError) -> Result<Loss, VaultError> {
+    if is_of_rows(&error) { Ok(before_rekey(vault, access)?.loss) } else { Err(error) }
+}
+
+/// The same with what opens the vault when the passphrase is gone. Damage that is in the way is dropped first, in a
+/// change of its own; what was lost by it.
+pub fn recover(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    credentials: &[Credential<'_>],
+) -> Result<(Vec<Slot>, Loss), VaultError> {
+    match replace(vault, access, world, Action::Recover, credentials) {
+        Err(error) if is_of_rows(&error) => {
+            let loss = file::mend(vault, access, world)?;
+            Ok((replace(vault, access, world, Action::Recover, credentials)?, loss))
         }
-        let added = rows.iter().filter(|row| before.iter().all(|way| way.id != row.id)).count();
-        if before.len() + added - gone.len() > MAX_SLOTS {
-            return Err(VaultError::TooManyWays);
-        }
-        self.change(access, world, |work| {
-            expect_same(work, &before)?;
-            let strays = work.drop_strays()?;
-            gone.iter().try_for_each(|id| work.delete_slot(*id))?;
-            rows.iter().try_for_each(|row| work.put_slot(row))?;
-            let kinds = credentials.iter().map(|credential| credential.kind().name().to_owned());
-            let detail: Vec<_> = kinds.chain(strays).collect();
-            let event = world.event(action, Vec::new(), detail.join(", "));
-            Ok((ways_of(&work.slots()?), event))
-        })
-    }
-
-    /// What [`Self::recover_ways`] would drop, if it was damage that kept [`Self::replace_ways`] from its work; otherwise
-    /// the error as it was.
-    pub fn recovery_loss(&mut self, access: &Access, error: VaultError) -> Result<Loss, VaultError> {
-        if is_of_rows(&error) { Ok(self.before_rekey(access)?.loss) } else { Err(error) }
-    }
-
-    /// The same with what opens the vault when the passphrase is gone. Damage that is in the way is dropped first, in a
-    /// change of its own; what was lost by it.
-    pub fn recover_ways(
-        &mut self,
-        access: &Access,
-        world: &World<'_>,
-        credentials: &[Credential<'_>],
-    ) -> Result<(Vec<Way>, Loss), VaultError> {
-        match self.replace_ways(access, world, Action::Recover, credentials) {
-            Err(error) if is_of_rows(&error) => {
-                let loss = self.mend(access, world)?;
-                Ok((self.replace_ways(access, world, Action::Recover, credentials)?, loss))
-            }
-            ways => Ok((ways?, Loss::default())),
-        }
-    }
-
-    /// Adds a way in beside those that there are.
-    pub fn add_way(
-        &mut self,
-        access: &Access,
-        world: &World<'_>,
-        credential: Credential<'_>,
-    ) -> Result<Way, VaultError> {
-        let root = access.root.as_ref().ok_or(VaultError::NeedsRoot)?;
-        let identity = self.identity();
-        let before = self.ways(access)?;
-        if before.len() >= MAX_SLOTS {
-            return Err(VaultError::TooManyWays);
-        }
-        let Some(id) = free_ids(&before).next() else { return Err(VaultError::TooManyWays) };
-        let row = credential.seal(id, root, &identity, world)?;
-        self.change(access, world, |work| {
-            expect_same(work, &before)?;
-            let strays = work.drop_strays()?;
-            work.put_slot(&row)?;
-            let added = Way { id, kind: credential.kind() };
-            let detail = format!("added slot {id}, {}{}", added.kind.name(), appended(&strays));
-            Ok((added, world.event(Action::Slot, Vec::new(), detail)))
-        })
-    }
-
-    /// Takes a way in away; never the last one that gives root.
-    pub fn remove_way(&mut self, access: &Access, world: &World<'_>, wanted: Way) -> Result<Way, VaultError> {
-        if !access.has_root() {
-            return Err(VaultError::NeedsRoot);
-        }
-        let removed = self.change(access, world, |work| {
-            let ways = ways_of(&work.slots()?);
-            let id = wanted.id;
-            let removed = *ways.iter().find(|way| way.id == id).ok_or(VaultError::NoSuchWay { id })?;
-            // Numbers are given again: it may have become another way in since the question.
-            if removed != wanted {
-                return Err(VaultError::WaysChanged);
-            }
-            if removed.kind.gives_root() && ways.iter().filter(|way| way.kind.gives_root()).count() == 1 {
-                return Err(VaultError::LastWay { id });
-            }
-            let strays = work.drop_strays()?;
-            work.delete_slot(id)?;
-            let detail = format!("removed slot {id}, {}{}", removed.kind.name(), appended(&strays));
-            Ok((removed, world.event(Action::Slot, Vec::new(), detail)))
-        })?;
-        self.compact(world);
-        Ok(removed)
+        slots => Ok((slots?, Loss::default())),
     }
 }
 
+/// Adds a slot beside those that there are.
+pub fn add(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    credential: Credential<'_>,
+) -> Result<Slot, VaultError> {
+    let root = access.root.as_ref().ok_or(VaultError::NeedsRoot)?;
+    let identity = vault.identity();
+    let before = list(vault, access)?;
+    if before.len() >= MAX_SLOTS {
+        return Err(VaultError::TooManySlots);
+    }
+    let Some(id) = free_ids(&before).next() else { return Err(VaultError::TooManySlots) };
+    let row = credential.seal(id, root, &identity, world)?;
+    vault.change(access, world, |tx| {
+        expect_same(tx, &before)?;
+        let strays = strays::drop_strays(tx)?;
+        put(tx, &row)?;
+        let added = Slot { id, kind: credential.kind() };
+        let detail = format!("added slot {id}, {}{}", added.kind.name(), appended(&strays));
+        Ok((added, world.event(Action::Slot, Vec::new(), detail)))
+    })
+}
+
+/// Takes a slot away; never the last one that gives root.
+pub fn remove(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    wanted: Slot,
+) -> Result<Slot, VaultError> {
+    if !access.has_root() {
+        return Err(VaultError::NeedsRoot);
+    }
+    let removed = vault.change(access, world, |tx| {
+        let slots = slots_of(&verified(tx)?);
+        let id = wanted.id;
+        let removed = *slots.iter().find(|slot| slot.id == id).ok_or(VaultError::NoSuchSlot { id })?;
+        // Numbers are given again: it may have become another slot since the question.
+        if removed != wanted {
+            return Err(VaultError::SlotsChanged);
+        }
+        if removed.kind.gives_root() && slots.iter().filter(|slot| slot.kind.gives_root()).count() == 1 {
+            return Err(VaultError::LastSlot { id });
+        }
+        let strays = strays::drop_strays(tx)?;
+        delete(tx, id)?;
+        let detail = format!("removed slot {id}, {}{}", removed.kind.name(), appended(&strays));
+        Ok((removed, world.event(Action::Slot, Vec::new(), detail)))
+    })?;
+    vault.compact(world);
+    Ok(removed)
+}
+
 /// Between the derivation and the transaction somebody else may have changed the slots.
-fn expect_same(work: &mut Work<'_>, before: &[Way]) -> Result<(), VaultError> {
-    if ways_of(&work.slots()?) == before { Ok(()) } else { Err(VaultError::WaysChanged) }
+fn expect_same(tx: &mut VerifiedTx<'_>, before: &[Slot]) -> Result<(), VaultError> {
+    if slots_of(&verified(tx)?) == before { Ok(()) } else { Err(VaultError::SlotsChanged) }
 }
 
 /// More of an event's detail.
@@ -214,51 +221,42 @@ fn appended(more: &[String]) -> String {
     more.iter().fold(String::new(), |text, more| text + ", " + more)
 }
 
-fn ways_of(rows: &[SlotRow]) -> Vec<Way> {
-    rows.iter().filter_map(way).collect()
+fn slots_of(rows: &[SlotRow]) -> Vec<Slot> {
+    rows.iter().filter_map(slot_of).collect()
 }
 
-pub(crate) fn way(row: &SlotRow) -> Option<Way> {
-    slot::kind(row).ok().map(|kind| Way { id: row.id, kind })
+pub(crate) fn slot_of(row: &SlotRow) -> Option<Slot> {
+    slot::kind(row).ok().map(|kind| Slot { id: row.id, kind })
 }
 
 /// The numbers that no slot has, the lowest first: so none is far above how many slots there may be.
-fn free_ids(ways: &[Way]) -> impl Iterator<Item = u32> {
-    (1..).filter(|id| ways.iter().all(|way| way.id != *id))
+fn free_ids(slots: &[Slot]) -> impl Iterator<Item = u32> {
+    (1..).filter(|id| slots.iter().all(|slot| slot.id != *id))
 }
 
-impl Work<'_> {
-    /// The slot that was opened must be in the tree. If it is not, but the one that stands there now is, another command
-    /// changed it after this one had opened it.
-    pub(crate) fn expect_slot(&mut self, opened: &SlotRow) -> Result<(), VaultError> {
-        let known = self.tree.leaf(&self.slot_tag(opened.id))?;
-        if known == Some(self.slot_leaf(opened)) {
-            return Ok(());
-        }
-        let there = self.tx.slots()?.into_iter().find(|row| row.id == opened.id);
-        if known == there.map(|row| self.slot_leaf(&row)) {
-            Err(VaultError::WaysChanged)
-        } else {
-            Err(StateError::Mismatch { what: "slot".to_owned() }.into())
-        }
+/// The slot that was opened must be in the tree. If it is not, but the one that stands there now is, another command
+/// changed it after this one had opened it.
+pub(crate) fn expect_opened(tx: &mut VerifiedTx<'_>, opened: &SlotRow) -> Result<(), VaultError> {
+    let known = tx.tree.leaf(&tx.slot_tag(opened.id))?;
+    if known == Some(tx.slot_leaf(opened)) {
+        return Ok(());
     }
+    let there = tx.rows.slots()?.into_iter().find(|row| row.id == opened.id);
+    if known == there.map(|row| tx.slot_leaf(&row)) {
+        Err(VaultError::SlotsChanged)
+    } else {
+        Err(StateError::Mismatch { what: "slot".to_owned() }.into())
+    }
+}
 
-    pub(crate) fn put_slot(&mut self, row: &SlotRow) -> Result<(), VaultError> {
-        self.tx.put_slot(row)?;
-        self.leaf_changes.insert(self.slot_tag(row.id), Some(self.slot_leaf(row)));
-        Ok(())
-    }
+pub(crate) fn put(tx: &mut VerifiedTx<'_>, row: &SlotRow) -> Result<(), VaultError> {
+    tx.rows.put_slot(row)?;
+    tx.leaf_changes.insert(tx.slot_tag(row.id), Some(tx.slot_leaf(row)));
+    Ok(())
+}
 
-    fn delete_slot(&mut self, id: u32) -> Result<(), VaultError> {
-        self.tx.delete_slot(id)?;
-        self.leaf_changes.insert(self.slot_tag(id), None);
-        Ok(())
-    }
-
-    pub(crate) fn put_header(&mut self, header: &HeaderRow) -> Result<(), VaultError> {
-        self.tx.put_header(header)?;
-        let leaf: Digest = leaf::header_leaf(&self.keys.tree, header);
-        self.leaf_changes.insert(self.tag(leaf::Kind::Header, &[]), Some(leaf));
-        Ok(())
-    }
+fn delete(tx: &mut VerifiedTx<'_>, id: u32) -> Result<(), VaultError> {
+    tx.rows.delete_slot(id)?;
+    tx.leaf_changes.insert(tx.slot_tag(id), None);
+    Ok(())
 }

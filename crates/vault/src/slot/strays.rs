@@ -10,7 +10,7 @@ use keyvault_core::crypto::Digest;
 
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
-use crate::tx::Work;
+use crate::tx::VerifiedTx;
 
 /// A slot that is passed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,35 +39,33 @@ pub enum Unusable {
 /// The number of a slot on which rows and tree do not agree.
 type Stray = (u32, Unusable);
 
-impl Vault {
-    /// The slots that are passed over, in the order of their numbers. With `access` also those that only the tree tells
-    /// from the vault's own.
-    pub fn passed_over(&mut self, access: Option<&Access>) -> Result<Vec<PassedOver>, VaultError> {
-        let Some(access) = access else {
-            let tx = self.store.begin_reading()?;
-            return Ok(gather(&tx.slots()?, tx.slots_beyond()?, Vec::new()));
-        };
-        self.read(access, |work| {
-            let (_, strays) = work.sort_slots()?;
-            Ok(gather(&work.tx.slots()?, work.tx.slots_beyond()?, strays))
-        })
-    }
+/// The slots that are passed over, in the order of their numbers. With `access` also those that only the tree tells
+/// from the vault's own.
+pub fn passed_over(vault: &mut Vault, access: Option<&Access>) -> Result<Vec<PassedOver>, VaultError> {
+    let Some(access) = access else {
+        let rows = vault.store.begin_reading()?;
+        return Ok(gather(&rows.slots()?, rows.slots_beyond()?, Vec::new()));
+    };
+    vault.read(access, |tx| {
+        let (_, strays) = sort(tx)?;
+        Ok(gather(&tx.rows.slots()?, tx.rows.slots_beyond()?, strays))
+    })
+}
 
-    /// Takes the slots out of the file that are not the vault's, and out of the tree those whose rows are gone.
-    pub fn remove_strays(&mut self, access: &Access, world: &World<'_>) -> Result<(), VaultError> {
-        if !access.has_root() {
-            return Err(VaultError::NeedsRoot);
-        }
-        self.change(access, world, |work| {
-            let strays = work.drop_strays()?;
-            if strays.is_empty() {
-                return Err(VaultError::NoStrays);
-            }
-            Ok(((), world.event(Action::Slot, Vec::new(), strays.join(", "))))
-        })?;
-        self.compact(world);
-        Ok(())
+/// Takes the slots out of the file that are not the vault's, and out of the tree those whose rows are gone.
+pub fn remove_strays(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<(), VaultError> {
+    if !access.has_root() {
+        return Err(VaultError::NeedsRoot);
     }
+    vault.change(access, world, |tx| {
+        let strays = drop_strays(tx)?;
+        if strays.is_empty() {
+            return Err(VaultError::NoStrays);
+        }
+        Ok(((), world.event(Action::Slot, Vec::new(), strays.join(", "))))
+    })?;
+    vault.compact(world);
+    Ok(())
 }
 
 /// One reason for each number: what is wrong with a row by itself says more than that the tree does not know it.
@@ -80,60 +78,58 @@ fn gather(rows: &[SlotRow], beyond: Option<(u64, i64)>, strays: Vec<Stray>) -> V
     found.into_iter().map(|(slot, why)| PassedOver { slot, why }).collect()
 }
 
-impl Work<'_> {
-    /// The slots that the tree knows.
-    pub(crate) fn slots(&mut self) -> Result<Vec<SlotRow>, VaultError> {
-        Ok(self.sort_slots()?.0)
-    }
+/// The slots that the tree knows.
+pub(crate) fn verified(tx: &mut VerifiedTx<'_>) -> Result<Vec<SlotRow>, VaultError> {
+    Ok(sort(tx)?.0)
+}
 
-    /// The slots that the tree knows, and those that are apart from it.
-    fn sort_slots(&mut self) -> Result<(Vec<SlotRow>, Vec<Stray>), VaultError> {
-        let mut rows = self.tx.slots()?.into_iter().peekable();
-        let (mut known, mut strays) = (Vec::new(), Vec::new());
-        for id in 1..=HIGHEST_SLOT {
-            match (rows.next_if(|row| row.id == id), self.known_slot(id)?) {
-                (None, None) => {}
-                (None, Some(_)) => strays.push((id, Unusable::Missing)),
-                (Some(row), leaf) if leaf != Some(self.slot_leaf(&row)) => {
-                    strays.push((id, Unusable::Unknown));
-                }
-                (Some(row), _) => match slot::kind(&row) {
-                    Ok(_) => known.push(row),
-                    Err(why) => strays.push((id, why.into())),
-                },
+/// The slots that the tree knows, and those that are apart from it.
+fn sort(tx: &mut VerifiedTx<'_>) -> Result<(Vec<SlotRow>, Vec<Stray>), VaultError> {
+    let mut rows = tx.rows.slots()?.into_iter().peekable();
+    let (mut known, mut strays) = (Vec::new(), Vec::new());
+    for id in 1..=HIGHEST_SLOT {
+        match (rows.next_if(|row| row.id == id), proved_leaf(tx, id)?) {
+            (None, None) => {}
+            (None, Some(_)) => strays.push((id, Unusable::Missing)),
+            (Some(row), leaf) if leaf != Some(tx.slot_leaf(&row)) => {
+                strays.push((id, Unusable::Unknown));
             }
+            (Some(row), _) => match slot::kind(&row) {
+                Ok(_) => known.push(row),
+                Err(why) => strays.push((id, why.into())),
+            },
         }
-        Ok((known, strays))
     }
+    Ok((known, strays))
+}
 
-    /// What the tree knows of a slot, with what this very change has made of it.
-    fn known_slot(&mut self, id: u32) -> Result<Option<Digest>, VaultError> {
-        let tag = self.slot_tag(id);
-        match self.leaf_changes.get(&tag) {
-            Some(changed) => Ok(*changed),
-            None => Ok(self.tree.leaf(&tag)?),
-        }
+/// What the tree knows of a slot, with what this very change has made of it.
+fn proved_leaf(tx: &mut VerifiedTx<'_>, id: u32) -> Result<Option<Digest>, VaultError> {
+    let tag = tx.slot_tag(id);
+    match tx.leaf_changes.get(&tag) {
+        Some(changed) => Ok(*changed),
+        None => Ok(tx.tree.leaf(&tag)?),
     }
+}
 
-    /// Makes rows and tree agree on the slots: what the tree does not know goes, and a row that is gone opens nothing
-    /// when it is put back. What was done, for the log.
-    pub(crate) fn drop_strays(&mut self) -> Result<Vec<String>, VaultError> {
-        let mut done = Vec::new();
-        for (id, why) in self.sort_slots()?.1 {
-            done.push(match why {
-                Unusable::Missing => format!("slot {id} was missing"),
-                _ => format!("dropped slot {id}, which was not the vault's"),
-            });
-            self.tx.delete_slot(id)?;
-            if self.known_slot(id)?.is_some() {
-                let tag = self.slot_tag(id);
-                self.leaf_changes.insert(tag, None);
-            }
+/// Makes rows and tree agree on the slots: what the tree does not know goes, and a row that is gone opens nothing
+/// when it is put back. What was done, for the log.
+pub(crate) fn drop_strays(tx: &mut VerifiedTx<'_>) -> Result<Vec<String>, VaultError> {
+    let mut done = Vec::new();
+    for (id, why) in sort(tx)?.1 {
+        done.push(match why {
+            Unusable::Missing => format!("slot {id} was missing"),
+            _ => format!("dropped slot {id}, which was not the vault's"),
+        });
+        tx.rows.delete_slot(id)?;
+        if proved_leaf(tx, id)?.is_some() {
+            let tag = tx.slot_tag(id);
+            tx.leaf_changes.insert(tag, None);
         }
-        if let Some((rows, _)) = self.tx.slots_beyond()? {
-            self.tx.delete_slots_beyond()?;
-            done.push(format!("dropped {rows} rows beyond the slots"));
-        }
-        Ok(done)
     }
+    if let Some((rows, _)) = tx.rows.slots_beyond()? {
+        tx.rows.delete_slots_beyond()?;
+        done.push(format!("dropped {rows} rows beyond the slots"));
+    }
+    Ok(done)
 }

@@ -1,7 +1,7 @@
 //! The pin: what this machine last saw of a vault, kept outside the file.
 //!
 //! A file that was put back as a whole is consistent in itself; only a memory elsewhere notices. One small JSON file
-//! per (vault id, canonical path) holds the change number and the state record's MAC. It is read *before* the state,
+//! per (vault id, canonical path) holds the change number and the state record's hash. It is read *before* the state,
 //! so that a change made in between can only look newer than the pin. It needs no key: who can write this user's
 //! state folder can delete the pin as well, and no pin is a first use.
 
@@ -13,7 +13,7 @@ use data_encoding::HEXLOWER;
 
 use crate::audit::{self, AuditError, AuditKeys, Event};
 use crate::store::{TokenId, Tx};
-use keyvault_core::crypto::{Mac, sha256};
+use keyvault_core::crypto::{Hash, sha256};
 use keyvault_core::identity::Identity;
 use keyvault_os::fs::lock::FileLock;
 use keyvault_os::fs::private;
@@ -33,8 +33,8 @@ pub struct Pins {
 pub struct Pin {
     /// The change's number.
     pub change: u64,
-    /// The state record's MAC.
-    pub mac: Mac,
+    /// Names the state record, or a token's view.
+    pub hash: Hash,
     /// The vault's epoch; none of what a token's holder sees. A rekey begins another one, so that no key of before it
     /// makes what goes on from here.
     pub epoch: Option<u32>,
@@ -100,7 +100,7 @@ impl Pins {
     }
 
     /// What is remembered of a token's view in the vault at `path`, or of its bundles under a path of their own. A
-    /// token's holder knows nothing of other copies.
+    /// token's bearer knows nothing of other copies.
     #[must_use]
     pub fn read_token(&self, token: &TokenId, path: &Path) -> Memory {
         read(&self.token_file(token, path)).unwrap_or(Memory::None { elsewhere: None })
@@ -175,7 +175,7 @@ impl Pin {
     fn of(seen: &Authentic, identity: &Identity, path: &Path) -> Self {
         Self {
             change: seen.record.change,
-            mac: seen.mac,
+            hash: seen.hash,
             epoch: Some(identity.epoch),
             path: path.to_string_lossy().into_owned(),
         }
@@ -187,12 +187,12 @@ impl Pin {
         (self.epoch.unwrap_or(epoch), self.change) > (epoch, change)
     }
 
-    /// How something of this change and MAC stands to what is pinned. Ahead says nothing of the way there.
+    /// How something of this change and hash stands to what is pinned. Ahead says nothing of the way there.
     #[must_use]
-    pub(crate) fn standing_of(&self, change: u64, mac: &Mac) -> Standing {
+    pub(crate) fn standing_of(&self, change: u64, hash: &Hash) -> Standing {
         match change.cmp(&self.change) {
             Ordering::Less => Standing::RolledBack,
-            Ordering::Equal if self.mac == *mac => Standing::Same,
+            Ordering::Equal if self.hash == *hash => Standing::Same,
             Ordering::Equal => Standing::Forked,
             Ordering::Greater => Standing::Ahead,
         }
@@ -216,7 +216,7 @@ pub fn judge(
     if pin.epoch.is_some_and(|pinned| identity.epoch < pinned) {
         return Ok(Standing::RolledBack);
     }
-    match pin.standing_of(current.record.change, &current.mac) {
+    match pin.standing_of(current.record.change, &current.hash) {
         Standing::Ahead => {}
         standing => return Ok(standing),
     }
@@ -226,7 +226,7 @@ pub fn judge(
     let entries = next.seq..current.record.audit_count;
     let read = audit::read_range(tx, keys, identity, entries, &mut |seq, event: Event| {
         if seq == next.seq {
-            leads_here = event.change.is_some_and(|change| change.previous == pin.mac);
+            leads_here = event.change.is_some_and(|change| change.previous == pin.hash);
         }
     });
     match read {
@@ -243,11 +243,12 @@ mod tests {
     use super::super::record::Record;
     use super::*;
     use keyvault_core::clock::Moment;
+    use keyvault_core::codec::Extensions;
 
     const IDENTITY: Identity = Identity { vault_id: [1; 16], epoch: 1 };
 
-    fn pin(change: u64, mac: u8) -> Pin {
-        Pin { change, mac: [mac; 32], epoch: None, path: "/somewhere/vault.db".to_owned() }
+    fn pin(change: u64, hash: u8) -> Pin {
+        Pin { change, hash: [hash; 32], epoch: None, path: "/somewhere/vault.db".to_owned() }
     }
 
     fn pins() -> (tempfile::TempDir, Pins) {
@@ -279,22 +280,24 @@ mod tests {
     fn a_vault_s_pin_moves_forward_only_unless_its_file_is_adopted() {
         let (_folder, pins) = pins();
         let path = Path::new("/a");
-        let seen = |change, mac| Authentic {
+        let seen = |change, hash| Authentic {
             record: Record {
                 change,
                 time: Moment(0),
                 root: [0; 16],
                 audit_count: 0,
                 audit_head: [0; 32],
+                signer: [0; 16],
                 previous: [0; 32],
+                extensions: Extensions::default(),
             },
-            mac: [mac; 32],
+            hash: [hash; 32],
         };
-        let kept = || pins.read(&IDENTITY, path).pin().map(|pin| (pin.change, pin.mac[0]));
+        let kept = || pins.read(&IDENTITY, path).pin().map(|pin| (pin.change, pin.hash[0]));
         pins.advance(&IDENTITY, path, &seen(5, 1)).unwrap();
         assert_eq!(kept(), Some((5, 1)));
-        for (change, mac, then) in [(4, 2, (5, 1)), (5, 3, (5, 1)), (6, 4, (6, 4))] {
-            pins.advance(&IDENTITY, path, &seen(change, mac)).unwrap();
+        for (change, hash, then) in [(4, 2, (5, 1)), (5, 3, (5, 1)), (6, 4, (6, 4))] {
+            pins.advance(&IDENTITY, path, &seen(change, hash)).unwrap();
             assert_eq!(kept(), Some(then));
         }
         pins.replace(&IDENTITY, path, &seen(2, 5)).unwrap();
@@ -357,7 +360,7 @@ mod tests {
     #[test]
     fn a_record_is_older_the_same_another_or_ahead() {
         let pinned = pin(5, 1);
-        let standing = |change, mac| pinned.standing_of(change, &[mac; 32]);
+        let standing = |change, hash| pinned.standing_of(change, &[hash; 32]);
         assert_eq!(standing(4, 1), Standing::RolledBack);
         assert_eq!(standing(5, 1), Standing::Same);
         assert_eq!(standing(5, 2), Standing::Forked);
@@ -365,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_is_one_of_format_1_with_a_whole_mac_and_nothing_else() {
+    fn a_pin_is_one_of_format_1_with_a_whole_hash_and_nothing_else() {
         let text = String::from_utf8(pin(5, 0xab).encode().unwrap()).unwrap();
         assert_eq!(parse(text.as_bytes()), Some(pin(5, 0xab)));
         for (old, new) in [

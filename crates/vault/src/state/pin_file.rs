@@ -23,7 +23,7 @@ impl Pin {
         let file = PinFile {
             format: 1,
             change: self.change,
-            state: HEXLOWER.encode(&self.mac),
+            state: HEXLOWER.encode(&self.hash),
             epoch: self.epoch,
             path: self.path.clone(),
         };
@@ -38,10 +38,10 @@ const CHANGES: u64 = 1 << 62;
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Option<Pin> {
     let file: PinFile = serde_json::from_slice(bytes).ok()?;
-    let mac = HEXLOWER.decode(file.state.as_bytes()).ok()?.try_into().ok()?;
+    let hash = HEXLOWER.decode(file.state.as_bytes()).ok()?.try_into().ok()?;
     (file.format == 1 && file.change < CHANGES).then_some(Pin {
         change: file.change,
-        mac,
+        hash,
         epoch: file.epoch,
         path: file.path,
     })

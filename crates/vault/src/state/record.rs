@@ -1,17 +1,25 @@
-//! The state record: the vault as of its last change, under one MAC.
+//! The state record: the vault as of its last change, signed, and under one MAC together with its signature.
 
 use crate::store::{StateRow, Tx};
 use keyvault_core::clock::Moment;
-use keyvault_core::codec::{Decoder, Encoder, Malformed};
-use keyvault_core::crypto::{Digest, Key, Mac};
+use keyvault_core::codec::{Decoder, Encoder, Extensions, Malformed};
+use keyvault_core::crypto::{
+    Digest, HASH_LEN, Hash, Mac, SealingKey, Signed, Signer, SignerId, SigningKey, sha256,
+};
 use keyvault_core::identity::{FORMAT, Identity};
 
 use super::StateError;
 
 const LABEL: &[u8] = b"keyvault state record";
 
+/// The kind of signer: the epoch's pair, which follows from the daily key. 2, a device's pair, is reserved.
+const BY_EPOCH: u8 = 1;
+
+/// Stands for the record before the first.
+pub(crate) const NO_RECORD: Hash = [0; HASH_LEN];
+
 /// The vault as of one change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Counts changes, from 1 (`init`).
     pub change: u64,
@@ -22,16 +30,19 @@ pub struct Record {
     pub audit_count: u64,
     /// MAC of the last of them.
     pub audit_head: Mac,
-    /// MAC of the record before this one; zero before the first.
-    pub previous: Mac,
+    /// The epoch's signer.
+    pub signer: SignerId,
+    /// The record before this one.
+    pub previous: Hash,
+    pub extensions: Extensions,
 }
 
 /// A record whose MAC was right. Only [`Record::load`] and [`Record::store`] make one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authentic {
     pub record: Record,
-    /// Its MAC.
-    pub mac: Mac,
+    /// Over the record and its signature.
+    pub hash: Hash,
 }
 
 impl Record {
@@ -45,7 +56,10 @@ impl Record {
             .fixed(&self.root)
             .u64(self.audit_count)
             .fixed(&self.audit_head)
+            .u8(BY_EPOCH)
+            .fixed(&self.signer)
             .fixed(&self.previous)
+            .extensions(&self.extensions)
             .finish()
     }
 
@@ -61,29 +75,65 @@ impl Record {
             root: decoder.array()?,
             audit_count: decoder.u64()?,
             audit_head: decoder.array()?,
+            signer: match decoder.u8()? {
+                BY_EPOCH => decoder.array()?,
+                _ => return Err(Malformed),
+            },
             previous: decoder.array()?,
+            extensions: decoder.extensions()?,
         };
         decoder.end()?;
         Ok(record)
     }
 
-    /// Reads the record and checks its MAC before its content.
-    pub fn load(tx: &Tx<'_>, key: &Key, identity: &Identity) -> Result<Authentic, StateError> {
+    /// Reads the record and checks its MAC before its content. The signature is under the MAC: whoever has the key of
+    /// the one has that of the other, so it is verified where origin is asked for ([`is_signed_by`]).
+    pub fn load(tx: &Tx<'_>, key: &SealingKey, identity: &Identity) -> Result<Authentic, StateError> {
         let row = tx.state()?;
-        if !same(&key.mac(&[LABEL, &row.record]), &row.mac) {
+        if !same(&mac(key, &row), &row.mac) {
             return Err(StateError::Record);
         }
         let record = Self::decode(&row.record, identity).map_err(|_| StateError::Record)?;
-        Ok(Authentic { record, mac: row.mac })
+        match record.extensions.must_be_known() {
+            Some(field) => Err(StateError::NewerRecord { field }),
+            None => Ok(Authentic { record, hash: hash(&row) }),
+        }
     }
 
-    /// Writes the record under its MAC.
-    pub fn store(self, tx: &Tx<'_>, key: &Key, identity: &Identity) -> Result<Authentic, StateError> {
+    /// Signs the record and writes it under its MAC.
+    pub fn store(
+        self,
+        tx: &Tx<'_>,
+        signing: &SigningKey,
+        key: &SealingKey,
+        identity: &Identity,
+    ) -> Result<Authentic, StateError> {
         let record = self.encode(identity);
-        let mac = key.mac(&[LABEL, &record]);
-        tx.put_state(&StateRow { record, mac })?;
-        Ok(Authentic { record: self, mac })
+        let signature = signing.sign(Signed::Record, identity, &record);
+        let mut row = StateRow { record, signature, mac: [0; 32] };
+        row.mac = mac(key, &row);
+        tx.put_state(&row)?;
+        Ok(Authentic { record: self, hash: hash(&row) })
     }
+}
+
+/// Whether the record that is there was signed by `signer`, and names it.
+pub(crate) fn is_signed_by(tx: &Tx<'_>, signer: &Signer, identity: &Identity) -> Result<bool, StateError> {
+    let row = tx.state()?;
+    let names = Record::decode(&row.record, identity).is_ok_and(|record| record.signer == signer.id());
+    Ok(names && signer.verify(Signed::Record, identity, &row.record, &row.signature).is_ok())
+}
+
+fn parts(row: &StateRow) -> Vec<u8> {
+    Encoder::new().bytes(&row.record).bytes(&row.signature).finish()
+}
+
+fn mac(key: &SealingKey, row: &StateRow) -> Mac {
+    key.mac(&[LABEL, &parts(row)])
+}
+
+fn hash(row: &StateRow) -> Hash {
+    sha256(&parts(row))
 }
 
 fn same(left: &Mac, right: &Mac) -> bool {

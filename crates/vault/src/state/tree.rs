@@ -18,7 +18,7 @@
 use std::collections::BTreeMap;
 
 use crate::store::{Tag, Tx};
-use keyvault_core::crypto::{Digest, Key};
+use keyvault_core::crypto::{Digest, SealingKey};
 use keyvault_os::process::cores::on_all_cores;
 
 use super::StateError;
@@ -41,7 +41,7 @@ type Change<'c> = (&'c Tag, &'c Option<Digest>);
 /// A view of the tree under one root digest. Nodes are verified once, when they are first read.
 pub(crate) struct Tree<'a> {
     tx: &'a Tx<'a>,
-    key: &'a Key,
+    key: &'a SealingKey,
     root: Option<Digest>,
     nodes: BTreeMap<u32, Node>,
 }
@@ -56,13 +56,13 @@ pub struct Node {
 
 /// The way from the root to a bucket: which child to take at each level.
 #[derive(Clone, Copy)]
-struct Way {
+struct BucketPath {
     top: u32,
     middle: u32,
     lower: u32,
 }
 
-impl Way {
+impl BucketPath {
     fn to(tag: &Tag) -> Self {
         let [a, b, c, ..] = *tag;
         let bits = u32::from_be_bytes([0, a, b, c]) >> 6;
@@ -97,13 +97,13 @@ impl Way {
 impl<'a> Tree<'a> {
     /// The tree under `root`; `None` is the tree without a leaf.
     #[must_use]
-    pub(crate) fn new(tx: &'a Tx<'a>, key: &'a Key, root: Option<Digest>) -> Self {
+    pub(crate) fn new(tx: &'a Tx<'a>, key: &'a SealingKey, root: Option<Digest>) -> Self {
         Self { tx, key, root, nodes: BTreeMap::new() }
     }
 
     /// The leaf at `tag`, or the proof that there is none.
     pub(crate) fn leaf(&mut self, tag: &Tag) -> Result<Option<Digest>, StateError> {
-        let bucket = self.bucket(Way::to(tag))?;
+        let bucket = self.bucket(BucketPath::to(tag))?;
         Ok(bucket.get(tag).copied())
     }
 
@@ -141,14 +141,14 @@ impl<'a> Tree<'a> {
         &mut self,
         changes: &BTreeMap<Tag, Option<Digest>>,
     ) -> Result<Option<Digest>, StateError> {
-        let mut by_bucket: BTreeMap<u32, (Way, Vec<Change<'_>>)> = BTreeMap::new();
+        let mut by_bucket: BTreeMap<u32, (BucketPath, Vec<Change<'_>>)> = BTreeMap::new();
         for (tag, leaf) in changes {
-            let way = Way::to(tag);
-            by_bucket.entry(way.bucket()).or_insert((way, Vec::new())).1.push((tag, leaf));
+            let path = BucketPath::to(tag);
+            by_bucket.entry(path.bucket()).or_insert((path, Vec::new())).1.push((tag, leaf));
         }
         let mut touched = BTreeMap::new();
-        for (way, leaves) in by_bucket.into_values() {
-            let mut bucket = self.bucket(way)?;
+        for (path, leaves) in by_bucket.into_values() {
+            let mut bucket = self.bucket(path)?;
             for (tag, leaf) in leaves {
                 self.tx.put_leaf(tag, leaf.as_ref())?;
                 match leaf {
@@ -156,15 +156,15 @@ impl<'a> Tree<'a> {
                     None => bucket.remove(tag),
                 };
             }
-            let digest = self.bucket_digest(way, &bucket);
-            self.nodes.entry(way.lower_node()).or_default().set(way.lower, digest);
-            touched.insert(way.lower_node(), way);
+            let digest = self.bucket_digest(path, &bucket);
+            self.nodes.entry(path.lower_node()).or_default().set(path.lower, digest);
+            touched.insert(path.lower_node(), path);
         }
         let mut middle = BTreeMap::new();
-        for (id, way) in touched {
+        for (id, path) in touched {
             let digest = self.write_node(id)?;
-            self.nodes.entry(way.middle_node()).or_default().set(way.middle, digest);
-            middle.insert(way.middle_node(), way.top);
+            self.nodes.entry(path.middle_node()).or_default().set(path.middle, digest);
+            middle.insert(path.middle_node(), path.top);
         }
         for (id, top) in middle {
             let digest = self.write_node(id)?;
@@ -175,16 +175,16 @@ impl<'a> Tree<'a> {
     }
 
     /// Loads and verifies the path to a bucket and the bucket itself.
-    fn bucket(&mut self, way: Way) -> Result<Bucket, StateError> {
-        let top = self.node(0, self.root)?.get(way.top);
-        let middle = self.node(way.middle_node(), top)?.get(way.middle);
-        let expected = self.node(way.lower_node(), middle)?.get(way.lower);
-        let (from, to) = way.range();
+    fn bucket(&mut self, path: BucketPath) -> Result<Bucket, StateError> {
+        let top = self.node(0, self.root)?.get(path.top);
+        let middle = self.node(path.middle_node(), top)?.get(path.middle);
+        let expected = self.node(path.lower_node(), middle)?.get(path.lower);
+        let (from, to) = path.range();
         let bucket: Bucket = self.tx.leaves(&from, &to)?.into_iter().collect();
-        if self.bucket_digest(way, &bucket) == expected {
+        if self.bucket_digest(path, &bucket) == expected {
             Ok(bucket)
         } else {
-            Err(mismatch(&format!("leaf bucket {}", way.bucket())))
+            Err(mismatch(&format!("leaf bucket {}", path.bucket())))
         }
     }
 
@@ -226,7 +226,7 @@ impl<'a> Tree<'a> {
         let mut buckets: BTreeMap<u32, [Bucket; 2]> = BTreeMap::new();
         for (source, leaves) in [stored, rows].into_iter().enumerate() {
             for (tag, leaf) in leaves {
-                let both = buckets.entry(Way::to(&tag).bucket()).or_default();
+                let both = buckets.entry(BucketPath::to(&tag).bucket()).or_default();
                 if let Some(bucket) = both.get_mut(source) {
                     bucket.insert(tag, leaf);
                 }
@@ -238,9 +238,9 @@ impl<'a> Tree<'a> {
         for (top, digest) in root.children() {
             for (middle, digest) in node(FIRST_MIDDLE + top, digest).children() {
                 for (lower, digest) in node(FIRST_LOWER + top * FAN_OUT + middle, digest).children() {
-                    let way = Way { top, middle, lower };
-                    let [stored, rows] = buckets.remove(&way.bucket()).unwrap_or_default();
-                    proved.extend(self.proved_bucket(way, digest, stored, rows).unwrap_or_default());
+                    let path = BucketPath { top, middle, lower };
+                    let [stored, rows] = buckets.remove(&path.bucket()).unwrap_or_default();
+                    proved.extend(self.proved_bucket(path, digest, stored, rows).unwrap_or_default());
                 }
             }
         }
@@ -255,7 +255,13 @@ impl<'a> Tree<'a> {
     }
 
     /// The bucket of that digest, out of the leaves that are there and those that its rows must have.
-    fn proved_bucket(&self, way: Way, digest: Digest, stored: Bucket, rows: Bucket) -> Option<Bucket> {
+    fn proved_bucket(
+        &self,
+        path: BucketPath,
+        digest: Digest,
+        stored: Bucket,
+        rows: Bucket,
+    ) -> Option<Bucket> {
         /// Of so many leaves every choice is tried.
         const FEW: usize = 10;
         let both: Bucket = stored
@@ -266,7 +272,7 @@ impl<'a> Tree<'a> {
         let mut all: Vec<_> = stored.clone().into_iter().chain(rows.clone()).collect();
         all.sort_unstable();
         all.dedup();
-        let is_it = |bucket: &Bucket| self.bucket_digest(way, bucket) == Some(digest);
+        let is_it = |bucket: &Bucket| self.bucket_digest(path, bucket) == Some(digest);
         if let Some(bucket) = [stored, rows, both].into_iter().find(is_it) {
             return Some(bucket);
         }
@@ -286,24 +292,24 @@ impl<'a> Tree<'a> {
 
     fn nodes_of(&self, leaves: &Leaves) -> BTreeMap<u32, Node> {
         let mut nodes: BTreeMap<u32, Node> = BTreeMap::new();
-        let mut lower_ways = BTreeMap::new();
+        let mut lower_paths = BTreeMap::new();
         let runs: Vec<_> = leaves
-            .chunk_by(|left, right| Way::to(&left.0).bucket() == Way::to(&right.0).bucket())
-            .filter_map(|run| run.first().map(|(tag, _)| (Way::to(tag), run)))
+            .chunk_by(|left, right| BucketPath::to(&left.0).bucket() == BucketPath::to(&right.0).bucket())
+            .filter_map(|run| run.first().map(|(tag, _)| (BucketPath::to(tag), run)))
             .collect();
         let key = self.key;
-        let digests = on_all_cores(&runs, |(way, run)| {
-            digest_of_run(key, *way, run.iter().map(|(tag, leaf)| (tag, leaf)))
+        let digests = on_all_cores(&runs, |(path, run)| {
+            digest_of_run(key, *path, run.iter().map(|(tag, leaf)| (tag, leaf)))
         });
-        for ((way, _), digest) in runs.into_iter().zip(digests) {
-            nodes.entry(way.lower_node()).or_default().set(way.lower, Some(digest));
-            lower_ways.insert(way.lower_node(), way);
+        for ((path, _), digest) in runs.into_iter().zip(digests) {
+            nodes.entry(path.lower_node()).or_default().set(path.lower, Some(digest));
+            lower_paths.insert(path.lower_node(), path);
         }
         let mut tops = BTreeMap::new();
-        for (id, way) in lower_ways {
+        for (id, path) in lower_paths {
             let digest = nodes.get(&id).map(|node| self.node_digest(id, node));
-            nodes.entry(way.middle_node()).or_default().set(way.middle, digest);
-            tops.insert(way.middle_node(), way.top);
+            nodes.entry(path.middle_node()).or_default().set(path.middle, digest);
+            tops.insert(path.middle_node(), path.top);
         }
         for (id, top) in tops {
             let digest = nodes.get(&id).map(|node| self.node_digest(id, node));
@@ -320,18 +326,22 @@ impl<'a> Tree<'a> {
         self.key.digest(&[NODE_LABEL, &id.to_le_bytes(), body])
     }
 
-    fn bucket_digest(&self, way: Way, bucket: &Bucket) -> Option<Digest> {
-        if bucket.is_empty() { None } else { Some(digest_of_run(self.key, way, bucket.iter())) }
+    fn bucket_digest(&self, path: BucketPath, bucket: &Bucket) -> Option<Digest> {
+        if bucket.is_empty() { None } else { Some(digest_of_run(self.key, path, bucket.iter())) }
     }
 }
 
-fn digest_of_run<'b>(key: &Key, way: Way, leaves: impl Iterator<Item = (&'b Tag, &'b Digest)>) -> Digest {
+fn digest_of_run<'b>(
+    key: &SealingKey,
+    path: BucketPath,
+    leaves: impl Iterator<Item = (&'b Tag, &'b Digest)>,
+) -> Digest {
     let mut body = Vec::with_capacity(64);
     for (tag, leaf) in leaves {
         body.extend_from_slice(tag);
         body.extend_from_slice(leaf);
     }
-    key.digest(&[BUCKET_LABEL, &way.bucket().to_le_bytes(), &body])
+    key.digest(&[BUCKET_LABEL, &path.bucket().to_le_bytes(), &body])
 }
 
 impl Node {
@@ -421,15 +431,18 @@ mod tests {
     #[test]
     fn a_bucket_is_all_tags_of_eighteen_bits() {
         for tag in [[0; 16], [0xFF; 16], *b"\x12\x34\x56 and so forth"] {
-            let way = Way::to(&tag);
-            let (from, to) = way.range();
+            let path = BucketPath::to(&tag);
+            let (from, to) = path.range();
             assert!(from <= tag && tag <= to);
             assert_eq!(
                 (from[..2].to_vec(), from[2] & 0x3F, from[3..].to_vec()),
                 (to[..2].to_vec(), 0, vec![0; 13])
             );
             assert_eq!((from[2] | 0x3F, vec![0xFF; 13]), (to[2], to[3..].to_vec()));
-            assert_eq!((Way::to(&from).bucket(), Way::to(&to).bucket()), (way.bucket(), way.bucket()));
+            assert_eq!(
+                (BucketPath::to(&from).bucket(), BucketPath::to(&to).bucket()),
+                (path.bucket(), path.bucket())
+            );
         }
     }
 }

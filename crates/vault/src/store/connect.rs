@@ -21,38 +21,38 @@ const PAGE: u32 = 4096;
 impl Store {
     /// Opens an existing vault and reads its head. `path` is canonical and has been checked for owner, mode and kind.
     pub fn open(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
-        let way = if is_frozen(&path) { Way::Immutable } else { Way::Shared };
-        Self::open_as(path, way)
+        let opening = if is_frozen(&path) { Opening::Immutable } else { Opening::Shared };
+        Self::open_as(path, opening)
     }
 
     /// The same for one transaction that begins at once, such as that of `exec`: if nobody else has the vault open, others
     /// wait until it is over or [`Store::let_others_in`] is called.
     pub fn open_briefly(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
-        let way = if is_frozen(&path) {
-            Way::Immutable
+        let opening = if is_frozen(&path) {
+            Opening::Immutable
         } else if brief_index::register() {
-            Way::Brief
+            Opening::Brief
         } else {
-            Way::Shared
+            Opening::Shared
         };
-        Self::open_as(path, way)
+        Self::open_as(path, opening)
     }
 
     /// The same without a lock, and without making the side files that there are not: for a look that nothing depends
     /// on. Somebody who writes meanwhile makes it a look at nothing.
     pub fn open_untouched(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
-        let way = if has_content(&path, "-wal") { Way::Shared } else { Way::Immutable };
-        Self::open_as(path, way)
+        let opening = if has_content(&path, "-wal") { Opening::Shared } else { Opening::Immutable };
+        Self::open_as(path, opening)
     }
 
-    fn open_as(path: PathBuf, way: Way) -> Result<(Self, HeaderRow), StoreError> {
+    fn open_as(path: PathBuf, opening: Opening) -> Result<(Self, HeaderRow), StoreError> {
         let file = path.clone();
-        let index = if way == Way::Brief { Index::Brief } else { Index::Shared };
-        let mut store = Self { connection: connect(&path, way)?, path, index: Cell::new(index) };
+        let index = if opening == Opening::Brief { Index::Brief } else { Index::Shared };
+        let mut store = Self { connection: connect(&path, opening)?, path, index: Cell::new(index) };
         // In one transaction, which is begun once: this is on the way of every command.
         let tx = store.begin_reading()?;
         check_format(tx.connection)?;
-        check_pages(tx.connection, way)?;
+        check_pages(tx.connection, opening)?;
         check_length(&file)?;
         check_schema(tx.connection)?;
         let header = tx.header()?;
@@ -62,13 +62,13 @@ impl Store {
 
     /// Opens an empty file, to be filled by [`Store::copy_into`].
     pub fn blank(path: PathBuf) -> Result<Self, StoreError> {
-        Ok(Self { connection: connect(&path, Way::Shared)?, path, index: Cell::new(Index::Shared) })
+        Ok(Self { connection: connect(&path, Opening::Shared)?, path, index: Cell::new(Index::Shared) })
     }
 
     /// Turns the empty file at `path` (made by the caller with the mode it wants; side files inherit it) into a
     /// vault without content.
     pub fn create(path: PathBuf) -> Result<Self, StoreError> {
-        let connection = connect(&path, Way::Shared)?;
+        let connection = connect(&path, Opening::Shared)?;
         connection.execute_batch(&format!("PRAGMA page_size = {PAGE}"))?;
         use_log(&connection)?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -130,7 +130,7 @@ fn refuse_unfit_build() -> Result<(), StoreError> {
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Opening {
     /// Beside others.
     Shared,
     /// For one transaction, with the log's index in our own memory if nobody else has the vault open.
@@ -139,14 +139,14 @@ enum Way {
     Immutable,
 }
 
-fn connect(path: &Path, way: Way) -> Result<Connection, StoreError> {
+fn connect(path: &Path, opening: Opening) -> Result<Connection, StoreError> {
     let flags =
         OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_EXRESCODE;
     let writable = flags | OpenFlags::SQLITE_OPEN_READ_WRITE;
-    let connection = match way {
-        Way::Shared => Connection::open_with_flags(path, writable)?,
-        Way::Brief => Connection::open_with_flags_and_vfs(path, writable, brief_index::NAME)?,
-        Way::Immutable => {
+    let connection = match opening {
+        Opening::Shared => Connection::open_with_flags(path, writable)?,
+        Opening::Brief => Connection::open_with_flags_and_vfs(path, writable, brief_index::NAME)?,
+        Opening::Immutable => {
             let flags = flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
             Connection::open_with_flags(immutable_uri(path), flags)?
         }
@@ -171,13 +171,13 @@ fn connect(path: &Path, way: Way) -> Result<Connection, StoreError> {
 
 /// Another program may have given the file another journal or other pages. In any mode but WAL a crash would leave a
 /// journal, which would be needed then and is refused.
-fn check_pages(connection: &Connection, way: Way) -> Result<(), StoreError> {
+fn check_pages(connection: &Connection, opening: Opening) -> Result<(), StoreError> {
     if connection.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0))? != PAGE {
         return Err(StoreError::Damaged { what: "the page size is not 4096".to_owned() });
     }
     let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0))?;
     // A file that was opened as one that never changes has no journal either.
-    if mode == "wal" || way == Way::Immutable { Ok(()) } else { Err(StoreError::NoLog) }
+    if mode == "wal" || opening == Opening::Immutable { Ok(()) } else { Err(StoreError::NoLog) }
 }
 
 /// A file cut off within its last page is filled up with zeros by SQLite, and only who reads there would notice. With a
@@ -272,7 +272,13 @@ mod tests {
     use crate::store::Durability;
 
     fn header(epoch: u32) -> HeaderRow {
-        HeaderRow { vault_id: [1; 16], epoch, written_by: "0".to_owned(), chain_seed: vec![2] }
+        HeaderRow {
+            vault_id: [1; 16],
+            epoch,
+            written_by: "0".to_owned(),
+            chain_seed: vec![2],
+            signer: vec![3],
+        }
     }
 
     fn vault() -> (tempfile::TempDir, PathBuf) {

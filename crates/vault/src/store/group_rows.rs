@@ -73,13 +73,13 @@ impl Tx<'_> {
     }
 
     /// Makes a key a member of a scope.
-    pub fn put_scope_member(&self, scope: &Tag, item: &Tag) -> Result<()> {
-        self.run("INSERT OR REPLACE INTO scope_member (scope, item) VALUES (?, ?)", params![scope, item])
+    pub fn put_scope_member(&self, scope: &Tag, key: &Tag) -> Result<()> {
+        self.run("INSERT OR REPLACE INTO scope_member (scope, item) VALUES (?, ?)", params![scope, key])
     }
 
     /// Takes a key out of a scope.
-    pub fn delete_scope_member(&self, scope: &Tag, item: &Tag) -> Result<()> {
-        self.run("DELETE FROM scope_member WHERE scope = ? AND item = ?", params![scope, item])
+    pub fn delete_scope_member(&self, scope: &Tag, key: &Tag) -> Result<()> {
+        self.run("DELETE FROM scope_member WHERE scope = ? AND item = ?", params![scope, key])
     }
 
     pub fn directory(&self, bucket: u8) -> Result<Option<DirectoryRow>> {

@@ -25,7 +25,7 @@ use rusqlite::{Connection, ErrorCode};
 use keyvault_os::brief_index;
 
 pub use group_rows::{DirectoryRow, ScopeRow};
-pub use rows::{AuditRow, HeaderRow, ItemRow, SlotRow, StateRow, Tag};
+pub use rows::{AuditRow, HeaderRow, KeyRow, SlotRow, StateRow, Tag};
 pub use strays::Stray;
 pub use token_rows::{GrantRow, Ledger, TokenCounts, TokenId, TokenRow, ViewRow};
 

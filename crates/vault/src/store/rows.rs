@@ -21,6 +21,8 @@ pub struct HeaderRow {
     pub written_by: String,
     /// The audit chain's k₀, sealed under root.
     pub chain_seed: Vec<u8>,
+    /// The public half of the pair that signs in this epoch.
+    pub signer: Vec<u8>,
 }
 
 /// One way to open the vault.
@@ -35,7 +37,7 @@ pub struct SlotRow {
 
 /// A key's sealed metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ItemRow {
+pub struct KeyRow {
     /// The blind index of its name.
     pub tag: Tag,
     /// Raised by each rewrite.
@@ -43,11 +45,12 @@ pub struct ItemRow {
     pub sealed: Vec<u8>,
 }
 
-/// The state record and its MAC.
+/// The state record, its signature, and the MAC of both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateRow {
     pub record: Vec<u8>,
-    /// Its MAC under the state key.
+    pub signature: Vec<u8>,
+    /// Under the state key.
     pub mac: [u8; 32],
 }
 
@@ -72,7 +75,7 @@ pub(super) type Result<T> = std::result::Result<T, StoreError>;
 impl Tx<'_> {
     pub fn header(&self) -> Result<HeaderRow> {
         self.one(
-            "SELECT vault_id, epoch, written_by, chain_seed FROM vault WHERE id = 1",
+            "SELECT vault_id, epoch, written_by, chain_seed, signer FROM vault WHERE id = 1",
             [],
             "vault",
             |row| {
@@ -81,6 +84,7 @@ impl Tx<'_> {
                     epoch: row.get(1)?,
                     written_by: row.get(2)?,
                     chain_seed: row.get(3)?,
+                    signer: row.get(4)?,
                 })
             },
         )?
@@ -89,8 +93,8 @@ impl Tx<'_> {
 
     pub fn put_header(&self, header: &HeaderRow) -> Result<()> {
         self.run(
-            "INSERT OR REPLACE INTO vault (id, vault_id, epoch, written_by, chain_seed) VALUES (1, ?, ?, ?, ?)",
-            params![header.vault_id, header.epoch, header.written_by, header.chain_seed],
+            "INSERT OR REPLACE INTO vault (id, vault_id, epoch, written_by, chain_seed, signer) VALUES (1, ?, ?, ?, ?, ?)",
+            params![header.vault_id, header.epoch, header.written_by, header.chain_seed, header.signer],
         )
     }
 
@@ -154,17 +158,17 @@ impl Tx<'_> {
     }
 
     /// A key's row by the blind index of its name.
-    pub fn item(&self, tag: &Tag) -> Result<Option<ItemRow>> {
-        self.one("SELECT tag, revision, sealed FROM item WHERE tag = ?", [tag.as_slice()], "item", item_row)
+    pub fn key(&self, tag: &Tag) -> Result<Option<KeyRow>> {
+        self.one("SELECT tag, revision, sealed FROM item WHERE tag = ?", [tag.as_slice()], "item", key_row)
     }
 
     /// All keys' rows, ordered by tag.
-    pub fn each_item(&self, mut take: impl FnMut(ItemRow) -> Result<()>) -> Result<()> {
-        self.each("SELECT tag, revision, sealed FROM item ORDER BY tag", [], |row| take(item_row(row)?))
+    pub fn each_key(&self, mut take: impl FnMut(KeyRow) -> Result<()>) -> Result<()> {
+        self.each("SELECT tag, revision, sealed FROM item ORDER BY tag", [], |row| take(key_row(row)?))
     }
 
     /// The tags of all rows that have one, whatever else is wrong with them.
-    pub fn item_tags(&self) -> Result<Vec<Tag>> {
+    pub fn key_tags(&self) -> Result<Vec<Tag>> {
         let mut tags = Vec::new();
         self.each("SELECT tag FROM item", [], |row| {
             tags.extend(row.get::<_, Tag>(0).ok());
@@ -173,31 +177,31 @@ impl Tx<'_> {
         Ok(tags)
     }
 
-    pub fn put_item(&self, item: &ItemRow) -> Result<()> {
+    pub fn put_key(&self, key: &KeyRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO item (tag, revision, sealed) VALUES (?, ?, ?)",
-            params![item.tag, number(item.revision)?, item.sealed],
+            params![key.tag, number(key.revision)?, key.sealed],
         )
     }
 
-    pub fn delete_item(&self, tag: &Tag) -> Result<()> {
+    pub fn delete_key(&self, tag: &Tag) -> Result<()> {
         self.run("DELETE FROM item WHERE tag = ?", [tag.as_slice()])
     }
 
-    pub fn version_key(&self, item: &[u8; 16], version: u32) -> Result<Option<Vec<u8>>> {
+    pub fn version_key(&self, key_id: &[u8; 16], version: u32) -> Result<Option<Vec<u8>>> {
         self.one(
             "SELECT sealed FROM version_key WHERE item = ? AND version = ?",
-            params![item, version],
+            params![key_id, version],
             "version_key",
             |row| Ok(row.get(0)?),
         )
     }
 
     /// A version's sealed value.
-    pub fn version_value(&self, item: &[u8; 16], version: u32) -> Result<Option<Vec<u8>>> {
+    pub fn version_value(&self, key_id: &[u8; 16], version: u32) -> Result<Option<Vec<u8>>> {
         self.one(
             "SELECT sealed FROM version_value WHERE item = ? AND version = ?",
-            params![item, version],
+            params![key_id, version],
             "version_value",
             |row| Ok(row.get(0)?),
         )
@@ -216,27 +220,27 @@ impl Tx<'_> {
     }
 
     /// Writes a version: its wrapped key and its value.
-    pub fn put_version(&self, item: &[u8; 16], version: u32, key: &[u8], value: &[u8]) -> Result<()> {
+    pub fn put_version(&self, key_id: &[u8; 16], version: u32, key: &[u8], value: &[u8]) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO version_key (item, version, sealed) VALUES (?, ?, ?)",
-            params![item, version, key],
+            params![key_id, version, key],
         )?;
         self.run(
             "INSERT OR REPLACE INTO version_value (item, version, sealed) VALUES (?, ?, ?)",
-            params![item, version, value],
+            params![key_id, version, value],
         )
     }
 
     /// Deletes one version's key and value.
-    pub fn delete_version(&self, item: &[u8; 16], version: u32) -> Result<()> {
-        self.run("DELETE FROM version_key WHERE item = ? AND version = ?", params![item, version])?;
-        self.run("DELETE FROM version_value WHERE item = ? AND version = ?", params![item, version])
+    pub fn delete_version(&self, key_id: &[u8; 16], version: u32) -> Result<()> {
+        self.run("DELETE FROM version_key WHERE item = ? AND version = ?", params![key_id, version])?;
+        self.run("DELETE FROM version_value WHERE item = ? AND version = ?", params![key_id, version])
     }
 
     /// Deletes every version of a key.
-    pub fn delete_versions(&self, item: &[u8; 16]) -> Result<()> {
-        self.run("DELETE FROM version_key WHERE item = ?", [item.as_slice()])?;
-        self.run("DELETE FROM version_value WHERE item = ?", [item.as_slice()])
+    pub fn delete_versions(&self, key_id: &[u8; 16]) -> Result<()> {
+        self.run("DELETE FROM version_key WHERE item = ?", [key_id.as_slice()])?;
+        self.run("DELETE FROM version_value WHERE item = ?", [key_id.as_slice()])
     }
 
     /// The rows of versions that are not among these, as table, key's id and number; the columns may be anything.
@@ -244,10 +248,10 @@ impl Tx<'_> {
         let mut others = Vec::new();
         for table in ["version_key", "version_value"] {
             self.each(&format!("SELECT item, version FROM {table}"), [], |row| {
-                let (item, version): (Vec<u8>, i64) = (row.get(0)?, row.get(1)?);
-                let named = <[u8; 16]>::try_from(item.as_slice()).ok().zip(u32::try_from(version).ok());
+                let (key, version): (Vec<u8>, i64) = (row.get(0)?, row.get(1)?);
+                let named = <[u8; 16]>::try_from(key.as_slice()).ok().zip(u32::try_from(version).ok());
                 if named.is_none_or(|named| !known.contains(&named)) {
-                    others.push((table, item, version));
+                    others.push((table, key, version));
                 }
                 Ok(())
             })?;
@@ -257,9 +261,9 @@ impl Tx<'_> {
 
     /// Deletes the rows of versions that are not among these.
     pub fn delete_other_versions(&self, known: &BTreeSet<([u8; 16], u32)>) -> Result<()> {
-        self.other_versions(known)?.iter().try_for_each(|(table, item, version)| {
+        self.other_versions(known)?.iter().try_for_each(|(table, key, version)| {
             let sql = format!("DELETE FROM {table} WHERE item = ? AND version = ?");
-            self.run(&sql, params![item, version])
+            self.run(&sql, params![key, version])
         })
     }
 
@@ -329,8 +333,8 @@ fn table_of(sql: &str) -> String {
     behind.split(' ').next().unwrap_or_default().to_owned()
 }
 
-fn item_row(row: &Row<'_>) -> Result<ItemRow> {
-    Ok(ItemRow { tag: array(row, 0, "item.tag")?, revision: unsigned(row.get(1)?)?, sealed: row.get(2)? })
+fn key_row(row: &Row<'_>) -> Result<KeyRow> {
+    Ok(KeyRow { tag: array(row, 0, "item.tag")?, revision: unsigned(row.get(1)?)?, sealed: row.get(2)? })
 }
 
 /// A BLOB column of exactly `N` bytes.

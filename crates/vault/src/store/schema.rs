@@ -4,8 +4,8 @@
 /// Marks the file as a vault: `KVLT` in SQLite's `application_id`.
 pub(super) const APPLICATION_ID: i32 = 0x4B56_4C54;
 
-/// The format, in SQLite's `user_version`.
-pub(super) const FORMAT: i32 = 2;
+/// The format, in SQLite's `user_version`: 1000 + n until it is frozen as 3.
+pub(super) const FORMAT: i32 = 1001;
 
 /// An object of the schema as (type, name, table, statement).
 pub(super) type Object = (&'static str, &'static str, &'static str, &'static str);
@@ -71,7 +71,7 @@ pub(super) const OBJECTS: [Object; 19] = [
         "table",
         "state",
         "state",
-        "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), record BLOB NOT NULL, mac BLOB NOT NULL) STRICT",
+        "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), record BLOB NOT NULL, signature BLOB NOT NULL, mac BLOB NOT NULL) STRICT",
     ),
     (
         "table",
@@ -107,7 +107,7 @@ pub(super) const OBJECTS: [Object; 19] = [
         "table",
         "vault",
         "vault",
-        "CREATE TABLE vault (id INTEGER PRIMARY KEY CHECK (id = 1), vault_id BLOB NOT NULL, epoch INTEGER NOT NULL, written_by TEXT NOT NULL, chain_seed BLOB NOT NULL) STRICT",
+        "CREATE TABLE vault (id INTEGER PRIMARY KEY CHECK (id = 1), vault_id BLOB NOT NULL, epoch INTEGER NOT NULL, written_by TEXT NOT NULL, chain_seed BLOB NOT NULL, signer BLOB NOT NULL) STRICT",
     ),
     (
         "table",

@@ -1,4 +1,4 @@
-//! Rows of tokens: the owner's record of each, and what its holder reads.
+//! Rows of tokens: the owner's record of each, and what its bearer reads.
 
 use data_encoding::HEXLOWER;
 use rusqlite::{Row, params};
@@ -6,10 +6,10 @@ use rusqlite::{Row, params};
 use super::Tx;
 use super::rows::{Result, Tag, array, damaged, number, unsigned};
 
-/// What a holder finds its rows by, made from the token.
+/// What a bearer finds its rows by, made from the token.
 pub type TokenId = [u8; 16];
 
-/// Which chain of audit entries: the vault's own, or the one that a token's holder writes.
+/// Which chain of audit entries: the vault's own, or the one that a token's bearer writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ledger {
     Vault,
@@ -26,7 +26,7 @@ pub struct TokenRow {
     pub sealed: Vec<u8>,
 }
 
-/// What a holder reads first.
+/// What a bearer reads first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewRow {
     pub token: TokenId,
@@ -35,11 +35,11 @@ pub struct ViewRow {
     pub sealed: Vec<u8>,
 }
 
-/// One key, as a token's holder gets it.
+/// One key, as a token's bearer gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantRow {
     pub token: TokenId,
-    pub item: [u8; 16],
+    pub key: [u8; 16],
     pub sealed: Vec<u8>,
 }
 
@@ -110,7 +110,7 @@ impl Tx<'_> {
         self.each(sql, [token.as_slice()], |row| {
             grants.push(GrantRow {
                 token: array(row, 0, "token_grant.token")?,
-                item: array(row, 1, "token_grant.item")?,
+                key: array(row, 1, "token_grant.item")?,
                 sealed: row.get(2)?,
             });
             Ok(())
@@ -121,12 +121,12 @@ impl Tx<'_> {
     pub fn put_grant(&self, grant: &GrantRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO token_grant (token, item, sealed) VALUES (?, ?, ?)",
-            params![grant.token, grant.item, grant.sealed],
+            params![grant.token, grant.key, grant.sealed],
         )
     }
 
-    pub fn delete_grant(&self, token: &TokenId, item: &[u8; 16]) -> Result<()> {
-        self.run("DELETE FROM token_grant WHERE token = ? AND item = ?", params![token, item])
+    pub fn delete_grant(&self, token: &TokenId, key_id: &[u8; 16]) -> Result<()> {
+        self.run("DELETE FROM token_grant WHERE token = ? AND item = ?", params![token, key_id])
     }
 
     /// Deletes a token's view and grants: it opens nothing any more.
@@ -135,7 +135,7 @@ impl Tx<'_> {
         self.run("DELETE FROM token_grant WHERE token = ?", [token.as_slice()])
     }
 
-    /// Deletes the chain that a token's holder wrote.
+    /// Deletes the chain that a token's bearer wrote.
     pub fn delete_ledger(&self, token: &TokenId) -> Result<()> {
         self.run("DELETE FROM token_audit WHERE token = ?", [token.as_slice()])?;
         self.run("DELETE FROM token_audit_head WHERE token = ?", [token.as_slice()])
@@ -173,7 +173,7 @@ impl Tx<'_> {
         tables.into_iter().try_for_each(|table| self.run(&format!("DELETE FROM {table}"), []))
     }
 
-    /// Whether anything is left of what a token's holder wrote.
+    /// Whether anything is left of what a token's bearer wrote.
     pub fn has_ledger(&self, token: &TokenId) -> Result<bool> {
         let sql = "SELECT EXISTS (SELECT 1 FROM token_audit WHERE token = ?1 \
                    UNION ALL SELECT 1 FROM token_audit_head WHERE token = ?1)";

@@ -53,16 +53,16 @@ impl Tx<'_> {
     }
 
     pub fn state(&self) -> Result<StateRow> {
-        self.one("SELECT record, mac FROM state WHERE id = 1", [], "state", |row| {
-            Ok(StateRow { record: row.get(0)?, mac: array(row, 1, "state.mac")? })
+        self.one("SELECT record, signature, mac FROM state WHERE id = 1", [], "state", |row| {
+            Ok(StateRow { record: row.get(0)?, signature: row.get(1)?, mac: array(row, 2, "state.mac")? })
         })?
         .ok_or_else(|| damaged("state"))
     }
 
     pub fn put_state(&self, state: &StateRow) -> Result<()> {
         self.run(
-            "INSERT OR REPLACE INTO state (id, record, mac) VALUES (1, ?, ?)",
-            params![state.record, state.mac],
+            "INSERT OR REPLACE INTO state (id, record, signature, mac) VALUES (1, ?, ?, ?)",
+            params![state.record, state.signature, state.mac],
         )
     }
 }

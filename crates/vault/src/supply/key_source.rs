@@ -6,7 +6,8 @@ use keyvault_core::secret::SecretBytes;
 
 use super::key_view::{KeyView, Record};
 use crate::error::VaultError;
-use crate::tx::{Work, damaged};
+use crate::key;
+use crate::tx::{VerifiedTx, damaged};
 
 /// Verified keys: all of a vault, to its owner, or those that were granted to a token.
 pub trait KeySource {
@@ -34,18 +35,18 @@ pub trait KeySource {
     fn value(&mut self, key: &KeyView, version: u32) -> Result<SecretBytes, VaultError>;
 }
 
-impl KeySource for Work<'_> {
+impl KeySource for VerifiedTx<'_> {
     fn all(&mut self) -> Result<Vec<KeyView>, VaultError> {
-        Ok(self.items()?.into_iter().map(|item| KeyView(Record::Held(Box::new(item)))).collect())
+        Ok(self.keys()?.into_iter().map(|key| KeyView(Record::Held(Box::new(key)))).collect())
     }
 
     fn with_scope(&mut self, scope: &Scope) -> Result<Option<Vec<KeyView>>, VaultError> {
-        let items = self.items_of(scope)?;
-        Ok(items.map(|items| items.into_iter().map(|item| KeyView(Record::Held(Box::new(item)))).collect()))
+        let keys = key::of_scope(self, scope)?;
+        Ok(keys.map(|keys| keys.into_iter().map(|key| KeyView(Record::Held(Box::new(key)))).collect()))
     }
 
     fn named(&mut self, name: &KeyName) -> Result<Option<KeyView>, VaultError> {
-        Ok(self.item(name)?.map(|item| KeyView(Record::Held(Box::new(item)))))
+        Ok(self.key(name)?.map(|key| KeyView(Record::Held(Box::new(key)))))
     }
 
     fn is_granted(&self) -> bool {
@@ -57,7 +58,7 @@ impl KeySource for Work<'_> {
     }
 
     fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError> {
-        Work::scope_like(self, wanted)
+        VerifiedTx::scope_like(self, wanted)
     }
 
     /// It is the user's own vault, and a list that has grown since is all that there is to check.
@@ -66,8 +67,8 @@ impl KeySource for Work<'_> {
     }
 
     fn value(&mut self, key: &KeyView, version: u32) -> Result<SecretBytes, VaultError> {
-        let Record::Held(item) = &key.0 else { return Err(damaged("item: the key is a grant")) };
-        let version = item.version(version).ok_or_else(|| damaged("item: a version is gone"))?;
-        Work::value(self, &item.id, version)
+        let Record::Held(key_record) = &key.0 else { return Err(damaged("item: the key is a grant")) };
+        let version = key_record.version(version).ok_or_else(|| damaged("item: a version is gone"))?;
+        VerifiedTx::value(self, &key_record.id, version)
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{EnvName, KeyName, Scope};
 
-use crate::key::record::{Item, Status, VersionState};
+use crate::key::record::{KeyRecord, Status, VersionState};
 use crate::token::grant::Grant;
 
 /// A key of a [`KeySource`](super::KeySource).
@@ -15,7 +15,7 @@ pub struct KeyView(pub(crate) Record);
 
 #[derive(Debug)]
 pub(crate) enum Record {
-    Held(Box<Item>),
+    Held(Box<KeyRecord>),
     /// A grant has only the versions that are good.
     Granted(Rc<Grant>),
 }
@@ -39,15 +39,15 @@ impl KeyView {
     #[must_use]
     pub fn id(&self) -> &[u8; 16] {
         match &self.0 {
-            Record::Held(item) => &item.id,
-            Record::Granted(grant) => &grant.item,
+            Record::Held(key) => &key.id,
+            Record::Granted(grant) => &grant.key,
         }
     }
 
     #[must_use]
     pub fn name(&self) -> &KeyName {
         match &self.0 {
-            Record::Held(item) => &item.name,
+            Record::Held(key) => &key.name,
             Record::Granted(grant) => &grant.name,
         }
     }
@@ -55,7 +55,7 @@ impl KeyView {
     #[must_use]
     pub fn variable(&self) -> &EnvName {
         match &self.0 {
-            Record::Held(item) => &item.variable,
+            Record::Held(key) => &key.variable,
             Record::Granted(grant) => &grant.variable,
         }
     }
@@ -63,7 +63,7 @@ impl KeyView {
     #[must_use]
     pub fn scopes(&self) -> &BTreeSet<Scope> {
         match &self.0 {
-            Record::Held(item) => &item.scopes,
+            Record::Held(key) => &key.scopes,
             Record::Granted(grant) => &grant.scopes,
         }
     }
@@ -71,7 +71,7 @@ impl KeyView {
     #[must_use]
     pub fn expires(&self) -> Option<Moment> {
         match &self.0 {
-            Record::Held(item) => item.expires,
+            Record::Held(key) => key.expires,
             Record::Granted(grant) => grant.expires,
         }
     }
@@ -80,7 +80,7 @@ impl KeyView {
     #[must_use]
     pub fn is_withheld(&self) -> bool {
         match &self.0 {
-            Record::Held(item) => item.is_withheld(),
+            Record::Held(key) => key.is_withheld(),
             Record::Granted(_) => false,
         }
     }
@@ -128,7 +128,7 @@ impl KeyView {
 
     fn lives(&self) -> impl Iterator<Item = Life> {
         let (held, granted): (&[_], &[_]) = match &self.0 {
-            Record::Held(item) => (&item.versions, &[]),
+            Record::Held(key) => (&key.versions, &[]),
             Record::Granted(grant) => (&[], &grant.versions),
         };
         let held = held.iter().map(|own| Life {
@@ -148,7 +148,7 @@ impl KeyView {
 mod tests {
     use std::collections::BTreeMap;
 
-    use keyvault_core::crypto::Key;
+    use keyvault_core::crypto::SealingKey;
     use keyvault_core::name::NameError;
 
     use super::*;
@@ -173,10 +173,10 @@ mod tests {
         }
     }
 
-    fn held(states: &[VersionState], expires: Option<Moment>) -> Result<Item, NameError> {
+    fn held(states: &[VersionState], expires: Option<Moment>) -> Result<KeyRecord, NameError> {
         let numbered = (1..).zip(states);
         let versions: Vec<_> = numbered.map(|(number, state)| version(number, *state)).collect();
-        Ok(Item {
+        Ok(KeyRecord {
             id: [3; 16],
             revision: 4,
             name: KeyName::parse("db/url")?,
@@ -192,8 +192,8 @@ mod tests {
         })
     }
 
-    fn grant_of(item: &Item) -> Grant {
-        let good = item
+    fn grant_of(key_record: &KeyRecord) -> Grant {
+        let good = key_record
             .versions
             .iter()
             .filter(|version| matches!(version.state, VersionState::Current | VersionState::Previous));
@@ -203,11 +203,11 @@ mod tests {
                 number,
                 state,
                 grace_until,
-                key: Key::from_bytes(&[9; 32])?,
+                key: SealingKey::from_bytes(&[9; 32])?,
                 sealed: [0; 32],
             })
         };
-        Grant::of(item, good.filter_map(granted).collect())
+        Grant::of(key_record, good.filter_map(granted).collect())
     }
 
     #[test]
@@ -223,22 +223,22 @@ mod tests {
         ];
         for (states, expires) in lives.iter().flat_map(|states| [(states, None), (states, Some(Moment(150)))])
         {
-            let item = held(states, expires)?;
-            let granted = KeyView(Record::Granted(Rc::new(grant_of(&item))));
-            let own = KeyView(Record::Held(Box::new(item.clone())));
+            let key = held(states, expires)?;
+            let granted = KeyView(Record::Granted(Rc::new(grant_of(&key))));
+            let own = KeyView(Record::Held(Box::new(key.clone())));
             assert_eq!((own.id(), own.name()), (granted.id(), granted.name()));
             assert_eq!((own.variable(), own.scopes()), (granted.variable(), granted.scopes()));
             assert_eq!(own.expires(), granted.expires());
             for now in [0, GRACE + 1, GRACE + 2, GRACE + 3, 150, 200].map(Moment) {
                 let said = |view: &KeyView| (view.status(now), view.current(), view.previous(now));
                 let record = (
-                    item.status(now),
-                    item.current().map(|own| own.number),
-                    item.previous(now).map(|own| own.number),
+                    key.status(now),
+                    key.current().map(|own| own.number),
+                    key.previous(now).map(|own| own.number),
                 );
                 assert_eq!(said(&own), record, "{states:?} at {now:?}");
                 assert_eq!(said(&granted), record, "{states:?} at {now:?}");
-                for version in &item.versions {
+                for version in &key.versions {
                     let state = own.state_of(version.number, now);
                     assert_eq!(state, Some(version.state_at(now)));
                     assert_eq!(own.good_until(version.number), version.good_until());

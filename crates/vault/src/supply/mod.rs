@@ -8,6 +8,8 @@ pub(crate) mod key_source;
 pub(crate) mod key_view;
 pub(crate) mod reading;
 
+pub use self::reading::{begin, look};
+
 use std::path::Path;
 
 use crate::audit::Action;
@@ -19,7 +21,7 @@ use self::reading::Bundled;
 pub use self::reading::{Keys, Looking, Reading, Recorded, Taking};
 use super::error::VaultError;
 use super::file::open::{Access, Notice, Vault, World};
-use super::token::bearer::Holding;
+use super::token::bearer::BearerKeys;
 use super::token::bundle::Bundle;
 use super::token::offline_reads::ReadsLog;
 
@@ -35,9 +37,9 @@ pub struct Purpose {
 pub enum Supply {
     Vault(Vault, Access),
     /// A token's grants in a vault.
-    Granted(Vault, Holding),
+    Granted(Vault, BearerKeys),
     /// A token's grants in a bundle.
-    Bundled(Box<Bundle>, Holding, ReadsLog),
+    Bundled(Box<Bundle>, BearerKeys, ReadsLog),
 }
 
 impl Supply {
@@ -54,13 +56,13 @@ impl Supply {
     pub fn begin<'s>(&'s mut self, world: &'s World<'s>) -> Result<Reading<'s, Taking>, VaultError> {
         match self {
             Self::Vault(vault, access) => {
-                let reading = vault.begin(access, world);
+                let reading = begin(vault, access, world);
                 tell_if_unreadable(reading.as_ref().ok().and_then(Reading::memory), world);
                 reading
             }
-            Self::Granted(vault, holding) => vault.begin_granted(holding, world),
-            Self::Bundled(bundle, holding, log) => {
-                Ok(Reading::begin(Bundled { bundle, holding, log }.into(), world))
+            Self::Granted(vault, bearer) => reading::begin_granted(vault, bearer, world),
+            Self::Bundled(bundle, bearer, log) => {
+                Ok(Reading::begin(Bundled { bundle, bearer, log }.into(), world))
             }
         }
     }
@@ -71,11 +73,11 @@ impl Supply {
         match self {
             Self::Vault(vault, access) => {
                 tell_if_unreadable(Some(vault.memory()), world);
-                vault.look(access, world)
+                look(vault, access, world)
             }
-            Self::Granted(vault, holding) => vault.look_granted(holding, world),
-            Self::Bundled(bundle, holding, log) => {
-                Ok(Reading::look(Bundled { bundle, holding, log }.into(), world))
+            Self::Granted(vault, bearer) => reading::look_granted(vault, bearer, world),
+            Self::Bundled(bundle, bearer, log) => {
+                Ok(Reading::look(Bundled { bundle, bearer, log }.into(), world))
             }
         }
     }

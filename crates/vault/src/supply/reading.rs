@@ -19,10 +19,10 @@ use crate::file::open::{Access, Vault, World, remember};
 use crate::file::rollback_alarm::tell_if_older;
 use crate::state::pin::Memory;
 use crate::store::{Durability, SlotRow, Store, Tx};
-use crate::token::bearer::{Bearer, Granted, Holding};
+use crate::token::bearer::{BearerKeys, BearerTx, Granted};
 use crate::token::bundle::Bundle;
 use crate::token::offline_reads::ReadsLog;
-use crate::tx::{Setting, Work};
+use crate::tx::{Setting, VerifiedTx};
 use crate::unlock::keys::DailyKeys;
 
 /// A reading that can only look: there is nothing to commit.
@@ -66,14 +66,14 @@ pub struct Keys<'k>(Box<dyn KeySource + 'k>);
 
 pub(crate) enum Place<'r> {
     Owner(Box<Owner<'r>>),
-    Bearer(Box<Bearer<'r>>),
+    Bearer(Box<BearerTx<'r>>),
     Bundle(Bundled<'r>),
 }
 
 /// A bundle has no transaction: nobody changes it.
 pub(crate) struct Bundled<'r> {
     pub(crate) bundle: &'r Bundle,
-    pub(crate) holding: &'r Holding,
+    pub(crate) bearer: &'r BearerKeys,
     pub(crate) log: &'r ReadsLog,
 }
 
@@ -95,8 +95,8 @@ impl<'r> Reading<'r, Taking> {
         match self.place {
             Place::Owner(owner) => owner.commit(&event, world),
             Place::Bearer(bearer) => bearer.commit(&event, world),
-            Place::Bundle(Bundled { bundle, holding, log }) => {
-                log.append(&bundle.label, &holding.keys(&bundle.label.identity), &event, world.rng)
+            Place::Bundle(Bundled { bundle, bearer, log }) => {
+                log.append(&bundle.label, &bearer.keys(&bundle.label.identity), &event, world.rng)
             }
         }?;
         Ok(Recorded(()))
@@ -127,7 +127,7 @@ impl<M> Reading<'_, M> {
     /// The keys to choose among. Refuses a vault or grants that do not verify, that are in an alarm, or out of force.
     pub fn keys(&self) -> Result<Keys<'_>, VaultError> {
         Ok(Keys(match &self.place {
-            Place::Owner(owner) => Box::new(owner.work(self.world)?),
+            Place::Owner(owner) => Box::new(owner.tx(self.world)?),
             Place::Bearer(bearer) => Box::new(bearer.granted()?),
             Place::Bundle(Bundled { bundle, .. }) => Box::new(Granted::of_bundle(bundle)?),
         }))
@@ -156,7 +156,7 @@ impl Drop for Keys<'_> {
 }
 
 pub(crate) struct Owner<'r> {
-    tx: Tx<'r>,
+    rows: Tx<'r>,
     store: &'r Store,
     keys: DailyKeys,
     identity: Identity,
@@ -176,38 +176,38 @@ impl<'r> Owner<'r> {
         let (keys, identity) = vault.keys(access);
         let Vault { store, memory, checked, .. } = vault;
         let store: &Store = store;
-        let tx = store.begin_ready(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
+        let rows = store.begin_ready(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
         // Others may have gone on, and the file been put back, while a value was typed.
         let memory = remember(memory, world.pins.read(&identity, store.path()));
         // A sync service may have put another file in place while a passphrase was typed.
         checked.still_same()?;
-        Ok(Self { tx, store, keys, identity, memory, slot: access.slot.as_ref(), tells: true })
+        Ok(Self { rows, store, keys, identity, memory, slot: access.slot.as_ref(), tells: true })
     }
 
     fn look(vault: &'r Vault, access: &'r Access) -> Result<Self, VaultError> {
         let (keys, identity) = vault.keys(access);
         let (memory, store) = (vault.memory(), &vault.store);
-        let tx = store.begin_reading_ready()?;
+        let rows = store.begin_reading_ready()?;
         vault.checked.still_same()?;
-        Ok(Self { tx, store, keys, identity, memory, slot: access.slot.as_ref(), tells: false })
+        Ok(Self { rows, store, keys, identity, memory, slot: access.slot.as_ref(), tells: false })
     }
 
-    pub(crate) fn work(&self, world: &World<'_>) -> Result<Work<'_>, VaultError> {
+    pub(crate) fn tx(&self, world: &World<'_>) -> Result<VerifiedTx<'_>, VaultError> {
         let setting =
             Setting { keys: &self.keys, identity: self.identity, memory: self.memory, slot: self.slot };
-        let work = Work::load(&self.tx, &setting)?;
-        work.refuse_in_alarm(self.store.path())?;
+        let tx = VerifiedTx::load(&self.rows, &setting)?;
+        tx.refuse_in_alarm(self.store.path())?;
         if self.tells {
-            tell_if_older(self.memory, &work, world);
+            tell_if_older(self.memory, &tx, world);
         }
-        Ok(work)
+        Ok(tx)
     }
 
     pub(crate) fn commit(self, event: &Event, world: &World<'_>) -> Result<(), VaultError> {
-        let mut chain = Chain::load(&self.tx, &self.keys.audit, &self.identity)?;
+        let mut chain = Chain::load(&self.rows, &self.keys.audit, &self.identity)?;
         let found = chain.mark();
-        chain.append(&self.tx, &self.keys.audit, &self.identity, event, world.rng)?;
-        self.tx.commit()?;
+        chain.append(&self.rows, &self.keys.audit, &self.identity, event, world.rng)?;
+        self.rows.commit()?;
         // A log that stays long makes the next start slower, and that is all.
         let _ = self.store.finish_release();
         world.pins.note_head(&self.identity, self.store.path(), &found, &chain.mark());
@@ -215,45 +215,43 @@ impl<'r> Owner<'r> {
     }
 }
 
-impl Vault {
-    /// Begins to take values, as the vault's owner.
-    pub fn begin<'r>(
-        &'r mut self,
-        access: &'r Access,
-        world: &'r World<'r>,
-    ) -> Result<Reading<'r, Taking>, VaultError> {
-        let now = world.now();
-        let place = Place::Owner(Box::new(Owner::begin(self, access, world)?));
-        Ok(Reading { now, ..Reading::begin(place, world) })
-    }
+/// Begins to take values, as the vault's owner.
+pub fn begin<'r>(
+    vault: &'r mut Vault,
+    access: &'r Access,
+    world: &'r World<'r>,
+) -> Result<Reading<'r, Taking>, VaultError> {
+    let now = world.now();
+    let place = Place::Owner(Box::new(Owner::begin(vault, access, world)?));
+    Ok(Reading { now, ..Reading::begin(place, world) })
+}
 
-    /// Begins to look at keys as they would be taken.
-    pub fn look<'r>(
-        &'r mut self,
-        access: &'r Access,
-        world: &'r World<'r>,
-    ) -> Result<Reading<'r, Looking>, VaultError> {
-        self.store.make_ready()?;
-        Ok(Reading::look(Place::Owner(Box::new(Owner::look(self, access)?)), world))
-    }
+/// Begins to look at keys as they would be taken.
+pub fn look<'r>(
+    vault: &'r mut Vault,
+    access: &'r Access,
+    world: &'r World<'r>,
+) -> Result<Reading<'r, Looking>, VaultError> {
+    vault.store.make_ready()?;
+    Ok(Reading::look(Place::Owner(Box::new(Owner::look(vault, access)?)), world))
+}
 
-    pub(crate) fn begin_granted<'r>(
-        &'r mut self,
-        holding: &'r Holding,
-        world: &'r World<'r>,
-    ) -> Result<Reading<'r, Taking>, VaultError> {
-        self.store.make_ready()?;
-        let now = world.now();
-        let place = Place::Bearer(Box::new(Bearer::begin(self, holding, world)?));
-        Ok(Reading { now, ..Reading::begin(place, world) })
-    }
+pub(crate) fn begin_granted<'r>(
+    vault: &'r mut Vault,
+    bearer: &'r BearerKeys,
+    world: &'r World<'r>,
+) -> Result<Reading<'r, Taking>, VaultError> {
+    vault.store.make_ready()?;
+    let now = world.now();
+    let place = Place::Bearer(Box::new(BearerTx::begin(vault, bearer, world)?));
+    Ok(Reading { now, ..Reading::begin(place, world) })
+}
 
-    pub(crate) fn look_granted<'r>(
-        &'r mut self,
-        holding: &'r Holding,
-        world: &'r World<'r>,
-    ) -> Result<Reading<'r, Looking>, VaultError> {
-        self.store.make_ready()?;
-        Ok(Reading::look(Place::Bearer(Box::new(Bearer::look(self, holding, world)?)), world))
-    }
+pub(crate) fn look_granted<'r>(
+    vault: &'r mut Vault,
+    bearer: &'r BearerKeys,
+    world: &'r World<'r>,
+) -> Result<Reading<'r, Looking>, VaultError> {
+    vault.store.make_ready()?;
+    Ok(Reading::look(Place::Bearer(Box::new(BearerTx::look(vault, bearer, world)?)), world))
 }

@@ -1,6 +1,6 @@
-//! The holder's side: from a token to the values that were granted to it.
+//! The bearer's side: from a token to the values that were granted to it.
 //!
-//! A holder has no key to the tree. It verifies its view, the grants that the view binds, and the values under the keys
+//! A bearer has no key to the tree. It verifies its view, the grants that the view binds, and the values under the keys
 //! that the grants hold; it remembers which view it saw; and what it reads is an entry in a chain of its own before a
 //! value leaves.
 
@@ -22,23 +22,23 @@ use keyvault_core::secret::SecretBytes;
 
 use super::bundle::Bundle;
 use super::error::TokenError;
-use super::grant::{self, Grant, View};
+use super::grant::{Grant, View};
 use crate::error::VaultError;
 use crate::file::open::{Notice, Vault, World};
 use crate::supply::key_source::KeySource;
 use crate::supply::key_view::{KeyView, Record};
 use crate::tx::sealed::open_value;
 
-/// What a token gives its holder, in any vault or bundle.
+/// What a token gives its bearer, in any vault or bundle.
 #[derive(Debug)]
-pub struct Holding {
+pub struct BearerKeys {
     pub(crate) id: TokenId,
     pub(crate) reader: Reader,
     /// A view or bundle of an earlier change is refused.
     pub(crate) least: Option<u64>,
 }
 
-impl Holding {
+impl BearerKeys {
     /// What `token` gives, at change `least` or later.
     #[must_use]
     pub fn of(token: &Token, least: Option<u64>) -> Self {
@@ -65,10 +65,10 @@ impl Holding {
 }
 
 /// A bearer's transaction on a vault.
-pub(crate) struct Bearer<'r> {
+pub(crate) struct BearerTx<'r> {
     tx: Tx<'r>,
     store: &'r Store,
-    holding: &'r Holding,
+    bearer: &'r BearerKeys,
     keys: TokenKeys,
     identity: Identity,
     view: View,
@@ -76,45 +76,45 @@ pub(crate) struct Bearer<'r> {
     pinned: Memory,
 }
 
-impl<'r> Bearer<'r> {
+impl<'r> BearerTx<'r> {
     pub(crate) fn begin(
         vault: &'r Vault,
-        holding: &'r Holding,
+        bearer: &'r BearerKeys,
         world: &World<'_>,
     ) -> Result<Self, VaultError> {
         let (identity, store) = (vault.identity(), &vault.store);
         let tx = store.begin_ready(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
-        let pinned = world.pins.read_token(&holding.id, store.path());
+        let pinned = world.pins.read_token(&bearer.id, store.path());
         vault.checked.still_same()?;
-        Self::verified(tx, vault, holding, pinned, world)
+        Self::verified(tx, vault, bearer, pinned, world)
     }
 
     pub(crate) fn look(
         vault: &'r Vault,
-        holding: &'r Holding,
+        bearer: &'r BearerKeys,
         world: &World<'_>,
     ) -> Result<Self, VaultError> {
-        let pinned = world.pins.read_token(&holding.id, vault.path());
+        let pinned = world.pins.read_token(&bearer.id, vault.path());
         let tx = vault.store.begin_reading_ready()?;
         vault.checked.still_same()?;
-        Self::verified(tx, vault, holding, pinned, world)
+        Self::verified(tx, vault, bearer, pinned, world)
     }
 
     fn verified(
         tx: Tx<'r>,
         vault: &'r Vault,
-        holding: &'r Holding,
+        bearer: &'r BearerKeys,
         pinned: Memory,
         world: &World<'_>,
     ) -> Result<Self, VaultError> {
         let identity = vault.identity();
-        let keys = holding.keys(&identity);
-        let (view, row) = verified_view(&tx, holding, &keys, &identity, world.now(), pinned.pin())?;
-        Ok(Self { tx, store: &vault.store, holding, keys, identity, view, row, pinned })
+        let keys = bearer.keys(&identity);
+        let (view, row) = verified_view(&tx, bearer, &keys, &identity, world.now(), pinned.pin())?;
+        Ok(Self { tx, store: &vault.store, bearer, keys, identity, view, row, pinned })
     }
 
     pub(crate) fn granted(&self) -> Result<Granted<'_>, VaultError> {
-        Granted::load(&self.tx, &self.view, self.holding, &self.keys, &self.identity)
+        Granted::load(&self.tx, &self.view, self.bearer, &self.keys, &self.identity)
     }
 
     /// Enters the read in the bearer's own chain.
@@ -127,7 +127,7 @@ impl<'r> Bearer<'r> {
         if self.pinned == Memory::Unreadable {
             (world.notice)(Notice::UnreadablePin);
         }
-        remember(world, self.holding, self.store.path(), &self.row, &self.keys, self.pinned.pin());
+        remember(world, self.bearer, self.store.path(), &self.row, self.pinned.pin());
         Ok(())
     }
 }
@@ -135,23 +135,23 @@ impl<'r> Bearer<'r> {
 /// The view, if it is authentic, in force, and not older than what this machine saw.
 fn verified_view(
     tx: &Tx<'_>,
-    holding: &Holding,
+    bearer: &BearerKeys,
     keys: &TokenKeys,
     identity: &Identity,
     now: Moment,
     pinned: Option<&Pin>,
 ) -> Result<(View, ViewRow), VaultError> {
-    let row = tx.view(&holding.id)?.ok_or(TokenError::OpensNothing)?;
+    let row = tx.view(&bearer.id)?.ok_or(TokenError::OpensNothing)?;
     let view = View::open(&row, keys, identity)?;
     if let Some(pin) = pinned {
-        let standing = pin.standing_of(view.change, &grant::pin_mac(&row, keys));
+        let standing = pin.standing_of(view.change, &crypto::sha256(&row.sealed));
         if matches!(standing, Standing::RolledBack | Standing::Forked) {
             let alarm =
                 TokenError::Alarm { name: view.name, standing, found: view.change, pinned: pin.change };
             return Err(alarm.into());
         }
     }
-    holding.accept(view.change)?;
+    bearer.accept(view.change)?;
     match view.expires {
         Some(since) if since <= now => Err(TokenError::Expired { name: view.name, since }.into()),
         _ => Ok((view, row)),
@@ -159,24 +159,17 @@ fn verified_view(
 }
 
 /// That it could not be remembered makes a later rollback go unnoticed, and nothing else.
-fn remember(
-    world: &World<'_>,
-    holding: &Holding,
-    path: &Path,
-    row: &ViewRow,
-    keys: &TokenKeys,
-    pinned: Option<&Pin>,
-) {
-    let mac = grant::pin_mac(row, keys);
+fn remember(world: &World<'_>, bearer: &BearerKeys, path: &Path, row: &ViewRow, pinned: Option<&Pin>) {
     if pinned.is_none_or(|pin| pin.change != row.change) {
-        let seen = Pin { change: row.change, mac, epoch: None, path: path.to_string_lossy().into_owned() };
-        if let Err(error) = world.pins.advance_token(&holding.id, path, &seen) {
+        let hash = crypto::sha256(&row.sealed);
+        let seen = Pin { change: row.change, hash, epoch: None, path: path.to_string_lossy().into_owned() };
+        if let Err(error) = world.pins.advance_token(&bearer.id, path, &seen) {
             (world.notice)(Notice::NotPinned(error));
         }
     }
 }
 
-/// The keys that a token's holder may read, and where their values are.
+/// The keys that a token's bearer may read, and where their values are.
 pub(crate) struct Granted<'g> {
     grants: Vec<Rc<Grant>>,
     values: Values<'g>,
@@ -191,11 +184,11 @@ impl<'g> Granted<'g> {
     fn load(
         tx: &'g Tx<'g>,
         view: &View,
-        holding: &Holding,
+        bearer: &BearerKeys,
         keys: &TokenKeys,
         identity: &Identity,
     ) -> Result<Self, VaultError> {
-        let rows = tx.grants(&holding.id)?;
+        let rows = tx.grants(&bearer.id)?;
         if !view.binds(&rows, keys) {
             let what = format!("token_grant of token {}", view.name);
             return Err(StateError::Mismatch { what }.into());
@@ -252,12 +245,12 @@ impl KeySource for Granted<'_> {
         match &self.values {
             Values::Vault(tx, identity) => {
                 let granted = grant.version(version).ok_or_else(missing)?;
-                let sealed = tx.version_value(&grant.item, version)?;
+                let sealed = tx.version_value(&grant.key, version)?;
                 let sealed = sealed.filter(|sealed| crypto::sha256(sealed) == granted.sealed);
                 let sealed = sealed.ok_or_else(missing)?;
-                open_value(&granted.key, identity, &grant.item, version, &sealed)
+                open_value(&granted.key, identity, &grant.key, version, &sealed)
             }
-            Values::Bundle(bundle) => Ok(bundle.value(&grant.item, version).ok_or_else(missing)?),
+            Values::Bundle(bundle) => Ok(bundle.value(&grant.key, version).ok_or_else(missing)?),
         }
     }
 }

@@ -23,13 +23,14 @@ use keyvault_core::identity::{Identity, Place};
 use keyvault_core::name::TokenName;
 use keyvault_core::secret::SecretBytes;
 
-use super::bearer::Holding;
+use super::bearer::BearerKeys;
 use super::error::TokenError;
 use super::grant::Grant;
+use super::{index, regrant};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
 use crate::key::edit::key_ref;
-use crate::tx::{Work, damaged};
+use crate::tx::{VerifiedTx, damaged};
 
 const LABEL: &str = "keyvault bundle";
 const FIRST_LINE: &str = "keyvault bundle 1";
@@ -131,93 +132,92 @@ impl BundleLabel {
     }
 }
 
-impl Vault {
-    /// Makes a bundle of what a token opens now. The values leave the vault, sealed, once the log knows.
-    pub fn bundle(
-        &mut self,
-        access: &Access,
-        world: &World<'_>,
-        name: &TokenName,
-    ) -> Result<Bundled, VaultError> {
-        self.release(access, world, |work| {
-            let (bundled, keys) = work.bundle(name, world)?;
-            Ok((bundled, world.event(Action::Bundle, keys, format!("for token {name}"))))
-        })
-    }
-
-    /// The name and the current change of the token that a bundle was made for; no change if what is sealed there does not
-    /// open: a bundle that was altered is not up to date.
-    pub fn token_of(
-        &mut self,
-        access: &Access,
-        label: &BundleLabel,
-        sealed: &[u8],
-        now: Moment,
-    ) -> Result<(TokenName, Option<u64>), VaultError> {
-        if label.identity.vault_id != self.identity().vault_id {
-            return Err(TokenError::OtherVault.into());
-        }
-        self.read(access, |work| {
-            let record = work.load_tokens()?.into_iter().find(|record| record.id == label.token);
-            let record = record.ok_or(TokenError::BundleOfNone)?;
-            record.in_force(now)?;
-            let key = record.keys(&label.identity).bundle;
-            let whole = crypto::open(&key, LABEL, &label.context(), sealed).is_ok();
-            Ok((record.name.clone(), record.view.filter(|_| whole).map(|view| view.change)))
-        })
-    }
+/// Makes a bundle of what a token opens now. The values leave the vault, sealed, once the log knows.
+pub fn bundle(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    name: &TokenName,
+) -> Result<Bundled, VaultError> {
+    vault.release(access, world, |tx| {
+        let (bundled, keys) = make(tx, name, world)?;
+        Ok((bundled, world.event(Action::Bundle, keys, format!("for token {name}"))))
+    })
 }
 
-impl Work<'_> {
-    fn bundle(&mut self, name: &TokenName, world: &World<'_>) -> Result<(Bundled, Vec<KeyRef>), VaultError> {
-        let record = self.existing_token(name)?;
-        let view = record.view.ok_or_else(|| TokenError::Revoked(name.clone()))?;
-        record.in_force(world.now())?;
-        self.verified_grants(&record)?;
-        let items = self.matching(&record.rule)?;
-        let mut content = Encoder::new()
-            .bytes(name.as_str().as_bytes())
-            .i64(world.now().0)
-            .option(record.expires, |encoder, expires| encoder.i64(expires.0))
-            .u32(u32::try_from(items.len()).map_err(|_| damaged("bundle: too many keys"))?);
-        for item in &items {
-            let grant = self.grant_of(item, world.now())?;
-            let good: Vec<_> =
-                grant.versions.iter().filter_map(|version| item.version(version.number)).collect();
-            content = content
-                .fixed(&item.id)
-                .bytes(grant.encode().expose())
-                .u32(u32::try_from(good.len()).unwrap_or(u32::MAX));
-            for version in good {
-                let value = self.value(&item.id, version)?;
-                let padded = codec::pad(value.expose()).map_err(|_| damaged("bundle: too long to encode"))?;
-                content = content.u32(version.number).bytes(padded.expose());
-            }
-        }
-        // What the encoder leaves behind is wiped by the allocator.
-        let padded = codec::pad(&content.finish()).map_err(|_| damaged("bundle: too long to encode"))?;
-        let label = BundleLabel { identity: self.identity, token: record.id, change: view.change };
-        let keys = record.keys(&self.identity);
-        let sealed = crypto::seal(&keys.bundle, LABEL, &label.context(), padded.expose(), world.rng)?;
-        let opened: Vec<_> = items.iter().filter(|item| item.has_value(world.now())).map(key_ref).collect();
-        Ok((Bundled { text: label.write(&sealed), change: view.change, keys: opened.len() }, opened))
+/// The name and the current change of the token that a bundle was made for; no change if what is sealed there does not
+/// open: a bundle that was altered is not up to date.
+pub fn of_bundle(
+    vault: &mut Vault,
+    access: &Access,
+    label: &BundleLabel,
+    sealed: &[u8],
+    now: Moment,
+) -> Result<(TokenName, Option<u64>), VaultError> {
+    if label.identity.vault_id != vault.identity().vault_id {
+        return Err(TokenError::OtherVault.into());
     }
+    vault.read(access, |tx| {
+        let record = index::load_all(tx)?.into_iter().find(|record| record.id == label.token);
+        let record = record.ok_or(TokenError::BundleOfNone)?;
+        record.in_force(now)?;
+        let key = record.keys(&label.identity).bundle;
+        let whole = crypto::open(&key, LABEL, &label.context(), sealed).is_ok();
+        Ok((record.name.clone(), record.view.filter(|_| whole).map(|view| view.change)))
+    })
+}
+
+fn make(
+    tx: &mut VerifiedTx<'_>,
+    name: &TokenName,
+    world: &World<'_>,
+) -> Result<(Bundled, Vec<KeyRef>), VaultError> {
+    let record = index::existing(tx, name)?;
+    let view = record.view.ok_or_else(|| TokenError::Revoked(name.clone()))?;
+    record.in_force(world.now())?;
+    regrant::verified_grants(tx, &record)?;
+    let key_records = regrant::matching(tx, &record.rule)?;
+    let mut content = Encoder::new()
+        .bytes(name.as_str().as_bytes())
+        .i64(world.now().0)
+        .option(record.expires, |encoder, expires| encoder.i64(expires.0))
+        .u32(u32::try_from(key_records.len()).map_err(|_| damaged("bundle: too many keys"))?);
+    for key in &key_records {
+        let grant = regrant::grant_of(tx, key, world.now())?;
+        let good: Vec<_> = grant.versions.iter().filter_map(|version| key.version(version.number)).collect();
+        content = content
+            .fixed(&key.id)
+            .bytes(grant.encode().expose())
+            .u32(u32::try_from(good.len()).unwrap_or(u32::MAX));
+        for version in good {
+            let value = tx.value(&key.id, version)?;
+            let padded = codec::pad(value.expose()).map_err(|_| damaged("bundle: too long to encode"))?;
+            content = content.u32(version.number).bytes(padded.expose());
+        }
+    }
+    // What the encoder leaves behind is wiped by the allocator.
+    let padded = codec::pad(&content.finish()).map_err(|_| damaged("bundle: too long to encode"))?;
+    let label = BundleLabel { identity: tx.identity, token: record.id, change: view.change };
+    let keys = record.keys(&tx.identity);
+    let sealed = crypto::seal(&keys.bundle, LABEL, &label.context(), padded.expose(), world.rng)?;
+    let opened: Vec<_> = key_records.iter().filter(|key| key.has_value(world.now())).map(key_ref).collect();
+    Ok((Bundled { text: label.write(&sealed), change: view.change, keys: opened.len() }, opened))
 }
 
 impl Bundle {
     /// Opens the content of a bundle's file with the token that it was made for.
-    pub fn open(bytes: &[u8], file: &Path, holding: &Holding, now: Moment) -> Result<Self, TokenError> {
+    pub fn open(bytes: &[u8], file: &Path, bearer: &BearerKeys, now: Moment) -> Result<Self, TokenError> {
         let (label, sealed) = BundleLabel::parse(bytes)?;
-        if label.token != holding.id {
+        if label.token != bearer.id {
             return Err(TokenError::OtherBundle);
         }
-        let keys = holding.keys(&label.identity);
+        let keys = bearer.keys(&label.identity);
         let padded = crypto::open(&keys.bundle, LABEL, &label.context(), &sealed)
             .map_err(|_| TokenError::BundleDamaged)?;
         let content =
             codec::unpad(&padded).and_then(BundleContent::decode).map_err(|_| TokenError::BundleDamaged)?;
         wipe_stack();
-        holding.accept(label.change)?;
+        bearer.accept(label.change)?;
         match content.expires {
             Some(since) if since <= now => Err(TokenError::Expired { name: content.name, since }),
             _ => Ok(Self { label, content, file: file.to_owned() }),
@@ -229,8 +229,8 @@ impl Bundle {
         &self.file
     }
 
-    pub(crate) fn value(&self, item: &[u8; 16], version: u32) -> Option<SecretBytes> {
-        let (_, _, values) = self.content.keys.iter().find(|(id, ..)| id == item)?;
+    pub(crate) fn value(&self, key_id: &[u8; 16], version: u32) -> Option<SecretBytes> {
+        let (_, _, values) = self.content.keys.iter().find(|(id, ..)| id == key_id)?;
         let (_, value) = values.iter().find(|(number, _)| *number == version)?;
         Some(SecretBytes::copy_from(value.expose()))
     }

@@ -1,4 +1,4 @@
-//! What a token's holder reads of the vault: a view, and a grant for each key.
+//! What a token's bearer reads of the vault: a view, and a grant for each key.
 //!
 //! A grant holds all that a reader must know to refuse (name, variable, scopes, expiry, the states of versions), and the
 //! keys of the versions that are good. The view binds the set of grants, so that none can be left out, put back or
@@ -12,21 +12,20 @@ use crate::store::{GrantRow, TokenId, ViewRow};
 use crate::unlock::token::TokenKeys;
 use keyvault_core::clock::{Moment, Rng};
 use keyvault_core::codec::{self, Decoder, Encoder, Malformed};
-use keyvault_core::crypto::{self, Digest, Key, Mac};
+use keyvault_core::crypto::{self, Digest, SealingKey};
 use keyvault_core::identity::{Identity, Place};
 use keyvault_core::name::{EnvName, KeyName, Scope, TokenName};
 use keyvault_core::secret::SecretBytes;
 
 use crate::error::VaultError;
-use crate::key::record::{Item, VersionState};
+use crate::key::record::{KeyRecord, VersionState};
 use crate::tx::damaged;
 
 const VIEW_LABEL: &str = "keyvault token view";
 const GRANT_LABEL: &str = "keyvault token grant";
 const GRANTS_LABEL: &[u8] = b"keyvault token grants";
-const PIN_LABEL: &[u8] = b"keyvault token pin";
 
-/// What stands at the head of what a holder may read.
+/// What stands at the head of what a bearer may read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
     /// The vault's change that wrote it.
@@ -39,10 +38,10 @@ pub struct View {
     pub(crate) grants: Digest,
 }
 
-/// One key as a holder gets it.
+/// One key as a bearer gets it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Grant {
-    pub(crate) item: [u8; 16],
+    pub(crate) key: [u8; 16],
     pub(crate) name: KeyName,
     pub(crate) variable: EnvName,
     pub(crate) scopes: BTreeSet<Scope>,
@@ -56,7 +55,7 @@ pub(crate) struct GrantedVersion {
     pub(crate) number: u32,
     pub(crate) state: VersionState,
     pub(crate) grace_until: Option<Moment>,
-    pub(crate) key: Key,
+    pub(crate) key: SealingKey,
     /// SHA-256 of its sealed value: others who were granted it have its key too, and could seal another under it.
     pub(crate) sealed: [u8; 32],
 }
@@ -108,30 +107,24 @@ impl View {
     }
 }
 
-/// What a machine remembers of a view.
-pub(crate) fn pin_mac(row: &ViewRow, keys: &TokenKeys) -> Mac {
-    let id = crypto::seal_id(&row.sealed).unwrap_or([0; crypto::SEAL_ID_LEN]);
-    keys.view.mac(&[PIN_LABEL, &row.change.to_le_bytes(), &id])
-}
-
 /// The digest over all grants; `rows` are ordered by the keys' ids.
 pub(crate) fn grants_digest(keys: &TokenKeys, rows: &[GrantRow]) -> Digest {
-    let mut all = Vec::with_capacity(rows.len() * (16 + crypto::SEAL_ID_LEN));
+    let mut all = Vec::with_capacity(rows.len() * (16 + crypto::HASH_LEN));
     for row in rows {
-        all.extend_from_slice(&row.item);
-        all.extend_from_slice(&crypto::seal_id(&row.sealed).unwrap_or([0; crypto::SEAL_ID_LEN]));
+        all.extend_from_slice(&row.key);
+        all.extend_from_slice(&crypto::sha256(&row.sealed));
     }
     keys.view.digest(&[GRANTS_LABEL, &all])
 }
 
 impl Grant {
-    pub(crate) fn of(item: &Item, versions: Vec<GrantedVersion>) -> Self {
+    pub(crate) fn of(key: &KeyRecord, versions: Vec<GrantedVersion>) -> Self {
         Self {
-            item: item.id,
-            name: item.name.clone(),
-            variable: item.variable.clone(),
-            scopes: item.scopes.clone(),
-            expires: item.expires,
+            key: key.id,
+            name: key.name.clone(),
+            variable: key.variable.clone(),
+            scopes: key.scopes.clone(),
+            expires: key.expires,
             versions,
         }
     }
@@ -157,10 +150,10 @@ impl Grant {
         SecretBytes::copy_from(&encoded)
     }
 
-    pub fn decode(item: [u8; 16], bytes: &[u8]) -> Result<Self, Malformed> {
+    pub fn decode(key: [u8; 16], bytes: &[u8]) -> Result<Self, Malformed> {
         let mut decoder = Decoder::new(bytes);
         let grant = Self {
-            item,
+            key,
             name: KeyName::parse(decoder.text()?).map_err(|_| Malformed)?,
             variable: EnvName::stored(decoder.text()?).map_err(|_| Malformed)?,
             scopes: decoder
@@ -184,17 +177,17 @@ impl Grant {
     ) -> Result<GrantRow, VaultError> {
         let padded =
             codec::pad(self.encode().expose()).map_err(|_| damaged("token_grant: too long to encode"))?;
-        let context = identity.context(&grant_place(&self.item, token));
+        let context = identity.context(&grant_place(&self.key, token));
         let sealed = crypto::seal(&keys.grants, GRANT_LABEL, &context, padded.expose(), rng)?;
-        Ok(GrantRow { token: *token, item: self.item, sealed })
+        Ok(GrantRow { token: *token, key: self.key, sealed })
     }
 
     pub(crate) fn open(row: &GrantRow, keys: &TokenKeys, identity: &Identity) -> Result<Self, VaultError> {
-        let context = identity.context(&grant_place(&row.item, &row.token));
+        let context = identity.context(&grant_place(&row.key, &row.token));
         let plain = crypto::open(&keys.grants, GRANT_LABEL, &context, &row.sealed)
             .map_err(|_| damaged("token_grant: does not open"))?;
         codec::unpad(&plain)
-            .and_then(|bytes| Self::decode(row.item, bytes))
+            .and_then(|bytes| Self::decode(row.key, bytes))
             .map_err(|_| damaged("token_grant: malformed"))
     }
 
@@ -219,7 +212,7 @@ impl GrantedVersion {
                 _ => return Err(Malformed),
             },
             grace_until: decoder.option(|decoder| decoder.i64().map(Moment))?,
-            key: Key::from_bytes(decoder.fixed(crypto::KEY_LEN)?).ok_or(Malformed)?,
+            key: SealingKey::from_bytes(decoder.fixed(crypto::KEY_LEN)?).ok_or(Malformed)?,
             sealed: decoder.array()?,
         })
     }
@@ -229,6 +222,6 @@ fn view_place(token: &TokenId, change: u64) -> Place<'_> {
     Place { table: "token_view", row: token, version: 0, field: "sealed", revision: change, bound: &[] }
 }
 
-fn grant_place<'p>(item: &'p [u8; 16], token: &'p TokenId) -> Place<'p> {
-    Place { table: "token_grant", row: item, version: 0, field: "sealed", revision: 0, bound: token }
+fn grant_place<'p>(key_id: &'p [u8; 16], token: &'p TokenId) -> Place<'p> {
+    Place { table: "token_grant", row: key_id, version: 0, field: "sealed", revision: 0, bound: token }
 }

@@ -1,7 +1,7 @@
 //! Tokens on the owner's side: made, listed, renewed, revoked, and kept current by every change.
 //!
 //! A change that touches a key writes the grants and views of the tokens that match it in the same transaction, and
-//! takes away those that match no longer. It records as well how far the holders' chains have come, so that a read
+//! takes away those that match no longer. It records as well how far the bearers' chains have come, so that a read
 //! which was there cannot be hidden later.
 
 pub(crate) mod bearer;
@@ -14,6 +14,15 @@ pub(crate) mod offline_reads;
 pub(crate) mod read_log;
 pub(crate) mod record;
 pub(crate) mod regrant;
+
+pub use self::bundle::{bundle, of_bundle};
+pub(crate) use self::index::{
+    drop_strays, leaf_of, leaf_of_all, load_all, open_record, put, verified_record,
+};
+pub use self::offline_reads::import_reads;
+pub(crate) use self::read_log::read_all_logs;
+pub use self::read_log::{verify_reads, whole_log};
+pub(crate) use self::regrant::{apply_changes, grant_anew, renew_all, revoke_spent, to_renew, touch};
 
 use std::collections::BTreeSet;
 
@@ -29,7 +38,8 @@ use super::error::VaultError;
 use super::file::open::{Access, Notice, Vault, World};
 use super::file::restore_guard::is_of_rows;
 use super::key::edit::key_ref;
-use super::key::record::Item;
+use super::key::record::KeyRecord;
+use crate::key;
 
 pub struct NewToken {
     pub name: TokenName,
@@ -55,119 +65,116 @@ pub struct Listed {
     pub record: TokenRecord,
     /// The keys that it opens now, by name; none if it is revoked.
     pub granted: Vec<KeyName>,
-    /// Its holder's reads, oldest first.
+    /// Its bearer's reads, oldest first.
     pub reads: Vec<Event>,
     /// How many reads stand before them in its log: of the tokens that had its name before.
     pub before: u64,
-    /// What is wrong with the holder's chain.
+    /// What is wrong with the bearer's chain.
     pub fault: Option<String>,
 }
 
-impl Vault {
-    /// Makes a token. One of that name that was revoked makes room for it; what was read with it stays on record.
-    pub fn create_token(
-        &mut self,
-        access: &Access,
-        world: &World<'_>,
-        new: &NewToken,
-    ) -> Result<Issued, VaultError> {
-        self.change(access, world, |work| {
-            let old = work.token(&new.name)?;
-            if old.as_ref().is_some_and(|old| old.revoked.is_none()) {
-                return Err(TokenError::Exists(new.name.clone()).into());
-            }
-            let named = work.all_existing(&new.keys)?;
-            let rule = Rule {
-                scopes: new.scopes.iter().cloned().collect(),
-                keys: named.iter().map(|item| item.id).collect(),
-            };
-            let items = work.matching(&rule)?;
-            let mut reads = Vec::new();
-            if let Some(old) = &old {
-                reads = work.reads_to_keep(old, world)?;
-                work.forget_token(old)?;
-            }
-            let (name, expires, made) = (new.name.clone(), new.expires, world.now());
-            let grant = Grantee { name, rule, expires, made, places: Vec::new() };
-            let issued = work.issue_token(grant, &items, &reads, world)?;
-            let opened = items.iter().filter(|item| item.has_value(world.now())).map(key_ref).collect();
-            let event = world.event(Action::Token, opened, created(&new.name));
-            Ok((issued, event))
-        })
-    }
+/// Makes a token. One of that name that was revoked makes room for it; what was read with it stays on record.
+pub fn create(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    new: &NewToken,
+) -> Result<Issued, VaultError> {
+    vault.change(access, world, |tx| {
+        let old = index::find(tx, &new.name)?;
+        if old.as_ref().is_some_and(|old| old.revoked.is_none()) {
+            return Err(TokenError::Exists(new.name.clone()).into());
+        }
+        let named = key::all_existing(tx, &new.keys)?;
+        let rule = Rule {
+            scopes: new.scopes.iter().cloned().collect(),
+            keys: named.iter().map(|key| key.id).collect(),
+        };
+        let key_records = regrant::matching(tx, &rule)?;
+        let mut reads = Vec::new();
+        if let Some(old) = &old {
+            reads = read_log::reads_to_keep(tx, old, world)?;
+            index::forget(tx, old)?;
+        }
+        let (name, expires, made) = (new.name.clone(), new.expires, world.now());
+        let grant = Grantee { name, rule, expires, made, places: Vec::new() };
+        let issued = regrant::issue(tx, grant, &key_records, &reads, world)?;
+        let opened = key_records.iter().filter(|key| key.has_value(world.now())).map(key_ref).collect();
+        let event = world.event(Action::Token, opened, created(&new.name));
+        Ok((issued, event))
+    })
+}
 
-    /// Gives a token another secret; the old one opens nothing any more.
-    pub fn renew_token(
-        &mut self,
-        access: &Access,
-        world: &World<'_>,
-        name: &TokenName,
-    ) -> Result<Issued, VaultError> {
-        self.change(access, world, |work| {
-            let old = work.existing_token(name)?;
-            if old.revoked.is_some() {
-                return Err(TokenError::Revoked(name.clone()).into());
-            }
-            old.in_force(world.now())?;
-            let reads = work.reads_to_keep(&old, world)?;
-            let items = work.matching(&old.rule)?;
-            work.forget_token(&old)?;
-            let issued = work.issue_token(Grantee::of(&old), &items, &reads, world)?;
-            let event = world.event(Action::Token, Vec::new(), format!("renewed {name}"));
-            Ok((issued, event))
-        })
-    }
+/// Gives a token another secret; the old one opens nothing any more.
+pub fn renew(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    name: &TokenName,
+) -> Result<Issued, VaultError> {
+    vault.change(access, world, |tx| {
+        let old = index::existing(tx, name)?;
+        if old.revoked.is_some() {
+            return Err(TokenError::Revoked(name.clone()).into());
+        }
+        old.in_force(world.now())?;
+        let reads = read_log::reads_to_keep(tx, &old, world)?;
+        let keys = regrant::matching(tx, &old.rule)?;
+        index::forget(tx, &old)?;
+        let issued = regrant::issue(tx, Grantee::of(&old), &keys, &reads, world)?;
+        let event = world.event(Action::Token, Vec::new(), format!("renewed {name}"));
+        Ok((issued, event))
+    })
+}
 
-    /// Refuses a token for good; returns the keys that it could read.
-    pub fn revoke_token(
-        &mut self,
-        access: &Access,
-        world: &World<'_>,
-        name: &TokenName,
-    ) -> Result<Vec<KeyRef>, VaultError> {
-        self.change(access, world, |work| {
-            let event = |could| world.event(Action::Token, could, format!("revoked {name}"));
-            let mut record = match work.existing_token(name) {
-                Err(error) if is_of_rows(&error) => {
-                    work.forget_damaged_token(name)?;
-                    (world.notice)(Notice::TokenDamaged { token: name.clone() });
-                    return Ok((Vec::new(), event(Vec::new())));
-                }
-                record => record?,
-            };
-            if record.revoked.is_some() {
-                return Err(TokenError::Revoked(name.clone()).into());
+/// Refuses a token for good; returns the keys that it could read.
+pub fn revoke(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    name: &TokenName,
+) -> Result<Vec<KeyRef>, VaultError> {
+    vault.change(access, world, |tx| {
+        let event = |could| world.event(Action::Token, could, format!("revoked {name}"));
+        let mut record = match index::existing(tx, name) {
+            Err(error) if is_of_rows(&error) => {
+                index::forget_damaged(tx, name)?;
+                (world.notice)(Notice::TokenDamaged { token: name.clone() });
+                return Ok((Vec::new(), event(Vec::new())));
             }
-            let could = work.could_read(&record);
-            work.revoke(&mut record, world)?;
-            Ok((could.clone(), event(could)))
-        })
-    }
+            record => record?,
+        };
+        if record.revoked.is_some() {
+            return Err(TokenError::Revoked(name.clone()).into());
+        }
+        let could = regrant::could_read(tx, &record);
+        regrant::mark_revoked(tx, &mut record, world)?;
+        Ok((could.clone(), event(could)))
+    })
+}
 
-    /// The names of all tokens, in order.
-    pub fn token_names(&mut self, access: &Access) -> Result<BTreeSet<TokenName>, VaultError> {
-        self.read(access, |work| Ok(work.load_tokens()?.into_iter().map(|record| record.name).collect()))
-    }
+/// The names of all tokens, in order.
+pub fn names(vault: &mut Vault, access: &Access) -> Result<BTreeSet<TokenName>, VaultError> {
+    vault.read(access, |tx| Ok(load_all(tx)?.into_iter().map(|record| record.name).collect()))
+}
 
-    /// Every token, ordered by name, with what it opens and what was read with it.
-    pub fn tokens(&mut self, access: &Access, now: Moment) -> Result<Vec<Listed>, VaultError> {
-        self.read(access, |work| {
-            let records = work.load_tokens()?;
-            let items = if records.is_empty() { Vec::new() } else { work.items()? };
-            let mut listed = Vec::with_capacity(records.len());
-            for record in records {
-                let opens = |item: &&Item| {
-                    record.revoked.is_none() && record.rule.matches(item) && item.has_value(now)
-                };
-                let granted = items.iter().filter(opens).map(|item| item.name.clone()).collect();
-                let (record, mut reads, fault) = work.told_reads(record);
-                let of_others = work.first_own(&record, &reads);
-                let reads = reads.split_off(of_others);
-                let before = of_others as u64;
-                listed.push(Listed { record, granted, reads, before, fault });
-            }
-            listed.sort_by(|left, right| left.record.name.cmp(&right.record.name));
-            Ok(listed)
-        })
-    }
+/// Every token, ordered by name, with what it opens and what was read with it.
+pub fn list(vault: &mut Vault, access: &Access, now: Moment) -> Result<Vec<Listed>, VaultError> {
+    vault.read(access, |tx| {
+        let records = load_all(tx)?;
+        let keys = if records.is_empty() { Vec::new() } else { tx.keys()? };
+        let mut listed = Vec::with_capacity(records.len());
+        for record in records {
+            let opens =
+                |key: &&KeyRecord| record.revoked.is_none() && record.rule.matches(key) && key.has_value(now);
+            let granted = keys.iter().filter(opens).map(|key| key.name.clone()).collect();
+            let (record, mut reads, fault) = read_log::told_reads(tx, record);
+            let of_others = regrant::first_own(tx, &record, &reads);
+            let reads = reads.split_off(of_others);
+            let before = of_others as u64;
+            listed.push(Listed { record, granted, reads, before, fault });
+        }
+        listed.sort_by(|left, right| left.record.name.cmp(&right.record.name));
+        Ok(listed)
+    })
 }

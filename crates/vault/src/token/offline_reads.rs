@@ -29,10 +29,11 @@ use keyvault_os::fs::private;
 
 use super::bundle::BundleLabel;
 use super::error::TokenError;
+use super::index;
 use super::record::{Mark, TokenRecord};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
-use crate::tx::{Work, damaged};
+use crate::tx::{VerifiedTx, damaged};
 
 const LABEL: &str = "keyvault read";
 
@@ -72,14 +73,14 @@ pub struct ReadsLine {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BroughtHome {
+pub struct ImportedReads {
     pub new: BTreeMap<TokenName, usize>,
     /// Reads that were known.
     pub known: usize,
     /// Reads of tokens that this vault does not know, which cannot be looked at.
     pub unknown: usize,
     /// Reads of other vaults' tokens.
-    pub foreign: usize,
+    pub of_other_vaults: usize,
     /// The last line has no end: a crash cut it off before its read was released, or the file was not copied whole.
     pub cut_off: bool,
     /// Lines that cannot be proved, or that others are missing before, in their order.
@@ -270,32 +271,30 @@ fn entry_place<'p>(place: &'p [u8; 16], seq: u64, before: &'p Mac) -> Place<'p> 
     Place { table: "reads", row: place, version: 0, field: "event", revision: seq, bound: before }
 }
 
-impl Vault {
-    /// Takes the lines of such a file over into the chains of their tokens. What is known already is skipped; a line that
-    /// cannot be proved keeps no other away.
-    pub fn bring_home(
-        &mut self,
-        access: &Access,
-        world: &World<'_>,
-        text: &[u8],
-    ) -> Result<BroughtHome, VaultError> {
-        let mut nothing_new = BroughtHome::default();
-        let brought = self.change(access, world, |work| {
-            let brought = work.bring_home(text, world)?;
-            if brought.new.is_empty() {
-                let known = brought.known;
-                nothing_new = brought;
-                return Err(VaultError::NothingNew(known));
-            }
-            let words: Vec<_> =
-                brought.new.iter().map(|(name, count)| format!("{count} reads of {name}")).collect();
-            let event = world.event(Action::Token, Vec::new(), format!("imported {}", words.join(", ")));
-            Ok((brought, event))
-        });
-        match brought {
-            Err(VaultError::NothingNew(_)) => Ok(nothing_new),
-            brought => brought,
+/// Takes the lines of such a file over into the chains of their tokens. What is known already is skipped; a line that
+/// cannot be proved keeps no other away.
+pub fn import_reads(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    text: &[u8],
+) -> Result<ImportedReads, VaultError> {
+    let mut nothing_new = ImportedReads::default();
+    let imported = vault.change(access, world, |tx| {
+        let imported = import_in(tx, text, world)?;
+        if imported.new.is_empty() {
+            let known = imported.known;
+            nothing_new = imported;
+            return Err(VaultError::NothingNew(known));
         }
+        let words: Vec<_> =
+            imported.new.iter().map(|(name, count)| format!("{count} reads of {name}")).collect();
+        let event = world.event(Action::Token, Vec::new(), format!("imported {}", words.join(", ")));
+        Ok((imported, event))
+    });
+    match imported {
+        Err(VaultError::NothingNew(_)) => Ok(nothing_new),
+        imported => imported,
     }
 }
 
@@ -317,111 +316,108 @@ struct Authentic {
     event: Event,
 }
 
-impl Work<'_> {
-    fn bring_home(&mut self, text: &[u8], world: &World<'_>) -> Result<BroughtHome, VaultError> {
-        let mut records = self.load_tokens()?;
-        let mut brought = BroughtHome::default();
-        let mut logs = BTreeMap::new();
-        let lines = self.authentic_lines(text, &records, &mut logs, &mut brought)?;
-        let mut written = BTreeSet::new();
-        for Authentic { line, record: number, entry, event } in lines {
-            let (Some(record), Some(Some(log))) = (records.get_mut(number), logs.get_mut(&number)) else {
-                continue;
-            };
-            let mut mark = record.mark(&entry.place);
-            if !log.lines.insert(entry.mac) || entry.seq < mark.count && log.has(&entry, &event, &mark) {
-                brought.known += 1;
-                continue;
-            }
-            log.chain.append(self.tx, &log.keys.audit, &self.identity, &event, world.rng)?;
-            let fault = mark.follow(&entry).map(|what| ReadsFault { line, what, imported: true });
-            record.set_mark(entry.place, mark);
-            brought.faults.extend(fault);
-            *brought.new.entry(record.name.clone()).or_default() += 1;
-            written.insert(number);
+fn import_in(tx: &mut VerifiedTx<'_>, text: &[u8], world: &World<'_>) -> Result<ImportedReads, VaultError> {
+    let mut records = index::load_all(tx)?;
+    let mut imported = ImportedReads::default();
+    let mut logs = BTreeMap::new();
+    let lines = authentic_lines(tx, text, &records, &mut logs, &mut imported)?;
+    let mut written = BTreeSet::new();
+    for Authentic { line, record: number, entry, event } in lines {
+        let (Some(record), Some(Some(log))) = (records.get_mut(number), logs.get_mut(&number)) else {
+            continue;
+        };
+        let mut mark = record.mark(&entry.place);
+        if !log.lines.insert(entry.mac) || entry.seq < mark.count && log.has(&entry, &event, &mark) {
+            imported.known += 1;
+            continue;
         }
-        brought.faults.sort_by_key(|fault| fault.line);
-        let nothing = brought.known == 0 && brought.new.is_empty() && brought.faults.is_empty();
-        if nothing && brought.unknown > 0 {
-            return Err(TokenError::UnknownReads.into());
-        }
-        if nothing && brought.foreign > 0 {
-            return Err(TokenError::OtherVault.into());
-        }
-        for record in written.into_iter().filter_map(|number| records.get(number)) {
-            self.put_token(record, world)?;
-        }
-        Ok(brought)
+        log.chain.append(tx.rows, &log.keys.audit, &tx.identity, &event, world.rng)?;
+        let fault = mark.follow(&entry).map(|what| ReadsFault { line, what, imported: true });
+        record.set_mark(entry.place, mark);
+        imported.faults.extend(fault);
+        *imported.new.entry(record.name.clone()).or_default() += 1;
+        written.insert(number);
     }
+    imported.faults.sort_by_key(|fault| fault.line);
+    let nothing = imported.known == 0 && imported.new.is_empty() && imported.faults.is_empty();
+    if nothing && imported.unknown > 0 {
+        return Err(TokenError::UnknownReads.into());
+    }
+    if nothing && imported.of_other_vaults > 0 {
+        return Err(TokenError::OtherVault.into());
+    }
+    for record in written.into_iter().filter_map(|number| records.get(number)) {
+        index::put(tx, record, world)?;
+    }
+    Ok(imported)
+}
 
-    /// The lines that were written with a token of this vault: place after place as the file has them, each in the order in
-    /// which it was written.
-    fn authentic_lines(
-        &self,
-        text: &[u8],
-        records: &[TokenRecord],
-        logs: &mut BTreeMap<usize, Option<TokenLog>>,
-        brought: &mut BroughtHome,
-    ) -> Result<Vec<Authentic>, VaultError> {
-        let mut authentic = Vec::new();
-        let mut places = BTreeMap::new();
-        let end = text.split(|byte| *byte == b'\n').count();
-        let lines =
-            text.split(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty());
-        for (text, line) in lines {
-            let Some(entry) = ReadsLine::parse(text) else {
-                if line == end {
-                    brought.cut_off = true;
-                } else {
-                    brought.faults.push(ReadsFault { line, what: Unproved::NotOurs, imported: false });
-                }
-                continue;
-            };
-            if entry.identity.vault_id != self.identity.vault_id {
-                brought.foreign += 1;
-                continue;
+/// The lines that were written with a token of this vault: place after place as the file has them, each in the order in
+/// which it was written.
+fn authentic_lines(
+    tx: &VerifiedTx<'_>,
+    text: &[u8],
+    records: &[TokenRecord],
+    logs: &mut BTreeMap<usize, Option<TokenLog>>,
+    imported: &mut ImportedReads,
+) -> Result<Vec<Authentic>, VaultError> {
+    let mut authentic = Vec::new();
+    let mut places = BTreeMap::new();
+    let end = text.split(|byte| *byte == b'\n').count();
+    let lines = text.split(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty());
+    for (text, line) in lines {
+        let Some(entry) = ReadsLine::parse(text) else {
+            if line == end {
+                imported.cut_off = true;
+            } else {
+                imported.faults.push(ReadsFault { line, what: Unproved::NotOurs, imported: false });
             }
-            // A log that $KEYVAULT_READS names goes on when its token is renewed; what was read with the one before must
-            // not keep the rest away.
-            let known = records.iter().enumerate().find(|(_, record)| record.id == entry.token);
-            let Some((number, record)) = known else {
-                // Its token has another secret since, under which the line cannot be proved again. The mark of its place
-                // tells that it was.
-                let imported = records.iter().any(|record| entry.seq < record.mark(&entry.place).count);
-                *(if imported { &mut brought.known } else { &mut brought.unknown }) += 1;
-                continue;
-            };
-            let log = match logs.entry(number) {
-                btree_map::Entry::Occupied(log) => log.into_mut(),
-                btree_map::Entry::Vacant(none) => none.insert(self.token_log(record)?),
-            };
-            // What its holder did to its log in the vault must not keep the rest away either.
-            let Some(log) = log else {
-                brought.unknown += 1;
-                continue;
-            };
-            match entry.event(&log.keys).filter(|_| entry.holds(&log.keys)) {
-                None => brought.faults.push(ReadsFault { line, what: Unproved::Altered, imported: false }),
-                Some(event) => {
-                    let first = *places.entry((number, entry.place)).or_insert(line);
-                    authentic.push((first, Authentic { line, record: number, entry, event }));
-                }
+            continue;
+        };
+        if entry.identity.vault_id != tx.identity.vault_id {
+            imported.of_other_vaults += 1;
+            continue;
+        }
+        // A log that $KEYVAULT_READS names goes on when its token is renewed; what was read with the one before must
+        // not keep the rest away.
+        let known = records.iter().enumerate().find(|(_, record)| record.id == entry.token);
+        let Some((number, record)) = known else {
+            // Its token has another secret since, under which the line cannot be proved again. The mark of its place
+            // tells that it was.
+            let marked = records.iter().any(|record| entry.seq < record.mark(&entry.place).count);
+            *(if marked { &mut imported.known } else { &mut imported.unknown }) += 1;
+            continue;
+        };
+        let log = match logs.entry(number) {
+            btree_map::Entry::Occupied(log) => log.into_mut(),
+            btree_map::Entry::Vacant(none) => none.insert(token_log(tx, record)?),
+        };
+        // What its bearer did to its log in the vault must not keep the rest away either.
+        let Some(log) = log else {
+            imported.unknown += 1;
+            continue;
+        };
+        match entry.event(&log.keys).filter(|_| entry.holds(&log.keys)) {
+            None => imported.faults.push(ReadsFault { line, what: Unproved::Altered, imported: false }),
+            Some(event) => {
+                let first = *places.entry((number, entry.place)).or_insert(line);
+                authentic.push((first, Authentic { line, record: number, entry, event }));
             }
         }
-        authentic.sort_by_key(|(first, line)| (*first, line.entry.seq));
-        Ok(authentic.into_iter().map(|(_, line)| line).collect())
     }
+    authentic.sort_by_key(|(first, line)| (*first, line.entry.seq));
+    Ok(authentic.into_iter().map(|(_, line)| line).collect())
+}
 
-    /// `None` if its holder has damaged the chain.
-    fn token_log(&self, record: &TokenRecord) -> Result<Option<TokenLog>, VaultError> {
-        let keys = record.keys(&self.identity);
-        let Ok(chain) = Chain::load(self.tx, &keys.audit, &self.identity) else { return Ok(None) };
-        let mut known = BTreeMap::new();
-        audit::read_what_opens(self.tx, &keys.audit, &self.identity, &mut |event| {
-            *known.entry(crypto::sha256(&event.encode())).or_default() += 1;
-        })?;
-        Ok(Some(TokenLog { keys, chain, known, lines: BTreeSet::new() }))
-    }
+/// `None` if its bearer has damaged the chain.
+fn token_log(tx: &VerifiedTx<'_>, record: &TokenRecord) -> Result<Option<TokenLog>, VaultError> {
+    let keys = record.keys(&tx.identity);
+    let Ok(chain) = Chain::load(tx.rows, &keys.audit, &tx.identity) else { return Ok(None) };
+    let mut known = BTreeMap::new();
+    audit::read_what_opens(tx.rows, &keys.audit, &tx.identity, &mut |event| {
+        *known.entry(crypto::sha256(&event.encode())).or_default() += 1;
+    })?;
+    Ok(Some(TokenLog { keys, chain, known, lines: BTreeSet::new() }))
 }
 
 impl TokenLog {

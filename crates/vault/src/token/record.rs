@@ -1,4 +1,4 @@
-//! The owner's record of a token: what it is granted, and what is needed to keep that written for its holder.
+//! The owner's record of a token: what it is granted, and what is needed to keep that written for its bearer.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,12 @@ use crate::store::TokenId;
 use crate::unlock::token::{Reader, TokenKeys};
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::{Decoder, Encoder, Malformed};
-use keyvault_core::crypto::{self, Digest, Key, Mac};
+use keyvault_core::crypto::{self, Digest, Mac, SealingKey};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::{Scope, TokenName};
 
 use super::error::TokenError;
-use crate::key::record::Item;
+use crate::key::record::KeyRecord;
 
 /// What a token is granted: keys that carry any of these scopes, and these keys; now and whenever that changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub struct Rule {
 
 impl Rule {
     #[must_use]
-    pub fn matches(&self, item: &Item) -> bool {
-        self.keys.contains(&item.id) || !self.scopes.is_disjoint(&item.scopes)
+    pub fn matches(&self, key: &KeyRecord) -> bool {
+        self.keys.contains(&key.id) || !self.scopes.is_disjoint(&key.scopes)
     }
 }
 
@@ -42,10 +42,10 @@ pub struct TokenRecord {
     /// `user@host` who made it.
     pub made_by: String,
     pub(crate) reader: Reader,
-    /// k₀ of the holder's chain.
-    pub(crate) first_key: Key,
+    /// k₀ of the bearer's chain.
+    pub(crate) first_key: SealingKey,
     pub(crate) view: Option<ViewMark>,
-    /// How far the holder's chain had come at the last change.
+    /// How far the bearer's chain had come at the last change.
     pub(crate) read: Mark,
     /// How far what was read from bundles has been imported, by the place where it was read.
     pub(crate) places: Vec<([u8; 16], Mark)>,
@@ -96,7 +96,7 @@ impl TokenRecord {
         }
     }
 
-    /// The keys of what it shares with its holder.
+    /// The keys of what it shares with its bearer.
     pub(crate) fn keys(&self, identity: &Identity) -> TokenKeys {
         self.reader.keys(identity, &self.id)
     }
@@ -132,7 +132,7 @@ impl TokenRecord {
             name: TokenName::parse(decoder.text()?).map_err(|_| Malformed)?,
             id: decoder.array()?,
             reader: Reader::from_bytes(decoder.fixed(crypto::KEY_LEN)?).ok_or(Malformed)?,
-            first_key: Key::from_bytes(decoder.fixed(crypto::KEY_LEN)?).ok_or(Malformed)?,
+            first_key: SealingKey::from_bytes(decoder.fixed(crypto::KEY_LEN)?).ok_or(Malformed)?,
             rule: Rule {
                 scopes: decoder
                     .ascending(|decoder| Scope::parse(decoder.text()?).map_err(|_| Malformed), |scope| scope)?

@@ -1,7 +1,7 @@
 //! What the tree knows each row by: where its leaf stands and what the leaf is.
 
 use crate::store::{HeaderRow, SlotRow, Tag};
-use keyvault_core::crypto::{self, Digest, Key};
+use keyvault_core::crypto::{self, Digest, SealingKey};
 
 const LEAF_LABEL: &[u8] = b"keyvault tree leaf";
 const INDEX_LABEL: &[u8] = b"keyvault blind index";
@@ -11,7 +11,7 @@ const INDEX_LABEL: &[u8] = b"keyvault blind index";
 pub(crate) enum Kind {
     Header = 1,
     Slot = 2,
-    Item = 3,
+    Key = 3,
     Scope = 4,
     Token = 5,
     // 6 issued keys by credential id: reserved.
@@ -21,13 +21,12 @@ pub(crate) enum Kind {
 }
 
 /// The blind index of something, under the index key.
-pub(crate) fn tag(index: &Key, kind: Kind, name: &[u8]) -> Tag {
+pub(crate) fn tag(index: &SealingKey, kind: Kind, name: &[u8]) -> Tag {
     index.digest(&[INDEX_LABEL, &[kind as u8], name])
 }
 
-/// The leaf of the header row. The seed's whole text is in it: a check without root cannot open the seed to see whether
-/// its body belongs to its seal id.
-pub(crate) fn header_leaf(tree: &Key, header: &HeaderRow) -> Digest {
+/// The leaf of the header row.
+pub(crate) fn header_leaf(tree: &SealingKey, header: &HeaderRow) -> Digest {
     tree.digest(&[
         LEAF_LABEL,
         &[Kind::Header as u8],
@@ -35,13 +34,15 @@ pub(crate) fn header_leaf(tree: &Key, header: &HeaderRow) -> Digest {
         &header.epoch.to_le_bytes(),
         &len(&header.chain_seed),
         &header.chain_seed,
+        &len(&header.signer),
+        &header.signer,
         header.written_by.as_bytes(),
     ])
 }
 
 /// The leaf of a slot: its header and the whole of its sealed root. Nobody who checks the vault can open every slot,
 /// and damage in one must not stay unseen until the day when it is needed.
-pub(crate) fn slot_leaf(tree: &Key, slot: &SlotRow) -> Digest {
+pub(crate) fn slot_leaf(tree: &SealingKey, slot: &SlotRow) -> Digest {
     tree.digest(&[
         LEAF_LABEL,
         &[Kind::Slot as u8],
@@ -58,13 +59,12 @@ fn len(bytes: &[u8]) -> [u8; 8] {
 }
 
 /// The leaf that says which tokens there are, by their tags in order; none if there is none.
-pub(crate) fn tokens_leaf<'t>(tree: &Key, tags: impl Iterator<Item = &'t Tag>) -> Option<Digest> {
+pub(crate) fn tokens_leaf<'t>(tree: &SealingKey, tags: impl Iterator<Item = &'t Tag>) -> Option<Digest> {
     let tags: Vec<_> = tags.flatten().copied().collect();
     (!tags.is_empty()).then(|| tree.digest(&[LEAF_LABEL, &[Kind::Tokens as u8], &tags]))
 }
 
 /// The leaf of a row that has a revision and one sealed text: keys, scopes, names.
-pub(crate) fn row_leaf(tree: &Key, kind: Kind, tag: &Tag, revision: u64, sealed: &[u8]) -> Digest {
-    let id = crypto::seal_id(sealed).unwrap_or([0; crypto::SEAL_ID_LEN]);
-    tree.digest(&[LEAF_LABEL, &[kind as u8], tag, &revision.to_le_bytes(), &id])
+pub(crate) fn row_leaf(tree: &SealingKey, kind: Kind, tag: &Tag, revision: u64, sealed: &[u8]) -> Digest {
+    tree.digest(&[LEAF_LABEL, &[kind as u8], tag, &revision.to_le_bytes(), &crypto::sha256(sealed)])
 }

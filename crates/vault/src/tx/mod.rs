@@ -1,4 +1,4 @@
-//! Work inside one transaction: every row that is read is verified, every row that is written is entered in the tree.
+//! One transaction: every row that is read is verified, every row that is written is entered in the tree.
 
 pub(crate) mod leaf;
 pub(crate) mod name_index;
@@ -8,25 +8,26 @@ pub(crate) mod sealed;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::audit::{Chain, ChangeMark, Event, HeadMark};
+use crate::audit::{Action, Chain, ChangeMark, Event, HeadMark};
 use crate::state::StateError;
 use crate::state::pin::{self, Memory, Standing};
 use crate::state::record::{Authentic, Record};
 use crate::state::tree::Tree;
-use crate::store::{HIGHEST_SLOT, HeaderRow, ItemRow, SlotRow, StoreError, Tag, Tx};
+use crate::store::{HIGHEST_SLOT, HeaderRow, KeyRow, SlotRow, StoreError, Tag, Tx};
 use crate::unlock::keys::DailyKeys;
 use keyvault_core::clock::{Moment, Rng};
 use keyvault_core::codec;
-use keyvault_core::crypto::{self, Digest, Key};
+use keyvault_core::crypto::{self, Digest, SealingKey};
 use keyvault_core::identity::{Identity, Place};
 use keyvault_core::name::{KeyName, Scope};
 use keyvault_core::secret::SecretBytes;
 
 use self::leaf::Kind;
-use self::sealed::{ITEM_LABEL, Opener, VALUE_LABEL, VERSION_KEY_LABEL};
+use self::sealed::{KEY_LABEL, Opener, VALUE_LABEL, VERSION_KEY_LABEL};
 use super::error::VaultError;
 use super::file::open::World;
-use super::key::record::{Item, Version};
+use super::key::record::{KeyRecord, Version};
+use crate::{slot, token};
 
 /// 2026-01-01T00:00:00Z: no vault is older.
 const FIRST_VAULT: Moment = Moment(1_767_225_600_000);
@@ -39,10 +40,10 @@ pub(crate) struct Setting<'a> {
     pub(crate) slot: Option<&'a SlotRow>,
 }
 
-/// One transaction's work on a vault whose record, header and standing have been verified.
-pub struct Work<'a> {
-    pub(crate) tx: &'a Tx<'a>,
-    pub(crate) keys: &'a DailyKeys,
+/// One transaction on a vault whose record, header, and standing have been verified.
+pub struct VerifiedTx<'a> {
+    pub(crate) rows: &'a Tx<'a>,
+    pub(crate) daily: &'a DailyKeys,
     pub(crate) identity: Identity,
     pub(crate) current: Authentic,
     pub(crate) tree: Tree<'a>,
@@ -56,53 +57,58 @@ pub struct Work<'a> {
     /// Whether there is a token, once that was asked.
     pub(crate) has_tokens: Option<bool>,
     /// Keys that this change writes or removes, if there is a token.
-    pub(crate) touched: BTreeMap<[u8; 16], Option<Item>>,
+    pub(crate) touched: BTreeMap<[u8; 16], Option<KeyRecord>>,
     /// Where the log stood before this transaction's entry, and where it stands behind it.
     pub(crate) log_moved: Option<(HeadMark, HeadMark)>,
     standing: Standing,
     pinned: Option<u64>,
 }
 
-impl<'a> Work<'a> {
+impl<'a> VerifiedTx<'a> {
     /// Verifies the record, its place in the audit chain, the header, the opened slot, and the standing to the pin.
-    pub(crate) fn load(tx: &'a Tx<'a>, setting: &Setting<'a>) -> Result<Self, VaultError> {
-        let (mut work, header) = Self::open(tx, setting)?;
-        work.hold_chain_against_record()?;
-        work.expect_leaf(&work.tag(Kind::Header, &[]), Some(work.header_leaf(&header)), "vault")?;
+    pub(crate) fn load(rows: &'a Tx<'a>, setting: &Setting<'a>) -> Result<Self, VaultError> {
+        let (mut tx, header) = Self::open(rows, setting)?;
+        tx.hold_chain_against_record()?;
+        tx.expect_leaf(&tx.tag(Kind::Header, &[]), Some(tx.header_leaf(&header)), "vault")?;
         if let Some(slot) = setting.slot {
-            work.expect_slot(slot)?;
+            slot::expect_opened(&mut tx, slot)?;
         }
-        Ok(work)
+        Ok(tx)
     }
 
-    /// Verifies the record and the standing to the pin, and nothing else: for [`Work::survivors`], which needs no more
+    /// Verifies the record and the standing to the pin, and nothing else: for [`file::survivors`](crate::file::survivors()), which needs no more
     /// to tell what the record proves from what it does not.
-    pub(crate) fn load_damaged(tx: &'a Tx<'a>, setting: &Setting<'a>) -> Result<Self, VaultError> {
-        tx.pass_over_malformed();
-        Ok(Self::open(tx, setting)?.0)
+    pub(crate) fn load_damaged(rows: &'a Tx<'a>, setting: &Setting<'a>) -> Result<Self, VaultError> {
+        rows.pass_over_malformed();
+        Ok(Self::open(rows, setting)?.0)
     }
 
-    fn open(tx: &'a Tx<'a>, setting: &Setting<'a>) -> Result<(Self, HeaderRow), VaultError> {
+    fn open(rows: &'a Tx<'a>, setting: &Setting<'a>) -> Result<(Self, HeaderRow), VaultError> {
         let Setting { keys, identity, memory, .. } = *setting;
-        let header = tx.header()?;
+        let header = rows.header()?;
         if header.vault_id == identity.vault_id && header.epoch != identity.epoch {
             return Err(VaultError::Rekeyed);
         }
-        let current = Record::load(tx, &keys.state, &identity)?;
-        let standing = pin::judge(memory, &current, tx, &keys.audit, &identity)?;
+        let current = Record::load(rows, &keys.state, &identity)?;
+        let standing = pin::judge(memory, &current, rows, &keys.audit, &identity)?;
         let pinned = memory.pin().map(|pin| pin.change);
-        let tree = Tree::new(tx, &keys.tree, Some(current.record.root));
-        Ok((Self { tree, standing, pinned, ..Self::begin(tx, keys, identity, current) }, header))
+        let tree = Tree::new(rows, &keys.tree, Some(current.record.root));
+        Ok((Self { tree, standing, pinned, ..Self::begin(rows, keys, identity, current) }, header))
     }
 
     /// Work on a vault without rows that continues after `current`.
-    pub(crate) fn begin(tx: &'a Tx<'a>, keys: &'a DailyKeys, identity: Identity, current: Authentic) -> Self {
+    pub(crate) fn begin(
+        rows: &'a Tx<'a>,
+        daily: &'a DailyKeys,
+        identity: Identity,
+        current: Authentic,
+    ) -> Self {
         Self {
-            tx,
-            keys,
+            rows,
+            daily,
             identity,
             current,
-            tree: Tree::new(tx, &keys.tree, None),
+            tree: Tree::new(rows, &daily.tree, None),
             leaf_changes: BTreeMap::new(),
             scope_changes: BTreeMap::new(),
             name_changes: BTreeMap::new(),
@@ -147,7 +153,7 @@ impl<'a> Work<'a> {
     fn hold_chain_against_record(&self) -> Result<(), VaultError> {
         let record = &self.current.record;
         let last = record.audit_count.checked_sub(1);
-        let mac = last.map(|seq| self.tx.audit_mac(self.keys.audit.ledger, seq)).transpose()?.flatten();
+        let mac = last.map(|seq| self.rows.audit_mac(self.daily.audit.ledger, seq)).transpose()?.flatten();
         if mac == Some(record.audit_head) {
             return Ok(());
         }
@@ -159,11 +165,11 @@ impl<'a> Work<'a> {
 
     /// The blind index of something: HMAC(index key, label ‖ kind ‖ name), first 16 bytes.
     pub(crate) fn tag(&self, kind: Kind, name: &[u8]) -> Tag {
-        leaf::tag(&self.keys.index, kind, name)
+        leaf::tag(&self.daily.index, kind, name)
     }
 
-    pub(crate) fn item_tag(&self, name: &KeyName) -> Tag {
-        self.tag(Kind::Item, name.as_str().as_bytes())
+    pub(crate) fn key_tag(&self, name: &KeyName) -> Tag {
+        self.tag(Kind::Key, name.as_str().as_bytes())
     }
 
     pub(crate) fn slot_tag(&self, id: u32) -> Tag {
@@ -171,16 +177,16 @@ impl<'a> Work<'a> {
     }
 
     pub(crate) fn header_leaf(&self, header: &HeaderRow) -> Digest {
-        leaf::header_leaf(&self.keys.tree, header)
+        leaf::header_leaf(&self.daily.tree, header)
     }
 
     pub(crate) fn slot_leaf(&self, slot: &SlotRow) -> Digest {
-        leaf::slot_leaf(&self.keys.tree, slot)
+        leaf::slot_leaf(&self.daily.tree, slot)
     }
 
     /// The leaf of a row that has a revision and one sealed text: keys and scopes.
     pub(crate) fn row_leaf(&self, kind: Kind, tag: &Tag, revision: u64, sealed: &[u8]) -> Digest {
-        leaf::row_leaf(&self.keys.tree, kind, tag, revision, sealed)
+        leaf::row_leaf(&self.daily.tree, kind, tag, revision, sealed)
     }
 
     pub(crate) fn expect_leaf(
@@ -196,38 +202,45 @@ impl<'a> Work<'a> {
         }
     }
 
+    pub(crate) fn put_header(&mut self, header: &HeaderRow) -> Result<(), VaultError> {
+        self.rows.put_header(header)?;
+        let leaf = self.header_leaf(header);
+        self.leaf_changes.insert(self.tag(Kind::Header, &[]), Some(leaf));
+        Ok(())
+    }
+
     // ── Keys ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// A key by its name; `None` is proved.
-    pub fn item(&mut self, name: &KeyName) -> Result<Option<Item>, VaultError> {
-        let tag = self.item_tag(name);
-        self.item_at(&tag)
+    pub fn key(&mut self, name: &KeyName) -> Result<Option<KeyRecord>, VaultError> {
+        let tag = self.key_tag(name);
+        self.key_at(&tag)
     }
 
-    pub(crate) fn item_at(&mut self, tag: &Tag) -> Result<Option<Item>, VaultError> {
-        let row = self.tx.item(tag)?;
-        let leaf = row.as_ref().map(|row| self.row_leaf(Kind::Item, tag, row.revision, &row.sealed));
+    pub(crate) fn key_at(&mut self, tag: &Tag) -> Result<Option<KeyRecord>, VaultError> {
+        let row = self.rows.key(tag)?;
+        let leaf = row.as_ref().map(|row| self.row_leaf(Kind::Key, tag, row.revision, &row.sealed));
         self.expect_leaf(tag, leaf, "item")?;
-        row.map(|row| self.open_item(&row)).transpose()
+        row.map(|row| self.open_key(&row)).transpose()
     }
 
-    pub(crate) fn open_item(&self, row: &ItemRow) -> Result<Item, VaultError> {
+    pub(crate) fn open_key(&self, row: &KeyRow) -> Result<KeyRecord, VaultError> {
         self.opener().open(row)
     }
 
     pub(crate) fn opener(&self) -> Opener<'a> {
-        Opener { keys: self.keys, identity: self.identity }
+        Opener { keys: self.daily, identity: self.identity }
     }
 
     /// Every key, ordered by name, each held against the tree, and none missing.
-    pub fn items(&mut self) -> Result<Vec<Item>, VaultError> {
+    pub fn keys(&mut self) -> Result<Vec<KeyRecord>, VaultError> {
         let leaves = self.tree.all_leaves()?;
         let mut rows = Vec::new();
-        self.tx.each_item(|row| {
+        self.rows.each_key(|row| {
             rows.push(row);
             Ok(())
         })?;
-        let mut items = self.opener().open_all(&rows, &leaves)?;
+        let mut keys = self.opener().open_all(&rows, &leaves)?;
         // What is left of the tree must be the other rows, word for word; a forged one excuses no missing key.
         let slots = (1..=HIGHEST_SLOT).map(|id| self.slot_tag(id));
         let place = |tag: Tag| leaves.binary_search_by_key(&tag, |(tag, _)| *tag).ok();
@@ -245,46 +258,46 @@ impl<'a> Work<'a> {
             );
         }
         // Keys are large to move about; their names are sorted, and then each key goes to its place once.
-        items.sort_by_cached_key(|item| item.name.clone());
-        Ok(items)
+        keys.sort_by_cached_key(|key| key.name.clone());
+        Ok(keys)
     }
 
     /// The leaves that all rows but the keys' must have, after those of the slots: where only keys are asked for, a stray
     /// slot is no reason to keep them back.
     pub(crate) fn other_leaves(&self, slots: Vec<(Tag, Digest)>) -> Result<Vec<(Tag, Digest)>, VaultError> {
         let mut leaves = slots;
-        leaves.push((self.tag(Kind::Header, &[]), self.header_leaf(&self.tx.header()?)));
-        self.tx.each_scope(|row| {
+        leaves.push((self.tag(Kind::Header, &[]), self.header_leaf(&self.rows.header()?)));
+        self.rows.each_scope(|row| {
             leaves.push((row.tag, self.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed)));
             Ok(())
         })?;
-        self.tx.each_directory(|row| {
+        self.rows.each_directory(|row| {
             leaves.push((self.directory_tag(row.bucket), self.directory_leaf(&row)));
             Ok(())
         })?;
-        let tokens = self.tx.tokens()?;
-        leaves.extend(tokens.iter().map(|row| (row.tag, self.token_leaf(row))));
-        leaves.extend(self.tokens_leaf(&tokens));
+        let tokens = self.rows.tokens()?;
+        leaves.extend(tokens.iter().map(|row| (row.tag, token::leaf_of(self, row))));
+        leaves.extend(token::leaf_of_all(self, &tokens));
         Ok(leaves)
     }
 
     /// Writes a key's metadata under its next revision.
-    pub(crate) fn put_item(&mut self, item: &mut Item, rng: &dyn Rng) -> Result<(), VaultError> {
-        item.revision += 1;
-        let tag = self.item_tag(&item.name);
-        let padded = codec::pad(&item.encode()).map_err(|_| damaged("item: too long to encode"))?;
-        let context = self.identity.context(&row_place("item", &tag, item.revision));
-        let sealed = crypto::seal(&self.keys.metadata, ITEM_LABEL, &context, padded.expose(), rng)?;
-        let leaf = self.row_leaf(Kind::Item, &tag, item.revision, &sealed);
-        self.tx.put_item(&ItemRow { tag, revision: item.revision, sealed })?;
+    pub(crate) fn put_key(&mut self, key: &mut KeyRecord, rng: &dyn Rng) -> Result<(), VaultError> {
+        key.revision += 1;
+        let tag = self.key_tag(&key.name);
+        let padded = codec::pad(&key.encode()).map_err(|_| damaged("item: too long to encode"))?;
+        let context = self.identity.context(&row_place("item", &tag, key.revision));
+        let sealed = crypto::seal(&self.daily.metadata, KEY_LABEL, &context, padded.expose(), rng)?;
+        let leaf = self.row_leaf(Kind::Key, &tag, key.revision, &sealed);
+        self.rows.put_key(&KeyRow { tag, revision: key.revision, sealed })?;
         self.leaf_changes.insert(tag, Some(leaf));
-        self.touch(item.id, Some(item))
+        token::touch(self, key.id, Some(key))
     }
 
     /// Takes a key's metadata away from where its name puts it. Its versions stay.
-    pub(crate) fn delete_item_row(&mut self, name: &KeyName) -> Result<(), VaultError> {
-        let tag = self.item_tag(name);
-        self.tx.delete_item(&tag)?;
+    pub(crate) fn delete_key_row(&mut self, name: &KeyName) -> Result<(), VaultError> {
+        let tag = self.key_tag(name);
+        self.rows.delete_key(&tag)?;
         self.leaf_changes.insert(tag, None);
         Ok(())
     }
@@ -294,16 +307,16 @@ impl<'a> Work<'a> {
     /// Seals a value under a key of its own, wraps that key, and returns what the metadata keeps of both.
     pub(crate) fn put_value(
         &self,
-        item: &[u8; 16],
+        key_id: &[u8; 16],
         version: u32,
         value: &SecretBytes,
         rng: &dyn Rng,
     ) -> Result<Digest, VaultError> {
-        let version_key = Key::random(rng)?;
+        let version_key = SealingKey::random(rng)?;
         let wrapped = crypto::seal(
-            &self.keys.wrapping,
+            &self.daily.wrapping,
             VERSION_KEY_LABEL,
-            &self.identity.context(&version_place("version_key", item, version)),
+            &self.identity.context(&version_place("version_key", key_id, version)),
             version_key.expose(),
             rng,
         )?;
@@ -311,29 +324,29 @@ impl<'a> Work<'a> {
         let sealed = crypto::seal(
             &version_key,
             VALUE_LABEL,
-            &self.identity.context(&version_place("version_value", item, version)),
+            &self.identity.context(&version_place("version_value", key_id, version)),
             padded.expose(),
             rng,
         )?;
-        self.tx.put_version(item, version, &wrapped, &sealed)?;
+        self.rows.put_version(key_id, version, &wrapped, &sealed)?;
         Ok(self.opener().version_digest(&wrapped, &sealed))
     }
 
     /// A version's value. Its rows must be the ones that the verified metadata names.
-    pub(crate) fn value(&self, item: &[u8; 16], version: &Version) -> Result<SecretBytes, VaultError> {
-        let rows = self.version_rows(item, version.number)?;
-        self.opener().value(item, version, &rows)
+    pub(crate) fn value(&self, key_id: &[u8; 16], version: &Version) -> Result<SecretBytes, VaultError> {
+        let rows = self.version_rows(key_id, version.number)?;
+        self.opener().value(key_id, version, &rows)
     }
 
     /// A version's wrapped key and sealed value, not yet believed.
     pub(crate) fn version_rows(
         &self,
-        item: &[u8; 16],
+        key_id: &[u8; 16],
         version: u32,
     ) -> Result<(Vec<u8>, Vec<u8>), VaultError> {
         let missing = || StateError::Apart { what: format!("version {version} of a key: missing") };
-        let wrapped = self.tx.version_key(item, version)?.ok_or_else(missing)?;
-        let sealed = self.tx.version_value(item, version)?.ok_or_else(missing)?;
+        let wrapped = self.rows.version_key(key_id, version)?.ok_or_else(missing)?;
+        let sealed = self.rows.version_value(key_id, version)?.ok_or_else(missing)?;
         Ok((wrapped, sealed))
     }
 
@@ -345,9 +358,9 @@ impl<'a> Work<'a> {
     }
 
     fn append_to_log(&mut self, event: &Event, rng: &dyn Rng) -> Result<Chain, VaultError> {
-        let mut chain = Chain::load(self.tx, &self.keys.audit, &self.identity)?;
+        let mut chain = Chain::load(self.rows, &self.daily.audit, &self.identity)?;
         let found = chain.mark();
-        chain.append(self.tx, &self.keys.audit, &self.identity, event, rng)?;
+        chain.append(self.rows, &self.daily.audit, &self.identity, event, rng)?;
         self.log_moved = Some((found, chain.mark()));
         Ok(chain)
     }
@@ -357,15 +370,28 @@ impl<'a> Work<'a> {
         self.current.record.change.max(self.floor) + 1
     }
 
+    /// A later version may keep something in the record that follows from the rows. Only a change that takes something
+    /// away, or seals everything anew, copies what is not known here.
+    fn may_rewrite_record(&self, action: Action) -> Result<(), StateError> {
+        use Action::{Adopt, Recover, Rekey, Remove, Restore, Revoke, Token};
+        match self.current.record.extensions.first() {
+            Some(field) if !matches!(action, Adopt | Recover | Rekey | Remove | Restore | Revoke | Token) => {
+                Err(StateError::NewerRecord { field })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Ends a change: scopes, names, tokens, tree, event, record.
     pub(crate) fn seal_change(&mut self, event: Event, world: &World<'_>) -> Result<Authentic, VaultError> {
+        self.may_rewrite_record(event.action)?;
         self.apply_scope_changes(world.rng)?;
         self.apply_directory_changes(world.rng)?;
-        self.apply_token_changes(world)?;
+        token::apply_changes(self, world)?;
         let number = self.next_change();
         let changes = std::mem::take(&mut self.leaf_changes);
         let root = self.tree.apply(&changes)?.ok_or_else(|| damaged("node: the tree is empty"))?;
-        let event = Event { change: Some(ChangeMark { number, previous: self.current.mac }), ..event };
+        let event = Event { change: Some(ChangeMark { number, previous: self.current.hash }), ..event };
         let chain = self.append_to_log(&event, world.rng)?;
         let record = Record {
             change: number,
@@ -373,10 +399,12 @@ impl<'a> Work<'a> {
             root,
             audit_count: chain.count,
             audit_head: chain.head,
-            previous: self.current.mac,
+            signer: self.daily.signing.signer().id(),
+            previous: self.current.hash,
+            extensions: self.current.record.extensions.clone(),
         };
-        self.current = record.store(self.tx, &self.keys.state, &self.identity)?;
-        Ok(self.current)
+        self.current = record.store(self.rows, &self.daily.signing, &self.daily.state, &self.identity)?;
+        Ok(self.current.clone())
     }
 }
 
@@ -384,8 +412,8 @@ pub(crate) fn row_place<'p>(table: &'p str, row: &'p [u8], revision: u64) -> Pla
     Place { table, row, version: 0, field: "sealed", revision, bound: &[] }
 }
 
-pub(crate) fn version_place<'p>(table: &'p str, item: &'p [u8; 16], version: u32) -> Place<'p> {
-    Place { table, row: item, version, field: "sealed", revision: 0, bound: &[] }
+pub(crate) fn version_place<'p>(table: &'p str, key_id: &'p [u8; 16], version: u32) -> Place<'p> {
+    Place { table, row: key_id, version, field: "sealed", revision: 0, bound: &[] }
 }
 
 pub(crate) fn damaged(what: &str) -> VaultError {

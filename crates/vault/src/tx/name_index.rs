@@ -13,7 +13,7 @@ use keyvault_core::name::similar::nearest;
 use keyvault_core::name::{KeyName, Scope};
 
 use super::leaf::Kind;
-use super::{Work, damaged, row_place};
+use super::{VerifiedTx, damaged, row_place};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault};
 
@@ -36,41 +36,39 @@ impl Names {
     }
 }
 
-impl Vault {
-    /// Every name and scope, verified; no key is opened and nothing is recorded.
-    pub fn names(&mut self, access: &Access) -> Result<Names, VaultError> {
-        self.read(access, |work| {
-            let mut names = Names::default();
-            let mut rows = Vec::new();
-            work.tx.each_directory(|row| {
-                rows.push(row);
-                Ok(())
-            })?;
-            for row in &rows {
-                let tag = work.directory_tag(row.bucket);
-                work.expect_leaf(&tag, Some(work.directory_leaf(row)), "directory")?;
-                names.keys.append(&mut work.open_directory(row)?);
-            }
-            let mut scopes = Vec::new();
-            work.tx.each_scope(|row| {
-                scopes.push(row);
-                Ok(())
-            })?;
-            for row in &scopes {
-                let leaf = work.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed);
-                work.expect_leaf(&row.tag, Some(leaf), "scope")?;
-                names.scopes.insert(work.open_scope(row)?.name);
-            }
-            Ok(names)
-        })
-    }
+/// Every name and scope, verified; no key is opened and nothing is recorded.
+pub fn names(vault: &mut Vault, access: &Access) -> Result<Names, VaultError> {
+    vault.read(access, |tx| {
+        let mut names = Names::default();
+        let mut rows = Vec::new();
+        tx.rows.each_directory(|row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        for row in &rows {
+            let tag = tx.directory_tag(row.bucket);
+            tx.expect_leaf(&tag, Some(tx.directory_leaf(row)), "directory")?;
+            names.keys.append(&mut tx.open_directory(row)?);
+        }
+        let mut scopes = Vec::new();
+        tx.rows.each_scope(|row| {
+            scopes.push(row);
+            Ok(())
+        })?;
+        for row in &scopes {
+            let leaf = tx.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed);
+            tx.expect_leaf(&row.tag, Some(leaf), "scope")?;
+            names.scopes.insert(tx.open_scope(row)?.name);
+        }
+        Ok(names)
+    })
 }
 
-impl Work<'_> {
+impl VerifiedTx<'_> {
     /// The key that was probably meant by a name that is not there.
     pub(crate) fn key_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError> {
         let mut rows = Vec::new();
-        self.tx.each_directory(|row| {
+        self.rows.each_directory(|row| {
             rows.push(row);
             Ok(())
         })?;
@@ -84,7 +82,7 @@ impl Work<'_> {
     /// The scope that was probably meant by one that nothing carries.
     pub(crate) fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError> {
         let mut rows = Vec::new();
-        self.tx.each_scope(|row| {
+        self.rows.each_scope(|row| {
             rows.push(row);
             Ok(())
         })?;
@@ -105,7 +103,7 @@ impl Work<'_> {
 
     pub(crate) fn open_directory(&self, row: &DirectoryRow) -> Result<BTreeSet<KeyName>, VaultError> {
         let context = self.identity.context(&row_place("directory", &[row.bucket], row.revision));
-        let plain = crypto::open(&self.keys.metadata, DIRECTORY_LABEL, &context, &row.sealed)
+        let plain = crypto::open(&self.daily.metadata, DIRECTORY_LABEL, &context, &row.sealed)
             .map_err(|_| damaged("directory: does not open"))?;
         codec::unpad(&plain).and_then(decode).map_err(|_| damaged("directory: malformed"))
     }
@@ -113,7 +111,7 @@ impl Work<'_> {
     pub(crate) fn apply_directory_changes(&mut self, rng: &dyn Rng) -> Result<(), VaultError> {
         let mut buckets: BTreeMap<u8, Vec<(KeyName, bool)>> = BTreeMap::new();
         for (name, there) in std::mem::take(&mut self.name_changes) {
-            buckets.entry(bucket_of(&self.item_tag(&name))).or_default().push((name, there));
+            buckets.entry(bucket_of(&self.key_tag(&name))).or_default().push((name, there));
         }
         for (bucket, changes) in buckets {
             self.rewrite_directory(bucket, changes, rng)?;
@@ -128,7 +126,7 @@ impl Work<'_> {
         rng: &dyn Rng,
     ) -> Result<(), VaultError> {
         let tag = self.directory_tag(bucket);
-        let row = self.tx.directory(bucket)?;
+        let row = self.rows.directory(bucket)?;
         let leaf = row.as_ref().map(|row| self.directory_leaf(row));
         self.expect_leaf(&tag, leaf, "directory")?;
         let before = row.as_ref().map(|row| self.open_directory(row)).transpose()?.unwrap_or_default();
@@ -144,17 +142,17 @@ impl Work<'_> {
             return Ok(());
         }
         if names.is_empty() {
-            self.tx.delete_directory(bucket)?;
+            self.rows.delete_directory(bucket)?;
             self.leaf_changes.insert(tag, None);
             return Ok(());
         }
         let padded = codec::pad(&encode(&names)).map_err(|_| damaged("directory: too long to encode"))?;
         let revision = row.map_or(0, |row| row.revision) + 1;
         let context = self.identity.context(&row_place("directory", &[bucket], revision));
-        let sealed = crypto::seal(&self.keys.metadata, DIRECTORY_LABEL, &context, padded.expose(), rng)?;
+        let sealed = crypto::seal(&self.daily.metadata, DIRECTORY_LABEL, &context, padded.expose(), rng)?;
         let row = DirectoryRow { bucket, revision, sealed };
         self.leaf_changes.insert(tag, Some(self.directory_leaf(&row)));
-        Ok(self.tx.put_directory(&row)?)
+        Ok(self.rows.put_directory(&row)?)
     }
 }
 

@@ -10,9 +10,9 @@ use keyvault_core::crypto::{self, Digest};
 use keyvault_core::name::Scope;
 
 use super::leaf::Kind;
-use super::{Work, damaged, row_place};
+use super::{VerifiedTx, damaged, row_place};
 use crate::error::VaultError;
-use crate::key::record::Item;
+use crate::key::record::KeyRecord;
 
 const SCOPE_LABEL: &str = "keyvault scope";
 const MEMBERS_LABEL: &[u8] = b"keyvault scope members";
@@ -23,15 +23,15 @@ pub(crate) struct ScopeSummary {
     pub(crate) members: Digest,
 }
 
-impl Work<'_> {
+impl VerifiedTx<'_> {
     /// Enters what a key's name and scopes become; the rows are written when the change ends, once for each scope and
     /// each bucket of names.
-    pub(crate) fn enter(&mut self, before: Option<&Item>, after: Option<&Item>) {
-        for (item, member) in [(before, false), (after, true)] {
-            let Some(item) = item else { continue };
-            let tag = self.item_tag(&item.name);
-            self.name_changes.insert(item.name.clone(), member);
-            for scope in &item.scopes {
+    pub(crate) fn enter(&mut self, before: Option<&KeyRecord>, after: Option<&KeyRecord>) {
+        for (key, member) in [(before, false), (after, true)] {
+            let Some(key) = key else { continue };
+            let tag = self.key_tag(&key.name);
+            self.name_changes.insert(key.name.clone(), member);
+            for scope in &key.scopes {
                 self.scope_changes.entry(scope.clone()).or_default().insert(tag, member);
             }
         }
@@ -44,12 +44,12 @@ impl Work<'_> {
     }
 
     fn scope_row(&mut self, tag: &Tag) -> Result<Option<(ScopeRow, Vec<Tag>)>, VaultError> {
-        let row = self.tx.scope(tag)?;
+        let row = self.rows.scope(tag)?;
         let leaf = row.as_ref().map(|row| self.row_leaf(Kind::Scope, tag, row.revision, &row.sealed));
         self.expect_leaf(tag, leaf, "scope")?;
         let Some(row) = row else { return Ok(None) };
         let summary = self.open_scope(&row)?;
-        let members = self.tx.scope_members(tag)?;
+        let members = self.rows.scope_members(tag)?;
         let right = u32::try_from(members.len()) == Ok(summary.count)
             && self.members_digest(tag, &members) == summary.members;
         if right {
@@ -61,7 +61,7 @@ impl Work<'_> {
 
     pub(crate) fn open_scope(&self, row: &ScopeRow) -> Result<ScopeSummary, VaultError> {
         let context = self.identity.context(&row_place("scope", &row.tag, row.revision));
-        let plain = crypto::open(&self.keys.metadata, SCOPE_LABEL, &context, &row.sealed)
+        let plain = crypto::open(&self.daily.metadata, SCOPE_LABEL, &context, &row.sealed)
             .map_err(|_| damaged("scope: does not open"))?;
         codec::unpad(&plain)
             .and_then(|bytes| {
@@ -79,7 +79,7 @@ impl Work<'_> {
     }
 
     pub(crate) fn members_digest(&self, scope: &Tag, members: &[Tag]) -> Digest {
-        self.keys.tree.digest(&[MEMBERS_LABEL, scope, members.as_flattened()])
+        self.daily.tree.digest(&[MEMBERS_LABEL, scope, members.as_flattened()])
     }
 
     pub(crate) fn apply_scope_changes(&mut self, rng: &dyn Rng) -> Result<(), VaultError> {
@@ -97,16 +97,16 @@ impl Work<'_> {
     ) -> Result<(), VaultError> {
         let tag = self.tag(Kind::Scope, scope.as_str().as_bytes());
         let revision = self.scope_row(&tag)?.map_or(0, |(row, _)| row.revision) + 1;
-        for (item, member) in moves {
+        for (key, member) in moves {
             if *member {
-                self.tx.put_scope_member(&tag, item)?;
+                self.rows.put_scope_member(&tag, key)?;
             } else {
-                self.tx.delete_scope_member(&tag, item)?;
+                self.rows.delete_scope_member(&tag, key)?;
             }
         }
-        let members = self.tx.scope_members(&tag)?;
+        let members = self.rows.scope_members(&tag)?;
         if members.is_empty() {
-            self.tx.delete_scope(&tag)?;
+            self.rows.delete_scope(&tag)?;
             self.leaf_changes.insert(tag, None);
             return Ok(());
         }
@@ -117,9 +117,9 @@ impl Work<'_> {
             .finish();
         let padded = codec::pad(&summary).map_err(|_| damaged("scope: too long to encode"))?;
         let context = self.identity.context(&row_place("scope", &tag, revision));
-        let sealed = crypto::seal(&self.keys.metadata, SCOPE_LABEL, &context, padded.expose(), rng)?;
+        let sealed = crypto::seal(&self.daily.metadata, SCOPE_LABEL, &context, padded.expose(), rng)?;
         let leaf = self.row_leaf(Kind::Scope, &tag, revision, &sealed);
-        self.tx.put_scope(&ScopeRow { tag, revision, sealed })?;
+        self.rows.put_scope(&ScopeRow { tag, revision, sealed })?;
         self.leaf_changes.insert(tag, Some(leaf));
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! Opening rows apart from the transaction that they came from, so that many are opened on all cores.
 
 use crate::state::StateError;
-use crate::store::{ItemRow, Tag};
+use crate::store::{KeyRow, Tag};
 use crate::unlock::keys::DailyKeys;
 use keyvault_core::codec;
-use keyvault_core::crypto::{self, Digest, Key};
+use keyvault_core::crypto::{self, Digest, SealingKey};
 use keyvault_core::identity::Identity;
 use keyvault_core::secret::SecretBytes;
 use keyvault_os::process::cores::on_all_cores;
@@ -12,9 +12,9 @@ use keyvault_os::process::cores::on_all_cores;
 use super::leaf::{self, Kind};
 use super::{damaged, row_place, version_place};
 use crate::error::VaultError;
-use crate::key::record::{FINGERPRINT_LEN, Item, Version};
+use crate::key::record::{FINGERPRINT_LEN, KeyRecord, Version};
 
-pub(crate) const ITEM_LABEL: &str = "keyvault item";
+pub(crate) const KEY_LABEL: &str = "keyvault item";
 pub(crate) const VERSION_KEY_LABEL: &str = "keyvault version key";
 pub(crate) const VALUE_LABEL: &str = "keyvault value";
 const VERSION_LABEL: &[u8] = b"keyvault version rows";
@@ -28,54 +28,51 @@ pub(crate) struct Opener<'k> {
 }
 
 impl Opener<'_> {
-    pub(crate) fn open(self, row: &ItemRow) -> Result<Item, VaultError> {
+    pub(crate) fn open(self, row: &KeyRow) -> Result<KeyRecord, VaultError> {
         let context = self.identity.context(&row_place("item", &row.tag, row.revision));
-        let plain = crypto::open(&self.keys.metadata, ITEM_LABEL, &context, &row.sealed)
+        let plain = crypto::open(&self.keys.metadata, KEY_LABEL, &context, &row.sealed)
             .map_err(|_| damaged("item: the metadata does not open"))?;
         codec::unpad(&plain)
-            .and_then(|bytes| Item::decode(bytes, row.revision))
+            .and_then(|bytes| KeyRecord::decode(bytes, row.revision))
             .map_err(|_| damaged("item: the metadata is malformed"))
     }
 
     /// Opens rows that must all be leaves of the tree; `leaves` are ordered by tag.
     pub(crate) fn open_all(
         self,
-        rows: &[ItemRow],
+        rows: &[KeyRow],
         leaves: &[(Tag, Digest)],
-    ) -> Result<Vec<Item>, VaultError> {
+    ) -> Result<Vec<KeyRecord>, VaultError> {
         on_all_cores(rows, |row| self.open_known(row, leaves)).into_iter().collect()
     }
 
     /// The key of a version's value. The rows must be those that the metadata names.
     pub(crate) fn version_key(
         self,
-        item: &[u8; 16],
+        key_id: &[u8; 16],
         version: &Version,
         (wrapped, sealed): &(Vec<u8>, Vec<u8>),
-    ) -> Result<Key, VaultError> {
+    ) -> Result<SealingKey, VaultError> {
         let number = version.number;
         if version.digest != Some(self.version_digest(wrapped, sealed)) {
             return Err(StateError::Mismatch { what: format!("version {number} of a key") }.into());
         }
-        let context = self.identity.context(&version_place("version_key", item, number));
+        let context = self.identity.context(&version_place("version_key", key_id, number));
         crypto::open(&self.keys.wrapping, VERSION_KEY_LABEL, &context, wrapped)
             .ok()
-            .and_then(|bytes| Key::from_bytes(bytes.expose()))
+            .and_then(|bytes| SealingKey::from_bytes(bytes.expose()))
             .ok_or_else(|| damaged("version_key: does not open"))
     }
 
     /// A version's value out of its wrapped key and its sealed value, which must be those that the metadata names.
-    ///
-    /// A token's holder has the keys of the versions that were granted to it, and to a key that is known another text with
-    /// the same tag can be computed. The fingerprint's key it has not.
     pub(crate) fn value(
         self,
-        item: &[u8; 16],
+        key_id: &[u8; 16],
         version: &Version,
         rows: &(Vec<u8>, Vec<u8>),
     ) -> Result<SecretBytes, VaultError> {
-        let key = self.version_key(item, version, rows)?;
-        let value = open_value(&key, &self.identity, item, version.number, &rows.1)?;
+        let key = self.version_key(key_id, version, rows)?;
+        let value = open_value(&key, &self.identity, key_id, version.number, &rows.1)?;
         if self.fingerprint(&value) == version.fingerprint {
             Ok(value)
         } else {
@@ -88,8 +85,7 @@ impl Opener<'_> {
     }
 
     pub(crate) fn version_digest(self, wrapped: &[u8], sealed: &[u8]) -> Digest {
-        let id = |text| crypto::seal_id(text).unwrap_or([0; crypto::SEAL_ID_LEN]);
-        self.keys.tree.digest(&[VERSION_LABEL, &id(wrapped), &id(sealed)])
+        self.keys.tree.digest(&[VERSION_LABEL, &crypto::sha256(wrapped), &crypto::sha256(sealed)])
     }
 
     /// What a value is recognised by: a MAC of it under a key of this vault, first 6 bytes.
@@ -102,8 +98,8 @@ impl Opener<'_> {
         fingerprint
     }
 
-    fn open_known(self, row: &ItemRow, leaves: &[(Tag, Digest)]) -> Result<Item, VaultError> {
-        let leaf = leaf::row_leaf(&self.keys.tree, Kind::Item, &row.tag, row.revision, &row.sealed);
+    fn open_known(self, row: &KeyRow, leaves: &[(Tag, Digest)]) -> Result<KeyRecord, VaultError> {
+        let leaf = leaf::row_leaf(&self.keys.tree, Kind::Key, &row.tag, row.revision, &row.sealed);
         let known =
             leaves.binary_search_by(|(tag, _)| tag.cmp(&row.tag)).ok().and_then(|place| leaves.get(place));
         if known == Some(&(row.tag, leaf)) {
@@ -116,13 +112,13 @@ impl Opener<'_> {
 
 /// A version's value under that version's own key, which was made for it and seals nothing else.
 pub(crate) fn open_value(
-    key: &Key,
+    key: &SealingKey,
     identity: &Identity,
-    item: &[u8; 16],
+    key_id: &[u8; 16],
     version: u32,
     sealed: &[u8],
 ) -> Result<SecretBytes, VaultError> {
-    let context = identity.context(&version_place("version_value", item, version));
+    let context = identity.context(&version_place("version_value", key_id, version));
     let padded = crypto::open(key, VALUE_LABEL, &context, sealed)
         .map_err(|_| damaged("version_value: does not open"))?;
     codec::unpad(&padded).map(SecretBytes::copy_from).map_err(|_| damaged("version_value: malformed"))
@@ -137,17 +133,17 @@ mod tests {
     use keyvault_core::clock::Moment;
     use keyvault_core::crypto::SystemRng;
 
-    /// A holder of the version's key makes a text with the salt, the commitment and the tag of the owner's; here the
+    /// A bearer of the version's key makes a text with the salt, the commitment and the tag of the owner's; here the
     /// owner's digest is simply that of the forged rows.
     #[test]
     fn a_value_that_has_the_right_digest_and_another_fingerprint_is_not_released() {
         let identity = Identity { vault_id: [1; 16], epoch: 1 };
         let keys = Root::create(&SystemRng).unwrap().daily(&identity).keys(&identity);
         let opener = Opener { keys: &keys, identity };
-        let key = Key::random(&SystemRng).unwrap();
-        let item = [7; 16];
-        let seal = |key: &Key, table, label, plain: &[u8]| {
-            let context = identity.context(&version_place(table, &item, 1));
+        let key = SealingKey::random(&SystemRng).unwrap();
+        let key_id = [7; 16];
+        let seal = |key: &SealingKey, table, label, plain: &[u8]| {
+            let context = identity.context(&version_place(table, &key_id, 1));
             crypto::seal(key, label, &context, plain, &SystemRng).unwrap()
         };
         let wrapped = seal(&keys.wrapping, "version_key", VERSION_KEY_LABEL, key.expose());
@@ -166,8 +162,8 @@ mod tests {
             public: None,
             reason: String::new(),
         };
-        assert!(matches!(opener.value(&item, &version, &rows), Err(VaultError::State(_))));
+        assert!(matches!(opener.value(&key_id, &version, &rows), Err(VaultError::State(_))));
         version.fingerprint = opener.fingerprint(&SecretBytes::copy_from(b"the attacker's"));
-        assert!(opener.value(&item, &version, &rows).is_ok());
+        assert!(opener.value(&key_id, &version, &rows).is_ok());
     }
 }

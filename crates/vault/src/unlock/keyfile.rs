@@ -1,4 +1,4 @@
-//! The key file: a way in for machines, 256 random bits in a file of one line.
+//! The key file: a slot for machines, 256 random bits in a file of one line.
 //!
 //! ```text
 //! line = "keyvault-key-file:" ‖ base64url without padding of (32 random bytes ‖ first 4 bytes of

@@ -2,22 +2,22 @@
 
 use crate::audit::AuditKeys;
 use crate::store::Ledger;
-use keyvault_core::crypto::Key;
+use keyvault_core::crypto::{SealingKey, SigningKey};
 use keyvault_core::identity::Identity;
 
 /// The root key of one epoch: opens slots' work, the chain's seed and the acceptance of a rollback.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Root(pub(super) Key);
+pub struct Root(pub(super) SealingKey);
 
 impl Root {
     /// A new epoch's root.
     pub fn create(rng: &dyn keyvault_core::clock::Rng) -> Result<Self, keyvault_core::clock::RngError> {
-        Key::random(rng).map(Self)
+        SealingKey::random(rng).map(Self)
     }
 
     /// The key under which the chain's seed is sealed.
     #[must_use]
-    pub(crate) fn seed_key(&self, identity: &Identity) -> Key {
+    pub(crate) fn seed_key(&self, identity: &Identity) -> SealingKey {
         self.0.derive("keyvault root chain seed", &identity.whole())
     }
 
@@ -29,23 +29,25 @@ impl Root {
 
 /// The one key that a session holds; all daily keys follow from it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Daily(pub(super) Key);
+pub struct Daily(pub(super) SealingKey);
 
 /// The keys of daily work, each for one purpose.
 pub struct DailyKeys {
     /// Seals the metadata of keys and scopes.
-    pub metadata: Key,
+    pub metadata: SealingKey,
     /// Turns names into tags.
-    pub index: Key,
+    pub index: SealingKey,
     /// Wraps each version's own key.
-    pub wrapping: Key,
+    pub wrapping: SealingKey,
     /// MACs the state record.
-    pub state: Key,
+    pub state: SealingKey,
     /// MACs the hash tree.
-    pub tree: Key,
+    pub tree: SealingKey,
     /// MACs values to fingerprints.
-    pub fingerprint: Key,
+    pub fingerprint: SealingKey,
     pub audit: AuditKeys,
+    /// Signs what others than the owner hold against its public half.
+    pub signing: SigningKey,
 }
 
 impl Daily {
@@ -61,6 +63,7 @@ impl Daily {
             state: derive("keyvault daily state"),
             tree: derive("keyvault daily tree"),
             fingerprint: derive("keyvault daily fingerprint"),
+            signing: SigningKey::of_seed(derive("keyvault daily signing")),
             audit: AuditKeys {
                 ledger: Ledger::Vault,
                 events: derive("keyvault daily audit events"),

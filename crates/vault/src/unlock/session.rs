@@ -10,7 +10,7 @@
 
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::Decoder;
-use keyvault_core::crypto::{KEY_LEN, Key};
+use keyvault_core::crypto::{KEY_LEN, SealingKey};
 use keyvault_core::identity::Identity;
 use keyvault_core::secret::{Full, SecretBytes, SecretWriter};
 use keyvault_os::kernel_keyring::{self, SessionError};
@@ -95,7 +95,7 @@ fn decode(payload: &SecretBytes, identity: &Identity) -> Option<Session> {
     let layout = decoder.u8().ok()?;
     let until = Moment(decoder.i64().ok()?);
     let owner = Identity { vault_id: decoder.array().ok()?, epoch: decoder.u32().ok()? };
-    let daily = Daily(Key::from_bytes(decoder.fixed(KEY_LEN).ok()?)?);
+    let daily = Daily(SealingKey::from_bytes(decoder.fixed(KEY_LEN).ok()?)?);
     decoder.end().ok()?;
     (layout == LAYOUT && owner == *identity).then_some(Session { daily, until })
 }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     fn daily() -> Daily {
-        Daily(Key::from_bytes(&[7; KEY_LEN]).unwrap())
+        Daily(SealingKey::from_bytes(&[7; KEY_LEN]).unwrap())
     }
 
     #[test]

@@ -18,7 +18,7 @@
 use crate::store::SlotRow;
 use keyvault_core::clock::Rng;
 use keyvault_core::codec::{Decoder, Encoder, Malformed};
-use keyvault_core::crypto::{self, Cost, KdfError, Key};
+use keyvault_core::crypto::{self, Cost, KdfError, SealingKey};
 use keyvault_core::identity::{Identity, Place};
 
 use super::keyfile::KeyFile;
@@ -71,7 +71,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether root comes out. A vault must keep one way in that gives it.
+    /// Whether root comes out. A vault must keep one slot that gives it.
     #[must_use]
     pub fn gives_root(self) -> bool {
         self != Self::Keyring
@@ -263,8 +263,8 @@ fn open<'r>(
     rows: &'r [SlotRow],
     identity: &Identity,
     secret: Secret,
-    key: impl Fn(&Header) -> Option<Result<Key, KdfError>>,
-) -> Result<(Key, &'r SlotRow), UnlockError> {
+    key: impl Fn(&Header) -> Option<Result<SealingKey, KdfError>>,
+) -> Result<(SealingKey, &'r SlotRow), UnlockError> {
     let sifted: Vec<_> = sift(rows).filter_map(|(row, header)| Some((row, header.ok()?))).collect();
     let mut nothing = UnlockError::NoSuchSlot(secret);
     for (row, header) in &sifted {
@@ -279,7 +279,7 @@ fn open<'r>(
         };
         let context = identity.context(&place(&row.id.to_le_bytes(), &row.header));
         if let Ok(opened) = crypto::open(&key, LABEL, &context, &row.sealed)
-            && let Some(key) = Key::from_bytes(opened.expose())
+            && let Some(key) = SealingKey::from_bytes(opened.expose())
         {
             return Ok((key, row));
         }
@@ -293,8 +293,8 @@ fn open<'r>(
 fn seal(
     id: u32,
     header: &Header,
-    key: &Key,
-    held: &Key,
+    key: &SealingKey,
+    held: &SealingKey,
     identity: &Identity,
     rng: &dyn Rng,
 ) -> Result<SlotRow, UnlockError> {
@@ -308,16 +308,16 @@ fn place<'a>(row: &'a [u8], header: &'a [u8]) -> Place<'a> {
     Place { table: "slot", row, version: 0, field: "sealed", revision: 0, bound: header }
 }
 
-fn recovery_key(code: &RecoveryCode, salt: &[u8]) -> Key {
-    Key::derive_from(code.expose(), "keyvault recovery slot", salt)
+fn recovery_key(code: &RecoveryCode, salt: &[u8]) -> SealingKey {
+    SealingKey::derive_from(code.expose(), "keyvault recovery slot", salt)
 }
 
-fn key_file_key(file: &KeyFile, salt: &[u8]) -> Key {
-    Key::derive_from(file.expose(), "keyvault key file slot", salt)
+fn key_file_key(file: &KeyFile, salt: &[u8]) -> SealingKey {
+    SealingKey::derive_from(file.expose(), "keyvault key file slot", salt)
 }
 
-fn keyring_key(secret: &KeyringSecret, salt: &[u8]) -> Key {
-    Key::derive_from(secret.expose(), "keyvault keyring slot", salt)
+fn keyring_key(secret: &KeyringSecret, salt: &[u8]) -> SealingKey {
+    SealingKey::derive_from(secret.expose(), "keyvault keyring slot", salt)
 }
 
 fn salt(rng: &dyn Rng) -> Result<[u8; SALT_LEN], UnlockError> {

@@ -3,17 +3,17 @@
 //! ```text
 //! token  = "kvt_" ‖ 43 random characters of base62 (256.03 bits) ‖ CRC-32 of all before in base62 (6): 53 characters
 //! secret = HKDF of the 43 characters, label "keyvault token"
-//! id     = first 16 bytes of HKDF(secret, "keyvault token id"): what a holder finds its rows by
+//! id     = first 16 bytes of HKDF(secret, "keyvault token id"): what a bearer finds its rows by
 //! reader = HKDF(secret, "keyvault token reader")
 //! ```
 //!
-//! The owner keeps the reader, never the secret: it writes what the holder reads, and the token itself stands nowhere
-//! but with its holder. All other keys follow from the reader and the vault's epoch.
+//! The owner keeps the reader, never the secret: it writes what the bearer reads, and the token itself stands nowhere
+//! but with its bearer. All other keys follow from the reader and the vault's epoch.
 
 use crate::audit::AuditKeys;
 use crate::store::{Ledger, TokenId};
 use keyvault_core::clock::Rng;
-use keyvault_core::crypto::Key;
+use keyvault_core::crypto::SealingKey;
 use keyvault_core::identity::Identity;
 use keyvault_core::recipe::{self, Kind, Recipe};
 use keyvault_core::secret::SecretBytes;
@@ -27,25 +27,25 @@ const LEN: usize = PREFIX.len() + RANDOM as usize + 6;
 /// The longest text that can be one with white space around it, in bytes.
 pub const MAX_LEN: usize = 256;
 
-/// A token as its holder has it.
+/// A token as its bearer has it.
 #[derive(Debug)]
 pub struct Token(SecretBytes);
 
-/// What the owner keeps of a token, and what the token's holder derives: every key of what the two share.
+/// What the owner keeps of a token, and what the token's bearer derives: every key of what the two share.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Reader(Key);
+pub struct Reader(SealingKey);
 
-/// The keys of what an owner writes for a token's holder, each for one purpose.
+/// The keys of what an owner writes for a token's bearer, each for one purpose.
 pub struct TokenKeys {
     /// Seals the view.
-    pub view: Key,
+    pub view: SealingKey,
     /// Seals grants.
-    pub grants: Key,
+    pub grants: SealingKey,
     /// Seals bundles.
-    pub bundle: Key,
+    pub bundle: SealingKey,
     /// MACs what is read from a bundle, where no vault is.
-    pub reads: Key,
-    /// The holder's audit chain in the vault.
+    pub reads: SealingKey,
+    /// The bearer's audit chain in the vault.
     pub audit: AuditKeys,
 }
 
@@ -92,9 +92,9 @@ impl Token {
         Reader(self.secret().derive("keyvault token reader", &[]))
     }
 
-    fn secret(&self) -> Key {
+    fn secret(&self) -> SealingKey {
         let random = self.0.expose().get(PREFIX.len()..PREFIX.len() + RANDOM as usize).unwrap_or_default();
-        Key::derive_from(random, "keyvault token", &[])
+        SealingKey::derive_from(random, "keyvault token", &[])
     }
 }
 
@@ -102,7 +102,7 @@ impl Reader {
     /// A reader that was kept.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        Key::from_bytes(bytes).map(Self)
+        SealingKey::from_bytes(bytes).map(Self)
     }
 
     /// What is kept.

@@ -1,4 +1,4 @@
-//! What only an open vault tells: the keys, how they are used, the ways in, and the time of the last entry.
+//! What only an open vault tells: the keys, how they are used, the slots, and the time of the last entry.
 
 use std::path::Path;
 use std::time::UNIX_EPOCH;
@@ -9,7 +9,7 @@ use crate::cli::errors::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
 use crate::cli::output::{time, view};
 use crate::cli::unlock::alarm;
 use keyvault_core::clock::Moment;
-use keyvault_vault::{Access, Item, Status, Usage, Vault, VaultError};
+use keyvault_vault::{Access, KeyRecord, Status, Usage, Vault, VaultError, key, slot};
 
 use super::Report;
 
@@ -46,7 +46,7 @@ pub(super) fn all(context: &Context, vault: &mut Vault, by_keyring: Option<Acces
     };
     let path = vault.path().to_owned();
     // What does not open is said below.
-    let standing = vault.read(&access, |work| Ok(work.standing())).ok();
+    let standing = vault.read(&access, |tx| Ok(tx.standing())).ok();
     let alarm = standing.and_then(alarm).map(|alarm| {
         Report::finding(
             "alarm",
@@ -61,18 +61,18 @@ pub(super) fn all(context: &Context, vault: &mut Vault, by_keyring: Option<Acces
 
 /// The slots that are passed over; without a key, those that show by themselves.
 fn slots(vault: &mut Vault, access: Option<&Access>) -> Vec<Report> {
-    let with_tree = access.and_then(|access| vault.passed_over(Some(access)).ok());
-    let found = with_tree.or_else(|| vault.passed_over(None).ok()).unwrap_or_default();
+    let with_tree = access.and_then(|access| slot::passed_over(vault, Some(access)).ok());
+    let found = with_tree.or_else(|| slot::passed_over(vault, None).ok()).unwrap_or_default();
     let sentences = passed_over(&found);
     let remedy = if found.iter().any(is_stray) { REMOVE_STRAYS } else { "keyvault vault slot list" };
     sentences.into_iter().map(|sentence| Report::finding("slots", sentence, remedy)).collect()
 }
 
 fn looked_at(vault: &mut Vault, access: &Access, now: Moment) -> Result<Vec<Report>, VaultError> {
-    let usage = vault.usage(access)?;
-    let items = vault.list(access)?;
-    let roots = vault.ways(access)?.iter().filter(|way| way.kind.gives_root()).count();
-    let ways = if roots < 2 {
+    let usage = key::usage(vault, access)?;
+    let keys = key::list(vault, access)?;
+    let roots = slot::list(vault, access)?.iter().filter(|slot| slot.kind.gives_root()).count();
+    let slots = if roots < 2 {
         Report::finding(
             "slots",
             "only one slot gives full access; if it is lost, so is the vault",
@@ -81,14 +81,14 @@ fn looked_at(vault: &mut Vault, access: &Access, now: Moment) -> Result<Vec<Repo
     } else {
         Report::ok("slots", format!("{roots} give full access"))
     };
-    let mut reports = vec![clock(&usage, now), ways];
+    let mut reports = vec![clock(&usage, now), slots];
     let before = reports.len();
-    reports.extend(expired(&items, now));
-    reports.extend(unused(&items, &usage, now));
+    reports.extend(expired(&keys, now));
+    reports.extend(unused(&keys, &usage, now));
     if reports.len() == before {
         reports.push(Report::ok(
             "keys",
-            format!("{}, none expired, none unused", view::counted(items.len(), "key")),
+            format!("{}, none expired, none unused", view::counted(keys.len(), "key")),
         ));
     }
     Ok(reports)
@@ -123,11 +123,11 @@ fn behind(what: &str, then: Moment, now: Moment) -> Report {
     )
 }
 
-fn expired(items: &[Item], now: Moment) -> Option<Report> {
-    let names: Vec<_> = items
+fn expired(keys: &[KeyRecord], now: Moment) -> Option<Report> {
+    let names: Vec<_> = keys
         .iter()
-        .filter(|item| item.status(now) == Status::Expired)
-        .map(|item| item.name.to_string())
+        .filter(|key| key.status(now) == Status::Expired)
+        .map(|key| key.name.to_string())
         .collect();
     (!names.is_empty()).then(|| {
         Report::finding(
@@ -138,18 +138,18 @@ fn expired(items: &[Item], now: Moment) -> Option<Report> {
     })
 }
 
-fn unused(items: &[Item], usage: &Usage, now: Moment) -> Option<Report> {
-    let names: Vec<_> = items
+fn unused(keys: &[KeyRecord], usage: &Usage, now: Moment) -> Option<Report> {
+    let names: Vec<_> = keys
         .iter()
-        .filter(|item| item.status(now) == Status::Active)
-        .filter_map(|item| {
-            let read = usage.last_read.get(item.name.as_str()).filter(|at| **at >= item.created);
+        .filter(|key| key.status(now) == Status::Active)
+        .filter_map(|key| {
+            let read = usage.last_read.get(key.name.as_str()).filter(|at| **at >= key.created);
             let (since, limit, word) = match read {
                 Some(at) => (*at, UNUSED, "last read"),
-                None => (item.created, SETTLING, "never read, created"),
+                None => (key.created, SETTLING, "never read, created"),
             };
             let long = now.0.saturating_sub(since.0) >= limit;
-            long.then(|| format!("{} ({word} {})", item.name, time::relative(since, now)))
+            long.then(|| format!("{} ({word} {})", key.name, time::relative(since, now)))
         })
         .collect();
     (!names.is_empty()).then(|| {

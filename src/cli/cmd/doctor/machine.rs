@@ -6,7 +6,7 @@ use crate::cli::context::{Context, variable};
 use crate::cli::errors::Failure;
 use crate::cli::output::time;
 use crate::cli::unlock::key_source::token_is_piped;
-use keyvault_vault::Holding;
+use keyvault_vault::BearerKeys;
 
 use super::Report;
 
@@ -29,7 +29,7 @@ pub(super) fn token(context: &Context) -> Option<Report> {
         }
         (Ok(Some(token)), Some(file)) => {
             let file = Path::new(&file);
-            match context.bundle(file, &Holding::of(&token, None)) {
+            match context.bundle(file, &BearerKeys::of(&token, None)) {
                 Ok((bundle, _)) => Report::ok(
                     CHECK,
                     format!(

@@ -6,16 +6,16 @@ use crate::cli::context::Context;
 use crate::cli::errors::Failure;
 use crate::cli::output;
 use crate::cli::output::{time, view};
-use keyvault_vault::Vault;
 use keyvault_vault::state::proof::Proofs;
 use keyvault_vault::store::Stray;
+use keyvault_vault::{Vault, check};
 
 use super::Report;
 
 /// Rows that a writer without keys left.
 pub(super) fn strays(vault: &mut Vault) -> Report {
     const CHECK: &str = "rows";
-    match vault.strays() {
+    match check::strays(vault) {
         Ok(strays) if strays.iter().all(is_slot) => Report::ok(CHECK, "no stray rows"),
         Ok(strays) => {
             let rows = strays.iter().filter(|stray| !is_slot(stray)).map(|(table, what, count)| {

@@ -17,7 +17,7 @@ use crate::project::{Profile, reference};
 use keyvault_core::name::EnvName;
 use keyvault_core::secret::SecretBytes;
 use keyvault_exec::delivery::{self, Deliveries};
-use keyvault_exec::release::{Pick, Problem, Selection, WhenMissing};
+use keyvault_exec::release::{ComposedVariable, Problem, Selection, WhenMissing};
 
 /// The longest env-file, in bytes.
 const MAX_ENV_FILE: usize = 1 << 20;
@@ -104,7 +104,7 @@ impl FromFiles {
             return Err(project_sentences::asks_for_nothing(&found.path, &found.file, self.profile.as_ref()));
         }
         let approved = gate::approve(context, found, &entries, machine, self.defaults)?;
-        request.selection.picks.extend(approved.picks(&entries));
+        request.selection.composed.extend(approved.composed(&entries));
         Ok(())
     }
 }
@@ -130,9 +130,9 @@ fn read_env_file(path: &Path, request: &mut Request) -> Result<(), Failure> {
             return Err(wrong(&entry.variable, "contains a NUL byte, which no variable can carry"));
         }
         request.literals.retain(|(known, _)| *known != variable);
-        request.selection.picks.retain(|known| known.variable != variable);
+        request.selection.composed.retain(|known| known.variable != variable);
         match piece {
-            Some(piece) => request.selection.picks.push(Pick {
+            Some(piece) => request.selection.composed.push(ComposedVariable {
                 variable,
                 pieces: vec![piece],
                 when_missing: WhenMissing::default(),
@@ -146,17 +146,19 @@ fn read_env_file(path: &Path, request: &mut Request) -> Result<(), Failure> {
 /// Bytes that an env-file's own values take in the environment, and defaults would, all of them.
 pub(super) fn weight(selection: &Selection, literals: &[(EnvName, SecretBytes)]) -> usize {
     let weigh = |variable: &EnvName, value: usize| variable.as_str().len() + value + 2 + size_of::<usize>();
-    let default = |pick: &Pick| Some(weigh(&pick.variable, pick.when_missing.default.as_ref()?.len()));
-    let defaults: usize = selection.picks.iter().filter_map(default).sum();
+    let default = |composed: &ComposedVariable| {
+        Some(weigh(&composed.variable, composed.when_missing.default.as_ref()?.len()))
+    };
+    let defaults: usize = selection.composed.iter().filter_map(default).sum();
     defaults + literals.iter().map(|(variable, value)| weigh(variable, value.len())).sum::<usize>()
 }
 
 /// Refuses texts, an env-file's own and defaults, that cannot stand where they belong: under a variable that is to hold
 /// a file's path, or in docker's env-file.
 fn refuse_misplaced(Request { selection, literals }: &Request, wanted: &Deliveries) -> Result<(), Failure> {
-    let defaults = selection.picks.iter().filter_map(|pick| {
-        let default = pick.when_missing.default.as_ref().filter(|_| !pick.when_missing.unapproved);
-        default.map(|default| (&pick.variable, default.as_bytes()))
+    let defaults = selection.composed.iter().filter_map(|composed| {
+        let default = composed.when_missing.default.as_ref().filter(|_| !composed.when_missing.unapproved);
+        default.map(|default| (&composed.variable, default.as_bytes()))
     });
     for (variable, text) in literals.iter().map(|(name, text)| (name, text.expose())).chain(defaults) {
         if wanted.file_variables().any(|taken| taken == variable) {

@@ -11,7 +11,7 @@ use crate::cli::output::view;
 use keyvault_core::name::KeyName;
 use keyvault_exec::mask::{Mask, TooMuch};
 use keyvault_exec::release::Released;
-use keyvault_exec::supervise::streams::{Ways, When};
+use keyvault_exec::supervise::streams::{Routes, When};
 
 /// What is asked for.
 #[derive(Debug, Args)]
@@ -26,14 +26,14 @@ pub(super) struct MaskArgs {
 
 impl MaskArgs {
     /// The ways of the streams; `None` where the command may take our place.
-    pub(super) fn ways(&self) -> Option<Ways> {
+    pub(super) fn routes(&self) -> Option<Routes> {
         let when = match (self.mask, self.no_mask) {
             (true, _) => When::Always,
             (_, true) => When::Never,
             _ if in_ci() => When::Kept,
             _ => When::Never,
         };
-        Some(Ways::choose(when, output::callers())).filter(|ways| ways.any())
+        Some(Routes::choose(when, output::callers())).filter(|routes| routes.any())
     }
 }
 

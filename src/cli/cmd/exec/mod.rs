@@ -3,7 +3,7 @@
 mod delivery;
 mod files;
 mod masking;
-mod order;
+mod plan;
 mod preview;
 mod watch;
 
@@ -13,7 +13,7 @@ use clap::Args;
 
 use self::delivery::Delivery;
 use self::files::{FromFiles, Request};
-use self::order::Order;
+use self::plan::Plan;
 use self::watch::Watching;
 use crate::cli::args::Choice;
 use crate::cli::complete;
@@ -25,9 +25,10 @@ use crate::cli::unlock::key_source::Machine;
 use crate::cli::{output, unlock};
 use keyvault_exec::environment::{self, Inheritance};
 use keyvault_exec::release::{Preview, Released, Resolved, Skipped};
-use keyvault_exec::supervise::streams::Ways;
+use keyvault_exec::supervise::streams::Routes;
 use keyvault_exec::supervise::{Ending, Masking, Nothing, Supervisor};
 use keyvault_exec::{Command, ExecError};
+use keyvault_vault::key;
 
 /// Run a command with keys in its environment.
 ///
@@ -111,78 +112,80 @@ impl Exec {
             + environment::weight(&places.variables())
             + files::weight(&selection, &literals);
         let no_empty = self.no_empty;
-        let order = Order { program, selection, literals, inherited, places, weight, no_empty };
-        let ways = self.mask.ways();
-        if order.selection.is_empty() {
-            return self.run_without_keys(context, order, command, ways);
+        let plan = Plan { program, selection, literals, inherited, places, weight, no_empty };
+        let routes = self.mask.routes();
+        if plan.selection.is_empty() {
+            return self.run_without_keys(context, plan, command, routes);
         }
         let mut supply = context.supply(&self.machine)?;
         if self.dry_run {
-            return preview::print(context, &order.preview(context, &mut supply)?, &order);
+            return preview::print(context, &plan.preview(context, &mut supply)?, &plan);
         }
         if self.watching.watch {
-            return self.watching.run(context, order, command, supply, ways);
+            return self.watching.run(context, plan, command, supply, routes);
         }
-        let released = order.release(context, &mut supply, &order.selection, "")?;
-        if ways.is_some() || order.places.wanted().has_files() {
+        let released = plan.release(context, &mut supply, &plan.selection, "")?;
+        if routes.is_some() || plan.places.wanted().has_files() {
             drop(supply);
-            return run_beside(context, order, command, released, ways);
+            return run_beside(context, plan, command, released, routes);
         }
-        let environment = order.fill(&mut command, &released)?;
+        let environment = plan.fill(&mut command, &released)?;
         drop(released);
         supply.leave_open();
-        Err(order.failed(&command.replace(&environment)))
+        Err(plan.failed(&command.replace(&environment)))
     }
 
     /// An env-file without references needs no vault.
     fn run_without_keys(
         &self,
         context: &Context,
-        order: Order,
+        plan: Plan,
         mut command: Command,
-        ways: Option<Ways>,
+        routes: Option<Routes>,
     ) -> Result<u8, Failure> {
         if self.dry_run {
-            return preview::print(context, &Preview::default(), &order);
+            return preview::print(context, &Preview::default(), &plan);
         }
         let nothing = Released::nothing();
-        if ways.is_some() || order.places.wanted().has_files() {
-            return run_beside(context, order, command, nothing, ways);
+        if routes.is_some() || plan.places.wanted().has_files() {
+            return run_beside(context, plan, command, nothing, routes);
         }
-        let environment = order.fill(&mut command, &nothing)?;
-        Err(order.failed(&command.replace(&environment)))
+        let environment = plan.fill(&mut command, &nothing)?;
+        Err(plan.failed(&command.replace(&environment)))
     }
 }
 
 /// Runs the command as a child.
 fn run_beside(
     context: &Context,
-    order: Order,
+    plan: Plan,
     command: Command,
     released: Released,
-    ways: Option<Ways>,
+    routes: Option<Routes>,
 ) -> Result<u8, Failure> {
-    let mask = ways.map(|ways| masking::over(context, &released).map(|mask| (mask, ways))).transpose()?;
-    let masking = mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways, callers: output::callers() });
-    let supervisor = Supervisor::begin().map_err(|error| order.failed(&error))?;
-    let ending = look_after(&supervisor, &order, command, released, masking);
+    let mask =
+        routes.map(|routes| masking::over(context, &released).map(|mask| (mask, routes))).transpose()?;
+    let masking =
+        mask.as_ref().map(|(mask, routes)| Masking { mask, routes: *routes, callers: output::callers() });
+    let supervisor = Supervisor::begin().map_err(|error| plan.failed(&error))?;
+    let ending = look_after(&supervisor, &plan, command, released, masking);
     // While no signal ends us: what has to be taken away.
-    drop(order);
+    drop(plan);
     Ok(ending?.pass_on(supervisor))
 }
 
 /// One start, and its end.
 fn look_after(
     supervisor: &Supervisor,
-    order: &Order,
+    plan: &Plan,
     mut command: Command,
     released: Released,
     masking: Option<Masking<'_>>,
 ) -> Result<Ending, Failure> {
-    let environment = order.fill(&mut command, &released)?;
+    let environment = plan.fill(&mut command, &released)?;
     drop(released);
     let ending = supervisor.run(&command, &environment, masking, &mut Nothing);
-    ending.map_err(|error| order.failed(&error))
+    ending.map_err(|error| plan.failed(&error))
 }
 
 pub(super) fn say_skipped(context: &Context, skipped: &Skipped) {
@@ -221,11 +224,11 @@ fn choices(context: &Context) -> Option<(String, String)> {
     const SHOWN: usize = 20;
     let mut vault = context.open().ok()?;
     let access = context.access_without_question(&mut vault).ok()?;
-    let items = vault.list(&access).ok()?;
-    let scopes: std::collections::BTreeSet<_> = items.iter().flat_map(|item| &item.scopes).collect();
-    let mut names = view::joined(items.iter().take(SHOWN).map(|item| &item.name));
-    if items.len() > SHOWN {
-        names.push_str(&format!(" and {} more", items.len() - SHOWN));
+    let keys = key::list(&mut vault, &access).ok()?;
+    let scopes: std::collections::BTreeSet<_> = keys.iter().flat_map(|key| &key.scopes).collect();
+    let mut names = view::joined(keys.iter().take(SHOWN).map(|key| &key.name));
+    if keys.len() > SHOWN {
+        names.push_str(&format!(" and {} more", keys.len() - SHOWN));
     }
     Some((view::joined(scopes.into_iter()), names))
 }

@@ -1,22 +1,22 @@
 //! `keyvault exec --dry-run`: what the command would get.
 
-use super::order::Order;
+use super::plan::Plan;
 use super::{delivery, files, say_skipped};
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use keyvault_core::name::EnvName;
 use keyvault_exec::release::Preview;
 
-pub(super) fn print(context: &Context, preview: &Preview, order: &Order) -> Result<u8, Failure> {
+pub(super) fn print(context: &Context, preview: &Preview, plan: &Plan) -> Result<u8, Failure> {
     say_skipped(context, &preview.skipped);
     let left_out = preview.left_out.iter().map(|(variable, why)| (variable, why.as_slice()));
     files::say_left_out(context, left_out);
-    if context.ui.json { print_json(context, preview, order) } else { print_lines(context, preview, order) }?;
+    if context.ui.json { print_json(context, preview, plan) } else { print_lines(context, preview, plan) }?;
     Ok(code::DONE)
 }
 
-fn print_json(context: &Context, preview: &Preview, order: &Order) -> Result<(), Failure> {
-    let wanted = order.places.wanted();
+fn print_json(context: &Context, preview: &Preview, plan: &Plan) -> Result<(), Failure> {
+    let wanted = plan.places.wanted();
     let variables = preview.keys.iter().filter_map(|(name, variable)| {
         let variable = variable.as_ref()?;
         Some(serde_json::json!({ "name": name.as_str(), "variable": variable.as_str() }))
@@ -32,7 +32,7 @@ fn print_json(context: &Context, preview: &Preview, order: &Order) -> Result<(),
         };
         put("defaults", preview.defaults.iter().collect());
         put("left_out", preview.left_out.iter().map(|(variable, _)| variable).collect());
-        put("from_env_file", order.literals.iter().map(|(variable, _)| variable).collect());
+        put("from_env_file", plan.literals.iter().map(|(variable, _)| variable).collect());
         if let Some(place) = &wanted.env_file {
             object.insert("env_file".to_owned(), place.as_str().into());
         }
@@ -40,8 +40,8 @@ fn print_json(context: &Context, preview: &Preview, order: &Order) -> Result<(),
     context.ui.print_json(&answer)
 }
 
-fn print_lines(context: &Context, preview: &Preview, order: &Order) -> Result<(), Failure> {
-    let wanted = order.places.wanted();
+fn print_lines(context: &Context, preview: &Preview, plan: &Plan) -> Result<(), Failure> {
+    let wanted = plan.places.wanted();
     let place = wanted.env_file.as_ref().map(|place| format!(" in the env-file in {place}"));
     let place = place.unwrap_or_default();
     for group in preview.keys.chunk_by(|left, right| left.1 == right.1) {
@@ -56,7 +56,7 @@ fn print_lines(context: &Context, preview: &Preview, order: &Order) -> Result<()
     for variable in &preview.defaults {
         context.ui.line(&format!("{variable}{place} <- its default"))?;
     }
-    for (variable, _) in &order.literals {
+    for (variable, _) in &plan.literals {
         context.ui.line(&format!("{variable}{place} <- the env-file"))?;
     }
     Ok(())

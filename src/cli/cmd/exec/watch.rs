@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::masking;
-use super::order::Order;
+use super::plan::Plan;
 use crate::cli::context::{Context, state_folder};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
@@ -18,15 +18,15 @@ use keyvault_core::clock::Moment;
 use keyvault_core::identity::Identity;
 use keyvault_core::name::KeyName;
 use keyvault_exec::Command;
-use keyvault_exec::release::changes::aftermath;
-use keyvault_exec::release::{Aftermath, Fate, Given, Glance, Released};
-use keyvault_exec::supervise::streams::Ways;
+use keyvault_exec::release::changes::outcomes;
+use keyvault_exec::release::{Fate, Given, Glance, Outcomes, Released};
+use keyvault_exec::supervise::streams::Routes;
 use keyvault_exec::supervise::{Ending, Masking, Supervisor};
 use keyvault_exec::watch::{Ended, Keeper, Manner, Possible, Said, Watch};
 use keyvault_os::process::signal_names;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::session;
-use keyvault_vault::{Access, Holding, Supply, Vault};
+use keyvault_vault::{Access, BearerKeys, Supply, Vault};
 
 /// Keeping the command up to date.
 #[derive(Debug, Args)]
@@ -54,12 +54,12 @@ impl Watching {
     pub(super) fn run(
         &self,
         context: &Context,
-        order: Order,
+        plan: Plan,
         command: Command,
         mut supply: Supply,
-        ways: Option<Ways>,
+        routes: Option<Routes>,
     ) -> Result<u8, Failure> {
-        if ways.is_some() && self.on_rotate.is_some() && order.places.wanted().has_files() {
+        if routes.is_some() && self.on_rotate.is_some() && plan.places.wanted().has_files() {
             return Err(Failure::usage(
                 "With `--on-rotate`, files receive new values that the mask does not know.",
                 Some(
@@ -67,13 +67,13 @@ impl Watching {
                 ),
             ));
         }
-        let released = order.release(context, &mut supply, &order.selection, "")?;
+        let released = plan.release(context, &mut supply, &plan.selection, "")?;
         let source = Source::of(context, supply);
-        let supervisor = Supervisor::begin().map_err(|error| order.failed(&error))?.for_several();
+        let supervisor = Supervisor::begin().map_err(|error| plan.failed(&error))?.for_several();
         let manner = self.on_rotate.map_or(Manner::Restart, Manner::Signal);
-        let ending = watch_over(&supervisor, &source, &order, (command, released), manner, ways);
+        let ending = watch_over(&supervisor, &source, &plan, (command, released), manner, routes);
         // While no signal ends us: what has to be taken away.
-        drop(order);
+        drop(plan);
         Ok(ending?.pass_on(supervisor))
     }
 }
@@ -82,34 +82,35 @@ impl Watching {
 fn watch_over(
     supervisor: &Supervisor,
     source: &Source<'_>,
-    order: &Order,
+    plan: &Plan,
     (mut command, mut released): (Command, Released),
     manner: Manner,
-    ways: Option<Ways>,
+    routes: Option<Routes>,
 ) -> Result<Ending, Failure> {
     let context = source.context;
-    let mut keys = Keys::of(source, order);
+    let mut keys = Keys::of(source, plan);
     let mut watch = Watch::new(&mut keys, manner);
     loop {
-        let mask = ways.map(|ways| masking::over(context, &released).map(|mask| (mask, ways))).transpose()?;
+        let mask =
+            routes.map(|routes| masking::over(context, &released).map(|mask| (mask, routes))).transpose()?;
         let masking =
-            mask.as_ref().map(|(mask, ways)| Masking { mask, ways: *ways, callers: output::callers() });
-        let environment = order.fill(&mut command, &released)?;
-        watch.over(Given::of(&released, &order.selection.previous));
+            mask.as_ref().map(|(mask, routes)| Masking { mask, routes: *routes, callers: output::callers() });
+        let environment = plan.fill(&mut command, &released)?;
+        watch.over(Given::of(&released, &plan.selection.previous));
         drop(released);
         let ending = supervisor.run(&command, &environment, masking, &mut watch);
-        let ending = ending.map_err(|error| order.failed(&error))?;
+        let ending = ending.map_err(|error| plan.failed(&error))?;
         drop(environment);
         match watch.ended() {
             None => return Ok(ending),
-            Some(Ended::Refused(fates)) => return Err(refused(order, &fates)),
+            Some(Ended::Refused(fates)) => return Err(refused(plan, &fates)),
             Some(Ended::ToRestart) => {}
         }
         // A signal that came in between would have ended the command.
         if let Some(ending) = supervisor.pause(Duration::ZERO) {
             return Ok(ending);
         }
-        let again = |supply: &mut Supply| order.release(context, supply, &order.selection, ", restarted");
+        let again = |supply: &mut Supply| plan.release(context, supply, &plan.selection, ", restarted");
         released = source.with(again).map_err(Unreadable::into_failure)?;
     }
 }
@@ -119,11 +120,11 @@ fn watch_over(
 struct Source<'c> {
     context: &'c Context,
     path: PathBuf,
-    way: Way,
+    reopening: Reopening,
 }
 
 /// How it is opened.
-enum Way {
+enum Reopening {
     Owner {
         identity: Identity,
         /// What a credential opened, where there was no session, for the vault's epoch. A session's key is not held: a
@@ -132,9 +133,9 @@ enum Way {
         /// Whether a credential was tried on this epoch in vain.
         tried: Cell<Option<Identity>>,
     },
-    Granted(Holding),
+    Granted(BearerKeys),
     Bundled {
-        holding: Holding,
+        bearer: BearerKeys,
         /// The newest change that it was seen at.
         newest: Cell<u64>,
     },
@@ -157,31 +158,32 @@ impl Unreadable {
 
 impl<'c> Source<'c> {
     fn of(context: &'c Context, supply: Supply) -> Self {
-        let (path, way) = match supply {
+        let (path, reopening) = match supply {
             Supply::Vault(vault, access) => {
                 let identity = vault.identity();
                 let held = vault.session(context.now()).is_none().then(|| (identity, access.without_root()));
-                let way = Way::Owner { identity, held: RefCell::new(held), tried: Cell::new(None) };
-                (vault.path().to_owned(), way)
+                let reopening =
+                    Reopening::Owner { identity, held: RefCell::new(held), tried: Cell::new(None) };
+                (vault.path().to_owned(), reopening)
             }
-            Supply::Granted(vault, holding) => (vault.path().to_owned(), Way::Granted(holding)),
-            Supply::Bundled(bundle, holding, _) => {
+            Supply::Granted(vault, bearer) => (vault.path().to_owned(), Reopening::Granted(bearer)),
+            Supply::Bundled(bundle, bearer, _) => {
                 let newest = Cell::new(bundle.label.change);
-                (bundle.file().to_owned(), Way::Bundled { holding, newest })
+                (bundle.file().to_owned(), Reopening::Bundled { bearer, newest })
             }
         };
-        Self { context, path, way }
+        Self { context, path, reopening }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Supply) -> Result<T, Failure>) -> Result<T, Unreadable> {
-        match &self.way {
-            Way::Owner { held, tried, .. } => self.with_owner(held, tried, act),
-            Way::Granted(holding) => {
-                let holding = holding.again().ok_or(Unreadable::Locked)?;
-                act(&mut Supply::Granted(self.open()?, holding)).map_err(Unreadable::Failed)
+        match &self.reopening {
+            Reopening::Owner { held, tried, .. } => self.with_owner(held, tried, act),
+            Reopening::Granted(bearer) => {
+                let bearer = bearer.again().ok_or(Unreadable::Locked)?;
+                act(&mut Supply::Granted(self.open()?, bearer)).map_err(Unreadable::Failed)
             }
-            Way::Bundled { holding, newest } => {
-                let mut supply = self.context.read_bundle(&self.path, holding).map_err(Unreadable::Failed)?;
+            Reopening::Bundled { bearer, newest } => {
+                let mut supply = self.context.read_bundle(&self.path, bearer).map_err(Unreadable::Failed)?;
                 self.refuse_older(&supply, newest).map_err(Unreadable::Failed)?;
                 act(&mut supply).map_err(Unreadable::Failed)
             }
@@ -245,11 +247,11 @@ impl<'c> Source<'c> {
 
     /// Whether there is something to open it with, as far as can be told without opening it.
     fn has_key(&self) -> bool {
-        match &self.way {
-            Way::Owner { identity, held, .. } => {
+        match &self.reopening {
+            Reopening::Owner { identity, held, .. } => {
                 held.borrow().is_some() || session::find(identity, self.context.now()).is_some()
             }
-            Way::Granted(_) | Way::Bundled { .. } => true,
+            Reopening::Granted(_) | Reopening::Bundled { .. } => true,
         }
     }
 }
@@ -257,7 +259,7 @@ impl<'c> Source<'c> {
 /// What a watch works with.
 struct Keys<'o> {
     source: &'o Source<'o>,
-    order: &'o Order,
+    plan: &'o Plan,
     glance: Glance,
     had_key: bool,
     /// What was said last of what is in the way: once is enough.
@@ -272,8 +274,8 @@ enum About {
 }
 
 impl<'o> Keys<'o> {
-    fn of(source: &'o Source<'o>, order: &'o Order) -> Self {
-        Self { source, order, glance: Glance::at(&source.path), had_key: true, said: BTreeMap::new() }
+    fn of(source: &'o Source<'o>, plan: &'o Plan) -> Self {
+        Self { source, plan, glance: Glance::at(&source.path), had_key: true, said: BTreeMap::new() }
     }
 
     /// The answer, or why there is none, which is said once.
@@ -296,7 +298,7 @@ impl<'o> Keys<'o> {
             Unreadable::Failed(failure) => (Possible::Later, failure.message),
         };
         if self.said.get(&about) != Some(&text) {
-            self.source.context.ui.warn(&format!("{} keeps its current keys: {text}", self.order.name()));
+            self.source.context.ui.warn(&format!("{} keeps its current keys: {text}", self.plan.name()));
             self.said.insert(about, text);
         }
         Err(possible)
@@ -318,17 +320,17 @@ impl Keeper for Keys<'_> {
         self.glance.changed() || turned
     }
 
-    fn aftermath(&mut self, given: &[Given]) -> Option<Aftermath> {
+    fn outcomes(&mut self, given: &[Given]) -> Option<Outcomes> {
         let context = self.source.context;
         let answer = self.source.with(|supply| {
-            context.with_keys(supply, |supply, world| Ok(aftermath(&supply.look(world)?, given)?))
+            context.with_keys(supply, |supply, world| Ok(outcomes(&supply.look(world)?, given)?))
         });
         self.heard(About::Looking, answer).ok()
     }
 
     fn could_start(&mut self) -> Possible {
         let context = self.source.context;
-        let answer = self.source.with(|supply| self.order.preview(context, supply));
+        let answer = self.source.with(|supply| self.plan.preview(context, supply));
         self.heard(About::Handing, answer).map_or_else(|possible| possible, |_| Possible::Yes)
     }
 
@@ -337,25 +339,25 @@ impl Keeper for Keys<'_> {
             fates.iter().any(|(given, fate)| given.name == *name && matches!(fate, Fate::Replaced(_)))
         };
         let refused = |name: &KeyName| refused.iter().any(|given| given.name == *name);
-        let places = &self.order.places;
-        let selection = places.wanted().of_files(&self.order.selection, changed, refused);
+        let places = &self.plan.places;
+        let selection = places.wanted().of_files(&self.plan.selection, changed, refused);
         let answer = if selection.is_empty() {
-            places.clear_files(refused).map_err(|error| Unreadable::Failed(self.order.failed(&error.into())))
+            places.clear_files(refused).map_err(|error| Unreadable::Failed(self.plan.failed(&error.into())))
         } else {
             self.source.with(|supply| {
                 let context = self.source.context;
-                let released = self.order.release(context, supply, &selection, ", files rewritten")?;
+                let released = self.plan.release(context, supply, &selection, ", files rewritten")?;
                 places
                     .clear_files(refused)
-                    .and_then(|()| places.fill_files(&released, &self.order.besides(&released)))
-                    .map_err(|error| self.order.failed(&error.into()))
+                    .and_then(|()| places.fill_files(&released, &self.plan.besides(&released)))
+                    .map_err(|error| self.plan.failed(&error.into()))
             })
         };
         self.heard(About::Handing, answer).map_or_else(|possible| possible, |()| Possible::Yes)
     }
 
     fn say(&mut self, said: Said<'_>) {
-        let command = self.order.name();
+        let command = self.plan.name();
         match said {
             Said::Restarting(fates) => self.note(&format!("{}; restarting {command}.", told(fates))),
             Said::Ending(fates) => self.note(&format!("{}; ending {command}.", told(fates))),
@@ -367,13 +369,13 @@ impl Keeper for Keys<'_> {
     }
 }
 
-fn refused(order: &Order, fates: &[(Given, Fate)]) -> Failure {
+fn refused(plan: &Plan, fates: &[(Given, Fate)]) -> Failure {
     let hint = if fates.iter().all(|(given, _)| given.is_of_the_past()) {
         "Run `keyvault history NAME` to see which versions are valid. Without `--previous`, the current one is used."
     } else {
         "`keyvault rotate NAME` gives a revoked key a new value; `keyvault edit NAME --expires 30d` extends an expired one."
     };
-    Failure::refused(&format!("{} was ended: {}.", order.name(), told(fates)), Some(hint))
+    Failure::refused(&format!("{} was ended: {}.", plan.name(), told(fates)), Some(hint))
 }
 
 /// `stripe/live has version 4 now, db/url is revoked`

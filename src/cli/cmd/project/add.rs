@@ -137,11 +137,11 @@ fn look_up(context: &Context, name: &KeyName) -> Known {
             Some(session) => session.into(),
             None => context.given_access(&mut vault).ok()??,
         };
-        let item = vault.read(&access, |work| work.item(name)).ok()?;
-        Some(match item {
+        let key = vault.read(&access, |tx| tx.key(name)).ok()?;
+        Some(match key {
             None => Known::Missing,
-            Some(item) if item.is_withheld() => Known::Withheld,
-            Some(item) => Known::There(item.variable),
+            Some(key) if key.is_withheld() => Known::Withheld,
+            Some(key) => Known::There(key.variable),
         })
     };
     look().unwrap_or(Known::Locked)

@@ -93,7 +93,7 @@ fn survey(
     let approved = gate::standing(found, &judged, machine, defaults)?
         .map_err(|new| project_sentences::not_approved(&found.path, &new))?;
     let mut keys = context.supply(machine)?;
-    let selection = Selection { picks: approved.picks(&judged), ..Selection::default() };
+    let selection = Selection { composed: approved.composed(&judged), ..Selection::default() };
     context.with_keys(&mut keys, |keys, world| {
         let staged = release::stage(keys.look(world)?, &selection)?;
         let states = staged.states().to_vec();

@@ -10,7 +10,7 @@ use crate::cli::output::loss;
 use crate::cli::unlock::order::ORDER;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::state::proof::{Proof, Proofs};
-use keyvault_vault::{Access, Vault};
+use keyvault_vault::{Access, Vault, check, file};
 
 /// Copy the vault to a new file.
 ///
@@ -38,12 +38,14 @@ impl Backup {
             let _ = context.tell_alarm(&mut vault, access);
         }
         let bytes = context.with_world(|world| {
-            vault.backup(&self.file, world).map_err(|error| Failure::of(error, &self.file))
+            file::backup(&vault, &self.file, world).map_err(|error| Failure::of(error, &self.file))
         })?;
         let path = vault.path().to_owned();
         let proof = if self.verify {
             Some(prove(context, &vault, &self.file)?)
-        } else if vault.is_damaged(session.as_ref()).map_err(|error| Failure::of(error, &path))? {
+        } else if check::is_damaged(&mut vault, session.as_ref())
+            .map_err(|error| Failure::of(error, &path))?
+        {
             return Err(damaged(&self.file));
         } else {
             None
@@ -82,7 +84,7 @@ fn prove(context: &Context, vault: &Vault, file: &Path) -> Result<Proof, Failure
     let failed = |error| Failure::of(error, file);
     let mut copy = Vault::open_untouched(file, &Pins::in_folder(state.join("pins"))).map_err(failed)?;
     let access = context.access(&mut copy, &ORDER)?;
-    let checked = copy.check(&access).map_err(failed)?;
+    let checked = check::run(&mut copy, &access).map_err(failed)?;
     if checked.findings.iter().any(|finding| !finding.is_of_reads()) {
         for finding in &checked.findings {
             context.ui.warn(&loss::finding(finding));

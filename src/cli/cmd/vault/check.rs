@@ -1,6 +1,7 @@
 //! `keyvault vault check`
 
 use clap::Args;
+use keyvault_vault::{check, file};
 
 use crate::cli::context::Context;
 use crate::cli::errors::file_sentences::{RESTORE, beyond_check};
@@ -27,10 +28,10 @@ impl Check {
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
         // What keeps the standing from being told, the check finds.
-        if let Ok((_, Some(notice))) = vault.standing(&access) {
+        if let Ok((_, Some(notice))) = file::standing(&mut vault, &access) {
             context.tell(&notice);
         }
-        let checked = vault.check(&access).map_err(|error| Failure::of(error, &path))?;
+        let checked = check::run(&mut vault, &access).map_err(|error| Failure::of(error, &path))?;
         let alarm = alarm(checked.standing);
         let clean = checked.findings.is_empty() && alarm.is_none();
         let copies: Vec<_> =

@@ -1,4 +1,4 @@
-//! `keyvault vault …`: the care of the vault's file and of the ways into it.
+//! `keyvault vault …`: the care of the vault's file and of the slots that open it.
 
 pub mod backup;
 pub mod check;
@@ -29,7 +29,7 @@ pub enum Vault {
     Recover(recover::Recover),
     Rekey(rekey::Rekey),
     #[command(subcommand)]
-    Slot(slot::Slot),
+    Slot(slot::SlotCommand),
 }
 
 impl Vault {

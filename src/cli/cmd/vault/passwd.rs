@@ -8,8 +8,8 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::unlock::new_credentials;
 use keyvault_core::crypto;
-use keyvault_vault::Credential;
 use keyvault_vault::audit::Action;
+use keyvault_vault::{Credential, slot};
 
 /// Change the passphrase.
 ///
@@ -27,12 +27,11 @@ impl Passwd {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let (mut vault, access) = context.open_with_root()?;
         let path = vault.path().to_owned();
-        let had_one = vault.has_passphrase().map_err(|error| Failure::of(error, &path))?;
+        let had_one = slot::has_passphrase(&mut vault).map_err(|error| Failure::of(error, &path))?;
         let passphrase = new_credentials::new_passphrase(context, self.new_passphrase_file.as_deref())?;
         let credential = Credential::Passphrase(&passphrase, crypto::calibrate());
         context.with_world(|world| {
-            vault
-                .replace_ways(&access, world, Action::Passwd, &[credential])
+            slot::replace(&mut vault, &access, world, Action::Passwd, &[credential])
                 .map_err(|error| Failure::of(error, &path))
         })?;
         if context.ui.json {

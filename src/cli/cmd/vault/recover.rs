@@ -14,7 +14,7 @@ use keyvault_core::secret::SecretBytes;
 use keyvault_os::terminal::prompt;
 use keyvault_vault::audit::Action;
 use keyvault_vault::unlock::recovery::RecoveryCode;
-use keyvault_vault::{Credential, Loss, VaultError};
+use keyvault_vault::{Credential, Loss, VaultError, slot};
 
 /// The longest text that can be a code, in bytes.
 const MAX_CODE: usize = 256;
@@ -64,16 +64,15 @@ impl Recover {
         let access = opened.map_err(failed)?;
         let passphrase = new_credentials::new_passphrase(context, self.new_passphrase_file.as_deref())?;
         let recovery = place.make(context, interactive)?;
-        let mut ways = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
-        ways.extend(recovery.code.as_ref().map(Credential::Recovery));
+        let mut credentials = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
+        credentials.extend(recovery.code.as_ref().map(Credential::Recovery));
         let (expected, loss) = context
             .with_world(|world| {
-                let Err(error) = vault.replace_ways(&access, world, Action::Recover, &ways) else {
-                    return Ok((Loss::default(), Loss::default()));
-                };
-                let expected = vault.recovery_loss(&access, error).map_err(failed)?;
+                let replaced = slot::replace(&mut vault, &access, world, Action::Recover, &credentials);
+                let Err(error) = replaced else { return Ok((Loss::default(), Loss::default())) };
+                let expected = slot::recovery_loss(&mut vault, &access, error).map_err(failed)?;
                 self.accept(context, &expected, &path)?;
-                let (_, loss) = vault.recover_ways(&access, world, &ways).map_err(failed)?;
+                let (_, loss) = slot::recover(&mut vault, &access, world, &credentials).map_err(failed)?;
                 Ok((expected, loss))
             })
             .inspect_err(|failure| recovery.withdraw(failure))?;

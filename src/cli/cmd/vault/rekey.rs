@@ -15,7 +15,7 @@ use keyvault_core::secret::SecretWriter;
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::session;
-use keyvault_vault::{Access, Credential, Issued, Outlook, Rekeyed, Vault, VaultError, Way};
+use keyvault_vault::{Access, Credential, Issued, Outlook, Rekeyed, Slot, Vault, VaultError, slot};
 
 /// Seal everything again under a new root key.
 ///
@@ -66,7 +66,7 @@ impl Rekey {
         let mut kept: Vec<_> = opened.iter().collect();
         kept.extend(self.keep_passphrase.then_some(&access));
         kept.extend(keyring.as_ref().map(|(opened, _)| opened));
-        if self.ways_with_root(files.len()) < 2 && !self.yes {
+        if self.slots_with_root(files.len()) < 2 && !self.yes {
             return Err(Failure::refused(
                 "Only the passphrase would open the vault. If it is lost, so is the vault.",
                 Some(
@@ -74,7 +74,7 @@ impl Rekey {
                 ),
             ));
         }
-        let outlook = vault.before_rekey(&access).map_err(failed)?;
+        let outlook = slot::before_rekey(&mut vault, &access).map_err(failed)?;
         if !self.yes {
             for line in told(&outlook, &kept, self.keep_passphrase) {
                 context.ui.note(&line);
@@ -88,20 +88,19 @@ impl Rekey {
             None => self.new_passphrase(context, &mut vault)?,
         };
         let recovery = self.recovery.make(context, interactive)?;
-        let mut ways = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
-        ways.extend(recovery.code.as_ref().map(Credential::Recovery));
-        ways.extend(files.iter().map(Credential::KeyFile));
+        let mut credentials = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
+        credentials.extend(recovery.code.as_ref().map(Credential::Recovery));
+        credentials.extend(files.iter().map(Credential::KeyFile));
         // Root does not come out of it.
-        ways.extend(keyring.as_ref().map(|(_, secret)| Credential::Keyring(secret)));
+        credentials.extend(keyring.as_ref().map(|(_, secret)| Credential::Keyring(secret)));
         let before = vault.identity();
         let progress = context.ui.progress("rekeying", outlook.keys);
         let rekeyed = context
             .with_world(|world| {
-                vault
-                    .rekey(&access, world, &ways, &kept, &|done| {
-                        progress.set_position(u64::try_from(done).unwrap_or(u64::MAX));
-                    })
-                    .map_err(failed)
+                slot::rekey(&mut vault, &access, world, &credentials, &kept, &|done| {
+                    progress.set_position(u64::try_from(done).unwrap_or(u64::MAX));
+                })
+                .map_err(failed)
             })
             .inspect_err(|failure| recovery.withdraw(failure))?;
         progress.finish_and_clear();
@@ -114,7 +113,7 @@ impl Rekey {
     }
 
     /// How many slots there will be that give root.
-    fn ways_with_root(&self, key_files: usize) -> usize {
+    fn slots_with_root(&self, key_files: usize) -> usize {
         1 + key_files + usize::from(self.recovery.makes_code())
     }
 
@@ -132,7 +131,7 @@ impl Rekey {
     }
 
     /// What the key files open today: a file that opens nothing is more likely the wrong one than a wish for
-    /// a new way in, and one that was named twice is one way in.
+    /// a new slot, and one that was named twice is one slot.
     fn opened_by(&self, vault: &mut Vault, files: &[KeyFile]) -> Result<Vec<Access>, Failure> {
         let mut opened: Vec<Access> = Vec::with_capacity(files.len());
         for (file, path) in files.iter().zip(&self.key_file) {
@@ -153,8 +152,8 @@ impl Rekey {
 
 /// What a rekey ends, a line each.
 fn told(outlook: &Outlook, kept: &[&Access], keep_passphrase: bool) -> Vec<String> {
-    let is_kept = |way: &&Way| kept.iter().any(|access| access.slot_id() == Some(way.id));
-    let ends: Vec<_> = outlook.ways.iter().filter(|way| !is_kept(way)).map(shown).collect();
+    let is_kept = |slot: &&Slot| kept.iter().any(|access| access.slot_id() == Some(slot.id));
+    let ends: Vec<_> = outlook.slots.iter().filter(|slot| !is_kept(slot)).map(shown).collect();
     let mut lines =
         vec![format!("{} would be sealed under a new root key.", view::counted(outlook.keys, "key"))];
     if !ends.is_empty() {
@@ -175,8 +174,8 @@ fn told(outlook: &Outlook, kept: &[&Access], keep_passphrase: bool) -> Vec<Strin
     lines
 }
 
-fn shown(way: &Way) -> String {
-    format!("slot {} ({})", way.id, way.kind.name())
+fn shown(slot: &Slot) -> String {
+    format!("slot {} ({})", slot.id, slot.kind.name())
 }
 
 fn tokens_json(tokens: &[Issued]) -> serde_json::Map<String, serde_json::Value> {
@@ -206,7 +205,7 @@ fn answer(
 ) -> Result<(), Failure> {
     let dropped = rekeyed.dropped.iter();
     if context.ui.json {
-        let dropped = dropped.map(|way| serde_json::json!({ "slot": way.id, "kind": way.kind.name() }));
+        let dropped = dropped.map(|slot| serde_json::json!({ "slot": slot.id, "kind": slot.kind.name() }));
         let answer = serde_json::json!({
             "vault": vault.path().display().to_string(), "epoch": rekeyed.epoch, "keys": rekeyed.keys,
             "dropped": dropped.collect::<Vec<_>>(), "recovery_code": recovery.in_json(),
@@ -215,9 +214,9 @@ fn answer(
         return recovery.print(context, &answer);
     }
     let dropped: Vec<_> = dropped.map(shown).collect();
-    let ways = view::joined(rekeyed.ways.iter().map(|way| way.kind.name()));
+    let slots = view::joined(rekeyed.slots.iter().map(|slot| slot.kind.name()));
     context.ui.note(&format!(
-        "Sealed {} under a new root key. The vault opens with: {ways}.",
+        "Sealed {} under a new root key. The vault opens with: {slots}.",
         view::counted(rekeyed.keys, "key")
     ));
     if !dropped.is_empty() {

@@ -14,7 +14,7 @@ use keyvault_core::name::{KeyName, TokenName};
 use keyvault_os::fs::vault_file::FileFault;
 use keyvault_vault::store::StoreError;
 use keyvault_vault::unlock::session;
-use keyvault_vault::{Difference, Restored, Vault, VaultError};
+use keyvault_vault::{Difference, Restored, VaultError, file};
 
 /// Replace the vault with a backup, or accept a vault that a sync or a snapshot put back.
 ///
@@ -65,12 +65,12 @@ impl Restore {
             opened => Some(opened?),
         };
         if let Some(vault) = &here {
-            backup.refuse_other(vault).map_err(failed)?;
+            file::refuse_other(&backup, vault).map_err(failed)?;
         }
         let (access, opens) = context.root_of_copy(&mut backup, here.as_mut())?;
-        let mark = here.as_mut().map(Vault::mark);
+        let mark = here.as_mut().map(file::mark);
         let both = here.as_mut().map(|vault| (vault, opens.as_ref()));
-        let difference = backup.difference(&access, both, context.now()).map_err(failed)?;
+        let difference = file::difference(&mut backup, &access, both, context.now()).map_err(failed)?;
         let asks = !self.yes && context.may_ask();
         if here.is_some() && !self.yes {
             note_all(context, &told(&difference, Tense::Ahead));
@@ -89,10 +89,12 @@ impl Restore {
         };
         let restored = context.with_world(|world| {
             let here = here.as_mut().zip(mark.as_ref());
-            backup.restore(&access, here, &difference, &path, world).map_err(|error| match error {
-                VaultError::Store(StoreError::Undecided(_)) => Failure::of(error, &path),
-                error => failed(error),
-            })
+            file::restore(&mut backup, &access, here, &difference, &path, world).map_err(
+                |error| match error {
+                    VaultError::Store(StoreError::Undecided(_)) => Failure::of(error, &path),
+                    error => failed(error),
+                },
+            )
         })?;
         // A session of what was here may hold keys of another root.
         let ended = session::close(&backup.identity()).unwrap_or(false);
@@ -170,7 +172,7 @@ fn told(difference: &Difference, tense: Tense) -> Vec<String> {
             tense.pick("would apply", "applies")
         ));
     }
-    if difference.other_ways {
+    if difference.other_slots {
         lines.push(OTHER_WAYS.to_owned());
     }
     lines
@@ -239,7 +241,7 @@ fn answer(
             "vault": path.to_string(), "found": restored.found, "superseded": restored.superseded,
             "change": restored.now, "lost": names(&difference.lost), "older": names(&difference.older),
             "back": names(&difference.back), "revoked": names(&difference.revoked),
-            "compared": difference.here.is_some(), "rekeyed": difference.rekeyed, "other_slots": difference.other_ways,
+            "compared": difference.here.is_some(), "rekeyed": difference.rekeyed, "other_slots": difference.other_slots,
             "tokens": difference.tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
             "lost_to_damage": loss::json(&restored.loss),
             "revoked_tokens": difference.revoked_tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
@@ -272,8 +274,9 @@ fn names(names: &[KeyName]) -> Vec<&str> {
 fn adopt(context: &Context) -> Result<u8, Failure> {
     let (mut vault, access) = context.open_with_root()?;
     let path = vault.path().to_owned();
-    let adopted =
-        context.with_world(|world| vault.adopt(&access, world).map_err(|error| Failure::of(error, &path)))?;
+    let adopted = context.with_world(|world| {
+        file::adopt(&mut vault, &access, world).map_err(|error| Failure::of(error, &path))
+    })?;
     if context.ui.json {
         let adopted = adopted.map(|adopted| {
             serde_json::json!({

@@ -16,12 +16,12 @@ use keyvault_os::fs::private;
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::os_keyring::{self, LIMIT, NoAnswer};
 use keyvault_vault::unlock::slot::Kind;
-use keyvault_vault::{Access, Credential, Vault, VaultError, Way};
+use keyvault_vault::{Access, Credential, Slot, Vault, VaultError, slot};
 
 /// List, add and remove the slots that open the vault.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs, reason = "each command's words stand with its arguments")]
-pub enum Slot {
+pub enum SlotCommand {
     List(List),
     #[command(subcommand)]
     Add(Add),
@@ -80,7 +80,7 @@ pub struct Remove {
     yes: bool,
 }
 
-impl Slot {
+impl SlotCommand {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         match self {
             Self::List(List {}) => list(context),
@@ -96,36 +96,36 @@ fn list(context: &Context) -> Result<u8, Failure> {
     let (mut vault, access) = context.open_to_look()?;
     let path = vault.path().to_owned();
     let failed = |error: VaultError| Failure::of(error, &path);
-    let ways = vault.ways(&access).map_err(failed)?;
-    let passed_over = vault.passed_over(Some(&access)).map_err(failed)?;
+    let slots = slot::list(&mut vault, &access).map_err(failed)?;
+    let passed_over = slot::passed_over(&mut vault, Some(&access)).map_err(failed)?;
     context.name_slots(&mut vault, Some(&access));
     if context.ui.json {
-        let slots: Vec<_> = ways.iter().map(json).collect();
+        let slots: Vec<_> = slots.iter().map(json).collect();
         let passed_over: Vec<_> = passed_over
             .iter()
             .map(|passed| serde_json::json!({ "slot": passed.slot, "why": passed.why.to_string() }))
             .collect();
         context.ui.print_json(&serde_json::json!({ "slots": slots, "passed_over": passed_over }))?;
     } else {
-        for way in &ways {
-            context.ui.line(&format!("{:>2}  {}", way.id, described(way)))?;
+        for slot in &slots {
+            context.ui.line(&format!("{:>2}  {}", slot.id, described(slot)))?;
         }
     }
     Ok(code::DONE)
 }
 
-fn json(way: &Way) -> serde_json::Value {
-    let cost = match way.kind {
+fn json(slot: &Slot) -> serde_json::Value {
+    let cost = match slot.kind {
         Kind::Passphrase(cost) => Some(serde_json::json!({
             "memory_kib": cost.memory_kib, "passes": cost.passes, "lanes": cost.lanes,
         })),
         Kind::Recovery | Kind::Keyring | Kind::KeyFile => None,
     };
-    serde_json::json!({ "slot": way.id, "kind": way.kind.name(), "cost": cost })
+    serde_json::json!({ "slot": slot.id, "kind": slot.kind.name(), "cost": cost })
 }
 
-fn described(way: &Way) -> String {
-    match way.kind {
+fn described(slot: &Slot) -> String {
+    match slot.kind {
         Kind::Passphrase(cost) => {
             let passes = view::counted(usize::try_from(cost.passes).unwrap_or(usize::MAX), "pass");
             format!("passphrase     Argon2id, {} MiB, {passes}", cost.memory_kib / 1024)
@@ -147,7 +147,9 @@ impl AddKeyFile {
         private::write_private(&self.file, line.expose())
             .map_err(|error| Failure::making(&self.file, &error))?;
         let added = context
-            .with_world(|world| vault.add_way(&access, world, Credential::KeyFile(&key_file)).map_err(failed))
+            .with_world(|world| {
+                slot::add(&mut vault, &access, world, Credential::KeyFile(&key_file)).map_err(failed)
+            })
             .inspect_err(|failure| {
                 if !failure.is_undecided() {
                     let _ = std::fs::remove_file(&self.file);
@@ -193,8 +195,7 @@ impl AddRecovery {
             .ok_or_else(|| Failure::failed("No recovery code was created.", Some("Nothing was changed.")))?;
         let added = context
             .with_world(|world| {
-                vault
-                    .add_way(&access, world, Credential::Recovery(code))
+                slot::add(&mut vault, &access, world, Credential::Recovery(code))
                     .map_err(|error| Failure::of(error, &path))
             })
             .inspect_err(|failure| recovery.withdraw(failure))?;
@@ -215,23 +216,24 @@ impl Remove {
         let path = vault.path().to_owned();
         let failed = |error: VaultError| Failure::of(error, &path);
         let Some(number) = self.number else { return self.strays(context, &mut vault, &access) };
-        let ways = vault.ways(&access).map_err(failed)?;
-        let Some(way) = ways.iter().find(|way| way.id == number) else {
-            return Err(failed(VaultError::NoSuchWay { id: number }));
+        let slots = slot::list(&mut vault, &access).map_err(failed)?;
+        let Some(slot) = slots.iter().find(|slot| slot.id == number) else {
+            return Err(failed(VaultError::NoSuchSlot { id: number }));
         };
-        let codes = ways.iter().filter(|way| way.kind == Kind::Recovery).count();
-        if way.kind == Kind::Recovery && codes == 1 {
+        let codes = slots.iter().filter(|slot| slot.kind == Kind::Recovery).count();
+        if slot.kind == Kind::Recovery && codes == 1 {
             context.ui.warn(
                 "This is the only recovery code. Without one, a lost passphrase cannot be replaced. Create another: \
                  keyvault vault slot add recovery",
             );
         }
-        confirm(context, self.yes, &format!("Remove slot {} ({})?", way.id, way.kind.name()))?;
-        let entry = match way.kind {
-            Kind::Keyring => Some(context.keyring_opens(&mut vault, *way)?),
+        confirm(context, self.yes, &format!("Remove slot {} ({})?", slot.id, slot.kind.name()))?;
+        let entry = match slot.kind {
+            Kind::Keyring => Some(context.keyring_opens(&mut vault, *slot)?),
             _ => None,
         };
-        let removed = context.with_world(|world| vault.remove_way(&access, world, *way).map_err(failed))?;
+        let removed =
+            context.with_world(|world| slot::remove(&mut vault, &access, world, *slot).map_err(failed))?;
         // The slot first: an entry without a slot opens nothing, and a slot without its entry asks for it at each command.
         let forgotten = match entry {
             Some(Ok(true)) => os_keyring::forget(&vault.identity(), LIMIT),
@@ -246,7 +248,7 @@ impl Remove {
                 removed.id,
                 removed.kind.name()
             ));
-            let left = ways.iter().filter(|way| way.id != removed.id && way.kind.gives_root()).count();
+            let left = slots.iter().filter(|slot| slot.id != removed.id && slot.kind.gives_root()).count();
             if left == 1 {
                 context.ui.warn("Only one slot with full access is left. If it is lost, so is the vault.");
             }
@@ -264,13 +266,13 @@ impl Remove {
     fn strays(&self, context: &Context, vault: &mut Vault, access: &Access) -> Result<u8, Failure> {
         let path = vault.path().to_owned();
         let failed = |error: VaultError| Failure::of(error, &path);
-        let mut strays = vault.passed_over(Some(access)).map_err(failed)?;
+        let mut strays = slot::passed_over(vault, Some(access)).map_err(failed)?;
         strays.retain(is_stray);
         if strays.is_empty() {
             return Err(failed(VaultError::NoStrays));
         }
         confirm(context, self.yes, "Remove every slot that does not belong to the vault?")?;
-        context.with_world(|world| vault.remove_strays(access, world).map_err(failed))?;
+        context.with_world(|world| slot::remove_strays(vault, access, world).map_err(failed))?;
         if context.ui.json {
             let strays: Vec<_> = strays.iter().map(|stray| stray.slot).collect();
             context.ui.print_json(&serde_json::json!({ "removed": strays }))?;

@@ -105,6 +105,7 @@ fn rows() -> Vec<VaultError> {
     let what = "audit: the entry of the last change is not the one that the state record names".to_owned();
     errors.push(VaultError::State(StateError::Apart { what }));
     errors.push(VaultError::State(StateError::Record));
+    errors.push(VaultError::State(StateError::NewerRecord { field: 2 }));
     errors.push(VaultError::Audit(AuditError::Broken { seq: 7, what: "is not authentic" }));
     errors.push(VaultError::Audit(AuditError::Rng(RngError)));
     for standing in [Standing::RolledBack, Standing::Forked] {
@@ -114,7 +115,7 @@ fn rows() -> Vec<VaultError> {
     errors
 }
 
-fn ways_in() -> Vec<VaultError> {
+fn slots() -> Vec<VaultError> {
     let unlocks = [
         UnlockError::Wrong(Secret::Passphrase),
         UnlockError::Wrong(Secret::RecoveryCode),
@@ -131,11 +132,11 @@ fn ways_in() -> Vec<VaultError> {
     let mut errors: Vec<_> = unlocks.into_iter().map(VaultError::Unlock).collect();
     errors.extend([
         VaultError::NeedsRoot,
-        VaultError::NoSuchWay { id: 9 },
+        VaultError::NoSuchSlot { id: 9 },
         VaultError::NoStrays,
-        VaultError::LastWay { id: 1 },
-        VaultError::TooManyWays,
-        VaultError::WaysChanged,
+        VaultError::LastSlot { id: 1 },
+        VaultError::TooManySlots,
+        VaultError::SlotsChanged,
         VaultError::Rekeyed,
         VaultError::Changed,
         VaultError::BackupDamaged {
@@ -356,7 +357,7 @@ fn every_sentence_stands_in_the_snapshot() {
     let sections = [
         ("A vault's file", of(file_faults())),
         ("Its rows and its standing", of(rows())),
-        ("Slots and credentials", of(ways_in())),
+        ("Slots and credentials", of(slots())),
         ("Keys", about_keys()),
         ("Tokens and bundles", of(about_machines())),
     ];

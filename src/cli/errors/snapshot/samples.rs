@@ -70,7 +70,7 @@ pub(in crate::cli) fn deliveries() -> Vec<DeliveryError> {
         DeliveryError::Folder(NoFolder {
             tried: vec![
                 (PathBuf::from("/home/ada/run"), memory_folder::Unfit::OnDisk),
-                (shared(), memory_folder::Unfit::Foreign { uid: 1001 }),
+                (shared(), memory_folder::Unfit::OfAnotherUser { uid: 1001 }),
             ],
         }),
         DeliveryError::Folder(NoFolder {

@@ -49,7 +49,7 @@ pub enum Unfit {
     /// It lies on a disk.
     OnDisk,
     /// It belongs to somebody else.
-    Foreign { uid: u32 },
+    OfAnotherUser { uid: u32 },
     /// Others may write in it.
     OpenToOthers {
         /// Its permission bits.
@@ -253,7 +253,7 @@ impl Home {
             return unfit(Unfit::OnDisk);
         }
         if uid != geteuid().as_raw() && !(self.shared && uid == 0) {
-            return unfit(Unfit::Foreign { uid });
+            return unfit(Unfit::OfAnotherUser { uid });
         }
         // In a sticky folder others may make names, but neither remove nor change ours.
         if mode & 0o022 != 0 && !(self.shared && mode & 0o1000 != 0) {
@@ -274,7 +274,7 @@ impl Home {
         if !facts.is_dir() {
             unfit(Unfit::NotAFolder)
         } else if facts.uid() != geteuid().as_raw() {
-            unfit(Unfit::Foreign { uid: facts.uid() })
+            unfit(Unfit::OfAnotherUser { uid: facts.uid() })
         } else if open_to_others(mode) {
             unfit(Unfit::OpenToOthers { mode })
         } else {

@@ -19,7 +19,7 @@ use keyvault_vault::audit::Action;
 use keyvault_vault::{Purpose, Supply};
 
 /// What was asked for, checked as far as it can be without the vault.
-pub(super) struct Order {
+pub(super) struct Plan {
     /// The program as it was typed.
     pub(super) program: String,
     /// Which keys.
@@ -36,7 +36,7 @@ pub(super) struct Order {
     pub(super) no_empty: bool,
 }
 
-impl Order {
+impl Plan {
     /// What would be released; nothing is recorded.
     pub(super) fn preview(&self, context: &Context, supply: &mut Supply) -> Result<Preview, Failure> {
         context.with_keys(supply, |supply, world| {
