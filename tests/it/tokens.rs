@@ -497,7 +497,7 @@ fn a_token_that_was_taken_out_of_the_file_is_missed() {
         {
             let line: Vec<_> = line.split(' ').collect();
             world.run(&line).fails_with(5, "
-                    error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: token: one is missing, or was added does not match the tree.
+                    error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: the list of tokens does not match the tree.
                            Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.
                 ");
         }

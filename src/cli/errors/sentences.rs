@@ -174,7 +174,7 @@ impl Failure {
                 ),
             ),
             VaultError::ReadsNotWritten { path, source } => reads_not_written(&path, &source),
-            VaultError::ReadsBusy { path, holder } => reads_busy(&path, holder.as_ref()),
+            VaultError::ReadsBusy(held) => reads_busy(&held),
             VaultError::Io { path, source } => Self::io(&path, &source),
         }
     }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyvault_core::name::{EnvName, KeyName, Scope};
-use keyvault_vault::{KeyView, Status, VaultError};
+use keyvault_vault::{KeyView, Status, Unrecorded, VaultError};
 
 use super::compose::ComposedVariable;
 use super::problem::Problem;
-use super::stage::{Resolved, Staging};
+use super::stage::{Resolved, Skipped, Staging};
 
 /// Which keys are asked for. The ways add up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,8 +48,8 @@ impl Selection {
     }
 }
 
-/// The keys that pass, and what was left out of them because it has expired.
-type Chosen = (Vec<(KeyView, Option<EnvName>)>, Vec<KeyName>);
+/// The keys that pass, and those that were left out.
+type Chosen = (Vec<(KeyView, Option<EnvName>)>, Skipped);
 
 impl Staging<'_> {
     /// Stages what is chosen by name, scope or as a whole.
@@ -98,7 +98,7 @@ impl Staging<'_> {
     fn choose(&mut self, selection: &Selection) -> Result<Chosen, VaultError> {
         let now = self.now;
         let mut chosen: BTreeMap<(Option<EnvName>, KeyName), KeyView> = BTreeMap::new();
-        let mut skipped = BTreeSet::new();
+        let (mut expired, mut revoked) = (BTreeSet::new(), BTreeSet::new());
         for (key, variable, strict) in self.candidates(selection)? {
             let name = key.name().clone();
             if !strict && selection.apart.iter().any(|(_, apart)| *apart == name) {
@@ -114,9 +114,11 @@ impl Staging<'_> {
                     chosen.insert((variable, name), key);
                 }
                 Status::Revoked if strict => self.problem_once(Problem::Revoked(name)),
-                Status::Revoked => {}
+                Status::Revoked => {
+                    revoked.insert(name);
+                }
                 Status::Expired if selection.skip_expired && !strict => {
-                    skipped.insert(name);
+                    expired.insert(name);
                 }
                 Status::Expired => {
                     let since = key.expires().unwrap_or(now);
@@ -124,11 +126,13 @@ impl Staging<'_> {
                 }
             }
         }
-        if chosen.is_empty() && skipped.is_empty() && self.staged.problems.is_empty() {
+        if chosen.is_empty() && expired.is_empty() && self.staged.problems.is_empty() {
             self.problem(Problem::NothingLeft);
         }
         let chosen = chosen.into_iter().map(|((variable, _), key)| (key, variable)).collect();
-        Ok((chosen, skipped.into_iter().collect()))
+        let skipped =
+            Skipped { expired: expired.into_iter().collect(), revoked: revoked.into_iter().collect() };
+        Ok((chosen, skipped))
     }
 
     /// Every key that the selection names, in any of its ways, with the variable and whether it was named strictly.
@@ -221,8 +225,8 @@ enum As<'a> {
 }
 
 /// `values` are ordered by variable.
-pub(super) fn find_shared_variables(values: &[Resolved], problems: &mut Vec<Problem>) {
-    let same = |left: &Resolved, right: &Resolved| left.variable == right.variable;
+pub(super) fn find_shared_variables(values: &[Resolved<Unrecorded>], problems: &mut Vec<Problem>) {
+    let same = |left: &Resolved<_>, right: &Resolved<_>| left.variable == right.variable;
     for group in values.chunk_by(same).filter(|group| group.len() > 1) {
         let Some(variable) = group.first().and_then(|first| first.variable.clone()) else { continue };
         let names = group.iter().map(|value| value.name.clone()).collect();

@@ -118,7 +118,7 @@ pub struct Actor {
 }
 
 /// A version of a key as an event names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyRef {
     /// The key's name at that time.
     pub name: String,

@@ -48,7 +48,8 @@ pub fn create(path: &Path, creation: &Creation<'_>, world: &World<'_>) -> Result
     let (identity, seen) = build(&working.0, creation, world)?;
     working.move_to(&path)?;
     let pinned = world.pins.advance(&identity, &path, &seen);
-    pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+    pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
+    world.notices.tell();
     Ok(Created { path, identity })
 }
 

@@ -1,6 +1,6 @@
 //! Opening the file, getting keys for it, and the three kinds of transactions.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,8 +37,7 @@ pub struct World<'w> {
     pub pins: Pins,
     /// Who holds a vault for long.
     pub holders: Holders,
-    /// Told what went wrong beside a command that is done.
-    pub notice: &'w dyn Fn(Notice),
+    pub notices: Notices<'w>,
     /// Told, again and again, how long a command has been waiting for another one, and for which if that is known.
     pub waiting: &'w dyn Fn(Duration, Option<Holder>),
 }
@@ -47,6 +46,10 @@ impl World<'_> {
     #[must_use]
     pub fn now(&self) -> Moment {
         self.clock.now()
+    }
+
+    pub(crate) fn note(&self, notice: Notice) {
+        self.notices.kept.borrow_mut().push(notice);
     }
 
     pub(crate) fn wait(&self, waited: Duration, identity: &Identity) {
@@ -64,6 +67,31 @@ impl World<'_> {
             detail,
             change: None,
         }
+    }
+}
+
+/// Where notices go. In a transaction they are kept, because a terminal that was stopped or a full pipe would make
+/// everyone else wait for the vault. They are told when the transaction has ended; those of one that failed, when this
+/// is dropped.
+pub struct Notices<'w> {
+    tell: &'w dyn Fn(Notice),
+    kept: RefCell<Vec<Notice>>,
+}
+
+impl<'w> Notices<'w> {
+    #[must_use]
+    pub fn told_by(tell: &'w dyn Fn(Notice)) -> Self {
+        Self { tell, kept: RefCell::default() }
+    }
+
+    pub(crate) fn tell(&self) {
+        self.kept.take().into_iter().for_each(self.tell);
+    }
+}
+
+impl Drop for Notices<'_> {
+    fn drop(&mut self) {
+        self.tell();
     }
 }
 
@@ -325,11 +353,12 @@ impl Vault {
         } else {
             world.pins.advance(&identity, path, &seen)
         };
-        pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+        pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
         if let Some((found, left)) = self.log_moved.take() {
             world.pins.note_head(&identity, self.store.path(), &found, &left);
         }
         self.fold(world);
+        world.notices.tell();
         Ok(outcome)
     }
 
@@ -381,13 +410,14 @@ impl Vault {
 
     /// Rewrites the file, so that what was removed is not left in free pages. The change itself is done.
     pub(crate) fn compact(&self, world: &World<'_>) {
-        self.store.vacuum().unwrap_or_else(|error| (world.notice)(Notice::NotCompacted(error)));
+        self.store.vacuum().unwrap_or_else(|error| world.note(Notice::NotCompacted(error)));
         self.fold(world);
+        world.notices.tell();
     }
 
     /// Folds the log, so that the file alone is complete. The change itself is done.
     pub(crate) fn fold(&self, world: &World<'_>) {
-        self.store.fold_log().unwrap_or_else(|error| (world.notice)(Notice::NotFolded(error)));
+        self.store.fold_log().unwrap_or_else(|error| world.note(Notice::NotFolded(error)));
     }
 
     /// Whether a write-ahead log with content lies beside the file: if rows do not fit together, it may be another

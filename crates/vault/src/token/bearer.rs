@@ -18,7 +18,6 @@ use keyvault_core::identity::Identity;
 use keyvault_core::name::refused::{self, Refused};
 use keyvault_core::name::similar::nearest;
 use keyvault_core::name::{EnvName, KeyName, Scope};
-use keyvault_core::secret::SecretBytes;
 
 use super::bundle::Bundle;
 use super::error::TokenError;
@@ -28,6 +27,7 @@ use crate::error::VaultError;
 use crate::file::open::{Notice, Vault, World};
 use crate::supply::key_source::KeySource;
 use crate::supply::key_view::{KeyView, Record};
+use crate::supply::unrecorded::Unrecorded;
 use crate::tx::sealed::open_value;
 
 /// What a token gives its bearer, in any vault or bundle.
@@ -136,9 +136,10 @@ impl<'r> BearerTx<'r> {
         // A log that stays long makes the next start slower, and that is all.
         let _ = self.store.finish_release();
         if self.pinned == Memory::Unreadable {
-            (world.notice)(Notice::UnreadablePin);
+            world.note(Notice::UnreadablePin);
         }
         remember(world, self.bearer, self.store.path(), &self.row, self.pinned.pin());
+        world.notices.tell();
         Ok(())
     }
 }
@@ -176,7 +177,7 @@ fn remember(world: &World<'_>, bearer: &BearerKeys, path: &Path, row: &ViewRow, 
         let hash = crypto::sha256(&row.sealed);
         let seen = Pin { change: row.change, hash, epoch: None, path: path.to_string_lossy().into_owned() };
         if let Err(error) = world.pins.advance_token(&bearer.id, path, &seen) {
-            (world.notice)(Notice::NotPinned(error));
+            world.note(Notice::NotPinned(error));
         }
     }
 }
@@ -251,19 +252,20 @@ impl KeySource for Granted<'_> {
         refused::parse(variable.as_str()).map(drop)
     }
 
-    fn value(&mut self, key: &KeyView, version: u32) -> Result<SecretBytes, VaultError> {
+    fn value(&mut self, key: &KeyView, version: u32) -> Result<Unrecorded, VaultError> {
         let missing = || StateError::Mismatch { what: format!("version {version} of {}", key.name()) };
         let Record::Granted(grant) = &key.0 else { return Err(missing().into()) };
-        match &self.values {
+        let value = match &self.values {
             Values::Vault(tx, identity) => {
                 let granted = grant.version(version).ok_or_else(missing)?;
                 let sealed = tx.version_value(&grant.key, version)?;
                 let sealed = sealed.filter(|sealed| crypto::sha256(sealed) == granted.sealed);
                 let sealed = sealed.ok_or_else(missing)?;
-                open_value(&granted.key, identity, &grant.key, version, &sealed)
+                open_value(&granted.key, identity, &grant.key, version, &sealed)?
             }
-            Values::Bundle(bundle) => Ok(bundle.value(&grant.key, version).ok_or_else(missing)?),
-        }
+            Values::Bundle(bundle) => bundle.value(&grant.key, version).ok_or_else(missing)?,
+        };
+        Ok(Unrecorded::new(key, version, value))
     }
 }
 

@@ -222,11 +222,11 @@ impl Bundle {
             .map_err(|_| TokenError::BundleDamaged)?;
         let malformed = |Malformed| TokenError::BundleDamaged;
         let mut decoder = Decoder::new(codec::unpad(&padded).map_err(malformed)?);
-        let body = SignedText::decode(&mut decoder).map_err(malformed)?;
-        let signer = NamedSigner { id: &bearer.signer, encoded: decoder.bytes().map_err(malformed)? };
+        let signed = SignedText::decode(&mut decoder).map_err(malformed)?;
+        let named = NamedSigner { id: &bearer.signer, encoded: decoder.bytes().map_err(malformed)? };
         decoder.end().map_err(malformed)?;
-        body.verify(Signed::Bundle, &signer, &label.identity)?;
-        let (content, extensions) = BundleContent::decode(body.text, &label).map_err(malformed)?;
+        signed.verify(Signed::Bundle, &named, &label.identity)?;
+        let (content, extensions) = BundleContent::decode(signed.text, &label).map_err(malformed)?;
         if let Some(field) = extensions.must_be_known() {
             return Err(TokenError::Newer { what: format!("the bundle has field {field}") });
         }

@@ -97,7 +97,8 @@ pub fn create(
             reads = read_log::reads_to_keep(tx, old, world)?;
             index::forget(tx, old)?;
         }
-        let grant = Grantee { name: new.name.clone(), rule, expires: new.expires, made: world.now() };
+        let (name, expires, made) = (new.name.clone(), new.expires, world.now());
+        let grant = Grantee { name, rule, expires, made, places: Vec::new() };
         let issued = regrant::issue(tx, grant, &key_records, &reads, world)?;
         let opened = key_records.iter().filter(|key| key.has_value(world.now())).map(key_ref).collect();
         let event = world.event(Action::Token, opened, created(&new.name));
@@ -139,7 +140,7 @@ pub fn revoke(
         let mut record = match index::existing(tx, name) {
             Err(error) if is_of_rows(&error) => {
                 index::forget_damaged(tx, name)?;
-                (world.notice)(Notice::TokenDamaged { token: name.clone() });
+                world.note(Notice::TokenDamaged { token: name.clone() });
                 return Ok((Vec::new(), event(Vec::new())));
             }
             record => record?,

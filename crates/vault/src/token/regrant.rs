@@ -29,6 +29,8 @@ pub(crate) struct Grantee {
     pub(crate) rule: Rule,
     pub(crate) expires: Option<Moment>,
     pub(crate) made: Moment,
+    /// How far reads from bundles have been imported, which outlasts the secret that they were recorded under.
+    pub(crate) places: Vec<([u8; 16], Mark)>,
 }
 
 impl Grantee {
@@ -39,6 +41,7 @@ impl Grantee {
             rule: record.rule.clone(),
             expires: record.expires,
             made: record.created,
+            places: record.places.clone(),
         }
     }
 }
@@ -153,7 +156,8 @@ pub(crate) fn issue(
         first_key: SealingKey::random(world.rng)?,
         view: None,
         read: Mark::START,
-        places: Vec::new(),
+        // A chain that was not proved is not kept, and what it knew can be imported again.
+        places: if reads.is_empty() { Vec::new() } else { grantee.places },
     };
     let keys = record.keys(&tx.identity);
     let seed = SealingKey::from_bytes(record.first_key.expose()).ok_or_else(|| damaged("token: k₀"))?;
@@ -360,7 +364,7 @@ pub(crate) fn apply_changes(tx: &mut VerifiedTx<'_>, world: &World<'_>) -> Resul
     let in_force: Vec<_> = ids(&mut records.iter().filter(|record| record.revoked.is_none()));
     let known: Vec<_> = ids(&mut records.iter());
     if tx.rows.delete_other_tokens(&in_force, &known)? > 0 {
-        (world.notice)(Notice::StrayTokenRows);
+        world.note(Notice::StrayTokenRows);
     }
     for mut record in records {
         let keys = record.keys(&tx.identity);
@@ -399,7 +403,7 @@ fn regrant(
     }
     let rows = match verified_grants(tx, record) {
         Err(error) if is_damage(&error) => {
-            (world.notice)(Notice::GrantsAltered { token: record.name.clone(), fault: error.to_string() });
+            world.note(Notice::GrantsAltered { token: record.name.clone(), fault: error.to_string() });
             let mut key_records = keys_that_hold(tx)?;
             key_records.extend(touched.values().flatten().cloned());
             record.rule.keys.retain(|id| touched.get(id) != Some(&None));

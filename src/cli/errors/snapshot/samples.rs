@@ -179,7 +179,6 @@ pub(in crate::cli) fn projects() -> Vec<Failure> {
         project_sentences::asks_for_nothing(&path(), &file, None),
         project_sentences::not_approved(&path(), &asks),
         project_sentences::not_remembered(&io::ErrorKind::StorageFull.into()),
-        project_sentences::busy(),
     ]);
     failures
 }
