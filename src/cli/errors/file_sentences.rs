@@ -329,6 +329,8 @@ pub(in crate::cli) fn alarm(standing: Standing, found: u64, pinned: u64, path: &
             "{} was rolled back: it is at change {found}, and this machine saw change {pinned}.",
             path.display()
         )
+    } else if standing == Standing::OtherVault {
+        format!("{} is not the vault that this machine last saw at this path.", path.display())
     } else {
         format!(
             "{} is on a different branch: its change {found} does not follow from change {pinned}, which this machine saw.",

@@ -432,6 +432,7 @@ pub(in crate::cli) fn alarm(standing: Standing) -> Option<&'static str> {
     match standing {
         Standing::RolledBack => Some("older than the state this machine last saw"),
         Standing::Forked => Some("on a different branch than the state this machine last saw"),
+        Standing::OtherVault => Some("not the vault that this machine last saw at this path"),
         Standing::FirstUse | Standing::Same | Standing::Ahead => None,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::audit::Action;
+use crate::state::pin::VaultPath;
 use crate::store::{StateRow, Store, StoreError};
 use crate::unlock::keys::Root;
 use keyvault_core::clock::Moment;
@@ -205,7 +206,8 @@ pub fn restore(
         refuse_other(backup, vault)?;
     }
     let irrevocable = &difference.irrevocable;
-    let superseded = world.pins.read(&identity, path).pin().map(|pin| pin.change).max(irrevocable.change);
+    let place = place_of(path);
+    let superseded = world.pins.read(&identity, &place).pin().map(|pin| pin.change).max(irrevocable.change);
     let found = difference.backup;
     let working = WorkingCopy::beside(path, world)?;
     let mut copy = Store::blank(working.0.clone())?;
@@ -253,7 +255,7 @@ pub fn restore(
     }
     drop(copy);
     let now = record.record.change;
-    let pinned = world.pins.replace(&identity, path, &record);
+    let pinned = world.pins.replace(&identity, &place, &record);
     pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
     world.notices.tell();
     Ok(Restored { path: path.to_owned(), found, superseded, now, loss })
@@ -265,6 +267,12 @@ fn of_a_working_copy(error: VaultError) -> VaultError {
         VaultError::Store(StoreError::Undecided(text)) => VaultError::Store(StoreError::Io(text)),
         other => other,
     }
+}
+
+/// Where a vault is to lie that need not be there yet.
+fn place_of(path: &Path) -> VaultPath {
+    let resolved = path.parent().and_then(|folder| folder.canonicalize().ok()).zip(path.file_name());
+    VaultPath::of(path, &resolved.map_or_else(|| path.to_owned(), |(folder, name)| folder.join(name)))
 }
 
 fn state_of(store: &mut Store) -> Mark {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::audit::{Action, Actor, AuditError, Event, HeadMark, KeyRef, Outcome, Seed};
-use crate::state::pin::{Memory, Pin, Pins};
+use crate::state::pin::{Memory, Pin, Pins, VaultPath};
 use crate::state::record::Authentic;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, StoreError};
 use crate::unlock::keyfile::KeyFile;
@@ -132,6 +132,7 @@ pub struct Vault {
     /// The pin, read before the state is.
     pub(crate) memory: OnceCell<Memory>,
     pub(crate) checked: CheckedVault,
+    pub(crate) place: VaultPath,
     pub(crate) pins: Pins,
     /// Where the last change found and left the log.
     log_moved: Option<(HeadMark, HeadMark)>,
@@ -178,7 +179,7 @@ impl Vault {
     pub fn open(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
         let checked = vault_file::check_vault(path)?;
         let opened = Store::open(checked.path().to_owned())?;
-        Self::of(checked, opened, pins)
+        Self::of(path, checked, opened, pins)
     }
 
     /// The same for one release that begins at once. Others may have to wait until it is over: what takes longer than a
@@ -187,7 +188,7 @@ impl Vault {
         let checked = vault_file::check_vault(path)?;
         let (store, header) = Store::open_briefly(checked.path().to_owned())?;
         // Whether what was opened is what was checked is asked within the transaction.
-        Ok(Self { store, header, memory: OnceCell::new(), checked, pins: pins.clone(), log_moved: None })
+        Ok(Self::with(path, checked, (store, header), pins))
     }
 
     /// Ends the wait of others for what was opened with [`Vault::open_briefly`].
@@ -199,16 +200,22 @@ impl Vault {
     pub fn open_untouched(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
         let checked = vault_file::check_vault_untouched(path)?;
         let opened = Store::open_untouched(checked.path().to_owned())?;
-        Self::of(checked, opened, pins)
+        Self::of(path, checked, opened, pins)
     }
 
     fn of(
+        given: &Path,
         checked: CheckedVault,
-        (store, header): (Store, HeaderRow),
+        opened: (Store, HeaderRow),
         pins: &Pins,
     ) -> Result<Self, VaultError> {
         checked.still_same()?;
-        Ok(Self { store, header, memory: OnceCell::new(), checked, pins: pins.clone(), log_moved: None })
+        Ok(Self::with(given, checked, opened, pins))
+    }
+
+    fn with(given: &Path, checked: CheckedVault, (store, header): (Store, HeaderRow), pins: &Pins) -> Self {
+        let place = VaultPath::of(given, checked.path());
+        Self { store, header, memory: OnceCell::new(), checked, place, pins: pins.clone(), log_moved: None }
     }
 
     #[must_use]
@@ -221,6 +228,12 @@ impl Vault {
         self.store.path()
     }
 
+    /// Where the vault lies, for what this machine remembers of it.
+    #[must_use]
+    pub fn place(&self) -> &VaultPath {
+        &self.place
+    }
+
     /// Whether the file or a side file could be read by others until now.
     #[must_use]
     pub fn tightened(&self) -> bool {
@@ -230,7 +243,7 @@ impl Vault {
     /// What this machine remembers of the vault: as it was when that was last read, and read now if it was not yet.
     #[must_use]
     pub fn memory(&self) -> &Memory {
-        self.memory.get_or_init(|| self.pins.read(&self.identity(), self.path()))
+        self.memory.get_or_init(|| self.pins.read(&self.identity(), &self.place))
     }
 
     /// The vault's session, if one is open.
@@ -347,15 +360,15 @@ impl Vault {
             adopted = event.action == Action::Adopt;
             Ok((outcome, event))
         })?;
-        let (identity, path) = (self.identity(), self.store.path());
+        let identity = self.identity();
         let pinned = if adopted {
-            world.pins.replace(&identity, path, &seen)
+            world.pins.replace(&identity, &self.place, &seen)
         } else {
-            world.pins.advance(&identity, path, &seen)
+            world.pins.advance(&identity, &self.place, &seen)
         };
         pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
         if let Some((found, left)) = self.log_moved.take() {
-            world.pins.note_head(&identity, self.store.path(), &found, &left);
+            world.pins.note_head(&identity, &self.place, &found, &left);
         }
         self.fold(world);
         world.notices.tell();
@@ -373,7 +386,7 @@ impl Vault {
         let path = self.store.path().to_owned();
         let rows = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
         let held = world.holders.hold(&identity);
-        let memory = remember(&mut self.memory, world.pins.read(&identity, &path));
+        let memory = remember(&mut self.memory, world.pins.read(&identity, &self.place));
         self.checked.still_same()?;
         let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
         let mut tx = VerifiedTx::load(&rows, &setting)?;

@@ -108,7 +108,7 @@ fn rows() -> Vec<VaultError> {
     errors.push(VaultError::State(StateError::Newer { what: "the state record has field 2".to_owned() }));
     errors.push(VaultError::Audit(AuditError::Broken { seq: 7, what: "is not authentic" }));
     errors.push(VaultError::Audit(AuditError::Rng(RngError)));
-    for standing in [Standing::RolledBack, Standing::Forked] {
+    for standing in [Standing::RolledBack, Standing::Forked, Standing::OtherVault] {
         errors.push(VaultError::Alarm { standing, found: 41, pinned: 44, path: vault() });
         errors.push(VaultError::Alarm { standing, found: 45, pinned: 44, path: vault() });
     }
