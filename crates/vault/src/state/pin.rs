@@ -126,6 +126,19 @@ impl Pins {
             .max_by_key(|pin| (pin.epoch, pin.change))
     }
 
+    /// The vaults that were seen at `path`, each in the epoch in which it was last.
+    pub(crate) fn vaults_at(&self, path: &Path) -> Vec<Identity> {
+        let end = format!("-{}.json", place_of(path));
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
+        let seen = entries.filter_map(Result::ok).filter_map(|entry| {
+            let name = entry.file_name();
+            let id = HEXLOWER.decode(name.to_str()?.strip_suffix(&end)?.as_bytes()).ok()?;
+            let epoch = parse(&std::fs::read(entry.path()).ok()?).and_then(|pin| pin.epoch);
+            Some(Identity { vault_id: id.try_into().ok()?, epoch: epoch.unwrap_or(1) })
+        });
+        seen.collect()
+    }
+
     /// Moves the pin forward to `seen`; a pin that is as far or further stays. Under a lock, because two commands may
     /// finish at once. Of two changes with one number the first stays remembered, and the alarm is raised.
     pub fn advance(&self, identity: &Identity, path: &Path, seen: &Authentic) -> io::Result<()> {
