@@ -27,8 +27,8 @@ use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::{Pins, Standing};
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::{
-    Access, Creation, Edit, Holder, Holders, KeyRecord, NewKey, NewValue, Origin, Revocation, Terms, Vault,
-    VaultError, VersionState, Which, World, check, file, key,
+    Access, Creation, Edit, Holder, Holders, KeyRecord, NewKey, NewValue, Notices, Origin, Revocation, Terms,
+    Vault, VaultError, VersionState, Which, World, check, file, key,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{FailurePersistence, FileFailurePersistence};
@@ -231,7 +231,7 @@ fn world<'w>(folder: &Path, time: &'w Time, rng: &'w Failing) -> World<'w> {
         actor: Actor::default(),
         pins: pins(folder),
         holders: Holders::in_folder(folder.join("state"), Holder { command: String::new(), pid: 0 }),
-        notice: &|_| (),
+        notices: Notices::told_by(&|_| ()),
         waiting: &|_, _| (),
     }
 }
@@ -283,6 +283,7 @@ impl Run {
         let world = world(self.folder.path(), &self.time, &self.rng);
         let vault = &mut self.handles[usize::from(second)];
         let done = perform(vault, &self.access, &world, step, now, &value);
+        drop(world);
         self.rng.0.set(None);
         match (done, outcome) {
             (Ok(()), Outcome::Done) => self.map = map,
@@ -332,6 +333,7 @@ impl Run {
         let refused = perform(&mut self.handles[0], &self.access, &world, &Step::Remove { name: 0 }, 0, "");
         assert!(matches!(refused, Err(VaultError::Alarm { .. })), "{refused:?}");
         assert!(file::adopt(&mut self.handles[1], &self.access, &world).unwrap().is_some());
+        drop(world);
         self.map = map;
         // Opened anew: the pin that a handle knows is the one from before.
         self.reopen();

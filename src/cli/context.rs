@@ -16,7 +16,7 @@ use keyvault_os::process::actor::{self, User};
 use keyvault_os::terminal::prompt;
 use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
-use keyvault_vault::{Access, Holder, Holders, Notice, Vault, World, slot};
+use keyvault_vault::{Access, Holder, Holders, Notice, Notices, Vault, World, slot};
 
 use super::args::Global;
 use super::errors::file_sentences;
@@ -72,6 +72,7 @@ impl Context {
 
     /// Runs `act` with the vault room's world.
     pub fn with_world<T>(&self, act: impl FnOnce(&World<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+        let tell = |notice| self.tell(&notice);
         let waiting = |waited: Duration, holder: Option<Holder>| self.announce_wait(waited, holder);
         let state = match state_folder() {
             // No vault, so nothing that a pin or a holder's note would be about.
@@ -86,7 +87,7 @@ impl Context {
             actor,
             pins: Pins::in_folder(state.join("pins")),
             holders: Holders::in_folder(state, own),
-            notice: &|notice| self.tell(&notice),
+            notices: Notices::told_by(&tell),
             waiting: &waiting,
         };
         act(&world)

@@ -35,7 +35,7 @@ use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::recovery::RecoveryCode;
-use keyvault_vault::{Creation, Holder, Holders, World as VaultWorld, file};
+use keyvault_vault::{Creation, Holder, Holders, Notices, World as VaultWorld, file};
 use pretty_assertions::{assert_eq, assert_str_eq};
 
 /// Opens every vault of the tests.
@@ -484,7 +484,7 @@ pub fn create_vault(path: &Path, pins: &Path, clock: &dyn Clock) -> RecoveryCode
         actor: Actor::default(),
         pins: Pins::in_folder(pins.to_owned()),
         holders: nobody(),
-        notice: &|_| (),
+        notices: Notices::told_by(&|_| ()),
         waiting: &|_, _| (),
     };
     file::create(path, &creation, &world).unwrap();

@@ -9,7 +9,9 @@ use keyvault_core::secret::SecretBytes;
 use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{NewKey, NewValue, Origin, Terms, Vault, VersionState, Which, World as VaultWorld, key};
+use keyvault_vault::{
+    NewKey, NewValue, Notices, Origin, Terms, Vault, VersionState, Which, World as VaultWorld, key,
+};
 
 use crate::harness::vault_file::filled;
 use crate::harness::{PASSPHRASE, World};
@@ -38,7 +40,7 @@ fn a_rotation_with_a_clock_in_the_past_does_not_wipe_the_version_as_soon_as_it_i
         actor: Actor::default(),
         pins: Pins::in_folder(world.pins()),
         holders: crate::harness::nobody(),
-        notice: &|_| (),
+        notices: Notices::told_by(&|_| ()),
         waiting: &|_, _| (),
     };
     let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
@@ -76,7 +78,7 @@ fn case_26_a_clock_that_jumps_a_year_either_way_changes_no_order_and_is_flagged(
         actor: Actor::default(),
         pins: Pins::in_folder(world.pins()),
         holders: crate::harness::nobody(),
-        notice: &|_| (),
+        notices: Notices::told_by(&|_| ()),
         waiting: &|_, _| (),
     };
     let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();

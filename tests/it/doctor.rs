@@ -9,7 +9,7 @@ use keyvault_core::secret::SecretBytes;
 use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{Access, NewKey, Origin, Vault, World as VaultWorld, key};
+use keyvault_vault::{Access, NewKey, Notices, Origin, Vault, World as VaultWorld, key};
 use pretty_assertions::assert_eq;
 
 use crate::harness::bearer::{held, token, with_keys};
@@ -181,7 +181,7 @@ fn days_from_now(world: &World, days: i64, act: impl FnOnce(&mut Vault, &Access,
         actor: Actor::default(),
         pins,
         holders: crate::harness::nobody(),
-        notice: &|_| (),
+        notices: Notices::told_by(&|_| ()),
         waiting: &|_, _| (),
     };
     act(&mut vault, &access, &vault_world);

@@ -11,7 +11,7 @@ use keyvault_core::secret::SecretBytes;
 use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{NewToken, Vault, World as VaultWorld, token};
+use keyvault_vault::{NewToken, Notices, Vault, World as VaultWorld, token};
 use pretty_assertions::assert_eq;
 use rusqlite::Connection;
 use serde_json::json;
@@ -386,7 +386,7 @@ fn what_a_token_read_before_its_making_by_a_clock_that_went_back_is_among_what_i
         actor: Actor::default(),
         pins: Pins::in_folder(world.pins()),
         holders: crate::harness::nobody(),
-        notice: &|_| (),
+        notices: Notices::told_by(&|_| ()),
         waiting: &|_, _| (),
     };
     let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();

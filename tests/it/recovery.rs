@@ -18,8 +18,8 @@ use keyvault_vault::audit::{Action, Actor, Event};
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::{
-    Access, Credential, Loss, NewKey, NewToken, NewValue, Notice, Of, Origin, Purpose, Revocation, Terms,
-    Vault, VaultError, Which, World as VaultWorld, check, file, key, slot, supply, token,
+    Access, Credential, Loss, NewKey, NewToken, NewValue, Notice, Notices, Of, Origin, Purpose, Revocation,
+    Terms, Vault, VaultError, Which, World as VaultWorld, check, file, key, slot, supply, token,
 };
 use pretty_assertions::assert_eq;
 use rusqlite::Connection;
@@ -286,7 +286,9 @@ impl Bench {
             actor: Actor::default(),
             pins: Pins::in_folder(self.world.pins()),
             holders: crate::harness::nobody(),
-            notice: &|notice: Notice| self.notices.borrow_mut().push(format!("{notice:?}")),
+            notices: Notices::told_by(&|notice: Notice| {
+                self.notices.borrow_mut().push(format!("{notice:?}"))
+            }),
             waiting: &|_, _| (),
         })
     }

@@ -8,7 +8,7 @@ use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{Credential, Holder, Holders, Vault, VaultError, World as VaultWorld, slot};
+use keyvault_vault::{Credential, Holder, Holders, Notices, Vault, VaultError, World as VaultWorld, slot};
 use pretty_assertions::assert_eq;
 
 use crate::harness::{PASSPHRASE, START, World, text};
@@ -36,7 +36,7 @@ fn rekey_refuses(world: &World, meanwhile: impl FnOnce()) {
         actor: Actor::default(),
         pins,
         holders: Holders::in_folder(world.pins(), Holder { command: String::new(), pid: 0 }),
-        notice: &|notice| panic!("{notice:?}"),
+        notices: Notices::told_by(&|notice| panic!("{notice:?}")),
         waiting: &|_, _| (),
     };
     let credentials = [Credential::Passphrase(&passphrase, Cost::FLOOR), Credential::KeyFile(&file)];

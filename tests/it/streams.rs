@@ -1,8 +1,11 @@
 //! Standard streams: closed, full, broken.
 
+use std::io::{Read, Write};
+use std::process::Stdio;
+
 use pretty_assertions::assert_eq;
 
-use crate::harness::{World, no_key};
+use crate::harness::{KEYVAULT, World, no_key, wait_until};
 
 #[test]
 fn case_31_a_closed_stdout_is_an_error_before_any_change() {
@@ -83,5 +86,54 @@ fn case_33_a_full_device_is_an_error() {
                    If the command makes a change, the change was made. Check before you repeat it.
             ",
         );
+    }
+}
+
+/// Whether a process waits for something, such as room in a pipe.
+fn sleeps(process: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    stat.rsplit(") ").next().is_some_and(|state| state.starts_with('S'))
+}
+
+#[test]
+fn a_notice_that_nobody_reads_keeps_no_other_command_from_the_vault() {
+    let world = World::new();
+    world.run(&["generate", "a"]).ok();
+    let older = world.home().join("older.db");
+    std::fs::copy(world.vault(), &older).unwrap();
+    world.run(&["generate", "b"]).ok();
+    for command in [&["exec", "--only", "a", "--", "true"][..], &["edit", "a", "--note", "x"]] {
+        // A copy that is changed here is not the older one any more.
+        let copy = world.home().join(format!("{}.db", command[0]));
+        std::fs::copy(&older, &copy).unwrap();
+        let copy = copy.to_str().unwrap();
+        let (mut reader, mut full) = std::io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&full, true).unwrap();
+        while full.write(&[b'.'; 4096]).is_ok() {}
+        rustix::io::ioctl_fionbio(&full, false).unwrap();
+        let mut stuck = {
+            let mut stuck = world.command(KEYVAULT);
+            stuck.args(["--vault", copy]).args(command).stdin(Stdio::null()).stderr(full);
+            stuck.spawn().unwrap()
+        };
+        let mut seen_asleep = 0;
+        wait_until("the command waits for its reader", || {
+            seen_asleep = if sleeps(stuck.id()) { seen_asleep + 1 } else { 0 };
+            seen_asleep == 20
+        });
+        assert!(stuck.try_wait().unwrap().is_none(), "{command:?} did not wait for its reader");
+        for other in
+            [&["show", "a"][..], &["exec", "--only", "a", "--", "true"], &["edit", "a", "--note", "y"]]
+        {
+            world.run(&[&["--vault", copy], other].concat()).ok();
+        }
+        let (mut told, mut all) = (Vec::new(), [0; 4096]);
+        while let Ok(got @ 1..) = reader.read(&mut all) {
+            told.extend_from_slice(&all[..got]);
+        }
+        let told = String::from_utf8(told).unwrap();
+        let told = told.trim_start_matches('.');
+        assert!(told.starts_with("warning: This copy is at change "), "{command:?}: {told}");
+        assert!(stuck.wait().unwrap().success(), "{command:?}");
     }
 }

@@ -22,7 +22,8 @@ use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::token::Token;
 use keyvault_vault::{
     Access, BearerKeys, Conflict, Creation, Credential, Edit, Holder, Holders, Import, Incoming, NewToken,
-    NewValue, Purpose, Supply, Terms, Vault, VaultError, Which, World, check, file, key, slot, token,
+    NewValue, Notices, Purpose, Supply, Terms, Vault, VaultError, Which, World, check, file, key, slot,
+    token,
 };
 use rusqlite::Connection;
 
@@ -154,7 +155,7 @@ fn with_world<T>(folder: &Path, act: impl FnOnce(&World<'_>) -> T) -> T {
         actor: Actor::default(),
         pins: Pins::in_folder(folder.join("pins")),
         holders: Holders::in_folder(folder.to_owned(), Holder { command: String::new(), pid: 0 }),
-        notice: &|notice| notices.borrow_mut().push(format!("{notice:?}")),
+        notices: Notices::told_by(&|notice| notices.borrow_mut().push(format!("{notice:?}"))),
         waiting: &|_, _| (),
     });
     assert_eq!(notices.into_inner(), Vec::<String>::new());

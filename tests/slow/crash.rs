@@ -19,7 +19,7 @@ use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::{Pins, Standing};
 use keyvault_vault::store::TokenId;
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{Access, Vault, World as VaultWorld, check, key, token};
+use keyvault_vault::{Access, Notices, Vault, World as VaultWorld, check, key, token};
 
 use crate::harness::vault_file::{filled, put_back};
 use crate::harness::{KEYVAULT, PASSPHRASE, START, World, create_vault, finish};
@@ -186,7 +186,7 @@ impl Stage {
             actor: Actor::default(),
             pins: Pins::in_folder(self.world.pins()),
             holders: crate::harness::nobody(),
-            notice: &|_| (),
+            notices: Notices::told_by(&|_| ()),
             waiting: &|_, _| (),
         };
         for key in key::list(&mut vault, &self.access).map_err(say)? {

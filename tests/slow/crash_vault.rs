@@ -16,7 +16,7 @@ use keyvault_vault::state::pin::{Pins, Standing};
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::{
-    Access, Credential, Mark, Vault, VaultError, World as VaultWorld, check, file, key, slot,
+    Access, Credential, Mark, Notices, Vault, VaultError, World as VaultWorld, check, file, key, slot,
 };
 
 use crate::crash::{Fault, KILLED_AT, calls, faults, on_two_stages, strace};
@@ -48,7 +48,7 @@ fn world_of(home: &Path) -> VaultWorld<'static> {
         actor: Actor::default(),
         pins: pins_in(home),
         holders: crate::harness::nobody(),
-        notice: &|_| (),
+        notices: Notices::told_by(&|_| ()),
         waiting: &|_, _| (),
     }
 }

@@ -19,7 +19,7 @@ use keyvault_exec::release::{self, ReleaseError, Selection};
 use keyvault_vault::audit::{Action, Actor};
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::passphrase::Passphrase;
-use keyvault_vault::{Access, KeyRecord, Purpose, Vault, World as VaultWorld, check, key, supply};
+use keyvault_vault::{Access, KeyRecord, Notices, Purpose, Vault, World as VaultWorld, check, key, supply};
 
 use crate::harness::vault_file::{drop_side_files, filled};
 use crate::harness::{PASSPHRASE, START};
@@ -64,7 +64,7 @@ impl Bench {
             actor: Actor::default(),
             pins: self.pins.clone(),
             holders: crate::harness::nobody(),
-            notice: &|_| (),
+            notices: Notices::told_by(&|_| ()),
             waiting: &|_, _| (),
         };
         let mut vault = Vault::open(&self.vault, &self.pins)?;

@@ -16,6 +16,7 @@ use keyvault_core::name::{EnvName, KeyName};
 use keyvault_core::secret::{SecretBytes, SecretWriter};
 use keyvault_os::fs::memory_folder::{NoFolder, RunFolder};
 use keyvault_os::process::descriptors::{Descriptors, Unavailable};
+use keyvault_vault::{Shape, Unrecorded};
 
 /// The longest line that docker reads from an env-file, in bytes, without its newline: Go's `bufio.Scanner` gives up
 /// at 64 KiB.
@@ -185,12 +186,12 @@ impl Places {
 
     /// Whether this value goes into the command's environment.
     #[must_use]
-    pub fn is_variable(&self, key: &Resolved) -> bool {
+    pub fn is_variable<V>(&self, key: &Resolved<V>) -> bool {
         key.variable.is_some() && self.wanted.env_file.is_none()
     }
 
     /// What is wrong with these values for the places that they are meant for.
-    pub(crate) fn inspect(&self, resolved: &[Resolved]) -> Vec<Misfit> {
+    pub(crate) fn inspect(&self, resolved: &[Resolved<Unrecorded>]) -> Vec<Misfit> {
         let mut misfits = Vec::new();
         for key in resolved {
             let Some(variable) = &key.variable else { continue };
@@ -279,23 +280,23 @@ fn env_file(resolved: &[Resolved], besides: &[Besides<'_>]) -> SecretBytes {
     file.finish()
 }
 
-fn line_misfit(key: &Resolved, variable: &EnvName) -> Option<Misfit> {
-    let value = key.value.expose();
-    if value.contains(&0) {
+fn line_misfit(key: &Resolved<Unrecorded>, variable: &EnvName) -> Option<Misfit> {
+    let shape = key.value.shape();
+    if shape.has_nul {
         return Some(Misfit::Nul(key.name.clone()));
     }
-    line_fault(variable, value).map(|fault| Misfit::Line { name: key.name.clone(), fault })
+    line_fault(variable, shape).map(|fault| Misfit::Line { name: key.name.clone(), fault })
 }
 
 /// What docker would make of a value that is not what it is.
 #[must_use]
-pub fn line_fault(variable: &EnvName, value: &[u8]) -> Option<LineFault> {
-    let len = variable.as_str().len() + 1 + value.len();
-    Some(if value.contains(&b'\n') {
+pub fn line_fault(variable: &EnvName, value: Shape) -> Option<LineFault> {
+    let len = variable.as_str().len() + 1 + value.len;
+    Some(if value.has_newline {
         LineFault::Newline
-    } else if value.ends_with(b"\r") {
+    } else if value.ends_with_carriage_return {
         LineFault::CarriageReturn
-    } else if std::str::from_utf8(value).is_err() {
+    } else if !value.is_utf8 {
         LineFault::NotText
     } else if len > DOCKER_LINE {
         LineFault::TooLong { len, max: DOCKER_LINE }

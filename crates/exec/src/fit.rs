@@ -7,6 +7,7 @@ use super::release::{Fitted, Refusal, Resolved, Staged};
 use keyvault_core::name::{EnvName, KeyName};
 use keyvault_core::secret::SecretBytes;
 use keyvault_os::process::exec::{MAX_STRING, arg_limit};
+use keyvault_vault::Unrecorded;
 
 /// Why a value cannot go where it is meant to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +66,6 @@ pub struct Surroundings<'a> {
     pub literals: &'a [(EnvName, SecretBytes)],
     /// Bytes of arguments and inherited variables, pointers included.
     pub weight: usize,
-    /// Refuse empty values.
     pub no_empty: bool,
 }
 
@@ -75,18 +75,19 @@ pub fn fit<'r, M>(staged: Staged<'r, M>, surroundings: Surroundings<'_>) -> Resu
     staged.unless(misfits)
 }
 
-fn misfits(resolved: &[Resolved], surroundings: Surroundings<'_>) -> Vec<Misfit> {
+fn misfits(resolved: &[Resolved<Unrecorded>], surroundings: Surroundings<'_>) -> Vec<Misfit> {
     let Surroundings { places, literals, mut weight, no_empty } = surroundings;
     let mut misfits = places.inspect(resolved);
     for key in resolved {
-        if key.value.is_empty() && no_empty {
+        let shape = key.value.shape();
+        if shape.len == 0 && no_empty {
             misfits.push(Misfit::Empty(key.name.clone()));
         }
         let Some(variable) = key.variable.as_ref().filter(|_| places.is_variable(key)) else { continue };
         // `NAME=value` and its NUL.
-        let len = variable.as_str().len() + key.value.len() + 2;
+        let len = variable.as_str().len() + shape.len + 2;
         weight += len + size_of::<usize>();
-        if key.value.expose().contains(&0) {
+        if shape.has_nul {
             misfits.push(Misfit::Nul(key.name.clone()));
         }
         if len > MAX_STRING {
@@ -103,7 +104,7 @@ fn misfits(resolved: &[Resolved], surroundings: Surroundings<'_>) -> Vec<Misfit>
 
 /// Keys under variables to which an env-file gives a value of its own.
 fn given_twice<'a>(
-    resolved: &'a [Resolved],
+    resolved: &'a [Resolved<Unrecorded>],
     literals: &'a [(EnvName, SecretBytes)],
 ) -> impl Iterator<Item = Misfit> {
     let given: BTreeSet<&EnvName> = literals.iter().map(|(variable, _)| variable).collect();

@@ -68,6 +68,9 @@ struct Log {
     /// Frames that were read ahead of SQLite; what is left of them begins at `begin` of the file.
     ahead: Vec<u8>,
     begin: i64,
+    /// The file's length in bytes, as SQLite last asked for it. It asks before it builds the index, and while it
+    /// builds nobody may write; a length that has become wrong since makes a read fail that is then repeated as asked.
+    length: i64,
 }
 
 enum Kind {
@@ -103,13 +106,16 @@ pub fn end(connection: &Connection) -> bool {
     answer == ffi::SQLITE_OK && was_alone != 0
 }
 
-/// Ours and SQLite's own.
+/// SQLite's own VFS, below ours. Ours is SQLite's alone once it is registered: SQLite writes to its `pNext`, so no
+/// reference to it may exist here.
 struct Vfs {
-    own: ffi::sqlite3_vfs,
     unix: *mut ffi::sqlite3_vfs,
+    /// Where the [`Index`] or [`Log`] of an open file begins, in bytes from the file's own beginning.
+    offset: usize,
 }
 
-// SAFETY: SQLite's VFS is never taken back or changed after its start, and ours is not either.
+// SAFETY: SQLite's VFS is never taken back. Of it only the functions are read, which do not change; `pNext`, which
+// does, is SQLite's, under its own lock.
 unsafe impl Send for Vfs {}
 // SAFETY: as above.
 unsafe impl Sync for Vfs {}
@@ -129,32 +135,29 @@ static METHODS: OnceLock<Methods> = OnceLock::new();
 static LOG_METHODS: OnceLock<Methods> = OnceLock::new();
 
 fn vfs() -> Option<&'static Vfs> {
-    static VFS: OnceLock<Option<Box<Vfs>>> = OnceLock::new();
-    static REGISTERED: OnceLock<bool> = OnceLock::new();
-    let made = VFS.get_or_init(|| {
+    static VFS: OnceLock<Option<Vfs>> = OnceLock::new();
+    let registered = VFS.get_or_init(|| {
         // SAFETY: initializes SQLite, if nobody has yet, and looks up a name that is a C string.
         let unix = unsafe { ffi::sqlite3_vfs_find(c"unix".as_ptr()) };
         if unix.is_null() {
             return None;
         }
-        // SAFETY: a VFS that SQLite knows is a valid structure; it is copied.
+        // SAFETY: a VFS that SQLite knows is a valid structure. It is copied before this process opens a database, and
+        // so before anyone registers another VFS, which is when its `pNext` would change.
         let mut own = unsafe { *unix };
-        let size = usize::try_from(own.szOsFile).ok()?.next_multiple_of(align_of::<Index>());
-        own.szOsFile = c_int::try_from(size + ROOM).ok()?;
+        let offset = usize::try_from(own.szOsFile).ok()?.next_multiple_of(align_of::<Index>());
+        own.szOsFile = c_int::try_from(offset + ROOM).ok()?;
         own.zName = NAME.as_ptr();
         own.pNext = ptr::null_mut();
         own.xOpen = Some(open);
         own.xFullPathname = Some(full_path);
         own.xAccess = Some(access);
-        Some(Box::new(Vfs { own, unix }))
+        let own = Box::into_raw(Box::new(own));
+        // SAFETY: the structure was allocated to be written to, nothing else points to it, and it is never freed.
+        let answer = unsafe { ffi::sqlite3_vfs_register(own, 0) };
+        (answer == ffi::SQLITE_OK).then_some(Vfs { unix, offset })
     });
-    let vfs = made.as_deref()?;
-    let registered = REGISTERED.get_or_init(|| {
-        // SAFETY: the structure lives as long as the program. SQLite writes to its `pNext`, under its own lock, and nobody
-        // here reads that.
-        unsafe { ffi::sqlite3_vfs_register(ptr::from_ref(&vfs.own).cast_mut(), 0) == ffi::SQLITE_OK }
-    });
-    registered.then_some(vfs)
+    registered.as_ref()
 }
 
 /// Where an open file's [`Index`] is.
@@ -167,7 +170,7 @@ unsafe fn place(file: *mut ffi::sqlite3_file) -> *mut Index {
 }
 
 fn offset() -> usize {
-    vfs().and_then(|vfs| usize::try_from(vfs.own.szOsFile).ok()).map_or(0, |size| size - ROOM)
+    vfs().map_or(0, |vfs| vfs.offset)
 }
 
 /// SQLite's own functions for these files.
@@ -201,11 +204,14 @@ unsafe extern "C" fn open(
         let unix = (*file).pMethods;
         if flags & ffi::SQLITE_OPEN_WAL != 0 {
             let methods = LOG_METHODS.get_or_init(|| {
-                let own = ffi::sqlite3_io_methods { xClose: Some(close_log), xRead: Some(read_log), ..*unix };
+                let mut own = *unix;
+                own.xClose = Some(close_log);
+                own.xRead = Some(read_log);
+                own.xFileSize = Some(size_of_log);
                 Methods { unix, own }
             });
             if methods.unix == unix {
-                place(file).cast::<Log>().write(Log { ahead: Vec::new(), begin: 0 });
+                place(file).cast::<Log>().write(Log { ahead: Vec::new(), begin: 0, length: 0 });
                 (*file).pMethods = &raw const methods.own;
             }
             return answer;
@@ -290,9 +296,7 @@ unsafe extern "C" fn read_log(
     amount: c_int,
     from: ffi::sqlite3_int64,
 ) -> c_int {
-    let Some((Some(read), Some(size))) = unix_log().map(|unix| (unix.xRead, unix.xFileSize)) else {
-        return ffi::SQLITE_IOERR_READ;
-    };
+    let Some(read) = unix_log().and_then(|unix| unix.xRead) else { return ffi::SQLITE_IOERR_READ };
     // SAFETY: only files with a `Log` have this function; `into` has room for `amount` bytes.
     unsafe {
         let log = &mut *place(file).cast::<Log>();
@@ -305,14 +309,12 @@ unsafe extern "C" fn read_log(
             frame.as_ptr().copy_to_nonoverlapping(into.cast(), length);
             return ffi::SQLITE_OK;
         }
-        let mut end = 0;
-        let known = size(file, &raw mut end) == ffi::SQLITE_OK;
-        let whole = (end - from) / i64::from(amount);
+        let whole = (log.length - from) / i64::from(amount);
         let wanted = whole.min(FRAMES) * i64::from(amount);
         let (Ok(room), Ok(count)) = (usize::try_from(wanted), c_int::try_from(wanted)) else {
             return read(file, into, amount, from);
         };
-        if !known || whole < 2 {
+        if whole < 2 {
             log.ahead = Vec::new();
             return read(file, into, amount, from);
         }
@@ -326,6 +328,16 @@ unsafe extern "C" fn read_log(
         log.ahead.as_ptr().copy_to_nonoverlapping(into.cast(), length);
     }
     ffi::SQLITE_OK
+}
+
+unsafe extern "C" fn size_of_log(file: *mut ffi::sqlite3_file, length: *mut ffi::sqlite3_int64) -> c_int {
+    let Some(size) = unix_log().and_then(|unix| unix.xFileSize) else { return ffi::SQLITE_IOERR_FSTAT };
+    // SAFETY: only files with a `Log` have this function; `length` is SQLite's place for the answer.
+    unsafe {
+        let answer = size(file, length);
+        (*place(file).cast::<Log>()).length = if answer == ffi::SQLITE_OK { *length } else { 0 };
+        answer
+    }
 }
 
 unsafe extern "C" fn control(file: *mut ffi::sqlite3_file, request: c_int, value: *mut c_void) -> c_int {

@@ -155,7 +155,6 @@ pub enum VaultError {
         /// Its value's length in bytes.
         len: usize,
     },
-    /// The random number generator.
     #[error(transparent)]
     Rng(#[from] RngError),
     /// What is read from a bundle could not be written down, so it was not read.

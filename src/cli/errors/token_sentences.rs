@@ -147,6 +147,16 @@ pub(in crate::cli) fn token(error: &TokenError) -> Failure {
             "The bundle was altered or truncated.",
             Some("Create it again with `keyvault bundle create --token NAME -o FILE`."),
         ),
+        TokenError::NotByOwner { what } => Failure::damaged(
+            &format!("The {what} for this token was not signed by the vault's owner."),
+            Some(
+                "Nothing was released. Someone who has the token may have made it. The vault's owner can give it a new secret: keyvault token renew NAME",
+            ),
+        ),
+        TokenError::Newer { .. } => Failure::failed(
+            &format!("A newer version of keyvault wrote this: {error}."),
+            Some("Use that version or a newer one."),
+        ),
         TokenError::BundleOfNone => Failure::refused(
             "The bundle's token was renewed or created again, so the bundle can no longer be updated.",
             Some("Remove the file, and create another with `keyvault bundle create --token NAME -o FILE`."),

@@ -18,8 +18,8 @@ use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::{
-    Access, Creation, Credential, Edit, Holder, Holders, NewKey, NewValue, Origin, Purpose, Revocation,
-    Terms, Vault, Which, World, check, file, key, slot, supply,
+    Access, Creation, Credential, Edit, Holder, Holders, NewKey, NewValue, Notices, Origin, Purpose,
+    Revocation, Terms, Vault, Which, World, check, file, key, slot, supply,
 };
 use rusqlite::Connection;
 
@@ -257,7 +257,7 @@ pub(crate) fn world<'w>(
         },
         pins,
         holders: Holders::in_folder(PathBuf::from("/dev/null"), Holder { command: String::new(), pid: 0 }),
-        notice: &|notice| panic!("{notice:?}"),
+        notices: Notices::told_by(&|notice| panic!("{notice:?}")),
         waiting: &|_, _| (),
     }
 }

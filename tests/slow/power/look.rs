@@ -9,7 +9,7 @@ use keyvault_vault::audit::{Actor, Reach};
 use keyvault_vault::state::pin::{Pins, Standing};
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::{
-    Holder, Holders, KeyRecord, Mark, NewKey, Notice, Origin, Slot, Status, Vault, VaultError,
+    Holder, Holders, KeyRecord, Mark, NewKey, Notice, Notices, Origin, Slot, Status, Vault, VaultError,
     World as VaultWorld, check, file, key, slot,
 };
 
@@ -95,7 +95,7 @@ pub fn world<'w>(clock: &'w dyn Clock, rng: &'w dyn Rng, pins: Pins) -> VaultWor
         actor: Actor::default(),
         pins,
         holders: Holders::in_folder(Default::default(), Holder { command: String::new(), pid: 0 }),
-        notice: &|notice| assert!(!matches!(notice, Notice::NotPinned(_)), "{notice:?}"),
+        notices: Notices::told_by(&|notice| assert!(!matches!(notice, Notice::NotPinned(_)), "{notice:?}")),
         waiting: &|_, _| (),
     }
 }

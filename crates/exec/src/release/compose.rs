@@ -1,16 +1,14 @@
 //! What a file asks for: variables that are made of one key's value, or composed of several with text between them.
 //!
-//! A file is not the person at the keyboard. So a key can be marked as never to be handed out because a file asks for
-//! it, and a value that is composed is sized before it is filled: a buffer that grew would leave copies behind.
+//! A file is not the person at the keyboard. So a key can be marked as never to be handed out because a file asks for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{EnvName, KeyName};
-use keyvault_core::secret::{Full, SecretBytes, SecretWriter};
 
 use keyvault_vault::store::StoreError;
-use keyvault_vault::{KeyView, VaultError, VersionState};
+use keyvault_vault::{Encoding, Fragment, KeyView, Unrecorded, VaultError, VersionState};
 
 use super::problem::Problem;
 use super::stage::{Part, Resolved, Staging};
@@ -55,15 +53,6 @@ pub enum Piece {
         version: Option<u32>,
         encoding: Encoding,
     },
-}
-
-/// How a value is written into a composed one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// Byte for byte.
-    Raw,
-    /// Percent-encoded but for the unreserved characters of RFC 3986, §2.3, so that it fits into any part of a URL.
-    Url,
 }
 
 /// How it stands with a variable.
@@ -179,7 +168,7 @@ impl Staging<'_> {
         pieces: &[Piece],
         variable: Option<&EnvName>,
         sources: &Sources,
-    ) -> Result<Option<Resolved>, VaultError> {
+    ) -> Result<Option<Resolved<Unrecorded>>, VaultError> {
         let first = pieces.iter().find_map(|piece| match piece {
             Piece::Value { name, version, .. } => sources.get(&(name.clone(), *version)),
             Piece::Text(_) => None,
@@ -204,40 +193,31 @@ impl Staging<'_> {
         &mut self,
         pieces: &[Piece],
         sources: &Sources,
-    ) -> Result<(SecretBytes, Vec<Part>), VaultError> {
+    ) -> Result<(Unrecorded, Vec<Part<Unrecorded>>), VaultError> {
         let mut parts = BTreeMap::new();
         for (wanted, found) in sources {
             parts.insert(wanted, (self.keys.value(&found.key, found.version)?, found));
         }
-        let values = |name: &KeyName, version: Option<u32>| {
-            let value = parts.get(&(name.clone(), version)).map(|(value, _)| value.expose());
-            value.ok_or_else(|| damaged("item: a key is gone"))
-        };
-        let mut size = 0;
+        let mut fragments = Vec::with_capacity(pieces.len());
         for piece in pieces {
-            size += match piece {
-                Piece::Text(text) => text.len(),
-                Piece::Value { name, version, encoding } => written_len(values(name, *version)?, *encoding),
-            };
-        }
-        let mut whole = SecretWriter::with_capacity(size);
-        for piece in pieces {
-            let written = match piece {
-                Piece::Text(text) => whole.push(text.as_bytes()),
+            fragments.push(match piece {
+                Piece::Text(text) => Fragment::Text(text),
                 Piece::Value { name, version, encoding } => {
-                    write(values(name, *version)?, *encoding, &mut whole)
+                    let part = parts.get(&(name.clone(), *version));
+                    let (value, _) = part.ok_or_else(|| damaged("item: a key is gone"))?;
+                    Fragment::Value(value, *encoding)
                 }
-            };
-            written.map_err(|Full| damaged("a composed value has another size"))?;
+            });
         }
-        let part = |(value, found): (SecretBytes, &Found)| Part {
+        let whole = Unrecorded::compose(&fragments)?;
+        let part = |(value, found): (Unrecorded, &Found)| Part {
             name: found.key.name().clone(),
             version: found.version,
             value,
             key: *found.key.id(),
             pinned: found.pinned,
         };
-        Ok((whole.finish(), parts.into_values().map(part).collect()))
+        Ok((whole, parts.into_values().map(part).collect()))
     }
 }
 
@@ -267,50 +247,4 @@ fn asked(variable: &EnvName, problems: &[Problem]) -> Vec<Problem> {
     let one =
         |problem: &Problem| Problem::Asked { variable: variable.clone(), problem: Box::new(problem.clone()) };
     problems.iter().map(one).collect()
-}
-
-fn written_len(value: &[u8], encoding: Encoding) -> usize {
-    match encoding {
-        Encoding::Raw => value.len(),
-        Encoding::Url => value.iter().map(|byte| if is_unreserved(*byte) { 1 } else { 3 }).sum(),
-    }
-}
-
-fn write(value: &[u8], encoding: Encoding, whole: &mut SecretWriter) -> Result<(), Full> {
-    if encoding == Encoding::Raw {
-        return whole.push(value);
-    }
-    let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'A' - 10 };
-    for byte in value {
-        if is_unreserved(*byte) {
-            whole.push(&[*byte])?;
-        } else {
-            whole.push(&[b'%', digit(byte >> 4), digit(byte & 15)])?;
-        }
-    }
-    Ok(())
-}
-
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_percent_encoded_value_has_the_size_that_was_computed_and_nothing_but_unreserved_characters() {
-        let all: Vec<u8> = (0..=255).collect();
-        for (value, expected) in [(b"p@ss:w/d%\xFF~".as_slice(), "p%40ss%3Aw%2Fd%25%FF~"), (b"", "")] {
-            let mut whole = SecretWriter::with_capacity(written_len(value, Encoding::Url));
-            assert_eq!(write(value, Encoding::Url, &mut whole), Ok(()));
-            assert_eq!(whole.written(), expected.as_bytes());
-        }
-        let size = written_len(&all, Encoding::Url);
-        let mut whole = SecretWriter::with_capacity(size);
-        assert_eq!(write(&all, Encoding::Url, &mut whole), Ok(()));
-        assert!(whole.written().len() == size && whole.push(b"x").is_err());
-        assert!(whole.written().iter().all(|byte| is_unreserved(*byte) || *byte == b'%'));
-    }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyvault_core::name::{EnvName, KeyName, Scope};
-use keyvault_vault::{KeyView, Status, VaultError};
+use keyvault_vault::{KeyView, Status, Unrecorded, VaultError};
 
 use super::compose::ComposedVariable;
 use super::problem::Problem;
@@ -225,8 +225,8 @@ enum As<'a> {
 }
 
 /// `values` are ordered by variable.
-pub(super) fn find_shared_variables(values: &[Resolved], problems: &mut Vec<Problem>) {
-    let same = |left: &Resolved, right: &Resolved| left.variable == right.variable;
+pub(super) fn find_shared_variables(values: &[Resolved<Unrecorded>], problems: &mut Vec<Problem>) {
+    let same = |left: &Resolved<_>, right: &Resolved<_>| left.variable == right.variable;
     for group in values.chunk_by(same).filter(|group| group.len() > 1) {
         let Some(variable) = group.first().and_then(|first| first.variable.clone()) else { continue };
         let names = group.iter().map(|value| value.name.clone()).collect();

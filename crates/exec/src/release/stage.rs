@@ -5,17 +5,16 @@ use std::collections::BTreeSet;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{EnvName, KeyName};
 use keyvault_core::secret::SecretBytes;
-use keyvault_vault::audit::KeyRef;
-use keyvault_vault::{KeySource, Purpose, Reading, Recorded, Taking, VaultError};
+use keyvault_vault::{KeySource, Purpose, Reading, Recorded, Taking, Unrecorded, VaultError};
 
 use super::compose::{Piece, State};
 use super::problem::{Problem, Refusal};
 use super::select::{Selection, find_shared_variables};
 use crate::fit::Misfit;
 
-/// A value on its way out.
+/// A value on its way out, `V` as long as that is not recorded.
 #[derive(Debug)]
-pub struct Resolved {
+pub struct Resolved<V = SecretBytes> {
     /// The key; of a composed value, the first that it is made of.
     pub name: KeyName,
     pub version: u32,
@@ -25,14 +24,14 @@ pub struct Resolved {
     pub(super) pinned: bool,
     /// The variable that it is handed out as; none if it is wanted apart from that.
     pub variable: Option<EnvName>,
-    pub value: SecretBytes,
+    pub value: V,
     /// When the key expires; of a composed value, the first of its keys.
     pub expires: Option<Moment>,
     /// What a composed value is made of, each key once; empty where the value is a key's own.
-    pub parts: Vec<Part>,
+    pub parts: Vec<Part<V>>,
 }
 
-impl Resolved {
+impl<V> Resolved<V> {
     /// Every key and version that the value was read from.
     pub fn sources(&self) -> impl Iterator<Item = (&KeyName, u32)> {
         let own = self.parts.is_empty().then_some((&self.name, self.version));
@@ -40,16 +39,32 @@ impl Resolved {
     }
 }
 
+impl Resolved<Unrecorded> {
+    fn release(self, recorded: &Recorded) -> Result<Resolved, VaultError> {
+        let Self { name, version, key, pinned, variable, value, expires, parts } = self;
+        let value = value.release(recorded)?;
+        let parts = parts.into_iter().map(|part| part.release(recorded)).collect::<Result<_, _>>()?;
+        Ok(Resolved { name, version, key, pinned, variable, value, expires, parts })
+    }
+}
+
 /// A key's value within a composed one.
 #[derive(Debug)]
-pub struct Part {
+pub struct Part<V = SecretBytes> {
     pub name: KeyName,
     pub version: u32,
     /// As the vault holds it, without an encoding.
-    pub value: SecretBytes,
+    pub value: V,
     pub(super) key: [u8; 16],
     /// Whether this very version was asked for.
     pub(super) pinned: bool,
+}
+
+impl Part<Unrecorded> {
+    fn release(self, recorded: &Recorded) -> Result<Part, VaultError> {
+        let Self { name, version, value, key, pinned } = self;
+        Ok(Part { name, version, value: value.release(recorded)?, key, pinned })
+    }
 }
 
 /// Keys that were not chosen by name, and are left out.
@@ -60,17 +75,23 @@ pub struct Skipped {
     pub revoked: Vec<KeyName>,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Content {
+#[derive(Debug)]
+pub(super) struct Content<V> {
     /// Ordered by variable, those apart first.
-    pub(super) values: Vec<Resolved>,
+    pub(super) values: Vec<Resolved<V>>,
     pub(super) skipped: Skipped,
     /// How it stands with each variable that a file asks for, in that order.
     pub(super) states: Vec<(EnvName, State)>,
     pub(super) problems: Vec<Problem>,
 }
 
-impl Content {
+impl<V> Default for Content<V> {
+    fn default() -> Self {
+        Self { values: Vec::new(), skipped: Skipped::default(), states: Vec::new(), problems: Vec::new() }
+    }
+}
+
+impl<V> Content<V> {
     fn left_out(&self) -> impl Iterator<Item = (&EnvName, &[Problem])> {
         self.states.iter().filter_map(|(variable, state)| match state {
             State::LeftOut(why) => Some((variable, why.as_slice())),
@@ -90,7 +111,7 @@ impl Content {
 pub(super) struct Staging<'k> {
     pub(super) keys: &'k mut dyn KeySource,
     pub(super) now: Moment,
-    pub(super) staged: Content,
+    pub(super) staged: Content<Unrecorded>,
 }
 
 /// Looks up what was selected. All problems are collected.
@@ -134,7 +155,7 @@ fn collect<M>(
 /// ```
 pub struct Staged<'r, M> {
     reading: Reading<'r, M>,
-    content: Content,
+    content: Content<Unrecorded>,
 }
 
 impl<'r, M> Staged<'r, M> {
@@ -144,7 +165,7 @@ impl<'r, M> Staged<'r, M> {
         &self.content.states
     }
 
-    pub(crate) fn values(&self) -> &[Resolved] {
+    pub(crate) fn values(&self) -> &[Resolved<Unrecorded>] {
         &self.content.values
     }
 
@@ -193,25 +214,21 @@ impl Fitted<'_, Taking> {
     /// Records every key that was read, and then hands the values out.
     pub fn commit(self, purpose: Purpose) -> Result<Released, VaultError> {
         let Staged { reading, content } = self.0;
-        let read: BTreeSet<_> = content.values.iter().flat_map(Resolved::sources).collect();
-        let one = |(name, version): (&KeyName, u32)| KeyRef { name: name.to_string(), version };
-        let recorded = reading.commit(purpose, read.into_iter().map(one).collect())?;
-        Ok(Released::of(content, &recorded))
+        let Content { values, skipped, states, problems } = content;
+        let recorded = reading.commit(purpose, values.iter().map(|value| &value.value))?;
+        let values = values.into_iter().map(|value| value.release(&recorded)).collect::<Result<_, _>>()?;
+        Ok(Released(Content { values, skipped, states, problems }))
     }
 }
 
 #[derive(Debug)]
-pub struct Released(Content);
+pub struct Released(Content<SecretBytes>);
 
 impl Released {
     /// Nothing was asked for, so nothing was read.
     #[must_use]
     pub fn nothing() -> Self {
         Self(Content::default())
-    }
-
-    fn of(content: Content, _: &Recorded) -> Self {
-        Self(content)
     }
 
     /// Ordered by variable, those apart first.

@@ -254,7 +254,8 @@ pub fn restore(
     drop(copy);
     let now = record.record.change;
     let pinned = world.pins.replace(&identity, path, &record);
-    pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+    pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
+    world.notices.tell();
     Ok(Restored { path: path.to_owned(), found, superseded, now, loss })
 }
 

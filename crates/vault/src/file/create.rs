@@ -27,13 +27,11 @@ use crate::tx::leaf::{self, Kind};
 pub struct Creation<'c> {
     /// Opens it from day to day.
     pub passphrase: &'c Passphrase,
-    /// At this cost.
     pub cost: Cost,
     /// Opens it when the passphrase is gone.
     pub recovery: Option<&'c RecoveryCode>,
 }
 
-/// A new vault.
 #[derive(Debug)]
 pub struct Created {
     pub path: PathBuf,
@@ -50,7 +48,8 @@ pub fn create(path: &Path, creation: &Creation<'_>, world: &World<'_>) -> Result
     let (identity, seen) = build(&working.0, creation, world)?;
     working.move_to(&path)?;
     let pinned = world.pins.advance(&identity, &path, &seen);
-    pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+    pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
+    world.notices.tell();
     Ok(Created { path, identity })
 }
 

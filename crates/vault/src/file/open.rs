@@ -1,6 +1,6 @@
 //! Opening the file, getting keys for it, and the three kinds of transactions.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,27 +30,26 @@ use crate::tx::{Setting, VerifiedTx};
 
 /// What the vault room needs of the world outside.
 pub struct World<'w> {
-    /// The time.
     pub clock: &'w dyn Clock,
-    /// Chance.
     pub rng: &'w dyn Rng,
-    /// Who acts.
     pub actor: Actor,
     /// What this machine remembers.
     pub pins: Pins,
     /// Who holds a vault for long.
     pub holders: Holders,
-    /// Told what went wrong beside a command that is done.
-    pub notice: &'w dyn Fn(Notice),
+    pub notices: Notices<'w>,
     /// Told, again and again, how long a command has been waiting for another one, and for which if that is known.
     pub waiting: &'w dyn Fn(Duration, Option<Holder>),
 }
 
 impl World<'_> {
-    /// The present moment.
     #[must_use]
     pub fn now(&self) -> Moment {
         self.clock.now()
+    }
+
+    pub(crate) fn note(&self, notice: Notice) {
+        self.notices.kept.borrow_mut().push(notice);
     }
 
     pub(crate) fn wait(&self, waited: Duration, identity: &Identity) {
@@ -68,6 +67,31 @@ impl World<'_> {
             detail,
             change: None,
         }
+    }
+}
+
+/// Where notices go. In a transaction they are kept, because a terminal that was stopped or a full pipe would make
+/// everyone else wait for the vault. They are told when the transaction has ended; those of one that failed, when this
+/// is dropped.
+pub struct Notices<'w> {
+    tell: &'w dyn Fn(Notice),
+    kept: RefCell<Vec<Notice>>,
+}
+
+impl<'w> Notices<'w> {
+    #[must_use]
+    pub fn told_by(tell: &'w dyn Fn(Notice)) -> Self {
+        Self { tell, kept: RefCell::default() }
+    }
+
+    pub(crate) fn tell(&self) {
+        self.kept.take().into_iter().for_each(self.tell);
+    }
+}
+
+impl Drop for Notices<'_> {
+    fn drop(&mut self) {
+        self.tell();
     }
 }
 
@@ -89,30 +113,16 @@ pub enum Notice {
     StrayTokenRows,
     /// A token's grants or view were not those that the owner wrote; they are written anew.
     GrantsAltered {
-        /// The token.
         token: TokenName,
         /// What was wrong with them.
         fault: String,
     },
     /// A token's record was not the one that the owner wrote; the token is revoked, and what it could read is not known.
-    TokenDamaged {
-        /// The token.
-        token: TokenName,
-    },
+    TokenDamaged { token: TokenName },
     /// What a token's bearer read does not follow from what was recorded of it.
-    ReadsBroken {
-        /// The token.
-        token: TokenName,
-        /// What is wrong.
-        fault: AuditError,
-    },
+    ReadsBroken { token: TokenName, fault: AuditError },
     /// Another copy of the vault was seen here at a later change.
-    OlderCopy {
-        /// The other copy's pin.
-        pin: Pin,
-        /// This copy's change number.
-        change: u64,
-    },
+    OlderCopy { pin: Pin, change: u64 },
 }
 
 /// A vault file that was opened safely. Nothing in it has been believed yet.
@@ -130,7 +140,6 @@ pub struct Vault {
 /// What opens a vault's rows: the daily key, and root where the credential gives it.
 #[derive(Debug)]
 pub struct Access {
-    /// The daily key.
     pub daily: Daily,
     pub(crate) root: Option<Root>,
     /// The slot that was opened, to be held against the tree.
@@ -153,7 +162,7 @@ impl Access {
 
     /// Whether root is there, as `audit verify` from the start and `restore --adopt` need it.
     #[must_use]
-    pub fn has_root(&self) -> bool {
+    pub(crate) fn has_root(&self) -> bool {
         self.root.is_some()
     }
 }
@@ -202,13 +211,11 @@ impl Vault {
         Ok(Self { store, header, memory: OnceCell::new(), checked, pins: pins.clone(), log_moved: None })
     }
 
-    /// Which vault, which epoch.
     #[must_use]
     pub fn identity(&self) -> Identity {
         Identity { vault_id: self.header.vault_id, epoch: self.header.epoch }
     }
 
-    /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.store.path()
@@ -240,7 +247,6 @@ impl Vault {
         Ok(Access { daily: root.daily(&identity), root: Some(root), slot: Some(row.clone()) })
     }
 
-    /// Opens the recovery slot.
     pub fn open_recovery(&mut self, code: &RecoveryCode) -> Result<Access, VaultError> {
         let identity = self.identity();
         let rows = self.store.begin_reading()?.slots()?;
@@ -347,11 +353,12 @@ impl Vault {
         } else {
             world.pins.advance(&identity, path, &seen)
         };
-        pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+        pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
         if let Some((found, left)) = self.log_moved.take() {
             world.pins.note_head(&identity, self.store.path(), &found, &left);
         }
         self.fold(world);
+        world.notices.tell();
         Ok(outcome)
     }
 
@@ -403,13 +410,14 @@ impl Vault {
 
     /// Rewrites the file, so that what was removed is not left in free pages. The change itself is done.
     pub(crate) fn compact(&self, world: &World<'_>) {
-        self.store.vacuum().unwrap_or_else(|error| (world.notice)(Notice::NotCompacted(error)));
+        self.store.vacuum().unwrap_or_else(|error| world.note(Notice::NotCompacted(error)));
         self.fold(world);
+        world.notices.tell();
     }
 
     /// Folds the log, so that the file alone is complete. The change itself is done.
     pub(crate) fn fold(&self, world: &World<'_>) {
-        self.store.fold_log().unwrap_or_else(|error| (world.notice)(Notice::NotFolded(error)));
+        self.store.fold_log().unwrap_or_else(|error| world.note(Notice::NotFolded(error)));
     }
 
     /// Whether a write-ahead log with content lies beside the file: if rows do not fit together, it may be another

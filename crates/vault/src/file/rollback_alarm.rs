@@ -49,7 +49,7 @@ pub fn adopt(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<Op
 /// A copy that is older than another one is used, because both may be wanted; but not in silence.
 pub(crate) fn tell_if_older(memory: &Memory, tx: &VerifiedTx<'_>, world: &World<'_>) {
     if let Some(notice) = older_copy(memory, tx) {
-        (world.notice)(notice);
+        world.note(notice);
     }
 }
 

@@ -33,7 +33,6 @@ pub struct Outlook {
 }
 
 pub struct Rekeyed {
-    /// The new epoch.
     pub epoch: u32,
     /// Keys sealed anew.
     pub keys: usize,
@@ -165,7 +164,7 @@ pub fn rekey(
     drop(held);
     vault.header = next.header;
     let pinned = world.pins.advance(&next.identity, &path, &seen);
-    pinned.unwrap_or_else(|error| (world.notice)(Notice::NotPinned(error)));
+    pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
     vault.compact(world);
     Ok(Rekeyed { epoch, keys: count, dropped, slots, tokens, loss: found.loss })
 }

@@ -2,9 +2,9 @@
 
 use keyvault_core::name::refused::Refused;
 use keyvault_core::name::{EnvName, KeyName, Scope};
-use keyvault_core::secret::SecretBytes;
 
 use super::key_view::{KeyView, Record};
+use super::unrecorded::Unrecorded;
 use crate::error::VaultError;
 use crate::key;
 use crate::tx::{VerifiedTx, damaged};
@@ -30,9 +30,9 @@ pub trait KeySource {
     /// Checks the variable that goes with a key, and was chosen by whoever the keys come from.
     fn check_variable(&self, variable: &EnvName) -> Result<(), Refused>;
 
-    /// The value of a version of a key that came from here. It may be looked at, and leaves this process only after
+    /// The value of a version of a key that came from here; its bytes are to be had after
     /// [`Reading::commit`](super::Reading::commit).
-    fn value(&mut self, key: &KeyView, version: u32) -> Result<SecretBytes, VaultError>;
+    fn value(&mut self, key: &KeyView, version: u32) -> Result<Unrecorded, VaultError>;
 }
 
 impl KeySource for VerifiedTx<'_> {
@@ -66,9 +66,9 @@ impl KeySource for VerifiedTx<'_> {
         EnvName::parse(variable.as_str()).map(drop).map_err(Refused::from)
     }
 
-    fn value(&mut self, key: &KeyView, version: u32) -> Result<SecretBytes, VaultError> {
+    fn value(&mut self, key: &KeyView, version: u32) -> Result<Unrecorded, VaultError> {
         let Record::Held(key_record) = &key.0 else { return Err(damaged("item: the key is a grant")) };
-        let version = key_record.version(version).ok_or_else(|| damaged("item: a version is gone"))?;
-        VerifiedTx::value(self, &key_record.id, version)
+        let meant = key_record.version(version).ok_or_else(|| damaged("item: a version is gone"))?;
+        Ok(Unrecorded::new(key, version, VerifiedTx::value(self, &key_record.id, meant)?))
     }
 }

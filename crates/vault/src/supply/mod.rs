@@ -7,6 +7,7 @@
 pub(crate) mod key_source;
 pub(crate) mod key_view;
 pub(crate) mod reading;
+pub(crate) mod unrecorded;
 
 pub use self::reading::{begin, look};
 
@@ -18,7 +19,8 @@ use crate::state::pin::Memory;
 pub use self::key_source::KeySource;
 pub use self::key_view::KeyView;
 use self::reading::Bundled;
-pub use self::reading::{Keys, Looking, Reading, Recorded, Taking};
+pub use self::reading::{Keys, Looking, Reading, Taking};
+pub use self::unrecorded::{Encoding, Fragment, Recorded, Shape, Unrecorded};
 use super::error::VaultError;
 use super::file::open::{Access, Notice, Vault, World};
 use super::token::bearer::BearerKeys;
@@ -94,6 +96,6 @@ impl Supply {
 /// The pin is read once on the way of `exec`, together with the state, and so not looked at before.
 fn tell_if_unreadable(memory: Option<&Memory>, world: &World<'_>) {
     if memory == Some(&Memory::Unreadable) {
-        (world.notice)(Notice::UnreadableMemory);
+        world.note(Notice::UnreadableMemory);
     }
 }

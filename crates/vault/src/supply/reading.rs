@@ -4,6 +4,7 @@
 //! the transaction that read them, and the [`Recorded`] that it gives is what a release demands. Dropped without, a
 //! reading leaves nothing behind.
 
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
@@ -13,7 +14,8 @@ use keyvault_core::identity::Identity;
 
 use super::Purpose;
 use super::key_source::KeySource;
-use crate::audit::{Chain, Event, KeyRef};
+use super::unrecorded::{Recorded, Unrecorded};
+use crate::audit::{Chain, Event};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World, remember};
 use crate::file::rollback_alarm::tell_if_older;
@@ -31,7 +33,7 @@ use crate::unlock::keys::DailyKeys;
 /// use keyvault_vault::{Looking, Purpose, Reading};
 ///
 /// fn release(reading: Reading<'_, Looking>, purpose: Purpose) {
-///     let _ = reading.commit(purpose, Vec::new());
+///     let _ = reading.commit(purpose, []);
 /// }
 /// ```
 #[derive(Debug)]
@@ -43,7 +45,7 @@ pub enum Looking {}
 /// use keyvault_vault::{Purpose, Reading, Taking};
 ///
 /// fn release(reading: Reading<'_, Taking>, purpose: Purpose) {
-///     let _ = reading.commit(purpose, Vec::new());
+///     let _ = reading.commit(purpose, []);
 /// }
 /// ```
 #[derive(Debug)]
@@ -56,10 +58,6 @@ pub struct Reading<'r, M> {
     now: Moment,
     mode: PhantomData<M>,
 }
-
-/// Proof that what was read is in the log.
-#[derive(Debug)]
-pub struct Recorded(());
 
 /// The keys of a reading, verified.
 pub struct Keys<'k>(Box<dyn KeySource + 'k>);
@@ -88,9 +86,15 @@ impl<'r> Reading<'r, Taking> {
         Self { place, world, now: world.now(), mode: PhantomData }
     }
 
-    /// Records what was read and for what, and commits.
-    pub fn commit(self, purpose: Purpose, keys: Vec<KeyRef>) -> Result<Recorded, VaultError> {
+    /// Records which versions the values were read from and for what, and commits.
+    pub fn commit<'v>(
+        self,
+        purpose: Purpose,
+        values: impl IntoIterator<Item = &'v Unrecorded>,
+    ) -> Result<Recorded, VaultError> {
         let world = self.world;
+        let read: BTreeSet<_> = values.into_iter().flat_map(Unrecorded::sources).cloned().collect();
+        let keys = read.iter().map(|source| source.named.clone()).collect();
         let event = world.event(purpose.action, keys, purpose.detail);
         match self.place {
             Place::Owner(owner) => owner.commit(&event, world),
@@ -99,7 +103,7 @@ impl<'r> Reading<'r, Taking> {
                 log.append(&bundle.label, &bearer.keys(&bundle.label.identity), &event, world.rng)
             }
         }?;
-        Ok(Recorded(()))
+        Ok(Recorded(read))
     }
 
     /// What this machine remembers of the vault, if it is its owner that reads.
@@ -211,6 +215,7 @@ impl<'r> Owner<'r> {
         // A log that stays long makes the next start slower, and that is all.
         let _ = self.store.finish_release();
         world.pins.note_head(&self.identity, self.store.path(), &found, &chain.mark());
+        world.notices.tell();
         Ok(())
     }
 }

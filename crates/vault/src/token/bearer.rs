@@ -13,20 +13,21 @@ use crate::state::pin::{Memory, Pin, Standing};
 use crate::store::{Durability, Store, TokenId, Tx, ViewRow};
 use crate::unlock::token::{Reader, Token, TokenKeys};
 use keyvault_core::clock::Moment;
-use keyvault_core::crypto;
+use keyvault_core::crypto::{self, SignerId};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::refused::{self, Refused};
 use keyvault_core::name::similar::nearest;
 use keyvault_core::name::{EnvName, KeyName, Scope};
-use keyvault_core::secret::SecretBytes;
 
 use super::bundle::Bundle;
 use super::error::TokenError;
 use super::grant::{Grant, View};
+use super::signed::NamedSigner;
 use crate::error::VaultError;
 use crate::file::open::{Notice, Vault, World};
 use crate::supply::key_source::KeySource;
 use crate::supply::key_view::{KeyView, Record};
+use crate::supply::unrecorded::Unrecorded;
 use crate::tx::sealed::open_value;
 
 /// What a token gives its bearer, in any vault or bundle.
@@ -34,6 +35,8 @@ use crate::tx::sealed::open_value;
 pub struct BearerKeys {
     pub(crate) id: TokenId,
     pub(crate) reader: Reader,
+    /// Who signs what the owner writes for it.
+    pub(crate) signer: SignerId,
     /// A view or bundle of an earlier change is refused.
     pub(crate) least: Option<u64>,
 }
@@ -42,13 +45,18 @@ impl BearerKeys {
     /// What `token` gives, at change `least` or later.
     #[must_use]
     pub fn of(token: &Token, least: Option<u64>) -> Self {
-        Self { id: token.id(), reader: token.reader(), least }
+        Self { id: token.id(), reader: token.reader(), signer: token.signer(), least }
     }
 
     /// The same once more, for who opens what it opens again and again.
     #[must_use]
     pub fn again(&self) -> Option<Self> {
-        Reader::from_bytes(self.reader.expose()).map(|reader| Self { id: self.id, reader, least: self.least })
+        Reader::from_bytes(self.reader.expose()).map(|reader| Self {
+            id: self.id,
+            reader,
+            signer: self.signer,
+            least: self.least,
+        })
     }
 
     pub(crate) fn keys(&self, identity: &Identity) -> TokenKeys {
@@ -109,7 +117,10 @@ impl<'r> BearerTx<'r> {
     ) -> Result<Self, VaultError> {
         let identity = vault.identity();
         let keys = bearer.keys(&identity);
-        let (view, row) = verified_view(&tx, bearer, &keys, &identity, world.now(), pinned.pin())?;
+        let signer = NamedSigner { id: &bearer.signer, encoded: &vault.header.signer };
+        let row = tx.view(&bearer.id)?.ok_or(TokenError::OpensNothing)?;
+        let view = View::open_signed(&row, &keys, &identity, &signer)?;
+        hold(&view, &row, bearer, world.now(), pinned.pin())?;
         Ok(Self { tx, store: &vault.store, bearer, keys, identity, view, row, pinned })
     }
 
@@ -125,36 +136,38 @@ impl<'r> BearerTx<'r> {
         // A log that stays long makes the next start slower, and that is all.
         let _ = self.store.finish_release();
         if self.pinned == Memory::Unreadable {
-            (world.notice)(Notice::UnreadablePin);
+            world.note(Notice::UnreadablePin);
         }
         remember(world, self.bearer, self.store.path(), &self.row, self.pinned.pin());
+        world.notices.tell();
         Ok(())
     }
 }
 
-/// The view, if it is authentic, in force, and not older than what this machine saw.
-fn verified_view(
-    tx: &Tx<'_>,
+/// Refuses a view that is not in force, or older than what this machine saw.
+fn hold(
+    view: &View,
+    row: &ViewRow,
     bearer: &BearerKeys,
-    keys: &TokenKeys,
-    identity: &Identity,
     now: Moment,
     pinned: Option<&Pin>,
-) -> Result<(View, ViewRow), VaultError> {
-    let row = tx.view(&bearer.id)?.ok_or(TokenError::OpensNothing)?;
-    let view = View::open(&row, keys, identity)?;
+) -> Result<(), TokenError> {
     if let Some(pin) = pinned {
         let standing = pin.standing_of(view.change, &crypto::sha256(&row.sealed));
         if matches!(standing, Standing::RolledBack | Standing::Forked) {
-            let alarm =
-                TokenError::Alarm { name: view.name, standing, found: view.change, pinned: pin.change };
-            return Err(alarm.into());
+            let alarm = TokenError::Alarm {
+                name: view.name.clone(),
+                standing,
+                found: view.change,
+                pinned: pin.change,
+            };
+            return Err(alarm);
         }
     }
     bearer.accept(view.change)?;
     match view.expires {
-        Some(since) if since <= now => Err(TokenError::Expired { name: view.name, since }.into()),
-        _ => Ok((view, row)),
+        Some(since) if since <= now => Err(TokenError::Expired { name: view.name.clone(), since }),
+        _ => Ok(()),
     }
 }
 
@@ -164,7 +177,7 @@ fn remember(world: &World<'_>, bearer: &BearerKeys, path: &Path, row: &ViewRow, 
         let hash = crypto::sha256(&row.sealed);
         let seen = Pin { change: row.change, hash, epoch: None, path: path.to_string_lossy().into_owned() };
         if let Err(error) = world.pins.advance_token(&bearer.id, path, &seen) {
-            (world.notice)(Notice::NotPinned(error));
+            world.note(Notice::NotPinned(error));
         }
     }
 }
@@ -189,7 +202,7 @@ impl<'g> Granted<'g> {
         identity: &Identity,
     ) -> Result<Self, VaultError> {
         let rows = tx.grants(&bearer.id)?;
-        if !view.binds(&rows, keys) {
+        if !view.binds(&rows) {
             let what = format!("token_grant of token {}", view.name);
             return Err(StateError::Mismatch { what }.into());
         }
@@ -239,19 +252,20 @@ impl KeySource for Granted<'_> {
         refused::parse(variable.as_str()).map(drop)
     }
 
-    fn value(&mut self, key: &KeyView, version: u32) -> Result<SecretBytes, VaultError> {
+    fn value(&mut self, key: &KeyView, version: u32) -> Result<Unrecorded, VaultError> {
         let missing = || StateError::Mismatch { what: format!("version {version} of {}", key.name()) };
         let Record::Granted(grant) = &key.0 else { return Err(missing().into()) };
-        match &self.values {
+        let value = match &self.values {
             Values::Vault(tx, identity) => {
                 let granted = grant.version(version).ok_or_else(missing)?;
                 let sealed = tx.version_value(&grant.key, version)?;
                 let sealed = sealed.filter(|sealed| crypto::sha256(sealed) == granted.sealed);
                 let sealed = sealed.ok_or_else(missing)?;
-                open_value(&granted.key, identity, &grant.key, version, &sealed)
+                open_value(&granted.key, identity, &grant.key, version, &sealed)?
             }
-            Values::Bundle(bundle) => Ok(bundle.value(&grant.key, version).ok_or_else(missing)?),
-        }
+            Values::Bundle(bundle) => bundle.value(&grant.key, version).ok_or_else(missing)?,
+        };
+        Ok(Unrecorded::new(key, version, value))
     }
 }
 

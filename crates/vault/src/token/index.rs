@@ -54,7 +54,7 @@ pub(crate) fn drop_strays(tx: &mut VerifiedTx<'_>, world: &World<'_>) -> Result<
         }
     }
     if strays > 0 {
-        (world.notice)(Notice::StrayTokenRows);
+        world.note(Notice::StrayTokenRows);
     }
     Ok(())
 }

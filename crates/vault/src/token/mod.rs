@@ -14,6 +14,7 @@ pub(crate) mod offline_reads;
 pub(crate) mod read_log;
 pub(crate) mod record;
 pub(crate) mod regrant;
+pub(crate) mod signed;
 
 pub use self::bundle::{bundle, of_bundle};
 pub(crate) use self::index::{
@@ -139,7 +140,7 @@ pub fn revoke(
         let mut record = match index::existing(tx, name) {
             Err(error) if is_of_rows(&error) => {
                 index::forget_damaged(tx, name)?;
-                (world.notice)(Notice::TokenDamaged { token: name.clone() });
+                world.note(Notice::TokenDamaged { token: name.clone() });
                 return Ok((Vec::new(), event(Vec::new())));
             }
             record => record?,

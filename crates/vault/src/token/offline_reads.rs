@@ -75,7 +75,6 @@ pub struct ReadsLine {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportedReads {
     pub new: BTreeMap<TokenName, usize>,
-    /// Reads that were known.
     pub known: usize,
     /// Reads of tokens that this vault does not know, which cannot be looked at.
     pub unknown: usize,

@@ -106,7 +106,7 @@ pub(crate) fn reads_to_keep(
     match reads_of(tx, record) {
         Err(error) => {
             let fault = fault_of(error)?;
-            (world.notice)(Notice::ReadsBroken { token: record.name.clone(), fault });
+            world.note(Notice::ReadsBroken { token: record.name.clone(), fault });
             Ok(Vec::new())
         }
         reads => reads,
@@ -160,7 +160,7 @@ pub(crate) fn note_reads(
         Ok(mark) => Ok(std::mem::replace(&mut record.read, mark) != mark),
         Err(error) => {
             let fault = fault_of(error)?;
-            (world.notice)(Notice::ReadsBroken { token: record.name.clone(), fault });
+            world.note(Notice::ReadsBroken { token: record.name.clone(), fault });
             Ok(false)
         }
     }

@@ -143,7 +143,7 @@ pub(crate) fn issue(
     reads: &[Event],
     world: &World<'_>,
 ) -> Result<Issued, VaultError> {
-    let token = Token::create(world.rng)?;
+    let token = Token::create(&tx.daily.signing.signer().id(), world.rng)?;
     let mut record = TokenRecord {
         name: grantee.name,
         id: token.id(),
@@ -253,9 +253,9 @@ fn write_view(
         time: over.map_or(now, |expires| now.max(expires)),
         expires: record.expires,
         count: u32::try_from(rows.len()).map_err(|_| damaged("token_grant: too many"))?,
-        grants: grant::grants_digest(keys, &rows),
+        grants: grant::grants_hash(&rows),
     };
-    let row = view.seal(keys, &tx.identity, &record.id, world.rng)?;
+    let row = view.seal(keys, &tx.identity, &record.id, &tx.daily.signing, world.rng)?;
     record.view = Some(ViewMark { change: view.change, digest: view_mark(tx, &row.sealed) });
     Ok(tx.rows.put_view(&row)?)
 }
@@ -293,7 +293,7 @@ pub(crate) fn verified_grants(
     let Some(row) = row else {
         return if rows.is_empty() { Ok(rows) } else { Err(wrong("token_grant").into()) };
     };
-    if View::open(&row, &keys, &tx.identity)?.binds(&rows, &keys) {
+    if View::open(&row, &keys, &tx.identity)?.binds(&rows) {
         Ok(rows)
     } else {
         Err(wrong("token_grant").into())
@@ -364,7 +364,7 @@ pub(crate) fn apply_changes(tx: &mut VerifiedTx<'_>, world: &World<'_>) -> Resul
     let in_force: Vec<_> = ids(&mut records.iter().filter(|record| record.revoked.is_none()));
     let known: Vec<_> = ids(&mut records.iter());
     if tx.rows.delete_other_tokens(&in_force, &known)? > 0 {
-        (world.notice)(Notice::StrayTokenRows);
+        world.note(Notice::StrayTokenRows);
     }
     for mut record in records {
         let keys = record.keys(&tx.identity);
@@ -403,7 +403,7 @@ fn regrant(
     }
     let rows = match verified_grants(tx, record) {
         Err(error) if is_damage(&error) => {
-            (world.notice)(Notice::GrantsAltered { token: record.name.clone(), fault: error.to_string() });
+            world.note(Notice::GrantsAltered { token: record.name.clone(), fault: error.to_string() });
             let mut key_records = keys_that_hold(tx)?;
             key_records.extend(touched.values().flatten().cloned());
             record.rule.keys.retain(|id| touched.get(id) != Some(&None));

@@ -18,6 +18,7 @@ use keyvault_core::name::EnvName;
 use keyvault_core::secret::SecretBytes;
 use keyvault_exec::delivery::{self, Deliveries};
 use keyvault_exec::release::{ComposedVariable, Problem, Selection, WhenMissing};
+use keyvault_vault::Shape;
 
 /// The longest env-file, in bytes.
 const MAX_ENV_FILE: usize = 1 << 20;
@@ -170,7 +171,7 @@ fn refuse_misplaced(Request { selection, literals }: &Request, wanted: &Deliveri
             ));
         }
         if wanted.env_file.is_some()
-            && let Some(fault) = delivery::line_fault(variable, text)
+            && let Some(fault) = delivery::line_fault(variable, Shape::of(text))
         {
             return Err(Failure::usage(
                 &format!("{variable} cannot be passed to docker: {}.", delivery_sentences::line(fault)),

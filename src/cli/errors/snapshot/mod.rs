@@ -105,7 +105,7 @@ fn rows() -> Vec<VaultError> {
     let what = "audit: the entry of the last change is not the one that the state record names".to_owned();
     errors.push(VaultError::State(StateError::Apart { what }));
     errors.push(VaultError::State(StateError::Record));
-    errors.push(VaultError::State(StateError::NewerRecord { field: 2 }));
+    errors.push(VaultError::State(StateError::Newer { what: "the state record has field 2".to_owned() }));
     errors.push(VaultError::Audit(AuditError::Broken { seq: 7, what: "is not authentic" }));
     errors.push(VaultError::Audit(AuditError::Rng(RngError)));
     for standing in [Standing::RolledBack, Standing::Forked] {

@@ -36,6 +36,8 @@ pub(in crate::cli) fn about_machines() -> Vec<VaultError> {
         TokenError::NotAReadsLog { path: PathBuf::from("notes") },
         TokenError::OtherBundle,
         TokenError::BundleDamaged,
+        TokenError::NotByOwner { what: "view" },
+        TokenError::Newer { what: "the bundle has field 2".to_owned() },
         TokenError::BundleOfNone,
         TokenError::OtherVault,
         TokenError::UnknownReads,
