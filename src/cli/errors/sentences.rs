@@ -12,6 +12,7 @@ use keyvault_vault::unlock::{Secret, UnlockError};
 use super::file_sentences::{alarm, altered, altered_file, exists, file, store};
 use super::token_sentences::{reads_busy, reads_not_written, token};
 use super::{Failure, WAYS_TO_ROOT, code};
+use crate::cli::output::loss;
 
 impl Failure {
     /// An error of the vault at `path`.
@@ -96,7 +97,7 @@ impl Failure {
                 Some("Check the key, and run the command again."),
             ),
             VaultError::BackupDamaged { row, what } => Self::damaged(
-                &format!("The backup is damaged: {row} {what}."),
+                &format!("The backup is damaged: {}.", loss::sentence(&row, &what)),
                 Some("The vault here was not changed. Use another backup."),
             ),
             VaultError::HeaderDamaged => altered_file("the vault's id or epoch is altered", path),

@@ -308,7 +308,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "tokens",
         "damaged",
-        "token: one is missing",
+        "the list of tokens does not match the tree",
         "there are other records of tokens than the tree knows",
     ),
     reason(
