@@ -11,7 +11,6 @@ pub mod fit;
 pub mod mask;
 pub mod release;
 pub mod supervise;
-pub mod watch;
 
 use std::ffi::{CString, OsString};
 use std::os::fd::BorrowedFd;

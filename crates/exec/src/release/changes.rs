@@ -90,7 +90,7 @@ impl Given {
 
     /// The same under the name that `other` was asked for by, whatever its key is called now.
     #[must_use]
-    pub(crate) fn asked_for_as(self, other: &Self) -> Self {
+    pub fn asked_for_as(self, other: &Self) -> Self {
         Self { name: other.name.clone(), ..self }
     }
 }
