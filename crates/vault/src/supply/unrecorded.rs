@@ -63,6 +63,7 @@ pub struct Recorded(pub(super) BTreeSet<Source>);
 
 /// What a place may ask of a value before it gets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent answers, not states of one thing")]
 pub struct Shape {
     /// In bytes.
     pub len: usize,
