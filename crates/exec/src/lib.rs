@@ -41,10 +41,10 @@ pub enum ExecError {
     /// The kernel refused.
     #[error(transparent)]
     Kernel(std::io::Error),
-    /// What the child wrote could not be passed on.
+    /// Output of the child could not be passed on.
     #[error(transparent)]
     Output(std::io::Error),
-    /// What a child needs to be looked after could not be had.
+    /// Signals, pipes or a terminal to look after the child with could not be had.
     #[error(transparent)]
     Supervision(std::io::Error),
 }

@@ -37,7 +37,7 @@ struct Stage<'c> {
 impl Tour {
     pub(in crate::cli) fn run(context: &mut Context) -> Result<u8, Failure> {
         let interrupts = Interrupts::catch(&[], &[libc::SIGINT, libc::SIGTERM, libc::SIGHUP]);
-        let interrupts = interrupts.map_err(not_caught)?;
+        let interrupts = interrupts.map_err(|error| not_caught(&error))?;
         let mut stage = Stage::set(context, &interrupts)?;
         let walked = walk(&mut stage);
         let steps = std::mem::take(&mut stage.steps);
@@ -50,8 +50,8 @@ impl Tour {
     }
 }
 
-fn not_caught(error: std::io::Error) -> Failure {
-    Failure::failed(&format!("Signals cannot be caught: {}.", errors::reason(&error)), None)
+fn not_caught(error: &std::io::Error) -> Failure {
+    Failure::failed(&format!("Signals cannot be caught: {}.", errors::reason(error)), None)
 }
 
 fn walk(stage: &mut Stage<'_>) -> Result<(), Failure> {
@@ -157,7 +157,7 @@ impl<'c> Stage<'c> {
     }
 
     fn print(&mut self, typed: &str, output: &Output) -> Result<(), Failure> {
-        if let Some(signal) = self.interrupts.next().map_err(not_caught)? {
+        if let Some(signal) = self.interrupts.next().map_err(|error| not_caught(&error))? {
             let interrupted = Failure::prompt(PromptError::Interrupted);
             let signal = u8::try_from(signal).unwrap_or(u8::MAX);
             return Err(Failure { code: 128_u8.saturating_add(signal), ..interrupted });

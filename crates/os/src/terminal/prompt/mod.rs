@@ -14,7 +14,7 @@
 //! In the background the kernel stops the process (SIGTTOU) as it touches the terminal, as with any program, and it
 //! asks when it is brought to the front. Where it cannot be stopped, in an orphaned group, there is no terminal for it.
 //!
-//! What was typed before the question, and after the end of the answer, is thrown away: the rest of a secret that was
+//! Input from before the question, and from after the end of the answer, is thrown away: the rest of a secret that was
 //! pasted must not become the next command of the shell.
 #![allow(unsafe_code, reason = "raise and select")]
 
