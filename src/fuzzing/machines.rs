@@ -1,5 +1,6 @@
 //! What machines bring: tokens, grants, bundles, logs of reads.
 
+use super::IDENTITY;
 use super::same;
 use keyvault_core::secret::SecretBytes;
 use keyvault_vault::unlock::token::Token;
@@ -20,11 +21,14 @@ pub fn token_record(bytes: &[u8]) -> bool {
     TokenRecord::decode(bytes).is_ok_and(|record| same(&record.encode(), bytes))
 }
 
+/// The label whose content bundles are read as.
+pub(super) const LABEL: BundleLabel = BundleLabel { identity: IDENTITY, token: [1; 16], change: 7 };
+
 /// A bundle's file, as far as it is read before the seal, is written again as something that reads the same; and so is
 /// its content.
 pub fn bundle(bytes: &[u8]) -> bool {
     let content = SecretBytes::copy_from(bytes);
-    let taken = BundleContent::decode(content.expose()).is_ok();
+    let taken = BundleContent::decode(content.expose(), &LABEL).is_ok();
     let Ok((label, sealed)) = BundleLabel::parse(bytes) else { return taken };
     assert_eq!(BundleLabel::parse(&label.write(&sealed)), Ok((label, sealed)));
     true

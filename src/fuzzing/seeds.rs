@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::Path;
 
+use super::machines::LABEL;
 use super::{IDENTITY, TARGETS};
 use crate::exchange;
 use crate::project::edit;
@@ -229,6 +230,9 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
         .finish();
     let value = codec::pad(b"sk-1")?;
     let content = Encoder::new()
+        .u8(1)
+        .fixed(&LABEL.token)
+        .u64(LABEL.change)
         .bytes(b"ci")
         .i64(0)
         .option(None, moment)
@@ -238,6 +242,7 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
                 .bytes(&grant)
                 .list(&[1, 2], |encoder, number| encoder.u32(*number).bytes(value.expose()))
         })
+        .extensions(&Extensions::default())
         .finish();
     let file = data_encoding::BASE64.encode(&[1; 200]);
     let line = format!(
@@ -246,7 +251,7 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
         mac = "02".repeat(32)
     );
     Ok(vec![
-        ("token", "plain", Token::create(&Counting(Cell::new(0)))?.text().expose().to_vec()),
+        ("token", "plain", Token::create(&[0xA5; 16], &Counting(Cell::new(0)))?.text().expose().to_vec()),
         ("grant", "two-versions", grant),
         ("token_record", "active", record),
         ("bundle", "content", content),

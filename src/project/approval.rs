@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use keyvault_core::crypto::sha256;
 use keyvault_exec::release::ComposedVariable;
-use keyvault_os::fs::lock::FileLock;
+use keyvault_os::fs::lock::{FileLock, Held};
 use keyvault_os::fs::private;
 use keyvault_os::fs::untrusted;
 
@@ -157,9 +157,9 @@ impl Approvals {
         }
     }
 
-    /// Waits for the turn to ask or to write. `goes_on` is asked if that takes long, as another may be asking:
-    /// [`io::ErrorKind::TimedOut`] if it says no.
-    pub fn turn(&self, goes_on: &dyn Fn() -> bool) -> io::Result<Turn> {
+    /// Waits for the turn to ask or to write. `goes_on` is asked if that takes long, as another may be asking: [`Held`] if
+    /// it says no, or if the other one is not answered in time.
+    pub fn turn(&self, goes_on: &dyn Fn(&Held) -> bool) -> io::Result<Turn> {
         private::create_folder(&self.folder)?;
         Ok(Turn(FileLock::exclusive_for_answer(&self.folder.join("lock"), goes_on)?))
     }
@@ -207,7 +207,7 @@ mod tests {
         let (path, copy) = (Path::new("/a/.keyvault.toml"), Path::new("/b/.keyvault.toml"));
         let first = "[keys]\nA = 'a'\nB = { template = 'x{b}' }\n[profiles.prod.keys]\nA = 'p'\n";
         assert_eq!(approvals.check(path, &asks(first)).unwrap_err(), asks(first));
-        approvals.approve(path, &asks(first), &approvals.turn(&|| false).unwrap()).unwrap();
+        approvals.approve(path, &asks(first), &approvals.turn(&|_| false).unwrap()).unwrap();
         let holds = |text: &str| approvals.check(path, &asks(text)).is_ok();
         for same in [
             first,
@@ -230,7 +230,7 @@ mod tests {
             assert!(!holds(other), "{other}");
         }
         assert!(approvals.check(copy, &asks(first)).is_err());
-        assert_eq!(approvals.withdraw(path, &approvals.turn(&|| false).unwrap()).unwrap(), 3);
+        assert_eq!(approvals.withdraw(path, &approvals.turn(&|_| false).unwrap()).unwrap(), 3);
         assert!(!holds(first));
     }
 
@@ -240,7 +240,7 @@ mod tests {
         let approvals = Approvals::in_folder(folder.path().to_owned());
         let (path, other) = (Path::new("/a"), Path::new("/b"));
         let wanted = asks("[keys]\nA = 'a'");
-        approvals.approve(path, &wanted, &approvals.turn(&|| false).unwrap()).unwrap();
+        approvals.approve(path, &wanted, &approvals.turn(&|_| false).unwrap()).unwrap();
         let good = std::fs::read(approvals.file(path)).unwrap();
         private::replace_private(&approvals.file(other), &good).unwrap();
         assert!(approvals.check(other, &wanted).is_err());

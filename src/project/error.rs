@@ -19,12 +19,14 @@ pub struct FileError {
 /// What is wrong in a file. Names of fields and variables are the file's own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// It is not UTF-8.
     NotUtf8,
-    /// It is not TOML.
     Toml(String),
     /// A field that there is not.
-    Field { field: String, near: Option<&'static str>, known: &'static [&'static str] },
+    Field {
+        field: String,
+        near: Option<&'static str>,
+        known: &'static [&'static str],
+    },
     /// Something has another type than it must have.
     Type {
         field: String,
@@ -56,11 +58,18 @@ pub enum What {
         why: TemplateError,
     },
     /// An entry with both a key and a template, or with neither.
-    Source { variable: EnvName },
+    Source {
+        variable: EnvName,
+    },
     /// An entry that is said to be both required and something else.
-    Required { variable: EnvName },
+    Required {
+        variable: EnvName,
+    },
     /// A text that is longer than [`MAX_TEXT`](super::template::MAX_TEXT) or holds a NUL.
-    Text { variable: EnvName, field: &'static str },
+    Text {
+        variable: EnvName,
+        field: &'static str,
+    },
 }
 
 /// Why a file that was found, or the place for one, is not used.

@@ -18,7 +18,7 @@ fn case_17_no_home_names_the_variable() {
         1,
         "
             error: HOME is not set to a home folder.
-                   Set HOME or XDG_STATE_HOME, or name a vault with `--vault` or KEYVAULT_VAULT.
+                   Set HOME or XDG_STATE_HOME: what this machine saw of the vault is kept there.
         ",
     );
     world.set("HOME", "/");

@@ -10,10 +10,9 @@ fn init_without_a_terminal_needs_a_place_for_the_code_and_never_touches_a_vault(
     world.run(&["init", "--no-recovery"]).fails_with(
         4,
         "
-            error: The vault is locked, and there is no terminal to prompt on.
-                   Run `keyvault unlock` in a terminal, or set KEYVAULT_PASSPHRASE_FILE to
-                   a file with the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself,
-                   or KEYVAULT_KEY_FILE to a key file.
+            error: A new vault needs a passphrase, and there is no terminal to prompt on.
+                   Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with
+                   the passphrase, or KEYVAULT_PASSPHRASE to the passphrase itself.
         ",
     );
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);

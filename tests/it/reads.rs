@@ -175,6 +175,66 @@ fn a_file_with_nothing_of_this_vault_is_refused_by_what_it_is() {
     );
 }
 
+/// Nothing that opens the file's lines is left in the vault by then.
+#[test]
+fn reads_that_were_imported_are_skipped_after_a_renewal_or_a_rekey_too() {
+    let (mut world, away, token) = with_bundle();
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+    let lines = reads(&away, &token, 3);
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    import(&world, &lines[..2]).ok();
+    let nothing_new = "Nothing new: every read in the file was imported before.\n";
+    let rekey = ["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"];
+    for change in [&["token", "renew", "ci"][..], &rekey] {
+        world.run(change).ok();
+        assert_eq!(import(&world, &lines[..2]).ok().err, nothing_new, "{change:?}");
+        // What was not imported in time is of a token that opens nothing any more.
+        import(&world, &lines).reports(
+            "
+                warning: Skipped 1 read by tokens that this vault does not know, such as tokens renewed since.
+                Nothing new: every other read in the file was imported before.
+            ",
+        );
+    }
+    assert_eq!(imported(&world), 2);
+    world.run(&["vault", "check"]).ok();
+}
+
+/// The system's own words for it were "invalid input parameter".
+#[test]
+fn a_read_log_that_is_no_file_is_named_with_a_remedy() {
+    let (_world, mut away, token) = with_bundle();
+    away.sh("mkdir folder; mkfifo pipe; ln -s folder/new link; touch kept; chmod 400 kept").ok();
+    for (path, kind) in [
+        ("/dev/full", "a device"),
+        ("folder", "a folder"),
+        ("pipe", "a named pipe"),
+        ("link", "a symbolic link, which keyvault does not follow"),
+    ] {
+        away.set("KEYVAULT_READS", path);
+        held(&away, &token, &["export", "--bundle", "keys.kvb"]).fails_with(
+            1,
+            &format!(
+                "
+                error: Reads from a bundle must be recorded in a file, but '{path}' is {kind}.
+                       Nothing was released. Set KEYVAULT_READS to a new file, or to one that keyvault wrote.
+                "
+            ),
+        );
+    }
+    // Root may write every file.
+    away.set("KEYVAULT_READS", "kept");
+    if away.sh("test ! -w kept").code == 0 {
+        held(&away, &token, &["export", "--bundle", "keys.kvb"]).fails_with(
+            1,
+            "
+                error: Reads from a bundle must be recorded, but you are not permitted to write 'kept'.
+                       Nothing was released. Check its owner and mode with `ls -l`, or set KEYVAULT_READS to another file.
+            ",
+        );
+    }
+}
+
 /// Another process that holds the lock on a file, until it is killed.
 struct Locker(Child);
 
@@ -193,6 +253,18 @@ impl Locker {
         }
         locker
     }
+}
+
+/// Whether the system tells of this process's locks: some file systems hide them.
+fn listed(id: u32) -> bool {
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    locks.lines().any(|line| line.split_whitespace().any(|field| field == id.to_string()))
+}
+
+/// The sentence that names the process which holds a lock.
+fn named(locker: &Locker, holds: &str) -> String {
+    let id = locker.0.id();
+    if listed(id) { format!("Process {id} (sleep) {holds}") } else { format!("Another process {holds}") }
 }
 
 impl Drop for Locker {
@@ -221,7 +293,11 @@ fn a_lock_that_another_process_holds_is_waited_for_ten_seconds_and_no_longer() {
                 timed(|| held(&away, &token, &["exec", "--bundle", "keys.kvb", "--", "echo", "x"]));
             bounded(time);
             assert_eq!((ran.code, ran.out.as_str()), (125, ""), "{}", ran.err);
-            assert!(ran.err.contains("has locked 'reads.jsonl' for more than 10 s"), "{}", ran.err);
+            assert!(
+                ran.err.contains(&named(&locker, "has locked 'reads.jsonl' for more than 10 s")),
+                "{}",
+                ran.err
+            );
             let (ran, time) = timed(|| held(&away, &token, &["export", "--bundle", "keys.kvb"]));
             bounded(time);
             assert_eq!((ran.code, ran.out.as_str()), (7, ""), "{}", ran.err);
@@ -232,28 +308,47 @@ fn a_lock_that_another_process_holds_is_waited_for_ten_seconds_and_no_longer() {
             // What is done without the pin is done, and that is said.
             let world = with_keys();
             let token = token(&world, &["ci", "--scope", "deploy"]);
-            let _locker = Locker::of(&world, ".local/state/keyvault/pins/lock");
+            let locker = Locker::of(&world, ".local/state/keyvault/pins/lock");
+            let unrecorded = || {
+                let holder = named(&locker, "has locked").to_lowercase();
+                format!("Done, but this machine could not record it ({holder} '")
+            };
             let (ran, time) = timed(|| held(&world, &token, &ENV));
             bounded(time);
-            assert!(ran.ok().err.contains("could not record it"));
+            assert!(ran.err.contains(&unrecorded()), "{}", ran.err);
+            ran.ok();
             let (ran, time) = timed(|| world.run(&["generate", "new"]));
             bounded(time);
-            assert!(ran.ok().err.contains("could not record it"));
+            assert!(ran.err.contains(&unrecorded()), "{}", ran.err);
+            ran.ok();
         });
         scope.spawn(|| {
             // Nobody is there who could be asked, so nobody waits for another's answer.
             let world = with_keys();
             world.file(".keyvault.toml", "[keys]\nA = \"a\"\n");
-            let _locker = Locker::of(&world, ".local/state/keyvault/projects/lock");
+            let locker = Locker::of(&world, ".local/state/keyvault/projects/lock");
             let (ran, time) = timed(|| world.run(&["project", "approve", "--yes"]));
             bounded(time);
-            ran.fails_with(
-                7,
-                "
-                    error: Another keyvault command has been waiting for an approval for more than 10 s.
-                           Nothing was done. Answer that command or end it, then try again.
-                ",
+            assert_eq!(ran.code, 7, "{}", ran.err);
+            assert!(ran.err.contains(&named(&locker, "has locked '")), "{}", ran.err);
+            assert!(
+                ran.err.contains("If it is waiting for an answer, give one; otherwise end it."),
+                "{}",
+                ran.err
             );
+        });
+        scope.spawn(|| {
+            let world = with_keys();
+            let mut writer = Connection::open(world.vault()).unwrap();
+            let held = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+            let (ran, time) = timed(|| world.run(&["generate", "new"]));
+            bounded(time);
+            drop(held);
+            assert_eq!(ran.code, 7, "{}", ran.err);
+            let process = format!("Process {} (", std::process::id());
+            let unnamed = "Another keyvault command kept";
+            let named = if listed(std::process::id()) { &process } else { unnamed };
+            assert!(ran.err.contains(named) && ran.err.contains("kept the vault busy"), "{}", ran.err);
         });
     });
 }

@@ -59,11 +59,9 @@ fn a_damaged_backup_takes_nothings_place() {
     drop_side_files(&backup);
     let before = std::fs::read(world.vault()).unwrap();
     world.run(&["vault", "restore", "bf", "--yes"]).fails_with(5, "
-            The backup is at change 3; the vault here is at change 3.
-            Audit log entries made here since the backup would be superseded.
-            Damaged values are dropped: k1 version 1, k2 version 1. The keys stay; give each a new value with `keyvault rotate NAME`.
-            error: bf is damaged: 0 keys and 2 values would be lost.
-                   The vault here was not changed. Restore another backup, or continue without them with `--drop-damaged`.
+            warning: Damaged values would be dropped: k1 version 1, k2 version 1. The keys stay; give each a new value with `keyvault rotate NAME`.
+            error: bf is damaged: 2 values would be lost.
+                   Nothing was changed. Restore another backup, or continue without them with `--drop-damaged`.
         ");
     assert!(std::fs::read(world.vault()).unwrap() == before);
     world.run(&["vault", "check"]).ok();
@@ -154,7 +152,7 @@ fn a_restore_of_a_vault_that_was_rekeyed_says_so_and_calls_no_key_changed() {
     world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).ok();
     world.run(&["vault", "restore", "b"]).fails_with(2, "
             The backup is at change 2; the vault here is at change 3.
-            1 change since the backup would be superseded, with their audit log entries and those of reads.
+            1 change since the backup would be superseded, with its audit log entry and those of reads.
             The vault here was rekeyed since the backup. The backup's root key would apply again, also for anyone else who has it.
             The backup's slots apply: whatever opened the backup then opens the vault again, including an older passphrase.
             error: This cannot be undone, and there is no terminal to prompt on.
@@ -231,9 +229,9 @@ fn a_restore_says_how_many_changes_it_supersedes_and_that_it_ends_the_session() 
     world.run(&["generate", "latest"]).ok();
     world.run(&["vault", "restore", "b", "--yes"]).reports(
         "
-            The backup is at change 2; the vault here is at change 4.
-            2 changes since the backup would be superseded, with their audit log entries and those of reads.
-            2 would be lost: later, latest
+            The backup is at change 2; the vault here was at change 4.
+            2 changes since the backup were superseded, with their audit log entries and those of reads.
+            2 keys were lost: later, latest
             Restored ~/.local/share/keyvault/vault.db from the backup at change 2. It is now at change 5.
             The open session has ended. Open another with `keyvault unlock`.
         ",
@@ -325,9 +323,9 @@ fn a_restore_says_what_it_supersedes_and_the_vault_goes_on_above_it() {
         "
             The backup is at change 4; the vault here is at change 7.
             3 changes since the backup would be superseded, with their audit log entries and those of reads.
-            1 would be lost: later
-            1 would return to an earlier state: turned
-            1 would come back: removed
+            1 key would be lost: later
+            1 key would return to an earlier state: turned
+            1 key would come back: removed
             error: This cannot be undone, and there is no terminal to prompt on.
                    Use `--yes` to confirm.
         ",
@@ -338,7 +336,7 @@ fn a_restore_says_what_it_supersedes_and_the_vault_goes_on_above_it() {
     assert_eq!(json["older"], serde_json::json!(["turned"]));
     assert_eq!(json["back"], serde_json::json!(["removed"]));
     assert_eq!((&json["found"], &json["superseded"], &json["change"]), (&4.into(), &7.into(), &8.into()));
-    assert!(answer.err.contains("1 would be lost: later"), "{}", answer.err);
+    assert!(answer.err.contains("1 key was lost: later"), "{}", answer.err);
     assert_eq!(world.run(&["show", "turned", "--reveal"]).ok().out, turned);
     world.run(&["show", "later"]).fails_with(3, &no_key("later"));
     world.run(&["vault", "check"]).ok();

@@ -16,7 +16,7 @@ fn finds(world: &World, what: &str) {
 fn a_token_opens_what_it_was_granted_and_exec_needs_no_choice() {
     let world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy", "--key", "d"]);
-    assert!(token.starts_with("kvt_") && token.len() == 53, "{token}");
+    assert!(token.starts_with("kvt_") && token.len() == 75, "{token}");
     assert_eq!(seen(held(&world, &token, &ENV)), ["A=value-a", "B=value-b", "D=value-d"]);
     assert_eq!(seen(held(&world, &token, &["exec", "--only", "b", "--", "env"])), ["B=value-b"]);
     assert_eq!(seen(held(&world, &token, &["exec", "--as", "X=a", "--", "env"])), ["X=value-a"]);
@@ -185,7 +185,7 @@ fn an_expired_token_and_one_that_is_none_are_refused() {
         let ran = held(&world, wrong, &ENV).fails_with(
             125,
             "
-                error: That is not a token, which is kvt_ and 49 letters and digits, the last six a checksum.
+                error: That is not a token, which is kvt_ and 71 letters and digits, the last six a checksum.
                        Create one with `keyvault token create NAME --scope SCOPE`.
             ",
         );
@@ -497,7 +497,7 @@ fn a_token_that_was_taken_out_of_the_file_is_missed() {
         {
             let line: Vec<_> = line.split(' ').collect();
             world.run(&line).fails_with(5, "
-                    error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: token: one is missing, or was added does not match the tree.
+                    error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: the list of tokens does not match the tree.
                            Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.
                 ");
         }

@@ -38,6 +38,18 @@ fn folders_of_the_vault_import_downward() {
     });
 }
 
+/// Whatever is done with a vault is a function in the folder of its noun, not one more method.
+#[test]
+fn a_vault_and_its_transaction_have_their_methods_in_one_place() {
+    let homes = [(" Vault {", "crates/vault/src/file/open.rs"), (" VerifiedTx<", "crates/vault/src/tx/")];
+    hold(|path, line| {
+        let methods =
+            line.starts_with("impl") && !line.contains(" for ") && path.starts_with("crates/vault/");
+        let (_, home) = homes.iter().find(|(noun, _)| methods && line.contains(noun))?;
+        (!path.starts_with(home)).then(|| format!("gives methods to what only {home} may"))
+    });
+}
+
 #[test]
 fn a_library_is_named_only_in_the_folder_that_owns_it() {
     hold(|path, line| {

@@ -107,9 +107,13 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
 /// The token of the bytes 00, 01, …, and a bundle of no keys under it, made by the formulas of §10.
 fn token_example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error>> {
     let identity = Identity { vault_id: *b"0123456789abcdef", epoch: 1 };
-    let token = Token::create(&Counting(Cell::new(0)))?;
+    let daily =
+        SealingKey::from_bytes(&[7; 32]).ok_or("32 bytes")?.derive("keyvault root daily", &identity.whole());
+    let signing = SigningKey::of_seed(daily.derive("keyvault daily signing", &identity.whole()));
+    let signer = signing.signer();
+    let token = Token::create(&signer.id(), &Counting(Cell::new(0)))?;
     let text = token.text().expose();
-    let secret = SealingKey::derive_from(text.get(4..47).ok_or("53 characters")?, "keyvault token", &[]);
+    let secret = SealingKey::derive_from(text.get(4..69).ok_or("75 characters")?, "keyvault token", &[]);
     let id = secret.derive("keyvault token id", &[]);
     let reader = secret.derive("keyvault token reader", &[]);
     assert_eq!(
@@ -120,8 +124,10 @@ fn token_example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error:
     let bundle = reader.derive("keyvault token bundle", &identity.whole());
     let id = token.id();
     let place = Place { table: "bundle", row: &id, version: 0, field: "sealed", revision: 7, bound: &[] };
-    let inside = Encoder::new().bytes(b"ci").i64(0).u8(0).u32(0).finish();
-    let padded = codec::pad(&inside)?;
+    let inside = Encoder::new().u8(1).fixed(&id).u64(7).bytes(b"ci").i64(0).u8(0).u32(0).u32(0).finish();
+    let signature = signing.sign(Signed::Bundle, &identity, &inside);
+    let signed = Encoder::new().bytes(&inside).bytes(&signature).bytes(&signer.encode()).finish();
+    let padded = codec::pad(&signed)?;
     let context = identity.context(&place);
     let rng = Counting(Cell::new(0));
     let sealed = crypto::seal(&bundle, "keyvault bundle", &context, padded.expose(), &rng)?;

@@ -102,7 +102,16 @@ fn sentences_are_broken_between_words_on_a_terminal_and_never_through_a_pipe() {
     let terminal = Terminal::sized(&world, "bash --norc --noprofile", 60);
     terminal.type_line("PS1='READY> '; clear");
     terminal.wait_for("READY>");
-    for line in ["keyvault rotate a --grace 10m", "keyvault generate a", "keyvault exec --only b -- true"] {
+    let missing = "keyvault exec --only a-key-of-a-long-name --only another-key-of-a-long-name -- true";
+    let project = "printf '[keys]\\nA_VARIABLE_NAME = \"a-key-of-a-long-name\"\\n' > .keyvault.toml; \
+        keyvault project check";
+    for line in [
+        "keyvault rotate a --grace 10m",
+        "keyvault generate a",
+        "keyvault exec --only b -- true",
+        missing,
+        project,
+    ] {
         terminal.run(line, "");
         let (shown, _) = terminal.ended();
         assert!(shown.lines().count() > 1, "{shown}");

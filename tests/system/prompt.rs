@@ -1,7 +1,9 @@
 //! Prompts on a real terminal: passphrase, session, init, remove; and scripts without one.
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
+use keyvault_os::fs::lock::ANSWER;
 use pretty_assertions::assert_eq;
 
 use crate::harness::terminal::Terminal;
@@ -133,7 +135,7 @@ fn of_several_commands_that_would_all_prompt_one_does() {
 }
 
 #[test]
-fn who_waits_behind_a_question_that_nobody_answers_is_told() {
+fn a_command_behind_an_unanswered_prompt_says_what_it_waits_for() {
     let world = locked();
     let asking = Terminal::shell(&world);
     asking.type_line("keyvault exec --only a --dry-run -- true");
@@ -142,14 +144,36 @@ fn who_waits_behind_a_question_that_nobody_answers_is_told() {
     asking.wait_for("Stopped");
     let terminal = Terminal::shell(&world);
     terminal
-        .run("keyvault exec --only a --dry-run -- true", "Another keyvault command is waiting for an answer");
+        .run("keyvault exec --only a --dry-run -- true", "is waiting for an answer. This command continues");
     terminal.press("C-c");
     terminal.wait_for("READY>");
-    asking.type_line("clear; fg");
-    // What is typed before it asks anew is thrown away.
-    asking.wait_for("Passphrase for ");
+    // On an emptied screen: the question from before the stop looks like the one that is asked anew, and what is typed
+    // before that one is thrown away.
+    asking.run("fg", "Passphrase for ");
     asking.type_line(PASSPHRASE);
-    asking.wait_for("A <- a");
+    let (shown, code) = asking.ended();
+    assert!(code == 0 && shown.contains("A <- a"), "{code}: {shown}");
+}
+
+/// It waited without limit, for a prompt that was stopped and forgotten.
+#[test]
+fn a_command_behind_an_unanswered_prompt_gives_up_and_names_the_process() {
+    let world = locked();
+    world.file(".keyvault.toml", "[keys]\nA = \"a\"\n");
+    let asking = Terminal::shell(&world);
+    asking.type_line("keyvault project approve");
+    asking.wait_for("Approve it?");
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault project approve", "is waiting for an answer");
+    let until = Instant::now() + ANSWER + Duration::from_secs(5);
+    while !terminal.screen().contains("[ended ") && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let (shown, code) = terminal.ended();
+    assert_eq!(code, 7, "{shown}");
+    assert!(shown.contains("(keyvault) has locked ") && shown.contains("for more than 60 s"), "{shown}");
+    asking.press("C-c");
+    asking.wait_for("Interrupted");
 }
 
 #[test]

@@ -43,7 +43,6 @@ const FEW: usize = 64;
 const USUAL_LEN: usize = 384;
 
 impl Encoder {
-    /// An empty encoding.
     #[must_use]
     #[allow(clippy::new_without_default, reason = "nothing asks for a default encoding")]
     pub fn new() -> Self {
@@ -114,7 +113,6 @@ impl Encoder {
         self.list(&extensions.0, |encoder, (field, bytes)| encoder.fixed(&field.to_le_bytes()).bytes(bytes))
     }
 
-    /// The finished encoding.
     #[must_use]
     pub fn finish(self) -> Vec<u8> {
         self.0

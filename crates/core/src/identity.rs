@@ -17,13 +17,11 @@ pub struct Identity {
 /// A place in the vault that holds one sealed text.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
-    /// The table.
     pub table: &'a str,
     /// The row: a tag, an item id, a number, as the table is keyed.
     pub row: &'a [u8],
     /// The version, where the row belongs to one; else 0.
     pub version: u32,
-    /// The column.
     pub field: &'a str,
     /// How often the row has been rewritten.
     pub revision: u64,

@@ -66,7 +66,6 @@ pub struct Surroundings<'a> {
     pub literals: &'a [(EnvName, SecretBytes)],
     /// Bytes of arguments and inherited variables, pointers included.
     pub weight: usize,
-    /// Refuse empty values.
     pub no_empty: bool,
 }
 

@@ -41,7 +41,6 @@ pub struct Checked {
     pub keys: usize,
     /// Values opened.
     pub versions: usize,
-    /// The change number.
     pub change: u64,
     /// How the file stands to the pin.
     pub standing: Standing,

@@ -10,7 +10,7 @@ use crate::unlock::UnlockError;
 use keyvault_core::clock::RngError;
 use keyvault_core::name::{KeyName, NameError, Scope};
 use keyvault_core::recipe::RecipeError;
-use keyvault_os::fs::lock::Process;
+use keyvault_os::fs::lock::Held;
 use keyvault_os::fs::vault_file::FileFault;
 
 use super::token::error::TokenError;
@@ -155,19 +155,14 @@ pub enum VaultError {
         /// Its value's length in bytes.
         len: usize,
     },
-    /// The random number generator.
     #[error(transparent)]
     Rng(#[from] RngError),
     /// What is read from a bundle could not be written down, so it was not read.
     #[error("{}: {source}", path.display())]
     ReadsNotWritten { path: PathBuf, source: std::io::Error },
-    /// Another process held the log of what is read from bundles for the whole time that we were ready to wait.
-    #[error("{}: busy", path.display())]
-    ReadsBusy {
-        path: PathBuf,
-        /// Who held it, if that is known.
-        holder: Option<Process>,
-    },
+    /// Another process holds the log of what is read from bundles.
+    #[error(transparent)]
+    ReadsBusy(Held),
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
 }

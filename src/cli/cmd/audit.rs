@@ -254,10 +254,10 @@ impl Import {
             context.ui.warn(&format!("Skipped {reads} by tokens of another vault."));
         }
         if imported.new.is_empty() {
-            let known = "Nothing new: every read in the file was imported before.";
-            context.ui.note(match (imported.known + imported.unknown, done) {
-                (0, code::DONE) => "The file contains no reads.",
-                (_, code::DONE) => known,
+            context.ui.note(match (imported.known, imported.unknown + imported.of_other_vaults, done) {
+                (0, 0, code::DONE) => "The file contains no reads.",
+                (_, 0, code::DONE) => "Nothing new: every read in the file was imported before.",
+                (1.., _, code::DONE) => "Nothing new: every other read in the file was imported before.",
                 _ => "Nothing new was imported.",
             });
         } else {

@@ -33,6 +33,9 @@ impl Init {
         }
         let given = context.given_passphrase()?;
         let interactive = given.is_none() && context.may_ask();
+        if given.is_none() && !interactive {
+            return Err(Failure::no_passphrase_to_set(context.unasked()));
+        }
         self.recovery.require(context, interactive)?;
         let passphrase = match given {
             Some((passphrase, _)) => passphrase,

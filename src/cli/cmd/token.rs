@@ -142,15 +142,14 @@ fn print_issued(context: &Context, issued: &Issued) -> Result<u8, Failure> {
     }
     let printed = ui.data(issued.token.text().expose()).and_then(|()| ui.data(b"\n"));
     printed.map_err(|failure| lost(failure, record))?;
-    let opens = match issued.granted.len() {
-        0 => "no keys yet".to_owned(),
-        count => view::counted(count, "key"),
+    let name = &record.name;
+    let opens = match (issued.granted.len(), record.expires.map(time::local)) {
+        (0, None) => format!("Token `{name}` opens no keys yet."),
+        (0, Some(end)) => format!("Token `{name}` opens no keys yet. It expires on {end}."),
+        (count, None) => format!("Token `{name}` opens {}.", view::counted(count, "key")),
+        (count, Some(end)) => format!("Token `{name}` opens {} until {end}.", view::counted(count, "key")),
     };
-    let until = record.expires.map_or(String::new(), |at| format!(" until {}", time::local(at)));
-    ui.note(&format!(
-        "Token `{}` opens {opens}{until}. It is shown only once: store it where KEYVAULT_TOKEN is set.",
-        record.name
-    ));
+    ui.note(&format!("{opens} It is shown only once: store it where KEYVAULT_TOKEN is set."));
     for scope in &issued.empty_scopes {
         ui.warn(&format!("No key has the scope `{scope}` yet. The token will open the keys that get it."));
     }

@@ -1,10 +1,11 @@
 //! What is wrong with a vault's file: its place, its owner, its rows, its standing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 use rustix::io::Errno;
 
+use keyvault_os::fs::lock::{self, Held};
 use keyvault_os::fs::vault_file::{FileFault, Kind};
 use keyvault_os::process::actor::User;
 use keyvault_vault::state::pin::Standing;
@@ -114,6 +115,17 @@ pub(in crate::cli) fn foreign_home(variable: &str, folder: &Path, owner: &User) 
     )
 }
 
+/// A lock that another process holds longer than is waited for.
+pub(in crate::cli) fn held_by_another(held: &Held, hint: &str) -> Failure {
+    let who = match &held.holder {
+        Some(process) => format!("Process {} ({})", process.id, output::harmless_line(&process.name)),
+        None => "Another process".to_owned(),
+    };
+    let message =
+        format!("{who} has locked {} for more than {} s.", output::quoted(&held.path), held.waited.as_secs());
+    Failure::new(code::BUSY, "busy", message, Some(hint))
+}
+
 fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Folder => "folder",
@@ -154,12 +166,22 @@ pub(in crate::cli) fn store(error: &StoreError, path: &Path) -> Failure {
                 output::quoted(path)
             )),
         ),
-        StoreError::Busy => Failure::new(
-            code::BUSY,
-            "busy",
-            "Another keyvault command kept the vault busy for more than 10 s.",
-            Some("Nothing was done. Try again when it has ended."),
-        ),
+        StoreError::Busy => {
+            // The writer's lock is on the index of the write-ahead log.
+            let index = PathBuf::from(format!("{}-shm", path.display()));
+            let who = match lock::writer(&index).or_else(|| lock::writer(path)) {
+                Some(process) => {
+                    format!("Process {} ({})", process.id, output::harmless_line(&process.name))
+                }
+                None => "Another keyvault command".to_owned(),
+            };
+            Failure::new(
+                code::BUSY,
+                "busy",
+                format!("{who} kept the vault busy for more than 10 s."),
+                Some("Nothing was done. Try again when it has ended."),
+            )
+        }
         StoreError::Full => {
             Failure::failed("The disk is full. Nothing was changed.", Some("Free some space and try again."))
         }

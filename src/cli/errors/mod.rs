@@ -136,6 +136,19 @@ impl Failure {
         Self::new(code::LOCKED, "locked", message, Some(WAYS_TO_OPEN))
     }
 
+    /// A vault that is to be made has no passphrase yet.
+    pub(in crate::cli) fn no_passphrase_to_set(unasked: &str) -> Self {
+        Self::new(
+            code::LOCKED,
+            "locked",
+            format!("A new vault needs a passphrase, and {unasked}."),
+            Some(
+                "Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with\n\
+                 the passphrase, or KEYVAULT_PASSPHRASE to the passphrase itself.",
+            ),
+        )
+    }
+
     /// A session may be open; it is not enough.
     pub(in crate::cli) fn needs_root(unasked: &str) -> Self {
         let message = format!("This needs the passphrase or a key file, and {unasked}.");
@@ -167,7 +180,11 @@ impl Failure {
     pub(in crate::cli) fn no_home(instead: &str) -> Self {
         Self::failed(
             "HOME is not set to a home folder.",
-            Some(&format!("Set HOME or {instead}, or name a vault with `--vault` or KEYVAULT_VAULT.")),
+            Some(&if instead == "XDG_STATE_HOME" {
+                "Set HOME or XDG_STATE_HOME: what this machine saw of the vault is kept there.".to_owned()
+            } else {
+                format!("Set HOME or {instead}, or name a vault with `--vault` or KEYVAULT_VAULT.")
+            }),
         )
     }
 

@@ -159,16 +159,6 @@ pub(in crate::cli) fn not_approved(path: &Path, new: &BTreeSet<Ask>) -> Failure 
     )
 }
 
-/// Another command asks, and nobody has answered it for ten seconds.
-pub(in crate::cli) fn busy() -> Failure {
-    Failure::new(
-        code::BUSY,
-        "busy",
-        "Another keyvault command has been waiting for an approval for more than 10 s.",
-        Some("Nothing was done. Answer that command or end it, then try again."),
-    )
-}
-
 pub(in crate::cli) fn not_remembered(error: &io::Error) -> Failure {
     Failure::failed(
         &format!("The approval could not be saved: {}.", reason(error)),

@@ -36,7 +36,7 @@ impl Failure {
                 failure.hint.get_or_insert_default().push_str(rekeyed);
                 failure
             }
-            VaultError::State(error @ StateError::NewerRecord { .. }) => newer(&error, path),
+            VaultError::State(error @ StateError::Newer { .. }) => newer(&error, path),
             VaultError::State(error) => altered(&error.to_string(), path),
             VaultError::Unlock(error) => unlock(&error),
             VaultError::Alarm { standing, found, pinned, path } => alarm(standing, found, pinned, &path),
@@ -174,7 +174,7 @@ impl Failure {
                 ),
             ),
             VaultError::ReadsNotWritten { path, source } => reads_not_written(&path, &source),
-            VaultError::ReadsBusy { path, holder } => reads_busy(&path, holder.as_ref()),
+            VaultError::ReadsBusy(held) => reads_busy(&held),
             VaultError::Io { path, source } => Self::io(&path, &source),
         }
     }
@@ -273,7 +273,7 @@ fn unlock(error: &UnlockError) -> Failure {
             Some("Create one with `keyvault vault slot add keyfile FILE`."),
         ),
         UnlockError::NotAToken => locked(
-            "That is not a token, which is kvt_ and 49 letters and digits, the last six a checksum.",
+            "That is not a token, which is kvt_ and 71 letters and digits, the last six a checksum.",
             Some("Create one with `keyvault token create NAME --scope SCOPE`."),
         ),
         UnlockError::Passphrase(unfit) => Failure::passphrase(*unfit),

@@ -1,12 +1,14 @@
 //! Sentences about tokens and bundles.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
+use crate::cli::errors::file_sentences::held_by_another;
 use crate::cli::errors::{self, Failure, code};
 use crate::cli::output;
 use crate::cli::output::time;
-use keyvault_os::fs::lock::Process;
+use keyvault_os::fs::lock::Held;
 use keyvault_vault::TokenError;
 use keyvault_vault::state::pin::Standing;
 
@@ -20,6 +22,26 @@ pub(in crate::cli) fn nowhere_to_write() -> Failure {
 
 /// What is read from a bundle is recorded or not read.
 pub(in crate::cli) fn reads_not_written(path: &Path, why: &io::Error) -> Failure {
+    if let Some(kind) = no_file(path) {
+        return Failure::failed(
+            &format!(
+                "Reads from a bundle must be recorded in a file, but {} is {kind}.",
+                output::quoted(path)
+            ),
+            Some("Nothing was released. Set KEYVAULT_READS to a new file, or to one that keyvault wrote."),
+        );
+    }
+    if why.kind() == io::ErrorKind::PermissionDenied {
+        return Failure::failed(
+            &format!(
+                "Reads from a bundle must be recorded, but you are not permitted to write {}.",
+                output::quoted(path)
+            ),
+            Some(
+                "Nothing was released. Check its owner and mode with `ls -l`, or set KEYVAULT_READS to another file.",
+            ),
+        );
+    }
     Failure::failed(
         &format!(
             "Reads from a bundle must be recorded, but {} cannot be written: {}.",
@@ -30,18 +52,30 @@ pub(in crate::cli) fn reads_not_written(path: &Path, why: &io::Error) -> Failure
     )
 }
 
+/// The word for what a path is, if it is there and nothing that a log can be kept in.
+fn no_file(path: &Path) -> Option<&'static str> {
+    let kind = std::fs::symlink_metadata(path).ok()?.file_type();
+    if kind.is_file() {
+        None
+    } else if kind.is_dir() {
+        Some("a folder")
+    } else if kind.is_symlink() {
+        Some("a symbolic link, which keyvault does not follow")
+    } else if kind.is_fifo() {
+        Some("a named pipe")
+    } else if kind.is_socket() {
+        Some("a socket")
+    } else {
+        Some("a device")
+    }
+}
+
 /// Another process, perhaps one of the same job, holds the log and does not let go.
-pub(in crate::cli) fn reads_busy(path: &Path, holder: Option<&Process>) -> Failure {
-    let path = output::quoted(path);
-    let message = match holder {
-        Some(Process { id, name }) => {
-            format!("Process {id} ({}) has locked {path} for more than 10 s.", output::harmless_line(name))
-        }
-        None => format!("Another process has locked {path} for more than 10 s."),
-    };
-    let hint =
-        "Nothing was released, because each read is recorded there. Set KEYVAULT_READS to another file.";
-    Failure::new(code::BUSY, "busy", message, Some(hint))
+pub(in crate::cli) fn reads_busy(held: &Held) -> Failure {
+    held_by_another(
+        held,
+        "Nothing was released, because each read is recorded there. Set KEYVAULT_READS to another file.",
+    )
 }
 
 /// A job that was to have a token, and has none.
@@ -112,6 +146,16 @@ pub(in crate::cli) fn token(error: &TokenError) -> Failure {
         TokenError::BundleDamaged => Failure::damaged(
             "The bundle was altered or truncated.",
             Some("Create it again with `keyvault bundle create --token NAME -o FILE`."),
+        ),
+        TokenError::NotByOwner { what } => Failure::damaged(
+            &format!("The {what} for this token was not signed by the vault's owner."),
+            Some(
+                "Nothing was released. Someone who has the token may have made it. The vault's owner can give it a new secret: keyvault token renew NAME",
+            ),
+        ),
+        TokenError::Newer { .. } => Failure::failed(
+            &format!("A newer version of keyvault wrote this: {error}."),
+            Some("Use that version or a newer one."),
         ),
         TokenError::BundleOfNone => Failure::refused(
             "The bundle's token was renewed or created again, so the bundle can no longer be updated.",

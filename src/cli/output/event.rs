@@ -35,6 +35,13 @@ pub(in crate::cli) fn json(of: &Of, event: &Event) -> Value {
     })
 }
 
+/// A rotation's grace is recorded in seconds.
+fn as_people_write(words: &str) -> String {
+    let seconds = words.strip_prefix("grace ").and_then(|rest| rest.strip_suffix(" s"));
+    let length = seconds.and_then(|seconds| seconds.parse().ok()).map(time::exact);
+    length.map_or_else(|| words.to_owned(), |length| format!("grace {length}"))
+}
+
 /// `   12  2026-11-21 14:03  exec      ada@host bash pts/3  stripe/live v2  (npm)`
 pub(in crate::cli) fn line(of: &Of, event: &Event) -> String {
     const SHOWN: usize = 5;
@@ -53,7 +60,7 @@ pub(in crate::cli) fn line(of: &Of, event: &Event) -> String {
     if event.keys.len() > SHOWN {
         keys += &format!(" and {} more", event.keys.len() - SHOWN);
     }
-    let words = words(event);
+    let words = as_people_write(words(event));
     let detail = if words.is_empty() { String::new() } else { format!("  ({words})") };
     let refused = if event.outcome == Outcome::Refused { " REFUSED" } else { "" };
     let line = output::harmless_line(&format!(

@@ -1,4 +1,4 @@
-//! What a rekey or a restore does not carry over from a damaged vault.
+//! What a rekey, a restore, or a recovery does not carry over from a damaged vault.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,34 @@ use crate::cli::output;
 /// How many names or rows one line holds.
 const SHOWN: usize = 10;
 
+/// Whether a command says what it is about to do, or what it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Tense {
+    Ahead,
+    Done,
+}
+
+impl Tense {
+    pub(in crate::cli) fn pick<T>(self, ahead: T, done: T) -> T {
+        match self {
+            Self::Ahead => ahead,
+            Self::Done => done,
+        }
+    }
+}
+
 /// A line for each kind of loss; none if everything holds.
-pub(in crate::cli) fn told(loss: &Loss) -> Vec<String> {
+pub(in crate::cli) fn told(loss: &Loss, tense: Tense) -> Vec<String> {
     let mut lines = Vec::new();
+    let dropped = tense.pick("would be dropped", "were dropped");
     if !loss.keys.is_empty() {
         let keys = listed(loss.keys.iter().map(ToString::to_string));
-        lines.push(format!("Damaged keys are dropped: {keys}. Add them again, or restore an older backup."));
+        lines.push(format!("Damaged keys {dropped}: {keys}. Add them again, or restore an older backup."));
     }
     if !loss.values.is_empty() {
         let values = listed(loss.values.iter().map(|key| format!("{} version {}", key.name, key.version)));
         lines.push(format!(
-            "Damaged values are dropped: {values}. The keys stay; give each a new value with `keyvault rotate NAME`."
+            "Damaged values {dropped}: {values}. The keys stay; give each a new value with `keyvault rotate NAME`."
         ));
     }
     for gap in &loss.log {
@@ -28,25 +45,42 @@ pub(in crate::cli) fn told(loss: &Loss) -> Vec<String> {
             || "no earlier entry is proved".to_owned(),
             |at| format!("the last proved entry before is of {}", time::local(at)),
         );
-        let (entries, are) = if gap.from == gap.to {
-            (format!("entry {}", gap.from), "is")
+        let (entries, were) = if gap.from == gap.to {
+            (format!("entry {}", gap.from), "was")
         } else {
-            (format!("entries {} to {}", gap.from, gap.to), "are")
+            (format!("entries {} to {}", gap.from, gap.to), "were")
         };
-        lines
-            .push(format!("The audit log has a gap: {entries} cannot be proved and {are} dropped; {since}."));
+        let dropped = tense.pick("would be", were);
+        lines.push(format!(
+            "The audit log has a gap: {entries} cannot be proved and {dropped} dropped; {since}."
+        ));
     }
     if !loss.rows.is_empty() {
         // One fault of each row is enough to find it by.
         let rows: BTreeMap<_, _> = loss.rows.iter().rev().map(|fault| (&fault.row, fault)).collect();
-        let are = if rows.len() == 1 { "is" } else { "are" };
+        let were = tense.pick("would be", if rows.len() == 1 { "was" } else { "were" });
         lines.push(format!(
-            "{} {are} dropped or rebuilt: {}.",
+            "{} {were} dropped or rebuilt: {}.",
             view::counted(rows.len(), "damaged row"),
             listed(rows.into_values().map(finding))
         ));
     }
     lines
+}
+
+/// The number of things that cannot be made again from the rest, as the subject of a sentence; none if all can.
+pub(in crate::cli) fn counted(loss: &Loss) -> Option<String> {
+    let count = |count: usize, what| (count > 0).then(|| view::counted(count, what));
+    let parts: Vec<_> = [
+        count(loss.keys.len(), "key"),
+        count(loss.values.len(), "value"),
+        (!loss.log.is_empty()).then(|| "audit log entries".to_owned()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let (last, first) = parts.split_last()?;
+    Some(if first.is_empty() { last.clone() } else { format!("{} and {last}", first.join(", ")) })
 }
 
 pub(in crate::cli) fn json(loss: &Loss) -> serde_json::Value {

@@ -140,7 +140,7 @@ impl Ui {
             return Self::styled_note(&String::from_utf8_lossy(&text));
         }
         let message = format!("{} {}", self.on_err(BAD, "error:"), harmless(&failure.message));
-        let mut text = fitted(&message, "", rustix::stdio::stderr());
+        let mut text = fitted_lists(&message, rustix::stdio::stderr());
         if let Some(hint) = &failure.hint {
             text.push('\n');
             text.push_str(&fitted(&harmless(hint), "       ", rustix::stdio::stderr()));
@@ -262,10 +262,26 @@ fn fitted(text: &str, indent: &str, stream: impl AsFd) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// A message whose indented lines are a list, each item broken between words as well. Commands to copy are in hints.
+fn fitted_lists(text: &str, stream: impl AsFd) -> String {
+    let (first, items) = text.split_once('\n').unwrap_or((text, ""));
+    let mut shown = fitted(first, "", &stream);
+    let columns = rustix::termios::tcgetwinsize(&stream).map_or(0, |size| size.ws_col);
+    for item in items.lines() {
+        shown.push('\n');
+        shown.push_str(&hanging_at(item, 4, columns));
+    }
+    shown
+}
+
 /// A line whose text begins at `column`; on a terminal what does not fit goes on there in the next ones.
 #[must_use]
 pub fn hanging(line: &str, column: usize) -> String {
     let columns = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).map_or(0, |size| size.ws_col);
+    hanging_at(line, column, columns)
+}
+
+fn hanging_at(line: &str, column: usize, columns: u16) -> String {
     if columns == 0 {
         return line.to_owned();
     }

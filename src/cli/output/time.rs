@@ -143,6 +143,17 @@ pub fn between(earlier: Moment, later: Moment) -> String {
     format!("{}{name}", millis.saturating_add(unit / 2) / unit)
 }
 
+/// A length of time as people write it, in the largest unit that divides it: 86,400 seconds are `1d`, 5400 are `90m`.
+#[must_use]
+pub fn exact(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(86_400, "d"), (3600, "h"), (60, "m")];
+    let fits = |(unit, _): &(u64, &str)| seconds > 0 && seconds.is_multiple_of(*unit);
+    UNITS
+        .into_iter()
+        .find(fits)
+        .map_or_else(|| format!("{seconds}s"), |(unit, name)| format!("{}{name}", seconds / unit))
+}
+
 /// `in 5h`, `2d ago`, `just now`.
 #[must_use]
 pub fn relative(moment: Moment, now: Moment) -> String {

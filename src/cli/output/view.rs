@@ -110,12 +110,13 @@ impl KeyJson {
     }
 }
 
-/// `1 key`, `3 keys`, `3 entries`.
+/// `1 key`, `3 keys`, `3 entries`, `3 passes`.
 #[must_use]
 pub fn counted(count: usize, what: &str) -> String {
     match what.strip_suffix("ry") {
         _ if count == 1 => format!("1 {what}"),
         Some(stem) => format!("{count} {stem}ries"),
+        None if what.ends_with("ss") => format!("{count} {what}es"),
         None => format!("{count} {what}s"),
     }
 }

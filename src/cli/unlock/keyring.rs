@@ -1,11 +1,10 @@
 //! Opening a vault by the OS keyring: one command asks at a time, what it gets becomes a session for the others, and a
 //! keyring that gives nothing is named in one line before the next way is tried.
 
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use keyvault_core::crypto::SystemRng;
-use keyvault_os::fs::lock::FileLock;
+use keyvault_os::fs::lock::{FileLock, Held};
 use keyvault_os::fs::private;
 use keyvault_vault::unlock::UnlockError;
 use keyvault_vault::unlock::keyring_entry::KeyringSecret;
@@ -16,9 +15,6 @@ use super::order::opens_slot;
 use crate::cli::context::{Context, state_folder};
 use crate::cli::errors::Failure;
 use crate::cli::output::harmless_line;
-
-/// How often a command that waits for its turn looks again.
-const LOOK: Duration = Duration::from_millis(5);
 
 impl Context {
     /// What the keyring opens, if the vault has a slot for one. It is never passed over in silence: whatever comes next
@@ -169,13 +165,9 @@ fn turn(vault: &Vault, until: Instant) -> Result<Option<FileLock>, NoAnswer> {
         return Ok(None);
     }
     let path = folder.join(format!("keyring-{}", vault.identity().vault_hex()));
-    loop {
-        match FileLock::try_exclusive(&path) {
-            Ok(Some(turn)) => return Ok(Some(turn)),
-            Ok(None) if Instant::now() < until => sleep(LOOK),
-            Ok(None) => return Err(NoAnswer::TimedOut),
-            Err(_) => return Ok(None),
-        }
+    match FileLock::exclusive_within(&path, until.saturating_duration_since(Instant::now())) {
+        Ok(turn) => Ok(Some(turn)),
+        Err(error) => Held::of(&error).map_or(Ok(None), |held| Err(NoAnswer::Failed(held.to_string()))),
     }
 }
 

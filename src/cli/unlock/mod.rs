@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::Path;
 
 use keyvault_core::secret::{ReadError, SecretBytes};
-use keyvault_os::fs::lock::FileLock;
+use keyvault_os::fs::lock::{ANSWER, FileLock, Held};
 use keyvault_os::fs::{memory_folder, private};
 use keyvault_os::terminal::prompt;
 use keyvault_vault::audit::Outcome;
@@ -24,7 +24,7 @@ use super::context::{
     Context, NOT_TYPED, STDIN, read_secret, refuse_terminal, runtime_folder, state_folder, variable,
     without_final_newline,
 };
-use super::errors::Failure;
+use super::errors::{Failure, file_sentences};
 use super::output;
 use super::output::time;
 
@@ -39,9 +39,9 @@ pub(in crate::cli) const PASSPHRASE: &str = "KEYVAULT_PASSPHRASE";
 /// How often a passphrase may be typed.
 const TRIES: u32 = 3;
 
-/// Another command has asked, here or on another terminal, and nobody has answered it yet.
-pub(in crate::cli) const WAITING_FOR_ANSWER: &str =
-    "Another keyvault command is waiting for an answer. This one continues after it (Ctrl-C to cancel).";
+/// The remedy where another command has asked, here or on another terminal, and nobody answers it.
+pub(in crate::cli) const UNANSWERED: &str =
+    "Nothing was done. If it is waiting for an answer, give one; otherwise end it. Then try again.";
 
 impl Context {
     /// Opens the vault's file and says in a line each what was noticed about it.
@@ -194,12 +194,11 @@ impl Context {
         // they ask one after the other, as the terminal gives them their turn.
         let folder = state_folder()?;
         let lock = folder.join(format!("prompt-{}", vault.identity().vault_hex()));
-        let goes_on = || {
-            self.ui.note(WAITING_FOR_ANSWER);
-            true
-        };
-        let _turn =
-            private::create_folder(&folder).and_then(|()| FileLock::exclusive_for_answer(&lock, &goes_on));
+        let turn = private::create_folder(&folder)
+            .and_then(|()| FileLock::exclusive_for_answer(&lock, &|held| self.waits_for_answer(held)));
+        if let Some(held) = turn.as_ref().err().and_then(Held::of) {
+            return Err(file_sentences::held_by_another(held, UNANSWERED));
+        }
         if let Some(session) = vault.session(self.now()) {
             return Ok(session.into());
         }
@@ -208,6 +207,22 @@ impl Context {
             self.keep_session(vault, &access, "passphrase typed", true);
         }
         Ok(access)
+    }
+
+    /// Says that another command may be waiting for an answer, and whether this one waits for that.
+    pub(in crate::cli) fn waits_for_answer(&self, held: &Held) -> bool {
+        if !self.may_ask() {
+            return false;
+        }
+        let who = match &held.holder {
+            Some(process) => format!("Process {} ({})", process.id, process.name),
+            None => "Another keyvault command".to_owned(),
+        };
+        self.ui.note(&format!(
+            "{who} is waiting for an answer. This command continues after it, and waits at most {} s (Ctrl-C to cancel).",
+            ANSWER.as_secs()
+        ));
+        true
     }
 
     /// Recorded first: a session that the log does not know must not exist. Without one the passphrase is typed or the

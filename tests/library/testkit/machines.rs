@@ -1,6 +1,8 @@
 //! Vectors of tokens: what a token's bearer gets of a vault and of a bundle, what a token's owner notices, and the
 //! keyring's slot.
 
+use keyvault_core::crypto::{SealingKey, Signed, SigningKey};
+
 use super::bases::DAY;
 use super::forge::{Forge, Tag, at, pad, text};
 pub(crate) use super::machines_base::Machines;
@@ -81,11 +83,11 @@ fn texts(set: &mut Set) {
     };
     slip("prefix", whole.replace("kvt_", "kvx_"), "another first word");
     slip("upper-prefix", whole.replace("kvt_", "KVT_"), "the first word in upper case");
-    slip("short", whole[..52].to_owned(), "the last character is missing");
+    slip("short", whole[..74].to_owned(), "the last character is missing");
     slip("long", format!("{whole}0"), "one character more");
     slip("prefix-only", "kvt_".to_owned(), "the first word alone");
     let last = if whole.ends_with('0') { '1' } else { '0' };
-    slip("checksum", format!("{}{last}", &whole[..52]), "the last digit of the checksum is another");
+    slip("checksum", format!("{}{last}", &whole[..74]), "the last digit of the checksum is another");
     let swapped: String = [&whole[..4], &whole[5..6], &whole[4..5], &whole[6..]].concat();
     slip("swapped", swapped, "the first two characters are exchanged");
     slip("dash", format!("{}-{}", &whole[..20], &whole[21..]), "a character that base62 does not have");
@@ -151,16 +153,59 @@ fn views(set: &mut Set) {
     let malformed = Fails("view-malformed", "granted", "");
     let mut bad = |word: &str, comment: &str, make: &dyn Fn(Vec<u8>) -> Vec<u8>| {
         fails(set, &format!("token-view-{word}"), malformed, comment, |_, ci| {
-            ci.put_padded_view(&make(ci.view()));
+            ci.put_view(&make(ci.view()));
         });
     };
-    bad("unpadded", "the view is not padded", &|view| view);
-    bad("cut", "the view ends a byte early", &|view| pad(&view[..view.len() - 1]));
-    bad("more", "the view has a byte more", &|view| pad(&[&view[..], &[0]].concat()));
-    bad("no-name", "the view's name is empty", &|view| pad(&[&[0; 4], &view[6..]].concat()));
+    // Kind, token's id, change.
+    let head = 1 + 16 + 8;
+    bad("cut", "the view ends a byte early", &|view| view[..view.len() - 1].to_vec());
+    bad("more", "the view has a byte more", &|view| [&view[..], &[0]].concat());
+    bad("kind", "the view is of a token of another kind", &|view| [&[2], &view[1..]].concat());
+    bad("other-id", "the view names another token", &|mut view| {
+        view[1] ^= 1;
+        view
+    });
+    bad("other-change", "the view names another change", &|mut view| {
+        view[17] ^= 1;
+        view
+    });
+    bad("no-name", "the view's name is empty", &|view| [&view[..head], &[0; 4], &view[head + 6..]].concat());
     bad("option", "the option of the view's expiry is 2", &|mut view| {
-        view[4 + 2 + 8] = 2;
-        pad(&view)
+        view[head + 4 + 2 + 8] = 2;
+        view
+    });
+    fails(set, "token-view-unpadded", malformed, "the view is not padded", |_, ci| {
+        ci.put_padded_view(&ci.view());
+    });
+    let field = |number: u8| [1, 0, 0, 0, number, 0, 1, 0, 0, 0, 9];
+    let newer = Fails("view-newer", "granted", "");
+    fails(set, "token-view-even-field", newer, "the view has an even field", |_, ci| {
+        let view = ci.view();
+        ci.put_view(&[&view[..view.len() - 4], &field(2)].concat());
+    });
+    let origin = Fails("view-origin", "granted", "");
+    fails(set, "token-view-by-its-bearer", origin, "the bearer has signed the view itself", |_, ci| {
+        ci.bind_itself();
+    });
+    fails(
+        set,
+        "token-view-by-its-bearer-as-owner",
+        origin,
+        "the bearer has signed the view, and put its signer into the vault",
+        |f, ci| {
+            let own = ci.bind_itself();
+            f.put("vault", "signer", "id = 1", &own.signer().encode());
+        },
+    );
+    fails(set, "token-view-unsigned", origin, "the view's signature has no parts", |_, ci| {
+        ci.put_signed_view(&ci.view(), &[0; 4]);
+    });
+    fails(set, "token-view-signed-as-a-bundle", origin, "the view is signed as a bundle", |f, ci| {
+        let view = ci.view();
+        ci.put_signed_view(&view, &f.keys.signing.sign(Signed::Bundle, &f.identity, &view));
+    });
+    fails(set, "token-view-signer-altered", origin, "a bit of the vault's signer is altered", |f, _| {
+        f.flip("vault", "signer", "id = 1", 20);
     });
 }
 
@@ -414,16 +459,36 @@ fn bundles(set: &mut Set) {
     alter("text", "bundle", 44 + 60, "a bit of the sealed content is altered, in its text");
     alter("tag", "bundle", bytes.len() - 1, "a bit of the sealed content is altered, in its tag");
     bad("unpadded", "bundle", bearer.bundle_of(change, &plain), "the content is not padded");
-    let more = bearer.bundle_of(change, &pad(&[&plain[..], &[0]].concat()));
+    let more = bearer.owners_bundle(change, &[&plain[..], &[0]].concat());
     bad("more", "bundle", more, "the content has a byte more");
-    let less = bearer.bundle_of(change, &pad(&plain[..plain.len() - 1]));
+    let less = bearer.owners_bundle(change, &plain[..plain.len() - 1]);
     bad("content-cut", "bundle", less, "the content ends a byte early");
+    let other = bearer.owners_bundle(change, &[&[2], &plain[1..]].concat());
+    bad("kind", "bundle", other, "the content is for a token of another kind");
+    let later = bearer.owners_bundle(change + 1, &plain);
+    bad("relabelled", "bundle", later, "the content is of another change than the label");
+    let even = [&plain[..plain.len() - 4], &[1, 0, 0, 0, 2, 0, 0, 0, 0, 0]].concat();
+    bad("even-field", "bundle-newer", bearer.owners_bundle(change, &even), "the content has an even field");
+    let own = SigningKey::of_seed(SealingKey::from_bytes(&[9; 32]).unwrap());
+    let owners = &forge.keys.signing;
+    let mut minted = |word: &str, signing: &SigningKey, named: &SigningKey, comment: &str| {
+        let bundle = bearer.bundle_of(change, &bearer.signed_content(&plain, signing, named));
+        bad(word, "bundle-origin", bundle, comment);
+    };
+    minted("by-its-bearer", &own, &own, "someone who saw the token has signed it, and names themselves");
+    minted(
+        "by-its-bearer-as-owner",
+        &own,
+        owners,
+        "someone who saw the token has signed it, and names the owner",
+    );
+    minted("signer-altered", owners, &own, "the owner has signed it; it names another signer");
     for (name, text, reason, now, comment) in [
         ("bundle-other-token", named, "other-bundle", now, "the token is another"),
         ("bundle-expired", ci.clone(), "token-expired", CI_EXPIRES, "at the token's expiry"),
         (
             "bundle-token-text",
-            ci[..52].to_owned(),
+            ci[..74].to_owned(),
             "not-a-token",
             now,
             "the token's last character is missing",

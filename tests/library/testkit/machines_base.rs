@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use data_encoding::BASE64;
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::{Decoder, Encoder};
-use keyvault_core::crypto::{self, SealingKey, sha256};
+use keyvault_core::crypto::{self, SealingKey, Signed, SigningKey, sha256};
 use keyvault_core::name::EnvName;
 use keyvault_exec::release::Selection;
 use keyvault_vault::audit::Action;
@@ -183,7 +183,7 @@ pub(crate) struct Bearer<'f> {
 
 impl<'f> Bearer<'f> {
     pub(crate) fn of(forge: &'f Forge, token: &str) -> Self {
-        let secret = SealingKey::derive_from(&token.as_bytes()[4..47], "keyvault token", &[]);
+        let secret = SealingKey::derive_from(&token.as_bytes()[4..69], "keyvault token", &[]);
         let id = secret.derive("keyvault token id", &[]).expose()[..16].try_into().unwrap();
         Self { forge, id, reader: secret.derive("keyvault token reader", &[]) }
     }
@@ -205,9 +205,22 @@ impl<'f> Bearer<'f> {
         self.forge.blob(&format!("SELECT sealed FROM token_view WHERE {}", self.mine()))
     }
 
+    /// What is signed of the view.
     pub(crate) fn view(&self) -> Vec<u8> {
         let place = at("token_view", &self.id, 0, self.change());
-        unpad(&self.forge.open(&self.key("view"), "keyvault token view", place, &self.sealed_view()))
+        let plain =
+            unpad(&self.forge.open(&self.key("view"), "keyvault token view", place, &self.sealed_view()));
+        Decoder::new(&plain).bytes().unwrap().to_vec()
+    }
+
+    /// Puts a text in the view's place, signed by the owner.
+    pub(crate) fn put_view(&self, text: &[u8]) {
+        let signature = self.forge.keys.signing.sign(Signed::View, &self.forge.identity, text);
+        self.put_signed_view(text, &signature);
+    }
+
+    pub(crate) fn put_signed_view(&self, text: &[u8], signature: &[u8]) {
+        self.put_padded_view(&pad(&Encoder::new().bytes(text).bytes(signature).finish()));
     }
 
     pub(crate) fn put_padded_view(&self, padded: &[u8]) {
@@ -261,11 +274,24 @@ impl<'f> Bearer<'f> {
     /// The view anew, with the grants that there are.
     pub(crate) fn bind(&self) {
         let rows = self.granted();
+        self.put_view(&self.view_of(&rows));
+    }
+
+    /// The view's text with these grants.
+    fn view_of(&self, rows: &[(Tag, Vec<u8>)]) -> Vec<u8> {
         let hashes = rows.iter().flat_map(|(item, sealed)| [&item[..], &sha256(sealed)].concat());
-        let digest = self.key("view").digest(&[b"keyvault token grants", &hashes.collect::<Vec<u8>>()]);
+        let hash = sha256(&[&b"keyvault token grants"[..], &hashes.collect::<Vec<u8>>()].concat());
         let view = self.view();
         let count = u32::try_from(rows.len()).unwrap().to_le_bytes();
-        self.put_padded_view(&pad(&[&view[..view.len() - 20], &count, &digest].concat()));
+        [&view[..view.len() - 40], &count, &hash, &[0; 4]].concat()
+    }
+
+    /// The view with the grants that there are, as the bearer would make it: signed by a key of its own.
+    pub(crate) fn bind_itself(&self) -> SigningKey {
+        let own = SigningKey::of_seed(self.key("view"));
+        let text = self.view_of(&self.granted());
+        self.put_signed_view(&text, &own.sign(Signed::View, &self.forge.identity, &text));
+        own
     }
 
     fn granted(&self) -> Vec<(Tag, Vec<u8>)> {
@@ -307,7 +333,21 @@ impl<'f> Bearer<'f> {
         let change = u64::from_le_bytes(bytes[36..44].try_into().unwrap());
         let place = at("bundle", &self.id, 0, change);
         let plain = self.forge.open(&self.key("bundle"), "keyvault bundle", place, &bytes[44..]);
-        (change, unpad(&plain))
+        let signed = unpad(&plain);
+        (change, Decoder::new(&signed).bytes().unwrap().to_vec())
+    }
+
+    /// The padded plaintext of a bundle with this content, signed by a key.
+    pub(crate) fn signed_content(&self, content: &[u8], signing: &SigningKey, named: &SigningKey) -> Vec<u8> {
+        let signature = signing.sign(Signed::Bundle, &self.forge.identity, content);
+        let signer = named.signer().encode();
+        pad(&Encoder::new().bytes(content).bytes(&signature).bytes(&signer).finish())
+    }
+
+    /// A bundle with this content, signed by the owner.
+    pub(crate) fn owners_bundle(&self, change: u64, content: &[u8]) -> String {
+        let signing = &self.forge.keys.signing;
+        self.bundle_of(change, &self.signed_content(content, signing, signing))
     }
 
     /// A bundle with this padded content.
@@ -328,6 +368,7 @@ impl<'f> Bearer<'f> {
     pub(crate) fn bundle_content(&self, text: &str, now: i64) -> Value {
         let (_, plain) = self.bundle(text);
         let mut from = Decoder::new(&plain);
+        from.fixed(1 + 16 + 8).unwrap();
         from.text().unwrap();
         from.i64().unwrap();
         from.option(Decoder::i64).unwrap();

@@ -400,12 +400,13 @@ fn class(error: &VaultError) -> &'static str {
         | VaultError::Store(StoreError::NotAVault)
         | VaultError::Token(TokenError::NotABundle) => "foreign",
         VaultError::Store(StoreError::OlderFormat { .. } | StoreError::NewerFormat { .. })
-        | VaultError::State(StateError::NewerRecord { .. }) => "format",
+        | VaultError::State(StateError::Newer { .. })
+        | VaultError::Token(TokenError::Newer { .. }) => "format",
         VaultError::Store(StoreError::Schema { .. }) => "hostile",
         VaultError::Store(StoreError::Damaged { .. } | StoreError::NoLog)
         | VaultError::State(_)
         | VaultError::Audit(_)
-        | VaultError::Token(TokenError::BundleDamaged) => "damaged",
+        | VaultError::Token(TokenError::BundleDamaged | TokenError::NotByOwner { .. }) => "damaged",
         VaultError::Token(
             TokenError::OpensNothing | TokenError::Expired { .. } | TokenError::OtherBundle,
         )

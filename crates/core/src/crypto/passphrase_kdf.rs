@@ -13,9 +13,7 @@ use super::key::{KEY_LEN, SealingKey};
 pub struct Cost {
     /// Memory in KiB.
     pub memory_kib: u32,
-    /// Passes over the memory.
     pub passes: u32,
-    /// Lanes.
     pub lanes: u32,
 }
 

@@ -48,7 +48,6 @@ macro_rules! name_type {
                 check(text).map(|()| Self(text.to_owned()))
             }
 
-            /// The text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -53,7 +53,6 @@ pub fn parse(text: &str) -> Result<EnvName, Refused> {
 pub struct Rule(&'static str);
 
 impl Rule {
-    /// The pattern.
     #[must_use]
     pub fn pattern(self) -> &'static str {
         self.0

@@ -12,7 +12,7 @@ mod text;
 mod token;
 
 pub use kind::{Kind, UnknownKind};
-pub use token::token_checksum_ok;
+pub use token::{base62, from_base62, token_checksum_ok, token_with_tail};
 
 use crate::clock::{Rng, RngError};
 use crate::codec::{Decoder, Encoder, Malformed};
@@ -132,7 +132,6 @@ impl Recipe {
         Ok(Self { kind, length, prefix: prefix.to_owned() })
     }
 
-    /// The shape.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind

@@ -17,12 +17,23 @@ const CHECKSUM: usize = 6;
 
 /// A token of `length` random characters.
 pub(super) fn token(rng: &dyn Rng, prefix: &[u8], length: usize) -> Result<SecretBytes, RecipeError> {
+    token_with_tail(rng, prefix, length, &[])
+}
+
+/// `prefix`, `length` random characters, `tail`, and the checksum of all of them.
+pub fn token_with_tail(
+    rng: &dyn Rng,
+    prefix: &[u8],
+    length: usize,
+    tail: &[u8],
+) -> Result<SecretBytes, RecipeError> {
     let mut draws = Draws::new(rng);
-    let mut token = SecretWriter::with_capacity(prefix.len() + length + CHECKSUM);
+    let mut token = SecretWriter::with_capacity(prefix.len() + length + tail.len() + CHECKSUM);
     token.push(prefix)?;
     for _ in 0..length {
         token.push(&[draws.one_of(BASE62)?])?;
     }
+    token.push(tail)?;
     let checksum = checksum(token.written());
     token.push(&checksum)?;
     Ok(token.finish())
@@ -36,15 +47,30 @@ pub fn token_checksum_ok(text: &[u8]) -> bool {
         .is_some_and(|(body, last)| !body.is_empty() && *last == checksum(body))
 }
 
-/// The CRC-32 of `body` in base62, most significant digit first, with leading zeros.
+/// The CRC-32 of `body`.
 fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
-    let mut digits = [b'0'; CHECKSUM];
-    let mut rest = crc32(body);
+    base62(u128::from(crc32(body)))
+}
+
+/// A number in base62, most significant digit first, with leading zeros. 22 digits hold 128 bits.
+#[must_use]
+pub fn base62<const DIGITS: usize>(number: u128) -> [u8; DIGITS] {
+    let mut digits = [b'0'; DIGITS];
+    let mut rest = number;
     for digit in digits.iter_mut().rev() {
         *digit = BASE62.get(usize::try_from(rest % 62).unwrap_or(0)).copied().unwrap_or(b'0');
         rest /= 62;
     }
     digits
+}
+
+/// The number that these digits are; `None` if one is no digit of base62, or the number has more than 128 bits.
+#[must_use]
+pub fn from_base62(digits: &[u8]) -> Option<u128> {
+    digits.iter().try_fold(0_u128, |number, digit| {
+        let value = BASE62.iter().position(|known| known == digit)?;
+        number.checked_mul(62)?.checked_add(u128::try_from(value).ok()?)
+    })
 }
 
 /// CRC-32 of IEEE 802.3: reflected polynomial `0xEDB88320`, all ones before and after. Bit by bit, for a token has
@@ -66,6 +92,17 @@ mod tests {
 
     use super::super::draw::testing::{Counter, even};
     use super::*;
+
+    #[test]
+    fn base62_of_128_bits_reads_back_and_more_bits_are_none() {
+        for number in [0, 1, 61, 62, u128::from(u32::MAX), u128::MAX] {
+            assert_eq!(from_base62(&base62::<22>(number)), Some(number));
+        }
+        assert_eq!(&base62::<22>(u128::MAX), b"7n42DGM5Tflk9n8mt7Fhc7");
+        assert_eq!(from_base62(b"7n42DGM5Tflk9n8mt7Fhc8"), None, "2^128");
+        assert_eq!(from_base62(b"zzzzzzzzzzzzzzzzzzzzzz"), None);
+        assert_eq!(from_base62(b"-"), None);
+    }
 
     #[test]
     fn the_crc_is_the_one_of_ieee_802_3() {

@@ -12,5 +12,5 @@ pub use self::changes::{Fate, Given, Glance, Outcomes};
 pub use self::compose::{ComposedVariable, Piece, State, WhenMissing};
 pub use self::problem::{Problem, Refusal, ReleaseError};
 pub use self::select::Selection;
-pub use self::stage::{Fitted, Part, Preview, Released, Resolved, Staged, stage, stage_text};
+pub use self::stage::{Fitted, Part, Preview, Released, Resolved, Skipped, Staged, stage, stage_text};
 pub use keyvault_vault::Encoding;

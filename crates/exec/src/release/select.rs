@@ -7,7 +7,7 @@ use keyvault_vault::{KeyView, Status, Unrecorded, VaultError};
 
 use super::compose::ComposedVariable;
 use super::problem::Problem;
-use super::stage::{Resolved, Staging};
+use super::stage::{Resolved, Skipped, Staging};
 
 /// Which keys are asked for. The ways add up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,8 +48,8 @@ impl Selection {
     }
 }
 
-/// The keys that pass, and what was left out of them because it has expired.
-type Chosen = (Vec<(KeyView, Option<EnvName>)>, Vec<KeyName>);
+/// The keys that pass, and those that were left out.
+type Chosen = (Vec<(KeyView, Option<EnvName>)>, Skipped);
 
 impl Staging<'_> {
     /// Stages what is chosen by name, scope or as a whole.
@@ -98,7 +98,7 @@ impl Staging<'_> {
     fn choose(&mut self, selection: &Selection) -> Result<Chosen, VaultError> {
         let now = self.now;
         let mut chosen: BTreeMap<(Option<EnvName>, KeyName), KeyView> = BTreeMap::new();
-        let mut skipped = BTreeSet::new();
+        let (mut expired, mut revoked) = (BTreeSet::new(), BTreeSet::new());
         for (key, variable, strict) in self.candidates(selection)? {
             let name = key.name().clone();
             if !strict && selection.apart.iter().any(|(_, apart)| *apart == name) {
@@ -114,9 +114,11 @@ impl Staging<'_> {
                     chosen.insert((variable, name), key);
                 }
                 Status::Revoked if strict => self.problem_once(Problem::Revoked(name)),
-                Status::Revoked => {}
+                Status::Revoked => {
+                    revoked.insert(name);
+                }
                 Status::Expired if selection.skip_expired && !strict => {
-                    skipped.insert(name);
+                    expired.insert(name);
                 }
                 Status::Expired => {
                     let since = key.expires().unwrap_or(now);
@@ -124,11 +126,13 @@ impl Staging<'_> {
                 }
             }
         }
-        if chosen.is_empty() && skipped.is_empty() && self.staged.problems.is_empty() {
+        if chosen.is_empty() && expired.is_empty() && self.staged.problems.is_empty() {
             self.problem(Problem::NothingLeft);
         }
         let chosen = chosen.into_iter().map(|((variable, _), key)| (key, variable)).collect();
-        Ok((chosen, skipped.into_iter().collect()))
+        let skipped =
+            Skipped { expired: expired.into_iter().collect(), revoked: revoked.into_iter().collect() };
+        Ok((chosen, skipped))
     }
 
     /// Every key that the selection names, in any of its ways, with the variable and whether it was named strictly.

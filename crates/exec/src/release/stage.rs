@@ -67,12 +67,19 @@ impl Part<Unrecorded> {
     }
 }
 
+/// Keys that were not chosen by name, and are left out.
+#[derive(Debug, Default)]
+pub struct Skipped {
+    /// Where it was asked for that expired ones are.
+    pub expired: Vec<KeyName>,
+    pub revoked: Vec<KeyName>,
+}
+
 #[derive(Debug)]
 pub(super) struct Content<V> {
     /// Ordered by variable, those apart first.
     pub(super) values: Vec<Resolved<V>>,
-    /// Expired keys that were left out, as was asked for.
-    pub(super) skipped: Vec<KeyName>,
+    pub(super) skipped: Skipped,
     /// How it stands with each variable that a file asks for, in that order.
     pub(super) states: Vec<(EnvName, State)>,
     pub(super) problems: Vec<Problem>,
@@ -80,7 +87,7 @@ pub(super) struct Content<V> {
 
 impl<V> Default for Content<V> {
     fn default() -> Self {
-        Self { values: Vec::new(), skipped: Vec::new(), states: Vec::new(), problems: Vec::new() }
+        Self { values: Vec::new(), skipped: Skipped::default(), states: Vec::new(), problems: Vec::new() }
     }
 }
 
@@ -230,9 +237,9 @@ impl Released {
         &self.0.values
     }
 
-    /// Expired keys that were left out.
+    /// Keys that were chosen by their scope or among all, and left out.
     #[must_use]
-    pub fn skipped(&self) -> &[KeyName] {
+    pub fn skipped(&self) -> &Skipped {
         &self.0.skipped
     }
 
@@ -261,8 +268,7 @@ pub struct Preview {
     /// The keys and their variables, ordered by variable and those apart first; a composed variable stands with each of
     /// its keys.
     pub keys: Vec<(KeyName, Option<EnvName>)>,
-    /// Expired keys that would be left out.
-    pub skipped: Vec<KeyName>,
+    pub skipped: Skipped,
     /// Optional variables that would stay unset, and why.
     pub left_out: Vec<(EnvName, Vec<Problem>)>,
     /// Variables that would get a text that stands in for a key.

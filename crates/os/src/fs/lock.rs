@@ -8,16 +8,19 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
-/// As for the vault itself. Who answers a question is done by then, and a word on the same terminal would fall into the
-/// answer.
+/// As for the vault itself. A person who answers a question is done by then, and a word on the same terminal would fall
+/// into the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much longer a person may take to answer the holder's question.
+pub const ANSWER: Duration = Duration::from_secs(60);
 
 /// How often it is looked until then.
 const LOOK: Duration = Duration::from_millis(5);
@@ -25,8 +28,34 @@ const LOOK: Duration = Duration::from_millis(5);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
     pub id: u32,
-    /// What it runs, as the system calls it.
+    /// The program, as the system calls it.
     pub name: String,
+}
+
+/// Another process held a lock for the whole time that we were ready to wait. Travels as an [`io::Error`] of the kind
+/// [`io::ErrorKind::TimedOut`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} has locked '{}' for more than {} s", shown(.holder.as_ref()), .path.display().to_string().escape_debug(), .waited.as_secs())]
+pub struct Held {
+    pub path: PathBuf,
+    /// The holder, as far as the system tells.
+    pub holder: Option<Process>,
+    pub waited: Duration,
+}
+
+fn shown(holder: Option<&Process>) -> String {
+    holder.map_or_else(
+        || "another process".to_owned(),
+        |Process { id, name }| format!("process {id} ({})", name.escape_debug()),
+    )
+}
+
+impl Held {
+    /// The lock that an error is about, if it is about one.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
 }
 
 /// A lock that is held until this is dropped. The file stays: removing it would let two processes hold "the" lock.
@@ -36,31 +65,34 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Makes the file (0600) if it is not there, and waits for the lock; [`io::ErrorKind::TimedOut`] after ten seconds.
+    /// Makes the file (0600) if it is not there, and waits for the lock; [`Held`] after ten seconds.
     pub fn exclusive(path: &Path) -> io::Result<Self> {
-        let file = open(path)?;
-        lock_within(&file, PATIENCE)?;
-        Ok(Self { held: file })
+        Self::exclusive_within(path, PATIENCE)
     }
 
-    /// The same for what a person answers while it is held: after ten seconds `goes_on` is asked once whether to wait for
-    /// that without limit.
-    pub fn exclusive_for_answer(path: &Path, goes_on: &dyn Fn() -> bool) -> io::Result<Self> {
-        match Self::exclusive(path) {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut && goes_on() => {}
-            lock => return lock,
-        }
+    /// Waits for the lock as [`Self::exclusive`] does, but for at most `limit`.
+    pub fn exclusive_within(path: &Path, limit: Duration) -> io::Result<Self> {
         let file = open(path)?;
-        loop {
-            match flock(&file, FlockOperation::LockExclusive) {
-                Ok(()) => return Ok(Self { held: file }),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+        match lock_within(&file, limit) {
+            Ok(()) => Ok(Self { held: file }),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let held = Held { path: path.to_owned(), holder: holder(path), waited: limit };
+                Err(io::Error::new(io::ErrorKind::TimedOut, held))
             }
+            Err(error) => Err(error),
         }
     }
 
-    /// The same without waiting: `None` if another holds it.
+    /// Waits for a lock that may be held while a person answers a question: after ten seconds `goes_on` is asked once
+    /// whether to wait [`ANSWER`] more.
+    pub fn exclusive_for_answer(path: &Path, goes_on: &dyn Fn(&Held) -> bool) -> io::Result<Self> {
+        match Self::exclusive(path) {
+            Err(error) if Held::of(&error).is_some_and(goes_on) => Self::exclusive_within(path, ANSWER),
+            lock => lock,
+        }
+    }
+
+    /// Takes the lock without waiting: `None` if another holds it.
     pub fn try_exclusive(path: &Path) -> io::Result<Option<Self>> {
         let file = open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -101,10 +133,20 @@ pub(crate) fn lock_within(file: impl AsFd, limit: Duration) -> io::Result<()> {
     }
 }
 
-/// Who holds the lock on a file, as far as the system tells: Linux lists locks by device and inode, and some file systems
-/// call the device otherwise there.
+/// The process that holds the lock on a file, as far as the system tells: Linux lists locks by device and inode, and some
+/// file systems call the device otherwise there.
 #[must_use]
 pub fn holder(path: &Path) -> Option<Process> {
+    listed(path, "FLOCK", |_| true)
+}
+
+/// Another process that holds a POSIX lock for writing on a file, as a database's writer does.
+#[must_use]
+pub fn writer(path: &Path) -> Option<Process> {
+    listed(path, "POSIX", |id| id != std::process::id())
+}
+
+fn listed(path: &Path, kind: &str, counts: impl Fn(u32) -> bool) -> Option<Process> {
     let facts = fs::symlink_metadata(path).ok()?;
     let (major, minor) = (rustix::fs::major(facts.dev()), rustix::fs::minor(facts.dev()));
     let place = format!("{major:02x}:{minor:02x}:{}", facts.ino());
@@ -112,8 +154,8 @@ pub fn holder(path: &Path) -> Option<Process> {
     // `1: FLOCK  ADVISORY  WRITE 77 fe:00:1234 0 EOF`; a waiter has an arrow before its kind.
     let holding = |line: &str| {
         let mut fields = line.split_whitespace().skip(1);
-        let of_kind = fields.next() == Some("FLOCK");
-        let id = fields.nth(2)?.parse::<u32>().ok().filter(|id| *id > 0)?;
+        let of_kind = fields.next() == Some(kind) && fields.nth(1) == Some("WRITE");
+        let id = fields.next()?.parse::<u32>().ok().filter(|id| *id > 0 && counts(*id))?;
         (of_kind && fields.next() == Some(place.as_str())).then_some(id)
     };
     let id = locks.lines().find_map(holding)?;
@@ -165,12 +207,26 @@ mod tests {
         let path = folder.path().join("lock");
         assert_eq!(holder(&path), None);
         let first = FileLock::exclusive(&path).unwrap();
-        let error = lock_within(open(&path).unwrap(), Duration::from_millis(20)).unwrap_err();
+        let error = FileLock::exclusive_within(&path, Duration::from_millis(20)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(Held::of(&error).unwrap().path, path);
         // Some file systems hide it, but it is never another.
         assert!(holder(&path).is_none_or(|process| process.id == std::process::id()));
         drop(first);
         assert_eq!(holder(&path), None);
+    }
+
+    #[test]
+    fn only_a_lock_that_is_held_is_an_error_with_a_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = FileLock::exclusive(&folder.path().join("none/lock")).unwrap_err();
+        assert_eq!(Held::of(&error), None);
+        let (path, waited) = (folder.path().join("lock"), Duration::from_secs(10));
+        let held = |holder| Held { path: path.clone(), holder, waited }.to_string();
+        let end = format!("has locked '{}' for more than 10 s", path.display());
+        assert_eq!(held(None), format!("another process {end}"));
+        let holder = Process { id: 7, name: "a\u{1b}".to_owned() };
+        assert_eq!(held(Some(holder)), format!("process 7 (a\\u{{1b}}) {end}"));
     }
 
     #[test]

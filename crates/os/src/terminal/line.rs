@@ -24,7 +24,6 @@ pub(super) enum Echo {
 pub(super) enum Step {
     /// The line goes on.
     More,
-    /// Enter.
     Done,
     /// Ctrl-D on an empty line.
     Eof,
@@ -35,7 +34,6 @@ pub(super) enum Step {
 #[error("the line is too long")]
 pub(super) struct LineTooLong;
 
-/// A line being typed.
 pub(super) struct Line {
     text: SecretWriter,
     /// Set by a byte for which there was no room; what follows is taken in and forgotten, lest it end up elsewhere.

@@ -86,7 +86,6 @@ impl Action {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Done.
     Done,
     /// Refused or failed.
     Refused,
@@ -108,7 +107,6 @@ impl Outcome {
 pub struct Actor {
     /// Login name.
     pub user: String,
-    /// Host name.
     pub host: String,
     /// Process id of the keyvault command.
     pub pid: u32,
@@ -131,13 +129,11 @@ pub struct KeyRef {
 /// What makes an event the record of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangeMark {
-    /// The change's number.
     pub number: u64,
     /// The state record before it, as its hash.
     pub previous: Hash,
 }
 
-/// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// The wall clock. Recorded, not trusted: order comes from the chain.

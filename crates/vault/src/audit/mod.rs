@@ -31,7 +31,6 @@ pub enum AuditError {
     },
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The random number generator.
     #[error(transparent)]
     Rng(#[from] RngError),
 }

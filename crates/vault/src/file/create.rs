@@ -27,13 +27,11 @@ use crate::tx::leaf::{self, Kind};
 pub struct Creation<'c> {
     /// Opens it from day to day.
     pub passphrase: &'c Passphrase,
-    /// At this cost.
     pub cost: Cost,
     /// Opens it when the passphrase is gone.
     pub recovery: Option<&'c RecoveryCode>,
 }
 
-/// A new vault.
 #[derive(Debug)]
 pub struct Created {
     pub path: PathBuf,

@@ -30,11 +30,8 @@ use crate::tx::{Setting, VerifiedTx};
 
 /// What the vault room needs of the world outside.
 pub struct World<'w> {
-    /// The time.
     pub clock: &'w dyn Clock,
-    /// Chance.
     pub rng: &'w dyn Rng,
-    /// Who acts.
     pub actor: Actor,
     /// What this machine remembers.
     pub pins: Pins,
@@ -46,7 +43,6 @@ pub struct World<'w> {
 }
 
 impl World<'_> {
-    /// The present moment.
     #[must_use]
     pub fn now(&self) -> Moment {
         self.clock.now()
@@ -117,30 +113,16 @@ pub enum Notice {
     StrayTokenRows,
     /// A token's grants or view were not those that the owner wrote; they are written anew.
     GrantsAltered {
-        /// The token.
         token: TokenName,
         /// What was wrong with them.
         fault: String,
     },
     /// A token's record was not the one that the owner wrote; the token is revoked, and what it could read is not known.
-    TokenDamaged {
-        /// The token.
-        token: TokenName,
-    },
+    TokenDamaged { token: TokenName },
     /// What a token's bearer read does not follow from what was recorded of it.
-    ReadsBroken {
-        /// The token.
-        token: TokenName,
-        /// What is wrong.
-        fault: AuditError,
-    },
+    ReadsBroken { token: TokenName, fault: AuditError },
     /// Another copy of the vault was seen here at a later change.
-    OlderCopy {
-        /// The other copy's pin.
-        pin: Pin,
-        /// This copy's change number.
-        change: u64,
-    },
+    OlderCopy { pin: Pin, change: u64 },
 }
 
 /// A vault file that was opened safely. Nothing in it has been believed yet.
@@ -158,7 +140,6 @@ pub struct Vault {
 /// What opens a vault's rows: the daily key, and root where the credential gives it.
 #[derive(Debug)]
 pub struct Access {
-    /// The daily key.
     pub daily: Daily,
     pub(crate) root: Option<Root>,
     /// The slot that was opened, to be held against the tree.
@@ -181,7 +162,7 @@ impl Access {
 
     /// Whether root is there, as `audit verify` from the start and `restore --adopt` need it.
     #[must_use]
-    pub fn has_root(&self) -> bool {
+    pub(crate) fn has_root(&self) -> bool {
         self.root.is_some()
     }
 }
@@ -230,13 +211,11 @@ impl Vault {
         Ok(Self { store, header, memory: OnceCell::new(), checked, pins: pins.clone(), log_moved: None })
     }
 
-    /// Which vault, which epoch.
     #[must_use]
     pub fn identity(&self) -> Identity {
         Identity { vault_id: self.header.vault_id, epoch: self.header.epoch }
     }
 
-    /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.store.path()
@@ -268,7 +247,6 @@ impl Vault {
         Ok(Access { daily: root.daily(&identity), root: Some(root), slot: Some(row.clone()) })
     }
 
-    /// Opens the recovery slot.
     pub fn open_recovery(&mut self, code: &RecoveryCode) -> Result<Access, VaultError> {
         let identity = self.identity();
         let rows = self.store.begin_reading()?.slots()?;

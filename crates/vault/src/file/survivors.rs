@@ -148,6 +148,7 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<S
     for table in ["version_key", "version_value"] {
         match others.iter().filter(|(other, ..)| *other == table).count() {
             0 => {}
+            1 => check.find(table, "has 1 row that no key names"),
             count => check.find(table, &format!("has {count} rows that no key names")),
         }
     }

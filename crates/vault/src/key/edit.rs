@@ -26,7 +26,6 @@ pub struct NewKey {
     pub variable: Option<EnvName>,
     pub scopes: BTreeSet<Scope>,
     pub tags: BTreeMap<TagKey, String>,
-    /// Words for people.
     pub note: String,
     /// After this it is refused.
     pub expires: Option<Moment>,
@@ -43,21 +42,14 @@ pub enum Origin {
 /// What `edit` changes; what is `None` or empty stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edit {
-    /// A new name.
     pub rename: Option<KeyName>,
-    /// Scopes to add.
     pub scope: BTreeSet<Scope>,
-    /// Scopes to take away.
     pub unscope: BTreeSet<Scope>,
-    /// Tags to set.
     pub tag: BTreeMap<TagKey, String>,
-    /// Tags to take away.
     pub untag: BTreeSet<TagKey>,
     /// A new expiry; `Some(None)` is never.
     pub expires: Option<Option<Moment>>,
-    /// A new variable.
     pub variable: Option<EnvName>,
-    /// A new note.
     pub note: Option<String>,
 }
 

@@ -28,9 +28,7 @@ pub struct KeyRecord {
     pub variable: EnvName,
     /// What it may be asked for by.
     pub scopes: BTreeSet<Scope>,
-    /// Free labels.
     pub tags: BTreeMap<TagKey, String>,
-    /// Words for people.
     pub note: String,
     pub created: Moment,
     /// After this it is refused.
@@ -73,7 +71,6 @@ pub struct Version {
 pub enum VersionState {
     /// Made, not yet in use.
     Pending,
-    /// In use.
     Current,
     /// Replaced, still good until its grace ends.
     Previous,
@@ -168,7 +165,6 @@ impl KeyRecord {
         self.versions.iter().any(back)
     }
 
-    /// The version in use.
     #[must_use]
     pub fn current(&self) -> Option<&Version> {
         self.versions.iter().find(|version| version.state == VersionState::Current)

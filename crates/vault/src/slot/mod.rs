@@ -134,6 +134,11 @@ pub fn replace(
     })
 }
 
+/// What [`recover`] would drop, if it was damage that kept [`replace`] from its work; otherwise the error as it was.
+pub fn recovery_loss(vault: &mut Vault, access: &Access, error: VaultError) -> Result<Loss, VaultError> {
+    if is_of_rows(&error) { Ok(before_rekey(vault, access)?.loss) } else { Err(error) }
+}
+
 /// The same with what opens the vault when the passphrase is gone. Damage that is in the way is dropped first, in a
 /// change of its own; what was lost by it.
 pub fn recover(

@@ -33,7 +33,6 @@ pub struct Outlook {
 }
 
 pub struct Rekeyed {
-    /// The new epoch.
     pub epoch: u32,
     /// Keys sealed anew.
     pub keys: usize,

@@ -35,8 +35,11 @@ pub enum StateError {
     /// The state record was not made by this vault's key.
     #[error("the state record is not authentic")]
     Record,
-    #[error("the state record has field {field}, which this version of keyvault does not know")]
-    NewerRecord { field: u16 },
+    #[error("{what}, which this version of keyvault does not know")]
+    Newer {
+        /// Which row, and what of it.
+        what: String,
+    },
     /// The chain does not fit the record.
     #[error(transparent)]
     Audit(#[from] AuditError),

@@ -31,11 +31,10 @@ pub struct Pins {
 /// What was last seen of a vault at one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {
-    /// The change's number.
     pub change: u64,
     /// Names the state record, or a token's view.
     pub hash: Hash,
-    /// The vault's epoch; none of what a token's holder sees. A rekey begins another one, so that no key of before it
+    /// The vault's epoch; none of what a token's bearer sees. A rekey begins another one, so that no key of before it
     /// makes what goes on from here.
     pub epoch: Option<u32>,
     /// Where, for people; may be lossy.

@@ -95,7 +95,7 @@ impl Record {
         }
         let record = Self::decode(&row.record, identity).map_err(|_| StateError::Record)?;
         match record.extensions.must_be_known() {
-            Some(field) => Err(StateError::NewerRecord { field }),
+            Some(field) => Err(newer_field(field)),
             None => Ok(Authentic { record, hash: hash(&row) }),
         }
     }
@@ -122,6 +122,10 @@ pub(crate) fn is_signed_by(tx: &Tx<'_>, signer: &Signer, identity: &Identity) ->
     let row = tx.state()?;
     let names = Record::decode(&row.record, identity).is_ok_and(|record| record.signer == signer.id());
     Ok(names && signer.verify(Signed::Record, identity, &row.record, &row.signature).is_ok())
+}
+
+pub(crate) fn newer_field(field: u16) -> StateError {
+    StateError::Newer { what: format!("the state record has field {field}") }
 }
 
 fn parts(row: &StateRow) -> Vec<u8> {

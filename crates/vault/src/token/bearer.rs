@@ -13,7 +13,7 @@ use crate::state::pin::{Memory, Pin, Standing};
 use crate::store::{Durability, Store, TokenId, Tx, ViewRow};
 use crate::unlock::token::{Reader, Token, TokenKeys};
 use keyvault_core::clock::Moment;
-use keyvault_core::crypto;
+use keyvault_core::crypto::{self, SignerId};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::refused::{self, Refused};
 use keyvault_core::name::similar::nearest;
@@ -22,6 +22,7 @@ use keyvault_core::name::{EnvName, KeyName, Scope};
 use super::bundle::Bundle;
 use super::error::TokenError;
 use super::grant::{Grant, View};
+use super::signed::NamedSigner;
 use crate::error::VaultError;
 use crate::file::open::{Notice, Vault, World};
 use crate::supply::key_source::KeySource;
@@ -34,6 +35,8 @@ use crate::tx::sealed::open_value;
 pub struct BearerKeys {
     pub(crate) id: TokenId,
     pub(crate) reader: Reader,
+    /// Who signs what the owner writes for it.
+    pub(crate) signer: SignerId,
     /// A view or bundle of an earlier change is refused.
     pub(crate) least: Option<u64>,
 }
@@ -42,13 +45,18 @@ impl BearerKeys {
     /// What `token` gives, at change `least` or later.
     #[must_use]
     pub fn of(token: &Token, least: Option<u64>) -> Self {
-        Self { id: token.id(), reader: token.reader(), least }
+        Self { id: token.id(), reader: token.reader(), signer: token.signer(), least }
     }
 
     /// The same once more, for who opens what it opens again and again.
     #[must_use]
     pub fn again(&self) -> Option<Self> {
-        Reader::from_bytes(self.reader.expose()).map(|reader| Self { id: self.id, reader, least: self.least })
+        Reader::from_bytes(self.reader.expose()).map(|reader| Self {
+            id: self.id,
+            reader,
+            signer: self.signer,
+            least: self.least,
+        })
     }
 
     pub(crate) fn keys(&self, identity: &Identity) -> TokenKeys {
@@ -109,7 +117,10 @@ impl<'r> BearerTx<'r> {
     ) -> Result<Self, VaultError> {
         let identity = vault.identity();
         let keys = bearer.keys(&identity);
-        let (view, row) = verified_view(&tx, bearer, &keys, &identity, world.now(), pinned.pin())?;
+        let signer = NamedSigner { id: &bearer.signer, encoded: &vault.header.signer };
+        let row = tx.view(&bearer.id)?.ok_or(TokenError::OpensNothing)?;
+        let view = View::open_signed(&row, &keys, &identity, &signer)?;
+        hold(&view, &row, bearer, world.now(), pinned.pin())?;
         Ok(Self { tx, store: &vault.store, bearer, keys, identity, view, row, pinned })
     }
 
@@ -133,29 +144,30 @@ impl<'r> BearerTx<'r> {
     }
 }
 
-/// The view, if it is authentic, in force, and not older than what this machine saw.
-fn verified_view(
-    tx: &Tx<'_>,
+/// Refuses a view that is not in force, or older than what this machine saw.
+fn hold(
+    view: &View,
+    row: &ViewRow,
     bearer: &BearerKeys,
-    keys: &TokenKeys,
-    identity: &Identity,
     now: Moment,
     pinned: Option<&Pin>,
-) -> Result<(View, ViewRow), VaultError> {
-    let row = tx.view(&bearer.id)?.ok_or(TokenError::OpensNothing)?;
-    let view = View::open(&row, keys, identity)?;
+) -> Result<(), TokenError> {
     if let Some(pin) = pinned {
         let standing = pin.standing_of(view.change, &crypto::sha256(&row.sealed));
         if matches!(standing, Standing::RolledBack | Standing::Forked) {
-            let alarm =
-                TokenError::Alarm { name: view.name, standing, found: view.change, pinned: pin.change };
-            return Err(alarm.into());
+            let alarm = TokenError::Alarm {
+                name: view.name.clone(),
+                standing,
+                found: view.change,
+                pinned: pin.change,
+            };
+            return Err(alarm);
         }
     }
     bearer.accept(view.change)?;
     match view.expires {
-        Some(since) if since <= now => Err(TokenError::Expired { name: view.name, since }.into()),
-        _ => Ok((view, row)),
+        Some(since) if since <= now => Err(TokenError::Expired { name: view.name.clone(), since }),
+        _ => Ok(()),
     }
 }
 
@@ -190,7 +202,7 @@ impl<'g> Granted<'g> {
         identity: &Identity,
     ) -> Result<Self, VaultError> {
         let rows = tx.grants(&bearer.id)?;
-        if !view.binds(&rows, keys) {
+        if !view.binds(&rows) {
             let what = format!("token_grant of token {}", view.name);
             return Err(StateError::Mismatch { what }.into());
         }

@@ -3,9 +3,10 @@
 //! ```text
 //! file    = "keyvault bundle 1" ‖ newline ‖ lines of at most 76 characters of base64 of:
 //!           vault id (16) ‖ u32 epoch ‖ token id (16) ‖ u64 change ‖ sealed
-//! sealed  = seal(bundle key, "keyvault bundle", context of (bundle, token id, change), pad(content))
-//! content = text token name ‖ i64 made ‖ option(i64 expires)
-//!           ‖ list(key id (16) ‖ bytes(grant) ‖ list(u32 version ‖ bytes(pad(value))))
+//! sealed  = seal(bundle key, "keyvault bundle", context of (bundle, token id, change), pad(signed))
+//! signed  = bytes(content) ‖ bytes(signature of content) ‖ bytes(signer)
+//! content = u8 kind of token ‖ token id ‖ u64 change ‖ text token name ‖ i64 made ‖ option(i64 expires)
+//!           ‖ list(key id (16) ‖ bytes(grant) ‖ list(u32 version ‖ bytes(pad(value)))) ‖ extensions
 //! ```
 //!
 //! Nothing but ids and the change number stands outside of the seal, and the length is that of the padding.
@@ -17,8 +18,8 @@ use data_encoding::BASE64;
 use crate::audit::{Action, KeyRef};
 use crate::store::TokenId;
 use keyvault_core::clock::Moment;
-use keyvault_core::codec::{self, Decoder, Encoder, Malformed};
-use keyvault_core::crypto::{self, wipe_stack};
+use keyvault_core::codec::{self, Decoder, Encoder, Extensions, Malformed};
+use keyvault_core::crypto::{self, Signed, wipe_stack};
 use keyvault_core::identity::{Identity, Place};
 use keyvault_core::name::TokenName;
 use keyvault_core::secret::SecretBytes;
@@ -26,6 +27,7 @@ use keyvault_core::secret::SecretBytes;
 use super::bearer::BearerKeys;
 use super::error::TokenError;
 use super::grant::Grant;
+use super::signed::{self, NamedSigner, SignedText};
 use super::{index, regrant};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
@@ -44,7 +46,6 @@ pub const MAX_BUNDLE: usize = 64 << 20;
 pub struct Bundle {
     /// What stands outside of its seal.
     pub label: BundleLabel,
-    /// What stands inside.
     pub content: BundleContent,
     file: PathBuf,
 }
@@ -177,7 +178,7 @@ fn make(
     record.in_force(world.now())?;
     regrant::verified_grants(tx, &record)?;
     let key_records = regrant::matching(tx, &record.rule)?;
-    let mut content = Encoder::new()
+    let mut content = signed::head(&record.id, view.change)
         .bytes(name.as_str().as_bytes())
         .i64(world.now().0)
         .option(record.expires, |encoder, expires| encoder.i64(expires.0))
@@ -196,7 +197,12 @@ fn make(
         }
     }
     // What the encoder leaves behind is wiped by the allocator.
-    let padded = codec::pad(&content.finish()).map_err(|_| damaged("bundle: too long to encode"))?;
+    let content = content.extensions(&Extensions::default()).finish();
+    let signing = &tx.daily.signing;
+    let plain = SignedText::encode(Signed::Bundle, &content, signing, &tx.identity)
+        .bytes(&signing.signer().encode())
+        .finish();
+    let padded = codec::pad(&plain).map_err(|_| damaged("bundle: too long to encode"))?;
     let label = BundleLabel { identity: tx.identity, token: record.id, change: view.change };
     let keys = record.keys(&tx.identity);
     let sealed = crypto::seal(&keys.bundle, LABEL, &label.context(), padded.expose(), world.rng)?;
@@ -214,8 +220,16 @@ impl Bundle {
         let keys = bearer.keys(&label.identity);
         let padded = crypto::open(&keys.bundle, LABEL, &label.context(), &sealed)
             .map_err(|_| TokenError::BundleDamaged)?;
-        let content =
-            codec::unpad(&padded).and_then(BundleContent::decode).map_err(|_| TokenError::BundleDamaged)?;
+        let malformed = |Malformed| TokenError::BundleDamaged;
+        let mut decoder = Decoder::new(codec::unpad(&padded).map_err(malformed)?);
+        let signed = SignedText::decode(&mut decoder).map_err(malformed)?;
+        let named = NamedSigner { id: &bearer.signer, encoded: decoder.bytes().map_err(malformed)? };
+        decoder.end().map_err(malformed)?;
+        signed.verify(Signed::Bundle, &named, &label.identity)?;
+        let (content, extensions) = BundleContent::decode(signed.text, &label).map_err(malformed)?;
+        if let Some(field) = extensions.must_be_known() {
+            return Err(TokenError::Newer { what: format!("the bundle has field {field}") });
+        }
         wipe_stack();
         bearer.accept(label.change)?;
         match content.expires {
@@ -237,8 +251,10 @@ impl Bundle {
 }
 
 impl BundleContent {
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    /// The content of a bundle with this label.
+    pub fn decode(bytes: &[u8], label: &BundleLabel) -> Result<(Self, Extensions), Malformed> {
         let mut decoder = Decoder::new(bytes);
+        signed::expect_head(&mut decoder, &label.token, label.change)?;
         let content = Self {
             name: TokenName::parse(decoder.text()?).map_err(|_| Malformed)?,
             made: Moment(decoder.i64()?),
@@ -254,9 +270,10 @@ impl BundleContent {
                 Ok((id, grant, values))
             })?,
         };
+        let extensions = decoder.extensions()?;
         decoder.end()?;
         content.grants()?;
-        Ok(content)
+        Ok((content, extensions))
     }
 
     pub(crate) fn grants(&self) -> Result<Vec<Grant>, Malformed> {

@@ -2,13 +2,15 @@
 
 use crate::store::TokenCounts;
 
-use super::grant::Grant;
+use super::grant::{Grant, View};
 use super::record::TokenRecord;
+use super::signed::NamedSigner;
 use super::{index, read_log, regrant};
 use crate::check::{Check, Finding, Tagged};
 use crate::error::VaultError;
 use crate::key::record::{KeyRecord, VersionState};
 use crate::tx::VerifiedTx;
+use keyvault_core::crypto::Signer;
 
 /// What findings about a bearer's chain begin with.
 const READS: &str = "token_audit of";
@@ -74,6 +76,10 @@ impl Check {
             }
         };
         let keys = record.keys(&tx.identity);
+        if !is_signed(tx, record)? {
+            let view = format!("token_view of {}", record.name);
+            self.find(&view, "is not signed by the vault's everyday keys");
+        }
         let mut due: Vec<&KeyRecord> =
             key_records.iter().map(|tagged| &tagged.key).filter(|key| record.rule.matches(key)).collect();
         for row in &rows {
@@ -96,6 +102,14 @@ impl Check {
         }
         Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
     }
+}
+
+/// Whether the token's bearer believes its view. One that is not there says nothing false.
+fn is_signed(tx: &VerifiedTx<'_>, record: &TokenRecord) -> Result<bool, VaultError> {
+    let Some(row) = tx.rows.view(&record.id)? else { return Ok(true) };
+    let encoded = tx.daily.signing.signer().encode();
+    let signer = NamedSigner { id: &Signer::id_of(&encoded), encoded: &encoded };
+    Ok(View::open_signed(&row, &record.keys(&tx.identity), &tx.identity, &signer).is_ok())
 }
 
 impl Grant {

@@ -47,6 +47,17 @@ pub enum TokenError {
     OtherBundle,
     #[error("the bundle does not open")]
     BundleDamaged,
+    /// Someone who has the token, or a copy of the vault's file, made it.
+    #[error("the {what} was not signed by the vault's owner")]
+    NotByOwner {
+        /// `view` or `bundle`.
+        what: &'static str,
+    },
+    #[error("{what}, which this version of keyvault does not know")]
+    Newer {
+        /// What has it, and what it is.
+        what: String,
+    },
     /// The vault has no such token any more, so its bundle has nothing to follow.
     #[error("the bundle's token is gone")]
     BundleOfNone,

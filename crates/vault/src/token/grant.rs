@@ -2,8 +2,8 @@
 //!
 //! A grant holds all that a reader must know to refuse (name, variable, scopes, expiry, the states of versions), and the
 //! keys of the versions that are good. The view binds the set of grants, so that none can be left out, put back or
-//! exchanged for an older one. Both are sealed with keys that follow from the token; who has it verifies everything
-//! that it uses and needs nothing else of the vault.
+//! exchanged for an older one, and is signed by the owner, so that no bearer of the token can make one. Both are sealed
+//! with keys that follow from the token; its bearer verifies everything that it uses and needs nothing else of the vault.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +11,14 @@ use crate::audit::KeyRef;
 use crate::store::{GrantRow, TokenId, ViewRow};
 use crate::unlock::token::TokenKeys;
 use keyvault_core::clock::{Moment, Rng};
-use keyvault_core::codec::{self, Decoder, Encoder, Malformed};
-use keyvault_core::crypto::{self, Digest, SealingKey};
+use keyvault_core::codec::{self, Decoder, Encoder, Extensions, Malformed};
+use keyvault_core::crypto::{self, Hash, SealingKey, Signed, SigningKey};
 use keyvault_core::identity::{Identity, Place};
 use keyvault_core::name::{EnvName, KeyName, Scope, TokenName};
 use keyvault_core::secret::SecretBytes;
 
+use super::error::TokenError;
+use super::signed::{self, NamedSigner, SignedText};
 use crate::error::VaultError;
 use crate::key::record::{KeyRecord, VersionState};
 use crate::tx::damaged;
@@ -35,7 +37,7 @@ pub struct View {
     /// After this the token opens nothing.
     pub expires: Option<Moment>,
     pub(crate) count: u32,
-    pub(crate) grants: Digest,
+    pub(crate) grants: Hash,
 }
 
 /// One key as a bearer gets it.
@@ -66,55 +68,91 @@ impl View {
         keys: &TokenKeys,
         identity: &Identity,
         token: &TokenId,
+        signing: &SigningKey,
         rng: &dyn Rng,
     ) -> Result<ViewRow, VaultError> {
-        let plain = Encoder::new()
+        let text = signed::head(token, self.change)
             .bytes(self.name.as_str().as_bytes())
             .i64(self.time.0)
             .option(self.expires, |encoder, expires| encoder.i64(expires.0))
             .u32(self.count)
             .fixed(&self.grants)
+            .extensions(&Extensions::default())
             .finish();
+        let plain = SignedText::encode(Signed::View, &text, signing, identity).finish();
         let padded = codec::pad(&plain).map_err(|_| damaged("token_view: too long to encode"))?;
         let context = identity.context(&view_place(token, self.change));
         let sealed = crypto::seal(&keys.view, VIEW_LABEL, &context, padded.expose(), rng)?;
         Ok(ViewRow { token: *token, change: self.change, sealed })
     }
 
+    /// The view as its owner reads it, who knows by the token's record which one it wrote.
     pub(crate) fn open(row: &ViewRow, keys: &TokenKeys, identity: &Identity) -> Result<Self, VaultError> {
+        Self::open_with(row, keys, identity, |_| Ok(()))
+    }
+
+    /// The view as its bearer reads it, who knows by the signature that the owner wrote it.
+    pub(crate) fn open_signed(
+        row: &ViewRow,
+        keys: &TokenKeys,
+        identity: &Identity,
+        signer: &NamedSigner<'_>,
+    ) -> Result<Self, VaultError> {
+        Self::open_with(row, keys, identity, |text| text.verify(Signed::View, signer, identity))
+    }
+
+    fn open_with(
+        row: &ViewRow,
+        keys: &TokenKeys,
+        identity: &Identity,
+        verify: impl FnOnce(&SignedText<'_>) -> Result<(), TokenError>,
+    ) -> Result<Self, VaultError> {
         let context = identity.context(&view_place(&row.token, row.change));
         let plain = crypto::open(&keys.view, VIEW_LABEL, &context, &row.sealed)
             .map_err(|_| damaged("token_view: does not open"))?;
-        let decode = |bytes| {
-            let mut decoder = Decoder::new(bytes);
-            let view = Self {
-                change: row.change,
-                name: TokenName::parse(decoder.text()?).map_err(|_| Malformed)?,
-                time: Moment(decoder.i64()?),
-                expires: decoder.option(|decoder| decoder.i64().map(Moment))?,
-                count: decoder.u32()?,
-                grants: decoder.array()?,
-            };
-            decoder.end()?;
-            Ok(view)
+        let malformed = |Malformed| damaged("token_view: malformed");
+        let mut decoder = Decoder::new(codec::unpad(&plain).map_err(malformed)?);
+        let signed = SignedText::decode(&mut decoder).map_err(malformed)?;
+        decoder.end().map_err(malformed)?;
+        verify(&signed)?;
+        let (view, extensions) = Self::decode(signed.text, row).map_err(malformed)?;
+        match extensions.must_be_known() {
+            Some(field) => Err(TokenError::Newer { what: format!("the view has field {field}") }.into()),
+            None => Ok(view),
+        }
+    }
+
+    fn decode(text: &[u8], row: &ViewRow) -> Result<(Self, Extensions), Malformed> {
+        let mut decoder = Decoder::new(text);
+        signed::expect_head(&mut decoder, &row.token, row.change)?;
+        let view = Self {
+            change: row.change,
+            name: TokenName::parse(decoder.text()?).map_err(|_| Malformed)?,
+            time: Moment(decoder.i64()?),
+            expires: decoder.option(|decoder| decoder.i64().map(Moment))?,
+            count: decoder.u32()?,
+            grants: decoder.array()?,
         };
-        codec::unpad(&plain).and_then(decode).map_err(|_: Malformed| damaged("token_view: malformed"))
+        let extensions = decoder.extensions()?;
+        decoder.end()?;
+        Ok((view, extensions))
     }
 
     /// Whether these are the grants that it names, every one and no other.
-    pub(crate) fn binds(&self, rows: &[GrantRow], keys: &TokenKeys) -> bool {
-        u32::try_from(rows.len()) == Ok(self.count) && grants_digest(keys, rows) == self.grants
+    pub(crate) fn binds(&self, rows: &[GrantRow]) -> bool {
+        u32::try_from(rows.len()) == Ok(self.count) && grants_hash(rows) == self.grants
     }
 }
 
-/// The digest over all grants; `rows` are ordered by the keys' ids.
-pub(crate) fn grants_digest(keys: &TokenKeys, rows: &[GrantRow]) -> Digest {
-    let mut all = Vec::with_capacity(rows.len() * (16 + crypto::HASH_LEN));
+/// The hash over all grants; `rows` are ordered by the keys' ids.
+pub(crate) fn grants_hash(rows: &[GrantRow]) -> Hash {
+    let mut all = Vec::with_capacity(GRANTS_LABEL.len() + rows.len() * (16 + crypto::HASH_LEN));
+    all.extend_from_slice(GRANTS_LABEL);
     for row in rows {
         all.extend_from_slice(&row.key);
         all.extend_from_slice(&crypto::sha256(&row.sealed));
     }
-    keys.view.digest(&[GRANTS_LABEL, &all])
+    crypto::sha256(&all)
 }
 
 impl Grant {

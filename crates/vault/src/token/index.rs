@@ -34,7 +34,7 @@ pub(crate) fn load_all(tx: &mut VerifiedTx<'_>) -> Result<Vec<TokenRecord>, Vaul
     let leaf = leaf_of_all(tx, &rows).map(|(_, leaf)| leaf);
     let tag = tx.tag(Kind::Tokens, &[]);
     if tx.leaf_changes.get(&tag) != Some(&leaf) {
-        tx.expect_leaf(&tag, leaf, "token: one is missing, or was added")?;
+        tx.expect_leaf(&tag, leaf, "the list of tokens")?;
     }
     rows.iter().map(|row| verified_record(tx, row)).collect()
 }

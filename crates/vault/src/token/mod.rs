@@ -14,6 +14,7 @@ pub(crate) mod offline_reads;
 pub(crate) mod read_log;
 pub(crate) mod record;
 pub(crate) mod regrant;
+pub(crate) mod signed;
 
 pub use self::bundle::{bundle, of_bundle};
 pub(crate) use self::index::{
@@ -96,7 +97,8 @@ pub fn create(
             reads = read_log::reads_to_keep(tx, old, world)?;
             index::forget(tx, old)?;
         }
-        let grant = Grantee { name: new.name.clone(), rule, expires: new.expires, made: world.now() };
+        let (name, expires, made) = (new.name.clone(), new.expires, world.now());
+        let grant = Grantee { name, rule, expires, made, places: Vec::new() };
         let issued = regrant::issue(tx, grant, &key_records, &reads, world)?;
         let opened = key_records.iter().filter(|key| key.has_value(world.now())).map(key_ref).collect();
         let event = world.event(Action::Token, opened, created(&new.name));

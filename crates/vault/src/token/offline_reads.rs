@@ -24,7 +24,7 @@ use keyvault_core::codec;
 use keyvault_core::crypto::{self, Mac};
 use keyvault_core::identity::{Identity, Place};
 use keyvault_core::name::TokenName;
-use keyvault_os::fs::lock::{self, FileLock};
+use keyvault_os::fs::lock::{FileLock, Held};
 use keyvault_os::fs::private;
 
 use super::bundle::BundleLabel;
@@ -75,7 +75,6 @@ pub struct ReadsLine {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportedReads {
     pub new: BTreeMap<TokenName, usize>,
-    /// Reads that were known.
     pub known: usize,
     /// Reads of tokens that this vault does not know, which cannot be looked at.
     pub unknown: usize,
@@ -140,13 +139,10 @@ impl ReadsLog {
         if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             private::create_folder(folder).map_err(failed)?;
         }
-        let mut lock = match FileLock::exclusive(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                let holder = lock::holder(&self.path);
-                return Err(VaultError::ReadsBusy { path: self.path.clone(), holder });
-            }
-            lock => lock.map_err(failed)?,
-        };
+        let mut lock = FileLock::exclusive(&self.path).map_err(|error| match Held::of(&error) {
+            Some(held) => VaultError::ReadsBusy(held.clone()),
+            None => failed(error),
+        })?;
         let file = lock.file();
         if !begins_like_a_log(file).map_err(failed)? {
             return Err(TokenError::NotAReadsLog { path: self.path.clone() }.into());
@@ -385,7 +381,10 @@ fn authentic_lines(
         // not keep the rest away.
         let known = records.iter().enumerate().find(|(_, record)| record.id == entry.token);
         let Some((number, record)) = known else {
-            imported.unknown += 1;
+            // Its token has another secret since, under which the line cannot be proved again. The mark of its place
+            // tells that it was.
+            let marked = records.iter().any(|record| entry.seq < record.mark(&entry.place).count);
+            *(if marked { &mut imported.known } else { &mut imported.unknown }) += 1;
             continue;
         };
         let log = match logs.entry(number) {

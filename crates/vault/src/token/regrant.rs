@@ -29,6 +29,8 @@ pub(crate) struct Grantee {
     pub(crate) rule: Rule,
     pub(crate) expires: Option<Moment>,
     pub(crate) made: Moment,
+    /// How far reads from bundles have been imported, which outlasts the secret that they were recorded under.
+    pub(crate) places: Vec<([u8; 16], Mark)>,
 }
 
 impl Grantee {
@@ -39,6 +41,7 @@ impl Grantee {
             rule: record.rule.clone(),
             expires: record.expires,
             made: record.created,
+            places: record.places.clone(),
         }
     }
 }
@@ -140,7 +143,7 @@ pub(crate) fn issue(
     reads: &[Event],
     world: &World<'_>,
 ) -> Result<Issued, VaultError> {
-    let token = Token::create(world.rng)?;
+    let token = Token::create(&tx.daily.signing.signer().id(), world.rng)?;
     let mut record = TokenRecord {
         name: grantee.name,
         id: token.id(),
@@ -153,7 +156,8 @@ pub(crate) fn issue(
         first_key: SealingKey::random(world.rng)?,
         view: None,
         read: Mark::START,
-        places: Vec::new(),
+        // A chain that was not proved is not kept, and what it knew can be imported again.
+        places: if reads.is_empty() { Vec::new() } else { grantee.places },
     };
     let keys = record.keys(&tx.identity);
     let seed = SealingKey::from_bytes(record.first_key.expose()).ok_or_else(|| damaged("token: k₀"))?;
@@ -249,9 +253,9 @@ fn write_view(
         time: over.map_or(now, |expires| now.max(expires)),
         expires: record.expires,
         count: u32::try_from(rows.len()).map_err(|_| damaged("token_grant: too many"))?,
-        grants: grant::grants_digest(keys, &rows),
+        grants: grant::grants_hash(&rows),
     };
-    let row = view.seal(keys, &tx.identity, &record.id, world.rng)?;
+    let row = view.seal(keys, &tx.identity, &record.id, &tx.daily.signing, world.rng)?;
     record.view = Some(ViewMark { change: view.change, digest: view_mark(tx, &row.sealed) });
     Ok(tx.rows.put_view(&row)?)
 }
@@ -289,7 +293,7 @@ pub(crate) fn verified_grants(
     let Some(row) = row else {
         return if rows.is_empty() { Ok(rows) } else { Err(wrong("token_grant").into()) };
     };
-    if View::open(&row, &keys, &tx.identity)?.binds(&rows, &keys) {
+    if View::open(&row, &keys, &tx.identity)?.binds(&rows) {
         Ok(rows)
     } else {
         Err(wrong("token_grant").into())

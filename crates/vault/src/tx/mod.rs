@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::audit::{Action, Chain, ChangeMark, Event, HeadMark};
 use crate::state::StateError;
 use crate::state::pin::{self, Memory, Standing};
-use crate::state::record::{Authentic, Record};
+use crate::state::record::{Authentic, Record, newer_field};
 use crate::state::tree::Tree;
 use crate::store::{HIGHEST_SLOT, HeaderRow, KeyRow, SlotRow, StoreError, Tag, Tx};
 use crate::unlock::keys::DailyKeys;
@@ -96,7 +96,7 @@ impl<'a> VerifiedTx<'a> {
         Ok((Self { tree, standing, pinned, ..Self::begin(rows, keys, identity, current) }, header))
     }
 
-    /// Work on a vault without rows that continues after `current`.
+    /// A transaction on a vault without rows that continues after `current`.
     pub(crate) fn begin(
         rows: &'a Tx<'a>,
         daily: &'a DailyKeys,
@@ -376,7 +376,7 @@ impl<'a> VerifiedTx<'a> {
         use Action::{Adopt, Recover, Rekey, Remove, Restore, Revoke, Token};
         match self.current.record.extensions.first() {
             Some(field) if !matches!(action, Adopt | Recover | Rekey | Remove | Restore | Revoke | Token) => {
-                Err(StateError::NewerRecord { field })
+                Err(newer_field(field))
             }
             _ => Ok(()),
         }

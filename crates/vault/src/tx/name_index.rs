@@ -22,9 +22,7 @@ const DIRECTORY_LABEL: &str = "keyvault directory";
 /// Every name and every scope, as completion and suggestions need them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
-    /// The keys' names, in order.
     pub keys: BTreeSet<KeyName>,
-    /// The scopes, in order.
     pub scopes: BTreeSet<Scope>,
 }
 

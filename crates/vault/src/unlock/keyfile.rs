@@ -25,7 +25,6 @@ pub const MAX_LEN: usize = 256;
 pub struct KeyFile(SecretBytes);
 
 impl KeyFile {
-    /// A new one.
     pub fn create(rng: &dyn Rng) -> Result<Self, UnlockError> {
         let mut random = SecretBytes::zeroed(RANDOM);
         rng.fill(random.expose_mut())?;

@@ -27,7 +27,6 @@ const CHECK: usize = 4;
 pub struct KeyringSecret(SecretBytes);
 
 impl KeyringSecret {
-    /// A new one.
     pub fn create(rng: &dyn Rng) -> Result<Self, UnlockError> {
         let mut random = SecretBytes::zeroed(RANDOM);
         rng.fill(random.expose_mut())?;

@@ -10,7 +10,6 @@ use keyvault_core::identity::Identity;
 pub struct Root(pub(super) SealingKey);
 
 impl Root {
-    /// A new epoch's root.
     pub fn create(rng: &dyn keyvault_core::clock::Rng) -> Result<Self, keyvault_core::clock::RngError> {
         SealingKey::random(rng).map(Self)
     }

@@ -60,10 +60,8 @@ pub enum UnlockError {
     /// The passphrase cannot be one.
     #[error("passphrase {0}")]
     Passphrase(passphrase::Unfit),
-    /// The derivation failed.
     #[error(transparent)]
     Kdf(#[from] KdfError),
-    /// The random number generator.
     #[error(transparent)]
     Rng(#[from] RngError),
 }

@@ -27,7 +27,6 @@ const GROUP: usize = 5;
 pub struct RecoveryCode(SecretBytes);
 
 impl RecoveryCode {
-    /// A new one.
     pub fn create(rng: &dyn Rng) -> Result<Self, UnlockError> {
         let mut random = SecretBytes::zeroed(RANDOM);
         rng.fill(random.expose_mut())?;

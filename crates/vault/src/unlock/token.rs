@@ -1,28 +1,31 @@
 //! Tokens: a way for a machine to the keys that were granted to it, and to nothing else.
 //!
 //! ```text
-//! token  = "kvt_" ‖ 43 random characters of base62 (256.03 bits) ‖ CRC-32 of all before in base62 (6): 53 characters
-//! secret = HKDF of the 43 characters, label "keyvault token"
+//! token  = "kvt_" ‖ 43 random characters of base62 (256.03 bits) ‖ signer id in base62 (22)
+//!          ‖ CRC-32 of all before in base62 (6): 75 characters
+//! secret = HKDF of the 65 characters in between, label "keyvault token"
 //! id     = first 16 bytes of HKDF(secret, "keyvault token id"): what a bearer finds its rows by
 //! reader = HKDF(secret, "keyvault token reader")
 //! ```
 //!
 //! The owner keeps the reader, never the secret: it writes what the bearer reads, and the token itself stands nowhere
-//! but with its bearer. All other keys follow from the reader and the vault's epoch.
+//! but with its bearer. All other keys follow from the reader and the vault's epoch. Owner and bearer share those keys, so
+//! the token also says who signs what the owner writes; another signer makes another secret.
 
 use crate::audit::AuditKeys;
 use crate::store::{Ledger, TokenId};
 use keyvault_core::clock::Rng;
-use keyvault_core::crypto::SealingKey;
+use keyvault_core::crypto::{SealingKey, SignerId};
 use keyvault_core::identity::Identity;
-use keyvault_core::recipe::{self, Kind, Recipe};
+use keyvault_core::recipe;
 use keyvault_core::secret::SecretBytes;
 
 use super::UnlockError;
 
 const PREFIX: &str = "kvt_";
-const RANDOM: u32 = 43;
-const LEN: usize = PREFIX.len() + RANDOM as usize + 6;
+const RANDOM: usize = 43;
+const SIGNER: usize = 22;
+const LEN: usize = PREFIX.len() + RANDOM + SIGNER + 6;
 
 /// The longest text that can be one with white space around it, in bytes.
 pub const MAX_LEN: usize = 256;
@@ -37,11 +40,8 @@ pub struct Reader(SealingKey);
 
 /// The keys of what an owner writes for a token's bearer, each for one purpose.
 pub struct TokenKeys {
-    /// Seals the view.
     pub view: SealingKey,
-    /// Seals grants.
     pub grants: SealingKey,
-    /// Seals bundles.
     pub bundle: SealingKey,
     /// MACs what is read from a bundle, where no vault is.
     pub reads: SealingKey,
@@ -50,12 +50,12 @@ pub struct TokenKeys {
 }
 
 impl Token {
-    /// A new one.
-    pub fn create(rng: &dyn Rng) -> Result<Self, UnlockError> {
-        let recipe =
-            Recipe::new(Kind::Token, Some(RANDOM), Some(PREFIX)).map_err(|_| UnlockError::NotAToken)?;
-        let made = recipe.generate(rng, |_| None, "").map_err(|_| UnlockError::NotAToken)?;
-        Ok(Self(made.value))
+    /// For what `signer` signs.
+    pub fn create(signer: &SignerId, rng: &dyn Rng) -> Result<Self, UnlockError> {
+        let signer: [u8; SIGNER] = recipe::base62(u128::from_be_bytes(*signer));
+        recipe::token_with_tail(rng, PREFIX.as_bytes(), RANDOM, &signer)
+            .map(Self)
+            .map_err(|_| UnlockError::NotAToken)
     }
 
     /// Reads a token back; white space around it does not matter.
@@ -65,8 +65,15 @@ impl Token {
             && text
                 .strip_prefix(PREFIX.as_bytes())
                 .is_some_and(|rest| rest.iter().all(u8::is_ascii_alphanumeric))
-            && recipe::token_checksum_ok(text);
+            && recipe::token_checksum_ok(text)
+            && signer_of(text).is_some();
         if right { Ok(Self(SecretBytes::copy_from(text))) } else { Err(UnlockError::NotAToken) }
+    }
+
+    /// Who signs what it opens.
+    #[must_use]
+    pub fn signer(&self) -> SignerId {
+        signer_of(self.0.expose()).unwrap_or_default()
     }
 
     /// The printed form.
@@ -93,9 +100,15 @@ impl Token {
     }
 
     fn secret(&self) -> SealingKey {
-        let random = self.0.expose().get(PREFIX.len()..PREFIX.len() + RANDOM as usize).unwrap_or_default();
-        SealingKey::derive_from(random, "keyvault token", &[])
+        let between = PREFIX.len()..PREFIX.len() + RANDOM + SIGNER;
+        let characters = self.0.expose().get(between).unwrap_or_default();
+        SealingKey::derive_from(characters, "keyvault token", &[])
     }
+}
+
+fn signer_of(text: &[u8]) -> Option<SignerId> {
+    let digits = text.get(PREFIX.len() + RANDOM..)?.get(..SIGNER)?;
+    recipe::from_base62(digits).map(u128::to_be_bytes)
 }
 
 impl Reader {
@@ -105,7 +118,6 @@ impl Reader {
         SealingKey::from_bytes(bytes).map(Self)
     }
 
-    /// What is kept.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         self.0.expose()
@@ -137,12 +149,12 @@ mod tests {
 
     #[test]
     fn a_token_reads_back_and_a_slip_is_noticed() -> Result<(), UnlockError> {
-        let token = Token::create(&SystemRng)?;
+        let token = Token::create(&[7; 16], &SystemRng)?;
         let text = token.text().expose().to_vec();
         assert_eq!(text.len(), LEN);
         let padded = [b" \n", text.as_slice(), b"\n"].concat();
         let again = Token::parse(&padded)?;
-        assert_eq!((again.id(), again.reader()), (token.id(), token.reader()));
+        assert_eq!((again.id(), again.reader(), again.signer()), (token.id(), token.reader(), [7; 16]));
         for place in 0..text.len() {
             let mut slip = text.clone();
             if let Some(byte) = slip.get_mut(place) {
@@ -155,8 +167,17 @@ mod tests {
     }
 
     #[test]
+    fn a_token_whose_signer_has_more_than_128_bits_is_none() -> Result<(), UnlockError> {
+        let text = recipe::token_with_tail(&SystemRng, b"kvt_", RANDOM, b"7n42DGM5Tflk9n8mt7Fhc8");
+        let text = text.map_err(|_| UnlockError::NotAToken)?;
+        assert_eq!(text.len(), LEN);
+        assert!(recipe::token_checksum_ok(text.expose()) && Token::parse(text.expose()).is_err());
+        Ok(())
+    }
+
+    #[test]
     fn two_tokens_share_neither_id_nor_reader() -> Result<(), UnlockError> {
-        let (one, other) = (Token::create(&SystemRng)?, Token::create(&SystemRng)?);
+        let (one, other) = (Token::create(&[7; 16], &SystemRng)?, Token::create(&[7; 16], &SystemRng)?);
         assert_ne!(one.id(), other.id());
         assert_ne!(one.reader(), other.reader());
         Ok(())

@@ -23,9 +23,8 @@ use crate::cli::output::time;
 use crate::cli::output::view;
 use crate::cli::unlock::key_source::Machine;
 use crate::cli::{output, unlock};
-use keyvault_core::name::KeyName;
 use keyvault_exec::environment::{self, Inheritance};
-use keyvault_exec::release::{Preview, Released, Resolved};
+use keyvault_exec::release::{Preview, Released, Resolved, Skipped};
 use keyvault_exec::supervise::streams::Routes;
 use keyvault_exec::supervise::{Ending, Masking, Nothing, Supervisor};
 use keyvault_exec::{Command, ExecError};
@@ -189,9 +188,11 @@ fn look_after(
     ending.map_err(|error| plan.failed(&error))
 }
 
-pub(super) fn say_skipped(context: &Context, skipped: &[KeyName]) {
-    if !skipped.is_empty() {
-        context.ui.warn(&format!("Left out because they have expired: {}.", view::joined(skipped.iter())));
+pub(super) fn say_skipped(context: &Context, skipped: &Skipped) {
+    for (why, names) in [("have expired", &skipped.expired), ("are revoked", &skipped.revoked)] {
+        if !names.is_empty() {
+            context.ui.warn(&format!("Left out because they {why}: {}.", view::joined(names.iter())));
+        }
     }
 }
 

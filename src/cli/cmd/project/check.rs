@@ -104,22 +104,53 @@ fn survey(
     })
 }
 
+const STATUS: &str = "STATUS";
+const READY: &str = "ready";
+
 fn print(context: &Context, lines: &[Line]) -> Result<(), Failure> {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["VARIABLE", "KEYS", "STATUS", "ABOUT"]);
+    table.load_style(presets::NOTHING).set_header(["VARIABLE", "KEYS", STATUS, "ABOUT"]);
     for line in lines {
         let keys = line.keys.iter().map(|key| project_sentences::key_shown(key.as_str()));
         let status = match &line.standing {
-            Standing::Ready => context.ui.on_out(output::GOOD, "ready"),
-            Standing::Default => "default".to_owned(),
-            Standing::LeftOut(_) => "left out".to_owned(),
-            Standing::Wrong(why) => context.ui.on_out(output::BAD, word(why)),
-            Standing::NotApproved => context.ui.on_out(output::BAD, "NOT APPROVED"),
+            Standing::Ready => READY,
+            Standing::Default => "default",
+            Standing::LeftOut(_) => "left out",
+            Standing::Wrong(why) => word(why),
+            Standing::NotApproved => "NOT APPROVED",
         };
         let about = line.description.as_deref().map(output::harmless_line).unwrap_or_default();
-        table.add_row([line.variable.to_string(), keys.collect::<Vec<_>>().join(", "), status, about]);
+        let keys = keys.collect::<Vec<_>>().join(", ");
+        table.add_row([line.variable.to_string(), keys, status.to_owned(), about]);
     }
-    context.ui.data(view::lines(&mut table).as_bytes())
+    let text = view::lines(&mut table);
+    let text = if context.ui.colour() { with_colored_status(&text) } else { text };
+    context.ui.data(text.as_bytes())
+}
+
+/// The table with its statuses in color: after the layout, which would count the escape codes as text.
+fn with_colored_status(text: &str) -> String {
+    let Some(at) = text.lines().next().and_then(|header| header.find(STATUS)) else { return text.to_owned() };
+    let mut colored = String::with_capacity(text.len() * 2);
+    for (number, line) in text.lines().enumerate() {
+        let (before, rest) = line.split_at_checked(at).unwrap_or((line, ""));
+        let (status, behind) = rest.split_at(rest.find("  ").unwrap_or(rest.len()));
+        let style = match status {
+            _ if number == 0 => None,
+            READY => Some(output::GOOD),
+            // The others in upper case are what is wrong.
+            status if status.starts_with(|first: char| first.is_ascii_uppercase()) => Some(output::BAD),
+            _ => None,
+        };
+        colored.push_str(before);
+        match style {
+            Some(style) => colored.push_str(&format!("{style}{status}{style:#}")),
+            None => colored.push_str(status),
+        }
+        colored.push_str(behind);
+        colored.push('\n');
+    }
+    colored
 }
 
 /// What is wrong, in a word.

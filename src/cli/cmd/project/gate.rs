@@ -2,19 +2,19 @@
 //! anything is unlocked for it.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::cli::context::{self, Context};
 use crate::cli::errors::Failure;
-use crate::cli::errors::project_sentences;
-use crate::cli::unlock::WAITING_FOR_ANSWER;
+use crate::cli::errors::{file_sentences, project_sentences};
+use crate::cli::unlock::UNANSWERED;
 use crate::cli::unlock::key_source::Machine;
 use crate::cli::{output, prompt};
 use crate::project::approval::{Approvals, Approved, Ask, Turn};
 use crate::project::{Entry, Profile, ProjectFile, Section, place};
+use keyvault_os::fs::lock::Held;
 
 /// A project file that was found and understood.
 pub(in crate::cli) struct Found {
@@ -68,18 +68,11 @@ pub(in crate::cli) fn asks(entries: &[(Section, &Entry)]) -> BTreeSet<Ask> {
     entries.iter().map(|(section, entry)| Ask::of(section, entry)).collect()
 }
 
-/// Waits for the turn to ask, or to write what was said. For another's answer only somebody waits who could be asked.
+/// Waits for the turn to ask, or to write what was said. Only a command that could ask waits for another's answer.
 pub(in crate::cli) fn turn(context: &Context, approvals: &Approvals) -> Result<Turn, Failure> {
-    let goes_on = || {
-        let asks = context.may_ask();
-        if asks {
-            context.ui.note(WAITING_FOR_ANSWER);
-        }
-        asks
-    };
-    approvals.turn(&goes_on).map_err(|error| match error.kind() {
-        io::ErrorKind::TimedOut => project_sentences::busy(),
-        _ => project_sentences::not_remembered(&error),
+    approvals.turn(&|held| context.waits_for_answer(held)).map_err(|error| match Held::of(&error) {
+        Some(held) => file_sentences::held_by_another(held, UNANSWERED),
+        None => project_sentences::not_remembered(&error),
     })
 }
 

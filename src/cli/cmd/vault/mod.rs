@@ -8,11 +8,15 @@ pub mod rekey;
 pub mod restore;
 pub mod slot;
 
+use std::path::Path;
+
 use clap::Subcommand;
 
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
+use crate::cli::output::loss::{self, Tense};
 use crate::cli::prompt;
+use keyvault_vault::Loss;
 
 /// Maintain the vault's file and its slots.
 #[derive(Debug, Subcommand)]
@@ -39,6 +43,43 @@ impl Vault {
             Self::Rekey(args) => args.run(context),
             Self::Slot(args) => args.run(context),
         }
+    }
+}
+
+/// Shows by name what damage would cost, before anything changes. Where no question follows, `--drop-damaged` has to
+/// accept it.
+fn accept_loss(
+    context: &Context,
+    loss: &Loss,
+    consent: Consent,
+    file: &Path,
+    otherwise: &str,
+) -> Result<(), Failure> {
+    for line in loss::told(loss, Tense::Ahead) {
+        context.ui.warn(&line);
+    }
+    match loss::counted(loss) {
+        Some(lost) if consent == Consent::Missing => Err(Failure::damaged(
+            &format!("{} is damaged: {lost} would be lost.", file.display()),
+            Some(&format!(
+                "Nothing was changed. {otherwise}, or continue without them with `--drop-damaged`."
+            )),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// How it is said that a loss is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Consent {
+    /// By `--drop-damaged`, or by the answer to a question that follows.
+    Given,
+    Missing,
+}
+
+impl Consent {
+    fn of(drop_damaged: bool, asks: bool) -> Self {
+        if drop_damaged || asks { Self::Given } else { Self::Missing }
     }
 }
 

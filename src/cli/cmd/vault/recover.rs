@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::{Consent, accept_loss, confirm};
 use crate::cli::context::{self, Context, STDIN};
 use crate::cli::errors::{Failure, code};
-use crate::cli::output::loss;
+use crate::cli::output::loss::{self, Tense};
 use crate::cli::unlock::new_credentials::{self, RecoveryPlace};
 use keyvault_core::crypto;
 use keyvault_core::secret::SecretBytes;
 use keyvault_os::terminal::prompt;
+use keyvault_vault::audit::Action;
 use keyvault_vault::unlock::recovery::RecoveryCode;
-use keyvault_vault::{Credential, VaultError, slot};
+use keyvault_vault::{Credential, Loss, VaultError, slot};
 
 /// The longest text that can be a code, in bytes.
 const MAX_CODE: usize = 256;
@@ -21,7 +23,10 @@ const MAX_CODE: usize = 256;
 ///
 /// The old passphrase no longer opens the vault. A new recovery code replaces the one you used, unless you pass
 /// --no-recovery. Without a terminal, the new passphrase comes from --new-passphrase-file, KEYVAULT_NEW_PASSPHRASE_FILE or
-/// KEYVAULT_NEW_PASSPHRASE. Damaged rows that would prevent the recovery are dropped and reported.
+/// KEYVAULT_NEW_PASSPHRASE.
+///
+/// Damaged rows that would prevent the recovery are dropped. What is lost is listed first: on a terminal, you are asked;
+/// elsewhere, --drop-damaged has to accept it.
 #[derive(Debug, Args)]
 pub struct Recover {
     /// Read the recovery code from a file, or - for stdin
@@ -36,6 +41,9 @@ pub struct Recover {
     /// Create no new recovery code: the one you used stays valid
     #[arg(long, conflicts_with = "recovery_file")]
     no_recovery: bool,
+    /// Continue without damaged keys, values, and audit log entries
+    #[arg(long)]
+    drop_damaged: bool,
 }
 
 impl Recover {
@@ -58,8 +66,15 @@ impl Recover {
         let recovery = place.make(context, interactive)?;
         let mut credentials = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
         credentials.extend(recovery.code.as_ref().map(Credential::Recovery));
-        let (_, loss) = context
-            .with_world(|world| slot::recover(&mut vault, &access, world, &credentials).map_err(failed))
+        let (expected, loss) = context
+            .with_world(|world| {
+                let replaced = slot::replace(&mut vault, &access, world, Action::Recover, &credentials);
+                let Err(error) = replaced else { return Ok((Loss::default(), Loss::default())) };
+                let expected = slot::recovery_loss(&mut vault, &access, error).map_err(failed)?;
+                self.accept(context, &expected, &path)?;
+                let (_, loss) = slot::recover(&mut vault, &access, world, &credentials).map_err(failed)?;
+                Ok((expected, loss))
+            })
             .inspect_err(|failure| recovery.withdraw(failure))?;
         if context.ui.json {
             let vault = path.display().to_string();
@@ -70,8 +85,10 @@ impl Recover {
                 }),
             )?;
         } else {
-            for line in loss::told(&loss) {
-                context.ui.warn(&line);
+            if loss != expected {
+                for line in loss::told(&loss, Tense::Done) {
+                    context.ui.warn(&line);
+                }
             }
             context.ui.note("The new passphrase opens the vault; the old one no longer does.");
             if recovery.code.is_none() {
@@ -80,6 +97,14 @@ impl Recover {
             recovery.tell(context);
         }
         Ok(code::DONE)
+    }
+
+    /// Only damage that is in the way is dropped, so the question comes when it has turned out to be.
+    fn accept(&self, context: &Context, loss: &Loss, path: &Path) -> Result<(), Failure> {
+        let asks = context.may_ask();
+        accept_loss(context, loss, Consent::of(self.drop_damaged, asks), path, "Restore a backup")?;
+        let lost = loss::counted(loss).filter(|_| !self.drop_damaged);
+        lost.map_or(Ok(()), |lost| confirm(context, false, &format!("Continue without {lost}?")))
     }
 
     fn reads_stdin(&self) -> bool {

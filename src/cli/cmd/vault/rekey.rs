@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::confirm;
+use super::{Consent, accept_loss, confirm};
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
-use crate::cli::output::{loss, view};
+use crate::cli::output::loss::{self, Tense};
+use crate::cli::output::view;
 use crate::cli::unlock::new_credentials::{self, NewRecovery, RecoveryPlace};
 use keyvault_core::crypto;
 use keyvault_core::secret::SecretWriter;
@@ -26,8 +27,8 @@ use keyvault_vault::{Access, Credential, Issued, Outlook, Rekeyed, Slot, Vault, 
 /// recovery code, gives each token a new secret, and ends every other slot, every session and every bundle. Lists all of
 /// this and asks first; --yes answers. All of this is one transaction.
 ///
-/// Damage does not prevent a rekey: damaged rows are dropped, a damaged audit log is kept as far as it can be proved, and
-/// all of this is reported.
+/// Damage does not prevent a rekey: damaged rows are dropped, and a damaged audit log is kept as far as it can be proved.
+/// What is lost is listed first; with --yes, --drop-damaged has to accept it.
 #[derive(Debug, Args)]
 pub struct Rekey {
     /// Read the new passphrase from a file
@@ -44,6 +45,9 @@ pub struct Rekey {
     /// Do not ask, and continue even if only one slot is left
     #[arg(long)]
     yes: bool,
+    /// Continue without damaged keys, values, and audit log entries
+    #[arg(long)]
+    drop_damaged: bool,
 }
 
 impl Rekey {
@@ -76,6 +80,8 @@ impl Rekey {
                 context.ui.note(&line);
             }
         }
+        let consent = Consent::of(self.drop_damaged, !self.yes && interactive);
+        accept_loss(context, &outlook.loss, consent, &path, "Restore a backup")?;
         confirm(context, self.yes, &format!("Rekey {}?", path.display()))?;
         let passphrase = match old.filter(|_| self.keep_passphrase) {
             Some(old) => old,
@@ -100,7 +106,7 @@ impl Rekey {
         progress.finish_and_clear();
         // A session of the old epoch opens nothing; where there are no sessions, none is left either.
         let _ = session::close(&before);
-        answer(context, &vault, &rekeyed, &recovery)
+        answer(context, &vault, &rekeyed, &outlook, &recovery)
             .map_err(|failure| tokens_lost(failure, &rekeyed.tokens))?;
         recovery.tell(context);
         Ok(code::DONE)
@@ -165,7 +171,6 @@ fn told(outlook: &Outlook, kept: &[&Access], keep_passphrase: bool) -> Vec<Strin
             "The passphrase stays: anyone who knows it can open every new copy of the vault too.".to_owned(),
         );
     }
-    lines.extend(loss::told(&outlook.loss));
     lines
 }
 
@@ -195,6 +200,7 @@ fn answer(
     context: &Context,
     vault: &Vault,
     rekeyed: &Rekeyed,
+    outlook: &Outlook,
     recovery: &NewRecovery,
 ) -> Result<(), Failure> {
     let dropped = rekeyed.dropped.iter();
@@ -216,8 +222,10 @@ fn answer(
     if !dropped.is_empty() {
         context.ui.note(&format!("No longer open the vault: {}.", dropped.join(", ")));
     }
-    for line in loss::told(&rekeyed.loss) {
-        context.ui.warn(&line);
+    if rekeyed.loss != outlook.loss {
+        for line in loss::told(&rekeyed.loss, Tense::Done) {
+            context.ui.warn(&line);
+        }
     }
     for issued in &rekeyed.tokens {
         let mut line = SecretWriter::with_capacity(256 + issued.token.text().len());

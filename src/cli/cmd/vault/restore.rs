@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::confirm;
+use super::{Consent, accept_loss, confirm};
 use crate::cli::context::Context;
 use crate::cli::errors::file_sentences;
 use crate::cli::errors::{Failure, code};
-use crate::cli::output::{loss, view};
+use crate::cli::output::loss::{self, Tense};
+use crate::cli::output::view;
 use keyvault_core::name::{KeyName, TokenName};
 use keyvault_os::fs::vault_file::FileFault;
 use keyvault_vault::store::StoreError;
 use keyvault_vault::unlock::session;
-use keyvault_vault::{Difference, Loss, Restored, VaultError, file};
+use keyvault_vault::{Difference, Restored, VaultError, file};
 
 /// Replace the vault with a backup, or accept a vault that a sync or a snapshot put back.
 ///
@@ -24,8 +25,8 @@ use keyvault_vault::{Difference, Loss, Restored, VaultError, file};
 /// valid again; a restore keeps them revoked. Other machines that saw the superseded state raise an alarm until they accept
 /// the new one with --adopt.
 ///
-/// A damaged backup is restored without its damaged rows, which are listed first. With --yes, if keys or values would be
-/// lost, --drop-damaged has to confirm it.
+/// A damaged backup is restored without its damaged rows. What is lost is listed first; with --yes, --drop-damaged has to
+/// accept it.
 #[derive(Debug, Args)]
 pub struct Restore {
     /// The backup
@@ -37,7 +38,7 @@ pub struct Restore {
     /// Do not ask
     #[arg(long)]
     yes: bool,
-    /// Continue without the backup's damaged keys and values
+    /// Continue without damaged keys, values, and audit log entries
     #[arg(long, conflicts_with = "adopt")]
     drop_damaged: bool,
 }
@@ -70,14 +71,16 @@ impl Restore {
         let mark = here.as_mut().map(file::mark);
         let both = here.as_mut().map(|vault| (vault, opens.as_ref()));
         let difference = file::difference(&mut backup, &access, both, context.now()).map_err(failed)?;
+        let asks = !self.yes && context.may_ask();
+        if here.is_some() && !self.yes {
+            note_all(context, &told(&difference, Tense::Ahead));
+        }
+        let consent = Consent::of(self.drop_damaged, asks);
+        accept_loss(context, &difference.loss, consent, file, "Restore another backup")?;
         if here.is_some() {
-            for line in told(&difference) {
-                context.ui.note(&line);
-            }
-            self.refuse_unseen_loss(&difference.loss, file, self.yes)?;
             confirm(context, self.yes, &format!("Replace {} with the backup?", path.display()))?;
-        } else {
-            self.refuse_unseen_loss(&difference.loss, file, true)?;
+        } else if let Some(lost) = loss::counted(&difference.loss).filter(|_| !self.drop_damaged) {
+            confirm(context, self.yes, &format!("Continue without {lost}?"))?;
         }
         let path = match &here {
             Some(vault) => vault.path().to_owned(),
@@ -95,6 +98,9 @@ impl Restore {
         })?;
         // A session of what was here may hold keys of another root.
         let ended = session::close(&backup.identity()).unwrap_or(false);
+        if here.is_some() && self.yes {
+            note_all(context, &told(&difference, Tense::Done));
+        }
         answer(context, &restored, &difference, here.is_some())?;
         if ended {
             context.ui.note("The open session has ended. Open another with `keyvault unlock`.");
@@ -103,68 +109,68 @@ impl Restore {
     }
 }
 
-impl Restore {
-    /// Where nobody is shown what a damaged backup lost, it takes no whole vault's place unless that was said.
-    fn refuse_unseen_loss(&self, loss: &Loss, file: &Path, unseen: bool) -> Result<(), Failure> {
-        if !unseen || self.drop_damaged || (loss.keys.is_empty() && loss.values.is_empty()) {
-            return Ok(());
-        }
-        Err(Failure::damaged(
-            &format!(
-                "{} is damaged: {} and {} would be lost.",
-                file.display(),
-                view::counted(loss.keys.len(), "key"),
-                view::counted(loss.values.len(), "value")
-            ),
-            Some(
-                "The vault here was not changed. Restore another backup, or continue without them with `--drop-damaged`.",
-            ),
-        ))
+fn note_all(context: &Context, lines: &[String]) {
+    for line in lines {
+        context.ui.note(line);
     }
 }
 
-const OTHER_WAYS: &str = "The backup's slots apply: whatever opened the backup then opens the vault again, including an older passphrase.";
-
-/// What would be superseded, a line each.
-fn told(difference: &Difference) -> Vec<String> {
-    let mut lines = told_of_states(difference);
-    lines.extend(loss::told(&difference.loss));
-    lines
-}
-
-fn told_of_states(difference: &Difference) -> Vec<String> {
+/// What would be superseded, or was, a line each.
+fn told(difference: &Difference, tense: Tense) -> Vec<String> {
     let Some(here) = difference.here else {
-        return told_of_unread(difference);
+        return told_of_unread(difference, tense);
     };
-    let mut lines =
-        vec![format!("The backup is at change {}; the vault here is at change {here}.", difference.backup)];
+    let mut lines = vec![format!(
+        "The backup is at change {}; the vault here {} at change {here}.",
+        difference.backup,
+        tense.pick("is", "was")
+    )];
     lines.push(match usize::try_from(here.saturating_sub(difference.backup)) {
-        Ok(0) | Err(_) => "Audit log entries made here since the backup would be superseded.".to_owned(),
+        Ok(0) | Err(_) => format!(
+            "Audit log entries made here since the backup {} superseded.",
+            tense.pick("would be", "were")
+        ),
+        Ok(1) => format!(
+            "1 change since the backup {} superseded, with its audit log entry and those of reads.",
+            tense.pick("would be", "was")
+        ),
         Ok(changes) => format!(
-            "{} since the backup would be superseded, with their audit log entries and those of reads.",
-            view::counted(changes, "change")
+            "{} since the backup {} superseded, with their audit log entries and those of reads.",
+            view::counted(changes, "change"),
+            tense.pick("would be", "were")
         ),
     });
-    for (what, names) in [
-        ("would be lost", &difference.lost),
-        ("would return to an earlier state", &difference.older),
-        ("would come back", &difference.back),
-        ("stay revoked", &difference.revoked),
+    for (one, many, names) in [
+        (tense.pick("would be lost", "was lost"), tense.pick("would be lost", "were lost"), &difference.lost),
+        (
+            tense.pick("would return to an earlier state", "returned to an earlier state"),
+            tense.pick("would return to an earlier state", "returned to an earlier state"),
+            &difference.older,
+        ),
+        (
+            tense.pick("would come back", "came back"),
+            tense.pick("would come back", "came back"),
+            &difference.back,
+        ),
+        ("stays revoked", "stay revoked", &difference.revoked),
     ] {
         if !names.is_empty() {
-            lines.push(format!("{} {what}: {}", names.len(), some(names)));
+            lines.push(of_keys(names, one, many));
         }
     }
     if !difference.tokens.is_empty() {
         let names = view::joined(difference.tokens.iter());
-        lines.push(format!("Tokens that would no longer open anything: {names}"));
+        lines.push(format!(
+            "Tokens that {} open anything: {names}",
+            tense.pick("would no longer", "no longer")
+        ));
     }
     lines.extend(spent_tokens(difference));
     if difference.rekeyed {
-        lines.push(
-            "The vault here was rekeyed since the backup. The backup's root key would apply again, also for anyone else who has it."
-                .to_owned(),
-        );
+        lines.push(format!(
+            "The vault here was rekeyed since the backup. The backup's root key {} again, also for anyone else who has it.",
+            tense.pick("would apply", "applies")
+        ));
     }
     if difference.other_slots {
         lines.push(OTHER_WAYS.to_owned());
@@ -172,29 +178,39 @@ fn told_of_states(difference: &Difference) -> Vec<String> {
     lines
 }
 
+fn of_keys(names: &[KeyName], one: &str, many: &str) -> String {
+    let verb = if names.len() == 1 { one } else { many };
+    format!("{} {verb}: {}", view::counted(names.len(), "key"), some(names))
+}
+
+const OTHER_WAYS: &str = "The backup's slots apply: whatever opened the backup then opens the vault again, including an older passphrase.";
+
 /// Of a vault that is damaged, or that was rekeyed since and is locked.
-fn told_of_unread(difference: &Difference) -> Vec<String> {
+fn told_of_unread(difference: &Difference, tense: Tense) -> Vec<String> {
     let why = if difference.locked {
-        "does not open with what opens the backup"
+        tense.pick("does not open with what opens the backup", "did not open with what opens the backup")
     } else {
-        "cannot be read completely"
+        tense.pick("cannot be read completely", "could not be read completely")
     };
     let mut lines = vec![
         format!(
-            "The backup is at change {}; the vault here {why}, so it is unknown what would be lost.",
-            difference.backup
+            "The backup is at change {}; the vault here {why}, so it is unknown what {} lost.",
+            difference.backup,
+            tense.pick("would be", "was")
         ),
-        "Everything revoked since the backup would be valid again, except what is listed here. Check every key."
-            .to_owned(),
+        format!(
+            "Everything revoked since the backup {} valid again, except what is listed here. Check every key.",
+            tense.pick("would be", "is")
+        ),
     ];
-    if difference.locked {
+    if difference.locked && tense == Tense::Ahead {
         lines.push(
             "If it was rekeyed and has another passphrase, first run `keyvault unlock` with that one: then what was revoked stays revoked."
                 .to_owned(),
         );
     }
     if !difference.revoked.is_empty() {
-        lines.push(format!("{} stay revoked: {}", difference.revoked.len(), some(&difference.revoked)));
+        lines.push(of_keys(&difference.revoked, "stays revoked", "stay revoked"));
     }
     lines.extend(spent_tokens(difference));
     lines.push(OTHER_WAYS.to_owned());
@@ -235,8 +251,10 @@ fn answer(
             "Restored {path} from the backup at change {}. It is now at change {}.",
             restored.found, restored.now
         ));
-        for line in loss::told(&restored.loss) {
-            context.ui.warn(&line);
+        if restored.loss != difference.loss {
+            for line in loss::told(&restored.loss, Tense::Done) {
+                context.ui.warn(&line);
+            }
         }
         // There was no vault to tell it before.
         if let Some(seen) = restored.superseded.filter(|seen| !asked && *seen > restored.found) {

@@ -8,6 +8,7 @@ use super::confirm;
 use crate::cli::context::Context;
 use crate::cli::errors::slot_sentences::is_stray;
 use crate::cli::errors::{Failure, code};
+use crate::cli::output::view;
 use crate::cli::unlock::keyring::sentence;
 use crate::cli::unlock::new_credentials::RecoveryPlace;
 use keyvault_core::crypto::SystemRng;
@@ -126,7 +127,8 @@ fn json(slot: &Slot) -> serde_json::Value {
 fn described(slot: &Slot) -> String {
     match slot.kind {
         Kind::Passphrase(cost) => {
-            format!("passphrase     Argon2id, {} MiB, {} passes", cost.memory_kib / 1024, cost.passes)
+            let passes = view::counted(usize::try_from(cost.passes).unwrap_or(usize::MAX), "pass");
+            format!("passphrase     Argon2id, {} MiB, {passes}", cost.memory_kib / 1024)
         }
         Kind::Recovery => "recovery code".to_owned(),
         Kind::Keyring => "keyring        everyday access only".to_owned(),
@@ -218,6 +220,13 @@ impl Remove {
         let Some(slot) = slots.iter().find(|slot| slot.id == number) else {
             return Err(failed(VaultError::NoSuchSlot { id: number }));
         };
+        let codes = slots.iter().filter(|slot| slot.kind == Kind::Recovery).count();
+        if slot.kind == Kind::Recovery && codes == 1 {
+            context.ui.warn(
+                "This is the only recovery code. Without one, a lost passphrase cannot be replaced. Create another: \
+                 keyvault vault slot add recovery",
+            );
+        }
         confirm(context, self.yes, &format!("Remove slot {} ({})?", slot.id, slot.kind.name()))?;
         let entry = match slot.kind {
             Kind::Keyring => Some(context.keyring_opens(&mut vault, *slot)?),

@@ -16,7 +16,7 @@ use keyvault_core::recipe::{Kind as RecipeKind, RecipeError};
 use keyvault_exec::ExecError;
 use keyvault_exec::fit::{LineFault, Misfit};
 use keyvault_exec::release::{Problem, Refusal, ReleaseError};
-use keyvault_os::fs::lock::Process;
+use keyvault_os::fs::lock::{Held, Process};
 use keyvault_os::fs::vault_file::{FileFault, Kind};
 use keyvault_os::kernel_keyring::SessionError;
 use keyvault_os::process::actor::User;
@@ -45,6 +45,10 @@ fn key(name: &str) -> KeyName {
 
 fn keys(names: &[&str]) -> Vec<KeyName> {
     names.iter().map(|name| key(name)).collect()
+}
+
+fn held(holder: Option<Process>) -> Held {
+    Held { path: PathBuf::from("/app/reads.jsonl"), holder, waited: std::time::Duration::from_secs(10) }
 }
 
 fn vault() -> PathBuf {
@@ -101,7 +105,7 @@ fn rows() -> Vec<VaultError> {
     let what = "audit: the entry of the last change is not the one that the state record names".to_owned();
     errors.push(VaultError::State(StateError::Apart { what }));
     errors.push(VaultError::State(StateError::Record));
-    errors.push(VaultError::State(StateError::NewerRecord { field: 2 }));
+    errors.push(VaultError::State(StateError::Newer { what: "the state record has field 2".to_owned() }));
     errors.push(VaultError::Audit(AuditError::Broken { seq: 7, what: "is not authentic" }));
     errors.push(VaultError::Audit(AuditError::Rng(RngError)));
     for standing in [Standing::RolledBack, Standing::Forked] {
@@ -149,11 +153,8 @@ fn slots() -> Vec<VaultError> {
             path: PathBuf::from("/app/reads.jsonl"),
             source: io::ErrorKind::ReadOnlyFilesystem.into(),
         },
-        VaultError::ReadsBusy {
-            path: PathBuf::from("/app/reads.jsonl"),
-            holder: Some(Process { id: 77, name: "flock".to_owned() }),
-        },
-        VaultError::ReadsBusy { path: PathBuf::from("/app/reads.jsonl"), holder: None },
+        VaultError::ReadsBusy(held(Some(Process { id: 77, name: "flock".to_owned() }))),
+        VaultError::ReadsBusy(held(None)),
         VaultError::Rng(RngError),
     ]);
     errors
@@ -284,6 +285,8 @@ fn others() -> Vec<Failure> {
     let mut failures = vec![
         Failure::locked(),
         Failure::no_home("XDG_DATA_HOME"),
+        Failure::no_home("XDG_STATE_HOME"),
+        Failure::no_passphrase_to_set(super::NO_TERMINAL),
         file_sentences::foreign_home("HOME", Path::new("/home/ada"), &user(1000, Some("ada"))),
         file_sentences::foreign_home("XDG_STATE_HOME", Path::new("/github/home"), &user(1001, None)),
         super::token_sentences::nowhere_to_write(),

@@ -36,6 +36,8 @@ pub(in crate::cli) fn about_machines() -> Vec<VaultError> {
         TokenError::NotAReadsLog { path: PathBuf::from("notes") },
         TokenError::OtherBundle,
         TokenError::BundleDamaged,
+        TokenError::NotByOwner { what: "view" },
+        TokenError::Newer { what: "the bundle has field 2".to_owned() },
         TokenError::BundleOfNone,
         TokenError::OtherVault,
         TokenError::UnknownReads,
@@ -177,7 +179,6 @@ pub(in crate::cli) fn projects() -> Vec<Failure> {
         project_sentences::asks_for_nothing(&path(), &file, None),
         project_sentences::not_approved(&path(), &asks),
         project_sentences::not_remembered(&io::ErrorKind::StorageFull.into()),
-        project_sentences::busy(),
     ]);
     failures
 }
