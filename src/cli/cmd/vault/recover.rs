@@ -103,8 +103,8 @@ impl Recover {
     fn accept(&self, context: &Context, loss: &Loss, path: &Path) -> Result<(), Failure> {
         let asks = context.may_ask();
         accept_loss(context, loss, Consent::of(self.drop_damaged, asks), path, "Restore a backup")?;
-        let lost = loss::counted(loss).filter(|_| !self.drop_damaged);
-        lost.map_or(Ok(()), |lost| confirm(context, false, &format!("Continue without {lost}?")))
+        let damaged = loss::counted(loss).filter(|_| !self.drop_damaged);
+        damaged.map_or(Ok(()), |damaged| confirm(context, false, &format!("Continue without {damaged}?")))
     }
 
     fn reads_stdin(&self) -> bool {
