@@ -97,8 +97,10 @@ fn state() -> Result<Seeds, Box<dyn Error>> {
         children.iter().zip(1..).for_each(|(child, digest)| node.set(*child, Some([digest; 16])));
         node.body()
     };
-    let pin =
-        |path: &str| Pin { change: 7, hash: [0xA5; 32], epoch: Some(2), path: path.to_owned() }.encode();
+    let pin = |path: &str| {
+        let pin = Pin::of_token(7, [0xA5; 32], Path::new(path));
+        Pin { vault_id: [0xB6; 16], epoch: Some(2), resolved: [0xC7; 16], ..pin }.encode()
+    };
     Ok(vec![
         ("state_record", "first", first.encode(&IDENTITY)),
         ("state_record", "later", later.encode(&IDENTITY)),

@@ -233,3 +233,91 @@ fn what_only_looks_names_the_alarm_where_keys_are_at_hand() {
     world.run(&["lock"]).ok();
     world.run(&["status", "--json"]).is(4, "{\"alarm\":null,\"status\":\"locked\",\"until\":null,\"vault\":\"~/.local/share/keyvault/vault.db\"}\n", "");
 }
+
+/// The vault in a folder that is reached through a link, as dotfile managers lay them.
+fn linked(world: &World, to: &str) -> String {
+    let folder = world.home().join(to);
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    std::os::unix::fs::symlink(&folder, world.home().join("vaults")).unwrap();
+    world.home().join("vaults/vault.db").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn case_79_an_older_copy_behind_an_exchanged_link_alarms() {
+    let world = World::new();
+    let vault = linked(&world, "here");
+    std::fs::copy(world.vault(), &vault).unwrap();
+    let keyvault = |line: &[&str]| world.run(&[&["--vault", &vault], line].concat());
+    keyvault(&["generate", "a"]).ok();
+    // An old copy in another folder, and the link leads there.
+    std::fs::create_dir(world.home().join("there")).unwrap();
+    std::fs::copy(&vault, world.home().join("there/vault.db")).unwrap();
+    keyvault(&["revoke", "a"]).ok();
+    std::fs::remove_file(world.home().join("vaults")).unwrap();
+    std::os::unix::fs::symlink(world.home().join("there"), world.home().join("vaults")).unwrap();
+    keyvault(&["show", "a", "--reveal"]).fails_with(
+        5,
+        "
+            error: ~/there/vault.db was rolled back: it is at change 2, and this machine saw change 3.
+                   No values are released. If this copy is the one to keep:
+                     keyvault vault restore --adopt
+        ",
+    );
+}
+
+#[test]
+fn a_folder_that_moved_behind_its_link_and_one_that_gets_a_link_are_silent() {
+    let world = World::new();
+    let vault = linked(&world, "here");
+    std::fs::copy(world.vault(), &vault).unwrap();
+    let keyvault = |vault: &str, line: &[&str]| world.run(&[&["--vault", vault], line].concat()).ok();
+    keyvault(&vault, &["generate", "a"]);
+    std::fs::rename(world.home().join("here"), world.home().join("there")).unwrap();
+    std::fs::remove_file(world.home().join("vaults")).unwrap();
+    std::os::unix::fs::symlink(world.home().join("there"), world.home().join("vaults")).unwrap();
+    assert_eq!(keyvault(&vault, &["exec", "--only", "a", "--", "true"]).err, "");
+    // The path that it now has takes over what was seen through the link, and its own pin goes on from there.
+    let direct = world.home().join("there/vault.db").to_str().unwrap().to_owned();
+    keyvault(&vault, &["generate", "b"]);
+    let old = std::fs::read(&direct).unwrap();
+    assert_eq!(keyvault(&direct, &["generate", "c"]).err, "");
+    std::fs::write(&direct, &old).unwrap();
+    world.run(&["--vault", &direct, "exec", "--only", "a", "--", "true"]).fails_with(
+        125,
+        "
+            error: ~/there/vault.db was rolled back: it is at change 3, and this machine saw change 4.
+                   No values are released. If this copy is the one to keep:
+                     keyvault vault restore --adopt
+        ",
+    );
+}
+
+#[test]
+fn case_80_another_vault_at_the_path_alarms_until_it_is_adopted_and_init_makes_a_new_one() {
+    let world = World::new();
+    world.run(&["generate", "a"]).ok();
+    let other = world.home().join("other.db").to_str().unwrap().to_owned();
+    world.run(&["--vault", &other, "init", "--no-recovery"]).ok();
+    world.run(&["--vault", &other, "generate", "a"]).ok();
+    put_back(&world, &std::fs::read(&other).unwrap());
+    for command in [&["show", "a", "--reveal"] as &[&str], &["generate", "b"]] {
+        world.run(command).fails_with(
+            5,
+            "
+            error: ~/.local/share/keyvault/vault.db is not the vault that this machine last saw at this path.
+                   No values are released. If this copy is the one to keep:
+                     keyvault vault restore --adopt
+        ",
+        );
+    }
+    world.run(&["list"]).warns(
+        "warning: The vault is not the vault that this machine last saw at this path. To accept it: keyvault vault restore --adopt\n",
+    );
+    world.run(&["vault", "restore", "--adopt", "--yes"]).ok();
+    world.run(&["show", "a", "--reveal"]).ok();
+    world.sh("rm .local/share/keyvault/vault.db*").ok();
+    world.run(&["init", "--no-recovery"]).ok();
+    world.run(&["generate", "a"]).ok();
+    world.run(&["show", "a", "--reveal"]).ok();
+}

@@ -166,7 +166,7 @@ impl Context {
             )),
             Some(pin) if pin.change == bundle.label.change => {}
             _ => {
-                let pin = Pin { change: bundle.label.change, hash: [0; 32], epoch: None, path: file.display().to_string() };
+                let pin = Pin::of_token(bundle.label.change, [0; 32], file);
                 // Nothing but the word about an older one is lost.
                 let _ = pins.advance_token(token, place, &pin);
             }

@@ -148,19 +148,27 @@ impl Kit {
         let connection = sql::in_memory(&base);
         let vault: Vec<u8> =
             connection.query_row("SELECT vault_id FROM vault", [], |row| row.get(0)).unwrap();
-        let path = path.canonicalize().unwrap();
-        let place = keyvault_core::crypto::sha256(path.as_os_str().as_encoded_bytes());
-        let of = match &vector.credential {
-            Credential::Token(text) => {
-                format!("token-{}", super::vector::hex(&Token::parse(text.as_bytes()).unwrap().id()))
-            }
-            _ => super::vector::hex(&vault),
+        let place = |path: &Path| {
+            super::vector::hex(&keyvault_core::crypto::sha256(path.as_os_str().as_encoded_bytes())[..16])
         };
-        let name = format!("{of}-{}.json", super::vector::hex(&place[..8]));
+        let name = match &vector.credential {
+            Credential::Token(text) => {
+                let id = Token::parse(text.as_bytes()).unwrap().id();
+                format!("token-{}-{}.json", super::vector::hex(&id), place(path))
+            }
+            _ => format!("{}.json", place(path)),
+        };
         std::fs::create_dir(folder).unwrap();
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
         let Pin { change, state, epoch } = pin;
-        let mut pin = serde_json::json!({ "format": 1, "change": change, "state": state, "path": path });
+        let mut pin = serde_json::json!({
+            "format": 1,
+            "vault": super::vector::hex(&vault),
+            "change": change,
+            "state": state,
+            "path": path,
+            "resolved": place(&path.canonicalize().unwrap()),
+        });
         if let Some(epoch) = epoch {
             pin["epoch"] = Value::from(*epoch);
         }
@@ -397,9 +405,13 @@ impl Run<'_> {
 fn class(error: &VaultError) -> &'static str {
     match error {
         VaultError::File(FileFault::Empty { .. })
-        | VaultError::Store(StoreError::NotAVault)
+        | VaultError::Store(
+            StoreError::NotAVault | StoreError::Number { field: "application_id", .. },
+        )
         | VaultError::Token(TokenError::NotABundle) => "foreign",
-        VaultError::Store(StoreError::OlderFormat { .. } | StoreError::NewerFormat { .. })
+        VaultError::Store(
+            StoreError::OlderFormat { .. } | StoreError::NewerFormat { .. } | StoreError::Number { .. },
+        )
         | VaultError::State(StateError::Newer { .. })
         | VaultError::Token(TokenError::Newer { .. }) => "format",
         VaultError::Store(StoreError::Schema { .. }) => "hostile",
@@ -410,6 +422,8 @@ fn class(error: &VaultError) -> &'static str {
         VaultError::Token(
             TokenError::OpensNothing | TokenError::Expired { .. } | TokenError::OtherBundle,
         )
+        // A program may say which of the two it is.
+        | VaultError::HeaderDamaged
         | VaultError::Unlock(_) => "locked",
         VaultError::Token(TokenError::Alarm { .. }) | VaultError::Alarm { .. } => "alarm",
         _ => "something else",

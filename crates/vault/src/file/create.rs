@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::audit::{Action, Chain, ChangeMark, Event, Seed};
+use crate::state::pin::VaultPath;
 use crate::state::record::{Authentic, NO_RECORD, Record};
 use crate::state::tree::Tree;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, Tag, Tx};
@@ -43,11 +44,12 @@ pub struct Created {
 /// It is built whole under another name and then moved into place, so that a crash leaves a vault or none, and
 /// an existing one is never touched, not even by a command that runs at the same time.
 pub fn create(path: &Path, creation: &Creation<'_>, world: &World<'_>) -> Result<Created, VaultError> {
-    let path = vault_file::prepare_new(path)?;
+    let given = path;
+    let path = vault_file::prepare_new(given)?;
     let working = WorkingCopy::beside(&path, world)?;
     let (identity, seen) = build(&working.0, creation, world)?;
     working.move_to(&path)?;
-    let pinned = world.pins.advance(&identity, &path, &seen);
+    let pinned = world.pins.replace(&identity, &VaultPath::of(given, &path), &seen);
     pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
     world.notices.tell();
     Ok(Created { path, identity })

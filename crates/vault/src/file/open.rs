@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::audit::{Action, Actor, AuditError, Event, HeadMark, KeyRef, Outcome, Seed};
-use crate::state::pin::{Memory, Pin, Pins};
+use crate::state::pin::{Memory, Pin, Pins, VaultPath};
 use crate::state::record::Authentic;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, StoreError};
+use crate::unlock::UnlockError;
 use crate::unlock::keyfile::KeyFile;
 use crate::unlock::keyring_entry::KeyringSecret;
 use crate::unlock::keys::{Daily, DailyKeys, Root};
 use crate::unlock::passphrase::Passphrase;
 use crate::unlock::recovery::RecoveryCode;
 use crate::unlock::session::{self, Session};
-use crate::unlock::slot;
+use crate::unlock::slot::{self, SealedFor};
 use keyvault_core::clock::{Clock, Moment, Rng};
 use keyvault_core::crypto::wipe_stack;
 use keyvault_core::identity::Identity;
@@ -22,6 +23,7 @@ use keyvault_core::name::TokenName;
 use keyvault_os::fs::vault_file::{self, CheckedVault};
 
 use super::busy::{Holder, Holders};
+use super::damaged::{self, Recovery};
 use super::rollback_alarm::tell_if_older;
 use crate::error::VaultError;
 use crate::supply::reading::Owner;
@@ -132,9 +134,12 @@ pub struct Vault {
     /// The pin, read before the state is.
     pub(crate) memory: OnceCell<Memory>,
     pub(crate) checked: CheckedVault,
+    pub(crate) place: VaultPath,
     pub(crate) pins: Pins,
     /// Where the last change found and left the log.
     log_moved: Option<(HeadMark, HeadMark)>,
+    /// What a command that recovers a vault needs besides.
+    pub(crate) recovery: Option<Recovery>,
 }
 
 /// What opens a vault's rows: the daily key, and root where the credential gives it.
@@ -178,7 +183,7 @@ impl Vault {
     pub fn open(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
         let checked = vault_file::check_vault(path)?;
         let opened = Store::open(checked.path().to_owned())?;
-        Self::of(checked, opened, pins)
+        Self::of(path, checked, opened, pins)
     }
 
     /// The same for one release that begins at once. Others may have to wait until it is over: what takes longer than a
@@ -187,7 +192,7 @@ impl Vault {
         let checked = vault_file::check_vault(path)?;
         let (store, header) = Store::open_briefly(checked.path().to_owned())?;
         // Whether what was opened is what was checked is asked within the transaction.
-        Ok(Self { store, header, memory: OnceCell::new(), checked, pins: pins.clone(), log_moved: None })
+        Ok(Self::with(path, checked, (store, header), pins))
     }
 
     /// Ends the wait of others for what was opened with [`Vault::open_briefly`].
@@ -199,16 +204,23 @@ impl Vault {
     pub fn open_untouched(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
         let checked = vault_file::check_vault_untouched(path)?;
         let opened = Store::open_untouched(checked.path().to_owned())?;
-        Self::of(checked, opened, pins)
+        Self::of(path, checked, opened, pins)
     }
 
-    fn of(
+    pub(crate) fn of(
+        given: &Path,
         checked: CheckedVault,
-        (store, header): (Store, HeaderRow),
+        opened: (Store, HeaderRow),
         pins: &Pins,
     ) -> Result<Self, VaultError> {
         checked.still_same()?;
-        Ok(Self { store, header, memory: OnceCell::new(), checked, pins: pins.clone(), log_moved: None })
+        Ok(Self::with(given, checked, opened, pins))
+    }
+
+    fn with(given: &Path, checked: CheckedVault, (store, header): (Store, HeaderRow), pins: &Pins) -> Self {
+        let place = VaultPath::of(given, checked.path());
+        let memory = OnceCell::new();
+        Self { store, header, memory, checked, place, pins: pins.clone(), log_moved: None, recovery: None }
     }
 
     #[must_use]
@@ -221,6 +233,12 @@ impl Vault {
         self.store.path()
     }
 
+    /// Where the vault lies, for what this machine remembers of it.
+    #[must_use]
+    pub fn place(&self) -> &VaultPath {
+        &self.place
+    }
+
     /// Whether the file or a side file could be read by others until now.
     #[must_use]
     pub fn tightened(&self) -> bool {
@@ -230,7 +248,7 @@ impl Vault {
     /// What this machine remembers of the vault: as it was when that was last read, and read now if it was not yet.
     #[must_use]
     pub fn memory(&self) -> &Memory {
-        self.memory.get_or_init(|| self.pins.read(&self.identity(), self.path()))
+        self.memory.get_or_init(|| self.pins.read(&self.identity(), &self.place))
     }
 
     /// The vault's session, if one is open.
@@ -241,32 +259,36 @@ impl Vault {
 
     /// Opens a passphrase slot: one Argon2id run per slot of that kind.
     pub fn open_passphrase(&mut self, passphrase: &Passphrase) -> Result<Access, VaultError> {
-        let identity = self.identity();
-        let rows = self.store.begin_reading()?.slots()?;
-        let (root, row) = slot::open_passphrase(&rows, passphrase, &identity)?;
-        Ok(Access { daily: root.daily(&identity), root: Some(root), slot: Some(row.clone()) })
+        self.open_root(|rows, sealed_for| slot::open_passphrase(rows, passphrase, sealed_for))
     }
 
     pub fn open_recovery(&mut self, code: &RecoveryCode) -> Result<Access, VaultError> {
-        let identity = self.identity();
-        let rows = self.store.begin_reading()?.slots()?;
-        let (root, row) = slot::open_recovery(&rows, code, &identity)?;
-        Ok(Access { daily: root.daily(&identity), root: Some(root), slot: Some(row.clone()) })
+        self.open_root(|rows, sealed_for| slot::open_recovery(rows, code, sealed_for))
     }
 
     /// Opens a key file's slot.
     pub fn open_key_file(&mut self, file: &KeyFile) -> Result<Access, VaultError> {
-        let identity = self.identity();
-        let rows = self.store.begin_reading()?.slots()?;
-        let (root, row) = slot::open_key_file(&rows, file, &identity)?;
+        self.open_root(|rows, sealed_for| slot::open_key_file(rows, file, sealed_for))
+    }
+
+    fn open_root(
+        &mut self,
+        open: impl for<'r> Fn(&'r [SlotRow], &SealedFor<'_>) -> Result<(Root, &'r SlotRow, Identity), UnlockError>,
+    ) -> Result<Access, VaultError> {
+        let (rows, witnesses) = damaged::slots_and_witnesses(self)?;
+        let others = || damaged::candidates(self, &witnesses);
+        let (root, row, identity) = open(&rows, &SealedFor { own: self.identity(), others: &others })?;
+        damaged::settle(self, identity)?;
         Ok(Access { daily: root.daily(&identity), root: Some(root), slot: Some(row.clone()) })
     }
 
     /// Opens a keyring's slot. Root does not come out of it.
     pub fn open_keyring(&mut self, secret: &KeyringSecret) -> Result<Access, VaultError> {
-        let identity = self.identity();
-        let rows = self.store.begin_reading()?.slots()?;
-        let (daily, row) = slot::open_keyring(&rows, secret, &identity)?;
+        let (rows, witnesses) = damaged::slots_and_witnesses(self)?;
+        let others = || damaged::candidates(self, &witnesses);
+        let sealed_for = SealedFor { own: self.identity(), others: &others };
+        let (daily, row, identity) = slot::open_keyring(&rows, secret, &sealed_for)?;
+        damaged::settle(self, identity)?;
         Ok(Access { daily, root: None, slot: Some(row.clone()) })
     }
 
@@ -347,15 +369,15 @@ impl Vault {
             adopted = event.action == Action::Adopt;
             Ok((outcome, event))
         })?;
-        let (identity, path) = (self.identity(), self.store.path());
+        let identity = self.identity();
         let pinned = if adopted {
-            world.pins.replace(&identity, path, &seen)
+            world.pins.replace(&identity, &self.place, &seen)
         } else {
-            world.pins.advance(&identity, path, &seen)
+            world.pins.advance(&identity, &self.place, &seen)
         };
         pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
         if let Some((found, left)) = self.log_moved.take() {
-            world.pins.note_head(&identity, self.store.path(), &found, &left);
+            world.pins.note_head(&identity, &self.place, &found, &left);
         }
         self.fold(world);
         world.notices.tell();
@@ -373,7 +395,7 @@ impl Vault {
         let path = self.store.path().to_owned();
         let rows = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
         let held = world.holders.hold(&identity);
-        let memory = remember(&mut self.memory, world.pins.read(&identity, &path));
+        let memory = remember(&mut self.memory, world.pins.read(&identity, &self.place));
         self.checked.still_same()?;
         let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
         let mut tx = VerifiedTx::load(&rows, &setting)?;
@@ -386,6 +408,7 @@ impl Vault {
         drop(tx);
         self.checked.still_same()?;
         rows.commit()?;
+        damaged::write_back(self)?;
         drop(held);
         Ok((outcome, seen))
     }

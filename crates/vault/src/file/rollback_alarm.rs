@@ -33,7 +33,7 @@ pub fn adopt(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<Op
         return Err(VaultError::NeedsRoot);
     }
     let standing = vault.read(access, |tx| Ok(tx.standing()))?;
-    if !matches!(standing, Standing::RolledBack | Standing::Forked) {
+    if !matches!(standing, Standing::RolledBack | Standing::Forked | Standing::OtherVault) {
         return Ok(None);
     }
     vault.change_even_in_alarm(access, world, |tx, _| {

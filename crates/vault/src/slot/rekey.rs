@@ -13,6 +13,7 @@ use keyvault_core::name::TokenName;
 
 use super::{Credential, Slot, put, slot_of};
 use crate::error::VaultError;
+use crate::file::damaged;
 use crate::file::open::{Access, Notice, Vault, World, remember};
 use crate::file::restore_guard::is_damage;
 use crate::file::survivors::{Loss, Survivors, named_versions};
@@ -127,7 +128,7 @@ pub fn rekey(
     let next = Next::create(identity, credentials, world)?;
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let held = world.holders.hold(&identity);
-    let memory = remember(&mut vault.memory, world.pins.read(&identity, &path));
+    let memory = remember(&mut vault.memory, world.pins.read(&identity, &vault.place));
     vault.checked.still_same()?;
     let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
     let mut old = VerifiedTx::load_damaged(&rows, &setting)?;
@@ -161,9 +162,10 @@ pub fn rekey(
     drop((old, new));
     vault.checked.still_same()?;
     rows.commit()?;
+    damaged::write_back(vault)?;
     drop(held);
     vault.header = next.header;
-    let pinned = world.pins.advance(&next.identity, &path, &seen);
+    let pinned = world.pins.advance(&next.identity, &vault.place, &seen);
     pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
     vault.compact(world);
     Ok(Rekeyed { epoch, keys: count, dropped, slots, tokens, loss: found.loss })

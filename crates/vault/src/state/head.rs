@@ -6,14 +6,13 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
 
 use crate::audit::HeadMark;
 use keyvault_core::codec::{Decoder, Encoder, Malformed};
 use keyvault_core::identity::Identity;
 use keyvault_os::fs::private;
 
-use super::pin::Pins;
+use super::pin::{Pins, VaultPath};
 
 /// Length of a file, in bytes: format, epoch, count, MAC, hash of the key, whether it was forged.
 const LEN: usize = 4 + 4 + 8 + 32 + 32 + 1;
@@ -63,21 +62,21 @@ impl Seen {
 impl Pins {
     /// Whether the log's head is another than the one that this machine left there.
     #[must_use]
-    pub(crate) fn denies_head(&self, identity: &Identity, path: &Path, now: &HeadMark) -> bool {
+    pub(crate) fn denies_head(&self, identity: &Identity, path: &VaultPath, now: &HeadMark) -> bool {
         let seen = File::open(self.head_file(identity, path)).ok().and_then(|file| Seen::read(&file));
         seen.is_some_and(|seen| seen.denies(identity.epoch, now))
     }
 
     /// Remembers where the log stands after an entry, unless what was found before it is no head of this machine's.
     /// Nobody is kept from anything where that cannot be written.
-    pub(crate) fn note_head(&self, identity: &Identity, path: &Path, found: &HeadMark, left: &HeadMark) {
+    pub(crate) fn note_head(&self, identity: &Identity, path: &VaultPath, found: &HeadMark, left: &HeadMark) {
         let _ = self.try_note_head(identity, path, found, left);
     }
 
     fn try_note_head(
         &self,
         identity: &Identity,
-        path: &Path,
+        path: &VaultPath,
         found: &HeadMark,
         left: &HeadMark,
     ) -> io::Result<()> {
@@ -107,6 +106,8 @@ impl Pins {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::path::Path;
+
     use super::*;
 
     fn mark(count: u64, head: u8, key: u8) -> HeadMark {
@@ -117,7 +118,7 @@ mod tests {
     fn another_key_behind_the_same_entry_is_told_until_the_next_epoch() {
         let folder = tempfile::tempdir().unwrap();
         let pins = Pins::in_folder(folder.path().join("state/pins"));
-        let path = Path::new("/a/vault.db");
+        let path = &VaultPath::of(Path::new("/a/vault.db"), Path::new("/a/vault.db"));
         let identity = Identity { vault_id: [1; 16], epoch: 1 };
         let denies = |now: HeadMark| pins.denies_head(&identity, path, &now);
         assert!(!denies(mark(3, 1, 1)));

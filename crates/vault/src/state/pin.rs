@@ -1,17 +1,20 @@
 //! The pin: what this machine last saw of a vault, kept outside the file.
 //!
 //! A file that was put back as a whole is consistent in itself; only a memory elsewhere notices. One small JSON file
-//! per (vault id, canonical path) holds the change number and the state record's hash. It is read *before* the state,
+//! per path, as the user gave it, holds the vault's id, epoch, change number, and the state record's hash: whoever
+//! exchanges a folder, or the target of a link on the way, does not change the path, so that what lies there then has to
+//! continue what was seen there, or is an alarm. The file is read *before* the state,
 //! so that a change made in between can only look newer than the pin. It needs no key: who can write this user's
 //! state folder can delete the pin as well, and no pin is a first use.
 
 use std::cmp::Ordering;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 
-use crate::audit::{self, AuditError, AuditKeys, Event};
+use crate::audit::{self, AuditError, AuditKeys, ChangeMark, Event};
 use crate::store::{TokenId, Tx};
 use keyvault_core::crypto::{Hash, sha256};
 use keyvault_core::identity::Identity;
@@ -28,9 +31,20 @@ pub struct Pins {
     folder: PathBuf,
 }
 
+/// Where a vault lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VaultPath {
+    /// As the user gave it, made absolute; `..` and links stay, for only the file system knows where they lead.
+    pub given: PathBuf,
+    /// Where that leads now.
+    pub resolved: PathBuf,
+}
+
 /// What was last seen of a vault at one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {
+    /// Zero for what a token's bearer sees.
+    pub vault_id: [u8; 16],
     pub change: u64,
     /// Names the state record, or a token's view.
     pub hash: Hash,
@@ -39,7 +53,12 @@ pub struct Pin {
     pub epoch: Option<u32>,
     /// Where, for people; may be lossy.
     pub path: String,
+    /// Names the place that the path led to.
+    pub resolved: [u8; PLACE_LEN],
 }
+
+/// Length of what names a path, in bytes.
+pub(super) const PLACE_LEN: usize = 16;
 
 /// What there was to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +70,8 @@ pub enum Memory {
     },
     /// A file that is not a pin: treated as none, said in one line.
     Unreadable,
+    /// Another vault was seen at this path.
+    OtherVault(Pin),
     Pin(Pin),
 }
 
@@ -60,7 +81,7 @@ impl Memory {
     pub fn pin(&self) -> Option<&Pin> {
         match self {
             Self::Pin(pin) => Some(pin),
-            Self::None { .. } | Self::Unreadable => None,
+            Self::None { .. } | Self::Unreadable | Self::OtherVault(_) => None,
         }
     }
 }
@@ -77,6 +98,8 @@ pub enum Standing {
     RolledBack,
     /// Neither older nor a continuation.
     Forked,
+    /// Another vault lay at this path.
+    OtherVault,
 }
 
 impl Pins {
@@ -86,16 +109,16 @@ impl Pins {
         Self { folder }
     }
 
-    fn file(&self, identity: &Identity, path: &Path) -> PathBuf {
-        self.folder.join(format!("{}-{}.json", identity.vault_hex(), place_of(path)))
+    fn file(&self, path: &VaultPath) -> PathBuf {
+        self.folder.join(format!("{}.json", name_of(&path.given)))
     }
 
-    pub(super) fn head_file(&self, identity: &Identity, path: &Path) -> PathBuf {
-        self.folder.join(format!("{}-{}.head", identity.vault_hex(), place_of(path)))
+    pub(super) fn head_file(&self, identity: &Identity, path: &VaultPath) -> PathBuf {
+        self.folder.join(format!("{}-{}.head", name_of(&path.given), identity.vault_hex()))
     }
 
-    fn token_file(&self, token: &TokenId, path: &Path) -> PathBuf {
-        self.folder.join(format!("token-{}-{}.json", HEXLOWER.encode(token), place_of(path)))
+    fn token_file(&self, token: &TokenId, given: &Path) -> PathBuf {
+        self.folder.join(format!("token-{}-{}.json", HEXLOWER.encode(token), name_of(given)))
     }
 
     /// What is remembered of a token's view in the vault at `path`, or of its bundles under a path of their own. A
@@ -109,34 +132,60 @@ impl Pins {
         self.write(&self.token_file(token, path), seen, |pinned| pinned.change <= seen.change)
     }
 
-    /// What is remembered of the vault at `path`.
+    /// What is remembered of the vault at `path`. The first use of another path to where the vault was seen before takes
+    /// over what was seen there.
     #[must_use]
-    pub fn read(&self, identity: &Identity, path: &Path) -> Memory {
-        read(&self.file(identity, path))
-            .unwrap_or_else(|| Memory::None { elsewhere: self.elsewhere(identity) })
+    pub fn read(&self, identity: &Identity, path: &VaultPath) -> Memory {
+        match read(&self.file(path)) {
+            Some(Memory::Pin(pin)) if pin.vault_id != identity.vault_id => Memory::OtherVault(pin),
+            Some(memory) => memory,
+            None => {
+                let pins = self.of_vault(identity);
+                let latest =
+                    |pins: &mut dyn Iterator<Item = &Pin>| pins.max_by_key(|pin| pin.order()).cloned();
+                let here = place_of(&path.resolved);
+                match latest(&mut pins.iter().filter(|pin| pin.resolved == here)) {
+                    Some(alias) => Memory::Pin(alias),
+                    None => Memory::None { elsewhere: latest(&mut pins.iter()) },
+                }
+            }
+        }
     }
 
-    fn elsewhere(&self, identity: &Identity) -> Option<Pin> {
-        let prefix = format!("{}-", identity.vault_hex());
-        std::fs::read_dir(&self.folder)
-            .ok()?
-            .filter_map(Result::ok)
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+    fn of_vault(&self, identity: &Identity) -> Vec<Pin> {
+        self.all().filter(|pin| pin.vault_id == identity.vault_id).collect()
+    }
+
+    /// Every vault's pin that can be read.
+    fn all(&self) -> impl Iterator<Item = Pin> {
+        let files = std::fs::read_dir(&self.folder).into_iter().flatten().filter_map(Result::ok);
+        files
+            .filter(|entry| is_name_of_a_vaults_pin(&entry.file_name()))
             .filter_map(|entry| parse(&std::fs::read(entry.path()).ok()?))
-            .max_by_key(|pin| (pin.epoch, pin.change))
+    }
+
+    /// The vaults that were seen at `path`, each in the epoch in which it was last.
+    pub(crate) fn vaults_at(&self, path: &VaultPath) -> Vec<Identity> {
+        let here = place_of(&path.resolved);
+        let own = std::fs::read(self.file(path)).ok().and_then(|bytes| parse(&bytes));
+        let aliases = self.all().filter(|pin| pin.resolved == here);
+        let seen = own.into_iter().chain(aliases);
+        seen.map(|pin| Identity { vault_id: pin.vault_id, epoch: pin.epoch.unwrap_or(1) }).collect()
     }
 
     /// Moves the pin forward to `seen`; a pin that is as far or further stays. Under a lock, because two commands may
     /// finish at once. Of two changes with one number the first stays remembered, and the alarm is raised.
-    pub fn advance(&self, identity: &Identity, path: &Path, seen: &Authentic) -> io::Result<()> {
+    pub fn advance(&self, identity: &Identity, path: &VaultPath, seen: &Authentic) -> io::Result<()> {
         let pin = Pin::of(seen, identity, path);
-        self.write(&self.file(identity, path), &pin, |pinned| pinned.change < pin.change)
+        self.write(&self.file(path), &pin, |pinned| {
+            pinned.vault_id == pin.vault_id && pinned.order() < pin.order()
+        })
     }
 
-    /// Puts the pin where an adopted file stands, whatever it said before. Made durable: an older pin that a power cut
+    /// Puts the pin where a new or an adopted file stands, whatever it said before. Made durable: an older pin that a power cut
     /// brought back would raise the alarm again that was just answered.
-    pub fn replace(&self, identity: &Identity, path: &Path, seen: &Authentic) -> io::Result<()> {
-        let file = self.file(identity, path);
+    pub fn replace(&self, identity: &Identity, path: &VaultPath, seen: &Authentic) -> io::Result<()> {
+        let file = self.file(path);
         self.write(&file, &Pin::of(seen, identity, path), |_| true)?;
         // The log goes on from another entry than the one that was seen.
         let _ = std::fs::remove_file(self.head_file(identity, path));
@@ -164,20 +213,59 @@ fn read(file: &Path) -> Option<Memory> {
     }
 }
 
-/// The part of a pin's file name that says where.
-pub(super) fn place_of(path: &Path) -> String {
-    let place = sha256(path.as_os_str().as_encoded_bytes());
-    HEXLOWER.encode(place.get(..8).unwrap_or_default())
+impl VaultPath {
+    /// The vault that a user named `given` and that was found at `resolved`.
+    #[must_use]
+    pub fn of(given: &Path, resolved: &Path) -> Self {
+        // Fails only for an empty path, or where the working folder is gone.
+        let given = std::path::absolute(given).unwrap_or_else(|_| resolved.to_owned());
+        Self { given, resolved: resolved.to_owned() }
+    }
+}
+
+/// Names a path.
+fn place_of(path: &Path) -> [u8; PLACE_LEN] {
+    let mut place = [0; PLACE_LEN];
+    for (to, from) in place.iter_mut().zip(sha256(path.as_os_str().as_encoded_bytes())) {
+        *to = from;
+    }
+    place
+}
+
+/// The part of a file name that says where.
+pub(super) fn name_of(path: &Path) -> String {
+    HEXLOWER.encode(&place_of(path))
+}
+
+/// A vault's pin is named by its place alone.
+fn is_name_of_a_vaults_pin(name: &OsStr) -> bool {
+    name.as_encoded_bytes()
+        .strip_suffix(b".json")
+        .is_some_and(|place| place.len() == 2 * PLACE_LEN && HEXLOWER.decode(place).is_ok())
 }
 
 impl Pin {
-    fn of(seen: &Authentic, identity: &Identity, path: &Path) -> Self {
+    fn of(seen: &Authentic, identity: &Identity, path: &VaultPath) -> Self {
         Self {
+            vault_id: identity.vault_id,
             change: seen.record.change,
             hash: seen.hash,
             epoch: Some(identity.epoch),
-            path: path.to_string_lossy().into_owned(),
+            path: path.given.to_string_lossy().into_owned(),
+            resolved: place_of(&path.resolved),
         }
+    }
+
+    /// What a token's bearer saw of a view or a bundle at `path`.
+    #[must_use]
+    pub fn of_token(change: u64, hash: Hash, path: &Path) -> Self {
+        let path = path.to_string_lossy().into_owned();
+        Self { vault_id: [0; 16], change, hash, epoch: None, path, resolved: [0; PLACE_LEN] }
+    }
+
+    /// A later epoch comes after every change of an earlier one.
+    fn order(&self) -> (Option<u32>, u64) {
+        (self.epoch, self.change)
     }
 
     /// Whether this is of a later epoch than something of these, or of the same and a later change.
@@ -210,7 +298,11 @@ pub fn judge(
     keys: &AuditKeys,
     identity: &Identity,
 ) -> Result<Standing, StateError> {
-    let Memory::Pin(pin) = memory else { return Ok(Standing::FirstUse) };
+    let pin = match memory {
+        Memory::Pin(pin) => pin,
+        Memory::OtherVault(_) => return Ok(Standing::OtherVault),
+        Memory::None { .. } | Memory::Unreadable => return Ok(Standing::FirstUse),
+    };
     // Whoever has the keys of an epoch and a copy of it can have it go on from anything.
     if pin.epoch.is_some_and(|pinned| identity.epoch < pinned) {
         return Ok(Standing::RolledBack);
@@ -220,14 +312,20 @@ pub fn judge(
         standing => return Ok(standing),
     }
     let Some(next) = tx.audit_entry_of_next_change(pin.change)? else { return Ok(Standing::Forked) };
-    let mut leads_here = false;
+    let (mut first, mut last, mut rising) = (None, None, true);
     // What follows the record's own entry are reads, however many; they prove nothing about changes.
     let entries = next.seq..current.record.audit_count;
-    let read = audit::read_range(tx, keys, identity, entries, &mut |seq, event: Event| {
-        if seq == next.seq {
-            leads_here = event.change.is_some_and(|change| change.previous == pin.hash);
+    let read = audit::read_range(tx, keys, identity, entries, &mut |_, event: Event| {
+        if let Some(change) = event.change {
+            rising &= last.is_none_or(|before: ChangeMark| before.number < change.number);
+            first.get_or_insert(change);
+            last = Some(change);
         }
     });
+    let record = &current.record;
+    let leads_here = rising
+        && first.is_some_and(|change| change.previous == pin.hash)
+        && last == Some(ChangeMark { number: record.change, previous: record.previous });
     match read {
         Ok(()) if leads_here => Ok(Standing::Ahead),
         // What cannot be proved is the owner's to accept; an error would leave no way to do so.
@@ -247,7 +345,14 @@ mod tests {
     const IDENTITY: Identity = Identity { vault_id: [1; 16], epoch: 1 };
 
     fn pin(change: u64, hash: u8) -> Pin {
-        Pin { change, hash: [hash; 32], epoch: None, path: "/somewhere/vault.db".to_owned() }
+        Pin {
+            vault_id: IDENTITY.vault_id,
+            change,
+            hash: [hash; 32],
+            epoch: None,
+            path: "/somewhere/vault.db".to_owned(),
+            resolved: place_of(Path::new("/somewhere/vault.db")),
+        }
     }
 
     fn pins() -> (tempfile::TempDir, Pins) {
@@ -256,30 +361,65 @@ mod tests {
         (folder, pins)
     }
 
+    /// A vault that was found where it was said to be.
+    fn at(path: &str) -> VaultPath {
+        VaultPath::of(Path::new(path), Path::new(path))
+    }
+
     /// A vault's pin as `advance` leaves it.
     fn keep(pins: &Pins, path: &str, pin: &Pin) {
-        pins.write(&pins.file(&IDENTITY, Path::new(path)), pin, |_| true).unwrap();
+        let pin = Pin { resolved: place_of(Path::new(path)), ..pin.clone() };
+        pins.write(&pins.file(&at(path)), &pin, |_| true).unwrap();
+    }
+
+    /// Change and first byte of the hash of what is remembered.
+    fn seen(memory: &Memory) -> Option<(u64, u8)> {
+        memory.pin().map(|pin| (pin.change, pin.hash[0]))
     }
 
     #[test]
-    fn what_was_kept_is_read_back_for_its_vault_at_its_place_alone() {
+    fn what_was_kept_is_read_back_at_its_path_and_another_vault_there_is_told_apart() {
         let (_folder, pins) = pins();
-        let here = Path::new("/a/vault.db");
-        assert_eq!(pins.read(&IDENTITY, here), Memory::None { elsewhere: None });
+        let here = at("/a/vault.db");
+        assert_eq!(pins.read(&IDENTITY, &here), Memory::None { elsewhere: None });
         keep(&pins, "/a/vault.db", &pin(7, 1));
-        assert_eq!(pins.read(&IDENTITY, here), Memory::Pin(pin(7, 1)));
-        assert_eq!(pins.read(&IDENTITY, here).pin(), Some(&pin(7, 1)));
+        assert_eq!(seen(&pins.read(&IDENTITY, &here)), Some((7, 1)));
         let rekeyed = Identity { epoch: 2, ..IDENTITY };
-        assert_eq!(pins.read(&rekeyed, here), Memory::Pin(pin(7, 1)), "an epoch is the same vault's");
+        assert_eq!(seen(&pins.read(&rekeyed, &here)), Some((7, 1)), "an epoch is the same vault's");
         let other = Identity { vault_id: [2; 16], ..IDENTITY };
-        assert_eq!(pins.read(&other, here), Memory::None { elsewhere: None });
+        assert!(matches!(pins.read(&other, &here), Memory::OtherVault(pin) if pin.change == 7));
+        assert_eq!(pins.read(&other, &at("/b")), Memory::None { elsewhere: None });
+    }
+
+    #[test]
+    fn a_pin_hangs_on_the_path_as_given_wherever_that_leads() {
+        let (_folder, pins) = pins();
+        keep(&pins, "/home/ada/vault.db", &pin(7, 1));
+        // A link on the way leads elsewhere now.
+        let moved = VaultPath::of(Path::new("/home/ada/vault.db"), Path::new("/mnt/old/vault.db"));
+        assert_eq!(seen(&pins.read(&IDENTITY, &moved)), Some((7, 1)));
+        // Another path to the same place takes over what was seen there, the latest of it.
+        let alias = VaultPath::of(Path::new("/link/vault.db"), Path::new("/home/ada/vault.db"));
+        assert_eq!(seen(&pins.read(&IDENTITY, &alias)), Some((7, 1)));
+        let later = Pin { resolved: place_of(Path::new("/home/ada/vault.db")), ..pin(9, 2) };
+        pins.write(&pins.file(&at("/third")), &later, |_| true).unwrap();
+        assert_eq!(seen(&pins.read(&IDENTITY, &alias)), Some((9, 2)));
+    }
+
+    #[test]
+    fn a_given_path_is_absolute_and_keeps_what_only_the_file_system_can_resolve() {
+        let given = |path: &str| VaultPath::of(Path::new(path), Path::new("/")).given;
+        assert_eq!(given("/a/./b//vault.db"), Path::new("/a/b/vault.db"));
+        assert_eq!(given("/a/../vault.db"), Path::new("/a/../vault.db"));
+        assert_eq!(given("vault.db"), std::env::current_dir().unwrap().join("vault.db"));
+        assert_eq!(given(""), Path::new("/"));
     }
 
     #[test]
     fn a_vault_s_pin_moves_forward_only_unless_its_file_is_adopted() {
         let (_folder, pins) = pins();
-        let path = Path::new("/a");
-        let seen = |change, hash| Authentic {
+        let path = at("/a");
+        let seen_at = |change, hash| Authentic {
             record: Record {
                 change,
                 time: Moment(0),
@@ -292,15 +432,23 @@ mod tests {
             },
             hash: [hash; 32],
         };
-        let kept = || pins.read(&IDENTITY, path).pin().map(|pin| (pin.change, pin.hash[0]));
-        pins.advance(&IDENTITY, path, &seen(5, 1)).unwrap();
+        let kept = || seen(&pins.read(&IDENTITY, &path));
+        pins.advance(&IDENTITY, &path, &seen_at(5, 1)).unwrap();
         assert_eq!(kept(), Some((5, 1)));
         for (change, hash, then) in [(4, 2, (5, 1)), (5, 3, (5, 1)), (6, 4, (6, 4))] {
-            pins.advance(&IDENTITY, path, &seen(change, hash)).unwrap();
+            pins.advance(&IDENTITY, &path, &seen_at(change, hash)).unwrap();
             assert_eq!(kept(), Some(then));
         }
-        pins.replace(&IDENTITY, path, &seen(2, 5)).unwrap();
-        assert_eq!(kept(), Some((2, 5)));
+        let rekeyed = Identity { epoch: 2, ..IDENTITY };
+        pins.advance(&rekeyed, &path, &seen_at(3, 7)).unwrap();
+        assert_eq!(kept(), Some((3, 7)), "a later epoch comes after all changes of the one before");
+        pins.advance(&IDENTITY, &path, &seen_at(9, 8)).unwrap();
+        assert_eq!(kept(), Some((3, 7)));
+        let other = Identity { vault_id: [2; 16], epoch: 3 };
+        pins.advance(&other, &path, &seen_at(99, 9)).unwrap();
+        assert_eq!(kept(), Some((3, 7)), "another vault does not take its place in passing");
+        pins.replace(&other, &path, &seen_at(2, 5)).unwrap();
+        assert_eq!(seen(&pins.read(&other, &path)), Some((2, 5)));
     }
 
     #[test]
@@ -309,8 +457,8 @@ mod tests {
         for (path, change) in [("/a", 3), ("/b", 9), ("/c", 5)] {
             keep(&pins, path, &pin(change, 0));
         }
-        let memory = pins.read(&IDENTITY, Path::new("/d"));
-        assert_eq!(memory, Memory::None { elsewhere: Some(pin(9, 0)) });
+        let memory = pins.read(&IDENTITY, &at("/d"));
+        assert!(matches!(&memory, Memory::None { elsewhere: Some(pin) } if pin.change == 9), "{memory:?}");
         assert_eq!(memory.pin(), None, "it is not this place's");
     }
 
@@ -327,8 +475,8 @@ mod tests {
         }
         pins.advance_token(&token, path, &pin(2, 0)).unwrap();
         assert_eq!(pins.read_token(&token, path), Memory::Pin(pin(2, 0)));
-        std::fs::write(pins.file(&IDENTITY, path), "{").unwrap();
-        assert_eq!(pins.read(&IDENTITY, path), Memory::Unreadable);
+        std::fs::write(pins.file(&at("/a")), "{").unwrap();
+        assert_eq!(pins.read(&IDENTITY, &at("/a")), Memory::Unreadable);
         assert_eq!(Memory::Unreadable.pin(), None);
         // One that may not be read, as a folder may not, is no first use either.
         std::fs::remove_file(&file).unwrap();

@@ -11,21 +11,25 @@ use super::pin::Pin;
 #[serde(deny_unknown_fields)]
 struct PinFile {
     format: u32,
+    vault: String,
     change: u64,
     state: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     epoch: Option<u32>,
     path: String,
+    resolved: String,
 }
 
 impl Pin {
     pub fn encode(&self) -> io::Result<Vec<u8>> {
         let file = PinFile {
             format: 1,
+            vault: HEXLOWER.encode(&self.vault_id),
             change: self.change,
             state: HEXLOWER.encode(&self.hash),
             epoch: self.epoch,
             path: self.path.clone(),
+            resolved: HEXLOWER.encode(&self.resolved),
         };
         Ok(serde_json::to_vec(&file)?)
     }
@@ -38,11 +42,16 @@ const CHANGES: u64 = 1 << 62;
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Option<Pin> {
     let file: PinFile = serde_json::from_slice(bytes).ok()?;
-    let hash = HEXLOWER.decode(file.state.as_bytes()).ok()?.try_into().ok()?;
     (file.format == 1 && file.change < CHANGES).then_some(Pin {
+        vault_id: hex(&file.vault)?,
         change: file.change,
-        hash,
+        hash: hex(&file.state)?,
         epoch: file.epoch,
         path: file.path,
+        resolved: hex(&file.resolved)?,
     })
+}
+
+fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
 }

@@ -10,7 +10,7 @@ use keyvault_core::clock::Moment;
 use keyvault_core::identity::Identity;
 use keyvault_os::fs::private;
 
-use super::pin::place_of;
+use super::pin::name_of;
 
 /// The longest file that is read, in bytes.
 const MAX_LEN: u64 = 64 << 10;
@@ -48,7 +48,7 @@ impl Proofs {
     }
 
     fn file(&self, identity: &Identity, vault: &Path) -> PathBuf {
-        self.folder.join(format!("{}-{}.json", identity.vault_hex(), place_of(vault)))
+        self.folder.join(format!("{}-{}.json", identity.vault_hex(), name_of(vault)))
     }
 
     /// The last proof of a backup of the vault at this path; what cannot be read is none.

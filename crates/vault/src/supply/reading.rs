@@ -19,7 +19,7 @@ use crate::audit::{Chain, Event};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World, remember};
 use crate::file::rollback_alarm::tell_if_older;
-use crate::state::pin::Memory;
+use crate::state::pin::{Memory, VaultPath};
 use crate::store::{Durability, SlotRow, Store, Tx};
 use crate::token::bearer::{BearerKeys, BearerTx, Granted};
 use crate::token::bundle::Bundle;
@@ -162,6 +162,7 @@ impl Drop for Keys<'_> {
 pub(crate) struct Owner<'r> {
     rows: Tx<'r>,
     store: &'r Store,
+    place: &'r VaultPath,
     keys: DailyKeys,
     identity: Identity,
     memory: &'r Memory,
@@ -178,22 +179,22 @@ impl<'r> Owner<'r> {
     ) -> Result<Self, VaultError> {
         vault.store.make_ready()?;
         let (keys, identity) = vault.keys(access);
-        let Vault { store, memory, checked, .. } = vault;
+        let Vault { store, memory, checked, place, .. } = vault;
         let store: &Store = store;
         let rows = store.begin_ready(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
         // Others may have gone on, and the file been put back, while a value was typed.
-        let memory = remember(memory, world.pins.read(&identity, store.path()));
+        let memory = remember(memory, world.pins.read(&identity, place));
         // A sync service may have put another file in place while a passphrase was typed.
         checked.still_same()?;
-        Ok(Self { rows, store, keys, identity, memory, slot: access.slot.as_ref(), tells: true })
+        Ok(Self { rows, store, place, keys, identity, memory, slot: access.slot.as_ref(), tells: true })
     }
 
     fn look(vault: &'r Vault, access: &'r Access) -> Result<Self, VaultError> {
         let (keys, identity) = vault.keys(access);
-        let (memory, store) = (vault.memory(), &vault.store);
+        let (memory, store, place) = (vault.memory(), &vault.store, vault.place());
         let rows = store.begin_reading_ready()?;
         vault.checked.still_same()?;
-        Ok(Self { rows, store, keys, identity, memory, slot: access.slot.as_ref(), tells: false })
+        Ok(Self { rows, store, place, keys, identity, memory, slot: access.slot.as_ref(), tells: false })
     }
 
     pub(crate) fn tx(&self, world: &World<'_>) -> Result<VerifiedTx<'_>, VaultError> {
@@ -214,7 +215,7 @@ impl<'r> Owner<'r> {
         self.rows.commit()?;
         // A log that stays long makes the next start slower, and that is all.
         let _ = self.store.finish_release();
-        world.pins.note_head(&self.identity, self.store.path(), &found, &chain.mark());
+        world.pins.note_head(&self.identity, self.place, &found, &chain.mark());
         world.notices.tell();
         Ok(())
     }

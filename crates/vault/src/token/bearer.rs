@@ -76,6 +76,7 @@ impl BearerKeys {
 pub(crate) struct BearerTx<'r> {
     tx: Tx<'r>,
     store: &'r Store,
+    given: &'r Path,
     bearer: &'r BearerKeys,
     keys: TokenKeys,
     identity: Identity,
@@ -92,7 +93,7 @@ impl<'r> BearerTx<'r> {
     ) -> Result<Self, VaultError> {
         let (identity, store) = (vault.identity(), &vault.store);
         let tx = store.begin_ready(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
-        let pinned = world.pins.read_token(&bearer.id, store.path());
+        let pinned = world.pins.read_token(&bearer.id, &vault.place().given);
         vault.checked.still_same()?;
         Self::verified(tx, vault, bearer, pinned, world)
     }
@@ -102,7 +103,7 @@ impl<'r> BearerTx<'r> {
         bearer: &'r BearerKeys,
         world: &World<'_>,
     ) -> Result<Self, VaultError> {
-        let pinned = world.pins.read_token(&bearer.id, vault.path());
+        let pinned = world.pins.read_token(&bearer.id, &vault.place().given);
         let tx = vault.store.begin_reading_ready()?;
         vault.checked.still_same()?;
         Self::verified(tx, vault, bearer, pinned, world)
@@ -121,7 +122,17 @@ impl<'r> BearerTx<'r> {
         let row = tx.view(&bearer.id)?.ok_or(TokenError::OpensNothing)?;
         let view = View::open_signed(&row, &keys, &identity, &signer)?;
         hold(&view, &row, bearer, world.now(), pinned.pin())?;
-        Ok(Self { tx, store: &vault.store, bearer, keys, identity, view, row, pinned })
+        Ok(Self {
+            tx,
+            store: &vault.store,
+            given: &vault.place().given,
+            bearer,
+            keys,
+            identity,
+            view,
+            row,
+            pinned,
+        })
     }
 
     pub(crate) fn granted(&self) -> Result<Granted<'_>, VaultError> {
@@ -138,7 +149,7 @@ impl<'r> BearerTx<'r> {
         if self.pinned == Memory::Unreadable {
             world.note(Notice::UnreadablePin);
         }
-        remember(world, self.bearer, self.store.path(), &self.row, self.pinned.pin());
+        remember(world, self.bearer, self.given, &self.row, self.pinned.pin());
         world.notices.tell();
         Ok(())
     }
@@ -174,8 +185,7 @@ fn hold(
 /// That it could not be remembered makes a later rollback go unnoticed, and nothing else.
 fn remember(world: &World<'_>, bearer: &BearerKeys, path: &Path, row: &ViewRow, pinned: Option<&Pin>) {
     if pinned.is_none_or(|pin| pin.change != row.change) {
-        let hash = crypto::sha256(&row.sealed);
-        let seen = Pin { change: row.change, hash, epoch: None, path: path.to_string_lossy().into_owned() };
+        let seen = Pin::of_token(row.change, crypto::sha256(&row.sealed), path);
         if let Err(error) = world.pins.advance_token(&bearer.id, path, &seen) {
             world.note(Notice::NotPinned(error));
         }

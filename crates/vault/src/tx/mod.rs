@@ -140,7 +140,7 @@ impl<'a> VerifiedTx<'a> {
     pub(crate) fn refuse_in_alarm(&self, path: &Path) -> Result<(), VaultError> {
         match self.standing {
             Standing::FirstUse | Standing::Same | Standing::Ahead => Ok(()),
-            Standing::RolledBack | Standing::Forked => Err(VaultError::Alarm {
+            Standing::RolledBack | Standing::Forked | Standing::OtherVault => Err(VaultError::Alarm {
                 standing: self.standing,
                 found: self.current.record.change,
                 pinned: self.pinned.unwrap_or(0),

@@ -89,7 +89,8 @@ fn rows() -> Vec<VaultError> {
         StoreError::OlderFormat { format: 1 },
         StoreError::NewerFormat { format: 9, written_by: Some("3.0.0".to_owned()) },
         StoreError::NewerFormat { format: 9, written_by: None },
-        StoreError::Schema { object: "trigger evil".to_owned() },
+        StoreError::Schema { what: "trigger evil is not part of a vault".to_owned() },
+        StoreError::Number { field: "user_version", found: 9 },
         StoreError::Damaged { what: "item: tag has 15 bytes".to_owned() },
         StoreError::NoLog,
         StoreError::Busy,
@@ -108,7 +109,7 @@ fn rows() -> Vec<VaultError> {
     errors.push(VaultError::State(StateError::Newer { what: "the state record has field 2".to_owned() }));
     errors.push(VaultError::Audit(AuditError::Broken { seq: 7, what: "is not authentic" }));
     errors.push(VaultError::Audit(AuditError::Rng(RngError)));
-    for standing in [Standing::RolledBack, Standing::Forked] {
+    for standing in [Standing::RolledBack, Standing::Forked, Standing::OtherVault] {
         errors.push(VaultError::Alarm { standing, found: 41, pinned: 44, path: vault() });
         errors.push(VaultError::Alarm { standing, found: 45, pinned: 44, path: vault() });
     }
@@ -147,6 +148,7 @@ fn slots() -> Vec<VaultError> {
         VaultError::OwnName { path: PathBuf::from("/home/ada/.local/share/keyvault/vault.db-wal") },
         VaultError::FileExists { path: PathBuf::from("backup.db") },
         VaultError::AnotherVault,
+        VaultError::HeaderDamaged,
         VaultError::VaultExists { path: vault() },
         VaultError::Io { path: PathBuf::from("/mnt/stick"), source: io::ErrorKind::NotFound.into() },
         VaultError::ReadsNotWritten {
