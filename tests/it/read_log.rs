@@ -315,13 +315,10 @@ fn a_log_of_reads_that_cannot_be_written_is_named_with_its_variable() {
     let mut command = world.command(KEYVAULT);
     command.env("KEYVAULT_TOKEN", &token).env("KEYVAULT_READS", "/proc/reads.jsonl");
     let ran = finish(command.args(["exec", "--bundle", "keys.kvb", "--", "echo", "ran"]), b"");
-    ran.fails_with(
-        125,
-        "
+    ran.fails_with(125, "
             error: Reads from a bundle must be recorded, but '/proc/reads.jsonl' cannot be written: no such file or directory.
                    Nothing was released. Set KEYVAULT_READS to another file.
-        ",
-    );
+        ");
 }
 
 #[test]

@@ -104,8 +104,8 @@ impl Recover {
     fn accept(&self, context: &Context, loss: &Loss, path: &Path) -> Result<(), Failure> {
         let asks = context.may_ask();
         accept_loss(context, loss, Consent::of(self.drop_damaged, asks), path, "Restore a backup")?;
-        let toll = loss::counted(loss).filter(|_| !self.drop_damaged);
-        toll.map_or(Ok(()), |toll| confirm(context, false, &format!("Continue without {toll}?")))
+        let damaged = loss::counted(loss).filter(|_| !self.drop_damaged);
+        damaged.map_or(Ok(()), |damaged| confirm(context, false, &format!("Continue without {damaged}?")))
     }
 
     fn reads_stdin(&self) -> bool {
