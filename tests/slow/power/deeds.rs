@@ -236,7 +236,7 @@ fn restore(stage: &mut Stage) {
     let world = stage.world();
     let difference = file::difference(&mut backup, &access, Some((&mut vault, None)), world.now()).unwrap();
     file::restore(&mut backup, &access, Some((&mut vault, &mark)), &difference, &path, &world).unwrap();
-    drop(vault);
+    drop((world, vault));
     stage.done_and_repinned("restore");
 }
 

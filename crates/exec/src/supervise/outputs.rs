@@ -24,7 +24,7 @@ const AT_A_TIME: usize = 8;
 #[derive(Debug, Clone, Copy)]
 pub struct Masking<'m> {
     pub mask: &'m Mask,
-    /// The ways of the two streams.
+    /// The routes of the two streams.
     pub routes: Routes,
     pub callers: Callers<'m>,
 }

@@ -1,4 +1,4 @@
-//! Which of the caller's two output streams are masked, and on which way.
+//! Which of the caller's two output streams are masked, and by which route.
 //!
 //! Streams stay apart where they were apart, and together where they were together: a pipe that carries both gets one
 //! pipe before it, so that the order of what is written stays. What is a terminal stays a terminal, and what is none
@@ -31,7 +31,7 @@ enum Kind {
     Other,
 }
 
-/// The way of each output stream to its end.
+/// How an output stream reaches its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
     /// The caller's own descriptor.
@@ -48,7 +48,7 @@ pub enum Route {
     OutputTerminal,
 }
 
-/// The ways of standard output and standard error.
+/// The routes of standard output and standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Routes {
     pub out: Route,

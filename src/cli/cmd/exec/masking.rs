@@ -25,7 +25,7 @@ pub(super) struct MaskArgs {
 }
 
 impl MaskArgs {
-    /// The ways of the streams; `None` where the command may take our place.
+    /// The routes of the streams; `None` where the command may take our place.
     pub(super) fn routes(&self) -> Option<Routes> {
         let when = match (self.mask, self.no_mask) {
             (true, _) => When::Always,
