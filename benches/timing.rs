@@ -24,7 +24,7 @@ use keyvault_core::secret::SecretBytes;
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::keys::Root;
 use keyvault_vault::unlock::recovery::RecoveryCode;
-use keyvault_vault::unlock::slot;
+use keyvault_vault::unlock::slot::{self, SealedFor};
 
 /// Gives the same bytes each time, with one of them turned over.
 struct Fixed(Option<usize>);
@@ -91,18 +91,19 @@ fn main() {
     });
 
     let identity = Identity { vault_id: [7; 16], epoch: 1 };
+    let sealed_for = SealedFor { own: identity, others: &Vec::new };
     let root = Root::create(&SystemRng).unwrap();
     let file = KeyFile::create(&Fixed(None)).unwrap();
     let rows = [slot::seal_key_file(1, &root, &file, &identity, &SystemRng).unwrap()];
     let files = [0, 1].map(|place| KeyFile::create(&Fixed(Some(place))).unwrap());
     compare("a key file against its slot", 500_000, |class| {
-        assert!(slot::open_key_file(black_box(&rows), &files[class], &identity).is_err());
+        assert!(slot::open_key_file(black_box(&rows), &files[class], &sealed_for).is_err());
     });
 
     let code = RecoveryCode::create(&Fixed(None)).unwrap();
     let rows = [slot::seal_recovery(1, &root, &code, &identity, &SystemRng).unwrap()];
     let codes = [0, 1].map(|place| RecoveryCode::create(&Fixed(Some(place))).unwrap());
     compare("a recovery code against its slot", 500_000, |class| {
-        assert!(slot::open_recovery(black_box(&rows), &codes[class], &identity).is_err());
+        assert!(slot::open_recovery(black_box(&rows), &codes[class], &sealed_for).is_err());
     });
 }

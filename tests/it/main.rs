@@ -25,6 +25,7 @@ mod bundles;
 mod check;
 mod clock;
 mod completion;
+mod damaged_file;
 mod delivery;
 mod disk_errors;
 mod display;

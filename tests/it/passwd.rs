@@ -36,7 +36,7 @@ fn passwd_changes_the_one_slot_and_says_what_it_does_not_do() {
         4,
         "
             error: That is not the vault's passphrase. (It came from KEYVAULT_PASSPHRASE.)
-                   If it is lost, set a new one with the recovery code: keyvault vault recover
+                   If it is lost, or its slot is damaged, set a new one with the recovery code: keyvault vault recover
         ",
     );
     world.set("KEYVAULT_PASSPHRASE", NEW);
@@ -89,7 +89,7 @@ fn a_new_passphrase_may_come_from_stdin() {
         4,
         "
             error: That is not the vault's passphrase. (It came from KEYVAULT_PASSPHRASE.)
-                   If it is lost, set a new one with the recovery code: keyvault vault recover
+                   If it is lost, or its slot is damaged, set a new one with the recovery code: keyvault vault recover
         ",
     );
     world.set("KEYVAULT_PASSPHRASE", "another one");

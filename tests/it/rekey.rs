@@ -325,7 +325,7 @@ fn a_rekey_sets_a_new_passphrase_and_the_old_one_opens_nothing() {
             4,
             "
                 error: That is not the vault's passphrase. (It came from KEYVAULT_PASSPHRASE.)
-                       If it is lost, set a new one with the recovery code: keyvault vault recover
+                       If it is lost, or its slot is damaged, set a new one with the recovery code: keyvault vault recover
             ",
         );
         world.set("KEYVAULT_PASSPHRASE", NEW);

@@ -121,7 +121,7 @@ fn a_wrong_passphrase_for_a_backup_leaves_nothing_in_it() {
         4,
         "
             error: That is not the vault's passphrase. (It came from KEYVAULT_PASSPHRASE.)
-                   If it is lost, set a new one with the recovery code: keyvault vault recover
+                   If it is lost, or its slot is damaged, set a new one with the recovery code: keyvault vault recover
         ",
     );
     assert!(std::fs::read(world.home().join("b")).unwrap() == before);
@@ -215,8 +215,10 @@ fn what_is_wrong_with_a_backup_is_mended_at_the_backup() {
     world.run(&["vault", "restore", "text", "--yes"]).fails_with(
         5,
         "
-            error: text is damaged or was tampered with: the file is cut off within a page.
-                   The vault here was not changed. Use another backup.
+            warning: ~/text is damaged: the file is cut off within a page. Everything else in it that verifies is kept.
+            warning: Damaged values would be dropped: a version 1. The keys stay; give each a new value with `keyvault rotate NAME`.
+            error: text is damaged: 1 value would be lost.
+                   Nothing was changed. Restore another backup, or continue without them with `--drop-damaged`.
         ",
     );
 }

@@ -156,7 +156,7 @@ fn every_way_to_give_the_passphrase_without_a_terminal() {
         "
             warning: Others can read two. Fix it: chmod 600 two
             error: That is not the vault's passphrase. (It came from KEYVAULT_PASSPHRASE_FILE.)
-                   If it is lost, set a new one with the recovery code: keyvault vault recover
+                   If it is lost, or its slot is damaged, set a new one with the recovery code: keyvault vault recover
         ",
     );
     shell("KEYVAULT_PASSPHRASE_FILE=passphrase keyvault unlock --for 1m").ok();

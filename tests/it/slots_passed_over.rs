@@ -216,7 +216,7 @@ fn case_78_slots_of_the_highest_cost_cost_nothing_beyond_the_bound() {
     let wrong = world.run(&["show", "a", "--reveal"]).fails_with(4, "
             warning: Slots 4, 5, 6, 7, 8 and 24 more were passed over: the passphrase slots together cost too much.
             error: That is not the vault's passphrase. (It came from KEYVAULT_PASSPHRASE.)
-                   If it is lost, set a new one with the recovery code: keyvault vault recover
+                   If it is lost, or its slot is damaged, set a new one with the recovery code: keyvault vault recover
         ");
     assert!(wrong.err.contains("lots 4, 5, 6"), "{}", wrong.err);
     world.unset("KEYVAULT_PASSPHRASE");

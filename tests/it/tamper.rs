@@ -249,7 +249,7 @@ fn case_5_a_cost_that_was_changed_within_the_bounds_opens_nothing() {
         4,
         "
             error: That is not the vault's passphrase. (It came from KEYVAULT_PASSPHRASE.)
-                   If it is lost, set a new one with the recovery code: keyvault vault recover
+                   If it is lost, or its slot is damaged, set a new one with the recovery code: keyvault vault recover
         ",
     );
 }
@@ -269,7 +269,7 @@ fn case_5_a_slot_of_another_vault_opens_nothing_although_its_passphrase_is_right
         4,
         "
             error: That is not the vault's passphrase. (It came from KEYVAULT_PASSPHRASE.)
-                   If it is lost, set a new one with the recovery code: keyvault vault recover
+                   If it is lost, or its slot is damaged, set a new one with the recovery code: keyvault vault recover
         ",
     );
 }
@@ -277,7 +277,10 @@ fn case_5_a_slot_of_another_vault_opens_nothing_although_its_passphrase_is_right
 #[test]
 fn case_6_a_newer_format_is_refused_and_names_who_wrote_it() {
     let world = filled();
-    tamper(&world, "PRAGMA user_version = 1002; UPDATE vault SET written_by = '9.9.9';");
+    tamper(
+        &world,
+        "PRAGMA user_version = 1002; UPDATE vault SET written_by = '9.9.9'; CREATE TABLE more (x);",
+    );
     for command in [&["show", "a", "--reveal"] as &[&str], &["list"], &["generate", "x"], &["vault", "check"]]
     {
         world.run(command).fails_with(1, "
@@ -292,9 +295,8 @@ fn an_older_format_is_refused_and_says_what_wrote_it() {
     let world = filled();
     let good = std::fs::read(world.vault()).unwrap();
     for (format, older) in [
-        (0, "PRAGMA user_version = 0"),
-        (-1, "PRAGMA user_version = -1"),
-        (1, "PRAGMA user_version = 1"),
+        (0, "DROP TABLE token_view; PRAGMA user_version = 0"),
+        (-1, "DROP TABLE token_view; PRAGMA user_version = -1"),
         (
             1,
             "DROP TABLE token; DROP TABLE token_view; DROP TABLE token_grant; DROP TABLE token_audit;

@@ -7,6 +7,7 @@ use keyvault_os::fs::lock::ANSWER;
 use pretty_assertions::assert_eq;
 
 use crate::harness::terminal::Terminal;
+use crate::harness::vault_file::tamper;
 use crate::harness::{PASSPHRASE, World};
 
 /// A world whose vault nothing opens but a typed passphrase.
@@ -153,6 +154,28 @@ fn a_command_behind_an_unanswered_prompt_says_what_it_waits_for() {
     asking.type_line(PASSPHRASE);
     let (shown, code) = asking.ended();
     assert!(code == 0 && shown.contains("A <- a"), "{code}: {shown}");
+}
+
+#[test]
+fn a_recovery_asks_before_it_drops_what_is_damaged() {
+    let world = World::own();
+    world.run(&["generate", "a"]).ok();
+    world.run(&["vault", "slot", "remove", "2", "--yes"]).ok();
+    world.run(&["vault", "slot", "add", "recovery", "--recovery-file", "code"]).ok();
+    world.file("new", PASSPHRASE);
+    tamper(&world, "UPDATE version_value SET sealed = zeroblob(length(sealed)); DELETE FROM node");
+    let before = std::fs::read(world.vault()).unwrap();
+    let terminal = Terminal::shell(&world);
+    let recover = "keyvault vault recover --code-file code --new-passphrase-file new --recovery-file code2";
+    for (answer, code) in [("no", 6), ("yes", 0)] {
+        terminal.run(recover, "Continue without 1 value? [y/N]");
+        assert!(terminal.screen().contains("Damaged values would be dropped: a version 1."));
+        assert!(std::fs::read(world.vault()).unwrap() == before);
+        terminal.type_line(answer);
+        let (shown, ended) = terminal.ended();
+        assert_eq!(ended, code, "{shown}");
+    }
+    world.run(&["vault", "check"]).ok();
 }
 
 /// It waited without limit, for a prompt that was stopped and forgotten.

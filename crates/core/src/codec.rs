@@ -233,7 +233,7 @@ impl<'a> Decoder<'a> {
 ///
 /// Above 256 a step is a sixteenth of the power of two below the length, so at most 6.3 % of it.
 #[must_use]
-pub fn padded_len(len: usize) -> usize {
+fn padded_len(len: usize) -> usize {
     match len {
         0..=32 => 32,
         33..=256 => len.next_power_of_two(),

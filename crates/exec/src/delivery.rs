@@ -1,6 +1,6 @@
-//! What a command gets besides variables: values in files, on descriptors, on its standard input, in docker's env-file.
+//! Values that a command gets besides variables: in files, on descriptors, on its standard input, in docker's env-file.
 //!
-//! What was asked for ([`Deliveries`]) is looked at before anything is opened; places for it ([`Places`]) are made
+//! The request ([`Deliveries`]) is looked at before anything is opened; places for it ([`Places`]) are made
 //! before anything is released; values are put there last. A value goes to the places that were named for it and to
 //! no other: where it is chosen as a variable as well, the selection says so.
 
@@ -87,7 +87,7 @@ impl Deliveries {
         keys
     }
 
-    /// What of a selection is needed to write the files of changed keys anew. An env-file needs all that stand in it,
+    /// The part of a selection that is needed to write the files of changed keys anew. An env-file needs all that stand in it,
     /// but for the keys that are refused.
     #[must_use]
     pub fn of_files(
@@ -190,7 +190,7 @@ impl Places {
         key.variable.is_some() && self.wanted.env_file.is_none()
     }
 
-    /// What is wrong with these values for the places that they are meant for.
+    /// Values that do not fit the places that they are meant for.
     pub(crate) fn inspect(&self, resolved: &[Resolved<Unrecorded>]) -> Vec<Misfit> {
         let mut misfits = Vec::new();
         for key in resolved {
@@ -238,7 +238,7 @@ impl Places {
         Ok(())
     }
 
-    /// The same for files alone, each in one step: a command that runs sees the old value or the new one.
+    /// Puts values into files alone, each in one step: a command that runs sees the old value or the new one.
     pub fn fill_files(&self, released: &Released, besides: &[Besides<'_>]) -> Result<(), DeliveryError> {
         let resolved = released.values();
         let Some(folder) = &self.folder else { return Ok(()) };
@@ -288,7 +288,7 @@ fn line_misfit(key: &Resolved<Unrecorded>, variable: &EnvName) -> Option<Misfit>
     line_fault(variable, shape).map(|fault| Misfit::Line { name: key.name.clone(), fault })
 }
 
-/// What docker would make of a value that is not what it is.
+/// Why docker would read another value in the line.
 #[must_use]
 pub fn line_fault(variable: &EnvName, value: Shape) -> Option<LineFault> {
     let len = variable.as_str().len() + 1 + value.len;

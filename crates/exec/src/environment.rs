@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use keyvault_os::process::exec::{EnvBlock, EnvError};
 
-/// What `--clean-env` keeps, besides every `LC_*`.
+/// Variables that `--clean-env` keeps, besides every `LC_*`.
 pub const KEPT: [&str; 9] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "TZ", "TMPDIR"];
 
 /// Set for the child, so that a program can tell.

@@ -11,7 +11,6 @@ pub mod fit;
 pub mod mask;
 pub mod release;
 pub mod supervise;
-pub mod watch;
 
 use std::ffi::{CString, OsString};
 use std::os::fd::BorrowedFd;
@@ -42,10 +41,10 @@ pub enum ExecError {
     /// The kernel refused.
     #[error(transparent)]
     Kernel(std::io::Error),
-    /// What the child wrote could not be passed on.
+    /// Output of the child could not be passed on.
     #[error(transparent)]
     Output(std::io::Error),
-    /// What a child needs to be looked after could not be had.
+    /// Signals, pipes or a terminal to look after the child with could not be had.
     #[error(transparent)]
     Supervision(std::io::Error),
 }

@@ -51,10 +51,10 @@ const FRAMES: i64 = 8;
 /// The largest page of a vault, in bytes. Of the log, more at once is read only to build its index.
 const PAGE: c_int = 4096;
 
-/// What no other VFS is asked: whether the lock was held, which is let go with the question.
+/// A request that no other VFS knows: whether the lock was held, which is let go with the question.
 const END: c_int = 0x4B56_4C54;
 
-/// What is kept for an open database, behind SQLite's own file.
+/// Kept for an open database, behind SQLite's own file.
 struct Index {
     /// The database's path, which SQLite keeps for as long as the file is open.
     path: *const c_char,
@@ -63,7 +63,7 @@ struct Index {
     parts: Vec<*mut u8>,
 }
 
-/// What is kept for an open log, behind SQLite's own file.
+/// Kept for an open log, behind SQLite's own file.
 struct Log {
     /// Frames that were read ahead of SQLite; what is left of them begins at `begin` of the file.
     ahead: Vec<u8>,
@@ -179,7 +179,7 @@ fn unix() -> Option<&'static ffi::sqlite3_io_methods> {
     METHODS.get().map(|methods| unsafe { &*methods.unix })
 }
 
-/// The same for logs.
+/// SQLite's own functions for logs.
 fn unix_log() -> Option<&'static ffi::sqlite3_io_methods> {
     // SAFETY: a constant table of SQLite's.
     LOG_METHODS.get().map(|methods| unsafe { &*methods.unix })

@@ -42,7 +42,7 @@ pub fn store(description: &str, payload: &[u8], seconds: u32) -> Result<(), Sess
     system::store(description, payload, seconds)
 }
 
-/// What is kept under `description`. No key, an expired one and a system without keys are all `None`.
+/// The payload under `description`. No key, an expired one and a system without keys are all `None`.
 pub fn load(description: &str) -> Result<Option<SecretBytes>, SessionError> {
     system::load(description)
 }
@@ -225,7 +225,7 @@ mod system {
         answer(key).and_then(|key| i32::try_from(key).map_err(io::Error::other))
     }
 
-    /// What `KEYCTL_READ` or `KEYCTL_DESCRIBE` has to say of a key, at its full length.
+    /// The answer of `KEYCTL_READ` or `KEYCTL_DESCRIBE` for a key, at its full length.
     fn query(operation: u32, key: i32) -> io::Result<SecretBytes> {
         let (operation, key) = (c_long::from(operation), c_long::from(key));
         // A session takes 61 bytes, a description hardly more.

@@ -82,6 +82,9 @@ pub enum VaultError {
         row: String,
         what: String,
     },
+    /// The vault's id or epoch is not the one that its slots were sealed for.
+    #[error("vault: its id or epoch is altered")]
+    HeaderDamaged,
     /// The file named as a backup is the vault.
     #[error("the backup is the vault itself")]
     BackupOfItself,

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use clap::Args;
 
 use crate::cli::context::{self, Context};
-use crate::cli::errors::{Failure, code};
+use crate::cli::errors::{self, Failure, code};
 use crate::cli::output;
 use keyvault_core::clock::Rng;
 use keyvault_core::crypto::SystemRng;
@@ -36,7 +36,8 @@ struct Stage<'c> {
 
 impl Tour {
     pub(in crate::cli) fn run(context: &mut Context) -> Result<u8, Failure> {
-        let interrupts = Interrupts::watch();
+        let interrupts = Interrupts::catch(&[], &[libc::SIGINT, libc::SIGTERM, libc::SIGHUP]);
+        let interrupts = interrupts.map_err(|error| not_caught(&error))?;
         let mut stage = Stage::set(context, &interrupts)?;
         let walked = walk(&mut stage);
         let steps = std::mem::take(&mut stage.steps);
@@ -47,6 +48,10 @@ impl Tour {
         }
         Ok(code::DONE)
     }
+}
+
+fn not_caught(error: &std::io::Error) -> Failure {
+    Failure::failed(&format!("Signals cannot be caught: {}.", errors::reason(error)), None)
 }
 
 fn walk(stage: &mut Stage<'_>) -> Result<(), Failure> {
@@ -152,8 +157,9 @@ impl<'c> Stage<'c> {
     }
 
     fn print(&mut self, typed: &str, output: &Output) -> Result<(), Failure> {
-        if let Some(signal) = self.interrupts.noted() {
+        if let Some(signal) = self.interrupts.next().map_err(|error| not_caught(&error))? {
             let interrupted = Failure::prompt(PromptError::Interrupted);
+            let signal = u8::try_from(signal).unwrap_or(u8::MAX);
             return Err(Failure { code: 128_u8.saturating_add(signal), ..interrupted });
         }
         let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();

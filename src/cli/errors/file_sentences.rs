@@ -156,7 +156,10 @@ pub(in crate::cli) fn store(error: &StoreError, path: &Path) -> Failure {
             ),
             Some("Use that version or a newer one."),
         ),
-        StoreError::Schema { object } => altered(&format!("its schema is not a vault's ({object})"), path),
+        StoreError::Schema { what } => altered_file(&format!("its schema is not a vault's ({what})"), path),
+        StoreError::Number { field, found } => {
+            altered_file(&format!("its {field} is {found}, beside a vault's schema"), path)
+        }
         StoreError::Damaged { what } => altered(what, path),
         StoreError::NoLog => Failure::damaged(
             &format!("{shown} no longer has a write-ahead log: another program removed it."),
@@ -227,6 +230,11 @@ pub(in crate::cli) fn altered(what: &str, path: &Path) -> Failure {
     Failure::damaged(&format!("{} is damaged or was tampered with: {what}.", path.display()), Some(&hint))
 }
 
+/// Damage beside the rows, which no row is needed to name.
+pub(in crate::cli) fn altered_file(what: &str, path: &Path) -> Failure {
+    beyond_check(altered(what, path))
+}
+
 /// What 'vault check' says where it could not look at the rows.
 pub(in crate::cli) fn beyond_check(failure: Failure) -> Failure {
     Failure { hint: failure.hint.map(|hint| hint.replace(CHECK_NAMES, RESTORE)), ..failure }
@@ -249,7 +257,7 @@ fn aside(path: &Path) -> String {
 pub(in crate::cli) fn backup(error: VaultError, file: &Path) -> Failure {
     let remedy = match &error {
         VaultError::File(FileFault::NotRegular { .. } | FileFault::Empty { .. })
-        | VaultError::Store(StoreError::NotAVault | StoreError::Schema { .. }) => {
+        | VaultError::Store(StoreError::NotAVault) => {
             Some("Name a file that `keyvault vault backup` wrote.".to_owned())
         }
         VaultError::File(FileFault::Symlink { .. }) => {
@@ -261,12 +269,14 @@ pub(in crate::cli) fn backup(error: VaultError, file: &Path) -> Failure {
         VaultError::File(FileFault::WritableByOthers { path, .. }) if path.is_dir() => {
             Some(to_own_folder(file))
         }
-        VaultError::Store(StoreError::Damaged { .. }) | VaultError::State(_) | VaultError::Audit(_) => {
-            Some(match log_aside(file) {
-                Some(remedy) => format!("{remedy}\nOtherwise use another backup."),
-                None => "Use another backup.".to_owned(),
-            })
-        }
+        VaultError::Store(
+            StoreError::Damaged { .. } | StoreError::Schema { .. } | StoreError::Number { .. },
+        )
+        | VaultError::State(_)
+        | VaultError::Audit(_) => Some(match log_aside(file) {
+            Some(remedy) => format!("{remedy}\nOtherwise use another backup."),
+            None => "Use another backup.".to_owned(),
+        }),
         _ => None,
     };
     let failure = Failure::of(error, file);
@@ -290,9 +300,14 @@ fn to_own_folder(file: &Path) -> String {
 /// aside; a lone file beside the vault alone, and what another line mends is left to that line.
 pub(in crate::cli) fn cannot_replace(error: VaultError, path: &Path) -> Failure {
     let remedy = match &error {
-        VaultError::Store(StoreError::NotAVault | StoreError::Schema { .. } | StoreError::Damaged { .. }) => {
-            Some(all_aside(path))
-        }
+        VaultError::Store(
+            StoreError::NotAVault
+            | StoreError::OlderFormat { .. }
+            | StoreError::NewerFormat { .. }
+            | StoreError::Schema { .. }
+            | StoreError::Number { .. }
+            | StoreError::Damaged { .. },
+        ) => Some(all_aside(path)),
         VaultError::File(
             FileFault::Symlink { path: found }
             | FileFault::HardLink { path: found, .. }

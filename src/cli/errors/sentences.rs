@@ -9,9 +9,10 @@ use keyvault_vault::audit::AuditError;
 use keyvault_vault::state::StateError;
 use keyvault_vault::unlock::{Secret, UnlockError};
 
-use super::file_sentences::{alarm, altered, exists, file, store};
+use super::file_sentences::{alarm, altered, altered_file, exists, file, store};
 use super::token_sentences::{reads_busy, reads_not_written, token};
 use super::{Failure, WAYS_TO_ROOT, code};
+use crate::cli::output::loss;
 
 impl Failure {
     /// An error of the vault at `path`.
@@ -96,9 +97,10 @@ impl Failure {
                 Some("Check the key, and run the command again."),
             ),
             VaultError::BackupDamaged { row, what } => Self::damaged(
-                &format!("The backup is damaged: {row} {what}."),
+                &format!("The backup is damaged: {}.", loss::sentence(&row, &what)),
                 Some("The vault here was not changed. Use another backup."),
             ),
+            VaultError::HeaderDamaged => altered_file("the vault's id or epoch is altered", path),
             VaultError::BackupOfItself => Self::refused(
                 "The backup is the vault itself.",
                 Some("To accept a file that a sync or a snapshot put back: keyvault vault restore --adopt"),
@@ -253,7 +255,9 @@ fn unlock(error: &UnlockError) -> Failure {
         ),
         UnlockError::Wrong(Secret::Passphrase) => locked(
             "That is not the vault's passphrase.",
-            Some("If it is lost, set a new one with the recovery code: keyvault vault recover"),
+            Some(
+                "If it is lost, or its slot is damaged, set a new one with the recovery code: keyvault vault recover",
+            ),
         ),
         UnlockError::NoSuchSlot(secret) => locked(
             &format!("The vault has no slot for a {secret}."),

@@ -99,7 +99,14 @@ pub(in crate::cli) fn json(loss: &Loss) -> serde_json::Value {
 
 /// One row and what is wrong with it.
 pub(in crate::cli) fn finding(finding: &Finding) -> String {
-    format!("{} {}", output::harmless_line(&finding.row), finding.what)
+    sentence(&output::harmless_line(&finding.row), &finding.what)
+}
+
+/// A row as the subject of its fault, or in front of a fault that has a subject of its own.
+pub(in crate::cli) fn sentence(row: &str, fault: &str) -> String {
+    const VERBS: [&str; 7] = ["is", "has", "was", "does", "stands", "names", "grants"];
+    let is_verb = fault.split(' ').next().is_some_and(|first| VERBS.contains(&first));
+    if is_verb { format!("{row} {fault}") } else { format!("{row}: {fault}") }
 }
 
 fn listed(names: impl Iterator<Item = String>) -> String {

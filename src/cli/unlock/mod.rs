@@ -65,6 +65,36 @@ impl Context {
         Ok(vault)
     }
 
+    /// Opens the vault's file to rekey or recover it, whatever its schema is.
+    pub(in crate::cli) fn open_to_recover(&self) -> Result<Vault, Failure> {
+        let path = self.vault_path()?;
+        self.open_damaged_at(&path, file::open_to_recover, |error| Failure::of(error, &path))
+    }
+
+    /// Opens a file that may be damaged in what daily work refuses.
+    pub(in crate::cli) fn open_damaged_at(
+        &self,
+        path: &Path,
+        open: impl FnOnce(&Path, &Pins) -> Result<Vault, VaultError>,
+        failed: impl FnOnce(VaultError) -> Failure,
+    ) -> Result<Vault, Failure> {
+        let vault = self.opened(path, open, failed)?;
+        if *vault.memory() == Memory::Unreadable {
+            self.tell(&Notice::UnreadableMemory);
+        }
+        Ok(vault)
+    }
+
+    /// Says what of a file that was opened so is not taken over.
+    pub(in crate::cli) fn tell_left_behind(&self, vault: &Vault) {
+        let left: Vec<_> = file::left_behind(vault).iter().map(ToString::to_string).collect();
+        if !left.is_empty() {
+            let path = output::harmless_line(&vault.path().display().to_string());
+            let left = output::harmless_line(&left.join("; "));
+            self.ui.warn(&format!("{path} is damaged: {left}. Everything else in it that verifies is kept."));
+        }
+    }
+
     fn opened(
         &self,
         path: &Path,
@@ -122,11 +152,15 @@ impl Context {
     /// Opens the file with root: by key file or passphrase, even if a session is open.
     pub fn open_with_root(&self) -> Result<(Vault, Access), Failure> {
         let mut vault = self.open()?;
+        let access = self.given_or_asked_root(&mut vault)?;
+        Ok((vault, access))
+    }
+
+    fn given_or_asked_root(&self, vault: &mut Vault) -> Result<Access, Failure> {
         if !self.is_given_root() && !self.may_ask() {
             return Err(Failure::needs_root(self.unasked()));
         }
-        let access = self.root_of(&mut vault)?;
-        Ok((vault, access))
+        self.root_of(vault)
     }
 
     /// Root of an opened file, by key file or passphrase.
@@ -165,11 +199,11 @@ impl Context {
         &self,
         keep_passphrase: bool,
     ) -> Result<(Vault, Access, Option<Passphrase>), Failure> {
+        let mut vault = self.open_to_recover()?;
         if !keep_passphrase {
-            let (vault, access) = self.open_with_root()?;
+            let access = self.given_or_asked_root(&mut vault)?;
             return Ok((vault, access, None));
         }
-        let mut vault = self.open()?;
         if !slot::has_passphrase(&mut vault).map_err(|error| Failure::of(error, vault.path()))? {
             return Err(Failure::refused(
                 "The vault has no passphrase to keep.",

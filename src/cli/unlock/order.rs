@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use keyvault_vault::{Access, Vault};
+use keyvault_vault::{Access, Vault, file};
 
 use super::key_source::token_is_piped;
 use super::{PASSPHRASE, PASSPHRASE_FILE};
@@ -72,10 +72,15 @@ impl Context {
     /// What the first credential opens that is there at all. One that is there and fails is an error, except for the keyring,
     /// whose silence is said.
     pub(in crate::cli) fn access(&self, vault: &mut Vault, steps: &[Step]) -> Result<Access, Failure> {
+        let mut looked = false;
         for step in steps {
             if !matches!(step, Step::Token | Step::Session) {
                 // A person, a keyring or Argon2id.
                 vault.let_others_in();
+                // What is right would be called wrong.
+                if !std::mem::replace(&mut looked, true) {
+                    file::refuse_altered_head(vault).map_err(|error| Failure::of(error, vault.path()))?;
+                }
             }
             let access = match step {
                 Step::Token => None,

@@ -23,8 +23,13 @@ pub(crate) const REASONS: &[Reason] = &[
     // The file
     reason("empty-file", "foreign", "is empty", "the file has no bytes"),
     reason("not-sqlite", "foreign", "not a vault", "the file is not an SQLite database"),
-    reason("application-id", "foreign", "not a vault", "`application_id` is not that of a vault"),
-    reason("format", "format", "format ", "`user_version` is not 1001"),
+    reason(
+        "application-id",
+        "foreign",
+        "header: application_id is |not a vault",
+        "`application_id` is not that of a vault",
+    ),
+    reason("format", "format", "header: user_version is |format ", "`user_version` is not 1001"),
     reason("schema", "hostile", "schema: ", "`sqlite_schema` differs from §4"),
     reason("cut-off", "damaged", "cut off within a page", "the last page is not whole"),
     reason("pages", "damaged", "malformed", "SQLite's pages do not hold together"),
@@ -44,7 +49,12 @@ pub(crate) const REASONS: &[Reason] = &[
     reason("slot-kind", "hostile", "unknown kind", "a slot is of a kind that §5 does not have"),
     reason("slot-cost", "hostile", "cost out of bounds", "memory, passes or lanes are out of bounds"),
     reason("slot-number", "hostile", "a number that no slot has", "a slot's number is not one from 1 to 32"),
-    reason("wrong-credential", "locked", "wrong ", "no slot opens with what was given"),
+    reason(
+        "wrong-credential",
+        "locked",
+        "wrong |its id or epoch is altered",
+        "no slot opens with what was given",
+    ),
     reason("no-slot", "locked", "no slot of that kind", "there is no slot for a credential of that kind"),
     reason(
         "not-a-code",

@@ -405,9 +405,13 @@ impl Run<'_> {
 fn class(error: &VaultError) -> &'static str {
     match error {
         VaultError::File(FileFault::Empty { .. })
-        | VaultError::Store(StoreError::NotAVault)
+        | VaultError::Store(
+            StoreError::NotAVault | StoreError::Number { field: "application_id", .. },
+        )
         | VaultError::Token(TokenError::NotABundle) => "foreign",
-        VaultError::Store(StoreError::OlderFormat { .. } | StoreError::NewerFormat { .. })
+        VaultError::Store(
+            StoreError::OlderFormat { .. } | StoreError::NewerFormat { .. } | StoreError::Number { .. },
+        )
         | VaultError::State(StateError::Newer { .. })
         | VaultError::Token(TokenError::Newer { .. }) => "format",
         VaultError::Store(StoreError::Schema { .. }) => "hostile",
@@ -418,6 +422,8 @@ fn class(error: &VaultError) -> &'static str {
         VaultError::Token(
             TokenError::OpensNothing | TokenError::Expired { .. } | TokenError::OtherBundle,
         )
+        // A program may say which of the two it is.
+        | VaultError::HeaderDamaged
         | VaultError::Unlock(_) => "locked",
         VaultError::Token(TokenError::Alarm { .. }) | VaultError::Alarm { .. } => "alarm",
         _ => "something else",

@@ -15,7 +15,7 @@ pub use key::{
     DIGEST_LEN, Digest, HASH_LEN, Hash, KEY_LEN, MAC_LEN, Mac, SealingKey, hkdf_sha256, hmac_sha256, sha256,
 };
 pub use passphrase_kdf::{Cost, CostError, KdfError, argon2id, calibrate};
-pub use seal::{OVERHEAD, OpenError, open, seal};
+pub use seal::{OpenError, open, seal};
 pub use sign::{SIGNER_ID_LEN, SignatureError, Signed, Signer, SignerId, SigningKey};
 
 use ring::rand::SecureRandom;

@@ -25,7 +25,7 @@ const COMMITMENT_LEN: usize = 32;
 const TAG_LEN: usize = 16;
 
 /// How much longer a sealed text is than its plaintext, in bytes.
-pub const OVERHEAD: usize = SALT_LEN + COMMITMENT_LEN + TAG_LEN;
+const OVERHEAD: usize = SALT_LEN + COMMITMENT_LEN + TAG_LEN;
 
 /// The text was not sealed by this key, under this label, for this context, or it was altered since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

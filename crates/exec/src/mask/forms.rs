@@ -9,7 +9,7 @@
 //!
 //! The encodings are also those of the value without its final newlines.
 //!
-//! What is shorter than [`SHORTEST`] is no form: it would stand in the output by chance.
+//! A text shorter than [`SHORTEST`] is no form: it would stand in the output by chance.
 
 use data_encoding::{BASE64, BASE64URL, Encoding, HEXLOWER, HEXUPPER};
 
@@ -84,7 +84,7 @@ impl Forms {
 
     fn base64(&mut self, value: &[u8], encoding: &Encoding) {
         for offset in 0..3_usize {
-            // What stands before is unknown: zeroes, whose characters are cut off again.
+            // The bytes before are unknown: zeroes, whose characters are cut off again.
             let mut shifted = SecretWriter::with_capacity(offset + value.len());
             let _ = shifted.push([0; 3].get(..offset).unwrap_or_default());
             let _ = shifted.push(value);
@@ -97,7 +97,7 @@ impl Forms {
                 self.0.extend(text.expose().get(first..last).map(SecretBytes::copy_from));
             }
             if offset == 0 {
-                // What follows the value, as the newline of `echo` does, takes the padding's place in its last line.
+                // A byte behind the value, such as the newline of `echo`, takes the padding's place in its last line.
                 let sure = text.expose().get(..bits / 6).unwrap_or_default();
                 for columns in [64, 76] {
                     self.broken(text.expose(), columns);

@@ -1,4 +1,4 @@
-//! What a child writes, without the values that it was given.
+//! The output of a child without the values that it was given.
 //!
 //! One pass of two automata, whatever the pieces in which the output comes: an Aho–Corasick automaton over the texts that
 //! [`forms`](self::forms) names, and beside it a [`lattice`](self::lattice) over the values character by character, each
@@ -6,7 +6,7 @@
 //! too: what any of them covers goes, and [`REPLACEMENT`] stands in its place, once for those that overlap. So no tail of
 //! a value stays because another one began before it.
 //!
-//! What may still become an occurrence is held back: the longest end of the output that a form or a spelling begins with,
+//! Bytes that may still become an occurrence are held back: the longest end of the output that a form or a spelling begins with,
 //! so never more than the longest of them less a byte, and nothing at all where the output does not look like such a
 //! beginning. When the child pauses, it may be a prompt that somebody waits for. Then the first [`SHOWN`] bytes of what
 //! is held go out, and are still remembered: should it become an occurrence after all, the rest is masked. So no pause,
@@ -250,7 +250,7 @@ impl<'m> Filter<'m> {
     fn shown_in_a_pause(&self) -> u64 {
         let depth = self.depth();
         let from = self.end - depth;
-        // What begins within something masked would, shown, look like a tail of that.
+        // An occurrence that begins within something masked would, shown, look like a tail of that.
         if self.covered > from { from } else { from + depth.min(SHOWN as u64) }
     }
 

@@ -68,7 +68,7 @@ impl Parts {
         }
     }
 
-    /// What stands between `-----BEGIN …-----` and `-----END …-----`, without its newlines, headers and checksum.
+    /// The text between `-----BEGIN …-----` and `-----END …-----`, without its newlines, headers and checksum.
     fn bodies(&mut self, value: &[u8]) {
         let mut body: Option<SecretWriter> = None;
         for line in value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {

@@ -124,7 +124,7 @@ fn of_char(c: char) -> Texts {
 /// What a character of ASCII is written as that can be seen, and a blank.
 fn punctuation(c: char, texts: &mut Texts) {
     texts.insert(format!("\\{c}"));
-    // What quotes, or begins something, where it is doubled: SQL, YAML, CSV, Make, Compose, cron, templates.
+    // Characters that quote or begin something, where they are doubled: SQL, YAML, CSV, Make, Compose, cron, templates.
     if "'\"`$%{}@\\".contains(c) {
         texts.insert(format!("{c}{c}"));
     }

@@ -1,4 +1,4 @@
-//! What became of versions that were handed out: for who keeps a process up to date.
+//! The fate of versions that were handed out, for `--watch`, which keeps a process up to date.
 //!
 //! A file that looks as before from outside has not changed ([`Glance`]); only when it does is anything read, and
 //! then it is verified as for every other command. Nothing here releases a value.
@@ -48,7 +48,7 @@ pub enum Fate {
     Replaced(Given),
     /// The key is past its expiry.
     Expired,
-    /// What was meant is handed out no more: the version was revoked, or its grace is over.
+    /// The version that was meant is handed out no more: it was revoked, or its grace is over.
     Revoked,
     /// There is no such key any more.
     Removed,
@@ -64,7 +64,7 @@ pub struct Outcomes {
 }
 
 impl Given {
-    /// What was released, each version once. `previous` are the keys whose version before the current one was meant.
+    /// The versions that were released, each once. `previous` are the keys whose version before the current one was meant.
     #[must_use]
     pub fn of(released: &Released, previous: &[KeyName]) -> Vec<Self> {
         let given = |name: &KeyName, version, key, pinned| Self {
@@ -88,9 +88,9 @@ impl Given {
         all
     }
 
-    /// The same under the name that `other` was asked for by, whatever its key is called now.
+    /// This version under the name that `other` was asked for by, whatever its key is called now.
     #[must_use]
-    pub(crate) fn asked_for_as(self, other: &Self) -> Self {
+    pub fn asked_for_as(self, other: &Self) -> Self {
         Self { name: other.name.clone(), ..self }
     }
 }

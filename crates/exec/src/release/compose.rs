@@ -1,4 +1,4 @@
-//! What a file asks for: variables that are made of one key's value, or composed of several with text between them.
+//! Variables that a file asks for: made of one key's value, or composed of several with text between them.
 //!
 //! A file is not the person at the keyboard. So a key can be marked as never to be handed out because a file asks for it.
 
@@ -17,9 +17,8 @@ use super::stage::{Part, Resolved, Staging};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComposedVariable {
     pub variable: EnvName,
-    /// What its value is made of, in order. At least one piece is a key's value.
+    /// In order. At least one piece is a key's value.
     pub pieces: Vec<Piece>,
-    /// What becomes of it when a key is not to be had.
     pub when_missing: WhenMissing,
 }
 
@@ -33,7 +32,7 @@ impl ComposedVariable {
     }
 }
 
-/// What becomes of a variable whose key is not to be had.
+/// The rules for a variable whose key is not to be had.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WhenMissing {
     /// A key that is missing, expired or revoked is no reason to refuse.
@@ -114,7 +113,7 @@ impl Staging<'_> {
         let state = if problems.is_empty() {
             State::Ready
         } else if problems.iter().any(|problem| matches!(problem, Problem::Withheld(_))) {
-            // Whoever marked the key wants to hear of a file that asks for it, optional or not.
+            // The owner who marked the key wants to hear of a file that asks for it, optional or not.
             State::Wrong(problems)
         } else if let Some(default) = default.as_ref().filter(|_| *optional || only_missing) {
             if !unapproved {

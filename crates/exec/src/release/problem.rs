@@ -1,4 +1,4 @@
-//! What can be wrong with keys that are asked for.
+//! Problems with keys that are asked for.
 
 use crate::fit::Misfit;
 use keyvault_core::clock::Moment;
@@ -96,7 +96,7 @@ pub enum ReleaseError {
     /// The vault, the grants or the bundle cannot be read, or the read cannot be recorded.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// What was asked for cannot be handed out.
+    /// Keys that were asked for cannot be handed out.
     #[error("{} problems", .0.problems.len() + .0.misfits.len())]
     Refused(Refusal),
 }

@@ -27,7 +27,7 @@ pub struct Resolved<V = SecretBytes> {
     pub value: V,
     /// When the key expires; of a composed value, the first of its keys.
     pub expires: Option<Moment>,
-    /// What a composed value is made of, each key once; empty where the value is a key's own.
+    /// The keys in a composed value, each once; empty where the value is a key's own.
     pub parts: Vec<Part<V>>,
 }
 
@@ -262,7 +262,7 @@ impl Released {
     }
 }
 
-/// What a selection would come to, by name and variable only.
+/// The result that a selection would have, by name and variable only.
 #[derive(Debug, Default)]
 pub struct Preview {
     /// The keys and their variables, ordered by variable and those apart first; a composed variable stands with each of

@@ -221,7 +221,7 @@ impl Sink {
 
     /// Writes what is taken at once; zero where nothing is.
     fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
-        // What a pipe that is ready takes whole, and less than a socket or a terminal that is ready has room for.
+        // A pipe that is ready takes this much whole, and less than a socket or a terminal that is ready has room for.
         const CAREFUL: usize = 4096;
         let written = match self {
             Self::Own(fd) | Self::File(fd) => rustix::io::write(fd, bytes),

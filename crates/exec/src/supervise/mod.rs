@@ -52,7 +52,7 @@ pub struct Wish {
     pub again: bool,
 }
 
-/// What else is to be done while a child runs.
+/// Work beside a child that runs.
 pub trait Overseer {
     /// When [`Self::tick`] is wanted at the latest; `None` is never.
     fn due(&self) -> Option<Instant> {
@@ -171,7 +171,7 @@ impl Ending {
     /// to end with.
     #[must_use]
     pub fn pass_on(self, supervisor: Supervisor) -> u8 {
-        // What signals do is as it was.
+        // Dispositions are as they were.
         drop(supervisor);
         match self {
             Self::Exited(code) => code,
@@ -239,7 +239,7 @@ impl Watch<'_> {
         self.outputs.drain(caught, &mut broken_off);
         let failure = self.outputs.failure();
         if self.outputs.end(caught, &mut broken_off) {
-            // Whoever still writes to the terminal of ours keeps it.
+            // A process that still writes to the terminal of ours keeps it.
             self.leader.iter_mut().for_each(Leader::leave_behind);
         }
         failure
@@ -338,7 +338,7 @@ impl Watch<'_> {
         if self.leader.is_none() {
             return self.caught.stop(signal);
         }
-        // What it wrote before must stand above the shell's prompt.
+        // Its output so far must stand above the shell's prompt.
         self.outputs.drain(self.caught, &mut || true);
         if let Some(keyboard) = &mut self.outputs.keyboard {
             keyboard.leave();

@@ -89,7 +89,7 @@ impl<'m> Outputs<'m> {
         match masking.routes.err {
             Route::Direct | Route::Pipe { shared: true } => {}
             Route::Pipe { shared: false } => outputs.ends[2] = Some(outputs.pipe(err, masking.mask)?),
-            // The same terminal as standard output.
+            // It is the terminal that standard output is.
             Route::Terminal => {
                 outputs.ends[2] = outputs.ends[1].as_ref().map(OwnedFd::try_clone).transpose()?;
             }

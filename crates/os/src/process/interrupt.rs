@@ -1,63 +1,115 @@
-//! Signals that would end the process before it has cleaned up after itself: noted instead, for as long as that takes.
+//! Signals that would end or stop the process before it has put something back: a terminal, a folder. Noted instead, for as
+//! long as that takes.
+//!
+//! The handler writes the signal's number into a pipe, which can be waited for beside a terminal. A process that looks
+//! after a child has a handler of its own ([`signals`](super::signals)): it catches all signals, also those that the
+//! caller ignores or blocks, and needs to know who sent them.
 #![allow(unsafe_code, reason = "signal handlers")]
 
 use std::ffi::c_int;
+use std::io::{self, PipeReader, Read};
 use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, Ordering};
 
-/// The last signal that came; 0 for none.
-static NOTED: AtomicU8 = AtomicU8::new(0);
+use rustix::pipe::{PipeFlags, pipe_with};
 
-/// While it lives, INT, TERM and HUP are noted and end nothing; their dispositions are put back on drop.
+use super::signals::errno_location;
+
+/// Made once and never closed, so that a handler that runs late in another thread does not write into a stranger's
+/// descriptor.
+static PIPE: OnceLock<(PipeReader, OwnedFd)> = OnceLock::new();
+static WRITER: AtomicI32 = AtomicI32::new(-1);
+
+/// Caught signals; their dispositions are put back on drop. One at a time: all of them share the pipe.
 #[derive(Debug)]
 pub struct Interrupts {
+    reader: &'static PipeReader,
     previous: Vec<(c_int, libc::sigaction)>,
 }
 
 impl Interrupts {
-    /// Begins to note. What the caller has ignored stays ignored.
-    #[must_use]
-    pub fn watch() -> Self {
-        NOTED.store(0, Ordering::Relaxed);
-        let mut previous = Vec::new();
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-            let handler: extern "C" fn(c_int) = note;
-            // SAFETY: an all-zero action is valid (no flags, empty mask); the kernel fills the old one; the handler only
-            // stores an atomic and is never unloaded.
-            unsafe {
-                let mut before = MaybeUninit::<libc::sigaction>::zeroed();
-                libc::sigaction(signal, ptr::null(), before.as_mut_ptr());
-                let before = before.assume_init();
-                if before.sa_sigaction == libc::SIG_IGN {
-                    continue;
-                }
-                let mut action = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
-                action.sa_sigaction = handler as libc::sighandler_t;
-                if libc::sigaction(signal, &raw const action, ptr::null_mut()) == 0 {
-                    previous.push((signal, before));
-                }
+    /// Begins to note. Of `unless_ignored`, what the caller ignores stays ignored.
+    pub fn catch(always: &[c_int], unless_ignored: &[c_int]) -> io::Result<Self> {
+        let reader = pipe()?;
+        // Filled one by one, so that an error half-way puts back what was changed.
+        let mut caught = Self { reader, previous: Vec::with_capacity(always.len() + unless_ignored.len()) };
+        // A handler of an earlier one may have run late.
+        while caught.next()?.is_some() {}
+        for signal in always.iter().chain(unless_ignored).copied() {
+            let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
+            // SAFETY: a null new action only asks; the kernel fills the old one, and zero is a valid value of it.
+            let previous = unsafe {
+                libc::sigaction(signal, ptr::null(), previous.as_mut_ptr());
+                previous.assume_init()
+            };
+            if previous.sa_sigaction == libc::SIG_IGN && unless_ignored.contains(&signal) {
+                continue;
             }
+            // SAFETY: all-zero is a valid action: no flags, so without SA_RESTART, and an empty mask.
+            let mut action = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
+            let handler: extern "C" fn(c_int) = note;
+            action.sa_sigaction = handler as libc::sighandler_t;
+            // SAFETY: `note` does only what a handler may, and is never unloaded.
+            if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            caught.previous.push((signal, previous));
         }
-        Self { previous }
+        Ok(caught)
     }
 
-    /// The number of the signal that came, if one did.
-    #[must_use]
-    pub fn noted(&self) -> Option<u8> {
-        Some(NOTED.load(Ordering::Relaxed)).filter(|signal| *signal != 0)
+    /// The next signal, if one came.
+    pub fn next(&self) -> io::Result<Option<c_int>> {
+        let mut number = [0_u8];
+        let mut reader = self.reader;
+        match reader.read(&mut number) {
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some(number[0].into())),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.next(),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl AsFd for Interrupts {
+    /// Readable when a signal came.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
     }
 }
 
 impl Drop for Interrupts {
     fn drop(&mut self) {
-        for (signal, before) in &self.previous {
-            // SAFETY: `before` is what the kernel gave for this signal.
-            unsafe { libc::sigaction(*signal, before, ptr::null_mut()) };
+        for (signal, previous) in &self.previous {
+            // SAFETY: `previous` is what the kernel gave for this signal.
+            unsafe { libc::sigaction(*signal, previous, ptr::null_mut()) };
         }
     }
 }
 
+fn pipe() -> io::Result<&'static PipeReader> {
+    if let Some((reader, _)) = PIPE.get() {
+        return Ok(reader);
+    }
+    // A handler must not wait; of more signals than a pipe holds, the last are lost.
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    let (reader, writer) = PIPE.get_or_init(|| (reader.into(), writer));
+    WRITER.store(writer.as_raw_fd(), Ordering::Release);
+    Ok(reader)
+}
+
 extern "C" fn note(signal: c_int) {
-    NOTED.store(u8::try_from(signal).unwrap_or(u8::MAX), Ordering::Relaxed);
+    let number = signal.to_le_bytes();
+    // SAFETY: `write` may be called in a handler; the buffer is as long as said, and the pipe is never closed. The
+    // interrupted code finds its error number as it left it.
+    unsafe {
+        let errno = errno_location();
+        let saved = *errno;
+        libc::write(WRITER.load(Ordering::Acquire), number.as_ptr().cast(), 1);
+        *errno = saved;
+    }
 }

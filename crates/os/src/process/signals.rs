@@ -304,9 +304,9 @@ fn install(signal: c_int) -> Option<libc::sigaction> {
 }
 
 #[cfg(not(target_vendor = "apple"))]
-use libc::__errno_location as errno_location;
+pub(crate) use libc::__errno_location as errno_location;
 #[cfg(target_vendor = "apple")]
-use libc::__error as errno_location;
+pub(crate) use libc::__error as errno_location;
 
 fn empty_set() -> libc::sigset_t {
     let mut set = MaybeUninit::<libc::sigset_t>::zeroed();

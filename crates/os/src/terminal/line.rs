@@ -15,7 +15,7 @@ use keyvault_core::secret::{SecretBytes, SecretWriter};
 pub(super) enum Echo {
     /// Nothing appears, not even how much was typed. Every byte but the editing keys belongs to the line.
     Hidden,
-    /// What is typed appears. Control characters are left out of the line.
+    /// Typed characters appear. Control characters are left out of the line.
     Shown,
 }
 

@@ -11,6 +11,7 @@ use keyvault_core::clock::Moment;
 use keyvault_core::identity::Identity;
 use keyvault_core::name::{KeyName, TokenName};
 
+use super::damaged;
 use super::open::{Access, Notice, Vault, World};
 use super::restore_guard::Irrevocable;
 use super::survivors::Loss;
@@ -78,13 +79,7 @@ pub fn backup(vault: &Vault, target: &Path, world: &World<'_>) -> Result<u64, Va
         return Err(failed(std::io::ErrorKind::IsADirectory.into()));
     }
     let working = WorkingCopy::beside(target, world)?;
-    let mut copy = Store::blank(working.0.clone())?;
-    vault
-        .store
-        .copy_into(&mut copy, || Ok::<_, StoreError>(()))
-        .map_err(VaultError::Store)
-        .map_err(of_a_working_copy)?;
-    drop(copy);
+    copy_to(vault, &working).map_err(VaultError::Store).map_err(of_a_working_copy)?;
     // A copy that a power cut may take away is none, and would be in the way of the next try.
     let not_safe = |error: &VaultError| matches!(error, VaultError::Store(StoreError::Undecided(_)));
     working.move_to(target).map_err(|error| {
@@ -94,6 +89,15 @@ pub fn backup(vault: &Vault, target: &Path, world: &World<'_>) -> Result<u64, Va
         of_a_working_copy(error)
     })?;
     Ok(std::fs::metadata(target).map_err(failed)?.len())
+}
+
+/// What is in memory has no write-ahead log that the copy could take over from it.
+fn copy_to(vault: &Vault, working: &WorkingCopy) -> Result<(), StoreError> {
+    let path = working.0.clone();
+    let in_memory = damaged::is_in_memory(vault);
+    let mut copy = if in_memory { Store::create(path)? } else { Store::blank(path)? };
+    vault.store.copy_into(&mut copy, || Ok::<_, StoreError>(()))?;
+    if in_memory { copy.fold_log() } else { Ok(()) }
 }
 
 /// SQLite would take a file of these names beside the vault for a part of it.
@@ -118,11 +122,14 @@ pub fn mark(vault: &mut Vault) -> Mark {
     state_of(&mut vault.store)
 }
 
+/// Whether this file and the vault that it would replace are the same file.
+pub fn refuse_itself(backup: &Vault, vault: &Vault) -> Result<(), VaultError> {
+    if backup.checked.is(&vault.checked) { Err(VaultError::BackupOfItself) } else { Ok(()) }
+}
+
 /// Whether this file and the vault that it would replace are the same file, or of two vaults.
 pub fn refuse_other(backup: &Vault, vault: &Vault) -> Result<(), VaultError> {
-    if backup.checked.is(&vault.checked) {
-        return Err(VaultError::BackupOfItself);
-    }
+    refuse_itself(backup, vault)?;
     if vault.identity().vault_id != backup.identity().vault_id {
         return Err(VaultError::AnotherVault);
     }
@@ -210,13 +217,7 @@ pub fn restore(
     let superseded = world.pins.read(&identity, &place).pin().map(|pin| pin.change).max(irrevocable.change);
     let found = difference.backup;
     let working = WorkingCopy::beside(path, world)?;
-    let mut copy = Store::blank(working.0.clone())?;
-    backup
-        .store
-        .copy_into(&mut copy, || Ok::<_, StoreError>(()))
-        .map_err(VaultError::Store)
-        .map_err(of_a_working_copy)?;
-    drop(copy);
+    copy_to(backup, &working).map_err(VaultError::Store).map_err(of_a_working_copy)?;
     let mut copy = Vault::open(&working.0, &world.pins)?;
     let mut loss = Loss::default();
     if check::is_damaged(&mut copy, Some(access))? {
@@ -240,13 +241,14 @@ pub fn restore(
         .map_err(of_a_working_copy)?;
     if let Some((vault, seen)) = here {
         copy.fold(world);
-        // A second connection sees what stands there while the first one keeps others from changing it.
-        let (mut second, _) = Store::open(path.to_owned())?;
-        let Vault { store, checked, .. } = &mut *vault;
-        copy.store.copy_into(store, || {
-            checked.still_same()?;
-            if state_of(&mut second) == *seen { Ok(()) } else { Err(VaultError::Changed) }
-        })?;
+        if damaged::is_in_memory(vault) {
+            if mark(vault) != *seen {
+                return Err(VaultError::Changed);
+            }
+            damaged::write_over(vault, Some(&copy.store))?;
+        } else {
+            replace_file(vault, &copy, path, seen)?;
+        }
         vault.fold(world);
         vault.header = copy.header.clone();
     } else {
@@ -259,6 +261,17 @@ pub fn restore(
     pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
     world.notices.tell();
     Ok(Restored { path: path.to_owned(), found, superseded, now, loss })
+}
+
+/// Writes `copy` over the file of `vault`, if that still is as it was `seen`.
+fn replace_file(vault: &mut Vault, copy: &Vault, path: &Path, seen: &Mark) -> Result<(), VaultError> {
+    // A second connection sees what stands there while the first one keeps others from changing it.
+    let (mut second, _) = Store::open(path.to_owned())?;
+    let Vault { store, checked, .. } = vault;
+    copy.store.copy_into(store, || {
+        checked.still_same()?;
+        if state_of(&mut second) == *seen { Ok(()) } else { Err(VaultError::Changed) }
+    })
 }
 
 /// What happened to a draft happened to no vault.

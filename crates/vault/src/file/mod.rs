@@ -3,6 +3,7 @@
 pub(crate) mod backup;
 pub(crate) mod busy;
 pub(crate) mod create;
+pub(crate) mod damaged;
 pub(crate) mod mend;
 pub(crate) mod open;
 pub(crate) mod restore_guard;
@@ -10,8 +11,11 @@ pub(crate) mod rollback_alarm;
 pub(crate) mod survivors;
 pub(crate) mod working_copy;
 
-pub use self::backup::{backup, difference, mark, refuse_other, restore};
+pub use self::backup::{backup, difference, mark, refuse_itself, refuse_other, restore};
 pub use self::create::create;
+pub use self::damaged::{
+    introduce, left_behind, open_to_copy, open_to_recover, recognize, refuse_altered_head,
+};
 pub(crate) use self::mend::mend;
 pub use self::rollback_alarm::{adopt, standing};
 pub(crate) use self::survivors::{lost_values, survivors};

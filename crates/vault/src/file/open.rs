@@ -8,13 +8,14 @@ use crate::audit::{Action, Actor, AuditError, Event, HeadMark, KeyRef, Outcome, 
 use crate::state::pin::{Memory, Pin, Pins, VaultPath};
 use crate::state::record::Authentic;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, StoreError};
+use crate::unlock::UnlockError;
 use crate::unlock::keyfile::KeyFile;
 use crate::unlock::keyring_entry::KeyringSecret;
 use crate::unlock::keys::{Daily, DailyKeys, Root};
 use crate::unlock::passphrase::Passphrase;
 use crate::unlock::recovery::RecoveryCode;
 use crate::unlock::session::{self, Session};
-use crate::unlock::slot;
+use crate::unlock::slot::{self, SealedFor};
 use keyvault_core::clock::{Clock, Moment, Rng};
 use keyvault_core::crypto::wipe_stack;
 use keyvault_core::identity::Identity;
@@ -22,6 +23,7 @@ use keyvault_core::name::TokenName;
 use keyvault_os::fs::vault_file::{self, CheckedVault};
 
 use super::busy::{Holder, Holders};
+use super::damaged::{self, Recovery};
 use super::rollback_alarm::tell_if_older;
 use crate::error::VaultError;
 use crate::supply::reading::Owner;
@@ -136,6 +138,8 @@ pub struct Vault {
     pub(crate) pins: Pins,
     /// Where the last change found and left the log.
     log_moved: Option<(HeadMark, HeadMark)>,
+    /// What a command that recovers a vault needs besides.
+    pub(crate) recovery: Option<Recovery>,
 }
 
 /// What opens a vault's rows: the daily key, and root where the credential gives it.
@@ -203,7 +207,7 @@ impl Vault {
         Self::of(path, checked, opened, pins)
     }
 
-    fn of(
+    pub(crate) fn of(
         given: &Path,
         checked: CheckedVault,
         opened: (Store, HeaderRow),
@@ -215,7 +219,8 @@ impl Vault {
 
     fn with(given: &Path, checked: CheckedVault, (store, header): (Store, HeaderRow), pins: &Pins) -> Self {
         let place = VaultPath::of(given, checked.path());
-        Self { store, header, memory: OnceCell::new(), checked, place, pins: pins.clone(), log_moved: None }
+        let memory = OnceCell::new();
+        Self { store, header, memory, checked, place, pins: pins.clone(), log_moved: None, recovery: None }
     }
 
     #[must_use]
@@ -254,32 +259,36 @@ impl Vault {
 
     /// Opens a passphrase slot: one Argon2id run per slot of that kind.
     pub fn open_passphrase(&mut self, passphrase: &Passphrase) -> Result<Access, VaultError> {
-        let identity = self.identity();
-        let rows = self.store.begin_reading()?.slots()?;
-        let (root, row) = slot::open_passphrase(&rows, passphrase, &identity)?;
-        Ok(Access { daily: root.daily(&identity), root: Some(root), slot: Some(row.clone()) })
+        self.open_root(|rows, sealed_for| slot::open_passphrase(rows, passphrase, sealed_for))
     }
 
     pub fn open_recovery(&mut self, code: &RecoveryCode) -> Result<Access, VaultError> {
-        let identity = self.identity();
-        let rows = self.store.begin_reading()?.slots()?;
-        let (root, row) = slot::open_recovery(&rows, code, &identity)?;
-        Ok(Access { daily: root.daily(&identity), root: Some(root), slot: Some(row.clone()) })
+        self.open_root(|rows, sealed_for| slot::open_recovery(rows, code, sealed_for))
     }
 
     /// Opens a key file's slot.
     pub fn open_key_file(&mut self, file: &KeyFile) -> Result<Access, VaultError> {
-        let identity = self.identity();
-        let rows = self.store.begin_reading()?.slots()?;
-        let (root, row) = slot::open_key_file(&rows, file, &identity)?;
+        self.open_root(|rows, sealed_for| slot::open_key_file(rows, file, sealed_for))
+    }
+
+    fn open_root(
+        &mut self,
+        open: impl for<'r> Fn(&'r [SlotRow], &SealedFor<'_>) -> Result<(Root, &'r SlotRow, Identity), UnlockError>,
+    ) -> Result<Access, VaultError> {
+        let (rows, witnesses) = damaged::slots_and_witnesses(self)?;
+        let others = || damaged::candidates(self, &witnesses);
+        let (root, row, identity) = open(&rows, &SealedFor { own: self.identity(), others: &others })?;
+        damaged::settle(self, identity)?;
         Ok(Access { daily: root.daily(&identity), root: Some(root), slot: Some(row.clone()) })
     }
 
     /// Opens a keyring's slot. Root does not come out of it.
     pub fn open_keyring(&mut self, secret: &KeyringSecret) -> Result<Access, VaultError> {
-        let identity = self.identity();
-        let rows = self.store.begin_reading()?.slots()?;
-        let (daily, row) = slot::open_keyring(&rows, secret, &identity)?;
+        let (rows, witnesses) = damaged::slots_and_witnesses(self)?;
+        let others = || damaged::candidates(self, &witnesses);
+        let sealed_for = SealedFor { own: self.identity(), others: &others };
+        let (daily, row, identity) = slot::open_keyring(&rows, secret, &sealed_for)?;
+        damaged::settle(self, identity)?;
         Ok(Access { daily, root: None, slot: Some(row.clone()) })
     }
 
@@ -399,6 +408,7 @@ impl Vault {
         drop(tx);
         self.checked.still_same()?;
         rows.commit()?;
+        damaged::write_back(self)?;
         drop(held);
         Ok((outcome, seen))
     }

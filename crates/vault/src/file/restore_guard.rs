@@ -341,3 +341,83 @@ pub(crate) fn keep_irrevocable(
     token::revoke_spent(tx, |record| irrevocable.is_spent(record), world)?;
     Ok(Tombstones::of(irrevocable.keys.values()).and(&irrevocable.tombstones, |id| there.contains(id)))
 }
+
+#[cfg(test)]
+mod tests {
+    use keyvault_core::clock::Moment;
+    use keyvault_core::name::{EnvName, NameError};
+
+    use super::*;
+
+    fn key(versions: Vec<Version>) -> Result<KeyRecord, NameError> {
+        Ok(KeyRecord {
+            id: [1; 16],
+            revision: 1,
+            name: KeyName::parse("db/url")?,
+            variable: EnvName::parse("DB_URL")?,
+            scopes: BTreeSet::new(),
+            tags: BTreeMap::new(),
+            note: String::new(),
+            created: Moment(1),
+            expires: None,
+            recipe: None,
+            next_version: u32::try_from(versions.len()).unwrap_or(u32::MAX) + 1,
+            versions,
+        })
+    }
+
+    fn version(number: u32, state: VersionState, has_value: bool) -> Version {
+        Version {
+            number,
+            state,
+            created: Moment(number.into()),
+            since: Moment(1000 + i64::from(number)),
+            grace_until: None,
+            fingerprint: Default::default(),
+            digest: has_value.then(Default::default),
+            due: Some(Moment(5)),
+            made_by: "ada@here".to_owned(),
+            public: None,
+            reason: String::new(),
+        }
+    }
+
+    fn states(key: &KeyRecord) -> Vec<(u32, VersionState)> {
+        key.versions.iter().map(|version| (version.number, version.state)).collect()
+    }
+
+    #[test]
+    fn versions_before_all_that_a_full_memory_of_wiped_ones_still_names_are_revoked() -> Result<(), NameError>
+    {
+        use VersionState::{Current, Retired, Revoked};
+        let backup =
+            key(vec![version(1, Retired, true), version(2, Retired, true), version(4, Current, true)])?;
+        let remembered = u32::try_from(REMEMBERED).unwrap_or(u32::MAX);
+        for (wiped, wanted) in [
+            (remembered, [(1, Revoked), (2, Revoked), (4, Current)]),
+            (remembered - 1, [(1, Retired), (2, Retired), (4, Current)]),
+        ] {
+            let now = key((3..3 + wiped).map(|number| version(number, Retired, false)).collect())?;
+            let (mut kept, mut restored) = (Kept::default(), backup.clone());
+            kept.forget(&mut restored, &now);
+            assert_eq!(states(&restored), wanted, "{wiped} wiped");
+            assert_eq!((kept.revoked, kept.changed), (wiped == remembered, wiped == remembered));
+            assert!(restored.versions.iter().all(|version| version.digest.is_some()));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_revoked_version_that_the_backup_lacks_keeps_its_number_without_a_value_to_wipe()
+    -> Result<(), NameError> {
+        use VersionState::{Current, Retired, Revoked};
+        let mut restored = key(vec![version(1, Retired, true), version(3, Current, true)])?;
+        let mut kept = Kept::default();
+        kept.remember(&mut restored, &version(2, Revoked, true));
+        assert_eq!(states(&restored), [(1, Retired), (2, Revoked), (3, Current)]);
+        let revoked = restored.version(2).map(|version| (version.digest, version.due));
+        assert_eq!(revoked, Some((None, None)));
+        assert_eq!((kept.changed, kept.revoked), (true, false));
+        Ok(())
+    }
+}

@@ -42,11 +42,6 @@ pub(crate) struct Survivors {
 }
 
 impl Loss {
-    #[must_use]
-    pub fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// As an entry of the log keeps it, behind its own words.
     pub(crate) fn behind(&self, words: String) -> String {
         let mut parts = vec![words];

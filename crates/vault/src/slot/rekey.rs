@@ -13,6 +13,7 @@ use keyvault_core::name::TokenName;
 
 use super::{Credential, Slot, put, slot_of};
 use crate::error::VaultError;
+use crate::file::damaged;
 use crate::file::open::{Access, Notice, Vault, World, remember};
 use crate::file::restore_guard::is_damage;
 use crate::file::survivors::{Loss, Survivors, named_versions};
@@ -161,6 +162,7 @@ pub fn rekey(
     drop((old, new));
     vault.checked.still_same()?;
     rows.commit()?;
+    damaged::write_back(vault)?;
     drop(held);
     vault.header = next.header;
     let pinned = world.pins.advance(&next.identity, &vault.place, &seen);

@@ -153,12 +153,24 @@ impl Pins {
     }
 
     fn of_vault(&self, identity: &Identity) -> Vec<Pin> {
+        self.all().filter(|pin| pin.vault_id == identity.vault_id).collect()
+    }
+
+    /// Every vault's pin that can be read.
+    fn all(&self) -> impl Iterator<Item = Pin> {
         let files = std::fs::read_dir(&self.folder).into_iter().flatten().filter_map(Result::ok);
         files
             .filter(|entry| is_name_of_a_vaults_pin(&entry.file_name()))
             .filter_map(|entry| parse(&std::fs::read(entry.path()).ok()?))
-            .filter(|pin| pin.vault_id == identity.vault_id)
-            .collect()
+    }
+
+    /// The vaults that were seen at `path`, each in the epoch in which it was last.
+    pub(crate) fn vaults_at(&self, path: &VaultPath) -> Vec<Identity> {
+        let here = place_of(&path.resolved);
+        let own = std::fs::read(self.file(path)).ok().and_then(|bytes| parse(&bytes));
+        let aliases = self.all().filter(|pin| pin.resolved == here);
+        let seen = own.into_iter().chain(aliases);
+        seen.map(|pin| Identity { vault_id: pin.vault_id, epoch: pin.epoch.unwrap_or(1) }).collect()
     }
 
     /// Moves the pin forward to `seen`; a pin that is as far or further stays. Under a lock, because two commands may

@@ -86,6 +86,13 @@ impl Record {
         Ok(record)
     }
 
+    /// The vault and epoch that a record names, authentic or not.
+    pub(crate) fn identity(record: &[u8]) -> Option<Identity> {
+        let mut decoder = Decoder::new(record);
+        decoder.u32().ok()?;
+        Some(Identity { vault_id: decoder.array().ok()?, epoch: decoder.u32().ok()? })
+    }
+
     /// Reads the record and checks its MAC before its content. The signature is under the MAC: whoever has the key of
     /// the one has that of the other, so it is verified where origin is asked for ([`is_signed_by`]).
     pub fn load(tx: &Tx<'_>, key: &SealingKey, identity: &Identity) -> Result<Authentic, StateError> {

@@ -11,17 +11,15 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
-use super::schema::{APPLICATION_ID, FORMAT, OBJECTS};
+use super::salvage::oddities;
+use super::schema::{APPLICATION_ID, FORMAT, OBJECTS, PAGE};
 use super::{HeaderRow, Index, Store, StoreError};
 use keyvault_os::{brief_index, sqlite_build};
-
-/// Size of a page, in bytes.
-const PAGE: u32 = 4096;
 
 impl Store {
     /// Opens an existing vault and reads its head. `path` is canonical and has been checked for owner, mode and kind.
     pub fn open(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
-        let opening = if is_frozen(&path) { Opening::Immutable } else { Opening::Shared };
+        let opening = Opening::of(&path);
         Self::open_as(path, opening)
     }
 
@@ -71,20 +69,25 @@ impl Store {
         let connection = connect(&path, Opening::Shared)?;
         connection.execute_batch(&format!("PRAGMA page_size = {PAGE}"))?;
         use_log(&connection)?;
-        connection.execute_batch("BEGIN IMMEDIATE")?;
-        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-        connection.pragma_update(None, "user_version", FORMAT)?;
-        for (_, _, _, statement) in OBJECTS {
-            connection.execute_batch(statement)?;
-        }
-        connection.execute_batch("COMMIT")?;
+        create_objects(&connection)?;
         Ok(Self { connection, path, index: Cell::new(Index::Shared) })
     }
 }
 
+/// Makes an empty file a vault's.
+pub(super) fn create_objects(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", FORMAT)?;
+    for (_, _, _, statement) in OBJECTS {
+        connection.execute_batch(statement)?;
+    }
+    Ok(connection.execute_batch("COMMIT")?)
+}
+
 /// Gives a new file its write-ahead log, for good. SQLite names the new mode before it is written, so the statement is
 /// run to its end, where a fault shows; and one that it gets over leaves the old mode and no error.
-fn use_log(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn use_log(connection: &Connection) -> Result<(), StoreError> {
     let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
     let mut rows = statement.query([])?;
     let mut mode = String::new();
@@ -130,7 +133,7 @@ fn refuse_unfit_build() -> Result<(), StoreError> {
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Opening {
+pub(super) enum Opening {
     /// Beside others.
     Shared,
     /// For one transaction, with the log's index in our own memory if nobody else has the vault open.
@@ -139,7 +142,25 @@ enum Opening {
     Immutable,
 }
 
+impl Opening {
+    pub(super) fn of(path: &Path) -> Self {
+        if is_frozen(path) { Self::Immutable } else { Self::Shared }
+    }
+}
+
 fn connect(path: &Path, opening: Opening) -> Result<Connection, StoreError> {
+    let connection = open_connection(path, opening)?;
+    set_up(connection)
+}
+
+/// The same for a file whose schema SQLite may not be able to read: its pages can be copied all the same.
+pub(super) fn connect_tolerant(path: &Path, opening: Opening) -> Result<Connection, StoreError> {
+    let connection = open_connection(path, opening)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)?;
+    set_up(connection)
+}
+
+fn open_connection(path: &Path, opening: Opening) -> Result<Connection, StoreError> {
     let flags =
         OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_EXRESCODE;
     let writable = flags | OpenFlags::SQLITE_OPEN_READ_WRITE;
@@ -151,6 +172,12 @@ fn connect(path: &Path, opening: Opening) -> Result<Connection, StoreError> {
             Connection::open_with_flags(immutable_uri(path), flags)?
         }
     };
+    harden(&connection)?;
+    Ok(connection)
+}
+
+/// Sets every switch of a connection that is new.
+pub(super) fn harden(connection: &Connection) -> Result<(), StoreError> {
     refuse_unfit_build()?;
     for (setting, value) in SETTINGS {
         if connection.set_db_config(setting, value)? != value {
@@ -159,6 +186,10 @@ fn connect(path: &Path, opening: Opening) -> Result<Connection, StoreError> {
     }
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, 64 << 20)?;
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    Ok(())
+}
+
+fn set_up(connection: Connection) -> Result<Connection, StoreError> {
     connection.set_prepared_statement_cache_capacity(64);
     connection.busy_timeout(super::PATIENCE)?;
     connection.execute_batch(
@@ -224,20 +255,29 @@ fn immutable_uri(path: &Path) -> PathBuf {
     PathBuf::from(format!("file:{escaped}?immutable=1"))
 }
 
+/// A number that is not ours beside a schema that is ours, word for word, was written by somebody without a key; beside
+/// another schema it is another program's, or another format's.
 fn check_format(connection: &Connection) -> Result<(), StoreError> {
     let number =
         |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i32>(0));
-    if number("application_id")? != APPLICATION_ID {
+    let (id, format) = (number("application_id")?, number("user_version")?);
+    if (id, format) == (APPLICATION_ID, FORMAT) {
+        return Ok(());
+    }
+    if check_schema(connection).is_ok() {
+        let (field, found) =
+            if id == APPLICATION_ID { ("user_version", format) } else { ("application_id", id) };
+        return Err(StoreError::Number { field, found });
+    }
+    if id != APPLICATION_ID {
         return Err(StoreError::NotAVault);
     }
-    let format = number("user_version")?;
     match format.cmp(&FORMAT) {
-        Ordering::Equal => Ok(()),
-        Ordering::Less => Err(StoreError::OlderFormat { format }),
         Ordering::Greater => {
             let written_by = connection.query_row("SELECT written_by FROM vault", [], |row| row.get(0)).ok();
             Err(StoreError::NewerFormat { format, written_by })
         }
+        Ordering::Less | Ordering::Equal => Err(StoreError::OlderFormat { format }),
     }
 }
 
@@ -253,13 +293,17 @@ fn check_schema(connection: &Connection) -> Result<(), StoreError> {
         if wanted.map(|(kind, name, table, sql)| (Some(kind), Some(name), Some(table), Some(sql)))
             != Some(found)
         {
-            let object = found.1.unwrap_or("an unnamed object").to_owned();
-            return Err(StoreError::Schema { object });
+            return Err(other_schema(connection));
         }
     }
-    match expected.next() {
-        None => Ok(()),
-        Some((_, name, _, _)) => Err(StoreError::Schema { object: (*name).to_owned() }),
+    if expected.next().is_none() { Ok(()) } else { Err(other_schema(connection)) }
+}
+
+/// Names the first thing that is not ours.
+fn other_schema(connection: &Connection) -> StoreError {
+    match oddities(connection).as_deref() {
+        Ok([first, ..]) => StoreError::Schema { what: first.to_string() },
+        Ok([]) | Err(_) => StoreError::Schema { what: "its entries cannot be read".to_owned() },
     }
 }
 

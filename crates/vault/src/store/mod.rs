@@ -8,6 +8,7 @@ mod audit_rows;
 mod connect;
 mod group_rows;
 mod rows;
+mod salvage;
 mod schema;
 mod strays;
 mod token_rows;
@@ -26,6 +27,8 @@ use keyvault_os::brief_index;
 
 pub use group_rows::{DirectoryRow, ScopeRow};
 pub use rows::{AuditRow, HeaderRow, KeyRow, SlotRow, StateRow, Tag};
+pub use salvage::Oddity;
+pub(crate) use salvage::{Original, Salvaged};
 pub use strays::Stray;
 pub use token_rows::{GrantRow, Ledger, TokenCounts, TokenId, TokenRow, ViewRow};
 
@@ -67,10 +70,17 @@ pub enum StoreError {
         written_by: Option<String>,
     },
     /// The schema is not the one that this format has.
-    #[error("schema: {object}")]
+    #[error("schema: {what}")]
     Schema {
         /// The object that is missing, extra or different.
-        object: String,
+        what: String,
+    },
+    /// One of the two numbers in SQLite's header is not a vault's, and everything else is.
+    #[error("header: {field} is {found}")]
+    Number {
+        /// `application_id` or `user_version`.
+        field: &'static str,
+        found: i32,
     },
     /// A row or the file itself does not have the shape it must have.
     #[error("damaged: {what}")]
@@ -123,6 +133,9 @@ impl From<rusqlite::Error> for StoreError {
         let text = error.to_string();
         match code {
             Some(ErrorCode::NotADatabase) => Self::NotAVault,
+            Some(ErrorCode::DatabaseCorrupt) if text.starts_with("malformed database schema") => {
+                Self::Schema { what: text }
+            }
             // A hostile schema fails as an unknown error, while SQLite reads it.
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::Unknown) => Self::Damaged { what: text },
             // The last is what SQLite says after ten seconds of an index that it may not look at.

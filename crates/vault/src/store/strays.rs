@@ -10,7 +10,8 @@ use super::rows::{Result, unsigned};
 pub type Stray = (&'static str, &'static str, u64);
 
 /// What each table must not have: a table, what is wrong, and the number of such rows.
-const RULES: [(&str, &str, &str); 23] = [
+const RULES: [(&str, &str, &str); 24] = [
+    ("vault", "of another id or epoch than the state record", OTHER_IDENTITY),
     ("item", "of another shape", "SELECT count(*) FROM item WHERE length(tag) <> 16 OR revision < 0"),
     ("item", NO_LEAF, "SELECT count(*) FROM item WHERE tag NOT IN (SELECT tag FROM leaf)"),
     ("scope", "of another shape", "SELECT count(*) FROM scope WHERE length(tag) <> 16 OR revision < 0"),
@@ -104,6 +105,11 @@ const RULES: [(&str, &str, &str); 23] = [
 ];
 
 const NO_LEAF: &str = "without a leaf";
+
+/// The record begins with a number, the vault's id, and its epoch.
+const OTHER_IDENTITY: &str = "SELECT count(*) FROM vault, state WHERE substr(record, 5, 16) <> vault_id \
+     OR hex(substr(record, 21, 4)) <> printf('%02X%02X%02X%02X', \
+     epoch & 255, epoch >> 8 & 255, epoch >> 16 & 255, epoch >> 24 & 255)";
 
 impl Tx<'_> {
     /// What no vault that only keyvault wrote has. Without a key nothing is proved by it.

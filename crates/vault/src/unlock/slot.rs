@@ -207,66 +207,75 @@ pub(crate) fn seal_keyring(
     seal(id, &header, &key, &daily.0, identity, rng)
 }
 
-/// Root and the slot that a passphrase opens.
+/// What a vault's slots may have been sealed for.
+pub struct SealedFor<'i> {
+    /// What the vault's head says.
+    pub own: Identity,
+    /// What else may have stood there before somebody altered it.
+    pub others: &'i dyn Fn() -> Vec<Identity>,
+}
+
+/// Root and the slot that a passphrase opens, and what that was sealed for.
 pub fn open_passphrase<'r>(
     rows: &'r [SlotRow],
     passphrase: &Passphrase,
-    identity: &Identity,
-) -> Result<(Root, &'r SlotRow), UnlockError> {
-    open(rows, identity, Secret::Passphrase, |header| match header.kind {
+    sealed_for: &SealedFor<'_>,
+) -> Result<(Root, &'r SlotRow, Identity), UnlockError> {
+    open(rows, sealed_for, Secret::Passphrase, |header| match header.kind {
         Kind::Passphrase(cost) => Some(crypto::argon2id(passphrase.expose(), &header.salt, cost)),
         Kind::Recovery | Kind::Keyring | Kind::KeyFile => None,
     })
-    .map(|(key, row)| (Root(key), row))
+    .map(|(key, row, identity)| (Root(key), row, identity))
 }
 
 /// Root and the slot that a recovery code opens.
 pub fn open_recovery<'r>(
     rows: &'r [SlotRow],
     code: &RecoveryCode,
-    identity: &Identity,
-) -> Result<(Root, &'r SlotRow), UnlockError> {
-    open(rows, identity, Secret::RecoveryCode, |header| match header.kind {
+    sealed_for: &SealedFor<'_>,
+) -> Result<(Root, &'r SlotRow, Identity), UnlockError> {
+    open(rows, sealed_for, Secret::RecoveryCode, |header| match header.kind {
         Kind::Recovery => Some(Ok(recovery_key(code, &header.salt))),
         Kind::Passphrase(_) | Kind::Keyring | Kind::KeyFile => None,
     })
-    .map(|(key, row)| (Root(key), row))
+    .map(|(key, row, identity)| (Root(key), row, identity))
 }
 
 /// Root and the slot that a key file opens.
 pub fn open_key_file<'r>(
     rows: &'r [SlotRow],
     file: &KeyFile,
-    identity: &Identity,
-) -> Result<(Root, &'r SlotRow), UnlockError> {
-    open(rows, identity, Secret::KeyFile, |header| match header.kind {
+    sealed_for: &SealedFor<'_>,
+) -> Result<(Root, &'r SlotRow, Identity), UnlockError> {
+    open(rows, sealed_for, Secret::KeyFile, |header| match header.kind {
         Kind::KeyFile => Some(Ok(key_file_key(file, &header.salt))),
         Kind::Passphrase(_) | Kind::Recovery | Kind::Keyring => None,
     })
-    .map(|(key, row)| (Root(key), row))
+    .map(|(key, row, identity)| (Root(key), row, identity))
 }
 
 /// The daily key and the slot that a keyring's entry opens.
 pub fn open_keyring<'r>(
     rows: &'r [SlotRow],
     secret: &KeyringSecret,
-    identity: &Identity,
-) -> Result<(Daily, &'r SlotRow), UnlockError> {
-    open(rows, identity, Secret::Keyring, |header| match header.kind {
+    sealed_for: &SealedFor<'_>,
+) -> Result<(Daily, &'r SlotRow, Identity), UnlockError> {
+    open(rows, sealed_for, Secret::Keyring, |header| match header.kind {
         Kind::Keyring => Some(Ok(keyring_key(secret, &header.salt))),
         Kind::Passphrase(_) | Kind::Recovery | Kind::KeyFile => None,
     })
-    .map(|(key, row)| (Daily(key), row))
+    .map(|(key, row, identity)| (Daily(key), row, identity))
 }
 
 fn open<'r>(
     rows: &'r [SlotRow],
-    identity: &Identity,
+    sealed_for: &SealedFor<'_>,
     secret: Secret,
     key: impl Fn(&Header) -> Option<Result<SealingKey, KdfError>>,
-) -> Result<(SealingKey, &'r SlotRow), UnlockError> {
+) -> Result<(SealingKey, &'r SlotRow, Identity), UnlockError> {
     let sifted: Vec<_> = sift(rows).filter_map(|(row, header)| Some((row, header.ok()?))).collect();
     let mut nothing = UnlockError::NoSuchSlot(secret);
+    let mut closed = Vec::new();
     for (row, header) in &sifted {
         let key = match key(header) {
             None => continue,
@@ -277,17 +286,25 @@ fn open<'r>(
                 continue;
             }
         };
-        let context = identity.context(&place(&row.id.to_le_bytes(), &row.header));
-        if let Ok(opened) = crypto::open(&key, LABEL, &context, &row.sealed)
-            && let Some(key) = SealingKey::from_bytes(opened.expose())
-        {
-            return Ok((key, row));
+        if let Some(opened) = open_row(row, &key, &sealed_for.own) {
+            return Ok((opened, row, sealed_for.own));
         }
+        closed.push((*row, key));
         if matches!(nothing, UnlockError::NoSuchSlot(_)) {
             nothing = UnlockError::Wrong(secret);
         }
     }
-    Err(nothing)
+    let others = if closed.is_empty() { Vec::new() } else { (sealed_for.others)() };
+    let mut opened = others.iter().flat_map(|identity| {
+        closed.iter().filter_map(|(row, key)| Some((open_row(row, key, identity)?, *row, *identity)))
+    });
+    opened.next().ok_or(nothing)
+}
+
+fn open_row(row: &SlotRow, key: &SealingKey, identity: &Identity) -> Option<SealingKey> {
+    let context = identity.context(&place(&row.id.to_le_bytes(), &row.header));
+    let opened = crypto::open(key, LABEL, &context, &row.sealed).ok()?;
+    SealingKey::from_bytes(opened.expose())
 }
 
 fn seal(

@@ -31,7 +31,10 @@ pub struct Backup {
 
 impl Backup {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let mut vault = context.open()?;
+        let path = context.vault_path()?;
+        let failed = |error| Failure::of(error, &path);
+        let mut vault = context.open_damaged_at(&path, file::open_to_copy, failed)?;
+        context.tell_left_behind(&vault);
         // No key is needed, so none is asked for; where a session is open it tells how the file stands.
         let session = vault.session(context.now()).map(Access::from);
         if let Some(access) = &session {
@@ -43,8 +46,8 @@ impl Backup {
         let path = vault.path().to_owned();
         let proof = if self.verify {
             Some(prove(context, &vault, &self.file)?)
-        } else if check::is_damaged(&mut vault, session.as_ref())
-            .map_err(|error| Failure::of(error, &path))?
+        } else if !file::left_behind(&vault).is_empty()
+            || check::is_damaged(&mut vault, session.as_ref()).map_err(|error| Failure::of(error, &path))?
         {
             return Err(damaged(&self.file));
         } else {

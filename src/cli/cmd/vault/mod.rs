@@ -59,8 +59,8 @@ fn accept_loss(
         context.ui.warn(&line);
     }
     match loss::counted(loss) {
-        Some(lost) if consent == Consent::Missing => Err(Failure::damaged(
-            &format!("{} is damaged: {lost} would be lost.", file.display()),
+        Some(damaged) if consent == Consent::Missing => Err(Failure::damaged(
+            &format!("{} is damaged: {damaged} would be lost.", file.display()),
             Some(&format!(
                 "Nothing was changed. {otherwise}, or continue without them with `--drop-damaged`."
             )),

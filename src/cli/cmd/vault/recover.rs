@@ -54,7 +54,7 @@ impl Recover {
         let interactive = context.may_ask();
         let place = RecoveryPlace::of(self.recovery_file.clone(), self.no_recovery);
         place.require(context, interactive)?;
-        let mut vault = context.open()?;
+        let mut vault = context.open_to_recover()?;
         let path = vault.path().to_owned();
         let failed = |error: VaultError| Failure::of(error, &path);
         let text = self.code_text(context)?;
@@ -62,6 +62,7 @@ impl Recover {
         let opened = vault.open_recovery(&code);
         context.name_slots(&mut vault, opened.as_ref().ok());
         let access = opened.map_err(failed)?;
+        context.tell_left_behind(&vault);
         let passphrase = new_credentials::new_passphrase(context, self.new_passphrase_file.as_deref())?;
         let recovery = place.make(context, interactive)?;
         let mut credentials = vec![Credential::Passphrase(&passphrase, crypto::calibrate())];
@@ -103,8 +104,8 @@ impl Recover {
     fn accept(&self, context: &Context, loss: &Loss, path: &Path) -> Result<(), Failure> {
         let asks = context.may_ask();
         accept_loss(context, loss, Consent::of(self.drop_damaged, asks), path, "Restore a backup")?;
-        let lost = loss::counted(loss).filter(|_| !self.drop_damaged);
-        lost.map_or(Ok(()), |lost| confirm(context, false, &format!("Continue without {lost}?")))
+        let damaged = loss::counted(loss).filter(|_| !self.drop_damaged);
+        damaged.map_or(Ok(()), |damaged| confirm(context, false, &format!("Continue without {damaged}?")))
     }
 
     fn reads_stdin(&self) -> bool {

@@ -59,6 +59,7 @@ impl Rekey {
         }
         let files = self.key_file.iter().map(|path| context.key_file(path)).collect::<Result<Vec<_>, _>>()?;
         let (mut vault, access, old) = context.open_for_rekey(self.keep_passphrase)?;
+        context.tell_left_behind(&vault);
         let path = vault.path().to_owned();
         let failed = |error: VaultError| Failure::of(error, &path);
         let opened = self.opened_by(&mut vault, &files)?;

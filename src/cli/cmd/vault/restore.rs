@@ -53,21 +53,34 @@ impl Restore {
 
     fn take(&self, context: &Context, file: &Path) -> Result<u8, Failure> {
         let failed = |error: VaultError| file_sentences::backup(error, file);
-        let mut backup = context.open_at(file, |error| match error {
+        let mut backup = context.open_damaged_at(file, file::open_to_copy, |error| match error {
             VaultError::File(FileFault::NotFound { .. }) => {
                 Failure::io(file, &std::io::ErrorKind::NotFound.into())
             }
             error => failed(error),
         })?;
         let path = context.vault_path()?;
-        let mut here = match context.open_at(&path, |error| file_sentences::cannot_replace(error, &path)) {
+        let cannot_replace = |error| file_sentences::cannot_replace(error, &path);
+        let mut here = match context.open_damaged_at(&path, file::open_to_recover, cannot_replace) {
             Err(failure) if failure.kind == "no_vault" => None,
             opened => Some(opened?),
         };
-        if let Some(vault) = &here {
-            file::refuse_other(&backup, vault).map_err(failed)?;
+        if let Some(vault) = &mut here {
+            file::refuse_itself(&backup, vault).map_err(failed)?;
+            file::introduce(&mut backup, vault);
         }
-        let (access, opens) = context.root_of_copy(&mut backup, here.as_mut())?;
+        let of_another = here.as_ref().is_some_and(|vault| file::refuse_other(&backup, vault).is_err());
+        let opened = context.root_of_copy(&mut backup, here.as_mut());
+        let (access, opens) = opened.map_err(|failure| match failure.code {
+            code::LOCKED if of_another => failed(VaultError::AnotherVault),
+            _ => failure,
+        })?;
+        if let Some(vault) = &mut here {
+            file::recognize(&backup, &access, vault).map_err(failed)?;
+            file::refuse_other(&backup, vault).map_err(failed)?;
+            context.tell_left_behind(vault);
+        }
+        context.tell_left_behind(&backup);
         let mark = here.as_mut().map(file::mark);
         let both = here.as_mut().map(|vault| (vault, opens.as_ref()));
         let difference = file::difference(&mut backup, &access, both, context.now()).map_err(failed)?;

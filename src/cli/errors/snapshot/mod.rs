@@ -89,7 +89,8 @@ fn rows() -> Vec<VaultError> {
         StoreError::OlderFormat { format: 1 },
         StoreError::NewerFormat { format: 9, written_by: Some("3.0.0".to_owned()) },
         StoreError::NewerFormat { format: 9, written_by: None },
-        StoreError::Schema { object: "trigger evil".to_owned() },
+        StoreError::Schema { what: "trigger evil is not part of a vault".to_owned() },
+        StoreError::Number { field: "user_version", found: 9 },
         StoreError::Damaged { what: "item: tag has 15 bytes".to_owned() },
         StoreError::NoLog,
         StoreError::Busy,
@@ -147,6 +148,7 @@ fn slots() -> Vec<VaultError> {
         VaultError::OwnName { path: PathBuf::from("/home/ada/.local/share/keyvault/vault.db-wal") },
         VaultError::FileExists { path: PathBuf::from("backup.db") },
         VaultError::AnotherVault,
+        VaultError::HeaderDamaged,
         VaultError::VaultExists { path: vault() },
         VaultError::Io { path: PathBuf::from("/mnt/stick"), source: io::ErrorKind::NotFound.into() },
         VaultError::ReadsNotWritten {

@@ -1,9 +1,8 @@
 //! Prompts on the caller's terminal: `/dev/tty`, so that standard input stays the data it may be.
 //!
 //! While a prompt waits, the terminal neither echoes nor edits. It must not be left so: not by an error, not by a
-//! signal. Signals that would end or stop the process are therefore caught for as long as the prompt lasts. Their
-//! handler only writes the signal's number into a pipe; the loop waits for the pipe and the terminal together, so
-//! there is no moment at which a signal is overlooked, in whichever thread it arrives, and the signal mask need not
+//! signal. Signals that would end or stop the process are therefore caught for as long as the prompt lasts
+//! ([`Interrupts`]), and the loop waits for them and for the terminal together, so there is no moment at which a signal is overlooked, in whichever thread it arrives, and the signal mask need not
 //! be touched. Then the terminal and the dispositions are put back, and the signal has its way:
 //!
 //! - INT (Ctrl-C) is reported, for the caller to end with 130. It is heeded even where it came ignored: whoever types
@@ -15,19 +14,18 @@
 //! In the background the kernel stops the process (SIGTTOU) as it touches the terminal, as with any program, and it
 //! asks when it is brought to the front. Where it cannot be stopped, in an orphaned group, there is no terminal for it.
 //!
-//! What was typed before the question, and after the end of the answer, is thrown away: the rest of a secret that was
+//! Input from before the question, and from after the end of the answer, is thrown away: the rest of a secret that was
 //! pasted must not become the next command of the shell.
-#![allow(unsafe_code, reason = "signal handlers and select")]
+#![allow(unsafe_code, reason = "raise and select")]
 
 use std::ffi::c_int;
 use std::fs::{File, OpenOptions};
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::ptr;
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -37,6 +35,7 @@ use rustix::termios::{
 use zeroize::Zeroizing;
 
 use super::line::{Echo, Line, Step};
+use crate::process::interrupt::Interrupts;
 use keyvault_core::secret::SecretBytes;
 
 /// Why there is no answer.
@@ -124,6 +123,8 @@ fn open_output() -> Result<File, PromptError> {
     open(OpenOptions::new().write(true), OFlags::empty())
 }
 
+const UNLESS_IGNORED: [c_int; 5] = [libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGTSTP, libc::SIGCONT];
+
 enum Answer {
     Line(Line),
     Signal(c_int),
@@ -132,7 +133,7 @@ enum Answer {
 /// A terminal that hides what is typed, and signals that are caught. Both end with it, the terminal first.
 struct Session<'a> {
     terminal: Hidden<'a>,
-    signals: Signals,
+    signals: Interrupts,
 }
 
 impl<'a> Session<'a> {
@@ -141,7 +142,7 @@ impl<'a> Session<'a> {
         retry(|| tcflush(input, QueueSelector::IFlush))?;
         let original = retry(|| tcgetattr(input))?;
         // Signals first: from here on none may end us before the terminal is put back.
-        let signals = Signals::catch()?;
+        let signals = Interrupts::catch(&[libc::SIGINT], &UNLESS_IGNORED)?;
         let terminal = Hidden { input, original };
         terminal.hide()?;
         Ok(Self { terminal, signals })
@@ -159,7 +160,9 @@ impl<'a> Session<'a> {
         let mut line = Line::new(limit, echo);
         let mut piece = Zeroizing::new([0_u8; 256]);
         loop {
-            if let Some(signal) = self.signals.wait(input)? {
+            wait_for([self.signals.as_fd().as_raw_fd(), input.as_raw_fd()])?;
+            // A signal comes before what was typed.
+            if let Some(signal) = self.signals.next()? {
                 return Ok(Answer::Signal(signal));
             }
             let got = match input.read(piece.as_mut_slice()) {
@@ -222,127 +225,23 @@ fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> Result<T, Prompt
     }
 }
 
-/// Where the handler writes to. Made once and never closed, so that a handler that runs late in another thread does
-/// not write into a stranger's descriptor.
-static PIPE: OnceLock<(PipeReader, PipeWriter)> = OnceLock::new();
-static PIPE_WRITER: AtomicI32 = AtomicI32::new(-1);
-
-fn pipe() -> io::Result<&'static PipeReader> {
-    if let Some((reader, _)) = PIPE.get() {
-        return Ok(reader);
-    }
-    let made = io::pipe()?;
-    let (reader, writer) = PIPE.get_or_init(|| made);
-    PIPE_WRITER.store(writer.as_raw_fd(), Ordering::Release);
-    Ok(reader)
-}
-
-/// The caught signals; their dispositions are put back on drop, exactly as they were.
-struct Signals {
-    reader: &'static PipeReader,
-    previous: Vec<(c_int, libc::sigaction)>,
-}
-
-impl Signals {
-    fn catch() -> Result<Self, PromptError> {
-        const CAUGHT: [c_int; 6] =
-            [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGTSTP, libc::SIGCONT];
-        let reader = pipe()?;
-        // What a handler wrote after the last prompt had ended is none of this one's.
-        while ready([reader.as_fd().as_raw_fd(), -1], Wait::No)?[0] {
-            take_one(reader)?;
-        }
-        // Filled one by one, so that an error half-way puts back what was changed.
-        let mut signals = Self { reader, previous: Vec::with_capacity(CAUGHT.len()) };
-        for signal in CAUGHT {
-            let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
-            // SAFETY: a null new action only asks; the kernel fills the old one, and zero is a valid value of it.
-            let previous = unsafe {
-                libc::sigaction(signal, ptr::null(), previous.as_mut_ptr());
-                previous.assume_init()
-            };
-            if previous.sa_sigaction == libc::SIG_IGN && signal != libc::SIGINT {
-                continue;
-            }
-            // SAFETY: all-zero is a valid action: no flags, so without SA_RESTART, and an empty mask.
-            let mut action = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
-            let handler: extern "C" fn(c_int) = note;
-            action.sa_sigaction = handler as libc::sighandler_t;
-            // SAFETY: `note` does only what a handler may, and is never unloaded.
-            if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } != 0 {
-                return Err(io::Error::last_os_error().into());
-            }
-            signals.previous.push((signal, previous));
-        }
-        Ok(signals)
-    }
-
-    /// Waits for the terminal or a signal; a signal comes first.
-    fn wait(&self, terminal: &File) -> io::Result<Option<c_int>> {
-        let [signal, _] = ready([self.reader.as_raw_fd(), terminal.as_raw_fd()], Wait::Yes)?;
-        if signal { take_one(self.reader).map(Some) } else { Ok(None) }
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        for (signal, previous) in &self.previous {
-            // SAFETY: `previous` is what the kernel gave for this signal.
-            unsafe { libc::sigaction(*signal, previous, ptr::null_mut()) };
-        }
-    }
-}
-
-/// The handler: the signal's number goes into the pipe. A full pipe, 65,536 signals on, would hold it up.
-extern "C" fn note(signal: c_int) {
-    let number = signal.to_le_bytes();
-    // SAFETY: `write` may be called in a handler; the buffer is as long as said, and the pipe is never closed. The
-    // interrupted code finds its error number as it left it.
-    unsafe {
-        let errno = errno_location();
-        let saved = *errno;
-        libc::write(PIPE_WRITER.load(Ordering::Acquire), number.as_ptr().cast(), 1);
-        *errno = saved;
-    }
-}
-
-#[cfg(not(target_vendor = "apple"))]
-use libc::__errno_location as errno_location;
-#[cfg(target_vendor = "apple")]
-use libc::__error as errno_location;
-
-fn take_one(mut reader: &PipeReader) -> io::Result<c_int> {
-    let mut number = [0_u8];
-    reader.read_exact(&mut number)?;
-    let [number] = number;
-    Ok(number.into())
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wait {
-    Yes,
-    No,
-}
-
-/// Which of two descriptors can be read; -1 is none. `select`, because macOS does not `poll` terminals.
-fn ready(fds: [c_int; 2], wait: Wait) -> io::Result<[bool; 2]> {
+/// Waits until one of two descriptors can be read. `select`, because macOS does not `poll` terminals.
+fn wait_for(fds: [c_int; 2]) -> io::Result<()> {
     let limit = c_int::try_from(libc::FD_SETSIZE).unwrap_or(c_int::MAX);
     let highest = fds[0].max(fds[1]);
     if highest >= limit {
         return Err(io::Error::from_raw_os_error(libc::EMFILE));
     }
     loop {
-        let mut now = libc::timeval { tv_sec: 0, tv_usec: 0 };
-        let timeout = if wait == Wait::No { &raw mut now } else { ptr::null_mut() };
         // SAFETY: a set is plain bits, for which zero is valid; each descriptor put in or asked for is below its size.
         unsafe {
             let mut set = MaybeUninit::<libc::fd_set>::zeroed().assume_init();
-            for fd in fds.into_iter().filter(|fd| *fd >= 0) {
+            for fd in fds {
                 libc::FD_SET(fd, &raw mut set);
             }
-            let count = libc::select(highest + 1, &raw mut set, ptr::null_mut(), ptr::null_mut(), timeout);
-            if count >= 0 {
-                return Ok(fds.map(|fd| fd >= 0 && libc::FD_ISSET(fd, &raw const set)));
+            let none = ptr::null_mut();
+            if libc::select(highest + 1, &raw mut set, none, none, ptr::null_mut()) >= 0 {
+                return Ok(());
             }
         }
         let error = io::Error::last_os_error();

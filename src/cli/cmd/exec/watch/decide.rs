@@ -14,30 +14,31 @@
 use std::ffi::c_int;
 use std::time::{Duration, Instant};
 
-use super::supervise::{Overseer, Wish};
-use crate::release::{Fate, Given, Outcomes};
+use super::Keys;
 use keyvault_core::clock::Moment;
+use keyvault_exec::release::{Fate, Given};
+use keyvault_exec::supervise::{Overseer, Wish};
 
 /// How often the vault is looked at.
-pub(crate) const EVERY: Duration = Duration::from_millis(250);
+const EVERY: Duration = Duration::from_millis(250);
 
 /// How long a command may take to end until that is said.
 const LONG: Duration = Duration::from_secs(10);
 
 /// What a command gets when a key hands out another version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub(super) enum Manner {
     /// A new start.
     Restart,
     Signal(c_int),
 }
 
 /// What has become of given versions.
-pub type Fates = Vec<(Given, Fate)>;
+pub(super) type Fates = Vec<(Given, Fate)>;
 
 /// What a watch has people told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Said<'a> {
+pub(super) enum Said<'a> {
     /// The command is ended, to be started anew.
     Restarting(&'a [(Given, Fate)]),
     /// The command is ended for good.
@@ -49,7 +50,7 @@ pub enum Said<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Possible {
+pub(super) enum Possible {
     Yes,
     /// Not now: the vault is locked or in use.
     Later,
@@ -57,29 +58,9 @@ pub enum Possible {
     No,
 }
 
-/// What a watch asks of the vault and of the command's places.
-pub trait Keeper {
-    fn now(&self) -> Moment;
-
-    /// Whether the vault may have changed since this was asked last.
-    fn stirred(&mut self) -> bool;
-
-    /// What became of these versions; `None` if that cannot be found out now, which was said.
-    fn outcomes(&mut self, given: &[Given]) -> Option<Outcomes>;
-
-    /// Whether the command could be started with what would be handed out now; why not was said.
-    fn could_start(&mut self) -> Possible;
-
-    /// Writes the files of keys anew that hand out another version, and takes away those of keys that are `refused` by
-    /// now. Why that was not possible was said.
-    fn rewrite(&mut self, fates: &[(Given, Fate)], refused: &[Given]) -> Possible;
-
-    fn say(&mut self, said: Said<'_>);
-}
-
 /// Why a watch has ended the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
+pub(super) enum Ended {
     /// To start it anew.
     ToRestart,
     /// For good, because of these.
@@ -87,15 +68,15 @@ pub enum Ended {
 }
 
 /// The watch over a command's keys, through all its starts.
-pub struct Watch<'k> {
-    keeper: &'k mut dyn Keeper,
+pub(super) struct Watch<'k> {
+    keys: Keys<'k>,
     manner: Manner,
     given: Vec<Given>,
     /// Those of them that are refused, as the command was told by a signal.
     refused: Vec<Given>,
     /// What is to be acted on.
     pending: Fates,
-    /// Whether the vault is to be looked at, whether it has stirred or not.
+    /// Whether the vault is to be looked at, whether it may have changed or not.
     look: bool,
     /// When the fate of a version changes by itself.
     until: Option<Moment>,
@@ -108,9 +89,9 @@ pub struct Watch<'k> {
 
 impl<'k> Watch<'k> {
     /// A watch that has not begun.
-    pub fn new(keeper: &'k mut dyn Keeper, manner: Manner) -> Self {
+    pub(super) fn new(keys: Keys<'k>, manner: Manner) -> Self {
         Self {
-            keeper,
+            keys,
             manner,
             given: Vec::new(),
             refused: Vec::new(),
@@ -127,7 +108,7 @@ impl<'k> Watch<'k> {
 
     /// The command is about to start, with these versions. They may have been replaced since they were read: the first
     /// look tells.
-    pub fn over(&mut self, given: Vec<Given>) {
+    pub(super) fn over(&mut self, given: Vec<Given>) {
         self.given = given;
         self.pending.clear();
         (self.look, self.until, self.due) = (true, None, Instant::now() + EVERY);
@@ -135,15 +116,15 @@ impl<'k> Watch<'k> {
     }
 
     /// Why the watch ended the command, if it did and nobody else wanted it to end.
-    pub fn ended(&mut self) -> Option<Ended> {
+    pub(super) fn ended(&mut self) -> Option<Ended> {
         self.ended.take().map(|(why, _)| why).filter(|why| !(self.dismissed && *why == Ended::ToRestart))
     }
 
     fn find_out(&mut self) {
-        let overdue = self.until.is_some_and(|until| until <= self.keeper.now());
-        self.look |= self.keeper.stirred() || overdue;
+        let overdue = self.until.is_some_and(|until| until <= self.keys.now());
+        self.look |= self.keys.may_have_changed() || overdue;
         if self.look
-            && let Some(outcomes) = self.keeper.outcomes(&self.given)
+            && let Some(outcomes) = self.keys.outcomes(&self.given)
         {
             (self.look, self.until) = (false, outcomes.until);
             self.pending = self.news(outcomes.fates);
@@ -169,14 +150,14 @@ impl<'k> Watch<'k> {
         match self.manner {
             Manner::Restart if refused => {
                 self.pending.retain(|(_, fate)| !is_replaced(fate));
-                self.keeper.say(Said::Ending(&self.pending));
+                self.keys.say(Said::Ending(&self.pending));
                 let fates = std::mem::take(&mut self.pending);
                 Some(self.end(Ended::Refused(fates), now))
             }
             Manner::Restart => {
-                let possible = self.keeper.could_start();
+                let possible = self.keys.could_start();
                 self.goes_on(possible).then(|| {
-                    self.keeper.say(Said::Restarting(&self.pending));
+                    self.keys.say(Said::Restarting(&self.pending));
                     self.pace.note(now);
                     self.end(Ended::ToRestart, now)
                 })
@@ -193,7 +174,7 @@ impl<'k> Watch<'k> {
                 refused.push(given.clone());
             }
         }
-        let possible = self.keeper.rewrite(&self.pending, &refused);
+        let possible = self.keys.rewrite(&self.pending, &refused);
         if !self.goes_on(possible) {
             // It was recorded that the values leave the vault, as it is at each attempt.
             self.pace.note(now);
@@ -201,7 +182,7 @@ impl<'k> Watch<'k> {
             return None;
         }
         self.pace.failed = false;
-        self.keeper.say(Said::Signalling(&self.pending));
+        self.keys.say(Said::Signalling(&self.pending));
         if self.pending.iter().any(|(_, fate)| is_replaced(fate)) {
             self.pace.note(now);
         }
@@ -242,7 +223,7 @@ impl Overseer for Watch<'_> {
         if let Some((_, since)) = &self.ended {
             if !self.told && now.duration_since(*since) >= LONG {
                 self.told = true;
-                self.keeper.say(Said::Waiting);
+                self.keys.say(Said::Waiting);
             }
             return None;
         }

@@ -1,5 +1,7 @@
 //! `keyvault exec --watch`: the vault that a watch asks, and a start after each restart.
 
+mod decide;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::c_int;
@@ -8,6 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use self::decide::{Ended, Manner, Possible, Said, Watch};
 use super::masking;
 use super::plan::Plan;
 use crate::cli::context::{Context, state_folder};
@@ -22,7 +25,6 @@ use keyvault_exec::release::changes::outcomes;
 use keyvault_exec::release::{Fate, Given, Glance, Outcomes, Released};
 use keyvault_exec::supervise::streams::Routes;
 use keyvault_exec::supervise::{Ending, Masking, Supervisor};
-use keyvault_exec::watch::{Ended, Keeper, Manner, Possible, Said, Watch};
 use keyvault_os::process::signal_names;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::session;
@@ -88,8 +90,8 @@ fn watch_over(
     routes: Option<Routes>,
 ) -> Result<Ending, Failure> {
     let context = source.context;
-    let mut keys = Keys::of(source, plan);
-    let mut watch = Watch::new(&mut keys, manner);
+    let keys = Keys::of(source, plan);
+    let mut watch = Watch::new(keys, manner);
     loop {
         let mask =
             routes.map(|routes| masking::over(context, &released).map(|mask| (mask, routes))).transpose()?;
@@ -309,17 +311,19 @@ impl<'o> Keys<'o> {
     }
 }
 
-impl Keeper for Keys<'_> {
+impl Keys<'_> {
     fn now(&self) -> Moment {
         self.source.context.now()
     }
 
-    fn stirred(&mut self) -> bool {
+    /// Whether the vault may have changed since this was asked last.
+    fn may_have_changed(&mut self) -> bool {
         let has_key = self.source.has_key();
         let turned = std::mem::replace(&mut self.had_key, has_key) != has_key;
         self.glance.changed() || turned
     }
 
+    /// Of these versions; `None` if that cannot be found out now, which was said.
     fn outcomes(&mut self, given: &[Given]) -> Option<Outcomes> {
         let context = self.source.context;
         let answer = self.source.with(|supply| {
@@ -328,12 +332,15 @@ impl Keeper for Keys<'_> {
         self.heard(About::Looking, answer).ok()
     }
 
+    /// Whether the command could be started with what would be handed out now; why not was said.
     fn could_start(&mut self) -> Possible {
         let context = self.source.context;
         let answer = self.source.with(|supply| self.plan.preview(context, supply));
         self.heard(About::Handing, answer).map_or_else(|possible| possible, |_| Possible::Yes)
     }
 
+    /// Writes the files of keys anew that hand out another version, and takes away those of keys that are `refused` by
+    /// now. Why that was not possible was said.
     fn rewrite(&mut self, fates: &[(Given, Fate)], refused: &[Given]) -> Possible {
         let changed = |name: &KeyName| {
             fates.iter().any(|(given, fate)| given.name == *name && matches!(fate, Fate::Replaced(_)))
