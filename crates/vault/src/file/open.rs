@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::audit::{Action, Actor, AuditError, Event, HeadMark, KeyRef, Outcome, Seed};
+use crate::state::LogGap;
 use crate::state::pin::{Memory, Pin, Pins, VaultPath};
 use crate::state::record::Authentic;
+use crate::state::witness::Witness;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, StoreError};
 use crate::unlock::UnlockError;
 use crate::unlock::keyfile::KeyFile;
@@ -25,7 +27,7 @@ use keyvault_os::fs::vault_file::{self, CheckedVault};
 
 use super::busy::{Holder, Holders};
 use super::damaged::{self, Recovery};
-use super::rollback_alarm::tell_if_older;
+use super::rollback_alarm::{log_gap, recorded, tell_if_older};
 use crate::error::VaultError;
 use crate::supply::reading::Owner;
 use crate::token;
@@ -138,10 +140,17 @@ pub struct Vault {
     pub(crate) checked: CheckedVault,
     pub(crate) place: VaultPath,
     pub(crate) pins: Pins,
-    /// Where the last change found and left the log.
-    log_moved: Option<(HeadMark, HeadMark)>,
+    log_moved: Option<LogMoved>,
     /// What a command that recovers a vault needs besides.
     pub(crate) recovery: Option<Recovery>,
+}
+
+/// Where a change found and left the audit log, and what this machine had seen of it.
+struct LogMoved {
+    witness: Witness,
+    found: HeadMark,
+    left: HeadMark,
+    gap: Option<LogGap>,
 }
 
 /// What opens a vault's rows: the daily key, and root where the credential gives it.
@@ -378,8 +387,9 @@ impl Vault {
             world.pins.advance(&identity, &self.place, &seen)
         };
         pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
-        if let Some((found, left)) = self.log_moved.take() {
-            world.pins.note_head(&identity, &self.place, &found, &left);
+        if let Some(LogMoved { witness, found, left, gap }) = self.log_moved.take() {
+            let witness = if adopted { witness.forgotten() } else { witness };
+            witness.note(&identity, &found, &left, gap, true);
         }
         self.fold(world);
         world.notices.tell();
@@ -395,23 +405,26 @@ impl Vault {
     ) -> Result<(T, Authentic), VaultError> {
         let (keys, identity) = self.keys(access);
         let path = self.store.path().to_owned();
+        let witness = world.pins.witness(&identity, &self.place);
         let rows = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
         let held = world.holders.hold(&identity);
         let memory = remember(&mut self.memory, world.pins.read(&identity, &self.place));
         self.checked.still_same()?;
         let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
         let mut tx = VerifiedTx::load(&rows, &setting)?;
+        let gap = log_gap(&tx, &witness)?;
         token::drop_strays(&mut tx, world)?;
         let result = make(&mut tx, &path);
         wipe_stack();
         let (outcome, event) = result?;
-        let seen = tx.seal_change(event, world)?;
-        self.log_moved = tx.log_moved;
+        let seen = tx.seal_change(recorded(event, gap), world)?;
+        let log_moved = tx.log_moved;
         drop(tx);
         self.checked.still_same()?;
         rows.commit()?;
         damaged::write_back(self)?;
         drop(held);
+        self.log_moved = log_moved.map(|(found, left)| LogMoved { witness, found, left, gap });
         Ok((outcome, seen))
     }
 
