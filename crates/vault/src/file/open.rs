@@ -360,6 +360,16 @@ impl Vault {
         world: &World<'_>,
         make: impl FnOnce(&mut VerifiedTx<'_>) -> Result<(T, Event), VaultError>,
     ) -> Result<T, VaultError> {
+        self.change_if_any(access, world, |tx| make(tx).map(|(outcome, event)| (outcome, Some(event))))
+    }
+
+    /// Changes the vault, or writes nothing if it turns out that there is nothing to change and so no event.
+    pub(crate) fn change_if_any<T>(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        make: impl FnOnce(&mut VerifiedTx<'_>) -> Result<(T, Option<Event>), VaultError>,
+    ) -> Result<T, VaultError> {
         let memory = self.memory().clone();
         self.change_even_in_alarm(access, world, |tx, path| {
             tx.refuse_in_alarm(path)?;
@@ -372,14 +382,15 @@ impl Vault {
         &mut self,
         access: &Access,
         world: &World<'_>,
-        make: impl FnOnce(&mut VerifiedTx<'_>, &Path) -> Result<(T, Event), VaultError>,
+        make: impl FnOnce(&mut VerifiedTx<'_>, &Path) -> Result<(T, Option<Event>), VaultError>,
     ) -> Result<T, VaultError> {
         let mut adopted = false;
         let (outcome, seen) = self.commit_change(access, world, |tx, path| {
             let (outcome, event) = make(tx, path)?;
-            adopted = event.action == Action::Adopt;
+            adopted = event.as_ref().is_some_and(|event| event.action == Action::Adopt);
             Ok((outcome, event))
         })?;
+        let Some(seen) = seen else { return Ok(outcome) };
         let identity = self.identity();
         let pinned = if adopted {
             world.pins.replace(&identity, &self.place, &seen)
@@ -401,8 +412,8 @@ impl Vault {
         &mut self,
         access: &Access,
         world: &World<'_>,
-        make: impl FnOnce(&mut VerifiedTx<'_>, &Path) -> Result<(T, Event), VaultError>,
-    ) -> Result<(T, Authentic), VaultError> {
+        make: impl FnOnce(&mut VerifiedTx<'_>, &Path) -> Result<(T, Option<Event>), VaultError>,
+    ) -> Result<(T, Option<Authentic>), VaultError> {
         let (keys, identity) = self.keys(access);
         let path = self.store.path().to_owned();
         let witness = world.pins.witness(&identity, &self.place);
@@ -417,6 +428,7 @@ impl Vault {
         let result = make(&mut tx, &path);
         wipe_stack();
         let (outcome, event) = result?;
+        let Some(event) = event else { return Ok((outcome, None)) };
         let seen = tx.seal_change(recorded(event, gap), world)?;
         let log_moved = tx.log_moved;
         drop(tx);
@@ -425,7 +437,7 @@ impl Vault {
         damaged::write_back(self)?;
         drop(held);
         self.log_moved = log_moved.map(|(found, left)| LogMoved { witness, found, left, gap });
-        Ok((outcome, seen))
+        Ok((outcome, Some(seen)))
     }
 
     /// Records that a session was opened, or that somebody failed to open one.

@@ -44,7 +44,7 @@ pub fn adopt(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<Op
         tx.floor = superseded;
         let adopted = Adopted { standing: tx.standing(), found, superseded, now: found.max(superseded) + 1 };
         let detail = format!("change {found} accepted, supersedes change {superseded} seen here");
-        Ok((Some(adopted), world.event(Action::Adopt, Vec::new(), detail)))
+        Ok((Some(adopted), Some(world.event(Action::Adopt, Vec::new(), detail))))
     })
 }
 
