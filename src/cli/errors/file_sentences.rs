@@ -8,8 +8,8 @@ use rustix::io::Errno;
 use keyvault_os::fs::lock::{self, Held};
 use keyvault_os::fs::vault_file::{FileFault, Kind};
 use keyvault_os::process::actor::User;
+use keyvault_vault::StoreError;
 use keyvault_vault::state::pin::Standing;
-use keyvault_vault::store::StoreError;
 use keyvault_vault::{Vault, VaultError};
 
 use super::{Failure, code};

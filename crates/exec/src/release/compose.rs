@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{EnvName, KeyName};
 
-use keyvault_vault::store::StoreError;
+use keyvault_vault::StoreError;
 use keyvault_vault::{Encoding, Fragment, KeyView, Unrecorded, VaultError, VersionState};
 
 use super::problem::Problem;

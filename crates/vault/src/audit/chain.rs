@@ -22,7 +22,7 @@ const STEP_LABEL: &str = "keyvault audit step";
 /// What a chain is kept with: the vault's own with daily keys, a token's with keys that its bearer has too.
 pub struct AuditKeys {
     /// Whose chain it is.
-    pub ledger: Ledger,
+    pub(crate) ledger: Ledger,
     /// Seals events.
     pub events: SealingKey,
     /// Seals the head, and with it the right to append.

@@ -337,7 +337,7 @@ impl Vault {
     }
 
     /// Releases values: what `take` resolves leaves only after the event is committed.
-    pub fn release<T>(
+    pub(crate) fn release<T>(
         &mut self,
         access: &Access,
         world: &World<'_>,
@@ -354,7 +354,7 @@ impl Vault {
     }
 
     /// Changes the vault: event, tree, record and rows in one durable commit, then the pin.
-    pub fn change<T>(
+    pub(crate) fn change<T>(
         &mut self,
         access: &Access,
         world: &World<'_>,

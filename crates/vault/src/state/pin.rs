@@ -302,7 +302,7 @@ impl Pin {
 /// A file ahead of its pin is followed back: the event of the first change after the pinned one must name the pinned
 /// record, and every event from there to the record's own must follow from the one before. Events are sealed and
 /// the record binds the last of them, so a fork cannot present another branch's event as its own.
-pub fn judge(
+pub(crate) fn judge(
     memory: &Memory,
     current: &Authentic,
     tx: &Tx<'_>,

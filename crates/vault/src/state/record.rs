@@ -95,7 +95,7 @@ impl Record {
 
     /// Reads the record and checks its MAC before its content. The signature is under the MAC: whoever has the key of
     /// the one has that of the other, so it is verified where origin is asked for ([`is_signed_by`]).
-    pub fn load(tx: &Tx<'_>, key: &SealingKey, identity: &Identity) -> Result<Authentic, StateError> {
+    pub(crate) fn load(tx: &Tx<'_>, key: &SealingKey, identity: &Identity) -> Result<Authentic, StateError> {
         let row = tx.state()?;
         if !same(&mac(key, &row), &row.mac) {
             return Err(StateError::Record);
@@ -108,7 +108,7 @@ impl Record {
     }
 
     /// Signs the record and writes it under its MAC.
-    pub fn store(
+    pub(crate) fn store(
         self,
         tx: &Tx<'_>,
         signing: &SigningKey,

@@ -18,14 +18,14 @@ use keyvault_os::{brief_index, sqlite_build};
 
 impl Store {
     /// Opens an existing vault and reads its head. `path` is canonical and has been checked for owner, mode and kind.
-    pub fn open(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
+    pub(crate) fn open(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
         let opening = Opening::of(&path);
         Self::open_as(path, opening)
     }
 
     /// The same for one transaction that begins at once, such as that of `exec`: if nobody else has the vault open, others
     /// wait until it is over or [`Store::let_others_in`] is called.
-    pub fn open_briefly(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
+    pub(crate) fn open_briefly(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
         let opening = if is_frozen(&path) {
             Opening::Immutable
         } else if brief_index::register() {
@@ -38,7 +38,7 @@ impl Store {
 
     /// The same without a lock, and without making the side files that there are not: for a look that nothing depends
     /// on. Somebody who writes meanwhile makes it a look at nothing.
-    pub fn open_untouched(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
+    pub(crate) fn open_untouched(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
         let opening = if has_content(&path, "-wal") { Opening::Shared } else { Opening::Immutable };
         Self::open_as(path, opening)
     }
@@ -59,13 +59,13 @@ impl Store {
     }
 
     /// Opens an empty file, to be filled by [`Store::copy_into`].
-    pub fn blank(path: PathBuf) -> Result<Self, StoreError> {
+    pub(crate) fn blank(path: PathBuf) -> Result<Self, StoreError> {
         Ok(Self { connection: connect(&path, Opening::Shared)?, path, index: Cell::new(Index::Shared) })
     }
 
     /// Turns the empty file at `path` (made by the caller with the mode it wants; side files inherit it) into a
     /// vault without content.
-    pub fn create(path: PathBuf) -> Result<Self, StoreError> {
+    pub(crate) fn create(path: PathBuf) -> Result<Self, StoreError> {
         let connection = connect(&path, Opening::Shared)?;
         connection.execute_batch(&format!("PRAGMA page_size = {PAGE}"))?;
         use_log(&connection)?;

@@ -25,19 +25,20 @@ use rusqlite::{Connection, ErrorCode};
 
 use keyvault_os::brief_index;
 
-pub use group_rows::{DirectoryRow, ScopeRow};
-pub use rows::{AuditRow, HeaderRow, KeyRow, SlotRow, StateRow, Tag};
+pub(crate) use group_rows::{DirectoryRow, ScopeRow};
+pub(crate) use rows::{AuditRow, HeaderRow, KeyRow, SlotRow, StateRow, Tag};
 pub use salvage::Oddity;
 pub(crate) use salvage::{Original, Salvaged};
 pub use strays::Stray;
-pub use token_rows::{GrantRow, Ledger, TokenCounts, TokenId, TokenRow, ViewRow};
+pub use token_rows::TokenId;
+pub(crate) use token_rows::{GrantRow, Ledger, TokenCounts, TokenRow, ViewRow};
 
 /// Most slots a vault may have; more are an attack on whoever tries them one by one.
-pub const MAX_SLOTS: usize = 32;
+pub(crate) const MAX_SLOTS: usize = 32;
 
 /// The highest number of a slot: a new one gets the lowest from 1 that is free, and there are never more than
 /// [`MAX_SLOTS`].
-pub const HIGHEST_SLOT: u32 = 32;
+pub(crate) const HIGHEST_SLOT: u32 = 32;
 
 /// How long a command waits for another one to finish.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -163,7 +164,7 @@ impl From<rusqlite::Error> for StoreError {
 
 /// How much a commit promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
+pub(crate) enum Durability {
     /// On the disk before the commit returns: changes.
     Synced,
     /// Survives the death of the process, but a power cut may cost the last of them: read events.
@@ -172,7 +173,7 @@ pub enum Durability {
 
 /// An open vault file whose schema is known to be ours.
 #[derive(Debug)]
-pub struct Store {
+pub(crate) struct Store {
     connection: Connection,
     path: PathBuf,
     index: Cell<Index>,
@@ -195,7 +196,7 @@ impl Store {
     ///
     /// Waits up to ten seconds for others, with jitter so that many waiters do not wake together; `waiting` is told
     /// each time how long it has been.
-    pub fn begin(
+    pub(crate) fn begin(
         &mut self,
         durability: Durability,
         waiting: &mut dyn FnMut(Duration),
@@ -208,7 +209,7 @@ impl Store {
     }
 
     /// The same after [`Store::make_ready`], for who shares the store while the transaction lasts.
-    pub fn begin_ready(
+    pub(crate) fn begin_ready(
         &self,
         durability: Durability,
         waiting: &mut dyn FnMut(Duration),
@@ -234,13 +235,13 @@ impl Store {
     }
 
     /// Begins a transaction that sees one state and excludes nobody; it cannot write.
-    pub fn begin_reading(&mut self) -> Result<Tx<'_>, StoreError> {
+    pub(crate) fn begin_reading(&mut self) -> Result<Tx<'_>, StoreError> {
         self.make_ready()?;
         self.begin_reading_ready()
     }
 
     /// The same after [`Store::make_ready`].
-    pub fn begin_reading_ready(&self) -> Result<Tx<'_>, StoreError> {
+    pub(crate) fn begin_reading_ready(&self) -> Result<Tx<'_>, StoreError> {
         self.connection.busy_timeout(PATIENCE)?;
         self.connection.execute_batch("BEGIN DEFERRED")?;
         Ok(self.begun())
@@ -251,7 +252,7 @@ impl Store {
     }
 
     /// Ends what makes others wait. To be called before anything that takes longer than a millisecond.
-    pub fn let_others_in(&self) {
+    pub(crate) fn let_others_in(&self) {
         // Within a transaction others would write what its commit does not know of.
         if self.index.get() == Index::Brief && self.connection.is_autocommit() {
             let was_alone = brief_index::end(&self.connection);
@@ -260,7 +261,7 @@ impl Store {
     }
 
     /// Has a connection for the next transaction: one whose index of the log was its own serves a single one.
-    pub fn make_ready(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn make_ready(&mut self) -> Result<(), StoreError> {
         if self.index.get() == Index::Ended {
             *self = Self::open(self.path.clone())?.0;
         }
@@ -269,13 +270,13 @@ impl Store {
 
     /// Folds the whole log into the file, so that `vault.db` alone is complete. `Busy` if readers stay in the way for
     /// longer than a second; then the next change does it.
-    pub fn fold_log(&self) -> Result<(), StoreError> {
+    pub(crate) fn fold_log(&self) -> Result<(), StoreError> {
         self.connection.busy_timeout(CHECKPOINT_PATIENCE)?;
         self.checkpoint()
     }
 
     /// Ends a release: folds the log if it has grown long, without waiting for anybody, and lets others in.
-    pub fn finish_release(&self) -> Result<(), StoreError> {
+    pub(crate) fn finish_release(&self) -> Result<(), StoreError> {
         let folded = self.fold_long_log();
         self.let_others_in();
         folded
@@ -305,7 +306,7 @@ impl Store {
     }
 
     /// Rewrites the file without free pages, so that what was deleted is not left in them.
-    pub fn vacuum(&self) -> Result<(), StoreError> {
+    pub(crate) fn vacuum(&self) -> Result<(), StoreError> {
         self.connection.busy_timeout(CHECKPOINT_PATIENCE)?;
         // SQLite vacuums through an attached temporary file; nothing else may attach one.
         self.connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
@@ -317,7 +318,7 @@ impl Store {
     /// Copies the whole file, as it stands at one moment, over `target`'s in one transaction. Others may write here
     /// meanwhile; whoever holds `target` is waited for. `may` is asked when no other writer can change `target` any
     /// more, and before a page of it is written.
-    pub fn copy_into<E: From<StoreError>>(
+    pub(crate) fn copy_into<E: From<StoreError>>(
         &self,
         target: &mut Self,
         may: impl FnOnce() -> Result<(), E>,
@@ -338,20 +339,20 @@ impl Store {
     /// Lets go of the connection without closing it: the process is about to become another program, and exec(2)
     /// closes the descriptors and drops the locks. Closing would cost what nobody needs.
     #[allow(clippy::mem_forget, reason = "the process image that owns this memory is about to be replaced")]
-    pub fn leave_open(self) {
+    pub(crate) fn leave_open(self) {
         std::mem::forget(self);
     }
 
     /// Where the file is.
     #[must_use]
-    pub fn path(&self) -> &std::path::Path {
+    pub(crate) fn path(&self) -> &std::path::Path {
         &self.path
     }
 }
 
 /// One transaction. Dropped without [`Tx::commit`], it leaves nothing behind.
 #[derive(Debug)]
-pub struct Tx<'a> {
+pub(crate) struct Tx<'a> {
     connection: &'a Connection,
     store: &'a Store,
     open: bool,
@@ -362,12 +363,12 @@ pub struct Tx<'a> {
 impl Tx<'_> {
     /// From here on, reading many rows passes over those whose columns have the wrong shape. Anybody can put such a row
     /// there without a key; nothing that is proved needs it.
-    pub fn pass_over_malformed(&self) {
+    pub(crate) fn pass_over_malformed(&self) {
         self.malformed.borrow_mut().get_or_insert_default();
     }
 
     /// The tables of which a row was passed over.
-    pub fn malformed(&self) -> BTreeSet<String> {
+    pub(crate) fn malformed(&self) -> BTreeSet<String> {
         self.malformed.borrow().clone().unwrap_or_default()
     }
 }
@@ -377,7 +378,7 @@ impl Tx<'_> {
     ///
     /// A sync that failed decides nothing: what was written may be found complete by whoever opens the file next. That
     /// is [`StoreError::Undecided`].
-    pub fn commit(mut self) -> Result<(), StoreError> {
+    pub(crate) fn commit(mut self) -> Result<(), StoreError> {
         self.connection.execute_batch("COMMIT").map_err(|error| StoreError::from(error).of_a_commit())?;
         self.open = false;
         Ok(())

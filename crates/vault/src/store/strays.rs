@@ -113,7 +113,7 @@ const OTHER_IDENTITY: &str = "SELECT count(*) FROM vault, state WHERE substr(rec
 
 impl Tx<'_> {
     /// What no vault that only keyvault wrote has. Without a key nothing is proved by it.
-    pub fn strays(&self) -> Result<Vec<Stray>> {
+    pub(crate) fn strays(&self) -> Result<Vec<Stray>> {
         let mut strays = Vec::new();
         for (table, what, sql) in RULES {
             let rows = self.one(sql, [], table, |row| unsigned(row.get(0)?))?.unwrap_or(0);

@@ -241,7 +241,7 @@ impl<'a> VerifiedTx<'a> {
     }
 
     /// Every key, ordered by name, each held against the tree, and none missing.
-    pub fn keys(&mut self) -> Result<Vec<KeyRecord>, VaultError> {
+    pub(crate) fn keys(&mut self) -> Result<Vec<KeyRecord>, VaultError> {
         let leaves = self.tree.all_leaves()?;
         let mut rows = Vec::new();
         self.rows.each_key(|row| {

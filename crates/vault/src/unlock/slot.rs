@@ -130,7 +130,7 @@ impl Header {
 }
 
 /// What kind of slot a row is, if it is one.
-pub fn kind(row: &SlotRow) -> Result<Kind, Untried> {
+pub(crate) fn kind(row: &SlotRow) -> Result<Kind, Untried> {
     Header::decode(&row.header).map(|header| header.kind)
 }
 
@@ -216,7 +216,7 @@ pub struct SealedFor<'i> {
 }
 
 /// Root and the slot that a passphrase opens, and what that was sealed for.
-pub fn open_passphrase<'r>(
+pub(crate) fn open_passphrase<'r>(
     rows: &'r [SlotRow],
     passphrase: &Passphrase,
     sealed_for: &SealedFor<'_>,
@@ -255,7 +255,7 @@ pub fn open_key_file<'r>(
 }
 
 /// The daily key and the slot that a keyring's entry opens.
-pub fn open_keyring<'r>(
+pub(crate) fn open_keyring<'r>(
     rows: &'r [SlotRow],
     secret: &KeyringSecret,
     sealed_for: &SealedFor<'_>,

@@ -22,11 +22,11 @@ use keyvault_os::kernel_keyring::SessionError;
 use keyvault_os::process::actor::User;
 use keyvault_os::process::exec::{EnvError, NotRunnable};
 use keyvault_os::terminal::prompt::PromptError;
+use keyvault_vault::StoreError;
 use keyvault_vault::VaultError;
 use keyvault_vault::audit::AuditError;
 use keyvault_vault::state::StateError;
 use keyvault_vault::state::pin::Standing;
-use keyvault_vault::store::StoreError;
 use keyvault_vault::unlock::passphrase::Unfit;
 use keyvault_vault::unlock::{Secret, UnlockError};
 

@@ -9,8 +9,8 @@ use keyvault_exec::delivery::DeliveryError;
 use keyvault_os::fs::memory_folder::{self, NoFolder};
 use keyvault_os::fs::vault_file::{FileFault, Kind};
 use keyvault_os::process::descriptors::Unavailable;
+use keyvault_vault::StoreError;
 use keyvault_vault::state::pin::Standing;
-use keyvault_vault::store::StoreError;
 use keyvault_vault::unlock::{Secret, UnlockError};
 use keyvault_vault::{TokenError, VaultError};
 
