@@ -16,7 +16,7 @@ use super::file::open::{Access, Vault};
 use super::file::restore_guard::is_damage;
 use super::key::record::{KeyRecord, Version};
 use super::tx::VerifiedTx;
-use super::tx::leaf::{self, Kind};
+use super::tx::leaf::{self, LeafKind};
 use super::tx::name_index::bucket_of;
 
 /// How much sealed text is read before it is opened, in bytes.
@@ -201,7 +201,7 @@ impl Check {
 
     fn header_and_slots(&mut self, tx: &VerifiedTx<'_>) -> Result<(), VaultError> {
         let header = tx.rows.header()?;
-        self.claim("vault", &tx.tag(Kind::Header, &[]), tx.header_leaf(&header));
+        self.claim("vault", &tx.tag(LeafKind::Header, &[]), tx.header_leaf(&header));
         self.signatures(tx, &header)?;
         let slots = tx.rows.slots()?;
         for slot in &slots {
@@ -226,9 +226,9 @@ impl Check {
         })?;
         let (opener, tree, index) = (tx.opener(), &tx.daily.tree, &tx.daily.index);
         let results = on_all_cores(&rows, |row| {
-            let leaf = leaf::row_leaf(tree, Kind::Key, &row.tag, row.revision, &row.sealed);
+            let leaf = leaf::row_leaf(tree, LeafKind::Key, &row.tag, row.revision, &row.sealed);
             let key = opener.open(row).map(|key| {
-                let tag = leaf::tag(index, Kind::Key, key.name.as_str().as_bytes());
+                let tag = leaf::tag(index, LeafKind::Key, key.name.as_str().as_bytes());
                 Tagged { tag, key }
             });
             (leaf, key)
@@ -344,7 +344,7 @@ impl Check {
         }
         let mut by_tag: BTreeMap<Tag, (&Scope, BTreeSet<Tag>)> = expected
             .into_iter()
-            .map(|(scope, members)| (tx.tag(Kind::Scope, scope.as_str().as_bytes()), (scope, members)))
+            .map(|(scope, members)| (tx.tag(LeafKind::Scope, scope.as_str().as_bytes()), (scope, members)))
             .collect();
         let mut rows = Vec::new();
         tx.rows.each_scope(|row| {
@@ -357,7 +357,7 @@ impl Check {
                 Some((scope, _)) => format!("scope {scope}"),
                 None => format!("scope {}", hex(&row.tag)),
             };
-            self.claim(&named, &row.tag, tx.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed));
+            self.claim(&named, &row.tag, tx.row_leaf(LeafKind::Scope, &row.tag, row.revision, &row.sealed));
             let members = tx.rows.scope_members(&row.tag)?;
             memberships += members.len();
             let (scope, wanted) = match by_tag.remove(&row.tag) {

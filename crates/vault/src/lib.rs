@@ -34,7 +34,7 @@ pub use key::import::{Conflict, Import, Imported, Incoming};
 pub use key::record::{KeyRecord, Status, Version, VersionState};
 pub use key::rotate::{History, NewValue, Revocation, Terms, Which, new_name};
 pub use key::tombstones::words;
-pub use slot::rekey::{Outlook, Rekeyed};
+pub use slot::rekey::{RekeyPreview, Rekeyed};
 pub use slot::strays::{PassedOver, Unusable};
 pub use slot::{Credential, Slot};
 pub use store::{Oddity, StoreError, Stray, TokenId};

@@ -18,7 +18,7 @@ use crate::key::tombstones::Tombstones;
 use crate::token;
 use crate::token::record::TokenRecord;
 use crate::tx::VerifiedTx;
-use crate::tx::leaf::Kind;
+use crate::tx::leaf::LeafKind;
 
 /// What is not carried over from a damaged vault.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -113,8 +113,9 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<S
         rows.push(row);
         Ok(())
     })?;
-    let leaf_of =
-        |row: &crate::store::KeyRow| (row.tag, tx.row_leaf(Kind::Key, &row.tag, row.revision, &row.sealed));
+    let leaf_of = |row: &crate::store::KeyRow| {
+        (row.tag, tx.row_leaf(LeafKind::Key, &row.tag, row.revision, &row.sealed))
+    };
     let slots = tx.rows.slots()?;
     let slot_leaves = slots.iter().map(|slot| (tx.slot_tag(slot.id), tx.slot_leaf(slot))).collect();
     let mut leaves: Vec<_> = rows.iter().map(leaf_of).chain(tx.other_leaves(slot_leaves)?).collect();

@@ -16,7 +16,7 @@ use crate::unlock::keyring_entry::KeyringSecret;
 use crate::unlock::keys::Root;
 use crate::unlock::passphrase::Passphrase;
 use crate::unlock::recovery::RecoveryCode;
-use crate::unlock::slot::{self, Kind};
+use crate::unlock::slot::{self, SlotKind};
 use keyvault_core::crypto::Cost;
 use keyvault_core::identity::Identity;
 
@@ -31,7 +31,7 @@ use crate::file;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
     pub id: u32,
-    pub kind: Kind,
+    pub kind: SlotKind,
 }
 
 /// A secret that is to open the vault.
@@ -45,16 +45,16 @@ pub enum Credential<'c> {
 }
 
 impl Credential<'_> {
-    fn kind(self) -> Kind {
+    fn kind(self) -> SlotKind {
         match self {
-            Self::Passphrase(_, cost) => Kind::Passphrase(cost),
-            Self::Recovery(_) => Kind::Recovery,
-            Self::KeyFile(_) => Kind::KeyFile,
-            Self::Keyring(_) => Kind::Keyring,
+            Self::Passphrase(_, cost) => SlotKind::Passphrase(cost),
+            Self::Recovery(_) => SlotKind::Recovery,
+            Self::KeyFile(_) => SlotKind::KeyFile,
+            Self::Keyring(_) => SlotKind::Keyring,
         }
     }
 
-    fn opens(self, kind: Kind) -> bool {
+    fn opens(self, kind: SlotKind) -> bool {
         std::mem::discriminant(&self.kind()) == std::mem::discriminant(&kind)
     }
 
@@ -82,13 +82,13 @@ impl Credential<'_> {
 /// Whether there is a passphrase slot at all; nothing is believed of it yet.
 pub fn has_passphrase(vault: &mut Vault) -> Result<bool, VaultError> {
     let rows = vault.store.begin_reading()?.slots()?;
-    Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(Kind::Passphrase(_)))))
+    Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(SlotKind::Passphrase(_)))))
 }
 
 /// Whether there is a keyring slot; nothing is believed of it yet.
 pub fn has_keyring(vault: &mut Vault) -> Result<bool, VaultError> {
     let rows = vault.store.begin_reading()?.slots()?;
-    Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(Kind::Keyring))))
+    Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(SlotKind::Keyring))))
 }
 
 /// The slots that the tree knows.

@@ -23,7 +23,7 @@ use crate::tx::{Setting, VerifiedTx};
 use crate::{file, key, token};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outlook {
+pub struct RekeyPreview {
     /// Keys that would be sealed anew.
     pub keys: usize,
     pub slots: Vec<Slot>,
@@ -89,13 +89,13 @@ impl Next {
 }
 
 /// What a rekey would carry over and what it would end, by a look that changes nothing.
-pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<Outlook, VaultError> {
+pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<RekeyPreview, VaultError> {
     let first_key = vault.seed(access).ok().flatten();
     vault.read_damaged(access, |tx| {
         let mut found = file::survivors(tx, first_key)?;
         found.loss.values = file::lost_values(tx, &found.keys)?;
         let in_force = found.tokens.into_iter().filter(|token| token.revoked.is_none());
-        Ok(Outlook {
+        Ok(RekeyPreview {
             keys: found.keys.len(),
             slots: found.slots.iter().filter_map(slot_of).collect(),
             tokens: in_force.map(|token| token.name).collect(),

@@ -152,8 +152,9 @@ impl Pins {
             Some(memory) => memory,
             None => {
                 let pins = self.of_vault(identity);
-                let latest =
-                    |pins: &mut dyn Iterator<Item = &Pin>| pins.max_by_key(|pin| pin.order()).cloned();
+                let latest = |pins: &mut dyn Iterator<Item = &Pin>| {
+                    pins.max_by_key(|pin| pin.epoch_then_change()).cloned()
+                };
                 let here = place_of(&path.resolved);
                 match latest(&mut pins.iter().filter(|pin| pin.resolved == here)) {
                     Some(alias) => Memory::Pin(alias),
@@ -189,7 +190,7 @@ impl Pins {
     pub fn advance(&self, identity: &Identity, path: &VaultPath, seen: &Authentic) -> io::Result<()> {
         let pin = Pin::of(seen, identity, path);
         self.write(&self.file(path), &pin, |pinned| {
-            pinned.vault_id == pin.vault_id && pinned.order() < pin.order()
+            pinned.vault_id == pin.vault_id && pinned.epoch_then_change() < pin.epoch_then_change()
         })
     }
 
@@ -275,7 +276,7 @@ impl Pin {
     }
 
     /// A later epoch comes after every change of an earlier one.
-    fn order(&self) -> (Option<u32>, u64) {
+    fn epoch_then_change(&self) -> (Option<u32>, u64) {
         (self.epoch, self.change)
     }
 

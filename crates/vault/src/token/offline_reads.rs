@@ -30,7 +30,7 @@ use keyvault_os::fs::private;
 use super::bundle::BundleLabel;
 use super::error::TokenError;
 use super::index;
-use super::record::{Mark, TokenRecord};
+use super::record::{ChainMark, TokenRecord};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
 use crate::tx::{VerifiedTx, damaged};
@@ -415,7 +415,7 @@ fn token_log(tx: &VerifiedTx<'_>, record: &TokenRecord) -> Result<Option<TokenLo
 impl TokenLog {
     /// Whether a read that stands before the mark of its place was imported. Not all need have been: some lines may
     /// have been missing then, and a log that was put back to an older state goes on otherwise.
-    fn has(&mut self, entry: &ReadsLine, event: &Event, mark: &Mark) -> bool {
+    fn has(&mut self, entry: &ReadsLine, event: &Event, mark: &ChainMark) -> bool {
         match self.known.get_mut(&crypto::sha256(&event.encode())).filter(|count| **count > 0) {
             Some(count) => {
                 *count -= 1;
@@ -428,12 +428,12 @@ impl TokenLog {
 
 impl TokenRecord {
     /// How far the reads of a place have been imported.
-    fn mark(&self, place: &[u8; 16]) -> Mark {
+    fn mark(&self, place: &[u8; 16]) -> ChainMark {
         let at = self.places.binary_search_by_key(place, |(place, _)| *place).ok();
-        at.and_then(|at| self.places.get(at)).map_or(Mark::START, |(_, mark)| *mark)
+        at.and_then(|at| self.places.get(at)).map_or(ChainMark::START, |(_, mark)| *mark)
     }
 
-    fn set_mark(&mut self, place: [u8; 16], mark: Mark) {
+    fn set_mark(&mut self, place: [u8; 16], mark: ChainMark) {
         match self.places.binary_search_by_key(&place, |(place, _)| *place) {
             Ok(at) => self.places.iter_mut().skip(at).take(1).for_each(|known| known.1 = mark),
             Err(at) => self.places.insert(at, (place, mark)),
@@ -441,7 +441,7 @@ impl TokenRecord {
     }
 }
 
-impl Mark {
+impl ChainMark {
     /// Moves on to a read that is new; what is wrong with the way there.
     fn follow(&mut self, entry: &ReadsLine) -> Option<Unproved> {
         let fault = match entry.seq.checked_sub(self.count) {

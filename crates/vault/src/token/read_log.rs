@@ -8,7 +8,7 @@ use keyvault_core::crypto::SealingKey;
 use keyvault_core::name::TokenName;
 
 use super::index;
-use super::record::{Mark, TokenRecord};
+use super::record::{ChainMark, TokenRecord};
 use crate::error::VaultError;
 use crate::file::open::{Access, Notice, Vault, World};
 use crate::tx::{VerifiedTx, damaged};
@@ -144,7 +144,7 @@ pub(crate) fn note_reads(
     keys: &TokenKeys,
     world: &World<'_>,
 ) -> Result<bool, VaultError> {
-    let reached = || -> Result<Mark, VaultError> {
+    let reached = || -> Result<ChainMark, VaultError> {
         hold_reads_against_record(tx, record)?;
         let chain = Chain::load(tx.rows, &keys.audit, &tx.identity)?;
         audit::read_range(
@@ -154,7 +154,7 @@ pub(crate) fn note_reads(
             record.read.count..chain.count,
             &mut |_, _| {},
         )?;
-        Ok(Mark { count: chain.count, head: chain.head })
+        Ok(ChainMark { count: chain.count, head: chain.head })
     };
     match reached() {
         Ok(mark) => Ok(std::mem::replace(&mut record.read, mark) != mark),

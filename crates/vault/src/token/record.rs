@@ -46,9 +46,9 @@ pub struct TokenRecord {
     pub(crate) first_key: SealingKey,
     pub(crate) view: Option<ViewMark>,
     /// How far the bearer's chain had come at the last change.
-    pub(crate) read: Mark,
+    pub(crate) read: ChainMark,
     /// How far what was read from bundles has been imported, by the place where it was read.
-    pub(crate) places: Vec<([u8; 16], Mark)>,
+    pub(crate) places: Vec<([u8; 16], ChainMark)>,
     pub(crate) extensions: Extensions,
 }
 
@@ -62,12 +62,12 @@ pub(crate) struct ViewMark {
 
 /// A point in a chain: so many entries, the last with this MAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct ChainMark {
     pub(crate) count: u64,
     pub(crate) head: Mac,
 }
 
-impl Mark {
+impl ChainMark {
     /// Before the first entry.
     pub(crate) const START: Self = Self { count: 0, head: START };
 }
@@ -148,9 +148,11 @@ impl TokenRecord {
             made_by: decoder.text()?.to_owned(),
             view: decoder
                 .option(|decoder| Ok(ViewMark { change: decoder.u64()?, digest: decoder.array()? }))?,
-            read: Mark::decode(&mut decoder)?,
-            places: decoder
-                .ascending(|decoder| Ok((decoder.array()?, Mark::decode(decoder)?)), |(place, _)| place)?,
+            read: ChainMark::decode(&mut decoder)?,
+            places: decoder.ascending(
+                |decoder| Ok((decoder.array()?, ChainMark::decode(decoder)?)),
+                |(place, _)| place,
+            )?,
             extensions: decoder.extensions()?,
         };
         decoder.end()?;
@@ -158,7 +160,7 @@ impl TokenRecord {
     }
 }
 
-impl Mark {
+impl ChainMark {
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
         Ok(Self { count: decoder.u64()?, head: decoder.array()? })
     }

@@ -13,7 +13,7 @@ use keyvault_core::name::{Scope, TokenName};
 
 use super::Issued;
 use super::grant::{self, Grant, GrantedVersion, View};
-use super::record::{Mark, Rule, TokenRecord, ViewMark};
+use super::record::{ChainMark, Rule, TokenRecord, ViewMark};
 use super::{index, read_log};
 use crate::error::VaultError;
 use crate::file::open::{Notice, World};
@@ -31,7 +31,7 @@ pub(crate) struct Grantee {
     pub(crate) expires: Option<Moment>,
     pub(crate) made: Moment,
     /// How far reads from bundles have been imported, which outlasts the secret that they were recorded under.
-    pub(crate) places: Vec<([u8; 16], Mark)>,
+    pub(crate) places: Vec<([u8; 16], ChainMark)>,
 }
 
 impl Grantee {
@@ -156,7 +156,7 @@ pub(crate) fn issue(
         reader: token.reader(),
         first_key: SealingKey::random(world.rng)?,
         view: None,
-        read: Mark::START,
+        read: ChainMark::START,
         // A chain that was not proved is not kept, and what it knew can be imported again.
         places: if reads.is_empty() { Vec::new() } else { grantee.places },
         extensions: Extensions::default(),
@@ -164,7 +164,7 @@ pub(crate) fn issue(
     let keys = record.keys(&tx.identity);
     let seed = SealingKey::from_bytes(record.first_key.expose()).ok_or_else(|| damaged("token: k₀"))?;
     let chain = Chain::rewrite(Seed::from(seed), tx.rows, &keys.audit, &tx.identity, reads, world.rng)?;
-    record.read = Mark { count: chain.count, head: chain.head };
+    record.read = ChainMark { count: chain.count, head: chain.head };
     if !record.expired(world.now()) {
         for key in key_records {
             put_grant(tx, &record, &keys, key, world)?;

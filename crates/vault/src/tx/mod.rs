@@ -22,7 +22,7 @@ use keyvault_core::identity::{Identity, Place};
 use keyvault_core::name::{KeyName, Scope};
 use keyvault_core::secret::SecretBytes;
 
-use self::leaf::Kind;
+use self::leaf::LeafKind;
 use self::sealed::{KEY_LABEL, Opener, VALUE_LABEL, VERSION_KEY_LABEL};
 use super::error::VaultError;
 use super::file::open::World;
@@ -71,7 +71,7 @@ impl<'a> VerifiedTx<'a> {
     pub(crate) fn load(rows: &'a Tx<'a>, setting: &Setting<'a>) -> Result<Self, VaultError> {
         let (mut tx, header) = Self::open(rows, setting)?;
         tx.hold_chain_against_record()?;
-        tx.expect_leaf(&tx.tag(Kind::Header, &[]), Some(tx.header_leaf(&header)), "vault")?;
+        tx.expect_leaf(&tx.tag(LeafKind::Header, &[]), Some(tx.header_leaf(&header)), "vault")?;
         if let Some(slot) = setting.slot {
             slot::expect_opened(&mut tx, slot)?;
         }
@@ -172,16 +172,16 @@ impl<'a> VerifiedTx<'a> {
     // ── Tags and leaves ──────────────────────────────────────────────────────────────────────────────────────────
 
     /// The blind index of something: HMAC(index key, label ‖ kind ‖ name), first 16 bytes.
-    pub(crate) fn tag(&self, kind: Kind, name: &[u8]) -> Tag {
+    pub(crate) fn tag(&self, kind: LeafKind, name: &[u8]) -> Tag {
         leaf::tag(&self.daily.index, kind, name)
     }
 
     pub(crate) fn key_tag(&self, name: &KeyName) -> Tag {
-        self.tag(Kind::Key, name.as_str().as_bytes())
+        self.tag(LeafKind::Key, name.as_str().as_bytes())
     }
 
     pub(crate) fn slot_tag(&self, id: u32) -> Tag {
-        self.tag(Kind::Slot, &id.to_le_bytes())
+        self.tag(LeafKind::Slot, &id.to_le_bytes())
     }
 
     pub(crate) fn header_leaf(&self, header: &HeaderRow) -> Digest {
@@ -193,7 +193,7 @@ impl<'a> VerifiedTx<'a> {
     }
 
     /// The leaf of a row that has a revision and one sealed text: keys and scopes.
-    pub(crate) fn row_leaf(&self, kind: Kind, tag: &Tag, revision: u64, sealed: &[u8]) -> Digest {
+    pub(crate) fn row_leaf(&self, kind: LeafKind, tag: &Tag, revision: u64, sealed: &[u8]) -> Digest {
         leaf::row_leaf(&self.daily.tree, kind, tag, revision, sealed)
     }
 
@@ -213,7 +213,7 @@ impl<'a> VerifiedTx<'a> {
     pub(crate) fn put_header(&mut self, header: &HeaderRow) -> Result<(), VaultError> {
         self.rows.put_header(header)?;
         let leaf = self.header_leaf(header);
-        self.leaf_changes.insert(self.tag(Kind::Header, &[]), Some(leaf));
+        self.leaf_changes.insert(self.tag(LeafKind::Header, &[]), Some(leaf));
         Ok(())
     }
 
@@ -227,7 +227,7 @@ impl<'a> VerifiedTx<'a> {
 
     pub(crate) fn key_at(&mut self, tag: &Tag) -> Result<Option<KeyRecord>, VaultError> {
         let row = self.rows.key(tag)?;
-        let leaf = row.as_ref().map(|row| self.row_leaf(Kind::Key, tag, row.revision, &row.sealed));
+        let leaf = row.as_ref().map(|row| self.row_leaf(LeafKind::Key, tag, row.revision, &row.sealed));
         self.expect_leaf(tag, leaf, "item")?;
         row.map(|row| self.open_key(&row)).transpose()
     }
@@ -274,9 +274,9 @@ impl<'a> VerifiedTx<'a> {
     /// slot is no reason to keep them back.
     pub(crate) fn other_leaves(&self, slots: Vec<(Tag, Digest)>) -> Result<Vec<(Tag, Digest)>, VaultError> {
         let mut leaves = slots;
-        leaves.push((self.tag(Kind::Header, &[]), self.header_leaf(&self.rows.header()?)));
+        leaves.push((self.tag(LeafKind::Header, &[]), self.header_leaf(&self.rows.header()?)));
         self.rows.each_scope(|row| {
-            leaves.push((row.tag, self.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed)));
+            leaves.push((row.tag, self.row_leaf(LeafKind::Scope, &row.tag, row.revision, &row.sealed)));
             Ok(())
         })?;
         self.rows.each_directory(|row| {
@@ -297,7 +297,7 @@ impl<'a> VerifiedTx<'a> {
         let padded = codec::pad(&key.encode()).map_err(|_| damaged("item: too long to encode"))?;
         let context = self.identity.context(&row_place("item", &tag, key.revision));
         let sealed = crypto::seal(&self.daily.metadata, KEY_LABEL, &context, padded.expose(), rng)?;
-        let leaf = self.row_leaf(Kind::Key, &tag, key.revision, &sealed);
+        let leaf = self.row_leaf(LeafKind::Key, &tag, key.revision, &sealed);
         self.rows.put_key(&KeyRow { tag, revision: key.revision, sealed })?;
         self.leaf_changes.insert(tag, Some(leaf));
         token::touch(self, key.id, Some(key))

@@ -9,7 +9,7 @@ use keyvault_core::identity::Identity;
 use keyvault_core::secret::SecretBytes;
 use keyvault_os::process::cores::on_all_cores;
 
-use super::leaf::{self, Kind};
+use super::leaf::{self, LeafKind};
 use super::{damaged, known, row_place, version_place};
 use crate::error::VaultError;
 use crate::key::record::{FINGERPRINT_LEN, KeyRecord, Version};
@@ -101,7 +101,7 @@ impl Opener<'_> {
     }
 
     fn open_known(self, row: &KeyRow, leaves: &[(Tag, Digest)]) -> Result<KeyRecord, VaultError> {
-        let leaf = leaf::row_leaf(&self.keys.tree, Kind::Key, &row.tag, row.revision, &row.sealed);
+        let leaf = leaf::row_leaf(&self.keys.tree, LeafKind::Key, &row.tag, row.revision, &row.sealed);
         let known =
             leaves.binary_search_by(|(tag, _)| tag.cmp(&row.tag)).ok().and_then(|place| leaves.get(place));
         if known == Some(&(row.tag, leaf)) {
