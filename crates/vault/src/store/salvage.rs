@@ -50,14 +50,14 @@ pub(crate) struct Salvaged {
 pub(crate) struct Original {
     target: Store,
     /// Sees whether another process has changed the file while `target` keeps all others from it.
-    witness: Connection,
+    observer: Connection,
     version: i64,
 }
 
 impl Original {
     /// To be opened before the file is read. Its changes from here on are noticed.
     pub(crate) fn open(path: PathBuf) -> Result<Self, StoreError> {
-        let witness = connect_tolerant(&path, Opening::Shared)?;
+        let observer = connect_tolerant(&path, Opening::Shared)?;
         let connection = connect_tolerant(&path, Opening::Shared)?;
         if connection.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0))? != PAGE {
             return Err(StoreError::Damaged { what: "the page size is not 4096".to_owned() });
@@ -65,8 +65,8 @@ impl Original {
         if connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0))? != "wal" {
             use_log(&connection)?;
         }
-        let version = data_version(&witness)?;
-        Ok(Self { target: Store { connection, path, index: Index::Shared.into() }, witness, version })
+        let version = data_version(&observer)?;
+        Ok(Self { target: Store { connection, path, index: Index::Shared.into() }, observer, version })
     }
 
     /// Puts `source` in the place of the file's content, in one transaction. `changed` is the error if somebody else
@@ -77,10 +77,10 @@ impl Original {
         may: impl FnOnce() -> Result<(), E>,
         changed: impl FnOnce() -> E,
     ) -> Result<(), E> {
-        let Self { target, witness, version } = self;
+        let Self { target, observer, version } = self;
         source.copy_into(target, || {
             may()?;
-            if data_version(witness)? == *version { Ok(()) } else { Err(changed()) }
+            if data_version(observer)? == *version { Ok(()) } else { Err(changed()) }
         })
     }
 }
