@@ -415,7 +415,7 @@ fn class(error: &VaultError) -> &'static str {
         | VaultError::State(StateError::Newer { .. })
         | VaultError::Token(TokenError::Newer { .. }) => "format",
         VaultError::Store(StoreError::Schema { .. }) => "hostile",
-        VaultError::Store(StoreError::Damaged { .. } | StoreError::NoLog)
+        VaultError::Store(StoreError::Damaged { .. } | StoreError::NoWal)
         | VaultError::State(_)
         | VaultError::Audit(_)
         | VaultError::Token(TokenError::BundleDamaged | TokenError::NotByOwner { .. }) => "damaged",

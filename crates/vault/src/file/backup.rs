@@ -97,7 +97,7 @@ fn copy_to(vault: &Vault, working: &WorkingCopy) -> Result<(), StoreError> {
     let in_memory = damaged::is_in_memory(vault);
     let mut copy = if in_memory { Store::create(path)? } else { Store::blank(path)? };
     vault.store.copy_into(&mut copy, || Ok::<_, StoreError>(()))?;
-    if in_memory { copy.fold_log() } else { Ok(()) }
+    if in_memory { copy.fold_wal() } else { Ok(()) }
 }
 
 /// SQLite would take a file of these names beside the vault for a part of it.
@@ -254,7 +254,7 @@ pub fn restore(
         vault.fold(world);
         vault.header = copy.header.clone();
     } else {
-        copy.store.fold_log()?;
+        copy.store.fold_wal()?;
         working.move_to(path)?;
     }
     drop(copy);

@@ -68,7 +68,7 @@ fn build(
     let tx = store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let seen = fill(&tx, &root, &slots, &identity, world)?;
     tx.commit()?;
-    store.fold_log()?;
+    store.fold_wal()?;
     Ok((identity, seen))
 }
 

@@ -104,7 +104,7 @@ impl Drop for Notices<'_> {
 /// Something that the user should know although the command is done.
 #[derive(Debug)]
 pub enum Notice {
-    /// The change is durable, but the log could not be folded into the file.
+    /// The change is durable, but the write-ahead log could not be folded into the file.
     NotFolded(StoreError),
     /// What was removed is gone, but the file could not be rewritten without its free pages.
     NotCompacted(StoreError),
@@ -465,19 +465,19 @@ impl Vault {
         world.notices.tell();
     }
 
-    /// Folds the log, so that the file alone is complete. The change itself is done.
+    /// Folds the write-ahead log, so that the file alone is complete. The change itself is done.
     pub(crate) fn fold(&self, world: &World<'_>) {
-        self.store.fold_log().unwrap_or_else(|error| world.note(Notice::NotFolded(error)));
+        self.store.fold_wal().unwrap_or_else(|error| world.note(Notice::NotFolded(error)));
     }
 
-    /// Whether a write-ahead log with content lies beside the file: if rows do not fit together, it may be another
+    /// The file's write-ahead log, if it has content: if rows do not fit together, it may be another
     /// vault's.
     #[must_use]
-    pub fn log_beside(path: &Path) -> Option<PathBuf> {
-        let mut log = path.as_os_str().to_owned();
-        log.push("-wal");
-        let log = PathBuf::from(log);
-        std::fs::symlink_metadata(&log).ok().filter(|found| found.len() > 0).map(|_| log)
+    pub fn wal_beside(path: &Path) -> Option<PathBuf> {
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        let wal = PathBuf::from(wal);
+        std::fs::symlink_metadata(&wal).ok().filter(|found| found.len() > 0).map(|_| wal)
     }
 
     pub(crate) fn seed(&self, access: &Access) -> Result<Option<Seed>, VaultError> {

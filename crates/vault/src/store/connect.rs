@@ -68,7 +68,7 @@ impl Store {
     pub(crate) fn create(path: PathBuf) -> Result<Self, StoreError> {
         let connection = connect(&path, Opening::Shared)?;
         connection.execute_batch(&format!("PRAGMA page_size = {PAGE}"))?;
-        use_log(&connection)?;
+        use_wal(&connection)?;
         create_objects(&connection)?;
         Ok(Self { connection, path, index: Cell::new(Index::Shared) })
     }
@@ -87,7 +87,7 @@ pub(super) fn create_objects(connection: &Connection) -> Result<(), StoreError> 
 
 /// Gives a new file its write-ahead log, for good. SQLite names the new mode before it is written, so the statement is
 /// run to its end, where a fault shows; and one that it gets over leaves the old mode and no error.
-pub(super) fn use_log(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn use_wal(connection: &Connection) -> Result<(), StoreError> {
     let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
     let mut rows = statement.query([])?;
     let mut mode = String::new();
@@ -97,8 +97,8 @@ pub(super) fn use_log(connection: &Connection) -> Result<(), StoreError> {
     if mode == "wal" { Ok(()) } else { Err(StoreError::Io(format!("the journal mode stays {mode}"))) }
 }
 
-/// Nothing in the file may call a function, write to the schema, or be run; and a log that belongs to another file must
-/// not be folded into this one merely because we go away. All this is set here and not where SQLite is compiled, which is
+/// Nothing in the file may call a function, write to the schema, or be run; and a write-ahead log that belongs to another file
+/// must not be folded into this one merely because we go away. All this is set here and not where SQLite is compiled, which is
 /// the caller's in an installation from a registry.
 const SETTINGS: [(DbConfig, bool); 9] = [
     (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
@@ -136,7 +136,7 @@ fn refuse_unfit_build() -> Result<(), StoreError> {
 pub(super) enum Opening {
     /// Beside others.
     Shared,
-    /// For one transaction, with the log's index in our own memory if nobody else has the vault open.
+    /// For one transaction, with the write-ahead log's index in our own memory if nobody else has the vault open.
     Brief,
     /// As one that never changes.
     Immutable,
@@ -208,11 +208,11 @@ fn check_pages(connection: &Connection, opening: Opening) -> Result<(), StoreErr
     }
     let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0))?;
     // A file that was opened as one that never changes has no journal either.
-    if mode == "wal" || opening == Opening::Immutable { Ok(()) } else { Err(StoreError::NoLog) }
+    if mode == "wal" || opening == Opening::Immutable { Ok(()) } else { Err(StoreError::NoWal) }
 }
 
-/// A file cut off within its last page is filled up with zeros by SQLite, and only who reads there would notice. With a
-/// log beside it, a checkpoint may have died in the middle of that page, and the log still has it whole.
+/// A file cut off within its last page is filled up with zeros by SQLite, and only a reader of that page would notice.
+/// With a write-ahead log beside it, a checkpoint may have died in the middle of the page, which the log still has whole.
 fn check_length(path: &Path) -> Result<(), StoreError> {
     match std::fs::metadata(path) {
         Ok(file) if file.len() % u64::from(PAGE) != 0 && !has_content(path, "-wal") => {
@@ -229,8 +229,8 @@ fn has_content(path: &Path, suffix: &str) -> bool {
     std::fs::symlink_metadata(side).is_ok_and(|found| found.len() > 0)
 }
 
-/// Whether the file lies, without a log, where nothing can be written. SQLite wants to make a log's index even to read
-/// and could not; told that the file never changes it does without. Should somebody with another view of the file
+/// Whether the file lies, without a write-ahead log, where nothing can be written. SQLite wants to make the log's index
+/// even to read and could not; told that the file never changes it does without. Should somebody with another view of the file
 /// system change it meanwhile, what is read does not fit the tree and is refused.
 fn is_frozen(path: &Path) -> bool {
     let folder = path.parent().unwrap_or(Path::new("/"));

@@ -43,12 +43,12 @@ pub(crate) const HIGHEST_SLOT: u32 = 32;
 /// How long a command waits for another one to finish.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a change waits, once committed, for readers to let it fold the log into the file. Its durability does
-/// not depend on that.
+/// How long a change waits, once committed, for readers to let it fold the write-ahead log into the file. The
+/// change is durable already.
 const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A log longer than this costs each start more than a checkpoint does (every opener rebuilds its index).
-const LONG_LOG_FRAMES: u64 = 64;
+/// A write-ahead log longer than this costs each start more than a checkpoint does (every opener rebuilds its index).
+const LONG_WAL_FRAMES: u64 = 64;
 
 /// Why the file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +91,7 @@ pub enum StoreError {
     },
     /// Another program took the file's write-ahead log away.
     #[error("damaged: the journal mode is not WAL")]
-    NoLog,
+    NoWal,
     /// Another process held the vault for the whole time that we were ready to wait.
     #[error("busy")]
     Busy,
@@ -260,7 +260,7 @@ impl Store {
         }
     }
 
-    /// Has a connection for the next transaction: one whose index of the log was its own serves a single one.
+    /// Has a connection for the next transaction: one whose index of the write-ahead log was its own serves a single one.
     pub(crate) fn make_ready(&mut self) -> Result<(), StoreError> {
         if self.index.get() == Index::Ended {
             *self = Self::open(self.path.clone())?.0;
@@ -268,26 +268,26 @@ impl Store {
         Ok(())
     }
 
-    /// Folds the whole log into the file, so that `vault.db` alone is complete. `Busy` if readers stay in the way for
+    /// Folds the whole write-ahead log into the file, so that `vault.db` alone is complete. `Busy` if readers stay in the way for
     /// longer than a second; then the next change does it.
-    pub(crate) fn fold_log(&self) -> Result<(), StoreError> {
+    pub(crate) fn fold_wal(&self) -> Result<(), StoreError> {
         self.connection.busy_timeout(CHECKPOINT_PATIENCE)?;
         self.checkpoint()
     }
 
-    /// Ends a release: folds the log if it has grown long, without waiting for anybody, and lets others in.
+    /// Ends a release: folds the write-ahead log if it has grown long, without waiting for anybody, and lets others in.
     pub(crate) fn finish_release(&self) -> Result<(), StoreError> {
-        let folded = self.fold_long_log();
+        let folded = self.fold_long_wal();
         self.let_others_in();
         folded
     }
 
-    fn fold_long_log(&self) -> Result<(), StoreError> {
+    fn fold_long_wal(&self) -> Result<(), StoreError> {
         const FRAME: u64 = 4096 + 24;
-        let mut log = self.path.clone().into_os_string();
-        log.push("-wal");
-        let frames = std::fs::metadata(log).map_or(0, |log| log.len() / FRAME);
-        if frames <= LONG_LOG_FRAMES {
+        let mut wal = self.path.clone().into_os_string();
+        wal.push("-wal");
+        let frames = std::fs::metadata(wal).map_or(0, |wal| wal.len() / FRAME);
+        if frames <= LONG_WAL_FRAMES {
             return Ok(());
         }
         self.connection.busy_timeout(Duration::ZERO)?;
@@ -297,7 +297,7 @@ impl Store {
         }
     }
 
-    /// Never PASSIVE: that would leave a log which no one truncates.
+    /// Never PASSIVE: that would leave a write-ahead log that no one truncates.
     fn checkpoint(&self) -> Result<(), StoreError> {
         // The first column says whether somebody was in the way.
         let blocked =
@@ -390,7 +390,7 @@ impl Drop for Tx<'_> {
         if self.open {
             // A rollback that fails has already happened: SQLite rolls back by itself on a failed commit.
             let _ = self.connection.execute_batch("ROLLBACK");
-            // After a commit there may be a log to fold.
+            // After a commit there may be a write-ahead log to fold.
             self.store.let_others_in();
         }
     }

@@ -13,7 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params, params_from_iter};
 
-use super::connect::{Opening, connect_tolerant, create_objects, harden, use_log};
+use super::connect::{Opening, connect_tolerant, create_objects, harden, use_wal};
 use super::schema::{APPLICATION_ID, FORMAT, OBJECTS, PAGE};
 use super::{HeaderRow, Index, Store, StoreError, Tx, step};
 
@@ -63,7 +63,7 @@ impl Original {
             return Err(StoreError::Damaged { what: "the page size is not 4096".to_owned() });
         }
         if connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0))? != "wal" {
-            use_log(&connection)?;
+            use_wal(&connection)?;
         }
         let version = data_version(&observer)?;
         Ok(Self { target: Store { connection, path, index: Index::Shared.into() }, observer, version })

@@ -230,7 +230,7 @@ impl<'r> Owner<'r> {
         };
         chain.append(&self.rows, &self.keys.audit, &self.identity, event, world.rng)?;
         self.rows.commit()?;
-        // A log that stays long makes the next start slower, and that is all.
+        // A write-ahead log that stays long makes the next start slower, and that is all.
         let _ = self.store.finish_release();
         if let Some(witness) = &self.witness {
             witness.note(&self.identity, &found, &chain.mark(), gap, false);

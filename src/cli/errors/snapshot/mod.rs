@@ -92,7 +92,7 @@ fn rows() -> Vec<VaultError> {
         StoreError::Schema { what: "trigger evil is not part of a vault".to_owned() },
         StoreError::Number { field: "user_version", found: 9 },
         StoreError::Damaged { what: "item: tag has 15 bytes".to_owned() },
-        StoreError::NoLog,
+        StoreError::NoWal,
         StoreError::Busy,
         StoreError::Full,
         StoreError::ReadOnly,

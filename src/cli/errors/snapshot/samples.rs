@@ -103,7 +103,7 @@ pub(in crate::cli) fn restores() -> Vec<Failure> {
         VaultError::File(FileFault::WritableByOthers { path: shared(), mode: 0o1777 }),
         VaultError::File(FileFault::WritableByOthers { path: backup(), mode: 0o666 }),
         VaultError::Store(StoreError::NotAVault),
-        VaultError::Store(StoreError::NoLog),
+        VaultError::Store(StoreError::NoWal),
         damaged(),
     ];
     let replaced = [
