@@ -11,9 +11,8 @@ use crate::unlock::slot;
 use keyvault_core::name::{KeyName, Scope};
 use keyvault_os::process::cores::on_all_cores;
 
-use super::error::VaultError;
+use super::error::{VaultError, is_damage};
 use super::file::open::{Access, Vault};
-use super::file::restore_guard::is_damage;
 use super::key::record::{KeyRecord, Version};
 use super::tx::VerifiedTx;
 use super::tx::leaf::{self, LeafKind};

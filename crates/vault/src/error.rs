@@ -164,6 +164,28 @@ pub enum VaultError {
     Io { path: PathBuf, source: std::io::Error },
 }
 
+/// Whether the content of a vault is the reason why it cannot be read. A vault that is busy, a disk that fails, and a row
+/// that a later version wrote are not damage.
+pub(crate) fn is_damage(error: &VaultError) -> bool {
+    !matches!(
+        error,
+        VaultError::Store(StoreError::Busy | StoreError::Io(_))
+            | VaultError::Io { .. }
+            | VaultError::State(StateError::Newer { .. })
+            | VaultError::Token(TokenError::Newer { .. })
+    )
+}
+
+/// Whether rows that the owner did not write are in the way; a damaged schema or file is not among them.
+pub(crate) fn is_of_rows(error: &VaultError) -> bool {
+    matches!(
+        error,
+        VaultError::State(_)
+            | VaultError::Audit(AuditError::Broken { .. } | AuditError::Store(StoreError::Damaged { .. }))
+            | VaultError::Store(StoreError::Damaged { .. })
+    )
+}
+
 fn names(names: &[KeyName]) -> String {
     names.iter().map(KeyName::as_str).collect::<Vec<_>>().join(", ")
 }

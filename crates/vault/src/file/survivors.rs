@@ -10,9 +10,8 @@ use crate::unlock::slot;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::KeyName;
 
-use super::restore_guard::is_damage;
 use crate::check::{BESIDE_THE_LOG, Check, Finding};
-use crate::error::VaultError;
+use crate::error::{VaultError, is_damage};
 use crate::key::record::{KeyRecord, Version, VersionState};
 use crate::key::tombstones::Tombstones;
 use crate::token;

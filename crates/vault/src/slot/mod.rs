@@ -20,9 +20,8 @@ use crate::unlock::slot::{self, SlotKind};
 use keyvault_core::crypto::Cost;
 use keyvault_core::identity::Identity;
 
-use super::error::VaultError;
+use super::error::{VaultError, is_of_rows};
 use super::file::open::{Access, Vault, World};
-use super::file::restore_guard::is_of_rows;
 use super::file::survivors::Loss;
 use super::tx::VerifiedTx;
 use crate::file;

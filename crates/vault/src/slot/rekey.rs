@@ -12,10 +12,9 @@ use keyvault_core::identity::Identity;
 use keyvault_core::name::TokenName;
 
 use super::{Credential, Slot, put, slot_of};
-use crate::error::VaultError;
+use crate::error::{VaultError, is_damage};
 use crate::file::damaged;
 use crate::file::open::{Access, Notice, Vault, World, remember};
-use crate::file::restore_guard::is_damage;
 use crate::file::survivors::{Loss, Survivors, named_versions};
 use crate::key::record::KeyRecord;
 use crate::token::Issued;
