@@ -236,7 +236,7 @@ impl Check {
         for (row, (leaf, result)) in rows.iter().zip(results) {
             let named = match result {
                 Ok(tagged) => {
-                    let name = format!("item {}", tagged.key.name);
+                    let name = format!("key {}", tagged.key.name);
                     if tagged.tag == row.tag {
                         keys.push(tagged);
                     } else {
@@ -245,7 +245,7 @@ impl Check {
                     name
                 }
                 Err(error) => {
-                    let name = format!("item {}", hex(&row.tag));
+                    let name = format!("key {}", hex(&row.tag));
                     self.find(&name, &error.to_string());
                     name
                 }
@@ -279,7 +279,7 @@ impl Check {
         })?;
         self.open_values(tx, &load);
         for (key, version) in named.into_values() {
-            self.find(&format!("item {} version {}", key.name, version.number), "is missing");
+            self.find(&format!("key {} version {}", key.name, version.number), "is missing");
         }
         let known = u64::try_from(count).unwrap_or(u64::MAX);
         let (keys, values) = tx.rows.count_versions()?;
@@ -301,7 +301,7 @@ impl Check {
         });
         for ((key, version, _), fault) in load.iter().zip(faults) {
             if let Some(fault) = fault {
-                self.find(&format!("item {} version {}", key.name, version.number), &fault);
+                self.find(&format!("key {} version {}", key.name, version.number), &fault);
             }
         }
     }

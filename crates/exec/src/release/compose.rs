@@ -203,7 +203,7 @@ impl Staging<'_> {
                 Piece::Text(text) => Fragment::Text(text),
                 Piece::Value { name, version, encoding } => {
                     let part = parts.get(&(name.clone(), *version));
-                    let (value, _) = part.ok_or_else(|| damaged("item: a key is gone"))?;
+                    let (value, _) = part.ok_or_else(|| damaged("key: it is gone"))?;
                     Fragment::Value(value, *encoding)
                 }
             });

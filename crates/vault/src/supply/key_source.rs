@@ -67,8 +67,8 @@ impl KeySource for VerifiedTx<'_> {
     }
 
     fn value(&mut self, key: &KeyView, version: u32) -> Result<Unrecorded, VaultError> {
-        let Record::Held(key_record) = &key.0 else { return Err(damaged("item: the key is a grant")) };
-        let meant = key_record.version(version).ok_or_else(|| damaged("item: a version is gone"))?;
+        let Record::Held(key_record) = &key.0 else { return Err(damaged("key: it is a grant")) };
+        let meant = key_record.version(version).ok_or_else(|| damaged("key: a version is gone"))?;
         Ok(Unrecorded::new(key, version, VerifiedTx::value(self, &key_record.id, meant)?))
     }
 }

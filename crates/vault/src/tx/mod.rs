@@ -228,7 +228,7 @@ impl<'a> VerifiedTx<'a> {
     pub(crate) fn key_at(&mut self, tag: &Tag) -> Result<Option<KeyRecord>, VaultError> {
         let row = self.rows.key(tag)?;
         let leaf = row.as_ref().map(|row| self.row_leaf(LeafKind::Key, tag, row.revision, &row.sealed));
-        self.expect_leaf(tag, leaf, "item")?;
+        self.expect_leaf(tag, leaf, "key row")?;
         row.map(|row| self.open_key(&row)).transpose()
     }
 
@@ -294,7 +294,7 @@ impl<'a> VerifiedTx<'a> {
         key.revision += 1;
         self.rewrites("the record of a key", &key.extensions);
         let tag = self.key_tag(&key.name);
-        let padded = codec::pad(&key.encode()).map_err(|_| damaged("item: too long to encode"))?;
+        let padded = codec::pad(&key.encode()).map_err(|_| damaged("key: too long to encode"))?;
         let context = self.identity.context(&row_place("item", &tag, key.revision));
         let sealed = crypto::seal(&self.daily.metadata, KEY_LABEL, &context, padded.expose(), rng)?;
         let leaf = self.row_leaf(LeafKind::Key, &tag, key.revision, &sealed);

@@ -31,10 +31,10 @@ impl Opener<'_> {
     pub(crate) fn open(self, row: &KeyRow) -> Result<KeyRecord, VaultError> {
         let context = self.identity.context(&row_place("item", &row.tag, row.revision));
         let plain = crypto::open(&self.keys.metadata, KEY_LABEL, &context, &row.sealed)
-            .map_err(|_| damaged("item: the metadata does not open"))?;
+            .map_err(|_| damaged("key: the metadata does not open"))?;
         let key = codec::unpad(&plain)
             .and_then(|bytes| KeyRecord::decode(bytes, row.revision))
-            .map_err(|_| damaged("item: the metadata is malformed"))?;
+            .map_err(|_| damaged("key: the metadata is malformed"))?;
         known("the record of a key", &key.extensions)?;
         Ok(key)
     }
@@ -107,7 +107,7 @@ impl Opener<'_> {
         if known == Some(&(row.tag, leaf)) {
             self.open(row)
         } else {
-            Err(StateError::Mismatch { what: "item".to_owned() }.into())
+            Err(StateError::Mismatch { what: "key row".to_owned() }.into())
         }
     }
 }

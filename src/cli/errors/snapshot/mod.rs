@@ -91,7 +91,7 @@ fn rows() -> Vec<VaultError> {
         StoreError::NewerFormat { format: 9, written_by: None },
         StoreError::Schema { what: "trigger evil is not part of a vault".to_owned() },
         StoreError::Number { field: "user_version", found: 9 },
-        StoreError::Damaged { what: "item: tag has 15 bytes".to_owned() },
+        StoreError::Damaged { what: "item.tag".to_owned() },
         StoreError::NoWal,
         StoreError::Busy,
         StoreError::Full,
@@ -102,7 +102,7 @@ fn rows() -> Vec<VaultError> {
         StoreError::Sqlite("out of memory".to_owned()),
     ];
     let mut errors: Vec<_> = stored.into_iter().map(VaultError::Store).collect();
-    errors.push(VaultError::State(StateError::Mismatch { what: "item".to_owned() }));
+    errors.push(VaultError::State(StateError::Mismatch { what: "key row".to_owned() }));
     let what = "audit: the entry of the last change is not the one that the state record names".to_owned();
     errors.push(VaultError::State(StateError::Apart { what }));
     errors.push(VaultError::State(StateError::Record));
@@ -141,7 +141,7 @@ fn slots() -> Vec<VaultError> {
         VaultError::Rekeyed,
         VaultError::Changed,
         VaultError::BackupDamaged {
-            row: "item stripe/live version 1".to_owned(),
+            row: "key stripe/live version 1".to_owned(),
             what: "is not authentic".to_owned(),
         },
         VaultError::BackupOfItself,
