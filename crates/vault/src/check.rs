@@ -21,7 +21,7 @@ use super::tx::name_index::bucket_of;
 /// How much sealed text is read before it is opened, in bytes.
 const LOAD_BYTES: usize = 16 << 20;
 
-/// What is found of log entries before the first, or behind the last.
+/// Finding for log entries before the first, or behind the last.
 pub(super) const BESIDE_THE_LOG: &str = "has rows that are no entries of the log";
 
 /// Something that does not hold.
@@ -29,11 +29,10 @@ pub(super) const BESIDE_THE_LOG: &str = "has rows that are no entries of the log
 pub struct Finding {
     /// The row, as table and name.
     pub row: String,
-    /// What is wrong with it.
+    /// The fault, in words that follow the row's name.
     pub what: String,
 }
 
-/// What a check looked at and found.
 #[derive(Debug, Clone)]
 pub struct Checked {
     /// Keys opened.
@@ -154,7 +153,7 @@ impl Check {
         Ok((check, keys))
     }
 
-    /// What was found, in order.
+    /// The findings, in the order in which rows were looked at.
     pub(super) fn into_findings(mut self) -> Vec<Finding> {
         self.findings.sort();
         self.findings

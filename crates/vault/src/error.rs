@@ -91,7 +91,7 @@ pub enum VaultError {
     /// A vault is already there.
     #[error("{path} exists")]
     VaultExists { path: PathBuf },
-    /// What was to be made is there already.
+    /// The file that was to be made exists.
     #[error("{path} exists")]
     FileExists { path: PathBuf },
     /// Something with a token or a bundle.
@@ -139,7 +139,7 @@ pub enum VaultError {
     #[error("no default variable for {name}: {why}")]
     NoVariable {
         name: KeyName,
-        /// What is wrong with the name in upper case.
+        /// The fault of the name in upper case.
         why: NameError,
     },
     /// A value could not be generated.
@@ -154,7 +154,7 @@ pub enum VaultError {
     },
     #[error(transparent)]
     Rng(#[from] RngError),
-    /// What is read from a bundle could not be written down, so it was not read.
+    /// A read from a bundle could not be recorded, so no value was given out.
     #[error("{}: {source}", path.display())]
     ReadsNotWritten { path: PathBuf, source: std::io::Error },
     /// Another process holds the log of what is read from bundles.

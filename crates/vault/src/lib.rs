@@ -1,9 +1,9 @@
 //! The life of a key in the vault.
 //!
 //! [`Vault`] is a file that was opened safely; [`Access`] is what a passphrase, a recovery code, a keyring or a session gives;
-//! together they make transactions ([`Vault::read`], [`Vault::release`], [`Vault::change`]) in which every row is
+//! together they make transactions ([`Vault::read`] and those behind each command) in which every row is
 //! verified against the tree before it is believed, and in which the audit event commits before a value leaves. A
-//! [`Reading`] is such a transaction held open, whoever the keys come from ([`Supply`]).
+//! [`Reading`] is such a transaction held open, over the keys of any supplier ([`Supply`]).
 
 #![forbid(unsafe_code)]
 

@@ -24,7 +24,6 @@ use super::working_copy::WorkingCopy;
 use crate::error::VaultError;
 use crate::tx::leaf::{self, LeafKind};
 
-/// What a new vault is made from.
 pub struct Creation<'c> {
     /// Opens it from day to day.
     pub passphrase: &'c Passphrase,

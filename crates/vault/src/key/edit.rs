@@ -18,7 +18,7 @@ use crate::file::open::{Access, Vault, World};
 use crate::token;
 use crate::tx::VerifiedTx;
 
-/// The longest value, in bytes: room for key stores and certificates, not for files.
+/// The longest value, in bytes: enough for key stores and certificates, not for files.
 pub(crate) const MAX_VALUE: usize = 16 << 20;
 
 pub struct NewKey {
@@ -40,7 +40,7 @@ pub enum Origin {
     Given(SecretBytes),
 }
 
-/// What `edit` changes; what is `None` or empty stays.
+/// Changes to a key; fields that are `None` or empty leave it as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edit {
     pub rename: Option<KeyName>,

@@ -95,8 +95,8 @@ pub fn list(vault: &mut Vault, access: &Access) -> Result<Vec<Slot>, VaultError>
     vault.read(access, |tx| Ok(slots_of(&verified(tx)?)))
 }
 
-/// Writes the slots that credentials of these kinds open anew, or adds slots where there is none. What they opened
-/// before opens nothing in this file any more.
+/// Writes the slots that credentials of these kinds open anew, or adds slots where there is none. The secrets that
+/// opened them before open nothing in this file any more.
 pub fn replace(
     vault: &mut Vault,
     access: &Access,
@@ -133,13 +133,14 @@ pub fn replace(
     })
 }
 
-/// What [`recover`] would drop, if it was damage that kept [`replace`] from its work; otherwise the error as it was.
+/// The loss that [`recover`] would cause, if it was damage that kept [`replace`] from its work; otherwise the error as
+/// it was.
 pub fn recovery_loss(vault: &mut Vault, access: &Access, error: VaultError) -> Result<Loss, VaultError> {
     if is_of_rows(&error) { Ok(before_rekey(vault, access)?.loss) } else { Err(error) }
 }
 
-/// The same with what opens the vault when the passphrase is gone. Damage that is in the way is dropped first, in a
-/// change of its own; what was lost by it.
+/// Replaces slots as [`replace`] does, with a credential that still opens the vault when the passphrase is gone. Damage
+/// that is in the way is dropped first, in a change of its own; returns the loss.
 pub fn recover(
     vault: &mut Vault,
     access: &Access,

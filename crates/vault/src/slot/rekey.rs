@@ -28,7 +28,7 @@ pub struct RekeyPreview {
     pub slots: Vec<Slot>,
     /// The tokens in force, each of which would get another secret.
     pub tokens: Vec<TokenName>,
-    /// What would not be carried over.
+    /// Damaged parts, which would not be carried over.
     pub loss: Loss,
 }
 
@@ -42,11 +42,11 @@ pub struct Rekeyed {
     pub slots: Vec<Slot>,
     /// The tokens, each under a new secret; the old ones open nothing any more.
     pub tokens: Vec<Issued>,
-    /// What was damaged and is not carried over.
+    /// Damaged parts, which were not carried over.
     pub loss: Loss,
 }
 
-/// What does not depend on the keys that a vault has.
+/// The parts of a new epoch that do not depend on the keys that the vault holds.
 pub(crate) struct Frame<'f> {
     pub(crate) header: &'f HeaderRow,
     pub(crate) slots: &'f [SlotRow],
@@ -87,7 +87,7 @@ impl Next {
     }
 }
 
-/// What a rekey would carry over and what it would end, by a look that changes nothing.
+/// Looks at what a rekey would carry over and what it would end; changes nothing.
 pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<RekeyPreview, VaultError> {
     let first_key = vault.seed(access).ok().flatten();
     vault.read_damaged(access, |tx| {
@@ -103,9 +103,9 @@ pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<RekeyPreview, 
     })
 }
 
-/// Seals everything anew under a new root, which `credentials` open and nothing else. `kept` are what
-/// opened the slots of today whose secrets are among them; each must still stand as it was opened, and so must the
-/// slot that `access` opened. `progress` is told how many keys are done. What is damaged is left out and told.
+/// Seals everything anew under a new root, which `credentials` open and nothing else. `kept` are the accesses that
+/// opened today's slots with secrets among them; each must still stand as it was opened, and so must the slot that
+/// `access` opened. `progress` gets the number of keys done. Damaged parts are left out and reported.
 pub fn rekey(
     vault: &mut Vault,
     access: &Access,

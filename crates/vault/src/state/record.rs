@@ -93,8 +93,8 @@ impl Record {
         Some(Identity { vault_id: decoder.array().ok()?, epoch: decoder.u32().ok()? })
     }
 
-    /// Reads the record and checks its MAC before its content. The signature is under the MAC: whoever has the key of
-    /// the one has that of the other, so it is verified where origin is asked for ([`is_signed_by`]).
+    /// Reads the record and checks its MAC before its content. The signature is under the MAC, and both keys follow
+    /// from the daily key, so it is verified only where origin is asked for ([`is_signed_by`]).
     pub(crate) fn load(tx: &Tx<'_>, key: &SealingKey, identity: &Identity) -> Result<Authentic, StateError> {
         let row = tx.state()?;
         if !same(&mac(key, &row), &row.mac) {

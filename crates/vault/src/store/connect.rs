@@ -23,8 +23,8 @@ impl Store {
         Self::open_as(path, opening)
     }
 
-    /// The same for one transaction that begins at once, such as that of `exec`: if nobody else has the vault open, others
-    /// wait until it is over or [`Store::let_others_in`] is called.
+    /// Opens a vault for one transaction that begins at once, such as that of `exec`: if nobody else has the vault
+    /// open, others wait until it is over or [`Store::let_others_in`] is called.
     pub(crate) fn open_briefly(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
         let opening = if is_frozen(&path) {
             Opening::Immutable
@@ -36,8 +36,8 @@ impl Store {
         Self::open_as(path, opening)
     }
 
-    /// The same without a lock, and without making the side files that there are not: for a look that nothing depends
-    /// on. Somebody who writes meanwhile makes it a look at nothing.
+    /// Opens a vault without a lock, and without making missing side files: for a look that nothing depends on. If
+    /// another process writes meanwhile, the look shows nothing.
     pub(crate) fn open_untouched(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
         let opening = if has_content(&path, "-wal") { Opening::Shared } else { Opening::Immutable };
         Self::open_as(path, opening)
@@ -153,7 +153,7 @@ fn connect(path: &Path, opening: Opening) -> Result<Connection, StoreError> {
     set_up(connection)
 }
 
-/// The same for a file whose schema SQLite may not be able to read: its pages can be copied all the same.
+/// Connects to a file whose schema SQLite may not be able to read: its pages can be copied all the same.
 pub(super) fn connect_tolerant(path: &Path, opening: Opening) -> Result<Connection, StoreError> {
     let connection = open_connection(path, opening)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)?;
@@ -218,7 +218,7 @@ fn check_length(path: &Path) -> Result<(), StoreError> {
         Ok(file) if file.len() % u64::from(PAGE) != 0 && !has_content(path, "-wal") => {
             Err(StoreError::Damaged { what: "the file is cut off within a page".to_owned() })
         }
-        // What cannot be looked at is opened in vain as well, and that error says more.
+        // A file that cannot be looked at cannot be opened either, and that error says more.
         _ => Ok(()),
     }
 }

@@ -1,8 +1,8 @@
 //! The file: SQLite behind narrow, typed reads and writes of sealed rows.
 //!
-//! This room knows rows and transactions, no plaintext and no key. What it reads is untrusted: lengths are checked
-//! here, meaning and authenticity above. All work goes through one connection and one `BEGIN IMMEDIATE` at a time
-//! ([`Tx`]), so a command sees and writes one state.
+//! The store knows rows and transactions, no plaintext and no key. Everything that it reads is untrusted: lengths are
+//! checked here, meaning and authenticity above. All work goes through one connection and one `BEGIN IMMEDIATE` at a
+//! time ([`Tx`]), so a command sees and writes one state.
 
 mod audit_rows;
 mod connect;
@@ -33,7 +33,7 @@ pub use strays::Stray;
 pub use token_rows::TokenId;
 pub(crate) use token_rows::{GrantRow, Ledger, TokenCounts, TokenRow, ViewRow};
 
-/// Most slots a vault may have; more are an attack on whoever tries them one by one.
+/// Most slots a vault may have; more are an attack on a command that tries them one by one.
 pub(crate) const MAX_SLOTS: usize = 32;
 
 /// The highest number of a slot: a new one gets the lowest from 1 that is free, and there are never more than
@@ -119,7 +119,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The same of a commit, or what is one: whether it happened is open if the disk failed.
+    /// The error of a commit: after an I/O error, it is open whether the commit happened.
     fn of_a_commit(self) -> Self {
         match self {
             Self::Io(text) => Self::Undecided(text),
@@ -182,7 +182,7 @@ pub(crate) struct Store {
 /// Where the index of the write-ahead log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Index {
-    /// In the file that all who have the vault open share.
+    /// In the file that all processes with the vault open share.
     Shared,
     /// In our own memory, if nobody else had the vault open: until the next transaction ends, others wait. See
     /// [`brief_index`].
@@ -208,7 +208,8 @@ impl Store {
         self.begin_ready(durability, waiting)
     }
 
-    /// The same after [`Store::make_ready`], for who shares the store while the transaction lasts.
+    /// Begins a transaction as [`Store::begin`] does, after [`Store::make_ready`], without borrowing the store
+    /// exclusively.
     pub(crate) fn begin_ready(
         &self,
         durability: Durability,
@@ -240,7 +241,7 @@ impl Store {
         self.begin_reading_ready()
     }
 
-    /// The same after [`Store::make_ready`].
+    /// Begins a reading transaction after [`Store::make_ready`], without borrowing the store exclusively.
     pub(crate) fn begin_reading_ready(&self) -> Result<Tx<'_>, StoreError> {
         self.connection.busy_timeout(PATIENCE)?;
         self.connection.execute_batch("BEGIN DEFERRED")?;
@@ -315,9 +316,9 @@ impl Store {
         vacuumed
     }
 
-    /// Copies the whole file, as it stands at one moment, over `target`'s in one transaction. Others may write here
-    /// meanwhile; whoever holds `target` is waited for. `may` is asked when no other writer can change `target` any
-    /// more, and before a page of it is written.
+    /// Copies the whole file, as it stands at one moment, over `target`'s in one transaction. Other processes may write
+    /// here meanwhile; those that hold `target` are waited for. `may` is asked when no other writer can change `target`
+    /// any more, and before a page of it is written.
     pub(crate) fn copy_into<E: From<StoreError>>(
         &self,
         target: &mut Self,
@@ -332,7 +333,7 @@ impl Store {
         // A step of no pages takes the locks.
         step(&backup, 0)?;
         may()?;
-        // As for a commit: what a failed sync left behind may be found whole by whoever opens the file next.
+        // As with a commit: the next process that opens the file may find the copy whole although its sync failed.
         Ok(step(&backup, -1).map_err(StoreError::of_a_commit)?)
     }
 
@@ -376,7 +377,7 @@ impl Tx<'_> {
 impl Tx<'_> {
     /// Makes everything written so far permanent, or nothing.
     ///
-    /// A sync that failed decides nothing: what was written may be found complete by whoever opens the file next. That
+    /// A sync that failed decides nothing: the next process that opens the file may find the transaction complete. That
     /// is [`StoreError::Undecided`].
     pub(crate) fn commit(mut self) -> Result<(), StoreError> {
         self.connection.execute_batch("COMMIT").map_err(|error| StoreError::from(error).of_a_commit())?;

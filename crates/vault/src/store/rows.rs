@@ -10,7 +10,7 @@ use super::{StoreError, Tx};
 /// Where something stands in the index and in the tree: a truncated MAC of its kind and name.
 pub(crate) type Tag = [u8; 16];
 
-/// What stands unsealed at the head of a vault.
+/// The unsealed row at the head of a vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HeaderRow {
     /// Random, for the life of the vault.

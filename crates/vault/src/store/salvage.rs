@@ -163,7 +163,7 @@ impl Tx<'_> {
     }
 }
 
-/// What the schema of an opened file has that ours has not, and the reverse; by the file's own words.
+/// Objects in the schema of an opened file that ours lacks, and the reverse; by the file's own words.
 pub(super) fn oddities(connection: &Connection) -> Result<Vec<Oddity>, StoreError> {
     let mut left = Vec::new();
     our_tables(connection, &mut left)?;

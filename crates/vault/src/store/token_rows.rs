@@ -6,7 +6,7 @@ use rusqlite::{Row, params};
 use super::Tx;
 use super::rows::{Result, Tag, array, damaged, number, unsigned};
 
-/// What a bearer finds its rows by, made from the token.
+/// Stands unsealed in all rows of a token. Derived from the token, so that its bearer finds them.
 pub type TokenId = [u8; 16];
 
 /// Which chain of audit entries: the vault's own, or the one that a token's bearer writes.
@@ -26,7 +26,7 @@ pub(crate) struct TokenRow {
     pub sealed: Vec<u8>,
 }
 
-/// What a bearer reads first.
+/// The row that a bearer reads first; it binds the grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ViewRow {
     pub token: TokenId,

@@ -1,8 +1,8 @@
-//! One transaction in which keys are chosen and what was read of them is recorded.
+//! One transaction in which keys are chosen and their reads are recorded.
 //!
-//! Whatever is looked at is verified by [`Reading::keys`]; what was begun to take values ends in [`Reading::commit`], in
-//! the transaction that read them, and the [`Recorded`] that it gives is what a release demands. Dropped without, a
-//! reading leaves nothing behind.
+//! [`Reading::keys`] verifies every row before it is looked at; a reading that takes values ends in
+//! [`Reading::commit`], in the transaction that read them, and a release demands the [`Recorded`] that it gives.
+//! Dropped without, a reading leaves nothing behind.
 
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
@@ -107,7 +107,7 @@ impl<'r> Reading<'r, Taking> {
         Ok(Recorded(read))
     }
 
-    /// What this machine remembers of the vault, if it is its owner that reads.
+    /// This machine's memory of the vault; a bearer's reading has none.
     pub(crate) fn memory(&self) -> Option<&Memory> {
         match &self.supplier {
             Supplier::Owner(owner) => Some(owner.memory),
@@ -154,7 +154,7 @@ impl DerefMut for Keys<'_> {
 }
 
 impl Drop for Keys<'_> {
-    /// What was opened has left copies on the stack.
+    /// Opening rows has left copies of plaintext on the stack.
     fn drop(&mut self) {
         wipe_stack();
     }
@@ -163,7 +163,7 @@ impl Drop for Keys<'_> {
 pub(crate) struct Owner<'r> {
     rows: Tx<'r>,
     store: &'r Store,
-    /// What this machine saw of the log; none for a look.
+    /// The end of the log that this machine saw; none for a look.
     witness: Option<Witness>,
     keys: DailyKeys,
     identity: Identity,

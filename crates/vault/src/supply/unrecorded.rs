@@ -61,7 +61,7 @@ pub(super) struct ReadVersion {
 #[derive(Debug)]
 pub struct Recorded(pub(super) BTreeSet<ReadVersion>);
 
-/// What a place may ask of a value before it gets it.
+/// The properties of a value that its destination may depend on, known before the value is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "independent answers, not states of one thing")]
 pub struct Shape {

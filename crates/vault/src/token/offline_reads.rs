@@ -1,4 +1,4 @@
-//! What was read from bundles: lines of JSON in a file where it was read, chained, to be imported.
+//! Reads from bundles: lines of JSON in a file where it was read, chained, to be imported.
 //!
 //! ```text
 //! line  = {"format":1, "vault", "epoch", "token", "place", "seq", "before", "event", "mac"}
@@ -6,8 +6,8 @@
 //! mac   = HMAC(reads key of the token, "keyvault read" ‖ place ‖ u64 seq ‖ before ‖ bytes(sealed event))
 //! ```
 //!
-//! A place is one file's chain, under a random number; `before` is the MAC of the line before, zero for the first. Who
-//! has the token can write such a chain from the start; what was imported once stays known.
+//! A place is one file's chain, under a random number; `before` is the MAC of the line before, zero for the first. A
+//! bearer of the token can write such a chain from the start; reads that were imported once stay known.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -86,7 +86,6 @@ pub struct ImportedReads {
     pub faults: Vec<ReadsFault>,
 }
 
-/// What is wrong with a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadsFault {
     /// Its number, from 1.
@@ -270,8 +269,8 @@ fn entry_place<'p>(place: &'p [u8; 16], seq: u64, before: &'p Mac) -> Place<'p> 
     Place { table: "reads", row: place, version: 0, field: "event", revision: seq, bound: before }
 }
 
-/// Takes the lines of such a file over into the chains of their tokens. What is known already is skipped; a line that
-/// cannot be proved keeps no other away.
+/// Takes the lines of such a file over into the chains of their tokens. Lines that are known already are skipped; a
+/// line that cannot be proved keeps no other away.
 pub fn import_reads(
     vault: &mut Vault,
     access: &Access,
@@ -384,7 +383,7 @@ fn authentic_lines(
             btree_map::Entry::Occupied(log) => log.into_mut(),
             btree_map::Entry::Vacant(none) => none.insert(token_log(tx, record)?),
         };
-        // What its bearer did to its log in the vault must not keep the rest away either.
+        // A bearer can break its log in the vault, and that must not keep the rest away either.
         let Some(log) = log else {
             imported.unknown += 1;
             continue;

@@ -14,7 +14,8 @@ use keyvault_core::name::{Scope, TokenName};
 use super::error::TokenError;
 use crate::key::record::KeyRecord;
 
-/// What a token is granted: keys that carry any of these scopes, and these keys; now and whenever that changes.
+/// The keys that a token is granted: those that carry any of these scopes, and those listed; now and whenever that
+/// changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rule {
     pub scopes: BTreeSet<Scope>,
@@ -33,13 +34,12 @@ impl Rule {
 #[derive(Debug, PartialEq, Eq)]
 pub struct TokenRecord {
     pub name: TokenName,
-    /// What its rows are found by.
     pub id: TokenId,
     pub rule: Rule,
     pub created: Moment,
     pub expires: Option<Moment>,
     pub revoked: Option<Moment>,
-    /// `user@host` who made it.
+    /// `user@host` of the maker.
     pub made_by: String,
     pub(crate) reader: Reader,
     /// k₀ of the bearer's chain.
@@ -56,7 +56,7 @@ pub struct TokenRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ViewMark {
     pub(crate) change: u64,
-    /// What it is known by.
+    /// Digest of the view's row.
     pub(crate) digest: Digest,
 }
 

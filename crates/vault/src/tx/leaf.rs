@@ -1,4 +1,4 @@
-//! What the tree knows each row by: where its leaf stands and what the leaf is.
+//! Each row's place in the tree, and its leaf there.
 
 use crate::store::{HeaderRow, SlotRow, Tag};
 use keyvault_core::crypto::{self, Digest, SealingKey};
@@ -6,7 +6,7 @@ use keyvault_core::crypto::{self, Digest, SealingKey};
 const LEAF_LABEL: &[u8] = b"keyvault tree leaf";
 const INDEX_LABEL: &[u8] = b"keyvault blind index";
 
-/// What a leaf stands for; the first byte of what its tag is made from.
+/// The kind of thing that a leaf stands for; the first byte under the MAC that is its tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LeafKind {
     Header = 1,
@@ -40,8 +40,8 @@ pub(crate) fn header_leaf(tree: &SealingKey, header: &HeaderRow) -> Digest {
     ])
 }
 
-/// The leaf of a slot: its header and the whole of its sealed root. Nobody who checks the vault can open every slot,
-/// and damage in one must not stay unseen until the day when it is needed.
+/// The leaf of a slot: its header and the whole of its sealed root. No one credential opens every slot, and damage in
+/// one must not stay unseen until the day when it is needed.
 pub(crate) fn slot_leaf(tree: &SealingKey, slot: &SlotRow) -> Digest {
     tree.digest(&[
         LEAF_LABEL,

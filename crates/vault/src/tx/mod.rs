@@ -32,7 +32,6 @@ use crate::{slot, token};
 /// 2026-01-01T00:00:00Z: no vault is older.
 const FIRST_VAULT: Moment = Moment(1_767_225_600_000);
 
-/// What a transaction is opened with.
 pub(crate) struct Setting<'a> {
     pub(crate) keys: &'a DailyKeys,
     pub(crate) identity: Identity,
@@ -249,7 +248,8 @@ impl<'a> VerifiedTx<'a> {
             Ok(())
         })?;
         let mut keys = self.opener().open_all(&rows, &leaves)?;
-        // What is left of the tree must be the other rows, word for word; a forged one excuses no missing key.
+        // The other leaves of the tree must be those of the other rows, word for word; a forged row excuses no missing
+        // key.
         let slots = (1..=HIGHEST_SLOT).map(|id| self.slot_tag(id));
         let place = |tag: Tag| leaves.binary_search_by_key(&tag, |(tag, _)| *tag).ok();
         let slots = slots.filter_map(|tag| leaves.get(place(tag)?).copied()).collect();
@@ -386,8 +386,8 @@ impl<'a> VerifiedTx<'a> {
         }
     }
 
-    /// What a later version keeps in an extension may follow from what this change alters. Only a change that takes
-    /// something away, or seals everything anew, copies what is not known here.
+    /// An extension of a later version may depend on the fields that this change alters. Only a change that takes
+    /// something away, or seals everything anew, copies extensions that are not known here.
     fn may_rewrite(&self, action: Action) -> Result<(), StateError> {
         use Action::{Adopt, Recover, Rekey, Remove, Restore, Revoke, Token};
         match &self.newer {

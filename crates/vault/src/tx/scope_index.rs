@@ -1,4 +1,4 @@
-//! Scopes: who belongs to which, so that `--scope` reads its members only and cannot be shortened.
+//! Scopes and their members, indexed so that `--scope` reads its members only and cannot be shortened.
 
 use std::collections::BTreeMap;
 

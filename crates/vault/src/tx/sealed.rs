@@ -20,7 +20,7 @@ pub(crate) const VALUE_LABEL: &str = "keyvault value";
 const VERSION_LABEL: &[u8] = b"keyvault version rows";
 const FINGERPRINT_LABEL: &[u8] = b"keyvault fingerprint";
 
-/// What it takes to open a key's metadata and values.
+/// The keys to a key's metadata and values.
 #[derive(Clone, Copy)]
 pub(crate) struct Opener<'k> {
     pub(crate) keys: &'k DailyKeys,
@@ -90,7 +90,7 @@ impl Opener<'_> {
         self.keys.tree.digest(&[VERSION_LABEL, &crypto::sha256(wrapped), &crypto::sha256(sealed)])
     }
 
-    /// What a value is recognised by: a MAC of it under a key of this vault, first 6 bytes.
+    /// The first 6 bytes of a MAC of the value under a key of this vault; equal for equal values.
     pub(crate) fn fingerprint(self, value: &SecretBytes) -> [u8; FINGERPRINT_LEN] {
         let mac = self.keys.fingerprint.mac(&[FINGERPRINT_LABEL, value.expose()]);
         let mut fingerprint = [0; FINGERPRINT_LEN];

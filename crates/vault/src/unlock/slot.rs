@@ -11,9 +11,9 @@
 //!
 //! The header is part of the context, so a cost that was lowered or a salt that was exchanged opens nothing.
 //!
-//! Whoever writes the file can add rows. A slot whose header is none is passed over, and so is a passphrase slot that
-//! would make all of them cost more than [`MOST_WORK`]; what is left is tried in the order of the numbers, in which the
-//! vault's own stand first.
+//! Anyone who can write the file can add rows. A slot whose header is none is passed over, and so is a passphrase slot
+//! that would make all of them cost more than [`MOST_WORK`]; the others are tried in the order of the numbers, in which
+//! the vault's own stand first.
 
 use crate::store::SlotRow;
 use keyvault_core::clock::Rng;
@@ -31,9 +31,9 @@ use super::{Secret, UnlockError};
 const LABEL: &str = "keyvault slot";
 const SALT_LEN: usize = 32;
 
-/// What the passphrase slots that are tried may cost together, as [`Cost::work`]: what the dearest single one may. So
-/// added slots keep nobody longer than one slot can, and there is room for 4 slots of the dearest calibration (256 MiB,
-/// 10 passes), for 13 of 256 MiB and 3 passes, or for 32 of 64 MiB and 5.
+/// Bound on the cost of all passphrase slots that are tried, as [`Cost::work`]: that of the dearest single one. So
+/// added slots keep a user no longer than one slot can, and there is space for 4 slots of the dearest calibration (256
+/// MiB, 10 passes), for 13 of 256 MiB and 3 passes, or for 32 of 64 MiB and 5.
 const MOST_WORK: u64 = Cost::CEILING.work();
 
 /// Why a slot is not tried.
@@ -59,7 +59,7 @@ impl From<Malformed> for Untried {
     }
 }
 
-/// What a slot is opened with.
+/// The kind of credential that a slot is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlotKind {
     /// A passphrase, at this cost.
@@ -129,7 +129,6 @@ impl Header {
     }
 }
 
-/// What kind of slot a row is, if it is one.
 pub(crate) fn kind(row: &SlotRow) -> Result<SlotKind, Untried> {
     Header::decode(&row.header).map(|header| header.kind)
 }
@@ -207,11 +206,11 @@ pub(crate) fn seal_keyring(
     seal(id, &header, &key, &daily.0, identity, rng)
 }
 
-/// What a vault's slots may have been sealed for.
+/// The identities that a vault's slots may be sealed for.
 pub struct SealedFor<'i> {
-    /// What the vault's head says.
+    /// The identity in the vault's head.
     pub own: Identity,
-    /// What else may have stood there before somebody altered it.
+    /// Identities that the head may have had before it was altered; asked for only if no slot opens with its own.
     pub others: &'i dyn Fn() -> Vec<Identity>,
 }
 
@@ -362,7 +361,7 @@ mod tests {
             assert_eq!(untried(&passphrase_slots(&vec![each; count])), [], "{count} of {each:?}");
         }
         assert_eq!(untried(&passphrase_slots(&[cost(1024, 10), Cost::FLOOR])), [sum(2)]);
-        // What does not fit takes nothing from what comes behind it.
+        // A slot that does not fit takes nothing from the slots behind it.
         let rows =
             passphrase_slots(&[cost(64, 5), cost(1024, 10), cost(256, 10), cost(1024, 10), cost(64, 3)]);
         assert_eq!(untried(&rows), [sum(2), sum(4)]);
