@@ -64,6 +64,7 @@ mod render;
 mod restore;
 mod restore_revoked;
 mod revoke;
+mod revoke_damaged;
 mod rollback;
 mod rollback_alarm;
 mod rotate;

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use keyvault_core::name::{KeyName, NameError};
-use keyvault_vault::VaultError;
+use keyvault_vault::{Loss, VaultError};
 use keyvault_vault::audit::AuditError;
 use keyvault_vault::state::StateError;
 use keyvault_vault::unlock::{Secret, UnlockError};
@@ -47,6 +47,8 @@ impl Failure {
                 "This needs the passphrase or a key file; a session is not enough.",
                 Some(WAYS_TO_ROOT),
             ),
+            VaultError::DamagedNeedsRoot(error) => mend_needs_root(*error, path),
+            VaultError::WouldDrop(loss) => would_drop(&loss, path),
             VaultError::NoSuchSlot { id } => Self::new(
                 code::NOT_FOUND,
                 "not_found",
@@ -180,6 +182,27 @@ impl Failure {
             VaultError::Io { path, source } => Self::io(&path, &source),
         }
     }
+}
+
+/// What cannot wait is refused to a session, whose keys are not enough to write a damaged vault anew.
+pub(in crate::cli) fn mend_needs_root(error: VaultError, path: &Path) -> Failure {
+    let hint = format!(
+        "Nothing was changed. A session cannot repair the vault; this command can, with the passphrase or a key file.\n\
+         {WAYS_TO_ROOT}"
+    );
+    Failure { hint: Some(hint), ..Failure::of(error, path) }
+}
+
+/// Damage is in the way of something that can wait, and other things would be lost with it.
+fn would_drop(loss: &Loss, path: &Path) -> Failure {
+    let lost = loss::counted(loss).unwrap_or_else(|| "damaged rows".to_owned());
+    Failure::damaged(
+        &format!("{} is damaged: {lost} would be lost.", path.display()),
+        Some(
+            "Nothing was changed. `keyvault vault rekey` lists what is damaged, and keeps everything else;\n\
+             `keyvault revoke` does not wait for that.",
+        ),
+    )
 }
 
 pub(in crate::cli) fn rng() -> Failure {

@@ -19,12 +19,13 @@ use crate::unlock::slot::{self, SealedFor};
 use keyvault_core::clock::{Clock, Moment, Rng};
 use keyvault_core::crypto::wipe_stack;
 use keyvault_core::identity::Identity;
-use keyvault_core::name::TokenName;
+use keyvault_core::name::{KeyName, TokenName};
 use keyvault_os::fs::vault_file::{self, CheckedVault};
 
 use super::busy::{Holder, Holders};
 use super::damaged::{self, Recovery};
 use super::rollback_alarm::tell_if_older;
+use super::survivors::Loss;
 use crate::error::VaultError;
 use crate::supply::reading::Owner;
 use crate::token;
@@ -89,6 +90,11 @@ impl<'w> Notices<'w> {
     pub(crate) fn tell(&self) {
         self.kept.take().into_iter().for_each(self.tell);
     }
+
+    /// For a transaction that is made again.
+    pub(crate) fn forget(&self) {
+        self.kept.take();
+    }
 }
 
 impl Drop for Notices<'_> {
@@ -121,6 +127,10 @@ pub enum Notice {
     },
     /// A token's record was not the one that the owner wrote; the token is revoked, and what it could read is not known.
     TokenDamaged { token: TokenName },
+    /// Damage was in the way of a change, and everything that verifies was written anew without the rest.
+    Mended(Box<Loss>),
+    /// Keys that a change was to end, and of which damage had left nothing to write it on. They are gone.
+    DamagedKeysGone { keys: Vec<KeyName>, revoked: bool },
     /// What a token's bearer read does not follow from what was recorded of it.
     ReadsBroken { token: TokenName, fault: AuditError },
     /// Another copy of the vault was seen here at a later change.
@@ -137,7 +147,7 @@ pub struct Vault {
     pub(crate) place: VaultPath,
     pub(crate) pins: Pins,
     /// Where the last change found and left the log.
-    log_moved: Option<(HeadMark, HeadMark)>,
+    pub(crate) log_moved: Option<(HeadMark, HeadMark)>,
     /// What a command that recovers a vault needs besides.
     pub(crate) recovery: Option<Recovery>,
 }
@@ -370,18 +380,30 @@ impl Vault {
             Ok((outcome, event))
         })?;
         let identity = self.identity();
-        let pinned = if adopted {
-            world.pins.replace(&identity, &self.place, &seen)
+        if adopted {
+            let pinned = world.pins.replace(&identity, &self.place, &seen);
+            pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
+            self.after_pin(world);
         } else {
-            world.pins.advance(&identity, &self.place, &seen)
-        };
+            self.after_change(&seen, world);
+        }
+        Ok(outcome)
+    }
+
+    /// The pin of a change that is committed, and what follows it.
+    pub(crate) fn after_change(&mut self, seen: &Authentic, world: &World<'_>) {
+        let pinned = world.pins.advance(&self.identity(), &self.place, seen);
         pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
+        self.after_pin(world);
+    }
+
+    fn after_pin(&mut self, world: &World<'_>) {
+        let identity = self.identity();
         if let Some((found, left)) = self.log_moved.take() {
             world.pins.note_head(&identity, &self.place, &found, &left);
         }
         self.fold(world);
         world.notices.tell();
-        Ok(outcome)
     }
 
     /// The transaction of a change, without the pin.

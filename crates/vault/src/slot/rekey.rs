@@ -52,6 +52,16 @@ pub(crate) struct Frame<'f> {
     pub(crate) header: &'f HeaderRow,
     pub(crate) slots: &'f [SlotRow],
     pub(crate) seed: Seed,
+    pub(crate) values: Values,
+}
+
+/// What becomes of the values of the keys that are carried over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Values {
+    /// Sealed again, and dropped if they do not hold.
+    SealedAnew,
+    /// Left where they are, damaged or not: the keys that seal them stay.
+    AsTheyStand,
 }
 
 /// The next epoch before its transaction.
@@ -146,7 +156,8 @@ pub fn rekey(
     let mut new = VerifiedTx::begin(&rows, &next.keys, next.identity, old.current.clone());
     let slots = next.slots.iter().filter_map(slot_of).collect();
     let tombstones = found.tombstones();
-    let frame = Frame { header: &next.header, slots: &next.slots, seed: next.seed };
+    let frame =
+        Frame { header: &next.header, slots: &next.slots, seed: next.seed, values: Values::SealedAnew };
     let key_records = seal_anew(&mut new, &old, frame, &mut found, world, progress)?;
     let count = key_records.len();
     let mut tokens = token::renew_all(&mut new, tokens, &key_records, world)?;
@@ -189,16 +200,21 @@ pub(crate) fn seal_anew(
     drop(events);
     let mut keys = std::mem::take(&mut found.keys);
     for (done, key) in keys.iter_mut().enumerate() {
-        move_key(tx, old, key, &mut found.loss.values, world)?;
+        if frame.values == Values::SealedAnew {
+            move_values(tx, old, key, &mut found.loss.values, world)?;
+        }
+        key::settle(tx, key, world.now())?;
+        tx.put_key(key, world.rng)?;
+        tx.enter(None, Some(key));
         progress(done + 1);
     }
     tx.rows.delete_other_versions(&named_versions(&keys))?;
     Ok(keys)
 }
 
-/// Seals a key of `old` anew, each value as it passes.
-fn move_key(
-    tx: &mut VerifiedTx<'_>,
+/// Seals the values of a key of `old` anew, each as it passes.
+fn move_values(
+    tx: &VerifiedTx<'_>,
     old: &VerifiedTx<'_>,
     key: &mut KeyRecord,
     lost: &mut Vec<KeyRef>,
@@ -218,8 +234,5 @@ fn move_key(
             Err(error) => return Err(error),
         }
     }
-    key::settle(tx, key, world.now())?;
-    tx.put_key(key, world.rng)?;
-    tx.enter(None, Some(key));
     Ok(())
 }
