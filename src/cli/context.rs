@@ -9,8 +9,8 @@ use std::time::Duration;
 use directories::BaseDirs;
 
 use keyvault_core::clock::Moment;
-use keyvault_core::name::KeyName;
 use keyvault_core::crypto::SystemRng;
+use keyvault_core::name::KeyName;
 use keyvault_core::secret::{ReadError, SecretBytes};
 use keyvault_os::fs::untrusted;
 use keyvault_os::process::actor::{self, User};

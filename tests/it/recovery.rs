@@ -619,7 +619,8 @@ fn case_74_a_token_is_revoked_whatever_is_damaged() {
                 .with(|world| token::revoke(&mut vault, access, world, &"ci".parse().unwrap()))
                 .unwrap_or_else(|error| panic!("{}: {error}", damage.what));
             let connection = Connection::open(bench.world.vault()).unwrap();
-            let rows = connection.query_row("SELECT count(*) FROM token_view", [], |row| row.get::<_, i64>(0));
+            let rows =
+                connection.query_row("SELECT count(*) FROM token_view", [], |row| row.get::<_, i64>(0));
             assert_eq!(rows.unwrap(), 0, "{}", damage.what);
             // A token whose own record is damaged is taken out without more.
             if !damage.what.ends_with("token") {
@@ -640,9 +641,8 @@ fn case_74_a_session_that_cannot_revoke_is_told_that_the_passphrase_can() {
         |damage| {
             let before = std::fs::read(bench.world.vault()).unwrap();
             let (mut vault, _) = bench.open();
-            let revoked = bench.with(|world| {
-                key::revoke(&mut vault, &session, world, &[name("c")], &Revocation::default())
-            });
+            let revoked = bench
+                .with(|world| key::revoke(&mut vault, &session, world, &[name("c")], &Revocation::default()));
             drop(vault);
             match revoked {
                 Ok(_) => assert!(damage.changes, "{}", damage.what),

@@ -170,7 +170,11 @@ fn remove_goes_through_unless_something_else_would_be_lost() {
             continue;
         }
         assert_eq!(ran.code, 5, "{what}: {}", ran.err);
-        assert!(ran.err.contains("would be lost") && ran.err.contains("keyvault vault rekey"), "{what}: {}", ran.err);
+        assert!(
+            ran.err.contains("would be lost") && ran.err.contains("keyvault vault rekey"),
+            "{what}: {}",
+            ran.err
+        );
         assert!(what.contains("log") || what.contains("entr") || left == KeyLost, "{what}: {}", ran.err);
         assert!(std::fs::read(bench.world.vault()).unwrap() == before, "{what}: a refusal changed the file");
     }
@@ -209,10 +213,54 @@ fn a_session_alone_is_told_why_and_how() {
     assert!(std::fs::read(bench.world.vault()).unwrap() == before);
 }
 
+/// What nothing proves any more is not kept on trust, and the remedy named is the one that works.
+#[test]
+fn where_nothing_can_be_proved_the_backup_is_named_and_revoke_works_behind_it() {
+    let mut bench = Bench::new();
+    let remedy = "`keyvault vault restore FILE`, then run this command again";
+    for (sql, session_knows) in [
+        ("UPDATE state SET mac = randomblob(32)", true),
+        (
+            "DELETE FROM node; DELETE FROM leaf; DELETE FROM item WHERE tag = (SELECT max(tag) FROM item)",
+            false,
+        ),
+    ] {
+        bench.alter("SELECT 1", true);
+        // The restore before has ended it.
+        bench.run(sql, 0, &["unlock", "--for", "1h"]);
+        bench.alter(sql, false);
+        let before = std::fs::read(bench.world.vault()).unwrap();
+        let said = bench.run(sql, 5, COMMANDS[0]);
+        let expected = if session_knows { remedy } else { "A session cannot repair" };
+        assert!(said.contains(expected) && !said.contains("vault check"), "{sql}: {said}");
+        bench.passphrase(true);
+        let said = bench.run(sql, 5, COMMANDS[0]);
+        assert!(said.contains(remedy) && !said.contains("vault check"), "{sql}: {said}");
+        assert!(std::fs::read(bench.world.vault()).unwrap() == before, "{sql}");
+        bench.run(sql, 0, &["vault", "restore", "good", "--yes"]);
+        bench.run(sql, 0, COMMANDS[0]);
+    }
+}
+
+/// A session is used first, and root only where it is needed and at hand.
+#[test]
+fn a_key_file_beside_a_session_is_enough() {
+    let mut bench = Bench::new();
+    bench.run("slot", 0, &["vault", "slot", "add", "keyfile", "key"]);
+    drop_side_files(&bench.world.vault());
+    bench.vault = std::fs::read(bench.world.vault()).unwrap();
+    bench.alter("DELETE FROM node", false);
+    bench.world.set("KEYVAULT_KEY_FILE", "key");
+    bench.run("key file", 0, COMMANDS[0]);
+}
+
 #[test]
 fn a_mistyped_name_drops_nothing_of_a_damaged_vault() {
     let mut bench = Bench::new();
-    bench.alter("UPDATE item SET sealed = zeroblob(100) WHERE tag = (SELECT max(tag) FROM item); DELETE FROM node", true);
+    bench.alter(
+        "UPDATE item SET sealed = zeroblob(100) WHERE tag = (SELECT max(tag) FROM item); DELETE FROM node",
+        true,
+    );
     let before = std::fs::read(bench.world.vault()).unwrap();
     bench.run("no key", 3, &["revoke", "nobody"]);
     bench.run("no token", 3, &["token", "revoke", "nobody"]);

@@ -36,10 +36,9 @@ impl Remove {
         let path = vault.path().to_owned();
         // A name that is not there is said before anything is asked.
         for name in &self.names {
-            match key::show(&mut vault, &access, name) {
-                Err(error @ VaultError::NoSuchKeys { .. }) => return Err(Failure::of(error, &path)),
-                // What keeps it from being told may be in the way of the removal, and is said there.
-                Ok(_) | Err(_) => {}
+            // What keeps that from being told may be in the way of the removal, and is said there.
+            if let Err(error @ VaultError::NoSuchKeys { .. }) = key::show(&mut vault, &access, name) {
+                return Err(Failure::of(error, &path));
             }
         }
         if !self.yes {

@@ -55,9 +55,10 @@ impl Revoke {
         }
         let (mut vault, mut access) = context.open_despite_damage()?;
         let revocation = Revocation { version: self.version, reason: self.reason, wipe: self.wipe };
-        let key_records = context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
-            key::revoke(vault, access, world, &self.names, &revocation)
-        })?;
+        let key_records =
+            context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
+                key::revoke(vault, access, world, &self.names, &revocation)
+            })?;
         if context.ui.json {
             let now = context.now();
             let keys: Vec<_> = key_records.iter().map(|key| KeyJson::of(key, now)).collect();

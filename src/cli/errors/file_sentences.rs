@@ -235,10 +235,10 @@ pub(in crate::cli) fn altered_file(what: &str, path: &Path) -> Failure {
     beyond_check(altered(what, path))
 }
 
-/// The remedy where the state record itself does not hold: it proves all the rest, so a rekey keeps nothing.
+/// The remedy where too little is left of a vault to prove the rest of it, so that nothing can be kept.
 pub(in crate::cli) fn beyond_mending(failure: Failure) -> Failure {
-    let restore = "Nothing was changed. Without its state record nothing in the vault can be proved. Restore a backup, then run\n\
-                   this command again: keyvault vault restore FILE";
+    let restore = "Nothing was changed. Too little of the vault is left to prove the rest. Restore a backup with\n\
+                   `keyvault vault restore FILE`, then run this command again.";
     Failure { hint: Some(restore.to_owned()), ..failure }
 }
 

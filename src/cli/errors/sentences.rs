@@ -4,15 +4,19 @@ use std::fmt::Display;
 use std::path::Path;
 
 use keyvault_core::name::{KeyName, NameError};
-use keyvault_vault::{Loss, VaultError};
 use keyvault_vault::audit::AuditError;
 use keyvault_vault::state::StateError;
 use keyvault_vault::unlock::{Secret, UnlockError};
+use keyvault_vault::{Loss, VaultError};
 
 use super::file_sentences::{alarm, altered, altered_file, exists, file, store};
 use super::token_sentences::{reads_busy, reads_not_written, token};
 use super::{Failure, WAYS_TO_ROOT, code};
 use crate::cli::output::loss;
+
+/// Said behind the remedy where it may be the session's keys that are not the vault's.
+pub(in crate::cli) const IF_REKEYED: &str =
+    "\nIf it was rekeyed on another machine, end the session of its old keys: keyvault lock";
 
 impl Failure {
     /// An error of the vault at `path`.
@@ -32,9 +36,7 @@ impl Failure {
             }
             VaultError::State(error @ StateError::Record) => {
                 let mut failure = altered(&error.to_string(), path);
-                let rekeyed =
-                    "\nIf it was rekeyed on another machine, end the session of its old keys: keyvault lock";
-                failure.hint.get_or_insert_default().push_str(rekeyed);
+                failure.hint.get_or_insert_default().push_str(IF_REKEYED);
                 failure
             }
             VaultError::State(error @ StateError::Newer { .. }) => newer(&error, path),
@@ -195,9 +197,9 @@ pub(in crate::cli) fn mend_needs_root(error: VaultError, path: &Path) -> Failure
 
 /// Damage is in the way of something that can wait, and other things would be lost with it.
 fn would_drop(loss: &Loss, path: &Path) -> Failure {
-    let lost = loss::counted(loss).unwrap_or_else(|| "damaged rows".to_owned());
+    let damaged = loss::counted(loss).unwrap_or_else(|| "damaged rows".to_owned());
     Failure::damaged(
-        &format!("{} is damaged: {lost} would be lost.", path.display()),
+        &format!("{} is damaged: {damaged} would be lost.", path.display()),
         Some(
             "Nothing was changed. `keyvault vault rekey` lists what is damaged, and keeps everything else;\n\
              `keyvault revoke` does not wait for that.",

@@ -8,7 +8,7 @@ use super::order::ORDER;
 use crate::cli::context::Context;
 use crate::cli::errors::Failure;
 use crate::cli::errors::file_sentences::beyond_mending;
-use crate::cli::errors::sentences::mend_needs_root;
+use crate::cli::errors::sentences::{IF_REKEYED, mend_needs_root};
 
 impl Context {
     /// Opens the file whatever its schema is and whatever its head says.
@@ -32,7 +32,17 @@ impl Context {
     ) -> Result<T, Failure> {
         let path = vault.path().to_owned();
         let failed = |error| match error {
-            VaultError::State(StateError::Record) => beyond_mending(Failure::of(error, &path)),
+            // Of a session it may be the keys that are not the vault's any more.
+            VaultError::DamagedNeedsRoot(error)
+                if matches!(*error, VaultError::State(StateError::Record)) =>
+            {
+                let mut failure = beyond_mending(Failure::of(*error, &path));
+                failure.hint.get_or_insert_default().push_str(IF_REKEYED);
+                failure
+            }
+            VaultError::State(
+                StateError::Record | StateError::Mismatch { .. } | StateError::Apart { .. },
+            ) => beyond_mending(Failure::of(error, &path)),
             error => Failure::of(error, &path),
         };
         let changed = self.with_world(|world| Ok(change(vault, access, world)))?;

@@ -62,13 +62,14 @@ pub(crate) fn mend(vault: &mut Vault, access: &Access, world: &World<'_>) -> Res
     Ok(dropped.loss)
 }
 
-/// A change that must not wait. Where damage is in its way, the vault is mended in the same commit, which takes root; it
-/// is told afterwards. `make` runs once more then, with what was dropped. Values stay where they are, damaged or not.
-/// `accept` may refuse a loss.
+/// A change that ends something and must not wait. Where damage is in its way, the vault is mended in the same commit,
+/// which takes root; it is told afterwards. `make` runs once more then, with what was dropped. Values stay where they
+/// are, damaged or not. `accept` may refuse a loss, of which the keys that the change ends are no part.
 pub(crate) fn change_despite_damage<T>(
     vault: &mut Vault,
     access: &Access,
     world: &World<'_>,
+    ends: &[KeyName],
     accept: impl FnOnce(&Loss) -> Result<(), VaultError>,
     make: impl Fn(&mut VerifiedTx<'_>, &Dropped) -> Result<(T, Event), VaultError>,
 ) -> Result<T, VaultError> {
@@ -77,7 +78,7 @@ pub(crate) fn change_despite_damage<T>(
             Some(root) => {
                 // Those of the change that failed are told again, if they are still true.
                 world.notices.forget();
-                mend_and_change(vault, (access, root), world, accept, make)
+                mend_and_change(vault, (access, root), world, ends, accept, make)
             }
             None => Err(VaultError::DamagedNeedsRoot(Box::new(error))),
         },
@@ -89,6 +90,7 @@ fn mend_and_change<T>(
     vault: &mut Vault,
     (access, root): (&Access, &Root),
     world: &World<'_>,
+    ends: &[KeyName],
     accept: impl FnOnce(&Loss) -> Result<(), VaultError>,
     make: impl Fn(&mut VerifiedTx<'_>, &Dropped) -> Result<(T, Event), VaultError>,
 ) -> Result<T, VaultError> {
@@ -101,7 +103,9 @@ fn mend_and_change<T>(
     let path = vault.checked.path();
     let mending = Mending { root, keys: &keys, identity, first_key, path, values: Values::AsTheyStand };
     let (dropped, header) = mend_in(&rows, mending, access, memory, world)?;
-    accept(&dropped.loss)?;
+    let mut loss = dropped.loss.clone();
+    loss.keys.retain(|key| !ends.contains(key));
+    accept(&loss)?;
     let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
     let mut tx = VerifiedTx::load(&rows, &setting)?;
     let result = make(&mut tx, &dropped);
@@ -119,7 +123,7 @@ fn mend_and_change<T>(
     for token in dropped.tokens {
         world.note(Notice::TokenDamaged { token });
     }
-    world.note(Notice::Mended(Box::new(dropped.loss)));
+    world.note(Notice::Mended(Box::new(loss)));
     vault.after_change(&seen, world);
     Ok(outcome)
 }
@@ -136,9 +140,7 @@ fn mend_in(
     let mut old = VerifiedTx::load_damaged(rows, &setting)?;
     old.refuse_in_alarm(path)?;
     let mut found = survivors(&mut old, first_key)?;
-    if !access.slot.as_ref().is_none_or(|slot| found.slots.contains(slot)) {
-        return Err(VaultError::SlotsChanged);
-    }
+    access.slot.as_ref().map_or(Ok(()), |opened| slot::expect_proved(rows, opened, &found.slots))?;
     let mut dropped = Dropped::of(&old, &found)?;
     let (seed, chain_seed) = Seed::create(&root.seed_key(&identity), &identity, world.rng)?;
     let header = HeaderRow {

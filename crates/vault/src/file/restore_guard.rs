@@ -291,7 +291,9 @@ pub(crate) fn is_of_rows(error: &VaultError) -> bool {
         VaultError::State(StateError::Store(error)) | VaultError::Store(error) => {
             matches!(error, StoreError::Damaged { .. })
         }
-        VaultError::State(_) => true,
+        VaultError::State(StateError::Mismatch { .. } | StateError::Apart { .. } | StateError::Record) => {
+            true
+        }
         _ => false,
     }
 }

@@ -15,8 +15,8 @@ use super::tombstones::Tombstones;
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
 use crate::file::survivors::Loss;
-use crate::{file, token};
 use crate::tx::VerifiedTx;
+use crate::{file, token};
 
 /// The longest value, in bytes: room for key stores and certificates, not for files.
 pub(crate) const MAX_VALUE: usize = 16 << 20;
@@ -156,14 +156,13 @@ pub fn remove(
 ) -> Result<Vec<KeyRecord>, VaultError> {
     // A removal can wait, so nothing but these keys is dropped for it.
     let accept = |loss: &Loss| {
-        let others = loss.keys.iter().any(|key| !names.contains(key));
-        if others || !loss.log.is_empty() {
-            Err(VaultError::WouldDrop(Box::new(loss.clone())))
-        } else {
+        if loss.keys.is_empty() && loss.log.is_empty() {
             Ok(())
+        } else {
+            Err(VaultError::WouldDrop(Box::new(loss.clone())))
         }
     };
-    let removed = file::change_despite_damage(vault, access, world, accept, |tx, dropped| {
+    let removed = file::change_despite_damage(vault, access, world, names, accept, |tx, dropped| {
         let (there, gone) = dropped.divide(tx, names)?;
         let keys = all_existing(tx, &there)?;
         for key in &keys {

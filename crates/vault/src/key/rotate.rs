@@ -16,8 +16,8 @@ use super::record::{KeyRecord, Status, Version, VersionState};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
 use crate::file::survivors::Loss;
-use crate::{file, token};
 use crate::tx::VerifiedTx;
+use crate::{file, token};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
@@ -146,7 +146,7 @@ pub fn revoke(
     revocation: &Revocation,
 ) -> Result<Vec<KeyRecord>, VaultError> {
     let go_on = |_: &Loss| Ok(());
-    let revoked = file::change_despite_damage(vault, access, world, go_on, |tx, dropped| {
+    let revoked = file::change_despite_damage(vault, access, world, names, go_on, |tx, dropped| {
         let (there, gone) = dropped.divide(tx, names)?;
         let mut key_records = edit::all_existing(tx, &there)?;
         let mut keys = Vec::with_capacity(key_records.len());
@@ -157,7 +157,8 @@ pub fn revoke(
         }
         // A backup that brings one of these back brings it back as revoked.
         for name in &gone {
-            let versions = revocation.version.map_or_else(|| dropped.versions(name), |number| number..=number);
+            let versions =
+                revocation.version.map_or_else(|| dropped.versions(name), |number| number..=number);
             keys.extend(versions.map(|version| KeyRef { name: name.to_string(), version }));
         }
         file::tell_gone(gone, true, world);

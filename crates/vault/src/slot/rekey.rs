@@ -11,7 +11,7 @@ use crate::unlock::keys::{DailyKeys, Root};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::TokenName;
 
-use super::{Credential, Slot, put, slot_of};
+use super::{Credential, Slot, expect_proved, put, slot_of};
 use crate::error::VaultError;
 use crate::file::damaged;
 use crate::file::open::{Access, Notice, Vault, World, remember};
@@ -147,9 +147,7 @@ pub fn rekey(
     let slots = std::mem::take(&mut found.slots);
     let kept: Vec<_> = kept.iter().filter_map(|access| access.slot.as_ref()).collect();
     // Somebody may have taken one away, or put another in its place, while the new ones were derived.
-    if !kept.iter().copied().chain(&access.slot).all(|opened| slots.contains(opened)) {
-        return Err(VaultError::SlotsChanged);
-    }
+    kept.iter().copied().chain(&access.slot).try_for_each(|opened| expect_proved(&rows, opened, &slots))?;
     let dropped: Vec<_> = slots.iter().filter(|slot| !kept.contains(slot)).filter_map(slot_of).collect();
     let tokens = token::to_renew(&old, &found.tokens, world)?;
     rows.clear_tokens()?;

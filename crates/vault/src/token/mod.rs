@@ -138,7 +138,7 @@ pub fn revoke(
     name: &TokenName,
 ) -> Result<Vec<KeyRef>, VaultError> {
     let go_on = |_: &Loss| Ok(());
-    file::change_despite_damage(vault, access, world, go_on, |tx, dropped| {
+    file::change_despite_damage(vault, access, world, &[], go_on, |tx, dropped| {
         let event = |could| world.event(Action::Token, could, format!("revoked {name}"));
         let mut record = match index::existing(tx, name) {
             Err(VaultError::Token(TokenError::Missing(_))) if dropped.had_token(tx, name) => {
