@@ -5,15 +5,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::audit::{Action, Event, Seed};
+use crate::audit::{Action, Event, HeadMark, Seed};
 use crate::state::pin::Memory;
+use crate::state::witness::Witness;
 use crate::store::{Durability, HeaderRow, Tag, Tx};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::{KeyName, TokenName};
 
 use super::damaged;
-use super::open::{Access, Notice, Vault, World, remember};
+use super::open::{Access, LogMoved, Notice, Vault, World, remember};
 use super::restore_guard::is_of_rows;
+use super::rollback_alarm::{log_gap, recorded};
 use super::survivors::{Loss, Survivors, survivors};
 use crate::error::VaultError;
 use crate::key::rotate::new_name;
@@ -42,7 +44,15 @@ struct Mending<'m> {
     identity: Identity,
     first_key: Option<Seed>,
     path: &'m Path,
+    witness: &'m Witness,
     values: Values,
+}
+
+struct Mended {
+    dropped: Dropped,
+    header: HeaderRow,
+    /// Where the log stands behind it.
+    log: Option<HeadMark>,
 }
 
 /// Carries over everything that verifies and drops the rest, in a change of its own; tokens keep their secrets and
@@ -52,13 +62,18 @@ pub(crate) fn mend(vault: &mut Vault, access: &Access, world: &World<'_>) -> Res
     let first_key = vault.seed(access).ok().flatten();
     let (keys, identity) = vault.keys(access);
     let memory = vault.memory().clone();
+    let mut witness = world.pins.witness(&identity, &vault.place);
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     vault.checked.still_same()?;
-    let path = vault.checked.path();
-    let mending = Mending { root, keys: &keys, identity, first_key, path, values: Values::SealedAnew };
-    let (dropped, header) = mend_in(&rows, mending, access, &memory, world)?;
+    let (path, witness_before) = (vault.checked.path(), &witness);
+    let values = Values::SealedAnew;
+    let mending = Mending { root, keys: &keys, identity, first_key, path, witness: witness_before, values };
+    let Mended { dropped, header, log } = mend_in(&rows, mending, access, &memory, world)?;
     rows.commit()?;
     vault.header = header;
+    if let Some(log) = log {
+        witness.renew(&identity, &log);
+    }
     Ok(dropped.loss)
 }
 
@@ -96,13 +111,15 @@ fn mend_and_change<T>(
 ) -> Result<T, VaultError> {
     let first_key = vault.seed(access).ok().flatten();
     let (keys, identity) = vault.keys(access);
+    let mut witness = world.pins.witness(&identity, &vault.place);
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let held = world.holders.hold(&identity);
     let memory = remember(&mut vault.memory, world.pins.read(&identity, &vault.place));
     vault.checked.still_same()?;
-    let path = vault.checked.path();
-    let mending = Mending { root, keys: &keys, identity, first_key, path, values: Values::AsTheyStand };
-    let (dropped, header) = mend_in(&rows, mending, access, memory, world)?;
+    let (path, witness_before) = (vault.checked.path(), &witness);
+    let values = Values::AsTheyStand;
+    let mending = Mending { root, keys: &keys, identity, first_key, path, witness: witness_before, values };
+    let Mended { dropped, header, .. } = mend_in(&rows, mending, access, memory, world)?;
     let mut loss = dropped.loss.clone();
     loss.keys.retain(|key| !ends.contains(key));
     accept(&loss)?;
@@ -117,7 +134,9 @@ fn mend_and_change<T>(
     vault.checked.still_same()?;
     rows.commit()?;
     vault.header = header;
-    vault.log_moved = log_moved;
+    // The log was written anew, so that what was seen of it before is not in it.
+    witness.forget();
+    vault.log_moved = log_moved.map(|(found, left)| LogMoved { witness, found, left, gap: None });
     damaged::write_back(vault)?;
     drop(held);
     for token in dropped.tokens {
@@ -134,11 +153,12 @@ fn mend_in(
     access: &Access,
     memory: &Memory,
     world: &World<'_>,
-) -> Result<(Dropped, HeaderRow), VaultError> {
-    let Mending { root, keys, identity, first_key, path, values } = mending;
+) -> Result<Mended, VaultError> {
+    let Mending { root, keys, identity, first_key, path, witness, values } = mending;
     let setting = Setting { keys, identity, memory, slot: access.slot.as_ref() };
     let mut old = VerifiedTx::load_damaged(rows, &setting)?;
     old.refuse_in_alarm(path)?;
+    let gap = log_gap(&old, witness)?;
     let mut found = survivors(&mut old, first_key)?;
     access.slot.as_ref().map_or(Ok(()), |opened| slot::expect_proved(rows, opened, &found.slots))?;
     let mut dropped = Dropped::of(&old, &found)?;
@@ -166,10 +186,11 @@ fn mend_in(
         token::put(&mut new, token, world)?;
     }
     let detail = tombstones.behind(&found.loss.behind("mended".to_owned()));
-    new.seal_change(world.event(Action::Restore, Vec::new(), detail), world)?;
+    let event = world.event(Action::Restore, Vec::new(), detail);
+    new.seal_change(recorded(event, gap), world)?;
     keyvault_core::crypto::wipe_stack();
     dropped.loss = found.loss;
-    Ok((dropped, header))
+    Ok(Mended { dropped, header, log: new.log_moved.map(|(_, left)| left) })
 }
 
 impl Dropped {
