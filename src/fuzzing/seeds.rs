@@ -12,7 +12,7 @@ use super::{IDENTITY, TARGETS};
 use crate::exchange;
 use crate::project::edit;
 use keyvault_core::clock::{Moment, Rng, RngError};
-use keyvault_core::codec::{self, Decoder, Encoder, Extensions};
+use keyvault_core::codec::{self, Decoder, Encoder, Extensions, Malformed};
 use keyvault_core::crypto::Cost;
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_core::recipe::{Kind, Recipe};
@@ -78,6 +78,12 @@ fn slots() -> Result<Seeds, Box<dyn Error>> {
     ])
 }
 
+/// Two fields of a later version.
+fn extensions() -> Result<Extensions, Malformed> {
+    let fields = Encoder::new().u32(2).fixed(&[1, 0, 0, 0, 0, 0, 3, 0, 1, 0, 0, 0, 7]).finish();
+    Decoder::new(&fields).extensions()
+}
+
 fn state() -> Result<Seeds, Box<dyn Error>> {
     let first = Record {
         change: 1,
@@ -125,6 +131,7 @@ fn keys() -> Result<Seeds, Box<dyn Error>> {
         recipe: None,
         versions: Vec::new(),
         next_version: 1,
+        extensions: Extensions::default(),
     };
     let version = |number, state| Version {
         number,
@@ -177,6 +184,7 @@ fn events() -> Seeds {
         keys: Vec::new(),
         detail: String::new(),
         change: None,
+        extensions: Extensions::default(),
     };
     let change = Event {
         action: Action::Rotate,
@@ -213,6 +221,7 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
         .list(&[(1, 1, Some(9)), (2, 0, None)], |encoder, (number, state, grace)| {
             encoder.u32(*number).u8(*state).option(*grace, moment).fixed(&[3; 32]).fixed(&[4; 32])
         })
+        .extensions(&extensions()?)
         .finish();
     let record = Encoder::new()
         .bytes(b"ci")
@@ -229,6 +238,7 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
         .u64(1)
         .fixed(&[8; 32])
         .list(&[[9; 16]], |encoder, place| encoder.fixed(place).u64(2).fixed(&[10; 32]))
+        .extensions(&extensions()?)
         .finish();
     let value = codec::pad(b"sk-1")?;
     let content = Encoder::new()

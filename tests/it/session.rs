@@ -74,7 +74,7 @@ fn a_session_lasts_from_a_second_to_twelve_hours() {
 
 #[test]
 fn a_session_is_gone_at_its_time_and_so_is_its_key() {
-    let world = unlocked("2s");
+    let world = unlocked("6s");
     let id = vault_id(&world);
     let kept = || {
         let keys = std::fs::read_to_string("/proc/keys").unwrap();

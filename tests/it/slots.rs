@@ -72,7 +72,7 @@ fn a_key_file_opens_until_its_slot_is_removed() {
 }
 
 #[test]
-fn the_last_way_in_is_never_removed() {
+fn the_last_slot_with_full_access_is_never_removed() {
     let world = World::own();
     world.run(&["vault", "slot", "remove", "2", "--yes"]).reports(
         "

@@ -63,7 +63,7 @@ fn malformed() -> Vec<(i64, Vec<u8>, &'static str)> {
 }
 
 /// Each slot, with what it does with the vault.
-fn every_way_in(world: &mut World) -> Vec<Ran> {
+fn with_every_credential(world: &mut World) -> Vec<Ran> {
     let mut ran = vec![world.run(&["show", "a", "--reveal"])];
     world.unset("KEYVAULT_PASSPHRASE");
     world.set("KEYVAULT_KEY_FILE", "kf");
@@ -77,7 +77,7 @@ fn every_way_in(world: &mut World) -> Vec<Ran> {
 }
 
 #[test]
-fn case_78_malformed_slots_are_passed_over_and_named_in_every_way_in() {
+fn case_78_malformed_slots_are_passed_over_and_named_by_every_credential() {
     let mut world = world();
     let all = malformed();
     for (id, header, _) in &all {
@@ -126,7 +126,7 @@ fn case_78_malformed_slots_are_passed_over_and_named_in_every_way_in() {
         assert!(checked.out.contains(&format!("slot {id}:")), "{id}: {}", checked.out);
     }
     let bad = std::fs::read(world.vault()).unwrap();
-    for ran in every_way_in(&mut world) {
+    for ran in with_every_credential(&mut world) {
         assert_eq!(named(&ran.ok().err), None);
     }
     // What wrote the slots anew took the strays with it.
@@ -242,7 +242,7 @@ fn case_5_more_rows_than_there_can_be_slots_are_passed_over_and_counted() {
     assert!(ran.err.contains("19900 more"), "{}", ran.err);
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert_eq!(world.run(&["vault", "check"]).code, 5);
-    for ran in every_way_in(&mut world) {
+    for ran in with_every_credential(&mut world) {
         assert!(ran.ok().err.contains("19900 more"));
     }
     world.run(&["vault", "check"]).ok();

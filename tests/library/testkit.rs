@@ -9,6 +9,7 @@ mod content;
 mod file;
 mod forge;
 mod good;
+mod later;
 mod machines;
 mod machines_base;
 mod malformed;

@@ -323,7 +323,7 @@ impl Check {
             let wanted = expected.remove(&row.bucket).unwrap_or_default();
             match tx.open_directory(row) {
                 Err(error) => self.find(&bucket, &error.to_string()),
-                Ok(names) if names.iter().ne(wanted) => {
+                Ok(found) if found.names.iter().ne(wanted) => {
                     self.find(&bucket, "has other names than the keys that are there");
                 }
                 Ok(_) => {}

@@ -92,7 +92,7 @@ pub(crate) struct Lab {
     access: Option<Access>,
 }
 
-fn passphrase(text: &str) -> Passphrase {
+pub(crate) fn passphrase(text: &str) -> Passphrase {
     Passphrase::new(&SecretBytes::copy_from(text.as_bytes())).unwrap()
 }
 

@@ -628,7 +628,7 @@ pub(crate) fn unpad(padded: &[u8]) -> Vec<u8> {
 
 /// The plaintext of a scope's row.
 pub(crate) fn scope_plain(name: &[u8], count: u32, members: &Tag) -> Vec<u8> {
-    Encoder::new().bytes(name).u32(count).fixed(members).finish()
+    Encoder::new().bytes(name).u32(count).fixed(members).u32(0).finish()
 }
 
 /// Bytes behind their length.
@@ -690,6 +690,10 @@ impl Fields {
             put("public", public);
             put("reason", text(from.bytes().unwrap()));
         }
+        let count = from.u32().unwrap();
+        let field = |_| [from.fixed(2).unwrap(), &text(from.bytes().unwrap())].concat();
+        let all: Vec<u8> = (0..count).flat_map(field).collect();
+        put("extensions", [&count.to_le_bytes()[..], &all].concat());
         from.end().unwrap();
         Self(fields)
     }

@@ -125,7 +125,7 @@ fn other_writers(set: &mut Set) {
     });
     good("names-again", "a bucket of names sealed anew", &|f| {
         let bucket = super::forge::bucket_of(&f.item_tag("a"));
-        let names = [&1_u32.to_le_bytes()[..], &text("a")].concat();
+        let names = [&1_u32.to_le_bytes()[..], &text("a"), &[0; 4]].concat();
         f.put_padded_directory(bucket, &super::forge::pad(&names));
     });
     good("value-again", "a value sealed anew under a new key", &|f| {
@@ -160,8 +160,29 @@ fn other_writers(set: &mut Set) {
         let count = head.len() - 4;
         head[count..].fill(0);
         f.sql("DELETE FROM version_key WHERE item = {id a}; DELETE FROM version_value WHERE item = {id a}");
-        f.put_item("a", &head);
+        f.put_item("a", &[head, vec![0; 4]].concat());
     });
+    good(
+        "odd-fields",
+        "a key, a scope, a bucket of names, and an event have odd fields of a later version",
+        &|f| {
+            // Field 3, one byte.
+            let odd = [1, 0, 0, 0, 3, 0, 1, 0, 0, 0, 9];
+            f.put_item("a", &item(f).with("extensions", odd).encode());
+            let names = [&1_u32.to_le_bytes()[..], &text("a"), &odd].concat();
+            f.put_padded_directory(super::forge::bucket_of(&f.item_tag("a")), &super::forge::pad(&names));
+            let tag = f.tag(super::forge::SCOPE, b"s");
+            let members = f.members("s");
+            let count = u32::try_from(members.len()).unwrap();
+            let scope = super::forge::scope_plain(b"s", count, &f.members_digest(&tag, &members));
+            f.put_padded_scope("s", &super::forge::pad(&[&scope[..scope.len() - 4], &odd].concat()));
+            let mut events = f.events();
+            let (change, padded) = events.pop().unwrap();
+            let event = super::forge::unpad(&padded);
+            events.push((change, super::forge::pad(&[&event[..event.len() - 4], &odd].concat())));
+            f.put_chain(&events);
+        },
+    );
 }
 
 /// Seals a version's rows with this key and this plaintext, and enters them in the metadata.

@@ -177,11 +177,10 @@ fn views(set: &mut Set) {
     fails(set, "token-view-unpadded", malformed, "the view is not padded", |_, ci| {
         ci.put_padded_view(&ci.view());
     });
-    let field = |number: u8| [1, 0, 0, 0, number, 0, 1, 0, 0, 0, 9];
     let newer = Fails("view-newer", "granted", "");
     fails(set, "token-view-even-field", newer, "the view has an even field", |_, ci| {
         let view = ci.view();
-        ci.put_view(&[&view[..view.len() - 4], &field(2)].concat());
+        ci.put_view(&[&view[..view.len() - 4], &EVEN].concat());
     });
     let origin = Fails("view-origin", "granted", "");
     fails(set, "token-view-by-its-bearer", origin, "the bearer has signed the view itself", |_, ci| {
@@ -208,6 +207,9 @@ fn views(set: &mut Set) {
         f.flip("vault", "signer", "id = 1", 20);
     });
 }
+
+/// Extensions with an even field.
+const EVEN: [u8; 11] = [1, 0, 0, 0, 2, 0, 1, 0, 0, 0, 9];
 
 fn item(f: &Forge, name: &str) -> Tag {
     f.id(name)
@@ -281,6 +283,17 @@ fn grants(set: &mut Set) {
             ci.bind();
         },
     );
+    let a = |f: &Forge| item(f, "a");
+    fails(
+        set,
+        "token-grant-even-field",
+        Fails("grant-newer", "granted", ""),
+        "a grant has an even field",
+        |f, ci| {
+            let grant = ci.grant(&a(f));
+            ci.put_padded_grant(&a(f), &pad(&[&grant[..grant.len() - 4], &EVEN].concat()));
+        },
+    );
     let malformed = Fails("grant-malformed", "granted", "");
     let mut bad = |word: &str, comment: &str, make: &dyn Fn(Vec<u8>) -> Vec<u8>| {
         fails(set, &format!("token-grant-{word}"), malformed, comment, |f, ci| {
@@ -288,9 +301,9 @@ fn grants(set: &mut Set) {
             ci.put_padded_grant(&a, &make(ci.grant(&a)));
         });
     };
-    // A version: number, state, grace, key, hash.
+    // A version: number, state, grace, key, hash; behind the last one, no extension.
     let version = 4 + 1 + 9 + 32 + 32;
-    let current = 4 + 1 + 1 + 32 + 32;
+    let current = 4 + 1 + 1 + 32 + 32 + 4;
     bad("unpadded", "the grant is not padded", &|grant| grant);
     bad("cut", "the grant ends a byte early", &|grant| pad(&grant[..grant.len() - 1]));
     bad("more", "the grant has a byte more", &|grant| pad(&[&grant[..], &[0]].concat()));
@@ -308,8 +321,9 @@ fn grants(set: &mut Set) {
     });
     bad("versions-disorder", "the grant's versions are out of order", &|grant| {
         let (head, versions) = grant.split_at(grant.len() - version - current);
+        let (versions, end) = versions.split_at(versions.len() - 4);
         let (previous, now) = versions.split_at(version);
-        pad(&[head, now, previous].concat())
+        pad(&[head, now, previous, end].concat())
     });
     bad("version-twice", "the grant names a version twice", &|mut grant| {
         let at = grant.len() - current;
@@ -602,6 +616,11 @@ fn records(set: &mut Set) {
     bad("token-record-name", malformed, "a record's name is not one of a token", &|f| {
         put_padded_record(f, "ci", &pad(&[&text("c=")[..], &record(f, "ci")[6..]].concat()));
     });
+    let newer = Fails("row-newer", "tokens", "token {token ci}");
+    bad("token-record-even-field", newer, "a record has an even field", &|f| {
+        let plain = record(f, "ci");
+        put_padded_record(f, "ci", &pad(&[&plain[..plain.len() - 4], &EVEN].concat()));
+    });
     let place = Fails("token-place", "check", "token named");
     bad(
         "token-record-place",
@@ -619,8 +638,8 @@ fn records(set: &mut Set) {
     );
 }
 
-/// A record's end behind the mark of its view: reads, the last one's MAC, and no place of a bundle.
-const BEHIND_MARK: usize = 8 + 32 + 4;
+/// A record's end behind the mark of its view: reads, the last one's MAC, no place of a bundle, and no extension.
+const BEHIND_MARK: usize = 8 + 32 + 4 + 4;
 
 /// Has the record name the view that is there.
 fn mark(f: &Forge, ci: &Bearer<'_>) {

@@ -155,6 +155,7 @@ impl Grant {
                 })
                 .unwrap(),
         };
+        assert_eq!(from.u32(), Ok(0));
         from.end().unwrap();
         grant
     }

@@ -80,6 +80,9 @@ fn padding(set: &mut Set) {
     }
 }
 
+/// Extensions with an even field.
+const EVEN: [u8; 11] = [1, 0, 0, 0, 2, 0, 1, 0, 0, 0, 9];
+
 fn list(texts: &[&[u8]]) -> Vec<u8> {
     let count = u32::try_from(texts.len()).unwrap().to_le_bytes().to_vec();
     texts.iter().fold(count, |list, bytes| [list, text(bytes)].concat())
@@ -174,6 +177,10 @@ fn items(set: &mut Set) {
         let plain = f.item("b");
         f.put_item("b", &plain[..plain.len() - 1]);
     });
+    let newer = Fails("row-newer", "read b", "item {item b}");
+    set.bad("item-even-field", newer, "a key has an even field", |f| {
+        f.put_item("b", &Fields::of(&f.item("b")).with("extensions", EVEN).encode());
+    });
     set.bad("item-nothing", fails, "no bytes within the padding", |f| f.put_item("b", &[]));
 }
 
@@ -211,7 +218,10 @@ fn versions(set: &mut Set) {
     field("two-current", "two versions are current", "state 1", &[2]);
     set.bad("version-order", fails, "two versions in the wrong order", |f| {
         let fields = Fields::of(&f.item("a"));
-        f.put_item("a", &[fields.head(), fields.version(2), fields.version(1)].concat());
+        f.put_item(
+            "a",
+            &[&fields.head()[..], &fields.version(2), &fields.version(1), fields.get("extensions")].concat(),
+        );
     });
     let digest = Fails("version-rows", "read a", "item a version 2");
     set.bad("version-digest", digest, "the metadata names other rows than a version has", |f| {
@@ -255,7 +265,10 @@ fn places(set: &mut Set) {
         "a key has a row and a leaf, and no name in the directory",
         |f| {
             let bucket = bucket_of(&f.item_tag("d"));
-            f.put_padded_directory(bucket, &pad(&list(&[b"other-name-in-this-bucket"])));
+            f.put_padded_directory(
+                bucket,
+                &pad(&[&list(&[b"other-name-in-this-bucket"])[..], &[0; 4]].concat()),
+            );
         },
     );
     set.bad(
@@ -330,6 +343,8 @@ fn scopes(set: &mut Set) {
         set.bad(&format!("scope-{name}"), fails, comment, |f| f.put_padded_scope("s", &pad(plain)));
     };
     let right = forge::scope_plain(b"s", count, &digest);
+    let even = [&right[..right.len() - 4], &EVEN].concat();
+    scope("even-field", Fails("row-newer", "scope s", "scope s"), "a scope has an even field", &even);
     scope("trailing", malformed, "a byte behind the digest", &[&right[..], &[0]].concat());
     scope("cut", malformed, "the last byte is missing", &right[..right.len() - 1]);
     scope(
@@ -401,7 +416,7 @@ fn names(set: &mut Set) {
     let malformed = Fails("names-malformed", "names", "directory {names a}");
     let mut names = |name: &str, fails, comment: &str, plain: &[u8]| {
         set.bad(&format!("names-{name}"), fails, comment, |f| {
-            f.put_padded_directory(bucket_of(&f.item_tag("a")), &pad(plain));
+            f.put_padded_directory(bucket_of(&f.item_tag("a")), &pad(&[plain, &[0; 4]].concat()));
         });
     };
     names("trailing", malformed, "a byte behind the last name", &[&list(&[b"a"])[..], &[0]].concat());
@@ -411,6 +426,20 @@ fn names(set: &mut Set) {
     names("not-utf-8", malformed, "a name that is not UTF-8", &list(&[b"\xff"]));
     names("long", malformed, "a name of 129 bytes", &list(&[&[b'n'; 129]]));
     names("count", malformed, "a count of 2^32 − 1 names", &[0xff; 4]);
+    set.bad(
+        "names-even-field",
+        Fails("row-newer", "names", "directory {names a}"),
+        "a bucket of names has an even field",
+        |f| {
+            let plain = [&list(&[b"a"])[..], &EVEN].concat();
+            f.put_padded_directory(bucket_of(&f.item_tag("a")), &pad(&plain));
+        },
+    );
+    let mut names = |name: &str, fails, comment: &str, plain: &[u8]| {
+        set.bad(&format!("names-{name}"), fails, comment, |f| {
+            f.put_padded_directory(bucket_of(&f.item_tag("a")), &pad(&[plain, &[0; 4]].concat()));
+        });
+    };
     names("none", malformed, "a list of no names", &list(&[]));
     let keys = Fails("names-keys", "check", "directory {names a}");
     names("missing", keys, "another name in the place of a key's", &list(&[b"b"]));
@@ -429,7 +458,7 @@ fn names(set: &mut Set) {
         Fails("names-keys", "check", "directory 63"),
         "a row of names in a bucket that no key belongs into",
         |f| {
-            f.put_padded_directory(63, &pad(&list(&[b"ghost"])));
+            f.put_padded_directory(63, &pad(&[&list(&[b"ghost"])[..], &[0; 4]].concat()));
         },
     );
     set.bad(
@@ -437,7 +466,7 @@ fn names(set: &mut Set) {
         Fails("names-keys", "check", "directory 64"),
         "a row of names in a bucket that six bits cannot say",
         |f| {
-            f.put_padded_directory(64, &pad(&list(&[b"ghost"])));
+            f.put_padded_directory(64, &pad(&[&list(&[b"ghost"])[..], &[0; 4]].concat()));
         },
     );
 }
@@ -457,11 +486,12 @@ fn event(action: &str, outcome: u8, user: &[u8]) -> Encoder {
 
 fn events(set: &mut Set) {
     let malformed = Fails("event-malformed", "log", "audit");
-    let rest = |event: Encoder| event.u8(0).u8(0).u32(0).bytes(b"").u8(0).finish();
+    let rest = |event: Encoder| event.u8(0).u8(0).u32(0).bytes(b"").u8(0).u32(0).finish();
     let mut put = |name: &str, comment: &str, plain: &[u8]| {
         set.bad(&format!("event-{name}"), malformed, comment, |f| put_event(f, &pad(plain)));
     };
     let good = rest(event("exec", 0, b"ada"));
+    put("even-field", "an even field", &[&good[..good.len() - 4], &EVEN].concat());
     put("action-unknown", "an action that §9 does not have", &rest(event("steal", 0, b"ada")));
     put("action-case", "an action in upper case", &rest(event("Exec", 0, b"ada")));
     put("action-empty", "an action of no bytes", &rest(event("", 0, b"ada")));
@@ -501,8 +531,16 @@ fn events(set: &mut Set) {
         change,
         "the last event says that it is a change, and its row does not",
         |f| {
-            let plain =
-                event("edit", 0, b"ada").u8(0).u8(0).u32(0).bytes(b"").u8(1).u64(99).fixed(&[0; 32]).finish();
+            let plain = event("edit", 0, b"ada")
+                .u8(0)
+                .u8(0)
+                .u32(0)
+                .bytes(b"")
+                .u8(1)
+                .u64(99)
+                .fixed(&[0; 32])
+                .u32(0)
+                .finish();
             put_event(f, &pad(&plain));
         },
     );

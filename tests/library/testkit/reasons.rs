@@ -89,6 +89,18 @@ pub(crate) const REASONS: &[Reason] = &[
         "the state record has an even field that is not known",
     ),
     reason(
+        "row-newer",
+        "format",
+        "the record of a|a record of names",
+        "a key, a scope, a row of names, or a token's record has an even field that is not known",
+    ),
+    reason(
+        "grant-newer",
+        "format",
+        "the grant of a key has field",
+        "a grant has an even field that is not known",
+    ),
+    reason(
         "record-signature",
         "damaged",
         "is not signed by",

@@ -1,7 +1,7 @@
 //! What an entry says. Names, versions and programs; never a value, never a full command line.
 
 use keyvault_core::clock::Moment;
-use keyvault_core::codec::{Decoder, Encoder, Malformed};
+use keyvault_core::codec::{Decoder, Encoder, Extensions, Malformed};
 use keyvault_core::crypto::Hash;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +146,7 @@ pub struct Event {
     pub detail: String,
     /// Set on changes.
     pub change: Option<ChangeMark>,
+    pub extensions: Extensions,
 }
 
 impl Event {
@@ -169,6 +170,7 @@ impl Event {
             .list(&self.keys, |encoder, key| encoder.bytes(key.name.as_bytes()).u32(key.version))
             .bytes(self.detail.as_bytes())
             .option(self.change, |encoder, change| encoder.u64(change.number).fixed(&change.previous))
+            .extensions(&self.extensions)
             .finish()
     }
 
@@ -196,8 +198,10 @@ impl Event {
             detail: text(&mut decoder)?,
             change: decoder
                 .option(|decoder| Ok(ChangeMark { number: decoder.u64()?, previous: decoder.array()? }))?,
+            extensions: decoder.extensions()?,
         };
         decoder.end()?;
-        Ok(event)
+        // No version adds one to events: an entry that some versions take for broken would be a gap in the log.
+        if event.extensions.must_be_known().is_some() { Err(Malformed) } else { Ok(event) }
     }
 }

@@ -17,6 +17,7 @@ use crate::unlock::recovery::RecoveryCode;
 use crate::unlock::session::{self, Session};
 use crate::unlock::slot::{self, SealedFor};
 use keyvault_core::clock::{Clock, Moment, Rng};
+use keyvault_core::codec::Extensions;
 use keyvault_core::crypto::wipe_stack;
 use keyvault_core::identity::Identity;
 use keyvault_core::name::TokenName;
@@ -68,6 +69,7 @@ impl World<'_> {
             keys,
             detail,
             change: None,
+            extensions: Extensions::default(),
         }
     }
 }

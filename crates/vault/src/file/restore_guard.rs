@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{self, Action, AuditError, Event, Outcome};
+use crate::state::StateError;
 use crate::store::{SlotRow, StoreError, TokenId};
 use keyvault_core::crypto::sha256;
 use keyvault_core::name::{KeyName, TokenName};
@@ -14,6 +15,7 @@ use crate::key::record::{KeyRecord, Version, VersionState};
 use crate::key::rotate::new_name;
 use crate::key::tombstones::{Spent, Tombstones};
 use crate::key::versions::REMEMBERED;
+use crate::token::error::TokenError;
 use crate::token::record::TokenRecord;
 use crate::tx::VerifiedTx;
 use crate::{slot, token};
@@ -277,7 +279,14 @@ impl Log {
 
 /// Whether a vault cannot be read because of what stands in it. That it is busy, or its disk fails, tells nothing.
 pub(crate) fn is_damage(error: &VaultError) -> bool {
-    !matches!(error, VaultError::Store(StoreError::Busy | StoreError::Io(_)) | VaultError::Io { .. })
+    !matches!(
+        error,
+        VaultError::Store(StoreError::Busy | StoreError::Io(_))
+            | VaultError::Io { .. }
+            // A later version wrote it; what is not understood here is not lost.
+            | VaultError::State(StateError::Newer { .. })
+            | VaultError::Token(TokenError::Newer { .. })
+    )
 }
 
 /// Whether rows are in the way that are not what the owner wrote.
@@ -363,6 +372,7 @@ mod tests {
             recipe: None,
             next_version: u32::try_from(versions.len()).unwrap_or(u32::MAX) + 1,
             versions,
+            extensions: keyvault_core::codec::Extensions::default(),
         })
     }
 

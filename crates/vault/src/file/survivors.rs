@@ -124,8 +124,13 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<S
     let mut names = BTreeSet::new();
     let mut key_records = Vec::with_capacity(rows.len());
     for row in &rows {
-        let Ok(key) = tx.open_key(row) else { continue };
         let (tag, leaf) = leaf_of(row);
+        let key = match tx.open_key(row) {
+            Ok(key) => key,
+            // What a later version wrote is not understood here, and not lost.
+            Err(error) if !is_damage(&error) && holds(&tag, leaf) => return Err(error),
+            Err(_) => continue,
+        };
         names.insert(key.name.clone());
         if holds(&tag, leaf) && tx.key_tag(&key.name) == tag {
             key_records.push(key);
@@ -134,7 +139,7 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<S
     key_records.sort_by_cached_key(|key| key.name.clone());
     tx.rows.each_directory(|row| {
         if holds(&tx.directory_tag(row.bucket), tx.directory_leaf(&row)) {
-            names.append(&mut tx.open_directory(&row).unwrap_or_default());
+            names.append(&mut tx.open_directory(&row).unwrap_or_default().names);
         }
         Ok(())
     })?;
@@ -153,7 +158,11 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<S
         .collect();
     let tokens = tx.rows.tokens()?;
     let tokens = tokens.iter().filter(|row| holds(&row.tag, token::leaf_of(tx, row)));
-    let tokens = tokens.filter_map(|row| token::open_record(tx, row).ok()).collect();
+    let tokens = tokens.filter_map(|row| match token::open_record(tx, row) {
+        Err(error) if is_damage(&error) => None,
+        record => Some(record),
+    });
+    let tokens = tokens.collect::<Result<_, _>>()?;
     let known = tx.current.record.audit_count;
     let log = audit::salvage(tx.rows, &tx.daily.audit, &tx.identity, seed, known)?;
     if log.strays > 0 {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{Action, Event, KeyRef};
 use keyvault_core::clock::Moment;
+use keyvault_core::codec::Extensions;
 use keyvault_core::crypto;
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_core::recipe::Recipe;
@@ -220,6 +221,7 @@ pub(crate) fn write_new(
         recipe: None,
         versions: Vec::new(),
         next_version: 1,
+        extensions: Extensions::default(),
     };
     let (value, public) = match new.origin {
         Origin::Given(value) => (value, None),

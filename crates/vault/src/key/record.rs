@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyvault_core::clock::Moment;
-use keyvault_core::codec::{Decoder, Encoder, Malformed};
+use keyvault_core::codec::{Decoder, Encoder, Extensions, Malformed};
 use keyvault_core::crypto::{DIGEST_LEN, Digest};
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_core::recipe::Recipe;
@@ -38,6 +38,7 @@ pub struct KeyRecord {
     pub versions: Vec<Version>,
     /// The number that the next version gets; numbers are never used twice.
     pub next_version: u32,
+    pub extensions: Extensions,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -224,6 +225,7 @@ impl KeyRecord {
             .option(self.recipe.as_ref(), |encoder, recipe| recipe.encode(encoder))
             .u32(self.next_version)
             .list(&self.versions, |encoder, version| version.encode(encoder))
+            .extensions(&self.extensions)
             .finish()
     }
 
@@ -257,6 +259,7 @@ impl KeyRecord {
             recipe: decoder.option(Recipe::decode)?,
             next_version: decoder.u32()?,
             versions: decoder.ascending(Version::decode, |version| &version.number)?,
+            extensions: decoder.extensions()?,
         };
         decoder.end()?;
         if key_record.numbers_hold() { Ok(key_record) } else { Err(Malformed) }
@@ -353,6 +356,7 @@ mod tests {
             recipe: None,
             versions: Vec::new(),
             next_version: 1,
+            extensions: Extensions::default(),
         };
         let with = |from: &[u8], to: &[u8]| {
             let mut bytes = key.encode();

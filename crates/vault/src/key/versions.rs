@@ -235,6 +235,7 @@ mod tests {
             recipe: None,
             versions,
             next_version: 99,
+            extensions: keyvault_core::codec::Extensions::default(),
         }
     }
 

@@ -131,7 +131,7 @@ pub(crate) fn is_signed_by(tx: &Tx<'_>, signer: &Signer, identity: &Identity) ->
     Ok(names && signer.verify(Signed::Record, identity, &row.record, &row.signature).is_ok())
 }
 
-pub(crate) fn newer_field(field: u16) -> StateError {
+fn newer_field(field: u16) -> StateError {
     StateError::Newer { what: format!("the state record has field {field}") }
 }
 

@@ -189,6 +189,7 @@ mod tests {
             recipe: None,
             next_version: u32::try_from(versions.len()).unwrap_or(u32::MAX) + 1,
             versions,
+            extensions: keyvault_core::codec::Extensions::default(),
         })
     }
 

@@ -223,6 +223,7 @@ impl<'g> Granted<'g> {
 
     pub(crate) fn of_bundle(bundle: &'g Bundle) -> Result<Self, TokenError> {
         let grants = bundle.content.grants().map_err(|_| TokenError::BundleDamaged)?;
+        grants.iter().try_for_each(Grant::known)?;
         let grants = grants.into_iter().map(Rc::new).collect();
         Ok(Self { grants, values: Values::Bundle(bundle) })
     }

@@ -49,6 +49,7 @@ pub struct Grant {
     pub(crate) scopes: BTreeSet<Scope>,
     pub(crate) expires: Option<Moment>,
     pub(crate) versions: Vec<GrantedVersion>,
+    pub(crate) extensions: Extensions,
 }
 
 /// One version that is good, and its key.
@@ -164,6 +165,7 @@ impl Grant {
             scopes: key.scopes.clone(),
             expires: key.expires,
             versions,
+            extensions: Extensions::default(),
         }
     }
 
@@ -183,6 +185,7 @@ impl Grant {
                     .fixed(version.key.expose())
                     .fixed(&version.sealed)
             })
+            .extensions(&self.extensions)
             .finish();
         // What the encoder leaves behind is wiped by the allocator.
         SecretBytes::copy_from(&encoded)
@@ -200,6 +203,7 @@ impl Grant {
                 .collect(),
             expires: decoder.option(|decoder| decoder.i64().map(Moment))?,
             versions: decoder.ascending(GrantedVersion::decode, |version| &version.number)?,
+            extensions: decoder.extensions()?,
         };
         decoder.end()?;
         let current = grant.versions.iter().filter(|version| version.state == VersionState::Current);
@@ -224,9 +228,19 @@ impl Grant {
         let context = identity.context(&grant_place(&row.key, &row.token));
         let plain = crypto::open(&keys.grants, GRANT_LABEL, &context, &row.sealed)
             .map_err(|_| damaged("token_grant: does not open"))?;
-        codec::unpad(&plain)
+        let grant = codec::unpad(&plain)
             .and_then(|bytes| Self::decode(row.key, bytes))
-            .map_err(|_| damaged("token_grant: malformed"))
+            .map_err(|_| damaged("token_grant: malformed"))?;
+        grant.known()?;
+        Ok(grant)
+    }
+
+    /// Refuses a grant with a field that must be known to read it.
+    pub(crate) fn known(&self) -> Result<(), TokenError> {
+        match self.extensions.must_be_known() {
+            Some(field) => Err(TokenError::Newer { what: format!("the grant of a key has field {field}") }),
+            None => Ok(()),
+        }
     }
 
     /// The key as the audit log names it; version 0 if none is in use.

@@ -10,7 +10,7 @@ use super::record::TokenRecord;
 use crate::error::VaultError;
 use crate::file::open::{Notice, World};
 use crate::tx::leaf::{self, Kind};
-use crate::tx::{VerifiedTx, damaged, row_place};
+use crate::tx::{VerifiedTx, damaged, known, row_place};
 
 const RECORD_LABEL: &str = "keyvault token record";
 
@@ -72,7 +72,10 @@ pub(crate) fn open_record(tx: &VerifiedTx<'_>, row: &TokenRow) -> Result<TokenRe
     let context = tx.identity.context(&row_place("token", &row.tag, row.revision));
     let plain = crypto::open(&tx.daily.metadata, RECORD_LABEL, &context, &row.sealed)
         .map_err(|_| damaged("token: does not open"))?;
-    codec::unpad(&plain).and_then(TokenRecord::decode).map_err(|_| damaged("token: malformed"))
+    let record =
+        codec::unpad(&plain).and_then(TokenRecord::decode).map_err(|_| damaged("token: malformed"))?;
+    known("the record of a token", &record.extensions)?;
+    Ok(record)
 }
 
 pub(crate) fn find(tx: &mut VerifiedTx<'_>, name: &TokenName) -> Result<Option<TokenRecord>, VaultError> {
@@ -93,6 +96,7 @@ pub(crate) fn put(
     record: &TokenRecord,
     world: &World<'_>,
 ) -> Result<(), VaultError> {
+    tx.rewrites("the record of a token", &record.extensions);
     let tag = tag_of(tx, &record.name);
     let revision = tx.rows.token(&tag)?.map_or(0, |row| row.revision) + 1;
     let padded = codec::pad(&record.encode()).map_err(|_| damaged("token: too long to encode"))?;

@@ -6,7 +6,7 @@ use crate::audit::START;
 use crate::store::TokenId;
 use crate::unlock::token::{Reader, TokenKeys};
 use keyvault_core::clock::Moment;
-use keyvault_core::codec::{Decoder, Encoder, Malformed};
+use keyvault_core::codec::{Decoder, Encoder, Extensions, Malformed};
 use keyvault_core::crypto::{self, Digest, Mac, SealingKey};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::{Scope, TokenName};
@@ -49,6 +49,7 @@ pub struct TokenRecord {
     pub(crate) read: Mark,
     /// How far what was read from bundles has been imported, by the place where it was read.
     pub(crate) places: Vec<([u8; 16], Mark)>,
+    pub(crate) extensions: Extensions,
 }
 
 /// Which view was written last.
@@ -122,6 +123,7 @@ impl TokenRecord {
             .list(&self.places, |encoder, (place, mark)| {
                 encoder.fixed(place).u64(mark.count).fixed(&mark.head)
             })
+            .extensions(&self.extensions)
             .finish()
     }
 
@@ -149,6 +151,7 @@ impl TokenRecord {
             read: Mark::decode(&mut decoder)?,
             places: decoder
                 .ascending(|decoder| Ok((decoder.array()?, Mark::decode(decoder)?)), |(place, _)| place)?,
+            extensions: decoder.extensions()?,
         };
         decoder.end()?;
         Ok(record)

@@ -7,6 +7,7 @@ use crate::state::StateError;
 use crate::store::GrantRow;
 use crate::unlock::token::{Token, TokenKeys};
 use keyvault_core::clock::Moment;
+use keyvault_core::codec::Extensions;
 use keyvault_core::crypto::{self, Digest, SealingKey};
 use keyvault_core::name::{Scope, TokenName};
 
@@ -158,6 +159,7 @@ pub(crate) fn issue(
         read: Mark::START,
         // A chain that was not proved is not kept, and what it knew can be imported again.
         places: if reads.is_empty() { Vec::new() } else { grantee.places },
+        extensions: Extensions::default(),
     };
     let keys = record.keys(&tx.identity);
     let seed = SealingKey::from_bytes(record.first_key.expose()).ok_or_else(|| damaged("token: k₀"))?;

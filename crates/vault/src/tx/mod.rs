@@ -11,12 +11,12 @@ use std::path::Path;
 use crate::audit::{Action, Chain, ChangeMark, Event, HeadMark};
 use crate::state::StateError;
 use crate::state::pin::{self, Memory, Standing};
-use crate::state::record::{Authentic, Record, newer_field};
+use crate::state::record::{Authentic, Record};
 use crate::state::tree::Tree;
 use crate::store::{HIGHEST_SLOT, HeaderRow, KeyRow, SlotRow, StoreError, Tag, Tx};
 use crate::unlock::keys::DailyKeys;
 use keyvault_core::clock::{Moment, Rng};
-use keyvault_core::codec;
+use keyvault_core::codec::{self, Extensions};
 use keyvault_core::crypto::{self, Digest, SealingKey};
 use keyvault_core::identity::{Identity, Place};
 use keyvault_core::name::{KeyName, Scope};
@@ -52,6 +52,8 @@ pub struct VerifiedTx<'a> {
     pub(crate) scope_changes: BTreeMap<Scope, BTreeMap<Tag, bool>>,
     /// Names that come and go with this change.
     pub(crate) name_changes: BTreeMap<KeyName, bool>,
+    /// A record that this change writes anew although a later version put something into it.
+    newer: Option<String>,
     /// The change's number is above this.
     pub(crate) floor: u64,
     /// Whether there is a token, once that was asked.
@@ -112,6 +114,7 @@ impl<'a> VerifiedTx<'a> {
             leaf_changes: BTreeMap::new(),
             scope_changes: BTreeMap::new(),
             name_changes: BTreeMap::new(),
+            newer: None,
             floor: 0,
             has_tokens: None,
             touched: BTreeMap::new(),
@@ -284,6 +287,7 @@ impl<'a> VerifiedTx<'a> {
     /// Writes a key's metadata under its next revision.
     pub(crate) fn put_key(&mut self, key: &mut KeyRecord, rng: &dyn Rng) -> Result<(), VaultError> {
         key.revision += 1;
+        self.rewrites("the record of a key", &key.extensions);
         let tag = self.key_tag(&key.name);
         let padded = codec::pad(&key.encode()).map_err(|_| damaged("item: too long to encode"))?;
         let context = self.identity.context(&row_place("item", &tag, key.revision));
@@ -370,13 +374,20 @@ impl<'a> VerifiedTx<'a> {
         self.current.record.change.max(self.floor) + 1
     }
 
-    /// A later version may keep something in the record that follows from the rows. Only a change that takes something
-    /// away, or seals everything anew, copies what is not known here.
-    fn may_rewrite_record(&self, action: Action) -> Result<(), StateError> {
+    /// Notes that this change writes a record anew, whose extensions no version before a later one knows.
+    pub(crate) fn rewrites(&mut self, what: &str, extensions: &Extensions) {
+        if let Some(field) = extensions.first() {
+            self.newer.get_or_insert_with(|| format!("{what} has field {field}"));
+        }
+    }
+
+    /// What a later version keeps in an extension may follow from what this change alters. Only a change that takes
+    /// something away, or seals everything anew, copies what is not known here.
+    fn may_rewrite(&self, action: Action) -> Result<(), StateError> {
         use Action::{Adopt, Recover, Rekey, Remove, Restore, Revoke, Token};
-        match self.current.record.extensions.first() {
-            Some(field) if !matches!(action, Adopt | Recover | Rekey | Remove | Restore | Revoke | Token) => {
-                Err(newer_field(field))
+        match &self.newer {
+            Some(what) if !matches!(action, Adopt | Recover | Rekey | Remove | Restore | Revoke | Token) => {
+                Err(StateError::Newer { what: what.clone() })
             }
             _ => Ok(()),
         }
@@ -384,10 +395,12 @@ impl<'a> VerifiedTx<'a> {
 
     /// Ends a change: scopes, names, tokens, tree, event, record.
     pub(crate) fn seal_change(&mut self, event: Event, world: &World<'_>) -> Result<Authentic, VaultError> {
-        self.may_rewrite_record(event.action)?;
+        let extensions = self.current.record.extensions.clone();
+        self.rewrites("the state record", &extensions);
         self.apply_scope_changes(world.rng)?;
         self.apply_directory_changes(world.rng)?;
         token::apply_changes(self, world)?;
+        self.may_rewrite(event.action)?;
         let number = self.next_change();
         let changes = std::mem::take(&mut self.leaf_changes);
         let root = self.tree.apply(&changes)?.ok_or_else(|| damaged("node: the tree is empty"))?;
@@ -401,7 +414,7 @@ impl<'a> VerifiedTx<'a> {
             audit_head: chain.head,
             signer: self.daily.signing.signer().id(),
             previous: self.current.hash,
-            extensions: self.current.record.extensions.clone(),
+            extensions,
         };
         self.current = record.store(self.rows, &self.daily.signing, &self.daily.state, &self.identity)?;
         Ok(self.current.clone())
@@ -414,6 +427,14 @@ pub(crate) fn row_place<'p>(table: &'p str, row: &'p [u8], revision: u64) -> Pla
 
 pub(crate) fn version_place<'p>(table: &'p str, key_id: &'p [u8; 16], version: u32) -> Place<'p> {
     Place { table, row: key_id, version, field: "sealed", revision: 0, bound: &[] }
+}
+
+/// Refuses a structure with a field that must be known to read it.
+pub(crate) fn known(what: &str, extensions: &Extensions) -> Result<(), StateError> {
+    match extensions.must_be_known() {
+        Some(field) => Err(StateError::Newer { what: format!("{what} has field {field}") }),
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn damaged(what: &str) -> VaultError {

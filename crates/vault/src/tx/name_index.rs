@@ -7,17 +7,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::store::{DirectoryRow, Tag};
 use keyvault_core::clock::Rng;
-use keyvault_core::codec::{self, Decoder, Encoder, Malformed};
+use keyvault_core::codec::{self, Decoder, Encoder, Extensions, Malformed};
 use keyvault_core::crypto;
 use keyvault_core::name::similar::nearest;
 use keyvault_core::name::{KeyName, Scope};
 
 use super::leaf::Kind;
-use super::{VerifiedTx, damaged, row_place};
+use super::{VerifiedTx, damaged, known, row_place};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault};
 
 const DIRECTORY_LABEL: &str = "keyvault directory";
+
+/// Names that stand in one row.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Bucket {
+    pub(crate) names: BTreeSet<KeyName>,
+    extensions: Extensions,
+}
 
 /// Every name and every scope, as completion and suggestions need them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,7 +53,7 @@ pub fn names(vault: &mut Vault, access: &Access) -> Result<Names, VaultError> {
         for row in &rows {
             let tag = tx.directory_tag(row.bucket);
             tx.expect_leaf(&tag, Some(tx.directory_leaf(row)), "directory")?;
-            names.keys.append(&mut tx.open_directory(row)?);
+            names.keys.append(&mut tx.open_directory(row)?.names);
         }
         let mut scopes = Vec::new();
         tx.rows.each_scope(|row| {
@@ -72,7 +79,7 @@ impl VerifiedTx<'_> {
         })?;
         let mut names = BTreeSet::new();
         for row in &rows {
-            names.append(&mut self.open_directory(row)?);
+            names.append(&mut self.open_directory(row)?.names);
         }
         Ok(nearest(names, wanted.as_str(), KeyName::as_str))
     }
@@ -99,11 +106,13 @@ impl VerifiedTx<'_> {
         self.row_leaf(Kind::Directory, &self.directory_tag(row.bucket), row.revision, &row.sealed)
     }
 
-    pub(crate) fn open_directory(&self, row: &DirectoryRow) -> Result<BTreeSet<KeyName>, VaultError> {
+    pub(crate) fn open_directory(&self, row: &DirectoryRow) -> Result<Bucket, VaultError> {
         let context = self.identity.context(&row_place("directory", &[row.bucket], row.revision));
         let plain = crypto::open(&self.daily.metadata, DIRECTORY_LABEL, &context, &row.sealed)
             .map_err(|_| damaged("directory: does not open"))?;
-        codec::unpad(&plain).and_then(decode).map_err(|_| damaged("directory: malformed"))
+        let bucket = codec::unpad(&plain).and_then(decode).map_err(|_| damaged("directory: malformed"))?;
+        known("a record of names", &bucket.extensions)?;
+        Ok(bucket)
     }
 
     pub(crate) fn apply_directory_changes(&mut self, rng: &dyn Rng) -> Result<(), VaultError> {
@@ -128,7 +137,7 @@ impl VerifiedTx<'_> {
         let leaf = row.as_ref().map(|row| self.directory_leaf(row));
         self.expect_leaf(&tag, leaf, "directory")?;
         let before = row.as_ref().map(|row| self.open_directory(row)).transpose()?.unwrap_or_default();
-        let mut names = before.clone();
+        let mut names = before.names.clone();
         for (name, there) in changes {
             if there {
                 names.insert(name);
@@ -136,7 +145,7 @@ impl VerifiedTx<'_> {
                 names.remove(&name);
             }
         }
-        if names == before {
+        if names == before.names {
             return Ok(());
         }
         if names.is_empty() {
@@ -144,7 +153,9 @@ impl VerifiedTx<'_> {
             self.leaf_changes.insert(tag, None);
             return Ok(());
         }
-        let padded = codec::pad(&encode(&names)).map_err(|_| damaged("directory: too long to encode"))?;
+        let after = Bucket { names, extensions: before.extensions };
+        self.rewrites("a record of names", &after.extensions);
+        let padded = codec::pad(&encode(&after)).map_err(|_| damaged("directory: too long to encode"))?;
         let revision = row.map_or(0, |row| row.revision) + 1;
         let context = self.identity.context(&row_place("directory", &[bucket], revision));
         let sealed = crypto::seal(&self.daily.metadata, DIRECTORY_LABEL, &context, padded.expose(), rng)?;
@@ -154,18 +165,26 @@ impl VerifiedTx<'_> {
     }
 }
 
-fn encode(names: &BTreeSet<KeyName>) -> Vec<u8> {
-    let names: Vec<_> = names.iter().collect();
-    Encoder::new().list(&names, |encoder, name| encoder.bytes(name.as_str().as_bytes())).finish()
+fn encode(bucket: &Bucket) -> Vec<u8> {
+    let names: Vec<_> = bucket.names.iter().collect();
+    Encoder::new()
+        .list(&names, |encoder, name| encoder.bytes(name.as_str().as_bytes()))
+        .extensions(&bucket.extensions)
+        .finish()
 }
 
-fn decode(bytes: &[u8]) -> Result<BTreeSet<KeyName>, Malformed> {
+fn decode(bytes: &[u8]) -> Result<Bucket, Malformed> {
     let mut decoder = Decoder::new(bytes);
     let name = |decoder: &mut Decoder<'_>| KeyName::parse(decoder.text()?).map_err(|_| Malformed);
     let names = decoder.ascending(name, |name| name)?;
+    let extensions = decoder.extensions()?;
     decoder.end()?;
     // An empty bucket has no row.
-    if names.is_empty() { Err(Malformed) } else { Ok(names.into_iter().collect()) }
+    if names.is_empty() {
+        Err(Malformed)
+    } else {
+        Ok(Bucket { names: names.into_iter().collect(), extensions })
+    }
 }
 
 /// The bucket of a name whose key has this tag: the first six bits.
@@ -181,9 +200,11 @@ mod tests {
     #[test]
     fn fuzz_row_names_out_of_order_or_repeated_are_malformed() -> Result<(), keyvault_core::name::NameError> {
         let names = ["a", "b"].into_iter().map(KeyName::parse).collect::<Result<BTreeSet<_>, _>>()?;
-        assert_eq!(decode(&encode(&names)), Ok(names));
+        let bucket = Bucket { names, ..Bucket::default() };
+        assert_eq!(decode(&encode(&bucket)), Ok(bucket));
         for names in [["b", "a"], ["a", "a"]] {
-            let bytes = Encoder::new().list(&names, |encoder, name| encoder.bytes(name.as_bytes())).finish();
+            let bytes =
+                Encoder::new().list(&names, |encoder, name| encoder.bytes(name.as_bytes())).u32(0).finish();
             assert_eq!(decode(&bytes), Err(Malformed), "{names:?}");
         }
         Ok(())

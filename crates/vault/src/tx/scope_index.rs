@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use crate::state::StateError;
 use crate::store::{ScopeRow, Tag};
 use keyvault_core::clock::Rng;
-use keyvault_core::codec::{self, Decoder, Encoder};
+use keyvault_core::codec::{self, Decoder, Encoder, Extensions};
 use keyvault_core::crypto::{self, Digest};
 use keyvault_core::name::Scope;
 
 use super::leaf::Kind;
-use super::{VerifiedTx, damaged, row_place};
+use super::{VerifiedTx, damaged, known, row_place};
 use crate::error::VaultError;
 use crate::key::record::KeyRecord;
 
@@ -21,6 +21,7 @@ pub(crate) struct ScopeSummary {
     pub(crate) name: Scope,
     pub(crate) count: u32,
     pub(crate) members: Digest,
+    extensions: Extensions,
 }
 
 impl VerifiedTx<'_> {
@@ -40,10 +41,10 @@ impl VerifiedTx<'_> {
     /// The members of a scope, verified to be all of them; empty if there is no such scope, which is proved too.
     pub(crate) fn scope_members(&mut self, scope: &Scope) -> Result<Vec<Tag>, VaultError> {
         let tag = self.tag(Kind::Scope, scope.as_str().as_bytes());
-        Ok(self.scope_row(&tag)?.map_or_else(Vec::new, |(_, members)| members))
+        Ok(self.scope_row(&tag)?.map_or_else(Vec::new, |(_, _, members)| members))
     }
 
-    fn scope_row(&mut self, tag: &Tag) -> Result<Option<(ScopeRow, Vec<Tag>)>, VaultError> {
+    fn scope_row(&mut self, tag: &Tag) -> Result<Option<(ScopeRow, ScopeSummary, Vec<Tag>)>, VaultError> {
         let row = self.rows.scope(tag)?;
         let leaf = row.as_ref().map(|row| self.row_leaf(Kind::Scope, tag, row.revision, &row.sealed));
         self.expect_leaf(tag, leaf, "scope")?;
@@ -53,7 +54,7 @@ impl VerifiedTx<'_> {
         let right = u32::try_from(members.len()) == Ok(summary.count)
             && self.members_digest(tag, &members) == summary.members;
         if right {
-            Ok(Some((row, members)))
+            Ok(Some((row, summary, members)))
         } else {
             Err(StateError::Mismatch { what: "scope_member".to_owned() }.into())
         }
@@ -63,19 +64,22 @@ impl VerifiedTx<'_> {
         let context = self.identity.context(&row_place("scope", &row.tag, row.revision));
         let plain = crypto::open(&self.daily.metadata, SCOPE_LABEL, &context, &row.sealed)
             .map_err(|_| damaged("scope: does not open"))?;
-        codec::unpad(&plain)
+        let summary = codec::unpad(&plain)
             .and_then(|bytes| {
                 let mut decoder = Decoder::new(bytes);
                 let summary = ScopeSummary {
                     name: Scope::parse(decoder.text()?).map_err(|_| codec::Malformed)?,
                     count: decoder.u32()?,
                     members: decoder.array()?,
+                    extensions: decoder.extensions()?,
                 };
                 decoder.end()?;
                 // A scope without members has no row.
                 if summary.count == 0 { Err(codec::Malformed) } else { Ok(summary) }
             })
-            .map_err(|_| damaged("scope: malformed"))
+            .map_err(|_| damaged("scope: malformed"))?;
+        known("the record of a scope", &summary.extensions)?;
+        Ok(summary)
     }
 
     pub(crate) fn members_digest(&self, scope: &Tag, members: &[Tag]) -> Digest {
@@ -96,7 +100,10 @@ impl VerifiedTx<'_> {
         rng: &dyn Rng,
     ) -> Result<(), VaultError> {
         let tag = self.tag(Kind::Scope, scope.as_str().as_bytes());
-        let revision = self.scope_row(&tag)?.map_or(0, |(row, _)| row.revision) + 1;
+        let before = self.scope_row(&tag)?;
+        let revision = before.as_ref().map_or(0, |(row, ..)| row.revision) + 1;
+        let extensions = before.map(|(_, summary, _)| summary.extensions).unwrap_or_default();
+        self.rewrites("the record of a scope", &extensions);
         for (key, member) in moves {
             if *member {
                 self.rows.put_scope_member(&tag, key)?;
@@ -114,6 +121,7 @@ impl VerifiedTx<'_> {
             .bytes(scope.as_str().as_bytes())
             .u32(u32::try_from(members.len()).map_err(|_| damaged("scope: too many members"))?)
             .fixed(&self.members_digest(&tag, &members))
+            .extensions(&extensions)
             .finish();
         let padded = codec::pad(&summary).map_err(|_| damaged("scope: too long to encode"))?;
         let context = self.identity.context(&row_place("scope", &tag, revision));

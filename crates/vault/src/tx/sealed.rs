@@ -10,7 +10,7 @@ use keyvault_core::secret::SecretBytes;
 use keyvault_os::process::cores::on_all_cores;
 
 use super::leaf::{self, Kind};
-use super::{damaged, row_place, version_place};
+use super::{damaged, known, row_place, version_place};
 use crate::error::VaultError;
 use crate::key::record::{FINGERPRINT_LEN, KeyRecord, Version};
 
@@ -32,9 +32,11 @@ impl Opener<'_> {
         let context = self.identity.context(&row_place("item", &row.tag, row.revision));
         let plain = crypto::open(&self.keys.metadata, KEY_LABEL, &context, &row.sealed)
             .map_err(|_| damaged("item: the metadata does not open"))?;
-        codec::unpad(&plain)
+        let key = codec::unpad(&plain)
             .and_then(|bytes| KeyRecord::decode(bytes, row.revision))
-            .map_err(|_| damaged("item: the metadata is malformed"))
+            .map_err(|_| damaged("item: the metadata is malformed"))?;
+        known("the record of a key", &key.extensions)?;
+        Ok(key)
     }
 
     /// Opens rows that must all be leaves of the tree; `leaves` are ordered by tag.
