@@ -2,7 +2,7 @@
 
 from codec import decode, option_u64, u64, unpad, with_length
 from crypto import derive, equal, mac
-from failure import Damaged, Malformed, NotSealed
+from failure import Damaged, Malformed, Newer, NotSealed
 
 ACTIONS = set(
     "init unlock generate add edit remove import export exec reveal adopt rotate rollback revoke passwd recover rekey"
@@ -15,7 +15,11 @@ class Event:
     """An event's structure, out of its padding."""
 
     def __init__(self, plain):
-        decode(unpad(plain), self._read)
+        try:
+            decode(unpad(plain), self._read)
+        except Newer:
+            # No version adds an even field to an event (§3).
+            raise Malformed from None
         if self.action not in ACTIONS or self.outcome > 1:
             raise Malformed
 
@@ -32,6 +36,7 @@ class Event:
         self.keys = reader.list(lambda: (reader.text(), reader.u32()))
         self.detail = reader.text()
         self.change, self.before = reader.option(lambda: (reader.u64(), reader.take(32))) or (None, None)
+        reader.extensions()
 
 
 def open_event(keys, place, before, sealed):

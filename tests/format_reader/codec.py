@@ -13,6 +13,7 @@ class Reader:
     def __init__(self, data):
         self.data = data
         self.place = 0
+        self._newer = False
 
     def take(self, length):
         if length > len(self.data) - self.place:
@@ -58,17 +59,16 @@ class Reader:
         return [read() for _ in range(self.u32())]
 
     def extensions(self):
-        """`list(u16 field ‖ bytes(x))`; no field is defined, so every even one is too new (§3)."""
-        fields = self.list(lambda: (self.u16(), self.bytes()))
-        numbers = [number for number, _ in fields]
+        """`list(u16 field ‖ bytes(x))`; no field is defined, so every even one is of a later version (§3)."""
+        numbers = [number for number, _ in self.list(lambda: (self.u16(), self.bytes()))]
         ascending(numbers)
-        if any(number % 2 == 0 for number in numbers):
-            raise Newer
-        return fields
+        self._newer = any(number % 2 == 0 for number in numbers)
 
     def end(self):
         if self.place != len(self.data):
             raise Malformed
+        if self._newer:
+            raise Newer
 
 
 def decode(data, read):

@@ -43,3 +43,13 @@ class Damaged(Failure):
 
 class Alarm(Failure):
     kind = "alarm"
+
+
+def structure(make, malformed, newer):
+    """What `make` makes of a structure, or the failure for one that is malformed or of a later version (§3)."""
+    try:
+        return make()
+    except Newer:
+        raise Format(newer) from None
+    except Malformed:
+        raise Damaged(malformed) from None

@@ -77,7 +77,7 @@ def column(table, name, value):
     if name in HIGHEST:
         if value is None and (table, name) == ("audit", "change"):
             return None
-        if type(value) is int and 0 <= value <= HIGHEST[name]:
+        if type(value) is int and (0 <= value <= HIGHEST[name] or (table, name) == ("slot", "id")):
             return value
     elif name == "written_by":
         try:

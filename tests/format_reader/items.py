@@ -82,6 +82,7 @@ class Item:
         self.recipe = reader.option(lambda: Recipe(reader))
         self.next_version = reader.u32()
         self.versions = reader.list(lambda: Version(reader))
+        reader.extensions()
 
 
 class Scope:
@@ -97,12 +98,18 @@ class Scope:
         self.name = reader.text()
         self.count = reader.u32()
         self.digest = reader.take(16)
+        reader.extensions()
 
 
-def names(plain):
+class Names:
     """A bucket's names, out of their padding."""
-    found = decode(unpad(plain), lambda reader: reader.list(reader.text))
-    ascending([grammar.name(name).encode() for name in found])
-    if not found:
-        raise Malformed
-    return found
+
+    def __init__(self, plain):
+        decode(unpad(plain), self._read)
+        ascending([grammar.name(name).encode() for name in self.names])
+        if not self.names:
+            raise Malformed
+
+    def _read(self, reader):
+        self.names = reader.list(reader.text)
+        reader.extensions()

@@ -1,14 +1,18 @@
 #!/usr/bin/python3
-"""A second implementation of docs/FORMAT.md, as a reader; the section of each rule stands in brackets beside it.
+"""A second implementation of docs/FORMAT.md, as a reader. Comments cite its sections (§).
 
 `reader.py TESTKIT` makes the vault of each vector, opens it with the vector's credential, takes the vector's steps, and
-prints a line for each: its name and the outcome. It looks at no `expect` and no `reason` to come to it.
+prints a line with what came of it: `NAME: success CONTENT`, or `NAME: KIND at STEP: REASON`, and behind a comma the row
+of the vector if a check of the whole vault names it.
 """
+
+import sys
+
+sys.dont_write_bytecode = True
 
 import json
 import os
 import sqlite3
-import sys
 import tempfile
 
 import contents
@@ -16,8 +20,7 @@ from bearer import BearerVault
 from bundle import open_bundle
 from check import check
 from failure import Damaged, Failure
-from slots import KEY_FILE, KEYRING, KEYRING as _, PASSPHRASE, RECOVERY_CODE
-from slots import KeyFile, KeyringEntry, Passphrase, RecoveryCode
+from slots import KEY_FILE, KEYRING, PASSPHRASE, RECOVERY_CODE, KeyFile, KeyringEntry, Passphrase, RecoveryCode
 from tokens import Token
 from vault import Vault
 from vectors import Vector
@@ -26,16 +29,15 @@ KINDS = {PASSPHRASE: "passphrase", RECOVERY_CODE: "recovery code", KEYRING: "key
 
 
 class Stopped(Exception):
-    """A step that failed."""
+    """A step that failed, and the row that a check names."""
 
-    def __init__(self, step, failure):
-        super().__init__(step, failure)
-        self.step = step
-        self.failure = failure
+    def __init__(self, step, failure, row=None):
+        super().__init__(step, failure, row)
+        self.step, self.failure, self.row = step, failure, row
 
 
 def take(step, action):
-    """What a step gives, or at which it stopped."""
+    """What a step gives, or at which it stopped. Where SQLite stumbles, its pages do not hold together."""
     try:
         return action()
     except Failure as failure:
@@ -58,6 +60,7 @@ def credential(vector):
 
 
 def pin(vector):
+    """Number, hash, and epoch or None, of what was seen last (§11)."""
     if vector["pin"] is None:
         return None
     number, state, *epoch = vector["pin"].split()
@@ -66,54 +69,52 @@ def pin(vector):
 
 def owner(vector, path):
     """The steps of a vault's owner: all of them, or `open`, `state`, and the one that the vector names."""
-    now = int(vector["now"])
     vault = take("open", lambda: Vault(path, credential(vector), pin(vector)))
     try:
         take("state", vault.state)
         if vector["step"] in (None, "open", "state"):
-            return everything(vault, now)
+            return everything(vault, int(vector["now"]))
+        found = take("check", lambda: check(vault))
         verb, _, name = vector["step"].partition(" ")
-        found = check_of(vault)
-        if verb not in ("check", "ways"):
-            action = getattr(vault, verb)
-            try:
-                take(vector["step"], lambda: action(name) if name else action())
-            except Stopped as stopped:
-                stopped.row = row_of(vector, found)
-                raise
-            return "passed"
+        if verb == "check":
+            raise finding(vector, found)
         if verb == "ways":
-            found = [(f"slot {number}", failure.reason) for number, failure in vault.ways()[1].items()]
-        return f"{verb}: " + ", ".join(f"{reason} {row}" for row, reason in found if row == vector["row"])
+            raise finding(vector, [(f"slot {number}", failure) for number, failure in vault.ways()[1].items()])
+        step = getattr(vault, verb)
+        try:
+            take(vector["step"], lambda: step(name) if name else step())
+        except Stopped as stopped:
+            named = any(row == vector["row"] for row, _ in found)
+            raise Stopped(stopped.step, stopped.failure, vector["row"] if named else None) from None
+        raise Stopped(vector["step"], Damaged("nothing"))
     finally:
         vault.close()
 
 
-def check_of(vault):
-    return take("check", lambda: check(vault))
-
-
-def row_of(vector, found):
-    return next((row for row, _ in found if row == vector["row"]), None)
+def finding(vector, found):
+    """The finding that the vector names, or else all of them: a step may find more than one row at fault."""
+    for row, failure in found:
+        if (row, failure.reason) == (vector["row"], vector["reason"]):
+            return Stopped(vector["step"], failure, row)
+    return Stopped(vector["step"], Damaged("; ".join(f"{failure.reason}, {row}" for row, failure in found)))
 
 
 def everything(vault, now):
     """All steps, and what the vault holds."""
     listed = take("list", vault.list)
     read = [take(f"read {item.name}", lambda: vault.read(item.name)) for item in listed]
-    names, scope_rows = take("names", vault.names)
+    _, scope_rows = take("names", vault.names)
     scopes = {}
     for scope in scope_rows:
         members = take(f"scope {scope.name}", lambda: vault.scope(scope.name))
         scopes[scope.name] = sorted(item.name for item, _ in members)
     known, passed_over = take("ways", vault.ways)
     for number, failure in passed_over.items():
-        raise Stopped("ways", failure)
+        raise Stopped("ways", failure, f"slot {number}")
     events = take("log", vault.log)
     take("tokens", vault.tokens)
-    found = check_of(vault)
-    if found:
-        raise Stopped("check", Damaged(f"{found[0]}"))
+    for row, failure in take("check", lambda: check(vault)):
+        raise Stopped("check", failure, row)
     slots = {number: KINDS[kind] for number, kind in known.items()}
     return contents.owners(vault, read, scopes, slots, len(events), now)
 
@@ -128,14 +129,14 @@ def bearer(vector, path):
     vault = take("open", lambda: BearerVault(path, token, pin(vector)))
     try:
         take("granted", lambda: vault.granted(now))
-        taken = lambda item: take(f"take {vault.grants[item].name}", lambda: vault.take(item))
-        return contents.bearers(vault.grants, taken, now)
+        values = lambda item: take(f"take {vault.grants[item].name}", lambda: vault.take(item))
+        return contents.bearers(vault.grants, values, now)
     finally:
         vault.close()
 
 
 def outcome(vector, testkit):
-    """A vector's outcome as a line."""
+    """What came of a vector's vault."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "vault.db")
         if vector["base"] is not None:
@@ -143,15 +144,13 @@ def outcome(vector, testkit):
         try:
             given = (bearer if vector["token"] is not None else owner)(vector, path)
         except Stopped as stopped:
-            row = getattr(stopped, "row", None)
-            line = f"{stopped.failure.kind} at {stopped.step}: {stopped.failure.reason}"
-            return f"{line}, {row}" if row else line
-    if isinstance(given, str):
-        return given
-    with open(os.path.join(testkit, "contents", f"{vector['content']}.json"), encoding="utf-8") as file:
-        if json.load(file) != given:
-            return f"success with other contents: {json.dumps(given, sort_keys=True)}"
-    return f"success: {vector['content']}"
+            row = f", {stopped.row}" if stopped.row else ""
+            return f"{stopped.failure.kind} at {stopped.step}: {stopped.failure.reason}{row}"
+    if vector["content"] is not None:
+        with open(os.path.join(testkit, "contents", f"{vector['content']}.json"), encoding="utf-8") as file:
+            if json.load(file) == given:
+                return f"success {vector['content']}"
+    return f"success with {json.dumps(given, sort_keys=True)}"
 
 
 def main(testkit):

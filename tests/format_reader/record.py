@@ -2,7 +2,7 @@
 
 from codec import decode, with_length
 from crypto import equal, mac, sha256
-from failure import Damaged, Format, Malformed, Newer
+from failure import Damaged, structure
 
 EPOCHS_SIGNER = 1
 
@@ -16,12 +16,7 @@ class Record:
         self.hash = sha256(self.both)
         if not equal(mac(keys["state"], b"keyvault state record", self.both), stored):
             raise Damaged("record")
-        try:
-            decode(self.bytes, self._read)
-        except Newer:
-            raise Format("record-newer") from None
-        except Malformed:
-            raise Damaged("record") from None
+        structure(lambda: decode(self.bytes, self._read), "record", "record-newer")
         if (self._format, self._vault_id, self._epoch) != (1, keys.vault_id, keys.epoch) or self.signer_kind != EPOCHS_SIGNER:
             raise Damaged("record")
 

@@ -5,7 +5,7 @@ import zlib
 import grammar
 from codec import ascending, decode, unpad
 from crypto import VIEW, Keys, derive, sha256, signer_id, verifies
-from failure import Damaged, Format, Locked, Malformed, Newer
+from failure import Damaged, Locked, Malformed, NotSealed, structure
 from slots import BLANK
 
 BEARER = 1
@@ -68,6 +68,7 @@ class TokenRecord:
         self.reads = reader.u64()
         self.last_mac = reader.take(32)
         self.places = reader.list(lambda: (reader.take(16), reader.u64(), reader.take(32)))
+        reader.extensions()
 
     def keys(self, vault_id, epoch):
         return Keys(vault_id, epoch, self.reader, "token")
@@ -110,12 +111,7 @@ def signed_view(plain, token, change, keys, signer, signer_identity):
         raise Damaged("view-malformed") from None
     if signer_id(signer) != signer_identity or not verifies(signer, signature, VIEW, keys.vault_id, keys.epoch, text):
         raise Damaged("view-origin")
-    try:
-        return View(text, token, change)
-    except Newer:
-        raise Format("view-newer") from None
-    except Malformed:
-        raise Damaged("view-malformed") from None
+    return structure(lambda: View(text, token, change), "view-malformed", "view-newer")
 
 
 class GrantedVersion:
@@ -147,6 +143,7 @@ class Grant:
         self.scopes = reader.list(reader.text)
         self.expires = reader.option(reader.i64)
         self.versions = reader.list(lambda: GrantedVersion(reader))
+        reader.extensions()
 
     def current(self):
         return next((version for version in self.versions if version.state == CURRENT), None)
@@ -162,7 +159,12 @@ class Grant:
 
 
 def open_grant(keys, token, item, sealed):
-    return Grant(unpad(keys.open("grants", "token grant", sealed, "token_grant", item, bound=token)))
+    """A grant in its place in the vault."""
+    try:
+        plain = keys.open("grants", "token grant", sealed, "token_grant", item, bound=token)
+    except NotSealed:
+        raise Damaged("grant-seal") from None
+    return structure(lambda: Grant(unpad(plain)), "grant-malformed", "grant-newer")
 
 
 def grants_hash(rows):

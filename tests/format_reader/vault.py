@@ -5,9 +5,9 @@ import slots
 import tree
 from codec import u8, u32, unpad
 from crypto import digest, epochs_signer, equal, mac, sha256
-from failure import Alarm, Damaged, Failure, Hostile, Malformed, NotSealed
+from failure import Alarm, Damaged, Failure, Hostile, Malformed, NotSealed, structure
 from file import VaultFile
-from items import Item, Scope, names
+from items import Item, Names, Scope
 from record import Record
 from tokens import TokenRecord
 from tree import DIRECTORY, HEADER, KEY, SCOPE, SLOT, TOKEN, TOKENS
@@ -128,10 +128,7 @@ class Vault:
     def item_at(self, at):
         row = self.file.first("item", "tag = ?", at)
         plain = self._sealed_row(KEY, "item", "item", at, row and (row[1], row[2], at))
-        try:
-            return None if plain is None else Item(plain)
-        except Malformed:
-            raise Damaged("item-malformed") from None
+        return None if plain is None else structure(lambda: Item(plain), "item-malformed", "row-newer")
 
     def read(self, name):
         """A key with the values of its versions by number; None if it is proved that there is none."""
@@ -195,10 +192,7 @@ class Vault:
     def scope_at(self, at):
         row = self.file.first("scope", "tag = ?", at)
         plain = self._sealed_row(SCOPE, "scope", "scope", at, row and (row[1], row[2], at))
-        try:
-            return None if plain is None else Scope(plain)
-        except Malformed:
-            raise Damaged("scope-malformed") from None
+        return None if plain is None else structure(lambda: Scope(plain), "scope-malformed", "row-newer")
 
     def members(self, at):
         return [row[1] for row in self.file.select("scope_member", "scope = ? ORDER BY item", at)]
@@ -230,10 +224,7 @@ class Vault:
         row = self.file.first("directory", "bucket = ?", number)
         at = tree.tag(self.keys, DIRECTORY, u8(number))
         plain = self._sealed_row(DIRECTORY, "names", "directory", at, row and (row[1], row[2], u8(number)))
-        try:
-            return None if plain is None else names(plain)
-        except Malformed:
-            raise Damaged("names-malformed") from None
+        return None if plain is None else structure(lambda: Names(plain).names, "names-malformed", "row-newer")
 
     def names(self):
         """Names of all keys, and of all scopes."""
@@ -279,11 +270,10 @@ class Vault:
         if self.tree.leaf(at) != tree.row_leaf(self.keys, TOKEN, at, revision, sealed):
             raise Damaged("tree-token")
         try:
-            return TokenRecord(self.keys.open("metadata", "token record", sealed, "token", at, revision=revision))
+            plain = self.keys.open("metadata", "token record", sealed, "token", at, revision=revision)
         except NotSealed:
             raise Damaged("token-seal") from None
-        except Malformed:
-            raise Damaged("token-malformed") from None
+        return structure(lambda: TokenRecord(plain), "token-malformed", "row-newer")
 
     def tokens(self):
         """All records of tokens."""
