@@ -6,20 +6,20 @@ from crypto import BUNDLE, signer_id, verifies
 from failure import Damaged, Foreign, Format, Locked, Malformed, Newer, NotSealed
 from tokens import Grant, Head
 
-FIRST_LINE = b"keyvault bundle 1"
-WHITE = b" \t\n\f\r"
+FIRST_LINE = "keyvault bundle 1"
+# White_Space of Unicode.
+WHITE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
 
-def _sealed(text):
+def _sealed(data):
     """The bytes below the first line."""
     try:
-        text.decode("utf-8")
+        lines = data.decode("utf-8").split("\n")
     except UnicodeDecodeError:
         raise Foreign("not-a-bundle") from None
-    lines = [line.strip(WHITE) for line in text.strip(WHITE).split(b"\n")]
-    if lines[0] != FIRST_LINE:
+    if lines[0].rstrip(WHITE) != FIRST_LINE:
         raise Foreign("not-a-bundle")
-    return base64_bytes(b"".join(lines[1:]))
+    return base64_bytes("".join(line.strip(WHITE) for line in lines[1:]).encode())
 
 
 class Content:

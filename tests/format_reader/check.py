@@ -13,7 +13,7 @@ import tree
 from codec import u8
 from crypto import STATE_RECORD, digest, sha256, signer_id, verifies
 from failure import Damaged, Failure, Malformed, Newer, NotSealed
-from items import Item, Scope
+from items import Item
 from tokens import TokenRecord, grants_hash, open_grant, signed_view
 
 
@@ -69,9 +69,10 @@ class _Check:
     def record(self):
         """The record's signature, and the entry that it names."""
         vault, record = self.vault, self.vault.record
-        signed = verifies(
-            vault.signer, record.signature, STATE_RECORD, vault.vault_id, vault.epoch, record.bytes
-        )
+        try:
+            signed = verifies(vault.signer, record.signature, STATE_RECORD, vault.vault_id, vault.epoch, record.bytes)
+        except Newer:
+            signed = False
         if not signed or signer_id(vault.signer) != record.signer_id or not vault.signs(vault.signer):
             self.find("state", "record-signature")
         place = record.audit_count - 1
@@ -193,17 +194,16 @@ class _Check:
     def reads(self, record):
         """A token's chain: from its own k₀ to its head, through what the record names (§10)."""
         keys = record.keys(self.vault.vault_id, self.vault.epoch)
-        rows = {seq: (None, stored, sealed) for token, seq, stored, sealed in self.rows["token_audit"] if token == record.id}
+        own = (row[1:] for row in self.rows["token_audit"] if row[0] == record.id)
+        rows = {seq: (None, stored, sealed) for seq, stored, sealed in own}
         head = next((row[1:] for row in self.rows["token_audit_head"] if row[0] == record.id), None)
+        if head is None:
+            raise Damaged("reads-chain")
         try:
-            if head is None:
-                holds = not rows and record.reads == 0
-                events = []
-            else:
-                events = audit.verify(keys, record.first_key, head, max(rows, default=None), rows.get)
-                holds = record.reads <= len(events)
+            events = audit.verify(keys, record.first_key, head, max(rows, default=None), rows.get)
         except Failure:
             raise Damaged("reads-chain") from None
+        holds = record.reads <= len(events)
         passed = events[record.reads - 1][1] if holds and record.reads else audit.NO_MAC
         if not holds or passed != record.last_mac:
             raise Damaged("reads-chain")
@@ -280,9 +280,10 @@ class _Check:
             if key[:2] == value[:2] == (item, number)
         ):
             try:
-                return self.keys.open("wrapping", "version key", sealed, "version_key", item_id, version), sha256(value[2])
+                key = self.keys.open("wrapping", "version key", sealed, "version_key", item_id, version)
             except NotSealed:
                 return None
+            return key, sha256(value[2])
         return None
 
     def strays(self):

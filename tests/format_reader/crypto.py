@@ -9,7 +9,7 @@ from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt, crypto_sig
 from nacl.exceptions import CryptoError
 
 from codec import Reader, ascending, u8, u32, u64, with_length
-from failure import Malformed, NotSealed
+from failure import Malformed, Newer, NotSealed
 
 ED25519 = 1
 STATE_RECORD, VIEW, BUNDLE = 1, 2, 3
@@ -122,16 +122,24 @@ def signer_id(signer):
 
 
 def verifies(signer, signature, kind, vault_id, epoch, text):
-    """Whether each algorithm of the signer has its part in the signature, and each holds (§3)."""
+    """Whether each algorithm of the signer has its part in the signature, and each holds (§3).
+
+    An algorithm that is not known is of a later version, once the parts before it hold.
+    """
     try:
         keys, parts = _parts(signer), _parts(signature)
     except Malformed:
         return False
-    if not keys or set(keys) != set(parts) or set(keys) != {ED25519}:
+    if not keys or set(keys) != set(parts):
         return False
     message = b"keyvault signed" + u8(kind) + vault_id + u32(epoch) + with_length(text)
-    try:
-        crypto_sign_open(parts[ED25519] + message, keys[ED25519])
-    except (CryptoError, ValueError):
-        return False
-    return len(parts[ED25519]) == 64
+    for algorithm, key in keys.items():
+        if algorithm != ED25519:
+            raise Newer
+        if len(parts[algorithm]) != 64:
+            return False
+        try:
+            crypto_sign_open(parts[algorithm] + message, key)
+        except (CryptoError, ValueError):
+            return False
+    return True

@@ -17,7 +17,8 @@ class Record:
         if not equal(mac(keys["state"], b"keyvault state record", self.both), stored):
             raise Damaged("record")
         structure(lambda: decode(self.bytes, self._read), "record", "record-newer")
-        if (self._format, self._vault_id, self._epoch) != (1, keys.vault_id, keys.epoch) or self.signer_kind != EPOCHS_SIGNER:
+        place = (self._format, self._vault_id, self._epoch)
+        if place != (1, keys.vault_id, keys.epoch) or self.signer_kind != EPOCHS_SIGNER:
             raise Damaged("record")
 
     def _read(self, reader):

@@ -109,7 +109,11 @@ def signed_view(plain, token, change, keys, signer, signer_identity):
         text, signature = decode(unpad(plain), lambda reader: (reader.bytes(), reader.bytes()))
     except Malformed:
         raise Damaged("view-malformed") from None
-    if signer_id(signer) != signer_identity or not verifies(signer, signature, VIEW, keys.vault_id, keys.epoch, text):
+    own = signer_id(signer) == signer_identity
+    signed = structure(
+        lambda: own and verifies(signer, signature, VIEW, keys.vault_id, keys.epoch, text), "view-origin", "view-newer"
+    )
+    if not signed:
         raise Damaged("view-origin")
     return structure(lambda: View(text, token, change), "view-malformed", "view-newer")
 

@@ -18,9 +18,7 @@ class Vault:
         """The step `open`. `credential` makes one from the vault's id; `pin` is number, hash, and epoch or None."""
         self.file = VaultFile(path)
         try:
-            header = self.file.single("vault")
-            self.vault_id, self.epoch, self.written_by, self.chain_seed, self.signer = header
-            self.header = header
+            self.vault_id, self.epoch, self.written_by, self.chain_seed, self.signer = self.file.single("vault")
             opened = slots.open_slot(self.slot_rows(), credential(self.vault_id), self.vault_id, self.epoch)
         except BaseException:
             self.file.close()
@@ -41,11 +39,15 @@ class Vault:
         entry = self.entry(count - 1) if 0 < count <= 1 << 63 else None
         if entry is None or not equal(entry[1], self.record.last_mac):
             raise Damaged("record-chain")
-        expected = tree.header_leaf(self.keys, *self.header[:2], self.chain_seed, self.signer, self.written_by)
-        if self.tree.leaf(tree.tag(self.keys, HEADER)) != expected:
+        if self.tree.leaf(tree.tag(self.keys, HEADER)) != self.header_leaf():
             raise Damaged("tree-header")
         self._slot_known(self.file.first("slot", "id = ?", self.slot))
         self._suspicion = self._held_against_pin()
+
+    def header_leaf(self):
+        return tree.header_leaf(
+            self.keys, self.vault_id, self.epoch, self.chain_seed, self.signer, self.written_by
+        )
 
     def entry(self, place):
         row = self.file.first("audit", "seq = ?", place)
@@ -164,28 +166,29 @@ class Vault:
             raise Damaged("fingerprint")
         return value
 
-    def other_leaves(self):
-        """Tags of the leaves that stand for no key, no scope, no names, and no token's record."""
-        numbers = set(range(1, slots.HIGHEST_NUMBER + 1))
-        found = {self.slot_tag(number) for number in numbers}
-        return found | {tree.tag(self.keys, HEADER), tree.tag(self.keys, TOKENS)}
-
-    def row_tags(self):
-        """Tags of the rows that have a leaf each: those of keys first."""
-        tags = {name: [row[0] for row in self.file.select(name, "TRUE ORDER BY tag")] for name in ("item", "scope", "token")}
-        buckets = [row[0] for row in self.file.select("directory", "TRUE ORDER BY bucket")]
-        tags["directory"] = [tree.tag(self.keys, DIRECTORY, u8(bucket)) for bucket in buckets]
-        return tags
+    def other_leaves(self, leaves):
+        """The leaves that all rows but those of keys must have; a slot's as it stands (§8)."""
+        numbers = range(1, slots.HIGHEST_NUMBER + 1)
+        expected = {at: leaves[at] for at in map(self.slot_tag, numbers) if at in leaves}
+        expected[tree.tag(self.keys, HEADER)] = self.header_leaf()
+        for kind, table in ((SCOPE, "scope"), (TOKEN, "token"), (DIRECTORY, "directory")):
+            for at, revision, sealed in self.file.select(table):
+                at = tree.tag(self.keys, DIRECTORY, u8(at)) if kind == DIRECTORY else at
+                expected[at] = tree.row_leaf(self.keys, kind, at, revision, sealed)
+        tokens = [row[0] for row in self.file.select("token")]
+        if tokens:
+            expected[tree.tag(self.keys, TOKENS)] = tree.tokens_leaf(self.keys, tokens)
+        return expected
 
     def list(self):
         """All keys; that the rows but those of slots have the tree's leaves, all of them and no other (§8)."""
         leaves = self.tree.all_leaves()
-        tags = self.row_tags()
-        items = [self.item_at(at) for at in tags["item"]]
-        rows = {at for table in tags.values() for at in table}
-        if not rows <= set(leaves):
+        tags = [row[0] for row in self.file.select("item", "TRUE ORDER BY tag")]
+        items = [self.item_at(at) for at in tags]
+        others = self.other_leaves(leaves)
+        if not others.items() <= leaves.items():
             raise Damaged("row-forged")
-        if not set(leaves) <= rows | self.other_leaves():
+        if set(leaves) != {*tags, *others}:
             raise Damaged("item-missing")
         return sorted(items, key=lambda item: item.name.encode())
 
