@@ -120,7 +120,12 @@ class VaultFile:
         except sqlite3.DatabaseError as error:
             if str(error) == "file is not a database":
                 raise Foreign("not-sqlite") from None
+            if str(error).startswith("malformed database schema"):
+                raise Hostile("schema") from None
             raise
+        except UnicodeDecodeError:
+            # SQLite quotes a statement that it cannot parse, and Python reads the message as UTF-8.
+            raise Hostile("schema") from None
         if self._pragma("application_id") != APPLICATION_ID:
             raise Foreign("application-id")
         if self._pragma("user_version") != USER_VERSION:
