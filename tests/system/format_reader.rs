@@ -44,7 +44,7 @@ fn reader<A: AsRef<OsStr>>(script: &str, args: &[A]) -> String {
         .expect("/usr/bin/python3 is missing; tests/setup installs what this needs");
     assert!(
         run.status.success(),
-        "the reader needs Python 3.11, python3-nacl, and python3-argon2, which tests/setup installs:\n{}",
+        "the reader needs Python 3.10, python3-nacl, and python3-argon2, which tests/setup installs:\n{}",
         String::from_utf8_lossy(&run.stderr)
     );
     String::from_utf8(run.stdout).unwrap()
