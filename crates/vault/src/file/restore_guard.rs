@@ -11,7 +11,7 @@ use keyvault_core::name::{KeyName, TokenName};
 use super::open::{Access, Vault, World};
 use crate::error::{VaultError, is_damage};
 use crate::key::record::{KeyRecord, Version, VersionState};
-use crate::key::rotate::new_name;
+use crate::key::rotate::{new_name, reason_of};
 use crate::key::tombstones::{Spent, Tombstones};
 use crate::key::versions::REMEMBERED;
 use crate::token::record::TokenRecord;
@@ -212,11 +212,11 @@ impl Revocations {
         let names = event.keys.iter().map(|key| key.name.clone());
         match event.action {
             Action::Revoke => {
+                let (wiped, reason) = reason_of(event);
                 for key in &event.keys {
                     if let Some(name) = self.name_in_backup(&key.name) {
-                        // A reason may say "wiped" as well, so that alone destroys no value.
-                        let reason = event.detail.clone();
-                        let spent = Spent { version: key.version, since: event.time, reason, wiped: false };
+                        let reason = reason.to_owned();
+                        let spent = Spent { version: key.version, since: event.time, reason, wiped };
                         self.by_name.entry(name).or_default().push(spent);
                     }
                 }
