@@ -54,7 +54,7 @@ pub(crate) struct Frame<'f> {
     pub(crate) values: Values,
 }
 
-/// What becomes of the values of the keys that are carried over.
+/// The treatment of the values of the keys that are carried over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Values {
     /// Sealed again, and dropped if they do not hold.
