@@ -15,7 +15,6 @@ use crate::key::record::{KeyRecord, Version, VersionState};
 use crate::key::rotate::{new_name, reason_of};
 use crate::key::tombstones::{Spent, Tombstones};
 use crate::key::versions::REMEMBERED;
-use crate::token::error::TokenError;
 use crate::token::record::TokenRecord;
 use crate::tx::VerifiedTx;
 use crate::{slot, token};
@@ -277,16 +276,10 @@ impl Log {
     }
 }
 
-/// Whether a vault cannot be read because of what stands in it. That it is busy, or its disk fails, tells nothing.
+/// Whether a vault cannot be read because of what stands in it. That it is busy, or its disk fails, tells nothing. A field
+/// of a later version counts as damage where everything is carried over: anyone who has the everyday keys can write one.
 pub(crate) fn is_damage(error: &VaultError) -> bool {
-    !matches!(
-        error,
-        VaultError::Store(StoreError::Busy | StoreError::Io(_))
-            | VaultError::Io { .. }
-            // A later version wrote it; what is not understood here is not lost.
-            | VaultError::State(StateError::Newer { .. })
-            | VaultError::Token(TokenError::Newer { .. })
-    )
+    !matches!(error, VaultError::Store(StoreError::Busy | StoreError::Io(_)) | VaultError::Io { .. })
 }
 
 /// Whether rows are in the way that are not what the owner wrote.
@@ -299,9 +292,12 @@ pub(crate) fn is_of_rows(error: &VaultError) -> bool {
         VaultError::State(StateError::Store(error)) | VaultError::Store(error) => {
             matches!(error, StoreError::Damaged { .. })
         }
-        VaultError::State(StateError::Mismatch { .. } | StateError::Apart { .. } | StateError::Record) => {
-            true
-        }
+        VaultError::State(
+            StateError::Mismatch { .. }
+            | StateError::Apart { .. }
+            | StateError::Newer { .. }
+            | StateError::Record,
+        ) => true,
         _ => false,
     }
 }
