@@ -171,16 +171,11 @@ pub enum VaultError {
     Io { path: PathBuf, source: std::io::Error },
 }
 
-/// Whether the content of a vault is the reason why it cannot be read. A vault that is busy, a disk that fails, and a row
-/// that a later version wrote are not damage.
+/// Whether the content of a vault is the reason why it cannot be read; a vault that is busy and a disk that fails are not
+/// damage. A field of a later version counts as damage where everything is carried over: anyone who has the everyday keys
+/// can write one.
 pub(crate) fn is_damage(error: &VaultError) -> bool {
-    !matches!(
-        error,
-        VaultError::Store(StoreError::Busy | StoreError::Io(_))
-            | VaultError::Io { .. }
-            | VaultError::State(StateError::Newer { .. })
-            | VaultError::Token(TokenError::Newer { .. })
-    )
+    !matches!(error, VaultError::Store(StoreError::Busy | StoreError::Io(_)) | VaultError::Io { .. })
 }
 
 /// Whether rows that the owner did not write are in the way; a damaged schema or file is not among them.
@@ -193,9 +188,12 @@ pub(crate) fn is_of_rows(error: &VaultError) -> bool {
         VaultError::State(StateError::Store(error)) | VaultError::Store(error) => {
             matches!(error, StoreError::Damaged { .. })
         }
-        VaultError::State(StateError::Mismatch { .. } | StateError::Apart { .. } | StateError::Record) => {
-            true
-        }
+        VaultError::State(
+            StateError::Mismatch { .. }
+            | StateError::Apart { .. }
+            | StateError::Newer { .. }
+            | StateError::Record,
+        ) => true,
         _ => false,
     }
 }

@@ -12,7 +12,7 @@ mod event;
 mod verify;
 
 pub(crate) use chain::{AuditKeys, Chain, HeadMark, START, Seed};
-pub use event::{Action, Actor, ChangeMark, Event, KeyRef, Outcome};
+pub use event::{Action, Actor, ChangeMark, Event, KeyRef, LogGap, Outcome};
 pub(crate) use verify::{Break, Salvaged, read_all, read_range, read_what_opens, salvage, verify};
 pub use verify::{Reach, Verified};
 

@@ -4,8 +4,8 @@ use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::audit::LogGap;
 use crate::audit::{Action, Actor, AuditError, Event, HeadMark, KeyRef, Outcome, Seed};
-use crate::state::LogGap;
 use crate::state::pin::{Memory, Pin, Pins, VaultPath};
 use crate::state::record::Authentic;
 use crate::state::witness::Witness;
@@ -133,6 +133,8 @@ pub enum Notice {
     DamagedKeysGone { keys: Vec<KeyName>, revoked: bool },
     /// A token's chain of reads does not continue the one that was recorded of it.
     ReadsBroken { token: TokenName, fault: AuditError },
+    /// Entries that this machine saw are missing from the log; the change that is done records it.
+    LogGap(LogGap),
     /// Another copy of the vault was seen here at a later change.
     OlderCopy { pin: Pin, change: u64 },
 }
@@ -421,6 +423,9 @@ impl Vault {
     fn after_pin(&mut self, world: &World<'_>) {
         if let Some(LogMoved { witness, found, left, gap }) = self.log_moved.take() {
             witness.note(&self.identity(), &found, &left, gap, true);
+            if let Some(gap) = gap {
+                world.note(Notice::LogGap(gap));
+            }
         }
         self.fold(world);
         world.notices.tell();

@@ -205,6 +205,7 @@ pub fn remove(
         let strays = strays::drop_strays(tx)?;
         delete(tx, id)?;
         let detail = format!("removed slot {id}, {}{}", removed.kind.name(), appended(&strays));
+        tx.takes_away = true;
         Ok((removed, world.event(Action::Slot, Vec::new(), detail)))
     })?;
     vault.compact(world);

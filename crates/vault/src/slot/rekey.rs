@@ -135,6 +135,7 @@ pub fn rekey(
     let path = vault.store.path().to_owned();
     // Derived before the transaction, which others would have to wait for.
     let next = Next::create(identity, credentials, world)?;
+    let witness = world.pins.witness(&identity, &vault.place);
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let held = world.holders.hold(&identity);
     let memory = remember(&mut vault.memory, world.pins.read(&identity, &vault.place));
@@ -142,6 +143,7 @@ pub fn rekey(
     let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
     let mut old = VerifiedTx::load_damaged(&rows, &setting)?;
     old.refuse_in_alarm(&path)?;
+    let gap = file::log_gap(&old, &witness)?;
     let mut found = file::survivors(&mut old, first_key)?;
     let slots = std::mem::take(&mut found.slots);
     let kept: Vec<_> = kept.iter().filter_map(|access| access.slot.as_ref()).collect();
@@ -165,7 +167,7 @@ pub fn rekey(
     let gone = dropped.iter().fold(String::new(), |text, slot| text + &format!(", dropped slot {}", slot.id));
     let detail = tombstones.behind(&found.loss.behind(format!("epoch {epoch}{gone}")));
     let event = world.event(Action::Rekey, Vec::new(), detail);
-    let seen = new.seal_change(event, world)?;
+    let seen = new.seal_change(file::recorded(event, gap), world)?;
     keyvault_core::crypto::wipe_stack();
     drop((old, new));
     vault.checked.still_same()?;

@@ -62,6 +62,7 @@ pub fn remove_strays(vault: &mut Vault, access: &Access, world: &World<'_>) -> R
         if strays.is_empty() {
             return Err(VaultError::NoStrays);
         }
+        tx.takes_away = true;
         Ok(((), world.event(Action::Slot, Vec::new(), strays.join(", "))))
     })?;
     vault.compact(world);

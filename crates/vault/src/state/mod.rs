@@ -13,7 +13,6 @@ pub(crate) mod witness;
 
 pub use record::Record;
 pub use tree::Node;
-pub use witness::LogGap;
 
 use crate::audit::AuditError;
 use crate::store::StoreError;

@@ -4,12 +4,11 @@
 //! that the grants hold; it remembers which view it saw; and what it reads is an entry in a chain of its own before a
 //! value leaves.
 
-use std::path::Path;
 use std::rc::Rc;
 
 use crate::audit::{Chain, Event};
 use crate::state::StateError;
-use crate::state::pin::{Memory, Pin, Standing};
+use crate::state::pin::{Memory, Pin, Standing, VaultPath};
 use crate::state::record::Record as StateRecord;
 use crate::store::{Durability, Store, TokenId, Tx, ViewRow};
 use crate::unlock::token::{Reader, Token, TokenKeys};
@@ -77,7 +76,7 @@ impl BearerKeys {
 pub(crate) struct BearerTx<'r> {
     tx: Tx<'r>,
     store: &'r Store,
-    given: &'r Path,
+    place: &'r VaultPath,
     bearer: &'r BearerKeys,
     keys: TokenKeys,
     identity: Identity,
@@ -94,7 +93,7 @@ impl<'r> BearerTx<'r> {
     ) -> Result<Self, VaultError> {
         let (identity, store) = (vault.identity(), &vault.store);
         let tx = store.begin_ready(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
-        let pinned = world.pins.read_token(&bearer.id, &vault.place().given);
+        let pinned = world.pins.read_token(&bearer.id, vault.place());
         vault.checked.still_same()?;
         Self::verified(tx, vault, bearer, pinned, world)
     }
@@ -104,7 +103,7 @@ impl<'r> BearerTx<'r> {
         bearer: &'r BearerKeys,
         world: &World<'_>,
     ) -> Result<Self, VaultError> {
-        let pinned = world.pins.read_token(&bearer.id, &vault.place().given);
+        let pinned = world.pins.read_token(&bearer.id, vault.place());
         let tx = vault.store.begin_reading_ready()?;
         vault.checked.still_same()?;
         Self::verified(tx, vault, bearer, pinned, world)
@@ -129,17 +128,7 @@ impl<'r> BearerTx<'r> {
             None => error,
         })?;
         hold(&view, &row, bearer, world.now(), pinned.pin())?;
-        Ok(Self {
-            tx,
-            store: &vault.store,
-            given: &vault.place().given,
-            bearer,
-            keys,
-            identity,
-            view,
-            row,
-            pinned,
-        })
+        Ok(Self { tx, store: &vault.store, place: vault.place(), bearer, keys, identity, view, row, pinned })
     }
 
     pub(crate) fn granted(&self) -> Result<Granted<'_>, VaultError> {
@@ -156,7 +145,7 @@ impl<'r> BearerTx<'r> {
         if self.pinned == Memory::Unreadable {
             world.note(Notice::UnreadablePin);
         }
-        remember(world, self.bearer, self.given, &self.row, self.pinned.pin());
+        remember(world, self.bearer, self.place, &self.row, self.pinned.pin());
         world.notices.tell();
         Ok(())
     }
@@ -207,9 +196,9 @@ fn hold(
 }
 
 /// That it could not be remembered makes a later rollback go unnoticed, and nothing else.
-fn remember(world: &World<'_>, bearer: &BearerKeys, path: &Path, row: &ViewRow, pinned: Option<&Pin>) {
+fn remember(world: &World<'_>, bearer: &BearerKeys, path: &VaultPath, row: &ViewRow, pinned: Option<&Pin>) {
     if pinned.is_none_or(|pin| pin.change != row.change) {
-        let seen = Pin::of_token(row.change, crypto::sha256(&row.sealed), path);
+        let seen = Pin::of_token(row.change, crypto::sha256(&row.sealed), &path.given);
         if let Err(error) = world.pins.advance_token(&bearer.id, path, &seen) {
             world.note(Notice::NotPinned(error));
         }

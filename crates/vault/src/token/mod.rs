@@ -30,6 +30,7 @@ use std::collections::BTreeSet;
 use crate::audit::{Action, Event, KeyRef};
 use crate::unlock::token::Token;
 use keyvault_core::clock::Moment;
+use keyvault_core::codec::Extensions;
 use keyvault_core::name::{KeyName, Scope, TokenName};
 
 use self::error::TokenError;
@@ -96,7 +97,8 @@ pub fn create(
             index::forget(tx, old)?;
         }
         let (name, expires, made) = (new.name.clone(), new.expires, world.now());
-        let grant = Grantee { name, rule, expires, made, places: Vec::new() };
+        let extensions = Extensions::default();
+        let grant = Grantee { name, rule, expires, made, places: Vec::new(), extensions };
         let issued = regrant::issue(tx, grant, &key_records, &reads, world)?;
         let opened = key_records.iter().filter(|key| key.has_value(world.now())).map(key_ref).collect();
         let event = world.event(Action::Token, opened, created(&new.name));

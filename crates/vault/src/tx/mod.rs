@@ -52,7 +52,7 @@ pub struct VerifiedTx<'a> {
     /// Names that come and go with this change.
     pub(crate) name_changes: BTreeMap<KeyName, bool>,
     /// A record that this change writes anew although a later version put something into it.
-    newer: Option<String>,
+    pub(crate) newer: Option<String>,
     /// Set by a change that only takes something away and whose action does not say so.
     pub(crate) takes_away: bool,
     /// The change's number is above this.
@@ -70,7 +70,7 @@ pub struct VerifiedTx<'a> {
 impl<'a> VerifiedTx<'a> {
     /// Verifies the record, its place in the audit chain, the header, the opened slot, and the standing to the pin.
     pub(crate) fn load(rows: &'a Tx<'a>, setting: &Setting<'a>) -> Result<Self, VaultError> {
-        let (mut tx, header) = Self::open(rows, setting)?;
+        let (mut tx, header) = Self::open(rows, setting, Record::load)?;
         tx.hold_chain_against_record()?;
         tx.expect_leaf(&tx.tag(LeafKind::Header, &[]), Some(tx.header_leaf(&header)), "vault")?;
         if let Some(slot) = setting.slot {
@@ -83,16 +83,26 @@ impl<'a> VerifiedTx<'a> {
     /// to tell what the record proves from what it does not.
     pub(crate) fn load_damaged(rows: &'a Tx<'a>, setting: &Setting<'a>) -> Result<Self, VaultError> {
         rows.pass_over_malformed();
-        Ok(Self::open(rows, setting)?.0)
+        let (mut tx, _) = Self::open(rows, setting, Record::load_to_recover)?;
+        let extensions = std::mem::take(&mut tx.current.record.extensions);
+        if let Some(field) = extensions.must_be_known() {
+            tx.newer = Some(format!("the state record has field {field}"));
+        }
+        tx.current.record.extensions = extensions.without_narrowing();
+        Ok(tx)
     }
 
-    fn open(rows: &'a Tx<'a>, setting: &Setting<'a>) -> Result<(Self, HeaderRow), VaultError> {
+    fn open(
+        rows: &'a Tx<'a>,
+        setting: &Setting<'a>,
+        load: fn(&Tx<'_>, &SealingKey, &Identity) -> Result<Authentic, StateError>,
+    ) -> Result<(Self, HeaderRow), VaultError> {
         let Setting { keys, identity, memory, .. } = *setting;
         let header = rows.header()?;
         if header.vault_id == identity.vault_id && header.epoch != identity.epoch {
             return Err(VaultError::Rekeyed);
         }
-        let current = Record::load(rows, &keys.state, &identity)?;
+        let current = load(rows, &keys.state, &identity)?;
         let standing = pin::judge(memory, &current, rows, &keys.audit, &identity)?;
         let pinned = memory.pin().map(|pin| pin.change);
         let tree = Tree::new(rows, &keys.tree, Some(current.record.root));
