@@ -149,7 +149,7 @@ pub struct Event {
     pub extensions: Extensions,
 }
 
-/// What of the log that a machine saw was no longer there when it made a change.
+/// Entries of the log that a machine had seen and that were gone when it made a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogGap {
     /// So many entries at the end.
@@ -173,7 +173,7 @@ impl Event {
         Self { extensions, ..self }
     }
 
-    /// What was missing of the log before this change.
+    /// The gap in the log that this change found.
     #[must_use]
     pub fn gap(&self) -> Option<LogGap> {
         match u64::from_le_bytes(self.extensions.get(GAP_FIELD)?.try_into().ok()?) {
