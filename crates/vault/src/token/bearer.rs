@@ -162,8 +162,8 @@ impl<'r> BearerTx<'r> {
     }
 }
 
-/// What of the vault's head is not what its state record, or what this machine saw at its path, says. Neither is proved to
-/// a bearer, so this only explains why nothing opened.
+/// The part of the vault's head that differs from its state record, or from what this machine saw at its path. Neither is
+/// proved to a bearer, so this only explains why nothing opened.
 fn altered_head(tx: &Tx<'_>, vault: &Vault, bearer: &BearerKeys) -> Option<&'static str> {
     let own = vault.identity();
     let row = tx.state().ok();
