@@ -140,6 +140,7 @@ pub fn revoke(
     let go_on = |_: &Loss| Ok(());
     file::change_despite_damage(vault, access, world, &[], go_on, |tx, dropped| {
         let event = |could| world.event(Action::Token, could, format!("revoked {name}"));
+        tx.takes_away = true;
         let mut record = match index::existing(tx, name) {
             Err(VaultError::Token(TokenError::Missing(_))) if dropped.had_token(tx, name) => {
                 if !dropped.tokens.contains(name) {
