@@ -374,7 +374,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "view-origin",
         "damaged",
-        "the view was not signed",
+        "the view was not signed|its signer is altered",
         "the view's signer is not the one that the token names, or its signature does not verify",
     ),
     reason("view-newer", "format", "the view has field", "the view has an even field that is not known"),
