@@ -279,7 +279,7 @@ fn a_damaged_value_is_left_where_it_is() {
     let said = bench.run("values", 0, COMMANDS[0]);
     assert!(!said.contains("dropped: "), "{said}");
     let checked = bench.run("values", 5, &["vault", "check"]);
-    assert_eq!(checked.matches("damaged item").count(), 3, "{checked}");
+    assert_eq!(checked.matches("damaged key").count(), 3, "{checked}");
 }
 
 /// Nothing is left of the key but its name, and a backup knows all of it.

@@ -1,4 +1,4 @@
-//! What an entry says. Names, versions and programs; never a value, never a full command line.
+//! The content of an entry: names, versions and programs; never a value, never a full command line.
 
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::{Decoder, Encoder, Extensions, Malformed};
@@ -102,7 +102,7 @@ impl Outcome {
     }
 }
 
-/// Who did it, as far as the system tells.
+/// The user and the process behind an event, as far as the system tells.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Actor {
     /// Login name.
@@ -126,7 +126,7 @@ pub struct KeyRef {
     pub version: u32,
 }
 
-/// What makes an event the record of a change.
+/// Set on an event that records a change; binds it to the state before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangeMark {
     pub number: u64,

@@ -14,13 +14,12 @@ use keyvault_core::name::{KeyName, TokenName};
 
 use super::damaged;
 use super::open::{Access, LogMoved, Notice, Vault, World, remember};
-use super::restore_guard::is_of_rows;
 use super::rollback_alarm::{log_gap, recorded};
 use super::survivors::{Loss, Survivors, survivors};
-use crate::error::VaultError;
+use crate::error::{VaultError, is_of_rows};
 use crate::key::rotate::new_name;
 use crate::slot::rekey::{Frame, Values};
-use crate::tx::leaf::Kind;
+use crate::tx::leaf::LeafKind;
 use crate::tx::{Setting, VerifiedTx};
 use crate::unlock::keys::{DailyKeys, Root};
 use crate::{slot, token};
@@ -235,7 +234,7 @@ impl Dropped {
     }
 
     pub(crate) fn had_token(&self, tx: &VerifiedTx<'_>, name: &TokenName) -> bool {
-        self.tags.contains(&tx.tag(Kind::Token, name.as_str().as_bytes()))
+        self.tags.contains(&tx.tag(LeafKind::Token, name.as_str().as_bytes()))
     }
 
     /// Those of `names` that are there, and those of which only damage was.

@@ -55,8 +55,8 @@ pub fn missing_entries(vault: &mut Vault, access: &Access) -> Result<Option<LogG
     vault.read(access, |tx| log_gap(tx, &witness))
 }
 
-/// What is missing of the log as a transaction finds it. A log whose end does not hold is found elsewhere, and a file that
-/// alarms is another one as a whole.
+/// The entries of the log that this machine saw and a transaction does not find. A log whose end does not hold is found
+/// elsewhere, and a file that alarms is another one as a whole.
 pub(crate) fn log_gap(tx: &VerifiedTx<'_>, witness: &Witness) -> Result<Option<LogGap>, VaultError> {
     if tx.alarms() {
         return Ok(None);

@@ -10,15 +10,14 @@ use crate::unlock::slot;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::KeyName;
 
-use super::restore_guard::is_damage;
 use crate::check::{BESIDE_THE_LOG, Check, Finding};
-use crate::error::VaultError;
+use crate::error::{VaultError, is_damage};
 use crate::key::record::{KeyRecord, Version, VersionState};
 use crate::key::tombstones::Tombstones;
 use crate::token;
 use crate::token::record::TokenRecord;
 use crate::tx::VerifiedTx;
-use crate::tx::leaf::Kind;
+use crate::tx::leaf::LeafKind;
 
 /// What is not carried over from a damaged vault.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -116,8 +115,9 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<S
         rows.push(row);
         Ok(())
     })?;
-    let leaf_of =
-        |row: &crate::store::KeyRow| (row.tag, tx.row_leaf(Kind::Key, &row.tag, row.revision, &row.sealed));
+    let leaf_of = |row: &crate::store::KeyRow| {
+        (row.tag, tx.row_leaf(LeafKind::Key, &row.tag, row.revision, &row.sealed))
+    };
     let slots = tx.rows.slots()?;
     let slot_leaves = slots.iter().map(|slot| (tx.slot_tag(slot.id), tx.slot_leaf(slot))).collect();
     let mut leaves: Vec<_> = rows.iter().map(leaf_of).chain(tx.other_leaves(slot_leaves)?).collect();

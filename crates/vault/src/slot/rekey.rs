@@ -12,10 +12,9 @@ use keyvault_core::identity::Identity;
 use keyvault_core::name::TokenName;
 
 use super::{Credential, Slot, expect_proved, put, slot_of};
-use crate::error::VaultError;
+use crate::error::{VaultError, is_damage};
 use crate::file::damaged;
 use crate::file::open::{Access, Notice, Vault, World, remember};
-use crate::file::restore_guard::is_damage;
 use crate::file::survivors::{Loss, Survivors, named_versions};
 use crate::key::record::KeyRecord;
 use crate::token::Issued;
@@ -23,13 +22,13 @@ use crate::tx::{Setting, VerifiedTx};
 use crate::{file, key, token};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outlook {
+pub struct RekeyPreview {
     /// Keys that would be sealed anew.
     pub keys: usize,
     pub slots: Vec<Slot>,
     /// The tokens in force, each of which would get another secret.
     pub tokens: Vec<TokenName>,
-    /// What would not be carried over.
+    /// Damaged parts, which would not be carried over.
     pub loss: Loss,
 }
 
@@ -43,11 +42,11 @@ pub struct Rekeyed {
     pub slots: Vec<Slot>,
     /// The tokens, each under a new secret; the old ones open nothing any more.
     pub tokens: Vec<Issued>,
-    /// What was damaged and is not carried over.
+    /// Damaged parts, which were not carried over.
     pub loss: Loss,
 }
 
-/// What does not depend on the keys that a vault has.
+/// The parts of a new epoch that do not depend on the keys that the vault holds.
 pub(crate) struct Frame<'f> {
     pub(crate) header: &'f HeaderRow,
     pub(crate) slots: &'f [SlotRow],
@@ -98,14 +97,14 @@ impl Next {
     }
 }
 
-/// What a rekey would carry over and what it would end, by a look that changes nothing.
-pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<Outlook, VaultError> {
+/// Looks at what a rekey would carry over and what it would end; changes nothing.
+pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<RekeyPreview, VaultError> {
     let first_key = vault.seed(access).ok().flatten();
     vault.read_damaged(access, |tx| {
         let mut found = file::survivors(tx, first_key)?;
         found.loss.values = file::lost_values(tx, &found.keys)?;
         let in_force = found.tokens.into_iter().filter(|token| token.revoked.is_none());
-        Ok(Outlook {
+        Ok(RekeyPreview {
             keys: found.keys.len(),
             slots: found.slots.iter().filter_map(slot_of).collect(),
             tokens: in_force.map(|token| token.name).collect(),
@@ -114,9 +113,9 @@ pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<Outlook, Vault
     })
 }
 
-/// Seals everything anew under a new root, which `credentials` open and nothing else. `kept` are what
-/// opened the slots of today whose secrets are among them; each must still stand as it was opened, and so must the
-/// slot that `access` opened. `progress` is told how many keys are done. What is damaged is left out and told.
+/// Seals everything anew under a new root, which `credentials` open and nothing else. `kept` are the accesses that
+/// opened today's slots with secrets among them; each must still stand as it was opened, and so must the slot that
+/// `access` opened. `progress` gets the number of keys done. Damaged parts are left out and reported.
 pub fn rekey(
     vault: &mut Vault,
     access: &Access,

@@ -1,11 +1,11 @@
-//! The pin: what this machine last saw of a vault, kept outside the file.
+//! The pin: the last state of a vault that this machine saw, kept outside the file.
 //!
 //! A file that was put back as a whole is consistent in itself; only a memory elsewhere notices. One small JSON file
-//! per path, as the user gave it, holds the vault's id, epoch, change number, and the state record's hash: whoever
-//! exchanges a folder, or the target of a link on the way, does not change the path, so that what lies there then has to
-//! continue what was seen there, or is an alarm. The file is read *before* the state,
-//! so that a change made in between can only look newer than the pin. It needs no key: who can write this user's
-//! state folder can delete the pin as well, and no pin is a first use.
+//! per path, as the user gave it, holds the vault's id, epoch, change number, and the state record's hash: an attacker
+//! who exchanges a folder, or the target of a link on the way, does not change the path, so the file that lies there
+//! then has to continue the one that was seen there, or is an alarm. The pin is read *before* the state, so that a
+//! change made in between can only look newer than the pin. It needs no key: anyone who can write this user's state
+//! folder can delete the pin as well, and no pin is a first use.
 
 use std::cmp::Ordering;
 use std::ffi::OsStr;
@@ -40,7 +40,7 @@ pub struct VaultPath {
     pub resolved: PathBuf,
 }
 
-/// What was last seen of a vault at one path.
+/// The last state of a vault that was seen at one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {
     /// Zero for what a token's bearer sees.
@@ -60,7 +60,7 @@ pub struct Pin {
 /// Length of what names a path, in bytes.
 pub(super) const PLACE_LEN: usize = 16;
 
-/// What there was to read.
+/// The pin as it was read, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Memory {
     /// Nothing: first use at this path. The highest pin of the same vault at another path, if there is one.
@@ -90,7 +90,7 @@ impl Memory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     FirstUse,
-    /// What was last seen.
+    /// The state is the pinned one.
     Same,
     /// Newer, and its audit chain leads from the pinned record to it.
     Ahead,
@@ -132,8 +132,8 @@ impl Pins {
         self.folder.join(format!("token-{}-{}.json", HEXLOWER.encode(token), name_of(given)))
     }
 
-    /// What is remembered of a token's view in the vault at `path`, or of its bundles under a path of their own. A
-    /// token's bearer knows nothing of other copies.
+    /// The memory of a token's view in the vault at `path`, or of its bundles under a path of their own. A token's
+    /// bearer knows nothing of other copies.
     #[must_use]
     pub fn read_token(&self, token: &TokenId, path: &VaultPath) -> Memory {
         let of = |path: &Path| read(&self.token_file(token, path));
@@ -156,8 +156,8 @@ impl Pins {
         if path.resolved == path.given { Ok(()) } else { advance(&path.resolved) }
     }
 
-    /// What is remembered of the vault at `path`. The first use of another path to where the vault was seen before takes
-    /// over what was seen there.
+    /// The memory of the vault at `path`. The first use of another path to a place where the vault was seen before
+    /// takes over the pin of that place.
     #[must_use]
     pub fn read(&self, identity: &Identity, path: &VaultPath) -> Memory {
         match read(&self.file(path)) {
@@ -165,8 +165,9 @@ impl Pins {
             Some(memory) => memory,
             None => {
                 let pins: Vec<_> = self.all().map(|(_, pin)| pin).collect();
-                let latest =
-                    |pins: &mut dyn Iterator<Item = &Pin>| pins.max_by_key(|pin| pin.order()).cloned();
+                let latest = |pins: &mut dyn Iterator<Item = &Pin>| {
+                    pins.max_by_key(|pin| pin.epoch_then_change()).cloned()
+                };
                 let here = place_of(&path.resolved);
                 let is_own = |pin: &&Pin| pin.vault_id == identity.vault_id;
                 let mut aliases = pins.iter().filter(|pin| pin.resolved == here);
@@ -203,7 +204,7 @@ impl Pins {
     pub fn advance(&self, identity: &Identity, path: &VaultPath, seen: &Authentic) -> io::Result<()> {
         let pin = Pin::of(seen, identity, path);
         self.write(&self.file(path), &pin, |pinned| {
-            pinned.vault_id == pin.vault_id && pinned.order() < pin.order()
+            pinned.vault_id == pin.vault_id && pinned.epoch_then_change() < pin.epoch_then_change()
         })
     }
 
@@ -232,7 +233,7 @@ impl Pins {
     }
 }
 
-/// What stands in a pin's file; `None` if there is no such file. One that may not be read is no first use.
+/// The content of a pin's file; `None` if there is no such file. A file that may not be read is no first use.
 fn read(file: &Path) -> Option<Memory> {
     match std::fs::read(file) {
         Ok(bytes) => Some(parse(&bytes).map_or(Memory::Unreadable, Memory::Pin)),
@@ -285,7 +286,7 @@ impl Pin {
         }
     }
 
-    /// What a token's bearer saw of a view or a bundle at `path`.
+    /// A pin for a view or a bundle that a token's bearer saw at `path`.
     #[must_use]
     pub fn of_token(change: u64, hash: Hash, path: &Path) -> Self {
         let path = path.to_string_lossy().into_owned();
@@ -293,7 +294,7 @@ impl Pin {
     }
 
     /// A later epoch comes after every change of an earlier one.
-    fn order(&self) -> (Option<u32>, u64) {
+    fn epoch_then_change(&self) -> (Option<u32>, u64) {
         (self.epoch, self.change)
     }
 
@@ -320,7 +321,7 @@ impl Pin {
 /// A file ahead of its pin is followed back: the event of the first change after the pinned one must name the pinned
 /// record, and every event from there to the record's own must follow from the one before. Events are sealed and
 /// the record binds the last of them, so a fork cannot present another branch's event as its own.
-pub fn judge(
+pub(crate) fn judge(
     memory: &Memory,
     current: &Authentic,
     tx: &Tx<'_>,
@@ -332,7 +333,7 @@ pub fn judge(
         Memory::OtherVault(_) => return Ok(Standing::OtherVault),
         Memory::None { .. } | Memory::Unreadable => return Ok(Standing::FirstUse),
     };
-    // Whoever has the keys of an epoch and a copy of it can have it go on from anything.
+    // A holder of an epoch's keys and a copy of it can have it go on from anything.
     if pin.epoch.is_some_and(|pinned| identity.epoch < pinned) {
         return Ok(Standing::RolledBack);
     }
@@ -340,14 +341,14 @@ pub fn judge(
         Standing::Ahead => {}
         standing => return Ok(standing),
     }
-    // What cannot be proved is the owner's to accept; an error would leave no way to do so.
+    // A continuation that cannot be proved is the owner's to accept; an error would leave no way to do so.
     let next = match tx.audit_entry_of_next_change(pin.change) {
         Ok(Some(next)) => next,
         Ok(None) | Err(StoreError::Damaged { .. }) => return Ok(Standing::Forked),
         Err(error) => return Err(error.into()),
     };
     let (mut first, mut last, mut rising) = (None, None, true);
-    // What follows the record's own entry are reads, however many; they prove nothing about changes.
+    // The entries behind the record's own are reads, however many; they prove nothing about changes.
     let entries = next.seq..current.record.audit_count;
     let read = audit::read_range(tx, keys, identity, entries, &mut |_, event: Event| {
         if let Some(change) = event.change {

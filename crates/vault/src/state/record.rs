@@ -103,9 +103,9 @@ impl Record {
         Some(Identity { vault_id: decoder.array().ok()?, epoch: decoder.u32().ok()? })
     }
 
-    /// Reads the record and checks its MAC before its content. The signature is under the MAC: whoever has the key of
-    /// the one has that of the other, so it is verified where origin is asked for ([`is_signed_by`]).
-    pub fn load(tx: &Tx<'_>, key: &SealingKey, identity: &Identity) -> Result<Authentic, StateError> {
+    /// Reads the record and checks its MAC before its content. The signature is under the MAC, and both keys follow
+    /// from the daily key, so it is verified only where origin is asked for ([`is_signed_by`]).
+    pub(crate) fn load(tx: &Tx<'_>, key: &SealingKey, identity: &Identity) -> Result<Authentic, StateError> {
         let loaded = Self::load_to_recover(tx, key, identity)?;
         match loaded.record.extensions.must_be_known() {
             Some(field) => Err(newer_field(field)),
@@ -113,9 +113,9 @@ impl Record {
         }
     }
 
-    /// [`Record::load`] for what seals everything anew, which a field of a later version must not stop: anyone who has the
-    /// everyday keys can write one.
-    pub fn load_to_recover(
+    /// [`Record::load`] for a change that seals everything anew, which a field of a later version must not stop: anyone who
+    /// has the everyday keys can write one.
+    pub(crate) fn load_to_recover(
         tx: &Tx<'_>,
         key: &SealingKey,
         identity: &Identity,
@@ -129,7 +129,7 @@ impl Record {
     }
 
     /// Signs the record and writes it under its MAC.
-    pub fn store(
+    pub(crate) fn store(
         self,
         tx: &Tx<'_>,
         signing: &SigningKey,

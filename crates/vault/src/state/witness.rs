@@ -1,9 +1,9 @@
 //! The end of the audit log as this machine last left it, beside the pin: the one place outside of the file that knows
-//! how many reads there were. A change is bound by the state record and the pin; what was read after the last change is
-//! bound by nothing in the file that someone could not put back together with an older head.
+//! how many reads there were. A change is bound by the state record and the pin; a read after the last change is bound
+//! by nothing in the file that someone could not put back together with an older head.
 //!
-//! It is read before the transaction, so that what is found in the log can only be newer, and written by one call and
-//! without a sync once the read is committed. What a power cut takes away is reported, and no more.
+//! The witness is read before the transaction, so that the log can only be newer, and written by one call and without a
+//! sync once the read is committed. A read that a power cut takes away is reported, and no more.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -138,7 +138,7 @@ fn create(name: &Path) -> io::Result<File> {
 }
 
 impl Witness {
-    /// The same without what was seen, after the file that had it was removed.
+    /// Forgets the end that was seen, after the file that had it was removed.
     pub(crate) fn forget(&mut self) {
         (self.file, self.seen) = (None, None);
     }
@@ -161,7 +161,7 @@ impl Witness {
         self.of_epoch(identity).is_some_and(|seen| seen.denies(now))
     }
 
-    /// What this machine saw of the log that is not in it now.
+    /// Entries that this machine saw and that are not in the log now.
     pub(crate) fn gap(
         &self,
         identity: &Identity,

@@ -30,25 +30,25 @@ use crate::supply::key_view::{KeyView, Record};
 use crate::supply::unrecorded::Unrecorded;
 use crate::tx::sealed::open_value;
 
-/// What a token gives its bearer, in any vault or bundle.
+/// The keys that a token gives its bearer, for any vault or bundle.
 #[derive(Debug)]
 pub struct BearerKeys {
     pub(crate) id: TokenId,
     pub(crate) reader: Reader,
-    /// Who signs what the owner writes for it.
+    /// Signer of everything that the owner writes for the bearer.
     pub(crate) signer: SignerId,
     /// A view or bundle of an earlier change is refused.
     pub(crate) least: Option<u64>,
 }
 
 impl BearerKeys {
-    /// What `token` gives, at change `least` or later.
+    /// The keys that `token` gives, for views and bundles of change `least` or later.
     #[must_use]
     pub fn of(token: &Token, least: Option<u64>) -> Self {
         Self { id: token.id(), reader: token.reader(), signer: token.signer(), least }
     }
 
-    /// The same once more, for who opens what it opens again and again.
+    /// Clones the bearer's keys for repeated polling.
     #[must_use]
     pub fn again(&self) -> Option<Self> {
         Reader::from_bytes(self.reader.expose()).map(|reader| Self {

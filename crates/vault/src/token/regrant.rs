@@ -13,12 +13,11 @@ use keyvault_core::name::{Scope, TokenName};
 
 use super::Issued;
 use super::grant::{self, Grant, GrantedVersion, View};
-use super::record::{Mark, Rule, TokenRecord, ViewMark};
+use super::record::{ChainMark, Rule, TokenRecord, ViewMark};
 use super::signed::NamedSigner;
 use super::{index, read_log};
-use crate::error::VaultError;
+use crate::error::{VaultError, is_damage};
 use crate::file::open::{Notice, World};
-use crate::file::restore_guard::is_damage;
 use crate::key::edit::key_ref;
 use crate::key::record::{KeyRecord, Version, VersionState};
 use crate::tx::{VerifiedTx, damaged};
@@ -32,7 +31,7 @@ pub(crate) struct Grantee {
     pub(crate) expires: Option<Moment>,
     pub(crate) made: Moment,
     /// How far reads from bundles have been imported, which outlasts the secret that they were recorded under.
-    pub(crate) places: Vec<([u8; 16], Mark)>,
+    pub(crate) places: Vec<([u8; 16], ChainMark)>,
     pub(crate) extensions: Extensions,
 }
 
@@ -159,7 +158,7 @@ pub(crate) fn issue(
         reader: token.reader(),
         first_key: SealingKey::random(world.rng)?,
         view: None,
-        read: Mark::START,
+        read: ChainMark::START,
         // A chain that was not proved is not kept, and what it knew can be imported again.
         places: if reads.is_empty() { Vec::new() } else { grantee.places },
         extensions: grantee.extensions,
@@ -167,7 +166,7 @@ pub(crate) fn issue(
     let keys = record.keys(&tx.identity);
     let seed = SealingKey::from_bytes(record.first_key.expose()).ok_or_else(|| damaged("token: k₀"))?;
     let chain = Chain::rewrite(Seed::from(seed), tx.rows, &keys.audit, &tx.identity, reads, world.rng)?;
-    record.read = Mark { count: chain.count, head: chain.head };
+    record.read = ChainMark { count: chain.count, head: chain.head };
     if !record.expired(world.now()) {
         for key in key_records {
             put_grant(tx, &record, &keys, key, world)?;
