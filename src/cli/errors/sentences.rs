@@ -182,7 +182,7 @@ impl Failure {
     }
 }
 
-/// What cannot wait is refused to a session, whose keys are not enough to write a damaged vault anew.
+/// A session is refused what root could do: its keys are not enough to write a damaged vault anew.
 pub(in crate::cli) fn mend_needs_root(error: VaultError, path: &Path) -> Failure {
     let hint = format!(
         "Nothing was changed. A session cannot repair the vault; this command can, with the passphrase or a key file.\n\

@@ -418,7 +418,9 @@ fn class(error: &VaultError) -> &'static str {
         VaultError::Store(StoreError::Damaged { .. } | StoreError::NoWal)
         | VaultError::State(_)
         | VaultError::Audit(_)
-        | VaultError::Token(TokenError::BundleDamaged | TokenError::NotByOwner { .. } | TokenError::HeaderDamaged { .. }) => "damaged",
+        | VaultError::Token(
+            TokenError::BundleDamaged | TokenError::NotByOwner { .. } | TokenError::HeaderDamaged { .. },
+        ) => "damaged",
         VaultError::Token(
             TokenError::OpensNothing | TokenError::Expired { .. } | TokenError::OtherBundle,
         )

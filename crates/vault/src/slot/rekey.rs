@@ -54,7 +54,7 @@ pub(crate) struct Frame<'f> {
     pub(crate) values: Values,
 }
 
-/// The treatment of the values of the keys that are carried over.
+/// Values of the keys that are carried over, by what becomes of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Values {
     /// Sealed again, and dropped if they do not hold.

@@ -151,7 +151,7 @@ impl<'r> BearerTx<'r> {
     }
 }
 
-/// The field of the vault's head that differs from its state record, or from this machine's memory of the path. Neither is
+/// The part of the vault's head that differs from its state record, or from what this machine saw at its path. Neither is
 /// proved to a bearer, so this only explains why nothing opened.
 fn altered_head(tx: &Tx<'_>, vault: &Vault, bearer: &BearerKeys) -> Option<&'static str> {
     let own = vault.identity();
@@ -165,7 +165,15 @@ fn altered_head(tx: &Tx<'_>, vault: &Vault, bearer: &BearerKeys) -> Option<&'sta
         _ => {}
     }
     let signer = StateRecord::decode(&row?.record, &own).ok()?.signer;
-    (signer == bearer.signer && Signer::id_of(&vault.header.signer) != signer).then_some("signer")
+    let in_head = Signer::id_of(&vault.header.signer);
+    if signer != bearer.signer || in_head == signer {
+        return None;
+    }
+    // Whoever has the token can put a signer of their own there and sign a view: that is no damage.
+    let forger = NamedSigner { id: &in_head, encoded: &vault.header.signer };
+    let view = tx.view(&bearer.id).ok().flatten()?;
+    let is_forged = View::open_signed(&view, &bearer.keys(&own), &own, &forger).is_ok();
+    (!is_forged).then_some("signer")
 }
 
 /// Refuses a view that is not in force, or older than what this machine saw.
