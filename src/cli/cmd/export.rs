@@ -16,7 +16,7 @@ use keyvault_os::fs::untrusted;
 use keyvault_vault::Purpose;
 use keyvault_vault::audit::Action;
 
-/// Print keys as .env or JSON, or set them for the later steps of a GitHub job.
+/// Print keys as .env or JSON, or set them for a GitHub job.
 ///
 /// Writes to stdout, keyed by variable. Whatever reads the format gets the same bytes; if the format cannot carry a value,
 /// nothing is written. Do not source the .env output in a shell, which would expand and run what is in double quotes or

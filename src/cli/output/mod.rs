@@ -281,7 +281,8 @@ pub fn hanging(line: &str, column: usize) -> String {
     hanging_at(line, column, columns)
 }
 
-fn hanging_at(line: &str, column: usize, columns: u16) -> String {
+/// [`hanging`] for a terminal of so many columns, 0 for none.
+pub(super) fn hanging_at(line: &str, column: usize, columns: u16) -> String {
     if columns == 0 {
         return line.to_owned();
     }

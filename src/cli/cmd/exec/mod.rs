@@ -53,6 +53,7 @@ use keyvault_vault::key;
 /// a value is held back until what follows decides, except for three bytes. What the command itself writes to /dev/tty is
 /// masked if its standard output is a terminal.
 #[derive(Debug, Args)]
+#[command(visible_alias = "run")]
 pub struct Exec {
     #[command(flatten)]
     choice: Choice,
