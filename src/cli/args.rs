@@ -12,7 +12,7 @@ use keyvault_exec::release::Selection;
 /// Store API keys in an encrypted vault, and give each process exactly the keys it needs.
 #[derive(Debug, Parser)]
 #[command(name = "keyvault", version, disable_help_subcommand = true, subcommand_required = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
     pub(super) global: Global,
     #[command(subcommand)]
@@ -21,7 +21,7 @@ pub struct Cli {
 
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
-pub struct Global {
+pub(crate) struct Global {
     /// The vault's file, instead of $KEYVAULT_VAULT or the one in your data folder
     #[arg(long, global = true, value_name = "PATH", help_heading = "Everywhere")]
     pub(super) vault: Option<PathBuf>,
@@ -39,7 +39,7 @@ pub struct Global {
 /// The commands, a variant for each group of the root help ([`groups`]). Each command documents itself at its arguments:
 /// a comment at its variant would replace that text.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     #[command(flatten)]
     Keys(Keys),
     #[command(flatten)]
@@ -57,7 +57,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Keys {
+pub(crate) enum Keys {
     Generate(cmd::generate::Generate),
     Add(cmd::add::Add),
     Show(cmd::show::Show),
@@ -73,14 +73,14 @@ pub enum Keys {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Run {
+pub(crate) enum Run {
     Exec(Box<cmd::exec::Exec>),
     Import(cmd::import::Import),
     Export(cmd::export::Export),
 }
 
 #[derive(Debug, Subcommand)]
-pub enum VaultGroup {
+pub(crate) enum VaultGroup {
     Init(cmd::init::Init),
     Unlock(cmd::unlock::Unlock),
     Lock(cmd::lock::Lock),
@@ -90,13 +90,13 @@ pub enum VaultGroup {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum ProjectGroup {
+pub(crate) enum ProjectGroup {
     #[command(subcommand)]
     Project(cmd::project::Project),
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Machines {
+pub(crate) enum Machines {
     #[command(subcommand)]
     Token(cmd::token::Token),
     #[command(subcommand)]
@@ -104,14 +104,14 @@ pub enum Machines {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Watch {
+pub(crate) enum Watch {
     #[command(subcommand)]
     Audit(cmd::audit::Audit),
     Doctor(cmd::doctor::Doctor),
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Other {
+pub(crate) enum Other {
     Tour(cmd::tour::Tour),
     Completions(cmd::completions::Completions),
     Man(cmd::man::Man),
@@ -135,7 +135,7 @@ pub(super) fn groups() -> [(&'static str, clap::Command); 7] {
 
 /// What `generate` and `add` both take.
 #[derive(Debug, Clone, Args)]
-pub struct Metadata {
+pub(crate) struct Metadata {
     /// A scope of the key; may be repeated
     #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     pub(super) scope: Vec<Scope>,
@@ -155,7 +155,7 @@ pub struct Metadata {
 
 /// Which keys `exec` and `export` release. The options add up.
 #[derive(Debug, Clone, Args)]
-pub struct Choice {
+pub(crate) struct Choice {
     /// This key; it is an error if it is missing, expired or revoked
     #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
     only: Vec<KeyName>,

@@ -1,14 +1,14 @@
 //! The command line: arguments in, sentences and exit codes out. The only room that prints.
 
-pub mod args;
-pub mod cmd;
+pub(crate) mod args;
+pub(crate) mod cmd;
 mod complete;
-pub mod context;
-pub mod errors;
+pub(crate) mod context;
+pub(crate) mod errors;
 mod mapping;
-pub mod output;
+pub(crate) mod output;
 mod prompt;
-pub mod unlock;
+pub(crate) mod unlock;
 mod usage;
 
 use std::ffi::OsString;

@@ -18,7 +18,7 @@ const DELIMITER: usize = 16;
 
 /// What a job's later steps get.
 #[derive(Debug)]
-pub struct GithubEnv {
+pub(crate) struct GithubEnv {
     /// To be appended to the file that `$GITHUB_ENV` names.
     pub file: SecretBytes,
     /// Workflow commands for stdout, to be printed before.

@@ -8,7 +8,7 @@ use super::file::{Entry, Profile, ProjectFile, Section, Source};
 
 /// Why an entry was not added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EditError {
+pub(crate) enum EditError {
     /// The variable has an entry already, which says otherwise.
     #[error("{variable} is there already")]
     Taken { variable: EnvName },
@@ -18,7 +18,7 @@ pub enum EditError {
 }
 
 /// The text with an entry for this key; `None` if it stands there already.
-pub fn add(
+pub(crate) fn add(
     text: &str,
     section: &Section,
     variable: &EnvName,
@@ -80,7 +80,7 @@ fn value_of(key: &KeyName, optional: bool) -> Value {
 
 /// The text of a new file with these variables, each the value of a key.
 #[must_use]
-pub fn start(schema: Option<&str>, entries: &[(EnvName, KeyName)]) -> String {
+pub(crate) fn start(schema: Option<&str>, entries: &[(EnvName, KeyName)]) -> String {
     let mut text = schema.map(|schema| format!("#:schema {schema}\n")).unwrap_or_default();
     text.push_str(
         "# The keys this project needs, and their variables. Values belong in each developer's own vault, never here.\n\

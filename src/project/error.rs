@@ -74,7 +74,7 @@ pub enum What {
 
 /// Why a file that was found, or the place for one, is not used.
 #[derive(Debug, thiserror::Error)]
-pub enum PlaceError {
+pub(crate) enum PlaceError {
     /// It is not a regular file: a link, a folder, a pipe, a device.
     #[error("{path:?} is not a regular file")]
     NotRegular { path: PathBuf },

@@ -28,7 +28,7 @@ use super::error::{FileError, What};
 use super::template::{MAX_TEXT, Template};
 
 /// The longest file that is read, in bytes.
-pub const MAX_FILE: usize = 64 << 10;
+pub(crate) const MAX_FILE: usize = 64 << 10;
 
 /// Fields of the file, of a profile, of an entry.
 pub(super) const FIELDS: [&str; 2] = ["keys", "profiles"];
@@ -42,7 +42,7 @@ pub struct ProjectFile {
 }
 
 /// Where an entry stands: under `[keys]`, or under a profile's.
-pub type Section = Option<Profile>;
+pub(crate) type Section = Option<Profile>;
 
 /// A profile's name: a part of a key's name, without `/`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

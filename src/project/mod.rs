@@ -11,18 +11,19 @@
 //! - [`edit`]: entries that are added, comments kept; [`schema`]: the same grammar for editors
 //! - [`reference`]: `kv://name` in other files; [`tracked`]: whether git keeps a file
 
-pub mod approval;
-pub mod edit;
-pub mod error;
-pub mod file;
-pub mod place;
-pub mod reference;
-pub mod report;
+pub(crate) mod approval;
+pub(crate) mod edit;
+pub(crate) mod error;
+pub(crate) mod file;
+pub(crate) mod place;
+pub(crate) mod reference;
+pub(crate) mod report;
 pub mod schema;
-pub mod template;
-pub mod tracked;
+pub(crate) mod template;
+pub(crate) mod tracked;
 
-pub use approval::{Approvals, Approved, Ask};
-pub use error::{FileError, PlaceError, What};
-pub use file::{Entry, Profile, ProjectFile, Section, Source};
-pub use place::FILE_NAME;
+pub(crate) use approval::Ask;
+pub(crate) use error::{FileError, PlaceError, What};
+pub use file::ProjectFile;
+pub(crate) use file::{Entry, Profile, Section, Source};
+pub(crate) use place::FILE_NAME;

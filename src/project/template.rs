@@ -12,7 +12,7 @@ use keyvault_core::name::{KeyName, NameError};
 use keyvault_exec::release::{Encoding, Piece};
 
 /// The longest template or default, in bytes: what is asked for is shown whole.
-pub const MAX_TEXT: usize = 1024;
+pub(crate) const MAX_TEXT: usize = 1024;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {

@@ -26,7 +26,7 @@ const MAX_TYPED: usize = 64 << 10;
 /// Reads the value from a hidden prompt on a terminal, from stdin, or from a file. Arguments are not accepted, because
 /// other users, the shell history and logs can see them.
 #[derive(Debug, Args)]
-pub struct Add {
+pub(crate) struct Add {
     /// The key's name, such as stripe/live
     #[arg(value_parser = named::<KeyName>)]
     name: KeyName,

@@ -20,8 +20,7 @@ use keyvault_vault::{self as vault, BrokenReads, ImportedReads, Of, Unproved};
 
 /// Read and verify the audit log.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "each command's words stand with its arguments")]
-pub enum Audit {
+pub(crate) enum Audit {
     Log(Log),
     Verify(Verify),
     Import(Import),
@@ -32,7 +31,7 @@ pub enum Audit {
 /// Reads by a token are included, numbered TOKEN:N. With --json, prints one object per line: seq, token, time, action,
 /// keys, actor, outcome.
 #[derive(Debug, Args)]
-pub struct Log {
+pub(crate) struct Log {
     /// Entries that name this key
     #[arg(long, value_name = "NAME", add = complete::keys(), value_parser = named::<KeyName>)]
     key: Option<KeyName>,
@@ -60,7 +59,7 @@ fn action(text: &str) -> Result<Action, String> {
 /// With the passphrase, proves every entry from the start of the audit log; with a session, only that each entry follows
 /// from the previous one. Also proves the reads by tokens. The exit code is 5 if a proof fails.
 #[derive(Debug, Args)]
-pub struct Verify {
+pub(crate) struct Verify {
     /// Ask for the passphrase and prove from the start, even if a session is open
     #[arg(long)]
     from_start: bool,
@@ -72,7 +71,7 @@ pub struct Verify {
 /// that cannot be proved, and a place where lines are missing, are reported with the line's number; the others are imported,
 /// and the exit code is 5. A truncated last line and reads of other vaults or former tokens are skipped and reported.
 #[derive(Debug, Args)]
-pub struct Import {
+pub(crate) struct Import {
     /// The read log: ~/.local/state/keyvault/reads/TOKEN.jsonl on that machine, or the file that $KEYVAULT_READS names
     file: PathBuf,
 }

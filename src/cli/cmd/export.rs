@@ -23,7 +23,7 @@ use keyvault_vault::audit::Action;
 /// backticks. In a GitHub Actions step, github-env appends the variables to the file that $GITHUB_ENV names, after the
 /// runner was told to mask each line of their values. The audit log records the export.
 #[derive(Debug, Args)]
-pub struct Export {
+pub(crate) struct Export {
     #[command(flatten)]
     choice: Choice,
     #[command(flatten)]

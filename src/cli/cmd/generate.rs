@@ -16,7 +16,7 @@ use keyvault_vault::{KeyRecord, NewKey, Origin};
 ///
 /// The value is shown only with --print. The key keeps its recipe, so that `keyvault rotate` repeats it.
 #[derive(Debug, Args)]
-pub struct Generate {
+pub(crate) struct Generate {
     /// The key's name, such as stripe/live
     #[arg(value_parser = named::<KeyName>)]
     name: KeyName,

@@ -21,7 +21,7 @@ const MAX_FILE: usize = 16 << 20;
 /// Each key is named after its variable, with --prefix in front. A .env file is read exactly as the npm package `dotenv` 18
 /// reads it; JSON must be an object of strings. All keys are imported or none.
 #[derive(Debug, Args)]
-pub struct Import {
+pub(crate) struct Import {
     /// The file, or - for stdin
     file: PathBuf,
     /// How each key's name starts, such as shop/

@@ -23,7 +23,7 @@ use keyvault_vault::{KeyRecord, Names, Status, key};
 ///
 /// Shows no values and records nothing. Output to a pipe is not wrapped.
 #[derive(Debug, Args)]
-pub struct List {
+pub(crate) struct List {
     /// Keys with this scope; may be repeated to add more
     #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,

@@ -15,7 +15,7 @@ use keyvault_core::name::{KeyName, MAX_NAME};
 ///
 /// On a terminal, asks you to type each name; elsewhere, requires --yes. The audit log keeps a record.
 #[derive(Debug, Args)]
-pub struct Remove {
+pub(crate) struct Remove {
     /// The keys' names
     #[arg(required = true, add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,

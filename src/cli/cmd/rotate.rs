@@ -22,7 +22,7 @@ use keyvault_vault::{Access, KeyRecord, NewValue, Terms, Vault, Which, key};
 /// All keys are rotated or none.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").required(true))]
-pub struct Rotate {
+pub(crate) struct Rotate {
     /// The keys' names; a revoked key gets a new version
     #[arg(group = "which", add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,

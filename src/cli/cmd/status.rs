@@ -14,7 +14,7 @@ use keyvault_core::clock::Moment;
 /// The vault is open while a session is. This does not prompt and does not derive a key. With --verbose, shows for each
 /// credential whether it would open the vault for the next command, and why.
 #[derive(Debug, Args)]
-pub struct Status {
+pub(crate) struct Status {
     /// Show for each credential whether it would open the vault, and why not
     #[arg(long, short)]
     verbose: bool,

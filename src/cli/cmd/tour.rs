@@ -20,7 +20,7 @@ use keyvault_os::terminal::prompt::PromptError;
 ///
 /// Runs this program in temporary folders, shows each command with its real output, and leaves nothing behind.
 #[derive(Debug, Args)]
-pub struct Tour {}
+pub(crate) struct Tour {}
 
 /// What a newcomer's project holds before keyvault.
 const ENV_FILE: &[u8] =

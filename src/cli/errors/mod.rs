@@ -23,36 +23,36 @@ use super::context::STDIN;
 use super::output;
 
 /// Exit codes.
-pub mod code {
+pub(crate) mod code {
     /// Done.
-    pub const DONE: u8 = 0;
+    pub(crate) const DONE: u8 = 0;
     /// Failed.
-    pub const FAILED: u8 = 1;
+    pub(crate) const FAILED: u8 = 1;
     /// Called wrongly.
-    pub const USAGE: u8 = 2;
+    pub(crate) const USAGE: u8 = 2;
     /// No such key or vault.
-    pub const NOT_FOUND: u8 = 3;
+    pub(crate) const NOT_FOUND: u8 = 3;
     /// Locked, or the wrong credential.
-    pub const LOCKED: u8 = 4;
+    pub(crate) const LOCKED: u8 = 4;
     /// Damaged, rolled back or tampered with.
-    pub const DAMAGED: u8 = 5;
+    pub(crate) const DAMAGED: u8 = 5;
     /// Exists, expired, revoked, not allowed.
-    pub const REFUSED: u8 = 6;
+    pub(crate) const REFUSED: u8 = 6;
     /// Another command had the vault for too long.
-    pub const BUSY: u8 = 7;
+    pub(crate) const BUSY: u8 = 7;
     /// `exec`: a failure of ours, not the child's.
-    pub const OURS: u8 = 125;
+    pub(crate) const OURS: u8 = 125;
     /// `exec`: found, but cannot be run.
-    pub const NOT_EXECUTABLE: u8 = 126;
+    pub(crate) const NOT_EXECUTABLE: u8 = 126;
     /// `exec`: not found.
-    pub const NO_COMMAND: u8 = 127;
+    pub(crate) const NO_COMMAND: u8 = 127;
     /// Ctrl-C at a prompt.
-    pub const INTERRUPTED: u8 = 130;
+    pub(crate) const INTERRUPTED: u8 = 130;
 }
 
 /// A failure as a person reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     pub code: u8,
     /// One word for programs.
     pub kind: &'static str,

@@ -1,9 +1,9 @@
 //! From the vault's path to an opened vault. Which credential is tried when stands in `order`; how each of them opens it stands here.
 
-pub mod key_source;
-pub mod keyring;
-pub mod new_credentials;
-pub mod order;
+pub(crate) mod key_source;
+pub(crate) mod keyring;
+pub(crate) mod new_credentials;
+pub(crate) mod order;
 
 use std::fs::File;
 use std::path::Path;
@@ -45,7 +45,7 @@ pub(in crate::cli) const UNANSWERED: &str =
 
 impl Context {
     /// Opens the vault's file and says in a line each what was noticed about it.
-    pub fn open(&self) -> Result<Vault, Failure> {
+    pub(crate) fn open(&self) -> Result<Vault, Failure> {
         let path = self.vault_path()?;
         self.open_at(&path, |error| Failure::of(error, &path))
     }
@@ -57,7 +57,11 @@ impl Context {
     }
 
     /// The same for a file that is named otherwise, such as a backup, of which the caller has other things to say.
-    pub fn open_at(&self, path: &Path, failed: impl FnOnce(VaultError) -> Failure) -> Result<Vault, Failure> {
+    pub(crate) fn open_at(
+        &self,
+        path: &Path,
+        failed: impl FnOnce(VaultError) -> Failure,
+    ) -> Result<Vault, Failure> {
         let vault = self.opened(path, Vault::open, failed)?;
         if *vault.memory() == Memory::Unreadable {
             self.tell(&Notice::UnreadableMemory);
@@ -111,21 +115,25 @@ impl Context {
     }
 
     /// Opens the file to release values or to change it: what is in alarm refuses by itself.
-    pub fn open_with_access(&self) -> Result<(Vault, Access), Failure> {
+    pub(crate) fn open_with_access(&self) -> Result<(Vault, Access), Failure> {
         let mut vault = self.open()?;
         let access = self.access(&mut vault, &ORDER)?;
         Ok((vault, access))
     }
 
     /// Opens the file to be looked at, which works in an alarm too, and is said.
-    pub fn open_to_look(&self) -> Result<(Vault, Access), Failure> {
+    pub(crate) fn open_to_look(&self) -> Result<(Vault, Access), Failure> {
         let (mut vault, access) = self.open_with_access()?;
         self.tell_alarm(&mut vault, &access)?;
         Ok((vault, access))
     }
 
     /// Says in a line that the file is in alarm, or older than another copy of it, and gives the word for programs.
-    pub fn tell_alarm(&self, vault: &mut Vault, access: &Access) -> Result<Option<&'static str>, Failure> {
+    pub(crate) fn tell_alarm(
+        &self,
+        vault: &mut Vault,
+        access: &Access,
+    ) -> Result<Option<&'static str>, Failure> {
         let standing = file::standing(vault, access).map_err(|error| Failure::of(error, vault.path()));
         let (standing, older_copy) = standing?;
         if let Some(notice) = older_copy {
@@ -139,7 +147,7 @@ impl Context {
     }
 
     /// Opens the file for a session: by whatever opens it but the session that may be open.
-    pub fn open_for_session(&self) -> Result<(Vault, Access), Failure> {
+    pub(crate) fn open_for_session(&self) -> Result<(Vault, Access), Failure> {
         sweep();
         let mut vault = self.open()?;
         let access = match self.keyring_access(&mut vault)? {
@@ -150,7 +158,7 @@ impl Context {
     }
 
     /// Opens the file with root: by key file or passphrase, even if a session is open.
-    pub fn open_with_root(&self) -> Result<(Vault, Access), Failure> {
+    pub(crate) fn open_with_root(&self) -> Result<(Vault, Access), Failure> {
         let mut vault = self.open()?;
         let access = self.given_or_asked_root(&mut vault)?;
         Ok((vault, access))
@@ -173,7 +181,7 @@ impl Context {
 
     /// Root of a copy, by key file or passphrase, and what the same opens of the vault that it is a copy of, which may
     /// have been rekeyed since.
-    pub fn root_of_copy(
+    pub(crate) fn root_of_copy(
         &self,
         copy: &mut Vault,
         vault: Option<&mut Vault>,
@@ -195,7 +203,7 @@ impl Context {
 
     /// Opens the file with root for a rekey. If it keeps the passphrase, that opens it and is given back: the new root
     /// is sealed under it.
-    pub fn open_for_rekey(
+    pub(crate) fn open_for_rekey(
         &self,
         keep_passphrase: bool,
     ) -> Result<(Vault, Access, Option<Passphrase>), Failure> {
@@ -372,7 +380,7 @@ impl Context {
     }
 
     /// The key file that `KEYVAULT_KEY_FILE` names.
-    pub fn given_key_file(&self) -> Result<Option<KeyFile>, Failure> {
+    pub(crate) fn given_key_file(&self) -> Result<Option<KeyFile>, Failure> {
         let named = variable("KEYVAULT_KEY_FILE");
         named
             .map(|path| self.key_file(Path::new(&path)).map_err(|failure| failure.named("KEYVAULT_KEY_FILE")))
@@ -380,13 +388,13 @@ impl Context {
     }
 
     /// Reads a key file.
-    pub fn key_file(&self, path: &Path) -> Result<KeyFile, Failure> {
+    pub(crate) fn key_file(&self, path: &Path) -> Result<KeyFile, Failure> {
         let content = self.private_file(path, keyfile::MAX_LEN)?;
         KeyFile::parse(content.expose()).map_err(|error| Failure::of(VaultError::Unlock(error), path))
     }
 
     /// The passphrase from `KEYVAULT_PASSPHRASE_FILE` or `KEYVAULT_PASSPHRASE`, if either is set, and which of them.
-    pub fn given_passphrase(&self) -> Result<Option<(Passphrase, &'static str)>, Failure> {
+    pub(crate) fn given_passphrase(&self) -> Result<Option<(Passphrase, &'static str)>, Failure> {
         match self.passphrase_of_file()? {
             Some(passphrase) => Ok(Some((passphrase, PASSPHRASE_FILE))),
             None => Ok(self.passphrase_of_variable()?.map(|passphrase| (passphrase, PASSPHRASE))),
@@ -435,7 +443,7 @@ impl Context {
     }
 
     /// Reads a file that others should not read, and says so if they can.
-    pub fn private_file(&self, path: &Path, limit: usize) -> Result<SecretBytes, Failure> {
+    pub(crate) fn private_file(&self, path: &Path, limit: usize) -> Result<SecretBytes, Failure> {
         read_secret(&mut self.open_private(path)?, limit, path)
     }
 
@@ -448,7 +456,7 @@ impl Context {
     }
 
     /// Asks for a passphrase on the terminal.
-    pub fn typed_passphrase(&self, prompt: &str) -> Result<Passphrase, Failure> {
+    pub(crate) fn typed_passphrase(&self, prompt: &str) -> Result<Passphrase, Failure> {
         self.require_terminal()?;
         let typed = prompt::read_secret(prompt, MAX_LEN).map_err(Failure::prompt)?;
         Passphrase::new(&typed).map_err(Failure::passphrase)

@@ -17,7 +17,7 @@ use crate::cli::errors::{Failure, code};
 
 /// Where a new recovery code goes.
 #[derive(Debug, Clone, Args)]
-pub struct RecoveryPlace {
+pub(crate) struct RecoveryPlace {
     /// Write the recovery code to a new file
     #[arg(long, value_name = "FILE")]
     recovery_file: Option<PathBuf>,

@@ -111,12 +111,6 @@ impl fmt::Debug for SealingKey {
     }
 }
 
-/// HMAC-SHA-256 (RFC 2104) over the parts, one after another.
-#[must_use]
-pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Mac {
-    sign(&hmac::Key::new(hmac::HMAC_SHA256, key), parts)
-}
-
 fn sign(key: &hmac::Key, parts: &[&[u8]]) -> Mac {
     let mut context = hmac::Context::with_key(key);
     for part in parts {

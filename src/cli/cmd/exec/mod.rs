@@ -54,7 +54,7 @@ use keyvault_vault::key;
 /// masked if its standard output is a terminal.
 #[derive(Debug, Args)]
 #[command(visible_alias = "run")]
-pub struct Exec {
+pub(crate) struct Exec {
     #[command(flatten)]
     choice: Choice,
     #[command(flatten)]

@@ -30,7 +30,7 @@ use keyvault_exec::release::{self, Problem, Refusal, Selection, State};
 /// there are other problems or entries that are not approved; problems of the file, a credential or the vault have their
 /// usual codes.
 #[derive(Debug, Args)]
-pub struct Check {
+pub(crate) struct Check {
     /// Include this profile's entries
     #[arg(long, value_name = "PROFILE", add = complete::profiles(), value_parser = named::<Profile>)]
     profile: Option<Profile>,

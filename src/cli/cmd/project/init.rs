@@ -24,7 +24,7 @@ const MAX_ENV: usize = 1 << 20;
 /// values are written. A JSON Schema for editors is written next to the file. The entries are approved at once, unless the
 /// prefix is empty. Without a .env file, the project file starts with examples.
 #[derive(Debug, Args)]
-pub struct Init {
+pub(crate) struct Init {
     /// The files to read variables from, instead of .env.example and .env
     #[arg(value_name = "FILE")]
     from: Vec<PathBuf>,

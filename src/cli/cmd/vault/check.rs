@@ -17,7 +17,7 @@ use keyvault_vault::{Checked, Finding};
 ///
 /// Names each damaged row. The exit code is 5 if there is any problem.
 #[derive(Debug, Args)]
-pub struct Check {}
+pub(crate) struct Check {}
 
 impl Check {
     pub(in crate::cli) fn run(context: &mut Context) -> Result<u8, Failure> {

@@ -30,7 +30,7 @@ use keyvault_vault::{Access, Credential, Issued, Outlook, Rekeyed, Slot, Vault, 
 /// Damage does not prevent a rekey: damaged rows are dropped, and a damaged audit log is kept as far as it can be proved.
 /// What is lost is listed first; with --yes, --drop-damaged has to accept it.
 #[derive(Debug, Args)]
-pub struct Rekey {
+pub(crate) struct Rekey {
     /// Read the new passphrase from a file
     #[arg(long, value_name = "FILE", conflicts_with = "keep_passphrase")]
     new_passphrase_file: Option<PathBuf>,

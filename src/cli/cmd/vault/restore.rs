@@ -28,7 +28,7 @@ use keyvault_vault::{Difference, Restored, VaultError, file};
 /// A damaged backup is restored without its damaged rows. What is lost is listed first; with --yes, --drop-damaged has to
 /// accept it.
 #[derive(Debug, Args)]
-pub struct Restore {
+pub(crate) struct Restore {
     /// The backup
     #[arg(required_unless_present = "adopt")]
     file: Option<PathBuf>,
