@@ -76,7 +76,7 @@ pub struct Entry {
     pub source: Source,
     /// What becomes of it when a key is not to be had.
     pub when_missing: WhenMissing,
-    /// Words for people.
+    /// A note, shown to readers and otherwise ignored.
     pub description: Option<String>,
 }
 

@@ -31,9 +31,9 @@ use super::output::time;
 /// How long a session lasts that a typed passphrase or a keyring opens, in seconds.
 const SHORT_SESSION: u32 = 15 * 60;
 
-/// Where a passphrase is found that nobody types.
+/// Names a file that contains the passphrase.
 pub(in crate::cli) const PASSPHRASE_FILE: &str = "KEYVAULT_PASSPHRASE_FILE";
-/// The same, itself.
+/// Contains the passphrase itself, which other processes of the user can read; [`PASSPHRASE_FILE`] comes first.
 pub(in crate::cli) const PASSPHRASE: &str = "KEYVAULT_PASSPHRASE";
 
 /// How often a passphrase may be typed.
@@ -75,7 +75,7 @@ impl Context {
         self.open_damaged_at(&path, file::open_to_recover, |error| Failure::of(error, &path))
     }
 
-    /// Opens a file that may be damaged in what daily work refuses.
+    /// Opens a file whose damage other commands refuse.
     pub(in crate::cli) fn open_damaged_at(
         &self,
         path: &Path,

@@ -11,7 +11,7 @@ use crate::cli::errors::Failure;
 use crate::cli::output;
 use crate::cli::output::time;
 
-/// A credential that gives the daily keys.
+/// A credential that opens the vault for everyday access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum Step {
     /// `KEYVAULT_TOKEN`. It opens its grants and not the vault: `supply` takes it before it comes here, for the commands

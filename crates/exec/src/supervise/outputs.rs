@@ -116,8 +116,8 @@ impl<'m> Outputs<'m> {
         self.ends.each_ref().map(|end| end.as_ref().map(AsFd::as_fd))
     }
 
-    /// The child has its ends; ours of them would keep the streams from ending.
-    pub(crate) fn let_go_of_ends(&mut self) {
+    /// Closes our copies of the child's ends, which would keep the streams from ending.
+    pub(crate) fn close_ends(&mut self) {
         self.ends = [None, None, None];
     }
 
@@ -205,7 +205,7 @@ impl<'m> Outputs<'m> {
 
     /// The life of the process that stays behind: until every stream has ended.
     fn stay(&mut self) -> ! {
-        (0..3).for_each(child::let_go_of_stream);
+        (0..3).for_each(child::close_stream);
         while !self.channels.is_empty() {
             let mut ready = Vec::new();
             self.wanted(&mut ready);

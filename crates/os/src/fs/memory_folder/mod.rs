@@ -156,9 +156,9 @@ impl RunFolder {
     }
 }
 
-/// Lets go of the lock in a process that was forked off and goes on beside its maker: it is the maker's life that keeps
-/// the folder. No value of ours that owns the descriptor may be used afterwards.
-pub(crate) fn let_go_of_the_lock() {
+/// Closes the lock in a process that was forked off and outlives its maker: only the maker's life keeps the folder. No
+/// value of ours that owns the descriptor may be used afterwards.
+pub(crate) fn close_lock() {
     let lock = LOCK.swap(-1, Ordering::Relaxed);
     if lock >= 0 {
         // SAFETY: the number was this folder's lock when the process was forked; the caller uses it no more.
