@@ -21,7 +21,7 @@ use keyvault_os::fs::lock::{FileLock, Held};
 use keyvault_os::fs::private;
 use keyvault_os::fs::untrusted;
 
-use super::file::{Entry, Section, Source};
+use super::file::{Entry, Section, VariableSource};
 
 /// The longest file of approvals that is read, in bytes: some thousand entries.
 const MAX_FILE: usize = 4 << 20;
@@ -49,8 +49,8 @@ impl Ask {
     #[must_use]
     pub(crate) fn of(section: &Section, entry: &Entry) -> Self {
         let (key, template) = match &entry.source {
-            Source::Key(name) => (Some(name.to_string()), None),
-            Source::Template(template) => (None, Some(template.text().to_owned())),
+            VariableSource::Key(name) => (Some(name.to_string()), None),
+            VariableSource::Template(template) => (None, Some(template.text().to_owned())),
         };
         Self {
             profile: section.as_ref().map(ToString::to_string),

@@ -4,7 +4,7 @@ use toml_edit::{DocumentMut, InlineTable, Item, Key, Table, TableLike, Value};
 
 use keyvault_core::name::{EnvName, KeyName};
 
-use super::file::{Entry, Profile, ProjectFile, Section, Source};
+use super::file::{Entry, Profile, ProjectFile, Section, VariableSource};
 
 /// Why an entry was not added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +28,7 @@ pub(crate) fn add(
     let known = ProjectFile::parse(text.as_bytes()).map_err(|_| EditError::Shape)?;
     let mut there = known.all().filter(|(place, entry)| *place == section && entry.variable == *variable);
     if let Some((_, entry)) = there.next() {
-        let same = entry.source == Source::Key(key.clone())
+        let same = entry.source == VariableSource::Key(key.clone())
             && entry.when_missing.default.is_none()
             && entry.when_missing.optional == optional;
         return if same { Ok(None) } else { Err(EditError::Taken { variable: variable.clone() }) };

@@ -73,7 +73,7 @@ impl fmt::Display for Profile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub variable: EnvName,
-    pub source: Source,
+    pub source: VariableSource,
     /// What becomes of it when a key is not to be had.
     pub when_missing: WhenMissing,
     /// A note, shown to readers and otherwise ignored.
@@ -82,7 +82,7 @@ pub struct Entry {
 
 /// What a variable is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum VariableSource {
     Key(KeyName),
     /// Text with keys' values in it.
     Template(Template),
@@ -93,10 +93,10 @@ impl Entry {
     #[must_use]
     pub fn composed(&self) -> ComposedVariable {
         let pieces = match &self.source {
-            Source::Key(name) => {
+            VariableSource::Key(name) => {
                 vec![Piece::Value { name: name.clone(), version: None, encoding: Encoding::Raw }]
             }
-            Source::Template(template) => template.pieces().to_vec(),
+            VariableSource::Template(template) => template.pieces().to_vec(),
         };
         ComposedVariable { variable: self.variable.clone(), pieces, when_missing: self.when_missing.clone() }
     }
@@ -104,8 +104,8 @@ impl Entry {
     #[must_use]
     pub fn keys(&self) -> Vec<&KeyName> {
         let pieces = match &self.source {
-            Source::Key(name) => return vec![name],
-            Source::Template(template) => template.pieces(),
+            VariableSource::Key(name) => return vec![name],
+            VariableSource::Template(template) => template.pieces(),
         };
         let named = pieces.iter().filter_map(|piece| match piece {
             Piece::Value { name, .. } => Some(name),
@@ -226,7 +226,7 @@ impl Reader {
     fn entry(&self, variable: EnvName, item: &Item, line: usize) -> Result<Entry, FileError> {
         let key = |text: &str, line: usize| {
             let why = |why| FileError { line, what: What::Key { variable: variable.clone(), why } };
-            KeyName::parse(text).map(Source::Key).map_err(why)
+            KeyName::parse(text).map(VariableSource::Key).map_err(why)
         };
         if let Some(text) = item.as_str() {
             let source = key(text, line)?;
@@ -245,7 +245,7 @@ impl Reader {
                     let text = bounded(&variable, "template", item, line)?;
                     let why =
                         |why| FileError { line, what: What::Template { variable: variable.clone(), why } };
-                    sources.push(Source::Template(Template::parse(text).map_err(why)?));
+                    sources.push(VariableSource::Template(Template::parse(text).map_err(why)?));
                 }
                 "required" => required = Some(boolean(field, item, line)?),
                 "optional" => optional = Some(boolean(field, item, line)?),

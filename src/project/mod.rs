@@ -25,5 +25,5 @@ pub(crate) mod tracked;
 pub(crate) use approval::Ask;
 pub(crate) use error::{FileError, PlaceError, What};
 pub use file::ProjectFile;
-pub(crate) use file::{Entry, Profile, Section, Source};
+pub(crate) use file::{Entry, Profile, Section, VariableSource};
 pub(crate) use place::FILE_NAME;

@@ -29,14 +29,14 @@ fn desktop() -> (World, Bus) {
     (world, bus)
 }
 
-/// The same commands with the passphrase at hand, which is the next way.
+/// Runs the command with the passphrase in its variable, the credential that is tried after the keyring.
 fn with_passphrase(world: &World, arguments: &[&str]) -> Ran {
     let mut command = world.command(KEYVAULT);
     finish(command.env("KEYVAULT_PASSPHRASE", PASSPHRASE).args(arguments), b"")
 }
 
-/// That the keyring's silence costs one line with `why`, and the next way then opens the vault; and without a next way
-/// the same line comes before the refusal.
+/// That the keyring's silence costs one line with `why`, and the next credential then opens the vault; where there is
+/// none, this line comes before the refusal.
 #[track_caller]
 fn one_line_and_on(world: &World, why: &str) {
     let read = with_passphrase(world, &["show", "a", "--reveal"]).ok();
@@ -50,11 +50,11 @@ fn one_line_and_on(world: &World, why: &str) {
     world.run(&["exec", "--only", "a", "--", "true"]).fails(125, why);
 }
 
-fn status_of(world: &World, way: &str) -> (Option<bool>, String) {
+fn status_of(world: &World, credential: &str) -> (Option<bool>, String) {
     let ran = world.run(&["status", "-v", "--json"]);
     let json = ran.json();
-    let ways = json["credentials"].as_array().unwrap();
-    let found = ways.iter().find(|found| found["credential"] == way).unwrap();
+    let credentials = json["credentials"].as_array().unwrap();
+    let found = credentials.iter().find(|found| found["credential"] == credential).unwrap();
     (found["opens"].as_bool(), found["why"].as_str().unwrap().to_owned())
 }
 
@@ -168,7 +168,7 @@ fn a_rekey_keeps_the_keyring_that_answers_and_drops_one_that_does_not() {
     let dropped = with_passphrase(&world, &rekey).ok();
     assert!(dropped.err.contains("The slot of the OS keyring is not kept: it is locked."), "{}", dropped.err);
     let kinds: Vec<_> =
-        dropped.json()["dropped"].as_array().unwrap().iter().map(|way| way["kind"].clone()).collect();
+        dropped.json()["dropped"].as_array().unwrap().iter().map(|slot| slot["kind"].clone()).collect();
     assert_eq!(kinds, ["recovery code", "keyring"]);
     assert_eq!(status_of(&world, "keyring"), (Some(false), "the vault has no keyring slot".to_owned()));
     with_passphrase(&world, &["vault", "check"]).ok();

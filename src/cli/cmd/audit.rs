@@ -21,7 +21,7 @@ use keyvault_vault::{self as vault, BrokenReads, ImportedReads, Of, Unproved};
 /// Read and verify the audit log.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
-    Log(Log),
+    Log(ShowLog),
     Verify(Verify),
     Import(Import),
 }
@@ -31,7 +31,7 @@ pub(crate) enum Audit {
 /// Reads by a token are included, numbered TOKEN:N. With --json, prints one object per line: seq, token, time, action,
 /// keys, actor, outcome.
 #[derive(Debug, Args)]
-pub(crate) struct Log {
+pub(crate) struct ShowLog {
     /// Entries that name this key
     #[arg(long, value_name = "NAME", add = complete::keys(), value_parser = named::<KeyName>)]
     key: Option<KeyName>,
@@ -86,7 +86,7 @@ impl Audit {
     }
 }
 
-impl Log {
+impl ShowLog {
     fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let (mut vault, access) = context.open_to_look()?;
         let path = vault.path().to_owned();
@@ -236,7 +236,7 @@ impl Import {
                 serde_json::json!({ "line": fault.line, "what": what, "imported": fault.imported })
             });
             context.ui.print_json(&serde_json::json!({
-                "new": new, "known": imported.known, "unknown": imported.unknown, "foreign": imported.of_other_vaults,
+                "new": new, "known": imported.known, "unknown": imported.unknown, "other_vaults": imported.of_other_vaults,
                 "cut_off": imported.cut_off, "faults": faults.collect::<Vec<_>>(),
             }))?;
             return Ok(done);

@@ -90,8 +90,8 @@ impl Rotate {
         }
     }
 
-    fn source(&self) -> add::Source<'_> {
-        add::Source { file: self.file.as_deref(), stdin: self.stdin, exact: self.exact }
+    fn source(&self) -> add::GivenValue<'_> {
+        add::GivenValue { file: self.file.as_deref(), stdin: self.stdin, exact: self.exact }
     }
 
     /// The value that one key gets from elsewhere; that several would need one is for the vault room to say.

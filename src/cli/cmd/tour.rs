@@ -10,7 +10,7 @@ use crate::cli::errors::{self, Failure, code};
 use crate::cli::output;
 use keyvault_core::clock::Rng;
 use keyvault_core::crypto::SystemRng;
-use keyvault_core::recipe::{Kind, Recipe};
+use keyvault_core::recipe::{Recipe, ValueKind};
 use keyvault_core::secret::SecretBytes;
 use keyvault_os::fs::private;
 use keyvault_os::process::interrupt::Interrupts;
@@ -214,7 +214,7 @@ impl Drop for Stage<'_> {
 }
 
 fn passphrase() -> Result<SecretBytes, Failure> {
-    Recipe::new(Kind::Passphrase, None, None)
+    Recipe::new(ValueKind::Passphrase, None, None)
         .and_then(|recipe| recipe.generate(&SystemRng, keyvault_core::crypto::ed25519_public, ""))
         .map(|generated| generated.value)
         .map_err(Failure::recipe)

@@ -6,7 +6,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 
 use keyvault_os::fs::lock::{self, Held};
-use keyvault_os::fs::vault_file::{FileFault, Kind};
+use keyvault_os::fs::vault_file::{FileFault, FileKind};
 use keyvault_os::process::actor::User;
 use keyvault_vault::state::pin::Standing;
 use keyvault_vault::store::StoreError;
@@ -126,12 +126,12 @@ pub(in crate::cli) fn held_by_another(held: &Held, hint: &str) -> Failure {
     Failure::new(code::BUSY, "busy", message, Some(hint))
 }
 
-fn kind_name(kind: Kind) -> &'static str {
+fn kind_name(kind: FileKind) -> &'static str {
     match kind {
-        Kind::Folder => "folder",
-        Kind::Fifo => "named pipe",
-        Kind::Socket => "socket",
-        Kind::Device => "device",
+        FileKind::Folder => "folder",
+        FileKind::Fifo => "named pipe",
+        FileKind::Socket => "socket",
+        FileKind::Device => "device",
     }
 }
 

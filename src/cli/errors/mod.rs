@@ -64,12 +64,12 @@ pub(crate) struct Failure {
     pub quiet: bool,
 }
 
-pub(in crate::cli) const WAYS_TO_OPEN: &str = "Run `keyvault unlock` in a terminal, or set KEYVAULT_PASSPHRASE_FILE to\n\
+pub(in crate::cli) const HOW_TO_OPEN: &str = "Run `keyvault unlock` in a terminal, or set KEYVAULT_PASSPHRASE_FILE to\n\
     a file with the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself,\n\
     or KEYVAULT_KEY_FILE to a key file.";
 
 /// The same where a session does not do.
-pub(in crate::cli) const WAYS_TO_ROOT: &str = "Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with\n\
+pub(in crate::cli) const HOW_TO_OPEN_AS_OWNER: &str = "Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with\n\
     the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself, or\n\
     KEYVAULT_KEY_FILE to a key file.";
 
@@ -133,7 +133,7 @@ impl Failure {
     /// Locked, and why nobody is asked.
     pub(in crate::cli) fn locked_as(unasked: &str) -> Self {
         let message = format!("The vault is locked, and {unasked}.");
-        Self::new(code::LOCKED, "locked", message, Some(WAYS_TO_OPEN))
+        Self::new(code::LOCKED, "locked", message, Some(HOW_TO_OPEN))
     }
 
     /// A vault that is to be made has no passphrase yet.
@@ -152,7 +152,7 @@ impl Failure {
     /// A session may be open; it is not enough.
     pub(in crate::cli) fn needs_root(unasked: &str) -> Self {
         let message = format!("This needs the passphrase or a key file, and {unasked}.");
-        Self::new(code::LOCKED, "locked", message, Some(WAYS_TO_ROOT))
+        Self::new(code::LOCKED, "locked", message, Some(HOW_TO_OPEN_AS_OWNER))
     }
 
     /// A rekey that keeps the passphrase seals the new root under it; another slot is not enough.

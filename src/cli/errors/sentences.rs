@@ -11,7 +11,7 @@ use keyvault_vault::unlock::{Secret, UnlockError};
 
 use super::file_sentences::{alarm, altered, altered_file, exists, file, store};
 use super::token_sentences::{reads_busy, reads_not_written, token};
-use super::{Failure, WAYS_TO_ROOT, code};
+use super::{Failure, HOW_TO_OPEN_AS_OWNER, code};
 use crate::cli::output::loss;
 
 impl Failure {
@@ -45,7 +45,7 @@ impl Failure {
                 code::LOCKED,
                 "locked",
                 "This needs the passphrase or a key file; a session is not enough.",
-                Some(WAYS_TO_ROOT),
+                Some(HOW_TO_OPEN_AS_OWNER),
             ),
             VaultError::NoSuchSlot { id } => Self::new(
                 code::NOT_FOUND,

@@ -360,7 +360,7 @@ fn values(set: &mut Set) {
         let sealed = f.blob(&format!("SELECT sealed FROM version_value WHERE {}", of(f, "a", 1)));
         f.put("version_value", "sealed", &of(f, "a", 2), &sealed);
     });
-    let comment = "another value, which another holder sealed under the version's own key";
+    let comment = "another value, which another bearer sealed under the version's own key";
     fails(set, "token-value-of-a-fellow", a, comment, |f, ci| {
         let id = item(f, "a");
         let key = ci.value_key(&id, 2);
@@ -664,10 +664,10 @@ fn checks(set: &mut Set) {
         f.sql(&format!("DELETE FROM token_view WHERE {}", ci.mine()));
     });
     bad(
-        "check-token-view-of-the-holder",
+        "check-token-view-of-the-bearer",
         "token-view",
         grants,
-        "the holder has sealed its view anew",
+        "the bearer has sealed its view anew",
         &|_, ci| {
             ci.bind();
         },

@@ -216,7 +216,7 @@ impl Run<'_> {
         if self.vector.expect == "success" {
             return self.succeed(&mut vault, &access);
         }
-        if self.vector.step == "ways" {
+        if self.vector.step == "slots" {
             self.passed_over(&mut vault, &access)?;
         } else if self.vector.step != "check" {
             match self.step(&mut vault, &access) {

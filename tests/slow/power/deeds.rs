@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keyvault_core::crypto::Cost;
 use keyvault_core::name::Scope;
-use keyvault_core::recipe::{Kind, Recipe};
+use keyvault_core::recipe::{Recipe, ValueKind};
 use keyvault_core::secret::SecretBytes;
 use keyvault_vault::audit::Action;
 use keyvault_vault::unlock::keyfile::KeyFile;
@@ -55,7 +55,7 @@ pub const DEEDS: [Deed; 22] = [
 ];
 
 pub fn generate(stage: &mut Stage) {
-    let kind = *stage.chance.pick(&Kind::ALL);
+    let kind = *stage.chance.pick(&ValueKind::ALL);
     let name = stage.new_name();
     let mut new = new_key(name.as_str(), Origin::Recipe(Recipe::new(kind, None, None).unwrap()));
     new.scopes = some_scopes(stage);

@@ -11,7 +11,7 @@ mod kind;
 mod text;
 mod token;
 
-pub use kind::{Kind, UnknownKind};
+pub use kind::{UnknownKind, ValueKind};
 pub use token::{base62, from_base62, token_checksum_ok, token_with_tail};
 
 use crate::clock::{Rng, RngError};
@@ -37,29 +37,29 @@ pub enum RecipeError {
     #[error("too short: at least {minimum}")]
     TooShort {
         /// What was to be made.
-        kind: Kind,
-        /// The least length, in the kind's [`unit`](Kind::unit).
+        kind: ValueKind,
+        /// The least length, in the kind's [`unit`](ValueKind::unit).
         minimum: u32,
     },
     /// The value would be longer than [`MAX_CHARACTERS`].
     #[error("too long: at most {maximum}")]
     TooLong {
         /// What was to be made.
-        kind: Kind,
-        /// The greatest length, in the kind's [`unit`](Kind::unit).
+        kind: ValueKind,
+        /// The greatest length, in the kind's [`unit`](ValueKind::unit).
         maximum: u32,
     },
     /// The kind has one size only.
     #[error("has no length to choose")]
     NoLength {
         /// What was to be made.
-        kind: Kind,
+        kind: ValueKind,
     },
     /// The kind's format has no place for a prefix.
     #[error("takes no prefix")]
     NoPrefix {
         /// What was to be made.
-        kind: Kind,
+        kind: ValueKind,
     },
     /// The prefix is longer than [`MAX_PREFIX`] bytes.
     #[error("the prefix is longer than 32 bytes")]
@@ -90,7 +90,7 @@ impl From<Full> for RecipeError {
 /// How a value is made. Only recipes that can be followed exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipe {
-    kind: Kind,
+    kind: ValueKind,
     /// In the kind's unit; 0 for kinds of one size.
     length: u32,
     /// Visible ASCII; empty for kinds without one.
@@ -108,14 +108,14 @@ pub struct Generated {
 
 impl Recipe {
     /// A recipe of this kind, with the kind's own length and prefix where none are given. An empty prefix is none.
-    pub fn new(kind: Kind, length: Option<u32>, prefix: Option<&str>) -> Result<Self, RecipeError> {
+    pub fn new(kind: ValueKind, length: Option<u32>, prefix: Option<&str>) -> Result<Self, RecipeError> {
         if kind.unit().is_none() && length.is_some() {
             return Err(RecipeError::NoLength { kind });
         }
         if !kind.takes_prefix() && prefix.is_some_and(|prefix| !prefix.is_empty()) {
             return Err(RecipeError::NoPrefix { kind });
         }
-        let prefix = prefix.unwrap_or(if kind == Kind::Token { token::DEFAULT_PREFIX } else { "" });
+        let prefix = prefix.unwrap_or(if kind == ValueKind::Token { token::DEFAULT_PREFIX } else { "" });
         if prefix.len() > MAX_PREFIX {
             return Err(RecipeError::PrefixTooLong);
         }
@@ -133,11 +133,11 @@ impl Recipe {
     }
 
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ValueKind {
         self.kind
     }
 
-    /// The length in the kind's [`unit`](Kind::unit); `None` where the kind has one size only.
+    /// The length in the kind's [`unit`](ValueKind::unit); `None` where the kind has one size only.
     #[must_use]
     pub fn length(&self) -> Option<u32> {
         self.kind.unit().map(|_| self.length)
@@ -165,15 +165,15 @@ impl Recipe {
         let length = usize::try_from(self.length).map_err(|_| RecipeError::Size)?;
         let prefix = self.prefix.as_bytes();
         let value = match self.kind {
-            Kind::Token => token::token(rng, prefix, length)?,
-            Kind::Password => text::password(rng, prefix, length)?,
-            Kind::Hex => text::encoded(rng, prefix, length, &data_encoding::HEXLOWER)?,
-            Kind::Base64 => text::encoded(rng, prefix, length, &data_encoding::BASE64)?,
-            Kind::Base64Url => text::encoded(rng, prefix, length, &data_encoding::BASE64URL_NOPAD)?,
-            Kind::Uuid => text::uuid(rng)?,
-            Kind::Passphrase => text::passphrase(rng, length)?,
-            Kind::Ed25519 => return keypair::pem(rng, public),
-            Kind::SshEd25519 => return keypair::openssh(rng, public, comment),
+            ValueKind::Token => token::token(rng, prefix, length)?,
+            ValueKind::Password => text::password(rng, prefix, length)?,
+            ValueKind::Hex => text::encoded(rng, prefix, length, &data_encoding::HEXLOWER)?,
+            ValueKind::Base64 => text::encoded(rng, prefix, length, &data_encoding::BASE64)?,
+            ValueKind::Base64Url => text::encoded(rng, prefix, length, &data_encoding::BASE64URL_NOPAD)?,
+            ValueKind::Uuid => text::uuid(rng)?,
+            ValueKind::Passphrase => text::passphrase(rng, length)?,
+            ValueKind::Ed25519 => return keypair::pem(rng, public),
+            ValueKind::SshEd25519 => return keypair::openssh(rng, public, comment),
         };
         Ok(Generated { value, public: None })
     }
@@ -187,7 +187,7 @@ impl Recipe {
     /// Reads what [`Recipe::encode`] wrote, and holds it to the same rules as a new recipe.
     pub fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
         let number = decoder.u8()?;
-        let kind = Kind::ALL.into_iter().find(|kind| kind.number() == number).ok_or(Malformed)?;
+        let kind = ValueKind::ALL.into_iter().find(|kind| kind.number() == number).ok_or(Malformed)?;
         let length = decoder.u32()?;
         let prefix = decoder.text()?;
         // A kind of one size is written as length 0, and nothing else is.
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_recipe_survives_its_encoding() {
-        for kind in Kind::ALL {
+        for kind in ValueKind::ALL {
             for prefix in [None, Some("sk-")] {
                 for length in [None, Some(40)] {
                     let Ok(recipe) = Recipe::new(kind, length, prefix) else { continue };
@@ -232,13 +232,13 @@ mod tests {
 
     #[test]
     fn lengths_are_bounded_by_entropy_below_and_by_size_above() {
-        let bounds = |kind: Kind| (kind.min_length(), kind.default_length(), kind.max_length());
-        assert_eq!(bounds(Kind::Token), (11, 43, 4096));
-        assert_eq!(bounds(Kind::Password), (11, 24, 4096));
-        assert_eq!(bounds(Kind::Hex), (8, 32, 2048));
-        assert_eq!(bounds(Kind::Base64), (8, 32, 3072));
-        assert_eq!(bounds(Kind::Passphrase), (5, 6, 409));
-        for kind in Kind::ALL.into_iter().filter(|kind| kind.unit().is_some()) {
+        let bounds = |kind: ValueKind| (kind.min_length(), kind.default_length(), kind.max_length());
+        assert_eq!(bounds(ValueKind::Token), (11, 43, 4096));
+        assert_eq!(bounds(ValueKind::Password), (11, 24, 4096));
+        assert_eq!(bounds(ValueKind::Hex), (8, 32, 2048));
+        assert_eq!(bounds(ValueKind::Base64), (8, 32, 3072));
+        assert_eq!(bounds(ValueKind::Passphrase), (5, 6, 409));
+        for kind in ValueKind::ALL.into_iter().filter(|kind| kind.unit().is_some()) {
             let (minimum, _, maximum) = bounds(kind);
             assert!(
                 Recipe::new(kind, Some(minimum), None)
@@ -254,13 +254,13 @@ mod tests {
 
     #[test]
     fn length_and_prefix_are_refused_where_they_mean_nothing() {
-        for kind in [Kind::Uuid, Kind::Ed25519, Kind::SshEd25519] {
+        for kind in [ValueKind::Uuid, ValueKind::Ed25519, ValueKind::SshEd25519] {
             assert_eq!(Recipe::new(kind, Some(32), None), Err(RecipeError::NoLength { kind }));
             assert_eq!(Recipe::new(kind, None, Some("x")), Err(RecipeError::NoPrefix { kind }));
         }
-        let passphrase = Recipe::new(Kind::Passphrase, None, Some("x"));
-        assert_eq!(passphrase, Err(RecipeError::NoPrefix { kind: Kind::Passphrase }));
-        let prefix = |prefix: &str| Recipe::new(Kind::Token, None, Some(prefix)).map(|_| ());
+        let passphrase = Recipe::new(ValueKind::Passphrase, None, Some("x"));
+        assert_eq!(passphrase, Err(RecipeError::NoPrefix { kind: ValueKind::Passphrase }));
+        let prefix = |prefix: &str| Recipe::new(ValueKind::Token, None, Some(prefix)).map(|_| ());
         assert_eq!(prefix(&"x".repeat(32)), Ok(()));
         assert_eq!(prefix(&"x".repeat(33)), Err(RecipeError::PrefixTooLong));
         for bad in ["a b", "ä", "a\n", "\u{7f}"] {
@@ -272,7 +272,7 @@ mod tests {
     fn the_stated_entropy_is_that_of_the_default_values() {
         let bits = |kind| Recipe::new(kind, None, None).map(|recipe| recipe.entropy_bits());
         let expected = [256, 144, 256, 256, 256, 122, 77, 256, 256];
-        for (kind, expected) in Kind::ALL.into_iter().zip(expected) {
+        for (kind, expected) in ValueKind::ALL.into_iter().zip(expected) {
             assert_eq!(bits(kind), Ok(expected), "{}", kind.name());
         }
     }

@@ -25,7 +25,7 @@ pub(crate) struct Lattice {
     nodes: Vec<Node>,
     cells: Vec<Cell>,
     /// What each beginning of three bytes leads to, ordered by these bytes.
-    starts: Vec<([u8; 3], Place)>,
+    starts: Vec<([u8; 3], Position)>,
     /// Beginnings of one byte, and of two, a bit each.
     firsts: Bits,
     seconds: Bits,
@@ -69,7 +69,7 @@ struct Cell {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Place {
+struct Position {
     cell: u32,
     node: u32,
 }
@@ -246,18 +246,18 @@ impl Lattice {
     }
 
     /// Goes on from a place by a byte: where that leads to, and whether a value ends there.
-    fn follow(&self, at: Place, byte: u8, go: &mut dyn FnMut(Place)) -> bool {
+    fn follow(&self, at: Position, byte: u8, go: &mut dyn FnMut(Position)) -> bool {
         let Some(node) = self.child(at.node, byte) else { return false };
         let Some(reached) = self.nodes.get(node as usize) else { return false };
         if !reached.next.is_empty() {
-            go(Place { cell: at.cell, node });
+            go(Position { cell: at.cell, node });
         }
         if !reached.complete {
             return false;
         }
         let Some(cell) = self.cells.get(at.cell as usize + 1) else { return false };
         if cell.root != END {
-            go(Place { cell: at.cell + 1, node: cell.root });
+            go(Position { cell: at.cell + 1, node: cell.root });
         }
         cell.ends
     }
@@ -265,13 +265,13 @@ impl Lattice {
     /// Every beginning of three bytes. No value has fewer than four.
     fn find_starts(&mut self) {
         let begins = |at: &usize| *at == 0 || self.cells.get(at - 1).is_some_and(|before| before.root == END);
-        let mut reached: Vec<(Vec<u8>, Place)> = Vec::new();
+        let mut reached: Vec<(Vec<u8>, Position)> = Vec::new();
         for cell in (0..self.cells.len()).filter(begins) {
             let Some(node) = self.cells.get(cell).map(|cell| cell.root).filter(|root| *root != END) else {
                 continue;
             };
             let Ok(cell) = u32::try_from(cell) else { break };
-            reached.push((Vec::new(), Place { cell, node }));
+            reached.push((Vec::new(), Position { cell, node }));
         }
         for length in 1..=3 {
             let mut further = Vec::new();
@@ -321,7 +321,7 @@ impl Lattice {
 /// A beginning of a value at the end of the output.
 #[derive(Clone, Copy)]
 struct Partial {
-    at: Place,
+    at: Position,
     len: u32,
 }
 
@@ -331,7 +331,7 @@ pub(crate) struct Walk {
     /// Longest first, none twice.
     partials: Vec<Partial>,
     spare: Vec<Partial>,
-    known: HashSet<Place>,
+    known: HashSet<Position>,
     /// The last two bytes of the output.
     last: [u8; 2],
     /// How many bytes there were, up to three.

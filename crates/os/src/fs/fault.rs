@@ -24,7 +24,7 @@ pub enum FileFault {
         links: u64,
     },
     #[error("{path:?} is not a file: {kind:?}")]
-    NotRegular { path: PathBuf, kind: Kind },
+    NotRegular { path: PathBuf, kind: FileKind },
     /// It belongs to somebody who is neither us nor root.
     #[error("{path:?} belongs to {owner}")]
     WrongOwner { path: PathBuf, owner: User, us: User },
@@ -51,7 +51,7 @@ pub enum FileFault {
 
 /// What may stand where a file should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     Folder,
     Fifo,
     Socket,

@@ -70,7 +70,7 @@ impl Watching {
             ));
         }
         let released = plan.release(context, &mut supply, &plan.selection, "")?;
-        let source = Source::of(context, supply);
+        let source = WatchedVault::of(context, supply);
         let supervisor = Supervisor::begin().map_err(|error| plan.failed(&error))?.for_several();
         let manner = self.on_rotate.map_or(Manner::Restart, Manner::Signal);
         let ending = watch_over(&supervisor, &source, &plan, (command, released), manner, routes);
@@ -83,7 +83,7 @@ impl Watching {
 /// Start after start, until one ends by itself or a key is refused.
 fn watch_over(
     supervisor: &Supervisor,
-    source: &Source<'_>,
+    source: &WatchedVault<'_>,
     plan: &Plan,
     (mut command, mut released): (Command, Released),
     manner: Manner,
@@ -119,7 +119,7 @@ fn watch_over(
 
 /// Where the keys are, opened again for each look, so that no descriptor and no lock of ours is held while the command
 /// runs.
-struct Source<'c> {
+struct WatchedVault<'c> {
     context: &'c Context,
     path: PathBuf,
     reopening: Reopening,
@@ -158,7 +158,7 @@ impl Unreadable {
     }
 }
 
-impl<'c> Source<'c> {
+impl<'c> WatchedVault<'c> {
     fn of(context: &'c Context, supply: Supply) -> Self {
         let (path, reopening) = match supply {
             Supply::Vault(vault, access) => {
@@ -260,7 +260,7 @@ impl<'c> Source<'c> {
 
 /// What a watch works with.
 struct Keys<'o> {
-    source: &'o Source<'o>,
+    source: &'o WatchedVault<'o>,
     plan: &'o Plan,
     glance: Glance,
     had_key: bool,
@@ -276,7 +276,7 @@ enum About {
 }
 
 impl<'o> Keys<'o> {
-    fn of(source: &'o Source<'o>, plan: &'o Plan) -> Self {
+    fn of(source: &'o WatchedVault<'o>, plan: &'o Plan) -> Self {
         Self { source, plan, glance: Glance::at(&source.path), had_key: true, said: BTreeMap::new() }
     }
 
