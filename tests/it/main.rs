@@ -45,6 +45,7 @@ mod home;
 mod import;
 mod init;
 mod leaks;
+mod log_gap;
 mod mappings;
 mod mask;
 mod masked_writers;

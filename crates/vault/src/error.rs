@@ -66,12 +66,6 @@ pub enum VaultError {
     /// Another command changed the vault between the question and the answer.
     #[error("the vault changed in the meantime")]
     Changed,
-    /// Every read was imported before; so many.
-    #[error("nothing new")]
-    NothingNew(usize),
-    /// No key is due for a rotation.
-    #[error("nothing is due")]
-    NothingDue,
     /// The key for which a value was given is another one by now.
     #[error("{0} is another key now")]
     AnotherKey(KeyName),

@@ -85,10 +85,6 @@ impl Failure {
                 "Another command changed the vault after this one looked at it. Nothing was done.",
                 Some("Run the command again, and check what it would supersede."),
             ),
-            VaultError::NothingDue => Self::refused("No keys are due.", None),
-            VaultError::NothingNew(known) => {
-                Self::refused(&format!("All {known} reads were imported before."), None)
-            }
             VaultError::Token(error) => token(&error),
             VaultError::AnotherKey(name) => Self::new(
                 code::BUSY,

@@ -17,5 +17,5 @@ pub use self::damaged::{
     introduce, left_behind, open_to_copy, open_to_recover, recognize, refuse_altered_head,
 };
 pub(crate) use self::mend::mend;
-pub use self::rollback_alarm::{adopt, standing};
+pub use self::rollback_alarm::{adopt, missing_entries, standing};
 pub(crate) use self::survivors::{lost_values, survivors};

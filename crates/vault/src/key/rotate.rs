@@ -78,10 +78,10 @@ pub fn rotate(
     value: Option<NewValue>,
     terms: Terms,
 ) -> Result<Vec<KeyRecord>, VaultError> {
-    let rotated = vault.change(access, world, |tx| {
+    vault.change_if_any(access, world, |tx| {
         let before = due_in(tx, which, world.now())?;
         if before.is_empty() {
-            return Err(VaultError::NothingDue);
+            return Ok((Vec::new(), None));
         }
         let mut value = value;
         let is_for = |value: &Option<NewValue>, key: &KeyRecord| {
@@ -102,12 +102,8 @@ pub fn rotate(
         }
         let grace = if terms.grace > 0 { format!("grace {} s", terms.grace / 1000) } else { String::new() };
         let event = world.event(Action::Rotate, after.iter().map(key_ref).collect(), grace);
-        Ok((after, event))
-    });
-    match rotated {
-        Err(VaultError::NothingDue) => Ok(Vec::new()),
-        rotated => rotated,
-    }
+        Ok((after, Some(event)))
+    })
 }
 
 /// Makes an older version current again: the one that was replaced last, or number `to`. `None` if that one is

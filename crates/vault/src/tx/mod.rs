@@ -130,6 +130,11 @@ impl<'a> VerifiedTx<'a> {
         self.standing
     }
 
+    /// Whether the file is not what this machine expects at its path.
+    pub(crate) fn alarms(&self) -> bool {
+        self.standing.alarms()
+    }
+
     /// The number of the last change.
     #[must_use]
     pub fn change_number(&self) -> u64 {

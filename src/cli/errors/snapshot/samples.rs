@@ -43,7 +43,6 @@ pub(in crate::cli) fn about_machines() -> Vec<VaultError> {
         TokenError::UnknownReads,
     ];
     let mut errors: Vec<_> = errors.into_iter().map(VaultError::Token).collect();
-    errors.push(VaultError::NothingNew(12));
     errors.push(VaultError::Unlock(UnlockError::NotAToken));
     errors
 }
