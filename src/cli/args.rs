@@ -19,7 +19,7 @@ pub(crate) struct Cli {
     pub(super) command: Command,
 }
 
-/// What every command takes.
+/// Options that every command takes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// The vault's file, instead of $KEYVAULT_VAULT or the one in your data folder
@@ -133,7 +133,7 @@ pub(super) fn groups() -> [(&'static str, clap::Command); 7] {
     ]
 }
 
-/// What `generate` and `add` both take.
+/// Options that `generate` and `add` share.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Metadata {
     /// A scope of the key; may be repeated

@@ -29,7 +29,6 @@ use super::output::{self, Ui};
 pub(crate) struct Context {
     /// Streams.
     pub ui: Ui,
-    /// What every command takes.
     pub global: Global,
     rng: SystemRng,
     verb: String,
@@ -61,7 +60,7 @@ impl Context {
         time::now()
     }
 
-    /// Runs `act` with the vault room's world.
+    /// Runs `act` with the clock, the actor and the callbacks that the vault's functions need.
     pub(crate) fn with_world<T>(
         &self,
         act: impl FnOnce(&World<'_>) -> Result<T, Failure>,
@@ -126,7 +125,7 @@ impl Context {
         }
     }
 
-    /// What a command that is done has to say besides.
+    /// Warns of a command's side effects after it succeeded.
     pub(super) fn tell(&self, notice: &Notice) {
         // Noticed when the vault is opened and when it is read.
         if matches!(notice, Notice::UnreadableMemory) && self.told_unreadable.replace(true) {
@@ -285,7 +284,7 @@ pub(super) fn token_variable() -> Option<OsString> {
 /// How standard input is called where it is read like a file.
 pub(in crate::cli) const STDIN: &str = "standard input";
 
-/// What there is instead of typing where it is seen: for any secret, for values, and for the recovery code.
+/// Hints where a typed secret would be seen: for any secret, for values, and for the recovery code.
 pub(in crate::cli) const NOT_TYPED: &str = "Pipe it in, or name a file that contains it.";
 pub(in crate::cli) const VALUE_BY_STDIN: &str = "Pipe the value in, or use `--file FILE`. Without `--stdin`, a value that is not generated is typed without echo.";
 pub(in crate::cli) const VALUE_BY_FILE: &str =
@@ -350,7 +349,7 @@ fn actor() -> Actor {
     }
 }
 
-/// What the known CI services call the job that runs.
+/// The running job's name in the known CI services.
 fn ci_job() -> Option<String> {
     const SERVICES: [(&str, &[&str]); 6] = [
         ("GITHUB_ACTIONS", &["GITHUB_REPOSITORY", "GITHUB_WORKFLOW", "GITHUB_RUN_ID"]),

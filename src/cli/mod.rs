@@ -1,4 +1,4 @@
-//! The command line: arguments in, sentences and exit codes out. The only room that prints.
+//! The command line: arguments in, sentences and exit codes out. Nothing else prints.
 
 pub(crate) mod args;
 pub(crate) mod cmd;

@@ -257,7 +257,7 @@ fn names_option(error: &clap::Error) -> bool {
     text(error, ContextKind::InvalidArg).is_some_and(|argument| argument.starts_with('-'))
 }
 
-/// What other tools call what a command of ours does.
+/// Names that other tools have for commands of ours.
 const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["delete", "del", "destroy", "unset", "erase"], "remove NAME"),
     (&["rename", "mv", "move"], "edit NAME --rename NEW"),
@@ -287,7 +287,7 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["approve", "allow", "trust"], "project approve"),
 ];
 
-/// What other tools call what a command of one of our groups does.
+/// Names that other tools have for commands in one of our groups.
 const IN_GROUPS: &[(&[&str], &str)] = &[(&["allow", "trust"], "project approve")];
 
 /// The command that does what an unknown word asks for.

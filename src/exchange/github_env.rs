@@ -16,7 +16,7 @@ const SHORTEST_MASK: usize = 4;
 /// Length of the random part of a delimiter, in bytes.
 const DELIMITER: usize = 16;
 
-/// What a job's later steps get.
+/// Variables for a job's later steps.
 #[derive(Debug)]
 pub(crate) struct GithubEnv {
     /// To be appended to the file that `$GITHUB_ENV` names.

@@ -1,7 +1,7 @@
 //! Import and export: what other programs keep variables in, read and written.
 //!
-//! This room turns bytes into entries and entries into bytes. It knows no vault, opens no file and asks nothing; who
-//! calls it has bounded the size of the input and decides what to do with a name the vault does not allow. Values go
+//! This module turns bytes into entries and entries into bytes. It knows no vault, opens no file and asks nothing; the
+//! caller has bounded the size of the input and decides what to do with a name the vault does not allow. Values go
 //! from buffer to buffer and never into an error; errors name variables and places only. What is written is written
 //! so that the format's own reader gives the same bytes back, or refused.
 
@@ -71,11 +71,7 @@ pub(crate) enum ExchangeError {
     },
     /// The format has no way to write this variable that reads back the same.
     #[error("{variable:?} cannot be written: {reason}")]
-    CannotCarry {
-        variable: String,
-        /// What stands in the way.
-        reason: Obstacle,
-    },
+    CannotCarry { variable: String, reason: Obstacle },
     /// The system gave no random bytes.
     #[error("no random bytes")]
     Rng,
@@ -90,7 +86,7 @@ impl From<Full> for ExchangeError {
     }
 }
 
-/// What keeps a variable out of a format.
+/// A reason why a format cannot carry a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Obstacle {
     /// The value is not UTF-8, and the format is text.
@@ -114,7 +110,7 @@ pub(crate) enum Obstacle {
     Quotes,
 }
 
-/// What the content is taken for: JSON if the first character is `{`, dotenv otherwise.
+/// Guesses the format: JSON if the first character is `{`, dotenv otherwise.
 #[must_use]
 pub(crate) fn detect(bytes: &[u8]) -> Format {
     let first = without_bom(bytes).iter().find(|byte| !byte.is_ascii_whitespace());
@@ -176,7 +172,7 @@ fn without_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(bytes)
 }
 
-/// What a reader has found so far.
+/// A reader's entries so far.
 #[derive(Default)]
 struct Found {
     entries: Vec<Entry>,

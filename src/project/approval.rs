@@ -1,11 +1,11 @@
-//! What a project file was approved, kept outside of it.
+//! Approvals of project files, kept outside of them.
 //!
 //! A file in a repository says what whoever wrote the repository wants. It gets it once this user has seen it and said
 //! so: for this path, and for these variables made of these keys. What is asked for must be a part of what was approved,
 //! so that a comment, an order or a removal asks nobody again, and every other change does: another key, another
 //! template, another default, another profile. A file that was moved or copied lies at another path.
 //!
-//! One JSON file for each path, 0600, in this user's state folder. Who can write there can approve everything, and could
+//! One JSON file for each path, 0600, in this user's state folder. A program that can write there can approve everything, and could
 //! as well replace the shell.
 
 use std::collections::BTreeSet;
@@ -40,7 +40,7 @@ pub(crate) struct Ask {
     /// The template, if it is made of one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub template: Option<String>,
-    /// What stands in for a key that is missing.
+    /// Replaces a key that is missing.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub default: Option<String>,
 }
@@ -83,13 +83,13 @@ impl Approved {
         Self(Defaults::Of(approved))
     }
 
-    /// The same for whoever takes the file's defaults as they are.
+    /// [`Self::by_grants`] for a caller that also takes the file's defaults as they are.
     #[must_use]
     pub(crate) fn by_grants_with_defaults() -> Self {
         Self(Defaults::All)
     }
 
-    /// What the vault is asked for.
+    /// The variables that the vault is to compose.
     #[must_use]
     pub(crate) fn composed(&self, entries: &[(Section, &Entry)]) -> Vec<ComposedVariable> {
         let composed = |(section, entry): &(Section, &Entry)| {
@@ -125,7 +125,7 @@ impl Approvals {
         Self { folder }
     }
 
-    /// What was approved for the file at this path; nothing, if what is kept cannot be read or is not ours.
+    /// The approvals for the file at this path; none, if the record cannot be read or is not ours.
     #[must_use]
     pub(crate) fn approved(&self, path: &Path) -> BTreeSet<Ask> {
         let read = untrusted::read_own(&self.file(path), MAX_FILE);
@@ -170,7 +170,7 @@ impl Approvals {
         text.push(b'\n');
         let file = self.file(path);
         private::replace_private(&file, &text)?;
-        // What was approved and is forgotten is asked again; a file that is damaged would be so for ever.
+        // A forgotten approval is asked for again; a damaged file would have it asked for ever.
         private::sync(&file)
     }
 

@@ -37,7 +37,7 @@ pub(crate) fn add(
     let keys = keys_of(document.as_table_mut(), section.as_ref())?;
     keys.insert(variable.as_str(), Item::Value(value_of(key, optional)));
     let text = document.to_string();
-    // What was written must read back as what was meant, whatever shape the file had.
+    // The written text must read back as what was meant, whatever shape the file had.
     let holds = |(place, entry): (&Section, &Entry)| place == section && entry.variable == *variable;
     let read = ProjectFile::parse(text.as_bytes()).map_err(|_| EditError::Shape)?;
     if read.all().any(holds) && read.all().count() == known.all().count() + 1 {

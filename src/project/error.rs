@@ -1,4 +1,4 @@
-//! What can be wrong with a project file: in its text, and with the place where it lies.
+//! Faults of a project file: in its text, and in the place where it lies.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ pub struct FileError {
     pub what: What,
 }
 
-/// What is wrong in a file. Names of fields and variables are the file's own words.
+/// A fault in a file. Names of fields and variables are the file's own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     NotUtf8,
@@ -30,7 +30,7 @@ pub enum What {
     /// Something has another type than it must have.
     Type {
         field: String,
-        /// What it must be.
+        /// The types or values that the field takes.
         expected: &'static str,
     },
     /// A variable that a project file may not set.

@@ -74,13 +74,13 @@ impl fmt::Display for Profile {
 pub struct Entry {
     pub variable: EnvName,
     pub source: VariableSource,
-    /// What becomes of it when a key is not to be had.
+    /// The variable's fate when a key is not to be had.
     pub when_missing: WhenMissing,
     /// A note, shown to readers and otherwise ignored.
     pub description: Option<String>,
 }
 
-/// What a variable is made of.
+/// The origin of a variable's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VariableSource {
     Key(KeyName),
@@ -89,7 +89,7 @@ pub enum VariableSource {
 }
 
 impl Entry {
-    /// What the vault is asked for.
+    /// The variable as the vault is to compose it.
     #[must_use]
     pub fn composed(&self) -> ComposedVariable {
         let pieces = match &self.source {

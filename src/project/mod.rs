@@ -2,8 +2,8 @@
 //!
 //! It lies in a repository and was written by whoever wrote that, so it is a wish and no authority: it holds no values,
 //! it can run nothing, and what it asks for is handed out only once this user has approved it for that path ([`approval`]).
-//! This room reads and writes the file, remembers what was approved, and says how it stands with each variable. It asks
-//! nothing, prints nothing and opens no vault; `vault` resolves what the file wants, all at once.
+//! This module reads and writes the file, remembers what was approved, and says how it stands with each variable. It asks
+//! nothing, prints nothing and opens no vault; `keyvault-exec` resolves what the file asks for, all at once.
 //!
 //! - [`file`]: the text, parsed; [`template`]: text with values in it
 //! - [`place`]: where the file is looked for, and whether it is believed to be this user's

@@ -16,7 +16,7 @@ pub(crate) enum ReferenceError {
     /// The name is none.
     #[error("the name after kv:// {0}")]
     Name(NameError),
-    /// What stands behind the name is not `?version=` and a number from 1.
+    /// The text behind the name is not `?version=` and a number from 1.
     #[error("only ?version= and a number may follow the name")]
     Version,
     /// The reference is not the whole value.

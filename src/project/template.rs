@@ -35,7 +35,7 @@ pub enum TemplateError {
         /// The place, in characters from 1.
         at: usize,
     },
-    /// What stands between braces is no key's name.
+    /// The text between braces is no key's name.
     #[error("the name between braces at character {at} {why}")]
     Name {
         /// The place of the brace, in characters from 1.
@@ -43,7 +43,7 @@ pub enum TemplateError {
         /// Why not.
         why: NameError,
     },
-    /// What stands behind `|` is not `url`.
+    /// The text behind `|` is not `url`.
     #[error("only url may follow the | at character {at}")]
     Encoding {
         /// The place of the brace, in characters from 1.

@@ -32,7 +32,7 @@ impl RuntimeFolder {
         Self { world, runtime }
     }
 
-    /// What lies in the folder of all runs.
+    /// The entries of the folder of all runs.
     pub fn left(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.runtime.path().join("keyvault"));
         entries.map_or_else(|_| Vec::new(), |all| all.map(|entry| entry.unwrap().path()).collect())

@@ -64,7 +64,7 @@ impl<'w> Terminal<'w> {
         assert!(self.tmux().args(["send-keys", key]).status().unwrap().success());
     }
 
-    /// What stands on the screen; with `escapes`, colours too.
+    /// The screen's text; with `escapes`, with colors too.
     fn captured(&self, escapes: bool) -> String {
         let mut capture = self.tmux();
         capture.args(["capture-pane", "-p", "-J"]);
@@ -74,12 +74,12 @@ impl<'w> Terminal<'w> {
         String::from_utf8_lossy(&capture.output().unwrap().stdout).trim_end().to_owned()
     }
 
-    /// What stands on the screen.
+    /// The screen's text.
     pub fn screen(&self) -> String {
         self.captured(false)
     }
 
-    /// What stands on the screen, with its colours as escape codes.
+    /// The screen's text, with its colors as escape codes.
     pub fn coloured(&self) -> String {
         self.captured(true)
     }

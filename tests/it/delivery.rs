@@ -369,7 +369,7 @@ fn a_file_that_a_killed_run_left_is_gone_with_the_next_command_and_the_child_liv
     assert_eq!(rest, "agone\n", "and what it had opened stays readable");
 }
 
-/// What the command leaves running goes on being masked, by a process that must not keep the folder.
+/// Processes that the command leaves running go on being masked, by a process that must not keep the folder.
 #[test]
 fn what_a_killed_run_left_is_gone_although_something_goes_on_writing() {
     let place = RuntimeFolder::new();
@@ -434,9 +434,9 @@ fn what_was_delivered_is_masked_wherever_it_came_from() {
 
 // ── docker's env-file ────────────────────────────────────────────────────────────────────────────────────────────────
 
-/// What docker makes of an env-file, by its documentation: a line each; blank ones and those that begin with # are
-/// nothing; white space before the name goes; everything behind the first = is the value. Lines end in \n, before which
-/// one \r goes; they are UTF-8, and shorter than 64 KiB.
+/// Reads an env-file as docker documents it: a line each; blank ones and those that begin with # are nothing; white space
+/// before the name goes; everything behind the first = is the value. Lines end in \n, before which one \r goes; they are
+/// UTF-8, and shorter than 64 KiB.
 fn as_docker_reads(file: &[u8]) -> Vec<(String, String)> {
     let text = std::str::from_utf8(file).expect("docker refuses what is not UTF-8");
     let mut read = Vec::new();

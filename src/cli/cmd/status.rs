@@ -22,12 +22,12 @@ pub(crate) struct Status {
     verbose: bool,
 }
 
-/// What is answered.
+/// The answer as JSON.
 struct Answer {
     vault: String,
     status: &'static str,
     until: Option<Moment>,
-    /// What an alarm says of the file; unknown without a session.
+    /// The word of a rollback alarm; unknown without a session.
     alarm: Option<&'static str>,
     log_gap: Option<LogGap>,
     credentials: Option<Vec<Outlook>>,

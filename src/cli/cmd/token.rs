@@ -302,7 +302,7 @@ impl Revoke {
     }
 }
 
-/// What ends it that old copies are read: one command for what is generated, one for each other key, which asks for its
+/// The commands that make old copies worthless: one for generated values, one for each other key, which asks for its
 /// value and would take the next of several lines for it.
 fn rotations(vault: &mut Vault, access: &Access, could: &[&str]) -> String {
     // That the token is revoked or renewed is not to be called in question by a vault that cannot be listed.

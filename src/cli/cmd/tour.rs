@@ -22,7 +22,7 @@ use keyvault_os::terminal::prompt::PromptError;
 #[derive(Debug, Args)]
 pub(crate) struct Tour {}
 
-/// What a newcomer's project holds before keyvault.
+/// A newcomer's project before keyvault.
 const ENV_FILE: &[u8] =
     b"DATABASE_URL=postgres://shop:pg-9f2c1d@localhost/shop\nMAIL_TOKEN='mail-4be1-77aa'\n";
 

@@ -1,4 +1,4 @@
-//! What is wrong with a vault's file: its place, its owner, its rows, its standing.
+//! Errors of a vault's file: its place, its owner, its rows, its standing.
 
 use std::path::{Path, PathBuf};
 
@@ -235,7 +235,7 @@ pub(in crate::cli) fn altered_file(what: &str, path: &Path) -> Failure {
     beyond_check(altered(what, path))
 }
 
-/// What 'vault check' says where it could not look at the rows.
+/// The failure of `vault check` where it could not look at the rows.
 pub(in crate::cli) fn beyond_check(failure: Failure) -> Failure {
     Failure { hint: failure.hint.map(|hint| hint.replace(CHECK_NAMES, RESTORE)), ..failure }
 }

@@ -68,7 +68,7 @@ pub(in crate::cli) const HOW_TO_OPEN: &str = "Run `keyvault unlock` in a termina
     a file with the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself,\n\
     or KEYVAULT_KEY_FILE to a key file.";
 
-/// The same where a session does not do.
+/// Like [`HOW_TO_OPEN`], for commands that a session does not open.
 pub(in crate::cli) const HOW_TO_OPEN_AS_OWNER: &str = "Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with\n\
     the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself, or\n\
     KEYVAULT_KEY_FILE to a key file.";
@@ -76,7 +76,7 @@ pub(in crate::cli) const HOW_TO_OPEN_AS_OWNER: &str = "Run it in a terminal, or 
 /// Why nobody is asked, as the end of a sentence.
 pub(in crate::cli) const NO_TERMINAL: &str = "there is no terminal to prompt on";
 
-/// The same where there is one.
+/// Why nobody is asked although there is a terminal.
 pub(in crate::cli) const NOT_TO_ASK: &str = "`--non-interactive` forbids prompts";
 
 impl Failure {
@@ -89,14 +89,14 @@ impl Failure {
         Self { code, kind, message: message.into(), hint: hint.map(str::to_owned), quiet: false }
     }
 
-    /// The same, with the variable that named the file; a file that is not there locks the vault.
+    /// Adds the variable that named the file; a file that is not there locks the vault.
     pub(in crate::cli) fn named(self, variable: &str) -> Self {
         let code = if self.code == code::NOT_FOUND { code::LOCKED } else { self.code };
         let message = format!("{} ({variable} names it.)", self.message);
         Self { code, kind: if code == self.code { self.kind } else { "locked" }, message, ..self }
     }
 
-    /// The same, with the variable or option that the credential came from, if it was the wrong one.
+    /// Adds the variable or option that the credential came from, if it was the wrong one.
     pub(in crate::cli) fn given_by(self, source: &str) -> Self {
         if self.kind != "wrong_credential" {
             return self;
@@ -213,7 +213,7 @@ impl Failure {
         }
     }
 
-    /// What is typed there would be seen.
+    /// The failure for a secret that would be echoed as it is typed.
     pub(in crate::cli) fn echoed(path: &Path, instead: &str) -> Self {
         let path = if path == Path::new(STDIN) { "Standard input".into() } else { path.to_string_lossy() };
         Self::usage(&format!("{path} is a terminal, which would show what you type."), Some(instead))
@@ -403,7 +403,7 @@ impl Failure {
     }
 }
 
-/// What the system says, without its number.
+/// The system's message, without its number.
 pub(in crate::cli) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);

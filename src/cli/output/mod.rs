@@ -1,4 +1,4 @@
-//! What is printed: data on stdout, everything else on stderr.
+//! Output: data on stdout, everything else on stderr.
 //!
 //! Streams are written without a buffer in between, which would keep a copy of what passes through it. On a terminal
 //! nothing from the vault is interpreted: control characters and direction marks are shown, not obeyed.
@@ -80,7 +80,7 @@ impl Ui {
         Self::styled_note(&fitted(&harmless(text), "", rustix::stdio::stderr()));
     }
 
-    /// A line on stderr that may carry colours. Who closed it does not want to know.
+    /// A line on stderr that may carry colours. A reader who closed it does not want to know.
     fn styled_note(text: &str) {
         let _ = write_to(&io::stderr(), format!("{text}\n").as_bytes());
     }
@@ -340,7 +340,7 @@ fn push_hex(byte: u8, shown: &mut SecretWriter) {
     let _ = shown.push(&escaped);
 }
 
-/// What a terminal obeys instead of showing: C0, DEL, C1, direction marks and overrides, invisible separators.
+/// Characters that a terminal obeys instead of showing: C0, DEL, C1, direction marks and overrides, invisible separators.
 fn obeyed(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')

@@ -69,7 +69,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         let negative = text.strip_prefix('-').is_some_and(well_formed);
         return Err(if negative { NEGATIVE } else { DURATION }.to_owned());
     }
-    // What is well formed and is no span has too many digits for one.
+    // Text that is well formed and no span has too many digits for one.
     let span: Span = text.parse().map_err(|_| TOO_LONG)?;
     let millis =
         span.total((Unit::Millisecond, SpanRelativeTo::days_are_24_hours())).map_err(|_| TOO_LONG)?;

@@ -46,7 +46,7 @@ struct PreviousJson {
 }
 
 impl KeyJson {
-    /// What `list` shows.
+    /// The columns of `list`.
     #[must_use]
     pub(crate) fn of(key_record: &KeyRecord, now: Moment) -> Self {
         let current = key_record.current();
@@ -69,7 +69,7 @@ impl KeyJson {
         }
     }
 
-    /// What `show` and `generate` add.
+    /// The columns of `list` with the details of `show` and `generate`.
     #[must_use]
     pub(crate) fn detailed(key: &KeyRecord, now: Moment) -> Self {
         Self {

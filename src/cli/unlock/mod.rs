@@ -51,13 +51,13 @@ impl Context {
         self.open_at(&path, |error| Failure::of(error, &path))
     }
 
-    /// The same to take keys from, by [`Supply`](keyvault_vault::Supply), which says itself what it cannot remember.
+    /// Opens the vault for [`Supply`](keyvault_vault::Supply), which reports by itself what it cannot remember.
     pub(in crate::cli) fn open_to_take(&self) -> Result<Vault, Failure> {
         let path = self.vault_path()?;
         self.opened(&path, Vault::open_briefly, |error| Failure::of(error, &path))
     }
 
-    /// The same for a file that is named otherwise, such as a backup, of which the caller has other things to say.
+    /// Opens a file that is named otherwise, such as a backup, about which the caller has other things to say.
     pub(crate) fn open_at(
         &self,
         path: &Path,
@@ -148,7 +148,11 @@ impl Context {
     }
 
     /// Warns where entries of the audit log that this machine saw are gone.
-    pub fn tell_log_gap(&self, vault: &mut Vault, access: &Access) -> Result<Option<LogGap>, Failure> {
+    pub(in crate::cli) fn tell_log_gap(
+        &self,
+        vault: &mut Vault,
+        access: &Access,
+    ) -> Result<Option<LogGap>, Failure> {
         let gap = file::missing_entries(vault, access).map_err(|error| Failure::of(error, vault.path()))?;
         if let Some(gap) = gap {
             self.ui.warn(&format!("{} The next change records it.", log_gap(gap)));
@@ -239,7 +243,7 @@ impl Context {
         Ok((vault, access, Some(passphrase)))
     }
 
-    /// What a passphrase opens that is typed on the terminal, and a session for the commands that follow.
+    /// Access by a passphrase that is typed on the terminal, and a session for the commands that follow.
     pub(in crate::cli) fn typed_access(&self, vault: &mut Vault) -> Result<Access, Failure> {
         self.require_terminal()?;
         // Of several commands that come here at once one asks; the others find its session. Where no lock can be made
@@ -278,7 +282,7 @@ impl Context {
     }
 
     /// Recorded first: a session that the log does not know must not exist. Without one the passphrase is typed or the
-    /// keyring asked again, and that is all that is lost. `tell` is for who has just typed.
+    /// keyring asked again, and that is all that is lost. `tell` is for a user who has just typed.
     pub(in crate::cli) fn keep_session(
         &self,
         vault: &mut Vault,
@@ -372,7 +376,7 @@ impl Context {
         });
     }
 
-    /// What a key file or a passphrase from the environment opens.
+    /// Access by a key file or a passphrase from the environment.
     pub(in crate::cli) fn given_access(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
         if let Some(access) = self.key_file_access(vault)? {
             return Ok(Some(access));
@@ -382,7 +386,7 @@ impl Context {
         opened.map(Some).map_err(|failure| failure.given_by(source))
     }
 
-    /// What the key file opens that `KEYVAULT_KEY_FILE` names.
+    /// Access by the key file that `KEYVAULT_KEY_FILE` names.
     pub(in crate::cli) fn key_file_access(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
         let Some(file) = self.given_key_file()? else { return Ok(None) };
         let opened = self.open_key_file(vault, &file);
@@ -505,7 +509,7 @@ pub(in crate::cli) fn log_gap_json(gap: Option<LogGap>) -> serde_json::Value {
     }
 }
 
-/// What an alarm says of the file.
+/// The word for a file that is not as this machine last saw it.
 pub(in crate::cli) fn alarm(standing: Standing) -> Option<&'static str> {
     match standing {
         Standing::RolledBack => Some("older than the state this machine last saw"),

@@ -98,8 +98,8 @@ impl RecoveryPlace {
 }
 
 impl NewRecovery {
-    /// What was to have this code did not happen; a code that opens nothing would only mislead. One that may have come
-    /// into force stays.
+    /// Withdraws the code of a change that did not happen; a code that opens nothing would only mislead. One that may
+    /// have come into force stays.
     pub(in crate::cli) fn withdraw(&self, why: &Failure) {
         if let Some(file) = self.file.as_ref().filter(|_| !why.is_undecided()) {
             let _ = std::fs::remove_file(file);

@@ -69,15 +69,15 @@ impl Step {
 }
 
 impl Context {
-    /// What the first credential opens that is there at all. One that is there and fails is an error, except for the keyring,
-    /// whose silence is said.
+    /// Access by the first credential that is there at all. One that is there and fails is an error, except for the
+    /// keyring, whose silence is said.
     pub(in crate::cli) fn access(&self, vault: &mut Vault, steps: &[Step]) -> Result<Access, Failure> {
         let mut looked = false;
         for step in steps {
             if !matches!(step, Step::Token | Step::Session) {
                 // A person, a keyring or Argon2id.
                 vault.let_others_in();
-                // What is right would be called wrong.
+                // A right credential would be called wrong.
                 if !std::mem::replace(&mut looked, true) {
                     file::refuse_altered_head(vault).map_err(|error| Failure::of(error, vault.path()))?;
                 }
@@ -106,7 +106,7 @@ impl Context {
         Err(Failure::locked())
     }
 
-    /// The same without a question on the terminal.
+    /// [`Context::access`] without a question on the terminal.
     pub(in crate::cli) fn access_without_question(&self, vault: &mut Vault) -> Result<Access, Failure> {
         let steps: Vec<_> = ORDER.into_iter().filter(|step| *step != Step::Prompt).collect();
         self.access(vault, &steps)

@@ -46,7 +46,7 @@ pub(crate) struct Base {
     pub(crate) root: Vec<u8>,
     /// When it was finished.
     pub(crate) now: i64,
-    /// What else opens it: its kind, and its text.
+    /// Further credentials: kind, and text.
     pub(crate) more: Vec<(String, String)>,
 }
 
@@ -156,7 +156,7 @@ impl Lab {
         let (mut vault, access) = (self.vault.take().unwrap(), self.access.take().unwrap());
         let done = act(&mut vault, &access, &self.world());
         (self.vault, self.access) = (Some(vault), Some(access));
-        // What this machine remembers is read when a vault is opened.
+        // The machine's pin is read when a vault is opened.
         self.vault = Some(Vault::open(&self.path(), &self.pins()).unwrap());
         done
     }
@@ -268,7 +268,7 @@ pub(crate) struct Plain {
     pub(crate) earlier: Base,
     /// As the vectors have it.
     pub(crate) now: Base,
-    /// What became of `earlier` elsewhere.
+    /// The vault that `earlier` became elsewhere.
     pub(crate) branch: Base,
     /// An older passphrase slot, which opened it before.
     pub(crate) old_passphrase: Base,
@@ -321,7 +321,7 @@ pub(crate) fn plain() -> Plain {
         "plain",
         "Five keys, two scopes, three slots; the key a has a version in its grace; the log ends with two reads.",
     );
-    // The same vault as it went on elsewhere, where nobody remembers the above.
+    // The vault as it went on elsewhere, where nobody remembers the above.
     put_back(&mut lab, &bytes);
     lab.rng = Seeded::new("plain branch");
     lab.clock.0.set(earlier.now);

@@ -129,7 +129,7 @@ pub(crate) fn open(folder: &Path) {
     run(&["vault", "check"]);
 }
 
-/// The same for what a token's bearer has: of the vault, and of a bundle.
+/// Opens the bearer's parts: of the vault, and of a bundle.
 fn open_with_token(folder: &Path, path: &Path, world: &World<'_>) {
     let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
     let expected: Value = serde_json::from_slice(&read("held.json")).unwrap();

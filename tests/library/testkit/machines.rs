@@ -650,7 +650,7 @@ fn mark(f: &Forge, ci: &Bearer<'_>) {
     put_padded_record(f, "ci", &pad(&[&head[..head.len() - 16], &mark, tail].concat()));
 }
 
-/// What only a check of the whole sees: rows that a bearer can write, and rows of nobody.
+/// Faults that only a check of the whole sees: rows that a bearer can write, and rows of nobody.
 fn checks(set: &mut Set) {
     let token = set.machines.token("ci").to_owned();
     let revoked = set.machines.token("revoked").to_owned();

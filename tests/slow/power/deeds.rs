@@ -1,4 +1,4 @@
-//! What a story is made of. Each deed is one command or a few, and says when each of them returned.
+//! The deeds of a story. Each is one command or a few, and says when each of them returned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -248,7 +248,7 @@ fn restore_what_is_lost(stage: &mut Stage) {
     let mut backup = Vault::open(&stage.folder.join("backup.db"), &stage.pins()).unwrap();
     let access = backup.open_recovery(&stage.code).unwrap();
     file::restore(&mut backup, &access, None, &Difference::default(), &path, &stage.world()).unwrap();
-    // As for a new vault: the vault room has moved the copy into place and synced the folder.
+    // As for a new vault: the vault has moved the copy into place and synced the folder.
     tape::folder_synced(&stage.folder);
     stage.done_and_repinned("restore of a lost vault");
 }

@@ -34,7 +34,7 @@ pub struct Seen {
     pub alarm: bool,
 }
 
-/// What stands in the folder; `None` if there is no vault.
+/// The vault in the folder; `None` if there is none.
 pub fn look(folder: &Path, pins: &Pins, code: &RecoveryCode) -> Result<Option<Seen>, String> {
     let say = |error: VaultError| format!("{error:?}");
     let mut vault = match Vault::open(&folder.join(VAULT), pins) {

@@ -29,8 +29,9 @@ pub type Digest = [u8; DIGEST_LEN];
 
 /// A 256-bit symmetric key, wiped on drop.
 ///
-/// What `ring` prepares from a key is kept for the next use, in a block of its own, because `ring` does not wipe it and
-/// the process's allocator does. Schedules that `ring` makes on the stack for the time of a call remain (THREATS).
+/// Contexts that `ring` prepares from a key are kept for the next use, each in a block of its own: `ring` does not wipe
+/// them, and the process's allocator does. Schedules that `ring` makes on the stack for the time of a call remain
+/// (THREATS).
 pub struct SealingKey {
     bytes: Zeroizing<[u8; KEY_LEN]>,
     extracted: OnceLock<Box<hkdf::Prk>>,

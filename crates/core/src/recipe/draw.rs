@@ -83,7 +83,7 @@ pub(super) mod testing {
         }
     }
 
-    /// The same byte for ever.
+    /// Draws one byte for ever.
     pub(in crate::recipe) struct Stuck(pub(in crate::recipe) u8);
 
     impl Rng for Stuck {

@@ -60,7 +60,7 @@ impl ValueKind {
         }
     }
 
-    /// What a length of this kind counts; `None` where the kind has one size only.
+    /// The unit of this kind's length; `None` where the kind has one size only.
     #[must_use]
     pub fn unit(self) -> Option<&'static str> {
         match self {

@@ -27,7 +27,7 @@ pub const MAX_CHARACTERS: u32 = 4096;
 /// The longest prefix, in bytes.
 pub const MAX_PREFIX: usize = 32;
 
-/// What an Ed25519 seed's public key is (RFC 8032 §5.1.5). Only `crypto` computes it, so it is handed in.
+/// Computes the public key of an Ed25519 seed (RFC 8032 §5.1.5). Only `crypto` can, so the function is handed in.
 pub type Ed25519Public = fn(&[u8; 32]) -> Option<[u8; 32]>;
 
 /// Why a recipe is refused, or gave no value.
@@ -36,7 +36,6 @@ pub enum RecipeError {
     /// A value of this length has less than [`MIN_ENTROPY`] bits.
     #[error("too short: at least {minimum}")]
     TooShort {
-        /// What was to be made.
         kind: ValueKind,
         /// The least length, in the kind's [`unit`](ValueKind::unit).
         minimum: u32,
@@ -44,23 +43,16 @@ pub enum RecipeError {
     /// The value would be longer than [`MAX_CHARACTERS`].
     #[error("too long: at most {maximum}")]
     TooLong {
-        /// What was to be made.
         kind: ValueKind,
         /// The greatest length, in the kind's [`unit`](ValueKind::unit).
         maximum: u32,
     },
     /// The kind has one size only.
     #[error("has no length to choose")]
-    NoLength {
-        /// What was to be made.
-        kind: ValueKind,
-    },
+    NoLength { kind: ValueKind },
     /// The kind's format has no place for a prefix.
     #[error("takes no prefix")]
-    NoPrefix {
-        /// What was to be made.
-        kind: ValueKind,
-    },
+    NoPrefix { kind: ValueKind },
     /// The prefix is longer than [`MAX_PREFIX`] bytes.
     #[error("the prefix is longer than 32 bytes")]
     PrefixTooLong,
@@ -100,7 +92,7 @@ pub struct Recipe {
 /// A new value, and the half of it that is not secret.
 #[derive(Debug)]
 pub struct Generated {
-    /// What the key holds.
+    /// The secret, which becomes the key's value.
     pub value: SecretBytes,
     /// A key pair's public half, as text, ending without a newline for OpenSSH and with one for PEM.
     pub public: Option<String>,
@@ -143,7 +135,7 @@ impl Recipe {
         self.kind.unit().map(|_| self.length)
     }
 
-    /// What every value begins with; may be empty.
+    /// Begins every value; may be empty.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix

@@ -6,7 +6,7 @@ use super::draw::Draws;
 use crate::clock::Rng;
 use crate::secret::{SecretBytes, SecretWriter};
 
-/// What a token begins with where nothing else is asked for.
+/// The prefix of a token whose recipe names none.
 pub(super) const DEFAULT_PREFIX: &str = "kv_";
 
 /// The digits 0 to 61.

@@ -24,7 +24,7 @@ const END: u32 = u32::MAX;
 pub(crate) struct Lattice {
     nodes: Vec<Node>,
     cells: Vec<Cell>,
-    /// What each beginning of three bytes leads to, ordered by these bytes.
+    /// The position that each beginning of three bytes leads to, ordered by these bytes.
     starts: Vec<([u8; 3], Position)>,
     /// Beginnings of one byte, and of two, a bit each.
     firsts: Bits,
@@ -79,7 +79,7 @@ struct Position {
 enum Spelt {
     /// Those of writers that escape what they must.
     Freely(Unit),
-    /// The same of a newline at the value's end, but for itself: it may as well be that of the line that was printed.
+    /// Those of a newline that ends the value, except the bare one, which may as well end the line that was printed.
     Final(Unit),
     /// Those of writers that escape everything.
     Escaped(u8),
@@ -92,7 +92,7 @@ pub(crate) struct Builder {
     values: Vec<Vec<Spelt>>,
 }
 
-/// What the spellings of a character begin, hold and end with, for threes that lie across two characters or more.
+/// The bytes that the spellings of a character begin with, hold and end with, for threes that lie across characters.
 #[derive(Clone, Default)]
 struct Edge {
     inner: HashSet<[u8; 3]>,
@@ -161,7 +161,7 @@ impl Builder {
                 spelt.and_then(|spelt| self.tries.get(spelt)).map_or(&none, |(_, edge)| edge)
             };
             for at in 0..stride.min(value.len()) {
-                // The same three characters make the same threes wherever they stand.
+                // Three characters make equal threes wherever they stand.
                 if seen.insert((value.get(at), value.get(at + 1), value.get(at + 2))) {
                     edge(at).threes(edge(at + 1), edge(at + 2), threes);
                 }
@@ -393,7 +393,7 @@ impl Walk {
             let places = places.iter().take_while(|(known, _)| *known == three);
             next.extend(places.map(|(_, at)| Partial { at: *at, len: 3 }));
         }
-        // What comes first is the longest: all grow by one, and what begins is behind them.
+        // The first is the longest: all grow by one, and new ones are appended.
         if next.len() > 1 {
             self.known.clear();
             next.retain(|partial| self.known.insert(partial.at));

@@ -20,7 +20,7 @@ use keyvault_os::terminal::pty::{self, Outer, Pty};
 /// How many pieces of one stream are moved on before signals and the other streams are looked at.
 const AT_A_TIME: usize = 8;
 
-/// What a child's output goes through.
+/// Filters a child's output on its way to the caller's streams.
 #[derive(Debug, Clone, Copy)]
 pub struct Masking<'m> {
     pub mask: &'m Mask,
@@ -32,7 +32,7 @@ pub struct Masking<'m> {
 /// The streams, made before the child.
 pub(crate) struct Outputs<'m> {
     channels: Vec<Channel<'m>>,
-    /// What the child gets as its 0–2.
+    /// The child's ends of its descriptors 0–2; `None` is the caller's own.
     ends: [Option<OwnedFd>; 3],
     /// Terminals of ours whose size follows the caller's.
     sized: Vec<(OwnedFd, BorrowedFd<'m>)>,
@@ -121,7 +121,7 @@ impl<'m> Outputs<'m> {
         self.ends = [None, None, None];
     }
 
-    /// What is waited for.
+    /// Appends the descriptors to poll for.
     pub(crate) fn wanted<'s>(&'s self, ready: &mut Vec<PollFd<'s>>) {
         let channels = self.channels.iter().filter_map(Channel::wants);
         ready.extend(channels.map(|wanted| PollFd::from_borrowed_fd(wanted.fd, wanted.flags)));

@@ -11,7 +11,7 @@ use rustix::termios::isatty;
 
 use keyvault_os::process::startup;
 
-/// The caller's standard streams, 0–2. They are handed in: this room opens none and prints nothing.
+/// The caller's standard streams, 0–2. They are handed in: this module opens none and prints nothing.
 pub type Callers<'c> = [BorrowedFd<'c>; 3];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What can be wrong with a file that should be a vault, or with the place for a new one; found by [`super::vault_file`].
+//! Faults of a file that should be a vault, or of the place for a new one; found by [`super::vault_file`].
 
 use std::io;
 use std::path::PathBuf;
@@ -49,7 +49,7 @@ pub enum FileFault {
     Io { path: PathBuf, source: io::Error },
 }
 
-/// What may stand where a file should.
+/// A file that is not a regular one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
     Folder,

@@ -17,7 +17,7 @@ const NAMES: [(&str, &str); 10] = [
     ("pcloud drive", "pCloud"),
 ];
 
-/// What a service leaves in the topmost folder that it looks after.
+/// A file or folder that each service keeps in the topmost folder that it syncs.
 const MARKERS: [(&str, &str); 5] = [
     (".stfolder", "Syncthing"),
     (".dropbox", "Dropbox"),

@@ -77,13 +77,13 @@ impl CheckedVault {
 
 /// Looks at the vault at `path`, at its folder and at what lies beside it, without opening or blocking.
 ///
-/// What is readable by others, and nothing worse, is made private (0600). Where that is not possible, because the file
-/// system is read-only or root owns the file, it stays as it is.
+/// A file that others can read is made private (0600), if that is all that is wrong. Where that is not possible, because
+/// the file system is read-only or root owns the file, it stays as it is.
 pub fn check_vault(path: &Path) -> Result<CheckedVault, FileFault> {
     check(path, tighten)
 }
 
-/// The same, and what is readable by others stays so.
+/// [`check_vault`] without changing the mode of a file that others can read.
 pub fn check_vault_untouched(path: &Path) -> Result<CheckedVault, FileFault> {
     check(path, |_, _, _| Ok(false))
 }
@@ -273,7 +273,7 @@ fn locate_and_check(path: &Path) -> Result<(PathBuf, OsString, Seen), FileFault>
     Ok((canonical, name, seen))
 }
 
-/// What the kernel calls a folder that is held; none where there is no `/proc`, or where the folder has no path.
+/// The path of an open folder by `/proc/self/fd`; none where there is no `/proc`, or where the folder has no path.
 #[cfg(target_os = "linux")]
 fn canonical_path(folder: &File) -> Option<PathBuf> {
     use std::os::fd::AsRawFd;

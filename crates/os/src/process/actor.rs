@@ -1,6 +1,6 @@
 //! On whose behalf the process runs: the actor of an audit event.
 //!
-//! It is told, not proved. Whoever can run this program as a user can give it any parent and any name, so nothing is
+//! It is told, not proved. A process that can run this program as a user can give it any parent and any name, so nothing is
 //! decided by it. It lies on the way of every `exec`, so it makes do with three small reads into one buffer, and it asks no
 //! name service: the user's name comes from `/etc/passwd` alone, since a static binary cannot load the service's modules.
 //!
@@ -66,7 +66,7 @@ impl User {
         Self::of(rustix::process::geteuid().as_raw())
     }
 
-    /// What chown(1) takes.
+    /// The owner as an argument of chown(1): the name, or the number where there is none.
     #[must_use]
     pub fn word(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.uid.to_string())
@@ -82,7 +82,7 @@ impl fmt::Display for User {
     }
 }
 
-/// What the kernel says of the process, by number.
+/// Fields of `/proc/self/stat`, as numbers.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct ProcessStat {
     /// The process that started it; none where that is in another namespace.

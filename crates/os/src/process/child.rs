@@ -21,7 +21,7 @@ use super::signal_group::GroupProbe;
 use super::signals::{self, Caught};
 use crate::fs::memory_folder;
 
-/// What the child gets as its descriptors 0–2; `None` is what we have there ourselves.
+/// The child's descriptors 0–2; `None` keeps the one that this process has there.
 pub type Streams<'a> = [Option<BorrowedFd<'a>>; 3];
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The same work on many things, shared out over the machine's cores.
+//! One function over many things, shared out over the machine's cores.
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
@@ -7,7 +7,7 @@ use std::thread;
 /// Items per thread, at least: fewer are done sooner than a thread starts.
 const MIN_PER_THREAD: usize = 500;
 
-/// What `each` makes of every thing, in the order of the things.
+/// Applies `each` to every thing; results come in the order of the things.
 pub fn on_all_cores<T: Sync, R: Send>(things: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let share = things.len().div_ceil(cores).max(MIN_PER_THREAD);

@@ -42,7 +42,7 @@ pub enum Unavailable {
 pub struct Descriptors {
     /// Each owns the descriptor of its number.
     taken: Vec<OwnedFd>,
-    /// What is to be its standard input.
+    /// The child's new standard input; `None` leaves the caller's.
     input: Option<OwnedFd>,
 }
 

@@ -63,7 +63,7 @@ macro_rules! entry {
 #[doc(inline)]
 pub use entry;
 
-/// What was there at the start of the process.
+/// The state that the process inherited, taken before anything changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inherited {
     /// Whether SIGPIPE was ignored; else it had its default, as nothing else survives `execve`.
@@ -74,7 +74,7 @@ pub struct Inherited {
     pub core_soft: Option<u64>,
 }
 
-/// What the process was given at its start.
+/// The state at the start of the process.
 #[must_use]
 pub fn inherited() -> Inherited {
     if !RECORDED.load(Ordering::Acquire) {

@@ -19,7 +19,7 @@ pub(super) enum Echo {
     Shown,
 }
 
-/// What a key has led to.
+/// The effect of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// The line goes on.

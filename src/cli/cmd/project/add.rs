@@ -118,7 +118,7 @@ fn ask(profile: Option<&Profile>, variable: &EnvName, name: &KeyName) -> Ask {
     }
 }
 
-/// What the vault says of a key.
+/// The vault's knowledge of a key, as far as it can be had without a question.
 enum Known {
     /// It is there, with this variable.
     There(EnvName),

@@ -73,7 +73,7 @@ impl Check {
 #[derive(Default)]
 struct Survey {
     states: Vec<(EnvName, State)>,
-    /// What `exec` would refuse for.
+    /// The problems for which `exec` would refuse.
     refusal: Refusal,
 }
 
@@ -153,7 +153,7 @@ fn with_colored_status(text: &str) -> String {
     colored
 }
 
-/// What is wrong, in a word.
+/// The first problem in a word, for the table.
 fn word(why: &[Problem]) -> &'static str {
     match why.first() {
         Some(Problem::Missing { .. }) => "MISSING",

@@ -110,7 +110,7 @@ impl Init {
     /// The variables of the files, each once, and those that a project file may not set. Values are read, as there is no
     /// other way to find where they end, and dropped.
     ///
-    /// What stands behind a variable is not looked at, nor is the vault: a file of the repository would otherwise choose
+    /// Neither the text behind a variable is looked at nor the vault: a file of the repository would otherwise choose
     /// which keys are approved.
     fn variables(&self) -> Result<(Vec<EnvName>, Vec<String>), Failure> {
         let named: Vec<PathBuf> = if self.from.is_empty() {

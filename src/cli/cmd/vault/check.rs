@@ -27,7 +27,7 @@ impl Check {
     fn look(context: &Context) -> Result<u8, Failure> {
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
-        // What keeps the standing from being told, the check finds.
+        // The check itself finds what keeps the standing from being told.
         if let Ok((_, Some(notice))) = file::standing(&mut vault, &access) {
             context.tell(&notice);
         }

@@ -82,7 +82,7 @@ impl Consent {
     }
 }
 
-/// What cannot be undone is asked for on a terminal and needs `--yes` elsewhere.
+/// Asks on a terminal and requires `--yes` elsewhere, for an action that cannot be undone.
 fn confirm(context: &Context, yes: bool, question: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());

@@ -131,8 +131,8 @@ impl Rekey {
         }
     }
 
-    /// What the key files open today: a file that opens nothing is more likely the wrong one than a wish for
-    /// a new slot, and one that was named twice is one slot.
+    /// Access by each key file: a file that opens nothing is more likely the wrong one than a wish for a new slot, and
+    /// one that was named twice is one slot.
     fn opened_by(&self, vault: &mut Vault, files: &[KeyFile]) -> Result<Vec<Access>, Failure> {
         let mut opened: Vec<Access> = Vec::with_capacity(files.len());
         for (file, path) in files.iter().zip(&self.key_file) {
@@ -151,7 +151,7 @@ impl Rekey {
     }
 }
 
-/// What a rekey ends, a line each.
+/// The credentials that a rekey invalidates, a line each.
 fn told(outlook: &Outlook, kept: &[&Access], keep_passphrase: bool) -> Vec<String> {
     let is_kept = |slot: &&Slot| kept.iter().any(|access| access.slot_id() == Some(slot.id));
     let ends: Vec<_> = outlook.slots.iter().filter(|slot| !is_kept(slot)).map(shown).collect();

@@ -128,7 +128,7 @@ fn note_all(context: &Context, lines: &[String]) {
     }
 }
 
-/// What would be superseded, or was, a line each.
+/// Changes that the backup supersedes, a line each.
 fn told(difference: &Difference, tense: Tense) -> Vec<String> {
     let Some(here) = difference.here else {
         return told_of_unread(difference, tense);

@@ -88,7 +88,7 @@ pub(in crate::cli) fn deliveries() -> Vec<DeliveryError> {
     ]
 }
 
-/// What is wrong with a backup, and with a vault that one cannot take the place of.
+/// Every failure of a backup, and of a vault that a backup cannot replace.
 pub(in crate::cli) fn restores() -> Vec<Failure> {
     let backup = || PathBuf::from("/tmp/b.db");
     let shared = || PathBuf::from("/tmp");

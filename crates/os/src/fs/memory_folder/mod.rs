@@ -181,7 +181,7 @@ pub fn sweep(runtime: Option<&Path>) {
     let login = PathBuf::from(format!("/run/user/{}", geteuid().as_raw()));
     let runtime = runtime.unwrap_or(&login);
     for home in homes(Some(runtime)) {
-        // What is not ours alone, or a link, is none of our business.
+        // A folder that is not ours alone, or a link, is left as it is.
         if let Ok(facts) = fs::symlink_metadata(&home.path)
             && facts.is_dir()
             && facts.uid() == geteuid().as_raw()
@@ -200,7 +200,7 @@ fn sweep_folder(folder: &Path) {
         }
         let path = entry.path();
         let Ok(run) = rustix::fs::open(&path, FOLDER, Mode::empty()) else { continue };
-        // The lock is held while it is removed: who has just made it waits, and then sees that it is gone.
+        // The lock is held while it is removed: a run that has just made it waits, and then sees that it is gone.
         if flock(&run, FlockOperation::NonBlockingLockExclusive).is_ok() {
             let _ = fs::remove_dir_all(path);
         }

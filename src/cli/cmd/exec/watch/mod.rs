@@ -129,7 +129,7 @@ struct WatchedVault<'c> {
 enum Reopening {
     Owner {
         identity: Identity,
-        /// What a credential opened, where there was no session, for the vault's epoch. A session's key is not held: a
+        /// Access by a credential, where there was no session, for the vault's epoch. A session's key is not held: a
         /// session that has ended opens nothing here either.
         held: RefCell<Option<(Identity, Access)>>,
         /// Whether a credential was tried on this epoch in vain.
@@ -258,17 +258,17 @@ impl<'c> WatchedVault<'c> {
     }
 }
 
-/// What a watch works with.
+/// The keys that a watch looks at.
 struct Keys<'o> {
     source: &'o WatchedVault<'o>,
     plan: &'o Plan,
     glance: Glance,
     had_key: bool,
-    /// What was said last of what is in the way: once is enough.
+    /// The last message about each obstacle: once is enough.
     said: BTreeMap<About, String>,
 }
 
-/// What something may be in the way of.
+/// A step of the watch that may fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum About {
     Looking,
