@@ -27,7 +27,6 @@ use super::output::{self, Ui};
 
 /// Everything a command works with.
 pub(crate) struct Context {
-    /// Streams.
     pub ui: Ui,
     pub global: Global,
     rng: SystemRng,
@@ -264,9 +263,9 @@ pub(crate) fn runtime_folder() -> Option<PathBuf> {
     variable("XDG_RUNTIME_DIR").map(PathBuf::from)
 }
 
-/// Whether colour is wanted: NO_COLOR is not set to something, and the terminal is not a dumb one.
+/// Whether color is wanted: NO_COLOR is not set to something, and the terminal is not a dumb one.
 #[must_use]
-pub(crate) fn colour_wanted() -> bool {
+pub(crate) fn color_wanted() -> bool {
     variable("NO_COLOR").is_none() && variable("TERM").is_none_or(|term| term != "dumb")
 }
 

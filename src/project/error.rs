@@ -36,25 +36,21 @@ pub enum What {
     /// A variable that a project file may not set.
     Variable {
         variable: String,
-        /// Why not.
         why: Refused,
     },
     /// A profile whose name is none.
     Profile {
         profile: String,
-        /// Why not.
         why: NameError,
     },
     /// A key's name that is none. Not repeated: it may be a value in the wrong place.
     Key {
         variable: EnvName,
-        /// Why not.
         why: NameError,
     },
     /// A template that is none.
     Template {
         variable: EnvName,
-        /// Why not.
         why: TemplateError,
     },
     /// An entry with both a key and a template, or with neither.
@@ -83,19 +79,10 @@ pub(crate) enum PlaceError {
     WrongOwner { path: PathBuf, uid: u32 },
     /// It, or the folder that it lies in, can be written by others.
     #[error("{path:?} is writable by others: {mode:o}")]
-    WritableByOthers {
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    WritableByOthers { path: PathBuf, mode: u32 },
     /// It is longer than a project file may be.
     #[error("{path:?} is too long")]
     TooLong { path: PathBuf },
-    /// The system failed.
     #[error("{path:?}: {source}")]
-    Io {
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
 }

@@ -80,7 +80,7 @@ impl<'w> Terminal<'w> {
     }
 
     /// The screen's text, with its colors as escape codes.
-    pub fn coloured(&self) -> String {
+    pub fn colored(&self) -> String {
         self.captured(true)
     }
 

@@ -1,4 +1,4 @@
-//! Cases 7 and 74 of the fault catalogue: a file whose schema, numbers or head somebody without a key altered.
+//! Cases 7 and 74 of the fault catalog: a file whose schema, numbers or head somebody without a key altered.
 //!
 //! Daily work refuses it, and names the object and a remedy. A backup, a rekey, a recovery, and a restore in either
 //! direction go through, and say what they left out.

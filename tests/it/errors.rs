@@ -36,7 +36,7 @@ const LINES: &[&str] = &[
     "generate new --expires tomorrow",
     "generate new --expires 2020-01-01",
     "generate new --scope a,b",
-    "generate new --tag colour",
+    "generate new --tag color",
     "generate new --env LD_PRELOAD",
     "generate new --env KEYVAULT_X",
     "generate a",

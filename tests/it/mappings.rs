@@ -63,7 +63,7 @@ fn swapped_sides_that_cannot_be_meant_are_shown_in_the_right_order() {
 
 /// `stripe` and `STRIPE` could each be either; the vault tells which one is a key.
 #[test]
-fn swapped_sides_that_could_be_meant_are_recognised_by_the_keys_that_there_are() {
+fn swapped_sides_that_could_be_meant_are_recognized_by_the_keys_that_there_are() {
     let world = world();
     for (option, corrected) in [("--as", "--as STRIPE=stripe"), ("--file", "--file STRIPE=stripe")] {
         let ran = world.run(&["exec", option, "stripe=STRIPE", "--", "true"]);

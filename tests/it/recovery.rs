@@ -1,4 +1,4 @@
-//! Cases 74 to 77 of the fault catalogue: damage does not block recovery.
+//! Cases 74 to 77 of the fault catalog: damage does not block recovery.
 //!
 //! A writer without keys adds a row to any table, turns a bit of any sealed text, or takes a row away; a thief of a
 //! session writes the log's head anew. Whatever it is: a rekey, and a backup with its restore, go through with

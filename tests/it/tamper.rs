@@ -1,4 +1,4 @@
-//! Cases 3 and 5–7 of the fault catalogue: what somebody without a key wrote into the file is refused.
+//! Cases 3 and 5–7 of the fault catalog: what somebody without a key wrote into the file is refused.
 //!
 //! "Refused" means: a sentence, the right exit code, and not a byte changed. Faults are made from outside, with
 //! SQLite on the file.

@@ -1,4 +1,4 @@
-//! Cases 8 and 13 of the fault catalogue: journals and logs beside the vault's file, and links to it.
+//! Cases 8 and 13 of the fault catalog: journals and logs beside the vault's file, and links to it.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 

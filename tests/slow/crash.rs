@@ -1,4 +1,4 @@
-//! Case 20 of the fault catalogue: every changing command killed at each of its system calls, and each of its writes
+//! Case 20 of the fault catalog: every changing command killed at each of its system calls, and each of its writes
 //! and syncs failing. Afterwards: the old state or the new one, never neither; `vault check` content; and what was
 //! acknowledged is there.
 //!

@@ -1,4 +1,4 @@
-//! Case 92 of the fault catalogue: root with another user's HOME, as under `sudo -E` and `su` without `-`.
+//! Case 92 of the fault catalog: root with another user's HOME, as under `sudo -E` and `su` without `-`.
 //!
 //! Every test here needs root, to become another user and to give files away; [`require_root`] says so.
 

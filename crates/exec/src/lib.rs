@@ -35,10 +35,8 @@ pub enum ExecError {
     /// The environment cannot be passed on; `fit` has let something through.
     #[error(transparent)]
     Environment(#[from] EnvError),
-    /// A value cannot be delivered.
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
-    /// The kernel refused.
     #[error(transparent)]
     Kernel(std::io::Error),
     /// Output of the child could not be passed on.

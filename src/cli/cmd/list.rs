@@ -172,7 +172,7 @@ fn table(keys: &[KeyRecord], now: Moment, context: &Context) -> String {
         }
     }
     let text = view::lines(&mut table);
-    if context.ui.colour() { with_colored_status(&text) } else { text }
+    if context.ui.color() { with_colored_status(&text) } else { text }
 }
 
 /// The table with its last column in color: after the layout, which would count the escape codes as text. A terminal so

@@ -22,13 +22,11 @@ use keyvault_vault::unlock::passphrase::Unfit;
 use super::context::STDIN;
 use super::output;
 
-/// Exit codes.
+/// Exit codes of the program; `exec` passes its child's on and has the ones from 125 for itself.
 pub(crate) mod code {
-    /// Done.
     pub(crate) const DONE: u8 = 0;
-    /// Failed.
     pub(crate) const FAILED: u8 = 1;
-    /// Called wrongly.
+    /// The arguments are wrong.
     pub(crate) const USAGE: u8 = 2;
     /// No such key or vault.
     pub(crate) const NOT_FOUND: u8 = 3;

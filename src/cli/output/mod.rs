@@ -43,16 +43,16 @@ pub(in crate::cli) fn callers() -> Callers<'static> {
 #[derive(Debug, Clone)]
 pub(crate) struct Ui {
     pub json: bool,
-    /// Whether each has colours; asked when something is printed, since most of `exec` prints nothing.
-    colour_out: OnceCell<bool>,
-    colour_err: OnceCell<bool>,
+    /// Whether each has colors; asked when something is printed, since most of `exec` prints nothing.
+    color_out: OnceCell<bool>,
+    color_err: OnceCell<bool>,
 }
 
 impl Ui {
-    /// Colour only on a terminal that has it, and never against NO_COLOR.
+    /// Color only on a terminal that has it, and never against NO_COLOR.
     #[must_use]
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, colour_out: OnceCell::new(), colour_err: OnceCell::new() }
+        Self { json, color_out: OnceCell::new(), color_err: OnceCell::new() }
     }
 
     #[must_use]
@@ -80,7 +80,7 @@ impl Ui {
         Self::styled_note(&fitted(&harmless(text), "", rustix::stdio::stderr()));
     }
 
-    /// A line on stderr that may carry colours. A reader who closed it does not want to know.
+    /// A line on stderr that may carry colors. A reader who closed it does not want to know.
     fn styled_note(text: &str) {
         let _ = write_to(&io::stderr(), format!("{text}\n").as_bytes());
     }
@@ -121,9 +121,9 @@ impl Ui {
         self.data(shown.written())
     }
 
-    /// Help as clap lays it out, with its colours if stdout has them.
+    /// Help as clap lays it out, with its colors if stdout has them.
     pub(in crate::cli) fn help(&self, text: &clap::builder::StyledStr) -> Result<(), Failure> {
-        if self.colour() {
+        if self.color() {
             self.data(text.ansi().to_string().as_bytes())
         } else {
             self.data(text.to_string().as_bytes())
@@ -171,18 +171,18 @@ impl Ui {
 
     #[must_use]
     pub(crate) fn on_out(&self, style: Style, text: &str) -> String {
-        styled(self.colour(), style, text)
+        styled(self.color(), style, text)
     }
 
     #[must_use]
-    pub(crate) fn colour(&self) -> bool {
-        let coloured = || !self.json && context::colour_wanted() && self.out_is_terminal();
-        *self.colour_out.get_or_init(coloured)
+    pub(crate) fn color(&self) -> bool {
+        let colored = || !self.json && context::color_wanted() && self.out_is_terminal();
+        *self.color_out.get_or_init(colored)
     }
 
     fn on_err(&self, style: Style, text: &str) -> String {
-        let coloured = || context::colour_wanted() && self.err_is_terminal();
-        styled(*self.colour_err.get_or_init(coloured), style, text)
+        let colored = || context::color_wanted() && self.err_is_terminal();
+        styled(*self.color_err.get_or_init(colored), style, text)
     }
 }
 
@@ -194,8 +194,8 @@ pub(in crate::cli) fn require_stdout() -> Result<(), Failure> {
     Ok(())
 }
 
-fn styled(colour: bool, style: Style, text: &str) -> String {
-    if colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
+fn styled(color: bool, style: Style, text: &str) -> String {
+    if color { format!("{style}{text}{style:#}") } else { text.to_owned() }
 }
 
 /// Straight to the descriptor: the standard library's stdout would buffer, and a duplicate of the descriptor could not

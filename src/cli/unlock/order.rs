@@ -17,7 +17,6 @@ pub(in crate::cli) enum Step {
     /// `KEYVAULT_TOKEN`. It opens its grants and not the vault: `supply` takes it before it comes here, for the commands
     /// that hand keys out.
     Token,
-    /// The session that is open.
     Session,
     /// The OS keyring, if the vault has a slot for one.
     Keyring,
@@ -48,7 +47,6 @@ pub(in crate::cli) struct Outlook {
     pub(in crate::cli) step: Step,
     /// Whether it opens the vault; `None` where only trying would tell, at the cost of a derivation or a question.
     pub(in crate::cli) opens: Option<bool>,
-    /// Why.
     pub(in crate::cli) why: String,
 }
 

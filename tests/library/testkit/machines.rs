@@ -480,7 +480,7 @@ fn bundles(set: &mut Set) {
     let other = bearer.owners_bundle(change, &[&[2], &plain[1..]].concat());
     bad("kind", "bundle", other, "the content is for a token of another kind");
     let later = bearer.owners_bundle(change + 1, &plain);
-    bad("relabelled", "bundle", later, "the content is of another change than the label");
+    bad("relabeled", "bundle", later, "the content is of another change than the label");
     let even = [&plain[..plain.len() - 4], &[1, 0, 0, 0, 2, 0, 0, 0, 0, 0]].concat();
     bad("even-field", "bundle-newer", bearer.owners_bundle(change, &even), "the content has an even field");
     let own = SigningKey::of_seed(SealingKey::from_bytes(&[9; 32]).unwrap());

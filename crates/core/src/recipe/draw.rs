@@ -1,4 +1,4 @@
-//! Even choices from random bytes. `word % bound` alone would favour small numbers; what lies beyond the last whole
+//! Even choices from random bytes. `word % bound` alone would favor small numbers; what lies beyond the last whole
 //! multiple of the bound is therefore thrown away and drawn again.
 
 use super::RecipeError;

@@ -5,7 +5,7 @@ use super::{MAX_CHARACTERS, MIN_ENTROPY, text};
 /// The shape of a generated value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ValueKind {
-    /// Prefix, base62 characters, and a checksum that lets a scanner recognise it.
+    /// Prefix, base62 characters, and a checksum that lets a scanner recognize it.
     Token,
     /// Characters of four classes, each present.
     Password,

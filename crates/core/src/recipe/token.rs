@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_crc_is_the_one_of_ieee_802_3() {
-        // The check value of CRC-32/ISO-HDLC in the RevEng catalogue.
+        // The check value of CRC-32/ISO-HDLC in the RevEng catalog.
         assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
         assert_eq!(crc32(b""), 0);
     }

@@ -258,7 +258,7 @@ impl Keyboard {
 
     /// Moves on what was typed; whether a signal for our whole group was.
     fn advance(&mut self, process: Pid) -> bool {
-        let mut signalled = false;
+        let mut signaled = false;
         // Where the terminal is another user's, the descriptor is the caller's own, and reading it waits.
         let listens = self.typed.is_empty() && self.outer.is_raw() && !self.hung_up;
         if listens && is_ready(self.outer.as_fd(), PollFlags::IN) {
@@ -272,7 +272,7 @@ impl Keyboard {
             // child hears of it from its own terminal.
             for signal in pty::typed_signals(self.master.as_fd(), process, &self.typed, &mut self.literal) {
                 signals::pass_on_to_own_group(signal);
-                signalled = true;
+                signaled = true;
             }
         }
         if !self.typed.is_empty() {
@@ -284,6 +284,6 @@ impl Keyboard {
                 Err(_) => self.typed.clear(),
             }
         }
-        signalled
+        signaled
     }
 }

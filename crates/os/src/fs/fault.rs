@@ -30,21 +30,15 @@ pub enum FileFault {
     WrongOwner { path: PathBuf, owner: User, us: User },
     /// Its group or everybody may write it.
     #[error("{path:?} is writable by others: {mode:o}")]
-    WritableByOthers {
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    WritableByOthers { path: PathBuf, mode: u32 },
     /// A rollback journal, which would rewrite the vault on mere opening. This vault never makes one.
     #[error("{path:?} lies beside the vault")]
     Journal { path: PathBuf },
-    /// No bytes in it.
     #[error("{path:?} is empty")]
     Empty { path: PathBuf },
     /// The path leads elsewhere now than when it was checked.
     #[error("{path:?} was replaced while it was opened")]
     Swapped { path: PathBuf },
-    /// The system said no.
     #[error("{path:?}")]
     Io { path: PathBuf, source: io::Error },
 }

@@ -22,11 +22,9 @@ pub enum Unfit {
     /// It, or its folder, can be written by others.
     WritableByOthers {
         path: PathBuf,
-        /// Its permission bits.
         mode: u32,
     },
     TooLong,
-    /// The system failed.
     Io(io::Error),
 }
 

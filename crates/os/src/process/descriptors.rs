@@ -32,7 +32,6 @@ pub enum Unavailable {
         /// The soft limit of open files.
         limit: u64,
     },
-    /// The system said no.
     #[error(transparent)]
     Io(#[from] io::Error),
 }

@@ -22,7 +22,6 @@ pub(super) enum Echo {
 /// The effect of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The line goes on.
     More,
     Done,
     /// Ctrl-D on an empty line.

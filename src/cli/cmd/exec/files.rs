@@ -39,7 +39,6 @@ pub(super) struct FromFiles {
 
 /// Everything that a command is to get.
 pub(super) struct Request {
-    /// Keys.
     pub(super) selection: Selection,
     /// Variables with values of an env-file's own.
     pub(super) literals: Vec<(EnvName, SecretBytes)>,

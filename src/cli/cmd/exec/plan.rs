@@ -22,7 +22,6 @@ use keyvault_vault::{Purpose, Supply};
 pub(super) struct Plan {
     /// The program as it was typed.
     pub(super) program: String,
-    /// Which keys.
     pub(super) selection: Selection,
     /// Variables with values of an env-file's own.
     pub(super) literals: Vec<(EnvName, SecretBytes)>,

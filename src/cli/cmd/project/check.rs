@@ -124,7 +124,7 @@ fn print(context: &Context, lines: &[Line]) -> Result<(), Failure> {
         table.add_row([line.variable.to_string(), keys, status.to_owned(), about]);
     }
     let text = view::lines(&mut table);
-    let text = if context.ui.colour() { with_colored_status(&text) } else { text };
+    let text = if context.ui.color() { with_colored_status(&text) } else { text };
     context.ui.data(text.as_bytes())
 }
 

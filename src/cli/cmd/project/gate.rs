@@ -21,7 +21,6 @@ pub(in crate::cli) struct Found {
     /// Where it is, without links.
     pub(in crate::cli) path: PathBuf,
     pub(in crate::cli) file: ProjectFile,
-    /// Its text.
     pub(in crate::cli) text: Vec<u8>,
 }
 

@@ -44,15 +44,15 @@ const RUN: &str = "run-";
 pub enum Unfit {
     /// It is not there.
     Absent,
-    /// It is no folder.
     NotAFolder,
     /// It lies on a disk.
     OnDisk,
     /// It belongs to somebody else.
-    OfAnotherUser { uid: u32 },
+    OfAnotherUser {
+        uid: u32,
+    },
     /// Others may write in it.
     OpenToOthers {
-        /// Its permission bits.
         mode: u32,
     },
     /// The system said no, with this number.
@@ -74,7 +74,6 @@ const SWEEP: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// Holds the lock.
     held: OwnedFd,
 }
 

@@ -44,7 +44,7 @@ pub(super) enum Said<'a> {
     /// The command is ended for good.
     Ending(&'a [(Given, Fate)]),
     /// The command gets the signal.
-    Signalling(&'a [(Given, Fate)]),
+    Signaling(&'a [(Given, Fate)]),
     /// The command does not end.
     Waiting,
 }
@@ -182,7 +182,7 @@ impl<'k> Watch<'k> {
             return None;
         }
         self.pace.failed = false;
-        self.keys.say(Said::Signalling(&self.pending));
+        self.keys.say(Said::Signaling(&self.pending));
         if self.pending.iter().any(|(_, fate)| is_replaced(fate)) {
             self.pace.note(now);
         }

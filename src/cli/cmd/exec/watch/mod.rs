@@ -368,7 +368,7 @@ impl Keys<'_> {
         match said {
             Said::Restarting(fates) => self.note(&format!("{}; restarting {command}.", told(fates))),
             Said::Ending(fates) => self.note(&format!("{}; ending {command}.", told(fates))),
-            Said::Signalling(fates) => self.note(&format!("{}; sending {command} the signal.", told(fates))),
+            Said::Signaling(fates) => self.note(&format!("{}; sending {command} the signal.", told(fates))),
             Said::Waiting => {
                 self.note(&format!("{command} received TERM and is still running; waiting for it to end."));
             }
