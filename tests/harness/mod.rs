@@ -446,11 +446,16 @@ impl Clock for StoppedClock {
 }
 
 /// Looks until something is found, or [`PATIENCE`] is over.
-pub fn poll<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn poll<T>(look: impl FnMut() -> Option<T>) -> Option<T> {
+    poll_within(PATIENCE, look)
+}
+
+/// Looks until something is found, or the limit is over.
+pub fn poll_within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let begun = Instant::now();
     loop {
         let found = look();
-        if found.is_some() || begun.elapsed() > PATIENCE {
+        if found.is_some() || begun.elapsed() > limit {
             return found;
         }
         std::thread::sleep(PAUSE);

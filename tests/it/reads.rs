@@ -14,10 +14,11 @@ use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::{NewToken, Notices, Vault, World as VaultWorld, token};
 use pretty_assertions::assert_eq;
 use rusqlite::Connection;
+use rustix::fs::inotify;
 use serde_json::json;
 
 use crate::harness::bearer::{ENV, held, token, with_keys};
-use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish};
+use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, wait_until};
 
 const READ: [&str; 5] = ["exec", "--bundle", "keys.kvb", "--", "true"];
 
@@ -359,13 +360,15 @@ fn a_lock_that_is_let_go_of_in_time_is_only_waited_for() {
     let locker = Locker::of(&away, "reads.jsonl");
     let mut command = away.command(KEYVAULT);
     command.env("KEYVAULT_TOKEN", &token).args(READ);
-    std::thread::scope(|scope| {
-        let waiting = scope.spawn(move || finish(&mut command, b""));
-        std::thread::sleep(Duration::from_millis(300));
-        assert!(!waiting.is_finished());
-        drop(locker);
-        waiting.join().unwrap().ok();
-    });
+    let opened = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).unwrap();
+    inotify::add_watch(&opened, away.home().join("reads.jsonl"), inotify::WatchFlags::OPEN).unwrap();
+    let mut waiting = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    wait_until("the log is opened", || rustix::io::read(&opened, &mut [0; 4096]).is_ok());
+    // Between that and the lock nothing else has it sleep; had it given up, it would be a zombie.
+    let stat = format!("/proc/{}/stat", waiting.id());
+    wait_until("the lock is waited for", || std::fs::read_to_string(&stat).unwrap().contains(") S "));
+    drop(locker);
+    assert!(waiting.wait().unwrap().success());
 }
 
 struct Told(Cell<i64>);
