@@ -16,6 +16,9 @@
 #[allow(dead_code, reason = "each suite uses a part of it")]
 mod harness;
 
+/// Whether the tables of `damaged_file` are run to their ends.
+const WHOLE_TABLES: bool = false;
+
 mod add;
 mod approval;
 mod arguments;
@@ -65,6 +68,7 @@ mod render;
 mod restore;
 mod restore_revoked;
 mod revoke;
+mod revoke_damaged;
 mod rollback;
 mod rollback_alarm;
 mod rotate;

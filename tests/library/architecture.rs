@@ -151,6 +151,7 @@ fn hold(broken: impl Fn(&str, &str) -> Option<String>) {
         collect(&root.join(folder), &mut files);
     }
     assert!(files.len() > 150, "only {} files of source were found", files.len());
+    let tests = ["#[cfg(test)]", "#[cfg(all(test, "];
     let mut found = Vec::new();
     for file in files {
         let path = file.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
@@ -158,7 +159,10 @@ fn hold(broken: impl Fn(&str, &str) -> Option<String>) {
             continue;
         }
         let text = fs::read_to_string(&file).unwrap();
-        let code = text.lines().enumerate().take_while(|(_, line)| !line.starts_with("#[cfg(test)]"));
+        let code = text
+            .lines()
+            .enumerate()
+            .take_while(|(_, line)| !tests.iter().any(|begin| line.starts_with(begin)));
         let code = code.filter(|(_, line)| !line.trim_start().starts_with("//"));
         found.extend(
             code.filter_map(|(at, line)| Some(format!("{path}:{}: {}", at + 1, broken(&path, line)?))),

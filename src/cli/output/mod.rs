@@ -48,6 +48,7 @@ pub(crate) struct Ui {
     color_err: OnceCell<bool>,
 }
 
+#[allow(clippy::unused_self, reason = "a stream is written through the `Ui` alone")]
 impl Ui {
     /// Color only on a terminal that has it, and never against NO_COLOR.
     #[must_use]

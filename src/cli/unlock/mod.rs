@@ -1,5 +1,6 @@
 //! From the vault's path to an opened vault. Which credential is tried when stands in `order`; how each of them opens it stands here.
 
+pub(in crate::cli) mod despite_damage;
 pub(crate) mod key_source;
 pub(crate) mod keyring;
 pub(crate) mod new_credentials;
@@ -178,7 +179,7 @@ impl Context {
         Ok((vault, access))
     }
 
-    fn given_or_asked_root(&self, vault: &mut Vault) -> Result<Access, Failure> {
+    pub(in crate::cli) fn given_or_asked_root(&self, vault: &mut Vault) -> Result<Access, Failure> {
         if !self.is_given_root() && !self.may_ask() {
             return Err(Failure::needs_root(self.unasked()));
         }

@@ -22,12 +22,13 @@ use keyvault_core::clock::{Clock, Moment, Rng};
 use keyvault_core::codec::Extensions;
 use keyvault_core::crypto::wipe_stack;
 use keyvault_core::identity::Identity;
-use keyvault_core::name::TokenName;
+use keyvault_core::name::{KeyName, TokenName};
 use keyvault_os::fs::vault_file::{self, CheckedVault};
 
 use super::busy::{Holder, Holders};
 use super::damaged::{self, Recovery};
 use super::rollback_alarm::{log_gap, recorded, tell_if_older};
+use super::survivors::Loss;
 use crate::error::VaultError;
 use crate::supply::reading::Owner;
 use crate::token;
@@ -93,6 +94,11 @@ impl<'w> Notices<'w> {
     pub(crate) fn tell(&self) {
         self.kept.take().into_iter().for_each(self.tell);
     }
+
+    /// For a transaction that is made again.
+    pub(crate) fn forget(&self) {
+        self.kept.take();
+    }
 }
 
 impl Drop for Notices<'_> {
@@ -125,6 +131,10 @@ pub enum Notice {
     },
     /// A token's record was not the one that the owner wrote; the token is revoked, and what it could read is not known.
     TokenDamaged { token: TokenName },
+    /// Damage was in the way of a change, and everything that verifies was written anew without the rest.
+    Mended(Box<Loss>),
+    /// Keys that a change was to end, and of which damage had left nothing to write it on. They are gone.
+    DamagedKeysGone { keys: Vec<KeyName>, revoked: bool },
     /// What a token's bearer read does not follow from what was recorded of it.
     ReadsBroken { token: TokenName, fault: AuditError },
     /// Another copy of the vault was seen here at a later change.
@@ -140,17 +150,17 @@ pub struct Vault {
     pub(crate) checked: CheckedVault,
     pub(crate) place: VaultPath,
     pub(crate) pins: Pins,
-    log_moved: Option<LogMoved>,
+    pub(crate) log_moved: Option<LogMoved>,
     /// What a command that recovers a vault needs besides.
     pub(crate) recovery: Option<Recovery>,
 }
 
 /// Where a change found and left the audit log, and what this machine had seen of it.
-struct LogMoved {
-    witness: Witness,
-    found: HeadMark,
-    left: HeadMark,
-    gap: Option<LogGap>,
+pub(crate) struct LogMoved {
+    pub(crate) witness: Witness,
+    pub(crate) found: HeadMark,
+    pub(crate) left: HeadMark,
+    pub(crate) gap: Option<LogGap>,
 }
 
 /// What opens a vault's rows: the daily key, and root where the credential gives it.
@@ -392,19 +402,32 @@ impl Vault {
         })?;
         let Some(seen) = seen else { return Ok(outcome) };
         let identity = self.identity();
-        let pinned = if adopted {
-            world.pins.replace(&identity, &self.place, &seen)
+        if adopted {
+            let pinned = world.pins.replace(&identity, &self.place, &seen);
+            pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
+            if let Some(moved) = &mut self.log_moved {
+                moved.witness.forget();
+            }
+            self.after_pin(world);
         } else {
-            world.pins.advance(&identity, &self.place, &seen)
-        };
+            self.after_change(&seen, world);
+        }
+        Ok(outcome)
+    }
+
+    /// The pin of a change that is committed, and what follows it.
+    pub(crate) fn after_change(&mut self, seen: &Authentic, world: &World<'_>) {
+        let pinned = world.pins.advance(&self.identity(), &self.place, seen);
         pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
+        self.after_pin(world);
+    }
+
+    fn after_pin(&mut self, world: &World<'_>) {
         if let Some(LogMoved { witness, found, left, gap }) = self.log_moved.take() {
-            let witness = if adopted { witness.forgotten() } else { witness };
-            witness.note(&identity, &found, &left, gap, true);
+            witness.note(&self.identity(), &found, &left, gap, true);
         }
         self.fold(world);
         world.notices.tell();
-        Ok(outcome)
     }
 
     /// The transaction of a change, without the pin.

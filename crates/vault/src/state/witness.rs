@@ -140,8 +140,16 @@ fn create(name: &Path) -> io::Result<File> {
 
 impl Witness {
     /// The same without what was seen, after the file that had it was removed.
-    pub(crate) fn forgotten(self) -> Self {
-        Self { file: None, seen: None, ..self }
+    pub(crate) fn forget(&mut self) {
+        (self.file, self.seen) = (None, None);
+    }
+
+    /// Remembers the end of a log that was written anew with what is proved of it, if there was one to remember.
+    pub(crate) fn renew(&mut self, identity: &Identity, left: &HeadMark) {
+        if self.of_epoch(identity).is_some() {
+            self.forget();
+            self.note(identity, left, left, None, true);
+        }
     }
 
     fn of_epoch(&self, identity: &Identity) -> Option<Seen> {
