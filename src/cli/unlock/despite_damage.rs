@@ -2,8 +2,7 @@
 //! the vault where it is.
 
 use keyvault_vault::state::StateError;
-use keyvault_vault::store::StoreError;
-use keyvault_vault::{Access, Vault, VaultError, World, file};
+use keyvault_vault::{Access, StoreError, Vault, VaultError, World, file};
 
 use super::order::ORDER;
 use crate::cli::context::Context;
