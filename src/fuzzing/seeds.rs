@@ -15,7 +15,7 @@ use keyvault_core::clock::{Moment, Rng, RngError};
 use keyvault_core::codec::{self, Decoder, Encoder, Extensions, Malformed};
 use keyvault_core::crypto::Cost;
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
-use keyvault_core::recipe::{Kind, Recipe};
+use keyvault_core::recipe::{Recipe, ValueKind};
 use keyvault_vault::audit::{Action, Actor, ChangeMark, Event, KeyRef, Outcome};
 use keyvault_vault::state::pin::Pin;
 use keyvault_vault::state::{Node, Record};
@@ -162,12 +162,12 @@ fn keys() -> Result<Seeds, Box<dyn Error>> {
             .collect::<Result<_, keyvault_core::name::NameError>>()?,
         note: "for the shop\n".to_owned(),
         expires: Some(Moment(i64::MAX)),
-        recipe: Some(Recipe::new(Kind::Token, Some(40), Some("sk-"))?),
+        recipe: Some(Recipe::new(ValueKind::Token, Some(40), Some("sk-"))?),
         versions: (1..).zip(states).map(|(number, state)| version(number, state)).collect(),
         next_version: 6,
         ..bare.clone()
     };
-    let pair = KeyRecord { recipe: Some(Recipe::new(Kind::SshEd25519, None, None)?), ..bare.clone() };
+    let pair = KeyRecord { recipe: Some(Recipe::new(ValueKind::SshEd25519, None, None)?), ..bare.clone() };
     Ok(vec![
         ("row", "bare", bare.encode()),
         ("row", "key-pair", pair.encode()),

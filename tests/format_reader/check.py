@@ -89,7 +89,7 @@ class _Check:
         self.attempt("audit", self.vault.log)
 
     def slots(self):
-        _, passed_over = self.vault.ways()
+        _, passed_over = self.vault.slots()
         for number, failure in passed_over.items():
             self.found.append((f"slot {number}", failure))
 

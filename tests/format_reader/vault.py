@@ -235,7 +235,7 @@ class Vault:
         scopes = [self.scope_at(row[0]) for row in self.file.select("scope", "TRUE ORDER BY tag")]
         return keys, scopes
 
-    def ways(self):
+    def slots(self):
         """Slots that the tree knows by number and kind, and the failures of the others by number."""
         known, passed_over = {}, {}
         there = {number: (header, row) for number, header, row in slots.usable(self.slot_rows())}

@@ -1,4 +1,4 @@
-//! Case 20 of the fault catalogue: every changing command killed at each of its system calls, and each of its writes
+//! Case 20 of the fault catalog: every changing command killed at each of its system calls, and each of its writes
 //! and syncs failing. Afterwards: the old state or the new one, never neither; `vault check` content; and what was
 //! acknowledged is there.
 //!
@@ -24,7 +24,7 @@ use keyvault_vault::{Access, Notices, Vault, World as VaultWorld, check, key, to
 use crate::harness::vault_file::{filled, put_back};
 use crate::harness::{KEYVAULT, PASSPHRASE, START, World, create_vault, finish};
 
-/// What a process may be killed at. `strace` counts each kind by itself.
+/// System calls at which a process is killed. `strace` counts each kind by itself.
 pub(crate) const KILLED_AT: [&str; 14] = [
     "openat",
     "pwrite64",

@@ -1,7 +1,7 @@
 //! Prompts on a real terminal: passphrase, session, init, remove; and scripts without one.
 
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use keyvault_os::fs::lock::ANSWER;
 use pretty_assertions::assert_eq;
@@ -203,11 +203,7 @@ fn a_command_behind_an_unanswered_prompt_gives_up_and_names_the_process() {
     asking.wait_for("Approve it?");
     let terminal = Terminal::shell(&world);
     terminal.run("keyvault project approve", "is waiting for an answer");
-    let until = Instant::now() + ANSWER + Duration::from_secs(5);
-    while !terminal.screen().contains("[ended ") && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    let (shown, code) = terminal.ended();
+    let (shown, code) = terminal.ended_within(ANSWER + Duration::from_secs(5));
     assert_eq!(code, 7, "{shown}");
     assert!(shown.contains("(keyvault) has locked ") && shown.contains("for more than 60 s"), "{shown}");
     asking.press("C-c");

@@ -71,7 +71,6 @@ impl Encoder {
         Self(Vec::with_capacity(USUAL_LEN))
     }
 
-    /// One byte.
     #[must_use]
     pub fn u8(mut self, value: u8) -> Self {
         self.0.push(value);
@@ -146,13 +145,11 @@ impl Encoder {
 pub struct Decoder<'a>(&'a [u8]);
 
 impl<'a> Decoder<'a> {
-    /// Starts at the first byte.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    /// One byte.
     pub fn u8(&mut self) -> Result<u8, Malformed> {
         self.array().map(|[byte]| byte)
     }

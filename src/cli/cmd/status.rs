@@ -16,18 +16,18 @@ use keyvault_vault::audit::LogGap;
 /// The vault is open while a session is. This does not prompt and does not derive a key. With --verbose, shows for each
 /// credential whether it would open the vault for the next command, and why.
 #[derive(Debug, Args)]
-pub struct Status {
+pub(crate) struct Status {
     /// Show for each credential whether it would open the vault, and why not
     #[arg(long, short)]
     verbose: bool,
 }
 
-/// What is answered.
+/// The answer as JSON.
 struct Answer {
     vault: String,
     status: &'static str,
     until: Option<Moment>,
-    /// What an alarm says of the file; unknown without a session.
+    /// The word of a rollback alarm; unknown without a session.
     alarm: Option<&'static str>,
     log_gap: Option<LogGap>,
     credentials: Option<Vec<Outlook>>,

@@ -1,4 +1,4 @@
-//! What is wrong with a vault's file: its place, its owner, its rows, its standing.
+//! Errors of a vault's file: its place, its owner, its rows, its standing.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 
 use keyvault_os::fs::lock::{self, Held};
-use keyvault_os::fs::vault_file::{FileFault, Kind};
+use keyvault_os::fs::vault_file::{FileFault, FileKind};
 use keyvault_os::process::actor::User;
 use keyvault_vault::StoreError;
 use keyvault_vault::state::pin::Standing;
@@ -126,12 +126,12 @@ pub(in crate::cli) fn held_by_another(held: &Held, hint: &str) -> Failure {
     Failure::new(code::BUSY, "busy", message, Some(hint))
 }
 
-fn kind_name(kind: Kind) -> &'static str {
+fn kind_name(kind: FileKind) -> &'static str {
     match kind {
-        Kind::Folder => "folder",
-        Kind::Fifo => "named pipe",
-        Kind::Socket => "socket",
-        Kind::Device => "device",
+        FileKind::Folder => "folder",
+        FileKind::Fifo => "named pipe",
+        FileKind::Socket => "socket",
+        FileKind::Device => "device",
     }
 }
 
@@ -242,7 +242,7 @@ pub(in crate::cli) fn beyond_mending(failure: Failure) -> Failure {
     Failure { hint: Some(restore.to_owned()), ..failure }
 }
 
-/// What 'vault check' says where it could not look at the rows.
+/// The failure of `vault check` where it could not look at the rows.
 pub(in crate::cli) fn beyond_check(failure: Failure) -> Failure {
     Failure { hint: failure.hint.map(|hint| hint.replace(CHECK_NAMES, RESTORE)), ..failure }
 }

@@ -53,7 +53,7 @@ pub(in crate::cli) fn line(of: &Of, event: &Event) -> String {
     };
     let actor = &event.actor;
     let place = actor.job.as_ref().or(actor.terminal.as_ref()).map_or("-", String::as_str);
-    // What had no current version, such as a key that was revoked and then removed, is named alone.
+    // A key without a current version, such as one that was revoked and then removed, is named alone.
     let named = |key: &KeyRef| match key.version {
         0 => key.name.clone(),
         version => format!("{} v{version}", key.name),

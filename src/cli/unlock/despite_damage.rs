@@ -1,9 +1,8 @@
 //! Changes that must not wait for a vault to be whole: a session is enough where no damage is in the way, and root mends
 //! the vault where it is.
 
-use keyvault_vault::StoreError;
 use keyvault_vault::state::StateError;
-use keyvault_vault::{Access, Vault, VaultError, World, file};
+use keyvault_vault::{Access, StoreError, Vault, VaultError, World, file};
 
 use super::order::ORDER;
 use crate::cli::context::Context;

@@ -52,7 +52,7 @@ impl Context {
     /// The token of `KEYVAULT_TOKEN` or `KEYVAULT_TOKEN_FILE`, if either is set. An empty `KEYVAULT_TOKEN` is an error,
     /// not none: services hand an unset secret over as an empty one, and the job must not get the keys of whoever else
     /// has a session there.
-    pub fn given_token(&self) -> Result<Option<Token>, Failure> {
+    pub(crate) fn given_token(&self) -> Result<Option<Token>, Failure> {
         let text = if let Some(text) = token_variable() {
             if text.is_empty() {
                 return Err(token_sentences::empty_token());

@@ -1,4 +1,4 @@
-//! Vectors whose tree and record are right, made by who holds all keys, with texts that were sealed for another place.
+//! Vectors whose tree and record are right, made by a bearer of all keys, with texts that were sealed for another place.
 
 use keyvault_core::codec::Encoder;
 use keyvault_core::crypto::{self, SealingKey, Signed, SigningKey};
@@ -512,7 +512,7 @@ fn chain(set: &mut Set) {
         let (count, plain) = f.head();
         f.put_head(count + 1, &plain);
     });
-    // What a stolen session can do: it holds every key but those of the past. Links hold; the start does not.
+    // Forgeries by a stolen session, which has every key but those of the past. Links hold; the start does not.
     set.bad(
         "chain-from-another-start",
         log("entry-mac"),

@@ -4,7 +4,7 @@
 pub(crate) struct Reason {
     pub(crate) name: &'static str,
     pub(crate) class: &'static str,
-    /// What the program's error or finding says: one of these, with a bar between them.
+    /// Words of the program's error or finding: one of these, with a bar between them.
     pub(crate) says: &'static str,
     pub(crate) means: &'static str,
 }

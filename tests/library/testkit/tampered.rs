@@ -1,4 +1,4 @@
-//! Vectors that somebody makes who has the file and no key: rows altered, exchanged, deleted, added, put back.
+//! Vectors by somebody with the file and no key: rows altered, exchanged, deleted, added, put back.
 
 use super::forge::Forge;
 use super::set::{Fails, Set};

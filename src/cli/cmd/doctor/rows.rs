@@ -1,4 +1,4 @@
-//! What the vault's rows tell without a key, and when a backup of them was last proved.
+//! Checks of the vault's rows that need no key, and of the time when a backup was last proved.
 
 use std::path::Path;
 

@@ -32,7 +32,7 @@ use keyvault_vault::{Access, Credential, Issued, RekeyPreview, Rekeyed, Slot, Va
 /// Damage does not prevent a rekey: damaged rows are dropped, and a damaged audit log is kept as far as it can be proved.
 /// What is lost is listed first; with --yes, --drop-damaged has to accept it.
 #[derive(Debug, Args)]
-pub struct Rekey {
+pub(crate) struct Rekey {
     /// Read the new passphrase from a file
     #[arg(long, value_name = "FILE", conflicts_with = "keep_passphrase")]
     new_passphrase_file: Option<PathBuf>,
@@ -136,8 +136,8 @@ impl Rekey {
         }
     }
 
-    /// What the key files open today: a file that opens nothing is more likely the wrong one than a wish for
-    /// a new slot, and one that was named twice is one slot.
+    /// Access by each key file: a file that opens nothing is more likely the wrong one than a wish for a new slot, and
+    /// one that was named twice is one slot.
     fn opened_by(&self, vault: &mut Vault, files: &[KeyFile]) -> Result<Vec<Access>, Failure> {
         let mut opened: Vec<Access> = Vec::with_capacity(files.len());
         for (file, path) in files.iter().zip(&self.key_file) {
@@ -156,7 +156,7 @@ impl Rekey {
     }
 }
 
-/// What a rekey ends, a line each.
+/// The credentials that a rekey invalidates, a line each.
 fn told(preview: &RekeyPreview, kept: &[&Access], keep_passphrase: bool) -> Vec<String> {
     let is_kept = |slot: &&Slot| kept.iter().any(|access| access.slot_id() == Some(slot.id));
     let ends: Vec<_> = preview.slots.iter().filter(|slot| !is_kept(slot)).map(shown).collect();

@@ -28,7 +28,7 @@ use keyvault_vault::{Difference, Restored, VaultError, file};
 /// A damaged backup is restored without its damaged rows. What is lost is listed first; with --yes, --drop-damaged has to
 /// accept it.
 #[derive(Debug, Args)]
-pub struct Restore {
+pub(crate) struct Restore {
     /// The backup
     #[arg(required_unless_present = "adopt")]
     file: Option<PathBuf>,
@@ -128,7 +128,7 @@ fn note_all(context: &Context, lines: &[String]) {
     }
 }
 
-/// What would be superseded, or was, a line each.
+/// Changes that the backup supersedes, a line each.
 fn told(difference: &Difference, tense: Tense) -> Vec<String> {
     let Some(here) = difference.here else {
         return told_of_unread(difference, tense);

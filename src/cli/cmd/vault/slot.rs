@@ -20,8 +20,7 @@ use keyvault_vault::{Access, Credential, Slot, Vault, VaultError, slot};
 
 /// List, add and remove the slots that open the vault.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "each command's words stand with its arguments")]
-pub enum SlotCommand {
+pub(crate) enum SlotCommand {
     List(List),
     #[command(subcommand)]
     Add(Add),
@@ -30,12 +29,11 @@ pub enum SlotCommand {
 
 /// List the slots.
 #[derive(Debug, Args)]
-pub struct List {}
+pub(crate) struct List {}
 
 /// Add a slot.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "each command's words stand with its arguments")]
-pub enum Add {
+pub(crate) enum Add {
     Keyfile(AddKeyFile),
     Keyring(AddKeyring),
     Recovery(AddRecovery),
@@ -45,7 +43,7 @@ pub enum Add {
 ///
 /// Anyone with the file and the vault can open it. KEYVAULT_KEY_FILE names the file to every command.
 #[derive(Debug, Args)]
-pub struct AddKeyFile {
+pub(crate) struct AddKeyFile {
     /// The new file
     file: PathBuf,
 }
@@ -56,11 +54,11 @@ pub struct AddKeyFile {
 /// Keychain on macOS. While it is unlocked, commands open the vault without a prompt. It gives everyday access, as a session
 /// does: adding slots, rekeying and adopting a vault still need the passphrase. KEYVAULT_KEYRING=off turns it off.
 #[derive(Debug, Args)]
-pub struct AddKeyring {}
+pub(crate) struct AddKeyring {}
 
 /// Add a slot for a new recovery code.
 #[derive(Debug, Args)]
-pub struct AddRecovery {
+pub(crate) struct AddRecovery {
     /// Write the recovery code to a new file
     #[arg(long, value_name = "FILE")]
     recovery_file: Option<PathBuf>,
@@ -68,7 +66,7 @@ pub struct AddRecovery {
 
 /// Remove a slot; the last one stays.
 #[derive(Debug, Args)]
-pub struct Remove {
+pub(crate) struct Remove {
     /// The slot's number, as `keyvault vault slot list` shows it
     #[arg(required_unless_present = "strays")]
     number: Option<u32>,

@@ -12,12 +12,12 @@ use keyvault_core::clock::{Moment, RngError};
 use keyvault_core::crypto::KdfError;
 use keyvault_core::name::refused::Refused;
 use keyvault_core::name::{EnvName, KeyName, NameError, Scope};
-use keyvault_core::recipe::{Kind as RecipeKind, RecipeError};
+use keyvault_core::recipe::{RecipeError, ValueKind};
 use keyvault_exec::ExecError;
 use keyvault_exec::fit::{LineFault, Misfit};
 use keyvault_exec::release::{Problem, Refusal, ReleaseError};
 use keyvault_os::fs::lock::{Held, Process};
-use keyvault_os::fs::vault_file::{FileFault, Kind};
+use keyvault_os::fs::vault_file::{FileFault, FileKind};
 use keyvault_os::kernel_keyring::SessionError;
 use keyvault_os::process::actor::User;
 use keyvault_os::process::exec::{EnvError, NotRunnable};
@@ -74,7 +74,7 @@ fn file_faults() -> Vec<VaultError> {
         FileFault::Swapped { path: path() },
         FileFault::Io { path: path(), source: io::ErrorKind::PermissionDenied.into() },
     ];
-    let kinds = [Kind::Folder, Kind::Fifo, Kind::Socket, Kind::Device];
+    let kinds = [FileKind::Folder, FileKind::Fifo, FileKind::Socket, FileKind::Device];
     faults.extend(kinds.map(|kind| FileFault::NotRegular { path: path(), kind }));
     faults.into_iter().map(VaultError::File).collect()
 }
@@ -188,12 +188,12 @@ fn about_keys() -> Vec<Failure> {
     }
     let mut failures = of(errors);
     failures.extend(refusals());
-    let kind = RecipeKind::Password;
+    let kind = ValueKind::Password;
     let recipes = [
         RecipeError::TooShort { kind, minimum: 13 },
-        RecipeError::TooLong { kind: RecipeKind::Hex, maximum: 2048 },
-        RecipeError::NoLength { kind: RecipeKind::Uuid },
-        RecipeError::NoPrefix { kind: RecipeKind::Ed25519 },
+        RecipeError::TooLong { kind: ValueKind::Hex, maximum: 2048 },
+        RecipeError::NoLength { kind: ValueKind::Uuid },
+        RecipeError::NoPrefix { kind: ValueKind::Ed25519 },
         RecipeError::PrefixTooLong,
         RecipeError::KeyPair,
         RecipeError::Rng(RngError),
