@@ -27,6 +27,7 @@ use super::errors::{self, Failure};
 use super::output::loss::{self, Tense};
 use super::output::time;
 use super::output::{self, Ui};
+use super::unlock::log_gap;
 
 /// Everything a command works with.
 pub(crate) struct Context {
@@ -160,6 +161,7 @@ impl Context {
             Notice::UnreadablePin => UNREADABLE_TOKEN_PIN.to_owned(),
             Notice::StrayTokenRows => "The vault held rows of an unknown or revoked token, which someone inserted. They were removed."
                 .to_owned(),
+            Notice::LogGap(gap) => format!("{} This change has recorded it.", log_gap(*gap)),
             Notice::GrantsAltered { token, fault } => format!(
                 "Someone altered the grants of token `{token}` ({fault}). They were written again. Give the token a new \
                  secret: keyvault token renew {token}"

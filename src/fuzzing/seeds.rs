@@ -97,7 +97,8 @@ fn state() -> Result<Seeds, Box<dyn Error>> {
     };
     let more = Encoder::new().u32(2).fixed(&[1, 0, 0, 0, 0, 0, 3, 0, 1, 0, 0, 0, 7]).finish();
     let extensions = Decoder::new(&more).extensions()?;
-    let later = Record { change: u64::MAX, time: Moment(-1), previous: [3; 32], extensions, ..first.clone() };
+    let later =
+        Record { change: (1 << 62) - 1, time: Moment(-1), previous: [3; 32], extensions, ..first.clone() };
     let node = |children: &[u32]| {
         let mut node = Node::default();
         children.iter().zip(1..).for_each(|(child, digest)| node.set(*child, Some([digest; 16])));

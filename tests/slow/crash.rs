@@ -15,9 +15,9 @@ use std::time::Instant;
 use keyvault_core::clock::Clock;
 use keyvault_core::crypto::SystemRng;
 use keyvault_core::secret::SecretBytes;
+use keyvault_vault::TokenId;
 use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::{Pins, Standing};
-use keyvault_vault::store::TokenId;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::{Access, Notices, Vault, World as VaultWorld, check, key, token};
 

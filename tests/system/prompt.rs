@@ -62,6 +62,21 @@ fn no_session_declines_the_session() {
 }
 
 #[test]
+fn a_revocation_that_damage_is_in_the_way_of_asks_for_the_passphrase_beside_a_session() {
+    let mut world = locked();
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+    world.run(&["unlock", "--for", "1h"]).ok();
+    world.unset("KEYVAULT_PASSPHRASE");
+    tamper(&world, "DELETE FROM node");
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault revoke a", "Passphrase for ");
+    terminal.type_line(PASSPHRASE);
+    let (shown, code) = terminal.ended();
+    assert!(code == 0 && shown.contains("a is revoked"), "{shown}");
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
 fn case_28_ctrl_c_at_the_prompt_is_130_and_the_echo_is_back() {
     let world = locked();
     let terminal = Terminal::shell(&world);

@@ -29,6 +29,28 @@ impl Extensions {
         self.0.first().map(|(field, _)| *field)
     }
 
+    /// These extensions and one more field.
+    #[must_use]
+    pub fn with(mut self, field: u16, bytes: Vec<u8>) -> Self {
+        self.0.retain(|(known, _)| *known != field);
+        self.0.push((field, bytes));
+        self.0.sort_unstable();
+        self
+    }
+
+    /// The fields that may be ignored.
+    #[must_use]
+    pub fn without_narrowing(mut self) -> Self {
+        self.0.retain(|(field, _)| field % 2 == 1);
+        self
+    }
+
+    /// The content of a field.
+    #[must_use]
+    pub fn get(&self, field: u16) -> Option<&[u8]> {
+        self.0.iter().find(|(known, _)| *known == field).map(|(_, bytes)| bytes.as_slice())
+    }
+
     /// The first field that must be known to read the structure.
     #[must_use]
     pub fn must_be_known(&self) -> Option<u16> {

@@ -9,7 +9,7 @@ use crate::cli::output::time;
 use crate::cli::unlock::log_gap_json;
 use crate::cli::unlock::order::Outlook;
 use keyvault_core::clock::Moment;
-use keyvault_vault::state::LogGap;
+use keyvault_vault::audit::LogGap;
 
 /// Show whether the vault is open: exit code 0 for open, 4 for locked, 3 for no vault.
 ///

@@ -8,8 +8,8 @@ use rustix::io::Errno;
 use keyvault_os::fs::lock::{self, Held};
 use keyvault_os::fs::vault_file::{FileFault, FileKind};
 use keyvault_os::process::actor::User;
+use keyvault_vault::StoreError;
 use keyvault_vault::state::pin::Standing;
-use keyvault_vault::store::StoreError;
 use keyvault_vault::{Vault, VaultError};
 
 use super::{Failure, code};
@@ -161,7 +161,7 @@ pub(in crate::cli) fn store(error: &StoreError, path: &Path) -> Failure {
             altered_file(&format!("its {field} is {found}, beside a vault's schema"), path)
         }
         StoreError::Damaged { what } => altered(what, path),
-        StoreError::NoLog => Failure::damaged(
+        StoreError::NoWal => Failure::damaged(
             &format!("{shown} no longer has a write-ahead log: another program removed it."),
             Some(&format!(
                 "Nothing was released. If that program only copied or converted the file, give it its log again:\n  \
@@ -248,7 +248,7 @@ pub(in crate::cli) fn beyond_check(failure: Failure) -> Failure {
 }
 
 fn log_aside(path: &Path) -> Option<String> {
-    let log = Vault::log_beside(path)?;
+    let log = Vault::wal_beside(path)?;
     let shown = log.display();
     let line = aside(&log);
     Some(format!("{shown} is next to it. If it came from another copy, move it aside:\n  {line}"))

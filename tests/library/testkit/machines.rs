@@ -772,7 +772,7 @@ fn keyring(set: &mut Set) {
         f.drop_leaf(&f.tag(super::forge::SLOT, &id.to_le_bytes()));
         f.sign_tree();
     });
-    bad("keyring-read", Fails("tree-item", "read a", "item {item a}"), "a key's metadata is altered", &|f| {
+    bad("keyring-read", Fails("tree-key", "read a", "key {item a}"), "a key's metadata is altered", &|f| {
         f.flip("item", "sealed", "tag = {item a}", 60);
     });
 }

@@ -10,10 +10,10 @@ use keyvault_core::crypto::SystemRng;
 use keyvault_core::name::{KeyName, Scope};
 use keyvault_exec::release::{self, ReleaseError, Selection};
 use keyvault_os::fs::vault_file::FileFault;
+use keyvault_vault::StoreError;
 use keyvault_vault::audit::Action;
 use keyvault_vault::state::StateError;
 use keyvault_vault::state::pin::{Pins, Standing};
-use keyvault_vault::store::StoreError;
 use keyvault_vault::unlock::UnlockError;
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::keyring_entry::KeyringSecret;
@@ -415,10 +415,12 @@ fn class(error: &VaultError) -> &'static str {
         | VaultError::State(StateError::Newer { .. })
         | VaultError::Token(TokenError::Newer { .. }) => "format",
         VaultError::Store(StoreError::Schema { .. }) => "hostile",
-        VaultError::Store(StoreError::Damaged { .. } | StoreError::NoLog)
+        VaultError::Store(StoreError::Damaged { .. } | StoreError::NoWal)
         | VaultError::State(_)
         | VaultError::Audit(_)
-        | VaultError::Token(TokenError::BundleDamaged | TokenError::NotByOwner { .. }) => "damaged",
+        | VaultError::Token(
+            TokenError::BundleDamaged | TokenError::NotByOwner { .. } | TokenError::HeaderDamaged { .. },
+        ) => "damaged",
         VaultError::Token(
             TokenError::OpensNothing | TokenError::Expired { .. } | TokenError::OtherBundle,
         )

@@ -18,4 +18,5 @@ pub use self::damaged::{
 };
 pub(crate) use self::mend::{change_despite_damage, mend, tell_gone};
 pub use self::rollback_alarm::{adopt, missing_entries, standing};
+pub(crate) use self::rollback_alarm::{log_gap, recorded};
 pub(crate) use self::survivors::{lost_values, survivors};

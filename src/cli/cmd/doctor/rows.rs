@@ -6,8 +6,8 @@ use crate::cli::context::Context;
 use crate::cli::errors::Failure;
 use crate::cli::output;
 use crate::cli::output::{time, view};
+use keyvault_vault::Stray;
 use keyvault_vault::state::proof::Proofs;
-use keyvault_vault::store::Stray;
 use keyvault_vault::{Vault, check};
 
 use super::Report;

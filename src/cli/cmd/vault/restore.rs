@@ -12,7 +12,7 @@ use crate::cli::output::loss::{self, Tense};
 use crate::cli::output::view;
 use keyvault_core::name::{KeyName, TokenName};
 use keyvault_os::fs::vault_file::FileFault;
-use keyvault_vault::store::StoreError;
+use keyvault_vault::StoreError;
 use keyvault_vault::unlock::session;
 use keyvault_vault::{Difference, Restored, VaultError, file};
 

@@ -9,8 +9,8 @@ use keyvault_exec::delivery::DeliveryError;
 use keyvault_os::fs::memory_folder::{self, NoFolder};
 use keyvault_os::fs::vault_file::{FileFault, FileKind};
 use keyvault_os::process::descriptors::Unavailable;
+use keyvault_vault::StoreError;
 use keyvault_vault::state::pin::Standing;
-use keyvault_vault::store::StoreError;
 use keyvault_vault::unlock::{Secret, UnlockError};
 use keyvault_vault::{Loss, TokenError, VaultError};
 
@@ -104,7 +104,7 @@ pub(in crate::cli) fn restores() -> Vec<Failure> {
         VaultError::File(FileFault::WritableByOthers { path: shared(), mode: 0o1777 }),
         VaultError::File(FileFault::WritableByOthers { path: backup(), mode: 0o666 }),
         VaultError::Store(StoreError::NotAVault),
-        VaultError::Store(StoreError::NoLog),
+        VaultError::Store(StoreError::NoWal),
         damaged(),
     ];
     let replaced = [
