@@ -130,10 +130,13 @@ impl<'w> Terminal<'w> {
 
     /// [`Terminal::ended`] for a line that takes longer than others may.
     pub fn ended_within(&self, limit: Duration) -> (String, i32) {
-        let ended = || Some(self.screen()).filter(|screen| screen.contains("[ended "));
-        let Some(screen) = poll_within(limit, ended) else { panic!("it never ended:\n{}", self.screen()) };
-        let (shown, rest) = screen.split_once("[ended ").unwrap();
-        (shown.to_owned(), rest.split(']').next().unwrap().parse().unwrap())
+        let ended = || {
+            let screen = self.screen();
+            let (shown, rest) = screen.split_once("[ended ")?;
+            // Not yet a number while the line itself stands there: `[ended $?]`.
+            Some((shown.to_owned(), rest.split(']').next()?.parse().ok()?))
+        };
+        poll_within(limit, ended).unwrap_or_else(|| panic!("it never ended:\n{}", self.screen()))
     }
 }
 
