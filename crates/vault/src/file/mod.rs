@@ -4,6 +4,7 @@ pub(crate) mod backup;
 pub(crate) mod busy;
 pub(crate) mod create;
 pub(crate) mod damaged;
+pub(crate) mod diff;
 pub(crate) mod mend;
 pub(crate) mod open;
 pub(crate) mod restore_guard;
@@ -16,6 +17,7 @@ pub use self::create::create;
 pub use self::damaged::{
     introduce, left_behind, open_to_copy, open_to_recover, recognize, refuse_altered_head,
 };
+pub use self::diff::{compare, contents, opens, plan_takeover, take_over, values};
 pub(crate) use self::mend::mend;
-pub use self::rollback_alarm::{adopt, standing};
+pub use self::rollback_alarm::{adopt, refuse_in_alarm, standing};
 pub(crate) use self::survivors::{lost_values, survivors};
