@@ -67,7 +67,7 @@ Vault
   unlock     Open a session, so that commands need no passphrase
   lock       End the session
   status     Show whether the vault is open
-  vault      check, backup, restore, passwd, recover, rekey, slot
+  vault      check, backup, restore, diff, passwd, recover, rekey, slot
 
 Project
   project    init, add, approve, check, render: which keys a project needs

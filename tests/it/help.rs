@@ -5,7 +5,7 @@ use pretty_assertions::assert_eq;
 use crate::harness::{KEYVAULT, World, finish};
 
 /// Every command that has help of its own.
-const COMMANDS: [&str; 36] = [
+const COMMANDS: [&str; 37] = [
     "",
     "generate",
     "add",
@@ -26,6 +26,7 @@ const COMMANDS: [&str; 36] = [
     "status",
     "vault",
     "vault check",
+    "vault diff",
     "vault backup",
     "vault restore",
     "vault passwd",

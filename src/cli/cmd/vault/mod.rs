@@ -2,10 +2,12 @@
 
 pub mod backup;
 pub mod check;
+pub mod diff;
 pub mod passwd;
 pub mod recover;
 pub mod rekey;
 pub mod restore;
+mod restore_only;
 pub mod slot;
 
 use std::path::Path;
@@ -25,6 +27,7 @@ pub enum Vault {
     Check(check::Check),
     Backup(backup::Backup),
     Restore(restore::Restore),
+    Diff(diff::Diff),
     Passwd(passwd::Passwd),
     Recover(recover::Recover),
     Rekey(rekey::Rekey),
@@ -38,6 +41,7 @@ impl Vault {
             Self::Check(check::Check {}) => check::Check::run(context),
             Self::Backup(args) => args.run(context),
             Self::Restore(args) => args.run(context),
+            Self::Diff(args) => args.run(context),
             Self::Passwd(args) => args.run(context),
             Self::Recover(args) => args.run(context),
             Self::Rekey(args) => args.run(context),
