@@ -10,6 +10,7 @@ use directories::BaseDirs;
 
 use keyvault_core::clock::Moment;
 use keyvault_core::crypto::SystemRng;
+use keyvault_core::name::KeyName;
 use keyvault_core::secret::{ReadError, SecretBytes};
 use keyvault_os::fs::untrusted;
 use keyvault_os::process::actor::{self, User};
@@ -20,8 +21,10 @@ use keyvault_vault::{Access, Holder, Holders, Notice, Notices, Vault, World, slo
 
 use super::args::Global;
 use super::errors::file_sentences;
+use super::errors::sentences::list;
 use super::errors::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
 use super::errors::{self, Failure};
+use super::output::loss::{self, Tense};
 use super::output::time;
 use super::output::{self, Ui};
 
@@ -142,7 +145,13 @@ impl Context {
         if matches!(notice, Notice::NotFolded(_)) && self.told_not_folded.replace(true) {
             return;
         }
+        if let Notice::Mended(loss) = notice {
+            self.ui.warn("The vault was damaged. Everything in it that verifies was kept and written again.");
+            return loss::told(loss, Tense::Done).iter().for_each(|line| self.ui.warn(line));
+        }
         self.ui.warn(&match notice {
+            Notice::Mended(_) => return,
+            Notice::DamagedKeysGone { keys, revoked } => gone(keys, *revoked),
             Notice::NotFolded(error) => {
                 format!("Done, but the write-ahead log stays next to the file until the next change ({error}). Copy both.")
             }
@@ -204,6 +213,22 @@ impl Context {
         } else {
             errors::NO_TERMINAL
         }
+    }
+}
+
+/// Keys that a command ended although damage had left nothing of them but their names.
+fn gone(keys: &[KeyName], revoked: bool) -> String {
+    let names = list(keys);
+    let (keys, they, stay) = match keys {
+        [_] => ("Key", "it", "it stays"),
+        _ => ("Keys", "them", "they stay"),
+    };
+    if revoked {
+        format!(
+            "{keys} {names} could not be read, so nothing is left of {they} here. If a backup brings {they} back, {stay} revoked."
+        )
+    } else {
+        format!("{keys} {names} could not be read, so nothing is left of {they} here.")
     }
 }
 

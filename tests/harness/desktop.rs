@@ -198,9 +198,10 @@ fn kill(child: &Child, signal: &str) {
     assert!(sent.unwrap().success());
 }
 
-/// The vault's id in hexadecimal, by the name of its pin.
+/// The vault's id in hexadecimal, as its pin has it.
 pub fn vault_id(world: &World) -> String {
-    let pins = std::fs::read_dir(world.pins()).unwrap().map(|entry| entry.unwrap().file_name());
-    let name = pins.map(|name| name.into_string().unwrap()).find(|name| name.ends_with(".json")).unwrap();
-    name.split('-').next().unwrap().to_owned()
+    let mut pins = std::fs::read_dir(world.pins()).unwrap().map(|entry| entry.unwrap().path());
+    let pin = pins.find(|path| path.extension().is_some_and(|end| end == "json")).unwrap();
+    let pin: serde_json::Value = serde_json::from_slice(&std::fs::read(pin).unwrap()).unwrap();
+    pin["vault"].as_str().unwrap().to_owned()
 }

@@ -35,10 +35,10 @@ fn a_log_that_was_cut_is_not_shown_as_whole() {
     tamper(&world, "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit);");
     world.run(&["audit", "log"]).fails_with(5, "
             error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: the audit log: entry 2: entries were cut off or added.
-                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.
+                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then `keyvault vault rekey` to keep the rest, or restore a backup.
         ");
     world.run(&["audit", "log", "--json"]).fails_with(5, r#"
-            {"error":{"hint":"Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.","kind":"damaged","message":"~/.local/share/keyvault/vault.db is damaged or was tampered with: the audit log: entry 2: entries were cut off or added."}}
+            {"error":{"hint":"Nothing was released. Run `keyvault vault check` to see the damaged rows, then `keyvault vault rekey` to keep the rest, or restore a backup.","kind":"damaged","message":"~/.local/share/keyvault/vault.db is damaged or was tampered with: the audit log: entry 2: entries were cut off or added."}}
         "#);
 }
 
@@ -70,7 +70,7 @@ fn a_log_that_was_cut_names_the_first_entry_that_is_missing() {
         tamper(&world, &format!("DELETE FROM audit WHERE seq = {missing}"));
         world.run(&["audit", "verify"]).fails_with(5, &format!("
             error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: the audit log: entry {missing}: entries were cut off or added.
-                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.
+                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then `keyvault vault rekey` to keep the rest, or restore a backup.
             "));
     }
 }

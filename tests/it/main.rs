@@ -16,6 +16,9 @@
 #[allow(dead_code, reason = "each suite uses a part of it")]
 mod harness;
 
+/// Whether the tables of `damaged_file` are run to their ends.
+const WHOLE_TABLES: bool = false;
+
 mod add;
 mod approval;
 mod arguments;
@@ -46,6 +49,7 @@ mod home;
 mod import;
 mod init;
 mod leaks;
+mod log_gap;
 mod mappings;
 mod mask;
 mod masked_writers;
@@ -66,6 +70,7 @@ mod restore;
 mod restore_only;
 mod restore_revoked;
 mod revoke;
+mod revoke_damaged;
 mod rollback;
 mod rollback_alarm;
 mod rotate;

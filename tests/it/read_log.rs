@@ -234,7 +234,7 @@ fn reads_that_were_there_at_a_change_cannot_be_hidden() {
     finds(&world, "token_audit of ci");
     held(&world, &token, &ENV).fails_with(125, "
             error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: the audit log: entry 0: entries were cut off or added.
-                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.
+                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then `keyvault vault rekey` to keep the rest, or restore a backup.
         ");
 }
 

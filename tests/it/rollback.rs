@@ -1,5 +1,7 @@
 //! `rollback`: which version comes back, and what its life is then.
 
+use std::time::Duration;
+
 use pretty_assertions::assert_eq;
 
 use crate::harness::{World, hours, minutes};
@@ -100,4 +102,19 @@ fn a_rollback_brings_back_the_version_replaced_last_and_goes_back_and_forth() {
     assert_eq!(value(&world, "a"), second);
     world.run(&["rotate", "a"]).ok();
     states_are(&world, "a", &[(3, "current"), (2, "retired"), (1, "retired")]);
+}
+
+#[test]
+fn case_86_a_clock_that_steps_back_between_two_rotations_changes_no_order() {
+    for step in [Duration::from_millis(2), Duration::from_secs(3600)] {
+        let world = World::new();
+        world.run_with_input(&["add", "a"], "one").ok();
+        world.at(&(world.time() - step).to_string());
+        world.run_with_input(&["rotate", "a", "--stdin"], "two").ok();
+        world.advance(Duration::from_secs(60));
+        world.run_with_input(&["rotate", "a", "--stdin"], "three").ok();
+        world.advance(Duration::from_secs(60));
+        world.run(&["rollback", "a"]).ok();
+        assert_eq!(value(&world, "a"), "two", "{step:?}");
+    }
 }

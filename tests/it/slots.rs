@@ -201,7 +201,7 @@ fn a_slot_whose_row_was_taken_away_is_missed_by_every_change_of_the_ways_in() {
     );
     world.run(&["list"]).fails_with(5, "
             error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: slot does not match the tree.
-                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.
+                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then `keyvault vault rekey` to keep the rest, or restore a backup.
         ");
 }
 

@@ -354,15 +354,15 @@ fn a_forged_scope_row_hides_no_key() {
     );
     world.run(&["list"]).fails_with(5, "
             error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: row <hex>: added or altered.
-                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.
+                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then `keyvault vault rekey` to keep the rest, or restore a backup.
         ");
     world.run(&["export", "--all"]).fails_with(5, "
             error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: row <hex>: added or altered.
-                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.
+                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then `keyvault vault rekey` to keep the rest, or restore a backup.
         ");
     world.run(&["exec", "--all", "--", "touch", "ran"]).fails_with(125, "
             error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: row <hex>: added or altered.
-                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.
+                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then `keyvault vault rekey` to keep the rest, or restore a backup.
         ");
     assert!(!world.home().join("ran").exists());
     // The number of the damaged directory, among the lines, depends on which row was the first.

@@ -261,7 +261,7 @@ fn a_grant_that_was_taken_away_and_is_put_back_is_noticed_by_both_sides() {
     tamper(&world, &before);
     held(&world, &token, &ENV).fails_with(125, "
             error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: token_grant of token ci does not match the tree.
-                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.
+                   Nothing was released. Run `keyvault vault check` to see the damaged rows, then `keyvault vault rekey` to keep the rest, or restore a backup.
         ");
     finds(&world, "token_grant of ci");
     // A change goes through without binding what was put there: the owner writes its own again.
@@ -492,15 +492,15 @@ fn a_token_that_was_taken_out_of_the_file_is_missed() {
         token(&world, &["ci", "--scope", "deploy"]);
         token(&world, &["cd", "--scope", "deploy"]);
         tamper(&world, hidden);
-        for line in
-            ["token list", "edit a --unscope deploy", "generate new", "revoke a", "token create new --key a"]
-        {
+        for line in ["token list", "edit a --unscope deploy", "generate new", "token create new --key a"] {
             let line: Vec<_> = line.split(' ').collect();
             world.run(&line).fails_with(5, "
                     error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: the list of tokens does not match the tree.
-                           Nothing was released. Run `keyvault vault check` to see the damaged rows, then restore a backup.
+                           Nothing was released. Run `keyvault vault check` to see the damaged rows, then `keyvault vault rekey` to keep the rest, or restore a backup.
                 ");
         }
+        let revoked = world.run(&["revoke", "a"]);
+        assert!(revoked.code == 5 && revoked.err.contains("A session cannot repair"), "{}", revoked.err);
         assert_eq!(world.run(&["vault", "check"]).code, 5, "{hidden}");
     }
     let world = with_keys();

@@ -16,9 +16,14 @@
 #[allow(dead_code, reason = "each suite uses a part of it")]
 mod harness;
 
+/// Whether the tables of `damaged_file` are run to their ends.
+const WHOLE_TABLES: bool = true;
+
 mod attacker;
 mod concurrency;
 mod crash;
 mod crash_vault;
+#[path = "../it/damaged_file.rs"]
+mod damaged_file;
 mod flips;
 mod power;

@@ -30,6 +30,7 @@ mod display;
 mod doctor;
 mod exec;
 mod export;
+mod format_reader;
 mod github_env;
 mod home;
 mod import;

@@ -60,7 +60,7 @@ pub fn audit_log(vault: &mut Vault, access: &Access) -> Result<Verified, VaultEr
 /// only what prevents any look at the rows is an error.
 pub fn run(vault: &mut Vault, access: &Access) -> Result<Checked, VaultError> {
     let seed = vault.seed(access)?;
-    let (pins, place) = (vault.pins.clone(), vault.place().clone());
+    let witness = vault.pins.witness(&vault.identity(), vault.place());
     vault.read(access, |tx| {
         let (mut check, key_records) = Check::rows(tx)?;
         for fault in tx.rows.page_faults()? {
@@ -82,7 +82,7 @@ pub fn run(vault: &mut Vault, access: &Access) -> Result<Checked, VaultError> {
         };
         check.record(tx);
         let head = Chain::load(tx.rows, &tx.daily.audit, &tx.identity).map(|chain| chain.mark());
-        if head.is_ok_and(|head| pins.denies_head(&tx.identity, &place, &head)) {
+        if head.is_ok_and(|head| witness.denies(&tx.identity, &head)) {
             check.find("audit_head", "does not follow from the one that this machine wrote");
         }
         check.findings.sort();

@@ -13,6 +13,7 @@ use keyvault_core::recipe::RecipeError;
 use keyvault_os::fs::lock::Held;
 use keyvault_os::fs::vault_file::FileFault;
 
+use super::file::survivors::Loss;
 use super::token::error::TokenError;
 
 /// Why a command on a vault did not happen.
@@ -45,6 +46,12 @@ pub enum VaultError {
     /// The act needs root, and a session has only daily keys.
     #[error("needs the passphrase or the recovery code")]
     NeedsRoot,
+    /// Damage is in the way of what must not wait, and to mend it takes root.
+    #[error("damaged, and mending needs the passphrase: {0}")]
+    DamagedNeedsRoot(Box<VaultError>),
+    /// Damage is in the way, and to go on would drop this.
+    #[error("damaged: {}", .0.behind("in the way".to_owned()))]
+    WouldDrop(Box<Loss>),
     /// There is no such slot.
     #[error("no slot {id}")]
     NoSuchSlot { id: u32 },
@@ -66,12 +73,6 @@ pub enum VaultError {
     /// Another command changed the vault between the question and the answer.
     #[error("the vault changed in the meantime")]
     Changed,
-    /// Every read was imported before; so many.
-    #[error("nothing new")]
-    NothingNew(usize),
-    /// No key is due for a rotation.
-    #[error("nothing is due")]
-    NothingDue,
     /// The key for which a value was given is another one by now.
     #[error("{0} is another key now")]
     AnotherKey(KeyName),

@@ -12,6 +12,7 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::output::event;
 use crate::cli::output::time::{self, Expiry};
 use crate::cli::output::view;
+use crate::cli::unlock::log_gap_json;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{KeyName, TokenName};
 use keyvault_os::fs::private::open_secret_file;
@@ -139,6 +140,7 @@ impl Verify {
         let (mut vault, access) =
             if given { context.open_with_root()? } else { context.open_with_access()? };
         let alarm = context.tell_alarm(&mut vault, &access)?;
+        let gap = context.tell_log_gap(&mut vault, &access)?;
         let path = vault.path().to_owned();
         let failed = |error| Failure::of(error, &path);
         let verified = check::audit_log(&mut vault, &access).map_err(failed)?;
@@ -153,6 +155,7 @@ impl Verify {
             context.ui.print_json(&serde_json::json!({
                 "ok": broken.is_empty(), "entries": verified.entries, "from_start": from_start,
                 "clock_back_at": verified.clock_back_at, "reads": reads, "broken": broken, "alarm": alarm,
+                "log_gap": log_gap_json(gap),
             }))?;
             return Ok(done);
         }

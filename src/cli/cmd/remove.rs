@@ -1,7 +1,7 @@
 //! `keyvault remove`
 
 use clap::Args;
-use keyvault_vault::key;
+use keyvault_vault::{VaultError, key};
 
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -32,19 +32,22 @@ impl Remove {
                 Some("Use `--yes` to confirm."),
             ));
         }
-        let (mut vault, access) = context.open_with_access()?;
+        let (mut vault, mut access) = context.open_despite_damage()?;
         let path = vault.path().to_owned();
         // A name that is not there is said before anything is asked.
         for name in &self.names {
-            key::show(&mut vault, &access, name).map_err(|error| Failure::of(error, &path))?;
+            // What keeps that from being told may be in the way of the removal, and is said there.
+            if let Err(error @ VaultError::NoSuchKeys { .. }) = key::show(&mut vault, &access, name) {
+                return Err(Failure::of(error, &path));
+            }
         }
         if !self.yes {
             for name in &self.names {
                 confirm(context, name)?;
             }
         }
-        let removed = context.with_world(|world| {
-            key::remove(&mut vault, &access, world, &self.names).map_err(|error| Failure::of(error, &path))
+        let removed = context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
+            key::remove(vault, access, world, &self.names)
         })?;
         if context.ui.json {
             let names: Vec<_> = removed.iter().map(|key| key.name.as_str()).collect();

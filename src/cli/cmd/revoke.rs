@@ -53,13 +53,12 @@ impl Revoke {
                 Some("Revoke the keys one at a time."),
             ));
         }
-        let (mut vault, access) = context.open_with_access()?;
-        let path = vault.path().to_owned();
+        let (mut vault, mut access) = context.open_despite_damage()?;
         let revocation = Revocation { version: self.version, reason: self.reason, wipe: self.wipe };
-        let key_records = context.with_world(|world| {
-            key::revoke(&mut vault, &access, world, &self.names, &revocation)
-                .map_err(|error| Failure::of(error, &path))
-        })?;
+        let key_records =
+            context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
+                key::revoke(vault, access, world, &self.names, &revocation)
+            })?;
         if context.ui.json {
             let now = context.now();
             let keys: Vec<_> = key_records.iter().map(|key| KeyJson::of(key, now)).collect();

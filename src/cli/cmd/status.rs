@@ -6,8 +6,10 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::cli::output::time;
+use crate::cli::unlock::log_gap_json;
 use crate::cli::unlock::order::Outlook;
 use keyvault_core::clock::Moment;
+use keyvault_vault::state::LogGap;
 
 /// Show whether the vault is open: exit code 0 for open, 4 for locked, 3 for no vault.
 ///
@@ -27,6 +29,7 @@ struct Answer {
     until: Option<Moment>,
     /// What an alarm says of the file; unknown without a session.
     alarm: Option<&'static str>,
+    log_gap: Option<LogGap>,
     credentials: Option<Vec<Outlook>>,
 }
 
@@ -38,7 +41,10 @@ impl Status {
             Err(failure) if failure.kind == "no_vault" => {
                 let vault = path.display().to_string();
                 let credentials = self.verbose.then(|| vec![context.outlook_without_vault()]);
-                print(context, &Answer { vault, status: "none", until: None, alarm: None, credentials })?;
+                print(
+                    context,
+                    &Answer { vault, status: "none", until: None, alarm: None, log_gap: None, credentials },
+                )?;
                 return Ok(code::NOT_FOUND);
             }
             Err(failure) => return Err(failure),
@@ -48,7 +54,14 @@ impl Status {
         let Some(session) = vault.session(context.now()) else {
             print(
                 context,
-                &Answer { vault: shown, status: "locked", until: None, alarm: None, credentials },
+                &Answer {
+                    vault: shown,
+                    status: "locked",
+                    until: None,
+                    alarm: None,
+                    log_gap: None,
+                    credentials,
+                },
             )?;
             return Ok(code::LOCKED);
         };
@@ -56,17 +69,19 @@ impl Status {
         let access = session.into();
         // A file that does not hold is for `vault check` to name.
         let alarm = context.tell_alarm(&mut vault, &access).ok().flatten();
-        print(context, &Answer { vault: shown, status: "open", until, alarm, credentials })?;
+        let log_gap = context.tell_log_gap(&mut vault, &access).ok().flatten();
+        print(context, &Answer { vault: shown, status: "open", until, alarm, log_gap, credentials })?;
         Ok(code::DONE)
     }
 }
 
 fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
     let ui = &context.ui;
-    let Answer { vault, status, until, alarm, credentials } = answer;
+    let Answer { vault, status, until, alarm, log_gap, credentials } = answer;
     if ui.json {
         let mut json = serde_json::json!({
             "vault": vault, "status": status, "until": until.map(time::rfc3339), "alarm": alarm,
+            "log_gap": log_gap_json(*log_gap),
         });
         if let (Some(credentials), Some(json)) = (credentials, json.as_object_mut()) {
             json.insert("credentials".to_owned(), credentials.iter().map(credential_json).collect());

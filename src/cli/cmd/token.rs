@@ -281,10 +281,9 @@ impl Show {
 
 impl Revoke {
     fn run(self, context: &Context) -> Result<u8, Failure> {
-        let (mut vault, access) = context.open_with_access()?;
-        let path = vault.path().to_owned();
-        let could = context.with_world(|world| {
-            token::revoke(&mut vault, &access, world, &self.name).map_err(|error| Failure::of(error, &path))
+        let (mut vault, mut access) = context.open_despite_damage()?;
+        let could = context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
+            token::revoke(vault, access, world, &self.name)
         })?;
         let ui = &context.ui;
         if ui.json {

@@ -20,7 +20,7 @@ use crate::cli::output;
 pub(in crate::cli) const FOREIGN_HOME: &str = "foreign_home";
 
 /// The remedy for damage. 'vault check', which would name itself, has [`beyond_check`].
-const CHECK_NAMES: &str = "Run `keyvault vault check` to see the damaged rows, then restore a backup.";
+const CHECK_NAMES: &str = "Run `keyvault vault check` to see the damaged rows, then `keyvault vault rekey` to keep the rest, or restore a backup.";
 
 /// Where rows cannot even be named, or were.
 pub(in crate::cli) const RESTORE: &str = "Run `keyvault vault rekey` to keep everything that is not damaged, or restore a backup with\n\
@@ -234,6 +234,13 @@ pub(in crate::cli) fn altered(what: &str, path: &Path) -> Failure {
 /// Damage beside the rows, which no row is needed to name.
 pub(in crate::cli) fn altered_file(what: &str, path: &Path) -> Failure {
     beyond_check(altered(what, path))
+}
+
+/// The remedy where too little is left of a vault to prove the rest of it, so that nothing can be kept.
+pub(in crate::cli) fn beyond_mending(failure: Failure) -> Failure {
+    let restore = "Nothing was changed. Too little of the vault is left to prove the rest. Restore a backup with\n\
+                   `keyvault vault restore FILE`, then run this command again.";
+    Failure { hint: Some(restore.to_owned()), ..failure }
 }
 
 /// What 'vault check' says where it could not look at the rows.

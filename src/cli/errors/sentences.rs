@@ -4,15 +4,19 @@ use std::fmt::Display;
 use std::path::Path;
 
 use keyvault_core::name::{KeyName, NameError};
-use keyvault_vault::VaultError;
 use keyvault_vault::audit::AuditError;
 use keyvault_vault::state::StateError;
 use keyvault_vault::unlock::{Secret, UnlockError};
+use keyvault_vault::{Loss, VaultError};
 
 use super::file_sentences::{alarm, altered, altered_file, exists, file, store};
 use super::token_sentences::{reads_busy, reads_not_written, token};
 use super::{Failure, WAYS_TO_ROOT, code};
 use crate::cli::output::loss;
+
+/// Said behind the remedy where it may be the session's keys that are not the vault's.
+pub(in crate::cli) const IF_REKEYED: &str =
+    "\nIf it was rekeyed on another machine, end the session of its old keys: keyvault lock";
 
 impl Failure {
     /// An error of the vault at `path`.
@@ -32,9 +36,7 @@ impl Failure {
             }
             VaultError::State(error @ StateError::Record) => {
                 let mut failure = altered(&error.to_string(), path);
-                let rekeyed =
-                    "\nIf it was rekeyed on another machine, end the session of its old keys: keyvault lock";
-                failure.hint.get_or_insert_default().push_str(rekeyed);
+                failure.hint.get_or_insert_default().push_str(IF_REKEYED);
                 failure
             }
             VaultError::State(error @ StateError::Newer { .. }) => newer(&error, path),
@@ -47,6 +49,8 @@ impl Failure {
                 "This needs the passphrase or a key file; a session is not enough.",
                 Some(WAYS_TO_ROOT),
             ),
+            VaultError::DamagedNeedsRoot(error) => mend_needs_root(*error, path),
+            VaultError::WouldDrop(loss) => would_drop(&loss, path),
             VaultError::NoSuchSlot { id } => Self::new(
                 code::NOT_FOUND,
                 "not_found",
@@ -85,10 +89,6 @@ impl Failure {
                 "Another command changed the vault after this one looked at it. Nothing was done.",
                 Some("Run the command again, and check what it would supersede."),
             ),
-            VaultError::NothingDue => Self::refused("No keys are due.", None),
-            VaultError::NothingNew(known) => {
-                Self::refused(&format!("All {known} reads were imported before."), None)
-            }
             VaultError::Token(error) => token(&error),
             VaultError::AnotherKey(name) => Self::new(
                 code::BUSY,
@@ -186,6 +186,27 @@ impl Failure {
             VaultError::Io { path, source } => Self::io(&path, &source),
         }
     }
+}
+
+/// What cannot wait is refused to a session, whose keys are not enough to write a damaged vault anew.
+pub(in crate::cli) fn mend_needs_root(error: VaultError, path: &Path) -> Failure {
+    let hint = format!(
+        "Nothing was changed. A session cannot repair the vault; this command can, with the passphrase or a key file.\n\
+         {WAYS_TO_ROOT}"
+    );
+    Failure { hint: Some(hint), ..Failure::of(error, path) }
+}
+
+/// Damage is in the way of something that can wait, and other things would be lost with it.
+fn would_drop(loss: &Loss, path: &Path) -> Failure {
+    let damaged = loss::counted(loss).unwrap_or_else(|| "damaged rows".to_owned());
+    Failure::damaged(
+        &format!("{} is damaged: {damaged} would be lost.", path.display()),
+        Some(
+            "Nothing was changed. `keyvault vault rekey` lists what is damaged, and keeps everything else;\n\
+             `keyvault revoke` does not wait for that.",
+        ),
+    )
 }
 
 pub(in crate::cli) fn rng() -> Failure {

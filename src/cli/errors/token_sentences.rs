@@ -114,6 +114,12 @@ pub(in crate::cli) fn token(error: &TokenError) -> Failure {
             "This token opens nothing here: it was revoked or renewed, or belongs to another vault.",
             "The vault's owner can see its tokens with `keyvault token list`.",
         ),
+        TokenError::HeaderDamaged { what } => Failure::damaged(
+            &format!("The vault's header is damaged: its {what} is altered. The token may be right."),
+            Some(
+                "Nothing was released. The vault's owner can repair it with `keyvault vault rekey`, which gives the token a new secret, or restore a backup: keyvault vault restore FILE",
+            ),
+        ),
         TokenError::Expired { name, since } => Failure::refused(
             &format!("Token `{name}` expired on {}.", time::local(*since)),
             Some(&format!(

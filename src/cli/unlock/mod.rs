@@ -1,5 +1,6 @@
 //! From the vault's path to an opened vault. Which credential is tried when stands in `order`; how each of them opens it stands here.
 
+pub(in crate::cli) mod despite_damage;
 pub mod key_source;
 pub mod keyring;
 pub mod new_credentials;
@@ -13,6 +14,7 @@ use keyvault_os::fs::lock::{ANSWER, FileLock, Held};
 use keyvault_os::fs::{memory_folder, private};
 use keyvault_os::terminal::prompt;
 use keyvault_vault::audit::Outcome;
+use keyvault_vault::state::LogGap;
 use keyvault_vault::state::pin::{Memory, Pins, Standing};
 use keyvault_vault::unlock::keyfile::{self, KeyFile};
 use keyvault_vault::unlock::passphrase::{MAX_LEN, Passphrase, Unfit};
@@ -26,7 +28,7 @@ use super::context::{
 };
 use super::errors::{Failure, file_sentences};
 use super::output;
-use super::output::time;
+use super::output::{time, view};
 
 /// How long a session lasts that a typed passphrase or a keyring opens, in seconds.
 const SHORT_SESSION: u32 = 15 * 60;
@@ -139,6 +141,15 @@ impl Context {
         Ok(alarm)
     }
 
+    /// Warns where entries of the audit log that this machine saw are gone.
+    pub fn tell_log_gap(&self, vault: &mut Vault, access: &Access) -> Result<Option<LogGap>, Failure> {
+        let gap = file::missing_entries(vault, access).map_err(|error| Failure::of(error, vault.path()))?;
+        if let Some(gap) = gap {
+            self.ui.warn(&format!("{} The next change records it.", log_gap(gap)));
+        }
+        Ok(gap)
+    }
+
     /// Opens the file for a session: by whatever opens it but the session that may be open.
     pub fn open_for_session(&self) -> Result<(Vault, Access), Failure> {
         sweep();
@@ -157,7 +168,7 @@ impl Context {
         Ok((vault, access))
     }
 
-    fn given_or_asked_root(&self, vault: &mut Vault) -> Result<Access, Failure> {
+    pub(in crate::cli) fn given_or_asked_root(&self, vault: &mut Vault) -> Result<Access, Failure> {
         if !self.is_given_root() && !self.may_ask() {
             return Err(Failure::needs_root(self.unasked()));
         }
@@ -500,6 +511,32 @@ impl Context {
 /// nobody's way to work: the look costs a tenth of what the kernel is asked for by an `exec`.
 pub(in crate::cli) fn sweep() {
     memory_folder::sweep(runtime_folder().as_deref());
+}
+
+/// How a gap in the audit log is told.
+pub(in crate::cli) fn log_gap(gap: LogGap) -> String {
+    match gap {
+        LogGap::Missing(count) => {
+            let entries = view::counted(usize::try_from(count).unwrap_or(usize::MAX), "audit log entry");
+            let are = if count == 1 { "is" } else { "are" };
+            format!(
+                "{entries} that this machine saw {are} missing: a power cut took the end of the log, or someone cut it off."
+            )
+        }
+        LogGap::Replaced => {
+            "The end of the audit log that this machine saw was replaced: a power cut took it, or someone cut it off."
+                .to_owned()
+        }
+    }
+}
+
+/// A gap in the audit log, for programs.
+pub(in crate::cli) fn log_gap_json(gap: Option<LogGap>) -> serde_json::Value {
+    match gap {
+        None => serde_json::Value::Null,
+        Some(LogGap::Missing(count)) => serde_json::json!({ "missing": count }),
+        Some(LogGap::Replaced) => serde_json::json!({ "missing": null }),
+    }
 }
 
 /// What an alarm says of the file.

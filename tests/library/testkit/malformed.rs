@@ -519,7 +519,7 @@ fn events(set: &mut Set) {
     );
     put(
         "change-short",
-        "a change without the MAC of the record before",
+        "a change without the hash of the record before",
         &event("exec", 0, b"ada").u8(0).u8(0).u32(0).bytes(b"").u8(1).u64(99).finish(),
     );
     put("trailing", "a byte behind the last field", &[&good[..], &[0]].concat());

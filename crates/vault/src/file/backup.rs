@@ -229,16 +229,18 @@ pub fn restore(
             return Err(VaultError::BackupDamaged { row, what });
         }
     }
-    let ((), record) = copy
+    let ((), sealed) = copy
         .commit_change(access, world, |tx, _| {
             tx.floor = superseded.unwrap_or(0);
             let tombstones = restore_guard::keep_irrevocable(tx, irrevocable, world)?;
             let superseded =
                 superseded.map(|change| format!(", supersedes change {change}")).unwrap_or_default();
             let detail = tombstones.behind(&format!("backup of change {found}{superseded}"));
-            Ok(((), world.event(Action::Restore, Vec::new(), detail)))
+            Ok(((), Some(world.event(Action::Restore, Vec::new(), detail))))
         })
         .map_err(of_a_working_copy)?;
+    // Its event is there, so it was sealed.
+    let record = sealed.ok_or(VaultError::Changed)?;
     if let Some((vault, seen)) = here {
         copy.fold(world);
         if damaged::is_in_memory(vault) {

@@ -90,12 +90,14 @@ pub(crate) fn is_in_memory(vault: &Vault) -> bool {
 
 /// Refuses a head that does not fit the state record: nothing that opens the vault would open it.
 pub fn refuse_altered_head(vault: &mut Vault) -> Result<(), VaultError> {
-    if vault.recovery.is_some() {
-        return Ok(());
-    }
+    if vault.recovery.is_none() && is_head_altered(vault)? { Err(VaultError::HeaderDamaged) } else { Ok(()) }
+}
+
+/// Whether the state record names another vault or epoch than the head.
+pub fn is_head_altered(vault: &mut Vault) -> Result<bool, VaultError> {
     let own = vault.identity();
     let state = vault.store.begin_reading()?.state().ok().and_then(|row| Record::identity(&row.record));
-    if state.is_none_or(|state| state == own) { Ok(()) } else { Err(VaultError::HeaderDamaged) }
+    Ok(state.is_some_and(|state| state != own))
 }
 
 /// The slots, and what the state record says that they were sealed for.

@@ -15,9 +15,9 @@ pub(crate) mod working_copy;
 pub use self::backup::{backup, difference, mark, refuse_itself, refuse_other, restore};
 pub use self::create::create;
 pub use self::damaged::{
-    introduce, left_behind, open_to_copy, open_to_recover, recognize, refuse_altered_head,
+    introduce, is_head_altered, left_behind, open_to_copy, open_to_recover, recognize, refuse_altered_head,
 };
 pub use self::diff::{compare, contents, opens, plan_takeover, take_over, values};
-pub(crate) use self::mend::mend;
-pub use self::rollback_alarm::{adopt, refuse_in_alarm, standing};
+pub(crate) use self::mend::{change_despite_damage, mend, tell_gone};
+pub use self::rollback_alarm::{adopt, missing_entries, refuse_in_alarm, standing};
 pub(crate) use self::survivors::{lost_values, survivors};

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::audit::{Action, Actor, AuditError, Event, HeadMark, KeyRef, Outcome, Seed};
+use crate::state::LogGap;
 use crate::state::pin::{Memory, Pin, Pins, VaultPath};
 use crate::state::record::Authentic;
+use crate::state::witness::Witness;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, StoreError};
 use crate::unlock::UnlockError;
 use crate::unlock::keyfile::KeyFile;
@@ -20,12 +22,13 @@ use keyvault_core::clock::{Clock, Moment, Rng};
 use keyvault_core::codec::Extensions;
 use keyvault_core::crypto::wipe_stack;
 use keyvault_core::identity::Identity;
-use keyvault_core::name::TokenName;
+use keyvault_core::name::{KeyName, TokenName};
 use keyvault_os::fs::vault_file::{self, CheckedVault};
 
 use super::busy::{Holder, Holders};
 use super::damaged::{self, Recovery};
-use super::rollback_alarm::tell_if_older;
+use super::rollback_alarm::{log_gap, recorded, tell_if_older};
+use super::survivors::Loss;
 use crate::error::VaultError;
 use crate::supply::reading::Owner;
 use crate::token;
@@ -91,6 +94,11 @@ impl<'w> Notices<'w> {
     pub(crate) fn tell(&self) {
         self.kept.take().into_iter().for_each(self.tell);
     }
+
+    /// For a transaction that is made again.
+    pub(crate) fn forget(&self) {
+        self.kept.take();
+    }
 }
 
 impl Drop for Notices<'_> {
@@ -123,6 +131,10 @@ pub enum Notice {
     },
     /// A token's record was not the one that the owner wrote; the token is revoked, and what it could read is not known.
     TokenDamaged { token: TokenName },
+    /// Damage was in the way of a change, and everything that verifies was written anew without the rest.
+    Mended(Box<Loss>),
+    /// Keys that a change was to end, and of which damage had left nothing to write it on. They are gone.
+    DamagedKeysGone { keys: Vec<KeyName>, revoked: bool },
     /// What a token's bearer read does not follow from what was recorded of it.
     ReadsBroken { token: TokenName, fault: AuditError },
     /// Another copy of the vault was seen here at a later change.
@@ -138,10 +150,17 @@ pub struct Vault {
     pub(crate) checked: CheckedVault,
     pub(crate) place: VaultPath,
     pub(crate) pins: Pins,
-    /// Where the last change found and left the log.
-    log_moved: Option<(HeadMark, HeadMark)>,
+    pub(crate) log_moved: Option<LogMoved>,
     /// What a command that recovers a vault needs besides.
     pub(crate) recovery: Option<Recovery>,
+}
+
+/// Where a change found and left the audit log, and what this machine had seen of it.
+pub(crate) struct LogMoved {
+    pub(crate) witness: Witness,
+    pub(crate) found: HeadMark,
+    pub(crate) left: HeadMark,
+    pub(crate) gap: Option<LogGap>,
 }
 
 /// What opens a vault's rows: the daily key, and root where the credential gives it.
@@ -351,6 +370,16 @@ impl Vault {
         world: &World<'_>,
         make: impl FnOnce(&mut VerifiedTx<'_>) -> Result<(T, Event), VaultError>,
     ) -> Result<T, VaultError> {
+        self.change_if_any(access, world, |tx| make(tx).map(|(outcome, event)| (outcome, Some(event))))
+    }
+
+    /// Changes the vault, or writes nothing if it turns out that there is nothing to change and so no event.
+    pub(crate) fn change_if_any<T>(
+        &mut self,
+        access: &Access,
+        world: &World<'_>,
+        make: impl FnOnce(&mut VerifiedTx<'_>) -> Result<(T, Option<Event>), VaultError>,
+    ) -> Result<T, VaultError> {
         let memory = self.memory().clone();
         self.change_even_in_alarm(access, world, |tx, path| {
             tx.refuse_in_alarm(path)?;
@@ -363,27 +392,42 @@ impl Vault {
         &mut self,
         access: &Access,
         world: &World<'_>,
-        make: impl FnOnce(&mut VerifiedTx<'_>, &Path) -> Result<(T, Event), VaultError>,
+        make: impl FnOnce(&mut VerifiedTx<'_>, &Path) -> Result<(T, Option<Event>), VaultError>,
     ) -> Result<T, VaultError> {
         let mut adopted = false;
         let (outcome, seen) = self.commit_change(access, world, |tx, path| {
             let (outcome, event) = make(tx, path)?;
-            adopted = event.action == Action::Adopt;
+            adopted = event.as_ref().is_some_and(|event| event.action == Action::Adopt);
             Ok((outcome, event))
         })?;
+        let Some(seen) = seen else { return Ok(outcome) };
         let identity = self.identity();
-        let pinned = if adopted {
-            world.pins.replace(&identity, &self.place, &seen)
+        if adopted {
+            let pinned = world.pins.replace(&identity, &self.place, &seen);
+            pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
+            if let Some(moved) = &mut self.log_moved {
+                moved.witness.forget();
+            }
+            self.after_pin(world);
         } else {
-            world.pins.advance(&identity, &self.place, &seen)
-        };
+            self.after_change(&seen, world);
+        }
+        Ok(outcome)
+    }
+
+    /// The pin of a change that is committed, and what follows it.
+    pub(crate) fn after_change(&mut self, seen: &Authentic, world: &World<'_>) {
+        let pinned = world.pins.advance(&self.identity(), &self.place, seen);
         pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
-        if let Some((found, left)) = self.log_moved.take() {
-            world.pins.note_head(&identity, &self.place, &found, &left);
+        self.after_pin(world);
+    }
+
+    fn after_pin(&mut self, world: &World<'_>) {
+        if let Some(LogMoved { witness, found, left, gap }) = self.log_moved.take() {
+            witness.note(&self.identity(), &found, &left, gap, true);
         }
         self.fold(world);
         world.notices.tell();
-        Ok(outcome)
     }
 
     /// The transaction of a change, without the pin.
@@ -391,28 +435,32 @@ impl Vault {
         &mut self,
         access: &Access,
         world: &World<'_>,
-        make: impl FnOnce(&mut VerifiedTx<'_>, &Path) -> Result<(T, Event), VaultError>,
-    ) -> Result<(T, Authentic), VaultError> {
+        make: impl FnOnce(&mut VerifiedTx<'_>, &Path) -> Result<(T, Option<Event>), VaultError>,
+    ) -> Result<(T, Option<Authentic>), VaultError> {
         let (keys, identity) = self.keys(access);
         let path = self.store.path().to_owned();
+        let witness = world.pins.witness(&identity, &self.place);
         let rows = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
         let held = world.holders.hold(&identity);
         let memory = remember(&mut self.memory, world.pins.read(&identity, &self.place));
         self.checked.still_same()?;
         let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
         let mut tx = VerifiedTx::load(&rows, &setting)?;
+        let gap = log_gap(&tx, &witness)?;
         token::drop_strays(&mut tx, world)?;
         let result = make(&mut tx, &path);
         wipe_stack();
         let (outcome, event) = result?;
-        let seen = tx.seal_change(event, world)?;
-        self.log_moved = tx.log_moved;
+        let Some(event) = event else { return Ok((outcome, None)) };
+        let seen = tx.seal_change(recorded(event, gap), world)?;
+        let log_moved = tx.log_moved;
         drop(tx);
         self.checked.still_same()?;
         rows.commit()?;
         damaged::write_back(self)?;
         drop(held);
-        Ok((outcome, seen))
+        self.log_moved = log_moved.map(|(found, left)| LogMoved { witness, found, left, gap });
+        Ok((outcome, Some(seen)))
     }
 
     /// Records that a session was opened, or that somebody failed to open one.

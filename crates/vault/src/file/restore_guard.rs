@@ -12,7 +12,7 @@ use keyvault_core::name::{KeyName, TokenName};
 use super::open::{Access, Vault, World};
 use crate::error::VaultError;
 use crate::key::record::{KeyRecord, Version, VersionState};
-use crate::key::rotate::new_name;
+use crate::key::rotate::{new_name, reason_of};
 use crate::key::tombstones::{Spent, Tombstones};
 use crate::key::versions::REMEMBERED;
 use crate::token::error::TokenError;
@@ -232,11 +232,11 @@ impl Revocations {
         let names = event.keys.iter().map(|key| key.name.clone());
         match event.action {
             Action::Revoke => {
+                let (wiped, reason) = reason_of(event);
                 for key in &event.keys {
                     if let Some(name) = self.name_in_backup(&key.name) {
-                        // A reason may say "wiped" as well, so that alone destroys no value.
-                        let reason = event.detail.clone();
-                        let spent = Spent { version: key.version, since: event.time, reason, wiped: false };
+                        let reason = reason.to_owned();
+                        let spent = Spent { version: key.version, since: event.time, reason, wiped };
                         self.by_name.entry(name).or_default().push(spent);
                     }
                 }
@@ -309,12 +309,19 @@ pub(crate) fn is_damage(error: &VaultError) -> bool {
 
 /// Whether rows are in the way that are not what the owner wrote.
 pub(crate) fn is_of_rows(error: &VaultError) -> bool {
-    matches!(
-        error,
-        VaultError::State(_)
-            | VaultError::Audit(AuditError::Broken { .. } | AuditError::Store(StoreError::Damaged { .. }))
-            | VaultError::Store(StoreError::Damaged { .. })
-    )
+    let of_log = |error: &AuditError| {
+        matches!(error, AuditError::Broken { .. } | AuditError::Store(StoreError::Damaged { .. }))
+    };
+    match error {
+        VaultError::State(StateError::Audit(error)) | VaultError::Audit(error) => of_log(error),
+        VaultError::State(StateError::Store(error)) | VaultError::Store(error) => {
+            matches!(error, StoreError::Damaged { .. })
+        }
+        VaultError::State(StateError::Mismatch { .. } | StateError::Apart { .. } | StateError::Record) => {
+            true
+        }
+        _ => false,
+    }
 }
 
 /// The changes of this file's log, as far as it can be read.

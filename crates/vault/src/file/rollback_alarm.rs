@@ -4,8 +4,10 @@
 //! locked out by that. It takes root, so that nobody adopts with a session in passing, and it is an entry in the log
 //! that names what it supersedes. That is a rule of this program: daily keys can seal an old content as a new change.
 
-use crate::audit::Action;
+use crate::audit::{Action, Chain, Event};
+use crate::state::LogGap;
 use crate::state::pin::{Memory, Standing};
+use crate::state::witness::Witness;
 
 use super::open::{Access, Notice, Vault, World};
 use crate::error::VaultError;
@@ -39,7 +41,7 @@ pub fn adopt(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<Op
         return Err(VaultError::NeedsRoot);
     }
     let standing = vault.read(access, |tx| Ok(tx.standing()))?;
-    if !matches!(standing, Standing::RolledBack | Standing::Forked | Standing::OtherVault) {
+    if !standing.alarms() {
         return Ok(None);
     }
     vault.change_even_in_alarm(access, world, |tx, _| {
@@ -48,8 +50,40 @@ pub fn adopt(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<Op
         tx.floor = superseded;
         let adopted = Adopted { standing: tx.standing(), found, superseded, now: found.max(superseded) + 1 };
         let detail = format!("change {found} accepted, supersedes change {superseded} seen here");
-        Ok((Some(adopted), world.event(Action::Adopt, Vec::new(), detail)))
+        Ok((Some(adopted), Some(world.event(Action::Adopt, Vec::new(), detail))))
     })
+}
+
+/// Entries of the audit log that this machine saw and that are no longer in it: a power cut took them, or someone cut
+/// them off. Reported, and no reason to refuse anything.
+pub fn missing_entries(vault: &mut Vault, access: &Access) -> Result<Option<LogGap>, VaultError> {
+    let witness = vault.pins.witness(&vault.identity(), &vault.place);
+    vault.read(access, |tx| log_gap(tx, &witness))
+}
+
+/// What is missing of the log as a transaction finds it. A log whose end does not hold is found elsewhere, and a file that
+/// alarms is another one as a whole.
+pub(crate) fn log_gap(tx: &VerifiedTx<'_>, witness: &Witness) -> Result<Option<LogGap>, VaultError> {
+    if tx.alarms() {
+        return Ok(None);
+    }
+    match Chain::load(tx.rows, &tx.daily.audit, &tx.identity) {
+        Ok(chain) => Ok(witness.gap(&tx.identity, &chain.mark(), tx.rows, &tx.daily.audit)?),
+        Err(_) => Ok(None),
+    }
+}
+
+/// The event of a change, which is where a gap in the log is recorded.
+pub(crate) fn recorded(mut event: Event, gap: Option<LogGap>) -> Event {
+    let missing = match gap {
+        None => return event,
+        Some(LogGap::Missing(1)) => "1 log entry that was seen here is missing".to_owned(),
+        Some(LogGap::Missing(count)) => format!("{count} log entries that were seen here are missing"),
+        Some(LogGap::Replaced) => "log entries that were seen here are missing".to_owned(),
+    };
+    let before = std::mem::take(&mut event.detail);
+    event.detail = if before.is_empty() { missing } else { format!("{before}, {missing}") };
+    event
 }
 
 /// A copy that is older than another one is used, because both may be wanted; but not in silence.

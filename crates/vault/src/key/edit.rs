@@ -15,8 +15,9 @@ use super::rotate;
 use super::tombstones::Tombstones;
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
-use crate::token;
+use crate::file::survivors::Loss;
 use crate::tx::VerifiedTx;
+use crate::{file, token};
 
 /// The longest value, in bytes: room for key stores and certificates, not for files.
 pub(crate) const MAX_VALUE: usize = 16 << 20;
@@ -147,19 +148,30 @@ pub fn edit(
     })
 }
 
-/// Removes keys with all their versions, all or none.
+/// Removes keys with all their versions, all or none. With root no damage is in the way that costs nothing else.
 pub fn remove(
     vault: &mut Vault,
     access: &Access,
     world: &World<'_>,
     names: &[KeyName],
 ) -> Result<Vec<KeyRecord>, VaultError> {
-    let removed = vault.change(access, world, |tx| {
-        let keys = all_existing(tx, names)?;
+    // A removal can wait, so nothing but these keys is dropped for it.
+    let accept = |loss: &Loss| {
+        if loss.keys.is_empty() && loss.log.is_empty() {
+            Ok(())
+        } else {
+            Err(VaultError::WouldDrop(Box::new(loss.clone())))
+        }
+    };
+    let removed = file::change_despite_damage(vault, access, world, names, accept, |tx, dropped| {
+        let (there, gone) = dropped.divide(tx, names)?;
+        let keys = all_existing(tx, &there)?;
         for key in &keys {
             delete(tx, key)?;
         }
-        let refs = keys.iter().map(key_ref).collect();
+        let mut refs: Vec<_> = keys.iter().map(key_ref).collect();
+        refs.extend(gone.iter().map(|name| KeyRef { name: name.to_string(), version: 0 }));
+        file::tell_gone(gone, false, world);
         let event: Event = world.event(Action::Remove, refs, Tombstones::of(&keys).behind(""));
         Ok((keys, event))
     })?;

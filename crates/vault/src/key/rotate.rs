@@ -15,8 +15,9 @@ use super::edit::key_ref;
 use super::record::{KeyRecord, Status, Version, VersionState};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
-use crate::token;
+use crate::file::survivors::Loss;
 use crate::tx::VerifiedTx;
+use crate::{file, token};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
@@ -78,10 +79,10 @@ pub fn rotate(
     value: Option<NewValue>,
     terms: Terms,
 ) -> Result<Vec<KeyRecord>, VaultError> {
-    let rotated = vault.change(access, world, |tx| {
+    vault.change_if_any(access, world, |tx| {
         let before = due_in(tx, which, world.now())?;
         if before.is_empty() {
-            return Err(VaultError::NothingDue);
+            return Ok((Vec::new(), None));
         }
         let mut value = value;
         let is_for = |value: &Option<NewValue>, key: &KeyRecord| {
@@ -102,12 +103,8 @@ pub fn rotate(
         }
         let grace = if terms.grace > 0 { format!("grace {} s", terms.grace / 1000) } else { String::new() };
         let event = world.event(Action::Rotate, after.iter().map(key_ref).collect(), grace);
-        Ok((after, event))
-    });
-    match rotated {
-        Err(VaultError::NothingDue) => Ok(Vec::new()),
-        rotated => rotated,
-    }
+        Ok((after, Some(event)))
+    })
 }
 
 /// Makes an older version current again: the one that was replaced last, or number `to`. `None` if that one is
@@ -136,7 +133,7 @@ pub fn rollback(
     })
 }
 
-/// Refuses versions for good, at once.
+/// Refuses versions for good, at once. With root no damage is in the way: see [`file::change_despite_damage`].
 pub fn revoke(
     vault: &mut Vault,
     access: &Access,
@@ -144,14 +141,23 @@ pub fn revoke(
     names: &[KeyName],
     revocation: &Revocation,
 ) -> Result<Vec<KeyRecord>, VaultError> {
-    let revoked = vault.change(access, world, |tx| {
-        let mut key_records = edit::all_existing(tx, names)?;
+    let go_on = |_: &Loss| Ok(());
+    let revoked = file::change_despite_damage(vault, access, world, names, go_on, |tx, dropped| {
+        let (there, gone) = dropped.divide(tx, names)?;
+        let mut key_records = edit::all_existing(tx, &there)?;
         let mut keys = Vec::with_capacity(key_records.len());
         for key in &mut key_records {
             let numbers = revoke_versions(tx, key, revocation, world.now())?;
             keys.extend(numbers.into_iter().map(|version| KeyRef { name: key.name.to_string(), version }));
             tx.put_key(key, world.rng)?;
         }
+        // A backup that brings one of these back brings it back as revoked.
+        for name in &gone {
+            let versions =
+                revocation.version.map_or_else(|| dropped.versions(name), |number| number..=number);
+            keys.extend(versions.map(|version| KeyRef { name: name.to_string(), version }));
+        }
+        file::tell_gone(gone, true, world);
         let event: Event = world.event(Action::Revoke, keys, revocation.told());
         Ok((key_records, event))
     })?;
@@ -202,13 +208,33 @@ impl Reads {
     }
 }
 
+const WIPED: &str = "wiped";
+/// Stands before a reason that would read as if the values were wiped.
+const NOT_WIPED: &str = "not wiped";
+
 impl Revocation {
+    /// As the log says it: a restore wipes again what was wiped, so no reason may say that by itself.
     fn told(&self) -> String {
+        let misleads = [WIPED, NOT_WIPED].iter().any(|word| self.reason.starts_with(word));
         match (self.wipe, self.reason.as_str()) {
+            (true, "") => WIPED.to_owned(),
+            (true, reason) => format!("{WIPED}: {reason}"),
+            (false, reason) if misleads => format!("{NOT_WIPED}: {reason}"),
             (false, reason) => reason.to_owned(),
-            (true, "") => "wiped".to_owned(),
-            (true, reason) => format!("wiped: {reason}"),
         }
+    }
+}
+
+/// Whether the values of what was revoked by this event were wiped, and its reason.
+pub(crate) fn reason_of(event: &Event) -> (bool, &str) {
+    let detail = event.detail.as_str();
+    let behind = |word: &str| detail.strip_prefix(word)?.strip_prefix(": ");
+    match (behind(WIPED), behind(NOT_WIPED)) {
+        (Some(reason), _) => (true, reason),
+        (None, Some(reason)) => (false, reason),
+        // A gap in the log may be recorded behind it.
+        (None, None) if detail.split(", ").next() == Some(WIPED) => (true, ""),
+        (None, None) => (false, detail),
     }
 }
 

@@ -10,7 +10,7 @@ pub use self::strays::{passed_over, remove_strays};
 
 use crate::audit::Action;
 use crate::state::StateError;
-use crate::store::{MAX_SLOTS, SlotRow};
+use crate::store::{MAX_SLOTS, SlotRow, Tx};
 use crate::unlock::keyfile::KeyFile;
 use crate::unlock::keyring_entry::KeyringSecret;
 use crate::unlock::keys::Root;
@@ -246,6 +246,18 @@ pub(crate) fn expect_opened(tx: &mut VerifiedTx<'_>, opened: &SlotRow) -> Result
         Err(VaultError::SlotsChanged)
     } else {
         Err(StateError::Mismatch { what: "slot".to_owned() }.into())
+    }
+}
+
+/// The slot that was opened must be one of those that are proved, as it was opened. If it stands there unproved, too little
+/// of the vault is left to prove anything.
+pub(crate) fn expect_proved(rows: &Tx<'_>, opened: &SlotRow, proved: &[SlotRow]) -> Result<(), VaultError> {
+    if proved.contains(opened) {
+        Ok(())
+    } else if rows.slots()?.contains(opened) {
+        Err(StateError::Mismatch { what: "slot".to_owned() }.into())
+    } else {
+        Err(VaultError::SlotsChanged)
     }
 }
 

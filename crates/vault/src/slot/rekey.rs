@@ -11,7 +11,7 @@ use crate::unlock::keys::{DailyKeys, Root};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::TokenName;
 
-use super::{Credential, Slot, put, slot_of};
+use super::{Credential, Slot, expect_proved, put, slot_of};
 use crate::error::VaultError;
 use crate::file::damaged;
 use crate::file::open::{Access, Notice, Vault, World, remember};
@@ -52,6 +52,16 @@ pub(crate) struct Frame<'f> {
     pub(crate) header: &'f HeaderRow,
     pub(crate) slots: &'f [SlotRow],
     pub(crate) seed: Seed,
+    pub(crate) values: Values,
+}
+
+/// What becomes of the values of the keys that are carried over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Values {
+    /// Sealed again, and dropped if they do not hold.
+    SealedAnew,
+    /// Left where they are, damaged or not: the keys that seal them stay.
+    AsTheyStand,
 }
 
 /// The next epoch before its transaction.
@@ -137,16 +147,15 @@ pub fn rekey(
     let slots = std::mem::take(&mut found.slots);
     let kept: Vec<_> = kept.iter().filter_map(|access| access.slot.as_ref()).collect();
     // Somebody may have taken one away, or put another in its place, while the new ones were derived.
-    if !kept.iter().copied().chain(&access.slot).all(|opened| slots.contains(opened)) {
-        return Err(VaultError::SlotsChanged);
-    }
+    kept.iter().copied().chain(&access.slot).try_for_each(|opened| expect_proved(&rows, opened, &slots))?;
     let dropped: Vec<_> = slots.iter().filter(|slot| !kept.contains(slot)).filter_map(slot_of).collect();
     let tokens = token::to_renew(&old, &found.tokens, world)?;
     rows.clear_tokens()?;
     let mut new = VerifiedTx::begin(&rows, &next.keys, next.identity, old.current.clone());
     let slots = next.slots.iter().filter_map(slot_of).collect();
     let tombstones = found.tombstones();
-    let frame = Frame { header: &next.header, slots: &next.slots, seed: next.seed };
+    let frame =
+        Frame { header: &next.header, slots: &next.slots, seed: next.seed, values: Values::SealedAnew };
     let key_records = seal_anew(&mut new, &old, frame, &mut found, world, progress)?;
     let count = key_records.len();
     let mut tokens = token::renew_all(&mut new, tokens, &key_records, world)?;
@@ -189,16 +198,21 @@ pub(crate) fn seal_anew(
     drop(events);
     let mut keys = std::mem::take(&mut found.keys);
     for (done, key) in keys.iter_mut().enumerate() {
-        move_key(tx, old, key, &mut found.loss.values, world)?;
+        if frame.values == Values::SealedAnew {
+            move_values(tx, old, key, &mut found.loss.values, world)?;
+        }
+        key::settle(tx, key, world.now())?;
+        tx.put_key(key, world.rng)?;
+        tx.enter(None, Some(key));
         progress(done + 1);
     }
     tx.rows.delete_other_versions(&named_versions(&keys))?;
     Ok(keys)
 }
 
-/// Seals a key of `old` anew, each value as it passes.
-fn move_key(
-    tx: &mut VerifiedTx<'_>,
+/// Seals the values of a key of `old` anew, each as it passes.
+fn move_values(
+    tx: &VerifiedTx<'_>,
     old: &VerifiedTx<'_>,
     key: &mut KeyRecord,
     lost: &mut Vec<KeyRef>,
@@ -218,8 +232,5 @@ fn move_key(
             Err(error) => return Err(error),
         }
     }
-    key::settle(tx, key, world.now())?;
-    tx.put_key(key, world.rng)?;
-    tx.enter(None, Some(key));
     Ok(())
 }

@@ -4,15 +4,16 @@
 //! The tree notices a row that was swapped, deleted, added or aged ([`tree`]); the record binds the tree to a change
 //! number and to the audit chain ([`record`]); the pin notices that the whole file was put back ([`pin`]).
 
-pub(crate) mod head;
 pub mod pin;
 pub mod pin_file;
 pub mod proof;
 pub(crate) mod record;
 pub(crate) mod tree;
+pub(crate) mod witness;
 
 pub use record::Record;
 pub use tree::Node;
+pub use witness::LogGap;
 
 use crate::audit::AuditError;
 use crate::store::StoreError;

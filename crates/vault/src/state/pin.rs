@@ -102,6 +102,17 @@ pub enum Standing {
     OtherVault,
 }
 
+impl Standing {
+    /// Whether values are refused until the file is adopted.
+    #[must_use]
+    pub fn alarms(self) -> bool {
+        match self {
+            Self::FirstUse | Self::Same | Self::Ahead => false,
+            Self::RolledBack | Self::Forked | Self::OtherVault => true,
+        }
+    }
+}
+
 impl Pins {
     /// Pins in `folder`, which need not exist yet.
     #[must_use]
@@ -113,8 +124,8 @@ impl Pins {
         self.folder.join(format!("{}.json", name_of(&path.given)))
     }
 
-    pub(super) fn head_file(&self, identity: &Identity, path: &VaultPath) -> PathBuf {
-        self.folder.join(format!("{}-{}.head", name_of(&path.given), identity.vault_hex()))
+    pub(super) fn witness_file(&self, identity: &Identity, path: &VaultPath) -> PathBuf {
+        self.folder.join(format!("{}-{}.log", name_of(&path.given), identity.vault_hex()))
     }
 
     fn token_file(&self, token: &TokenId, given: &Path) -> PathBuf {
@@ -188,7 +199,7 @@ impl Pins {
         let file = self.file(path);
         self.write(&file, &Pin::of(seen, identity, path), |_| true)?;
         // The log goes on from another entry than the one that was seen.
-        let _ = std::fs::remove_file(self.head_file(identity, path));
+        let _ = std::fs::remove_file(self.witness_file(identity, path));
         private::sync(&file)
     }
 

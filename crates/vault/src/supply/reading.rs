@@ -19,7 +19,8 @@ use crate::audit::{Chain, Event};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World, remember};
 use crate::file::rollback_alarm::tell_if_older;
-use crate::state::pin::{Memory, VaultPath};
+use crate::state::pin::Memory;
+use crate::state::witness::Witness;
 use crate::store::{Durability, SlotRow, Store, Tx};
 use crate::token::bearer::{BearerKeys, BearerTx, Granted};
 use crate::token::bundle::Bundle;
@@ -162,7 +163,8 @@ impl Drop for Keys<'_> {
 pub(crate) struct Owner<'r> {
     rows: Tx<'r>,
     store: &'r Store,
-    place: &'r VaultPath,
+    /// What this machine saw of the log; none for a look.
+    witness: Option<Witness>,
     keys: DailyKeys,
     identity: Identity,
     memory: &'r Memory,
@@ -181,20 +183,31 @@ impl<'r> Owner<'r> {
         let (keys, identity) = vault.keys(access);
         let Vault { store, memory, checked, place, .. } = vault;
         let store: &Store = store;
+        let witness = world.pins.witness(&identity, place);
         let rows = store.begin_ready(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
         // Others may have gone on, and the file been put back, while a value was typed.
         let memory = remember(memory, world.pins.read(&identity, place));
         // A sync service may have put another file in place while a passphrase was typed.
         checked.still_same()?;
-        Ok(Self { rows, store, place, keys, identity, memory, slot: access.slot.as_ref(), tells: true })
+        let witness = Some(witness);
+        Ok(Self { rows, store, witness, keys, identity, memory, slot: access.slot.as_ref(), tells: true })
     }
 
     fn look(vault: &'r Vault, access: &'r Access) -> Result<Self, VaultError> {
         let (keys, identity) = vault.keys(access);
-        let (memory, store, place) = (vault.memory(), &vault.store, vault.place());
+        let (memory, store) = (vault.memory(), &vault.store);
         let rows = store.begin_reading_ready()?;
         vault.checked.still_same()?;
-        Ok(Self { rows, store, place, keys, identity, memory, slot: access.slot.as_ref(), tells: false })
+        Ok(Self {
+            rows,
+            store,
+            witness: None,
+            keys,
+            identity,
+            memory,
+            slot: access.slot.as_ref(),
+            tells: false,
+        })
     }
 
     pub(crate) fn tx(&self, world: &World<'_>) -> Result<VerifiedTx<'_>, VaultError> {
@@ -211,11 +224,17 @@ impl<'r> Owner<'r> {
     pub(crate) fn commit(self, event: &Event, world: &World<'_>) -> Result<(), VaultError> {
         let mut chain = Chain::load(&self.rows, &self.keys.audit, &self.identity)?;
         let found = chain.mark();
+        let gap = match &self.witness {
+            Some(witness) => witness.gap(&self.identity, &found, &self.rows, &self.keys.audit)?,
+            None => None,
+        };
         chain.append(&self.rows, &self.keys.audit, &self.identity, event, world.rng)?;
         self.rows.commit()?;
         // A log that stays long makes the next start slower, and that is all.
         let _ = self.store.finish_release();
-        world.pins.note_head(&self.identity, self.place, &found, &chain.mark());
+        if let Some(witness) = &self.witness {
+            witness.note(&self.identity, &found, &chain.mark(), gap, false);
+        }
         world.notices.tell();
         Ok(())
     }

@@ -10,10 +10,11 @@ use std::rc::Rc;
 use crate::audit::{Chain, Event};
 use crate::state::StateError;
 use crate::state::pin::{Memory, Pin, Standing};
+use crate::state::record::Record as StateRecord;
 use crate::store::{Durability, Store, TokenId, Tx, ViewRow};
 use crate::unlock::token::{Reader, Token, TokenKeys};
 use keyvault_core::clock::Moment;
-use keyvault_core::crypto::{self, SignerId};
+use keyvault_core::crypto::{self, Signer, SignerId};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::refused::{self, Refused};
 use keyvault_core::name::similar::nearest;
@@ -119,8 +120,14 @@ impl<'r> BearerTx<'r> {
         let identity = vault.identity();
         let keys = bearer.keys(&identity);
         let signer = NamedSigner { id: &bearer.signer, encoded: &vault.header.signer };
-        let row = tx.view(&bearer.id)?.ok_or(TokenError::OpensNothing)?;
-        let view = View::open_signed(&row, &keys, &identity, &signer)?;
+        let open = || {
+            let row = tx.view(&bearer.id)?.ok_or(TokenError::OpensNothing)?;
+            Ok((View::open_signed(&row, &keys, &identity, &signer)?, row))
+        };
+        let (view, row) = open().map_err(|error: VaultError| match altered_head(&tx, vault, bearer) {
+            Some(what) => TokenError::HeaderDamaged { what }.into(),
+            None => error,
+        })?;
         hold(&view, &row, bearer, world.now(), pinned.pin())?;
         Ok(Self {
             tx,
@@ -153,6 +160,23 @@ impl<'r> BearerTx<'r> {
         world.notices.tell();
         Ok(())
     }
+}
+
+/// What of the vault's head is not what its state record, or what this machine saw at its path, says. Neither is proved to
+/// a bearer, so this only explains why nothing opened.
+fn altered_head(tx: &Tx<'_>, vault: &Vault, bearer: &BearerKeys) -> Option<&'static str> {
+    let own = vault.identity();
+    let row = tx.state().ok();
+    let named = row.as_ref().and_then(|row| StateRecord::identity(&row.record));
+    let seen = vault.pins.vaults_at(vault.place());
+    let is_other = |known: &Identity| known.vault_id != own.vault_id || known.epoch > own.epoch;
+    match named {
+        Some(named) if named != own => return Some("id or epoch"),
+        None if !seen.is_empty() && seen.iter().all(is_other) => return Some("id or epoch"),
+        _ => {}
+    }
+    let signer = StateRecord::decode(&row?.record, &own).ok()?.signer;
+    (signer == bearer.signer && Signer::id_of(&vault.header.signer) != signer).then_some("signer")
 }
 
 /// Refuses a view that is not in force, or older than what this machine saw.

@@ -20,6 +20,12 @@ pub enum TokenError {
     /// The vault has no view for this token: revoked, renewed, or of another vault.
     #[error("the token opens nothing here")]
     OpensNothing,
+    /// The vault's head is not the one that its rows were written under, which is no fault of the token's.
+    #[error("vault: its {what} is altered")]
+    HeaderDamaged {
+        /// `id or epoch`, or `signer`.
+        what: &'static str,
+    },
     /// The token has come to its end.
     #[error("token {name} has expired")]
     Expired { name: TokenName, since: Moment },

@@ -38,9 +38,10 @@ use self::regrant::{Grantee, created};
 use super::error::VaultError;
 use super::file::open::{Access, Notice, Vault, World};
 use super::file::restore_guard::is_of_rows;
+use super::file::survivors::Loss;
 use super::key::edit::key_ref;
 use super::key::record::KeyRecord;
-use crate::key;
+use crate::{file, key};
 
 pub struct NewToken {
     pub name: TokenName,
@@ -128,16 +129,25 @@ pub fn renew(
     })
 }
 
-/// Refuses a token for good; returns the keys that it could read.
+/// Refuses a token for good; returns the keys that it could read. With root no damage is in the way: see
+/// [`file::change_despite_damage`].
 pub fn revoke(
     vault: &mut Vault,
     access: &Access,
     world: &World<'_>,
     name: &TokenName,
 ) -> Result<Vec<KeyRef>, VaultError> {
-    vault.change(access, world, |tx| {
+    let go_on = |_: &Loss| Ok(());
+    file::change_despite_damage(vault, access, world, &[], go_on, |tx, dropped| {
         let event = |could| world.event(Action::Token, could, format!("revoked {name}"));
+        tx.takes_away = true;
         let mut record = match index::existing(tx, name) {
+            Err(VaultError::Token(TokenError::Missing(_))) if dropped.had_token(tx, name) => {
+                if !dropped.tokens.contains(name) {
+                    world.note(Notice::TokenDamaged { token: name.clone() });
+                }
+                return Ok((Vec::new(), event(Vec::new())));
+            }
             Err(error) if is_of_rows(&error) => {
                 index::forget_damaged(tx, name)?;
                 world.note(Notice::TokenDamaged { token: name.clone() });

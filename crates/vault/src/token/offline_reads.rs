@@ -278,23 +278,16 @@ pub fn import_reads(
     world: &World<'_>,
     text: &[u8],
 ) -> Result<ImportedReads, VaultError> {
-    let mut nothing_new = ImportedReads::default();
-    let imported = vault.change(access, world, |tx| {
+    vault.change_if_any(access, world, |tx| {
         let imported = import_in(tx, text, world)?;
         if imported.new.is_empty() {
-            let known = imported.known;
-            nothing_new = imported;
-            return Err(VaultError::NothingNew(known));
+            return Ok((imported, None));
         }
         let words: Vec<_> =
             imported.new.iter().map(|(name, count)| format!("{count} reads of {name}")).collect();
         let event = world.event(Action::Token, Vec::new(), format!("imported {}", words.join(", ")));
-        Ok((imported, event))
-    });
-    match imported {
-        Err(VaultError::NothingNew(_)) => Ok(nothing_new),
-        imported => imported,
-    }
+        Ok((imported, Some(event)))
+    })
 }
 
 /// A token's chain, to be continued.

@@ -54,6 +54,8 @@ pub struct VerifiedTx<'a> {
     pub(crate) name_changes: BTreeMap<KeyName, bool>,
     /// A record that this change writes anew although a later version put something into it.
     newer: Option<String>,
+    /// Set by a change that only takes something away and whose action does not say so.
+    pub(crate) takes_away: bool,
     /// The change's number is above this.
     pub(crate) floor: u64,
     /// Whether there is a token, once that was asked.
@@ -115,6 +117,7 @@ impl<'a> VerifiedTx<'a> {
             scope_changes: BTreeMap::new(),
             name_changes: BTreeMap::new(),
             newer: None,
+            takes_away: false,
             floor: 0,
             has_tokens: None,
             touched: BTreeMap::new(),
@@ -128,6 +131,11 @@ impl<'a> VerifiedTx<'a> {
     #[must_use]
     pub fn standing(&self) -> Standing {
         self.standing
+    }
+
+    /// Whether the file is not what this machine expects at its path.
+    pub(crate) fn alarms(&self) -> bool {
+        self.standing.alarms()
     }
 
     /// The number of the last change.
@@ -384,11 +392,10 @@ impl<'a> VerifiedTx<'a> {
     /// What a later version keeps in an extension may follow from what this change alters. Only a change that takes
     /// something away, or seals everything anew, copies what is not known here.
     fn may_rewrite(&self, action: Action) -> Result<(), StateError> {
-        use Action::{Adopt, Recover, Rekey, Remove, Restore, Revoke, Token};
+        use Action::{Adopt, Recover, Rekey, Remove, Restore, Revoke};
+        let copies = self.takes_away || matches!(action, Adopt | Recover | Rekey | Remove | Restore | Revoke);
         match &self.newer {
-            Some(what) if !matches!(action, Adopt | Recover | Rekey | Remove | Restore | Revoke | Token) => {
-                Err(StateError::Newer { what: what.clone() })
-            }
+            Some(what) if !copies => Err(StateError::Newer { what: what.clone() }),
             _ => Ok(()),
         }
     }

@@ -8,9 +8,9 @@ use crate::cli::errors::Failure;
 use crate::cli::errors::file_sentences::ways_out;
 use crate::cli::errors::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
 use crate::cli::output::{time, view};
-use crate::cli::unlock::alarm;
+use crate::cli::unlock::{alarm, log_gap};
 use keyvault_core::clock::Moment;
-use keyvault_vault::{Access, KeyRecord, Status, Usage, Vault, VaultError, key, slot};
+use keyvault_vault::{Access, KeyRecord, Status, Usage, Vault, VaultError, file, key, slot};
 
 use super::Report;
 
@@ -55,9 +55,16 @@ pub(super) fn all(context: &Context, vault: &mut Vault, by_keyring: Option<Acces
             ways_out(standing, &path),
         )
     });
+    let gap = file::missing_entries(vault, &access).ok().flatten().map(|gap| {
+        Report::finding(
+            "audit log",
+            log_gap(gap),
+            "The next change records it. If there was no power cut: keyvault vault rekey",
+        )
+    });
     let looked_at = looked_at(vault, &access, now)
         .unwrap_or_else(|error| vec![Report::failure("keys", Failure::of(error, &path))]);
-    alarm.into_iter().chain(slots(vault, Some(&access))).chain(looked_at).collect()
+    alarm.into_iter().chain(gap).chain(slots(vault, Some(&access))).chain(looked_at).collect()
 }
 
 /// The slots that are passed over; without a key, those that show by themselves.

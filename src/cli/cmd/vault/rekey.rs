@@ -6,12 +6,14 @@ use clap::Args;
 
 use super::{Consent, accept_loss, confirm};
 use crate::cli::context::Context;
+use crate::cli::errors::file_sentences::beyond_mending;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::loss::{self, Tense};
 use crate::cli::output::view;
 use crate::cli::unlock::new_credentials::{self, NewRecovery, RecoveryPlace};
 use keyvault_core::crypto;
 use keyvault_core::secret::SecretWriter;
+use keyvault_vault::state::StateError;
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::session;
@@ -101,7 +103,10 @@ impl Rekey {
                 slot::rekey(&mut vault, &access, world, &credentials, &kept, &|done| {
                     progress.set_position(u64::try_from(done).unwrap_or(u64::MAX));
                 })
-                .map_err(failed)
+                .map_err(|error| match error {
+                    VaultError::State(StateError::Mismatch { .. }) => beyond_mending(failed(error)),
+                    error => failed(error),
+                })
             })
             .inspect_err(|failure| recovery.withdraw(failure))?;
         progress.finish_and_clear();

@@ -174,7 +174,6 @@ fn about_keys() -> Vec<Failure> {
         VaultError::NoSuchKeys { missing: keys(&["sk_live_4eC39HqLyjWDarjtT1zdp7dc"]), near: None },
         VaultError::NeedValues(keys(&["db/prod"])),
         VaultError::NeedValues(keys(&["db/prod", "stripe/live"])),
-        VaultError::NothingDue,
         VaultError::AnotherKey(name()),
         VaultError::NoSuchScope { wanted: scope("payment"), near: Some(scope("payments")) },
         VaultError::NoSuchVersion { name: name(), version: 7 },

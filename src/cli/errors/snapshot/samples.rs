@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use keyvault_core::clock::Moment;
-use keyvault_core::name::{EnvName, NameError, TokenName};
+use keyvault_core::name::{EnvName, KeyName, NameError, TokenName};
 use keyvault_exec::delivery::DeliveryError;
 use keyvault_os::fs::memory_folder::{self, NoFolder};
 use keyvault_os::fs::vault_file::{FileFault, Kind};
@@ -12,7 +12,7 @@ use keyvault_os::process::descriptors::Unavailable;
 use keyvault_vault::state::pin::Standing;
 use keyvault_vault::store::StoreError;
 use keyvault_vault::unlock::{Secret, UnlockError};
-use keyvault_vault::{TokenError, VaultError};
+use keyvault_vault::{Loss, TokenError, VaultError};
 
 use crate::cli::context::{CODE_BY_FILE, NOT_TYPED, STDIN, VALUE_BY_FILE, VALUE_BY_STDIN};
 use crate::cli::errors::{Failure, NO_TERMINAL, NOT_TO_ASK};
@@ -28,6 +28,7 @@ pub(in crate::cli) fn about_machines() -> Vec<VaultError> {
         TokenError::Missing(name()),
         TokenError::Revoked(name()),
         TokenError::OpensNothing,
+        TokenError::HeaderDamaged { what: "signer" },
         TokenError::Expired { name: name(), since: Moment(0) },
         alarm(Standing::RolledBack),
         alarm(Standing::Forked),
@@ -43,7 +44,6 @@ pub(in crate::cli) fn about_machines() -> Vec<VaultError> {
         TokenError::UnknownReads,
     ];
     let mut errors: Vec<_> = errors.into_iter().map(VaultError::Token).collect();
-    errors.push(VaultError::NothingNew(12));
     errors.push(VaultError::Unlock(UnlockError::NotAToken));
     errors
 }
@@ -89,7 +89,7 @@ pub(in crate::cli) fn deliveries() -> Vec<DeliveryError> {
     ]
 }
 
-/// What is wrong with a backup, and with a vault that one cannot take the place of.
+/// What is wrong with a backup, with a vault that one cannot take the place of, and with one that is not repaired.
 pub(in crate::cli) fn restores() -> Vec<Failure> {
     let backup = || PathBuf::from("/tmp/b.db");
     let shared = || PathBuf::from("/tmp");
@@ -118,6 +118,11 @@ pub(in crate::cli) fn restores() -> Vec<Failure> {
         backups.into_iter().map(|error| file_sentences::backup(error, Path::new("/tmp/b.db"))).collect();
     failures.extend(replaced.into_iter().map(|error| file_sentences::cannot_replace(error, &vault())));
     failures.push(file_sentences::beyond_check(Failure::of(damaged(), &vault())));
+    failures.push(file_sentences::beyond_mending(Failure::of(damaged(), &vault())));
+    let lost = Loss { keys: [KeyName::parse("mail/smtp").unwrap()].into(), ..Loss::default() };
+    for error in [VaultError::DamagedNeedsRoot(Box::new(damaged())), VaultError::WouldDrop(Box::new(lost))] {
+        failures.push(Failure::of(error, &vault()));
+    }
     failures
 }
 

@@ -1,0 +1,269 @@
+//! The end of the audit log as this machine last left it, beside the pin: the one place outside of the file that knows
+//! how many reads there were. A change is bound by the state record and the pin; what was read after the last change is
+//! bound by nothing in the file that someone could not put back together with an older head.
+//!
+//! It is read before the transaction, so that what is found in the log can only be newer, and written by one call and
+//! without a sync once the read is committed. What a power cut takes away is reported, and no more.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::audit::{AuditKeys, HeadMark};
+use crate::store::Tx;
+use keyvault_core::codec::{Decoder, Encoder, Malformed};
+use keyvault_core::crypto::sha256;
+use keyvault_core::identity::Identity;
+use keyvault_os::fs::private;
+
+use super::StateError;
+use super::pin::{Pins, VaultPath};
+
+/// Length of a file, in bytes: format, epoch, count, start of the last MAC, start of the key's hash, flags, checksum.
+const LEN: usize = 4 + 4 + 8 + 16 + 16 + 8 + CHECKSUM;
+const CHECKSUM: usize = 8;
+
+const FORGED: u64 = 1;
+const BROKEN: u64 = 2;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    epoch: u32,
+    count: u64,
+    /// The first 16 bytes of the last entry's MAC.
+    head: [u8; 16],
+    /// The first 16 bytes of the hash of the next entry's key.
+    key: [u8; 16],
+    /// Whether another head was found at this very entry; nothing replaces the witness then.
+    forged: bool,
+    /// Whether the log no longer had this entry; nothing replaces the witness until a change has recorded that.
+    broken: bool,
+}
+
+/// What of the log that this machine saw is no longer there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogGap {
+    /// So many entries at the end.
+    Missing(u64),
+    /// The last entry that was seen is another one now.
+    Replaced,
+}
+
+/// The witness of one vault, as it was before a transaction.
+pub(crate) struct Witness {
+    name: PathBuf,
+    file: Option<File>,
+    seen: Option<Seen>,
+}
+
+impl Seen {
+    fn of(epoch: u32, mark: &HeadMark) -> Self {
+        let (head, key) = (start(&mark.head), start(&mark.key));
+        Self { epoch, count: mark.count, head, key, forged: false, broken: false }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let flags = u64::from(self.forged) * FORGED + u64::from(self.broken) * BROKEN;
+        let body = Encoder::new().u32(2).u32(self.epoch).u64(self.count).fixed(&self.head).fixed(&self.key);
+        let body = body.u64(flags).finish();
+        let checksum: [u8; CHECKSUM] = start(&sha256(&body));
+        [&body[..], &checksum].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let (body, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or(Malformed)?;
+        if start(&sha256(body)) != *checksum {
+            return Err(Malformed);
+        }
+        let mut decoder = Decoder::new(body);
+        if decoder.u32()? != 2 {
+            return Err(Malformed);
+        }
+        let (epoch, count, head, key) = (decoder.u32()?, decoder.u64()?, decoder.array()?, decoder.array()?);
+        let flags = decoder.u64()?;
+        decoder.end()?;
+        Ok(Self { epoch, count, head, key, forged: flags & FORGED != 0, broken: flags & BROKEN != 0 })
+    }
+
+    /// Whether a head stands at the entry that was seen last, and goes on from there with another key.
+    fn denies(&self, now: &HeadMark) -> bool {
+        let same_entry = (self.count, self.head) == (now.count, start(&now.head));
+        self.forged || same_entry && self.key != start(&now.key)
+    }
+
+    fn gap(&self, now: &HeadMark, tx: &Tx<'_>, keys: &AuditKeys) -> Result<Option<LogGap>, StateError> {
+        if now.count < self.count {
+            return Ok(Some(LogGap::Missing(self.count - now.count)));
+        }
+        let found = match self.count.checked_sub(1) {
+            None => return Ok(None),
+            Some(_) if self.count == now.count => Some(now.head),
+            Some(last) => tx.audit_mac(keys.ledger, last)?,
+        };
+        let holds = found.is_some_and(|mac| start::<16, 32>(&mac) == self.head);
+        Ok(if holds { None } else { Some(LogGap::Replaced) })
+    }
+}
+
+fn start<const SHORT: usize, const LONG: usize>(bytes: &[u8; LONG]) -> [u8; SHORT] {
+    let mut first = [0; SHORT];
+    for (to, from) in first.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    first
+}
+
+impl Pins {
+    /// The witness of a vault. To be read before the transaction begins.
+    #[must_use]
+    pub(crate) fn witness(&self, identity: &Identity, path: &VaultPath) -> Witness {
+        let name = self.witness_file(identity, path);
+        // A state folder that cannot be written can still be read.
+        let file = OpenOptions::new().read(true).write(true).open(&name).or_else(|_| File::open(&name)).ok();
+        let mut bytes = [0; LEN];
+        let read = file.as_ref().and_then(|file| file.read_exact_at(&mut bytes, 0).ok());
+        Witness { seen: read.and_then(|()| Seen::decode(&bytes).ok()), file, name }
+    }
+}
+
+fn create(name: &Path) -> io::Result<File> {
+    let create = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(name);
+    match (create(), name.parent()) {
+        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
+            private::create_folder(folder)?;
+            create()
+        }
+        (created, _) => created,
+    }
+}
+
+impl Witness {
+    /// The same without what was seen, after the file that had it was removed.
+    pub(crate) fn forget(&mut self) {
+        (self.file, self.seen) = (None, None);
+    }
+
+    /// Remembers the end of a log that was written anew with what is proved of it, if there was one to remember.
+    pub(crate) fn renew(&mut self, identity: &Identity, left: &HeadMark) {
+        if self.of_epoch(identity).is_some() {
+            self.forget();
+            self.note(identity, left, left, None, true);
+        }
+    }
+
+    fn of_epoch(&self, identity: &Identity) -> Option<Seen> {
+        self.seen.filter(|seen| seen.epoch == identity.epoch)
+    }
+
+    /// Whether the log's head is another than the one that this machine left there: everyday keys were used to write it.
+    #[must_use]
+    pub(crate) fn denies(&self, identity: &Identity, now: &HeadMark) -> bool {
+        self.of_epoch(identity).is_some_and(|seen| seen.denies(now))
+    }
+
+    /// What this machine saw of the log that is not in it now.
+    pub(crate) fn gap(
+        &self,
+        identity: &Identity,
+        now: &HeadMark,
+        tx: &Tx<'_>,
+        keys: &AuditKeys,
+    ) -> Result<Option<LogGap>, StateError> {
+        let Some(seen) = self.of_epoch(identity) else { return Ok(None) };
+        match seen.gap(now, tx, keys)? {
+            None if seen.broken => Ok(Some(LogGap::Replaced)),
+            gap => Ok(gap),
+        }
+    }
+
+    /// Remembers where the log stands after an entry. `found` is where it stood before, and `gap` what was missing there;
+    /// `recorded` says that the entry is of a change that tells of it. Nobody is kept from anything where this cannot be
+    /// written.
+    pub(crate) fn note(
+        &self,
+        identity: &Identity,
+        found: &HeadMark,
+        left: &HeadMark,
+        gap: Option<LogGap>,
+        recorded: bool,
+    ) {
+        let next = match self.of_epoch(identity) {
+            Some(seen) if seen.forged => return,
+            Some(seen) if seen.denies(found) => Seen { forged: true, ..seen },
+            Some(seen) if gap.is_some() && !recorded => Seen { broken: true, ..seen },
+            _ => Seen::of(identity.epoch, left),
+        };
+        let _ = match &self.file {
+            Some(file) => file.write_all_at(&next.encode(), 0),
+            None => create(&self.name).and_then(|file| file.write_all_at(&next.encode(), 0)),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    const IDENTITY: Identity = Identity { vault_id: [1; 16], epoch: 1 };
+
+    fn mark(count: u64, head: u8, key: u8) -> HeadMark {
+        HeadMark { count, head: [head; 32], key: [key; 32] }
+    }
+
+    fn pins() -> (tempfile::TempDir, Pins, VaultPath) {
+        let folder = tempfile::tempdir().unwrap();
+        let pins = Pins::in_folder(folder.path().join("state/pins"));
+        (folder, pins, VaultPath::of(Path::new("/a/vault.db"), Path::new("/a/vault.db")))
+    }
+
+    #[test]
+    fn another_key_behind_the_same_entry_is_told_until_the_next_epoch() {
+        let (_folder, pins, path) = pins();
+        let denies = |identity, now: HeadMark| pins.witness(identity, &path).denies(identity, &now);
+        let note = |identity, found: HeadMark, left: HeadMark| {
+            pins.witness(identity, &path).note(identity, &found, &left, None, false);
+        };
+        assert!(!denies(&IDENTITY, mark(3, 1, 1)));
+        note(&IDENTITY, mark(2, 9, 9), mark(3, 1, 1));
+        assert!(!denies(&IDENTITY, mark(3, 1, 1)) && denies(&IDENTITY, mark(3, 1, 2)));
+        // Other machines go on from where they were.
+        assert!(!denies(&IDENTITY, mark(4, 2, 2)) && !denies(&IDENTITY, mark(3, 2, 2)));
+        note(&IDENTITY, mark(7, 5, 5), mark(8, 6, 6));
+        note(&IDENTITY, mark(8, 6, 7), mark(9, 8, 8));
+        note(&IDENTITY, mark(9, 8, 8), mark(10, 9, 9));
+        assert!(denies(&IDENTITY, mark(10, 9, 9)), "it goes on from a forged one");
+        let rekeyed = Identity { epoch: 2, ..IDENTITY };
+        assert!(!denies(&rekeyed, mark(10, 9, 9)));
+        note(&rekeyed, mark(10, 1, 1), mark(11, 2, 2));
+        assert!(!denies(&rekeyed, mark(11, 2, 2)));
+    }
+
+    #[test]
+    fn a_witness_is_64_bytes_and_a_changed_bit_makes_it_none() {
+        let seen = Seen { forged: true, ..Seen::of(7, &mark(3, 1, 2)) };
+        let bytes = seen.encode();
+        assert_eq!((bytes.len(), Seen::decode(&bytes)), (64, Ok(seen)));
+        for place in 0..bytes.len() {
+            let mut other = bytes.clone();
+            other[place] ^= 1;
+            assert_eq!(Seen::decode(&other), Err(Malformed), "{place}");
+        }
+    }
+
+    #[test]
+    fn a_break_stays_until_a_change_has_recorded_it() {
+        let (_folder, pins, path) = pins();
+        let seen = || pins.witness(&IDENTITY, &path).seen.map(|seen| (seen.count, seen.broken));
+        let note = |found, left, gap, recorded| {
+            pins.witness(&IDENTITY, &path).note(&IDENTITY, &found, &left, gap, recorded);
+        };
+        note(mark(8, 1, 1), mark(9, 2, 2), None, false);
+        let gap = Some(LogGap::Missing(4));
+        note(mark(5, 3, 3), mark(6, 4, 4), gap, false);
+        assert_eq!(seen(), Some((9, true)));
+        note(mark(6, 4, 4), mark(7, 5, 5), gap, true);
+        assert_eq!(seen(), Some((7, false)));
+    }
+}

@@ -1,0 +1,174 @@
+"""The file: SQLite, its schema, and its columns (§4)."""
+
+import os
+import sqlite3
+
+from failure import Damaged, Foreign, Format, Hostile
+
+APPLICATION_ID = 0x4B564C54
+USER_VERSION = 1001
+PAGE_SIZE = 4096
+
+SCHEMA = """\
+CREATE TABLE vault (id INTEGER PRIMARY KEY CHECK (id = 1), vault_id BLOB NOT NULL, epoch INTEGER NOT NULL, written_by TEXT NOT NULL, chain_seed BLOB NOT NULL, signer BLOB NOT NULL) STRICT
+CREATE TABLE slot (id INTEGER PRIMARY KEY, header BLOB NOT NULL, sealed BLOB NOT NULL) STRICT
+CREATE TABLE item (tag BLOB PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID
+CREATE TABLE version_key (item BLOB NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (item, version)) STRICT, WITHOUT ROWID
+CREATE TABLE version_value (item BLOB NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (item, version)) STRICT, WITHOUT ROWID
+CREATE TABLE scope (tag BLOB PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID
+CREATE TABLE scope_member (scope BLOB NOT NULL, item BLOB NOT NULL, PRIMARY KEY (scope, item)) STRICT, WITHOUT ROWID
+CREATE TABLE directory (bucket INTEGER PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT
+CREATE TABLE leaf (tag BLOB PRIMARY KEY, digest BLOB NOT NULL) STRICT, WITHOUT ROWID
+CREATE TABLE node (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT
+CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), record BLOB NOT NULL, signature BLOB NOT NULL, mac BLOB NOT NULL) STRICT
+CREATE TABLE audit (seq INTEGER PRIMARY KEY, change INTEGER, mac BLOB NOT NULL, sealed BLOB NOT NULL) STRICT
+CREATE UNIQUE INDEX audit_change ON audit (change) WHERE change IS NOT NULL
+CREATE TABLE audit_head (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT
+CREATE TABLE token (tag BLOB PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID
+CREATE TABLE token_view (token BLOB PRIMARY KEY, change INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID
+CREATE TABLE token_grant (token BLOB NOT NULL, item BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (token, item)) STRICT, WITHOUT ROWID
+CREATE TABLE token_audit (token BLOB NOT NULL, seq INTEGER NOT NULL, mac BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (token, seq)) STRICT, WITHOUT ROWID
+CREATE TABLE token_audit_head (token BLOB PRIMARY KEY, count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID
+"""
+
+U32, U63 = (1 << 32) - 1, (1 << 63) - 1
+COLUMNS = {
+    "vault": ("vault_id", "epoch", "written_by", "chain_seed", "signer"),
+    "slot": ("id", "header", "sealed"),
+    "item": ("tag", "revision", "sealed"),
+    "version_key": ("item", "version", "sealed"),
+    "version_value": ("item", "version", "sealed"),
+    "scope": ("tag", "revision", "sealed"),
+    "scope_member": ("scope", "item"),
+    "directory": ("bucket", "revision", "sealed"),
+    "leaf": ("tag", "digest"),
+    "node": ("id", "body"),
+    "state": ("record", "signature", "mac"),
+    "audit": ("seq", "change", "mac", "sealed"),
+    "audit_head": ("count", "sealed"),
+    "token": ("tag", "revision", "sealed"),
+    "token_view": ("token", "change", "sealed"),
+    "token_grant": ("token", "item", "sealed"),
+    "token_audit": ("token", "seq", "mac", "sealed"),
+    "token_audit_head": ("token", "count", "sealed"),
+}
+LENGTHS = {name: 16 for name in ("vault_id", "tag", "digest", "item", "scope", "token")} | {"mac": 32}
+HIGHEST = {"epoch": U32, "version": U32, "id": U32, "bucket": 255} | {
+    name: U63 for name in ("revision", "change", "count", "seq")
+}
+
+
+class Text(bytes):
+    """A column of type TEXT, before it is read as UTF-8."""
+
+
+def schema_rows():
+    """What `sqlite_schema` holds of SCHEMA: type, name, table, and statement."""
+    for statement in SCHEMA.splitlines():
+        words = statement.split()
+        if words[1] == "TABLE":
+            yield ("table", words[2], words[2], statement)
+        else:
+            yield ("index", words[3], words[5], statement)
+
+
+def column(table, name, value):
+    """A column's value, as §4 says that it must be."""
+    if table == "slot":
+        # A slot that is none keeps nobody from the others (§5): one without bytes is passed over.
+        return value if name == "id" or type(value) is bytes else b""
+    if name in HIGHEST:
+        if value is None and (table, name) == ("audit", "change"):
+            return None
+        if type(value) is int and 0 <= value <= HIGHEST[name]:
+            return value
+    elif name == "written_by":
+        try:
+            if type(value) is Text:
+                return value.decode("utf-8")
+        except UnicodeDecodeError:
+            pass
+    elif type(value) is bytes and len(value) == LENGTHS.get(name, len(value)):
+        return value
+    raise Damaged("column")
+
+
+class VaultFile:
+    """A vault's file, opened only for reading."""
+
+    def __init__(self, path):
+        """In the testkit's order: what is no vault, what is of another format, what must be refused."""
+        self._path = path
+        if os.path.exists(f"{path}-journal"):
+            raise Hostile("journal")
+        if os.path.getsize(path) == 0:
+            raise Foreign("empty-file")
+        with open(path, "rb") as file:
+            if file.read(16) != b"SQLite format 3\0":
+                raise Foreign("not-sqlite")
+        self._database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+        self._database.text_factory = Text
+        try:
+            self._look()
+        except BaseException:
+            self.close()
+            raise
+
+    def _look(self):
+        try:
+            self.raw("SELECT count(*) FROM sqlite_schema")
+        except sqlite3.DatabaseError as error:
+            if str(error) == "file is not a database":
+                raise Foreign("not-sqlite") from None
+            if str(error).startswith("malformed database schema"):
+                raise Hostile("schema") from None
+            raise
+        except UnicodeDecodeError:
+            # SQLite quotes a statement that it cannot parse, and Python reads the message as UTF-8.
+            raise Hostile("schema") from None
+        if self._pragma("application_id") != APPLICATION_ID:
+            raise Foreign("application-id")
+        if self._pragma("user_version") != USER_VERSION:
+            raise Format("format")
+        if self._pragma("page_size") != PAGE_SIZE:
+            raise Damaged("page-size")
+        if self._pragma("journal_mode") != b"wal":
+            raise Damaged("journal-mode")
+        log = f"{self._path}-wal"
+        logged = os.path.exists(log) and os.path.getsize(log) > 0
+        if os.path.getsize(self._path) % PAGE_SIZE and not logged:
+            raise Damaged("cut-off")
+        rows = self._database.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema").fetchall()
+        expected = [tuple(Text(part.encode()) for part in row) for row in schema_rows()]
+        if sorted(rows, key=repr) != sorted(expected, key=repr):
+            raise Hostile("schema")
+
+    def close(self):
+        self._database.close()
+
+    def _pragma(self, name):
+        return self._database.execute(f"PRAGMA {name}").fetchone()[0]
+
+    def raw(self, query, *values):
+        return self._database.execute(query, values).fetchall()
+
+    def select(self, table, condition="TRUE", *values):
+        """Rows of a table as tuples of its columns, each column held against §4."""
+        names = COLUMNS[table]
+        rows = self.raw(f"SELECT {', '.join(names)} FROM {table} WHERE {condition}", *values)
+        return [tuple(column(table, name, value) for name, value in zip(names, row)) for row in rows]
+
+    def first(self, table, condition, *values):
+        rows = self.select(table, condition, *values)
+        return rows[0] if rows else None
+
+    def single(self, table):
+        """The row of a table that has one."""
+        row = self.first(table, "id = 1")
+        if row is None:
+            raise Damaged("missing-row")
+        return row
+
+    def sound(self):
+        """Whether SQLite finds its pages sound."""
+        return self.raw("PRAGMA integrity_check") == [(b"ok",)]

@@ -1,0 +1,38 @@
+"""Names, variables, and prefixes (§6)."""
+
+import re
+
+from failure import Malformed
+
+_PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+_SCOPE_PART = r"[A-Za-z0-9_][A-Za-z0-9_.:-]*"
+_NAME = re.compile(rf"{_PART}(/{_PART})*")
+_SCOPE = re.compile(rf"{_SCOPE_PART}(/{_SCOPE_PART})*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_VISIBLE = re.compile(r"[!-~]{0,32}")
+
+
+def _matching(pattern, text):
+    if not 1 <= len(text.encode()) <= 128 or not pattern.fullmatch(text):
+        raise Malformed
+    return text
+
+
+def name(text):
+    """The name of a key or token, or a tag's key."""
+    return _matching(_NAME, text)
+
+
+def scope(text):
+    return _matching(_SCOPE, text)
+
+
+def variable(text):
+    return _matching(_VARIABLE, text)
+
+
+def prefix(text):
+    """A recipe's prefix: at most 32 visible ASCII characters."""
+    if not _VISIBLE.fullmatch(text):
+        raise Malformed
+    return text

@@ -1,0 +1,176 @@
+"""Tokens: their text, records, views, and grants (§10)."""
+
+import zlib
+
+import grammar
+from codec import ascending, decode, unpad
+from crypto import VIEW, Keys, derive, sha256, signer_id, verifies
+from failure import Damaged, Locked, Malformed, NotSealed, structure
+from slots import BLANK
+
+BEARER = 1
+CURRENT, PREVIOUS = 0, 1
+_DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def _base62(digits):
+    value = 0
+    for digit in digits:
+        place = _DIGITS.find(digit)
+        if place < 0:
+            raise Locked("not-a-token")
+        value = value * 62 + place
+    return value
+
+
+class Token:
+    """What its bearer has."""
+
+    def __init__(self, data):
+        text = data.strip(BLANK)
+        if len(text) != 75 or not text.startswith(b"kvt_"):
+            raise Locked("not-a-token")
+        _base62(text[4:47])
+        signer, checksum = _base62(text[47:69]), _base62(text[69:])
+        if checksum != zlib.crc32(text[:69]) or signer >= 1 << 128:
+            raise Locked("not-a-token")
+        self.signer_id = signer.to_bytes(16, "big")
+        secret = derive(text[4:69], "keyvault token", b"")
+        self.id = derive(secret, "keyvault token id", b"")[:16]
+        self.reader = derive(secret, "keyvault token reader", b"")
+
+    def keys(self, vault_id, epoch):
+        return Keys(vault_id, epoch, self.reader, "token")
+
+
+class TokenRecord:
+    """A token's record in its owner's vault, out of its padding."""
+
+    def __init__(self, plain):
+        decode(unpad(plain), self._read)
+        grammar.name(self.name)
+        ascending([grammar.scope(scope).encode() for scope in self.scopes])
+        ascending(self.items)
+        ascending([place for place, _, _ in self.places])
+
+    def _read(self, reader):
+        self.name = reader.text()
+        self.id = reader.take(16)
+        self.reader = reader.take(32)
+        self.first_key = reader.take(32)
+        self.scopes = reader.list(reader.text)
+        self.items = reader.list(lambda: reader.take(16))
+        self.created = reader.i64()
+        self.expires = reader.option(reader.i64)
+        self.revoked = reader.option(reader.i64)
+        self.made_by = reader.text()
+        self.view = reader.option(lambda: (reader.u64(), reader.take(16)))
+        self.reads = reader.u64()
+        self.last_mac = reader.take(32)
+        self.places = reader.list(lambda: (reader.take(16), reader.u64(), reader.take(32)))
+        reader.extensions()
+
+    def keys(self, vault_id, epoch):
+        return Keys(vault_id, epoch, self.reader, "token")
+
+
+class Head:
+    """Kind, id, and change, with which a view and a bundle's content begin."""
+
+    def __init__(self, reader):
+        self.kind = reader.u8()
+        self.token = reader.take(16)
+        self.change = reader.u64()
+
+    def hold(self, token, change):
+        if (self.kind, self.token, self.change) != (BEARER, token, change):
+            raise Malformed
+
+
+class View:
+    def __init__(self, data, token, change):
+        decode(data, self._read)
+        self.head.hold(token, change)
+        grammar.name(self.name)
+
+    def _read(self, reader):
+        self.head = Head(reader)
+        self.name = reader.text()
+        self.written = reader.i64()
+        self.expires = reader.option(reader.i64)
+        self.count = reader.u32()
+        self.grants_hash = reader.take(32)
+        reader.extensions()
+
+
+def signed_view(plain, token, change, keys, signer, signer_identity):
+    """The view of a signed view, by the signer in `vault` (§10, "A bearer")."""
+    try:
+        text, signature = decode(unpad(plain), lambda reader: (reader.bytes(), reader.bytes()))
+    except Malformed:
+        raise Damaged("view-malformed") from None
+    own = signer_id(signer) == signer_identity
+    signed = structure(
+        lambda: own and verifies(signer, signature, VIEW, keys.vault_id, keys.epoch, text), "view-origin", "view-newer"
+    )
+    if not signed:
+        raise Damaged("view-origin")
+    return structure(lambda: View(text, token, change), "view-malformed", "view-newer")
+
+
+class GrantedVersion:
+    def __init__(self, reader):
+        self.number = reader.u32()
+        self.state = reader.u8()
+        self.grace_until = reader.option(reader.i64)
+        self.key = reader.take(32)
+        self.hash = reader.take(32)
+        if self.state not in (CURRENT, PREVIOUS):
+            raise Malformed
+
+
+class Grant:
+    """A grant without padding."""
+
+    def __init__(self, data):
+        decode(data, self._read)
+        grammar.name(self.name)
+        grammar.variable(self.variable)
+        ascending([grammar.scope(scope).encode() for scope in self.scopes])
+        ascending([version.number for version in self.versions])
+        if sum(version.state == CURRENT for version in self.versions) > 1:
+            raise Malformed
+
+    def _read(self, reader):
+        self.name = reader.text()
+        self.variable = reader.text()
+        self.scopes = reader.list(reader.text)
+        self.expires = reader.option(reader.i64)
+        self.versions = reader.list(lambda: GrantedVersion(reader))
+        reader.extensions()
+
+    def current(self):
+        return next((version for version in self.versions if version.state == CURRENT), None)
+
+    def previous(self, now):
+        """The version before the current one, while its grace lasts."""
+        graced = [
+            version
+            for version in self.versions
+            if version.state == PREVIOUS and (version.grace_until is None or version.grace_until > now)
+        ]
+        return graced[-1] if graced else None
+
+
+def open_grant(keys, token, item, sealed):
+    """A grant in its place in the vault."""
+    try:
+        plain = keys.open("grants", "token grant", sealed, "token_grant", item, bound=token)
+    except NotSealed:
+        raise Damaged("grant-seal") from None
+    return structure(lambda: Grant(unpad(plain)), "grant-malformed", "grant-newer")
+
+
+def grants_hash(rows):
+    """`rows`: item id and sealed grant, in byte order of ids."""
+    return sha256(b"keyvault token grants" + b"".join(item + sha256(sealed) for item, sealed in rows))
