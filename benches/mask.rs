@@ -1,4 +1,4 @@
-//! What masking costs, beside `cat` in the same place of the same pipeline: `cargo bench --bench mask`.
+//! The cost of masking, beside `cat` in the same place of the same pipeline: `cargo bench --bench mask`.
 //!
 //! The child writes a file that is in memory; behind it stands either `exec --mask` or one more `cat`. Nothing is asserted.
 

@@ -1,4 +1,4 @@
-//! What users wait for, side by side with what they would wait for anyway: `cargo bench --bench speed`.
+//! Times that users wait for, side by side with what they would wait for anyway: `cargo bench --bench speed`.
 //!
 //! Each pair is run in turns, so that a busy machine is busy for both; medians are compared. Nothing is asserted here.
 

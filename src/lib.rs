@@ -5,8 +5,12 @@
 
 #![forbid(unsafe_code)]
 
-pub mod cli;
-pub mod exchange;
+mod cli;
+mod exchange;
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod project;
+mod project;
+
+pub use cli::run;
+#[doc(hidden)]
+pub use project::{ProjectFile, schema};

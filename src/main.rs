@@ -2,7 +2,6 @@
 
 #![cfg_attr(any(all(target_os = "linux", target_env = "gnu"), target_vendor = "apple"), no_main)]
 
-use keyvault::cli;
 use keyvault_core::clock::SystemClock;
 use keyvault_os::process::alloc::WipingAllocator;
 use keyvault_os::process::startup;
@@ -13,5 +12,5 @@ static ALLOCATOR: WipingAllocator = WipingAllocator;
 startup::entry!(run);
 
 fn run() -> u8 {
-    cli::run(&std::env::args_os().collect::<Vec<_>>(), &SystemClock)
+    keyvault::run(&std::env::args_os().collect::<Vec<_>>(), &SystemClock)
 }

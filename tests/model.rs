@@ -290,7 +290,7 @@ impl Run {
             (Err(VaultError::Rng(_) | VaultError::Recipe(_)), _) if fails_after.is_some() => {}
             (Err(error), _) if fails_after.is_some() && format!("{error:?}").contains("Rng") => {}
             (Err(_), Outcome::Refused) => {}
-            // What is too old may be there still, or not.
+            // A tombstone that is old enough may be there still, or not.
             (Ok(()), Outcome::Either) => self.take_over(step),
             (Err(_), Outcome::Either) => {}
             (done, outcome) => panic!("{step:?}: {done:?}, and it should be {outcome:?}\n{:#?}", self.map),

@@ -11,17 +11,17 @@ use keyvault_exec::release::Selection;
 
 /// Store API keys in an encrypted vault, and give each process exactly the keys it needs.
 #[derive(Debug, Parser)]
-#[command(name = "keyvault", version, disable_help_subcommand = true, help_template = HELP, subcommand_required = true)]
-pub struct Cli {
+#[command(name = "keyvault", version, disable_help_subcommand = true, subcommand_required = true)]
+pub(crate) struct Cli {
     #[command(flatten)]
     pub(super) global: Global,
     #[command(subcommand)]
     pub(super) command: Command,
 }
 
-/// What every command takes.
+/// Options that every command takes.
 #[derive(Debug, Clone, Args)]
-pub struct Global {
+pub(crate) struct Global {
     /// The vault's file, instead of $KEYVAULT_VAULT or the one in your data folder
     #[arg(long, global = true, value_name = "PATH", help_heading = "Everywhere")]
     pub(super) vault: Option<PathBuf>,
@@ -36,64 +36,28 @@ pub struct Global {
     pub(super) no_session: bool,
 }
 
-pub(super) const HELP: &str = "\
-{about}
-
-  keyvault generate stripe/live --scope payments --expires 90d
-  keyvault import .env --scope dev
-  keyvault exec --scope dev -- npm start
-
-{usage-heading} {usage}
-
-Keys
-  generate   Generate a key with a strong random value
-  add        Store a key that someone else issued
-  show       Show a key; with --reveal, its value
-  list, ls   List keys
-  edit       Change a key's name, scopes, tags, expiry, variable or note
-  rotate     Give keys new values
-  rollback   Make an older version of a key current again
-  history    Show a key's versions
-  revoke     Revoke keys permanently, at once and without asking
-  remove, rm Remove keys with all their versions
-
-Run
-  exec, run  Run a command with keys in its environment
-  import     Import a .env or JSON file
-  export     Print keys as .env or JSON
-
-Vault
-  init       Create a vault
-  unlock     Open a session, so that commands need no passphrase
-  lock       End the session
-  status     Show whether the vault is open
-  vault      check, backup, restore, diff, passwd, recover, rekey, slot
-
-Project
-  project    init, add, approve, check, render: which keys a project needs
-
-Machines
-  token      create, list, show, renew, revoke: credentials for granted keys
-  bundle     create, update: a sealed file with only a token's keys
-
-Watch
-  audit      log, verify, import: who read and changed keys, and proof of it
-  doctor     Find problems around the vault and show how to fix them
-
-Other
-  tour       Demonstrate keyvault on a temporary vault
-  completions, man  Completion scripts for shells, manual pages
-
-Options
-{options}
-
-Run `keyvault COMMAND --help` for more about a command.
-";
-
-/// The command to run. Each command documents itself at its arguments; a comment here would replace that text.
+/// The commands, a variant for each group of the root help ([`groups`]). Each command documents itself at its arguments:
+/// a comment at its variant would replace that text.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "see above")]
-pub enum Command {
+pub(crate) enum Command {
+    #[command(flatten)]
+    Keys(Keys),
+    #[command(flatten)]
+    Run(Run),
+    #[command(flatten)]
+    Vault(VaultGroup),
+    #[command(flatten)]
+    Project(ProjectGroup),
+    #[command(flatten)]
+    Machines(Machines),
+    #[command(flatten)]
+    Watch(Watch),
+    #[command(flatten)]
+    Other(Other),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
     Generate(cmd::generate::Generate),
     Add(cmd::add::Add),
     Show(cmd::show::Show),
@@ -106,33 +70,72 @@ pub enum Command {
     Revoke(cmd::revoke::Revoke),
     #[command(visible_alias = "rm")]
     Remove(cmd::remove::Remove),
-    #[command(visible_alias = "run")]
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Run {
     Exec(Box<cmd::exec::Exec>),
     Import(cmd::import::Import),
     Export(cmd::export::Export),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VaultGroup {
     Init(cmd::init::Init),
     Unlock(cmd::unlock::Unlock),
     Lock(cmd::lock::Lock),
     Status(cmd::status::Status),
     #[command(subcommand)]
     Vault(cmd::vault::Vault),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectGroup {
     #[command(subcommand)]
     Project(cmd::project::Project),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Machines {
     #[command(subcommand)]
     Token(cmd::token::Token),
     #[command(subcommand)]
     Bundle(cmd::bundle::Bundle),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Watch {
     #[command(subcommand)]
     Audit(cmd::audit::Audit),
     Doctor(cmd::doctor::Doctor),
-    Completions(cmd::completions::Completions),
-    Man(cmd::man::Man),
-    Tour(cmd::tour::Tour),
 }
 
-/// What `generate` and `add` both take.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Other {
+    Tour(cmd::tour::Tour),
+    Completions(cmd::completions::Completions),
+    Man(cmd::man::Man),
+}
+
+/// The groups of the root help in its order, each with its commands.
+pub(super) fn groups() -> [(&'static str, clap::Command); 7] {
+    fn of<Group: Subcommand>(title: &'static str) -> (&'static str, clap::Command) {
+        (title, Group::augment_subcommands(clap::Command::new(title)))
+    }
+    [
+        of::<Keys>("Keys"),
+        of::<Run>("Run"),
+        of::<VaultGroup>("Vault"),
+        of::<ProjectGroup>("Project"),
+        of::<Machines>("Machines"),
+        of::<Watch>("Watch"),
+        of::<Other>("Other"),
+    ]
+}
+
+/// Options that `generate` and `add` share.
 #[derive(Debug, Clone, Args)]
-pub struct Metadata {
+pub(crate) struct Metadata {
     /// A scope of the key; may be repeated
     #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     pub(super) scope: Vec<Scope>,
@@ -152,7 +155,7 @@ pub struct Metadata {
 
 /// Which keys `exec` and `export` release. The options add up.
 #[derive(Debug, Clone, Args)]
-pub struct Choice {
+pub(crate) struct Choice {
     /// This key; it is an error if it is missing, expired or revoked
     #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
     only: Vec<KeyName>,

@@ -101,7 +101,7 @@ fn index() -> Option<usize> {
     context::variable("_CLAP_COMPLETE_INDEX").and_then(|index| index.to_str()?.parse().ok())
 }
 
-/// What stands between candidates.
+/// The separator of candidates in the answer.
 fn separator() -> u8 {
     let given = context::variable("_CLAP_IFS");
     given.and_then(|text| text.as_encoded_bytes().first().copied()).unwrap_or(b'\n')
@@ -213,7 +213,7 @@ fn open_session() -> Option<(Vault, Access)> {
     Some((vault, access))
 }
 
-/// What the line has elsewhere as the value that is typed: of the same option, or of none.
+/// The other values on the line of the option that is typed, or, where none is, of no option.
 fn given() -> BTreeSet<String> {
     let words = line(std::env::args_os()).take_while(|word| word != "--");
     let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();

@@ -27,12 +27,11 @@ use super::errors::{self, Failure};
 use super::output::loss::{self, Tense};
 use super::output::time;
 use super::output::{self, Ui};
+use super::unlock::log_gap;
 
 /// Everything a command works with.
-pub struct Context {
-    /// Streams.
+pub(crate) struct Context {
     pub ui: Ui,
-    /// What every command takes.
     pub global: Global,
     rng: SystemRng,
     verb: String,
@@ -41,15 +40,6 @@ pub struct Context {
     told_not_folded: Cell<bool>,
     homeless: Cell<bool>,
     slots_named: Cell<bool>,
-}
-
-/// Where a passphrase comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// A file or a variable.
-    Given,
-    /// The terminal.
-    Typed,
 }
 
 impl Context {
@@ -67,14 +57,17 @@ impl Context {
         }
     }
 
-    /// The present moment.
+    #[allow(clippy::unused_self, reason = "a command asks its world alone for the time")]
     #[must_use]
-    pub fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Moment {
         time::now()
     }
 
-    /// Runs `act` with the vault room's world.
-    pub fn with_world<T>(&self, act: impl FnOnce(&World<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+    /// Runs `act` with the clock, the actor and the callbacks that the vault's functions need.
+    pub(crate) fn with_world<T>(
+        &self,
+        act: impl FnOnce(&World<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let tell = |notice| self.tell(&notice);
         let waiting = |waited: Duration, holder: Option<Holder>| self.announce_wait(waited, holder);
         let state = match state_folder() {
@@ -135,7 +128,7 @@ impl Context {
         }
     }
 
-    /// What a command that is done has to say besides.
+    /// Warns of a command's side effects after it succeeded.
     pub(super) fn tell(&self, notice: &Notice) {
         // Noticed when the vault is opened and when it is read.
         if matches!(notice, Notice::UnreadableMemory) && self.told_unreadable.replace(true) {
@@ -168,6 +161,7 @@ impl Context {
             Notice::UnreadablePin => UNREADABLE_TOKEN_PIN.to_owned(),
             Notice::StrayTokenRows => "The vault held rows of an unknown or revoked token, which someone inserted. They were removed."
                 .to_owned(),
+            Notice::LogGap(gap) => format!("{} This change has recorded it.", log_gap(*gap)),
             Notice::GrantsAltered { token, fault } => format!(
                 "Someone altered the grants of token `{token}` ({fault}). They were written again. Give the token a new \
                  secret: keyvault token renew {token}"
@@ -191,13 +185,13 @@ impl Context {
     }
 
     /// The vault's path: `--vault`, `KEYVAULT_VAULT`, or the data folder.
-    pub fn vault_path(&self) -> Result<PathBuf, Failure> {
+    pub(crate) fn vault_path(&self) -> Result<PathBuf, Failure> {
         self.global.vault.clone().map_or_else(default_vault, Ok)
     }
 
     /// Whether a question may be asked.
     #[must_use]
-    pub fn may_ask(&self) -> bool {
+    pub(crate) fn may_ask(&self) -> bool {
         !self.global.non_interactive && prompt::has_terminal()
     }
 
@@ -207,7 +201,7 @@ impl Context {
 
     /// Why no question may be asked, as the end of a sentence.
     #[must_use]
-    pub fn unasked(&self) -> &'static str {
+    pub(crate) fn unasked(&self) -> &'static str {
         if self.global.non_interactive && prompt::has_terminal() {
             errors::NOT_TO_ASK
         } else {
@@ -238,12 +232,12 @@ pub(super) const UNREADABLE_TOKEN_PIN: &str =
 
 /// The caller's variables, for a child.
 #[must_use]
-pub fn variables() -> Vec<(OsString, OsString)> {
+pub(crate) fn variables() -> Vec<(OsString, OsString)> {
     std::env::vars_os().collect()
 }
 
 /// The vault that is meant without `--vault`: `KEYVAULT_VAULT`, or the one in the data folder.
-pub fn default_vault() -> Result<PathBuf, Failure> {
+pub(crate) fn default_vault() -> Result<PathBuf, Failure> {
     match variable("KEYVAULT_VAULT") {
         Some(path) => Ok(PathBuf::from(path)),
         None => Ok(user_folder("XDG_DATA_HOME", BaseDirs::data_dir)?.join("vault.db")),
@@ -252,12 +246,12 @@ pub fn default_vault() -> Result<PathBuf, Failure> {
 
 /// The home folder, where HOME names one.
 #[must_use]
-pub fn home() -> Option<PathBuf> {
+pub(crate) fn home() -> Option<PathBuf> {
     variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
 }
 
 /// The folder of pins, locks and nothing secret.
-pub fn state_folder() -> Result<PathBuf, Failure> {
+pub(crate) fn state_folder() -> Result<PathBuf, Failure> {
     fn of(base: &BaseDirs) -> &Path {
         base.state_dir().unwrap_or_else(|| base.data_local_dir())
     }
@@ -292,19 +286,19 @@ fn user_folder(instead: &str, of: impl Fn(&BaseDirs) -> &Path) -> Result<PathBuf
 
 /// The folder in memory that a login session gives its user.
 #[must_use]
-pub fn runtime_folder() -> Option<PathBuf> {
+pub(crate) fn runtime_folder() -> Option<PathBuf> {
     variable("XDG_RUNTIME_DIR").map(PathBuf::from)
 }
 
-/// Whether colour is wanted: NO_COLOR is not set to something, and the terminal is not a dumb one.
+/// Whether color is wanted: NO_COLOR is not set to something, and the terminal is not a dumb one.
 #[must_use]
-pub fn colour_wanted() -> bool {
+pub(crate) fn color_wanted() -> bool {
     variable("NO_COLOR").is_none() && variable("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// A variable that is set to something.
 #[must_use]
-pub fn variable(name: &str) -> Option<OsString> {
+pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
@@ -316,7 +310,7 @@ pub(super) fn token_variable() -> Option<OsString> {
 /// How standard input is called where it is read like a file.
 pub(in crate::cli) const STDIN: &str = "standard input";
 
-/// What there is instead of typing where it is seen: for any secret, for values, and for the recovery code.
+/// Hints where a typed secret would be seen: for any secret, for values, and for the recovery code.
 pub(in crate::cli) const NOT_TYPED: &str = "Pipe it in, or name a file that contains it.";
 pub(in crate::cli) const VALUE_BY_STDIN: &str = "Pipe the value in, or use `--file FILE`. Without `--stdin`, a value that is not generated is typed without echo.";
 pub(in crate::cli) const VALUE_BY_FILE: &str =
@@ -326,7 +320,7 @@ pub(in crate::cli) const CODE_BY_FILE: &str =
 
 /// A secret is not read from standard input while that is a terminal: it would be seen as it is typed. `instead` says what
 /// else there is; the check is for before anything is asked.
-pub fn refuse_typed_stdin(instead: &str) -> Result<(), Failure> {
+pub(crate) fn refuse_typed_stdin(instead: &str) -> Result<(), Failure> {
     refuse_terminal(&std::io::stdin(), Path::new(STDIN), instead)
 }
 
@@ -340,7 +334,7 @@ pub(in crate::cli) fn refuse_terminal(
 }
 
 /// Reads a secret from a stream or file. From a terminal it is not, however that was named: /dev/tty, /dev/stdin.
-pub fn read_secret(
+pub(crate) fn read_secret(
     source: &mut (impl Read + IsTerminal),
     limit: usize,
     path: &Path,
@@ -350,7 +344,7 @@ pub fn read_secret(
 }
 
 /// Reads what may hold a secret and may be typed all the same.
-pub fn read_whole(source: &mut dyn Read, limit: usize, path: &Path) -> Result<SecretBytes, Failure> {
+pub(crate) fn read_whole(source: &mut dyn Read, limit: usize, path: &Path) -> Result<SecretBytes, Failure> {
     SecretBytes::read_from(source, limit).map_err(|error| match error {
         ReadError::TooLong { limit } => Failure::failed(
             &format!("{} is longer than {limit} bytes.", path.display()),
@@ -362,7 +356,7 @@ pub fn read_whole(source: &mut dyn Read, limit: usize, path: &Path) -> Result<Se
 
 /// Drops one final newline; whether there was one.
 #[must_use]
-pub fn without_final_newline(bytes: SecretBytes) -> (SecretBytes, bool) {
+pub(crate) fn without_final_newline(bytes: SecretBytes) -> (SecretBytes, bool) {
     match bytes.expose().strip_suffix(b"\n") {
         Some(rest) => (SecretBytes::copy_from(rest), true),
         None => (bytes, false),
@@ -381,7 +375,7 @@ fn actor() -> Actor {
     }
 }
 
-/// What the known CI services call the job that runs.
+/// The running job's name in the known CI services.
 fn ci_job() -> Option<String> {
     const SERVICES: [(&str, &[&str]); 6] = [
         ("GITHUB_ACTIONS", &["GITHUB_REPOSITORY", "GITHUB_WORKFLOW", "GITHUB_RUN_ID"]),

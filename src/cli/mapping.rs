@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn swapped_sides_are_recognised_where_only_one_order_can_be_meant() {
+    fn swapped_sides_are_recognized_where_only_one_order_can_be_meant() {
         assert_eq!(corrected(to_variable("db/prod=DATABASE_URL")).unwrap(), "DATABASE_URL=db/prod");
         assert_eq!(corrected(to_variable("9lives=TOKEN")).unwrap(), "TOKEN=9lives");
         assert_eq!(corrected(to_variable("db/prod=PATH")).unwrap(), "PATH=db/prod");

@@ -1,19 +1,19 @@
-//! The command line: arguments in, sentences and exit codes out. The only room that prints.
+//! The command line: arguments in, sentences and exit codes out. Nothing else prints.
 
-pub mod args;
-pub mod cmd;
+pub(crate) mod args;
+pub(crate) mod cmd;
 mod complete;
-pub mod context;
-pub mod errors;
+pub(crate) mod context;
+pub(crate) mod errors;
 mod mapping;
-pub mod output;
+pub(crate) mod output;
 mod prompt;
-pub mod unlock;
+pub(crate) mod unlock;
 mod usage;
 
 use std::ffi::OsString;
 
-use args::Command;
+use args::{Command, Keys, Machines, Other, ProjectGroup, Run, VaultGroup, Watch};
 use context::Context;
 use errors::{Failure, code};
 
@@ -38,14 +38,9 @@ pub fn run(arguments: &[OsString], clock: &'static (dyn Clock + Sync)) -> u8 {
         Err(failure) if failure.quiet => code::DONE,
         Err(failure) => {
             ui.failure(&failure);
-            if is_exec(&verb) && failure.code < code::OURS { code::OURS } else { failure.code }
+            if failure.code < code::OURS && usage::is_exec(&verb) { code::OURS } else { failure.code }
         }
     }
-}
-
-/// Whether failures of ours have the codes that leave the child's own alone.
-fn is_exec(verb: &str) -> bool {
-    matches!(verb, "exec" | "run")
 }
 
 /// The first word that is neither an option nor the value of one, whether the rest makes sense or not.
@@ -64,8 +59,8 @@ fn command_word(arguments: &[OsString]) -> Option<&OsString> {
 /// The child of `exec` has the caller's streams, closed ones too; `lock` and `unlock` answer on stderr.
 fn answers_on_stdout(command: &Command, context: &Context) -> bool {
     match command {
-        Command::Exec(exec) => exec.prints(),
-        Command::Lock(_) | Command::Unlock(_) => context.ui.json,
+        Command::Run(Run::Exec(exec)) => exec.prints(),
+        Command::Vault(VaultGroup::Lock(_) | VaultGroup::Unlock(_)) => context.ui.json,
         _ => true,
     }
 }
@@ -75,31 +70,31 @@ fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
         output::require_stdout()?;
     }
     match command {
-        Command::Generate(args) => args.run(context),
-        Command::Add(args) => args.run(context),
-        Command::Show(args) => args.run(context),
-        Command::List(args) => args.run(context),
-        Command::Edit(args) => args.run(context),
-        Command::Rotate(args) => args.run(context),
-        Command::Rollback(args) => args.run(context),
-        Command::History(args) => args.run(context),
-        Command::Revoke(args) => args.run(context),
-        Command::Remove(args) => args.run(context),
-        Command::Exec(args) => args.run(context),
-        Command::Import(args) => args.run(context),
-        Command::Export(args) => args.run(context),
-        Command::Init(args) => args.run(context),
-        Command::Unlock(args) => args.run(context),
-        Command::Lock(args) => args.run(context),
-        Command::Status(args) => args.run(context),
-        Command::Vault(args) => args.run(context),
-        Command::Token(args) => args.run(context),
-        Command::Bundle(args) => args.run(context),
-        Command::Project(args) => args.run(context),
-        Command::Audit(args) => args.run(context),
-        Command::Doctor(cmd::doctor::Doctor {}) => cmd::doctor::Doctor::run(context),
-        Command::Completions(args) => args.run(context),
-        Command::Man(args) => args.run(context),
-        Command::Tour(cmd::tour::Tour {}) => cmd::tour::Tour::run(context),
+        Command::Keys(Keys::Generate(args)) => args.run(context),
+        Command::Keys(Keys::Add(args)) => args.run(context),
+        Command::Keys(Keys::Show(args)) => args.run(context),
+        Command::Keys(Keys::List(args)) => args.run(context),
+        Command::Keys(Keys::Edit(args)) => args.run(context),
+        Command::Keys(Keys::Rotate(args)) => args.run(context),
+        Command::Keys(Keys::Rollback(args)) => args.run(context),
+        Command::Keys(Keys::History(args)) => args.run(context),
+        Command::Keys(Keys::Revoke(args)) => args.run(context),
+        Command::Keys(Keys::Remove(args)) => args.run(context),
+        Command::Run(Run::Exec(args)) => args.run(context),
+        Command::Run(Run::Import(args)) => args.run(context),
+        Command::Run(Run::Export(args)) => args.run(context),
+        Command::Vault(VaultGroup::Init(args)) => args.run(context),
+        Command::Vault(VaultGroup::Unlock(args)) => args.run(context),
+        Command::Vault(VaultGroup::Lock(args)) => args.run(context),
+        Command::Vault(VaultGroup::Status(args)) => args.run(context),
+        Command::Vault(VaultGroup::Vault(args)) => args.run(context),
+        Command::Machines(Machines::Token(args)) => args.run(context),
+        Command::Machines(Machines::Bundle(args)) => args.run(context),
+        Command::Project(ProjectGroup::Project(args)) => args.run(context),
+        Command::Watch(Watch::Audit(args)) => args.run(context),
+        Command::Watch(Watch::Doctor(cmd::doctor::Doctor {})) => cmd::doctor::Doctor::run(context),
+        Command::Other(Other::Completions(args)) => args.run(context),
+        Command::Other(Other::Man(args)) => args.run(context),
+        Command::Other(Other::Tour(cmd::tour::Tour {})) => cmd::tour::Tour::run(context),
     }
 }

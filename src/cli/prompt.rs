@@ -36,7 +36,7 @@ pub(in crate::cli) fn confirm(text: &str, question: &str) -> Result<bool, Failur
     }
 }
 
-/// What a line says; none if it says neither.
+/// The answer in a line; none if it is neither.
 fn said_yes(line: &[u8]) -> Option<bool> {
     match line.trim_ascii().to_ascii_lowercase().as_slice() {
         b"y" | b"yes" => Some(true),

@@ -7,17 +7,33 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::args::{self, Cli, Command, Global};
+use super::args::{self, Cli, Command, Global, Run};
 use super::cmd::exec::Exec;
 use super::errors::{Failure, code};
 use super::mapping::MappingError;
 use super::output::{self, Ui};
 
-/// What stands before the options of a command.
+/// The help of `keyvault` alone; [`root_help`] fills in the commands.
+const ROOT_HELP: &str = "\
+{about}
+
+  keyvault generate stripe/live --scope payments --expires 90d
+  keyvault import .env --scope dev
+  keyvault exec --scope dev -- npm start
+
+{usage-heading} {usage}
+
+{commands}Options
+{options}
+
+Run `keyvault COMMAND --help` for more about a command.
+";
+
+/// The help of every other command. What its long description says stands above the options.
 const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
 
 /// The widest help, in columns.
-const MAX_WIDTH: usize = 100;
+const MAX_WIDTH: u16 = 100;
 
 /// The command line of `exec`, as if there were no other command.
 #[derive(Debug, Parser)]
@@ -31,48 +47,69 @@ struct ExecAlone {
 
 #[derive(Debug, Subcommand)]
 enum ExecOnly {
-    #[command(alias = "run")]
     Exec(Box<Exec>),
+}
+
+/// Whether failures of ours have the codes that leave the child's own alone.
+pub(super) fn is_exec(verb: &str) -> bool {
+    ExecAlone::command().find_subcommand(verb).is_some()
 }
 
 /// Reads the arguments of `verb`.
 pub(super) fn parse(arguments: &[OsString], verb: &str) -> Result<Cli, clap::Error> {
-    if super::is_exec(verb)
-        && let Some(cli) = exec_alone(arguments)
-    {
-        return Ok(cli);
-    }
-    whole(arguments)
+    exec_alone(arguments, verb).map_or_else(|| whole(arguments), Ok)
 }
 
 /// Reads the arguments of `exec` without laying out what every other command takes, which is most of what the command line
 /// would cost it. What is wrong, and help, is `None`: found again by [`whole`], it is the same for all commands.
-fn exec_alone(arguments: &[OsString]) -> Option<Cli> {
-    let ExecAlone { global, command: ExecOnly::Exec(exec) } = ExecAlone::try_parse_from(arguments).ok()?;
-    Some(Cli { global, command: Command::Exec(exec) })
+fn exec_alone(arguments: &[OsString], verb: &str) -> Option<Cli> {
+    let mut grammar = ExecAlone::command();
+    grammar.find_subcommand(verb)?;
+    let mut matches = grammar.try_get_matches_from_mut(arguments).ok()?;
+    let ExecAlone { global, command: ExecOnly::Exec(exec) } =
+        ExecAlone::from_arg_matches_mut(&mut matches).ok()?;
+    Some(Cli { global, command: Command::Run(Run::Exec(exec)) })
 }
 
 fn whole(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     let matches = Cli::command().try_get_matches_from(arguments).or_else(|error| {
         // Laying out the help of all commands takes a tenth of the time of `exec`.
         let laid_out = || {
-            let width = usize::from(output::terminal_width()).min(MAX_WIDTH);
-            let command = Cli::command().help_template(fitted(args::HELP));
-            command.term_width(width).mut_subcommands(with_short_help).try_get_matches_from(arguments)
+            let width = output::terminal_width().min(MAX_WIDTH);
+            let command = Cli::command().help_template(root_help(width));
+            command.term_width(width.into()).mut_subcommands(with_short_help).try_get_matches_from(arguments)
         };
         if error.kind() == ErrorKind::DisplayHelp { laid_out() } else { Err(error) }
     });
     Cli::from_arg_matches_mut(&mut matches?)
 }
 
-/// The list of commands, each with its words behind it where they do not fit.
-fn fitted(template: &str) -> String {
-    const WORDS: usize = 13;
-    let line = |line: &str| match line.strip_prefix("  ") {
-        Some(entry) if !entry.starts_with("keyvault ") => output::hanging(line, WORDS),
-        _ => line.to_owned(),
-    };
-    template.lines().map(line).collect::<Vec<_>>().join("\n") + "\n"
+/// The root help: the commands by group, each with the first line of its own help.
+fn root_help(width: u16) -> String {
+    let groups = args::groups();
+    let commands = || groups.iter().flat_map(|(_, group)| group.get_subcommands());
+    let column = commands().map(|command| names(command).len()).max().unwrap_or_default() + 4;
+    let list = groups.iter().map(|(title, group)| {
+        let lines = group.get_subcommands().map(|command| {
+            let line = format!("  {:1$}{2}", names(command), column - 2, summary(command));
+            output::hanging_at(&line, column, width) + "\n"
+        });
+        format!("{title}\n{}\n", lines.collect::<String>())
+    });
+    ROOT_HELP.replace("{commands}", &list.collect::<String>())
+}
+
+/// A command's name and aliases: `list, ls`.
+fn names(command: &clap::Command) -> String {
+    std::iter::once(command.get_name()).chain(command.get_visible_aliases()).collect::<Vec<_>>().join(", ")
+}
+
+/// The first line of a command's help up to its colon, and the commands below it.
+fn summary(command: &clap::Command) -> String {
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let about = about.split(": ").next().unwrap_or_default().trim_end_matches('.');
+    let below: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+    if below.is_empty() { about.to_owned() } else { format!("{about}: {}", below.join(", ")) }
 }
 
 /// Where there is a long description clap puts empty lines between all options. Here it stands above them instead.
@@ -90,7 +127,7 @@ pub(super) fn answer(
     verb: &str,
     ui: &Ui,
 ) -> Result<u8, Failure> {
-    let is_exec = super::is_exec(verb);
+    let is_exec = is_exec(verb);
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             ui.help(&error.render())?;
@@ -220,7 +257,7 @@ fn names_option(error: &clap::Error) -> bool {
     text(error, ContextKind::InvalidArg).is_some_and(|argument| argument.starts_with('-'))
 }
 
-/// What other tools call what a command of ours does.
+/// Names that other tools have for commands of ours.
 const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["delete", "del", "destroy", "unset", "erase"], "remove NAME"),
     (&["rename", "mv", "move"], "edit NAME --rename NEW"),
@@ -251,7 +288,7 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["approve", "allow", "trust"], "project approve"),
 ];
 
-/// What other tools call what a command of one of our groups does.
+/// Names that other tools have for commands in one of our groups.
 const IN_GROUPS: &[(&[&str], &str)] = &[(&["allow", "trust"], "project approve")];
 
 /// The command that does what an unknown word asks for.
@@ -313,6 +350,10 @@ fn text(error: &clap::Error, kind: ContextKind) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn verb_of(arguments: &[OsString]) -> &str {
+        crate::cli::command_word(arguments).and_then(|word| word.to_str()).unwrap_or_default()
+    }
+
     #[test]
     fn exec_is_read_alone_as_among_all_commands() {
         let lines = [
@@ -327,7 +368,7 @@ mod tests {
         ];
         for line in lines {
             let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-            let alone = exec_alone(&arguments);
+            let alone = exec_alone(&arguments, verb_of(&arguments));
             assert!(alone.is_some(), "{line}");
             assert_eq!(format!("{alone:?}"), format!("{:?}", whole(&arguments).ok()), "{line}");
         }
@@ -350,7 +391,7 @@ mod tests {
         ];
         for line in lines {
             let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-            assert!(exec_alone(&arguments).is_none(), "{line}");
+            assert!(exec_alone(&arguments, verb_of(&arguments)).is_none(), "{line}");
             assert!(whole(&arguments).is_err(), "{line}");
         }
     }

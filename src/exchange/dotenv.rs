@@ -157,7 +157,7 @@ fn push(value: &mut SecretWriter, text: &str, escapes: bool) -> Result<(), Full>
     Ok(())
 }
 
-/// What `\s` matches in JavaScript: `WhiteSpace` and `LineTerminator` of ECMA-262 §12.
+/// Matches like `\s` in JavaScript: `WhiteSpace` and `LineTerminator` of ECMA-262 §12.
 fn is_white(character: char) -> bool {
     matches!(character, '\t'..='\r' | ' ' | '\u{A0}' | '\u{1680}' | '\u{2000}'..='\u{200A}')
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202F}' | '\u{205F}' | '\u{3000}' | '\u{FEFF}')

@@ -16,9 +16,9 @@ const SHORTEST_MASK: usize = 4;
 /// Length of the random part of a delimiter, in bytes.
 const DELIMITER: usize = 16;
 
-/// What a job's later steps get.
+/// Variables for a job's later steps.
 #[derive(Debug)]
-pub struct GithubEnv {
+pub(crate) struct GithubEnv {
     /// To be appended to the file that `$GITHUB_ENV` names.
     pub file: SecretBytes,
     /// Workflow commands for stdout, to be printed before.

@@ -1,7 +1,7 @@
 //! Import and export: what other programs keep variables in, read and written.
 //!
-//! This room turns bytes into entries and entries into bytes. It knows no vault, opens no file and asks nothing; who
-//! calls it has bounded the size of the input and decides what to do with a name the vault does not allow. Values go
+//! This module turns bytes into entries and entries into bytes. It knows no vault, opens no file and asks nothing; the
+//! caller has bounded the size of the input and decides what to do with a name the vault does not allow. Values go
 //! from buffer to buffer and never into an error; errors name variables and places only. What is written is written
 //! so that the format's own reader gives the same bytes back, or refused.
 
@@ -15,20 +15,20 @@ use std::collections::{HashMap, HashSet};
 use keyvault_core::clock::Rng;
 use keyvault_core::secret::{Full, SecretBytes};
 
-pub use github_env::GithubEnv;
+pub(crate) use github_env::GithubEnv;
 
 /// How many variables one file may have.
-pub const MAX_ENTRIES: usize = 100_000;
+pub(crate) const MAX_ENTRIES: usize = 100_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// Lines of `NAME=value`, as the npm package `dotenv` 18 reads them.
     Dotenv,
     Json,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its name as the file writes it; in JSON that can be any text, control characters too.
     pub variable: String,
     /// Its value, with quotes and escapes of the format undone.
@@ -38,7 +38,7 @@ pub struct Entry {
 }
 
 #[derive(Debug)]
-pub struct Parsed {
+pub(crate) struct Parsed {
     pub format: Format,
     /// Its variables, each once: at the place of its first mention, with the value of its last.
     pub entries: Vec<Entry>,
@@ -48,7 +48,7 @@ pub struct Parsed {
 
 /// Why a file was not understood, or cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ExchangeError {
+pub(crate) enum ExchangeError {
     /// The file is not UTF-8.
     #[error("not UTF-8")]
     NotUtf8,
@@ -71,11 +71,7 @@ pub enum ExchangeError {
     },
     /// The format has no way to write this variable that reads back the same.
     #[error("{variable:?} cannot be written: {reason}")]
-    CannotCarry {
-        variable: String,
-        /// What stands in the way.
-        reason: Obstacle,
-    },
+    CannotCarry { variable: String, reason: Obstacle },
     /// The system gave no random bytes.
     #[error("no random bytes")]
     Rng,
@@ -90,9 +86,9 @@ impl From<Full> for ExchangeError {
     }
 }
 
-/// What keeps a variable out of a format.
+/// A reason why a format cannot carry a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Obstacle {
+pub(crate) enum Obstacle {
     /// The value is not UTF-8, and the format is text.
     #[error("the value is not UTF-8")]
     NotUtf8,
@@ -114,15 +110,15 @@ pub enum Obstacle {
     Quotes,
 }
 
-/// What the content is taken for: JSON if the first character is `{`, dotenv otherwise.
+/// Guesses the format: JSON if the first character is `{`, dotenv otherwise.
 #[must_use]
-pub fn detect(bytes: &[u8]) -> Format {
+pub(crate) fn detect(bytes: &[u8]) -> Format {
     let first = without_bom(bytes).iter().find(|byte| !byte.is_ascii_whitespace());
     if first == Some(&b'{') { Format::Json } else { Format::Dotenv }
 }
 
 /// Reads a whole file, of the format its content shows.
-pub fn parse(bytes: &SecretBytes) -> Result<Parsed, ExchangeError> {
+pub(crate) fn parse(bytes: &SecretBytes) -> Result<Parsed, ExchangeError> {
     let bytes = bytes.expose();
     let format = detect(bytes);
     let text = std::str::from_utf8(without_bom(bytes)).map_err(|_| ExchangeError::NotUtf8)?;
@@ -143,19 +139,19 @@ pub fn parse(bytes: &SecretBytes) -> Result<Parsed, ExchangeError> {
 ///
 /// A shell that sources the file reads bare and single-quoted values the same way. Where a value has a `'`, only
 /// other quotes are left, in which a shell would replace `$` and run what stands in backticks.
-pub fn write_dotenv(entries: &[(&str, &[u8])]) -> Result<SecretBytes, ExchangeError> {
+pub(crate) fn write_dotenv(entries: &[(&str, &[u8])]) -> Result<SecretBytes, ExchangeError> {
     once_each(entries)?;
     dotenv_writer::write(entries)
 }
 
 /// Writes a JSON object keyed by variable, in the given order, one member a line.
-pub fn write_json(entries: &[(&str, &[u8])]) -> Result<SecretBytes, ExchangeError> {
+pub(crate) fn write_json(entries: &[(&str, &[u8])]) -> Result<SecretBytes, ExchangeError> {
     once_each(entries)?;
     json::write(entries)
 }
 
 /// Writes variables for the later steps of a GitHub Actions job, and the commands that mask them in its log.
-pub fn write_github_env(entries: &[(&str, &[u8])], rng: &dyn Rng) -> Result<GithubEnv, ExchangeError> {
+pub(crate) fn write_github_env(entries: &[(&str, &[u8])], rng: &dyn Rng) -> Result<GithubEnv, ExchangeError> {
     once_each(entries)?;
     github_env::write(entries, rng)
 }
@@ -176,7 +172,7 @@ fn without_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(bytes)
 }
 
-/// What a reader has found so far.
+/// A reader's entries so far.
 #[derive(Default)]
 struct Found {
     entries: Vec<Entry>,

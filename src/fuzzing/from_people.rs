@@ -41,7 +41,7 @@ fn characters(code: &RecoveryCode) -> Vec<u8> {
     code.text().map(|text| as_read(text.expose())).unwrap_or_default()
 }
 
-/// What is typed without what does not matter in it.
+/// Typed text without the characters that do not matter in it.
 fn as_read(typed: &[u8]) -> Vec<u8> {
     let visible = typed.iter().filter(|byte| !b"- \t\r\n".contains(byte));
     let upper = visible.map(|byte| match byte.to_ascii_uppercase() {
@@ -62,8 +62,8 @@ impl Rng for Given<'_> {
     }
 }
 
-/// What was read from a dotenv file is written, where the writer does not refuse, so that it reads back the same: each
-/// variable alone, and all in one file. So is the input itself, as the value of one variable.
+/// Entries that were read from a dotenv file are written, where the writer does not refuse, so that they read back the
+/// same: each variable alone, and all in one file. So is the input itself, as the value of one variable.
 pub fn dotenv(bytes: &[u8]) -> bool {
     carried_by_dotenv(NAME, bytes);
     let Some(parsed) = parsed(bytes).filter(|parsed| parsed.format == Format::Dotenv) else { return false };
@@ -87,7 +87,7 @@ fn carried_by_dotenv(variable: &str, value: &[u8]) -> bool {
     }
 }
 
-/// What is taken as an object of strings is what an independent reader takes for one, with the same members; and it is
+/// Bytes are taken as an object of strings if an independent reader takes them for one, with equal members; and it is
 /// written so that it reads back the same.
 pub fn json_import(bytes: &[u8]) -> bool {
     let text = bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(bytes);
@@ -120,7 +120,7 @@ fn entries(parsed: &Parsed) -> Vec<(&str, &[u8])> {
     parsed.entries.iter().map(|entry| (entry.variable.as_str(), entry.value.expose())).collect()
 }
 
-/// What was written holds exactly these entries, in their order, each once.
+/// The written text holds exactly these entries, in their order, each once.
 fn reads_back(
     expected: &[(&str, &[u8])],
     written: Result<SecretBytes, ExchangeError>,

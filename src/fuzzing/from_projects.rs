@@ -2,7 +2,7 @@
 
 use crate::project::edit::{self, EditError};
 use crate::project::template::Template;
-use crate::project::{Ask, ProjectFile, Source, reference, tracked};
+use crate::project::{Ask, ProjectFile, VariableSource, reference, tracked};
 use keyvault_core::name::{EnvName, refused};
 use keyvault_exec::release::{Encoding, Piece};
 
@@ -15,7 +15,7 @@ pub fn project_file(bytes: &[u8]) -> bool {
     for (section, entry) in file.all() {
         assert!(refused::parse(entry.variable.as_str()).is_ok());
         assert!(!entry.keys().is_empty(), "an entry without a key");
-        if let Source::Template(template) = &entry.source {
+        if let VariableSource::Template(template) = &entry.source {
             let again = Template::parse(&written(template.pieces()));
             assert_eq!(again.as_ref().map(Template::pieces), Ok(template.pieces()));
         }

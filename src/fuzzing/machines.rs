@@ -1,4 +1,4 @@
-//! What machines bring: tokens, grants, bundles, logs of reads.
+//! Input from machines: tokens, grants, bundles, logs of reads.
 
 use super::IDENTITY;
 use super::same;

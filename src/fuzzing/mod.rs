@@ -1,7 +1,7 @@
 //! One function for each parser of bytes that come from outside, and what must hold of it beside that it ends: what is
 //! taken is the one encoding of what it means, and what is written reads back the same.
 //!
-//! For the fuzzer (`fuzz/`) and for the replay of what it kept (`tests/library/corpus.rs`); nothing else may call this room. A
+//! For the fuzzer (`fuzz/`) and for the replay of what it kept (`tests/library/corpus.rs`); nothing else may call this module. A
 //! property that fails is a panic. Each function says whether the bytes were taken, so that a corpus which no longer
 //! reaches behind the first check is noticed.
 

@@ -15,7 +15,7 @@ use keyvault_core::clock::{Moment, Rng, RngError};
 use keyvault_core::codec::{self, Decoder, Encoder, Extensions, Malformed};
 use keyvault_core::crypto::Cost;
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
-use keyvault_core::recipe::{Kind, Recipe};
+use keyvault_core::recipe::{Recipe, ValueKind};
 use keyvault_vault::audit::{Action, Actor, ChangeMark, Event, KeyRef, Outcome};
 use keyvault_vault::state::pin::Pin;
 use keyvault_vault::state::{Node, Record};
@@ -97,7 +97,8 @@ fn state() -> Result<Seeds, Box<dyn Error>> {
     };
     let more = Encoder::new().u32(2).fixed(&[1, 0, 0, 0, 0, 0, 3, 0, 1, 0, 0, 0, 7]).finish();
     let extensions = Decoder::new(&more).extensions()?;
-    let later = Record { change: u64::MAX, time: Moment(-1), previous: [3; 32], extensions, ..first.clone() };
+    let later =
+        Record { change: (1 << 62) - 1, time: Moment(-1), previous: [3; 32], extensions, ..first.clone() };
     let node = |children: &[u32]| {
         let mut node = Node::default();
         children.iter().zip(1..).for_each(|(child, digest)| node.set(*child, Some([digest; 16])));
@@ -161,12 +162,12 @@ fn keys() -> Result<Seeds, Box<dyn Error>> {
             .collect::<Result<_, keyvault_core::name::NameError>>()?,
         note: "for the shop\n".to_owned(),
         expires: Some(Moment(i64::MAX)),
-        recipe: Some(Recipe::new(Kind::Token, Some(40), Some("sk-"))?),
+        recipe: Some(Recipe::new(ValueKind::Token, Some(40), Some("sk-"))?),
         versions: (1..).zip(states).map(|(number, state)| version(number, state)).collect(),
         next_version: 6,
         ..bare.clone()
     };
-    let pair = KeyRecord { recipe: Some(Recipe::new(Kind::SshEd25519, None, None)?), ..bare.clone() };
+    let pair = KeyRecord { recipe: Some(Recipe::new(ValueKind::SshEd25519, None, None)?), ..bare.clone() };
     Ok(vec![
         ("row", "bare", bare.encode()),
         ("row", "key-pair", pair.encode()),

@@ -1,11 +1,11 @@
-//! What a project file was approved, kept outside of it.
+//! Approvals of project files, kept outside of them.
 //!
 //! A file in a repository says what whoever wrote the repository wants. It gets it once this user has seen it and said
 //! so: for this path, and for these variables made of these keys. What is asked for must be a part of what was approved,
 //! so that a comment, an order or a removal asks nobody again, and every other change does: another key, another
 //! template, another default, another profile. A file that was moved or copied lies at another path.
 //!
-//! One JSON file for each path, 0600, in this user's state folder. Who can write there can approve everything, and could
+//! One JSON file for each path, 0600, in this user's state folder. A program that can write there can approve everything, and could
 //! as well replace the shell.
 
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ use keyvault_os::fs::lock::{FileLock, Held};
 use keyvault_os::fs::private;
 use keyvault_os::fs::untrusted;
 
-use super::file::{Entry, Section, Source};
+use super::file::{Entry, Section, VariableSource};
 
 /// The longest file of approvals that is read, in bytes: some thousand entries.
 const MAX_FILE: usize = 4 << 20;
@@ -29,7 +29,7 @@ const MAX_FILE: usize = 4 << 20;
 /// A variable and what it would be made of, as it is approved or not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ask {
+pub(crate) struct Ask {
     /// The profile; none for what holds under all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub profile: Option<String>,
@@ -40,17 +40,17 @@ pub struct Ask {
     /// The template, if it is made of one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub template: Option<String>,
-    /// What stands in for a key that is missing.
+    /// Replaces a key that is missing.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub default: Option<String>,
 }
 
 impl Ask {
     #[must_use]
-    pub fn of(section: &Section, entry: &Entry) -> Self {
+    pub(crate) fn of(section: &Section, entry: &Entry) -> Self {
         let (key, template) = match &entry.source {
-            Source::Key(name) => (Some(name.to_string()), None),
-            Source::Template(template) => (None, Some(template.text().to_owned())),
+            VariableSource::Key(name) => (Some(name.to_string()), None),
+            VariableSource::Template(template) => (None, Some(template.text().to_owned())),
         };
         Self {
             profile: section.as_ref().map(ToString::to_string),
@@ -65,7 +65,7 @@ impl Ask {
 /// The proof that everything that is asked for was approved. Only this module makes one, and what a file wants is handed
 /// out against it alone.
 #[derive(Debug)]
-pub struct Approved(Defaults);
+pub(crate) struct Approved(Defaults);
 
 /// Which texts may stand in for keys.
 #[derive(Debug)]
@@ -79,19 +79,19 @@ impl Approved {
     /// file can name nothing that the credential does not open. A default is the file's own text and comes from no grant,
     /// so it stands in only where it was approved.
     #[must_use]
-    pub fn by_grants(approved: BTreeSet<Ask>) -> Self {
+    pub(crate) fn by_grants(approved: BTreeSet<Ask>) -> Self {
         Self(Defaults::Of(approved))
     }
 
-    /// The same for whoever takes the file's defaults as they are.
+    /// [`Self::by_grants`] for a caller that also takes the file's defaults as they are.
     #[must_use]
-    pub fn by_grants_with_defaults() -> Self {
+    pub(crate) fn by_grants_with_defaults() -> Self {
         Self(Defaults::All)
     }
 
-    /// What the vault is asked for.
+    /// The variables that the vault is to compose.
     #[must_use]
-    pub fn composed(&self, entries: &[(Section, &Entry)]) -> Vec<ComposedVariable> {
+    pub(crate) fn composed(&self, entries: &[(Section, &Entry)]) -> Vec<ComposedVariable> {
         let composed = |(section, entry): &(Section, &Entry)| {
             let mut composed = entry.composed();
             composed.when_missing.unapproved = match &self.0 {
@@ -114,20 +114,20 @@ struct Stored {
 
 /// The folder with this user's approvals.
 #[derive(Debug, Clone)]
-pub struct Approvals {
+pub(crate) struct Approvals {
     folder: PathBuf,
 }
 
 impl Approvals {
     /// Approvals in `folder`, which need not exist yet.
     #[must_use]
-    pub fn in_folder(folder: PathBuf) -> Self {
+    pub(crate) fn in_folder(folder: PathBuf) -> Self {
         Self { folder }
     }
 
-    /// What was approved for the file at this path; nothing, if what is kept cannot be read or is not ours.
+    /// The approvals for the file at this path; none, if the record cannot be read or is not ours.
     #[must_use]
-    pub fn approved(&self, path: &Path) -> BTreeSet<Ask> {
+    pub(crate) fn approved(&self, path: &Path) -> BTreeSet<Ask> {
         let read = untrusted::read_own(&self.file(path), MAX_FILE);
         let stored = read.ok().and_then(|bytes| serde_json::from_slice::<Stored>(&bytes).ok());
         let holds = |stored: &Stored| stored.format == 1 && stored.path == shown(path);
@@ -135,21 +135,21 @@ impl Approvals {
     }
 
     /// The proof, or what was not approved yet.
-    pub fn check(&self, path: &Path, asks: &BTreeSet<Ask>) -> Result<Approved, BTreeSet<Ask>> {
+    pub(crate) fn check(&self, path: &Path, asks: &BTreeSet<Ask>) -> Result<Approved, BTreeSet<Ask>> {
         let new = asks - &self.approved(path);
         if new.is_empty() { Ok(Approved(Defaults::All)) } else { Err(new) }
     }
 
     /// Approves these as well. The turn is held over from the question, so that of several commands that come here at once
     /// one asks and the others find its answer.
-    pub fn approve(&self, path: &Path, asks: &BTreeSet<Ask>, _turn: &Turn) -> io::Result<Approved> {
+    pub(crate) fn approve(&self, path: &Path, asks: &BTreeSet<Ask>, _turn: &Turn) -> io::Result<Approved> {
         let approved = &self.approved(path) | asks;
         self.write(path, approved)?;
         Ok(Approved(Defaults::All))
     }
 
     /// Takes back everything that was approved for this path; how many it was.
-    pub fn withdraw(&self, path: &Path, _turn: &Turn) -> io::Result<usize> {
+    pub(crate) fn withdraw(&self, path: &Path, _turn: &Turn) -> io::Result<usize> {
         let approved = self.approved(path).len();
         match std::fs::remove_file(self.file(path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -159,7 +159,7 @@ impl Approvals {
 
     /// Waits for the turn to ask or to write. `goes_on` is asked if that takes long, as another may be asking: [`Held`] if
     /// it says no, or if the other one is not answered in time.
-    pub fn turn(&self, goes_on: &dyn Fn(&Held) -> bool) -> io::Result<Turn> {
+    pub(crate) fn turn(&self, goes_on: &dyn Fn(&Held) -> bool) -> io::Result<Turn> {
         private::create_folder(&self.folder)?;
         Ok(Turn(FileLock::exclusive_for_answer(&self.folder.join("lock"), goes_on)?))
     }
@@ -170,7 +170,7 @@ impl Approvals {
         text.push(b'\n');
         let file = self.file(path);
         private::replace_private(&file, &text)?;
-        // What was approved and is forgotten is asked again; a file that is damaged would be so for ever.
+        // A forgotten approval is asked for again; a damaged file would have it asked for ever.
         private::sync(&file)
     }
 
@@ -182,7 +182,7 @@ impl Approvals {
 
 /// The turn to ask or to write, until it is dropped.
 #[derive(Debug)]
-pub struct Turn(#[allow(dead_code, reason = "held, not read")] FileLock);
+pub(crate) struct Turn(#[allow(dead_code, reason = "held, not read")] FileLock);
 
 /// A path as the file of approvals repeats it. Two paths that look the same here have different files.
 fn shown(path: &Path) -> String {

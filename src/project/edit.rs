@@ -4,11 +4,11 @@ use toml_edit::{DocumentMut, InlineTable, Item, Key, Table, TableLike, Value};
 
 use keyvault_core::name::{EnvName, KeyName};
 
-use super::file::{Entry, Profile, ProjectFile, Section, Source};
+use super::file::{Entry, Profile, ProjectFile, Section, VariableSource};
 
 /// Why an entry was not added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EditError {
+pub(crate) enum EditError {
     /// The variable has an entry already, which says otherwise.
     #[error("{variable} is there already")]
     Taken { variable: EnvName },
@@ -18,7 +18,7 @@ pub enum EditError {
 }
 
 /// The text with an entry for this key; `None` if it stands there already.
-pub fn add(
+pub(crate) fn add(
     text: &str,
     section: &Section,
     variable: &EnvName,
@@ -28,7 +28,7 @@ pub fn add(
     let known = ProjectFile::parse(text.as_bytes()).map_err(|_| EditError::Shape)?;
     let mut there = known.all().filter(|(place, entry)| *place == section && entry.variable == *variable);
     if let Some((_, entry)) = there.next() {
-        let same = entry.source == Source::Key(key.clone())
+        let same = entry.source == VariableSource::Key(key.clone())
             && entry.when_missing.default.is_none()
             && entry.when_missing.optional == optional;
         return if same { Ok(None) } else { Err(EditError::Taken { variable: variable.clone() }) };
@@ -37,7 +37,7 @@ pub fn add(
     let keys = keys_of(document.as_table_mut(), section.as_ref())?;
     keys.insert(variable.as_str(), Item::Value(value_of(key, optional)));
     let text = document.to_string();
-    // What was written must read back as what was meant, whatever shape the file had.
+    // The written text must read back as what was meant, whatever shape the file had.
     let holds = |(place, entry): (&Section, &Entry)| place == section && entry.variable == *variable;
     let read = ProjectFile::parse(text.as_bytes()).map_err(|_| EditError::Shape)?;
     if read.all().any(holds) && read.all().count() == known.all().count() + 1 {
@@ -80,7 +80,7 @@ fn value_of(key: &KeyName, optional: bool) -> Value {
 
 /// The text of a new file with these variables, each the value of a key.
 #[must_use]
-pub fn start(schema: Option<&str>, entries: &[(EnvName, KeyName)]) -> String {
+pub(crate) fn start(schema: Option<&str>, entries: &[(EnvName, KeyName)]) -> String {
     let mut text = schema.map(|schema| format!("#:schema {schema}\n")).unwrap_or_default();
     text.push_str(
         "# The keys this project needs, and their variables. Values belong in each developer's own vault, never here.\n\

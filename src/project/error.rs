@@ -1,4 +1,4 @@
-//! What can be wrong with a project file: in its text, and with the place where it lies.
+//! Faults of a project file: in its text, and in the place where it lies.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ pub struct FileError {
     pub what: What,
 }
 
-/// What is wrong in a file. Names of fields and variables are the file's own words.
+/// A fault in a file. Names of fields and variables are the file's own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     NotUtf8,
@@ -30,31 +30,27 @@ pub enum What {
     /// Something has another type than it must have.
     Type {
         field: String,
-        /// What it must be.
+        /// The types or values that the field takes.
         expected: &'static str,
     },
     /// A variable that a project file may not set.
     Variable {
         variable: String,
-        /// Why not.
         why: Refused,
     },
     /// A profile whose name is none.
     Profile {
         profile: String,
-        /// Why not.
         why: NameError,
     },
     /// A key's name that is none. Not repeated: it may be a value in the wrong place.
     Key {
         variable: EnvName,
-        /// Why not.
         why: NameError,
     },
     /// A template that is none.
     Template {
         variable: EnvName,
-        /// Why not.
         why: TemplateError,
     },
     /// An entry with both a key and a template, or with neither.
@@ -74,7 +70,7 @@ pub enum What {
 
 /// Why a file that was found, or the place for one, is not used.
 #[derive(Debug, thiserror::Error)]
-pub enum PlaceError {
+pub(crate) enum PlaceError {
     /// It is not a regular file: a link, a folder, a pipe, a device.
     #[error("{path:?} is not a regular file")]
     NotRegular { path: PathBuf },
@@ -83,19 +79,10 @@ pub enum PlaceError {
     WrongOwner { path: PathBuf, uid: u32 },
     /// It, or the folder that it lies in, can be written by others.
     #[error("{path:?} is writable by others: {mode:o}")]
-    WritableByOthers {
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    WritableByOthers { path: PathBuf, mode: u32 },
     /// It is longer than a project file may be.
     #[error("{path:?} is too long")]
     TooLong { path: PathBuf },
-    /// The system failed.
     #[error("{path:?}: {source}")]
-    Io {
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
 }

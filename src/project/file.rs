@@ -28,7 +28,7 @@ use super::error::{FileError, What};
 use super::template::{MAX_TEXT, Template};
 
 /// The longest file that is read, in bytes.
-pub const MAX_FILE: usize = 64 << 10;
+pub(crate) const MAX_FILE: usize = 64 << 10;
 
 /// Fields of the file, of a profile, of an entry.
 pub(super) const FIELDS: [&str; 2] = ["keys", "profiles"];
@@ -42,7 +42,7 @@ pub struct ProjectFile {
 }
 
 /// Where an entry stands: under `[keys]`, or under a profile's.
-pub type Section = Option<Profile>;
+pub(crate) type Section = Option<Profile>;
 
 /// A profile's name: a part of a key's name, without `/`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,30 +73,30 @@ impl fmt::Display for Profile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub variable: EnvName,
-    pub source: Source,
-    /// What becomes of it when a key is not to be had.
+    pub source: VariableSource,
+    /// The variable's fate when a key is not to be had.
     pub when_missing: WhenMissing,
-    /// Words for people.
+    /// A note, shown to readers and otherwise ignored.
     pub description: Option<String>,
 }
 
-/// What a variable is made of.
+/// The origin of a variable's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum VariableSource {
     Key(KeyName),
     /// Text with keys' values in it.
     Template(Template),
 }
 
 impl Entry {
-    /// What the vault is asked for.
+    /// The variable as the vault is to compose it.
     #[must_use]
     pub fn composed(&self) -> ComposedVariable {
         let pieces = match &self.source {
-            Source::Key(name) => {
+            VariableSource::Key(name) => {
                 vec![Piece::Value { name: name.clone(), version: None, encoding: Encoding::Raw }]
             }
-            Source::Template(template) => template.pieces().to_vec(),
+            VariableSource::Template(template) => template.pieces().to_vec(),
         };
         ComposedVariable { variable: self.variable.clone(), pieces, when_missing: self.when_missing.clone() }
     }
@@ -104,8 +104,8 @@ impl Entry {
     #[must_use]
     pub fn keys(&self) -> Vec<&KeyName> {
         let pieces = match &self.source {
-            Source::Key(name) => return vec![name],
-            Source::Template(template) => template.pieces(),
+            VariableSource::Key(name) => return vec![name],
+            VariableSource::Template(template) => template.pieces(),
         };
         let named = pieces.iter().filter_map(|piece| match piece {
             Piece::Value { name, .. } => Some(name),
@@ -226,7 +226,7 @@ impl Reader {
     fn entry(&self, variable: EnvName, item: &Item, line: usize) -> Result<Entry, FileError> {
         let key = |text: &str, line: usize| {
             let why = |why| FileError { line, what: What::Key { variable: variable.clone(), why } };
-            KeyName::parse(text).map(Source::Key).map_err(why)
+            KeyName::parse(text).map(VariableSource::Key).map_err(why)
         };
         if let Some(text) = item.as_str() {
             let source = key(text, line)?;
@@ -245,7 +245,7 @@ impl Reader {
                     let text = bounded(&variable, "template", item, line)?;
                     let why =
                         |why| FileError { line, what: What::Template { variable: variable.clone(), why } };
-                    sources.push(Source::Template(Template::parse(text).map_err(why)?));
+                    sources.push(VariableSource::Template(Template::parse(text).map_err(why)?));
                 }
                 "required" => required = Some(boolean(field, item, line)?),
                 "optional" => optional = Some(boolean(field, item, line)?),

@@ -2,8 +2,8 @@
 //!
 //! It lies in a repository and was written by whoever wrote that, so it is a wish and no authority: it holds no values,
 //! it can run nothing, and what it asks for is handed out only once this user has approved it for that path ([`approval`]).
-//! This room reads and writes the file, remembers what was approved, and says how it stands with each variable. It asks
-//! nothing, prints nothing and opens no vault; `vault` resolves what the file wants, all at once.
+//! This module reads and writes the file, remembers what was approved, and says how it stands with each variable. It asks
+//! nothing, prints nothing and opens no vault; `keyvault-exec` resolves what the file asks for, all at once.
 //!
 //! - [`file`]: the text, parsed; [`template`]: text with values in it
 //! - [`place`]: where the file is looked for, and whether it is believed to be this user's
@@ -11,18 +11,19 @@
 //! - [`edit`]: entries that are added, comments kept; [`schema`]: the same grammar for editors
 //! - [`reference`]: `kv://name` in other files; [`tracked`]: whether git keeps a file
 
-pub mod approval;
-pub mod edit;
-pub mod error;
-pub mod file;
-pub mod place;
-pub mod reference;
-pub mod report;
+pub(crate) mod approval;
+pub(crate) mod edit;
+pub(crate) mod error;
+pub(crate) mod file;
+pub(crate) mod place;
+pub(crate) mod reference;
+pub(crate) mod report;
 pub mod schema;
-pub mod template;
-pub mod tracked;
+pub(crate) mod template;
+pub(crate) mod tracked;
 
-pub use approval::{Approvals, Approved, Ask};
-pub use error::{FileError, PlaceError, What};
-pub use file::{Entry, Profile, ProjectFile, Section, Source};
-pub use place::FILE_NAME;
+pub(crate) use approval::Ask;
+pub(crate) use error::{FileError, PlaceError, What};
+pub use file::ProjectFile;
+pub(crate) use file::{Entry, Profile, Section, VariableSource};
+pub(crate) use place::FILE_NAME;

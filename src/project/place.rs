@@ -13,12 +13,12 @@ use keyvault_os::fs::untrusted::{self, Unfit};
 use super::error::PlaceError;
 use super::file::MAX_FILE;
 
-pub const FILE_NAME: &str = ".keyvault.toml";
+pub(crate) const FILE_NAME: &str = ".keyvault.toml";
 
 /// Looks for the file from `folder` upward, which must be an absolute path without links, as the kernel gives the working
 /// directory. A path that is given back may still lead to something that is no file.
 #[must_use]
-pub fn find(folder: &Path, home: Option<&Path>) -> Option<PathBuf> {
+pub(crate) fn find(folder: &Path, home: Option<&Path>) -> Option<PathBuf> {
     let home = home.and_then(|home| home.canonicalize().ok());
     for part in folder.ancestors() {
         let file = part.join(FILE_NAME);
@@ -34,7 +34,7 @@ pub fn find(folder: &Path, home: Option<&Path>) -> Option<PathBuf> {
 }
 
 /// The file's bytes, if nobody else could have written them.
-pub fn read(path: &Path) -> Result<Vec<u8>, PlaceError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, PlaceError> {
     untrusted::read_own(path, MAX_FILE).map_err(|unfit| fault(path, unfit))
 }
 

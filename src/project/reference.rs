@@ -12,11 +12,11 @@ const VERSION: &str = "?version=";
 
 /// Why a reference is none. What was written is not repeated: it may be a value in the wrong place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ReferenceError {
+pub(crate) enum ReferenceError {
     /// The name is none.
     #[error("the name after kv:// {0}")]
     Name(NameError),
-    /// What stands behind the name is not `?version=` and a number from 1.
+    /// The text behind the name is not `?version=` and a number from 1.
     #[error("only ?version= and a number may follow the name")]
     Version,
     /// The reference is not the whole value.
@@ -28,7 +28,7 @@ pub enum ReferenceError {
 }
 
 /// A variable's value as a reference; `None` if it is just a value.
-pub fn whole(value: &str) -> Result<Option<Piece>, ReferenceError> {
+pub(crate) fn whole(value: &str) -> Result<Option<Piece>, ReferenceError> {
     match value.strip_prefix(SCHEME) {
         Some(reference) => exact(reference).map(Some),
         None if first(value).is_some() => Err(ReferenceError::NotWhole),
@@ -37,7 +37,7 @@ pub fn whole(value: &str) -> Result<Option<Piece>, ReferenceError> {
 }
 
 /// A text's pieces, or the line, from 1, on which a reference is none.
-pub fn pieces(text: &str) -> Result<Vec<Piece>, (usize, ReferenceError)> {
+pub(crate) fn pieces(text: &str) -> Result<Vec<Piece>, (usize, ReferenceError)> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(at) = first(rest) {

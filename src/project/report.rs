@@ -10,7 +10,7 @@ use super::file::{Entry, Section};
 
 /// A variable, and how it stands with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub(crate) struct Line {
     pub variable: EnvName,
     pub section: Section,
     /// The keys that it is made of.
@@ -22,7 +22,7 @@ pub struct Line {
 
 /// How it stands with a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub(crate) enum Standing {
     Ready,
     /// It gets the text that stands in for its key.
     Default,
@@ -36,7 +36,7 @@ pub enum Standing {
 
 impl Standing {
     #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Ready => "ready",
             Self::Default => "default",
@@ -49,7 +49,11 @@ impl Standing {
 
 /// The report: for every entry what the vault said of it, unless it was not approved.
 #[must_use]
-pub fn lines(entries: &[(Section, &Entry)], new: &BTreeSet<Ask>, states: &[(EnvName, State)]) -> Vec<Line> {
+pub(crate) fn lines(
+    entries: &[(Section, &Entry)],
+    new: &BTreeSet<Ask>,
+    states: &[(EnvName, State)],
+) -> Vec<Line> {
     let standing = |section: &Section, entry: &Entry| {
         if new.contains(&Ask::of(section, entry)) {
             return Standing::NotApproved;

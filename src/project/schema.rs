@@ -10,7 +10,7 @@ use keyvault_core::name::{MAX_NAME, RUNS_CODE, RUNS_CODE_PREFIXES, refused};
 
 use super::template::MAX_TEXT;
 
-/// What the schema is called beside a project file.
+/// The schema's name beside a project file.
 pub const FILE_NAME: &str = ".keyvault.schema.json";
 
 /// A part of a key's name.

@@ -12,7 +12,7 @@ use keyvault_core::name::{KeyName, NameError};
 use keyvault_exec::release::{Encoding, Piece};
 
 /// The longest template or default, in bytes: what is asked for is shown whole.
-pub const MAX_TEXT: usize = 1024;
+pub(crate) const MAX_TEXT: usize = 1024;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
@@ -35,7 +35,7 @@ pub enum TemplateError {
         /// The place, in characters from 1.
         at: usize,
     },
-    /// What stands between braces is no key's name.
+    /// The text between braces is no key's name.
     #[error("the name between braces at character {at} {why}")]
     Name {
         /// The place of the brace, in characters from 1.
@@ -43,7 +43,7 @@ pub enum TemplateError {
         /// Why not.
         why: NameError,
     },
-    /// What stands behind `|` is not `url`.
+    /// The text behind `|` is not `url`.
     #[error("only url may follow the | at character {at}")]
     Encoding {
         /// The place of the brace, in characters from 1.

@@ -20,7 +20,7 @@ const MAX_POINTER: usize = 4096;
 const MODES: [u32; 5] = [0o040_000, 0o100_644, 0o100_755, 0o120_000, 0o160_000];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tracked {
+pub(crate) enum Tracked {
     /// No repository, or one that does not list it.
     No,
     Yes,
@@ -30,7 +30,7 @@ pub enum Tracked {
 
 /// Whether the repository around `folder`, a path without links, keeps a file of that name in it.
 #[must_use]
-pub fn tracked(folder: &Path, name: &std::ffi::OsStr) -> Tracked {
+pub(crate) fn tracked(folder: &Path, name: &std::ffi::OsStr) -> Tracked {
     let root = folder.ancestors().find(|part| std::fs::symlink_metadata(part.join(".git")).is_ok());
     let Some(root) = root else { return Tracked::No };
     let file = folder.join(name);

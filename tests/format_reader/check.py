@@ -89,7 +89,7 @@ class _Check:
         self.attempt("audit", self.vault.log)
 
     def slots(self):
-        _, passed_over = self.vault.ways()
+        _, passed_over = self.vault.slots()
         for number, failure in passed_over.items():
             self.found.append((f"slot {number}", failure))
 
@@ -97,10 +97,10 @@ class _Check:
         """Keys, their places, and the values of their versions."""
         self.known, self.opened, self.version_rows = [], {}, set()
         for at, revision, sealed in self.rows["item"]:
-            row = f"item {at.hex()}"
+            row = f"key {at.hex()}"
             try:
                 item = Item(self.keys.open("metadata", "item", sealed, "item", at, revision=revision))
-                row = f"item {item.name}"
+                row = f"key {item.name}"
                 self.opened[at] = item
             except (NotSealed, Malformed, Newer):
                 pass
@@ -109,7 +109,7 @@ class _Check:
                 continue
             self.known.append((at, item))
             if tree.tag(self.keys, tree.KEY, item.name.encode()) != at:
-                self.find(row, "item-place")
+                self.find(row, "key-place")
             for version in item.versions:
                 if version.digest is not None:
                     self.version_rows.add((item.id, version.number))

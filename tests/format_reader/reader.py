@@ -78,8 +78,8 @@ def owner(vector, path):
         verb, _, name = vector["step"].partition(" ")
         if verb == "check":
             raise finding(vector, found)
-        if verb == "ways":
-            raise finding(vector, [(f"slot {number}", failure) for number, failure in vault.ways()[1].items()])
+        if verb == "slots":
+            raise finding(vector, [(f"slot {number}", failure) for number, failure in vault.slots()[1].items()])
         step = getattr(vault, verb)
         try:
             take(vector["step"], lambda: step(name) if name else step())
@@ -108,9 +108,9 @@ def everything(vault, now):
     for scope in scope_rows:
         members = take(f"scope {scope.name}", lambda: vault.scope(scope.name))
         scopes[scope.name] = sorted(item.name for item, _ in members)
-    known, passed_over = take("ways", vault.ways)
+    known, passed_over = take("slots", vault.slots)
     for number, failure in passed_over.items():
-        raise Stopped("ways", failure, f"slot {number}")
+        raise Stopped("slots", failure, f"slot {number}")
     events = take("log", vault.log)
     take("tokens", vault.tokens)
     for row, failure in take("check", lambda: check(vault)):

@@ -129,8 +129,8 @@ class Vault:
 
     def item_at(self, at):
         row = self.file.first("item", "tag = ?", at)
-        plain = self._sealed_row(KEY, "item", "item", at, row and (row[1], row[2], at))
-        return None if plain is None else structure(lambda: Item(plain), "item-malformed", "row-newer")
+        plain = self._sealed_row(KEY, "key", "item", at, row and (row[1], row[2], at))
+        return None if plain is None else structure(lambda: Item(plain), "key-malformed", "row-newer")
 
     def read(self, name):
         """A key with the values of its versions by number; None if it is proved that there is none."""
@@ -189,7 +189,7 @@ class Vault:
         if not others.items() <= leaves.items():
             raise Damaged("row-forged")
         if set(leaves) != {*tags, *others}:
-            raise Damaged("item-missing")
+            raise Damaged("key-missing")
         return sorted(items, key=lambda item: item.name.encode())
 
     def scope_at(self, at):
@@ -217,7 +217,7 @@ class Vault:
         for member in members:
             item = self.item_at(member)
             if item is None:
-                raise Damaged("tree-item")
+                raise Damaged("tree-key")
             if name not in item.scopes:
                 raise Damaged("scope-members")
             found.append((item, self.values(item)))
@@ -235,7 +235,7 @@ class Vault:
         scopes = [self.scope_at(row[0]) for row in self.file.select("scope", "TRUE ORDER BY tag")]
         return keys, scopes
 
-    def ways(self):
+    def slots(self):
         """Slots that the tree knows by number and kind, and the failures of the others by number."""
         known, passed_over = {}, {}
         there = {number: (header, row) for number, header, row in slots.usable(self.slot_rows())}

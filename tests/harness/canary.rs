@@ -1,4 +1,4 @@
-//! A value that is easy to recognise, in pieces that are looked for.
+//! A value that is easy to recognize, in pieces that are looked for.
 
 use std::collections::HashSet;
 

@@ -15,7 +15,7 @@ use super::{World, wait_until};
 const NAME: &str = "org.freedesktop.secrets";
 const SERVICE: &str = "org.freedesktop.Secret.Service";
 
-/// What the keyring of every test is unlocked with.
+/// Unlocks the keyring of every test.
 const PASSWORD: &[u8] = b"of the desktop";
 
 /// A message bus that ends with the test.
@@ -122,7 +122,7 @@ impl Bus {
         kill(self.keyring.as_ref().unwrap(), signal);
     }
 
-    /// The same for the bus.
+    /// Sends a signal to the bus.
     pub fn signal_bus(&self, signal: &str) {
         kill(&self.daemon, signal);
     }
@@ -151,7 +151,7 @@ impl Bus {
             text().contains("Begin")
         });
         act();
-        // What was sent before it was heard before it. The monitor writes in blocks unless there is more to write.
+        // Messages come in the order in which they were sent. The monitor writes in blocks unless there is more to write.
         wait_until("the end of what was heard", || {
             self.mark(MARK);
             text().contains(MARK)

@@ -66,7 +66,7 @@ pub struct World {
     environment: Vec<(String, String)>,
 }
 
-/// What a command did.
+/// A command that has ended, with its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
     /// Exit code; 128 + n for a signal.
@@ -311,7 +311,7 @@ impl Drop for World {
     }
 }
 
-/// What started the tests may ignore some signals, as a job in the background ignores INT and QUIT; children would too.
+/// The caller of the tests may ignore some signals, as a job in the background ignores INT and QUIT; children would too.
 #[allow(unsafe_code, reason = "signal(2) between fork and exec, where nothing else can set a disposition")]
 fn with_default_signals(command: &mut Command) {
     // SAFETY: signal(2) may be called there, and SIG_DFL is no code of ours.
@@ -416,7 +416,7 @@ pub fn text(written: &str) -> String {
     lines.split('\n').map(|line| line.get(shared..).unwrap_or("").to_owned() + "\n").collect()
 }
 
-/// What a command reports whose key the vault does not have.
+/// The report of a command whose key the vault does not have.
 pub fn no_key(name: &str) -> String {
     format!("error: No key named `{name}`.\n       Run `keyvault list` to see all keys.\n")
 }
@@ -447,11 +447,16 @@ impl Clock for StoppedClock {
 }
 
 /// Looks until something is found, or [`PATIENCE`] is over.
-pub fn poll<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn poll<T>(look: impl FnMut() -> Option<T>) -> Option<T> {
+    poll_within(PATIENCE, look)
+}
+
+/// Looks until something is found, or the limit is over.
+pub fn poll_within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let begun = Instant::now();
     loop {
         let found = look();
-        if found.is_some() || begun.elapsed() > PATIENCE {
+        if found.is_some() || begun.elapsed() > limit {
             return found;
         }
         std::thread::sleep(PAUSE);

@@ -14,12 +14,12 @@ pub fn binary() -> Vec<u8> {
 
 /// A world with `bin` (scope s, see [`binary`]), `a` and `b` (scope s, their names are their values) and `lines`; its
 /// runtime folder is a tmpfs of its own, so that other tests' runs do not sweep it.
-pub struct Place {
+pub struct RuntimeFolder {
     pub world: World,
     pub runtime: tempfile::TempDir,
 }
 
-impl Place {
+impl RuntimeFolder {
     pub fn new() -> Self {
         let runtime = tempfile::Builder::new().prefix("keyvault-test-").tempdir_in("/dev/shm").unwrap();
         let mut world = World::new();
@@ -32,7 +32,7 @@ impl Place {
         Self { world, runtime }
     }
 
-    /// What lies in the folder of all runs.
+    /// The entries of the folder of all runs.
     pub fn left(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.runtime.path().join("keyvault"));
         entries.map_or_else(|_| Vec::new(), |all| all.map(|entry| entry.unwrap().path()).collect())

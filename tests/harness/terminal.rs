@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use super::{KEYVAULT, World, poll};
+use super::{KEYVAULT, PATIENCE, World, poll, poll_within};
 
 /// A program on a terminal; it ends with this.
 pub struct Terminal<'w> {
@@ -64,7 +65,7 @@ impl<'w> Terminal<'w> {
         assert!(self.tmux().args(["send-keys", key]).status().unwrap().success());
     }
 
-    /// What stands on the screen; with `escapes`, colours too.
+    /// The screen's text; with `escapes`, with colors too.
     fn captured(&self, escapes: bool) -> String {
         let mut capture = self.tmux();
         capture.args(["capture-pane", "-p", "-J"]);
@@ -74,13 +75,13 @@ impl<'w> Terminal<'w> {
         String::from_utf8_lossy(&capture.output().unwrap().stdout).trim_end().to_owned()
     }
 
-    /// What stands on the screen.
+    /// The screen's text.
     pub fn screen(&self) -> String {
         self.captured(false)
     }
 
-    /// What stands on the screen, with its colours as escape codes.
-    pub fn coloured(&self) -> String {
+    /// The screen's text, with its colors as escape codes.
+    pub fn colored(&self) -> String {
         self.captured(true)
     }
 
@@ -124,8 +125,13 @@ impl<'w> Terminal<'w> {
 
     /// Waits for the end of the line that was run, and gives what stood on the screen and the exit code.
     pub fn ended(&self) -> (String, i32) {
-        self.wait_for("[ended ");
-        let screen = self.screen();
+        self.ended_within(PATIENCE)
+    }
+
+    /// [`Terminal::ended`] for a line that takes longer than others may.
+    pub fn ended_within(&self, limit: Duration) -> (String, i32) {
+        let ended = || Some(self.screen()).filter(|screen| screen.contains("[ended "));
+        let Some(screen) = poll_within(limit, ended) else { panic!("it never ended:\n{}", self.screen()) };
         let (shown, rest) = screen.split_once("[ended ").unwrap();
         (shown.to_owned(), rest.split(']').next().unwrap().parse().unwrap())
     }

@@ -45,7 +45,7 @@ fn stdin_is_taken_byte_for_byte_but_for_one_final_newline() {
     assert_eq!(world.run(&["show", "c", "--reveal"]).ok().bytes, b"\x00\xff\r\n");
 }
 
-/// What was to write it had failed, and the key was there, with nothing in it.
+/// The program that was to write the value had failed, and the key was there, with nothing in it.
 #[test]
 fn an_empty_pipe_makes_no_key() {
     let world = World::own();

@@ -1,4 +1,4 @@
-//! Cases 60 and 61 of the fault catalogue: a project file does nothing before it was approved, and then not everything.
+//! Cases 60 and 61 of the fault catalog: a project file does nothing before it was approved, and then not everything.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -42,7 +42,7 @@ fn case_61_nothing_is_unlocked_recorded_or_run_before_it_was_approved() {
     run_in(&world, &folder, &["exec", "--json", "--", "touch", "ran"]).fails_with(125, r#"
             {"error":{"hint":"Nothing was released. Review and approve it: keyvault project approve","kind":"not_approved","message":"~/shop/.keyvault.toml asks for keys that are not approved:\n  A <- a\n  URL <- \"http://evil/{b}\", or \"\\u{202e}\" if it is missing"}}
         "#);
-    // Nor does check look up what was not approved: who reads its output in CI would learn which keys there are.
+    // Nor does check look up what was not approved: a reader of its output in CI would learn which keys there are.
     run_in(&world, &folder, &["project", "check"]).is(6, "
             VARIABLE  KEYS  STATUS        ABOUT
             A         a     NOT APPROVED

@@ -117,7 +117,7 @@ fn a_verified_backup_is_remembered_and_doctor_shows_its_age() {
     // One that does not hold is none.
     tamper(&world, "UPDATE version_value SET sealed = randomblob(120)");
     world.run(&["vault", "backup", "--verify", "damaged.db"]).fails_with(5, "
-            warning: item a version 1: version 1 of a key does not match the tree
+            warning: key a version 1: version 1 of a key does not match the tree
             error: The vault is copied to damaged.db, but it is damaged.
                    Keep the older backups: a restore of this one drops the damaged rows. `keyvault vault check` shows them;
                    `keyvault vault rekey` keeps everything else.

@@ -1,4 +1,4 @@
-//! Case 26 of the fault catalogue: a clock that jumps changes no order and wipes nothing early.
+//! Case 26 of the fault catalog: a clock that jumps changes no order and wipes nothing early.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;

@@ -100,7 +100,7 @@ fn without_a_vault_or_with_a_damaged_one_completion_says_nothing_of_it() {
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
 }
 
-/// What `keyvault completions` and `keyvault man` print stands in the repository, for those who package it.
+/// The output of `keyvault completions` and `keyvault man` is in the repository, for packagers.
 /// `KEYVAULT_WRITE=1 cargo test --test it completion::committed` writes it anew. The scripts for bash and zsh are written
 /// there by hand and built into the program.
 #[test]

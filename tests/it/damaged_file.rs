@@ -1,4 +1,4 @@
-//! Cases 7 and 74 of the fault catalogue: a file whose schema, numbers or head somebody without a key altered.
+//! Cases 7 and 74 of the fault catalog: a file whose schema, numbers or head somebody without a key altered.
 //!
 //! Daily work refuses it, and names the object and a remedy. A backup, a rekey, a recovery, and a restore in either
 //! direction go through, and say what they left out. `tests/slow` runs this file with all of its tables, `tests/it` with a
@@ -90,7 +90,7 @@ const RECOVER: [&str; 9] = [
     "--drop-damaged",
 ];
 
-/// What is altered, by which statements, and what every command calls it.
+/// An alteration, the statements that make it, and the word that every command has for it.
 const ALTERED: [(&str, &str, &str); 16] = [
     ("statistics", "ANALYZE", "table sqlite_stat1"),
     ("an index", "CREATE INDEX zz ON item (revision)", "index zz"),
@@ -362,7 +362,7 @@ fn a_session_is_not_asked_to_be_opened_for_a_vault_whose_id_is_altered() {
     assert!(said.contains("id or epoch is altered") && said.contains("vault rekey"), "{said}");
 }
 
-/// What this machine saw is the second witness where the passphrase was changed since the backup.
+/// This machine's pin is the second witness where the passphrase was changed since the backup.
 #[test]
 fn a_vault_whose_id_is_altered_and_whose_passphrase_is_another_is_replaced_by_its_backup() {
     let mut bench = Bench::new();

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Stdio};
 use pretty_assertions::assert_eq;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use crate::harness::runtime::{NOTHING, Place, binary, runs};
+use crate::harness::runtime::{NOTHING, RuntimeFolder, binary, runs};
 use crate::harness::{KEYVAULT, World, wait_until};
 
 /// A command under `exec` whose lines are read as they come.
@@ -18,7 +18,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(place: &Place, arguments: &[&str], script: &str) -> Self {
+    fn start(place: &RuntimeFolder, arguments: &[&str], script: &str) -> Self {
         let mut command = place.world.command(KEYVAULT);
         command.arg("exec").args(arguments).args(["--", "sh", "-c", script]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -60,7 +60,7 @@ fn with_runtime() -> (World, tempfile::TempDir) {
 
 #[test]
 fn case_50_a_value_on_a_descriptor_is_exact_and_can_be_read_again() {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     assert!(place.exec(&["--fd", "3=bin"], "cat <&3").ok().bytes == binary());
     assert!(place.exec(&["--fd", "9=bin"], "cat /dev/fd/9 >/dev/null; cat /dev/fd/9").ok().bytes == binary());
     let ran = place.exec(&["--fd", "3=lines", "--fd", "4=a"], "cat <&3; cat <&4; cat <&3; wc -c </dev/fd/3");
@@ -69,7 +69,7 @@ fn case_50_a_value_on_a_descriptor_is_exact_and_can_be_read_again() {
 
 #[test]
 fn case_50_a_value_on_standard_input_is_exact_whatever_the_caller_had_there() {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     let arguments = ["exec", "--stdin", "bin", "--", "cat"];
     assert!(place.world.run_with_input(&arguments, "the caller's").ok().bytes == binary());
     assert!(place.world.sh(&format!("'{KEYVAULT}' exec --stdin bin -- cat <&-")).ok().bytes == binary());
@@ -78,7 +78,7 @@ fn case_50_a_value_on_standard_input_is_exact_whatever_the_caller_had_there() {
 
 #[test]
 fn case_57_a_command_finds_the_descriptors_that_were_named_and_nothing_of_ours() {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     let listed = "for fd in $(seq 0 300); do [ -e /proc/$$/fd/$fd ] && echo $fd; done; true";
     // Through a shell: what started the tests may have passed descriptors on.
     for (arguments, more) in [
@@ -102,7 +102,7 @@ fn case_57_a_command_finds_the_descriptors_that_were_named_and_nothing_of_ours()
 
 #[test]
 fn a_descriptor_that_cannot_be_had_is_refused_by_its_number_before_anything_is_released() {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     let before = place.log();
     let ran = place.world.sh(&format!("'{KEYVAULT}' exec --fd 3=a -- true 3</dev/null"));
     ran.fails_with(
@@ -147,7 +147,7 @@ fn a_descriptor_that_cannot_be_had_is_refused_by_its_number_before_anything_is_r
 
 #[test]
 fn a_delivered_key_is_a_variable_only_if_it_is_named_as_one() {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     let show = "echo \"${A-none} ${B-none} ${X-none}\"";
     for (arguments, expected) in [
         (&["--scope", "s", "--fd", "3=a", "--fd", "4=bin"][..], "none b none\n"),
@@ -166,7 +166,7 @@ fn a_delivered_key_is_a_variable_only_if_it_is_named_as_one() {
 
 #[test]
 fn one_event_says_which_keys_and_how_each_was_delivered() {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     let arguments = ["--only", "a", "--fd", "3=bin", "--stdin", "b", "--file", "F=lines"];
     place.exec(&arguments, "true").ok();
     let event = place.log();
@@ -177,7 +177,7 @@ fn one_event_says_which_keys_and_how_each_was_delivered() {
 
 #[test]
 fn everything_that_is_wrong_is_said_at_once_and_leaves_nothing_behind() {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     place.world.run_with_input(&["add", "e"], "e").ok();
     place.world.run(&["edit", "e", "--expires", "2020-01-01"]).ok();
     let before = place.log();
@@ -237,7 +237,7 @@ fn everything_that_is_wrong_is_said_at_once_and_leaves_nothing_behind() {
 
 #[test]
 fn a_dry_run_says_where_each_key_would_go() {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     let arguments = ["--scope", "s", "--file", "F=lines", "--fd", "3=bin", "--stdin", "b", "--dry-run"];
     let ran = place.exec(&arguments, "true").ok();
     assert_eq!(ran.out, "A <- a\nfile in F <- lines\ndescriptor 3 <- bin\nstandard input <- b\n");
@@ -265,7 +265,7 @@ fn a_dry_run_says_where_each_key_would_go() {
 
 #[test]
 fn a_file_is_exact_private_in_memory_and_gone_when_the_command_ends() {
-    let mut place = Place::new();
+    let mut place = RuntimeFolder::new();
     place.world.set("KEY", "inherited");
     let ran = place.exec(
         &["--file", "KEY=bin"],
@@ -292,7 +292,7 @@ fn a_file_is_exact_private_in_memory_and_gone_when_the_command_ends() {
 
 #[test]
 fn a_file_is_gone_whatever_ends_the_command_or_us() {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     for code in [0, 1, 42, 255] {
         assert_eq!(place.exec(&["--file", "F=a"], &format!("exit {code}")).code, code);
     }
@@ -339,7 +339,7 @@ fn a_file_is_gone_whatever_ends_the_command_or_us() {
 
 #[test]
 fn a_file_that_a_killed_run_left_is_gone_with_the_next_command_and_the_child_lives_on() {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     let script = "exec 9<\"$F\"; echo \"$$ $F\"; read line; cat <&9; [ -e \"$F\" ] || echo gone";
     let mut command = place.world.command(KEYVAULT);
     command.args(["exec", "--file", "F=a", "--", "sh", "-c", script]);
@@ -369,10 +369,10 @@ fn a_file_that_a_killed_run_left_is_gone_with_the_next_command_and_the_child_liv
     assert_eq!(rest, "agone\n", "and what it had opened stays readable");
 }
 
-/// What the command leaves running goes on being masked, by a process that must not keep the folder.
+/// Processes that the command leaves running go on being masked, by a process that must not keep the folder.
 #[test]
 fn what_a_killed_run_left_is_gone_although_something_goes_on_writing() {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     let script = "sleep 300 & echo \"$! $$ $F\"; trap 'exit 3' TERM; while :; do sleep 0.02; done";
     let arguments = ["--mask", "--watch", "--only", "a", "--file", "F=b"];
     let mut running = Running::start(&place, &arguments, script);
@@ -393,7 +393,7 @@ fn what_a_killed_run_left_is_gone_although_something_goes_on_writing() {
 
 #[test]
 fn a_run_folder_with_the_number_of_a_living_process_is_removed_all_the_same() {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     place.exec(&["--file", "F=a"], "true").ok();
     let left = place.runtime.path().join("keyvault").join(format!("run-{}-0", std::process::id()));
     std::fs::create_dir(&left).unwrap();
@@ -404,7 +404,7 @@ fn a_run_folder_with_the_number_of_a_living_process_is_removed_all_the_same() {
 
 #[test]
 fn what_was_delivered_is_masked_wherever_it_came_from() {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     for name in ["first", "second", "third", "fourth"] {
         place.world.run_with_input(&["add", name], format!("{name}-secret")).ok();
     }
@@ -434,9 +434,9 @@ fn what_was_delivered_is_masked_wherever_it_came_from() {
 
 // ── docker's env-file ────────────────────────────────────────────────────────────────────────────────────────────────
 
-/// What docker makes of an env-file, by its documentation: a line each; blank ones and those that begin with # are
-/// nothing; white space before the name goes; everything behind the first = is the value. Lines end in \n, before which
-/// one \r goes; they are UTF-8, and shorter than 64 KiB.
+/// Reads an env-file as docker documents it: a line each; blank ones and those that begin with # are nothing; white space
+/// before the name goes; everything behind the first = is the value. Lines end in \n, before which one \r goes; they are
+/// UTF-8, and shorter than 64 KiB.
 fn as_docker_reads(file: &[u8]) -> Vec<(String, String)> {
     let text = std::str::from_utf8(file).expect("docker refuses what is not UTF-8");
     let mut read = Vec::new();
@@ -455,7 +455,7 @@ fn as_docker_reads(file: &[u8]) -> Vec<(String, String)> {
 
 #[test]
 fn docker_reads_every_value_as_it_is_and_has_none_in_its_own_environment() {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     let values = [
         ("q1", "'single'".to_owned()),
         ("q2", "\"double\" \\n \\".to_owned()),
@@ -484,7 +484,7 @@ fn docker_reads_every_value_as_it_is_and_has_none_in_its_own_environment() {
 
 #[test]
 fn case_47_what_docker_would_misread_is_refused_by_the_keys_names() {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     for (name, value) in [
         ("newline", b"a\nINJECTED=1".to_vec()),
         ("return", b"a\r".to_vec()),
@@ -519,7 +519,7 @@ fn case_47_what_docker_would_misread_is_refused_by_the_keys_names() {
 
 #[test]
 fn an_env_file_lives_as_long_as_the_command() {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     let mut running = Running::start(
         &place,
         &["--only", "a", "--docker-env", "E"],

@@ -1,4 +1,4 @@
-//! Cases 14–16, 18 and 27 of the fault catalogue: full, failing and read-only file systems, and syncs that fail.
+//! Cases 14–16, 18 and 27 of the fault catalog: full, failing and read-only file systems, and syncs that fail.
 
 use crate::harness::vault_file::filled;
 use crate::harness::{KEYVAULT, Ran, World, finish};

@@ -1,4 +1,4 @@
-//! What a terminal shows: width, colour, line breaks, and no escape code of anybody else's.
+//! A terminal's view: width, color, line breaks, and no escape code of anybody else's.
 
 use pretty_assertions::assert_eq;
 

@@ -115,7 +115,7 @@ fn case_19_synced_folders_and_conflict_copies_are_found() {
     let of = |name: &str| checks.iter().find(|check| check["check"] == name).unwrap().clone();
     assert!(of("synced folder")["what"].as_str().unwrap().starts_with("Dropbox syncs"));
     assert!(of("conflicts")["what"].as_str().unwrap().contains("conflicted copy"));
-    // What it says is a command.
+    // The remedy is a command.
     let remedy = of("conflicts")["remedy"].as_str().unwrap().to_owned();
     let command = remedy.strip_prefix("Compare: ").and_then(|rest| rest.split(". Take").next()).unwrap();
     world.sh(&format!("export KEYVAULT_VAULT='{}'; {command}", vault.display())).ok();
@@ -167,7 +167,7 @@ fn a_locked_vault_says_what_was_not_looked_at_and_a_session_a_keyring_or_a_crede
     world.run(&["doctor"]).ok();
 }
 
-/// What is done through the library so many days from now.
+/// Acts through the library so many days from now.
 fn days_from_now(world: &World, days: i64, act: impl FnOnce(&mut Vault, &Access, &VaultWorld<'_>)) {
     let clock = StoppedClock(world.clock().now().plus_millis(days * 86_400_000));
     let pins = Pins::in_folder(world.pins());

@@ -1,5 +1,5 @@
-//! What a rekey, a recovery, or a restore cannot carry over is shown by name before anything changes. Where nobody is
-//! asked, `--drop-damaged` has to accept it.
+//! Rows that a rekey, a recovery, or a restore cannot carry over are shown by name before anything changes. Where nobody
+//! is asked, `--drop-damaged` has to accept it.
 
 use pretty_assertions::assert_eq;
 

@@ -1,4 +1,4 @@
-//! What is said to somebody who calls a command wrongly: the last part of `tests/errors.txt`, to be read line by line.
+//! Usage errors: the last part of `tests/errors.txt`, to be read line by line.
 //!
 //! `KEYVAULT_WRITE=1 cargo test --test it errors::` writes it anew.
 
@@ -36,7 +36,7 @@ const LINES: &[&str] = &[
     "generate new --expires tomorrow",
     "generate new --expires 2020-01-01",
     "generate new --scope a,b",
-    "generate new --tag colour",
+    "generate new --tag color",
     "generate new --env LD_PRELOAD",
     "generate new --env KEYVAULT_X",
     "generate a",

@@ -1,4 +1,4 @@
-//! Cases 44–46 and 50 of the fault catalogue: values at their edges come out byte for byte, or not at all.
+//! Cases 44–46 and 50 of the fault catalog: values at their edges come out byte for byte, or not at all.
 
 use pretty_assertions::assert_eq;
 

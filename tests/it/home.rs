@@ -1,4 +1,4 @@
-//! Case 17 of the fault catalogue: no HOME, and a user whom the system does not know.
+//! Case 17 of the fault catalog: no HOME, and a user whom the system does not know.
 
 use crate::harness::vault_file::filled;
 

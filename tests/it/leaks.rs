@@ -1,4 +1,4 @@
-//! A value that is easy to recognise goes through every command. Afterwards nothing but what was asked for may hold
+//! A value that is easy to recognize goes through every command. Afterwards nothing but what was asked for may hold
 //! it, whole or any eight bytes of it: streams, files, and the memory of the process at its end.
 //!
 //! The memory is read while strace holds the process at the entry of `exit_group`, when everything that is ever

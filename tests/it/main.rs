@@ -1,4 +1,4 @@
-//! What is tested through the real binary, quickly, by a user without rights and with what every system has.
+//! Tests of the real binary that are quick and need neither rights nor more than every system has.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Mappings are `VAR=NAME`, or `N=NAME`: what the command sees, and the key. Who swaps them reads what was meant.
+//! Mappings are `VAR=NAME`, or `N=NAME`: what the command sees, and the key. An error about swapped sides shows the right order.
 
 use pretty_assertions::assert_eq;
 
@@ -54,7 +54,7 @@ fn swapped_sides_that_cannot_be_meant_are_shown_in_the_right_order() {
         );
         assert_eq!((ran.code, ran.err), (code, said), "{arguments:?}");
     }
-    // What may be a secret is not repeated.
+    // A text that may be a secret is not repeated.
     world.run(&["exec", "--as", "4eC39HqLyjWDarjtT1zdp7dc=STRIPE_KEY", "--", "true"]).fails_with(125, "
             error: The value of `--as` is not a valid variable (letters, digits, _ . -; the first is a letter or _).
                    See its usage with `keyvault exec --help`.
@@ -63,7 +63,7 @@ fn swapped_sides_that_cannot_be_meant_are_shown_in_the_right_order() {
 
 /// `stripe` and `STRIPE` could each be either; the vault tells which one is a key.
 #[test]
-fn swapped_sides_that_could_be_meant_are_recognised_by_the_keys_that_there_are() {
+fn swapped_sides_that_could_be_meant_are_recognized_by_the_keys_that_there_are() {
     let world = world();
     for (option, corrected) in [("--as", "--as STRIPE=stripe"), ("--file", "--file STRIPE=stripe")] {
         let ran = world.run(&["exec", option, "stripe=STRIPE", "--", "true"]);
@@ -89,7 +89,7 @@ fn swapped_sides_that_could_be_meant_are_recognised_by_the_keys_that_there_are()
     );
 }
 
-/// What people typed before: the name, and then the variable.
+/// The former order: the name, and then the variable.
 #[test]
 fn a_mapping_without_its_other_side_gets_an_example() {
     let world = world();

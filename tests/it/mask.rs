@@ -34,7 +34,7 @@ fn with_runtime() -> (World, tempfile::TempDir) {
     (world, runtime)
 }
 
-/// What `echo "$KEY" | base64` prints: the newline takes the place of the padding, in lines of 76.
+/// `echo "$KEY" | base64` prints the newline in the place of the padding, in lines of 76.
 #[test]
 fn case_51_base64_of_a_long_value_and_a_newline_shows_no_end_of_it() {
     let world = World::own();
@@ -52,7 +52,7 @@ fn case_51_base64_of_a_long_value_and_a_newline_shows_no_end_of_it() {
     let ran =
         masked(&world, &flags, &["sh", "-c", "for n in $(seq 55 120); do eval echo \\$K$n | base64; done"]);
     for line in ran.ok().out.lines() {
-        // What the newline and the value's last bytes make together.
+        // Only the characters that the newline and the value's last bytes make together.
         assert!(line.replace("[masked]", "").len() <= 4, "{line}");
     }
 }

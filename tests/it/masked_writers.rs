@@ -1,5 +1,5 @@
-//! What writers that a machine has make of a value is masked, whichever characters they escape. The rules of those that
-//! a machine seldom has are in `crates/exec/src/mask/tests.rs`.
+//! The output of writers that every machine has is masked, whichever characters they escape. The rules of those that a
+//! machine seldom has are in `crates/exec/src/mask/tests.rs`.
 
 use pretty_assertions::assert_eq;
 

@@ -1,4 +1,4 @@
-//! Case 43 of the fault catalogue: names outside the grammar, and variables that run code.
+//! Case 43 of the fault catalog: names outside the grammar, and variables that run code.
 
 use pretty_assertions::assert_eq;
 

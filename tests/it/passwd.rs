@@ -43,7 +43,7 @@ fn passwd_changes_the_one_slot_and_says_what_it_does_not_do() {
     assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, value);
     world.run(&["vault", "check"]).ok();
     assert_eq!(kinds(&world), ["passphrase", "recovery code"]);
-    // What it says of old copies is true.
+    // The warning about old copies is true.
     std::fs::write(world.home().join("old.db"), old).unwrap();
     std::fs::set_permissions(world.home().join("old.db"), std::fs::Permissions::from_mode(0o600)).unwrap();
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);

@@ -41,7 +41,7 @@ fn only_narrows_the_file_and_scope_and_all_ignore_it() {
     let with = |choice: &[&str]| run_in(&world, &folder, &[&["exec"], choice, &SHOW[1..]].concat());
     assert_eq!(with(&["--only", "b"]).ok().out, "<b> none none\n");
     assert_eq!(with(&["--only", "URL"]).ok().out, "none none <a>\n");
-    // What the file does not name comes from the vault as ever.
+    // Keys that the file does not name come from the vault as ever.
     assert_eq!(with(&["--only", "b", "--only", "db/password"]).ok().out, "<b> none none\n");
     assert_eq!(with(&["--scope", "s"]).ok().out, "none <b> none\n");
     assert_eq!(with(&["--all", "--skip-expired"]).ok().out, "<a> <b> none\n");
@@ -191,7 +191,7 @@ fn init_takes_variables_and_no_values_and_add_adds_to_it() {
                    Add a key to it with `keyvault project add NAME`.
         ",
     );
-    // What it wrote is allowed at once; what the vault lacks is what is left to do.
+    // Its own entries are approved at once; keys that the vault lacks are left to add.
     run_in(&world, &folder, &["project", "check"]).is(
         6,
         "

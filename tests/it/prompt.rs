@@ -3,7 +3,7 @@
 use crate::harness::World;
 
 #[test]
-fn case_34_odd_passphrases_are_refused_or_normalised() {
+fn case_34_odd_passphrases_are_refused_or_normalized() {
     let mut world = World::empty();
     world.set("KEYVAULT_PASSPHRASE_FILE", "passphrase");
     for (content, word) in [

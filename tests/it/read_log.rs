@@ -1,4 +1,4 @@
-//! What was read with a token: recorded, imported from bundles, and proved.
+//! Reads with a token: recorded, imported from bundles, and proved.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Cases 74 to 77 of the fault catalogue: damage does not block recovery.
+//! Cases 74 to 77 of the fault catalog: damage does not block recovery.
 //!
 //! A writer without keys adds a row to any table, turns a bit of any sealed text, or takes a row away; a thief of a
 //! session writes the log's head anew. Whatever it is: a rekey, and a backup with its restore, go through with
@@ -27,7 +27,7 @@ use rusqlite::Connection;
 use crate::harness::vault_file::{drop_side_files, put_back, tamper};
 use crate::harness::{PASSPHRASE, START, World};
 
-/// What a damage leaves.
+/// The losses by a damage.
 #[derive(Clone, Default)]
 struct Leaves {
     /// Keys that are gone.
@@ -69,7 +69,7 @@ impl Damage {
         Self { seen: true, ..self }
     }
 
-    /// What every command needs is damaged: only recovery goes through.
+    /// A row that every command needs is damaged: only recovery goes through.
     fn stops_all(self) -> Self {
         Self { daily: false, changes: false, ..self }
     }
@@ -219,7 +219,7 @@ struct Bench {
     vault: Vec<u8>,
     pins: Vec<(PathBuf, Vec<u8>)>,
     notices: RefCell<Vec<String>>,
-    /// What the passphrase opens, derived once.
+    /// Access by the passphrase, derived once.
     access: Option<Access>,
 }
 
@@ -577,7 +577,7 @@ fn case_74_rotate_and_recover_go_through_beside_what_is_damaged() {
     );
 }
 
-/// What is damaged and in the way is mended on the way; what is damaged and not in the way stays.
+/// Damage in the way of a revocation is mended with it; other damage stays.
 #[test]
 fn case_74_revoke_goes_through_whatever_is_damaged() {
     let bench = Bench::new();
@@ -775,7 +775,7 @@ fn case_77_altered_grants_are_written_anew_and_the_token_is_named() {
     }
 }
 
-/// What the owner revokes by its version while another one's rows are altered.
+/// The owner revokes a key by its version while another one's rows are altered.
 #[test]
 fn case_77_a_damaged_value_keeps_no_other_version_from_being_revoked() {
     let bench = Bench::new();
@@ -803,7 +803,7 @@ fn case_76_a_check_with_a_session_finds_a_head_that_a_thief_rewrote() {
     bench.damage(&broken("head", "UPDATE audit_head SET sealed = {forged head}"));
     let session = by_session();
     assert_eq!(found(&session), ["audit_head"]);
-    // What is read and changed goes on from there, and so does the finding.
+    // Reads and changes go on from there, and so does the finding.
     let (mut vault, _) = bench.open();
     bench.read(&mut vault, &session, "d").unwrap();
     bench.rotate(&mut vault, &session, "d").unwrap();
@@ -819,7 +819,7 @@ fn case_76_a_check_with_a_session_finds_a_head_that_a_thief_rewrote() {
     assert_eq!(found(&access.without_root()), [""; 0]);
 }
 
-/// What went on from a forged head is not proved, and nothing that was revoked meanwhile is forgotten with it.
+/// Entries after a forged head are not proved, and nothing that was revoked meanwhile is forgotten with them.
 #[test]
 fn case_76_what_follows_a_forged_head_is_a_recorded_break() {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! What was revoked stays revoked through a restore, and what nobody revoked is not.
+//! A revocation survives a restore, and nothing else is revoked by one.
 
 use std::os::unix::fs::FileExt;
 
@@ -230,7 +230,7 @@ fn a_restore_revokes_no_token_that_nobody_revoked() {
     assert!(!opens(&world, &token));
     restore(&world, "with");
     assert!(opens(&world, &token));
-    // The same where a rekey gave it another secret.
+    // A rekey gave the token another secret in between.
     let rekeyed =
         world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes", "--json"]).ok().json();
     let renewed = rekeyed["tokens"]["ci"].as_str().unwrap().to_owned();
@@ -436,7 +436,7 @@ fn a_restore_of_a_damaged_vault_brings_back_no_revoked_version_and_no_revoked_to
         ",
     );
     world.run(&["vault", "check"]).ok();
-    // What was not revoked is whole again.
+    // The key that was not revoked is whole again.
     assert_eq!(world.run(&["show", "other", "--reveal"]).ok().out.trim_end(), "old");
 }
 

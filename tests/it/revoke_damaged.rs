@@ -56,20 +56,20 @@ impl Bench {
     }
 }
 
-/// What a revocation leaves of the damage.
+/// The damage after a revocation.
 #[derive(Clone, Copy, PartialEq)]
 enum Left {
     /// The vault is one like any other.
     Whole,
     /// So it is, but for key `a`, which was lost.
     KeyLost,
-    /// The damage, which was not in the way.
+    /// It stays, because it was not in the way.
     Damaged,
 }
 use Left::{Damaged, KeyLost, Whole};
 
-/// What a writer without keys does to the file.
-const DAMAGES: [(&str, &str, Left); 23] = [
+/// Done to the file by a writer without keys.
+const DAMAGES: [(&str, &str, Left); 24] = [
     ("the leaves", "UPDATE leaf SET digest = zeroblob(16)", Whole),
     ("no leaves", "DELETE FROM leaf", Whole),
     ("the nodes", "UPDATE node SET body = zeroblob(length(body))", Whole),
@@ -85,6 +85,11 @@ const DAMAGES: [(&str, &str, Left); 23] = [
     (
         "the last entry's MAC",
         "UPDATE audit SET mac = zeroblob(32) WHERE seq = (SELECT max(seq) FROM audit)",
+        Whole,
+    ),
+    (
+        "the last entry's shape",
+        "UPDATE audit SET mac = x'00', sealed = x'' WHERE seq = (SELECT max(seq) FROM audit)",
         Whole,
     ),
     ("no last entries", "DELETE FROM audit WHERE seq > 3", Whole),
@@ -213,7 +218,7 @@ fn a_session_alone_is_told_why_and_how() {
     assert!(std::fs::read(bench.world.vault()).unwrap() == before);
 }
 
-/// What nothing proves any more is not kept on trust, and the remedy named is the one that works.
+/// Rows that nothing proves any more are not kept on trust, and the remedy named is the one that works.
 #[test]
 fn where_nothing_can_be_proved_the_backup_is_named_and_revoke_works_behind_it() {
     let mut bench = Bench::new();
@@ -274,7 +279,7 @@ fn a_damaged_value_is_left_where_it_is() {
     let said = bench.run("values", 0, COMMANDS[0]);
     assert!(!said.contains("dropped: "), "{said}");
     let checked = bench.run("values", 5, &["vault", "check"]);
-    assert_eq!(checked.matches("damaged item").count(), 3, "{checked}");
+    assert_eq!(checked.matches("damaged key").count(), 3, "{checked}");
 }
 
 /// Nothing is left of the key but its name, and a backup knows all of it.

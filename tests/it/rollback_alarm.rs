@@ -1,4 +1,4 @@
-//! Case 4 of the fault catalogue: a vault that was put back or went on elsewhere raises an alarm, and what is right
+//! Case 4 of the fault catalog: a vault that was put back or went on elsewhere raises an alarm, and what is right
 //! raises none. The pin, its number, and other machines that see the same file.
 
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use pretty_assertions::assert_eq;
 use crate::harness::vault_file::{filled, put_back};
 use crate::harness::{Ran, World};
 
-/// What every command reports that looks at a vault that is older than this machine knows.
+/// The report of every command that looks at a vault older than this machine knows.
 const OLDER: &str = "warning: The vault is older than the state this machine last saw. To accept it: keyvault vault restore --adopt\n";
 
 /// A second machine: its own memory of the vault, the same file.

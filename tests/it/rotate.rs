@@ -162,7 +162,7 @@ fn expired_keys_are_rotated_to_the_same_lifetime_anew_and_none_due_is_0() {
         ");
     world.run(&["rotate", "--expired", "--expires", "90d", "--grace", "24h"]).ok();
     assert_eq!(value(&world, "a").len(), 52);
-    // What had expired gets no grace.
+    // An expired version gets no grace.
     states_are(&world, "a", &[(2, "current"), (1, "retired")]);
     world.run(&["generate", "b", "--expires", "90d"]).ok();
     world.run(&["rotate", "b"]).prints("b is now at version 2; the key expires 2040-08-15 08:00 (in 90d)\n");

@@ -201,7 +201,7 @@ fn a_passphrase_file_that_is_not_there_locks_and_names_the_variable() {
     ran.fails_with(4, "error: /nowhere/file does not exist. (KEYVAULT_PASSPHRASE_FILE names it.)\n");
 }
 
-/// What docs/THREATS.md says of a session: it belongs to the user, and scopes choose keys, they do not confine a child.
+/// Holds docs/THREATS.md: a session belongs to the user, and scopes choose keys, they do not confine a child.
 #[test]
 fn a_child_that_was_given_one_scope_reads_every_key_while_a_session_is_open() {
     let world = unlocked("1h");

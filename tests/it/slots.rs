@@ -187,7 +187,7 @@ fn a_slot_whose_row_was_taken_away_is_missed_by_every_change_of_the_ways_in() {
             Run `keyvault vault rekey` to keep everything that is not damaged, or restore a backup with
             `keyvault vault restore FILE`. docs/recovery.md has other options.
         ");
-    // What writes the slots anew mends it, and takes the missing one out for good.
+    // A command that writes the slots anew mends it, and takes the missing one out for good.
     by_file(&["vault", "passwd", "--new-passphrase-file", "new"]).ok();
     by_file(&["vault", "check"]).ok();
     by_file(&["audit", "log", "--action", "passwd"])

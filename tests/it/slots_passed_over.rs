@@ -129,7 +129,7 @@ fn case_78_malformed_slots_are_passed_over_and_named_by_every_credential() {
     for ran in with_every_credential(&mut world) {
         assert_eq!(named(&ran.ok().err), None);
     }
-    // What wrote the slots anew took the strays with it.
+    // The command that wrote the slots anew took the strays with it.
     let ran = world.run(&["vault", "slot", "list"]).ok();
     assert!(!ran.err.contains("passed over"), "{}", ran.err);
     world.run(&["vault", "check"]).ok();
@@ -284,7 +284,7 @@ fn a_slot_that_the_tree_does_not_know_is_named_and_can_be_removed() {
     }
 }
 
-/// What a session opens never looks at a slot.
+/// A session opens the vault without a look at the slots.
 #[test]
 fn a_stray_slot_keeps_nothing_from_a_session() {
     let mut world = world();

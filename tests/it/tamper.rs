@@ -1,4 +1,4 @@
-//! Cases 3 and 5–7 of the fault catalogue: what somebody without a key wrote into the file is refused.
+//! Cases 3 and 5–7 of the fault catalog: what somebody without a key wrote into the file is refused.
 //!
 //! "Refused" means: a sentence, the right exit code, and not a byte changed. Faults are made from outside, with
 //! SQLite on the file.
@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 use crate::harness::World;
 use crate::harness::vault_file::{drop_side_files, filled, put_back, tamper};
 
-/// Who uses the rows of a table, as a command that must refuse them. `None`: only `vault check` reads them.
+/// A command that uses the rows of a table and must refuse them. `None`: only `vault check` reads them.
 fn user_of(table: &str) -> Option<&'static [&'static str]> {
     Some(match table {
         "item" | "version_key" | "version_value" | "leaf" | "node" | "slot" | "state" => {
@@ -112,7 +112,7 @@ fn case_3_rows_swapped_deleted_or_added_are_refused_by_their_user_and_by_check()
         for (what, statements) in damages(table) {
             put_back(&world, &good);
             tamper(&world, &statements);
-            // What was added beside the rows in use is found by whoever reads all of them.
+            // Rows that were added beside those in use are found only by a command that reads all of them.
             let unused = what == "added" && matches!(table, "item" | "leaf");
             if unused {
                 world.run(&["vault", "check"]).fails(5, "");

@@ -32,7 +32,7 @@ fn a_worlds_time_stands_still_until_a_test_moves_it() {
     world.run(&["show", "key", "--reveal"]).ok();
     world.advance(days(365));
     assert_eq!(created(&world, KEYVAULT), world.time());
-    // What is read on the command line and completed goes by the same clock.
+    // Times on the command line and in completion go by the test's clock.
     world.run(&["rotate", "key", "--expires", "2041-05-18T07:59:59Z"]).fails_with(
         2,
         "

@@ -23,7 +23,7 @@ fn a_token_opens_what_it_was_granted_and_exec_needs_no_choice() {
     let dry = held(&world, &token, &["exec", "--scope", "deploy", "--dry-run", "--", "env"]).ok();
     assert_eq!(dry.out, "A <- a\nB <- b\n");
     assert_eq!(held(&world, &token, &["export", "--format", "json"]).ok().json()["D"], "value-d");
-    // What was not granted is not there, under the same words as a key that never was.
+    // A key that was not granted gets the report of a key that never was.
     held(&world, &token, &["exec", "--only", "c", "--", "env"]).fails_with(
         125,
         "
@@ -96,7 +96,7 @@ fn the_owner_sees_who_read_what_and_what_a_revoked_token_could_read() {
     assert_eq!(shown["keys"], serde_json::json!(["a", "b"]));
     assert_eq!(shown["reads"][0]["keys"][1]["name"], "b");
     world.run(&["generate", "g", "--scope", "deploy"]).ok();
-    // What was given by hand is not in the command that generates anew, which would refuse all of them.
+    // Values that were typed are not in the command that generates anew, which would refuse all of them.
     world.run(&["token", "revoke", "ci"]).is(
         0,
         "Token `ci` is revoked.\n",
@@ -419,7 +419,7 @@ fn an_empty_token_is_refused_and_no_other_way_is_taken() {
             error: KEYVAULT_TOKEN is empty.
                    Give the job its token, or unset the variable. Most services pass no secrets to jobs of forks.
         ");
-    // What takes no token does not mind.
+    // A command that takes no token ignores the variable.
     held(&world, "", &["list"]).ok();
     assert!(held(&world, "", &["status", "-v"]).ok().out.contains("KEYVAULT_TOKEN is empty."));
 }

@@ -1,4 +1,4 @@
-//! Cases 8 and 13 of the fault catalogue: journals and logs beside the vault's file, and links to it.
+//! Cases 8 and 13 of the fault catalog: journals and logs beside the vault's file, and links to it.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -79,7 +79,7 @@ fn case_13_a_symlinked_vault_is_refused_and_a_symlinked_folder_is_not() {
         world.run(&["show", "a", "--reveal", "--vault", through.to_str().unwrap()]).ok().out,
         "value-a"
     );
-    // The same vault by either way: a change by one is not a rollback by the other.
+    // Both paths are one vault: a change by one is not a rollback by the other.
     world.run(&["edit", "a", "--note", "x", "--vault", through.to_str().unwrap()]).ok();
     world.run(&["vault", "check"]).ok();
     let second = world.home().join("second.db");
@@ -111,7 +111,7 @@ fn a_vault_that_lost_its_log_gets_it_again_by_the_line_that_is_printed() {
                    Nothing was released. If that program only copied or converted the file, give it its log again:
                      sqlite3 '~/.local/share/keyvault/vault.db' 'PRAGMA journal_mode=WAL'
         ");
-    // What the line does; sqlite3 itself need not be here.
+    // The effect of the command in the message; sqlite3 itself need not be here.
     converted("wal");
     world.run(&["show", "a", "--reveal"]).ok();
 }

@@ -87,8 +87,8 @@ fn a_key_under_a_new_name_is_the_same_key_and_another_under_its_name_is_not() {
     assert_eq!(watched.line(), "start a1 none");
     world.run(&["edit", "c", "--rename", "d"]).ok();
     world.run_with_input(&["add", "c"], "another").ok();
-    // What the command was given is unchanged under its new name. Only when that gets a new value it is started again,
-    // with what now has the name that it asked for.
+    // The command's key is unchanged under its new name. Only when it gets a new value the command is started again, with
+    // what now has the name that it asked for.
     rotate(&world, "d", "d2");
     assert_eq!(watched.said(), "keyvault: d is now at version 2; restarting sh.");
     assert_eq!([watched.line(), watched.line()], [ENDED, "start another none"]);

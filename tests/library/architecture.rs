@@ -57,7 +57,7 @@ fn a_library_is_named_only_in_the_folder_that_owns_it() {
             line.match_indices(library)
                 .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | ':')))
         };
-        // What SQLite offers in C alone is called where `unsafe` may be.
+        // Functions that SQLite offers in C alone are called where `unsafe` may be.
         if path == "crates/os/src/brief_index.rs" || path == "crates/os/src/sqlite_build.rs" {
             return None;
         }
@@ -69,7 +69,7 @@ fn a_library_is_named_only_in_the_folder_that_owns_it() {
 
 #[test]
 fn only_the_programs_and_unlock_read_the_environment() {
-    let readers = ["src/cli/context.rs", "src/cli/output/", "crates/os/", "crates/vault/src/unlock/"];
+    let readers = ["src/cli/context.rs", "crates/vault/src/unlock/"];
     hold(|path, line| {
         let reads = ["env::var", "env::vars"].iter().any(|reader| line.contains(reader));
         (reads && !readers.iter().any(|reader| path.starts_with(reader)))
@@ -81,6 +81,38 @@ fn only_the_programs_and_unlock_read_the_environment() {
 fn nothing_is_left_unfinished() {
     let words = ["todo!", "unimplemented!", "TODO", "FIXME", "XXX", "for now", "#[ignore"];
     hold(|_, line| words.iter().find(|word| line.contains(**word)).map(|word| format!("says `{word}`")));
+}
+
+/// A comment names its subject: one that begins with "What" or "The same" needs the line below or above to be understood.
+#[test]
+fn a_comment_names_its_subject() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for folder in ["src", "crates/core", "crates/os", "crates/exec", "tests", "benches"] {
+        collect(&root.join(folder), &mut files);
+    }
+    let bare = ["What", "Who", "Whoever", "Whose", "The same"];
+    let mut found = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let mut goes_on = false;
+        for (at, line) in text.lines().enumerate() {
+            let said = line
+                .trim_start()
+                .strip_prefix("//")
+                .unwrap_or_default()
+                .trim_start_matches(['/', '!'])
+                .trim();
+            let names_none = bare.iter().any(|word| {
+                said.strip_prefix(word).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+            });
+            if names_none && !goes_on {
+                found.push(format!("{}:{}: {said}", file.display(), at + 1));
+            }
+            goes_on = !said.is_empty();
+        }
+    }
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 
 /// `docs/ARCHITECTURE.md` names every crate and every folder of source, and none that is not there.
@@ -119,6 +151,7 @@ fn hold(broken: impl Fn(&str, &str) -> Option<String>) {
         collect(&root.join(folder), &mut files);
     }
     assert!(files.len() > 150, "only {} files of source were found", files.len());
+    let tests = ["#[cfg(test)]", "#[cfg(all(test, "];
     let mut found = Vec::new();
     for file in files {
         let path = file.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
@@ -126,7 +159,10 @@ fn hold(broken: impl Fn(&str, &str) -> Option<String>) {
             continue;
         }
         let text = fs::read_to_string(&file).unwrap();
-        let code = text.lines().enumerate().take_while(|(_, line)| !line.starts_with("#[cfg(test)]"));
+        let code = text
+            .lines()
+            .enumerate()
+            .take_while(|(_, line)| !tests.iter().any(|begin| line.starts_with(begin)));
         let code = code.filter(|(_, line)| !line.trim_start().starts_with("//"));
         found.extend(
             code.filter_map(|(at, line)| Some(format!("{path}:{}: {}", at + 1, broken(&path, line)?))),

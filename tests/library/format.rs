@@ -9,7 +9,7 @@ use keyvault_core::clock::{Moment, Rng, RngError};
 use keyvault_core::codec::{self, Encoder};
 use keyvault_core::crypto::{self, SealingKey, Signed, SigningKey, sha256};
 use keyvault_core::identity::{Identity, Place};
-use keyvault_core::recipe::{Kind, Recipe};
+use keyvault_core::recipe::{Recipe, ValueKind};
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::unlock::token::Token;
 use keyvault_vault::{BearerKeys, Bundle};
@@ -76,7 +76,7 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
     let entry = Encoder::new().u64(0).option(Some(1), Encoder::u64).fixed(&[0; 32]).bytes(&sealed).finish();
     let first_key = SealingKey::from_bytes(&[9; 32]).ok_or("32 bytes")?;
     let code = RecoveryCode::create(&Counting(Cell::new(0)))?;
-    let recipe = Recipe::new(Kind::Token, None, None)?;
+    let recipe = Recipe::new(ValueKind::Token, None, None)?;
 
     Ok(BTreeMap::from([
         ("whole", hex(&identity.whole())),

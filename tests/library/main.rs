@@ -1,4 +1,4 @@
-//! What is tested through the library: the format, its vectors, what the fuzzer kept, and the rules of the source.
+//! Tests through the library: the format, its vectors, what the fuzzer kept, and the rules of the source.
 
 #![allow(
     clippy::unwrap_used,

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use keyvault::project::schema;
+use keyvault::schema;
 
 fn below(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

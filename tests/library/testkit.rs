@@ -40,6 +40,25 @@ fn kit() -> Kit {
     kit
 }
 
+#[test]
+fn the_readme_counts_the_vectors() {
+    const COUNTED: &str = " vaults and bundles that open or must not";
+    let count = std::fs::read_dir(kit().folder.join("vectors")).unwrap().count();
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (before, after) = page.split_once(COUNTED).unwrap();
+    let (before, told) = before.rsplit_once(' ').unwrap();
+    if std::env::var_os("KEYVAULT_WRITE").is_some() {
+        std::fs::write(path, format!("{before} {count}{COUNTED}{after}")).unwrap();
+    } else {
+        assert_eq!(
+            told,
+            count.to_string(),
+            "KEYVAULT_WRITE=1 cargo test --test library testkit writes it anew"
+        );
+    }
+}
+
 fn write(kit: &Kit) {
     let mut set = Set::new();
     good::all(&mut set);

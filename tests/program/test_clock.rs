@@ -5,7 +5,6 @@
 #![cfg_attr(any(all(target_os = "linux", target_env = "gnu"), target_vendor = "apple"), no_main)]
 #![allow(clippy::panic, reason = "a test that misleads its own program should fail")]
 
-use keyvault::cli;
 use keyvault_core::clock::{Clock, Moment, SystemClock};
 use keyvault_os::process::alloc::WipingAllocator;
 use keyvault_os::process::startup;
@@ -37,5 +36,5 @@ impl Clock for TestClock {
 startup::entry!(run);
 
 fn run() -> u8 {
-    cli::run(&std::env::args_os().collect::<Vec<_>>(), &CLOCK)
+    keyvault::run(&std::env::args_os().collect::<Vec<_>>(), &CLOCK)
 }

@@ -1,4 +1,4 @@
-//! Who has a token, the vault's file, every older copy of it and full knowledge of the format: what it can read, by
+//! Reads of an attacker with a token, the vault's file, every older copy of it and full knowledge of the format, by
 //! trying every key that it can derive on everything that is sealed.
 //!
 //! The program's refusals do not count here. The attacker uses the format's own primitives on raw rows, so what does
@@ -251,7 +251,7 @@ fn break_in(token: &Token, files: &[PathBuf]) -> (BTreeMap<&'static str, usize>,
         let mut keys: Vec<SealingKey> =
             own.iter().map(|key| SealingKey::from_bytes(key.expose()).unwrap()).collect();
         keys.push(SealingKey::from_bytes(token.reader().expose()).unwrap());
-        // What daily keys would be, if the reader or any other key of the bearer's were the vault's.
+        // The daily keys, if the reader or any other key of the bearer's were the vault's.
         for purpose in
             ["metadata", "wrapping", "blind index", "state", "tree", "audit events", "audit append"]
         {
@@ -338,7 +338,7 @@ fn an_expired_token_opens_no_version_that_was_made_since() {
     let after = owner.copy("after.db");
     let (_, values) = break_in(&token, &[before]);
     assert_eq!(values, [value(0, 1), value(1, 1)].into());
-    // What was there and has not changed is in the older copy as well.
+    // A value that was there and has not changed is in the older copy as well.
     let (_, values) = break_in(&token, &[after]);
     assert_eq!(values, [value(1, 1)].into());
     for day in [2, 0] {
@@ -348,7 +348,7 @@ fn an_expired_token_opens_no_version_that_was_made_since() {
     }
 }
 
-/// What the token's grants in a file say of keys: names, variables, scopes, version keys.
+/// Facts of keys that the token's grants in a file give: names, variables, scopes, version keys.
 fn granted(token: &Token, file: &Path) -> BTreeSet<Vec<u8>> {
     let (identity, all) = everything_sealed(file);
     let keys = token.reader().keys(&identity, &token.id()).grants;
@@ -455,7 +455,7 @@ fn what_a_bearer_says_that_it_did_with_a_key_hides_no_read_of_it() {
     assert_eq!(usage.last_entry, Some(Moment(START)), "a clock is not judged by what a bearer says");
 }
 
-/// What a bearer seals itself, in the place of a value whose version key it was granted, is the owner's to nobody.
+/// A value that a bearer seals in the place of one whose version key it was granted passes for the owner's nowhere.
 #[test]
 fn a_bearer_forges_no_value_for_another_bearer_or_the_owner() {
     let mut owner = Owner::new();

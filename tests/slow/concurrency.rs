@@ -1,4 +1,4 @@
-//! Case 24 of the fault catalogue, many at once: each sees one state, and all are in the log.
+//! Case 24 of the fault catalog, many at once: each sees one state, and all are in the log.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;

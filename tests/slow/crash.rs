@@ -1,4 +1,4 @@
-//! Case 20 of the fault catalogue: every changing command killed at each of its system calls, and each of its writes
+//! Case 20 of the fault catalog: every changing command killed at each of its system calls, and each of its writes
 //! and syncs failing. Afterwards: the old state or the new one, never neither; `vault check` content; and what was
 //! acknowledged is there.
 //!
@@ -15,16 +15,16 @@ use std::time::Instant;
 use keyvault_core::clock::Clock;
 use keyvault_core::crypto::SystemRng;
 use keyvault_core::secret::SecretBytes;
+use keyvault_vault::TokenId;
 use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::{Pins, Standing};
-use keyvault_vault::store::TokenId;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::{Access, Notices, Vault, World as VaultWorld, check, key, token};
 
 use crate::harness::vault_file::{filled, put_back};
 use crate::harness::{KEYVAULT, PASSPHRASE, START, World, create_vault, finish};
 
-/// What a process may be killed at. `strace` counts each kind by itself.
+/// System calls at which a process is killed. `strace` counts each kind by itself.
 pub(crate) const KILLED_AT: [&str; 14] = [
     "openat",
     "pwrite64",

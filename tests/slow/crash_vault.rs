@@ -145,7 +145,7 @@ impl Stage {
         self.files.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
     }
 
-    /// What opens the vault, and what is in it; or what is wrong.
+    /// The credential that opens the vault, and its content; or the fault.
     fn state(&self) -> Result<String, String> {
         let home = self.world.home();
         let say = |error: VaultError| format!("{error:?}");

@@ -1,4 +1,4 @@
-//! Cases 1 and 2 of the fault catalogue: the file cut at every length, and single bits turned over.
+//! Cases 1 and 2 of the fault catalog: the file cut at every length, and single bits turned over.
 //!
 //! Through the library, in this process, for speed: a panic is a failed test. The vault's daily keys are had once and
 //! used on every damaged copy; where the damage lies in a slot, the passphrase is derived anew as well.

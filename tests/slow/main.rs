@@ -1,4 +1,4 @@
-//! What takes minutes: every kill, every turned bit, power cuts, an attacker's thousand keys.
+//! Tests that take minutes: every kill, every turned bit, power cuts, an attacker's thousand keys.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Case 22 of the fault catalogue: the power is cut, and of what was not synced any part may be lost, torn at the
+//! Case 22 of the fault catalog: the power is cut, and of what was not synced any part may be lost, torn at the
 //! disk's sectors, or written in another order than it came. What was acknowledged stands.
 //!
 //! A VFS under SQLite ([`vfs`]) records what the disk is told ([`tape`]) while a story of commands is told through the

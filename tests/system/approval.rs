@@ -1,4 +1,4 @@
-//! Cases 60 and 61 of the fault catalogue: a project file does nothing before it was approved, and then not everything.
+//! Cases 60 and 61 of the fault catalog: a project file does nothing before it was approved, and then not everything.
 
 use std::os::unix::fs::symlink;
 

@@ -180,7 +180,7 @@ pub fn docker(stage: &Stage, blocks: &[&str]) {
     assert!(!ran.err.contains("Others can read"), "{}", ran.err);
     run(with_variable).ok();
     assert_eq!(reads(), 3, "the volume stays");
-    // What cannot be recorded is not read.
+    // A read that cannot be recorded is refused.
     run("docker run --read-only -e KEYVAULT_TOKEN -e KEYVAULT_READS=/app/reads.jsonl ship")
         .fails(125, "/app/reads.jsonl");
 }

@@ -50,7 +50,7 @@ fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'t str> {
     Some(text.split_once(before)?.1.split_once(after)?.0)
 }
 
-/// What exactly a bundle hands out.
+/// The variables and values that a bundle hands out.
 fn opens(stage: &Stage, token: &str, bundle: &Path) -> BTreeMap<String, String> {
     let ran = stage.held(token, bundle, &["export", "--format", "json"]).ok();
     serde_json::from_str(&ran.out).unwrap()
@@ -171,7 +171,7 @@ fn github(stage: &Stage, blocks: &[&str]) {
     finish(&mut command, b"").fails(125, said);
 }
 
-/// What a file for later steps sets: NAME<<END, lines, END.
+/// The variables that a file for later steps sets: NAME<<END, lines, END.
 fn github_variables(text: &str) -> Vec<(String, String)> {
     let mut lines = text.lines();
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! What the examples of docs/ci.md are run on: their blocks, the vault's owner, and machines that have no vault.
+//! The stage for the examples of docs/ci.md: their blocks, the vault's owner, and machines that have no vault.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

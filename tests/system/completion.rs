@@ -55,7 +55,7 @@ fn completes_within_words(shell: &Terminal<'_>) {
     completes(shell, "keyvault exec --scope=deploy:p", "keyvault exec --scope=deploy:prod");
     completes(shell, "keyvault list --scope=pay", "keyvault list --scope=payments");
     completes(shell, "keyvault list --status ex", "keyvault list --status expired");
-    // What was given is not offered again, so that one is left.
+    // A key that was given is not offered again, so that one is left.
     let one = "keyvault exec --only stripe/live --only";
     completes(shell, &format!("{one} "), &format!("{one} db/password"));
 }
@@ -78,7 +78,7 @@ fn bash_completes_commands_flags_keys_scopes_and_files() {
     shell.press("C-l");
     completes(&shell, "keyvault --vault=not", "keyvault --vault=notes.env");
     completes(&shell, "keyvault import ~/../../../../../../us", "keyvault import ~/../../../../../../usr/");
-    // What stands in front of the sign or behind the cursor is left as it is.
+    // Text in front of the sign or behind the cursor stays.
     shell.type_text("keyvault exec --scope deploy:p --only=db -- true");
     for _ in 0.." --only=db -- true".len() {
         shell.press("Left");

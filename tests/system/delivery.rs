@@ -6,12 +6,12 @@ use std::process::Command;
 
 use pretty_assertions::assert_eq;
 
-use crate::harness::runtime::{NOTHING, Place};
+use crate::harness::runtime::{NOTHING, RuntimeFolder};
 use crate::harness::{KEYVAULT, finish};
 
 #[test]
 fn a_file_is_made_0600_whatever_the_umask_and_never_through_a_name_that_is_there() {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     let trace = place.world.path().join("trace");
     let mut command = place.world.command("strace");
     command
@@ -39,7 +39,7 @@ fn values_in(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_run_killed_at_any_of_its_system_calls_leaves_nothing_behind_the_next_and_no_value_if_it_was_asked_to_end()
  {
-    let place = Place::new();
+    let place = RuntimeFolder::new();
     let mut runs = 0;
     for (signal, number) in [("KILL", 9), ("TERM", 15)] {
         for call in [
@@ -71,7 +71,7 @@ fn a_run_killed_at_any_of_its_system_calls_leaves_nothing_behind_the_next_and_no
 
 #[test]
 fn a_file_never_lies_on_a_disk_or_where_others_can_write() {
-    let mut place = Place::new();
+    let mut place = RuntimeFolder::new();
     let shared = "echo \"$F\"";
     // A runtime folder that is not fit: the shared one is used instead.
     let disk = place.world.home().to_str().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! What a terminal shows: width, colour, line breaks, and no escape code of anybody else's.
+//! A terminal's view: width, color, line breaks, and no escape code of anybody else's.
 
 use pretty_assertions::assert_eq;
 
@@ -22,16 +22,16 @@ fn escapes_are_for_terminals_that_want_them() {
         assert!(!ran.out.contains('\u{1b}') && !ran.err.contains('\u{1b}'), "{arguments:?}");
     }
     let terminal = Terminal::shell(&world);
-    let coloured = |setting: &str| {
+    let colored = |setting: &str| {
         terminal.run(&format!("{setting} keyvault list; {setting} keyvault show missing"), "");
         terminal.ended();
-        terminal.coloured().contains("\u{1b}[3")
+        terminal.colored().contains("\u{1b}[3")
     };
-    assert!(coloured(""));
-    assert!(!coloured("NO_COLOR=1"));
-    assert!(!coloured("TERM=dumb"));
+    assert!(colored(""));
+    assert!(!colored("NO_COLOR=1"));
+    assert!(!colored("TERM=dumb"));
     // Empty is unset, by the convention's own words.
-    assert!(coloured("NO_COLOR="));
+    assert!(colored("NO_COLOR="));
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn a_keyring_that_does_not_open_its_slot_is_a_finding() {
     let (check, what, _) = finding(&world);
     assert_eq!(check, "keyring");
     assert!(what.ends_with("no keyring is running on the session bus."), "{what}");
-    // Who turned it off knows.
+    // The user who turned it off knows.
     world.set("KEYVAULT_KEYRING", "off");
     let skipped = reports(&world, "skipped");
     let what = "the vault has a keyring slot, but the keyring is not asked: KEYVAULT_KEYRING=off.";

@@ -29,14 +29,14 @@ fn desktop() -> (World, Bus) {
     (world, bus)
 }
 
-/// The same commands with the passphrase at hand, which is the next way.
+/// Runs the command with the passphrase in its variable, the credential that is tried after the keyring.
 fn with_passphrase(world: &World, arguments: &[&str]) -> Ran {
     let mut command = world.command(KEYVAULT);
     finish(command.env("KEYVAULT_PASSPHRASE", PASSPHRASE).args(arguments), b"")
 }
 
-/// That the keyring's silence costs one line with `why`, and the next way then opens the vault; and without a next way
-/// the same line comes before the refusal.
+/// That the keyring's silence costs one line with `why`, and the next credential then opens the vault; where there is
+/// none, this line comes before the refusal.
 #[track_caller]
 fn one_line_and_on(world: &World, why: &str) {
     let read = with_passphrase(world, &["show", "a", "--reveal"]).ok();
@@ -50,11 +50,11 @@ fn one_line_and_on(world: &World, why: &str) {
     world.run(&["exec", "--only", "a", "--", "true"]).fails(125, why);
 }
 
-fn status_of(world: &World, way: &str) -> (Option<bool>, String) {
+fn status_of(world: &World, credential: &str) -> (Option<bool>, String) {
     let ran = world.run(&["status", "-v", "--json"]);
     let json = ran.json();
-    let ways = json["credentials"].as_array().unwrap();
-    let found = ways.iter().find(|found| found["credential"] == way).unwrap();
+    let credentials = json["credentials"].as_array().unwrap();
+    let found = credentials.iter().find(|found| found["credential"] == credential).unwrap();
     (found["opens"].as_bool(), found["why"].as_str().unwrap().to_owned())
 }
 
@@ -168,7 +168,7 @@ fn a_rekey_keeps_the_keyring_that_answers_and_drops_one_that_does_not() {
     let dropped = with_passphrase(&world, &rekey).ok();
     assert!(dropped.err.contains("The slot of the OS keyring is not kept: it is locked."), "{}", dropped.err);
     let kinds: Vec<_> =
-        dropped.json()["dropped"].as_array().unwrap().iter().map(|way| way["kind"].clone()).collect();
+        dropped.json()["dropped"].as_array().unwrap().iter().map(|slot| slot["kind"].clone()).collect();
     assert_eq!(kinds, ["recovery code", "keyring"]);
     assert_eq!(status_of(&world, "keyring"), (Some(false), "the vault has no keyring slot".to_owned()));
     with_passphrase(&world, &["vault", "check"]).ok();
@@ -278,7 +278,7 @@ fn case_40_a_keyring_that_was_lost_costs_the_passphrase_and_one_line() {
         &world,
         "it has no entry for this vault. Add one with `keyvault vault slot add keyring`.",
     );
-    // What it says works.
+    // The remedy works.
     with_passphrase(&world, &["vault", "slot", "add", "keyring"]).ok();
     assert_eq!(status_of(&world, "keyring").0, Some(true));
     // An ordinary end of the desktop's session loses nothing.
@@ -311,7 +311,7 @@ fn case_41_garbage_in_the_entry_is_as_if_it_were_absent_with_a_warning() {
         tool(&["store", "--label=garbage"], garbage.as_bytes()).ok();
         one_line_and_on(&world, "keyvault did not write its entry for this vault.");
     }
-    // What it says works, and takes the garbage's place.
+    // The remedy works, and takes the garbage's place.
     with_passphrase(&world, &["vault", "slot", "add", "keyring"]).ok();
     assert_eq!(status_of(&world, "keyring").0, Some(true));
     // An entry of this vault that opens none of its slots, as an older one does that was put back.
@@ -347,8 +347,8 @@ fn case_20_adding_the_keyring_killed_or_failing_leaves_a_way_in_or_none_and_can_
                 } else {
                     undone += 1;
                     assert_ne!(ran.code, 0, "{inject}: acknowledged and not there");
-                    // What failed takes its entry along. What was killed cannot and what may be made must not; the
-                    // next command finds it.
+                    // A failed attempt takes its entry along. One that was killed cannot, and a slot that may have been
+                    // made must not; the next command finds it.
                     let unknown = what == "signal=KILL" || ran.err.contains("may or may not be made");
                     assert!(!has_entry() || unknown, "{inject}: {}", ran.err);
                     with_passphrase(&world, &["vault", "slot", "add", "keyring"]).ok();
@@ -379,7 +379,7 @@ fn several_entries_for_one_vault_are_called_so_and_none_of_them_is_taken() {
     with_passphrase(&world, &["vault", "slot", "add", "keyring"]).fails(1, several);
     bus.lock_keyring();
     one_line_and_on(&world, "it is locked");
-    // What it says works.
+    // The remedy works.
     bus.stop_keyring();
     bus.start_keyring(&world);
     tool(&["clear"]).ok();

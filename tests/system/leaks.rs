@@ -1,4 +1,4 @@
-//! A value that is easy to recognise goes through every command. Afterwards nothing but what was asked for may hold
+//! A value that is easy to recognize goes through every command. Afterwards nothing but what was asked for may hold
 //! it, whole or any eight bytes of it: streams, files, and the memory of the process at its end.
 //!
 //! The memory is read while strace holds the process at the entry of `exit_group`, when everything that is ever
@@ -31,7 +31,7 @@ fn memory_at_the_end(world: &World, arguments: &[&str], input: &str) -> (Ran, Ve
     memory_with(world, arguments, input, &[CANARY])
 }
 
-/// The same of several secrets.
+/// [`memory`] of several secrets.
 fn memory_with(world: &World, arguments: &[&str], input: &str, secrets: &[&str]) -> (Ran, Vec<String>) {
     let mut command = world.command("strace");
     command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=exit_group"]);
@@ -223,7 +223,7 @@ fn what_a_keyring_opens_does_not_stay_in_memory() {
     drop(bus);
 }
 
-/// What the writable memory of a process that lives holds of the canary.
+/// The pieces of the canary in the writable memory of a process that lives.
 fn memory_of(pid: &str) -> Vec<String> {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let memory = File::open(format!("/proc/{pid}/mem")).expect("reading another process's memory needs root");

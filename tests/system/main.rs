@@ -1,4 +1,4 @@
-//! What needs root or programs that not every system has: terminals, keyrings, other shells, file systems, tracers.
+//! Tests that need root or programs that not every system has: terminals, keyrings, other shells, file systems, tracers.
 
 #![allow(
     clippy::unwrap_used,

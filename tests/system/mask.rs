@@ -81,7 +81,7 @@ for before in range(6):
     let ran = python(&world, &["--mask", "--only", "a"], program).ok();
     assert_eq!(ran.out.lines().count(), 24);
     for line in ran.out.lines() {
-        // What stays is what the neighbours decide: whole groups of theirs, and at most two characters at each side.
+        // The visible rest is decided by the neighbors: whole groups of theirs, and at most two characters at each side.
         let (before, after) = line.split_once("[masked]").unwrap();
         assert!(before.len() <= 8 && after.len() <= 7, "{line}");
     }

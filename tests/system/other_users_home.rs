@@ -1,4 +1,4 @@
-//! Case 92 of the fault catalogue: root with another user's HOME, as under `sudo -E` and `su` without `-`.
+//! Case 92 of the fault catalog: root with another user's HOME, as under `sudo -E` and `su` without `-`.
 //!
 //! Every test here needs root, to become another user and to give files away; [`require_root`] says so.
 
@@ -162,7 +162,7 @@ fn case_92_a_bundle_is_used_from_another_users_home_if_its_reads_go_elsewhere() 
     world.set("KEYVAULT_TOKEN", &token);
     world.set("KEYVAULT_BUNDLE", owner.home().join("keys.kvb").to_str().unwrap());
     let before = tree(&world.home());
-    // What is read is recorded or not read.
+    // A read is recorded or refused.
     world.run(&["exec", "--", "printenv", "A"]).fails(125, &format!("sudo -u {OWNER}"));
     world.set("KEYVAULT_READS", owner.home().join("reads.jsonl").to_str().unwrap());
     let ran = world.run(&["exec", "--", "printenv", "A"]).ok();

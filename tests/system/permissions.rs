@@ -1,4 +1,4 @@
-//! Cases 11 and 12 of the fault catalogue: owners and modes of the vault and of its folder.
+//! Cases 11 and 12 of the fault catalog: owners and modes of the vault and of its folder.
 
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use keyvault::project::{ProjectFile, schema};
+use keyvault::{ProjectFile, schema};
 use keyvault_core::name::{RUNS_CODE, RUNS_CODE_PREFIXES, refused};
 
 /// Files of which both have an opinion: valid TOML.

@@ -1,7 +1,7 @@
 //! Prompts on a real terminal: passphrase, session, init, remove; and scripts without one.
 
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use keyvault_os::fs::lock::ANSWER;
 use pretty_assertions::assert_eq;
@@ -59,6 +59,21 @@ fn no_session_declines_the_session() {
     let (shown, code) = terminal.ended();
     assert!(code == 0 && !shown.contains("Unlocked"), "{shown}");
     world.run(&["status"]).fails(4, "");
+}
+
+#[test]
+fn a_revocation_that_damage_is_in_the_way_of_asks_for_the_passphrase_beside_a_session() {
+    let mut world = locked();
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+    world.run(&["unlock", "--for", "1h"]).ok();
+    world.unset("KEYVAULT_PASSPHRASE");
+    tamper(&world, "DELETE FROM node");
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault revoke a", "Passphrase for ");
+    terminal.type_line(PASSPHRASE);
+    let (shown, code) = terminal.ended();
+    assert!(code == 0 && shown.contains("a is revoked"), "{shown}");
+    world.run(&["vault", "check"]).ok();
 }
 
 #[test]
@@ -188,11 +203,7 @@ fn a_command_behind_an_unanswered_prompt_gives_up_and_names_the_process() {
     asking.wait_for("Approve it?");
     let terminal = Terminal::shell(&world);
     terminal.run("keyvault project approve", "is waiting for an answer");
-    let until = Instant::now() + ANSWER + Duration::from_secs(5);
-    while !terminal.screen().contains("[ended ") && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    let (shown, code) = terminal.ended();
+    let (shown, code) = terminal.ended_within(ANSWER + Duration::from_secs(5));
     assert_eq!(code, 7, "{shown}");
     assert!(shown.contains("(keyvault) has locked ") && shown.contains("for more than 60 s"), "{shown}");
     asking.press("C-c");

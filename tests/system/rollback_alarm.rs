@@ -1,4 +1,4 @@
-//! Case 4 of the fault catalogue: a vault that was put back or went on elsewhere raises an alarm, and what is right
+//! Case 4 of the fault catalog: a vault that was put back or went on elsewhere raises an alarm, and what is right
 //! raises none. The pin, its number, and other machines that see the same file.
 
 use std::os::unix::fs::FileExt;

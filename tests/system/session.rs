@@ -100,7 +100,7 @@ fn an_unlock_that_the_kernel_refused_is_refused_in_the_log_too() {
     assert_eq!((last["action"].as_str(), last["outcome"].as_str()), (Some("unlock"), Some("refused")));
 }
 
-/// What docs/THREATS.md says of a session's 32 bytes: they open what is written later too, until a rekey.
+/// Holds docs/THREATS.md: a session's 32 bytes open what is written later too, until a rekey.
 #[test]
 fn the_key_of_a_session_that_has_ended_opens_what_is_written_afterwards_until_a_rekey() {
     let mut world = unlocked("1h");

@@ -1,4 +1,4 @@
-//! Case 10 of the fault catalogue: what is no file at all is refused, and nothing waits for it.
+//! Case 10 of the fault catalog: what is no file at all is refused, and nothing waits for it.
 
 use std::time::{Duration, Instant};
 

@@ -29,6 +29,28 @@ impl Extensions {
         self.0.first().map(|(field, _)| *field)
     }
 
+    /// These extensions and one more field.
+    #[must_use]
+    pub fn with(mut self, field: u16, bytes: Vec<u8>) -> Self {
+        self.0.retain(|(known, _)| *known != field);
+        self.0.push((field, bytes));
+        self.0.sort_unstable();
+        self
+    }
+
+    /// The fields that may be ignored.
+    #[must_use]
+    pub fn without_narrowing(mut self) -> Self {
+        self.0.retain(|(field, _)| field % 2 == 1);
+        self
+    }
+
+    /// The content of a field.
+    #[must_use]
+    pub fn get(&self, field: u16) -> Option<&[u8]> {
+        self.0.iter().find(|(known, _)| *known == field).map(|(_, bytes)| bytes.as_slice())
+    }
+
     /// The first field that must be known to read the structure.
     #[must_use]
     pub fn must_be_known(&self) -> Option<u16> {
@@ -49,7 +71,6 @@ impl Encoder {
         Self(Vec::with_capacity(USUAL_LEN))
     }
 
-    /// One byte.
     #[must_use]
     pub fn u8(mut self, value: u8) -> Self {
         self.0.push(value);
@@ -124,13 +145,11 @@ impl Encoder {
 pub struct Decoder<'a>(&'a [u8]);
 
 impl<'a> Decoder<'a> {
-    /// Starts at the first byte.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    /// One byte.
     pub fn u8(&mut self) -> Result<u8, Malformed> {
         self.array().map(|[byte]| byte)
     }

@@ -25,7 +25,7 @@ pub struct Place<'a> {
     pub field: &'a str,
     /// How often the row has been rewritten.
     pub revision: u64,
-    /// What else the text is bound to; mostly nothing.
+    /// Whatever else the text is bound to; mostly empty.
     pub bound: &'a [u8],
 }
 

@@ -1,7 +1,7 @@
 //! Bytes that must not leak.
 //!
 //! A secret lives in a buffer that is allocated once at its full size, is wiped when it is dropped, and
-//! cannot be printed, cloned or serialised by accident. A buffer that grows leaves copies of itself behind in
+//! cannot be printed, cloned or serialized by accident. A buffer that grows leaves copies of itself behind in
 //! freed memory, so nothing here grows: what comes from a stream is gathered in fixed pieces and joined once.
 
 use std::fmt;
@@ -37,13 +37,11 @@ impl SecretBytes {
         &mut self.0
     }
 
-    /// How many bytes there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -110,7 +108,6 @@ pub enum ReadError {
         /// The most that was allowed, in bytes.
         limit: usize,
     },
-    /// The stream failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -144,7 +141,7 @@ impl SecretWriter {
         Ok(())
     }
 
-    /// What has been written so far.
+    /// The bytes from the start up to the last one that was written.
     #[must_use]
     pub fn written(&self) -> &[u8] {
         self.buffer.0.get(..self.written).unwrap_or_default()

@@ -48,11 +48,7 @@ pub enum DeliveryError {
     Folder(#[from] NoFolder),
     /// A value could not be put where it belongs.
     #[error("{place} cannot be filled")]
-    Put {
-        /// Which place, as it was asked for.
-        place: String,
-        source: io::Error,
-    },
+    Put { place: String, source: io::Error },
     /// A file could not be taken away.
     #[error("the file in {variable} cannot be removed")]
     TakeAway { variable: EnvName, source: io::Error },

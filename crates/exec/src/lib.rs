@@ -35,10 +35,8 @@ pub enum ExecError {
     /// The environment cannot be passed on; `fit` has let something through.
     #[error(transparent)]
     Environment(#[from] EnvError),
-    /// A value cannot be delivered.
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
-    /// The kernel refused.
     #[error(transparent)]
     Kernel(std::io::Error),
     /// Output of the child could not be passed on.
@@ -74,7 +72,7 @@ impl Command {
         self.arguments.iter().map(|argument| argument.as_bytes().len() + 9).sum()
     }
 
-    /// What it finds on descriptors besides its streams.
+    /// The descriptors that the command inherits besides its streams.
     pub fn descriptors(&mut self) -> &mut Descriptors {
         &mut self.descriptors
     }

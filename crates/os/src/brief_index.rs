@@ -43,7 +43,8 @@ const NO_INDEX: u64 = 3;
 const PART: usize = 32 << 10;
 
 /// Room behind SQLite's own file, in bytes.
-const ROOM: usize = if size_of::<Index>() > size_of::<Log>() { size_of::<Index>() } else { size_of::<Log>() };
+const ROOM: usize =
+    if size_of::<Index>() > size_of::<ReadAhead>() { size_of::<Index>() } else { size_of::<ReadAhead>() };
 
 /// How many frames of the log are read at once.
 const FRAMES: i64 = 8;
@@ -58,13 +59,13 @@ const END: c_int = 0x4B56_4C54;
 struct Index {
     /// The database's path, which SQLite keeps for as long as the file is open.
     path: *const c_char,
-    kind: Kind,
+    kind: IndexState,
     /// Parts that SQLite was given, and may look at until it unmaps them.
     parts: Vec<*mut u8>,
 }
 
 /// Kept for an open log, behind SQLite's own file.
-struct Log {
+struct ReadAhead {
     /// Frames that were read ahead of SQLite; what is left of them begins at `begin` of the file.
     ahead: Vec<u8>,
     begin: i64,
@@ -73,7 +74,7 @@ struct Log {
     length: i64,
 }
 
-enum Kind {
+enum IndexState {
     /// Nobody has asked for it yet.
     Undecided,
     /// The file's, shared with others.
@@ -110,7 +111,7 @@ pub fn end(connection: &Connection) -> bool {
 /// reference to it may exist here.
 struct Vfs {
     unix: *mut ffi::sqlite3_vfs,
-    /// Where the [`Index`] or [`Log`] of an open file begins, in bytes from the file's own beginning.
+    /// Where the [`Index`] or [`ReadAhead`] of an open file begins, in bytes from the file's own beginning.
     offset: usize,
 }
 
@@ -211,7 +212,7 @@ unsafe extern "C" fn open(
                 Methods { unix, own }
             });
             if methods.unix == unix {
-                place(file).cast::<Log>().write(Log { ahead: Vec::new(), begin: 0, length: 0 });
+                place(file).cast::<ReadAhead>().write(ReadAhead { ahead: Vec::new(), begin: 0, length: 0 });
                 (*file).pMethods = &raw const methods.own;
             }
             return answer;
@@ -228,7 +229,7 @@ unsafe extern "C" fn open(
         });
         // A file with other functions, such as one on a network's file system, keeps them.
         if methods.unix == unix {
-            place(file).write(Index { path: name, kind: Kind::Undecided, parts: Vec::new() });
+            place(file).write(Index { path: name, kind: IndexState::Undecided, parts: Vec::new() });
             (*file).pMethods = &raw const methods.own;
         }
     }
@@ -281,9 +282,9 @@ unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
 }
 
 unsafe extern "C" fn close_log(file: *mut ffi::sqlite3_file) -> c_int {
-    // SAFETY: only files with a `Log` have this function, and SQLite closes each once.
+    // SAFETY: only files with a `ReadAhead` have this function, and SQLite closes each once.
     unsafe {
-        place(file).cast::<Log>().drop_in_place();
+        place(file).cast::<ReadAhead>().drop_in_place();
         unix_log().and_then(|unix| unix.xClose).map_or(ffi::SQLITE_IOERR_CLOSE, |close| close(file))
     }
 }
@@ -297,9 +298,9 @@ unsafe extern "C" fn read_log(
     from: ffi::sqlite3_int64,
 ) -> c_int {
     let Some(read) = unix_log().and_then(|unix| unix.xRead) else { return ffi::SQLITE_IOERR_READ };
-    // SAFETY: only files with a `Log` have this function; `into` has room for `amount` bytes.
+    // SAFETY: only files with a `ReadAhead` have this function; `into` has room for `amount` bytes.
     unsafe {
-        let log = &mut *place(file).cast::<Log>();
+        let log = &mut *place(file).cast::<ReadAhead>();
         let Some(length) = usize::try_from(amount).ok().filter(|_| amount > PAGE) else {
             log.ahead = Vec::new();
             return read(file, into, amount, from);
@@ -332,10 +333,10 @@ unsafe extern "C" fn read_log(
 
 unsafe extern "C" fn size_of_log(file: *mut ffi::sqlite3_file, length: *mut ffi::sqlite3_int64) -> c_int {
     let Some(size) = unix_log().and_then(|unix| unix.xFileSize) else { return ffi::SQLITE_IOERR_FSTAT };
-    // SAFETY: only files with a `Log` have this function; `length` is SQLite's place for the answer.
+    // SAFETY: only files with a `ReadAhead` have this function; `length` is SQLite's place for the answer.
     unsafe {
         let answer = size(file, length);
-        (*place(file).cast::<Log>()).length = if answer == ffi::SQLITE_OK { *length } else { 0 };
+        (*place(file).cast::<ReadAhead>()).length = if answer == ffi::SQLITE_OK { *length } else { 0 };
         answer
     }
 }
@@ -348,9 +349,9 @@ unsafe extern "C" fn control(file: *mut ffi::sqlite3_file, request: c_int, value
             return control.map_or(ffi::SQLITE_NOTFOUND, |control| control(file, request, value));
         }
         let index = &mut *place(file);
-        let was_alone = matches!(index.kind, Kind::Alone(_) | Kind::Ended);
+        let was_alone = matches!(index.kind, IndexState::Alone(_) | IndexState::Ended);
         // One that has not begun must not begin alone any more.
-        index.kind = if was_alone { Kind::Ended } else { Kind::Shared };
+        index.kind = if was_alone { IndexState::Ended } else { IndexState::Shared };
         *value.cast::<c_int>() = c_int::from(was_alone);
     }
     ffi::SQLITE_OK
@@ -366,10 +367,10 @@ unsafe extern "C" fn map(
     // SAFETY: only files with an `Index` have this function; `at` is SQLite's place for the answer.
     unsafe {
         let index = &mut *place(file);
-        if matches!(index.kind, Kind::Undecided) {
-            index.kind = lock_alone(CStr::from_ptr(index.path)).map_or(Kind::Shared, Kind::Alone);
+        if matches!(index.kind, IndexState::Undecided) {
+            index.kind = lock_alone(CStr::from_ptr(index.path)).map_or(IndexState::Shared, IndexState::Alone);
         }
-        if matches!(index.kind, Kind::Shared) {
+        if matches!(index.kind, IndexState::Shared) {
             let map = unix().and_then(|unix| unix.xShmMap);
             return map.map_or(ffi::SQLITE_IOERR_SHMMAP, |map| map(file, part, size, extend, at));
         }
@@ -392,14 +393,14 @@ unsafe extern "C" fn lock(file: *mut ffi::sqlite3_file, first: c_int, count: c_i
     // SAFETY: only files with an `Index` have this function.
     unsafe {
         match (*place(file)).kind {
-            Kind::Shared | Kind::Undecided => {
+            IndexState::Shared | IndexState::Undecided => {
                 let lock = unix().and_then(|unix| unix.xShmLock);
                 lock.map_or(ffi::SQLITE_IOERR_SHMLOCK, |lock| lock(file, first, count, flags))
             }
             // Nobody else is there to be kept out.
-            Kind::Alone(_) => ffi::SQLITE_OK,
-            Kind::Ended if flags & ffi::SQLITE_SHM_UNLOCK != 0 => ffi::SQLITE_OK,
-            Kind::Ended => ffi::SQLITE_IOERR_SHMLOCK,
+            IndexState::Alone(_) => ffi::SQLITE_OK,
+            IndexState::Ended if flags & ffi::SQLITE_SHM_UNLOCK != 0 => ffi::SQLITE_OK,
+            IndexState::Ended => ffi::SQLITE_IOERR_SHMLOCK,
         }
     }
 }
@@ -408,7 +409,7 @@ unsafe extern "C" fn barrier(file: *mut ffi::sqlite3_file) {
     // SAFETY: only files with an `Index` have this function.
     unsafe {
         match (&(*place(file)).kind, unix().and_then(|unix| unix.xShmBarrier)) {
-            (Kind::Shared | Kind::Undecided, Some(barrier)) => barrier(file),
+            (IndexState::Shared | IndexState::Undecided, Some(barrier)) => barrier(file),
             _ => fence(Ordering::SeqCst),
         }
     }
@@ -419,8 +420,8 @@ unsafe extern "C" fn unmap(file: *mut ffi::sqlite3_file, delete: c_int) -> c_int
     unsafe {
         let index = &mut *place(file);
         free_parts(index);
-        if matches!(index.kind, Kind::Alone(_) | Kind::Ended) {
-            index.kind = Kind::Ended;
+        if matches!(index.kind, IndexState::Alone(_) | IndexState::Ended) {
+            index.kind = IndexState::Ended;
             return ffi::SQLITE_OK;
         }
         let unmap = unix().and_then(|unix| unix.xShmUnmap);

@@ -100,7 +100,7 @@ mod system {
     /// View, read, search (1 + 2 + 8): for the possessor (from bit 24) and the owner (from bit 16); nothing for group
     /// and others.
     const LASTING: c_long = 0x0b0b_0000;
-    /// The same for the owner, all rights for the possessor: this process, until the key is linked.
+    /// The owner's rights as they will be, and all rights for the possessor: this process, until the key is linked.
     const PREPARING: c_long = 0x3f0b_0000;
 
     pub(crate) fn store(description: &str, payload: &[u8], seconds: u32) -> Result<(), SessionError> {

@@ -1,4 +1,4 @@
-//! What Rust's standard library does not offer of the operating system.
+//! Services of the operating system that Rust's standard library does not offer.
 //!
 //! This crate knows files, descriptors, processes, kernel keys, signals and terminals. It knows nothing of vaults, keys or
 //! commands, prints only what a prompt must show, and reads no environment variable. It is the one crate with `unsafe`;

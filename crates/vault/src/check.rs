@@ -11,18 +11,17 @@ use crate::unlock::slot;
 use keyvault_core::name::{KeyName, Scope};
 use keyvault_os::process::cores::on_all_cores;
 
-use super::error::VaultError;
+use super::error::{VaultError, is_damage};
 use super::file::open::{Access, Vault};
-use super::file::restore_guard::is_damage;
 use super::key::record::{KeyRecord, Version};
 use super::tx::VerifiedTx;
-use super::tx::leaf::{self, Kind};
+use super::tx::leaf::{self, LeafKind};
 use super::tx::name_index::bucket_of;
 
 /// How much sealed text is read before it is opened, in bytes.
 const LOAD_BYTES: usize = 16 << 20;
 
-/// What is found of log entries before the first, or behind the last.
+/// Finding for log entries before the first, or behind the last.
 pub(super) const BESIDE_THE_LOG: &str = "has rows that are no entries of the log";
 
 /// Something that does not hold.
@@ -30,11 +29,10 @@ pub(super) const BESIDE_THE_LOG: &str = "has rows that are no entries of the log
 pub struct Finding {
     /// The row, as table and name.
     pub row: String,
-    /// What is wrong with it.
+    /// The fault, in words that follow the row's name.
     pub what: String,
 }
 
-/// What a check looked at and found.
 #[derive(Debug, Clone)]
 pub struct Checked {
     /// Keys opened.
@@ -155,7 +153,7 @@ impl Check {
         Ok((check, keys))
     }
 
-    /// What was found, in order.
+    /// The findings, in the order in which rows were looked at.
     pub(super) fn into_findings(mut self) -> Vec<Finding> {
         self.findings.sort();
         self.findings
@@ -201,7 +199,7 @@ impl Check {
 
     fn header_and_slots(&mut self, tx: &VerifiedTx<'_>) -> Result<(), VaultError> {
         let header = tx.rows.header()?;
-        self.claim("vault", &tx.tag(Kind::Header, &[]), tx.header_leaf(&header));
+        self.claim("vault", &tx.tag(LeafKind::Header, &[]), tx.header_leaf(&header));
         self.signatures(tx, &header)?;
         let slots = tx.rows.slots()?;
         for slot in &slots {
@@ -226,9 +224,9 @@ impl Check {
         })?;
         let (opener, tree, index) = (tx.opener(), &tx.daily.tree, &tx.daily.index);
         let results = on_all_cores(&rows, |row| {
-            let leaf = leaf::row_leaf(tree, Kind::Key, &row.tag, row.revision, &row.sealed);
+            let leaf = leaf::row_leaf(tree, LeafKind::Key, &row.tag, row.revision, &row.sealed);
             let key = opener.open(row).map(|key| {
-                let tag = leaf::tag(index, Kind::Key, key.name.as_str().as_bytes());
+                let tag = leaf::tag(index, LeafKind::Key, key.name.as_str().as_bytes());
                 Tagged { tag, key }
             });
             (leaf, key)
@@ -237,7 +235,7 @@ impl Check {
         for (row, (leaf, result)) in rows.iter().zip(results) {
             let named = match result {
                 Ok(tagged) => {
-                    let name = format!("item {}", tagged.key.name);
+                    let name = format!("key {}", tagged.key.name);
                     if tagged.tag == row.tag {
                         keys.push(tagged);
                     } else {
@@ -246,7 +244,7 @@ impl Check {
                     name
                 }
                 Err(error) => {
-                    let name = format!("item {}", hex(&row.tag));
+                    let name = format!("key {}", hex(&row.tag));
                     self.find(&name, &error.to_string());
                     name
                 }
@@ -280,7 +278,7 @@ impl Check {
         })?;
         self.open_values(tx, &load);
         for (key, version) in named.into_values() {
-            self.find(&format!("item {} version {}", key.name, version.number), "is missing");
+            self.find(&format!("key {} version {}", key.name, version.number), "is missing");
         }
         let known = u64::try_from(count).unwrap_or(u64::MAX);
         let (keys, values) = tx.rows.count_versions()?;
@@ -302,7 +300,7 @@ impl Check {
         });
         for ((key, version, _), fault) in load.iter().zip(faults) {
             if let Some(fault) = fault {
-                self.find(&format!("item {} version {}", key.name, version.number), &fault);
+                self.find(&format!("key {} version {}", key.name, version.number), &fault);
             }
         }
     }
@@ -344,7 +342,7 @@ impl Check {
         }
         let mut by_tag: BTreeMap<Tag, (&Scope, BTreeSet<Tag>)> = expected
             .into_iter()
-            .map(|(scope, members)| (tx.tag(Kind::Scope, scope.as_str().as_bytes()), (scope, members)))
+            .map(|(scope, members)| (tx.tag(LeafKind::Scope, scope.as_str().as_bytes()), (scope, members)))
             .collect();
         let mut rows = Vec::new();
         tx.rows.each_scope(|row| {
@@ -357,7 +355,7 @@ impl Check {
                 Some((scope, _)) => format!("scope {scope}"),
                 None => format!("scope {}", hex(&row.tag)),
             };
-            self.claim(&named, &row.tag, tx.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed));
+            self.claim(&named, &row.tag, tx.row_leaf(LeafKind::Scope, &row.tag, row.revision, &row.sealed));
             let members = tx.rows.scope_members(&row.tag)?;
             memberships += members.len();
             let (scope, wanted) = match by_tag.remove(&row.tag) {

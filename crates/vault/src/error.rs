@@ -98,7 +98,7 @@ pub enum VaultError {
     /// A vault is already there.
     #[error("{path} exists")]
     VaultExists { path: PathBuf },
-    /// What was to be made is there already.
+    /// The file that was to be made exists.
     #[error("{path} exists")]
     FileExists { path: PathBuf },
     /// Something with a token or a bundle.
@@ -149,7 +149,7 @@ pub enum VaultError {
     #[error("no default variable for {name}: {why}")]
     NoVariable {
         name: KeyName,
-        /// What is wrong with the name in upper case.
+        /// The fault of the name in upper case.
         why: NameError,
     },
     /// A value could not be generated.
@@ -164,7 +164,7 @@ pub enum VaultError {
     },
     #[error(transparent)]
     Rng(#[from] RngError),
-    /// What is read from a bundle could not be written down, so it was not read.
+    /// A read from a bundle could not be recorded, so no value was given out.
     #[error("{}: {source}", path.display())]
     ReadsNotWritten { path: PathBuf, source: std::io::Error },
     /// Another process holds the log of what is read from bundles.
@@ -172,6 +172,33 @@ pub enum VaultError {
     ReadsBusy(Held),
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
+}
+
+/// Whether the content of a vault is the reason why it cannot be read; a vault that is busy and a disk that fails are not
+/// damage. A field of a later version counts as damage where everything is carried over: anyone who has the everyday keys
+/// can write one.
+pub(crate) fn is_damage(error: &VaultError) -> bool {
+    !matches!(error, VaultError::Store(StoreError::Busy | StoreError::Io(_)) | VaultError::Io { .. })
+}
+
+/// Whether rows that the owner did not write are in the way; a damaged schema or file is not among them.
+pub(crate) fn is_of_rows(error: &VaultError) -> bool {
+    let of_log = |error: &AuditError| {
+        matches!(error, AuditError::Broken { .. } | AuditError::Store(StoreError::Damaged { .. }))
+    };
+    match error {
+        VaultError::State(StateError::Audit(error)) | VaultError::Audit(error) => of_log(error),
+        VaultError::State(StateError::Store(error)) | VaultError::Store(error) => {
+            matches!(error, StoreError::Damaged { .. })
+        }
+        VaultError::State(
+            StateError::Mismatch { .. }
+            | StateError::Apart { .. }
+            | StateError::Newer { .. }
+            | StateError::Record,
+        ) => true,
+        _ => false,
+    }
 }
 
 fn names(names: &[KeyName]) -> String {

@@ -1,9 +1,9 @@
 //! The life of a key in the vault.
 //!
 //! [`Vault`] is a file that was opened safely; [`Access`] is what a passphrase, a recovery code, a keyring or a session gives;
-//! together they make transactions ([`Vault::read`], [`Vault::release`], [`Vault::change`]) in which every row is
+//! together they make transactions ([`Vault::read`] and those behind each command) in which every row is
 //! verified against the tree before it is believed, and in which the audit event commits before a value leaves. A
-//! [`Reading`] is such a transaction held open, whoever the keys come from ([`Supply`]).
+//! [`Reading`] is such a transaction held open, over the keys of any supplier ([`Supply`]).
 
 #![forbid(unsafe_code)]
 
@@ -14,7 +14,7 @@ pub mod file;
 pub mod key;
 pub mod slot;
 pub mod state;
-pub mod store;
+mod store;
 pub mod supply;
 pub mod token;
 mod tx;
@@ -35,9 +35,10 @@ pub use key::import::{Conflict, Import, Imported, Incoming};
 pub use key::record::{KeyRecord, Status, Version, VersionState};
 pub use key::rotate::{History, NewValue, Revocation, Terms, Which, new_name};
 pub use key::tombstones::words;
-pub use slot::rekey::{Outlook, Rekeyed};
+pub use slot::rekey::{RekeyPreview, Rekeyed};
 pub use slot::strays::{PassedOver, Unusable};
 pub use slot::{Credential, Slot};
+pub use store::{Oddity, StoreError, Stray, TokenId};
 pub use supply::{Encoding, Fragment, Shape, Unrecorded};
 pub use supply::{KeySource, KeyView, Keys, Looking, Purpose, Reading, Recorded, Supply, Taking};
 pub use token::bearer::BearerKeys;

@@ -26,7 +26,7 @@ const MAX_TYPED: usize = 64 << 10;
 /// Reads the value from a hidden prompt on a terminal, from stdin, or from a file. Arguments are not accepted, because
 /// other users, the shell history and logs can see them.
 #[derive(Debug, Args)]
-pub struct Add {
+pub(crate) struct Add {
     /// The key's name, such as stripe/live
     #[arg(value_parser = named::<KeyName>)]
     name: KeyName,
@@ -53,7 +53,7 @@ impl Add {
                 ),
             ));
         }
-        let source = Source { file: self.file.as_deref(), stdin: false, exact: self.exact };
+        let source = GivenValue { file: self.file.as_deref(), stdin: false, exact: self.exact };
         let value = source.read(context, &self.name)?;
         if value.is_empty() && self.file.as_deref().is_none_or(|file| file == Path::new("-")) {
             return Err(Failure::usage(
@@ -69,7 +69,7 @@ impl Add {
 }
 
 /// Where a value that is not generated comes from.
-pub(super) struct Source<'s> {
+pub(super) struct GivenValue<'s> {
     /// A file, or `-` for stdin, both byte for byte.
     pub(super) file: Option<&'s Path>,
     /// Stdin, and never a prompt.
@@ -78,7 +78,7 @@ pub(super) struct Source<'s> {
     pub(super) exact: bool,
 }
 
-impl Source<'_> {
+impl GivenValue<'_> {
     /// Refuses to read from a terminal what was asked for from stdin, before anything is opened for it.
     pub(super) fn refuse_typed(&self) -> Result<(), Failure> {
         if self.stdin {

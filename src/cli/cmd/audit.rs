@@ -21,9 +21,8 @@ use keyvault_vault::{self as vault, BrokenReads, ImportedReads, Of, Unproved};
 
 /// Read and verify the audit log.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "each command's words stand with its arguments")]
-pub enum Audit {
-    Log(Log),
+pub(crate) enum Audit {
+    Log(ShowLog),
     Verify(Verify),
     Import(Import),
 }
@@ -33,7 +32,7 @@ pub enum Audit {
 /// Reads by a token are included, numbered TOKEN:N. With --json, prints one object per line: seq, token, time, action,
 /// keys, actor, outcome.
 #[derive(Debug, Args)]
-pub struct Log {
+pub(crate) struct ShowLog {
     /// Entries that name this key
     #[arg(long, value_name = "NAME", add = complete::keys(), value_parser = named::<KeyName>)]
     key: Option<KeyName>,
@@ -61,7 +60,7 @@ fn action(text: &str) -> Result<Action, String> {
 /// With the passphrase, proves every entry from the start of the audit log; with a session, only that each entry follows
 /// from the previous one. Also proves the reads by tokens. The exit code is 5 if a proof fails.
 #[derive(Debug, Args)]
-pub struct Verify {
+pub(crate) struct Verify {
     /// Ask for the passphrase and prove from the start, even if a session is open
     #[arg(long)]
     from_start: bool,
@@ -73,7 +72,7 @@ pub struct Verify {
 /// that cannot be proved, and a place where lines are missing, are reported with the line's number; the others are imported,
 /// and the exit code is 5. A truncated last line and reads of other vaults or former tokens are skipped and reported.
 #[derive(Debug, Args)]
-pub struct Import {
+pub(crate) struct Import {
     /// The read log: ~/.local/state/keyvault/reads/TOKEN.jsonl on that machine, or the file that $KEYVAULT_READS names
     file: PathBuf,
 }
@@ -88,7 +87,7 @@ impl Audit {
     }
 }
 
-impl Log {
+impl ShowLog {
     fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let (mut vault, access) = context.open_to_look()?;
         let path = vault.path().to_owned();
@@ -187,7 +186,7 @@ fn tell_broken(context: &Context, broken: &[BrokenReads]) {
     }
 }
 
-/// What is wrong with the file, line by line.
+/// Warns of each faulty line by its number.
 fn tell_faults(context: &Context, imported: &ImportedReads) {
     const SHOWN: usize = 10;
     for fault in imported.faults.iter().take(SHOWN) {
@@ -240,7 +239,7 @@ impl Import {
                 serde_json::json!({ "line": fault.line, "what": what, "imported": fault.imported })
             });
             context.ui.print_json(&serde_json::json!({
-                "new": new, "known": imported.known, "unknown": imported.unknown, "foreign": imported.of_other_vaults,
+                "new": new, "known": imported.known, "unknown": imported.unknown, "other_vaults": imported.of_other_vaults,
                 "cut_off": imported.cut_off, "faults": faults.collect::<Vec<_>>(),
             }))?;
             return Ok(done);

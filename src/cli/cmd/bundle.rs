@@ -15,8 +15,7 @@ use keyvault_vault::{Access, BundleLabel, Bundled, MAX_BUNDLE, Vault, VaultError
 
 /// Seal a token's keys in a file that is safe to commit or ship.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "each command's words stand with its arguments")]
-pub enum Bundle {
+pub(crate) enum Bundle {
     Create(Create),
     Update(Update),
 }
@@ -27,7 +26,7 @@ pub enum Bundle {
 /// the bundle, so it is safe to commit. The audit log records its creation. Reads from it are recorded on the machine that
 /// reads; `keyvault audit import` imports them.
 #[derive(Debug, Args)]
-pub struct Create {
+pub(crate) struct Create {
     /// The token whose keys the bundle holds
     #[arg(long, value_name = "NAME", add = complete::tokens(), value_parser = named::<TokenName>)]
     token: TokenName,
@@ -38,7 +37,7 @@ pub struct Create {
 
 /// Update a bundle to what its token opens now.
 #[derive(Debug, Args)]
-pub struct Update {
+pub(crate) struct Update {
     /// The bundle
     file: PathBuf,
 }

@@ -18,7 +18,7 @@ use crate::cli::errors::{Failure, code};
 /// a passphrase.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Completions {
+pub(crate) struct Completions {
     /// bash, zsh or fish
     #[arg(value_parser = PossibleValuesParser::new(complete::SHELLS), hide_possible_values = true)]
     shell: String,

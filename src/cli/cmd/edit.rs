@@ -16,7 +16,7 @@ use keyvault_vault::Edit as Change;
 ///
 /// Changes all of the named keys or none. Values stay.
 #[derive(Debug, Args)]
-pub struct Edit {
+pub(crate) struct Edit {
     /// The keys' names
     #[arg(required = true, add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,

@@ -16,14 +16,14 @@ use keyvault_os::fs::untrusted;
 use keyvault_vault::Purpose;
 use keyvault_vault::audit::Action;
 
-/// Print keys as .env or JSON, or set them for the later steps of a GitHub job.
+/// Print keys as .env or JSON, or set them for a GitHub job.
 ///
 /// Writes to stdout, keyed by variable. Whatever reads the format gets the same bytes; if the format cannot carry a value,
 /// nothing is written. Do not source the .env output in a shell, which would expand and run what is in double quotes or
 /// backticks. In a GitHub Actions step, github-env appends the variables to the file that $GITHUB_ENV names, after the
 /// runner was told to mask each line of their values. The audit log records the export.
 #[derive(Debug, Args)]
-pub struct Export {
+pub(crate) struct Export {
     #[command(flatten)]
     choice: Choice,
     #[command(flatten)]

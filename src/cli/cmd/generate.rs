@@ -9,14 +9,14 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view::{self, KeyJson};
 use keyvault_core::name::KeyName;
-use keyvault_core::recipe::{Kind, Recipe};
+use keyvault_core::recipe::{Recipe, ValueKind};
 use keyvault_vault::{KeyRecord, NewKey, Origin};
 
 /// Generate a key with a strong random value.
 ///
 /// The value is shown only with --print. The key keeps its recipe, so that `keyvault rotate` repeats it.
 #[derive(Debug, Args)]
-pub struct Generate {
+pub(crate) struct Generate {
     /// The key's name, such as stripe/live
     #[arg(value_parser = named::<KeyName>)]
     name: KeyName,
@@ -24,7 +24,7 @@ pub struct Generate {
     metadata: Metadata,
     /// The kind of value: token, password, hex, base64, base64url, uuid, passphrase, ed25519, ssh-ed25519
     #[arg(long, value_name = "KIND", default_value = "token", add = complete::one_of(recipe_names), value_parser = recipe_kind)]
-    recipe: Kind,
+    recipe: ValueKind,
     /// Characters of a token or password, bytes of hex and base64, words of a passphrase
     #[arg(long, value_name = "N")]
     length: Option<u32>,
@@ -36,11 +36,11 @@ pub struct Generate {
     print: bool,
 }
 
-fn recipe_names() -> [&'static str; Kind::ALL.len()] {
-    Kind::ALL.map(Kind::name)
+fn recipe_names() -> [&'static str; ValueKind::ALL.len()] {
+    ValueKind::ALL.map(ValueKind::name)
 }
 
-fn recipe_kind(text: &str) -> Result<Kind, String> {
+fn recipe_kind(text: &str) -> Result<ValueKind, String> {
     text.parse().map_err(|_| format!("is not one of {}", recipe_names().join(", ")))
 }
 
@@ -52,7 +52,7 @@ impl Generate {
     }
 }
 
-/// What `generate` and `add` have in common: the key is made, then shown.
+/// Creates a key and shows it, for `generate` and `add`.
 pub(super) fn create(
     context: &Context,
     name: KeyName,

@@ -19,7 +19,7 @@ use keyvault_vault::{KeyRecord, Version, key};
 /// Shows each version's state, age, fingerprint and creator, and when it was last released or shown, according to the audit
 /// log.
 #[derive(Debug, Args)]
-pub struct History {
+pub(crate) struct History {
     /// The key's name
     #[arg(add = complete::keys(), value_parser = named::<KeyName>)]
     name: KeyName,

@@ -21,7 +21,7 @@ const MAX_FILE: usize = 16 << 20;
 /// Each key is named after its variable, with --prefix in front. A .env file is read exactly as the npm package `dotenv` 18
 /// reads it; JSON must be an object of strings. All keys are imported or none.
 #[derive(Debug, Args)]
-pub struct Import {
+pub(crate) struct Import {
     /// The file, or - for stdin
     file: PathBuf,
     /// How each key's name starts, such as shop/
@@ -30,8 +30,8 @@ pub struct Import {
     /// A scope for all keys; may be repeated
     #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
-    /// What to do with keys that already exist: fail (import nothing), skip (keep them) or replace (give them the file's
-    /// value as a new version)
+    /// How to treat keys that already exist: fail (import nothing), skip (keep them) or replace (give them the file's value as a new
+    /// version)
     #[arg(long, value_enum, value_name = "WHAT", default_value = "fail", hide_possible_values = true)]
     on_conflict: OnConflict,
     /// Show what would be imported, and change nothing
@@ -179,7 +179,7 @@ impl Import {
     }
 }
 
-/// What a person should know about the file, a line each.
+/// Warns of surprises in the file, a line each.
 fn point_out(context: &Context, parsed: &Parsed) {
     let list = |names: Vec<&str>| output::harmless_line(&names.join(", "));
     if !parsed.duplicates.is_empty() {

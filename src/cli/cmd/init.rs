@@ -19,7 +19,7 @@ use keyvault_vault::{Creation, VaultError, file};
 /// passphrase comes from KEYVAULT_PASSPHRASE_FILE or KEYVAULT_PASSPHRASE, and --json, --recovery-file or --no-recovery says
 /// where the code goes. On a terminal, if the desktop's keyring answers, you can add a slot for it.
 #[derive(Debug, Args)]
-pub struct Init {
+pub(crate) struct Init {
     #[command(flatten)]
     recovery: RecoveryPlace,
 }

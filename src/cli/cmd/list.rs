@@ -23,7 +23,7 @@ use keyvault_vault::{KeyRecord, Names, Status, key};
 ///
 /// Shows no values and records nothing. Output to a pipe is not wrapped.
 #[derive(Debug, Args)]
-pub struct List {
+pub(crate) struct List {
     /// Keys with this scope; may be repeated to add more
     #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
@@ -119,7 +119,7 @@ const HEADER: [&str; COLUMNS] = ["NAME", "VARIABLE", "SCOPES", "VER", "AGE", "EX
 const COLUMNS: usize = 7;
 const GAP: usize = 2;
 
-/// What a key shows, in the order of [`HEADER`]; all of it is ASCII by the grammar of names.
+/// A key's cells, in the order of [`HEADER`]; all of it is ASCII by the grammar of names.
 fn cells(key: &KeyRecord, now: Moment) -> [Cow<'_, str>; COLUMNS] {
     [
         key.name.as_str().into(),
@@ -165,14 +165,14 @@ fn table(keys: &[KeyRecord], now: Moment, context: &Context) -> String {
     for key in keys {
         table.add_row(cells(key, now));
     }
-    // What is short stays whole; names, variables and scopes share the rest.
+    // Short columns stay whole; names, variables and scopes share the rest.
     for (column, width) in [(3, 5), (4, 6), (5, 10), (6, 10)] {
         if let Some(column) = table.column_mut(column) {
             column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(width)));
         }
     }
     let text = view::lines(&mut table);
-    if context.ui.colour() { with_colored_status(&text) } else { text }
+    if context.ui.color() { with_colored_status(&text) } else { text }
 }
 
 /// The table with its last column in color: after the layout, which would count the escape codes as text. A terminal so

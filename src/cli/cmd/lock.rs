@@ -10,7 +10,7 @@ use keyvault_vault::unlock::session;
 
 /// End the session.
 #[derive(Debug, Args)]
-pub struct Lock {
+pub(crate) struct Lock {
     /// End the sessions of all vaults
     #[arg(long)]
     all: bool,

@@ -12,7 +12,7 @@ use crate::cli::errors::{Failure, code};
 ///
 /// To read it: keyvault man | man -l -
 #[derive(Debug, Args)]
-pub struct Man {
+pub(crate) struct Man {
     /// Write a page for each command to this folder, such as ~/.local/share/man/man1
     #[arg(long, value_name = "FOLDER")]
     all: Option<PathBuf>,

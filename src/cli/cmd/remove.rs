@@ -15,7 +15,7 @@ use keyvault_core::name::{KeyName, MAX_NAME};
 ///
 /// On a terminal, asks you to type each name; elsewhere, requires --yes. The audit log keeps a record.
 #[derive(Debug, Args)]
-pub struct Remove {
+pub(crate) struct Remove {
     /// The keys' names
     #[arg(required = true, add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,
@@ -36,7 +36,7 @@ impl Remove {
         let path = vault.path().to_owned();
         // A name that is not there is said before anything is asked.
         for name in &self.names {
-            // What keeps that from being told may be in the way of the removal, and is said there.
+            // Any other error may be in the way of the removal too, and is reported there.
             if let Err(error @ VaultError::NoSuchKeys { .. }) = key::show(&mut vault, &access, name) {
                 return Err(Failure::of(error, &path));
             }

@@ -19,7 +19,7 @@ const MAX_REASON: usize = 500;
 /// Refuses every version, including retired ones; `keyvault rotate` gives the key a new one. Also revoke the value at its
 /// issuer, where it stays valid until then.
 #[derive(Debug, Args)]
-pub struct Revoke {
+pub(crate) struct Revoke {
     /// The keys' names
     #[arg(required = true, add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,

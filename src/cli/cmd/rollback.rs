@@ -15,7 +15,7 @@ use keyvault_core::name::KeyName;
 /// Without --to, this is the version that was replaced last, whatever its number, its grace period, and the clock. The current
 /// version is retired. A revoked version cannot come back.
 #[derive(Debug, Args)]
-pub struct Rollback {
+pub(crate) struct Rollback {
     /// The key's name
     #[arg(add = complete::keys(), value_parser = named::<KeyName>)]
     name: KeyName,

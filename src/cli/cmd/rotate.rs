@@ -22,7 +22,7 @@ use keyvault_vault::{Access, KeyRecord, NewValue, Terms, Vault, Which, key};
 /// All keys are rotated or none.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").required(true))]
-pub struct Rotate {
+pub(crate) struct Rotate {
     /// The keys' names; a revoked key gets a new version
     #[arg(group = "which", add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,
@@ -90,18 +90,18 @@ impl Rotate {
         }
     }
 
-    fn source(&self) -> add::Source<'_> {
-        add::Source { file: self.file.as_deref(), stdin: self.stdin, exact: self.exact }
+    fn source(&self) -> add::GivenValue<'_> {
+        add::GivenValue { file: self.file.as_deref(), stdin: self.stdin, exact: self.exact }
     }
 
-    /// The value that one key gets from elsewhere; that several would need one is for the vault room to say.
+    /// The value that one key gets from elsewhere; that several would need one is for `keyvault-vault` to say.
     fn value(
         &self,
         context: &Context,
         which: &Which,
         due: &[KeyRecord],
     ) -> Result<Option<NewValue>, Failure> {
-        // What a job has on stdin becomes a value only where the job named the key.
+        // A job's stdin becomes a value only where the job named the key.
         let (Which::Names(_), [key]) = (which, due) else { return Ok(None) };
         let named = self.stdin || self.file.is_some();
         if key.recipe.is_some() && !named {

@@ -14,7 +14,7 @@ use keyvault_core::name::KeyName;
 ///
 /// A pipe or file gets the value byte for byte; a terminal gets control characters in visible form.
 #[derive(Debug, Args)]
-pub struct Show {
+pub(crate) struct Show {
     /// The key's name
     #[arg(add = complete::keys(), value_parser = named::<KeyName>)]
     name: KeyName,

@@ -9,25 +9,25 @@ use crate::cli::output::time;
 use crate::cli::unlock::log_gap_json;
 use crate::cli::unlock::order::Outlook;
 use keyvault_core::clock::Moment;
-use keyvault_vault::state::LogGap;
+use keyvault_vault::audit::LogGap;
 
 /// Show whether the vault is open: exit code 0 for open, 4 for locked, 3 for no vault.
 ///
 /// The vault is open while a session is. This does not prompt and does not derive a key. With --verbose, shows for each
 /// credential whether it would open the vault for the next command, and why.
 #[derive(Debug, Args)]
-pub struct Status {
+pub(crate) struct Status {
     /// Show for each credential whether it would open the vault, and why not
     #[arg(long, short)]
     verbose: bool,
 }
 
-/// What is answered.
+/// The answer as JSON.
 struct Answer {
     vault: String,
     status: &'static str,
     until: Option<Moment>,
-    /// What an alarm says of the file; unknown without a session.
+    /// The word of a rollback alarm; unknown without a session.
     alarm: Option<&'static str>,
     log_gap: Option<LogGap>,
     credentials: Option<Vec<Outlook>>,

@@ -17,8 +17,7 @@ use keyvault_vault::{Access, Issued, Listed, NewToken, Of, TokenRecord, Vault};
 
 /// Give machines a credential that opens only the keys granted to it.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "each command's words stand with its arguments")]
-pub enum Token {
+pub(crate) enum Token {
     Create(Create),
     List(List),
     Show(Show),
@@ -32,7 +31,7 @@ pub enum Token {
 /// get other scopes. The restriction is cryptographic: its bearer can read these keys from the vault's file and no others.
 /// With the token in KEYVAULT_TOKEN, `keyvault exec -- CMD` injects every key granted to it.
 #[derive(Debug, Args)]
-pub struct Create {
+pub(crate) struct Create {
     /// The token's name, such as ci or deploy/prod
     #[arg(value_parser = named::<TokenName>)]
     name: TokenName,
@@ -49,11 +48,11 @@ pub struct Create {
 
 /// List tokens.
 #[derive(Debug, Args)]
-pub struct List {}
+pub(crate) struct List {}
 
 /// Show a token: what it opens, and what was read with it.
 #[derive(Debug, Args)]
-pub struct Show {
+pub(crate) struct Show {
     /// The token's name
     #[arg(add = complete::tokens(), value_parser = named::<TokenName>)]
     name: TokenName,
@@ -64,7 +63,7 @@ pub struct Show {
 /// First import what the old token read from bundles (`keyvault audit import`): its read logs are not accepted afterwards.
 /// Create its bundles again.
 #[derive(Debug, Args)]
-pub struct Renew {
+pub(crate) struct Renew {
     /// The token's name
     #[arg(add = complete::tokens(), value_parser = named::<TokenName>)]
     name: TokenName,
@@ -75,7 +74,7 @@ pub struct Renew {
 /// Anyone with the token and an older copy of the vault or a bundle can still read the values in it. The keys that the
 /// token could read are listed, with the command that rotates them.
 #[derive(Debug, Args)]
-pub struct Revoke {
+pub(crate) struct Revoke {
     /// The token's name
     #[arg(add = complete::tokens(), value_parser = named::<TokenName>)]
     name: TokenName,
@@ -302,7 +301,7 @@ impl Revoke {
     }
 }
 
-/// What ends it that old copies are read: one command for what is generated, one for each other key, which asks for its
+/// The commands that make old copies worthless: one for generated values, one for each other key, which asks for its
 /// value and would take the next of several lines for it.
 fn rotations(vault: &mut Vault, access: &Access, could: &[&str]) -> String {
     // That the token is revoked or renewed is not to be called in question by a vault that cannot be listed.

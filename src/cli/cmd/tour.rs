@@ -10,7 +10,7 @@ use crate::cli::errors::{self, Failure, code};
 use crate::cli::output;
 use keyvault_core::clock::Rng;
 use keyvault_core::crypto::SystemRng;
-use keyvault_core::recipe::{Kind, Recipe};
+use keyvault_core::recipe::{Recipe, ValueKind};
 use keyvault_core::secret::SecretBytes;
 use keyvault_os::fs::private;
 use keyvault_os::process::interrupt::Interrupts;
@@ -20,9 +20,9 @@ use keyvault_os::terminal::prompt::PromptError;
 ///
 /// Runs this program in temporary folders, shows each command with its real output, and leaves nothing behind.
 #[derive(Debug, Args)]
-pub struct Tour {}
+pub(crate) struct Tour {}
 
-/// What a newcomer's project holds before keyvault.
+/// A newcomer's project before keyvault.
 const ENV_FILE: &[u8] =
     b"DATABASE_URL=postgres://shop:pg-9f2c1d@localhost/shop\nMAIL_TOKEN='mail-4be1-77aa'\n";
 
@@ -214,7 +214,7 @@ impl Drop for Stage<'_> {
 }
 
 fn passphrase() -> Result<SecretBytes, Failure> {
-    Recipe::new(Kind::Passphrase, None, None)
+    Recipe::new(ValueKind::Passphrase, None, None)
         .and_then(|recipe| recipe.generate(&SystemRng, keyvault_core::crypto::ed25519_public, ""))
         .map(|generated| generated.value)
         .map_err(Failure::recipe)

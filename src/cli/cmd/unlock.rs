@@ -18,7 +18,7 @@ const LONGEST: i64 = 12 * 3_600_000;
 /// keyring opens the vault if there is a slot for it; otherwise KEYVAULT_KEY_FILE, KEYVAULT_PASSPHRASE_FILE,
 /// KEYVAULT_PASSPHRASE or a prompt.
 #[derive(Debug, Args)]
-pub struct Unlock {
+pub(crate) struct Unlock {
     /// How long, up to 12h
     #[arg(long = "for", value_name = "DURATION", default_value = "1h", allow_hyphen_values = true, value_parser = session_length)]
     duration: Duration,

@@ -1,4 +1,4 @@
-//! What is wrong with a way of handing over: a descriptor, a file, a line of an env-file.
+//! Errors of deliveries: a descriptor, a file, a line of an env-file.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! What is wrong with a vault's file: its place, its owner, its rows, its standing.
+//! Errors of a vault's file: its place, its owner, its rows, its standing.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,10 @@ use rustix::io::Errno;
 
 use keyvault_os::fs::lock::{self, Held};
 use keyvault_os::fs::sync_conflicts;
-use keyvault_os::fs::vault_file::{FileFault, Kind};
+use keyvault_os::fs::vault_file::{FileFault, FileKind};
 use keyvault_os::process::actor::User;
+use keyvault_vault::StoreError;
 use keyvault_vault::state::pin::Standing;
-use keyvault_vault::store::StoreError;
 use keyvault_vault::{Vault, VaultError};
 
 use super::{Failure, code};
@@ -127,12 +127,12 @@ pub(in crate::cli) fn held_by_another(held: &Held, hint: &str) -> Failure {
     Failure::new(code::BUSY, "busy", message, Some(hint))
 }
 
-fn kind_name(kind: Kind) -> &'static str {
+fn kind_name(kind: FileKind) -> &'static str {
     match kind {
-        Kind::Folder => "folder",
-        Kind::Fifo => "named pipe",
-        Kind::Socket => "socket",
-        Kind::Device => "device",
+        FileKind::Folder => "folder",
+        FileKind::Fifo => "named pipe",
+        FileKind::Socket => "socket",
+        FileKind::Device => "device",
     }
 }
 
@@ -162,7 +162,7 @@ pub(in crate::cli) fn store(error: &StoreError, path: &Path) -> Failure {
             altered_file(&format!("its {field} is {found}, beside a vault's schema"), path)
         }
         StoreError::Damaged { what } => altered(what, path),
-        StoreError::NoLog => Failure::damaged(
+        StoreError::NoWal => Failure::damaged(
             &format!("{shown} no longer has a write-ahead log: another program removed it."),
             Some(&format!(
                 "Nothing was released. If that program only copied or converted the file, give it its log again:\n  \
@@ -243,13 +243,13 @@ pub(in crate::cli) fn beyond_mending(failure: Failure) -> Failure {
     Failure { hint: Some(restore.to_owned()), ..failure }
 }
 
-/// What 'vault check' says where it could not look at the rows.
+/// The failure of `vault check` where it could not look at the rows.
 pub(in crate::cli) fn beyond_check(failure: Failure) -> Failure {
     Failure { hint: failure.hint.map(|hint| hint.replace(CHECK_NAMES, RESTORE)), ..failure }
 }
 
 fn log_aside(path: &Path) -> Option<String> {
-    let log = Vault::log_beside(path)?;
+    let log = Vault::wal_beside(path)?;
     let shown = log.display();
     let line = aside(&log);
     Some(format!("{shown} is next to it. If it came from another copy, move it aside:\n  {line}"))

@@ -22,37 +22,35 @@ use keyvault_vault::unlock::passphrase::Unfit;
 use super::context::STDIN;
 use super::output;
 
-/// Exit codes.
-pub mod code {
-    /// Done.
-    pub const DONE: u8 = 0;
-    /// Failed.
-    pub const FAILED: u8 = 1;
-    /// Called wrongly.
-    pub const USAGE: u8 = 2;
+/// Exit codes of the program; `exec` passes its child's on and has the ones from 125 for itself.
+pub(crate) mod code {
+    pub(crate) const DONE: u8 = 0;
+    pub(crate) const FAILED: u8 = 1;
+    /// The arguments are wrong.
+    pub(crate) const USAGE: u8 = 2;
     /// No such key or vault.
-    pub const NOT_FOUND: u8 = 3;
+    pub(crate) const NOT_FOUND: u8 = 3;
     /// Locked, or the wrong credential.
-    pub const LOCKED: u8 = 4;
+    pub(crate) const LOCKED: u8 = 4;
     /// Damaged, rolled back or tampered with.
-    pub const DAMAGED: u8 = 5;
+    pub(crate) const DAMAGED: u8 = 5;
     /// Exists, expired, revoked, not allowed.
-    pub const REFUSED: u8 = 6;
+    pub(crate) const REFUSED: u8 = 6;
     /// Another command had the vault for too long.
-    pub const BUSY: u8 = 7;
+    pub(crate) const BUSY: u8 = 7;
     /// `exec`: a failure of ours, not the child's.
-    pub const OURS: u8 = 125;
+    pub(crate) const OURS: u8 = 125;
     /// `exec`: found, but cannot be run.
-    pub const NOT_EXECUTABLE: u8 = 126;
+    pub(crate) const NOT_EXECUTABLE: u8 = 126;
     /// `exec`: not found.
-    pub const NO_COMMAND: u8 = 127;
+    pub(crate) const NO_COMMAND: u8 = 127;
     /// Ctrl-C at a prompt.
-    pub const INTERRUPTED: u8 = 130;
+    pub(crate) const INTERRUPTED: u8 = 130;
 }
 
 /// A failure as a person reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     pub code: u8,
     /// One word for programs.
     pub kind: &'static str,
@@ -64,19 +62,19 @@ pub struct Failure {
     pub quiet: bool,
 }
 
-pub(in crate::cli) const WAYS_TO_OPEN: &str = "Run `keyvault unlock` in a terminal, or set KEYVAULT_PASSPHRASE_FILE to\n\
+pub(in crate::cli) const HOW_TO_OPEN: &str = "Run `keyvault unlock` in a terminal, or set KEYVAULT_PASSPHRASE_FILE to\n\
     a file with the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself,\n\
     or KEYVAULT_KEY_FILE to a key file.";
 
-/// The same where a session does not do.
-pub(in crate::cli) const WAYS_TO_ROOT: &str = "Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with\n\
+/// Like [`HOW_TO_OPEN`], for commands that a session does not open.
+pub(in crate::cli) const HOW_TO_OPEN_AS_OWNER: &str = "Run it in a terminal, or set KEYVAULT_PASSPHRASE_FILE to a file with\n\
     the passphrase, KEYVAULT_PASSPHRASE to the passphrase itself, or\n\
     KEYVAULT_KEY_FILE to a key file.";
 
 /// Why nobody is asked, as the end of a sentence.
 pub(in crate::cli) const NO_TERMINAL: &str = "there is no terminal to prompt on";
 
-/// The same where there is one.
+/// Why nobody is asked although there is a terminal.
 pub(in crate::cli) const NOT_TO_ASK: &str = "`--non-interactive` forbids prompts";
 
 impl Failure {
@@ -89,14 +87,14 @@ impl Failure {
         Self { code, kind, message: message.into(), hint: hint.map(str::to_owned), quiet: false }
     }
 
-    /// The same, with the variable that named the file; a file that is not there locks the vault.
+    /// Adds the variable that named the file; a file that is not there locks the vault.
     pub(in crate::cli) fn named(self, variable: &str) -> Self {
         let code = if self.code == code::NOT_FOUND { code::LOCKED } else { self.code };
         let message = format!("{} ({variable} names it.)", self.message);
         Self { code, kind: if code == self.code { self.kind } else { "locked" }, message, ..self }
     }
 
-    /// The same, with the variable or option that the credential came from, if it was the wrong one.
+    /// Adds the variable or option that the credential came from, if it was the wrong one.
     pub(in crate::cli) fn given_by(self, source: &str) -> Self {
         if self.kind != "wrong_credential" {
             return self;
@@ -133,7 +131,7 @@ impl Failure {
     /// Locked, and why nobody is asked.
     pub(in crate::cli) fn locked_as(unasked: &str) -> Self {
         let message = format!("The vault is locked, and {unasked}.");
-        Self::new(code::LOCKED, "locked", message, Some(WAYS_TO_OPEN))
+        Self::new(code::LOCKED, "locked", message, Some(HOW_TO_OPEN))
     }
 
     /// A copy that nothing opened that opens the vault, or that was given for it; and why nobody is asked.
@@ -169,7 +167,7 @@ impl Failure {
     /// A session may be open; it is not enough.
     pub(in crate::cli) fn needs_root(unasked: &str) -> Self {
         let message = format!("This needs the passphrase or a key file, and {unasked}.");
-        Self::new(code::LOCKED, "locked", message, Some(WAYS_TO_ROOT))
+        Self::new(code::LOCKED, "locked", message, Some(HOW_TO_OPEN_AS_OWNER))
     }
 
     /// A rekey that keeps the passphrase seals the new root under it; another slot is not enough.
@@ -230,7 +228,7 @@ impl Failure {
         }
     }
 
-    /// What is typed there would be seen.
+    /// The failure for a secret that would be echoed as it is typed.
     pub(in crate::cli) fn echoed(path: &Path, instead: &str) -> Self {
         let path = if path == Path::new(STDIN) { "Standard input".into() } else { path.to_string_lossy() };
         Self::usage(&format!("{path} is a terminal, which would show what you type."), Some(instead))
@@ -420,7 +418,7 @@ impl Failure {
     }
 }
 
-/// What the system says, without its number.
+/// The system's message, without its number.
 pub(in crate::cli) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);

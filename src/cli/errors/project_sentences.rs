@@ -166,13 +166,13 @@ pub(in crate::cli) fn not_remembered(error: &io::Error) -> Failure {
     )
 }
 
-/// What would be handed out, in a line, for who decides and must see which key it is. What the file chose to write stands in quotes, and nothing in it is left to be
-/// taken for something else; its descriptions are not repeated where somebody decides.
+/// A line about a release, for the person who decides and must see which key it is. The file's own words stand in quotes,
+/// and nothing in it is left to be taken for something else; its descriptions are not repeated where somebody decides.
 pub(in crate::cli) fn ask_line(ask: &Ask) -> String {
     line(ask, ToOwned::to_owned)
 }
 
-/// The same where it may end up in a log.
+/// [`ask_line`] where it may end up in a log.
 pub(in crate::cli) fn logged_line(ask: &Ask) -> String {
     line(ask, key_shown)
 }

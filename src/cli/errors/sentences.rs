@@ -11,7 +11,7 @@ use keyvault_vault::{Loss, VaultError};
 
 use super::file_sentences::{alarm, altered, altered_file, exists, file, store};
 use super::token_sentences::{reads_busy, reads_not_written, token};
-use super::{Failure, WAYS_TO_ROOT, code};
+use super::{Failure, HOW_TO_OPEN_AS_OWNER, code};
 use crate::cli::output::loss;
 
 /// Said behind the remedy where it may be the session's keys that are not the vault's.
@@ -47,7 +47,7 @@ impl Failure {
                 code::LOCKED,
                 "locked",
                 "This needs the passphrase or a key file; a session is not enough.",
-                Some(WAYS_TO_ROOT),
+                Some(HOW_TO_OPEN_AS_OWNER),
             ),
             VaultError::DamagedNeedsRoot(error) => mend_needs_root(*error, path),
             VaultError::WouldDrop(loss) => would_drop(&loss, path),
@@ -188,11 +188,11 @@ impl Failure {
     }
 }
 
-/// What cannot wait is refused to a session, whose keys are not enough to write a damaged vault anew.
+/// A session is refused an urgent change of a damaged vault: its keys are not enough to write the vault anew.
 pub(in crate::cli) fn mend_needs_root(error: VaultError, path: &Path) -> Failure {
     let hint = format!(
         "Nothing was changed. A session cannot repair the vault; this command can, with the passphrase or a key file.\n\
-         {WAYS_TO_ROOT}"
+         {HOW_TO_OPEN_AS_OWNER}"
     );
     Failure { hint: Some(hint), ..Failure::of(error, path) }
 }

@@ -20,7 +20,7 @@ pub(in crate::cli) fn nowhere_to_write() -> Failure {
     )
 }
 
-/// What is read from a bundle is recorded or not read.
+/// The failure to record a read from a bundle, without which nothing is read.
 pub(in crate::cli) fn reads_not_written(path: &Path, why: &io::Error) -> Failure {
     if let Some(kind) = no_file(path) {
         return Failure::failed(
@@ -90,7 +90,7 @@ pub(in crate::cli) fn empty_token() -> Failure {
     )
 }
 
-/// What is wrong with a token or a bundle, and what mends it.
+/// The fault of a token or a bundle, and its remedy.
 pub(in crate::cli) fn token(error: &TokenError) -> Failure {
     let locked = |message: &str, hint| Failure::new(code::LOCKED, "wrong_credential", message, Some(hint));
     match error {

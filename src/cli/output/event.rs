@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::time;
 use super::view;
 use crate::cli::output;
-use keyvault_vault::audit::{Event, KeyRef, Outcome};
+use crate::cli::unlock::log_gap_json;
+use keyvault_vault::audit::{Event, KeyRef, LogGap, Outcome};
 use keyvault_vault::{Of, words};
 
 pub(in crate::cli) fn json(of: &Of, event: &Event) -> Value {
@@ -31,6 +32,7 @@ pub(in crate::cli) fn json(of: &Of, event: &Event) -> Value {
             "terminal": actor.terminal, "job": actor.job,
         },
         "detail": event.detail,
+        "log_gap": log_gap_json(event.gap()),
         "change": event.change.map(|change| change.number),
     })
 }
@@ -51,7 +53,7 @@ pub(in crate::cli) fn line(of: &Of, event: &Event) -> String {
     };
     let actor = &event.actor;
     let place = actor.job.as_ref().or(actor.terminal.as_ref()).map_or("-", String::as_str);
-    // What had no current version, such as a key that was revoked and then removed, is named alone.
+    // A key without a current version, such as one that was revoked and then removed, is named alone.
     let named = |key: &KeyRef| match key.version {
         0 => key.name.clone(),
         version => format!("{} v{version}", key.name),
@@ -61,7 +63,15 @@ pub(in crate::cli) fn line(of: &Of, event: &Event) -> String {
         keys += &format!(" and {} more", event.keys.len() - SHOWN);
     }
     let words = as_people_write(words(event));
-    let detail = if words.is_empty() { String::new() } else { format!("  ({words})") };
+    let gap = event.gap().map(|gap| match gap {
+        LogGap::Missing(count) => {
+            let entries = view::counted(usize::try_from(count).unwrap_or(usize::MAX), "entry");
+            format!("behind a gap: {entries} missing")
+        }
+        LogGap::Replaced => "behind a gap: entries were replaced".to_owned(),
+    });
+    let words: Vec<_> = Some(words).filter(|words| !words.is_empty()).into_iter().chain(gap).collect();
+    let detail = if words.is_empty() { String::new() } else { format!("  ({})", words.join("; ")) };
     let refused = if event.outcome == Outcome::Refused { " REFUSED" } else { "" };
     let line = output::harmless_line(&format!(
         "{number:>5}  {}  {:<8}{refused}  {}@{} {} {place}  {keys}{detail}",

@@ -1,4 +1,4 @@
-//! What a rekey, a restore, or a recovery does not carry over from a damaged vault.
+//! Losses of a rekey, a restore, or a recovery from a damaged vault.
 
 use std::collections::BTreeMap;
 

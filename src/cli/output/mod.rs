@@ -1,12 +1,12 @@
-//! What is printed: data on stdout, everything else on stderr.
+//! Output: data on stdout, everything else on stderr.
 //!
 //! Streams are written without a buffer in between, which would keep a copy of what passes through it. On a terminal
 //! nothing from the vault is interpreted: control characters and direction marks are shown, not obeyed.
 
-pub mod event;
-pub mod loss;
-pub mod time;
-pub mod view;
+pub(crate) mod event;
+pub(crate) mod loss;
+pub(crate) mod time;
+pub(crate) mod view;
 
 use std::cell::OnceCell;
 use std::io::{self, IsTerminal};
@@ -41,52 +41,53 @@ pub(in crate::cli) fn callers() -> Callers<'static> {
 
 /// The two streams and how they are written.
 #[derive(Debug, Clone)]
-pub struct Ui {
+pub(crate) struct Ui {
     pub json: bool,
-    /// Whether each has colours; asked when something is printed, since most of `exec` prints nothing.
-    colour_out: OnceCell<bool>,
-    colour_err: OnceCell<bool>,
+    /// Whether each has colors; asked when something is printed, since most of `exec` prints nothing.
+    color_out: OnceCell<bool>,
+    color_err: OnceCell<bool>,
 }
 
+#[allow(clippy::unused_self, reason = "a stream is written through the `Ui` alone")]
 impl Ui {
-    /// Colour only on a terminal that has it, and never against NO_COLOR.
+    /// Color only on a terminal that has it, and never against NO_COLOR.
     #[must_use]
-    pub fn new(json: bool) -> Self {
-        Self { json, colour_out: OnceCell::new(), colour_err: OnceCell::new() }
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json, color_out: OnceCell::new(), color_err: OnceCell::new() }
     }
 
     #[must_use]
-    pub fn out_is_terminal(&self) -> bool {
+    pub(crate) fn out_is_terminal(&self) -> bool {
         io::stdout().is_terminal()
     }
 
     #[must_use]
-    pub fn err_is_terminal(&self) -> bool {
+    pub(crate) fn err_is_terminal(&self) -> bool {
         io::stderr().is_terminal()
     }
 
     /// Bytes on stdout, as they are.
-    pub fn data(&self, bytes: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn data(&self, bytes: &[u8]) -> Result<(), Failure> {
         write_to(&io::stdout(), bytes).map_err(|error| Failure::output(&error))
     }
 
     /// A line on stdout; on a terminal as many as it needs.
-    pub fn line(&self, text: &str) -> Result<(), Failure> {
+    pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
         self.data(format!("{}\n", fitted(text, "", rustix::stdio::stdout())).as_bytes())
     }
 
     /// A line on stderr, made harmless.
-    pub fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         Self::styled_note(&fitted(&harmless(text), "", rustix::stdio::stderr()));
     }
 
-    /// A line on stderr that may carry colours. Who closed it does not want to know.
+    /// A line on stderr that may carry colors. A reader who closed it does not want to know.
     fn styled_note(text: &str) {
         let _ = write_to(&io::stderr(), format!("{text}\n").as_bytes());
     }
 
     /// One JSON value and a newline on stdout. On a terminal what could steer it is written as JSON's `\u` escapes.
-    pub fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
+    pub(crate) fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
         let mut text = serde_json::to_vec(value)
             .map_err(|_| Failure::failed("The answer could not be written as JSON.", None))?;
         text.push(b'\n');
@@ -94,12 +95,12 @@ impl Ui {
     }
 
     /// JSON on stdout, a value a line: exact to a pipe or file, harmless to a terminal.
-    pub fn json_lines(&self, lines: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn json_lines(&self, lines: &[u8]) -> Result<(), Failure> {
         if self.out_is_terminal() { self.data(&json_for_terminals(lines)) } else { self.data(lines) }
     }
 
     /// A written file on stdout: exact to a pipe or file; on a terminal what could steer it is shown instead.
-    pub fn file(&self, bytes: &SecretBytes, json: bool) -> Result<(), Failure> {
+    pub(crate) fn file(&self, bytes: &SecretBytes, json: bool) -> Result<(), Failure> {
         if !self.out_is_terminal() {
             return self.data(bytes.expose());
         }
@@ -110,7 +111,7 @@ impl Ui {
     }
 
     /// A value on stdout: exact bytes to a pipe or file; on a terminal harmless and ended by a newline.
-    pub fn value(&self, value: &SecretBytes) -> Result<(), Failure> {
+    pub(crate) fn value(&self, value: &SecretBytes) -> Result<(), Failure> {
         if !self.out_is_terminal() {
             return self.data(value.expose());
         }
@@ -121,9 +122,9 @@ impl Ui {
         self.data(shown.written())
     }
 
-    /// Help as clap lays it out, with its colours if stdout has them.
+    /// Help as clap lays it out, with its colors if stdout has them.
     pub(in crate::cli) fn help(&self, text: &clap::builder::StyledStr) -> Result<(), Failure> {
-        if self.colour() {
+        if self.color() {
             self.data(text.ansi().to_string().as_bytes())
         } else {
             self.data(text.to_string().as_bytes())
@@ -149,14 +150,14 @@ impl Ui {
     }
 
     /// A warning in one line.
-    pub fn warn(&self, text: &str) {
+    pub(crate) fn warn(&self, text: &str) {
         let text = format!("{} {}", self.on_err(WARN, "warning:"), harmless(text));
         Self::styled_note(&fitted(&text, "", rustix::stdio::stderr()));
     }
 
     /// How far long work on keys is: on a terminal, after half a second.
     #[must_use]
-    pub fn progress(&self, doing: &'static str, keys: usize) -> indicatif::ProgressBar {
+    pub(crate) fn progress(&self, doing: &'static str, keys: usize) -> indicatif::ProgressBar {
         let target = if self.json || !self.err_is_terminal() {
             indicatif::ProgressDrawTarget::hidden()
         } else {
@@ -170,19 +171,19 @@ impl Ui {
     }
 
     #[must_use]
-    pub fn on_out(&self, style: Style, text: &str) -> String {
-        styled(self.colour(), style, text)
+    pub(crate) fn on_out(&self, style: Style, text: &str) -> String {
+        styled(self.color(), style, text)
     }
 
     #[must_use]
-    pub fn colour(&self) -> bool {
-        let coloured = || !self.json && context::colour_wanted() && self.out_is_terminal();
-        *self.colour_out.get_or_init(coloured)
+    pub(crate) fn color(&self) -> bool {
+        let colored = || !self.json && context::color_wanted() && self.out_is_terminal();
+        *self.color_out.get_or_init(colored)
     }
 
     fn on_err(&self, style: Style, text: &str) -> String {
-        let coloured = || context::colour_wanted() && self.err_is_terminal();
-        styled(*self.colour_err.get_or_init(coloured), style, text)
+        let colored = || context::color_wanted() && self.err_is_terminal();
+        styled(*self.color_err.get_or_init(colored), style, text)
     }
 }
 
@@ -194,8 +195,8 @@ pub(in crate::cli) fn require_stdout() -> Result<(), Failure> {
     Ok(())
 }
 
-fn styled(colour: bool, style: Style, text: &str) -> String {
-    if colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
+fn styled(color: bool, style: Style, text: &str) -> String {
+    if color { format!("{style}{text}{style:#}") } else { text.to_owned() }
 }
 
 /// Straight to the descriptor: the standard library's stdout would buffer, and a duplicate of the descriptor could not
@@ -214,7 +215,7 @@ fn write_to(stream: &impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
 
 /// A path as a shell reads it back.
 #[must_use]
-pub fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     format!("'{}'", harmless_line(&path.display().to_string().replace('\'', r"'\''")))
 }
 
@@ -239,7 +240,7 @@ const MIN_COLUMNS: u16 = 40;
 
 /// How many columns stdout's terminal has; 80 if it is none.
 #[must_use]
-pub fn terminal_width() -> u16 {
+pub(crate) fn terminal_width() -> u16 {
     rustix::termios::tcgetwinsize(rustix::stdio::stdout()).map_or(80, |size| size.ws_col.max(MIN_COLUMNS))
 }
 
@@ -276,12 +277,13 @@ fn fitted_lists(text: &str, stream: impl AsFd) -> String {
 
 /// A line whose text begins at `column`; on a terminal what does not fit goes on there in the next ones.
 #[must_use]
-pub fn hanging(line: &str, column: usize) -> String {
+pub(crate) fn hanging(line: &str, column: usize) -> String {
     let columns = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).map_or(0, |size| size.ws_col);
     hanging_at(line, column, columns)
 }
 
-fn hanging_at(line: &str, column: usize, columns: u16) -> String {
+/// [`hanging`] for a terminal of so many columns, 0 for none.
+pub(super) fn hanging_at(line: &str, column: usize, columns: u16) -> String {
     if columns == 0 {
         return line.to_owned();
     }
@@ -295,7 +297,7 @@ fn hanging_at(line: &str, column: usize, columns: u16) -> String {
 
 /// Text from the vault for a terminal: control characters and Unicode's direction marks as `\u{…}`; newlines stay.
 #[must_use]
-pub fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if obeyed(c) && c != '\n' {
@@ -309,7 +311,7 @@ pub fn harmless(text: &str) -> String {
 
 /// [`harmless`] for text that stands in one line of a table.
 #[must_use]
-pub fn harmless_line(text: &str) -> String {
+pub(crate) fn harmless_line(text: &str) -> String {
     harmless(text).replace('\n', "\\n")
 }
 
@@ -339,7 +341,7 @@ fn push_hex(byte: u8, shown: &mut SecretWriter) {
     let _ = shown.push(&escaped);
 }
 
-/// What a terminal obeys instead of showing: C0, DEL, C1, direction marks and overrides, invisible separators.
+/// Characters that a terminal obeys instead of showing: C0, DEL, C1, direction marks and overrides, invisible separators.
 fn obeyed(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')

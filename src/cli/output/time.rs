@@ -9,14 +9,14 @@ use keyvault_core::clock::{Clock, Moment, SystemClock};
 
 /// A duration: a number and s, m, h, d or w.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Duration {
+pub(crate) struct Duration {
     /// Milliseconds.
     pub millis: i64,
 }
 
 /// An expiry as it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expiry {
+pub(crate) enum Expiry {
     Never,
     /// From now.
     In(Duration),
@@ -26,7 +26,7 @@ pub enum Expiry {
 impl Expiry {
     /// The moment that it means now.
     #[must_use]
-    pub fn resolve(self, now: Moment) -> Option<Moment> {
+    pub(crate) fn resolve(self, now: Moment) -> Option<Moment> {
         match self {
             Self::Never => None,
             Self::In(duration) => Some(now.plus_millis(duration.millis)),
@@ -49,7 +49,7 @@ pub(in crate::cli) fn clock() -> &'static (dyn Clock + Sync) {
 }
 
 #[must_use]
-pub fn now() -> Moment {
+pub(crate) fn now() -> Moment {
     clock().now()
 }
 
@@ -58,7 +58,7 @@ const TOO_LONG: &str = "is longer than 100 years, the longest duration";
 const NEGATIVE: &str = "is negative; a duration is a number and s, m, h, d or w, such as 90d";
 
 /// Reads a duration. clap shows the error; it must not repeat the text.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let well_formed = |text: &str| {
         text.len() > 1
             && text
@@ -69,7 +69,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         let negative = text.strip_prefix('-').is_some_and(well_formed);
         return Err(if negative { NEGATIVE } else { DURATION }.to_owned());
     }
-    // What is well formed and is no span has too many digits for one.
+    // Text that is well formed and no span has too many digits for one.
     let span: Span = text.parse().map_err(|_| TOO_LONG)?;
     let millis =
         span.total((Unit::Millisecond, SpanRelativeTo::days_are_24_hours())).map_err(|_| TOO_LONG)?;
@@ -79,7 +79,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads an expiry: a duration, an RFC 3339 time, a date (its first moment here), or `never`.
-pub fn expiry(text: &str) -> Result<Expiry, String> {
+pub(crate) fn expiry(text: &str) -> Result<Expiry, String> {
     if text == "never" {
         return Ok(Expiry::Never);
     }
@@ -92,7 +92,7 @@ pub fn expiry(text: &str) -> Result<Expiry, String> {
 }
 
 /// Reads an expiry of something new, which lies ahead.
-pub fn expiry_ahead(text: &str) -> Result<Expiry, String> {
+pub(crate) fn expiry_ahead(text: &str) -> Result<Expiry, String> {
     let given = expiry(text)?;
     let now = now();
     if given.resolve(now).is_some_and(|end| end <= now) {
@@ -103,7 +103,7 @@ pub fn expiry_ahead(text: &str) -> Result<Expiry, String> {
 }
 
 /// Reads a point in the past: a duration ago, a time or a date.
-pub fn since(text: &str) -> Result<Expiry, String> {
+pub(crate) fn since(text: &str) -> Result<Expiry, String> {
     duration(text)
         .map(|duration| Expiry::In(Duration { millis: -duration.millis }))
         .or_else(|_| moment(text).map(Expiry::At))
@@ -121,13 +121,13 @@ fn moment(text: &str) -> Result<Moment, ()> {
 
 /// RFC 3339 in UTC, for data.
 #[must_use]
-pub fn rfc3339(moment: Moment) -> String {
+pub(crate) fn rfc3339(moment: Moment) -> String {
     Timestamp::from_millisecond(moment.0).map_or_else(|_| moment.0.to_string(), |at| format!("{at:.3}"))
 }
 
 /// Local time to the minute, for people.
 #[must_use]
-pub fn local(moment: Moment) -> String {
+pub(crate) fn local(moment: Moment) -> String {
     Timestamp::from_millisecond(moment.0).map_or_else(
         |_| moment.0.to_string(),
         |at| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
@@ -136,7 +136,7 @@ pub fn local(moment: Moment) -> String {
 
 /// The time between two moments, rounded, in its largest unit: `3d`, `5h`, `12m`, `40s`.
 #[must_use]
-pub fn between(earlier: Moment, later: Moment) -> String {
+pub(crate) fn between(earlier: Moment, later: Moment) -> String {
     const UNITS: [(i64, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
     let millis = later.0.saturating_sub(earlier.0).max(0);
     let (unit, name) = UNITS.into_iter().find(|(unit, _)| millis >= *unit - unit / 60).unwrap_or((1000, "s"));
@@ -145,7 +145,7 @@ pub fn between(earlier: Moment, later: Moment) -> String {
 
 /// A length of time as people write it, in the largest unit that divides it: 86,400 seconds are `1d`, 5400 are `90m`.
 #[must_use]
-pub fn exact(seconds: u64) -> String {
+pub(crate) fn exact(seconds: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(86_400, "d"), (3600, "h"), (60, "m")];
     let fits = |(unit, _): &(u64, &str)| seconds > 0 && seconds.is_multiple_of(*unit);
     UNITS
@@ -156,7 +156,7 @@ pub fn exact(seconds: u64) -> String {
 
 /// `in 5h`, `2d ago`, `just now`.
 #[must_use]
-pub fn relative(moment: Moment, now: Moment) -> String {
+pub(crate) fn relative(moment: Moment, now: Moment) -> String {
     // A moment that was noted after the clock was read lies ahead of it by a little; what ends soon does by more.
     let slack = if moment > now { 500 } else { 1000 };
     if moment.0.abs_diff(now.0) < slack {

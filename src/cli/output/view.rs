@@ -15,7 +15,7 @@ use crate::cli::output::{self, Ui};
 const SOON: i64 = 7 * 86_400_000;
 
 #[derive(Debug, Serialize)]
-pub struct KeyJson {
+pub(crate) struct KeyJson {
     name: String,
     variable: String,
     scopes: Vec<String>,
@@ -46,9 +46,9 @@ struct PreviousJson {
 }
 
 impl KeyJson {
-    /// What `list` shows.
+    /// The columns of `list`.
     #[must_use]
-    pub fn of(key_record: &KeyRecord, now: Moment) -> Self {
+    pub(crate) fn of(key_record: &KeyRecord, now: Moment) -> Self {
         let current = key_record.current();
         Self {
             name: key_record.name.to_string(),
@@ -69,9 +69,9 @@ impl KeyJson {
         }
     }
 
-    /// What `show` and `generate` add.
+    /// The columns of `list` with the details of `show` and `generate`.
     #[must_use]
-    pub fn detailed(key: &KeyRecord, now: Moment) -> Self {
+    pub(crate) fn detailed(key: &KeyRecord, now: Moment) -> Self {
         Self {
             note: Some(key.note.clone()).filter(|note| !note.is_empty()),
             entropy_bits: key.recipe.as_ref().map(keyvault_core::recipe::Recipe::entropy_bits),
@@ -82,7 +82,7 @@ impl KeyJson {
 
     /// Of another version than the current one.
     #[must_use]
-    pub fn of_version(self, version: Option<&Version>) -> Self {
+    pub(crate) fn of_version(self, version: Option<&Version>) -> Self {
         Self {
             version: version.map(|version| version.number),
             fingerprint: version.map(Version::fingerprint_hex),
@@ -93,7 +93,7 @@ impl KeyJson {
 
     /// With the version before, as long as it is good.
     #[must_use]
-    pub fn with_previous(self, key: &KeyRecord, now: Moment) -> Self {
+    pub(crate) fn with_previous(self, key: &KeyRecord, now: Moment) -> Self {
         let previous = key.previous(now).and_then(|version| {
             Some(PreviousJson { version: version.number, good_until: time::rfc3339(version.grace_until?) })
         });
@@ -102,7 +102,7 @@ impl KeyJson {
 
     /// With the value: as text if it is UTF-8, else in base64.
     #[must_use]
-    pub fn with_value(self, value: &[u8]) -> Self {
+    pub(crate) fn with_value(self, value: &[u8]) -> Self {
         match std::str::from_utf8(value) {
             Ok(text) => Self { value: Some(text.to_owned()), ..self },
             Err(_) => Self { value_base64: Some(data_encoding::BASE64.encode(value)), ..self },
@@ -112,7 +112,7 @@ impl KeyJson {
 
 /// `1 key`, `3 keys`, `3 entries`, `3 passes`.
 #[must_use]
-pub fn counted(count: usize, what: &str) -> String {
+pub(crate) fn counted(count: usize, what: &str) -> String {
     match what.strip_suffix("ry") {
         _ if count == 1 => format!("1 {what}"),
         Some(stem) => format!("{count} {stem}ries"),
@@ -123,7 +123,7 @@ pub fn counted(count: usize, what: &str) -> String {
 
 /// The status in a word. Upper case marks what is wrong where there are no colors.
 #[must_use]
-pub fn status(key: &KeyRecord, now: Moment) -> (&'static str, anstyle::Style) {
+pub(crate) fn status(key: &KeyRecord, now: Moment) -> (&'static str, anstyle::Style) {
     let word = match key.status(now) {
         Status::Active if expires_soon(key.expires, now) => EXPIRING,
         Status::Active => ACTIVE,
@@ -140,7 +140,7 @@ const REVOKED: &str = "REVOKED";
 
 /// The color of a word that [`status`] gives; other words have none.
 #[must_use]
-pub fn style_of_status(word: &str) -> Option<anstyle::Style> {
+pub(crate) fn style_of_status(word: &str) -> Option<anstyle::Style> {
     match word {
         ACTIVE => Some(output::GOOD),
         EXPIRING => Some(output::WARN),
@@ -151,13 +151,13 @@ pub fn style_of_status(word: &str) -> Option<anstyle::Style> {
 
 /// Whether the expiry lies within a week.
 #[must_use]
-pub fn expires_soon(expires: Option<Moment>, now: Moment) -> bool {
+pub(crate) fn expires_soon(expires: Option<Moment>, now: Moment) -> bool {
     expires.is_some_and(|expires| expires <= now.plus_millis(SOON))
 }
 
 /// A key's facts, a line each, as `show`, `generate` and `add` print them.
 #[must_use]
-pub fn facts(key_record: &KeyRecord, now: Moment, ui: &Ui) -> String {
+pub(crate) fn facts(key_record: &KeyRecord, now: Moment, ui: &Ui) -> String {
     let mut lines = vec![("name", ui.on_out(output::STRONG, key_record.name.as_str()))];
     lines.push(("variable", key_record.variable.to_string()));
     if let Some(version) = key_record.current() {
@@ -194,13 +194,13 @@ pub fn facts(key_record: &KeyRecord, now: Moment, ui: &Ui) -> String {
 
 /// `2026-11-22 14:00 (in 24h)`
 #[must_use]
-pub fn when(moment: Moment, now: Moment) -> String {
+pub(crate) fn when(moment: Moment, now: Moment) -> String {
     format!("{} ({})", time::local(moment), time::relative(moment, now))
 }
 
 /// A table without lines, which fits the terminal; through a pipe nothing is wrapped.
 #[must_use]
-pub fn table(ui: &Ui) -> Table {
+pub(crate) fn table(ui: &Ui) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     if ui.out_is_terminal() {
@@ -214,7 +214,7 @@ pub fn table(ui: &Ui) -> Table {
 
 /// A finished table as text: two spaces between columns, none at the end of a line.
 #[must_use]
-pub fn lines(table: &mut Table) -> String {
+pub(crate) fn lines(table: &mut Table) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
@@ -229,7 +229,7 @@ pub fn lines(table: &mut Table) -> String {
 
 /// Things joined by commas, or a dash.
 #[must_use]
-pub fn joined<T: ToString>(things: impl Iterator<Item = T>) -> String {
+pub(crate) fn joined<T: ToString>(things: impl Iterator<Item = T>) -> String {
     let joined = things.map(|thing| thing.to_string()).collect::<Vec<_>>().join(", ");
     if joined.is_empty() { "-".to_owned() } else { joined }
 }

@@ -1,8 +1,8 @@
-//! What must not wait for a vault to be whole: a session is enough where no damage is in the way, and root mends the
-//! vault on the way where it is.
+//! Changes that must not wait for a vault to be whole: a session is enough where no damage is in the way, and root mends
+//! the vault where it is.
 
 use keyvault_vault::state::StateError;
-use keyvault_vault::{Access, Vault, VaultError, World, file};
+use keyvault_vault::{Access, StoreError, Vault, VaultError, World, file};
 
 use super::order::ORDER;
 use crate::cli::context::Context;
@@ -40,7 +40,8 @@ impl Context {
                 failure.hint.get_or_insert_default().push_str(IF_REKEYED);
                 failure
             }
-            VaultError::State(
+            VaultError::Store(StoreError::Damaged { .. })
+            | VaultError::State(
                 StateError::Record | StateError::Mismatch { .. } | StateError::Apart { .. },
             ) => beyond_mending(Failure::of(error, &path)),
             error => Failure::of(error, &path),

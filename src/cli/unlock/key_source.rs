@@ -16,7 +16,7 @@ use crate::cli::output::time;
 use keyvault_core::secret::SecretBytes;
 use keyvault_exec::release::ReleaseError;
 use keyvault_os::fs::private::open_secret_file;
-use keyvault_vault::state::pin::{Memory, Pin, Pins};
+use keyvault_vault::state::pin::{Memory, Pin, Pins, VaultPath};
 use keyvault_vault::unlock::token::{self, Token};
 use keyvault_vault::{BearerKeys, Bundle, MAX_BUNDLE, ReadsLog, Supply, VaultError, World};
 
@@ -52,7 +52,7 @@ impl Context {
     /// The token of `KEYVAULT_TOKEN` or `KEYVAULT_TOKEN_FILE`, if either is set. An empty `KEYVAULT_TOKEN` is an error,
     /// not none: services hand an unset secret over as an empty one, and the job must not get the keys of whoever else
     /// has a session there.
-    pub fn given_token(&self) -> Result<Option<Token>, Failure> {
+    pub(crate) fn given_token(&self) -> Result<Option<Token>, Failure> {
         let text = if let Some(text) = token_variable() {
             if text.is_empty() {
                 return Err(token_sentences::empty_token());
@@ -150,7 +150,8 @@ impl Context {
             Err(_) => return,
         };
         let pins = Pins::in_folder(state.join("pins"));
-        let (token, place) = (&bundle.label.token, Path::new("bundle"));
+        let place = &VaultPath { given: "bundle".into(), resolved: "bundle".into() };
+        let token = &bundle.label.token;
         let seen = pins.read_token(token, place);
         // A user without a home names a place for reads, and has none for what was seen.
         if seen == Memory::Unreadable && variable("KEYVAULT_READS").is_none() {

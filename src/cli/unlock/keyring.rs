@@ -17,8 +17,8 @@ use crate::cli::errors::Failure;
 use crate::cli::output::harmless_line;
 
 impl Context {
-    /// What the keyring opens, if the vault has a slot for one. It is never passed over in silence: whatever comes next
-    /// in the order may be weaker.
+    /// Access by the keyring, if the vault has a slot for one. A failure is never passed over in silence: whatever comes
+    /// next in the order may be weaker.
     pub(in crate::cli) fn keyring_access(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
         match self.by_keyring(vault)? {
             Some(Ok(access)) => Ok(Some(access)),
@@ -56,7 +56,7 @@ impl Context {
         }
     }
 
-    /// What the keyring would do, and why. No session is opened.
+    /// Whether the keyring would open the vault, and why. No session is opened.
     pub(in crate::cli) fn judged_keyring(&self, vault: &mut Vault) -> (Option<bool>, String) {
         match self.keyring_alone(vault) {
             Ok(Some(access)) => (Some(true), opens_slot(&access)),
@@ -65,7 +65,7 @@ impl Context {
         }
     }
 
-    /// What the keyring opens, if the vault has a slot for one, or why it does not. No session is opened, nothing said.
+    /// Access by the keyring, if the vault has a slot for one, or why there is none. No session is opened, nothing said.
     #[allow(clippy::unused_self, reason = "beside the other ways of asking")]
     pub(in crate::cli) fn keyring_alone(&self, vault: &mut Vault) -> Result<Option<Access>, String> {
         let message = |failure: Failure| failure.message;
@@ -114,7 +114,8 @@ impl Context {
         })
     }
 
-    /// What this machine's keyring opens, and its secret, to be kept by a rekey. That it does not answer is said.
+    /// Access by this machine's keyring, and its secret, to be kept by a rekey. A keyring that does not answer is
+    /// reported.
     pub(in crate::cli) fn keyring_to_keep(
         &self,
         vault: &mut Vault,

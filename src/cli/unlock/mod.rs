@@ -1,10 +1,10 @@
 //! From the vault's path to an opened vault. Which credential is tried when stands in `order`; how each of them opens it stands here.
 
 pub(in crate::cli) mod despite_damage;
-pub mod key_source;
-pub mod keyring;
-pub mod new_credentials;
-pub mod order;
+pub(crate) mod key_source;
+pub(crate) mod keyring;
+pub(crate) mod new_credentials;
+pub(crate) mod order;
 
 use std::fs::File;
 use std::path::Path;
@@ -13,8 +13,8 @@ use keyvault_core::secret::{ReadError, SecretBytes};
 use keyvault_os::fs::lock::{ANSWER, FileLock, Held};
 use keyvault_os::fs::{memory_folder, private};
 use keyvault_os::terminal::prompt;
+use keyvault_vault::audit::LogGap;
 use keyvault_vault::audit::Outcome;
-use keyvault_vault::state::LogGap;
 use keyvault_vault::state::pin::{Memory, Pins, Standing};
 use keyvault_vault::unlock::keyfile::{self, KeyFile};
 use keyvault_vault::unlock::passphrase::{MAX_LEN, Passphrase, Unfit};
@@ -33,9 +33,9 @@ use super::output::{time, view};
 /// How long a session lasts that a typed passphrase or a keyring opens, in seconds.
 const SHORT_SESSION: u32 = 15 * 60;
 
-/// Where a passphrase is found that nobody types.
+/// Names a file that contains the passphrase.
 pub(in crate::cli) const PASSPHRASE_FILE: &str = "KEYVAULT_PASSPHRASE_FILE";
-/// The same, itself.
+/// Contains the passphrase itself, which other processes of the user can read; [`PASSPHRASE_FILE`] comes first.
 pub(in crate::cli) const PASSPHRASE: &str = "KEYVAULT_PASSPHRASE";
 
 /// How often a passphrase may be typed.
@@ -47,19 +47,23 @@ pub(in crate::cli) const UNANSWERED: &str =
 
 impl Context {
     /// Opens the vault's file and says in a line each what was noticed about it.
-    pub fn open(&self) -> Result<Vault, Failure> {
+    pub(crate) fn open(&self) -> Result<Vault, Failure> {
         let path = self.vault_path()?;
         self.open_at(&path, |error| Failure::of(error, &path))
     }
 
-    /// The same to take keys from, by [`Supply`](keyvault_vault::Supply), which says itself what it cannot remember.
+    /// Opens the vault for [`Supply`](keyvault_vault::Supply), which reports by itself what it cannot remember.
     pub(in crate::cli) fn open_to_take(&self) -> Result<Vault, Failure> {
         let path = self.vault_path()?;
         self.opened(&path, Vault::open_briefly, |error| Failure::of(error, &path))
     }
 
-    /// The same for a file that is named otherwise, such as a backup, of which the caller has other things to say.
-    pub fn open_at(&self, path: &Path, failed: impl FnOnce(VaultError) -> Failure) -> Result<Vault, Failure> {
+    /// Opens a file that is named otherwise, such as a backup, about which the caller has other things to say.
+    pub(crate) fn open_at(
+        &self,
+        path: &Path,
+        failed: impl FnOnce(VaultError) -> Failure,
+    ) -> Result<Vault, Failure> {
         let vault = self.opened(path, Vault::open, failed)?;
         if *vault.memory() == Memory::Unreadable {
             self.tell(&Notice::UnreadableMemory);
@@ -73,7 +77,7 @@ impl Context {
         self.open_damaged_at(&path, file::open_to_recover, |error| Failure::of(error, &path))
     }
 
-    /// Opens a file that may be damaged in what daily work refuses.
+    /// Opens a file whose damage other commands refuse.
     pub(in crate::cli) fn open_damaged_at(
         &self,
         path: &Path,
@@ -113,21 +117,25 @@ impl Context {
     }
 
     /// Opens the file to release values or to change it: what is in alarm refuses by itself.
-    pub fn open_with_access(&self) -> Result<(Vault, Access), Failure> {
+    pub(crate) fn open_with_access(&self) -> Result<(Vault, Access), Failure> {
         let mut vault = self.open()?;
         let access = self.access(&mut vault, &ORDER)?;
         Ok((vault, access))
     }
 
     /// Opens the file to be looked at, which works in an alarm too, and is said.
-    pub fn open_to_look(&self) -> Result<(Vault, Access), Failure> {
+    pub(crate) fn open_to_look(&self) -> Result<(Vault, Access), Failure> {
         let (mut vault, access) = self.open_with_access()?;
         self.tell_alarm(&mut vault, &access)?;
         Ok((vault, access))
     }
 
     /// Says in a line that the file is in alarm, or older than another copy of it, and gives the word for programs.
-    pub fn tell_alarm(&self, vault: &mut Vault, access: &Access) -> Result<Option<&'static str>, Failure> {
+    pub(crate) fn tell_alarm(
+        &self,
+        vault: &mut Vault,
+        access: &Access,
+    ) -> Result<Option<&'static str>, Failure> {
         let standing = file::standing(vault, access).map_err(|error| Failure::of(error, vault.path()));
         let (standing, older_copy) = standing?;
         if let Some(notice) = older_copy {
@@ -142,7 +150,11 @@ impl Context {
     }
 
     /// Warns where entries of the audit log that this machine saw are gone.
-    pub fn tell_log_gap(&self, vault: &mut Vault, access: &Access) -> Result<Option<LogGap>, Failure> {
+    pub(in crate::cli) fn tell_log_gap(
+        &self,
+        vault: &mut Vault,
+        access: &Access,
+    ) -> Result<Option<LogGap>, Failure> {
         let gap = file::missing_entries(vault, access).map_err(|error| Failure::of(error, vault.path()))?;
         if let Some(gap) = gap {
             self.ui.warn(&format!("{} The next change records it.", log_gap(gap)));
@@ -151,7 +163,7 @@ impl Context {
     }
 
     /// Opens the file for a session: by whatever opens it but the session that may be open.
-    pub fn open_for_session(&self) -> Result<(Vault, Access), Failure> {
+    pub(crate) fn open_for_session(&self) -> Result<(Vault, Access), Failure> {
         sweep();
         let mut vault = self.open()?;
         let access = match self.keyring_access(&mut vault)? {
@@ -162,7 +174,7 @@ impl Context {
     }
 
     /// Opens the file with root: by key file or passphrase, even if a session is open.
-    pub fn open_with_root(&self) -> Result<(Vault, Access), Failure> {
+    pub(crate) fn open_with_root(&self) -> Result<(Vault, Access), Failure> {
         let mut vault = self.open()?;
         let access = self.given_or_asked_root(&mut vault)?;
         Ok((vault, access))
@@ -185,7 +197,7 @@ impl Context {
 
     /// Root of a copy, by key file or passphrase, and what the same opens of the vault that it is a copy of, which may
     /// have been rekeyed since.
-    pub fn root_of_copy(
+    pub(crate) fn root_of_copy(
         &self,
         copy: &mut Vault,
         vault: Option<&mut Vault>,
@@ -247,7 +259,7 @@ impl Context {
 
     /// Opens the file with root for a rekey. If it keeps the passphrase, that opens it and is given back: the new root
     /// is sealed under it.
-    pub fn open_for_rekey(
+    pub(crate) fn open_for_rekey(
         &self,
         keep_passphrase: bool,
     ) -> Result<(Vault, Access, Option<Passphrase>), Failure> {
@@ -273,7 +285,7 @@ impl Context {
         Ok((vault, access, Some(passphrase)))
     }
 
-    /// What a passphrase opens that is typed on the terminal, and a session for the commands that follow.
+    /// Access by a passphrase that is typed on the terminal, and a session for the commands that follow.
     pub(in crate::cli) fn typed_access(&self, vault: &mut Vault) -> Result<Access, Failure> {
         self.require_terminal()?;
         // Of several commands that come here at once one asks; the others find its session. Where no lock can be made
@@ -312,7 +324,7 @@ impl Context {
     }
 
     /// Recorded first: a session that the log does not know must not exist. Without one the passphrase is typed or the
-    /// keyring asked again, and that is all that is lost. `tell` is for who has just typed.
+    /// keyring asked again, and that is all that is lost. `tell` is for a user who has just typed.
     pub(in crate::cli) fn keep_session(
         &self,
         vault: &mut Vault,
@@ -406,7 +418,7 @@ impl Context {
         });
     }
 
-    /// What a key file or a passphrase from the environment opens.
+    /// Access by a key file or a passphrase from the environment.
     pub(in crate::cli) fn given_access(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
         if let Some(access) = self.key_file_access(vault)? {
             return Ok(Some(access));
@@ -416,7 +428,7 @@ impl Context {
         opened.map(Some).map_err(|failure| failure.given_by(source))
     }
 
-    /// What the key file opens that `KEYVAULT_KEY_FILE` names.
+    /// Access by the key file that `KEYVAULT_KEY_FILE` names.
     pub(in crate::cli) fn key_file_access(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
         let Some(file) = self.given_key_file()? else { return Ok(None) };
         let opened = self.open_key_file(vault, &file);
@@ -424,7 +436,7 @@ impl Context {
     }
 
     /// The key file that `KEYVAULT_KEY_FILE` names.
-    pub fn given_key_file(&self) -> Result<Option<KeyFile>, Failure> {
+    pub(crate) fn given_key_file(&self) -> Result<Option<KeyFile>, Failure> {
         let named = variable("KEYVAULT_KEY_FILE");
         named
             .map(|path| self.key_file(Path::new(&path)).map_err(|failure| failure.named("KEYVAULT_KEY_FILE")))
@@ -432,13 +444,13 @@ impl Context {
     }
 
     /// Reads a key file.
-    pub fn key_file(&self, path: &Path) -> Result<KeyFile, Failure> {
+    pub(crate) fn key_file(&self, path: &Path) -> Result<KeyFile, Failure> {
         let content = self.private_file(path, keyfile::MAX_LEN)?;
         KeyFile::parse(content.expose()).map_err(|error| Failure::of(VaultError::Unlock(error), path))
     }
 
     /// The passphrase from `KEYVAULT_PASSPHRASE_FILE` or `KEYVAULT_PASSPHRASE`, if either is set, and which of them.
-    pub fn given_passphrase(&self) -> Result<Option<(Passphrase, &'static str)>, Failure> {
+    pub(crate) fn given_passphrase(&self) -> Result<Option<(Passphrase, &'static str)>, Failure> {
         match self.passphrase_of_file()? {
             Some(passphrase) => Ok(Some((passphrase, PASSPHRASE_FILE))),
             None => Ok(self.passphrase_of_variable()?.map(|passphrase| (passphrase, PASSPHRASE))),
@@ -487,7 +499,7 @@ impl Context {
     }
 
     /// Reads a file that others should not read, and says so if they can.
-    pub fn private_file(&self, path: &Path, limit: usize) -> Result<SecretBytes, Failure> {
+    pub(crate) fn private_file(&self, path: &Path, limit: usize) -> Result<SecretBytes, Failure> {
         read_secret(&mut self.open_private(path)?, limit, path)
     }
 
@@ -500,7 +512,7 @@ impl Context {
     }
 
     /// Asks for a passphrase on the terminal.
-    pub fn typed_passphrase(&self, prompt: &str) -> Result<Passphrase, Failure> {
+    pub(crate) fn typed_passphrase(&self, prompt: &str) -> Result<Passphrase, Failure> {
         self.require_terminal()?;
         let typed = prompt::read_secret(prompt, MAX_LEN).map_err(Failure::prompt)?;
         Passphrase::new(&typed).map_err(Failure::passphrase)
@@ -539,7 +551,7 @@ pub(in crate::cli) fn log_gap_json(gap: Option<LogGap>) -> serde_json::Value {
     }
 }
 
-/// What an alarm says of the file.
+/// The word for a file that is not as this machine last saw it.
 pub(in crate::cli) fn alarm(standing: Standing) -> Option<&'static str> {
     match standing {
         Standing::RolledBack => Some("older than the state this machine last saw"),

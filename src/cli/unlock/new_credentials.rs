@@ -17,7 +17,7 @@ use crate::cli::errors::{Failure, code};
 
 /// Where a new recovery code goes.
 #[derive(Debug, Clone, Args)]
-pub struct RecoveryPlace {
+pub(crate) struct RecoveryPlace {
     /// Write the recovery code to a new file
     #[arg(long, value_name = "FILE")]
     recovery_file: Option<PathBuf>,
@@ -98,8 +98,8 @@ impl RecoveryPlace {
 }
 
 impl NewRecovery {
-    /// What was to have this code did not happen; a code that opens nothing would only mislead. One that may have come
-    /// into force stays.
+    /// Withdraws the code of a change that did not happen; a code that opens nothing would only mislead. One that may
+    /// have come into force stays.
     pub(in crate::cli) fn withdraw(&self, why: &Failure) {
         if let Some(file) = self.file.as_ref().filter(|_| !why.is_undecided()) {
             let _ = std::fs::remove_file(file);

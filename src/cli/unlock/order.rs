@@ -11,13 +11,12 @@ use crate::cli::errors::Failure;
 use crate::cli::output;
 use crate::cli::output::time;
 
-/// A credential that gives the daily keys.
+/// A credential that opens the vault for everyday access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum Step {
     /// `KEYVAULT_TOKEN`. It opens its grants and not the vault: `supply` takes it before it comes here, for the commands
     /// that hand keys out.
     Token,
-    /// The session that is open.
     Session,
     /// The OS keyring, if the vault has a slot for one.
     Keyring,
@@ -48,7 +47,6 @@ pub(in crate::cli) struct Outlook {
     pub(in crate::cli) step: Step,
     /// Whether it opens the vault; `None` where only trying would tell, at the cost of a derivation or a question.
     pub(in crate::cli) opens: Option<bool>,
-    /// Why.
     pub(in crate::cli) why: String,
 }
 
@@ -69,15 +67,15 @@ impl Step {
 }
 
 impl Context {
-    /// What the first credential opens that is there at all. One that is there and fails is an error, except for the keyring,
-    /// whose silence is said.
+    /// Access by the first credential that is there at all. One that is there and fails is an error, except for the
+    /// keyring, whose silence is said.
     pub(in crate::cli) fn access(&self, vault: &mut Vault, steps: &[Step]) -> Result<Access, Failure> {
         let mut looked = false;
         for step in steps {
             if !matches!(step, Step::Token | Step::Session) {
                 // A person, a keyring or Argon2id.
                 vault.let_others_in();
-                // What is right would be called wrong.
+                // A right credential would be called wrong.
                 if !std::mem::replace(&mut looked, true) {
                     file::refuse_altered_head(vault).map_err(|error| Failure::of(error, vault.path()))?;
                 }
@@ -106,7 +104,7 @@ impl Context {
         Err(Failure::locked())
     }
 
-    /// The same without a question on the terminal.
+    /// [`Context::access`] without a question on the terminal.
     pub(in crate::cli) fn access_without_question(&self, vault: &mut Vault) -> Result<Access, Failure> {
         let steps: Vec<_> = ORDER.into_iter().filter(|step| *step != Step::Prompt).collect();
         self.access(vault, &steps)

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use keyvault_core::clock::{Clock, Moment};
 use keyvault_core::crypto::Cost;
 use keyvault_core::name::{EnvName, KeyName};
-use keyvault_core::recipe::{Kind, Recipe};
+use keyvault_core::recipe::{Recipe, ValueKind};
 use keyvault_core::secret::SecretBytes;
 use keyvault_exec::release::Selection;
 use keyvault_vault::audit::{Action, Actor, Outcome};
@@ -46,7 +46,7 @@ pub(crate) struct Base {
     pub(crate) root: Vec<u8>,
     /// When it was finished.
     pub(crate) now: i64,
-    /// What else opens it: its kind, and its text.
+    /// Further credentials: kind, and text.
     pub(crate) more: Vec<(String, String)>,
 }
 
@@ -156,7 +156,7 @@ impl Lab {
         let (mut vault, access) = (self.vault.take().unwrap(), self.access.take().unwrap());
         let done = act(&mut vault, &access, &self.world());
         (self.vault, self.access) = (Some(vault), Some(access));
-        // What this machine remembers is read when a vault is opened.
+        // The machine's pin is read when a vault is opened.
         self.vault = Some(Vault::open(&self.path(), &self.pins()).unwrap());
         done
     }
@@ -268,7 +268,7 @@ pub(crate) struct Plain {
     pub(crate) earlier: Base,
     /// As the vectors have it.
     pub(crate) now: Base,
-    /// What became of `earlier` elsewhere.
+    /// The vault that `earlier` became elsewhere.
     pub(crate) branch: Base,
     /// An older passphrase slot, which opened it before.
     pub(crate) old_passphrase: Base,
@@ -287,7 +287,7 @@ pub(crate) fn plain() -> Plain {
         ..key("b", "value-b-1", &["s", "t"])
     });
     lab.add(NewKey {
-        origin: Origin::Recipe(Recipe::new(Kind::Token, None, None).unwrap()),
+        origin: Origin::Recipe(Recipe::new(ValueKind::Token, None, None).unwrap()),
         ..key("c/token", "", &["t"])
     });
     lab.add(key("d", "value-d-1", &[]));
@@ -319,9 +319,9 @@ pub(crate) fn plain() -> Plain {
     finish(&mut lab, "value-a-2");
     let now = lab.base(
         "plain",
-        "Five keys, two scopes, three ways in; the key a has a version in its grace; the log ends with two reads.",
+        "Five keys, two scopes, three slots; the key a has a version in its grace; the log ends with two reads.",
     );
-    // The same vault as it went on elsewhere, where nobody remembers the above.
+    // The vault as it went on elsewhere, where nobody remembers the above.
     put_back(&mut lab, &bytes);
     lab.rng = Seeded::new("plain branch");
     lab.clock.0.set(earlier.now);
@@ -441,14 +441,14 @@ fn aged() -> Base {
 
 fn recipes() -> Base {
     let mut lab = Lab::new("recipes");
-    for kind in Kind::ALL {
+    for kind in ValueKind::ALL {
         let new = NewKey {
             origin: Origin::Recipe(Recipe::new(kind, None, None).unwrap()),
             ..key(&format!("kind/{}", kind.name()), "", &["generated"])
         };
         lab.add(new);
     }
-    let prefixed = Recipe::new(Kind::Hex, Some(16), Some("sk_live_")).unwrap();
+    let prefixed = Recipe::new(ValueKind::Hex, Some(16), Some("sk_live_")).unwrap();
     lab.add(NewKey { origin: Origin::Recipe(prefixed), ..key("prefixed", "", &["generated"]) });
     lab.base("recipes", "A key of each recipe.")
 }
@@ -488,7 +488,10 @@ fn slots() -> Base {
         .unwrap();
         lab.file = file;
     }
-    lab.base("slots", "Thirty-two ways in, which is as many as there may be; the passphrase 'at another cost' opens slot 17.")
+    lab.base(
+        "slots",
+        "Thirty-two slots, which is as many as there may be; the passphrase 'at another cost' opens slot 17.",
+    )
 }
 
 fn many() -> Base {

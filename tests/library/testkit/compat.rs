@@ -76,17 +76,17 @@ pub(crate) fn open(folder: &Path) {
     let temporary = tempfile::Builder::new().prefix("keyvault-compat-").tempdir().unwrap();
     let path = temporary.path().join("vault.db");
     let rng = SystemRng;
-    for way in ["passphrase", "recovery-code", "key-file", "keyring-entry"] {
-        if !folder.join(way).exists() {
+    for credential in ["passphrase", "recovery-code", "key-file", "keyring-entry"] {
+        if !folder.join(credential).exists() {
             continue;
         }
         std::fs::write(&path, read("vault.db")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let pins = Pins::in_folder(temporary.path().join(format!("pins-{way}")));
+        let pins = Pins::in_folder(temporary.path().join(format!("pins-{credential}")));
         let world = bases::world(&clock, &rng, pins.clone());
         let mut vault = Vault::open(&path, &pins).unwrap();
-        let secret = read(way);
-        let access = match way {
+        let secret = read(credential);
+        let access = match credential {
             "passphrase" => vault.open_passphrase(&Passphrase::new(&bases::secret(&secret)).unwrap()),
             "recovery-code" => vault.open_recovery(&RecoveryCode::parse(&secret).unwrap()),
             "key-file" => vault.open_key_file(&KeyFile::parse(&secret).unwrap()),
@@ -96,7 +96,7 @@ pub(crate) fn open(folder: &Path) {
             }
         };
         let seen = content::seen(&mut vault, &access.unwrap(), &world, &expected);
-        assert_eq!(seen, expected, "{} by {way}", folder.display());
+        assert_eq!(seen, expected, "{} by {credential}", folder.display());
         drop(vault);
         for suffix in ["-wal", "-shm"] {
             let _ = std::fs::remove_file(temporary.path().join(format!("vault.db{suffix}")));
@@ -129,7 +129,7 @@ pub(crate) fn open(folder: &Path) {
     run(&["vault", "check"]);
 }
 
-/// The same for what a token's bearer has: of the vault, and of a bundle.
+/// Opens the bearer's parts: of the vault, and of a bundle.
 fn open_with_token(folder: &Path, path: &Path, world: &World<'_>) {
     let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
     let expected: Value = serde_json::from_slice(&read("held.json")).unwrap();

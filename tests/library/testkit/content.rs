@@ -1,4 +1,4 @@
-//! What a vault holds, as JSON: once as the second implementation reads it, once as the library does.
+//! A vault's content as JSON: once as the second implementation reads it, once as the library does.
 
 use std::collections::BTreeMap;
 
@@ -146,12 +146,12 @@ pub(crate) fn take(
     Ok(release::stage(reading, selection)?.fit_anywhere()?.commit(purpose)?)
 }
 
-/// What would be taken.
+/// The staged release, without a commit.
 pub(crate) fn preview(reading: Reading<'_, Looking>, selection: &Selection) -> Result<Preview, ReleaseError> {
     Ok(release::stage(reading, selection)?.fit_anywhere()?.preview())
 }
 
-/// What a token's bearer gets of the library.
+/// The keys that the library gives a token's bearer.
 pub(crate) fn held(supply: &mut Supply, world: &World<'_>) -> Value {
     let mut take = |selection: &Selection| {
         let purpose = Purpose { action: Action::Exec, detail: String::new() };

@@ -467,7 +467,7 @@ impl Forge {
         unpad(&self.open(&self.version_key(id, version), "keyvault value", place, &sealed))
     }
 
-    /// What the metadata must say of a version's rows.
+    /// The digest that the metadata must have of a version's rows.
     pub(crate) fn version_digest(&self, id: &Tag, version: u32) -> Tag {
         let query = |table: &str| -> Vec<u8> {
             let query = format!("SELECT sealed FROM {table} WHERE item = ? AND version = ?");
@@ -702,7 +702,7 @@ impl Fields {
         &self.0.iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("{name}")).1
     }
 
-    /// The same with another field.
+    /// Replaces or adds one field.
     pub(crate) fn with(&self, name: &str, bytes: impl AsRef<[u8]>) -> Self {
         let mut fields = self.clone();
         let field = fields.0.iter_mut().find(|(known, _)| known == name).unwrap_or_else(|| panic!("{name}"));

@@ -101,7 +101,7 @@ fn times(set: &mut Set) {
     set.good("plain-in-100-days", "plain", "a key has expired and a grace is over", nothing, later(100));
 }
 
-/// What this program does not write and a reader must take all the same.
+/// Files that this program does not write and a reader must take all the same.
 fn other_writers(set: &mut Set) {
     let mut good = |name: &str, comment: &str, make: &dyn Fn(&Forge)| {
         set.good(&format!("written-{name}"), "plain", comment, make, |_| ());

@@ -1,4 +1,4 @@
-//! What becomes of the fields that a later version put into a vault.
+//! The fate of fields that a later version put into a vault.
 
 use keyvault_core::crypto::{Cost, SystemRng};
 use keyvault_vault::state::StateError;

@@ -360,7 +360,7 @@ fn values(set: &mut Set) {
         let sealed = f.blob(&format!("SELECT sealed FROM version_value WHERE {}", of(f, "a", 1)));
         f.put("version_value", "sealed", &of(f, "a", 2), &sealed);
     });
-    let comment = "another value, which another holder sealed under the version's own key";
+    let comment = "another value, which another bearer sealed under the version's own key";
     fails(set, "token-value-of-a-fellow", a, comment, |f, ci| {
         let id = item(f, "a");
         let key = ci.value_key(&id, 2);
@@ -480,7 +480,7 @@ fn bundles(set: &mut Set) {
     let other = bearer.owners_bundle(change, &[&[2], &plain[1..]].concat());
     bad("kind", "bundle", other, "the content is for a token of another kind");
     let later = bearer.owners_bundle(change + 1, &plain);
-    bad("relabelled", "bundle", later, "the content is of another change than the label");
+    bad("relabeled", "bundle", later, "the content is of another change than the label");
     let even = [&plain[..plain.len() - 4], &[1, 0, 0, 0, 2, 0, 0, 0, 0, 0]].concat();
     bad("even-field", "bundle-newer", bearer.owners_bundle(change, &even), "the content has an even field");
     let own = SigningKey::of_seed(SealingKey::from_bytes(&[9; 32]).unwrap());
@@ -650,7 +650,7 @@ fn mark(f: &Forge, ci: &Bearer<'_>) {
     put_padded_record(f, "ci", &pad(&[&head[..head.len() - 16], &mark, tail].concat()));
 }
 
-/// What only a check of the whole sees: rows that a bearer can write, and rows of nobody.
+/// Faults that only a check of the whole sees: rows that a bearer can write, and rows of nobody.
 fn checks(set: &mut Set) {
     let token = set.machines.token("ci").to_owned();
     let revoked = set.machines.token("revoked").to_owned();
@@ -664,10 +664,10 @@ fn checks(set: &mut Set) {
         f.sql(&format!("DELETE FROM token_view WHERE {}", ci.mine()));
     });
     bad(
-        "check-token-view-of-the-holder",
+        "check-token-view-of-the-bearer",
         "token-view",
         grants,
-        "the holder has sealed its view anew",
+        "the bearer has sealed its view anew",
         &|_, ci| {
             ci.bind();
         },
@@ -772,7 +772,7 @@ fn keyring(set: &mut Set) {
         f.drop_leaf(&f.tag(super::forge::SLOT, &id.to_le_bytes()));
         f.sign_tree();
     });
-    bad("keyring-read", Fails("tree-item", "read a", "item {item a}"), "a key's metadata is altered", &|f| {
+    bad("keyring-read", Fails("tree-key", "read a", "key {item a}"), "a key's metadata is altered", &|f| {
         f.flip("item", "sealed", "tag = {item a}", 60);
     });
 }

@@ -206,7 +206,7 @@ impl<'f> Bearer<'f> {
         self.forge.blob(&format!("SELECT sealed FROM token_view WHERE {}", self.mine()))
     }
 
-    /// What is signed of the view.
+    /// The signed text of the view.
     pub(crate) fn view(&self) -> Vec<u8> {
         let place = at("token_view", &self.id, 0, self.change());
         let plain =
@@ -230,7 +230,7 @@ impl<'f> Bearer<'f> {
         self.forge.put("token_view", "sealed", &self.mine(), &sealed);
     }
 
-    /// What a machine remembers of the view.
+    /// A machine's memory of the view.
     pub(crate) fn pin_state(&self) -> String {
         hex(&sha256(&self.sealed_view()))
     }
@@ -308,7 +308,7 @@ impl<'f> Bearer<'f> {
         grant.versions.into_iter().find(|(number, ..)| *number == version).unwrap().3
     }
 
-    /// What the bearer gets at a moment.
+    /// The bearer's keys at a moment.
     pub(crate) fn content(&self, now: i64) -> Value {
         let keys = self.granted().into_iter().map(|(item, _)| {
             let grant = Grant::decode(&self.grant(&item));

@@ -41,13 +41,13 @@ fn badly_padded(plain: &[u8]) -> Vec<(&'static str, &'static str, Vec<u8>)> {
 
 fn padding(set: &mut Set) {
     let f = set.forge("plain", "");
-    let item = Fails("item-malformed", "read a", "item {item a}");
+    let item = Fails("key-malformed", "read a", "key {item a}");
     for (word, comment, padded) in badly_padded(&f.item("a")) {
         set.bad(&format!("item-padding-{word}"), item, &format!("a key's metadata: {comment}"), |f| {
             f.put_padded_item("a", &padded);
         });
     }
-    let value = Fails("value-malformed", "read a", "item a version 2");
+    let value = Fails("value-malformed", "read a", "key a version 2");
     for (word, comment, padded) in badly_padded(&f.value(&f.id("a"), 2)) {
         set.bad(&format!("value-padding-{word}"), value, &format!("a value: {comment}"), |f| {
             put_version(f, "a", 2, &[5; 32], &padded);
@@ -89,7 +89,7 @@ fn list(texts: &[&[u8]]) -> Vec<u8> {
 }
 
 fn items(set: &mut Set) {
-    let fails = Fails("item-malformed", "read b", "item {item b}");
+    let fails = Fails("key-malformed", "read b", "key {item b}");
     let mut field = |name: &str, comment: &str, field: &str, bytes: &[u8]| {
         set.bad(&format!("item-{name}"), fails, comment, |f| {
             f.put_item("b", &Fields::of(&f.item("b")).with(field, bytes).encode());
@@ -177,7 +177,7 @@ fn items(set: &mut Set) {
         let plain = f.item("b");
         f.put_item("b", &plain[..plain.len() - 1]);
     });
-    let newer = Fails("row-newer", "read b", "item {item b}");
+    let newer = Fails("row-newer", "read b", "key {item b}");
     set.bad("item-even-field", newer, "a key has an even field", |f| {
         f.put_item("b", &Fields::of(&f.item("b")).with("extensions", EVEN).encode());
     });
@@ -185,7 +185,7 @@ fn items(set: &mut Set) {
 }
 
 fn versions(set: &mut Set) {
-    let fails = Fails("item-malformed", "read a", "item {item a}");
+    let fails = Fails("key-malformed", "read a", "key {item a}");
     let mut field = |name: &str, comment: &str, field: &str, bytes: &[u8]| {
         set.bad(&format!("version-{name}"), fails, comment, |f| {
             f.put_item("a", &Fields::of(&f.item("a")).with(field, bytes).encode());
@@ -223,7 +223,7 @@ fn versions(set: &mut Set) {
             &[&fields.head()[..], &fields.version(2), &fields.version(1), fields.get("extensions")].concat(),
         );
     });
-    let digest = Fails("version-rows", "read a", "item a version 2");
+    let digest = Fails("version-rows", "read a", "key a version 2");
     set.bad("version-digest", digest, "the metadata names other rows than a version has", |f| {
         f.put_item("a", &Fields::of(&f.item("a")).with("digest 2", [&[1][..], &[7; 16]].concat()).encode());
     });
@@ -235,7 +235,7 @@ fn versions(set: &mut Set) {
             f.put_item("a", &Fields::of(&f.item("a")).with("digest 1", [0]).encode());
         },
     );
-    let print = Fails("fingerprint", "check", "item a version 2");
+    let print = Fails("fingerprint", "check", "key a version 2");
     set.bad("version-fingerprint", print, "the metadata has another fingerprint than the value's", |f| {
         f.put_item("a", &Fields::of(&f.item("a")).with("fingerprint 2", [7; 6]).encode());
     });
@@ -253,7 +253,7 @@ fn versions(set: &mut Set) {
 fn places(set: &mut Set) {
     set.bad(
         "item-of-another-name",
-        Fails("item-place", "check", "item zz"),
+        Fails("key-place", "check", "key zz"),
         "a key stands at the tag of its old name",
         |f| {
             f.put_item("d", &Fields::of(&f.item("d")).with("name", text("zz")).encode());
@@ -282,7 +282,7 @@ fn places(set: &mut Set) {
     );
     set.bad(
         "item-unknown-to-the-tree",
-        Fails("tree-item", "read d", "item d"),
+        Fails("tree-key", "read d", "key d"),
         "a tree that was made without a key's leaf",
         |f| {
             f.drop_leaf(&f.item_tag("d"));
@@ -291,7 +291,7 @@ fn places(set: &mut Set) {
     );
     set.bad(
         "item-leaf-of-other-kind",
-        Fails("tree-item", "read d", "item d"),
+        Fails("tree-key", "read d", "key d"),
         "a key's leaf is made as a scope's",
         |f| {
             let (tag, sealed) = (f.item_tag("d"), f.blob("SELECT sealed FROM item WHERE tag = {item d}"));

@@ -1,4 +1,4 @@
-//! Vectors whose tree and record are right, made by who holds all keys, with texts that were sealed for another place.
+//! Vectors whose tree and record are right, made by a bearer of all keys, with texts that were sealed for another place.
 
 use keyvault_core::codec::Encoder;
 use keyvault_core::crypto::{self, SealingKey, Signed, SigningKey};
@@ -89,7 +89,7 @@ pub(crate) fn all(set: &mut Set) {
     let seal = |reason, step, row| Fails(reason, step, row);
     for slip in slips() {
         let word = slip.word;
-        let item = seal("item-seal", "read a", "item {item a}");
+        let item = seal("key-seal", "read a", "key {item a}");
         set.bad(
             &format!("item-for-{word}"),
             item,
@@ -168,7 +168,7 @@ pub(crate) fn all(set: &mut Set) {
             );
         }
         if ["vault", "epoch", "row", "version", "label"].contains(&word) {
-            let row = "item a version 2";
+            let row = "key a version 2";
             set.bad(
                 &format!("version-key-for-{word}"),
                 seal("version-key-seal", "read a", row),
@@ -238,7 +238,7 @@ fn last_event(f: &Forge, events: &SealingKey, slip: &Slip) {
 }
 
 fn keys(set: &mut Set) {
-    let item = Fails("item-seal", "read a", "item {item a}");
+    let item = Fails("key-seal", "read a", "key {item a}");
     set.bad("item-under-wrapping-key", item, "a key's metadata is sealed under the wrapping key", |f| {
         put_item(f, &f.keys.wrapping, &HERE);
     });
@@ -255,7 +255,7 @@ fn keys(set: &mut Set) {
             put_item(f, &keys.metadata, &HERE);
         },
     );
-    let row = "item a version 2";
+    let row = "key a version 2";
     set.bad(
         "value-under-metadata-key",
         Fails("value-seal", "read a", row),
@@ -512,7 +512,7 @@ fn chain(set: &mut Set) {
         let (count, plain) = f.head();
         f.put_head(count + 1, &plain);
     });
-    // What a stolen session can do: it holds every key but those of the past. Links hold; the start does not.
+    // Forgeries by a stolen session, which has every key but those of the past. Links hold; the start does not.
     set.bad(
         "chain-from-another-start",
         log("entry-mac"),

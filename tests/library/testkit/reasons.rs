@@ -4,7 +4,7 @@
 pub(crate) struct Reason {
     pub(crate) name: &'static str,
     pub(crate) class: &'static str,
-    /// What the program's error or finding says: one of these, with a bar between them.
+    /// Words of the program's error or finding: one of these, with a bar between them.
     pub(crate) says: &'static str,
     pub(crate) means: &'static str,
 }
@@ -147,12 +147,12 @@ pub(crate) const REASONS: &[Reason] = &[
     reason("forked", "alarm", "Forked", "the file is no continuation of what was seen before"),
     // Keys
     reason(
-        "tree-item",
+        "tree-key",
         "damaged",
-        "item does not match the tree",
+        "key row does not match the tree",
         "a key's row is not the one that the tree knows, or is not there",
     ),
-    reason("item-missing", "damaged", " without a row", "a key that the tree knows has no row"),
+    reason("key-missing", "damaged", " without a row", "a key that the tree knows has no row"),
     reason(
         "row-forged",
         "damaged",
@@ -160,23 +160,18 @@ pub(crate) const REASONS: &[Reason] = &[
         "all rows are read, and one is not one that the tree knows",
     ),
     reason(
-        "item-seal",
+        "key-seal",
         "damaged",
-        "item: the metadata does not open",
+        "key: the metadata does not open",
         "a key's metadata does not open in its place",
     ),
     reason(
-        "item-malformed",
+        "key-malformed",
         "damaged",
-        "item: the metadata is malformed",
+        "key: the metadata is malformed",
         "a key's metadata opens, and is not what §6 says",
     ),
-    reason(
-        "item-place",
-        "damaged",
-        "stands where another name belongs",
-        "a key stands at another name's tag",
-    ),
+    reason("key-place", "damaged", "stands where another name belongs", "a key stands at another name's tag"),
     reason(
         "version-rows",
         "damaged",
@@ -374,7 +369,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "view-origin",
         "damaged",
-        "the view was not signed",
+        "the view was not signed|its signer is altered",
         "the view's signer is not the one that the token names, or its signature does not verify",
     ),
     reason("view-newer", "format", "the view has field", "the view has an even field that is not known"),

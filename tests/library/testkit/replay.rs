@@ -10,10 +10,10 @@ use keyvault_core::crypto::SystemRng;
 use keyvault_core::name::{KeyName, Scope};
 use keyvault_exec::release::{self, ReleaseError, Selection};
 use keyvault_os::fs::vault_file::FileFault;
+use keyvault_vault::StoreError;
 use keyvault_vault::audit::Action;
 use keyvault_vault::state::StateError;
 use keyvault_vault::state::pin::{Pins, Standing};
-use keyvault_vault::store::StoreError;
 use keyvault_vault::unlock::UnlockError;
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::keyring_entry::KeyringSecret;
@@ -120,7 +120,7 @@ impl Kit {
         Ok(access)
     }
 
-    /// What is wrong with how a vector comes out.
+    /// Runs a vector; the error is how it differs.
     pub(crate) fn replay(&self, vector: &Vector) -> Result<(), String> {
         let folder = self.temporary.path().join(&vector.name);
         std::fs::create_dir(&folder).unwrap();
@@ -141,7 +141,7 @@ impl Kit {
         done.map_err(|what| format!("{}: {what}", vector.name))
     }
 
-    /// What this machine remembers, as §11 has it.
+    /// Writes the pin file of §11.
     fn pin(&self, vector: &Vector, path: &Path, folder: &Path, pin: &Pin) {
         let base =
             std::fs::read_to_string(self.folder.join("bases").join(format!("{}.sql", vector.base))).unwrap();
@@ -216,7 +216,7 @@ impl Run<'_> {
         if self.vector.expect == "success" {
             return self.succeed(&mut vault, &access);
         }
-        if self.vector.step == "ways" {
+        if self.vector.step == "slots" {
             self.passed_over(&mut vault, &access)?;
         } else if self.vector.step != "check" {
             match self.step(&mut vault, &access) {
@@ -228,7 +228,7 @@ impl Run<'_> {
         self.check(&mut vault, &access)
     }
 
-    /// What a token's bearer gets.
+    /// Runs the steps of a token's bearer.
     fn held(&self, path: &Path, token: &str) -> Result<(), String> {
         let mut supply = match self.supply(path, token) {
             Ok(supply) => supply,
@@ -357,7 +357,7 @@ impl Run<'_> {
     fn nothing_leaves(&self, vault: &mut Vault, access: &Access) -> Result<(), String> {
         let Some(name) = self.vector.step.strip_prefix("read ") else { return Ok(()) };
         let name = KeyName::parse(name).unwrap();
-        // What stands beside a version that does not hold may be read.
+        // A version that holds may be read beside one that does not.
         let previous = if self.vector.row.contains(" version ") { Vec::new() } else { vec![name.clone()] };
         let only = Selection { only: vec![name], previous: previous.clone(), ..Selection::default() };
         let all = Selection { all: true, previous, ..Selection::default() };
@@ -401,7 +401,7 @@ impl Run<'_> {
     }
 }
 
-/// What an error makes of a vault.
+/// The class of an error.
 fn class(error: &VaultError) -> &'static str {
     match error {
         VaultError::File(FileFault::Empty { .. })
@@ -415,10 +415,12 @@ fn class(error: &VaultError) -> &'static str {
         | VaultError::State(StateError::Newer { .. })
         | VaultError::Token(TokenError::Newer { .. }) => "format",
         VaultError::Store(StoreError::Schema { .. }) => "hostile",
-        VaultError::Store(StoreError::Damaged { .. } | StoreError::NoLog)
+        VaultError::Store(StoreError::Damaged { .. } | StoreError::NoWal)
         | VaultError::State(_)
         | VaultError::Audit(_)
-        | VaultError::Token(TokenError::BundleDamaged | TokenError::NotByOwner { .. }) => "damaged",
+        | VaultError::Token(
+            TokenError::BundleDamaged | TokenError::NotByOwner { .. } | TokenError::HeaderDamaged { .. },
+        ) => "damaged",
         VaultError::Token(
             TokenError::OpensNothing | TokenError::Expired { .. } | TokenError::OtherBundle,
         )

@@ -165,7 +165,7 @@ impl Set {
         std::fs::metadata(path).unwrap().len()
     }
 
-    /// What was remembered when the plain base was at an earlier change.
+    /// The pin of the plain base at an earlier change.
     pub(crate) fn pin_of(base: &Base) -> Pin {
         let forge = Forge::new(&base.sql, &base.root, "");
         Pin { change: forge.record().change, state: hex(&forge.record_hash()), epoch: None }

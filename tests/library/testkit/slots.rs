@@ -21,7 +21,7 @@ fn cost(f: &Forge, memory: u32, passes: u32, lanes: u32) {
 
 /// A slot is passed over that the passphrase would open; the recovery code opens the vault.
 fn passed_over(set: &mut Set, name: &str, reason: &str, comment: &str, make: impl FnOnce(&Forge)) {
-    set.bad(name, Fails(reason, "ways", "slot 1"), comment, make);
+    set.bad(name, Fails(reason, "slots", "slot 1"), comment, make);
     let code = set.base("plain").code.clone();
     set.vectors.last_mut().unwrap().credential = Credential::RecoveryCode(code);
 }
@@ -55,7 +55,7 @@ fn headers(set: &mut Set) {
     passed_over(set, "slot-header-kind-only", header, "a slot's header ends behind the kind", |f| {
         f.put("slot", "header", "id = 1", &[1]);
     });
-    let of = |row| Fails("slot-header", "ways", row);
+    let of = |row| Fails("slot-header", "slots", row);
     set.bad("slot-header-short-salt", of("slot 2"), "a recovery slot's salt has 31 bytes", |f| {
         f.sql("UPDATE slot SET header = substr(header, 1, 32) WHERE id = 2");
     });
@@ -74,7 +74,7 @@ fn headers(set: &mut Set) {
     set.bad("slot-header-long-file", of("slot 3"), "a key file's slot has a salt of 33 bytes", |f| {
         f.sql("UPDATE slot SET header = CAST(header || x'00' AS BLOB) WHERE id = 3");
     });
-    let kind = Fails("slot-kind", "ways", "slot 3");
+    let kind = Fails("slot-kind", "slots", "slot 3");
     for (word, number) in [("zero", 0), ("next", 5), ("highest", 255)] {
         let comment = format!("a slot is of kind {number}");
         set.bad(&format!("slot-kind-{word}"), kind, &comment, |f| {
@@ -84,7 +84,7 @@ fn headers(set: &mut Set) {
             ));
         });
     }
-    let number = |row| Fails("slot-number", "ways", row);
+    let number = |row| Fails("slot-number", "slots", row);
     set.forged("slot-33", "slots", number("slot 33"), "there are 33 slots", |f| {
         f.sql("INSERT INTO slot SELECT 33, header, sealed FROM slot WHERE id = 3");
     });
@@ -99,7 +99,7 @@ fn headers(set: &mut Set) {
         },
     );
     let keyring = Credential::Keyring(set.machines.keyring.clone());
-    let beside = Fails("slot-header", "ways", "slot 9");
+    let beside = Fails("slot-header", "slots", "slot 9");
     let comment = "a slot without a header, and the keyring opens the vault";
     set.edited("slot-header-beside-a-keyring", "machines", beside, comment, |vector| {
         vector.sql.push_str("INSERT INTO slot VALUES (9, x'', x'');\n");
@@ -192,7 +192,7 @@ fn altered(set: &mut Set) {
         "the slot is one that was replaced; its passphrase is the same",
         |f| take(f, &old),
     );
-    let slots = |row| Fails("tree-slot", "ways", row);
+    let slots = |row| Fails("tree-slot", "slots", row);
     set.bad(
         "slot-other-altered",
         slots("slot 2"),

@@ -1,4 +1,4 @@
-//! Vectors that somebody makes who has the file and no key: rows altered, exchanged, deleted, added, put back.
+//! Vectors by somebody with the file and no key: rows altered, exchanged, deleted, added, put back.
 
 use super::forge::Forge;
 use super::set::{Fails, Set};
@@ -39,7 +39,7 @@ fn attach(f: &Forge, statements: &str, table: &str, condition: &str) {
 
 fn seals(set: &mut Set) {
     let rows = [
-        ("item", "sealed", "tag = {item a}", "tree-item", "read a", "item {item a}"),
+        ("item", "sealed", "tag = {item a}", "tree-key", "read a", "key {item a}"),
         ("scope", "sealed", "tag = {scope s}", "tree-scope", "scope s", "scope s"),
         ("directory", "sealed", "bucket = {names a}", "tree-names", "names", "directory {names a}"),
         (
@@ -48,7 +48,7 @@ fn seals(set: &mut Set) {
             "item = {id a} AND version = 2",
             "version-rows",
             "read a",
-            "item a version 2",
+            "key a version 2",
         ),
         (
             "version_value",
@@ -56,7 +56,7 @@ fn seals(set: &mut Set) {
             "item = {id a} AND version = 2",
             "version-rows",
             "read a",
-            "item a version 2",
+            "key a version 2",
         ),
     ];
     for (table, column, condition, tree, step, row) in rows {
@@ -84,7 +84,7 @@ fn seals(set: &mut Set) {
 }
 
 fn keys(set: &mut Set) {
-    let a = Fails("tree-item", "read a", "item {item a}");
+    let a = Fails("tree-key", "read a", "key {item a}");
     set.bad("item-swapped", a, "two keys' rows are exchanged", |f| {
         f.sql("CREATE TEMP TABLE p AS SELECT * FROM item WHERE tag IN ({item a}, {item b});
                UPDATE item SET (revision, sealed) = (SELECT revision, sealed FROM p WHERE p.tag <> item.tag) WHERE tag IN (SELECT tag FROM p)");
@@ -92,17 +92,17 @@ fn keys(set: &mut Set) {
     set.bad("item-copied", a, "a key has another key's row", |f| {
         f.sql("UPDATE item SET (revision, sealed) = (SELECT revision, sealed FROM item WHERE tag = {item d}) WHERE tag = {item a}");
     });
-    let deleted = Fails("tree-item", "read a", "leaf {item a}");
+    let deleted = Fails("tree-key", "read a", "leaf {item a}");
     set.bad("item-deleted", deleted, "a key's row is deleted; that it is missing is proved", |f| {
         f.sql("DELETE FROM item WHERE tag = {item a}");
     });
-    let list = Fails("item-missing", "list", "leaf {item a}");
+    let list = Fails("key-missing", "list", "leaf {item a}");
     set.bad("item-deleted-list", list, "a key's row is deleted, and all keys are listed", |f| {
         f.sql("DELETE FROM item WHERE tag = {item a}");
     });
     set.bad(
         "item-moved",
-        Fails("tree-item", "read absent", "item {item absent}"),
+        Fails("tree-key", "read absent", "key {item absent}"),
         "a key's row stands at the tag of a name that is not there",
         |f| {
             f.sql("UPDATE item SET tag = {item absent} WHERE tag = {item d}");
@@ -110,7 +110,7 @@ fn keys(set: &mut Set) {
     );
     set.bad(
         "item-added",
-        Fails("tree-item", "list", "item {item absent}"),
+        Fails("tree-key", "list", "key {item absent}"),
         "a row was added at the tag of a name that is not there",
         |f| {
             f.sql("INSERT INTO item SELECT {item absent}, revision, sealed FROM item WHERE tag = {item a}");
@@ -128,7 +128,7 @@ fn keys(set: &mut Set) {
     let (earlier, branch, other) =
         (set.plain.earlier.sql.clone(), set.plain.branch.sql.clone(), set.other.sql.clone());
     // A row that opens is named by its key.
-    let still = Fails("tree-item", "read a", "item a");
+    let still = Fails("tree-key", "read a", "key a");
     set.bad("item-aged", still, "a key's row is put back to an earlier state", |f| {
         attach(f, &earlier, "item", &format!("tag = {}", literal_tag(f, "a")));
     });
@@ -152,7 +152,7 @@ fn literal_tag(f: &Forge, name: &str) -> String {
 }
 
 fn values(set: &mut Set) {
-    let row = "item a version 2";
+    let row = "key a version 2";
     for table in ["version_key", "version_value"] {
         let dashed = table.replace('_', "-");
         let read = Fails("version-rows", "read a", row);
@@ -330,13 +330,13 @@ fn tree(set: &mut Set) {
     fn read(row: &str) -> Fails<'_> {
         Fails("tree-path", "read a", row)
     }
-    set.bad("leaf-altered", read("item a"), "one bit of a leaf is altered", |f| {
+    set.bad("leaf-altered", read("key a"), "one bit of a leaf is altered", |f| {
         f.flip("leaf", "digest", "tag = {item a}", 0);
     });
-    set.bad("leaf-tag-altered", read("item a"), "a leaf stands at another tag of the same bucket", |f| {
+    set.bad("leaf-tag-altered", read("key a"), "a leaf stands at another tag of the same bucket", |f| {
         f.flip("leaf", "tag", "tag = {item a}", 15);
     });
-    set.bad("leaf-deleted", read("item a"), "a leaf is deleted", |f| {
+    set.bad("leaf-deleted", read("key a"), "a leaf is deleted", |f| {
         f.sql("DELETE FROM leaf WHERE tag = {item a}");
     });
     set.bad(
@@ -347,7 +347,7 @@ fn tree(set: &mut Set) {
             f.sql("DELETE FROM leaf WHERE tag = {item a}; DELETE FROM item WHERE tag = {item a}");
         },
     );
-    set.bad("leaf-swapped", read("item a"), "two leaves are exchanged", |f| {
+    set.bad("leaf-swapped", read("key a"), "two leaves are exchanged", |f| {
         f.sql("CREATE TEMP TABLE p AS SELECT * FROM leaf WHERE tag IN ({item a}, {item b});
                UPDATE leaf SET digest = (SELECT digest FROM p WHERE p.tag <> leaf.tag) WHERE tag IN (SELECT tag FROM p)");
     });

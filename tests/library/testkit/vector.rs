@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// What opens the vault.
+/// A credential, as the vector's file writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Credential {
     /// A passphrase, as bytes.
@@ -17,7 +17,7 @@ pub(crate) enum Credential {
     Token(String),
 }
 
-/// What a machine remembers of a vault.
+/// A machine's memory of a vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pin {
     /// The change's number.
@@ -46,7 +46,6 @@ pub(crate) struct Vector {
     pub(crate) reason: String,
     /// The base that is edited.
     pub(crate) base: String,
-    /// What opens it.
     pub(crate) credential: Credential,
     /// The step that fails.
     pub(crate) step: String,
@@ -54,17 +53,16 @@ pub(crate) struct Vector {
     pub(crate) row: String,
     /// The present moment, in milliseconds.
     pub(crate) now: i64,
-    /// What was seen before.
     pub(crate) pin: Option<Pin>,
     /// The name of the content of a success; empty for a failure.
     pub(crate) content: String,
-    /// What was done to the base, in words.
+    /// The alteration of the base, in words.
     pub(crate) comment: String,
     /// Statements.
     pub(crate) sql: String,
     /// Bytes that are written over the file's.
     pub(crate) bytes: Vec<(u64, Vec<u8>)>,
-    /// What the file is cut to, or filled up to with zeros.
+    /// The file's new length in bytes: cut, or filled up with zeros.
     pub(crate) length: Option<u64>,
     /// A bundle's text; there is no vault then.
     pub(crate) bundle: String,

@@ -1,10 +1,10 @@
-//! What a story is made of. Each deed is one command or a few, and says when each of them returned.
+//! The deeds of a story. Each is one command or a few, and says when each of them returned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyvault_core::crypto::Cost;
 use keyvault_core::name::Scope;
-use keyvault_core::recipe::{Kind, Recipe};
+use keyvault_core::recipe::{Recipe, ValueKind};
 use keyvault_core::secret::SecretBytes;
 use keyvault_vault::audit::Action;
 use keyvault_vault::unlock::keyfile::KeyFile;
@@ -55,7 +55,7 @@ pub const DEEDS: [Deed; 22] = [
 ];
 
 pub fn generate(stage: &mut Stage) {
-    let kind = *stage.chance.pick(&Kind::ALL);
+    let kind = *stage.chance.pick(&ValueKind::ALL);
     let name = stage.new_name();
     let mut new = new_key(name.as_str(), Origin::Recipe(Recipe::new(kind, None, None).unwrap()));
     new.scopes = some_scopes(stage);
@@ -248,7 +248,7 @@ fn restore_what_is_lost(stage: &mut Stage) {
     let mut backup = Vault::open(&stage.folder.join("backup.db"), &stage.pins()).unwrap();
     let access = backup.open_recovery(&stage.code).unwrap();
     file::restore(&mut backup, &access, None, &Difference::default(), &path, &stage.world()).unwrap();
-    // As for a new vault: the vault room has moved the copy into place and synced the folder.
+    // As for a new vault: the vault has moved the copy into place and synced the folder.
     tape::folder_synced(&stage.folder);
     stage.done_and_repinned("restore of a lost vault");
 }

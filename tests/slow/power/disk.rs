@@ -1,4 +1,4 @@
-//! What a disk may hold after a power cut: all that was synced, and of the rest whatever chance has left of it.
+//! A disk after a power cut: all that was synced, and of the rest whatever chance has left of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use keyvault_core::crypto::sha256;
 use super::chance::Chance;
 use super::tape::{FileId, Name, Op, Tape};
 
-/// What a disk writes whole or not at all, in bytes.
+/// Bytes that a disk writes whole or not at all.
 const SECTOR: usize = 512;
 
 /// The files after a power cut.
@@ -33,7 +33,7 @@ pub enum Lies {
     AboutTheFolder,
 }
 
-/// What becomes of the operations that are not synced, in the order in which they came.
+/// The fate of operations that are not synced, in the order in which they came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Choice {
     Nothing,
@@ -46,7 +46,7 @@ pub enum Choice {
     Torn(usize),
     /// Each whole, torn, dropped, or only as a longer file; the number is for the dice.
     Mixed(u64),
-    /// The same, and in any order.
+    /// Like [`Choice::Mixed`], and in any order.
     Shuffled(u64),
 }
 
@@ -150,7 +150,7 @@ impl<'t> Disk<'t> {
         }
     }
 
-    /// What a power cut leaves now.
+    /// The disk if the power were cut now.
     pub fn image(&self, choice: Choice) -> Image {
         let mut files = self.files.clone();
         let mut names = self.names.clone();

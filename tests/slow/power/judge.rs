@@ -15,7 +15,7 @@ const USED: usize = 16;
 /// A power cut: after so many operations of the chapter, with this left of the unsynced ones.
 type Cut = (usize, Choice);
 
-/// What was made and found.
+/// Counts of images and of findings.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Power cuts.
@@ -50,7 +50,7 @@ impl Tally {
     }
 }
 
-/// What an image turned out to be.
+/// The state of an image.
 #[derive(Clone)]
 enum Found {
     Nothing,

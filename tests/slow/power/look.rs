@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use keyvault_core::clock::{Clock, Moment, Rng};
-use keyvault_core::recipe::{Kind, Recipe};
+use keyvault_core::recipe::{Recipe, ValueKind};
 use keyvault_os::fs::vault_file::FileFault;
 use keyvault_vault::audit::{Actor, Reach};
 use keyvault_vault::state::pin::{Pins, Standing};
@@ -34,7 +34,7 @@ pub struct Seen {
     pub alarm: bool,
 }
 
-/// What stands in the folder; `None` if there is no vault.
+/// The vault in the folder; `None` if there is none.
 pub fn look(folder: &Path, pins: &Pins, code: &RecoveryCode) -> Result<Option<Seen>, String> {
     let say = |error: VaultError| format!("{error:?}");
     let mut vault = match Vault::open(&folder.join(VAULT), pins) {
@@ -68,7 +68,7 @@ pub fn go_on(folder: &Path, pins: &Pins, code: &RecoveryCode, rng: &dyn Rng) -> 
     if let Some(key) = keys.iter().find(|key| key.status(clock.now()) == Status::Active) {
         key::reveal(&mut vault, &access, &world, &key.name, None).map_err(say)?;
     }
-    let origin = Origin::Recipe(Recipe::new(Kind::Token, None, None).unwrap());
+    let origin = Origin::Recipe(Recipe::new(ValueKind::Token, None, None).unwrap());
     key::create(&mut vault, &access, &world, new_key("after-the-cut", origin), false).map_err(say)?;
     drop(vault);
     match look(folder, pins, code)? {

@@ -26,7 +26,7 @@ pub struct Mark {
     /// The pin that stood there then.
     pub pin: usize,
     pub deed: &'static str,
-    /// What everybody may rely on from here on.
+    /// The state that everybody may rely on from here on.
     pub seen: Option<Seen>,
     /// The files as they were, to hold the recording against.
     pub files: [u8; 32],
@@ -34,7 +34,7 @@ pub struct Mark {
     pub repins: bool,
 }
 
-/// What happened between two interruptions, and what was acknowledged meanwhile.
+/// Everything between two interruptions, and what was acknowledged meanwhile.
 #[derive(Debug)]
 pub struct Chapter {
     pub tape: Tape,
@@ -100,7 +100,7 @@ impl Stage {
         let (passphrase, recovery) = (&self.passphrase, Some(&self.code));
         let creation = Creation { passphrase, cost: Cost::FLOOR, recovery };
         file::create(&self.path(), &creation, &self.world()).unwrap();
-        // The vault room moves the draft into place and syncs the folder; SQLite has no part in that.
+        // The vault moves the draft into place and syncs the folder; SQLite has no part in that.
         tape::folder_synced(&self.folder);
         self.done("init");
     }
@@ -141,7 +141,7 @@ impl Stage {
         self.mark(deed, false);
     }
 
-    /// The same, of a command that puts the pin elsewhere.
+    /// Marks a command done that also moves the pin elsewhere.
     pub fn done_and_repinned(&mut self, deed: &'static str) {
         self.mark(deed, true);
     }

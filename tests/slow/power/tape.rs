@@ -1,4 +1,4 @@
-//! What happened to the files of a vault, in order, and what the machine's pin said meanwhile.
+//! Operations on the files of a vault, in order, and the machine's pin meanwhile.
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
@@ -76,7 +76,7 @@ pub type PinFile = Option<(String, Vec<u8>)>;
 /// A recording.
 #[derive(Debug, Default)]
 pub struct Tape {
-    /// What was on the disk, durably, at its beginning.
+    /// The files that were durable at its beginning.
     pub files: BTreeMap<FileId, Vec<u8>>,
     pub names: BTreeMap<Name, FileId>,
     pub ops: Vec<Op>,
@@ -86,7 +86,7 @@ pub struct Tape {
     pub pin_at: Vec<usize>,
     /// Files that are opened now are only looked at.
     paused: bool,
-    /// What the names stood for when they were looked at last.
+    /// The file of each name when it was looked at last.
     seen: BTreeMap<Name, FileId>,
 }
 

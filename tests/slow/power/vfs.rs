@@ -24,7 +24,7 @@ use rusqlite::ffi::{
 
 use super::tape::{self, Watch};
 
-/// What SQLite knows as the file. The system's file follows in the same memory, at [`BEHIND`].
+/// SQLite's side of the file. The system's file follows in the same memory, at [`BEHIND`].
 #[repr(C)]
 struct Handle {
     base: sqlite3_file,

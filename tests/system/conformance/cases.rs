@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use super::stage::{Setting, Stage};
 
-/// What is observed, and what it must be.
+/// An observation and its expected result.
 pub struct Case {
     pub name: String,
     pub expected: String,

@@ -1,4 +1,4 @@
-//! What a command can tell from being run by `keyvault exec`, and what its caller can: nothing.
+//! Differences that a command run by `keyvault exec` can see, and that its caller can: none.
 //!
 //! One table of cases (`cases.rs`) is run without a wrapper, through every mode of `exec`, and through every other tool
 //! of that kind that is installed. Ours must pass in all; the others are printed. docs/CONFORMANCE.md is the table.
@@ -13,7 +13,7 @@ use crate::harness::{KEYVAULT, World};
 use cases::Case;
 use stage::{Mode, Setting, Stage};
 
-/// What is masked, if it is.
+/// The value that is masked, if masking is on.
 const VALUE: &str = "canary-of-conformance";
 
 /// Every mode of ours. One more is one more line: the flags, and on what it is run.
@@ -78,7 +78,7 @@ fn peers() -> Vec<Mode> {
     PEERS.iter().filter(|words| installed(words[0])).map(mode).collect()
 }
 
-/// What is different in this mode; nothing if the case holds.
+/// The difference in this mode; nothing if the case holds.
 fn differs(world: &World, mode: &Mode, case: &Case) -> Option<String> {
     let seen = (case.observe)(&Stage { world, mode });
     (seen != case.expected)

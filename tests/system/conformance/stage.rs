@@ -30,7 +30,7 @@ pub enum Setting {
 #[derive(Debug, Clone)]
 pub struct Mode {
     pub name: String,
-    /// What stands before the command.
+    /// Words in front of the command.
     pub wrapper: Vec<String>,
     pub setting: Setting,
 }
@@ -91,7 +91,6 @@ impl Launch<'_> {
         self
     }
 
-    /// What it reads.
     pub fn stdin(mut self, bytes: &[u8]) -> Self {
         self.stdin = Some(bytes.to_vec());
         self
@@ -218,7 +217,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// What was reported so far, lines joined by `, `.
+    /// Reports so far, lines joined by `, `.
     pub fn reported(&self) -> String {
         let text = std::fs::read(&self.report).unwrap_or_default();
         String::from_utf8_lossy(&text).trim_end().replace('\n', ", ")
@@ -299,12 +298,12 @@ impl Running {
         self
     }
 
-    /// What was written to standard output, or to the terminal; there with its line ends made plain.
+    /// The text on standard output, or on the terminal; there with its line ends made plain.
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&self.seen.lock().unwrap()).replace("\r\n", "\n")
     }
 
-    /// What was written to standard error, where that is not the terminal.
+    /// The text on standard error, where that is not the terminal.
     pub fn errors(&self) -> String {
         String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned()
     }

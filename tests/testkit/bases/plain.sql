@@ -1,4 +1,4 @@
--- Five keys, two scopes, three ways in; the key a has a version in its grace; the log ends with two reads.
+-- Five keys, two scopes, three slots; the key a has a version in its grace; the log ends with two reads.
 -- passphrase: correct horse battery staple
 -- recovery code: H81SD-VATPA-Q7PMA-GHS49-ZHHK9-06Z8B-ZGH38-QF77X
 -- key file: keyvault-key-file:QGUlVHxFIbtzsGMrhxbKrVuwQa9YtR-LB726vMcaOkgmyfmz

@@ -1,4 +1,4 @@
--- Thirty-two ways in, which is as many as there may be; the passphrase 'at another cost' opens slot 17.
+-- Thirty-two slots, which is as many as there may be; the passphrase 'at another cost' opens slot 17.
 -- passphrase: correct horse battery staple
 -- recovery code: T2TZR-JERCC-4SAHG-6FSKW-1ZACJ-J90FG-ZM527-MVDDA
 -- key file: keyvault-key-file:UF39cgcrZ86qg7M1QlfbWfyR3cQXxsRFFUueV0Z7LrlCAOy_

@@ -19,18 +19,17 @@ pub const DIGEST_LEN: usize = 16;
 /// Length of a SHA-256, in bytes.
 pub const HASH_LEN: usize = 32;
 
-/// A SHA-256.
 pub type Hash = [u8; HASH_LEN];
 
-/// A full HMAC-SHA-256 value.
 pub type Mac = [u8; MAC_LEN];
 /// An HMAC-SHA-256 value cut to 128 bits (RFC 2104 §5 asks for at least half).
 pub type Digest = [u8; DIGEST_LEN];
 
 /// A 256-bit symmetric key, wiped on drop.
 ///
-/// What `ring` prepares from a key is kept for the next use, in a block of its own, because `ring` does not wipe it and
-/// the process's allocator does. Schedules that `ring` makes on the stack for the time of a call remain (THREATS).
+/// Contexts that `ring` prepares from a key are kept for the next use, each in a block of its own: `ring` does not wipe
+/// them, and the process's allocator does. Schedules that `ring` makes on the stack for the time of a call remain
+/// (THREATS).
 pub struct SealingKey {
     bytes: Zeroizing<[u8; KEY_LEN]>,
     extracted: OnceLock<Box<hkdf::Prk>>,
@@ -38,7 +37,6 @@ pub struct SealingKey {
 }
 
 impl SealingKey {
-    /// A new random key.
     pub fn random(rng: &dyn Rng) -> Result<Self, RngError> {
         let mut bytes = Zeroizing::new([0; KEY_LEN]);
         rng.fill(&mut *bytes)?;
@@ -71,7 +69,7 @@ impl SealingKey {
     #[must_use]
     pub fn derive(&self, label: &str, context: &[u8]) -> Self {
         let mut derived = Zeroizing::new([0; KEY_LEN]);
-        self.expand(&[&labelled(label), &context_len(context), context], &mut *derived);
+        self.expand(&[&labeled(label), &context_len(context), context], &mut *derived);
         Self::of(derived)
     }
 
@@ -79,7 +77,7 @@ impl SealingKey {
     #[must_use]
     pub fn derive_from(input: &[u8], label: &str, context: &[u8]) -> Self {
         let mut derived = Zeroizing::new([0; KEY_LEN]);
-        let info: [&[u8]; 3] = [&labelled(label), &context_len(context), context];
+        let info: [&[u8]; 3] = [&labeled(label), &context_len(context), context];
         fill(&extract(input, &[]), &info, &mut *derived);
         Self::of(derived)
     }
@@ -111,12 +109,6 @@ impl fmt::Debug for SealingKey {
     }
 }
 
-/// HMAC-SHA-256 (RFC 2104) over the parts, one after another.
-#[must_use]
-pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Mac {
-    sign(&hmac::Key::new(hmac::HMAC_SHA256, key), parts)
-}
-
 fn sign(key: &hmac::Key, parts: &[&[u8]]) -> Mac {
     let mut context = hmac::Context::with_key(key);
     for part in parts {
@@ -146,7 +138,7 @@ fn fill(prk: &hkdf::Prk, info: &[&[u8]], out: &mut [u8]) -> bool {
 }
 
 /// `u8 length ‖ label`.
-pub(super) fn labelled(label: &str) -> Vec<u8> {
+pub(super) fn labeled(label: &str) -> Vec<u8> {
     let mut prefixed = Vec::with_capacity(1 + label.len());
     prefixed.push(u8::try_from(label.len()).unwrap_or(u8::MAX));
     prefixed.extend_from_slice(label.as_bytes());

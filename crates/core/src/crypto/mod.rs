@@ -1,8 +1,9 @@
-//! Cryptography: the only room that imports `ring`, `chacha20poly1305` and `argon2`.
+//! Cryptography: the only module that imports `ring`, `chacha20poly1305` and `argon2`.
 //!
 //! Nothing here is a primitive of our own. There is one way to seal ([`seal`]), one way to derive a key from a key
 //! ([`SealingKey::derive`]), one way to authenticate ([`SealingKey::mac`]), one way to sign ([`SigningKey`]), and one way to
-//! turn a passphrase into a key ([`argon2id`]). What the bytes mean is the callers' business: this room knows labels and contexts, no tables.
+//! turn a passphrase into a key ([`argon2id`]). What the bytes mean is the callers' business: this module knows labels and contexts, no
+//! tables.
 
 mod key;
 mod passphrase_kdf;
@@ -11,9 +12,7 @@ mod sign;
 #[cfg(test)]
 mod vectors;
 
-pub use key::{
-    DIGEST_LEN, Digest, HASH_LEN, Hash, KEY_LEN, MAC_LEN, Mac, SealingKey, hkdf_sha256, hmac_sha256, sha256,
-};
+pub use key::{DIGEST_LEN, Digest, HASH_LEN, Hash, KEY_LEN, MAC_LEN, Mac, SealingKey, hkdf_sha256, sha256};
 pub use passphrase_kdf::{Cost, CostError, KdfError, argon2id, calibrate};
 pub use seal::{OpenError, open, seal};
 pub use sign::{SIGNER_ID_LEN, SignatureError, Signed, Signer, SignerId, SigningKey};
@@ -42,7 +41,7 @@ pub fn ed25519_public(seed: &[u8; 32]) -> Option<[u8; 32]> {
 }
 
 /// Wipes what ended calls left on the stack below the caller's frame. The cipher works on blocks of plaintext there and
-/// leaves the last of them; found by reading a process's memory. 16 KiB reach below every call of this room.
+/// leaves the last of them; found by reading a process's memory. 16 KiB reach below every call of this module.
 #[inline(never)]
 pub fn wipe_stack() {
     let mut dead = [0_u64; 2048];

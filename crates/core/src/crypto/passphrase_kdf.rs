@@ -28,10 +28,7 @@ pub struct CostError(pub Cost);
 pub enum KdfError {
     /// The memory that the cost asks for is not to be had.
     #[error("{memory_kib} KiB of memory are not available")]
-    Memory {
-        /// What was asked for.
-        memory_kib: u32,
-    },
+    Memory { memory_kib: u32 },
     /// The primitive refused its input.
     #[error("Argon2id refused its input")]
     Refused,

@@ -96,7 +96,7 @@ fn keys(
     context: &[u8],
 ) -> (XChaCha20Poly1305, Commitment) {
     let mut okm = Zeroizing::new([0_u8; 64]);
-    key.expand(&[&key::labelled(label), salt, &key::context_len(context), context], &mut *okm);
+    key.expand(&[&key::labeled(label), salt, &key::context_len(context), context], &mut *okm);
     let mut cipher_key = Zeroizing::new([0_u8; 32]);
     let mut commitment = Zeroizing::new([0_u8; COMMITMENT_LEN]);
     for (place, byte) in cipher_key.iter_mut().chain(commitment.iter_mut()).zip(okm.iter()) {

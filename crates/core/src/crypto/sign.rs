@@ -29,11 +29,8 @@ pub type SignerId = [u8; SIGNER_ID_LEN];
 /// The kind of text that is signed. A text signed as one kind is no text of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signed {
-    /// A state record.
     Record = 1,
-    /// A token's view.
     View = 2,
-    /// A bundle's content.
     Bundle = 3,
     // 4 set header and 5 hold: reserved.
 }

@@ -13,7 +13,6 @@ pub const MAX_NAME: usize = 128;
 /// Why a text is not a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing there.
     #[error("is empty")]
     Empty,
     /// More than [`MAX_NAME`] bytes.

@@ -1,4 +1,4 @@
-//! Even choices from random bytes. `word % bound` alone would favour small numbers; what lies beyond the last whole
+//! Even choices from random bytes. `word % bound` alone would favor small numbers; what lies beyond the last whole
 //! multiple of the bound is therefore thrown away and drawn again.
 
 use super::RecipeError;
@@ -83,7 +83,7 @@ pub(super) mod testing {
         }
     }
 
-    /// The same byte for ever.
+    /// Draws one byte for ever.
     pub(in crate::recipe) struct Stuck(pub(in crate::recipe) u8);
 
     impl Rng for Stuck {

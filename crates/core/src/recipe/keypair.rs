@@ -9,12 +9,12 @@ use ssh_key::private::{Ed25519Keypair, Ed25519PrivateKey, KeypairData};
 use ssh_key::public::Ed25519PublicKey;
 use ssh_key::{LineEnding, PrivateKey};
 
-/// What stands before the seed in PKCS #8 version 1 (RFC 8410 §7): a sequence of version 0, the algorithm
-/// 1.3.101.112, and the seed in two octet strings.
+/// Precedes the seed in PKCS #8 version 1 (RFC 8410 §7): a sequence of version 0, the algorithm 1.3.101.112, and the seed
+/// in two octet strings.
 const PKCS8_HEAD: [u8; 16] =
     [0x30, 0x2E, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2B, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
-/// What stands before the public key in SPKI (RFC 8410 §4): a sequence of the algorithm and a bit string.
+/// Precedes the public key in SPKI (RFC 8410 §4): a sequence of the algorithm and a bit string.
 const SPKI_HEAD: [u8; 12] = [0x30, 0x2A, 0x30, 0x05, 0x06, 0x03, 0x2B, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// A private key in the OpenSSH container is some 400 characters; a byte of comment adds less than 1.4.

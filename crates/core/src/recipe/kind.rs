@@ -4,8 +4,8 @@ use super::{MAX_CHARACTERS, MIN_ENTROPY, text};
 
 /// The shape of a generated value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// Prefix, base62 characters, and a checksum that lets a scanner recognise it.
+pub enum ValueKind {
+    /// Prefix, base62 characters, and a checksum that lets a scanner recognize it.
     Token,
     /// Characters of four classes, each present.
     Password,
@@ -30,7 +30,7 @@ pub enum Kind {
 #[error("no such recipe")]
 pub struct UnknownKind;
 
-impl Kind {
+impl ValueKind {
     /// Every kind, in the order in which people are shown them.
     pub const ALL: [Self; 9] = [
         Self::Token,
@@ -60,7 +60,7 @@ impl Kind {
         }
     }
 
-    /// What a length of this kind counts; `None` where the kind has one size only.
+    /// The unit of this kind's length; `None` where the kind has one size only.
     #[must_use]
     pub fn unit(self) -> Option<&'static str> {
         match self {
@@ -140,7 +140,7 @@ impl Kind {
     }
 }
 
-impl std::str::FromStr for Kind {
+impl std::str::FromStr for ValueKind {
     type Err = UnknownKind;
     fn from_str(text: &str) -> Result<Self, UnknownKind> {
         Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or(UnknownKind)
@@ -153,10 +153,10 @@ mod tests {
 
     #[test]
     fn a_kind_is_found_by_its_name_and_number() {
-        for (index, kind) in Kind::ALL.into_iter().enumerate() {
+        for (index, kind) in ValueKind::ALL.into_iter().enumerate() {
             assert_eq!(kind.name().parse(), Ok(kind));
             assert_eq!(usize::from(kind.number()), index + 1);
         }
-        assert_eq!("Token".parse::<Kind>(), Err(UnknownKind));
+        assert_eq!("Token".parse::<ValueKind>(), Err(UnknownKind));
     }
 }

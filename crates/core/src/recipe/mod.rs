@@ -11,7 +11,7 @@ mod kind;
 mod text;
 mod token;
 
-pub use kind::{Kind, UnknownKind};
+pub use kind::{UnknownKind, ValueKind};
 pub use token::{base62, from_base62, token_checksum_ok, token_with_tail};
 
 use crate::clock::{Rng, RngError};
@@ -27,7 +27,7 @@ pub const MAX_CHARACTERS: u32 = 4096;
 /// The longest prefix, in bytes.
 pub const MAX_PREFIX: usize = 32;
 
-/// What an Ed25519 seed's public key is (RFC 8032 §5.1.5). Only `crypto` computes it, so it is handed in.
+/// Computes the public key of an Ed25519 seed (RFC 8032 §5.1.5). Only `crypto` can, so the function is handed in.
 pub type Ed25519Public = fn(&[u8; 32]) -> Option<[u8; 32]>;
 
 /// Why a recipe is refused, or gave no value.
@@ -36,31 +36,23 @@ pub enum RecipeError {
     /// A value of this length has less than [`MIN_ENTROPY`] bits.
     #[error("too short: at least {minimum}")]
     TooShort {
-        /// What was to be made.
-        kind: Kind,
-        /// The least length, in the kind's [`unit`](Kind::unit).
+        kind: ValueKind,
+        /// The least length, in the kind's [`unit`](ValueKind::unit).
         minimum: u32,
     },
     /// The value would be longer than [`MAX_CHARACTERS`].
     #[error("too long: at most {maximum}")]
     TooLong {
-        /// What was to be made.
-        kind: Kind,
-        /// The greatest length, in the kind's [`unit`](Kind::unit).
+        kind: ValueKind,
+        /// The greatest length, in the kind's [`unit`](ValueKind::unit).
         maximum: u32,
     },
     /// The kind has one size only.
     #[error("has no length to choose")]
-    NoLength {
-        /// What was to be made.
-        kind: Kind,
-    },
+    NoLength { kind: ValueKind },
     /// The kind's format has no place for a prefix.
     #[error("takes no prefix")]
-    NoPrefix {
-        /// What was to be made.
-        kind: Kind,
-    },
+    NoPrefix { kind: ValueKind },
     /// The prefix is longer than [`MAX_PREFIX`] bytes.
     #[error("the prefix is longer than 32 bytes")]
     PrefixTooLong,
@@ -90,7 +82,7 @@ impl From<Full> for RecipeError {
 /// How a value is made. Only recipes that can be followed exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipe {
-    kind: Kind,
+    kind: ValueKind,
     /// In the kind's unit; 0 for kinds of one size.
     length: u32,
     /// Visible ASCII; empty for kinds without one.
@@ -100,7 +92,7 @@ pub struct Recipe {
 /// A new value, and the half of it that is not secret.
 #[derive(Debug)]
 pub struct Generated {
-    /// What the key holds.
+    /// The secret, which becomes the key's value.
     pub value: SecretBytes,
     /// A key pair's public half, as text, ending without a newline for OpenSSH and with one for PEM.
     pub public: Option<String>,
@@ -108,14 +100,14 @@ pub struct Generated {
 
 impl Recipe {
     /// A recipe of this kind, with the kind's own length and prefix where none are given. An empty prefix is none.
-    pub fn new(kind: Kind, length: Option<u32>, prefix: Option<&str>) -> Result<Self, RecipeError> {
+    pub fn new(kind: ValueKind, length: Option<u32>, prefix: Option<&str>) -> Result<Self, RecipeError> {
         if kind.unit().is_none() && length.is_some() {
             return Err(RecipeError::NoLength { kind });
         }
         if !kind.takes_prefix() && prefix.is_some_and(|prefix| !prefix.is_empty()) {
             return Err(RecipeError::NoPrefix { kind });
         }
-        let prefix = prefix.unwrap_or(if kind == Kind::Token { token::DEFAULT_PREFIX } else { "" });
+        let prefix = prefix.unwrap_or(if kind == ValueKind::Token { token::DEFAULT_PREFIX } else { "" });
         if prefix.len() > MAX_PREFIX {
             return Err(RecipeError::PrefixTooLong);
         }
@@ -133,17 +125,17 @@ impl Recipe {
     }
 
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ValueKind {
         self.kind
     }
 
-    /// The length in the kind's [`unit`](Kind::unit); `None` where the kind has one size only.
+    /// The length in the kind's [`unit`](ValueKind::unit); `None` where the kind has one size only.
     #[must_use]
     pub fn length(&self) -> Option<u32> {
         self.kind.unit().map(|_| self.length)
     }
 
-    /// What every value begins with; may be empty.
+    /// Begins every value; may be empty.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix
@@ -165,15 +157,15 @@ impl Recipe {
         let length = usize::try_from(self.length).map_err(|_| RecipeError::Size)?;
         let prefix = self.prefix.as_bytes();
         let value = match self.kind {
-            Kind::Token => token::token(rng, prefix, length)?,
-            Kind::Password => text::password(rng, prefix, length)?,
-            Kind::Hex => text::encoded(rng, prefix, length, &data_encoding::HEXLOWER)?,
-            Kind::Base64 => text::encoded(rng, prefix, length, &data_encoding::BASE64)?,
-            Kind::Base64Url => text::encoded(rng, prefix, length, &data_encoding::BASE64URL_NOPAD)?,
-            Kind::Uuid => text::uuid(rng)?,
-            Kind::Passphrase => text::passphrase(rng, length)?,
-            Kind::Ed25519 => return keypair::pem(rng, public),
-            Kind::SshEd25519 => return keypair::openssh(rng, public, comment),
+            ValueKind::Token => token::token(rng, prefix, length)?,
+            ValueKind::Password => text::password(rng, prefix, length)?,
+            ValueKind::Hex => text::encoded(rng, prefix, length, &data_encoding::HEXLOWER)?,
+            ValueKind::Base64 => text::encoded(rng, prefix, length, &data_encoding::BASE64)?,
+            ValueKind::Base64Url => text::encoded(rng, prefix, length, &data_encoding::BASE64URL_NOPAD)?,
+            ValueKind::Uuid => text::uuid(rng)?,
+            ValueKind::Passphrase => text::passphrase(rng, length)?,
+            ValueKind::Ed25519 => return keypair::pem(rng, public),
+            ValueKind::SshEd25519 => return keypair::openssh(rng, public, comment),
         };
         Ok(Generated { value, public: None })
     }
@@ -187,7 +179,7 @@ impl Recipe {
     /// Reads what [`Recipe::encode`] wrote, and holds it to the same rules as a new recipe.
     pub fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
         let number = decoder.u8()?;
-        let kind = Kind::ALL.into_iter().find(|kind| kind.number() == number).ok_or(Malformed)?;
+        let kind = ValueKind::ALL.into_iter().find(|kind| kind.number() == number).ok_or(Malformed)?;
         let length = decoder.u32()?;
         let prefix = decoder.text()?;
         // A kind of one size is written as length 0, and nothing else is.
@@ -202,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_recipe_survives_its_encoding() {
-        for kind in Kind::ALL {
+        for kind in ValueKind::ALL {
             for prefix in [None, Some("sk-")] {
                 for length in [None, Some(40)] {
                     let Ok(recipe) = Recipe::new(kind, length, prefix) else { continue };
@@ -232,13 +224,13 @@ mod tests {
 
     #[test]
     fn lengths_are_bounded_by_entropy_below_and_by_size_above() {
-        let bounds = |kind: Kind| (kind.min_length(), kind.default_length(), kind.max_length());
-        assert_eq!(bounds(Kind::Token), (11, 43, 4096));
-        assert_eq!(bounds(Kind::Password), (11, 24, 4096));
-        assert_eq!(bounds(Kind::Hex), (8, 32, 2048));
-        assert_eq!(bounds(Kind::Base64), (8, 32, 3072));
-        assert_eq!(bounds(Kind::Passphrase), (5, 6, 409));
-        for kind in Kind::ALL.into_iter().filter(|kind| kind.unit().is_some()) {
+        let bounds = |kind: ValueKind| (kind.min_length(), kind.default_length(), kind.max_length());
+        assert_eq!(bounds(ValueKind::Token), (11, 43, 4096));
+        assert_eq!(bounds(ValueKind::Password), (11, 24, 4096));
+        assert_eq!(bounds(ValueKind::Hex), (8, 32, 2048));
+        assert_eq!(bounds(ValueKind::Base64), (8, 32, 3072));
+        assert_eq!(bounds(ValueKind::Passphrase), (5, 6, 409));
+        for kind in ValueKind::ALL.into_iter().filter(|kind| kind.unit().is_some()) {
             let (minimum, _, maximum) = bounds(kind);
             assert!(
                 Recipe::new(kind, Some(minimum), None)
@@ -254,13 +246,13 @@ mod tests {
 
     #[test]
     fn length_and_prefix_are_refused_where_they_mean_nothing() {
-        for kind in [Kind::Uuid, Kind::Ed25519, Kind::SshEd25519] {
+        for kind in [ValueKind::Uuid, ValueKind::Ed25519, ValueKind::SshEd25519] {
             assert_eq!(Recipe::new(kind, Some(32), None), Err(RecipeError::NoLength { kind }));
             assert_eq!(Recipe::new(kind, None, Some("x")), Err(RecipeError::NoPrefix { kind }));
         }
-        let passphrase = Recipe::new(Kind::Passphrase, None, Some("x"));
-        assert_eq!(passphrase, Err(RecipeError::NoPrefix { kind: Kind::Passphrase }));
-        let prefix = |prefix: &str| Recipe::new(Kind::Token, None, Some(prefix)).map(|_| ());
+        let passphrase = Recipe::new(ValueKind::Passphrase, None, Some("x"));
+        assert_eq!(passphrase, Err(RecipeError::NoPrefix { kind: ValueKind::Passphrase }));
+        let prefix = |prefix: &str| Recipe::new(ValueKind::Token, None, Some(prefix)).map(|_| ());
         assert_eq!(prefix(&"x".repeat(32)), Ok(()));
         assert_eq!(prefix(&"x".repeat(33)), Err(RecipeError::PrefixTooLong));
         for bad in ["a b", "ä", "a\n", "\u{7f}"] {
@@ -272,7 +264,7 @@ mod tests {
     fn the_stated_entropy_is_that_of_the_default_values() {
         let bits = |kind| Recipe::new(kind, None, None).map(|recipe| recipe.entropy_bits());
         let expected = [256, 144, 256, 256, 256, 122, 77, 256, 256];
-        for (kind, expected) in Kind::ALL.into_iter().zip(expected) {
+        for (kind, expected) in ValueKind::ALL.into_iter().zip(expected) {
             assert_eq!(bits(kind), Ok(expected), "{}", kind.name());
         }
     }

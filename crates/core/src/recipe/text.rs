@@ -13,7 +13,6 @@ const CLASSES: [&[u8]; 4] = [LOWER, UPPER, DIGIT, b"-._~"];
 const LOWER: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
 const UPPER: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const DIGIT: &[u8] = b"0123456789";
-/// All of [`CLASSES`].
 const CHARACTERS: &[u8; 66] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
 
 /// How many passwords may be rejected. Even of the shortest ones a third is accepted, so a generator that gets here
@@ -21,7 +20,7 @@ const CHARACTERS: &[u8; 66] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUV
 const MAX_CANDIDATES: u32 = 1000;
 
 /// The large word list of the Electronic Frontier Foundation (2016), one word a line, in order:
-/// <https://www.eff.org/files/2016/07/18/eff_large_wordlist.txt>, there with dice numbers. Licence: CC BY 3.0 US.
+/// <https://www.eff.org/files/2016/07/18/eff_large_wordlist.txt>, there with dice numbers. License: CC BY 3.0 US.
 ///
 /// Four words contain a hyphen; none of their parts but `down` and `shirt` is a word, so two different choices never
 /// join to the same passphrase.

@@ -6,7 +6,7 @@ use super::draw::Draws;
 use crate::clock::Rng;
 use crate::secret::{SecretBytes, SecretWriter};
 
-/// What a token begins with where nothing else is asked for.
+/// The prefix of a token whose recipe names none.
 pub(super) const DEFAULT_PREFIX: &str = "kv_";
 
 /// The digits 0 to 61.
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_crc_is_the_one_of_ieee_802_3() {
-        // The check value of CRC-32/ISO-HDLC in the RevEng catalogue.
+        // The check value of CRC-32/ISO-HDLC in the RevEng catalog.
         assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
         assert_eq!(crc32(b""), 0);
     }

@@ -3,7 +3,7 @@
 //!
 //! - as it is; with each newline as a terminal prints it (`\r\n`)
 //! - base64 and base64url wherever the value begins in what is encoded: three offsets, at each only the characters that
-//!   do not depend on the neighbours, and those with the end of the value at the end, padded or not; long ones broken
+//!   do not depend on the neighbors, and those with the end of the value at the end, padded or not; long ones broken
 //!   into lines of 64 or 76 characters
 //! - hex in both cases, broken into lines of 60 characters as `xxd -p` prints it
 //!
@@ -131,7 +131,7 @@ mod tests {
     }
 
     /// Whatever surrounds the value, one of the forms stands in the encoding of the whole, and what it leaves over at
-    /// either side depends on the neighbours too.
+    /// either side depends on the neighbors too.
     #[test]
     fn base64_is_found_at_every_offset() {
         for length in 4..40_u8 {

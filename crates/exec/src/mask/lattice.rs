@@ -24,8 +24,8 @@ const END: u32 = u32::MAX;
 pub(crate) struct Lattice {
     nodes: Vec<Node>,
     cells: Vec<Cell>,
-    /// What each beginning of three bytes leads to, ordered by these bytes.
-    starts: Vec<([u8; 3], Place)>,
+    /// The position that each beginning of three bytes leads to, ordered by these bytes.
+    starts: Vec<([u8; 3], Position)>,
     /// Beginnings of one byte, and of two, a bit each.
     firsts: Bits,
     seconds: Bits,
@@ -69,7 +69,7 @@ struct Cell {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Place {
+struct Position {
     cell: u32,
     node: u32,
 }
@@ -79,7 +79,7 @@ struct Place {
 enum Spelt {
     /// Those of writers that escape what they must.
     Freely(Unit),
-    /// The same of a newline at the value's end, but for itself: it may as well be that of the line that was printed.
+    /// Those of a newline that ends the value, except the bare one, which may as well end the line that was printed.
     Final(Unit),
     /// Those of writers that escape everything.
     Escaped(u8),
@@ -92,7 +92,7 @@ pub(crate) struct Builder {
     values: Vec<Vec<Spelt>>,
 }
 
-/// What the spellings of a character begin, hold and end with, for threes that lie across two characters or more.
+/// The bytes that the spellings of a character begin with, hold and end with, for threes that lie across characters.
 #[derive(Clone, Default)]
 struct Edge {
     inner: HashSet<[u8; 3]>,
@@ -161,7 +161,7 @@ impl Builder {
                 spelt.and_then(|spelt| self.tries.get(spelt)).map_or(&none, |(_, edge)| edge)
             };
             for at in 0..stride.min(value.len()) {
-                // The same three characters make the same threes wherever they stand.
+                // Three characters make equal threes wherever they stand.
                 if seen.insert((value.get(at), value.get(at + 1), value.get(at + 2))) {
                     edge(at).threes(edge(at + 1), edge(at + 2), threes);
                 }
@@ -246,18 +246,18 @@ impl Lattice {
     }
 
     /// Goes on from a place by a byte: where that leads to, and whether a value ends there.
-    fn follow(&self, at: Place, byte: u8, go: &mut dyn FnMut(Place)) -> bool {
+    fn follow(&self, at: Position, byte: u8, go: &mut dyn FnMut(Position)) -> bool {
         let Some(node) = self.child(at.node, byte) else { return false };
         let Some(reached) = self.nodes.get(node as usize) else { return false };
         if !reached.next.is_empty() {
-            go(Place { cell: at.cell, node });
+            go(Position { cell: at.cell, node });
         }
         if !reached.complete {
             return false;
         }
         let Some(cell) = self.cells.get(at.cell as usize + 1) else { return false };
         if cell.root != END {
-            go(Place { cell: at.cell + 1, node: cell.root });
+            go(Position { cell: at.cell + 1, node: cell.root });
         }
         cell.ends
     }
@@ -265,13 +265,13 @@ impl Lattice {
     /// Every beginning of three bytes. No value has fewer than four.
     fn find_starts(&mut self) {
         let begins = |at: &usize| *at == 0 || self.cells.get(at - 1).is_some_and(|before| before.root == END);
-        let mut reached: Vec<(Vec<u8>, Place)> = Vec::new();
+        let mut reached: Vec<(Vec<u8>, Position)> = Vec::new();
         for cell in (0..self.cells.len()).filter(begins) {
             let Some(node) = self.cells.get(cell).map(|cell| cell.root).filter(|root| *root != END) else {
                 continue;
             };
             let Ok(cell) = u32::try_from(cell) else { break };
-            reached.push((Vec::new(), Place { cell, node }));
+            reached.push((Vec::new(), Position { cell, node }));
         }
         for length in 1..=3 {
             let mut further = Vec::new();
@@ -321,7 +321,7 @@ impl Lattice {
 /// A beginning of a value at the end of the output.
 #[derive(Clone, Copy)]
 struct Partial {
-    at: Place,
+    at: Position,
     len: u32,
 }
 
@@ -331,7 +331,7 @@ pub(crate) struct Walk {
     /// Longest first, none twice.
     partials: Vec<Partial>,
     spare: Vec<Partial>,
-    known: HashSet<Place>,
+    known: HashSet<Position>,
     /// The last two bytes of the output.
     last: [u8; 2],
     /// How many bytes there were, up to three.
@@ -393,7 +393,7 @@ impl Walk {
             let places = places.iter().take_while(|(known, _)| *known == three);
             next.extend(places.map(|(_, at)| Partial { at: *at, len: 3 }));
         }
-        // What comes first is the longest: all grow by one, and what begins is behind them.
+        // The first is the longest: all grow by one, and new ones are appended.
         if next.len() > 1 {
             self.known.clear();
             next.retain(|partial| self.known.insert(partial.at));

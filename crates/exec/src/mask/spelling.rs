@@ -121,7 +121,7 @@ fn of_char(c: char) -> Texts {
     texts
 }
 
-/// What a character of ASCII is written as that can be seen, and a blank.
+/// The spellings of an ASCII character that can be seen, and of a blank.
 fn punctuation(c: char, texts: &mut Texts) {
     texts.insert(format!("\\{c}"));
     // Characters that quote or begin something, where they are doubled: SQL, YAML, CSV, Make, Compose, cron, templates.
@@ -150,7 +150,7 @@ fn punctuation(c: char, texts: &mut Texts) {
     }
 }
 
-/// What a character is written as that cannot be seen.
+/// The spellings of a character that cannot be seen.
 fn control(c: char, texts: &mut Texts) {
     let code = u32::from(c);
     let letters = match c {
@@ -195,7 +195,7 @@ fn control(c: char, texts: &mut Texts) {
     }
 }
 
-/// What becomes of a spelling that is a string of JSON, text of HTML or part of a URL once more, and of JSON a third
+/// Adds the spellings of texts that become a string of JSON, text of HTML or part of a URL once more, and of JSON a third
 /// time, as logs have it of logs.
 fn nested(texts: &mut Texts) {
     let json = |text: &String| text.replace('\\', "\\\\").replace('"', "\\\"");

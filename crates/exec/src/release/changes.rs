@@ -54,7 +54,7 @@ pub enum Fate {
     Removed,
 }
 
-/// What became of all of them.
+/// The fates of versions that were handed out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcomes {
     /// Those that are no longer what would be handed out.
@@ -95,7 +95,7 @@ impl Given {
     }
 }
 
-/// What became of versions that were handed out.
+/// Compares the versions that were handed out with the vault as it is now.
 pub fn outcomes(reading: &Reading<'_, Looking>, given: &[Given]) -> Result<Outcomes, VaultError> {
     let (mut keys, now) = (reading.keys()?, reading.now());
     let mut outcomes = Outcomes::default();

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{EnvName, KeyName};
 
-use keyvault_vault::store::StoreError;
+use keyvault_vault::StoreError;
 use keyvault_vault::{Encoding, Fragment, KeyView, Unrecorded, VaultError, VersionState};
 
 use super::problem::Problem;
@@ -203,7 +203,7 @@ impl Staging<'_> {
                 Piece::Text(text) => Fragment::Text(text),
                 Piece::Value { name, version, encoding } => {
                     let part = parts.get(&(name.clone(), *version));
-                    let (value, _) = part.ok_or_else(|| damaged("item: a key is gone"))?;
+                    let (value, _) = part.ok_or_else(|| damaged("key: it is gone"))?;
                     Fragment::Value(value, *encoding)
                 }
             });

@@ -53,7 +53,6 @@ pub enum Problem {
     Variable {
         name: KeyName,
         variable: EnvName,
-        /// Why not.
         why: Refused,
     },
     /// Everything that was chosen is revoked, or the vault is empty.

@@ -195,7 +195,7 @@ impl Staging<'_> {
         Ok(found.map(|_| Problem::Swapped { variable: meant, name: key, to_file }))
     }
 
-    /// What is wrong with a name that is not there.
+    /// The problem with a name that is not in the vault, and the key that was probably meant.
     pub(super) fn missing(&self, name: &KeyName) -> Result<Problem, VaultError> {
         let (wanted, near) = (name.clone(), self.keys.name_like(name)?);
         Ok(if self.keys.is_granted() {

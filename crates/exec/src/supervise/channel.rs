@@ -51,7 +51,7 @@ impl<'m> Channel<'m> {
         }
     }
 
-    /// What it waits for; nothing once it has ended.
+    /// The descriptor and event that it waits for; nothing once it has ended.
     pub(crate) fn wants(&self) -> Option<Wanted<'_>> {
         if self.backlog.is_empty() {
             self.source.as_ref().map(|source| Wanted { fd: source.as_fd(), flags: PollFlags::IN })

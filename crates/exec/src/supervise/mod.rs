@@ -129,14 +129,14 @@ impl Supervisor {
             }
             streams => (command.start(environment, streams, &self.caught)?, None),
         };
-        outputs.let_go_of_ends();
+        outputs.close_ends();
         let mut pipes = ReleasedPipes::default();
         if self.again {
             pipes = ReleasedPipes::release();
         } else {
-            child::let_go_of_stream(0);
-            child::let_go_of_stream(1);
-            child::let_go_of_the_callers();
+            child::close_stream(0);
+            child::close_stream(1);
+            child::close_inherited_fds();
         }
         let Started { process, probe, early } = started;
         let child = Child { process };

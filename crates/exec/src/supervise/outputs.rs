@@ -20,7 +20,7 @@ use keyvault_os::terminal::pty::{self, Outer, Pty};
 /// How many pieces of one stream are moved on before signals and the other streams are looked at.
 const AT_A_TIME: usize = 8;
 
-/// What a child's output goes through.
+/// Filters a child's output on its way to the caller's streams.
 #[derive(Debug, Clone, Copy)]
 pub struct Masking<'m> {
     pub mask: &'m Mask,
@@ -32,7 +32,7 @@ pub struct Masking<'m> {
 /// The streams, made before the child.
 pub(crate) struct Outputs<'m> {
     channels: Vec<Channel<'m>>,
-    /// What the child gets as its 0–2.
+    /// The child's ends of its descriptors 0–2; `None` is the caller's own.
     ends: [Option<OwnedFd>; 3],
     /// Terminals of ours whose size follows the caller's.
     sized: Vec<(OwnedFd, BorrowedFd<'m>)>,
@@ -116,12 +116,12 @@ impl<'m> Outputs<'m> {
         self.ends.each_ref().map(|end| end.as_ref().map(AsFd::as_fd))
     }
 
-    /// The child has its ends; ours of them would keep the streams from ending.
-    pub(crate) fn let_go_of_ends(&mut self) {
+    /// Closes our copies of the child's ends, which would keep the streams from ending.
+    pub(crate) fn close_ends(&mut self) {
         self.ends = [None, None, None];
     }
 
-    /// What is waited for.
+    /// Appends the descriptors to poll for.
     pub(crate) fn wanted<'s>(&'s self, ready: &mut Vec<PollFd<'s>>) {
         let channels = self.channels.iter().filter_map(Channel::wants);
         ready.extend(channels.map(|wanted| PollFd::from_borrowed_fd(wanted.fd, wanted.flags)));
@@ -205,7 +205,7 @@ impl<'m> Outputs<'m> {
 
     /// The life of the process that stays behind: until every stream has ended.
     fn stay(&mut self) -> ! {
-        (0..3).for_each(child::let_go_of_stream);
+        (0..3).for_each(child::close_stream);
         while !self.channels.is_empty() {
             let mut ready = Vec::new();
             self.wanted(&mut ready);
@@ -258,7 +258,7 @@ impl Keyboard {
 
     /// Moves on what was typed; whether a signal for our whole group was.
     fn advance(&mut self, process: Pid) -> bool {
-        let mut signalled = false;
+        let mut signaled = false;
         // Where the terminal is another user's, the descriptor is the caller's own, and reading it waits.
         let listens = self.typed.is_empty() && self.outer.is_raw() && !self.hung_up;
         if listens && is_ready(self.outer.as_fd(), PollFlags::IN) {
@@ -272,7 +272,7 @@ impl Keyboard {
             // child hears of it from its own terminal.
             for signal in pty::typed_signals(self.master.as_fd(), process, &self.typed, &mut self.literal) {
                 signals::pass_on_to_own_group(signal);
-                signalled = true;
+                signaled = true;
             }
         }
         if !self.typed.is_empty() {
@@ -284,6 +284,6 @@ impl Keyboard {
                 Err(_) => self.typed.clear(),
             }
         }
-        signalled
+        signaled
     }
 }

@@ -11,7 +11,7 @@ use rustix::termios::isatty;
 
 use keyvault_os::process::startup;
 
-/// The caller's standard streams, 0–2. They are handed in: this room opens none and prints nothing.
+/// The caller's standard streams, 0–2. They are handed in: this module opens none and prints nothing.
 pub type Callers<'c> = [BorrowedFd<'c>; 3];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum When {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum StreamKind {
     Closed,
     Terminal,
     File,
@@ -65,15 +65,15 @@ impl Routes {
         Self::of(when, kind(1, out), kind(2, err), same(out, err))
     }
 
-    fn of(when: When, out: Kind, err: Kind, same: bool) -> Self {
+    fn of(when: When, out: StreamKind, err: StreamKind, same: bool) -> Self {
         let masked = |kind| match when {
             When::Never => false,
-            When::Kept => kind == Kind::Other,
-            When::Always => kind != Kind::Closed,
+            When::Kept => kind == StreamKind::Other,
+            When::Always => kind != StreamKind::Closed,
         };
         let route = |kind| match kind {
             kind if !masked(kind) => Route::Direct,
-            Kind::Terminal => Route::Terminal,
+            StreamKind::Terminal => Route::Terminal,
             _ => Route::Pipe { shared: false },
         };
         match (route(out), route(err)) {
@@ -95,17 +95,17 @@ impl Routes {
     }
 }
 
-fn kind(number: usize, stream: BorrowedFd<'_>) -> Kind {
+fn kind(number: usize, stream: BorrowedFd<'_>) -> StreamKind {
     if startup::inherited().closed.get(number).copied().unwrap_or(false) {
-        return Kind::Closed;
+        return StreamKind::Closed;
     }
     if isatty(stream) {
-        return Kind::Terminal;
+        return StreamKind::Terminal;
     }
     match fstat(stream) {
-        Ok(file) if FileType::from_raw_mode(file.st_mode) == FileType::RegularFile => Kind::File,
-        Ok(_) => Kind::Other,
-        Err(_) => Kind::Closed,
+        Ok(file) if FileType::from_raw_mode(file.st_mode) == FileType::RegularFile => StreamKind::File,
+        Ok(_) => StreamKind::Other,
+        Err(_) => StreamKind::Closed,
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn each_stream_goes_its_own_way_unless_both_go_the_same() {
-        use Kind::{Closed, File, Other, Terminal};
+        use StreamKind::{Closed, File, Other, Terminal};
         let pipe = Route::Pipe { shared: false };
         let both = Route::Pipe { shared: true };
         for (when, out, err, same, expected) in [

@@ -1,4 +1,4 @@
-//! What can be wrong with a file that should be a vault, or with the place for a new one; found by [`super::vault_file`].
+//! Faults of a file that should be a vault, or of the place for a new one; found by [`super::vault_file`].
 
 use std::io;
 use std::path::PathBuf;
@@ -24,34 +24,28 @@ pub enum FileFault {
         links: u64,
     },
     #[error("{path:?} is not a file: {kind:?}")]
-    NotRegular { path: PathBuf, kind: Kind },
+    NotRegular { path: PathBuf, kind: FileKind },
     /// It belongs to somebody who is neither us nor root.
     #[error("{path:?} belongs to {owner}")]
     WrongOwner { path: PathBuf, owner: User, us: User },
     /// Its group or everybody may write it.
     #[error("{path:?} is writable by others: {mode:o}")]
-    WritableByOthers {
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    WritableByOthers { path: PathBuf, mode: u32 },
     /// A rollback journal, which would rewrite the vault on mere opening. This vault never makes one.
     #[error("{path:?} lies beside the vault")]
     Journal { path: PathBuf },
-    /// No bytes in it.
     #[error("{path:?} is empty")]
     Empty { path: PathBuf },
     /// The path leads elsewhere now than when it was checked.
     #[error("{path:?} was replaced while it was opened")]
     Swapped { path: PathBuf },
-    /// The system said no.
     #[error("{path:?}")]
     Io { path: PathBuf, source: io::Error },
 }
 
-/// What may stand where a file should.
+/// A file that is not a regular one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     Folder,
     Fifo,
     Socket,

@@ -87,7 +87,6 @@ pub fn sync_folder_of(path: &Path) -> io::Result<()> {
 /// The file of a secret lies on a disk and others may read, write or execute it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenToOthers {
-    /// Its permission bits.
     pub mode: u32,
 }
 
@@ -184,7 +183,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn tmpfs_is_recognised() {
+    fn tmpfs_is_recognized() {
         assert!(!is_tmpfs(File::open("/proc/self/stat").unwrap()));
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         if mounts.lines().any(|line| line.starts_with("tmpfs /dev/shm ")) {

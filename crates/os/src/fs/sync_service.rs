@@ -17,7 +17,7 @@ const NAMES: [(&str, &str); 10] = [
     ("pcloud drive", "pCloud"),
 ];
 
-/// What a service leaves in the topmost folder that it looks after.
+/// A file or folder that each service keeps in the topmost folder that it syncs.
 const MARKERS: [(&str, &str); 5] = [
     (".stfolder", "Syncthing"),
     (".dropbox", "Dropbox"),
@@ -26,7 +26,7 @@ const MARKERS: [(&str, &str); 5] = [
     (".owncloudsync.log", "ownCloud"),
 ];
 
-/// The service that looks after `path`, and the folder that says so, if one is recognised. `path` is canonical.
+/// The service that looks after `path`, and the folder that says so, if one is recognized. `path` is canonical.
 #[must_use]
 pub fn service(path: &Path) -> Option<(&'static str, &Path)> {
     path.ancestors().skip(1).find_map(|folder| {

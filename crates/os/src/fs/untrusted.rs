@@ -22,11 +22,9 @@ pub enum Unfit {
     /// It, or its folder, can be written by others.
     WritableByOthers {
         path: PathBuf,
-        /// Its permission bits.
         mode: u32,
     },
     TooLong,
-    /// The system failed.
     Io(io::Error),
 }
 
@@ -127,8 +125,8 @@ fn new_shared(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Whose folder it is, if this process is root and the folder, or else the deepest one above it that exists, belongs to
-/// another user. What root makes there its owner can neither change nor read.
+/// The owner of a folder, if this process is root and the folder, or else the deepest one above it that exists, belongs
+/// to another user. What root makes there its owner can neither change nor read.
 ///
 /// For other users the kernel decides: where they may write in another's folder, its owner lets them.
 #[must_use]

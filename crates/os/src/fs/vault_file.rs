@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, chmodat, fstat, lstat, openat, statat};
 use rustix::process::geteuid;
 
-pub use super::fault::{FileFault, Kind};
+pub use super::fault::{FileFault, FileKind};
 use crate::process::actor::User;
 
 /// A vault file that was found fit to be opened. Only [`check_vault`] makes one.
@@ -77,13 +77,13 @@ impl CheckedVault {
 
 /// Looks at the vault at `path`, at its folder and at what lies beside it, without opening or blocking.
 ///
-/// What is readable by others, and nothing worse, is made private (0600). Where that is not possible, because the file
-/// system is read-only or root owns the file, it stays as it is.
+/// A file that others can read is made private (0600), if that is all that is wrong. Where that is not possible, because
+/// the file system is read-only or root owns the file, it stays as it is.
 pub fn check_vault(path: &Path) -> Result<CheckedVault, FileFault> {
     check(path, tighten)
 }
 
-/// The same, and what is readable by others stays so.
+/// [`check_vault`] without changing the mode of a file that others can read.
 pub fn check_vault_untouched(path: &Path) -> Result<CheckedVault, FileFault> {
     check(path, |_, _, _| Ok(false))
 }
@@ -210,10 +210,10 @@ fn check_file(facts: &Stat, path: &Path) -> Result<bool, FileFault> {
     let kind = match FileType::from_raw_mode(facts.st_mode) {
         FileType::RegularFile => None,
         FileType::Symlink => return Err(FileFault::Symlink { path: path.to_owned() }),
-        FileType::Directory => Some(Kind::Folder),
-        FileType::Fifo => Some(Kind::Fifo),
-        FileType::Socket => Some(Kind::Socket),
-        _ => Some(Kind::Device),
+        FileType::Directory => Some(FileKind::Folder),
+        FileType::Fifo => Some(FileKind::Fifo),
+        FileType::Socket => Some(FileKind::Socket),
+        _ => Some(FileKind::Device),
     };
     if let Some(kind) = kind {
         return Err(FileFault::NotRegular { path: path.to_owned(), kind });
@@ -273,7 +273,7 @@ fn locate_and_check(path: &Path) -> Result<(PathBuf, OsString, Seen), FileFault>
     Ok((canonical, name, seen))
 }
 
-/// What the kernel calls a folder that is held; none where there is no `/proc`, or where the folder has no path.
+/// The path of an open folder by `/proc/self/fd`; none where there is no `/proc`, or where the folder has no path.
 #[cfg(target_os = "linux")]
 fn canonical_path(folder: &File) -> Option<PathBuf> {
     use std::os::fd::AsRawFd;
@@ -284,7 +284,7 @@ fn canonical_path(folder: &File) -> Option<PathBuf> {
 /// The canonical folder, and the name in it.
 fn locate(path: &Path) -> Result<(PathBuf, OsString), FileFault> {
     let Some(name) = path.file_name() else {
-        return Err(FileFault::NotRegular { path: path.to_owned(), kind: Kind::Folder });
+        return Err(FileFault::NotRegular { path: path.to_owned(), kind: FileKind::Folder });
     };
     let folder = folder_of(path);
     let canonical = folder.canonicalize().map_err(|error| match error.kind() {
@@ -379,10 +379,10 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert!(matches!(check_vault(&path), Err(FileFault::NotFound { .. })));
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR, 0).unwrap();
-        assert!(matches!(check_vault(&path), Err(FileFault::NotRegular { kind: Kind::Fifo, .. })));
+        assert!(matches!(check_vault(&path), Err(FileFault::NotRegular { kind: FileKind::Fifo, .. })));
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert!(matches!(check_vault(&path), Err(FileFault::NotRegular { kind: Kind::Folder, .. })));
+        assert!(matches!(check_vault(&path), Err(FileFault::NotRegular { kind: FileKind::Folder, .. })));
         assert!(matches!(check_vault(Path::new("/")), Err(FileFault::NotRegular { .. })));
         let device = check_vault(Path::new("/dev/null"));
         assert!(matches!(device, Err(FileFault::NotRegular { .. } | FileFault::WritableByOthers { .. })));

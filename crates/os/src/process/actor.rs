@@ -1,6 +1,6 @@
 //! On whose behalf the process runs: the actor of an audit event.
 //!
-//! It is told, not proved. Whoever can run this program as a user can give it any parent and any name, so nothing is
+//! It is told, not proved. A process that can run this program as a user can give it any parent and any name, so nothing is
 //! decided by it. It lies on the way of every `exec`, so it makes do with three small reads into one buffer, and it asks no
 //! name service: the user's name comes from `/etc/passwd` alone, since a static binary cannot load the service's modules.
 //!
@@ -36,13 +36,13 @@ pub fn who() -> Who {
     let mut buffer = Vec::with_capacity(PIECE);
     let uid = rustix::process::getuid().as_raw();
     let user = user_name(uid, &mut buffer).unwrap_or_else(|| uid.to_string());
-    let place = place(&mut buffer).unwrap_or_default();
+    let stat = stat(&mut buffer).unwrap_or_default();
     Who {
         user,
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         pid: std::process::id(),
-        terminal: place.terminal.and_then(terminal_name),
-        parent: place.parent.and_then(|parent| name_of(parent, &mut buffer)).unwrap_or_default(),
+        terminal: stat.terminal.and_then(terminal_name),
+        parent: stat.parent.and_then(|parent| name_of(parent, &mut buffer)).unwrap_or_default(),
     }
 }
 
@@ -66,7 +66,7 @@ impl User {
         Self::of(rustix::process::geteuid().as_raw())
     }
 
-    /// What chown(1) takes.
+    /// The owner as an argument of chown(1): the name, or the number where there is none.
     #[must_use]
     pub fn word(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.uid.to_string())
@@ -82,9 +82,9 @@ impl fmt::Display for User {
     }
 }
 
-/// What the kernel says of the process, by number.
+/// Fields of `/proc/self/stat`, as numbers.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Place {
+struct ProcessStat {
     /// The process that started it; none where that is in another namespace.
     parent: Option<u32>,
     /// Its controlling terminal.
@@ -143,20 +143,20 @@ fn name_of(process: u32, buffer: &mut Vec<u8>) -> Option<String> {
 }
 
 /// From `/proc/self/stat`: opening `/dev/tty` would not tell which terminal it is.
-fn place(buffer: &mut Vec<u8>) -> Option<Place> {
+fn stat(buffer: &mut Vec<u8>) -> Option<ProcessStat> {
     told(c"/proc/self/stat", buffer)?;
-    place_in(buffer)
+    stat_in(buffer)
 }
 
 /// The fourth field, `ppid`, and the seventh, `tty_nr`. The second is the program's name in parentheses and may hold
 /// spaces and parentheses.
-fn place_in(stat: &[u8]) -> Option<Place> {
+fn stat_in(stat: &[u8]) -> Option<ProcessStat> {
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;
     let mut fields = std::str::from_utf8(stat.get(name_end..)?).ok()?.split_ascii_whitespace();
     let parent: u32 = fields.nth(2)?.parse().ok()?;
     let terminal: i32 = fields.nth(2)?.parse().ok()?;
     let known = |number: u32| (number != 0).then_some(number);
-    Some(Place { parent: known(parent), terminal: known(terminal.cast_unsigned()) })
+    Some(ProcessStat { parent: known(parent), terminal: known(terminal.cast_unsigned()) })
 }
 
 /// The name of a terminal by its device number, as Linux's `Documentation/admin-guide/devices.txt` gives them out.
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn terminals_are_named_by_their_number() {
-        let named = |stat: &str| place_in(stat.as_bytes())?.terminal.and_then(terminal_name);
+        let named = |stat: &str| stat_in(stat.as_bytes())?.terminal.and_then(terminal_name);
         assert_eq!(named("7 (a) b) c) S 1 7 7 34819 7 0"), Some("pts/3".to_owned()));
         assert_eq!(named("7 (sh) S 1 7 7 35072 7 0"), Some("pts/256".to_owned()));
         assert_eq!(named("7 (sh) S 1 7 7 1025 7 0"), Some("tty1".to_owned()));
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_parent_is_found_by_its_number_and_none_that_cannot_be_seen() {
-        let parent = |stat: &str| place_in(stat.as_bytes()).and_then(|place| place.parent);
+        let parent = |stat: &str| stat_in(stat.as_bytes()).and_then(|stat| stat.parent);
         assert_eq!(parent("7 (a) 9 (b) S 41 7 7 0 -1"), Some(41));
         assert_eq!(parent("7 (sh) S 0 7 7 0 -1"), None);
         assert_eq!(parent("7 (sh) S"), None);

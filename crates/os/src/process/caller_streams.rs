@@ -52,7 +52,7 @@ fn release(number: RawFd) -> Option<(OwnedFd, OFlags)> {
     // Another user's pipe cannot be opened.
     pty::reopen(stream, flags & OFlags::ACCMODE).ok()?;
     let place = pty::reopen(stream, OFlags::PATH).ok()?;
-    child::let_go_of_stream(number);
+    child::close_stream(number);
     Some((place, flags))
 }
 

@@ -21,7 +21,7 @@ use super::signal_group::GroupProbe;
 use super::signals::{self, Caught};
 use crate::fs::memory_folder;
 
-/// What the child gets as its descriptors 0–2; `None` is what we have there ourselves.
+/// The child's descriptors 0–2; `None` keeps the one that this process has there.
 pub type Streams<'a> = [Option<BorrowedFd<'a>>; 3];
 
 #[derive(Debug)]
@@ -156,7 +156,7 @@ pub fn stay_behind(caught: &Caught) -> bool {
     });
     if forked == 0 {
         caught.put_back();
-        memory_folder::let_go_of_the_lock();
+        memory_folder::close_lock();
     }
     forked == 0
 }
@@ -167,10 +167,10 @@ pub fn end() -> ! {
     unsafe { libc::_exit(0) }
 }
 
-/// Lets go of every descriptor above 2 that the caller passed: the child has it, and whoever waits at its other end for
-/// everybody to close it must not wait for us. What we opened ourselves is close-on-exec and stays.
+/// Closes every descriptor above 2 that the caller passed: the child has it, and a reader at its other end that waits for
+/// all of them to be closed must not wait for us. Descriptors that we opened are close-on-exec and stay.
 #[cfg(target_os = "linux")]
-pub fn let_go_of_the_callers() {
+pub fn close_inherited_fds() {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<c_int>().ok());
     for fd in numbers.filter(|fd| *fd > 2).collect::<Vec<_>>() {
@@ -184,14 +184,14 @@ pub fn let_go_of_the_callers() {
     }
 }
 
-/// Lets go of every descriptor above 2 that the caller passed. There is no list to go by here.
+/// This system lists no descriptors, so the inherited ones stay open.
 #[cfg(not(target_os = "linux"))]
-pub fn let_go_of_the_callers() {}
+pub fn close_inherited_fds() {}
 
-/// Puts the null device in the place of one of the caller's streams, which we need no more.
-pub fn let_go_of_stream(number: c_int) {
+/// Replaces one of the caller's streams by the null device, so that its number is not given to another file.
+pub fn close_stream(number: c_int) {
     if let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
-        // SAFETY: the number stays taken, by a device that nobody waits for.
+        // SAFETY: both descriptors are open, and no value of ours owns the number.
         unsafe { libc::dup2(null.as_raw_fd(), number) };
     }
 }

@@ -1,8 +1,8 @@
 //! Work that may never end, done on a thread of its own and given up after a time.
 //!
-//! What asks another process waits for as long as that process likes. The thread that waits cannot be ended from
-//! outside; it is left behind, and goes with this process or with the program that takes its place. It and whatever
-//! threads it starts take no signals, so that Ctrl-C at a later prompt reaches the thread that asks.
+//! A request to another process takes as long as that process likes. The thread that waits cannot be ended from outside;
+//! it is left behind, and goes with this process or with the program that takes its place. It and whatever threads it
+//! starts take no signals, so that Ctrl-C at a later prompt reaches the thread that asks.
 #![allow(unsafe_code, reason = "signal masks, which std does not know")]
 
 use std::mem::MaybeUninit;

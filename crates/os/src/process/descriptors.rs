@@ -32,7 +32,6 @@ pub enum Unavailable {
         /// The soft limit of open files.
         limit: u64,
     },
-    /// The system said no.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -42,7 +41,7 @@ pub enum Unavailable {
 pub struct Descriptors {
     /// Each owns the descriptor of its number.
     taken: Vec<OwnedFd>,
-    /// What is to be its standard input.
+    /// The child's new standard input; `None` leaves the caller's.
     input: Option<OwnedFd>,
 }
 

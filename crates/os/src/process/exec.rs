@@ -5,7 +5,7 @@
 //! the mask, the descriptors and the core limit that our caller gave us, as if `env(1)` had started it; no
 //! descriptor of ours survives, since all are opened close-on-exec.
 //!
-//! Nothing here decides *what* goes into the environment; see the `exec` room for that.
+//! Nothing here decides *what* goes into the environment; `keyvault-exec` does.
 #![allow(unsafe_code, reason = "execve itself")]
 
 use std::ffi::{CStr, CString, OsStr, OsString, c_char};
@@ -25,7 +25,7 @@ use keyvault_core::secret::{SecretBytes, SecretWriter};
 /// 4 KiB (`MAX_ARG_STRLEN`). Systems with larger pages would take more; nothing relies on that.
 pub const MAX_STRING: usize = 32 * 4096;
 
-/// What is searched when there is no `PATH`: the C library's default.
+/// Searched when there is no `PATH`: the C library's default.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// How many bytes all arguments and variables may take together, with their NULs and one pointer each: a quarter of
@@ -51,7 +51,7 @@ pub enum EnvError {
     #[error("variable {name:?} has {size} bytes; the system accepts {MAX_STRING}")]
     TooLong {
         name: OsString,
-        /// What it takes, in bytes, with its name, `=` and NUL.
+        /// Bytes in the block, with the variable's name, `=` and NUL.
         size: usize,
     },
 }
@@ -83,7 +83,7 @@ impl EnvBlock {
         Ok(Self { strings: strings.finish(), offsets })
     }
 
-    /// What the block counts towards [`arg_limit`], in bytes: its strings and a pointer for each.
+    /// The block's share of [`arg_limit`], in bytes: its strings and a pointer for each.
     #[must_use]
     pub fn size(&self) -> usize {
         self.strings.len().saturating_add(self.offsets.len().saturating_mul(size_of::<*const c_char>()))

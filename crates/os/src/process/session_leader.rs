@@ -22,7 +22,7 @@ use super::exec::Image;
 use super::signal_group::GroupProbe;
 use super::signals::{self, Caught};
 
-/// What the leader has to say about the program.
+/// A change of the program's state, as the leader passes it on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Report {
     /// Stopped by this signal.

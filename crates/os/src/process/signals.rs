@@ -37,7 +37,7 @@ pub struct Arrival {
     pub sender: Sender,
 }
 
-/// What the handler writes: as large as one write into a pipe keeps whole.
+/// A record that the handler writes: no larger than a write that a pipe keeps whole.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Note {
@@ -68,7 +68,7 @@ impl Caught {
         for signal in catchable() {
             caught.previous.extend(install(signal).map(|previous| (signal, previous)));
         }
-        // What the caller blocks must still reach the child, which may have unblocked it.
+        // A signal that the caller blocks must still reach the child, which may have unblocked it.
         caught.mask = set_mask(&empty_set());
         Ok(caught)
     }

@@ -8,7 +8,7 @@
 //! file of ours gets its number. Both would be inherited by the program that `exec` starts, which must find the world as
 //! `env(1)` would have left it, and so what was there is recorded first.
 //!
-//! All of it happens in the list of initialisers, which the loader runs before `main`: the tests' programs have the
+//! All of it happens in the list of initializers, which the loader runs before `main`: the tests' programs have the
 //! runtime's `main`, and find the same. Nothing in [`begin`] may allocate or use the standard library's streams: neither is
 //! ready at that time.
 #![allow(unsafe_code, reason = "signal dispositions, descriptors, and code that runs before main")]
@@ -63,7 +63,7 @@ macro_rules! entry {
 #[doc(inline)]
 pub use entry;
 
-/// What was there at the start of the process.
+/// The state that the process inherited, taken before anything changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inherited {
     /// Whether SIGPIPE was ignored; else it had its default, as nothing else survives `execve`.
@@ -74,11 +74,11 @@ pub struct Inherited {
     pub core_soft: Option<u64>,
 }
 
-/// What the process was given at its start.
+/// The state at the start of the process.
 #[must_use]
 pub fn inherited() -> Inherited {
     if !RECORDED.load(Ordering::Acquire) {
-        // Not reached where initialisers run; elsewhere, the present is the best that can be told.
+        // Not reached where initializers run; elsewhere, the present is the best that can be told.
         begin();
     }
     Inherited {

@@ -19,10 +19,9 @@ pub(super) enum Echo {
     Shown,
 }
 
-/// What a key has led to.
+/// The effect of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The line goes on.
     More,
     Done,
     /// Ctrl-D on an empty line.

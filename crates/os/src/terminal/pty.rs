@@ -20,7 +20,6 @@ use rustix::termios::{
     tcsetwinsize,
 };
 
-/// A new terminal.
 #[derive(Debug)]
 pub struct Pty {
     /// Our end. Never waits.

@@ -9,7 +9,7 @@ use keyvault_core::secret::SecretWriter;
 
 use super::{AuditError, Event};
 
-/// What stands before the first entry.
+/// The MAC that the first entry is chained to.
 pub(crate) const START: Mac = [0; 32];
 
 const EVENT_LABEL: &str = "keyvault audit event";
@@ -19,10 +19,10 @@ const ENTRY_LABEL: &[u8] = b"keyvault audit entry";
 const SEEN_LABEL: &[u8] = b"keyvault audit head seen";
 const STEP_LABEL: &str = "keyvault audit step";
 
-/// What a chain is kept with: the vault's own with daily keys, a token's with keys that its bearer has too.
+/// The keys of one chain. The vault's own are daily keys; those of a token's chain its bearer has too.
 pub struct AuditKeys {
     /// Whose chain it is.
-    pub ledger: Ledger,
+    pub(crate) ledger: Ledger,
     /// Seals events.
     pub events: SealingKey,
     /// Seals the head, and with it the right to append.

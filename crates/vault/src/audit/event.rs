@@ -1,4 +1,4 @@
-//! What an entry says. Names, versions and programs; never a value, never a full command line.
+//! The content of an entry: names, versions and programs; never a value, never a full command line.
 
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::{Decoder, Encoder, Extensions, Malformed};
@@ -102,7 +102,7 @@ impl Outcome {
     }
 }
 
-/// Who did it, as far as the system tells.
+/// The user and the process behind an event, as far as the system tells.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Actor {
     /// Login name.
@@ -126,7 +126,7 @@ pub struct KeyRef {
     pub version: u32,
 }
 
-/// What makes an event the record of a change.
+/// Set on an event that records a change; binds it to the state before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangeMark {
     pub number: u64,
@@ -149,7 +149,39 @@ pub struct Event {
     pub extensions: Extensions,
 }
 
+/// What of the log that a machine saw was no longer there when it made a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogGap {
+    /// So many entries at the end.
+    Missing(u64),
+    /// The last entry that was seen was another one.
+    Replaced,
+}
+
+/// The extension of an event that says what was missing of the log before it: u64 entries, 0 if that is not known.
+const GAP_FIELD: u16 = 1;
+
 impl Event {
+    /// The event of a change that was made on a log with a gap.
+    #[must_use]
+    pub fn behind_gap(self, gap: LogGap) -> Self {
+        let missing = match gap {
+            LogGap::Missing(count) => count,
+            LogGap::Replaced => 0,
+        };
+        let extensions = self.extensions.with(GAP_FIELD, missing.to_le_bytes().to_vec());
+        Self { extensions, ..self }
+    }
+
+    /// What was missing of the log before this change.
+    #[must_use]
+    pub fn gap(&self) -> Option<LogGap> {
+        match u64::from_le_bytes(self.extensions.get(GAP_FIELD)?.try_into().ok()?) {
+            0 => Some(LogGap::Replaced),
+            missing => Some(LogGap::Missing(missing)),
+        }
+    }
+
     /// The event's plain encoding.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

@@ -1,18 +1,18 @@
-//! The audit log: who did what to which version of which key, chained so that an edit shows.
+//! The audit log: every read and change of a version of a key, and its actor, chained so that an edit shows.
 //!
-//! Entry *i* is MACed with kᵢ, which is then replaced by kᵢ₊₁ = HKDF(kᵢ): who steals a key can forge what comes, not
-//! what was. k₀ stays sealed under root, so whoever has root can check the whole chain and the stored key against
-//! it; a cut tail shows because the key has moved on. Events are sealed, because they name keys.
-//! Bernstein-style forward-secure MACs as in Bellare and Yee, "Forward Integrity for Secure Audit Logs" (1997).
+//! Entry *i* is MACed with kᵢ, which is then replaced by kᵢ₊₁ = HKDF(kᵢ): a thief of a key can forge later entries, not
+//! earlier ones. k₀ stays sealed under root, so a holder of root can check the whole chain and the stored key against
+//! it; a cut tail shows because the key has moved on. Events are sealed, because they name keys. Bernstein-style
+//! forward-secure MACs as in Bellare and Yee, "Forward Integrity for Secure Audit Logs" (1997).
 //!
-//! This room computes and checks entries; the room that calls it owns the transaction they are written in.
+//! This module computes and checks entries; its caller owns the transaction they are written in.
 
 mod chain;
 mod event;
 mod verify;
 
 pub(crate) use chain::{AuditKeys, Chain, HeadMark, START, Seed};
-pub use event::{Action, Actor, ChangeMark, Event, KeyRef, Outcome};
+pub use event::{Action, Actor, ChangeMark, Event, KeyRef, LogGap, Outcome};
 pub(crate) use verify::{Break, Salvaged, read_all, read_range, read_what_opens, salvage, verify};
 pub use verify::{Reach, Verified};
 

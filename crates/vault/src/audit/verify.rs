@@ -15,8 +15,8 @@ use super::{AuditError, Event};
 pub enum Reach {
     /// Root was there: every MAC recomputed from k₀, and the stored key is where the chain ends.
     FromTheStart,
-    /// Daily keys only: every event opens in its place behind the one before, nothing is missing up to the head.
-    /// Whoever held a session could have rewritten the chain; that shows only from the start.
+    /// Daily keys only: every event opens in its place behind the one before, nothing is missing up to the head. A
+    /// holder of a session could have rewritten the chain; that shows only from the start.
     LinksOnly,
 }
 
@@ -128,7 +128,7 @@ pub(crate) fn read_what_opens(
     Ok(())
 }
 
-/// What is left of a chain that may be damaged.
+/// The entries of a chain that may be damaged, as far as they can be proved.
 #[derive(Debug, Default)]
 pub(crate) struct Salvaged {
     /// The events whose MACs follow from k₀, in order.

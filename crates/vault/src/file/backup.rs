@@ -46,7 +46,7 @@ pub struct Difference {
     pub tokens: Vec<TokenName>,
     /// Tokens of the backup that are not in force here: they stay revoked.
     pub revoked_tokens: Vec<TokenName>,
-    /// What of the backup is damaged and would not be carried over.
+    /// Damaged parts of the backup, which would not be carried over.
     pub loss: Loss,
     irrevocable: Irrevocable,
 }
@@ -62,7 +62,7 @@ pub struct Restored {
     /// The highest change number known here that it supersedes.
     pub superseded: Option<u64>,
     pub now: u64,
-    /// What of the backup was damaged and is not carried over.
+    /// Damaged parts of the backup, which were not carried over.
     pub loss: Loss,
 }
 
@@ -91,13 +91,13 @@ pub fn backup(vault: &Vault, target: &Path, world: &World<'_>) -> Result<u64, Va
     Ok(std::fs::metadata(target).map_err(failed)?.len())
 }
 
-/// What is in memory has no write-ahead log that the copy could take over from it.
+/// A vault in memory has no write-ahead log that the copy could take over from it.
 fn copy_to(vault: &Vault, working: &WorkingCopy) -> Result<(), StoreError> {
     let path = working.0.clone();
     let in_memory = damaged::is_in_memory(vault);
     let mut copy = if in_memory { Store::create(path)? } else { Store::blank(path)? };
     vault.store.copy_into(&mut copy, || Ok::<_, StoreError>(()))?;
-    if in_memory { copy.fold_log() } else { Ok(()) }
+    if in_memory { copy.fold_wal() } else { Ok(()) }
 }
 
 /// SQLite would take a file of these names beside the vault for a part of it.
@@ -117,7 +117,7 @@ fn refuse_own_name(vault: &Vault, target: &Path) -> Result<(), VaultError> {
     Ok(())
 }
 
-/// What the file says of its state, authentic or not; it becomes another with every change.
+/// The file's state row as it stands, authentic or not; it becomes another with every change.
 pub fn mark(vault: &mut Vault) -> Mark {
     state_of(&mut vault.store)
 }
@@ -136,7 +136,7 @@ pub fn refuse_other(backup: &Vault, vault: &Vault) -> Result<(), VaultError> {
     Ok(())
 }
 
-/// What would change if this backup took the place of `here`, which `opens` opens if it was rekeyed since.
+/// The effect of putting this backup in the place of `here`, which `opens` opens if it was rekeyed since.
 pub fn difference(
     backup: &mut Vault,
     access: &Access,
@@ -156,7 +156,7 @@ pub fn difference(
     let mut difference = Difference { backup: change, loss, ..Difference::default() };
     let Some((vault, opens)) = here else { return Ok(difference) };
     let opens = access.without_slot_for(&identity, vault, opens, now);
-    // What is damaged, or was rekeyed since and is locked, keeps to itself what it has.
+    // A vault that is damaged, or was rekeyed since and is locked, tells nothing of its content.
     let irrevocable = Irrevocable::of(vault, &opens, &changes)?;
     difference.locked = irrevocable.change.is_none();
     difference.rekeyed = irrevocable.whole.is_some() && vault.identity() != identity;
@@ -222,7 +222,7 @@ pub fn restore(
     let mut loss = Loss::default();
     if check::is_damaged(&mut copy, Some(access))? {
         loss = mend(&mut copy, access, world).map_err(of_a_working_copy)?;
-        // What a bearer did to its own chain makes no backup useless; the change below tells of it.
+        // A bearer can break its own chain, and that makes no backup useless; the change below reports it.
         let mut damage =
             check::run(&mut copy, access)?.findings.into_iter().filter(|finding| !finding.is_of_reads());
         if let Some(Finding { row, what }) = damage.next() {
@@ -254,7 +254,7 @@ pub fn restore(
         vault.fold(world);
         vault.header = copy.header.clone();
     } else {
-        copy.store.fold_log()?;
+        copy.store.fold_wal()?;
         working.move_to(path)?;
     }
     drop(copy);
@@ -276,7 +276,7 @@ fn replace_file(vault: &mut Vault, copy: &Vault, path: &Path, seen: &Mark) -> Re
     })
 }
 
-/// What happened to a draft happened to no vault.
+/// A commit to a working copy that may or may not have happened concerns no vault: it is an ordinary failure.
 fn of_a_working_copy(error: VaultError) -> VaultError {
     match error {
         VaultError::Store(StoreError::Undecided(text)) => VaultError::Store(StoreError::Io(text)),
@@ -295,8 +295,8 @@ fn state_of(store: &mut Store) -> Mark {
 }
 
 impl Access {
-    /// What may read a vault that may have other slots than the one that was opened: the same root, unless they were
-    /// rekeyed apart, or that of what `opens` it, or its own session.
+    /// Accesses that may read a vault with other slots than the one that was opened: the root that opened this one,
+    /// unless they were rekeyed apart, the root in `opens`, and the vault's own session.
     fn without_slot_for(
         &self,
         opened: &Identity,

@@ -1,7 +1,7 @@
-//! Who holds the vault for longer than a second, so that those who wait can say for whom.
+//! The command that holds the vault for longer than a second, so that those that wait can name it.
 //!
-//! One small file per vault in the state folder, locked by its writer for as long as what it says is true: the kernel
-//! takes the lock away from a process that died, and what is not locked is not believed.
+//! One small file per vault in the state folder, locked by its writer for as long as its content is true: the kernel
+//! takes the lock away from a process that died, and a file that is not locked is not believed.
 
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use keyvault_core::identity::Identity;
 use keyvault_os::fs::lock::FileLock;
 use keyvault_os::fs::private;
 
-/// Who holds the vault's lock for less than this is not worth a word.
+/// A command that holds the vault's lock for a shorter time is not reported.
 const WORTH_A_WORD: Duration = Duration::from_secs(1);
 
 /// The longest announcement that is read, in bytes.
@@ -49,7 +49,7 @@ impl Holders {
         Self { folder, own }
     }
 
-    /// Who says that it holds the vault, if it still does.
+    /// The command that holds the vault, by its own word and if it still does.
     #[must_use]
     pub fn current(&self, identity: &Identity) -> Option<Holder> {
         let mut file = FileLock::held_by_another(&self.path(identity)).ok().flatten()?;

@@ -22,9 +22,8 @@ use keyvault_os::fs::vault_file;
 use super::open::{Notice, World};
 use super::working_copy::WorkingCopy;
 use crate::error::VaultError;
-use crate::tx::leaf::{self, Kind};
+use crate::tx::leaf::{self, LeafKind};
 
-/// What a new vault is made from.
 pub struct Creation<'c> {
     /// Opens it from day to day.
     pub passphrase: &'c Passphrase,
@@ -68,7 +67,7 @@ fn build(
     let tx = store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let seen = fill(&tx, &root, &slots, &identity, world)?;
     tx.commit()?;
-    store.fold_log()?;
+    store.fold_wal()?;
     Ok((identity, seen))
 }
 
@@ -105,10 +104,10 @@ fn fill(
     };
     tx.put_header(&header)?;
     let mut leaves: BTreeMap<Tag, _> = BTreeMap::new();
-    leaves.insert(tag(&keys, Kind::Header, &[]), Some(leaf::header_leaf(&keys.tree, &header)));
+    leaves.insert(tag(&keys, LeafKind::Header, &[]), Some(leaf::header_leaf(&keys.tree, &header)));
     for slot in slots {
         tx.put_slot(slot)?;
-        let tag = tag(&keys, Kind::Slot, &slot.id.to_le_bytes());
+        let tag = tag(&keys, LeafKind::Slot, &slot.id.to_le_bytes());
         leaves.insert(tag, Some(leaf::slot_leaf(&keys.tree, slot)));
     }
     let root = Tree::new(tx, &keys.tree, None).apply(&leaves)?.ok_or(RngError)?;
@@ -132,6 +131,6 @@ fn fill(
     Ok(record.store(tx, &keys.signing, &keys.state, identity)?)
 }
 
-fn tag(keys: &DailyKeys, kind: Kind, name: &[u8]) -> Tag {
+fn tag(keys: &DailyKeys, kind: LeafKind, name: &[u8]) -> Tag {
     leaf::tag(&keys.index, kind, name)
 }

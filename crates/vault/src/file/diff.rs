@@ -11,8 +11,8 @@ use keyvault_core::name::similar::nearest;
 use keyvault_core::secret::SecretBytes;
 
 use super::open::{Access, Vault, World};
-use super::restore_guard::{Changes, Irrevocable, is_damage};
-use crate::error::VaultError;
+use super::restore_guard::{Changes, Irrevocable};
+use crate::error::{VaultError, is_damage};
 use crate::key::edit::key_ref;
 use crate::key::record::{KeyRecord, Version, VersionState};
 use crate::key::settle;

@@ -14,18 +14,17 @@ use keyvault_core::name::{KeyName, TokenName};
 
 use super::damaged;
 use super::open::{Access, LogMoved, Notice, Vault, World, remember};
-use super::restore_guard::is_of_rows;
 use super::rollback_alarm::{log_gap, recorded};
 use super::survivors::{Loss, Survivors, survivors};
-use crate::error::VaultError;
+use crate::error::{VaultError, is_of_rows};
 use crate::key::rotate::new_name;
 use crate::slot::rekey::{Frame, Values};
-use crate::tx::leaf::Kind;
+use crate::tx::leaf::LeafKind;
 use crate::tx::{Setting, VerifiedTx};
 use crate::unlock::keys::{DailyKeys, Root};
 use crate::{slot, token};
 
-/// What a vault had before it was mended, for a change that ends something by its name.
+/// The vault before it was mended, as far as a change needs it that ends something by its name.
 #[derive(Default)]
 pub(crate) struct Dropped {
     pub(crate) loss: Loss,
@@ -37,7 +36,6 @@ pub(crate) struct Dropped {
     pub(crate) tokens: BTreeSet<TokenName>,
 }
 
-/// What a mend starts from.
 struct Mending<'m> {
     root: &'m Root,
     keys: &'m DailyKeys,
@@ -158,7 +156,8 @@ fn mend_in(
     let setting = Setting { keys, identity, memory, slot: access.slot.as_ref() };
     let mut old = VerifiedTx::load_damaged(rows, &setting)?;
     old.refuse_in_alarm(path)?;
-    let gap = log_gap(&old, witness)?;
+    // A log that cannot be compared has a break of its own.
+    let gap = log_gap(&old, witness).unwrap_or_default();
     let mut found = survivors(&mut old, first_key)?;
     access.slot.as_ref().map_or(Ok(()), |opened| slot::expect_proved(rows, opened, &found.slots))?;
     let mut dropped = Dropped::of(&old, &found)?;
@@ -235,7 +234,7 @@ impl Dropped {
     }
 
     pub(crate) fn had_token(&self, tx: &VerifiedTx<'_>, name: &TokenName) -> bool {
-        self.tags.contains(&tx.tag(Kind::Token, name.as_str().as_bytes()))
+        self.tags.contains(&tx.tag(LeafKind::Token, name.as_str().as_bytes()))
     }
 
     /// Those of `names` that are there, and those of which only damage was.

@@ -4,8 +4,8 @@ use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::audit::LogGap;
 use crate::audit::{Action, Actor, AuditError, Event, HeadMark, KeyRef, Outcome, Seed};
-use crate::state::LogGap;
 use crate::state::pin::{Memory, Pin, Pins, VaultPath};
 use crate::state::record::Authentic;
 use crate::state::witness::Witness;
@@ -34,14 +34,14 @@ use crate::supply::reading::Owner;
 use crate::token;
 use crate::tx::{Setting, VerifiedTx};
 
-/// What the vault room needs of the world outside.
+/// The world outside, as far as a vault needs it.
 pub struct World<'w> {
     pub clock: &'w dyn Clock,
     pub rng: &'w dyn Rng,
     pub actor: Actor,
-    /// What this machine remembers.
+    /// This machine's memory of vaults.
     pub pins: Pins,
-    /// Who holds a vault for long.
+    /// Commands that hold a vault for longer than a second.
     pub holders: Holders,
     pub notices: Notices<'w>,
     /// Told, again and again, how long a command has been waiting for another one, and for which if that is known.
@@ -110,33 +110,31 @@ impl Drop for Notices<'_> {
 /// Something that the user should know although the command is done.
 #[derive(Debug)]
 pub enum Notice {
-    /// The change is durable, but the log could not be folded into the file.
+    /// The change is durable, but the write-ahead log could not be folded into the file.
     NotFolded(StoreError),
-    /// What was removed is gone, but the file could not be rewritten without its free pages.
+    /// The removal is durable, but the file could not be rewritten without its free pages.
     NotCompacted(StoreError),
     /// This machine could not remember the change, so it would not notice a rollback of it.
     NotPinned(std::io::Error),
-    /// What this machine remembers of the vault cannot be read.
+    /// This machine's memory of the vault cannot be read.
     UnreadableMemory,
-    /// What this machine remembered of the token's part of the vault cannot be read.
+    /// This machine's memory of the token's part of the vault cannot be read.
     UnreadablePin,
     /// The vault had rows for a token that is not known, or that was revoked: somebody put them there, and they are
     /// dropped.
     StrayTokenRows,
     /// A token's grants or view were not those that the owner wrote; they are written anew.
-    GrantsAltered {
-        token: TokenName,
-        /// What was wrong with them.
-        fault: String,
-    },
+    GrantsAltered { token: TokenName, fault: String },
     /// A token's record was not the one that the owner wrote; the token is revoked, and what it could read is not known.
     TokenDamaged { token: TokenName },
     /// Damage was in the way of a change, and everything that verifies was written anew without the rest.
     Mended(Box<Loss>),
     /// Keys that a change was to end, and of which damage had left nothing to write it on. They are gone.
     DamagedKeysGone { keys: Vec<KeyName>, revoked: bool },
-    /// What a token's bearer read does not follow from what was recorded of it.
+    /// A token's chain of reads does not continue the one that was recorded of it.
     ReadsBroken { token: TokenName, fault: AuditError },
+    /// Entries that this machine saw are missing from the log; the change that is done records it.
+    LogGap(LogGap),
     /// Another copy of the vault was seen here at a later change.
     OlderCopy { pin: Pin, change: u64 },
 }
@@ -151,7 +149,7 @@ pub struct Vault {
     pub(crate) place: VaultPath,
     pub(crate) pins: Pins,
     pub(crate) log_moved: Option<LogMoved>,
-    /// What a command that recovers a vault needs besides.
+    /// Set for a command that recovers a damaged vault.
     pub(crate) recovery: Option<Recovery>,
 }
 
@@ -163,7 +161,7 @@ pub(crate) struct LogMoved {
     pub(crate) gap: Option<LogGap>,
 }
 
-/// What opens a vault's rows: the daily key, and root where the credential gives it.
+/// The keys to a vault's rows: the daily key, and root where the credential gives it.
 #[derive(Debug)]
 pub struct Access {
     pub daily: Daily,
@@ -179,8 +177,8 @@ impl Access {
         self.slot.as_ref().map(|slot| slot.id)
     }
 
-    /// The same with the daily key alone, for who holds it for long: as after a session, the slot that gave it may be
-    /// changed or taken away.
+    /// Drops root and the slot, for a holder that keeps the access for long: as with a session, the slot that gave it
+    /// may be changed or removed meanwhile.
     #[must_use]
     pub fn without_root(self) -> Self {
         Self { root: None, slot: None, ..self }
@@ -207,8 +205,8 @@ impl Vault {
         Self::of(path, checked, opened, pins)
     }
 
-    /// The same for one release that begins at once. Others may have to wait until it is over: what takes longer than a
-    /// millisecond before it calls [`Vault::let_others_in`].
+    /// Opens the vault for one release that begins at once. Other commands may have to wait until it is over, so the
+    /// caller calls [`Vault::let_others_in`] before anything that takes longer than a millisecond.
     pub fn open_briefly(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
         let checked = vault_file::check_vault(path)?;
         let (store, header) = Store::open_briefly(checked.path().to_owned())?;
@@ -221,7 +219,7 @@ impl Vault {
         self.store.let_others_in();
     }
 
-    /// The same, for a look that changes nothing, not even a mode or a side file.
+    /// Opens the vault for a look that changes nothing, not even a mode or a side file.
     pub fn open_untouched(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
         let checked = vault_file::check_vault_untouched(path)?;
         let opened = Store::open_untouched(checked.path().to_owned())?;
@@ -266,7 +264,7 @@ impl Vault {
         self.checked.tightened()
     }
 
-    /// What this machine remembers of the vault: as it was when that was last read, and read now if it was not yet.
+    /// This machine's memory of the vault: the last one that was read, or one that is read now if none was.
     #[must_use]
     pub fn memory(&self) -> &Memory {
         self.memory.get_or_init(|| self.pins.read(&self.identity(), &self.place))
@@ -347,7 +345,7 @@ impl Vault {
     }
 
     /// Releases values: what `take` resolves leaves only after the event is committed.
-    pub fn release<T>(
+    pub(crate) fn release<T>(
         &mut self,
         access: &Access,
         world: &World<'_>,
@@ -364,7 +362,7 @@ impl Vault {
     }
 
     /// Changes the vault: event, tree, record and rows in one durable commit, then the pin.
-    pub fn change<T>(
+    pub(crate) fn change<T>(
         &mut self,
         access: &Access,
         world: &World<'_>,
@@ -425,6 +423,9 @@ impl Vault {
     fn after_pin(&mut self, world: &World<'_>) {
         if let Some(LogMoved { witness, found, left, gap }) = self.log_moved.take() {
             witness.note(&self.identity(), &found, &left, gap, true);
+            if let Some(gap) = gap {
+                world.note(Notice::LogGap(gap));
+            }
         }
         self.fold(world);
         world.notices.tell();
@@ -488,19 +489,19 @@ impl Vault {
         world.notices.tell();
     }
 
-    /// Folds the log, so that the file alone is complete. The change itself is done.
+    /// Folds the write-ahead log, so that the file alone is complete. The change itself is done.
     pub(crate) fn fold(&self, world: &World<'_>) {
-        self.store.fold_log().unwrap_or_else(|error| world.note(Notice::NotFolded(error)));
+        self.store.fold_wal().unwrap_or_else(|error| world.note(Notice::NotFolded(error)));
     }
 
-    /// Whether a write-ahead log with content lies beside the file: if rows do not fit together, it may be another
+    /// The file's write-ahead log, if it has content: if rows do not fit together, it may be another
     /// vault's.
     #[must_use]
-    pub fn log_beside(path: &Path) -> Option<PathBuf> {
-        let mut log = path.as_os_str().to_owned();
-        log.push("-wal");
-        let log = PathBuf::from(log);
-        std::fs::symlink_metadata(&log).ok().filter(|found| found.len() > 0).map(|_| log)
+    pub fn wal_beside(path: &Path) -> Option<PathBuf> {
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        let wal = PathBuf::from(wal);
+        std::fs::symlink_metadata(&wal).ok().filter(|found| found.len() > 0).map(|_| wal)
     }
 
     pub(crate) fn seed(&self, access: &Access) -> Result<Option<Seed>, VaultError> {

@@ -3,19 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::{self, Action, AuditError, Event, Outcome};
-use crate::state::StateError;
-use crate::store::{SlotRow, StoreError, TokenId};
+use crate::audit::{self, Action, Event, Outcome};
+use crate::store::{SlotRow, TokenId};
 use keyvault_core::crypto::sha256;
 use keyvault_core::name::{KeyName, TokenName};
 
 use super::open::{Access, Vault, World};
-use crate::error::VaultError;
+use crate::error::{VaultError, is_damage};
 use crate::key::record::{KeyRecord, Version, VersionState};
 use crate::key::rotate::{new_name, reason_of};
 use crate::key::tombstones::{Spent, Tombstones};
 use crate::key::versions::REMEMBERED;
-use crate::token::error::TokenError;
 use crate::token::record::TokenRecord;
 use crate::tx::VerifiedTx;
 use crate::{slot, token};
@@ -292,35 +290,6 @@ impl Log {
 
     fn replaced(&mut self) -> Replaced {
         if self.rekeyed { Replaced::All } else { Replaced::These(std::mem::take(&mut self.names)) }
-    }
-}
-
-/// Whether a vault cannot be read because of what stands in it. That it is busy, or its disk fails, tells nothing.
-pub(crate) fn is_damage(error: &VaultError) -> bool {
-    !matches!(
-        error,
-        VaultError::Store(StoreError::Busy | StoreError::Io(_))
-            | VaultError::Io { .. }
-            // A later version wrote it; what is not understood here is not lost.
-            | VaultError::State(StateError::Newer { .. })
-            | VaultError::Token(TokenError::Newer { .. })
-    )
-}
-
-/// Whether rows are in the way that are not what the owner wrote.
-pub(crate) fn is_of_rows(error: &VaultError) -> bool {
-    let of_log = |error: &AuditError| {
-        matches!(error, AuditError::Broken { .. } | AuditError::Store(StoreError::Damaged { .. }))
-    };
-    match error {
-        VaultError::State(StateError::Audit(error)) | VaultError::Audit(error) => of_log(error),
-        VaultError::State(StateError::Store(error)) | VaultError::Store(error) => {
-            matches!(error, StoreError::Damaged { .. })
-        }
-        VaultError::State(StateError::Mismatch { .. } | StateError::Apart { .. } | StateError::Record) => {
-            true
-        }
-        _ => false,
     }
 }
 

@@ -4,8 +4,8 @@
 //! locked out by that. It takes root, so that nobody adopts with a session in passing, and it is an entry in the log
 //! that names what it supersedes. That is a rule of this program: daily keys can seal an old content as a new change.
 
+use crate::audit::LogGap;
 use crate::audit::{Action, Chain, Event};
-use crate::state::LogGap;
 use crate::state::pin::{Memory, Standing};
 use crate::state::witness::Witness;
 
@@ -61,8 +61,8 @@ pub fn missing_entries(vault: &mut Vault, access: &Access) -> Result<Option<LogG
     vault.read(access, |tx| log_gap(tx, &witness))
 }
 
-/// What is missing of the log as a transaction finds it. A log whose end does not hold is found elsewhere, and a file that
-/// alarms is another one as a whole.
+/// The entries of the log that this machine saw and a transaction does not find. A log whose end does not hold is found
+/// elsewhere, and a file that alarms is another one as a whole.
 pub(crate) fn log_gap(tx: &VerifiedTx<'_>, witness: &Witness) -> Result<Option<LogGap>, VaultError> {
     if tx.alarms() {
         return Ok(None);
@@ -74,16 +74,11 @@ pub(crate) fn log_gap(tx: &VerifiedTx<'_>, witness: &Witness) -> Result<Option<L
 }
 
 /// The event of a change, which is where a gap in the log is recorded.
-pub(crate) fn recorded(mut event: Event, gap: Option<LogGap>) -> Event {
-    let missing = match gap {
-        None => return event,
-        Some(LogGap::Missing(1)) => "1 log entry that was seen here is missing".to_owned(),
-        Some(LogGap::Missing(count)) => format!("{count} log entries that were seen here are missing"),
-        Some(LogGap::Replaced) => "log entries that were seen here are missing".to_owned(),
-    };
-    let before = std::mem::take(&mut event.detail);
-    event.detail = if before.is_empty() { missing } else { format!("{before}, {missing}") };
-    event
+pub(crate) fn recorded(event: Event, gap: Option<LogGap>) -> Event {
+    match gap {
+        Some(gap) => event.behind_gap(gap),
+        None => event,
+    }
 }
 
 /// A copy that is older than another one is used, because both may be wanted; but not in silence.

@@ -10,15 +10,14 @@ use crate::unlock::slot;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::KeyName;
 
-use super::restore_guard::is_damage;
 use crate::check::{BESIDE_THE_LOG, Check, Finding};
-use crate::error::VaultError;
+use crate::error::{VaultError, is_damage};
 use crate::key::record::{KeyRecord, Version, VersionState};
 use crate::key::tombstones::Tombstones;
 use crate::token;
 use crate::token::record::TokenRecord;
 use crate::tx::VerifiedTx;
-use crate::tx::leaf::Kind;
+use crate::tx::leaf::LeafKind;
 
 /// What is not carried over from a damaged vault.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -108,13 +107,17 @@ pub(crate) fn named_versions(keys: &[KeyRecord]) -> BTreeSet<([u8; 16], u32)> {
 /// Everything that the record proves. Values are not looked at.
 pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<Survivors, VaultError> {
     let (mut check, _) = Check::rows(tx)?;
+    if let Some(what) = &tx.newer {
+        check.find("state", &format!("{what}, which this version of keyvault does not know"));
+    }
     let mut rows = Vec::new();
     tx.rows.each_key(|row| {
         rows.push(row);
         Ok(())
     })?;
-    let leaf_of =
-        |row: &crate::store::KeyRow| (row.tag, tx.row_leaf(Kind::Key, &row.tag, row.revision, &row.sealed));
+    let leaf_of = |row: &crate::store::KeyRow| {
+        (row.tag, tx.row_leaf(LeafKind::Key, &row.tag, row.revision, &row.sealed))
+    };
     let slots = tx.rows.slots()?;
     let slot_leaves = slots.iter().map(|slot| (tx.slot_tag(slot.id), tx.slot_leaf(slot))).collect();
     let mut leaves: Vec<_> = rows.iter().map(leaf_of).chain(tx.other_leaves(slot_leaves)?).collect();
@@ -125,12 +128,8 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<S
     let mut key_records = Vec::with_capacity(rows.len());
     for row in &rows {
         let (tag, leaf) = leaf_of(row);
-        let key = match tx.open_key(row) {
-            Ok(key) => key,
-            // What a later version wrote is not understood here, and not lost.
-            Err(error) if !is_damage(&error) && holds(&tag, leaf) => return Err(error),
-            Err(_) => continue,
-        };
+        // The name of one that does not open stands in the directory.
+        let Ok(key) = tx.open_key(row) else { continue };
         names.insert(key.name.clone());
         if holds(&tag, leaf) && tx.key_tag(&key.name) == tag {
             key_records.push(key);
@@ -158,11 +157,7 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<S
         .collect();
     let tokens = tx.rows.tokens()?;
     let tokens = tokens.iter().filter(|row| holds(&row.tag, token::leaf_of(tx, row)));
-    let tokens = tokens.filter_map(|row| match token::open_record(tx, row) {
-        Err(error) if is_damage(&error) => None,
-        record => Some(record),
-    });
-    let tokens = tokens.collect::<Result<_, _>>()?;
+    let tokens = tokens.filter_map(|row| token::open_record(tx, row).ok()).collect();
     let known = tx.current.record.audit_count;
     let log = audit::salvage(tx.rows, &tx.daily.audit, &tx.identity, seed, known)?;
     if log.strays > 0 {

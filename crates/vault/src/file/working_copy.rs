@@ -12,7 +12,7 @@ use keyvault_os::fs::private;
 use super::open::World;
 use crate::error::VaultError;
 
-/// What SQLite's side files have behind the name.
+/// Suffixes of SQLite's side files.
 const SIDES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// The working file; whatever goes wrong, it and its side files go away again.
@@ -31,7 +31,7 @@ impl WorkingCopy {
             std::io::ErrorKind::NotFound if folder_of(path).is_dir() => {
                 io(path, std::io::Error::other("no file can be made in that folder"))
             }
-            // What is missing or closed is the folder, not the file that is to be made.
+            // The folder is missing or closed, not the file that is to be made.
             std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied => {
                 io(folder_of(path), source)
             }
@@ -84,7 +84,7 @@ fn sweep(path: &Path) {
         let ours = entry.file_name().to_str().is_some_and(|found| is_working_copy_of(found, name));
         let age = entry.metadata().and_then(|facts| facts.modified()).map(|at| at.elapsed());
         if ours && matches!(age, Ok(Ok(age)) if age > ABANDONED) {
-            // Kept, it costs room; that it could not be removed is nothing to fail for.
+            // A leftover takes space; failing to remove it is no reason to fail.
             let _ = std::fs::remove_file(entry.path());
         }
     }

@@ -19,7 +19,7 @@ use crate::file::survivors::Loss;
 use crate::tx::VerifiedTx;
 use crate::{file, token};
 
-/// The longest value, in bytes: room for key stores and certificates, not for files.
+/// The longest value, in bytes: enough for key stores and certificates, not for files.
 pub(crate) const MAX_VALUE: usize = 16 << 20;
 
 pub struct NewKey {
@@ -41,7 +41,7 @@ pub enum Origin {
     Given(SecretBytes),
 }
 
-/// What `edit` changes; what is `None` or empty stays.
+/// Changes to a key; fields that are `None` or empty leave it as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edit {
     pub rename: Option<KeyName>,

@@ -11,7 +11,7 @@ use crate::file::open::{Access, Vault};
 use crate::token;
 use crate::token::read_log::Of;
 
-/// What the log says about reading.
+/// The last reads of keys, from the log.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// The last time that a value of the key left the vault, under the name that the key has now.
@@ -31,7 +31,7 @@ impl Usage {
                     self.last_read.insert(key.name.clone(), event.time);
                 }
             }
-            // What bore the name before is another key than what may bear it later.
+            // A key that gets the name later is another one.
             Action::Remove => {
                 for key in &event.keys {
                     self.last_read.remove(&key.name);

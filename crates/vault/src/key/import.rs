@@ -11,7 +11,7 @@ use super::{edit, rotate};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
 
-/// What becomes of a key that is there already.
+/// Treatment of a key whose name exists already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conflict {
     /// Nothing is imported, and all such keys are named.
@@ -22,7 +22,7 @@ pub enum Conflict {
     Replace,
 }
 
-/// What an import did, or would do.
+/// The outcome of an import, or of its preview.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Imported {
     pub created: Vec<KeyName>,
@@ -43,7 +43,6 @@ pub struct Import<'i> {
     pub incoming: Vec<Incoming>,
     /// Scopes that all of them get.
     pub scopes: &'i BTreeSet<Scope>,
-    /// What becomes of keys that are there already.
     pub conflict: Conflict,
     /// The file's name, for the log.
     pub source: &'i str,
@@ -103,7 +102,7 @@ pub fn import(
     })
 }
 
-/// What [`import`](import()) would do; nothing is written.
+/// The outcome that [`import`](import()) would have; nothing is written.
 pub fn preview_import(
     vault: &mut Vault,
     access: &Access,

@@ -26,7 +26,7 @@ pub struct KeyRecord {
     pub name: KeyName,
     /// The variable that it is handed out as.
     pub variable: EnvName,
-    /// What it may be asked for by.
+    /// Callers that name scopes get the key only if it carries one of them.
     pub scopes: BTreeSet<Scope>,
     pub tags: BTreeMap<TagKey, String>,
     pub note: String,
@@ -55,15 +55,15 @@ pub struct Version {
     pub grace_until: Option<Moment>,
     /// Truncated MAC of the value under a key of the vault.
     pub fingerprint: [u8; FINGERPRINT_LEN],
-    /// What the version's rows are known by; `None` once the value was wiped.
+    /// Digest of the version's rows; `None` once the value was wiped.
     pub digest: Option<Digest>,
     /// When a change first found the version past its keeping. One at least an hour later wipes it.
     pub due: Option<Moment>,
-    /// `user@host` who made it.
+    /// `user@host` of the maker.
     pub made_by: String,
     /// The public half, if it is a key pair.
     pub public: Option<String>,
-    /// Why it was revoked, in the words of who did it.
+    /// Why it was revoked, in the words of the person who revoked it.
     pub reason: String,
 }
 
@@ -112,7 +112,6 @@ impl VersionState {
     }
 }
 
-/// What may be done with a key now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// Its current version is handed out.
@@ -177,7 +176,6 @@ impl KeyRecord {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
-    /// What may be done with it at this moment.
     #[must_use]
     pub fn status(&self, now: Moment) -> Status {
         Status::of(self.current().is_some(), self.expired(now))

@@ -1,5 +1,6 @@
-//! What a log keeps of keys that are gone: which of their versions were revoked, and whether they were wiped. By the
-//! keys' ids, since names are given again; in the entries of removals, restores and rekeys, behind what people read.
+//! The log's memory of keys that are gone: which of their versions were revoked, and whether they were wiped. By the
+//! keys' ids, since names are given again; in the entries of removals, restores and rekeys, behind the text that people
+//! read.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +38,7 @@ impl Spent {
 pub(crate) struct Tombstones(BTreeMap<[u8; 16], Vec<Spent>>);
 
 impl Tombstones {
-    /// What is to be kept of these keys when they are gone.
+    /// The tombstones that these keys would leave.
     pub(crate) fn of<'i>(keys: impl IntoIterator<Item = &'i KeyRecord>) -> Self {
         let revoked = |key: &KeyRecord| {
             let revoked = key.versions.iter().filter(|version| version.state == VersionState::Revoked);
@@ -71,7 +72,7 @@ impl Tombstones {
         self
     }
 
-    /// What was revoked of a key that is gone.
+    /// The revoked versions of a key that is gone.
     pub(crate) fn spent(&self, key: &KeyRecord) -> &[Spent] {
         self.0.get(&key.id).map_or(&[], Vec::as_slice)
     }
@@ -101,7 +102,7 @@ fn spent(text: &str, since: Moment) -> Option<Spent> {
     })
 }
 
-/// What people read of an entry's detail.
+/// The part of an entry's detail that is written for people.
 #[must_use]
 pub fn words(event: &Event) -> &str {
     match event.action {

@@ -1,4 +1,4 @@
-//! What time does to a key's versions, and what becomes of them when another one takes over. Pure: no row is touched.
+//! The effect of time on a key's versions, and of one version taking over from another. Pure: no row is touched.
 
 use keyvault_core::clock::Moment;
 
@@ -54,8 +54,8 @@ impl KeyRecord {
         });
     }
 
-    /// The current version makes room: good for `grace` more milliseconds, or retired at once. `since` is when that is, by
-    /// a clock that never went back: by one that stands in the past it would seem long overdue as soon as it is right.
+    /// Ends the current version: good for `grace` more milliseconds, or retired at once. `since` is when that is, by a
+    /// clock that never went back: by one that stands in the past it would seem long overdue as soon as it is right.
     pub(crate) fn retire_current(&mut self, now: Moment, since: Moment, grace: i64) {
         let Some(number) = self.current().map(|version| version.number) else { return };
         let ordered = self.after_all_replaced(number, since);
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(key.settle(Moment(KEPT * 9), true), NONE);
     }
 
-    /// What a change does to a key, and how far the clock has moved before it.
+    /// Each deed, and how far the clock has moved before it.
     const DEEDS: [(&str, i64); 8] = [
         ("rotate", -DAY),
         ("rotate", 1),

@@ -16,13 +16,12 @@ use crate::unlock::keyring_entry::KeyringSecret;
 use crate::unlock::keys::Root;
 use crate::unlock::passphrase::Passphrase;
 use crate::unlock::recovery::RecoveryCode;
-use crate::unlock::slot::{self, Kind};
+use crate::unlock::slot::{self, SlotKind};
 use keyvault_core::crypto::Cost;
 use keyvault_core::identity::Identity;
 
-use super::error::VaultError;
+use super::error::{VaultError, is_of_rows};
 use super::file::open::{Access, Vault, World};
-use super::file::restore_guard::is_of_rows;
 use super::file::survivors::Loss;
 use super::tx::VerifiedTx;
 use crate::file;
@@ -31,7 +30,7 @@ use crate::file;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
     pub id: u32,
-    pub kind: Kind,
+    pub kind: SlotKind,
 }
 
 /// A secret that is to open the vault.
@@ -45,16 +44,16 @@ pub enum Credential<'c> {
 }
 
 impl Credential<'_> {
-    fn kind(self) -> Kind {
+    fn kind(self) -> SlotKind {
         match self {
-            Self::Passphrase(_, cost) => Kind::Passphrase(cost),
-            Self::Recovery(_) => Kind::Recovery,
-            Self::KeyFile(_) => Kind::KeyFile,
-            Self::Keyring(_) => Kind::Keyring,
+            Self::Passphrase(_, cost) => SlotKind::Passphrase(cost),
+            Self::Recovery(_) => SlotKind::Recovery,
+            Self::KeyFile(_) => SlotKind::KeyFile,
+            Self::Keyring(_) => SlotKind::Keyring,
         }
     }
 
-    fn opens(self, kind: Kind) -> bool {
+    fn opens(self, kind: SlotKind) -> bool {
         std::mem::discriminant(&self.kind()) == std::mem::discriminant(&kind)
     }
 
@@ -82,13 +81,13 @@ impl Credential<'_> {
 /// Whether there is a passphrase slot at all; nothing is believed of it yet.
 pub fn has_passphrase(vault: &mut Vault) -> Result<bool, VaultError> {
     let rows = vault.store.begin_reading()?.slots()?;
-    Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(Kind::Passphrase(_)))))
+    Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(SlotKind::Passphrase(_)))))
 }
 
 /// Whether there is a keyring slot; nothing is believed of it yet.
 pub fn has_keyring(vault: &mut Vault) -> Result<bool, VaultError> {
     let rows = vault.store.begin_reading()?.slots()?;
-    Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(Kind::Keyring))))
+    Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(SlotKind::Keyring))))
 }
 
 /// The slots that the tree knows.
@@ -96,8 +95,8 @@ pub fn list(vault: &mut Vault, access: &Access) -> Result<Vec<Slot>, VaultError>
     vault.read(access, |tx| Ok(slots_of(&verified(tx)?)))
 }
 
-/// Writes the slots that credentials of these kinds open anew, or adds slots where there is none. What they opened
-/// before opens nothing in this file any more.
+/// Writes the slots that credentials of these kinds open anew, or adds slots where there is none. The secrets that
+/// opened them before open nothing in this file any more.
 pub fn replace(
     vault: &mut Vault,
     access: &Access,
@@ -134,13 +133,14 @@ pub fn replace(
     })
 }
 
-/// What [`recover`] would drop, if it was damage that kept [`replace`] from its work; otherwise the error as it was.
+/// The loss that [`recover`] would cause, if it was damage that kept [`replace`] from its work; otherwise the error as
+/// it was.
 pub fn recovery_loss(vault: &mut Vault, access: &Access, error: VaultError) -> Result<Loss, VaultError> {
     if is_of_rows(&error) { Ok(before_rekey(vault, access)?.loss) } else { Err(error) }
 }
 
-/// The same with what opens the vault when the passphrase is gone. Damage that is in the way is dropped first, in a
-/// change of its own; what was lost by it.
+/// Replaces slots as [`replace`] does, with a credential that still opens the vault when the passphrase is gone. Damage
+/// that is in the way is dropped first, in a change of its own; returns the loss.
 pub fn recover(
     vault: &mut Vault,
     access: &Access,
@@ -205,6 +205,7 @@ pub fn remove(
         let strays = strays::drop_strays(tx)?;
         delete(tx, id)?;
         let detail = format!("removed slot {id}, {}{}", removed.kind.name(), appended(&strays));
+        tx.takes_away = true;
         Ok((removed, world.event(Action::Slot, Vec::new(), detail)))
     })?;
     vault.compact(world);

@@ -12,10 +12,9 @@ use keyvault_core::identity::Identity;
 use keyvault_core::name::TokenName;
 
 use super::{Credential, Slot, expect_proved, put, slot_of};
-use crate::error::VaultError;
+use crate::error::{VaultError, is_damage};
 use crate::file::damaged;
 use crate::file::open::{Access, Notice, Vault, World, remember};
-use crate::file::restore_guard::is_damage;
 use crate::file::survivors::{Loss, Survivors, named_versions};
 use crate::key::record::KeyRecord;
 use crate::token::Issued;
@@ -23,13 +22,13 @@ use crate::tx::{Setting, VerifiedTx};
 use crate::{file, key, token};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outlook {
+pub struct RekeyPreview {
     /// Keys that would be sealed anew.
     pub keys: usize,
     pub slots: Vec<Slot>,
     /// The tokens in force, each of which would get another secret.
     pub tokens: Vec<TokenName>,
-    /// What would not be carried over.
+    /// Damaged parts, which would not be carried over.
     pub loss: Loss,
 }
 
@@ -43,11 +42,11 @@ pub struct Rekeyed {
     pub slots: Vec<Slot>,
     /// The tokens, each under a new secret; the old ones open nothing any more.
     pub tokens: Vec<Issued>,
-    /// What was damaged and is not carried over.
+    /// Damaged parts, which were not carried over.
     pub loss: Loss,
 }
 
-/// What does not depend on the keys that a vault has.
+/// The parts of a new epoch that do not depend on the keys that the vault holds.
 pub(crate) struct Frame<'f> {
     pub(crate) header: &'f HeaderRow,
     pub(crate) slots: &'f [SlotRow],
@@ -55,7 +54,7 @@ pub(crate) struct Frame<'f> {
     pub(crate) values: Values,
 }
 
-/// What becomes of the values of the keys that are carried over.
+/// Values of the keys that are carried over, by what becomes of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Values {
     /// Sealed again, and dropped if they do not hold.
@@ -98,14 +97,14 @@ impl Next {
     }
 }
 
-/// What a rekey would carry over and what it would end, by a look that changes nothing.
-pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<Outlook, VaultError> {
+/// Looks at what a rekey would carry over and what it would end; changes nothing.
+pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<RekeyPreview, VaultError> {
     let first_key = vault.seed(access).ok().flatten();
     vault.read_damaged(access, |tx| {
         let mut found = file::survivors(tx, first_key)?;
         found.loss.values = file::lost_values(tx, &found.keys)?;
         let in_force = found.tokens.into_iter().filter(|token| token.revoked.is_none());
-        Ok(Outlook {
+        Ok(RekeyPreview {
             keys: found.keys.len(),
             slots: found.slots.iter().filter_map(slot_of).collect(),
             tokens: in_force.map(|token| token.name).collect(),
@@ -114,9 +113,9 @@ pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<Outlook, Vault
     })
 }
 
-/// Seals everything anew under a new root, which `credentials` open and nothing else. `kept` are what
-/// opened the slots of today whose secrets are among them; each must still stand as it was opened, and so must the
-/// slot that `access` opened. `progress` is told how many keys are done. What is damaged is left out and told.
+/// Seals everything anew under a new root, which `credentials` open and nothing else. `kept` are the accesses that
+/// opened today's slots with secrets among them; each must still stand as it was opened, and so must the slot that
+/// `access` opened. `progress` gets the number of keys done. Damaged parts are left out and reported.
 pub fn rekey(
     vault: &mut Vault,
     access: &Access,
@@ -136,6 +135,7 @@ pub fn rekey(
     let path = vault.store.path().to_owned();
     // Derived before the transaction, which others would have to wait for.
     let next = Next::create(identity, credentials, world)?;
+    let witness = world.pins.witness(&identity, &vault.place);
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let held = world.holders.hold(&identity);
     let memory = remember(&mut vault.memory, world.pins.read(&identity, &vault.place));
@@ -143,6 +143,7 @@ pub fn rekey(
     let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
     let mut old = VerifiedTx::load_damaged(&rows, &setting)?;
     old.refuse_in_alarm(&path)?;
+    let gap = file::log_gap(&old, &witness)?;
     let mut found = file::survivors(&mut old, first_key)?;
     let slots = std::mem::take(&mut found.slots);
     let kept: Vec<_> = kept.iter().filter_map(|access| access.slot.as_ref()).collect();
@@ -166,7 +167,7 @@ pub fn rekey(
     let gone = dropped.iter().fold(String::new(), |text, slot| text + &format!(", dropped slot {}", slot.id));
     let detail = tombstones.behind(&found.loss.behind(format!("epoch {epoch}{gone}")));
     let event = world.event(Action::Rekey, Vec::new(), detail);
-    let seen = new.seal_change(event, world)?;
+    let seen = new.seal_change(file::recorded(event, gap), world)?;
     keyvault_core::crypto::wipe_stack();
     drop((old, new));
     vault.checked.still_same()?;

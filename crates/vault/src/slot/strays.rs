@@ -1,5 +1,5 @@
-//! Slots that are passed over: rows that are none or that the tree does not know, and rows that are gone. Whoever writes
-//! the file can make all of these without a key; they keep nobody from the slots that hold, and are named.
+//! Slots that are passed over: rows that are no slots or that the tree does not know, and rows that are gone. Anyone
+//! who can write the file can make all of these without a key; they block no slot that holds, and are reported.
 
 use std::collections::BTreeMap;
 
@@ -62,6 +62,7 @@ pub fn remove_strays(vault: &mut Vault, access: &Access, world: &World<'_>) -> R
         if strays.is_empty() {
             return Err(VaultError::NoStrays);
         }
+        tx.takes_away = true;
         Ok(((), world.event(Action::Slot, Vec::new(), strays.join(", "))))
     })?;
     vault.compact(world);
@@ -103,7 +104,7 @@ fn sort(tx: &mut VerifiedTx<'_>) -> Result<(Vec<SlotRow>, Vec<Stray>), VaultErro
     Ok((known, strays))
 }
 
-/// What the tree knows of a slot, with what this very change has made of it.
+/// The leaf that the tree has for a slot, with the changes of this very transaction.
 fn proved_leaf(tx: &mut VerifiedTx<'_>, id: u32) -> Result<Option<Digest>, VaultError> {
     let tag = tx.slot_tag(id);
     match tx.leaf_changes.get(&tag) {
@@ -112,8 +113,8 @@ fn proved_leaf(tx: &mut VerifiedTx<'_>, id: u32) -> Result<Option<Digest>, Vault
     }
 }
 
-/// Makes rows and tree agree on the slots: what the tree does not know goes, and a row that is gone opens nothing
-/// when it is put back. What was done, for the log.
+/// Makes rows and tree agree on the slots: a row that the tree does not know goes, and a row that is gone opens nothing
+/// when it is put back. Returns notes for the log.
 pub(crate) fn drop_strays(tx: &mut VerifiedTx<'_>) -> Result<Vec<String>, VaultError> {
     let mut done = Vec::new();
     for (id, why) in sort(tx)?.1 {

@@ -1,5 +1,5 @@
-//! What makes the file one whole: a keyed hash tree over everything that is live, a record that names its root, and
-//! a pin outside the file that remembers the record.
+//! The state of the whole file: a keyed hash tree over every live row, a record that names its root, and a pin outside
+//! the file that remembers the record.
 //!
 //! The tree notices a row that was swapped, deleted, added or aged ([`tree`]); the record binds the tree to a change
 //! number and to the audit chain ([`record`]); the pin notices that the whole file was put back ([`pin`]).
@@ -13,12 +13,11 @@ pub(crate) mod witness;
 
 pub use record::Record;
 pub use tree::Node;
-pub use witness::LogGap;
 
 use crate::audit::AuditError;
 use crate::store::StoreError;
 
-/// What does not fit together.
+/// Why rows, tree and record do not fit together.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// A row is not the one that the tree knows.

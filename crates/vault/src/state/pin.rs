@@ -1,11 +1,11 @@
-//! The pin: what this machine last saw of a vault, kept outside the file.
+//! The pin: the last state of a vault that this machine saw, kept outside the file.
 //!
 //! A file that was put back as a whole is consistent in itself; only a memory elsewhere notices. One small JSON file
-//! per path, as the user gave it, holds the vault's id, epoch, change number, and the state record's hash: whoever
-//! exchanges a folder, or the target of a link on the way, does not change the path, so that what lies there then has to
-//! continue what was seen there, or is an alarm. The file is read *before* the state,
-//! so that a change made in between can only look newer than the pin. It needs no key: who can write this user's
-//! state folder can delete the pin as well, and no pin is a first use.
+//! per path, as the user gave it, holds the vault's id, epoch, change number, and the state record's hash: an attacker
+//! who exchanges a folder, or the target of a link on the way, does not change the path, so the file that lies there
+//! then has to continue the one that was seen there, or is an alarm. The pin is read *before* the state, so that a
+//! change made in between can only look newer than the pin. It needs no key: anyone who can write this user's state
+//! folder can delete the pin as well, and no pin is a first use.
 
 use std::cmp::Ordering;
 use std::ffi::OsStr;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 
 use crate::audit::{self, AuditError, AuditKeys, ChangeMark, Event};
-use crate::store::{TokenId, Tx};
+use crate::store::{StoreError, TokenId, Tx};
 use keyvault_core::crypto::{Hash, sha256};
 use keyvault_core::identity::Identity;
 use keyvault_os::fs::lock::FileLock;
@@ -40,7 +40,7 @@ pub struct VaultPath {
     pub resolved: PathBuf,
 }
 
-/// What was last seen of a vault at one path.
+/// The last state of a vault that was seen at one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {
     /// Zero for what a token's bearer sees.
@@ -60,7 +60,7 @@ pub struct Pin {
 /// Length of what names a path, in bytes.
 pub(super) const PLACE_LEN: usize = 16;
 
-/// What there was to read.
+/// The pin as it was read, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Memory {
     /// Nothing: first use at this path. The highest pin of the same vault at another path, if there is one.
@@ -90,7 +90,7 @@ impl Memory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     FirstUse,
-    /// What was last seen.
+    /// The state is the pinned one.
     Same,
     /// Newer, and its audit chain leads from the pinned record to it.
     Ahead,
@@ -125,61 +125,76 @@ impl Pins {
     }
 
     pub(super) fn witness_file(&self, identity: &Identity, path: &VaultPath) -> PathBuf {
-        self.folder.join(format!("{}-{}.log", name_of(&path.given), identity.vault_hex()))
+        self.folder.join(format!("{}-{}.log", name_of(&path.resolved), identity.vault_hex()))
     }
 
     fn token_file(&self, token: &TokenId, given: &Path) -> PathBuf {
         self.folder.join(format!("token-{}-{}.json", HEXLOWER.encode(token), name_of(given)))
     }
 
-    /// What is remembered of a token's view in the vault at `path`, or of its bundles under a path of their own. A
-    /// token's bearer knows nothing of other copies.
+    /// The memory of a token's view in the vault at `path`, or of its bundles under a path of their own. A token's
+    /// bearer knows nothing of other copies.
     #[must_use]
-    pub fn read_token(&self, token: &TokenId, path: &Path) -> Memory {
-        read(&self.token_file(token, path)).unwrap_or(Memory::None { elsewhere: None })
+    pub fn read_token(&self, token: &TokenId, path: &VaultPath) -> Memory {
+        let of = |path: &Path| read(&self.token_file(token, path));
+        let resolved = if path.resolved == path.given { None } else { of(&path.resolved) };
+        match (of(&path.given), resolved) {
+            (Some(Memory::Pin(given)), Some(Memory::Pin(resolved))) if resolved.change > given.change => {
+                Memory::Pin(resolved)
+            }
+            (None, Some(resolved)) => resolved,
+            (given, _) => given.unwrap_or(Memory::None { elsewhere: None }),
+        }
     }
 
-    pub fn advance_token(&self, token: &TokenId, path: &Path, seen: &Pin) -> io::Result<()> {
-        self.write(&self.token_file(token, path), seen, |pinned| pinned.change <= seen.change)
+    /// Moves the pins of a token forward: that of the path as given, and that of where it leads.
+    pub fn advance_token(&self, token: &TokenId, path: &VaultPath, seen: &Pin) -> io::Result<()> {
+        let advance = |path: &Path| {
+            self.write(&self.token_file(token, path), seen, |pinned| pinned.change <= seen.change)
+        };
+        advance(&path.given)?;
+        if path.resolved == path.given { Ok(()) } else { advance(&path.resolved) }
     }
 
-    /// What is remembered of the vault at `path`. The first use of another path to where the vault was seen before takes
-    /// over what was seen there.
+    /// The memory of the vault at `path`. The first use of another path to a place where the vault was seen before
+    /// takes over the pin of that place.
     #[must_use]
     pub fn read(&self, identity: &Identity, path: &VaultPath) -> Memory {
         match read(&self.file(path)) {
             Some(Memory::Pin(pin)) if pin.vault_id != identity.vault_id => Memory::OtherVault(pin),
             Some(memory) => memory,
             None => {
-                let pins = self.of_vault(identity);
-                let latest =
-                    |pins: &mut dyn Iterator<Item = &Pin>| pins.max_by_key(|pin| pin.order()).cloned();
+                let pins: Vec<_> = self.all().map(|(_, pin)| pin).collect();
+                let latest = |pins: &mut dyn Iterator<Item = &Pin>| {
+                    pins.max_by_key(|pin| pin.epoch_then_change()).cloned()
+                };
                 let here = place_of(&path.resolved);
-                match latest(&mut pins.iter().filter(|pin| pin.resolved == here)) {
+                let is_own = |pin: &&Pin| pin.vault_id == identity.vault_id;
+                let mut aliases = pins.iter().filter(|pin| pin.resolved == here);
+                match latest(&mut aliases.clone().filter(is_own)) {
                     Some(alias) => Memory::Pin(alias),
-                    None => Memory::None { elsewhere: latest(&mut pins.iter()) },
+                    None => match latest(&mut aliases) {
+                        Some(other) => Memory::OtherVault(other),
+                        None => Memory::None { elsewhere: latest(&mut pins.iter().filter(is_own)) },
+                    },
                 }
             }
         }
     }
 
-    fn of_vault(&self, identity: &Identity) -> Vec<Pin> {
-        self.all().filter(|pin| pin.vault_id == identity.vault_id).collect()
-    }
-
-    /// Every vault's pin that can be read.
-    fn all(&self) -> impl Iterator<Item = Pin> {
+    /// Every vault's pin that can be read, and its file.
+    fn all(&self) -> impl Iterator<Item = (PathBuf, Pin)> {
         let files = std::fs::read_dir(&self.folder).into_iter().flatten().filter_map(Result::ok);
         files
             .filter(|entry| is_name_of_a_vaults_pin(&entry.file_name()))
-            .filter_map(|entry| parse(&std::fs::read(entry.path()).ok()?))
+            .filter_map(|entry| Some((entry.path(), parse(&std::fs::read(entry.path()).ok()?)?)))
     }
 
     /// The vaults that were seen at `path`, each in the epoch in which it was last.
     pub(crate) fn vaults_at(&self, path: &VaultPath) -> Vec<Identity> {
         let here = place_of(&path.resolved);
         let own = std::fs::read(self.file(path)).ok().and_then(|bytes| parse(&bytes));
-        let aliases = self.all().filter(|pin| pin.resolved == here);
+        let aliases = self.all().map(|(_, pin)| pin).filter(|pin| pin.resolved == here);
         let seen = own.into_iter().chain(aliases);
         seen.map(|pin| Identity { vault_id: pin.vault_id, epoch: pin.epoch.unwrap_or(1) }).collect()
     }
@@ -189,15 +204,19 @@ impl Pins {
     pub fn advance(&self, identity: &Identity, path: &VaultPath, seen: &Authentic) -> io::Result<()> {
         let pin = Pin::of(seen, identity, path);
         self.write(&self.file(path), &pin, |pinned| {
-            pinned.vault_id == pin.vault_id && pinned.order() < pin.order()
+            pinned.vault_id == pin.vault_id && pinned.epoch_then_change() < pin.epoch_then_change()
         })
     }
 
-    /// Puts the pin where a new or an adopted file stands, whatever it said before. Made durable: an older pin that a power cut
+    /// Puts the pin where a new or an adopted file stands, whatever it said before, and those of other paths to it. Made durable: an older pin that a power cut
     /// brought back would raise the alarm again that was just answered.
     pub fn replace(&self, identity: &Identity, path: &VaultPath, seen: &Authentic) -> io::Result<()> {
         let file = self.file(path);
-        self.write(&file, &Pin::of(seen, identity, path), |_| true)?;
+        let pin = Pin::of(seen, identity, path);
+        self.write(&file, &pin, |_| true)?;
+        for (alias, old) in self.all().filter(|(name, old)| *name != file && old.resolved == pin.resolved) {
+            self.write(&alias, &Pin { path: old.path, ..pin.clone() }, |_| true)?;
+        }
         // The log goes on from another entry than the one that was seen.
         let _ = std::fs::remove_file(self.witness_file(identity, path));
         private::sync(&file)
@@ -214,7 +233,7 @@ impl Pins {
     }
 }
 
-/// What stands in a pin's file; `None` if there is no such file. One that may not be read is no first use.
+/// The content of a pin's file; `None` if there is no such file. A file that may not be read is no first use.
 fn read(file: &Path) -> Option<Memory> {
     match std::fs::read(file) {
         Ok(bytes) => Some(parse(&bytes).map_or(Memory::Unreadable, Memory::Pin)),
@@ -267,7 +286,7 @@ impl Pin {
         }
     }
 
-    /// What a token's bearer saw of a view or a bundle at `path`.
+    /// A pin for a view or a bundle that a token's bearer saw at `path`.
     #[must_use]
     pub fn of_token(change: u64, hash: Hash, path: &Path) -> Self {
         let path = path.to_string_lossy().into_owned();
@@ -275,7 +294,7 @@ impl Pin {
     }
 
     /// A later epoch comes after every change of an earlier one.
-    fn order(&self) -> (Option<u32>, u64) {
+    fn epoch_then_change(&self) -> (Option<u32>, u64) {
         (self.epoch, self.change)
     }
 
@@ -302,7 +321,7 @@ impl Pin {
 /// A file ahead of its pin is followed back: the event of the first change after the pinned one must name the pinned
 /// record, and every event from there to the record's own must follow from the one before. Events are sealed and
 /// the record binds the last of them, so a fork cannot present another branch's event as its own.
-pub fn judge(
+pub(crate) fn judge(
     memory: &Memory,
     current: &Authentic,
     tx: &Tx<'_>,
@@ -314,7 +333,7 @@ pub fn judge(
         Memory::OtherVault(_) => return Ok(Standing::OtherVault),
         Memory::None { .. } | Memory::Unreadable => return Ok(Standing::FirstUse),
     };
-    // Whoever has the keys of an epoch and a copy of it can have it go on from anything.
+    // A holder of an epoch's keys and a copy of it can have it go on from anything.
     if pin.epoch.is_some_and(|pinned| identity.epoch < pinned) {
         return Ok(Standing::RolledBack);
     }
@@ -322,9 +341,14 @@ pub fn judge(
         Standing::Ahead => {}
         standing => return Ok(standing),
     }
-    let Some(next) = tx.audit_entry_of_next_change(pin.change)? else { return Ok(Standing::Forked) };
+    // A continuation that cannot be proved is the owner's to accept; an error would leave no way to do so.
+    let next = match tx.audit_entry_of_next_change(pin.change) {
+        Ok(Some(next)) => next,
+        Ok(None) | Err(StoreError::Damaged { .. }) => return Ok(Standing::Forked),
+        Err(error) => return Err(error.into()),
+    };
     let (mut first, mut last, mut rising) = (None, None, true);
-    // What follows the record's own entry are reads, however many; they prove nothing about changes.
+    // The entries behind the record's own are reads, however many; they prove nothing about changes.
     let entries = next.seq..current.record.audit_count;
     let read = audit::read_range(tx, keys, identity, entries, &mut |_, event: Event| {
         if let Some(change) = event.change {
@@ -339,8 +363,9 @@ pub fn judge(
         && last == Some(ChangeMark { number: record.change, previous: record.previous });
     match read {
         Ok(()) if leads_here => Ok(Standing::Ahead),
-        // What cannot be proved is the owner's to accept; an error would leave no way to do so.
-        Ok(()) | Err(AuditError::Broken { .. }) => Ok(Standing::Forked),
+        Ok(()) | Err(AuditError::Broken { .. } | AuditError::Store(StoreError::Damaged { .. })) => {
+            Ok(Standing::Forked)
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -477,9 +502,9 @@ mod tests {
     fn what_is_not_a_pin_is_said_to_be_unreadable_and_is_written_anew() {
         let (_folder, pins) = pins();
         let token = [3; 16];
-        let path = Path::new("/a");
+        let path = &at("/a");
         pins.advance_token(&token, path, &pin(5, 0)).unwrap();
-        let file = pins.token_file(&token, path);
+        let file = pins.token_file(&token, &path.given);
         for garbage in ["", "{}", "not JSON"] {
             std::fs::write(&file, garbage).unwrap();
             assert_eq!(pins.read_token(&token, path), Memory::Unreadable, "{garbage}");
@@ -498,7 +523,7 @@ mod tests {
     #[test]
     fn a_token_s_pin_moves_forward_only_and_is_its_own() {
         let (_folder, pins) = pins();
-        let path = Path::new("/a");
+        let path = &at("/a");
         pins.advance_token(&[3; 16], path, &pin(5, 1)).unwrap();
         pins.advance_token(&[3; 16], path, &pin(4, 2)).unwrap();
         assert_eq!(pins.read_token(&[3; 16], path), Memory::Pin(pin(5, 1)));
@@ -510,7 +535,7 @@ mod tests {
         );
         pins.advance_token(&[3; 16], path, &pin(6, 4)).unwrap();
         assert_eq!(pins.read_token(&[3; 16], path), Memory::Pin(pin(6, 4)));
-        for (token, place) in [([4; 16], path), ([3; 16], Path::new("/b"))] {
+        for (token, place) in [([4; 16], path), ([3; 16], &at("/b"))] {
             assert_eq!(pins.read_token(&token, place), Memory::None { elsewhere: None });
         }
     }

@@ -1,6 +1,6 @@
 //! The hash tree: three levels of nodes with 64 children each, above buckets of leaves.
 //!
-//! A leaf is what a row is known by, placed by the first 18 bits of its tag (a blind index), so the tree proves that
+//! A leaf is the MAC of a row, placed by the first 18 bits of its tag (a blind index), so the tree proves that
 //! something is there, that it is *this*, and that something is not there. A path is three nodes and one bucket,
 //! whatever the vault's size; at 100,000 keys a bucket holds 0.4 leaves on average.
 //!
@@ -13,7 +13,7 @@
 //! bucket digest     HMAC("keyvault tree bucket" ‖ u32le bucket ‖ tag ‖ leaf ‖ tag ‖ leaf …), first 16 bytes
 //! ```
 //!
-//! What does not exist takes no place: an empty bucket or node is a clear bit in its parent.
+//! Absence takes no space: an empty bucket or node is a clear bit in its parent.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ pub(crate) type Leaves = Vec<(Tag, Digest)>;
 /// Leaves by their tags.
 pub(crate) type Bucket = BTreeMap<Tag, Digest>;
 
-/// What becomes of one leaf; `None` deletes it.
+/// A tag's new leaf; `None` deletes the leaf.
 type Change<'c> = (&'c Tag, &'c Option<Digest>);
 
 /// A view of the tree under one root digest. Nodes are verified once, when they are first read.

@@ -1,17 +1,17 @@
 //! The end of the audit log as this machine last left it, beside the pin: the one place outside of the file that knows
-//! how many reads there were. A change is bound by the state record and the pin; what was read after the last change is
-//! bound by nothing in the file that someone could not put back together with an older head.
+//! how many reads there were. A change is bound by the state record and the pin; a read after the last change is bound
+//! by nothing in the file that someone could not put back together with an older head.
 //!
-//! It is read before the transaction, so that what is found in the log can only be newer, and written by one call and
-//! without a sync once the read is committed. What a power cut takes away is reported, and no more.
+//! The witness is read before the transaction, so that the log can only be newer, and written by one call and without a
+//! sync once the read is committed. A read that a power cut takes away is reported, and no more.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::audit::{AuditKeys, HeadMark};
-use crate::store::Tx;
+use crate::audit::{AuditKeys, HeadMark, LogGap};
+use crate::store::{StoreError, Tx};
 use keyvault_core::codec::{Decoder, Encoder, Malformed};
 use keyvault_core::crypto::sha256;
 use keyvault_core::identity::Identity;
@@ -39,15 +39,6 @@ struct Seen {
     forged: bool,
     /// Whether the log no longer had this entry; nothing replaces the witness until a change has recorded that.
     broken: bool,
-}
-
-/// What of the log that this machine saw is no longer there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogGap {
-    /// So many entries at the end.
-    Missing(u64),
-    /// The last entry that was seen is another one now.
-    Replaced,
 }
 
 /// The witness of one vault, as it was before a transaction.
@@ -86,6 +77,12 @@ impl Seen {
         Ok(Self { epoch, count, head, key, forged: flags & FORGED != 0, broken: flags & BROKEN != 0 })
     }
 
+    fn read(file: &File) -> Option<Self> {
+        let mut bytes = [0; LEN];
+        file.read_exact_at(&mut bytes, 0).ok()?;
+        Self::decode(&bytes).ok()
+    }
+
     /// Whether a head stands at the entry that was seen last, and goes on from there with another key.
     fn denies(&self, now: &HeadMark) -> bool {
         let same_entry = (self.count, self.head) == (now.count, start(&now.head));
@@ -99,7 +96,11 @@ impl Seen {
         let found = match self.count.checked_sub(1) {
             None => return Ok(None),
             Some(_) if self.count == now.count => Some(now.head),
-            Some(last) => tx.audit_mac(keys.ledger, last)?,
+            Some(last) => match tx.audit_mac(keys.ledger, last) {
+                // A row that is none is as good as gone. Nothing is refused for the witness's sake.
+                Err(StoreError::Damaged { .. }) => None,
+                mac => mac?,
+            },
         };
         let holds = found.is_some_and(|mac| start::<16, 32>(&mac) == self.head);
         Ok(if holds { None } else { Some(LogGap::Replaced) })
@@ -121,9 +122,7 @@ impl Pins {
         let name = self.witness_file(identity, path);
         // A state folder that cannot be written can still be read.
         let file = OpenOptions::new().read(true).write(true).open(&name).or_else(|_| File::open(&name)).ok();
-        let mut bytes = [0; LEN];
-        let read = file.as_ref().and_then(|file| file.read_exact_at(&mut bytes, 0).ok());
-        Witness { seen: read.and_then(|()| Seen::decode(&bytes).ok()), file, name }
+        Witness { seen: file.as_ref().and_then(Seen::read), file, name }
     }
 }
 
@@ -139,7 +138,7 @@ fn create(name: &Path) -> io::Result<File> {
 }
 
 impl Witness {
-    /// The same without what was seen, after the file that had it was removed.
+    /// Forgets the end that was seen, after the file that had it was removed.
     pub(crate) fn forget(&mut self) {
         (self.file, self.seen) = (None, None);
     }
@@ -162,7 +161,7 @@ impl Witness {
         self.of_epoch(identity).is_some_and(|seen| seen.denies(now))
     }
 
-    /// What this machine saw of the log that is not in it now.
+    /// Entries that this machine saw and that are not in the log now.
     pub(crate) fn gap(
         &self,
         identity: &Identity,
@@ -188,10 +187,13 @@ impl Witness {
         gap: Option<LogGap>,
         recorded: bool,
     ) {
-        let next = match self.of_epoch(identity) {
+        // Another process may have written since: what it saw must not be lost.
+        let now = self.file.as_ref().and_then(Seen::read).filter(|seen| seen.epoch == identity.epoch);
+        let next = match now.or(self.of_epoch(identity)) {
             Some(seen) if seen.forged => return,
             Some(seen) if seen.denies(found) => Seen { forged: true, ..seen },
-            Some(seen) if gap.is_some() && !recorded => Seen { broken: true, ..seen },
+            Some(seen) if (gap.is_some() || seen.broken) && !recorded => Seen { broken: true, ..seen },
+            Some(seen) if seen.count >= left.count && !recorded => return,
             _ => Seen::of(identity.epoch, left),
         };
         let _ = match &self.file {

@@ -10,7 +10,7 @@ use super::token_rows::Ledger;
 
 impl Tx<'_> {
     /// A chain's head: (number of entries, sealed head).
-    pub fn audit_head(&self, ledger: Ledger) -> Result<(u64, Vec<u8>)> {
+    pub(crate) fn audit_head(&self, ledger: Ledger) -> Result<(u64, Vec<u8>)> {
         let read = |row: &Row<'_>| Ok((unsigned(row.get(0)?)?, row.get(1)?));
         match ledger {
             Ledger::Vault => {
@@ -24,7 +24,7 @@ impl Tx<'_> {
         .ok_or_else(|| damaged("audit_head"))
     }
 
-    pub fn put_audit_head(&self, ledger: Ledger, count: u64, sealed: &[u8]) -> Result<()> {
+    pub(crate) fn put_audit_head(&self, ledger: Ledger, count: u64, sealed: &[u8]) -> Result<()> {
         match ledger {
             Ledger::Vault => self.run(
                 "INSERT OR REPLACE INTO audit_head (id, count, sealed) VALUES (1, ?, ?)",
@@ -38,7 +38,7 @@ impl Tx<'_> {
     }
 
     /// One entry's MAC. It stands before the event, which may be long: an import names every key.
-    pub fn audit_mac(&self, ledger: Ledger, seq: u64) -> Result<Option<[u8; 32]>> {
+    pub(crate) fn audit_mac(&self, ledger: Ledger, seq: u64) -> Result<Option<[u8; 32]>> {
         let seq = number(seq)?;
         let read = |row: &Row<'_>| array(row, 0, "audit.mac");
         match ledger {
@@ -51,7 +51,7 @@ impl Tx<'_> {
     }
 
     /// The entry of the first change after `change`; an adoption skips numbers.
-    pub fn audit_entry_of_next_change(&self, change: u64) -> Result<Option<AuditRow>> {
+    pub(crate) fn audit_entry_of_next_change(&self, change: u64) -> Result<Option<AuditRow>> {
         self.one(
             "SELECT seq, change, sealed, mac FROM audit WHERE change > ? ORDER BY change LIMIT 1",
             [number(change)?],
@@ -61,7 +61,7 @@ impl Tx<'_> {
     }
 
     /// The highest number of an entry.
-    pub fn last_audit_seq(&self, ledger: Ledger) -> Result<Option<u64>> {
+    pub(crate) fn last_audit_seq(&self, ledger: Ledger) -> Result<Option<u64>> {
         let read = |row: &Row<'_>| row.get::<_, Option<i64>>(0)?.map(unsigned).transpose();
         match ledger {
             Ledger::Vault => self.one("SELECT max(seq) FROM audit", [], "audit", read),
@@ -74,7 +74,7 @@ impl Tx<'_> {
     }
 
     /// How many rows the chain has, whatever they are.
-    pub fn count_audit_entries(&self, ledger: Ledger) -> Result<u64> {
+    pub(crate) fn count_audit_entries(&self, ledger: Ledger) -> Result<u64> {
         let read = |row: &Row<'_>| unsigned(row.get(0)?);
         match ledger {
             Ledger::Vault => self.one("SELECT count(*) FROM audit", [], "audit", read),
@@ -87,7 +87,7 @@ impl Tx<'_> {
     }
 
     /// These entries, in order.
-    pub fn each_audit_entry(
+    pub(crate) fn each_audit_entry(
         &self,
         ledger: Ledger,
         entries: Range<u64>,
@@ -110,7 +110,7 @@ impl Tx<'_> {
     }
 
     /// Appends an entry; one that is already there is never replaced. A token's chain records no change.
-    pub fn append_audit_entry(&self, ledger: Ledger, entry: &AuditRow) -> Result<()> {
+    pub(crate) fn append_audit_entry(&self, ledger: Ledger, entry: &AuditRow) -> Result<()> {
         let seq = number(entry.seq)?;
         match ledger {
             Ledger::Vault => self.run(

@@ -18,14 +18,14 @@ use keyvault_os::{brief_index, sqlite_build};
 
 impl Store {
     /// Opens an existing vault and reads its head. `path` is canonical and has been checked for owner, mode and kind.
-    pub fn open(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
+    pub(crate) fn open(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
         let opening = Opening::of(&path);
         Self::open_as(path, opening)
     }
 
-    /// The same for one transaction that begins at once, such as that of `exec`: if nobody else has the vault open, others
-    /// wait until it is over or [`Store::let_others_in`] is called.
-    pub fn open_briefly(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
+    /// Opens a vault for one transaction that begins at once, such as that of `exec`: if nobody else has the vault
+    /// open, others wait until it is over or [`Store::let_others_in`] is called.
+    pub(crate) fn open_briefly(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
         let opening = if is_frozen(&path) {
             Opening::Immutable
         } else if brief_index::register() {
@@ -36,9 +36,9 @@ impl Store {
         Self::open_as(path, opening)
     }
 
-    /// The same without a lock, and without making the side files that there are not: for a look that nothing depends
-    /// on. Somebody who writes meanwhile makes it a look at nothing.
-    pub fn open_untouched(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
+    /// Opens a vault without a lock, and without making missing side files: for a look that nothing depends on. If
+    /// another process writes meanwhile, the look shows nothing.
+    pub(crate) fn open_untouched(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
         let opening = if has_content(&path, "-wal") { Opening::Shared } else { Opening::Immutable };
         Self::open_as(path, opening)
     }
@@ -59,16 +59,16 @@ impl Store {
     }
 
     /// Opens an empty file, to be filled by [`Store::copy_into`].
-    pub fn blank(path: PathBuf) -> Result<Self, StoreError> {
+    pub(crate) fn blank(path: PathBuf) -> Result<Self, StoreError> {
         Ok(Self { connection: connect(&path, Opening::Shared)?, path, index: Cell::new(Index::Shared) })
     }
 
     /// Turns the empty file at `path` (made by the caller with the mode it wants; side files inherit it) into a
     /// vault without content.
-    pub fn create(path: PathBuf) -> Result<Self, StoreError> {
+    pub(crate) fn create(path: PathBuf) -> Result<Self, StoreError> {
         let connection = connect(&path, Opening::Shared)?;
         connection.execute_batch(&format!("PRAGMA page_size = {PAGE}"))?;
-        use_log(&connection)?;
+        use_wal(&connection)?;
         create_objects(&connection)?;
         Ok(Self { connection, path, index: Cell::new(Index::Shared) })
     }
@@ -87,7 +87,7 @@ pub(super) fn create_objects(connection: &Connection) -> Result<(), StoreError> 
 
 /// Gives a new file its write-ahead log, for good. SQLite names the new mode before it is written, so the statement is
 /// run to its end, where a fault shows; and one that it gets over leaves the old mode and no error.
-pub(super) fn use_log(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn use_wal(connection: &Connection) -> Result<(), StoreError> {
     let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
     let mut rows = statement.query([])?;
     let mut mode = String::new();
@@ -97,8 +97,8 @@ pub(super) fn use_log(connection: &Connection) -> Result<(), StoreError> {
     if mode == "wal" { Ok(()) } else { Err(StoreError::Io(format!("the journal mode stays {mode}"))) }
 }
 
-/// Nothing in the file may call a function, write to the schema, or be run; and a log that belongs to another file must
-/// not be folded into this one merely because we go away. All this is set here and not where SQLite is compiled, which is
+/// Nothing in the file may call a function, write to the schema, or be run; and a write-ahead log that belongs to another file
+/// must not be folded into this one merely because we go away. All this is set here and not where SQLite is compiled, which is
 /// the caller's in an installation from a registry.
 const SETTINGS: [(DbConfig, bool); 9] = [
     (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
@@ -136,7 +136,7 @@ fn refuse_unfit_build() -> Result<(), StoreError> {
 pub(super) enum Opening {
     /// Beside others.
     Shared,
-    /// For one transaction, with the log's index in our own memory if nobody else has the vault open.
+    /// For one transaction, with the write-ahead log's index in our own memory if nobody else has the vault open.
     Brief,
     /// As one that never changes.
     Immutable,
@@ -153,7 +153,7 @@ fn connect(path: &Path, opening: Opening) -> Result<Connection, StoreError> {
     set_up(connection)
 }
 
-/// The same for a file whose schema SQLite may not be able to read: its pages can be copied all the same.
+/// Connects to a file whose schema SQLite may not be able to read: its pages can be copied all the same.
 pub(super) fn connect_tolerant(path: &Path, opening: Opening) -> Result<Connection, StoreError> {
     let connection = open_connection(path, opening)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)?;
@@ -208,17 +208,17 @@ fn check_pages(connection: &Connection, opening: Opening) -> Result<(), StoreErr
     }
     let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0))?;
     // A file that was opened as one that never changes has no journal either.
-    if mode == "wal" || opening == Opening::Immutable { Ok(()) } else { Err(StoreError::NoLog) }
+    if mode == "wal" || opening == Opening::Immutable { Ok(()) } else { Err(StoreError::NoWal) }
 }
 
-/// A file cut off within its last page is filled up with zeros by SQLite, and only who reads there would notice. With a
-/// log beside it, a checkpoint may have died in the middle of that page, and the log still has it whole.
+/// A file cut off within its last page is filled up with zeros by SQLite, and only a reader of that page would notice.
+/// With a write-ahead log beside it, a checkpoint may have died in the middle of the page, which the log still has whole.
 fn check_length(path: &Path) -> Result<(), StoreError> {
     match std::fs::metadata(path) {
         Ok(file) if file.len() % u64::from(PAGE) != 0 && !has_content(path, "-wal") => {
             Err(StoreError::Damaged { what: "the file is cut off within a page".to_owned() })
         }
-        // What cannot be looked at is opened in vain as well, and that error says more.
+        // A file that cannot be looked at cannot be opened either, and that error says more.
         _ => Ok(()),
     }
 }
@@ -229,8 +229,8 @@ fn has_content(path: &Path, suffix: &str) -> bool {
     std::fs::symlink_metadata(side).is_ok_and(|found| found.len() > 0)
 }
 
-/// Whether the file lies, without a log, where nothing can be written. SQLite wants to make a log's index even to read
-/// and could not; told that the file never changes it does without. Should somebody with another view of the file
+/// Whether the file lies, without a write-ahead log, where nothing can be written. SQLite wants to make the log's index
+/// even to read and could not; told that the file never changes it does without. Should somebody with another view of the file
 /// system change it meanwhile, what is read does not fit the tree and is refused.
 fn is_frozen(path: &Path) -> bool {
     let folder = path.parent().unwrap_or(Path::new("/"));

@@ -7,7 +7,7 @@ use super::rows::{Result, Tag, array, damaged, number, unsigned};
 
 /// A scope's sealed name, count and member digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScopeRow {
+pub(crate) struct ScopeRow {
     /// The blind index of its name.
     pub tag: Tag,
     /// Raised by each rewrite.
@@ -18,7 +18,7 @@ pub struct ScopeRow {
 
 /// One bucket of the names of all keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DirectoryRow {
+pub(crate) struct DirectoryRow {
     pub bucket: u8,
     /// Raised by each rewrite.
     pub revision: u64,
@@ -27,7 +27,7 @@ pub struct DirectoryRow {
 
 impl Tx<'_> {
     /// A scope's row by the blind index of its name.
-    pub fn scope(&self, tag: &Tag) -> Result<Option<ScopeRow>> {
+    pub(crate) fn scope(&self, tag: &Tag) -> Result<Option<ScopeRow>> {
         self.one(
             "SELECT tag, revision, sealed FROM scope WHERE tag = ?",
             [tag.as_slice()],
@@ -37,23 +37,23 @@ impl Tx<'_> {
     }
 
     /// All scopes' rows, ordered by tag.
-    pub fn each_scope(&self, mut take: impl FnMut(ScopeRow) -> Result<()>) -> Result<()> {
+    pub(crate) fn each_scope(&self, mut take: impl FnMut(ScopeRow) -> Result<()>) -> Result<()> {
         self.each("SELECT tag, revision, sealed FROM scope ORDER BY tag", [], |row| take(scope_row(row)?))
     }
 
-    pub fn put_scope(&self, scope: &ScopeRow) -> Result<()> {
+    pub(crate) fn put_scope(&self, scope: &ScopeRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO scope (tag, revision, sealed) VALUES (?, ?, ?)",
             params![scope.tag, number(scope.revision)?, scope.sealed],
         )
     }
 
-    pub fn delete_scope(&self, tag: &Tag) -> Result<()> {
+    pub(crate) fn delete_scope(&self, tag: &Tag) -> Result<()> {
         self.run("DELETE FROM scope WHERE tag = ?", [tag.as_slice()])
     }
 
     /// The tags of a scope's members, ordered.
-    pub fn scope_members(&self, scope: &Tag) -> Result<Vec<Tag>> {
+    pub(crate) fn scope_members(&self, scope: &Tag) -> Result<Vec<Tag>> {
         let mut members = Vec::new();
         self.each(
             "SELECT item FROM scope_member WHERE scope = ? ORDER BY item",
@@ -67,22 +67,22 @@ impl Tx<'_> {
     }
 
     /// How many memberships there are in the whole vault.
-    pub fn count_scope_members(&self) -> Result<u64> {
+    pub(crate) fn count_scope_members(&self) -> Result<u64> {
         self.one("SELECT count(*) FROM scope_member", [], "scope_member", |row| unsigned(row.get(0)?))?
             .ok_or_else(|| damaged("scope_member"))
     }
 
     /// Makes a key a member of a scope.
-    pub fn put_scope_member(&self, scope: &Tag, key: &Tag) -> Result<()> {
+    pub(crate) fn put_scope_member(&self, scope: &Tag, key: &Tag) -> Result<()> {
         self.run("INSERT OR REPLACE INTO scope_member (scope, item) VALUES (?, ?)", params![scope, key])
     }
 
     /// Takes a key out of a scope.
-    pub fn delete_scope_member(&self, scope: &Tag, key: &Tag) -> Result<()> {
+    pub(crate) fn delete_scope_member(&self, scope: &Tag, key: &Tag) -> Result<()> {
         self.run("DELETE FROM scope_member WHERE scope = ? AND item = ?", params![scope, key])
     }
 
-    pub fn directory(&self, bucket: u8) -> Result<Option<DirectoryRow>> {
+    pub(crate) fn directory(&self, bucket: u8) -> Result<Option<DirectoryRow>> {
         self.one(
             "SELECT bucket, revision, sealed FROM directory WHERE bucket = ?",
             [bucket],
@@ -92,20 +92,20 @@ impl Tx<'_> {
     }
 
     /// All buckets of names, in order.
-    pub fn each_directory(&self, mut take: impl FnMut(DirectoryRow) -> Result<()>) -> Result<()> {
+    pub(crate) fn each_directory(&self, mut take: impl FnMut(DirectoryRow) -> Result<()>) -> Result<()> {
         self.each("SELECT bucket, revision, sealed FROM directory ORDER BY bucket", [], |row| {
             take(directory_row(row)?)
         })
     }
 
-    pub fn put_directory(&self, row: &DirectoryRow) -> Result<()> {
+    pub(crate) fn put_directory(&self, row: &DirectoryRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO directory (bucket, revision, sealed) VALUES (?, ?, ?)",
             params![row.bucket, number(row.revision)?, row.sealed],
         )
     }
 
-    pub fn delete_directory(&self, bucket: u8) -> Result<()> {
+    pub(crate) fn delete_directory(&self, bucket: u8) -> Result<()> {
         self.run("DELETE FROM directory WHERE bucket = ?", [bucket])
     }
 }

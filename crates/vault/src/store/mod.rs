@@ -1,8 +1,8 @@
 //! The file: SQLite behind narrow, typed reads and writes of sealed rows.
 //!
-//! This room knows rows and transactions, no plaintext and no key. What it reads is untrusted: lengths are checked
-//! here, meaning and authenticity above. All work goes through one connection and one `BEGIN IMMEDIATE` at a time
-//! ([`Tx`]), so a command sees and writes one state.
+//! The store knows rows and transactions, no plaintext and no key. Everything that it reads is untrusted: lengths are
+//! checked here, meaning and authenticity above. All work goes through one connection and one `BEGIN IMMEDIATE` at a
+//! time ([`Tx`]), so a command sees and writes one state.
 
 mod audit_rows;
 mod connect;
@@ -25,29 +25,30 @@ use rusqlite::{Connection, ErrorCode};
 
 use keyvault_os::brief_index;
 
-pub use group_rows::{DirectoryRow, ScopeRow};
-pub use rows::{AuditRow, HeaderRow, KeyRow, SlotRow, StateRow, Tag};
+pub(crate) use group_rows::{DirectoryRow, ScopeRow};
+pub(crate) use rows::{AuditRow, HeaderRow, KeyRow, SlotRow, StateRow, Tag};
 pub use salvage::Oddity;
 pub(crate) use salvage::{Original, Salvaged};
 pub use strays::Stray;
-pub use token_rows::{GrantRow, Ledger, TokenCounts, TokenId, TokenRow, ViewRow};
+pub use token_rows::TokenId;
+pub(crate) use token_rows::{GrantRow, Ledger, TokenCounts, TokenRow, ViewRow};
 
-/// Most slots a vault may have; more are an attack on whoever tries them one by one.
-pub const MAX_SLOTS: usize = 32;
+/// Most slots a vault may have; more are an attack on a command that tries them one by one.
+pub(crate) const MAX_SLOTS: usize = 32;
 
 /// The highest number of a slot: a new one gets the lowest from 1 that is free, and there are never more than
 /// [`MAX_SLOTS`].
-pub const HIGHEST_SLOT: u32 = 32;
+pub(crate) const HIGHEST_SLOT: u32 = 32;
 
 /// How long a command waits for another one to finish.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a change waits, once committed, for readers to let it fold the log into the file. Its durability does
-/// not depend on that.
+/// How long a change waits, once committed, for readers to let it fold the write-ahead log into the file. The
+/// change is durable already.
 const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A log longer than this costs each start more than a checkpoint does (every opener rebuilds its index).
-const LONG_LOG_FRAMES: u64 = 64;
+/// A write-ahead log longer than this costs each start more than a checkpoint does (every opener rebuilds its index).
+const LONG_WAL_FRAMES: u64 = 64;
 
 /// Why the file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +91,7 @@ pub enum StoreError {
     },
     /// Another program took the file's write-ahead log away.
     #[error("damaged: the journal mode is not WAL")]
-    NoLog,
+    NoWal,
     /// Another process held the vault for the whole time that we were ready to wait.
     #[error("busy")]
     Busy,
@@ -118,7 +119,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The same of a commit, or what is one: whether it happened is open if the disk failed.
+    /// The error of a commit: after an I/O error, it is open whether the commit happened.
     fn of_a_commit(self) -> Self {
         match self {
             Self::Io(text) => Self::Undecided(text),
@@ -163,7 +164,7 @@ impl From<rusqlite::Error> for StoreError {
 
 /// How much a commit promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
+pub(crate) enum Durability {
     /// On the disk before the commit returns: changes.
     Synced,
     /// Survives the death of the process, but a power cut may cost the last of them: read events.
@@ -172,7 +173,7 @@ pub enum Durability {
 
 /// An open vault file whose schema is known to be ours.
 #[derive(Debug)]
-pub struct Store {
+pub(crate) struct Store {
     connection: Connection,
     path: PathBuf,
     index: Cell<Index>,
@@ -181,7 +182,7 @@ pub struct Store {
 /// Where the index of the write-ahead log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Index {
-    /// In the file that all who have the vault open share.
+    /// In the file that all processes with the vault open share.
     Shared,
     /// In our own memory, if nobody else had the vault open: until the next transaction ends, others wait. See
     /// [`brief_index`].
@@ -195,7 +196,7 @@ impl Store {
     ///
     /// Waits up to ten seconds for others, with jitter so that many waiters do not wake together; `waiting` is told
     /// each time how long it has been.
-    pub fn begin(
+    pub(crate) fn begin(
         &mut self,
         durability: Durability,
         waiting: &mut dyn FnMut(Duration),
@@ -207,8 +208,9 @@ impl Store {
         self.begin_ready(durability, waiting)
     }
 
-    /// The same after [`Store::make_ready`], for who shares the store while the transaction lasts.
-    pub fn begin_ready(
+    /// Begins a transaction as [`Store::begin`] does, after [`Store::make_ready`], without borrowing the store
+    /// exclusively.
+    pub(crate) fn begin_ready(
         &self,
         durability: Durability,
         waiting: &mut dyn FnMut(Duration),
@@ -234,13 +236,13 @@ impl Store {
     }
 
     /// Begins a transaction that sees one state and excludes nobody; it cannot write.
-    pub fn begin_reading(&mut self) -> Result<Tx<'_>, StoreError> {
+    pub(crate) fn begin_reading(&mut self) -> Result<Tx<'_>, StoreError> {
         self.make_ready()?;
         self.begin_reading_ready()
     }
 
-    /// The same after [`Store::make_ready`].
-    pub fn begin_reading_ready(&self) -> Result<Tx<'_>, StoreError> {
+    /// Begins a reading transaction after [`Store::make_ready`], without borrowing the store exclusively.
+    pub(crate) fn begin_reading_ready(&self) -> Result<Tx<'_>, StoreError> {
         self.connection.busy_timeout(PATIENCE)?;
         self.connection.execute_batch("BEGIN DEFERRED")?;
         Ok(self.begun())
@@ -251,7 +253,7 @@ impl Store {
     }
 
     /// Ends what makes others wait. To be called before anything that takes longer than a millisecond.
-    pub fn let_others_in(&self) {
+    pub(crate) fn let_others_in(&self) {
         // Within a transaction others would write what its commit does not know of.
         if self.index.get() == Index::Brief && self.connection.is_autocommit() {
             let was_alone = brief_index::end(&self.connection);
@@ -259,34 +261,34 @@ impl Store {
         }
     }
 
-    /// Has a connection for the next transaction: one whose index of the log was its own serves a single one.
-    pub fn make_ready(&mut self) -> Result<(), StoreError> {
+    /// Has a connection for the next transaction: one whose index of the write-ahead log was its own serves a single one.
+    pub(crate) fn make_ready(&mut self) -> Result<(), StoreError> {
         if self.index.get() == Index::Ended {
             *self = Self::open(self.path.clone())?.0;
         }
         Ok(())
     }
 
-    /// Folds the whole log into the file, so that `vault.db` alone is complete. `Busy` if readers stay in the way for
+    /// Folds the whole write-ahead log into the file, so that `vault.db` alone is complete. `Busy` if readers stay in the way for
     /// longer than a second; then the next change does it.
-    pub fn fold_log(&self) -> Result<(), StoreError> {
+    pub(crate) fn fold_wal(&self) -> Result<(), StoreError> {
         self.connection.busy_timeout(CHECKPOINT_PATIENCE)?;
         self.checkpoint()
     }
 
-    /// Ends a release: folds the log if it has grown long, without waiting for anybody, and lets others in.
-    pub fn finish_release(&self) -> Result<(), StoreError> {
-        let folded = self.fold_long_log();
+    /// Ends a release: folds the write-ahead log if it has grown long, without waiting for anybody, and lets others in.
+    pub(crate) fn finish_release(&self) -> Result<(), StoreError> {
+        let folded = self.fold_long_wal();
         self.let_others_in();
         folded
     }
 
-    fn fold_long_log(&self) -> Result<(), StoreError> {
+    fn fold_long_wal(&self) -> Result<(), StoreError> {
         const FRAME: u64 = 4096 + 24;
-        let mut log = self.path.clone().into_os_string();
-        log.push("-wal");
-        let frames = std::fs::metadata(log).map_or(0, |log| log.len() / FRAME);
-        if frames <= LONG_LOG_FRAMES {
+        let mut wal = self.path.clone().into_os_string();
+        wal.push("-wal");
+        let frames = std::fs::metadata(wal).map_or(0, |wal| wal.len() / FRAME);
+        if frames <= LONG_WAL_FRAMES {
             return Ok(());
         }
         self.connection.busy_timeout(Duration::ZERO)?;
@@ -296,7 +298,7 @@ impl Store {
         }
     }
 
-    /// Never PASSIVE: that would leave a log which no one truncates.
+    /// Never PASSIVE: that would leave a write-ahead log that no one truncates.
     fn checkpoint(&self) -> Result<(), StoreError> {
         // The first column says whether somebody was in the way.
         let blocked =
@@ -305,7 +307,7 @@ impl Store {
     }
 
     /// Rewrites the file without free pages, so that what was deleted is not left in them.
-    pub fn vacuum(&self) -> Result<(), StoreError> {
+    pub(crate) fn vacuum(&self) -> Result<(), StoreError> {
         self.connection.busy_timeout(CHECKPOINT_PATIENCE)?;
         // SQLite vacuums through an attached temporary file; nothing else may attach one.
         self.connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
@@ -314,10 +316,10 @@ impl Store {
         vacuumed
     }
 
-    /// Copies the whole file, as it stands at one moment, over `target`'s in one transaction. Others may write here
-    /// meanwhile; whoever holds `target` is waited for. `may` is asked when no other writer can change `target` any
-    /// more, and before a page of it is written.
-    pub fn copy_into<E: From<StoreError>>(
+    /// Copies the whole file, as it stands at one moment, over `target`'s in one transaction. Other processes may write
+    /// here meanwhile; those that hold `target` are waited for. `may` is asked when no other writer can change `target`
+    /// any more, and before a page of it is written.
+    pub(crate) fn copy_into<E: From<StoreError>>(
         &self,
         target: &mut Self,
         may: impl FnOnce() -> Result<(), E>,
@@ -331,27 +333,27 @@ impl Store {
         // A step of no pages takes the locks.
         step(&backup, 0)?;
         may()?;
-        // As for a commit: what a failed sync left behind may be found whole by whoever opens the file next.
+        // As with a commit: the next process that opens the file may find the copy whole although its sync failed.
         Ok(step(&backup, -1).map_err(StoreError::of_a_commit)?)
     }
 
     /// Lets go of the connection without closing it: the process is about to become another program, and exec(2)
     /// closes the descriptors and drops the locks. Closing would cost what nobody needs.
     #[allow(clippy::mem_forget, reason = "the process image that owns this memory is about to be replaced")]
-    pub fn leave_open(self) {
+    pub(crate) fn leave_open(self) {
         std::mem::forget(self);
     }
 
     /// Where the file is.
     #[must_use]
-    pub fn path(&self) -> &std::path::Path {
+    pub(crate) fn path(&self) -> &std::path::Path {
         &self.path
     }
 }
 
 /// One transaction. Dropped without [`Tx::commit`], it leaves nothing behind.
 #[derive(Debug)]
-pub struct Tx<'a> {
+pub(crate) struct Tx<'a> {
     connection: &'a Connection,
     store: &'a Store,
     open: bool,
@@ -362,12 +364,12 @@ pub struct Tx<'a> {
 impl Tx<'_> {
     /// From here on, reading many rows passes over those whose columns have the wrong shape. Anybody can put such a row
     /// there without a key; nothing that is proved needs it.
-    pub fn pass_over_malformed(&self) {
+    pub(crate) fn pass_over_malformed(&self) {
         self.malformed.borrow_mut().get_or_insert_default();
     }
 
     /// The tables of which a row was passed over.
-    pub fn malformed(&self) -> BTreeSet<String> {
+    pub(crate) fn malformed(&self) -> BTreeSet<String> {
         self.malformed.borrow().clone().unwrap_or_default()
     }
 }
@@ -375,9 +377,9 @@ impl Tx<'_> {
 impl Tx<'_> {
     /// Makes everything written so far permanent, or nothing.
     ///
-    /// A sync that failed decides nothing: what was written may be found complete by whoever opens the file next. That
+    /// A sync that failed decides nothing: the next process that opens the file may find the transaction complete. That
     /// is [`StoreError::Undecided`].
-    pub fn commit(mut self) -> Result<(), StoreError> {
+    pub(crate) fn commit(mut self) -> Result<(), StoreError> {
         self.connection.execute_batch("COMMIT").map_err(|error| StoreError::from(error).of_a_commit())?;
         self.open = false;
         Ok(())
@@ -389,7 +391,7 @@ impl Drop for Tx<'_> {
         if self.open {
             // A rollback that fails has already happened: SQLite rolls back by itself on a failed commit.
             let _ = self.connection.execute_batch("ROLLBACK");
-            // After a commit there may be a log to fold.
+            // After a commit there may be a write-ahead log to fold.
             self.store.let_others_in();
         }
     }

@@ -8,11 +8,11 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::{StoreError, Tx};
 
 /// Where something stands in the index and in the tree: a truncated MAC of its kind and name.
-pub type Tag = [u8; 16];
+pub(crate) type Tag = [u8; 16];
 
-/// What stands unsealed at the head of a vault.
+/// The unsealed row at the head of a vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeaderRow {
+pub(crate) struct HeaderRow {
     /// Random, for the life of the vault.
     pub vault_id: [u8; 16],
     /// Raised by each rekey, from 1.
@@ -28,16 +28,16 @@ pub struct HeaderRow {
 /// One way to open the vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotRow {
-    pub id: u32,
+    pub(crate) id: u32,
     /// Kind, salt and cost; authenticated when the slot is opened.
     pub header: Vec<u8>,
     /// Root, sealed under the slot's key.
-    pub sealed: Vec<u8>,
+    pub(crate) sealed: Vec<u8>,
 }
 
 /// A key's sealed metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyRow {
+pub(crate) struct KeyRow {
     /// The blind index of its name.
     pub tag: Tag,
     /// Raised by each rewrite.
@@ -47,7 +47,7 @@ pub struct KeyRow {
 
 /// The state record, its signature, and the MAC of both.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateRow {
+pub(crate) struct StateRow {
     pub record: Vec<u8>,
     pub signature: Vec<u8>,
     /// Under the state key.
@@ -56,7 +56,7 @@ pub struct StateRow {
 
 /// One entry of the audit chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditRow {
+pub(crate) struct AuditRow {
     /// Position, from 0.
     pub seq: u64,
     /// The change that it records, if it records one.
@@ -73,7 +73,7 @@ pub(super) type OtherVersion = (&'static str, Vec<u8>, i64);
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
 impl Tx<'_> {
-    pub fn header(&self) -> Result<HeaderRow> {
+    pub(crate) fn header(&self) -> Result<HeaderRow> {
         self.one(
             "SELECT vault_id, epoch, written_by, chain_seed, signer FROM vault WHERE id = 1",
             [],
@@ -91,7 +91,7 @@ impl Tx<'_> {
         .ok_or_else(|| damaged("vault"))
     }
 
-    pub fn put_header(&self, header: &HeaderRow) -> Result<()> {
+    pub(crate) fn put_header(&self, header: &HeaderRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO vault (id, vault_id, epoch, written_by, chain_seed, signer) VALUES (1, ?, ?, ?, ?, ?)",
             params![header.vault_id, header.epoch, header.written_by, header.chain_seed, header.signer],
@@ -101,7 +101,7 @@ impl Tx<'_> {
     /// The slots, in the order of their numbers: 1 to [`HIGHEST_SLOT`](super::HIGHEST_SLOT), and no row besides. A
     /// column that is longer than a slot's can be, or no bytes, comes out empty: nothing that somebody put there keeps
     /// the other slots back, or takes memory.
-    pub fn slots(&self) -> Result<Vec<SlotRow>> {
+    pub(crate) fn slots(&self) -> Result<Vec<SlotRow>> {
         let sql = "SELECT id, CASE WHEN length(header) <= 64 THEN header END, \
                    CASE WHEN length(sealed) <= 256 THEN sealed END FROM slot WHERE id BETWEEN 1 AND 32 ORDER BY id";
         let mut slots = Vec::new();
@@ -117,30 +117,30 @@ impl Tx<'_> {
     }
 
     /// How many rows stand under numbers that no slot has, and the lowest of these numbers.
-    pub fn slots_beyond(&self) -> Result<Option<(u64, i64)>> {
+    pub(crate) fn slots_beyond(&self) -> Result<Option<(u64, i64)>> {
         let sql = "SELECT count(*), min(id) FROM slot WHERE id NOT BETWEEN 1 AND 32";
         let found = self.one(sql, [], "slot", |row| Ok((unsigned(row.get(0)?)?, row.get(1)?)))?;
         Ok(found.and_then(|(rows, lowest): (u64, Option<i64>)| lowest.map(|lowest| (rows, lowest))))
     }
 
     /// Deletes the rows under numbers that no slot has.
-    pub fn delete_slots_beyond(&self) -> Result<()> {
+    pub(crate) fn delete_slots_beyond(&self) -> Result<()> {
         self.run("DELETE FROM slot WHERE id NOT BETWEEN 1 AND 32", [])
     }
 
-    pub fn put_slot(&self, slot: &SlotRow) -> Result<()> {
+    pub(crate) fn put_slot(&self, slot: &SlotRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO slot (id, header, sealed) VALUES (?, ?, ?)",
             params![slot.id, slot.header, slot.sealed],
         )
     }
 
-    pub fn delete_slot(&self, id: u32) -> Result<()> {
+    pub(crate) fn delete_slot(&self, id: u32) -> Result<()> {
         self.run("DELETE FROM slot WHERE id = ?", [id])
     }
 
     /// Deletes every row but the head and the versions, for a rekey that writes them all anew.
-    pub fn clear_sealed(&self) -> Result<()> {
+    pub(crate) fn clear_sealed(&self) -> Result<()> {
         [
             "DELETE FROM slot",
             "DELETE FROM item",
@@ -158,17 +158,17 @@ impl Tx<'_> {
     }
 
     /// A key's row by the blind index of its name.
-    pub fn key(&self, tag: &Tag) -> Result<Option<KeyRow>> {
+    pub(crate) fn key(&self, tag: &Tag) -> Result<Option<KeyRow>> {
         self.one("SELECT tag, revision, sealed FROM item WHERE tag = ?", [tag.as_slice()], "item", key_row)
     }
 
     /// All keys' rows, ordered by tag.
-    pub fn each_key(&self, mut take: impl FnMut(KeyRow) -> Result<()>) -> Result<()> {
+    pub(crate) fn each_key(&self, mut take: impl FnMut(KeyRow) -> Result<()>) -> Result<()> {
         self.each("SELECT tag, revision, sealed FROM item ORDER BY tag", [], |row| take(key_row(row)?))
     }
 
     /// The tags of all rows that have one, whatever else is wrong with them.
-    pub fn key_tags(&self) -> Result<Vec<Tag>> {
+    pub(crate) fn key_tags(&self) -> Result<Vec<Tag>> {
         let mut tags = Vec::new();
         self.each("SELECT tag FROM item", [], |row| {
             tags.extend(row.get::<_, Tag>(0).ok());
@@ -177,18 +177,18 @@ impl Tx<'_> {
         Ok(tags)
     }
 
-    pub fn put_key(&self, key: &KeyRow) -> Result<()> {
+    pub(crate) fn put_key(&self, key: &KeyRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO item (tag, revision, sealed) VALUES (?, ?, ?)",
             params![key.tag, number(key.revision)?, key.sealed],
         )
     }
 
-    pub fn delete_key(&self, tag: &Tag) -> Result<()> {
+    pub(crate) fn delete_key(&self, tag: &Tag) -> Result<()> {
         self.run("DELETE FROM item WHERE tag = ?", [tag.as_slice()])
     }
 
-    pub fn version_key(&self, key_id: &[u8; 16], version: u32) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn version_key(&self, key_id: &[u8; 16], version: u32) -> Result<Option<Vec<u8>>> {
         self.one(
             "SELECT sealed FROM version_key WHERE item = ? AND version = ?",
             params![key_id, version],
@@ -198,7 +198,7 @@ impl Tx<'_> {
     }
 
     /// A version's sealed value.
-    pub fn version_value(&self, key_id: &[u8; 16], version: u32) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn version_value(&self, key_id: &[u8; 16], version: u32) -> Result<Option<Vec<u8>>> {
         self.one(
             "SELECT sealed FROM version_value WHERE item = ? AND version = ?",
             params![key_id, version],
@@ -208,7 +208,7 @@ impl Tx<'_> {
     }
 
     /// Every version that has both rows: key's id, number, wrapped key, sealed value; ordered, as they lie in the file.
-    pub fn each_version(
+    pub(crate) fn each_version(
         &self,
         mut take: impl FnMut([u8; 16], u32, Vec<u8>, Vec<u8>) -> Result<()>,
     ) -> Result<()> {
@@ -220,7 +220,13 @@ impl Tx<'_> {
     }
 
     /// Writes a version: its wrapped key and its value.
-    pub fn put_version(&self, key_id: &[u8; 16], version: u32, key: &[u8], value: &[u8]) -> Result<()> {
+    pub(crate) fn put_version(
+        &self,
+        key_id: &[u8; 16],
+        version: u32,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO version_key (item, version, sealed) VALUES (?, ?, ?)",
             params![key_id, version, key],
@@ -232,19 +238,19 @@ impl Tx<'_> {
     }
 
     /// Deletes one version's key and value.
-    pub fn delete_version(&self, key_id: &[u8; 16], version: u32) -> Result<()> {
+    pub(crate) fn delete_version(&self, key_id: &[u8; 16], version: u32) -> Result<()> {
         self.run("DELETE FROM version_key WHERE item = ? AND version = ?", params![key_id, version])?;
         self.run("DELETE FROM version_value WHERE item = ? AND version = ?", params![key_id, version])
     }
 
     /// Deletes every version of a key.
-    pub fn delete_versions(&self, key_id: &[u8; 16]) -> Result<()> {
+    pub(crate) fn delete_versions(&self, key_id: &[u8; 16]) -> Result<()> {
         self.run("DELETE FROM version_key WHERE item = ?", [key_id.as_slice()])?;
         self.run("DELETE FROM version_value WHERE item = ?", [key_id.as_slice()])
     }
 
     /// The rows of versions that are not among these, as table, key's id and number; the columns may be anything.
-    pub fn other_versions(&self, known: &BTreeSet<([u8; 16], u32)>) -> Result<Vec<OtherVersion>> {
+    pub(crate) fn other_versions(&self, known: &BTreeSet<([u8; 16], u32)>) -> Result<Vec<OtherVersion>> {
         let mut others = Vec::new();
         for table in ["version_key", "version_value"] {
             self.each(&format!("SELECT item, version FROM {table}"), [], |row| {
@@ -260,7 +266,7 @@ impl Tx<'_> {
     }
 
     /// Deletes the rows of versions that are not among these.
-    pub fn delete_other_versions(&self, known: &BTreeSet<([u8; 16], u32)>) -> Result<()> {
+    pub(crate) fn delete_other_versions(&self, known: &BTreeSet<([u8; 16], u32)>) -> Result<()> {
         self.other_versions(known)?.iter().try_for_each(|(table, key, version)| {
             let sql = format!("DELETE FROM {table} WHERE item = ? AND version = ?");
             self.run(&sql, params![key, version])
@@ -268,7 +274,7 @@ impl Tx<'_> {
     }
 
     /// (wrapped keys, values) in the whole vault: whether there are rows that no key names.
-    pub fn count_versions(&self) -> Result<(u64, u64)> {
+    pub(crate) fn count_versions(&self) -> Result<(u64, u64)> {
         self.one(
             "SELECT (SELECT count(*) FROM version_key), (SELECT count(*) FROM version_value)",
             [],
@@ -279,7 +285,7 @@ impl Tx<'_> {
     }
 
     /// SQLite's own check of pages and b-trees; what it says, unless "ok".
-    pub fn page_faults(&self) -> Result<Vec<String>> {
+    pub(crate) fn page_faults(&self) -> Result<Vec<String>> {
         let mut faults = Vec::new();
         self.each("PRAGMA integrity_check(20)", [], |row| {
             faults.push(row.get::<_, String>(0)?);

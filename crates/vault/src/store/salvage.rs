@@ -13,7 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params, params_from_iter};
 
-use super::connect::{Opening, connect_tolerant, create_objects, harden, use_log};
+use super::connect::{Opening, connect_tolerant, create_objects, harden, use_wal};
 use super::schema::{APPLICATION_ID, FORMAT, OBJECTS, PAGE};
 use super::{HeaderRow, Index, Store, StoreError, Tx, step};
 
@@ -50,23 +50,23 @@ pub(crate) struct Salvaged {
 pub(crate) struct Original {
     target: Store,
     /// Sees whether another process has changed the file while `target` keeps all others from it.
-    witness: Connection,
+    observer: Connection,
     version: i64,
 }
 
 impl Original {
     /// To be opened before the file is read. Its changes from here on are noticed.
     pub(crate) fn open(path: PathBuf) -> Result<Self, StoreError> {
-        let witness = connect_tolerant(&path, Opening::Shared)?;
+        let observer = connect_tolerant(&path, Opening::Shared)?;
         let connection = connect_tolerant(&path, Opening::Shared)?;
         if connection.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0))? != PAGE {
             return Err(StoreError::Damaged { what: "the page size is not 4096".to_owned() });
         }
         if connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0))? != "wal" {
-            use_log(&connection)?;
+            use_wal(&connection)?;
         }
-        let version = data_version(&witness)?;
-        Ok(Self { target: Store { connection, path, index: Index::Shared.into() }, witness, version })
+        let version = data_version(&observer)?;
+        Ok(Self { target: Store { connection, path, index: Index::Shared.into() }, observer, version })
     }
 
     /// Puts `source` in the place of the file's content, in one transaction. `changed` is the error if somebody else
@@ -77,10 +77,10 @@ impl Original {
         may: impl FnOnce() -> Result<(), E>,
         changed: impl FnOnce() -> E,
     ) -> Result<(), E> {
-        let Self { target, witness, version } = self;
+        let Self { target, observer, version } = self;
         source.copy_into(target, || {
             may()?;
-            if data_version(witness)? == *version { Ok(()) } else { Err(changed()) }
+            if data_version(observer)? == *version { Ok(()) } else { Err(changed()) }
         })
     }
 }
@@ -163,7 +163,7 @@ impl Tx<'_> {
     }
 }
 
-/// What the schema of an opened file has that ours has not, and the reverse; by the file's own words.
+/// Objects in the schema of an opened file that ours lacks, and the reverse; by the file's own words.
 pub(super) fn oddities(connection: &Connection) -> Result<Vec<Oddity>, StoreError> {
     let mut left = Vec::new();
     our_tables(connection, &mut left)?;

@@ -1,5 +1,5 @@
-//! Rows that belong to nothing, as far as the rows themselves tell: what a writer without keys adds or takes away is
-//! mostly seen without one as well. What fits all the others is left to a check with keys.
+//! Rows that belong to nothing, as far as the rows themselves tell: most rows that a writer without keys adds or
+//! removes show without a key as well. Rows that fit all the others are left to a check with keys.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::rows::{Result, unsigned};
 /// A table, what is wrong with some of its rows, and how many there are.
 pub type Stray = (&'static str, &'static str, u64);
 
-/// What each table must not have: a table, what is wrong, and the number of such rows.
+/// Rows that must not exist: their table, their fault, and a query that counts them.
 const RULES: [(&str, &str, &str); 24] = [
     ("vault", "of another id or epoch than the state record", OTHER_IDENTITY),
     ("item", "of another shape", "SELECT count(*) FROM item WHERE length(tag) <> 16 OR revision < 0"),
@@ -112,8 +112,8 @@ const OTHER_IDENTITY: &str = "SELECT count(*) FROM vault, state WHERE substr(rec
      epoch & 255, epoch >> 8 & 255, epoch >> 16 & 255, epoch >> 24 & 255)";
 
 impl Tx<'_> {
-    /// What no vault that only keyvault wrote has. Without a key nothing is proved by it.
-    pub fn strays(&self) -> Result<Vec<Stray>> {
+    /// Rows that a vault written only by keyvault does not have. Without a key nothing is proved by them.
+    pub(crate) fn strays(&self) -> Result<Vec<Stray>> {
         let mut strays = Vec::new();
         for (table, what, sql) in RULES {
             let rows = self.one(sql, [], table, |row| unsigned(row.get(0)?))?.unwrap_or(0);

@@ -6,19 +6,19 @@ use rusqlite::{Row, params};
 use super::Tx;
 use super::rows::{Result, Tag, array, damaged, number, unsigned};
 
-/// What a bearer finds its rows by, made from the token.
+/// Stands unsealed in all rows of a token. Derived from the token, so that its bearer finds them.
 pub type TokenId = [u8; 16];
 
 /// Which chain of audit entries: the vault's own, or the one that a token's bearer writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ledger {
+pub(crate) enum Ledger {
     Vault,
     Token(TokenId),
 }
 
 /// The owner's record of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenRow {
+pub(crate) struct TokenRow {
     /// The blind index of its name.
     pub tag: Tag,
     /// Raised by each rewrite.
@@ -26,9 +26,9 @@ pub struct TokenRow {
     pub sealed: Vec<u8>,
 }
 
-/// What a bearer reads first.
+/// The row that a bearer reads first; it binds the grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ViewRow {
+pub(crate) struct ViewRow {
     pub token: TokenId,
     /// The vault's change that wrote it.
     pub change: u64,
@@ -37,7 +37,7 @@ pub struct ViewRow {
 
 /// One key, as a token's bearer gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GrantRow {
+pub(crate) struct GrantRow {
     pub token: TokenId,
     pub key: [u8; 16],
     pub sealed: Vec<u8>,
@@ -45,7 +45,7 @@ pub struct GrantRow {
 
 /// How many rows a vault has in the tables of tokens, for a check that looks for strays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TokenCounts {
+pub(crate) struct TokenCounts {
     pub views: u64,
     pub grants: u64,
     /// Tokens that have entries in a chain of their own.
@@ -54,13 +54,13 @@ pub struct TokenCounts {
 
 impl Tx<'_> {
     /// A token's record by the blind index of its name.
-    pub fn token(&self, tag: &Tag) -> Result<Option<TokenRow>> {
+    pub(crate) fn token(&self, tag: &Tag) -> Result<Option<TokenRow>> {
         let sql = "SELECT tag, revision, sealed FROM token WHERE tag = ?";
         self.one(sql, [tag.as_slice()], "token", token_row)
     }
 
     /// All tokens' records, ordered by tag.
-    pub fn tokens(&self) -> Result<Vec<TokenRow>> {
+    pub(crate) fn tokens(&self) -> Result<Vec<TokenRow>> {
         let mut tokens = Vec::new();
         self.each("SELECT tag, revision, sealed FROM token ORDER BY tag", [], |row| {
             tokens.push(token_row(row)?);
@@ -69,7 +69,7 @@ impl Tx<'_> {
         Ok(tokens)
     }
 
-    pub fn put_token(&self, token: &TokenRow) -> Result<()> {
+    pub(crate) fn put_token(&self, token: &TokenRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO token (tag, revision, sealed) VALUES (?, ?, ?)",
             params![token.tag, number(token.revision)?, token.sealed],
@@ -77,15 +77,15 @@ impl Tx<'_> {
     }
 
     /// Deletes records that are found by no name; how many there were.
-    pub fn delete_malformed_tokens(&self) -> Result<usize> {
+    pub(crate) fn delete_malformed_tokens(&self) -> Result<usize> {
         Ok(self.connection.execute("DELETE FROM token WHERE length(tag) <> 16 OR revision < 0", [])?)
     }
 
-    pub fn delete_token(&self, tag: &Tag) -> Result<()> {
+    pub(crate) fn delete_token(&self, tag: &Tag) -> Result<()> {
         self.run("DELETE FROM token WHERE tag = ?", [tag.as_slice()])
     }
 
-    pub fn view(&self, token: &TokenId) -> Result<Option<ViewRow>> {
+    pub(crate) fn view(&self, token: &TokenId) -> Result<Option<ViewRow>> {
         let sql = "SELECT token, change, sealed FROM token_view WHERE token = ?";
         self.one(sql, [token.as_slice()], "token_view", |row| {
             Ok(ViewRow {
@@ -96,7 +96,7 @@ impl Tx<'_> {
         })
     }
 
-    pub fn put_view(&self, view: &ViewRow) -> Result<()> {
+    pub(crate) fn put_view(&self, view: &ViewRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO token_view (token, change, sealed) VALUES (?, ?, ?)",
             params![view.token, number(view.change)?, view.sealed],
@@ -104,7 +104,7 @@ impl Tx<'_> {
     }
 
     /// A token's grants, ordered by the keys' ids.
-    pub fn grants(&self, token: &TokenId) -> Result<Vec<GrantRow>> {
+    pub(crate) fn grants(&self, token: &TokenId) -> Result<Vec<GrantRow>> {
         let mut grants = Vec::new();
         let sql = "SELECT token, item, sealed FROM token_grant WHERE token = ? ORDER BY item";
         self.each(sql, [token.as_slice()], |row| {
@@ -118,32 +118,32 @@ impl Tx<'_> {
         Ok(grants)
     }
 
-    pub fn put_grant(&self, grant: &GrantRow) -> Result<()> {
+    pub(crate) fn put_grant(&self, grant: &GrantRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO token_grant (token, item, sealed) VALUES (?, ?, ?)",
             params![grant.token, grant.key, grant.sealed],
         )
     }
 
-    pub fn delete_grant(&self, token: &TokenId, key_id: &[u8; 16]) -> Result<()> {
+    pub(crate) fn delete_grant(&self, token: &TokenId, key_id: &[u8; 16]) -> Result<()> {
         self.run("DELETE FROM token_grant WHERE token = ? AND item = ?", params![token, key_id])
     }
 
     /// Deletes a token's view and grants: it opens nothing any more.
-    pub fn delete_view(&self, token: &TokenId) -> Result<()> {
+    pub(crate) fn delete_view(&self, token: &TokenId) -> Result<()> {
         self.run("DELETE FROM token_view WHERE token = ?", [token.as_slice()])?;
         self.run("DELETE FROM token_grant WHERE token = ?", [token.as_slice()])
     }
 
     /// Deletes the chain that a token's bearer wrote.
-    pub fn delete_ledger(&self, token: &TokenId) -> Result<()> {
+    pub(crate) fn delete_ledger(&self, token: &TokenId) -> Result<()> {
         self.run("DELETE FROM token_audit WHERE token = ?", [token.as_slice()])?;
         self.run("DELETE FROM token_audit_head WHERE token = ?", [token.as_slice()])
     }
 
     /// Deletes what belongs to none of these tokens: views and grants if it is in force, chains whatever became of it.
     /// How many rows there were. Their columns may be anything.
-    pub fn delete_other_tokens(&self, in_force: &[TokenId], known: &[TokenId]) -> Result<usize> {
+    pub(crate) fn delete_other_tokens(&self, in_force: &[TokenId], known: &[TokenId]) -> Result<usize> {
         let list = |tokens: &[TokenId]| {
             let literals: Vec<_> =
                 tokens.iter().map(|token| format!("x'{}'", HEXLOWER.encode(token))).collect();
@@ -163,25 +163,25 @@ impl Tx<'_> {
     }
 
     /// Deletes the records of tokens, for a change that writes anew what stays.
-    pub fn clear_records(&self) -> Result<()> {
+    pub(crate) fn clear_records(&self) -> Result<()> {
         self.run("DELETE FROM token", [])
     }
 
     /// Deletes everything of tokens, for a rekey that writes anew what stays.
-    pub fn clear_tokens(&self) -> Result<()> {
+    pub(crate) fn clear_tokens(&self) -> Result<()> {
         let tables = ["token", "token_view", "token_grant", "token_audit", "token_audit_head"];
         tables.into_iter().try_for_each(|table| self.run(&format!("DELETE FROM {table}"), []))
     }
 
     /// Whether anything is left of what a token's bearer wrote.
-    pub fn has_ledger(&self, token: &TokenId) -> Result<bool> {
+    pub(crate) fn has_ledger(&self, token: &TokenId) -> Result<bool> {
         let sql = "SELECT EXISTS (SELECT 1 FROM token_audit WHERE token = ?1 \
                    UNION ALL SELECT 1 FROM token_audit_head WHERE token = ?1)";
         Ok(self.one(sql, [token.as_slice()], "token_audit", |row| Ok(row.get(0)?))?.unwrap_or(false))
     }
 
     /// How many rows there are besides the records.
-    pub fn token_counts(&self) -> Result<TokenCounts> {
+    pub(crate) fn token_counts(&self) -> Result<TokenCounts> {
         let sql = "SELECT (SELECT count(*) FROM token_view), (SELECT count(*) FROM token_grant), \
                    (SELECT count(*) FROM (SELECT token FROM token_audit UNION SELECT token FROM token_audit_head))";
         let counts = self.one(sql, [], "token_view", |row| {

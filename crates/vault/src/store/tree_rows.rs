@@ -7,7 +7,7 @@ use super::rows::{Result, StateRow, Tag, array, damaged};
 
 impl Tx<'_> {
     /// The leaves whose tags lie between the two, both included, ordered.
-    pub fn leaves(&self, from: &Tag, to: &Tag) -> Result<Vec<(Tag, Tag)>> {
+    pub(crate) fn leaves(&self, from: &Tag, to: &Tag) -> Result<Vec<(Tag, Tag)>> {
         let mut leaves = Vec::new();
         self.each(
             "SELECT tag, digest FROM leaf WHERE tag BETWEEN ? AND ? ORDER BY tag",
@@ -21,7 +21,7 @@ impl Tx<'_> {
     }
 
     /// Writes a leaf, or deletes it.
-    pub fn put_leaf(&self, tag: &Tag, digest: Option<&Tag>) -> Result<()> {
+    pub(crate) fn put_leaf(&self, tag: &Tag, digest: Option<&Tag>) -> Result<()> {
         match digest {
             Some(digest) => {
                 self.run("INSERT OR REPLACE INTO leaf (tag, digest) VALUES (?, ?)", params![tag, digest])
@@ -30,12 +30,12 @@ impl Tx<'_> {
         }
     }
 
-    pub fn node(&self, id: u32) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn node(&self, id: u32) -> Result<Option<Vec<u8>>> {
         self.one("SELECT body FROM node WHERE id = ?", [id], "node", |row| Ok(row.get(0)?))
     }
 
     /// The numbers of all nodes, ordered.
-    pub fn node_ids(&self) -> Result<Vec<u32>> {
+    pub(crate) fn node_ids(&self) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
         self.each("SELECT id FROM node ORDER BY id", [], |row| {
             ids.push(row.get(0)?);
@@ -45,21 +45,21 @@ impl Tx<'_> {
     }
 
     /// Writes a node, or deletes it.
-    pub fn put_node(&self, id: u32, body: Option<&[u8]>) -> Result<()> {
+    pub(crate) fn put_node(&self, id: u32, body: Option<&[u8]>) -> Result<()> {
         match body {
             Some(body) => self.run("INSERT OR REPLACE INTO node (id, body) VALUES (?, ?)", params![id, body]),
             None => self.run("DELETE FROM node WHERE id = ?", [id]),
         }
     }
 
-    pub fn state(&self) -> Result<StateRow> {
+    pub(crate) fn state(&self) -> Result<StateRow> {
         self.one("SELECT record, signature, mac FROM state WHERE id = 1", [], "state", |row| {
             Ok(StateRow { record: row.get(0)?, signature: row.get(1)?, mac: array(row, 2, "state.mac")? })
         })?
         .ok_or_else(|| damaged("state"))
     }
 
-    pub fn put_state(&self, state: &StateRow) -> Result<()> {
+    pub(crate) fn put_state(&self, state: &StateRow) -> Result<()> {
         self.run(
             "INSERT OR REPLACE INTO state (id, record, signature, mac) VALUES (1, ?, ?, ?)",
             params![state.record, state.signature, state.mac],

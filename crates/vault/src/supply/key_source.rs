@@ -1,4 +1,4 @@
-//! Choosing among keys, whoever they come from.
+//! Choosing among keys of any supplier.
 
 use keyvault_core::name::refused::Refused;
 use keyvault_core::name::{EnvName, KeyName, Scope};
@@ -27,7 +27,7 @@ pub trait KeySource {
     /// The scope that was probably meant by one that nothing carries.
     fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError>;
 
-    /// Checks the variable that goes with a key, and was chosen by whoever the keys come from.
+    /// Checks the variable that goes with a key, which the key's supplier chose.
     fn check_variable(&self, variable: &EnvName) -> Result<(), Refused>;
 
     /// The value of a version of a key that came from here; its bytes are to be had after
@@ -67,8 +67,8 @@ impl KeySource for VerifiedTx<'_> {
     }
 
     fn value(&mut self, key: &KeyView, version: u32) -> Result<Unrecorded, VaultError> {
-        let Record::Held(key_record) = &key.0 else { return Err(damaged("item: the key is a grant")) };
-        let meant = key_record.version(version).ok_or_else(|| damaged("item: a version is gone"))?;
+        let Record::Held(key_record) = &key.0 else { return Err(damaged("key: it is a grant")) };
+        let meant = key_record.version(version).ok_or_else(|| damaged("key: a version is gone"))?;
         Ok(Unrecorded::new(key, version, VerifiedTx::value(self, &key_record.id, meant)?))
     }
 }

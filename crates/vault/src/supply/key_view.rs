@@ -1,4 +1,4 @@
-//! What may be known of a key by whoever chooses among keys, the same of a held key's record and of a grant.
+//! A key as a chooser sees it, made from a held key's record or from a grant.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -91,7 +91,6 @@ impl KeyView {
         self.expires().is_some_and(|expires| expires <= now)
     }
 
-    /// What may be done with it at this moment.
     #[must_use]
     pub fn status(&self, now: Moment) -> Status {
         Status::of(self.current().is_some(), self.expired(now))

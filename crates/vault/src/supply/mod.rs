@@ -1,8 +1,8 @@
-//! Where values come from: the vault, to whoever opened it; a token's grants in a vault; a token's bundle.
+//! Suppliers of values: the vault, for its owner; a token's grants in a vault; a token's bundle.
 //!
-//! Whoever hands values out begins a [`Reading`] here and does not care which. Each place verifies by its own keys, and
-//! each records what is read before it leaves: in the vault's audit log, in the token's, or where the bundle is. What is
-//! chosen, and where it goes, is the caller's.
+//! A caller that hands values out begins a [`Reading`] here and does not care which supplier it has. Each supplier
+//! verifies by its own keys, and records every read before its value leaves: in the vault's audit log, in the token's,
+//! or next to the bundle. The choice of keys, and where they go, is the caller's.
 
 pub(crate) mod key_source;
 pub(crate) mod key_view;
@@ -27,7 +27,7 @@ use super::token::bearer::BearerKeys;
 use super::token::bundle::Bundle;
 use super::token::offline_reads::ReadsLog;
 
-/// What the values are for, as the audit log says it.
+/// The use of the values, as the audit log says it.
 #[derive(Debug, Clone)]
 pub struct Purpose {
     /// `exec` or `export`.

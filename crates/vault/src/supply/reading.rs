@@ -1,8 +1,8 @@
-//! One transaction in which keys are chosen and what was read of them is recorded.
+//! One transaction in which keys are chosen and their reads are recorded.
 //!
-//! Whatever is looked at is verified by [`Reading::keys`]; what was begun to take values ends in [`Reading::commit`], in
-//! the transaction that read them, and the [`Recorded`] that it gives is what a release demands. Dropped without, a
-//! reading leaves nothing behind.
+//! [`Reading::keys`] verifies every row before it is looked at; a reading that takes values ends in
+//! [`Reading::commit`], in the transaction that read them, and a release demands the [`Recorded`] that it gives.
+//! Dropped without, a reading leaves nothing behind.
 
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
@@ -52,9 +52,9 @@ pub enum Looking {}
 #[derive(Debug)]
 pub enum Taking {}
 
-/// An open transaction on the place that keys come from.
+/// An open transaction on the supplier of keys.
 pub struct Reading<'r, M> {
-    place: Place<'r>,
+    supplier: Supplier<'r>,
     world: &'r World<'r>,
     now: Moment,
     mode: PhantomData<M>,
@@ -63,7 +63,7 @@ pub struct Reading<'r, M> {
 /// The keys of a reading, verified.
 pub struct Keys<'k>(Box<dyn KeySource + 'k>);
 
-pub(crate) enum Place<'r> {
+pub(crate) enum Supplier<'r> {
     Owner(Box<Owner<'r>>),
     Bearer(Box<BearerTx<'r>>),
     Bundle(Bundled<'r>),
@@ -76,15 +76,15 @@ pub(crate) struct Bundled<'r> {
     pub(crate) log: &'r ReadsLog,
 }
 
-impl<'r> From<Bundled<'r>> for Place<'r> {
+impl<'r> From<Bundled<'r>> for Supplier<'r> {
     fn from(bundled: Bundled<'r>) -> Self {
         Self::Bundle(bundled)
     }
 }
 
 impl<'r> Reading<'r, Taking> {
-    pub(crate) fn begin(place: Place<'r>, world: &'r World<'r>) -> Self {
-        Self { place, world, now: world.now(), mode: PhantomData }
+    pub(crate) fn begin(supplier: Supplier<'r>, world: &'r World<'r>) -> Self {
+        Self { supplier, world, now: world.now(), mode: PhantomData }
     }
 
     /// Records which versions the values were read from and for what, and commits.
@@ -94,31 +94,31 @@ impl<'r> Reading<'r, Taking> {
         values: impl IntoIterator<Item = &'v Unrecorded>,
     ) -> Result<Recorded, VaultError> {
         let world = self.world;
-        let read: BTreeSet<_> = values.into_iter().flat_map(Unrecorded::sources).cloned().collect();
-        let keys = read.iter().map(|source| source.named.clone()).collect();
+        let read: BTreeSet<_> = values.into_iter().flat_map(Unrecorded::versions).cloned().collect();
+        let keys = read.iter().map(|version| version.named.clone()).collect();
         let event = world.event(purpose.action, keys, purpose.detail);
-        match self.place {
-            Place::Owner(owner) => owner.commit(&event, world),
-            Place::Bearer(bearer) => bearer.commit(&event, world),
-            Place::Bundle(Bundled { bundle, bearer, log }) => {
+        match self.supplier {
+            Supplier::Owner(owner) => owner.commit(&event, world),
+            Supplier::Bearer(bearer) => bearer.commit(&event, world),
+            Supplier::Bundle(Bundled { bundle, bearer, log }) => {
                 log.append(&bundle.label, &bearer.keys(&bundle.label.identity), &event, world.rng)
             }
         }?;
         Ok(Recorded(read))
     }
 
-    /// What this machine remembers of the vault, if it is its owner that reads.
+    /// This machine's memory of the vault; a bearer's reading has none.
     pub(crate) fn memory(&self) -> Option<&Memory> {
-        match &self.place {
-            Place::Owner(owner) => Some(owner.memory),
-            Place::Bearer(_) | Place::Bundle(_) => None,
+        match &self.supplier {
+            Supplier::Owner(owner) => Some(owner.memory),
+            Supplier::Bearer(_) | Supplier::Bundle(_) => None,
         }
     }
 }
 
 impl<'r> Reading<'r, Looking> {
-    pub(crate) fn look(place: Place<'r>, world: &'r World<'r>) -> Self {
-        Self { place, world, now: world.now(), mode: PhantomData }
+    pub(crate) fn look(supplier: Supplier<'r>, world: &'r World<'r>) -> Self {
+        Self { supplier, world, now: world.now(), mode: PhantomData }
     }
 }
 
@@ -131,10 +131,10 @@ impl<M> Reading<'_, M> {
 
     /// The keys to choose among. Refuses a vault or grants that do not verify, that are in an alarm, or out of force.
     pub fn keys(&self) -> Result<Keys<'_>, VaultError> {
-        Ok(Keys(match &self.place {
-            Place::Owner(owner) => Box::new(owner.tx(self.world)?),
-            Place::Bearer(bearer) => Box::new(bearer.granted()?),
-            Place::Bundle(Bundled { bundle, .. }) => Box::new(Granted::of_bundle(bundle)?),
+        Ok(Keys(match &self.supplier {
+            Supplier::Owner(owner) => Box::new(owner.tx(self.world)?),
+            Supplier::Bearer(bearer) => Box::new(bearer.granted()?),
+            Supplier::Bundle(Bundled { bundle, .. }) => Box::new(Granted::of_bundle(bundle)?),
         }))
     }
 }
@@ -154,7 +154,7 @@ impl DerefMut for Keys<'_> {
 }
 
 impl Drop for Keys<'_> {
-    /// What was opened has left copies on the stack.
+    /// Opening rows has left copies of plaintext on the stack.
     fn drop(&mut self) {
         wipe_stack();
     }
@@ -163,7 +163,7 @@ impl Drop for Keys<'_> {
 pub(crate) struct Owner<'r> {
     rows: Tx<'r>,
     store: &'r Store,
-    /// What this machine saw of the log; none for a look.
+    /// The end of the log that this machine saw; none for a look.
     witness: Option<Witness>,
     keys: DailyKeys,
     identity: Identity,
@@ -230,7 +230,7 @@ impl<'r> Owner<'r> {
         };
         chain.append(&self.rows, &self.keys.audit, &self.identity, event, world.rng)?;
         self.rows.commit()?;
-        // A log that stays long makes the next start slower, and that is all.
+        // A write-ahead log that stays long makes the next start slower, and that is all.
         let _ = self.store.finish_release();
         if let Some(witness) = &self.witness {
             witness.note(&self.identity, &found, &chain.mark(), gap, false);
@@ -247,8 +247,8 @@ pub fn begin<'r>(
     world: &'r World<'r>,
 ) -> Result<Reading<'r, Taking>, VaultError> {
     let now = world.now();
-    let place = Place::Owner(Box::new(Owner::begin(vault, access, world)?));
-    Ok(Reading { now, ..Reading::begin(place, world) })
+    let supplier = Supplier::Owner(Box::new(Owner::begin(vault, access, world)?));
+    Ok(Reading { now, ..Reading::begin(supplier, world) })
 }
 
 /// Begins to look at keys as they would be taken.
@@ -258,7 +258,7 @@ pub fn look<'r>(
     world: &'r World<'r>,
 ) -> Result<Reading<'r, Looking>, VaultError> {
     vault.store.make_ready()?;
-    Ok(Reading::look(Place::Owner(Box::new(Owner::look(vault, access)?)), world))
+    Ok(Reading::look(Supplier::Owner(Box::new(Owner::look(vault, access)?)), world))
 }
 
 pub(crate) fn begin_granted<'r>(
@@ -268,8 +268,8 @@ pub(crate) fn begin_granted<'r>(
 ) -> Result<Reading<'r, Taking>, VaultError> {
     vault.store.make_ready()?;
     let now = world.now();
-    let place = Place::Bearer(Box::new(BearerTx::begin(vault, bearer, world)?));
-    Ok(Reading { now, ..Reading::begin(place, world) })
+    let supplier = Supplier::Bearer(Box::new(BearerTx::begin(vault, bearer, world)?));
+    Ok(Reading { now, ..Reading::begin(supplier, world) })
 }
 
 pub(crate) fn look_granted<'r>(
@@ -278,5 +278,5 @@ pub(crate) fn look_granted<'r>(
     world: &'r World<'r>,
 ) -> Result<Reading<'r, Looking>, VaultError> {
     vault.store.make_ready()?;
-    Ok(Reading::look(Place::Bearer(Box::new(BearerTx::look(vault, bearer, world)?)), world))
+    Ok(Reading::look(Supplier::Bearer(Box::new(BearerTx::look(vault, bearer, world)?)), world))
 }

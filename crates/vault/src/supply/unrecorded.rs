@@ -47,21 +47,21 @@ use crate::tx::damaged;
 #[derive(Debug)]
 pub struct Unrecorded {
     value: SecretBytes,
-    sources: BTreeSet<Source>,
+    versions: BTreeSet<ReadVersion>,
 }
 
 /// A version that a value was read from. Names can change hands, so the key's id is part of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Source {
+pub(super) struct ReadVersion {
     pub(super) named: KeyRef,
     id: [u8; 16],
 }
 
 /// Proof that the log names these versions.
 #[derive(Debug)]
-pub struct Recorded(pub(super) BTreeSet<Source>);
+pub struct Recorded(pub(super) BTreeSet<ReadVersion>);
 
-/// What a place may ask of a value before it gets it.
+/// The properties of a value that its destination may depend on, known before the value is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "independent answers, not states of one thing")]
 pub struct Shape {
@@ -105,7 +105,7 @@ pub enum Fragment<'f> {
 impl Unrecorded {
     pub(crate) fn new(key: &KeyView, version: u32, value: SecretBytes) -> Self {
         let named = KeyRef { name: key.name().to_string(), version };
-        Self { value, sources: BTreeSet::from([Source { named, id: *key.id() }]) }
+        Self { value, versions: BTreeSet::from([ReadVersion { named, id: *key.id() }]) }
     }
 
     /// One value out of several, with text between them. It is sized before it is filled: a buffer that grew would leave
@@ -116,18 +116,18 @@ impl Unrecorded {
             Fragment::Value(value, encoding) => written_len(value.value.expose(), *encoding),
         };
         let mut whole = SecretWriter::with_capacity(fragments.iter().map(len).sum());
-        let mut sources = BTreeSet::new();
+        let mut versions = BTreeSet::new();
         for fragment in fragments {
             match fragment {
                 Fragment::Text(text) => whole.push(text.as_bytes()),
                 Fragment::Value(value, encoding) => {
-                    sources.extend(value.sources.iter().cloned());
+                    versions.extend(value.versions.iter().cloned());
                     write(value.value.expose(), *encoding, &mut whole)
                 }
             }
             .map_err(|Full| damaged("a composed value has another size"))?;
         }
-        Ok(Self { value: whole.finish(), sources })
+        Ok(Self { value: whole.finish(), versions })
     }
 
     #[must_use]
@@ -137,15 +137,15 @@ impl Unrecorded {
 
     /// The value, once the log names every version that it was made of.
     pub fn release(self, recorded: &Recorded) -> Result<SecretBytes, VaultError> {
-        if self.sources.is_subset(&recorded.0) {
+        if self.versions.is_subset(&recorded.0) {
             Ok(self.value)
         } else {
             Err(damaged("audit: the event does not name a version that was read"))
         }
     }
 
-    pub(super) fn sources(&self) -> impl Iterator<Item = &Source> {
-        self.sources.iter()
+    pub(super) fn versions(&self) -> impl Iterator<Item = &ReadVersion> {
+        self.versions.iter()
     }
 }
 
@@ -181,12 +181,12 @@ mod tests {
 
     fn read(name: &str, version: u32, id: u8, value: &[u8]) -> Unrecorded {
         let named = KeyRef { name: name.to_owned(), version };
-        let sources = BTreeSet::from([Source { named, id: [id; 16] }]);
-        Unrecorded { value: SecretBytes::copy_from(value), sources }
+        let versions = BTreeSet::from([ReadVersion { named, id: [id; 16] }]);
+        Unrecorded { value: SecretBytes::copy_from(value), versions }
     }
 
     fn recorded(values: &[&Unrecorded]) -> Recorded {
-        Recorded(values.iter().flat_map(|value| value.sources.iter().cloned()).collect())
+        Recorded(values.iter().flat_map(|value| value.versions.iter().cloned()).collect())
     }
 
     #[test]

@@ -4,12 +4,11 @@
 //! that the grants hold; it remembers which view it saw; and what it reads is an entry in a chain of its own before a
 //! value leaves.
 
-use std::path::Path;
 use std::rc::Rc;
 
 use crate::audit::{Chain, Event};
 use crate::state::StateError;
-use crate::state::pin::{Memory, Pin, Standing};
+use crate::state::pin::{Memory, Pin, Standing, VaultPath};
 use crate::state::record::Record as StateRecord;
 use crate::store::{Durability, Store, TokenId, Tx, ViewRow};
 use crate::unlock::token::{Reader, Token, TokenKeys};
@@ -31,25 +30,25 @@ use crate::supply::key_view::{KeyView, Record};
 use crate::supply::unrecorded::Unrecorded;
 use crate::tx::sealed::open_value;
 
-/// What a token gives its bearer, in any vault or bundle.
+/// The keys that a token gives its bearer, for any vault or bundle.
 #[derive(Debug)]
 pub struct BearerKeys {
     pub(crate) id: TokenId,
     pub(crate) reader: Reader,
-    /// Who signs what the owner writes for it.
+    /// Signer of everything that the owner writes for the bearer.
     pub(crate) signer: SignerId,
     /// A view or bundle of an earlier change is refused.
     pub(crate) least: Option<u64>,
 }
 
 impl BearerKeys {
-    /// What `token` gives, at change `least` or later.
+    /// The keys that `token` gives, for views and bundles of change `least` or later.
     #[must_use]
     pub fn of(token: &Token, least: Option<u64>) -> Self {
         Self { id: token.id(), reader: token.reader(), signer: token.signer(), least }
     }
 
-    /// The same once more, for who opens what it opens again and again.
+    /// Clones the bearer's keys for repeated polling.
     #[must_use]
     pub fn again(&self) -> Option<Self> {
         Reader::from_bytes(self.reader.expose()).map(|reader| Self {
@@ -77,7 +76,7 @@ impl BearerKeys {
 pub(crate) struct BearerTx<'r> {
     tx: Tx<'r>,
     store: &'r Store,
-    given: &'r Path,
+    place: &'r VaultPath,
     bearer: &'r BearerKeys,
     keys: TokenKeys,
     identity: Identity,
@@ -94,7 +93,7 @@ impl<'r> BearerTx<'r> {
     ) -> Result<Self, VaultError> {
         let (identity, store) = (vault.identity(), &vault.store);
         let tx = store.begin_ready(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
-        let pinned = world.pins.read_token(&bearer.id, &vault.place().given);
+        let pinned = world.pins.read_token(&bearer.id, vault.place());
         vault.checked.still_same()?;
         Self::verified(tx, vault, bearer, pinned, world)
     }
@@ -104,7 +103,7 @@ impl<'r> BearerTx<'r> {
         bearer: &'r BearerKeys,
         world: &World<'_>,
     ) -> Result<Self, VaultError> {
-        let pinned = world.pins.read_token(&bearer.id, &vault.place().given);
+        let pinned = world.pins.read_token(&bearer.id, vault.place());
         let tx = vault.store.begin_reading_ready()?;
         vault.checked.still_same()?;
         Self::verified(tx, vault, bearer, pinned, world)
@@ -129,17 +128,7 @@ impl<'r> BearerTx<'r> {
             None => error,
         })?;
         hold(&view, &row, bearer, world.now(), pinned.pin())?;
-        Ok(Self {
-            tx,
-            store: &vault.store,
-            given: &vault.place().given,
-            bearer,
-            keys,
-            identity,
-            view,
-            row,
-            pinned,
-        })
+        Ok(Self { tx, store: &vault.store, place: vault.place(), bearer, keys, identity, view, row, pinned })
     }
 
     pub(crate) fn granted(&self) -> Result<Granted<'_>, VaultError> {
@@ -156,14 +145,14 @@ impl<'r> BearerTx<'r> {
         if self.pinned == Memory::Unreadable {
             world.note(Notice::UnreadablePin);
         }
-        remember(world, self.bearer, self.given, &self.row, self.pinned.pin());
+        remember(world, self.bearer, self.place, &self.row, self.pinned.pin());
         world.notices.tell();
         Ok(())
     }
 }
 
-/// What of the vault's head is not what its state record, or what this machine saw at its path, says. Neither is proved to
-/// a bearer, so this only explains why nothing opened.
+/// The part of the vault's head that differs from its state record, or from what this machine saw at its path. Neither is
+/// proved to a bearer, so this only explains why nothing opened.
 fn altered_head(tx: &Tx<'_>, vault: &Vault, bearer: &BearerKeys) -> Option<&'static str> {
     let own = vault.identity();
     let row = tx.state().ok();
@@ -176,7 +165,15 @@ fn altered_head(tx: &Tx<'_>, vault: &Vault, bearer: &BearerKeys) -> Option<&'sta
         _ => {}
     }
     let signer = StateRecord::decode(&row?.record, &own).ok()?.signer;
-    (signer == bearer.signer && Signer::id_of(&vault.header.signer) != signer).then_some("signer")
+    let in_head = Signer::id_of(&vault.header.signer);
+    if signer != bearer.signer || in_head == signer {
+        return None;
+    }
+    // Whoever has the token can put a signer of their own there and sign a view: that is no damage.
+    let forger = NamedSigner { id: &in_head, encoded: &vault.header.signer };
+    let view = tx.view(&bearer.id).ok().flatten()?;
+    let is_forged = View::open_signed(&view, &bearer.keys(&own), &own, &forger).is_ok();
+    (!is_forged).then_some("signer")
 }
 
 /// Refuses a view that is not in force, or older than what this machine saw.
@@ -207,9 +204,9 @@ fn hold(
 }
 
 /// That it could not be remembered makes a later rollback go unnoticed, and nothing else.
-fn remember(world: &World<'_>, bearer: &BearerKeys, path: &Path, row: &ViewRow, pinned: Option<&Pin>) {
+fn remember(world: &World<'_>, bearer: &BearerKeys, path: &VaultPath, row: &ViewRow, pinned: Option<&Pin>) {
     if pinned.is_none_or(|pin| pin.change != row.change) {
-        let seen = Pin::of_token(row.change, crypto::sha256(&row.sealed), path);
+        let seen = Pin::of_token(row.change, crypto::sha256(&row.sealed), &path.given);
         if let Err(error) = world.pins.advance_token(&bearer.id, path, &seen) {
             world.note(Notice::NotPinned(error));
         }

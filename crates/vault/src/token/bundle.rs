@@ -44,7 +44,6 @@ pub const MAX_BUNDLE: usize = 64 << 20;
 /// A bundle that was opened with its token, and has not expired.
 #[derive(Debug)]
 pub struct Bundle {
-    /// What stands outside of its seal.
     pub label: BundleLabel,
     pub content: BundleContent,
     file: PathBuf,
@@ -62,7 +61,7 @@ pub struct BundleContent {
 /// A key's id, its grant, and the values of its versions.
 type BundledKey = ([u8; 16], SecretBytes, Vec<(u32, SecretBytes)>);
 
-/// What stands outside of a bundle's seal.
+/// The unsealed part of a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BundleLabel {
     /// Which vault it was made from.
@@ -196,7 +195,7 @@ fn make(
             content = content.u32(version.number).bytes(padded.expose());
         }
     }
-    // What the encoder leaves behind is wiped by the allocator.
+    // The allocator wipes the encoder's buffers.
     let content = content.extensions(&Extensions::default()).finish();
     let signing = &tx.daily.signing;
     let plain = SignedText::encode(Signed::Bundle, &content, signing, &tx.identity)

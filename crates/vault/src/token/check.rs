@@ -12,7 +12,7 @@ use crate::key::record::{KeyRecord, VersionState};
 use crate::tx::VerifiedTx;
 use keyvault_core::crypto::Signer;
 
-/// What findings about a bearer's chain begin with.
+/// Prefix of the findings about a bearer's chain.
 const READS: &str = "token_audit of";
 
 impl Finding {

@@ -29,7 +29,7 @@ pub enum TokenError {
     /// The token has come to its end.
     #[error("token {name} has expired")]
     Expired { name: TokenName, since: Moment },
-    /// What the vault holds for this token is not what this machine last saw of it.
+    /// The token's part of the vault is not the one that this machine last saw.
     #[error("the view of {name} is not the one last seen here: {standing:?}")]
     Alarm {
         name: TokenName,
@@ -38,7 +38,7 @@ pub enum TokenError {
         found: u64,
         pinned: u64,
     },
-    /// What is read is older than what was asked for at least.
+    /// The view or bundle is older than the change that was asked for at least.
     #[error("change {found} is before {least}")]
     Stale {
         found: u64,
@@ -53,7 +53,7 @@ pub enum TokenError {
     OtherBundle,
     #[error("the bundle does not open")]
     BundleDamaged,
-    /// Someone who has the token, or a copy of the vault's file, made it.
+    /// A holder of the token, or of a copy of the vault's file, made it.
     #[error("the {what} was not signed by the vault's owner")]
     NotByOwner {
         /// `view` or `bundle`.
@@ -61,7 +61,7 @@ pub enum TokenError {
     },
     #[error("{what}, which this version of keyvault does not know")]
     Newer {
-        /// What has it, and what it is.
+        /// The structure with the unknown field, and the field.
         what: String,
     },
     /// The vault has no such token any more, so its bundle has nothing to follow.

@@ -1,9 +1,10 @@
-//! What a token's bearer reads of the vault: a view, and a grant for each key.
+//! The rows of the vault that a token's bearer reads: a view, and a grant for each key.
 //!
-//! A grant holds all that a reader must know to refuse (name, variable, scopes, expiry, the states of versions), and the
-//! keys of the versions that are good. The view binds the set of grants, so that none can be left out, put back or
+//! A grant holds all that a reader must know to refuse (name, variable, scopes, expiry, the states of versions), and
+//! the keys of the versions that are good. The view binds the set of grants, so that none can be left out, put back or
 //! exchanged for an older one, and is signed by the owner, so that no bearer of the token can make one. Both are sealed
-//! with keys that follow from the token; its bearer verifies everything that it uses and needs nothing else of the vault.
+//! with keys that follow from the token; its bearer verifies everything that it uses and needs nothing else of the
+//! vault.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +28,7 @@ const VIEW_LABEL: &str = "keyvault token view";
 const GRANT_LABEL: &str = "keyvault token grant";
 const GRANTS_LABEL: &[u8] = b"keyvault token grants";
 
-/// What stands at the head of what a bearer may read.
+/// The head of a bearer's rows: their time and expiry, and a hash of the grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
     /// The vault's change that wrote it.
@@ -59,7 +60,8 @@ pub(crate) struct GrantedVersion {
     pub(crate) state: VersionState,
     pub(crate) grace_until: Option<Moment>,
     pub(crate) key: SealingKey,
-    /// SHA-256 of its sealed value: others who were granted it have its key too, and could seal another under it.
+    /// SHA-256 of its sealed value: other bearers that were granted the key have this version's key too, and could seal
+    /// another value under it.
     pub(crate) sealed: [u8; 32],
 }
 
@@ -87,12 +89,12 @@ impl View {
         Ok(ViewRow { token: *token, change: self.change, sealed })
     }
 
-    /// The view as its owner reads it, who knows by the token's record which one it wrote.
+    /// Opens the view for its owner, whose record of the token says which view it wrote.
     pub(crate) fn open(row: &ViewRow, keys: &TokenKeys, identity: &Identity) -> Result<Self, VaultError> {
         Self::open_with(row, keys, identity, |_| Ok(()))
     }
 
-    /// The view as its bearer reads it, who knows by the signature that the owner wrote it.
+    /// Opens the view for its bearer, which learns from the signature that the owner wrote it.
     pub(crate) fn open_signed(
         row: &ViewRow,
         keys: &TokenKeys,
@@ -187,7 +189,7 @@ impl Grant {
             })
             .extensions(&self.extensions)
             .finish();
-        // What the encoder leaves behind is wiped by the allocator.
+        // The allocator wipes the encoder's buffers.
         SecretBytes::copy_from(&encoded)
     }
 

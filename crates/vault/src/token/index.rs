@@ -9,30 +9,30 @@ use super::error::TokenError;
 use super::record::TokenRecord;
 use crate::error::VaultError;
 use crate::file::open::{Notice, World};
-use crate::tx::leaf::{self, Kind};
+use crate::tx::leaf::{self, LeafKind};
 use crate::tx::{VerifiedTx, damaged, known, row_place};
 
 const RECORD_LABEL: &str = "keyvault token record";
 
 pub(crate) fn tag_of(tx: &VerifiedTx<'_>, name: &TokenName) -> Tag {
-    tx.tag(Kind::Token, name.as_str().as_bytes())
+    tx.tag(LeafKind::Token, name.as_str().as_bytes())
 }
 
 pub(crate) fn leaf_of(tx: &VerifiedTx<'_>, row: &TokenRow) -> Digest {
-    tx.row_leaf(Kind::Token, &row.tag, row.revision, &row.sealed)
+    tx.row_leaf(LeafKind::Token, &row.tag, row.revision, &row.sealed)
 }
 
 /// Where it stands which tokens there are, and what stands there.
 pub(crate) fn leaf_of_all(tx: &VerifiedTx<'_>, rows: &[TokenRow]) -> Option<(Tag, Digest)> {
     let leaf = leaf::tokens_leaf(&tx.daily.tree, rows.iter().map(|row| &row.tag))?;
-    Some((tx.tag(Kind::Tokens, &[]), leaf))
+    Some((tx.tag(LeafKind::Tokens, &[]), leaf))
 }
 
 /// Every token's record, held against the tree, and that none is missing.
 pub(crate) fn load_all(tx: &mut VerifiedTx<'_>) -> Result<Vec<TokenRecord>, VaultError> {
     let rows = tx.rows.tokens()?;
     let leaf = leaf_of_all(tx, &rows).map(|(_, leaf)| leaf);
-    let tag = tx.tag(Kind::Tokens, &[]);
+    let tag = tx.tag(LeafKind::Tokens, &[]);
     if tx.leaf_changes.get(&tag) != Some(&leaf) {
         tx.expect_leaf(&tag, leaf, "the list of tokens")?;
     }
@@ -44,7 +44,7 @@ pub(crate) fn load_all(tx: &mut VerifiedTx<'_>) -> Result<Vec<TokenRecord>, Vaul
 pub(crate) fn drop_strays(tx: &mut VerifiedTx<'_>, world: &World<'_>) -> Result<(), VaultError> {
     let mut strays = tx.rows.delete_malformed_tokens()?;
     let rows = tx.rows.tokens()?;
-    let known = tx.tree.leaf(&tx.tag(Kind::Tokens, &[]))?;
+    let known = tx.tree.leaf(&tx.tag(LeafKind::Tokens, &[]))?;
     if known != leaf_of_all(tx, &rows).map(|(_, leaf)| leaf) {
         for row in &rows {
             if tx.tree.leaf(&row.tag)?.is_none() {
@@ -111,7 +111,7 @@ pub(crate) fn put(
 /// Notes which tokens there are by now.
 fn note_all(tx: &mut VerifiedTx<'_>) -> Result<(), VaultError> {
     let leaf = leaf_of_all(tx, &tx.rows.tokens()?).map(|(_, leaf)| leaf);
-    tx.leaf_changes.insert(tx.tag(Kind::Tokens, &[]), leaf);
+    tx.leaf_changes.insert(tx.tag(LeafKind::Tokens, &[]), leaf);
     Ok(())
 }
 

@@ -30,14 +30,14 @@ use std::collections::BTreeSet;
 use crate::audit::{Action, Event, KeyRef};
 use crate::unlock::token::Token;
 use keyvault_core::clock::Moment;
+use keyvault_core::codec::Extensions;
 use keyvault_core::name::{KeyName, Scope, TokenName};
 
 use self::error::TokenError;
 use self::record::{Rule, TokenRecord};
 use self::regrant::{Grantee, created};
-use super::error::VaultError;
+use super::error::{VaultError, is_of_rows};
 use super::file::open::{Access, Notice, Vault, World};
-use super::file::restore_guard::is_of_rows;
 use super::file::survivors::Loss;
 use super::key::edit::key_ref;
 use super::key::record::KeyRecord;
@@ -53,7 +53,6 @@ pub struct NewToken {
 
 /// A token that was made, and the keys that it opens now.
 pub struct Issued {
-    /// What the owner knows of it.
     pub record: TokenRecord,
     /// The token, to be shown once.
     pub token: Token,
@@ -63,7 +62,6 @@ pub struct Issued {
 
 /// A token as it is listed.
 pub struct Listed {
-    /// What the owner knows of it.
     pub record: TokenRecord,
     /// The keys that it opens now, by name; none if it is revoked.
     pub granted: Vec<KeyName>,
@@ -71,11 +69,11 @@ pub struct Listed {
     pub reads: Vec<Event>,
     /// How many reads stand before them in its log: of the tokens that had its name before.
     pub before: u64,
-    /// What is wrong with the bearer's chain.
+    /// The fault of the bearer's chain.
     pub fault: Option<String>,
 }
 
-/// Makes a token. One of that name that was revoked makes room for it; what was read with it stays on record.
+/// Makes a token. It takes the place of a revoked one of that name, whose reads stay on record.
 pub fn create(
     vault: &mut Vault,
     access: &Access,
@@ -99,7 +97,8 @@ pub fn create(
             index::forget(tx, old)?;
         }
         let (name, expires, made) = (new.name.clone(), new.expires, world.now());
-        let grant = Grantee { name, rule, expires, made, places: Vec::new() };
+        let extensions = Extensions::default();
+        let grant = Grantee { name, rule, expires, made, places: Vec::new(), extensions };
         let issued = regrant::issue(tx, grant, &key_records, &reads, world)?;
         let opened = key_records.iter().filter(|key| key.has_value(world.now())).map(key_ref).collect();
         let event = world.event(Action::Token, opened, created(&new.name));

@@ -1,4 +1,4 @@
-//! What was read from bundles: lines of JSON in a file where it was read, chained, to be imported.
+//! Reads from bundles: lines of JSON in a file where it was read, chained, to be imported.
 //!
 //! ```text
 //! line  = {"format":1, "vault", "epoch", "token", "place", "seq", "before", "event", "mac"}
@@ -6,8 +6,8 @@
 //! mac   = HMAC(reads key of the token, "keyvault read" ‖ place ‖ u64 seq ‖ before ‖ bytes(sealed event))
 //! ```
 //!
-//! A place is one file's chain, under a random number; `before` is the MAC of the line before, zero for the first. Who
-//! has the token can write such a chain from the start; what was imported once stays known.
+//! A place is one file's chain, under a random number; `before` is the MAC of the line before, zero for the first. A
+//! bearer of the token can write such a chain from the start; reads that were imported once stay known.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -30,7 +30,7 @@ use keyvault_os::fs::private;
 use super::bundle::BundleLabel;
 use super::error::TokenError;
 use super::index;
-use super::record::{Mark, TokenRecord};
+use super::record::{ChainMark, TokenRecord};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
 use crate::tx::{VerifiedTx, damaged};
@@ -86,7 +86,6 @@ pub struct ImportedReads {
     pub faults: Vec<ReadsFault>,
 }
 
-/// What is wrong with a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadsFault {
     /// Its number, from 1.
@@ -270,8 +269,8 @@ fn entry_place<'p>(place: &'p [u8; 16], seq: u64, before: &'p Mac) -> Place<'p> 
     Place { table: "reads", row: place, version: 0, field: "event", revision: seq, bound: before }
 }
 
-/// Takes the lines of such a file over into the chains of their tokens. What is known already is skipped; a line that
-/// cannot be proved keeps no other away.
+/// Takes the lines of such a file over into the chains of their tokens. Lines that are known already are skipped; a
+/// line that cannot be proved keeps no other away.
 pub fn import_reads(
     vault: &mut Vault,
     access: &Access,
@@ -384,7 +383,7 @@ fn authentic_lines(
             btree_map::Entry::Occupied(log) => log.into_mut(),
             btree_map::Entry::Vacant(none) => none.insert(token_log(tx, record)?),
         };
-        // What its bearer did to its log in the vault must not keep the rest away either.
+        // A bearer can break its log in the vault, and that must not keep the rest away either.
         let Some(log) = log else {
             imported.unknown += 1;
             continue;
@@ -415,7 +414,7 @@ fn token_log(tx: &VerifiedTx<'_>, record: &TokenRecord) -> Result<Option<TokenLo
 impl TokenLog {
     /// Whether a read that stands before the mark of its place was imported. Not all need have been: some lines may
     /// have been missing then, and a log that was put back to an older state goes on otherwise.
-    fn has(&mut self, entry: &ReadsLine, event: &Event, mark: &Mark) -> bool {
+    fn has(&mut self, entry: &ReadsLine, event: &Event, mark: &ChainMark) -> bool {
         match self.known.get_mut(&crypto::sha256(&event.encode())).filter(|count| **count > 0) {
             Some(count) => {
                 *count -= 1;
@@ -428,12 +427,12 @@ impl TokenLog {
 
 impl TokenRecord {
     /// How far the reads of a place have been imported.
-    fn mark(&self, place: &[u8; 16]) -> Mark {
+    fn mark(&self, place: &[u8; 16]) -> ChainMark {
         let at = self.places.binary_search_by_key(place, |(place, _)| *place).ok();
-        at.and_then(|at| self.places.get(at)).map_or(Mark::START, |(_, mark)| *mark)
+        at.and_then(|at| self.places.get(at)).map_or(ChainMark::START, |(_, mark)| *mark)
     }
 
-    fn set_mark(&mut self, place: [u8; 16], mark: Mark) {
+    fn set_mark(&mut self, place: [u8; 16], mark: ChainMark) {
         match self.places.binary_search_by_key(&place, |(place, _)| *place) {
             Ok(at) => self.places.iter_mut().skip(at).take(1).for_each(|known| known.1 = mark),
             Err(at) => self.places.insert(at, (place, mark)),
@@ -441,7 +440,7 @@ impl TokenRecord {
     }
 }
 
-impl Mark {
+impl ChainMark {
     /// Moves on to a read that is new; what is wrong with the way there.
     fn follow(&mut self, entry: &ReadsLine) -> Option<Unproved> {
         let fault = match entry.seq.checked_sub(self.count) {

@@ -1,4 +1,4 @@
-//! What bearers of tokens read, on the owner's side: their chains, held against what the last change recorded of them.
+//! The reads of tokens' bearers, on the owner's side: their chains, held against what the last change recorded of them.
 
 use crate::audit::{self, Action, AuditError, Chain, Event, Seed};
 use crate::store::StoreError;
@@ -8,7 +8,7 @@ use keyvault_core::crypto::SealingKey;
 use keyvault_core::name::TokenName;
 
 use super::index;
-use super::record::{Mark, TokenRecord};
+use super::record::{ChainMark, TokenRecord};
 use crate::error::VaultError;
 use crate::file::open::{Access, Notice, Vault, World};
 use crate::tx::{VerifiedTx, damaged};
@@ -18,7 +18,7 @@ use crate::tx::{VerifiedTx, damaged};
 pub enum Of {
     /// The vault's own.
     Vault(u64),
-    /// What was read with a token.
+    /// A chain of a token's bearer.
     Token(TokenName, u64),
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn read_all_logs(
     Ok(broken)
 }
 
-/// What a token's bearer read, from the first entry on.
+/// The reads of a token's bearer, from the first entry on.
 pub(crate) fn reads_of(tx: &VerifiedTx<'_>, record: &TokenRecord) -> Result<Vec<Event>, VaultError> {
     let keys = record.keys(&tx.identity).audit;
     let first = SealingKey::from_bytes(record.first_key.expose()).ok_or_else(|| damaged("token: k₀"))?;
@@ -96,8 +96,8 @@ pub(crate) fn reads_of(tx: &VerifiedTx<'_>, record: &TokenRecord) -> Result<Vec<
     Ok(events)
 }
 
-/// What goes on under another secret. What cannot be proved is not, and that is said: it must not keep the owner from
-/// giving the token another.
+/// The reads that a token keeps under another secret. A chain that cannot be proved is dropped with a notice: it must not
+/// keep the owner from giving the token another secret.
 pub(crate) fn reads_to_keep(
     tx: &VerifiedTx<'_>,
     record: &TokenRecord,
@@ -113,7 +113,7 @@ pub(crate) fn reads_to_keep(
     }
 }
 
-/// What its bearer read, or why that cannot be told.
+/// The bearer's reads, or the reason why they cannot be told.
 pub(crate) fn told_reads(
     tx: &VerifiedTx<'_>,
     record: TokenRecord,
@@ -136,15 +136,15 @@ fn hold_reads_against_record(tx: &VerifiedTx<'_>, record: &TokenRecord) -> Resul
     }
 }
 
-/// Records how far the bearer's chain has come. What is wrong with it is said and found by a check; it must not keep
-/// the owner from changing the vault.
+/// Records how far the bearer's chain has come. A fault in it is reported, and found by a check; it must not keep the
+/// owner from changing the vault.
 pub(crate) fn note_reads(
     tx: &VerifiedTx<'_>,
     record: &mut TokenRecord,
     keys: &TokenKeys,
     world: &World<'_>,
 ) -> Result<bool, VaultError> {
-    let reached = || -> Result<Mark, VaultError> {
+    let reached = || -> Result<ChainMark, VaultError> {
         hold_reads_against_record(tx, record)?;
         let chain = Chain::load(tx.rows, &keys.audit, &tx.identity)?;
         audit::read_range(
@@ -154,7 +154,7 @@ pub(crate) fn note_reads(
             record.read.count..chain.count,
             &mut |_, _| {},
         )?;
-        Ok(Mark { count: chain.count, head: chain.head })
+        Ok(ChainMark { count: chain.count, head: chain.head })
     };
     match reached() {
         Ok(mark) => Ok(std::mem::replace(&mut record.read, mark) != mark),
@@ -166,7 +166,7 @@ pub(crate) fn note_reads(
     }
 }
 
-/// What is wrong with a chain, whose rows are its bearer's to write; or the error, if it is another.
+/// The fault of a chain, whose rows its bearer can write; or the error, if it is another.
 fn fault_of(error: VaultError) -> Result<AuditError, VaultError> {
     match error {
         VaultError::Store(fault @ StoreError::Damaged { .. }) => Ok(fault.into()),

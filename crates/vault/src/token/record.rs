@@ -14,7 +14,8 @@ use keyvault_core::name::{Scope, TokenName};
 use super::error::TokenError;
 use crate::key::record::KeyRecord;
 
-/// What a token is granted: keys that carry any of these scopes, and these keys; now and whenever that changes.
+/// The keys that a token is granted: those that carry any of these scopes, and those listed; now and whenever that
+/// changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rule {
     pub scopes: BTreeSet<Scope>,
@@ -33,22 +34,21 @@ impl Rule {
 #[derive(Debug, PartialEq, Eq)]
 pub struct TokenRecord {
     pub name: TokenName,
-    /// What its rows are found by.
     pub id: TokenId,
     pub rule: Rule,
     pub created: Moment,
     pub expires: Option<Moment>,
     pub revoked: Option<Moment>,
-    /// `user@host` who made it.
+    /// `user@host` of the maker.
     pub made_by: String,
     pub(crate) reader: Reader,
     /// k₀ of the bearer's chain.
     pub(crate) first_key: SealingKey,
     pub(crate) view: Option<ViewMark>,
     /// How far the bearer's chain had come at the last change.
-    pub(crate) read: Mark,
+    pub(crate) read: ChainMark,
     /// How far what was read from bundles has been imported, by the place where it was read.
-    pub(crate) places: Vec<([u8; 16], Mark)>,
+    pub(crate) places: Vec<([u8; 16], ChainMark)>,
     pub(crate) extensions: Extensions,
 }
 
@@ -56,18 +56,18 @@ pub struct TokenRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ViewMark {
     pub(crate) change: u64,
-    /// What it is known by.
+    /// Digest of the view's row.
     pub(crate) digest: Digest,
 }
 
 /// A point in a chain: so many entries, the last with this MAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct ChainMark {
     pub(crate) count: u64,
     pub(crate) head: Mac,
 }
 
-impl Mark {
+impl ChainMark {
     /// Before the first entry.
     pub(crate) const START: Self = Self { count: 0, head: START };
 }
@@ -148,9 +148,11 @@ impl TokenRecord {
             made_by: decoder.text()?.to_owned(),
             view: decoder
                 .option(|decoder| Ok(ViewMark { change: decoder.u64()?, digest: decoder.array()? }))?,
-            read: Mark::decode(&mut decoder)?,
-            places: decoder
-                .ascending(|decoder| Ok((decoder.array()?, Mark::decode(decoder)?)), |(place, _)| place)?,
+            read: ChainMark::decode(&mut decoder)?,
+            places: decoder.ascending(
+                |decoder| Ok((decoder.array()?, ChainMark::decode(decoder)?)),
+                |(place, _)| place,
+            )?,
             extensions: decoder.extensions()?,
         };
         decoder.end()?;
@@ -158,7 +160,7 @@ impl TokenRecord {
     }
 }
 
-impl Mark {
+impl ChainMark {
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
         Ok(Self { count: decoder.u64()?, head: decoder.array()? })
     }

@@ -8,16 +8,16 @@ use crate::store::GrantRow;
 use crate::unlock::token::{Token, TokenKeys};
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::Extensions;
-use keyvault_core::crypto::{self, Digest, SealingKey};
+use keyvault_core::crypto::{self, Digest, SealingKey, Signer};
 use keyvault_core::name::{Scope, TokenName};
 
 use super::Issued;
 use super::grant::{self, Grant, GrantedVersion, View};
-use super::record::{Mark, Rule, TokenRecord, ViewMark};
+use super::record::{ChainMark, Rule, TokenRecord, ViewMark};
+use super::signed::NamedSigner;
 use super::{index, read_log};
-use crate::error::VaultError;
+use crate::error::{VaultError, is_damage};
 use crate::file::open::{Notice, World};
-use crate::file::restore_guard::is_damage;
 use crate::key::edit::key_ref;
 use crate::key::record::{KeyRecord, Version, VersionState};
 use crate::tx::{VerifiedTx, damaged};
@@ -31,7 +31,8 @@ pub(crate) struct Grantee {
     pub(crate) expires: Option<Moment>,
     pub(crate) made: Moment,
     /// How far reads from bundles have been imported, which outlasts the secret that they were recorded under.
-    pub(crate) places: Vec<([u8; 16], Mark)>,
+    pub(crate) places: Vec<([u8; 16], ChainMark)>,
+    pub(crate) extensions: Extensions,
 }
 
 impl Grantee {
@@ -43,6 +44,7 @@ impl Grantee {
             expires: record.expires,
             made: record.created,
             places: record.places.clone(),
+            extensions: record.extensions.clone(),
         }
     }
 }
@@ -156,15 +158,15 @@ pub(crate) fn issue(
         reader: token.reader(),
         first_key: SealingKey::random(world.rng)?,
         view: None,
-        read: Mark::START,
+        read: ChainMark::START,
         // A chain that was not proved is not kept, and what it knew can be imported again.
         places: if reads.is_empty() { Vec::new() } else { grantee.places },
-        extensions: Extensions::default(),
+        extensions: grantee.extensions,
     };
     let keys = record.keys(&tx.identity);
     let seed = SealingKey::from_bytes(record.first_key.expose()).ok_or_else(|| damaged("token: k₀"))?;
     let chain = Chain::rewrite(Seed::from(seed), tx.rows, &keys.audit, &tx.identity, reads, world.rng)?;
-    record.read = Mark { count: chain.count, head: chain.head };
+    record.read = ChainMark { count: chain.count, head: chain.head };
     if !record.expired(world.now()) {
         for key in key_records {
             put_grant(tx, &record, &keys, key, world)?;
@@ -227,7 +229,6 @@ pub(crate) fn grant_anew(
     world: &World<'_>,
 ) -> Result<(), VaultError> {
     let keys = record.keys(&tx.identity);
-    // Whoever altered the view could also have made one that is over: that only takes something away.
     let was_over = view_is_over(tx, record, &keys).unwrap_or(false);
     tx.rows.delete_view(&record.id)?;
     if !was_over && !record.expired(world.now()) {
@@ -270,7 +271,10 @@ pub(crate) fn view_is_over(
     keys: &TokenKeys,
 ) -> Result<bool, VaultError> {
     let Some((expires, row)) = record.expires.zip(tx.rows.view(&record.id)?) else { return Ok(false) };
-    Ok(expires <= View::open(&row, keys, &tx.identity)?.time)
+    // Its bearer could have made one that is over, and so have the token never be granted anything again.
+    let encoded = tx.daily.signing.signer().encode();
+    let signer = NamedSigner { id: &Signer::id_of(&encoded), encoded: &encoded };
+    Ok(expires <= View::open_signed(&row, keys, &tx.identity, &signer)?.time)
 }
 
 fn view_mark(tx: &VerifiedTx<'_>, sealed: &[u8]) -> Digest {

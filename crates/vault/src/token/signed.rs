@@ -1,4 +1,4 @@
-//! What an owner signs for a token's bearer: views and bundles.
+//! Texts that an owner signs for a token's bearer: views and bundles.
 //!
 //! ```text
 //! plaintext = bytes(text) ‖ bytes(signature of text)
@@ -23,7 +23,7 @@ pub(crate) struct SignedText<'t> {
     signature: &'t [u8],
 }
 
-/// Who signs what a token's bearer reads, as a vault or a bundle says; believed once its id is the token's.
+/// The signer for a token's bearer as a vault or a bundle names it; believed once its id is the token's.
 pub(crate) struct NamedSigner<'s> {
     pub(crate) id: &'s SignerId,
     pub(crate) encoded: &'s [u8],

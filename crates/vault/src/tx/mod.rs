@@ -22,7 +22,7 @@ use keyvault_core::identity::{Identity, Place};
 use keyvault_core::name::{KeyName, Scope};
 use keyvault_core::secret::SecretBytes;
 
-use self::leaf::Kind;
+use self::leaf::LeafKind;
 use self::sealed::{KEY_LABEL, Opener, VALUE_LABEL, VERSION_KEY_LABEL};
 use super::error::VaultError;
 use super::file::open::World;
@@ -32,7 +32,6 @@ use crate::{slot, token};
 /// 2026-01-01T00:00:00Z: no vault is older.
 const FIRST_VAULT: Moment = Moment(1_767_225_600_000);
 
-/// What a transaction is opened with.
 pub(crate) struct Setting<'a> {
     pub(crate) keys: &'a DailyKeys,
     pub(crate) identity: Identity,
@@ -53,7 +52,7 @@ pub struct VerifiedTx<'a> {
     /// Names that come and go with this change.
     pub(crate) name_changes: BTreeMap<KeyName, bool>,
     /// A record that this change writes anew although a later version put something into it.
-    newer: Option<String>,
+    pub(crate) newer: Option<String>,
     /// Set by a change that only takes something away and whose action does not say so.
     pub(crate) takes_away: bool,
     /// The change's number is above this.
@@ -71,9 +70,9 @@ pub struct VerifiedTx<'a> {
 impl<'a> VerifiedTx<'a> {
     /// Verifies the record, its place in the audit chain, the header, the opened slot, and the standing to the pin.
     pub(crate) fn load(rows: &'a Tx<'a>, setting: &Setting<'a>) -> Result<Self, VaultError> {
-        let (mut tx, header) = Self::open(rows, setting)?;
+        let (mut tx, header) = Self::open(rows, setting, Record::load)?;
         tx.hold_chain_against_record()?;
-        tx.expect_leaf(&tx.tag(Kind::Header, &[]), Some(tx.header_leaf(&header)), "vault")?;
+        tx.expect_leaf(&tx.tag(LeafKind::Header, &[]), Some(tx.header_leaf(&header)), "vault")?;
         if let Some(slot) = setting.slot {
             slot::expect_opened(&mut tx, slot)?;
         }
@@ -84,16 +83,26 @@ impl<'a> VerifiedTx<'a> {
     /// to tell what the record proves from what it does not.
     pub(crate) fn load_damaged(rows: &'a Tx<'a>, setting: &Setting<'a>) -> Result<Self, VaultError> {
         rows.pass_over_malformed();
-        Ok(Self::open(rows, setting)?.0)
+        let (mut tx, _) = Self::open(rows, setting, Record::load_to_recover)?;
+        let extensions = std::mem::take(&mut tx.current.record.extensions);
+        if let Some(field) = extensions.must_be_known() {
+            tx.newer = Some(format!("the state record has field {field}"));
+        }
+        tx.current.record.extensions = extensions.without_narrowing();
+        Ok(tx)
     }
 
-    fn open(rows: &'a Tx<'a>, setting: &Setting<'a>) -> Result<(Self, HeaderRow), VaultError> {
+    fn open(
+        rows: &'a Tx<'a>,
+        setting: &Setting<'a>,
+        load: fn(&Tx<'_>, &SealingKey, &Identity) -> Result<Authentic, StateError>,
+    ) -> Result<(Self, HeaderRow), VaultError> {
         let Setting { keys, identity, memory, .. } = *setting;
         let header = rows.header()?;
         if header.vault_id == identity.vault_id && header.epoch != identity.epoch {
             return Err(VaultError::Rekeyed);
         }
-        let current = Record::load(rows, &keys.state, &identity)?;
+        let current = load(rows, &keys.state, &identity)?;
         let standing = pin::judge(memory, &current, rows, &keys.audit, &identity)?;
         let pinned = memory.pin().map(|pin| pin.change);
         let tree = Tree::new(rows, &keys.tree, Some(current.record.root));
@@ -175,16 +184,16 @@ impl<'a> VerifiedTx<'a> {
     // ── Tags and leaves ──────────────────────────────────────────────────────────────────────────────────────────
 
     /// The blind index of something: HMAC(index key, label ‖ kind ‖ name), first 16 bytes.
-    pub(crate) fn tag(&self, kind: Kind, name: &[u8]) -> Tag {
+    pub(crate) fn tag(&self, kind: LeafKind, name: &[u8]) -> Tag {
         leaf::tag(&self.daily.index, kind, name)
     }
 
     pub(crate) fn key_tag(&self, name: &KeyName) -> Tag {
-        self.tag(Kind::Key, name.as_str().as_bytes())
+        self.tag(LeafKind::Key, name.as_str().as_bytes())
     }
 
     pub(crate) fn slot_tag(&self, id: u32) -> Tag {
-        self.tag(Kind::Slot, &id.to_le_bytes())
+        self.tag(LeafKind::Slot, &id.to_le_bytes())
     }
 
     pub(crate) fn header_leaf(&self, header: &HeaderRow) -> Digest {
@@ -196,7 +205,7 @@ impl<'a> VerifiedTx<'a> {
     }
 
     /// The leaf of a row that has a revision and one sealed text: keys and scopes.
-    pub(crate) fn row_leaf(&self, kind: Kind, tag: &Tag, revision: u64, sealed: &[u8]) -> Digest {
+    pub(crate) fn row_leaf(&self, kind: LeafKind, tag: &Tag, revision: u64, sealed: &[u8]) -> Digest {
         leaf::row_leaf(&self.daily.tree, kind, tag, revision, sealed)
     }
 
@@ -216,7 +225,7 @@ impl<'a> VerifiedTx<'a> {
     pub(crate) fn put_header(&mut self, header: &HeaderRow) -> Result<(), VaultError> {
         self.rows.put_header(header)?;
         let leaf = self.header_leaf(header);
-        self.leaf_changes.insert(self.tag(Kind::Header, &[]), Some(leaf));
+        self.leaf_changes.insert(self.tag(LeafKind::Header, &[]), Some(leaf));
         Ok(())
     }
 
@@ -230,8 +239,8 @@ impl<'a> VerifiedTx<'a> {
 
     pub(crate) fn key_at(&mut self, tag: &Tag) -> Result<Option<KeyRecord>, VaultError> {
         let row = self.rows.key(tag)?;
-        let leaf = row.as_ref().map(|row| self.row_leaf(Kind::Key, tag, row.revision, &row.sealed));
-        self.expect_leaf(tag, leaf, "item")?;
+        let leaf = row.as_ref().map(|row| self.row_leaf(LeafKind::Key, tag, row.revision, &row.sealed));
+        self.expect_leaf(tag, leaf, "key row")?;
         row.map(|row| self.open_key(&row)).transpose()
     }
 
@@ -244,7 +253,7 @@ impl<'a> VerifiedTx<'a> {
     }
 
     /// Every key, ordered by name, each held against the tree, and none missing.
-    pub fn keys(&mut self) -> Result<Vec<KeyRecord>, VaultError> {
+    pub(crate) fn keys(&mut self) -> Result<Vec<KeyRecord>, VaultError> {
         let leaves = self.tree.all_leaves()?;
         let mut rows = Vec::new();
         self.rows.each_key(|row| {
@@ -252,7 +261,8 @@ impl<'a> VerifiedTx<'a> {
             Ok(())
         })?;
         let mut keys = self.opener().open_all(&rows, &leaves)?;
-        // What is left of the tree must be the other rows, word for word; a forged one excuses no missing key.
+        // The other leaves of the tree must be those of the other rows, word for word; a forged row excuses no missing
+        // key.
         let slots = (1..=HIGHEST_SLOT).map(|id| self.slot_tag(id));
         let place = |tag: Tag| leaves.binary_search_by_key(&tag, |(tag, _)| *tag).ok();
         let slots = slots.filter_map(|tag| leaves.get(place(tag)?).copied()).collect();
@@ -277,9 +287,9 @@ impl<'a> VerifiedTx<'a> {
     /// slot is no reason to keep them back.
     pub(crate) fn other_leaves(&self, slots: Vec<(Tag, Digest)>) -> Result<Vec<(Tag, Digest)>, VaultError> {
         let mut leaves = slots;
-        leaves.push((self.tag(Kind::Header, &[]), self.header_leaf(&self.rows.header()?)));
+        leaves.push((self.tag(LeafKind::Header, &[]), self.header_leaf(&self.rows.header()?)));
         self.rows.each_scope(|row| {
-            leaves.push((row.tag, self.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed)));
+            leaves.push((row.tag, self.row_leaf(LeafKind::Scope, &row.tag, row.revision, &row.sealed)));
             Ok(())
         })?;
         self.rows.each_directory(|row| {
@@ -297,10 +307,10 @@ impl<'a> VerifiedTx<'a> {
         key.revision += 1;
         self.rewrites("the record of a key", &key.extensions);
         let tag = self.key_tag(&key.name);
-        let padded = codec::pad(&key.encode()).map_err(|_| damaged("item: too long to encode"))?;
+        let padded = codec::pad(&key.encode()).map_err(|_| damaged("key: too long to encode"))?;
         let context = self.identity.context(&row_place("item", &tag, key.revision));
         let sealed = crypto::seal(&self.daily.metadata, KEY_LABEL, &context, padded.expose(), rng)?;
-        let leaf = self.row_leaf(Kind::Key, &tag, key.revision, &sealed);
+        let leaf = self.row_leaf(LeafKind::Key, &tag, key.revision, &sealed);
         self.rows.put_key(&KeyRow { tag, revision: key.revision, sealed })?;
         self.leaf_changes.insert(tag, Some(leaf));
         token::touch(self, key.id, Some(key))
@@ -389,8 +399,8 @@ impl<'a> VerifiedTx<'a> {
         }
     }
 
-    /// What a later version keeps in an extension may follow from what this change alters. Only a change that takes
-    /// something away, or seals everything anew, copies what is not known here.
+    /// An extension of a later version may depend on the fields that this change alters. Only a change that takes
+    /// something away, or seals everything anew, copies extensions that are not known here.
     fn may_rewrite(&self, action: Action) -> Result<(), StateError> {
         use Action::{Adopt, Recover, Rekey, Remove, Restore, Revoke};
         let copies = self.takes_away || matches!(action, Adopt | Recover | Rekey | Remove | Restore | Revoke);

@@ -12,7 +12,7 @@ use keyvault_core::crypto;
 use keyvault_core::name::similar::nearest;
 use keyvault_core::name::{KeyName, Scope};
 
-use super::leaf::Kind;
+use super::leaf::LeafKind;
 use super::{VerifiedTx, damaged, known, row_place};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault};
@@ -61,7 +61,7 @@ pub fn names(vault: &mut Vault, access: &Access) -> Result<Names, VaultError> {
             Ok(())
         })?;
         for row in &scopes {
-            let leaf = tx.row_leaf(Kind::Scope, &row.tag, row.revision, &row.sealed);
+            let leaf = tx.row_leaf(LeafKind::Scope, &row.tag, row.revision, &row.sealed);
             tx.expect_leaf(&row.tag, Some(leaf), "scope")?;
             names.scopes.insert(tx.open_scope(row)?.name);
         }
@@ -99,11 +99,11 @@ impl VerifiedTx<'_> {
     }
 
     pub(crate) fn directory_tag(&self, bucket: u8) -> Tag {
-        self.tag(Kind::Directory, &[bucket])
+        self.tag(LeafKind::Directory, &[bucket])
     }
 
     pub(crate) fn directory_leaf(&self, row: &DirectoryRow) -> Tag {
-        self.row_leaf(Kind::Directory, &self.directory_tag(row.bucket), row.revision, &row.sealed)
+        self.row_leaf(LeafKind::Directory, &self.directory_tag(row.bucket), row.revision, &row.sealed)
     }
 
     pub(crate) fn open_directory(&self, row: &DirectoryRow) -> Result<Bucket, VaultError> {

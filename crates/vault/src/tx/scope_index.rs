@@ -1,4 +1,4 @@
-//! Scopes: who belongs to which, so that `--scope` reads its members only and cannot be shortened.
+//! Scopes and their members, indexed so that `--scope` reads its members only and cannot be shortened.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use keyvault_core::codec::{self, Decoder, Encoder, Extensions};
 use keyvault_core::crypto::{self, Digest};
 use keyvault_core::name::Scope;
 
-use super::leaf::Kind;
+use super::leaf::LeafKind;
 use super::{VerifiedTx, damaged, known, row_place};
 use crate::error::VaultError;
 use crate::key::record::KeyRecord;
@@ -40,13 +40,13 @@ impl VerifiedTx<'_> {
 
     /// The members of a scope, verified to be all of them; empty if there is no such scope, which is proved too.
     pub(crate) fn scope_members(&mut self, scope: &Scope) -> Result<Vec<Tag>, VaultError> {
-        let tag = self.tag(Kind::Scope, scope.as_str().as_bytes());
+        let tag = self.tag(LeafKind::Scope, scope.as_str().as_bytes());
         Ok(self.scope_row(&tag)?.map_or_else(Vec::new, |(_, _, members)| members))
     }
 
     fn scope_row(&mut self, tag: &Tag) -> Result<Option<(ScopeRow, ScopeSummary, Vec<Tag>)>, VaultError> {
         let row = self.rows.scope(tag)?;
-        let leaf = row.as_ref().map(|row| self.row_leaf(Kind::Scope, tag, row.revision, &row.sealed));
+        let leaf = row.as_ref().map(|row| self.row_leaf(LeafKind::Scope, tag, row.revision, &row.sealed));
         self.expect_leaf(tag, leaf, "scope")?;
         let Some(row) = row else { return Ok(None) };
         let summary = self.open_scope(&row)?;
@@ -99,7 +99,7 @@ impl VerifiedTx<'_> {
         moves: &BTreeMap<Tag, bool>,
         rng: &dyn Rng,
     ) -> Result<(), VaultError> {
-        let tag = self.tag(Kind::Scope, scope.as_str().as_bytes());
+        let tag = self.tag(LeafKind::Scope, scope.as_str().as_bytes());
         let before = self.scope_row(&tag)?;
         let revision = before.as_ref().map_or(0, |(row, ..)| row.revision) + 1;
         let extensions = before.map(|(_, summary, _)| summary.extensions).unwrap_or_default();
@@ -126,7 +126,7 @@ impl VerifiedTx<'_> {
         let padded = codec::pad(&summary).map_err(|_| damaged("scope: too long to encode"))?;
         let context = self.identity.context(&row_place("scope", &tag, revision));
         let sealed = crypto::seal(&self.daily.metadata, SCOPE_LABEL, &context, padded.expose(), rng)?;
-        let leaf = self.row_leaf(Kind::Scope, &tag, revision, &sealed);
+        let leaf = self.row_leaf(LeafKind::Scope, &tag, revision, &sealed);
         self.rows.put_scope(&ScopeRow { tag, revision, sealed })?;
         self.leaf_changes.insert(tag, Some(leaf));
         Ok(())

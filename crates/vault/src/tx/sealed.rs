@@ -9,7 +9,7 @@ use keyvault_core::identity::Identity;
 use keyvault_core::secret::SecretBytes;
 use keyvault_os::process::cores::on_all_cores;
 
-use super::leaf::{self, Kind};
+use super::leaf::{self, LeafKind};
 use super::{damaged, known, row_place, version_place};
 use crate::error::VaultError;
 use crate::key::record::{FINGERPRINT_LEN, KeyRecord, Version};
@@ -20,7 +20,7 @@ pub(crate) const VALUE_LABEL: &str = "keyvault value";
 const VERSION_LABEL: &[u8] = b"keyvault version rows";
 const FINGERPRINT_LABEL: &[u8] = b"keyvault fingerprint";
 
-/// What it takes to open a key's metadata and values.
+/// The keys to a key's metadata and values.
 #[derive(Clone, Copy)]
 pub(crate) struct Opener<'k> {
     pub(crate) keys: &'k DailyKeys,
@@ -31,10 +31,10 @@ impl Opener<'_> {
     pub(crate) fn open(self, row: &KeyRow) -> Result<KeyRecord, VaultError> {
         let context = self.identity.context(&row_place("item", &row.tag, row.revision));
         let plain = crypto::open(&self.keys.metadata, KEY_LABEL, &context, &row.sealed)
-            .map_err(|_| damaged("item: the metadata does not open"))?;
+            .map_err(|_| damaged("key: the metadata does not open"))?;
         let key = codec::unpad(&plain)
             .and_then(|bytes| KeyRecord::decode(bytes, row.revision))
-            .map_err(|_| damaged("item: the metadata is malformed"))?;
+            .map_err(|_| damaged("key: the metadata is malformed"))?;
         known("the record of a key", &key.extensions)?;
         Ok(key)
     }
@@ -90,7 +90,7 @@ impl Opener<'_> {
         self.keys.tree.digest(&[VERSION_LABEL, &crypto::sha256(wrapped), &crypto::sha256(sealed)])
     }
 
-    /// What a value is recognised by: a MAC of it under a key of this vault, first 6 bytes.
+    /// The first 6 bytes of a MAC of the value under a key of this vault; equal for equal values.
     pub(crate) fn fingerprint(self, value: &SecretBytes) -> [u8; FINGERPRINT_LEN] {
         let mac = self.keys.fingerprint.mac(&[FINGERPRINT_LABEL, value.expose()]);
         let mut fingerprint = [0; FINGERPRINT_LEN];
@@ -101,13 +101,13 @@ impl Opener<'_> {
     }
 
     fn open_known(self, row: &KeyRow, leaves: &[(Tag, Digest)]) -> Result<KeyRecord, VaultError> {
-        let leaf = leaf::row_leaf(&self.keys.tree, Kind::Key, &row.tag, row.revision, &row.sealed);
+        let leaf = leaf::row_leaf(&self.keys.tree, LeafKind::Key, &row.tag, row.revision, &row.sealed);
         let known =
             leaves.binary_search_by(|(tag, _)| tag.cmp(&row.tag)).ok().and_then(|place| leaves.get(place));
         if known == Some(&(row.tag, leaf)) {
             self.open(row)
         } else {
-            Err(StateError::Mismatch { what: "item".to_owned() }.into())
+            Err(StateError::Mismatch { what: "key row".to_owned() }.into())
         }
     }
 }

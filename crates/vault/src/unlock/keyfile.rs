@@ -31,7 +31,7 @@ impl KeyFile {
         Ok(Self(random))
     }
 
-    /// What the slot's key is derived from.
+    /// The 32 bytes from which the slot's key is derived.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         self.0.expose()

@@ -1,4 +1,4 @@
-//! What stands in the OS keyring: one entry per vault, with the secret that opens the vault's keyring slot.
+//! Entries of the OS keyring: one per vault, with the secret that opens the vault's keyring slot.
 //!
 //! ```text
 //! service = "keyvault", account = vault id in hexadecimal
@@ -33,7 +33,7 @@ impl KeyringSecret {
         Ok(Self(random))
     }
 
-    /// What the slot's key is derived from.
+    /// The 32 bytes from which the slot's key is derived.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         self.0.expose()

@@ -30,7 +30,7 @@ impl Root {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Daily(pub(super) SealingKey);
 
-/// The keys of daily work, each for one purpose.
+/// The keys for everyday access, each for one purpose.
 pub struct DailyKeys {
     /// Seals the metadata of keys and scopes.
     pub metadata: SealingKey,
@@ -50,7 +50,6 @@ pub struct DailyKeys {
 }
 
 impl Daily {
-    /// Derives the keys of daily work.
     #[must_use]
     pub fn keys(&self, identity: &Identity) -> DailyKeys {
         let context = identity.whole();

@@ -1,9 +1,9 @@
-//! From a secret that somebody has to a vault's keys: slots for passphrases, recovery codes, key
-//! files and the OS keyring, and the session that keeps the
-//! daily keys for a bounded time.
+//! From a secret to a vault's keys: slots for passphrases, recovery codes, key files and the OS keyring, and the
+//! session that keeps the daily keys for a bounded time.
 //!
 //! Root is opened by a slot, used, and wiped. A session and the slot of a keyring hold the daily key only, from which
-//! every key of daily work follows; so who steals a session or has an open keyring cannot make a slot or rewrite the log.
+//! every key for everyday access follows; so a thief of a session or of an open keyring cannot make a slot or rewrite
+//! the log.
 
 pub mod keyfile;
 pub mod keyring_entry;
@@ -18,7 +18,7 @@ pub mod token;
 use keyvault_core::clock::RngError;
 use keyvault_core::crypto::KdfError;
 
-/// What somebody may have who opens a vault.
+/// The kind of secret that was presented; unlike a slot's kind, it has no cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secret {
     Passphrase,

@@ -1,10 +1,10 @@
 //! The operating system's keyring: the Secret Service (GNOME Keyring, KWallet, KeePassXC), the Keychain of macOS, the
 //! Credential Manager of Windows. The one file that speaks to them.
 //!
-//! Three rules. Nothing is asked unless the vault has a keyring slot or somebody adds one. Nothing is waited for longer
-//! than [`LIMIT`]: a keyring that hangs is a keyring that does not answer. And no dialogue is raised: over SSH it would
-//! open on a screen that nobody sits at, and with many commands at once many times; where the system lets us, a locked
-//! keyring is said to be locked, and it is the user who unlocks it.
+//! Three rules. Nothing is asked unless the vault has a keyring slot or one is being added. Nothing is waited for
+//! longer than [`LIMIT`]: a keyring that hangs is a keyring that does not answer. And no dialogue is raised: over SSH
+//! it would open on a screen that nobody sits at, and with many commands at once many times; where the system lets us,
+//! a locked keyring is reported as locked, and the user unlocks it.
 //!
 //! Whether there is a bus at all is seen from the environment and the file system, before any thread starts.
 
@@ -135,7 +135,7 @@ fn why(error: &keyring::Error) -> NoAnswer {
         keyring::Error::NoEntry => NoAnswer::NoEntry,
         keyring::Error::Ambiguous(_) => NoAnswer::Several,
         keyring::Error::NoStorageAccess(_) => NoAnswer::Locked,
-        // What else the library says may quote what it read.
+        // The library's other messages may quote what it read.
         keyring::Error::PlatformFailure(error) => NoAnswer::Failed(error.to_string()),
         keyring::Error::BadEncoding(_) | keyring::Error::BadDataFormat(..) => NoAnswer::Garbage,
         _ => NoAnswer::Failed("it refused".to_owned()),
@@ -158,7 +158,8 @@ mod system {
     }
 }
 
-/// What the library does not tell: whether an entry is locked. It would unlock it first, which is a dialogue.
+/// The Secret Service itself, asked whether an entry is locked: the library does not tell, and would unlock it first
+/// with a dialogue.
 #[cfg(all(unix, not(target_os = "macos")))]
 mod system {
     use std::collections::HashMap;

@@ -1,5 +1,4 @@
-//! What a passphrase is: UTF-8 text in Unicode's NFC, so that the same words typed on two systems are the same
-//! bytes.
+//! A passphrase: UTF-8 text in Unicode's NFC, so that the same words typed on two systems are the same bytes.
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 

@@ -33,7 +33,7 @@ impl RecoveryCode {
         Ok(Self(random))
     }
 
-    /// What the slot's key is derived from.
+    /// The 20 bytes from which the slot's key is derived.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         self.0.expose()

@@ -36,7 +36,7 @@ pub fn open(daily: &Daily, identity: &Identity, now: Moment, seconds: u32) -> Re
     Ok(until)
 }
 
-/// The vault's session, if one is open. Whatever the kernel says against it means that there is none.
+/// The vault's session, if one is open. Any error of the kernel's means that there is none.
 #[must_use]
 pub fn find(identity: &Identity, now: Moment) -> Option<Session> {
     let payload = kernel_keyring::load(&description(identity)).ok()??;

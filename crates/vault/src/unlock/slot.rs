@@ -11,9 +11,9 @@
 //!
 //! The header is part of the context, so a cost that was lowered or a salt that was exchanged opens nothing.
 //!
-//! Whoever writes the file can add rows. A slot whose header is none is passed over, and so is a passphrase slot that
-//! would make all of them cost more than [`MOST_WORK`]; what is left is tried in the order of the numbers, in which the
-//! vault's own stand first.
+//! Anyone who can write the file can add rows. A slot whose header is none is passed over, and so is a passphrase slot
+//! that would make all of them cost more than [`MOST_WORK`]; the others are tried in the order of the numbers, in which
+//! the vault's own stand first.
 
 use crate::store::SlotRow;
 use keyvault_core::clock::Rng;
@@ -31,9 +31,9 @@ use super::{Secret, UnlockError};
 const LABEL: &str = "keyvault slot";
 const SALT_LEN: usize = 32;
 
-/// What the passphrase slots that are tried may cost together, as [`Cost::work`]: what the dearest single one may. So
-/// added slots keep nobody longer than one slot can, and there is room for 4 slots of the dearest calibration (256 MiB,
-/// 10 passes), for 13 of 256 MiB and 3 passes, or for 32 of 64 MiB and 5.
+/// Bound on the cost of all passphrase slots that are tried, as [`Cost::work`]: that of the dearest single one. So
+/// added slots keep a user no longer than one slot can, and there is space for 4 slots of the dearest calibration (256
+/// MiB, 10 passes), for 13 of 256 MiB and 3 passes, or for 32 of 64 MiB and 5.
 const MOST_WORK: u64 = Cost::CEILING.work();
 
 /// Why a slot is not tried.
@@ -59,9 +59,9 @@ impl From<Malformed> for Untried {
     }
 }
 
-/// What a slot is opened with.
+/// The kind of credential that a slot is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum SlotKind {
     /// A passphrase, at this cost.
     Passphrase(Cost),
     Recovery,
@@ -70,7 +70,7 @@ pub enum Kind {
     KeyFile,
 }
 
-impl Kind {
+impl SlotKind {
     /// Whether root comes out. A vault must keep one slot that gives it.
     #[must_use]
     pub fn gives_root(self) -> bool {
@@ -90,23 +90,23 @@ impl Kind {
 }
 
 pub struct Header {
-    kind: Kind,
+    kind: SlotKind,
     salt: [u8; SALT_LEN],
 }
 
 impl Header {
     pub fn encode(&self) -> Vec<u8> {
         match self.kind {
-            Kind::Passphrase(cost) => Encoder::new()
+            SlotKind::Passphrase(cost) => Encoder::new()
                 .u8(1)
                 .fixed(&self.salt)
                 .u32(cost.memory_kib)
                 .u32(cost.passes)
                 .u32(cost.lanes)
                 .finish(),
-            Kind::Recovery => Encoder::new().u8(2).fixed(&self.salt).finish(),
-            Kind::Keyring => Encoder::new().u8(3).fixed(&self.salt).finish(),
-            Kind::KeyFile => Encoder::new().u8(4).fixed(&self.salt).finish(),
+            SlotKind::Recovery => Encoder::new().u8(2).fixed(&self.salt).finish(),
+            SlotKind::Keyring => Encoder::new().u8(3).fixed(&self.salt).finish(),
+            SlotKind::KeyFile => Encoder::new().u8(4).fixed(&self.salt).finish(),
         }
     }
 
@@ -117,11 +117,11 @@ impl Header {
         let kind = match kind {
             1 => {
                 let cost = Cost::new(decoder.u32()?, decoder.u32()?, decoder.u32()?);
-                Kind::Passphrase(cost.map_err(|_| Untried::Cost)?)
+                SlotKind::Passphrase(cost.map_err(|_| Untried::Cost)?)
             }
-            2 => Kind::Recovery,
-            3 => Kind::Keyring,
-            4 => Kind::KeyFile,
+            2 => SlotKind::Recovery,
+            3 => SlotKind::Keyring,
+            4 => SlotKind::KeyFile,
             other => return Err(Untried::Kind(other)),
         };
         decoder.end()?;
@@ -129,8 +129,7 @@ impl Header {
     }
 }
 
-/// What kind of slot a row is, if it is one.
-pub fn kind(row: &SlotRow) -> Result<Kind, Untried> {
+pub(crate) fn kind(row: &SlotRow) -> Result<SlotKind, Untried> {
     Header::decode(&row.header).map(|header| header.kind)
 }
 
@@ -145,7 +144,7 @@ fn sift(rows: &[SlotRow]) -> impl Iterator<Item = (&SlotRow, Result<Header, Untr
     let mut left = MOST_WORK;
     rows.iter().map(move |row| {
         let header = Header::decode(&row.header).and_then(|header| {
-            if let Kind::Passphrase(cost) = header.kind {
+            if let SlotKind::Passphrase(cost) = header.kind {
                 left = left.checked_sub(cost.work()).ok_or(Untried::Sum)?;
             }
             Ok(header)
@@ -163,7 +162,7 @@ pub fn seal_passphrase(
     identity: &Identity,
     rng: &dyn Rng,
 ) -> Result<SlotRow, UnlockError> {
-    let header = Header { kind: Kind::Passphrase(cost), salt: salt(rng)? };
+    let header = Header { kind: SlotKind::Passphrase(cost), salt: salt(rng)? };
     let key = crypto::argon2id(passphrase.expose(), &header.salt, cost)?;
     seal(id, &header, &key, &root.0, identity, rng)
 }
@@ -176,7 +175,7 @@ pub fn seal_recovery(
     identity: &Identity,
     rng: &dyn Rng,
 ) -> Result<SlotRow, UnlockError> {
-    let header = Header { kind: Kind::Recovery, salt: salt(rng)? };
+    let header = Header { kind: SlotKind::Recovery, salt: salt(rng)? };
     let key = recovery_key(code, &header.salt);
     seal(id, &header, &key, &root.0, identity, rng)
 }
@@ -189,7 +188,7 @@ pub fn seal_key_file(
     identity: &Identity,
     rng: &dyn Rng,
 ) -> Result<SlotRow, UnlockError> {
-    let header = Header { kind: Kind::KeyFile, salt: salt(rng)? };
+    let header = Header { kind: SlotKind::KeyFile, salt: salt(rng)? };
     let key = key_file_key(file, &header.salt);
     seal(id, &header, &key, &root.0, identity, rng)
 }
@@ -202,28 +201,28 @@ pub(crate) fn seal_keyring(
     identity: &Identity,
     rng: &dyn Rng,
 ) -> Result<SlotRow, UnlockError> {
-    let header = Header { kind: Kind::Keyring, salt: salt(rng)? };
+    let header = Header { kind: SlotKind::Keyring, salt: salt(rng)? };
     let key = keyring_key(secret, &header.salt);
     seal(id, &header, &key, &daily.0, identity, rng)
 }
 
-/// What a vault's slots may have been sealed for.
+/// The identities that a vault's slots may be sealed for.
 pub struct SealedFor<'i> {
-    /// What the vault's head says.
+    /// The identity in the vault's head.
     pub own: Identity,
-    /// What else may have stood there before somebody altered it.
+    /// Identities that the head may have had before it was altered; asked for only if no slot opens with its own.
     pub others: &'i dyn Fn() -> Vec<Identity>,
 }
 
 /// Root and the slot that a passphrase opens, and what that was sealed for.
-pub fn open_passphrase<'r>(
+pub(crate) fn open_passphrase<'r>(
     rows: &'r [SlotRow],
     passphrase: &Passphrase,
     sealed_for: &SealedFor<'_>,
 ) -> Result<(Root, &'r SlotRow, Identity), UnlockError> {
     open(rows, sealed_for, Secret::Passphrase, |header| match header.kind {
-        Kind::Passphrase(cost) => Some(crypto::argon2id(passphrase.expose(), &header.salt, cost)),
-        Kind::Recovery | Kind::Keyring | Kind::KeyFile => None,
+        SlotKind::Passphrase(cost) => Some(crypto::argon2id(passphrase.expose(), &header.salt, cost)),
+        SlotKind::Recovery | SlotKind::Keyring | SlotKind::KeyFile => None,
     })
     .map(|(key, row, identity)| (Root(key), row, identity))
 }
@@ -235,8 +234,8 @@ pub fn open_recovery<'r>(
     sealed_for: &SealedFor<'_>,
 ) -> Result<(Root, &'r SlotRow, Identity), UnlockError> {
     open(rows, sealed_for, Secret::RecoveryCode, |header| match header.kind {
-        Kind::Recovery => Some(Ok(recovery_key(code, &header.salt))),
-        Kind::Passphrase(_) | Kind::Keyring | Kind::KeyFile => None,
+        SlotKind::Recovery => Some(Ok(recovery_key(code, &header.salt))),
+        SlotKind::Passphrase(_) | SlotKind::Keyring | SlotKind::KeyFile => None,
     })
     .map(|(key, row, identity)| (Root(key), row, identity))
 }
@@ -248,21 +247,21 @@ pub fn open_key_file<'r>(
     sealed_for: &SealedFor<'_>,
 ) -> Result<(Root, &'r SlotRow, Identity), UnlockError> {
     open(rows, sealed_for, Secret::KeyFile, |header| match header.kind {
-        Kind::KeyFile => Some(Ok(key_file_key(file, &header.salt))),
-        Kind::Passphrase(_) | Kind::Recovery | Kind::Keyring => None,
+        SlotKind::KeyFile => Some(Ok(key_file_key(file, &header.salt))),
+        SlotKind::Passphrase(_) | SlotKind::Recovery | SlotKind::Keyring => None,
     })
     .map(|(key, row, identity)| (Root(key), row, identity))
 }
 
 /// The daily key and the slot that a keyring's entry opens.
-pub fn open_keyring<'r>(
+pub(crate) fn open_keyring<'r>(
     rows: &'r [SlotRow],
     secret: &KeyringSecret,
     sealed_for: &SealedFor<'_>,
 ) -> Result<(Daily, &'r SlotRow, Identity), UnlockError> {
     open(rows, sealed_for, Secret::Keyring, |header| match header.kind {
-        Kind::Keyring => Some(Ok(keyring_key(secret, &header.salt))),
-        Kind::Passphrase(_) | Kind::Recovery | Kind::KeyFile => None,
+        SlotKind::Keyring => Some(Ok(keyring_key(secret, &header.salt))),
+        SlotKind::Passphrase(_) | SlotKind::Recovery | SlotKind::KeyFile => None,
     })
     .map(|(key, row, identity)| (Daily(key), row, identity))
 }
@@ -348,7 +347,7 @@ mod tests {
     use super::*;
 
     fn passphrase_slots(costs: &[Cost]) -> Vec<SlotRow> {
-        let header = |cost: &Cost| Header { kind: Kind::Passphrase(*cost), salt: [0; SALT_LEN] }.encode();
+        let header = |cost: &Cost| Header { kind: SlotKind::Passphrase(*cost), salt: [0; SALT_LEN] }.encode();
         let row = |(id, cost)| SlotRow { id, header: header(cost), sealed: Vec::new() };
         (1..).zip(costs).map(row).collect()
     }
@@ -362,13 +361,13 @@ mod tests {
             assert_eq!(untried(&passphrase_slots(&vec![each; count])), [], "{count} of {each:?}");
         }
         assert_eq!(untried(&passphrase_slots(&[cost(1024, 10), Cost::FLOOR])), [sum(2)]);
-        // What does not fit takes nothing from what comes behind it.
+        // A slot that does not fit takes nothing from the slots behind it.
         let rows =
             passphrase_slots(&[cost(64, 5), cost(1024, 10), cost(256, 10), cost(1024, 10), cost(64, 3)]);
         assert_eq!(untried(&rows), [sum(2), sum(4)]);
         let rows = passphrase_slots(&[cost(300, 9); 32]);
         let tried = sift(&rows).filter_map(|(_, header)| match header.ok()?.kind {
-            Kind::Passphrase(cost) => Some(cost.work()),
+            SlotKind::Passphrase(cost) => Some(cost.work()),
             _ => None,
         });
         assert!(tried.sum::<u64>() <= MOST_WORK);
@@ -377,10 +376,10 @@ mod tests {
     #[test]
     fn every_way_in_but_the_keyring_gives_root_and_each_has_its_word() {
         for (kind, root, word) in [
-            (Kind::Passphrase(Cost::FLOOR), true, "passphrase"),
-            (Kind::Recovery, true, "recovery code"),
-            (Kind::Keyring, false, "keyring"),
-            (Kind::KeyFile, true, "key file"),
+            (SlotKind::Passphrase(Cost::FLOOR), true, "passphrase"),
+            (SlotKind::Recovery, true, "recovery code"),
+            (SlotKind::Keyring, false, "keyring"),
+            (SlotKind::KeyFile, true, "key file"),
         ] {
             assert_eq!((kind.gives_root(), kind.name()), (root, word));
         }

@@ -4,13 +4,13 @@
 //! token  = "kvt_" ‖ 43 random characters of base62 (256.03 bits) ‖ signer id in base62 (22)
 //!          ‖ CRC-32 of all before in base62 (6): 75 characters
 //! secret = HKDF of the 65 characters in between, label "keyvault token"
-//! id     = first 16 bytes of HKDF(secret, "keyvault token id"): what a bearer finds its rows by
+//! id     = first 16 bytes of HKDF(secret, "keyvault token id"): the bearer's rows stand under it
 //! reader = HKDF(secret, "keyvault token reader")
 //! ```
 //!
 //! The owner keeps the reader, never the secret: it writes what the bearer reads, and the token itself stands nowhere
 //! but with its bearer. All other keys follow from the reader and the vault's epoch. Owner and bearer share those keys, so
-//! the token also says who signs what the owner writes; another signer makes another secret.
+//! the token also names the signer of what the owner writes; another signer makes another secret.
 
 use crate::audit::AuditKeys;
 use crate::store::{Ledger, TokenId};
@@ -34,7 +34,7 @@ pub const MAX_LEN: usize = 256;
 #[derive(Debug)]
 pub struct Token(SecretBytes);
 
-/// What the owner keeps of a token, and what the token's bearer derives: every key of what the two share.
+/// The owner's part of a token, from which owner and bearer derive every key that they share.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reader(SealingKey);
 
@@ -70,7 +70,7 @@ impl Token {
         if right { Ok(Self(SecretBytes::copy_from(text))) } else { Err(UnlockError::NotAToken) }
     }
 
-    /// Who signs what it opens.
+    /// Signer of everything that the token opens.
     #[must_use]
     pub fn signer(&self) -> SignerId {
         signer_of(self.0.expose()).unwrap_or_default()
@@ -82,7 +82,6 @@ impl Token {
         &self.0
     }
 
-    /// What the rows of this token are found by.
     #[must_use]
     pub fn id(&self) -> TokenId {
         let key = self.secret().derive("keyvault token id", &[]);
@@ -93,7 +92,6 @@ impl Token {
         id
     }
 
-    /// What the owner keeps.
     #[must_use]
     pub fn reader(&self) -> Reader {
         Reader(self.secret().derive("keyvault token reader", &[]))

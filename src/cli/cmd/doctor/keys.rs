@@ -1,4 +1,4 @@
-//! What only an open vault tells: the keys, how they are used, the slots, and the time of the last entry.
+//! Checks that need an open vault: the keys, how they are used, the slots, and the time of the last entry.
 
 use std::path::Path;
 use std::time::UNIX_EPOCH;
@@ -46,7 +46,7 @@ pub(super) fn all(context: &Context, vault: &mut Vault, by_keyring: Option<Acces
         }
     };
     let path = vault.path().to_owned();
-    // What does not open is said below.
+    // A vault that does not open is reported below.
     let standing = vault.read(&access, |tx| Ok(tx.standing())).ok();
     let alarm = standing.and_then(|standing| alarm(standing).zip(Some(standing))).map(|(alarm, standing)| {
         Report::finding(

@@ -12,7 +12,7 @@ use super::Report;
 
 const CHECK: &str = "token";
 
-/// What `KEYVAULT_TOKEN` opens together with `KEYVAULT_BUNDLE`; nothing if there is neither.
+/// Checks the token of `KEYVAULT_TOKEN`, with `KEYVAULT_BUNDLE` if that is set; nothing without a token.
 pub(super) fn token(context: &Context) -> Option<Report> {
     let bundle = variable("KEYVAULT_BUNDLE");
     if token_is_piped() {

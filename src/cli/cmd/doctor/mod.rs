@@ -27,7 +27,7 @@ use keyvault_vault::state::pin::{Memory, Pins};
 /// killed `exec --file` left in memory and changes nothing else. Keys and the audit log are checked only if the vault opens without a prompt.
 /// --json prints ok, and checks with check, state (ok, finding or skipped), what and remedy.
 #[derive(Debug, Args)]
-pub struct Doctor {}
+pub(crate) struct Doctor {}
 
 /// The column where what was found stands.
 const TEXT: usize = 22;

@@ -56,7 +56,7 @@ pub(super) fn files(vault: &Path, state: &Path) -> Vec<Report> {
         let Some(path) = variable(name).map(PathBuf::from).filter(|path| path != Path::new("-")) else {
             continue;
         };
-        // What is no file may block when it is opened.
+        // Opening a pipe or a device may block.
         match std::fs::metadata(&path) {
             Ok(facts) if facts.is_file() => {
                 if let Ok((_, Some(_))) = private::open_secret_file(&path) {

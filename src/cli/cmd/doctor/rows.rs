@@ -1,4 +1,4 @@
-//! What the vault's rows tell without a key, and when a backup of them was last proved.
+//! Checks of the vault's rows that need no key, and of the time when a backup was last proved.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use crate::cli::context::Context;
 use crate::cli::errors::Failure;
 use crate::cli::output;
 use crate::cli::output::{time, view};
+use keyvault_vault::Stray;
 use keyvault_vault::state::proof::Proofs;
-use keyvault_vault::store::Stray;
 use keyvault_vault::{Vault, check};
 
 use super::Report;

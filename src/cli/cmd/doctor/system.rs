@@ -1,4 +1,4 @@
-//! What the system keeps for a vault: the OS keyring, the kernel's keys and the sessions in them.
+//! Checks of the OS keyring, the kernel's keys and the sessions in them.
 
 use crate::cli::context::Context;
 use crate::cli::errors::Failure;

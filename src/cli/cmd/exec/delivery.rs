@@ -28,7 +28,6 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// What is asked for.
     pub(super) fn wanted(&self) -> Deliveries {
         Deliveries {
             files: self.file.clone(),

@@ -39,14 +39,13 @@ pub(super) struct FromFiles {
 
 /// Everything that a command is to get.
 pub(super) struct Request {
-    /// Keys.
     pub(super) selection: Selection,
     /// Variables with values of an env-file's own.
     pub(super) literals: Vec<(EnvName, SecretBytes)>,
 }
 
 impl FromFiles {
-    /// What was chosen by name, what goes elsewhere than into a variable, and what the files ask for.
+    /// Combines keys that were chosen by name, keys that do not go into a variable, and the requests of the files.
     ///
     /// `--scope`, `--all`, `--as`, `--previous` and `--env-file` leave the project file alone. `--only` takes from it the
     /// entries of that variable or key, and what it does not have from the vault.

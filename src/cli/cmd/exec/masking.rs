@@ -13,7 +13,7 @@ use keyvault_exec::mask::{Mask, TooMuch};
 use keyvault_exec::release::Released;
 use keyvault_exec::supervise::streams::{Routes, When};
 
-/// What is asked for.
+/// The options that choose what is masked.
 #[derive(Debug, Args)]
 pub(super) struct MaskArgs {
     /// Mask the values in the command's output, also on a terminal

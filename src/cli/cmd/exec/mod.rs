@@ -53,7 +53,8 @@ use keyvault_vault::key;
 /// a value is held back until what follows decides, except for three bytes. What the command itself writes to /dev/tty is
 /// masked if its standard output is a terminal.
 #[derive(Debug, Args)]
-pub struct Exec {
+#[command(visible_alias = "run")]
+pub(crate) struct Exec {
     #[command(flatten)]
     choice: Choice,
     #[command(flatten)]

@@ -18,15 +18,14 @@ use keyvault_os::process::exec::EnvBlock;
 use keyvault_vault::audit::Action;
 use keyvault_vault::{Purpose, Supply};
 
-/// What was asked for, checked as far as it can be without the vault.
+/// The arguments of `exec`, checked as far as they can be without the vault.
 pub(super) struct Plan {
     /// The program as it was typed.
     pub(super) program: String,
-    /// Which keys.
     pub(super) selection: Selection,
     /// Variables with values of an env-file's own.
     pub(super) literals: Vec<(EnvName, SecretBytes)>,
-    /// What is inherited of the environment.
+    /// The caller's variables that the command inherits.
     pub(super) inherited: Vec<(OsString, OsString)>,
     /// Where values go that are not variables.
     pub(super) places: Places,
@@ -37,7 +36,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// What would be released; nothing is recorded.
+    /// Stages the release and records nothing.
     pub(super) fn preview(&self, context: &Context, supply: &mut Supply) -> Result<Preview, Failure> {
         context.with_keys(supply, |supply, world| {
             let staged = release::stage(supply.look(world)?, &self.selection)?;
@@ -119,7 +118,7 @@ fn program_name(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
 }
 
-/// What the log says was run, and how it got what is not a variable.
+/// The log's detail: the program, and the places of values that are not variables.
 fn detail_of(program: &str, wanted: &Deliveries) -> String {
     let program = program_name(program);
     if wanted.is_empty() { program.to_owned() } else { format!("{program}: {}", wanted.described()) }

@@ -23,7 +23,7 @@ use keyvault_os::fs::untrusted;
 /// once; other entries are not.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("key").required(true))]
-pub struct Add {
+pub(crate) struct Add {
     /// The key's name
     #[arg(group = "key", add = complete::keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     name: Option<KeyName>,
@@ -118,7 +118,7 @@ fn ask(profile: Option<&Profile>, variable: &EnvName, name: &KeyName) -> Ask {
     }
 }
 
-/// What the vault says of a key.
+/// The vault's knowledge of a key, as far as it can be had without a question.
 enum Known {
     /// It is there, with this variable.
     There(EnvName),

@@ -13,7 +13,7 @@ use crate::project::approval::Ask;
 /// Shows every variable with its key, marks what is new, and asks; without a terminal, --yes approves. The approval holds
 /// for this path and for what is shown: another key, template, default or profile has to be approved again.
 #[derive(Debug, Args)]
-pub struct Approve {
+pub(crate) struct Approve {
     /// Do not ask
     #[arg(long)]
     yes: bool,

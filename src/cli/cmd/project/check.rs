@@ -30,7 +30,7 @@ use keyvault_exec::release::{self, Problem, Refusal, Selection, State};
 /// there are other problems or entries that are not approved; problems of the file, a credential or the vault have their
 /// usual codes.
 #[derive(Debug, Args)]
-pub struct Check {
+pub(crate) struct Check {
     /// Include this profile's entries
     #[arg(long, value_name = "PROFILE", add = complete::profiles(), value_parser = named::<Profile>)]
     profile: Option<Profile>,
@@ -73,7 +73,7 @@ impl Check {
 #[derive(Default)]
 struct Survey {
     states: Vec<(EnvName, State)>,
-    /// What `exec` would refuse for.
+    /// The problems for which `exec` would refuse.
     refusal: Refusal,
 }
 
@@ -124,7 +124,7 @@ fn print(context: &Context, lines: &[Line]) -> Result<(), Failure> {
         table.add_row([line.variable.to_string(), keys, status.to_owned(), about]);
     }
     let text = view::lines(&mut table);
-    let text = if context.ui.colour() { with_colored_status(&text) } else { text };
+    let text = if context.ui.color() { with_colored_status(&text) } else { text };
     context.ui.data(text.as_bytes())
 }
 
@@ -153,7 +153,7 @@ fn with_colored_status(text: &str) -> String {
     colored
 }
 
-/// What is wrong, in a word.
+/// The first problem in a word, for the table.
 fn word(why: &[Problem]) -> &'static str {
     match why.first() {
         Some(Problem::Missing { .. }) => "MISSING",

@@ -20,9 +20,7 @@ use keyvault_os::fs::lock::Held;
 pub(in crate::cli) struct Found {
     /// Where it is, without links.
     pub(in crate::cli) path: PathBuf,
-    /// What it says.
     pub(in crate::cli) file: ProjectFile,
-    /// Its text.
     pub(in crate::cli) text: Vec<u8>,
 }
 
@@ -35,12 +33,12 @@ impl Found {
         Ok(Some(Self { path, file, text }))
     }
 
-    /// The same where there must be one.
+    /// [`Found::nearest`], or an error if there is none.
     pub(in crate::cli) fn required() -> Result<Self, Failure> {
         Self::nearest()?.ok_or_else(project_sentences::no_file)
     }
 
-    /// What holds under a profile.
+    /// The entries that hold under a profile: its own, and those of the file that it does not replace.
     pub(in crate::cli) fn entries(
         &self,
         profile: Option<&Profile>,
@@ -63,7 +61,7 @@ pub(in crate::cli) fn approvals() -> Result<Approvals, Failure> {
     Ok(Approvals::in_folder(context::state_folder()?.join("projects")))
 }
 
-/// What entries ask for.
+/// The approvals that entries need.
 pub(in crate::cli) fn asks(entries: &[(Section, &Entry)]) -> BTreeSet<Ask> {
     entries.iter().map(|(section, entry)| Ask::of(section, entry)).collect()
 }
@@ -140,7 +138,7 @@ pub(in crate::cli) fn confirmed(
 ) -> Result<bool, Failure> {
     let mut text =
         format!("{} asks for keys from your vault:\n", output::harmless_line(&path.display().to_string()));
-    // What is new stands last, right above the question, however much was approved before.
+    // New entries stand last, right above the question, however much was approved before.
     for (mark, ask) in asks.difference(new).map(|ask| (' ', ask)).chain(new.iter().map(|ask| ('+', ask))) {
         text.push_str(&format!("  {mark} {}\n", project_sentences::ask_line(ask)));
     }

@@ -24,7 +24,7 @@ const MAX_ENV: usize = 1 << 20;
 /// values are written. A JSON Schema for editors is written next to the file. The entries are approved at once, unless the
 /// prefix is empty. Without a .env file, the project file starts with examples.
 #[derive(Debug, Args)]
-pub struct Init {
+pub(crate) struct Init {
     /// The files to read variables from, instead of .env.example and .env
     #[arg(value_name = "FILE")]
     from: Vec<PathBuf>,
@@ -110,7 +110,7 @@ impl Init {
     /// The variables of the files, each once, and those that a project file may not set. Values are read, as there is no
     /// other way to find where they end, and dropped.
     ///
-    /// What stands behind a variable is not looked at, nor is the vault: a file of the repository would otherwise choose
+    /// Neither the text behind a variable is looked at nor the vault: a file of the repository would otherwise choose
     /// which keys are approved.
     fn variables(&self) -> Result<(Vec<EnvName>, Vec<String>), Failure> {
         let named: Vec<PathBuf> = if self.from.is_empty() {

@@ -1,11 +1,11 @@
 //! `keyvault project …`: which keys a project needs, written down in the project.
 
-pub mod add;
-pub mod approve;
-pub mod check;
+pub(crate) mod add;
+pub(crate) mod approve;
+pub(crate) mod check;
 pub(in crate::cli) mod gate;
-pub mod init;
-pub mod render;
+pub(crate) mod init;
+pub(crate) mod render;
 
 use clap::Subcommand;
 
@@ -14,8 +14,7 @@ use crate::cli::errors::Failure;
 
 /// Record which keys a project needs, and use them.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "each command's words stand with its arguments")]
-pub enum Project {
+pub(crate) enum Project {
     Init(init::Init),
     Add(add::Add),
     Approve(approve::Approve),

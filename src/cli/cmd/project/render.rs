@@ -27,7 +27,7 @@ const MAX_TEMPLATE: usize = 1 << 20;
 /// braces: {{kv://NAME}}. Only you can read the output. An output file that git tracks is refused. The audit log records
 /// this.
 #[derive(Debug, Args)]
-pub struct Render {
+pub(crate) struct Render {
     /// The file to fill in, or - for stdin
     template: PathBuf,
     /// Where to write, instead of stdout

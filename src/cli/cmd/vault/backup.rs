@@ -21,7 +21,7 @@ use keyvault_vault::{Access, Vault, check, file};
 /// --verify opens the copy (with a session, or whatever else opens the vault) and checks every row. This machine records
 /// when; `keyvault doctor` shows it.
 #[derive(Debug, Args)]
-pub struct Backup {
+pub(crate) struct Backup {
     /// The new file
     file: PathBuf,
     /// Open the copy and check every row

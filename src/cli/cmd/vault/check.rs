@@ -19,7 +19,7 @@ use keyvault_vault::{Checked, Finding};
 ///
 /// Names each damaged row. The exit code is 5 if there is any problem.
 #[derive(Debug, Args)]
-pub struct Check {}
+pub(crate) struct Check {}
 
 impl Check {
     pub(in crate::cli) fn run(context: &mut Context) -> Result<u8, Failure> {
@@ -29,7 +29,7 @@ impl Check {
     fn look(context: &Context) -> Result<u8, Failure> {
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
-        // What keeps the standing from being told, the check finds.
+        // The check itself finds what keeps the standing from being told.
         if let Ok((_, Some(notice))) = file::standing(&mut vault, &access) {
             context.tell(&notice);
         }

@@ -35,7 +35,7 @@ use keyvault_vault::{
 /// "name", "variable", "scopes", "tags", "note", "expires", "recipe", and "versions", each with "version", "state", "wiped",
 /// "created", "since", "made_by" and "reason".
 #[derive(Debug, Args)]
-pub struct Diff {
+pub(crate) struct Diff {
     /// The other copy
     other: PathBuf,
 }

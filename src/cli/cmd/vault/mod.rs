@@ -1,14 +1,14 @@
 //! `keyvault vault …`: the care of the vault's file and of the slots that open it.
 
-pub mod backup;
-pub mod check;
-pub mod diff;
-pub mod passwd;
-pub mod recover;
-pub mod rekey;
-pub mod restore;
+pub(crate) mod backup;
+pub(crate) mod check;
+pub(crate) mod diff;
+pub(crate) mod passwd;
+pub(crate) mod recover;
+pub(crate) mod rekey;
+pub(crate) mod restore;
 mod restore_only;
-pub mod slot;
+pub(crate) mod slot;
 
 use std::path::Path;
 
@@ -22,8 +22,7 @@ use keyvault_vault::Loss;
 
 /// Maintain the vault's file and its slots.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "each command's words stand with its arguments")]
-pub enum Vault {
+pub(crate) enum Vault {
     Check(check::Check),
     Backup(backup::Backup),
     Restore(restore::Restore),
@@ -87,7 +86,7 @@ impl Consent {
     }
 }
 
-/// What cannot be undone is asked for on a terminal and needs `--yes` elsewhere.
+/// Asks on a terminal and requires `--yes` elsewhere, for an action that cannot be undone.
 fn confirm(context: &Context, yes: bool, question: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());

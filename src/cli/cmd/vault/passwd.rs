@@ -17,7 +17,7 @@ use keyvault_vault::{Credential, slot};
 /// still open with the old passphrase. If someone may know it, run `keyvault vault rekey` and rotate the keys. Without a
 /// terminal, the new passphrase comes from --new-passphrase-file, KEYVAULT_NEW_PASSPHRASE_FILE or KEYVAULT_NEW_PASSPHRASE.
 #[derive(Debug, Args)]
-pub struct Passwd {
+pub(crate) struct Passwd {
     /// Read the new passphrase from a file
     #[arg(long, value_name = "FILE")]
     new_passphrase_file: Option<PathBuf>,

@@ -28,7 +28,7 @@ const MAX_CODE: usize = 256;
 /// Damaged rows that would prevent the recovery are dropped. What is lost is listed first: on a terminal, you are asked;
 /// elsewhere, --drop-damaged has to accept it.
 #[derive(Debug, Args)]
-pub struct Recover {
+pub(crate) struct Recover {
     /// Read the recovery code from a file, or - for stdin
     #[arg(long, value_name = "FILE")]
     code_file: Option<PathBuf>,

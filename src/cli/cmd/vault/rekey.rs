@@ -17,7 +17,7 @@ use keyvault_vault::state::StateError;
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::session;
-use keyvault_vault::{Access, Credential, Issued, Outlook, Rekeyed, Slot, Vault, VaultError, slot};
+use keyvault_vault::{Access, Credential, Issued, RekeyPreview, Rekeyed, Slot, Vault, VaultError, slot};
 
 /// Seal everything again under a new root key.
 ///
@@ -32,7 +32,7 @@ use keyvault_vault::{Access, Credential, Issued, Outlook, Rekeyed, Slot, Vault, 
 /// Damage does not prevent a rekey: damaged rows are dropped, and a damaged audit log is kept as far as it can be proved.
 /// What is lost is listed first; with --yes, --drop-damaged has to accept it.
 #[derive(Debug, Args)]
-pub struct Rekey {
+pub(crate) struct Rekey {
     /// Read the new passphrase from a file
     #[arg(long, value_name = "FILE", conflicts_with = "keep_passphrase")]
     new_passphrase_file: Option<PathBuf>,
@@ -77,14 +77,14 @@ impl Rekey {
                 ),
             ));
         }
-        let outlook = slot::before_rekey(&mut vault, &access).map_err(failed)?;
+        let preview = slot::before_rekey(&mut vault, &access).map_err(failed)?;
         if !self.yes {
-            for line in told(&outlook, &kept, self.keep_passphrase) {
+            for line in told(&preview, &kept, self.keep_passphrase) {
                 context.ui.note(&line);
             }
         }
         let consent = Consent::of(self.drop_damaged, !self.yes && interactive);
-        accept_loss(context, &outlook.loss, consent, &path, "Restore a backup")?;
+        accept_loss(context, &preview.loss, consent, &path, "Restore a backup")?;
         confirm(context, self.yes, &format!("Rekey {}?", path.display()))?;
         let passphrase = match old.filter(|_| self.keep_passphrase) {
             Some(old) => old,
@@ -97,7 +97,7 @@ impl Rekey {
         // Root does not come out of it.
         credentials.extend(keyring.as_ref().map(|(_, secret)| Credential::Keyring(secret)));
         let before = vault.identity();
-        let progress = context.ui.progress("rekeying", outlook.keys);
+        let progress = context.ui.progress("rekeying", preview.keys);
         let rekeyed = context
             .with_world(|world| {
                 slot::rekey(&mut vault, &access, world, &credentials, &kept, &|done| {
@@ -112,7 +112,7 @@ impl Rekey {
         progress.finish_and_clear();
         // A session of the old epoch opens nothing; where there are no sessions, none is left either.
         let _ = session::close(&before);
-        answer(context, &vault, &rekeyed, &outlook, &recovery)
+        answer(context, &vault, &rekeyed, &preview, &recovery)
             .map_err(|failure| tokens_lost(failure, &rekeyed.tokens))?;
         recovery.tell(context);
         Ok(code::DONE)
@@ -136,8 +136,8 @@ impl Rekey {
         }
     }
 
-    /// What the key files open today: a file that opens nothing is more likely the wrong one than a wish for
-    /// a new slot, and one that was named twice is one slot.
+    /// Access by each key file: a file that opens nothing is more likely the wrong one than a wish for a new slot, and
+    /// one that was named twice is one slot.
     fn opened_by(&self, vault: &mut Vault, files: &[KeyFile]) -> Result<Vec<Access>, Failure> {
         let mut opened: Vec<Access> = Vec::with_capacity(files.len());
         for (file, path) in files.iter().zip(&self.key_file) {
@@ -156,19 +156,19 @@ impl Rekey {
     }
 }
 
-/// What a rekey ends, a line each.
-fn told(outlook: &Outlook, kept: &[&Access], keep_passphrase: bool) -> Vec<String> {
+/// The credentials that a rekey invalidates, a line each.
+fn told(preview: &RekeyPreview, kept: &[&Access], keep_passphrase: bool) -> Vec<String> {
     let is_kept = |slot: &&Slot| kept.iter().any(|access| access.slot_id() == Some(slot.id));
-    let ends: Vec<_> = outlook.slots.iter().filter(|slot| !is_kept(slot)).map(shown).collect();
+    let ends: Vec<_> = preview.slots.iter().filter(|slot| !is_kept(slot)).map(shown).collect();
     let mut lines =
-        vec![format!("{} would be sealed under a new root key.", view::counted(outlook.keys, "key"))];
+        vec![format!("{} would be sealed under a new root key.", view::counted(preview.keys, "key"))];
     if !ends.is_empty() {
         lines.push(format!("Slots that would no longer open the vault: {}.", ends.join(", ")));
     }
-    if !outlook.tokens.is_empty() {
+    if !preview.tokens.is_empty() {
         lines.push(format!(
             "Tokens that would get a new secret, and whose bundles would no longer open anything: {}.",
-            view::joined(outlook.tokens.iter())
+            view::joined(preview.tokens.iter())
         ));
     }
     lines.push("Every session would end.".to_owned());
@@ -206,7 +206,7 @@ fn answer(
     context: &Context,
     vault: &Vault,
     rekeyed: &Rekeyed,
-    outlook: &Outlook,
+    preview: &RekeyPreview,
     recovery: &NewRecovery,
 ) -> Result<(), Failure> {
     let dropped = rekeyed.dropped.iter();
@@ -228,7 +228,7 @@ fn answer(
     if !dropped.is_empty() {
         context.ui.note(&format!("No longer open the vault: {}.", dropped.join(", ")));
     }
-    if rekeyed.loss != outlook.loss {
+    if rekeyed.loss != preview.loss {
         for line in loss::told(&rekeyed.loss, Tense::Done) {
             context.ui.warn(&line);
         }

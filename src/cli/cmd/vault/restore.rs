@@ -14,7 +14,7 @@ use crate::cli::output::loss::{self, Tense};
 use crate::cli::output::view;
 use keyvault_core::name::{KeyName, TokenName};
 use keyvault_os::fs::vault_file::FileFault;
-use keyvault_vault::store::StoreError;
+use keyvault_vault::StoreError;
 use keyvault_vault::unlock::session;
 use keyvault_vault::{Difference, Restored, VaultError, file};
 
@@ -36,7 +36,7 @@ use keyvault_vault::{Difference, Restored, VaultError, file};
 /// variables, scopes, tags, and notes stay as they are here. What is revoked in either copy stays revoked. Shows what it
 /// would do, and asks. `keyvault vault diff FILE` shows what differs.
 #[derive(Debug, Args)]
-pub struct Restore {
+pub(crate) struct Restore {
     /// The backup, or another copy of the vault
     #[arg(required_unless_present_any = ["adopt", "only"])]
     file: Option<PathBuf>,
@@ -145,7 +145,7 @@ fn note_all(context: &Context, lines: &[String]) {
     }
 }
 
-/// What would be superseded, or was, a line each.
+/// Changes that the backup supersedes, a line each.
 fn told(difference: &Difference, tense: Tense) -> Vec<String> {
     let Some(here) = difference.here else {
         return told_of_unread(difference, tense);

@@ -15,13 +15,12 @@ use keyvault_core::crypto::SystemRng;
 use keyvault_os::fs::private;
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::os_keyring::{self, LIMIT, NoAnswer};
-use keyvault_vault::unlock::slot::Kind;
+use keyvault_vault::unlock::slot::SlotKind;
 use keyvault_vault::{Access, Credential, Slot, Vault, VaultError, slot};
 
 /// List, add and remove the slots that open the vault.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "each command's words stand with its arguments")]
-pub enum SlotCommand {
+pub(crate) enum SlotCommand {
     List(List),
     #[command(subcommand)]
     Add(Add),
@@ -30,12 +29,11 @@ pub enum SlotCommand {
 
 /// List the slots.
 #[derive(Debug, Args)]
-pub struct List {}
+pub(crate) struct List {}
 
 /// Add a slot.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "each command's words stand with its arguments")]
-pub enum Add {
+pub(crate) enum Add {
     Keyfile(AddKeyFile),
     Keyring(AddKeyring),
     Recovery(AddRecovery),
@@ -45,7 +43,7 @@ pub enum Add {
 ///
 /// Anyone with the file and the vault can open it. KEYVAULT_KEY_FILE names the file to every command.
 #[derive(Debug, Args)]
-pub struct AddKeyFile {
+pub(crate) struct AddKeyFile {
     /// The new file
     file: PathBuf,
 }
@@ -56,11 +54,11 @@ pub struct AddKeyFile {
 /// Keychain on macOS. While it is unlocked, commands open the vault without a prompt. It gives everyday access, as a session
 /// does: adding slots, rekeying and adopting a vault still need the passphrase. KEYVAULT_KEYRING=off turns it off.
 #[derive(Debug, Args)]
-pub struct AddKeyring {}
+pub(crate) struct AddKeyring {}
 
 /// Add a slot for a new recovery code.
 #[derive(Debug, Args)]
-pub struct AddRecovery {
+pub(crate) struct AddRecovery {
     /// Write the recovery code to a new file
     #[arg(long, value_name = "FILE")]
     recovery_file: Option<PathBuf>,
@@ -68,7 +66,7 @@ pub struct AddRecovery {
 
 /// Remove a slot; the last one stays.
 #[derive(Debug, Args)]
-pub struct Remove {
+pub(crate) struct Remove {
     /// The slot's number, as `keyvault vault slot list` shows it
     #[arg(required_unless_present = "strays")]
     number: Option<u32>,
@@ -116,23 +114,23 @@ fn list(context: &Context) -> Result<u8, Failure> {
 
 fn json(slot: &Slot) -> serde_json::Value {
     let cost = match slot.kind {
-        Kind::Passphrase(cost) => Some(serde_json::json!({
+        SlotKind::Passphrase(cost) => Some(serde_json::json!({
             "memory_kib": cost.memory_kib, "passes": cost.passes, "lanes": cost.lanes,
         })),
-        Kind::Recovery | Kind::Keyring | Kind::KeyFile => None,
+        SlotKind::Recovery | SlotKind::Keyring | SlotKind::KeyFile => None,
     };
     serde_json::json!({ "slot": slot.id, "kind": slot.kind.name(), "cost": cost })
 }
 
 fn described(slot: &Slot) -> String {
     match slot.kind {
-        Kind::Passphrase(cost) => {
+        SlotKind::Passphrase(cost) => {
             let passes = view::counted(usize::try_from(cost.passes).unwrap_or(usize::MAX), "pass");
             format!("passphrase     Argon2id, {} MiB, {passes}", cost.memory_kib / 1024)
         }
-        Kind::Recovery => "recovery code".to_owned(),
-        Kind::Keyring => "keyring        everyday access only".to_owned(),
-        Kind::KeyFile => "key file".to_owned(),
+        SlotKind::Recovery => "recovery code".to_owned(),
+        SlotKind::Keyring => "keyring        everyday access only".to_owned(),
+        SlotKind::KeyFile => "key file".to_owned(),
     }
 }
 
@@ -220,8 +218,8 @@ impl Remove {
         let Some(slot) = slots.iter().find(|slot| slot.id == number) else {
             return Err(failed(VaultError::NoSuchSlot { id: number }));
         };
-        let codes = slots.iter().filter(|slot| slot.kind == Kind::Recovery).count();
-        if slot.kind == Kind::Recovery && codes == 1 {
+        let codes = slots.iter().filter(|slot| slot.kind == SlotKind::Recovery).count();
+        if slot.kind == SlotKind::Recovery && codes == 1 {
             context.ui.warn(
                 "This is the only recovery code. Without one, a lost passphrase cannot be replaced. Create another: \
                  keyvault vault slot add recovery",
@@ -229,7 +227,7 @@ impl Remove {
         }
         confirm(context, self.yes, &format!("Remove slot {} ({})?", slot.id, slot.kind.name()))?;
         let entry = match slot.kind {
-            Kind::Keyring => Some(context.keyring_opens(&mut vault, *slot)?),
+            SlotKind::Keyring => Some(context.keyring_opens(&mut vault, *slot)?),
             _ => None,
         };
         let removed =

@@ -12,21 +12,21 @@ use keyvault_core::clock::{Moment, RngError};
 use keyvault_core::crypto::KdfError;
 use keyvault_core::name::refused::Refused;
 use keyvault_core::name::{EnvName, KeyName, NameError, Scope};
-use keyvault_core::recipe::{Kind as RecipeKind, RecipeError};
+use keyvault_core::recipe::{RecipeError, ValueKind};
 use keyvault_exec::ExecError;
 use keyvault_exec::fit::{LineFault, Misfit};
 use keyvault_exec::release::{Problem, Refusal, ReleaseError};
 use keyvault_os::fs::lock::{Held, Process};
-use keyvault_os::fs::vault_file::{FileFault, Kind};
+use keyvault_os::fs::vault_file::{FileFault, FileKind};
 use keyvault_os::kernel_keyring::SessionError;
 use keyvault_os::process::actor::User;
 use keyvault_os::process::exec::{EnvError, NotRunnable};
 use keyvault_os::terminal::prompt::PromptError;
+use keyvault_vault::StoreError;
 use keyvault_vault::VaultError;
 use keyvault_vault::audit::AuditError;
 use keyvault_vault::state::StateError;
 use keyvault_vault::state::pin::Standing;
-use keyvault_vault::store::StoreError;
 use keyvault_vault::unlock::passphrase::Unfit;
 use keyvault_vault::unlock::{Secret, UnlockError};
 
@@ -74,7 +74,7 @@ fn file_faults() -> Vec<VaultError> {
         FileFault::Swapped { path: path() },
         FileFault::Io { path: path(), source: io::ErrorKind::PermissionDenied.into() },
     ];
-    let kinds = [Kind::Folder, Kind::Fifo, Kind::Socket, Kind::Device];
+    let kinds = [FileKind::Folder, FileKind::Fifo, FileKind::Socket, FileKind::Device];
     faults.extend(kinds.map(|kind| FileFault::NotRegular { path: path(), kind }));
     faults.into_iter().map(VaultError::File).collect()
 }
@@ -91,8 +91,8 @@ fn rows() -> Vec<VaultError> {
         StoreError::NewerFormat { format: 9, written_by: None },
         StoreError::Schema { what: "trigger evil is not part of a vault".to_owned() },
         StoreError::Number { field: "user_version", found: 9 },
-        StoreError::Damaged { what: "item: tag has 15 bytes".to_owned() },
-        StoreError::NoLog,
+        StoreError::Damaged { what: "item.tag".to_owned() },
+        StoreError::NoWal,
         StoreError::Busy,
         StoreError::Full,
         StoreError::ReadOnly,
@@ -102,7 +102,7 @@ fn rows() -> Vec<VaultError> {
         StoreError::Sqlite("out of memory".to_owned()),
     ];
     let mut errors: Vec<_> = stored.into_iter().map(VaultError::Store).collect();
-    errors.push(VaultError::State(StateError::Mismatch { what: "item".to_owned() }));
+    errors.push(VaultError::State(StateError::Mismatch { what: "key row".to_owned() }));
     let what = "audit: the entry of the last change is not the one that the state record names".to_owned();
     errors.push(VaultError::State(StateError::Apart { what }));
     errors.push(VaultError::State(StateError::Record));
@@ -141,7 +141,7 @@ fn slots() -> Vec<VaultError> {
         VaultError::Rekeyed,
         VaultError::Changed,
         VaultError::BackupDamaged {
-            row: "item stripe/live version 1".to_owned(),
+            row: "key stripe/live version 1".to_owned(),
             what: "is not authentic".to_owned(),
         },
         VaultError::BackupOfItself,
@@ -189,12 +189,12 @@ fn about_keys() -> Vec<Failure> {
     }
     let mut failures = of(errors);
     failures.extend(refusals());
-    let kind = RecipeKind::Password;
+    let kind = ValueKind::Password;
     let recipes = [
         RecipeError::TooShort { kind, minimum: 13 },
-        RecipeError::TooLong { kind: RecipeKind::Hex, maximum: 2048 },
-        RecipeError::NoLength { kind: RecipeKind::Uuid },
-        RecipeError::NoPrefix { kind: RecipeKind::Ed25519 },
+        RecipeError::TooLong { kind: ValueKind::Hex, maximum: 2048 },
+        RecipeError::NoLength { kind: ValueKind::Uuid },
+        RecipeError::NoPrefix { kind: ValueKind::Ed25519 },
         RecipeError::PrefixTooLong,
         RecipeError::KeyPair,
         RecipeError::Rng(RngError),

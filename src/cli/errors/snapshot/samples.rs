@@ -7,10 +7,10 @@ use keyvault_core::clock::Moment;
 use keyvault_core::name::{EnvName, KeyName, NameError, TokenName};
 use keyvault_exec::delivery::DeliveryError;
 use keyvault_os::fs::memory_folder::{self, NoFolder};
-use keyvault_os::fs::vault_file::{FileFault, Kind};
+use keyvault_os::fs::vault_file::{FileFault, FileKind};
 use keyvault_os::process::descriptors::Unavailable;
+use keyvault_vault::StoreError;
 use keyvault_vault::state::pin::Standing;
-use keyvault_vault::store::StoreError;
 use keyvault_vault::unlock::{Secret, UnlockError};
 use keyvault_vault::{Loss, TokenError, VaultError};
 
@@ -89,7 +89,7 @@ pub(in crate::cli) fn deliveries() -> Vec<DeliveryError> {
     ]
 }
 
-/// What is wrong with a backup, with a vault that one cannot take the place of, and with one that is not repaired.
+/// Every failure of a backup, of a vault that a backup cannot replace, and of one that is not repaired.
 pub(in crate::cli) fn restores() -> Vec<Failure> {
     let backup = || PathBuf::from("/tmp/b.db");
     let shared = || PathBuf::from("/tmp");
@@ -98,13 +98,13 @@ pub(in crate::cli) fn restores() -> Vec<Failure> {
     let damaged =
         || VaultError::Store(StoreError::Damaged { what: "database disk image is malformed".to_owned() });
     let backups = [
-        VaultError::File(FileFault::NotRegular { path: backup(), kind: Kind::Fifo }),
+        VaultError::File(FileFault::NotRegular { path: backup(), kind: FileKind::Fifo }),
         VaultError::File(FileFault::Symlink { path: backup() }),
         VaultError::File(FileFault::HardLink { path: backup(), links: 2 }),
         VaultError::File(FileFault::WritableByOthers { path: shared(), mode: 0o1777 }),
         VaultError::File(FileFault::WritableByOthers { path: backup(), mode: 0o666 }),
         VaultError::Store(StoreError::NotAVault),
-        VaultError::Store(StoreError::NoLog),
+        VaultError::Store(StoreError::NoWal),
         damaged(),
     ];
     let replaced = [

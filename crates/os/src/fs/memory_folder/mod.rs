@@ -44,15 +44,15 @@ const RUN: &str = "run-";
 pub enum Unfit {
     /// It is not there.
     Absent,
-    /// It is no folder.
     NotAFolder,
     /// It lies on a disk.
     OnDisk,
     /// It belongs to somebody else.
-    OfAnotherUser { uid: u32 },
+    OfAnotherUser {
+        uid: u32,
+    },
     /// Others may write in it.
     OpenToOthers {
-        /// Its permission bits.
         mode: u32,
     },
     /// The system said no, with this number.
@@ -74,7 +74,6 @@ const SWEEP: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// Holds the lock.
     held: OwnedFd,
 }
 
@@ -156,9 +155,9 @@ impl RunFolder {
     }
 }
 
-/// Lets go of the lock in a process that was forked off and goes on beside its maker: it is the maker's life that keeps
-/// the folder. No value of ours that owns the descriptor may be used afterwards.
-pub(crate) fn let_go_of_the_lock() {
+/// Closes the lock in a process that was forked off and outlives its maker: only the maker's life keeps the folder. No
+/// value of ours that owns the descriptor may be used afterwards.
+pub(crate) fn close_lock() {
     let lock = LOCK.swap(-1, Ordering::Relaxed);
     if lock >= 0 {
         // SAFETY: the number was this folder's lock when the process was forked; the caller uses it no more.
@@ -181,7 +180,7 @@ pub fn sweep(runtime: Option<&Path>) {
     let login = PathBuf::from(format!("/run/user/{}", geteuid().as_raw()));
     let runtime = runtime.unwrap_or(&login);
     for home in homes(Some(runtime)) {
-        // What is not ours alone, or a link, is none of our business.
+        // A folder that is not ours alone, or a link, is left as it is.
         if let Ok(facts) = fs::symlink_metadata(&home.path)
             && facts.is_dir()
             && facts.uid() == geteuid().as_raw()
@@ -200,7 +199,7 @@ fn sweep_folder(folder: &Path) {
         }
         let path = entry.path();
         let Ok(run) = rustix::fs::open(&path, FOLDER, Mode::empty()) else { continue };
-        // The lock is held while it is removed: who has just made it waits, and then sees that it is gone.
+        // The lock is held while it is removed: a run that has just made it waits, and then sees that it is gone.
         if flock(&run, FlockOperation::NonBlockingLockExclusive).is_ok() {
             let _ = fs::remove_dir_all(path);
         }

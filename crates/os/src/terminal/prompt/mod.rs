@@ -56,7 +56,6 @@ pub enum PromptError {
         /// The most that was allowed, in bytes.
         limit: usize,
     },
-    /// The terminal failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }

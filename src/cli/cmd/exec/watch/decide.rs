@@ -25,7 +25,7 @@ const EVERY: Duration = Duration::from_millis(250);
 /// How long a command may take to end until that is said.
 const LONG: Duration = Duration::from_secs(10);
 
-/// What a command gets when a key hands out another version.
+/// How a command learns that a key has another version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
     /// A new start.
@@ -33,10 +33,10 @@ pub(super) enum Manner {
     Signal(c_int),
 }
 
-/// What has become of given versions.
+/// Versions that were handed out, each with its fate.
 pub(super) type Fates = Vec<(Given, Fate)>;
 
-/// What a watch has people told.
+/// A message of the watch to its user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said<'a> {
     /// The command is ended, to be started anew.
@@ -44,7 +44,7 @@ pub(super) enum Said<'a> {
     /// The command is ended for good.
     Ending(&'a [(Given, Fate)]),
     /// The command gets the signal.
-    Signalling(&'a [(Given, Fate)]),
+    Signaling(&'a [(Given, Fate)]),
     /// The command does not end.
     Waiting,
 }
@@ -74,7 +74,7 @@ pub(super) struct Watch<'k> {
     given: Vec<Given>,
     /// Those of them that are refused, as the command was told by a signal.
     refused: Vec<Given>,
-    /// What is to be acted on.
+    /// Fates that the command was not told yet.
     pending: Fates,
     /// Whether the vault is to be looked at, whether it may have changed or not.
     look: bool,
@@ -131,8 +131,8 @@ impl<'k> Watch<'k> {
         }
     }
 
-    /// What the command was not told yet. A key that was refused and is not any more, or has another version since, has
-    /// come back.
+    /// Drops fates that the command was told. A key that was refused and is not any more, or has another version since,
+    /// has come back.
     fn news(&self, mut fates: Fates) -> Fates {
         let back = self.refused.iter().filter(|given| !fates.iter().any(|(same, _)| same == *given));
         let back: Vec<_> = back.map(|given| (given.clone(), Fate::Replaced(given.clone()))).collect();
@@ -182,7 +182,7 @@ impl<'k> Watch<'k> {
             return None;
         }
         self.pace.failed = false;
-        self.keys.say(Said::Signalling(&self.pending));
+        self.keys.say(Said::Signaling(&self.pending));
         if self.pending.iter().any(|(_, fate)| is_replaced(fate)) {
             self.pace.note(now);
         }
@@ -196,7 +196,8 @@ impl<'k> Watch<'k> {
         Some(Wish { signal, again: false })
     }
 
-    /// What cannot be done is not done until the vault changes again, or, if it is not the vault's content, until it can.
+    /// An action that fails is tried again when the vault changes, or, if its content is not the reason, until it
+    /// succeeds.
     fn goes_on(&mut self, possible: Possible) -> bool {
         if possible != Possible::Yes {
             self.look = possible == Possible::Later;
@@ -231,7 +232,7 @@ impl Overseer for Watch<'_> {
         if self.pending.is_empty() { None } else { self.act(now) }
     }
 
-    /// Who wants the command to end does not want it started anew.
+    /// A signal that ends the command also ends the restarts.
     fn heard(&mut self, signal: c_int) {
         let ends = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT].contains(&signal);
         self.dismissed |= ends && self.ended.is_some();

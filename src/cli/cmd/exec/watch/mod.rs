@@ -70,7 +70,7 @@ impl Watching {
             ));
         }
         let released = plan.release(context, &mut supply, &plan.selection, "")?;
-        let source = Source::of(context, supply);
+        let source = WatchedVault::of(context, supply);
         let supervisor = Supervisor::begin().map_err(|error| plan.failed(&error))?.for_several();
         let manner = self.on_rotate.map_or(Manner::Restart, Manner::Signal);
         let ending = watch_over(&supervisor, &source, &plan, (command, released), manner, routes);
@@ -83,7 +83,7 @@ impl Watching {
 /// Start after start, until one ends by itself or a key is refused.
 fn watch_over(
     supervisor: &Supervisor,
-    source: &Source<'_>,
+    source: &WatchedVault<'_>,
     plan: &Plan,
     (mut command, mut released): (Command, Released),
     manner: Manner,
@@ -119,7 +119,7 @@ fn watch_over(
 
 /// Where the keys are, opened again for each look, so that no descriptor and no lock of ours is held while the command
 /// runs.
-struct Source<'c> {
+struct WatchedVault<'c> {
     context: &'c Context,
     path: PathBuf,
     reopening: Reopening,
@@ -129,7 +129,7 @@ struct Source<'c> {
 enum Reopening {
     Owner {
         identity: Identity,
-        /// What a credential opened, where there was no session, for the vault's epoch. A session's key is not held: a
+        /// Access by a credential, where there was no session, for the vault's epoch. A session's key is not held: a
         /// session that has ended opens nothing here either.
         held: RefCell<Option<(Identity, Access)>>,
         /// Whether a credential was tried on this epoch in vain.
@@ -158,7 +158,7 @@ impl Unreadable {
     }
 }
 
-impl<'c> Source<'c> {
+impl<'c> WatchedVault<'c> {
     fn of(context: &'c Context, supply: Supply) -> Self {
         let (path, reopening) = match supply {
             Supply::Vault(vault, access) => {
@@ -258,17 +258,17 @@ impl<'c> Source<'c> {
     }
 }
 
-/// What a watch works with.
+/// The keys that a watch looks at.
 struct Keys<'o> {
-    source: &'o Source<'o>,
+    source: &'o WatchedVault<'o>,
     plan: &'o Plan,
     glance: Glance,
     had_key: bool,
-    /// What was said last of what is in the way: once is enough.
+    /// The last message about each obstacle: once is enough.
     said: BTreeMap<About, String>,
 }
 
-/// What something may be in the way of.
+/// A step of the watch that may fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum About {
     Looking,
@@ -276,7 +276,7 @@ enum About {
 }
 
 impl<'o> Keys<'o> {
-    fn of(source: &'o Source<'o>, plan: &'o Plan) -> Self {
+    fn of(source: &'o WatchedVault<'o>, plan: &'o Plan) -> Self {
         Self { source, plan, glance: Glance::at(&source.path), had_key: true, said: BTreeMap::new() }
     }
 
@@ -368,7 +368,7 @@ impl Keys<'_> {
         match said {
             Said::Restarting(fates) => self.note(&format!("{}; restarting {command}.", told(fates))),
             Said::Ending(fates) => self.note(&format!("{}; ending {command}.", told(fates))),
-            Said::Signalling(fates) => self.note(&format!("{}; sending {command} the signal.", told(fates))),
+            Said::Signaling(fates) => self.note(&format!("{}; sending {command} the signal.", told(fates))),
             Said::Waiting => {
                 self.note(&format!("{command} received TERM and is still running; waiting for it to end."));
             }
