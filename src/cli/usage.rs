@@ -279,6 +279,7 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["dump"], "export --all"),
     (&["backup"], "vault backup FILE"),
     (&["restore"], "vault restore FILE"),
+    (&["diff", "compare"], "vault diff OTHER"),
     (&["passwd", "password"], "vault passwd"),
     (&["recover"], "vault recover"),
     (&["rekey"], "vault rekey"),

@@ -12,6 +12,7 @@
 
 pub mod bearer;
 pub mod canary;
+pub mod copies;
 pub mod desktop;
 pub mod project_file;
 pub mod runtime;

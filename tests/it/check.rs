@@ -24,8 +24,8 @@ fn case_19_a_synced_folders_conflict_copies_are_named() {
             0 keys, 0 versions, 1 audit log entry, change 1
             Everything verified.
         ", "
-            warning: A sync service left ~/.local/share/keyvault/vault (Ada's conflicted copy 2026-11-21).db next to the vault. See what it has: keyvault list --vault FILE
-            warning: A sync service left ~/.local/share/keyvault/vault.sync-conflict-20261121-101112-ABC.db next to the vault. See what it has: keyvault list --vault FILE
+            warning: A sync service left ~/.local/share/keyvault/vault (Ada's conflicted copy 2026-11-21).db next to the vault. Compare: keyvault vault diff '~/.local/share/keyvault/vault (Ada'\\''s conflicted copy 2026-11-21).db'
+            warning: A sync service left ~/.local/share/keyvault/vault.sync-conflict-20261121-101112-ABC.db next to the vault. Compare: keyvault vault diff '~/.local/share/keyvault/vault.sync-conflict-20261121-101112-ABC.db'
         ");
 }
 

@@ -117,9 +117,8 @@ fn case_19_synced_folders_and_conflict_copies_are_found() {
     assert!(of("conflicts")["what"].as_str().unwrap().contains("conflicted copy"));
     // The remedy is a command.
     let remedy = of("conflicts")["remedy"].as_str().unwrap().to_owned();
-    let command =
-        remedy.strip_prefix("See what it has: ").and_then(|rest| rest.split(". Copy").next()).unwrap();
-    world.sh(command).ok();
+    let command = remedy.strip_prefix("Compare: ").and_then(|rest| rest.split(". Take").next()).unwrap();
+    world.sh(&format!("export KEYVAULT_VAULT='{}'; {command}", vault.display())).ok();
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn case_4_a_whole_file_that_was_rolled_back_alarms_until_it_is_adopted() {
     world.run(&["list"]).ok();
     world.run(&["vault", "check"]).is(5, "
             3 keys, 3 versions, 4 audit log entries, change 4
-            alarm the vault is older than the state this machine last saw; to accept it: keyvault vault restore --adopt
+            alarm the vault is older than the state this machine last saw. To accept it: keyvault vault restore --adopt
         ", "");
     world.run(&["vault", "restore", "--adopt"]).ok();
     assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "value-a");
@@ -158,7 +158,7 @@ fn case_4_a_fork_alarms_at_the_same_number_and_beyond_it() {
             &format!(
                 "
                 3 keys, 3 versions, {change} audit log entries, change {change}
-                alarm the vault is on a different branch than the state this machine last saw; to accept it: keyvault vault restore --adopt
+                alarm the vault is on a different branch than the state this machine last saw. To accept it: keyvault vault restore --adopt
                 "
             ),
             "",

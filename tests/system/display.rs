@@ -41,12 +41,19 @@ fn tables_fit_terminals_of_60_80_and_200_columns() {
     world.run(&["generate", long, "--scope", "payments", "--scope", "production:eu-west-1"]).ok();
     world.run(&["generate", "short", "--expires", "2h", "--note", "漢字 wide, and e\u{301} combined"]).ok();
     world.run(&["rotate", "short", "--grace", "1h"]).ok();
+    std::fs::copy(world.vault(), world.home().join("other.db")).unwrap();
+    world
+        .run(&["edit", "short", "--note", "another note, of more words than a narrow terminal has room for"])
+        .ok();
+    world.run(&["revoke", "short", "--reason", "found in a log of the build of last night"]).ok();
+    world.run(&["remove", long, "--yes"]).ok();
+    world.run(&["generate", "another-rather-long-name/with-several-segments"]).ok();
     world.run(&["unlock"]).ok();
     for columns in [60, 80, 200] {
         let terminal = Terminal::sized(&world, "bash --norc --noprofile", columns);
         terminal.type_line("PS1='READY> '; clear");
         terminal.wait_for("READY>");
-        for command in ["list", "show short", "history short", "vault slot list"] {
+        for command in ["list", "show short", "history short", "vault slot list", "vault diff other.db"] {
             terminal.run(&format!("keyvault {command}"), "");
             let (shown, code) = terminal.ended();
             assert_eq!(code, 0, "{shown}");

@@ -336,6 +336,32 @@ fn yes_and_no_are_lines_and_nothing_of_them_is_left_for_the_shell() {
 }
 
 #[test]
+fn single_keys_are_taken_over_from_a_copy_with_a_passphrase_of_its_own_after_a_question() {
+    let mut world = World::own();
+    world.run(&["generate", "a"]).ok();
+    world.run(&["vault", "backup", "backup.db"]).ok();
+    world.run(&["remove", "a", "--yes"]).ok();
+    world.set("KEYVAULT_NEW_PASSPHRASE", "another passphrase");
+    world.run(&["vault", "rekey", "--yes", "--no-recovery"]).ok();
+    world.set("KEYVAULT_PASSPHRASE", "another passphrase");
+    let backup = std::fs::read(world.home().join("backup.db")).unwrap();
+    let terminal = Terminal::shell(&world);
+    for (answer, expected) in [("no", 6), ("yes", 0)] {
+        terminal.run("keyvault vault restore backup.db --only a", "Passphrase for backup.db:");
+        terminal.type_line("wrong");
+        terminal.wait_for("That is not the passphrase. Try again.");
+        terminal.wait_for_times("Passphrase for backup.db:", 2);
+        terminal.type_line(PASSPHRASE);
+        terminal.wait_for("Take over 1 key? [y/N]");
+        terminal.type_line(answer);
+        let (shown, code) = terminal.ended();
+        assert_eq!(code, expected, "{answer}: {shown}");
+    }
+    world.run(&["show", "a", "--reveal"]).ok();
+    assert!(std::fs::read(world.home().join("backup.db")).unwrap() == backup);
+}
+
+#[test]
 fn ctrl_c_at_a_question_is_130_and_the_cursor_is_back() {
     let world = World::own();
     world.run(&["generate", "a"]).ok();

@@ -107,6 +107,9 @@ pub enum VaultError {
     /// A key of that name is already there.
     #[error("{} exist", names(.0))]
     KeysExist(Vec<KeyName>),
+    /// Another key has the name of one that is to be taken over.
+    #[error("{0} is the name of another key")]
+    NameTaken(KeyName),
     /// These keys have no recipe, and no value was given.
     #[error("{} need values", names(.0))]
     NeedValues(Vec<KeyName>),

@@ -6,6 +6,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 
 use keyvault_os::fs::lock::{self, Held};
+use keyvault_os::fs::sync_conflicts;
 use keyvault_os::fs::vault_file::{FileFault, FileKind};
 use keyvault_os::process::actor::User;
 use keyvault_vault::StoreError;
@@ -359,10 +360,35 @@ pub(in crate::cli) fn alarm(standing: Standing, found: u64, pinned: u64, path: &
             path.display()
         )
     };
-    Failure::new(
-        code::DAMAGED,
-        "alarm",
-        what,
-        Some("No values are released. If this copy is the one to keep:\n  keyvault vault restore --adopt"),
-    )
+    let hint = match comparisons(standing, path).as_slice() {
+        [] => "No values are released. If this copy is the one to keep:\n  keyvault vault restore --adopt"
+            .to_owned(),
+        lines => format!(
+            "No values are released. A sync service left another copy. Compare the two first:\n  {}\n\
+             If the vault's own file is the one to keep:\n  keyvault vault restore --adopt",
+            lines.join("\n  ")
+        ),
+    };
+    Failure::new(code::DAMAGED, "alarm", what, Some(&hint))
+}
+
+/// The ways out of an alarm, as a sentence.
+pub(in crate::cli) fn ways_out(standing: Standing, path: &Path) -> String {
+    let accept = "To accept it: keyvault vault restore --adopt";
+    match comparisons(standing, path).first() {
+        Some(line) => format!("To compare it with the copy that a sync service left: {line}. {accept}"),
+        None => accept.to_owned(),
+    }
+}
+
+/// The lines that compare a vault with the copies that a sync service left beside it. Another vault in its place has
+/// nothing in common with them.
+fn comparisons(standing: Standing, path: &Path) -> Vec<String> {
+    let copies = if standing == Standing::OtherVault { Vec::new() } else { sync_conflicts::beside(path) };
+    copies.iter().map(|copy| compare(copy)).collect()
+}
+
+/// The line that compares the vault with another copy.
+pub(in crate::cli) fn compare(copy: &Path) -> String {
+    format!("keyvault vault diff {}", output::quoted(copy))
 }

@@ -134,6 +134,23 @@ impl Failure {
         Self::new(code::LOCKED, "locked", message, Some(HOW_TO_OPEN))
     }
 
+    /// A copy that nothing opened that opens the vault, or that was given for it; and why nobody is asked.
+    pub(in crate::cli) fn locked_copy(file: &Path, unasked: Option<&str>) -> Self {
+        let shown = file.display();
+        let (message, hint) = match unasked {
+            Some(unasked) => (
+                format!("{shown} does not open with what opens the vault, and {unasked}."),
+                "Run `keyvault unlock` to keep the vault open. Then set KEYVAULT_PASSPHRASE_FILE to a file\n\
+                 with the copy's passphrase, or KEYVAULT_KEY_FILE to a key file that opens it.",
+            ),
+            None => (
+                format!("That is not the passphrase of {shown}."),
+                "It opens with what opened the vault when the copy was made.",
+            ),
+        };
+        Self::new(code::LOCKED, "wrong_credential", message, Some(hint))
+    }
+
     /// A vault that is to be made has no passphrase yet.
     pub(in crate::cli) fn no_passphrase_to_set(unasked: &str) -> Self {
         Self::new(

@@ -127,6 +127,12 @@ impl Failure {
                     "Nothing was changed. Give a key a new value with `keyvault rotate`, or replace keys from a file with `keyvault import --on-conflict replace`.",
                 ),
             ),
+            VaultError::NameTaken(name) => Self::refused(
+                &format!("Key `{name}` here is another key than the one in the copy."),
+                Some(&format!(
+                    "Nothing was changed. Give the one here another name first: keyvault edit {name} --rename NEW"
+                )),
+            ),
             VaultError::NoSuchKeys { missing, near } => no_such_keys(&missing, near.as_ref()),
             VaultError::NeedValues(names) => need_values(&names),
             VaultError::NoSuchScope { wanted, near } => Self::new(

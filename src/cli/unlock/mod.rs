@@ -143,7 +143,8 @@ impl Context {
         }
         let alarm = alarm(standing);
         if let Some(alarm) = alarm {
-            self.ui.warn(&format!("The vault is {alarm}. To accept it: keyvault vault restore --adopt"));
+            self.ui
+                .warn(&format!("The vault is {alarm}. {}", file_sentences::ways_out(standing, vault.path())));
         }
         Ok(alarm)
     }
@@ -214,6 +215,46 @@ impl Context {
             None => self.ask_for_access(copy)?,
         };
         Ok((access, vault.and_then(|vault| vault.open_passphrase(&passphrase).ok())))
+    }
+
+    /// Opens a copy of a vault that does not open with what opened the vault: with a session of the copy's epoch, or with
+    /// its key file or passphrase. Nothing is recorded in the copy.
+    pub(in crate::cli) fn access_of_copy(&self, copy: &mut Vault, file: &Path) -> Result<Access, Failure> {
+        if let Some(access) = copy.session(self.now()).map(Access::from)
+            && file::opens(copy, &access).map_err(|error| file_sentences::backup(error, file))?
+        {
+            return Ok(access);
+        }
+        let failed = |error| match error {
+            VaultError::Unlock(UnlockError::Wrong(_) | UnlockError::NoSuchSlot(_)) => Ok(()),
+            error => Err(file_sentences::backup(error, file)),
+        };
+        if let Some(key_file) = self.given_key_file()? {
+            match copy.open_key_file(&key_file) {
+                Ok(access) => return Ok(access),
+                Err(error) => failed(error)?,
+            }
+        }
+        if let Some((passphrase, _)) = self.given_passphrase()? {
+            match copy.open_passphrase(&passphrase) {
+                Ok(access) => return Ok(access),
+                Err(error) => failed(error)?,
+            }
+        }
+        if !self.may_ask() {
+            return Err(Failure::locked_copy(file, Some(self.unasked())));
+        }
+        let prompt = format!("Passphrase for {}: ", output::harmless_line(&file.display().to_string()));
+        for left in (0..TRIES).rev() {
+            match copy.open_passphrase(&self.typed_passphrase(&prompt)?) {
+                Ok(access) => return Ok(access),
+                Err(error) => failed(error)?,
+            }
+            if left > 0 {
+                self.ui.note("That is not the passphrase. Try again.");
+            }
+        }
+        Err(Failure::locked_copy(file, None))
     }
 
     /// Opens the file with root for a rekey. If it keeps the passphrase, that opens it and is given back: the new root

@@ -4,6 +4,7 @@ pub(crate) mod backup;
 pub(crate) mod busy;
 pub(crate) mod create;
 pub(crate) mod damaged;
+pub(crate) mod diff;
 pub(crate) mod mend;
 pub(crate) mod open;
 pub(crate) mod restore_guard;
@@ -16,7 +17,8 @@ pub use self::create::create;
 pub use self::damaged::{
     introduce, is_head_altered, left_behind, open_to_copy, open_to_recover, recognize, refuse_altered_head,
 };
+pub use self::diff::{compare, contents, opens, plan_takeover, take_over, values};
 pub(crate) use self::mend::{change_despite_damage, mend, tell_gone};
-pub use self::rollback_alarm::{adopt, missing_entries, standing};
+pub use self::rollback_alarm::{adopt, missing_entries, refuse_in_alarm, standing};
 pub(crate) use self::rollback_alarm::{log_gap, recorded};
 pub(crate) use self::survivors::{lost_values, survivors};

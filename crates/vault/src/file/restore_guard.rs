@@ -113,9 +113,16 @@ impl Irrevocable {
         };
         for version in now.versions.iter().filter(|version| version.state == VersionState::Revoked) {
             match key.versions.iter().find(|theirs| theirs.number == version.number) {
-                None => kept.remember(key, version),
                 Some(theirs) if theirs.created == version.created => kept.spend(key, &Spent::of(version)),
-                Some(_) => {}
+                theirs => {
+                    let remembers = theirs.is_none();
+                    if let Some(number) = taken_over_as(version, now, key) {
+                        kept.spend(key, &Spent { version: number, ..Spent::of(version) });
+                    }
+                    if remembers {
+                        kept.remember(key, version);
+                    }
+                }
             }
         }
         kept.forget(key, now);
@@ -149,6 +156,17 @@ impl Irrevocable {
     pub(crate) fn name_of(&self, key: &KeyRecord) -> KeyName {
         self.keys.get(&key.id).map_or(&key.name, |key| &key.name).clone()
     }
+}
+
+/// The number that a version of the key here has in another copy of the key, where it was taken over from under another.
+fn taken_over_as(version: &Version, now: &KeyRecord, theirs: &KeyRecord) -> Option<u32> {
+    let is_here = |number: u32, created| now.version(number).is_some_and(|ours| ours.created == created);
+    let is_it = |other: &&Version| {
+        other.created == version.created
+            && other.made_by == version.made_by
+            && !is_here(other.number, other.created)
+    };
+    theirs.versions.iter().find(is_it).map(|other| other.number)
 }
 
 impl Kept {

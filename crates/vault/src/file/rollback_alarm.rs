@@ -29,6 +29,12 @@ pub fn standing(vault: &mut Vault, access: &Access) -> Result<(Standing, Option<
     vault.read(access, |tx| Ok((tx.standing(), older_copy(&memory, tx))))
 }
 
+/// Refuses a vault in alarm as a change would, but before anything is asked.
+pub fn refuse_in_alarm(vault: &mut Vault, access: &Access) -> Result<(), VaultError> {
+    let path = vault.path().to_owned();
+    vault.read(access, |tx| tx.refuse_in_alarm(&path))
+}
+
 /// Accepts the file in place under a number above both its own and the pin's; `None` if there is no alarm.
 pub fn adopt(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<Option<Adopted>, VaultError> {
     if !access.has_root() {

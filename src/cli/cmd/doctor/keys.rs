@@ -5,6 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use crate::cli::context::Context;
 use crate::cli::errors::Failure;
+use crate::cli::errors::file_sentences::ways_out;
 use crate::cli::errors::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
 use crate::cli::output::{time, view};
 use crate::cli::unlock::{alarm, log_gap};
@@ -47,11 +48,11 @@ pub(super) fn all(context: &Context, vault: &mut Vault, by_keyring: Option<Acces
     let path = vault.path().to_owned();
     // A vault that does not open is reported below.
     let standing = vault.read(&access, |tx| Ok(tx.standing())).ok();
-    let alarm = standing.and_then(alarm).map(|alarm| {
+    let alarm = standing.and_then(|standing| alarm(standing).zip(Some(standing))).map(|(alarm, standing)| {
         Report::finding(
             "alarm",
             format!("the vault is {alarm}; no values are released"),
-            "To keep this copy: keyvault vault restore --adopt",
+            ways_out(standing, &path),
         )
     });
     let gap = file::missing_entries(vault, &access).ok().flatten().map(|gap| {

@@ -7,7 +7,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 
 use crate::cli::context::variable;
-use crate::cli::errors::file_sentences;
+use crate::cli::errors::file_sentences::{self, compare};
 use crate::cli::output::quoted;
 use keyvault_os::fs::{private, sync_conflicts, sync_service};
 use keyvault_os::process::actor::User;
@@ -138,8 +138,8 @@ pub(super) fn folder(vault: &Path) -> Vec<Report> {
                 "conflicts",
                 format!("{} looks like a conflict copy of the vault", copy.display()),
                 format!(
-                    "See what it has: keyvault list --vault {}. Copy over what is missing here, then delete it.",
-                    quoted(copy)
+                    "Compare: {}. Take over what is missing here with `keyvault vault restore FILE --only NAME`, then delete it.",
+                    compare(copy)
                 ),
             )
         };

@@ -1,10 +1,12 @@
 //! `keyvault vault check`
 
+use std::path::Path;
+
 use clap::Args;
 use keyvault_vault::{check, file};
 
 use crate::cli::context::Context;
-use crate::cli::errors::file_sentences::{RESTORE, beyond_check};
+use crate::cli::errors::file_sentences::{RESTORE, beyond_check, compare, ways_out};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::cli::output::view;
@@ -34,8 +36,7 @@ impl Check {
         let checked = check::run(&mut vault, &access).map_err(|error| Failure::of(error, &path))?;
         let alarm = alarm(checked.standing);
         let clean = checked.findings.is_empty() && alarm.is_none();
-        let copies: Vec<_> =
-            sync_conflicts::beside(&path).iter().map(|copy| copy.display().to_string()).collect();
+        let copies = sync_conflicts::beside(&path);
         if context.ui.json {
             let findings: Vec<_> = checked
                 .findings
@@ -45,15 +46,14 @@ impl Check {
             context.ui.print_json(&serde_json::json!({
                 "ok": clean, "keys": checked.keys, "versions": checked.versions, "change": checked.change,
                 "from_start": reaches_start(&checked), "alarm": alarm, "findings": findings,
-                "conflict_copies": copies,
+                "conflict_copies": copies.iter().map(|copy| copy.display().to_string()).collect::<Vec<_>>(),
             }))?;
         } else {
-            report(context, &checked, alarm)?;
+            report(context, &checked, alarm, &path)?;
             for copy in copies {
-                let shown = output::harmless_line(&copy);
-                context
-                    .ui
-                    .warn(&format!("A sync service left {shown} next to the vault. See what it has: keyvault list --vault FILE"));
+                let shown = output::harmless_line(&copy.display().to_string());
+                let line = compare(&copy);
+                context.ui.warn(&format!("A sync service left {shown} next to the vault. Compare: {line}"));
             }
         }
         Ok(if clean { code::DONE } else { code::DAMAGED })
@@ -65,7 +65,7 @@ fn reaches_start(checked: &Checked) -> bool {
     checked.audit.is_some_and(|audit| audit.reach == Reach::FromTheStart)
 }
 
-fn report(context: &Context, checked: &Checked, alarm: Option<&str>) -> Result<(), Failure> {
+fn report(context: &Context, checked: &Checked, alarm: Option<&str>, path: &Path) -> Result<(), Failure> {
     let log = checked.audit.map_or_else(
         || "an audit log that does not verify".to_owned(),
         |audit| view::counted(usize::try_from(audit.entries).unwrap_or(usize::MAX), "audit log entry"),
@@ -91,10 +91,8 @@ fn report(context: &Context, checked: &Checked, alarm: Option<&str>) -> Result<(
         );
     }
     if let Some(alarm) = alarm {
-        let hint = "to accept it: keyvault vault restore --adopt";
-        context
-            .ui
-            .line(&format!("{} the vault is {alarm}; {hint}", context.ui.on_out(output::BAD, "alarm")))?;
+        let word = context.ui.on_out(output::BAD, "alarm");
+        context.ui.line(&format!("{word} the vault is {alarm}. {}", ways_out(checked.standing, path)))?;
     }
     if checked.findings.is_empty() && alarm.is_none() {
         context.ui.line(&context.ui.on_out(output::GOOD, "Everything verified."))?;

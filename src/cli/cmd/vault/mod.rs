@@ -2,10 +2,12 @@
 
 pub(crate) mod backup;
 pub(crate) mod check;
+pub(crate) mod diff;
 pub(crate) mod passwd;
 pub(crate) mod recover;
 pub(crate) mod rekey;
 pub(crate) mod restore;
+mod restore_only;
 pub(crate) mod slot;
 
 use std::path::Path;
@@ -24,6 +26,7 @@ pub(crate) enum Vault {
     Check(check::Check),
     Backup(backup::Backup),
     Restore(restore::Restore),
+    Diff(diff::Diff),
     Passwd(passwd::Passwd),
     Recover(recover::Recover),
     Rekey(rekey::Rekey),
@@ -37,6 +40,7 @@ impl Vault {
             Self::Check(check::Check {}) => check::Check::run(context),
             Self::Backup(args) => args.run(context),
             Self::Restore(args) => args.run(context),
+            Self::Diff(args) => args.run(context),
             Self::Passwd(args) => args.run(context),
             Self::Recover(args) => args.run(context),
             Self::Rekey(args) => args.run(context),

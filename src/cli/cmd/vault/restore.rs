@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Consent, accept_loss, confirm};
+use super::{Consent, accept_loss, confirm, restore_only};
+use crate::cli::args::named;
+use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::file_sentences;
 use crate::cli::errors::{Failure, code};
@@ -27,14 +29,23 @@ use keyvault_vault::{Difference, Restored, VaultError, file};
 ///
 /// A damaged backup is restored without its damaged rows. What is lost is listed first; with --yes, --drop-damaged has to
 /// accept it.
+///
+/// With FILE and --only, the vault stays, and takes single keys over from another copy of it in one change: a key that only
+/// FILE has is added; of a key that both have, the versions that are missing here, in the state that they have there. A
+/// version that is current there becomes current here, with the key's expiry and recipe; the one before is retired. Names,
+/// variables, scopes, tags, and notes stay as they are here. What is revoked in either copy stays revoked. Shows what it
+/// would do, and asks. `keyvault vault diff FILE` shows what differs.
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
-    /// The backup
-    #[arg(required_unless_present = "adopt")]
+    /// The backup, or another copy of the vault
+    #[arg(required_unless_present_any = ["adopt", "only"])]
     file: Option<PathBuf>,
     /// Accept the vault's file as it is, at once
     #[arg(long, conflicts_with = "file")]
     adopt: bool,
+    /// Take over this key and keep everything else as it is here
+    #[arg(long, value_name = "NAME", num_args = 1.., conflicts_with_all = ["adopt", "drop_damaged"], add = complete::more_keys(), value_parser = named::<KeyName>)]
+    only: Vec<KeyName>,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -46,7 +57,13 @@ pub(crate) struct Restore {
 impl Restore {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         match &self.file {
-            Some(file) => self.take(context, file),
+            Some(file) if self.only.is_empty() => self.take(context, file),
+            Some(file) => restore_only::run(context, file, &self.only.iter().cloned().collect(), self.yes),
+            // Names that follow `--only` take the file's name as one of them.
+            None if !self.only.is_empty() => Err(Failure::usage(
+                "`--only` takes keys over from another file, and none is named.",
+                Some("Name it first: keyvault vault restore FILE --only NAME"),
+            )),
             None => adopt(context),
         }
     }

@@ -168,6 +168,7 @@ fn about_keys() -> Vec<Failure> {
     let mut errors = vec![
         VaultError::KeysExist(keys(&["stripe/live"])),
         VaultError::KeysExist(keys(&["a", "b"])),
+        VaultError::NameTaken(name()),
         VaultError::NoSuchKeys { missing: keys(&["stripe/life"]), near: Some(name()) },
         VaultError::NoSuchKeys { missing: keys(&["a", "b"]), near: None },
         VaultError::NoSuchKeys { missing: keys(&["sk_live_4eC39HqLyjWDarjtT1zdp7dc"]), near: None },
