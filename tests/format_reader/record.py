@@ -20,6 +20,8 @@ class Record:
         place = (self._format, self._vault_id, self._epoch)
         if place != (1, keys.vault_id, keys.epoch) or self.signer_kind != EPOCHS_SIGNER:
             raise Damaged("record")
+        if self.change >= 2**62 or self.audit_count >= 2**32:
+            raise Damaged("record")
 
     def _read(self, reader):
         self._format = reader.u32()

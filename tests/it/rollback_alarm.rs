@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use pretty_assertions::assert_eq;
 
-use crate::harness::vault_file::{filled, put_back};
+use crate::harness::vault_file::{filled, put_back, tamper};
 use crate::harness::{Ran, World};
 
 /// The report of every command that looks at a vault older than this machine knows.
@@ -319,5 +319,20 @@ fn case_80_another_vault_at_the_path_alarms_until_it_is_adopted_and_init_makes_a
     world.sh("rm .local/share/keyvault/vault.db*").ok();
     world.run(&["init", "--no-recovery"]).ok();
     world.run(&["generate", "a"]).ok();
+    world.run(&["show", "a", "--reveal"]).ok();
+}
+
+#[test]
+fn a_damaged_entry_between_what_was_seen_and_the_file_is_a_fork_that_can_be_adopted() {
+    let world = World::new();
+    world.run(&["generate", "a"]).ok();
+    elsewhere(&world, "keyvault generate b; keyvault generate c").ok();
+    tamper(&world, "UPDATE audit SET mac = substr(mac, 1, 31) WHERE seq = 2");
+    world.run(&["show", "a", "--reveal"]).fails_with(5, "
+            error: ~/.local/share/keyvault/vault.db is on a different branch: its change 4 does not follow from change 2, which this machine saw.
+                   No values are released. If this copy is the one to keep:
+                     keyvault vault restore --adopt
+        ");
+    world.run(&["vault", "restore", "--adopt", "--yes"]).ok();
     world.run(&["show", "a", "--reveal"]).ok();
 }

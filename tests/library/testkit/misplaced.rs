@@ -390,6 +390,17 @@ fn record(set: &mut Set) {
         f.put_record_bytes(&f.record().encode()[..148], &f.keys.state);
     });
     set.bad(
+        "record-authentic-change-highest",
+        fails,
+        "an authentic record of a change beyond all numbers",
+        |f| {
+            with(f, &|record| Record { change: 1 << 62, ..record });
+        },
+    );
+    set.bad("record-authentic-count-highest", fails, "an authentic record that counts 2^32 entries", |f| {
+        with(f, &|record| Record { count: 1 << 32, ..record });
+    });
+    set.bad(
         "record-authentic-signer-kind",
         fails,
         "an authentic record whose signer is of an unknown kind",

@@ -443,6 +443,51 @@ mod tests {
     }
 
     #[test]
+    fn another_vault_behind_a_path_that_was_never_pinned_is_told_apart_by_the_place() {
+        let (_folder, pins) = pins();
+        keep(&pins, "/real/vault.db", &pin(7, 1));
+        let alias = VaultPath::of(Path::new("/link/vault.db"), Path::new("/real/vault.db"));
+        let other = Identity { vault_id: [2; 16], ..IDENTITY };
+        assert!(matches!(pins.read(&other, &alias), Memory::OtherVault(pin) if pin.change == 7));
+    }
+
+    #[test]
+    fn what_is_adopted_by_one_path_is_adopted_by_all_that_lead_there() {
+        let (_folder, pins) = pins();
+        let (real, link) =
+            (at("/real/v.db"), VaultPath::of(Path::new("/link/v.db"), Path::new("/real/v.db")));
+        keep(&pins, "/real/v.db", &pin(7, 1));
+        pins.write(&pins.file(&link), &Pin { resolved: place_of(&real.resolved), ..pin(8, 2) }, |_| true)
+            .unwrap();
+        keep(&pins, "/elsewhere/v.db", &pin(9, 3));
+        let record = Record {
+            change: 2,
+            time: Moment(0),
+            root: [0; 16],
+            audit_count: 0,
+            audit_head: [0; 32],
+            signer: [0; 16],
+            previous: [0; 32],
+            extensions: Extensions::default(),
+        };
+        pins.replace(&IDENTITY, &real, &Authentic { record, hash: [5; 32] }).unwrap();
+        assert_eq!(seen(&pins.read(&IDENTITY, &link)), Some((2, 5)));
+        assert_eq!(seen(&pins.read(&IDENTITY, &real)), Some((2, 5)));
+        assert_eq!(seen(&pins.read(&IDENTITY, &at("/elsewhere/v.db"))), Some((9, 3)));
+    }
+
+    #[test]
+    fn a_view_seen_by_one_path_is_known_by_every_path_to_the_place() {
+        let (_folder, pins) = pins();
+        let (real, link) =
+            (at("/real/v.db"), VaultPath::of(Path::new("/link/v.db"), Path::new("/real/v.db")));
+        pins.advance_token(&[3; 16], &real, &pin(5, 1)).unwrap();
+        assert_eq!(seen(&pins.read_token(&[3; 16], &link)), Some((5, 1)));
+        pins.advance_token(&[3; 16], &link, &pin(6, 2)).unwrap();
+        assert_eq!(seen(&pins.read_token(&[3; 16], &real)), Some((6, 2)));
+    }
+
+    #[test]
     fn a_given_path_is_absolute_and_keeps_what_only_the_file_system_can_resolve() {
         let given = |path: &str| VaultPath::of(Path::new(path), Path::new("/")).given;
         assert_eq!(given("/a/./b//vault.db"), Path::new("/a/b/vault.db"));
