@@ -55,7 +55,7 @@ pub enum DeliveryError {
 }
 
 impl Deliveries {
-    /// Whether nothing is asked for.
+    /// True if no delivery besides variables was asked for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -83,7 +83,7 @@ impl Deliveries {
         keys
     }
 
-    /// The part of a selection that is needed to write the files of changed keys anew. An env-file needs all that stand in it,
+    /// The part of a selection that rewrites the files of changed keys. An env-file needs every key that it contains,
     /// but for the keys that are refused.
     #[must_use]
     pub fn of_files(

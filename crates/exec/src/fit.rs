@@ -14,7 +14,7 @@ use keyvault_vault::Unrecorded;
 pub enum Misfit {
     /// The value has a NUL byte, which an environment cannot carry.
     Nul(KeyName),
-    /// The value is longer than the kernel takes in one string.
+    /// The value is longer than the kernel's limit for one string, 128 KiB.
     TooLong {
         name: KeyName,
         /// Length of `VARIABLE=value` and its NUL, in bytes.

@@ -75,7 +75,7 @@ struct ReadAhead {
 }
 
 enum IndexState {
-    /// Nobody has asked for it yet.
+    /// SQLite has not asked for it yet.
     Undecided,
     /// The file's, shared with others.
     Shared,

@@ -1,5 +1,7 @@
 //! The fate of fields that a later version put into a vault.
 
+use std::path::PathBuf;
+
 use keyvault_core::crypto::{Cost, SystemRng};
 use keyvault_vault::state::StateError;
 use keyvault_vault::state::pin::Pins;
@@ -16,19 +18,40 @@ use super::sql;
 /// Extensions with field 3.
 const ODD: [u8; 11] = [1, 0, 0, 0, 3, 0, 1, 0, 0, 0, 9];
 
+/// A forged vault as a file, and the pins of the machine that opens it.
+struct Stage {
+    folder: tempfile::TempDir,
+    pins: Pins,
+}
+
+impl Stage {
+    fn of(forge: &Forge) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let pins = Pins::in_folder(folder.path().join("pins"));
+        let stage = Self { folder, pins };
+        sql::run(&stage.path(), &sql::dump(&forge.connection));
+        stage
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("vault.db")
+    }
+
+    fn open(&self) -> Vault {
+        Vault::open(&self.path(), &self.pins).unwrap()
+    }
+}
+
 #[test]
 fn a_key_with_a_field_of_a_later_version_is_read_and_revoked_and_not_rewritten_otherwise() {
     let base = bases::plain().now;
     let forge = Forge::new(&base.sql, &base.root, "later");
     forge.put_item("a", &Fields::of(&forge.item("a")).with("extensions", ODD).encode());
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("vault.db");
-    sql::run(&path, &sql::dump(&forge.connection));
-    let pins = Pins::in_folder(folder.path().join("pins"));
+    let stage = Stage::of(&forge);
     let (clock, rng) = (Fixed(base.now), SystemRng);
-    let world = bases::world(&clock, &rng, pins.clone());
+    let world = bases::world(&clock, &rng, stage.pins.clone());
     let passphrase = bases::passphrase(std::str::from_utf8(&base.passphrase).unwrap());
-    let mut vault = Vault::open(&path, &pins).unwrap();
+    let mut vault = stage.open();
     let access = vault.open_passphrase(&passphrase).unwrap();
 
     key::reveal(&mut vault, &access, &world, &name("a"), None).unwrap();
@@ -64,14 +87,11 @@ fn a_field_that_must_be_known_in_the_state_record_stops_everything_but_what_seal
     let forge = Forge::new(&base.sql, &base.root, "later");
     let even = [1, 0, 0, 0, 2, 0, 1, 0, 0, 0, 9].to_vec();
     forge.put_record(&Record { extensions: even, ..forge.record() });
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("vault.db");
-    sql::run(&path, &sql::dump(&forge.connection));
-    let pins = Pins::in_folder(folder.path().join("pins"));
+    let stage = Stage::of(&forge);
     let (clock, rng) = (Fixed(base.now), SystemRng);
-    let world = bases::world(&clock, &rng, pins.clone());
+    let world = bases::world(&clock, &rng, stage.pins.clone());
     let passphrase = bases::passphrase(std::str::from_utf8(&base.passphrase).unwrap());
-    let mut vault = Vault::open(&path, &pins).unwrap();
+    let mut vault = stage.open();
     let access = vault.open_passphrase(&passphrase).unwrap();
     let newer = |error| matches!(error, VaultError::State(StateError::Newer { .. }));
     assert!(newer(key::reveal(&mut vault, &access, &world, &name("a"), None).unwrap_err()));
@@ -93,18 +113,16 @@ fn a_view_that_its_bearer_made_does_not_end_the_token() {
     let written = 1 + 16 + 8 + 4 + "ci".len();
     text[written..written + 8].copy_from_slice(&(CI_EXPIRES + 1).to_le_bytes());
     ci.put_signed_view(&text, &[0; 4]);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("vault.db");
-    sql::run(&path, &sql::dump(&forge.connection));
-    let pins = Pins::in_folder(folder.path().join("pins"));
+    let stage = Stage::of(&forge);
     let (clock, rng) = (Fixed(base.now), SystemRng);
-    let world = World { notices: Notices::told_by(&|_| ()), ..bases::world(&clock, &rng, pins.clone()) };
+    let world =
+        World { notices: Notices::told_by(&|_| ()), ..bases::world(&clock, &rng, stage.pins.clone()) };
     let passphrase = bases::passphrase(std::str::from_utf8(&base.passphrase).unwrap());
-    let mut vault = Vault::open(&path, &pins).unwrap();
+    let mut vault = stage.open();
     let access = vault.open_passphrase(&passphrase).unwrap();
     let edit = Edit { note: Some("another".to_owned()), ..Edit::default() };
     key::edit(&mut vault, &access, &world, &[name("a")], &edit).unwrap();
-    let granted = Connection::open(&path).unwrap();
+    let granted = Connection::open(stage.path()).unwrap();
     let sql = format!("SELECT count(*) FROM token_grant WHERE {}", ci.mine());
     let count: i64 = granted.query_row(&sql, [], |row| row.get(0)).unwrap();
     assert_eq!(count, 2);

@@ -39,7 +39,7 @@ pub struct WhenMissing {
     pub optional: bool,
     /// Stands in for a key that is missing; for one that is expired or revoked only if the variable is optional.
     pub default: Option<String>,
-    /// Nobody approved the default, so it does not stand in.
+    /// The default is not approved, so it is not used.
     pub unapproved: bool,
 }
 
@@ -70,7 +70,7 @@ pub enum State {
 struct Found {
     key: KeyView,
     version: u32,
-    /// Whether that version was asked for.
+    /// True if the reference names this version.
     pinned: bool,
 }
 

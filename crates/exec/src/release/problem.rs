@@ -28,7 +28,7 @@ pub enum Problem {
         variable: EnvName,
         /// The key that was given as the variable.
         name: KeyName,
-        /// Whether the variable names a file with the value.
+        /// True if the variable is to name a file that contains the value.
         to_file: bool,
     },
     NoSuchScope {
@@ -83,7 +83,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Whether nothing is wrong.
+    /// True if there is no problem.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.problems.is_empty() && self.misfits.is_empty()

@@ -31,13 +31,13 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether nothing is asked for.
+    /// True if no key is selected.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.names_nothing() && self.composed.is_empty()
     }
 
-    /// Whether nothing is asked for but by a file.
+    /// True if only a file selects keys.
     pub(super) fn names_nothing(&self) -> bool {
         !self.all
             && self.only.is_empty()

@@ -20,7 +20,7 @@ pub struct Resolved<V = SecretBytes> {
     pub version: u32,
     /// The key's id, which no other key ever has.
     pub(super) key: [u8; 16],
-    /// Whether this very version was asked for.
+    /// True if the reference names this version.
     pub(super) pinned: bool,
     /// The variable that it is handed out as; none if it is wanted apart from that.
     pub variable: Option<EnvName>,
@@ -56,7 +56,7 @@ pub struct Part<V = SecretBytes> {
     /// As the vault holds it, without an encoding.
     pub value: V,
     pub(super) key: [u8; 16],
-    /// Whether this very version was asked for.
+    /// True if the reference names this version.
     pub(super) pinned: bool,
 }
 

@@ -142,7 +142,8 @@ impl Pins {
             (Some(Memory::Pin(given)), Some(Memory::Pin(resolved))) if resolved.change > given.change => {
                 Memory::Pin(resolved)
             }
-            (None, Some(resolved)) => resolved,
+            // A file that is no pin must not hide the one that is.
+            (None | Some(Memory::Unreadable), Some(resolved)) => resolved,
             (given, _) => given.unwrap_or(Memory::None { elsewhere: None }),
         }
     }
@@ -208,8 +209,8 @@ impl Pins {
         })
     }
 
-    /// Puts the pin where a new or an adopted file stands, whatever it said before, and those of other paths to it. Made durable: an older pin that a power cut
-    /// brought back would raise the alarm again that was just answered.
+    /// Puts the pin where a new or an adopted file stands, whatever it said before, and those of other paths to it. Made
+    /// durable: an older pin that a power cut brought back would raise the alarm again that was just answered.
     pub fn replace(&self, identity: &Identity, path: &VaultPath, seen: &Authentic) -> io::Result<()> {
         let file = self.file(path);
         let pin = Pin::of(seen, identity, path);
@@ -485,6 +486,8 @@ mod tests {
         assert_eq!(seen(&pins.read_token(&[3; 16], &link)), Some((5, 1)));
         pins.advance_token(&[3; 16], &link, &pin(6, 2)).unwrap();
         assert_eq!(seen(&pins.read_token(&[3; 16], &real)), Some((6, 2)));
+        std::fs::write(pins.token_file(&[3; 16], &link.given), "{").unwrap();
+        assert_eq!(seen(&pins.read_token(&[3; 16], &link)), Some((6, 2)), "one of the two is damaged");
     }
 
     #[test]
