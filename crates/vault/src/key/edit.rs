@@ -245,7 +245,7 @@ pub(crate) fn write_new(
     };
     add_version(tx, &mut key, &value, public, 0, world, world.now())?;
     tx.put_key(&mut key, world.rng)?;
-    tx.enter(None, Some(&key));
+    tx.enter_key(None, Some(&key));
     Ok((key, value))
 }
 
@@ -310,14 +310,14 @@ fn edit_one(
     }
     rotate::settle(tx, &mut after, world.now())?;
     tx.put_key(&mut after, world.rng)?;
-    tx.enter(Some(before), Some(&after));
+    tx.enter_key(Some(before), Some(&after));
     Ok(after)
 }
 
 pub(crate) fn delete(tx: &mut VerifiedTx<'_>, key: &KeyRecord) -> Result<(), VaultError> {
     tx.delete_key_row(&key.name)?;
     tx.rows.delete_versions(&key.id)?;
-    tx.enter(Some(key), None);
+    tx.enter_key(Some(key), None);
     token::touch(tx, key.id, None)
 }
 

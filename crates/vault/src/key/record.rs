@@ -8,6 +8,9 @@ use keyvault_core::crypto::{DIGEST_LEN, Digest};
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_core::recipe::Recipe;
 
+use crate::store::ObjectKind;
+use crate::tx::object::Object;
+
 /// Kinds of keys: 1 held, 2 issued (reserved).
 const HELD: u8 = 1;
 
@@ -209,9 +212,9 @@ impl KeyRecord {
         let scopes: Vec<_> = self.scopes.iter().collect();
         let tags: Vec<_> = self.tags.iter().collect();
         Encoder::new()
+            .bytes(self.name.as_str().as_bytes())
             .u8(HELD)
             .fixed(&self.id)
-            .bytes(self.name.as_str().as_bytes())
             .bytes(self.variable.as_str().as_bytes())
             .list(&scopes, |encoder, scope| encoder.bytes(scope.as_str().as_bytes()))
             .list(&tags, |encoder, (key, value)| {
@@ -229,13 +232,14 @@ impl KeyRecord {
 
     pub fn decode(bytes: &[u8], revision: u64) -> Result<Self, Malformed> {
         let mut decoder = Decoder::new(bytes);
+        let name = KeyName::parse(decoder.text()?).map_err(|_| Malformed)?;
         if decoder.u8()? != HELD {
             return Err(Malformed);
         }
         let key_record = Self {
             id: decoder.array()?,
             revision,
-            name: KeyName::parse(decoder.text()?).map_err(|_| Malformed)?,
+            name,
             variable: EnvName::stored(decoder.text()?).map_err(|_| Malformed)?,
             scopes: decoder
                 .ascending(|decoder| Scope::parse(decoder.text()?).map_err(|_| Malformed), |scope| scope)?
@@ -269,6 +273,26 @@ impl KeyRecord {
         current.count() <= 1
             && self.versions.first().is_none_or(|first| first.number > 0)
             && self.versions.last().is_none_or(|last| last.number < self.next_version)
+    }
+}
+
+impl Object for KeyRecord {
+    const KIND: ObjectKind = ObjectKind::Key;
+
+    fn name(&self) -> &[u8] {
+        self.name.as_str().as_bytes()
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        Self::encode(self)
+    }
+
+    fn decode(content: &[u8], revision: u64) -> Result<Self, Malformed> {
+        Self::decode(content, revision)
+    }
+
+    fn extensions(&self) -> &Extensions {
+        &self.extensions
     }
 }
 

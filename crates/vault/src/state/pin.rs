@@ -343,7 +343,7 @@ pub(crate) fn judge(
         standing => return Ok(standing),
     }
     // A continuation that cannot be proved is the owner's to accept; an error would leave no way to do so.
-    let next = match tx.audit_entry_of_next_change(pin.change) {
+    let next = match tx.entry_of_next_change(pin.change) {
         Ok(Some(next)) => next,
         Ok(None) | Err(StoreError::Damaged { .. }) => return Ok(Standing::Forked),
         Err(error) => return Err(error.into()),

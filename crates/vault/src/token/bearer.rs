@@ -290,10 +290,10 @@ impl KeySource for Granted<'_> {
         let value = match &self.values {
             Values::Vault(tx, identity) => {
                 let granted = grant.version(version).ok_or_else(missing)?;
-                let sealed = tx.version_value(&grant.key, version)?;
-                let sealed = sealed.filter(|sealed| crypto::sha256(sealed) == granted.sealed);
-                let sealed = sealed.ok_or_else(missing)?;
-                open_value(&granted.key, identity, &grant.key, version, &sealed)?
+                let row = tx.version(&grant.key, version)?;
+                let row = row.filter(|row| crypto::sha256(&row.sealed) == granted.sealed);
+                let row = row.ok_or_else(missing)?;
+                open_value(&granted.key, identity, &grant.key, version, &row.sealed)?
             }
             Values::Bundle(bundle) => bundle.value(&grant.key, version).ok_or_else(missing)?,
         };

@@ -16,11 +16,12 @@ use std::path::{Path, PathBuf};
 use data_encoding::BASE64;
 
 use crate::audit::{Action, KeyRef};
+use crate::sealed::{At, SealKind};
 use crate::store::TokenId;
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::{self, Decoder, Encoder, Extensions, Malformed};
-use keyvault_core::crypto::{self, Signed, wipe_stack};
-use keyvault_core::identity::{Identity, Place};
+use keyvault_core::crypto::{Signed, wipe_stack};
+use keyvault_core::identity::Identity;
 use keyvault_core::name::TokenName;
 use keyvault_core::secret::SecretBytes;
 
@@ -34,7 +35,7 @@ use crate::file::open::{Access, Vault, World};
 use crate::key::edit::key_ref;
 use crate::tx::{VerifiedTx, damaged};
 
-const LABEL: &str = "keyvault bundle";
+const BUNDLE: SealKind = SealKind::of("keyvault bundle", "bundle");
 const FIRST_LINE: &str = "keyvault bundle 1";
 const LINE: usize = 76;
 
@@ -119,16 +120,8 @@ impl BundleLabel {
         file
     }
 
-    fn context(&self) -> Vec<u8> {
-        let place = Place {
-            table: "bundle",
-            row: &self.token,
-            version: 0,
-            field: "sealed",
-            revision: self.change,
-            bound: &[],
-        };
-        self.identity.context(&place)
+    fn at(&self) -> At<'_> {
+        At { row: &self.token, revision: self.change, ..At::default() }
     }
 }
 
@@ -162,7 +155,7 @@ pub fn of_bundle(
         let record = record.ok_or(TokenError::BundleOfNone)?;
         record.in_force(now)?;
         let key = record.keys(&label.identity).bundle;
-        let whole = crypto::open(&key, LABEL, &label.context(), sealed).is_ok();
+        let whole = BUNDLE.open(&key, &label.identity, label.at(), sealed).is_ok();
         Ok((record.name.clone(), record.view.filter(|_| whole).map(|view| view.change)))
     })
 }
@@ -201,10 +194,9 @@ fn make(
     let plain = SignedText::encode(Signed::Bundle, &content, signing, &tx.identity)
         .bytes(&signing.signer().encode())
         .finish();
-    let padded = codec::pad(&plain).map_err(|_| damaged("bundle: too long to encode"))?;
     let label = BundleLabel { identity: tx.identity, token: record.id, change: view.change };
     let keys = record.keys(&tx.identity);
-    let sealed = crypto::seal(&keys.bundle, LABEL, &label.context(), padded.expose(), world.rng)?;
+    let sealed = BUNDLE.seal(&keys.bundle, &label.identity, label.at(), &plain, world.rng)?;
     let opened: Vec<_> = key_records.iter().filter(|key| key.has_value(world.now())).map(key_ref).collect();
     Ok((Bundled { text: label.write(&sealed), change: view.change, keys: opened.len() }, opened))
 }
@@ -217,10 +209,11 @@ impl Bundle {
             return Err(TokenError::OtherBundle);
         }
         let keys = bearer.keys(&label.identity);
-        let padded = crypto::open(&keys.bundle, LABEL, &label.context(), &sealed)
+        let plain = BUNDLE
+            .open(&keys.bundle, &label.identity, label.at(), &sealed)
             .map_err(|_| TokenError::BundleDamaged)?;
         let malformed = |Malformed| TokenError::BundleDamaged;
-        let mut decoder = Decoder::new(codec::unpad(&padded).map_err(malformed)?);
+        let mut decoder = Decoder::new(plain.bytes());
         let signed = SignedText::decode(&mut decoder).map_err(malformed)?;
         let named = NamedSigner { id: &bearer.signer, encoded: decoder.bytes().map_err(malformed)? };
         decoder.end().map_err(malformed)?;

@@ -9,12 +9,13 @@
 use std::collections::BTreeSet;
 
 use crate::audit::KeyRef;
+use crate::sealed::{At, SealKind};
 use crate::store::{GrantRow, TokenId, ViewRow};
 use crate::unlock::token::TokenKeys;
 use keyvault_core::clock::{Moment, Rng};
-use keyvault_core::codec::{self, Decoder, Encoder, Extensions, Malformed};
+use keyvault_core::codec::{Decoder, Encoder, Extensions, Malformed};
 use keyvault_core::crypto::{self, Hash, SealingKey, Signed, SigningKey};
-use keyvault_core::identity::{Identity, Place};
+use keyvault_core::identity::Identity;
 use keyvault_core::name::{EnvName, KeyName, Scope, TokenName};
 use keyvault_core::secret::SecretBytes;
 
@@ -24,8 +25,8 @@ use crate::error::VaultError;
 use crate::key::record::{KeyRecord, VersionState};
 use crate::tx::damaged;
 
-const VIEW_LABEL: &str = "keyvault token view";
-const GRANT_LABEL: &str = "keyvault token grant";
+const VIEW: SealKind = SealKind::of("keyvault token view", "token_view");
+const GRANT: SealKind = SealKind::of("keyvault token grant", "token_grant");
 const GRANTS_LABEL: &[u8] = b"keyvault token grants";
 
 /// The head of a bearer's rows: their time and expiry, and a hash of the grants.
@@ -83,9 +84,7 @@ impl View {
             .extensions(&Extensions::default())
             .finish();
         let plain = SignedText::encode(Signed::View, &text, signing, identity).finish();
-        let padded = codec::pad(&plain).map_err(|_| damaged("token_view: too long to encode"))?;
-        let context = identity.context(&view_place(token, self.change));
-        let sealed = crypto::seal(&keys.view, VIEW_LABEL, &context, padded.expose(), rng)?;
+        let sealed = VIEW.seal(&keys.view, identity, view_at(token, self.change), &plain, rng)?;
         Ok(ViewRow { token: *token, change: self.change, sealed })
     }
 
@@ -110,11 +109,11 @@ impl View {
         identity: &Identity,
         verify: impl FnOnce(&SignedText<'_>) -> Result<(), TokenError>,
     ) -> Result<Self, VaultError> {
-        let context = identity.context(&view_place(&row.token, row.change));
-        let plain = crypto::open(&keys.view, VIEW_LABEL, &context, &row.sealed)
-            .map_err(|_| damaged("token_view: does not open"))?;
+        let plain = VIEW
+            .open(&keys.view, identity, view_at(&row.token, row.change), &row.sealed)
+            .map_err(|error| damaged(&format!("token_view: {error}")))?;
         let malformed = |Malformed| damaged("token_view: malformed");
-        let mut decoder = Decoder::new(codec::unpad(&plain).map_err(malformed)?);
+        let mut decoder = Decoder::new(plain.bytes());
         let signed = SignedText::decode(&mut decoder).map_err(malformed)?;
         decoder.end().map_err(malformed)?;
         verify(&signed)?;
@@ -219,20 +218,17 @@ impl Grant {
         token: &TokenId,
         rng: &dyn Rng,
     ) -> Result<GrantRow, VaultError> {
-        let padded =
-            codec::pad(self.encode().expose()).map_err(|_| damaged("token_grant: too long to encode"))?;
-        let context = identity.context(&grant_place(&self.key, token));
-        let sealed = crypto::seal(&keys.grants, GRANT_LABEL, &context, padded.expose(), rng)?;
+        let at = grant_at(&self.key, token);
+        let sealed = GRANT.seal(&keys.grants, identity, at, self.encode().expose(), rng)?;
         Ok(GrantRow { token: *token, key: self.key, sealed })
     }
 
     pub(crate) fn open(row: &GrantRow, keys: &TokenKeys, identity: &Identity) -> Result<Self, VaultError> {
-        let context = identity.context(&grant_place(&row.key, &row.token));
-        let plain = crypto::open(&keys.grants, GRANT_LABEL, &context, &row.sealed)
-            .map_err(|_| damaged("token_grant: does not open"))?;
-        let grant = codec::unpad(&plain)
-            .and_then(|bytes| Self::decode(row.key, bytes))
-            .map_err(|_| damaged("token_grant: malformed"))?;
+        let plain = GRANT
+            .open(&keys.grants, identity, grant_at(&row.key, &row.token), &row.sealed)
+            .map_err(|error| damaged(&format!("token_grant: {error}")))?;
+        let grant =
+            Self::decode(row.key, plain.bytes()).map_err(|Malformed| damaged("token_grant: malformed"))?;
         grant.known()?;
         Ok(grant)
     }
@@ -272,10 +268,10 @@ impl GrantedVersion {
     }
 }
 
-fn view_place(token: &TokenId, change: u64) -> Place<'_> {
-    Place { table: "token_view", row: token, version: 0, field: "sealed", revision: change, bound: &[] }
+fn view_at(token: &TokenId, change: u64) -> At<'_> {
+    At { row: token, revision: change, ..At::default() }
 }
 
-fn grant_place<'p>(key_id: &'p [u8; 16], token: &'p TokenId) -> Place<'p> {
-    Place { table: "token_grant", row: key_id, version: 0, field: "sealed", revision: 0, bound: token }
+fn grant_at<'p>(key_id: &'p [u8; 16], token: &'p TokenId) -> At<'p> {
+    At { row: key_id, bound: token, ..At::default() }
 }

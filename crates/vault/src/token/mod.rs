@@ -17,9 +17,7 @@ pub(crate) mod regrant;
 pub(crate) mod signed;
 
 pub use self::bundle::{bundle, of_bundle};
-pub(crate) use self::index::{
-    drop_strays, leaf_of, leaf_of_all, load_all, open_record, put, verified_record,
-};
+pub(crate) use self::index::{drop_strays, load_all, put};
 pub use self::offline_reads::import_reads;
 pub(crate) use self::read_log::read_all_logs;
 pub use self::read_log::{verify_reads, whole_log};
