@@ -100,7 +100,7 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
         ("entry mac", hex(&first_key.mac(&[b"keyvault audit entry", &entry]))),
         ("next key", hex(first_key.derive("keyvault audit step", &[]).expose())),
         ("recovery code", String::from_utf8_lossy(code.text()?.expose()).into_owned()),
-        ("recipe", hex(&recipe.encode(Encoder::new()).finish())),
+        ("recipe", hex(&codec::encode(&recipe))),
     ]))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyvault_core::clock::Moment;
-use keyvault_core::codec::{Decoder, Encoder, Extensions, Malformed};
+use keyvault_core::codec::{self, Decoder, Encoder, Extensions, Malformed};
 use keyvault_core::crypto::{DIGEST_LEN, Digest};
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_core::recipe::Recipe;
@@ -220,7 +220,7 @@ impl KeyRecord {
             .bytes(self.note.as_bytes())
             .i64(self.created.0)
             .option(self.expires, moment)
-            .option(self.recipe.as_ref(), |encoder, recipe| recipe.encode(encoder))
+            .option(self.recipe.as_ref(), |encoder, recipe| encoder.fixed(&codec::encode(recipe)))
             .u32(self.next_version)
             .list(&self.versions, |encoder, version| version.encode(encoder))
             .extensions(&self.extensions)
@@ -254,7 +254,7 @@ impl KeyRecord {
             note: decoder.text()?.to_owned(),
             created: Moment(decoder.i64()?),
             expires: decoder.option(|decoder| decoder.i64().map(Moment))?,
-            recipe: decoder.option(Recipe::decode)?,
+            recipe: decoder.read()?,
             next_version: decoder.u32()?,
             versions: decoder.ascending(Version::decode, |version| &version.number)?,
             extensions: decoder.extensions()?,
