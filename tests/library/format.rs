@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use keyvault_core::clock::{Moment, Rng, RngError};
-use keyvault_core::codec::{self, Encoder};
+use keyvault_core::codec;
 use keyvault_core::crypto::{self, SealingKey, Signed, SigningKey, sha256};
 use keyvault_core::identity::{Identity, Place};
 use keyvault_core::recipe::{Recipe, ValueKind};
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::unlock::token::Token;
 use keyvault_vault::{BearerKeys, Bundle};
+
+use crate::by_hand::Encoder;
 
 /// 0, 1, 2, … instead of chance.
 struct Counting(Cell<u8>);

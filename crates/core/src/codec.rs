@@ -29,6 +29,9 @@ impl From<Malformed> for io::Error {
     }
 }
 
+/// Room for a context or a key's metadata without growing on the way.
+const USUAL_LEN: usize = 384;
+
 /// The encoding of something that holds no secret: the buffer may grow and leave copies behind.
 #[must_use]
 pub fn encode<T: BorshSerialize + ?Sized>(value: &T) -> Vec<u8> {
@@ -88,12 +91,6 @@ impl Write for SecretWriter {
     }
 }
 
-/// Writes fields one after another.
-///
-/// The buffer may grow: it holds metadata, never a key's value or another secret.
-#[derive(Debug)]
-pub struct Encoder(Vec<u8>);
-
 /// The fields behind a structure's own ones, where later versions add theirs: ascending numbers, each with its bytes.
 ///
 /// A reader that does not know an odd one ignores it. An even one narrows what the others say, or changes their meaning:
@@ -132,198 +129,6 @@ impl Extensions {
     #[must_use]
     pub fn must_be_known(&self) -> Option<u16> {
         self.0.keys().copied().find(|field| field % 2 == 0)
-    }
-}
-
-/// A list that claims more elements than this grows as they are read.
-const FEW: usize = 64;
-
-/// Room for a context or a key's metadata without growing on the way.
-const USUAL_LEN: usize = 384;
-
-impl Encoder {
-    #[must_use]
-    #[allow(clippy::new_without_default, reason = "nothing asks for a default encoding")]
-    pub fn new() -> Self {
-        Self(Vec::with_capacity(USUAL_LEN))
-    }
-
-    #[must_use]
-    pub fn u8(mut self, value: u8) -> Self {
-        self.0.push(value);
-        self
-    }
-
-    /// Four bytes, little-endian.
-    #[must_use]
-    pub fn u32(mut self, value: u32) -> Self {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        self
-    }
-
-    /// Eight bytes, little-endian.
-    #[must_use]
-    pub fn u64(mut self, value: u64) -> Self {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        self
-    }
-
-    /// Eight bytes, little-endian, two's complement.
-    #[must_use]
-    pub fn i64(mut self, value: i64) -> Self {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        self
-    }
-
-    /// Bytes whose length the structure fixes; no prefix.
-    #[must_use]
-    pub fn fixed(mut self, value: &[u8]) -> Self {
-        self.0.extend_from_slice(value);
-        self
-    }
-
-    /// A 32-bit length, then the bytes.
-    #[must_use]
-    pub fn bytes(self, value: &[u8]) -> Self {
-        // Nothing that is encoded comes near 4 GiB; a length that did not fit would not decode.
-        self.u32(u32::try_from(value.len()).unwrap_or(u32::MAX)).fixed(value)
-    }
-
-    /// A flag byte (0 or 1), then the value if there is one.
-    #[must_use]
-    pub fn option<T>(self, value: Option<T>, write: impl FnOnce(Self, T) -> Self) -> Self {
-        match value {
-            None => self.u8(0),
-            Some(value) => write(self.u8(1), value),
-        }
-    }
-
-    /// A 32-bit count, then the elements.
-    #[must_use]
-    pub fn list<T>(self, items: &[T], write: impl Fn(Self, &T) -> Self) -> Self {
-        let counted = self.u32(u32::try_from(items.len()).unwrap_or(u32::MAX));
-        items.iter().fold(counted, write)
-    }
-
-    /// A list of (number, bytes).
-    #[must_use]
-    pub fn extensions(self, extensions: &Extensions) -> Self {
-        self.fixed(&encode(extensions))
-    }
-
-    #[must_use]
-    pub fn finish(self) -> Vec<u8> {
-        self.0
-    }
-}
-
-/// Reads fields in the order in which they were written.
-#[derive(Debug)]
-pub struct Decoder<'a>(&'a [u8]);
-
-impl<'a> Decoder<'a> {
-    #[must_use]
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
-    }
-
-    pub fn u8(&mut self) -> Result<u8, Malformed> {
-        self.array().map(|[byte]| byte)
-    }
-
-    /// Four bytes, little-endian.
-    pub fn u32(&mut self) -> Result<u32, Malformed> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    /// Eight bytes, little-endian.
-    pub fn u64(&mut self) -> Result<u64, Malformed> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    /// Eight bytes, little-endian, two's complement.
-    pub fn i64(&mut self) -> Result<i64, Malformed> {
-        self.array().map(i64::from_le_bytes)
-    }
-
-    /// Exactly `N` bytes.
-    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (head, rest) = self.0.split_first_chunk::<N>().ok_or(Malformed)?;
-        self.0 = rest;
-        Ok(*head)
-    }
-
-    /// Exactly `len` bytes.
-    pub fn fixed(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
-        let (head, rest) = self.0.split_at_checked(len).ok_or(Malformed)?;
-        self.0 = rest;
-        Ok(head)
-    }
-
-    /// Bytes behind a 32-bit length.
-    pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        let len = usize::try_from(self.u32()?).map_err(|_| Malformed)?;
-        self.fixed(len)
-    }
-
-    /// UTF-8 text behind a 32-bit length.
-    pub fn text(&mut self) -> Result<&'a str, Malformed> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed)
-    }
-
-    /// A value behind a flag byte.
-    pub fn option<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, Malformed>,
-    ) -> Result<Option<T>, Malformed> {
-        match self.u8()? {
-            0 => Ok(None),
-            1 => read(self).map(Some),
-            _ => Err(Malformed),
-        }
-    }
-
-    /// Elements behind a 32-bit count. Each takes at least one byte, so the count bounds the memory.
-    pub fn list<T>(
-        &mut self,
-        mut read: impl FnMut(&mut Self) -> Result<T, Malformed>,
-    ) -> Result<Vec<T>, Malformed> {
-        let count = usize::try_from(self.u32()?).map_err(|_| Malformed)?;
-        if count > self.0.len() {
-            return Err(Malformed);
-        }
-        // As many as there are, where there are few: most lists have one element, and memory costs time.
-        let mut list = Vec::with_capacity(count.min(FEW));
-        for _ in 0..count {
-            list.push(read(self)?);
-        }
-        Ok(list)
-    }
-
-    /// A list whose keys ascend without repetition: what sets and maps are written as. In another order the same set
-    /// would have another encoding.
-    pub fn ascending<T, K: Ord>(
-        &mut self,
-        read: impl FnMut(&mut Self) -> Result<T, Malformed>,
-        key: impl Fn(&T) -> &K,
-    ) -> Result<Vec<T>, Malformed> {
-        let list = self.list(read)?;
-        if list.is_sorted_by(|left, right| key(left) < key(right)) { Ok(list) } else { Err(Malformed) }
-    }
-
-    /// A structure that derives its encoding.
-    pub fn read<T: BorshDeserialize>(&mut self) -> Result<T, Malformed> {
-        T::deserialize(&mut self.0).map_err(|_| Malformed)
-    }
-
-    /// The fields that later versions added, none of them judged yet.
-    pub fn extensions(&mut self) -> Result<Extensions, Malformed> {
-        self.read()
-    }
-
-    /// Everything must have been read.
-    pub fn end(self) -> Result<(), Malformed> {
-        if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
     }
 }
 

@@ -2,10 +2,9 @@
 
 use crate::store::{AuditRow, Ledger, Tx};
 use keyvault_core::clock::Rng;
-use keyvault_core::codec::{self, Decoder, Encoder};
+use keyvault_core::codec;
 use keyvault_core::crypto::{self, Mac, SealingKey};
 use keyvault_core::identity::{Identity, Place};
-use keyvault_core::secret::SecretWriter;
 
 use super::{AuditError, Event};
 
@@ -113,14 +112,10 @@ impl Chain {
         let broken = |what| AuditError::Broken { seq: count.saturating_sub(1), what };
         let plain = crypto::open(&keys.append, HEAD_LABEL, &identity.context(&head_place(count)), &sealed)
             .map_err(|_| broken("the chain's head does not open"))?;
-        let mut decoder = Decoder::new(plain.expose());
-        let head = decoder.array().map_err(|_| broken("the chain's head is malformed"))?;
-        let key = decoder
-            .fixed(crypto::KEY_LEN)
-            .ok()
-            .and_then(SealingKey::from_bytes)
+        let parts = plain.expose().split_first_chunk();
+        let (head, key) = parts
+            .and_then(|(head, key)| Some((*head, SealingKey::from_bytes(key)?)))
             .ok_or_else(|| broken("the chain's head is malformed"))?;
-        decoder.end().map_err(|_| broken("the chain's head is malformed"))?;
         Ok(Self { count, head, key })
     }
 
@@ -198,11 +193,9 @@ impl Chain {
         rng: &dyn Rng,
     ) -> Result<(), AuditError> {
         let full = |_| AuditError::Broken { seq: self.count, what: "the head does not fit" };
-        let mut plain = SecretWriter::with_capacity(crypto::MAC_LEN + crypto::KEY_LEN);
-        plain.push(&self.head).map_err(full)?;
-        plain.push(self.key.expose()).map_err(full)?;
+        let plain = codec::encode_secret(&(self.head, self.key.expose())).map_err(full)?;
         let context = identity.context(&head_place(self.count));
-        let sealed = crypto::seal(&keys.append, HEAD_LABEL, &context, plain.finish().expose(), rng)?;
+        let sealed = crypto::seal(&keys.append, HEAD_LABEL, &context, plain.expose(), rng)?;
         Ok(tx.put_audit_head(keys.ledger, self.count, &sealed)?)
     }
 
@@ -225,7 +218,7 @@ pub(super) fn entry_mac(
     previous: &Mac,
     sealed: &[u8],
 ) -> Mac {
-    let head = Encoder::new().u64(seq).option(change, Encoder::u64).fixed(previous).bytes(sealed).finish();
+    let head = codec::encode(&(seq, change, previous, sealed));
     key.mac(&[ENTRY_LABEL, &head])
 }
 

@@ -99,7 +99,8 @@ pub(crate) fn put(
     tx.rewrites("the record of a token", &record.extensions);
     let tag = tag_of(tx, &record.name);
     let revision = tx.rows.token(&tag)?.map_or(0, |row| row.revision) + 1;
-    let padded = codec::pad(&record.encode()).map_err(|_| damaged("token: too long to encode"))?;
+    let padded = record.encode().and_then(|plain| codec::pad(plain.expose()));
+    let padded = padded.map_err(|_| damaged("token: too long to encode"))?;
     let context = tx.identity.context(&row_place("token", &tag, revision));
     let sealed = crypto::seal(&tx.daily.metadata, RECORD_LABEL, &context, padded.expose(), world.rng)?;
     let row = TokenRow { tag, revision, sealed };

@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use crate::store::{DirectoryRow, Tag};
 use keyvault_core::clock::Rng;
-use keyvault_core::codec::{self, Decoder, Encoder, Extensions, Malformed};
+use keyvault_core::codec::{self, Extensions, Malformed};
 use keyvault_core::crypto;
 use keyvault_core::name::similar::nearest;
 use keyvault_core::name::{KeyName, Scope};
@@ -20,7 +22,7 @@ use crate::file::open::{Access, Vault};
 const DIRECTORY_LABEL: &str = "keyvault directory";
 
 /// Names that stand in one row.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Bucket {
     pub(crate) names: BTreeSet<KeyName>,
     extensions: Extensions,
@@ -155,7 +157,8 @@ impl VerifiedTx<'_> {
         }
         let after = Bucket { names, extensions: before.extensions };
         self.rewrites("a record of names", &after.extensions);
-        let padded = codec::pad(&encode(&after)).map_err(|_| damaged("directory: too long to encode"))?;
+        let padded =
+            codec::pad(&codec::encode(&after)).map_err(|_| damaged("directory: too long to encode"))?;
         let revision = row.map_or(0, |row| row.revision) + 1;
         let context = self.identity.context(&row_place("directory", &[bucket], revision));
         let sealed = crypto::seal(&self.daily.metadata, DIRECTORY_LABEL, &context, padded.expose(), rng)?;
@@ -165,26 +168,10 @@ impl VerifiedTx<'_> {
     }
 }
 
-fn encode(bucket: &Bucket) -> Vec<u8> {
-    let names: Vec<_> = bucket.names.iter().collect();
-    Encoder::new()
-        .list(&names, |encoder, name| encoder.bytes(name.as_str().as_bytes()))
-        .extensions(&bucket.extensions)
-        .finish()
-}
-
 fn decode(bytes: &[u8]) -> Result<Bucket, Malformed> {
-    let mut decoder = Decoder::new(bytes);
-    let name = |decoder: &mut Decoder<'_>| KeyName::parse(decoder.text()?).map_err(|_| Malformed);
-    let names = decoder.ascending(name, |name| name)?;
-    let extensions = decoder.extensions()?;
-    decoder.end()?;
     // An empty bucket has no row.
-    if names.is_empty() {
-        Err(Malformed)
-    } else {
-        Ok(Bucket { names: names.into_iter().collect(), extensions })
-    }
+    codec::decode(bytes)
+        .and_then(|bucket: Bucket| if bucket.names.is_empty() { Err(Malformed) } else { Ok(bucket) })
 }
 
 /// The bucket of a name whose key has this tag: the first six bits.
@@ -201,11 +188,9 @@ mod tests {
     fn fuzz_row_names_out_of_order_or_repeated_are_malformed() -> Result<(), keyvault_core::name::NameError> {
         let names = ["a", "b"].into_iter().map(KeyName::parse).collect::<Result<BTreeSet<_>, _>>()?;
         let bucket = Bucket { names, ..Bucket::default() };
-        assert_eq!(decode(&encode(&bucket)), Ok(bucket));
+        assert_eq!(decode(&codec::encode(&bucket)), Ok(bucket));
         for names in [["b", "a"], ["a", "a"]] {
-            let bytes =
-                Encoder::new().list(&names, |encoder, name| encoder.bytes(name.as_bytes())).u32(0).finish();
-            assert_eq!(decode(&bytes), Err(Malformed), "{names:?}");
+            assert_eq!(decode(&codec::encode(&(&names[..], 0_u32))), Err(Malformed), "{names:?}");
         }
         Ok(())
     }

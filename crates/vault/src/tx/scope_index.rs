@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use crate::state::StateError;
 use crate::store::{ScopeRow, Tag};
 use keyvault_core::clock::Rng;
-use keyvault_core::codec::{self, Decoder, Encoder, Extensions};
+use keyvault_core::codec::{self, Extensions};
 use keyvault_core::crypto::{self, Digest};
 use keyvault_core::name::Scope;
 
@@ -17,6 +19,7 @@ use crate::key::record::KeyRecord;
 const SCOPE_LABEL: &str = "keyvault scope";
 const MEMBERS_LABEL: &[u8] = b"keyvault scope members";
 
+#[derive(BorshSerialize, BorshDeserialize)]
 pub(crate) struct ScopeSummary {
     pub(crate) name: Scope,
     pub(crate) count: u32,
@@ -65,18 +68,11 @@ impl VerifiedTx<'_> {
         let plain = crypto::open(&self.daily.metadata, SCOPE_LABEL, &context, &row.sealed)
             .map_err(|_| damaged("scope: does not open"))?;
         let summary = codec::unpad(&plain)
-            .and_then(|bytes| {
-                let mut decoder = Decoder::new(bytes);
-                let summary = ScopeSummary {
-                    name: Scope::parse(decoder.text()?).map_err(|_| codec::Malformed)?,
-                    count: decoder.u32()?,
-                    members: decoder.array()?,
-                    extensions: decoder.extensions()?,
-                };
-                decoder.end()?;
-                // A scope without members has no row.
-                if summary.count == 0 { Err(codec::Malformed) } else { Ok(summary) }
-            })
+            .and_then(codec::decode)
+            // A scope without members has no row.
+            .and_then(
+                |summary: ScopeSummary| if summary.count == 0 { Err(codec::Malformed) } else { Ok(summary) },
+            )
             .map_err(|_| damaged("scope: malformed"))?;
         known("the record of a scope", &summary.extensions)?;
         Ok(summary)
@@ -117,13 +113,14 @@ impl VerifiedTx<'_> {
             self.leaf_changes.insert(tag, None);
             return Ok(());
         }
-        let summary = Encoder::new()
-            .bytes(scope.as_str().as_bytes())
-            .u32(u32::try_from(members.len()).map_err(|_| damaged("scope: too many members"))?)
-            .fixed(&self.members_digest(&tag, &members))
-            .extensions(&extensions)
-            .finish();
-        let padded = codec::pad(&summary).map_err(|_| damaged("scope: too long to encode"))?;
+        let summary = ScopeSummary {
+            name: scope.clone(),
+            count: u32::try_from(members.len()).map_err(|_| damaged("scope: too many members"))?,
+            members: self.members_digest(&tag, &members),
+            extensions,
+        };
+        let padded =
+            codec::pad(&codec::encode(&summary)).map_err(|_| damaged("scope: too long to encode"))?;
         let context = self.identity.context(&row_place("scope", &tag, revision));
         let sealed = crypto::seal(&self.daily.metadata, SCOPE_LABEL, &context, padded.expose(), rng)?;
         let leaf = self.row_leaf(LeafKind::Scope, &tag, revision, &sealed);
