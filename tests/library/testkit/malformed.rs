@@ -1,10 +1,9 @@
 //! Vectors that are authentic in every byte and say what the format does not have.
 
-use keyvault_core::codec::Encoder;
-
 use super::forge::{self, DIRECTORY, Fields, Forge, SCOPE, bucket_of, pad, text};
 use super::good::put_version;
 use super::set::{Fails, Set};
+use crate::by_hand::Encoder;
 
 pub(crate) fn all(set: &mut Set) {
     padding(set);

@@ -1,12 +1,12 @@
 //! Vectors whose tree and record are right, made by a bearer of all keys, with texts that were sealed for another place.
 
-use keyvault_core::codec::Encoder;
 use keyvault_core::crypto::{self, SealingKey, Signed, SigningKey};
 use keyvault_core::identity::Identity;
 
 use super::forge::{At, Forge, Keys, Record, at, bucket_of, context};
 use super::good::{enter_version, put_version};
 use super::set::{Fails, Set};
+use crate::by_hand::Encoder;
 
 /// In what a place differs from the right one.
 struct Slip {

@@ -2,10 +2,9 @@
 
 use crate::store::{AuditRow, Ledger, Tx};
 use keyvault_core::clock::Rng;
-use keyvault_core::codec::{Decoder, Encoder};
+use keyvault_core::codec;
 use keyvault_core::crypto::{self, Mac, SealingKey};
 use keyvault_core::identity::Identity;
-use keyvault_core::secret::SecretWriter;
 
 use super::{AuditError, Event};
 use crate::sealed::{At, OpenError, SealError, SealKind};
@@ -109,14 +108,10 @@ impl Chain {
         let plain = HEAD
             .open_bare(&keys.append, identity, head_at(count), &sealed)
             .map_err(|_| broken("the chain's head does not open"))?;
-        let mut decoder = Decoder::new(plain.expose());
-        let head = decoder.array().map_err(|_| broken("the chain's head is malformed"))?;
-        let key = decoder
-            .fixed(crypto::KEY_LEN)
-            .ok()
-            .and_then(SealingKey::from_bytes)
+        let parts = plain.expose().split_first_chunk();
+        let (head, key) = parts
+            .and_then(|(head, key)| Some((*head, SealingKey::from_bytes(key)?)))
             .ok_or_else(|| broken("the chain's head is malformed"))?;
-        decoder.end().map_err(|_| broken("the chain's head is malformed"))?;
         Ok(Self { count, head, key })
     }
 
@@ -196,11 +191,8 @@ impl Chain {
         rng: &dyn Rng,
     ) -> Result<(), AuditError> {
         let full = |_| AuditError::Broken { seq: self.count, what: "the head does not fit" };
-        let mut plain = SecretWriter::with_capacity(crypto::MAC_LEN + crypto::KEY_LEN);
-        plain.push(&self.head).map_err(full)?;
-        plain.push(self.key.expose()).map_err(full)?;
-        let head = plain.finish();
-        let sealed = HEAD.seal_bare(&keys.append, identity, head_at(self.count), head.expose(), rng)?;
+        let plain = codec::encode_secret(&(self.head, self.key.expose())).map_err(full)?;
+        let sealed = HEAD.seal_bare(&keys.append, identity, head_at(self.count), plain.expose(), rng)?;
         Ok(tx.put_log_head(keys.ledger, self.count, &sealed)?)
     }
 
@@ -223,7 +215,7 @@ pub(super) fn entry_mac(
     previous: &Mac,
     sealed: &[u8],
 ) -> Mac {
-    let head = Encoder::new().u64(seq).option(change, Encoder::u64).fixed(previous).bytes(sealed).finish();
+    let head = codec::encode(&(seq, change, previous, sealed));
     key.mac(&[ENTRY_LABEL, &head])
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::audit::{Action, Chain, ChangeMark, Event, Seed};
 use crate::state::pin::VaultPath;
-use crate::state::record::{Authentic, NO_RECORD, Record};
+use crate::state::record::{Authentic, NO_RECORD, Record, SignedBy};
 use crate::state::tree::Tree;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, Tag, Tx};
 use crate::unlock::keys::Root;
@@ -124,7 +124,7 @@ fn fill(
         root,
         audit_count: chain.count,
         audit_head: chain.head,
-        signer: Signer::id_of(&header.signer),
+        signer: SignedBy::Epoch(Signer::id_of(&header.signer)),
         previous: NO_RECORD,
         extensions: Extensions::default(),
     };

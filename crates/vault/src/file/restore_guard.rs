@@ -354,20 +354,12 @@ mod tests {
     use super::*;
 
     fn key(versions: Vec<Version>) -> Result<KeyRecord, NameError> {
+        let (name, variable) = (KeyName::parse("db/url")?, EnvName::parse("DB_URL")?);
         Ok(KeyRecord {
-            id: [1; 16],
             revision: 1,
-            name: KeyName::parse("db/url")?,
-            variable: EnvName::parse("DB_URL")?,
-            scopes: BTreeSet::new(),
-            tags: BTreeMap::new(),
-            note: String::new(),
-            created: Moment(1),
-            expires: None,
-            recipe: None,
             next_version: u32::try_from(versions.len()).unwrap_or(u32::MAX) + 1,
             versions,
-            extensions: keyvault_core::codec::Extensions::default(),
+            ..KeyRecord::new([1; 16], name, variable, Moment(1))
         })
     }
 

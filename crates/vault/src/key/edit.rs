@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{Action, Event, KeyRef};
 use keyvault_core::clock::Moment;
-use keyvault_core::codec::Extensions;
 use keyvault_core::crypto;
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_core::recipe::Recipe;
@@ -221,19 +220,11 @@ pub(crate) fn write_new(
     let mut id = [0; 16];
     world.rng.fill(&mut id)?;
     let mut key = KeyRecord {
-        id,
-        revision: 0,
-        name: new.name,
-        variable,
         scopes: new.scopes,
         tags: new.tags,
         note: new.note,
-        created: world.now(),
         expires: new.expires,
-        recipe: None,
-        versions: Vec::new(),
-        next_version: 1,
-        extensions: Extensions::default(),
+        ..KeyRecord::new(id, new.name, variable, world.now())
     };
     let (value, public) = match new.origin {
         Origin::Given(value) => (value, None),

@@ -8,7 +8,7 @@ use super::signed::NamedSigner;
 use super::{index, read_log, regrant};
 use crate::check::{Check, Finding, Tagged};
 use crate::error::VaultError;
-use crate::key::record::{KeyRecord, VersionState};
+use crate::key::record::KeyRecord;
 use crate::tx::VerifiedTx;
 use crate::tx::index::{Entry, Tokens};
 use keyvault_core::crypto::Signer;
@@ -125,7 +125,7 @@ impl Grant {
         let wanted = regrant::grant_of(tx, key, written)?;
         let same = (&self.name, &self.variable, &self.scopes, self.expires)
             == (&wanted.name, &wanted.variable, &wanted.scopes, wanted.expires);
-        let mut in_use = wanted.versions.iter().filter(|version| version.state == VersionState::Current);
+        let mut in_use = wanted.versions.iter().filter(|version| !version.previous);
         let has_all = in_use.all(|version| self.versions.contains(version));
         let known = |number| key.version(number).is_some();
         Ok(same && has_all && self.versions.iter().all(|version| known(version.number)))

@@ -20,16 +20,12 @@ impl Object for TokenRecord {
         self.name.as_str().as_bytes()
     }
 
-    fn encode(&self) -> Vec<u8> {
-        Self::encode(self)
-    }
-
-    fn decode(content: &[u8], _: u64) -> Result<Self, Malformed> {
-        Self::decode(content)
-    }
-
     fn extensions(&self) -> &Extensions {
         &self.extensions
+    }
+
+    fn complete(self, _: u64) -> Result<Self, Malformed> {
+        Ok(self)
     }
 }
 

@@ -323,7 +323,7 @@ fn import_in(tx: &mut VerifiedTx<'_>, text: &[u8], world: &World<'_>) -> Result<
         }
         log.chain.append(tx.rows, &log.keys.audit, &tx.identity, &event, world.rng)?;
         let fault = mark.follow(&entry).map(|what| ReadsFault { line, what, imported: true });
-        record.set_mark(entry.place, mark);
+        record.places.insert(entry.place, mark);
         imported.faults.extend(fault);
         *imported.new.entry(record.name.clone()).or_default() += 1;
         written.insert(number);
@@ -427,15 +427,7 @@ impl TokenLog {
 impl TokenRecord {
     /// How far the reads of a place have been imported.
     fn mark(&self, place: &[u8; 16]) -> ChainMark {
-        let at = self.places.binary_search_by_key(place, |(place, _)| *place).ok();
-        at.and_then(|at| self.places.get(at)).map_or(ChainMark::START, |(_, mark)| *mark)
-    }
-
-    fn set_mark(&mut self, place: [u8; 16], mark: ChainMark) {
-        match self.places.binary_search_by_key(&place, |(place, _)| *place) {
-            Ok(at) => self.places.iter_mut().skip(at).take(1).for_each(|known| known.1 = mark),
-            Err(at) => self.places.insert(at, (place, mark)),
-        }
+        self.places.get(place).copied().unwrap_or(ChainMark::START)
     }
 }
 

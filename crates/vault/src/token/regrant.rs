@@ -31,7 +31,7 @@ pub(crate) struct Grantee {
     pub(crate) expires: Option<Moment>,
     pub(crate) made: Moment,
     /// How far reads from bundles have been imported, which outlasts the secret that they were recorded under.
-    pub(crate) places: Vec<([u8; 16], ChainMark)>,
+    pub(crate) places: BTreeMap<[u8; 16], ChainMark>,
     pub(crate) extensions: Extensions,
 }
 
@@ -160,7 +160,7 @@ pub(crate) fn issue(
         view: None,
         read: ChainMark::START,
         // A chain that was not proved is not kept, and what it knew can be imported again.
-        places: if reads.is_empty() { Vec::new() } else { grantee.places },
+        places: if reads.is_empty() { BTreeMap::new() } else { grantee.places },
         extensions: grantee.extensions,
     };
     let keys = record.keys(&tx.identity);
@@ -218,7 +218,8 @@ fn granted_version(
     drop(tx.opener().value(&key_record.id, version, &row)?);
     let key = tx.opener().version_key(&key_record.id, version, &row)?;
     let (number, grace_until) = (version.number, version.good_until());
-    Ok(GrantedVersion { number, state, grace_until, key, sealed: crypto::sha256(&row.sealed) })
+    let previous = state == VersionState::Previous;
+    Ok(GrantedVersion { number, previous, grace_until, key, sealed: crypto::sha256(&row.sealed) })
 }
 
 /// A token's grants and view, from the owner's record and keys alone, in the place of whatever stands there.

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use keyvault_core::clock::Rng;
-use keyvault_core::codec::{Decoder, Encoder, Extensions, Malformed};
+use keyvault_core::codec::{Extensions, Malformed};
 use keyvault_core::name::{KeyName, Scope};
 
 use super::VerifiedTx;
@@ -18,16 +19,10 @@ use crate::store::{ObjectKind, Tag};
 /// A kind of index.
 pub(crate) trait Index {
     const KIND: ObjectKind;
-    type Member: Member;
+    type Member: Ord + Clone + BorshSerialize + BorshDeserialize;
 
     /// Whether an entry of the index can have this name.
     fn is_name(name: &[u8]) -> bool;
-}
-
-/// A thing that an index lists.
-pub(crate) trait Member: Ord + Clone {
-    fn write(encoder: Encoder, member: &Self) -> Encoder;
-    fn read(decoder: &mut Decoder<'_>) -> Result<Self, Malformed>;
 }
 
 /// The keys that carry a scope, by their tags.
@@ -70,32 +65,12 @@ impl Index for Tokens {
     }
 }
 
-impl Member for Tag {
-    fn write(encoder: Encoder, member: &Self) -> Encoder {
-        encoder.fixed(member)
-    }
-
-    fn read(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
-        decoder.array()
-    }
-}
-
-impl Member for KeyName {
-    fn write(encoder: Encoder, member: &Self) -> Encoder {
-        encoder.bytes(member.as_str().as_bytes())
-    }
-
-    fn read(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
-        Self::parse(decoder.text()?).map_err(|_| Malformed)
-    }
-}
-
 /// One entry of an index: everything under one name. Without members there is no object.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Entry<I: Index> {
     pub(crate) name: Vec<u8>,
-    /// Ascending.
-    pub(crate) members: Vec<I::Member>,
+    pub(crate) members: BTreeSet<I::Member>,
+    #[borsh(skip)]
     revision: u64,
     extensions: Extensions,
 }
@@ -107,29 +82,16 @@ impl<I: Index> Object for Entry<I> {
         &self.name
     }
 
-    fn encode(&self) -> Vec<u8> {
-        Encoder::new()
-            .bytes(&self.name)
-            .list(&self.members, I::Member::write)
-            .extensions(&self.extensions)
-            .finish()
-    }
-
-    fn decode(content: &[u8], revision: u64) -> Result<Self, Malformed> {
-        let mut decoder = Decoder::new(content);
-        let name = decoder.bytes()?.to_vec();
-        let members = decoder.ascending(I::Member::read, |member| member)?;
-        let extensions = decoder.extensions()?;
-        decoder.end()?;
-        if members.is_empty() || !I::is_name(&name) {
-            Err(Malformed)
-        } else {
-            Ok(Self { name, members, revision, extensions })
-        }
-    }
-
     fn extensions(&self) -> &Extensions {
         &self.extensions
+    }
+
+    fn complete(self, revision: u64) -> Result<Self, Malformed> {
+        if self.members.is_empty() || !I::is_name(&self.name) {
+            Err(Malformed)
+        } else {
+            Ok(Self { revision, ..self })
+        }
     }
 }
 
@@ -165,15 +127,15 @@ impl VerifiedTx<'_> {
     /// The tags of all tokens' records, as they are after this change.
     pub(crate) fn token_tags(&mut self) -> Result<BTreeSet<Tag>, VaultError> {
         let listed = self.object::<Entry<Tokens>>(&[])?;
-        let mut tags: BTreeSet<_> = listed.into_iter().flat_map(|entry| entry.members).collect();
+        let mut tags = listed.map(|entry| entry.members).unwrap_or_default();
         apply(&mut tags, self.index_changes.tokens.get([].as_slice()).into_iter().flatten());
         Ok(tags)
     }
 
     /// The tags of the keys that carry a scope, verified to be all of them; empty if no key does, which is proved too.
-    pub(crate) fn keys_of_scope(&mut self, scope: &Scope) -> Result<Vec<Tag>, VaultError> {
+    pub(crate) fn keys_of_scope(&mut self, scope: &Scope) -> Result<BTreeSet<Tag>, VaultError> {
         let entry = self.object::<Entry<Scopes>>(scope.as_str().as_bytes())?;
-        Ok(entry.map_or_else(Vec::new, |entry| entry.members))
+        Ok(entry.map(|entry| entry.members).unwrap_or_default())
     }
 
     /// Writes every entry that this change touches.
@@ -187,9 +149,13 @@ impl VerifiedTx<'_> {
     fn rewrite_entries<I: Index>(&mut self, moves: Moves<I>, rng: &dyn Rng) -> Result<(), VaultError> {
         for (name, moves) in moves {
             let before: Option<Entry<I>> = self.object(&name)?;
-            let mut members: BTreeSet<_> = before.iter().flat_map(|entry| &entry.members).cloned().collect();
+            let (revision, extensions, before) = match before {
+                Some(entry) => (entry.revision, entry.extensions, entry.members),
+                None => Default::default(),
+            };
+            let mut members = before.clone();
             apply(&mut members, &moves);
-            if before.iter().flat_map(|entry| &entry.members).eq(&members) {
+            if members == before {
                 continue;
             }
             if members.is_empty() {
@@ -197,16 +163,16 @@ impl VerifiedTx<'_> {
                 self.delete_object(I::KIND, &tag)?;
                 continue;
             }
-            let (revision, extensions) =
-                before.map(|entry| (entry.revision, entry.extensions)).unwrap_or_default();
-            let members = members.into_iter().collect();
             self.put_object(&Entry::<I> { name, members, revision, extensions }, revision, rng)?;
         }
         Ok(())
     }
 }
 
-fn apply<'m, M: Member + 'm>(members: &mut BTreeSet<M>, moves: impl IntoIterator<Item = (&'m M, &'m bool)>) {
+fn apply<'m, M: Ord + Clone + 'm>(
+    members: &mut BTreeSet<M>,
+    moves: impl IntoIterator<Item = (&'m M, &'m bool)>,
+) {
     for (member, is_there) in moves {
         if *is_there {
             members.insert(member.clone());
@@ -227,33 +193,31 @@ pub(crate) fn bucket_of(tag: &Tag) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use keyvault_core::codec;
+
     use super::*;
 
-    fn entry<I: Index>(name: &[u8], members: Vec<I::Member>) -> Entry<I> {
-        Entry { name: name.to_vec(), members, revision: 1, extensions: Extensions::default() }
+    fn decode<I: Index>(name: &[u8], members: &[I::Member]) -> Result<Entry<I>, Malformed> {
+        let content = codec::encode(&(name, members, Extensions::default()));
+        codec::decode(&content).and_then(|entry: Entry<I>| entry.complete(1))
     }
 
     #[test]
     fn members_out_of_order_repeated_or_none_are_malformed() -> Result<(), keyvault_core::name::NameError> {
-        let names = |names: [&str; 2]| names.into_iter().map(KeyName::parse).collect::<Result<Vec<_>, _>>();
-        let right = entry::<Names>(&[7], names(["a", "b"])?);
-        assert_eq!(Entry::decode(&right.encode(), 1).as_ref(), Ok(&right));
-        for wrong in [["b", "a"], ["a", "a"]] {
-            let wrong = entry::<Names>(&[7], names(wrong)?);
-            assert_eq!(Entry::<Names>::decode(&wrong.encode(), 1), Err(Malformed));
+        let [a, b] = [KeyName::parse("a")?, KeyName::parse("b")?];
+        assert!(decode::<Names>(&[7], &[a.clone(), b.clone()]).is_ok_and(|entry| entry.members.len() == 2));
+        for wrong in [&[b, a.clone()][..], &[a.clone(), a], &[]] {
+            assert!(decode::<Names>(&[7], wrong).is_err(), "{wrong:?}");
         }
-        assert_eq!(Entry::<Tokens>::decode(&entry::<Tokens>(&[], vec![]).encode(), 1), Err(Malformed));
         Ok(())
     }
 
     #[test]
     fn an_entry_under_a_name_that_its_index_cannot_have_is_malformed() {
-        let malformed = |content: Vec<u8>, is: bool| {
-            assert_eq!(Entry::<Scopes>::decode(&content, 1).is_err(), is);
-        };
-        malformed(entry::<Scopes>(b"deploy", vec![[1; 16]]).encode(), false);
-        malformed(entry::<Scopes>(b"", vec![[1; 16]]).encode(), true);
-        assert!(Entry::<Tokens>::decode(&entry::<Tokens>(b"x", vec![[1; 16]]).encode(), 1).is_err());
-        assert!(!Names::is_name(&[64]) && Names::is_name(&[63]));
+        assert!(
+            decode::<Scopes>(b"deploy", &[[1; 16]]).is_ok() && decode::<Scopes>(b"", &[[1; 16]]).is_err()
+        );
+        assert!(decode::<Tokens>(b"", &[[1; 16]]).is_ok() && decode::<Tokens>(b"x", &[[1; 16]]).is_err());
+        assert!(Names::is_name(&[63]) && !Names::is_name(&[64]) && !Names::is_name(&[]));
     }
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 use crate::audit::{Action, Chain, ChangeMark, Event, HeadMark};
 use crate::state::StateError;
 use crate::state::pin::{self, Memory, Standing};
-use crate::state::record::{Authentic, Record};
+use crate::state::record::{Authentic, Record, SignedBy};
 use crate::state::tree::Tree;
 use crate::store::{HIGHEST_SLOT, HeaderRow, ObjectKind, SlotRow, StoreError, Tag, Tx, VersionRow};
 use crate::unlock::keys::DailyKeys;
@@ -356,7 +356,7 @@ impl<'a> VerifiedTx<'a> {
             root,
             audit_count: chain.count,
             audit_head: chain.head,
-            signer: self.daily.signing.signer().id(),
+            signer: SignedBy::Epoch(self.daily.signing.signer().id()),
             previous: self.current.hash,
             extensions,
         };

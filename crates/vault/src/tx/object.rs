@@ -1,14 +1,16 @@
 //! Objects: read only as the tree knows them, written with their leaves.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use keyvault_core::clock::Rng;
-use keyvault_core::codec::{Decoder, Extensions, Malformed};
+use keyvault_core::codec::{self, Extensions, Malformed};
 use keyvault_core::crypto::Digest;
+use keyvault_core::secret::Full;
 
 use super::leaf;
 use super::sealed::Opener;
 use super::{VerifiedTx, damaged, known};
 use crate::error::VaultError;
-use crate::sealed::{At, Content, OpenError, SealKind};
+use crate::sealed::{At, Content, OpenError, SealError, SealKind};
 use crate::state::StateError;
 use crate::store::{ObjectKind, ObjectRow, Tag};
 
@@ -17,18 +19,17 @@ pub(crate) const OBJECT: SealKind = SealKind::of("keyvault object", "object");
 /// Objects from this kind on give access; one that is not known gets nothing.
 const FIRST_ACCESS_KIND: u8 = 128;
 
-/// The content of one kind of object. It begins with its name, as the codec writes bytes.
-pub(crate) trait Object: Sized {
+/// The content of one kind of object. Its first field is its name.
+pub(crate) trait Object: BorshSerialize + BorshDeserialize {
     const KIND: ObjectKind;
 
     /// The name that its tag is computed from.
     fn name(&self) -> &[u8];
 
-    fn encode(&self) -> Vec<u8>;
-
-    fn decode(content: &[u8], revision: u64) -> Result<Self, Malformed>;
-
     fn extensions(&self) -> &Extensions;
+
+    /// An object that was decoded, with the revision of its row; refuses one that its fields alone do not show to be wrong.
+    fn complete(self, revision: u64) -> Result<Self, Malformed>;
 }
 
 /// An object of a kind that only a later version of the program knows, which a rekey carries over.
@@ -71,15 +72,15 @@ impl Opener<'_> {
     pub(crate) fn object<T: Object>(self, row: &ObjectRow) -> Result<T, VaultError> {
         let noun = T::KIND.noun();
         let content = self.content(row).map_err(|error| damaged(&format!("{noun}: {error}")))?;
-        let object = T::decode(content.bytes(), row.revision)
-            .map_err(|Malformed| damaged(&format!("{noun}: malformed")))?;
+        let object = codec::decode(content.bytes()).and_then(|object: T| object.complete(row.revision));
+        let object = object.map_err(|Malformed| damaged(&format!("{noun}: malformed")))?;
         known(&format!("the object of {noun}"), object.extensions())?;
         Ok(object)
     }
 
     /// The tag that the name in an object has, of whatever kind.
     pub(crate) fn tag_of_content(self, row: &ObjectRow, content: &Content) -> Result<Tag, Malformed> {
-        let name = Decoder::new(content.bytes()).bytes()?;
+        let name = codec::take_bytes(&mut content.bytes())?;
         Ok(leaf::tag(&self.keys.index, row.kind, name))
     }
 }
@@ -123,12 +124,14 @@ impl VerifiedTx<'_> {
     ) -> Result<(), VaultError> {
         self.rewrites(&format!("the object of {}", T::KIND.noun()), object.extensions());
         let tag = self.object_tag(T::KIND, object.name());
-        self.put_content(T::KIND as u8, tag, revision + 1, &object.encode(), rng)
+        let content = codec::encode_secret(object).map_err(|Full| SealError::TooLong)?;
+        self.put_content(T::KIND as u8, tag, revision + 1, content.expose(), rng)
     }
 
     /// Writes an unknown object under the tag that its name has in this epoch.
     pub(crate) fn put_unknown(&mut self, object: &UnknownObject, rng: &dyn Rng) -> Result<(), VaultError> {
-        let name = Decoder::new(object.content.bytes()).bytes().map_err(|_| damaged("object: malformed"))?;
+        let name =
+            codec::take_bytes(&mut object.content.bytes()).map_err(|_| damaged("object: malformed"))?;
         let tag = leaf::tag(&self.daily.index, object.kind, name);
         self.put_content(object.kind, tag, 1, object.content.bytes(), rng)
     }

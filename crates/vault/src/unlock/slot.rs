@@ -17,8 +17,9 @@
 
 use crate::sealed::{At, SealKind};
 use crate::store::SlotRow;
+use borsh::BorshDeserialize;
 use keyvault_core::clock::Rng;
-use keyvault_core::codec::{Decoder, Encoder, Malformed};
+use keyvault_core::codec::{self, Malformed};
 use keyvault_core::crypto::{self, Cost, KdfError, SealingKey};
 use keyvault_core::identity::Identity;
 
@@ -97,35 +98,35 @@ pub struct Header {
 
 impl Header {
     pub fn encode(&self) -> Vec<u8> {
-        match self.kind {
-            SlotKind::Passphrase(cost) => Encoder::new()
-                .u8(1)
-                .fixed(&self.salt)
-                .u32(cost.memory_kib)
-                .u32(cost.passes)
-                .u32(cost.lanes)
-                .finish(),
-            SlotKind::Recovery => Encoder::new().u8(2).fixed(&self.salt).finish(),
-            SlotKind::Keyring => Encoder::new().u8(3).fixed(&self.salt).finish(),
-            SlotKind::KeyFile => Encoder::new().u8(4).fixed(&self.salt).finish(),
-        }
+        let kind: u8 = match self.kind {
+            SlotKind::Passphrase(cost) => {
+                return codec::encode(&(1_u8, self.salt, cost.memory_kib, cost.passes, cost.lanes));
+            }
+            SlotKind::Recovery => 2,
+            SlotKind::Keyring => 3,
+            SlotKind::KeyFile => 4,
+        };
+        codec::encode(&(kind, self.salt))
     }
 
+    /// Not derived: a slot that is none is named by its kind or its cost, whatever else is wrong with it.
     pub fn decode(header: &[u8]) -> Result<Self, Untried> {
-        let mut decoder = Decoder::new(header);
-        let kind = decoder.u8()?;
-        let salt = decoder.array()?;
+        let mut rest = header;
+        let (kind, salt) = <(u8, _)>::deserialize(&mut rest).map_err(|_| Untried::Header)?;
         let kind = match kind {
             1 => {
-                let cost = Cost::new(decoder.u32()?, decoder.u32()?, decoder.u32()?);
-                SlotKind::Passphrase(cost.map_err(|_| Untried::Cost)?)
+                let (memory_kib, passes, lanes) = codec::decode(rest)?;
+                SlotKind::Passphrase(Cost::new(memory_kib, passes, lanes).map_err(|_| Untried::Cost)?)
             }
             2 => SlotKind::Recovery,
             3 => SlotKind::Keyring,
             4 => SlotKind::KeyFile,
             other => return Err(Untried::Kind(other)),
         };
-        decoder.end()?;
+        match kind {
+            SlotKind::Passphrase(_) => {}
+            SlotKind::Recovery | SlotKind::Keyring | SlotKind::KeyFile => codec::decode(rest)?,
+        }
         Ok(Self { kind, salt })
     }
 }
