@@ -52,8 +52,8 @@ pub(crate) struct ObjectRow {
 
 /// A row's id: its kind, and behind it the first 7 bytes of its tag.
 fn id_of(kind: u8, tag: &Tag) -> i64 {
-    let [a, b, c, d, e, f, g, ..] = *tag;
-    i64::from_be_bytes([kind, a, b, c, d, e, f, g])
+    let first_bytes = u64::try_from(u128::from_be_bytes(*tag) >> 72).unwrap_or_default();
+    (u64::from(kind) << 56 | first_bytes).cast_signed()
 }
 
 /// The lowest and the highest id of a kind.

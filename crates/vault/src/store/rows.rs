@@ -276,8 +276,7 @@ fn table_of(sql: &str) -> String {
 
 /// A version's id: the first 62 bits of its key's id, and its number added. So the versions of a key lie together.
 fn version_id(key_id: &[u8; 16], version: u32) -> i64 {
-    let [a, b, c, d, e, f, g, h, ..] = *key_id;
-    (i64::from_be_bytes([a, b, c, d, e, f, g, h]).cast_unsigned() >> 2).cast_signed() + i64::from(version)
+    i64::try_from(u128::from_be_bytes(*key_id) >> 66).unwrap_or_default() + i64::from(version)
 }
 
 /// A BLOB column of exactly `N` bytes.
