@@ -1,7 +1,7 @@
-"""Keys, scopes, and the directory: what their rows seal (§6)."""
+"""Objects: what the rows of keys, scopes, names, and the list of tokens seal (§6)."""
 
 import grammar
-from codec import ascending, decode, unpad
+from codec import Reader, ascending, decode, unpad
 from failure import Malformed
 
 PENDING, CURRENT, PREVIOUS, RETIRED, REVOKED = 1, 2, 3, 4, 5
@@ -51,7 +51,7 @@ class Version:
             raise Malformed
 
 
-class Item:
+class Key:
     """A key, out of its padding."""
 
     def __init__(self, plain):
@@ -70,9 +70,9 @@ class Item:
             raise Malformed
 
     def _read(self, reader):
+        self.name = reader.text()
         self.klass = reader.u8()
         self.id = reader.take(16)
-        self.name = reader.text()
         self.variable = reader.text()
         self.scopes = reader.list(reader.text)
         self.tags = reader.list(lambda: (reader.text(), reader.text()))
@@ -86,18 +86,18 @@ class Item:
 
 
 class Scope:
-    """A scope's row, out of its padding."""
+    """A scope, out of its padding."""
 
     def __init__(self, plain):
         decode(unpad(plain), self._read)
         grammar.scope(self.name)
-        if self.count == 0:
+        ascending(self.members)
+        if not self.members:
             raise Malformed
 
     def _read(self, reader):
         self.name = reader.text()
-        self.count = reader.u32()
-        self.digest = reader.take(16)
+        self.members = reader.list(lambda: reader.take(16))
         reader.extensions()
 
 
@@ -107,9 +107,30 @@ class Names:
     def __init__(self, plain):
         decode(unpad(plain), self._read)
         ascending([grammar.name(name).encode() for name in self.names])
-        if not self.names:
+        if len(self.bucket) != 1 or not self.names:
             raise Malformed
 
     def _read(self, reader):
+        self.bucket = reader.bytes()
         self.names = reader.list(reader.text)
         reader.extensions()
+
+
+class Tokens:
+    """The list of tokens, out of its padding."""
+
+    def __init__(self, plain):
+        decode(unpad(plain), self._read)
+        ascending(self.tags)
+        if self.name or not self.tags:
+            raise Malformed
+
+    def _read(self, reader):
+        self.name = reader.bytes()
+        self.tags = reader.list(lambda: reader.take(16))
+        reader.extensions()
+
+
+def name_of(plain):
+    """The name with which an object of any kind begins, out of its padding."""
+    return Reader(unpad(plain)).bytes()
