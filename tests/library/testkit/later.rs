@@ -46,7 +46,7 @@ impl Stage {
 fn a_key_with_a_field_of_a_later_version_is_read_and_revoked_and_not_rewritten_otherwise() {
     let base = bases::plain().now;
     let forge = Forge::new(&base.sql, &base.root, "later");
-    forge.put_item("a", &Fields::of(&forge.item("a")).with("extensions", ODD).encode());
+    forge.put_key("a", &Fields::of(&forge.key("a")).with("extensions", ODD).encode());
     let stage = Stage::of(&forge);
     let (clock, rng) = (Fixed(base.now), SystemRng);
     let world = bases::world(&clock, &rng, stage.pins.clone());
