@@ -3,7 +3,6 @@
 //! `KEYVAULT_SEEDS=write cargo test --lib seeds` writes them anew.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::Path;
 
@@ -12,13 +11,13 @@ use super::{IDENTITY, TARGETS};
 use crate::exchange;
 use crate::project::edit;
 use keyvault_core::clock::{Moment, Rng, RngError};
-use keyvault_core::codec::{self, Decoder, Encoder, Extensions, Malformed};
+use keyvault_core::codec::{self, Extensions};
 use keyvault_core::crypto::Cost;
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_core::recipe::{Recipe, ValueKind};
 use keyvault_vault::audit::{Action, Actor, ChangeMark, Event, KeyRef, Outcome};
 use keyvault_vault::state::pin::Pin;
-use keyvault_vault::state::{Node, Record};
+use keyvault_vault::state::{Node, Record, SignedBy};
 use keyvault_vault::unlock::token::Token;
 use keyvault_vault::unlock::{
     keyfile::KeyFile, keys::Root, passphrase::Passphrase, recovery::RecoveryCode, slot,
@@ -79,9 +78,8 @@ fn slots() -> Result<Seeds, Box<dyn Error>> {
 }
 
 /// Two fields of a later version.
-fn extensions() -> Result<Extensions, Malformed> {
-    let fields = Encoder::new().u32(2).fixed(&[1, 0, 0, 0, 0, 0, 3, 0, 1, 0, 0, 0, 7]).finish();
-    Decoder::new(&fields).extensions()
+fn extensions() -> Extensions {
+    Extensions::default().with(1, Vec::new()).with(3, vec![7])
 }
 
 fn state() -> Result<Seeds, Box<dyn Error>> {
@@ -91,14 +89,17 @@ fn state() -> Result<Seeds, Box<dyn Error>> {
         root: [1; 16],
         audit_count: 1,
         audit_head: [2; 32],
-        signer: [4; 16],
+        signer: SignedBy::Epoch([4; 16]),
         previous: [0; 32],
         extensions: Extensions::default(),
     };
-    let more = Encoder::new().u32(2).fixed(&[1, 0, 0, 0, 0, 0, 3, 0, 1, 0, 0, 0, 7]).finish();
-    let extensions = Decoder::new(&more).extensions()?;
-    let later =
-        Record { change: (1 << 62) - 1, time: Moment(-1), previous: [3; 32], extensions, ..first.clone() };
+    let later = Record {
+        change: (1 << 62) - 1,
+        time: Moment(-1),
+        previous: [3; 32],
+        extensions: extensions(),
+        ..first.clone()
+    };
     let node = |children: &[u32]| {
         let mut node = Node::default();
         children.iter().zip(1..).for_each(|(child, digest)| node.set(*child, Some([digest; 16])));
@@ -119,21 +120,8 @@ fn state() -> Result<Seeds, Box<dyn Error>> {
 }
 
 fn keys() -> Result<Seeds, Box<dyn Error>> {
-    let bare = KeyRecord {
-        id: [1; 16],
-        revision: 1,
-        name: KeyName::parse("stripe/live")?,
-        variable: EnvName::parse("STRIPE_LIVE")?,
-        scopes: BTreeSet::new(),
-        tags: BTreeMap::new(),
-        note: String::new(),
-        created: Moment(0),
-        expires: None,
-        recipe: None,
-        versions: Vec::new(),
-        next_version: 1,
-        extensions: Extensions::default(),
-    };
+    let (name, variable) = (KeyName::parse("stripe/live")?, EnvName::parse("STRIPE_LIVE")?);
+    let bare = KeyRecord { revision: 1, ..KeyRecord::new([1; 16], name, variable, Moment(0)) };
     let version = |number, state| Version {
         number,
         state,
@@ -212,51 +200,23 @@ fn events() -> Seeds {
 }
 
 fn machines() -> Result<Seeds, Box<dyn Error>> {
-    let text = |encoder: Encoder, text: &&str| encoder.bytes(text.as_bytes());
-    let moment = |encoder: Encoder, at: i64| encoder.i64(at);
-    let grant = Encoder::new()
-        .bytes(b"stripe/live")
-        .bytes(b"STRIPE_LIVE")
-        .list(&["app", "team:a/b"], text)
-        .option(Some(7), moment)
-        .list(&[(1, 1, Some(9)), (2, 0, None)], |encoder, (number, state, grace)| {
-            encoder.u32(*number).u8(*state).option(*grace, moment).fixed(&[3; 32]).fixed(&[4; 32])
-        })
-        .extensions(&extensions()?)
-        .finish();
-    let record = Encoder::new()
-        .bytes(b"ci")
-        .fixed(&[1; 16])
-        .fixed(&[2; 32])
-        .fixed(&[3; 32])
-        .list(&["deploy"], text)
-        .list(&[[4; 16]], |encoder, id| encoder.fixed(id))
-        .i64(0)
-        .option(Some(5), moment)
-        .option(None, moment)
-        .bytes(b"ada@engine")
-        .option(Some(6), |encoder, change| encoder.u64(change).fixed(&[7; 16]))
-        .u64(1)
-        .fixed(&[8; 32])
-        .list(&[[9; 16]], |encoder, place| encoder.fixed(place).u64(2).fixed(&[10; 32]))
-        .extensions(&extensions()?)
-        .finish();
+    // The structures with secrets in them are the crate's own; tuples of what is in them have the same encoding.
+    let versions = [(1_u32, 1_u8, Some(9_i64)), (2, 0, None)];
+    let versions = versions.map(|(number, state, grace)| (number, state, grace, [3_u8; 32], [4_u8; 32]));
+    let scopes = &["app", "team:a/b"][..];
+    let grant = ("stripe/live", "STRIPE_LIVE", scopes, Some(7_i64), &versions[..], extensions());
+    let grant = codec::encode(&grant);
+    let rule = (&["deploy"][..], &[[4_u8; 16]][..]);
+    let times = (0_i64, Some(5_i64), None::<i64>);
+    let read = (1_u64, [8_u8; 32], &[([9_u8; 16], 2_u64, [10_u8; 32])][..]);
+    let head = ("ci", [1_u8; 16], [2_u8; 32], [3_u8; 32]);
+    let record = (head, rule, times, "ada@engine", Some((6_u64, [7_u8; 16])), read, extensions());
+    let record = codec::encode(&record);
     let value = codec::pad(b"sk-1")?;
-    let content = Encoder::new()
-        .u8(1)
-        .fixed(&LABEL.token)
-        .u64(LABEL.change)
-        .bytes(b"ci")
-        .i64(0)
-        .option(None, moment)
-        .list(&[[4; 16]], |encoder, id| {
-            encoder
-                .fixed(id)
-                .bytes(&grant)
-                .list(&[1, 2], |encoder, number| encoder.u32(*number).bytes(value.expose()))
-        })
-        .extensions(&Extensions::default())
-        .finish();
+    let values = [1_u32, 2].map(|version| (version, value.expose()));
+    let keys = &[([4_u8; 16], grant.as_slice(), &values[..])][..];
+    let head = (1_u8, LABEL.token, LABEL.change);
+    let content = codec::encode(&(head, "ci", 0_i64, None::<i64>, keys, Extensions::default()));
     let file = data_encoding::BASE64.encode(&[1; 200]);
     let line = format!(
         r#"{{"format":1,"vault":"{id}","epoch":1,"token":"{id}","place":"{id}","seq":0,"before":"{mac}","event":"AAAA","mac":"{mac}"}}"#,

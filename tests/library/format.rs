@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use keyvault_core::clock::{Moment, Rng, RngError};
-use keyvault_core::codec::{self, Encoder};
+use keyvault_core::codec;
 use keyvault_core::crypto::{self, SealingKey, Signed, SigningKey, sha256};
 use keyvault_core::identity::{Identity, Place};
 use keyvault_core::recipe::{Recipe, ValueKind};
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::unlock::token::Token;
 use keyvault_vault::{BearerKeys, Bundle};
+
+use crate::by_hand::Encoder;
 
 /// 0, 1, 2, … instead of chance.
 struct Counting(Cell<u8>);
@@ -101,7 +103,7 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
         ("entry mac", hex(&first_key.mac(&[b"keyvault audit entry", &entry]))),
         ("next key", hex(first_key.derive("keyvault audit step", &[]).expose())),
         ("recovery code", String::from_utf8_lossy(code.text()?.expose()).into_owned()),
-        ("recipe", hex(&recipe.encode(Encoder::new()).finish())),
+        ("recipe", hex(&codec::encode(&recipe))),
     ]))
 }
 

@@ -13,6 +13,7 @@
 )]
 
 mod architecture;
+mod by_hand;
 mod corpus;
 mod format;
 mod project_schema;

@@ -1,249 +1,134 @@
-//! The plain encoding of every structure that is sealed or authenticated: integers little-endian, byte strings
-//! behind a 32-bit length, nothing optional without a flag byte. One structure has one encoding; a reader that
-//! finds anything left over refuses.
+//! The plain encoding of every structure that is sealed, signed, or authenticated. It is borsh: integers little-endian,
+//! byte strings and lists behind a 32-bit length, nothing optional without a flag byte, sets and maps in strictly
+//! ascending order. One value has one encoding; a reader that finds anything left over refuses.
+//!
+//! Structures derive it. A field that is a secret names its functions ([`SealingKey::write`], [`SecretBytes::write`]),
+//! which the types do not offer by themselves: no structure gets a secret into its encoding by accident, and one that has
+//! a secret is encoded by [`encode_secret`] into a buffer that never grows.
+//!
+//! A list or a text that claims more than there is fails at the end of the bytes; up to then it takes as much memory as
+//! there are bytes, and at most 1 MiB more.
+//!
+//! [`SealingKey::write`]: crate::crypto::SealingKey::write
 
-use crate::secret::{Full, SecretBytes};
+use std::collections::BTreeMap;
+
+use borsh::io::{self, Read, Write};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::secret::{Full, SecretBytes, SecretWriter};
 
 /// The bytes do not follow the structure that was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed structure")]
 pub struct Malformed;
 
-/// Writes fields one after another.
-///
-/// The buffer may grow: it holds metadata, never a key's value or another secret.
-#[derive(Debug)]
-pub struct Encoder(Vec<u8>);
+impl From<Malformed> for io::Error {
+    fn from(_: Malformed) -> Self {
+        io::ErrorKind::InvalidData.into()
+    }
+}
+
+/// Room for a context or a key's metadata without growing on the way.
+const USUAL_LEN: usize = 384;
+
+/// The encoding of something that holds no secret: the buffer may grow and leave copies behind.
+#[must_use]
+pub fn encode<T: BorshSerialize + ?Sized>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(USUAL_LEN);
+    // Only a length of 4 GiB does not encode; nothing comes near it, and what was cut short would not decode.
+    let _ = value.serialize(&mut bytes);
+    bytes
+}
+
+/// The encoding of something that may hold secrets, in a buffer that has its length from the start and is wiped.
+pub fn encode_secret<T: BorshSerialize + ?Sized>(value: &T) -> Result<SecretBytes, Full> {
+    let len = borsh::object_length(value).map_err(|_| Full)?;
+    let mut writer = SecretWriter::with_capacity(len);
+    value.serialize(&mut writer).map_err(|_| Full)?;
+    Ok(writer.finish())
+}
+
+/// The value that these bytes encode, all of them.
+pub fn decode<T: BorshDeserialize>(bytes: &[u8]) -> Result<T, Malformed> {
+    let mut rest = bytes;
+    let value = T::deserialize(&mut rest).map_err(|_| Malformed)?;
+    if rest.is_empty() { Ok(value) } else { Err(Malformed) }
+}
+
+/// Takes bytes behind their 32-bit length off the front without copying them: a text that is only decoded once its
+/// signature has been verified, a secret that is looked at in its place.
+pub fn take_bytes<'a>(from: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
+    let (len, rest) = from.split_first_chunk().ok_or(Malformed)?;
+    let len = usize::try_from(u32::from_le_bytes(*len)).map_err(|_| Malformed)?;
+    let (bytes, rest) = rest.split_at_checked(len).ok_or(Malformed)?;
+    *from = rest;
+    Ok(bytes)
+}
+
+/// Reads a text of at most `LONGEST` bytes and parses it. It passes through the stack, so that a length which is only
+/// claimed takes no memory.
+pub(crate) fn read_short<const LONGEST: usize, R: Read, T, E>(
+    reader: &mut R,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> io::Result<T> {
+    let len = usize::try_from(u32::deserialize_reader(reader)?).map_err(|_| Malformed)?;
+    let mut buffer = [0; LONGEST];
+    let bytes = buffer.get_mut(..len).ok_or(Malformed)?;
+    reader.read_exact(bytes)?;
+    let text = std::str::from_utf8(bytes).map_err(|_| Malformed)?;
+    parse(text).map_err(|_| Malformed.into())
+}
+
+impl Write for SecretWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.push(bytes).map_err(|Full| io::ErrorKind::WriteZero)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// The fields behind a structure's own ones, where later versions add theirs: ascending numbers, each with its bytes.
 ///
 /// A reader that does not know an odd one ignores it. An even one narrows what the others say, or changes their meaning:
 /// a reader that does not know it refuses the structure.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Extensions(Vec<(u16, Vec<u8>)>);
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Extensions(BTreeMap<u16, Vec<u8>>);
 
 impl Extensions {
     /// The lowest field. None is known yet, so a structure that has one was written by a later version.
     #[must_use]
     pub fn first(&self) -> Option<u16> {
-        self.0.first().map(|(field, _)| *field)
+        self.0.keys().next().copied()
     }
 
     /// These extensions and one more field.
     #[must_use]
     pub fn with(mut self, field: u16, bytes: Vec<u8>) -> Self {
-        self.0.retain(|(known, _)| *known != field);
-        self.0.push((field, bytes));
-        self.0.sort_unstable();
+        self.0.insert(field, bytes);
         self
     }
 
     /// The fields that may be ignored.
     #[must_use]
     pub fn without_narrowing(mut self) -> Self {
-        self.0.retain(|(field, _)| field % 2 == 1);
+        self.0.retain(|field, _| field % 2 == 1);
         self
     }
 
     /// The content of a field.
     #[must_use]
     pub fn get(&self, field: u16) -> Option<&[u8]> {
-        self.0.iter().find(|(known, _)| *known == field).map(|(_, bytes)| bytes.as_slice())
+        self.0.get(&field).map(Vec::as_slice)
     }
 
     /// The first field that must be known to read the structure.
     #[must_use]
     pub fn must_be_known(&self) -> Option<u16> {
-        self.0.iter().map(|(field, _)| *field).find(|field| field % 2 == 0)
-    }
-}
-
-/// A list that claims more elements than this grows as they are read.
-const FEW: usize = 64;
-
-/// Room for a context or a key's metadata without growing on the way.
-const USUAL_LEN: usize = 384;
-
-impl Encoder {
-    #[must_use]
-    #[allow(clippy::new_without_default, reason = "nothing asks for a default encoding")]
-    pub fn new() -> Self {
-        Self(Vec::with_capacity(USUAL_LEN))
-    }
-
-    #[must_use]
-    pub fn u8(mut self, value: u8) -> Self {
-        self.0.push(value);
-        self
-    }
-
-    /// Four bytes, little-endian.
-    #[must_use]
-    pub fn u32(mut self, value: u32) -> Self {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        self
-    }
-
-    /// Eight bytes, little-endian.
-    #[must_use]
-    pub fn u64(mut self, value: u64) -> Self {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        self
-    }
-
-    /// Eight bytes, little-endian, two's complement.
-    #[must_use]
-    pub fn i64(mut self, value: i64) -> Self {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        self
-    }
-
-    /// Bytes whose length the structure fixes; no prefix.
-    #[must_use]
-    pub fn fixed(mut self, value: &[u8]) -> Self {
-        self.0.extend_from_slice(value);
-        self
-    }
-
-    /// A 32-bit length, then the bytes.
-    #[must_use]
-    pub fn bytes(self, value: &[u8]) -> Self {
-        // Nothing that is encoded comes near 4 GiB; a length that did not fit would not decode.
-        self.u32(u32::try_from(value.len()).unwrap_or(u32::MAX)).fixed(value)
-    }
-
-    /// A flag byte (0 or 1), then the value if there is one.
-    #[must_use]
-    pub fn option<T>(self, value: Option<T>, write: impl FnOnce(Self, T) -> Self) -> Self {
-        match value {
-            None => self.u8(0),
-            Some(value) => write(self.u8(1), value),
-        }
-    }
-
-    /// A 32-bit count, then the elements.
-    #[must_use]
-    pub fn list<T>(self, items: &[T], write: impl Fn(Self, &T) -> Self) -> Self {
-        let counted = self.u32(u32::try_from(items.len()).unwrap_or(u32::MAX));
-        items.iter().fold(counted, write)
-    }
-
-    /// A list of (number, bytes).
-    #[must_use]
-    pub fn extensions(self, extensions: &Extensions) -> Self {
-        self.list(&extensions.0, |encoder, (field, bytes)| encoder.fixed(&field.to_le_bytes()).bytes(bytes))
-    }
-
-    #[must_use]
-    pub fn finish(self) -> Vec<u8> {
-        self.0
-    }
-}
-
-/// Reads fields in the order in which they were written.
-#[derive(Debug)]
-pub struct Decoder<'a>(&'a [u8]);
-
-impl<'a> Decoder<'a> {
-    #[must_use]
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
-    }
-
-    pub fn u8(&mut self) -> Result<u8, Malformed> {
-        self.array().map(|[byte]| byte)
-    }
-
-    /// Four bytes, little-endian.
-    pub fn u32(&mut self) -> Result<u32, Malformed> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    /// Eight bytes, little-endian.
-    pub fn u64(&mut self) -> Result<u64, Malformed> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    /// Eight bytes, little-endian, two's complement.
-    pub fn i64(&mut self) -> Result<i64, Malformed> {
-        self.array().map(i64::from_le_bytes)
-    }
-
-    /// Exactly `N` bytes.
-    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (head, rest) = self.0.split_first_chunk::<N>().ok_or(Malformed)?;
-        self.0 = rest;
-        Ok(*head)
-    }
-
-    /// Exactly `len` bytes.
-    pub fn fixed(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
-        let (head, rest) = self.0.split_at_checked(len).ok_or(Malformed)?;
-        self.0 = rest;
-        Ok(head)
-    }
-
-    /// Bytes behind a 32-bit length.
-    pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        let len = usize::try_from(self.u32()?).map_err(|_| Malformed)?;
-        self.fixed(len)
-    }
-
-    /// UTF-8 text behind a 32-bit length.
-    pub fn text(&mut self) -> Result<&'a str, Malformed> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed)
-    }
-
-    /// A value behind a flag byte.
-    pub fn option<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, Malformed>,
-    ) -> Result<Option<T>, Malformed> {
-        match self.u8()? {
-            0 => Ok(None),
-            1 => read(self).map(Some),
-            _ => Err(Malformed),
-        }
-    }
-
-    /// Elements behind a 32-bit count. Each takes at least one byte, so the count bounds the memory.
-    pub fn list<T>(
-        &mut self,
-        mut read: impl FnMut(&mut Self) -> Result<T, Malformed>,
-    ) -> Result<Vec<T>, Malformed> {
-        let count = usize::try_from(self.u32()?).map_err(|_| Malformed)?;
-        if count > self.0.len() {
-            return Err(Malformed);
-        }
-        // As many as there are, where there are few: most lists have one element, and memory costs time.
-        let mut list = Vec::with_capacity(count.min(FEW));
-        for _ in 0..count {
-            list.push(read(self)?);
-        }
-        Ok(list)
-    }
-
-    /// A list whose keys ascend without repetition: what sets and maps are written as. In another order the same set
-    /// would have another encoding.
-    pub fn ascending<T, K: Ord>(
-        &mut self,
-        read: impl FnMut(&mut Self) -> Result<T, Malformed>,
-        key: impl Fn(&T) -> &K,
-    ) -> Result<Vec<T>, Malformed> {
-        let list = self.list(read)?;
-        if list.is_sorted_by(|left, right| key(left) < key(right)) { Ok(list) } else { Err(Malformed) }
-    }
-
-    /// The fields that later versions added, none of them judged yet.
-    pub fn extensions(&mut self) -> Result<Extensions, Malformed> {
-        let read =
-            |decoder: &mut Self| Ok((decoder.array().map(u16::from_le_bytes)?, decoder.bytes()?.to_vec()));
-        self.ascending(read, |(field, _)| field).map(Extensions)
-    }
-
-    /// Everything must have been read.
-    pub fn end(self) -> Result<(), Malformed> {
-        if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
+        self.0.keys().copied().find(|field| field % 2 == 0)
     }
 }
 
@@ -276,15 +161,17 @@ pub fn pad(content: &[u8]) -> Result<SecretBytes, Full> {
 
 /// The content of a padded plaintext. Length and padding must be exactly as [`pad`] makes them.
 pub fn unpad(padded: &SecretBytes) -> Result<&[u8], Malformed> {
-    let mut decoder = Decoder::new(padded.expose());
-    let content = decoder.bytes()?;
-    let padding_is_zero = decoder.0.iter().all(|byte| *byte == 0);
+    let mut padding = padded.expose();
+    let content = take_bytes(&mut padding)?;
+    let padding_is_zero = padding.iter().all(|byte| *byte == 0);
     let length_is_right = padded.len() == padded_len(content.len().saturating_add(4));
     if padding_is_zero && length_is_right { Ok(content) } else { Err(Malformed) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -311,10 +198,11 @@ mod tests {
 
     #[test]
     fn what_must_rise_is_refused_out_of_order_or_twice() {
-        let read = |bytes: &[u8]| {
-            let list = Encoder::new().list(bytes, |encoder, byte| encoder.u8(*byte)).finish();
-            Decoder::new(&list).ascending(Decoder::u8, |byte| byte)
-        };
+        let read = |bytes: &[u8]| decode::<BTreeSet<u8>>(&encode(bytes)).map(Vec::from_iter);
+        let fields = |fields: &[(u16, &[u8])]| decode::<Extensions>(&encode(fields));
+        assert_eq!(fields(&[(1, b""), (3, b"x")]).map(|fields| fields.get(3).map(<[u8]>::len)), Ok(Some(1)));
+        assert_eq!(fields(&[(3, b""), (1, b"x")]), Err(Malformed));
+        assert_eq!(fields(&[(3, b""), (3, b"")]), Err(Malformed));
         for right in [&[][..], &[7], &[1, 2, 9]] {
             assert_eq!(read(right), Ok(right.to_vec()));
         }
@@ -324,8 +212,36 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_count_is_refused_before_memory_is_taken() {
+    fn a_huge_count_is_refused() {
         let claim = u32::MAX.to_le_bytes();
-        assert_eq!(Decoder::new(&claim).list(Decoder::u8), Err(Malformed));
+        assert_eq!(decode::<Vec<u8>>(&claim), Err(Malformed));
+        assert_eq!(decode::<String>(&claim), Err(Malformed));
+        assert_eq!(decode::<Vec<[u8; 32]>>(&claim), Err(Malformed));
+        assert_eq!(decode::<Extensions>(&claim), Err(Malformed));
+        assert!(SecretBytes::read(&mut &claim[..]).is_err());
+    }
+
+    #[test]
+    fn there_is_one_encoding_of_each_value() {
+        assert_eq!(decode::<Option<u8>>(&[1, 7]), Ok(Some(7)));
+        assert_eq!(decode::<(u8, bool)>(&[7, 1]), Ok((7, true)));
+        for wrong in [&[2, 7][..], &[0, 7], &[1], &[1, 7, 0], &[]] {
+            assert_eq!(decode::<Option<u8>>(wrong), Err(Malformed), "{wrong:?}");
+        }
+        assert_eq!(decode::<bool>(&[2]), Err(Malformed));
+        assert_eq!(decode::<String>(&[1, 0, 0, 0, 0xFF]), Err(Malformed));
+        assert_eq!(decode::<Extensions>(&encode(&[(1_u16, [7_u8].as_slice())][..])).map(|_| ()), Ok(()));
+    }
+
+    #[test]
+    fn a_secret_is_written_and_read_in_buffers_of_its_own_length() {
+        for len in [0_usize, 1, 16 * 1024, 16 * 1024 + 1, 200_000] {
+            let secret = SecretBytes::copy_from(&vec![7; len]);
+            let prefixed = [&u32::try_from(len).unwrap_or(0).to_le_bytes()[..], secret.expose()].concat();
+            let mut writer = SecretWriter::with_capacity(4 + len);
+            assert!(secret.write(&mut writer).is_ok() && writer.written() == prefixed);
+            assert!(secret.write(&mut writer).is_err(), "a writer never grows");
+            assert_eq!(SecretBytes::read(&mut &prefixed[..]).ok(), Some(secret), "{len}");
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! Which vault, which epoch, which place in it: the context that every seal is bound to.
 
-use crate::codec::Encoder;
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::codec;
 
 /// The format that this binary writes and reads.
 pub const FORMAT: u32 = 1;
 
 /// A vault in one of its epochs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Identity {
     /// Random, for the life of the vault.
     pub vault_id: [u8; 16],
@@ -15,7 +17,7 @@ pub struct Identity {
 }
 
 /// A place in the vault that holds one sealed text.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, BorshSerialize)]
 pub struct Place<'a> {
     pub table: &'a str,
     /// The row: a tag, an item id, a number, as the table is keyed.
@@ -33,23 +35,13 @@ impl Identity {
     /// The context bytes of a place in this vault: the associated data of its seal.
     #[must_use]
     pub fn context(&self, place: &Place<'_>) -> Vec<u8> {
-        Encoder::new()
-            .u32(FORMAT)
-            .fixed(&self.vault_id)
-            .u32(self.epoch)
-            .bytes(place.table.as_bytes())
-            .bytes(place.row)
-            .u32(place.version)
-            .bytes(place.field.as_bytes())
-            .u64(place.revision)
-            .bytes(place.bound)
-            .finish()
+        codec::encode(&(FORMAT, self, place))
     }
 
     /// Vault id and epoch alone: the context of keys that are derived for the whole vault.
     #[must_use]
     pub fn whole(&self) -> Vec<u8> {
-        Encoder::new().u32(FORMAT).fixed(&self.vault_id).u32(self.epoch).finish()
+        codec::encode(&(FORMAT, self))
     }
 
     /// The vault id in hexadecimal, as it stands in file names and in the session's description.

@@ -7,8 +7,14 @@
 use std::fmt;
 use std::io::{self, Read};
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
+
+use crate::codec::Malformed;
+
+/// How much memory is taken before the bytes for it have come.
+const PIECE: usize = 16 * 1024;
 
 /// Secret bytes of fixed length, wiped on drop.
 pub struct SecretBytes(Box<[u8]>);
@@ -52,7 +58,6 @@ impl SecretBytes {
     /// # Errors
     /// [`ReadError::TooLong`] as soon as more than `limit` bytes have come; [`ReadError::Io`] as the stream says.
     pub fn read_from(source: &mut dyn Read, limit: usize) -> Result<Self, ReadError> {
-        const PIECE: usize = 16 * 1024;
         let mut pieces: Vec<SecretWriter> = Vec::new();
         let mut total = 0_usize;
         loop {
@@ -75,6 +80,29 @@ impl SecretBytes {
             whole.push(piece.written()).map_err(|_| ReadError::TooLong { limit })?;
         }
         Ok(whole.finish())
+    }
+}
+
+impl SecretBytes {
+    /// Writes the bytes behind their length: for a field of a structure that is encoded into a buffer that is wiped.
+    pub fn write<W: borsh::io::Write>(&self, writer: &mut W) -> borsh::io::Result<()> {
+        self.0.serialize(writer)
+    }
+
+    /// Reads what [`SecretBytes::write`] wrote.
+    pub fn read<R: borsh::io::Read>(reader: &mut R) -> borsh::io::Result<Self> {
+        let claimed = usize::try_from(u32::deserialize_reader(reader)?).map_err(|_| Malformed)?;
+        let mut read = Self::zeroed(0);
+        while read.len() < claimed {
+            // No more than twice as much as has come.
+            let longer = claimed.min(read.len().saturating_mul(2).max(PIECE));
+            let mut next = Self::zeroed(longer);
+            let (before, added) = next.0.split_at_mut_checked(read.len()).ok_or(Malformed)?;
+            before.copy_from_slice(&read.0);
+            reader.read_exact(added)?;
+            read = next;
+        }
+        Ok(read)
     }
 }
 

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use keyvault_core::clock::{Rng, RngError};
-use keyvault_core::codec::{self, Decoder, Encoder};
+use keyvault_core::codec;
 use keyvault_core::crypto::{self, Cost, SealingKey, Signed, SigningKey, argon2id, sha256};
 use keyvault_core::identity::{Identity, Place};
 use rusqlite::{Connection, params};
 
 use super::sql;
 use super::vector::hex;
+use crate::by_hand::{Decoder, Encoder};
 
 pub(crate) type Tag = [u8; 16];
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
 use keyvault_core::clock::Moment;
-use keyvault_core::codec::{Decoder, Encoder};
 use keyvault_core::crypto::{self, SealingKey, Signed, SigningKey, sha256};
 use keyvault_core::name::EnvName;
 use keyvault_exec::release::Selection;
@@ -18,6 +17,7 @@ use super::bases::{Base, DAY, Lab, START, key, name};
 use super::content;
 use super::forge::{At, Forge, Tag, at, context, pad, unpad};
 use super::vector::hex;
+use crate::by_hand::{Decoder, Encoder};
 
 /// When the token `ci` expires.
 pub(crate) const CI_EXPIRES: i64 = START + 60 * DAY;

@@ -1,13 +1,12 @@
 //! Vectors that are authentic in every byte and say what the format does not have.
 
-use keyvault_core::codec::Encoder;
-
 use super::forge::{
     self, Fields, Forge, KEY, NAMES, SCOPE, TOKENS, Tag, bucket_of, names_plain, pad, tags_plain, text,
 };
 use super::good::put_version;
 use super::set::{Fails, Set};
 use super::vector::hex;
+use crate::by_hand::Encoder;
 
 pub(crate) fn all(set: &mut Set) {
     padding(set);

@@ -1,6 +1,5 @@
 //! Vectors whose tree and record are right, made by a bearer of all keys, with texts that were sealed for another place.
 
-use keyvault_core::codec::Encoder;
 use keyvault_core::crypto::{self, SealingKey, Signed, SigningKey};
 use keyvault_core::identity::Identity;
 
@@ -9,6 +8,7 @@ use super::forge::{
 };
 use super::good::{enter_version, put_version};
 use super::set::{Fails, Set};
+use crate::by_hand::Encoder;
 
 /// In what a place differs from the right one.
 struct Slip {

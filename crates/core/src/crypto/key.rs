@@ -59,6 +59,18 @@ impl SealingKey {
         &self.bytes
     }
 
+    /// Writes the key's bytes: for a field of a structure that is encoded into a buffer that is wiped.
+    pub fn write<W: borsh::io::Write>(&self, writer: &mut W) -> borsh::io::Result<()> {
+        writer.write_all(&*self.bytes)
+    }
+
+    /// Reads what [`SealingKey::write`] wrote.
+    pub fn read<R: borsh::io::Read>(reader: &mut R) -> borsh::io::Result<Self> {
+        let mut bytes = Zeroizing::new([0; KEY_LEN]);
+        reader.read_exact(&mut *bytes)?;
+        Ok(Self::of(bytes))
+    }
+
     /// HKDF with this key as input and no salt; the info is the parts, one after another.
     pub(super) fn expand(&self, info: &[&[u8]], out: &mut [u8]) -> bool {
         fill(self.extracted.get_or_init(|| Box::new(extract(&*self.bytes, &[]))), info, out)

@@ -6,13 +6,17 @@
 //! only the weaker one. Algorithm 1 is Ed25519 (RFC 8032); 2 and 3 are reserved for ML-DSA-65 and ML-DSA-87 (FIPS 204).
 //! Nothing outside of this file depends on the length of a key or a signature.
 
+use std::collections::BTreeMap;
+
+use borsh::BorshSerialize;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
 use super::{SealingKey, sha256};
-use crate::codec::{Decoder, Encoder, Malformed};
+use crate::codec::{self, Malformed};
 use crate::identity::Identity;
+use crate::secret::SecretBytes;
 
-const LABEL: &[u8] = b"keyvault signed";
+const LABEL: [u8; 15] = *b"keyvault signed";
 const SIGNER_LABEL: &[u8] = b"keyvault signer";
 
 const ALGORITHM_ED25519: u8 = 1;
@@ -27,7 +31,8 @@ pub const SIGNER_ID_LEN: usize = 16;
 pub type SignerId = [u8; SIGNER_ID_LEN];
 
 /// The kind of text that is signed. A text signed as one kind is no text of another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize)]
+#[borsh(use_discriminant = true)]
 pub enum Signed {
     Record = 1,
     View = 2,
@@ -50,7 +55,10 @@ pub struct SigningKey(SealingKey);
 
 /// The public half of a [`SigningKey`], or of one made by a later version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signer(Vec<(u8, Vec<u8>)>);
+pub struct Signer(Parts);
+
+/// By algorithm: public keys, or signatures.
+type Parts = BTreeMap<u8, Vec<u8>>;
 
 impl SigningKey {
     /// The pair whose seed this key is. It is used for nothing else.
@@ -73,16 +81,18 @@ impl SigningKey {
     /// The encoded signature of a text.
     #[must_use]
     pub fn sign(&self, kind: Signed, identity: &Identity, text: &[u8]) -> Vec<u8> {
-        let message = message(kind, identity, text);
-        let part = self.pair().map(|pair| (ALGORITHM_ED25519, pair.sign(&message).as_ref().to_vec()));
-        encode(part.as_slice())
+        let part = self
+            .pair()
+            .zip(message(kind, identity, text))
+            .map(|(pair, message)| (ALGORITHM_ED25519, pair.sign(message.expose()).as_ref().to_vec()));
+        codec::encode(&part.into_iter().collect::<Parts>())
     }
 }
 
 impl Signer {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        encode(&self.0)
+        codec::encode(&self.0)
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
@@ -114,44 +124,27 @@ impl Signer {
         signature: &[u8],
     ) -> Result<(), SignatureError> {
         let parts = decode(signature).map_err(|Malformed| SignatureError::Wrong)?;
-        if self.0.is_empty()
-            || !self.0.iter().map(|(algorithm, _)| algorithm).eq(parts.iter().map(|(a, _)| a))
-        {
+        if self.0.is_empty() || !self.0.keys().eq(parts.keys()) {
             return Err(SignatureError::Wrong);
         }
-        let message = message(kind, identity, text);
-        self.0.iter().zip(&parts).try_for_each(|((algorithm, public), (_, part))| match *algorithm {
+        let message = message(kind, identity, text).ok_or(SignatureError::Wrong)?;
+        self.0.iter().zip(parts.values()).try_for_each(|((algorithm, public), part)| match *algorithm {
             ALGORITHM_ED25519 => UnparsedPublicKey::new(&ED25519, public)
-                .verify(&message, part)
+                .verify(message.expose(), part)
                 .map_err(|_| SignatureError::Wrong),
             _ => Err(SignatureError::UnknownAlgorithm),
         })
     }
 }
 
-fn message(kind: Signed, identity: &Identity, text: &[u8]) -> Vec<u8> {
-    Encoder::new()
-        .fixed(LABEL)
-        .u8(kind as u8)
-        .fixed(&identity.vault_id)
-        .u32(identity.epoch)
-        .bytes(text)
-        .finish()
+// A bundle's text has values in it. `None` only for a text of 4 GiB.
+fn message(kind: Signed, identity: &Identity, text: &[u8]) -> Option<SecretBytes> {
+    // A label has no length before it, and so is an array.
+    codec::encode_secret(&(LABEL, kind, identity, text)).ok()
 }
 
-fn encode(parts: &[(u8, Vec<u8>)]) -> Vec<u8> {
-    Encoder::new().list(parts, |encoder, (algorithm, bytes)| encoder.u8(*algorithm).bytes(bytes)).finish()
-}
-
-fn decode(bytes: &[u8]) -> Result<Vec<(u8, Vec<u8>)>, Malformed> {
-    if bytes.len() > MAX_LEN {
-        return Err(Malformed);
-    }
-    let mut decoder = Decoder::new(bytes);
-    let parts = decoder
-        .ascending(|decoder| Ok((decoder.u8()?, decoder.bytes()?.to_vec())), |(algorithm, _)| algorithm)?;
-    decoder.end()?;
-    Ok(parts)
+fn decode(bytes: &[u8]) -> Result<Parts, Malformed> {
+    if bytes.len() > MAX_LEN { Err(Malformed) } else { codec::decode(bytes) }
 }
 
 /// Ed25519 as it is used above, for published test vectors.
@@ -198,31 +191,33 @@ mod tests {
         let key = key(1);
         let signature = key.sign(Signed::Record, &IDENTITY, b"");
         let mut parts = decode(&signature).unwrap_or_default();
-        let verify = |signer: &Signer, parts: &[(u8, Vec<u8>)]| {
-            signer.verify(Signed::Record, &IDENTITY, b"", &encode(parts))
+        let verify = |signer: &Signer, parts: &Parts| {
+            signer.verify(Signed::Record, &IDENTITY, b"", &codec::encode(parts))
         };
-        assert_eq!(verify(&key.signer(), &[]), Err(SignatureError::Wrong), "none");
-        assert_eq!(verify(&Signer(Vec::new()), &[]), Err(SignatureError::Wrong), "nobody signs nothing");
-        parts.push((2, vec![0; 3309]));
+        let none = Parts::new();
+        assert_eq!(verify(&key.signer(), &none), Err(SignatureError::Wrong), "none");
+        assert_eq!(verify(&Signer(Parts::new()), &none), Err(SignatureError::Wrong), "nobody signs nothing");
+        parts.insert(2, vec![0; 3309]);
         assert_eq!(verify(&key.signer(), &parts), Err(SignatureError::Wrong), "one that nobody asked for");
         let mut both = key.signer();
-        both.0.push((2, vec![0; 1952]));
+        both.0.insert(2, vec![0; 1952]);
         assert_eq!(verify(&both, &parts), Err(SignatureError::UnknownAlgorithm));
-        parts.truncate(1);
+        parts.remove(&2);
         assert_eq!(verify(&both, &parts), Err(SignatureError::Wrong), "one left out");
     }
 
     #[test]
     fn a_signer_is_an_ascending_list_of_at_most_8_kib_that_names_somebody() {
         let signer = key(1).signer();
+        let list = |parts: &[(u8, Vec<u8>)]| codec::encode(parts);
         assert_eq!(Signer::decode(&signer.encode()), Ok(signer.clone()));
         assert_eq!(Signer::id_of(&signer.encode()), signer.id());
         for wrong in [
             Vec::new(),
-            encode(&[]),
-            encode(&[(1, vec![1; 32]), (1, vec![1; 32])]),
-            encode(&[(2, vec![1; 32]), (1, vec![1; 32])]),
-            encode(&[(2, vec![1; MAX_LEN])]),
+            list(&[]),
+            list(&[(1, vec![1; 32]), (1, vec![1; 32])]),
+            list(&[(2, vec![1; 32]), (1, vec![1; 32])]),
+            list(&[(2, vec![1; MAX_LEN])]),
             [signer.encode(), vec![0]].concat(),
         ] {
             assert_eq!(Signer::decode(&wrong), Err(Malformed));

@@ -7,6 +7,10 @@ pub mod similar;
 
 use std::fmt;
 
+use borsh::{BorshDeserialize, BorshSerialize, io};
+
+use crate::codec;
+
 /// The longest name of a key, a scope or a tag, in bytes.
 pub const MAX_NAME: usize = 128;
 
@@ -35,9 +39,9 @@ pub enum NameError {
 }
 
 macro_rules! name_type {
-    ($(#[$doc:meta])* $type:ident, $check:expr) => {
+    ($(#[$doc:meta])* $type:ident, $check:expr, $stored:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize)]
         pub struct $type(String);
 
         impl $type {
@@ -50,6 +54,12 @@ macro_rules! name_type {
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl BorshDeserialize for $type {
+            fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
+                codec::read_short::<MAX_NAME, _, _, _>(reader, $stored)
             }
         }
 
@@ -71,29 +81,34 @@ macro_rules! name_type {
 name_type!(
     /// A key's name: `seg(/seg)*`, seg `[A-Za-z0-9_][A-Za-z0-9._-]*`, at most 128 bytes, case-sensitive.
     KeyName,
-    |text| segments(text, false)
+    |text| segments(text, false),
+    Self::parse
 );
 name_type!(
     /// A scope: a key name's grammar, with `:` allowed after a segment's first character.
     Scope,
-    |text| segments(text, true)
+    |text| segments(text, true),
+    Self::parse
 );
 name_type!(
     /// A token's name: a key name's grammar.
     TokenName,
-    |text| segments(text, false)
+    |text| segments(text, false),
+    Self::parse
 );
 name_type!(
     /// The key of a tag: a key name's grammar.
     TagKey,
-    |text| segments(text, false)
+    |text| segments(text, false),
+    Self::parse
 );
 name_type!(
     /// An environment variable: `[A-Za-z_][A-Za-z0-9_.-]*`, at most 128 bytes, and none that runs code.
     ///
     /// Dots and dashes are allowed because dotenv files have them; see [`EnvName::readable_by_shells`].
     EnvName,
-    variable
+    variable,
+    Self::stored
 );
 
 impl KeyName {

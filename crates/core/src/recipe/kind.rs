@@ -1,28 +1,31 @@
 //! The kinds of values there are, and for each what its length counts, what bounds it, and how much chance is in it.
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use super::{MAX_CHARACTERS, MIN_ENTROPY, text};
 
-/// The shape of a generated value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The shape of a generated value. Its number stands in the vault file, fixed for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
 pub enum ValueKind {
     /// Prefix, base62 characters, and a checksum that lets a scanner recognize it.
-    Token,
+    Token = 1,
     /// Characters of four classes, each present.
-    Password,
+    Password = 2,
     /// Random bytes in lower-case hexadecimal.
-    Hex,
+    Hex = 3,
     /// Random bytes in base64 with padding (RFC 4648 §4).
-    Base64,
+    Base64 = 4,
     /// Random bytes in the URL-safe base64 without padding (RFC 4648 §5).
-    Base64Url,
+    Base64Url = 5,
     /// A UUID of version 4 (RFC 9562 §5.4).
-    Uuid,
+    Uuid = 6,
     /// Words of a list made for it, joined by `-`.
-    Passphrase,
+    Passphrase = 7,
     /// An Ed25519 key pair: PKCS #8 and SPKI in PEM (RFC 8410).
-    Ed25519,
+    Ed25519 = 8,
     /// An Ed25519 key pair in OpenSSH's own formats.
-    SshEd25519,
+    SshEd25519 = 9,
 }
 
 /// The text names no kind.
@@ -68,21 +71,6 @@ impl ValueKind {
             Self::Hex | Self::Base64 | Self::Base64Url => Some("bytes"),
             Self::Passphrase => Some("words"),
             Self::Uuid | Self::Ed25519 | Self::SshEd25519 => None,
-        }
-    }
-
-    /// Its number in the vault file, fixed for ever.
-    pub(super) fn number(self) -> u8 {
-        match self {
-            Self::Token => 1,
-            Self::Password => 2,
-            Self::Hex => 3,
-            Self::Base64 => 4,
-            Self::Base64Url => 5,
-            Self::Uuid => 6,
-            Self::Passphrase => 7,
-            Self::Ed25519 => 8,
-            Self::SshEd25519 => 9,
         }
     }
 
@@ -150,12 +138,13 @@ impl std::str::FromStr for ValueKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec;
 
     #[test]
     fn a_kind_is_found_by_its_name_and_number() {
         for (index, kind) in ValueKind::ALL.into_iter().enumerate() {
             assert_eq!(kind.name().parse(), Ok(kind));
-            assert_eq!(usize::from(kind.number()), index + 1);
+            assert_eq!(codec::encode(&kind), [u8::try_from(index + 1).unwrap_or(0)]);
         }
         assert_eq!("Token".parse::<ValueKind>(), Err(UnknownKind));
     }

@@ -14,8 +14,10 @@ mod token;
 pub use kind::{UnknownKind, ValueKind};
 pub use token::{base62, from_base62, token_checksum_ok, token_with_tail};
 
+use borsh::{BorshDeserialize, BorshSerialize, io};
+
 use crate::clock::{Rng, RngError};
-use crate::codec::{Decoder, Encoder, Malformed};
+use crate::codec;
 use crate::secret::{Full, SecretBytes};
 
 /// The least entropy of a generated value, in bits. Below it a leaked hash of the value can be searched.
@@ -80,7 +82,7 @@ impl From<Full> for RecipeError {
 }
 
 /// How a value is made. Only recipes that can be followed exist.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize)]
 pub struct Recipe {
     kind: ValueKind,
     /// In the kind's unit; 0 for kinds of one size.
@@ -169,28 +171,22 @@ impl Recipe {
         };
         Ok(Generated { value, public: None })
     }
+}
 
-    /// The recipe's fields: the kind's number, the length, the prefix.
-    #[must_use]
-    pub fn encode(&self, encoder: Encoder) -> Encoder {
-        encoder.u8(self.kind.number()).u32(self.length).bytes(self.prefix.as_bytes())
-    }
-
-    /// Reads what [`Recipe::encode`] wrote, and holds it to the same rules as a new recipe.
-    pub fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
-        let number = decoder.u8()?;
-        let kind = ValueKind::ALL.into_iter().find(|kind| kind.number() == number).ok_or(Malformed)?;
-        let length = decoder.u32()?;
-        let prefix = decoder.text()?;
+impl BorshDeserialize for Recipe {
+    /// Holds what was written to the same rules as a new recipe.
+    fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
+        let (kind, length) = <(ValueKind, u32)>::deserialize_reader(reader)?;
         // A kind of one size is written as length 0, and nothing else is.
         let length = if kind.unit().is_none() && length == 0 { None } else { Some(length) };
-        Self::new(kind, length, Some(prefix)).map_err(|_| Malformed)
+        codec::read_short::<MAX_PREFIX, _, _, _>(reader, |prefix| Self::new(kind, length, Some(prefix)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::Malformed;
 
     #[test]
     fn a_recipe_survives_its_encoding() {
@@ -198,10 +194,7 @@ mod tests {
             for prefix in [None, Some("sk-")] {
                 for length in [None, Some(40)] {
                     let Ok(recipe) = Recipe::new(kind, length, prefix) else { continue };
-                    let bytes = recipe.encode(Encoder::new()).finish();
-                    let mut decoder = Decoder::new(&bytes);
-                    assert_eq!(Recipe::decode(&mut decoder), Ok(recipe));
-                    assert_eq!(decoder.end(), Ok(()));
+                    assert_eq!(codec::decode(&codec::encode(&recipe)), Ok(recipe));
                 }
             }
         }
@@ -209,9 +202,8 @@ mod tests {
 
     #[test]
     fn an_encoded_recipe_that_could_not_be_made_is_malformed() {
-        let decode = |kind, length, prefix: &[u8]| {
-            let bytes = Encoder::new().u8(kind).u32(length).bytes(prefix).finish();
-            Recipe::decode(&mut Decoder::new(&bytes))
+        let decode = |kind: u8, length: u32, prefix: &[u8]| {
+            codec::decode::<Recipe>(&codec::encode(&(kind, length, prefix)))
         };
         assert!(decode(1, 43, b"kv_").is_ok() && decode(6, 0, b"").is_ok());
         for (kind, length, prefix) in

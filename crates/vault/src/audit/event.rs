@@ -1,7 +1,8 @@
 //! The content of an entry: names, versions and programs; never a value, never a full command line.
 
+use borsh::{BorshDeserialize, BorshSerialize, io};
 use keyvault_core::clock::Moment;
-use keyvault_core::codec::{Decoder, Encoder, Extensions, Malformed};
+use keyvault_core::codec::{self, Extensions, Malformed};
 use keyvault_core::crypto::Hash;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,11 +85,25 @@ impl Action {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+// In an event an action is its word.
+impl BorshSerialize for Action {
+    fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
+        self.name().serialize(writer)
+    }
+}
+
+impl BorshDeserialize for Action {
+    fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
+        Self::parse(&String::deserialize_reader(reader)?).ok_or_else(|| Malformed.into())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
 pub enum Outcome {
-    Done,
+    Done = 0,
     /// Refused or failed.
-    Refused,
+    Refused = 1,
 }
 
 impl Outcome {
@@ -103,7 +118,7 @@ impl Outcome {
 }
 
 /// The user and the process behind an event, as far as the system tells.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
 pub struct Actor {
     /// Login name.
     pub user: String,
@@ -118,7 +133,7 @@ pub struct Actor {
 }
 
 /// A version of a key as an event names it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct KeyRef {
     /// The key's name at that time.
     pub name: String,
@@ -127,14 +142,14 @@ pub struct KeyRef {
 }
 
 /// Set on an event that records a change; binds it to the state before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ChangeMark {
     pub number: u64,
     /// The state record before it, as its hash.
     pub previous: Hash,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Event {
     /// The wall clock. Recorded, not trusted: order comes from the chain.
     pub time: Moment,
@@ -185,54 +200,12 @@ impl Event {
     /// The event's plain encoding.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let text = |encoder: Encoder, text: &String| encoder.bytes(text.as_bytes());
-        Encoder::new()
-            .i64(self.time.0)
-            .bytes(self.action.name().as_bytes())
-            .u8(match self.outcome {
-                Outcome::Done => 0,
-                Outcome::Refused => 1,
-            })
-            .bytes(self.actor.user.as_bytes())
-            .bytes(self.actor.host.as_bytes())
-            .u32(self.actor.pid)
-            .bytes(self.actor.program.as_bytes())
-            .option(self.actor.terminal.as_ref(), text)
-            .option(self.actor.job.as_ref(), text)
-            .list(&self.keys, |encoder, key| encoder.bytes(key.name.as_bytes()).u32(key.version))
-            .bytes(self.detail.as_bytes())
-            .option(self.change, |encoder, change| encoder.u64(change.number).fixed(&change.previous))
-            .extensions(&self.extensions)
-            .finish()
+        codec::encode(self)
     }
 
     /// The event that these bytes encode.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut decoder = Decoder::new(bytes);
-        let text = |decoder: &mut Decoder<'_>| decoder.text().map(str::to_owned);
-        let event = Self {
-            time: Moment(decoder.i64()?),
-            action: Action::parse(decoder.text()?).ok_or(Malformed)?,
-            outcome: match decoder.u8()? {
-                0 => Outcome::Done,
-                1 => Outcome::Refused,
-                _ => return Err(Malformed),
-            },
-            actor: Actor {
-                user: text(&mut decoder)?,
-                host: text(&mut decoder)?,
-                pid: decoder.u32()?,
-                program: text(&mut decoder)?,
-                terminal: decoder.option(text)?,
-                job: decoder.option(text)?,
-            },
-            keys: decoder.list(|decoder| Ok(KeyRef { name: text(decoder)?, version: decoder.u32()? }))?,
-            detail: text(&mut decoder)?,
-            change: decoder
-                .option(|decoder| Ok(ChangeMark { number: decoder.u64()?, previous: decoder.array()? }))?,
-            extensions: decoder.extensions()?,
-        };
-        decoder.end()?;
+        let event: Self = codec::decode(bytes)?;
         // No version adds one to events: an entry that some versions take for broken would be a gap in the log.
         if event.extensions.must_be_known().is_some() { Err(Malformed) } else { Ok(event) }
     }

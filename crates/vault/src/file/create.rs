@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::audit::{Action, Chain, ChangeMark, Event, Seed};
 use crate::state::pin::VaultPath;
-use crate::state::record::{Authentic, NO_RECORD, Record};
+use crate::state::record::{Authentic, NO_RECORD, Record, SignedBy};
 use crate::state::tree::Tree;
 use crate::store::{Durability, HeaderRow, SlotRow, Store, Tag, Tx};
-use crate::unlock::keys::{DailyKeys, Root};
+use crate::unlock::keys::Root;
 use crate::unlock::passphrase::Passphrase;
 use crate::unlock::recovery::RecoveryCode;
 use crate::unlock::slot;
@@ -22,7 +22,7 @@ use keyvault_os::fs::vault_file;
 use super::open::{Notice, World};
 use super::working_copy::WorkingCopy;
 use crate::error::VaultError;
-use crate::tx::leaf::{self, LeafKind};
+use crate::tx::leaf;
 
 pub struct Creation<'c> {
     /// Opens it from day to day.
@@ -104,10 +104,10 @@ fn fill(
     };
     tx.put_header(&header)?;
     let mut leaves: BTreeMap<Tag, _> = BTreeMap::new();
-    leaves.insert(tag(&keys, LeafKind::Header, &[]), Some(leaf::header_leaf(&keys.tree, &header)));
+    leaves.insert(leaf::header_tag(&keys.index), Some(leaf::header_leaf(&keys.tree, &header)));
     for slot in slots {
         tx.put_slot(slot)?;
-        let tag = tag(&keys, LeafKind::Slot, &slot.id.to_le_bytes());
+        let tag = leaf::slot_tag(&keys.index, slot.id);
         leaves.insert(tag, Some(leaf::slot_leaf(&keys.tree, slot)));
     }
     let root = Tree::new(tx, &keys.tree, None).apply(&leaves)?.ok_or(RngError)?;
@@ -124,13 +124,9 @@ fn fill(
         root,
         audit_count: chain.count,
         audit_head: chain.head,
-        signer: Signer::id_of(&header.signer),
+        signer: SignedBy::Epoch(Signer::id_of(&header.signer)),
         previous: NO_RECORD,
         extensions: Extensions::default(),
     };
     Ok(record.store(tx, &keys.signing, &keys.state, identity)?)
-}
-
-fn tag(keys: &DailyKeys, kind: LeafKind, name: &[u8]) -> Tag {
-    leaf::tag(&keys.index, kind, name)
 }

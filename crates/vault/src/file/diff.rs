@@ -279,7 +279,7 @@ pub fn take_over(
             settle(tx, &mut after, world.now())?;
             tx.put_key(&mut after, world.rng)?;
             if key.before.is_none() {
-                tx.enter(None, Some(&after));
+                tx.enter_key(None, Some(&after));
             }
             refs.push(key_ref(&after));
         }

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::audit::{Action, Event, HeadMark, Seed};
 use crate::state::pin::Memory;
 use crate::state::witness::Witness;
-use crate::store::{Durability, HeaderRow, Tag, Tx};
+use crate::store::{Durability, HeaderRow, ObjectKind, Tag, Tx};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::{KeyName, TokenName};
 
@@ -19,7 +19,6 @@ use super::survivors::{Loss, Survivors, survivors};
 use crate::error::{VaultError, is_of_rows};
 use crate::key::rotate::new_name;
 use crate::slot::rekey::{Frame, Values};
-use crate::tx::leaf::LeafKind;
 use crate::tx::{Setting, VerifiedTx};
 use crate::unlock::keys::{DailyKeys, Root};
 use crate::{slot, token};
@@ -176,7 +175,6 @@ fn mend_in(
     let key_records = slot::seal_anew(&mut new, &old, frame, &mut found, world, &|_| ())?;
     let known: Vec<_> = found.tokens.iter().map(|token| token.id).collect();
     let in_force = found.tokens.iter().filter(|token| token.revoked.is_none());
-    rows.clear_records()?;
     rows.delete_other_tokens(&in_force.map(|token| token.id).collect::<Vec<_>>(), &known)?;
     for token in &mut found.tokens {
         if token.revoked.is_none() {
@@ -194,8 +192,8 @@ fn mend_in(
 
 impl Dropped {
     fn of(old: &VerifiedTx<'_>, found: &Survivors) -> Result<Self, VaultError> {
-        let mut tags: BTreeSet<_> = old.rows.key_tags()?.into_iter().collect();
-        tags.extend(old.rows.tokens()?.into_iter().map(|row| row.tag));
+        let mut tags: BTreeSet<_> = old.rows.object_tags(ObjectKind::Key)?.into_iter().collect();
+        tags.extend(old.rows.object_tags(ObjectKind::Token)?);
         tags.extend(old.rows.leaves(&[0; 16], &[0xFF; 16])?.into_iter().map(|(tag, _)| tag));
         let mut dropped = Self { tags, ..Self::default() };
         let mut tokens = BTreeSet::new();
@@ -234,7 +232,7 @@ impl Dropped {
     }
 
     pub(crate) fn had_token(&self, tx: &VerifiedTx<'_>, name: &TokenName) -> bool {
-        self.tags.contains(&tx.tag(LeafKind::Token, name.as_str().as_bytes()))
+        self.tags.contains(&tx.object_tag(ObjectKind::Token, name.as_str().as_bytes()))
     }
 
     /// Those of `names` that are there, and those of which only damage was.

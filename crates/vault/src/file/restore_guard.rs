@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{self, Action, Event, Outcome};
+use crate::store::ObjectKind;
 use crate::store::{SlotRow, TokenId};
 use keyvault_core::crypto::sha256;
 use keyvault_core::name::{KeyName, TokenName};
@@ -306,11 +307,11 @@ pub(crate) fn changes(tx: &VerifiedTx<'_>) -> Result<Changes, VaultError> {
 
 /// Every row that the tree knows, whatever became of the others, and every entry of the log that opens.
 fn salvage(tx: &mut VerifiedTx<'_>, theirs: &Changes) -> Irrevocable {
-    let tags = tx.rows.key_tags().unwrap_or_default();
-    let keys = tags.iter().filter_map(|tag| tx.key_at(tag).ok().flatten());
+    let tags = tx.rows.object_tags(ObjectKind::Key).unwrap_or_default();
+    let keys = tags.iter().filter_map(|tag| tx.object_at::<KeyRecord>(tag).ok().flatten());
     let keys = keys.map(|key| (key.id, key)).collect();
-    let rows = tx.rows.tokens().unwrap_or_default();
-    let records = rows.iter().filter_map(|row| token::verified_record(tx, row).ok()).collect();
+    let rows = tx.rows.objects(ObjectKind::Token).unwrap_or_default();
+    let records = rows.iter().filter_map(|row| tx.verified(row).ok()).collect();
     let mut log = Log::default();
     let take = &mut |event: Event| log.take(&event, theirs);
     let _ = audit::read_what_opens(tx.rows, &tx.daily.audit, &tx.identity, take);
@@ -353,20 +354,12 @@ mod tests {
     use super::*;
 
     fn key(versions: Vec<Version>) -> Result<KeyRecord, NameError> {
+        let (name, variable) = (KeyName::parse("db/url")?, EnvName::parse("DB_URL")?);
         Ok(KeyRecord {
-            id: [1; 16],
             revision: 1,
-            name: KeyName::parse("db/url")?,
-            variable: EnvName::parse("DB_URL")?,
-            scopes: BTreeSet::new(),
-            tags: BTreeMap::new(),
-            note: String::new(),
-            created: Moment(1),
-            expires: None,
-            recipe: None,
             next_version: u32::try_from(versions.len()).unwrap_or(u32::MAX) + 1,
             versions,
-            extensions: keyvault_core::codec::Extensions::default(),
+            ..KeyRecord::new([1; 16], name, variable, Moment(1))
         })
     }
 

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{Action, Event, KeyRef};
 use keyvault_core::clock::Moment;
-use keyvault_core::codec::Extensions;
 use keyvault_core::crypto;
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_core::recipe::Recipe;
@@ -221,19 +220,11 @@ pub(crate) fn write_new(
     let mut id = [0; 16];
     world.rng.fill(&mut id)?;
     let mut key = KeyRecord {
-        id,
-        revision: 0,
-        name: new.name,
-        variable,
         scopes: new.scopes,
         tags: new.tags,
         note: new.note,
-        created: world.now(),
         expires: new.expires,
-        recipe: None,
-        versions: Vec::new(),
-        next_version: 1,
-        extensions: Extensions::default(),
+        ..KeyRecord::new(id, new.name, variable, world.now())
     };
     let (value, public) = match new.origin {
         Origin::Given(value) => (value, None),
@@ -245,7 +236,7 @@ pub(crate) fn write_new(
     };
     add_version(tx, &mut key, &value, public, 0, world, world.now())?;
     tx.put_key(&mut key, world.rng)?;
-    tx.enter(None, Some(&key));
+    tx.enter_key(None, Some(&key));
     Ok((key, value))
 }
 
@@ -310,14 +301,14 @@ fn edit_one(
     }
     rotate::settle(tx, &mut after, world.now())?;
     tx.put_key(&mut after, world.rng)?;
-    tx.enter(Some(before), Some(&after));
+    tx.enter_key(Some(before), Some(&after));
     Ok(after)
 }
 
 pub(crate) fn delete(tx: &mut VerifiedTx<'_>, key: &KeyRecord) -> Result<(), VaultError> {
     tx.delete_key_row(&key.name)?;
     tx.rows.delete_versions(&key.id)?;
-    tx.enter(Some(key), None);
+    tx.enter_key(Some(key), None);
     token::touch(tx, key.id, None)
 }
 

@@ -14,4 +14,4 @@ pub use self::history::usage;
 pub use self::import::{import, preview_import};
 pub use self::rotate::{due, history, revoke, rollback, rotate};
 pub(crate) use self::rotate::{of_scope, settle};
-pub use crate::tx::name_index::names;
+pub use crate::tx::names::names;

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use keyvault_core::clock::Moment;
-use keyvault_core::codec::{Decoder, Encoder, Extensions, Malformed};
+use keyvault_core::codec::{self, Extensions, Malformed};
 use keyvault_core::crypto::{DIGEST_LEN, Digest};
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_core::recipe::Recipe;
 
-/// Kinds of keys: 1 held, 2 issued (reserved).
-const HELD: u8 = 1;
+use crate::store::ObjectKind;
+use crate::tx::object::Object;
 
 /// Length of a fingerprint, in bytes.
 pub(crate) const FINGERPRINT_LEN: usize = 6;
@@ -17,13 +18,24 @@ pub(crate) const FINGERPRINT_LEN: usize = 6;
 /// The tag, and its value, of a key that no file gets.
 const WITHHELD: (&str, &str) = ("project", "never");
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+pub enum Class {
+    #[default]
+    Held = 1,
+    // 2 issued: reserved.
+}
+
+/// The fields stand in the order of their encoding.
+#[derive(Debug, Clone, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct KeyRecord {
+    pub name: KeyName,
+    pub class: Class,
     /// Random, for the life of the key; a new name does not change it.
     pub id: [u8; 16],
-    /// Raised by each rewrite.
+    /// Raised by each rewrite. It stands in the row.
+    #[borsh(skip)]
     pub revision: u64,
-    pub name: KeyName,
     /// The variable that it is handed out as.
     pub variable: EnvName,
     /// Callers that name scopes get the key only if it carries one of them.
@@ -35,13 +47,15 @@ pub struct KeyRecord {
     pub expires: Option<Moment>,
     /// How its value was generated; `None` if it came from elsewhere.
     pub recipe: Option<Recipe>,
-    pub versions: Vec<Version>,
     /// The number that the next version gets; numbers are never used twice.
     pub next_version: u32,
+    /// In the order of their numbers.
+    pub versions: Vec<Version>,
     pub extensions: Extensions,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The fields stand in the order of their encoding.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Version {
     /// From 1.
     pub number: u32,
@@ -68,31 +82,30 @@ pub struct Version {
 }
 
 /// Where a version stands in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
 pub enum VersionState {
     /// Made, not yet in use.
-    Pending,
-    Current,
+    Pending = 1,
+    Current = 2,
     /// Replaced, still good until its grace ends.
-    Previous,
+    Previous = 3,
     /// Refused; kept for a rollback.
-    Retired,
+    Retired = 4,
     /// Refused for good.
-    Revoked,
+    Revoked = 5,
 }
 
 impl VersionState {
-    const ALL: [(Self, u8, &'static str); 5] = [
-        (Self::Pending, 1, "pending"),
-        (Self::Current, 2, "current"),
-        (Self::Previous, 3, "previous"),
-        (Self::Retired, 4, "retired"),
-        (Self::Revoked, 5, "revoked"),
-    ];
-
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(state, ..)| *state == self).map_or("", |(.., name)| name)
+        match self {
+            Self::Pending => "pending",
+            Self::Current => "current",
+            Self::Previous => "previous",
+            Self::Retired => "retired",
+            Self::Revoked => "revoked",
+        }
     }
 
     /// The state at a moment: a grace that is over has retired it, whether that was written down yet or not.
@@ -101,14 +114,6 @@ impl VersionState {
             Some(until) if self == Self::Previous && until <= now => Self::Retired,
             _ => self,
         }
-    }
-
-    fn number(self) -> u8 {
-        Self::ALL.iter().find(|(state, ..)| *state == self).map_or(0, |(_, number, _)| *number)
-    }
-
-    fn of(number: u8) -> Result<Self, Malformed> {
-        Self::ALL.iter().find(|(_, known, _)| *known == number).map(|(state, ..)| *state).ok_or(Malformed)
     }
 }
 
@@ -142,6 +147,27 @@ impl Status {
 }
 
 impl KeyRecord {
+    /// A key without a version.
+    #[must_use]
+    pub fn new(id: [u8; 16], name: KeyName, variable: EnvName, created: Moment) -> Self {
+        Self {
+            class: Class::Held,
+            id,
+            revision: 0,
+            name,
+            variable,
+            scopes: BTreeSet::new(),
+            tags: BTreeMap::new(),
+            note: String::new(),
+            created,
+            expires: None,
+            recipe: None,
+            next_version: 1,
+            versions: Vec::new(),
+            extensions: Extensions::default(),
+        }
+    }
+
     /// Whether nothing differs but how often they were rewritten, and under which root.
     pub(crate) fn same_but_sealing(&self, other: &Self) -> bool {
         let bare = |key: &Self| {
@@ -205,70 +231,36 @@ impl KeyRecord {
     }
 
     pub fn encode(&self) -> Vec<u8> {
-        let moment = |encoder: Encoder, moment: Moment| encoder.i64(moment.0);
-        let scopes: Vec<_> = self.scopes.iter().collect();
-        let tags: Vec<_> = self.tags.iter().collect();
-        Encoder::new()
-            .u8(HELD)
-            .fixed(&self.id)
-            .bytes(self.name.as_str().as_bytes())
-            .bytes(self.variable.as_str().as_bytes())
-            .list(&scopes, |encoder, scope| encoder.bytes(scope.as_str().as_bytes()))
-            .list(&tags, |encoder, (key, value)| {
-                encoder.bytes(key.as_str().as_bytes()).bytes(value.as_bytes())
-            })
-            .bytes(self.note.as_bytes())
-            .i64(self.created.0)
-            .option(self.expires, moment)
-            .option(self.recipe.as_ref(), |encoder, recipe| recipe.encode(encoder))
-            .u32(self.next_version)
-            .list(&self.versions, |encoder, version| version.encode(encoder))
-            .extensions(&self.extensions)
-            .finish()
+        codec::encode(self)
     }
 
     pub fn decode(bytes: &[u8], revision: u64) -> Result<Self, Malformed> {
-        let mut decoder = Decoder::new(bytes);
-        if decoder.u8()? != HELD {
-            return Err(Malformed);
-        }
-        let key_record = Self {
-            id: decoder.array()?,
-            revision,
-            name: KeyName::parse(decoder.text()?).map_err(|_| Malformed)?,
-            variable: EnvName::stored(decoder.text()?).map_err(|_| Malformed)?,
-            scopes: decoder
-                .ascending(|decoder| Scope::parse(decoder.text()?).map_err(|_| Malformed), |scope| scope)?
-                .into_iter()
-                .collect(),
-            tags: decoder
-                .ascending(
-                    |decoder| {
-                        let key = TagKey::parse(decoder.text()?).map_err(|_| Malformed)?;
-                        Ok((key, decoder.text()?.to_owned()))
-                    },
-                    |(key, _)| key,
-                )?
-                .into_iter()
-                .collect(),
-            note: decoder.text()?.to_owned(),
-            created: Moment(decoder.i64()?),
-            expires: decoder.option(|decoder| decoder.i64().map(Moment))?,
-            recipe: decoder.option(Recipe::decode)?,
-            next_version: decoder.u32()?,
-            versions: decoder.ascending(Version::decode, |version| &version.number)?,
-            extensions: decoder.extensions()?,
-        };
-        decoder.end()?;
-        if key_record.numbers_hold() { Ok(key_record) } else { Err(Malformed) }
+        codec::decode::<Self>(bytes)?.complete(revision)
     }
 
     /// Numbers are never used twice, and one version at most is in use.
     fn numbers_hold(&self) -> bool {
         let current = self.versions.iter().filter(|version| version.state == VersionState::Current);
         current.count() <= 1
+            && self.versions.is_sorted_by(|left, right| left.number < right.number)
             && self.versions.first().is_none_or(|first| first.number > 0)
             && self.versions.last().is_none_or(|last| last.number < self.next_version)
+    }
+}
+
+impl Object for KeyRecord {
+    const KIND: ObjectKind = ObjectKind::Key;
+
+    fn name(&self) -> &[u8] {
+        self.name.as_str().as_bytes()
+    }
+
+    fn complete(self, revision: u64) -> Result<Self, Malformed> {
+        if self.numbers_hold() { Ok(Self { revision, ..self }) } else { Err(Malformed) }
+    }
+
+    fn extensions(&self) -> &Extensions {
+        &self.extensions
     }
 }
 
@@ -293,37 +285,6 @@ impl Version {
         self.grace_until.filter(|_| self.state == VersionState::Previous)
     }
 
-    fn encode(&self, encoder: Encoder) -> Encoder {
-        encoder
-            .u32(self.number)
-            .u8(self.state.number())
-            .i64(self.created.0)
-            .i64(self.since.0)
-            .option(self.grace_until, |encoder, until| encoder.i64(until.0))
-            .fixed(&self.fingerprint)
-            .option(self.digest.as_ref(), |encoder, digest| encoder.fixed(digest))
-            .option(self.due, |encoder, due| encoder.i64(due.0))
-            .bytes(self.made_by.as_bytes())
-            .option(self.public.as_ref(), |encoder, public| encoder.bytes(public.as_bytes()))
-            .bytes(self.reason.as_bytes())
-    }
-
-    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
-        Ok(Self {
-            number: decoder.u32()?,
-            state: VersionState::of(decoder.u8()?)?,
-            created: Moment(decoder.i64()?),
-            since: Moment(decoder.i64()?),
-            grace_until: decoder.option(|decoder| decoder.i64().map(Moment))?,
-            fingerprint: decoder.array()?,
-            digest: decoder.option(Decoder::array)?,
-            due: decoder.option(|decoder| decoder.i64().map(Moment))?,
-            made_by: decoder.text()?.to_owned(),
-            public: decoder.option(|decoder| decoder.text().map(str::to_owned))?,
-            reason: decoder.text()?.to_owned(),
-        })
-    }
-
     /// The fingerprint as people see it.
     #[must_use]
     pub fn fingerprint_hex(&self) -> String {
@@ -339,22 +300,13 @@ mod tests {
     fn fuzz_row_scopes_or_tags_out_of_order_or_repeated_are_malformed()
     -> Result<(), keyvault_core::name::NameError> {
         let key = KeyRecord {
-            id: [0; 16],
             revision: 1,
-            name: KeyName::parse("name")?,
-            variable: EnvName::parse("NAME")?,
             scopes: ["1", "2"].into_iter().map(Scope::parse).collect::<Result<_, _>>()?,
             tags: BTreeMap::from([
                 (TagKey::parse("3")?, String::new()),
                 (TagKey::parse("4")?, String::new()),
             ]),
-            note: String::new(),
-            created: Moment(0),
-            expires: None,
-            recipe: None,
-            versions: Vec::new(),
-            next_version: 1,
-            extensions: Extensions::default(),
+            ..KeyRecord::new([0; 16], KeyName::parse("name")?, EnvName::parse("NAME")?, Moment(0))
         };
         let with = |from: &[u8], to: &[u8]| {
             let mut bytes = key.encode();

@@ -276,11 +276,11 @@ fn due_in(tx: &mut VerifiedTx<'_>, which: &Which, now: Moment) -> Result<Vec<Key
 
 /// The keys that carry a scope; `None` if nothing does.
 pub(crate) fn of_scope(tx: &mut VerifiedTx<'_>, scope: &Scope) -> Result<Option<Vec<KeyRecord>>, VaultError> {
-    let members = tx.scope_members(scope)?;
+    let members = tx.keys_of_scope(scope)?;
     let mut keys = Vec::with_capacity(members.len());
     for tag in &members {
-        let key = tx.key_at(tag)?.filter(|key| key.scopes.contains(scope));
-        keys.push(key.ok_or_else(|| StateError::Mismatch { what: "scope_member".to_owned() })?);
+        let key = tx.object_at(tag)?.filter(|key: &KeyRecord| key.scopes.contains(scope));
+        keys.push(key.ok_or_else(|| StateError::Mismatch { what: "scope".to_owned() })?);
     }
     Ok(if keys.is_empty() { None } else { Some(keys) })
 }

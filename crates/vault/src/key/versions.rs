@@ -198,7 +198,6 @@ impl Version {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
 
@@ -222,21 +221,8 @@ mod tests {
     }
 
     fn key(versions: Vec<Version>) -> KeyRecord {
-        KeyRecord {
-            id: [0; 16],
-            revision: 1,
-            name: "a".parse().unwrap(),
-            variable: "A".parse().unwrap(),
-            scopes: BTreeSet::new(),
-            tags: BTreeMap::new(),
-            note: String::new(),
-            created: Moment(0),
-            expires: None,
-            recipe: None,
-            versions,
-            next_version: 99,
-            extensions: keyvault_core::codec::Extensions::default(),
-        }
+        let bare = KeyRecord::new([0; 16], "a".parse().unwrap(), "A".parse().unwrap(), Moment(0));
+        KeyRecord { revision: 1, versions, next_version: 99, ..bare }
     }
 
     #[test]

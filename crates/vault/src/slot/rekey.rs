@@ -204,9 +204,10 @@ pub(crate) fn seal_anew(
         }
         key::settle(tx, key, world.now())?;
         tx.put_key(key, world.rng)?;
-        tx.enter(None, Some(key));
+        tx.enter_key(None, Some(key));
         progress(done + 1);
     }
+    found.unknown.iter().try_for_each(|object| tx.put_unknown(object, world.rng))?;
     tx.rows.delete_other_versions(&named_versions(&keys))?;
     Ok(keys)
 }

@@ -11,7 +11,7 @@ pub(crate) mod record;
 pub(crate) mod tree;
 pub(crate) mod witness;
 
-pub use record::Record;
+pub use record::{Record, SignedBy};
 pub use tree::Node;
 
 use crate::audit::AuditError;

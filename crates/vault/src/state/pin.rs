@@ -343,7 +343,7 @@ pub(crate) fn judge(
         standing => return Ok(standing),
     }
     // A continuation that cannot be proved is the owner's to accept; an error would leave no way to do so.
-    let next = match tx.audit_entry_of_next_change(pin.change) {
+    let next = match tx.entry_of_next_change(pin.change) {
         Ok(Some(next)) => next,
         Ok(None) | Err(StoreError::Damaged { .. }) => return Ok(Standing::Forked),
         Err(error) => return Err(error.into()),
@@ -374,7 +374,7 @@ pub(crate) fn judge(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::record::Record;
+    use super::super::record::{Record, SignedBy};
     use super::*;
     use keyvault_core::clock::Moment;
     use keyvault_core::codec::Extensions;
@@ -467,7 +467,7 @@ mod tests {
             root: [0; 16],
             audit_count: 0,
             audit_head: [0; 32],
-            signer: [0; 16],
+            signer: SignedBy::Epoch([0; 16]),
             previous: [0; 32],
             extensions: Extensions::default(),
         };
@@ -510,7 +510,7 @@ mod tests {
                 root: [0; 16],
                 audit_count: 0,
                 audit_head: [0; 32],
-                signer: [0; 16],
+                signer: SignedBy::Epoch([0; 16]),
                 previous: [0; 32],
                 extensions: Extensions::default(),
             },

@@ -1,8 +1,9 @@
 //! The state record: the vault as of its last change, signed, and under one MAC together with its signature.
 
 use crate::store::{StateRow, Tx};
+use borsh::{BorshDeserialize, BorshSerialize};
 use keyvault_core::clock::Moment;
-use keyvault_core::codec::{Decoder, Encoder, Extensions, Malformed};
+use keyvault_core::codec::{self, Extensions, Malformed};
 use keyvault_core::crypto::{
     Digest, HASH_LEN, Hash, Mac, SealingKey, Signed, Signer, SignerId, SigningKey, sha256,
 };
@@ -17,14 +18,21 @@ const MAX_CHANGE: u64 = 1 << 62;
 /// The audit log has fewer entries.
 const MAX_ENTRIES: u64 = 1 << 32;
 
-/// The kind of signer: the epoch's pair, which follows from the daily key. 2, a device's pair, is reserved.
-const BY_EPOCH: u8 = 1;
-
 /// Stands for the record before the first.
 pub(crate) const NO_RECORD: Hash = [0; HASH_LEN];
 
+/// The pair that signed a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum SignedBy {
+    /// The epoch's, which follows from the daily key.
+    Epoch(SignerId) = 1,
+    // 2 a device's: reserved.
+}
+
 /// The vault as of one change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Record {
     /// Counts changes, from 1 (`init`).
     pub change: u64,
@@ -35,8 +43,7 @@ pub struct Record {
     pub audit_count: u64,
     /// MAC of the last of them.
     pub audit_head: Mac,
-    /// The epoch's signer.
-    pub signer: SignerId,
+    pub signer: SignedBy,
     /// The record before this one.
     pub previous: Hash,
     pub extensions: Extensions,
@@ -52,42 +59,14 @@ pub struct Authentic {
 
 impl Record {
     pub fn encode(&self, identity: &Identity) -> Vec<u8> {
-        Encoder::new()
-            .u32(FORMAT)
-            .fixed(&identity.vault_id)
-            .u32(identity.epoch)
-            .u64(self.change)
-            .i64(self.time.0)
-            .fixed(&self.root)
-            .u64(self.audit_count)
-            .fixed(&self.audit_head)
-            .u8(BY_EPOCH)
-            .fixed(&self.signer)
-            .fixed(&self.previous)
-            .extensions(&self.extensions)
-            .finish()
+        codec::encode(&(FORMAT, identity, self))
     }
 
     pub fn decode(bytes: &[u8], identity: &Identity) -> Result<Self, Malformed> {
-        let mut decoder = Decoder::new(bytes);
-        let found = (decoder.u32()?, decoder.array()?, decoder.u32()?);
-        if found != (FORMAT, identity.vault_id, identity.epoch) {
+        let (format, of, record): (u32, Identity, Self) = codec::decode(bytes)?;
+        if (format, of) != (FORMAT, *identity) {
             return Err(Malformed);
         }
-        let record = Self {
-            change: decoder.u64()?,
-            time: Moment(decoder.i64()?),
-            root: decoder.array()?,
-            audit_count: decoder.u64()?,
-            audit_head: decoder.array()?,
-            signer: match decoder.u8()? {
-                BY_EPOCH => decoder.array()?,
-                _ => return Err(Malformed),
-            },
-            previous: decoder.array()?,
-            extensions: decoder.extensions()?,
-        };
-        decoder.end()?;
         // Numbers that no vault comes to: what counts up to them would not end, and none would be left for the next change.
         if record.change < MAX_CHANGE && record.audit_count < MAX_ENTRIES {
             Ok(record)
@@ -98,9 +77,8 @@ impl Record {
 
     /// The vault and epoch that a record names, authentic or not.
     pub(crate) fn identity(record: &[u8]) -> Option<Identity> {
-        let mut decoder = Decoder::new(record);
-        decoder.u32().ok()?;
-        Some(Identity { vault_id: decoder.array().ok()?, epoch: decoder.u32().ok()? })
+        let (_, identity) = <(u32, Identity)>::deserialize(&mut &record[..]).ok()?;
+        Some(identity)
     }
 
     /// Reads the record and checks its MAC before its content. The signature is under the MAC, and both keys follow
@@ -148,7 +126,8 @@ impl Record {
 /// Whether the record that is there was signed by `signer`, and names it.
 pub(crate) fn is_signed_by(tx: &Tx<'_>, signer: &Signer, identity: &Identity) -> Result<bool, StateError> {
     let row = tx.state()?;
-    let names = Record::decode(&row.record, identity).is_ok_and(|record| record.signer == signer.id());
+    let names = Record::decode(&row.record, identity)
+        .is_ok_and(|record| record.signer == SignedBy::Epoch(signer.id()));
     Ok(names && signer.verify(Signed::Record, identity, &row.record, &row.signature).is_ok())
 }
 
@@ -157,7 +136,7 @@ fn newer_field(field: u16) -> StateError {
 }
 
 fn parts(row: &StateRow) -> Vec<u8> {
-    Encoder::new().bytes(&row.record).bytes(&row.signature).finish()
+    codec::encode(&(&row.record, &row.signature))
 }
 
 fn mac(key: &SealingKey, row: &StateRow) -> Mac {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::audit::{AuditKeys, HeadMark, LogGap};
 use crate::store::{StoreError, Tx};
-use keyvault_core::codec::{Decoder, Encoder, Malformed};
+use keyvault_core::codec::{self, Malformed};
 use keyvault_core::crypto::sha256;
 use keyvault_core::identity::Identity;
 use keyvault_os::fs::private;
@@ -23,6 +23,9 @@ use super::pin::{Pins, VaultPath};
 /// Length of a file, in bytes: format, epoch, count, start of the last MAC, start of the key's hash, flags, checksum.
 const LEN: usize = 4 + 4 + 8 + 16 + 16 + 8 + CHECKSUM;
 const CHECKSUM: usize = 8;
+
+/// Format, epoch, count, start of the last MAC, start of the key's hash, flags.
+type Body = (u32, u32, u64, [u8; 16], [u8; 16], u64);
 
 const FORGED: u64 = 1;
 const BROKEN: u64 = 2;
@@ -56,8 +59,8 @@ impl Seen {
 
     fn encode(&self) -> Vec<u8> {
         let flags = u64::from(self.forged) * FORGED + u64::from(self.broken) * BROKEN;
-        let body = Encoder::new().u32(2).u32(self.epoch).u64(self.count).fixed(&self.head).fixed(&self.key);
-        let body = body.u64(flags).finish();
+        let body: Body = (2, self.epoch, self.count, self.head, self.key, flags);
+        let body = codec::encode(&body);
         let checksum: [u8; CHECKSUM] = start(&sha256(&body));
         [&body[..], &checksum].concat()
     }
@@ -67,13 +70,10 @@ impl Seen {
         if start(&sha256(body)) != *checksum {
             return Err(Malformed);
         }
-        let mut decoder = Decoder::new(body);
-        if decoder.u32()? != 2 {
+        let (format, epoch, count, head, key, flags): Body = codec::decode(body)?;
+        if format != 2 {
             return Err(Malformed);
         }
-        let (epoch, count, head, key) = (decoder.u32()?, decoder.u64()?, decoder.array()?, decoder.array()?);
-        let flags = decoder.u64()?;
-        decoder.end()?;
         Ok(Self { epoch, count, head, key, forged: flags & FORGED != 0, broken: flags & BROKEN != 0 })
     }
 
@@ -96,7 +96,7 @@ impl Seen {
         let found = match self.count.checked_sub(1) {
             None => return Ok(None),
             Some(_) if self.count == now.count => Some(now.head),
-            Some(last) => match tx.audit_mac(keys.ledger, last) {
+            Some(last) => match tx.entry_mac(keys.ledger, last) {
                 // A row that is none is as good as gone. Nothing is refused for the witness's sake.
                 Err(StoreError::Damaged { .. }) => None,
                 mac => mac?,

@@ -4,9 +4,9 @@
 //! checked here, meaning and authenticity above. All work goes through one connection and one `BEGIN IMMEDIATE` at a
 //! time ([`Tx`]), so a command sees and writes one state.
 
-mod audit_rows;
 mod connect;
-mod group_rows;
+mod log_rows;
+mod object_rows;
 mod rows;
 mod salvage;
 mod schema;
@@ -25,13 +25,14 @@ use rusqlite::{Connection, ErrorCode};
 
 use keyvault_os::brief_index;
 
-pub(crate) use group_rows::{DirectoryRow, ScopeRow};
-pub(crate) use rows::{AuditRow, HeaderRow, KeyRow, SlotRow, StateRow, Tag};
+pub(crate) use log_rows::Ledger;
+pub(crate) use object_rows::{ObjectKind, ObjectRow};
+pub(crate) use rows::{AuditRow, HeaderRow, SlotRow, StateRow, Tag, VersionRow};
 pub use salvage::Oddity;
 pub(crate) use salvage::{Original, Salvaged};
 pub use strays::Stray;
 pub use token_rows::TokenId;
-pub(crate) use token_rows::{GrantRow, Ledger, TokenCounts, TokenRow, ViewRow};
+pub(crate) use token_rows::{GrantRow, TokenCounts, ViewRow};
 
 /// Most slots a vault may have; more are an attack on a command that tries them one by one.
 pub(crate) const MAX_SLOTS: usize = 32;

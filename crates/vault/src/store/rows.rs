@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::log_rows::Ledger;
 use super::{StoreError, Tx};
 
 /// Where something stands in the index and in the tree: a truncated MAC of its kind and name.
@@ -35,16 +36,6 @@ pub struct SlotRow {
     pub(crate) sealed: Vec<u8>,
 }
 
-/// A key's sealed metadata.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct KeyRow {
-    /// The blind index of its name.
-    pub tag: Tag,
-    /// Raised by each rewrite.
-    pub revision: u64,
-    pub sealed: Vec<u8>,
-}
-
 /// The state record, its signature, and the MAC of both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StateRow {
@@ -67,8 +58,14 @@ pub(crate) struct AuditRow {
     pub mac: [u8; 32],
 }
 
-/// A row of a version, whatever its columns are: table, key's id, number.
-pub(super) type OtherVersion = (&'static str, Vec<u8>, i64);
+/// The sealed texts of one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct VersionRow {
+    /// The key of the value, sealed under the vault's wrapping key.
+    pub wrapped: Vec<u8>,
+    /// The value, sealed under its own key.
+    pub sealed: Vec<u8>,
+}
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
@@ -139,149 +136,73 @@ impl Tx<'_> {
         self.run("DELETE FROM slot WHERE id = ?", [id])
     }
 
-    /// Deletes every row but the head and the versions, for a rekey that writes them all anew.
+    /// Deletes everything that a rekey seals again; the header's row and the versions stay until they are replaced.
     pub(crate) fn clear_sealed(&self) -> Result<()> {
-        [
-            "DELETE FROM slot",
-            "DELETE FROM item",
-            "DELETE FROM scope",
-            "DELETE FROM scope_member",
-            "DELETE FROM directory",
-            "DELETE FROM leaf",
-            "DELETE FROM node",
-            "DELETE FROM state",
-            "DELETE FROM audit",
-            "DELETE FROM audit_head",
-        ]
-        .into_iter()
-        .try_for_each(|sql| self.run(sql, []))
+        ["slot", "object", "leaf", "node", "state"]
+            .into_iter()
+            .try_for_each(|table| self.run(&format!("DELETE FROM {table}"), []))?;
+        self.delete_ledger(Ledger::Vault)
     }
 
-    /// A key's row by the blind index of its name.
-    pub(crate) fn key(&self, tag: &Tag) -> Result<Option<KeyRow>> {
-        self.one("SELECT tag, revision, sealed FROM item WHERE tag = ?", [tag.as_slice()], "item", key_row)
-    }
-
-    /// All keys' rows, ordered by tag.
-    pub(crate) fn each_key(&self, mut take: impl FnMut(KeyRow) -> Result<()>) -> Result<()> {
-        self.each("SELECT tag, revision, sealed FROM item ORDER BY tag", [], |row| take(key_row(row)?))
-    }
-
-    /// The tags of all rows that have one, whatever else is wrong with them.
-    pub(crate) fn key_tags(&self) -> Result<Vec<Tag>> {
-        let mut tags = Vec::new();
-        self.each("SELECT tag FROM item", [], |row| {
-            tags.extend(row.get::<_, Tag>(0).ok());
-            Ok(())
-        })?;
-        Ok(tags)
-    }
-
-    pub(crate) fn put_key(&self, key: &KeyRow) -> Result<()> {
-        self.run(
-            "INSERT OR REPLACE INTO item (tag, revision, sealed) VALUES (?, ?, ?)",
-            params![key.tag, number(key.revision)?, key.sealed],
-        )
-    }
-
-    pub(crate) fn delete_key(&self, tag: &Tag) -> Result<()> {
-        self.run("DELETE FROM item WHERE tag = ?", [tag.as_slice()])
-    }
-
-    pub(crate) fn version_key(&self, key_id: &[u8; 16], version: u32) -> Result<Option<Vec<u8>>> {
-        self.one(
-            "SELECT sealed FROM version_key WHERE item = ? AND version = ?",
-            params![key_id, version],
-            "version_key",
-            |row| Ok(row.get(0)?),
-        )
-    }
-
-    /// A version's sealed value.
-    pub(crate) fn version_value(&self, key_id: &[u8; 16], version: u32) -> Result<Option<Vec<u8>>> {
-        self.one(
-            "SELECT sealed FROM version_value WHERE item = ? AND version = ?",
-            params![key_id, version],
-            "version_value",
-            |row| Ok(row.get(0)?),
-        )
-    }
-
-    /// Every version that has both rows: key's id, number, wrapped key, sealed value; ordered, as they lie in the file.
-    pub(crate) fn each_version(
-        &self,
-        mut take: impl FnMut([u8; 16], u32, Vec<u8>, Vec<u8>) -> Result<()>,
-    ) -> Result<()> {
-        let sql = "SELECT k.item, k.version, k.sealed, v.sealed FROM version_key k \
-                   JOIN version_value v ON v.item = k.item AND v.version = k.version ORDER BY k.item, k.version";
-        self.each(sql, [], |row| {
-            take(array(row, 0, "version_key.item")?, row.get(1)?, row.get(2)?, row.get(3)?)
+    pub(crate) fn version(&self, key_id: &[u8; 16], version: u32) -> Result<Option<VersionRow>> {
+        let sql = "SELECT wrapped, sealed FROM version WHERE key = ? AND version = ?";
+        self.one(sql, params![key_id, version], "version", |row| {
+            Ok(VersionRow { wrapped: row.get(0)?, sealed: row.get(1)? })
         })
     }
 
-    /// Writes a version: its wrapped key and its value.
-    pub(crate) fn put_version(
+    /// Every version: key's id, number, sealed texts; in the order in which they lie in the file.
+    pub(crate) fn each_version(
         &self,
-        key_id: &[u8; 16],
-        version: u32,
-        key: &[u8],
-        value: &[u8],
+        mut take: impl FnMut([u8; 16], u32, VersionRow) -> Result<()>,
     ) -> Result<()> {
+        self.each("SELECT key, version, wrapped, sealed FROM version ORDER BY key, version", [], |row| {
+            let texts = VersionRow { wrapped: row.get(2)?, sealed: row.get(3)? };
+            take(array(row, 0, "version.key")?, row.get(1)?, texts)
+        })
+    }
+
+    pub(crate) fn put_version(&self, key_id: &[u8; 16], version: u32, texts: &VersionRow) -> Result<()> {
         self.run(
-            "INSERT OR REPLACE INTO version_key (item, version, sealed) VALUES (?, ?, ?)",
-            params![key_id, version, key],
-        )?;
-        self.run(
-            "INSERT OR REPLACE INTO version_value (item, version, sealed) VALUES (?, ?, ?)",
-            params![key_id, version, value],
+            "INSERT OR REPLACE INTO version (key, version, wrapped, sealed) VALUES (?, ?, ?, ?)",
+            params![key_id, version, texts.wrapped, texts.sealed],
         )
     }
 
-    /// Deletes one version's key and value.
     pub(crate) fn delete_version(&self, key_id: &[u8; 16], version: u32) -> Result<()> {
-        self.run("DELETE FROM version_key WHERE item = ? AND version = ?", params![key_id, version])?;
-        self.run("DELETE FROM version_value WHERE item = ? AND version = ?", params![key_id, version])
+        self.run("DELETE FROM version WHERE key = ? AND version = ?", params![key_id, version])
     }
 
     /// Deletes every version of a key.
     pub(crate) fn delete_versions(&self, key_id: &[u8; 16]) -> Result<()> {
-        self.run("DELETE FROM version_key WHERE item = ?", [key_id.as_slice()])?;
-        self.run("DELETE FROM version_value WHERE item = ?", [key_id.as_slice()])
+        self.run("DELETE FROM version WHERE key = ?", [key_id.as_slice()])
     }
 
-    /// The rows of versions that are not among these, as table, key's id and number; the columns may be anything.
-    pub(crate) fn other_versions(&self, known: &BTreeSet<([u8; 16], u32)>) -> Result<Vec<OtherVersion>> {
+    /// Key ids and numbers of the versions that are not among these; the columns may be anything.
+    pub(crate) fn other_versions(&self, known: &BTreeSet<([u8; 16], u32)>) -> Result<Vec<(Vec<u8>, i64)>> {
         let mut others = Vec::new();
-        for table in ["version_key", "version_value"] {
-            self.each(&format!("SELECT item, version FROM {table}"), [], |row| {
-                let (key, version): (Vec<u8>, i64) = (row.get(0)?, row.get(1)?);
-                let named = <[u8; 16]>::try_from(key.as_slice()).ok().zip(u32::try_from(version).ok());
-                if named.is_none_or(|named| !known.contains(&named)) {
-                    others.push((table, key, version));
-                }
-                Ok(())
-            })?;
-        }
+        self.each("SELECT key, version FROM version", [], |row| {
+            let (key, version): (Vec<u8>, i64) = (row.get(0)?, row.get(1)?);
+            let named = <[u8; 16]>::try_from(key.as_slice()).ok().zip(u32::try_from(version).ok());
+            if named.is_none_or(|named| !known.contains(&named)) {
+                others.push((key, version));
+            }
+            Ok(())
+        })?;
         Ok(others)
     }
 
-    /// Deletes the rows of versions that are not among these.
+    /// Deletes the versions that are not among these.
     pub(crate) fn delete_other_versions(&self, known: &BTreeSet<([u8; 16], u32)>) -> Result<()> {
-        self.other_versions(known)?.iter().try_for_each(|(table, key, version)| {
-            let sql = format!("DELETE FROM {table} WHERE item = ? AND version = ?");
-            self.run(&sql, params![key, version])
+        self.other_versions(known)?.iter().try_for_each(|(key, version)| {
+            self.run("DELETE FROM version WHERE key = ? AND version = ?", params![key, version])
         })
     }
 
-    /// (wrapped keys, values) in the whole vault: whether there are rows that no key names.
-    pub(crate) fn count_versions(&self) -> Result<(u64, u64)> {
-        self.one(
-            "SELECT (SELECT count(*) FROM version_key), (SELECT count(*) FROM version_value)",
-            [],
-            "version_key",
-            |row| Ok((unsigned(row.get(0)?)?, unsigned(row.get(1)?)?)),
-        )?
-        .ok_or_else(|| damaged("version_key"))
+    /// How many versions there are in the whole vault, named by a key or not.
+    pub(crate) fn count_versions(&self) -> Result<u64> {
+        self.one("SELECT count(*) FROM version", [], "version", |row| unsigned(row.get(0)?))?
+            .ok_or_else(|| damaged("version"))
     }
 
     /// SQLite's own check of pages and b-trees; what it says, unless "ok".
@@ -337,10 +258,6 @@ impl Tx<'_> {
 fn table_of(sql: &str) -> String {
     let behind = sql.split_once(" FROM ").map_or("", |(_, behind)| behind);
     behind.split(' ').next().unwrap_or_default().to_owned()
-}
-
-fn key_row(row: &Row<'_>) -> Result<KeyRow> {
-    Ok(KeyRow { tag: array(row, 0, "item.tag")?, revision: unsigned(row.get(1)?)?, sealed: row.get(2)? })
 }
 
 /// A BLOB column of exactly `N` bytes.

@@ -10,66 +10,52 @@ use super::rows::{Result, unsigned};
 pub type Stray = (&'static str, &'static str, u64);
 
 /// Rows that must not exist: their table, their fault, and a query that counts them.
-const RULES: [(&str, &str, &str); 24] = [
+const RULES: [(&str, &str, &str); 17] = [
     ("vault", "of another id or epoch than the state record", OTHER_IDENTITY),
-    ("item", "of another shape", "SELECT count(*) FROM item WHERE length(tag) <> 16 OR revision < 0"),
-    ("item", NO_LEAF, "SELECT count(*) FROM item WHERE tag NOT IN (SELECT tag FROM leaf)"),
-    ("scope", "of another shape", "SELECT count(*) FROM scope WHERE length(tag) <> 16 OR revision < 0"),
-    ("scope", NO_LEAF, "SELECT count(*) FROM scope WHERE tag NOT IN (SELECT tag FROM leaf)"),
     (
-        "scope",
-        "without a member",
-        "SELECT count(*) FROM scope WHERE tag NOT IN (SELECT scope FROM scope_member)",
-    ),
-    (
-        "scope_member",
-        "of a scope or key that is not there",
-        "SELECT count(*) FROM scope_member WHERE scope NOT IN (SELECT tag FROM scope) \
-         OR item NOT IN (SELECT tag FROM item)",
-    ),
-    (
-        "directory",
+        "object",
         "of another shape",
-        "SELECT count(*) FROM directory WHERE bucket NOT BETWEEN 0 AND 63 OR revision < 0",
+        "SELECT count(*) FROM object WHERE length(tag) <> 16 OR revision < 0 OR kind NOT BETWEEN 3 AND 255",
     ),
+    ("object", NO_LEAF, "SELECT count(*) FROM object WHERE tag NOT IN (SELECT tag FROM leaf)"),
     ("slot", "beyond the slots", "SELECT count(*) FROM slot WHERE id NOT BETWEEN 1 AND 32"),
     (
-        "version_key",
+        "version",
         "of another shape",
-        "SELECT count(*) FROM version_key WHERE length(item) <> 16 OR version NOT BETWEEN 0 AND 4294967295",
+        "SELECT count(*) FROM version WHERE length(key) <> 16 OR version NOT BETWEEN 0 AND 4294967295",
     ),
     (
-        "version_key",
-        "without a value",
-        "SELECT count(*) FROM version_key k WHERE NOT EXISTS \
-         (SELECT 1 FROM version_value v WHERE v.item = k.item AND v.version = k.version)",
-    ),
-    (
-        "version_value",
-        "without a key",
-        "SELECT count(*) FROM version_value v WHERE NOT EXISTS \
-         (SELECT 1 FROM version_key k WHERE k.item = v.item AND k.version = v.version)",
-    ),
-    (
-        "version_key",
+        "version",
         "of more keys than there are",
-        "SELECT max(0, (SELECT count(DISTINCT item) FROM version_key) - (SELECT count(*) FROM item))",
+        "SELECT max(0, (SELECT count(DISTINCT key) FROM version) - (SELECT count(*) FROM object WHERE kind = 3))",
     ),
     ("leaf", "of another shape", "SELECT count(*) FROM leaf WHERE length(tag) <> 16 OR length(digest) <> 16"),
     (
-        "audit",
-        "that are not of the chain",
-        "SELECT count(*) FROM audit WHERE seq < 0 OR seq >= ifnull((SELECT max(count) FROM audit_head), 0) \
-         OR length(mac) <> 32",
+        "log",
+        "of another shape",
+        "SELECT count(*) FROM log WHERE length(ledger) <> 16 OR length(mac) <> 32 \
+         OR (change IS NOT NULL AND (change < 0 OR ledger <> zeroblob(16)))",
     ),
     (
-        "audit",
-        "missing",
-        "SELECT ifnull(max(0, (SELECT max(count) FROM audit_head) \
-         - (SELECT count(*) FROM audit WHERE seq >= 0 AND seq < (SELECT max(count) FROM audit_head))), 0)",
+        "log",
+        "that are not of the chain",
+        "SELECT count(*) FROM log l WHERE seq < 0 \
+         OR seq >= ifnull((SELECT count FROM log_head h WHERE h.ledger = l.ledger), 0)",
     ),
-    ("token", "of another shape", "SELECT count(*) FROM token WHERE length(tag) <> 16 OR revision < 0"),
-    ("token", NO_LEAF, "SELECT count(*) FROM token WHERE tag NOT IN (SELECT tag FROM leaf)"),
+    (
+        "log",
+        "missing",
+        "SELECT ifnull(max(0, (SELECT count FROM log_head WHERE ledger = zeroblob(16)) \
+         - (SELECT count(*) FROM log WHERE ledger = zeroblob(16) AND seq >= 0 \
+         AND seq < (SELECT count FROM log_head WHERE ledger = zeroblob(16)))), 0)",
+    ),
+    ("log_head", "of another shape", "SELECT count(*) FROM log_head WHERE length(ledger) <> 16 OR count < 0"),
+    (
+        "log_head",
+        "of more tokens than there are",
+        "SELECT max(0, (SELECT count(*) FROM log_head WHERE ledger <> zeroblob(16)) \
+         - (SELECT count(*) FROM object WHERE kind = 5))",
+    ),
     (
         "token_view",
         "of another shape",
@@ -78,29 +64,23 @@ const RULES: [(&str, &str, &str); 24] = [
     (
         "token_view",
         "of more tokens than there are",
-        "SELECT max(0, (SELECT count(*) FROM token_view) - (SELECT count(*) FROM token))",
+        "SELECT max(0, (SELECT count(*) FROM token_view) - (SELECT count(*) FROM object WHERE kind = 5))",
     ),
     (
         "token_grant",
         "without a view",
         "SELECT count(*) FROM token_grant WHERE token NOT IN (SELECT token FROM token_view) \
-         OR length(item) <> 16",
+         OR length(key) <> 16",
     ),
     (
-        "token_audit",
-        "that are not of a chain",
-        "SELECT count(*) FROM token_audit a WHERE seq < 0 OR length(mac) <> 32 \
-         OR seq >= ifnull((SELECT count FROM token_audit_head h WHERE h.token = a.token), 0)",
+        "object",
+        "of names in a bucket that there is not",
+        "SELECT max(0, (SELECT count(*) FROM object WHERE kind = 7) - 64)",
     ),
     (
-        "token_audit_head",
-        "of another shape",
-        "SELECT count(*) FROM token_audit_head WHERE length(token) <> 16 OR count < 0",
-    ),
-    (
-        "token_audit_head",
-        "of more tokens than there are",
-        "SELECT max(0, (SELECT count(*) FROM token_audit_head) - (SELECT count(*) FROM token))",
+        "object",
+        "of more lists of tokens than one",
+        "SELECT max(0, (SELECT count(*) FROM object WHERE kind = 8) - 1)",
     ),
 ];
 
@@ -124,11 +104,10 @@ impl Tx<'_> {
         Ok(strays)
     }
 
-    /// Every leaf stands for a row that has none of its own, but for the one over all tokens.
+    /// The header, each slot, and each object has a leaf of its own.
     fn stray_leaves(&self) -> Result<Option<Stray>> {
         let sql = "SELECT abs((SELECT count(*) FROM leaf) - 1 - (SELECT count(*) FROM slot WHERE id BETWEEN 1 AND 32) \
-             - (SELECT count(*) FROM item) - (SELECT count(*) FROM scope) - (SELECT count(*) FROM directory) \
-             - (SELECT count(*) + (count(*) > 0) FROM token))";
+             - (SELECT count(*) FROM object))";
         let rows = self.one(sql, [], "leaf", |row| unsigned(row.get(0)?))?.unwrap_or(0);
         Ok((rows > 0).then_some(("leaf", "more or fewer than there are rows", rows)))
     }

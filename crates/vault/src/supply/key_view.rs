@@ -137,7 +137,7 @@ impl KeyView {
         });
         held.chain(granted.iter().map(|own| Life {
             number: own.number,
-            state: own.state,
+            state: own.state(),
             grace_until: own.grace_until,
         }))
     }
@@ -145,7 +145,6 @@ impl KeyView {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use keyvault_core::crypto::SealingKey;
     use keyvault_core::name::NameError;
@@ -175,20 +174,14 @@ mod tests {
     fn held(states: &[VersionState], expires: Option<Moment>) -> Result<KeyRecord, NameError> {
         let numbered = (1..).zip(states);
         let versions: Vec<_> = numbered.map(|(number, state)| version(number, *state)).collect();
+        let (name, variable) = (KeyName::parse("db/url")?, EnvName::parse("DB_URL")?);
         Ok(KeyRecord {
-            id: [3; 16],
             revision: 4,
-            name: KeyName::parse("db/url")?,
-            variable: EnvName::parse("DB_URL")?,
             scopes: BTreeSet::from([Scope::parse("deploy")?]),
-            tags: BTreeMap::new(),
-            note: String::new(),
-            created: Moment(1),
             expires,
-            recipe: None,
             next_version: u32::try_from(versions.len()).unwrap_or(u32::MAX) + 1,
             versions,
-            extensions: keyvault_core::codec::Extensions::default(),
+            ..KeyRecord::new([3; 16], name, variable, Moment(1))
         })
     }
 
@@ -198,10 +191,11 @@ mod tests {
             .iter()
             .filter(|version| matches!(version.state, VersionState::Current | VersionState::Previous));
         let granted = |version: &Version| {
-            let (number, state, grace_until) = (version.number, version.state, version.grace_until);
+            let previous = version.state == VersionState::Previous;
+            let (number, grace_until) = (version.number, version.grace_until);
             Some(GrantedVersion {
                 number,
-                state,
+                previous,
                 grace_until,
                 key: SealingKey::from_bytes(&[9; 32])?,
                 sealed: [0; 32],

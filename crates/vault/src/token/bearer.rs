@@ -9,7 +9,7 @@ use std::rc::Rc;
 use crate::audit::{Chain, Event};
 use crate::state::StateError;
 use crate::state::pin::{Memory, Pin, Standing, VaultPath};
-use crate::state::record::Record as StateRecord;
+use crate::state::record::{Record as StateRecord, SignedBy};
 use crate::store::{Durability, Store, TokenId, Tx, ViewRow};
 use crate::unlock::token::{Reader, Token, TokenKeys};
 use keyvault_core::clock::Moment;
@@ -164,7 +164,7 @@ fn altered_head(tx: &Tx<'_>, vault: &Vault, bearer: &BearerKeys) -> Option<&'sta
         None if !seen.is_empty() && seen.iter().all(is_other) => return Some("id or epoch"),
         _ => {}
     }
-    let signer = StateRecord::decode(&row?.record, &own).ok()?.signer;
+    let SignedBy::Epoch(signer) = StateRecord::decode(&row?.record, &own).ok()?.signer;
     let in_head = Signer::id_of(&vault.header.signer);
     if signer != bearer.signer || in_head == signer {
         return None;
@@ -290,10 +290,10 @@ impl KeySource for Granted<'_> {
         let value = match &self.values {
             Values::Vault(tx, identity) => {
                 let granted = grant.version(version).ok_or_else(missing)?;
-                let sealed = tx.version_value(&grant.key, version)?;
-                let sealed = sealed.filter(|sealed| crypto::sha256(sealed) == granted.sealed);
-                let sealed = sealed.ok_or_else(missing)?;
-                open_value(&granted.key, identity, &grant.key, version, &sealed)?
+                let row = tx.version(&grant.key, version)?;
+                let row = row.filter(|row| crypto::sha256(&row.sealed) == granted.sealed);
+                let row = row.ok_or_else(missing)?;
+                open_value(&granted.key, identity, &grant.key, version, &row.sealed)?
             }
             Values::Bundle(bundle) => bundle.value(&grant.key, version).ok_or_else(missing)?,
         };

@@ -13,28 +13,31 @@
 
 use std::path::{Path, PathBuf};
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use data_encoding::BASE64;
 
 use crate::audit::{Action, KeyRef};
+use crate::sealed::{At, SealKind};
 use crate::store::TokenId;
 use keyvault_core::clock::Moment;
-use keyvault_core::codec::{self, Decoder, Encoder, Extensions, Malformed};
-use keyvault_core::crypto::{self, Signed, wipe_stack};
-use keyvault_core::identity::{Identity, Place};
+use keyvault_core::codec::{self, Extensions, Malformed};
+use keyvault_core::crypto::{Signed, wipe_stack};
+use keyvault_core::identity::Identity;
 use keyvault_core::name::TokenName;
 use keyvault_core::secret::SecretBytes;
 
 use super::bearer::BearerKeys;
 use super::error::TokenError;
 use super::grant::Grant;
-use super::signed::{self, NamedSigner, SignedText};
+use super::signed::{Head, NamedSigner, SignedText};
 use super::{index, regrant};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
 use crate::key::edit::key_ref;
+use crate::key::record::KeyRecord;
 use crate::tx::{VerifiedTx, damaged};
 
-const LABEL: &str = "keyvault bundle";
+const BUNDLE: SealKind = SealKind::of("keyvault bundle", "bundle");
 const FIRST_LINE: &str = "keyvault bundle 1";
 const LINE: usize = 76;
 
@@ -49,7 +52,7 @@ pub struct Bundle {
     file: PathBuf,
 }
 
-#[derive(Debug)]
+#[derive(Debug, BorshSerialize, BorshDeserialize)]
 pub struct BundleContent {
     pub name: TokenName,
     pub made: Moment,
@@ -58,11 +61,24 @@ pub struct BundleContent {
     keys: Vec<BundledKey>,
 }
 
-/// A key's id, its grant, and the values of its versions.
-type BundledKey = ([u8; 16], SecretBytes, Vec<(u32, SecretBytes)>);
+#[derive(Debug, BorshSerialize, BorshDeserialize)]
+struct BundledKey {
+    id: [u8; 16],
+    #[borsh(serialize_with = "SecretBytes::write", deserialize_with = "SecretBytes::read")]
+    grant: SecretBytes,
+    /// The values of the grant's versions.
+    values: Vec<BundledValue>,
+}
+
+#[derive(Debug, BorshSerialize, BorshDeserialize)]
+struct BundledValue {
+    version: u32,
+    #[borsh(serialize_with = "SecretBytes::write", deserialize_with = "SecretBytes::read")]
+    padded: SecretBytes,
+}
 
 /// The unsealed part of a bundle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct BundleLabel {
     /// Which vault it was made from.
     pub identity: Identity,
@@ -90,24 +106,13 @@ impl BundleLabel {
         }
         let body: String = lines.map(str::trim).collect();
         let bytes = BASE64.decode(body.as_bytes()).map_err(|_| TokenError::BundleDamaged)?;
-        let mut decoder = Decoder::new(&bytes);
-        let mut head = || -> Result<_, Malformed> {
-            let identity = Identity { vault_id: decoder.array()?, epoch: decoder.u32()? };
-            Ok(Self { identity, token: decoder.array()?, change: decoder.u64()? })
-        };
-        let label = head().map_err(|_| TokenError::BundleDamaged)?;
-        let sealed = bytes.get(16 + 4 + 16 + 8..).unwrap_or_default().to_vec();
-        Ok((label, sealed))
+        let mut sealed = bytes.as_slice();
+        let label = Self::deserialize(&mut sealed).map_err(|_| TokenError::BundleDamaged)?;
+        Ok((label, sealed.to_vec()))
     }
 
     pub fn write(&self, sealed: &[u8]) -> Vec<u8> {
-        let head = Encoder::new()
-            .fixed(&self.identity.vault_id)
-            .u32(self.identity.epoch)
-            .fixed(&self.token)
-            .u64(self.change)
-            .fixed(sealed)
-            .finish();
+        let head = [&codec::encode(self), sealed].concat();
         let body = BASE64.encode(&head);
         let mut file = Vec::with_capacity(FIRST_LINE.len() + 2 + body.len() + body.len() / LINE);
         file.extend_from_slice(FIRST_LINE.as_bytes());
@@ -119,16 +124,8 @@ impl BundleLabel {
         file
     }
 
-    fn context(&self) -> Vec<u8> {
-        let place = Place {
-            table: "bundle",
-            row: &self.token,
-            version: 0,
-            field: "sealed",
-            revision: self.change,
-            bound: &[],
-        };
-        self.identity.context(&place)
+    fn at(&self) -> At<'_> {
+        At { row: &self.token, revision: self.change, ..At::default() }
     }
 }
 
@@ -162,7 +159,7 @@ pub fn of_bundle(
         let record = record.ok_or(TokenError::BundleOfNone)?;
         record.in_force(now)?;
         let key = record.keys(&label.identity).bundle;
-        let whole = crypto::open(&key, LABEL, &label.context(), sealed).is_ok();
+        let whole = BUNDLE.open(&key, &label.identity, label.at(), sealed).is_ok();
         Ok((record.name.clone(), record.view.filter(|_| whole).map(|view| view.change)))
     })
 }
@@ -177,36 +174,33 @@ fn make(
     record.in_force(world.now())?;
     regrant::verified_grants(tx, &record)?;
     let key_records = regrant::matching(tx, &record.rule)?;
-    let mut content = signed::head(&record.id, view.change)
-        .bytes(name.as_str().as_bytes())
-        .i64(world.now().0)
-        .option(record.expires, |encoder, expires| encoder.i64(expires.0))
-        .u32(u32::try_from(key_records.len()).map_err(|_| damaged("bundle: too many keys"))?);
-    for key in &key_records {
-        let grant = regrant::grant_of(tx, key, world.now())?;
-        let good: Vec<_> = grant.versions.iter().filter_map(|version| key.version(version.number)).collect();
-        content = content
-            .fixed(&key.id)
-            .bytes(grant.encode().expose())
-            .u32(u32::try_from(good.len()).unwrap_or(u32::MAX));
-        for version in good {
-            let value = tx.value(&key.id, version)?;
-            let padded = codec::pad(value.expose()).map_err(|_| damaged("bundle: too long to encode"))?;
-            content = content.u32(version.number).bytes(padded.expose());
-        }
-    }
-    // The allocator wipes the encoder's buffers.
-    let content = content.extensions(&Extensions::default()).finish();
+    let keys = key_records.iter().map(|key| bundled(tx, key, world)).collect::<Result<_, _>>()?;
+    let content = BundleContent { name: name.clone(), made: world.now(), expires: record.expires, keys };
+    let too_long = |_| damaged("bundle: too long to encode");
+    let content = codec::encode_secret(&(Head::of(&record.id, view.change), content, Extensions::default()));
+    let content = content.map_err(too_long)?;
     let signing = &tx.daily.signing;
-    let plain = SignedText::encode(Signed::Bundle, &content, signing, &tx.identity)
-        .bytes(&signing.signer().encode())
-        .finish();
-    let padded = codec::pad(&plain).map_err(|_| damaged("bundle: too long to encode"))?;
+    let signature = signing.sign(Signed::Bundle, &tx.identity, content.expose());
+    let plain = codec::encode_secret(&(content.expose(), signature, signing.signer().encode()));
+    let plain = plain.map_err(too_long)?;
     let label = BundleLabel { identity: tx.identity, token: record.id, change: view.change };
     let keys = record.keys(&tx.identity);
-    let sealed = crypto::seal(&keys.bundle, LABEL, &label.context(), padded.expose(), world.rng)?;
+    let sealed = BUNDLE.seal(&keys.bundle, &label.identity, label.at(), plain.expose(), world.rng)?;
     let opened: Vec<_> = key_records.iter().filter(|key| key.has_value(world.now())).map(key_ref).collect();
     Ok((Bundled { text: label.write(&sealed), change: view.change, keys: opened.len() }, opened))
+}
+
+/// A key as its grant has it, and the values of the grant's versions.
+fn bundled(tx: &VerifiedTx<'_>, key: &KeyRecord, world: &World<'_>) -> Result<BundledKey, VaultError> {
+    let too_long = |_| damaged("bundle: too long to encode");
+    let grant = regrant::grant_of(tx, key, world.now())?;
+    let mut values = Vec::with_capacity(grant.versions.len());
+    for version in grant.versions.iter().filter_map(|version| key.version(version.number)) {
+        let value = tx.value(&key.id, version)?;
+        let padded = codec::pad(value.expose()).map_err(too_long)?;
+        values.push(BundledValue { version: version.number, padded });
+    }
+    Ok(BundledKey { id: key.id, grant: grant.encode().map_err(too_long)?, values })
 }
 
 impl Bundle {
@@ -217,13 +211,17 @@ impl Bundle {
             return Err(TokenError::OtherBundle);
         }
         let keys = bearer.keys(&label.identity);
-        let padded = crypto::open(&keys.bundle, LABEL, &label.context(), &sealed)
+        let plain = BUNDLE
+            .open(&keys.bundle, &label.identity, label.at(), &sealed)
             .map_err(|_| TokenError::BundleDamaged)?;
         let malformed = |Malformed| TokenError::BundleDamaged;
-        let mut decoder = Decoder::new(codec::unpad(&padded).map_err(malformed)?);
-        let signed = SignedText::decode(&mut decoder).map_err(malformed)?;
-        let named = NamedSigner { id: &bearer.signer, encoded: decoder.bytes().map_err(malformed)? };
-        decoder.end().map_err(malformed)?;
+        let mut rest = plain.bytes();
+        let signed = SignedText::take(&mut rest).map_err(malformed)?;
+        let encoded = codec::take_bytes(&mut rest).map_err(malformed)?;
+        if !rest.is_empty() {
+            return Err(TokenError::BundleDamaged);
+        }
+        let named = NamedSigner { id: &bearer.signer, encoded };
         signed.verify(Signed::Bundle, &named, &label.identity)?;
         let (content, extensions) = BundleContent::decode(signed.text, &label).map_err(malformed)?;
         if let Some(field) = extensions.must_be_known() {
@@ -243,39 +241,28 @@ impl Bundle {
     }
 
     pub(crate) fn value(&self, key_id: &[u8; 16], version: u32) -> Option<SecretBytes> {
-        let (_, _, values) = self.content.keys.iter().find(|(id, ..)| id == key_id)?;
-        let (_, value) = values.iter().find(|(number, _)| *number == version)?;
-        Some(SecretBytes::copy_from(value.expose()))
+        let key = self.content.keys.iter().find(|key| key.id == *key_id)?;
+        let value = key.values.iter().find(|value| value.version == version)?;
+        codec::unpad(&value.padded).ok().map(SecretBytes::copy_from)
     }
 }
 
 impl BundleContent {
     /// The content of a bundle with this label.
     pub fn decode(bytes: &[u8], label: &BundleLabel) -> Result<(Self, Extensions), Malformed> {
-        let mut decoder = Decoder::new(bytes);
-        signed::expect_head(&mut decoder, &label.token, label.change)?;
-        let content = Self {
-            name: TokenName::parse(decoder.text()?).map_err(|_| Malformed)?,
-            made: Moment(decoder.i64()?),
-            expires: decoder.option(|decoder| decoder.i64().map(Moment))?,
-            keys: decoder.list(|decoder| {
-                let id = decoder.array()?;
-                let grant = SecretBytes::copy_from(decoder.bytes()?);
-                let values = decoder.list(|decoder| {
-                    let number = decoder.u32()?;
-                    let padded = SecretBytes::copy_from(decoder.bytes()?);
-                    Ok((number, SecretBytes::copy_from(codec::unpad(&padded)?)))
-                })?;
-                Ok((id, grant, values))
-            })?,
-        };
-        let extensions = decoder.extensions()?;
-        decoder.end()?;
+        let (head, content, extensions): (Head, Self, Extensions) = codec::decode(bytes)?;
+        if head != Head::of(&label.token, label.change) {
+            return Err(Malformed);
+        }
         content.grants()?;
+        let values = content.keys.iter().flat_map(|key| &key.values);
+        for value in values {
+            codec::unpad(&value.padded)?;
+        }
         Ok((content, extensions))
     }
 
     pub(crate) fn grants(&self) -> Result<Vec<Grant>, Malformed> {
-        self.keys.iter().map(|(id, grant, _)| Grant::decode(*id, grant.expose())).collect()
+        self.keys.iter().map(|key| Grant::decode(key.id, key.grant.expose())).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! `vault check` of tokens: records, views, grants and bearers' chains, each held against the keys that there are.
 
-use crate::store::TokenCounts;
+use crate::store::{Ledger, ObjectKind, TokenCounts};
 
 use super::grant::{Grant, View};
 use super::record::TokenRecord;
@@ -8,12 +8,13 @@ use super::signed::NamedSigner;
 use super::{index, read_log, regrant};
 use crate::check::{Check, Finding, Tagged};
 use crate::error::VaultError;
-use crate::key::record::{KeyRecord, VersionState};
+use crate::key::record::KeyRecord;
 use crate::tx::VerifiedTx;
+use crate::tx::index::{Entry, Tokens};
 use keyvault_core::crypto::Signer;
 
 /// Prefix of the findings about a bearer's chain.
-const READS: &str = "token_audit of";
+const READS: &str = "log of";
 
 impl Finding {
     /// Whether it is about what a token's bearer read: rows that are the bearer's to write.
@@ -26,17 +27,22 @@ impl Finding {
 impl Check {
     pub(crate) fn tokens(&mut self, tx: &mut VerifiedTx<'_>, keys: &[Tagged]) -> Result<(), VaultError> {
         let mut expected = TokenCounts::default();
-        let rows = tx.rows.tokens()?;
-        if let Some((tag, leaf)) = index::leaf_of_all(tx, &rows) {
-            self.claim("tokens", &tag, leaf);
+        let rows = tx.rows.objects(ObjectKind::Token)?;
+        for row in tx.rows.objects(ObjectKind::Tokens)? {
+            self.claim("tokens", &row.tag, tx.object_leaf(&row));
+            match tx.opener().object::<Entry<Tokens>>(&row) {
+                Ok(entry) if entry.members.iter().eq(rows.iter().map(|row| &row.tag)) => {}
+                Ok(_) => self.find("tokens", "lists other tokens than those that are there"),
+                Err(error) => self.find("tokens", &error.to_string()),
+            }
         }
         for row in rows {
-            let opened = index::open_record(tx, &row);
+            let opened = tx.opener().object::<TokenRecord>(&row);
             let named = match &opened {
                 Ok(record) => format!("token {}", record.name),
-                Err(_) => format!("token {}", data_encoding::HEXLOWER.encode(&row.tag)),
+                Err(_) => row.place(),
             };
-            self.claim(&named, &row.tag, index::leaf_of(tx, &row));
+            self.claim(&named, &row.tag, tx.object_leaf(&row));
             match opened {
                 Err(error) => self.find(&named, &error.to_string()),
                 Ok(record) if index::tag_of(tx, &record.name) != row.tag => {
@@ -44,7 +50,7 @@ impl Check {
                 }
                 Ok(record) => {
                     // One that its bearer took away is a fault of its reads, and found as such.
-                    expected.ledgers += u64::from(tx.rows.has_ledger(&record.id)?);
+                    expected.ledgers += u64::from(tx.rows.has_ledger(Ledger::Token(record.id))?);
                     if let Err(error) = read_log::reads_of(tx, &record) {
                         self.find(&format!("{READS} {}", record.name), &error.to_string());
                     }
@@ -119,7 +125,7 @@ impl Grant {
         let wanted = regrant::grant_of(tx, key, written)?;
         let same = (&self.name, &self.variable, &self.scopes, self.expires)
             == (&wanted.name, &wanted.variable, &wanted.scopes, wanted.expires);
-        let mut in_use = wanted.versions.iter().filter(|version| version.state == VersionState::Current);
+        let mut in_use = wanted.versions.iter().filter(|version| !version.previous);
         let has_all = in_use.all(|version| self.versions.contains(version));
         let known = |number| key.version(number).is_some();
         Ok(same && has_all && self.versions.iter().all(|version| known(version.number)))

@@ -8,30 +8,34 @@
 
 use std::collections::BTreeSet;
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use crate::audit::KeyRef;
+use crate::sealed::{At, SealError, SealKind};
 use crate::store::{GrantRow, TokenId, ViewRow};
 use crate::unlock::token::TokenKeys;
 use keyvault_core::clock::{Moment, Rng};
-use keyvault_core::codec::{self, Decoder, Encoder, Extensions, Malformed};
+use keyvault_core::codec::{self, Extensions, Malformed};
 use keyvault_core::crypto::{self, Hash, SealingKey, Signed, SigningKey};
-use keyvault_core::identity::{Identity, Place};
+use keyvault_core::identity::Identity;
 use keyvault_core::name::{EnvName, KeyName, Scope, TokenName};
-use keyvault_core::secret::SecretBytes;
+use keyvault_core::secret::{Full, SecretBytes};
 
 use super::error::TokenError;
-use super::signed::{self, NamedSigner, SignedText};
+use super::signed::{Head, NamedSigner, SignedText};
 use crate::error::VaultError;
 use crate::key::record::{KeyRecord, VersionState};
 use crate::tx::damaged;
 
-const VIEW_LABEL: &str = "keyvault token view";
-const GRANT_LABEL: &str = "keyvault token grant";
+const VIEW: SealKind = SealKind::of("keyvault token view", "token_view");
+const GRANT: SealKind = SealKind::of("keyvault token grant", "token_grant");
 const GRANTS_LABEL: &[u8] = b"keyvault token grants";
 
 /// The head of a bearer's rows: their time and expiry, and a hash of the grants.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct View {
-    /// The vault's change that wrote it.
+    /// The vault's change that wrote it. It stands in the row, and in the head of the text.
+    #[borsh(skip)]
     pub change: u64,
     pub name: TokenName,
     pub time: Moment,
@@ -41,9 +45,11 @@ pub struct View {
     pub(crate) grants: Hash,
 }
 
-/// One key as a bearer gets it.
-#[derive(Debug, PartialEq, Eq)]
+/// One key as a bearer gets it. The fields stand in the order of their encoding.
+#[derive(Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Grant {
+    /// The key's id. It stands in the row.
+    #[borsh(skip)]
     pub(crate) key: [u8; 16],
     pub(crate) name: KeyName,
     pub(crate) variable: EnvName,
@@ -54,11 +60,13 @@ pub struct Grant {
 }
 
 /// One version that is good, and its key.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct GrantedVersion {
     pub(crate) number: u32,
-    pub(crate) state: VersionState,
+    /// Whether it is a previous version, and not the current one.
+    pub(crate) previous: bool,
     pub(crate) grace_until: Option<Moment>,
+    #[borsh(serialize_with = "SealingKey::write", deserialize_with = "SealingKey::read")]
     pub(crate) key: SealingKey,
     /// SHA-256 of its sealed value: other bearers that were granted the key have this version's key too, and could seal
     /// another value under it.
@@ -74,18 +82,9 @@ impl View {
         signing: &SigningKey,
         rng: &dyn Rng,
     ) -> Result<ViewRow, VaultError> {
-        let text = signed::head(token, self.change)
-            .bytes(self.name.as_str().as_bytes())
-            .i64(self.time.0)
-            .option(self.expires, |encoder, expires| encoder.i64(expires.0))
-            .u32(self.count)
-            .fixed(&self.grants)
-            .extensions(&Extensions::default())
-            .finish();
-        let plain = SignedText::encode(Signed::View, &text, signing, identity).finish();
-        let padded = codec::pad(&plain).map_err(|_| damaged("token_view: too long to encode"))?;
-        let context = identity.context(&view_place(token, self.change));
-        let sealed = crypto::seal(&keys.view, VIEW_LABEL, &context, padded.expose(), rng)?;
+        let text = codec::encode(&(Head::of(token, self.change), self, Extensions::default()));
+        let plain = codec::encode(&(&text, signing.sign(Signed::View, identity, &text)));
+        let sealed = VIEW.seal(&keys.view, identity, view_at(token, self.change), &plain, rng)?;
         Ok(ViewRow { token: *token, change: self.change, sealed })
     }
 
@@ -110,13 +109,15 @@ impl View {
         identity: &Identity,
         verify: impl FnOnce(&SignedText<'_>) -> Result<(), TokenError>,
     ) -> Result<Self, VaultError> {
-        let context = identity.context(&view_place(&row.token, row.change));
-        let plain = crypto::open(&keys.view, VIEW_LABEL, &context, &row.sealed)
-            .map_err(|_| damaged("token_view: does not open"))?;
+        let plain = VIEW
+            .open(&keys.view, identity, view_at(&row.token, row.change), &row.sealed)
+            .map_err(|error| damaged(&format!("token_view: {error}")))?;
         let malformed = |Malformed| damaged("token_view: malformed");
-        let mut decoder = Decoder::new(codec::unpad(&plain).map_err(malformed)?);
-        let signed = SignedText::decode(&mut decoder).map_err(malformed)?;
-        decoder.end().map_err(malformed)?;
+        let mut rest = plain.bytes();
+        let signed = SignedText::take(&mut rest).map_err(malformed)?;
+        if !rest.is_empty() {
+            return Err(malformed(Malformed));
+        }
         verify(&signed)?;
         let (view, extensions) = Self::decode(signed.text, row).map_err(malformed)?;
         match extensions.must_be_known() {
@@ -126,19 +127,12 @@ impl View {
     }
 
     fn decode(text: &[u8], row: &ViewRow) -> Result<(Self, Extensions), Malformed> {
-        let mut decoder = Decoder::new(text);
-        signed::expect_head(&mut decoder, &row.token, row.change)?;
-        let view = Self {
-            change: row.change,
-            name: TokenName::parse(decoder.text()?).map_err(|_| Malformed)?,
-            time: Moment(decoder.i64()?),
-            expires: decoder.option(|decoder| decoder.i64().map(Moment))?,
-            count: decoder.u32()?,
-            grants: decoder.array()?,
-        };
-        let extensions = decoder.extensions()?;
-        decoder.end()?;
-        Ok((view, extensions))
+        let (head, view, extensions): (Head, Self, Extensions) = codec::decode(text)?;
+        if head == Head::of(&row.token, row.change) {
+            Ok((Self { change: row.change, ..view }, extensions))
+        } else {
+            Err(Malformed)
+        }
     }
 
     /// Whether these are the grants that it names, every one and no other.
@@ -172,44 +166,15 @@ impl Grant {
     }
 
     /// The plaintext, in a buffer that is wiped: it holds the keys of versions.
-    pub fn encode(&self) -> SecretBytes {
-        let scopes: Vec<_> = self.scopes.iter().collect();
-        let encoded = Encoder::new()
-            .bytes(self.name.as_str().as_bytes())
-            .bytes(self.variable.as_str().as_bytes())
-            .list(&scopes, |encoder, scope| encoder.bytes(scope.as_str().as_bytes()))
-            .option(self.expires, |encoder, expires| encoder.i64(expires.0))
-            .list(&self.versions, |encoder, version| {
-                encoder
-                    .u32(version.number)
-                    .u8(u8::from(version.state == VersionState::Previous))
-                    .option(version.grace_until, |encoder, until| encoder.i64(until.0))
-                    .fixed(version.key.expose())
-                    .fixed(&version.sealed)
-            })
-            .extensions(&self.extensions)
-            .finish();
-        // The allocator wipes the encoder's buffers.
-        SecretBytes::copy_from(&encoded)
+    pub fn encode(&self) -> Result<SecretBytes, Full> {
+        codec::encode_secret(self)
     }
 
     pub fn decode(key: [u8; 16], bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut decoder = Decoder::new(bytes);
-        let grant = Self {
-            key,
-            name: KeyName::parse(decoder.text()?).map_err(|_| Malformed)?,
-            variable: EnvName::stored(decoder.text()?).map_err(|_| Malformed)?,
-            scopes: decoder
-                .ascending(|decoder| Scope::parse(decoder.text()?).map_err(|_| Malformed), |scope| scope)?
-                .into_iter()
-                .collect(),
-            expires: decoder.option(|decoder| decoder.i64().map(Moment))?,
-            versions: decoder.ascending(GrantedVersion::decode, |version| &version.number)?,
-            extensions: decoder.extensions()?,
-        };
-        decoder.end()?;
-        let current = grant.versions.iter().filter(|version| version.state == VersionState::Current);
-        if current.count() <= 1 { Ok(grant) } else { Err(Malformed) }
+        let grant = Self { key, ..codec::decode(bytes)? };
+        let one_current = grant.versions.iter().filter(|version| !version.previous).count() <= 1;
+        let in_order = grant.versions.is_sorted_by(|left, right| left.number < right.number);
+        if one_current && in_order { Ok(grant) } else { Err(Malformed) }
     }
 
     pub(crate) fn seal(
@@ -219,20 +184,17 @@ impl Grant {
         token: &TokenId,
         rng: &dyn Rng,
     ) -> Result<GrantRow, VaultError> {
-        let padded =
-            codec::pad(self.encode().expose()).map_err(|_| damaged("token_grant: too long to encode"))?;
-        let context = identity.context(&grant_place(&self.key, token));
-        let sealed = crypto::seal(&keys.grants, GRANT_LABEL, &context, padded.expose(), rng)?;
+        let plain = self.encode().map_err(|Full| SealError::TooLong)?;
+        let sealed = GRANT.seal(&keys.grants, identity, grant_at(&self.key, token), plain.expose(), rng)?;
         Ok(GrantRow { token: *token, key: self.key, sealed })
     }
 
     pub(crate) fn open(row: &GrantRow, keys: &TokenKeys, identity: &Identity) -> Result<Self, VaultError> {
-        let context = identity.context(&grant_place(&row.key, &row.token));
-        let plain = crypto::open(&keys.grants, GRANT_LABEL, &context, &row.sealed)
-            .map_err(|_| damaged("token_grant: does not open"))?;
-        let grant = codec::unpad(&plain)
-            .and_then(|bytes| Self::decode(row.key, bytes))
-            .map_err(|_| damaged("token_grant: malformed"))?;
+        let plain = GRANT
+            .open(&keys.grants, identity, grant_at(&row.key, &row.token), &row.sealed)
+            .map_err(|error| damaged(&format!("token_grant: {error}")))?;
+        let grant =
+            Self::decode(row.key, plain.bytes()).map_err(|Malformed| damaged("token_grant: malformed"))?;
         grant.known()?;
         Ok(grant)
     }
@@ -247,7 +209,7 @@ impl Grant {
 
     /// The key as the audit log names it; version 0 if none is in use.
     pub(crate) fn key_ref(&self) -> KeyRef {
-        let current = self.versions.iter().find(|version| version.state == VersionState::Current);
+        let current = self.versions.iter().find(|version| !version.previous);
         KeyRef { name: self.name.to_string(), version: current.map_or(0, |version| version.number) }
     }
 
@@ -257,25 +219,15 @@ impl Grant {
 }
 
 impl GrantedVersion {
-    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
-        Ok(Self {
-            number: decoder.u32()?,
-            state: match decoder.u8()? {
-                0 => VersionState::Current,
-                1 => VersionState::Previous,
-                _ => return Err(Malformed),
-            },
-            grace_until: decoder.option(|decoder| decoder.i64().map(Moment))?,
-            key: SealingKey::from_bytes(decoder.fixed(crypto::KEY_LEN)?).ok_or(Malformed)?,
-            sealed: decoder.array()?,
-        })
+    pub(crate) fn state(&self) -> VersionState {
+        if self.previous { VersionState::Previous } else { VersionState::Current }
     }
 }
 
-fn view_place(token: &TokenId, change: u64) -> Place<'_> {
-    Place { table: "token_view", row: token, version: 0, field: "sealed", revision: change, bound: &[] }
+fn view_at(token: &TokenId, change: u64) -> At<'_> {
+    At { row: token, revision: change, ..At::default() }
 }
 
-fn grant_place<'p>(key_id: &'p [u8; 16], token: &'p TokenId) -> Place<'p> {
-    Place { table: "token_grant", row: key_id, version: 0, field: "sealed", revision: 0, bound: token }
+fn grant_at<'p>(key_id: &'p [u8; 16], token: &'p TokenId) -> At<'p> {
+    At { row: key_id, bound: token, ..At::default() }
 }

@@ -17,15 +17,13 @@ pub(crate) mod regrant;
 pub(crate) mod signed;
 
 pub use self::bundle::{bundle, of_bundle};
-pub(crate) use self::index::{
-    drop_strays, leaf_of, leaf_of_all, load_all, open_record, put, verified_record,
-};
+pub(crate) use self::index::{drop_strays, load_all, put};
 pub use self::offline_reads::import_reads;
 pub(crate) use self::read_log::read_all_logs;
 pub use self::read_log::{verify_reads, whole_log};
 pub(crate) use self::regrant::{apply_changes, grant_anew, renew_all, revoke_spent, to_renew, touch};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{Action, Event, KeyRef};
 use crate::unlock::token::Token;
@@ -98,7 +96,7 @@ pub fn create(
         }
         let (name, expires, made) = (new.name.clone(), new.expires, world.now());
         let extensions = Extensions::default();
-        let grant = Grantee { name, rule, expires, made, places: Vec::new(), extensions };
+        let grant = Grantee { name, rule, expires, made, places: BTreeMap::new(), extensions };
         let issued = regrant::issue(tx, grant, &key_records, &reads, world)?;
         let opened = key_records.iter().filter(|key| key.has_value(world.now())).map(key_ref).collect();
         let event = world.event(Action::Token, opened, created(&new.name));

@@ -1,22 +1,25 @@
 //! The owner's record of a token: what it is granted, and what is needed to keep that written for its bearer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::audit::START;
 use crate::store::TokenId;
 use crate::unlock::token::{Reader, TokenKeys};
 use keyvault_core::clock::Moment;
-use keyvault_core::codec::{Decoder, Encoder, Extensions, Malformed};
-use keyvault_core::crypto::{self, Digest, Mac, SealingKey};
+use keyvault_core::codec::{self, Extensions, Malformed};
+use keyvault_core::crypto::{Digest, Mac, SealingKey};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::{Scope, TokenName};
+use keyvault_core::secret::{Full, SecretBytes};
 
 use super::error::TokenError;
 use crate::key::record::KeyRecord;
 
 /// The keys that a token is granted: those that carry any of these scopes, and those listed; now and whenever that
 /// changes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Rule {
     pub scopes: BTreeSet<Scope>,
     /// Keys, by their ids: a new name changes nothing.
@@ -30,30 +33,32 @@ impl Rule {
     }
 }
 
-/// A token as its owner knows it. The token itself is not in it.
-#[derive(Debug, PartialEq, Eq)]
+/// A token as its owner knows it. The token itself is not in it. The fields stand in the order of their encoding.
+#[derive(Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct TokenRecord {
     pub name: TokenName,
     pub id: TokenId,
+    #[borsh(serialize_with = "Reader::write", deserialize_with = "Reader::read")]
+    pub(crate) reader: Reader,
+    /// k₀ of the bearer's chain.
+    #[borsh(serialize_with = "SealingKey::write", deserialize_with = "SealingKey::read")]
+    pub(crate) first_key: SealingKey,
     pub rule: Rule,
     pub created: Moment,
     pub expires: Option<Moment>,
     pub revoked: Option<Moment>,
     /// `user@host` of the maker.
     pub made_by: String,
-    pub(crate) reader: Reader,
-    /// k₀ of the bearer's chain.
-    pub(crate) first_key: SealingKey,
     pub(crate) view: Option<ViewMark>,
     /// How far the bearer's chain had come at the last change.
     pub(crate) read: ChainMark,
     /// How far what was read from bundles has been imported, by the place where it was read.
-    pub(crate) places: Vec<([u8; 16], ChainMark)>,
+    pub(crate) places: BTreeMap<[u8; 16], ChainMark>,
     pub(crate) extensions: Extensions,
 }
 
 /// Which view was written last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct ViewMark {
     pub(crate) change: u64,
     /// Digest of the view's row.
@@ -61,7 +66,7 @@ pub(crate) struct ViewMark {
 }
 
 /// A point in a chain: so many entries, the last with this MAC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct ChainMark {
     pub(crate) count: u64,
     pub(crate) head: Mac,
@@ -102,66 +107,11 @@ impl TokenRecord {
         self.reader.keys(identity, &self.id)
     }
 
-    pub fn encode(&self) -> Vec<u8> {
-        let scopes: Vec<_> = self.rule.scopes.iter().collect();
-        let keys: Vec<_> = self.rule.keys.iter().collect();
-        let moment = |encoder: Encoder, moment: Moment| encoder.i64(moment.0);
-        Encoder::new()
-            .bytes(self.name.as_str().as_bytes())
-            .fixed(&self.id)
-            .fixed(self.reader.expose())
-            .fixed(self.first_key.expose())
-            .list(&scopes, |encoder, scope| encoder.bytes(scope.as_str().as_bytes()))
-            .list(&keys, |encoder, key| encoder.fixed(key.as_slice()))
-            .i64(self.created.0)
-            .option(self.expires, moment)
-            .option(self.revoked, moment)
-            .bytes(self.made_by.as_bytes())
-            .option(self.view, |encoder, view| encoder.u64(view.change).fixed(&view.digest))
-            .u64(self.read.count)
-            .fixed(&self.read.head)
-            .list(&self.places, |encoder, (place, mark)| {
-                encoder.fixed(place).u64(mark.count).fixed(&mark.head)
-            })
-            .extensions(&self.extensions)
-            .finish()
+    pub fn encode(&self) -> Result<SecretBytes, Full> {
+        codec::encode_secret(self)
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut decoder = Decoder::new(bytes);
-        let moment = |decoder: &mut Decoder<'_>| decoder.i64().map(Moment);
-        let record = Self {
-            name: TokenName::parse(decoder.text()?).map_err(|_| Malformed)?,
-            id: decoder.array()?,
-            reader: Reader::from_bytes(decoder.fixed(crypto::KEY_LEN)?).ok_or(Malformed)?,
-            first_key: SealingKey::from_bytes(decoder.fixed(crypto::KEY_LEN)?).ok_or(Malformed)?,
-            rule: Rule {
-                scopes: decoder
-                    .ascending(|decoder| Scope::parse(decoder.text()?).map_err(|_| Malformed), |scope| scope)?
-                    .into_iter()
-                    .collect(),
-                keys: decoder.ascending(Decoder::array, |key| key)?.into_iter().collect(),
-            },
-            created: moment(&mut decoder)?,
-            expires: decoder.option(moment)?,
-            revoked: decoder.option(moment)?,
-            made_by: decoder.text()?.to_owned(),
-            view: decoder
-                .option(|decoder| Ok(ViewMark { change: decoder.u64()?, digest: decoder.array()? }))?,
-            read: ChainMark::decode(&mut decoder)?,
-            places: decoder.ascending(
-                |decoder| Ok((decoder.array()?, ChainMark::decode(decoder)?)),
-                |(place, _)| place,
-            )?,
-            extensions: decoder.extensions()?,
-        };
-        decoder.end()?;
-        Ok(record)
-    }
-}
-
-impl ChainMark {
-    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
-        Ok(Self { count: decoder.u64()?, head: decoder.array()? })
+        codec::decode(bytes)
     }
 }

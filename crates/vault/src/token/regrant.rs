@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::audit::{self, Action, Chain, Event, KeyRef, Seed};
 use crate::state::StateError;
-use crate::store::GrantRow;
+use crate::store::{GrantRow, ObjectKind};
 use crate::unlock::token::{Token, TokenKeys};
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::Extensions;
@@ -31,7 +31,7 @@ pub(crate) struct Grantee {
     pub(crate) expires: Option<Moment>,
     pub(crate) made: Moment,
     /// How far reads from bundles have been imported, which outlasts the secret that they were recorded under.
-    pub(crate) places: Vec<([u8; 16], ChainMark)>,
+    pub(crate) places: BTreeMap<[u8; 16], ChainMark>,
     pub(crate) extensions: Extensions,
 }
 
@@ -126,11 +126,11 @@ pub(crate) fn matching(tx: &mut VerifiedTx<'_>, rule: &Rule) -> Result<Vec<KeyRe
 /// written.
 fn keys_that_hold(tx: &mut VerifiedTx<'_>) -> Result<Vec<KeyRecord>, VaultError> {
     let mut keys = Vec::new();
-    for tag in tx.rows.key_tags()? {
+    for tag in tx.rows.object_tags(ObjectKind::Key)? {
         if tx.leaf_changes.contains_key(&tag) {
             continue;
         }
-        match tx.key_at(&tag) {
+        match tx.object_at(&tag) {
             Err(error) if is_damage(&error) => {}
             key => keys.extend(key?),
         }
@@ -160,7 +160,7 @@ pub(crate) fn issue(
         view: None,
         read: ChainMark::START,
         // A chain that was not proved is not kept, and what it knew can be imported again.
-        places: if reads.is_empty() { Vec::new() } else { grantee.places },
+        places: if reads.is_empty() { BTreeMap::new() } else { grantee.places },
         extensions: grantee.extensions,
     };
     let keys = record.keys(&tx.identity);
@@ -214,11 +214,12 @@ fn granted_version(
     version: &Version,
     state: VersionState,
 ) -> Result<GrantedVersion, VaultError> {
-    let rows = tx.version_rows(&key_record.id, version.number)?;
-    drop(tx.opener().value(&key_record.id, version, &rows)?);
-    let key = tx.opener().version_key(&key_record.id, version, &rows)?;
+    let row = tx.version_row(&key_record.id, version.number)?;
+    drop(tx.opener().value(&key_record.id, version, &row)?);
+    let key = tx.opener().version_key(&key_record.id, version, &row)?;
     let (number, grace_until) = (version.number, version.good_until());
-    Ok(GrantedVersion { number, state, grace_until, key, sealed: crypto::sha256(&rows.1) })
+    let previous = state == VersionState::Previous;
+    Ok(GrantedVersion { number, previous, grace_until, key, sealed: crypto::sha256(&row.sealed) })
 }
 
 /// A token's grants and view, from the owner's record and keys alone, in the place of whatever stands there.
@@ -354,7 +355,7 @@ pub(crate) fn touch(
     after: Option<&KeyRecord>,
 ) -> Result<(), VaultError> {
     if tx.has_tokens.is_none() {
-        tx.has_tokens = Some(!tx.rows.tokens()?.is_empty());
+        tx.has_tokens = Some(tx.rows.has_objects(ObjectKind::Token)?);
     }
     if tx.has_tokens == Some(true) {
         tx.touched.insert(id, after.cloned());

@@ -8,14 +8,28 @@
 //! names the signer, and the vault, or the bundle itself, has the public keys.
 
 use crate::store::TokenId;
-use keyvault_core::codec::{Decoder, Encoder, Malformed};
-use keyvault_core::crypto::{SignatureError, Signed, Signer, SignerId, SigningKey};
+use borsh::{BorshDeserialize, BorshSerialize};
+use keyvault_core::codec::{self, Malformed};
+use keyvault_core::crypto::{SignatureError, Signed, Signer, SignerId};
 use keyvault_core::identity::Identity;
 
 use super::error::TokenError;
 
-/// The kind of token whose bearer gets keys. 2 session, 3 verifier, 4 issuer: reserved.
-const BEARER: u8 = 1;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+pub(crate) enum TokenKind {
+    /// Its bearer gets keys.
+    Bearer = 1,
+    // 2 session, 3 verifier, 4 issuer: reserved.
+}
+
+/// The head of every text that is signed for a bearer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Head {
+    kind: TokenKind,
+    token: TokenId,
+    change: u64,
+}
 
 /// A text and its signature, which may not have been verified.
 pub(crate) struct SignedText<'t> {
@@ -30,12 +44,9 @@ pub(crate) struct NamedSigner<'s> {
 }
 
 impl<'t> SignedText<'t> {
-    pub(crate) fn encode(kind: Signed, text: &[u8], signing: &SigningKey, identity: &Identity) -> Encoder {
-        Encoder::new().bytes(text).bytes(&signing.sign(kind, identity, text))
-    }
-
-    pub(crate) fn decode(decoder: &mut Decoder<'t>) -> Result<Self, Malformed> {
-        Ok(Self { text: decoder.bytes()?, signature: decoder.bytes()? })
+    /// Takes a text and its signature off the front.
+    pub(crate) fn take(from: &mut &'t [u8]) -> Result<Self, Malformed> {
+        Ok(Self { text: codec::take_bytes(from)?, signature: codec::take_bytes(from)? })
     }
 
     /// Refuses what the signer that the token names did not sign.
@@ -63,13 +74,8 @@ impl<'t> SignedText<'t> {
     }
 }
 
-/// The head of every text that is signed for a bearer: kind of token, its id, and the change.
-pub(crate) fn head(token: &TokenId, change: u64) -> Encoder {
-    Encoder::new().u8(BEARER).fixed(token).u64(change)
-}
-
-/// Reads a head, which must be that of this token and change.
-pub(crate) fn expect_head(decoder: &mut Decoder<'_>, token: &TokenId, change: u64) -> Result<(), Malformed> {
-    let found = (decoder.u8()?, decoder.array()?, decoder.u64()?);
-    if found == (BEARER, *token, change) { Ok(()) } else { Err(Malformed) }
+impl Head {
+    pub(crate) fn of(token: &TokenId, change: u64) -> Self {
+        Self { kind: TokenKind::Bearer, token: *token, change }
+    }
 }

@@ -8,11 +8,12 @@
 //! The kernel drops the key at its time; the payload's own expiry, vault and epoch are checked as well, so that a
 //! clock that was set back by hand, a rekeyed vault or a key under a foreign name opens nothing.
 
+use borsh::BorshDeserialize;
 use keyvault_core::clock::Moment;
-use keyvault_core::codec::Decoder;
-use keyvault_core::crypto::{KEY_LEN, SealingKey};
+use keyvault_core::codec;
+use keyvault_core::crypto::SealingKey;
 use keyvault_core::identity::Identity;
-use keyvault_core::secret::{Full, SecretBytes, SecretWriter};
+use keyvault_core::secret::{Full, SecretBytes};
 use keyvault_os::kernel_keyring::{self, SessionError};
 
 use super::keys::Daily;
@@ -81,22 +82,13 @@ fn description(identity: &Identity) -> String {
 }
 
 fn encode(daily: &Daily, identity: &Identity, until: Moment) -> Result<SecretBytes, Full> {
-    let mut payload = SecretWriter::with_capacity(1 + 8 + 16 + 4 + KEY_LEN);
-    payload.push(&[LAYOUT])?;
-    payload.push(&until.0.to_le_bytes())?;
-    payload.push(&identity.vault_id)?;
-    payload.push(&identity.epoch.to_le_bytes())?;
-    payload.push(daily.0.expose())?;
-    Ok(payload.finish())
+    codec::encode_secret(&(LAYOUT, until, identity, daily.0.expose()))
 }
 
 fn decode(payload: &SecretBytes, identity: &Identity) -> Option<Session> {
-    let mut decoder = Decoder::new(payload.expose());
-    let layout = decoder.u8().ok()?;
-    let until = Moment(decoder.i64().ok()?);
-    let owner = Identity { vault_id: decoder.array().ok()?, epoch: decoder.u32().ok()? };
-    let daily = Daily(SealingKey::from_bytes(decoder.fixed(KEY_LEN).ok()?)?);
-    decoder.end().ok()?;
+    let mut rest = payload.expose();
+    let (layout, until, owner) = <(u8, Moment, Identity)>::deserialize(&mut rest).ok()?;
+    let daily = Daily(SealingKey::from_bytes(rest)?);
     (layout == LAYOUT && owner == *identity).then_some(Session { daily, until })
 }
 
@@ -105,7 +97,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use keyvault_core::clock::Rng;
-    use keyvault_core::crypto::SystemRng;
+    use keyvault_core::crypto::{KEY_LEN, SystemRng};
 
     const NOW: Moment = Moment(1_767_603_600_000);
 

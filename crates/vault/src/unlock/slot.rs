@@ -15,11 +15,13 @@
 //! that would make all of them cost more than [`MOST_WORK`]; the others are tried in the order of the numbers, in which
 //! the vault's own stand first.
 
+use crate::sealed::{At, SealKind};
 use crate::store::SlotRow;
+use borsh::BorshDeserialize;
 use keyvault_core::clock::Rng;
-use keyvault_core::codec::{Decoder, Encoder, Malformed};
+use keyvault_core::codec::{self, Malformed};
 use keyvault_core::crypto::{self, Cost, KdfError, SealingKey};
-use keyvault_core::identity::{Identity, Place};
+use keyvault_core::identity::Identity;
 
 use super::keyfile::KeyFile;
 use super::keyring_entry::KeyringSecret;
@@ -28,7 +30,7 @@ use super::passphrase::Passphrase;
 use super::recovery::RecoveryCode;
 use super::{Secret, UnlockError};
 
-const LABEL: &str = "keyvault slot";
+const SLOT: SealKind = SealKind::of("keyvault slot", "slot");
 const SALT_LEN: usize = 32;
 
 /// Bound on the cost of all passphrase slots that are tried, as [`Cost::work`]: that of the dearest single one. So
@@ -96,35 +98,35 @@ pub struct Header {
 
 impl Header {
     pub fn encode(&self) -> Vec<u8> {
-        match self.kind {
-            SlotKind::Passphrase(cost) => Encoder::new()
-                .u8(1)
-                .fixed(&self.salt)
-                .u32(cost.memory_kib)
-                .u32(cost.passes)
-                .u32(cost.lanes)
-                .finish(),
-            SlotKind::Recovery => Encoder::new().u8(2).fixed(&self.salt).finish(),
-            SlotKind::Keyring => Encoder::new().u8(3).fixed(&self.salt).finish(),
-            SlotKind::KeyFile => Encoder::new().u8(4).fixed(&self.salt).finish(),
-        }
+        let kind: u8 = match self.kind {
+            SlotKind::Passphrase(cost) => {
+                return codec::encode(&(1_u8, self.salt, cost.memory_kib, cost.passes, cost.lanes));
+            }
+            SlotKind::Recovery => 2,
+            SlotKind::Keyring => 3,
+            SlotKind::KeyFile => 4,
+        };
+        codec::encode(&(kind, self.salt))
     }
 
+    /// Not derived: a slot that is none is named by its kind or its cost, whatever else is wrong with it.
     pub fn decode(header: &[u8]) -> Result<Self, Untried> {
-        let mut decoder = Decoder::new(header);
-        let kind = decoder.u8()?;
-        let salt = decoder.array()?;
+        let mut rest = header;
+        let (kind, salt) = <(u8, _)>::deserialize(&mut rest).map_err(|_| Untried::Header)?;
         let kind = match kind {
             1 => {
-                let cost = Cost::new(decoder.u32()?, decoder.u32()?, decoder.u32()?);
-                SlotKind::Passphrase(cost.map_err(|_| Untried::Cost)?)
+                let (memory_kib, passes, lanes) = codec::decode(rest)?;
+                SlotKind::Passphrase(Cost::new(memory_kib, passes, lanes).map_err(|_| Untried::Cost)?)
             }
             2 => SlotKind::Recovery,
             3 => SlotKind::Keyring,
             4 => SlotKind::KeyFile,
             other => return Err(Untried::Kind(other)),
         };
-        decoder.end()?;
+        match kind {
+            SlotKind::Passphrase(_) => {}
+            SlotKind::Recovery | SlotKind::Keyring | SlotKind::KeyFile => codec::decode(rest)?,
+        }
         Ok(Self { kind, salt })
     }
 }
@@ -301,9 +303,8 @@ fn open<'r>(
 }
 
 fn open_row(row: &SlotRow, key: &SealingKey, identity: &Identity) -> Option<SealingKey> {
-    let context = identity.context(&place(&row.id.to_le_bytes(), &row.header));
-    let opened = crypto::open(key, LABEL, &context, &row.sealed).ok()?;
-    SealingKey::from_bytes(opened.expose())
+    let at = At { row: &row.id.to_le_bytes(), bound: &row.header, ..At::default() };
+    SLOT.open_key(key, identity, at, &row.sealed).ok()
 }
 
 fn seal(
@@ -315,13 +316,9 @@ fn seal(
     rng: &dyn Rng,
 ) -> Result<SlotRow, UnlockError> {
     let header = header.encode();
-    let context = identity.context(&place(&id.to_le_bytes(), &header));
-    let sealed = crypto::seal(key, LABEL, &context, held.expose(), rng)?;
+    let at = At { row: &id.to_le_bytes(), bound: &header, ..At::default() };
+    let sealed = SLOT.seal_key(key, identity, at, held, rng)?;
     Ok(SlotRow { id, header, sealed })
-}
-
-fn place<'a>(row: &'a [u8], header: &'a [u8]) -> Place<'a> {
-    Place { table: "slot", row, version: 0, field: "sealed", revision: 0, bound: header }
 }
 
 fn recovery_key(code: &RecoveryCode, salt: &[u8]) -> SealingKey {

@@ -14,6 +14,7 @@
 
 use crate::audit::AuditKeys;
 use crate::store::{Ledger, TokenId};
+use borsh::io;
 use keyvault_core::clock::Rng;
 use keyvault_core::crypto::{SealingKey, SignerId};
 use keyvault_core::identity::Identity;
@@ -119,6 +120,14 @@ impl Reader {
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         self.0.expose()
+    }
+
+    pub(crate) fn write<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
+        self.0.write(writer)
+    }
+
+    pub(crate) fn read<R: io::Read>(reader: &mut R) -> io::Result<Self> {
+        SealingKey::read(reader).map(Self)
     }
 
     /// The keys of one token in one epoch of a vault.
