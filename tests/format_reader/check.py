@@ -29,6 +29,7 @@ class _Check:
         self.keys = vault.keys
         self.found = []
         self.rows = {}
+        self.misshapen = set()
 
     def find(self, row, reason):
         self.found.append((row, Damaged(reason)))
@@ -55,6 +56,7 @@ class _Check:
                     self.rows[table].append(tuple(file.column(table, *pair) for pair in zip(names, row)))
                 except Damaged:
                     self.find(table, "row-shape")
+                    self.misshapen.add(table)
 
     def attempt(self, row, step):
         """What a step gives; None after a finding."""
@@ -154,7 +156,7 @@ class _Check:
         for key in self.opened.values():
             at = tree.tag(self.keys, tree.KEY, key.name.encode())
             belonging.setdefault(at[0] >> 2, set()).add(key.name)
-        numbers = {tree.tag(self.keys, tree.NAMES, u8(number)): number for number in range(256)}
+        numbers = {tree.tag(self.keys, tree.NAMES, u8(number)): number for number in belonging}
         present = {row[0] for row in self.objects(tree.NAMES)}
         for at in present:
             row = f"names {numbers.get(at, at.hex())}"
@@ -198,7 +200,7 @@ class _Check:
             ("log", with_reads),
             ("log_head", with_reads),
         ):
-            if any(row[0] not in known for row in self.rows[table]):
+            if table in self.misshapen or any(row[0] not in known for row in self.rows[table]):
                 self.find("token_view", "token-stray")
 
     def others(self):
@@ -213,7 +215,7 @@ class _Check:
                 self.find(row, "tree-object")
             try:
                 name = objects.name_of(self.vault.open_object(kind, at, revision, sealed))
-                if not self.at_its_tag(kind, name, at):
+                if name is None or not self.at_its_tag(kind, name, at):
                     self.find(row, "object-place")
             except NotSealed:
                 self.find(row, "object-seal")
@@ -308,7 +310,7 @@ class _Check:
 
     def strays(self):
         """Rows of versions and leaves that belong to nothing."""
-        if any(row[:2] not in self.version_rows for row in self.rows["version"]):
+        if "version" in self.misshapen or any(row[:2] not in self.version_rows for row in self.rows["version"]):
             self.find("version", "version-stray")
         stood_for = {row[1] for row in self.rows["object"]}
         stood_for |= {tree.tag(self.keys, tree.HEADER)}

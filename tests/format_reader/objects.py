@@ -7,6 +7,7 @@ from failure import Malformed
 PENDING, CURRENT, PREVIOUS, RETIRED, REVOKED = 1, 2, 3, 4, 5
 STATES = {PENDING: "pending", CURRENT: "current", PREVIOUS: "previous", RETIRED: "retired", REVOKED: "revoked"}
 HELD = 1
+BUCKETS = 64
 # By kind: its name, and the least and greatest length; none where the kind fixes it.
 RECIPES = {
     1: ("token", 11, 4096),
@@ -107,7 +108,7 @@ class Names:
     def __init__(self, plain):
         decode(unpad(plain), self._read)
         ascending([grammar.name(name).encode() for name in self.names])
-        if len(self.bucket) != 1 or not self.names:
+        if len(self.bucket) != 1 or self.bucket[0] >= BUCKETS or not self.names:
             raise Malformed
 
     def _read(self, reader):
@@ -132,5 +133,9 @@ class Tokens:
 
 
 def name_of(plain):
-    """The name with which an object of any kind begins, out of its padding."""
-    return Reader(unpad(plain)).bytes()
+    """The name with which an object of any kind begins, out of its padding; None if there is none."""
+    reader = Reader(unpad(plain))
+    try:
+        return reader.bytes()
+    except Malformed:
+        return None

@@ -163,7 +163,11 @@ fn schema(set: &mut Set) {
         "CREATE TABLE node (id INTEGER PRIMARY KEY,  body BLOB NOT NULL) STRICT",
     );
     for (word, comment, statement) in [
-        ("unique", "the index is unique", "CREATE UNIQUE INDEX log_change ON log (change) WHERE change IS NOT NULL"),
+        (
+            "unique",
+            "the index is unique",
+            "CREATE UNIQUE INDEX log_change ON log (change) WHERE change IS NOT NULL",
+        ),
         ("whole", "the index has entries without a change", "CREATE INDEX log_change ON log (change)"),
         (
             "of-the-ledger",
@@ -181,8 +185,14 @@ fn schema(set: &mut Set) {
     }
     // The tables of the format before this one, whose number is this one's.
     for (word, statement) in [
-        ("item", "CREATE TABLE item (tag BLOB PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID"),
-        ("scope-member", "CREATE TABLE scope_member (scope BLOB NOT NULL, item BLOB NOT NULL, PRIMARY KEY (scope, item)) STRICT, WITHOUT ROWID"),
+        (
+            "item",
+            "CREATE TABLE item (tag BLOB PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
+        ),
+        (
+            "scope-member",
+            "CREATE TABLE scope_member (scope BLOB NOT NULL, item BLOB NOT NULL, PRIMARY KEY (scope, item)) STRICT, WITHOUT ROWID",
+        ),
     ] {
         let comment = format!("a table of the format before is there: {word}");
         set.statements(&format!("schema-extra-{word}"), fails, &comment, statement);

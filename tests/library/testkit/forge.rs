@@ -330,7 +330,12 @@ impl Forge {
         }
         let mut objects = self.connection.prepare("SELECT kind, tag, revision, sealed FROM object").unwrap();
         let objects = objects.query_map([], |row| {
-            Ok((row.get::<_, u8>(0)?, row.get::<_, Tag>(1)?, row.get::<_, i64>(2)?, row.get::<_, Vec<u8>>(3)?))
+            Ok((
+                row.get::<_, u8>(0)?,
+                row.get::<_, Tag>(1)?,
+                row.get::<_, i64>(2)?,
+                row.get::<_, Vec<u8>>(3)?,
+            ))
         });
         for (kind, tag, revision, sealed) in objects.unwrap().map(Result::unwrap) {
             self.put_leaf(&tag, &self.object_leaf(kind, &tag, revision.cast_unsigned(), &sealed));
@@ -426,8 +431,7 @@ impl Forge {
     /// The padded plaintext of an object.
     pub(crate) fn padded(&self, kind: u8, tag: &Tag) -> Vec<u8> {
         let query = "SELECT sealed FROM object WHERE kind = ? AND tag = ?";
-        let sealed: Vec<u8> =
-            self.connection.query_row(query, params![kind, tag], |row| row.get(0)).unwrap();
+        let sealed: Vec<u8> = self.connection.query_row(query, params![kind, tag], |row| row.get(0)).unwrap();
         let (row, revision) = (object_row(kind, tag), self.revision(kind, tag));
         self.open(&self.keys.metadata, "keyvault object", at("object", &row, 0, revision), &sealed)
     }
@@ -549,7 +553,8 @@ impl Forge {
 
     /// The whole chain anew with these events, up to the head and the record.
     pub(crate) fn put_chain(&self, events: &[(Option<u64>, Vec<u8>)]) {
-        let macs = self.put_chain_in(&[0; 16], self.first_key(), [&self.keys.events, &self.keys.append], events);
+        let macs =
+            self.put_chain_in(&[0; 16], self.first_key(), [&self.keys.events, &self.keys.append], events);
         let recorded = usize::try_from(self.record().count).unwrap();
         if let Some(head) = recorded.checked_sub(1).and_then(|last| macs.get(last)) {
             self.put_record(&Record { head: *head, ..self.record() });

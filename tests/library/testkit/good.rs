@@ -2,8 +2,7 @@
 
 use super::bases::DAY;
 use super::forge::{
-    Fields, Forge, SCOPE, TOKENS, at, bucket_of, names_plain, pad, tags_plain, text, unpad,
-    wrapped_at,
+    Fields, Forge, SCOPE, TOKENS, at, bucket_of, names_plain, pad, tags_plain, text, unpad, wrapped_at,
 };
 use super::set::Set;
 use super::vector::{Credential, Vector};

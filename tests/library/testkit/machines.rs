@@ -4,7 +4,7 @@
 use keyvault_core::crypto::{SealingKey, Signed, SigningKey};
 
 use super::bases::DAY;
-use super::forge::{Forge, SLOT, TOKEN, Tag, at, pad, text, unpad};
+use super::forge::{Forge, SLOT, TOKEN, at, pad, text, unpad};
 pub(crate) use super::machines_base::Machines;
 use super::machines_base::{Bearer, CI_EXPIRES, in_lines, out_of_lines};
 use super::set::{Fails, Set};
@@ -213,9 +213,8 @@ const EVEN: [u8; 11] = [1, 0, 0, 0, 2, 0, 1, 0, 0, 0, 9];
 
 fn grants(set: &mut Set) {
     let not = Fails("grants", "granted", "");
-    let of = |f: &Forge, ci: &Bearer<'_>, name: &str| {
-        format!("{} AND key = x'{}'", ci.mine(), hex(&f.id(name)))
-    };
+    let of =
+        |f: &Forge, ci: &Bearer<'_>, name: &str| format!("{} AND key = x'{}'", ci.mine(), hex(&f.id(name)));
     fails(set, "token-grants-one-gone", not, "a grant is gone", |f, ci| {
         f.sql(&format!("DELETE FROM token_grant WHERE {}", of(f, ci, "a")));
     });
@@ -223,8 +222,7 @@ fn grants(set: &mut Set) {
         f.sql(&format!("DELETE FROM token_grant WHERE {}", ci.mine()));
     });
     fails(set, "token-grants-more", not, "the grant of another key, of another token, is added", |f, ci| {
-        let sealed =
-            f.blob(&format!("SELECT sealed FROM token_grant WHERE key = x'{}'", hex(&f.id("d"))));
+        let sealed = f.blob(&format!("SELECT sealed FROM token_grant WHERE key = x'{}'", hex(&f.id("d"))));
         let row = format!("x'{}', x'{}', x'{}'", hex(&ci.id), hex(&f.id("d")), hex(&sealed));
         f.sql(&format!("INSERT INTO token_grant VALUES ({row})"));
     });
@@ -566,7 +564,7 @@ fn records(set: &mut Set) {
     );
     bad(
         "tokens-list-as-token",
-        Fails("tree-tokens", "tokens", "leaf {tokens}"),
+        Fails("tree-tokens", "tokens", "token {tokens}"),
         "the list of tokens says that it is a token's record",
         &|f| f.sql("UPDATE object SET kind = 5 WHERE {at tokens}"),
     );
@@ -749,7 +747,11 @@ fn checks(set: &mut Set) {
             "UPDATE log SET change = (SELECT max(change) FROM log) + seq WHERE MINE",
             "all reads are filed under changes behind the vault's last",
         ),
-        ("exchanged", "UPDATE log SET seq = 9 WHERE MINE AND seq = 1; UPDATE log SET seq = 1 WHERE MINE AND seq = 2; UPDATE log SET seq = 2 WHERE MINE AND seq = 9", "two reads are exchanged"),
+        (
+            "exchanged",
+            "UPDATE log SET seq = 9 WHERE MINE AND seq = 1; UPDATE log SET seq = 1 WHERE MINE AND seq = 2; UPDATE log SET seq = 2 WHERE MINE AND seq = 9",
+            "two reads are exchanged",
+        ),
         ("moved", "UPDATE log SET ledger = NAMED WHERE MINE", "all reads stand in another token's ledger"),
         (
             "all-moved",
@@ -793,8 +795,7 @@ fn checks(set: &mut Set) {
             let mut events = ci.reads();
             let plain = unpad(&events[1].1);
             // No change, no extension.
-            let changed =
-                [&plain[..plain.len() - 5], &[1], &7_u64.to_le_bytes(), &[0; 32], &[0; 4]].concat();
+            let changed = [&plain[..plain.len() - 5], &[1], &7_u64.to_le_bytes(), &[0; 32], &[0; 4]].concat();
             events[1] = (Some(7), pad(&changed));
             ci.put_reads(first_key(f, "ci"), &events);
         },

@@ -302,7 +302,7 @@ impl<'f> Bearer<'f> {
         rows.map(|row| row.map(|(key, sealed)| (key.try_into().unwrap(), sealed)).unwrap()).collect()
     }
 
-    /// What it has read, as events with their padding.
+    /// Its reads, as events with their padding.
     pub(crate) fn reads(&self) -> Vec<(Option<u64>, Vec<u8>)> {
         self.forge.events_in(&self.id, &self.key("audit events"))
     }
@@ -325,10 +325,8 @@ impl<'f> Bearer<'f> {
             let grant = Grant::decode(&self.grant(&id));
             grant.content(now, |number| {
                 let (.., key, hash) = grant.versions.iter().find(|version| version.0 == number).unwrap();
-                let query = format!(
-                    "SELECT sealed FROM version WHERE key = x'{}' AND version = {number}",
-                    hex(&id)
-                );
+                let query =
+                    format!("SELECT sealed FROM version WHERE key = x'{}' AND version = {number}", hex(&id));
                 let sealed = self.forge.blob(&query);
                 assert_eq!(sha256(&sealed), *hash);
                 let place = at("version", &id, number, 0);

@@ -370,8 +370,8 @@ fn others(set: &mut Set) {
         bad("of-a-key", "object-place", "it holds a key", &|f, tag| {
             f.put_padded(kind, tag, &f.padded(KEY, &f.key_tag("a")));
         });
-        bad("nothing", "object-malformed", "it holds no bytes", &|f, tag| f.put_padded(kind, tag, &pad(&[])));
-        bad("name-cut", "object-malformed", "its name reaches beyond the end", &|f, tag| {
+        bad("nothing", "object-place", "it holds no bytes", &|f, tag| f.put_padded(kind, tag, &pad(&[])));
+        bad("name-cut", "object-place", "its name reaches beyond the end", &|f, tag| {
             f.put_padded(kind, tag, &pad(&[&[99, 0, 0, 0], &b"later"[..]].concat()));
         });
         bad("unpadded", "object-malformed", "it is not padded", &|f, tag| f.put_padded(kind, tag, &plain));
@@ -482,7 +482,8 @@ fn scopes(set: &mut Set) {
     scope("key-too-many", wrong, "a key that does not carry the scope", &with(d));
     scope("key-absent", wrong, "the tag of a key that is not there", &with(absent));
     scope("key-id", wrong, "the id of a key instead of its tag", &with(f.id("d")));
-    scope("key-of-another-kind", wrong, "the tag of a scope", &with(f.tag(SCOPE, b"t")));
+    let tree = Fails("tree-key", "scope s", "scope s");
+    scope("key-of-another-kind", tree, "the tag of a scope", &with(f.tag(SCOPE, b"t")));
     scope("key-exchanged", wrong, "another key in the place of one", &{
         tags_plain(b"s", &sorted([&members[1..], &[d]].concat()))
     });
@@ -550,9 +551,19 @@ fn names(set: &mut Set) {
     let numbered = |number: &[u8]| [&text(number)[..], &right[5..]].concat();
     names("bucket-none", malformed, "no number of the bucket", &numbered(&[]));
     names("bucket-long", malformed, "two bytes as the number of the bucket", &numbered(&[bucket, 0]));
-    names("bucket-as-u32", malformed, "four bytes as the number of the bucket", &numbered(&[bucket, 0, 0, 0]));
+    names(
+        "bucket-as-u32",
+        malformed,
+        "four bytes as the number of the bucket",
+        &numbered(&[bucket, 0, 0, 0]),
+    );
     names("without-bucket", malformed, "the list without the number of the bucket", &right[5..]);
-    names("bucket-as-u8", malformed, "the number of the bucket without a length", &[&[bucket], &right[5..]].concat());
+    names(
+        "bucket-as-u8",
+        malformed,
+        "the number of the bucket without a length",
+        &[&[bucket], &right[5..]].concat(),
+    );
     let even = [&right[..right.len() - 4], &EVEN].concat();
     names("even-field", fails("row-newer"), "a bucket of names has an even field", &even);
     let keys = Fails("names-keys", "check", "names {bucket a}");
@@ -561,7 +572,12 @@ fn names(set: &mut Set) {
     let place = Fails("names-place", "check", "names {bucket a}");
     let next = (bucket + 1) % 64;
     names("of-another-bucket", place, "the number of another bucket", &names_plain(next, &[b"a"]));
-    names("of-a-bucket-beyond", place, "the number of a bucket that there is not", &names_plain(bucket + 64, &[b"a"]));
+    names(
+        "of-a-bucket-beyond",
+        malformed,
+        "the number of a bucket that there is not",
+        &names_plain(bucket + 64, &[b"a"]),
+    );
     set.bad(
         "names-missing-authentic",
         Fails("names-missing", "check", "names {bucket a}"),
@@ -571,13 +587,13 @@ fn names(set: &mut Set) {
             f.sign();
         },
     );
-    for (word, number, comment) in [
-        ("unused", 63, "names in a bucket that no key belongs into"),
-        ("beyond", 64, "names in a bucket that six bits cannot say"),
-        ("highest", 255, "names in the last bucket that a byte can say"),
+    for (word, number, reason, step, comment) in [
+        ("unused", 63, "names-keys", "check", "names in a bucket that no key belongs into"),
+        ("beyond", 64, "names-malformed", "names", "names in a bucket that six bits cannot say"),
+        ("highest", 255, "names-malformed", "names", "names in the last bucket that a byte can say"),
     ] {
-        let row = format!("names {number}");
-        set.bad(&format!("names-bucket-{word}"), Fails("names-keys", "check", &row), comment, |f| {
+        let row = format!("names {}", hex(&f.tag(NAMES, &[number])));
+        set.bad(&format!("names-bucket-{word}"), Fails(reason, step, &row), comment, |f| {
             f.put_padded_names(number, &pad(&names_plain(number, &[b"ghost"])));
         });
     }
@@ -611,7 +627,12 @@ fn tokens(set: &mut Set) {
     let count = u32::try_from(all.len()).unwrap();
     let with_count = |count: u32| [&right[..4], &count.to_le_bytes(), &right[8..]].concat();
     tokens("count-lower", malformed, "a count of one token less than there are tags", &with_count(count - 1));
-    tokens("count-higher", malformed, "a count of one token more than there are tags", &with_count(count + 1));
+    tokens(
+        "count-higher",
+        malformed,
+        "a count of one token more than there are tags",
+        &with_count(count + 1),
+    );
     tokens("count-highest", malformed, "a count of 2^32 − 1 tokens", &with_count(u32::MAX));
     let mut others = all.clone();
     others.reverse();
@@ -620,7 +641,12 @@ fn tokens(set: &mut Set) {
     others.insert(1, all[0]);
     tokens("twice", malformed, "a token twice", &tags_plain(b"", &others));
     let even = [&right[..right.len() - 4], &EVEN].concat();
-    tokens("even-field", Fails("row-newer", "tokens", "tokens"), "the list of tokens has an even field", &even);
+    tokens(
+        "even-field",
+        Fails("row-newer", "tokens", "tokens"),
+        "the list of tokens has an even field",
+        &even,
+    );
     let wrong = Fails("tokens", "tokens", "tokens");
     tokens("one-less", wrong, "the list lacks a token", &tags_plain(b"", &all[1..]));
     tokens("last-less", wrong, "the list lacks the last token", &tags_plain(b"", &all[..all.len() - 1]));

@@ -101,13 +101,9 @@ pub(crate) fn all(set: &mut Set) {
         for slip in slips() {
             let comment = format!("'{object}' is sealed {}", slip.comment);
             let fails = format!("{word}-seal");
-            set.forged(
-                &format!("{word}-for-{}", slip.word),
-                base,
-                Fails(&fails, step, row),
-                &comment,
-                |f| reseal(f, object, &f.keys.metadata, &slip),
-            );
+            set.forged(&format!("{word}-for-{}", slip.word), base, Fails(&fails, step, row), &comment, |f| {
+                reseal(f, object, &f.keys.metadata, &slip)
+            });
         }
     }
     for slip in slips() {
@@ -298,8 +294,7 @@ fn versions(set: &mut Set) {
         "the key of the version before is wrapped in this one's place with its value beside it",
         &|f| {
             let (id, key) = (f.id("a"), f.version_key(&f.id("a"), 1));
-            let wrapped =
-                f.seal(&f.keys.wrapping, "keyvault version key", wrapped_at(&id, 2), key.expose());
+            let wrapped = f.seal(&f.keys.wrapping, "keyvault version key", wrapped_at(&id, 2), key.expose());
             (wrapped, of(f, "sealed", "a", 1))
         },
     );
@@ -309,8 +304,7 @@ fn versions(set: &mut Set) {
         "the key of another key's version is wrapped in this one's place with its value beside it",
         &|f| {
             let (id, key) = (f.id("a"), f.version_key(&f.id("d"), 1));
-            let wrapped =
-                f.seal(&f.keys.wrapping, "keyvault version key", wrapped_at(&id, 2), key.expose());
+            let wrapped = f.seal(&f.keys.wrapping, "keyvault version key", wrapped_at(&id, 2), key.expose());
             (wrapped, of(f, "sealed", "d", 1))
         },
     );
@@ -406,8 +400,7 @@ fn keys(set: &mut Set) {
         "a version's key is another one than the value is sealed under",
         |f| {
             let id = f.id("a");
-            let wrapped =
-                f.seal(&f.keys.wrapping, "keyvault version key", wrapped_at(&id, 2), &[6; 32]);
+            let wrapped = f.seal(&f.keys.wrapping, "keyvault version key", wrapped_at(&id, 2), &[6; 32]);
             let value = f.version_row("sealed", &id, 2);
             enter_version(f, "a", 2, &wrapped, &value);
         },

@@ -4,14 +4,15 @@
 pub(crate) struct Reason {
     pub(crate) name: &'static str,
     pub(crate) class: &'static str,
-    /// Words of the program's error or finding: one of these, with a bar between them.
+    /// Words of the program's error or finding: one of these, with a bar between them; behind `=` all of it.
     pub(crate) says: &'static str,
     pub(crate) means: &'static str,
 }
 
 impl Reason {
     pub(crate) fn is_said_by(&self, text: &str) -> bool {
-        self.says.split('|').any(|says| text.contains(says))
+        let is_said = |says: &str| says.strip_prefix('=').map_or(text.contains(says), |whole| text == whole);
+        self.says.split('|').any(is_said)
     }
 }
 
@@ -91,7 +92,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "row-newer",
         "format",
-        "the record of a|a record of names|the list of tokens",
+        "the object of ",
         "a key, a scope, a bucket of names, the list of tokens, or a token's record has an even field that is not known",
     ),
     reason(
@@ -159,18 +160,8 @@ pub(crate) const REASONS: &[Reason] = &[
         "added or altered",
         "all rows are read, and one is not one that the tree knows",
     ),
-    reason(
-        "key-seal",
-        "damaged",
-        "key: does not open",
-        "a key does not open in its place",
-    ),
-    reason(
-        "key-malformed",
-        "damaged",
-        "key: malformed",
-        "a key opens, and is not what §6 says",
-    ),
+    reason("key-seal", "damaged", "key: does not open", "a key does not open in its place"),
+    reason("key-malformed", "damaged", "key: malformed", "a key opens, and is not what §6 says"),
     reason("key-place", "damaged", "stands where another name belongs", "a key stands at another name's tag"),
     reason(
         "version-rows",
@@ -180,17 +171,12 @@ pub(crate) const REASONS: &[Reason] = &[
     ),
     reason("version-missing", "damaged", "of a key: missing", "the row of a version is missing"),
     reason("version-stray", "damaged", " that no key names", "the row of a version belongs to no key"),
-    reason(
-        "version-key-seal",
-        "damaged",
-        "version key: does not open",
-        "a version's key does not open in its place",
-    ),
-    reason("value-seal", "damaged", "value: does not open", "a value does not open in its place"),
+    reason("version-key-seal", "damaged", "version: its key ", "a version's key does not open in its place"),
+    reason("value-seal", "damaged", "version: its value does not open", "a value does not open in its place"),
     reason(
         "value-malformed",
         "damaged",
-        "value: malformed",
+        "version: its value malformed",
         "a value opens, and its padding is wrong",
     ),
     reason(
@@ -207,23 +193,18 @@ pub(crate) const REASONS: &[Reason] = &[
         "a scope's row is not the one that the tree knows, or is not there",
     ),
     reason("scope-seal", "damaged", "scope: does not open", "a scope's row does not open in its place"),
-    reason(
-        "scope-malformed",
-        "damaged",
-        "scope: malformed",
-        "a scope's row opens, and is not what §6 says",
-    ),
+    reason("scope-malformed", "damaged", "scope: malformed", "a scope's row opens, and is not what §6 says"),
     reason(
         "scope-members",
         "damaged",
-        "lists a key that",
+        "=scope does not match the tree",
         "a scope lists a key that is not there, or that does not carry it",
     ),
-    reason("scope-place", "damaged", "where another name belongs", "a scope stands at another name's tag"),
+    reason("scope-place", "damaged", "is sealed under another name", "a scope stands at another name's tag"),
     reason(
         "scope-keys",
         "damaged",
-        "has other members than the keys that carry it",
+        "lists other keys than those that carry it",
         "a scope lists other keys than those that carry it",
     ),
     reason("scope-missing", "damaged", "is missing", "a scope that a key carries has no row"),
@@ -234,12 +215,7 @@ pub(crate) const REASONS: &[Reason] = &[
         "names does not match the tree",
         "a bucket of names is not the one that the tree knows",
     ),
-    reason(
-        "names-seal",
-        "damaged",
-        "names: does not open",
-        "a bucket of names does not open in its place",
-    ),
+    reason("names-seal", "damaged", "names: does not open", "a bucket of names does not open in its place"),
     reason(
         "names-malformed",
         "damaged",
@@ -249,7 +225,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "names-place",
         "damaged",
-        "where another name belongs",
+        "is sealed under another name",
         "a bucket of names stands at another bucket's tag",
     ),
     reason(
@@ -315,7 +291,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "tree-tokens",
         "damaged",
-        "tokens does not match the tree",
+        "=tokens does not match the tree",
         "the list of tokens is not the one that the tree knows, or is not there",
     ),
     reason(
@@ -333,7 +309,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "tokens",
         "damaged",
-        "other tokens than",
+        "the list of tokens does not match the tree|lists other tokens than|is missing",
         "there are other records of tokens than the list names",
     ),
     reason(
@@ -397,13 +373,13 @@ pub(crate) const REASONS: &[Reason] = &[
         "object-malformed",
         "damaged",
         "malformed",
-        "an object of an unknown kind opens, and does not begin with a name",
+        "an object of an unknown kind opens, and its padding is wrong",
     ),
     reason(
         "object-place",
         "damaged",
         "where another name belongs",
-        "an object of an unknown kind stands at another name's tag",
+        "an object of an unknown kind does not begin with the name of its tag",
     ),
     // Tokens, to their bearer
     reason(
