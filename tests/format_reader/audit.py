@@ -1,4 +1,4 @@
-"""The audit chain (§9), of a vault and of a token (§10)."""
+"""A ledger's chain (§9), of a vault and of a token (§10)."""
 
 from codec import decode, option_u64, u64, unpad, with_length
 from crypto import derive, equal, mac
@@ -41,7 +41,7 @@ class Event:
 
 def open_event(keys, place, before, sealed):
     """The event of the entry at a place, behind the MAC of the entry before."""
-    return Event(keys.open("audit events", "audit event", sealed, "audit", u64(place), bound=before))
+    return Event(keys.open("audit events", "audit event", sealed, "log", u64(place), bound=before))
 
 
 def entry_mac(key, place, change, before, sealed):
@@ -55,7 +55,7 @@ def next_key(key):
 def open_head(keys, count, sealed):
     """MAC of the last entry, and the key of the next."""
     try:
-        plain = keys.open("audit append", "audit head", sealed, "audit_head", revision=count)
+        plain = keys.open("audit append", "audit head", sealed, "log_head", revision=count)
     except NotSealed:
         raise Damaged("head-seal") from None
     if len(plain) != 64:

@@ -6,54 +6,42 @@ import sqlite3
 from failure import Damaged, Foreign, Format, Hostile
 
 APPLICATION_ID = 0x4B564C54
-USER_VERSION = 1001
+USER_VERSION = 1002
 PAGE_SIZE = 4096
 
 SCHEMA = """\
 CREATE TABLE vault (id INTEGER PRIMARY KEY CHECK (id = 1), vault_id BLOB NOT NULL, epoch INTEGER NOT NULL, written_by TEXT NOT NULL, chain_seed BLOB NOT NULL, signer BLOB NOT NULL) STRICT
 CREATE TABLE slot (id INTEGER PRIMARY KEY, header BLOB NOT NULL, sealed BLOB NOT NULL) STRICT
-CREATE TABLE item (tag BLOB PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID
-CREATE TABLE version_key (item BLOB NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (item, version)) STRICT, WITHOUT ROWID
-CREATE TABLE version_value (item BLOB NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (item, version)) STRICT, WITHOUT ROWID
-CREATE TABLE scope (tag BLOB PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID
-CREATE TABLE scope_member (scope BLOB NOT NULL, item BLOB NOT NULL, PRIMARY KEY (scope, item)) STRICT, WITHOUT ROWID
-CREATE TABLE directory (bucket INTEGER PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT
+CREATE TABLE object (kind INTEGER NOT NULL, tag BLOB NOT NULL, revision INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (kind, tag)) STRICT, WITHOUT ROWID
+CREATE TABLE version (key BLOB NOT NULL, version INTEGER NOT NULL, wrapped BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (key, version)) STRICT, WITHOUT ROWID
 CREATE TABLE leaf (tag BLOB PRIMARY KEY, digest BLOB NOT NULL) STRICT, WITHOUT ROWID
 CREATE TABLE node (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT
 CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), record BLOB NOT NULL, signature BLOB NOT NULL, mac BLOB NOT NULL) STRICT
-CREATE TABLE audit (seq INTEGER PRIMARY KEY, change INTEGER, mac BLOB NOT NULL, sealed BLOB NOT NULL) STRICT
-CREATE UNIQUE INDEX audit_change ON audit (change) WHERE change IS NOT NULL
-CREATE TABLE audit_head (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT
-CREATE TABLE token (tag BLOB PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID
+CREATE TABLE log (ledger BLOB NOT NULL, seq INTEGER NOT NULL, change INTEGER, mac BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (ledger, seq)) STRICT, WITHOUT ROWID
+CREATE INDEX log_change ON log (change) WHERE change IS NOT NULL
+CREATE TABLE log_head (ledger BLOB PRIMARY KEY, count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID
 CREATE TABLE token_view (token BLOB PRIMARY KEY, change INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID
-CREATE TABLE token_grant (token BLOB NOT NULL, item BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (token, item)) STRICT, WITHOUT ROWID
-CREATE TABLE token_audit (token BLOB NOT NULL, seq INTEGER NOT NULL, mac BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (token, seq)) STRICT, WITHOUT ROWID
-CREATE TABLE token_audit_head (token BLOB PRIMARY KEY, count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID
+CREATE TABLE token_grant (token BLOB NOT NULL, key BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (token, key)) STRICT, WITHOUT ROWID
 """
 
 U32, U63 = (1 << 32) - 1, (1 << 63) - 1
+# The ledger of the vault's own entries.
+VAULTS_LEDGER = bytes(16)
 COLUMNS = {
     "vault": ("vault_id", "epoch", "written_by", "chain_seed", "signer"),
     "slot": ("id", "header", "sealed"),
-    "item": ("tag", "revision", "sealed"),
-    "version_key": ("item", "version", "sealed"),
-    "version_value": ("item", "version", "sealed"),
-    "scope": ("tag", "revision", "sealed"),
-    "scope_member": ("scope", "item"),
-    "directory": ("bucket", "revision", "sealed"),
+    "object": ("kind", "tag", "revision", "sealed"),
+    "version": ("key", "version", "wrapped", "sealed"),
     "leaf": ("tag", "digest"),
     "node": ("id", "body"),
     "state": ("record", "signature", "mac"),
-    "audit": ("seq", "change", "mac", "sealed"),
-    "audit_head": ("count", "sealed"),
-    "token": ("tag", "revision", "sealed"),
+    "log": ("ledger", "seq", "change", "mac", "sealed"),
+    "log_head": ("ledger", "count", "sealed"),
     "token_view": ("token", "change", "sealed"),
-    "token_grant": ("token", "item", "sealed"),
-    "token_audit": ("token", "seq", "mac", "sealed"),
-    "token_audit_head": ("token", "count", "sealed"),
+    "token_grant": ("token", "key", "sealed"),
 }
-LENGTHS = {name: 16 for name in ("vault_id", "tag", "digest", "item", "scope", "token")} | {"mac": 32}
-HIGHEST = {"epoch": U32, "version": U32, "id": U32, "bucket": 255} | {
+LENGTHS = {name: 16 for name in ("vault_id", "tag", "digest", "key", "ledger", "token")} | {"mac": 32}
+HIGHEST = {"epoch": U32, "version": U32, "id": U32, "kind": 255} | {
     name: U63 for name in ("revision", "change", "count", "seq")
 }
 
@@ -69,7 +57,7 @@ def schema_rows():
         if words[1] == "TABLE":
             yield ("table", words[2], words[2], statement)
         else:
-            yield ("index", words[3], words[5], statement)
+            yield ("index", words[2], words[4], statement)
 
 
 def column(table, name, value):
@@ -78,7 +66,7 @@ def column(table, name, value):
         # A slot that is none keeps nobody from the others (§5): one without bytes is passed over.
         return value if name == "id" or type(value) is bytes else b""
     if name in HIGHEST:
-        if value is None and (table, name) == ("audit", "change"):
+        if value is None and (table, name) == ("log", "change"):
             return None
         if type(value) is int and 0 <= value <= HIGHEST[name]:
             return value

@@ -50,7 +50,7 @@ class TokenRecord:
         decode(unpad(plain), self._read)
         grammar.name(self.name)
         ascending([grammar.scope(scope).encode() for scope in self.scopes])
-        ascending(self.items)
+        ascending(self.keys_named)
         ascending([place for place, _, _ in self.places])
 
     def _read(self, reader):
@@ -59,7 +59,7 @@ class TokenRecord:
         self.reader = reader.take(32)
         self.first_key = reader.take(32)
         self.scopes = reader.list(reader.text)
-        self.items = reader.list(lambda: reader.take(16))
+        self.keys_named = reader.list(lambda: reader.take(16))
         self.created = reader.i64()
         self.expires = reader.option(reader.i64)
         self.revoked = reader.option(reader.i64)
@@ -162,15 +162,15 @@ class Grant:
         return graced[-1] if graced else None
 
 
-def open_grant(keys, token, item, sealed):
+def open_grant(keys, token, key, sealed):
     """A grant in its place in the vault."""
     try:
-        plain = keys.open("grants", "token grant", sealed, "token_grant", item, bound=token)
+        plain = keys.open("grants", "token grant", sealed, "token_grant", key, bound=token)
     except NotSealed:
         raise Damaged("grant-seal") from None
     return structure(lambda: Grant(unpad(plain)), "grant-malformed", "grant-newer")
 
 
 def grants_hash(rows):
-    """`rows`: item id and sealed grant, in byte order of ids."""
-    return sha256(b"keyvault token grants" + b"".join(item + sha256(sealed) for item, sealed in rows))
+    """`rows`: key id and sealed grant, in byte order of ids."""
+    return sha256(b"keyvault token grants" + b"".join(key + sha256(sealed) for key, sealed in rows))

@@ -12,7 +12,7 @@ use keyvault_vault::{
 };
 use serde_json::{Value, json};
 
-use super::forge::{Fields, Forge};
+use super::forge::{Fields, Forge, KEY, OWN, Tag, unpad};
 use super::vector::hex;
 
 const STATES: [&str; 6] = ["", "pending", "current", "previous", "retired", "revoked"];
@@ -49,21 +49,14 @@ fn texts(mut bytes: &[u8]) -> Vec<String> {
 
 /// The vault in this forge, at a moment.
 pub(crate) fn forged(forge: &Forge, now: i64) -> Value {
-    let mut items: Vec<Fields> = Vec::new();
-    let mut statement = forge.connection.prepare("SELECT tag, revision, sealed FROM item").unwrap();
-    let rows = statement.query_map([], |row| {
-        Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?))
-    });
-    for (tag, revision, sealed) in rows.unwrap().map(Result::unwrap) {
-        let place = super::forge::at("item", &tag, 0, revision.cast_unsigned());
-        let padded = forge.open(&forge.keys.metadata, "keyvault item", place, &sealed);
-        items.push(Fields::of(&super::forge::unpad(&padded)));
-    }
-    items.sort_by_key(|item| text_of(item.get("name")));
+    let mut statement = forge.connection.prepare("SELECT tag FROM object WHERE kind = 3").unwrap();
+    let tags = statement.query_map([], |row| row.get::<_, Tag>(0)).unwrap().map(Result::unwrap);
+    let mut keys: Vec<Fields> = tags.map(|tag| Fields::of(&unpad(&forge.padded(KEY, &tag)))).collect();
+    keys.sort_by_key(|key| text_of(key.get("name")));
     let mut scopes: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for item in &items {
-        for scope in texts(item.get("scopes")) {
-            scopes.entry(scope).or_default().push(text_of(item.get("name")));
+    for key in &keys {
+        for scope in texts(key.get("scopes")) {
+            scopes.entry(scope).or_default().push(text_of(key.get("name")));
         }
     }
     let mut statement = forge.connection.prepare("SELECT id, header FROM slot ORDER BY id").unwrap();
@@ -77,20 +70,20 @@ pub(crate) fn forged(forge: &Forge, now: i64) -> Value {
         "vault": hex(&forge.identity.vault_id),
         "epoch": forge.identity.epoch,
         "change": forge.record().change,
-        "entries": forge.number("SELECT count(*) FROM audit"),
+        "entries": forge.number(&format!("SELECT count(*) FROM log WHERE {OWN}")),
         "slots": slots,
         "scopes": scopes,
-        "keys": items.iter().map(|item| forged_key(forge, item, now)).collect::<Vec<_>>(),
+        "keys": keys.iter().map(|key| forged_key(forge, key, now)).collect::<Vec<_>>(),
     })
 }
 
-fn forged_key(forge: &Forge, item: &Fields, now: i64) -> Value {
-    let expires = option(item.get("expires")).map(i64_of);
-    let id = item.get("id").try_into().unwrap();
+fn forged_key(forge: &Forge, key: &Fields, now: i64) -> Value {
+    let expires = option(key.get("expires")).map(i64_of);
+    let id = key.get("id").try_into().unwrap();
     let mut versions = Vec::new();
     let mut has_current = false;
-    for place in 1..=u32_of(item.get("count")) {
-        let get = |field: &str| item.get(&format!("{field} {place}"));
+    for place in 1..=u32_of(key.get("count")) {
+        let get = |field: &str| key.get(&format!("{field} {place}"));
         let number = u32_of(get("number"));
         let grace = option(get("grace")).map(i64_of);
         let state = STATES[usize::from(get("state")[0])];
@@ -115,24 +108,24 @@ fn forged_key(forge: &Forge, item: &Fields, now: i64) -> Value {
         Some(expires) if expires <= now => "expired",
         _ => "active",
     };
-    let tags = texts(item.get("tags"));
+    let tags = texts(key.get("tags"));
     let tags: BTreeMap<&String, &String> = tags.chunks(2).map(|pair| (&pair[0], &pair[1])).collect();
     json!({
-        "id": hex(item.get("id")),
-        "name": text_of(item.get("name")),
-        "variable": text_of(item.get("variable")),
-        "scopes": texts(item.get("scopes")),
+        "id": hex(key.get("id")),
+        "name": text_of(key.get("name")),
+        "variable": text_of(key.get("variable")),
+        "scopes": texts(key.get("scopes")),
         "tags": tags,
-        "note": text_of(item.get("note")),
-        "created": i64_of(item.get("created")),
+        "note": text_of(key.get("note")),
+        "created": i64_of(key.get("created")),
         "expires": expires,
         "status": status,
-        "recipe": option(item.get("recipe")).map(|recipe| json!({
+        "recipe": option(key.get("recipe")).map(|recipe| json!({
             "kind": RECIPES[usize::from(recipe[0])],
             "length": u32_of(&recipe[1..]),
             "prefix": text_of(&recipe[5..]),
         })),
-        "next_version": u32_of(item.get("next")),
+        "next_version": u32_of(key.get("next")),
         "versions": versions,
     })
 }

@@ -46,7 +46,7 @@ impl Stage {
 fn a_key_with_a_field_of_a_later_version_is_read_and_revoked_and_not_rewritten_otherwise() {
     let base = bases::plain().now;
     let forge = Forge::new(&base.sql, &base.root, "later");
-    forge.put_item("a", &Fields::of(&forge.item("a")).with("extensions", ODD).encode());
+    forge.put_key("a", &Fields::of(&forge.key("a")).with("extensions", ODD).encode());
     let stage = Stage::of(&forge);
     let (clock, rng) = (Fixed(base.now), SystemRng);
     let world = bases::world(&clock, &rng, stage.pins.clone());
@@ -60,7 +60,7 @@ fn a_key_with_a_field_of_a_later_version_is_read_and_revoked_and_not_rewritten_o
         match key::edit(&mut vault, &access, &world, &[name(of)], &edit) {
             Ok(_) => assert!(works, "{of}"),
             Err(VaultError::State(StateError::Newer { what })) => {
-                assert!(!works && what == "the record of a key has field 3", "{of}: {what}");
+                assert!(!works && what == "the object of key has field 3", "{of}: {what}");
             }
             Err(error) => panic!("{of}: {error:?}"),
         }

@@ -1,6 +1,6 @@
 //! `vault check` of tokens: records, views, grants and bearers' chains, each held against the keys that there are.
 
-use crate::store::{Ledger, ObjectKind, TokenCounts};
+use crate::store::{Ledger, ObjectKind, ObjectRow, TokenCounts};
 
 use super::grant::{Grant, View};
 use super::record::TokenRecord;
@@ -28,14 +28,7 @@ impl Check {
     pub(crate) fn tokens(&mut self, tx: &mut VerifiedTx<'_>, keys: &[Tagged]) -> Result<(), VaultError> {
         let mut expected = TokenCounts::default();
         let rows = tx.rows.objects(ObjectKind::Token)?;
-        for row in tx.rows.objects(ObjectKind::Tokens)? {
-            self.claim("tokens", &row.tag, tx.object_leaf(&row));
-            match tx.opener().object::<Entry<Tokens>>(&row) {
-                Ok(entry) if entry.members.iter().eq(rows.iter().map(|row| &row.tag)) => {}
-                Ok(_) => self.find("tokens", "lists other tokens than those that are there"),
-                Err(error) => self.find("tokens", &error.to_string()),
-            }
-        }
+        self.list_of_tokens(tx, &rows)?;
         for row in rows {
             let opened = tx.opener().object::<TokenRecord>(&row);
             let named = match &opened {
@@ -63,6 +56,29 @@ impl Check {
         }
         if tx.rows.token_counts()? != expected {
             self.find("token_view", "there are rows of a token that is not known, or that was revoked");
+        }
+        Ok(())
+    }
+
+    /// Without tokens there is no list, and there is never a second one.
+    fn list_of_tokens(&mut self, tx: &VerifiedTx<'_>, tokens: &[ObjectRow]) -> Result<(), VaultError> {
+        let own = tx.object_tag(ObjectKind::Tokens, &[]);
+        let mut is_missing = !tokens.is_empty();
+        for row in tx.rows.objects(ObjectKind::Tokens)? {
+            let named = if row.tag == own { "tokens".to_owned() } else { row.place() };
+            is_missing &= row.tag != own;
+            self.claim(&named, &row.tag, tx.object_leaf(&row));
+            match tx.opener().object::<Entry<Tokens>>(&row) {
+                Err(error) => self.find(&named, &error.to_string()),
+                Ok(_) if row.tag != own => self.find(&named, "stands where another name belongs"),
+                Ok(entry) if entry.members.iter().ne(tokens.iter().map(|token| &token.tag)) => {
+                    self.find(&named, "lists other tokens than those that are there");
+                }
+                Ok(_) => {}
+            }
+        }
+        if is_missing {
+            self.find("tokens", "is missing");
         }
         Ok(())
     }
