@@ -167,7 +167,7 @@ fn other_writers(set: &mut Set) {
         "a key, a scope, a bucket of names, and an event have odd fields of a later version",
         &|f| {
             // Field 3, one byte.
-            let odd = [1, 0, 0, 0, 3, 0, 1, 0, 0, 0, 9];
+            let odd = [1, 0, 0, 0, 0xF1, 0xFF, 1, 0, 0, 0, 9];
             f.put_item("a", &item(f).with("extensions", odd).encode());
             let names = [&1_u32.to_le_bytes()[..], &text("a"), &odd].concat();
             f.put_padded_directory(super::forge::bucket_of(&f.item_tag("a")), &super::forge::pad(&names));

@@ -483,6 +483,12 @@ fn event(action: &str, outcome: u8, user: &[u8]) -> Encoder {
     event.bytes(b"host").u32(1).bytes(b"bash")
 }
 
+/// Field 11 of an event: a revoked version of each of these keys.
+fn revoked_before(ids: &[u8], flag: u8) -> Vec<u8> {
+    let key = |from: Encoder, id: &u8| from.fixed(&[*id; 16]).u32(1).u32(1).i64(0).u8(flag).bytes(b"");
+    ids.iter().fold(Encoder::new().u32(u32::try_from(ids.len()).unwrap()), key).finish()
+}
+
 fn events(set: &mut Set) {
     let malformed = Fails("event-malformed", "log", "audit");
     let rest = |event: Encoder| event.u8(0).u8(0).u32(0).bytes(b"").u8(0).u32(0).finish();
@@ -521,6 +527,31 @@ fn events(set: &mut Set) {
         "a change without the hash of the record before",
         &event("exec", 0, b"ada").u8(0).u8(0).u32(0).bytes(b"").u8(1).u64(99).finish(),
     );
+    for (name, comment, field, bytes) in [
+        ("field-missing", "the number of missing entries has seven bytes", 1_u16, &[0; 7][..]),
+        ("field-renamed", "a new name that is none", 3, b"\x01\0\0\0-"),
+        ("field-wiped", "a byte in the field that has none", 5, b"\0"),
+        ("field-token-deed", "a deed of 4", 7, b"\x04\x02\0\0\0ci"),
+        ("field-token-name", "the name of a token that is none", 7, b"\x01\x02\0\0\0c:"),
+        ("field-grace", "a byte behind the grace", 9, &[0; 9]),
+        ("field-revoked-cut", "a count of one key that was revoked, and none", 11, &[1, 0, 0, 0]),
+        (
+            "field-revoked-flag",
+            "a flag of 2 behind the time of a revoked version",
+            11,
+            &revoked_before(&[1], 2),
+        ),
+        (
+            "field-revoked-order",
+            "revoked versions of a greater id before a lesser",
+            11,
+            &revoked_before(&[2, 1], 1),
+        ),
+        ("field-revoked-twice", "revoked versions of one id twice", 11, &revoked_before(&[1, 1], 1)),
+    ] {
+        let field = Encoder::new().u32(1).fixed(&field.to_le_bytes()).bytes(bytes).finish();
+        put(name, comment, &[&good[..good.len() - 4], &field].concat());
+    }
     put("trailing", "a byte behind the last field", &[&good[..], &[0]].concat());
     put("cut", "the last byte is missing", &good[..good.len() - 1]);
     put("nothing", "no bytes within the padding", &[]);

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::{self, Action, Event, Outcome};
+use crate::audit::detail::Spent;
+use crate::audit::{self, Action, Event, Outcome, Renamed, TokenChange, Wiped};
 use crate::store::{SlotRow, TokenId};
 use keyvault_core::crypto::sha256;
 use keyvault_core::name::{KeyName, TokenName};
@@ -11,8 +12,7 @@ use keyvault_core::name::{KeyName, TokenName};
 use super::open::{Access, Vault, World};
 use crate::error::{VaultError, is_damage};
 use crate::key::record::{KeyRecord, Version, VersionState};
-use crate::key::rotate::{new_name, reason_of};
-use crate::key::tombstones::{Spent, Tombstones};
+use crate::key::tombstones::Tombstones;
 use crate::key::versions::REMEMBERED;
 use crate::token::record::TokenRecord;
 use crate::tx::VerifiedTx;
@@ -50,7 +50,7 @@ struct Tokens {
 #[derive(Debug, Clone, PartialEq)]
 enum Replaced {
     All,
-    These(BTreeSet<String>),
+    These(BTreeSet<TokenName>),
 }
 
 /// What becomes of a key of a backup.
@@ -143,7 +143,7 @@ impl Irrevocable {
         tokens.revoked.contains(&record.id)
             || match &tokens.replaced {
                 None | Some(Replaced::All) => true,
-                Some(Replaced::These(names)) => names.contains(record.name.as_str()),
+                Some(Replaced::These(names)) => names.contains(&record.name),
             }
     }
 
@@ -230,19 +230,19 @@ impl Revocations {
         let names = event.keys.iter().map(|key| key.name.clone());
         match event.action {
             Action::Revoke => {
-                let (wiped, reason) = reason_of(event);
+                let wiped = event.get::<Wiped>().is_some();
                 for key in &event.keys {
                     if let Some(name) = self.name_in_backup(&key.name) {
-                        let reason = reason.to_owned();
+                        let reason = event.detail.clone();
                         let spent = Spent { version: key.version, since: event.time, reason, wiped };
                         self.by_name.entry(name).or_default().push(spent);
                     }
                 }
             }
             Action::Edit => {
-                if let (Some(new), [key]) = (new_name(event), event.keys.as_slice()) {
+                if let (Some(Renamed(new)), [key]) = (event.get(), event.keys.as_slice()) {
                     let name = self.name_in_backup(&key.name);
-                    self.in_backup.insert(new.to_owned(), name);
+                    self.in_backup.insert(new.to_string(), name);
                     self.in_backup.insert(key.name.clone(), None);
                 }
             }
@@ -264,7 +264,7 @@ struct Log {
     tombstones: Tombstones,
     revocations: Revocations,
     rekeyed: bool,
-    names: BTreeSet<String>,
+    tokens: BTreeSet<TokenName>,
 }
 
 impl Log {
@@ -277,19 +277,12 @@ impl Log {
             return;
         }
         self.revocations.take(event);
-        match event.action {
-            Action::Rekey => self.rekeyed = true,
-            Action::Token => {
-                let words = event.detail.split_once(' ');
-                let ends = words.filter(|(verb, _)| matches!(*verb, "created" | "renewed" | "revoked"));
-                self.names.extend(ends.map(|(_, name)| name.to_owned()));
-            }
-            _ => {}
-        }
+        self.rekeyed |= event.action == Action::Rekey;
+        self.tokens.extend(event.get().map(|change: TokenChange| change.token));
     }
 
     fn replaced(&mut self) -> Replaced {
-        if self.rekeyed { Replaced::All } else { Replaced::These(std::mem::take(&mut self.names)) }
+        if self.rekeyed { Replaced::All } else { Replaced::These(std::mem::take(&mut self.tokens)) }
     }
 }
 
