@@ -21,10 +21,11 @@ def _token(reader):
 
 def _revoked(reader):
     def version():
-        number, since, wiped, reason = reader.u32(), reader.i64(), reader.u8(), reader.text()
+        number, since, change = reader.u32(), reader.i64(), reader.u64()
+        wiped, reason = reader.u8(), reader.text()
         if wiped > 1:
             raise Malformed
-        return number, since, wiped, reason
+        return number, since, change, wiped, reason
 
     keys = reader.list(lambda: (reader.take(16), reader.list(version)))
     ascending([key for key, _ in keys])

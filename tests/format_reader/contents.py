@@ -10,8 +10,11 @@ def _version(version, value, now):
     return {
         "number": version.number,
         "state": items.STATES[state],
+        "origin": items.ORIGINS[version.origin],
         "created": version.created,
+        "created_change": version.created_change,
         "since": version.since,
+        "since_change": version.since_change,
         "grace_until": version.grace_until,
         "fingerprint": version.fingerprint.hex(),
         "due": version.due,
@@ -23,6 +26,8 @@ def _version(version, value, now):
 
 
 def _status(item, now):
+    if item.disabled:
+        return "disabled"
     if not any(version.state == items.CURRENT for version in item.versions):
         return "revoked"
     return "expired" if item.expires is not None and item.expires <= now else "active"
@@ -34,6 +39,7 @@ def _key(item, values, now):
         "length": item.recipe.length,
         "prefix": item.recipe.prefix,
     }
+    decoy, rotation = item.decoy, item.rotation
     return {
         "id": item.id.hex(),
         "name": item.name,
@@ -44,6 +50,25 @@ def _key(item, values, now):
         "created": item.created,
         "expires": item.expires,
         "recipe": recipe,
+        "owner": item.owner,
+        "display_name": item.display_name,
+        "value_kind": item.value_kind,
+        "public": item.public == 1,
+        "disabled": item.disabled and list(item.disabled),
+        "decoy": decoy and [decoy.alarm, decoy.on_trip],
+        "rotate_every": item.rotate_every,
+        "warn": item.warn,
+        "unit": item.unit and item.unit.hex(),
+        "rotation": rotation
+        and {
+            "mode": rotation.mode,
+            "step": rotation.step,
+            "attempt": rotation.attempt.hex(),
+            "version": rotation.version,
+            "deadline": rotation.deadline,
+            "outcome": rotation.outcome,
+        },
+        "last_change": item.last_change,
         "next_version": item.next_version,
         "status": _status(item, now),
         "versions": [_version(version, values.get(version.number), now) for version in item.versions],

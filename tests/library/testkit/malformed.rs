@@ -161,6 +161,31 @@ fn items(set: &mut Set) {
     field("recipe-prefix-long", "a prefix of 33 characters", "recipe", &recipe(1, 43, &[b'p'; 33]));
     field("recipe-prefix-space", "a prefix with a space", "recipe", &recipe(1, 43, b"a b"));
     field("recipe-prefix-not-utf-8", "a prefix that is not UTF-8", "recipe", &recipe(1, 43, b"\xff"));
+    field("owner-not-utf-8", "an owner that is not UTF-8", "owner", &text(b"\xff"));
+    field("display-name-not-utf-8", "a display name that is not UTF-8", "display name", &text(b"\xff"));
+    field("public-flag", "a flag of 2 for a value that is no secret", "public", &[2]);
+    field("disabled-flag", "a flag of 2 before the time of disabling", "disabled", &[2]);
+    field(
+        "disabled-short",
+        "a time of disabling without a reason",
+        "disabled",
+        &[&[1][..], &[0; 8]].concat(),
+    );
+    field("decoy-flag", "a flag of 2 before a decoy", "decoy", &[2, 0, 0]);
+    field("decoy-alarm", "an alarm of 2", "decoy", &[1, 2, 0]);
+    field("decoy-on-trip", "a decoy that does 2 when it is read", "decoy", &[1, 1, 2]);
+    field("rotate-every-flag", "a flag of 2 before the length of rotation", "rotate every", &[2]);
+    field("warn-flag", "a flag of 2 before the length of warning", "warn", &[2]);
+    field("unit-short", "a unit of 15 bytes", "unit", &[&[1][..], &[7; 15]].concat());
+    let rotation = |mode: u8, step: u8, version: u32, outcome: u8| {
+        let begin = Encoder::new().u8(1).u8(mode).u8(step).fixed(&[7; 16]);
+        begin.u32(version).i64(0).u8(outcome).finish()
+    };
+    field("rotation-mode", "a rotation of mode 3", "rotation", &rotation(3, 1, 1, 0));
+    field("rotation-mode-zero", "a rotation of mode 0", "rotation", &rotation(0, 1, 1, 0));
+    field("rotation-step", "a rotation in step 5", "rotation", &rotation(1, 5, 1, 0));
+    field("rotation-outcome", "a rotation with an outcome of 3", "rotation", &rotation(2, 1, 1, 3));
+    field("rotation-version", "a rotation of a version that was not made", "rotation", &rotation(2, 1, 9, 0));
     field("versions-count", "a count of 2^32 − 1 versions", "count", &[0xff; 4]);
     field("versions-count-more", "a count of one version more than there are", "count", &2_u32.to_le_bytes());
     field(
@@ -192,6 +217,8 @@ fn versions(set: &mut Set) {
     };
     field("state-zero", "a version in state 0", "state 2", &[0]);
     field("state-next", "a version in state 6", "state 2", &[6]);
+    field("origin-zero", "a version of origin 0", "origin 2", &[0]);
+    field("origin-next", "a version of origin 4", "origin 2", &[4]);
     field("state-highest", "a version in state 255", "state 2", &[255]);
     field("grace-flag", "a flag of 2 before the end of a grace", "grace 2", &[2]);
     field("digest-flag", "a flag of 2 before the digest", "digest 2", &[&[2][..], &[0; 16]].concat());
@@ -485,7 +512,7 @@ fn event(action: &str, outcome: u8, user: &[u8]) -> Encoder {
 
 /// Field 11 of an event: a revoked version of each of these keys.
 fn revoked_before(ids: &[u8], flag: u8) -> Vec<u8> {
-    let key = |from: Encoder, id: &u8| from.fixed(&[*id; 16]).u32(1).u32(1).i64(0).u8(flag).bytes(b"");
+    let key = |from: Encoder, id: &u8| from.fixed(&[*id; 16]).u32(1).u32(1).i64(0).u64(0).u8(flag).bytes(b"");
     ids.iter().fold(Encoder::new().u32(u32::try_from(ids.len()).unwrap()), key).finish()
 }
 

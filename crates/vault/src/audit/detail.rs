@@ -69,6 +69,8 @@ pub(crate) struct RevokedBefore(pub(crate) BTreeMap<[u8; 16], Vec<Spent>>);
 pub(crate) struct Spent {
     pub(crate) version: u32,
     pub(crate) since: Moment,
+    /// The change that revoked it.
+    pub(crate) change: u64,
     pub(crate) wiped: bool,
     pub(crate) reason: String,
 }

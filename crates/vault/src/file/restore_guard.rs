@@ -130,6 +130,11 @@ impl Irrevocable {
             key.next_version = now.next_version;
             kept.changed = true;
         }
+        // The backup does not know why; whoever does enables the key.
+        if key.disabled.is_none() && now.disabled.is_some() {
+            key.disabled.clone_from(&now.disabled);
+            kept.changed = true;
+        }
         kept
     }
 
@@ -174,7 +179,7 @@ impl Kept {
         let mut versions = key.versions.iter_mut();
         let Some(version) = versions.find(|version| version.number == spent.version) else { return };
         if version.state != VersionState::Revoked {
-            version.revoke(spent.since, &spent.reason);
+            version.revoke((spent.since, spent.change), &spent.reason);
             (self.changed, self.revoked) = (true, true);
         }
         if spent.wiped && version.digest.take().is_some() {
@@ -200,7 +205,8 @@ impl Kept {
         for version in forgotten {
             // Another branch may have made it; its value is left alone.
             let reason = "not known any more where the backup was restored".to_owned();
-            self.spend(key, &Spent { version, since: first.since, reason, wiped: false });
+            let (since, change) = (first.since, first.since_change);
+            self.spend(key, &Spent { version, since, change, reason, wiped: false });
         }
     }
 }
@@ -234,7 +240,8 @@ impl Revocations {
                 for key in &event.keys {
                     if let Some(name) = self.name_in_backup(&key.name) {
                         let reason = event.detail.clone();
-                        let spent = Spent { version: key.version, since: event.time, reason, wiped };
+                        let change = event.change.map_or(0, |change| change.number);
+                        let spent = Spent { version: key.version, since: event.time, change, wiped, reason };
                         self.by_name.entry(name).or_default().push(spent);
                     }
                 }
@@ -344,6 +351,7 @@ mod tests {
     use keyvault_core::name::{EnvName, NameError};
 
     use super::*;
+    use crate::key::record::VersionOrigin;
 
     fn key(versions: Vec<Version>) -> Result<KeyRecord, NameError> {
         let (name, variable) = (KeyName::parse("db/url")?, EnvName::parse("DB_URL")?);
@@ -357,17 +365,10 @@ mod tests {
 
     fn version(number: u32, state: VersionState, has_value: bool) -> Version {
         Version {
-            number,
-            state,
-            created: Moment(number.into()),
             since: Moment(1000 + i64::from(number)),
-            grace_until: None,
-            fingerprint: Default::default(),
             digest: has_value.then(Default::default),
             due: Some(Moment(5)),
-            made_by: "ada@here".to_owned(),
-            public: None,
-            reason: String::new(),
+            ..Version::new(number, state, VersionOrigin::Given, (Moment(number.into()), number.into()))
         }
     }
 

@@ -9,7 +9,7 @@ use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_core::recipe::Recipe;
 use keyvault_core::secret::SecretBytes;
 
-use super::record::{KeyRecord, Version, VersionState};
+use super::record::{KeyRecord, Version, VersionOrigin, VersionState};
 use super::rotate;
 use super::tombstones::Tombstones;
 use crate::error::VaultError;
@@ -250,21 +250,16 @@ pub(crate) fn add_version(
     if value.len() > MAX_VALUE {
         return Err(VaultError::ValueTooLong { name: key.name.clone(), len: value.len() });
     }
-    key.retire_current(now, rotate::no_earlier(tx, now), grace);
+    key.retire_current(now, (rotate::no_earlier(tx, now), tx.next_change()), grace);
     let number = key.next_version;
     key.next_version += 1;
+    let origin = if key.recipe.is_some() { VersionOrigin::Generated } else { VersionOrigin::Given };
     key.versions.push(Version {
-        number,
-        state: VersionState::Current,
-        created: now,
-        since: now,
-        grace_until: None,
         fingerprint: tx.opener().fingerprint(value),
         digest: Some(tx.put_value(&key.id, number, value, world.rng)?),
-        due: None,
         made_by: format!("{}@{}", world.actor.user, world.actor.host),
         public,
-        reason: String::new(),
+        ..Version::new(number, VersionState::Current, origin, (now, tx.next_change()))
     });
     Ok(())
 }

@@ -126,7 +126,7 @@ pub fn rollback(
         let number = key.rollback_to(to, world.now())?;
         let from = key.current().map(|version| format!("from version {}", version.number));
         key.expires = key.expiry_of(number);
-        key.make_current(number, no_earlier(tx, world.now()));
+        key.make_current(number, (no_earlier(tx, world.now()), tx.next_change()));
         tx.put_key(&mut key, world.rng)?;
         let event = world.event(Action::Rollback, vec![key_ref(&key)], from.unwrap_or_default());
         Ok((Some(key), event))
@@ -219,7 +219,7 @@ fn due_in(tx: &mut VerifiedTx<'_>, which: &Which, now: Moment) -> Result<Vec<Key
                 };
                 keys.extend(members.into_iter().map(|key| (key.name.clone(), key)));
             }
-            Ok(keys.into_values().filter(|key| key.status(now) != Status::Revoked).collect())
+            Ok(keys.into_values().filter(|key| key.current().is_some()).collect())
         }
         Which::Expired => {
             let mut keys = tx.keys()?;
@@ -298,9 +298,10 @@ fn revoke_versions(
         let version = revocation.version.unwrap_or_default();
         return Err(VaultError::NoSuchVersion { name: key.name.clone(), version });
     }
+    let change = tx.next_change();
     for version in key.versions.iter_mut().filter(|version| wanted(version)) {
         if version.state != VersionState::Revoked {
-            version.revoke(now, &revocation.reason);
+            version.revoke((now, change), &revocation.reason);
         } else if version.reason.is_empty() {
             version.reason.clone_from(&revocation.reason);
         }

@@ -11,6 +11,7 @@ impl Spent {
         Self {
             version: version.number,
             since: version.since,
+            change: version.since_change,
             reason: version.reason.clone(),
             wiped: version.digest.is_none(),
         }

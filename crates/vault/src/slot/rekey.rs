@@ -228,7 +228,7 @@ fn move_values(
             }
             Err(error) if is_damage(&error) => {
                 lost.push(KeyRef { name: key.name.to_string(), version: version.number });
-                version.lose_value(world.now());
+                version.lose_value((world.now(), tx.next_change()));
             }
             Err(error) => return Err(error),
         }

@@ -190,7 +190,7 @@ fn put_grant(
 /// What a bearer is to know of a key: only versions that are good have their keys in it.
 pub(crate) fn grant_of(tx: &VerifiedTx<'_>, key: &KeyRecord, now: Moment) -> Result<Grant, VaultError> {
     let mut versions = Vec::new();
-    for version in &key.versions {
+    for version in key.versions.iter().filter(|_| key.disabled.is_none()) {
         let state = version.state_at(now);
         if matches!(state, VersionState::Current | VersionState::Previous) && version.digest.is_some() {
             match granted_version(tx, key, version, state) {

@@ -305,6 +305,7 @@ impl<'a> VerifiedTx<'a> {
     /// Writes a key's metadata under its next revision.
     pub(crate) fn put_key(&mut self, key: &mut KeyRecord, rng: &dyn Rng) -> Result<(), VaultError> {
         key.revision += 1;
+        key.last_change = self.next_change();
         self.rewrites("the record of a key", &key.extensions);
         let tag = self.key_tag(&key.name);
         let padded = codec::pad(&key.encode()).map_err(|_| damaged("key: too long to encode"))?;

@@ -130,8 +130,8 @@ pub(crate) fn open_value(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::VersionState;
     use crate::unlock::keys::Root;
+    use crate::{VersionOrigin, VersionState};
     use keyvault_core::clock::Moment;
     use keyvault_core::crypto::SystemRng;
 
@@ -152,17 +152,9 @@ mod tests {
         let forged = codec::pad(b"the attacker's").unwrap();
         let rows = (wrapped, seal(&key, "version_value", VALUE_LABEL, forged.expose()));
         let mut version = Version {
-            number: 1,
-            state: VersionState::Current,
-            created: Moment(0),
-            since: Moment(0),
-            grace_until: None,
             fingerprint: opener.fingerprint(&SecretBytes::copy_from(b"the owner's")),
             digest: Some(opener.version_digest(&rows.0, &rows.1)),
-            due: None,
-            made_by: String::new(),
-            public: None,
-            reason: String::new(),
+            ..Version::new(1, VersionState::Current, VersionOrigin::Given, (Moment(0), 1))
         };
         assert!(matches!(opener.value(&key_id, &version, &rows), Err(VaultError::State(_))));
         version.fingerprint = opener.fingerprint(&SecretBytes::copy_from(b"the attacker's"));
