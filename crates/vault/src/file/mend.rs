@@ -13,7 +13,7 @@ use keyvault_core::identity::Identity;
 use keyvault_core::name::{KeyName, TokenName};
 
 use super::damaged;
-use super::open::{Access, LogMoved, Notice, Vault, World, remember};
+use super::open::{Access, LogMoved, Notice, Vault, World, remember, still_same};
 use super::rollback_alarm::{log_gap, recorded};
 use super::survivors::{Loss, Survivors, survivors};
 use crate::error::{VaultError, is_of_rows};
@@ -59,11 +59,13 @@ pub(crate) fn mend(vault: &mut Vault, access: &Access, world: &World<'_>) -> Res
     let (keys, identity) = vault.keys(access);
     let memory = vault.memory().clone();
     let mut witness = world.pins.witness(&identity, &vault.place);
+    let path = vault.path().to_owned();
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
-    vault.checked.still_same()?;
-    let (path, witness_before) = (vault.checked.path(), &witness);
+    still_same(&vault.checked)?;
+    let witness_before = &witness;
     let values = Values::SealedAnew;
-    let mending = Mending { root, keys: &keys, identity, first_key, path, witness: witness_before, values };
+    let mending =
+        Mending { root, keys: &keys, identity, first_key, path: &path, witness: witness_before, values };
     let Mended { dropped, header, log } = mend_in(&rows, mending, access, &memory, world)?;
     rows.commit()?;
     vault.header = header;
@@ -108,13 +110,15 @@ fn mend_and_change<T>(
     let first_key = vault.seed(access).ok().flatten();
     let (keys, identity) = vault.keys(access);
     let mut witness = world.pins.witness(&identity, &vault.place);
+    let path = vault.path().to_owned();
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let held = world.holders.hold(&identity);
     let memory = remember(&mut vault.memory, world.pins.read(&identity, &vault.place));
-    vault.checked.still_same()?;
-    let (path, witness_before) = (vault.checked.path(), &witness);
+    still_same(&vault.checked)?;
+    let witness_before = &witness;
     let values = Values::AsTheyStand;
-    let mending = Mending { root, keys: &keys, identity, first_key, path, witness: witness_before, values };
+    let mending =
+        Mending { root, keys: &keys, identity, first_key, path: &path, witness: witness_before, values };
     let Mended { dropped, header, .. } = mend_in(&rows, mending, access, memory, world)?;
     let mut loss = dropped.loss.clone();
     loss.keys.retain(|key| !ends.contains(key));
@@ -127,7 +131,7 @@ fn mend_and_change<T>(
     let seen = tx.seal_change(event, world)?;
     let log_moved = tx.log_moved;
     drop(tx);
-    vault.checked.still_same()?;
+    still_same(&vault.checked)?;
     rows.commit()?;
     vault.header = header;
     // The log was written anew, so that what was seen of it before is not in it.

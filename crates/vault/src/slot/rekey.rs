@@ -14,7 +14,7 @@ use keyvault_core::name::TokenName;
 use super::{Credential, Slot, expect_proved, put, slot_of};
 use crate::error::{VaultError, is_damage};
 use crate::file::damaged;
-use crate::file::open::{Access, Notice, Vault, World, remember};
+use crate::file::open::{Access, Notice, Vault, World, remember, still_same};
 use crate::file::survivors::{Loss, Survivors, named_versions};
 use crate::key::record::KeyRecord;
 use crate::token::Issued;
@@ -139,7 +139,7 @@ pub fn rekey(
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let held = world.holders.hold(&identity);
     let memory = remember(&mut vault.memory, world.pins.read(&identity, &vault.place));
-    vault.checked.still_same()?;
+    still_same(&vault.checked)?;
     let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
     let mut old = VerifiedTx::load_damaged(&rows, &setting)?;
     old.refuse_in_alarm(&path)?;
@@ -170,7 +170,7 @@ pub fn rekey(
     let seen = new.seal_change(file::recorded(event, gap), world)?;
     keyvault_core::crypto::wipe_stack();
     drop((old, new));
-    vault.checked.still_same()?;
+    still_same(&vault.checked)?;
     rows.commit()?;
     damaged::write_back(vault)?;
     drop(held);

@@ -10,7 +10,7 @@ use crate::audit::{Chain, Event};
 use crate::state::StateError;
 use crate::state::pin::{Memory, Pin, Standing, VaultPath};
 use crate::state::record::{Record as StateRecord, SignedBy};
-use crate::store::{Durability, Store, TokenId, Tx, ViewRow};
+use crate::store::{Durability, FileStore, Store, TokenId, Tx, ViewRow};
 use crate::unlock::token::{Reader, Token, TokenKeys};
 use keyvault_core::clock::Moment;
 use keyvault_core::crypto::{self, Signer, SignerId};
@@ -24,7 +24,7 @@ use super::error::TokenError;
 use super::grant::{Grant, View};
 use super::signed::NamedSigner;
 use crate::error::VaultError;
-use crate::file::open::{Notice, Vault, World};
+use crate::file::open::{Notice, Vault, World, still_same};
 use crate::supply::key_source::KeySource;
 use crate::supply::key_view::{KeyView, Record};
 use crate::supply::unrecorded::Unrecorded;
@@ -94,7 +94,7 @@ impl<'r> BearerTx<'r> {
         let (identity, store) = (vault.identity(), &vault.store);
         let tx = store.begin_ready(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
         let pinned = world.pins.read_token(&bearer.id, vault.place());
-        vault.checked.still_same()?;
+        still_same(&vault.checked)?;
         Self::verified(tx, vault, bearer, pinned, world)
     }
 
@@ -105,7 +105,7 @@ impl<'r> BearerTx<'r> {
     ) -> Result<Self, VaultError> {
         let pinned = world.pins.read_token(&bearer.id, vault.place());
         let tx = vault.store.begin_reading_ready()?;
-        vault.checked.still_same()?;
+        still_same(&vault.checked)?;
         Self::verified(tx, vault, bearer, pinned, world)
     }
 
@@ -141,7 +141,7 @@ impl<'r> BearerTx<'r> {
         chain.append(&self.tx, &self.keys.audit, &self.identity, event, world.rng)?;
         self.tx.commit()?;
         // A log that stays long makes the next start slower, and that is all.
-        let _ = self.store.finish_release();
+        let _ = self.store.file().map_or(Ok(()), FileStore::finish_release);
         if self.pinned == Memory::Unreadable {
             world.note(Notice::UnreadablePin);
         }

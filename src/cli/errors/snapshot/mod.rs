@@ -99,6 +99,7 @@ fn rows() -> Vec<VaultError> {
         StoreError::Io("disk I/O error".to_owned()),
         StoreError::Undecided("disk I/O error".to_owned()),
         StoreError::Build { what: "compiled with NO_SYNC".to_owned() },
+        StoreError::NoFile,
         StoreError::Sqlite("out of memory".to_owned()),
     ];
     let mut errors: Vec<_> = stored.into_iter().map(VaultError::Store).collect();
