@@ -75,6 +75,14 @@ impl Tx<'_> {
         self.list_objects(sql, [])
     }
 
+    /// Those of them that a tree can know, without the rows of another shape.
+    pub(crate) fn wellformed_of_unknown_kinds(&self) -> Result<Vec<ObjectRow>> {
+        let sql = "SELECT kind, tag, revision, sealed FROM object \
+                   WHERE (kind = 0 OR kind = 6 OR kind BETWEEN 9 AND 255) \
+                   AND length(tag) = 16 AND revision >= 0 ORDER BY kind, tag";
+        self.list_objects(sql, [])
+    }
+
     fn list_objects(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<ObjectRow>> {
         let mut objects = Vec::new();
         self.each(sql, params, |row| {
