@@ -22,7 +22,10 @@ use keyvault_vault::unlock::token::Token;
 use keyvault_vault::unlock::{
     keyfile::KeyFile, keys::Root, passphrase::Passphrase, recovery::RecoveryCode, slot,
 };
-use keyvault_vault::{KeyRecord, Version, VersionState};
+use keyvault_vault::{
+    Alarm, Decoy, Disabled, KeyRecord, OnTrip, Rotation, RotationMode, RotationOutcome, RotationStep,
+    Version, VersionOrigin, VersionState,
+};
 
 type Seeds = Vec<(&'static str, &'static str, Vec<u8>)>;
 
@@ -123,10 +126,8 @@ fn keys() -> Result<Seeds, Box<dyn Error>> {
     let (name, variable) = (KeyName::parse("stripe/live")?, EnvName::parse("STRIPE_LIVE")?);
     let bare = KeyRecord { revision: 1, ..KeyRecord::new([1; 16], name, variable, Moment(0)) };
     let version = |number, state| Version {
-        number,
-        state,
-        created: Moment(1),
         since: Moment(2),
+        since_change: 3,
         grace_until: (state == VersionState::Previous).then_some(Moment(3)),
         fingerprint: [4; 6],
         digest: (state != VersionState::Revoked).then_some([5; 16]),
@@ -134,6 +135,7 @@ fn keys() -> Result<Seeds, Box<dyn Error>> {
         made_by: "ada@engine".to_owned(),
         public: (state == VersionState::Current).then(|| "ssh-ed25519 AAAA".to_owned()),
         reason: if state == VersionState::Revoked { "leaked" } else { "" }.to_owned(),
+        ..Version::new(number, state, VersionOrigin::Generated, (Moment(1), 2))
     };
     let states = [
         VersionState::Revoked,
@@ -149,6 +151,24 @@ fn keys() -> Result<Seeds, Box<dyn Error>> {
             .map(|(key, value)| Ok((TagKey::parse(key)?, value.to_owned())))
             .collect::<Result<_, keyvault_core::name::NameError>>()?,
         note: "for the shop\n".to_owned(),
+        owner: "payments".to_owned(),
+        display_name: "Stripe, live".to_owned(),
+        value_kind: 9,
+        public: true,
+        disabled: Some(Disabled { since: Moment(8), reason: "leaked?".to_owned() }),
+        decoy: Some(Decoy { alarm: Alarm::Raised, on_trip: OnTrip::Lock }),
+        rotate_every: Some(30 * 86_400_000),
+        warn: Some(1),
+        unit: Some([7; 16]),
+        rotation: Some(Rotation {
+            mode: RotationMode::Mint,
+            step: RotationStep::Ask,
+            attempt: [8; 16],
+            version: 5,
+            deadline: Moment(9),
+            outcome: RotationOutcome::Unknown,
+        }),
+        last_change: 4,
         expires: Some(Moment(i64::MAX)),
         recipe: Some(Recipe::new(ValueKind::Token, Some(40), Some("sk-"))?),
         versions: (1..).zip(states).map(|(number, state)| version(number, state)).collect(),
@@ -204,7 +224,8 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
     let versions = [(1_u32, 1_u8, Some(9_i64)), (2, 0, None)];
     let versions = versions.map(|(number, state, grace)| (number, state, grace, [3_u8; 32], [4_u8; 32]));
     let scopes = &["app", "team:a/b"][..];
-    let grant = ("stripe/live", "STRIPE_LIVE", scopes, Some(7_i64), &versions[..], extensions());
+    let told = (Some(7_i64), true, false, 0_u8);
+    let grant = ("stripe/live", "STRIPE_LIVE", scopes, told, &versions[..], extensions());
     let grant = codec::encode(&grant);
     let rule = (&["deploy"][..], &[[4_u8; 16]][..]);
     let times = (0_i64, Some(5_i64), None::<i64>);

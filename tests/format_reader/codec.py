@@ -59,10 +59,11 @@ class Reader:
         return [read() for _ in range(self.u32())]
 
     def extensions(self):
-        """`list(u16 field ‖ bytes(x))`; no field is defined, so every even one is of a later version (§3)."""
-        numbers = [number for number, _ in self.list(lambda: (self.u16(), self.bytes()))]
-        ascending(numbers)
-        self._newer = any(number % 2 == 0 for number in numbers)
+        """`list(u16 field ‖ bytes(x))` by field; no even one is defined, so each is of a later version (§3)."""
+        fields = self.list(lambda: (self.u16(), self.bytes()))
+        ascending([number for number, _ in fields])
+        self._newer = any(number % 2 == 0 for number, _ in fields)
+        return dict(fields)
 
     def end(self):
         if self.place != len(self.data):

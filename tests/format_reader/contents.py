@@ -10,8 +10,11 @@ def _version(version, value, now):
     return {
         "number": version.number,
         "state": objects.STATES[state],
+        "origin": objects.ORIGINS[version.origin],
         "created": version.created,
+        "created_change": version.created_change,
         "since": version.since,
+        "since_change": version.since_change,
         "grace_until": version.grace_until,
         "fingerprint": version.fingerprint.hex(),
         "due": version.due,
@@ -23,6 +26,8 @@ def _version(version, value, now):
 
 
 def _status(key, now):
+    if key.disabled:
+        return "disabled"
     if not any(version.state == objects.CURRENT for version in key.versions):
         return "revoked"
     return "expired" if key.expires is not None and key.expires <= now else "active"
@@ -34,6 +39,7 @@ def _key(key, values, now):
         "length": key.recipe.length,
         "prefix": key.recipe.prefix,
     }
+    decoy, rotation = item.decoy, item.rotation
     return {
         "id": key.id.hex(),
         "name": key.name,
@@ -44,8 +50,27 @@ def _key(key, values, now):
         "created": key.created,
         "expires": key.expires,
         "recipe": recipe,
+        "owner": key.owner,
+        "display_name": key.display_name,
+        "value_kind": key.value_kind,
+        "public": key.public == 1,
+        "disabled": key.disabled and list(key.disabled),
+        "decoy": decoy and [decoy.alarm, decoy.on_trip],
+        "rotate_every": key.rotate_every,
+        "warn": key.warn,
+        "unit": key.unit and key.unit.hex(),
+        "rotation": rotation
+        and {
+            "mode": rotation.mode,
+            "step": rotation.step,
+            "attempt": rotation.attempt.hex(),
+            "version": rotation.version,
+            "deadline": rotation.deadline,
+            "outcome": rotation.outcome,
+        },
+        "last_change": key.last_change,
         "next_version": key.next_version,
-        "status": _status(key, now),
+        "status": _status(item, now),
         "versions": [_version(version, values.get(version.number), now) for version in key.versions],
     }
 

@@ -6,6 +6,7 @@ from failure import Malformed
 
 PENDING, CURRENT, PREVIOUS, RETIRED, REVOKED = 1, 2, 3, 4, 5
 STATES = {PENDING: "pending", CURRENT: "current", PREVIOUS: "previous", RETIRED: "retired", REVOKED: "revoked"}
+ORIGINS = {1: "generated", 2: "given", 3: "minted"}
 HELD = 1
 BUCKETS = 64
 # By kind: its name, and the least and greatest length; none where the kind fixes it.
@@ -39,8 +40,11 @@ class Version:
     def __init__(self, reader):
         self.number = reader.u32()
         self.state = reader.u8()
+        self.origin = reader.u8()
         self.created = reader.i64()
+        self.created_change = reader.u64()
         self.since = reader.i64()
+        self.since_change = reader.u64()
         self.grace_until = reader.option(reader.i64)
         self.fingerprint = reader.take(6)
         self.digest = reader.option(lambda: reader.take(16))
@@ -48,8 +52,35 @@ class Version:
         self.made_by = reader.text()
         self.public = reader.option(reader.text)
         self.reason = reader.text()
-        if self.state not in STATES:
+        if self.state not in STATES or self.origin not in ORIGINS:
             raise Malformed
+
+
+class Decoy:
+    def __init__(self, reader):
+        self.alarm = flag(reader)
+        self.on_trip = flag(reader)
+
+
+class Rotation:
+    """A rotation that has not ended."""
+
+    def __init__(self, reader):
+        self.mode = reader.u8()
+        self.step = reader.u8()
+        self.attempt = reader.take(16)
+        self.version = reader.u32()
+        self.deadline = reader.i64()
+        self.outcome = reader.u8()
+        if self.mode not in (1, 2) or self.step not in (1, 2, 3, 4) or self.outcome not in (0, 1, 2):
+            raise Malformed
+
+
+def flag(reader):
+    value = reader.u8()
+    if value > 1:
+        raise Malformed
+    return value
 
 
 class Key:
@@ -69,6 +100,8 @@ class Key:
             raise Malformed
         if sum(version.state == CURRENT for version in self.versions) > 1:
             raise Malformed
+        if self.rotation and self.rotation.version >= self.next_version:
+            raise Malformed
 
     def _read(self, reader):
         self.name = reader.text()
@@ -81,6 +114,17 @@ class Key:
         self.created = reader.i64()
         self.expires = reader.option(reader.i64)
         self.recipe = reader.option(lambda: Recipe(reader))
+        self.owner = reader.text()
+        self.display_name = reader.text()
+        self.value_kind = reader.u8()
+        self.public = flag(reader)
+        self.disabled = reader.option(lambda: (reader.i64(), reader.text()))
+        self.decoy = reader.option(lambda: Decoy(reader))
+        self.rotate_every = reader.option(reader.u64)
+        self.warn = reader.option(reader.u64)
+        self.unit = reader.option(lambda: reader.take(16))
+        self.rotation = reader.option(lambda: Rotation(reader))
+        self.last_change = reader.u64()
         self.next_version = reader.u32()
         self.versions = reader.list(lambda: Version(reader))
         reader.extensions()

@@ -3,6 +3,7 @@
 import zlib
 
 import grammar
+import items
 from codec import ascending, decode, unpad
 from crypto import VIEW, Keys, derive, sha256, signer_id, verifies
 from failure import Damaged, Locked, Malformed, NotSealed, structure
@@ -140,12 +141,17 @@ class Grant:
         ascending([version.number for version in self.versions])
         if sum(version.state == CURRENT for version in self.versions) > 1:
             raise Malformed
+        if self.disabled and self.versions:
+            raise Malformed
 
     def _read(self, reader):
         self.name = reader.text()
         self.variable = reader.text()
         self.scopes = reader.list(reader.text)
         self.expires = reader.option(reader.i64)
+        self.public = items.flag(reader)
+        self.disabled = items.flag(reader)
+        self.value_kind = reader.u8()
         self.versions = reader.list(lambda: GrantedVersion(reader))
         reader.extensions()
 

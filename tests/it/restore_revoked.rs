@@ -164,7 +164,7 @@ fn every_version_that_was_revoked_is_known_when_its_key_is_gone() {
     let history = world.run(&["history", "wiped", "--json"]).ok().json();
     assert_eq!(
         (&history["versions"][0]["wiped"], &history["versions"][0]["reason"]),
-        (&true.into(), &"revoked before it was removed".into())
+        (&true.into(), &"seen".into())
     );
     world.run(&["vault", "check"]).ok();
 }

@@ -33,9 +33,11 @@ pub use file::survivors::Loss;
 pub use key::edit::{Edit, NewKey, Origin};
 pub use key::history::Usage;
 pub use key::import::{Conflict, Import, Imported, Incoming};
-pub use key::record::{KeyRecord, Status, Version, VersionState};
-pub use key::rotate::{History, NewValue, Revocation, Terms, Which, new_name};
-pub use key::tombstones::words;
+pub use key::record::{
+    Alarm, Decoy, Disabled, KeyRecord, OnTrip, Rotation, RotationMode, RotationOutcome, RotationStep, Status,
+    Version, VersionOrigin, VersionState,
+};
+pub use key::rotate::{History, NewValue, Revocation, Terms, Which};
 pub use slot::rekey::{RekeyPreview, Rekeyed};
 pub use slot::strays::{PassedOver, Unusable};
 pub use slot::{Credential, Slot};

@@ -64,6 +64,10 @@ fn refusal(refusal: &Refusal) -> Failure {
             "Extend expired keys (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).",
         ),
         (
+            any(|problem| matches!(problem, Problem::Disabled(_))),
+            "Enable disabled keys (`keyvault enable NAME`), or leave them out (`--skip-expired`).",
+        ),
+        (
             any(|problem| matches!(problem, Problem::Revoked(_))),
             "Give a revoked key a new value with `keyvault rotate NAME`.",
         ),
@@ -120,6 +124,7 @@ pub(in crate::cli) fn problem_line(problem: &Problem) -> String {
             format!("scope {wanted}: no key has it{}", meant(near.as_ref()))
         }
         Problem::Expired { name, since } => format!("{name}: expired on {}", time::local(*since)),
+        Problem::Disabled(name) => format!("{name}: disabled"),
         Problem::Revoked(name) => format!("{name}: revoked"),
         Problem::NoPrevious(name) => format!("{name}: no previous version is within its grace period"),
         Problem::SameVariable { variable, names } => format!(
@@ -187,6 +192,7 @@ fn mend(problem: &Problem) -> Option<String> {
         Problem::Missing { wanted, near: None } if looks_like_a_value(wanted.as_str()) => None,
         Problem::Missing { wanted, .. } => Some(format!("keyvault add {wanted}")),
         Problem::Expired { name, .. } => Some(format!("keyvault edit {name} --expires 30d")),
+        Problem::Disabled(name) => Some(format!("keyvault enable {name}")),
         Problem::Revoked(name) => Some(format!("keyvault rotate {name}")),
         Problem::Withheld(name) => Some(format!("keyvault edit {name} --untag project")),
         Problem::Version { name, .. } => Some(format!("keyvault history {name}")),

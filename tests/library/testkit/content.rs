@@ -16,6 +16,7 @@ use super::forge::{Fields, Forge, KEY, OWN, Tag, unpad};
 use super::vector::hex;
 
 const STATES: [&str; 6] = ["", "pending", "current", "previous", "retired", "revoked"];
+const ORIGINS: [&str; 4] = ["", "generated", "given", "minted"];
 const SLOTS: [&str; 5] = ["", "passphrase", "recovery code", "keyring", "key file"];
 const RECIPES: [&str; 10] =
     ["", "token", "password", "hex", "base64", "base64url", "uuid", "passphrase", "ed25519", "ssh-ed25519"];
@@ -30,6 +31,10 @@ fn i64_of(bytes: &[u8]) -> i64 {
 
 fn option(bytes: &[u8]) -> Option<&[u8]> {
     (bytes[0] == 1).then_some(&bytes[1..])
+}
+
+fn u64_of(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(bytes[..8].try_into().unwrap())
 }
 
 fn text_of(bytes: &[u8]) -> String {
@@ -92,8 +97,11 @@ fn forged_key(forge: &Forge, key: &Fields, now: i64) -> Value {
         versions.push(json!({
             "number": number,
             "state": if over { "retired" } else { state },
+            "origin": ORIGINS[usize::from(get("origin")[0])],
             "created": i64_of(get("created")),
+            "created_change": u64_of(get("created by")),
             "since": i64_of(get("since")),
+            "since_change": u64_of(get("since change")),
             "grace_until": grace,
             "fingerprint": hex(get("fingerprint")),
             "due": option(get("due")).map(i64_of),
@@ -103,7 +111,9 @@ fn forged_key(forge: &Forge, key: &Fields, now: i64) -> Value {
             "value": option(get("digest")).map(|_| hex(&forge.value(&id, number))),
         }));
     }
+    let disabled = option(key.get("disabled"));
     let status = match expires {
+        _ if disabled.is_some() => "disabled",
         _ if !has_current => "revoked",
         Some(expires) if expires <= now => "expired",
         _ => "active",
@@ -125,6 +135,24 @@ fn forged_key(forge: &Forge, key: &Fields, now: i64) -> Value {
             "length": u32_of(&recipe[1..]),
             "prefix": text_of(&recipe[5..]),
         })),
+        "owner": text_of(key.get("owner")),
+        "display_name": text_of(key.get("display name")),
+        "value_kind": key.get("kind of value")[0],
+        "public": key.get("public")[0] == 1,
+        "disabled": disabled.map(|disabled| json!([i64_of(disabled), text_of(&disabled[8..])])),
+        "decoy": option(key.get("decoy")),
+        "rotate_every": option(key.get("rotate every")).map(u64_of),
+        "warn": option(key.get("warn")).map(u64_of),
+        "unit": option(key.get("unit")).map(hex),
+        "rotation": option(key.get("rotation")).map(|rotation| json!({
+            "mode": rotation[0],
+            "step": rotation[1],
+            "attempt": hex(&rotation[2..18]),
+            "version": u32_of(&rotation[18..]),
+            "deadline": i64_of(&rotation[22..]),
+            "outcome": rotation[30],
+        })),
+        "last_change": u64_of(key.get("last change")),
         "next_version": u32_of(key.get("next")),
         "versions": versions,
     })
@@ -243,7 +271,7 @@ fn seen_key(
     for (place, version) in item.versions.iter().enumerate() {
         let state = version.state_at(now);
         let readable = matches!(state, VersionState::Current | VersionState::Previous)
-            && status != Status::Expired
+            && !matches!(status, Status::Disabled | Status::Expired)
             && version.digest.is_some();
         let revealed = key::reveal(vault, access, world, &item.name, Some(version.number));
         let value = match revealed {
@@ -259,8 +287,11 @@ fn seen_key(
         versions.push(json!({
             "number": version.number,
             "state": state.name(),
+            "origin": ORIGINS[version.origin as usize],
             "created": version.created.0,
+            "created_change": version.created_change,
             "since": version.since.0,
+            "since_change": version.since_change,
             "grace_until": version.grace_until.map(|until| until.0),
             "fingerprint": version.fingerprint_hex(),
             "due": version.due.map(|due| due.0),
@@ -285,6 +316,24 @@ fn seen_key(
             "length": recipe.length().unwrap_or(0),
             "prefix": recipe.prefix(),
         })),
+        "owner": item.owner,
+        "display_name": item.display_name,
+        "value_kind": item.value_kind,
+        "public": item.public,
+        "disabled": item.disabled.as_ref().map(|disabled| json!([disabled.since.0, disabled.reason])),
+        "decoy": item.decoy.map(|decoy| [decoy.alarm as u8, decoy.on_trip as u8]),
+        "rotate_every": item.rotate_every,
+        "warn": item.warn,
+        "unit": item.unit.map(|unit| hex(&unit)),
+        "rotation": item.rotation.map(|rotation| json!({
+            "mode": rotation.mode as u8,
+            "step": rotation.step as u8,
+            "attempt": hex(&rotation.attempt),
+            "version": rotation.version,
+            "deadline": rotation.deadline.0,
+            "outcome": rotation.outcome as u8,
+        })),
+        "last_change": item.last_change,
         "next_version": item.next_version,
         "versions": versions,
     })

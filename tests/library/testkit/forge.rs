@@ -718,6 +718,21 @@ impl Fields {
             _ => [&[1], from.fixed(5).unwrap(), &text(from.bytes().unwrap())].concat(),
         };
         put("recipe", recipe);
+        put("owner", text(from.bytes().unwrap()));
+        put("display name", text(from.bytes().unwrap()));
+        put("kind of value", from.fixed(1).unwrap().to_vec());
+        put("public", from.fixed(1).unwrap().to_vec());
+        let disabled = match from.u8().unwrap() {
+            0 => vec![0],
+            _ => [&[1], from.fixed(8).unwrap(), &text(from.bytes().unwrap())].concat(),
+        };
+        put("disabled", disabled);
+        put("decoy", option(&mut from, 2));
+        put("rotate every", option(&mut from, 8));
+        put("warn", option(&mut from, 8));
+        put("unit", option(&mut from, 16));
+        put("rotation", option(&mut from, 31));
+        put("last change", from.fixed(8).unwrap().to_vec());
         put("next", from.fixed(4).unwrap().to_vec());
         let count = from.u32().unwrap();
         put("count", count.to_le_bytes().to_vec());
@@ -725,8 +740,11 @@ impl Fields {
             let mut put = |name: &str, bytes: Vec<u8>| put(&format!("{name} {version}"), bytes);
             put("number", from.fixed(4).unwrap().to_vec());
             put("state", from.fixed(1).unwrap().to_vec());
+            put("origin", from.fixed(1).unwrap().to_vec());
             put("created", from.fixed(8).unwrap().to_vec());
+            put("created by", from.fixed(8).unwrap().to_vec());
             put("since", from.fixed(8).unwrap().to_vec());
+            put("since change", from.fixed(8).unwrap().to_vec());
             put("grace", option(&mut from, 8));
             put("fingerprint", from.fixed(6).unwrap().to_vec());
             put("digest", option(&mut from, 16));
@@ -767,7 +785,7 @@ impl Fields {
 
     /// Everything before the versions.
     pub(crate) fn head(&self) -> Vec<u8> {
-        self.0.iter().take(12).flat_map(|(_, bytes)| bytes.clone()).collect()
+        self.0.iter().take(23).flat_map(|(_, bytes)| bytes.clone()).collect()
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

@@ -6,6 +6,7 @@ use super::forge::{
 };
 use super::set::Set;
 use super::vector::{Credential, Vector};
+use crate::by_hand::Encoder;
 
 fn nothing(_: &Forge) {}
 
@@ -150,6 +151,19 @@ fn other_writers(set: &mut Set) {
         let fields = key(f).with("created", i64::MIN.to_le_bytes());
         let fields = fields.with("expires", [&[1][..], &i64::MAX.to_le_bytes()].concat());
         f.put_key("a", &fields.with("created 1", (-1_i64).to_le_bytes()).encode());
+    });
+    good("every-field", "a key with a content in every field", &|f| {
+        let rotation = Encoder::new().u8(1).u8(2).u8(2).fixed(&[7; 16]).u32(1).i64(9).u8(2).finish();
+        let fields = key(f).with("owner", text("payments")).with("display name", text("Stripe, \u{2713}"));
+        let fields = fields.with("kind of value", [255]).with("public", [1]).with("decoy", [1, 1, 1]);
+        let fields = fields.with("rotate every", [&[1][..], &u64::MAX.to_le_bytes()].concat());
+        let fields = fields.with("warn", [1, 0, 0, 0, 0, 0, 0, 0, 0]).with("unit", [1; 17]);
+        let fields = fields.with("rotation", rotation).with("origin 1", [3]);
+        f.put_key("a", &fields.encode());
+    });
+    good("disabled", "a key is disabled", &|f| {
+        let disabled = Encoder::new().u8(1).i64(7).bytes(b"leaked?").finish();
+        f.put_key("a", &key(f).with("disabled", disabled).encode());
     });
     good("variable", "a variable that runs code was stored before that was known", &|f| {
         f.put_key("a", &key(f).with("variable", text("LD_PRELOAD")).encode());

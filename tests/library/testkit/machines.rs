@@ -324,6 +324,12 @@ fn grants(set: &mut Set) {
         grant[at] = 1;
         pad(&grant)
     });
+    bad("disabled", "a disabled key has versions", &|mut grant| {
+        // Before the versions and their count: public, disabled, kind of value.
+        let at = grant.len() - current - version - 4 - 2;
+        grant[at] = 1;
+        pad(&grant)
+    });
     bad("state", "a version's state is 2", &|mut grant| {
         let at = grant.len() - current + 4;
         grant[at] = 2;

@@ -141,7 +141,10 @@ impl Grant {
             variable: from.text().unwrap().to_owned(),
             expires: {
                 from.list(|from| from.text().map(drop)).unwrap();
-                from.option(Decoder::i64).unwrap()
+                let expires = from.option(Decoder::i64).unwrap();
+                // No vector has a key that is public, disabled, or of a kind.
+                assert_eq!(from.fixed(3), Ok(&[0; 3][..]));
+                expires
             },
             versions: from
                 .list(|from| {

@@ -178,6 +178,31 @@ fn keys(set: &mut Set) {
     field("recipe-prefix-long", "a prefix of 33 characters", "recipe", &recipe(1, 43, &[b'p'; 33]));
     field("recipe-prefix-space", "a prefix with a space", "recipe", &recipe(1, 43, b"a b"));
     field("recipe-prefix-not-utf-8", "a prefix that is not UTF-8", "recipe", &recipe(1, 43, b"\xff"));
+    field("owner-not-utf-8", "an owner that is not UTF-8", "owner", &text(b"\xff"));
+    field("display-name-not-utf-8", "a display name that is not UTF-8", "display name", &text(b"\xff"));
+    field("public-flag", "a flag of 2 for a value that is no secret", "public", &[2]);
+    field("disabled-flag", "a flag of 2 before the time of disabling", "disabled", &[2]);
+    field(
+        "disabled-short",
+        "a time of disabling without a reason",
+        "disabled",
+        &[&[1][..], &[0; 8]].concat(),
+    );
+    field("decoy-flag", "a flag of 2 before a decoy", "decoy", &[2, 0, 0]);
+    field("decoy-alarm", "an alarm of 2", "decoy", &[1, 2, 0]);
+    field("decoy-on-trip", "a decoy that does 2 when it is read", "decoy", &[1, 1, 2]);
+    field("rotate-every-flag", "a flag of 2 before the length of rotation", "rotate every", &[2]);
+    field("warn-flag", "a flag of 2 before the length of warning", "warn", &[2]);
+    field("unit-short", "a unit of 15 bytes", "unit", &[&[1][..], &[7; 15]].concat());
+    let rotation = |mode: u8, step: u8, version: u32, outcome: u8| {
+        let begin = Encoder::new().u8(1).u8(mode).u8(step).fixed(&[7; 16]);
+        begin.u32(version).i64(0).u8(outcome).finish()
+    };
+    field("rotation-mode", "a rotation of mode 3", "rotation", &rotation(3, 1, 1, 0));
+    field("rotation-mode-zero", "a rotation of mode 0", "rotation", &rotation(0, 1, 1, 0));
+    field("rotation-step", "a rotation in step 5", "rotation", &rotation(1, 5, 1, 0));
+    field("rotation-outcome", "a rotation with an outcome of 3", "rotation", &rotation(2, 1, 1, 3));
+    field("rotation-version", "a rotation of a version that was not made", "rotation", &rotation(2, 1, 9, 0));
     field("versions-count", "a count of 2^32 − 1 versions", "count", &[0xff; 4]);
     field("versions-count-more", "a count of one version more than there are", "count", &2_u32.to_le_bytes());
     field(
@@ -209,6 +234,8 @@ fn versions(set: &mut Set) {
     };
     field("state-zero", "a version in state 0", "state 2", &[0]);
     field("state-next", "a version in state 6", "state 2", &[6]);
+    field("origin-zero", "a version of origin 0", "origin 2", &[0]);
+    field("origin-next", "a version of origin 4", "origin 2", &[4]);
     field("state-highest", "a version in state 255", "state 2", &[255]);
     field("grace-flag", "a flag of 2 before the end of a grace", "grace 2", &[2]);
     field("digest-flag", "a flag of 2 before the digest", "digest 2", &[&[2][..], &[0; 16]].concat());
@@ -736,6 +763,12 @@ fn event(action: &str, outcome: u8, user: &[u8]) -> Encoder {
     event.bytes(b"host").u32(1).bytes(b"bash")
 }
 
+/// Field 11 of an event: a revoked version of each of these keys.
+fn revoked_before(ids: &[u8], flag: u8) -> Vec<u8> {
+    let key = |from: Encoder, id: &u8| from.fixed(&[*id; 16]).u32(1).u32(1).i64(0).u64(0).u8(flag).bytes(b"");
+    ids.iter().fold(Encoder::new().u32(u32::try_from(ids.len()).unwrap()), key).finish()
+}
+
 fn events(set: &mut Set) {
     let malformed = Fails("event-malformed", "log", "log");
     let rest = |event: Encoder| event.u8(0).u8(0).u32(0).bytes(b"").u8(0).u32(0).finish();
@@ -774,6 +807,31 @@ fn events(set: &mut Set) {
         "a change without the hash of the record before",
         &event("exec", 0, b"ada").u8(0).u8(0).u32(0).bytes(b"").u8(1).u64(99).finish(),
     );
+    for (name, comment, field, bytes) in [
+        ("field-missing", "the number of missing entries has seven bytes", 1_u16, &[0; 7][..]),
+        ("field-renamed", "a new name that is none", 3, b"\x01\0\0\0-"),
+        ("field-wiped", "a byte in the field that has none", 5, b"\0"),
+        ("field-token-deed", "a deed of 4", 7, b"\x04\x02\0\0\0ci"),
+        ("field-token-name", "the name of a token that is none", 7, b"\x01\x02\0\0\0c:"),
+        ("field-grace", "a byte behind the grace", 9, &[0; 9]),
+        ("field-revoked-cut", "a count of one key that was revoked, and none", 11, &[1, 0, 0, 0]),
+        (
+            "field-revoked-flag",
+            "a flag of 2 behind the time of a revoked version",
+            11,
+            &revoked_before(&[1], 2),
+        ),
+        (
+            "field-revoked-order",
+            "revoked versions of a greater id before a lesser",
+            11,
+            &revoked_before(&[2, 1], 1),
+        ),
+        ("field-revoked-twice", "revoked versions of one id twice", 11, &revoked_before(&[1, 1], 1)),
+    ] {
+        let field = Encoder::new().u32(1).fixed(&field.to_le_bytes()).bytes(bytes).finish();
+        put(name, comment, &[&good[..good.len() - 4], &field].concat());
+    }
     put("trailing", "a byte behind the last field", &[&good[..], &[0]].concat());
     put("cut", "the last byte is missing", &good[..good.len() - 1]);
     put("nothing", "no bytes within the padding", &[]);

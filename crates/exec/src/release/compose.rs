@@ -226,6 +226,9 @@ fn usable(key: &KeyView, version: Option<u32>, now: Moment) -> Result<u32, Probl
     if key.is_withheld() {
         return Err(Problem::Withheld(name()));
     }
+    if key.disabled() {
+        return Err(Problem::Disabled(name()));
+    }
     if key.expired(now) {
         return Err(Problem::Expired { name: name(), since: key.expires().unwrap_or(now) });
     }

@@ -40,6 +40,8 @@ pub enum Problem {
         name: KeyName,
         since: Moment,
     },
+    /// Its owner has disabled the key.
+    Disabled(KeyName),
     /// The key has no current version.
     Revoked(KeyName),
     /// The key has no version in its grace.

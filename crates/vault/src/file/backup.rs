@@ -235,8 +235,8 @@ pub fn restore(
             let tombstones = restore_guard::keep_irrevocable(tx, irrevocable, world)?;
             let superseded =
                 superseded.map(|change| format!(", supersedes change {change}")).unwrap_or_default();
-            let detail = tombstones.behind(&format!("backup of change {found}{superseded}"));
-            Ok(((), Some(world.event(Action::Restore, Vec::new(), detail))))
+            let detail = format!("backup of change {found}{superseded}");
+            Ok(((), Some(tombstones.kept_in(world.event(Action::Restore, Vec::new(), detail)))))
         })
         .map_err(of_a_working_copy)?;
     // Its event is there, so it was sealed.

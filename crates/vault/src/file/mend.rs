@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::audit::{Action, Event, HeadMark, Seed};
+use crate::audit::{Action, Event, HeadMark, Renamed, Seed, TokenChange, TokenDeed};
 use crate::state::pin::Memory;
 use crate::state::witness::Witness;
 use crate::store::{Durability, HeaderRow, ObjectKind, Tag, Tx};
@@ -17,7 +17,6 @@ use super::open::{Access, LogMoved, Notice, Vault, World, remember};
 use super::rollback_alarm::{log_gap, recorded};
 use super::survivors::{Loss, Survivors, survivors};
 use crate::error::{VaultError, is_of_rows};
-use crate::key::rotate::new_name;
 use crate::slot::rekey::{Frame, Values};
 use crate::tx::{Setting, VerifiedTx};
 use crate::unlock::keys::{DailyKeys, Root};
@@ -182,8 +181,8 @@ fn mend_in(
         }
         token::put(&mut new, token, world)?;
     }
-    let detail = tombstones.behind(&found.loss.behind("mended".to_owned()));
-    let event = world.event(Action::Restore, Vec::new(), detail);
+    let detail = found.loss.behind("mended".to_owned());
+    let event = tombstones.kept_in(world.event(Action::Restore, Vec::new(), detail));
     new.seal_change(recorded(event, gap), world)?;
     keyvault_core::crypto::wipe_stack();
     dropped.loss = found.loss;
@@ -199,14 +198,12 @@ impl Dropped {
         let mut tokens = BTreeSet::new();
         for event in found.log.events.iter().chain(&found.log.unproved) {
             dropped.note(event);
-            if event.action == Action::Token {
-                let words = event.detail.split_once(' ');
-                let token = words.and_then(|(verb, name)| Some((verb, TokenName::parse(name).ok()?)));
-                match token {
-                    Some(("revoked", name)) => drop(tokens.remove(&name)),
-                    Some(("created" | "renewed", name)) => drop(tokens.insert(name)),
-                    _ => {}
+            match event.get() {
+                Some(TokenChange { deed: TokenDeed::Revoked, token }) => drop(tokens.remove(&token)),
+                Some(TokenChange { deed: TokenDeed::Created | TokenDeed::Renewed, token }) => {
+                    tokens.insert(token);
                 }
+                None => {}
             }
         }
         tokens.retain(|name| found.tokens.iter().all(|token| token.name != *name));
@@ -216,9 +213,9 @@ impl Dropped {
     }
 
     fn note(&mut self, event: &Event) {
-        if let (Some(new), [key]) = (new_name(event), event.keys.as_slice()) {
+        if let (Some(Renamed(new)), [key]) = (event.get(), event.keys.as_slice()) {
             let version = self.versions.remove(&key.name).unwrap_or_default().max(key.version);
-            self.versions.insert(new.to_owned(), version);
+            self.versions.insert(new.to_string(), version);
             return;
         }
         for key in &event.keys {

@@ -86,11 +86,12 @@ impl Survivors {
 
 impl Version {
     /// Its value did not hold and is gone. Nobody revoked it, so that a backup may still bring it back.
-    pub(crate) fn lose_value(&mut self, now: Moment) {
+    pub(crate) fn lose_value(&mut self, (now, change): (Moment, u64)) {
         self.digest = None;
         self.due = None;
         if self.state != VersionState::Revoked {
-            (self.state, self.since, self.grace_until) = (VersionState::Retired, now, None);
+            (self.state, self.since, self.since_change) = (VersionState::Retired, now, change);
+            self.grace_until = None;
             "the value was damaged".clone_into(&mut self.reason);
         }
     }

@@ -165,8 +165,8 @@ pub fn rekey(
     tokens.retain(|issued| !issued.record.expired(world.now()));
     let epoch = next.identity.epoch;
     let gone = dropped.iter().fold(String::new(), |text, slot| text + &format!(", dropped slot {}", slot.id));
-    let detail = tombstones.behind(&found.loss.behind(format!("epoch {epoch}{gone}")));
-    let event = world.event(Action::Rekey, Vec::new(), detail);
+    let detail = found.loss.behind(format!("epoch {epoch}{gone}"));
+    let event = tombstones.kept_in(world.event(Action::Rekey, Vec::new(), detail));
     let seen = new.seal_change(file::recorded(event, gap), world)?;
     keyvault_core::crypto::wipe_stack();
     drop((old, new));
@@ -229,7 +229,7 @@ fn move_values(
             }
             Err(error) if is_damage(&error) => {
                 lost.push(KeyRef { name: key.name.to_string(), version: version.number });
-                version.lose_value(world.now());
+                version.lose_value((world.now(), tx.next_change()));
             }
             Err(error) => return Err(error),
         }

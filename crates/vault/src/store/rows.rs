@@ -145,8 +145,8 @@ impl Tx<'_> {
     }
 
     pub(crate) fn version(&self, key_id: &[u8; 16], version: u32) -> Result<Option<VersionRow>> {
-        let sql = "SELECT wrapped, sealed FROM version WHERE key = ? AND version = ?";
-        self.one(sql, params![key_id, version], "version", |row| {
+        let sql = "SELECT wrapped, sealed FROM version WHERE id = ? AND key = ? AND version = ?";
+        self.one(sql, params![version_id(key_id, version), key_id, version], "version", |row| {
             Ok(VersionRow { wrapped: row.get(0)?, sealed: row.get(1)? })
         })
     }
@@ -156,36 +156,51 @@ impl Tx<'_> {
         &self,
         mut take: impl FnMut([u8; 16], u32, VersionRow) -> Result<()>,
     ) -> Result<()> {
-        self.each("SELECT key, version, wrapped, sealed FROM version ORDER BY key, version", [], |row| {
-            let texts = VersionRow { wrapped: row.get(2)?, sealed: row.get(3)? };
-            take(array(row, 0, "version.key")?, row.get(1)?, texts)
+        self.each("SELECT id, key, version, wrapped, sealed FROM version ORDER BY id", [], |row| {
+            let (key, version) = (array(row, 1, "version.key")?, row.get(2)?);
+            if version_id(&key, version) != row.get::<_, i64>(0)? {
+                return Err(damaged("version.id"));
+            }
+            take(key, version, VersionRow { wrapped: row.get(3)?, sealed: row.get(4)? })
         })
     }
 
+    /// Writes a version over the row that it had. Another one with the same id keeps it out.
     pub(crate) fn put_version(&self, key_id: &[u8; 16], version: u32, texts: &VersionRow) -> Result<()> {
-        self.run(
-            "INSERT OR REPLACE INTO version (key, version, wrapped, sealed) VALUES (?, ?, ?, ?)",
-            params![key_id, version, texts.wrapped, texts.sealed],
-        )
+        let sql = "INSERT INTO version (id, key, version, wrapped, sealed) VALUES (?, ?, ?, ?, ?) \
+                   ON CONFLICT (id) DO UPDATE SET wrapped = excluded.wrapped, sealed = excluded.sealed \
+                   WHERE key = excluded.key AND version = excluded.version";
+        let id = version_id(key_id, version);
+        let values = params![id, key_id, version, texts.wrapped, texts.sealed];
+        if self.connection.prepare_cached(sql)?.execute(values)? == 1 {
+            Ok(())
+        } else {
+            Err(damaged("version: another one has its id"))
+        }
     }
 
     pub(crate) fn delete_version(&self, key_id: &[u8; 16], version: u32) -> Result<()> {
-        self.run("DELETE FROM version WHERE key = ? AND version = ?", params![key_id, version])
+        let sql = "DELETE FROM version WHERE id = ? AND key = ? AND version = ?";
+        self.run(sql, params![version_id(key_id, version), key_id, version])
     }
 
     /// Deletes every version of a key.
     pub(crate) fn delete_versions(&self, key_id: &[u8; 16]) -> Result<()> {
-        self.run("DELETE FROM version WHERE key = ?", [key_id.as_slice()])
+        let ids = [version_id(key_id, 0), version_id(key_id, u32::MAX)];
+        self.run("DELETE FROM version WHERE id BETWEEN ? AND ? AND key = ?", params![ids[0], ids[1], key_id])
     }
 
-    /// Key ids and numbers of the versions that are not among these; the columns may be anything.
-    pub(crate) fn other_versions(&self, known: &BTreeSet<([u8; 16], u32)>) -> Result<Vec<(Vec<u8>, i64)>> {
+    /// The ids of the rows that are not these versions; the columns may be anything.
+    pub(crate) fn other_versions(&self, known: &BTreeSet<([u8; 16], u32)>) -> Result<Vec<i64>> {
         let mut others = Vec::new();
-        self.each("SELECT key, version FROM version", [], |row| {
-            let (key, version): (Vec<u8>, i64) = (row.get(0)?, row.get(1)?);
-            let named = <[u8; 16]>::try_from(key.as_slice()).ok().zip(u32::try_from(version).ok());
-            if named.is_none_or(|named| !known.contains(&named)) {
-                others.push((key, version));
+        self.each("SELECT id, key, version FROM version", [], |row| {
+            let (id, key): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            let named =
+                <[u8; 16]>::try_from(key.as_slice()).ok().zip(u32::try_from(row.get::<_, i64>(2)?).ok());
+            let is_known =
+                named.is_some_and(|named| known.contains(&named) && version_id(&named.0, named.1) == id);
+            if !is_known {
+                others.push(id);
             }
             Ok(())
         })?;
@@ -194,9 +209,8 @@ impl Tx<'_> {
 
     /// Deletes the versions that are not among these.
     pub(crate) fn delete_other_versions(&self, known: &BTreeSet<([u8; 16], u32)>) -> Result<()> {
-        self.other_versions(known)?.iter().try_for_each(|(key, version)| {
-            self.run("DELETE FROM version WHERE key = ? AND version = ?", params![key, version])
-        })
+        let others = self.other_versions(known)?;
+        others.iter().try_for_each(|id| self.run("DELETE FROM version WHERE id = ?", [id]))
     }
 
     /// How many versions there are in the whole vault, named by a key or not.
@@ -258,6 +272,11 @@ impl Tx<'_> {
 fn table_of(sql: &str) -> String {
     let behind = sql.split_once(" FROM ").map_or("", |(_, behind)| behind);
     behind.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// A version's id: the first 62 bits of its key's id, and its number added. So the versions of a key lie together.
+fn version_id(key_id: &[u8; 16], version: u32) -> i64 {
+    i64::try_from(u128::from_be_bytes(*key_id) >> 66).unwrap_or_default() + i64::from(version)
 }
 
 /// A BLOB column of exactly `N` bytes.

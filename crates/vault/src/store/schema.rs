@@ -1,5 +1,9 @@
 //! The tables, word for word. A file whose schema differs in a single character is not opened: a trigger or a view
 //! would run with every statement of ours.
+//!
+//! Tables whose rows may be long have an integer key, which is computed from what the row is found by: in a table
+//! `WITHOUT ROWID` SQLite reads a whole row, with all its overflow pages, to compare its key, and holds rows in inner pages,
+//! so that a search goes through many more of them.
 
 /// Marks the file as a vault: `KVLT` in SQLite's `application_id`.
 pub(super) const APPLICATION_ID: i32 = 0x4B56_4C54;
@@ -25,21 +29,21 @@ pub(super) const OBJECTS: [Object; 12] = [
         "table",
         "log",
         "log",
-        "CREATE TABLE log (ledger BLOB NOT NULL, seq INTEGER NOT NULL, change INTEGER, mac BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (ledger, seq)) STRICT, WITHOUT ROWID",
+        "CREATE TABLE log (id INTEGER PRIMARY KEY, change INTEGER, mac BLOB NOT NULL, sealed BLOB NOT NULL) STRICT",
     ),
     ("index", "log_change", "log", "CREATE INDEX log_change ON log (change) WHERE change IS NOT NULL"),
     (
         "table",
         "log_head",
         "log_head",
-        "CREATE TABLE log_head (ledger BLOB PRIMARY KEY, count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
+        "CREATE TABLE log_head (ledger BLOB PRIMARY KEY, number INTEGER NOT NULL, count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
     ),
     ("table", "node", "node", "CREATE TABLE node (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT"),
     (
         "table",
         "object",
         "object",
-        "CREATE TABLE object (kind INTEGER NOT NULL, tag BLOB NOT NULL, revision INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (kind, tag)) STRICT, WITHOUT ROWID",
+        "CREATE TABLE object (id INTEGER PRIMARY KEY, tag BLOB NOT NULL, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT",
     ),
     (
         "table",
@@ -75,6 +79,6 @@ pub(super) const OBJECTS: [Object; 12] = [
         "table",
         "version",
         "version",
-        "CREATE TABLE version (key BLOB NOT NULL, version INTEGER NOT NULL, wrapped BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (key, version)) STRICT, WITHOUT ROWID",
+        "CREATE TABLE version (id INTEGER PRIMARY KEY, key BLOB NOT NULL, version INTEGER NOT NULL, wrapped BLOB NOT NULL, sealed BLOB NOT NULL) STRICT",
     ),
 ];

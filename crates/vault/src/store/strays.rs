@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::Tx;
+use super::object_rows::COUNT_MALFORMED;
 use super::rows::{Result, unsigned};
 
 /// A table, what is wrong with some of its rows, and how many there are.
@@ -12,11 +13,7 @@ pub type Stray = (&'static str, &'static str, u64);
 /// Rows that must not exist: their table, their fault, and a query that counts them.
 const RULES: [(&str, &str, &str); 17] = [
     ("vault", "of another id or epoch than the state record", OTHER_IDENTITY),
-    (
-        "object",
-        "of another shape",
-        "SELECT count(*) FROM object WHERE length(tag) <> 16 OR revision < 0 OR kind NOT BETWEEN 3 AND 255",
-    ),
+    ("object", "of another shape", COUNT_MALFORMED),
     ("object", NO_LEAF, "SELECT count(*) FROM object WHERE tag NOT IN (SELECT tag FROM leaf)"),
     ("slot", "beyond the slots", "SELECT count(*) FROM slot WHERE id NOT BETWEEN 1 AND 32"),
     (
@@ -27,34 +24,37 @@ const RULES: [(&str, &str, &str); 17] = [
     (
         "version",
         "of more keys than there are",
-        "SELECT max(0, (SELECT count(DISTINCT key) FROM version) - (SELECT count(*) FROM object WHERE kind = 3))",
+        "SELECT max(0, (SELECT count(DISTINCT key) FROM version) - (SELECT count(*) FROM object WHERE id >> 56 = 3))",
     ),
     ("leaf", "of another shape", "SELECT count(*) FROM leaf WHERE length(tag) <> 16 OR length(digest) <> 16"),
     (
         "log",
         "of another shape",
-        "SELECT count(*) FROM log WHERE length(ledger) <> 16 OR length(mac) <> 32 \
-         OR (change IS NOT NULL AND (change < 0 OR ledger <> zeroblob(16)))",
+        "SELECT count(*) FROM log WHERE id < 0 OR length(mac) <> 32 \
+         OR (change IS NOT NULL AND (change < 0 OR id >= 4294967296))",
     ),
     (
         "log",
         "that are not of the chain",
-        "SELECT count(*) FROM log l WHERE seq < 0 \
-         OR seq >= ifnull((SELECT count FROM log_head h WHERE h.ledger = l.ledger), 0)",
+        "SELECT count(*) FROM log WHERE (id & 4294967295) >= \
+         ifnull((SELECT max(count) FROM log_head WHERE number = id >> 32), 0)",
     ),
     (
         "log",
         "missing",
-        "SELECT ifnull(max(0, (SELECT count FROM log_head WHERE ledger = zeroblob(16)) \
-         - (SELECT count(*) FROM log WHERE ledger = zeroblob(16) AND seq >= 0 \
-         AND seq < (SELECT count FROM log_head WHERE ledger = zeroblob(16)))), 0)",
+        "SELECT ifnull(max(0, (SELECT count FROM log_head WHERE number = 0) \
+         - (SELECT count(*) FROM log WHERE id BETWEEN 0 AND (SELECT count FROM log_head WHERE number = 0) - 1)), 0)",
     ),
-    ("log_head", "of another shape", "SELECT count(*) FROM log_head WHERE length(ledger) <> 16 OR count < 0"),
+    (
+        "log_head",
+        "of another shape",
+        "SELECT count(*) FROM log_head WHERE length(ledger) <> 16 OR count < 0 OR (number = 0) <> (ledger = zeroblob(16))",
+    ),
     (
         "log_head",
         "of more tokens than there are",
         "SELECT max(0, (SELECT count(*) FROM log_head WHERE ledger <> zeroblob(16)) \
-         - (SELECT count(*) FROM object WHERE kind = 5))",
+         - (SELECT count(*) FROM object WHERE id >> 56 = 5))",
     ),
     (
         "token_view",
@@ -64,7 +64,7 @@ const RULES: [(&str, &str, &str); 17] = [
     (
         "token_view",
         "of more tokens than there are",
-        "SELECT max(0, (SELECT count(*) FROM token_view) - (SELECT count(*) FROM object WHERE kind = 5))",
+        "SELECT max(0, (SELECT count(*) FROM token_view) - (SELECT count(*) FROM object WHERE id >> 56 = 5))",
     ),
     (
         "token_grant",
@@ -75,12 +75,12 @@ const RULES: [(&str, &str, &str); 17] = [
     (
         "object",
         "of names in a bucket that there is not",
-        "SELECT max(0, (SELECT count(*) FROM object WHERE kind = 7) - 64)",
+        "SELECT max(0, (SELECT count(*) FROM object WHERE id >> 56 = 7) - 64)",
     ),
     (
         "object",
         "of more lists of tokens than one",
-        "SELECT max(0, (SELECT count(*) FROM object WHERE kind = 8) - 1)",
+        "SELECT max(0, (SELECT count(*) FROM object WHERE id >> 56 = 8) - 1)",
     ),
 ];
 

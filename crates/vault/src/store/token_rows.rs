@@ -96,12 +96,20 @@ impl Tx<'_> {
             literals.join(", ")
         };
         let mut rows = 0;
-        let vault = HEXLOWER.encode(&Ledger::Vault.id());
+        let heads = format!(
+            "ledger <> x'{}' AND ledger NOT IN ({})",
+            HEXLOWER.encode(&Ledger::Vault.id()),
+            list(known)
+        );
         for (table, condition) in [
             ("token_view", format!("token NOT IN ({})", list(in_force))),
             ("token_grant", format!("token NOT IN ({})", list(in_force))),
-            ("log", format!("ledger <> x'{vault}' AND ledger NOT IN ({})", list(known))),
-            ("log_head", format!("ledger <> x'{vault}' AND ledger NOT IN ({})", list(known))),
+            ("log_head", heads),
+            // The entries of the vault's own ledger are below 2^32, and the others have a head.
+            (
+                "log",
+                "id < 0 OR (id >= 4294967296 AND id >> 32 NOT IN (SELECT number FROM log_head))".to_owned(),
+            ),
         ] {
             rows += self.connection.execute(&format!("DELETE FROM {table} WHERE {condition}"), [])?;
         }
@@ -116,8 +124,9 @@ impl Tx<'_> {
     /// How many rows of tokens there are besides the records.
     pub(crate) fn token_counts(&self) -> Result<TokenCounts> {
         let sql = "SELECT (SELECT count(*) FROM token_view), (SELECT count(*) FROM token_grant), \
-                   (SELECT count(*) FROM (SELECT ledger FROM log WHERE ledger <> ?1 \
-                   UNION SELECT ledger FROM log_head WHERE ledger <> ?1))";
+                   (SELECT count(*) FROM log_head WHERE ledger <> ?1) + (SELECT count(*) FROM \
+                   (SELECT DISTINCT id >> 32 AS number FROM log WHERE id >= 4294967296) \
+                   WHERE number NOT IN (SELECT number FROM log_head))";
         let counts = self.one(sql, [Ledger::Vault.id()], "token_view", |row| {
             let count = |column| unsigned(row.get(column)?);
             Ok(TokenCounts { views: count(0)?, grants: count(1)?, ledgers: count(2)? })

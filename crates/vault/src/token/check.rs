@@ -139,8 +139,9 @@ impl Grant {
     fn is_of(&self, key: &KeyRecord, tx: &VerifiedTx<'_>) -> Result<bool, VaultError> {
         let written = tx.current.record.time;
         let wanted = regrant::grant_of(tx, key, written)?;
-        let same = (&self.name, &self.variable, &self.scopes, self.expires)
-            == (&wanted.name, &wanted.variable, &wanted.scopes, wanted.expires);
+        let told = |grant: &Self| (grant.expires, grant.public, grant.disabled, grant.value_kind);
+        let same = (&self.name, &self.variable, &self.scopes, told(self))
+            == (&wanted.name, &wanted.variable, &wanted.scopes, told(&wanted));
         let mut in_use = wanted.versions.iter().filter(|version| !version.previous);
         let has_all = in_use.all(|version| self.versions.contains(version));
         let known = |number| key.version(number).is_some();

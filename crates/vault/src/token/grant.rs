@@ -55,6 +55,11 @@ pub struct Grant {
     pub(crate) variable: EnvName,
     pub(crate) scopes: BTreeSet<Scope>,
     pub(crate) expires: Option<Moment>,
+    /// The value is no secret.
+    pub(crate) public: bool,
+    /// No version is granted until the owner enables the key.
+    pub(crate) disabled: bool,
+    pub(crate) value_kind: u8,
     pub(crate) versions: Vec<GrantedVersion>,
     pub(crate) extensions: Extensions,
 }
@@ -160,6 +165,9 @@ impl Grant {
             variable: key.variable.clone(),
             scopes: key.scopes.clone(),
             expires: key.expires,
+            public: key.public,
+            disabled: key.disabled.is_some(),
+            value_kind: key.value_kind,
             versions,
             extensions: Extensions::default(),
         }
@@ -174,7 +182,8 @@ impl Grant {
         let grant = Self { key, ..codec::decode(bytes)? };
         let one_current = grant.versions.iter().filter(|version| !version.previous).count() <= 1;
         let in_order = grant.versions.is_sorted_by(|left, right| left.number < right.number);
-        if one_current && in_order { Ok(grant) } else { Err(Malformed) }
+        let withheld = !grant.disabled || grant.versions.is_empty();
+        if one_current && in_order && withheld { Ok(grant) } else { Err(Malformed) }
     }
 
     pub(crate) fn seal(

@@ -25,7 +25,7 @@ pub(crate) use self::regrant::{apply_changes, grant_anew, renew_all, revoke_spen
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::{Action, Event, KeyRef};
+use crate::audit::{Action, Event, KeyRef, TokenChange, TokenDeed};
 use crate::unlock::token::Token;
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::Extensions;
@@ -33,7 +33,7 @@ use keyvault_core::name::{KeyName, Scope, TokenName};
 
 use self::error::TokenError;
 use self::record::{Rule, TokenRecord};
-use self::regrant::{Grantee, created};
+use self::regrant::Grantee;
 use super::error::{VaultError, is_of_rows};
 use super::file::open::{Access, Notice, Vault, World};
 use super::file::survivors::Loss;
@@ -99,8 +99,7 @@ pub fn create(
         let grant = Grantee { name, rule, expires, made, places: BTreeMap::new(), extensions };
         let issued = regrant::issue(tx, grant, &key_records, &reads, world)?;
         let opened = key_records.iter().filter(|key| key.has_value(world.now())).map(key_ref).collect();
-        let event = world.event(Action::Token, opened, created(&new.name));
-        Ok((issued, event))
+        Ok((issued, event(world, TokenDeed::Created, &new.name, opened)))
     })
 }
 
@@ -121,8 +120,7 @@ pub fn renew(
         let keys = regrant::matching(tx, &old.rule)?;
         index::forget(tx, &old)?;
         let issued = regrant::issue(tx, Grantee::of(&old), &keys, &reads, world)?;
-        let event = world.event(Action::Token, Vec::new(), format!("renewed {name}"));
-        Ok((issued, event))
+        Ok((issued, event(world, TokenDeed::Renewed, name, Vec::new())))
     })
 }
 
@@ -136,7 +134,7 @@ pub fn revoke(
 ) -> Result<Vec<KeyRef>, VaultError> {
     let go_on = |_: &Loss| Ok(());
     file::change_despite_damage(vault, access, world, &[], go_on, |tx, dropped| {
-        let event = |could| world.event(Action::Token, could, format!("revoked {name}"));
+        let event = |could| event(world, TokenDeed::Revoked, name, could);
         tx.takes_away = true;
         let mut record = match index::existing(tx, name) {
             Err(VaultError::Token(TokenError::Missing(_))) if dropped.had_token(tx, name) => {
@@ -159,6 +157,11 @@ pub fn revoke(
         regrant::mark_revoked(tx, &mut record, world)?;
         Ok((could.clone(), event(could)))
     })
+}
+
+fn event(world: &World<'_>, deed: TokenDeed, name: &TokenName, keys: Vec<KeyRef>) -> Event {
+    let change = TokenChange { deed, token: name.clone() };
+    world.event(Action::Token, keys, String::new()).with(&change)
 }
 
 /// The names of all tokens, in order.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::audit::{self, Action, Chain, Event, KeyRef, Seed};
+use crate::audit::{self, Chain, Event, KeyRef, Seed, TokenChange, TokenDeed};
 use crate::state::StateError;
 use crate::store::{GrantRow, ObjectKind};
 use crate::unlock::token::{Token, TokenKeys};
@@ -47,11 +47,6 @@ impl Grantee {
             extensions: record.extensions.clone(),
         }
     }
-}
-
-/// How the log says that a token was made.
-pub(crate) fn created(name: &TokenName) -> String {
-    format!("created {name}")
 }
 
 /// The tokens that are in force, with what their bearers read, for a rekey.
@@ -195,7 +190,7 @@ fn put_grant(
 /// What a bearer is to know of a key: only versions that are good have their keys in it.
 pub(crate) fn grant_of(tx: &VerifiedTx<'_>, key: &KeyRecord, now: Moment) -> Result<Grant, VaultError> {
     let mut versions = Vec::new();
-    for version in &key.versions {
+    for version in key.versions.iter().filter(|_| key.disabled.is_none()) {
         let state = version.state_at(now);
         if matches!(state, VersionState::Current | VersionState::Previous) && version.digest.is_some() {
             match granted_version(tx, key, version, state) {
@@ -341,9 +336,10 @@ pub(crate) fn first_own(tx: &VerifiedTx<'_>, record: &TokenRecord, reads: &[Even
     if earlier == 0 {
         return 0;
     }
-    let (mut made, detail) = (0, created(&record.name));
+    let creation = TokenChange { deed: TokenDeed::Created, token: record.name.clone() };
+    let mut made = 0;
     let told = audit::read_what_opens(tx.rows, &tx.daily.audit, &tx.identity, &mut |event| {
-        made += u32::from(event.action == Action::Token && event.detail == detail);
+        made += u32::from(event.get().as_ref() == Some(&creation));
     });
     if told.is_ok() && made > 1 { earlier } else { 0 }
 }

@@ -259,6 +259,7 @@ impl<'a> VerifiedTx<'a> {
     pub(crate) fn put_key(&mut self, key: &mut KeyRecord, rng: &dyn Rng) -> Result<(), VaultError> {
         self.put_object(key, key.revision, rng)?;
         key.revision += 1;
+        key.last_change = self.next_change();
         token::touch(self, key.id, Some(key))
     }
 

@@ -105,13 +105,11 @@ impl VerifiedTx<'_> {
     }
 
     pub(crate) fn object_at<T: Object>(&mut self, tag: &Tag) -> Result<Option<T>, VaultError> {
-        match self.rows.object(T::KIND, tag)? {
-            Some(row) => self.verified(&row).map(Some),
-            None => {
-                self.expect_leaf(tag, None, T::KIND.noun())?;
-                Ok(None)
-            }
+        if let Some(row) = self.rows.object(T::KIND, tag)? {
+            return self.verified(&row).map(Some);
         }
+        self.expect_leaf(tag, None, T::KIND.noun())?;
+        Ok(None)
     }
 
     /// Opens a row that the tree must know.

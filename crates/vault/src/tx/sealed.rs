@@ -122,8 +122,8 @@ pub(crate) fn open_value(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::VersionState;
     use crate::unlock::keys::Root;
+    use crate::{VersionOrigin, VersionState};
     use keyvault_core::clock::Moment;
     use keyvault_core::crypto::SystemRng;
 
@@ -141,17 +141,9 @@ mod tests {
         let sealed = VALUE.seal(&key, &identity, at, b"the attacker's", &SystemRng).unwrap();
         let row = VersionRow { wrapped, sealed };
         let mut version = Version {
-            number: 1,
-            state: VersionState::Current,
-            created: Moment(0),
-            since: Moment(0),
-            grace_until: None,
             fingerprint: opener.fingerprint(&SecretBytes::copy_from(b"the owner's")),
             digest: Some(opener.version_digest(&row)),
-            due: None,
-            made_by: String::new(),
-            public: None,
-            reason: String::new(),
+            ..Version::new(1, VersionState::Current, VersionOrigin::Given, (Moment(0), 1))
         };
         assert!(matches!(opener.value(&key_id, &version, &row), Err(VaultError::State(_))));
         version.fingerprint = opener.fingerprint(&SecretBytes::copy_from(b"the attacker's"));

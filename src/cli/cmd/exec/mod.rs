@@ -190,7 +190,12 @@ fn look_after(
 }
 
 pub(super) fn say_skipped(context: &Context, skipped: &Skipped) {
-    for (why, names) in [("have expired", &skipped.expired), ("are revoked", &skipped.revoked)] {
+    let reasons = [
+        ("have expired", &skipped.expired),
+        ("are disabled", &skipped.disabled),
+        ("are revoked", &skipped.revoked),
+    ];
+    for (why, names) in reasons {
         if !names.is_empty() {
             context.ui.warn(&format!("Left out because they {why}: {}.", view::joined(names.iter())));
         }

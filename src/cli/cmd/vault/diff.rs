@@ -278,8 +278,9 @@ fn whole(key: &KeyRecord, now: Moment) -> String {
         Some(version) => format!("version {}, {}", version.number, made(version, now)),
         None => "REVOKED".to_owned(),
     };
+    let disabled = if key.disabled.is_some() { ", DISABLED" } else { "" };
     let expired = if key.expired(now) { ", EXPIRED" } else { "" };
-    format!("{version}{expired}")
+    format!("{version}{disabled}{expired}")
 }
 
 fn made(version: &Version, now: Moment) -> String {
@@ -317,6 +318,7 @@ fn field_row(field: Field, here: &KeyRecord, there: &KeyRecord, now: Moment) -> 
         Field::Note => output::harmless_line(&key.note),
         Field::Expiry => key.expires.map_or_else(|| "never".to_owned(), |at| view::when(at, now)),
         Field::Recipe => recipe(key).unwrap_or_else(|| "not generated".to_owned()),
+        Field::Disabled => view::disabled(key, now).unwrap_or_else(|| "no".to_owned()),
     };
     [word(field).to_owned(), told(here), told(there)]
 }
@@ -337,6 +339,7 @@ fn word(field: Field) -> &'static str {
         Field::Note => "note",
         Field::Expiry => "expires",
         Field::Recipe => "recipe",
+        Field::Disabled => "disabled",
     }
 }
 

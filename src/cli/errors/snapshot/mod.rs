@@ -216,6 +216,7 @@ fn refusals() -> Vec<Failure> {
     let lone = [
         Problem::Missing { wanted: key("stripe/life"), near: Some(name()) },
         Problem::Expired { name: name(), since: Moment(0) },
+        Problem::Disabled(name()),
         Problem::Revoked(name()),
         Problem::NothingLeft,
     ];
@@ -265,6 +266,7 @@ fn refusals() -> Vec<Failure> {
         missing("nothing/like-it", None),
         missing("sk_live_4eC39HqLyjWDarjtT1zdp7dc", None),
         asked(Problem::Expired { name: name(), since: Moment(0) }),
+        asked(Problem::Disabled(key("resting"))),
         asked(Problem::Revoked(key("old"))),
         asked(Problem::Withheld(key("aws/root"))),
         asked(Problem::Version { name: name(), version: 9, state: None }),

@@ -380,7 +380,7 @@ fn refused(plan: &Plan, fates: &[(Given, Fate)]) -> Failure {
     let hint = if fates.iter().all(|(given, _)| given.is_of_the_past()) {
         "Run `keyvault history NAME` to see which versions are valid. Without `--previous`, the current one is used."
     } else {
-        "`keyvault rotate NAME` gives a revoked key a new value; `keyvault edit NAME --expires 30d` extends an expired one."
+        "`keyvault rotate NAME` gives a revoked key a new value; `keyvault edit NAME --expires 30d` extends an expired one; `keyvault enable NAME` enables a disabled one."
     };
     Failure::refused(&format!("{} was ended: {}.", plan.name(), told(fates)), Some(hint))
 }
@@ -393,6 +393,7 @@ fn told(fates: &[(Given, Fate)]) -> String {
         }
         Fate::Replaced(by) => format!("{} is now at version {}", by.name, by.version),
         Fate::Expired => format!("{} has expired", given.name),
+        Fate::Disabled => format!("{} is disabled", given.name),
         Fate::Revoked if given.is_of_the_past() => {
             format!("version {} of {} is no longer valid", given.version, given.name)
         }
