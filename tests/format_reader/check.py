@@ -213,6 +213,8 @@ class _Check:
                 self.keys, kind, at, revision, sealed
             ):
                 self.find(row, "tree-object")
+            if kind in (tree.HEADER, tree.SLOT):
+                self.find(row, "object-kind")
             try:
                 name = objects.name_of(self.vault.open_object(kind, at, revision, sealed))
                 if name is None or not self.at_its_tag(kind, name, at):

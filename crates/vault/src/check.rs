@@ -356,6 +356,7 @@ impl Check {
             let named = row.place();
             self.claim(&named, &row.tag, tx.object_leaf(&row));
             match tx.opener().content(&row) {
+                _ if row.is_none() => self.find(&named, "is of a kind that no object has"),
                 Err(error) => self.find(&named, &error.to_string()),
                 Ok(content) if tx.opener().tag_of_content(&row, &content) == Ok(row.tag) => {}
                 Ok(_) => self.find(&named, "stands where another name belongs"),

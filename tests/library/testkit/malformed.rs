@@ -1,7 +1,8 @@
 //! Vectors that are authentic in every byte and say what the format does not have.
 
 use super::forge::{
-    self, Fields, Forge, KEY, NAMES, SCOPE, TOKENS, Tag, bucket_of, names_plain, pad, tags_plain, text,
+    self, Fields, Forge, HEADER, KEY, NAMES, SCOPE, SLOT, TOKENS, Tag, bucket_of, names_plain, pad,
+    tags_plain, text,
 };
 use super::good::put_version;
 use super::set::{Fails, Set};
@@ -14,6 +15,7 @@ pub(crate) fn all(set: &mut Set) {
     versions(set);
     places(set);
     others(set);
+    none(set);
     scopes(set);
     names(set);
     tokens(set);
@@ -453,6 +455,17 @@ fn others(set: &mut Set) {
                 f.sql(&format!("UPDATE object SET revision = revision + 1 WHERE kind = {kind}"));
             },
         );
+    }
+}
+
+/// Objects of the kinds of the header and of slots, which the tree knows.
+fn none(set: &mut Set) {
+    for (word, kind, name) in [("header", HEADER, &b"second"[..]), ("slot", SLOT, &4_u32.to_le_bytes())] {
+        let row = format!("object {kind} {}", hex(&set.forge("plain", "").tag(kind, name)));
+        let comment = format!("there is an object of kind {kind}, which the tree knows");
+        set.bad(&format!("object-of-kind-{word}"), Fails("object-kind", "check", &row), &comment, |f| {
+            f.put_object(kind, name, &text(name));
+        });
     }
 }
 

@@ -364,6 +364,12 @@ pub(crate) const REASONS: &[Reason] = &[
         "an object of an unknown kind is not one that the tree knows",
     ),
     reason(
+        "object-kind",
+        "damaged",
+        "of a kind that no object has",
+        "an object is of the kind of the header or of slots",
+    ),
+    reason(
         "object-seal",
         "damaged",
         "does not open",

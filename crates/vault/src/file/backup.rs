@@ -273,7 +273,7 @@ fn replace_file(vault: &mut Vault, copy: &Vault, path: &Path, seen: &Mark) -> Re
     let Vault { store, checked, .. } = vault;
     let target = store.file_mut().ok_or(StoreError::NoFile)?;
     copy.store.in_file()?.copy_into(target, || {
-        still_same(checked)?;
+        still_same(checked.as_ref())?;
         if state_of(&mut second) == *seen { Ok(()) } else { Err(VaultError::Changed) }
     })
 }

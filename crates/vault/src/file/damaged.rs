@@ -165,7 +165,7 @@ pub(crate) fn write_over(vault: &mut Vault, copy: Option<&Store>) -> Result<(), 
     let Some(recovery) = recovery else { return Ok(()) };
     let Some(original) = &mut recovery.original else { return Err(VaultError::Changed) };
     let source = copy.unwrap_or(store).in_file()?;
-    original.write_over(source, || still_same(checked), || VaultError::Changed)?;
+    original.write_over(source, || still_same(checked.as_ref()), || VaultError::Changed)?;
     recovery.original = None;
     recovery.in_memory = false;
     let (store, header) = FileStore::open(path)?;

@@ -61,7 +61,7 @@ pub(crate) fn mend(vault: &mut Vault, access: &Access, world: &World<'_>) -> Res
     let mut witness = world.pins.witness(&identity, &vault.place);
     let path = vault.path().to_owned();
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
-    still_same(&vault.checked)?;
+    still_same(vault.checked.as_ref())?;
     let witness_before = &witness;
     let values = Values::SealedAnew;
     let mending =
@@ -114,7 +114,7 @@ fn mend_and_change<T>(
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let held = world.holders.hold(&identity);
     let memory = remember(&mut vault.memory, world.pins.read(&identity, &vault.place));
-    still_same(&vault.checked)?;
+    still_same(vault.checked.as_ref())?;
     let witness_before = &witness;
     let values = Values::AsTheyStand;
     let mending =
@@ -131,7 +131,7 @@ fn mend_and_change<T>(
     let seen = tx.seal_change(event, world)?;
     let log_moved = tx.log_moved;
     drop(tx);
-    still_same(&vault.checked)?;
+    still_same(vault.checked.as_ref())?;
     rows.commit()?;
     vault.header = header;
     // The log was written anew, so that what was seen of it before is not in it.

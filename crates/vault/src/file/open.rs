@@ -340,7 +340,7 @@ impl Vault {
         let (keys, identity) = self.keys(access);
         let memory = self.memory().clone();
         let rows = self.store.begin_reading()?;
-        still_same(&self.checked)?;
+        still_same(self.checked.as_ref())?;
         let setting = Setting { keys: &keys, identity, memory: &memory, slot: access.slot.as_ref() };
         let seen = look(&mut VerifiedTx::load(&rows, &setting)?);
         wipe_stack();
@@ -463,7 +463,7 @@ impl Vault {
         let rows = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
         let held = world.holders.hold(&identity);
         let memory = remember(&mut self.memory, world.pins.read(&identity, &self.place));
-        still_same(&self.checked)?;
+        still_same(self.checked.as_ref())?;
         let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
         let mut tx = VerifiedTx::load(&rows, &setting)?;
         let gap = log_gap(&tx, &witness)?;
@@ -475,7 +475,7 @@ impl Vault {
         let seen = tx.seal_change(recorded(event, gap), world)?;
         let log_moved = tx.log_moved;
         drop(tx);
-        still_same(&self.checked)?;
+        still_same(self.checked.as_ref())?;
         rows.commit()?;
         damaged::write_back(self)?;
         drop(held);
@@ -542,8 +542,8 @@ impl Vault {
 }
 
 /// Refuses to go on with a file that is no longer the one that was opened.
-pub(crate) fn still_same(checked: &Option<CheckedVault>) -> Result<(), VaultError> {
-    checked.as_ref().map_or(Ok(()), |checked| Ok(checked.still_same()?))
+pub(crate) fn still_same(checked: Option<&CheckedVault>) -> Result<(), VaultError> {
+    checked.map_or(Ok(()), |checked| Ok(checked.still_same()?))
 }
 
 /// Takes what was read of the pin in place of what was read before.

@@ -139,7 +139,7 @@ pub fn rekey(
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let held = world.holders.hold(&identity);
     let memory = remember(&mut vault.memory, world.pins.read(&identity, &vault.place));
-    still_same(&vault.checked)?;
+    still_same(vault.checked.as_ref())?;
     let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
     let mut old = VerifiedTx::load_damaged(&rows, &setting)?;
     old.refuse_in_alarm(&path)?;
@@ -170,7 +170,7 @@ pub fn rekey(
     let seen = new.seal_change(file::recorded(event, gap), world)?;
     keyvault_core::crypto::wipe_stack();
     drop((old, new));
-    still_same(&vault.checked)?;
+    still_same(vault.checked.as_ref())?;
     rows.commit()?;
     damaged::write_back(vault)?;
     drop(held);

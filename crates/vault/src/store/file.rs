@@ -261,7 +261,7 @@ impl Rows for FileTx<'_> {
                    ORDER BY change LIMIT 1";
         let mut statement = self.store.connection.prepare_cached(sql)?;
         let found = statement.query_row([above, first, last], |row| Ok(cells(row, 4))).optional();
-        Ok(found.map_err(|error| of_table(Table::Log, error))?.transpose()?)
+        found.map_err(|error| of_table(Table::Log, error))?.transpose()
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {

@@ -99,7 +99,9 @@ impl Rows for MemoryTx<'_> {
             of_table.filter(|(_, cells)| is_meant(cells)).map(|(place, _)| place.clone()).collect()
         };
         let count = places.len();
-        places.into_iter().for_each(|place| self.write(place, None));
+        for place in places {
+            self.write(place, None);
+        }
         Ok(count)
     }
 
@@ -188,14 +190,14 @@ mod tests {
     }
 
     fn key_of(table: usize, key: u8) -> Value {
-        if table % 2 == 0 { Value::Integer(i64::from(key) - 3) } else { Value::Blob(vec![key; 16]) }
+        if table.is_multiple_of(2) { Value::Integer(i64::from(key) - 3) } else { Value::Blob(vec![key; 16]) }
     }
 
     fn row(table: usize, key: u8, content: u8) -> Cells {
         let mut cells = vec![key_of(table, key)];
         let rest = TABLES.get(table).map_or(0, |table| table.columns().len()) - 1;
         cells.extend((0..rest).map(|column| match (TABLES.get(table), column) {
-            (Some(Table::Log), 0) if content % 2 == 0 => Value::Null,
+            (Some(Table::Log), 0) if content.is_multiple_of(2) => Value::Null,
             (Some(Table::Log), 0) => Value::Integer(content.into()),
             _ => Value::Blob(vec![content; 16]),
         }));

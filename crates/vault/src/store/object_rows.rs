@@ -75,23 +75,33 @@ impl Tx<'_> {
 
     /// Every object but the keys, ordered by kind and tag, those of unknown kinds among them.
     pub(crate) fn objects_but_keys(&self) -> Result<Vec<ObjectRow>> {
-        self.objects_but(&[ObjectKind::Key])
+        self.objects_but(&[ObjectKind::Key], object_row)
     }
 
     /// Objects of kinds that only a later version knows, ordered by kind and tag.
     pub(crate) fn objects_of_unknown_kinds(&self) -> Result<Vec<ObjectRow>> {
-        self.objects_but(&ObjectKind::ALL)
+        self.objects_but(&ObjectKind::ALL, object_row)
     }
 
-    fn objects_but(&self, kinds: &[ObjectKind]) -> Result<Vec<ObjectRow>> {
+    /// Those of them that a tree can know: without the rows of another shape, and those of no object's kind.
+    pub(crate) fn wellformed_of_unknown_kinds(&self) -> Result<Vec<ObjectRow>> {
+        let objects = self.objects_but(&ObjectKind::ALL, |columns| Ok(object_row(columns).ok()))?;
+        Ok(objects.into_iter().flatten().filter(|object| !matches!(object.kind, 1 | 2)).collect())
+    }
+
+    fn objects_but<T>(
+        &self,
+        kinds: &[ObjectKind],
+        read: impl Fn(&mut Columns) -> Result<T>,
+    ) -> Result<Vec<T>> {
         let mut objects = Vec::new();
         let mut from = i64::MIN;
         for kind in kinds {
             let [lowest, highest] = ids_of(*kind as u8);
-            objects.extend(self.list(Table::Object, &COLUMNS, &Span::ids([from, lowest - 1]), object_row)?);
+            objects.extend(self.list(Table::Object, &COLUMNS, &Span::ids([from, lowest - 1]), &read)?);
             from = highest + 1;
         }
-        objects.extend(self.list(Table::Object, &COLUMNS, &Span::ids([from, i64::MAX]), object_row)?);
+        objects.extend(self.list(Table::Object, &COLUMNS, &Span::ids([from, i64::MAX]), &read)?);
         Ok(objects)
     }
 

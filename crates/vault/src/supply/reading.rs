@@ -188,7 +188,7 @@ impl<'r> Owner<'r> {
         // Others may have gone on, and the file been put back, while a value was typed.
         let memory = remember(memory, world.pins.read(&identity, place));
         // A sync service may have put another file in place while a passphrase was typed.
-        still_same(checked)?;
+        still_same(checked.as_ref())?;
         let witness = Some(witness);
         Ok(Self { rows, store, witness, keys, identity, memory, slot: access.slot.as_ref(), tells: true })
     }
@@ -197,7 +197,7 @@ impl<'r> Owner<'r> {
         let (keys, identity) = vault.keys(access);
         let (memory, store) = (vault.memory(), &vault.store);
         let rows = store.begin_reading_ready()?;
-        still_same(&vault.checked)?;
+        still_same(vault.checked.as_ref())?;
         Ok(Self {
             rows,
             store,

@@ -94,7 +94,7 @@ impl<'r> BearerTx<'r> {
         let (identity, store) = (vault.identity(), &vault.store);
         let tx = store.begin_ready(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
         let pinned = world.pins.read_token(&bearer.id, vault.place());
-        still_same(&vault.checked)?;
+        still_same(vault.checked.as_ref())?;
         Self::verified(tx, vault, bearer, pinned, world)
     }
 
@@ -105,7 +105,7 @@ impl<'r> BearerTx<'r> {
     ) -> Result<Self, VaultError> {
         let pinned = world.pins.read_token(&bearer.id, vault.place());
         let tx = vault.store.begin_reading_ready()?;
-        still_same(&vault.checked)?;
+        still_same(vault.checked.as_ref())?;
         Self::verified(tx, vault, bearer, pinned, world)
     }
 

@@ -7,8 +7,8 @@ const LEAF_LABEL: &[u8] = b"keyvault tree leaf";
 const INDEX_LABEL: &[u8] = b"keyvault blind index";
 
 /// Kinds of leaves that stand for no object; the others have the numbers of [`ObjectKind`].
-const HEADER: u8 = 1;
-const SLOT: u8 = 2;
+pub(super) const HEADER: u8 = 1;
+pub(super) const SLOT: u8 = 2;
 
 /// The blind index of a name, under the index key; the kind may be one of a later version.
 pub(crate) fn tag(index: &SealingKey, kind: u8, name: &[u8]) -> Tag {

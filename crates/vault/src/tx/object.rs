@@ -44,6 +44,11 @@ impl ObjectRow {
         self.kind >= FIRST_ACCESS_KIND
     }
 
+    /// Whether its kind is that of the header or of a slot: in their place it would take their leaf.
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self.kind, leaf::HEADER | leaf::SLOT)
+    }
+
     /// The row as findings name it.
     pub(crate) fn place(&self) -> String {
         let tag = data_encoding::HEXLOWER.encode(&self.tag);
@@ -160,7 +165,7 @@ impl VerifiedTx<'_> {
         holds: impl Fn(&Tag, Digest) -> bool,
     ) -> Result<Vec<UnknownObject>, VaultError> {
         let mut objects = Vec::new();
-        for row in self.rows.objects_of_unknown_kinds()? {
+        for row in self.rows.wellformed_of_unknown_kinds()? {
             if row.gives_access() || !holds(&row.tag, self.object_leaf(&row)) {
                 continue;
             }
@@ -174,7 +179,7 @@ impl VerifiedTx<'_> {
 
     /// Notes that a later version keeps something in this vault that this change may have to take part in.
     pub(crate) fn note_unknown_objects(&mut self) -> Result<(), VaultError> {
-        for row in self.rows.objects_of_unknown_kinds()? {
+        for row in self.rows.wellformed_of_unknown_kinds()? {
             if self.tree.leaf(&row.tag)? == Some(self.object_leaf(&row)) {
                 self.newer.get_or_insert_with(|| format!("the vault has an object of kind {}", row.kind));
                 break;
