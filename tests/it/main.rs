@@ -31,6 +31,7 @@ mod completion;
 mod damaged_file;
 mod delivery;
 mod diff;
+mod disable;
 mod disk_errors;
 mod display;
 mod doctor;

@@ -330,8 +330,9 @@ impl<'a> VerifiedTx<'a> {
     /// An extension of a later version may depend on the fields that this change alters. Only a change that takes
     /// something away, or seals everything anew, copies extensions that are not known here.
     fn may_rewrite(&self, action: Action) -> Result<(), StateError> {
-        use Action::{Adopt, Recover, Rekey, Remove, Restore, Revoke};
-        let copies = self.takes_away || matches!(action, Adopt | Recover | Rekey | Remove | Restore | Revoke);
+        use Action::{Adopt, Disable, Recover, Rekey, Remove, Restore, Revoke};
+        let copies = self.takes_away
+            || matches!(action, Adopt | Disable | Recover | Rekey | Remove | Restore | Revoke);
         match &self.newer {
             Some(what) if !copies => Err(StateError::Newer { what: what.clone() }),
             _ => Ok(()),
