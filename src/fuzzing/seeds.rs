@@ -224,15 +224,17 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
         })
         .extensions(&extensions()?)
         .finish();
-    let record = Encoder::new()
-        .bytes(b"ci")
+    let record = |kind, name: &[u8], expires| -> Result<Vec<u8>, Malformed> {
+        Ok(Encoder::new()
+        .u8(kind)
+        .bytes(name)
         .fixed(&[1; 16])
         .fixed(&[2; 32])
         .fixed(&[3; 32])
         .list(&["deploy"], text)
         .list(&[[4; 16]], |encoder, id| encoder.fixed(id))
         .i64(0)
-        .option(Some(5), moment)
+        .option(expires, moment)
         .option(None, moment)
         .bytes(b"ada@engine")
         .option(Some(6), |encoder, change| encoder.u64(change).fixed(&[7; 16]))
@@ -240,7 +242,8 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
         .fixed(&[8; 32])
         .list(&[[9; 16]], |encoder, place| encoder.fixed(place).u64(2).fixed(&[10; 32]))
         .extensions(&extensions()?)
-        .finish();
+        .finish())
+    };
     let value = codec::pad(b"sk-1")?;
     let content = Encoder::new()
         .u8(1)
@@ -266,7 +269,8 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
     Ok(vec![
         ("token", "plain", Token::create(&[0xA5; 16], &Counting(Cell::new(0)))?.text().expose().to_vec()),
         ("grant", "two-versions", grant),
-        ("token_record", "active", record),
+        ("token_record", "active", record(1, b"ci", Some(5))?),
+        ("token_record", "session", record(2, b"session/1a2b3c4d", Some(5))?),
         ("bundle", "content", content),
         ("bundle", "file", format!("keyvault bundle 1\n{file}\n").into_bytes()),
         ("reads", "first", line.into_bytes()),

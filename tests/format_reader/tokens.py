@@ -8,7 +8,7 @@ from crypto import VIEW, Keys, derive, sha256, signer_id, verifies
 from failure import Damaged, Locked, Malformed, NotSealed, structure
 from slots import BLANK
 
-BEARER = 1
+BEARER, SESSION = 1, 2
 CURRENT, PREVIOUS = 0, 1
 _DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -43,17 +43,25 @@ class Token:
         return Keys(vault_id, epoch, self.reader, "token")
 
 
+def hold_kind(kind, expires):
+    """§10: which kinds there are, and that a session has an end."""
+    if kind not in (BEARER, SESSION) or (kind == SESSION and expires is None):
+        raise Malformed
+
+
 class TokenRecord:
     """A token's record in its owner's vault, out of its padding."""
 
     def __init__(self, plain):
         decode(unpad(plain), self._read)
+        hold_kind(self.kind, self.expires)
         grammar.name(self.name)
         ascending([grammar.scope(scope).encode() for scope in self.scopes])
         ascending(self.items)
         ascending([place for place, _, _ in self.places])
 
     def _read(self, reader):
+        self.kind = reader.u8()
         self.name = reader.text()
         self.id = reader.take(16)
         self.reader = reader.take(32)
@@ -82,15 +90,16 @@ class Head:
         self.token = reader.take(16)
         self.change = reader.u64()
 
-    def hold(self, token, change):
-        if (self.kind, self.token, self.change) != (BEARER, token, change):
+    def hold(self, kind, token, change):
+        if (self.kind, self.token, self.change) != (kind, token, change):
             raise Malformed
 
 
 class View:
-    def __init__(self, data, token, change):
+    def __init__(self, data, kind, token, change):
         decode(data, self._read)
-        self.head.hold(token, change)
+        self.head.hold(kind, token, change)
+        hold_kind(kind, self.expires)
         grammar.name(self.name)
 
     def _read(self, reader):
@@ -103,7 +112,7 @@ class View:
         reader.extensions()
 
 
-def signed_view(plain, token, change, keys, signer, signer_identity):
+def signed_view(plain, kind, token, change, keys, signer, signer_identity):
     """The view of a signed view, by the signer in `vault` (§10, "A bearer")."""
     try:
         text, signature = decode(unpad(plain), lambda reader: (reader.bytes(), reader.bytes()))
@@ -115,7 +124,7 @@ def signed_view(plain, token, change, keys, signer, signer_identity):
     )
     if not signed:
         raise Damaged("view-origin")
-    return structure(lambda: View(text, token, change), "view-malformed", "view-newer")
+    return structure(lambda: View(text, kind, token, change), "view-malformed", "view-newer")
 
 
 class GrantedVersion:

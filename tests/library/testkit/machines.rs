@@ -613,8 +613,14 @@ fn records(set: &mut Set) {
         let plain = record(f, "ci");
         put_padded_record(f, "ci", &pad(&plain[..plain.len() - 1]));
     });
+    bad("token-record-kind", malformed, "a record is of a kind that is reserved", &|f| {
+        put_padded_record(f, "ci", &pad(&[&[3], &record(f, "ci")[1..]].concat()));
+    });
+    bad("token-record-session-without-end", malformed, "a record is of a session without expiry", &|f| {
+        put_padded_record(f, "named", &pad(&[&[2], &record(f, "named")[1..]].concat()));
+    });
     bad("token-record-name", malformed, "a record's name is not one of a token", &|f| {
-        put_padded_record(f, "ci", &pad(&[&text("c=")[..], &record(f, "ci")[6..]].concat()));
+        put_padded_record(f, "ci", &pad(&[&[1], &text("c=")[..], &record(f, "ci")[7..]].concat()));
     });
     let newer = Fails("row-newer", "tokens", "token {token ci}");
     bad("token-record-even-field", newer, "a record has an even field", &|f| {

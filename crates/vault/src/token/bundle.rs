@@ -27,6 +27,7 @@ use keyvault_core::secret::SecretBytes;
 use super::bearer::BearerKeys;
 use super::error::TokenError;
 use super::grant::Grant;
+use super::record::TokenKind;
 use super::signed::{self, NamedSigner, SignedText};
 use super::{index, regrant};
 use crate::error::VaultError;
@@ -173,11 +174,12 @@ fn make(
     world: &World<'_>,
 ) -> Result<(Bundled, Vec<KeyRef>), VaultError> {
     let record = index::existing(tx, name)?;
+    record.is_no_session()?;
     let view = record.view.ok_or_else(|| TokenError::Revoked(name.clone()))?;
     record.in_force(world.now())?;
     regrant::verified_grants(tx, &record)?;
     let key_records = regrant::matching(tx, &record.rule)?;
-    let mut content = signed::head(&record.id, view.change)
+    let mut content = signed::head(TokenKind::Bearer, &record.id, view.change)
         .bytes(name.as_str().as_bytes())
         .i64(world.now().0)
         .option(record.expires, |encoder, expires| encoder.i64(expires.0))
@@ -253,7 +255,7 @@ impl BundleContent {
     /// The content of a bundle with this label.
     pub fn decode(bytes: &[u8], label: &BundleLabel) -> Result<(Self, Extensions), Malformed> {
         let mut decoder = Decoder::new(bytes);
-        signed::expect_head(&mut decoder, &label.token, label.change)?;
+        signed::expect_head(&mut decoder, TokenKind::Bearer, &label.token, label.change)?;
         let content = Self {
             name: TokenName::parse(decoder.text()?).map_err(|_| Malformed)?,
             made: Moment(decoder.i64()?),

@@ -19,6 +19,7 @@ use keyvault_core::name::{EnvName, KeyName, Scope, TokenName};
 use keyvault_core::secret::SecretBytes;
 
 use super::error::TokenError;
+use super::record::TokenKind;
 use super::signed::{self, NamedSigner, SignedText};
 use crate::error::VaultError;
 use crate::key::record::{KeyRecord, VersionState};
@@ -31,6 +32,7 @@ const GRANTS_LABEL: &[u8] = b"keyvault token grants";
 /// The head of a bearer's rows: their time and expiry, and a hash of the grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
+    pub kind: TokenKind,
     /// The vault's change that wrote it.
     pub change: u64,
     pub name: TokenName,
@@ -74,7 +76,7 @@ impl View {
         signing: &SigningKey,
         rng: &dyn Rng,
     ) -> Result<ViewRow, VaultError> {
-        let text = signed::head(token, self.change)
+        let text = signed::head(self.kind, token, self.change)
             .bytes(self.name.as_str().as_bytes())
             .i64(self.time.0)
             .option(self.expires, |encoder, expires| encoder.i64(expires.0))
@@ -90,22 +92,29 @@ impl View {
     }
 
     /// Opens the view for its owner, whose record of the token says which view it wrote.
-    pub(crate) fn open(row: &ViewRow, keys: &TokenKeys, identity: &Identity) -> Result<Self, VaultError> {
-        Self::open_with(row, keys, identity, |_| Ok(()))
+    pub(crate) fn open(
+        row: &ViewRow,
+        kind: TokenKind,
+        keys: &TokenKeys,
+        identity: &Identity,
+    ) -> Result<Self, VaultError> {
+        Self::open_with(row, kind, keys, identity, |_| Ok(()))
     }
 
     /// Opens the view for its bearer, which learns from the signature that the owner wrote it.
     pub(crate) fn open_signed(
         row: &ViewRow,
+        kind: TokenKind,
         keys: &TokenKeys,
         identity: &Identity,
         signer: &NamedSigner<'_>,
     ) -> Result<Self, VaultError> {
-        Self::open_with(row, keys, identity, |text| text.verify(Signed::View, signer, identity))
+        Self::open_with(row, kind, keys, identity, |text| text.verify(Signed::View, signer, identity))
     }
 
     fn open_with(
         row: &ViewRow,
+        kind: TokenKind,
         keys: &TokenKeys,
         identity: &Identity,
         verify: impl FnOnce(&SignedText<'_>) -> Result<(), TokenError>,
@@ -118,17 +127,18 @@ impl View {
         let signed = SignedText::decode(&mut decoder).map_err(malformed)?;
         decoder.end().map_err(malformed)?;
         verify(&signed)?;
-        let (view, extensions) = Self::decode(signed.text, row).map_err(malformed)?;
+        let (view, extensions) = Self::decode(signed.text, kind, row).map_err(malformed)?;
         match extensions.must_be_known() {
             Some(field) => Err(TokenError::Newer { what: format!("the view has field {field}") }.into()),
             None => Ok(view),
         }
     }
 
-    fn decode(text: &[u8], row: &ViewRow) -> Result<(Self, Extensions), Malformed> {
+    fn decode(text: &[u8], kind: TokenKind, row: &ViewRow) -> Result<(Self, Extensions), Malformed> {
         let mut decoder = Decoder::new(text);
-        signed::expect_head(&mut decoder, &row.token, row.change)?;
+        signed::expect_head(&mut decoder, kind, &row.token, row.change)?;
         let view = Self {
+            kind,
             change: row.change,
             name: TokenName::parse(decoder.text()?).map_err(|_| Malformed)?,
             time: Moment(decoder.i64()?),
@@ -138,6 +148,7 @@ impl View {
         };
         let extensions = decoder.extensions()?;
         decoder.end()?;
+        view.kind.hold_expiry(view.expires)?;
         Ok((view, extensions))
     }
 

@@ -14,6 +14,34 @@ use keyvault_core::name::{Scope, TokenName};
 use super::error::TokenError;
 use crate::key::record::KeyRecord;
 
+/// What holds a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    /// A machine.
+    Bearer,
+    /// The kernel, for a limited session.
+    Session,
+}
+
+impl TokenKind {
+    /// As it stands in records, views and bundles. Reserved: 3 verifier, 4 issuer.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Bearer => 1,
+            Self::Session => 2,
+        }
+    }
+
+    pub(crate) fn of_code(code: u8) -> Result<Self, Malformed> {
+        [Self::Bearer, Self::Session].into_iter().find(|kind| kind.code() == code).ok_or(Malformed)
+    }
+
+    /// Refuses a session without an end.
+    pub(crate) fn hold_expiry(self, expires: Option<Moment>) -> Result<(), Malformed> {
+        if self == Self::Session && expires.is_none() { Err(Malformed) } else { Ok(()) }
+    }
+}
+
 /// The keys that a token is granted: those that carry any of these scopes, and those listed; now and whenever that
 /// changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,6 +61,7 @@ impl Rule {
 /// A token as its owner knows it. The token itself is not in it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TokenRecord {
+    pub kind: TokenKind,
     pub name: TokenName,
     pub id: TokenId,
     pub rule: Rule,
@@ -107,6 +136,7 @@ impl TokenRecord {
         let keys: Vec<_> = self.rule.keys.iter().collect();
         let moment = |encoder: Encoder, moment: Moment| encoder.i64(moment.0);
         Encoder::new()
+            .u8(self.kind.code())
             .bytes(self.name.as_str().as_bytes())
             .fixed(&self.id)
             .fixed(self.reader.expose())
@@ -131,6 +161,7 @@ impl TokenRecord {
         let mut decoder = Decoder::new(bytes);
         let moment = |decoder: &mut Decoder<'_>| decoder.i64().map(Moment);
         let record = Self {
+            kind: TokenKind::of_code(decoder.u8()?)?,
             name: TokenName::parse(decoder.text()?).map_err(|_| Malformed)?,
             id: decoder.array()?,
             reader: Reader::from_bytes(decoder.fixed(crypto::KEY_LEN)?).ok_or(Malformed)?,
@@ -156,6 +187,7 @@ impl TokenRecord {
             extensions: decoder.extensions()?,
         };
         decoder.end()?;
+        record.kind.hold_expiry(record.expires)?;
         Ok(record)
     }
 }

@@ -13,9 +13,7 @@ use keyvault_core::crypto::{SignatureError, Signed, Signer, SignerId, SigningKey
 use keyvault_core::identity::Identity;
 
 use super::error::TokenError;
-
-/// The kind of token whose bearer gets keys. 2 session, 3 verifier, 4 issuer: reserved.
-const BEARER: u8 = 1;
+use super::record::TokenKind;
 
 /// A text and its signature, which may not have been verified.
 pub(crate) struct SignedText<'t> {
@@ -64,12 +62,17 @@ impl<'t> SignedText<'t> {
 }
 
 /// The head of every text that is signed for a bearer: kind of token, its id, and the change.
-pub(crate) fn head(token: &TokenId, change: u64) -> Encoder {
-    Encoder::new().u8(BEARER).fixed(token).u64(change)
+pub(crate) fn head(kind: TokenKind, token: &TokenId, change: u64) -> Encoder {
+    Encoder::new().u8(kind.code()).fixed(token).u64(change)
 }
 
 /// Reads a head, which must be that of this token and change.
-pub(crate) fn expect_head(decoder: &mut Decoder<'_>, token: &TokenId, change: u64) -> Result<(), Malformed> {
+pub(crate) fn expect_head(
+    decoder: &mut Decoder<'_>,
+    kind: TokenKind,
+    token: &TokenId,
+    change: u64,
+) -> Result<(), Malformed> {
     let found = (decoder.u8()?, decoder.array()?, decoder.u64()?);
-    if found == (BEARER, *token, change) { Ok(()) } else { Err(Malformed) }
+    if found == (kind.code(), *token, change) { Ok(()) } else { Err(Malformed) }
 }

@@ -24,6 +24,7 @@ use keyvault_os::process::exec::{EnvError, NotRunnable};
 use keyvault_os::terminal::prompt::PromptError;
 use keyvault_vault::StoreError;
 use keyvault_vault::VaultError;
+use keyvault_vault::TokenKind;
 use keyvault_vault::audit::AuditError;
 use keyvault_vault::state::StateError;
 use keyvault_vault::state::pin::Standing;
@@ -222,7 +223,7 @@ fn refusals() -> Vec<Failure> {
     let mut failures: Vec<_> = lone.into_iter().map(|problem| refused(vec![problem], Vec::new())).collect();
     let problems = vec![
         Problem::Missing { wanted: key("nothing/like-it"), near: None },
-        Problem::NoSuchScope { wanted: scope("payment"), near: Some(scope("payments")) },
+        Problem::NoSuchScope { wanted: scope("payment"), near: Some(scope("payments")), kind: None },
         Problem::Swapped { variable: EnvName::parse("STRIPE").unwrap(), name: key("stripe"), to_file: false },
         Problem::Swapped { variable: EnvName::parse("TLS").unwrap(), name: key("tls"), to_file: true },
         Problem::Expired { name: name(), since: Moment(0) },
@@ -256,9 +257,15 @@ fn refusals() -> Vec<Failure> {
     let missing = |wanted: &str, near| asked(Problem::Missing { wanted: key(wanted), near });
     failures.push(refused(vec![missing("stripe/life", Some(name()))], Vec::new()));
     let ungranted = vec![
-        Problem::NotGranted { wanted: key("stripe/life"), near: Some(name()) },
-        Problem::NotGranted { wanted: key("sk_live_4eC39HqLyjWDarjtT1zdp7dc"), near: None },
-        asked(Problem::NotGranted { wanted: key("db/prod"), near: None }),
+        Problem::NotGranted { wanted: key("stripe/life"), near: Some(name()), kind: TokenKind::Bearer },
+        Problem::NotGranted {
+            wanted: key("sk_live_4eC39HqLyjWDarjtT1zdp7dc"),
+            near: None,
+            kind: TokenKind::Bearer,
+        },
+        asked(Problem::NotGranted { wanted: key("db/prod"), near: None, kind: TokenKind::Bearer }),
+        Problem::NotGranted { wanted: key("db/prod"), near: None, kind: TokenKind::Session },
+        Problem::NoSuchScope { wanted: scope("prod"), near: None, kind: Some(TokenKind::Session) },
     ];
     failures.push(refused(ungranted, Vec::new()));
     let of_a_file = vec![
