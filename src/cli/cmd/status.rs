@@ -6,9 +6,9 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::cli::output::time;
+use crate::cli::output::view;
 use crate::cli::unlock::log_gap_json;
 use crate::cli::unlock::order::Outlook;
-use crate::cli::output::view;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::Scope;
 use keyvault_vault::audit::LogGap;
@@ -97,12 +97,7 @@ impl Status {
 }
 
 /// What a limited session opens; one whose token is gone opens nothing.
-fn limited(
-    context: &Context,
-    vault: Vault,
-    session: &LimitedSession,
-    answer: Answer,
-) -> Result<u8, Failure> {
+fn limited(context: &Context, vault: Vault, session: &LimitedSession, answer: Answer) -> Result<u8, Failure> {
     let mut supply = Supply::Granted(vault, BearerKeys::of_session(session));
     let keys = context.with_keys(&mut supply, |supply, world| {
         let looking = supply.look(world)?;
@@ -145,14 +140,19 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
             };
             let listed = keys.as_ref().filter(|keys| !keys.is_empty());
             let listed = listed.map(|keys| format!(": {}", view::joined(keys.iter()))).unwrap_or_default();
-            format!("{word} until {} ({}){listed}", time::local(*until), time::relative(*until, context.now()))
+            format!(
+                "{word} until {} ({}){listed}",
+                time::local(*until),
+                time::relative(*until, context.now())
+            )
         }
         None if *status == "none" => "no vault; create one with `keyvault init`".to_owned(),
         None => format!("{}; open a session with `keyvault unlock`", ui.on_out(output::WARN, "locked")),
     };
     let mut text = format!("vault    {}\nsession  {told}", output::harmless_line(vault));
     for session in sessions.iter().flatten() {
-        text += &format!("\nlimited  {}", session_line(session, context.now()));
+        let end = session_end(session, context.now());
+        text += &format!("\nlimited  {} {end}", session.name);
     }
     for credential in credentials.iter().flatten() {
         text += &format!("\n  {}", credential_line(credential));
@@ -171,11 +171,11 @@ pub(super) fn session_json(session: &TokenRecord) -> serde_json::Value {
     })
 }
 
-/// `session/1a2b3c4d until 2026-11-22 08:13 (in 1h), by ada@host`
-pub(super) fn session_line(session: &TokenRecord, now: Moment) -> String {
-    let until = session.expires.map(|end| format!(" until {} ({})", time::local(end), time::relative(end, now)));
+/// `until 2026-11-22 08:13 (in 1h), by ada@host`
+pub(super) fn session_end(session: &TokenRecord, now: Moment) -> String {
+    let end = session.expires.unwrap_or(session.created);
     let by = output::harmless_line(&session.made_by);
-    format!("{}{}, by {by}", session.name, until.unwrap_or_default())
+    format!("until {} ({}), by {by}", time::local(end), time::relative(end, now))
 }
 
 fn credential_json(credential: &Outlook) -> serde_json::Value {

@@ -205,7 +205,8 @@ fn list(context: &Context) -> Result<u8, Failure> {
     }
     for session in &sessions {
         let opens = view::counted(session.granted.len(), "key");
-        let line = format!("limited session {}: {opens}", status::session_line(&session.record, now));
+        let end = status::session_end(&session.record, now);
+        let line = format!("{}: limited session, {opens}, {end}", session.record.name);
         ui.line(&output::hanging(&line, 2))?;
     }
     faults(context, &sessions);

@@ -158,8 +158,7 @@ fn not_begun(error: VaultError, path: &Path) -> Failure {
 
 fn tell(context: &Context, path: &Path, until: Moment, limited: Option<&Issued>) -> Result<u8, Failure> {
     let ui = &context.ui;
-    let granted: Option<Vec<_>> =
-        limited.map(|issued| issued.granted.iter().map(KeyName::as_str).collect());
+    let granted: Option<Vec<_>> = limited.map(|issued| issued.granted.iter().map(KeyName::as_str).collect());
     if ui.json {
         ui.print_json(&serde_json::json!({
             "vault": path.display().to_string(),

@@ -131,7 +131,9 @@ pub(in crate::cli) fn token(error: &TokenError) -> Failure {
             Some(&format!("Create another: keyvault token create {name} --scope SCOPE")),
         ),
         TokenError::SessionName(name) => Failure::usage(
-            &format!("`{name}` cannot be the name of a token: `session/` begins the names of limited sessions."),
+            &format!(
+                "`{name}` cannot be the name of a token: `session/` begins the names of limited sessions."
+            ),
             Some("Choose another name."),
         ),
         TokenError::IsSession(name) => Failure::refused(

@@ -374,7 +374,9 @@ impl Context {
         tell: bool,
     ) {
         // A limited session is open: another command opened it meanwhile, or a credential was given in spite of it.
-        if session::current(&vault.identity(), self.now()).is_some_and(|now| matches!(now, Current::Limited(_))) {
+        if session::current(&vault.identity(), self.now())
+            .is_some_and(|now| matches!(now, Current::Limited(_)))
+        {
             return;
         }
         let recorded = self.record_session(vault, access, &format!("{opened_by}, 15m"));

@@ -11,7 +11,9 @@ use keyvault_exec::release::Selection;
 use keyvault_vault::audit::Action;
 use keyvault_vault::unlock::keyring_entry::KeyringSecret;
 use keyvault_vault::unlock::token::Token;
-use keyvault_vault::{BearerKeys, Credential, NewKey, NewToken, Purpose, Sought, Supply, Terms, Vault, slot, token};
+use keyvault_vault::{
+    BearerKeys, Credential, NewKey, NewToken, Purpose, Sought, Supply, Terms, Vault, slot, token,
+};
 use serde_json::{Value, json};
 
 use super::bases::{Base, DAY, Lab, START, key, name};

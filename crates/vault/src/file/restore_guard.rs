@@ -208,8 +208,7 @@ impl Kept {
 impl Tokens {
     fn of(records: Vec<TokenRecord>) -> Self {
         let tokens = records.into_iter().filter(|record| !record.is_session());
-        let (in_force, revoked): (Vec<_>, Vec<_>) =
-            tokens.partition(|record| record.revoked.is_none());
+        let (in_force, revoked): (Vec<_>, Vec<_>) = tokens.partition(|record| record.revoked.is_none());
         Self {
             in_force: in_force.into_iter().map(|record| (record.id, record.name)).collect(),
             revoked: revoked.into_iter().map(|record| record.id).collect(),

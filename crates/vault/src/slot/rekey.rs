@@ -103,7 +103,8 @@ pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<RekeyPreview, 
     vault.read_damaged(access, |tx| {
         let mut found = file::survivors(tx, first_key)?;
         found.loss.values = file::lost_values(tx, &found.keys)?;
-        let in_force = found.tokens.into_iter().filter(|token| token.revoked.is_none() && !token.is_session());
+        let in_force =
+            found.tokens.into_iter().filter(|token| token.revoked.is_none() && !token.is_session());
         Ok(RekeyPreview {
             keys: found.keys.len(),
             slots: found.slots.iter().filter_map(slot_of).collect(),

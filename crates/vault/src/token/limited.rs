@@ -20,8 +20,8 @@ use super::regrant::{self, Grantee};
 use super::{Issued, index};
 use crate::error::VaultError;
 use crate::file::open::{Access, Notice, Vault, World};
-use crate::tx::VerifiedTx;
 use crate::key;
+use crate::tx::VerifiedTx;
 
 /// How far the end of a session may lie ahead, in milliseconds.
 pub const LONGEST: i64 = 12 * 3_600_000;
