@@ -10,6 +10,7 @@ from slots import BLANK
 
 BEARER, SESSION = 1, 2
 CURRENT, PREVIOUS = 0, 1
+WITHHELD = 2
 _DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -156,7 +157,7 @@ class Grant:
         self.scopes = reader.list(reader.text)
         self.expires = reader.option(reader.i64)
         self.versions = reader.list(lambda: GrantedVersion(reader))
-        reader.extensions()
+        reader.extensions(known=(WITHHELD,))
 
     def current(self):
         return next((version for version in self.versions if version.state == CURRENT), None)

@@ -16,6 +16,7 @@ use crate::harness::bearer::{ENV, held, seen, with_keys};
 use crate::harness::desktop::vault_id;
 use crate::harness::project_file::{approved, project, run_in};
 use crate::harness::vault_file::tamper;
+use crate::harness::watched::{ENDED, SCRIPT, Watched, filled, rotate};
 use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish, hours, minutes, nobody, wait_until};
 
 const NEEDS_ALL: &str = "
@@ -458,12 +459,54 @@ fn a_session_for_a_project_opens_the_keys_that_its_approved_file_names() {
 }
 
 #[test]
-fn a_key_that_no_file_gets_is_not_in_a_projects_session() {
+fn a_key_that_no_file_gets_is_handed_to_none_by_a_limited_session_either() {
     let world = locked();
     owner(&world, &["edit", "a", "--tag", "project=never"]).ok();
     let folder = approved(&world, "[keys]\nA = \"a\"\nB = \"b\"\n");
     let mut command = world.command(KEYVAULT);
     command.current_dir(&folder).env("KEYVAULT_PASSPHRASE", PASSPHRASE);
     finish(command.args(["unlock", "--project"]), b"").ok();
-    assert_eq!(seen(world.run(&ENV)), ["B=value-b"]);
+    assert_eq!(seen(world.run(&ENV)), ["B=value-b"], "a session for files has nothing for it");
+    owner(&world, &["unlock", "--scope", "deploy"]).ok();
+    assert_eq!(seen(world.run(&ENV)), ["A=value-a", "B=value-b"]);
+    run_in(&world, &folder, &["exec", "--", "true"])
+        .fails(125, "A <- a: not available to project files (tag project=never)");
+    owner(&world, &["edit", "a", "--untag", "project"]).ok();
+    run_in(&world, &folder, &["exec", "--", "true"]).ok();
+}
+
+/// Like a full session's key, a limited one's is not held by a command that runs on.
+#[test]
+fn a_watch_follows_a_limited_session_and_ends_with_it() {
+    let mut world = filled();
+    world.run(&["unlock", "--scope", "s"]).ok();
+    world.unset("KEYVAULT_PASSPHRASE");
+    let watched = Watched::start(&world, &["--only", "a"], SCRIPT);
+    assert_eq!(watched.line(), "start a1 none");
+    world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+    rotate(&world, "a", "a2");
+    assert_eq!(watched.said(), "keyvault: a is now at version 2; restarting sh.");
+    assert_eq!([watched.line(), watched.line()], [ENDED, "start a2 none"]);
+    world.run(&["lock"]).ok();
+    assert_eq!(
+        watched.said(),
+        "warning: sh keeps its current keys: the vault is locked, so changes go unnoticed until `keyvault unlock`"
+    );
+    rotate(&world, "a", "a3");
+    world.run(&["unlock"]).ok();
+    assert_eq!([watched.line(), watched.line()], [ENDED, "start a3 none"]);
+    watched.stop();
+}
+
+#[test]
+fn a_session_reads_at_no_time_outside_of_its_life() {
+    let world = limited();
+    world.at("2039-01-01T00:00:00Z");
+    world.run(&["exec", "--only", "a", "--", "true"]).ok();
+    world.at("2040-05-17T08:30:00Z");
+    let name = sessions(&world).remove(0);
+    owner(&world, &["token", "revoke", &name]).ok();
+    let log = owner(&world, &["audit", "log", "--json"]).ok().out;
+    let line = log.lines().find(|line| line.contains(&format!("{name}: true"))).unwrap();
+    assert!(line.contains("\"time\":\"2040-05-17T08:00:00.000Z\""), "{line}");
 }

@@ -90,6 +90,32 @@ fn where_the_kernel_keeps_no_sessions_that_is_said_and_the_rest_works() {
 }
 
 #[test]
+fn a_limited_session_that_the_kernel_does_not_keep_leaves_no_token() {
+    let world = with_file();
+    let limited = ["unlock", "--scope", "s"];
+    for (error, remedy) in [("ENOSYS", "KEYVAULT_PASSPHRASE_FILE"), ("EPERM", "KEYVAULT_PASSPHRASE_FILE")] {
+        without_kernel_keys(&world, error, &limited).fails(1, remedy);
+    }
+    // The quota is found out only when the key is added, and by then the vault has the token.
+    let mut strace = Command::new("strace");
+    strace
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=add_key:error=EDQUOT", KEYVAULT])
+        .args(limited);
+    strace.env_clear().envs(world.variables()).env("KEYVAULT_PASSPHRASE_FILE", "passphrase");
+    finish(strace.current_dir(world.home()), b"").fails_with(
+        1,
+        "
+            error: This user's quota of kernel keys (200) is used up.
+                   End all sessions with `keyvault lock --all`, or see what else is kept with `keyctl show @u`.
+        ",
+    );
+    let mut list = world.command(KEYVAULT);
+    let list =
+        finish(list.env("KEYVAULT_PASSPHRASE_FILE", "passphrase").args(["token", "list", "--json"]), b"");
+    assert_eq!(list.ok().json()["sessions"], serde_json::json!([]));
+}
+
+#[test]
 fn an_unlock_that_the_kernel_refused_is_refused_in_the_log_too() {
     let world = with_file();
     without_kernel_keys(&world, "EPERM", &["unlock"]).fails(1, "");

@@ -211,6 +211,9 @@ fn views(set: &mut Set) {
 /// Extensions with an even field.
 const EVEN: [u8; 11] = [1, 0, 0, 0, 2, 0, 1, 0, 0, 0, 9];
 
+/// Field 2 of a grant is known.
+const UNKNOWN_OF_GRANT: [u8; 11] = [1, 0, 0, 0, 4, 0, 1, 0, 0, 0, 9];
+
 fn item(f: &Forge, name: &str) -> Tag {
     f.id(name)
 }
@@ -291,7 +294,7 @@ fn grants(set: &mut Set) {
         "a grant has an even field",
         |f, ci| {
             let grant = ci.grant(&a(f));
-            ci.put_padded_grant(&a(f), &pad(&[&grant[..grant.len() - 4], &EVEN].concat()));
+            ci.put_padded_grant(&a(f), &pad(&[&grant[..grant.len() - 4], &UNKNOWN_OF_GRANT].concat()));
         },
     );
     let malformed = Fails("grant-malformed", "granted", "");

@@ -27,6 +27,10 @@ use crate::tx::damaged;
 
 const VIEW_LABEL: &str = "keyvault token view";
 const GRANT_LABEL: &str = "keyvault token grant";
+/// The extension of a grant whose key is handed out to nobody because a file asks for it; it is empty. Only a limited
+/// session's grants have it: what a machine was granted, its files may ask for.
+const WITHHELD: u16 = 2;
+
 const GRANTS_LABEL: &[u8] = b"keyvault token grants";
 
 /// The head of a bearer's rows: their time and expiry, and a hash of the grants.
@@ -182,6 +186,15 @@ impl Grant {
         }
     }
 
+    pub(crate) fn withhold_from_files(mut self) -> Self {
+        self.extensions = self.extensions.with(WITHHELD, Vec::new());
+        self
+    }
+
+    pub(crate) fn is_withheld(&self) -> bool {
+        self.extensions.get(WITHHELD).is_some()
+    }
+
     /// The plaintext, in a buffer that is wiped: it holds the keys of versions.
     pub fn encode(&self) -> SecretBytes {
         let scopes: Vec<_> = self.scopes.iter().collect();
@@ -250,7 +263,7 @@ impl Grant {
 
     /// Refuses a grant with a field that must be known to read it.
     pub(crate) fn known(&self) -> Result<(), TokenError> {
-        match self.extensions.must_be_known() {
+        match self.extensions.must_be_known_besides(&[WITHHELD]) {
             Some(field) => Err(TokenError::Newer { what: format!("the grant of a key has field {field}") }),
             None => Ok(()),
         }

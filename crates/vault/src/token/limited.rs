@@ -220,10 +220,13 @@ fn reads_to_carry(
         }
     };
     let is_read = |read: &Event| Of::Token(name.clone(), 0).vouches_for(read) && read.change.is_none();
+    // Nor does it say when its holder read if that is outside of the session's life.
+    let (begin, end) = (session.created, world.now().max(session.created));
     let carried = |read: Event| {
+        let time = read.time.clamp(begin, end);
         let detail =
             if read.detail.is_empty() { name.to_string() } else { format!("{name}: {}", read.detail) };
-        Event { detail, extensions: Extensions::default(), ..read }
+        Event { time, detail, extensions: Extensions::default(), ..read }
     };
     Ok(reads.into_iter().filter(is_read).map(carried).collect())
 }

@@ -191,7 +191,10 @@ fn put_grant(
     key: &KeyRecord,
     world: &World<'_>,
 ) -> Result<(), VaultError> {
-    let grant = grant_of(tx, key, world.now())?;
+    let mut grant = grant_of(tx, key, world.now())?;
+    if record.is_session() && key.is_withheld() {
+        grant = grant.withhold_from_files();
+    }
     Ok(tx.rows.put_grant(&grant.seal(keys, &tx.identity, &record.id, world.rng)?)?)
 }
 

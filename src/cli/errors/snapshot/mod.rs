@@ -33,6 +33,7 @@ use keyvault_vault::unlock::{Secret, UnlockError};
 
 use super::Failure;
 use super::file_sentences;
+use super::token_sentences;
 
 use samples::{about_machines, deliveries, echoes, projects};
 
@@ -293,6 +294,9 @@ fn others() -> Vec<Failure> {
     let variable = || OsString::from("TOKEN");
     let mut failures = vec![
         Failure::locked(),
+        Failure::limited(),
+        token_sentences::session_over(),
+        token_sentences::session_of_read_only(&vault()),
         Failure::no_home("XDG_DATA_HOME"),
         Failure::no_home("XDG_STATE_HOME"),
         Failure::no_passphrase_to_set(super::NO_TERMINAL),
