@@ -96,7 +96,7 @@ impl Status {
     }
 }
 
-/// What a limited session opens; one whose token is gone opens nothing.
+/// The keys of a limited session. One whose token is gone opens nothing, which is told as locked.
 fn limited(context: &Context, vault: Vault, session: &LimitedSession, answer: Answer) -> Result<u8, Failure> {
     let mut supply = Supply::Granted(vault, BearerKeys::of_session(session));
     let keys = context.with_keys(&mut supply, |supply, world| {

@@ -16,7 +16,7 @@ use crate::cli::context::{Context, state_folder};
 use crate::cli::errors::Failure;
 use crate::cli::output::harmless_line;
 
-/// What stays open after a keyring has opened a vault.
+/// The session that a keyring opens on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum Keep {
     /// A short session, for the commands that follow.

@@ -186,7 +186,7 @@ impl Context {
         }
     }
 
-    /// What was remembered for a limited session that is about to end.
+    /// Forgets what was remembered of a limited session that is about to end.
     pub(in crate::cli) fn forget_limited(&self, vault: &Vault) {
         if let Some(Current::Limited(session)) = session::current(&vault.identity(), self.now())
             && let Ok(state) = state_folder()

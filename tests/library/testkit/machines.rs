@@ -620,7 +620,11 @@ fn records(set: &mut Set) {
         put_padded_record(f, "ci", &pad(&[&[3], &record(f, "ci")[1..]].concat()));
     });
     bad("token-record-session-without-end", malformed, "a record is of a session without expiry", &|f| {
-        put_padded_record(f, "named", &pad(&[&[2], &record(f, "named")[1..]].concat()));
+        let plain = record(f, "ci");
+        // Kind, name, id, reader, k₀, one scope, no key, time of creation.
+        let at = 1 + 6 + 16 + 32 + 32 + 9 + 4 + 8;
+        assert_eq!(plain[at], 1, "it has an expiry");
+        put_padded_record(f, "ci", &pad(&[&[2], &plain[1..at], &[0], &plain[at + 9..]].concat()));
     });
     bad("token-record-name", malformed, "a record's name is not one of a token", &|f| {
         put_padded_record(f, "ci", &pad(&[&[1], &text("c=")[..], &record(f, "ci")[7..]].concat()));

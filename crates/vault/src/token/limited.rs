@@ -101,7 +101,8 @@ pub fn begin_session(
         if index::find(tx, &name)?.is_some() {
             return Err(TokenError::Exists(name).into());
         }
-        let (rule, keys) = sought.find(tx)?;
+        let (rule, mut keys) = sought.find(tx)?;
+        keys.sort_by(|left, right| left.name.cmp(&right.name));
         let made = world.now();
         let expires = Some(made.plus_millis(length.clamp(0, LONGEST)));
         let extensions = Extensions::default();
