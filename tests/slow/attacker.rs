@@ -447,7 +447,7 @@ fn a_limited_session_opens_what_it_was_granted_until_it_expires() {
     let (opened, values) = break_in(&session, &copies);
     assert_eq!(values, granted);
     let tables: Vec<_> = opened.keys().copied().collect();
-    assert_eq!(tables, ["token_audit_head", "token_grant", "token_view", "version_value"]);
+    assert_eq!(tables, ["token_grant", "token_view", "version_value"]);
     // At its end, and from then on, whatever the clock says.
     NOW.set(START + 3_600_000);
     owner.rotate(1);

@@ -302,7 +302,7 @@ fn others() -> Vec<Failure> {
         Failure::no_passphrase_to_set(super::NO_TERMINAL),
         file_sentences::foreign_home("HOME", Path::new("/home/ada"), &user(1000, Some("ada"))),
         file_sentences::foreign_home("XDG_STATE_HOME", Path::new("/github/home"), &user(1001, None)),
-        super::token_sentences::nowhere_to_write(),
+        token_sentences::nowhere_to_write(),
         Failure::io(Path::new("x.env"), &io(io::ErrorKind::NotFound)),
         Failure::io(Path::new("sk_live_4eC39HqLyjWDarjtT1zdp7dc"), &io(io::ErrorKind::NotFound)),
         Failure::io(Path::new("x.env"), &io(io::ErrorKind::PermissionDenied)),
