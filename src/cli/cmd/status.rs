@@ -28,6 +28,9 @@ pub(crate) struct Status {
     verbose: bool,
 }
 
+/// The column where what is told begins.
+const COLUMN: usize = 9;
+
 /// The answer as JSON.
 struct Answer {
     vault: String,
@@ -139,7 +142,7 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
                 Some(keys) => format!("limited to {}", view::counted(keys.len(), "key")),
             };
             let listed = keys.as_ref().filter(|keys| !keys.is_empty());
-            let listed = listed.map(|keys| format!(": {}", view::joined(keys.iter()))).unwrap_or_default();
+            let listed = listed.map(|keys| format!(": {}", named(keys))).unwrap_or_default();
             format!(
                 "{word} until {} ({}){listed}",
                 time::local(*until),
@@ -149,15 +152,28 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
         None if *status == "none" => "no vault; create one with `keyvault init`".to_owned(),
         None => format!("{}; open a session with `keyvault unlock`", ui.on_out(output::WARN, "locked")),
     };
-    let mut text = format!("vault    {}\nsession  {told}", output::harmless_line(vault));
+    let told = format!("session  {told}");
+    // Colors would count as columns, and a line with them is short.
+    let told = if keys.is_some() { output::hanging(&told, COLUMN) } else { told };
+    let mut text = format!("vault    {}\n{told}", output::harmless_line(vault));
     for session in sessions.iter().flatten() {
         let end = session_end(session, context.now());
-        text += &format!("\nlimited  {} {end}", session.name);
+        text += &format!("\n{}", output::hanging(&format!("limited  {} {end}", session.name), COLUMN));
     }
     for credential in credentials.iter().flatten() {
         text += &format!("\n  {}", credential_line(credential));
     }
     ui.line(&text)
+}
+
+/// The keys of a limited session in a line.
+fn named(keys: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let mut names = view::joined(keys.iter().take(SHOWN));
+    if keys.len() > SHOWN {
+        names += &format!(" and {} more", keys.len() - SHOWN);
+    }
+    names
 }
 
 /// A limited session in the vault, for programs.

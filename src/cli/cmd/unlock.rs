@@ -29,7 +29,7 @@ use keyvault_vault::{Issued, LONGEST_SESSION, Sought, StoreError, VaultError, to
 /// With --scope or --project, the session is limited: the kernel keeps a token that opens only these keys and expires with
 /// the session. `exec`, `export`, `project render`, and `show NAME --reveal` work with it; other commands need a full
 /// session. It protects other keys from the programs of this user only while nothing else opens the vault without a
-/// question, such as a keyring slot or a key file. A vault has one session of each user, so a limited session ends a full
+/// question, such as a keyring slot or a key file. Each user has one session per vault, so a limited session ends a full
 /// one, and a full session a limited one.
 #[derive(Debug, Args)]
 pub(crate) struct Unlock {
