@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use crate::harness::bearer::{ENV, held, seen, with_keys};
 use crate::harness::desktop::vault_id;
 use crate::harness::project_file::{approved, project, run_in};
-use crate::harness::vault_file::tamper;
+use crate::harness::vault_file::{drop_side_files, put_back, tamper};
 use crate::harness::watched::{ENDED, SCRIPT, Watched, filled, rotate};
 use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish, hours, minutes, nobody, wait_until};
 
@@ -509,4 +509,32 @@ fn a_session_reads_at_no_time_outside_of_its_life() {
     let log = owner(&world, &["audit", "log", "--json"]).ok().out;
     let line = log.lines().find(|line| line.contains(&format!("{name}: true"))).unwrap();
     assert!(line.contains("\"time\":\"2040-05-17T08:00:00.000Z\""), "{line}");
+}
+
+#[test]
+fn an_older_file_that_is_adopted_and_a_damaged_one_that_is_repaired_have_no_limited_session() {
+    let world = limited();
+    world.run(&["exec", "--only", "a", "--", "true"]).ok();
+    owner(&world, &["edit", "d", "--note", "one"]).ok();
+    drop_side_files(&world.vault());
+    let older = std::fs::read(world.vault()).unwrap();
+    let name = sessions(&world).remove(0);
+    // Revoked, and back with the older file.
+    owner(&world, &["token", "revoke", &name]).ok();
+    put_back(&world, &older);
+    assert_eq!(sessions(&world), [name.as_str()]);
+    owner(&world, &["vault", "restore", "--adopt"]).ok();
+    assert_eq!((sessions(&world), rows(&world)), (vec![], vec![0; 5]));
+    let read = format!("({name}: true)");
+    assert!(owner(&world, &["audit", "log"]).ok().out.contains(&read));
+    owner(&world, &["unlock", "--scope", "deploy"]).ok();
+    world.run(&["exec", "--only", "b", "--", "true"]).ok();
+    let read = format!("({}: true)", sessions(&world).remove(0));
+    tamper(&world, "DELETE FROM leaf");
+    let revoked = owner(&world, &["revoke", "c"]);
+    assert!(revoked.code == 0 && revoked.err.contains("The vault was damaged"), "{}", revoked.err);
+    assert_eq!((sessions(&world), rows(&world)), (vec![], vec![0; 5]));
+    assert!(owner(&world, &["audit", "log"]).ok().out.contains(&read));
+    owner(&world, &["vault", "check"]).ok();
+    owner(&world, &["audit", "verify", "--from-start"]).ok();
 }
