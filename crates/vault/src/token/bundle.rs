@@ -174,7 +174,7 @@ fn make(
     world: &World<'_>,
 ) -> Result<(Bundled, Vec<KeyRef>), VaultError> {
     let record = index::existing(tx, name)?;
-    record.is_no_session()?;
+    record.refuse_session()?;
     let view = record.view.ok_or_else(|| TokenError::Revoked(name.clone()))?;
     record.in_force(world.now())?;
     regrant::verified_grants(tx, &record)?;

@@ -76,7 +76,7 @@ impl TokenRecord {
     }
 
     /// Refuses a session where a machine's token is meant.
-    pub(crate) fn is_no_session(&self) -> Result<(), TokenError> {
+    pub(crate) fn refuse_session(&self) -> Result<(), TokenError> {
         if self.is_session() { Err(TokenError::IsSession(self.name.clone())) } else { Ok(()) }
     }
 }

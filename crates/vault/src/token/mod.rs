@@ -120,7 +120,7 @@ pub fn renew(
 ) -> Result<Issued, VaultError> {
     vault.change(access, world, |tx| {
         let old = index::existing(tx, name)?;
-        old.is_no_session()?;
+        old.refuse_session()?;
         if old.revoked.is_some() {
             return Err(TokenError::Revoked(name.clone()).into());
         }

@@ -14,7 +14,7 @@ use keyvault_core::name::{Scope, TokenName};
 use super::error::TokenError;
 use crate::key::record::KeyRecord;
 
-/// What holds a token.
+/// The holder of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
     /// A machine.
