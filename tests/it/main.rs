@@ -50,6 +50,7 @@ mod home;
 mod import;
 mod init;
 mod leaks;
+mod limited_session;
 mod log_gap;
 mod mappings;
 mod mask;

@@ -153,7 +153,7 @@ pub fn difference(
     })?;
     let loss = std::mem::take(&mut found.loss);
     let (ours, our_slots, mut our_tokens) = (found.keys, found.slots, found.tokens);
-    our_tokens.retain(|token| token.revoked.is_none());
+    our_tokens.retain(|token| token.revoked.is_none() && !token.is_session());
     let mut difference = Difference { backup: change, loss, ..Difference::default() };
     let Some((vault, opens)) = here else { return Ok(difference) };
     let opens = access.without_slot_for(&identity, vault, opens, now);

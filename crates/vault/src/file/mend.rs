@@ -52,7 +52,7 @@ struct Mended {
 }
 
 /// Carries over everything that verifies and drops the rest, in a change of its own; tokens keep their secrets and
-/// get their grants and views anew. Nothing is pinned: another change follows at once.
+/// get their grants and views anew, and limited sessions end. Nothing is pinned: another change follows at once.
 pub(crate) fn mend(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<Loss, VaultError> {
     let root = access.root.as_ref().ok_or(VaultError::NeedsRoot)?;
     let first_key = vault.seed(access).ok().flatten();
@@ -162,6 +162,8 @@ fn mend_in(
     let gap = log_gap(&old, witness).unwrap_or_default();
     let mut found = survivors(&mut old, first_key)?;
     access.slot.as_ref().map_or(Ok(()), |opened| slot::expect_proved(rows, opened, &found.slots))?;
+    let carried = token::all_reads_to_carry(&old, &found.tokens, world)?;
+    found.tokens.retain(|token| !token.is_session());
     let mut dropped = Dropped::of(&old, &found)?;
     let (seed, chain_seed) = Seed::create(&root.seed_key(&identity), &identity, world.rng)?;
     let header = HeaderRow {
@@ -173,6 +175,7 @@ fn mend_in(
     };
     let slots = std::mem::take(&mut found.slots);
     let mut new = VerifiedTx::begin(rows, keys, identity, old.current.clone());
+    new.carried = carried;
     let tombstones = found.tombstones();
     let frame = Frame { header: &header, slots: &slots, seed, values };
     let key_records = slot::seal_anew(&mut new, &old, frame, &mut found, world, &|_| ())?;

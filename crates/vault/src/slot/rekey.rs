@@ -103,7 +103,8 @@ pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<RekeyPreview, 
     vault.read_damaged(access, |tx| {
         let mut found = file::survivors(tx, first_key)?;
         found.loss.values = file::lost_values(tx, &found.keys)?;
-        let in_force = found.tokens.into_iter().filter(|token| token.revoked.is_none());
+        let in_force =
+            found.tokens.into_iter().filter(|token| token.revoked.is_none() && !token.is_session());
         Ok(RekeyPreview {
             keys: found.keys.len(),
             slots: found.slots.iter().filter_map(slot_of).collect(),
@@ -151,8 +152,10 @@ pub fn rekey(
     kept.iter().copied().chain(&access.slot).try_for_each(|opened| expect_proved(&rows, opened, &slots))?;
     let dropped: Vec<_> = slots.iter().filter(|slot| !kept.contains(slot)).filter_map(slot_of).collect();
     let tokens = token::to_renew(&old, &found.tokens, world)?;
+    let carried = token::all_reads_to_carry(&old, &found.tokens, world)?;
     rows.clear_tokens()?;
     let mut new = VerifiedTx::begin(&rows, &next.keys, next.identity, old.current.clone());
+    new.carried = carried;
     let slots = next.slots.iter().filter_map(slot_of).collect();
     let tombstones = found.tombstones();
     let frame =
