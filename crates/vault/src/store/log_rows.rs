@@ -52,9 +52,14 @@ impl Ids {
 impl Tx<'_> {
     /// A ledger's head: (number of entries, sealed head).
     pub(crate) fn log_head(&self, ledger: Ledger) -> Result<(u64, Vec<u8>)> {
-        let sql = "SELECT count, sealed FROM log_head WHERE ledger = ?";
-        self.one(sql, [ledger.id()], "log_head", |row| Ok((unsigned(row.get(0)?)?, row.get(1)?)))?
-            .ok_or_else(|| damaged("log_head"))
+        let sql = "SELECT count, sealed, number FROM log_head WHERE ledger = ?";
+        let head = self.one(sql, [ledger.id()], "log_head", |row| {
+            if ledger == Ledger::Vault && row.get::<_, i64>(2)? != 0 {
+                return Err(damaged("log_head.number"));
+            }
+            Ok((unsigned(row.get(0)?)?, row.get(1)?))
+        });
+        head?.ok_or_else(|| damaged("log_head"))
     }
 
     /// Writes the head of a ledger whose entries, if it has any, are there.
