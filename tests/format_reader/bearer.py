@@ -56,11 +56,11 @@ class BearerVault:
         return {version.number: self._value(key, version) for version in self.grants[key].versions}
 
     def _value(self, key, version):
-        row = self.file.first("version", "key = ? AND version = ?", key, version.number)
-        if row is None or not equal(sha256(row[3]), version.hash):
+        row = self.file.version(key, version.number)
+        if row is None or not equal(sha256(row[1]), version.hash):
             raise Damaged("value-granted")
         try:
-            plain = self.keys.open(version.key, "value", row[3], "version", key, version.number)
+            plain = self.keys.open(version.key, "value", row[1], "version", key, version.number)
             return unpad(plain)
         except NotSealed:
             raise Damaged("value-seal") from None

@@ -53,7 +53,8 @@ class _Check:
             self.rows[table] = []
             for row in self.file.raw(f"SELECT {', '.join(names)} FROM {table}"):
                 try:
-                    self.rows[table].append(tuple(file.column(table, *pair) for pair in zip(names, row)))
+                    row = tuple(file.column(table, *pair) for pair in zip(names, row))
+                    self.rows[table].append(file.in_place(table, row))
                 except Damaged:
                     self.find(table, "row-shape")
                     self.misshapen.add(table)
@@ -97,7 +98,7 @@ class _Check:
 
     def objects(self, kind):
         """A kind's rows: tag, revision, sealed text."""
-        return [row[1:] for row in self.rows["object"] if row[0] == kind]
+        return [row[1:] for row in self.rows["object"] if file.kind_of(row[0]) == kind]
 
     def opened_object(self, kind, row):
         """What a row seals, whatever the tree says; None if it does not open or is not well-formed."""
@@ -194,18 +195,17 @@ class _Check:
             if record.revoked is None:
                 with_views.add(record.id)
                 self.attempt(f"token_grant of {record.name}", lambda: self.grants(record))
-        for table, known in (
-            ("token_view", with_views),
-            ("token_grant", with_views),
-            ("log", with_reads),
-            ("log_head", with_reads),
-        ):
+        for table, known in (("token_view", with_views), ("token_grant", with_views), ("log_head", with_reads)):
             if table in self.misshapen or any(row[0] not in known for row in self.rows[table]):
                 self.find("token_view", "token-stray")
+        numbers = {row[1] for row in self.rows["log_head"]} | {0}
+        if any(row[0] >> 32 not in numbers for row in self.rows["log"]):
+            self.find("token_view", "token-stray")
 
     def others(self):
         """Objects of kinds that this page does not define: the tree knows them, and they stand at their names' tags."""
-        for kind, at, revision, sealed in self.rows["object"]:
+        for row_id, at, revision, sealed in self.rows["object"]:
+            kind = file.kind_of(row_id)
             if kind in STRUCTURES:
                 continue
             row = f"object {kind} {at.hex()}"
@@ -227,9 +227,11 @@ class _Check:
     def reads(self, record):
         """A token's chain: from its own k₀ to its head, through what the record names (§10)."""
         keys = record.keys(self.vault.vault_id, self.vault.epoch)
-        rows = {row[1]: row[2:] for row in self.rows["log"] if row[0] == record.id}
-        head = next((row[1:] for row in self.rows["log_head"] if row[0] == record.id), None)
-        if head is None or any(change is not None for change, _, _ in rows.values()):
+        number, *head = next((row[1:] for row in self.rows["log_head"] if row[0] == record.id), (None,))
+        if number is None or sum(row[1] == number for row in self.rows["log_head"]) > 1:
+            raise Damaged("reads-chain")
+        rows = {row[0] & 0xFFFFFFFF: row[1:] for row in self.rows["log"] if row[0] >> 32 == number}
+        if any(change is not None for change, _, _ in rows.values()):
             raise Damaged("reads-chain")
         try:
             events = audit.verify(keys, record.first_key, head, max(rows, default=None), rows.get)
@@ -302,17 +304,15 @@ class _Check:
 
     def version_key(self, key, number):
         """A version's key and the hash of its sealed value."""
-        for row_key, row_number, wrapped, sealed in self.rows["version"]:
-            if (row_key, row_number) == (key, number):
-                try:
-                    return self.vault.open_version_key(key, number, wrapped), sha256(sealed)
-                except NotSealed:
-                    return None
-        return None
+        row = self.file.version(key, number)
+        try:
+            return row and (self.vault.open_version_key(key, number, row[0]), sha256(row[1]))
+        except NotSealed:
+            return None
 
     def strays(self):
         """Rows of versions and leaves that belong to nothing."""
-        if "version" in self.misshapen or any(row[:2] not in self.version_rows for row in self.rows["version"]):
+        if "version" in self.misshapen or any(row[1:3] not in self.version_rows for row in self.rows["version"]):
             self.find("version", "version-stray")
         stood_for = {row[1] for row in self.rows["object"]}
         stood_for |= {tree.tag(self.keys, tree.HEADER)}

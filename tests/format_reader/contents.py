@@ -39,7 +39,7 @@ def _key(key, values, now):
         "length": key.recipe.length,
         "prefix": key.recipe.prefix,
     }
-    decoy, rotation = item.decoy, item.rotation
+    decoy, rotation = key.decoy, key.rotation
     return {
         "id": key.id.hex(),
         "name": key.name,
@@ -70,7 +70,7 @@ def _key(key, values, now):
         },
         "last_change": key.last_change,
         "next_version": key.next_version,
-        "status": _status(item, now),
+        "status": _status(key, now),
         "versions": [_version(version, values.get(version.number), now) for version in key.versions],
     }
 

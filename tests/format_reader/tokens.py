@@ -3,7 +3,7 @@
 import zlib
 
 import grammar
-import items
+import objects
 from codec import ascending, decode, unpad
 from crypto import VIEW, Keys, derive, sha256, signer_id, verifies
 from failure import Damaged, Locked, Malformed, NotSealed, structure
@@ -159,8 +159,8 @@ class Grant:
         self.variable = reader.text()
         self.scopes = reader.list(reader.text)
         self.expires = reader.option(reader.i64)
-        self.public = items.flag(reader)
-        self.disabled = items.flag(reader)
+        self.public = objects.flag(reader)
+        self.disabled = objects.flag(reader)
         self.value_kind = reader.u8()
         self.versions = reader.list(lambda: GrantedVersion(reader))
         reader.extensions(known=(WITHHELD,))

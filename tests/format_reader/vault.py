@@ -53,8 +53,8 @@ class Vault:
         )
 
     def entry(self, place):
-        row = self.file.first("log", "ledger = ? AND seq = ?", VAULTS_LEDGER, place)
-        return row and row[2:]
+        row = self.file.first("log", "id = ?", place)
+        return row and row[1:]
 
     def slot_rows(self):
         return self.file.select("slot", "TRUE ORDER BY id")
@@ -83,8 +83,7 @@ class Vault:
 
     def _continues(self, number, state):
         """Whether the entries from the first change above the pin's to the record's own lead on from the pin."""
-        changes = "SELECT min(seq) FROM log WHERE ledger = ? AND change > ?"
-        first = self.file.raw(changes, VAULTS_LEDGER, number)[0][0]
+        first = self.file.raw("SELECT min(id) FROM log WHERE id >> 32 = 0 AND change > ?", number)[0][0]
         if first is None or not first < self.record.audit_count:
             return False
         before = audit.NO_MAC
@@ -124,7 +123,7 @@ class Vault:
     def object_at(self, kind, at):
         """An object held against the tree and opened; None if it is proved that there is none."""
         word = WORDS[kind]
-        row = self.file.first("object", "kind = ? AND tag = ?", kind, at)
+        row = self.file.object(kind, at)
         known = self.tree.leaf(at)
         if row is None and known is None:
             return None
@@ -138,7 +137,7 @@ class Vault:
 
     def tags_of(self, kind):
         """The tags of a kind's rows, in byte order."""
-        return [row[1] for row in self.file.select("object", "kind = ? ORDER BY tag", kind)]
+        return [row[1] for row in self.file.of_kind(kind)]
 
     def key_at(self, at):
         return self.object_at(KEY, at)
@@ -154,10 +153,10 @@ class Vault:
 
     def value(self, key, version):
         where = (key.id, version.number)
-        row = self.file.first("version", "key = ? AND version = ?", *where)
+        row = self.file.version(*where)
         if row is None:
             raise Damaged("version-missing")
-        _, _, wrapped, sealed = row
+        wrapped, sealed = row
         if digest(self.keys["tree"], b"keyvault version rows", sha256(wrapped), sha256(sealed)) != version.digest:
             raise Damaged("version-rows")
         try:
@@ -184,8 +183,9 @@ class Vault:
         numbers = range(1, slots.HIGHEST_NUMBER + 1)
         expected = [(at, leaves[at]) for at in map(self.slot_tag, numbers) if at in leaves]
         expected.append((tree.tag(self.keys, HEADER), self.header_leaf()))
-        for row in self.file.select("object", "kind <> ?", KEY):
-            expected.append((row[1], tree.object_leaf(self.keys, *row)))
+        for row in self.file.objects():
+            if row[0] != KEY:
+                expected.append((row[1], tree.object_leaf(self.keys, *row)))
         return expected
 
     def list(self):
@@ -248,10 +248,10 @@ class Vault:
                 raise Damaged("seed-seal") from None
             if len(first_key) != 32:
                 raise Damaged("seed-seal")
-        head = self.file.first("log_head", "ledger = ?", VAULTS_LEDGER)
+        head = self.file.head(VAULTS_LEDGER)
         if head is None:
             raise Damaged("missing-row")
-        highest = self.file.raw("SELECT max(seq) FROM log WHERE ledger = ?", VAULTS_LEDGER)[0][0]
+        highest = self.file.raw("SELECT max(id) FROM log WHERE id >> 32 = 0")[0][0]
         return audit.verify(self.keys, first_key, head[1:], highest, self.entry)
 
     def tokens(self):

@@ -98,41 +98,41 @@ impl Damage {
 /// bit turned.
 fn damages() -> Vec<Damage> {
     vec![
-        stray("a key's row", "INSERT INTO object VALUES (3, randomblob(16), 1, randomblob(200))"),
+        stray("a key's row", "INSERT INTO object VALUES ({stray 3}, 1, randomblob(200))"),
         stray(
             "a key's row of another shape",
-            "INSERT INTO object VALUES (3, x'0102', 1, x''), (3, randomblob(16), -1, x'')",
+            "INSERT INTO object VALUES (3 << 56, x'0102', 1, x''), ({stray 3}, -1, x''), ((3 << 56) + 9, randomblob(16), 1, x'')",
         ),
         stray(
             "a key under another kind",
-            "INSERT INTO object SELECT 9, tag, revision, sealed FROM object WHERE tag = {tag a}",
+            "INSERT INTO object SELECT id + (6 << 56), tag, revision, sealed FROM object WHERE tag = {tag a}",
         ),
-        stray("a scope", "INSERT INTO object VALUES (4, randomblob(16), 1, randomblob(120))"),
-        stray("a scope of another shape", "INSERT INTO object VALUES (4, x'', 1, x'')"),
-        stray("names", "INSERT INTO object VALUES (7, {free names}, 1, randomblob(80))"),
-        stray("names of no bucket", "INSERT INTO object VALUES (7, randomblob(16), 1, randomblob(80))"),
-        stray("names of another shape", "INSERT INTO object VALUES (7, x'05', 1, x''), (7, randomblob(16), -3, x'')"),
-        stray("another list of tokens", "INSERT INTO object VALUES (8, randomblob(16), 1, randomblob(80))"),
-        stray("an object of a later version", "INSERT INTO object VALUES (9, randomblob(16), 1, randomblob(80))"),
-        stray("an object that gives access", "INSERT INTO object VALUES (130, randomblob(16), 1, randomblob(80))"),
+        stray("a scope", "INSERT INTO object VALUES ({stray 4}, 1, randomblob(120))"),
+        stray("a scope of another shape", "INSERT INTO object VALUES (4 << 56, x'', 1, x'')"),
+        stray("names", "INSERT INTO object VALUES ({free names}, 1, randomblob(80))"),
+        stray("names of no bucket", "INSERT INTO object VALUES ({stray 7}, 1, randomblob(80))"),
+        stray("names of another shape", "INSERT INTO object VALUES (7 << 56, x'05', 1, x''), ({stray 7}, -3, x'')"),
+        stray("another list of tokens", "INSERT INTO object VALUES ({stray 8}, 1, randomblob(80))"),
+        stray("an object of a later version", "INSERT INTO object VALUES ({stray 9}, 1, randomblob(80))"),
+        stray("an object that gives access", "INSERT INTO object VALUES ({stray 130}, 1, randomblob(80))"),
         stray(
             "objects of kinds that there are not",
-            "INSERT INTO object VALUES (0, randomblob(16), 1, x''), (1, randomblob(16), 1, x''),
-             (2, randomblob(16), 1, x''), (-3, randomblob(16), 1, x''), (700, randomblob(16), 1, x'')",
+            "INSERT INTO object VALUES ({stray 0}, 1, x''), ({stray 1}, 1, x''), ({stray 2}, 1, x'')",
         ),
         stray(
             "objects of a later version in another shape",
-            "INSERT INTO object VALUES (9, x'', 1, x''), (9, randomblob(17), 1, x''), (14, randomblob(16), -1, x'')",
+            "INSERT INTO object VALUES (9 << 56, x'', 1, x''), ((9 << 56) + 1, randomblob(17), 1, x''),
+             ({stray 14}, -1, x''), (-5, randomblob(16), 1, x'')",
         ),
         stray(
             "a version of no key",
-            "INSERT INTO version VALUES (randomblob(16), 1, randomblob(120), randomblob(120))",
+            "INSERT INTO version VALUES ((0x1122334455667788 >> 2) + 1, x'1122334455667788112233445566FFFF', 1, randomblob(120), randomblob(120))",
         ),
-        stray("a version of a key", "INSERT INTO version VALUES ({id a}, 77, randomblob(120), randomblob(80))")
+        stray("a version of a key", "INSERT INTO version SELECT id + 76, key, 77, randomblob(120), randomblob(80) FROM version WHERE key = {id a}")
             .unseen(),
         stray(
             "a version of another shape",
-            "INSERT INTO version VALUES (x'01', -7, x'', x''), ({id a}, 5000000000, x'', x'')",
+            "INSERT INTO version VALUES (1, x'01', -7, x'', x''), (-9, {id a}, 5000000000, x'', x''), (7, {id a}, 1, x'', x'')",
         ),
         stray("a leaf", "INSERT INTO leaf VALUES (randomblob(16), randomblob(16))"),
         stray(
@@ -142,10 +142,10 @@ fn damages() -> Vec<Damage> {
         stray("a leaf of another shape", "INSERT INTO leaf VALUES (x'', x''), (randomblob(17), x'00')"),
         stray("a node", "INSERT INTO node SELECT max(id) + 1, randomblob(24) FROM node"),
         stray("a node of another shape", "INSERT INTO node VALUES (70000, x''), (-4, x'00')"),
-        stray("a token's record", "INSERT INTO object VALUES (5, randomblob(16), 1, randomblob(200))"),
+        stray("a token's record", "INSERT INTO object VALUES ({stray 5}, 1, randomblob(200))"),
         stray(
             "a token's record of another shape",
-            "INSERT INTO object VALUES (5, x'00', 1, x''), (5, randomblob(16), -1, x'')",
+            "INSERT INTO object VALUES (5 << 56, x'00', 1, x''), ({stray 5}, -1, x'')",
         ),
         stray("a view", "INSERT INTO token_view VALUES (randomblob(16), 1, randomblob(80))"),
         stray(
@@ -157,30 +157,30 @@ fn damages() -> Vec<Damage> {
         stray("a grant of another shape", "INSERT INTO token_grant VALUES ({ci}, x'01', x'')"),
         stray(
             "a read of no token",
-            "INSERT INTO log VALUES (randomblob(16), 0, NULL, randomblob(32), x'')",
+            "INSERT INTO log VALUES (7 << 32, NULL, randomblob(32), x'')",
         ),
         stray(
             "a read in a ledger of another shape",
-            "INSERT INTO log VALUES (x'01', 0, NULL, randomblob(32), x''); INSERT INTO log_head VALUES (x'', 1, x'')",
+            "INSERT INTO log_head VALUES (x'', 7, 1, x''), (x'01', -4, 1, x''), (randomblob(16), 9223372036854775807, 1, x'')",
         ),
-        stray("heads of reads", "INSERT INTO log_head VALUES (randomblob(16), 1, x'')"),
+        stray("heads of reads", "INSERT INTO log_head VALUES (randomblob(16), 7, 1, x'')"),
         stray(
             "a log entry behind the head",
-            "INSERT INTO log VALUES (zeroblob(16), 500, NULL, zeroblob(32), x'')",
+            "INSERT INTO log VALUES (500, NULL, zeroblob(32), x'')",
         )
         .stops_all(),
         stray(
             "a log entry right behind the head",
-            "INSERT INTO log SELECT ledger, count, NULL, zeroblob(32), x'' FROM log_head WHERE ledger = zeroblob(16)",
+            "INSERT INTO log SELECT count, NULL, zeroblob(32), x'' FROM log_head WHERE number = 0",
         )
         .stops_all(),
         stray(
             "a log entry before the first",
-            "INSERT INTO log VALUES (zeroblob(16), -1, NULL, x'00', x'')",
+            "INSERT INTO log VALUES (-1, NULL, x'00', x'')",
         ),
         broken("the bit of a key", "UPDATE object SET sealed = {flip sealed} WHERE tag = {tag a}").loses("a"),
         broken("the age of a key", "UPDATE object SET revision = revision + 1 WHERE tag = {tag a}").loses("a"),
-        broken("the kind of a key", "UPDATE object SET kind = 9 WHERE tag = {tag a}").seen().loses("a"),
+        broken("the kind of a key", "UPDATE object SET id = id + (6 << 56) WHERE tag = {tag a}").seen().loses("a"),
         broken(
             "the bit of a version's key",
             "UPDATE version SET wrapped = {flip wrapped} WHERE key = {id b} AND version = 2",
@@ -191,19 +191,19 @@ fn damages() -> Vec<Damage> {
             "UPDATE version SET sealed = {flip sealed} WHERE key = {id b} AND version = 1",
         )
         .loses_value("b", 1),
-        broken("the bit of a scope", "UPDATE object SET sealed = {flip sealed} WHERE kind = 4"),
-        broken("the bit of names", "UPDATE object SET sealed = {flip sealed} WHERE kind = 7"),
+        broken("the bit of a scope", "UPDATE object SET sealed = {flip sealed} WHERE id >> 56 = 4"),
+        broken("the bit of names", "UPDATE object SET sealed = {flip sealed} WHERE id >> 56 = 7"),
         broken(
             "the bits of a key and of names",
-            "UPDATE object SET sealed = {flip sealed} WHERE kind = 7; DELETE FROM object WHERE tag = {tag a}",
+            "UPDATE object SET sealed = {flip sealed} WHERE id >> 56 = 7; DELETE FROM object WHERE tag = {tag a}",
         )
         .seen()
         .loses("(unnamed)"),
         broken("the bit of a leaf", "UPDATE leaf SET digest = {flip digest} WHERE tag = {tag a}"),
         broken("the bit of a node", "UPDATE node SET body = {flip body}").stops_all(),
-        broken("the bit of an old log entry", "UPDATE log SET sealed = {flip sealed} WHERE seq = 2")
+        broken("the bit of an old log entry", "UPDATE log SET sealed = {flip sealed} WHERE id = 2")
             .breaks_log(2, 2),
-        broken("the bit of an old log entry's MAC", "UPDATE log SET mac = {flip mac} WHERE seq = 2")
+        broken("the bit of an old log entry's MAC", "UPDATE log SET mac = {flip mac} WHERE id = 2")
             .breaks_log(2, 3),
         broken("the bit of the log's head", "UPDATE log_head SET sealed = {flip sealed} WHERE ledger = zeroblob(16)").stops_all(),
         broken("the bit of the log's first key", "UPDATE vault SET chain_seed = {flip chain_seed}")
@@ -212,18 +212,18 @@ fn damages() -> Vec<Damage> {
         broken("the writer's version", "UPDATE vault SET written_by = '9.9.9'").stops_all(),
         broken("the bit of a view", "UPDATE token_view SET sealed = {flip sealed}"),
         broken("the bit of a grant", "UPDATE token_grant SET sealed = {flip sealed}"),
-        broken("the bit of a token", "UPDATE object SET sealed = {flip sealed} WHERE kind = 5").stops_changes(),
-        broken("the bit of the list", "UPDATE object SET sealed = {flip sealed} WHERE kind = 8").stops_changes(),
+        broken("the bit of a token", "UPDATE object SET sealed = {flip sealed} WHERE id >> 56 = 5").stops_changes(),
+        broken("the bit of the list", "UPDATE object SET sealed = {flip sealed} WHERE id >> 56 = 8").stops_changes(),
         broken("no key", "DELETE FROM object WHERE tag = {tag a}").seen().loses("a"),
         broken("no version", "DELETE FROM version WHERE key = {id b} AND version = 2").loses_value("b", 2),
-        broken("no scope", "DELETE FROM object WHERE kind = 4").seen(),
-        broken("no names", "DELETE FROM object WHERE kind = 7").seen(),
+        broken("no scope", "DELETE FROM object WHERE id >> 56 = 4").seen(),
+        broken("no names", "DELETE FROM object WHERE id >> 56 = 7").seen(),
         broken("no leaf", "DELETE FROM leaf WHERE tag = {tag a}").seen(),
         broken("no nodes", "DELETE FROM node").seen().stops_all(),
-        broken("no old log entry", "DELETE FROM log WHERE seq = 2").seen().breaks_log(2, 3),
+        broken("no old log entry", "DELETE FROM log WHERE id = 2").seen().breaks_log(2, 3),
         broken("no head of the log", "DELETE FROM log_head WHERE ledger = zeroblob(16)").seen().stops_all(),
-        broken("no token", "DELETE FROM object WHERE kind = 5").seen().stops_changes(),
-        broken("no list", "DELETE FROM object WHERE kind = 8").seen().stops_changes(),
+        broken("no token", "DELETE FROM object WHERE id >> 56 = 5").seen().stops_changes(),
+        broken("no list", "DELETE FROM object WHERE id >> 56 = 8").seen().stops_changes(),
         broken("no view", "DELETE FROM token_view").seen(),
         broken("no grant", "DELETE FROM token_grant WHERE key = {id a}"),
         broken("the head of the log by a thief", "UPDATE log_head SET sealed = {forged head} WHERE ledger = zeroblob(16)"),
@@ -379,15 +379,22 @@ impl Bench {
         sql = sql.replace("{ci}", &hex(&one("SELECT token FROM token_view")));
         let names = |bucket: u8| keys.index.digest(&[b"keyvault blind index", &[7], &[bucket]]);
         let taken = |tag: &[u8; 16]| {
-            let count = "SELECT count(*) FROM object WHERE kind = 7 AND tag = ?";
+            let count = "SELECT count(*) FROM object WHERE id >> 56 = 7 AND tag = ?";
             connection.query_row(count, [tag], |row| row.get::<_, i64>(0)).unwrap() > 0
         };
         let free = (0..64).map(names).find(|tag| !taken(tag)).unwrap();
-        sql = sql.replace("{free names}", &hex(&free));
+        let id = i64::from_be_bytes([&[7], &free[..7]].concat().try_into().unwrap());
+        sql = sql.replace("{free names}", &format!("{id}, {}", hex(&free)));
+        while let Some((before, after)) = sql.split_once("{stray ") {
+            let (kind, after) = after.split_once('}').unwrap();
+            let tag: [u8; 16] = SealingKey::random(&SystemRng).unwrap().expose()[..16].try_into().unwrap();
+            let id = i64::from_be_bytes([&[kind.parse().unwrap()], &tag[..7]].concat().try_into().unwrap());
+            sql = format!("{before}{id}, {}{after}", hex(&tag));
+        }
         if sql.contains("{forged head}") {
             let (count, mac): (i64, Vec<u8>) = connection
                 .query_row(
-                    "SELECT seq + 1, mac FROM log WHERE ledger = zeroblob(16) ORDER BY seq DESC LIMIT 1",
+                    "SELECT id + 1, mac FROM log WHERE id >> 32 = 0 ORDER BY id DESC LIMIT 1",
                     [],
                     |row| Ok((row.get(0)?, row.get(1)?)),
                 )
@@ -699,9 +706,10 @@ fn case_74_a_recovery_goes_through_whatever_is_damaged() {
 #[test]
 fn case_77_a_token_whose_record_is_damaged_is_revoked_all_the_same() {
     let bench = Bench::new();
-    for sql in
-        ["DELETE FROM object WHERE kind = 5", "UPDATE object SET sealed = {flip sealed} WHERE kind = 5"]
-    {
+    for sql in [
+        "DELETE FROM object WHERE id >> 56 = 5",
+        "UPDATE object SET sealed = {flip sealed} WHERE id >> 56 = 5",
+    ] {
         bench.damage(&broken("record", sql));
         let (mut vault, access) = bench.open();
         assert!(bench.rotate(&mut vault, access, "a").is_err());
@@ -722,7 +730,7 @@ fn case_74_a_backup_that_lost_a_value_takes_a_vaults_place_only_if_that_is_meant
     tamper(
         &world,
         "UPDATE version SET key = randomblob(16) WHERE key = (SELECT max(key) FROM version);
-         INSERT INTO version SELECT randomblob(16), 1, wrapped, sealed FROM version LIMIT 1",
+         INSERT INTO version SELECT id + 7, randomblob(16), 1, wrapped, sealed FROM version LIMIT 1",
     );
     world.run(&["vault", "backup", "damaged"]).fails_with(5, "
             error: The vault is copied to damaged, but it is damaged.
@@ -882,7 +890,10 @@ fn case_74_a_stray_row_is_noticed_by_backup_and_doctor_and_goes_with_a_rekey_or_
         checks.as_array().unwrap().iter().find(|check| check["check"] == "rows").unwrap()["state"].clone()
     };
     assert_eq!(rows(&world), "ok");
-    tamper(&world, "INSERT INTO version VALUES (randomblob(16), 1, randomblob(120), randomblob(80))");
+    tamper(
+        &world,
+        "INSERT INTO version SELECT (0x1122334455667788 >> 2) + 1, x'1122334455667788112233445566FFFF', 1, wrapped, sealed FROM version LIMIT 1",
+    );
     assert_eq!(rows(&world), "finding");
     backup("copy").fails_with(5, "
             error: The vault is copied to copy, but it is damaged.

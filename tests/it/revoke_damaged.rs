@@ -83,49 +83,37 @@ const DAMAGES: [(&str, &str, Left); 24] = [
     ("no head of the log", "DELETE FROM log_head WHERE ledger = zeroblob(16)", Whole),
     (
         "the last entry",
-        "UPDATE log SET sealed = zeroblob(length(sealed)) WHERE ledger = zeroblob(16) AND seq = (SELECT max(seq) FROM log)",
+        "UPDATE log SET sealed = zeroblob(length(sealed)) WHERE id = (SELECT max(id) FROM log WHERE id >> 32 = 0)",
         Damaged,
     ),
     (
         "the last entry's MAC",
-        "UPDATE log SET mac = zeroblob(32) WHERE ledger = zeroblob(16) AND seq = (SELECT max(seq) FROM log)",
+        "UPDATE log SET mac = zeroblob(32) WHERE id = (SELECT max(id) FROM log WHERE id >> 32 = 0)",
         Whole,
     ),
     (
         "the last entry's shape",
-        "UPDATE log SET mac = x'00', sealed = x'' WHERE ledger = zeroblob(16) AND seq = (SELECT max(seq) FROM log)",
+        "UPDATE log SET mac = x'00', sealed = x'' WHERE id = (SELECT max(id) FROM log WHERE id >> 32 = 0)",
         Whole,
     ),
-    ("no last entries", "DELETE FROM log WHERE ledger = zeroblob(16) AND seq > 3", Whole),
-    (
-        "no log",
-        "DELETE FROM log WHERE ledger = zeroblob(16); DELETE FROM log_head WHERE ledger = zeroblob(16)",
-        Whole,
-    ),
+    ("no last entries", "DELETE FROM log WHERE id >> 32 = 0 AND id > 3", Whole),
+    ("no log", "DELETE FROM log WHERE id >> 32 = 0; DELETE FROM log_head WHERE ledger = zeroblob(16)", Whole),
     ("the log's first key", "UPDATE vault SET chain_seed = zeroblob(length(chain_seed))", Whole),
     ("the writer", "UPDATE vault SET written_by = '9.9.9'", Whole),
     ("the signer", "UPDATE vault SET signer = zeroblob(length(signer))", Whole),
     ("the id", "UPDATE vault SET vault_id = randomblob(16)", Whole),
     ("the epoch", "UPDATE vault SET epoch = 7", Whole),
     ("the schema", "CREATE TABLE zz (x)", Whole),
-    ("every token", "UPDATE object SET sealed = zeroblob(length(sealed)) WHERE kind = 5", Whole),
-    (
-        "one token",
-        "DELETE FROM object WHERE kind = 5 AND tag = (SELECT max(tag) FROM object WHERE kind = 5)",
-        Whole,
-    ),
-    (
-        "another token",
-        "DELETE FROM object WHERE kind = 5 AND tag = (SELECT min(tag) FROM object WHERE kind = 5)",
-        Whole,
-    ),
-    ("every key", "UPDATE object SET sealed = zeroblob(length(sealed)) WHERE kind = 3", KeyLost),
+    ("every token", "UPDATE object SET sealed = zeroblob(length(sealed)) WHERE id >> 56 = 5", Whole),
+    ("one token", "DELETE FROM object WHERE id = (SELECT max(id) FROM object WHERE id >> 56 = 5)", Whole),
+    ("another token", "DELETE FROM object WHERE id = (SELECT min(id) FROM object WHERE id >> 56 = 5)", Whole),
+    ("every key", "UPDATE object SET sealed = zeroblob(length(sealed)) WHERE id >> 56 = 3", KeyLost),
     (
         "no key, no name, no log",
-        "DELETE FROM object WHERE kind IN (3, 7); DELETE FROM log WHERE ledger = zeroblob(16)",
+        "DELETE FROM object WHERE id >> 56 IN (3, 7); DELETE FROM log WHERE id >> 32 = 0",
         KeyLost,
     ),
-    ("no key and no name", "DELETE FROM object WHERE kind IN (3, 7)", KeyLost),
+    ("no key and no name", "DELETE FROM object WHERE id >> 56 IN (3, 7)", KeyLost),
 ];
 
 /// Each damage meets the first two by turns; `recovery` has all of them, in process.
@@ -208,7 +196,7 @@ fn remove_goes_through_unless_something_else_would_be_lost() {
 #[test]
 fn what_was_dropped_for_a_revocation_is_said_behind_it() {
     let mut bench = Bench::new();
-    bench.alter("DELETE FROM log_head WHERE ledger = zeroblob(16); DELETE FROM log WHERE ledger = zeroblob(16) AND seq = 2", true);
+    bench.alter("DELETE FROM log_head WHERE ledger = zeroblob(16); DELETE FROM log WHERE id = 2", true);
     bench.world.run(COMMANDS[0]).is(
         0,
         "a is revoked; `keyvault rotate a` gives it a new value\n",
@@ -246,7 +234,7 @@ fn where_nothing_can_be_proved_the_backup_is_named_and_revoke_works_behind_it() 
     for (sql, session_knows) in [
         ("UPDATE state SET mac = randomblob(32)", true),
         (
-            "DELETE FROM node; DELETE FROM leaf; DELETE FROM object WHERE kind = 3 AND tag = (SELECT max(tag) FROM object WHERE kind = 3)",
+            "DELETE FROM node; DELETE FROM leaf; DELETE FROM object WHERE id = (SELECT max(id) FROM object WHERE id >> 56 = 3)",
             false,
         ),
     ] {
@@ -283,7 +271,7 @@ fn a_key_file_beside_a_session_is_enough() {
 fn a_mistyped_name_drops_nothing_of_a_damaged_vault() {
     let mut bench = Bench::new();
     bench.alter(
-        "UPDATE object SET sealed = zeroblob(100) WHERE kind = 3 AND tag = (SELECT max(tag) FROM object WHERE kind = 3); DELETE FROM node",
+        "UPDATE object SET sealed = zeroblob(100) WHERE id = (SELECT max(id) FROM object WHERE id >> 56 = 3); DELETE FROM node",
         true,
     );
     let before = std::fs::read(bench.world.vault()).unwrap();
@@ -307,7 +295,7 @@ fn a_damaged_value_is_left_where_it_is() {
 fn a_key_that_was_damaged_when_it_was_revoked_comes_back_revoked() {
     for (wipe, with_log) in [(false, true), (true, true), (false, false)] {
         let mut bench = Bench::new();
-        bench.alter("DELETE FROM object WHERE kind = 3", true);
+        bench.alter("DELETE FROM object WHERE id >> 56 = 3", true);
         if !with_log {
             tamper(&bench.world, "DELETE FROM log; DELETE FROM log_head");
         }
@@ -333,7 +321,7 @@ fn a_value_that_was_wiped_before_damage_took_its_key_does_not_come_back() {
     world.run(&["vault", "backup", "copy"]).ok();
     world.run(&["revoke", "wiped", "--wipe"]).ok();
     world.run(&["revoke", "kept", "--reason", "wiped"]).ok();
-    tamper(&world, "DELETE FROM object WHERE kind = 3");
+    tamper(&world, "DELETE FROM object WHERE id >> 56 = 3");
     world.run(&["vault", "restore", "copy", "--yes"]).ok();
     let facts = |name: &str| {
         let version = world.run(&["history", name, "--json"]).ok().json()["versions"][0].clone();

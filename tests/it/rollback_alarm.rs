@@ -327,7 +327,7 @@ fn a_damaged_entry_between_what_was_seen_and_the_file_is_a_fork_that_can_be_adop
     let world = World::new();
     world.run(&["generate", "a"]).ok();
     elsewhere(&world, "keyvault generate b; keyvault generate c").ok();
-    tamper(&world, "UPDATE log SET mac = substr(mac, 1, 31) WHERE seq = 2");
+    tamper(&world, "UPDATE log SET mac = substr(mac, 1, 31) WHERE id = 2");
     world.run(&["show", "a", "--reveal"]).fails_with(5, "
             error: ~/.local/share/keyvault/vault.db is on a different branch: its change 4 does not follow from change 2, which this machine saw.
                    No values are released. If this copy is the one to keep:

@@ -37,22 +37,23 @@ fn damages(table: &str) -> Vec<(&'static str, String)> {
     let empty = format!("DELETE FROM {table};");
     match table {
         "object" => vec![
-            ("swapped", "CREATE TEMP TABLE p AS SELECT kind, tag, sealed, revision FROM object;
-              UPDATE object SET (sealed, revision) = (SELECT sealed, revision FROM p WHERE p.kind = object.kind AND p.tag <> object.tag ORDER BY p.tag LIMIT 1);".to_owned()),
+            ("swapped", "CREATE TEMP TABLE p AS SELECT * FROM object;
+              UPDATE object SET (sealed, revision) = (SELECT sealed, revision FROM p WHERE p.id >> 56 = object.id >> 56 AND p.id <> object.id ORDER BY p.id LIMIT 1)
+              WHERE object.id >> 56 IN (3, 4);".to_owned()),
             ("deleted", empty),
-            ("added", "INSERT INTO object SELECT kind, randomblob(16), revision, sealed FROM object;".to_owned()),
-            ("of another kind", "UPDATE object SET kind = kind + 20;".to_owned()),
+            ("added", "INSERT INTO object SELECT id + 1, randomblob(16), revision, sealed FROM object;".to_owned()),
+            ("of another kind", "UPDATE object SET id = id + (20 << 56);".to_owned()),
             ("aged", "UPDATE object SET revision = revision - 1;".to_owned()),
         ],
         // The objects of scopes alone.
         "scope" => vec![
-            ("swapped", "CREATE TEMP TABLE p AS SELECT tag, sealed FROM object WHERE kind = 4;
-              UPDATE object SET sealed = (SELECT sealed FROM p WHERE p.tag <> object.tag LIMIT 1) WHERE kind = 4;".to_owned()),
-            ("deleted", "DELETE FROM object WHERE kind = 4;".to_owned()),
+            ("swapped", "CREATE TEMP TABLE p AS SELECT tag, sealed FROM object WHERE id >> 56 = 4;
+              UPDATE object SET sealed = (SELECT sealed FROM p WHERE p.tag <> object.tag LIMIT 1) WHERE id >> 56 = 4;".to_owned()),
+            ("deleted", "DELETE FROM object WHERE id >> 56 = 4;".to_owned()),
         ],
         "version" => ["wrapped", "sealed", "wrapped, sealed"]
             .map(|columns| ("swapped", format!("CREATE TEMP TABLE p AS SELECT * FROM version;
-              UPDATE version SET ({columns}) = (SELECT {columns} FROM p WHERE p.key <> version.key ORDER BY p.key LIMIT 1);")))
+              UPDATE version SET ({columns}) = (SELECT {columns} FROM p WHERE p.id <> version.id ORDER BY p.id LIMIT 1);")))
             .into_iter()
             .chain([("deleted", empty)])
             .collect(),
@@ -70,16 +71,16 @@ fn damages(table: &str) -> Vec<(&'static str, String)> {
             ("swapped header", "UPDATE slot SET header = CAST(substr(header, 1, 30) || x'0000' || substr(header, 33) AS BLOB) WHERE id <> (SELECT min(id) FROM slot);".to_owned()),
         ],
         "log" => vec![
-            ("swapped", "UPDATE log SET sealed = (SELECT sealed FROM log WHERE seq = 1) WHERE seq = 2;".to_owned()),
-            ("deleted in the middle", "DELETE FROM log WHERE seq = 1;".to_owned()),
-            ("cut at the tail", "DELETE FROM log WHERE seq = (SELECT max(seq) FROM log);".to_owned()),
-            ("added", "INSERT INTO log SELECT ledger, seq + 100, NULL, mac, sealed FROM log WHERE seq = 1;".to_owned()),
-            ("in another ledger", "UPDATE log SET ledger = randomblob(16) WHERE seq = 1;".to_owned()),
+            ("swapped", "UPDATE log SET sealed = (SELECT sealed FROM log WHERE id = 1) WHERE id = 2;".to_owned()),
+            ("deleted in the middle", "DELETE FROM log WHERE id = 1;".to_owned()),
+            ("cut at the tail", "DELETE FROM log WHERE id = (SELECT max(id) FROM log);".to_owned()),
+            ("added", "INSERT INTO log SELECT id + 100, NULL, mac, sealed FROM log WHERE id = 1;".to_owned()),
+            ("in another ledger", "UPDATE log SET id = id + (7 << 32) WHERE id = 1;".to_owned()),
         ],
         "log_head" => vec![
             ("deleted", empty),
             ("counted down", "UPDATE log_head SET count = count - 1;".to_owned()),
-            ("of another ledger", "UPDATE log_head SET ledger = randomblob(16);".to_owned()),
+            ("of another ledger", "UPDATE log_head SET (ledger, number) = (randomblob(16), 7);".to_owned()),
         ],
         "state" => vec![("deleted", empty), ("altered", "UPDATE state SET record = CAST(x'ff' || substr(record, 2) AS BLOB);".to_owned())],
         other => panic!("no damage for {other}"),
@@ -162,7 +163,7 @@ fn case_3_each_table_put_back_to_an_earlier_state_is_refused() {
     let new = std::fs::read(world.vault()).unwrap();
     for (table, rows) in [
         ("object", "object"),
-        ("scope", "object WHERE kind = 4"),
+        ("scope", "object WHERE id >> 56 = 4"),
         ("version", "version"),
         ("leaf", "leaf"),
         ("node", "node"),
@@ -304,7 +305,7 @@ fn case_7_a_hostile_schema_is_refused_and_not_run() {
         "CREATE TABLE zz (x)",
         "CREATE INDEX zz ON object (revision)",
         "DROP TABLE version",
-        "DROP TABLE object; CREATE VIEW object AS SELECT 3 kind, x'00' tag, 1 revision, x'00' sealed",
+        "DROP TABLE object; CREATE VIEW object AS SELECT 3 id, x'00' tag, 1 revision, x'00' sealed",
         "ALTER TABLE slot ADD COLUMN more BLOB",
     ] {
         put_back(&world, &good);
@@ -328,9 +329,9 @@ fn a_forged_scope_row_hides_no_key() {
     }
     tamper(
         &world,
-        "CREATE TEMP TABLE gone AS SELECT tag FROM object WHERE kind = 3 LIMIT 1;
-         DELETE FROM object WHERE tag = (SELECT tag FROM gone);
-         INSERT INTO object SELECT 4, tag, 1, randomblob(100) FROM gone;",
+        "CREATE TEMP TABLE gone AS SELECT id, tag FROM object WHERE id >> 56 = 3 LIMIT 1;
+         DELETE FROM object WHERE id = (SELECT id FROM gone);
+         INSERT INTO object SELECT id + (1 << 56), tag, 1, randomblob(100) FROM gone;",
     );
     world.run(&["list"]).fails_with(5, "
             error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: row <hex>: added or altered.

@@ -202,7 +202,7 @@ fn everything_sealed(file: &Path) -> (Identity, Vec<Sealed>) {
     let columns: [(&str, &str, &str); 9] = [
         ("slot.sealed", "keyvault slot", "SELECT id, 0, 0, header, sealed FROM slot"),
         ("vault.chain_seed", "keyvault audit seed", "SELECT x'', 0, 0, x'', chain_seed FROM vault"),
-        ("object.sealed", "keyvault object", "SELECT kind, 0, revision, x'', sealed, tag FROM object"),
+        ("object.sealed", "keyvault object", "SELECT id, 0, revision, x'', sealed, tag FROM object"),
         ("version.wrapped", "keyvault version key", "SELECT key, version, 0, x'', wrapped FROM version"),
         ("version.sealed", "keyvault value", "SELECT key, version, 0, x'', sealed FROM version"),
         ("log_head.sealed", "keyvault audit head", "SELECT x'', 0, count, x'', sealed FROM log_head"),
@@ -211,8 +211,8 @@ fn everything_sealed(file: &Path) -> (Identity, Vec<Sealed>) {
         (
             "log.sealed",
             "keyvault audit event",
-            "SELECT a.seq, 0, 0, ifnull(b.mac, zeroblob(32)), a.sealed FROM log a
-             LEFT JOIN log b ON b.ledger = a.ledger AND b.seq = a.seq - 1",
+            "SELECT a.id & 4294967295, 0, 0, ifnull(b.mac, zeroblob(32)), a.sealed FROM log a
+             LEFT JOIN log b ON b.id >> 32 = a.id >> 32 AND b.id = a.id - 1",
         ),
     ];
     for (column, label, sql) in columns {
@@ -223,8 +223,8 @@ fn everything_sealed(file: &Path) -> (Identity, Vec<Sealed>) {
             let key = match row.get_ref(0).unwrap() {
                 rusqlite::types::ValueRef::Blob(bytes) => bytes.to_vec(),
                 number if table == "log" => number.as_i64().unwrap().to_le_bytes().to_vec(),
-                kind if table == "object" => {
-                    let kind = u8::try_from(kind.as_i64().unwrap()).unwrap();
+                id if table == "object" => {
+                    let [kind, ..] = id.as_i64().unwrap().to_be_bytes();
                     [vec![kind], row.get::<_, Vec<u8>>(5).unwrap()].concat()
                 }
                 number => u32::try_from(number.as_i64().unwrap()).unwrap().to_le_bytes().to_vec(),

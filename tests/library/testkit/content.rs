@@ -12,7 +12,7 @@ use keyvault_vault::{
 };
 use serde_json::{Value, json};
 
-use super::forge::{Fields, Forge, KEY, OWN, Tag, unpad};
+use super::forge::{Fields, Forge, KEY, OWN_LOG, Tag, unpad};
 use super::vector::hex;
 
 const STATES: [&str; 6] = ["", "pending", "current", "previous", "retired", "revoked"];
@@ -54,7 +54,7 @@ fn texts(mut bytes: &[u8]) -> Vec<String> {
 
 /// The vault in this forge, at a moment.
 pub(crate) fn forged(forge: &Forge, now: i64) -> Value {
-    let mut statement = forge.connection.prepare("SELECT tag FROM object WHERE kind = 3").unwrap();
+    let mut statement = forge.connection.prepare("SELECT tag FROM object WHERE id >> 56 = 3").unwrap();
     let tags = statement.query_map([], |row| row.get::<_, Tag>(0)).unwrap().map(Result::unwrap);
     let mut keys: Vec<Fields> = tags.map(|tag| Fields::of(&unpad(&forge.padded(KEY, &tag)))).collect();
     keys.sort_by_key(|key| text_of(key.get("name")));
@@ -75,7 +75,7 @@ pub(crate) fn forged(forge: &Forge, now: i64) -> Value {
         "vault": hex(&forge.identity.vault_id),
         "epoch": forge.identity.epoch,
         "change": forge.record().change,
-        "entries": forge.number(&format!("SELECT count(*) FROM log WHERE {OWN}")),
+        "entries": forge.number(&format!("SELECT count(*) FROM log WHERE {OWN_LOG}")),
         "slots": slots,
         "scopes": scopes,
         "keys": keys.iter().map(|key| forged_key(forge, key, now)).collect::<Vec<_>>(),

@@ -108,7 +108,7 @@ fn schema(set: &mut Set) {
     with(
         "view-for-table",
         "a view in the place of a table",
-        "DROP TABLE object; CREATE VIEW object AS SELECT 3 kind, x'00' tag, 1 revision, x'00' sealed",
+        "DROP TABLE object; CREATE VIEW object AS SELECT 3 id, x'00' tag, 1 revision, x'00' sealed",
     );
     with("column-more", "a column more", "ALTER TABLE slot ADD COLUMN more BLOB");
     with("column-renamed", "a column has another name", "ALTER TABLE slot RENAME COLUMN sealed TO opened");
@@ -170,9 +170,9 @@ fn schema(set: &mut Set) {
         ),
         ("whole", "the index has entries without a change", "CREATE INDEX log_change ON log (change)"),
         (
-            "of-the-ledger",
-            "the index begins with the ledger",
-            "CREATE INDEX log_change ON log (ledger, change) WHERE change IS NOT NULL",
+            "of-the-entry",
+            "the index begins with the entry",
+            "CREATE INDEX log_change ON log (id, change) WHERE change IS NOT NULL",
         ),
         (
             "elsewhere",
@@ -202,27 +202,39 @@ fn schema(set: &mut Set) {
         set.statements(&format!("schema-{name}"), fails, comment, &sql);
     };
     instead(
-        "object-key-turned",
-        "the key of the objects is tag and kind instead of kind and tag",
+        "object-kind",
+        "the objects have a kind and a tag as their key",
         "object",
-        "CREATE TABLE object (kind INTEGER NOT NULL, tag BLOB NOT NULL, revision INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (tag, kind)) STRICT, WITHOUT ROWID",
+        "CREATE TABLE object (kind INTEGER NOT NULL, tag BLOB NOT NULL, revision INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (kind, tag)) STRICT, WITHOUT ROWID",
     );
     instead(
         "object-columns-turned",
         "two columns of the objects have changed places",
         "object",
-        "CREATE TABLE object (tag BLOB NOT NULL, kind INTEGER NOT NULL, revision INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (kind, tag)) STRICT, WITHOUT ROWID",
+        "CREATE TABLE object (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, tag BLOB NOT NULL, sealed BLOB NOT NULL) STRICT",
+    );
+    instead(
+        "object-autoincrement",
+        "the ids of the objects count up",
+        "object",
+        "CREATE TABLE object (id INTEGER PRIMARY KEY AUTOINCREMENT, tag BLOB NOT NULL, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT",
     );
     instead(
         "version-columns-turned",
         "wrapped keys and values have changed places",
         "version",
-        "CREATE TABLE version (key BLOB NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL, wrapped BLOB NOT NULL, PRIMARY KEY (key, version)) STRICT, WITHOUT ROWID",
+        "CREATE TABLE version (id INTEGER PRIMARY KEY, key BLOB NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL, wrapped BLOB NOT NULL) STRICT",
     );
     instead(
-        "log-without-ledgers",
-        "the log has no ledgers",
+        "log-of-ledgers",
+        "the log has ledgers as its key",
         "log",
-        "CREATE TABLE log (seq INTEGER PRIMARY KEY, change INTEGER, mac BLOB NOT NULL, sealed BLOB NOT NULL) STRICT; CREATE INDEX log_change ON log (change) WHERE change IS NOT NULL",
+        "CREATE TABLE log (ledger BLOB NOT NULL, seq INTEGER NOT NULL, change INTEGER, mac BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (ledger, seq)) STRICT, WITHOUT ROWID; CREATE INDEX log_change ON log (change) WHERE change IS NOT NULL",
+    );
+    instead(
+        "log-head-without-a-number",
+        "the ledgers have no numbers",
+        "log_head",
+        "CREATE TABLE log_head (ledger BLOB PRIMARY KEY, count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
     );
 }

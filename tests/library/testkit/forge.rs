@@ -24,8 +24,10 @@ pub(crate) const TOKEN: u8 = 5;
 pub(crate) const NAMES: u8 = 7;
 pub(crate) const TOKENS: u8 = 8;
 
-/// The ledger of the vault's own entries, as a condition.
+/// The head of the vault's own ledger, as a condition.
 pub(crate) const OWN: &str = "ledger = zeroblob(16)";
+/// Its entries.
+pub(crate) const OWN_LOG: &str = "id >> 32 = 0";
 
 /// Bytes that follow from a word, instead of chance.
 pub(crate) struct Seeded {
@@ -201,7 +203,8 @@ impl Forge {
 
     /// Runs statements in which `{key a}` is the tag of key `a`, `{id a}` its id, `{scope s}` the tag of a scope,
     /// `{names a}` that of the bucket of a key's name, `{bucket a}` the bucket's number, `{header}` and `{slot 1}` the
-    /// tags of those, and `{at key a}` the condition of an object's row.
+    /// tags of those, `{at key a}` the condition of an object's row, `{oid 9 key a}` the id of an object of another kind
+    /// with this tag, `{kind 3}` the condition of all rows of a kind, and `{vid a 2}` the id of a version's row.
     pub(crate) fn sql(&self, statements: &str) {
         let statements = self.expand(statements, &|tag| format!("x'{}'", hex(tag)));
         self.connection.execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
@@ -223,7 +226,22 @@ impl Forge {
                 "beside" => out.push_str(&write(&[&self.key_tag(name)[..15], &[0]].concat())),
                 "at" => {
                     let (kind, tag) = self.place(name);
-                    write!(out, "kind = {kind} AND tag = {}", write(&tag)).unwrap();
+                    write!(out, "id = {} AND tag = {}", object_id(kind, &tag), write(&tag)).unwrap();
+                }
+                "oid" => {
+                    let (kind, words) = name.split_once(' ').unwrap();
+                    let tag = self.place(words).1;
+                    write!(out, "{}", object_id(kind.parse().unwrap(), &tag)).unwrap();
+                }
+                "kind" => write!(out, "(id >> 56 & 255) = {name}").unwrap(),
+                "vid" => {
+                    let (name, version) = name.split_once(' ').unwrap();
+                    write!(out, "{}", version_id(&self.id(name), version.parse().unwrap())).unwrap();
+                }
+                // The same of any other tag in the place of a key's id.
+                "vidof" => {
+                    let (words, version) = name.rsplit_once(' ').unwrap();
+                    write!(out, "{}", version_id(&self.place(words).1, version.parse().unwrap())).unwrap();
                 }
                 _ => out.push_str(&write(&self.place(word).1)),
             }
@@ -328,7 +346,8 @@ impl Forge {
             let parts: [&[u8]; 6] = [label, &[SLOT], &id, &len(&sealed), &sealed, &header];
             self.put_leaf(&self.tag(SLOT, &id), &self.keys.tree.digest(&parts));
         }
-        let mut objects = self.connection.prepare("SELECT kind, tag, revision, sealed FROM object").unwrap();
+        let mut objects =
+            self.connection.prepare("SELECT id >> 56 & 255, tag, revision, sealed FROM object").unwrap();
         let objects = objects.query_map([], |row| {
             Ok((
                 row.get::<_, u8>(0)?,
@@ -418,8 +437,8 @@ impl Forge {
 
     /// The revision of an object's row; 9 for one that is not there yet.
     pub(crate) fn revision(&self, kind: u8, tag: &Tag) -> u64 {
-        let query = "SELECT revision FROM object WHERE kind = ? AND tag = ?";
-        let found = self.connection.query_row(query, params![kind, tag], |row| row.get::<_, i64>(0));
+        let query = "SELECT revision FROM object WHERE id = ?";
+        let found = self.connection.query_row(query, [object_id(kind, tag)], |row| row.get::<_, i64>(0));
         found.map_or(9, i64::cast_unsigned)
     }
 
@@ -430,8 +449,8 @@ impl Forge {
 
     /// The padded plaintext of an object.
     pub(crate) fn padded(&self, kind: u8, tag: &Tag) -> Vec<u8> {
-        let query = "SELECT sealed FROM object WHERE kind = ? AND tag = ?";
-        let sealed: Vec<u8> = self.connection.query_row(query, params![kind, tag], |row| row.get(0)).unwrap();
+        let (query, id) = ("SELECT sealed FROM object WHERE id = ?", object_id(kind, tag));
+        let sealed: Vec<u8> = self.connection.query_row(query, [id], |row| row.get(0)).unwrap();
         let (row, revision) = (object_row(kind, tag), self.revision(kind, tag));
         self.open(&self.keys.metadata, "keyvault object", at("object", &row, 0, revision), &sealed)
     }
@@ -439,7 +458,8 @@ impl Forge {
     /// The row of an object, whatever is sealed in it.
     pub(crate) fn put_row(&self, kind: u8, tag: &Tag, revision: u64, sealed: &[u8]) {
         let sql = "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?)";
-        self.connection.execute(sql, params![kind, tag, revision.cast_signed(), sealed]).unwrap();
+        let id = object_id(kind, tag);
+        self.connection.execute(sql, params![id, tag, revision.cast_signed(), sealed]).unwrap();
     }
 
     /// Seals a plaintext, padding and all, in an object's place, and signs.
@@ -475,8 +495,8 @@ impl Forge {
 
     /// A column of a version's row.
     pub(crate) fn version_row(&self, column: &str, id: &Tag, version: u32) -> Vec<u8> {
-        let query = format!("SELECT {column} FROM version WHERE key = ? AND version = ?");
-        self.connection.query_row(&query, params![id, version], |row| row.get(0)).unwrap()
+        let query = format!("SELECT {column} FROM version WHERE id = ?");
+        self.connection.query_row(&query, [version_id(id, version)], |row| row.get(0)).unwrap()
     }
 
     pub(crate) fn version_key(&self, id: &Tag, version: u32) -> SealingKey {
@@ -527,9 +547,9 @@ impl Forge {
     }
 
     pub(crate) fn events_in(&self, ledger: &Tag, key: &SealingKey) -> Vec<(Option<u64>, Vec<u8>)> {
-        let query = "SELECT seq, change, mac, sealed FROM log WHERE ledger = ? ORDER BY seq";
+        let query = "SELECT id & 4294967295, change, mac, sealed FROM log WHERE id >> 32 = ? ORDER BY id";
         let mut statement = self.connection.prepare(query).unwrap();
-        let rows = statement.query_map(params![ledger], |row| {
+        let rows = statement.query_map([self.ledger_number(ledger)], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?, row.get(2)?, row.get(3)?))
         });
         let mut before = vec![0; 32];
@@ -543,6 +563,11 @@ impl Forge {
             before = mac;
         }
         events
+    }
+
+    /// The number of a ledger, of whose entries' ids it is the upper half.
+    pub(crate) fn ledger_number(&self, ledger: &Tag) -> i64 {
+        self.number(&format!("SELECT number FROM log_head WHERE ledger = x'{}'", hex(ledger)))
     }
 
     pub(crate) fn first_key(&self) -> SealingKey {
@@ -569,7 +594,8 @@ impl Forge {
         [event_key, append]: [&SealingKey; 2],
         events: &[(Option<u64>, Vec<u8>)],
     ) -> Vec<[u8; 32]> {
-        self.connection.execute("DELETE FROM log WHERE ledger = ?", params![ledger]).unwrap();
+        let number = self.ledger_number(ledger);
+        self.connection.execute("DELETE FROM log WHERE id >> 32 = ?", [number]).unwrap();
         let mut key = first;
         let mut before = [0; 32];
         let mut macs = Vec::new();
@@ -582,8 +608,9 @@ impl Forge {
             before = key.mac(&[b"keyvault audit entry", &head]);
             macs.push(before);
             key = key.derive("keyvault audit step", &[]);
-            let values = params![ledger, seq.cast_signed(), change.map(u64::cast_signed), before, sealed];
-            self.connection.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?)", values).unwrap();
+            let id = (number << 32) + seq.cast_signed();
+            let values = params![id, change.map(u64::cast_signed), before, sealed];
+            self.connection.execute("INSERT INTO log VALUES (?, ?, ?, ?)", values).unwrap();
         }
         self.put_head_in(ledger, append, events.len() as u64, &[&before[..], key.expose()].concat());
         macs
@@ -605,6 +632,16 @@ impl Forge {
         let sealed = self.blob(&format!("SELECT sealed FROM log_head WHERE {OWN}"));
         (count, self.open(&self.keys.append, "keyvault audit head", at("log_head", &[], 0, count), &sealed))
     }
+}
+
+/// The id of an object's row: its kind, and the first 7 bytes of its tag.
+pub(crate) fn object_id(kind: u8, tag: &Tag) -> i64 {
+    i64::from_be_bytes([&[kind], &tag[..7]].concat().try_into().unwrap())
+}
+
+/// The id of a version's row.
+pub(crate) fn version_id(key: &Tag, version: u32) -> i64 {
+    (u64::from_be_bytes(key[..8].try_into().unwrap()) >> 2).cast_signed() + i64::from(version)
 }
 
 /// The row of an object, as its seal names it.

@@ -225,8 +225,8 @@ fn other_writers(set: &mut Set) {
     );
 }
 
-/// Extensions with field 3, one byte.
-const ODD: [u8; 11] = [1, 0, 0, 0, 3, 0, 1, 0, 0, 0, 9];
+/// Extensions with field 101, one byte.
+const ODD: [u8; 11] = [1, 0, 0, 0, 101, 0, 1, 0, 0, 0, 9];
 
 /// A structure without extensions, with that one.
 fn with_odd_field(plain: &[u8]) -> Vec<u8> {

@@ -118,7 +118,7 @@ fn views(set: &mut Set) {
         f.sql(&format!("DELETE FROM token_view WHERE {}", ci.mine()));
     });
     fails(set, "token-tables-gone", none, "the tables of tokens are empty", |f, _| {
-        f.sql("DELETE FROM token_view; DELETE FROM token_grant; DELETE FROM object WHERE kind = 5");
+        f.sql("DELETE FROM token_view; DELETE FROM token_grant; DELETE FROM object WHERE {kind 5}");
     });
     let expired = Fails("token-expired", "granted", "");
     for (word, now) in [("at", CI_EXPIRES), ("after", CI_EXPIRES + DAY)] {
@@ -545,8 +545,8 @@ fn records(set: &mut Set) {
         Fails("tree-tokens", "tokens", "leaf {tokens}"),
         "all rows of tokens are gone",
         &|f| {
-            f.sql("DELETE FROM object WHERE kind IN (5, 8); DELETE FROM token_view; DELETE FROM token_grant");
-            f.sql("DELETE FROM log WHERE ledger <> zeroblob(16)");
+            f.sql("DELETE FROM object WHERE {kind 5} OR {kind 8}; DELETE FROM token_view; DELETE FROM token_grant");
+            f.sql("DELETE FROM log WHERE id >> 32 <> 0");
             f.sql("DELETE FROM log_head WHERE ledger <> zeroblob(16)");
         },
     );
@@ -557,13 +557,15 @@ fn records(set: &mut Set) {
         &|f| f.sql("DELETE FROM object WHERE {at tokens}"),
     );
     bad("tokens-records-gone", tokens, "the records of all tokens are gone, and the list is not", &|f| {
-        f.sql("DELETE FROM object WHERE kind = 5");
+        f.sql("DELETE FROM object WHERE {kind 5}");
     });
     bad(
         "tokens-list-moved",
         Fails("tree-tokens", "tokens", "leaf {tokens}"),
         "the list of tokens stands at a tag that it does not have",
-        &|f| f.sql("UPDATE object SET tag = x'00112233445566778899aabbccddeeff' WHERE {at tokens}"),
+        &|f| {
+            f.sql("UPDATE object SET (id, tag) = ((8 << 56) + 0x00112233445566, x'00112233445566778899aabbccddeeff') WHERE {at tokens}")
+        },
     );
     bad(
         "tokens-list-revision",
@@ -575,16 +577,16 @@ fn records(set: &mut Set) {
         "tokens-list-as-token",
         Fails("tree-tokens", "tokens", "token {tokens}"),
         "the list of tokens says that it is a token's record",
-        &|f| f.sql("UPDATE object SET kind = 5 WHERE {at tokens}"),
+        &|f| f.sql("UPDATE object SET id = {oid 5 tokens} WHERE {at tokens}"),
     );
     bad("tokens-one-more", tokens, "a record is there twice, once at another tag", &|f| {
         f.sql(
-            "INSERT INTO object SELECT kind, x'00112233445566778899aabbccddeeff', revision, sealed
+            "INSERT INTO object SELECT (5 << 56) + 0x00112233445566, x'00112233445566778899aabbccddeeff', revision, sealed
              FROM object WHERE {at token ci}",
         );
     });
     bad("tokens-one-moved", tokens, "a record stands at a tag that no token has", &|f| {
-        f.sql("UPDATE object SET tag = x'00112233445566778899aabbccddeeff' WHERE {at token ci}");
+        f.sql("UPDATE object SET (id, tag) = ((5 << 56) + 0x00112233445566, x'00112233445566778899aabbccddeeff') WHERE {at token ci}");
     });
     let tree = Fails("tree-token", "tokens", "token ci");
     bad(
@@ -748,34 +750,59 @@ fn checks(set: &mut Set) {
         f.sql("INSERT INTO token_grant SELECT x'00112233445566778899aabbccddeeff', key, sealed FROM token_grant LIMIT 1");
     });
     bad("check-token-stray-reads", "token-stray", "token_view", "an unknown token has read", &|f, _| {
-        f.sql("INSERT INTO log_head SELECT x'00112233445566778899aabbccddeeff', count, sealed FROM log_head LIMIT 1");
+        f.sql("INSERT INTO log_head SELECT x'00112233445566778899aabbccddeeff', 77, count, sealed FROM log_head LIMIT 1");
     });
     let reads = "log of ci";
     for (word, statement, comment) in [
-        ("last", "DELETE FROM log WHERE MINE AND seq = 2", "the last read is gone"),
-        ("first", "DELETE FROM log WHERE MINE AND seq = 0", "the first read is gone"),
-        ("all", "DELETE FROM log WHERE MINE; DELETE FROM log_head WHERE MINE", "all reads are gone"),
-        ("entries", "DELETE FROM log WHERE MINE", "all reads are gone, the head is not"),
+        ("last", "DELETE FROM log WHERE LOG AND SEQ = 2", "the last read is gone"),
+        ("first", "DELETE FROM log WHERE LOG AND SEQ = 0", "the first read is gone"),
+        ("all", "DELETE FROM log WHERE LOG; DELETE FROM log_head WHERE MINE", "all reads are gone"),
+        ("entries", "DELETE FROM log WHERE LOG", "all reads are gone, the head is not"),
         ("head", "DELETE FROM log_head WHERE MINE", "the head is gone, the reads are not"),
         ("count", "UPDATE log_head SET count = count - 1 WHERE MINE", "the head counts one read less"),
-        ("mac", "UPDATE log SET mac = zeroblob(32) WHERE MINE AND seq = 1", "a read's MAC is zero"),
-        ("change", "UPDATE log SET change = 7 WHERE MINE AND seq = 1", "a read is filed under a change"),
-        ("change-zero", "UPDATE log SET change = 0 WHERE MINE AND seq = 1", "a read is filed under change 0"),
+        ("mac", "UPDATE log SET mac = zeroblob(32) WHERE LOG AND SEQ = 1", "a read's MAC is zero"),
+        (
+            "number-of-another",
+            "UPDATE log_head SET number = (SELECT number FROM log_head WHERE ledger = NAMED) WHERE MINE",
+            "the ledger has the number of another token's",
+        ),
+        (
+            "number-of-none",
+            "UPDATE log_head SET number = number + 50 WHERE MINE",
+            "the ledger has a number without entries",
+        ),
+        (
+            "number-of-the-vault",
+            "UPDATE log_head SET number = 0 WHERE MINE",
+            "the ledger has the number of the vault's",
+        ),
+        ("number-negative", "UPDATE log_head SET number = -5 WHERE MINE", "the ledger has a negative number"),
+        (
+            "number-beyond",
+            "UPDATE log_head SET number = 2147483647 WHERE MINE",
+            "the ledger has a number that none can have",
+        ),
+        (
+            "number-highest",
+            "UPDATE log_head SET number = 9223372036854775807 WHERE MINE",
+            "the ledger has a number beyond all",
+        ),
+        ("change", "UPDATE log SET change = 7 WHERE LOG AND SEQ = 1", "a read is filed under a change"),
+        ("change-zero", "UPDATE log SET change = 0 WHERE LOG AND SEQ = 1", "a read is filed under change 0"),
         (
             "changes",
-            "UPDATE log SET change = (SELECT max(change) FROM log) + seq WHERE MINE",
+            "UPDATE log SET change = (SELECT max(change) FROM log) + SEQ WHERE LOG",
             "all reads are filed under changes behind the vault's last",
         ),
         (
             "exchanged",
-            "UPDATE log SET seq = 9 WHERE MINE AND seq = 1; UPDATE log SET seq = 1 WHERE MINE AND seq = 2; UPDATE log SET seq = 2 WHERE MINE AND seq = 9",
+            "UPDATE log SET id = id + 7 WHERE LOG AND SEQ = 1; UPDATE log SET id = id - 1 WHERE LOG AND SEQ = 2; UPDATE log SET id = id - 6 WHERE LOG AND SEQ = 8",
             "two reads are exchanged",
         ),
-        ("moved", "UPDATE log SET ledger = NAMED WHERE MINE", "all reads stand in another token's ledger"),
+        ("moved", "UPDATE log SET id = OTHERS WHERE LOG", "all reads stand in another token's ledger"),
         (
             "all-moved",
-            "DELETE FROM log_head WHERE ledger = NAMED; UPDATE log SET ledger = NAMED WHERE MINE;
-             UPDATE log_head SET ledger = NAMED WHERE MINE",
+            "DELETE FROM log_head WHERE ledger = NAMED; UPDATE log_head SET ledger = NAMED WHERE MINE",
             "all reads and their head stand in another token's ledger",
         ),
         (
@@ -790,14 +817,14 @@ fn checks(set: &mut Set) {
         ),
         (
             "entry-of-the-vault",
-            "UPDATE log SET (mac, sealed) = (SELECT mac, sealed FROM log WHERE ledger = zeroblob(16) AND seq = 1) WHERE MINE AND seq = 1",
+            "UPDATE log SET (mac, sealed) = (SELECT mac, sealed FROM log WHERE id = 1) WHERE LOG AND SEQ = 1",
             "a read is an entry of the vault's log",
         ),
         (
             "log-of-the-vault",
-            "DELETE FROM log WHERE MINE; DELETE FROM log_head WHERE MINE;
-             INSERT INTO log SELECT TOKEN, seq, NULL, mac, sealed FROM log WHERE ledger = zeroblob(16);
-             INSERT INTO log_head SELECT TOKEN, count, sealed FROM log_head WHERE ledger = zeroblob(16)",
+            "DELETE FROM log WHERE LOG; DELETE FROM log_head WHERE MINE;
+             INSERT INTO log SELECT id + (99 << 32), NULL, mac, sealed FROM log WHERE id >> 32 = 0;
+             INSERT INTO log_head SELECT TOKEN, 99, count, sealed FROM log_head WHERE ledger = zeroblob(16)",
             "the vault's log stands in the place of the reads",
         ),
     ] {
@@ -829,7 +856,7 @@ fn checks(set: &mut Set) {
         "log-entry-of-a-token",
         log,
         "an entry of the vault's log is a token's read",
-        "UPDATE log SET (mac, sealed) = (SELECT mac, sealed FROM log WHERE MINE AND seq = 1) WHERE ledger = zeroblob(16) AND seq = 1",
+        "UPDATE log SET (mac, sealed) = (SELECT mac, sealed FROM log WHERE LOG AND SEQ = 1) WHERE id = 1",
     );
     bad(
         "log-head-of-a-token",
@@ -841,24 +868,34 @@ fn checks(set: &mut Set) {
         "log-behind-the-end-by-a-token",
         Fails("head-count", "log", "log"),
         "a token's read stands behind the end of the vault's log",
-        "INSERT INTO log SELECT zeroblob(16), (SELECT count FROM log_head WHERE ledger = zeroblob(16)), NULL, mac, sealed FROM log WHERE MINE AND seq = 1",
+        "INSERT INTO log SELECT (SELECT count FROM log_head WHERE ledger = zeroblob(16)), NULL, mac, sealed FROM log WHERE LOG AND SEQ = 1",
     );
     bad(
         "log-exchanged-with-a-token",
         Fails("record-chain", "state", ""),
         "the vault's log and a token's have changed places",
-        "UPDATE log SET ledger = x'00' WHERE MINE; UPDATE log SET ledger = TOKEN WHERE ledger = zeroblob(16);
-         UPDATE log SET ledger = zeroblob(16) WHERE ledger = x'00';
-         UPDATE log_head SET ledger = x'00' WHERE MINE; UPDATE log_head SET ledger = TOKEN WHERE ledger = zeroblob(16);
-         UPDATE log_head SET ledger = zeroblob(16) WHERE ledger = x'00'",
+        "UPDATE log SET id = SEQ - 1000000 WHERE LOG; UPDATE log SET id = id + (NUMBER << 32) WHERE id >> 32 = 0;
+         UPDATE log SET id = id + 1000000 WHERE id < 0",
     );
 }
 
-/// Statements in which `MINE` is the condition of a token's ledger, `TOKEN` its id, and `NAMED` that of another.
+/// Statements in which `MINE` is the condition of the head of a token's ledger, `LOG` that of its entries, `SEQ` the place
+/// of an entry in its ledger, `NUMBER` the number of the token's ledger, `TOKEN` the token's id, `NAMED` that of another,
+/// and `OTHERS` the id of an entry in the other's ledger.
 fn in_ledgers(statement: &str, token: &Bearer<'_>, named: &Bearer<'_>) -> String {
     let id = |bearer: &Bearer<'_>| format!("x'{}'", hex(&bearer.id));
-    let mine = format!("ledger = {}", id(token));
-    statement.replace("MINE", &mine).replace("TOKEN", &id(token)).replace("NAMED", &id(named))
+    let number = |bearer: &Bearer<'_>| bearer.forge.ledger_number(&bearer.id).to_string();
+    let seq = "(id & 4294967295)";
+    let words = [
+        ("MINE", format!("ledger = {}", id(token))),
+        ("LOG", format!("id >> 32 = {}", number(token))),
+        ("OTHERS", format!("{seq} + ({} << 32)", number(named))),
+        ("SEQ", seq.to_owned()),
+        ("NUMBER", number(token)),
+        ("TOKEN", id(token)),
+        ("NAMED", id(named)),
+    ];
+    words.iter().fold(statement.to_owned(), |text, (word, sql)| text.replace(word, sql))
 }
 
 /// k₀ of a token's ledger, out of its record.

@@ -1,8 +1,8 @@
 //! Vectors that are authentic in every byte and say what the format does not have.
 
 use super::forge::{
-    self, Fields, Forge, HEADER, KEY, NAMES, SCOPE, SLOT, TOKENS, Tag, bucket_of, names_plain, pad,
-    tags_plain, text,
+    self, Fields, Forge, HEADER, KEY, NAMES, SCOPE, SLOT, TOKENS, Tag, bucket_of, names_plain, object_id,
+    pad, tags_plain, text,
 };
 use super::good::put_version;
 use super::set::{Fails, Set};
@@ -433,8 +433,7 @@ fn others(set: &mut Set) {
         });
         bad("altered", "tree-object", "a bit of it was altered", &|f, tag| {
             f.put_padded(kind, tag, &pad(&plain));
-            let row = format!("kind = {kind} AND tag = x'{}'", hex(tag));
-            f.flip("object", "sealed", &row, 60);
+            f.flip("object", "sealed", &format!("id = {}", object_id(kind, tag)), 60);
         });
         let leaf = format!("leaf {}", hex(&set.forge("plain", "").tag(kind, b"later")));
         set.bad(
@@ -443,7 +442,7 @@ fn others(set: &mut Set) {
             &format!("an object of kind {kind}, which the tree knows, is not there"),
             |f| {
                 f.put_object(kind, b"later", &plain);
-                f.sql(&format!("DELETE FROM object WHERE kind = {kind}"));
+                f.sql(&format!("DELETE FROM object WHERE {{kind {kind}}}"));
             },
         );
         set.bad(
@@ -452,7 +451,7 @@ fn others(set: &mut Set) {
             &format!("an object of kind {kind}, which the tree knows, has another revision, and all keys are listed"),
             |f| {
                 f.put_object(kind, b"later", &plain);
-                f.sql(&format!("UPDATE object SET revision = revision + 1 WHERE kind = {kind}"));
+                f.sql(&format!("UPDATE object SET revision = revision + 1 WHERE {{kind {kind}}}"));
             },
         );
     }

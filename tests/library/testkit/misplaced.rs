@@ -324,14 +324,14 @@ fn last_event(f: &Forge, events: &SealingKey, slip: &Slip) {
     let mut key = f.first_key();
     (0..count).for_each(|_| key = key.derive("keyvault audit step", &[]));
     let before: [u8; 32] =
-        f.blob(&format!("SELECT mac FROM log WHERE seq = {}", count - 1)).try_into().unwrap();
+        f.blob(&format!("SELECT mac FROM log WHERE id = {}", count - 1)).try_into().unwrap();
     let row = count.to_le_bytes();
     let place = At { bound: &before, ..at("log", &row, 0, 0) };
     let text = sealed(f, events, "keyvault audit event", place, slip, &plain);
     let head = Encoder::new().u64(count).u8(0).fixed(&before).bytes(&text).finish();
     let mac = key.mac(&[b"keyvault audit entry", &head]);
-    f.put("log", "sealed", &format!("seq = {count}"), &text);
-    f.put("log", "mac", &format!("seq = {count}"), &mac);
+    f.put("log", "sealed", &format!("id = {count}"), &text);
+    f.put("log", "mac", &format!("id = {count}"), &mac);
     f.put_head(count + 1, &[&mac[..], key.derive("keyvault audit step", &[]).expose()].concat());
 }
 
@@ -585,8 +585,8 @@ fn record(set: &mut Set) {
         |f| with(f, &|record| Record { previous: [4; 32], ..record }),
     );
     set.bad("record-authentic-read", event, "an authentic record that names the entry of a read", |f| {
-        let last = f.number("SELECT max(seq) FROM log");
-        let head = f.blob(&format!("SELECT mac FROM log WHERE seq = {last}")).try_into().unwrap();
+        let last = f.number("SELECT max(id) FROM log");
+        let head = f.blob(&format!("SELECT mac FROM log WHERE id = {last}")).try_into().unwrap();
         with(f, &|record| Record { count: last.cast_unsigned() + 1, head, ..record });
     });
 }
@@ -639,9 +639,9 @@ fn chain(set: &mut Set) {
         log("entry-mac"),
         "the last entry's MAC is made with another key, and the head names it",
         |f| {
-            let last = f.number("SELECT max(seq) FROM log");
+            let last = f.number("SELECT max(id) FROM log");
             let mac = flipped(&f.keys.append).mac(&[b"keyvault audit entry"]);
-            f.put("log", "mac", &format!("seq = {last}"), &mac);
+            f.put("log", "mac", &format!("id = {last}"), &mac);
             let (count, plain) = f.head();
             f.put_head(count, &[&mac[..], &plain[32..]].concat());
         },

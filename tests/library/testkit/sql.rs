@@ -16,13 +16,13 @@ type Table = (&'static str, &'static [&'static str], usize);
 pub(crate) const TABLES: [Table; 11] = [
     ("vault", &["id", "vault_id", "epoch", "written_by", "chain_seed", "signer"], 1),
     ("slot", &["id", "header", "sealed"], 1),
-    ("object", &["kind", "tag", "revision", "sealed"], 2),
-    ("version", &["key", "version", "wrapped", "sealed"], 2),
+    ("object", &["id", "tag", "revision", "sealed"], 1),
+    ("version", &["id", "key", "version", "wrapped", "sealed"], 1),
     ("leaf", &["tag", "digest"], 1),
     ("node", &["id", "body"], 1),
     ("state", &["id", "record", "signature", "mac"], 1),
-    ("log", &["ledger", "seq", "change", "mac", "sealed"], 2),
-    ("log_head", &["ledger", "count", "sealed"], 1),
+    ("log", &["id", "change", "mac", "sealed"], 1),
+    ("log_head", &["ledger", "number", "count", "sealed"], 1),
     ("token_view", &["token", "change", "sealed"], 1),
     ("token_grant", &["token", "key", "sealed"], 2),
 ];

@@ -1,6 +1,6 @@
 //! Vectors by somebody with the file and no key: rows altered, exchanged, deleted, added, put back.
 
-use super::forge::{Forge, HEADER, KEY, NAMES, OWN, SCOPE, SLOT, TOKEN, TOKENS};
+use super::forge::{Forge, HEADER, KEY, NAMES, OWN, SCOPE, SLOT, TOKEN, TOKENS, object_id};
 use super::set::{Fails, Set};
 use super::sql;
 use super::vector::hex;
@@ -123,9 +123,16 @@ fn swapped(one: &str, two: &str) -> String {
     )
 }
 
-/// Adds a row of this kind and tag with what another row holds.
-fn added(kind: u8, tag: &str, from: &str) -> String {
-    format!("INSERT INTO object SELECT {kind}, {tag}, revision, sealed FROM object WHERE {from}")
+/// Adds a row of this kind, at the tag of what these words name, with what another row holds.
+fn added(kind: u8, words: &str, from: &str) -> String {
+    format!(
+        "INSERT INTO object SELECT {{oid {kind} {words}}}, {{{words}}}, revision, sealed FROM object WHERE {from}"
+    )
+}
+
+/// Moves a row to another kind, at the tag of what these words name.
+fn moved(from: &str, kind: u8, words: &str) -> String {
+    format!("UPDATE object SET (id, tag) = ({{oid {kind} {words}}}, {{{words}}}) WHERE {from}")
 }
 
 fn keys(set: &mut Set) {
@@ -146,13 +153,13 @@ fn keys(set: &mut Set) {
         "key-moved",
         Fails("tree-key", "read absent", "key {key absent}"),
         "a key's row stands at the tag of a name that is not there",
-        |f| f.sql("UPDATE object SET tag = {key absent} WHERE {at key d}"),
+        |f| f.sql(&moved("{at key d}", KEY, "key absent")),
     );
     set.bad(
         "key-added",
         Fails("tree-key", "list", "key {key absent}"),
         "a row was added at the tag of a name that is not there",
-        |f| f.sql(&added(KEY, "{key absent}", "{at key a}")),
+        |f| f.sql(&added(KEY, "key absent", "{at key a}")),
     );
     set.bad("key-revision-raised", a, "a row's revision is one higher", |f| {
         f.sql("UPDATE object SET revision = revision + 1 WHERE {at key a}");
@@ -175,16 +182,16 @@ fn keys(set: &mut Set) {
     });
     set.bad("key-of-another-vault", a, "a key's row is that of the same name in another vault", |f| {
         let from = sql::in_memory(&other);
-        let mut query = from.prepare("SELECT sealed FROM object WHERE kind = 3 LIMIT 1").unwrap();
+        let mut query = from.prepare("SELECT sealed FROM object WHERE id >> 56 = 3 LIMIT 1").unwrap();
         let sealed: Vec<u8> = query.query_row([], |row| row.get(0)).unwrap();
         f.put("object", "sealed", "{at key a}", &sealed);
     });
     set.bad("keys-all-aged", still, "all keys' rows are put back to an earlier state", |f| {
-        f.sql("DELETE FROM object WHERE kind = 3");
-        attach(f, &earlier, "object", "kind = 3");
+        f.sql("DELETE FROM object WHERE {kind 3}");
+        attach(f, &earlier, "object", "{kind 3}");
     });
     set.bad("keys-all-deleted", deleted, "all keys' rows are deleted", |f| {
-        f.sql("DELETE FROM object WHERE kind = 3");
+        f.sql("DELETE FROM object WHERE {kind 3}");
     });
     set.bad("objects-all-deleted", deleted, "the rows of all objects are deleted", |f| {
         f.sql("DELETE FROM object");
@@ -197,30 +204,30 @@ fn kinds(set: &mut Set) {
         let comment = format!("a key's row says that it is an object of kind {kind}");
         let row = format!("object {kind} {{key a}}");
         set.bad(&format!("key-as-{word}-kind"), Fails("tree-key", "read a", &row), &comment, |f| {
-            f.sql(&format!("UPDATE object SET kind = {kind} WHERE {{at key a}}"));
+            f.sql(&moved("{at key a}", kind, "key a"));
         });
         let comment = format!("an object of kind {kind} was added, which the tree does not know");
         let row = format!("object {kind} {{key absent}}");
         set.bad(&format!("object-{word}-added"), Fails("row-forged", "list", &row), &comment, |f| {
-            f.sql(&added(kind, "{key absent}", "{at key a}"));
+            f.sql(&added(kind, "key absent", "{at key a}"));
         });
         let comment = format!("an object of kind {kind} was added at a key's tag");
         let row = format!("object {kind} {{key a}}");
         set.bad(&format!("object-{word}-at-a-key"), Fails("row-forged", "list", &row), &comment, |f| {
-            f.sql(&added(kind, "{key a}", "{at key a}"));
+            f.sql(&added(kind, "key a", "{at key a}"));
         });
         // A writer without keys cannot seal anything; a copy does as well.
         let fails = Fails("tree-object", "check", &row);
         let comment = format!("a key's row stands at its tag once more, as an object of kind {kind}");
         set.bad(&format!("object-{word}-check"), fails, &comment, |f| {
-            f.sql(&added(kind, "{key a}", "{at key a}"));
+            f.sql(&added(kind, "key a", "{at key a}"));
         });
     }
     for (word, kind) in [("reserved", 6), ("zero", 0), ("header", HEADER), ("slot", SLOT), ("highest", 255)] {
         let comment = format!("an object of kind {kind} was added, which the tree does not know");
         let row = format!("object {kind} {{key absent}}");
         set.bad(&format!("object-{word}-added"), Fails("row-forged", "list", &row), &comment, |f| {
-            f.sql(&added(kind, "{key absent}", "{at key a}"));
+            f.sql(&added(kind, "key absent", "{at key a}"));
         });
     }
     set.bad(
@@ -229,38 +236,38 @@ fn kinds(set: &mut Set) {
         "a key's row is deleted, and a forged object stands at a tag of its own so that the number of rows is right",
         |f| {
             f.sql("DELETE FROM object WHERE {at key a}");
-            f.sql(&added(9, "{key absent}", "{at key b}"));
+            f.sql(&added(9, "key absent", "{at key b}"));
         },
     );
     set.bad(
         "key-as-scope",
         Fails("tree-key", "read a", "scope {key a}"),
         "a key's row says that it is a scope",
-        |f| f.sql("UPDATE object SET kind = 4 WHERE {at key a}"),
+        |f| f.sql(&moved("{at key a}", SCOPE, "key a")),
     );
     set.bad(
         "scope-as-key",
         Fails("tree-scope", "scope s", "key {scope s}"),
         "a scope's row says that it is a key",
-        |f| f.sql("UPDATE object SET kind = 3 WHERE {at scope s}"),
+        |f| f.sql(&moved("{at scope s}", KEY, "scope s")),
     );
     set.bad(
         "scope-at-a-key",
         Fails("tree-scope", "names", "scope {key a}"),
         "a scope was added at a key's tag",
-        |f| f.sql(&added(SCOPE, "{key a}", "{at scope s}")),
+        |f| f.sql(&added(SCOPE, "key a", "{at scope s}")),
     );
     set.bad(
         "key-at-a-scope",
         Fails("tree-key", "list", "key {scope s}"),
         "a key was added at a scope's tag",
-        |f| f.sql(&added(KEY, "{scope s}", "{at key a}")),
+        |f| f.sql(&added(KEY, "scope s", "{at key a}")),
     );
     set.bad(
         "names-at-a-key",
         Fails("tree-names", "names", "names {key a}"),
         "a bucket of names was added at a key's tag",
-        |f| f.sql(&added(NAMES, "{key a}", "{at names a}")),
+        |f| f.sql(&added(NAMES, "key a", "{at names a}")),
     );
     set.bad("key-with-a-scope", Fails("tree-key", "read a", "key {key a}"), "a key has a scope's row", |f| {
         f.sql(&copied("{at scope s}", "{at key a}"));
@@ -278,13 +285,13 @@ fn kinds(set: &mut Set) {
         "token-in-a-vault-without",
         Fails("tokens", "tokens", "token {token ci}"),
         "a token's record was added where there are no tokens",
-        |f| f.sql(&added(TOKEN, "{token ci}", "{at key a}")),
+        |f| f.sql(&added(TOKEN, "token ci", "{at key a}")),
     );
     set.bad(
         "tokens-in-a-vault-without",
         Fails("tree-tokens", "tokens", "tokens"),
         "a list of tokens was added where there are no tokens",
-        |f| f.sql(&added(TOKENS, "{tokens}", "{at key a}")),
+        |f| f.sql(&added(TOKENS, "tokens", "{at key a}")),
     );
 }
 
@@ -351,26 +358,43 @@ fn values(set: &mut Set) {
         f.sql("DELETE FROM version WHERE key = {id a} AND version = 2");
     });
     set.bad("version-renumbered", missing, "a version's row has another number", |f| {
-        f.sql("UPDATE version SET version = 3 WHERE key = {id a} AND version = 2");
+        f.sql("UPDATE version SET (id, version) = ({vid a 3}, 3) WHERE id = {vid a 2}");
     });
     set.bad("version-moved", missing, "a version's row stands under another key's id", |f| {
-        f.sql("UPDATE version SET key = {id d} WHERE key = {id a} AND version = 2");
+        f.sql("UPDATE version SET (id, key) = ({vid d 2}, {id d}) WHERE id = {vid a 2}");
+    });
+    for (word, columns, comment) in [
+        ("number", "version = 3", "the row of a version says another number than it was computed from"),
+        ("key", "key = {id d}", "the row of a version says another key than it was computed from"),
+        ("id", "id = id + 1", "the row of a version stands at the number of the next one"),
+        ("id-far", "id = 7", "the row of a version stands at a number that none has"),
+        ("id-negative", "id = -7", "the row of a version stands at a negative number"),
+    ] {
+        set.bad(&format!("version-other-{word}"), missing, comment, |f| {
+            f.sql(&format!("UPDATE version SET {columns} WHERE id = {{vid a 2}}"));
+        });
+    }
+    set.bad("version-ids-exchanged", missing, "two versions stand under one another's number", |f| {
+        f.sql(
+            "UPDATE version SET id = -1 WHERE id = {vid a 1}; UPDATE version SET id = {vid a 1} WHERE id = {vid a 2};
+             UPDATE version SET id = {vid a 2} WHERE id = -1",
+        );
     });
     set.bad("version-all-deleted", missing, "the rows of all versions are deleted", |f| {
         f.sql("DELETE FROM version");
     });
     let stray = Fails("version-stray", "check", "version");
     set.bad("version-added", stray, "a row belongs to no version of its key", |f| {
-        f.sql("INSERT INTO version SELECT key, 9, wrapped, sealed FROM version WHERE key = {id a} AND version = 2");
+        f.sql("INSERT INTO version SELECT {vid a 9}, key, 9, wrapped, sealed FROM version WHERE key = {id a} AND version = 2");
     });
     set.bad("version-added-zero", stray, "a row has the number 0, which no version has", |f| {
-        f.sql("INSERT INTO version SELECT key, 0, wrapped, sealed FROM version WHERE key = {id a} AND version = 2");
+        f.sql("INSERT INTO version SELECT {vid a 0}, key, 0, wrapped, sealed FROM version WHERE key = {id a} AND version = 2");
     });
     set.bad("version-added-key", stray, "a row belongs to no key", |f| {
-        f.sql("INSERT INTO version SELECT {key absent}, 1, wrapped, sealed FROM version WHERE key = {id d}");
+        f.sql("INSERT INTO version SELECT {vidof key absent 1}, {key absent}, 1, wrapped, sealed FROM version WHERE key = {id d}");
     });
     set.bad("version-added-tag", stray, "a row stands under a key's tag instead of its id", |f| {
-        f.sql("INSERT INTO version SELECT {key a}, 2, wrapped, sealed FROM version WHERE key = {id d}");
+        f.sql("INSERT INTO version SELECT {vidof key a 2}, {key a}, 2, wrapped, sealed FROM version WHERE key = {id d}");
     });
     let (earlier, branch) = (set.plain.earlier.sql.clone(), set.plain.branch.sql.clone());
     set.bad(
@@ -403,7 +427,7 @@ fn scopes(set: &mut Set) {
         "scope-moved",
         Fails("tree-scope", "names", "scope {scope absent}"),
         "a scope's row stands at the tag of a scope that is not there",
-        |f| f.sql("UPDATE object SET tag = {scope absent} WHERE {at scope s}"),
+        |f| f.sql(&moved("{at scope s}", SCOPE, "scope absent")),
     );
     for (word, by, comment) in
         [("", 1, "a scope's revision is one higher"), ("-lowered", -1, "a scope's revision is one lower")]
@@ -422,7 +446,7 @@ fn scopes(set: &mut Set) {
     ] {
         let fails = Fails("tree-scope", step, "scope {scope absent}");
         set.bad(&format!("scope-added{word}"), fails, comment, |f| {
-            f.sql(&added(SCOPE, "{scope absent}", "{at scope s}"));
+            f.sql(&added(SCOPE, "scope absent", "{at scope s}"));
         });
     }
     set.bad(
@@ -431,7 +455,7 @@ fn scopes(set: &mut Set) {
         "a key's row is deleted, and a forged scope stands at a tag of its own so that the number of rows is right",
         |f| {
             f.sql("DELETE FROM object WHERE {at key a}");
-            f.sql(&added(SCOPE, "{scope absent}", "{at scope s}"));
+            f.sql(&added(SCOPE, "scope absent", "{at scope s}"));
         },
     );
     let (earlier, other) = (set.plain.earlier.sql.clone(), set.other.sql.clone());
@@ -440,7 +464,7 @@ fn scopes(set: &mut Set) {
     });
     set.bad("scope-of-another-vault", s, "a scope's row is that of another vault", |f| {
         let from = sql::in_memory(&other);
-        let mut query = from.prepare("SELECT sealed FROM object WHERE kind = 4 LIMIT 1").unwrap();
+        let mut query = from.prepare("SELECT sealed FROM object WHERE id >> 56 = 4 LIMIT 1").unwrap();
         let sealed: Vec<u8> = query.query_row([], |row| row.get(0)).unwrap();
         f.put("object", "sealed", "{at scope s}", &sealed);
     });
@@ -463,25 +487,33 @@ fn names(set: &mut Set) {
         "a bucket of names is deleted",
         |f| f.sql("DELETE FROM object WHERE {at names a}"),
     );
-    let at_63 = |f: &Forge| format!("x'{}'", hex(&f.tag(NAMES, &[63])));
+    let at_63 = |f: &Forge| {
+        let tag = f.tag(NAMES, &[63]);
+        format!("{}, x'{}'", object_id(NAMES, &tag), hex(&tag))
+    };
     let row_63 = format!("names {}", hex(&set.forge("plain", "").tag(NAMES, &[63])));
     set.bad(
         "names-moved",
         Fails("tree-names", "names", &row_63),
         "a bucket of names has another number",
-        |f| f.sql(&format!("UPDATE object SET tag = {} WHERE {{at names a}}", at_63(f))),
+        |f| f.sql(&format!("UPDATE object SET (id, tag) = ({}) WHERE {{at names a}}", at_63(f))),
     );
     set.bad(
         "names-moved-elsewhere",
         Fails("tree-names", "names", "names {key absent}"),
         "a bucket of names stands at a tag that no bucket has",
-        |f| f.sql("UPDATE object SET tag = {key absent} WHERE {at names a}"),
+        |f| f.sql(&moved("{at names a}", NAMES, "key absent")),
     );
     set.bad(
         "names-added",
         Fails("tree-names", "names", &row_63),
         "a row was added for a bucket without names",
-        |f| f.sql(&added(NAMES, &at_63(f), "{at names a}")),
+        |f| {
+            let at = at_63(f);
+            f.sql(&format!(
+                "INSERT INTO object SELECT {at}, revision, sealed FROM object WHERE {{at names a}}"
+            ));
+        },
     );
 }
 
@@ -705,65 +737,63 @@ fn header(set: &mut Set) {
 }
 
 fn log(set: &mut Set) {
-    let last = set.forge("plain", "").number(&format!("SELECT max(seq) FROM log WHERE {OWN}"));
+    let last = set.forge("plain", "").number("SELECT max(id) FROM log");
     let log = |reason| Fails(reason, "log", "log");
     for (part, place) in PARTS {
         set.bad(
             &format!("log-{part}"),
             log("event-seal"),
             &format!("one bit of the {part} of an event is altered"),
-            |f| f.flip("log", "sealed", "seq = 2", place),
+            |f| f.flip("log", "sealed", "id = 2", place),
         );
     }
     set.bad("log-mac", log("entry-mac"), "one bit of an entry's MAC is altered", |f| {
-        f.flip("log", "mac", "seq = 2", 0);
+        f.flip("log", "mac", "id = 2", 0);
     });
     set.bad("log-first-deleted", log("entry-missing"), "the first entry is deleted", |f| {
-        f.sql("DELETE FROM log WHERE seq = 0");
+        f.sql("DELETE FROM log WHERE id = 0");
     });
     set.bad("log-deleted", log("entry-missing"), "an entry in the middle is deleted", |f| {
-        f.sql("DELETE FROM log WHERE seq = 3");
+        f.sql("DELETE FROM log WHERE id = 3");
     });
     set.bad("log-closed-up", log("event-seal"), "an entry is deleted, and those behind it close up to the record's", |f| {
         // Up to the entry that the record names; another one fills the place behind.
-        f.sql("DELETE FROM log WHERE seq = 3; UPDATE log SET seq = 3 WHERE seq = 4; INSERT INTO log SELECT ledger, 4, NULL, mac, sealed FROM log WHERE seq = 3");
+        f.sql("DELETE FROM log WHERE id = 3; UPDATE log SET id = 3 WHERE id = 4; INSERT INTO log SELECT 4, NULL, mac, sealed FROM log WHERE id = 3");
     });
     set.bad("log-swapped", log("event-seal"), "two entries are exchanged", |f| {
-        f.sql("UPDATE log SET seq = 1000 WHERE seq = 2; UPDATE log SET seq = 2 WHERE seq = 3; UPDATE log SET seq = 3 WHERE seq = 1000");
+        f.sql("UPDATE log SET id = 1000 WHERE id = 2; UPDATE log SET id = 2 WHERE id = 3; UPDATE log SET id = 3 WHERE id = 1000");
     });
     set.bad("log-repeated", log("event-seal"), "an entry stands in the place of the next one as well", |f| {
-        f.sql("UPDATE log SET (mac, sealed) = (SELECT mac, sealed FROM log WHERE seq = 2) WHERE seq = 3");
+        f.sql("UPDATE log SET (mac, sealed) = (SELECT mac, sealed FROM log WHERE id = 2) WHERE id = 3");
     });
     set.bad("log-added", log("head-count"), "the last entry stands once more behind the end", |f| {
-        f.sql(&format!(
-            "INSERT INTO log SELECT ledger, seq + 1, NULL, mac, sealed FROM log WHERE seq = {last}"
-        ));
+        f.sql(&format!("INSERT INTO log SELECT id + 1, NULL, mac, sealed FROM log WHERE id = {last}"));
     });
     set.bad("log-cut", log("head-count"), "the last entry is cut off", |f| {
-        f.sql(&format!("DELETE FROM log WHERE seq = {last}"));
+        f.sql(&format!("DELETE FROM log WHERE id = {last}"));
     });
     set.bad("log-gap", log("head-count"), "the last entry has a higher number", |f| {
-        f.sql(&format!("UPDATE log SET seq = seq + 1 WHERE seq = {last}"));
+        f.sql(&format!("UPDATE log SET id = id + 1 WHERE id = {last}"));
     });
     set.bad(
         "log-cut-both",
         Fails("head-count", "log", "log"),
         "both reads behind the last change are cut off",
-        |f| f.sql(&format!("DELETE FROM log WHERE seq >= {}", last - 1)),
+        |f| f.sql(&format!("DELETE FROM log WHERE id >= {}", last - 1)),
     );
     set.bad(
         "log-cut-and-counted",
         log("head-seal"),
         "the last entry is cut off, and the head counts one less",
         |f| {
-            f.sql(&format!("DELETE FROM log WHERE seq = {last}; UPDATE log_head SET count = count - 1"));
+            f.sql(&format!("DELETE FROM log WHERE id = {last}; UPDATE log_head SET count = count - 1"));
         },
     );
     set.bad(
         "log-cut-change",
         Fails("record-chain", "state", ""),
         "the last change and what follows are cut off",
-        |f| f.sql(&format!("DELETE FROM log WHERE seq >= {}", last - 2)),
+        |f| f.sql(&format!("DELETE FROM log WHERE id >= {}", last - 2)),
     );
     set.bad("log-all-deleted", Fails("record-chain", "state", ""), "all entries are deleted", |f| {
         f.sql("DELETE FROM log");
@@ -772,22 +802,22 @@ fn log(set: &mut Set) {
         "log-change-mac",
         Fails("record-chain", "state", ""),
         "one bit of the MAC of the last change's entry is altered",
-        |f| f.flip("log", "mac", &format!("seq = {}", last - 2), 5),
+        |f| f.flip("log", "mac", &format!("id = {}", last - 2), 5),
     );
     set.bad("log-last-mac", log("head-last"), "one bit of the last entry's MAC is altered", |f| {
-        f.flip("log", "mac", &format!("seq = {last}"), 5);
+        f.flip("log", "mac", &format!("id = {last}"), 5);
     });
     set.bad("log-change-number", log("event-change"), "an entry is filed under another change", |f| {
-        f.sql("UPDATE log SET change = 1000 WHERE seq = 2");
+        f.sql("UPDATE log SET change = 1000 WHERE id = 2");
     });
     set.bad("log-change-null", log("event-change"), "a change's entry is filed under no change", |f| {
-        f.sql("UPDATE log SET change = NULL WHERE seq = 2");
+        f.sql("UPDATE log SET change = NULL WHERE id = 2");
     });
     set.bad("log-read-as-change", log("event-change"), "a read's entry is filed under a change", |f| {
-        f.sql(&format!("UPDATE log SET change = 1000 WHERE seq = {last}"));
+        f.sql(&format!("UPDATE log SET change = 1000 WHERE id = {last}"));
     });
     set.bad("log-negative", log("entry-missing"), "an entry stands before the first", |f| {
-        f.sql("UPDATE log SET seq = -1 WHERE seq = 0");
+        f.sql("UPDATE log SET id = -1 WHERE id = 0");
     });
     for (part, place) in PARTS {
         set.bad(
@@ -840,85 +870,95 @@ fn ledgers(set: &mut Set) {
     const OTHER: &str = "x'00112233445566778899aabbccddeeff'";
     let log = |reason| Fails(reason, "log", "log");
     let mut bad = |name: &str, fails: Fails<'_>, comment: &str, sql: &str| {
-        let sql = sql.replace("OTHER", OTHER);
+        // The ids of a ledger of number 7.
+        let sql = sql.replace("OTHER", OTHER).replace("THERE", "(id + (7 << 32))");
         set.bad(name, fails, comment, |f| f.sql(&sql));
     };
-    let moved = "UPDATE log SET ledger = OTHER WHERE";
-    bad(
-        "ledger-of-the-first",
-        log("entry-missing"),
-        "the first entry stands in another ledger",
-        &format!("{moved} seq = 0"),
-    );
-    bad(
-        "ledger-of-one",
-        log("entry-missing"),
-        "an entry in the middle stands in another ledger",
-        &format!("{moved} seq = 3"),
-    );
+    let moved = "UPDATE log SET id = THERE WHERE";
+    let first = format!("{moved} id = 0");
+    bad("ledger-of-the-first", log("entry-missing"), "the first entry stands in another ledger", &first);
+    let third = format!("{moved} id = 3");
+    bad("ledger-of-one", log("entry-missing"), "an entry in the middle stands in another ledger", &third);
     bad(
         "ledger-of-the-last",
         log("head-count"),
         "the last entry stands in another ledger",
-        &format!("{moved} seq = (SELECT max(seq) FROM log)"),
+        &format!("{moved} id = (SELECT max(id) FROM log)"),
     );
     bad(
         "ledger-of-all",
         Fails("record-chain", "state", ""),
         "all entries and the head stand in another ledger",
-        "UPDATE log SET ledger = OTHER; UPDATE log_head SET ledger = OTHER",
+        "UPDATE log SET id = THERE; UPDATE log_head SET (ledger, number) = (OTHER, 7)",
     );
-    bad(
-        "ledger-of-entries",
-        Fails("record-chain", "state", ""),
-        "all entries stand in another ledger",
-        "UPDATE log SET ledger = OTHER",
-    );
+    let chain = Fails("record-chain", "state", "");
+    bad("ledger-of-entries", chain, "all entries stand in another ledger", "UPDATE log SET id = THERE");
     bad(
         "ledger-of-the-head",
         Fails("missing-row", "log", "log"),
         "the head stands in another ledger",
+        "UPDATE log_head SET (ledger, number) = (OTHER, 7)",
+    );
+    bad(
+        "ledger-of-the-head-without-a-number",
+        Fails("missing-row", "log", "log"),
+        "the head stands in another ledger, with the number of the vault's",
         "UPDATE log_head SET ledger = OTHER",
     );
+    for (word, number) in
+        [("seven", "7"), ("negative", "-1"), ("highest", "9223372036854775807"), ("beyond", "2147483648")]
+    {
+        let comment = format!("the number of the vault's own ledger is {number}");
+        let sql = format!("UPDATE log_head SET number = {number}");
+        bad(&format!("ledger-number-{word}"), Fails("column", "log", "log"), &comment, &sql);
+    }
     let stray = Fails("token-stray", "check", "token_view");
     bad(
         "ledger-once-more",
         stray,
         "log and head stand once more, in the ledger of nobody",
-        "INSERT INTO log SELECT OTHER, seq, NULL, mac, sealed FROM log;
-         INSERT INTO log_head SELECT OTHER, count, sealed FROM log_head",
+        "INSERT INTO log SELECT THERE, NULL, mac, sealed FROM log;
+         INSERT INTO log_head SELECT OTHER, 7, count, sealed FROM log_head",
     );
     bad(
         "ledger-added-head",
         stray,
         "a head stands in the ledger of nobody",
-        "INSERT INTO log_head SELECT OTHER, 0, sealed FROM log_head",
+        "INSERT INTO log_head SELECT OTHER, 7, 0, sealed FROM log_head",
+    );
+    bad(
+        "ledger-added-head-of-the-vault",
+        stray,
+        "a head stands in the ledger of nobody, with the number of the vault's",
+        "INSERT INTO log_head SELECT OTHER, 0, count, sealed FROM log_head",
     );
     bad(
         "ledger-added-entry",
         stray,
         "an entry stands in the ledger of nobody",
-        "INSERT INTO log SELECT OTHER, 0, NULL, mac, sealed FROM log WHERE seq = 0",
+        "INSERT INTO log SELECT THERE, NULL, mac, sealed FROM log WHERE id = 0",
     );
     bad(
         "ledger-added-change",
         stray,
         "a change's entry stands in the ledger of nobody as well",
-        "INSERT INTO log SELECT OTHER, seq, change, mac, sealed FROM log WHERE seq = 2",
+        "INSERT INTO log SELECT THERE, change, mac, sealed FROM log WHERE id = 2",
     );
     for (word, to) in [("short", "zeroblob(15)"), ("long", "zeroblob(17)"), ("empty", "x''")] {
-        for (table, columns) in [("log", "0, NULL, mac, sealed"), ("log_head", "count, sealed")] {
-            let from = format!("INSERT INTO {table} SELECT {to}, {columns} FROM {table} LIMIT 1");
-            let comment = format!("a ledger in {table} is not 16 bytes long: {word}");
-            let name = format!("{}-ledger-{word}", table.replace('_', "-"));
-            bad(&name, stray, &comment, &from);
-        }
+        let sql = format!("INSERT INTO log_head SELECT {to}, 7, count, sealed FROM log_head LIMIT 1");
+        let comment = format!("the ledger of a head is not 16 bytes long: {word}");
+        bad(&format!("log-head-ledger-{word}"), stray, &comment, &sql);
+    }
+    for (word, number) in [("negative", "-1"), ("highest", "9223372036854775807"), ("beyond", "2147483647")] {
+        let sql = format!("INSERT INTO log_head SELECT OTHER, {number}, count, sealed FROM log_head LIMIT 1");
+        let comment = format!("a head in the ledger of nobody has the number {number}");
+        bad(&format!("log-head-number-{word}"), stray, &comment, &sql);
     }
 }
 
 fn columns(set: &mut Set) {
     set.bad("key-tag-short", Fails("column", "list", "object"), "a key's tag has 15 bytes", |f| {
-        f.sql("INSERT INTO object SELECT kind, substr(tag, 1, 15), revision, sealed FROM object WHERE {at key a}");
+        f.sql("INSERT INTO object SELECT id + 1, substr(tag, 1, 15), revision, sealed FROM object WHERE {at key a}");
     });
     set.bad(
         "key-revision-negative",
@@ -926,24 +966,66 @@ fn columns(set: &mut Set) {
         "a key's revision is negative",
         |f| f.sql("UPDATE object SET revision = -1 WHERE {at key a}"),
     );
-    for (word, kind) in [("negative", "-1"), ("next", "256"), ("beyond-32-bits", "4294967299")] {
-        let comment = format!("an object's kind is {kind}");
-        set.bad(&format!("object-kind-{word}"), Fails("column", "list", "object"), &comment, |f| {
-            f.sql(&format!("UPDATE object SET kind = {kind} WHERE {{at scope s}}"));
-        });
+    for (word, columns, comment) in [
+        ("tag", "tag = {key absent}", "the row of a key says another tag than it was computed from"),
+        ("id", "id = id + 1", "the row of a key stands at another number"),
+        ("id-of-a-scope", "id = {oid 4 key a}", "the row of a key stands at the number of a scope"),
+        ("id-zero", "id = 0", "the row of a key stands at 0"),
+        ("id-negative", "id = -1", "the row of a key stands at −1"),
+    ] {
+        let sql = format!("UPDATE object SET {columns} WHERE {{at key a}}");
+        let read = if word == "id-of-a-scope" { "scope {key a}" } else { "leaf {key a}" };
+        set.bad(&format!("key-other-{word}"), Fails("tree-key", "read a", read), comment, |f| f.sql(&sql));
+        if word == "id-of-a-scope" {
+            continue;
+        }
+        let listed = Fails("column", "list", "object");
+        set.bad(
+            &format!("key-other-{word}-listed"),
+            listed,
+            &format!("{comment}, and all keys are listed"),
+            |f| f.sql(&sql),
+        );
     }
+    set.bad(
+        "scope-other-tag",
+        Fails("tree-scope", "scope s", "leaf {scope s}"),
+        "the row of a scope says another tag than it was computed from",
+        |f| {
+            f.sql("UPDATE object SET tag = {scope absent} WHERE {at scope s}");
+        },
+    );
+    set.bad(
+        "names-other-tag",
+        Fails("column", "names", "object"),
+        "the row of a bucket of names says another tag than it was computed from",
+        |f| {
+            f.sql("UPDATE object SET tag = {names b} WHERE {at names a}");
+        },
+    );
+    set.bad(
+        "keys-ids-exchanged",
+        Fails("tree-key", "read a", "leaf {key a}"),
+        "two keys' rows stand under one another's number",
+        |f| {
+            f.sql(
+            "UPDATE object SET id = 0 WHERE {at key a}; UPDATE object SET id = {oid 3 key a} WHERE {at key b};
+             UPDATE object SET id = {oid 3 key b} WHERE id = 0",
+        );
+        },
+    );
     set.bad("names-tag-short", Fails("column", "names", "object"), "a tag of names has 15 bytes", |f| {
         f.sql("UPDATE object SET tag = substr(tag, 1, 15) WHERE {at names a}");
     });
     set.bad("scope-tag-long", Fails("column", "names", "object"), "a scope's tag has 17 bytes", |f| {
-        f.sql("INSERT INTO object SELECT kind, CAST(tag || x'00' AS BLOB), revision, sealed FROM object WHERE {at scope s}");
+        f.sql("INSERT INTO object SELECT id + 1, CAST(tag || x'00' AS BLOB), revision, sealed FROM object WHERE {at scope s}");
     });
     set.bad(
         "object-tag-empty",
         Fails("column", "list", "object"),
         "the tag of an object of kind 9 is empty",
         |f| {
-            f.sql("INSERT INTO object SELECT 9, x'', revision, sealed FROM object WHERE {at scope s}");
+            f.sql("INSERT INTO object SELECT 9 << 56, x'', revision, sealed FROM object WHERE {at scope s}");
         },
     );
     let version = Fails("version-stray", "check", "version");
@@ -952,19 +1034,20 @@ fn columns(set: &mut Set) {
         ("key-long", "CAST(key || x'00' AS BLOB)", "version"),
         ("negative", "key", "-1"),
         ("beyond-32-bits", "key", "4294967298"),
+        ("elsewhere", "key", "version"),
     ] {
         let comment = format!("a row of a version has another shape: {word}");
         set.bad(&format!("version-{word}"), version, &comment, |f| {
             f.sql(&format!(
-                "INSERT INTO version SELECT {key}, {number}, wrapped, sealed FROM version WHERE key = {{id d}}"
+                "INSERT INTO version SELECT id + 5, {key}, {number}, wrapped, sealed FROM version WHERE key = {{id d}}"
             ));
         });
     }
     set.bad("log-mac-short", Fails("column", "log", "log"), "an entry's MAC has 31 bytes", |f| {
-        f.sql("UPDATE log SET mac = substr(mac, 1, 31) WHERE seq = 1");
+        f.sql("UPDATE log SET mac = substr(mac, 1, 31) WHERE id = 1");
     });
     set.bad("log-change-negative", Fails("column", "log", "log"), "an entry's change is negative", |f| {
-        f.sql("UPDATE log SET change = -2 WHERE seq = 1");
+        f.sql("UPDATE log SET change = -2 WHERE id = 1");
     });
     set.bad(
         "second-record",
