@@ -64,8 +64,15 @@ static COLUMNS: [&str; 4] = ["id", "tag", "revision", "sealed"];
 
 impl Tx<'_> {
     pub(crate) fn object(&self, kind: ObjectKind, tag: &Tag) -> Result<Option<ObjectRow>> {
-        let found = self.first(Table::Object, &COLUMNS, &Span::one(id_of(kind as u8, tag)), object_row)?;
-        Ok(found.filter(|object| object.tag == *tag))
+        let (kind, tag) = (kind as u8, *tag);
+        let span = Span::one(id_of(kind, &tag));
+        let found = self.first(Table::Object, &["tag", "revision", "sealed"], &span, |columns| {
+            // A row of another tag under this id is not what is asked for.
+            let is_it = columns.bytes()? == tag;
+            let (revision, sealed) = (columns.unsigned()?, columns.bytes()?);
+            Ok(is_it.then_some(ObjectRow { kind, tag, revision, sealed }))
+        })?;
+        Ok(found.flatten())
     }
 
     /// The objects of one kind, ordered by tag.
