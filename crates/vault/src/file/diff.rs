@@ -88,6 +88,8 @@ pub enum Field {
     Note,
     Expiry,
     Recipe,
+    Owner,
+    DisplayName,
     /// Whether it is disabled, and why.
     Disabled,
 }
@@ -477,6 +479,8 @@ fn other_fields(ours: &KeyRecord, theirs: &KeyRecord) -> Vec<Field> {
         (Field::Note, ours.note != theirs.note),
         (Field::Expiry, ours.expires != theirs.expires),
         (Field::Recipe, ours.recipe != theirs.recipe),
+        (Field::Owner, ours.owner != theirs.owner),
+        (Field::DisplayName, ours.display_name != theirs.display_name),
         (Field::Disabled, ours.disabled != theirs.disabled),
     ];
     fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
