@@ -48,6 +48,7 @@ enum Step {
     Rename { name: u8, to: u8 },
     Scope { name: u8, scope: u8, on: bool },
     Expire { name: u8, life: Option<i64> },
+    Disable { name: u8, on: bool },
     Remove { name: u8 },
     Clock(i64),
     Reopen,
@@ -70,6 +71,7 @@ fn steps() -> impl Strategy<Value = Vec<(Step, bool, Option<u32>)>> {
         2 => (name.clone(), 0..3_u8).prop_map(|(name, to)| Step::Rename { name, to }),
         2 => (name.clone(), scope, any::<bool>()).prop_map(|(name, scope, on)| Step::Scope { name, scope, on }),
         2 => (name.clone(), life).prop_map(|(name, life)| Step::Expire { name, life }),
+        2 => (name.clone(), any::<bool>()).prop_map(|(name, on)| Step::Disable { name, on }),
         1 => name.prop_map(|name| Step::Remove { name }),
         3 => prop_oneof![0..2 * HOUR, -2 * HOUR..0, -3..3_i64, 0..40 * DAY, -40 * DAY..0].prop_map(Step::Clock),
         1 => Just(Step::Reopen),
@@ -108,6 +110,7 @@ struct Version {
 struct Key {
     scopes: BTreeSet<u8>,
     expires: Option<i64>,
+    disabled: bool,
     versions: Vec<Version>,
 }
 
@@ -154,7 +157,7 @@ impl Key {
             State::Grace(until) => now < until,
             State::Retired | State::Revoked => false,
         };
-        good && self.expires.is_none_or(|expires| now < expires)
+        good && !self.disabled && self.expires.is_none_or(|expires| now < expires)
     }
 }
 
@@ -428,6 +431,7 @@ impl Run {
 
 fn same(key_record: &KeyRecord, key: &Key, now: i64) {
     assert_eq!(key_record.expires.map(|at| at.0), key.expires, "{}", key_record.name);
+    assert_eq!(key_record.disabled.is_some(), key.disabled, "{}", key_record.name);
     assert_eq!(
         key_record.scopes,
         key.scopes.iter().map(|number| scope(*number)).collect(),
@@ -472,7 +476,8 @@ fn expected(map: &Map, step: &Step, now: i64, value: &str) -> (Map, Outcome) {
                 return (map, Outcome::Refused);
             }
             let expires = life.map(|life| now + life);
-            let mut key = Key { scopes: BTreeSet::from([*scope]), expires, versions: Vec::new() };
+            let scopes = BTreeSet::from([*scope]);
+            let mut key = Key { scopes, expires, disabled: false, versions: Vec::new() };
             key.add(value.to_owned(), now);
             map.insert(*name, key);
             Outcome::Done
@@ -497,7 +502,8 @@ fn expected(map: &Map, step: &Step, now: i64, value: &str) -> (Map, Outcome) {
         | Step::Rollback { name, .. }
         | Step::Revoke { name, .. }
         | Step::Scope { name, .. }
-        | Step::Expire { name, .. } => match map.get_mut(name) {
+        | Step::Expire { name, .. }
+        | Step::Disable { name, .. } => match map.get_mut(name) {
             None => Outcome::Refused,
             Some(key) => of_key(key, step, now, value),
         },
@@ -583,6 +589,14 @@ fn of_key(key: &mut Key, step: &Step, now: i64, value: &str) -> Outcome {
             key.settle(now);
             Outcome::Done
         }
+        // A key that is so already is not written.
+        Step::Disable { on, .. } => {
+            if key.disabled != *on {
+                key.disabled = *on;
+                key.settle(now);
+            }
+            Outcome::Done
+        }
         _ => Outcome::Refused,
     }
 }
@@ -624,6 +638,12 @@ fn perform(
         Step::Revoke { name: number, version, wipe } => {
             let revocation = Revocation { version: *version, reason: "why".to_owned(), wipe: *wipe };
             key::revoke(vault, access, world, &[name(*number)], &revocation).map(drop)
+        }
+        Step::Disable { name: number, on: true } => {
+            key::disable(vault, access, world, &[name(*number)], "").map(drop)
+        }
+        Step::Disable { name: number, on: false } => {
+            key::enable(vault, access, world, &[name(*number)]).map(drop)
         }
         Step::Rename { name: number, to } => {
             edit(*number, Edit { rename: Some(name(*to)), ..Edit::default() })

@@ -59,7 +59,7 @@ fn what_was_given_is_not_offered_again() {
         (&["exec", "--only=db/password", "--only="], "--only=stripe/live\n"),
         (&["exec", "--only", "db/password", "--previous", "db"], "db/password\n"),
         (&["exec", "--scope", "payments", "--scope", ""], "deploy:prod\n"),
-        (&["list", "--scope", "payments", "--status", ""], "active\nexpired\nrevoked\n"),
+        (&["list", "--scope", "payments", "--status", ""], "active\ndisabled\nexpired\nrevoked\n"),
         (&["generate", "stripe/live", "--scope", "p"], "payments\n"),
         (&["generate", "a", "--recipe", "ssh"], "ssh-ed25519\n"),
         (&["audit", "log", "--action", "rolls"], ""),

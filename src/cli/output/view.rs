@@ -30,6 +30,10 @@ pub(crate) struct KeyJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     disabled: Option<DisabledJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     entropy_bits: Option<u32>,
@@ -70,6 +74,8 @@ impl KeyJson {
             fingerprint: current.map(Version::fingerprint_hex),
             previous: None,
             note: None,
+            owner: None,
+            display_name: None,
             disabled: None,
             entropy_bits: None,
             public: None,
@@ -83,6 +89,8 @@ impl KeyJson {
     pub(crate) fn detailed(key: &KeyRecord, now: Moment) -> Self {
         Self {
             note: Some(key.note.clone()).filter(|note| !note.is_empty()),
+            owner: Some(key.owner.clone()).filter(|owner| !owner.is_empty()),
+            display_name: Some(key.display_name.clone()).filter(|name| !name.is_empty()),
             disabled: key.disabled.as_ref().map(|disabled| DisabledJson {
                 since: time::rfc3339(disabled.since),
                 reason: disabled.reason.clone(),
@@ -177,6 +185,11 @@ pub(crate) fn facts(key_record: &KeyRecord, now: Moment, ui: &Ui) -> String {
     lines.push(("variable", key_record.variable.to_string()));
     if let Some(version) = key_record.current() {
         lines.push(("version", version.number.to_string()));
+    }
+    for (label, text) in [("display name", &key_record.display_name), ("owner", &key_record.owner)] {
+        if !text.is_empty() {
+            lines.push((label, output::harmless_line(text)));
+        }
     }
     lines.push(("scopes", joined(key_record.scopes.iter())));
     if !key_record.tags.is_empty() {

@@ -88,6 +88,8 @@ pub enum Field {
     Note,
     Expiry,
     Recipe,
+    Owner,
+    DisplayName,
     /// Whether it is disabled, and why.
     Disabled,
 }
@@ -390,7 +392,9 @@ impl Taken {
         let states = |key: &KeyRecord| -> Vec<_> {
             key.versions.iter().map(|version| (version.number, version.state, version.digest)).collect()
         };
-        self.before.as_ref().is_none_or(|before| states(before) != states(&self.after))
+        self.before.as_ref().is_none_or(|before| {
+            states(before) != states(&self.after) || before.disabled != self.after.disabled
+        })
     }
 
     /// Versions here whose values go.
@@ -477,6 +481,8 @@ fn other_fields(ours: &KeyRecord, theirs: &KeyRecord) -> Vec<Field> {
         (Field::Note, ours.note != theirs.note),
         (Field::Expiry, ours.expires != theirs.expires),
         (Field::Recipe, ours.recipe != theirs.recipe),
+        (Field::Owner, ours.owner != theirs.owner),
+        (Field::DisplayName, ours.display_name != theirs.display_name),
         (Field::Disabled, ours.disabled != theirs.disabled),
     ];
     fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
@@ -507,8 +513,8 @@ fn added(source: &KeyRecord, allowed: KeyRecord, last: u64) -> Taken {
 
 /// A key that both have gets the versions that are missing here: those of `pairs` that only the copy has. `revoked` is the
 /// key here with what is revoked in the copy, `allowed` that of the copy with what is revoked here. A taken version that is
-/// current in the copy becomes so here, and the key's expiry and recipe, which are about that, come with it. All else about
-/// the key stays.
+/// current in the copy becomes so here, and the key's expiry and recipe, which are about that, come with it. A key that is
+/// disabled in either copy is so afterwards. All else about the key stays.
 fn merged(
     (ours, revoked): (&KeyRecord, &KeyRecord),
     (source, allowed): (&KeyRecord, &KeyRecord),

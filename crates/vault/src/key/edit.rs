@@ -52,6 +52,8 @@ pub struct Edit {
     pub expires: Option<Option<Moment>>,
     pub variable: Option<EnvName>,
     pub note: Option<String>,
+    pub owner: Option<String>,
+    pub display_name: Option<String>,
 }
 
 impl Edit {
@@ -63,6 +65,8 @@ impl Edit {
             ("expiry", self.expires.is_some()),
             ("variable", self.variable.is_some()),
             ("note", self.note.is_some()),
+            ("owner", self.owner.is_some()),
+            ("display name", self.display_name.is_some()),
         ];
         let changed = fields.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name);
         changed.collect::<Vec<_>>().join(", ")
@@ -290,6 +294,12 @@ fn edit_one(
     }
     if let Some(note) = &edit.note {
         after.note.clone_from(note);
+    }
+    if let Some(owner) = &edit.owner {
+        after.owner.clone_from(owner);
+    }
+    if let Some(display_name) = &edit.display_name {
+        after.display_name.clone_from(display_name);
     }
     rotate::settle(tx, &mut after, world.now())?;
     tx.put_key(&mut after, world.rng)?;
