@@ -9,6 +9,9 @@
 
 mod from_people;
 mod from_projects;
+mod issued;
+#[cfg(test)]
+mod issued_seeds;
 mod machines;
 mod masker;
 #[cfg(test)]
@@ -16,6 +19,7 @@ mod seeds;
 
 pub use from_people::{dotenv, json_import, pin_file, recovery_code};
 pub use from_projects::{git_index, project_file, references};
+pub use issued::{hold, issued_record, set_header};
 pub use machines::{bundle, grant, reads, token, token_record};
 pub use masker::masker;
 
@@ -31,7 +35,7 @@ use keyvault_vault::unlock::slot::Header;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by its name: that of its folder in `tests/corpus` and of its file in `fuzz/fuzz_targets`.
-pub const TARGETS: [(&str, Target); 18] = [
+pub const TARGETS: [(&str, Target); 21] = [
     ("slot_header", slot_header),
     ("row", row),
     ("tree_node", tree_node),
@@ -46,6 +50,9 @@ pub const TARGETS: [(&str, Target); 18] = [
     ("token_record", token_record),
     ("bundle", bundle),
     ("reads", reads),
+    ("issued_record", issued_record),
+    ("set_header", set_header),
+    ("hold", hold),
     ("project_file", project_file),
     ("references", references),
     ("git_index", git_index),

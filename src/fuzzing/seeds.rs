@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::error::Error;
 use std::path::Path;
 
+use super::issued_seeds::seeds as issued;
 use super::machines::LABEL;
 use super::{IDENTITY, TARGETS};
 use crate::exchange;
@@ -27,7 +28,7 @@ use keyvault_vault::{
     Version, VersionOrigin, VersionState,
 };
 
-type Seeds = Vec<(&'static str, &'static str, Vec<u8>)>;
+pub(super) type Seeds = Vec<(&'static str, &'static str, Vec<u8>)>;
 
 /// 0, 1, 2, … instead of chance.
 struct Counting(Cell<u8>);
@@ -45,7 +46,8 @@ impl Rng for Counting {
 fn the_seeds_are_what_this_program_writes_and_each_is_taken() -> Result<(), Box<dyn Error>> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     let write = std::env::var_os("KEYVAULT_SEEDS").is_some_and(|wish| wish == "write");
-    let seeds = [slots()?, state()?, keys()?, events(), files()?, projects()?, machines()?, outputs()];
+    let seeds =
+        [slots()?, state()?, keys()?, events(), files()?, projects()?, machines()?, outputs(), issued()];
     let seeds: Seeds = seeds.concat();
     for (target, name, bytes) in seeds {
         let file = corpus.join(target).join(format!("seed-{name}"));
@@ -81,7 +83,7 @@ fn slots() -> Result<Seeds, Box<dyn Error>> {
 }
 
 /// Two fields of a later version.
-fn extensions() -> Extensions {
+pub(super) fn extensions() -> Extensions {
     Extensions::default().with(1, Vec::new()).with(3, vec![7])
 }
 

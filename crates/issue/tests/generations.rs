@@ -10,12 +10,13 @@ use keyvault_core::crypto::{SealingKey, SigningKey, SystemRng};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::{KeyName, Label};
 use keyvault_issue::record::{
-    Api, Ascending, Environment, Id, KeyRecord, Mark, NamedKey, Prefix, Proof, Reaction, State,
+    Api, Ascending, Environment, Id, KeyRecord, Mark, NamedKey, Note, Override, Prefix, Proof, Reaction,
+    State,
 };
 use keyvault_issue::set::{
     Changes, Content, Draft, Found, Kind, List, Listed, LoadedSet, MAX_PAGE, Origin, PageKeys, Removal,
     SealedPage, SetError, SignedHeader, SignerKind, VerifiedHeader, VerifiedList, WriteError, Written,
-    api_key, issued_key, names_key,
+    api_key, issued_key, names_key, narrowings,
 };
 use proptest::prelude::*;
 
@@ -24,6 +25,7 @@ const API: [u8; 16] = [2; 16];
 const SET: [u8; 16] = [3; 16];
 
 struct Owner {
+    identity: Identity,
     signing: SigningKey,
     keys: PageKeys,
 }
@@ -33,6 +35,7 @@ impl Owner {
         let issued = issued_key(&SealingKey::from_bytes(&[4; 32]).unwrap(), &IDENTITY);
         let keys = PageKeys::of_api(&api_key(&issued, &API), &SET);
         Self {
+            identity: IDENTITY,
             signing: SigningKey::of_seed(SealingKey::from_bytes(&[5; 32]).unwrap()),
             keys: keys.with(Kind::Names, names_key(&issued, &SET)),
         }
@@ -55,7 +58,7 @@ impl Owner {
     fn verified(&self, signed: &SignedHeader) -> VerifiedHeader {
         let number = signed.unverified().unwrap().number;
         let list = List(Ascending::of([Listed { set: SET, number, header: signed.hash() }])).encode();
-        let origin = Origin { identity: IDENTITY, owner: self.signing.signer() };
+        let origin = Origin { identity: self.identity, owner: self.signing.signer() };
         let list = VerifiedList::verify(&list, &List::hash(&list), origin).unwrap();
         VerifiedHeader::of_owner(&list, &API, signed).unwrap()
     }
@@ -309,4 +312,74 @@ fn a_page_with_a_record_of_a_later_version_is_read_and_not_rewritten() {
     let set = owner.load(&file).unwrap();
     file.write(set.change(&Owner::draft(2), &changes, &owner.keys, &owner.signing, &SystemRng).unwrap());
     assert!(matches!(owner.load(&file).unwrap().key(&id(3)), Found::Record(found) if *found == odd));
+}
+
+#[test]
+fn a_rekey_seals_every_record_again_and_takes_those_of_later_versions_along() {
+    let owner = Owner::new();
+    let newer = KeyRecord { extensions: Extensions::default().with(2, vec![1]), ..key(3, "") };
+    let content = whole((0..300).map(|number| key(number, "")).filter(|key| key.id != id(3)).chain([newer]));
+    let file = File::of(content.write(&Owner::draft(1), &owner.keys, &owner.signing, &SystemRng).unwrap());
+    let set = owner.load(&file).unwrap();
+
+    let identity = Identity { epoch: 2, ..IDENTITY };
+    let issued = issued_key(&SealingKey::from_bytes(&[9; 32]).unwrap(), &identity);
+    let next = Owner {
+        identity,
+        signing: SigningKey::of_seed(SealingKey::from_bytes(&[8; 32]).unwrap()),
+        keys: PageKeys::of_api(&api_key(&issued, &API), &SET).with(Kind::Names, names_key(&issued, &SET)),
+    };
+    let draft = Draft { identity, ..Owner::draft(2) };
+    let resealed = |pages: &BTreeMap<_, SealedPage<'static>>| {
+        set.reseal(pages.values().cloned(), &owner.keys, &draft, &next.keys, &next.signing, &SystemRng)
+    };
+    let written = File::of(resealed(&file.pages).unwrap());
+    let after = next.load(&written).unwrap();
+    assert!(matches!(after.key(&id(3)), Found::Newer));
+    assert_eq!(after.keys().collect::<Vec<_>>(), set.keys().collect::<Vec<_>>());
+    assert_eq!(after.names().count(), 300);
+
+    // A row that is not one that the set was loaded from is not sealed.
+    let mut other = file.pages.clone();
+    let exchanged = file.pages[&(4, 1)].clone();
+    other.insert((4, 0), SealedPage { page: 0, ..exchanged });
+    let missing = SetError::PageMissing { kind: 4, page: 0 };
+    assert_eq!(resealed(&other).err(), Some(WriteError::Set(missing)));
+}
+
+#[test]
+fn a_set_from_a_backup_refuses_everything_that_the_replaced_one_refused() {
+    let owner = Owner::new();
+    let revoked = |number: u32| {
+        let note = Note { since: Moment(1), reason: "leaked".into() };
+        KeyRecord { state: State::Revoked(Box::new(note)), proof: Proof::None, ..key(number, "") }
+    };
+    let word = |number: u32, state: fn(Box<Note>) -> State| Override {
+        id: Id::parse(&format!("bb{number:010}")).unwrap(),
+        state: state(Box::new(Note { since: Moment(1), reason: "".into() })),
+        extensions: Extensions::default(),
+    };
+    let write = |number, keys: Vec<KeyRecord>, overrides: Vec<Override>| {
+        let content = Content { overrides, ..whole(keys) };
+        File::of(content.write(&Owner::draft(number), &owner.keys, &owner.signing, &SystemRng).unwrap())
+    };
+    let mut file = write(1, vec![key(1, ""), key(2, "")], vec![word(1, State::Disabled)]);
+    let backup = owner.load(&file).unwrap();
+    let later = Override { extensions: Extensions::default().with(2, vec![1]), ..word(3, State::Revoked) };
+    let overrides = vec![word(1, State::Revoked), word(2, State::Disabled), later];
+    let replaced =
+        owner.load(&write(7, vec![key(1, ""), revoked(2), revoked(5), key(6, "")], overrides)).unwrap();
+
+    let changes = narrowings(&backup, &replaced, Moment(9));
+    file.write(backup.change(&Owner::draft(8), &changes, &owner.keys, &owner.signing, &SystemRng).unwrap());
+    let restored = owner.load(&file).unwrap();
+    let state = |number: u32| match restored.key(&id(number)) {
+        Found::Record(key) => Some(key.state.is_revoked()),
+        Found::Newer | Found::Absent => None,
+    };
+    assert_eq!([1, 2, 5, 6].map(state), [Some(false), Some(true), Some(true), None]);
+    let words: Vec<_> = restored.overrides().map(|word| (word.id, word.state.is_revoked())).collect();
+    let number = |number: u32| Id::parse(&format!("bb{number:010}")).unwrap();
+    assert_eq!(words, [(number(1), true), (number(2), false), (number(3), false)]);
+    assert!(narrowings(&restored, &replaced, Moment(9)).put.keys.is_empty());
 }

@@ -9,7 +9,7 @@ use keyvault_core::codec::{Extensions, decode, encode};
 use keyvault_core::crypto::{SealingKey, SigningKey, SystemRng};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::Label;
-use keyvault_issue::hold::{Finding, HoldLog, Ledger, Notice, Reason, Seen};
+use keyvault_issue::hold::{Finding, HoldLog, Ledger, Notice, Reason, Seen, reseal};
 use keyvault_issue::record::{
     Api, Ascending, HoldPoint, Id, Mark, Prefix, Reaction, VerifierEntry, VerifierState,
 };
@@ -152,4 +152,25 @@ fn a_log_goes_on_from_where_it_was_read_without_its_past_being_verified_again() 
     let next = read(&api, &rows, seen.seen());
     assert_eq!((next.findings(), next.seen().point), (&[][..], point));
     assert_eq!(held(&next).len(), 4);
+}
+
+#[test]
+fn a_rekey_seals_a_log_again_and_leaves_its_entries_as_they_were_signed() {
+    let mut api = api();
+    let rows = log(&[1, 2]);
+    let point = read(&api, &rows, &Seen::default()).seen().point;
+    let next = Identity { epoch: 2, ..IDENTITY };
+    let (old_key, new_key) = (api_key(), SealingKey::from_bytes(&[7; 32]).unwrap());
+    let old = Ledger { identity: IDENTITY, api: API, verifier: GATE, api_key: &old_key };
+    let new = Ledger { identity: next, api_key: &new_key, ..old };
+    let resealed: Vec<_> =
+        (0..).zip(&rows).map(|(number, row)| reseal(&old, &new, number, row, &SystemRng).unwrap()).collect();
+    let mut gate = api.verifiers[0].clone();
+    (gate.state, gate.seen) = (VerifierState::Closed, point);
+    api.verifiers = Ascending::of([gate]);
+    let rows = resealed.iter().map(Vec::as_slice);
+    let log = HoldLog::read(&api, &api.verifiers[0], &new_key, &next, rows, &Seen::default());
+    assert_eq!((log.findings(), log.seen().point), (&[][..], point));
+    assert_eq!(held(&log), BTreeSet::from([id(1), id(2)]));
+    assert!(reseal(&old, &new, 1, &resealed[0], &SystemRng).is_err());
 }

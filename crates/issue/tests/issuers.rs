@@ -14,7 +14,7 @@ use keyvault_issue::record::{
 };
 use keyvault_issue::set::{
     Content, Draft, List, Listed, LoadedSet, Origin, PageKeys, SetError, SignedHeader, SignerKind,
-    VerifiedHeader, VerifiedList, Written,
+    VerifiedHeader, VerifiedList, Written, narrowings,
 };
 use keyvault_issue::standing::{Lookup, Sets, Standing};
 use proptest::prelude::*;
@@ -82,6 +82,14 @@ fn write(set: [u8; 16], number: u64, by: SignerKind, signing: &SigningKey, conte
 }
 
 fn owners(bounds: Bounds, state: IssuerState) -> Written {
+    owners_with(Some((bounds, state)))
+}
+
+fn owners_without_issuers() -> Written {
+    owners_with(None)
+}
+
+fn owners_with(issuer: Option<(Bounds, IssuerState)>) -> Written {
     let prefix = Prefix::parse("kv").unwrap();
     let api = Api {
         id: API,
@@ -91,7 +99,7 @@ fn owners(bounds: Bounds, state: IssuerState) -> Written {
         prefixes: Ascending::of([prefix]),
         reaction: Reaction::Alert,
         usage_keys: Ascending::default(),
-        issuers: Ascending::of([IssuerEntry {
+        issuers: Ascending::of(issuer.map(|(bounds, state)| IssuerEntry {
             set: PORTALS,
             mark: Mark::parse("bb").unwrap(),
             name: Label::parse("portal").unwrap(),
@@ -100,7 +108,7 @@ fn owners(bounds: Bounds, state: IssuerState) -> Written {
             ends: None,
             bounds,
             extensions: Extensions::default(),
-        }]),
+        })),
         verifiers: Ascending::default(),
         extensions: Extensions::default(),
     };
@@ -194,6 +202,23 @@ fn a_set_in_memory_is_held_against_the_owners_words_of_now() {
     let shorter = Bounds { longest_life: 49, ..bounds() };
     let (life, refused) = joined(shorter, IssuerState::InForce, None);
     assert!(matches!(life, Some(Standing::Refused(_))) && refused.is_none());
+}
+
+#[test]
+fn a_backup_brings_no_issuer_back_and_frees_no_mark() {
+    let set = |bounds: Bounds, state| owner(&owners(bounds, state), None).1;
+    let ended = |backup: &LoadedSet, replaced: &LoadedSet| {
+        let api = narrowings(backup, replaced, NOW).put.api?;
+        Some(api.issuers.iter().map(|issuer| (issuer.mark, issuer.state)).collect::<Vec<_>>())
+    };
+    let mark = Mark::parse("bb").unwrap();
+    let (backup, same) = (set(bounds(), IssuerState::InForce), set(bounds(), IssuerState::InForce));
+    assert_eq!(ended(&backup, &same), None);
+    let over = set(bounds(), IssuerState::Ended);
+    assert_eq!(ended(&backup, &over), Some(vec![(mark, IssuerState::Ended)]));
+    assert_eq!(ended(&over, &backup), None);
+    let before = owner(&owners_without_issuers(), None).1;
+    assert_eq!(ended(&before, &same), Some(vec![(mark, IssuerState::Ended)]));
 }
 
 proptest! {

@@ -10,9 +10,9 @@ mod log;
 pub use log::{Finding, HoldLog, Remembered, Seen};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use keyvault_core::clock::{Moment, Rng};
+use keyvault_core::clock::{Moment, Rng, RngError};
 use keyvault_core::codec::{Extensions, decode, encode, pad, take_bytes, unpad};
-use keyvault_core::crypto::{self, Hash, SealingKey, Signed, SigningKey, sha256};
+use keyvault_core::crypto::{self, Hash, OpenError, SealingKey, Signed, SigningKey, sha256};
 use keyvault_core::identity::{FORMAT, Identity, Place};
 
 use crate::record::{HoldPoint, Id};
@@ -102,6 +102,29 @@ impl Ledger<'_> {
         let sealed = crypto::seal(&key, LABEL, &context, padded.expose(), rng)?;
         Ok((sealed, HoldPoint { count: point.count.saturating_add(1), head: sha256(&entry) }))
     }
+}
+
+/// Seals a row of a log for the next epoch of the vault. The entry stays as it was signed.
+pub fn reseal(
+    from: &Ledger<'_>,
+    to: &Ledger<'_>,
+    number: u64,
+    sealed: &[u8],
+    rng: &dyn Rng,
+) -> Result<Vec<u8>, ResealError> {
+    let key = |ledger: &Ledger<'_>| crate::set::hold_key(ledger.api_key, &ledger.verifier);
+    let place = |ledger: &Ledger<'_>| context(&ledger.identity, &ledger.verifier, number);
+    let plain = crypto::open(&key(from), LABEL, &place(from), sealed)?;
+    Ok(crypto::seal(&key(to), LABEL, &place(to), plain.expose(), rng)?)
+}
+
+/// The reason why a row of a log is not sealed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ResealError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Rng(#[from] RngError),
 }
 
 /// A signed hold out of its seal; nothing of it is believed yet.

@@ -61,7 +61,8 @@ pub struct IssuerEntry {
     pub extensions: Extensions,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+/// From the mildest to the strictest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum IssuerState {
@@ -110,7 +111,8 @@ pub struct VerifierEntry {
     pub extensions: Extensions,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+/// From the mildest to the strictest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum VerifierState {
@@ -180,6 +182,26 @@ impl Record for Api {
 }
 
 impl Api {
+    /// The record with other issuers and verifiers.
+    pub(crate) fn with(&self, issuers: Vec<IssuerEntry>, verifiers: Vec<VerifierEntry>) -> Self {
+        let usage_keys = self.usage_keys.iter().filter_map(|usage| {
+            let key = SealingKey::from_bytes(usage.key.expose())?;
+            Some(UsageKey { generation: usage.generation, key })
+        });
+        Self {
+            id: self.id,
+            name: self.name.clone(),
+            mark: self.mark,
+            prefix: self.prefix,
+            prefixes: self.prefixes.clone(),
+            reaction: self.reaction,
+            usage_keys: Ascending::of(usage_keys),
+            issuers: Ascending::of(issuers),
+            verifiers: Ascending::of(verifiers),
+            extensions: self.extensions.clone(),
+        }
+    }
+
     /// The first field of the record that must be known to decide by it. One in an issuer's entry is about that issuer's
     /// set alone; a verifier's entry that is passed over would lift its holds.
     pub(crate) fn must_be_known(&self) -> Option<u16> {

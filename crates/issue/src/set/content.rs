@@ -122,6 +122,12 @@ impl<'a> Rows<'a> {
         let key = self.keys.get(kind).ok_or(WriteError::NoKey(kind as u8))?;
         let at = At { identity: &self.draft.identity, set: &self.draft.set, kind, page };
         let sealed = page::seal(at, key, records, self.rng)?;
+        self.keep_page(kind, page, sealed);
+        Ok(())
+    }
+
+    /// Enters a sealed page, over the one with its number or as the next.
+    pub(super) fn keep_page(&mut self, kind: Kind, page: u32, sealed: Vec<u8>) {
         let leaf = tree::leaf(&self.draft.set, kind, page, &sealed);
         let leaves = self.leaves.entry(kind).or_default();
         match leaves.get_mut(usize::try_from(page).unwrap_or(usize::MAX)) {
@@ -129,7 +135,6 @@ impl<'a> Rows<'a> {
             None => leaves.push(leaf),
         }
         self.pages.push(SealedPage { kind: kind as u8, page, sealed: sealed.into() });
-        Ok(())
     }
 
     pub(super) fn sign(self, signing: &SigningKey) -> Written {

@@ -77,6 +77,9 @@ impl SetError {
 pub enum WriteError {
     #[error(transparent)]
     Rng(#[from] RngError),
+    /// A page that was to be sealed again is not one of the set's.
+    #[error(transparent)]
+    Set(#[from] SetError),
     #[error("a record breaks a rule of its kind")]
     Invalid,
     #[error("two records of one kind have one key")]

@@ -224,6 +224,10 @@ impl LoadedSet {
         self.opened.overrides.iter().flat_map(|page| page.records())
     }
 
+    pub(super) fn newer_overrides(&self) -> impl Iterator<Item = crate::record::Id> {
+        self.opened.overrides.iter().flat_map(|page| page.newer().iter().copied())
+    }
+
     pub fn names(&self) -> impl Iterator<Item = &NamedKey> {
         self.opened.names.iter().flat_map(|page| page.records())
     }

@@ -4,6 +4,7 @@
 //! The order is held by types: the hash in a verified state record makes a [`VerifiedList`]; that and a signature make a
 //! [`VerifiedHeader`]; that, and a root recomputed from the sealed texts, make a [`LoadedSet`]. Nothing else makes one.
 
+mod carry;
 mod change;
 mod content;
 mod error;
@@ -15,6 +16,7 @@ mod load;
 mod page;
 mod tree;
 
+pub use carry::narrowings;
 pub use change::{Changes, Removal};
 pub use content::{Content, Draft, Written};
 pub use error::{SetError, WriteError};

@@ -181,6 +181,20 @@ pub(super) fn seal<T: Record>(
     if records.len() > MAX_RECORDS || sealed.len() > MAX_PAGE { Err(WriteError::Full) } else { Ok(sealed) }
 }
 
+/// Seals the content of a page for another place, unread.
+pub(super) fn reseal(
+    from: At<'_>,
+    old: &SealingKey,
+    to: At<'_>,
+    new: &SealingKey,
+    sealed: &[u8],
+    rng: &dyn Rng,
+) -> Result<Vec<u8>, WriteError> {
+    let plain = crypto::open(old, LABEL, &from.context(), sealed)
+        .map_err(|_| SetError::PageSeal { kind: from.kind as u8, page: from.page })?;
+    Ok(crypto::seal(new, LABEL, &to.context(), plain.expose(), rng)?)
+}
+
 impl At<'_> {
     fn context(&self) -> Vec<u8> {
         let row = encode(&(self.set, self.kind, self.page));
