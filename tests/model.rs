@@ -193,7 +193,8 @@ fn scope(number: u8) -> Scope {
 
 struct Run {
     folder: tempfile::TempDir,
-    handles: [Vault; 2],
+    /// Two processes on one file, or one on a vault in memory.
+    handles: Vec<Vault>,
     access: Access,
     time: Time,
     rng: Failing,
@@ -236,8 +237,8 @@ fn world<'w>(folder: &Path, time: &'w Time, rng: &'w Failing) -> World<'w> {
     }
 }
 
-fn open(folder: &Path) -> [Vault; 2] {
-    [0, 1].map(|_| Vault::open(&folder.join("vault.db"), &pins(folder)).unwrap())
+fn open(folder: &Path) -> Vec<Vault> {
+    [0, 1].map(|_| Vault::open(&folder.join("vault.db"), &pins(folder)).unwrap()).into()
 }
 
 impl Run {
@@ -253,6 +254,16 @@ impl Run {
         let access = handles[0].open_passphrase(&passphrase()).unwrap();
         let (time, rng) = (Time(Cell::new(BEGIN)), Failing(Cell::new(None)));
         Self { folder, handles, access, time, rng, map: Map::new(), values: 0, kept: None }
+    }
+
+    fn in_memory() -> Self {
+        let folder = tempfile::Builder::new().prefix("model-").tempdir_in("/dev/shm").unwrap();
+        let (time, rng) = (Time(Cell::new(BEGIN)), Failing(Cell::new(None)));
+        let passphrase = passphrase();
+        let creation = Creation { passphrase: &passphrase, cost: Cost::FLOOR, recovery: None };
+        let mut vault = file::create_in_memory(&creation, &world(folder.path(), &time, &rng)).unwrap();
+        let access = vault.open_passphrase(&passphrase).unwrap();
+        Self { folder, handles: vec![vault], access, time, rng, map: Map::new(), values: 0, kept: None }
     }
 
     fn now(&self) -> i64 {
@@ -272,6 +283,8 @@ impl Run {
     fn step(&mut self, step: &Step, second: bool, fails_after: Option<u32>) {
         match step {
             Step::Clock(by) => return self.time.0.set(self.now() + by),
+            // Memory cannot be opened again, copied, or put back.
+            Step::Reopen | Step::Keep | Step::PutBack if self.handles.len() == 1 => return,
             Step::Reopen => return self.reopen(),
             Step::Keep => return self.keep(),
             Step::PutBack => return self.put_back(),
@@ -281,7 +294,8 @@ impl Run {
         let (map, outcome) = expected(&self.map, step, now, &value);
         self.rng.0.set(fails_after);
         let world = world(self.folder.path(), &self.time, &self.rng);
-        let vault = &mut self.handles[usize::from(second)];
+        let place = usize::from(second).min(self.handles.len() - 1);
+        let vault = &mut self.handles[place];
         let done = perform(vault, &self.access, &world, step, now, &value);
         drop(world);
         self.rng.0.set(None);
@@ -356,7 +370,7 @@ impl Run {
 
     fn compare(&mut self) {
         let now = self.now();
-        let keys = key::list(&mut self.handles[1], &self.access).unwrap();
+        let keys = key::list(self.handles.last_mut().unwrap(), &self.access).unwrap();
         assert_eq!(
             keys.iter().map(|key_record| key_record.name.clone()).collect::<Vec<_>>(),
             self.map.keys().map(|number| name(*number)).collect::<Vec<_>>()
@@ -404,7 +418,9 @@ impl Run {
     }
 
     fn finish(mut self) {
-        self.reopen();
+        if self.handles.len() > 1 {
+            self.reopen();
+        }
         let checked = check::run(&mut self.handles[0], &self.access).unwrap();
         assert!(checked.findings.is_empty() && checked.audit.is_some(), "{:?}", checked.findings);
     }
@@ -638,14 +654,22 @@ proptest! {
 
     #[test]
     fn any_sequence_of_commands_is_what_a_plain_map_says(steps in steps()) {
-        let mut run = Run::new();
-        for (step, second, fails_after) in &steps {
-            run.step(step, *second, *fails_after);
-            run.compare();
-            run.read_all();
-        }
-        run.finish();
+        follow_all(Run::new(), &steps);
     }
+
+    #[test]
+    fn any_sequence_of_commands_on_a_vault_in_memory_is_what_a_plain_map_says(steps in steps()) {
+        follow_all(Run::in_memory(), &steps);
+    }
+}
+
+fn follow_all(mut run: Run, steps: &[(Step, bool, Option<u32>)]) {
+    for (step, second, fails_after) in steps {
+        run.step(step, *second, *fails_after);
+        run.compare();
+        run.read_all();
+    }
+    run.finish();
 }
 
 #[test]

@@ -68,6 +68,8 @@ pub(crate) enum Keys {
     Rollback(cmd::rollback::Rollback),
     History(cmd::history::History),
     Revoke(cmd::revoke::Revoke),
+    Disable(cmd::disable::Disable),
+    Enable(cmd::enable::Enable),
     #[command(visible_alias = "rm")]
     Remove(cmd::remove::Remove),
 }

@@ -230,9 +230,10 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
     let rule = (&["deploy"][..], &[[4_u8; 16]][..]);
     let times = (0_i64, Some(5_i64), None::<i64>);
     let read = (1_u64, [8_u8; 32], &[([9_u8; 16], 2_u64, [10_u8; 32])][..]);
-    let head = ("ci", [1_u8; 16], [2_u8; 32], [3_u8; 32]);
-    let record = (head, rule, times, "ada@engine", Some((6_u64, [7_u8; 16])), read, extensions());
-    let record = codec::encode(&record);
+    let record = |kind: u8, name: &str| {
+        let head = (name, kind, [1_u8; 16], [2_u8; 32], [3_u8; 32]);
+        codec::encode(&(head, rule, times, "ada@engine", Some((6_u64, [7_u8; 16])), read, extensions()))
+    };
     let value = codec::pad(b"sk-1")?;
     let values = [1_u32, 2].map(|version| (version, value.expose()));
     let keys = &[([4_u8; 16], grant.as_slice(), &values[..])][..];
@@ -247,7 +248,8 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
     Ok(vec![
         ("token", "plain", Token::create(&[0xA5; 16], &Counting(Cell::new(0)))?.text().expose().to_vec()),
         ("grant", "two-versions", grant),
-        ("token_record", "active", record),
+        ("token_record", "active", record(1, "ci")),
+        ("token_record", "session", record(2, "session/1a2b3c4d")),
         ("bundle", "content", content),
         ("bundle", "file", format!("keyvault bundle 1\n{file}\n").into_bytes()),
         ("reads", "first", line.into_bytes()),

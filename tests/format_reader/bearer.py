@@ -4,7 +4,7 @@ from codec import unpad
 from crypto import equal, sha256
 from failure import Alarm, Damaged, Locked, Malformed, NotSealed
 from file import VaultFile
-from tokens import grants_hash, open_grant, signed_view
+from tokens import BEARER, grants_hash, open_grant, signed_view
 
 
 class BearerVault:
@@ -33,7 +33,9 @@ class BearerVault:
             plain = self.keys.open("view", "token view", sealed, "token_view", self._token.id, revision=change)
         except NotSealed:
             raise Damaged("view-seal") from None
-        self.view = signed_view(plain, self._token.id, change, self.keys, self._signer, self._token.signer_id)
+        self.view = signed_view(
+            plain, BEARER, self._token.id, change, self.keys, self._signer, self._token.signer_id
+        )
         if self._pin is not None:
             seen, state, _ = self._pin
             if change < seen:

@@ -4,7 +4,7 @@ import grammar
 from codec import Reader, base64_bytes, decode, unpad
 from crypto import BUNDLE, signer_id, verifies
 from failure import Damaged, Foreign, Format, Locked, Malformed, Newer, NotSealed
-from tokens import Grant, Head
+from tokens import BEARER, Grant, Head
 
 FIRST_LINE = "keyvault bundle 1"
 # White_Space of Unicode.
@@ -27,7 +27,7 @@ class Content:
 
     def __init__(self, data, token, change):
         decode(data, self._read)
-        self.head.hold(token, change)
+        self.head.hold(BEARER, token, change)
         grammar.name(self.name)
         self.grants, self._values = {}, {}
         for key, grant, values in self.entries:

@@ -257,7 +257,7 @@ class _Check:
             plain = keys.open("view", "token view", sealed, "token_view", record.id, revision=change)
         except NotSealed:
             raise Damaged("view-seal") from None
-        view = signed_view(plain, record.id, change, keys, vault.signer, signer_id(vault.signer))
+        view = signed_view(plain, record.kind, record.id, change, keys, vault.signer, signer_id(vault.signer))
         rows = sorted(row[1:] for row in self.rows["token_grant"] if row[0] == record.id)
         if len(rows) != view.count or grants_hash(rows) != view.grants_hash:
             raise Damaged("grants")

@@ -58,11 +58,11 @@ class Reader:
     def list(self, read):
         return [read() for _ in range(self.u32())]
 
-    def extensions(self):
-        """`list(u16 field ‖ bytes(x))` by field; no even one is defined, so each is of a later version (§3)."""
+    def extensions(self, known=()):
+        """`list(u16 field ‖ bytes(x))` by field; an even one that is not `known` is of a later version (§3)."""
         fields = self.list(lambda: (self.u16(), self.bytes()))
         ascending([number for number, _ in fields])
-        self._newer = any(number % 2 == 0 for number, _ in fields)
+        self._newer = any(number % 2 == 0 and number not in known for number, _ in fields)
         return dict(fields)
 
     def end(self):

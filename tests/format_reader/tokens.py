@@ -9,8 +9,9 @@ from crypto import VIEW, Keys, derive, sha256, signer_id, verifies
 from failure import Damaged, Locked, Malformed, NotSealed, structure
 from slots import BLANK
 
-BEARER = 1
+BEARER, SESSION = 1, 2
 CURRENT, PREVIOUS = 0, 1
+WITHHELD = 2
 _DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -44,17 +45,25 @@ class Token:
         return Keys(vault_id, epoch, self.reader, "token")
 
 
+def hold_kind(kind, expires):
+    """§10: which kinds there are, and that a session has an end."""
+    if kind not in (BEARER, SESSION) or (kind == SESSION and expires is None):
+        raise Malformed
+
+
 class TokenRecord:
     """A token's record in its owner's vault, out of its padding."""
 
     def __init__(self, plain):
         decode(unpad(plain), self._read)
+        hold_kind(self.kind, self.expires)
         grammar.name(self.name)
         ascending([grammar.scope(scope).encode() for scope in self.scopes])
         ascending(self.keys_named)
         ascending([place for place, _, _ in self.places])
 
     def _read(self, reader):
+        self.kind = reader.u8()
         self.name = reader.text()
         self.id = reader.take(16)
         self.reader = reader.take(32)
@@ -83,15 +92,16 @@ class Head:
         self.token = reader.take(16)
         self.change = reader.u64()
 
-    def hold(self, token, change):
-        if (self.kind, self.token, self.change) != (BEARER, token, change):
+    def hold(self, kind, token, change):
+        if (self.kind, self.token, self.change) != (kind, token, change):
             raise Malformed
 
 
 class View:
-    def __init__(self, data, token, change):
+    def __init__(self, data, kind, token, change):
         decode(data, self._read)
-        self.head.hold(token, change)
+        self.head.hold(kind, token, change)
+        hold_kind(kind, self.expires)
         grammar.name(self.name)
 
     def _read(self, reader):
@@ -104,7 +114,7 @@ class View:
         reader.extensions()
 
 
-def signed_view(plain, token, change, keys, signer, signer_identity):
+def signed_view(plain, kind, token, change, keys, signer, signer_identity):
     """The view of a signed view, by the signer in `vault` (§10, "A bearer")."""
     try:
         text, signature = decode(unpad(plain), lambda reader: (reader.bytes(), reader.bytes()))
@@ -116,7 +126,7 @@ def signed_view(plain, token, change, keys, signer, signer_identity):
     )
     if not signed:
         raise Damaged("view-origin")
-    return structure(lambda: View(text, token, change), "view-malformed", "view-newer")
+    return structure(lambda: View(text, kind, token, change), "view-malformed", "view-newer")
 
 
 class GrantedVersion:
@@ -153,7 +163,7 @@ class Grant:
         self.disabled = objects.flag(reader)
         self.value_kind = reader.u8()
         self.versions = reader.list(lambda: GrantedVersion(reader))
-        reader.extensions()
+        reader.extensions(known=(WITHHELD,))
 
     def current(self):
         return next((version for version in self.versions if version.state == CURRENT), None)

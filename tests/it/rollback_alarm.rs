@@ -224,14 +224,14 @@ fn what_only_looks_names_the_alarm_where_keys_are_at_hand() {
         assert!(ran.ok().err.starts_with(OLDER), "{command:?}");
     }
     world.run(&["status", "--json"]).is(0, r#"
-            {"alarm":"older than the state this machine last saw","log_gap":null,"status":"open","until":"2040-05-17T09:00:00.000Z","vault":"~/.local/share/keyvault/vault.db"}
+            {"alarm":"older than the state this machine last saw","keys":null,"log_gap":null,"sessions":[],"status":"open","until":"2040-05-17T09:00:00.000Z","vault":"~/.local/share/keyvault/vault.db"}
         "#, "
             warning: The vault is older than the state this machine last saw. To accept it: keyvault vault restore --adopt
         ");
     let doctor = world.run(&["doctor"]);
     assert!(doctor.code == 1 && doctor.out.contains("restore --adopt"), "{}", doctor.out);
     world.run(&["lock"]).ok();
-    world.run(&["status", "--json"]).is(4, "{\"alarm\":null,\"log_gap\":null,\"status\":\"locked\",\"until\":null,\"vault\":\"~/.local/share/keyvault/vault.db\"}\n", "");
+    world.run(&["status", "--json"]).is(4, "{\"alarm\":null,\"keys\":null,\"log_gap\":null,\"sessions\":null,\"status\":\"locked\",\"until\":null,\"vault\":\"~/.local/share/keyvault/vault.db\"}\n", "");
 }
 
 /// The vault in a folder that is reached through a link, as dotfile managers lay them.

@@ -22,8 +22,8 @@ use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::token::Token;
 use keyvault_vault::{
     Access, BearerKeys, Conflict, Creation, Credential, Edit, Holder, Holders, Import, Incoming, NewToken,
-    NewValue, Notices, Purpose, Supply, Terms, Vault, VaultError, Which, World, check, file, key, slot,
-    token,
+    NewValue, Notices, Purpose, Sought, Supply, Terms, Vault, VaultError, Which, World, check, file, key,
+    slot, token,
 };
 use rusqlite::Connection;
 
@@ -94,6 +94,17 @@ impl Owner {
             key::rotate(vault, access, world, &which, Some(value), Terms::default())
         })
         .unwrap();
+    }
+
+    /// A limited session of an hour.
+    fn session(&mut self, scope: &str) -> Token {
+        let sought = Sought::Scopes(vec![scope.parse().unwrap()]);
+        let Self { folder, access, vault } = self;
+        with_world(folder.path(), |world| {
+            token::begin_session(vault, access, world, &sought, (3_600_000, "1h"))
+        })
+        .unwrap()
+        .token
     }
 
     fn token(&mut self, token: &str, scope: &str) -> Token {
@@ -418,6 +429,34 @@ fn an_expired_token_learns_nothing_from_a_later_change() {
     let tokens: i64 =
         connection.query_row("SELECT count(DISTINCT token) FROM token_grant", [], |row| row.get(0)).unwrap();
     assert_eq!(tokens, 1);
+    let findings = check::run(&mut owner.vault, &owner.access).unwrap().findings;
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
+/// Of a limited session the kernel keeps a token, which anyone with the user's rights can read; `lock` does not take it
+/// back. What it opens, it opens until the owner's next change finds it expired.
+#[test]
+fn a_limited_session_opens_what_it_was_granted_until_it_expires() {
+    NOW.set(START);
+    let mut owner = Owner::new();
+    owner.add(0..5, "granted");
+    owner.add(5..50, "other");
+    let session = owner.session("granted");
+    owner.rotate(0);
+    owner.rotate(5);
+    let mut copies = vec![owner.copy("open.db")];
+    let granted: BTreeSet<_> = (0..5).map(|number| value(number, if number == 0 { 2 } else { 1 })).collect();
+    let (opened, values) = break_in(&session, &copies);
+    assert_eq!(values, granted);
+    let tables: Vec<_> = opened.keys().copied().collect();
+    assert_eq!(tables, ["token_grant", "token_view", "version_value"]);
+    // At its end, and from then on, whatever the clock says.
+    NOW.set(START + 3_600_000);
+    owner.rotate(1);
+    NOW.set(START);
+    owner.rotate(2);
+    copies = vec![owner.copy("over.db")];
+    assert_eq!(break_in(&session, &copies), (BTreeMap::new(), BTreeSet::new()));
     let findings = check::run(&mut owner.vault, &owner.access).unwrap().findings;
     assert!(findings.is_empty(), "{findings:?}");
 }

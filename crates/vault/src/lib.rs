@@ -49,10 +49,11 @@ pub use token::bundle::{Bundle, BundleContent, BundleLabel, Bundled, MAX_BUNDLE}
 pub use token::error::TokenError;
 pub use token::grant::Grant;
 pub use token::grant::View;
+pub use token::limited::{LONGEST as LONGEST_SESSION, Sought};
 pub use token::offline_reads::ReadsLine;
 pub use token::offline_reads::{ImportedReads, ReadsLog, Unproved};
 pub use token::read_log::{BrokenReads, Of};
-pub use token::record::{Rule, TokenRecord};
+pub use token::record::{Rule, TokenKind, TokenRecord};
 pub use token::{Issued, Listed, NewToken};
 pub use tx::VerifiedTx;
 pub use tx::names::Names;

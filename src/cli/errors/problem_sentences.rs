@@ -7,6 +7,8 @@ use keyvault_core::name::refused::Refused;
 use keyvault_exec::fit::Misfit;
 use keyvault_exec::release::{Problem, Refusal, ReleaseError};
 
+use keyvault_vault::TokenKind;
+
 use super::delivery_sentences;
 use super::sentences::{list, looks_like_a_value};
 use super::{Failure, code};
@@ -55,7 +57,8 @@ fn refusal(refusal: &Refusal) -> Failure {
     }
     let problems = &refusal.problems;
     let any = |kind: fn(&Problem) -> bool| problems.iter().any(kind);
-    let ungranted = problems.iter().any(is_ungranted);
+    let ungranted = problems.iter().any(|problem| is_ungranted(problem, TokenKind::Bearer));
+    let limited = problems.iter().any(|problem| is_ungranted(problem, TokenKind::Session));
     // These lines hold their own remedy.
     let only_swapped = problems.iter().all(|problem| matches!(problem, Problem::Swapped { .. }));
     let remedies = [
@@ -83,9 +86,10 @@ fn refusal(refusal: &Refusal) -> Failure {
             problems.iter().any(is_unapproved),
             "Approve the file's defaults with `keyvault project approve`, or use them as they are with `--unapproved-defaults`.",
         ),
+        (limited, "The open session is limited. Open a full one, which ends it: keyvault unlock"),
         (ungranted, "The vault's owner can see what a token opens with `keyvault token show NAME`."),
         (
-            only_missing && !ungranted && !only_swapped
+            only_missing && !ungranted && !limited && !only_swapped
                 || any(|problem| matches!(problem, Problem::NothingLeft)),
             "Run `keyvault list` to see all keys with their variables, scopes and status.",
         ),
@@ -100,7 +104,7 @@ pub(in crate::cli) fn problem_line(problem: &Problem) -> String {
             let mend = mend(problem).map(|command| format!(" ({command})")).unwrap_or_default();
             format!("{variable} <- {}{mend}", problem_line(problem))
         }
-        Problem::Missing { wanted, near: None } | Problem::NotGranted { wanted, near: None }
+        Problem::Missing { wanted, near: None } | Problem::NotGranted { wanted, near: None, .. }
             if looks_like_a_value(wanted.as_str()) =>
         {
             "no such key; its name is not shown, because it looks like a value".to_owned()
@@ -113,14 +117,17 @@ pub(in crate::cli) fn problem_line(problem: &Problem) -> String {
         Problem::Missing { wanted, near } => {
             format!("{wanted}: no such key{}", meant(near.as_ref()))
         }
-        Problem::NotGranted { wanted, near } => {
-            format!("{wanted}: the token opens no such key{}", meant(near.as_ref()))
+        Problem::NotGranted { wanted, near, kind } => {
+            format!("{wanted}: the {} opens no such key{}", holder(*kind), meant(near.as_ref()))
         }
         Problem::Swapped { variable, name, to_file } => {
             let option = if *to_file { "--file" } else { "--as" };
             format!("{variable}: no such key, but {name} is one; swap the sides: {option} {variable}={name}")
         }
-        Problem::NoSuchScope { wanted, near } => {
+        Problem::NoSuchScope { wanted, near, kind: Some(kind @ TokenKind::Session) } => {
+            format!("scope {wanted}: the {} opens no key with it{}", holder(*kind), meant(near.as_ref()))
+        }
+        Problem::NoSuchScope { wanted, near, .. } => {
             format!("scope {wanted}: no key has it{}", meant(near.as_ref()))
         }
         Problem::Expired { name, since } => format!("{name}: expired on {}", time::local(*since)),
@@ -170,11 +177,21 @@ fn misfit_line(misfit: &Misfit) -> String {
     }
 }
 
-/// Whether a key is asked for that the token does not open.
-fn is_ungranted(problem: &Problem) -> bool {
+/// Whether a key or a scope is asked for that a token of this kind does not open.
+fn is_ungranted(problem: &Problem, token: TokenKind) -> bool {
     match problem {
-        Problem::Asked { problem, .. } => is_ungranted(problem),
-        problem => matches!(problem, Problem::NotGranted { .. }),
+        Problem::Asked { problem, .. } => is_ungranted(problem, token),
+        Problem::NotGranted { kind, .. } => *kind == token,
+        Problem::NoSuchScope { kind, .. } => token == TokenKind::Session && *kind == Some(token),
+        _ => false,
+    }
+}
+
+/// The word for what opens keys.
+fn holder(kind: TokenKind) -> &'static str {
+    match kind {
+        TokenKind::Bearer => "token",
+        TokenKind::Session => "limited session",
     }
 }
 

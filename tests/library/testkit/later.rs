@@ -45,7 +45,7 @@ impl Stage {
 }
 
 #[test]
-fn a_key_with_a_field_of_a_later_version_is_read_and_revoked_and_not_rewritten_otherwise() {
+fn a_key_with_a_field_of_a_later_version_is_read_disabled_and_revoked_and_not_rewritten_otherwise() {
     let base = bases::plain().now;
     let forge = Forge::new(&base.sql, &base.root, "later");
     forge.put_key("a", &Fields::of(&forge.key("a")).with("extensions", ODD).encode());
@@ -67,6 +67,12 @@ fn a_key_with_a_field_of_a_later_version_is_read_and_revoked_and_not_rewritten_o
             Err(error) => panic!("{of}: {error:?}"),
         }
     }
+    key::disable(&mut vault, &access, &world, &[name("a")], "leaked?").unwrap();
+    assert_eq!(extensions(&mut vault, &passphrase), ODD);
+    assert!(matches!(
+        key::enable(&mut vault, &access, &world, &[name("a")]),
+        Err(VaultError::State(StateError::Newer { .. }))
+    ));
     let revocation = Revocation { version: None, reason: "leaked".to_owned(), wipe: false };
     key::revoke(&mut vault, &access, &world, &[name("a")], &revocation).unwrap();
     assert_eq!(extensions(&mut vault, &passphrase), ODD);

@@ -211,6 +211,9 @@ fn views(set: &mut Set) {
 /// Extensions with an even field.
 const EVEN: [u8; 11] = [1, 0, 0, 0, 2, 0, 1, 0, 0, 0, 9];
 
+/// Field 2 of a grant is known.
+const UNKNOWN_OF_GRANT: [u8; 11] = [1, 0, 0, 0, 4, 0, 1, 0, 0, 0, 9];
+
 fn grants(set: &mut Set) {
     let not = Fails("grants", "granted", "");
     let of =
@@ -285,7 +288,7 @@ fn grants(set: &mut Set) {
         "a grant has an even field",
         |f, ci| {
             let grant = ci.grant(&a(f));
-            ci.put_padded_grant(&a(f), &pad(&[&grant[..grant.len() - 4], &EVEN].concat()));
+            ci.put_padded_grant(&a(f), &pad(&[&grant[..grant.len() - 4], &UNKNOWN_OF_GRANT].concat()));
         },
     );
     let malformed = Fails("grant-malformed", "granted", "");
@@ -635,8 +638,18 @@ fn records(set: &mut Set) {
         let plain = record(f, "ci");
         put_padded_record(f, "ci", &pad(&plain[..plain.len() - 1]));
     });
+    bad("token-record-kind", malformed, "a record is of a kind that is reserved", &|f| {
+        put_padded_record(f, "ci", &pad(&[&[3], &record(f, "ci")[1..]].concat()));
+    });
+    bad("token-record-session-without-end", malformed, "a record is of a session without expiry", &|f| {
+        let plain = record(f, "ci");
+        // Kind, name, id, reader, k₀, one scope, no key, time of creation.
+        let at = 1 + 6 + 16 + 32 + 32 + 9 + 4 + 8;
+        assert_eq!(plain[at], 1, "it has an expiry");
+        put_padded_record(f, "ci", &pad(&[&[2], &plain[1..at], &[0], &plain[at + 9..]].concat()));
+    });
     bad("token-record-name", malformed, "a record's name is not one of a token", &|f| {
-        put_padded_record(f, "ci", &pad(&[&text("c=")[..], &record(f, "ci")[6..]].concat()));
+        put_padded_record(f, "ci", &pad(&[&[1], &text("c=")[..], &record(f, "ci")[7..]].concat()));
     });
     let newer = Fails("row-newer", "tokens", "token {token ci}");
     bad("token-record-even-field", newer, "a record has an even field", &|f| {

@@ -10,7 +10,9 @@ use keyvault_exec::release::Selection;
 use keyvault_vault::audit::Action;
 use keyvault_vault::unlock::keyring_entry::KeyringSecret;
 use keyvault_vault::unlock::token::Token;
-use keyvault_vault::{BearerKeys, Credential, NewKey, NewToken, Purpose, Supply, Terms, Vault, slot, token};
+use keyvault_vault::{
+    BearerKeys, Credential, NewKey, NewToken, Purpose, Sought, Supply, Terms, Vault, slot, token,
+};
 use serde_json::{Value, json};
 
 use super::bases::{Base, DAY, Lab, START, key, name};
@@ -107,9 +109,14 @@ impl Machines {
         let bundle = lab.act(|vault, access, world| {
             token::bundle(vault, access, world, &"ci".parse().unwrap()).unwrap().text
         });
+        let sought = Sought::Scopes(vec!["t".parse().unwrap()]);
+        let session = lab.act(|vault, access, world| {
+            printed(&token::begin_session(vault, access, world, &sought, (3_600_000, "1h")).unwrap().token)
+        });
+        tokens.insert("session", session);
         let mut now = lab.base(
             "machines",
-            "A keyring's slot; tokens by scope and by name, one for nothing, one revoked, one renewed.",
+            "A keyring's slot; tokens by scope and by name, one for nothing, one revoked, one renewed, one of a session.",
         );
         now.more = tokens.iter().map(|(name, token)| (format!("token {name}"), token.clone())).collect();
         now.more.push(("keyring".to_owned(), keyring.clone()));

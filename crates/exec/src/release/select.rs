@@ -162,7 +162,8 @@ impl Staging<'_> {
             match self.keys.with_scope(scope)? {
                 None => {
                     let near = self.keys.scope_like(scope)?;
-                    self.problem(Problem::NoSuchScope { wanted: scope.clone(), near });
+                    let kind = self.keys.granted_to();
+                    self.problem(Problem::NoSuchScope { wanted: scope.clone(), near, kind });
                 }
                 Some(keys) => found.extend(keys.into_iter().map(own)),
             }
@@ -208,8 +209,8 @@ impl Staging<'_> {
     /// The problem with a name that is not in the vault, and the key that was probably meant.
     pub(super) fn missing(&self, name: &KeyName) -> Result<Problem, VaultError> {
         let (wanted, near) = (name.clone(), self.keys.name_like(name)?);
-        Ok(if self.keys.is_granted() {
-            Problem::NotGranted { wanted, near }
+        Ok(if let Some(kind) = self.keys.granted_to() {
+            Problem::NotGranted { wanted, near, kind }
         } else {
             Problem::Missing { wanted, near }
         })

@@ -30,6 +30,9 @@ pub enum Action {
     Rollback,
     /// Versions were refused for good.
     Revoke,
+    /// Keys are refused until they are enabled.
+    Disable,
+    Enable,
     /// A passphrase slot was written anew.
     Passwd,
     /// A recovery code was used to set a passphrase.
@@ -46,7 +49,7 @@ pub enum Action {
 }
 
 impl Action {
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::Init,
         Self::Unlock,
         Self::Generate,
@@ -61,6 +64,8 @@ impl Action {
         Self::Rotate,
         Self::Rollback,
         Self::Revoke,
+        Self::Disable,
+        Self::Enable,
         Self::Passwd,
         Self::Recover,
         Self::Rekey,
@@ -88,6 +93,8 @@ impl Action {
             Self::Rotate => "rotate",
             Self::Rollback => "rollback",
             Self::Revoke => "revoke",
+            Self::Disable => "disable",
+            Self::Enable => "enable",
             Self::Passwd => "passwd",
             Self::Recover => "recover",
             Self::Rekey => "rekey",

@@ -13,7 +13,7 @@ use keyvault_core::identity::Identity;
 use keyvault_core::name::{KeyName, TokenName};
 
 use super::damaged;
-use super::open::{Access, LogMoved, Notice, Vault, World, remember};
+use super::open::{Access, LogMoved, Notice, Vault, World, remember, still_same};
 use super::rollback_alarm::{log_gap, recorded};
 use super::survivors::{Loss, Survivors, survivors};
 use crate::error::{VaultError, is_of_rows};
@@ -52,18 +52,20 @@ struct Mended {
 }
 
 /// Carries over everything that verifies and drops the rest, in a change of its own; tokens keep their secrets and
-/// get their grants and views anew. Nothing is pinned: another change follows at once.
+/// get their grants and views anew, and limited sessions end. Nothing is pinned: another change follows at once.
 pub(crate) fn mend(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<Loss, VaultError> {
     let root = access.root.as_ref().ok_or(VaultError::NeedsRoot)?;
     let first_key = vault.seed(access).ok().flatten();
     let (keys, identity) = vault.keys(access);
     let memory = vault.memory().clone();
     let mut witness = world.pins.witness(&identity, &vault.place);
+    let path = vault.path().to_owned();
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
-    vault.checked.still_same()?;
-    let (path, witness_before) = (vault.checked.path(), &witness);
+    still_same(vault.checked.as_ref())?;
+    let witness_before = &witness;
     let values = Values::SealedAnew;
-    let mending = Mending { root, keys: &keys, identity, first_key, path, witness: witness_before, values };
+    let mending =
+        Mending { root, keys: &keys, identity, first_key, path: &path, witness: witness_before, values };
     let Mended { dropped, header, log } = mend_in(&rows, mending, access, &memory, world)?;
     rows.commit()?;
     vault.header = header;
@@ -108,13 +110,15 @@ fn mend_and_change<T>(
     let first_key = vault.seed(access).ok().flatten();
     let (keys, identity) = vault.keys(access);
     let mut witness = world.pins.witness(&identity, &vault.place);
+    let path = vault.path().to_owned();
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let held = world.holders.hold(&identity);
     let memory = remember(&mut vault.memory, world.pins.read(&identity, &vault.place));
-    vault.checked.still_same()?;
-    let (path, witness_before) = (vault.checked.path(), &witness);
+    still_same(vault.checked.as_ref())?;
+    let witness_before = &witness;
     let values = Values::AsTheyStand;
-    let mending = Mending { root, keys: &keys, identity, first_key, path, witness: witness_before, values };
+    let mending =
+        Mending { root, keys: &keys, identity, first_key, path: &path, witness: witness_before, values };
     let Mended { dropped, header, .. } = mend_in(&rows, mending, access, memory, world)?;
     let mut loss = dropped.loss.clone();
     loss.keys.retain(|key| !ends.contains(key));
@@ -127,7 +131,7 @@ fn mend_and_change<T>(
     let seen = tx.seal_change(event, world)?;
     let log_moved = tx.log_moved;
     drop(tx);
-    vault.checked.still_same()?;
+    still_same(vault.checked.as_ref())?;
     rows.commit()?;
     vault.header = header;
     // The log was written anew, so that what was seen of it before is not in it.
@@ -158,6 +162,8 @@ fn mend_in(
     let gap = log_gap(&old, witness).unwrap_or_default();
     let mut found = survivors(&mut old, first_key)?;
     access.slot.as_ref().map_or(Ok(()), |opened| slot::expect_proved(rows, opened, &found.slots))?;
+    let carried = token::all_reads_to_carry(&old, &found.tokens, world)?;
+    found.tokens.retain(|token| !token.is_session());
     let mut dropped = Dropped::of(&old, &found)?;
     let (seed, chain_seed) = Seed::create(&root.seed_key(&identity), &identity, world.rng)?;
     let header = HeaderRow {
@@ -169,6 +175,7 @@ fn mend_in(
     };
     let slots = std::mem::take(&mut found.slots);
     let mut new = VerifiedTx::begin(rows, keys, identity, old.current.clone());
+    new.carried = carried;
     let tombstones = found.tombstones();
     let frame = Frame { header: &header, slots: &slots, seed, values };
     let key_records = slot::seal_anew(&mut new, &old, frame, &mut found, world, &|_| ())?;

@@ -214,8 +214,8 @@ impl Kept {
 
 impl Tokens {
     fn of(records: Vec<TokenRecord>) -> Self {
-        let (in_force, revoked): (Vec<_>, Vec<_>) =
-            records.into_iter().partition(|record| record.revoked.is_none());
+        let tokens = records.into_iter().filter(|record| !record.is_session());
+        let (in_force, revoked): (Vec<_>, Vec<_>) = tokens.partition(|record| record.revoked.is_none());
         Self {
             in_force: in_force.into_iter().map(|record| (record.id, record.name)).collect(),
             revoked: revoked.into_iter().map(|record| record.id).collect(),
@@ -342,6 +342,7 @@ pub(crate) fn keep_irrevocable(
             tx.put_key(&mut key, world.rng)?;
         }
     }
+    token::end_some(tx, |_| true, world)?;
     token::revoke_spent(tx, |record| irrevocable.is_spent(record), world)?;
     Ok(Tombstones::of(irrevocable.keys.values()).and(&irrevocable.tombstones, |id| there.contains(id)))
 }

@@ -183,7 +183,7 @@ pub(crate) fn existing(tx: &mut VerifiedTx<'_>, name: &KeyName) -> Result<KeyRec
     }
 }
 
-fn not_found(tx: &VerifiedTx<'_>, missing: Vec<KeyName>) -> Result<VaultError, VaultError> {
+pub(crate) fn not_found(tx: &VerifiedTx<'_>, missing: Vec<KeyName>) -> Result<VaultError, VaultError> {
     let near = missing.first().map(|name| tx.key_like(name)).transpose()?.flatten();
     Ok(VaultError::NoSuchKeys { missing, near })
 }

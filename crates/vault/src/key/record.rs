@@ -49,9 +49,9 @@ pub struct KeyRecord {
     pub recipe: Option<Recipe>,
     /// The person or team that answers for it; may be empty.
     pub owner: String,
-    /// What people call it; may be empty.
+    /// A name for people, without a grammar; may be empty.
     pub display_name: String,
-    /// What kind of value it is, by a number that later versions give; 0 says nothing. A number that is not known here is
+    /// The kind of value, by a number that later versions give; 0 says nothing. A number that is not known here is
     /// kept, and the value is treated as any other.
     pub value_kind: u8,
     /// Its value is no secret, only sealed like one.
@@ -84,7 +84,7 @@ pub struct Disabled {
     pub reason: String,
 }
 
-/// What a decoy does when it is read. A grant never tells that its key is one.
+/// The effects of reading a decoy. A grant never tells that its key is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Decoy {
     pub alarm: Alarm,
@@ -184,7 +184,7 @@ pub struct Version {
     pub reason: String,
 }
 
-/// Where a version's value comes from.
+/// The source of a version's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 pub enum VersionOrigin {
@@ -351,7 +351,7 @@ impl KeyRecord {
         self.tags.iter().any(|(tag, value)| (tag.as_str(), value.as_str()) == WITHHELD)
     }
 
-    /// Whether it has a value to give: one that is revoked has none until it is rotated, a disabled one none until it is
+    /// True if it has a value to give: one that is revoked has none until it is rotated, a disabled one none until it is
     /// enabled.
     pub(crate) fn has_value(&self, now: Moment) -> bool {
         self.disabled.is_none() && self.current().or_else(|| self.previous(now)).is_some()

@@ -14,7 +14,7 @@ use keyvault_core::name::TokenName;
 use super::{Credential, Slot, expect_proved, put, slot_of};
 use crate::error::{VaultError, is_damage};
 use crate::file::damaged;
-use crate::file::open::{Access, Notice, Vault, World, remember};
+use crate::file::open::{Access, Notice, Vault, World, remember, still_same};
 use crate::file::survivors::{Loss, Survivors, named_versions};
 use crate::key::record::KeyRecord;
 use crate::token::Issued;
@@ -103,7 +103,8 @@ pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<RekeyPreview, 
     vault.read_damaged(access, |tx| {
         let mut found = file::survivors(tx, first_key)?;
         found.loss.values = file::lost_values(tx, &found.keys)?;
-        let in_force = found.tokens.into_iter().filter(|token| token.revoked.is_none());
+        let in_force =
+            found.tokens.into_iter().filter(|token| token.revoked.is_none() && !token.is_session());
         Ok(RekeyPreview {
             keys: found.keys.len(),
             slots: found.slots.iter().filter_map(slot_of).collect(),
@@ -139,7 +140,7 @@ pub fn rekey(
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let held = world.holders.hold(&identity);
     let memory = remember(&mut vault.memory, world.pins.read(&identity, &vault.place));
-    vault.checked.still_same()?;
+    still_same(vault.checked.as_ref())?;
     let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
     let mut old = VerifiedTx::load_damaged(&rows, &setting)?;
     old.refuse_in_alarm(&path)?;
@@ -151,8 +152,10 @@ pub fn rekey(
     kept.iter().copied().chain(&access.slot).try_for_each(|opened| expect_proved(&rows, opened, &slots))?;
     let dropped: Vec<_> = slots.iter().filter(|slot| !kept.contains(slot)).filter_map(slot_of).collect();
     let tokens = token::to_renew(&old, &found.tokens, world)?;
+    let carried = token::all_reads_to_carry(&old, &found.tokens, world)?;
     rows.clear_tokens()?;
     let mut new = VerifiedTx::begin(&rows, &next.keys, next.identity, old.current.clone());
+    new.carried = carried;
     let slots = next.slots.iter().filter_map(slot_of).collect();
     let tombstones = found.tombstones();
     let frame =
@@ -170,7 +173,7 @@ pub fn rekey(
     let seen = new.seal_change(file::recorded(event, gap), world)?;
     keyvault_core::crypto::wipe_stack();
     drop((old, new));
-    vault.checked.still_same()?;
+    still_same(vault.checked.as_ref())?;
     rows.commit()?;
     damaged::write_back(vault)?;
     drop(held);

@@ -1,11 +1,11 @@
 //! Ledgers, the chains of audit entries: the vault's own, and one for each token.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-use rusqlite::{Row, params};
-
 use super::Tx;
-use super::rows::{AuditRow, Result, array, damaged, number, unsigned};
+use super::rows::{AuditRow, Columns, damaged, number};
+use super::table::{Result, Span, Table};
 use super::token_rows::TokenId;
 
 /// One chain of audit entries.
@@ -25,12 +25,20 @@ impl Ledger {
             Self::Token(token) => token,
         }
     }
+
+    fn span(self) -> Span {
+        Span::one(self.id().to_vec())
+    }
 }
 
-/// Entries of one ledger have ids from this times its number. The vault's own has number 0.
-const LEDGER_IDS: u64 = 1 << 32;
+/// Bits of an entry's id below the number of its ledger. The vault's own has number 0.
+const LEDGER_BITS: u32 = 32;
+const LEDGER_IDS: u64 = 1 << LEDGER_BITS;
 
-/// The ids of a ledger's entries.
+/// The highest number of a ledger: the ids behind its entries are numbers as well.
+const HIGHEST_LEDGER: u64 = (1 << 31) - 2;
+
+/// The ids of a ledger's entries, by its number.
 struct Ids(u64);
 
 impl Ids {
@@ -45,88 +53,88 @@ impl Ids {
     /// From the first to the last that there can be.
     fn range(self) -> [i64; 2] {
         let first = i64::try_from(self.0 * LEDGER_IDS).unwrap_or(i64::MAX);
-        [first, first.saturating_add((1 << 32) - 1)]
+        [first, first.saturating_add((1 << LEDGER_BITS) - 1)]
     }
 }
+
+static COLUMNS: [&str; 4] = ["id", "change", "mac", "sealed"];
 
 impl Tx<'_> {
     /// A ledger's head: (number of entries, sealed head).
     pub(crate) fn log_head(&self, ledger: Ledger) -> Result<(u64, Vec<u8>)> {
-        let sql = "SELECT count, sealed, number FROM log_head WHERE ledger = ?";
-        let head = self.one(sql, [ledger.id()], "log_head", |row| {
-            if ledger == Ledger::Vault && row.get::<_, i64>(2)? != 0 {
-                return Err(damaged("log_head.number"));
-            }
-            Ok((unsigned(row.get(0)?)?, row.get(1)?))
-        });
-        head?.ok_or_else(|| damaged("log_head"))
+        let head = self.first(
+            Table::LogHead,
+            &["number", "count", "sealed"],
+            &ledger.span(),
+            |columns| match (ledger, columns.unsigned()?) {
+                (Ledger::Vault, 1..) => Err(damaged("log_head.number")),
+                _ => Ok((columns.unsigned()?, columns.bytes()?)),
+            },
+        )?;
+        head.ok_or_else(|| damaged("log_head"))
     }
 
-    /// Writes the head of a ledger whose entries, if it has any, are there.
     pub(crate) fn put_log_head(&self, ledger: Ledger, count: u64, sealed: &[u8]) -> Result<()> {
         let Ids(ids) = self.new_ids(ledger)?;
-        self.run(
-            "INSERT OR REPLACE INTO log_head (ledger, number, count, sealed) VALUES (?, ?, ?, ?)",
-            params![ledger.id(), number(ids)?, number(count)?, sealed],
-        )
+        self.put_head(ledger, ids, count, sealed)
+    }
+
+    fn put_head(&self, ledger: Ledger, ids: u64, count: u64, sealed: &[u8]) -> Result<()> {
+        let id = ledger.id().to_vec().into();
+        self.put(Table::LogHead, vec![id, number(ids)?.into(), number(count)?.into(), sealed.to_vec().into()])
     }
 
     /// The ids of a ledger that has a head.
     fn ids(&self, ledger: Ledger) -> Result<Option<Ids>> {
         match ledger {
             Ledger::Vault => Ok(Some(Ids(0))),
-            Ledger::Token(token) => {
-                let sql = "SELECT number FROM log_head WHERE ledger = ?";
-                self.one(sql, [token], "log_head", |row| match unsigned(row.get(0)?)? {
-                    ids @ 1..0x7FFF_FFFF => Ok(Ids(ids)),
+            Ledger::Token(_) => self.first(Table::LogHead, &["number"], &ledger.span(), |columns| {
+                match columns.unsigned()? {
+                    ids @ 1..=HIGHEST_LEDGER => Ok(Ids(ids)),
                     _ => Err(damaged("log_head.number")),
-                })
-            }
+                }
+            }),
         }
     }
 
-    /// The ids of a ledger, which gets the lowest number above all others if it is new.
+    /// The ids of a ledger, which gets a number above all others if it is new.
     fn new_ids(&self, ledger: Ledger) -> Result<Ids> {
         if let Some(ids) = self.ids(ledger)? {
             return Ok(ids);
         }
-        let sql = "SELECT max(ifnull((SELECT max(number) FROM log_head), 0), ifnull((SELECT max(id) FROM log), 0) >> 32)";
-        let highest = self.one(sql, [], "log_head", |row| unsigned(row.get(0)?))?.unwrap_or(0);
-        let ids = highest + 1;
-        self.run(
-            "INSERT INTO log_head (ledger, number, count, sealed) VALUES (?, ?, 0, x'')",
-            params![ledger.id(), number(ids)?],
-        )?;
-        Ok(Ids(ids))
+        let heads =
+            self.list(Table::LogHead, &["number"], &Span::All, |columns| Ok(columns.unsigned().ok()))?;
+        let last = self.last(Table::Log, &["id"], &Span::All, Columns::integer)?;
+        let last = last.and_then(|id| u64::try_from(id).ok()).map_or(0, |id| id / LEDGER_IDS);
+        let highest =
+            heads.into_iter().flatten().filter(|number| *number <= HIGHEST_LEDGER).fold(last, u64::max);
+        self.put_head(ledger, highest + 1, 0, &[])?;
+        Ok(Ids(highest + 1))
     }
 
     /// One entry's MAC. It stands before the event, which may be long: an import names every key.
     pub(crate) fn entry_mac(&self, ledger: Ledger, seq: u64) -> Result<Option<[u8; 32]>> {
         let Some(ids) = self.ids(ledger)? else { return Ok(None) };
-        self.one("SELECT mac FROM log WHERE id = ?", [ids.of(seq)?], "log", |row| array(row, 0, "log.mac"))
+        self.first(Table::Log, &["mac"], &Span::one(ids.of(seq)?), Columns::array)
     }
 
     /// The vault's entry of the first change after `change`; an adoption skips numbers.
     pub(crate) fn entry_of_next_change(&self, change: u64) -> Result<Option<AuditRow>> {
-        // The plus keeps SQLite from walking the log instead of the index of changes.
-        let sql = "SELECT id, change, sealed, mac FROM log WHERE change > ? AND +id BETWEEN ? AND ? \
-                   ORDER BY change LIMIT 1";
-        let [first, last] = Ids(0).range();
-        self.one(sql, [number(change)?, first, last], "log", entry)
+        let cells = self.rows.entry_of_next_change(number(change)?, Ids(0).range())?;
+        cells.map(|cells| entry(&mut Columns::of(Table::Log, &COLUMNS, cells))).transpose()
     }
 
     /// The highest number of an entry.
     pub(crate) fn last_entry(&self, ledger: Ledger) -> Result<Option<u64>> {
         let Some(ids) = self.ids(ledger)? else { return Ok(None) };
-        let read = |row: &Row<'_>| row.get::<_, Option<i64>>(0)?.map(seq_of).transpose();
-        Ok(self.one("SELECT max(id) FROM log WHERE id BETWEEN ? AND ?", ids.range(), "log", read)?.flatten())
+        let last = self.last(Table::Log, &["id"], &Span::ids(ids.range()), Columns::unsigned)?;
+        Ok(last.map(|id| id % LEDGER_IDS))
     }
 
     /// How many rows a ledger has, entries or not.
     pub(crate) fn count_entries(&self, ledger: Ledger) -> Result<u64> {
         let Some(ids) = self.ids(ledger)? else { return Ok(0) };
-        let sql = "SELECT count(*) FROM log WHERE id BETWEEN ? AND ?";
-        Ok(self.one(sql, ids.range(), "log", |row| unsigned(row.get(0)?))?.unwrap_or_default())
+        self.count(Table::Log, &Span::ids(ids.range()))
     }
 
     /// These entries, in order.
@@ -138,44 +146,72 @@ impl Tx<'_> {
     ) -> Result<()> {
         let Some(ids) = self.ids(ledger)? else { return Ok(()) };
         let [first, last] = ids.range();
-        let from = first.saturating_add(i64::try_from(entries.start).unwrap_or(i64::MAX));
-        let to = first.saturating_add(i64::try_from(entries.end).unwrap_or(i64::MAX));
-        let sql = "SELECT id, change, sealed, mac FROM log WHERE id >= ? AND id < ? AND id <= ? ORDER BY id";
-        self.each(sql, [from, to, last], |row| take(entry(row)?))
+        let at = |seq: u64| first.saturating_add(i64::try_from(seq).unwrap_or(i64::MAX));
+        let span = Span::ids([at(entries.start), last.min(at(entries.end).saturating_sub(1))]);
+        self.each(Table::Log, &COLUMNS, &span, |columns| take(entry(columns)?))
     }
 
     /// Appends an entry; one that is already there is never replaced.
     pub(crate) fn append_entry(&self, ledger: Ledger, entry: &AuditRow) -> Result<()> {
         let id = self.new_ids(ledger)?.of(entry.seq)?;
-        self.run(
-            "INSERT INTO log (id, change, sealed, mac) VALUES (?, ?, ?, ?)",
-            params![id, entry.change.map(number).transpose()?, entry.sealed, entry.mac],
+        let change = entry.change.map(number).transpose()?;
+        self.rows.append(
+            Table::Log,
+            vec![id.into(), change.into(), entry.mac.to_vec().into(), entry.sealed.clone().into()],
         )
     }
 
     pub(crate) fn delete_ledger(&self, ledger: Ledger) -> Result<()> {
         if let Some(ids) = self.ids(ledger)? {
-            self.run("DELETE FROM log WHERE id BETWEEN ? AND ?", ids.range())?;
+            self.delete(Table::Log, &Span::ids(ids.range()))?;
         }
-        self.run("DELETE FROM log_head WHERE ledger = ?", [ledger.id()])
+        self.delete(Table::LogHead, &ledger.span()).map(drop)
     }
 
-    /// Whether anything is left of a ledger.
+    /// Deletes the ledgers of tokens that are not among these, and entries of none; how many rows there were.
+    pub(super) fn delete_other_ledgers(&self, known: &[TokenId]) -> Result<usize> {
+        let kept = known.iter().map(|token| Ledger::Token(*token)).chain([Ledger::Vault]);
+        let kept = Span::Except(kept.map(|ledger| ledger.id().to_vec().into()).collect());
+        let mut rows = self.delete(Table::LogHead, &kept)?;
+        let mut numbers = BTreeSet::from([0]);
+        self.each(Table::LogHead, &["number"], &Span::All, |columns| {
+            numbers.extend(columns.unsigned().ok().filter(|number| *number <= HIGHEST_LEDGER));
+            Ok(())
+        })?;
+        let mut from = i64::MIN;
+        for number in numbers {
+            let [first, last] = Ids(number).range();
+            rows += self.delete(Table::Log, &Span::ids([from, first - 1]))?;
+            from = last + 1;
+        }
+        Ok(rows + self.delete(Table::Log, &Span::ids([from, i64::MAX]))?)
+    }
+
+    /// Whether anything is left of a ledger that its head leads to.
     pub(crate) fn has_ledger(&self, ledger: Ledger) -> Result<bool> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM log_head WHERE ledger = ?1)";
-        Ok(self.one(sql, [ledger.id()], "log", |row| Ok(row.get(0)?))?.unwrap_or(false))
+        Ok(self.count(Table::LogHead, &ledger.span())? > 0)
+    }
+
+    /// How many ledgers of tokens there are, with a head or with entries.
+    pub(super) fn count_token_ledgers(&self) -> Result<u64> {
+        let vault = Span::Except(vec![Ledger::Vault.id().to_vec().into()]);
+        let heads = self.list(Table::LogHead, &["number"], &vault, |columns| Ok(columns.integer().ok()))?;
+        let [_, last_of_vault] = Ids(0).range();
+        let mut headless = BTreeSet::new();
+        self.each(Table::Log, &["id"], &Span::ids([last_of_vault + 1, i64::MAX]), |columns| {
+            headless.insert(columns.integer()? >> LEDGER_BITS);
+            Ok(())
+        })?;
+        headless.retain(|number| !heads.contains(&Some(*number)));
+        Ok((heads.len() + headless.len()) as u64)
     }
 }
 
-fn entry(row: &Row<'_>) -> Result<AuditRow> {
+fn entry(columns: &mut Columns) -> Result<AuditRow> {
     Ok(AuditRow {
-        seq: seq_of(row.get(0)?)?,
-        change: row.get::<_, Option<i64>>(1)?.map(unsigned).transpose()?,
-        sealed: row.get(2)?,
-        mac: array(row, 3, "log.mac")?,
+        seq: columns.unsigned()? % LEDGER_IDS,
+        change: columns.optional()?,
+        mac: columns.array()?,
+        sealed: columns.bytes()?,
     })
-}
-
-fn seq_of(id: i64) -> Result<u64> {
-    Ok(unsigned(id)? % LEDGER_IDS)
 }

@@ -1,9 +1,8 @@
 //! Objects: everything that has a name, each kind under tags of its own.
 
-use rusqlite::{Row, params};
-
 use super::Tx;
-use super::rows::{Result, Tag, array, damaged, number, unsigned};
+use super::rows::{Columns, Tag, damaged, number};
+use super::table::{Result, Span, Table};
 
 /// Kinds of objects, by the numbers that they have in the file and under the MAC that is a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,120 +60,110 @@ fn ids_of(kind: u8) -> [i64; 2] {
     [id_of(kind, &[0; 16]), id_of(kind, &[0xFF; 16])]
 }
 
+static COLUMNS: [&str; 4] = ["id", "tag", "revision", "sealed"];
+
 impl Tx<'_> {
     pub(crate) fn object(&self, kind: ObjectKind, tag: &Tag) -> Result<Option<ObjectRow>> {
-        let sql = "SELECT id, tag, revision, sealed FROM object WHERE id = ? AND tag = ?";
-        self.one(sql, params![id_of(kind as u8, tag), tag], "object", object_row)
+        let found = self.first(Table::Object, &COLUMNS, &Span::one(id_of(kind as u8, tag)), object_row)?;
+        Ok(found.filter(|object| object.tag == *tag))
     }
 
     /// The objects of one kind, ordered by tag.
     pub(crate) fn objects(&self, kind: ObjectKind) -> Result<Vec<ObjectRow>> {
-        let mut objects = Vec::new();
-        let [lowest, highest] = ids_of(kind as u8);
-        self.add_objects(&mut objects, lowest, highest, "")?;
-        Ok(objects)
+        self.list(Table::Object, &COLUMNS, &Span::ids(ids_of(kind as u8)), object_row)
     }
 
     /// Every object but the keys, ordered by kind and tag, those of unknown kinds among them.
     pub(crate) fn objects_but_keys(&self) -> Result<Vec<ObjectRow>> {
-        self.objects_but(&[ObjectKind::Key], "")
+        self.objects_but(&[ObjectKind::Key], object_row)
     }
 
     /// Objects of kinds that only a later version knows, ordered by kind and tag.
     pub(crate) fn objects_of_unknown_kinds(&self) -> Result<Vec<ObjectRow>> {
-        self.objects_but(&ObjectKind::ALL, "")
+        self.objects_but(&ObjectKind::ALL, object_row)
     }
 
     /// Those of them that a tree can know: without the rows of another shape, and those of no object's kind.
     pub(crate) fn wellformed_of_unknown_kinds(&self) -> Result<Vec<ObjectRow>> {
-        let mut objects = self.objects_but(&ObjectKind::ALL, &format!("AND NOT ({MALFORMED})"))?;
-        objects.retain(|object| !matches!(object.kind, 1 | 2));
-        Ok(objects)
+        let objects = self.objects_but(&ObjectKind::ALL, |columns| Ok(object_row(columns).ok()))?;
+        Ok(objects.into_iter().flatten().filter(|object| !matches!(object.kind, 1 | 2)).collect())
     }
 
-    /// Each range of ids between kinds is read by itself: together SQLite would look at every row.
-    fn objects_but(&self, kinds: &[ObjectKind], condition: &str) -> Result<Vec<ObjectRow>> {
+    fn objects_but<T>(
+        &self,
+        kinds: &[ObjectKind],
+        read: impl Fn(&mut Columns) -> Result<T>,
+    ) -> Result<Vec<T>> {
         let mut objects = Vec::new();
         let mut from = i64::MIN;
         for kind in kinds {
             let [lowest, highest] = ids_of(*kind as u8);
-            self.add_objects(&mut objects, from, lowest - 1, condition)?;
+            objects.extend(self.list(Table::Object, &COLUMNS, &Span::ids([from, lowest - 1]), &read)?);
             from = highest + 1;
         }
-        self.add_objects(&mut objects, from, i64::MAX, condition)?;
+        objects.extend(self.list(Table::Object, &COLUMNS, &Span::ids([from, i64::MAX]), &read)?);
         Ok(objects)
-    }
-
-    fn add_objects(
-        &self,
-        objects: &mut Vec<ObjectRow>,
-        lowest: i64,
-        highest: i64,
-        condition: &str,
-    ) -> Result<()> {
-        let sql = format!(
-            "SELECT id, tag, revision, sealed FROM object WHERE id BETWEEN ? AND ? {condition} ORDER BY id"
-        );
-        self.each(&sql, [lowest, highest], |row| {
-            objects.push(object_row(row)?);
-            Ok(())
-        })
     }
 
     /// The tags of one kind's rows, whatever else is wrong with them.
     pub(crate) fn object_tags(&self, kind: ObjectKind) -> Result<Vec<Tag>> {
-        let mut tags = Vec::new();
-        self.each("SELECT tag FROM object WHERE id BETWEEN ? AND ?", ids_of(kind as u8), |row| {
-            tags.extend(row.get::<_, Tag>(0).ok());
-            Ok(())
-        })?;
-        Ok(tags)
+        let tags = self.list(Table::Object, &["tag"], &Span::ids(ids_of(kind as u8)), |columns| {
+            Ok(columns.array().ok())
+        });
+        Ok(tags?.into_iter().flatten().collect())
     }
 
     pub(crate) fn has_objects(&self, kind: ObjectKind) -> Result<bool> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM object WHERE id BETWEEN ? AND ?)";
-        Ok(self.one(sql, ids_of(kind as u8), "object", |row| Ok(row.get(0)?))?.unwrap_or(false))
+        let last = self.last(Table::Object, &["id"], &Span::ids(ids_of(kind as u8)), Columns::integer)?;
+        Ok(last.is_some())
     }
 
     /// Writes an object over the one of its kind and tag. Another one with the same id keeps it out: of names in one vault,
     /// two of a kind share 56 bits of their tags less than once in 10^7 vaults of 100,000 keys.
     pub(crate) fn put_object(&self, object: &ObjectRow) -> Result<()> {
-        let sql = "INSERT INTO object (id, tag, revision, sealed) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE \
-                   SET revision = excluded.revision, sealed = excluded.sealed WHERE tag = excluded.tag";
         let id = id_of(object.kind, &object.tag);
-        let values = params![id, object.tag, number(object.revision)?, object.sealed];
-        if self.connection.prepare_cached(sql)?.execute(values)? == 1 {
-            Ok(())
-        } else {
-            Err(damaged("object: another one has its id"))
+        let there = self.first(Table::Object, &["tag"], &Span::one(id), Columns::bytes)?;
+        if there.is_some_and(|tag| tag != object.tag) {
+            return Err(damaged("object: another one has its id"));
         }
+        self.put(
+            Table::Object,
+            vec![
+                id.into(),
+                object.tag.to_vec().into(),
+                number(object.revision)?.into(),
+                object.sealed.clone().into(),
+            ],
+        )
     }
 
     pub(crate) fn delete_object(&self, kind: ObjectKind, tag: &Tag) -> Result<()> {
-        self.run("DELETE FROM object WHERE id = ? AND tag = ?", params![id_of(kind as u8, tag), tag])
+        let span = Span::one(id_of(kind as u8, tag));
+        self.delete_where(Table::Object, &span, &tag.to_vec().into()).map(drop)
     }
 
     /// Deletes rows of one kind that no tag finds; how many there were.
     pub(crate) fn delete_malformed_objects(&self, kind: ObjectKind) -> Result<usize> {
-        let sql = COUNT_MALFORMED.replace("SELECT count(*)", "DELETE") + " AND id BETWEEN ? AND ?";
-        Ok(self.connection.execute(&sql, ids_of(kind as u8))?)
+        let mut malformed = Vec::new();
+        self.each(Table::Object, &["id", "tag", "revision"], &Span::ids(ids_of(kind as u8)), |columns| {
+            let id = columns.integer()?;
+            let found = columns.array().is_ok_and(|tag| id_of(kind as u8, &tag) == id);
+            if !found || columns.unsigned().is_err() {
+                malformed.push(id);
+            }
+            Ok(())
+        })?;
+        malformed.iter().try_for_each(|id| self.delete(Table::Object, &Span::one(*id)).map(drop))?;
+        Ok(malformed.len())
     }
 }
 
-/// The condition of objects that nothing finds, as [`COUNT_MALFORMED`] has it.
-const MALFORMED: &str = "length(tag) <> 16 OR revision < 0 \
-     OR hex(substr(tag, 1, 7)) <> printf('%014X', id & 72057594037927935)";
-
-/// Counts objects that nothing finds.
-pub(super) const COUNT_MALFORMED: &str = "SELECT count(*) FROM object WHERE (length(tag) <> 16 OR revision < 0 \
-     OR hex(substr(tag, 1, 7)) <> printf('%014X', id & 72057594037927935))";
-
-fn object_row(row: &Row<'_>) -> Result<ObjectRow> {
-    let id: i64 = row.get(0)?;
+fn object_row(columns: &mut Columns) -> Result<ObjectRow> {
+    let id = columns.integer()?;
     let [kind, ..] = id.to_be_bytes();
-    let tag = array(row, 1, "object.tag")?;
+    let tag = columns.array()?;
     if id_of(kind, &tag) != id {
         return Err(damaged("object.id"));
     }
-    Ok(ObjectRow { kind, tag, revision: unsigned(row.get(2)?)?, sealed: row.get(3)? })
+    Ok(ObjectRow { kind, tag, revision: columns.unsigned()?, sealed: columns.bytes()? })
 }

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Tx;
-use super::object_rows::COUNT_MALFORMED;
-use super::rows::{Result, unsigned};
+use rusqlite::Connection;
+
+use super::table::Result;
 
 /// A table, what is wrong with some of its rows, and how many there are.
 pub type Stray = (&'static str, &'static str, u64);
@@ -13,7 +13,12 @@ pub type Stray = (&'static str, &'static str, u64);
 /// Rows that must not exist: their table, their fault, and a query that counts them.
 const RULES: [(&str, &str, &str); 17] = [
     ("vault", "of another id or epoch than the state record", OTHER_IDENTITY),
-    ("object", "of another shape", COUNT_MALFORMED),
+    (
+        "object",
+        "of another shape",
+        "SELECT count(*) FROM object WHERE length(tag) <> 16 OR revision < 0 \
+         OR hex(substr(tag, 1, 7)) <> printf('%014X', id & 72057594037927935)",
+    ),
     ("object", NO_LEAF, "SELECT count(*) FROM object WHERE tag NOT IN (SELECT tag FROM leaf)"),
     ("slot", "beyond the slots", "SELECT count(*) FROM slot WHERE id NOT BETWEEN 1 AND 32"),
     (
@@ -91,48 +96,40 @@ const OTHER_IDENTITY: &str = "SELECT count(*) FROM vault, state WHERE substr(rec
      OR hex(substr(record, 21, 4)) <> printf('%02X%02X%02X%02X', \
      epoch & 255, epoch >> 8 & 255, epoch >> 16 & 255, epoch >> 24 & 255)";
 
-impl Tx<'_> {
-    /// Rows that a vault written only by keyvault does not have. Without a key nothing is proved by them.
-    pub(crate) fn strays(&self) -> Result<Vec<Stray>> {
-        let mut strays = Vec::new();
-        for (table, what, sql) in RULES {
-            let rows = self.one(sql, [], table, |row| unsigned(row.get(0)?))?.unwrap_or(0);
-            strays.extend((rows > 0).then_some((table, what, rows)));
+/// Rows that a vault written only by keyvault does not have, as far as that shows without a key.
+pub(super) fn all(connection: &Connection) -> Result<Vec<Stray>> {
+    let mut strays = Vec::new();
+    for (table, what, sql) in RULES {
+        let rows = count(connection, sql)?;
+        strays.extend((rows > 0).then_some((table, what, rows)));
+    }
+    // The header, each slot, and each object has a leaf of its own.
+    let leaves = "SELECT abs((SELECT count(*) FROM leaf) - 1 - (SELECT count(*) FROM slot WHERE id BETWEEN 1 AND 32) \
+         - (SELECT count(*) FROM object))";
+    let leaves = count(connection, leaves)?;
+    strays.extend((leaves > 0).then_some(("leaf", "more or fewer than there are rows", leaves)));
+    let nodes = stray_nodes(connection)?;
+    strays.extend((nodes > 0).then_some(("node", "more or fewer than the leaves need", nodes)));
+    Ok(strays)
+}
+
+fn count(connection: &Connection, sql: &str) -> Result<u64> {
+    Ok(connection.query_row(sql, [], |row| row.get::<_, i64>(0))?.unsigned_abs())
+}
+
+/// The nodes that there must be follow from the leaves' tags: the first 6, 12 and 18 bits.
+fn stray_nodes(connection: &Connection) -> Result<u64> {
+    let mut wanted = BTreeSet::from([0]);
+    let mut starts = connection.prepare("SELECT DISTINCT substr(tag, 1, 2) FROM leaf")?;
+    for start in starts.query_map([], |row| row.get::<_, Vec<u8>>(0))? {
+        if let [first, second] = *start? {
+            let bits = i64::from(u16::from_be_bytes([first, second])) >> 4;
+            wanted.extend([1 + (bits >> 6), 65 + bits]);
         }
-        strays.extend(self.stray_leaves()?);
-        strays.extend(self.stray_nodes()?);
-        Ok(strays)
     }
-
-    /// The header, each slot, and each object has a leaf of its own.
-    fn stray_leaves(&self) -> Result<Option<Stray>> {
-        let sql = "SELECT abs((SELECT count(*) FROM leaf) - 1 - (SELECT count(*) FROM slot WHERE id BETWEEN 1 AND 32) \
-             - (SELECT count(*) FROM object))";
-        let rows = self.one(sql, [], "leaf", |row| unsigned(row.get(0)?))?.unwrap_or(0);
-        Ok((rows > 0).then_some(("leaf", "more or fewer than there are rows", rows)))
+    let mut there = BTreeSet::new();
+    for id in connection.prepare("SELECT id FROM node")?.query_map([], |row| row.get::<_, i64>(0))? {
+        there.insert(id?);
     }
-
-    /// The nodes that there must be follow from the leaves' tags: the first 6, 12 and 18 bits.
-    fn stray_nodes(&self) -> Result<Option<Stray>> {
-        let mut wanted = BTreeSet::from([0]);
-        self.each("SELECT DISTINCT substr(tag, 1, 2) FROM leaf", [], |row| {
-            let start: Vec<u8> = row.get(0)?;
-            if let [first, second] = *start {
-                let bits = u32::from(u16::from_be_bytes([first, second])) >> 4;
-                wanted.extend([1 + (bits >> 6), 65 + bits]);
-            }
-            Ok(())
-        })?;
-        let mut there = BTreeSet::new();
-        let mut others = 0;
-        self.each("SELECT id FROM node", [], |row| {
-            match u32::try_from(row.get::<_, i64>(0)?) {
-                Ok(id) => drop(there.insert(id)),
-                Err(_) => others += 1,
-            }
-            Ok(())
-        })?;
-        let others = others + wanted.symmetric_difference(&there).count() as u64;
-        Ok((others > 0).then_some(("node", "more or fewer than the leaves need", others)))
-    }
+    Ok(wanted.symmetric_difference(&there).count() as u64)
 }

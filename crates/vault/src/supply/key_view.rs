@@ -76,12 +76,12 @@ impl KeyView {
         }
     }
 
-    /// Whether its owner said that no file gets it. A grant was given by the owner, by name or scope.
+    /// Whether its owner said that no file gets it. A machine's grant was given by the owner, by name or scope.
     #[must_use]
     pub fn is_withheld(&self) -> bool {
         match &self.0 {
             Record::Held(key) => key.is_withheld(),
-            Record::Granted(_) => false,
+            Record::Granted(grant) => grant.is_withheld(),
         }
     }
 

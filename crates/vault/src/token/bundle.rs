@@ -29,6 +29,7 @@ use keyvault_core::secret::SecretBytes;
 use super::bearer::BearerKeys;
 use super::error::TokenError;
 use super::grant::Grant;
+use super::record::TokenKind;
 use super::signed::{Head, NamedSigner, SignedText};
 use super::{index, regrant};
 use crate::error::VaultError;
@@ -170,6 +171,7 @@ fn make(
     world: &World<'_>,
 ) -> Result<(Bundled, Vec<KeyRef>), VaultError> {
     let record = index::existing(tx, name)?;
+    record.refuse_session()?;
     let view = record.view.ok_or_else(|| TokenError::Revoked(name.clone()))?;
     record.in_force(world.now())?;
     regrant::verified_grants(tx, &record)?;
@@ -177,7 +179,11 @@ fn make(
     let keys = key_records.iter().map(|key| bundled(tx, key, world)).collect::<Result<_, _>>()?;
     let content = BundleContent { name: name.clone(), made: world.now(), expires: record.expires, keys };
     let too_long = |_| damaged("bundle: too long to encode");
-    let content = codec::encode_secret(&(Head::of(&record.id, view.change), content, Extensions::default()));
+    let content = codec::encode_secret(&(
+        Head::of(TokenKind::Bearer, &record.id, view.change),
+        content,
+        Extensions::default(),
+    ));
     let content = content.map_err(too_long)?;
     let signing = &tx.daily.signing;
     let signature = signing.sign(Signed::Bundle, &tx.identity, content.expose());
@@ -251,7 +257,7 @@ impl BundleContent {
     /// The content of a bundle with this label.
     pub fn decode(bytes: &[u8], label: &BundleLabel) -> Result<(Self, Extensions), Malformed> {
         let (head, content, extensions): (Head, Self, Extensions) = codec::decode(bytes)?;
-        if head != Head::of(&label.token, label.change) {
+        if head != Head::of(TokenKind::Bearer, &label.token, label.change) {
             return Err(Malformed);
         }
         content.grants()?;

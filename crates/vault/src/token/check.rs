@@ -131,7 +131,7 @@ fn is_signed(tx: &VerifiedTx<'_>, record: &TokenRecord) -> Result<bool, VaultErr
     let Some(row) = tx.rows.view(&record.id)? else { return Ok(true) };
     let encoded = tx.daily.signing.signer().encode();
     let signer = NamedSigner { id: &Signer::id_of(&encoded), encoded: &encoded };
-    Ok(View::open_signed(&row, &record.keys(&tx.identity), &tx.identity, &signer).is_ok())
+    Ok(View::open_signed(&row, record.kind, &record.keys(&tx.identity), &tx.identity, &signer).is_ok())
 }
 
 impl Grant {

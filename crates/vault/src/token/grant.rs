@@ -22,6 +22,7 @@ use keyvault_core::name::{EnvName, KeyName, Scope, TokenName};
 use keyvault_core::secret::{Full, SecretBytes};
 
 use super::error::TokenError;
+use super::record::TokenKind;
 use super::signed::{Head, NamedSigner, SignedText};
 use crate::error::VaultError;
 use crate::key::record::{KeyRecord, VersionState};
@@ -29,12 +30,18 @@ use crate::tx::damaged;
 
 const VIEW: SealKind = SealKind::of("keyvault token view", "token_view");
 const GRANT: SealKind = SealKind::of("keyvault token grant", "token_grant");
+/// The extension of a grant whose key is handed out to nobody because a file asks for it; it is empty. Only a limited
+/// session's grants have it: what a machine was granted, its files may ask for.
+const WITHHELD: u16 = 2;
+
 const GRANTS_LABEL: &[u8] = b"keyvault token grants";
 
 /// The head of a bearer's rows: their time and expiry, and a hash of the grants.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct View {
-    /// The vault's change that wrote it. It stands in the row, and in the head of the text.
+    /// The kind of token, and the vault's change that wrote the view, are in the head of the text.
+    #[borsh(skip)]
+    pub kind: TokenKind,
     #[borsh(skip)]
     pub change: u64,
     pub name: TokenName,
@@ -87,29 +94,37 @@ impl View {
         signing: &SigningKey,
         rng: &dyn Rng,
     ) -> Result<ViewRow, VaultError> {
-        let text = codec::encode(&(Head::of(token, self.change), self, Extensions::default()));
+        let head = Head::of(self.kind, token, self.change);
+        let text = codec::encode(&(head, self, Extensions::default()));
         let plain = codec::encode(&(&text, signing.sign(Signed::View, identity, &text)));
         let sealed = VIEW.seal(&keys.view, identity, view_at(token, self.change), &plain, rng)?;
         Ok(ViewRow { token: *token, change: self.change, sealed })
     }
 
     /// Opens the view for its owner, whose record of the token says which view it wrote.
-    pub(crate) fn open(row: &ViewRow, keys: &TokenKeys, identity: &Identity) -> Result<Self, VaultError> {
-        Self::open_with(row, keys, identity, |_| Ok(()))
+    pub(crate) fn open(
+        row: &ViewRow,
+        kind: TokenKind,
+        keys: &TokenKeys,
+        identity: &Identity,
+    ) -> Result<Self, VaultError> {
+        Self::open_with(row, kind, keys, identity, |_| Ok(()))
     }
 
     /// Opens the view for its bearer, which learns from the signature that the owner wrote it.
     pub(crate) fn open_signed(
         row: &ViewRow,
+        kind: TokenKind,
         keys: &TokenKeys,
         identity: &Identity,
         signer: &NamedSigner<'_>,
     ) -> Result<Self, VaultError> {
-        Self::open_with(row, keys, identity, |text| text.verify(Signed::View, signer, identity))
+        Self::open_with(row, kind, keys, identity, |text| text.verify(Signed::View, signer, identity))
     }
 
     fn open_with(
         row: &ViewRow,
+        kind: TokenKind,
         keys: &TokenKeys,
         identity: &Identity,
         verify: impl FnOnce(&SignedText<'_>) -> Result<(), TokenError>,
@@ -124,20 +139,20 @@ impl View {
             return Err(malformed(Malformed));
         }
         verify(&signed)?;
-        let (view, extensions) = Self::decode(signed.text, row).map_err(malformed)?;
+        let (view, extensions) = Self::decode(signed.text, kind, row).map_err(malformed)?;
         match extensions.must_be_known() {
             Some(field) => Err(TokenError::Newer { what: format!("the view has field {field}") }.into()),
             None => Ok(view),
         }
     }
 
-    fn decode(text: &[u8], row: &ViewRow) -> Result<(Self, Extensions), Malformed> {
+    fn decode(text: &[u8], kind: TokenKind, row: &ViewRow) -> Result<(Self, Extensions), Malformed> {
         let (head, view, extensions): (Head, Self, Extensions) = codec::decode(text)?;
-        if head == Head::of(&row.token, row.change) {
-            Ok((Self { change: row.change, ..view }, extensions))
-        } else {
-            Err(Malformed)
+        if head != Head::of(kind, &row.token, row.change) {
+            return Err(Malformed);
         }
+        kind.hold_expiry(view.expires)?;
+        Ok((Self { kind, change: row.change, ..view }, extensions))
     }
 
     /// Whether these are the grants that it names, every one and no other.
@@ -171,6 +186,15 @@ impl Grant {
             versions,
             extensions: Extensions::default(),
         }
+    }
+
+    pub(crate) fn withhold_from_files(mut self) -> Self {
+        self.extensions = self.extensions.with(WITHHELD, Vec::new());
+        self
+    }
+
+    pub(crate) fn is_withheld(&self) -> bool {
+        self.extensions.get(WITHHELD).is_some()
     }
 
     /// The plaintext, in a buffer that is wiped: it holds the keys of versions.
@@ -210,7 +234,7 @@ impl Grant {
 
     /// Refuses a grant with a field that must be known to read it.
     pub(crate) fn known(&self) -> Result<(), TokenError> {
-        match self.extensions.must_be_known() {
+        match self.extensions.must_be_known_besides(&[WITHHELD]) {
             Some(field) => Err(TokenError::Newer { what: format!("the grant of a key has field {field}") }),
             None => Ok(()),
         }

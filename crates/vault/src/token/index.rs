@@ -25,6 +25,7 @@ impl Object for TokenRecord {
     }
 
     fn complete(self, _: u64) -> Result<Self, Malformed> {
+        self.kind.hold_expiry(self.expires)?;
         Ok(self)
     }
 }

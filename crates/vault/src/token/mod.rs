@@ -10,6 +10,7 @@ pub(crate) mod check;
 pub(crate) mod error;
 pub(crate) mod grant;
 pub(crate) mod index;
+pub(crate) mod limited;
 pub(crate) mod offline_reads;
 pub(crate) mod read_log;
 pub(crate) mod record;
@@ -18,6 +19,8 @@ pub(crate) mod signed;
 
 pub use self::bundle::{bundle, of_bundle};
 pub(crate) use self::index::{drop_strays, load_all, put};
+pub(crate) use self::limited::{all_reads_to_carry, end_some};
+pub use self::limited::{begin_session, end_session, end_sessions, sessions};
 pub use self::offline_reads::import_reads;
 pub(crate) use self::read_log::read_all_logs;
 pub use self::read_log::{verify_reads, whole_log};
@@ -32,7 +35,7 @@ use keyvault_core::codec::Extensions;
 use keyvault_core::name::{KeyName, Scope, TokenName};
 
 use self::error::TokenError;
-use self::record::{Rule, TokenRecord};
+use self::record::{Rule, TokenKind, TokenRecord};
 use self::regrant::Grantee;
 use super::error::{VaultError, is_of_rows};
 use super::file::open::{Access, Notice, Vault, World};
@@ -79,6 +82,7 @@ pub fn create(
     new: &NewToken,
 ) -> Result<Issued, VaultError> {
     vault.change(access, world, |tx| {
+        limited::refuse_name(&new.name)?;
         let old = index::find(tx, &new.name)?;
         if old.as_ref().is_some_and(|old| old.revoked.is_none()) {
             return Err(TokenError::Exists(new.name.clone()).into());
@@ -96,7 +100,8 @@ pub fn create(
         }
         let (name, expires, made) = (new.name.clone(), new.expires, world.now());
         let extensions = Extensions::default();
-        let grant = Grantee { name, rule, expires, made, places: BTreeMap::new(), extensions };
+        let (kind, places) = (TokenKind::Bearer, BTreeMap::new());
+        let grant = Grantee { kind, name, rule, expires, made, places, extensions };
         let issued = regrant::issue(tx, grant, &key_records, &reads, world)?;
         let opened = key_records.iter().filter(|key| key.has_value(world.now())).map(key_ref).collect();
         Ok((issued, event(world, TokenDeed::Created, &new.name, opened)))
@@ -112,6 +117,7 @@ pub fn renew(
 ) -> Result<Issued, VaultError> {
     vault.change(access, world, |tx| {
         let old = index::existing(tx, name)?;
+        old.refuse_session()?;
         if old.revoked.is_some() {
             return Err(TokenError::Revoked(name.clone()).into());
         }
@@ -124,7 +130,7 @@ pub fn renew(
     })
 }
 
-/// Refuses a token for good; returns the keys that it could read. With root no damage is in the way: see
+/// Refuses a token for good, or ends a limited session; returns the keys that it could read. With root no damage is in the way: see
 /// [`file::change_despite_damage`].
 pub fn revoke(
     vault: &mut Vault,
@@ -154,7 +160,11 @@ pub fn revoke(
             return Err(TokenError::Revoked(name.clone()).into());
         }
         let could = regrant::could_read(tx, &record);
-        regrant::mark_revoked(tx, &mut record, world)?;
+        if record.is_session() {
+            limited::end(tx, &record, world)?;
+        } else {
+            regrant::mark_revoked(tx, &mut record, world)?;
+        }
         Ok((could.clone(), event(could)))
     })
 }

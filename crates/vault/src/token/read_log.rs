@@ -167,7 +167,7 @@ pub(crate) fn note_reads(
 }
 
 /// The fault of a chain, whose rows its bearer can write; or the error, if it is another.
-fn fault_of(error: VaultError) -> Result<AuditError, VaultError> {
+pub(super) fn fault_of(error: VaultError) -> Result<AuditError, VaultError> {
     match error {
         VaultError::Store(fault @ StoreError::Damaged { .. }) => Ok(fault.into()),
         VaultError::Audit(

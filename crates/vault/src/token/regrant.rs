@@ -13,9 +13,9 @@ use keyvault_core::name::{Scope, TokenName};
 
 use super::Issued;
 use super::grant::{self, Grant, GrantedVersion, View};
-use super::record::{ChainMark, Rule, TokenRecord, ViewMark};
+use super::record::{ChainMark, Rule, TokenKind, TokenRecord, ViewMark};
 use super::signed::NamedSigner;
-use super::{index, read_log};
+use super::{index, limited, read_log};
 use crate::error::{VaultError, is_damage};
 use crate::file::open::{Notice, World};
 use crate::key::edit::key_ref;
@@ -26,6 +26,7 @@ const VIEW_MARK_LABEL: &[u8] = b"keyvault token view mark";
 
 /// Whom keys are granted to, and which.
 pub(crate) struct Grantee {
+    pub(crate) kind: TokenKind,
     pub(crate) name: TokenName,
     pub(crate) rule: Rule,
     pub(crate) expires: Option<Moment>,
@@ -39,6 +40,7 @@ impl Grantee {
     /// The same under another secret.
     pub(crate) fn of(record: &TokenRecord) -> Self {
         Self {
+            kind: record.kind,
             name: record.name.clone(),
             rule: record.rule.clone(),
             expires: record.expires,
@@ -55,7 +57,7 @@ pub(crate) fn to_renew(
     records: &[TokenRecord],
     world: &World<'_>,
 ) -> Result<Vec<(Grantee, Vec<Event>)>, VaultError> {
-    let in_force = records.iter().filter(|record| record.revoked.is_none());
+    let in_force = records.iter().filter(|record| record.revoked.is_none() && !record.is_session());
     in_force.map(|record| Ok((Grantee::of(record), read_log::reads_to_keep(tx, record, world)?))).collect()
 }
 
@@ -143,6 +145,7 @@ pub(crate) fn issue(
 ) -> Result<Issued, VaultError> {
     let token = Token::create(&tx.daily.signing.signer().id(), world.rng)?;
     let mut record = TokenRecord {
+        kind: grantee.kind,
         name: grantee.name,
         id: token.id(),
         rule: grantee.rule,
@@ -183,7 +186,10 @@ fn put_grant(
     key: &KeyRecord,
     world: &World<'_>,
 ) -> Result<(), VaultError> {
-    let grant = grant_of(tx, key, world.now())?;
+    let mut grant = grant_of(tx, key, world.now())?;
+    if record.is_session() && key.is_withheld() {
+        grant = grant.withhold_from_files();
+    }
     Ok(tx.rows.put_grant(&grant.seal(keys, &tx.identity, &record.id, world.rng)?)?)
 }
 
@@ -247,6 +253,7 @@ fn write_view(
     let now = world.now();
     let over = record.expires.filter(|_| was_over);
     let view = View {
+        kind: record.kind,
         change: tx.next_change(),
         name: record.name.clone(),
         time: over.map_or(now, |expires| now.max(expires)),
@@ -270,7 +277,7 @@ pub(crate) fn view_is_over(
     // Its bearer could have made one that is over, and so have the token never be granted anything again.
     let encoded = tx.daily.signing.signer().encode();
     let signer = NamedSigner { id: &Signer::id_of(&encoded), encoded: &encoded };
-    Ok(expires <= View::open_signed(&row, keys, &tx.identity, &signer)?.time)
+    Ok(expires <= View::open_signed(&row, record.kind, keys, &tx.identity, &signer)?.time)
 }
 
 fn view_mark(tx: &VerifiedTx<'_>, sealed: &[u8]) -> Digest {
@@ -295,7 +302,7 @@ pub(crate) fn verified_grants(
     let Some(row) = row else {
         return if rows.is_empty() { Ok(rows) } else { Err(wrong("token_grant").into()) };
     };
-    if View::open(&row, &keys, &tx.identity)?.binds(&rows) {
+    if View::open(&row, record.kind, &keys, &tx.identity)?.binds(&rows) {
         Ok(rows)
     } else {
         Err(wrong("token_grant").into())
@@ -362,7 +369,9 @@ pub(crate) fn touch(
 /// Writes what this change means for every token.
 pub(crate) fn apply_changes(tx: &mut VerifiedTx<'_>, world: &World<'_>) -> Result<(), VaultError> {
     let touched = std::mem::take(&mut tx.touched);
-    let records = index::load_all(tx)?;
+    let (over, records): (Vec<_>, Vec<_>) =
+        index::load_all(tx)?.into_iter().partition(|record| limited::is_over(record, world.now()));
+    over.iter().try_for_each(|session| limited::end(tx, session, world))?;
     let ids = |records: &mut dyn Iterator<Item = &TokenRecord>| records.map(|record| record.id).collect();
     let in_force: Vec<_> = ids(&mut records.iter().filter(|record| record.revoked.is_none()));
     let known: Vec<_> = ids(&mut records.iter());

@@ -57,6 +57,8 @@ pub struct VerifiedTx<'a> {
     pub(crate) floor: u64,
     /// Whether there is a token, once that was asked.
     pub(crate) has_tokens: Option<bool>,
+    /// Entries that the log gets before this change's own.
+    pub(crate) carried: Vec<Event>,
     /// Keys that this change writes or removes, if there is a token.
     pub(crate) touched: BTreeMap<[u8; 16], Option<KeyRecord>>,
     /// Where the log stood before this transaction's entry, and where it stands behind it.
@@ -126,6 +128,7 @@ impl<'a> VerifiedTx<'a> {
             takes_away: false,
             floor: 0,
             has_tokens: None,
+            carried: Vec::new(),
             touched: BTreeMap::new(),
             log_moved: None,
             standing: Standing::Same,
@@ -310,6 +313,9 @@ impl<'a> VerifiedTx<'a> {
     fn append_to_log(&mut self, event: &Event, rng: &dyn Rng) -> Result<Chain, VaultError> {
         let mut chain = Chain::load(self.rows, &self.daily.audit, &self.identity)?;
         let found = chain.mark();
+        for carried in std::mem::take(&mut self.carried) {
+            chain.append(self.rows, &self.daily.audit, &self.identity, &carried, rng)?;
+        }
         chain.append(self.rows, &self.daily.audit, &self.identity, event, rng)?;
         self.log_moved = Some((found, chain.mark()));
         Ok(chain)
@@ -330,8 +336,9 @@ impl<'a> VerifiedTx<'a> {
     /// An extension of a later version may depend on the fields that this change alters. Only a change that takes
     /// something away, or seals everything anew, copies extensions that are not known here.
     fn may_rewrite(&self, action: Action) -> Result<(), StateError> {
-        use Action::{Adopt, Recover, Rekey, Remove, Restore, Revoke};
-        let copies = self.takes_away || matches!(action, Adopt | Recover | Rekey | Remove | Restore | Revoke);
+        use Action::{Adopt, Disable, Recover, Rekey, Remove, Restore, Revoke};
+        let copies = self.takes_away
+            || matches!(action, Adopt | Disable | Recover | Rekey | Remove | Restore | Revoke);
         match &self.newer {
             Some(what) if !copies => Err(StateError::Newer { what: what.clone() }),
             _ => Ok(()),
