@@ -108,7 +108,7 @@ fn a_revoked_key_ends_the_command_and_says_which() {
         [
             "keyvault: other is revoked; ending sh.",
             "error: sh was ended: other is revoked.",
-            "       `keyvault rotate NAME` gives a revoked key a new value; `keyvault edit NAME --expires 30d` extends an expired one.",
+            "       `keyvault rotate NAME` gives a revoked key a new value; `keyvault edit NAME --expires 30d` extends an expired one; `keyvault enable NAME` enables a disabled one.",
         ]
     );
     assert_eq!(events(&world).len(), 1, "nothing was released for it");

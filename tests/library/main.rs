@@ -17,5 +17,6 @@ mod by_hand;
 mod corpus;
 mod format;
 mod project_schema;
+mod sets;
 mod testkit;
 mod vectors;

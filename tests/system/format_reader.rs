@@ -60,6 +60,14 @@ fn a_reader_written_from_the_format_page_agrees_with_every_vector() {
 }
 
 #[test]
+fn a_reader_written_from_the_format_page_agrees_with_every_vector_of_a_set() {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/sets.json");
+    let printed = reader("sets.py", &[&vectors]);
+    let differing: Vec<_> = printed.lines().filter(|line| !line.ends_with(": agrees")).collect();
+    assert!(printed.lines().count() > 120 && differing.is_empty(), "{differing:#?}");
+}
+
+#[test]
 fn a_reader_written_from_the_format_page_proves_the_reads_of_a_bundle() {
     let world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy"]);

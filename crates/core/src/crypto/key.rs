@@ -141,6 +141,16 @@ pub fn sha256(bytes: &[u8]) -> Hash {
     to_array(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
+/// [`sha256`] of the parts, one after another. Callers put a label first and fix or prefix lengths.
+#[must_use]
+pub fn sha256_of(parts: &[&[u8]]) -> Hash {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    to_array(context.finish().as_ref())
+}
+
 fn extract(ikm: &[u8], salt: &[u8]) -> hkdf::Prk {
     hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(ikm)
 }

@@ -12,7 +12,9 @@ mod sign;
 #[cfg(test)]
 mod vectors;
 
-pub use key::{DIGEST_LEN, Digest, HASH_LEN, Hash, KEY_LEN, MAC_LEN, Mac, SealingKey, hkdf_sha256, sha256};
+pub use key::{
+    DIGEST_LEN, Digest, HASH_LEN, Hash, KEY_LEN, MAC_LEN, Mac, SealingKey, hkdf_sha256, sha256, sha256_of,
+};
 pub use passphrase_kdf::{Cost, CostError, KdfError, argon2id, calibrate};
 pub use seal::{OpenError, open, seal};
 pub use sign::{SIGNER_ID_LEN, SignatureError, Signed, Signer, SignerId, SigningKey};

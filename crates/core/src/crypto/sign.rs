@@ -37,7 +37,8 @@ pub enum Signed {
     Record = 1,
     View = 2,
     Bundle = 3,
-    // 4 set header and 5 hold: reserved.
+    SetHeader = 4,
+    Hold = 5,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -97,6 +97,12 @@ name_type!(
     Self::parse
 );
 name_type!(
+    /// A name that an API's sets give to a client, a role, or a limit: a key name's grammar.
+    Label,
+    |text| segments(text, false),
+    Self::parse
+);
+name_type!(
     /// The key of a tag: a key name's grammar.
     TagKey,
     |text| segments(text, false),

@@ -62,11 +62,12 @@ static COLUMNS: [&str; 4] = ["id", "change", "mac", "sealed"];
 impl Tx<'_> {
     /// A ledger's head: (number of entries, sealed head).
     pub(crate) fn log_head(&self, ledger: Ledger) -> Result<(u64, Vec<u8>)> {
-        let head = self.first(Table::LogHead, &["number", "count", "sealed"], &ledger.span(), |columns| {
-            match (ledger, columns.unsigned()?) {
-                (Ledger::Vault, 1..) => Err(damaged("log_head.number")),
-                _ => Ok((columns.unsigned()?, columns.bytes()?)),
+        let columns = &["number", "count", "sealed"];
+        let head = self.first(Table::LogHead, columns, &ledger.span(), |columns| {
+            if columns.unsigned()? != 0 && ledger == Ledger::Vault {
+                return Err(damaged("log_head.number"));
             }
+            Ok((columns.unsigned()?, columns.bytes()?))
         })?;
         head.ok_or_else(|| damaged("log_head"))
     }

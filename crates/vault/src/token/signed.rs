@@ -53,6 +53,8 @@ impl<'t> SignedText<'t> {
             Signed::Record => "record",
             Signed::View => "view",
             Signed::Bundle => "bundle",
+            Signed::SetHeader => "set header",
+            Signed::Hold => "hold",
         };
         if Signer::id_of(signer.encoded) != *signer.id {
             return Err(TokenError::NotByOwner { what });

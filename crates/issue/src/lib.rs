@@ -1,0 +1,21 @@
+//! Keys that an API of our own issues: what is recorded of them, how the records are sealed and signed as sets, and what
+//! a verifier may believe of them.
+//!
+//! Nothing here reads a file or a clock. A caller hands in rows as bytes and the time, and gets back values that only
+//! verification makes: a [`set::VerifiedList`] is demanded for a [`set::VerifiedHeader`], and that for a
+//! [`set::LoadedSet`], so a step cannot be left out.
+
+#![forbid(unsafe_code)]
+
+pub mod hold;
+pub mod issuer;
+pub mod record;
+pub mod set;
+pub mod standing;
+
+/// The id of an API: 16 random bytes.
+pub type ApiId = [u8; 16];
+/// The id of a set: 16 random bytes.
+pub type SetId = [u8; 16];
+/// The id of a verifier: that of its token.
+pub type VerifierId = [u8; 16];
