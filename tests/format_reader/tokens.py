@@ -63,8 +63,8 @@ class TokenRecord:
         ascending([place for place, _, _ in self.places])
 
     def _read(self, reader):
-        self.kind = reader.u8()
         self.name = reader.text()
+        self.kind = reader.u8()
         self.id = reader.take(16)
         self.reader = reader.take(32)
         self.first_key = reader.take(32)

@@ -639,17 +639,19 @@ fn records(set: &mut Set) {
         put_padded_record(f, "ci", &pad(&plain[..plain.len() - 1]));
     });
     bad("token-record-kind", malformed, "a record is of a kind that is reserved", &|f| {
-        put_padded_record(f, "ci", &pad(&[&[3], &record(f, "ci")[1..]].concat()));
+        let plain = record(f, "ci");
+        put_padded_record(f, "ci", &pad(&[&plain[..6], &[3], &plain[7..]].concat()));
     });
     bad("token-record-session-without-end", malformed, "a record is of a session without expiry", &|f| {
         let plain = record(f, "ci");
-        // Kind, name, id, reader, k₀, one scope, no key, time of creation.
-        let at = 1 + 6 + 16 + 32 + 32 + 9 + 4 + 8;
+        // Name, kind, id, reader, k₀, one scope, no key, time of creation.
+        let at = 6 + 1 + 16 + 32 + 32 + 9 + 4 + 8;
         assert_eq!(plain[at], 1, "it has an expiry");
-        put_padded_record(f, "ci", &pad(&[&[2], &plain[1..at], &[0], &plain[at + 9..]].concat()));
+        let head = [&plain[..6], &[2], &plain[7..at]].concat();
+        put_padded_record(f, "ci", &pad(&[&head[..], &[0], &plain[at + 9..]].concat()));
     });
     bad("token-record-name", malformed, "a record's name is not one of a token", &|f| {
-        put_padded_record(f, "ci", &pad(&[&[1], &text("c=")[..], &record(f, "ci")[7..]].concat()));
+        put_padded_record(f, "ci", &pad(&[&text("c=")[..], &record(f, "ci")[6..]].concat()));
     });
     let newer = Fails("row-newer", "tokens", "token {token ci}");
     bad("token-record-even-field", newer, "a record has an even field", &|f| {
@@ -900,8 +902,9 @@ fn in_ledgers(statement: &str, token: &Bearer<'_>, named: &Bearer<'_>) -> String
 
 /// k₀ of a token's ledger, out of its record.
 fn first_key(f: &Forge, name: &str) -> SealingKey {
-    let behind_name = 4 + name.len();
-    SealingKey::from_bytes(&record(f, name)[behind_name + 48..behind_name + 80]).unwrap()
+    // Name, kind, id, reader.
+    let at = 4 + name.len() + 1 + 16 + 32;
+    SealingKey::from_bytes(&record(f, name)[at..at + 32]).unwrap()
 }
 
 fn keyring(set: &mut Set) {

@@ -64,7 +64,9 @@ static COLUMNS: [&str; 4] = ["id", "tag", "revision", "sealed"];
 
 impl Tx<'_> {
     pub(crate) fn object(&self, kind: ObjectKind, tag: &Tag) -> Result<Option<ObjectRow>> {
-        let found = self.first(Table::Object, &COLUMNS, &Span::one(id_of(kind as u8, tag)), object_row)?;
+        let span = Span::one(id_of(kind as u8, tag));
+        let found = self.first(Table::Object, &COLUMNS, &span, |columns| Ok(row_anywhere(columns)?.1))?;
+        // A row of another tag stands where none belongs, or shares the id of this one; either way this one is not there.
         Ok(found.filter(|object| object.tag == *tag))
     }
 
@@ -159,11 +161,15 @@ impl Tx<'_> {
 }
 
 fn object_row(columns: &mut Columns) -> Result<ObjectRow> {
+    let (id, object) = row_anywhere(columns)?;
+    if id_of(object.kind, &object.tag) == id { Ok(object) } else { Err(damaged("object.id")) }
+}
+
+/// A row and its id, whether that is the one that its tag has or not.
+fn row_anywhere(columns: &mut Columns) -> Result<(i64, ObjectRow)> {
     let id = columns.integer()?;
     let [kind, ..] = id.to_be_bytes();
-    let tag = columns.array()?;
-    if id_of(kind, &tag) != id {
-        return Err(damaged("object.id"));
-    }
-    Ok(ObjectRow { kind, tag, revision: columns.unsigned()?, sealed: columns.bytes()? })
+    let object =
+        ObjectRow { kind, tag: columns.array()?, revision: columns.unsigned()?, sealed: columns.bytes()? };
+    Ok((id, object))
 }
