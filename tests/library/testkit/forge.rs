@@ -238,7 +238,7 @@ impl Forge {
                     let (name, version) = name.split_once(' ').unwrap();
                     write!(out, "{}", version_id(&self.id(name), version.parse().unwrap())).unwrap();
                 }
-                // As `vid`, with any other tag in the place of a key's id.
+                // A version id of any other tag in the place of a key's id.
                 "vidof" => {
                     let (words, version) = name.rsplit_once(' ').unwrap();
                     write!(out, "{}", version_id(&self.place(words).1, version.parse().unwrap())).unwrap();

@@ -647,8 +647,11 @@ fn records(set: &mut Set) {
         // Name, kind, id, reader, k₀, one scope, no key, time of creation.
         let at = 6 + 1 + 16 + 32 + 32 + 9 + 4 + 8;
         assert_eq!(plain[at], 1, "it has an expiry");
-        let head = [&plain[..6], &[2], &plain[7..at]].concat();
-        put_padded_record(f, "ci", &pad(&[&head[..], &[0], &plain[at + 9..]].concat()));
+        put_padded_record(
+            f,
+            "ci",
+            &pad(&[&plain[..6], &[2], &plain[7..at], &[0], &plain[at + 9..]].concat()),
+        );
     });
     bad("token-record-name", malformed, "a record's name is not one of a token", &|f| {
         put_padded_record(f, "ci", &pad(&[&text("c=")[..], &record(f, "ci")[6..]].concat()));
@@ -902,9 +905,8 @@ fn in_ledgers(statement: &str, token: &Bearer<'_>, named: &Bearer<'_>) -> String
 
 /// k₀ of a token's ledger, out of its record.
 fn first_key(f: &Forge, name: &str) -> SealingKey {
-    // Name, kind, id, reader.
-    let at = 4 + name.len() + 1 + 16 + 32;
-    SealingKey::from_bytes(&record(f, name)[at..at + 32]).unwrap()
+    let behind_name = 4 + name.len() + 1;
+    SealingKey::from_bytes(&record(f, name)[behind_name + 48..behind_name + 80]).unwrap()
 }
 
 fn keyring(set: &mut Set) {

@@ -64,10 +64,15 @@ static COLUMNS: [&str; 4] = ["id", "tag", "revision", "sealed"];
 
 impl Tx<'_> {
     pub(crate) fn object(&self, kind: ObjectKind, tag: &Tag) -> Result<Option<ObjectRow>> {
-        let span = Span::one(id_of(kind as u8, tag));
-        let found = self.first(Table::Object, &COLUMNS, &span, |columns| Ok(row_anywhere(columns)?.1))?;
-        // A row of another tag stands where none belongs, or shares the id of this one; either way this one is not there.
-        Ok(found.filter(|object| object.tag == *tag))
+        let (kind, tag) = (kind as u8, *tag);
+        let span = Span::one(id_of(kind, &tag));
+        let found = self.first(Table::Object, &["tag", "revision", "sealed"], &span, |columns| {
+            // A row of another tag under this id is not what is asked for.
+            let is_it = columns.bytes()? == tag;
+            let (revision, sealed) = (columns.unsigned()?, columns.bytes()?);
+            Ok(is_it.then_some(ObjectRow { kind, tag, revision, sealed }))
+        })?;
+        Ok(found.flatten())
     }
 
     /// The objects of one kind, ordered by tag.
@@ -161,15 +166,11 @@ impl Tx<'_> {
 }
 
 fn object_row(columns: &mut Columns) -> Result<ObjectRow> {
-    let (id, object) = row_anywhere(columns)?;
-    if id_of(object.kind, &object.tag) == id { Ok(object) } else { Err(damaged("object.id")) }
-}
-
-/// A row and its id, whether that is the one that its tag has or not.
-fn row_anywhere(columns: &mut Columns) -> Result<(i64, ObjectRow)> {
     let id = columns.integer()?;
     let [kind, ..] = id.to_be_bytes();
-    let object =
-        ObjectRow { kind, tag: columns.array()?, revision: columns.unsigned()?, sealed: columns.bytes()? };
-    Ok((id, object))
+    let tag = columns.array()?;
+    if id_of(kind, &tag) != id {
+        return Err(damaged("object.id"));
+    }
+    Ok(ObjectRow { kind, tag, revision: columns.unsigned()?, sealed: columns.bytes()? })
 }
