@@ -766,6 +766,32 @@ fn case_74_a_backup_that_lost_a_value_takes_a_vaults_place_only_if_that_is_meant
     }
 }
 
+/// Somebody with the file and no key gives ledgers the highest numbers that there are.
+#[test]
+fn a_stray_ledger_of_the_highest_number_keeps_no_token_from_being_made() {
+    let bench = Bench::new();
+    for sql in [
+        "INSERT INTO log_head VALUES (randomblob(16), 2147483646, 1, x'')",
+        "INSERT INTO log_head VALUES (randomblob(16), 9223372036854775807, 1, x'')",
+        "INSERT INTO log VALUES (2147483646 << 32, NULL, zeroblob(32), x'')",
+        "INSERT INTO log VALUES (9223372036854775807, NULL, zeroblob(32), x'')",
+        "UPDATE log_head SET number = 2147483646 WHERE number <> 0",
+    ] {
+        bench.damage(&broken("ledger", sql));
+        let (mut vault, access) = bench.open();
+        let token = NewToken {
+            name: "other".parse().unwrap(),
+            scopes: vec!["s".parse().unwrap()],
+            keys: Vec::new(),
+            expires: None,
+        };
+        bench
+            .with(|world| token::create(&mut vault, access, world, &token))
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        bench.rotate(&mut vault, access, "a").unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+}
+
 /// The owner keeps what its tokens' grants are written from.
 #[test]
 fn case_77_altered_grants_are_written_anew_and_the_token_is_named() {

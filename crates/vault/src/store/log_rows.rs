@@ -129,10 +129,12 @@ impl Tx<'_> {
         Ok(last.map(|id| id % LEDGER_IDS))
     }
 
-    /// How many rows a ledger has, entries or not.
+    /// How many rows a ledger has, entries or not. Those before all ledgers count as the vault's.
     pub(crate) fn count_entries(&self, ledger: Ledger) -> Result<u64> {
         let Some(ids) = self.ids(ledger)? else { return Ok(0) };
-        self.count(Table::Log, &Span::ids(ids.range()))
+        let [first, last] = ids.range();
+        let first = if ledger == Ledger::Vault { i64::MIN } else { first };
+        self.count(Table::Log, &Span::ids([first, last]))
     }
 
     /// These entries, in order.
@@ -190,8 +192,8 @@ impl Tx<'_> {
         Ok(self.count(Table::LogHead, &ledger.span())? > 0)
     }
 
-    /// How many ledgers of tokens there are, with a head or with entries.
-    pub(super) fn count_token_ledgers(&self) -> Result<u64> {
+    /// How many ledgers of tokens have a head, and how many have entries and no head.
+    pub(super) fn count_token_ledgers(&self) -> Result<[u64; 2]> {
         let vault = Span::Except(vec![Ledger::Vault.id().to_vec().into()]);
         let heads = self.list(Table::LogHead, &["number"], &vault, |columns| Ok(columns.integer().ok()))?;
         let [_, last_of_vault] = Ids(0).range();
@@ -201,7 +203,7 @@ impl Tx<'_> {
             Ok(())
         })?;
         headless.retain(|number| !heads.contains(&Some(*number)));
-        Ok((heads.len() + headless.len()) as u64)
+        Ok([heads.len() as u64, headless.len() as u64])
     }
 }
 

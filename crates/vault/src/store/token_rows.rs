@@ -29,8 +29,10 @@ pub(crate) struct GrantRow {
 pub(crate) struct TokenCounts {
     pub views: u64,
     pub grants: u64,
-    /// Tokens that have entries in a chain of their own.
+    /// Ledgers that have a head.
     pub ledgers: u64,
+    /// Ledgers that have entries and no head, so that nothing tells whose they are.
+    pub headless: u64,
 }
 
 impl Tx<'_> {
@@ -86,10 +88,12 @@ impl Tx<'_> {
 
     /// How many rows of tokens there are besides the records.
     pub(crate) fn token_counts(&self) -> Result<TokenCounts> {
+        let [ledgers, headless] = self.count_token_ledgers()?;
         Ok(TokenCounts {
             views: self.count(Table::TokenView, &Span::All)?,
             grants: self.count(Table::TokenGrant, &Span::All)?,
-            ledgers: self.count_token_ledgers()?,
+            ledgers,
+            headless,
         })
     }
 }
