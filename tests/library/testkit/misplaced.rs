@@ -22,6 +22,9 @@ struct Slip {
 const HERE: Slip =
     Slip { word: "", comment: "", identity: |identity| identity, place: |place| place, label: str::to_owned };
 
+/// A wrapped key and a sealed value.
+type Texts = (Vec<u8>, Vec<u8>);
+
 fn slips() -> Vec<Slip> {
     vec![
         Slip {
@@ -238,7 +241,7 @@ fn versions(set: &mut Set) {
     let row = "key a version 2";
     let wrapped = Fails("version-key-seal", "read a", row);
     let value = Fails("value-seal", "read a", row);
-    let mut bad = |name: &str, fails, comment: &str, make: &dyn Fn(&Forge) -> (Vec<u8>, Vec<u8>)| {
+    let mut bad = |name: &str, fails, comment: &str, make: &dyn Fn(&Forge) -> Texts| {
         set.bad(name, fails, comment, |f| {
             let (wrapped, sealed) = make(f);
             enter_version(f, "a", 2, &wrapped, &sealed);
