@@ -41,11 +41,11 @@ struct Leaves {
 struct Damage {
     what: &'static str,
     sql: &'static str,
-    /// Whether a key that it does not touch is read as before.
+    /// True if a key that it does not touch is read as before.
     daily: bool,
-    /// Whether keys that it does not touch are changed, and a passphrase is set anew.
+    /// True if keys that it does not touch are changed, and a passphrase is set anew.
     changes: bool,
-    /// Whether a backup without a key notices it.
+    /// True if a backup without a key notices it.
     seen: bool,
     leaves: Leaves,
 }
@@ -418,7 +418,8 @@ impl Bench {
         sql
     }
 
-    /// Whether a revocation has mended what was in its way, and nothing else is in the way of what comes next.
+    /// Returns `true` if a revocation has mended what was in its way, and nothing else is in the way of what comes
+    /// next.
     fn revoked(&self, damage: &Damage, mut vault: Vault, what: &str) {
         let access = self.access.as_ref().unwrap();
         let mended = self.notices.borrow().join("").contains("Mended");
@@ -433,7 +434,7 @@ impl Bench {
         self.rotate(&mut vault, access, "d").unwrap_or_else(|error| panic!("{what}: {error}"));
     }
 
-    /// Whether what is left is what must be left, and nothing is damaged any more.
+    /// Returns `true` if what is left is what must be left, and nothing is damaged any more.
     fn hold(&self, (mut vault, access): (Vault, &Access), damage: &Damage, loss: &Loss, by: &str) {
         let what = format!("{}, {by}: {loss:?}", damage.what);
         assert_eq!(check::run(&mut vault, access).unwrap().findings, [], "{what}");

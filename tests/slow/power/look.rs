@@ -30,7 +30,7 @@ pub struct Seen {
     pub content: Content,
     /// Entries in the log. A power cut may cost the last reads.
     pub entries: u64,
-    /// Whether the pin speaks against it.
+    /// True if the pin speaks against it.
     pub alarm: bool,
 }
 

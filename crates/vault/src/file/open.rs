@@ -185,7 +185,7 @@ impl Access {
         Self { root: None, slot: None, ..self }
     }
 
-    /// Whether root is there, as `audit verify` from the start and `restore --adopt` need it.
+    /// Returns `true` if root is there, as `audit verify` from the start and `restore --adopt` need it.
     #[must_use]
     pub(crate) fn has_root(&self) -> bool {
         self.root.is_some()
@@ -211,7 +211,7 @@ impl Vault {
     pub fn open_briefly(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
         let checked = vault_file::check_vault(path)?;
         let (store, header) = FileStore::open_briefly(checked.path().to_owned())?;
-        // Whether what was opened is what was checked is asked within the transaction.
+        // The transaction itself holds the opened file against the one that was checked.
         Ok(Self::with(path, checked, (store.into(), header), pins))
     }
 
@@ -277,7 +277,7 @@ impl Vault {
         &self.place
     }
 
-    /// Whether the file or a side file could be read by others until now.
+    /// Returns `true` if the file or a side file could be read by others until now.
     #[must_use]
     pub fn tightened(&self) -> bool {
         self.checked.as_ref().is_some_and(CheckedVault::tightened)

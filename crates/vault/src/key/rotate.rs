@@ -1,4 +1,4 @@
-//! What happens to a key after its birth: rotated, rolled back, revoked, and in the end wiped.
+//! The life of a key after it was made: rotation, rollback, revocation, and in the end the wiping of values.
 
 use std::collections::BTreeMap;
 
@@ -45,14 +45,14 @@ pub struct NewValue {
     pub value: SecretBytes,
 }
 
-/// What is revoked, and how.
+/// The versions to revoke, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revocation {
     /// One version; all of them if none is named.
     pub version: Option<u32>,
     /// Why, for the log and for `history`.
     pub reason: String,
-    /// Whether the values go too.
+    /// True if the values go too.
     pub wipe: bool,
 }
 

@@ -55,7 +55,7 @@ pub struct VerifiedTx<'a> {
     pub(crate) takes_away: bool,
     /// The change's number is above this.
     pub(crate) floor: u64,
-    /// Whether there is a token, once that was asked.
+    /// Set once the change has looked for tokens.
     pub(crate) has_tokens: Option<bool>,
     /// Entries that the log gets before this change's own.
     pub(crate) carried: Vec<Event>,
@@ -142,7 +142,7 @@ impl<'a> VerifiedTx<'a> {
         self.standing
     }
 
-    /// Whether the file is not what this machine expects at its path.
+    /// Returns `true` if the file is not what this machine expects at its path.
     pub(crate) fn alarms(&self) -> bool {
         self.standing.alarms()
     }

@@ -39,12 +39,12 @@ pub(crate) struct UnknownObject {
 }
 
 impl ObjectRow {
-    /// Whether an unknown object would give access to somebody.
+    /// Returns `true` if an unknown object would give access to somebody.
     pub(crate) fn gives_access(&self) -> bool {
         self.kind >= FIRST_ACCESS_KIND
     }
 
-    /// Whether its kind is that of the header or of a slot: in their place it would take their leaf.
+    /// Returns `true` if its kind is that of the header or of a slot: in their place it would take their leaf.
     pub(crate) fn is_none(&self) -> bool {
         matches!(self.kind, leaf::HEADER | leaf::SLOT)
     }
