@@ -48,6 +48,7 @@ enum Step {
     Rename { name: u8, to: u8 },
     Scope { name: u8, scope: u8, on: bool },
     Expire { name: u8, life: Option<i64> },
+    Disable { name: u8, on: bool },
     Remove { name: u8 },
     Clock(i64),
     Reopen,
@@ -70,6 +71,7 @@ fn steps() -> impl Strategy<Value = Vec<(Step, bool, Option<u32>)>> {
         2 => (name.clone(), 0..3_u8).prop_map(|(name, to)| Step::Rename { name, to }),
         2 => (name.clone(), scope, any::<bool>()).prop_map(|(name, scope, on)| Step::Scope { name, scope, on }),
         2 => (name.clone(), life).prop_map(|(name, life)| Step::Expire { name, life }),
+        2 => (name.clone(), any::<bool>()).prop_map(|(name, on)| Step::Disable { name, on }),
         1 => name.prop_map(|name| Step::Remove { name }),
         3 => prop_oneof![0..2 * HOUR, -2 * HOUR..0, -3..3_i64, 0..40 * DAY, -40 * DAY..0].prop_map(Step::Clock),
         1 => Just(Step::Reopen),
@@ -108,6 +110,7 @@ struct Version {
 struct Key {
     scopes: BTreeSet<u8>,
     expires: Option<i64>,
+    disabled: bool,
     versions: Vec<Version>,
 }
 
@@ -154,7 +157,7 @@ impl Key {
             State::Grace(until) => now < until,
             State::Retired | State::Revoked => false,
         };
-        good && self.expires.is_none_or(|expires| now < expires)
+        good && !self.disabled && self.expires.is_none_or(|expires| now < expires)
     }
 }
 
@@ -193,7 +196,8 @@ fn scope(number: u8) -> Scope {
 
 struct Run {
     folder: tempfile::TempDir,
-    handles: [Vault; 2],
+    /// Two processes on one file, or one on a vault in memory.
+    handles: Vec<Vault>,
     access: Access,
     time: Time,
     rng: Failing,
@@ -236,8 +240,8 @@ fn world<'w>(folder: &Path, time: &'w Time, rng: &'w Failing) -> World<'w> {
     }
 }
 
-fn open(folder: &Path) -> [Vault; 2] {
-    [0, 1].map(|_| Vault::open(&folder.join("vault.db"), &pins(folder)).unwrap())
+fn open(folder: &Path) -> Vec<Vault> {
+    [0, 1].map(|_| Vault::open(&folder.join("vault.db"), &pins(folder)).unwrap()).into()
 }
 
 impl Run {
@@ -253,6 +257,16 @@ impl Run {
         let access = handles[0].open_passphrase(&passphrase()).unwrap();
         let (time, rng) = (Time(Cell::new(BEGIN)), Failing(Cell::new(None)));
         Self { folder, handles, access, time, rng, map: Map::new(), values: 0, kept: None }
+    }
+
+    fn in_memory() -> Self {
+        let folder = tempfile::Builder::new().prefix("model-").tempdir_in("/dev/shm").unwrap();
+        let (time, rng) = (Time(Cell::new(BEGIN)), Failing(Cell::new(None)));
+        let passphrase = passphrase();
+        let creation = Creation { passphrase: &passphrase, cost: Cost::FLOOR, recovery: None };
+        let mut vault = file::create_in_memory(&creation, &world(folder.path(), &time, &rng)).unwrap();
+        let access = vault.open_passphrase(&passphrase).unwrap();
+        Self { folder, handles: vec![vault], access, time, rng, map: Map::new(), values: 0, kept: None }
     }
 
     fn now(&self) -> i64 {
@@ -272,6 +286,8 @@ impl Run {
     fn step(&mut self, step: &Step, second: bool, fails_after: Option<u32>) {
         match step {
             Step::Clock(by) => return self.time.0.set(self.now() + by),
+            // Memory cannot be opened again, copied, or put back.
+            Step::Reopen | Step::Keep | Step::PutBack if self.handles.len() == 1 => return,
             Step::Reopen => return self.reopen(),
             Step::Keep => return self.keep(),
             Step::PutBack => return self.put_back(),
@@ -281,7 +297,8 @@ impl Run {
         let (map, outcome) = expected(&self.map, step, now, &value);
         self.rng.0.set(fails_after);
         let world = world(self.folder.path(), &self.time, &self.rng);
-        let vault = &mut self.handles[usize::from(second)];
+        let place = usize::from(second).min(self.handles.len() - 1);
+        let vault = &mut self.handles[place];
         let done = perform(vault, &self.access, &world, step, now, &value);
         drop(world);
         self.rng.0.set(None);
@@ -356,7 +373,7 @@ impl Run {
 
     fn compare(&mut self) {
         let now = self.now();
-        let keys = key::list(&mut self.handles[1], &self.access).unwrap();
+        let keys = key::list(self.handles.last_mut().unwrap(), &self.access).unwrap();
         assert_eq!(
             keys.iter().map(|key_record| key_record.name.clone()).collect::<Vec<_>>(),
             self.map.keys().map(|number| name(*number)).collect::<Vec<_>>()
@@ -404,7 +421,9 @@ impl Run {
     }
 
     fn finish(mut self) {
-        self.reopen();
+        if self.handles.len() > 1 {
+            self.reopen();
+        }
         let checked = check::run(&mut self.handles[0], &self.access).unwrap();
         assert!(checked.findings.is_empty() && checked.audit.is_some(), "{:?}", checked.findings);
     }
@@ -412,6 +431,7 @@ impl Run {
 
 fn same(key_record: &KeyRecord, key: &Key, now: i64) {
     assert_eq!(key_record.expires.map(|at| at.0), key.expires, "{}", key_record.name);
+    assert_eq!(key_record.disabled.is_some(), key.disabled, "{}", key_record.name);
     assert_eq!(
         key_record.scopes,
         key.scopes.iter().map(|number| scope(*number)).collect(),
@@ -456,7 +476,8 @@ fn expected(map: &Map, step: &Step, now: i64, value: &str) -> (Map, Outcome) {
                 return (map, Outcome::Refused);
             }
             let expires = life.map(|life| now + life);
-            let mut key = Key { scopes: BTreeSet::from([*scope]), expires, versions: Vec::new() };
+            let scopes = BTreeSet::from([*scope]);
+            let mut key = Key { scopes, expires, disabled: false, versions: Vec::new() };
             key.add(value.to_owned(), now);
             map.insert(*name, key);
             Outcome::Done
@@ -481,7 +502,8 @@ fn expected(map: &Map, step: &Step, now: i64, value: &str) -> (Map, Outcome) {
         | Step::Rollback { name, .. }
         | Step::Revoke { name, .. }
         | Step::Scope { name, .. }
-        | Step::Expire { name, .. } => match map.get_mut(name) {
+        | Step::Expire { name, .. }
+        | Step::Disable { name, .. } => match map.get_mut(name) {
             None => Outcome::Refused,
             Some(key) => of_key(key, step, now, value),
         },
@@ -567,6 +589,14 @@ fn of_key(key: &mut Key, step: &Step, now: i64, value: &str) -> Outcome {
             key.settle(now);
             Outcome::Done
         }
+        // A key that is so already is not written.
+        Step::Disable { on, .. } => {
+            if key.disabled != *on {
+                key.disabled = *on;
+                key.settle(now);
+            }
+            Outcome::Done
+        }
         _ => Outcome::Refused,
     }
 }
@@ -609,6 +639,12 @@ fn perform(
             let revocation = Revocation { version: *version, reason: "why".to_owned(), wipe: *wipe };
             key::revoke(vault, access, world, &[name(*number)], &revocation).map(drop)
         }
+        Step::Disable { name: number, on: true } => {
+            key::disable(vault, access, world, &[name(*number)], "").map(drop)
+        }
+        Step::Disable { name: number, on: false } => {
+            key::enable(vault, access, world, &[name(*number)]).map(drop)
+        }
         Step::Rename { name: number, to } => {
             edit(*number, Edit { rename: Some(name(*to)), ..Edit::default() })
         }
@@ -638,14 +674,22 @@ proptest! {
 
     #[test]
     fn any_sequence_of_commands_is_what_a_plain_map_says(steps in steps()) {
-        let mut run = Run::new();
-        for (step, second, fails_after) in &steps {
-            run.step(step, *second, *fails_after);
-            run.compare();
-            run.read_all();
-        }
-        run.finish();
+        follow_all(Run::new(), &steps);
     }
+
+    #[test]
+    fn any_sequence_of_commands_on_a_vault_in_memory_is_what_a_plain_map_says(steps in steps()) {
+        follow_all(Run::in_memory(), &steps);
+    }
+}
+
+fn follow_all(mut run: Run, steps: &[(Step, bool, Option<u32>)]) {
+    for (step, second, fails_after) in steps {
+        run.step(step, *second, *fails_after);
+        run.compare();
+        run.read_all();
+    }
+    run.finish();
 }
 
 #[test]

@@ -68,6 +68,8 @@ pub(crate) enum Keys {
     Rollback(cmd::rollback::Rollback),
     History(cmd::history::History),
     Revoke(cmd::revoke::Revoke),
+    Disable(cmd::disable::Disable),
+    Enable(cmd::enable::Enable),
     #[command(visible_alias = "rm")]
     Remove(cmd::remove::Remove),
 }
@@ -156,7 +158,7 @@ pub(crate) struct Metadata {
 /// Which keys `exec` and `export` release. The options add up.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Choice {
-    /// This key; it is an error if it is missing, expired or revoked
+    /// This key; it is an error if it is missing, disabled, expired, or revoked
     #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
     only: Vec<KeyName>,
     /// Keys with this scope; may be repeated to add more
@@ -171,7 +173,7 @@ pub(crate) struct Choice {
     /// The highest-numbered version of this key within its grace period, instead of the current one
     #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
     previous: Vec<KeyName>,
-    /// Leave out expired keys instead of failing
+    /// Leave out expired and disabled keys instead of failing
     #[arg(long, help_heading = "Which keys")]
     skip_expired: bool,
 }

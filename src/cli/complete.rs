@@ -1,5 +1,5 @@
 //! Shell completion: the shell asks this very program, which knows its grammar, and the names of keys and scopes from
-//! an open session.
+//! an open session; of a limited one, the names of its keys.
 //!
 //! Nothing is asked, unlocked, recorded or run; without a session there are no names, and whatever goes wrong there are
 //! none either. Names come from the vault's directory, so that 10,000 keys cost no more than a few milliseconds.
@@ -13,8 +13,11 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathComplete
 use clap_complete::env::Shells;
 
 use crate::project::{ProjectFile, place};
+use keyvault_core::crypto::SystemRng;
+use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
-use keyvault_vault::{Access, Names, Vault, key, token};
+use keyvault_vault::unlock::session::{self, Current, LimitedSession};
+use keyvault_vault::{Access, BearerKeys, Holder, Holders, Names, Notices, Supply, Vault, World, key, token};
 
 use super::args::Cli;
 use super::context;
@@ -199,18 +202,49 @@ fn beginning_with<'n>(current: &OsStr, names: impl Iterator<Item = &'n str>) -> 
 
 /// Every name and scope, if a session is open.
 fn names() -> Names {
-    open_session().and_then(|(mut vault, access)| key::names(&mut vault, &access).ok()).unwrap_or_default()
+    let names = || {
+        let (mut vault, pins) = opened()?;
+        match session::current(&vault.identity(), time::now())? {
+            Current::Full(session) => key::names(&mut vault, &session.into()).ok(),
+            Current::Limited(session) => granted(vault, &session, pins),
+        }
+    };
+    names().unwrap_or_default()
+}
+
+/// The names of the keys that a limited session opens.
+fn granted(vault: Vault, session: &LimitedSession, pins: Pins) -> Option<Names> {
+    let nobody = Holder { command: String::new(), pid: 0 };
+    let world = World {
+        clock: time::clock(),
+        rng: &SystemRng,
+        actor: Actor::default(),
+        holders: Holders::in_folder(context::state_folder().ok()?, nobody),
+        pins,
+        notices: Notices::told_by(&|_| ()),
+        waiting: &|_, _| (),
+    };
+    let mut supply = Supply::Granted(vault, BearerKeys::of_session(session));
+    let keys = supply.look(&world).ok()?.keys().ok()?.all().ok()?;
+    Some(Names {
+        keys: keys.iter().map(|key| key.name().clone()).collect(),
+        scopes: keys.iter().flat_map(|key| key.scopes().clone()).collect(),
+    })
 }
 
 fn open_session() -> Option<(Vault, Access)> {
+    let (vault, _) = opened()?;
+    let access = vault.session(time::now())?.into();
+    Some((vault, access))
+}
+
+fn opened() -> Option<(Vault, Pins)> {
     let path = match named_vault() {
         Some(path) => path,
         None => context::default_vault().ok()?,
     };
     let pins = Pins::in_folder(context::state_folder().ok()?.join("pins"));
-    let vault = Vault::open_untouched(&path, &pins).ok()?;
-    let access = vault.session(time::now())?.into();
-    Some((vault, access))
+    Some((Vault::open_untouched(&path, &pins).ok()?, pins))
 }
 
 /// The other values on the line of the option that is typed, or, where none is, of no option.

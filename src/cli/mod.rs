@@ -79,6 +79,8 @@ fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
         Command::Keys(Keys::Rollback(args)) => args.run(context),
         Command::Keys(Keys::History(args)) => args.run(context),
         Command::Keys(Keys::Revoke(args)) => args.run(context),
+        Command::Keys(Keys::Disable(args)) => args.run(context),
+        Command::Keys(Keys::Enable(args)) => args.run(context),
         Command::Keys(Keys::Remove(args)) => args.run(context),
         Command::Run(Run::Exec(args)) => args.run(context),
         Command::Run(Run::Import(args)) => args.run(context),

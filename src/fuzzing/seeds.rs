@@ -23,7 +23,10 @@ use keyvault_vault::unlock::token::Token;
 use keyvault_vault::unlock::{
     keyfile::KeyFile, keys::Root, passphrase::Passphrase, recovery::RecoveryCode, slot,
 };
-use keyvault_vault::{KeyRecord, Version, VersionState};
+use keyvault_vault::{
+    Alarm, Decoy, Disabled, KeyRecord, OnTrip, Rotation, RotationMode, RotationOutcome, RotationStep,
+    Version, VersionOrigin, VersionState,
+};
 
 pub(super) type Seeds = Vec<(&'static str, &'static str, Vec<u8>)>;
 
@@ -125,10 +128,8 @@ fn keys() -> Result<Seeds, Box<dyn Error>> {
     let (name, variable) = (KeyName::parse("stripe/live")?, EnvName::parse("STRIPE_LIVE")?);
     let bare = KeyRecord { revision: 1, ..KeyRecord::new([1; 16], name, variable, Moment(0)) };
     let version = |number, state| Version {
-        number,
-        state,
-        created: Moment(1),
         since: Moment(2),
+        since_change: 3,
         grace_until: (state == VersionState::Previous).then_some(Moment(3)),
         fingerprint: [4; 6],
         digest: (state != VersionState::Revoked).then_some([5; 16]),
@@ -136,6 +137,7 @@ fn keys() -> Result<Seeds, Box<dyn Error>> {
         made_by: "ada@engine".to_owned(),
         public: (state == VersionState::Current).then(|| "ssh-ed25519 AAAA".to_owned()),
         reason: if state == VersionState::Revoked { "leaked" } else { "" }.to_owned(),
+        ..Version::new(number, state, VersionOrigin::Generated, (Moment(1), 2))
     };
     let states = [
         VersionState::Revoked,
@@ -151,6 +153,24 @@ fn keys() -> Result<Seeds, Box<dyn Error>> {
             .map(|(key, value)| Ok((TagKey::parse(key)?, value.to_owned())))
             .collect::<Result<_, keyvault_core::name::NameError>>()?,
         note: "for the shop\n".to_owned(),
+        owner: "payments".to_owned(),
+        display_name: "Stripe, live".to_owned(),
+        value_kind: 9,
+        public: true,
+        disabled: Some(Disabled { since: Moment(8), reason: "leaked?".to_owned() }),
+        decoy: Some(Decoy { alarm: Alarm::Raised, on_trip: OnTrip::Lock }),
+        rotate_every: Some(30 * 86_400_000),
+        warn: Some(1),
+        unit: Some([7; 16]),
+        rotation: Some(Rotation {
+            mode: RotationMode::Mint,
+            step: RotationStep::Ask,
+            attempt: [8; 16],
+            version: 5,
+            deadline: Moment(9),
+            outcome: RotationOutcome::Unknown,
+        }),
+        last_change: 4,
         expires: Some(Moment(i64::MAX)),
         recipe: Some(Recipe::new(ValueKind::Token, Some(40), Some("sk-"))?),
         versions: (1..).zip(states).map(|(number, state)| version(number, state)).collect(),
@@ -206,14 +226,16 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
     let versions = [(1_u32, 1_u8, Some(9_i64)), (2, 0, None)];
     let versions = versions.map(|(number, state, grace)| (number, state, grace, [3_u8; 32], [4_u8; 32]));
     let scopes = &["app", "team:a/b"][..];
-    let grant = ("stripe/live", "STRIPE_LIVE", scopes, Some(7_i64), &versions[..], extensions());
+    let told = (Some(7_i64), true, false, 0_u8);
+    let grant = ("stripe/live", "STRIPE_LIVE", scopes, told, &versions[..], extensions());
     let grant = codec::encode(&grant);
     let rule = (&["deploy"][..], &[[4_u8; 16]][..]);
     let times = (0_i64, Some(5_i64), None::<i64>);
     let read = (1_u64, [8_u8; 32], &[([9_u8; 16], 2_u64, [10_u8; 32])][..]);
-    let head = ("ci", [1_u8; 16], [2_u8; 32], [3_u8; 32]);
-    let record = (head, rule, times, "ada@engine", Some((6_u64, [7_u8; 16])), read, extensions());
-    let record = codec::encode(&record);
+    let record = |kind: u8, name: &str| {
+        let head = (name, kind, [1_u8; 16], [2_u8; 32], [3_u8; 32]);
+        codec::encode(&(head, rule, times, "ada@engine", Some((6_u64, [7_u8; 16])), read, extensions()))
+    };
     let value = codec::pad(b"sk-1")?;
     let values = [1_u32, 2].map(|version| (version, value.expose()));
     let keys = &[([4_u8; 16], grant.as_slice(), &values[..])][..];
@@ -228,7 +250,8 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
     Ok(vec![
         ("token", "plain", Token::create(&[0xA5; 16], &Counting(Cell::new(0)))?.text().expose().to_vec()),
         ("grant", "two-versions", grant),
-        ("token_record", "active", record),
+        ("token_record", "active", record(1, "ci")),
+        ("token_record", "session", record(2, "session/1a2b3c4d")),
         ("bundle", "content", content),
         ("bundle", "file", format!("keyvault bundle 1\n{file}\n").into_bytes()),
         ("reads", "first", line.into_bytes()),

@@ -82,7 +82,7 @@ fn entry() -> Value {
                 ],
             },
             "required": { "description": "Whether the command needs the key (the default).", "type": "boolean" },
-            "optional": { "description": "Whether the key may be missing, expired or revoked.", "type": "boolean" },
+            "optional": { "description": "Whether the key may be missing, disabled, expired, or revoked.", "type": "boolean" },
             "default": {
                 "description": "The value if the key is missing. Not a secret: this file is shared.",
                 "allOf": [{ "$ref": "#/definitions/text" }],

@@ -1,14 +1,46 @@
-"""The audit chain (§9), of a vault and of a token (§10)."""
+"""A ledger's chain (§9), of a vault and of a token (§10)."""
 
-from codec import decode, option_u64, u64, unpad, with_length
+import grammar
+from codec import ascending, decode, option_u64, u64, unpad, with_length
 from crypto import derive, equal, mac
 from failure import Damaged, Malformed, Newer, NotSealed
 
 ACTIONS = set(
-    "init unlock generate add edit remove import export exec reveal adopt rotate rollback revoke passwd recover rekey"
+    "init unlock generate add edit remove import export exec reveal adopt rotate rollback revoke disable enable passwd recover rekey"
     " slot restore token bundle".split()
 )
 NO_MAC = bytes(32)
+
+
+def _token(reader):
+    deed, name = reader.u8(), reader.text()
+    if deed not in (1, 2, 3):
+        raise Malformed
+    return deed, grammar.name(name)
+
+
+def _revoked(reader):
+    def version():
+        number, since, change = reader.u32(), reader.i64(), reader.u64()
+        wiped, reason = reader.u8(), reader.text()
+        if wiped > 1:
+            raise Malformed
+        return number, since, change, wiped, reason
+
+    keys = reader.list(lambda: (reader.take(16), reader.list(version)))
+    ascending([key for key, _ in keys])
+    return keys
+
+
+# The extensions that are defined.
+FIELDS = {
+    1: lambda reader: reader.u64(),
+    3: lambda reader: grammar.name(reader.text()),
+    5: lambda reader: True,
+    7: _token,
+    9: lambda reader: reader.i64(),
+    11: _revoked,
+}
 
 
 class Event:
@@ -36,12 +68,13 @@ class Event:
         self.keys = reader.list(lambda: (reader.text(), reader.u32()))
         self.detail = reader.text()
         self.change, self.before = reader.option(lambda: (reader.u64(), reader.take(32))) or (None, None)
-        reader.extensions()
+        fields = reader.extensions()
+        self.fields = {field: decode(fields[field], read) for field, read in FIELDS.items() if field in fields}
 
 
 def open_event(keys, place, before, sealed):
     """The event of the entry at a place, behind the MAC of the entry before."""
-    return Event(keys.open("audit events", "audit event", sealed, "audit", u64(place), bound=before))
+    return Event(keys.open("audit events", "audit event", sealed, "log", u64(place), bound=before))
 
 
 def entry_mac(key, place, change, before, sealed):
@@ -55,7 +88,7 @@ def next_key(key):
 def open_head(keys, count, sealed):
     """MAC of the last entry, and the key of the next."""
     try:
-        plain = keys.open("audit append", "audit head", sealed, "audit_head", revision=count)
+        plain = keys.open("audit append", "audit head", sealed, "log_head", revision=count)
     except NotSealed:
         raise Damaged("head-seal") from None
     if len(plain) != 64:

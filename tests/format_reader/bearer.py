@@ -4,7 +4,7 @@ from codec import unpad
 from crypto import equal, sha256
 from failure import Alarm, Damaged, Locked, Malformed, NotSealed
 from file import VaultFile
-from tokens import grants_hash, open_grant, signed_view
+from tokens import BEARER, grants_hash, open_grant, signed_view
 
 
 class BearerVault:
@@ -33,7 +33,9 @@ class BearerVault:
             plain = self.keys.open("view", "token view", sealed, "token_view", self._token.id, revision=change)
         except NotSealed:
             raise Damaged("view-seal") from None
-        self.view = signed_view(plain, self._token.id, change, self.keys, self._signer, self._token.signer_id)
+        self.view = signed_view(
+            plain, BEARER, self._token.id, change, self.keys, self._signer, self._token.signer_id
+        )
         if self._pin is not None:
             seen, state, _ = self._pin
             if change < seen:
@@ -42,23 +44,23 @@ class BearerVault:
                 raise Alarm("view-forked")
         if self.view.expires is not None and self.view.expires <= now:
             raise Locked("token-expired")
-        rows = [row[1:] for row in self.file.select("token_grant", "token = ? ORDER BY item", self._token.id)]
+        rows = [row[1:] for row in self.file.select("token_grant", "token = ? ORDER BY key", self._token.id)]
         if len(rows) != self.view.count or grants_hash(rows) != self.view.grants_hash:
             raise Damaged("grants")
         self.grants = {}
-        for item, sealed in rows:
-            self.grants[item] = open_grant(self.keys, self._token.id, item, sealed)
+        for key, sealed in rows:
+            self.grants[key] = open_grant(self.keys, self._token.id, key, sealed)
 
-    def take(self, item):
+    def take(self, key):
         """The values of a granted key by the numbers of their versions."""
-        return {version.number: self._value(item, version) for version in self.grants[item].versions}
+        return {version.number: self._value(key, version) for version in self.grants[key].versions}
 
-    def _value(self, item, version):
-        row = self.file.first("version_value", "item = ? AND version = ?", item, version.number)
-        if row is None or not equal(sha256(row[2]), version.hash):
+    def _value(self, key, version):
+        row = self.file.version(key, version.number)
+        if row is None or not equal(sha256(row[1]), version.hash):
             raise Damaged("value-granted")
         try:
-            plain = self.keys.open(version.key, "value", row[2], "version_value", item, version.number)
+            plain = self.keys.open(version.key, "value", row[1], "version", key, version.number)
             return unpad(plain)
         except NotSealed:
             raise Damaged("value-seal") from None

@@ -4,7 +4,7 @@ import grammar
 from codec import Reader, base64_bytes, decode, unpad
 from crypto import BUNDLE, signer_id, verifies
 from failure import Damaged, Foreign, Format, Locked, Malformed, Newer, NotSealed
-from tokens import Grant, Head
+from tokens import BEARER, Grant, Head
 
 FIRST_LINE = "keyvault bundle 1"
 # White_Space of Unicode.
@@ -27,15 +27,15 @@ class Content:
 
     def __init__(self, data, token, change):
         decode(data, self._read)
-        self.head.hold(token, change)
+        self.head.hold(BEARER, token, change)
         grammar.name(self.name)
         self.grants, self._values = {}, {}
-        for item, grant, values in self.entries:
-            self.grants[item] = Grant(grant)
+        for key, grant, values in self.entries:
+            self.grants[key] = Grant(grant)
             numbers = [number for number, _ in values]
-            if numbers != [version.number for version in self.grants[item].versions]:
+            if numbers != [version.number for version in self.grants[key].versions]:
                 raise Malformed
-            self._values[item] = {number: unpad(value) for number, value in values}
+            self._values[key] = {number: unpad(value) for number, value in values}
 
     def _read(self, reader):
         self.head = Head(reader)
@@ -46,8 +46,8 @@ class Content:
         self.entries = reader.list(lambda: (reader.take(16), reader.bytes(), values()))
         reader.extensions()
 
-    def take(self, item):
-        return self._values[item]
+    def take(self, key):
+        return self._values[key]
 
 
 def open_bundle(text, token, now):

@@ -7,14 +7,14 @@ import sqlite3
 
 import audit
 import file
-import items
+import objects
 import slots
 import tree
 from codec import u8
 from crypto import STATE_RECORD, digest, sha256, signer_id, verifies
 from failure import Damaged, Failure, Malformed, Newer, NotSealed
-from items import Item
-from tokens import TokenRecord, grants_hash, open_grant, signed_view
+from tokens import grants_hash, open_grant, signed_view
+from vault import STRUCTURES
 
 
 def check(vault):
@@ -29,6 +29,7 @@ class _Check:
         self.keys = vault.keys
         self.found = []
         self.rows = {}
+        self.misshapen = set()
 
     def find(self, row, reason):
         self.found.append((row, Damaged(reason)))
@@ -36,11 +37,11 @@ class _Check:
     def run(self):
         if not self.file.sound():
             self.find("file", "pages")
-        for table in ("vault", "state", "audit_head"):
+        for table in ("vault", "state"):
             if self.file.raw(f"SELECT count(*) FROM {table}")[0][0] > 1:
                 self.find("file", "second-row")
         self.read_columns()
-        for part in (self.record, self.log, self.slots, self.items, self.scopes, self.directory, self.tokens):
+        for part in (self.record, self.log, self.slots, self.keys_there, self.scopes, self.names, self.tokens, self.others):
             part()
         self.strays()
         self.nodes()
@@ -52,9 +53,11 @@ class _Check:
             self.rows[table] = []
             for row in self.file.raw(f"SELECT {', '.join(names)} FROM {table}"):
                 try:
-                    self.rows[table].append(tuple(file.column(table, *pair) for pair in zip(names, row)))
+                    row = tuple(file.column(table, *pair) for pair in zip(names, row))
+                    self.rows[table].append(file.in_place(table, row))
                 except Damaged:
                     self.find(table, "row-shape")
+                    self.misshapen.add(table)
 
     def attempt(self, row, step):
         """What a step gives; None after a finding."""
@@ -86,118 +89,149 @@ class _Check:
             self.find("state", "record-event")
 
     def log(self):
-        self.attempt("audit", self.vault.log)
+        self.attempt("log", self.vault.log)
 
     def slots(self):
         _, passed_over = self.vault.slots()
         for number, failure in passed_over.items():
             self.found.append((f"slot {number}", failure))
 
-    def items(self):
+    def objects(self, kind):
+        """A kind's rows: tag, revision, sealed text."""
+        return [row[1:] for row in self.rows["object"] if file.kind_of(row[0]) == kind]
+
+    def opened_object(self, kind, row):
+        """What a row seals, whatever the tree says; None if it does not open or is not well-formed."""
+        try:
+            return STRUCTURES[kind](self.vault.open_object(kind, *row))
+        except (NotSealed, Malformed, Newer):
+            return None
+
+    def at_its_tag(self, kind, name, at):
+        return tree.tag(self.keys, kind, name) == at
+
+    def keys_there(self):
         """Keys, their places, and the values of their versions."""
         self.known, self.opened, self.version_rows = [], {}, set()
-        for at, revision, sealed in self.rows["item"]:
-            row = f"key {at.hex()}"
-            try:
-                item = Item(self.keys.open("metadata", "item", sealed, "item", at, revision=revision))
-                row = f"key {item.name}"
-                self.opened[at] = item
-            except (NotSealed, Malformed, Newer):
-                pass
-            item = self.attempt(row, lambda: self.vault.item_at(at))
-            if item is None:
+        for row in self.objects(tree.KEY):
+            at = row[0]
+            key = self.opened_object(tree.KEY, row)
+            named = f"key {key.name if key else at.hex()}"
+            if key is not None:
+                self.opened[at] = key
+            key = self.attempt(named, lambda: self.vault.key_at(at))
+            if key is None:
                 continue
-            self.known.append((at, item))
-            if tree.tag(self.keys, tree.KEY, item.name.encode()) != at:
-                self.find(row, "key-place")
-            for version in item.versions:
+            self.known.append((at, key))
+            if not self.at_its_tag(tree.KEY, key.name.encode(), at):
+                self.find(named, "key-place")
+            for version in key.versions:
                 if version.digest is not None:
-                    self.version_rows.add((item.id, version.number))
-                    self.attempt(f"{row} version {version.number}", lambda: self.vault.value(item, version))
+                    self.version_rows.add((key.id, version.number))
+                    self.attempt(f"{named} version {version.number}", lambda: self.vault.value(key, version))
 
     def scopes(self):
         """Scopes, their places, and that they have all keys that carry them."""
         carriers = {}
-        for at, item in self.opened.items():
-            for name in item.scopes:
+        for at, key in self.opened.items():
+            for name in key.scopes:
                 carriers.setdefault(name, set()).add(at)
         tags = {tree.tag(self.keys, tree.SCOPE, name.encode()): name for name in carriers}
-        members = {}
-        for row in self.file.raw("SELECT scope, item FROM scope_member ORDER BY scope, item"):
-            members.setdefault(row[0], []).append(row[1])
-        present = {row[0] for row in self.rows["scope"]}
+        present = {row[0] for row in self.objects(tree.SCOPE)}
         for at in present:
             row = f"scope {tags[at]}" if at in tags else f"scope {at.hex()}"
-            scope = self.attempt(row, lambda: self.vault.scope_at(at))
-            inside = self.attempt(row, lambda: self.vault.members(at))
-            if scope is None or inside is None:
+            scope = self.attempt(row, lambda: self.vault.object_at(tree.SCOPE, at))
+            if scope is None:
                 continue
-            self.attempt(row, lambda: self.vault.members_hold(at, scope, inside))
-            if tree.tag(self.keys, tree.SCOPE, scope.name.encode()) != at:
-                self.find(row, "scope-name")
-            if set(inside) != carriers.get(scope.name, set()):
+            if not self.at_its_tag(tree.SCOPE, scope.name.encode(), at):
+                self.find(row, "scope-place")
+            if set(scope.members) != carriers.get(scope.name, set()):
                 self.find(row, "scope-keys")
         for at, name in tags.items():
             if at not in present:
                 self.find(f"scope {name}", "scope-missing")
-        if not set(members) <= present:
-            self.find("scope_member", "member-stray")
 
-    def directory(self):
-        """Buckets of names, and that they have all names."""
+    def names(self):
+        """Buckets of names, their places, and that they have all names."""
         belonging = {}
-        for item in self.opened.values():
-            at = tree.tag(self.keys, tree.KEY, item.name.encode())
-            belonging.setdefault(at[0] >> 2, set()).add(item.name)
-        present = {row[0] for row in self.rows["directory"]}
-        for number in present:
-            row = f"directory {number}"
-            inside = self.attempt(row, lambda: self.vault.bucket(number))
-            if inside is not None and set(inside) != belonging.get(number):
+        for key in self.opened.values():
+            at = tree.tag(self.keys, tree.KEY, key.name.encode())
+            belonging.setdefault(at[0] >> 2, set()).add(key.name)
+        numbers = {tree.tag(self.keys, tree.NAMES, u8(number)): number for number in belonging}
+        present = {row[0] for row in self.objects(tree.NAMES)}
+        for at in present:
+            row = f"names {numbers.get(at, at.hex())}"
+            names = self.attempt(row, lambda: self.vault.object_at(tree.NAMES, at))
+            if names is None:
+                continue
+            if not self.at_its_tag(tree.NAMES, names.bucket, at):
+                self.find(row, "names-place")
+            if set(names.names) != belonging.get(numbers.get(at)):
                 self.find(row, "names-keys")
-        for number in set(belonging) - present:
-            self.find(f"directory {number}", "names-missing")
+        for number in set(belonging) - {numbers.get(at) for at in present}:
+            self.find(f"names {number}", "names-missing")
 
     def tokens(self):
-        """Records of tokens, their places, views, grants, and chains."""
-        rows = self.rows["token"]
-        holds_all = f"leaf {tree.tag(self.keys, tree.TOKENS).hex()}" if not rows else "tokens"
-        self.attempt(holds_all, lambda: self.vault.tokens_known(rows))
-        with_views, with_reads = set(), set()
-        for row in rows:
-            at, revision, sealed = row
-            name = f"token {at.hex()}"
-            try:
-                plain = self.keys.open("metadata", "token record", sealed, "token", at, revision=revision)
-                name = f"token {TokenRecord(plain).name}"
-            except (NotSealed, Malformed, Newer):
-                pass
-            record = self.attempt(name, lambda: self.vault.token_at(row))
+        """The list of tokens, their records, the places of those, views, grants, and ledgers."""
+        own = tree.tag(self.keys, tree.TOKENS)
+        self.attempt("tokens", self.vault.tokens_listed)
+        for at, _, _ in self.objects(tree.TOKENS):
+            if at != own:
+                row = f"tokens {at.hex()}"
+                if self.attempt(row, lambda: self.vault.object_at(tree.TOKENS, at)) is not None:
+                    self.find(row, "tokens-place")
+        with_views, with_reads = set(), {file.VAULTS_LEDGER}
+        for row in self.objects(tree.TOKEN):
+            at = row[0]
+            record = self.opened_object(tree.TOKEN, row)
+            named = f"token {record.name if record else at.hex()}"
+            record = self.attempt(named, lambda: self.vault.object_at(tree.TOKEN, at))
             if record is None:
                 continue
-            if tree.tag(self.keys, tree.TOKEN, record.name.encode()) != at:
-                self.find(name, "token-place")
+            if not self.at_its_tag(tree.TOKEN, record.name.encode(), at):
+                self.find(named, "token-place")
             with_reads.add(record.id)
-            self.attempt(f"token_audit of {record.name}", lambda: self.reads(record))
+            self.attempt(f"log of {record.name}", lambda: self.reads(record))
             if record.revoked is None:
                 with_views.add(record.id)
                 self.attempt(f"token_grant of {record.name}", lambda: self.grants(record))
-        for table, known in (
-            ("token_view", with_views),
-            ("token_grant", with_views),
-            ("token_audit", with_reads),
-            ("token_audit_head", with_reads),
-        ):
-            if any(row[0] not in known for row in self.rows[table]):
+        for table, known in (("token_view", with_views), ("token_grant", with_views), ("log_head", with_reads)):
+            if table in self.misshapen or any(row[0] not in known for row in self.rows[table]):
                 self.find("token_view", "token-stray")
+        numbers = {row[1] for row in self.rows["log_head"]} | {0}
+        if any(row[0] >> 32 not in numbers for row in self.rows["log"]):
+            self.find("token_view", "token-stray")
+
+    def others(self):
+        """Objects of kinds that this page does not define: the tree knows them, and they stand at their names' tags."""
+        for row_id, at, revision, sealed in self.rows["object"]:
+            kind = file.kind_of(row_id)
+            if kind in STRUCTURES:
+                continue
+            row = f"object {kind} {at.hex()}"
+            if self.attempt(row, lambda: self.vault.tree.leaf(at)) != tree.object_leaf(
+                self.keys, kind, at, revision, sealed
+            ):
+                self.find(row, "tree-object")
+            if kind in (tree.HEADER, tree.SLOT):
+                self.find(row, "object-kind")
+            try:
+                name = objects.name_of(self.vault.open_object(kind, at, revision, sealed))
+                if name is None or not self.at_its_tag(kind, name, at):
+                    self.find(row, "object-place")
+            except NotSealed:
+                self.find(row, "object-seal")
+            except Malformed:
+                self.find(row, "object-malformed")
 
     def reads(self, record):
         """A token's chain: from its own k₀ to its head, through what the record names (§10)."""
         keys = record.keys(self.vault.vault_id, self.vault.epoch)
-        own = (row[1:] for row in self.rows["token_audit"] if row[0] == record.id)
-        rows = {seq: (None, stored, sealed) for seq, stored, sealed in own}
-        head = next((row[1:] for row in self.rows["token_audit_head"] if row[0] == record.id), None)
-        if head is None:
+        number, *head = next((row[1:] for row in self.rows["log_head"] if row[0] == record.id), (None,))
+        if number is None or sum(row[1] == number for row in self.rows["log_head"]) > 1:
+            raise Damaged("reads-chain")
+        rows = {row[0] & 0xFFFFFFFF: row[1:] for row in self.rows["log"] if row[0] >> 32 == number}
+        if any(change is not None for change, _, _ in rows.values()):
             raise Damaged("reads-chain")
         try:
             events = audit.verify(keys, record.first_key, head, max(rows, default=None), rows.get)
@@ -223,36 +257,36 @@ class _Check:
             plain = keys.open("view", "token view", sealed, "token_view", record.id, revision=change)
         except NotSealed:
             raise Damaged("view-seal") from None
-        view = signed_view(plain, record.id, change, keys, vault.signer, signer_id(vault.signer))
+        view = signed_view(plain, record.kind, record.id, change, keys, vault.signer, signer_id(vault.signer))
         rows = sorted(row[1:] for row in self.rows["token_grant"] if row[0] == record.id)
         if len(rows) != view.count or grants_hash(rows) != view.grants_hash:
             raise Damaged("grants")
         granted = {}
-        for item, sealed_grant in rows:
-            granted[item] = open_grant(keys, record.id, item, sealed_grant)
+        for key_id, sealed_grant in rows:
+            granted[key_id] = open_grant(keys, record.id, key_id, sealed_grant)
         matching = {
-            item.id: item
-            for _, item in self.known
-            if set(item.scopes) & set(record.scopes) or item.id in record.items
+            key.id: key
+            for _, key in self.known
+            if set(key.scopes) & set(record.scopes) or key.id in record.keys_named
         }
         closed = record.expires is not None and view.written >= record.expires
         complete = set(granted) <= set(matching) if closed else set(granted) == set(matching)
-        if not complete or any(not self.grants_key(grant, matching[item]) for item, grant in granted.items()):
+        if not complete or any(not self.grants_key(grant, matching[key_id]) for key_id, grant in granted.items()):
             raise Damaged("token-keys")
 
-    def grants_key(self, grant, item):
+    def grants_key(self, grant, key):
         """Whether a grant says what the key's row says."""
         if (grant.name, grant.variable, grant.scopes, grant.expires) != (
-            item.name,
-            item.variable,
-            item.scopes,
-            item.expires,
+            key.name,
+            key.variable,
+            key.scopes,
+            key.expires,
         ):
             return False
         usable = {
             version.number: version
-            for version in item.versions
-            if version.state in (items.CURRENT, items.PREVIOUS) and version.digest is not None
+            for version in key.versions
+            if version.state in (objects.CURRENT, objects.PREVIOUS) and version.digest is not None
         }
         granted = {version.number for version in grant.versions}
         for number, version in usable.items():
@@ -261,42 +295,28 @@ class _Check:
                 return False
         for version in grant.versions:
             own = usable.get(version.number)
-            if own is None or (own.state == items.CURRENT) != (version.state == 0):
+            if own is None or (own.state == objects.CURRENT) != (version.state == 0):
                 return False
-            grace = None if own.state == items.CURRENT else own.grace_until
-            if grace != version.grace_until or self.version_key(item.id, own.number) != (
-                version.key,
-                version.hash,
-            ):
+            grace = None if own.state == objects.CURRENT else own.grace_until
+            if grace != version.grace_until or self.version_key(key.id, own.number) != (version.key, version.hash):
                 return False
         return True
 
-    def version_key(self, item, number):
+    def version_key(self, key, number):
         """A version's key and the hash of its sealed value."""
-        for (item_id, version, sealed), value in (
-            (key, value)
-            for key in self.rows["version_key"]
-            for value in self.rows["version_value"]
-            if key[:2] == value[:2] == (item, number)
-        ):
-            try:
-                key = self.keys.open("wrapping", "version key", sealed, "version_key", item_id, version)
-            except NotSealed:
-                return None
-            return key, sha256(value[2])
-        return None
+        row = self.file.version(key, number)
+        try:
+            return row and (self.vault.open_version_key(key, number, row[0]), sha256(row[1]))
+        except NotSealed:
+            return None
 
     def strays(self):
         """Rows of versions and leaves that belong to nothing."""
-        for table in ("version_key", "version_value"):
-            if any(row[:2] not in self.version_rows for row in self.rows[table]):
-                self.find(table, "version-stray")
-        stood_for = {row[0] for table in ("item", "scope", "token") for row in self.rows[table]}
-        stood_for |= {tree.tag(self.keys, tree.DIRECTORY, u8(row[0])) for row in self.rows["directory"]}
+        if "version" in self.misshapen or any(row[1:3] not in self.version_rows for row in self.rows["version"]):
+            self.find("version", "version-stray")
+        stood_for = {row[1] for row in self.rows["object"]}
         stood_for |= {tree.tag(self.keys, tree.HEADER)}
         stood_for |= {self.vault.slot_tag(row[0]) for row in self.rows["slot"] if 1 <= row[0] <= slots.HIGHEST_NUMBER}
-        if self.rows["token"]:
-            stood_for.add(tree.tag(self.keys, tree.TOKENS))
         for at, _ in self.rows["leaf"]:
             if at not in stood_for:
                 self.find(f"leaf {at.hex()}", "leaf-stray")

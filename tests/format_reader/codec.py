@@ -58,11 +58,12 @@ class Reader:
     def list(self, read):
         return [read() for _ in range(self.u32())]
 
-    def extensions(self):
-        """`list(u16 field ‖ bytes(x))`; no field is defined, so every even one is of a later version (§3)."""
-        numbers = [number for number, _ in self.list(lambda: (self.u16(), self.bytes()))]
-        ascending(numbers)
-        self._newer = any(number % 2 == 0 for number in numbers)
+    def extensions(self, known=()):
+        """`list(u16 field ‖ bytes(x))` by field; an even one that is not `known` is of a later version (§3)."""
+        fields = self.list(lambda: (self.u16(), self.bytes()))
+        ascending([number for number, _ in fields])
+        self._newer = any(number % 2 == 0 and number not in known for number, _ in fields)
+        return dict(fields)
 
     def end(self):
         if self.place != len(self.data):

@@ -1,17 +1,20 @@
 """What a vault, or a token, gives: the form of `contents/*.json` (tests/testkit/README.md)."""
 
-import items
+import objects
 
 
 def _version(version, value, now):
     state = version.state
-    if state == items.PREVIOUS and version.grace_until is not None and version.grace_until <= now:
-        state = items.RETIRED
+    if state == objects.PREVIOUS and version.grace_until is not None and version.grace_until <= now:
+        state = objects.RETIRED
     return {
         "number": version.number,
-        "state": items.STATES[state],
+        "state": objects.STATES[state],
+        "origin": objects.ORIGINS[version.origin],
         "created": version.created,
+        "created_change": version.created_change,
         "since": version.since,
+        "since_change": version.since_change,
         "grace_until": version.grace_until,
         "fingerprint": version.fingerprint.hex(),
         "due": version.due,
@@ -22,31 +25,53 @@ def _version(version, value, now):
     }
 
 
-def _status(item, now):
-    if not any(version.state == items.CURRENT for version in item.versions):
+def _status(key, now):
+    if key.disabled:
+        return "disabled"
+    if not any(version.state == objects.CURRENT for version in key.versions):
         return "revoked"
-    return "expired" if item.expires is not None and item.expires <= now else "active"
+    return "expired" if key.expires is not None and key.expires <= now else "active"
 
 
-def _key(item, values, now):
-    recipe = item.recipe and {
-        "kind": item.recipe.kind,
-        "length": item.recipe.length,
-        "prefix": item.recipe.prefix,
+def _key(key, values, now):
+    recipe = key.recipe and {
+        "kind": key.recipe.kind,
+        "length": key.recipe.length,
+        "prefix": key.recipe.prefix,
     }
+    decoy, rotation = key.decoy, key.rotation
     return {
-        "id": item.id.hex(),
-        "name": item.name,
-        "variable": item.variable,
-        "scopes": item.scopes,
-        "tags": dict(item.tags),
-        "note": item.note,
-        "created": item.created,
-        "expires": item.expires,
+        "id": key.id.hex(),
+        "name": key.name,
+        "variable": key.variable,
+        "scopes": key.scopes,
+        "tags": dict(key.tags),
+        "note": key.note,
+        "created": key.created,
+        "expires": key.expires,
         "recipe": recipe,
-        "next_version": item.next_version,
-        "status": _status(item, now),
-        "versions": [_version(version, values.get(version.number), now) for version in item.versions],
+        "owner": key.owner,
+        "display_name": key.display_name,
+        "value_kind": key.value_kind,
+        "public": key.public == 1,
+        "disabled": key.disabled and list(key.disabled),
+        "decoy": decoy and [decoy.alarm, decoy.on_trip],
+        "rotate_every": key.rotate_every,
+        "warn": key.warn,
+        "unit": key.unit and key.unit.hex(),
+        "rotation": rotation
+        and {
+            "mode": rotation.mode,
+            "step": rotation.step,
+            "attempt": rotation.attempt.hex(),
+            "version": rotation.version,
+            "deadline": rotation.deadline,
+            "outcome": rotation.outcome,
+        },
+        "last_change": key.last_change,
+        "next_version": key.next_version,
+        "status": _status(key, now),
+        "versions": [_version(version, values.get(version.number), now) for version in key.versions],
     }
 
 
@@ -59,15 +84,15 @@ def owners(vault, read, scopes, slots, entries, now):
         "entries": entries,
         "slots": [list(slot) for slot in sorted(slots.items())],
         "scopes": scopes,
-        "keys": [_key(item, values, now) for item, values in read],
+        "keys": [_key(key, values, now) for key, values in read],
     }
 
 
 def bearers(grants, take, now):
-    """`grants` by item id; `take` gives the values of an item."""
+    """`grants` by key id; `take` gives the values of a key."""
     keys = []
-    for item, grant in sorted(grants.items(), key=lambda entry: entry[1].name.encode()):
-        values = take(item)
+    for key, grant in sorted(grants.items(), key=lambda entry: entry[1].name.encode()):
+        values = take(key)
         current, previous = grant.current(), grant.previous(now)
         if grant.expires is not None and grant.expires <= now or current is None:
             continue

@@ -6,56 +6,44 @@ import sqlite3
 from failure import Damaged, Foreign, Format, Hostile
 
 APPLICATION_ID = 0x4B564C54
-USER_VERSION = 1001
+USER_VERSION = 1002
 PAGE_SIZE = 4096
 
 SCHEMA = """\
 CREATE TABLE vault (id INTEGER PRIMARY KEY CHECK (id = 1), vault_id BLOB NOT NULL, epoch INTEGER NOT NULL, written_by TEXT NOT NULL, chain_seed BLOB NOT NULL, signer BLOB NOT NULL) STRICT
 CREATE TABLE slot (id INTEGER PRIMARY KEY, header BLOB NOT NULL, sealed BLOB NOT NULL) STRICT
-CREATE TABLE item (tag BLOB PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID
-CREATE TABLE version_key (item BLOB NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (item, version)) STRICT, WITHOUT ROWID
-CREATE TABLE version_value (item BLOB NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (item, version)) STRICT, WITHOUT ROWID
-CREATE TABLE scope (tag BLOB PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID
-CREATE TABLE scope_member (scope BLOB NOT NULL, item BLOB NOT NULL, PRIMARY KEY (scope, item)) STRICT, WITHOUT ROWID
-CREATE TABLE directory (bucket INTEGER PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT
+CREATE TABLE object (id INTEGER PRIMARY KEY, tag BLOB NOT NULL, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT
+CREATE TABLE version (id INTEGER PRIMARY KEY, key BLOB NOT NULL, version INTEGER NOT NULL, wrapped BLOB NOT NULL, sealed BLOB NOT NULL) STRICT
 CREATE TABLE leaf (tag BLOB PRIMARY KEY, digest BLOB NOT NULL) STRICT, WITHOUT ROWID
 CREATE TABLE node (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT
 CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), record BLOB NOT NULL, signature BLOB NOT NULL, mac BLOB NOT NULL) STRICT
-CREATE TABLE audit (seq INTEGER PRIMARY KEY, change INTEGER, mac BLOB NOT NULL, sealed BLOB NOT NULL) STRICT
-CREATE UNIQUE INDEX audit_change ON audit (change) WHERE change IS NOT NULL
-CREATE TABLE audit_head (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT
-CREATE TABLE token (tag BLOB PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID
+CREATE TABLE log (id INTEGER PRIMARY KEY, change INTEGER, mac BLOB NOT NULL, sealed BLOB NOT NULL) STRICT
+CREATE INDEX log_change ON log (change) WHERE change IS NOT NULL
+CREATE TABLE log_head (ledger BLOB PRIMARY KEY, number INTEGER NOT NULL, count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID
 CREATE TABLE token_view (token BLOB PRIMARY KEY, change INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID
-CREATE TABLE token_grant (token BLOB NOT NULL, item BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (token, item)) STRICT, WITHOUT ROWID
-CREATE TABLE token_audit (token BLOB NOT NULL, seq INTEGER NOT NULL, mac BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (token, seq)) STRICT, WITHOUT ROWID
-CREATE TABLE token_audit_head (token BLOB PRIMARY KEY, count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID
+CREATE TABLE token_grant (token BLOB NOT NULL, key BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (token, key)) STRICT, WITHOUT ROWID
 """
 
 U32, U63 = (1 << 32) - 1, (1 << 63) - 1
+HIGHEST_LEDGER = (1 << 31) - 2
+# The ledger of the vault's own entries.
+VAULTS_LEDGER = bytes(16)
 COLUMNS = {
     "vault": ("vault_id", "epoch", "written_by", "chain_seed", "signer"),
     "slot": ("id", "header", "sealed"),
-    "item": ("tag", "revision", "sealed"),
-    "version_key": ("item", "version", "sealed"),
-    "version_value": ("item", "version", "sealed"),
-    "scope": ("tag", "revision", "sealed"),
-    "scope_member": ("scope", "item"),
-    "directory": ("bucket", "revision", "sealed"),
+    "object": ("id", "tag", "revision", "sealed"),
+    "version": ("id", "key", "version", "wrapped", "sealed"),
     "leaf": ("tag", "digest"),
     "node": ("id", "body"),
     "state": ("record", "signature", "mac"),
-    "audit": ("seq", "change", "mac", "sealed"),
-    "audit_head": ("count", "sealed"),
-    "token": ("tag", "revision", "sealed"),
+    "log": ("id", "change", "mac", "sealed"),
+    "log_head": ("ledger", "number", "count", "sealed"),
     "token_view": ("token", "change", "sealed"),
-    "token_grant": ("token", "item", "sealed"),
-    "token_audit": ("token", "seq", "mac", "sealed"),
-    "token_audit_head": ("token", "count", "sealed"),
+    "token_grant": ("token", "key", "sealed"),
 }
-LENGTHS = {name: 16 for name in ("vault_id", "tag", "digest", "item", "scope", "token")} | {"mac": 32}
-HIGHEST = {"epoch": U32, "version": U32, "id": U32, "bucket": 255} | {
-    name: U63 for name in ("revision", "change", "count", "seq")
-}
+LENGTHS = {name: 16 for name in ("vault_id", "tag", "digest", "key", "ledger", "token")} | {"mac": 32}
+HIGHEST = {"epoch": U32, "version": U32, "number": HIGHEST_LEDGER} | {name: U63 for name in ("revision", "change", "count")}
+IDS = {"node": (0, U32), "log": (0, U63), "object": (-U63 - 1, U63), "version": (0, U63)}
 
 
 class Text(bytes):
@@ -69,7 +57,7 @@ def schema_rows():
         if words[1] == "TABLE":
             yield ("table", words[2], words[2], statement)
         else:
-            yield ("index", words[3], words[5], statement)
+            yield ("index", words[2], words[4], statement)
 
 
 def column(table, name, value):
@@ -77,8 +65,12 @@ def column(table, name, value):
     if table == "slot":
         # A slot that is none keeps nobody from the others (§5): one without bytes is passed over.
         return value if name == "id" or type(value) is bytes else b""
-    if name in HIGHEST:
-        if value is None and (table, name) == ("audit", "change"):
+    if name == "id":
+        least, most = IDS[table]
+        if type(value) is int and least <= value <= most:
+            return value
+    elif name in HIGHEST:
+        if value is None and (table, name) == ("log", "change"):
             return None
         if type(value) is int and 0 <= value <= HIGHEST[name]:
             return value
@@ -91,6 +83,30 @@ def column(table, name, value):
     elif type(value) is bytes and len(value) == LENGTHS.get(name, len(value)):
         return value
     raise Damaged("column")
+
+
+def object_id(kind, at):
+    """The id of an object's row (§4): its kind, and the first 7 bytes of its tag."""
+    return int.from_bytes(bytes([kind]) + at[:7], "big", signed=True)
+
+
+def kind_of(row_id):
+    return row_id >> 56 & 255
+
+
+def version_id(key, number):
+    return (int.from_bytes(key[:8], "big") >> 2) + number
+
+
+def in_place(table, row):
+    """A row under the id that was computed from it."""
+    if table == "object" and row[0] != object_id(kind_of(row[0]), row[1]):
+        raise Damaged("column")
+    if table == "version" and row[0] != version_id(row[1], row[2]):
+        raise Damaged("column")
+    if table == "log_head" and (row[1] == 0) != (row[0] == VAULTS_LEDGER):
+        raise Damaged("column")
+    return row
 
 
 class VaultFile:
@@ -156,11 +172,36 @@ class VaultFile:
         """Rows of a table as tuples of its columns, each column held against §4."""
         names = COLUMNS[table]
         rows = self.raw(f"SELECT {', '.join(names)} FROM {table} WHERE {condition}", *values)
-        return [tuple(column(table, name, value) for name, value in zip(names, row)) for row in rows]
+        return [in_place(table, tuple(column(table, *pair) for pair in zip(names, row))) for row in rows]
 
     def first(self, table, condition, *values):
         rows = self.select(table, condition, *values)
         return rows[0] if rows else None
+
+    def object(self, kind, at):
+        """The row of an object: kind, tag, revision, sealed text."""
+        row = self.first("object", "id = ? AND tag = ?", object_id(kind, at), at)
+        return row and (kind, *row[1:])
+
+    def objects(self, condition="TRUE", *values):
+        """Rows of objects with their kinds."""
+        return [(kind_of(row[0]), *row[1:]) for row in self.select("object", condition, *values)]
+
+    def of_kind(self, kind):
+        """A kind's rows in the order of their tags."""
+        low, high = object_id(kind, bytes(7)), object_id(kind, b"\xff" * 7)
+        return self.objects("id BETWEEN ? AND ? ORDER BY tag", low, high)
+
+    def version(self, key, number):
+        """The row of a version: wrapped key, sealed value."""
+        where = "id = ? AND key = ? AND version = ?"
+        row = self.first("version", where, version_id(key, number), key, number)
+        return row and row[3:]
+
+    def head(self, ledger):
+        """The head of a ledger: number, count, sealed text."""
+        row = self.first("log_head", "ledger = ?", ledger)
+        return row and row[1:]
 
     def single(self, table):
         """The row of a table that has one."""

@@ -102,12 +102,12 @@ def finding(vector, found):
 def everything(vault, now):
     """All steps, and what the vault holds."""
     listed = take("list", vault.list)
-    read = [take(f"read {item.name}", lambda: vault.read(item.name)) for item in listed]
+    read = [take(f"read {key.name}", lambda: vault.read(key.name)) for key in listed]
     _, scope_rows = take("names", vault.names)
     scopes = {}
     for scope in scope_rows:
         members = take(f"scope {scope.name}", lambda: vault.scope(scope.name))
-        scopes[scope.name] = sorted(item.name for item, _ in members)
+        scopes[scope.name] = sorted(key.name for key, _ in members)
     known, passed_over = take("slots", vault.slots)
     for number, failure in passed_over.items():
         raise Stopped("slots", failure, f"slot {number}")
@@ -129,7 +129,7 @@ def bearer(vector, path):
     vault = take("open", lambda: BearerVault(path, token, pin(vector)))
     try:
         take("granted", lambda: vault.granted(now))
-        values = lambda item: take(f"take {vault.grants[item].name}", lambda: vault.take(item))
+        values = lambda key: take(f"take {vault.grants[key].name}", lambda: vault.take(key))
         return contents.bearers(vault.grants, values, now)
     finally:
         vault.close()

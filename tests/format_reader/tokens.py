@@ -3,13 +3,15 @@
 import zlib
 
 import grammar
+import objects
 from codec import ascending, decode, unpad
 from crypto import VIEW, Keys, derive, sha256, signer_id, verifies
 from failure import Damaged, Locked, Malformed, NotSealed, structure
 from slots import BLANK
 
-BEARER = 1
+BEARER, SESSION = 1, 2
 CURRENT, PREVIOUS = 0, 1
+WITHHELD = 2
 _DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -43,23 +45,31 @@ class Token:
         return Keys(vault_id, epoch, self.reader, "token")
 
 
+def hold_kind(kind, expires):
+    """§10: which kinds there are, and that a session has an end."""
+    if kind not in (BEARER, SESSION) or (kind == SESSION and expires is None):
+        raise Malformed
+
+
 class TokenRecord:
     """A token's record in its owner's vault, out of its padding."""
 
     def __init__(self, plain):
         decode(unpad(plain), self._read)
+        hold_kind(self.kind, self.expires)
         grammar.name(self.name)
         ascending([grammar.scope(scope).encode() for scope in self.scopes])
-        ascending(self.items)
+        ascending(self.keys_named)
         ascending([place for place, _, _ in self.places])
 
     def _read(self, reader):
         self.name = reader.text()
+        self.kind = reader.u8()
         self.id = reader.take(16)
         self.reader = reader.take(32)
         self.first_key = reader.take(32)
         self.scopes = reader.list(reader.text)
-        self.items = reader.list(lambda: reader.take(16))
+        self.keys_named = reader.list(lambda: reader.take(16))
         self.created = reader.i64()
         self.expires = reader.option(reader.i64)
         self.revoked = reader.option(reader.i64)
@@ -82,15 +92,16 @@ class Head:
         self.token = reader.take(16)
         self.change = reader.u64()
 
-    def hold(self, token, change):
-        if (self.kind, self.token, self.change) != (BEARER, token, change):
+    def hold(self, kind, token, change):
+        if (self.kind, self.token, self.change) != (kind, token, change):
             raise Malformed
 
 
 class View:
-    def __init__(self, data, token, change):
+    def __init__(self, data, kind, token, change):
         decode(data, self._read)
-        self.head.hold(token, change)
+        self.head.hold(kind, token, change)
+        hold_kind(kind, self.expires)
         grammar.name(self.name)
 
     def _read(self, reader):
@@ -103,7 +114,7 @@ class View:
         reader.extensions()
 
 
-def signed_view(plain, token, change, keys, signer, signer_identity):
+def signed_view(plain, kind, token, change, keys, signer, signer_identity):
     """The view of a signed view, by the signer in `vault` (§10, "A bearer")."""
     try:
         text, signature = decode(unpad(plain), lambda reader: (reader.bytes(), reader.bytes()))
@@ -115,7 +126,7 @@ def signed_view(plain, token, change, keys, signer, signer_identity):
     )
     if not signed:
         raise Damaged("view-origin")
-    return structure(lambda: View(text, token, change), "view-malformed", "view-newer")
+    return structure(lambda: View(text, kind, token, change), "view-malformed", "view-newer")
 
 
 class GrantedVersion:
@@ -140,14 +151,19 @@ class Grant:
         ascending([version.number for version in self.versions])
         if sum(version.state == CURRENT for version in self.versions) > 1:
             raise Malformed
+        if self.disabled and self.versions:
+            raise Malformed
 
     def _read(self, reader):
         self.name = reader.text()
         self.variable = reader.text()
         self.scopes = reader.list(reader.text)
         self.expires = reader.option(reader.i64)
+        self.public = objects.flag(reader)
+        self.disabled = objects.flag(reader)
+        self.value_kind = reader.u8()
         self.versions = reader.list(lambda: GrantedVersion(reader))
-        reader.extensions()
+        reader.extensions(known=(WITHHELD,))
 
     def current(self):
         return next((version for version in self.versions if version.state == CURRENT), None)
@@ -162,15 +178,15 @@ class Grant:
         return graced[-1] if graced else None
 
 
-def open_grant(keys, token, item, sealed):
+def open_grant(keys, token, key, sealed):
     """A grant in its place in the vault."""
     try:
-        plain = keys.open("grants", "token grant", sealed, "token_grant", item, bound=token)
+        plain = keys.open("grants", "token grant", sealed, "token_grant", key, bound=token)
     except NotSealed:
         raise Damaged("grant-seal") from None
     return structure(lambda: Grant(unpad(plain)), "grant-malformed", "grant-newer")
 
 
 def grants_hash(rows):
-    """`rows`: item id and sealed grant, in byte order of ids."""
-    return sha256(b"keyvault token grants" + b"".join(item + sha256(sealed) for item, sealed in rows))
+    """`rows`: key id and sealed grant, in byte order of ids."""
+    return sha256(b"keyvault token grants" + b"".join(key + sha256(sealed) for key, sealed in rows))

@@ -6,16 +6,15 @@ from codec import u8, u32, u64
 from crypto import digest, equal, sha256
 from failure import Damaged
 
-HEADER, SLOT, KEY, SCOPE, TOKEN, DIRECTORY, TOKENS = 1, 2, 3, 4, 5, 7, 8
+HEADER, SLOT, KEY, SCOPE, TOKEN, NAMES, TOKENS = 1, 2, 3, 4, 5, 7, 8
 
 
 def tag(keys, kind, name=b""):
     return digest(keys["blind index"], b"keyvault blind index", u8(kind), name)
 
 
-def row_leaf(keys, kind, at, revision, sealed):
-    """Leaf of a key, a scope, a token, or a bucket of names."""
-    return digest(keys["tree"], b"keyvault tree leaf", u8(kind), at, u64(revision), sha256(sealed))
+def object_leaf(keys, kind, at, revision, sealed):
+        return digest(keys["tree"], b"keyvault tree leaf", u8(kind), at, u64(revision), sha256(sealed))
 
 
 def header_leaf(keys, vault_id, epoch, chain_seed, signer, written_by):
@@ -26,10 +25,6 @@ def header_leaf(keys, vault_id, epoch, chain_seed, signer, written_by):
 def slot_leaf(keys, number, header, sealed):
     parts = (u32(number), u64(len(sealed)), sealed, header)
     return digest(keys["tree"], b"keyvault tree leaf", u8(SLOT), *parts)
-
-
-def tokens_leaf(keys, tags):
-    return digest(keys["tree"], b"keyvault tree leaf", u8(TOKENS), *sorted(tags))
 
 
 def bucket_of(at):

@@ -6,11 +6,14 @@ import tree
 from codec import u8, u32, unpad
 from crypto import digest, epochs_signer, equal, mac, sha256
 from failure import Alarm, Damaged, Failure, Hostile, Malformed, NotSealed, structure
-from file import VaultFile
-from items import Item, Names, Scope
+from file import VAULTS_LEDGER, VaultFile
+from objects import Key, Names, Scope, Tokens
 from record import Record
 from tokens import TokenRecord
-from tree import DIRECTORY, HEADER, KEY, SCOPE, SLOT, TOKEN, TOKENS
+from tree import HEADER, KEY, NAMES, SCOPE, SLOT, TOKEN, TOKENS
+
+WORDS = {KEY: "key", SCOPE: "scope", TOKEN: "token", NAMES: "names", TOKENS: "tokens"}
+STRUCTURES = {KEY: Key, SCOPE: Scope, TOKEN: TokenRecord, NAMES: Names, TOKENS: Tokens}
 
 
 class Vault:
@@ -50,7 +53,7 @@ class Vault:
         )
 
     def entry(self, place):
-        row = self.file.first("audit", "seq = ?", place)
+        row = self.file.first("log", "id = ?", place)
         return row and row[1:]
 
     def slot_rows(self):
@@ -80,7 +83,7 @@ class Vault:
 
     def _continues(self, number, state):
         """Whether the entries from the first change above the pin's to the record's own lead on from the pin."""
-        first = self.file.raw("SELECT min(seq) FROM audit WHERE change > ?", number)[0][0]
+        first = self.file.raw("SELECT min(id) FROM log WHERE id >> 32 = 0 AND change > ?", number)[0][0]
         if first is None or not first < self.record.audit_count:
             return False
         before = audit.NO_MAC
@@ -113,51 +116,57 @@ class Vault:
         if self._suspicion is not None:
             raise self._suspicion
 
-    def _sealed_row(self, kind, word, table, at, row):
-        """The plaintext of a verified row of keys, scopes, or names; None if it is proved that there is none."""
-        revision, sealed, place = row if row else (None, None, None)
+    def open_object(self, kind, at, revision, sealed):
+        """The plaintext of an object in its place (§3)."""
+        return self.keys.open("metadata", "object", sealed, "object", u8(kind) + at, revision=revision)
+
+    def object_at(self, kind, at):
+        """An object held against the tree and opened; None if it is proved that there is none."""
+        word = WORDS[kind]
+        row = self.file.object(kind, at)
         known = self.tree.leaf(at)
         if row is None and known is None:
             return None
-        if row is None or known is None or not equal(tree.row_leaf(self.keys, kind, at, revision, sealed), known):
+        if row is None or known is None or not equal(tree.object_leaf(self.keys, *row), known):
             raise Damaged(f"tree-{word}")
-        label = "directory" if kind == DIRECTORY else word if kind == SCOPE else "item"
         try:
-            return self.keys.open("metadata", label, sealed, table, place, revision=revision)
+            plain = self.open_object(*row)
         except NotSealed:
             raise Damaged(f"{word}-seal") from None
+        return structure(lambda: STRUCTURES[kind](plain), f"{word}-malformed", "row-newer")
 
-    def item_at(self, at):
-        row = self.file.first("item", "tag = ?", at)
-        plain = self._sealed_row(KEY, "key", "item", at, row and (row[1], row[2], at))
-        return None if plain is None else structure(lambda: Item(plain), "key-malformed", "row-newer")
+    def tags_of(self, kind):
+        """The tags of a kind's rows, in byte order."""
+        return [row[1] for row in self.file.of_kind(kind)]
+
+    def key_at(self, at):
+        return self.object_at(KEY, at)
 
     def read(self, name):
         """A key with the values of its versions by number; None if it is proved that there is none."""
-        item = self.item_at(tree.tag(self.keys, KEY, name.encode()))
-        return item and (item, self.values(item))
+        key = self.key_at(tree.tag(self.keys, KEY, name.encode()))
+        return key and (key, self.values(key))
 
-    def values(self, item):
+    def values(self, key):
         self.release()
-        return {version.number: self.value(item, version) for version in item.versions if version.digest is not None}
+        return {version.number: self.value(key, version) for version in key.versions if version.digest is not None}
 
-    def value(self, item, version):
-        where = (item.id, version.number)
-        sealed_key = self.file.first("version_key", "item = ? AND version = ?", *where)
-        sealed_value = self.file.first("version_value", "item = ? AND version = ?", *where)
-        if sealed_key is None or sealed_value is None:
+    def value(self, key, version):
+        where = (key.id, version.number)
+        row = self.file.version(*where)
+        if row is None:
             raise Damaged("version-missing")
-        hashes = sha256(sealed_key[2]), sha256(sealed_value[2])
-        if digest(self.keys["tree"], b"keyvault version rows", *hashes) != version.digest:
+        wrapped, sealed = row
+        if digest(self.keys["tree"], b"keyvault version rows", sha256(wrapped), sha256(sealed)) != version.digest:
             raise Damaged("version-rows")
         try:
-            key = self.keys.open("wrapping", "version key", sealed_key[2], "version_key", *where)
+            version_key = self.open_version_key(*where, wrapped)
         except NotSealed:
             raise Damaged("version-key-seal") from None
-        if len(key) != 32:
+        if len(version_key) != 32:
             raise Damaged("version-key-seal")
         try:
-            value = unpad(self.keys.open(key, "value", sealed_value[2], "version_value", *where))
+            value = unpad(self.keys.open(version_key, "value", sealed, "version", *where))
         except NotSealed:
             raise Damaged("value-seal") from None
         except Malformed:
@@ -166,73 +175,48 @@ class Vault:
             raise Damaged("fingerprint")
         return value
 
+    def open_version_key(self, key, number, wrapped):
+        return self.keys.open("wrapping", "version key", wrapped, "version", key, number, field="wrapped")
+
     def other_leaves(self, leaves):
-        """The leaves that all rows but those of keys must have; a slot's as it stands (§8)."""
+        """Tag and leaf of all rows but those of keys, of whatever kind; a slot's as it stands (§8)."""
         numbers = range(1, slots.HIGHEST_NUMBER + 1)
-        expected = {at: leaves[at] for at in map(self.slot_tag, numbers) if at in leaves}
-        expected[tree.tag(self.keys, HEADER)] = self.header_leaf()
-        for kind, table in ((SCOPE, "scope"), (TOKEN, "token"), (DIRECTORY, "directory")):
-            for at, revision, sealed in self.file.select(table):
-                at = tree.tag(self.keys, DIRECTORY, u8(at)) if kind == DIRECTORY else at
-                expected[at] = tree.row_leaf(self.keys, kind, at, revision, sealed)
-        tokens = [row[0] for row in self.file.select("token")]
-        if tokens:
-            expected[tree.tag(self.keys, TOKENS)] = tree.tokens_leaf(self.keys, tokens)
+        expected = [(at, leaves[at]) for at in map(self.slot_tag, numbers) if at in leaves]
+        expected.append((tree.tag(self.keys, HEADER), self.header_leaf()))
+        for row in self.file.objects():
+            if row[0] != KEY:
+                expected.append((row[1], tree.object_leaf(self.keys, *row)))
         return expected
 
     def list(self):
         """All keys; that the rows but those of slots have the tree's leaves, all of them and no other (§8)."""
         leaves = self.tree.all_leaves()
-        tags = [row[0] for row in self.file.select("item", "TRUE ORDER BY tag")]
-        items = [self.item_at(at) for at in tags]
+        tags = self.tags_of(KEY)
+        keys = [self.key_at(at) for at in tags]
         others = self.other_leaves(leaves)
-        if not others.items() <= leaves.items():
+        if any(leaves.get(at) != leaf for at, leaf in others):
             raise Damaged("row-forged")
-        if set(leaves) != {*tags, *others}:
+        if set(leaves) != {*tags, *(at for at, _ in others)}:
             raise Damaged("key-missing")
-        return sorted(items, key=lambda item: item.name.encode())
-
-    def scope_at(self, at):
-        row = self.file.first("scope", "tag = ?", at)
-        plain = self._sealed_row(SCOPE, "scope", "scope", at, row and (row[1], row[2], at))
-        return None if plain is None else structure(lambda: Scope(plain), "scope-malformed", "row-newer")
-
-    def members(self, at):
-        return [row[1] for row in self.file.select("scope_member", "scope = ? ORDER BY item", at)]
-
-    def members_hold(self, at, scope, members):
-        expected = digest(self.keys["tree"], b"keyvault scope members", at, *members)
-        if scope.count != len(members) or scope.digest != expected:
-            raise Damaged("scope-members")
+        return sorted(keys, key=lambda key: key.name.encode())
 
     def scope(self, name):
         """The keys of a scope, with their values; None if it is proved that there is no such scope."""
-        at = tree.tag(self.keys, SCOPE, name.encode())
-        scope = self.scope_at(at)
+        scope = self.object_at(SCOPE, tree.tag(self.keys, SCOPE, name.encode()))
         if scope is None:
             return None
-        members = self.members(at)
-        self.members_hold(at, scope, members)
         found = []
-        for member in members:
-            item = self.item_at(member)
-            if item is None:
-                raise Damaged("tree-key")
-            if name not in item.scopes:
+        for member in scope.members:
+            key = self.key_at(member)
+            if key is None or name not in key.scopes:
                 raise Damaged("scope-members")
-            found.append((item, self.values(item)))
+            found.append((key, self.values(key)))
         return found
-
-    def bucket(self, number):
-        row = self.file.first("directory", "bucket = ?", number)
-        at = tree.tag(self.keys, DIRECTORY, u8(number))
-        plain = self._sealed_row(DIRECTORY, "names", "directory", at, row and (row[1], row[2], u8(number)))
-        return None if plain is None else structure(lambda: Names(plain).names, "names-malformed", "row-newer")
 
     def names(self):
         """Names of all keys, and of all scopes."""
-        keys = [self.bucket(row[0]) for row in self.file.select("directory", "TRUE ORDER BY bucket")]
-        scopes = [self.scope_at(row[0]) for row in self.file.select("scope", "TRUE ORDER BY tag")]
+        keys = [self.object_at(NAMES, at) for at in self.tags_of(NAMES)]
+        scopes = [self.object_at(SCOPE, at) for at in self.tags_of(SCOPE)]
         return keys, scopes
 
     def slots(self):
@@ -264,28 +248,19 @@ class Vault:
                 raise Damaged("seed-seal") from None
             if len(first_key) != 32:
                 raise Damaged("seed-seal")
-        head = self.file.single("audit_head")
-        highest = self.file.raw("SELECT max(seq) FROM audit")[0][0]
-        return audit.verify(self.keys, first_key, head, highest, self.entry)
-
-    def token_at(self, row):
-        at, revision, sealed = row
-        if self.tree.leaf(at) != tree.row_leaf(self.keys, TOKEN, at, revision, sealed):
-            raise Damaged("tree-token")
-        try:
-            plain = self.keys.open("metadata", "token record", sealed, "token", at, revision=revision)
-        except NotSealed:
-            raise Damaged("token-seal") from None
-        return structure(lambda: TokenRecord(plain), "token-malformed", "row-newer")
+        head = self.file.head(VAULTS_LEDGER)
+        if head is None:
+            raise Damaged("missing-row")
+        highest = self.file.raw("SELECT max(id) FROM log WHERE id >> 32 = 0")[0][0]
+        return audit.verify(self.keys, first_key, head[1:], highest, self.entry)
 
     def tokens(self):
         """All records of tokens."""
-        rows = self.file.select("token", "TRUE ORDER BY tag")
-        self.tokens_known(rows)
-        return [self.token_at(row) for row in rows]
+        self.tokens_listed()
+        return [self.object_at(TOKEN, at) for at in self.tags_of(TOKEN)]
 
-    def tokens_known(self, rows):
-        """Whether these are the records that the tree knows (§7)."""
-        expected = tree.tokens_leaf(self.keys, [row[0] for row in rows]) if rows else None
-        if self.tree.leaf(tree.tag(self.keys, TOKENS)) != expected:
+    def tokens_listed(self):
+        """Whether the records are those that the list names (§6)."""
+        listed = self.object_at(TOKENS, tree.tag(self.keys, TOKENS))
+        if self.tags_of(TOKEN) != (listed.tags if listed else []):
             raise Damaged("tokens")

@@ -32,7 +32,7 @@ fn a_log_that_was_cut_is_not_shown_as_whole() {
     let world = World::new();
     world.run(&["generate", "a"]).ok();
     world.run(&["show", "a", "--reveal"]).ok();
-    tamper(&world, "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit);");
+    tamper(&world, "DELETE FROM log WHERE id = (SELECT max(id) FROM log WHERE id >> 32 = 0);");
     world.run(&["audit", "log"]).fails_with(5, "
             error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: the audit log: entry 2: entries were cut off or added.
                    Nothing was released. Run `keyvault vault check` to see the damaged rows, then `keyvault vault rekey` to keep the rest, or restore a backup.
@@ -67,7 +67,7 @@ fn a_log_that_was_cut_names_the_first_entry_that_is_missing() {
     let count = entries.len();
     assert!(count >= 4, "{log}");
     for missing in [count - 1, count - 2] {
-        tamper(&world, &format!("DELETE FROM audit WHERE seq = {missing}"));
+        tamper(&world, &format!("DELETE FROM log WHERE id = {missing}"));
         world.run(&["audit", "verify"]).fails_with(5, &format!("
             error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: the audit log: entry {missing}: entries were cut off or added.
                    Nothing was released. Run `keyvault vault check` to see the damaged rows, then `keyvault vault rekey` to keep the rest, or restore a backup.

@@ -35,7 +35,7 @@ fn a_backup_of_a_damaged_vault_is_no_success() {
     }
     world.run(&["unlock"]).ok();
     world.run(&["vault", "backup", "whole"]).ok();
-    tamper(&world, "DELETE FROM version_value");
+    tamper(&world, "DELETE FROM version");
     world.run(&["vault", "backup", "no-values"]).fails_with(5, "
             error: The vault is copied to no-values, but it is damaged.
                    Keep the older backups: a restore of this one drops the damaged rows. `keyvault vault check` shows them;
@@ -115,7 +115,7 @@ fn a_verified_backup_is_remembered_and_doctor_shows_its_age() {
         std::fs::read_dir(world.home()).unwrap().map(|found| found.unwrap().file_name()).collect();
     assert!(beside.iter().all(|name| !name.to_string_lossy().starts_with("copy.db-")), "{beside:?}");
     // One that does not hold is none.
-    tamper(&world, "UPDATE version_value SET sealed = randomblob(120)");
+    tamper(&world, "UPDATE version SET sealed = randomblob(120)");
     world.run(&["vault", "backup", "--verify", "damaged.db"]).fails_with(5, "
             warning: key a version 1: version 1 of a key does not match the tree
             error: The vault is copied to damaged.db, but it is damaged.

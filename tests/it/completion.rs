@@ -40,6 +40,18 @@ fn completion_unlocks_asks_and_records_nothing() {
 }
 
 #[test]
+fn a_limited_session_offers_its_own_keys_and_scopes() {
+    let world = world();
+    world.run(&["unlock", "--scope", "payments", "--yes"]).ok();
+    let before = std::fs::read(world.vault()).unwrap();
+    let offered = |words: &[&str]| ask(&world, words).ok().out;
+    assert!(offered(&["exec", "--only", "s"]).starts_with("stripe/live"));
+    assert!(!offered(&["exec", "--only", ""]).contains("db/password"));
+    assert_eq!(offered(&["exec", "--scope", ""]), "payments\n");
+    assert!(std::fs::read(world.vault()).unwrap() == before, "the vault was written");
+}
+
+#[test]
 fn what_was_given_is_not_offered_again() {
     let world = world();
     for (words, expected) in [
@@ -47,7 +59,7 @@ fn what_was_given_is_not_offered_again() {
         (&["exec", "--only=db/password", "--only="], "--only=stripe/live\n"),
         (&["exec", "--only", "db/password", "--previous", "db"], "db/password\n"),
         (&["exec", "--scope", "payments", "--scope", ""], "deploy:prod\n"),
-        (&["list", "--scope", "payments", "--status", ""], "active\nexpired\nrevoked\n"),
+        (&["list", "--scope", "payments", "--status", ""], "active\ndisabled\nexpired\nrevoked\n"),
         (&["generate", "stripe/live", "--scope", "p"], "payments\n"),
         (&["generate", "a", "--recipe", "ssh"], "ssh-ed25519\n"),
         (&["audit", "log", "--action", "rolls"], ""),

@@ -93,13 +93,13 @@ const RECOVER: [&str; 9] = [
 /// An alteration, the statements that make it, and the word that every command has for it.
 const ALTERED: [(&str, &str, &str); 16] = [
     ("statistics", "ANALYZE", "table sqlite_stat1"),
-    ("an index", "CREATE INDEX zz ON item (revision)", "index zz"),
-    ("an index of an expression", "CREATE INDEX aa ON item (abs(revision), length(sealed))", "index aa"),
+    ("an index", "CREATE INDEX zz ON object (revision)", "index zz"),
+    ("an index of an expression", "CREATE INDEX aa ON object (abs(revision), length(sealed))", "index aa"),
     ("a table", "CREATE TABLE zz (x); INSERT INTO zz VALUES (1)", "table zz"),
     ("a table of counters", "CREATE TABLE zz (x INTEGER PRIMARY KEY AUTOINCREMENT)", "table zz"),
-    ("a trigger", "CREATE TRIGGER steal AFTER INSERT ON audit BEGIN DELETE FROM slot; END", "trigger steal"),
-    ("a view", "CREATE VIEW extra AS SELECT * FROM item", "view extra"),
-    ("a column", "ALTER TABLE item ADD COLUMN more BLOB", "table item is altered"),
+    ("a trigger", "CREATE TRIGGER steal AFTER INSERT ON log BEGIN DELETE FROM slot; END", "trigger steal"),
+    ("a view", "CREATE VIEW extra AS SELECT * FROM object", "view extra"),
+    ("a column", "ALTER TABLE object ADD COLUMN more BLOB", "table object is altered"),
     (
         "columns with values",
         "ALTER TABLE slot ADD COLUMN more BLOB DEFAULT x'00'; ALTER TABLE vault ADD COLUMN more ANY; UPDATE slot SET more = x'11'",

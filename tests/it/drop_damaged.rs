@@ -6,8 +6,8 @@ use pretty_assertions::assert_eq;
 use crate::harness::vault_file::{drop_side_files, filled, put_back, tamper};
 use crate::harness::{PASSPHRASE, World};
 
-const DAMAGE: &str = "UPDATE version_value SET sealed = zeroblob(length(sealed))
-    WHERE item = (SELECT max(item) FROM version_value)";
+const DAMAGE: &str = "UPDATE version SET sealed = zeroblob(length(sealed))
+    WHERE key = (SELECT max(key) FROM version)";
 
 /// Runs a command that is refused for one damaged value, whose key it names; then with `--drop-damaged`.
 fn refused_then_accepted(world: &World, line: &[&str], file: &str, otherwise: &str) {

@@ -40,3 +40,23 @@ fn edit_changes_what_it_names_and_the_value_stays() {
     );
     world.run(&["vault", "check"]).ok();
 }
+
+#[test]
+fn a_key_says_who_answers_for_it_and_what_people_call_it_until_that_is_removed() {
+    let world = World::new();
+    world.run(&["generate", "a"]).ok();
+    let edited =
+        world.run(&["edit", "a", "--owner", "Payments\u{1b}[31m", "--display-name", "Stripe, live"]).ok();
+    assert!(edited.out.contains("owner        Payments\\u{1b}[31m\n"), "{}", edited.out);
+    assert!(edited.out.contains("display name Stripe, live\n"), "{}", edited.out);
+    let json = world.run(&["show", "a", "--json"]).ok().json();
+    assert_eq!(json["owner"], "Payments\u{1b}[31m");
+    assert_eq!(json["display_name"], "Stripe, live");
+    let log = world.run(&["audit", "log", "--action", "edit"]).ok().out;
+    assert!(log.trim_end().ends_with("(owner, display name)"), "{log}");
+    world.run(&["rotate", "a"]).ok();
+    assert_eq!(world.run(&["show", "a", "--json"]).ok().json()["display_name"], "Stripe, live");
+    world.run(&["edit", "a", "--owner", "", "--display-name", ""]).ok();
+    let json = world.run(&["show", "a", "--json"]).ok().json();
+    assert_eq!((json.get("owner"), json.get("display_name")), (None, None));
+}

@@ -94,7 +94,7 @@ fn an_entry_that_is_none_any_more_is_a_gap_and_refuses_nothing() {
     world.run(&["generate", "a"]).ok();
     exec(&world, 1);
     world.sh("export XDG_STATE_HOME=$PWD/elsewhere; keyvault exec --only a -- true").ok();
-    tamper(&world, "UPDATE audit SET mac = substr(mac, 1, 31) WHERE seq = (SELECT max(seq) - 1 FROM audit)");
+    tamper(&world, "UPDATE log SET mac = substr(mac, 1, 31) WHERE id = (SELECT max(id) - 1 FROM log)");
     world.run(&["exec", "--only", "a", "--", "true"]).ok();
     world.run(&["revoke", "a"]).ok();
 }

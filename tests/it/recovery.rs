@@ -98,29 +98,41 @@ impl Damage {
 /// bit turned.
 fn damages() -> Vec<Damage> {
     vec![
-        stray("a key's row", "INSERT INTO item VALUES (randomblob(16), 1, randomblob(200))"),
+        stray("a key's row", "INSERT INTO object VALUES ({stray 3}, 1, randomblob(200))"),
         stray(
             "a key's row of another shape",
-            "INSERT INTO item VALUES (x'0102', 1, x''), (randomblob(16), -1, x'')",
+            "INSERT INTO object VALUES (3 << 56, x'0102', 1, x''), ({stray 3}, -1, x''), ((3 << 56) + 9, randomblob(16), 1, x'')",
         ),
-        stray("a scope", "INSERT INTO scope VALUES (randomblob(16), 1, randomblob(120))"),
-        stray("a scope of another shape", "INSERT INTO scope VALUES (x'', 1, x'')"),
-        stray("a member of no scope", "INSERT INTO scope_member VALUES (randomblob(16), randomblob(16))"),
-        stray("a member of another shape", "INSERT INTO scope_member VALUES (x'01', x'02')"),
-        stray("a member of a scope", "INSERT INTO scope_member SELECT tag, randomblob(16) FROM scope"),
-        stray("names", "INSERT INTO directory VALUES ({free bucket}, 1, randomblob(80))"),
-        stray("names of another shape", "INSERT INTO directory VALUES (-5, 1, x''), (2000, 1, x'')"),
-        stray("a version's key", "INSERT INTO version_key VALUES (randomblob(16), 1, randomblob(120))"),
-        stray("a version's value", "INSERT INTO version_value VALUES (randomblob(16), 1, randomblob(120))"),
+        stray(
+            "a key under another kind",
+            "INSERT INTO object SELECT id + (6 << 56), tag, revision, sealed FROM object WHERE tag = {tag a}",
+        ),
+        stray("a scope", "INSERT INTO object VALUES ({stray 4}, 1, randomblob(120))"),
+        stray("a scope of another shape", "INSERT INTO object VALUES (4 << 56, x'', 1, x'')"),
+        stray("names", "INSERT INTO object VALUES ({free names}, 1, randomblob(80))"),
+        stray("names of no bucket", "INSERT INTO object VALUES ({stray 7}, 1, randomblob(80))"),
+        stray("names of another shape", "INSERT INTO object VALUES (7 << 56, x'05', 1, x''), ({stray 7}, -3, x'')"),
+        stray("another list of tokens", "INSERT INTO object VALUES ({stray 8}, 1, randomblob(80))"),
+        stray("an object of a later version", "INSERT INTO object VALUES ({stray 9}, 1, randomblob(80))"),
+        stray("an object that gives access", "INSERT INTO object VALUES ({stray 130}, 1, randomblob(80))"),
+        stray(
+            "objects of kinds that there are not",
+            "INSERT INTO object VALUES ({stray 0}, 1, x''), ({stray 1}, 1, x''), ({stray 2}, 1, x'')",
+        ),
+        stray(
+            "objects of a later version in another shape",
+            "INSERT INTO object VALUES (9 << 56, x'', 1, x''), ((9 << 56) + 1, randomblob(17), 1, x''),
+             ({stray 14}, -1, x''), (-5, randomblob(16), 1, x'')",
+        ),
         stray(
             "a version of no key",
-            "INSERT INTO version_key VALUES (x'00112233445566778899aabbccddeeff', 1, randomblob(120));
-             INSERT INTO version_value VALUES (x'00112233445566778899aabbccddeeff', 1, randomblob(120))",
+            "INSERT INTO version VALUES ((0x1122334455667788 >> 2) + 1, x'1122334455667788112233445566FFFF', 1, randomblob(120), randomblob(120))",
         ),
-        stray("a version of a key", "INSERT INTO version_key VALUES ({id a}, 77, randomblob(120))"),
+        stray("a version of a key", "INSERT INTO version SELECT id + 76, key, 77, randomblob(120), randomblob(80) FROM version WHERE key = {id a}")
+            .unseen(),
         stray(
             "a version of another shape",
-            "INSERT INTO version_key VALUES (x'01', -7, x''), ({id a}, 5000000000, x'')",
+            "INSERT INTO version VALUES (1, x'01', -7, x'', x''), (-9, {id a}, 5000000000, x'', x''), (7, {id a}, 1, x'', x'')",
         ),
         stray("a leaf", "INSERT INTO leaf VALUES (randomblob(16), randomblob(16))"),
         stray(
@@ -130,10 +142,10 @@ fn damages() -> Vec<Damage> {
         stray("a leaf of another shape", "INSERT INTO leaf VALUES (x'', x''), (randomblob(17), x'00')"),
         stray("a node", "INSERT INTO node SELECT max(id) + 1, randomblob(24) FROM node"),
         stray("a node of another shape", "INSERT INTO node VALUES (70000, x''), (-4, x'00')"),
-        stray("a token's record", "INSERT INTO token VALUES (randomblob(16), 1, randomblob(200))"),
+        stray("a token's record", "INSERT INTO object VALUES ({stray 5}, 1, randomblob(200))"),
         stray(
             "a token's record of another shape",
-            "INSERT INTO token VALUES (x'00', 1, x''), (randomblob(16), -1, x'')",
+            "INSERT INTO object VALUES (5 << 56, x'00', 1, x''), ({stray 5}, -1, x'')",
         ),
         stray("a view", "INSERT INTO token_view VALUES (randomblob(16), 1, randomblob(80))"),
         stray(
@@ -145,69 +157,76 @@ fn damages() -> Vec<Damage> {
         stray("a grant of another shape", "INSERT INTO token_grant VALUES ({ci}, x'01', x'')"),
         stray(
             "a read of no token",
-            "INSERT INTO token_audit VALUES (randomblob(16), 0, randomblob(32), x'')",
+            "INSERT INTO log VALUES (7 << 32, NULL, randomblob(32), x'')",
         ),
-        stray("heads of reads", "INSERT INTO token_audit_head SELECT randomblob(16), 1, x'' FROM token"),
-        stray("a log entry behind the head", "INSERT INTO audit VALUES (500, NULL, zeroblob(32), x'')")
-            .stops_all(),
         stray(
-            "a log entry right behind the head",
-            "INSERT INTO audit SELECT count, NULL, zeroblob(32), x'' FROM audit_head",
+            "a read in a ledger of another shape",
+            "INSERT INTO log_head VALUES (x'', 7, 1, x''), (x'01', -4, 1, x''), (randomblob(16), 9223372036854775807, 1, x'')",
+        ),
+        stray("heads of reads", "INSERT INTO log_head VALUES (randomblob(16), 7, 1, x'')"),
+        stray(
+            "a log entry behind the head",
+            "INSERT INTO log VALUES (500, NULL, zeroblob(32), x'')",
         )
         .stops_all(),
-        stray("a log entry before the first", "INSERT INTO audit VALUES (-1, NULL, x'00', x'')"),
-        broken("the bit of a key", "UPDATE item SET sealed = {flip sealed} WHERE tag = {tag a}").loses("a"),
-        broken("the age of a key", "UPDATE item SET revision = revision + 1 WHERE tag = {tag a}").loses("a"),
+        stray(
+            "a log entry right behind the head",
+            "INSERT INTO log SELECT count, NULL, zeroblob(32), x'' FROM log_head WHERE number = 0",
+        )
+        .stops_all(),
+        stray(
+            "a log entry before the first",
+            "INSERT INTO log VALUES (-1, NULL, x'00', x'')",
+        ),
+        broken("the bit of a key", "UPDATE object SET sealed = {flip sealed} WHERE tag = {tag a}").loses("a"),
+        broken("the age of a key", "UPDATE object SET revision = revision + 1 WHERE tag = {tag a}").loses("a"),
+        broken("the kind of a key", "UPDATE object SET id = id + (6 << 56) WHERE tag = {tag a}").seen().loses("a"),
         broken(
             "the bit of a version's key",
-            "UPDATE version_key SET sealed = {flip sealed} WHERE item = {id b} AND version = 2",
+            "UPDATE version SET wrapped = {flip wrapped} WHERE key = {id b} AND version = 2",
         )
         .loses_value("b", 2),
         broken(
             "the bit of a value",
-            "UPDATE version_value SET sealed = {flip sealed} WHERE item = {id b} AND version = 1",
+            "UPDATE version SET sealed = {flip sealed} WHERE key = {id b} AND version = 1",
         )
         .loses_value("b", 1),
-        broken("the bit of a scope", "UPDATE scope SET sealed = {flip sealed}"),
-        broken("the bit of names", "UPDATE directory SET sealed = {flip sealed}"),
+        broken("the bit of a scope", "UPDATE object SET sealed = {flip sealed} WHERE id >> 56 = 4"),
+        broken("the bit of names", "UPDATE object SET sealed = {flip sealed} WHERE id >> 56 = 7"),
         broken(
             "the bits of a key and of names",
-            "UPDATE directory SET sealed = {flip sealed}; DELETE FROM item WHERE tag = {tag a}",
+            "UPDATE object SET sealed = {flip sealed} WHERE id >> 56 = 7; DELETE FROM object WHERE tag = {tag a}",
         )
         .seen()
         .loses("(unnamed)"),
         broken("the bit of a leaf", "UPDATE leaf SET digest = {flip digest} WHERE tag = {tag a}"),
         broken("the bit of a node", "UPDATE node SET body = {flip body}").stops_all(),
-        broken("the bit of an old log entry", "UPDATE audit SET sealed = {flip sealed} WHERE seq = 2")
+        broken("the bit of an old log entry", "UPDATE log SET sealed = {flip sealed} WHERE id = 2")
             .breaks_log(2, 2),
-        broken("the bit of an old log entry's MAC", "UPDATE audit SET mac = {flip mac} WHERE seq = 2")
+        broken("the bit of an old log entry's MAC", "UPDATE log SET mac = {flip mac} WHERE id = 2")
             .breaks_log(2, 3),
-        broken("the bit of the log's head", "UPDATE audit_head SET sealed = {flip sealed}").stops_all(),
+        broken("the bit of the log's head", "UPDATE log_head SET sealed = {flip sealed} WHERE ledger = zeroblob(16)").stops_all(),
         broken("the bit of the log's first key", "UPDATE vault SET chain_seed = {flip chain_seed}")
             .stops_all()
             .breaks_log(0, u64::MAX),
         broken("the writer's version", "UPDATE vault SET written_by = '9.9.9'").stops_all(),
         broken("the bit of a view", "UPDATE token_view SET sealed = {flip sealed}"),
         broken("the bit of a grant", "UPDATE token_grant SET sealed = {flip sealed}"),
-        broken("the bit of a token", "UPDATE token SET sealed = {flip sealed}").stops_changes(),
-        broken("no key", "DELETE FROM item WHERE tag = {tag a}").seen().loses("a"),
-        broken("no version's key", "DELETE FROM version_key WHERE item = {id b} AND version = 2")
-            .seen()
-            .loses_value("b", 2),
-        broken("no value", "DELETE FROM version_value WHERE item = {id b} AND version = 2")
-            .seen()
-            .loses_value("b", 2),
-        broken("no scope", "DELETE FROM scope").seen(),
-        broken("no members", "DELETE FROM scope_member").seen(),
-        broken("no names", "DELETE FROM directory").seen(),
+        broken("the bit of a token", "UPDATE object SET sealed = {flip sealed} WHERE id >> 56 = 5").stops_changes(),
+        broken("the bit of the list", "UPDATE object SET sealed = {flip sealed} WHERE id >> 56 = 8").stops_changes(),
+        broken("no key", "DELETE FROM object WHERE tag = {tag a}").seen().loses("a"),
+        broken("no version", "DELETE FROM version WHERE key = {id b} AND version = 2").loses_value("b", 2),
+        broken("no scope", "DELETE FROM object WHERE id >> 56 = 4").seen(),
+        broken("no names", "DELETE FROM object WHERE id >> 56 = 7").seen(),
         broken("no leaf", "DELETE FROM leaf WHERE tag = {tag a}").seen(),
         broken("no nodes", "DELETE FROM node").seen().stops_all(),
-        broken("no old log entry", "DELETE FROM audit WHERE seq = 2").seen().breaks_log(2, 3),
-        broken("no head of the log", "DELETE FROM audit_head").seen().stops_all(),
-        broken("no token", "DELETE FROM token").seen().stops_changes(),
+        broken("no old log entry", "DELETE FROM log WHERE id = 2").seen().breaks_log(2, 3),
+        broken("no head of the log", "DELETE FROM log_head WHERE ledger = zeroblob(16)").seen().stops_all(),
+        broken("no token", "DELETE FROM object WHERE id >> 56 = 5").seen().stops_changes(),
+        broken("no list", "DELETE FROM object WHERE id >> 56 = 8").seen().stops_changes(),
         broken("no view", "DELETE FROM token_view").seen(),
-        broken("no grant", "DELETE FROM token_grant WHERE item = {id a}"),
-        broken("the head of the log by a thief", "UPDATE audit_head SET sealed = {forged head}"),
+        broken("no grant", "DELETE FROM token_grant WHERE key = {id a}"),
+        broken("the head of the log by a thief", "UPDATE log_head SET sealed = {forged head} WHERE ledger = zeroblob(16)"),
     ]
 }
 
@@ -348,7 +367,7 @@ impl Bench {
                 &hex(&key::show(&mut vault, access, &name(key)).unwrap().id),
             );
         }
-        for column in ["sealed", "digest", "body", "mac", "chain_seed"] {
+        for column in ["sealed", "wrapped", "digest", "body", "mac", "chain_seed"] {
             let last = format!("substr({column}, length({column}))");
             let turned = format!(
                 "CAST(substr({column}, 1, length({column}) - 1) || CASE {last} WHEN x'00' THEN x'01' ELSE x'00' END AS BLOB)"
@@ -358,24 +377,30 @@ impl Bench {
         let connection = Connection::open(self.world.vault()).unwrap();
         let one = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Vec<u8>>(0)).unwrap();
         sql = sql.replace("{ci}", &hex(&one("SELECT token FROM token_view")));
-        let taken = |bucket: &u8| {
-            connection
-                .query_row("SELECT count(*) FROM directory WHERE bucket = ?", [bucket], |row| {
-                    row.get::<_, i64>(0)
-                })
-                .unwrap()
-                > 0
+        let names = |bucket: u8| keys.index.digest(&[b"keyvault blind index", &[7], &[bucket]]);
+        let taken = |tag: &[u8; 16]| {
+            let count = "SELECT count(*) FROM object WHERE id >> 56 = 7 AND tag = ?";
+            connection.query_row(count, [tag], |row| row.get::<_, i64>(0)).unwrap() > 0
         };
-        let free = (0..64_u8).find(|bucket| !taken(bucket)).unwrap();
-        sql = sql.replace("{free bucket}", &free.to_string());
+        let free = (0..64).map(names).find(|tag| !taken(tag)).unwrap();
+        let id = i64::from_be_bytes([&[7], &free[..7]].concat().try_into().unwrap());
+        sql = sql.replace("{free names}", &format!("{id}, {}", hex(&free)));
+        while let Some((before, after)) = sql.split_once("{stray ") {
+            let (kind, after) = after.split_once('}').unwrap();
+            let tag: [u8; 16] = SealingKey::random(&SystemRng).unwrap().expose()[..16].try_into().unwrap();
+            let id = i64::from_be_bytes([&[kind.parse().unwrap()], &tag[..7]].concat().try_into().unwrap());
+            sql = format!("{before}{id}, {}{after}", hex(&tag));
+        }
         if sql.contains("{forged head}") {
             let (count, mac): (i64, Vec<u8>) = connection
-                .query_row("SELECT seq + 1, mac FROM audit ORDER BY seq DESC LIMIT 1", [], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })
+                .query_row(
+                    "SELECT id + 1, mac FROM log WHERE id >> 32 = 0 ORDER BY id DESC LIMIT 1",
+                    [],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
                 .unwrap();
             let place = Place {
-                table: "audit_head",
+                table: "log_head",
                 row: &[],
                 version: 0,
                 field: "sealed",
@@ -681,7 +706,10 @@ fn case_74_a_recovery_goes_through_whatever_is_damaged() {
 #[test]
 fn case_77_a_token_whose_record_is_damaged_is_revoked_all_the_same() {
     let bench = Bench::new();
-    for sql in ["DELETE FROM token", "UPDATE token SET sealed = {flip sealed}"] {
+    for sql in [
+        "DELETE FROM object WHERE id >> 56 = 5",
+        "UPDATE object SET sealed = {flip sealed} WHERE id >> 56 = 5",
+    ] {
         bench.damage(&broken("record", sql));
         let (mut vault, access) = bench.open();
         assert!(bench.rotate(&mut vault, access, "a").is_err());
@@ -699,7 +727,11 @@ fn case_74_a_backup_that_lost_a_value_takes_a_vaults_place_only_if_that_is_meant
     let world = crate::harness::vault_file::filled();
     world.run(&["vault", "backup", "copy"]).ok();
     let good = std::fs::read(world.vault()).unwrap();
-    tamper(&world, "DELETE FROM version_value WHERE item = (SELECT max(item) FROM version_value)");
+    tamper(
+        &world,
+        "UPDATE version SET key = randomblob(16) WHERE key = (SELECT max(key) FROM version);
+         INSERT INTO version SELECT id + 7, randomblob(16), 1, wrapped, sealed FROM version LIMIT 1",
+    );
     world.run(&["vault", "backup", "damaged"]).fails_with(5, "
             error: The vault is copied to damaged, but it is damaged.
                    Keep the older backups: a restore of this one drops the damaged rows. `keyvault vault check` shows them;
@@ -713,6 +745,7 @@ fn case_74_a_backup_that_lost_a_value_takes_a_vaults_place_only_if_that_is_meant
     let damaged = damaged.unwrap_or("none of them");
     refused.fails_with(5, &format!("
             warning: Damaged values would be dropped: {damaged} version 1. The keys stay; give each a new value with `keyvault rotate NAME`.
+            warning: 1 damaged row would be dropped or rebuilt: version has 2 rows that no key names.
             error: damaged is damaged: 1 value would be lost.
                    Nothing was changed. Restore another backup, or continue without them with `--drop-damaged`.
         "));
@@ -733,15 +766,41 @@ fn case_74_a_backup_that_lost_a_value_takes_a_vaults_place_only_if_that_is_meant
     }
 }
 
+/// Somebody with the file and no key gives ledgers the highest numbers that there are.
+#[test]
+fn a_stray_ledger_of_the_highest_number_keeps_no_token_from_being_made() {
+    let bench = Bench::new();
+    for sql in [
+        "INSERT INTO log_head VALUES (randomblob(16), 2147483646, 1, x'')",
+        "INSERT INTO log_head VALUES (randomblob(16), 9223372036854775807, 1, x'')",
+        "INSERT INTO log VALUES (2147483646 << 32, NULL, zeroblob(32), x'')",
+        "INSERT INTO log VALUES (9223372036854775807, NULL, zeroblob(32), x'')",
+        "UPDATE log_head SET number = 2147483646 WHERE number <> 0",
+    ] {
+        bench.damage(&broken("ledger", sql));
+        let (mut vault, access) = bench.open();
+        let token = NewToken {
+            name: "other".parse().unwrap(),
+            scopes: vec!["s".parse().unwrap()],
+            keys: Vec::new(),
+            expires: None,
+        };
+        bench
+            .with(|world| token::create(&mut vault, access, world, &token))
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        bench.rotate(&mut vault, access, "a").unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+}
+
 /// The owner keeps what its tokens' grants are written from.
 #[test]
 fn case_77_altered_grants_are_written_anew_and_the_token_is_named() {
     let bench = Bench::new();
     for sql in [
         "DELETE FROM token_grant",
-        "DELETE FROM token_grant WHERE item = {id a}",
+        "DELETE FROM token_grant WHERE key = {id a}",
         "UPDATE token_grant SET sealed = {flip sealed}",
-        "UPDATE token_grant SET sealed = (SELECT sealed FROM token_grant WHERE item = {id a})",
+        "UPDATE token_grant SET sealed = (SELECT sealed FROM token_grant WHERE key = {id a})",
         "INSERT INTO token_grant VALUES ({ci}, randomblob(16), randomblob(80))",
         "INSERT INTO token_grant VALUES ({ci}, x'01', x'')",
         "DELETE FROM token_view",
@@ -781,7 +840,7 @@ fn case_77_a_damaged_value_keeps_no_other_version_from_being_revoked() {
     let bench = Bench::new();
     bench.damage(&broken(
         "value",
-        "UPDATE version_value SET sealed = {flip sealed} WHERE item = {id b} AND version = 2",
+        "UPDATE version SET sealed = {flip sealed} WHERE key = {id b} AND version = 2",
     ));
     let (mut vault, access) = bench.open();
     let revocation = Revocation { version: Some(1), ..Revocation::default() };
@@ -800,15 +859,15 @@ fn case_76_a_check_with_a_session_finds_a_head_that_a_thief_rewrote() {
     };
     bench.damage(&broken("nothing", ""));
     assert_eq!(found(&by_session()), [""; 0]);
-    bench.damage(&broken("head", "UPDATE audit_head SET sealed = {forged head}"));
+    bench.damage(&broken("head", "UPDATE log_head SET sealed = {forged head} WHERE ledger = zeroblob(16)"));
     let session = by_session();
-    assert_eq!(found(&session), ["audit_head"]);
+    assert_eq!(found(&session), ["log_head"]);
     // Reads and changes go on from there, and so does the finding.
     let (mut vault, _) = bench.open();
     bench.read(&mut vault, &session, "d").unwrap();
     bench.rotate(&mut vault, &session, "d").unwrap();
     drop(vault);
-    assert_eq!(found(&session), ["audit_head"]);
+    assert_eq!(found(&session), ["log_head"]);
     let (mut vault, access) = bench.open();
     let new = passphrase("another");
     let credentials = [Credential::Passphrase(&new, Cost::FLOOR)];
@@ -823,7 +882,7 @@ fn case_76_a_check_with_a_session_finds_a_head_that_a_thief_rewrote() {
 #[test]
 fn case_76_what_follows_a_forged_head_is_a_recorded_break() {
     let bench = Bench::new();
-    bench.damage(&broken("head", "UPDATE audit_head SET sealed = {forged head}"));
+    bench.damage(&broken("head", "UPDATE log_head SET sealed = {forged head} WHERE ledger = zeroblob(16)"));
     let (mut vault, access) = bench.open();
     let proved = check::run(&mut vault, access).unwrap().change;
     bench.read(&mut vault, access, "d").unwrap();
@@ -857,7 +916,10 @@ fn case_74_a_stray_row_is_noticed_by_backup_and_doctor_and_goes_with_a_rekey_or_
         checks.as_array().unwrap().iter().find(|check| check["check"] == "rows").unwrap()["state"].clone()
     };
     assert_eq!(rows(&world), "ok");
-    tamper(&world, "INSERT INTO version_key VALUES (randomblob(16), 1, randomblob(120))");
+    tamper(
+        &world,
+        "INSERT INTO version SELECT (0x1122334455667788 >> 2) + 1, x'1122334455667788112233445566FFFF', 1, wrapped, sealed FROM version LIMIT 1",
+    );
     assert_eq!(rows(&world), "finding");
     backup("copy").fails_with(5, "
             error: The vault is copied to copy, but it is damaged.
@@ -867,13 +929,13 @@ fn case_74_a_stray_row_is_noticed_by_backup_and_doctor_and_goes_with_a_rekey_or_
     let rekey = ["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"];
     let said = world.run(&rekey).ok().err;
     assert!(
-        said.contains("1 damaged row would be dropped or rebuilt: version_key has 1 row that no key names"),
+        said.contains("1 damaged row would be dropped or rebuilt: version has 1 row that no key names"),
         "{said}"
     );
     world.run(&["vault", "check"]).ok();
     assert_eq!(rows(&world), "ok");
     let restored = world.run(&["vault", "restore", "copy", "--yes", "--json"]).ok();
-    assert_eq!(restored.json()["lost_to_damage"]["rows"][0]["row"], "version_key");
+    assert_eq!(restored.json()["lost_to_damage"]["rows"][0]["row"], "version");
     world.run(&["vault", "check"]).ok();
     assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "value-a");
     let log = world.run(&["audit", "log", "--action", "restore"]).ok().out;

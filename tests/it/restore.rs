@@ -53,7 +53,7 @@ fn a_damaged_backup_takes_nothings_place() {
     world.run(&["vault", "backup", "bf"]).ok();
     let backup = world.home().join("bf");
     let connection = Connection::open(&backup).unwrap();
-    connection.execute_batch("UPDATE version_value SET sealed = zeroblob(length(sealed))").unwrap();
+    connection.execute_batch("UPDATE version SET sealed = zeroblob(length(sealed))").unwrap();
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     drop(connection);
     drop_side_files(&backup);

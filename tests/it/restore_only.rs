@@ -97,7 +97,7 @@ fn what_a_program_reads_has_one_shape() {
         shown,
         serde_json::json!({
             "keys": [{
-                "name": "a", "added": false, "replaced": 2, "revoked": [], "stay_revoked": [], "expires": null,
+                "name": "a", "added": false, "replaced": 2, "revoked": [], "stay_revoked": [], "expires": null, "disabled": false,
                 "versions": [{ "version": 3, "in_other": 2, "state": "current" }],
             }],
             "unchanged": ["b"], "vault": vault, "other": "other.db", "found": 4, "change": 5,
@@ -287,4 +287,30 @@ fn keys_come_from_a_copy_of_before_a_rekey_too() {
     world.unset("KEYVAULT_PASSPHRASE");
     assert_eq!((value(&world, "a"), value(&world, "b")), ("value-a".to_owned(), "there".to_owned()));
     world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn a_key_that_is_disabled_in_either_copy_is_disabled_afterwards() {
+    let world = World::own();
+    for name in ["a", "b", "c"] {
+        add(&world, name, "value");
+    }
+    part(&world);
+    world.run(&["disable", "a", "--reason", "here"]).ok();
+    world.run(&["edit", "c", "--note", "x"]).ok();
+    there(&world, "printf there | keyvault rotate a --stdin; keyvault disable b --reason there").ok();
+    let shown = world.run(&["vault", "diff", "other.db"]).ok().out;
+    assert!(shown.lines().any(|line| line.starts_with("b    disabled   no  ")), "{shown}");
+    take(&world, &["a", "b", "c"]).reports("
+            The vault here has everything that other.db has of these keys, or holds it revoked: c. Names, variables, scopes, tags, and notes are not taken over.
+            The vault here took over, from other.db at change 6:
+              a: version 2 current; version 1 retired
+              b: disabled
+            Took over 2 keys. The vault is now at change 7.
+        ");
+    for (name, reason) in [("a", "here"), ("b", "there")] {
+        assert_eq!(world.run(&["show", name, "--json"]).ok().json()["disabled"]["reason"], reason, "{name}");
+    }
+    world.run(&["enable", "a"]).ok();
+    assert_eq!(value(&world, "a"), "there");
 }

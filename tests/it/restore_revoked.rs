@@ -45,7 +45,7 @@ fn apart(world: &World, theirs: impl FnOnce(), ours: impl FnOnce()) {
 fn damage(world: &World, name: &str) {
     let path = world.vault();
     let connection = Connection::open(&path).unwrap();
-    let mut statement = connection.prepare("SELECT sealed FROM item").unwrap();
+    let mut statement = connection.prepare("SELECT sealed FROM object WHERE id >> 56 = 3").unwrap();
     let rows: Vec<Vec<u8>> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     drop(statement);
     drop(connection);
@@ -164,7 +164,7 @@ fn every_version_that_was_revoked_is_known_when_its_key_is_gone() {
     let history = world.run(&["history", "wiped", "--json"]).ok().json();
     assert_eq!(
         (&history["versions"][0]["wiped"], &history["versions"][0]["reason"]),
-        (&true.into(), &"revoked before it was removed".into())
+        (&true.into(), &"seen".into())
     );
     world.run(&["vault", "check"]).ok();
 }
@@ -293,7 +293,7 @@ fn one_damaged_entry_of_the_log_hides_no_revocation() {
     world.run(&["vault", "backup", "b"]).ok();
     world.run(&["revoke", "a"]).ok();
     world.run(&["remove", "a", "--yes"]).ok();
-    tamper(&world, "UPDATE audit SET sealed = zeroblob(length(sealed)) WHERE seq = 1");
+    tamper(&world, "UPDATE log SET sealed = zeroblob(length(sealed)) WHERE id = 1");
     restore(&world, "b");
     world.run(&["show", "a", "--reveal"]).fails_with(
         6,
@@ -388,7 +388,7 @@ fn a_row_of_the_log_that_is_malformed_hides_no_revocation_behind_it() {
     add(&world, "c", "x");
     world.run(&["revoke", "a"]).ok();
     world.run(&["remove", "a", "--yes"]).ok();
-    tamper(&world, "UPDATE audit SET mac = x'00' WHERE seq = 1");
+    tamper(&world, "UPDATE log SET mac = x'00' WHERE id = 1");
     restore(&world, "b");
     world.run(&["show", "a", "--reveal"]).fails_with(
         6,

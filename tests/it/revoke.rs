@@ -116,11 +116,8 @@ fn wiped_is_nowhere_in_the_file_and_the_check_is_clean() {
     let history = world.run(&["history", "a", "--json"]).ok().json();
     assert_eq!(history["versions"][0]["wiped"], true);
     let database = Connection::open(world.vault()).unwrap();
-    for table in ["version_key", "version_value"] {
-        let rows: u32 =
-            database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
-        assert_eq!(rows, 0, "{table}");
-    }
+    let rows: u32 = database.query_row("SELECT count(*) FROM version", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 0);
     drop(database);
     world.run(&["vault", "check"]).ok();
 }
@@ -167,7 +164,7 @@ fn a_log_that_a_reader_kept_from_being_folded_is_said_to_be_there() {
     let world = World::new();
     world.run(&["generate", "a"]).ok();
     let reader = Connection::open(world.vault()).unwrap();
-    reader.execute_batch("BEGIN; SELECT count(*) FROM item;").unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM object;").unwrap();
     world.run(&["revoke", "a", "--wipe"]).is(0, "a is revoked and wiped; `keyvault rotate a` gives it a new value\n", "
             warning: Done, but the write-ahead log stays next to the file until the next change (busy). Copy both.
         ");

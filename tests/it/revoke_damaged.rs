@@ -75,37 +75,45 @@ const DAMAGES: [(&str, &str, Left); 24] = [
     ("the nodes", "UPDATE node SET body = zeroblob(length(body))", Whole),
     ("no nodes", "DELETE FROM node", Whole),
     ("the tree", "DELETE FROM node; DELETE FROM leaf", Whole),
-    ("the log's head", "UPDATE audit_head SET sealed = zeroblob(length(sealed))", Whole),
-    ("no head of the log", "DELETE FROM audit_head", Whole),
+    (
+        "the log's head",
+        "UPDATE log_head SET sealed = zeroblob(length(sealed)) WHERE ledger = zeroblob(16)",
+        Whole,
+    ),
+    ("no head of the log", "DELETE FROM log_head WHERE ledger = zeroblob(16)", Whole),
     (
         "the last entry",
-        "UPDATE audit SET sealed = zeroblob(length(sealed)) WHERE seq = (SELECT max(seq) FROM audit)",
+        "UPDATE log SET sealed = zeroblob(length(sealed)) WHERE id = (SELECT max(id) FROM log WHERE id >> 32 = 0)",
         Damaged,
     ),
     (
         "the last entry's MAC",
-        "UPDATE audit SET mac = zeroblob(32) WHERE seq = (SELECT max(seq) FROM audit)",
+        "UPDATE log SET mac = zeroblob(32) WHERE id = (SELECT max(id) FROM log WHERE id >> 32 = 0)",
         Whole,
     ),
     (
         "the last entry's shape",
-        "UPDATE audit SET mac = x'00', sealed = x'' WHERE seq = (SELECT max(seq) FROM audit)",
+        "UPDATE log SET mac = x'00', sealed = x'' WHERE id = (SELECT max(id) FROM log WHERE id >> 32 = 0)",
         Whole,
     ),
-    ("no last entries", "DELETE FROM audit WHERE seq > 3", Whole),
-    ("no log", "DELETE FROM audit; DELETE FROM audit_head", Whole),
+    ("no last entries", "DELETE FROM log WHERE id >> 32 = 0 AND id > 3", Whole),
+    ("no log", "DELETE FROM log WHERE id >> 32 = 0; DELETE FROM log_head WHERE ledger = zeroblob(16)", Whole),
     ("the log's first key", "UPDATE vault SET chain_seed = zeroblob(length(chain_seed))", Whole),
     ("the writer", "UPDATE vault SET written_by = '9.9.9'", Whole),
     ("the signer", "UPDATE vault SET signer = zeroblob(length(signer))", Whole),
     ("the id", "UPDATE vault SET vault_id = randomblob(16)", Whole),
     ("the epoch", "UPDATE vault SET epoch = 7", Whole),
     ("the schema", "CREATE TABLE zz (x)", Whole),
-    ("every token", "UPDATE token SET sealed = zeroblob(length(sealed))", Whole),
-    ("one token", "DELETE FROM token WHERE tag = (SELECT max(tag) FROM token)", Whole),
-    ("another token", "DELETE FROM token WHERE tag = (SELECT min(tag) FROM token)", Whole),
-    ("every key", "UPDATE item SET sealed = zeroblob(length(sealed))", KeyLost),
-    ("no key, no name, no log", "DELETE FROM item; DELETE FROM directory; DELETE FROM audit", KeyLost),
-    ("no key and no name", "DELETE FROM item; DELETE FROM directory", KeyLost),
+    ("every token", "UPDATE object SET sealed = zeroblob(length(sealed)) WHERE id >> 56 = 5", Whole),
+    ("one token", "DELETE FROM object WHERE id = (SELECT max(id) FROM object WHERE id >> 56 = 5)", Whole),
+    ("another token", "DELETE FROM object WHERE id = (SELECT min(id) FROM object WHERE id >> 56 = 5)", Whole),
+    ("every key", "UPDATE object SET sealed = zeroblob(length(sealed)) WHERE id >> 56 = 3", KeyLost),
+    (
+        "no key, no name, no log",
+        "DELETE FROM object WHERE id >> 56 IN (3, 7); DELETE FROM log WHERE id >> 32 = 0",
+        KeyLost,
+    ),
+    ("no key and no name", "DELETE FROM object WHERE id >> 56 IN (3, 7)", KeyLost),
 ];
 
 /// Each damage meets the first two by turns; `recovery` has all of them, in process.
@@ -188,14 +196,14 @@ fn remove_goes_through_unless_something_else_would_be_lost() {
 #[test]
 fn what_was_dropped_for_a_revocation_is_said_behind_it() {
     let mut bench = Bench::new();
-    bench.alter("DELETE FROM audit_head; DELETE FROM audit WHERE seq = 2", true);
+    bench.alter("DELETE FROM log_head WHERE ledger = zeroblob(16); DELETE FROM log WHERE id = 2", true);
     bench.world.run(COMMANDS[0]).is(
         0,
         "a is revoked; `keyvault rotate a` gives it a new value\n",
         "
             warning: The vault was damaged. Everything in it that verifies was kept and written again.
             warning: The audit log has a gap: entries 2 to 3 cannot be proved and were dropped; the last proved entry before is of 2040-05-17 08:00.
-            warning: 1 damaged row was dropped or rebuilt: audit_head does not follow from the start of the log.
+            warning: 1 damaged row was dropped or rebuilt: log_head does not follow from the start of the log.
         ",
     );
     // The tokens keep their secrets, and open what was not revoked.
@@ -226,7 +234,7 @@ fn where_nothing_can_be_proved_the_backup_is_named_and_revoke_works_behind_it() 
     for (sql, session_knows) in [
         ("UPDATE state SET mac = randomblob(32)", true),
         (
-            "DELETE FROM node; DELETE FROM leaf; DELETE FROM item WHERE tag = (SELECT max(tag) FROM item)",
+            "DELETE FROM node; DELETE FROM leaf; DELETE FROM object WHERE id = (SELECT max(id) FROM object WHERE id >> 56 = 3)",
             false,
         ),
     ] {
@@ -263,7 +271,7 @@ fn a_key_file_beside_a_session_is_enough() {
 fn a_mistyped_name_drops_nothing_of_a_damaged_vault() {
     let mut bench = Bench::new();
     bench.alter(
-        "UPDATE item SET sealed = zeroblob(100) WHERE tag = (SELECT max(tag) FROM item); DELETE FROM node",
+        "UPDATE object SET sealed = zeroblob(100) WHERE id = (SELECT max(id) FROM object WHERE id >> 56 = 3); DELETE FROM node",
         true,
     );
     let before = std::fs::read(bench.world.vault()).unwrap();
@@ -275,7 +283,7 @@ fn a_mistyped_name_drops_nothing_of_a_damaged_vault() {
 #[test]
 fn a_damaged_value_is_left_where_it_is() {
     let mut bench = Bench::new();
-    bench.alter("UPDATE version_value SET sealed = zeroblob(length(sealed)); DELETE FROM node", true);
+    bench.alter("UPDATE version SET sealed = zeroblob(length(sealed)); DELETE FROM node", true);
     let said = bench.run("values", 0, COMMANDS[0]);
     assert!(!said.contains("dropped: "), "{said}");
     let checked = bench.run("values", 5, &["vault", "check"]);
@@ -287,9 +295,9 @@ fn a_damaged_value_is_left_where_it_is() {
 fn a_key_that_was_damaged_when_it_was_revoked_comes_back_revoked() {
     for (wipe, with_log) in [(false, true), (true, true), (false, false)] {
         let mut bench = Bench::new();
-        bench.alter("DELETE FROM item", true);
+        bench.alter("DELETE FROM object WHERE id >> 56 = 3", true);
         if !with_log {
-            tamper(&bench.world, "DELETE FROM audit; DELETE FROM audit_head");
+            tamper(&bench.world, "DELETE FROM log; DELETE FROM log_head");
         }
         let mut command = COMMANDS[0].to_vec();
         command.extend(wipe.then_some("--wipe"));
@@ -313,7 +321,7 @@ fn a_value_that_was_wiped_before_damage_took_its_key_does_not_come_back() {
     world.run(&["vault", "backup", "copy"]).ok();
     world.run(&["revoke", "wiped", "--wipe"]).ok();
     world.run(&["revoke", "kept", "--reason", "wiped"]).ok();
-    tamper(&world, "DELETE FROM item");
+    tamper(&world, "DELETE FROM object WHERE id >> 56 = 3");
     world.run(&["vault", "restore", "copy", "--yes"]).ok();
     let facts = |name: &str| {
         let version = world.run(&["history", name, "--json"]).ok().json()["versions"][0].clone();

@@ -224,14 +224,14 @@ fn what_only_looks_names_the_alarm_where_keys_are_at_hand() {
         assert!(ran.ok().err.starts_with(OLDER), "{command:?}");
     }
     world.run(&["status", "--json"]).is(0, r#"
-            {"alarm":"older than the state this machine last saw","log_gap":null,"status":"open","until":"2040-05-17T09:00:00.000Z","vault":"~/.local/share/keyvault/vault.db"}
+            {"alarm":"older than the state this machine last saw","keys":null,"log_gap":null,"sessions":[],"status":"open","until":"2040-05-17T09:00:00.000Z","vault":"~/.local/share/keyvault/vault.db"}
         "#, "
             warning: The vault is older than the state this machine last saw. To accept it: keyvault vault restore --adopt
         ");
     let doctor = world.run(&["doctor"]);
     assert!(doctor.code == 1 && doctor.out.contains("restore --adopt"), "{}", doctor.out);
     world.run(&["lock"]).ok();
-    world.run(&["status", "--json"]).is(4, "{\"alarm\":null,\"log_gap\":null,\"status\":\"locked\",\"until\":null,\"vault\":\"~/.local/share/keyvault/vault.db\"}\n", "");
+    world.run(&["status", "--json"]).is(4, "{\"alarm\":null,\"keys\":null,\"log_gap\":null,\"sessions\":null,\"status\":\"locked\",\"until\":null,\"vault\":\"~/.local/share/keyvault/vault.db\"}\n", "");
 }
 
 /// The vault in a folder that is reached through a link, as dotfile managers lay them.
@@ -327,7 +327,7 @@ fn a_damaged_entry_between_what_was_seen_and_the_file_is_a_fork_that_can_be_adop
     let world = World::new();
     world.run(&["generate", "a"]).ok();
     elsewhere(&world, "keyvault generate b; keyvault generate c").ok();
-    tamper(&world, "UPDATE audit SET mac = substr(mac, 1, 31) WHERE seq = 2");
+    tamper(&world, "UPDATE log SET mac = substr(mac, 1, 31) WHERE id = 2");
     world.run(&["show", "a", "--reveal"]).fails_with(5, "
             error: ~/.local/share/keyvault/vault.db is on a different branch: its change 4 does not follow from change 2, which this machine saw.
                    No values are released. If this copy is the one to keep:

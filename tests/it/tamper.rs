@@ -13,11 +13,9 @@ use crate::harness::vault_file::{drop_side_files, filled, put_back, tamper};
 /// A command that uses the rows of a table and must refuse them. `None`: only `vault check` reads them.
 fn user_of(table: &str) -> Option<&'static [&'static str]> {
     Some(match table {
-        "item" | "version_key" | "version_value" | "leaf" | "node" | "slot" | "state" => {
-            &["show", "a", "--reveal"]
-        }
-        "scope" | "scope_member" => &["export", "--scope", "s"],
-        "audit" | "audit_head" => &["audit", "verify"],
+        "object" | "version" | "leaf" | "node" | "slot" | "state" => &["show", "a", "--reveal"],
+        "scope" => &["export", "--scope", "s"],
+        "log" | "log_head" => &["audit", "verify"],
         _ => return None,
     })
 }
@@ -36,38 +34,29 @@ fn refused_by_its_user_and_by_check(world: &World, table: &str, what: &str) {
 
 /// The statements that damage a table, by what they do.
 fn damages(table: &str) -> Vec<(&'static str, String)> {
-    let swap = |key: &str, cell: &str| {
-        format!(
-            "CREATE TEMP TABLE pair AS SELECT {key} k, {cell} c, row_number() OVER (ORDER BY {key}) n FROM {table} LIMIT 2;
-             UPDATE {table} SET {cell} = (SELECT c FROM pair WHERE k <> {table}.{key}) WHERE {key} IN (SELECT k FROM pair);"
-        )
-    };
-    let add = |columns: &str| format!("INSERT INTO {table} SELECT {columns} FROM {table} LIMIT 1;");
     let empty = format!("DELETE FROM {table};");
     match table {
-        "item" => vec![
-            ("swapped", "CREATE TEMP TABLE p AS SELECT tag, sealed, revision FROM item;
-              UPDATE item SET (sealed, revision) = (SELECT sealed, revision FROM p WHERE p.tag <> item.tag ORDER BY p.tag LIMIT 1);".to_owned()),
+        "object" => vec![
+            ("swapped", "CREATE TEMP TABLE p AS SELECT * FROM object;
+              UPDATE object SET (sealed, revision) = (SELECT sealed, revision FROM p WHERE p.id >> 56 = object.id >> 56 AND p.id <> object.id ORDER BY p.id LIMIT 1)
+              WHERE object.id >> 56 IN (3, 4);".to_owned()),
             ("deleted", empty),
-            ("added", add("randomblob(16), revision, sealed")),
-            ("aged", "UPDATE item SET revision = revision - 1;".to_owned()),
+            ("added", "INSERT INTO object SELECT id + 1, randomblob(16), revision, sealed FROM object;".to_owned()),
+            ("of another kind", "UPDATE object SET id = id + (20 << 56);".to_owned()),
+            ("aged", "UPDATE object SET revision = revision - 1;".to_owned()),
         ],
-        "version_key" | "version_value" => vec![
-            ("swapped", format!("CREATE TEMP TABLE p AS SELECT item, sealed FROM {table};
-              UPDATE {table} SET sealed = (SELECT sealed FROM p WHERE p.item <> {table}.item ORDER BY p.item LIMIT 1);")),
-            ("deleted", empty),
-        ],
+        // The objects of scopes alone.
         "scope" => vec![
-            ("swapped", swap("tag", "sealed")),
-            ("deleted", empty),
+            ("swapped", "CREATE TEMP TABLE p AS SELECT tag, sealed FROM object WHERE id >> 56 = 4;
+              UPDATE object SET sealed = (SELECT sealed FROM p WHERE p.tag <> object.tag LIMIT 1) WHERE id >> 56 = 4;".to_owned()),
+            ("deleted", "DELETE FROM object WHERE id >> 56 = 4;".to_owned()),
         ],
-        "scope_member" => vec![
-            ("swapped", "CREATE TEMP TABLE p AS SELECT DISTINCT scope FROM scope_member;
-              CREATE TEMP TABLE m AS SELECT (SELECT scope FROM p WHERE scope <> o.scope) scope, item FROM scope_member o;
-              DELETE FROM scope_member; INSERT INTO scope_member SELECT * FROM m;".to_owned()),
-            ("deleted", empty),
-            ("added", "INSERT OR IGNORE INTO scope_member SELECT s.tag, i.tag FROM scope s, item i;".to_owned()),
-        ],
+        "version" => ["wrapped", "sealed", "wrapped, sealed"]
+            .map(|columns| ("swapped", format!("CREATE TEMP TABLE p AS SELECT * FROM version;
+              UPDATE version SET ({columns}) = (SELECT {columns} FROM p WHERE p.id <> version.id ORDER BY p.id LIMIT 1);")))
+            .into_iter()
+            .chain([("deleted", empty)])
+            .collect(),
         "leaf" => vec![
             ("swapped", "CREATE TEMP TABLE p AS SELECT tag, digest FROM leaf;
               UPDATE leaf SET digest = (SELECT digest FROM p WHERE p.tag <> leaf.tag ORDER BY p.tag LIMIT 1);".to_owned()),
@@ -81,13 +70,18 @@ fn damages(table: &str) -> Vec<(&'static str, String)> {
         "slot" => vec![
             ("swapped header", "UPDATE slot SET header = CAST(substr(header, 1, 30) || x'0000' || substr(header, 33) AS BLOB) WHERE id <> (SELECT min(id) FROM slot);".to_owned()),
         ],
-        "audit" => vec![
-            ("swapped", "UPDATE audit SET sealed = (SELECT sealed FROM audit WHERE seq = 1) WHERE seq = 2;".to_owned()),
-            ("deleted in the middle", "DELETE FROM audit WHERE seq = 1;".to_owned()),
-            ("cut at the tail", "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit);".to_owned()),
-            ("added", "INSERT INTO audit SELECT seq + 100, NULL, sealed, mac FROM audit WHERE seq = 1;".to_owned()),
+        "log" => vec![
+            ("swapped", "UPDATE log SET sealed = (SELECT sealed FROM log WHERE id = 1) WHERE id = 2;".to_owned()),
+            ("deleted in the middle", "DELETE FROM log WHERE id = 1;".to_owned()),
+            ("cut at the tail", "DELETE FROM log WHERE id = (SELECT max(id) FROM log);".to_owned()),
+            ("added", "INSERT INTO log SELECT id + 100, NULL, mac, sealed FROM log WHERE id = 1;".to_owned()),
+            ("in another ledger", "UPDATE log SET id = id + (7 << 32) WHERE id = 1;".to_owned()),
         ],
-        "audit_head" => vec![("deleted", empty), ("counted down", "UPDATE audit_head SET count = count - 1;".to_owned())],
+        "log_head" => vec![
+            ("deleted", empty),
+            ("counted down", "UPDATE log_head SET count = count - 1;".to_owned()),
+            ("of another ledger", "UPDATE log_head SET (ledger, number) = (randomblob(16), 7);".to_owned()),
+        ],
         "state" => vec![("deleted", empty), ("altered", "UPDATE state SET record = CAST(x'ff' || substr(record, 2) AS BLOB);".to_owned())],
         other => panic!("no damage for {other}"),
     }
@@ -97,23 +91,12 @@ fn damages(table: &str) -> Vec<(&'static str, String)> {
 fn case_3_rows_swapped_deleted_or_added_are_refused_by_their_user_and_by_check() {
     let world = filled();
     let good = std::fs::read(world.vault()).unwrap();
-    for table in [
-        "item",
-        "version_key",
-        "version_value",
-        "scope",
-        "scope_member",
-        "leaf",
-        "node",
-        "audit",
-        "audit_head",
-        "state",
-    ] {
+    for table in ["object", "scope", "version", "leaf", "node", "log", "log_head", "state"] {
         for (what, statements) in damages(table) {
             put_back(&world, &good);
             tamper(&world, &statements);
             // Rows that were added beside those in use are found only by a command that reads all of them.
-            let unused = what == "added" && matches!(table, "item" | "leaf");
+            let unused = what == "added" && matches!(table, "object" | "leaf");
             if unused {
                 world.run(&["vault", "check"]).fails(5, "");
             } else {
@@ -178,21 +161,20 @@ fn case_3_each_table_put_back_to_an_earlier_state_is_refused() {
     world.run(&["edit", "b", "--note", "x", "--unscope", "s"]).ok();
     world.run(&["edit", "a", "--note", "y"]).ok();
     let new = std::fs::read(world.vault()).unwrap();
-    for table in [
-        "item",
-        "version_key",
-        "version_value",
-        "scope",
-        "scope_member",
-        "leaf",
-        "node",
-        "audit",
-        "audit_head",
-        "state",
+    for (table, rows) in [
+        ("object", "object"),
+        ("scope", "object WHERE id >> 56 = 4"),
+        ("version", "version"),
+        ("leaf", "leaf"),
+        ("node", "node"),
+        ("log", "log"),
+        ("log_head", "log_head"),
+        ("state", "state"),
     ] {
         put_back(&world, &new);
+        let into = rows.split(' ').next().unwrap();
         let statements = format!(
-            "ATTACH '{}' AS old; DELETE FROM main.{table}; INSERT INTO main.{table} SELECT * FROM old.{table}; DETACH old;",
+            "ATTACH '{}' AS old; DELETE FROM main.{rows}; INSERT INTO main.{into} SELECT * FROM old.{rows}; DETACH old;",
             old.display()
         );
         tamper(&world, &statements);
@@ -279,12 +261,12 @@ fn case_6_a_newer_format_is_refused_and_names_who_wrote_it() {
     let world = filled();
     tamper(
         &world,
-        "PRAGMA user_version = 1002; UPDATE vault SET written_by = '9.9.9'; CREATE TABLE more (x);",
+        "PRAGMA user_version = 1003; UPDATE vault SET written_by = '9.9.9'; CREATE TABLE more (x);",
     );
     for command in [&["show", "a", "--reveal"] as &[&str], &["list"], &["generate", "x"], &["vault", "check"]]
     {
         world.run(command).fails_with(1, "
-                error: ~/.local/share/keyvault/vault.db has format 1002, which this version of keyvault does not support; keyvault 9.9.9 wrote it.
+                error: ~/.local/share/keyvault/vault.db has format 1003, which this version of keyvault does not support; keyvault 9.9.9 wrote it.
                        Use that version or a newer one.
             ");
     }
@@ -299,8 +281,7 @@ fn an_older_format_is_refused_and_says_what_wrote_it() {
         (-1, "DROP TABLE token_view; PRAGMA user_version = -1"),
         (
             1,
-            "DROP TABLE token; DROP TABLE token_view; DROP TABLE token_grant; DROP TABLE token_audit;
-             DROP TABLE token_audit_head; PRAGMA user_version = 1",
+            "DROP TABLE token_view; DROP TABLE token_grant; DROP TABLE log; DROP TABLE log_head; PRAGMA user_version = 1",
         ),
     ] {
         put_back(&world, &good);
@@ -319,12 +300,12 @@ fn case_7_a_hostile_schema_is_refused_and_not_run() {
     let world = filled();
     let good = std::fs::read(world.vault()).unwrap();
     for statement in [
-        "CREATE TRIGGER steal AFTER INSERT ON audit BEGIN DELETE FROM slot; END",
-        "CREATE VIEW extra AS SELECT * FROM item",
+        "CREATE TRIGGER steal AFTER INSERT ON log BEGIN DELETE FROM slot; END",
+        "CREATE VIEW extra AS SELECT * FROM object",
         "CREATE TABLE zz (x)",
-        "CREATE INDEX zz ON item (revision)",
-        "DROP TABLE scope_member",
-        "DROP TABLE item; CREATE VIEW item AS SELECT x'00' tag, 1 revision, x'00' sealed",
+        "CREATE INDEX zz ON object (revision)",
+        "DROP TABLE version",
+        "DROP TABLE object; CREATE VIEW object AS SELECT 3 id, x'00' tag, 1 revision, x'00' sealed",
         "ALTER TABLE slot ADD COLUMN more BLOB",
     ] {
         put_back(&world, &good);
@@ -348,9 +329,9 @@ fn a_forged_scope_row_hides_no_key() {
     }
     tamper(
         &world,
-        "CREATE TEMP TABLE gone AS SELECT tag FROM item LIMIT 1;
-         DELETE FROM item WHERE tag = (SELECT tag FROM gone);
-         INSERT INTO scope SELECT tag, 1, randomblob(100) FROM gone;",
+        "CREATE TEMP TABLE gone AS SELECT id, tag FROM object WHERE id >> 56 = 3 LIMIT 1;
+         DELETE FROM object WHERE id = (SELECT id FROM gone);
+         INSERT INTO object SELECT id + (1 << 56), tag, 1, randomblob(100) FROM gone;",
     );
     world.run(&["list"]).fails_with(5, "
             error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: row <hex>: added or altered.
@@ -365,10 +346,10 @@ fn a_forged_scope_row_hides_no_key() {
                    Nothing was released. Run `keyvault vault check` to see the damaged rows, then `keyvault vault rekey` to keep the rest, or restore a backup.
         ");
     assert!(!world.home().join("ran").exists());
-    // The number of the damaged directory, among the lines, depends on which row was the first.
+    // The damaged bucket of names, among the lines, depends on which row was the first.
     let checked = world.run(&["vault", "check"]).fails(5, "`keyvault vault restore FILE`.");
     assert!(
-        checked.out.contains("\ndamaged scope s: has other members than the keys that carry it\n"),
+        checked.out.contains("\ndamaged scope s: lists other keys than those that carry it\n"),
         "{}",
         checked.out
     );

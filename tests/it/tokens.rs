@@ -485,8 +485,8 @@ fn a_revoked_token_could_read_what_its_bearer_hid_and_what_was_withdrawn_after_i
 #[test]
 fn a_token_that_was_taken_out_of_the_file_is_missed() {
     for hidden in [
-        "DELETE FROM token; DELETE FROM token_view; DELETE FROM token_grant",
-        "DELETE FROM token WHERE tag = (SELECT max(tag) FROM token); DELETE FROM token_view; DELETE FROM token_grant",
+        "DELETE FROM object WHERE id >> 56 = 5; DELETE FROM token_view; DELETE FROM token_grant",
+        "DELETE FROM object WHERE id = (SELECT max(id) FROM object WHERE id >> 56 = 5); DELETE FROM token_view; DELETE FROM token_grant",
     ] {
         let world = with_keys();
         token(&world, &["ci", "--scope", "deploy"]);

@@ -22,7 +22,7 @@ fn case_8_a_foreign_log_is_noticed_and_setting_it_aside_heals() {
     let path = copy.home().join("copy.db");
     let connection = Connection::open(&path).unwrap();
     connection
-        .execute_batch("PRAGMA wal_autocheckpoint = 0; UPDATE item SET sealed = randomblob(64)")
+        .execute_batch("PRAGMA wal_autocheckpoint = 0; UPDATE object SET sealed = randomblob(64)")
         .unwrap();
     logs.push(std::fs::read(beside(&path, "-wal")).unwrap());
     drop(connection);

@@ -108,10 +108,21 @@ fn a_revoked_key_ends_the_command_and_says_which() {
         [
             "keyvault: other is revoked; ending sh.",
             "error: sh was ended: other is revoked.",
-            "       `keyvault rotate NAME` gives a revoked key a new value; `keyvault edit NAME --expires 30d` extends an expired one.",
+            "       `keyvault rotate NAME` gives a revoked key a new value; `keyvault edit NAME --expires 30d` extends an expired one; `keyvault enable NAME` enables a disabled one.",
         ]
     );
     assert_eq!(events(&world).len(), 1, "nothing was released for it");
+}
+
+#[test]
+fn a_disabled_key_ends_the_command_and_says_which() {
+    let world = filled();
+    let watched = Watched::start(&world, &["--scope", "s", "--fd", "3=other"], SCRIPT);
+    assert_eq!(watched.line(), "start a1 b1");
+    world.run(&["disable", "other"]).ok();
+    let (code, lines, said) = watched.end();
+    assert_eq!((code, lines), (Some(125), vec![ENDED.to_owned()]));
+    assert_eq!(said.first().map(String::as_str), Some("keyvault: other is disabled; ending sh."));
 }
 
 /// The passphrase that opened the vault is another one by now; what is held is not.

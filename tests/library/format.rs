@@ -43,11 +43,12 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
     let metadata = daily.derive("keyvault daily metadata", &identity.whole());
 
     let tag = index.digest(&[b"keyvault blind index", &[3], b"stripe/live"]);
-    let place = Place { table: "item", row: &tag, version: 0, field: "sealed", revision: 1, bound: &[] };
+    let row = [&[3], &tag[..]].concat();
+    let place = Place { table: "object", row: &row, version: 0, field: "sealed", revision: 1, bound: &[] };
     let context = identity.context(&place);
     let padded = codec::pad(b"hello")?;
     let sealed =
-        crypto::seal(&metadata, "keyvault item", &context, padded.expose(), &Counting(Cell::new(0)))?;
+        crypto::seal(&metadata, "keyvault object", &context, padded.expose(), &Counting(Cell::new(0)))?;
     let hash = sha256(&sealed);
     let leaf = tree.digest(&[b"keyvault tree leaf", &[3], &tag, &1_u64.to_le_bytes(), &hash]);
     let [a, b, c, ..] = tag;

@@ -22,8 +22,8 @@ use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::token::Token;
 use keyvault_vault::{
     Access, BearerKeys, Conflict, Creation, Credential, Edit, Holder, Holders, Import, Incoming, NewToken,
-    NewValue, Notices, Purpose, Supply, Terms, Vault, VaultError, Which, World, check, file, key, slot,
-    token,
+    NewValue, Notices, Purpose, Sought, Supply, Terms, Vault, VaultError, Which, World, check, file, key,
+    slot, token,
 };
 use rusqlite::Connection;
 
@@ -94,6 +94,17 @@ impl Owner {
             key::rotate(vault, access, world, &which, Some(value), Terms::default())
         })
         .unwrap();
+    }
+
+    /// A limited session of an hour.
+    fn session(&mut self, scope: &str) -> Token {
+        let sought = Sought::Scopes(vec![scope.parse().unwrap()]);
+        let Self { folder, access, vault } = self;
+        with_world(folder.path(), |world| {
+            token::begin_session(vault, access, world, &sought, (3_600_000, "1h"))
+        })
+        .unwrap()
+        .token
     }
 
     fn token(&mut self, token: &str, scope: &str) -> Token {
@@ -173,7 +184,8 @@ fn value(number: usize, version: u32) -> String {
 /// Everything that is sealed in a file, with the context in which a reader would open it.
 struct Sealed {
     row: Vec<u8>,
-    table: &'static str,
+    /// Table and field.
+    column: &'static str,
     label: &'static str,
     context: Vec<u8>,
     text: Vec<u8>,
@@ -187,36 +199,37 @@ fn everything_sealed(file: &Path) -> (Identity, Vec<Sealed>) {
         .unwrap();
     let identity = Identity { vault_id: vault_id.try_into().unwrap(), epoch };
     let mut all = Vec::new();
-    let tables: [(&str, &str, &str); 12] = [
-        ("slot", "keyvault slot", "SELECT id, 0, 0, header, sealed FROM slot"),
-        ("vault", "keyvault audit seed", "SELECT x'', 0, 0, x'', chain_seed FROM vault"),
-        ("item", "keyvault item", "SELECT tag, 0, revision, x'', sealed FROM item"),
-        ("scope", "keyvault scope", "SELECT tag, 0, revision, x'', sealed FROM scope"),
-        ("directory", "keyvault directory", "SELECT bucket, 0, revision, x'', sealed FROM directory"),
-        ("version_key", "keyvault version key", "SELECT item, version, 0, x'', sealed FROM version_key"),
-        ("version_value", "keyvault value", "SELECT item, version, 0, x'', sealed FROM version_value"),
-        ("audit_head", "keyvault audit head", "SELECT x'', 0, count, x'', sealed FROM audit_head"),
-        ("token", "keyvault token record", "SELECT tag, 0, revision, x'', sealed FROM token"),
-        ("token_view", "keyvault token view", "SELECT token, 0, change, x'', sealed FROM token_view"),
-        ("token_grant", "keyvault token grant", "SELECT item, 0, 0, token, sealed FROM token_grant"),
+    let columns: [(&str, &str, &str); 9] = [
+        ("slot.sealed", "keyvault slot", "SELECT id, 0, 0, header, sealed FROM slot"),
+        ("vault.chain_seed", "keyvault audit seed", "SELECT x'', 0, 0, x'', chain_seed FROM vault"),
+        ("object.sealed", "keyvault object", "SELECT id, 0, revision, x'', sealed, tag FROM object"),
+        ("version.wrapped", "keyvault version key", "SELECT key, version, 0, x'', wrapped FROM version"),
+        ("version.sealed", "keyvault value", "SELECT key, version, 0, x'', sealed FROM version"),
+        ("log_head.sealed", "keyvault audit head", "SELECT x'', 0, count, x'', sealed FROM log_head"),
+        ("token_view.sealed", "keyvault token view", "SELECT token, 0, change, x'', sealed FROM token_view"),
+        ("token_grant.sealed", "keyvault token grant", "SELECT key, 0, 0, token, sealed FROM token_grant"),
         (
-            "audit",
+            "log.sealed",
             "keyvault audit event",
-            "SELECT a.seq, 0, 0, ifnull(b.mac, zeroblob(32)), a.sealed FROM audit a LEFT JOIN audit b ON b.seq = a.seq - 1",
+            "SELECT a.id & 4294967295, 0, 0, ifnull(b.mac, zeroblob(32)), a.sealed FROM log a
+             LEFT JOIN log b ON b.id >> 32 = a.id >> 32 AND b.id = a.id - 1",
         ),
     ];
-    for (table, label, sql) in tables {
+    for (column, label, sql) in columns {
+        let (table, field) = column.split_once('.').unwrap();
         let mut statement = connection.prepare(sql).unwrap();
         let mut rows = statement.query([]).unwrap();
         while let Some(row) = rows.next().unwrap() {
             let key = match row.get_ref(0).unwrap() {
                 rusqlite::types::ValueRef::Blob(bytes) => bytes.to_vec(),
-                number if table == "audit" => number.as_i64().unwrap().to_le_bytes().to_vec(),
-                number if table == "directory" => vec![u8::try_from(number.as_i64().unwrap()).unwrap()],
+                number if table == "log" => number.as_i64().unwrap().to_le_bytes().to_vec(),
+                id if table == "object" => {
+                    let [kind, ..] = id.as_i64().unwrap().to_be_bytes();
+                    [vec![kind], row.get::<_, Vec<u8>>(5).unwrap()].concat()
+                }
                 number => u32::try_from(number.as_i64().unwrap()).unwrap().to_le_bytes().to_vec(),
             };
             let bound: Vec<u8> = row.get(3).unwrap();
-            let field = if table == "vault" { "chain_seed" } else { "sealed" };
             let place = Place {
                 table,
                 row: &key,
@@ -228,7 +241,7 @@ fn everything_sealed(file: &Path) -> (Identity, Vec<Sealed>) {
             let row_key = key.clone();
             all.push(Sealed {
                 row: row_key,
-                table,
+                column,
                 label,
                 context: identity.context(&place),
                 text: row.get(4).unwrap(),
@@ -239,7 +252,7 @@ fn everything_sealed(file: &Path) -> (Identity, Vec<Sealed>) {
 }
 
 /// Tries every key on everything until nothing new opens. Any 32 bytes of what opens may be a key: those that open a
-/// row of the same item are tried on everything else.
+/// row of the same key are tried on everything else.
 fn break_in(token: &Token, files: &[PathBuf]) -> (BTreeMap<&'static str, usize>, BTreeSet<String>) {
     let mut opened = BTreeMap::new();
     let mut values = BTreeSet::new();
@@ -269,8 +282,8 @@ fn break_in(token: &Token, files: &[PathBuf]) -> (BTreeMap<&'static str, usize>,
                     .iter()
                     .find_map(|key| crypto::open(key, sealed.label, &sealed.context, &sealed.text).ok());
                 let Some(plain) = plain else { return true };
-                *opened.entry(sealed.table).or_insert(0) += 1;
-                if sealed.table == "version_value" {
+                *opened.entry(sealed.column).or_insert(0) += 1;
+                if sealed.column == "version.sealed" {
                     values.insert(String::from_utf8(codec::unpad(&plain).unwrap().to_vec()).unwrap());
                 } else {
                     let own: Vec<_> = all.iter().filter(|other| other.row == sealed.row).collect();
@@ -304,8 +317,8 @@ fn of_1000_keys_a_token_for_50_opens_50_and_after_a_revoke_and_a_rotate_none_of_
     let (opened, values) = break_in(&token, &copies);
     println!("with the token, in {} copies: {opened:?}", copies.len());
     assert_eq!(values, granted);
-    let tables: Vec<_> = opened.keys().copied().collect();
-    assert_eq!(tables, ["token_grant", "token_view", "version_value"]);
+    let columns: Vec<_> = opened.keys().copied().collect();
+    assert_eq!(columns, ["log_head.sealed", "token_grant.sealed", "token_view.sealed", "version.sealed"]);
 
     owner.revoke("ci");
     copies.push(owner.copy("revoked.db"));
@@ -352,7 +365,7 @@ fn an_expired_token_opens_no_version_that_was_made_since() {
 fn granted(token: &Token, file: &Path) -> BTreeSet<Vec<u8>> {
     let (identity, all) = everything_sealed(file);
     let keys = token.reader().keys(&identity, &token.id()).grants;
-    let grants = all.iter().filter(|row| row.table == "token_grant");
+    let grants = all.iter().filter(|row| row.column == "token_grant.sealed");
     grants
         .filter_map(|row| crypto::open(&keys, row.label, &row.context, &row.text).ok())
         .map(|plain| plain.expose().to_vec())
@@ -420,6 +433,34 @@ fn an_expired_token_learns_nothing_from_a_later_change() {
     assert!(findings.is_empty(), "{findings:?}");
 }
 
+/// Of a limited session the kernel keeps a token, which anyone with the user's rights can read; `lock` does not take it
+/// back. What it opens, it opens until the owner's next change finds it expired.
+#[test]
+fn a_limited_session_opens_what_it_was_granted_until_it_expires() {
+    NOW.set(START);
+    let mut owner = Owner::new();
+    owner.add(0..5, "granted");
+    owner.add(5..50, "other");
+    let session = owner.session("granted");
+    owner.rotate(0);
+    owner.rotate(5);
+    let mut copies = vec![owner.copy("open.db")];
+    let granted: BTreeSet<_> = (0..5).map(|number| value(number, if number == 0 { 2 } else { 1 })).collect();
+    let (opened, values) = break_in(&session, &copies);
+    assert_eq!(values, granted);
+    let tables: Vec<_> = opened.keys().copied().collect();
+    assert_eq!(tables, ["token_grant", "token_view", "version_value"]);
+    // At its end, and from then on, whatever the clock says.
+    NOW.set(START + 3_600_000);
+    owner.rotate(1);
+    NOW.set(START);
+    owner.rotate(2);
+    copies = vec![owner.copy("over.db")];
+    assert_eq!(break_in(&session, &copies), (BTreeMap::new(), BTreeSet::new()));
+    let findings = check::run(&mut owner.vault, &owner.access).unwrap().findings;
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
 fn take(
     supply: &mut Supply,
     world: &World<'_>,
@@ -465,15 +506,15 @@ fn a_bearer_forges_no_value_for_another_bearer_or_the_owner() {
     let file = owner.folder.path().join("vault.db");
     let (identity, all) = everything_sealed(&file);
     let grants = token.reader().keys(&identity, &token.id()).grants;
-    let value = all.iter().find(|row| row.table == "version_value").unwrap();
-    let mut granted = all.iter().filter(|row| row.table == "token_grant");
+    let value = all.iter().find(|row| row.column == "version.sealed").unwrap();
+    let mut granted = all.iter().filter(|row| row.column == "token_grant.sealed");
     let grant =
         granted.find_map(|row| crypto::open(&grants, row.label, &row.context, &row.text).ok()).unwrap();
     let mut keys = grant.expose().windows(32).filter_map(SealingKey::from_bytes);
     let key = keys.find(|key| crypto::open(key, value.label, &value.context, &value.text).is_ok()).unwrap();
     let forged = codec::pad(b"the attacker's own").unwrap();
     let forged = crypto::seal(&key, value.label, &value.context, forged.expose(), &SystemRng).unwrap();
-    Connection::open(&file).unwrap().execute("UPDATE version_value SET sealed = ?", [forged]).unwrap();
+    Connection::open(&file).unwrap().execute("UPDATE version SET sealed = ?", [forged]).unwrap();
 
     let pins = Pins::in_folder(owner.folder.path().join("pins"));
     let choice = || Selection { all: true, ..Selection::default() };

@@ -428,3 +428,25 @@ fn init_asks_whether_the_keyring_may_open_the_vault_and_takes_no_for_an_answer()
         assert_eq!(world.run(&["list"]).code, if answer == "yes" { 0 } else { 4 });
     }
 }
+
+/// A keyring that is open would lift the limit of a limited session with the next command.
+#[test]
+fn a_keyring_opens_a_limited_session_and_nothing_beside_it() {
+    let (world, _bus) = desktop();
+    world.run(&["edit", "a", "--scope", "s"]).ok();
+    world.run(&["generate", "b"]).ok();
+    world.run(&["lock"]).ok();
+    world.run(&["unlock", "--scope", "s"]).ok();
+    let logged = with_passphrase(&world, &["audit", "log", "--action", "unlock"]).ok().out;
+    assert!(logged.lines().last().unwrap().contains("limited session of 1h"), "{logged}");
+    for command in [&["list"][..], &["show", "b", "--reveal"], &["exec", "--only", "b", "--", "true"]] {
+        assert!(world.run(command).err.contains("limited"));
+    }
+    assert_eq!(world.run(&["status", "--json"]).ok().json()["status"], "limited");
+    // Its end is told, and that the keyring opens the vault again.
+    let locked = world.run(&["lock"]).ok().err;
+    assert!(locked.contains("the next command opens the vault with it"), "{locked}");
+    // The session that the keyring opens by itself ends what is left of the limited one.
+    world.run(&["list"]).ok();
+    assert_eq!(world.run(&["status", "--json"]).ok().json()["sessions"], serde_json::json!([]));
+}

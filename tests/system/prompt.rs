@@ -178,7 +178,7 @@ fn a_recovery_asks_before_it_drops_what_is_damaged() {
     world.run(&["vault", "slot", "remove", "2", "--yes"]).ok();
     world.run(&["vault", "slot", "add", "recovery", "--recovery-file", "code"]).ok();
     world.file("new", PASSPHRASE);
-    tamper(&world, "UPDATE version_value SET sealed = zeroblob(length(sealed)); DELETE FROM node");
+    tamper(&world, "UPDATE version SET sealed = zeroblob(length(sealed)); DELETE FROM node");
     let before = std::fs::read(world.vault()).unwrap();
     let terminal = Terminal::shell(&world);
     let recover = "keyvault vault recover --code-file code --new-passphrase-file new --recovery-file code2";

@@ -6,6 +6,7 @@ use std::process::Command;
 use pretty_assertions::assert_eq;
 
 use crate::harness::desktop::vault_id;
+use crate::harness::terminal::Terminal;
 use crate::harness::{KEYVAULT, PASSPHRASE, Ran, World, finish, hours};
 
 /// A world of its own, without the passphrase in the environment, and a file with it.
@@ -90,6 +91,32 @@ fn where_the_kernel_keeps_no_sessions_that_is_said_and_the_rest_works() {
 }
 
 #[test]
+fn a_limited_session_that_the_kernel_does_not_keep_leaves_no_token() {
+    let world = with_file();
+    let limited = ["unlock", "--scope", "s"];
+    for (error, remedy) in [("ENOSYS", "KEYVAULT_PASSPHRASE_FILE"), ("EPERM", "KEYVAULT_PASSPHRASE_FILE")] {
+        without_kernel_keys(&world, error, &limited).fails(1, remedy);
+    }
+    // The quota is found out only when the key is added, and by then the vault has the token.
+    let mut strace = Command::new("strace");
+    strace
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=add_key:error=EDQUOT", KEYVAULT])
+        .args(limited);
+    strace.env_clear().envs(world.variables()).env("KEYVAULT_PASSPHRASE_FILE", "passphrase");
+    finish(strace.current_dir(world.home()), b"").fails_with(
+        1,
+        "
+            error: This user's quota of kernel keys (200) is used up.
+                   End all sessions with `keyvault lock --all`, or see what else is kept with `keyctl show @u`.
+        ",
+    );
+    let mut list = world.command(KEYVAULT);
+    let list =
+        finish(list.env("KEYVAULT_PASSPHRASE_FILE", "passphrase").args(["token", "list", "--json"]), b"");
+    assert_eq!(list.ok().json()["sessions"], serde_json::json!([]));
+}
+
+#[test]
 fn an_unlock_that_the_kernel_refused_is_refused_in_the_log_too() {
     let world = with_file();
     without_kernel_keys(&world, "EPERM", &["unlock"]).fails(1, "");
@@ -134,4 +161,27 @@ fn the_key_of_a_session_that_has_ended_opens_what_is_written_afterwards_until_a_
     world.unset("KEYVAULT_PASSPHRASE_FILE");
     plant(&world, &2_u32.to_le_bytes());
     assert_ne!(world.run(&["show", "later", "--reveal"]).code, 0);
+}
+
+#[test]
+fn a_limited_session_asks_before_it_ends_a_full_one_and_needs_a_vault_that_can_be_written() {
+    let world = unlocked("1h");
+    let terminal = Terminal::shell(&world);
+    terminal.type_line("keyvault unlock --scope s; echo code $?");
+    terminal.wait_for("End it and open the limited one? [y/N]");
+    terminal.type_line("n");
+    terminal.wait_for("code 6");
+    world.run(&["list"]).ok();
+    terminal.type_line("clear; keyvault unlock --scope s; echo code $?");
+    terminal.wait_for("End it and open the limited one? [y/N]");
+    terminal.type_line("y");
+    terminal.wait_for("code 0");
+    world.run(&["list"]).fails(4, "The open session is limited");
+    // A bundle is for places where the vault cannot be written.
+    let folder = world.vault().parent().unwrap().to_owned();
+    let mut alone = world.command("unshare");
+    alone.env("KV", KEYVAULT).env("FOLDER", folder).env("KEYVAULT_PASSPHRASE_FILE", "passphrase");
+    let script = "mount --bind \"$FOLDER\" \"$FOLDER\" && mount -o remount,bind,ro \"$FOLDER\" && \"$KV\" unlock --scope s";
+    let ran = finish(alone.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]), b"");
+    ran.fails(1, "cannot be written, so no limited session can be made");
 }

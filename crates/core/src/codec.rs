@@ -128,7 +128,13 @@ impl Extensions {
     /// The first field that must be known to read the structure.
     #[must_use]
     pub fn must_be_known(&self) -> Option<u16> {
-        self.0.keys().copied().find(|field| field % 2 == 0)
+        self.must_be_known_besides(&[])
+    }
+
+    /// [`Self::must_be_known`] for a reader that knows some fields.
+    #[must_use]
+    pub fn must_be_known_besides(&self, known: &[u16]) -> Option<u16> {
+        self.0.keys().copied().find(|field| field % 2 == 0 && !known.contains(field))
     }
 }
 

@@ -228,7 +228,7 @@ mod system {
     /// The answer of `KEYCTL_READ` or `KEYCTL_DESCRIBE` for a key, at its full length.
     fn query(operation: u32, key: i32) -> io::Result<SecretBytes> {
         let (operation, key) = (c_long::from(operation), c_long::from(key));
-        // A session takes 61 bytes, a description hardly more.
+        // A session takes 61 or 104 bytes, a description hardly more.
         let mut room = SecretBytes::zeroed(128);
         loop {
             let target = room.expose_mut();

@@ -6,17 +6,17 @@ use crate::audit::{self, Chain, ChangeMark, Verified};
 use crate::state::pin::Standing;
 use crate::state::record;
 use crate::state::tree::Bucket;
-use crate::store::{HeaderRow, Stray, Tag};
+use crate::store::{HeaderRow, ObjectKind, Stray, Tag, VersionRow};
 use crate::unlock::slot;
-use keyvault_core::name::{KeyName, Scope};
+use keyvault_core::name::KeyName;
 use keyvault_os::process::cores::on_all_cores;
 
 use super::error::{VaultError, is_damage};
 use super::file::open::{Access, Vault};
 use super::key::record::{KeyRecord, Version};
 use super::tx::VerifiedTx;
-use super::tx::leaf::{self, LeafKind};
-use super::tx::name_index::bucket_of;
+use super::tx::index::{Entry, Index, Names, Scopes, bucket_of};
+use super::tx::leaf;
 
 /// How much sealed text is read before it is opened, in bytes.
 const LOAD_BYTES: usize = 16 << 20;
@@ -68,20 +68,20 @@ pub fn run(vault: &mut Vault, access: &Access) -> Result<Checked, VaultError> {
         let verified = audit::verify(tx.rows, &tx.daily.audit, &tx.identity, seed);
         let audit = match verified {
             Ok(verified) => {
-                if tx.rows.count_audit_entries(tx.daily.audit.ledger)? != verified.entries {
-                    check.find("audit", BESIDE_THE_LOG);
+                if tx.rows.count_entries(tx.daily.audit.ledger)? != verified.entries {
+                    check.find("log", BESIDE_THE_LOG);
                 }
                 Some(verified)
             }
             Err(error) => {
-                check.find("audit", &error.to_string());
+                check.find("log", &error.to_string());
                 None
             }
         };
         check.record(tx);
         let head = Chain::load(tx.rows, &tx.daily.audit, &tx.identity).map(|chain| chain.mark());
         if head.is_ok_and(|head| witness.denies(&tx.identity, &head)) {
-            check.find("audit_head", "does not follow from the one that this machine wrote");
+            check.find("log_head", "does not follow from the one that this machine wrote");
         }
         check.findings.sort();
         Ok(Checked {
@@ -120,8 +120,8 @@ pub(super) struct Tagged {
     pub(super) key: KeyRecord,
 }
 
-/// A version with its wrapped key and its sealed value.
-type Unopened<'i> = (&'i KeyRecord, &'i Version, (Vec<u8>, Vec<u8>));
+/// A version with its sealed texts.
+type Unopened<'i> = (&'i KeyRecord, &'i Version, VersionRow);
 
 pub(super) struct Check {
     findings: Vec<Finding>,
@@ -142,8 +142,9 @@ impl Check {
         check.header_and_slots(tx)?;
         let keys = check.keys(tx)?;
         check.scopes(tx, &keys)?;
-        check.directory(tx, &keys)?;
+        check.names(tx, &keys)?;
         check.tokens(tx, &keys)?;
+        check.unknown_objects(tx)?;
         for tag in check.leaves.keys().copied().collect::<Vec<_>>() {
             check.find(&format!("leaf {}", hex(&tag)), "stands for no row");
         }
@@ -199,7 +200,7 @@ impl Check {
 
     fn header_and_slots(&mut self, tx: &VerifiedTx<'_>) -> Result<(), VaultError> {
         let header = tx.rows.header()?;
-        self.claim("vault", &tx.tag(LeafKind::Header, &[]), tx.header_leaf(&header));
+        self.claim("vault", &tx.header_tag(), tx.header_leaf(&header));
         self.signatures(tx, &header)?;
         let slots = tx.rows.slots()?;
         for slot in &slots {
@@ -217,19 +218,14 @@ impl Check {
     }
 
     fn keys(&mut self, tx: &VerifiedTx<'_>) -> Result<Vec<Tagged>, VaultError> {
-        let mut rows = Vec::new();
-        tx.rows.each_key(|row| {
-            rows.push(row);
-            Ok(())
-        })?;
+        let rows = tx.rows.objects(ObjectKind::Key)?;
         let (opener, tree, index) = (tx.opener(), &tx.daily.tree, &tx.daily.index);
         let results = on_all_cores(&rows, |row| {
-            let leaf = leaf::row_leaf(tree, LeafKind::Key, &row.tag, row.revision, &row.sealed);
-            let key = opener.open(row).map(|key| {
-                let tag = leaf::tag(index, LeafKind::Key, key.name.as_str().as_bytes());
+            let key = opener.object::<KeyRecord>(row).map(|key| {
+                let tag = leaf::tag(index, ObjectKind::Key as u8, key.name.as_str().as_bytes());
                 Tagged { tag, key }
             });
-            (leaf, key)
+            (leaf::object_leaf(tree, row), key)
         });
         let mut keys = Vec::with_capacity(rows.len());
         for (row, (leaf, result)) in rows.iter().zip(results) {
@@ -244,7 +240,7 @@ impl Check {
                     name
                 }
                 Err(error) => {
-                    let name = format!("key {}", hex(&row.tag));
+                    let name = row.place();
                     self.find(&name, &error.to_string());
                     name
                 }
@@ -264,10 +260,10 @@ impl Check {
         let count = named.len();
         // A load at a time: rows are read here, in the order in which they lie, and opened on all cores.
         let (mut load, mut bytes) = (Vec::new(), 0);
-        tx.rows.each_version(|id, number, wrapped, sealed| {
+        tx.rows.each_version(|id, number, row| {
             if let Some((key, version)) = named.remove(&(id, number)) {
-                bytes += wrapped.len() + sealed.len();
-                load.push((key, version, (wrapped, sealed)));
+                bytes += row.wrapped.len() + row.sealed.len();
+                load.push((key, version, row));
             }
             if bytes >= LOAD_BYTES {
                 self.open_values(tx, &load);
@@ -281,20 +277,18 @@ impl Check {
             self.find(&format!("key {} version {}", key.name, version.number), "is missing");
         }
         let known = u64::try_from(count).unwrap_or(u64::MAX);
-        let (keys, values) = tx.rows.count_versions()?;
-        for (table, rows) in [("version_key", keys), ("version_value", values)] {
-            if rows > known {
-                let unnamed = rows - known;
-                let noun = if unnamed == 1 { "row" } else { "rows" };
-                self.find(table, &format!("has {unnamed} {noun} that no key names"));
-            }
+        let rows = tx.rows.count_versions()?;
+        if rows > known {
+            let unnamed = rows - known;
+            let noun = if unnamed == 1 { "row" } else { "rows" };
+            self.find("version", &format!("has {unnamed} {noun} that no key names"));
         }
         Ok(count)
     }
 
     fn open_values(&mut self, tx: &VerifiedTx<'_>, load: &[Unopened<'_>]) {
         let opener = tx.opener();
-        let faults = on_all_cores(load, |(key, version, rows)| match opener.value(&key.id, version, rows) {
+        let faults = on_all_cores(load, |(key, version, row)| match opener.value(&key.id, version, row) {
             Ok(_) => None,
             Err(error) => Some(error.to_string()),
         });
@@ -305,85 +299,68 @@ impl Check {
         }
     }
 
-    fn directory(&mut self, tx: &VerifiedTx<'_>, keys: &[Tagged]) -> Result<(), VaultError> {
-        let mut expected: BTreeMap<u8, BTreeSet<&KeyName>> = BTreeMap::new();
+    fn names(&mut self, tx: &VerifiedTx<'_>, keys: &[Tagged]) -> Result<(), VaultError> {
+        let mut expected: BTreeMap<Vec<u8>, BTreeSet<KeyName>> = BTreeMap::new();
         for Tagged { tag, key } in keys {
-            expected.entry(bucket_of(tag)).or_default().insert(&key.name);
+            expected.entry(vec![bucket_of(tag)]).or_default().insert(key.name.clone());
         }
-        let mut rows = Vec::new();
-        tx.rows.each_directory(|row| {
-            rows.push(row);
-            Ok(())
-        })?;
-        for row in &rows {
-            let bucket = format!("directory {}", row.bucket);
-            self.claim(&bucket, &tx.directory_tag(row.bucket), tx.directory_leaf(row));
-            let wanted = expected.remove(&row.bucket).unwrap_or_default();
-            match tx.open_directory(row) {
-                Err(error) => self.find(&bucket, &error.to_string()),
-                Ok(found) if found.names.iter().ne(wanted) => {
-                    self.find(&bucket, "has other names than the keys that are there");
+        let named = |name: &[u8]| format!("names {}", name.iter().map(u8::to_string).collect::<String>());
+        self.index::<Names>(tx, expected, named, "has other names than the keys that are there")
+    }
+
+    fn scopes(&mut self, tx: &VerifiedTx<'_>, keys: &[Tagged]) -> Result<(), VaultError> {
+        let mut expected: BTreeMap<Vec<u8>, BTreeSet<Tag>> = BTreeMap::new();
+        for Tagged { tag, key } in keys {
+            for scope in &key.scopes {
+                expected.entry(scope.as_str().into()).or_default().insert(*tag);
+            }
+        }
+        let named = |name: &[u8]| format!("scope {}", String::from_utf8_lossy(name));
+        self.index::<Scopes>(tx, expected, named, "lists other keys than those that carry it")
+    }
+
+    /// Every entry of an index, held against the members that it must have.
+    fn index<I: Index>(
+        &mut self,
+        tx: &VerifiedTx<'_>,
+        expected: BTreeMap<Vec<u8>, BTreeSet<I::Member>>,
+        named: impl Fn(&[u8]) -> String,
+        others: &str,
+    ) -> Result<(), VaultError> {
+        let place = |(name, members): (Vec<u8>, _)| (tx.object_tag(I::KIND, &name), (name, members));
+        let mut expected: BTreeMap<Tag, (Vec<u8>, BTreeSet<I::Member>)> =
+            expected.into_iter().map(place).collect();
+        for row in tx.rows.objects(I::KIND)? {
+            let wanted = expected.remove(&row.tag);
+            let found = wanted.as_ref().map_or_else(|| row.place(), |(name, _)| named(name));
+            self.claim(&found, &row.tag, tx.object_leaf(&row));
+            let (name, members) = wanted.unwrap_or_default();
+            match tx.opener().object::<Entry<I>>(&row) {
+                Err(error) => self.find(&found, &error.to_string()),
+                Ok(entry) if !members.is_empty() && entry.name != name => {
+                    self.find(&found, "is sealed under another name");
                 }
+                Ok(entry) if entry.members.iter().ne(&members) => self.find(&found, others),
                 Ok(_) => {}
             }
         }
-        for bucket in expected.into_keys() {
-            self.find(&format!("directory {bucket}"), "is missing");
+        for (name, _) in expected.into_values() {
+            self.find(&named(&name), "is missing");
         }
         Ok(())
     }
 
-    fn scopes(&mut self, tx: &VerifiedTx<'_>, keys: &[Tagged]) -> Result<(), VaultError> {
-        let mut expected: BTreeMap<&Scope, BTreeSet<Tag>> = BTreeMap::new();
-        for Tagged { tag, key } in keys {
-            for scope in &key.scopes {
-                expected.entry(scope).or_default().insert(*tag);
-            }
-        }
-        let mut by_tag: BTreeMap<Tag, (&Scope, BTreeSet<Tag>)> = expected
-            .into_iter()
-            .map(|(scope, members)| (tx.tag(LeafKind::Scope, scope.as_str().as_bytes()), (scope, members)))
-            .collect();
-        let mut rows = Vec::new();
-        tx.rows.each_scope(|row| {
-            rows.push(row);
-            Ok(())
-        })?;
-        let mut memberships = 0;
-        for row in &rows {
-            let named = match by_tag.get(&row.tag) {
-                Some((scope, _)) => format!("scope {scope}"),
-                None => format!("scope {}", hex(&row.tag)),
-            };
-            self.claim(&named, &row.tag, tx.row_leaf(LeafKind::Scope, &row.tag, row.revision, &row.sealed));
-            let members = tx.rows.scope_members(&row.tag)?;
-            memberships += members.len();
-            let (scope, wanted) = match by_tag.remove(&row.tag) {
-                Some((scope, wanted)) => (Some(scope), wanted),
-                None => (None, BTreeSet::new()),
-            };
-            match tx.open_scope(row) {
+    /// Objects of a later version are not read; they must be in their place.
+    fn unknown_objects(&mut self, tx: &VerifiedTx<'_>) -> Result<(), VaultError> {
+        for row in tx.rows.objects_of_unknown_kinds()? {
+            let named = row.place();
+            self.claim(&named, &row.tag, tx.object_leaf(&row));
+            match tx.opener().content(&row) {
+                _ if row.is_none() => self.find(&named, "is of a kind that no object has"),
                 Err(error) => self.find(&named, &error.to_string()),
-                Ok(summary) if scope.is_some_and(|scope| *scope != summary.name) => {
-                    self.find(&named, "is sealed under another name");
-                }
-                Ok(summary)
-                    if u32::try_from(members.len()) != Ok(summary.count)
-                        || tx.members_digest(&row.tag, &members) != summary.members =>
-                {
-                    self.find(&named, "has other members than it was written with");
-                }
-                Ok(_) if members.iter().copied().collect::<BTreeSet<_>>() != wanted => {
-                    self.find(&named, "has other members than the keys that carry it");
-                }
-                Ok(_) => {}
+                Ok(content) if tx.opener().tag_of_content(&row, &content) == Ok(row.tag) => {}
+                Ok(_) => self.find(&named, "stands where another name belongs"),
             }
-        }
-        for (scope, _) in by_tag.into_values() {
-            self.find(&format!("scope {scope}"), "is missing");
-        }
-        if tx.rows.count_scope_members()? != u64::try_from(memberships).unwrap_or(u64::MAX) {
-            self.find("scope_member", "has rows of a scope that is not there");
         }
         Ok(())
     }

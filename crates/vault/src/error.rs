@@ -14,6 +14,7 @@ use keyvault_os::fs::lock::Held;
 use keyvault_os::fs::vault_file::FileFault;
 
 use super::file::survivors::Loss;
+use super::sealed::SealError;
 use super::token::error::TokenError;
 
 /// Why a command on a vault did not happen.
@@ -203,4 +204,12 @@ pub(crate) fn is_of_rows(error: &VaultError) -> bool {
 
 fn names(names: &[KeyName]) -> String {
     names.iter().map(KeyName::as_str).collect::<Vec<_>>().join(", ")
+}
+impl From<SealError> for VaultError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Rng(error) => error.into(),
+            SealError::TooLong => StoreError::Damaged { what: error.to_string() }.into(),
+        }
+    }
 }

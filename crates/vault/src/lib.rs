@@ -12,6 +12,7 @@ pub mod check;
 mod error;
 pub mod file;
 pub mod key;
+mod sealed;
 pub mod slot;
 pub mod state;
 mod store;
@@ -32,9 +33,11 @@ pub use file::survivors::Loss;
 pub use key::edit::{Edit, NewKey, Origin};
 pub use key::history::Usage;
 pub use key::import::{Conflict, Import, Imported, Incoming};
-pub use key::record::{KeyRecord, Status, Version, VersionState};
-pub use key::rotate::{History, NewValue, Revocation, Terms, Which, new_name};
-pub use key::tombstones::words;
+pub use key::record::{
+    Alarm, Decoy, Disabled, KeyRecord, OnTrip, Rotation, RotationMode, RotationOutcome, RotationStep, Status,
+    Version, VersionOrigin, VersionState,
+};
+pub use key::rotate::{History, NewValue, Revocation, Terms, Which};
 pub use slot::rekey::{RekeyPreview, Rekeyed};
 pub use slot::strays::{PassedOver, Unusable};
 pub use slot::{Credential, Slot};
@@ -46,10 +49,11 @@ pub use token::bundle::{Bundle, BundleContent, BundleLabel, Bundled, MAX_BUNDLE}
 pub use token::error::TokenError;
 pub use token::grant::Grant;
 pub use token::grant::View;
+pub use token::limited::{LONGEST as LONGEST_SESSION, Sought};
 pub use token::offline_reads::ReadsLine;
 pub use token::offline_reads::{ImportedReads, ReadsLog, Unproved};
 pub use token::read_log::{BrokenReads, Of};
-pub use token::record::{Rule, TokenRecord};
+pub use token::record::{Rule, TokenKind, TokenRecord};
 pub use token::{Issued, Listed, NewToken};
 pub use tx::VerifiedTx;
-pub use tx::name_index::Names;
+pub use tx::names::Names;

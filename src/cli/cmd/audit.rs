@@ -16,8 +16,8 @@ use crate::cli::unlock::log_gap_json;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{KeyName, TokenName};
 use keyvault_os::fs::private::open_secret_file;
-use keyvault_vault::audit::{Action, Event, Reach};
-use keyvault_vault::{self as vault, BrokenReads, ImportedReads, Of, Unproved};
+use keyvault_vault::audit::{Action, Event, Reach, Renamed};
+use keyvault_vault::{BrokenReads, ImportedReads, Of, Unproved};
 
 /// Read and verify the audit log.
 #[derive(Debug, Subcommand)]
@@ -122,7 +122,7 @@ impl ShowLog {
     fn wants(&self, of: &Of, event: &Event, since: Option<Moment>) -> bool {
         let names_key = |name: &KeyName| {
             event.keys.iter().any(|key| key.name == name.as_str())
-                || vault::new_name(event) == Some(name.as_str())
+                || event.get() == Some(Renamed(name.clone()))
         };
         let token = |wanted: &TokenName| matches!(of, Of::Token(name, _) if name == wanted);
         self.token.as_ref().is_none_or(token)

@@ -12,7 +12,7 @@ use crate::cli::output::view::{self, KeyJson};
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_vault::Edit as Change;
 
-/// Change a key's name, scopes, tags, expiry, variable or note.
+/// Change a key's name, scopes, tags, expiry, variable, note, owner, or display name.
 ///
 /// Changes all of the named keys or none. Values stay.
 #[derive(Debug, Args)]
@@ -44,6 +44,12 @@ pub(crate) struct Edit {
     /// A note; an empty one removes it
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
+    /// The person or team that answers for it; an empty one removes it
+    #[arg(long, value_name = "TEXT")]
+    owner: Option<String>,
+    /// A name for people; an empty one removes it
+    #[arg(long, value_name = "TEXT")]
+    display_name: Option<String>,
 }
 
 impl Edit {
@@ -58,6 +64,8 @@ impl Edit {
             expires: self.expires.map(|expires| expires.resolve(now)),
             variable: self.env,
             note: self.note,
+            owner: self.owner,
+            display_name: self.display_name,
         };
         if change == Change::default() {
             return Err(Failure::usage(

@@ -55,7 +55,10 @@ impl Written {
 
 impl Export {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let selection = self.choice.selection_for(&self.machine);
+        let mut selection = self.choice.selection_for(&self.machine);
+        if selection.is_empty() && context.limited_supply().is_some() {
+            selection.all = true;
+        }
         if selection.is_empty() {
             return Err(exec::nothing_selected(context));
         }

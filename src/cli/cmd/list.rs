@@ -30,7 +30,7 @@ pub(crate) struct List {
     /// Keys with this tag, as KEY or KEY=VALUE
     #[arg(long, value_name = "TAG", value_parser = tag_filter)]
     tag: Vec<(TagKey, Option<String>)>,
-    /// active, expired or revoked
+    /// active, disabled, expired, or revoked
     #[arg(long, add = complete::one_of(status_names), value_parser = status_filter)]
     status: Option<Status>,
     /// Keys that expire within this time, including expired ones
@@ -45,9 +45,9 @@ fn tag_filter(text: &str) -> Result<(TagKey, Option<String>), String> {
     }
 }
 
-const STATUSES: [Status; 3] = [Status::Active, Status::Expired, Status::Revoked];
+const STATUSES: [Status; 4] = [Status::Active, Status::Disabled, Status::Expired, Status::Revoked];
 
-fn status_names() -> [&'static str; 3] {
+fn status_names() -> [&'static str; 4] {
     STATUSES.map(Status::name)
 }
 
@@ -55,7 +55,7 @@ fn status_filter(text: &str) -> Result<Status, String> {
     STATUSES
         .into_iter()
         .find(|status| status.name() == text)
-        .ok_or_else(|| "is not one of active, expired, revoked".to_owned())
+        .ok_or_else(|| "is not one of active, disabled, expired, revoked".to_owned())
 }
 
 impl List {

@@ -31,6 +31,7 @@ impl Lock {
                 ..failure
             })?;
             reopens = slot::has_keyring(&mut vault).unwrap_or(false);
+            context.forget_limited(&vault);
             session::close(&vault.identity()).map(usize::from)
         };
         let closed = closed.map_err(|error| Failure::session(&error))?;

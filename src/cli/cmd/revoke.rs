@@ -34,7 +34,7 @@ pub(crate) struct Revoke {
     wipe: bool,
 }
 
-fn reason(text: &str) -> Result<String, String> {
+pub(super) fn reason(text: &str) -> Result<String, String> {
     if text.len() <= MAX_REASON { Ok(text.to_owned()) } else { Err("has more than 500 bytes".to_owned()) }
 }
 

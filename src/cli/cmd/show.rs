@@ -9,6 +9,9 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view::{self, KeyJson};
 use keyvault_core::name::KeyName;
+use keyvault_exec::release::{self, Piece};
+use keyvault_vault::audit::Action;
+use keyvault_vault::{Encoding, Purpose, Supply};
 
 /// Show a key; with --reveal, its value.
 ///
@@ -31,6 +34,12 @@ pub(crate) struct Show {
 
 impl Show {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        if self.reveal
+            && !context.ui.json
+            && let Some((mut keys, _)) = context.limited_supply()
+        {
+            return self.reveal_granted(context, &mut keys);
+        }
         let (mut vault, access) =
             if self.reveal { context.open_with_access()? } else { context.open_to_look()? };
         let path = vault.path().to_owned();
@@ -65,6 +74,20 @@ impl Show {
             context.ui.print_json(&KeyJson::detailed(&key_record, now))?;
         } else {
             context.ui.data(view::facts(&key_record, now, &context.ui).as_bytes())?;
+        }
+        Ok(code::DONE)
+    }
+
+    /// A limited session has the value, and not what the owner knows of the key, which JSON would show.
+    fn reveal_granted(&self, context: &Context, keys: &mut Supply) -> Result<u8, Failure> {
+        let piece = Piece::Value { name: self.name.clone(), version: self.version, encoding: Encoding::Raw };
+        let purpose = Purpose { action: Action::Reveal, detail: String::new() };
+        let released = context.with_keys(keys, |keys, world| {
+            let staged = release::stage_text(keys.begin(world)?, &[piece])?;
+            Ok(staged.fit_anywhere()?.commit(purpose)?)
+        })?;
+        if let Some((value, _)) = released.into_text() {
+            context.ui.value(&value)?;
         }
         Ok(code::DONE)
     }

@@ -6,21 +6,30 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::cli::output::time;
+use crate::cli::output::view;
 use crate::cli::unlock::log_gap_json;
 use crate::cli::unlock::order::Outlook;
 use keyvault_core::clock::Moment;
+use keyvault_core::name::Scope;
 use keyvault_vault::audit::LogGap;
+use keyvault_vault::unlock::session::{self, Current, LimitedSession};
+use keyvault_vault::{BearerKeys, Supply, TokenRecord, Vault, token};
 
 /// Show whether the vault is open: exit code 0 for open, 4 for locked, 3 for no vault.
 ///
-/// The vault is open while a session is. This does not prompt and does not derive a key. With --verbose, shows for each
-/// credential whether it would open the vault for the next command, and why.
+/// The vault is open while a session is, full or limited. This does not prompt and does not derive a key. While a full
+/// session is open, the tokens of limited sessions that have not expired are listed: one outlives `keyvault lock`, until the
+/// owner opens the vault again. With --verbose, shows for each credential whether it would open the vault for the next
+/// command, and why.
 #[derive(Debug, Args)]
 pub(crate) struct Status {
     /// Show for each credential whether it would open the vault, and why not
     #[arg(long, short)]
     verbose: bool,
 }
+
+/// The column where what is told begins.
+const COLUMN: usize = 9;
 
 /// The answer as JSON.
 struct Answer {
@@ -31,6 +40,26 @@ struct Answer {
     alarm: Option<&'static str>,
     log_gap: Option<LogGap>,
     credentials: Option<Vec<Outlook>>,
+    /// The keys of a limited session.
+    keys: Option<Vec<String>>,
+    /// The limited sessions in the vault; unknown without a full session.
+    sessions: Option<Vec<TokenRecord>>,
+}
+
+impl Answer {
+    /// One that has nothing to tell but this.
+    fn of(vault: String, status: &'static str, credentials: Option<Vec<Outlook>>) -> Self {
+        Self {
+            vault,
+            status,
+            until: None,
+            alarm: None,
+            log_gap: None,
+            credentials,
+            keys: None,
+            sessions: None,
+        }
+    }
 }
 
 impl Status {
@@ -41,47 +70,65 @@ impl Status {
             Err(failure) if failure.kind == "no_vault" => {
                 let vault = path.display().to_string();
                 let credentials = self.verbose.then(|| vec![context.outlook_without_vault()]);
-                print(
-                    context,
-                    &Answer { vault, status: "none", until: None, alarm: None, log_gap: None, credentials },
-                )?;
+                print(context, &Answer::of(vault, "none", credentials))?;
                 return Ok(code::NOT_FOUND);
             }
             Err(failure) => return Err(failure),
         };
         let shown = vault.path().display().to_string();
         let credentials = self.verbose.then(|| context.outlook(&mut vault));
-        let Some(session) = vault.session(context.now()) else {
-            print(
-                context,
-                &Answer {
-                    vault: shown,
-                    status: "locked",
-                    until: None,
-                    alarm: None,
-                    log_gap: None,
-                    credentials,
-                },
-            )?;
-            return Ok(code::LOCKED);
+        let session = match session::current(&vault.identity(), context.now()) {
+            Some(Current::Full(session)) => session,
+            Some(Current::Limited(session)) => {
+                return limited(context, vault, &session, Answer::of(shown, "limited", credentials));
+            }
+            None => {
+                print(context, &Answer::of(shown, "locked", credentials))?;
+                return Ok(code::LOCKED);
+            }
         };
         let until = Some(session.until);
         let access = session.into();
         // A file that does not hold is for `vault check` to name.
         let alarm = context.tell_alarm(&mut vault, &access).ok().flatten();
         let log_gap = context.tell_log_gap(&mut vault, &access).ok().flatten();
-        print(context, &Answer { vault: shown, status: "open", until, alarm, log_gap, credentials })?;
+        let sessions = token::sessions(&mut vault, &access, context.now()).ok();
+        let answer = Answer::of(shown, "open", credentials);
+        print(context, &Answer { until, alarm, log_gap, sessions, ..answer })?;
         Ok(code::DONE)
+    }
+}
+
+/// The keys of a limited session. One whose token is gone opens nothing, which is told as locked.
+fn limited(context: &Context, vault: Vault, session: &LimitedSession, answer: Answer) -> Result<u8, Failure> {
+    let mut supply = Supply::Granted(vault, BearerKeys::of_session(session));
+    let keys = context.with_keys(&mut supply, |supply, world| {
+        let looking = supply.look(world)?;
+        let mut keys: Vec<_> = looking.keys()?.all()?.iter().map(|key| key.name().to_string()).collect();
+        keys.sort();
+        Ok(keys)
+    });
+    match keys {
+        Ok(keys) => {
+            print(context, &Answer { until: Some(session.until), keys: Some(keys), ..answer })?;
+            Ok(code::DONE)
+        }
+        Err(failure) => {
+            context.ui.warn(&failure.message);
+            print(context, &Answer { status: "locked", ..answer })?;
+            Ok(code::LOCKED)
+        }
     }
 }
 
 fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
     let ui = &context.ui;
-    let Answer { vault, status, until, alarm, log_gap, credentials } = answer;
+    let Answer { vault, status, until, alarm, log_gap, credentials, keys, sessions } = answer;
     if ui.json {
         let mut json = serde_json::json!({
             "vault": vault, "status": status, "until": until.map(time::rfc3339), "alarm": alarm,
-            "log_gap": log_gap_json(*log_gap),
+            "log_gap": log_gap_json(*log_gap), "keys": keys,
+            "sessions": sessions.as_ref().map(|all| all.iter().map(session_json).collect::<Vec<_>>()),
         });
         if let (Some(credentials), Some(json)) = (credentials, json.as_object_mut()) {
             json.insert("credentials".to_owned(), credentials.iter().map(credential_json).collect());
@@ -90,17 +137,61 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
     }
     let told = match until {
         Some(until) => {
-            let word = ui.on_out(output::GOOD, "open");
-            format!("{word} until {} ({})", time::local(*until), time::relative(*until, context.now()))
+            let word = match keys {
+                None => ui.on_out(output::GOOD, "open"),
+                Some(keys) => format!("limited to {}", view::counted(keys.len(), "key")),
+            };
+            let listed = keys.as_ref().filter(|keys| !keys.is_empty());
+            let listed = listed.map(|keys| format!(": {}", named(keys))).unwrap_or_default();
+            format!(
+                "{word} until {} ({}){listed}",
+                time::local(*until),
+                time::relative(*until, context.now())
+            )
         }
         None if *status == "none" => "no vault; create one with `keyvault init`".to_owned(),
         None => format!("{}; open a session with `keyvault unlock`", ui.on_out(output::WARN, "locked")),
     };
-    let mut text = format!("vault    {}\nsession  {told}", output::harmless_line(vault));
+    let told = format!("session  {told}");
+    // Colors would count as columns, and a line with them is short.
+    let told = if keys.is_some() { output::hanging(&told, COLUMN) } else { told };
+    let mut text = format!("vault    {}\n{told}", output::harmless_line(vault));
+    for session in sessions.iter().flatten() {
+        let end = session_end(session, context.now());
+        text += &format!("\n{}", output::hanging(&format!("limited  {} {end}", session.name), COLUMN));
+    }
     for credential in credentials.iter().flatten() {
         text += &format!("\n  {}", credential_line(credential));
     }
     ui.line(&text)
+}
+
+/// The keys of a limited session in a line.
+fn named(keys: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let mut names = view::joined(keys.iter().take(SHOWN));
+    if keys.len() > SHOWN {
+        names += &format!(" and {} more", keys.len() - SHOWN);
+    }
+    names
+}
+
+/// A limited session in the vault, for programs.
+pub(super) fn session_json(session: &TokenRecord) -> serde_json::Value {
+    serde_json::json!({
+        "name": session.name.as_str(),
+        "scopes": session.rule.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),
+        "created": time::rfc3339(session.created),
+        "expires": session.expires.map(time::rfc3339),
+        "made_by": session.made_by,
+    })
+}
+
+/// `until 2026-11-22 08:13 (in 1h), by ada@host`
+pub(super) fn session_end(session: &TokenRecord, now: Moment) -> String {
+    let end = session.expires.unwrap_or(session.created);
+    let by = output::harmless_line(&session.made_by);
+    format!("until {} ({}), by {by}", time::local(end), time::relative(end, now))
 }
 
 fn credential_json(credential: &Outlook) -> serde_json::Value {

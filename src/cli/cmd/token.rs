@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use keyvault_vault::{key, token};
 
+use super::status;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
@@ -46,7 +47,7 @@ pub(crate) struct Create {
     expires: Option<Expiry>,
 }
 
-/// List tokens.
+/// List tokens, and limited sessions that have not ended.
 #[derive(Debug, Args)]
 pub(crate) struct List {}
 
@@ -69,7 +70,7 @@ pub(crate) struct Renew {
     name: TokenName,
 }
 
-/// Revoke a token permanently, at once and without asking.
+/// Revoke a token permanently, or end a limited session, at once and without asking.
 ///
 /// Anyone with the token and an older copy of the vault or a bundle can still read the values in it. The keys that the
 /// token could read are listed, with the command that rotates them.
@@ -184,11 +185,16 @@ fn tokens(context: &Context) -> Result<Vec<Listed>, Failure> {
 fn list(context: &Context) -> Result<u8, Failure> {
     let ui = &context.ui;
     let now = context.now();
-    let tokens = tokens(context)?;
+    let (sessions, tokens): (Vec<_>, Vec<_>) =
+        tokens(context)?.into_iter().partition(|token| token.record.is_session());
     if ui.json {
-        let tokens: Vec<_> = tokens.iter().map(|token| listed_json(token, now, false)).collect();
-        ui.print_json(&serde_json::json!({ "tokens": tokens }))?;
-    } else if tokens.is_empty() {
+        let json = |tokens: &[Listed]| -> Vec<_> {
+            tokens.iter().map(|token| listed_json(token, now, false)).collect()
+        };
+        ui.print_json(&serde_json::json!({ "tokens": json(&tokens), "sessions": json(&sessions) }))?;
+        return Ok(code::DONE);
+    }
+    if tokens.is_empty() {
         ui.note("No tokens yet. Create one with `keyvault token create ci --scope SCOPE`.");
     } else {
         let mut table = view::table(ui);
@@ -197,6 +203,13 @@ fn list(context: &Context) -> Result<u8, Failure> {
         ui.data(view::lines(&mut table).as_bytes())?;
         faults(context, &tokens);
     }
+    for session in &sessions {
+        let opens = view::counted(session.granted.len(), "key");
+        let end = status::session_end(&session.record, now);
+        let line = format!("{}: limited session, {opens}, {end}", session.record.name);
+        ui.line(&output::hanging(&line, 2))?;
+    }
+    faults(context, &sessions);
     Ok(code::DONE)
 }
 

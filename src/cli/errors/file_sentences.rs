@@ -213,6 +213,7 @@ pub(in crate::cli) fn store(error: &StoreError, path: &Path) -> Failure {
             &format!("This build of keyvault cannot keep a vault: its SQLite is unfit ({what})."),
             Some("Install keyvault again with LIBSQLITE3_FLAGS unset."),
         ),
+        StoreError::NoFile => Failure::failed("The vault is in memory and has no file.", None),
         StoreError::Sqlite(text) => Failure::failed(
             &format!("{shown}: {text}."),
             Some(

@@ -134,6 +134,16 @@ impl Failure {
         Self::new(code::LOCKED, "locked", message, Some(HOW_TO_OPEN))
     }
 
+    /// A limited session is open, and this takes the everyday keys.
+    pub(in crate::cli) fn limited() -> Self {
+        Self::new(
+            code::LOCKED,
+            "locked",
+            "The open session is limited to some keys, and this command needs the whole vault.",
+            Some("Open a full session, which ends the limited one: keyvault unlock"),
+        )
+    }
+
     /// A copy that nothing opened that opens the vault, or that was given for it; and why nobody is asked.
     pub(in crate::cli) fn locked_copy(file: &Path, unasked: Option<&str>) -> Self {
         let shown = file.display();

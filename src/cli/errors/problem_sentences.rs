@@ -7,6 +7,8 @@ use keyvault_core::name::refused::Refused;
 use keyvault_exec::fit::Misfit;
 use keyvault_exec::release::{Problem, Refusal, ReleaseError};
 
+use keyvault_vault::TokenKind;
+
 use super::delivery_sentences;
 use super::sentences::{list, looks_like_a_value};
 use super::{Failure, code};
@@ -55,13 +57,18 @@ fn refusal(refusal: &Refusal) -> Failure {
     }
     let problems = &refusal.problems;
     let any = |kind: fn(&Problem) -> bool| problems.iter().any(kind);
-    let ungranted = problems.iter().any(is_ungranted);
+    let ungranted = problems.iter().any(|problem| is_ungranted(problem, TokenKind::Bearer));
+    let limited = problems.iter().any(|problem| is_ungranted(problem, TokenKind::Session));
     // These lines hold their own remedy.
     let only_swapped = problems.iter().all(|problem| matches!(problem, Problem::Swapped { .. }));
     let remedies = [
         (
             any(|problem| matches!(problem, Problem::Expired { .. })),
             "Extend expired keys (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).",
+        ),
+        (
+            any(|problem| matches!(problem, Problem::Disabled(_))),
+            "Enable disabled keys (`keyvault enable NAME`), or leave them out (`--skip-expired`).",
         ),
         (
             any(|problem| matches!(problem, Problem::Revoked(_))),
@@ -79,9 +86,10 @@ fn refusal(refusal: &Refusal) -> Failure {
             problems.iter().any(is_unapproved),
             "Approve the file's defaults with `keyvault project approve`, or use them as they are with `--unapproved-defaults`.",
         ),
+        (limited, "The open session is limited. Open a full one, which ends it: keyvault unlock"),
         (ungranted, "The vault's owner can see what a token opens with `keyvault token show NAME`."),
         (
-            only_missing && !ungranted && !only_swapped
+            only_missing && !ungranted && !limited && !only_swapped
                 || any(|problem| matches!(problem, Problem::NothingLeft)),
             "Run `keyvault list` to see all keys with their variables, scopes and status.",
         ),
@@ -96,7 +104,7 @@ pub(in crate::cli) fn problem_line(problem: &Problem) -> String {
             let mend = mend(problem).map(|command| format!(" ({command})")).unwrap_or_default();
             format!("{variable} <- {}{mend}", problem_line(problem))
         }
-        Problem::Missing { wanted, near: None } | Problem::NotGranted { wanted, near: None }
+        Problem::Missing { wanted, near: None } | Problem::NotGranted { wanted, near: None, .. }
             if looks_like_a_value(wanted.as_str()) =>
         {
             "no such key; its name is not shown, because it looks like a value".to_owned()
@@ -109,17 +117,21 @@ pub(in crate::cli) fn problem_line(problem: &Problem) -> String {
         Problem::Missing { wanted, near } => {
             format!("{wanted}: no such key{}", meant(near.as_ref()))
         }
-        Problem::NotGranted { wanted, near } => {
-            format!("{wanted}: the token opens no such key{}", meant(near.as_ref()))
+        Problem::NotGranted { wanted, near, kind } => {
+            format!("{wanted}: the {} opens no such key{}", holder(*kind), meant(near.as_ref()))
         }
         Problem::Swapped { variable, name, to_file } => {
             let option = if *to_file { "--file" } else { "--as" };
             format!("{variable}: no such key, but {name} is one; swap the sides: {option} {variable}={name}")
         }
-        Problem::NoSuchScope { wanted, near } => {
+        Problem::NoSuchScope { wanted, near, kind: Some(kind @ TokenKind::Session) } => {
+            format!("scope {wanted}: the {} opens no key with it{}", holder(*kind), meant(near.as_ref()))
+        }
+        Problem::NoSuchScope { wanted, near, .. } => {
             format!("scope {wanted}: no key has it{}", meant(near.as_ref()))
         }
         Problem::Expired { name, since } => format!("{name}: expired on {}", time::local(*since)),
+        Problem::Disabled(name) => format!("{name}: disabled"),
         Problem::Revoked(name) => format!("{name}: revoked"),
         Problem::NoPrevious(name) => format!("{name}: no previous version is within its grace period"),
         Problem::SameVariable { variable, names } => format!(
@@ -165,11 +177,21 @@ fn misfit_line(misfit: &Misfit) -> String {
     }
 }
 
-/// Whether a key is asked for that the token does not open.
-fn is_ungranted(problem: &Problem) -> bool {
+/// Whether a key or a scope is asked for that a token of this kind does not open.
+fn is_ungranted(problem: &Problem, token: TokenKind) -> bool {
     match problem {
-        Problem::Asked { problem, .. } => is_ungranted(problem),
-        problem => matches!(problem, Problem::NotGranted { .. }),
+        Problem::Asked { problem, .. } => is_ungranted(problem, token),
+        Problem::NotGranted { kind, .. } => *kind == token,
+        Problem::NoSuchScope { kind, .. } => token == TokenKind::Session && *kind == Some(token),
+        _ => false,
+    }
+}
+
+/// The word for what opens keys.
+fn holder(kind: TokenKind) -> &'static str {
+    match kind {
+        TokenKind::Bearer => "token",
+        TokenKind::Session => "limited session",
     }
 }
 
@@ -187,6 +209,7 @@ fn mend(problem: &Problem) -> Option<String> {
         Problem::Missing { wanted, near: None } if looks_like_a_value(wanted.as_str()) => None,
         Problem::Missing { wanted, .. } => Some(format!("keyvault add {wanted}")),
         Problem::Expired { name, .. } => Some(format!("keyvault edit {name} --expires 30d")),
+        Problem::Disabled(name) => Some(format!("keyvault enable {name}")),
         Problem::Revoked(name) => Some(format!("keyvault rotate {name}")),
         Problem::Withheld(name) => Some(format!("keyvault edit {name} --untag project")),
         Problem::Version { name, .. } => Some(format!("keyvault history {name}")),

@@ -160,10 +160,10 @@ impl Failure {
             ),
             VaultError::NotReadable { name, status } => Self::refused(
                 &format!("`{name}` is {status}, so its value is not shown."),
-                Some(&if status == "expired" {
-                    format!("Extend it with `keyvault edit {name} --expires 30d`.")
-                } else {
-                    format!("Give it a new value with `keyvault rotate {name}`.")
+                Some(&match status {
+                    "expired" => format!("Extend it with `keyvault edit {name} --expires 30d`."),
+                    "disabled" => format!("Enable it with `keyvault enable {name}`."),
+                    _ => format!("Give it a new value with `keyvault rotate {name}`."),
                 }),
             ),
             VaultError::NoVariable { name, why: NameError::Grammar } => Self::usage(

@@ -90,6 +90,26 @@ pub(in crate::cli) fn empty_token() -> Failure {
     )
 }
 
+/// The kernel still keeps a limited session whose token is gone from the vault.
+pub(in crate::cli) fn session_over() -> Failure {
+    Failure::new(
+        code::LOCKED,
+        "locked",
+        "The limited session no longer opens anything: it has expired, or the vault's owner ended it.",
+        Some("Open another with `keyvault unlock --scope SCOPE`, or a full one with `keyvault unlock`."),
+    )
+}
+
+/// The vault cannot be written, and a limited session is a change.
+pub(in crate::cli) fn session_of_read_only(path: &Path) -> Failure {
+    Failure::failed(
+        &format!("{} cannot be written, so no limited session can be made.", path.display()),
+        Some(
+            "A bundle holds only a token's keys and needs no vault. Where the vault can be written, create one: keyvault bundle create --token NAME -o FILE",
+        ),
+    )
+}
+
 /// The fault of a token or a bundle, and its remedy.
 pub(in crate::cli) fn token(error: &TokenError) -> Failure {
     let locked = |message: &str, hint| Failure::new(code::LOCKED, "wrong_credential", message, Some(hint));
@@ -109,6 +129,16 @@ pub(in crate::cli) fn token(error: &TokenError) -> Failure {
         TokenError::Revoked(name) => Failure::refused(
             &format!("Token `{name}` is revoked."),
             Some(&format!("Create another: keyvault token create {name} --scope SCOPE")),
+        ),
+        TokenError::SessionName(name) => Failure::usage(
+            &format!(
+                "`{name}` cannot be the name of a token: `session/` begins the names of limited sessions."
+            ),
+            Some("Choose another name."),
+        ),
+        TokenError::IsSession(name) => Failure::refused(
+            &format!("`{name}` is a limited session, which cannot be renewed or bundled."),
+            Some("Create a token for a machine: keyvault token create NAME --scope SCOPE"),
         ),
         TokenError::OpensNothing => locked(
             "This token opens nothing here: it was revoked or renewed, or belongs to another vault.",

@@ -6,8 +6,8 @@ use super::time;
 use super::view;
 use crate::cli::output;
 use crate::cli::unlock::log_gap_json;
-use keyvault_vault::audit::{Event, KeyRef, LogGap, Outcome};
-use keyvault_vault::{Of, words};
+use keyvault_vault::Of;
+use keyvault_vault::audit::{Event, Grace, KeyRef, LogGap, Outcome, Renamed, TokenChange, Wiped};
 
 pub(in crate::cli) fn json(of: &Of, event: &Event) -> Value {
     let keys: Vec<_> = event
@@ -31,17 +31,26 @@ pub(in crate::cli) fn json(of: &Of, event: &Event) -> Value {
             "user": actor.user, "host": actor.host, "pid": actor.pid, "program": actor.program,
             "terminal": actor.terminal, "job": actor.job,
         },
-        "detail": event.detail,
+        "detail": words(event, |seconds| format!("{seconds} s")),
         "log_gap": log_gap_json(event.gap()),
         "change": event.change.map(|change| change.number),
     })
 }
 
-/// A rotation's grace is recorded in seconds.
-fn as_people_write(words: &str) -> String {
-    let seconds = words.strip_prefix("grace ").and_then(|rest| rest.strip_suffix(" s"));
-    let length = seconds.and_then(|seconds| seconds.parse().ok()).map(time::exact);
-    length.map_or_else(|| words.to_owned(), |length| format!("grace {length}"))
+/// The details in words, with a way to write a number of seconds.
+fn words(event: &Event, length: fn(u64) -> String) -> String {
+    let token = event.get().map(|TokenChange { deed, token }| format!("{} {token}", deed.name()));
+    let renamed = event.get().map(|Renamed(name)| format!("renamed to {name}"));
+    let grace = event
+        .get()
+        .map(|Grace(millis)| format!("grace {}", length(u64::try_from(millis / 1000).unwrap_or_default())));
+    let detail = Some(event.detail.as_str()).filter(|detail| !detail.is_empty());
+    let detail = match (event.get::<Wiped>(), detail) {
+        (Some(Wiped), None) => Some("wiped".to_owned()),
+        (Some(Wiped), Some(reason)) => Some(format!("wiped: {reason}")),
+        (None, detail) => detail.map(str::to_owned),
+    };
+    [token, renamed, grace, detail].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// `   12  2026-11-21 14:03  exec      ada@host bash pts/3  stripe/live v2  (npm)`
@@ -62,7 +71,7 @@ pub(in crate::cli) fn line(of: &Of, event: &Event) -> String {
     if event.keys.len() > SHOWN {
         keys += &format!(" and {} more", event.keys.len() - SHOWN);
     }
-    let words = as_people_write(words(event));
+    let words = words(event, time::exact);
     let gap = event.gap().map(|gap| match gap {
         LogGap::Missing(count) => {
             let entries = view::counted(usize::try_from(count).unwrap_or(usize::MAX), "entry");

@@ -30,6 +30,12 @@ pub(crate) struct KeyJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disabled: Option<DisabledJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     entropy_bits: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     public: Option<String>,
@@ -43,6 +49,12 @@ pub(crate) struct KeyJson {
 struct PreviousJson {
     version: u32,
     good_until: String,
+}
+
+#[derive(Debug, Serialize)]
+struct DisabledJson {
+    since: String,
+    reason: String,
 }
 
 impl KeyJson {
@@ -62,6 +74,9 @@ impl KeyJson {
             fingerprint: current.map(Version::fingerprint_hex),
             previous: None,
             note: None,
+            owner: None,
+            display_name: None,
+            disabled: None,
             entropy_bits: None,
             public: None,
             value: None,
@@ -74,6 +89,12 @@ impl KeyJson {
     pub(crate) fn detailed(key: &KeyRecord, now: Moment) -> Self {
         Self {
             note: Some(key.note.clone()).filter(|note| !note.is_empty()),
+            owner: Some(key.owner.clone()).filter(|owner| !owner.is_empty()),
+            display_name: Some(key.display_name.clone()).filter(|name| !name.is_empty()),
+            disabled: key.disabled.as_ref().map(|disabled| DisabledJson {
+                since: time::rfc3339(disabled.since),
+                reason: disabled.reason.clone(),
+            }),
             entropy_bits: key.recipe.as_ref().map(keyvault_core::recipe::Recipe::entropy_bits),
             public: key.current().and_then(|version| version.public.clone()),
             ..Self::of(key, now)
@@ -127,6 +148,7 @@ pub(crate) fn status(key: &KeyRecord, now: Moment) -> (&'static str, anstyle::St
     let word = match key.status(now) {
         Status::Active if expires_soon(key.expires, now) => EXPIRING,
         Status::Active => ACTIVE,
+        Status::Disabled => DISABLED,
         Status::Expired => EXPIRED,
         Status::Revoked => REVOKED,
     };
@@ -135,6 +157,7 @@ pub(crate) fn status(key: &KeyRecord, now: Moment) -> (&'static str, anstyle::St
 
 const ACTIVE: &str = "active";
 const EXPIRING: &str = "expiring";
+const DISABLED: &str = "DISABLED";
 const EXPIRED: &str = "EXPIRED";
 const REVOKED: &str = "REVOKED";
 
@@ -144,7 +167,7 @@ pub(crate) fn style_of_status(word: &str) -> Option<anstyle::Style> {
     match word {
         ACTIVE => Some(output::GOOD),
         EXPIRING => Some(output::WARN),
-        EXPIRED | REVOKED => Some(output::BAD),
+        DISABLED | EXPIRED | REVOKED => Some(output::BAD),
         _ => None,
     }
 }
@@ -163,6 +186,11 @@ pub(crate) fn facts(key_record: &KeyRecord, now: Moment, ui: &Ui) -> String {
     if let Some(version) = key_record.current() {
         lines.push(("version", version.number.to_string()));
     }
+    for (label, text) in [("display name", &key_record.display_name), ("owner", &key_record.owner)] {
+        if !text.is_empty() {
+            lines.push((label, output::harmless_line(text)));
+        }
+    }
     lines.push(("scopes", joined(key_record.scopes.iter())));
     if !key_record.tags.is_empty() {
         let tags =
@@ -174,6 +202,7 @@ pub(crate) fn facts(key_record: &KeyRecord, now: Moment, ui: &Ui) -> String {
     }
     let (word, style) = status(key_record, now);
     lines.push(("status", ui.on_out(style, word)));
+    lines.extend(disabled(key_record, now).map(|since| ("disabled", since)));
     lines.push(("created", when(key_record.created, now)));
     lines.push(("expires", key_record.expires.map_or_else(|| "never".to_owned(), |at| when(at, now))));
     if let Some(recipe) = &key_record.recipe {
@@ -190,6 +219,15 @@ pub(crate) fn facts(key_record: &KeyRecord, now: Moment, ui: &Ui) -> String {
             .fold(String::new(), |text, line| text + &line + "\n")
     };
     lines.map(fitted).collect()
+}
+
+/// `2026-11-22 14:00 (2h ago): leaked`
+#[must_use]
+pub(crate) fn disabled(key: &KeyRecord, now: Moment) -> Option<String> {
+    let disabled = key.disabled.as_ref()?;
+    let since = when(disabled.since, now);
+    let reason = output::harmless_line(&disabled.reason);
+    Some(if reason.is_empty() { since } else { format!("{since}: {reason}") })
 }
 
 /// `2026-11-22 14:00 (in 24h)`

@@ -13,12 +13,14 @@ use crate::cli::errors::Failure;
 use crate::cli::errors::file_sentences;
 use crate::cli::errors::token_sentences;
 use crate::cli::output::time;
+use keyvault_core::clock::Moment;
 use keyvault_core::secret::SecretBytes;
 use keyvault_exec::release::ReleaseError;
 use keyvault_os::fs::private::open_secret_file;
 use keyvault_vault::state::pin::{Memory, Pin, Pins, VaultPath};
+use keyvault_vault::unlock::session::{self, Current};
 use keyvault_vault::unlock::token::{self, Token};
-use keyvault_vault::{BearerKeys, Bundle, MAX_BUNDLE, ReadsLog, Supply, VaultError, World};
+use keyvault_vault::{BearerKeys, Bundle, MAX_BUNDLE, ReadsLog, Supply, TokenError, VaultError, World};
 
 /// Machines, which open only what was granted to them.
 #[derive(Debug, Clone, Args)]
@@ -68,7 +70,7 @@ impl Context {
         token.map(Some).map_err(|error| Failure::of(VaultError::Unlock(error), Path::new("the token")))
     }
 
-    /// Keys by token and bundle, by token, or by what opens the vault.
+    /// Keys by token and bundle, by token, by a session of either kind, or by what opens the vault.
     pub(in crate::cli) fn supply(&self, machine: &Machine) -> Result<Supply, Failure> {
         let bundle = machine.bundle.clone().or_else(|| variable("KEYVAULT_BUNDLE").map(PathBuf::from));
         let token = self.given_token()?;
@@ -84,9 +86,28 @@ impl Context {
             )),
             (None, None) => {
                 let mut vault = self.open_to_take()?;
-                let access = self.access(&mut vault, &ORDER)?;
-                Ok(Supply::Vault(vault, access))
+                match session::current(&vault.identity(), self.now()) {
+                    Some(Current::Full(session)) => Ok(Supply::Vault(vault, session.into())),
+                    Some(Current::Limited(session)) => {
+                        Ok(Supply::Granted(vault, BearerKeys::of_session(&session)))
+                    }
+                    None => {
+                        let access = self.access(&mut vault, &ORDER)?;
+                        Ok(Supply::Vault(vault, access))
+                    }
+                }
             }
+        }
+    }
+
+    /// The keys of a limited session, if one is open.
+    pub(in crate::cli) fn limited_supply(&self) -> Option<(Supply, Moment)> {
+        let vault = self.open_to_take().ok()?;
+        match session::current(&vault.identity(), self.now()) {
+            Some(Current::Limited(session)) => {
+                Some((Supply::Granted(vault, BearerKeys::of_session(&session)), session.until))
+            }
+            _ => None,
         }
     }
 
@@ -97,7 +118,15 @@ impl Context {
         act: impl FnOnce(&mut Supply, &World<'_>) -> Result<T, ReleaseError>,
     ) -> Result<T, Failure> {
         let path = supply.path().unwrap_or(Path::new("the bundle")).to_owned();
-        self.with_world(|world| act(supply, world).map_err(|error| Failure::release(error, &path)))
+        let limited = supply.is_limited();
+        self.with_world(|world| {
+            act(supply, world).map_err(|error| match error {
+                ReleaseError::Vault(VaultError::Token(
+                    TokenError::OpensNothing | TokenError::Expired { .. },
+                )) if limited => token_sentences::session_over(),
+                error => Failure::release(error, &path),
+            })
+        })
     }
 
     /// A token's bundle, opened; that it is older than one that was used here is said.

@@ -16,11 +16,27 @@ use crate::cli::context::{Context, state_folder};
 use crate::cli::errors::Failure;
 use crate::cli::output::harmless_line;
 
+/// The session that a keyring opens on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Keep {
+    /// A short session, for the commands that follow.
+    Session,
+    Nothing,
+}
+
 impl Context {
     /// Access by the keyring, if the vault has a slot for one. A failure is never passed over in silence: whatever comes
     /// next in the order may be weaker.
     pub(in crate::cli) fn keyring_access(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
-        match self.by_keyring(vault)? {
+        self.keyring_access_for(vault, Keep::Session)
+    }
+
+    pub(in crate::cli) fn keyring_access_for(
+        &self,
+        vault: &mut Vault,
+        keep: Keep,
+    ) -> Result<Option<Access>, Failure> {
+        match self.by_keyring(vault, keep)? {
             Some(Ok(access)) => Ok(Some(access)),
             Some(Err(NoAnswer::TurnedOff)) | None => Ok(None),
             Some(Err(why)) => {
@@ -30,7 +46,7 @@ impl Context {
         }
     }
 
-    fn by_keyring(&self, vault: &mut Vault) -> Result<Option<Result<Access, NoAnswer>>, Failure> {
+    fn by_keyring(&self, vault: &mut Vault, keep: Keep) -> Result<Option<Result<Access, NoAnswer>>, Failure> {
         if !slot::has_keyring(vault).map_err(|error| Failure::of(error, vault.path()))? {
             return Ok(None);
         }
@@ -47,7 +63,7 @@ impl Context {
         match entry_access(vault, until.saturating_duration_since(Instant::now()))? {
             Ok((access, _)) => {
                 self.name_slots(vault, Some(&access));
-                if !self.global.no_session {
+                if keep == Keep::Session && !self.global.no_session {
                     self.keep_session(vault, &access, "keyring", false);
                 }
                 Ok(Some(Ok(access)))

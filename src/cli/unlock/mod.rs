@@ -18,9 +18,11 @@ use keyvault_vault::audit::Outcome;
 use keyvault_vault::state::pin::{Memory, Pins, Standing};
 use keyvault_vault::unlock::keyfile::{self, KeyFile};
 use keyvault_vault::unlock::passphrase::{MAX_LEN, Passphrase, Unfit};
-use keyvault_vault::unlock::{Secret, UnlockError, session};
-use keyvault_vault::{Access, Notice, Vault, VaultError, file, slot};
+use keyvault_vault::unlock::session::{self, Current};
+use keyvault_vault::unlock::{Secret, UnlockError};
+use keyvault_vault::{Access, Notice, Vault, VaultError, file, slot, token};
 
+use self::keyring::Keep;
 use self::order::ORDER;
 use super::context::{
     Context, NOT_TYPED, STDIN, read_secret, refuse_terminal, runtime_folder, state_folder, variable,
@@ -171,6 +173,45 @@ impl Context {
             None => self.root_of(&mut vault)?,
         };
         Ok((vault, access))
+    }
+
+    /// Access for a limited session: by a full session that is open, or by whatever opens one. None is opened on the way.
+    pub(in crate::cli) fn access_to_limit(&self, vault: &mut Vault) -> Result<Access, Failure> {
+        if let Some(session) = vault.session(self.now()) {
+            return Ok(session.into());
+        }
+        match self.keyring_access_for(vault, Keep::Nothing)? {
+            Some(access) => Ok(access),
+            None => self.root_of(vault),
+        }
+    }
+
+    /// Forgets what was remembered of a limited session that is about to end.
+    pub(in crate::cli) fn forget_limited(&self, vault: &Vault) {
+        if let Some(Current::Limited(session)) = session::current(&vault.identity(), self.now())
+            && let Ok(state) = state_folder()
+        {
+            Pins::in_folder(state.join("pins")).forget_token(&session.token.id());
+        }
+    }
+
+    /// Records that a full session is about to be opened, and ends the limited ones that it takes the place of.
+    pub(in crate::cli) fn record_session(
+        &self,
+        vault: &mut Vault,
+        access: &Access,
+        detail: &str,
+    ) -> Result<(), Failure> {
+        self.forget_limited(vault);
+        let path = vault.path().to_owned();
+        self.with_world(|world| {
+            // Damage to tokens keeps nobody from opening the vault; a limited session expires by itself.
+            if token::end_sessions(vault, access, world, detail).unwrap_or(false) {
+                return Ok(());
+            }
+            let recorded = vault.record_unlock(access, world, Outcome::Done, detail);
+            recorded.map_err(|error| Failure::of(error, &path))
+        })
     }
 
     /// Opens the file with root: by key file or passphrase, even if a session is open.
@@ -332,11 +373,13 @@ impl Context {
         opened_by: &str,
         tell: bool,
     ) {
-        let recorded = self.with_world(|world| {
-            vault
-                .record_unlock(access, world, Outcome::Done, &format!("{opened_by}, 15m"))
-                .map_err(|error| Failure::of(error, Path::new("the vault")))
-        });
+        // A limited session is open: another command opened it meanwhile, or a credential was given in spite of it.
+        if session::current(&vault.identity(), self.now())
+            .is_some_and(|now| matches!(now, Current::Limited(_)))
+        {
+            return;
+        }
+        let recorded = self.record_session(vault, access, &format!("{opened_by}, 15m"));
         if recorded.is_err() {
             if tell {
                 self.ui.note("No session was opened, because it could not be recorded.");

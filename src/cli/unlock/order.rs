@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use keyvault_vault::unlock::session::{self, Current};
 use keyvault_vault::{Access, Vault, file};
 
 use super::key_source::token_is_piped;
@@ -17,6 +18,7 @@ pub(in crate::cli) enum Step {
     /// `KEYVAULT_TOKEN`. It opens its grants and not the vault: `supply` takes it before it comes here, for the commands
     /// that hand keys out.
     Token,
+    /// The kernel's. A limited one opens its keys and not the vault: `supply` takes it.
     Session,
     /// The OS keyring, if the vault has a slot for one.
     Keyring,
@@ -70,7 +72,7 @@ impl Context {
     /// Access by the first credential that is there at all. One that is there and fails is an error, except for the
     /// keyring, whose silence is said.
     pub(in crate::cli) fn access(&self, vault: &mut Vault, steps: &[Step]) -> Result<Access, Failure> {
-        let mut looked = false;
+        let (mut looked, mut limited) = (false, false);
         for step in steps {
             if !matches!(step, Step::Token | Step::Session) {
                 // A person, a keyring or Argon2id.
@@ -82,7 +84,18 @@ impl Context {
             }
             let access = match step {
                 Step::Token => None,
-                Step::Session => vault.session(self.now()).map(Access::from),
+                Step::Session => match session::current(&vault.identity(), self.now()) {
+                    Some(Current::Full(session)) => Some(session.into()),
+                    // A credential that was given counts. What would open a full session on its own does not: the user
+                    // wanted a limited one.
+                    Some(Current::Limited(_)) if self.is_given_root() => {
+                        limited = true;
+                        None
+                    }
+                    Some(Current::Limited(_)) => return Err(Failure::limited()),
+                    None => None,
+                },
+                Step::Keyring if limited => None,
                 Step::Keyring => self.keyring_access(vault)?,
                 Step::KeyFile => self.key_file_access(vault)?,
                 Step::PassphraseFile => {
@@ -144,10 +157,16 @@ impl Context {
     fn judged(&self, vault: &mut Vault, step: Step) -> (Option<bool>, String) {
         match step {
             Step::Token => self.judged_token(),
-            Step::Session => vault.session(self.now()).map_or_else(
-                || (Some(false), "no session is open".to_owned()),
-                |session| (Some(true), format!("open until {}", time::local(session.until))),
-            ),
+            Step::Session => match session::current(&vault.identity(), self.now()) {
+                None => (Some(false), "no session is open".to_owned()),
+                Some(Current::Full(session)) => {
+                    (Some(true), format!("open until {}", time::local(session.until)))
+                }
+                Some(Current::Limited(session)) => {
+                    let until = time::local(session.until);
+                    (Some(false), format!("limited to some keys, for `exec` and `export`, until {until}"))
+                }
+            },
             Step::Keyring => self.judged_keyring(vault),
             Step::KeyFile => match self.given_key_file() {
                 Ok(None) => (Some(false), "KEYVAULT_KEY_FILE is not set".to_owned()),

@@ -12,10 +12,11 @@ use keyvault_vault::{
 };
 use serde_json::{Value, json};
 
-use super::forge::{Fields, Forge};
+use super::forge::{Fields, Forge, KEY, OWN_LOG, Tag, unpad};
 use super::vector::hex;
 
 const STATES: [&str; 6] = ["", "pending", "current", "previous", "retired", "revoked"];
+const ORIGINS: [&str; 4] = ["", "generated", "given", "minted"];
 const SLOTS: [&str; 5] = ["", "passphrase", "recovery code", "keyring", "key file"];
 const RECIPES: [&str; 10] =
     ["", "token", "password", "hex", "base64", "base64url", "uuid", "passphrase", "ed25519", "ssh-ed25519"];
@@ -30,6 +31,10 @@ fn i64_of(bytes: &[u8]) -> i64 {
 
 fn option(bytes: &[u8]) -> Option<&[u8]> {
     (bytes[0] == 1).then_some(&bytes[1..])
+}
+
+fn u64_of(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(bytes[..8].try_into().unwrap())
 }
 
 fn text_of(bytes: &[u8]) -> String {
@@ -49,21 +54,14 @@ fn texts(mut bytes: &[u8]) -> Vec<String> {
 
 /// The vault in this forge, at a moment.
 pub(crate) fn forged(forge: &Forge, now: i64) -> Value {
-    let mut items: Vec<Fields> = Vec::new();
-    let mut statement = forge.connection.prepare("SELECT tag, revision, sealed FROM item").unwrap();
-    let rows = statement.query_map([], |row| {
-        Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?))
-    });
-    for (tag, revision, sealed) in rows.unwrap().map(Result::unwrap) {
-        let place = super::forge::at("item", &tag, 0, revision.cast_unsigned());
-        let padded = forge.open(&forge.keys.metadata, "keyvault item", place, &sealed);
-        items.push(Fields::of(&super::forge::unpad(&padded)));
-    }
-    items.sort_by_key(|item| text_of(item.get("name")));
+    let mut statement = forge.connection.prepare("SELECT tag FROM object WHERE id >> 56 = 3").unwrap();
+    let tags = statement.query_map([], |row| row.get::<_, Tag>(0)).unwrap().map(Result::unwrap);
+    let mut keys: Vec<Fields> = tags.map(|tag| Fields::of(&unpad(&forge.padded(KEY, &tag)))).collect();
+    keys.sort_by_key(|key| text_of(key.get("name")));
     let mut scopes: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for item in &items {
-        for scope in texts(item.get("scopes")) {
-            scopes.entry(scope).or_default().push(text_of(item.get("name")));
+    for key in &keys {
+        for scope in texts(key.get("scopes")) {
+            scopes.entry(scope).or_default().push(text_of(key.get("name")));
         }
     }
     let mut statement = forge.connection.prepare("SELECT id, header FROM slot ORDER BY id").unwrap();
@@ -77,20 +75,20 @@ pub(crate) fn forged(forge: &Forge, now: i64) -> Value {
         "vault": hex(&forge.identity.vault_id),
         "epoch": forge.identity.epoch,
         "change": forge.record().change,
-        "entries": forge.number("SELECT count(*) FROM audit"),
+        "entries": forge.number(&format!("SELECT count(*) FROM log WHERE {OWN_LOG}")),
         "slots": slots,
         "scopes": scopes,
-        "keys": items.iter().map(|item| forged_key(forge, item, now)).collect::<Vec<_>>(),
+        "keys": keys.iter().map(|key| forged_key(forge, key, now)).collect::<Vec<_>>(),
     })
 }
 
-fn forged_key(forge: &Forge, item: &Fields, now: i64) -> Value {
-    let expires = option(item.get("expires")).map(i64_of);
-    let id = item.get("id").try_into().unwrap();
+fn forged_key(forge: &Forge, key: &Fields, now: i64) -> Value {
+    let expires = option(key.get("expires")).map(i64_of);
+    let id = key.get("id").try_into().unwrap();
     let mut versions = Vec::new();
     let mut has_current = false;
-    for place in 1..=u32_of(item.get("count")) {
-        let get = |field: &str| item.get(&format!("{field} {place}"));
+    for place in 1..=u32_of(key.get("count")) {
+        let get = |field: &str| key.get(&format!("{field} {place}"));
         let number = u32_of(get("number"));
         let grace = option(get("grace")).map(i64_of);
         let state = STATES[usize::from(get("state")[0])];
@@ -99,8 +97,11 @@ fn forged_key(forge: &Forge, item: &Fields, now: i64) -> Value {
         versions.push(json!({
             "number": number,
             "state": if over { "retired" } else { state },
+            "origin": ORIGINS[usize::from(get("origin")[0])],
             "created": i64_of(get("created")),
+            "created_change": u64_of(get("created by")),
             "since": i64_of(get("since")),
+            "since_change": u64_of(get("since change")),
             "grace_until": grace,
             "fingerprint": hex(get("fingerprint")),
             "due": option(get("due")).map(i64_of),
@@ -110,29 +111,49 @@ fn forged_key(forge: &Forge, item: &Fields, now: i64) -> Value {
             "value": option(get("digest")).map(|_| hex(&forge.value(&id, number))),
         }));
     }
+    let disabled = option(key.get("disabled"));
     let status = match expires {
+        _ if disabled.is_some() => "disabled",
         _ if !has_current => "revoked",
         Some(expires) if expires <= now => "expired",
         _ => "active",
     };
-    let tags = texts(item.get("tags"));
+    let tags = texts(key.get("tags"));
     let tags: BTreeMap<&String, &String> = tags.chunks(2).map(|pair| (&pair[0], &pair[1])).collect();
     json!({
-        "id": hex(item.get("id")),
-        "name": text_of(item.get("name")),
-        "variable": text_of(item.get("variable")),
-        "scopes": texts(item.get("scopes")),
+        "id": hex(key.get("id")),
+        "name": text_of(key.get("name")),
+        "variable": text_of(key.get("variable")),
+        "scopes": texts(key.get("scopes")),
         "tags": tags,
-        "note": text_of(item.get("note")),
-        "created": i64_of(item.get("created")),
+        "note": text_of(key.get("note")),
+        "created": i64_of(key.get("created")),
         "expires": expires,
         "status": status,
-        "recipe": option(item.get("recipe")).map(|recipe| json!({
+        "recipe": option(key.get("recipe")).map(|recipe| json!({
             "kind": RECIPES[usize::from(recipe[0])],
             "length": u32_of(&recipe[1..]),
             "prefix": text_of(&recipe[5..]),
         })),
-        "next_version": u32_of(item.get("next")),
+        "owner": text_of(key.get("owner")),
+        "display_name": text_of(key.get("display name")),
+        "value_kind": key.get("kind of value")[0],
+        "public": key.get("public")[0] == 1,
+        "disabled": disabled.map(|disabled| json!([i64_of(disabled), text_of(&disabled[8..])])),
+        "decoy": option(key.get("decoy")),
+        "rotate_every": option(key.get("rotate every")).map(u64_of),
+        "warn": option(key.get("warn")).map(u64_of),
+        "unit": option(key.get("unit")).map(hex),
+        "rotation": option(key.get("rotation")).map(|rotation| json!({
+            "mode": rotation[0],
+            "step": rotation[1],
+            "attempt": hex(&rotation[2..18]),
+            "version": u32_of(&rotation[18..]),
+            "deadline": i64_of(&rotation[22..]),
+            "outcome": rotation[30],
+        })),
+        "last_change": u64_of(key.get("last change")),
+        "next_version": u32_of(key.get("next")),
         "versions": versions,
     })
 }
@@ -250,7 +271,7 @@ fn seen_key(
     for (place, version) in item.versions.iter().enumerate() {
         let state = version.state_at(now);
         let readable = matches!(state, VersionState::Current | VersionState::Previous)
-            && status != Status::Expired
+            && !matches!(status, Status::Disabled | Status::Expired)
             && version.digest.is_some();
         let revealed = key::reveal(vault, access, world, &item.name, Some(version.number));
         let value = match revealed {
@@ -266,8 +287,11 @@ fn seen_key(
         versions.push(json!({
             "number": version.number,
             "state": state.name(),
+            "origin": ORIGINS[version.origin as usize],
             "created": version.created.0,
+            "created_change": version.created_change,
             "since": version.since.0,
+            "since_change": version.since_change,
             "grace_until": version.grace_until.map(|until| until.0),
             "fingerprint": version.fingerprint_hex(),
             "due": version.due.map(|due| due.0),
@@ -292,6 +316,24 @@ fn seen_key(
             "length": recipe.length().unwrap_or(0),
             "prefix": recipe.prefix(),
         })),
+        "owner": item.owner,
+        "display_name": item.display_name,
+        "value_kind": item.value_kind,
+        "public": item.public,
+        "disabled": item.disabled.as_ref().map(|disabled| json!([disabled.since.0, disabled.reason])),
+        "decoy": item.decoy.map(|decoy| [decoy.alarm as u8, decoy.on_trip as u8]),
+        "rotate_every": item.rotate_every,
+        "warn": item.warn,
+        "unit": item.unit.map(|unit| hex(&unit)),
+        "rotation": item.rotation.map(|rotation| json!({
+            "mode": rotation.mode as u8,
+            "step": rotation.step as u8,
+            "attempt": hex(&rotation.attempt),
+            "version": rotation.version,
+            "deadline": rotation.deadline.0,
+            "outcome": rotation.outcome as u8,
+        })),
+        "last_change": item.last_change,
         "next_version": item.next_version,
         "versions": versions,
     })

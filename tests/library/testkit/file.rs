@@ -39,7 +39,7 @@ fn bytes(set: &mut Set) {
         &[0; 4],
         "application_id is 0, written into the header",
     );
-    write("file-newer-bytes", "format", 60, &[0, 0, 3, 234], "user_version is 1002, written into the header");
+    write("file-newer-bytes", "format", 60, &[0, 0, 3, 235], "user_version is 1003, written into the header");
     write("file-schema-page", "pages", 100, &[0; 40], "the head of the schema's b-tree is zero");
 }
 
@@ -51,7 +51,7 @@ fn numbers(set: &mut Set) {
         set.statements(&name, open("application-id"), &format!("application_id is {id}"), &sql);
     }
     for (name, number) in
-        [("zero", "0"), ("previous", "1000"), ("next", "1002"), ("highest", "2147483647"), ("negative", "-1")]
+        [("zero", "0"), ("previous", "1001"), ("next", "1003"), ("highest", "2147483647"), ("negative", "-1")]
     {
         let name = format!("format-{name}");
         let sql = format!("PRAGMA user_version = {number}");
@@ -66,11 +66,11 @@ fn numbers(set: &mut Set) {
     }
     let sql = "PRAGMA journal_mode = DELETE";
     set.statements("journal-mode-delete", open("journal-mode"), "a rollback journal instead of WAL", sql);
-    let sql = "PRAGMA user_version = 1002; DROP TABLE vault";
+    let sql = "PRAGMA user_version = 1003; DROP TABLE vault";
     set.statements(
         "format-next-without-head",
         open("format"),
-        "user_version is 1002, and there is no table of the head",
+        "user_version is 1003, and there is no table of the head",
         sql,
     );
 }
@@ -89,15 +89,15 @@ fn schema(set: &mut Set) {
     let mut with = |name: &str, comment: &str, sql: &str| {
         set.statements(&format!("schema-{name}"), fails, comment, sql);
     };
-    with("no-index", "the index is missing", "DROP INDEX audit_change");
+    with("no-index", "the index is missing", "DROP INDEX log_change");
     with("extra-table", "a table more", "CREATE TABLE zz (x)");
     with("extra-table-first", "a table more, before all others", "CREATE TABLE aa (x)");
-    with("extra-view", "a view more", "CREATE VIEW extra AS SELECT * FROM item");
-    with("extra-index", "an index more", "CREATE INDEX extra ON item (revision)");
+    with("extra-view", "a view more", "CREATE VIEW extra AS SELECT * FROM object");
+    with("extra-index", "an index more", "CREATE INDEX extra ON object (revision)");
     with(
         "extra-trigger",
         "a trigger that would run with a change",
-        "CREATE TRIGGER extra AFTER INSERT ON audit BEGIN DELETE FROM slot; END",
+        "CREATE TRIGGER extra AFTER INSERT ON log BEGIN DELETE FROM slot; END",
     );
     with(
         "sequence",
@@ -108,7 +108,7 @@ fn schema(set: &mut Set) {
     with(
         "view-for-table",
         "a view in the place of a table",
-        "DROP TABLE item; CREATE VIEW item AS SELECT x'00' tag, 1 revision, x'00' sealed",
+        "DROP TABLE object; CREATE VIEW object AS SELECT 3 id, x'00' tag, 1 revision, x'00' sealed",
     );
     with("column-more", "a column more", "ALTER TABLE slot ADD COLUMN more BLOB");
     with("column-renamed", "a column has another name", "ALTER TABLE slot RENAME COLUMN sealed TO opened");
@@ -162,10 +162,79 @@ fn schema(set: &mut Set) {
         "node",
         "CREATE TABLE node (id INTEGER PRIMARY KEY,  body BLOB NOT NULL) STRICT",
     );
-    set.statements(
-        "schema-index-not-unique",
-        fails,
-        "the index is not unique",
-        "DROP INDEX audit_change; CREATE INDEX audit_change ON audit (change) WHERE change IS NOT NULL",
+    for (word, comment, statement) in [
+        (
+            "unique",
+            "the index is unique",
+            "CREATE UNIQUE INDEX log_change ON log (change) WHERE change IS NOT NULL",
+        ),
+        ("whole", "the index has entries without a change", "CREATE INDEX log_change ON log (change)"),
+        (
+            "of-the-entry",
+            "the index begins with the entry",
+            "CREATE INDEX log_change ON log (id, change) WHERE change IS NOT NULL",
+        ),
+        (
+            "elsewhere",
+            "the index is one of another table",
+            "CREATE INDEX log_change ON token_view (change) WHERE change IS NOT NULL",
+        ),
+    ] {
+        let sql = format!("DROP INDEX log_change; {statement}");
+        set.statements(&format!("schema-index-{word}"), fails, comment, &sql);
+    }
+    // The tables of the format before this one, whose number is this one's.
+    for (word, statement) in [
+        (
+            "item",
+            "CREATE TABLE item (tag BLOB PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
+        ),
+        (
+            "scope-member",
+            "CREATE TABLE scope_member (scope BLOB NOT NULL, item BLOB NOT NULL, PRIMARY KEY (scope, item)) STRICT, WITHOUT ROWID",
+        ),
+    ] {
+        let comment = format!("a table of the format before is there: {word}");
+        set.statements(&format!("schema-extra-{word}"), fails, &comment, statement);
+    }
+    let mut instead = |name: &str, comment: &str, table: &str, statement: &str| {
+        let sql = format!("DROP TABLE {table}; {statement}");
+        set.statements(&format!("schema-{name}"), fails, comment, &sql);
+    };
+    instead(
+        "object-kind",
+        "the objects have a kind and a tag as their key",
+        "object",
+        "CREATE TABLE object (kind INTEGER NOT NULL, tag BLOB NOT NULL, revision INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (kind, tag)) STRICT, WITHOUT ROWID",
+    );
+    instead(
+        "object-columns-turned",
+        "two columns of the objects have changed places",
+        "object",
+        "CREATE TABLE object (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, tag BLOB NOT NULL, sealed BLOB NOT NULL) STRICT",
+    );
+    instead(
+        "object-autoincrement",
+        "the ids of the objects count up",
+        "object",
+        "CREATE TABLE object (id INTEGER PRIMARY KEY AUTOINCREMENT, tag BLOB NOT NULL, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT",
+    );
+    instead(
+        "version-columns-turned",
+        "wrapped keys and values have changed places",
+        "version",
+        "CREATE TABLE version (id INTEGER PRIMARY KEY, key BLOB NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL, wrapped BLOB NOT NULL) STRICT",
+    );
+    instead(
+        "log-of-ledgers",
+        "the log has ledgers as its key",
+        "log",
+        "CREATE TABLE log (ledger BLOB NOT NULL, seq INTEGER NOT NULL, change INTEGER, mac BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (ledger, seq)) STRICT, WITHOUT ROWID; CREATE INDEX log_change ON log (change) WHERE change IS NOT NULL",
+    );
+    instead(
+        "log-head-without-a-number",
+        "the ledgers have no numbers",
+        "log_head",
+        "CREATE TABLE log_head (ledger BLOB PRIMARY KEY, count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
     );
 }

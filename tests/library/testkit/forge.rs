@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use keyvault_core::clock::{Rng, RngError};
 use keyvault_core::codec;
@@ -17,11 +18,16 @@ pub(crate) type Tag = [u8; 16];
 
 pub(crate) const HEADER: u8 = 1;
 pub(crate) const SLOT: u8 = 2;
-pub(crate) const ITEM: u8 = 3;
+pub(crate) const KEY: u8 = 3;
 pub(crate) const SCOPE: u8 = 4;
 pub(crate) const TOKEN: u8 = 5;
-pub(crate) const DIRECTORY: u8 = 7;
+pub(crate) const NAMES: u8 = 7;
 pub(crate) const TOKENS: u8 = 8;
+
+/// The head of the vault's own ledger, as a condition.
+pub(crate) const OWN: &str = "ledger = zeroblob(16)";
+/// Its entries.
+pub(crate) const OWN_LOG: &str = "id >> 32 = 0";
 
 /// Bytes that follow from a word, instead of chance.
 pub(crate) struct Seeded {
@@ -195,8 +201,10 @@ impl Forge {
 
     // ── Rows ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    /// Runs statements in which `{item a}` is the tag of key `a`, `{id a}` its id, `{scope s}` the tag of a scope,
-    /// `{names a}` the bucket of a name, `{header}` and `{slot 1}` the tags of those.
+    /// Runs statements in which `{key a}` is the tag of key `a`, `{id a}` its id, `{scope s}` the tag of a scope,
+    /// `{names a}` that of the bucket of a key's name, `{bucket a}` the bucket's number, `{header}` and `{slot 1}` the
+    /// tags of those, `{at key a}` the condition of an object's row, `{oid 9 key a}` the id of an object of another kind
+    /// with this tag, `{kind 3}` the condition of all rows of a kind, and `{vid a 2}` the id of a version's row.
     pub(crate) fn sql(&self, statements: &str) {
         let statements = self.expand(statements, &|tag| format!("x'{}'", hex(tag)));
         self.connection.execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
@@ -212,26 +220,50 @@ impl Forge {
             out.push_str(before);
             let (kind, name) = word.split_once(' ').unwrap_or((word, ""));
             match kind {
-                "item" => out.push_str(&write(&self.item_tag(name))),
                 "id" => out.push_str(&write(&self.id(name))),
-                "scope" => out.push_str(&write(&self.tag(SCOPE, name.as_bytes()))),
-                "names" => out.push_str(&bucket_of(&self.item_tag(name)).to_string()),
-                "directory" => {
-                    out.push_str(&write(&self.tag(DIRECTORY, &[bucket_of(&self.item_tag(name))])));
+                "bucket" => out.push_str(&bucket_of(&self.key_tag(name)).to_string()),
+                // Another tag in the tree's bucket of a key.
+                "beside" => out.push_str(&write(&[&self.key_tag(name)[..15], &[0]].concat())),
+                "at" => {
+                    let (kind, tag) = self.place(name);
+                    write!(out, "id = {} AND tag = {}", object_id(kind, &tag), write(&tag)).unwrap();
                 }
-                // Another tag in the bucket of a key.
-                "bucket" => out.push_str(&write(&[&self.item_tag(name)[..15], &[0]].concat())),
-                "header" => out.push_str(&write(&self.tag(HEADER, &[]))),
-                "token" => out.push_str(&write(&self.tag(TOKEN, name.as_bytes()))),
-                "tokens" => out.push_str(&write(&self.tag(TOKENS, &[]))),
-                "slot" => {
-                    out.push_str(&write(&self.tag(SLOT, &name.parse::<u32>().unwrap().to_le_bytes())));
+                "oid" => {
+                    let (kind, words) = name.split_once(' ').unwrap();
+                    let tag = self.place(words).1;
+                    write!(out, "{}", object_id(kind.parse().unwrap(), &tag)).unwrap();
                 }
-                other => panic!("{other}"),
+                "kind" => write!(out, "(id >> 56 & 255) = {name}").unwrap(),
+                "vid" => {
+                    let (name, version) = name.split_once(' ').unwrap();
+                    write!(out, "{}", version_id(&self.id(name), version.parse().unwrap())).unwrap();
+                }
+                // A version id of any other tag in the place of a key's id.
+                "vidof" => {
+                    let (words, version) = name.rsplit_once(' ').unwrap();
+                    write!(out, "{}", version_id(&self.place(words).1, version.parse().unwrap())).unwrap();
+                }
+                _ => out.push_str(&write(&self.place(word).1)),
             }
             rest = after;
         }
         out + rest
+    }
+
+    /// Kind and tag of what these words name.
+    pub(crate) fn place(&self, words: &str) -> (u8, Tag) {
+        let (word, name) = words.split_once(' ').unwrap_or((words, ""));
+        let (kind, name) = match word {
+            "header" => (HEADER, Vec::new()),
+            "slot" => (SLOT, name.parse::<u32>().unwrap().to_le_bytes().to_vec()),
+            "key" => (KEY, name.as_bytes().to_vec()),
+            "scope" => (SCOPE, name.as_bytes().to_vec()),
+            "token" => (TOKEN, name.as_bytes().to_vec()),
+            "names" => (NAMES, vec![bucket_of(&self.key_tag(name))]),
+            "tokens" => (TOKENS, Vec::new()),
+            other => panic!("{other}"),
+        };
+        (kind, self.tag(kind, &name))
     }
 
     pub(crate) fn blob(&self, query: &str) -> Vec<u8> {
@@ -269,8 +301,8 @@ impl Forge {
         self.keys.index.digest(&[b"keyvault blind index", &[kind], name])
     }
 
-    pub(crate) fn item_tag(&self, name: &str) -> Tag {
-        self.tag(ITEM, name.as_bytes())
+    pub(crate) fn key_tag(&self, name: &str) -> Tag {
+        self.tag(KEY, name.as_bytes())
     }
 
     pub(crate) fn put_leaf(&self, tag: &Tag, leaf: &Tag) {
@@ -281,7 +313,7 @@ impl Forge {
         self.connection.execute("DELETE FROM leaf WHERE tag = ?", params![tag]).unwrap();
     }
 
-    fn row_leaf(&self, kind: u8, tag: &Tag, revision: u64, sealed: &[u8]) -> Tag {
+    pub(crate) fn object_leaf(&self, kind: u8, tag: &Tag, revision: u64, sealed: &[u8]) -> Tag {
         let hash = sha256(sealed);
         self.keys.tree.digest(&[b"keyvault tree leaf", &[kind], tag, &revision.to_le_bytes(), &hash])
     }
@@ -314,24 +346,18 @@ impl Forge {
             let parts: [&[u8]; 6] = [label, &[SLOT], &id, &len(&sealed), &sealed, &header];
             self.put_leaf(&self.tag(SLOT, &id), &self.keys.tree.digest(&parts));
         }
-        for (kind, table) in [(ITEM, "item"), (SCOPE, "scope"), (TOKEN, "token")] {
-            for (revision, tag, sealed) in self.triples(&format!("SELECT revision, tag, sealed FROM {table}"))
-            {
-                let tag = tag.try_into().unwrap();
-                self.put_leaf(&tag, &self.row_leaf(kind, &tag, revision.cast_unsigned(), &sealed));
-            }
-        }
-        let tags = self.triples("SELECT 0, tag, x'' FROM token ORDER BY tag").into_iter();
-        let tags: Vec<u8> = tags.flat_map(|(_, tag, _)| tag).collect();
-        if !tags.is_empty() {
-            let leaf = self.keys.tree.digest(&[b"keyvault tree leaf", &[TOKENS], &tags]);
-            self.put_leaf(&self.tag(TOKENS, &[]), &leaf);
-        }
-        let names = "SELECT revision, CAST(bucket AS BLOB), sealed FROM directory";
-        for (revision, bucket, sealed) in self.triples(names) {
-            let bucket: u8 = String::from_utf8(bucket).unwrap().parse().unwrap();
-            let tag = self.tag(DIRECTORY, &[bucket]);
-            self.put_leaf(&tag, &self.row_leaf(DIRECTORY, &tag, revision.cast_unsigned(), &sealed));
+        let mut objects =
+            self.connection.prepare("SELECT id >> 56 & 255, tag, revision, sealed FROM object").unwrap();
+        let objects = objects.query_map([], |row| {
+            Ok((
+                row.get::<_, u8>(0)?,
+                row.get::<_, Tag>(1)?,
+                row.get::<_, i64>(2)?,
+                row.get::<_, Vec<u8>>(3)?,
+            ))
+        });
+        for (kind, tag, revision, sealed) in objects.unwrap().map(Result::unwrap) {
+            self.put_leaf(&tag, &self.object_leaf(kind, &tag, revision.cast_unsigned(), &sealed));
         }
         self.sign_tree();
     }
@@ -407,119 +433,123 @@ impl Forge {
         self.connection.execute(sql, params![record, signature, mac]).unwrap();
     }
 
+    // ── Objects ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// The revision of an object's row; 9 for one that is not there yet.
+    pub(crate) fn revision(&self, kind: u8, tag: &Tag) -> u64 {
+        let query = "SELECT revision FROM object WHERE id = ?";
+        let found = self.connection.query_row(query, [object_id(kind, tag)], |row| row.get::<_, i64>(0));
+        found.map_or(9, i64::cast_unsigned)
+    }
+
+    pub(crate) fn seal_object(&self, kind: u8, tag: &Tag, revision: u64, padded: &[u8]) -> Vec<u8> {
+        let row = object_row(kind, tag);
+        self.seal(&self.keys.metadata, "keyvault object", at("object", &row, 0, revision), padded)
+    }
+
+    /// The padded plaintext of an object.
+    pub(crate) fn padded(&self, kind: u8, tag: &Tag) -> Vec<u8> {
+        let (query, id) = ("SELECT sealed FROM object WHERE id = ?", object_id(kind, tag));
+        let sealed: Vec<u8> = self.connection.query_row(query, [id], |row| row.get(0)).unwrap();
+        let (row, revision) = (object_row(kind, tag), self.revision(kind, tag));
+        self.open(&self.keys.metadata, "keyvault object", at("object", &row, 0, revision), &sealed)
+    }
+
+    /// The row of an object, whatever is sealed in it.
+    pub(crate) fn put_row(&self, kind: u8, tag: &Tag, revision: u64, sealed: &[u8]) {
+        let sql = "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?)";
+        let id = object_id(kind, tag);
+        self.connection.execute(sql, params![id, tag, revision.cast_signed(), sealed]).unwrap();
+    }
+
+    /// Seals a plaintext, padding and all, in an object's place, and signs.
+    pub(crate) fn put_padded(&self, kind: u8, tag: &Tag, padded: &[u8]) {
+        let revision = self.revision(kind, tag);
+        self.put_row(kind, tag, revision, &self.seal_object(kind, tag, revision, padded));
+        self.sign();
+    }
+
+    /// Puts an object under its name, and signs.
+    pub(crate) fn put_object(&self, kind: u8, name: &[u8], plain: &[u8]) {
+        self.put_padded(kind, &self.tag(kind, name), &pad(plain));
+    }
+
     // ── Keys ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    pub(crate) fn revision(&self, name: &str) -> u64 {
-        self.number(&format!("SELECT revision FROM item WHERE tag = {{item {name}}}")).cast_unsigned()
-    }
-
-    /// The padded plaintext of a key.
-    pub(crate) fn padded_item(&self, name: &str) -> Vec<u8> {
-        let sealed = self.blob(&format!("SELECT sealed FROM item WHERE tag = {{item {name}}}"));
-        let tag = self.item_tag(name);
-        self.open(&self.keys.metadata, "keyvault item", at("item", &tag, 0, self.revision(name)), &sealed)
-    }
-
-    pub(crate) fn item(&self, name: &str) -> Vec<u8> {
-        unpad(&self.padded_item(name))
+    pub(crate) fn key(&self, name: &str) -> Vec<u8> {
+        unpad(&self.padded(KEY, &self.key_tag(name)))
     }
 
     pub(crate) fn id(&self, name: &str) -> Tag {
-        self.item(name)[1..17].try_into().unwrap()
+        Fields::of(&self.key(name)).get("id").try_into().unwrap()
     }
 
     /// Seals a plaintext, padding and all, in a key's place, and signs.
-    pub(crate) fn put_padded_item(&self, name: &str, padded: &[u8]) {
-        let tag = self.item_tag(name);
-        let place = at("item", &tag, 0, self.revision(name));
-        let sealed = self.seal(&self.keys.metadata, "keyvault item", place, padded);
-        self.put("item", "sealed", &format!("tag = {{item {name}}}"), &sealed);
-        self.sign();
+    pub(crate) fn put_padded_key(&self, name: &str, padded: &[u8]) {
+        self.put_padded(KEY, &self.key_tag(name), padded);
     }
 
-    pub(crate) fn put_item(&self, name: &str, plain: &[u8]) {
-        self.put_padded_item(name, &pad(plain));
+    pub(crate) fn put_key(&self, name: &str, plain: &[u8]) {
+        self.put_padded_key(name, &pad(plain));
+    }
+
+    /// A column of a version's row.
+    pub(crate) fn version_row(&self, column: &str, id: &Tag, version: u32) -> Vec<u8> {
+        let query = format!("SELECT {column} FROM version WHERE id = ?");
+        self.connection.query_row(&query, [version_id(id, version)], |row| row.get(0)).unwrap()
     }
 
     pub(crate) fn version_key(&self, id: &Tag, version: u32) -> SealingKey {
-        let sealed = self
-            .connection
-            .query_row(
-                "SELECT sealed FROM version_key WHERE item = ? AND version = ?",
-                params![id, version],
-                |row| row.get::<_, Vec<u8>>(0),
-            )
-            .unwrap();
-        let place = at("version_key", id, version, 0);
-        SealingKey::from_bytes(&self.open(&self.keys.wrapping, "keyvault version key", place, &sealed))
-            .unwrap()
+        let wrapped = self.version_row("wrapped", id, version);
+        let key = self.open(&self.keys.wrapping, "keyvault version key", wrapped_at(id, version), &wrapped);
+        SealingKey::from_bytes(&key).unwrap()
     }
 
     pub(crate) fn value(&self, id: &Tag, version: u32) -> Vec<u8> {
-        let sealed: Vec<u8> = self
-            .connection
-            .query_row(
-                "SELECT sealed FROM version_value WHERE item = ? AND version = ?",
-                params![id, version],
-                |row| row.get(0),
-            )
-            .unwrap();
-        let place = at("version_value", id, version, 0);
+        let sealed = self.version_row("sealed", id, version);
+        let place = at("version", id, version, 0);
         unpad(&self.open(&self.version_key(id, version), "keyvault value", place, &sealed))
     }
 
-    /// The digest that the metadata must have of a version's rows.
+    /// The digest that a key must have of a version's row.
     pub(crate) fn version_digest(&self, id: &Tag, version: u32) -> Tag {
-        let query = |table: &str| -> Vec<u8> {
-            let query = format!("SELECT sealed FROM {table} WHERE item = ? AND version = ?");
-            self.connection.query_row(&query, params![id, version], |row| row.get(0)).unwrap()
-        };
-        let hashes = [query("version_key"), query("version_value")].map(|sealed| sha256(&sealed));
+        let hashes = ["wrapped", "sealed"].map(|column| sha256(&self.version_row(column, id, version)));
         self.keys.tree.digest(&[b"keyvault version rows", &hashes[0], &hashes[1]])
     }
 
-    // ── Scopes and names ─────────────────────────────────────────────────────────────────────────────────────────
+    // ── Scopes, names, and the list of tokens ────────────────────────────────────────────────────────────────────
 
-    pub(crate) fn members_digest(&self, scope: &Tag, members: &[Tag]) -> Tag {
-        self.keys.tree.digest(&[b"keyvault scope members", scope, members.as_flattened()])
-    }
-
+    /// The tags that a scope's object lists.
     pub(crate) fn members(&self, scope: &str) -> Vec<Tag> {
-        let scope = self.tag(SCOPE, scope.as_bytes());
-        let mut statement =
-            self.connection.prepare("SELECT item FROM scope_member WHERE scope = ? ORDER BY item").unwrap();
-        let members = statement.query_map(params![scope], |row| row.get::<_, Vec<u8>>(0)).unwrap();
-        members.map(|member| member.unwrap().try_into().unwrap()).collect()
+        let plain = unpad(&self.padded(SCOPE, &self.tag(SCOPE, scope.as_bytes())));
+        tags_of(&plain)
     }
 
-    /// The row of a scope with this plaintext, signed.
     pub(crate) fn put_padded_scope(&self, scope: &str, padded: &[u8]) {
-        let tag = self.tag(SCOPE, scope.as_bytes());
-        let sealed = self.seal(&self.keys.metadata, "keyvault scope", at("scope", &tag, 0, 9), padded);
-        self.connection
-            .execute("INSERT OR REPLACE INTO scope VALUES (?, 9, ?)", params![tag, sealed])
-            .unwrap();
-        self.sign();
+        self.put_padded(SCOPE, &self.tag(SCOPE, scope.as_bytes()), padded);
     }
 
-    /// The row of a bucket with this plaintext, signed.
-    pub(crate) fn put_padded_directory(&self, bucket: u8, padded: &[u8]) {
-        let place = [bucket];
-        let sealed =
-            self.seal(&self.keys.metadata, "keyvault directory", at("directory", &place, 0, 9), padded);
-        self.connection
-            .execute("INSERT OR REPLACE INTO directory VALUES (?, 9, ?)", params![bucket, sealed])
-            .unwrap();
-        self.sign();
+    /// The object of a bucket with this plaintext, signed.
+    pub(crate) fn put_padded_names(&self, bucket: u8, padded: &[u8]) {
+        self.put_padded(NAMES, &self.tag(NAMES, &[bucket]), padded);
+    }
+
+    /// The tags that the list of tokens names.
+    pub(crate) fn tokens(&self) -> Vec<Tag> {
+        tags_of(&unpad(&self.padded(TOKENS, &self.tag(TOKENS, &[]))))
     }
 
     // ── The log ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// The events with their padding, and the numbers of their changes.
     pub(crate) fn events(&self) -> Vec<(Option<u64>, Vec<u8>)> {
-        let mut statement =
-            self.connection.prepare("SELECT seq, change, mac, sealed FROM audit ORDER BY seq").unwrap();
-        let rows = statement.query_map([], |row| {
+        self.events_in(&[0; 16], &self.keys.events)
+    }
+
+    pub(crate) fn events_in(&self, ledger: &Tag, key: &SealingKey) -> Vec<(Option<u64>, Vec<u8>)> {
+        let query = "SELECT id & 4294967295, change, mac, sealed FROM log WHERE id >> 32 = ? ORDER BY id";
+        let mut statement = self.connection.prepare(query).unwrap();
+        let rows = statement.query_map([self.ledger_number(ledger)], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?, row.get(2)?, row.get(3)?))
         });
         let mut before = vec![0; 32];
@@ -527,12 +557,17 @@ impl Forge {
         for (seq, change, mac, sealed) in rows.unwrap().map(Result::unwrap) {
             let (mac, sealed): (Vec<u8>, Vec<u8>) = (mac, sealed);
             let row = seq.to_le_bytes();
-            let place = At { bound: &before, ..at("audit", &row, 0, 0) };
-            let plain = self.open(&self.keys.events, "keyvault audit event", place, &sealed);
+            let place = At { bound: &before, ..at("log", &row, 0, 0) };
+            let plain = self.open(key, "keyvault audit event", place, &sealed);
             events.push((change.map(i64::cast_unsigned), plain));
             before = mac;
         }
         events
+    }
+
+    /// The number of a ledger, of whose entries' ids it is the upper half.
+    pub(crate) fn ledger_number(&self, ledger: &Tag) -> i64 {
+        self.number(&format!("SELECT number FROM log_head WHERE ledger = x'{}'", hex(ledger)))
     }
 
     pub(crate) fn first_key(&self) -> SealingKey {
@@ -543,45 +578,80 @@ impl Forge {
 
     /// The whole chain anew with these events, up to the head and the record.
     pub(crate) fn put_chain(&self, events: &[(Option<u64>, Vec<u8>)]) {
-        let recorded = self.record().count;
-        self.connection.execute("DELETE FROM audit", []).unwrap();
-        let mut key = self.first_key();
+        let macs =
+            self.put_chain_in(&[0; 16], self.first_key(), [&self.keys.events, &self.keys.append], events);
+        let recorded = usize::try_from(self.record().count).unwrap();
+        if let Some(head) = recorded.checked_sub(1).and_then(|last| macs.get(last)) {
+            self.put_record(&Record { head: *head, ..self.record() });
+        }
+    }
+
+    /// A ledger anew from its first key, with the keys of its events and of its head; the MACs of the entries.
+    pub(crate) fn put_chain_in(
+        &self,
+        ledger: &Tag,
+        first: SealingKey,
+        [event_key, append]: [&SealingKey; 2],
+        events: &[(Option<u64>, Vec<u8>)],
+    ) -> Vec<[u8; 32]> {
+        let number = self.ledger_number(ledger);
+        self.connection.execute("DELETE FROM log WHERE id >> 32 = ?", [number]).unwrap();
+        let mut key = first;
         let mut before = [0; 32];
+        let mut macs = Vec::new();
         for (seq, (change, padded)) in (0_u64..).zip(events) {
             let row = seq.to_le_bytes();
-            let place = At { bound: &before, ..at("audit", &row, 0, 0) };
-            let sealed = self.seal(&self.keys.events, "keyvault audit event", place, padded);
+            let place = At { bound: &before, ..at("log", &row, 0, 0) };
+            let sealed = self.seal(event_key, "keyvault audit event", place, padded);
             let head =
                 Encoder::new().u64(seq).option(*change, Encoder::u64).fixed(&before).bytes(&sealed).finish();
             before = key.mac(&[b"keyvault audit entry", &head]);
+            macs.push(before);
             key = key.derive("keyvault audit step", &[]);
-            self.connection
-                .execute(
-                    "INSERT INTO audit VALUES (?, ?, ?, ?)",
-                    params![seq.cast_signed(), change.map(u64::cast_signed), before, sealed],
-                )
-                .unwrap();
-            if seq + 1 == recorded {
-                self.put_record(&Record { head: before, ..self.record() });
-            }
+            let id = (number << 32) + seq.cast_signed();
+            let values = params![id, change.map(u64::cast_signed), before, sealed];
+            self.connection.execute("INSERT INTO log VALUES (?, ?, ?, ?)", values).unwrap();
         }
-        self.put_head(events.len() as u64, &[&before[..], key.expose()].concat());
+        self.put_head_in(ledger, append, events.len() as u64, &[&before[..], key.expose()].concat());
+        macs
     }
 
     pub(crate) fn put_head(&self, count: u64, plain: &[u8]) {
-        let sealed =
-            self.seal(&self.keys.append, "keyvault audit head", at("audit_head", &[], 0, count), plain);
-        self.connection
-            .execute("UPDATE audit_head SET count = ?, sealed = ?", params![count.cast_signed(), sealed])
-            .unwrap();
+        self.put_head_in(&[0; 16], &self.keys.append, count, plain);
+    }
+
+    fn put_head_in(&self, ledger: &Tag, key: &SealingKey, count: u64, plain: &[u8]) {
+        let sealed = self.seal(key, "keyvault audit head", at("log_head", &[], 0, count), plain);
+        let sql = "UPDATE log_head SET count = ?, sealed = ? WHERE ledger = ?";
+        self.connection.execute(sql, params![count.cast_signed(), sealed, ledger]).unwrap();
     }
 
     /// The plaintext of the head.
     pub(crate) fn head(&self) -> (u64, Vec<u8>) {
-        let count = self.number("SELECT count FROM audit_head").cast_unsigned();
-        let sealed = self.blob("SELECT sealed FROM audit_head");
-        (count, self.open(&self.keys.append, "keyvault audit head", at("audit_head", &[], 0, count), &sealed))
+        let count = self.number(&format!("SELECT count FROM log_head WHERE {OWN}")).cast_unsigned();
+        let sealed = self.blob(&format!("SELECT sealed FROM log_head WHERE {OWN}"));
+        (count, self.open(&self.keys.append, "keyvault audit head", at("log_head", &[], 0, count), &sealed))
     }
+}
+
+/// The id of an object's row: its kind, and the first 7 bytes of its tag.
+pub(crate) fn object_id(kind: u8, tag: &Tag) -> i64 {
+    i64::from_be_bytes([&[kind], &tag[..7]].concat().try_into().unwrap())
+}
+
+/// The id of a version's row.
+pub(crate) fn version_id(key: &Tag, version: u32) -> i64 {
+    (u64::from_be_bytes(key[..8].try_into().unwrap()) >> 2).cast_signed() + i64::from(version)
+}
+
+/// The row of an object, as its seal names it.
+pub(crate) fn object_row(kind: u8, tag: &Tag) -> [u8; 17] {
+    [&[kind], &tag[..]].concat().try_into().unwrap()
+}
+
+/// Where a version's key is sealed.
+pub(crate) fn wrapped_at(id: &Tag, version: u32) -> At<'_> {
+    At { field: "wrapped", ..at("version", id, version, 0) }
 }
 
 pub(crate) fn context(identity: &Identity, at: At<'_>) -> Vec<u8> {
@@ -627,9 +697,24 @@ pub(crate) fn unpad(padded: &[u8]) -> Vec<u8> {
     padded[4..4 + len].to_vec()
 }
 
-/// The plaintext of a scope's row.
-pub(crate) fn scope_plain(name: &[u8], count: u32, members: &Tag) -> Vec<u8> {
-    Encoder::new().bytes(name).u32(count).fixed(members).u32(0).finish()
+/// The plaintext of a scope, or with an empty name of the list of tokens.
+pub(crate) fn tags_plain(name: &[u8], tags: &[Tag]) -> Vec<u8> {
+    let count = u32::try_from(tags.len()).unwrap();
+    Encoder::new().bytes(name).u32(count).fixed(tags.as_flattened()).u32(0).finish()
+}
+
+/// The tags that a scope or the list of tokens lists.
+fn tags_of(plain: &[u8]) -> Vec<Tag> {
+    let mut from = Decoder::new(plain);
+    from.bytes().unwrap();
+    from.list(Decoder::array).unwrap()
+}
+
+/// The plaintext of a bucket of names.
+pub(crate) fn names_plain(bucket: u8, names: &[&[u8]]) -> Vec<u8> {
+    let count = u32::try_from(names.len()).unwrap();
+    let all: Vec<u8> = names.iter().flat_map(text).collect();
+    Encoder::new().bytes(&[bucket]).u32(count).fixed(&all).u32(0).finish()
 }
 
 /// Bytes behind their length.
@@ -656,9 +741,9 @@ impl Fields {
             0 => vec![0],
             _ => [&[1], from.fixed(len).unwrap()].concat(),
         };
+        put("name", text(from.bytes().unwrap()));
         put("class", vec![from.u8().unwrap()]);
         put("id", from.fixed(16).unwrap().to_vec());
-        put("name", text(from.bytes().unwrap()));
         put("variable", text(from.bytes().unwrap()));
         put("scopes", list(&mut from, 1));
         put("tags", list(&mut from, 2));
@@ -670,6 +755,21 @@ impl Fields {
             _ => [&[1], from.fixed(5).unwrap(), &text(from.bytes().unwrap())].concat(),
         };
         put("recipe", recipe);
+        put("owner", text(from.bytes().unwrap()));
+        put("display name", text(from.bytes().unwrap()));
+        put("kind of value", from.fixed(1).unwrap().to_vec());
+        put("public", from.fixed(1).unwrap().to_vec());
+        let disabled = match from.u8().unwrap() {
+            0 => vec![0],
+            _ => [&[1], from.fixed(8).unwrap(), &text(from.bytes().unwrap())].concat(),
+        };
+        put("disabled", disabled);
+        put("decoy", option(&mut from, 2));
+        put("rotate every", option(&mut from, 8));
+        put("warn", option(&mut from, 8));
+        put("unit", option(&mut from, 16));
+        put("rotation", option(&mut from, 31));
+        put("last change", from.fixed(8).unwrap().to_vec());
         put("next", from.fixed(4).unwrap().to_vec());
         let count = from.u32().unwrap();
         put("count", count.to_le_bytes().to_vec());
@@ -677,8 +777,11 @@ impl Fields {
             let mut put = |name: &str, bytes: Vec<u8>| put(&format!("{name} {version}"), bytes);
             put("number", from.fixed(4).unwrap().to_vec());
             put("state", from.fixed(1).unwrap().to_vec());
+            put("origin", from.fixed(1).unwrap().to_vec());
             put("created", from.fixed(8).unwrap().to_vec());
+            put("created by", from.fixed(8).unwrap().to_vec());
             put("since", from.fixed(8).unwrap().to_vec());
+            put("since change", from.fixed(8).unwrap().to_vec());
             put("grace", option(&mut from, 8));
             put("fingerprint", from.fixed(6).unwrap().to_vec());
             put("digest", option(&mut from, 16));
@@ -719,7 +822,7 @@ impl Fields {
 
     /// Everything before the versions.
     pub(crate) fn head(&self) -> Vec<u8> {
-        self.0.iter().take(12).flat_map(|(_, bytes)| bytes.clone()).collect()
+        self.0.iter().take(23).flat_map(|(_, bytes)| bytes.clone()).collect()
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

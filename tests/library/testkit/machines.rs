@@ -4,7 +4,7 @@
 use keyvault_core::crypto::{SealingKey, Signed, SigningKey};
 
 use super::bases::DAY;
-use super::forge::{Forge, Tag, at, pad, text};
+use super::forge::{Forge, SLOT, TOKEN, at, pad, text, unpad};
 pub(crate) use super::machines_base::Machines;
 use super::machines_base::{Bearer, CI_EXPIRES, in_lines, out_of_lines};
 use super::set::{Fails, Set};
@@ -118,7 +118,7 @@ fn views(set: &mut Set) {
         f.sql(&format!("DELETE FROM token_view WHERE {}", ci.mine()));
     });
     fails(set, "token-tables-gone", none, "the tables of tokens are empty", |f, _| {
-        f.sql("DELETE FROM token_view; DELETE FROM token_grant; DELETE FROM token");
+        f.sql("DELETE FROM token_view; DELETE FROM token_grant; DELETE FROM object WHERE {kind 5}");
     });
     let expired = Fails("token-expired", "granted", "");
     for (word, now) in [("at", CI_EXPIRES), ("after", CI_EXPIRES + DAY)] {
@@ -211,15 +211,13 @@ fn views(set: &mut Set) {
 /// Extensions with an even field.
 const EVEN: [u8; 11] = [1, 0, 0, 0, 2, 0, 1, 0, 0, 0, 9];
 
-fn item(f: &Forge, name: &str) -> Tag {
-    f.id(name)
-}
+/// Field 2 of a grant is known.
+const UNKNOWN_OF_GRANT: [u8; 11] = [1, 0, 0, 0, 4, 0, 1, 0, 0, 0, 9];
 
 fn grants(set: &mut Set) {
     let not = Fails("grants", "granted", "");
-    let of = |f: &Forge, ci: &Bearer<'_>, name: &str| {
-        format!("{} AND item = x'{}'", ci.mine(), hex(&item(f, name)))
-    };
+    let of =
+        |f: &Forge, ci: &Bearer<'_>, name: &str| format!("{} AND key = x'{}'", ci.mine(), hex(&f.id(name)));
     fails(set, "token-grants-one-gone", not, "a grant is gone", |f, ci| {
         f.sql(&format!("DELETE FROM token_grant WHERE {}", of(f, ci, "a")));
     });
@@ -227,9 +225,8 @@ fn grants(set: &mut Set) {
         f.sql(&format!("DELETE FROM token_grant WHERE {}", ci.mine()));
     });
     fails(set, "token-grants-more", not, "the grant of another key, of another token, is added", |f, ci| {
-        let sealed =
-            f.blob(&format!("SELECT sealed FROM token_grant WHERE item = x'{}'", hex(&item(f, "d"))));
-        let row = format!("x'{}', x'{}', x'{}'", hex(&ci.id), hex(&item(f, "d")), hex(&sealed));
+        let sealed = f.blob(&format!("SELECT sealed FROM token_grant WHERE key = x'{}'", hex(&f.id("d"))));
+        let row = format!("x'{}', x'{}', x'{}'", hex(&ci.id), hex(&f.id("d")), hex(&sealed));
         f.sql(&format!("INSERT INTO token_grant VALUES ({row})"));
     });
     fails(set, "token-grant-empty", not, "a sealed grant has no bytes", |f, ci| {
@@ -283,7 +280,7 @@ fn grants(set: &mut Set) {
             ci.bind();
         },
     );
-    let a = |f: &Forge| item(f, "a");
+    let a = |f: &Forge| f.id("a");
     fails(
         set,
         "token-grant-even-field",
@@ -291,13 +288,13 @@ fn grants(set: &mut Set) {
         "a grant has an even field",
         |f, ci| {
             let grant = ci.grant(&a(f));
-            ci.put_padded_grant(&a(f), &pad(&[&grant[..grant.len() - 4], &EVEN].concat()));
+            ci.put_padded_grant(&a(f), &pad(&[&grant[..grant.len() - 4], &UNKNOWN_OF_GRANT].concat()));
         },
     );
     let malformed = Fails("grant-malformed", "granted", "");
     let mut bad = |word: &str, comment: &str, make: &dyn Fn(Vec<u8>) -> Vec<u8>| {
         fails(set, &format!("token-grant-{word}"), malformed, comment, |f, ci| {
-            let a = item(f, "a");
+            let a = f.id("a");
             ci.put_padded_grant(&a, &make(ci.grant(&a)));
         });
     };
@@ -330,6 +327,12 @@ fn grants(set: &mut Set) {
         grant[at] = 1;
         pad(&grant)
     });
+    bad("disabled", "a disabled key has versions", &|mut grant| {
+        // Before the versions and their count: public, disabled, kind of value.
+        let at = grant.len() - current - version - 4 - 2;
+        grant[at] = 1;
+        pad(&grant)
+    });
     bad("state", "a version's state is 2", &|mut grant| {
         let at = grant.len() - current + 4;
         grant[at] = 2;
@@ -344,28 +347,28 @@ fn grants(set: &mut Set) {
 
 fn values(set: &mut Set) {
     let of = |f: &Forge, name: &str, version: u32| {
-        format!("item = x'{}' AND version = {version}", hex(&item(f, name)))
+        format!("key = x'{}' AND version = {version}", hex(&f.id(name)))
     };
     let a = Fails("value-granted", "take a", "");
     fails(set, "token-value-gone", a, "the row of the value is gone", |f, _| {
-        f.sql(&format!("DELETE FROM version_value WHERE {}", of(f, "a", 2)));
+        f.sql(&format!("DELETE FROM version WHERE {}", of(f, "a", 2)));
     });
     for (word, place) in [("salt", 0), ("text", 60), ("tag", -1)] {
         let comment = format!("a bit of the sealed value is altered, in its {word}");
         fails(set, &format!("token-value-{word}"), a, &comment, |f, _| {
-            f.flip("version_value", "sealed", &of(f, "a", 2), place);
+            f.flip("version", "sealed", &of(f, "a", 2), place);
         });
     }
     fails(set, "token-value-previous", a, "the value of the version before", |f, _| {
-        let sealed = f.blob(&format!("SELECT sealed FROM version_value WHERE {}", of(f, "a", 1)));
-        f.put("version_value", "sealed", &of(f, "a", 2), &sealed);
+        let sealed = f.blob(&format!("SELECT sealed FROM version WHERE {}", of(f, "a", 1)));
+        f.put("version", "sealed", &of(f, "a", 2), &sealed);
     });
     let comment = "another value, which another bearer sealed under the version's own key";
     fails(set, "token-value-of-a-fellow", a, comment, |f, ci| {
-        let id = item(f, "a");
+        let id = f.id("a");
         let key = ci.value_key(&id, 2);
-        let sealed = f.seal(&key, "keyvault value", at("version_value", &id, 2, 0), &pad(b"value-a-9"));
-        f.put("version_value", "sealed", &of(f, "a", 2), &sealed);
+        let sealed = f.seal(&key, "keyvault value", at("version", &id, 2, 0), &pad(b"value-a-9"));
+        f.put("version", "sealed", &of(f, "a", 2), &sealed);
     });
 }
 
@@ -521,25 +524,11 @@ fn bundles(set: &mut Set) {
 
 /// A token's record, opened.
 fn record(f: &Forge, name: &str) -> Vec<u8> {
-    let revision =
-        f.number(&format!("SELECT revision FROM token WHERE tag = {{token {name}}}")).cast_unsigned();
-    let sealed = f.blob(&format!("SELECT sealed FROM token WHERE tag = {{token {name}}}"));
-    let tag = f.tag(super::forge::TOKEN, name.as_bytes());
-    super::forge::unpad(&f.open(
-        &f.keys.metadata,
-        "keyvault token record",
-        at("token", &tag, 0, revision),
-        &sealed,
-    ))
+    unpad(&f.padded(TOKEN, &f.tag(TOKEN, name.as_bytes())))
 }
 
 fn put_padded_record(f: &Forge, name: &str, padded: &[u8]) {
-    let revision =
-        f.number(&format!("SELECT revision FROM token WHERE tag = {{token {name}}}")).cast_unsigned();
-    let tag = f.tag(super::forge::TOKEN, name.as_bytes());
-    let sealed = f.seal(&f.keys.metadata, "keyvault token record", at("token", &tag, 0, revision), padded);
-    f.put("token", "sealed", &format!("tag = {{token {name}}}"), &sealed);
-    f.sign();
+    f.put_padded(TOKEN, &f.tag(TOKEN, name.as_bytes()), padded);
 }
 
 /// The owner's own rows.
@@ -549,18 +538,55 @@ fn records(set: &mut Set) {
         set.forged(name, "machines", fails, comment, make);
     };
     bad("tokens-one-gone", tokens, "the record of a revoked token is gone", &|f| {
-        f.sql("DELETE FROM token WHERE tag = {token revoked}");
+        f.sql("DELETE FROM object WHERE {at token revoked}");
     });
-    bad("tokens-all-gone", Fails("tokens", "tokens", "leaf {tokens}"), "all rows of tokens are gone", &|f| {
-        f.sql("DELETE FROM token; DELETE FROM token_view; DELETE FROM token_grant");
-        f.sql("DELETE FROM token_audit; DELETE FROM token_audit_head");
+    bad(
+        "tokens-all-gone",
+        Fails("tree-tokens", "tokens", "leaf {tokens}"),
+        "all rows of tokens are gone",
+        &|f| {
+            f.sql("DELETE FROM object WHERE {kind 5} OR {kind 8}; DELETE FROM token_view; DELETE FROM token_grant");
+            f.sql("DELETE FROM log WHERE id >> 32 <> 0");
+            f.sql("DELETE FROM log_head WHERE ledger <> zeroblob(16)");
+        },
+    );
+    bad(
+        "tokens-list-gone",
+        Fails("tree-tokens", "tokens", "leaf {tokens}"),
+        "the list of tokens is gone",
+        &|f| f.sql("DELETE FROM object WHERE {at tokens}"),
+    );
+    bad("tokens-records-gone", tokens, "the records of all tokens are gone, and the list is not", &|f| {
+        f.sql("DELETE FROM object WHERE {kind 5}");
     });
+    bad(
+        "tokens-list-moved",
+        Fails("tree-tokens", "tokens", "leaf {tokens}"),
+        "the list of tokens stands at a tag that it does not have",
+        &|f| {
+            f.sql("UPDATE object SET (id, tag) = ((8 << 56) + 0x00112233445566, x'00112233445566778899aabbccddeeff') WHERE {at tokens}")
+        },
+    );
+    bad(
+        "tokens-list-revision",
+        Fails("tree-tokens", "tokens", "tokens"),
+        "the list of tokens has another revision",
+        &|f| f.sql("UPDATE object SET revision = revision + 1 WHERE {at tokens}"),
+    );
+    bad(
+        "tokens-list-as-token",
+        Fails("tree-tokens", "tokens", "token {tokens}"),
+        "the list of tokens says that it is a token's record",
+        &|f| f.sql("UPDATE object SET id = {oid 5 tokens} WHERE {at tokens}"),
+    );
     bad("tokens-one-more", tokens, "a record is there twice, once at another tag", &|f| {
-        f.sql("INSERT INTO token SELECT x'00112233445566778899aabbccddeeff', revision, sealed FROM token LIMIT 1");
+        f.sql(
+            "INSERT INTO object SELECT (5 << 56) + 0x00112233445566, x'00112233445566778899aabbccddeeff', revision, sealed
+             FROM object WHERE {at token ci}",
+        );
     });
-    bad("tokens-leaf-gone", tokens, "the leaf that stands for all tokens is gone", &|f| {
-        f.drop_leaf(&f.tag(super::forge::TOKENS, &[]));
-        f.sign_tree();
+    bad("tokens-one-moved", tokens, "a record stands at a tag that no token has", &|f| {
+        f.sql("UPDATE object SET (id, tag) = ((5 << 56) + 0x00112233445566, x'00112233445566778899aabbccddeeff') WHERE {at token ci}");
     });
     let tree = Fails("tree-token", "tokens", "token ci");
     bad(
@@ -568,29 +594,28 @@ fn records(set: &mut Set) {
         Fails("tree-token", "tokens", "token {token ci}"),
         "a record has another revision",
         &|f| {
-            f.sql("UPDATE token SET revision = revision + 1 WHERE tag = {token ci}");
+            f.sql("UPDATE object SET revision = revision + 1 WHERE {at token ci}");
         },
     );
     bad("token-record-leaf", tree, "a record's leaf is gone", &|f| {
-        f.drop_leaf(&f.tag(super::forge::TOKEN, b"ci"));
+        f.drop_leaf(&f.tag(TOKEN, b"ci"));
         f.sign_tree();
     });
     let unnamed = Fails("tree-token", "tokens", "token {token ci}");
     for (word, place) in [("salt", 0), ("commitment", 30), ("tag", -1)] {
         let comment = format!("a bit of a sealed record is altered, in its {word}");
         bad(&format!("token-record-{word}"), unnamed, &comment, &|f| {
-            f.flip("token", "sealed", "tag = {token ci}", place);
+            f.flip("object", "sealed", "{at token ci}", place);
         });
     }
     bad("token-record-exchanged", unnamed, "two records have changed places", &|f| {
         let [ci, named] = ["ci", "named"]
-            .map(|name| f.blob(&format!("SELECT sealed FROM token WHERE tag = {{token {name}}}")));
-        f.put("token", "sealed", "tag = {token ci}", &named);
-        f.put("token", "sealed", "tag = {token named}", &ci);
+            .map(|name| f.blob(&format!("SELECT sealed FROM object WHERE {{at token {name}}}")));
+        f.put("object", "sealed", "{at token ci}", &named);
+        f.put("object", "sealed", "{at token named}", &ci);
     });
-    let altered = Fails("tree-token", "tokens", "token {token ci}");
-    bad("token-record-text", altered, "a bit of a sealed record is altered, in its text", &|f| {
-        f.flip("token", "sealed", "tag = {token ci}", 60);
+    bad("token-record-text", unnamed, "a bit of a sealed record is altered, in its text", &|f| {
+        f.flip("object", "sealed", "{at token ci}", 60);
     });
     let seal = Fails("token-seal", "tokens", "token {token ci}");
     bad(
@@ -598,7 +623,7 @@ fn records(set: &mut Set) {
         seal,
         "a bit of a sealed record is altered, and the tree knows it",
         &|f| {
-            f.flip("token", "sealed", "tag = {token ci}", 60);
+            f.flip("object", "sealed", "{at token ci}", 60);
             f.sign();
         },
     );
@@ -613,6 +638,21 @@ fn records(set: &mut Set) {
         let plain = record(f, "ci");
         put_padded_record(f, "ci", &pad(&plain[..plain.len() - 1]));
     });
+    bad("token-record-kind", malformed, "a record is of a kind that is reserved", &|f| {
+        let plain = record(f, "ci");
+        put_padded_record(f, "ci", &pad(&[&plain[..6], &[3], &plain[7..]].concat()));
+    });
+    bad("token-record-session-without-end", malformed, "a record is of a session without expiry", &|f| {
+        let plain = record(f, "ci");
+        // Name, kind, id, reader, k₀, one scope, no key, time of creation.
+        let at = 6 + 1 + 16 + 32 + 32 + 9 + 4 + 8;
+        assert_eq!(plain[at], 1, "it has an expiry");
+        put_padded_record(
+            f,
+            "ci",
+            &pad(&[&plain[..6], &[2], &plain[7..at], &[0], &plain[at + 9..]].concat()),
+        );
+    });
     bad("token-record-name", malformed, "a record's name is not one of a token", &|f| {
         put_padded_record(f, "ci", &pad(&[&text("c=")[..], &record(f, "ci")[6..]].concat()));
     });
@@ -626,15 +666,7 @@ fn records(set: &mut Set) {
         "token-record-place",
         place,
         "a record stands at another name's tag, sealed and signed there",
-        &|f| {
-            f.sql("DELETE FROM token WHERE tag = {token ci}");
-            let tag = f.tag(super::forge::TOKEN, b"ci");
-            let plain = record(f, "named");
-            let sealed =
-                f.seal(&f.keys.metadata, "keyvault token record", at("token", &tag, 0, 1), &pad(&plain));
-            f.sql(&format!("INSERT INTO token VALUES ({{token ci}}, 1, x'{}')", hex(&sealed)));
-            f.sign();
-        },
+        &|f| put_padded_record(f, "ci", &pad(&record(f, "named"))),
     );
 }
 
@@ -652,7 +684,7 @@ fn mark(f: &Forge, ci: &Bearer<'_>) {
 
 /// Faults that only a check of the whole sees: rows that a bearer can write, and rows of nobody.
 fn checks(set: &mut Set) {
-    let token = set.machines.token("ci").to_owned();
+    let (token, named) = (set.machines.token("ci").to_owned(), set.machines.token("named").to_owned());
     let revoked = set.machines.token("revoked").to_owned();
     let mut bad = |name: &str, reason: &str, row: &str, comment: &str, make: &dyn Fn(&Forge, &Bearer<'_>)| {
         set.forged(name, "machines", Fails(reason, "check", row), comment, |f| {
@@ -673,10 +705,10 @@ fn checks(set: &mut Set) {
         },
     );
     bad("check-token-grant-gone", "grants", grants, "a grant is gone", &|f, ci| {
-        f.sql(&format!("DELETE FROM token_grant WHERE {} AND item = {{id a}}", ci.mine()));
+        f.sql(&format!("DELETE FROM token_grant WHERE {} AND key = {{id a}}", ci.mine()));
     });
     bad("check-token-grant-text", "grants", grants, "a bit of a sealed grant is altered", &|f, ci| {
-        f.flip("token_grant", "sealed", &format!("{} AND item = {{id a}}", ci.mine()), 60);
+        f.flip("token_grant", "sealed", &format!("{} AND key = {{id a}}", ci.mine()), 60);
     });
     bad(
         "check-token-keys-less",
@@ -684,7 +716,7 @@ fn checks(set: &mut Set) {
         grants,
         "a key that the token matches is not granted",
         &|f, ci| {
-            f.sql(&format!("DELETE FROM token_grant WHERE {} AND item = {{id a}}", ci.mine()));
+            f.sql(&format!("DELETE FROM token_grant WHERE {} AND key = {{id a}}", ci.mine()));
             ci.bind();
             mark(f, ci);
         },
@@ -720,23 +752,161 @@ fn checks(set: &mut Set) {
         ));
     });
     bad("check-token-stray-grant", "token-stray", "token_view", "an unknown token has a grant", &|f, _| {
-        f.sql("INSERT INTO token_grant SELECT x'00112233445566778899aabbccddeeff', item, sealed FROM token_grant LIMIT 1");
+        f.sql("INSERT INTO token_grant SELECT x'00112233445566778899aabbccddeeff', key, sealed FROM token_grant LIMIT 1");
     });
     bad("check-token-stray-reads", "token-stray", "token_view", "an unknown token has read", &|f, _| {
-        f.sql("INSERT INTO token_audit_head SELECT x'00112233445566778899aabbccddeeff', count, sealed FROM token_audit_head LIMIT 1");
+        f.sql("INSERT INTO log_head SELECT x'00112233445566778899aabbccddeeff', 77, count, sealed FROM log_head LIMIT 1");
     });
-    let reads = "token_audit of ci";
+    let reads = "log of ci";
     for (word, statement, comment) in [
-        ("last", "DELETE FROM token_audit WHERE seq = 2", "the last read is gone"),
-        ("first", "DELETE FROM token_audit WHERE seq = 0", "the first read is gone"),
-        ("all", "DELETE FROM token_audit; DELETE FROM token_audit_head", "all reads are gone"),
-        ("entries", "DELETE FROM token_audit", "all reads are gone, the head is not"),
-        ("head", "DELETE FROM token_audit_head", "the head is gone, the reads are not"),
-        ("count", "UPDATE token_audit_head SET count = count - 1", "the head counts one read less"),
-        ("mac", "UPDATE token_audit SET mac = zeroblob(32) WHERE seq = 1", "a read's MAC is zero"),
+        ("last", "DELETE FROM log WHERE LOG AND SEQ = 2", "the last read is gone"),
+        ("first", "DELETE FROM log WHERE LOG AND SEQ = 0", "the first read is gone"),
+        ("all", "DELETE FROM log WHERE LOG; DELETE FROM log_head WHERE MINE", "all reads are gone"),
+        ("entries", "DELETE FROM log WHERE LOG", "all reads are gone, the head is not"),
+        ("head", "DELETE FROM log_head WHERE MINE", "the head is gone, the reads are not"),
+        ("count", "UPDATE log_head SET count = count - 1 WHERE MINE", "the head counts one read less"),
+        ("mac", "UPDATE log SET mac = zeroblob(32) WHERE LOG AND SEQ = 1", "a read's MAC is zero"),
+        (
+            "number-of-another",
+            "UPDATE log_head SET number = (SELECT number FROM log_head WHERE ledger = NAMED) WHERE MINE",
+            "the ledger has the number of another token's",
+        ),
+        (
+            "number-of-none",
+            "UPDATE log_head SET number = number + 50 WHERE MINE",
+            "the ledger has a number without entries",
+        ),
+        (
+            "number-of-the-vault",
+            "UPDATE log_head SET number = 0 WHERE MINE",
+            "the ledger has the number of the vault's",
+        ),
+        ("number-negative", "UPDATE log_head SET number = -5 WHERE MINE", "the ledger has a negative number"),
+        (
+            "number-beyond",
+            "UPDATE log_head SET number = 2147483647 WHERE MINE",
+            "the ledger has a number that none can have",
+        ),
+        (
+            "number-highest",
+            "UPDATE log_head SET number = 9223372036854775807 WHERE MINE",
+            "the ledger has a number beyond all",
+        ),
+        ("change", "UPDATE log SET change = 7 WHERE LOG AND SEQ = 1", "a read is filed under a change"),
+        ("change-zero", "UPDATE log SET change = 0 WHERE LOG AND SEQ = 1", "a read is filed under change 0"),
+        (
+            "changes",
+            "UPDATE log SET change = (SELECT max(change) FROM log) + SEQ WHERE LOG",
+            "all reads are filed under changes behind the vault's last",
+        ),
+        (
+            "exchanged",
+            "UPDATE log SET id = id + 7 WHERE LOG AND SEQ = 1; UPDATE log SET id = id - 1 WHERE LOG AND SEQ = 2; UPDATE log SET id = id - 6 WHERE LOG AND SEQ = 8",
+            "two reads are exchanged",
+        ),
+        ("moved", "UPDATE log SET id = OTHERS WHERE LOG", "all reads stand in another token's ledger"),
+        (
+            "all-moved",
+            "DELETE FROM log_head WHERE ledger = NAMED; UPDATE log_head SET ledger = NAMED WHERE MINE",
+            "all reads and their head stand in another token's ledger",
+        ),
+        (
+            "head-of-another",
+            "UPDATE log_head SET (count, sealed) = (SELECT count, sealed FROM log_head WHERE ledger = NAMED) WHERE MINE",
+            "the head is that of another token",
+        ),
+        (
+            "head-of-the-vault",
+            "UPDATE log_head SET (count, sealed) = (SELECT count, sealed FROM log_head WHERE ledger = zeroblob(16)) WHERE MINE",
+            "the head is that of the vault's log",
+        ),
+        (
+            "entry-of-the-vault",
+            "UPDATE log SET (mac, sealed) = (SELECT mac, sealed FROM log WHERE id = 1) WHERE LOG AND SEQ = 1",
+            "a read is an entry of the vault's log",
+        ),
+        (
+            "log-of-the-vault",
+            "DELETE FROM log WHERE LOG; DELETE FROM log_head WHERE MINE;
+             INSERT INTO log SELECT id + (99 << 32), NULL, mac, sealed FROM log WHERE id >> 32 = 0;
+             INSERT INTO log_head SELECT TOKEN, 99, count, sealed FROM log_head WHERE ledger = zeroblob(16)",
+            "the vault's log stands in the place of the reads",
+        ),
     ] {
-        bad(&format!("check-reads-{word}"), "reads-chain", reads, comment, &|f, _| f.sql(statement));
+        bad(&format!("check-reads-{word}"), "reads-chain", reads, comment, &|f, ci| {
+            f.sql(&in_ledgers(statement, ci, &Bearer::of(f, &named)));
+        });
     }
+    bad(
+        "check-reads-as-changes",
+        "reads-chain",
+        reads,
+        "the bearer has filed a read under a change, event and all, and its chain holds",
+        &|f, ci| {
+            let mut events = ci.reads();
+            let plain = unpad(&events[1].1);
+            // No change, no extension.
+            let changed = [&plain[..plain.len() - 5], &[1], &7_u64.to_le_bytes(), &[0; 32], &[0; 4]].concat();
+            events[1] = (Some(7), pad(&changed));
+            ci.put_reads(first_key(f, "ci"), &events);
+        },
+    );
+    let log = Fails("event-seal", "log", "log");
+    let mut bad = |name: &str, fails: Fails<'_>, comment: &str, statement: &str| {
+        set.forged(name, "machines", fails, comment, |f| {
+            f.sql(&in_ledgers(statement, &Bearer::of(f, &token), &Bearer::of(f, &named)));
+        });
+    };
+    bad(
+        "log-entry-of-a-token",
+        log,
+        "an entry of the vault's log is a token's read",
+        "UPDATE log SET (mac, sealed) = (SELECT mac, sealed FROM log WHERE LOG AND SEQ = 1) WHERE id = 1",
+    );
+    bad(
+        "log-head-of-a-token",
+        Fails("head-seal", "log", "log"),
+        "the head of the vault's log is that of a token's reads",
+        "UPDATE log_head SET (count, sealed) = (SELECT count, sealed FROM log_head WHERE MINE) WHERE ledger = zeroblob(16)",
+    );
+    bad(
+        "log-behind-the-end-by-a-token",
+        Fails("head-count", "log", "log"),
+        "a token's read stands behind the end of the vault's log",
+        "INSERT INTO log SELECT (SELECT count FROM log_head WHERE ledger = zeroblob(16)), NULL, mac, sealed FROM log WHERE LOG AND SEQ = 1",
+    );
+    bad(
+        "log-exchanged-with-a-token",
+        Fails("record-chain", "state", ""),
+        "the vault's log and a token's have changed places",
+        "UPDATE log SET id = SEQ - 1000000 WHERE LOG; UPDATE log SET id = id + (NUMBER << 32) WHERE id >> 32 = 0;
+         UPDATE log SET id = id + 1000000 WHERE id < 0",
+    );
+}
+
+/// Statements in which `MINE` is the condition of the head of a token's ledger, `LOG` that of its entries, `SEQ` the place
+/// of an entry in its ledger, `NUMBER` the number of the token's ledger, `TOKEN` the token's id, `NAMED` that of another,
+/// and `OTHERS` the id of an entry in the other's ledger.
+fn in_ledgers(statement: &str, token: &Bearer<'_>, named: &Bearer<'_>) -> String {
+    let id = |bearer: &Bearer<'_>| format!("x'{}'", hex(&bearer.id));
+    let number = |bearer: &Bearer<'_>| bearer.forge.ledger_number(&bearer.id).to_string();
+    let seq = "(id & 4294967295)";
+    let words = [
+        ("MINE", format!("ledger = {}", id(token))),
+        ("LOG", format!("id >> 32 = {}", number(token))),
+        ("OTHERS", format!("{seq} + ({} << 32)", number(named))),
+        ("SEQ", seq.to_owned()),
+        ("NUMBER", number(token)),
+        ("TOKEN", id(token)),
+        ("NAMED", id(named)),
+    ];
+    words.iter().fold(statement.to_owned(), |text, (word, sql)| text.replace(word, sql))
+}
+
+/// k₀ of a token's ledger, out of its record.
+fn first_key(f: &Forge, name: &str) -> SealingKey {
+    let behind_name = 4 + name.len() + 1;
+    SealingKey::from_bytes(&record(f, name)[behind_name + 48..behind_name + 80]).unwrap()
 }
 
 fn keyring(set: &mut Set) {
@@ -769,10 +939,10 @@ fn keyring(set: &mut Set) {
     });
     bad("keyring-leaf", Fails("tree-slot", "state", ""), "the slot is not in the tree", &|f| {
         let id = u32::try_from(f.number(&format!("SELECT id FROM slot WHERE {condition}"))).unwrap();
-        f.drop_leaf(&f.tag(super::forge::SLOT, &id.to_le_bytes()));
+        f.drop_leaf(&f.tag(SLOT, &id.to_le_bytes()));
         f.sign_tree();
     });
-    bad("keyring-read", Fails("tree-key", "read a", "key {item a}"), "a key's metadata is altered", &|f| {
-        f.flip("item", "sealed", "tag = {item a}", 60);
+    bad("keyring-read", Fails("tree-key", "read a", "key {key a}"), "a key's metadata is altered", &|f| {
+        f.flip("object", "sealed", "{at key a}", 60);
     });
 }

@@ -10,7 +10,9 @@ use keyvault_exec::release::Selection;
 use keyvault_vault::audit::Action;
 use keyvault_vault::unlock::keyring_entry::KeyringSecret;
 use keyvault_vault::unlock::token::Token;
-use keyvault_vault::{BearerKeys, Credential, NewKey, NewToken, Purpose, Supply, Terms, Vault, slot, token};
+use keyvault_vault::{
+    BearerKeys, Credential, NewKey, NewToken, Purpose, Sought, Supply, Terms, Vault, slot, token,
+};
 use serde_json::{Value, json};
 
 use super::bases::{Base, DAY, Lab, START, key, name};
@@ -107,9 +109,14 @@ impl Machines {
         let bundle = lab.act(|vault, access, world| {
             token::bundle(vault, access, world, &"ci".parse().unwrap()).unwrap().text
         });
+        let sought = Sought::Scopes(vec!["t".parse().unwrap()]);
+        let session = lab.act(|vault, access, world| {
+            printed(&token::begin_session(vault, access, world, &sought, (3_600_000, "1h")).unwrap().token)
+        });
+        tokens.insert("session", session);
         let mut now = lab.base(
             "machines",
-            "A keyring's slot; tokens by scope and by name, one for nothing, one revoked, one renewed.",
+            "A keyring's slot; tokens by scope and by name, one for nothing, one revoked, one renewed, one of a session.",
         );
         now.more = tokens.iter().map(|(name, token)| (format!("token {name}"), token.clone())).collect();
         now.more.push(("keyring".to_owned(), keyring.clone()));
@@ -141,7 +148,10 @@ impl Grant {
             variable: from.text().unwrap().to_owned(),
             expires: {
                 from.list(|from| from.text().map(drop)).unwrap();
-                from.option(Decoder::i64).unwrap()
+                let expires = from.option(Decoder::i64).unwrap();
+                // No vector has a key that is public, disabled, or of a kind.
+                assert_eq!(from.fixed(3), Ok(&[0; 3][..]));
+                expires
             },
             versions: from
                 .list(|from| {
@@ -235,38 +245,38 @@ impl<'f> Bearer<'f> {
         hex(&sha256(&self.sealed_view()))
     }
 
-    fn grant_place<'a>(&'a self, item: &'a Tag) -> At<'a> {
-        At { bound: &self.id, ..at("token_grant", item, 0, 0) }
+    fn grant_place<'a>(&'a self, key: &'a Tag) -> At<'a> {
+        At { bound: &self.id, ..at("token_grant", key, 0, 0) }
     }
 
-    pub(crate) fn grant(&self, item: &Tag) -> Vec<u8> {
-        let condition = format!("{} AND item = x'{}'", self.mine(), hex(item));
+    pub(crate) fn grant(&self, key: &Tag) -> Vec<u8> {
+        let condition = format!("{} AND key = x'{}'", self.mine(), hex(key));
         let sealed = self.forge.blob(&format!("SELECT sealed FROM token_grant WHERE {condition}"));
-        let place = self.grant_place(item);
+        let place = self.grant_place(key);
         unpad(&self.forge.open(&self.key("grants"), "keyvault token grant", place, &sealed))
     }
 
     /// Puts a grant in place of the one that is there, and has the view name it.
-    pub(crate) fn put_padded_grant(&self, item: &Tag, padded: &[u8]) {
-        let place = self.grant_place(item);
+    pub(crate) fn put_padded_grant(&self, key: &Tag, padded: &[u8]) {
+        let place = self.grant_place(key);
         let sealed = self.forge.seal(&self.key("grants"), "keyvault token grant", place, padded);
         self.forge.put(
             "token_grant",
             "sealed",
-            &format!("{} AND item = x'{}'", self.mine(), hex(item)),
+            &format!("{} AND key = x'{}'", self.mine(), hex(key)),
             &sealed,
         );
         self.bind();
     }
 
     /// Adds a grant, and has the view name it.
-    pub(crate) fn add_grant(&self, item: &Tag, plain: &[u8]) {
+    pub(crate) fn add_grant(&self, key: &Tag, plain: &[u8]) {
         let sealed =
-            self.forge.seal(&self.key("grants"), "keyvault token grant", self.grant_place(item), &pad(plain));
+            self.forge.seal(&self.key("grants"), "keyvault token grant", self.grant_place(key), &pad(plain));
         self.forge.sql(&format!(
             "INSERT INTO token_grant VALUES (x'{}', x'{}', x'{}')",
             hex(&self.id),
-            hex(item),
+            hex(key),
             hex(&sealed)
         ));
         self.bind();
@@ -280,7 +290,7 @@ impl<'f> Bearer<'f> {
 
     /// The view's text with these grants.
     fn view_of(&self, rows: &[(Tag, Vec<u8>)]) -> Vec<u8> {
-        let hashes = rows.iter().flat_map(|(item, sealed)| [&item[..], &sha256(sealed)].concat());
+        let hashes = rows.iter().flat_map(|(key, sealed)| [&key[..], &sha256(sealed)].concat());
         let hash = sha256(&[&b"keyvault token grants"[..], &hashes.collect::<Vec<u8>>()].concat());
         let view = self.view();
         let count = u32::try_from(rows.len()).unwrap().to_le_bytes();
@@ -296,31 +306,40 @@ impl<'f> Bearer<'f> {
     }
 
     fn granted(&self) -> Vec<(Tag, Vec<u8>)> {
-        let query = format!("SELECT item, sealed FROM token_grant WHERE {} ORDER BY item", self.mine());
+        let query = format!("SELECT key, sealed FROM token_grant WHERE {} ORDER BY key", self.mine());
         let mut statement = self.forge.connection.prepare(&query).unwrap();
         let rows = statement.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?))).unwrap();
-        rows.map(|row| row.map(|(item, sealed)| (item.try_into().unwrap(), sealed)).unwrap()).collect()
+        rows.map(|row| row.map(|(key, sealed)| (key.try_into().unwrap(), sealed)).unwrap()).collect()
+    }
+
+    /// Its reads, as events with their padding.
+    pub(crate) fn reads(&self) -> Vec<(Option<u64>, Vec<u8>)> {
+        self.forge.events_in(&self.id, &self.key("audit events"))
+    }
+
+    /// Its whole ledger anew with these events.
+    pub(crate) fn put_reads(&self, first: SealingKey, events: &[(Option<u64>, Vec<u8>)]) {
+        let keys = [&self.key("audit events"), &self.key("audit append")];
+        self.forge.put_chain_in(&self.id, first, keys, events);
     }
 
     /// The key of a version's value, as it was granted.
-    pub(crate) fn value_key(&self, item: &Tag, version: u32) -> SealingKey {
-        let grant = Grant::decode(&self.grant(item));
+    pub(crate) fn value_key(&self, id: &Tag, version: u32) -> SealingKey {
+        let grant = Grant::decode(&self.grant(id));
         grant.versions.into_iter().find(|(number, ..)| *number == version).unwrap().3
     }
 
     /// The bearer's keys at a moment.
     pub(crate) fn content(&self, now: i64) -> Value {
-        let keys = self.granted().into_iter().map(|(item, _)| {
-            let grant = Grant::decode(&self.grant(&item));
+        let keys = self.granted().into_iter().map(|(id, _)| {
+            let grant = Grant::decode(&self.grant(&id));
             grant.content(now, |number| {
                 let (.., key, hash) = grant.versions.iter().find(|version| version.0 == number).unwrap();
-                let query = format!(
-                    "SELECT sealed FROM version_value WHERE item = x'{}' AND version = {number}",
-                    hex(&item)
-                );
+                let query =
+                    format!("SELECT sealed FROM version WHERE key = x'{}' AND version = {number}", hex(&id));
                 let sealed = self.forge.blob(&query);
                 assert_eq!(sha256(&sealed), *hash);
-                let place = at("version_value", &item, number, 0);
+                let place = at("version", &id, number, 0);
                 unpad(&self.forge.open(key, "keyvault value", place, &sealed))
             })
         });

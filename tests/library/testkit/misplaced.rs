@@ -3,7 +3,9 @@
 use keyvault_core::crypto::{self, SealingKey, Signed, SigningKey};
 use keyvault_core::identity::Identity;
 
-use super::forge::{At, Forge, Keys, Record, at, bucket_of, context};
+use super::forge::{
+    At, Forge, KEY, Keys, NAMES, OWN, Record, SCOPE, TOKEN, TOKENS, at, context, object_row, pad, wrapped_at,
+};
 use super::good::{enter_version, put_version};
 use super::set::{Fails, Set};
 use crate::by_hand::Encoder;
@@ -19,6 +21,9 @@ struct Slip {
 
 const HERE: Slip =
     Slip { word: "", comment: "", identity: |identity| identity, place: |place| place, label: str::to_owned };
+
+/// A wrapped key and a sealed value.
+type Texts = (Vec<u8>, Vec<u8>);
 
 fn slips() -> Vec<Slip> {
     vec![
@@ -85,137 +90,233 @@ fn flipped(key: &SealingKey) -> SealingKey {
     SealingKey::from_bytes(&bytes).unwrap()
 }
 
+/// Objects that are sealed elsewhere: the base, its words, the step at which it fails, and the row that a check names.
+const OBJECTS: [(&str, &str, &str, &str, &str); 5] = [
+    ("plain", "key a", "key", "read a", "key {key a}"),
+    ("plain", "scope s", "scope", "scope s", "scope s"),
+    ("plain", "names a", "names", "names", "names {bucket a}"),
+    ("machines", "tokens", "tokens", "tokens", "tokens"),
+    ("machines", "token ci", "token", "tokens", "token {token ci}"),
+];
+
 pub(crate) fn all(set: &mut Set) {
-    let seal = |reason, step, row| Fails(reason, step, row);
+    for (base, object, word, step, row) in OBJECTS {
+        for slip in slips() {
+            let comment = format!("'{object}' is sealed {}", slip.comment);
+            let fails = format!("{word}-seal");
+            set.forged(&format!("{word}-for-{}", slip.word), base, Fails(&fails, step, row), &comment, |f| {
+                reseal(f, object, &f.keys.metadata, &slip)
+            });
+        }
+    }
     for slip in slips() {
         let word = slip.word;
-        let item = seal("key-seal", "read a", "key {item a}");
-        set.bad(
-            &format!("item-for-{word}"),
-            item,
-            &format!("a key's metadata is sealed {}", slip.comment),
-            |f| {
-                put_item(f, &f.keys.metadata, &slip);
-            },
-        );
-        if ["vault", "epoch", "row", "revision", "label"].contains(&word) {
-            set.bad(
-                &format!("scope-for-{word}"),
-                seal("scope-seal", "scope s", "scope s"),
-                &format!("a scope is sealed {}", slip.comment),
-                |f| {
-                    let (tag, revision) = (
-                        f.tag(super::forge::SCOPE, b"s"),
-                        f.number("SELECT revision FROM scope WHERE tag = {scope s}").cast_unsigned(),
-                    );
-                    let place = at("scope", &tag, 0, revision);
-                    let plain = f.open(
-                        &f.keys.metadata,
-                        "keyvault scope",
-                        place,
-                        &f.blob("SELECT sealed FROM scope WHERE tag = {scope s}"),
-                    );
-                    let text = sealed(f, &f.keys.metadata, "keyvault scope", place, &slip, &plain);
-                    f.put("scope", "sealed", "tag = {scope s}", &text);
-                    f.sign();
-                },
-            );
-            set.bad(
-                &format!("names-for-{word}"),
-                seal("names-seal", "names", "directory {names a}"),
-                &format!("a bucket of names is sealed {}", slip.comment),
-                |f| {
-                    let bucket = [bucket_of(&f.item_tag("a"))];
-                    let place = at(
-                        "directory",
-                        &bucket,
-                        0,
-                        f.number("SELECT revision FROM directory WHERE bucket = {names a}").cast_unsigned(),
-                    );
-                    let plain = f.open(
-                        &f.keys.metadata,
-                        "keyvault directory",
-                        place,
-                        &f.blob("SELECT sealed FROM directory WHERE bucket = {names a}"),
-                    );
-                    let text = sealed(f, &f.keys.metadata, "keyvault directory", place, &slip, &plain);
-                    f.put("directory", "sealed", "bucket = {names a}", &text);
-                    f.sign();
-                },
-            );
+        if ["vault", "epoch", "table", "row", "revision", "label"].contains(&word) {
             set.bad(
                 &format!("event-for-{word}"),
-                seal("event-seal", "log", "audit"),
+                Fails("event-seal", "log", "log"),
                 &format!("the last event is sealed {}, under a right MAC", slip.comment),
                 |f| last_event(f, &f.keys.events, &slip),
             );
             set.bad(
                 &format!("head-for-{word}"),
-                seal("head-seal", "log", "audit"),
+                Fails("head-seal", "log", "log"),
                 &format!("the chain's head is sealed {}", slip.comment),
                 |f| {
                     let (count, plain) = f.head();
-                    let text = sealed(
-                        f,
-                        &f.keys.append,
-                        "keyvault audit head",
-                        at("audit_head", &[], 0, count),
-                        &slip,
-                        &plain,
-                    );
-                    f.put("audit_head", "sealed", "id = 1", &text);
+                    let place = at("log_head", &[], 0, count);
+                    let text = sealed(f, &f.keys.append, "keyvault audit head", place, &slip, &plain);
+                    f.put("log_head", "sealed", OWN, &text);
                 },
             );
         }
-        if ["vault", "epoch", "row", "version", "label"].contains(&word) {
+        if ["vault", "epoch", "table", "row", "version", "field", "label"].contains(&word) {
             let row = "key a version 2";
             set.bad(
-                &format!("version-key-for-{word}"),
-                seal("version-key-seal", "read a", row),
-                &format!("a version's key is sealed {}", slip.comment),
+                &format!("version-wrapped-for-{word}"),
+                Fails("version-key-seal", "read a", row),
+                &format!("a version's key is wrapped {}", slip.comment),
                 |f| {
                     let id = f.id("a");
-                    let place = at("version_key", &id, 2, 0);
-                    let key = f.version_key(&id, 2);
+                    let (key, place) = (f.version_key(&id, 2), wrapped_at(&id, 2));
                     let wrapped =
                         sealed(f, &f.keys.wrapping, "keyvault version key", place, &slip, key.expose());
-                    let value =
-                        f.blob("SELECT sealed FROM version_value WHERE item = {id a} AND version = 2");
-                    enter_version(f, "a", 2, &wrapped, &value);
+                    enter_version(f, "a", 2, &wrapped, &f.version_row("sealed", &id, 2));
                 },
             );
             set.bad(
-                &format!("value-for-{word}"),
-                seal("value-seal", "read a", row),
+                &format!("version-sealed-for-{word}"),
+                Fails("value-seal", "read a", row),
                 &format!("a value is sealed {}", slip.comment),
                 |f| {
                     let id = f.id("a");
-                    let wrapped =
-                        f.blob("SELECT sealed FROM version_key WHERE item = {id a} AND version = 2");
-                    let plain = super::forge::pad(&f.value(&id, 2));
-                    let text = sealed(
-                        f,
-                        &f.version_key(&id, 2),
-                        "keyvault value",
-                        at("version_value", &id, 2, 0),
-                        &slip,
-                        &plain,
-                    );
-                    enter_version(f, "a", 2, &wrapped, &text);
+                    let (plain, place) = (pad(&f.value(&id, 2)), at("version", &id, 2, 0));
+                    let text = sealed(f, &f.version_key(&id, 2), "keyvault value", place, &slip, &plain);
+                    enter_version(f, "a", 2, &f.version_row("wrapped", &id, 2), &text);
                 },
             );
         }
     }
+    kinds(set);
+    versions(set);
     keys(set);
     record(set);
     chain(set);
 }
 
-fn put_item(f: &Forge, key: &SealingKey, slip: &Slip) {
-    let (tag, plain) = (f.item_tag("a"), f.padded_item("a"));
-    let text = sealed(f, key, "keyvault item", at("item", &tag, 0, f.revision("a")), slip, &plain);
-    f.put("item", "sealed", "tag = {item a}", &text);
+/// Seals what an object holds once more, in another place or under another key, and signs.
+fn reseal(f: &Forge, object: &str, key: &SealingKey, slip: &Slip) {
+    let (kind, tag) = f.place(object);
+    let (row, revision, plain) = (object_row(kind, &tag), f.revision(kind, &tag), f.padded(kind, &tag));
+    let text = sealed(f, key, "keyvault object", at("object", &row, 0, revision), slip, &plain);
+    f.put_row(kind, &tag, revision, &text);
     f.sign();
+}
+
+/// Objects of one kind as another's, all of them known to the tree.
+fn kinds(set: &mut Set) {
+    let names = [
+        (KEY, "key a", "read a", "key {key a}"),
+        (SCOPE, "scope s", "scope s", "scope s"),
+        (NAMES, "names a", "names", "names {bucket a}"),
+        (TOKEN, "token ci", "tokens", "token {token ci}"),
+        (TOKENS, "tokens", "tokens", "tokens"),
+    ];
+    for (kind, object, step, row) in names {
+        let word = object.split(' ').next().unwrap();
+        let seal = format!("{word}-seal");
+        for (_, other, ..) in names.iter().filter(|(other, ..)| *other != kind) {
+            // The seal of another object, under this one's leaf.
+            let from = other.split(' ').next().unwrap();
+            set.forged(
+                &format!("{word}-with-the-seal-of-{from}"),
+                "machines",
+                Fails(&seal, step, row),
+                &format!("'{object}' has the row of '{other}', and the tree knows it"),
+                |f| {
+                    let (kind, tag) = f.place(object);
+                    let text = f.blob(&format!("SELECT sealed FROM object WHERE {{at {other}}}"));
+                    f.put_row(kind, &tag, f.revision(kind, &tag), &text);
+                    f.sign();
+                },
+            );
+        }
+        for other in [9, 130] {
+            set.forged(
+                &format!("{word}-for-kind-{other}"),
+                "machines",
+                Fails(&seal, step, row),
+                &format!("'{object}' is sealed as an object of kind {other}"),
+                |f| {
+                    let (kind, tag) = f.place(object);
+                    let revision = f.revision(kind, &tag);
+                    let text = f.seal_object(other, &tag, revision, &f.padded(kind, &tag));
+                    f.put_row(kind, &tag, revision, &text);
+                    f.sign();
+                },
+            );
+        }
+        let malformed = format!("{word}-malformed");
+        for (other, words) in [(KEY, "key b"), (SCOPE, "scope t"), (NAMES, "names b"), (TOKENS, "tokens")] {
+            if other == kind {
+                continue;
+            }
+            let from = words.split(' ').next().unwrap();
+            set.forged(
+                &format!("{word}-with-what-is-in-{from}"),
+                "machines",
+                Fails(&malformed, step, row),
+                &format!("'{object}' holds what belongs into '{words}'"),
+                |f| {
+                    let ((kind, tag), (other, from)) = (f.place(object), f.place(words));
+                    f.put_padded(kind, &tag, &f.padded(other, &from));
+                },
+            );
+        }
+    }
+}
+
+/// Wrapped keys and values in one another's place, all of them named by the key.
+fn versions(set: &mut Set) {
+    let row = "key a version 2";
+    let wrapped = Fails("version-key-seal", "read a", row);
+    let value = Fails("value-seal", "read a", row);
+    let mut bad = |name: &str, fails, comment: &str, make: &dyn Fn(&Forge) -> Texts| {
+        set.bad(name, fails, comment, |f| {
+            let (wrapped, sealed) = make(f);
+            enter_version(f, "a", 2, &wrapped, &sealed);
+        });
+    };
+    let of = |f: &Forge, column: &str, name: &str, version: u32| f.version_row(column, &f.id(name), version);
+    bad(
+        "version-bound-wrapped-of-another-version",
+        wrapped,
+        "a version has the wrapped key of the version before, and the key names it",
+        &|f| (of(f, "wrapped", "a", 1), of(f, "sealed", "a", 2)),
+    );
+    bad(
+        "version-bound-wrapped-of-another-key",
+        wrapped,
+        "a version has the wrapped key of another key's version, and the key names it",
+        &|f| (of(f, "wrapped", "d", 1), of(f, "sealed", "a", 2)),
+    );
+    bad(
+        "version-bound-sealed-of-another-version",
+        value,
+        "a version has the sealed value of the version before, and the key names it",
+        &|f| (of(f, "wrapped", "a", 2), of(f, "sealed", "a", 1)),
+    );
+    bad(
+        "version-bound-sealed-of-another-key",
+        value,
+        "a version has the sealed value of another key, and the key names it",
+        &|f| (of(f, "wrapped", "a", 2), of(f, "sealed", "d", 1)),
+    );
+    bad(
+        "version-bound-row-of-another-version",
+        wrapped,
+        "a version has the row of the version before, and the key names it",
+        &|f| (of(f, "wrapped", "a", 1), of(f, "sealed", "a", 1)),
+    );
+    bad(
+        "version-bound-row-of-another-key",
+        wrapped,
+        "a version has the row of another key's version, and the key names it",
+        &|f| (of(f, "wrapped", "d", 1), of(f, "sealed", "d", 1)),
+    );
+    bad(
+        "version-bound-turned",
+        wrapped,
+        "a version's wrapped key and sealed value have changed places, and the key names them",
+        &|f| (of(f, "sealed", "a", 2), of(f, "wrapped", "a", 2)),
+    );
+    // The key of the version before, wrapped in its place: its value opens there, and not here.
+    bad(
+        "version-bound-key-of-another-version",
+        value,
+        "the key of the version before is wrapped in this one's place with its value beside it",
+        &|f| {
+            let (id, key) = (f.id("a"), f.version_key(&f.id("a"), 1));
+            let wrapped = f.seal(&f.keys.wrapping, "keyvault version key", wrapped_at(&id, 2), key.expose());
+            (wrapped, of(f, "sealed", "a", 1))
+        },
+    );
+    bad(
+        "version-bound-key-of-another-key",
+        value,
+        "the key of another key's version is wrapped in this one's place with its value beside it",
+        &|f| {
+            let (id, key) = (f.id("a"), f.version_key(&f.id("d"), 1));
+            let wrapped = f.seal(&f.keys.wrapping, "keyvault version key", wrapped_at(&id, 2), key.expose());
+            (wrapped, of(f, "sealed", "d", 1))
+        },
+    );
+    bad(
+        "version-bound-wrapped-as-sealed",
+        value,
+        "what is sealed as the value is the version's key, wrapped",
+        &|f| (of(f, "wrapped", "a", 2), of(f, "wrapped", "a", 2)),
+    );
 }
 
 /// The last event anew under a key and in a place, with the MAC that its text must have.
@@ -226,50 +327,50 @@ fn last_event(f: &Forge, events: &SealingKey, slip: &Slip) {
     let mut key = f.first_key();
     (0..count).for_each(|_| key = key.derive("keyvault audit step", &[]));
     let before: [u8; 32] =
-        f.blob(&format!("SELECT mac FROM audit WHERE seq = {}", count - 1)).try_into().unwrap();
+        f.blob(&format!("SELECT mac FROM log WHERE id = {}", count - 1)).try_into().unwrap();
     let row = count.to_le_bytes();
-    let place = At { bound: &before, ..at("audit", &row, 0, 0) };
+    let place = At { bound: &before, ..at("log", &row, 0, 0) };
     let text = sealed(f, events, "keyvault audit event", place, slip, &plain);
     let head = Encoder::new().u64(count).u8(0).fixed(&before).bytes(&text).finish();
     let mac = key.mac(&[b"keyvault audit entry", &head]);
-    f.put("audit", "sealed", &format!("seq = {count}"), &text);
-    f.put("audit", "mac", &format!("seq = {count}"), &mac);
+    f.put("log", "sealed", &format!("id = {count}"), &text);
+    f.put("log", "mac", &format!("id = {count}"), &mac);
     f.put_head(count + 1, &[&mac[..], key.derive("keyvault audit step", &[]).expose()].concat());
 }
 
 fn keys(set: &mut Set) {
-    let item = Fails("key-seal", "read a", "key {item a}");
-    set.bad("item-under-wrapping-key", item, "a key's metadata is sealed under the wrapping key", |f| {
-        put_item(f, &f.keys.wrapping, &HERE);
+    let key = Fails("key-seal", "read a", "key {key a}");
+    set.bad("key-under-wrapping-key", key, "a key's metadata is sealed under the wrapping key", |f| {
+        reseal(f, "key a", &f.keys.wrapping, &HERE);
     });
-    set.bad("item-under-root", item, "a key's metadata is sealed under root", |f| {
-        put_item(f, &f.keys.root, &HERE);
+    set.bad("key-under-root", key, "a key's metadata is sealed under root", |f| {
+        reseal(f, "key a", &f.keys.root, &HERE);
     });
     set.bad(
-        "item-under-key-of-another-epoch",
-        item,
+        "key-under-key-of-another-epoch",
+        key,
         "a key's metadata is sealed under the metadata key that would follow from root in the next epoch",
         |f| {
             let next = Identity { epoch: f.identity.epoch + 1, ..f.identity };
             let keys = Keys::of(SealingKey::from_bytes(f.keys.root.expose()).unwrap(), &next);
-            put_item(f, &keys.metadata, &HERE);
+            reseal(f, "key a", &keys.metadata, &HERE);
         },
     );
     let row = "key a version 2";
     set.bad(
-        "value-under-metadata-key",
+        "version-sealed-under-metadata-key",
         Fails("value-seal", "read a", row),
         "a value is sealed under the metadata key instead of its own",
         |f| {
             let id = f.id("a");
-            let wrapped = f.blob("SELECT sealed FROM version_key WHERE item = {id a} AND version = 2");
-            let plain = super::forge::pad(&f.value(&id, 2));
-            let text = f.seal(&f.keys.metadata, "keyvault value", at("version_value", &id, 2, 0), &plain);
+            let wrapped = f.version_row("wrapped", &id, 2);
+            let plain = pad(&f.value(&id, 2));
+            let text = f.seal(&f.keys.metadata, "keyvault value", at("version", &id, 2, 0), &plain);
             enter_version(f, "a", 2, &wrapped, &text);
         },
     );
     set.bad(
-        "version-key-under-metadata-key",
+        "version-wrapped-under-metadata-key",
         Fails("version-key-seal", "read a", row),
         "a version's key is sealed under the metadata key",
         |f| {
@@ -277,51 +378,50 @@ fn keys(set: &mut Set) {
             let wrapped = f.seal(
                 &f.keys.metadata,
                 "keyvault version key",
-                at("version_key", &id, 2, 0),
+                wrapped_at(&id, 2),
                 f.version_key(&id, 2).expose(),
             );
-            let value = f.blob("SELECT sealed FROM version_value WHERE item = {id a} AND version = 2");
+            let value = f.version_row("sealed", &id, 2);
             enter_version(f, "a", 2, &wrapped, &value);
         },
     );
     for (word, len) in [("short", 31), ("long", 33), ("empty", 0)] {
         set.bad(
-            &format!("version-key-{word}-plaintext"),
+            &format!("version-wrapped-{word}-plaintext"),
             Fails("version-key-seal", "read a", row),
             &format!("a version's key has {len} bytes"),
             |f| {
                 let id = f.id("a");
-                let value = super::forge::pad(&f.value(&id, 2));
+                let value = pad(&f.value(&id, 2));
                 put_version(f, "a", 2, &[5; 33][..len], &value);
             },
         );
     }
     set.bad(
-        "version-key-exchanged",
+        "version-wrapped-exchanged",
         Fails("value-seal", "read a", row),
         "a version's key is another one than the value is sealed under",
         |f| {
             let id = f.id("a");
-            let wrapped =
-                f.seal(&f.keys.wrapping, "keyvault version key", at("version_key", &id, 2, 0), &[6; 32]);
-            let value = f.blob("SELECT sealed FROM version_value WHERE item = {id a} AND version = 2");
+            let wrapped = f.seal(&f.keys.wrapping, "keyvault version key", wrapped_at(&id, 2), &[6; 32]);
+            let value = f.version_row("sealed", &id, 2);
             enter_version(f, "a", 2, &wrapped, &value);
         },
     );
     set.bad(
         "event-under-append-key",
-        Fails("event-seal", "log", "audit"),
+        Fails("event-seal", "log", "log"),
         "the last event is sealed under the key of the head, and has the right MAC",
         |f| last_event(f, &f.keys.append, &HERE),
     );
     set.bad(
         "head-under-events-key",
-        Fails("head-seal", "log", "audit"),
+        Fails("head-seal", "log", "log"),
         "the chain's head is sealed under the key of the events",
         |f| {
             let (count, plain) = f.head();
-            let text = f.seal(&f.keys.events, "keyvault audit head", at("audit_head", &[], 0, count), &plain);
-            f.put("audit_head", "sealed", "id = 1", &text);
+            let text = f.seal(&f.keys.events, "keyvault audit head", at("log_head", &[], 0, count), &plain);
+            f.put("log_head", "sealed", OWN, &text);
         },
     );
     let seed = Fails("seed-seal", "log", "");
@@ -344,7 +444,7 @@ fn keys(set: &mut Set) {
     });
     set.bad(
         "seed-other",
-        Fails("entry-mac", "log", "audit"),
+        Fails("entry-mac", "log", "log"),
         "k₀ is another one than the chain was made from, and the tree knows it",
         |f| put_seed(f, &f.seal(&f.keys.seed, "keyvault audit seed", place, &[3; 32])),
     );
@@ -488,14 +588,14 @@ fn record(set: &mut Set) {
         |f| with(f, &|record| Record { previous: [4; 32], ..record }),
     );
     set.bad("record-authentic-read", event, "an authentic record that names the entry of a read", |f| {
-        let last = f.number("SELECT max(seq) FROM audit");
-        let head = f.blob(&format!("SELECT mac FROM audit WHERE seq = {last}")).try_into().unwrap();
+        let last = f.number("SELECT max(id) FROM log");
+        let head = f.blob(&format!("SELECT mac FROM log WHERE id = {last}")).try_into().unwrap();
         with(f, &|record| Record { count: last.cast_unsigned() + 1, head, ..record });
     });
 }
 
 fn chain(set: &mut Set) {
-    let log = |reason| Fails(reason, "log", "audit");
+    let log = |reason| Fails(reason, "log", "log");
     set.bad("head-other-mac", log("head-last"), "the head holds another MAC than the last entry's", |f| {
         let (count, mut plain) = f.head();
         plain[0] ^= 1;
@@ -542,9 +642,9 @@ fn chain(set: &mut Set) {
         log("entry-mac"),
         "the last entry's MAC is made with another key, and the head names it",
         |f| {
-            let last = f.number("SELECT max(seq) FROM audit");
+            let last = f.number("SELECT max(id) FROM log");
             let mac = flipped(&f.keys.append).mac(&[b"keyvault audit entry"]);
-            f.put("audit", "mac", &format!("seq = {last}"), &mac);
+            f.put("log", "mac", &format!("id = {last}"), &mac);
             let (count, plain) = f.head();
             f.put_head(count, &[&mac[..], &plain[32..]].concat());
         },

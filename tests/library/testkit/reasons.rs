@@ -4,14 +4,15 @@
 pub(crate) struct Reason {
     pub(crate) name: &'static str,
     pub(crate) class: &'static str,
-    /// Words of the program's error or finding: one of these, with a bar between them.
+    /// Words of the program's error or finding: one of these, with a bar between them; behind `=` all of it.
     pub(crate) says: &'static str,
     pub(crate) means: &'static str,
 }
 
 impl Reason {
     pub(crate) fn is_said_by(&self, text: &str) -> bool {
-        self.says.split('|').any(|says| text.contains(says))
+        let is_said = |says: &str| says.strip_prefix('=').map_or(text.contains(says), |whole| text == whole);
+        self.says.split('|').any(is_said)
     }
 }
 
@@ -29,7 +30,7 @@ pub(crate) const REASONS: &[Reason] = &[
         "header: application_id is |not a vault",
         "`application_id` is not that of a vault",
     ),
-    reason("format", "format", "header: user_version is |format ", "`user_version` is not 1001"),
+    reason("format", "format", "header: user_version is |format ", "`user_version` is not 1002"),
     reason("schema", "hostile", "schema: ", "`sqlite_schema` differs from §4"),
     reason("cut-off", "damaged", "cut off within a page", "the last page is not whole"),
     reason("pages", "damaged", "malformed", "SQLite's pages do not hold together"),
@@ -91,8 +92,8 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "row-newer",
         "format",
-        "the record of a|a record of names",
-        "a key, a scope, a row of names, or a token's record has an even field that is not known",
+        "the object of ",
+        "a key, a scope, a bucket of names, the list of tokens, or a token's record has an even field that is not known",
     ),
     reason(
         "grant-newer",
@@ -149,7 +150,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "tree-key",
         "damaged",
-        "key row does not match the tree",
+        "key does not match the tree",
         "a key's row is not the one that the tree knows, or is not there",
     ),
     reason("key-missing", "damaged", " without a row", "a key that the tree knows has no row"),
@@ -159,45 +160,30 @@ pub(crate) const REASONS: &[Reason] = &[
         "added or altered",
         "all rows are read, and one is not one that the tree knows",
     ),
-    reason(
-        "key-seal",
-        "damaged",
-        "key: the metadata does not open",
-        "a key's metadata does not open in its place",
-    ),
-    reason(
-        "key-malformed",
-        "damaged",
-        "key: the metadata is malformed",
-        "a key's metadata opens, and is not what §6 says",
-    ),
+    reason("key-seal", "damaged", "key: does not open", "a key does not open in its place"),
+    reason("key-malformed", "damaged", "key: malformed", "a key opens, and is not what §6 says"),
     reason("key-place", "damaged", "stands where another name belongs", "a key stands at another name's tag"),
     reason(
         "version-rows",
         "damaged",
         "of a key does not match the tree",
-        "a version's rows do not have the digest that the metadata names",
+        "a version's row does not have the digest that the key names",
     ),
-    reason("version-missing", "damaged", "of a key: missing", "a row of a version is missing"),
-    reason("version-stray", "damaged", " that no key names", "a row of a version belongs to no key"),
-    reason(
-        "version-key-seal",
-        "damaged",
-        "version_key: does not open",
-        "a version's key does not open in its place",
-    ),
-    reason("value-seal", "damaged", "version_value: does not open", "a value does not open in its place"),
+    reason("version-missing", "damaged", "of a key: missing", "the row of a version is missing"),
+    reason("version-stray", "damaged", " that no key names", "the row of a version belongs to no key"),
+    reason("version-key-seal", "damaged", "version: its key ", "a version's key does not open in its place"),
+    reason("value-seal", "damaged", "version: its value does not open", "a value does not open in its place"),
     reason(
         "value-malformed",
         "damaged",
-        "version_value: malformed",
+        "version: its value malformed",
         "a value opens, and its padding is wrong",
     ),
     reason(
         "fingerprint",
         "damaged",
         "has another fingerprint",
-        "a value has another fingerprint than the metadata says",
+        "a value has another fingerprint than the key says",
     ),
     // Scopes
     reason(
@@ -207,50 +193,40 @@ pub(crate) const REASONS: &[Reason] = &[
         "a scope's row is not the one that the tree knows, or is not there",
     ),
     reason("scope-seal", "damaged", "scope: does not open", "a scope's row does not open in its place"),
-    reason(
-        "scope-malformed",
-        "damaged",
-        "scope: malformed",
-        "a scope's row opens, and is not what §3 and §6 say",
-    ),
+    reason("scope-malformed", "damaged", "scope: malformed", "a scope's row opens, and is not what §6 says"),
     reason(
         "scope-members",
         "damaged",
-        "scope_member does not match",
-        "the members do not have the digest or the count that the scope's row names, or one does not carry the scope",
+        "=scope does not match the tree",
+        "a scope lists a key that is not there, or that does not carry it",
     ),
-    reason("scope-name", "damaged", "is sealed under another name", "a scope stands at another name's tag"),
+    reason("scope-place", "damaged", "is sealed under another name", "a scope stands at another name's tag"),
     reason(
         "scope-keys",
         "damaged",
-        "has other members than the keys that carry it",
-        "a scope has other members than the keys that name it",
+        "lists other keys than those that carry it",
+        "a scope lists other keys than those that carry it",
     ),
-    reason("scope-missing", "damaged", "is missing", "a scope that a key names has no row"),
-    reason(
-        "member-stray",
-        "damaged",
-        "rows of a scope that is not there",
-        "a membership belongs to no scope",
-    ),
+    reason("scope-missing", "damaged", "is missing", "a scope that a key carries has no row"),
     // Names
     reason(
         "tree-names",
         "damaged",
-        "directory does not match the tree",
+        "names does not match the tree",
         "a bucket of names is not the one that the tree knows",
     ),
-    reason(
-        "names-seal",
-        "damaged",
-        "directory: does not open",
-        "a bucket of names does not open in its place",
-    ),
+    reason("names-seal", "damaged", "names: does not open", "a bucket of names does not open in its place"),
     reason(
         "names-malformed",
         "damaged",
-        "directory: malformed",
+        "names: malformed",
         "a bucket of names opens, and is not what §6 says",
+    ),
+    reason(
+        "names-place",
+        "damaged",
+        "is sealed under another name",
+        "a bucket of names stands at another bucket's tag",
     ),
     reason(
         "names-keys",
@@ -313,15 +289,39 @@ pub(crate) const REASONS: &[Reason] = &[
     ),
     // Tokens, to their owner
     reason(
+        "tree-tokens",
+        "damaged",
+        "=tokens does not match the tree",
+        "the list of tokens is not the one that the tree knows, or is not there",
+    ),
+    reason(
+        "tokens-seal",
+        "damaged",
+        "tokens: does not open",
+        "the list of tokens does not open in its place",
+    ),
+    reason(
+        "tokens-malformed",
+        "damaged",
+        "tokens: malformed",
+        "the list of tokens opens, and is not what §6 says",
+    ),
+    reason(
         "tokens",
         "damaged",
-        "the list of tokens does not match the tree",
-        "there are other records of tokens than the tree knows",
+        "the list of tokens does not match the tree|lists other tokens than|is missing",
+        "there are other records of tokens than the list names",
+    ),
+    reason(
+        "tokens-place",
+        "damaged",
+        "where another name belongs",
+        "the list of tokens stands at a tag that is not its own",
     ),
     reason(
         "tree-token",
         "damaged",
-        "token does not match",
+        "token does not match the tree",
         "a token's record is not the one that the tree knows",
     ),
     reason("token-seal", "damaged", "token: does not open", "a token's record does not open in its place"),
@@ -355,6 +355,37 @@ pub(crate) const REASONS: &[Reason] = &[
         "damaged",
         "entry|chain|entries|head",
         "a token's chain does not hold, or does not pass through what its record names",
+    ),
+    // Objects of kinds that the page does not define
+    reason(
+        "tree-object",
+        "damaged",
+        "is not the one that the tree knows|the tree does not know it",
+        "an object of an unknown kind is not one that the tree knows",
+    ),
+    reason(
+        "object-kind",
+        "damaged",
+        "of a kind that no object has",
+        "an object is of the kind of the header or of slots",
+    ),
+    reason(
+        "object-seal",
+        "damaged",
+        "does not open",
+        "an object of an unknown kind does not open in its place",
+    ),
+    reason(
+        "object-malformed",
+        "damaged",
+        "malformed",
+        "an object of an unknown kind opens, and its padding is wrong",
+    ),
+    reason(
+        "object-place",
+        "damaged",
+        "where another name belongs",
+        "an object of an unknown kind does not begin with the name of its tag",
     ),
     // Tokens, to their bearer
     reason(

@@ -48,6 +48,8 @@ pub enum Fate {
     Replaced(Given),
     /// The key is past its expiry.
     Expired,
+    /// Its owner has disabled the key.
+    Disabled,
     /// The version that was meant is handed out no more: it was revoked, or its grace is over.
     Revoked,
     /// There is no such key any more.
@@ -123,6 +125,9 @@ fn key_of(keys: &mut dyn KeySource, given: &Given) -> Result<Option<KeyView>, Va
 
 fn fate(key: Option<&KeyView>, given: &Given, now: Moment) -> Option<Fate> {
     let Some(key) = key else { return Some(Fate::Removed) };
+    if key.disabled() {
+        return Some(Fate::Disabled);
+    }
     if key.expired(now) {
         return Some(Fate::Expired);
     }

@@ -35,9 +35,9 @@ impl ComposedVariable {
 /// The rules for a variable whose key is not to be had.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WhenMissing {
-    /// A key that is missing, expired or revoked is no reason to refuse.
+    /// A key that is missing, disabled, expired, or revoked is no reason to refuse.
     pub optional: bool,
-    /// Stands in for a key that is missing; for one that is expired or revoked only if the variable is optional.
+    /// Stands in for a key that is missing; for one that is disabled, expired, or revoked only if the variable is optional.
     pub default: Option<String>,
     /// The default is not approved, so it is not used.
     pub unapproved: bool,
@@ -225,6 +225,9 @@ fn usable(key: &KeyView, version: Option<u32>, now: Moment) -> Result<u32, Probl
     let name = || key.name().clone();
     if key.is_withheld() {
         return Err(Problem::Withheld(name()));
+    }
+    if key.disabled() {
+        return Err(Problem::Disabled(name()));
     }
     if key.expired(now) {
         return Err(Problem::Expired { name: name(), since: key.expires().unwrap_or(now) });

@@ -4,7 +4,7 @@ use crate::fit::Misfit;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::refused::Refused;
 use keyvault_core::name::{EnvName, KeyName, Scope};
-use keyvault_vault::VaultError;
+use keyvault_vault::{TokenKind, VaultError};
 
 /// Something that is wrong with what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub enum Problem {
         wanted: KeyName,
         /// A key that it opens and that was probably meant.
         near: Option<KeyName>,
+        kind: TokenKind,
     },
     /// A mapping names a variable where a key belongs, and a key where a variable does.
     Swapped {
@@ -34,12 +35,16 @@ pub enum Problem {
     NoSuchScope {
         wanted: Scope,
         near: Option<Scope>,
+        /// Of a token that opens no key with that scope.
+        kind: Option<TokenKind>,
     },
     /// The key is past its expiry.
     Expired {
         name: KeyName,
         since: Moment,
     },
+    /// Its owner has disabled the key.
+    Disabled(KeyName),
     /// The key has no current version.
     Revoked(KeyName),
     /// The key has no version in its grace.

@@ -24,7 +24,7 @@ pub struct Selection {
     /// These keys, strictly, for something else than a variable, each with the variable that names its file, if it goes
     /// into one. Chosen by its scope or among all as well, such a key is not handed out under its variable.
     pub apart: Vec<(Option<EnvName>, KeyName)>,
-    /// Leave expired keys out instead of refusing.
+    /// Leave expired and disabled keys out instead of refusing.
     pub skip_expired: bool,
     /// Variables that a file asks for, each with what it is made of.
     pub composed: Vec<ComposedVariable>,
@@ -98,13 +98,16 @@ impl Staging<'_> {
     fn choose(&mut self, selection: &Selection) -> Result<Chosen, VaultError> {
         let now = self.now;
         let mut chosen: BTreeMap<(Option<EnvName>, KeyName), KeyView> = BTreeMap::new();
-        let (mut expired, mut revoked) = (BTreeSet::new(), BTreeSet::new());
+        let (mut expired, mut disabled, mut revoked) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for (key, variable, strict) in self.candidates(selection)? {
             let name = key.name().clone();
             if !strict && selection.apart.iter().any(|(_, apart)| *apart == name) {
                 continue;
             }
-            let status = if strict && key.expired(now) { Status::Expired } else { key.status(now) };
+            let status = match key.status(now) {
+                Status::Revoked if strict && key.expired(now) => Status::Expired,
+                status => status,
+            };
             match status {
                 Status::Active => {
                     chosen.insert((variable, name), key);
@@ -117,6 +120,10 @@ impl Staging<'_> {
                 Status::Revoked => {
                     revoked.insert(name);
                 }
+                Status::Disabled if selection.skip_expired && !strict => {
+                    disabled.insert(name);
+                }
+                Status::Disabled => self.problem_once(Problem::Disabled(name)),
                 Status::Expired if selection.skip_expired && !strict => {
                     expired.insert(name);
                 }
@@ -126,12 +133,15 @@ impl Staging<'_> {
                 }
             }
         }
-        if chosen.is_empty() && expired.is_empty() && self.staged.problems.is_empty() {
+        if chosen.is_empty() && expired.is_empty() && disabled.is_empty() && self.staged.problems.is_empty() {
             self.problem(Problem::NothingLeft);
         }
         let chosen = chosen.into_iter().map(|((variable, _), key)| (key, variable)).collect();
-        let skipped =
-            Skipped { expired: expired.into_iter().collect(), revoked: revoked.into_iter().collect() };
+        let skipped = Skipped {
+            expired: expired.into_iter().collect(),
+            disabled: disabled.into_iter().collect(),
+            revoked: revoked.into_iter().collect(),
+        };
         Ok((chosen, skipped))
     }
 
@@ -152,7 +162,8 @@ impl Staging<'_> {
             match self.keys.with_scope(scope)? {
                 None => {
                     let near = self.keys.scope_like(scope)?;
-                    self.problem(Problem::NoSuchScope { wanted: scope.clone(), near });
+                    let kind = self.keys.granted_to();
+                    self.problem(Problem::NoSuchScope { wanted: scope.clone(), near, kind });
                 }
                 Some(keys) => found.extend(keys.into_iter().map(own)),
             }
@@ -198,8 +209,8 @@ impl Staging<'_> {
     /// The problem with a name that is not in the vault, and the key that was probably meant.
     pub(super) fn missing(&self, name: &KeyName) -> Result<Problem, VaultError> {
         let (wanted, near) = (name.clone(), self.keys.name_like(name)?);
-        Ok(if self.keys.is_granted() {
-            Problem::NotGranted { wanted, near }
+        Ok(if let Some(kind) = self.keys.granted_to() {
+            Problem::NotGranted { wanted, near, kind }
         } else {
             Problem::Missing { wanted, near }
         })

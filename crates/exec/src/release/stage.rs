@@ -70,8 +70,9 @@ impl Part<Unrecorded> {
 /// Keys that were not chosen by name, and are left out.
 #[derive(Debug, Default)]
 pub struct Skipped {
-    /// Where it was asked for that expired ones are.
+    /// Where it was asked for that these are.
     pub expired: Vec<KeyName>,
+    pub disabled: Vec<KeyName>,
     pub revoked: Vec<KeyName>,
 }
 

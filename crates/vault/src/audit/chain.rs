@@ -4,16 +4,17 @@ use crate::store::{AuditRow, Ledger, Tx};
 use keyvault_core::clock::Rng;
 use keyvault_core::codec;
 use keyvault_core::crypto::{self, Mac, SealingKey};
-use keyvault_core::identity::{Identity, Place};
+use keyvault_core::identity::Identity;
 
 use super::{AuditError, Event};
+use crate::sealed::{At, OpenError, SealError, SealKind};
 
 /// The MAC that the first entry is chained to.
 pub(crate) const START: Mac = [0; 32];
 
-const EVENT_LABEL: &str = "keyvault audit event";
-const HEAD_LABEL: &str = "keyvault audit head";
-const SEED_LABEL: &str = "keyvault audit seed";
+const EVENT: SealKind = SealKind::of("keyvault audit event", "log");
+const HEAD: SealKind = SealKind::of("keyvault audit head", "log_head");
+const SEED: SealKind = SealKind { label: "keyvault audit seed", table: "vault", field: "chain_seed" };
 const ENTRY_LABEL: &[u8] = b"keyvault audit entry";
 const SEEN_LABEL: &[u8] = b"keyvault audit head seen";
 const STEP_LABEL: &str = "keyvault audit step";
@@ -45,16 +46,14 @@ impl Seed {
         rng: &dyn Rng,
     ) -> Result<(Self, Vec<u8>), AuditError> {
         let seed = SealingKey::random(rng)?;
-        let sealed = crypto::seal(root, SEED_LABEL, &identity.context(&seed_place()), seed.expose(), rng)?;
+        let sealed = SEED.seal_key(root, identity, At::default(), &seed, rng)?;
         Ok((Self(seed), sealed))
     }
 
     /// Opens the header's sealed k₀.
     pub(crate) fn open(root: &SealingKey, identity: &Identity, sealed: &[u8]) -> Result<Self, AuditError> {
         const BROKEN: AuditError = AuditError::Broken { seq: 0, what: "the chain's seed does not open" };
-        let seed =
-            crypto::open(root, SEED_LABEL, &identity.context(&seed_place()), sealed).map_err(|_| BROKEN)?;
-        SealingKey::from_bytes(seed.expose()).map(Self).ok_or(BROKEN)
+        SEED.open_key(root, identity, At::default(), sealed).map(Self).map_err(|_| BROKEN)
     }
 
     /// k₀ itself.
@@ -62,10 +61,6 @@ impl Seed {
     pub(crate) fn into_first_key(self) -> SealingKey {
         self.0
     }
-}
-
-fn seed_place() -> Place<'static> {
-    Place { table: "vault", row: &[], version: 0, field: "chain_seed", revision: 0, bound: &[] }
 }
 
 /// A point of a chain as something outside of the file remembers it. The key is not in it, only what it hashes to.
@@ -108,9 +103,10 @@ impl Chain {
 
     /// Reads the head, whatever the entries are.
     pub(super) fn read(tx: &Tx<'_>, keys: &AuditKeys, identity: &Identity) -> Result<Self, AuditError> {
-        let (count, sealed) = tx.audit_head(keys.ledger)?;
+        let (count, sealed) = tx.log_head(keys.ledger)?;
         let broken = |what| AuditError::Broken { seq: count.saturating_sub(1), what };
-        let plain = crypto::open(&keys.append, HEAD_LABEL, &identity.context(&head_place(count)), &sealed)
+        let plain = HEAD
+            .open_bare(&keys.append, identity, head_at(count), &sealed)
             .map_err(|_| broken("the chain's head does not open"))?;
         let parts = plain.expose().split_first_chunk();
         let (head, key) = parts
@@ -120,13 +116,13 @@ impl Chain {
     }
 
     fn hold_against_last_entry(&self, tx: &Tx<'_>, ledger: Ledger) -> Result<(), AuditError> {
-        let last = tx.last_audit_seq(ledger)?;
+        let last = tx.last_entry(ledger)?;
         if last != self.count.checked_sub(1) {
             let what = "entries were cut off or added";
             return Err(AuditError::Broken { seq: self.count.min(last.map_or(0, |last| last + 1)), what });
         }
         let Some(last) = last else { return Ok(()) };
-        match tx.audit_mac(ledger, last)? {
+        match tx.entry_mac(ledger, last)? {
             Some(mac) if mac == self.head => Ok(()),
             _ => {
                 Err(AuditError::Broken { seq: last, what: "the last entry is not the one that was written" })
@@ -172,13 +168,15 @@ impl Chain {
         event: &Event,
         rng: &dyn Rng,
     ) -> Result<(), AuditError> {
-        let too_long = |_| AuditError::Broken { seq: self.count, what: "the event is too long" };
-        let padded = codec::pad(&event.encode()).map_err(too_long)?;
-        let context = identity.context(&event_place(&row_of(self.count), &self.head));
-        let sealed = crypto::seal(&keys.events, EVENT_LABEL, &context, padded.expose(), rng)?;
+        let at = At { row: &row_of(self.count), bound: &self.head, ..At::default() };
+        let sealed =
+            EVENT.seal(&keys.events, identity, at, &event.encode(), rng).map_err(|error| match error {
+                SealError::Rng(error) => AuditError::Rng(error),
+                SealError::TooLong => AuditError::Broken { seq: self.count, what: "the event is too long" },
+            })?;
         let change = event.change.map(|change| change.number);
         let mac = entry_mac(&self.key, self.count, change, &self.head, &sealed);
-        tx.append_audit_entry(keys.ledger, &AuditRow { seq: self.count, change, sealed, mac })?;
+        tx.append_entry(keys.ledger, &AuditRow { seq: self.count, change, sealed, mac })?;
         self.key = next_key(&self.key);
         self.head = mac;
         self.count += 1;
@@ -194,9 +192,8 @@ impl Chain {
     ) -> Result<(), AuditError> {
         let full = |_| AuditError::Broken { seq: self.count, what: "the head does not fit" };
         let plain = codec::encode_secret(&(self.head, self.key.expose())).map_err(full)?;
-        let context = identity.context(&head_place(self.count));
-        let sealed = crypto::seal(&keys.append, HEAD_LABEL, &context, plain.expose(), rng)?;
-        Ok(tx.put_audit_head(keys.ledger, self.count, &sealed)?)
+        let sealed = HEAD.seal_bare(&keys.append, identity, head_at(self.count), plain.expose(), rng)?;
+        Ok(tx.put_log_head(keys.ledger, self.count, &sealed)?)
     }
 
     /// Whether this is where a chain that was recomputed from k₀ ends.
@@ -230,11 +227,12 @@ pub(super) fn open_event(
     previous: &Mac,
 ) -> Result<Event, AuditError> {
     let broken = |what| AuditError::Broken { seq: row.seq, what };
-    let context = identity.context(&event_place(&row_of(row.seq), previous));
-    let padded = crypto::open(&keys.events, EVENT_LABEL, &context, &row.sealed)
-        .map_err(|_| broken("the event does not open in this place"))?;
-    let event =
-        codec::unpad(&padded).and_then(Event::decode).map_err(|_| broken("the event is malformed"))?;
+    let at = At { row: &row_of(row.seq), bound: previous, ..At::default() };
+    let content = EVENT.open(&keys.events, identity, at, &row.sealed).map_err(|error| match error {
+        OpenError::Closed => broken("the event does not open in this place"),
+        OpenError::Padding => broken("the event is malformed"),
+    })?;
+    let event = Event::decode(content.bytes()).map_err(|_| broken("the event is malformed"))?;
     if event.change.map(|change| change.number) == row.change {
         Ok(event)
     } else {
@@ -246,10 +244,6 @@ fn row_of(seq: u64) -> [u8; 8] {
     seq.to_le_bytes()
 }
 
-fn event_place<'a>(row: &'a [u8; 8], previous: &'a Mac) -> Place<'a> {
-    Place { table: "audit", row, version: 0, field: "sealed", revision: 0, bound: previous }
-}
-
-fn head_place(count: u64) -> Place<'static> {
-    Place { table: "audit_head", row: &[], version: 0, field: "sealed", revision: count, bound: &[] }
+fn head_at(count: u64) -> At<'static> {
+    At { revision: count, ..At::default() }
 }

@@ -5,6 +5,8 @@ use keyvault_core::clock::Moment;
 use keyvault_core::codec::{self, Extensions, Malformed};
 use keyvault_core::crypto::Hash;
 
+use super::detail::{self, Detail, Missing};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     Init,
@@ -28,6 +30,9 @@ pub enum Action {
     Rollback,
     /// Versions were refused for good.
     Revoke,
+    /// Keys are refused until they are enabled.
+    Disable,
+    Enable,
     /// A passphrase slot was written anew.
     Passwd,
     /// A recovery code was used to set a passphrase.
@@ -44,44 +49,70 @@ pub enum Action {
 }
 
 impl Action {
-    const ALL: [(Self, &'static str); 21] = [
-        (Self::Init, "init"),
-        (Self::Unlock, "unlock"),
-        (Self::Generate, "generate"),
-        (Self::Add, "add"),
-        (Self::Edit, "edit"),
-        (Self::Remove, "remove"),
-        (Self::Import, "import"),
-        (Self::Export, "export"),
-        (Self::Exec, "exec"),
-        (Self::Reveal, "reveal"),
-        (Self::Adopt, "adopt"),
-        (Self::Rotate, "rotate"),
-        (Self::Rollback, "rollback"),
-        (Self::Revoke, "revoke"),
-        (Self::Passwd, "passwd"),
-        (Self::Recover, "recover"),
-        (Self::Rekey, "rekey"),
-        (Self::Slot, "slot"),
-        (Self::Restore, "restore"),
-        (Self::Token, "token"),
-        (Self::Bundle, "bundle"),
+    pub(super) const ALL: [Self; 23] = [
+        Self::Init,
+        Self::Unlock,
+        Self::Generate,
+        Self::Add,
+        Self::Edit,
+        Self::Remove,
+        Self::Import,
+        Self::Export,
+        Self::Exec,
+        Self::Reveal,
+        Self::Adopt,
+        Self::Rotate,
+        Self::Rollback,
+        Self::Revoke,
+        Self::Disable,
+        Self::Enable,
+        Self::Passwd,
+        Self::Recover,
+        Self::Rekey,
+        Self::Slot,
+        Self::Restore,
+        Self::Token,
+        Self::Bundle,
     ];
 
     /// The word that stands in the log.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(action, _)| *action == self).map_or("", |(_, name)| name)
+        match self {
+            Self::Init => "init",
+            Self::Unlock => "unlock",
+            Self::Generate => "generate",
+            Self::Add => "add",
+            Self::Edit => "edit",
+            Self::Remove => "remove",
+            Self::Import => "import",
+            Self::Export => "export",
+            Self::Exec => "exec",
+            Self::Reveal => "reveal",
+            Self::Adopt => "adopt",
+            Self::Rotate => "rotate",
+            Self::Rollback => "rollback",
+            Self::Revoke => "revoke",
+            Self::Disable => "disable",
+            Self::Enable => "enable",
+            Self::Passwd => "passwd",
+            Self::Recover => "recover",
+            Self::Rekey => "rekey",
+            Self::Slot => "slot",
+            Self::Restore => "restore",
+            Self::Token => "token",
+            Self::Bundle => "bundle",
+        }
     }
 
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, known)| *known == name).map(|(action, _)| *action)
+        Self::ALL.into_iter().find(|action| action.name() == name)
     }
 
     /// Every name, for help texts and completion.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        Self::ALL.iter().map(|(_, name)| *name)
+        Self::ALL.into_iter().map(Self::name)
     }
 }
 
@@ -173,28 +204,37 @@ pub enum LogGap {
     Replaced,
 }
 
-/// The extension of an event that says what was missing of the log before it: u64 entries, 0 if that is not known.
-const GAP_FIELD: u16 = 1;
-
 impl Event {
+    /// The event, saying this too.
+    #[must_use]
+    pub fn with<D: Detail>(self, detail: &D) -> Self {
+        let extensions = self.extensions.with(D::FIELD, codec::encode(detail));
+        Self { extensions, ..self }
+    }
+
+    /// A detail, if the event has it.
+    #[must_use]
+    pub fn get<D: Detail>(&self) -> Option<D> {
+        let bytes = self.extensions.get(D::FIELD).filter(|_| D::ON.contains(&self.action))?;
+        codec::decode(bytes).ok()
+    }
+
     /// The event of a change that was made on a log with a gap.
     #[must_use]
     pub fn behind_gap(self, gap: LogGap) -> Self {
-        let missing = match gap {
+        self.with(&Missing(match gap {
             LogGap::Missing(count) => count,
             LogGap::Replaced => 0,
-        };
-        let extensions = self.extensions.with(GAP_FIELD, missing.to_le_bytes().to_vec());
-        Self { extensions, ..self }
+        }))
     }
 
     /// The gap in the log that this change found.
     #[must_use]
     pub fn gap(&self) -> Option<LogGap> {
-        match u64::from_le_bytes(self.extensions.get(GAP_FIELD)?.try_into().ok()?) {
-            0 => Some(LogGap::Replaced),
-            missing => Some(LogGap::Missing(missing)),
-        }
+        self.get().map(|missing| match missing {
+            Missing(0) => LogGap::Replaced,
+            Missing(count) => LogGap::Missing(count),
+        })
     }
 
     /// The event's plain encoding.
@@ -206,6 +246,7 @@ impl Event {
     /// The event that these bytes encode.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let event: Self = codec::decode(bytes)?;
+        detail::hold(&event.extensions)?;
         // No version adds one to events: an entry that some versions take for broken would be a gap in the log.
         if event.extensions.must_be_known().is_some() { Err(Malformed) } else { Ok(event) }
     }

@@ -8,10 +8,12 @@
 //! This module computes and checks entries; its caller owns the transaction they are written in.
 
 mod chain;
+pub(crate) mod detail;
 mod event;
 mod verify;
 
 pub(crate) use chain::{AuditKeys, Chain, HeadMark, START, Seed};
+pub use detail::{Detail, Grace, Renamed, TokenChange, TokenDeed, Wiped};
 pub use event::{Action, Actor, ChangeMark, Event, KeyRef, LogGap, Outcome};
 pub(crate) use verify::{Break, Salvaged, read_all, read_range, read_what_opens, salvage, verify};
 pub use verify::{Reach, Verified};

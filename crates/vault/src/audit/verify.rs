@@ -90,7 +90,7 @@ pub(crate) fn read_range(
         None => START,
         Some(before) => {
             let missing = AuditError::Broken { seq: before, what: "the entry is missing" };
-            tx.audit_mac(keys.ledger, before)?.ok_or(missing)?
+            tx.entry_mac(keys.ledger, before)?.ok_or(missing)?
         }
     };
     walk(tx, keys, identity, entries, before, &mut |row, event, _| {
@@ -108,10 +108,10 @@ pub(crate) fn read_what_opens(
     identity: &Identity,
     take: &mut dyn FnMut(Event),
 ) -> Result<(), AuditError> {
-    let end = tx.last_audit_seq(keys.ledger)?.map_or(0, |last| last.saturating_add(1));
+    let end = tx.last_entry(keys.ledger)?.map_or(0, |last| last.saturating_add(1));
     let (mut next, mut before) = (0, START);
     while next < end {
-        let read = tx.each_audit_entry(keys.ledger, next..end, |row| {
+        let read = tx.each_entry(keys.ledger, next..end, |row| {
             if let Ok(event) = chain::open_event(keys, identity, &row, &before) {
                 take(event);
             }
@@ -122,7 +122,7 @@ pub(crate) fn read_what_opens(
             break;
         }
         // On behind the row that cannot be read.
-        before = tx.audit_mac(keys.ledger, next).ok().flatten().unwrap_or(START);
+        before = tx.entry_mac(keys.ledger, next).ok().flatten().unwrap_or(START);
         next = next.saturating_add(1);
     }
     Ok(())
@@ -164,7 +164,7 @@ pub(crate) fn salvage(
     known: u64,
 ) -> Result<Salvaged, AuditError> {
     // The keys are stepped through one by one, and a row's number may be anything.
-    let rows = tx.count_audit_entries(keys.ledger)?;
+    let rows = tx.count_entries(keys.ledger)?;
     let most = known.saturating_add(rows).saturating_add(1);
     let stored = Chain::read(tx, keys, identity).ok();
     let claimed = stored.as_ref().map_or(0, |chain| chain.count.min(most)).max(known);
@@ -174,7 +174,7 @@ pub(crate) fn salvage(
     let (mut next, mut since) = (0, None);
     // Rows up to the end of the chain, and those that may lie behind it.
     let (mut inside, mut behind) = (0_u64, Vec::new());
-    tx.each_audit_entry(keys.ledger, 0..most, |row| {
+    tx.each_entry(keys.ledger, 0..most, |row| {
         let previous = before.filter(|(seq, _)| *seq == row.seq).map(|(_, mac)| mac);
         before = Some((row.seq + 1, row.mac));
         if row.seq < claimed {
@@ -238,7 +238,7 @@ fn walk(
 ) -> Result<End, AuditError> {
     let mut end = End { count: entries.start, head: before };
     let mut broken = None;
-    tx.each_audit_entry(keys.ledger, entries, |row| {
+    tx.each_entry(keys.ledger, entries, |row| {
         if broken.is_none() {
             match step(keys, identity, &end, &row, visit) {
                 Ok(()) => end = End { count: end.count + 1, head: row.mac },

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use crate::audit::Action;
 use crate::state::pin::VaultPath;
-use crate::store::{StateRow, Store, StoreError};
+use crate::store::{FileStore, StateRow, Store, StoreError};
 use crate::unlock::keys::Root;
 use keyvault_core::clock::Moment;
 use keyvault_core::identity::Identity;
 use keyvault_core::name::{KeyName, TokenName};
 
 use super::damaged;
-use super::open::{Access, Notice, Vault, World};
+use super::open::{Access, Notice, Vault, World, still_same};
 use super::restore_guard::Irrevocable;
 use super::survivors::Loss;
 use super::working_copy::WorkingCopy;
@@ -95,8 +95,8 @@ pub fn backup(vault: &Vault, target: &Path, world: &World<'_>) -> Result<u64, Va
 fn copy_to(vault: &Vault, working: &WorkingCopy) -> Result<(), StoreError> {
     let path = working.0.clone();
     let in_memory = damaged::is_in_memory(vault);
-    let mut copy = if in_memory { Store::create(path)? } else { Store::blank(path)? };
-    vault.store.copy_into(&mut copy, || Ok::<_, StoreError>(()))?;
+    let mut copy = if in_memory { FileStore::create(path)? } else { FileStore::blank(path)? };
+    vault.store.in_file()?.copy_into(&mut copy, || Ok::<_, StoreError>(()))?;
     if in_memory { copy.fold_wal() } else { Ok(()) }
 }
 
@@ -124,7 +124,8 @@ pub fn mark(vault: &mut Vault) -> Mark {
 
 /// Whether this file and the vault that it would replace are the same file.
 pub fn refuse_itself(backup: &Vault, vault: &Vault) -> Result<(), VaultError> {
-    if backup.checked.is(&vault.checked) { Err(VaultError::BackupOfItself) } else { Ok(()) }
+    let same = backup.checked.as_ref().zip(vault.checked.as_ref()).is_some_and(|(one, other)| one.is(other));
+    if same { Err(VaultError::BackupOfItself) } else { Ok(()) }
 }
 
 /// Whether this file and the vault that it would replace are the same file, or of two vaults.
@@ -152,7 +153,7 @@ pub fn difference(
     })?;
     let loss = std::mem::take(&mut found.loss);
     let (ours, our_slots, mut our_tokens) = (found.keys, found.slots, found.tokens);
-    our_tokens.retain(|token| token.revoked.is_none());
+    our_tokens.retain(|token| token.revoked.is_none() && !token.is_session());
     let mut difference = Difference { backup: change, loss, ..Difference::default() };
     let Some((vault, opens)) = here else { return Ok(difference) };
     let opens = access.without_slot_for(&identity, vault, opens, now);
@@ -235,8 +236,8 @@ pub fn restore(
             let tombstones = restore_guard::keep_irrevocable(tx, irrevocable, world)?;
             let superseded =
                 superseded.map(|change| format!(", supersedes change {change}")).unwrap_or_default();
-            let detail = tombstones.behind(&format!("backup of change {found}{superseded}"));
-            Ok(((), Some(world.event(Action::Restore, Vec::new(), detail))))
+            let detail = format!("backup of change {found}{superseded}");
+            Ok(((), Some(tombstones.kept_in(world.event(Action::Restore, Vec::new(), detail)))))
         })
         .map_err(of_a_working_copy)?;
     // Its event is there, so it was sealed.
@@ -254,7 +255,7 @@ pub fn restore(
         vault.fold(world);
         vault.header = copy.header.clone();
     } else {
-        copy.store.fold_wal()?;
+        copy.store.in_file()?.fold_wal()?;
         working.move_to(path)?;
     }
     drop(copy);
@@ -268,10 +269,11 @@ pub fn restore(
 /// Writes `copy` over the file of `vault`, if that still is as it was `seen`.
 fn replace_file(vault: &mut Vault, copy: &Vault, path: &Path, seen: &Mark) -> Result<(), VaultError> {
     // A second connection sees what stands there while the first one keeps others from changing it.
-    let (mut second, _) = Store::open(path.to_owned())?;
+    let mut second = FileStore::open(path.to_owned())?.0.into();
     let Vault { store, checked, .. } = vault;
-    copy.store.copy_into(store, || {
-        checked.still_same()?;
+    let target = store.file_mut().ok_or(StoreError::NoFile)?;
+    copy.store.in_file()?.copy_into(target, || {
+        still_same(checked.as_ref())?;
         if state_of(&mut second) == *seen { Ok(()) } else { Err(VaultError::Changed) }
     })
 }

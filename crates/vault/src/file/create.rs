@@ -7,8 +7,8 @@ use crate::audit::{Action, Chain, ChangeMark, Event, Seed};
 use crate::state::pin::VaultPath;
 use crate::state::record::{Authentic, NO_RECORD, Record, SignedBy};
 use crate::state::tree::Tree;
-use crate::store::{Durability, HeaderRow, SlotRow, Store, Tag, Tx};
-use crate::unlock::keys::{DailyKeys, Root};
+use crate::store::{Durability, FileStore, HeaderRow, SlotRow, Store, Tag, Tx};
+use crate::unlock::keys::Root;
 use crate::unlock::passphrase::Passphrase;
 use crate::unlock::recovery::RecoveryCode;
 use crate::unlock::slot;
@@ -19,10 +19,10 @@ use keyvault_core::crypto::Signer;
 use keyvault_core::identity::Identity;
 use keyvault_os::fs::vault_file;
 
-use super::open::{Notice, World};
+use super::open::{Notice, Vault, World};
 use super::working_copy::WorkingCopy;
 use crate::error::VaultError;
-use crate::tx::leaf::{self, LeafKind};
+use crate::tx::leaf;
 
 pub struct Creation<'c> {
     /// Opens it from day to day.
@@ -46,7 +46,10 @@ pub fn create(path: &Path, creation: &Creation<'_>, world: &World<'_>) -> Result
     let given = path;
     let path = vault_file::prepare_new(given)?;
     let working = WorkingCopy::beside(&path, world)?;
-    let (identity, seen) = build(&working.0, creation, world)?;
+    let mut store = FileStore::create(working.0.clone())?.into();
+    let (identity, seen) = build(&mut store, creation, world)?;
+    store.in_file()?.fold_wal()?;
+    drop(store);
     working.move_to(&path)?;
     let pinned = world.pins.replace(&identity, &VaultPath::of(given, &path), &seen);
     pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
@@ -54,8 +57,18 @@ pub fn create(path: &Path, creation: &Creation<'_>, world: &World<'_>) -> Result
     Ok(Created { path, identity })
 }
 
+/// Makes a vault that is in memory and ends with it: nothing of it can be copied to a file, or be rolled back.
+pub fn create_in_memory(creation: &Creation<'_>, world: &World<'_>) -> Result<Vault, VaultError> {
+    let mut store = Store::in_memory();
+    let (identity, seen) = build(&mut store, creation, world)?;
+    let vault = Vault::in_memory(store, &identity, &world.pins)?;
+    let pinned = world.pins.replace(&identity, vault.place(), &seen);
+    pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
+    Ok(vault)
+}
+
 fn build(
-    working: &Path,
+    store: &mut Store,
     creation: &Creation<'_>,
     world: &World<'_>,
 ) -> Result<(Identity, Authentic), VaultError> {
@@ -63,11 +76,9 @@ fn build(
     world.rng.fill(&mut identity.vault_id)?;
     let root = Root::create(world.rng)?;
     let slots = seal_slots(&root, creation, &identity, world)?;
-    let mut store = Store::create(working.to_owned())?;
     let tx = store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let seen = fill(&tx, &root, &slots, &identity, world)?;
     tx.commit()?;
-    store.fold_wal()?;
     Ok((identity, seen))
 }
 
@@ -104,10 +115,10 @@ fn fill(
     };
     tx.put_header(&header)?;
     let mut leaves: BTreeMap<Tag, _> = BTreeMap::new();
-    leaves.insert(tag(&keys, LeafKind::Header, &[]), Some(leaf::header_leaf(&keys.tree, &header)));
+    leaves.insert(leaf::header_tag(&keys.index), Some(leaf::header_leaf(&keys.tree, &header)));
     for slot in slots {
         tx.put_slot(slot)?;
-        let tag = tag(&keys, LeafKind::Slot, &slot.id.to_le_bytes());
+        let tag = leaf::slot_tag(&keys.index, slot.id);
         leaves.insert(tag, Some(leaf::slot_leaf(&keys.tree, slot)));
     }
     let root = Tree::new(tx, &keys.tree, None).apply(&leaves)?.ok_or(RngError)?;
@@ -129,8 +140,4 @@ fn fill(
         extensions: Extensions::default(),
     };
     Ok(record.store(tx, &keys.signing, &keys.state, identity)?)
-}
-
-fn tag(keys: &DailyKeys, kind: LeafKind, name: &[u8]) -> Tag {
-    leaf::tag(&keys.index, kind, name)
 }

@@ -10,11 +10,11 @@ use std::path::Path;
 
 use crate::state::pin::Pins;
 use crate::state::record::Record;
-use crate::store::{HeaderRow, Oddity, Original, Salvaged, SlotRow, Store, StoreError};
+use crate::store::{FileStore, HeaderRow, Oddity, Original, Salvaged, SlotRow, Store, StoreError};
 use keyvault_core::identity::Identity;
 use keyvault_os::fs::vault_file;
 
-use super::open::{Access, Vault};
+use super::open::{Access, Vault, still_same};
 use crate::error::VaultError;
 
 /// Epochs that are tried where nothing says which one is right: each is a rekey.
@@ -46,7 +46,7 @@ fn open(given: &Path, pins: &Pins, writes: bool) -> Result<Vault, VaultError> {
     let checked = vault_file::check_vault(given)?;
     let path = checked.path().to_owned();
     let mut recovery = Recovery { writes, ..Recovery::default() };
-    let opened = match Store::open(path.clone()) {
+    let opened = match FileStore::open(path.clone()) {
         Err(error @ (StoreError::Schema { .. } | StoreError::Number { .. } | StoreError::Damaged { .. })) => {
             match (salvaged(path, &mut recovery), error) {
                 (Err(StoreError::Busy), _) => return Err(StoreError::Busy.into()),
@@ -60,17 +60,18 @@ fn open(given: &Path, pins: &Pins, writes: bool) -> Result<Vault, VaultError> {
         }
         opened => opened?,
     };
-    let mut vault = Vault::of(given, checked, opened, pins)?;
+    let (store, header) = opened;
+    let mut vault = Vault::of(given, checked, (store.into(), header), pins)?;
     vault.recovery = Some(recovery);
     Ok(vault)
 }
 
-fn salvaged(path: std::path::PathBuf, recovery: &mut Recovery) -> Result<(Store, HeaderRow), StoreError> {
+fn salvaged(path: std::path::PathBuf, recovery: &mut Recovery) -> Result<(FileStore, HeaderRow), StoreError> {
     if recovery.writes {
         // Before the file is read, so that no change is missed.
         recovery.original = Some(Original::open(path.clone())?);
     }
-    let Salvaged { mut store, left } = Store::salvage(path)?;
+    let Salvaged { mut store, left } = FileStore::salvage(path)?;
     recovery.left.extend(left);
     recovery.in_memory = true;
     let header = store.begin_reading()?.header()?;
@@ -140,12 +141,14 @@ fn put_right(vault: &mut Vault, identity: Identity) -> Result<(), VaultError> {
     let path = vault.path().to_owned();
     let Some(recovery) = &mut vault.recovery else { return Err(VaultError::HeaderDamaged) };
     if !recovery.in_memory {
-        (vault.store, vault.header) = salvaged(path, recovery)?;
+        let (store, header) = salvaged(path, recovery)?;
+        (vault.store, vault.header) = (store.into(), header);
     }
     recovery.left.push(Oddity::Identity);
     vault.header.vault_id = identity.vault_id;
     vault.header.epoch = identity.epoch;
-    vault.store.put_header(&vault.header)?;
+    let store = vault.store.file_mut().ok_or(StoreError::NoFile)?;
+    store.put_header(&vault.header)?;
     vault.memory = OnceCell::new();
     Ok(())
 }
@@ -161,10 +164,12 @@ pub(crate) fn write_over(vault: &mut Vault, copy: Option<&Store>) -> Result<(), 
     let Vault { store, checked, recovery, .. } = &mut *vault;
     let Some(recovery) = recovery else { return Ok(()) };
     let Some(original) = &mut recovery.original else { return Err(VaultError::Changed) };
-    original.write_over(copy.unwrap_or(store), || Ok(checked.still_same()?), || VaultError::Changed)?;
+    let source = copy.unwrap_or(store).in_file()?;
+    original.write_over(source, || still_same(checked.as_ref()), || VaultError::Changed)?;
     recovery.original = None;
     recovery.in_memory = false;
-    (vault.store, vault.header) = Store::open(path)?;
+    let (store, header) = FileStore::open(path)?;
+    (vault.store, vault.header) = (store.into(), header);
     Ok(())
 }
 

@@ -88,6 +88,10 @@ pub enum Field {
     Note,
     Expiry,
     Recipe,
+    Owner,
+    DisplayName,
+    /// Whether it is disabled, and why.
+    Disabled,
 }
 
 /// Keys that a vault is to take over from a copy.
@@ -279,7 +283,7 @@ pub fn take_over(
             settle(tx, &mut after, world.now())?;
             tx.put_key(&mut after, world.rng)?;
             if key.before.is_none() {
-                tx.enter(None, Some(&after));
+                tx.enter_key(None, Some(&after));
             }
             refs.push(key_ref(&after));
         }
@@ -343,10 +347,11 @@ impl Comparison {
             Some(here) => {
                 let revoked = kept(&self.copys_guard, here);
                 let pairs = self.matching.pairs(&revoked, &allowed);
-                Ok(merged((here, &revoked), (source, &allowed), &pairs, now.max(self.here.time)))
+                let last = (now.max(self.here.time), self.here.change);
+                Ok(merged((here, &revoked), (source, &allowed), &pairs, last))
             }
             None if ours.contains_key(&source.name) => Err(VaultError::NameTaken(source.name.clone())),
-            None => Ok(added(source, allowed)),
+            None => Ok(added(source, allowed, self.here.change)),
         }
     }
 }
@@ -387,7 +392,9 @@ impl Taken {
         let states = |key: &KeyRecord| -> Vec<_> {
             key.versions.iter().map(|version| (version.number, version.state, version.digest)).collect()
         };
-        self.before.as_ref().is_none_or(|before| states(before) != states(&self.after))
+        self.before.as_ref().is_none_or(|before| {
+            states(before) != states(&self.after) || before.disabled != self.after.disabled
+        })
     }
 
     /// Versions here whose values go.
@@ -474,19 +481,24 @@ fn other_fields(ours: &KeyRecord, theirs: &KeyRecord) -> Vec<Field> {
         (Field::Note, ours.note != theirs.note),
         (Field::Expiry, ours.expires != theirs.expires),
         (Field::Recipe, ours.recipe != theirs.recipe),
+        (Field::Owner, ours.owner != theirs.owner),
+        (Field::DisplayName, ours.display_name != theirs.display_name),
+        (Field::Disabled, ours.disabled != theirs.disabled),
     ];
     fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
 }
 
-/// A version as it comes from a copy. When its keeping was found to be over there counts for nothing here.
-fn foreign(version: &Version) -> Version {
-    Version { due: None, ..version.clone() }
+/// A version as it comes from a copy after the change `last`. When its keeping was found to be over there counts for
+/// nothing here, and the copy's changes have numbers of their own: all came before the one that takes the version over.
+fn foreign(version: &Version, last: u64) -> Version {
+    let since_change = version.since_change.min(last);
+    Version { due: None, since_change, ..version.clone() }
 }
 
 /// A key that is only in the copy comes under its id, with its versions under their numbers.
-fn added(source: &KeyRecord, allowed: KeyRecord) -> Taken {
+fn added(source: &KeyRecord, allowed: KeyRecord, last: u64) -> Taken {
     let stay_revoked = newly_revoked(source, &allowed);
-    let versions = allowed.versions.iter().map(foreign).collect();
+    let versions = allowed.versions.iter().map(|version| foreign(version, last)).collect();
     let after = KeyRecord { revision: 0, versions, ..allowed };
     Taken {
         before: None,
@@ -501,13 +513,13 @@ fn added(source: &KeyRecord, allowed: KeyRecord) -> Taken {
 
 /// A key that both have gets the versions that are missing here: those of `pairs` that only the copy has. `revoked` is the
 /// key here with what is revoked in the copy, `allowed` that of the copy with what is revoked here. A taken version that is
-/// current in the copy becomes so here, and the key's expiry and recipe, which are about that, come with it. All else about
-/// the key stays.
+/// current in the copy becomes so here, and the key's expiry and recipe, which are about that, come with it. A key that is
+/// disabled in either copy is so afterwards. All else about the key stays.
 fn merged(
     (ours, revoked): (&KeyRecord, &KeyRecord),
     (source, allowed): (&KeyRecord, &KeyRecord),
     pairs: &[Pair<'_>],
-    now: Moment,
+    (now, last): (Moment, u64),
 ) -> Taken {
     let mut after = revoked.clone();
     let missing: Vec<_> =
@@ -520,11 +532,12 @@ fn merged(
         match in_copy.and_then(|(_, theirs)| *theirs) {
             Some(theirs) => {
                 for version in after.versions.iter_mut().filter(|version| Some(version.number) == current) {
+                    let theirs = foreign(theirs, last);
                     (version.state, version.since) = (theirs.state, theirs.since);
-                    version.grace_until = theirs.grace_until;
+                    (version.since_change, version.grace_until) = (theirs.since_change, theirs.grace_until);
                 }
             }
-            None => after.retire_current(now, now, 0),
+            None => after.retire_current(now, (now, last + 1), 0),
         }
         after.end_graces_by_expiry();
         after.expires = allowed.expires;
@@ -540,7 +553,7 @@ fn merged(
         let number = if renumbers { after.next_version } else { theirs.number };
         after.next_version = after.next_version.max(number.saturating_add(1));
         versions.push((theirs.number, number));
-        after.versions.push(Version { number, ..foreign(theirs) });
+        after.versions.push(Version { number, ..foreign(theirs, last) });
     }
     after.versions.sort_by_key(|version| version.number);
     Taken {

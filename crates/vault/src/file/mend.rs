@@ -5,21 +5,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::audit::{Action, Event, HeadMark, Seed};
+use crate::audit::{Action, Event, HeadMark, Renamed, Seed, TokenChange, TokenDeed};
 use crate::state::pin::Memory;
 use crate::state::witness::Witness;
-use crate::store::{Durability, HeaderRow, Tag, Tx};
+use crate::store::{Durability, HeaderRow, ObjectKind, Tag, Tx};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::{KeyName, TokenName};
 
 use super::damaged;
-use super::open::{Access, LogMoved, Notice, Vault, World, remember};
+use super::open::{Access, LogMoved, Notice, Vault, World, remember, still_same};
 use super::rollback_alarm::{log_gap, recorded};
 use super::survivors::{Loss, Survivors, survivors};
 use crate::error::{VaultError, is_of_rows};
-use crate::key::rotate::new_name;
 use crate::slot::rekey::{Frame, Values};
-use crate::tx::leaf::LeafKind;
 use crate::tx::{Setting, VerifiedTx};
 use crate::unlock::keys::{DailyKeys, Root};
 use crate::{slot, token};
@@ -54,18 +52,20 @@ struct Mended {
 }
 
 /// Carries over everything that verifies and drops the rest, in a change of its own; tokens keep their secrets and
-/// get their grants and views anew. Nothing is pinned: another change follows at once.
+/// get their grants and views anew, and limited sessions end. Nothing is pinned: another change follows at once.
 pub(crate) fn mend(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<Loss, VaultError> {
     let root = access.root.as_ref().ok_or(VaultError::NeedsRoot)?;
     let first_key = vault.seed(access).ok().flatten();
     let (keys, identity) = vault.keys(access);
     let memory = vault.memory().clone();
     let mut witness = world.pins.witness(&identity, &vault.place);
+    let path = vault.path().to_owned();
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
-    vault.checked.still_same()?;
-    let (path, witness_before) = (vault.checked.path(), &witness);
+    still_same(vault.checked.as_ref())?;
+    let witness_before = &witness;
     let values = Values::SealedAnew;
-    let mending = Mending { root, keys: &keys, identity, first_key, path, witness: witness_before, values };
+    let mending =
+        Mending { root, keys: &keys, identity, first_key, path: &path, witness: witness_before, values };
     let Mended { dropped, header, log } = mend_in(&rows, mending, access, &memory, world)?;
     rows.commit()?;
     vault.header = header;
@@ -110,13 +110,15 @@ fn mend_and_change<T>(
     let first_key = vault.seed(access).ok().flatten();
     let (keys, identity) = vault.keys(access);
     let mut witness = world.pins.witness(&identity, &vault.place);
+    let path = vault.path().to_owned();
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let held = world.holders.hold(&identity);
     let memory = remember(&mut vault.memory, world.pins.read(&identity, &vault.place));
-    vault.checked.still_same()?;
-    let (path, witness_before) = (vault.checked.path(), &witness);
+    still_same(vault.checked.as_ref())?;
+    let witness_before = &witness;
     let values = Values::AsTheyStand;
-    let mending = Mending { root, keys: &keys, identity, first_key, path, witness: witness_before, values };
+    let mending =
+        Mending { root, keys: &keys, identity, first_key, path: &path, witness: witness_before, values };
     let Mended { dropped, header, .. } = mend_in(&rows, mending, access, memory, world)?;
     let mut loss = dropped.loss.clone();
     loss.keys.retain(|key| !ends.contains(key));
@@ -129,7 +131,7 @@ fn mend_and_change<T>(
     let seen = tx.seal_change(event, world)?;
     let log_moved = tx.log_moved;
     drop(tx);
-    vault.checked.still_same()?;
+    still_same(vault.checked.as_ref())?;
     rows.commit()?;
     vault.header = header;
     // The log was written anew, so that what was seen of it before is not in it.
@@ -160,6 +162,8 @@ fn mend_in(
     let gap = log_gap(&old, witness).unwrap_or_default();
     let mut found = survivors(&mut old, first_key)?;
     access.slot.as_ref().map_or(Ok(()), |opened| slot::expect_proved(rows, opened, &found.slots))?;
+    let carried = token::all_reads_to_carry(&old, &found.tokens, world)?;
+    found.tokens.retain(|token| !token.is_session());
     let mut dropped = Dropped::of(&old, &found)?;
     let (seed, chain_seed) = Seed::create(&root.seed_key(&identity), &identity, world.rng)?;
     let header = HeaderRow {
@@ -171,12 +175,12 @@ fn mend_in(
     };
     let slots = std::mem::take(&mut found.slots);
     let mut new = VerifiedTx::begin(rows, keys, identity, old.current.clone());
+    new.carried = carried;
     let tombstones = found.tombstones();
     let frame = Frame { header: &header, slots: &slots, seed, values };
     let key_records = slot::seal_anew(&mut new, &old, frame, &mut found, world, &|_| ())?;
     let known: Vec<_> = found.tokens.iter().map(|token| token.id).collect();
     let in_force = found.tokens.iter().filter(|token| token.revoked.is_none());
-    rows.clear_records()?;
     rows.delete_other_tokens(&in_force.map(|token| token.id).collect::<Vec<_>>(), &known)?;
     for token in &mut found.tokens {
         if token.revoked.is_none() {
@@ -184,8 +188,8 @@ fn mend_in(
         }
         token::put(&mut new, token, world)?;
     }
-    let detail = tombstones.behind(&found.loss.behind("mended".to_owned()));
-    let event = world.event(Action::Restore, Vec::new(), detail);
+    let detail = found.loss.behind("mended".to_owned());
+    let event = tombstones.kept_in(world.event(Action::Restore, Vec::new(), detail));
     new.seal_change(recorded(event, gap), world)?;
     keyvault_core::crypto::wipe_stack();
     dropped.loss = found.loss;
@@ -194,21 +198,19 @@ fn mend_in(
 
 impl Dropped {
     fn of(old: &VerifiedTx<'_>, found: &Survivors) -> Result<Self, VaultError> {
-        let mut tags: BTreeSet<_> = old.rows.key_tags()?.into_iter().collect();
-        tags.extend(old.rows.tokens()?.into_iter().map(|row| row.tag));
+        let mut tags: BTreeSet<_> = old.rows.object_tags(ObjectKind::Key)?.into_iter().collect();
+        tags.extend(old.rows.object_tags(ObjectKind::Token)?);
         tags.extend(old.rows.leaves(&[0; 16], &[0xFF; 16])?.into_iter().map(|(tag, _)| tag));
         let mut dropped = Self { tags, ..Self::default() };
         let mut tokens = BTreeSet::new();
         for event in found.log.events.iter().chain(&found.log.unproved) {
             dropped.note(event);
-            if event.action == Action::Token {
-                let words = event.detail.split_once(' ');
-                let token = words.and_then(|(verb, name)| Some((verb, TokenName::parse(name).ok()?)));
-                match token {
-                    Some(("revoked", name)) => drop(tokens.remove(&name)),
-                    Some(("created" | "renewed", name)) => drop(tokens.insert(name)),
-                    _ => {}
+            match event.get() {
+                Some(TokenChange { deed: TokenDeed::Revoked, token }) => drop(tokens.remove(&token)),
+                Some(TokenChange { deed: TokenDeed::Created | TokenDeed::Renewed, token }) => {
+                    tokens.insert(token);
                 }
+                None => {}
             }
         }
         tokens.retain(|name| found.tokens.iter().all(|token| token.name != *name));
@@ -218,9 +220,9 @@ impl Dropped {
     }
 
     fn note(&mut self, event: &Event) {
-        if let (Some(new), [key]) = (new_name(event), event.keys.as_slice()) {
+        if let (Some(Renamed(new)), [key]) = (event.get(), event.keys.as_slice()) {
             let version = self.versions.remove(&key.name).unwrap_or_default().max(key.version);
-            self.versions.insert(new.to_owned(), version);
+            self.versions.insert(new.to_string(), version);
             return;
         }
         for key in &event.keys {
@@ -234,7 +236,7 @@ impl Dropped {
     }
 
     pub(crate) fn had_token(&self, tx: &VerifiedTx<'_>, name: &TokenName) -> bool {
-        self.tags.contains(&tx.tag(LeafKind::Token, name.as_str().as_bytes()))
+        self.tags.contains(&tx.object_tag(ObjectKind::Token, name.as_str().as_bytes()))
     }
 
     /// Those of `names` that are there, and those of which only damage was.

@@ -13,7 +13,7 @@ pub(crate) mod survivors;
 pub(crate) mod working_copy;
 
 pub use self::backup::{backup, difference, mark, refuse_itself, refuse_other, restore};
-pub use self::create::create;
+pub use self::create::{create, create_in_memory};
 pub use self::damaged::{
     introduce, is_head_altered, left_behind, open_to_copy, open_to_recover, recognize, refuse_altered_head,
 };

@@ -9,7 +9,7 @@ use crate::audit::{Action, Actor, AuditError, Event, HeadMark, KeyRef, Outcome, 
 use crate::state::pin::{Memory, Pin, Pins, VaultPath};
 use crate::state::record::Authentic;
 use crate::state::witness::Witness;
-use crate::store::{Durability, HeaderRow, SlotRow, Store, StoreError};
+use crate::store::{Durability, FileStore, HeaderRow, SlotRow, Store, StoreError};
 use crate::unlock::UnlockError;
 use crate::unlock::keyfile::KeyFile;
 use crate::unlock::keyring_entry::KeyringSecret;
@@ -145,7 +145,8 @@ pub struct Vault {
     pub(crate) header: HeaderRow,
     /// The pin, read before the state is.
     pub(crate) memory: OnceCell<Memory>,
-    pub(crate) checked: CheckedVault,
+    /// The file as it was looked at before it was opened; none for a vault in memory.
+    pub(crate) checked: Option<CheckedVault>,
     pub(crate) place: VaultPath,
     pub(crate) pins: Pins,
     pub(crate) log_moved: Option<LogMoved>,
@@ -201,17 +202,17 @@ impl Vault {
     /// Opens the vault at `path`, after looking at owner, mode and kind of the file and its side files.
     pub fn open(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
         let checked = vault_file::check_vault(path)?;
-        let opened = Store::open(checked.path().to_owned())?;
-        Self::of(path, checked, opened, pins)
+        let (store, header) = FileStore::open(checked.path().to_owned())?;
+        Self::of(path, checked, (store.into(), header), pins)
     }
 
     /// Opens the vault for one release that begins at once. Other commands may have to wait until it is over, so the
     /// caller calls [`Vault::let_others_in`] before anything that takes longer than a millisecond.
     pub fn open_briefly(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
         let checked = vault_file::check_vault(path)?;
-        let (store, header) = Store::open_briefly(checked.path().to_owned())?;
+        let (store, header) = FileStore::open_briefly(checked.path().to_owned())?;
         // Whether what was opened is what was checked is asked within the transaction.
-        Ok(Self::with(path, checked, (store, header), pins))
+        Ok(Self::with(path, checked, (store.into(), header), pins))
     }
 
     /// Ends the wait of others for what was opened with [`Vault::open_briefly`].
@@ -222,8 +223,8 @@ impl Vault {
     /// Opens the vault for a look that changes nothing, not even a mode or a side file.
     pub fn open_untouched(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
         let checked = vault_file::check_vault_untouched(path)?;
-        let opened = Store::open_untouched(checked.path().to_owned())?;
-        Self::of(path, checked, opened, pins)
+        let (store, header) = FileStore::open_untouched(checked.path().to_owned())?;
+        Self::of(path, checked, (store.into(), header), pins)
     }
 
     pub(crate) fn of(
@@ -239,7 +240,25 @@ impl Vault {
     fn with(given: &Path, checked: CheckedVault, (store, header): (Store, HeaderRow), pins: &Pins) -> Self {
         let place = VaultPath::of(given, checked.path());
         let memory = OnceCell::new();
-        Self { store, header, memory, checked, place, pins: pins.clone(), log_moved: None, recovery: None }
+        Self {
+            store,
+            header,
+            memory,
+            checked: Some(checked),
+            place,
+            pins: pins.clone(),
+            log_moved: None,
+            recovery: None,
+        }
+    }
+
+    /// A vault whose rows are in memory. The place that pins know it by is its own.
+    pub(crate) fn in_memory(mut store: Store, identity: &Identity, pins: &Pins) -> Result<Self, VaultError> {
+        let header = store.begin_reading()?.header()?;
+        let path = Path::new("/memory").join(identity.vault_hex());
+        let place = VaultPath::of(&path, &path);
+        let (memory, pins) = (OnceCell::new(), pins.clone());
+        Ok(Self { store, header, memory, checked: None, place, pins, log_moved: None, recovery: None })
     }
 
     #[must_use]
@@ -261,7 +280,7 @@ impl Vault {
     /// Whether the file or a side file could be read by others until now.
     #[must_use]
     pub fn tightened(&self) -> bool {
-        self.checked.tightened()
+        self.checked.as_ref().is_some_and(CheckedVault::tightened)
     }
 
     /// This machine's memory of the vault: the last one that was read, or one that is read now if none was.
@@ -321,7 +340,7 @@ impl Vault {
         let (keys, identity) = self.keys(access);
         let memory = self.memory().clone();
         let rows = self.store.begin_reading()?;
-        self.checked.still_same()?;
+        still_same(self.checked.as_ref())?;
         let setting = Setting { keys: &keys, identity, memory: &memory, slot: access.slot.as_ref() };
         let seen = look(&mut VerifiedTx::load(&rows, &setting)?);
         wipe_stack();
@@ -444,7 +463,7 @@ impl Vault {
         let rows = self.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
         let held = world.holders.hold(&identity);
         let memory = remember(&mut self.memory, world.pins.read(&identity, &self.place));
-        self.checked.still_same()?;
+        still_same(self.checked.as_ref())?;
         let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
         let mut tx = VerifiedTx::load(&rows, &setting)?;
         let gap = log_gap(&tx, &witness)?;
@@ -456,7 +475,7 @@ impl Vault {
         let seen = tx.seal_change(recorded(event, gap), world)?;
         let log_moved = tx.log_moved;
         drop(tx);
-        self.checked.still_same()?;
+        still_same(self.checked.as_ref())?;
         rows.commit()?;
         damaged::write_back(self)?;
         drop(held);
@@ -478,20 +497,26 @@ impl Vault {
 
     /// Lets go of the file without closing it, right before the process becomes another program.
     pub fn leave_open(self) {
-        self.store.leave_open();
-        self.checked.leave_open();
+        if let Store::File(file) = self.store {
+            file.leave_open();
+        }
+        if let Some(checked) = self.checked {
+            checked.leave_open();
+        }
     }
 
     /// Rewrites the file, so that what was removed is not left in free pages. The change itself is done.
     pub(crate) fn compact(&self, world: &World<'_>) {
-        self.store.vacuum().unwrap_or_else(|error| world.note(Notice::NotCompacted(error)));
+        let vacuumed = self.store.file().map_or(Ok(()), FileStore::vacuum);
+        vacuumed.unwrap_or_else(|error| world.note(Notice::NotCompacted(error)));
         self.fold(world);
         world.notices.tell();
     }
 
     /// Folds the write-ahead log, so that the file alone is complete. The change itself is done.
     pub(crate) fn fold(&self, world: &World<'_>) {
-        self.store.fold_wal().unwrap_or_else(|error| world.note(Notice::NotFolded(error)));
+        let folded = self.store.file().map_or(Ok(()), FileStore::fold_wal);
+        folded.unwrap_or_else(|error| world.note(Notice::NotFolded(error)));
     }
 
     /// The file's write-ahead log, if it has content: if rows do not fit together, it may be another
@@ -514,6 +539,11 @@ impl Vault {
         let identity = self.identity();
         (access.daily.keys(&identity), identity)
     }
+}
+
+/// Refuses to go on with a file that is no longer the one that was opened.
+pub(crate) fn still_same(checked: Option<&CheckedVault>) -> Result<(), VaultError> {
+    checked.map_or(Ok(()), |checked| Ok(checked.still_same()?))
 }
 
 /// Takes what was read of the pin in place of what was read before.

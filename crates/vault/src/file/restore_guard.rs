@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::{self, Action, Event, Outcome};
+use crate::audit::detail::Spent;
+use crate::audit::{self, Action, Event, Outcome, Renamed, TokenChange, Wiped};
+use crate::store::ObjectKind;
 use crate::store::{SlotRow, TokenId};
 use keyvault_core::crypto::sha256;
 use keyvault_core::name::{KeyName, TokenName};
@@ -11,8 +13,7 @@ use keyvault_core::name::{KeyName, TokenName};
 use super::open::{Access, Vault, World};
 use crate::error::{VaultError, is_damage};
 use crate::key::record::{KeyRecord, Version, VersionState};
-use crate::key::rotate::{new_name, reason_of};
-use crate::key::tombstones::{Spent, Tombstones};
+use crate::key::tombstones::Tombstones;
 use crate::key::versions::REMEMBERED;
 use crate::token::record::TokenRecord;
 use crate::tx::VerifiedTx;
@@ -50,7 +51,7 @@ struct Tokens {
 #[derive(Debug, Clone, PartialEq)]
 enum Replaced {
     All,
-    These(BTreeSet<String>),
+    These(BTreeSet<TokenName>),
 }
 
 /// What becomes of a key of a backup.
@@ -130,6 +131,11 @@ impl Irrevocable {
             key.next_version = now.next_version;
             kept.changed = true;
         }
+        // The backup does not know why; whoever does enables the key.
+        if key.disabled.is_none() && now.disabled.is_some() {
+            key.disabled.clone_from(&now.disabled);
+            kept.changed = true;
+        }
         kept
     }
 
@@ -143,7 +149,7 @@ impl Irrevocable {
         tokens.revoked.contains(&record.id)
             || match &tokens.replaced {
                 None | Some(Replaced::All) => true,
-                Some(Replaced::These(names)) => names.contains(record.name.as_str()),
+                Some(Replaced::These(names)) => names.contains(&record.name),
             }
     }
 
@@ -174,7 +180,7 @@ impl Kept {
         let mut versions = key.versions.iter_mut();
         let Some(version) = versions.find(|version| version.number == spent.version) else { return };
         if version.state != VersionState::Revoked {
-            version.revoke(spent.since, &spent.reason);
+            version.revoke((spent.since, spent.change), &spent.reason);
             (self.changed, self.revoked) = (true, true);
         }
         if spent.wiped && version.digest.take().is_some() {
@@ -200,15 +206,16 @@ impl Kept {
         for version in forgotten {
             // Another branch may have made it; its value is left alone.
             let reason = "not known any more where the backup was restored".to_owned();
-            self.spend(key, &Spent { version, since: first.since, reason, wiped: false });
+            let (since, change) = (first.since, first.since_change);
+            self.spend(key, &Spent { version, since, change, reason, wiped: false });
         }
     }
 }
 
 impl Tokens {
     fn of(records: Vec<TokenRecord>) -> Self {
-        let (in_force, revoked): (Vec<_>, Vec<_>) =
-            records.into_iter().partition(|record| record.revoked.is_none());
+        let tokens = records.into_iter().filter(|record| !record.is_session());
+        let (in_force, revoked): (Vec<_>, Vec<_>) = tokens.partition(|record| record.revoked.is_none());
         Self {
             in_force: in_force.into_iter().map(|record| (record.id, record.name)).collect(),
             revoked: revoked.into_iter().map(|record| record.id).collect(),
@@ -230,19 +237,20 @@ impl Revocations {
         let names = event.keys.iter().map(|key| key.name.clone());
         match event.action {
             Action::Revoke => {
-                let (wiped, reason) = reason_of(event);
+                let wiped = event.get::<Wiped>().is_some();
                 for key in &event.keys {
                     if let Some(name) = self.name_in_backup(&key.name) {
-                        let reason = reason.to_owned();
-                        let spent = Spent { version: key.version, since: event.time, reason, wiped };
+                        let reason = event.detail.clone();
+                        let change = event.change.map_or(0, |change| change.number);
+                        let spent = Spent { version: key.version, since: event.time, change, wiped, reason };
                         self.by_name.entry(name).or_default().push(spent);
                     }
                 }
             }
             Action::Edit => {
-                if let (Some(new), [key]) = (new_name(event), event.keys.as_slice()) {
+                if let (Some(Renamed(new)), [key]) = (event.get(), event.keys.as_slice()) {
                     let name = self.name_in_backup(&key.name);
-                    self.in_backup.insert(new.to_owned(), name);
+                    self.in_backup.insert(new.to_string(), name);
                     self.in_backup.insert(key.name.clone(), None);
                 }
             }
@@ -264,7 +272,7 @@ struct Log {
     tombstones: Tombstones,
     revocations: Revocations,
     rekeyed: bool,
-    names: BTreeSet<String>,
+    tokens: BTreeSet<TokenName>,
 }
 
 impl Log {
@@ -277,19 +285,12 @@ impl Log {
             return;
         }
         self.revocations.take(event);
-        match event.action {
-            Action::Rekey => self.rekeyed = true,
-            Action::Token => {
-                let words = event.detail.split_once(' ');
-                let ends = words.filter(|(verb, _)| matches!(*verb, "created" | "renewed" | "revoked"));
-                self.names.extend(ends.map(|(_, name)| name.to_owned()));
-            }
-            _ => {}
-        }
+        self.rekeyed |= event.action == Action::Rekey;
+        self.tokens.extend(event.get().map(|change: TokenChange| change.token));
     }
 
     fn replaced(&mut self) -> Replaced {
-        if self.rekeyed { Replaced::All } else { Replaced::These(std::mem::take(&mut self.names)) }
+        if self.rekeyed { Replaced::All } else { Replaced::These(std::mem::take(&mut self.tokens)) }
     }
 }
 
@@ -306,11 +307,11 @@ pub(crate) fn changes(tx: &VerifiedTx<'_>) -> Result<Changes, VaultError> {
 
 /// Every row that the tree knows, whatever became of the others, and every entry of the log that opens.
 fn salvage(tx: &mut VerifiedTx<'_>, theirs: &Changes) -> Irrevocable {
-    let tags = tx.rows.key_tags().unwrap_or_default();
-    let keys = tags.iter().filter_map(|tag| tx.key_at(tag).ok().flatten());
+    let tags = tx.rows.object_tags(ObjectKind::Key).unwrap_or_default();
+    let keys = tags.iter().filter_map(|tag| tx.object_at::<KeyRecord>(tag).ok().flatten());
     let keys = keys.map(|key| (key.id, key)).collect();
-    let rows = tx.rows.tokens().unwrap_or_default();
-    let records = rows.iter().filter_map(|row| token::verified_record(tx, row).ok()).collect();
+    let rows = tx.rows.objects(ObjectKind::Token).unwrap_or_default();
+    let records = rows.iter().filter_map(|row| tx.verified(row).ok()).collect();
     let mut log = Log::default();
     let take = &mut |event: Event| log.take(&event, theirs);
     let _ = audit::read_what_opens(tx.rows, &tx.daily.audit, &tx.identity, take);
@@ -341,6 +342,7 @@ pub(crate) fn keep_irrevocable(
             tx.put_key(&mut key, world.rng)?;
         }
     }
+    token::end_some(tx, |_| true, world)?;
     token::revoke_spent(tx, |record| irrevocable.is_spent(record), world)?;
     Ok(Tombstones::of(irrevocable.keys.values()).and(&irrevocable.tombstones, |id| there.contains(id)))
 }
@@ -351,6 +353,7 @@ mod tests {
     use keyvault_core::name::{EnvName, NameError};
 
     use super::*;
+    use crate::key::record::VersionOrigin;
 
     fn key(versions: Vec<Version>) -> Result<KeyRecord, NameError> {
         let (name, variable) = (KeyName::parse("db/url")?, EnvName::parse("DB_URL")?);
@@ -364,17 +367,10 @@ mod tests {
 
     fn version(number: u32, state: VersionState, has_value: bool) -> Version {
         Version {
-            number,
-            state,
-            created: Moment(number.into()),
             since: Moment(1000 + i64::from(number)),
-            grace_until: None,
-            fingerprint: Default::default(),
             digest: has_value.then(Default::default),
             due: Some(Moment(5)),
-            made_by: "ada@here".to_owned(),
-            public: None,
-            reason: String::new(),
+            ..Version::new(number, state, VersionOrigin::Given, (Moment(number.into()), number.into()))
         }
     }
 

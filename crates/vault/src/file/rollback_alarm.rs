@@ -11,6 +11,7 @@ use crate::state::witness::Witness;
 
 use super::open::{Access, Notice, Vault, World};
 use crate::error::VaultError;
+use crate::token;
 use crate::tx::VerifiedTx;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub fn adopt(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<Op
         let found = tx.change_number();
         let superseded = tx.pinned().unwrap_or(found);
         tx.floor = superseded;
+        // One that was ended since must not be back.
+        token::end_some(tx, |_| true, world)?;
         let adopted = Adopted { standing: tx.standing(), found, superseded, now: found.max(superseded) + 1 };
         let detail = format!("change {found} accepted, supersedes change {superseded} seen here");
         Ok((Some(adopted), Some(world.event(Action::Adopt, Vec::new(), detail))))

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{self, Break, KeyRef, Outcome, Salvaged, Seed};
-use crate::store::{SlotRow, Tag};
+use crate::store::{ObjectKind, ObjectRow, SlotRow, Tag};
 use crate::unlock::slot;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::KeyName;
@@ -14,10 +14,10 @@ use crate::check::{BESIDE_THE_LOG, Check, Finding};
 use crate::error::{VaultError, is_damage};
 use crate::key::record::{KeyRecord, Version, VersionState};
 use crate::key::tombstones::Tombstones;
-use crate::token;
 use crate::token::record::TokenRecord;
 use crate::tx::VerifiedTx;
-use crate::tx::leaf::LeafKind;
+use crate::tx::index::{Entry, Index, Names};
+use crate::tx::object::UnknownObject;
 
 /// What is not carried over from a damaged vault.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub(crate) struct Survivors {
     pub(crate) keys: Vec<KeyRecord>,
     pub(crate) slots: Vec<SlotRow>,
     pub(crate) tokens: Vec<TokenRecord>,
+    /// Objects of a later version.
+    pub(crate) unknown: Vec<UnknownObject>,
     pub(crate) log: Salvaged,
     pub(crate) loss: Loss,
 }
@@ -84,11 +86,12 @@ impl Survivors {
 
 impl Version {
     /// Its value did not hold and is gone. Nobody revoked it, so that a backup may still bring it back.
-    pub(crate) fn lose_value(&mut self, now: Moment) {
+    pub(crate) fn lose_value(&mut self, (now, change): (Moment, u64)) {
         self.digest = None;
         self.due = None;
         if self.state != VersionState::Revoked {
-            (self.state, self.since, self.grace_until) = (VersionState::Retired, now, None);
+            (self.state, self.since, self.since_change) = (VersionState::Retired, now, change);
+            self.grace_until = None;
             "the value was damaged".clone_into(&mut self.reason);
         }
     }
@@ -110,65 +113,57 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<S
     if let Some(what) = &tx.newer {
         check.find("state", &format!("{what}, which this version of keyvault does not know"));
     }
-    let mut rows = Vec::new();
-    tx.rows.each_key(|row| {
-        rows.push(row);
-        Ok(())
-    })?;
-    let leaf_of = |row: &crate::store::KeyRow| {
-        (row.tag, tx.row_leaf(LeafKind::Key, &row.tag, row.revision, &row.sealed))
-    };
+    let rows = tx.rows.objects(ObjectKind::Key)?;
+    let leaf_of = |row: &ObjectRow| (row.tag, tx.object_leaf(row));
     let slots = tx.rows.slots()?;
     let slot_leaves = slots.iter().map(|slot| (tx.slot_tag(slot.id), tx.slot_leaf(slot))).collect();
     let mut leaves: Vec<_> = rows.iter().map(leaf_of).chain(tx.other_leaves(slot_leaves)?).collect();
     leaves.sort_unstable();
     let proved: BTreeMap<Tag, _> = tx.tree.proved(leaves)?.into_iter().collect();
     let holds = |tag: &Tag, leaf| proved.get(tag) == Some(&leaf);
+    let holds_row = |row: &ObjectRow| holds(&row.tag, tx.object_leaf(row));
     let mut names = BTreeSet::new();
     let mut key_records = Vec::with_capacity(rows.len());
     for row in &rows {
-        let (tag, leaf) = leaf_of(row);
-        // The name of one that does not open stands in the directory.
-        let Ok(key) = tx.open_key(row) else { continue };
+        // The names of keys that do not open are in the buckets of names.
+        let Ok(key) = tx.opener().object::<KeyRecord>(row) else { continue };
         names.insert(key.name.clone());
-        if holds(&tag, leaf) && tx.key_tag(&key.name) == tag {
+        if holds_row(row) && tx.key_tag(&key.name) == row.tag {
             key_records.push(key);
         }
     }
     key_records.sort_by_cached_key(|key| key.name.clone());
-    tx.rows.each_directory(|row| {
-        if holds(&tx.directory_tag(row.bucket), tx.directory_leaf(&row)) {
-            names.append(&mut tx.open_directory(&row).unwrap_or_default().names);
-        }
-        Ok(())
-    })?;
+    for row in tx.rows.objects(Names::KIND)?.iter().filter(|row| holds_row(row)) {
+        names.extend(tx.opener().object::<Entry<Names>>(row).into_iter().flat_map(|entry| entry.members));
+    }
     names.retain(|name| key_records.binary_search_by(|key| key.name.cmp(name)).is_err());
-    let others = tx.rows.other_versions(&named_versions(&key_records))?;
-    for table in ["version_key", "version_value"] {
-        match others.iter().filter(|(other, ..)| *other == table).count() {
-            0 => {}
-            1 => check.find(table, "has 1 row that no key names"),
-            count => check.find(table, &format!("has {count} rows that no key names")),
-        }
+    match tx.rows.other_versions(&named_versions(&key_records))?.len() {
+        0 => {}
+        1 => check.find("version", "has 1 row that no key names"),
+        count => check.find("version", &format!("has {count} rows that no key names")),
+    }
+    let unknown = tx.unknown_objects(holds)?;
+    for row in tx.rows.objects_of_unknown_kinds()?.iter().filter(|row| row.gives_access() && holds_row(row)) {
+        check.find(&row.place(), "gives access in a way that this version of keyvault does not know");
     }
     let slots = slots
         .into_iter()
         .filter(|row| holds(&tx.slot_tag(row.id), tx.slot_leaf(row)) && slot::kind(row).is_ok())
         .collect();
-    let tokens = tx.rows.tokens()?;
-    let tokens = tokens.iter().filter(|row| holds(&row.tag, token::leaf_of(tx, row)));
-    let tokens = tokens.filter_map(|row| token::open_record(tx, row).ok()).collect();
+    let tokens = tx.rows.objects(ObjectKind::Token)?;
+    let tokens = tokens.iter().filter(|row| holds_row(row));
+    let tokens = tokens.filter_map(|row| tx.opener().object(row).ok()).collect();
     let known = tx.current.record.audit_count;
     let log = audit::salvage(tx.rows, &tx.daily.audit, &tx.identity, seed, known)?;
     if log.strays > 0 {
-        check.find("audit", BESIDE_THE_LOG);
+        check.find("log", BESIDE_THE_LOG);
     }
     if !log.ends_right {
-        check.find("audit_head", "does not follow from the start of the log");
+        check.find("log_head", "does not follow from the start of the log");
     }
     let rows = check.into_findings().into_iter().filter(|finding| !finding.is_of_reads()).collect();
     let loss = Loss { keys: names, values: Vec::new(), log: log.breaks.clone(), rows };
-    Ok(Survivors { keys: key_records, slots, tokens, log, loss })
+    Ok(Survivors { keys: key_records, slots, tokens, unknown, log, loss })
 }
 
 /// The versions whose values do not hold.

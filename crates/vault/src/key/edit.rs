@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::{Action, Event, KeyRef};
+use crate::audit::{Action, KeyRef, Renamed};
 use keyvault_core::clock::Moment;
 use keyvault_core::crypto;
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_core::recipe::Recipe;
 use keyvault_core::secret::SecretBytes;
 
-use super::record::{KeyRecord, Version, VersionState};
+use super::record::{KeyRecord, Version, VersionOrigin, VersionState};
 use super::rotate;
 use super::tombstones::Tombstones;
 use crate::error::VaultError;
@@ -52,24 +52,24 @@ pub struct Edit {
     pub expires: Option<Option<Moment>>,
     pub variable: Option<EnvName>,
     pub note: Option<String>,
+    pub owner: Option<String>,
+    pub display_name: Option<String>,
 }
 
 impl Edit {
-    /// The names of what it changes, for the log.
+    /// The names of what it changes, for the log, which has a new name by itself.
     fn describe(&self) -> String {
-        let mut parts = Vec::new();
-        if let Some(name) = &self.rename {
-            parts.push(rotate::renamed(name));
-        }
         let fields = [
             ("scopes", !self.scope.is_empty() || !self.unscope.is_empty()),
             ("tags", !self.tag.is_empty() || !self.untag.is_empty()),
             ("expiry", self.expires.is_some()),
             ("variable", self.variable.is_some()),
             ("note", self.note.is_some()),
+            ("owner", self.owner.is_some()),
+            ("display name", self.display_name.is_some()),
         ];
-        parts.extend(fields.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name.to_owned()));
-        parts.join(", ")
+        let changed = fields.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name);
+        changed.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -143,7 +143,8 @@ pub fn edit(
         }
         let keys = before.iter().map(key_ref).collect();
         let event = world.event(Action::Edit, keys, edit.describe());
-        Ok((after, event))
+        let renamed = edit.rename.clone().map(Renamed);
+        Ok((after, if let Some(renamed) = renamed { event.with(&renamed) } else { event }))
     })
 }
 
@@ -171,7 +172,7 @@ pub fn remove(
         let mut refs: Vec<_> = keys.iter().map(key_ref).collect();
         refs.extend(gone.iter().map(|name| KeyRef { name: name.to_string(), version: 0 }));
         file::tell_gone(gone, false, world);
-        let event: Event = world.event(Action::Remove, refs, Tombstones::of(&keys).behind(""));
+        let event = Tombstones::of(&keys).kept_in(world.event(Action::Remove, refs, String::new()));
         Ok((keys, event))
     })?;
     vault.compact(world);
@@ -186,7 +187,7 @@ pub(crate) fn existing(tx: &mut VerifiedTx<'_>, name: &KeyName) -> Result<KeyRec
     }
 }
 
-fn not_found(tx: &VerifiedTx<'_>, missing: Vec<KeyName>) -> Result<VaultError, VaultError> {
+pub(crate) fn not_found(tx: &VerifiedTx<'_>, missing: Vec<KeyName>) -> Result<VaultError, VaultError> {
     let near = missing.first().map(|name| tx.key_like(name)).transpose()?.flatten();
     Ok(VaultError::NoSuchKeys { missing, near })
 }
@@ -236,7 +237,7 @@ pub(crate) fn write_new(
     };
     add_version(tx, &mut key, &value, public, 0, world, world.now())?;
     tx.put_key(&mut key, world.rng)?;
-    tx.enter(None, Some(&key));
+    tx.enter_key(None, Some(&key));
     Ok((key, value))
 }
 
@@ -253,21 +254,16 @@ pub(crate) fn add_version(
     if value.len() > MAX_VALUE {
         return Err(VaultError::ValueTooLong { name: key.name.clone(), len: value.len() });
     }
-    key.retire_current(now, rotate::no_earlier(tx, now), grace);
+    key.retire_current(now, (rotate::no_earlier(tx, now), tx.next_change()), grace);
     let number = key.next_version;
     key.next_version += 1;
+    let origin = if key.recipe.is_some() { VersionOrigin::Generated } else { VersionOrigin::Given };
     key.versions.push(Version {
-        number,
-        state: VersionState::Current,
-        created: now,
-        since: now,
-        grace_until: None,
         fingerprint: tx.opener().fingerprint(value),
         digest: Some(tx.put_value(&key.id, number, value, world.rng)?),
-        due: None,
         made_by: format!("{}@{}", world.actor.user, world.actor.host),
         public,
-        reason: String::new(),
+        ..Version::new(number, VersionState::Current, origin, (now, tx.next_change()))
     });
     Ok(())
 }
@@ -299,16 +295,22 @@ fn edit_one(
     if let Some(note) = &edit.note {
         after.note.clone_from(note);
     }
+    if let Some(owner) = &edit.owner {
+        after.owner.clone_from(owner);
+    }
+    if let Some(display_name) = &edit.display_name {
+        after.display_name.clone_from(display_name);
+    }
     rotate::settle(tx, &mut after, world.now())?;
     tx.put_key(&mut after, world.rng)?;
-    tx.enter(Some(before), Some(&after));
+    tx.enter_key(Some(before), Some(&after));
     Ok(after)
 }
 
 pub(crate) fn delete(tx: &mut VerifiedTx<'_>, key: &KeyRecord) -> Result<(), VaultError> {
     tx.delete_key_row(&key.name)?;
     tx.rows.delete_versions(&key.id)?;
-    tx.enter(Some(key), None);
+    tx.enter_key(Some(key), None);
     token::touch(tx, key.id, None)
 }
 

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::audit::{Action, Event, Outcome};
+use crate::audit::{Action, Event, Outcome, Renamed};
 use keyvault_core::clock::Moment;
 
-use super::rotate::new_name;
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault};
 use crate::token;
@@ -38,10 +37,10 @@ impl Usage {
                 }
             }
             Action::Edit => {
-                if let (Some(new), [key]) = (new_name(event), event.keys.as_slice())
+                if let (Some(Renamed(new)), [key]) = (event.get(), event.keys.as_slice())
                     && let Some(time) = self.last_read.remove(&key.name)
                 {
-                    self.last_read.insert(new.to_owned(), time);
+                    self.last_read.insert(new.to_string(), time);
                 }
             }
             _ => {}

@@ -87,7 +87,7 @@ pub fn import(
                     rotate::settle(tx, &mut after, world.now())?;
                     edit::add_version(tx, &mut after, &key.value, None, 0, world, world.now())?;
                     tx.put_key(&mut after, world.rng)?;
-                    tx.enter(Some(&before), Some(&after));
+                    tx.enter_key(Some(&before), Some(&after));
                     refs.push(key_ref(&after));
                     imported.replaced.push(after.name);
                 }

@@ -1,5 +1,6 @@
 //! Keys: their record, their versions, and every change of them.
 
+pub(crate) mod disable;
 pub(crate) mod edit;
 pub(crate) mod history;
 pub(crate) mod import;
@@ -8,10 +9,11 @@ pub(crate) mod rotate;
 pub(crate) mod tombstones;
 pub(crate) mod versions;
 
+pub use self::disable::{Switched, disable, enable};
 pub(crate) use self::edit::all_existing;
 pub use self::edit::{create, edit, list, remove, reveal, show};
 pub use self::history::usage;
 pub use self::import::{import, preview_import};
 pub use self::rotate::{due, history, revoke, rollback, rotate};
 pub(crate) use self::rotate::{of_scope, settle};
-pub use crate::tx::name_index::names;
+pub use crate::tx::names::names;

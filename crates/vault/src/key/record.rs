@@ -9,6 +9,9 @@ use keyvault_core::crypto::{DIGEST_LEN, Digest};
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_core::recipe::Recipe;
 
+use crate::store::ObjectKind;
+use crate::tx::object::Object;
+
 /// Length of a fingerprint, in bytes.
 pub(crate) const FINGERPRINT_LEN: usize = 6;
 
@@ -26,13 +29,13 @@ pub enum Class {
 /// The fields stand in the order of their encoding.
 #[derive(Debug, Clone, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct KeyRecord {
+    pub name: KeyName,
     pub class: Class,
     /// Random, for the life of the key; a new name does not change it.
     pub id: [u8; 16],
     /// Raised by each rewrite. It stands in the row.
     #[borsh(skip)]
     pub revision: u64,
-    pub name: KeyName,
     /// The variable that it is handed out as.
     pub variable: EnvName,
     /// Callers that name scopes get the key only if it carries one of them.
@@ -44,11 +47,110 @@ pub struct KeyRecord {
     pub expires: Option<Moment>,
     /// How its value was generated; `None` if it came from elsewhere.
     pub recipe: Option<Recipe>,
+    /// The person or team that answers for it; may be empty.
+    pub owner: String,
+    /// A name for people, without a grammar; may be empty.
+    pub display_name: String,
+    /// The kind of value, by a number that later versions give; 0 says nothing. A number that is not known here is
+    /// kept, and the value is treated as any other.
+    pub value_kind: u8,
+    /// Its value is no secret, only sealed like one.
+    pub public: bool,
+    /// Set while its owner does not want it to be handed out.
+    pub disabled: Option<Disabled>,
+    /// Set if it looks real and is never right.
+    pub decoy: Option<Decoy>,
+    /// How long a version is to be current, in milliseconds.
+    pub rotate_every: Option<u64>,
+    /// How long before its end, or before it is to be rotated, that is told, in milliseconds.
+    pub warn: Option<u64>,
+    /// The keys that are rotated with it, by the id of that unit.
+    pub unit: Option<[u8; 16]>,
+    /// A rotation at the provider that has not ended.
+    pub rotation: Option<Rotation>,
+    /// The number of the change that wrote the record.
+    pub last_change: u64,
     /// The number that the next version gets; numbers are never used twice.
     pub next_version: u32,
     /// In the order of their numbers.
     pub versions: Vec<Version>,
     pub extensions: Extensions,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Disabled {
+    pub since: Moment,
+    /// Why, in the words of the person who disabled it; may be empty.
+    pub reason: String,
+}
+
+/// The effects of reading a decoy. A grant never tells that its key is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Decoy {
+    pub alarm: Alarm,
+    pub on_trip: OnTrip,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+pub enum Alarm {
+    /// The read is recorded like any other.
+    None = 0,
+    /// The alarm that the vault's policy names is raised.
+    Raised = 1,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+pub enum OnTrip {
+    Nothing = 0,
+    /// Sessions are ended.
+    Lock = 1,
+}
+
+/// A rotation that a program at the provider takes part in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Rotation {
+    pub mode: RotationMode,
+    pub step: RotationStep,
+    /// Random, for the life of the attempt.
+    pub attempt: [u8; 16],
+    /// The number of the pending version.
+    pub version: u32,
+    /// After this it has failed.
+    pub deadline: Moment,
+    pub outcome: RotationOutcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+pub enum RotationMode {
+    /// The provider is given the value.
+    Set = 1,
+    /// The provider makes the value.
+    Mint = 2,
+}
+
+/// The last step that was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+pub enum RotationStep {
+    /// The pending version is stored, or for [`RotationMode::Mint`] its number is.
+    Store = 1,
+    /// The provider is asked.
+    Ask = 2,
+    Verify = 3,
+    /// The version before is retired at the provider.
+    Retire = 4,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+pub enum RotationOutcome {
+    Open = 0,
+    Failed = 1,
+    /// The provider may have made a value that was lost on the way. It is not asked again by itself.
+    Unknown = 2,
 }
 
 /// The fields stand in the order of their encoding.
@@ -58,10 +160,14 @@ pub struct Version {
     pub number: u32,
     /// Where it stands in its life.
     pub state: VersionState,
+    pub origin: VersionOrigin,
     pub created: Moment,
-    /// When it came into its state; of one that was replaced, when that was. Of the key's versions that were replaced, one
-    /// that was replaced later has a later moment, or the same and a higher number, whatever the clock did.
+    /// The number of the change that made it.
+    pub created_change: u64,
+    /// When it came into its state; of one that was replaced, when that was.
     pub since: Moment,
+    /// The number of that change. By it the key's versions were replaced one after another, whatever the clock did.
+    pub since_change: u64,
     /// Until when a previous version is still good; of a retired one since when it is refused, if that is not `since`.
     pub grace_until: Option<Moment>,
     /// Truncated MAC of the value under a key of the vault.
@@ -76,6 +182,18 @@ pub struct Version {
     pub public: Option<String>,
     /// Why it was revoked, in the words of the person who revoked it.
     pub reason: String,
+}
+
+/// The source of a version's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+pub enum VersionOrigin {
+    /// By the key's recipe.
+    Generated = 1,
+    /// Somebody handed it in.
+    Given = 2,
+    /// Its provider made it in a rotation.
+    Minted = 3,
 }
 
 /// Where a version stands in its life.
@@ -118,6 +236,8 @@ impl VersionState {
 pub enum Status {
     /// Its current version is handed out.
     Active,
+    /// Its owner has disabled it for now.
+    Disabled,
     /// Past its expiry.
     Expired,
     /// It has no current version.
@@ -125,11 +245,13 @@ pub enum Status {
 }
 
 impl Status {
-    pub(crate) fn of(has_current: bool, expired: bool) -> Self {
-        match (has_current, expired) {
-            (false, _) => Self::Revoked,
-            (true, true) => Self::Expired,
-            (true, false) => Self::Active,
+    /// A grant of a disabled key has no version, so that word comes first.
+    pub(crate) fn of(has_current: bool, disabled: bool, expired: bool) -> Self {
+        match (disabled, has_current, expired) {
+            (true, _, _) => Self::Disabled,
+            (false, false, _) => Self::Revoked,
+            (false, true, true) => Self::Expired,
+            (false, true, false) => Self::Active,
         }
     }
 
@@ -137,6 +259,7 @@ impl Status {
     pub fn name(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Disabled => "disabled",
             Self::Expired => "expired",
             Self::Revoked => "revoked",
         }
@@ -159,6 +282,17 @@ impl KeyRecord {
             created,
             expires: None,
             recipe: None,
+            owner: String::new(),
+            display_name: String::new(),
+            value_kind: 0,
+            public: false,
+            disabled: None,
+            decoy: None,
+            rotate_every: None,
+            warn: None,
+            unit: None,
+            rotation: None,
+            last_change: 0,
             next_version: 1,
             versions: Vec::new(),
             extensions: Extensions::default(),
@@ -168,7 +302,7 @@ impl KeyRecord {
     /// Whether nothing differs but how often they were rewritten, and under which root.
     pub(crate) fn same_but_sealing(&self, other: &Self) -> bool {
         let bare = |key: &Self| {
-            let mut bare = Self { revision: 0, ..key.clone() };
+            let mut bare = Self { revision: 0, last_change: 0, ..key.clone() };
             for version in &mut bare.versions {
                 version.fingerprint = [0; FINGERPRINT_LEN];
                 version.digest = version.digest.map(|_| [0; DIGEST_LEN]);
@@ -201,7 +335,7 @@ impl KeyRecord {
 
     #[must_use]
     pub fn status(&self, now: Moment) -> Status {
-        Status::of(self.current().is_some(), self.expired(now))
+        Status::of(self.current().is_some(), self.disabled.is_some(), self.expired(now))
     }
 
     /// The version with the highest number whose grace lasts: they were made in the order of their numbers.
@@ -217,9 +351,10 @@ impl KeyRecord {
         self.tags.iter().any(|(tag, value)| (tag.as_str(), value.as_str()) == WITHHELD)
     }
 
-    /// Whether it has a value to give: one that is revoked has none until it is rotated.
+    /// True if it has a value to give: one that is revoked has none until it is rotated, a disabled one none until it is
+    /// enabled.
     pub(crate) fn has_value(&self, now: Moment) -> bool {
-        self.current().or_else(|| self.previous(now)).is_some()
+        self.disabled.is_none() && self.current().or_else(|| self.previous(now)).is_some()
     }
 
     #[must_use]
@@ -232,8 +367,7 @@ impl KeyRecord {
     }
 
     pub fn decode(bytes: &[u8], revision: u64) -> Result<Self, Malformed> {
-        let key_record = Self { revision, ..codec::decode(bytes)? };
-        if key_record.numbers_hold() { Ok(key_record) } else { Err(Malformed) }
+        codec::decode::<Self>(bytes)?.complete(revision)
     }
 
     /// Numbers are never used twice, and one version at most is in use.
@@ -243,10 +377,49 @@ impl KeyRecord {
             && self.versions.is_sorted_by(|left, right| left.number < right.number)
             && self.versions.first().is_none_or(|first| first.number > 0)
             && self.versions.last().is_none_or(|last| last.number < self.next_version)
+            && self.rotation.is_none_or(|rotation| rotation.version < self.next_version)
+    }
+}
+
+impl Object for KeyRecord {
+    const KIND: ObjectKind = ObjectKind::Key;
+
+    fn name(&self) -> &[u8] {
+        self.name.as_str().as_bytes()
+    }
+
+    fn complete(self, revision: u64) -> Result<Self, Malformed> {
+        if self.numbers_hold() { Ok(Self { revision, ..self }) } else { Err(Malformed) }
+    }
+
+    fn extensions(&self) -> &Extensions {
+        &self.extensions
     }
 }
 
 impl Version {
+    /// A version that came into its state as it was made.
+    #[must_use]
+    pub fn new(number: u32, state: VersionState, origin: VersionOrigin, at: (Moment, u64)) -> Self {
+        let (created, created_change) = at;
+        Self {
+            number,
+            state,
+            origin,
+            created,
+            created_change,
+            since: created,
+            since_change: created_change,
+            grace_until: None,
+            fingerprint: [0; FINGERPRINT_LEN],
+            digest: None,
+            due: None,
+            made_by: String::new(),
+            public: None,
+            reason: String::new(),
+        }
+    }
+
     #[must_use]
     pub fn state_at(&self, now: Moment) -> VersionState {
         self.state.at(self.grace_until, now)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::audit::{Action, Event, KeyRef};
+use crate::audit::{Action, Event, Grace, KeyRef, Renamed, Wiped};
 use crate::state::StateError;
 use crate::store::Tag;
 use keyvault_core::clock::Moment;
@@ -101,8 +101,8 @@ pub fn rotate(
             let given = if is_for(&value, &key) { value.take().map(|given| given.value) } else { None };
             after.push(rotate_one(tx, key, given, terms, world)?);
         }
-        let grace = if terms.grace > 0 { format!("grace {} s", terms.grace / 1000) } else { String::new() };
-        let event = world.event(Action::Rotate, after.iter().map(key_ref).collect(), grace);
+        let event = world.event(Action::Rotate, after.iter().map(key_ref).collect(), String::new());
+        let event = if terms.grace > 0 { event.with(&Grace(terms.grace)) } else { event };
         Ok((after, Some(event)))
     })
 }
@@ -126,7 +126,7 @@ pub fn rollback(
         let number = key.rollback_to(to, world.now())?;
         let from = key.current().map(|version| format!("from version {}", version.number));
         key.expires = key.expiry_of(number);
-        key.make_current(number, no_earlier(tx, world.now()));
+        key.make_current(number, (no_earlier(tx, world.now()), tx.next_change()));
         tx.put_key(&mut key, world.rng)?;
         let event = world.event(Action::Rollback, vec![key_ref(&key)], from.unwrap_or_default());
         Ok((Some(key), event))
@@ -158,8 +158,8 @@ pub fn revoke(
             keys.extend(versions.map(|version| KeyRef { name: name.to_string(), version }));
         }
         file::tell_gone(gone, true, world);
-        let event: Event = world.event(Action::Revoke, keys, revocation.told());
-        Ok((key_records, event))
+        let event = world.event(Action::Revoke, keys, revocation.reason.clone());
+        Ok((key_records, if revocation.wipe { event.with(&Wiped) } else { event }))
     })?;
     if revocation.wipe {
         vault.compact(world);
@@ -195,61 +195,16 @@ impl Reads {
                 }
             }
             Action::Edit => {
-                let new = new_name(event);
-                if let (Some(new), [key]) = (new, event.keys.as_slice())
+                if let (Some(Renamed(new)), [key]) = (event.get(), event.keys.as_slice())
                     && let Some(reads) = self.0.remove(&key.name)
                 {
-                    self.0.insert(new.to_owned(), reads);
+                    self.0.insert(new.to_string(), reads);
                 }
             }
             Action::Remove => event.keys.iter().for_each(|key| drop(self.0.remove(&key.name))),
             _ => {}
         }
     }
-}
-
-const WIPED: &str = "wiped";
-/// Stands before a reason that would read as if the values were wiped.
-const NOT_WIPED: &str = "not wiped";
-
-impl Revocation {
-    /// As the log says it: a restore wipes again what was wiped, so no reason may say that by itself.
-    fn told(&self) -> String {
-        let misleads = [WIPED, NOT_WIPED].iter().any(|word| self.reason.starts_with(word));
-        match (self.wipe, self.reason.as_str()) {
-            (true, "") => WIPED.to_owned(),
-            (true, reason) => format!("{WIPED}: {reason}"),
-            (false, reason) if misleads => format!("{NOT_WIPED}: {reason}"),
-            (false, reason) => reason.to_owned(),
-        }
-    }
-}
-
-/// Whether the values of what was revoked by this event were wiped, and its reason.
-pub(crate) fn reason_of(event: &Event) -> (bool, &str) {
-    let detail = event.detail.as_str();
-    let behind = |word: &str| detail.strip_prefix(word)?.strip_prefix(": ");
-    match (behind(WIPED), behind(NOT_WIPED)) {
-        (Some(reason), _) => (true, reason),
-        (None, Some(reason)) => (false, reason),
-        // A gap in the log may be recorded behind it.
-        (None, None) if detail.split(", ").next() == Some(WIPED) => (true, ""),
-        (None, None) => (false, detail),
-    }
-}
-
-/// How the log says that a key was renamed.
-const RENAMED: &str = "renamed to ";
-
-pub(crate) fn renamed(name: &KeyName) -> String {
-    format!("{RENAMED}{name}")
-}
-
-/// The name that a key got by this event, if it was renamed.
-#[must_use]
-pub fn new_name(event: &Event) -> Option<&str> {
-    let detail = event.detail.strip_prefix(RENAMED).filter(|_| event.action == Action::Edit)?;
-    Some(detail.split(", ").next().unwrap_or(detail))
 }
 
 fn due_in(tx: &mut VerifiedTx<'_>, which: &Which, now: Moment) -> Result<Vec<KeyRecord>, VaultError> {
@@ -264,7 +219,7 @@ fn due_in(tx: &mut VerifiedTx<'_>, which: &Which, now: Moment) -> Result<Vec<Key
                 };
                 keys.extend(members.into_iter().map(|key| (key.name.clone(), key)));
             }
-            Ok(keys.into_values().filter(|key| key.status(now) != Status::Revoked).collect())
+            Ok(keys.into_values().filter(|key| key.current().is_some()).collect())
         }
         Which::Expired => {
             let mut keys = tx.keys()?;
@@ -276,11 +231,11 @@ fn due_in(tx: &mut VerifiedTx<'_>, which: &Which, now: Moment) -> Result<Vec<Key
 
 /// The keys that carry a scope; `None` if nothing does.
 pub(crate) fn of_scope(tx: &mut VerifiedTx<'_>, scope: &Scope) -> Result<Option<Vec<KeyRecord>>, VaultError> {
-    let members = tx.scope_members(scope)?;
+    let members = tx.keys_of_scope(scope)?;
     let mut keys = Vec::with_capacity(members.len());
     for tag in &members {
-        let key = tx.key_at(tag)?.filter(|key| key.scopes.contains(scope));
-        keys.push(key.ok_or_else(|| StateError::Mismatch { what: "scope_member".to_owned() })?);
+        let key = tx.object_at(tag)?.filter(|key: &KeyRecord| key.scopes.contains(scope));
+        keys.push(key.ok_or_else(|| StateError::Mismatch { what: "scope".to_owned() })?);
     }
     Ok(if keys.is_empty() { None } else { Some(keys) })
 }
@@ -343,9 +298,10 @@ fn revoke_versions(
         let version = revocation.version.unwrap_or_default();
         return Err(VaultError::NoSuchVersion { name: key.name.clone(), version });
     }
+    let change = tx.next_change();
     for version in key.versions.iter_mut().filter(|version| wanted(version)) {
         if version.state != VersionState::Revoked {
-            version.revoke(now, &revocation.reason);
+            version.revoke((now, change), &revocation.reason);
         } else if version.reason.is_empty() {
             version.reason.clone_from(&revocation.reason);
         }

@@ -54,33 +54,16 @@ impl KeyRecord {
         });
     }
 
-    /// Ends the current version: good for `grace` more milliseconds, or retired at once. `since` is when that is, by a
-    /// clock that never went back: by one that stands in the past it would seem long overdue as soon as it is right.
-    pub(crate) fn retire_current(&mut self, now: Moment, since: Moment, grace: i64) {
-        let Some(number) = self.current().map(|version| version.number) else { return };
-        let ordered = self.after_all_replaced(number, since);
-        for version in self.versions.iter_mut().filter(|version| version.number == number) {
-            if grace > 0 {
-                version.state = VersionState::Previous;
-                version.grace_until = Some(now.plus_millis(grace));
-            } else {
-                version.state = VersionState::Retired;
-                version.grace_until = (ordered != since).then_some(since);
-            }
-            version.since = ordered;
-        }
-    }
-
-    /// `since`, or the least moment after it at which version `number` stands behind all that were replaced before, by
-    /// moment and number. So their order is the true one, whatever the clock did: a hybrid logical clock (Kulkarni et al.,
-    /// "Logical Physical Clocks", 2014).
-    fn after_all_replaced(&self, number: u32, since: Moment) -> Moment {
-        let last = self.versions.iter().filter(|version| version.was_replaced()).map(Version::replaced).max();
-        match last {
-            Some((last, other)) if (since, number) < (last, other) => {
-                last.plus_millis(i64::from(number < other))
-            }
-            _ => since,
+    /// Ends the current version in this change: good for `grace` more milliseconds, or retired at once. `since` is when that
+    /// is, by a clock that never went back: by one that stands in the past it would seem long overdue as soon as it is
+    /// right.
+    pub(crate) fn retire_current(&mut self, now: Moment, (since, change): (Moment, u64), grace: i64) {
+        let current = self.versions.iter_mut().filter(|version| version.state == VersionState::Current);
+        for version in current {
+            let graced = grace > 0;
+            version.state = if graced { VersionState::Previous } else { VersionState::Retired };
+            version.grace_until = graced.then(|| now.plus_millis(grace));
+            (version.since, version.since_change) = (since, change);
         }
     }
 
@@ -110,12 +93,12 @@ impl KeyRecord {
         }
     }
 
-    /// Version `number` takes over; the current one is retired.
-    pub(crate) fn make_current(&mut self, number: u32, since: Moment) {
-        self.retire_current(since, since, 0);
+    /// Version `number` takes over in this change; the current one is retired.
+    pub(crate) fn make_current(&mut self, number: u32, (since, change): (Moment, u64)) {
+        self.retire_current(since, (since, change), 0);
         for version in self.versions.iter_mut().filter(|version| version.number == number) {
             version.state = VersionState::Current;
-            version.since = since;
+            (version.since, version.since_change) = (since, change);
             version.grace_until = None;
             version.due = None;
         }
@@ -142,7 +125,8 @@ impl KeyRecord {
         }
     }
 
-    /// The current version, or number `wanted` if that one is current or in its grace; unless the key has expired.
+    /// The current version, or number `wanted` if that one is current or in its grace; unless the key is disabled or has
+    /// expired.
     pub(crate) fn readable(&self, wanted: Option<u32>, now: Moment) -> Result<&Version, VaultError> {
         let name = || self.name.clone();
         let version = match wanted {
@@ -152,8 +136,11 @@ impl KeyRecord {
                     .ok_or_else(|| VaultError::NoSuchVersion { name: name(), version: number })?,
             ),
         };
-        let status = if self.expired(now) { Status::Expired } else { self.status(now) };
-        let Some(version) = version.filter(|_| status != Status::Expired) else {
+        let status = match self.status(now) {
+            Status::Revoked if self.expired(now) => Status::Expired,
+            status => status,
+        };
+        let Some(version) = version.filter(|_| !matches!(status, Status::Disabled | Status::Expired)) else {
             return Err(VaultError::NotReadable { name: name(), status: status.name() });
         };
         match version.state_at(now) {
@@ -181,15 +168,15 @@ impl Version {
         matches!(self.state, VersionState::Previous | VersionState::Retired)
     }
 
-    /// Its place in the order in which the key's versions were replaced.
-    fn replaced(&self) -> (Moment, u32) {
-        (self.since, self.number)
+    /// Its place in the order in which the key's versions were replaced. One change can take over several from a copy.
+    fn replaced(&self) -> (u64, u32) {
+        (self.since_change, self.number)
     }
 
     /// Refused for good.
-    pub(crate) fn revoke(&mut self, now: Moment, reason: &str) {
+    pub(crate) fn revoke(&mut self, (since, change): (Moment, u64), reason: &str) {
         self.state = VersionState::Revoked;
-        self.since = now;
+        (self.since, self.since_change) = (since, change);
         self.grace_until = None;
         reason.clone_into(&mut self.reason);
     }
@@ -198,7 +185,7 @@ impl Version {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
+    use super::super::record::VersionOrigin;
     use super::*;
 
     const DAY: i64 = 86_400_000;
@@ -206,17 +193,9 @@ mod tests {
 
     fn version(number: u32, state: VersionState, since: i64) -> Version {
         Version {
-            number,
-            state,
-            created: Moment(0),
             since: Moment(since),
-            grace_until: None,
-            fingerprint: [0; 6],
             digest: Some([1; 16]),
-            due: None,
-            made_by: String::new(),
-            public: None,
-            reason: String::new(),
+            ..Version::new(number, state, VersionOrigin::Generated, (Moment(0), 1))
         }
     }
 
@@ -228,7 +207,7 @@ mod tests {
     #[test]
     fn a_grace_that_is_over_has_retired_the_version_since_then() {
         let mut key = key(vec![version(1, VersionState::Current, 0)]);
-        key.retire_current(Moment(10), Moment(10), DAY);
+        key.retire_current(Moment(10), (Moment(10), 2), DAY);
         assert_eq!(key.previous(Moment(DAY)).map(|version| version.number), Some(1));
         assert_eq!(key.previous(Moment(10 + DAY)), None);
         key.settle(Moment(5 * DAY), true);
@@ -269,6 +248,7 @@ mod tests {
             let (mut clock, mut recorded, mut replaced) = (0, 0, Vec::new());
             for place in 0..5_u32 {
                 let (deed, moved) = DEEDS[sequence / DEEDS.len().pow(place) % DEEDS.len()];
+                let change = u64::from(place) + 2;
                 clock += moved;
                 let (now, since) = (Moment(clock), Moment(clock.max(recorded)));
                 recorded = clock;
@@ -279,10 +259,10 @@ mod tests {
                     let back = key.rollback_to(to, now).ok();
                     assert_eq!(back, to.or(replaced.last().copied()), "{sequence}");
                     let Some(back) = back else { continue };
-                    key.make_current(back, since);
+                    key.make_current(back, (since, change));
                     replaced.retain(|number| *number != back);
                 } else {
-                    key.retire_current(now, since, if deed == "rotate" { 0 } else { DAY });
+                    key.retire_current(now, (since, change), if deed == "rotate" { 0 } else { DAY });
                     let number = key.next_version;
                     key.versions.push(version(number, VersionState::Current, clock));
                     key.next_version += 1;
@@ -298,7 +278,7 @@ mod tests {
     fn a_clock_that_was_ahead_once_keeps_no_later_version_longer() {
         let mut key =
             key(vec![version(1, VersionState::Retired, 900 * DAY), version(2, VersionState::Current, 0)]);
-        key.retire_current(Moment(DAY), Moment(DAY), 0);
+        key.retire_current(Moment(DAY), (Moment(DAY), 2), 0);
         assert_eq!(key.rollback_to(None, Moment(DAY)).ok(), Some(2));
         key.settle(Moment(DAY + KEPT), true);
         assert_eq!(key.settle(Moment(DAY + KEPT + SECOND_LOOK), true), [2]);
@@ -324,8 +304,8 @@ mod tests {
     fn a_version_that_returns_starts_its_keeping_anew() {
         let mut key = key(vec![version(1, VersionState::Retired, 0), version(2, VersionState::Current, 0)]);
         key.settle(Moment(KEPT), true);
-        key.make_current(1, Moment(KEPT + 1));
-        key.make_current(2, Moment(KEPT + 2));
+        key.make_current(1, (Moment(KEPT + 1), 2));
+        key.make_current(2, (Moment(KEPT + 2), 3));
         assert_eq!(key.settle(Moment(KEPT + SECOND_LOOK * 2), true), NONE);
     }
 

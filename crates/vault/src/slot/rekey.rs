@@ -14,7 +14,7 @@ use keyvault_core::name::TokenName;
 use super::{Credential, Slot, expect_proved, put, slot_of};
 use crate::error::{VaultError, is_damage};
 use crate::file::damaged;
-use crate::file::open::{Access, Notice, Vault, World, remember};
+use crate::file::open::{Access, Notice, Vault, World, remember, still_same};
 use crate::file::survivors::{Loss, Survivors, named_versions};
 use crate::key::record::KeyRecord;
 use crate::token::Issued;
@@ -103,7 +103,8 @@ pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<RekeyPreview, 
     vault.read_damaged(access, |tx| {
         let mut found = file::survivors(tx, first_key)?;
         found.loss.values = file::lost_values(tx, &found.keys)?;
-        let in_force = found.tokens.into_iter().filter(|token| token.revoked.is_none());
+        let in_force =
+            found.tokens.into_iter().filter(|token| token.revoked.is_none() && !token.is_session());
         Ok(RekeyPreview {
             keys: found.keys.len(),
             slots: found.slots.iter().filter_map(slot_of).collect(),
@@ -139,7 +140,7 @@ pub fn rekey(
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let held = world.holders.hold(&identity);
     let memory = remember(&mut vault.memory, world.pins.read(&identity, &vault.place));
-    vault.checked.still_same()?;
+    still_same(vault.checked.as_ref())?;
     let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
     let mut old = VerifiedTx::load_damaged(&rows, &setting)?;
     old.refuse_in_alarm(&path)?;
@@ -151,8 +152,10 @@ pub fn rekey(
     kept.iter().copied().chain(&access.slot).try_for_each(|opened| expect_proved(&rows, opened, &slots))?;
     let dropped: Vec<_> = slots.iter().filter(|slot| !kept.contains(slot)).filter_map(slot_of).collect();
     let tokens = token::to_renew(&old, &found.tokens, world)?;
+    let carried = token::all_reads_to_carry(&old, &found.tokens, world)?;
     rows.clear_tokens()?;
     let mut new = VerifiedTx::begin(&rows, &next.keys, next.identity, old.current.clone());
+    new.carried = carried;
     let slots = next.slots.iter().filter_map(slot_of).collect();
     let tombstones = found.tombstones();
     let frame =
@@ -165,12 +168,12 @@ pub fn rekey(
     tokens.retain(|issued| !issued.record.expired(world.now()));
     let epoch = next.identity.epoch;
     let gone = dropped.iter().fold(String::new(), |text, slot| text + &format!(", dropped slot {}", slot.id));
-    let detail = tombstones.behind(&found.loss.behind(format!("epoch {epoch}{gone}")));
-    let event = world.event(Action::Rekey, Vec::new(), detail);
+    let detail = found.loss.behind(format!("epoch {epoch}{gone}"));
+    let event = tombstones.kept_in(world.event(Action::Rekey, Vec::new(), detail));
     let seen = new.seal_change(file::recorded(event, gap), world)?;
     keyvault_core::crypto::wipe_stack();
     drop((old, new));
-    vault.checked.still_same()?;
+    still_same(vault.checked.as_ref())?;
     rows.commit()?;
     damaged::write_back(vault)?;
     drop(held);
@@ -204,9 +207,10 @@ pub(crate) fn seal_anew(
         }
         key::settle(tx, key, world.now())?;
         tx.put_key(key, world.rng)?;
-        tx.enter(None, Some(key));
+        tx.enter_key(None, Some(key));
         progress(done + 1);
     }
+    found.unknown.iter().try_for_each(|object| tx.put_unknown(object, world.rng))?;
     tx.rows.delete_other_versions(&named_versions(&keys))?;
     Ok(keys)
 }
@@ -228,7 +232,7 @@ fn move_values(
             }
             Err(error) if is_damage(&error) => {
                 lost.push(KeyRef { name: key.name.to_string(), version: version.number });
-                version.lose_value(world.now());
+                version.lose_value((world.now(), tx.next_change()));
             }
             Err(error) => return Err(error),
         }

@@ -157,6 +157,16 @@ impl Pins {
         if path.resolved == path.given { Ok(()) } else { advance(&path.resolved) }
     }
 
+    /// Forgets what was seen with a token that opens nothing any more.
+    pub fn forget_token(&self, token: &TokenId) {
+        let own = format!("token-{}-", HEXLOWER.encode(token));
+        let files = std::fs::read_dir(&self.folder).into_iter().flatten().filter_map(Result::ok);
+        for file in files.filter(|file| file.file_name().to_string_lossy().starts_with(&own)) {
+            // A pin that stays does no harm.
+            let _ = std::fs::remove_file(file.path());
+        }
+    }
+
     /// The memory of the vault at `path`. The first use of another path to a place where the vault was seen before
     /// takes over the pin of that place.
     #[must_use]
@@ -343,7 +353,7 @@ pub(crate) fn judge(
         standing => return Ok(standing),
     }
     // A continuation that cannot be proved is the owner's to accept; an error would leave no way to do so.
-    let next = match tx.audit_entry_of_next_change(pin.change) {
+    let next = match tx.entry_of_next_change(pin.change) {
         Ok(Some(next)) => next,
         Ok(None) | Err(StoreError::Damaged { .. }) => return Ok(Standing::Forked),
         Err(error) => return Err(error.into()),

@@ -96,7 +96,7 @@ impl Seen {
         let found = match self.count.checked_sub(1) {
             None => return Ok(None),
             Some(_) if self.count == now.count => Some(now.head),
-            Some(last) => match tx.audit_mac(keys.ledger, last) {
+            Some(last) => match tx.entry_mac(keys.ledger, last) {
                 // A row that is none is as good as gone. Nothing is refused for the witness's sake.
                 Err(StoreError::Damaged { .. }) => None,
                 mac => mac?,

@@ -11,12 +11,13 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
+use super::file::Index;
 use super::salvage::oddities;
 use super::schema::{APPLICATION_ID, FORMAT, OBJECTS, PAGE};
-use super::{HeaderRow, Index, Store, StoreError};
+use super::{FileStore, HeaderRow, StoreError};
 use keyvault_os::{brief_index, sqlite_build};
 
-impl Store {
+impl FileStore {
     /// Opens an existing vault and reads its head. `path` is canonical and has been checked for owner, mode and kind.
     pub(crate) fn open(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
         let opening = Opening::of(&path);
@@ -24,7 +25,7 @@ impl Store {
     }
 
     /// Opens a vault for one transaction that begins at once, such as that of `exec`: if nobody else has the vault
-    /// open, others wait until it is over or [`Store::let_others_in`] is called.
+    /// open, others wait until it is over or [`FileStore::let_others_in`] is called.
     pub(crate) fn open_briefly(path: PathBuf) -> Result<(Self, HeaderRow), StoreError> {
         let opening = if is_frozen(&path) {
             Opening::Immutable
@@ -46,19 +47,19 @@ impl Store {
     fn open_as(path: PathBuf, opening: Opening) -> Result<(Self, HeaderRow), StoreError> {
         let file = path.clone();
         let index = if opening == Opening::Brief { Index::Brief } else { Index::Shared };
-        let mut store = Self { connection: connect(&path, opening)?, path, index: Cell::new(index) };
+        let store = Self { connection: connect(&path, opening)?, path, index: Cell::new(index) };
         // In one transaction, which is begun once: this is on the way of every command.
-        let tx = store.begin_reading()?;
-        check_format(tx.connection)?;
-        check_pages(tx.connection, opening)?;
+        let tx = store.begin_reading_ready()?;
+        check_format(&store.connection)?;
+        check_pages(&store.connection, opening)?;
         check_length(&file)?;
-        check_schema(tx.connection)?;
+        check_schema(&store.connection)?;
         let header = tx.header()?;
         tx.commit()?;
         Ok((store, header))
     }
 
-    /// Opens an empty file, to be filled by [`Store::copy_into`].
+    /// Opens an empty file, to be filled by [`FileStore::copy_into`].
     pub(crate) fn blank(path: PathBuf) -> Result<Self, StoreError> {
         Ok(Self { connection: connect(&path, Opening::Shared)?, path, index: Cell::new(Index::Shared) })
     }
@@ -329,26 +330,26 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().canonicalize().unwrap().join("vault.db");
         std::fs::write(&path, "").unwrap();
-        put_epoch(&mut Store::create(path.clone()).unwrap(), 1);
+        put_epoch(&mut FileStore::create(path.clone()).unwrap(), 1);
         (folder, path)
     }
 
-    fn put_epoch(store: &mut Store, epoch: u32) {
+    fn put_epoch(store: &mut FileStore, epoch: u32) {
         let tx = store.begin(Durability::Synced, &mut |_| ()).unwrap();
         tx.put_header(&header(epoch)).unwrap();
         tx.commit().unwrap();
     }
 
-    fn epoch(store: &mut Store) -> u32 {
+    fn epoch(store: &mut FileStore) -> u32 {
         store.begin_reading().unwrap().header().unwrap().epoch
     }
 
     #[test]
     fn others_wait_for_a_brief_opening_and_it_sees_afterwards_what_they_wrote() {
         let (_folder, path) = vault();
-        let (mut brief, found) = Store::open_briefly(path.clone()).unwrap();
+        let (mut brief, found) = FileStore::open_briefly(path.clone()).unwrap();
         assert_eq!(found, header(1));
-        let other = std::thread::spawn(move || put_epoch(&mut Store::open(path).unwrap().0, 2));
+        let other = std::thread::spawn(move || put_epoch(&mut FileStore::open(path).unwrap().0, 2));
         std::thread::sleep(Duration::from_millis(100));
         assert!(!other.is_finished());
         brief.let_others_in();
@@ -362,7 +363,7 @@ mod tests {
         let (folder, path) = vault();
         let index = folder.path().join("vault.db-shm");
         std::fs::write(&index, vec![7; 32 << 10]).unwrap();
-        let (mut brief, _) = Store::open_briefly(path).unwrap();
+        let (mut brief, _) = FileStore::open_briefly(path).unwrap();
         assert_eq!(std::fs::metadata(&index).unwrap().len(), 3);
         let tx = brief.begin(Durability::Logged, &mut |_| ()).unwrap();
         tx.put_header(&header(7)).unwrap();
@@ -376,7 +377,7 @@ mod tests {
     fn a_release_ends_a_brief_opening_whether_it_commits_or_not() {
         for commits in [true, false] {
             let (_folder, path) = vault();
-            let (mut brief, _) = Store::open_briefly(path.clone()).unwrap();
+            let (mut brief, _) = FileStore::open_briefly(path.clone()).unwrap();
             let tx = brief.begin(Durability::Logged, &mut |_| ()).unwrap();
             tx.put_header(&header(7)).unwrap();
             if commits {
@@ -386,7 +387,7 @@ mod tests {
                 drop(tx);
             }
             let wanted = if commits { 7 } else { 1 };
-            let (mut other, found) = Store::open(path).unwrap();
+            let (mut other, found) = FileStore::open(path).unwrap();
             assert_eq!(found.epoch, wanted);
             put_epoch(&mut other, 9);
             assert_eq!(epoch(&mut brief), 9);
@@ -396,10 +397,10 @@ mod tests {
     #[test]
     fn a_vault_that_is_open_already_is_shared_and_a_brief_opening_keeps_nobody_out() {
         let (_folder, path) = vault();
-        let (mut other, _) = Store::open(path.clone()).unwrap();
+        let (mut other, _) = FileStore::open(path.clone()).unwrap();
         let reading = other.begin_reading().unwrap();
         assert_eq!(reading.header().unwrap().epoch, 1);
-        let (mut brief, _) = Store::open_briefly(path.clone()).unwrap();
+        let (mut brief, _) = FileStore::open_briefly(path.clone()).unwrap();
         let tx = brief.begin(Durability::Logged, &mut |_| ()).unwrap();
         tx.put_header(&header(3)).unwrap();
         tx.commit().unwrap();
@@ -412,7 +413,9 @@ mod tests {
     #[test]
     fn a_connection_can_do_nothing_but_read_and_write_rows_whatever_sqlite_was_built_with() {
         let (_folder, path) = vault();
-        for store in [Store::open(path.clone()).unwrap().0, Store::open_briefly(path.clone()).unwrap().0] {
+        for store in
+            [FileStore::open(path.clone()).unwrap().0, FileStore::open_briefly(path.clone()).unwrap().0]
+        {
             let connection = &store.connection;
             for (setting, wanted) in SETTINGS {
                 assert_eq!(connection.db_config(setting).unwrap(), wanted, "{setting:?}");

@@ -1,11 +1,12 @@
-//! The rows, and the statements that read and write them. Each statement stands once.
+//! Rows as the domain knows them, read from the columns that a store gives and written as such.
 
 use std::collections::BTreeSet;
 
-use rusqlite::types::ValueRef;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::types::Value;
 
-use super::{StoreError, Tx};
+use super::log_rows::Ledger;
+use super::table::{Cells, Order, Result, Span, Table};
+use super::{HIGHEST_SLOT, StoreError, Tx};
 
 /// Where something stands in the index and in the tree: a truncated MAC of its kind and name.
 pub(crate) type Tag = [u8; 16];
@@ -35,16 +36,6 @@ pub struct SlotRow {
     pub(crate) sealed: Vec<u8>,
 }
 
-/// A key's sealed metadata.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct KeyRow {
-    /// The blind index of its name.
-    pub tag: Tag,
-    /// Raised by each rewrite.
-    pub revision: u64,
-    pub sealed: Vec<u8>,
-}
-
 /// The state record, its signature, and the MAC of both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StateRow {
@@ -67,292 +58,327 @@ pub(crate) struct AuditRow {
     pub mac: [u8; 32],
 }
 
-/// A row of a version, whatever its columns are: table, key's id, number.
-pub(super) type OtherVersion = (&'static str, Vec<u8>, i64);
+/// The sealed texts of one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct VersionRow {
+    /// The key of the value, sealed under the vault's wrapping key.
+    pub wrapped: Vec<u8>,
+    /// The value, sealed under its own key.
+    pub sealed: Vec<u8>,
+}
 
-pub(super) type Result<T> = std::result::Result<T, StoreError>;
+/// Longest columns of a slot, in bytes.
+const SLOT_HEADER: usize = 64;
+const SLOT_SEALED: usize = 256;
+
+/// The only key of tables that have one row.
+const ONLY: i64 = 1;
 
 impl Tx<'_> {
     pub(crate) fn header(&self) -> Result<HeaderRow> {
-        self.one(
-            "SELECT vault_id, epoch, written_by, chain_seed, signer FROM vault WHERE id = 1",
-            [],
-            "vault",
-            |row| {
+        let header = self.first(
+            Table::Vault,
+            &["vault_id", "epoch", "written_by", "chain_seed", "signer"],
+            &Span::one(ONLY),
+            |columns| {
                 Ok(HeaderRow {
-                    vault_id: array(row, 0, "vault.vault_id")?,
-                    epoch: row.get(1)?,
-                    written_by: row.get(2)?,
-                    chain_seed: row.get(3)?,
-                    signer: row.get(4)?,
+                    vault_id: columns.array()?,
+                    epoch: columns.u32()?,
+                    written_by: columns.text()?,
+                    chain_seed: columns.bytes()?,
+                    signer: columns.bytes()?,
                 })
             },
-        )?
-        .ok_or_else(|| damaged("vault"))
+        )?;
+        header.ok_or_else(|| damaged("vault"))
     }
 
     pub(crate) fn put_header(&self, header: &HeaderRow) -> Result<()> {
-        self.run(
-            "INSERT OR REPLACE INTO vault (id, vault_id, epoch, written_by, chain_seed, signer) VALUES (1, ?, ?, ?, ?, ?)",
-            params![header.vault_id, header.epoch, header.written_by, header.chain_seed, header.signer],
+        self.put(
+            Table::Vault,
+            vec![
+                ONLY.into(),
+                header.vault_id.to_vec().into(),
+                header.epoch.into(),
+                header.written_by.clone().into(),
+                header.chain_seed.clone().into(),
+                header.signer.clone().into(),
+            ],
         )
     }
 
-    /// The slots, in the order of their numbers: 1 to [`HIGHEST_SLOT`](super::HIGHEST_SLOT), and no row besides. A
-    /// column that is longer than a slot's can be, or no bytes, comes out empty: nothing that somebody put there keeps
-    /// the other slots back, or takes memory.
+    /// The slots, in the order of their numbers: 1 to [`HIGHEST_SLOT`], and no row besides. A column that is longer than
+    /// a slot's can be, or no bytes, comes out empty: nothing that somebody put there keeps the other slots back.
     pub(crate) fn slots(&self) -> Result<Vec<SlotRow>> {
-        let sql = "SELECT id, CASE WHEN length(header) <= 64 THEN header END, \
-                   CASE WHEN length(sealed) <= 256 THEN sealed END FROM slot WHERE id BETWEEN 1 AND 32 ORDER BY id";
-        let mut slots = Vec::new();
-        self.each(sql, [], |row| {
-            let bytes = |column| match row.get_ref(column) {
-                Ok(ValueRef::Blob(bytes)) => bytes.to_vec(),
-                _ => Vec::new(),
-            };
-            slots.push(SlotRow { id: row.get(0)?, header: bytes(1), sealed: bytes(2) });
-            Ok(())
-        })?;
-        Ok(slots)
+        let span = Span::ids([1, HIGHEST_SLOT.into()]);
+        self.list(Table::Slot, &["id", "header", "sealed"], &span, |columns| {
+            let id = columns.u32()?;
+            let header = columns.bytes().ok().filter(|header| header.len() <= SLOT_HEADER);
+            let sealed = columns.bytes().ok().filter(|sealed| sealed.len() <= SLOT_SEALED);
+            Ok(SlotRow { id, header: header.unwrap_or_default(), sealed: sealed.unwrap_or_default() })
+        })
     }
 
-    /// How many rows stand under numbers that no slot has, and the lowest of these numbers.
+    /// How many rows there are under numbers that no slot has, and the lowest of these numbers.
     pub(crate) fn slots_beyond(&self) -> Result<Option<(u64, i64)>> {
-        let sql = "SELECT count(*), min(id) FROM slot WHERE id NOT BETWEEN 1 AND 32";
-        let found = self.one(sql, [], "slot", |row| Ok((unsigned(row.get(0)?)?, row.get(1)?)))?;
-        Ok(found.and_then(|(rows, lowest): (u64, Option<i64>)| lowest.map(|lowest| (rows, lowest))))
+        let mut ids = Vec::new();
+        for span in SLOTS_BEYOND {
+            ids.extend(self.list(Table::Slot, &["id"], &Span::ids(span), Columns::integer)?);
+        }
+        Ok(ids.first().map(|lowest| (ids.len() as u64, *lowest)))
     }
 
     /// Deletes the rows under numbers that no slot has.
     pub(crate) fn delete_slots_beyond(&self) -> Result<()> {
-        self.run("DELETE FROM slot WHERE id NOT BETWEEN 1 AND 32", [])
+        SLOTS_BEYOND.into_iter().try_for_each(|span| self.delete(Table::Slot, &Span::ids(span)).map(drop))
     }
 
     pub(crate) fn put_slot(&self, slot: &SlotRow) -> Result<()> {
-        self.run(
-            "INSERT OR REPLACE INTO slot (id, header, sealed) VALUES (?, ?, ?)",
-            params![slot.id, slot.header, slot.sealed],
-        )
+        self.put(Table::Slot, vec![slot.id.into(), slot.header.clone().into(), slot.sealed.clone().into()])
     }
 
     pub(crate) fn delete_slot(&self, id: u32) -> Result<()> {
-        self.run("DELETE FROM slot WHERE id = ?", [id])
+        self.delete(Table::Slot, &Span::one(id)).map(drop)
     }
 
-    /// Deletes every row but the head and the versions, for a rekey that writes them all anew.
+    /// Deletes everything that a rekey seals again; the header's row and the versions stay until they are replaced.
     pub(crate) fn clear_sealed(&self) -> Result<()> {
-        [
-            "DELETE FROM slot",
-            "DELETE FROM item",
-            "DELETE FROM scope",
-            "DELETE FROM scope_member",
-            "DELETE FROM directory",
-            "DELETE FROM leaf",
-            "DELETE FROM node",
-            "DELETE FROM state",
-            "DELETE FROM audit",
-            "DELETE FROM audit_head",
-        ]
-        .into_iter()
-        .try_for_each(|sql| self.run(sql, []))
+        [Table::Slot, Table::Object, Table::Leaf, Table::Node, Table::State]
+            .into_iter()
+            .try_for_each(|table| self.delete(table, &Span::All).map(drop))?;
+        self.delete_ledger(Ledger::Vault)
     }
 
-    /// A key's row by the blind index of its name.
-    pub(crate) fn key(&self, tag: &Tag) -> Result<Option<KeyRow>> {
-        self.one("SELECT tag, revision, sealed FROM item WHERE tag = ?", [tag.as_slice()], "item", key_row)
+    pub(crate) fn version(&self, key_id: &[u8; 16], version: u32) -> Result<Option<VersionRow>> {
+        let span = Span::one(version_id(key_id, version));
+        let found =
+            self.first(Table::Version, &["key", "version", "wrapped", "sealed"], &span, |columns| {
+                let is_it = (columns.bytes()?.as_slice(), columns.u32()?) == (key_id.as_slice(), version);
+                Ok(is_it.then_some(VersionRow { wrapped: columns.bytes()?, sealed: columns.bytes()? }))
+            })?;
+        Ok(found.flatten())
     }
 
-    /// All keys' rows, ordered by tag.
-    pub(crate) fn each_key(&self, mut take: impl FnMut(KeyRow) -> Result<()>) -> Result<()> {
-        self.each("SELECT tag, revision, sealed FROM item ORDER BY tag", [], |row| take(key_row(row)?))
-    }
-
-    /// The tags of all rows that have one, whatever else is wrong with them.
-    pub(crate) fn key_tags(&self) -> Result<Vec<Tag>> {
-        let mut tags = Vec::new();
-        self.each("SELECT tag FROM item", [], |row| {
-            tags.extend(row.get::<_, Tag>(0).ok());
-            Ok(())
-        })?;
-        Ok(tags)
-    }
-
-    pub(crate) fn put_key(&self, key: &KeyRow) -> Result<()> {
-        self.run(
-            "INSERT OR REPLACE INTO item (tag, revision, sealed) VALUES (?, ?, ?)",
-            params![key.tag, number(key.revision)?, key.sealed],
-        )
-    }
-
-    pub(crate) fn delete_key(&self, tag: &Tag) -> Result<()> {
-        self.run("DELETE FROM item WHERE tag = ?", [tag.as_slice()])
-    }
-
-    pub(crate) fn version_key(&self, key_id: &[u8; 16], version: u32) -> Result<Option<Vec<u8>>> {
-        self.one(
-            "SELECT sealed FROM version_key WHERE item = ? AND version = ?",
-            params![key_id, version],
-            "version_key",
-            |row| Ok(row.get(0)?),
-        )
-    }
-
-    /// A version's sealed value.
-    pub(crate) fn version_value(&self, key_id: &[u8; 16], version: u32) -> Result<Option<Vec<u8>>> {
-        self.one(
-            "SELECT sealed FROM version_value WHERE item = ? AND version = ?",
-            params![key_id, version],
-            "version_value",
-            |row| Ok(row.get(0)?),
-        )
-    }
-
-    /// Every version that has both rows: key's id, number, wrapped key, sealed value; ordered, as they lie in the file.
+    /// Every version: key's id, number, sealed texts; in the order in which they lie in the file.
     pub(crate) fn each_version(
         &self,
-        mut take: impl FnMut([u8; 16], u32, Vec<u8>, Vec<u8>) -> Result<()>,
+        mut take: impl FnMut([u8; 16], u32, VersionRow) -> Result<()>,
     ) -> Result<()> {
-        let sql = "SELECT k.item, k.version, k.sealed, v.sealed FROM version_key k \
-                   JOIN version_value v ON v.item = k.item AND v.version = k.version ORDER BY k.item, k.version";
-        self.each(sql, [], |row| {
-            take(array(row, 0, "version_key.item")?, row.get(1)?, row.get(2)?, row.get(3)?)
+        self.each(Table::Version, &["id", "key", "version", "wrapped", "sealed"], &Span::All, |columns| {
+            let (id, key, version) = (columns.integer()?, columns.array()?, columns.u32()?);
+            if version_id(&key, version) != id {
+                return Err(damaged("version.id"));
+            }
+            take(key, version, VersionRow { wrapped: columns.bytes()?, sealed: columns.bytes()? })
         })
     }
 
-    /// Writes a version: its wrapped key and its value.
-    pub(crate) fn put_version(
-        &self,
-        key_id: &[u8; 16],
-        version: u32,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<()> {
-        self.run(
-            "INSERT OR REPLACE INTO version_key (item, version, sealed) VALUES (?, ?, ?)",
-            params![key_id, version, key],
-        )?;
-        self.run(
-            "INSERT OR REPLACE INTO version_value (item, version, sealed) VALUES (?, ?, ?)",
-            params![key_id, version, value],
+    /// Writes a version over the row that it had. Another one with the same id keeps it out.
+    pub(crate) fn put_version(&self, key_id: &[u8; 16], version: u32, texts: &VersionRow) -> Result<()> {
+        let id = version_id(key_id, version);
+        let there = self.first(Table::Version, &["key", "version"], &Span::one(id), |columns| {
+            Ok((columns.bytes()?.as_slice(), columns.u32()?) == (key_id.as_slice(), version))
+        })?;
+        if there == Some(false) {
+            return Err(damaged("version: another one has its id"));
+        }
+        let texts = [texts.wrapped.clone().into(), texts.sealed.clone().into()];
+        self.put(
+            Table::Version,
+            [id.into(), key_id.to_vec().into(), version.into()].into_iter().chain(texts).collect(),
         )
     }
 
-    /// Deletes one version's key and value.
     pub(crate) fn delete_version(&self, key_id: &[u8; 16], version: u32) -> Result<()> {
-        self.run("DELETE FROM version_key WHERE item = ? AND version = ?", params![key_id, version])?;
-        self.run("DELETE FROM version_value WHERE item = ? AND version = ?", params![key_id, version])
+        let span = Span::one(version_id(key_id, version));
+        self.delete_where(Table::Version, &span, &key_id.to_vec().into()).map(drop)
     }
 
     /// Deletes every version of a key.
     pub(crate) fn delete_versions(&self, key_id: &[u8; 16]) -> Result<()> {
-        self.run("DELETE FROM version_key WHERE item = ?", [key_id.as_slice()])?;
-        self.run("DELETE FROM version_value WHERE item = ?", [key_id.as_slice()])
+        let span = Span::ids([version_id(key_id, 0), version_id(key_id, u32::MAX)]);
+        self.delete_where(Table::Version, &span, &key_id.to_vec().into()).map(drop)
     }
 
-    /// The rows of versions that are not among these, as table, key's id and number; the columns may be anything.
-    pub(crate) fn other_versions(&self, known: &BTreeSet<([u8; 16], u32)>) -> Result<Vec<OtherVersion>> {
+    /// The ids of the rows that are not these versions; the columns may be anything.
+    pub(crate) fn other_versions(&self, known: &BTreeSet<([u8; 16], u32)>) -> Result<Vec<i64>> {
         let mut others = Vec::new();
-        for table in ["version_key", "version_value"] {
-            self.each(&format!("SELECT item, version FROM {table}"), [], |row| {
-                let (key, version): (Vec<u8>, i64) = (row.get(0)?, row.get(1)?);
-                let named = <[u8; 16]>::try_from(key.as_slice()).ok().zip(u32::try_from(version).ok());
-                if named.is_none_or(|named| !known.contains(&named)) {
-                    others.push((table, key, version));
-                }
-                Ok(())
-            })?;
-        }
+        self.each(Table::Version, &["id", "key", "version"], &Span::All, |columns| {
+            let id = columns.integer()?;
+            let named = columns.array().and_then(|key| Ok((key, columns.u32()?)));
+            let is_known = |named| known.contains(&named) && version_id(&named.0, named.1) == id;
+            if !named.is_ok_and(is_known) {
+                others.push(id);
+            }
+            Ok(())
+        })?;
         Ok(others)
     }
 
-    /// Deletes the rows of versions that are not among these.
+    /// Deletes the versions that are not among these.
     pub(crate) fn delete_other_versions(&self, known: &BTreeSet<([u8; 16], u32)>) -> Result<()> {
-        self.other_versions(known)?.iter().try_for_each(|(table, key, version)| {
-            let sql = format!("DELETE FROM {table} WHERE item = ? AND version = ?");
-            self.run(&sql, params![key, version])
+        let others = self.other_versions(known)?;
+        others.into_iter().try_for_each(|id| self.delete(Table::Version, &Span::one(id)).map(drop))
+    }
+
+    /// How many versions there are in the whole vault, named by a key or not.
+    pub(crate) fn count_versions(&self) -> Result<u64> {
+        self.count(Table::Version, &Span::All)
+    }
+
+    pub(super) fn put(&self, table: Table, row: Cells) -> Result<()> {
+        self.rows.put(table, row)
+    }
+
+    pub(super) fn delete(&self, table: Table, span: &Span) -> Result<usize> {
+        self.rows.delete(table, span, None)
+    }
+
+    pub(super) fn delete_where(&self, table: Table, span: &Span, second: &Value) -> Result<usize> {
+        self.rows.delete(table, span, Some(second))
+    }
+
+    pub(super) fn count(&self, table: Table, span: &Span) -> Result<u64> {
+        let mut rows = 0;
+        let key = table.columns().get(..1).unwrap_or_default();
+        self.rows.scan(table, key, span, Order::Ascending, &mut |_| {
+            rows += 1;
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    /// The only row of a span.
+    pub(super) fn first<T>(
+        &self,
+        table: Table,
+        columns: &'static [&'static str],
+        span: &Span,
+        read: impl FnMut(&mut Columns) -> Result<T>,
+    ) -> Result<Option<T>> {
+        self.one(table, columns, span, Order::Ascending, read)
+    }
+
+    /// The last row of a span.
+    pub(super) fn last<T>(
+        &self,
+        table: Table,
+        columns: &'static [&'static str],
+        span: &Span,
+        read: impl FnMut(&mut Columns) -> Result<T>,
+    ) -> Result<Option<T>> {
+        self.one(table, columns, span, Order::Last, read)
+    }
+
+    fn one<T>(
+        &self,
+        table: Table,
+        columns: &'static [&'static str],
+        span: &Span,
+        order: Order,
+        mut read: impl FnMut(&mut Columns) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut found = None;
+        self.rows.scan(table, columns, span, order, &mut |cells| {
+            found = Some(read(&mut Columns::of(table, columns, cells))?);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    pub(super) fn list<T>(
+        &self,
+        table: Table,
+        columns: &'static [&'static str],
+        span: &Span,
+        mut read: impl FnMut(&mut Columns) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut list = Vec::new();
+        self.each(table, columns, span, |columns| {
+            list.push(read(columns)?);
+            Ok(())
+        })?;
+        Ok(list)
+    }
+
+    /// Each row of a span; those of the wrong shape are passed over once [`Tx::pass_over_malformed`] was called.
+    pub(super) fn each(
+        &self,
+        table: Table,
+        columns: &'static [&'static str],
+        span: &Span,
+        mut take: impl FnMut(&mut Columns) -> Result<()>,
+    ) -> Result<()> {
+        self.rows.scan(table, columns, span, Order::Ascending, &mut |cells| {
+            let taken = take(&mut Columns::of(table, columns, cells));
+            match (taken, &mut *self.malformed.borrow_mut()) {
+                (Err(StoreError::Damaged { .. }), Some(tables)) => {
+                    tables.insert(table.name().to_owned());
+                    Ok(())
+                }
+                (taken, _) => taken,
+            }
+        })
+    }
+}
+
+const SLOTS_BEYOND: [[i64; 2]; 2] = [[i64::MIN, 0], [HIGHEST_SLOT as i64 + 1, i64::MAX]];
+
+/// The columns of one row, taken one after another.
+pub(super) struct Columns {
+    table: Table,
+    names: std::slice::Iter<'static, &'static str>,
+    cells: std::vec::IntoIter<Value>,
+}
+
+impl Columns {
+    pub(super) fn of(table: Table, names: &'static [&'static str], cells: Cells) -> Self {
+        Self { table, names: names.iter(), cells: cells.into_iter() }
+    }
+
+    fn next<T>(&mut self, read: impl FnOnce(Value) -> Option<T>) -> Result<T> {
+        let name = self.names.next().copied().unwrap_or_default();
+        let value = self.cells.next().and_then(read);
+        value.ok_or_else(|| damaged(&format!("{}.{name}", self.table.name())))
+    }
+
+    pub(super) fn integer(&mut self) -> Result<i64> {
+        self.next(|value| if let Value::Integer(value) = value { Some(value) } else { None })
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32> {
+        self.next(|value| if let Value::Integer(value) = value { value.try_into().ok() } else { None })
+    }
+
+    pub(super) fn unsigned(&mut self) -> Result<u64> {
+        self.next(|value| if let Value::Integer(value) = value { value.try_into().ok() } else { None })
+    }
+
+    /// NULL, or a number from 0.
+    pub(super) fn optional(&mut self) -> Result<Option<u64>> {
+        self.next(|value| match value {
+            Value::Null => Some(None),
+            Value::Integer(value) => value.try_into().ok().map(Some),
+            _ => None,
         })
     }
 
-    /// (wrapped keys, values) in the whole vault: whether there are rows that no key names.
-    pub(crate) fn count_versions(&self) -> Result<(u64, u64)> {
-        self.one(
-            "SELECT (SELECT count(*) FROM version_key), (SELECT count(*) FROM version_value)",
-            [],
-            "version_key",
-            |row| Ok((unsigned(row.get(0)?)?, unsigned(row.get(1)?)?)),
-        )?
-        .ok_or_else(|| damaged("version_key"))
+    pub(super) fn text(&mut self) -> Result<String> {
+        self.next(|value| if let Value::Text(value) = value { Some(value) } else { None })
     }
 
-    /// SQLite's own check of pages and b-trees; what it says, unless "ok".
-    pub(crate) fn page_faults(&self) -> Result<Vec<String>> {
-        let mut faults = Vec::new();
-        self.each("PRAGMA integrity_check(20)", [], |row| {
-            faults.push(row.get::<_, String>(0)?);
-            Ok(())
-        })?;
-        faults.retain(|fault| fault != "ok");
-        Ok(faults)
+    pub(super) fn bytes(&mut self) -> Result<Vec<u8>> {
+        self.next(|value| if let Value::Blob(value) = value { Some(value) } else { None })
     }
 
-    pub(super) fn run(&self, sql: &str, params: impl rusqlite::Params) -> Result<()> {
-        self.connection.prepare_cached(sql)?.execute(params)?;
-        Ok(())
-    }
-
-    pub(super) fn one<T>(
-        &self,
-        sql: &str,
-        params: impl rusqlite::Params,
-        table: &str,
-        read: impl FnOnce(&Row<'_>) -> Result<T>,
-    ) -> Result<Option<T>> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let read = statement.query_row(params, |row| Ok(read(row))).optional();
-        match read {
-            Ok(row) => row.transpose().map_err(|error| in_table(table, error)),
-            Err(error) => Err(in_table(table, error.into())),
-        }
-    }
-
-    pub(super) fn each(
-        &self,
-        sql: &str,
-        params: impl rusqlite::Params,
-        mut take: impl FnMut(&Row<'_>) -> Result<()>,
-    ) -> Result<()> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(params)?;
-        while let Some(row) = rows.next()? {
-            match (take(row), &mut *self.malformed.borrow_mut()) {
-                (Err(StoreError::Damaged { .. }), Some(tables)) => drop(tables.insert(table_of(sql))),
-                (taken, _) => taken?,
-            }
-        }
-        Ok(())
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        self.next(|value| if let Value::Blob(value) = value { value.try_into().ok() } else { None })
     }
 }
 
-/// The first table that a statement reads.
-fn table_of(sql: &str) -> String {
-    let behind = sql.split_once(" FROM ").map_or("", |(_, behind)| behind);
-    behind.split(' ').next().unwrap_or_default().to_owned()
-}
-
-fn key_row(row: &Row<'_>) -> Result<KeyRow> {
-    Ok(KeyRow { tag: array(row, 0, "item.tag")?, revision: unsigned(row.get(1)?)?, sealed: row.get(2)? })
-}
-
-/// A BLOB column of exactly `N` bytes.
-pub(super) fn array<const N: usize>(row: &Row<'_>, column: usize, what: &str) -> Result<[u8; N]> {
-    match row.get_ref(column)? {
-        ValueRef::Blob(bytes) => bytes.try_into().map_err(|_| damaged(what)),
-        _ => Err(damaged(what)),
-    }
-}
-
-pub(super) fn unsigned(value: i64) -> Result<u64> {
-    u64::try_from(value).map_err(|_| damaged("a negative number"))
+/// A version's id: the first 62 bits of its key's id, and its number added. So the versions of a key lie together.
+fn version_id(key_id: &[u8; 16], version: u32) -> i64 {
+    i64::try_from(u128::from_be_bytes(*key_id) >> 66).unwrap_or_default() + i64::from(version)
 }
 
 pub(super) fn number(value: u64) -> Result<i64> {
@@ -361,11 +387,4 @@ pub(super) fn number(value: u64) -> Result<i64> {
 
 pub(super) fn damaged(what: &str) -> StoreError {
     StoreError::Damaged { what: what.to_owned() }
-}
-
-fn in_table(table: &str, error: StoreError) -> StoreError {
-    match error {
-        StoreError::Damaged { what } => StoreError::Damaged { what: format!("{table}: {what}") },
-        other => other,
-    }
 }

@@ -14,8 +14,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params, params_from_iter};
 
 use super::connect::{Opening, connect_tolerant, create_objects, harden, use_wal};
+use super::file::{Index, step};
 use super::schema::{APPLICATION_ID, FORMAT, OBJECTS, PAGE};
-use super::{HeaderRow, Index, Store, StoreError, Tx, step};
+use super::{FileStore, HeaderRow, StoreError};
 
 /// Something in a file that is not a vault's, or that a vault has and the file lacks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,13 +43,13 @@ pub enum Oddity {
 
 pub(crate) struct Salvaged {
     /// In memory, under the file's path.
-    pub(crate) store: Store,
+    pub(crate) store: FileStore,
     pub(crate) left: Vec<Oddity>,
 }
 
 /// A file to be written over as a whole. No statement of it is run.
 pub(crate) struct Original {
-    target: Store,
+    target: FileStore,
     /// Sees whether another process has changed the file while `target` keeps all others from it.
     observer: Connection,
     version: i64,
@@ -66,14 +67,14 @@ impl Original {
             use_wal(&connection)?;
         }
         let version = data_version(&observer)?;
-        Ok(Self { target: Store { connection, path, index: Index::Shared.into() }, observer, version })
+        Ok(Self { target: FileStore { connection, path, index: Index::Shared.into() }, observer, version })
     }
 
     /// Puts `source` in the place of the file's content, in one transaction. `changed` is the error if somebody else
     /// has changed the file since it was opened here.
     pub(crate) fn write_over<E: From<StoreError>>(
         &mut self,
-        source: &Store,
+        source: &FileStore,
         may: impl FnOnce() -> Result<(), E>,
         changed: impl FnOnce() -> E,
     ) -> Result<(), E> {
@@ -90,7 +91,7 @@ fn data_version(connection: &Connection) -> Result<i64, StoreError> {
     Ok(connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
 }
 
-impl Store {
+impl FileStore {
     /// Takes the rows of the file at `path` over into a store in memory.
     pub(crate) fn salvage(path: PathBuf) -> Result<Salvaged, StoreError> {
         let opening = Opening::of(&path);
@@ -116,12 +117,10 @@ impl Store {
 
     /// Gives the store a row of the head if there is none that can be read: what is missing of it is zero or empty.
     fn complete_header(&mut self, left: &mut Vec<Oddity>) -> Result<(), StoreError> {
-        let tx = self.begin_reading()?;
-        if tx.header().is_ok() {
+        if self.begin_reading()?.header().is_ok() {
             return Ok(());
         }
-        let header = tx.header_as_far_as_it_goes();
-        drop(tx);
+        let header = self.header_as_far_as_it_goes();
         left.push(Oddity::Header);
         self.put_header(&header)
     }
@@ -134,7 +133,7 @@ impl Store {
     }
 }
 
-impl Tx<'_> {
+impl FileStore {
     fn header_as_far_as_it_goes(&self) -> HeaderRow {
         let column = |name: &str| {
             let sql = format!("SELECT {name} FROM vault LIMIT 1");

@@ -1,11 +1,15 @@
 //! The tables, word for word. A file whose schema differs in a single character is not opened: a trigger or a view
 //! would run with every statement of ours.
+//!
+//! Tables whose rows may be long have an integer key, which is computed from what the row is found by: in a table
+//! `WITHOUT ROWID` SQLite reads a whole row, with all its overflow pages, to compare its key, and holds rows in inner pages,
+//! so that a search goes through many more of them.
 
 /// Marks the file as a vault: `KVLT` in SQLite's `application_id`.
 pub(super) const APPLICATION_ID: i32 = 0x4B56_4C54;
 
 /// The format, in SQLite's `user_version`: 1000 + n until it is frozen as 3.
-pub(super) const FORMAT: i32 = 1001;
+pub(super) const FORMAT: i32 = 1002;
 
 /// Size of a page, in bytes.
 pub(super) const PAGE: u32 = 4096;
@@ -14,55 +18,32 @@ pub(super) const PAGE: u32 = 4096;
 pub(super) type Object = (&'static str, &'static str, &'static str, &'static str);
 
 /// Every object, ordered by name as SQLite compares it.
-pub(super) const OBJECTS: [Object; 19] = [
-    (
-        "table",
-        "audit",
-        "audit",
-        "CREATE TABLE audit (seq INTEGER PRIMARY KEY, change INTEGER, mac BLOB NOT NULL, sealed BLOB NOT NULL) STRICT",
-    ),
-    (
-        "index",
-        "audit_change",
-        "audit",
-        "CREATE UNIQUE INDEX audit_change ON audit (change) WHERE change IS NOT NULL",
-    ),
-    (
-        "table",
-        "audit_head",
-        "audit_head",
-        "CREATE TABLE audit_head (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT",
-    ),
-    (
-        "table",
-        "directory",
-        "directory",
-        "CREATE TABLE directory (bucket INTEGER PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT",
-    ),
-    (
-        "table",
-        "item",
-        "item",
-        "CREATE TABLE item (tag BLOB PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
-    ),
+pub(super) const OBJECTS: [Object; 12] = [
     (
         "table",
         "leaf",
         "leaf",
         "CREATE TABLE leaf (tag BLOB PRIMARY KEY, digest BLOB NOT NULL) STRICT, WITHOUT ROWID",
     ),
+    (
+        "table",
+        "log",
+        "log",
+        "CREATE TABLE log (id INTEGER PRIMARY KEY, change INTEGER, mac BLOB NOT NULL, sealed BLOB NOT NULL) STRICT",
+    ),
+    ("index", "log_change", "log", "CREATE INDEX log_change ON log (change) WHERE change IS NOT NULL"),
+    (
+        "table",
+        "log_head",
+        "log_head",
+        "CREATE TABLE log_head (ledger BLOB PRIMARY KEY, number INTEGER NOT NULL, count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    ),
     ("table", "node", "node", "CREATE TABLE node (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT"),
     (
         "table",
-        "scope",
-        "scope",
-        "CREATE TABLE scope (tag BLOB PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "table",
-        "scope_member",
-        "scope_member",
-        "CREATE TABLE scope_member (scope BLOB NOT NULL, item BLOB NOT NULL, PRIMARY KEY (scope, item)) STRICT, WITHOUT ROWID",
+        "object",
+        "object",
+        "CREATE TABLE object (id INTEGER PRIMARY KEY, tag BLOB NOT NULL, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT",
     ),
     (
         "table",
@@ -78,27 +59,9 @@ pub(super) const OBJECTS: [Object; 19] = [
     ),
     (
         "table",
-        "token",
-        "token",
-        "CREATE TABLE token (tag BLOB PRIMARY KEY, revision INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "table",
-        "token_audit",
-        "token_audit",
-        "CREATE TABLE token_audit (token BLOB NOT NULL, seq INTEGER NOT NULL, mac BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (token, seq)) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "table",
-        "token_audit_head",
-        "token_audit_head",
-        "CREATE TABLE token_audit_head (token BLOB PRIMARY KEY, count INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "table",
         "token_grant",
         "token_grant",
-        "CREATE TABLE token_grant (token BLOB NOT NULL, item BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (token, item)) STRICT, WITHOUT ROWID",
+        "CREATE TABLE token_grant (token BLOB NOT NULL, key BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (token, key)) STRICT, WITHOUT ROWID",
     ),
     (
         "table",
@@ -114,14 +77,8 @@ pub(super) const OBJECTS: [Object; 19] = [
     ),
     (
         "table",
-        "version_key",
-        "version_key",
-        "CREATE TABLE version_key (item BLOB NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (item, version)) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "table",
-        "version_value",
-        "version_value",
-        "CREATE TABLE version_value (item BLOB NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (item, version)) STRICT, WITHOUT ROWID",
+        "version",
+        "version",
+        "CREATE TABLE version (id INTEGER PRIMARY KEY, key BLOB NOT NULL, version INTEGER NOT NULL, wrapped BLOB NOT NULL, sealed BLOB NOT NULL) STRICT",
     ),
 ];

@@ -7,6 +7,7 @@ use super::key_view::{KeyView, Record};
 use super::unrecorded::Unrecorded;
 use crate::error::VaultError;
 use crate::key;
+use crate::token::record::TokenKind;
 use crate::tx::{VerifiedTx, damaged};
 
 /// Verified keys: all of a vault, to its owner, or those that were granted to a token.
@@ -18,8 +19,8 @@ pub trait KeySource {
 
     fn named(&mut self, name: &KeyName) -> Result<Option<KeyView>, VaultError>;
 
-    /// Whether a key that is not there may exist all the same, and was not granted.
-    fn is_granted(&self) -> bool;
+    /// The kind of token that the keys were granted to: a key that is not there may exist and not be granted.
+    fn granted_to(&self) -> Option<TokenKind>;
 
     /// The key that was probably meant by a name that is not there.
     fn name_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError>;
@@ -49,8 +50,8 @@ impl KeySource for VerifiedTx<'_> {
         Ok(self.key(name)?.map(|key| KeyView(Record::Held(Box::new(key)))))
     }
 
-    fn is_granted(&self) -> bool {
-        false
+    fn granted_to(&self) -> Option<TokenKind> {
+        None
     }
 
     fn name_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError> {

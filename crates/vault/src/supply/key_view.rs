@@ -76,12 +76,21 @@ impl KeyView {
         }
     }
 
-    /// Whether its owner said that no file gets it. A grant was given by the owner, by name or scope.
+    /// Whether its owner said that no file gets it. A machine's grant was given by the owner, by name or scope.
     #[must_use]
     pub fn is_withheld(&self) -> bool {
         match &self.0 {
             Record::Held(key) => key.is_withheld(),
-            Record::Granted(_) => false,
+            Record::Granted(grant) => grant.is_withheld(),
+        }
+    }
+
+    /// Whether its owner has disabled it, which refuses every version of it.
+    #[must_use]
+    pub fn disabled(&self) -> bool {
+        match &self.0 {
+            Record::Held(key) => key.disabled.is_some(),
+            Record::Granted(grant) => grant.disabled,
         }
     }
 
@@ -93,7 +102,7 @@ impl KeyView {
 
     #[must_use]
     pub fn status(&self, now: Moment) -> Status {
-        Status::of(self.current().is_some(), self.expired(now))
+        Status::of(self.current().is_some(), self.disabled(), self.expired(now))
     }
 
     /// The number of the version in use.
@@ -145,29 +154,20 @@ impl KeyView {
 
 #[cfg(test)]
 mod tests {
-
     use keyvault_core::crypto::SealingKey;
     use keyvault_core::name::NameError;
 
     use super::*;
-    use crate::key::record::Version;
+    use crate::key::record::{Version, VersionOrigin};
     use crate::token::grant::GrantedVersion;
 
     const GRACE: i64 = 100;
 
     fn version(number: u32, state: VersionState) -> Version {
         Version {
-            number,
-            state,
-            created: Moment(1),
-            since: Moment(2),
             grace_until: (state == VersionState::Previous).then_some(Moment(GRACE + i64::from(number))),
-            fingerprint: [7; 6],
             digest: Some([8; 16]),
-            due: None,
-            made_by: "ada@here".to_owned(),
-            public: None,
-            reason: String::new(),
+            ..Version::new(number, state, VersionOrigin::Given, (Moment(1), 1))
         }
     }
 

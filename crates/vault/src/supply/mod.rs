@@ -38,7 +38,7 @@ pub struct Purpose {
 /// Keys that can be had without asking anybody any more.
 pub enum Supply {
     Vault(Vault, Access),
-    /// A token's grants in a vault.
+    /// A token's or a limited session's grants in a vault.
     Granted(Vault, BearerKeys),
     /// A token's grants in a bundle.
     Bundled(Box<Bundle>, BearerKeys, ReadsLog),
@@ -52,6 +52,12 @@ impl Supply {
             Self::Vault(vault, _) | Self::Granted(vault, _) => Some(vault.path()),
             Self::Bundled(..) => None,
         }
+    }
+
+    /// Whether the keys are those of a limited session.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        matches!(self, Self::Granted(_, bearer) if bearer.is_session())
     }
 
     /// Begins to take values. No other writer can change a vault until the reading ends.

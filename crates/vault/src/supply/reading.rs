@@ -17,11 +17,11 @@ use super::key_source::KeySource;
 use super::unrecorded::{Recorded, Unrecorded};
 use crate::audit::{Chain, Event};
 use crate::error::VaultError;
-use crate::file::open::{Access, Vault, World, remember};
+use crate::file::open::{Access, Vault, World, remember, still_same};
 use crate::file::rollback_alarm::tell_if_older;
 use crate::state::pin::Memory;
 use crate::state::witness::Witness;
-use crate::store::{Durability, SlotRow, Store, Tx};
+use crate::store::{Durability, FileStore, SlotRow, Store, Tx};
 use crate::token::bearer::{BearerKeys, BearerTx, Granted};
 use crate::token::bundle::Bundle;
 use crate::token::offline_reads::ReadsLog;
@@ -188,7 +188,7 @@ impl<'r> Owner<'r> {
         // Others may have gone on, and the file been put back, while a value was typed.
         let memory = remember(memory, world.pins.read(&identity, place));
         // A sync service may have put another file in place while a passphrase was typed.
-        checked.still_same()?;
+        still_same(checked.as_ref())?;
         let witness = Some(witness);
         Ok(Self { rows, store, witness, keys, identity, memory, slot: access.slot.as_ref(), tells: true })
     }
@@ -197,7 +197,7 @@ impl<'r> Owner<'r> {
         let (keys, identity) = vault.keys(access);
         let (memory, store) = (vault.memory(), &vault.store);
         let rows = store.begin_reading_ready()?;
-        vault.checked.still_same()?;
+        still_same(vault.checked.as_ref())?;
         Ok(Self {
             rows,
             store,
@@ -231,7 +231,7 @@ impl<'r> Owner<'r> {
         chain.append(&self.rows, &self.keys.audit, &self.identity, event, world.rng)?;
         self.rows.commit()?;
         // A write-ahead log that stays long makes the next start slower, and that is all.
-        let _ = self.store.finish_release();
+        let _ = self.store.file().map_or(Ok(()), FileStore::finish_release);
         if let Some(witness) = &self.witness {
             witness.note(&self.identity, &found, &chain.mark(), gap, false);
         }

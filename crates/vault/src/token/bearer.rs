@@ -10,7 +10,8 @@ use crate::audit::{Chain, Event};
 use crate::state::StateError;
 use crate::state::pin::{Memory, Pin, Standing, VaultPath};
 use crate::state::record::{Record as StateRecord, SignedBy};
-use crate::store::{Durability, Store, TokenId, Tx, ViewRow};
+use crate::store::{Durability, FileStore, Store, TokenId, Tx, ViewRow};
+use crate::unlock::session::LimitedSession;
 use crate::unlock::token::{Reader, Token, TokenKeys};
 use keyvault_core::clock::Moment;
 use keyvault_core::crypto::{self, Signer, SignerId};
@@ -22,9 +23,10 @@ use keyvault_core::name::{EnvName, KeyName, Scope};
 use super::bundle::Bundle;
 use super::error::TokenError;
 use super::grant::{Grant, View};
+use super::record::TokenKind;
 use super::signed::NamedSigner;
 use crate::error::VaultError;
-use crate::file::open::{Notice, Vault, World};
+use crate::file::open::{Notice, Vault, World, still_same};
 use crate::supply::key_source::KeySource;
 use crate::supply::key_view::{KeyView, Record};
 use crate::supply::unrecorded::Unrecorded;
@@ -33,6 +35,7 @@ use crate::tx::sealed::open_value;
 /// The keys that a token gives its bearer, for any vault or bundle.
 #[derive(Debug)]
 pub struct BearerKeys {
+    pub(crate) kind: TokenKind,
     pub(crate) id: TokenId,
     pub(crate) reader: Reader,
     /// Signer of everything that the owner writes for the bearer.
@@ -45,13 +48,27 @@ impl BearerKeys {
     /// The keys that `token` gives, for views and bundles of change `least` or later.
     #[must_use]
     pub fn of(token: &Token, least: Option<u64>) -> Self {
-        Self { id: token.id(), reader: token.reader(), signer: token.signer(), least }
+        let kind = TokenKind::Bearer;
+        Self { kind, id: token.id(), reader: token.reader(), signer: token.signer(), least }
+    }
+
+    /// The keys of a limited session.
+    #[must_use]
+    pub fn of_session(session: &LimitedSession) -> Self {
+        Self { kind: TokenKind::Session, ..Self::of(&session.token, None) }
+    }
+
+    /// Whether a limited session gave them, whose end is also theirs.
+    #[must_use]
+    pub fn is_session(&self) -> bool {
+        self.kind == TokenKind::Session
     }
 
     /// Clones the bearer's keys for repeated polling.
     #[must_use]
     pub fn again(&self) -> Option<Self> {
         Reader::from_bytes(self.reader.expose()).map(|reader| Self {
+            kind: self.kind,
             id: self.id,
             reader,
             signer: self.signer,
@@ -94,7 +111,7 @@ impl<'r> BearerTx<'r> {
         let (identity, store) = (vault.identity(), &vault.store);
         let tx = store.begin_ready(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
         let pinned = world.pins.read_token(&bearer.id, vault.place());
-        vault.checked.still_same()?;
+        still_same(vault.checked.as_ref())?;
         Self::verified(tx, vault, bearer, pinned, world)
     }
 
@@ -105,7 +122,7 @@ impl<'r> BearerTx<'r> {
     ) -> Result<Self, VaultError> {
         let pinned = world.pins.read_token(&bearer.id, vault.place());
         let tx = vault.store.begin_reading_ready()?;
-        vault.checked.still_same()?;
+        still_same(vault.checked.as_ref())?;
         Self::verified(tx, vault, bearer, pinned, world)
     }
 
@@ -121,7 +138,7 @@ impl<'r> BearerTx<'r> {
         let signer = NamedSigner { id: &bearer.signer, encoded: &vault.header.signer };
         let open = || {
             let row = tx.view(&bearer.id)?.ok_or(TokenError::OpensNothing)?;
-            Ok((View::open_signed(&row, &keys, &identity, &signer)?, row))
+            Ok((View::open_signed(&row, bearer.kind, &keys, &identity, &signer)?, row))
         };
         let (view, row) = open().map_err(|error: VaultError| match altered_head(&tx, vault, bearer) {
             Some(what) => TokenError::HeaderDamaged { what }.into(),
@@ -141,7 +158,7 @@ impl<'r> BearerTx<'r> {
         chain.append(&self.tx, &self.keys.audit, &self.identity, event, world.rng)?;
         self.tx.commit()?;
         // A log that stays long makes the next start slower, and that is all.
-        let _ = self.store.finish_release();
+        let _ = self.store.file().map_or(Ok(()), FileStore::finish_release);
         if self.pinned == Memory::Unreadable {
             world.note(Notice::UnreadablePin);
         }
@@ -172,7 +189,7 @@ fn altered_head(tx: &Tx<'_>, vault: &Vault, bearer: &BearerKeys) -> Option<&'sta
     // Whoever has the token can put a signer of their own there and sign a view: that is no damage.
     let forger = NamedSigner { id: &in_head, encoded: &vault.header.signer };
     let view = tx.view(&bearer.id).ok().flatten()?;
-    let is_forged = View::open_signed(&view, &bearer.keys(&own), &own, &forger).is_ok();
+    let is_forged = View::open_signed(&view, bearer.kind, &bearer.keys(&own), &own, &forger).is_ok();
     (!is_forged).then_some("signer")
 }
 
@@ -215,6 +232,7 @@ fn remember(world: &World<'_>, bearer: &BearerKeys, path: &VaultPath, row: &View
 
 /// The keys that a token's bearer may read, and where their values are.
 pub(crate) struct Granted<'g> {
+    kind: TokenKind,
     grants: Vec<Rc<Grant>>,
     values: Values<'g>,
 }
@@ -239,14 +257,14 @@ impl<'g> Granted<'g> {
         }
         let open = |row| Grant::open(row, keys, identity).map(Rc::new);
         let grants = rows.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { grants, values: Values::Vault(tx, *identity) })
+        Ok(Self { kind: view.kind, grants, values: Values::Vault(tx, *identity) })
     }
 
     pub(crate) fn of_bundle(bundle: &'g Bundle) -> Result<Self, TokenError> {
         let grants = bundle.content.grants().map_err(|_| TokenError::BundleDamaged)?;
         grants.iter().try_for_each(Grant::known)?;
         let grants = grants.into_iter().map(Rc::new).collect();
-        Ok(Self { grants, values: Values::Bundle(bundle) })
+        Ok(Self { kind: TokenKind::Bearer, grants, values: Values::Bundle(bundle) })
     }
 }
 
@@ -265,8 +283,8 @@ impl KeySource for Granted<'_> {
         Ok(self.grants.iter().find(|grant| grant.name == *name).map(view_of))
     }
 
-    fn is_granted(&self) -> bool {
-        true
+    fn granted_to(&self) -> Option<TokenKind> {
+        Some(self.kind)
     }
 
     fn name_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError> {
@@ -290,10 +308,10 @@ impl KeySource for Granted<'_> {
         let value = match &self.values {
             Values::Vault(tx, identity) => {
                 let granted = grant.version(version).ok_or_else(missing)?;
-                let sealed = tx.version_value(&grant.key, version)?;
-                let sealed = sealed.filter(|sealed| crypto::sha256(sealed) == granted.sealed);
-                let sealed = sealed.ok_or_else(missing)?;
-                open_value(&granted.key, identity, &grant.key, version, &sealed)?
+                let row = tx.version(&grant.key, version)?;
+                let row = row.filter(|row| crypto::sha256(&row.sealed) == granted.sealed);
+                let row = row.ok_or_else(missing)?;
+                open_value(&granted.key, identity, &grant.key, version, &row.sealed)?
             }
             Values::Bundle(bundle) => bundle.value(&grant.key, version).ok_or_else(missing)?,
         };

@@ -17,17 +17,19 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use data_encoding::BASE64;
 
 use crate::audit::{Action, KeyRef};
+use crate::sealed::{At, SealKind};
 use crate::store::TokenId;
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::{self, Extensions, Malformed};
-use keyvault_core::crypto::{self, Signed, wipe_stack};
-use keyvault_core::identity::{Identity, Place};
+use keyvault_core::crypto::{Signed, wipe_stack};
+use keyvault_core::identity::Identity;
 use keyvault_core::name::TokenName;
 use keyvault_core::secret::SecretBytes;
 
 use super::bearer::BearerKeys;
 use super::error::TokenError;
 use super::grant::Grant;
+use super::record::TokenKind;
 use super::signed::{Head, NamedSigner, SignedText};
 use super::{index, regrant};
 use crate::error::VaultError;
@@ -36,7 +38,7 @@ use crate::key::edit::key_ref;
 use crate::key::record::KeyRecord;
 use crate::tx::{VerifiedTx, damaged};
 
-const LABEL: &str = "keyvault bundle";
+const BUNDLE: SealKind = SealKind::of("keyvault bundle", "bundle");
 const FIRST_LINE: &str = "keyvault bundle 1";
 const LINE: usize = 76;
 
@@ -123,16 +125,8 @@ impl BundleLabel {
         file
     }
 
-    fn context(&self) -> Vec<u8> {
-        let place = Place {
-            table: "bundle",
-            row: &self.token,
-            version: 0,
-            field: "sealed",
-            revision: self.change,
-            bound: &[],
-        };
-        self.identity.context(&place)
+    fn at(&self) -> At<'_> {
+        At { row: &self.token, revision: self.change, ..At::default() }
     }
 }
 
@@ -166,7 +160,7 @@ pub fn of_bundle(
         let record = record.ok_or(TokenError::BundleOfNone)?;
         record.in_force(now)?;
         let key = record.keys(&label.identity).bundle;
-        let whole = crypto::open(&key, LABEL, &label.context(), sealed).is_ok();
+        let whole = BUNDLE.open(&key, &label.identity, label.at(), sealed).is_ok();
         Ok((record.name.clone(), record.view.filter(|_| whole).map(|view| view.change)))
     })
 }
@@ -177,6 +171,7 @@ fn make(
     world: &World<'_>,
 ) -> Result<(Bundled, Vec<KeyRef>), VaultError> {
     let record = index::existing(tx, name)?;
+    record.refuse_session()?;
     let view = record.view.ok_or_else(|| TokenError::Revoked(name.clone()))?;
     record.in_force(world.now())?;
     regrant::verified_grants(tx, &record)?;
@@ -184,15 +179,19 @@ fn make(
     let keys = key_records.iter().map(|key| bundled(tx, key, world)).collect::<Result<_, _>>()?;
     let content = BundleContent { name: name.clone(), made: world.now(), expires: record.expires, keys };
     let too_long = |_| damaged("bundle: too long to encode");
-    let content = codec::encode_secret(&(Head::of(&record.id, view.change), content, Extensions::default()));
+    let content = codec::encode_secret(&(
+        Head::of(TokenKind::Bearer, &record.id, view.change),
+        content,
+        Extensions::default(),
+    ));
     let content = content.map_err(too_long)?;
     let signing = &tx.daily.signing;
     let signature = signing.sign(Signed::Bundle, &tx.identity, content.expose());
     let plain = codec::encode_secret(&(content.expose(), signature, signing.signer().encode()));
-    let padded = plain.and_then(|plain| codec::pad(plain.expose())).map_err(too_long)?;
+    let plain = plain.map_err(too_long)?;
     let label = BundleLabel { identity: tx.identity, token: record.id, change: view.change };
     let keys = record.keys(&tx.identity);
-    let sealed = crypto::seal(&keys.bundle, LABEL, &label.context(), padded.expose(), world.rng)?;
+    let sealed = BUNDLE.seal(&keys.bundle, &label.identity, label.at(), plain.expose(), world.rng)?;
     let opened: Vec<_> = key_records.iter().filter(|key| key.has_value(world.now())).map(key_ref).collect();
     Ok((Bundled { text: label.write(&sealed), change: view.change, keys: opened.len() }, opened))
 }
@@ -218,10 +217,11 @@ impl Bundle {
             return Err(TokenError::OtherBundle);
         }
         let keys = bearer.keys(&label.identity);
-        let padded = crypto::open(&keys.bundle, LABEL, &label.context(), &sealed)
+        let plain = BUNDLE
+            .open(&keys.bundle, &label.identity, label.at(), &sealed)
             .map_err(|_| TokenError::BundleDamaged)?;
         let malformed = |Malformed| TokenError::BundleDamaged;
-        let mut rest = codec::unpad(&padded).map_err(malformed)?;
+        let mut rest = plain.bytes();
         let signed = SignedText::take(&mut rest).map_err(malformed)?;
         let encoded = codec::take_bytes(&mut rest).map_err(malformed)?;
         if !rest.is_empty() {
@@ -257,7 +257,7 @@ impl BundleContent {
     /// The content of a bundle with this label.
     pub fn decode(bytes: &[u8], label: &BundleLabel) -> Result<(Self, Extensions), Malformed> {
         let (head, content, extensions): (Head, Self, Extensions) = codec::decode(bytes)?;
-        if head != Head::of(&label.token, label.change) {
+        if head != Head::of(TokenKind::Bearer, &label.token, label.change) {
             return Err(Malformed);
         }
         content.grants()?;

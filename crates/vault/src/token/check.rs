@@ -1,6 +1,6 @@
 //! `vault check` of tokens: records, views, grants and bearers' chains, each held against the keys that there are.
 
-use crate::store::TokenCounts;
+use crate::store::{Ledger, ObjectKind, ObjectRow, TokenCounts};
 
 use super::grant::{Grant, View};
 use super::record::TokenRecord;
@@ -10,10 +10,11 @@ use crate::check::{Check, Finding, Tagged};
 use crate::error::VaultError;
 use crate::key::record::KeyRecord;
 use crate::tx::VerifiedTx;
+use crate::tx::index::{Entry, Tokens};
 use keyvault_core::crypto::Signer;
 
 /// Prefix of the findings about a bearer's chain.
-const READS: &str = "token_audit of";
+const READS: &str = "log of";
 
 impl Finding {
     /// Whether it is about what a token's bearer read: rows that are the bearer's to write.
@@ -26,25 +27,25 @@ impl Finding {
 impl Check {
     pub(crate) fn tokens(&mut self, tx: &mut VerifiedTx<'_>, keys: &[Tagged]) -> Result<(), VaultError> {
         let mut expected = TokenCounts::default();
-        let rows = tx.rows.tokens()?;
-        if let Some((tag, leaf)) = index::leaf_of_all(tx, &rows) {
-            self.claim("tokens", &tag, leaf);
-        }
+        let rows = tx.rows.objects(ObjectKind::Token)?;
+        self.list_of_tokens(tx, &rows)?;
         for row in rows {
-            let opened = index::open_record(tx, &row);
+            let opened = tx.opener().object::<TokenRecord>(&row);
             let named = match &opened {
                 Ok(record) => format!("token {}", record.name),
-                Err(_) => format!("token {}", data_encoding::HEXLOWER.encode(&row.tag)),
+                Err(_) => row.place(),
             };
-            self.claim(&named, &row.tag, index::leaf_of(tx, &row));
+            self.claim(&named, &row.tag, tx.object_leaf(&row));
             match opened {
                 Err(error) => self.find(&named, &error.to_string()),
                 Ok(record) if index::tag_of(tx, &record.name) != row.tag => {
                     self.find(&named, "stands where another name belongs");
                 }
                 Ok(record) => {
-                    // One that its bearer took away is a fault of its reads, and found as such.
-                    expected.ledgers += u64::from(tx.rows.has_ledger(&record.id)?);
+                    // A head that its bearer took away is a fault of its reads, and found as such. Its entries may be there.
+                    let has_ledger = tx.rows.has_ledger(Ledger::Token(record.id))?;
+                    expected.ledgers += u64::from(has_ledger);
+                    expected.headless += u64::from(!has_ledger);
                     if let Err(error) = read_log::reads_of(tx, &record) {
                         self.find(&format!("{READS} {}", record.name), &error.to_string());
                     }
@@ -55,8 +56,34 @@ impl Check {
                 }
             }
         }
-        if tx.rows.token_counts()? != expected {
+        let counted = tx.rows.token_counts()?;
+        if counted.headless > expected.headless
+            || counted != (TokenCounts { headless: counted.headless, ..expected })
+        {
             self.find("token_view", "there are rows of a token that is not known, or that was revoked");
+        }
+        Ok(())
+    }
+
+    /// Without tokens there is no list, and there is never a second one.
+    fn list_of_tokens(&mut self, tx: &VerifiedTx<'_>, tokens: &[ObjectRow]) -> Result<(), VaultError> {
+        let own = tx.object_tag(ObjectKind::Tokens, &[]);
+        let mut is_missing = !tokens.is_empty();
+        for row in tx.rows.objects(ObjectKind::Tokens)? {
+            let named = if row.tag == own { "tokens".to_owned() } else { row.place() };
+            is_missing &= row.tag != own;
+            self.claim(&named, &row.tag, tx.object_leaf(&row));
+            match tx.opener().object::<Entry<Tokens>>(&row) {
+                Err(error) => self.find(&named, &error.to_string()),
+                Ok(_) if row.tag != own => self.find(&named, "stands where another name belongs"),
+                Ok(entry) if entry.members.iter().ne(tokens.iter().map(|token| &token.tag)) => {
+                    self.find(&named, "lists other tokens than those that are there");
+                }
+                Ok(_) => {}
+            }
+        }
+        if is_missing {
+            self.find("tokens", "is missing");
         }
         Ok(())
     }
@@ -109,7 +136,7 @@ fn is_signed(tx: &VerifiedTx<'_>, record: &TokenRecord) -> Result<bool, VaultErr
     let Some(row) = tx.rows.view(&record.id)? else { return Ok(true) };
     let encoded = tx.daily.signing.signer().encode();
     let signer = NamedSigner { id: &Signer::id_of(&encoded), encoded: &encoded };
-    Ok(View::open_signed(&row, &record.keys(&tx.identity), &tx.identity, &signer).is_ok())
+    Ok(View::open_signed(&row, record.kind, &record.keys(&tx.identity), &tx.identity, &signer).is_ok())
 }
 
 impl Grant {
@@ -117,8 +144,9 @@ impl Grant {
     fn is_of(&self, key: &KeyRecord, tx: &VerifiedTx<'_>) -> Result<bool, VaultError> {
         let written = tx.current.record.time;
         let wanted = regrant::grant_of(tx, key, written)?;
-        let same = (&self.name, &self.variable, &self.scopes, self.expires)
-            == (&wanted.name, &wanted.variable, &wanted.scopes, wanted.expires);
+        let told = |grant: &Self| (grant.expires, grant.public, grant.disabled, grant.value_kind);
+        let same = (&self.name, &self.variable, &self.scopes, told(self))
+            == (&wanted.name, &wanted.variable, &wanted.scopes, told(&wanted));
         let mut in_use = wanted.versions.iter().filter(|version| !version.previous);
         let has_all = in_use.all(|version| self.versions.contains(version));
         let known = |number| key.version(number).is_some();

@@ -17,6 +17,12 @@ pub enum TokenError {
     /// The owner's token was revoked before.
     #[error("token {0} is revoked")]
     Revoked(TokenName),
+    /// The name is one that only limited sessions have.
+    #[error("{0} is a name for a session")]
+    SessionName(TokenName),
+    /// A limited session cannot be renewed or bundled.
+    #[error("{0} is a session")]
+    IsSession(TokenName),
     /// The vault has no view for this token: revoked, renewed, or of another vault.
     #[error("the token opens nothing here")]
     OpensNothing,

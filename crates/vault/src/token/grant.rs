@@ -11,29 +11,37 @@ use std::collections::BTreeSet;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::audit::KeyRef;
+use crate::sealed::{At, SealError, SealKind};
 use crate::store::{GrantRow, TokenId, ViewRow};
 use crate::unlock::token::TokenKeys;
 use keyvault_core::clock::{Moment, Rng};
 use keyvault_core::codec::{self, Extensions, Malformed};
 use keyvault_core::crypto::{self, Hash, SealingKey, Signed, SigningKey};
-use keyvault_core::identity::{Identity, Place};
+use keyvault_core::identity::Identity;
 use keyvault_core::name::{EnvName, KeyName, Scope, TokenName};
 use keyvault_core::secret::{Full, SecretBytes};
 
 use super::error::TokenError;
+use super::record::TokenKind;
 use super::signed::{Head, NamedSigner, SignedText};
 use crate::error::VaultError;
 use crate::key::record::{KeyRecord, VersionState};
 use crate::tx::damaged;
 
-const VIEW_LABEL: &str = "keyvault token view";
-const GRANT_LABEL: &str = "keyvault token grant";
+const VIEW: SealKind = SealKind::of("keyvault token view", "token_view");
+const GRANT: SealKind = SealKind::of("keyvault token grant", "token_grant");
+/// The extension of a grant whose key is handed out to nobody because a file asks for it; it is empty. Only a limited
+/// session's grants have it: what a machine was granted, its files may ask for.
+const WITHHELD: u16 = 2;
+
 const GRANTS_LABEL: &[u8] = b"keyvault token grants";
 
 /// The head of a bearer's rows: their time and expiry, and a hash of the grants.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct View {
-    /// The vault's change that wrote it. It stands in the row, and in the head of the text.
+    /// The kind of token, and the vault's change that wrote the view, are in the head of the text.
+    #[borsh(skip)]
+    pub kind: TokenKind,
     #[borsh(skip)]
     pub change: u64,
     pub name: TokenName,
@@ -54,6 +62,11 @@ pub struct Grant {
     pub(crate) variable: EnvName,
     pub(crate) scopes: BTreeSet<Scope>,
     pub(crate) expires: Option<Moment>,
+    /// The value is no secret.
+    pub(crate) public: bool,
+    /// No version is granted until the owner enables the key.
+    pub(crate) disabled: bool,
+    pub(crate) value_kind: u8,
     pub(crate) versions: Vec<GrantedVersion>,
     pub(crate) extensions: Extensions,
 }
@@ -81,59 +94,65 @@ impl View {
         signing: &SigningKey,
         rng: &dyn Rng,
     ) -> Result<ViewRow, VaultError> {
-        let text = codec::encode(&(Head::of(token, self.change), self, Extensions::default()));
+        let head = Head::of(self.kind, token, self.change);
+        let text = codec::encode(&(head, self, Extensions::default()));
         let plain = codec::encode(&(&text, signing.sign(Signed::View, identity, &text)));
-        let padded = codec::pad(&plain).map_err(|_| damaged("token_view: too long to encode"))?;
-        let context = identity.context(&view_place(token, self.change));
-        let sealed = crypto::seal(&keys.view, VIEW_LABEL, &context, padded.expose(), rng)?;
+        let sealed = VIEW.seal(&keys.view, identity, view_at(token, self.change), &plain, rng)?;
         Ok(ViewRow { token: *token, change: self.change, sealed })
     }
 
     /// Opens the view for its owner, whose record of the token says which view it wrote.
-    pub(crate) fn open(row: &ViewRow, keys: &TokenKeys, identity: &Identity) -> Result<Self, VaultError> {
-        Self::open_with(row, keys, identity, |_| Ok(()))
+    pub(crate) fn open(
+        row: &ViewRow,
+        kind: TokenKind,
+        keys: &TokenKeys,
+        identity: &Identity,
+    ) -> Result<Self, VaultError> {
+        Self::open_with(row, kind, keys, identity, |_| Ok(()))
     }
 
     /// Opens the view for its bearer, which learns from the signature that the owner wrote it.
     pub(crate) fn open_signed(
         row: &ViewRow,
+        kind: TokenKind,
         keys: &TokenKeys,
         identity: &Identity,
         signer: &NamedSigner<'_>,
     ) -> Result<Self, VaultError> {
-        Self::open_with(row, keys, identity, |text| text.verify(Signed::View, signer, identity))
+        Self::open_with(row, kind, keys, identity, |text| text.verify(Signed::View, signer, identity))
     }
 
     fn open_with(
         row: &ViewRow,
+        kind: TokenKind,
         keys: &TokenKeys,
         identity: &Identity,
         verify: impl FnOnce(&SignedText<'_>) -> Result<(), TokenError>,
     ) -> Result<Self, VaultError> {
-        let context = identity.context(&view_place(&row.token, row.change));
-        let plain = crypto::open(&keys.view, VIEW_LABEL, &context, &row.sealed)
-            .map_err(|_| damaged("token_view: does not open"))?;
+        let plain = VIEW
+            .open(&keys.view, identity, view_at(&row.token, row.change), &row.sealed)
+            .map_err(|error| damaged(&format!("token_view: {error}")))?;
         let malformed = |Malformed| damaged("token_view: malformed");
-        let mut rest = codec::unpad(&plain).map_err(malformed)?;
+        let mut rest = plain.bytes();
         let signed = SignedText::take(&mut rest).map_err(malformed)?;
         if !rest.is_empty() {
             return Err(malformed(Malformed));
         }
         verify(&signed)?;
-        let (view, extensions) = Self::decode(signed.text, row).map_err(malformed)?;
+        let (view, extensions) = Self::decode(signed.text, kind, row).map_err(malformed)?;
         match extensions.must_be_known() {
             Some(field) => Err(TokenError::Newer { what: format!("the view has field {field}") }.into()),
             None => Ok(view),
         }
     }
 
-    fn decode(text: &[u8], row: &ViewRow) -> Result<(Self, Extensions), Malformed> {
+    fn decode(text: &[u8], kind: TokenKind, row: &ViewRow) -> Result<(Self, Extensions), Malformed> {
         let (head, view, extensions): (Head, Self, Extensions) = codec::decode(text)?;
-        if head == Head::of(&row.token, row.change) {
-            Ok((Self { change: row.change, ..view }, extensions))
-        } else {
-            Err(Malformed)
+        if head != Head::of(kind, &row.token, row.change) {
+            return Err(Malformed);
         }
+        kind.hold_expiry(view.expires)?;
+        Ok((Self { kind, change: row.change, ..view }, extensions))
     }
 
     /// Whether these are the grants that it names, every one and no other.
@@ -161,9 +180,21 @@ impl Grant {
             variable: key.variable.clone(),
             scopes: key.scopes.clone(),
             expires: key.expires,
+            public: key.public,
+            disabled: key.disabled.is_some(),
+            value_kind: key.value_kind,
             versions,
             extensions: Extensions::default(),
         }
+    }
+
+    pub(crate) fn withhold_from_files(mut self) -> Self {
+        self.extensions = self.extensions.with(WITHHELD, Vec::new());
+        self
+    }
+
+    pub(crate) fn is_withheld(&self) -> bool {
+        self.extensions.get(WITHHELD).is_some()
     }
 
     /// The plaintext, in a buffer that is wiped: it holds the keys of versions.
@@ -175,7 +206,8 @@ impl Grant {
         let grant = Self { key, ..codec::decode(bytes)? };
         let one_current = grant.versions.iter().filter(|version| !version.previous).count() <= 1;
         let in_order = grant.versions.is_sorted_by(|left, right| left.number < right.number);
-        if one_current && in_order { Ok(grant) } else { Err(Malformed) }
+        let withheld = !grant.disabled || grant.versions.is_empty();
+        if one_current && in_order && withheld { Ok(grant) } else { Err(Malformed) }
     }
 
     pub(crate) fn seal(
@@ -185,27 +217,24 @@ impl Grant {
         token: &TokenId,
         rng: &dyn Rng,
     ) -> Result<GrantRow, VaultError> {
-        let padded = self.encode().and_then(|plain| codec::pad(plain.expose()));
-        let padded = padded.map_err(|_| damaged("token_grant: too long to encode"))?;
-        let context = identity.context(&grant_place(&self.key, token));
-        let sealed = crypto::seal(&keys.grants, GRANT_LABEL, &context, padded.expose(), rng)?;
+        let plain = self.encode().map_err(|Full| SealError::TooLong)?;
+        let sealed = GRANT.seal(&keys.grants, identity, grant_at(&self.key, token), plain.expose(), rng)?;
         Ok(GrantRow { token: *token, key: self.key, sealed })
     }
 
     pub(crate) fn open(row: &GrantRow, keys: &TokenKeys, identity: &Identity) -> Result<Self, VaultError> {
-        let context = identity.context(&grant_place(&row.key, &row.token));
-        let plain = crypto::open(&keys.grants, GRANT_LABEL, &context, &row.sealed)
-            .map_err(|_| damaged("token_grant: does not open"))?;
-        let grant = codec::unpad(&plain)
-            .and_then(|bytes| Self::decode(row.key, bytes))
-            .map_err(|_| damaged("token_grant: malformed"))?;
+        let plain = GRANT
+            .open(&keys.grants, identity, grant_at(&row.key, &row.token), &row.sealed)
+            .map_err(|error| damaged(&format!("token_grant: {error}")))?;
+        let grant =
+            Self::decode(row.key, plain.bytes()).map_err(|Malformed| damaged("token_grant: malformed"))?;
         grant.known()?;
         Ok(grant)
     }
 
     /// Refuses a grant with a field that must be known to read it.
     pub(crate) fn known(&self) -> Result<(), TokenError> {
-        match self.extensions.must_be_known() {
+        match self.extensions.must_be_known_besides(&[WITHHELD]) {
             Some(field) => Err(TokenError::Newer { what: format!("the grant of a key has field {field}") }),
             None => Ok(()),
         }
@@ -228,10 +257,10 @@ impl GrantedVersion {
     }
 }
 
-fn view_place(token: &TokenId, change: u64) -> Place<'_> {
-    Place { table: "token_view", row: token, version: 0, field: "sealed", revision: change, bound: &[] }
+fn view_at(token: &TokenId, change: u64) -> At<'_> {
+    At { row: token, revision: change, ..At::default() }
 }
 
-fn grant_place<'p>(key_id: &'p [u8; 16], token: &'p TokenId) -> Place<'p> {
-    Place { table: "token_grant", row: key_id, version: 0, field: "sealed", revision: 0, bound: token }
+fn grant_at<'p>(key_id: &'p [u8; 16], token: &'p TokenId) -> At<'p> {
+    At { row: key_id, bound: token, ..At::default() }
 }

@@ -10,6 +10,7 @@ pub(crate) mod check;
 pub(crate) mod error;
 pub(crate) mod grant;
 pub(crate) mod index;
+pub(crate) mod limited;
 pub(crate) mod offline_reads;
 pub(crate) mod read_log;
 pub(crate) mod record;
@@ -17,9 +18,9 @@ pub(crate) mod regrant;
 pub(crate) mod signed;
 
 pub use self::bundle::{bundle, of_bundle};
-pub(crate) use self::index::{
-    drop_strays, leaf_of, leaf_of_all, load_all, open_record, put, verified_record,
-};
+pub(crate) use self::index::{drop_strays, load_all, put};
+pub(crate) use self::limited::{all_reads_to_carry, end_some};
+pub use self::limited::{begin_session, end_session, end_sessions, sessions};
 pub use self::offline_reads::import_reads;
 pub(crate) use self::read_log::read_all_logs;
 pub use self::read_log::{verify_reads, whole_log};
@@ -27,15 +28,15 @@ pub(crate) use self::regrant::{apply_changes, grant_anew, renew_all, revoke_spen
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::{Action, Event, KeyRef};
+use crate::audit::{Action, Event, KeyRef, TokenChange, TokenDeed};
 use crate::unlock::token::Token;
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::Extensions;
 use keyvault_core::name::{KeyName, Scope, TokenName};
 
 use self::error::TokenError;
-use self::record::{Rule, TokenRecord};
-use self::regrant::{Grantee, created};
+use self::record::{Rule, TokenKind, TokenRecord};
+use self::regrant::Grantee;
 use super::error::{VaultError, is_of_rows};
 use super::file::open::{Access, Notice, Vault, World};
 use super::file::survivors::Loss;
@@ -81,6 +82,7 @@ pub fn create(
     new: &NewToken,
 ) -> Result<Issued, VaultError> {
     vault.change(access, world, |tx| {
+        limited::refuse_name(&new.name)?;
         let old = index::find(tx, &new.name)?;
         if old.as_ref().is_some_and(|old| old.revoked.is_none()) {
             return Err(TokenError::Exists(new.name.clone()).into());
@@ -98,11 +100,11 @@ pub fn create(
         }
         let (name, expires, made) = (new.name.clone(), new.expires, world.now());
         let extensions = Extensions::default();
-        let grant = Grantee { name, rule, expires, made, places: BTreeMap::new(), extensions };
+        let (kind, places) = (TokenKind::Bearer, BTreeMap::new());
+        let grant = Grantee { kind, name, rule, expires, made, places, extensions };
         let issued = regrant::issue(tx, grant, &key_records, &reads, world)?;
         let opened = key_records.iter().filter(|key| key.has_value(world.now())).map(key_ref).collect();
-        let event = world.event(Action::Token, opened, created(&new.name));
-        Ok((issued, event))
+        Ok((issued, event(world, TokenDeed::Created, &new.name, opened)))
     })
 }
 
@@ -115,6 +117,7 @@ pub fn renew(
 ) -> Result<Issued, VaultError> {
     vault.change(access, world, |tx| {
         let old = index::existing(tx, name)?;
+        old.refuse_session()?;
         if old.revoked.is_some() {
             return Err(TokenError::Revoked(name.clone()).into());
         }
@@ -123,12 +126,11 @@ pub fn renew(
         let keys = regrant::matching(tx, &old.rule)?;
         index::forget(tx, &old)?;
         let issued = regrant::issue(tx, Grantee::of(&old), &keys, &reads, world)?;
-        let event = world.event(Action::Token, Vec::new(), format!("renewed {name}"));
-        Ok((issued, event))
+        Ok((issued, event(world, TokenDeed::Renewed, name, Vec::new())))
     })
 }
 
-/// Refuses a token for good; returns the keys that it could read. With root no damage is in the way: see
+/// Refuses a token for good, or ends a limited session; returns the keys that it could read. With root no damage is in the way: see
 /// [`file::change_despite_damage`].
 pub fn revoke(
     vault: &mut Vault,
@@ -138,7 +140,7 @@ pub fn revoke(
 ) -> Result<Vec<KeyRef>, VaultError> {
     let go_on = |_: &Loss| Ok(());
     file::change_despite_damage(vault, access, world, &[], go_on, |tx, dropped| {
-        let event = |could| world.event(Action::Token, could, format!("revoked {name}"));
+        let event = |could| event(world, TokenDeed::Revoked, name, could);
         tx.takes_away = true;
         let mut record = match index::existing(tx, name) {
             Err(VaultError::Token(TokenError::Missing(_))) if dropped.had_token(tx, name) => {
@@ -158,9 +160,18 @@ pub fn revoke(
             return Err(TokenError::Revoked(name.clone()).into());
         }
         let could = regrant::could_read(tx, &record);
-        regrant::mark_revoked(tx, &mut record, world)?;
+        if record.is_session() {
+            limited::end(tx, &record, world)?;
+        } else {
+            regrant::mark_revoked(tx, &mut record, world)?;
+        }
         Ok((could.clone(), event(could)))
     })
+}
+
+fn event(world: &World<'_>, deed: TokenDeed, name: &TokenName, keys: Vec<KeyRef>) -> Event {
+    let change = TokenChange { deed, token: name.clone() };
+    world.event(Action::Token, keys, String::new()).with(&change)
 }
 
 /// The names of all tokens, in order.

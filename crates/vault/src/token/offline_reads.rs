@@ -17,12 +17,12 @@ use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{self, Action, Chain, Event, START};
+use crate::sealed::{At, SealKind};
 use crate::store::TokenId;
 use crate::unlock::token::TokenKeys;
 use keyvault_core::clock::Rng;
-use keyvault_core::codec;
 use keyvault_core::crypto::{self, Mac};
-use keyvault_core::identity::{Identity, Place};
+use keyvault_core::identity::Identity;
 use keyvault_core::name::TokenName;
 use keyvault_os::fs::lock::{FileLock, Held};
 use keyvault_os::fs::private;
@@ -33,9 +33,9 @@ use super::index;
 use super::record::{ChainMark, TokenRecord};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
-use crate::tx::{VerifiedTx, damaged};
+use crate::tx::VerifiedTx;
 
-const LABEL: &str = "keyvault read";
+const READ: SealKind = SealKind { label: "keyvault read", table: "reads", field: "event" };
 
 /// The longest line, in bytes: an event that names some thousand keys.
 const MAX_LINE: u64 = 4 << 20;
@@ -157,9 +157,8 @@ impl ReadsLog {
             rng.fill(&mut place)?;
             (place, 0, START)
         };
-        let padded = codec::pad(&event.encode()).map_err(|_| damaged("reads: the event is too long"))?;
-        let context = label.identity.context(&entry_place(&place, seq, &before));
-        let sealed = crypto::seal(&keys.audit.events, LABEL, &context, padded.expose(), rng)?;
+        let at = read_at(&place, seq, &before);
+        let sealed = READ.seal(&keys.audit.events, &label.identity, at, &event.encode(), rng)?;
         let mut entry = ReadsLine {
             identity: label.identity,
             token: label.token,
@@ -251,7 +250,7 @@ impl ReadsLine {
     fn right_mac(&self, keys: &TokenKeys) -> Mac {
         let len = u32::try_from(self.sealed.len()).unwrap_or(u32::MAX).to_le_bytes();
         let seq = self.seq.to_le_bytes();
-        keys.reads.mac(&[LABEL.as_bytes(), &self.place, &seq, &self.before, &len, &self.sealed])
+        keys.reads.mac(&[READ.label.as_bytes(), &self.place, &seq, &self.before, &len, &self.sealed])
     }
 
     fn holds(&self, keys: &TokenKeys) -> bool {
@@ -259,14 +258,14 @@ impl ReadsLine {
     }
 
     fn event(&self, keys: &TokenKeys) -> Option<Event> {
-        let context = self.identity.context(&entry_place(&self.place, self.seq, &self.before));
-        let padded = crypto::open(&keys.audit.events, LABEL, &context, &self.sealed).ok()?;
-        codec::unpad(&padded).and_then(Event::decode).ok()
+        let at = read_at(&self.place, self.seq, &self.before);
+        let content = READ.open(&keys.audit.events, &self.identity, at, &self.sealed).ok()?;
+        Event::decode(content.bytes()).ok()
     }
 }
 
-fn entry_place<'p>(place: &'p [u8; 16], seq: u64, before: &'p Mac) -> Place<'p> {
-    Place { table: "reads", row: place, version: 0, field: "event", revision: seq, bound: before }
+fn read_at<'p>(place: &'p [u8; 16], seq: u64, before: &'p Mac) -> At<'p> {
+    At { row: place, revision: seq, bound: before, ..At::default() }
 }
 
 /// Takes the lines of such a file over into the chains of their tokens. Lines that are known already are skipped; a

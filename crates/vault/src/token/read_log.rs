@@ -128,7 +128,7 @@ pub(crate) fn told_reads(
 fn hold_reads_against_record(tx: &VerifiedTx<'_>, record: &TokenRecord) -> Result<(), VaultError> {
     let Some(last) = record.read.count.checked_sub(1) else { return Ok(()) };
     let ledger = record.keys(&tx.identity).audit.ledger;
-    if tx.rows.audit_mac(ledger, last)? == Some(record.read.head) {
+    if tx.rows.entry_mac(ledger, last)? == Some(record.read.head) {
         Ok(())
     } else {
         let what = "reads that were recorded are gone";
@@ -167,7 +167,7 @@ pub(crate) fn note_reads(
 }
 
 /// The fault of a chain, whose rows its bearer can write; or the error, if it is another.
-fn fault_of(error: VaultError) -> Result<AuditError, VaultError> {
+pub(super) fn fault_of(error: VaultError) -> Result<AuditError, VaultError> {
     match error {
         VaultError::Store(fault @ StoreError::Damaged { .. }) => Ok(fault.into()),
         VaultError::Audit(

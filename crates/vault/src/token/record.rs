@@ -17,6 +17,25 @@ use keyvault_core::secret::{Full, SecretBytes};
 use super::error::TokenError;
 use crate::key::record::KeyRecord;
 
+/// The holder of a token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+pub enum TokenKind {
+    /// A machine.
+    #[default]
+    Bearer = 1,
+    /// The kernel, for a limited session.
+    Session = 2,
+    // 3 verifier, 4 issuer: reserved.
+}
+
+impl TokenKind {
+    /// Refuses a session without an end.
+    pub(crate) fn hold_expiry(self, expires: Option<Moment>) -> Result<(), Malformed> {
+        if self == Self::Session && expires.is_none() { Err(Malformed) } else { Ok(()) }
+    }
+}
+
 /// The keys that a token is granted: those that carry any of these scopes, and those listed; now and whenever that
 /// changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -37,6 +56,7 @@ impl Rule {
 #[derive(Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct TokenRecord {
     pub name: TokenName,
+    pub kind: TokenKind,
     pub id: TokenId,
     #[borsh(serialize_with = "Reader::write", deserialize_with = "Reader::read")]
     pub(crate) reader: Reader,
@@ -112,6 +132,8 @@ impl TokenRecord {
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        codec::decode(bytes)
+        let record: Self = codec::decode(bytes)?;
+        record.kind.hold_expiry(record.expires)?;
+        Ok(record)
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::audit::{self, Action, Chain, Event, KeyRef, Seed};
+use crate::audit::{self, Chain, Event, KeyRef, Seed, TokenChange, TokenDeed};
 use crate::state::StateError;
-use crate::store::GrantRow;
+use crate::store::{GrantRow, ObjectKind};
 use crate::unlock::token::{Token, TokenKeys};
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::Extensions;
@@ -13,9 +13,9 @@ use keyvault_core::name::{Scope, TokenName};
 
 use super::Issued;
 use super::grant::{self, Grant, GrantedVersion, View};
-use super::record::{ChainMark, Rule, TokenRecord, ViewMark};
+use super::record::{ChainMark, Rule, TokenKind, TokenRecord, ViewMark};
 use super::signed::NamedSigner;
-use super::{index, read_log};
+use super::{index, limited, read_log};
 use crate::error::{VaultError, is_damage};
 use crate::file::open::{Notice, World};
 use crate::key::edit::key_ref;
@@ -26,6 +26,7 @@ const VIEW_MARK_LABEL: &[u8] = b"keyvault token view mark";
 
 /// Whom keys are granted to, and which.
 pub(crate) struct Grantee {
+    pub(crate) kind: TokenKind,
     pub(crate) name: TokenName,
     pub(crate) rule: Rule,
     pub(crate) expires: Option<Moment>,
@@ -39,6 +40,7 @@ impl Grantee {
     /// The same under another secret.
     pub(crate) fn of(record: &TokenRecord) -> Self {
         Self {
+            kind: record.kind,
             name: record.name.clone(),
             rule: record.rule.clone(),
             expires: record.expires,
@@ -49,18 +51,13 @@ impl Grantee {
     }
 }
 
-/// How the log says that a token was made.
-pub(crate) fn created(name: &TokenName) -> String {
-    format!("created {name}")
-}
-
 /// The tokens that are in force, with what their bearers read, for a rekey.
 pub(crate) fn to_renew(
     tx: &VerifiedTx<'_>,
     records: &[TokenRecord],
     world: &World<'_>,
 ) -> Result<Vec<(Grantee, Vec<Event>)>, VaultError> {
-    let in_force = records.iter().filter(|record| record.revoked.is_none());
+    let in_force = records.iter().filter(|record| record.revoked.is_none() && !record.is_session());
     in_force.map(|record| Ok((Grantee::of(record), read_log::reads_to_keep(tx, record, world)?))).collect()
 }
 
@@ -126,11 +123,11 @@ pub(crate) fn matching(tx: &mut VerifiedTx<'_>, rule: &Rule) -> Result<Vec<KeyRe
 /// written.
 fn keys_that_hold(tx: &mut VerifiedTx<'_>) -> Result<Vec<KeyRecord>, VaultError> {
     let mut keys = Vec::new();
-    for tag in tx.rows.key_tags()? {
+    for tag in tx.rows.object_tags(ObjectKind::Key)? {
         if tx.leaf_changes.contains_key(&tag) {
             continue;
         }
-        match tx.key_at(&tag) {
+        match tx.object_at(&tag) {
             Err(error) if is_damage(&error) => {}
             key => keys.extend(key?),
         }
@@ -148,6 +145,7 @@ pub(crate) fn issue(
 ) -> Result<Issued, VaultError> {
     let token = Token::create(&tx.daily.signing.signer().id(), world.rng)?;
     let mut record = TokenRecord {
+        kind: grantee.kind,
         name: grantee.name,
         id: token.id(),
         rule: grantee.rule,
@@ -188,14 +186,17 @@ fn put_grant(
     key: &KeyRecord,
     world: &World<'_>,
 ) -> Result<(), VaultError> {
-    let grant = grant_of(tx, key, world.now())?;
+    let mut grant = grant_of(tx, key, world.now())?;
+    if record.is_session() && key.is_withheld() {
+        grant = grant.withhold_from_files();
+    }
     Ok(tx.rows.put_grant(&grant.seal(keys, &tx.identity, &record.id, world.rng)?)?)
 }
 
 /// What a bearer is to know of a key: only versions that are good have their keys in it.
 pub(crate) fn grant_of(tx: &VerifiedTx<'_>, key: &KeyRecord, now: Moment) -> Result<Grant, VaultError> {
     let mut versions = Vec::new();
-    for version in &key.versions {
+    for version in key.versions.iter().filter(|_| key.disabled.is_none()) {
         let state = version.state_at(now);
         if matches!(state, VersionState::Current | VersionState::Previous) && version.digest.is_some() {
             match granted_version(tx, key, version, state) {
@@ -214,12 +215,12 @@ fn granted_version(
     version: &Version,
     state: VersionState,
 ) -> Result<GrantedVersion, VaultError> {
-    let rows = tx.version_rows(&key_record.id, version.number)?;
-    drop(tx.opener().value(&key_record.id, version, &rows)?);
-    let key = tx.opener().version_key(&key_record.id, version, &rows)?;
+    let row = tx.version_row(&key_record.id, version.number)?;
+    drop(tx.opener().value(&key_record.id, version, &row)?);
+    let key = tx.opener().version_key(&key_record.id, version, &row)?;
     let (number, grace_until) = (version.number, version.good_until());
     let previous = state == VersionState::Previous;
-    Ok(GrantedVersion { number, previous, grace_until, key, sealed: crypto::sha256(&rows.1) })
+    Ok(GrantedVersion { number, previous, grace_until, key, sealed: crypto::sha256(&row.sealed) })
 }
 
 /// A token's grants and view, from the owner's record and keys alone, in the place of whatever stands there.
@@ -252,6 +253,7 @@ fn write_view(
     let now = world.now();
     let over = record.expires.filter(|_| was_over);
     let view = View {
+        kind: record.kind,
         change: tx.next_change(),
         name: record.name.clone(),
         time: over.map_or(now, |expires| now.max(expires)),
@@ -275,7 +277,7 @@ pub(crate) fn view_is_over(
     // Its bearer could have made one that is over, and so have the token never be granted anything again.
     let encoded = tx.daily.signing.signer().encode();
     let signer = NamedSigner { id: &Signer::id_of(&encoded), encoded: &encoded };
-    Ok(expires <= View::open_signed(&row, keys, &tx.identity, &signer)?.time)
+    Ok(expires <= View::open_signed(&row, record.kind, keys, &tx.identity, &signer)?.time)
 }
 
 fn view_mark(tx: &VerifiedTx<'_>, sealed: &[u8]) -> Digest {
@@ -300,7 +302,7 @@ pub(crate) fn verified_grants(
     let Some(row) = row else {
         return if rows.is_empty() { Ok(rows) } else { Err(wrong("token_grant").into()) };
     };
-    if View::open(&row, &keys, &tx.identity)?.binds(&rows) {
+    if View::open(&row, record.kind, &keys, &tx.identity)?.binds(&rows) {
         Ok(rows)
     } else {
         Err(wrong("token_grant").into())
@@ -341,9 +343,10 @@ pub(crate) fn first_own(tx: &VerifiedTx<'_>, record: &TokenRecord, reads: &[Even
     if earlier == 0 {
         return 0;
     }
-    let (mut made, detail) = (0, created(&record.name));
+    let creation = TokenChange { deed: TokenDeed::Created, token: record.name.clone() };
+    let mut made = 0;
     let told = audit::read_what_opens(tx.rows, &tx.daily.audit, &tx.identity, &mut |event| {
-        made += u32::from(event.action == Action::Token && event.detail == detail);
+        made += u32::from(event.get().as_ref() == Some(&creation));
     });
     if told.is_ok() && made > 1 { earlier } else { 0 }
 }
@@ -355,7 +358,7 @@ pub(crate) fn touch(
     after: Option<&KeyRecord>,
 ) -> Result<(), VaultError> {
     if tx.has_tokens.is_none() {
-        tx.has_tokens = Some(!tx.rows.tokens()?.is_empty());
+        tx.has_tokens = Some(tx.rows.has_objects(ObjectKind::Token)?);
     }
     if tx.has_tokens == Some(true) {
         tx.touched.insert(id, after.cloned());
@@ -366,7 +369,9 @@ pub(crate) fn touch(
 /// Writes what this change means for every token.
 pub(crate) fn apply_changes(tx: &mut VerifiedTx<'_>, world: &World<'_>) -> Result<(), VaultError> {
     let touched = std::mem::take(&mut tx.touched);
-    let records = index::load_all(tx)?;
+    let (over, records): (Vec<_>, Vec<_>) =
+        index::load_all(tx)?.into_iter().partition(|record| limited::is_over(record, world.now()));
+    over.iter().try_for_each(|session| limited::end(tx, session, world))?;
     let ids = |records: &mut dyn Iterator<Item = &TokenRecord>| records.map(|record| record.id).collect();
     let in_force: Vec<_> = ids(&mut records.iter().filter(|record| record.revoked.is_none()));
     let known: Vec<_> = ids(&mut records.iter());

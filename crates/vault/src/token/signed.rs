@@ -14,14 +14,7 @@ use keyvault_core::crypto::{SignatureError, Signed, Signer, SignerId};
 use keyvault_core::identity::Identity;
 
 use super::error::TokenError;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-#[borsh(use_discriminant = true)]
-pub(crate) enum TokenKind {
-    /// Its bearer gets keys.
-    Bearer = 1,
-    // 2 session, 3 verifier, 4 issuer: reserved.
-}
+use super::record::TokenKind;
 
 /// The head of every text that is signed for a bearer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -77,7 +70,7 @@ impl<'t> SignedText<'t> {
 }
 
 impl Head {
-    pub(crate) fn of(token: &TokenId, change: u64) -> Self {
-        Self { kind: TokenKind::Bearer, token: *token, change }
+    pub(crate) fn of(kind: TokenKind, token: &TokenId, change: u64) -> Self {
+        Self { kind, token: *token, change }
     }
 }

@@ -1,35 +1,32 @@
 //! Each row's place in the tree, and its leaf there.
 
-use crate::store::{HeaderRow, SlotRow, Tag};
+use crate::store::{HeaderRow, ObjectRow, SlotRow, Tag};
 use keyvault_core::crypto::{self, Digest, SealingKey};
 
 const LEAF_LABEL: &[u8] = b"keyvault tree leaf";
 const INDEX_LABEL: &[u8] = b"keyvault blind index";
 
-/// The kind of thing that a leaf stands for; the first byte under the MAC that is its tag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LeafKind {
-    Header = 1,
-    Slot = 2,
-    Key = 3,
-    Scope = 4,
-    Token = 5,
-    // 6 issued keys by credential id: reserved.
-    Directory = 7,
-    /// Which tokens there are; a leaf without a row.
-    Tokens = 8,
+/// Kinds of leaves that stand for no object; the others have the numbers of [`ObjectKind`].
+pub(super) const HEADER: u8 = 1;
+pub(super) const SLOT: u8 = 2;
+
+/// The blind index of a name, under the index key; the kind may be one of a later version.
+pub(crate) fn tag(index: &SealingKey, kind: u8, name: &[u8]) -> Tag {
+    index.digest(&[INDEX_LABEL, &[kind], name])
 }
 
-/// The blind index of something, under the index key.
-pub(crate) fn tag(index: &SealingKey, kind: LeafKind, name: &[u8]) -> Tag {
-    index.digest(&[INDEX_LABEL, &[kind as u8], name])
+pub(crate) fn header_tag(index: &SealingKey) -> Tag {
+    tag(index, HEADER, &[])
 }
 
-/// The leaf of the header row.
+pub(crate) fn slot_tag(index: &SealingKey, id: u32) -> Tag {
+    tag(index, SLOT, &id.to_le_bytes())
+}
+
 pub(crate) fn header_leaf(tree: &SealingKey, header: &HeaderRow) -> Digest {
     tree.digest(&[
         LEAF_LABEL,
-        &[LeafKind::Header as u8],
+        &[HEADER],
         &header.vault_id,
         &header.epoch.to_le_bytes(),
         &len(&header.chain_seed),
@@ -45,7 +42,7 @@ pub(crate) fn header_leaf(tree: &SealingKey, header: &HeaderRow) -> Digest {
 pub(crate) fn slot_leaf(tree: &SealingKey, slot: &SlotRow) -> Digest {
     tree.digest(&[
         LEAF_LABEL,
-        &[LeafKind::Slot as u8],
+        &[SLOT],
         &slot.id.to_le_bytes(),
         &len(&slot.sealed),
         &slot.sealed,
@@ -58,13 +55,7 @@ fn len(bytes: &[u8]) -> [u8; 8] {
     (bytes.len() as u64).to_le_bytes()
 }
 
-/// The leaf that says which tokens there are, by their tags in order; none if there is none.
-pub(crate) fn tokens_leaf<'t>(tree: &SealingKey, tags: impl Iterator<Item = &'t Tag>) -> Option<Digest> {
-    let tags: Vec<_> = tags.flatten().copied().collect();
-    (!tags.is_empty()).then(|| tree.digest(&[LEAF_LABEL, &[LeafKind::Tokens as u8], &tags]))
-}
-
-/// The leaf of a row that has a revision and one sealed text: keys, scopes, names.
-pub(crate) fn row_leaf(tree: &SealingKey, kind: LeafKind, tag: &Tag, revision: u64, sealed: &[u8]) -> Digest {
-    tree.digest(&[LEAF_LABEL, &[kind as u8], tag, &revision.to_le_bytes(), &crypto::sha256(sealed)])
+pub(crate) fn object_leaf(tree: &SealingKey, row: &ObjectRow) -> Digest {
+    let sealed = crypto::sha256(&row.sealed);
+    tree.digest(&[LEAF_LABEL, &[row.kind], &row.tag, &row.revision.to_le_bytes(), &sealed])
 }

@@ -1,8 +1,9 @@
 //! One transaction: every row that is read is verified, every row that is written is entered in the tree.
 
+pub(crate) mod index;
 pub(crate) mod leaf;
-pub(crate) mod name_index;
-pub(crate) mod scope_index;
+pub(crate) mod names;
+pub(crate) mod object;
 pub(crate) mod sealed;
 
 use std::collections::BTreeMap;
@@ -13,17 +14,17 @@ use crate::state::StateError;
 use crate::state::pin::{self, Memory, Standing};
 use crate::state::record::{Authentic, Record, SignedBy};
 use crate::state::tree::Tree;
-use crate::store::{HIGHEST_SLOT, HeaderRow, KeyRow, SlotRow, StoreError, Tag, Tx};
+use crate::store::{HIGHEST_SLOT, HeaderRow, ObjectKind, SlotRow, StoreError, Tag, Tx, VersionRow};
 use crate::unlock::keys::DailyKeys;
 use keyvault_core::clock::{Moment, Rng};
-use keyvault_core::codec::{self, Extensions};
-use keyvault_core::crypto::{self, Digest, SealingKey};
-use keyvault_core::identity::{Identity, Place};
-use keyvault_core::name::{KeyName, Scope};
+use keyvault_core::codec::Extensions;
+use keyvault_core::crypto::{Digest, SealingKey};
+use keyvault_core::identity::Identity;
+use keyvault_core::name::KeyName;
 use keyvault_core::secret::SecretBytes;
 
-use self::leaf::LeafKind;
-use self::sealed::{KEY_LABEL, Opener, VALUE_LABEL, VERSION_KEY_LABEL};
+use self::index::IndexChanges;
+use self::sealed::{Opener, VALUE, VERSION_KEY, of_version};
 use super::error::VaultError;
 use super::file::open::World;
 use super::key::record::{KeyRecord, Version};
@@ -47,10 +48,7 @@ pub struct VerifiedTx<'a> {
     pub(crate) current: Authentic,
     pub(crate) tree: Tree<'a>,
     pub(crate) leaf_changes: BTreeMap<Tag, Option<Digest>>,
-    /// Per scope: members that come and go with this change.
-    pub(crate) scope_changes: BTreeMap<Scope, BTreeMap<Tag, bool>>,
-    /// Names that come and go with this change.
-    pub(crate) name_changes: BTreeMap<KeyName, bool>,
+    pub(crate) index_changes: IndexChanges,
     /// A record that this change writes anew although a later version put something into it.
     pub(crate) newer: Option<String>,
     /// Set by a change that only takes something away and whose action does not say so.
@@ -59,6 +57,8 @@ pub struct VerifiedTx<'a> {
     pub(crate) floor: u64,
     /// Whether there is a token, once that was asked.
     pub(crate) has_tokens: Option<bool>,
+    /// Entries that the log gets before this change's own.
+    pub(crate) carried: Vec<Event>,
     /// Keys that this change writes or removes, if there is a token.
     pub(crate) touched: BTreeMap<[u8; 16], Option<KeyRecord>>,
     /// Where the log stood before this transaction's entry, and where it stands behind it.
@@ -72,7 +72,7 @@ impl<'a> VerifiedTx<'a> {
     pub(crate) fn load(rows: &'a Tx<'a>, setting: &Setting<'a>) -> Result<Self, VaultError> {
         let (mut tx, header) = Self::open(rows, setting, Record::load)?;
         tx.hold_chain_against_record()?;
-        tx.expect_leaf(&tx.tag(LeafKind::Header, &[]), Some(tx.header_leaf(&header)), "vault")?;
+        tx.expect_leaf(&tx.header_tag(), Some(tx.header_leaf(&header)), "vault")?;
         if let Some(slot) = setting.slot {
             slot::expect_opened(&mut tx, slot)?;
         }
@@ -123,12 +123,12 @@ impl<'a> VerifiedTx<'a> {
             current,
             tree: Tree::new(rows, &daily.tree, None),
             leaf_changes: BTreeMap::new(),
-            scope_changes: BTreeMap::new(),
-            name_changes: BTreeMap::new(),
+            index_changes: IndexChanges::default(),
             newer: None,
             takes_away: false,
             floor: 0,
             has_tokens: None,
+            carried: Vec::new(),
             touched: BTreeMap::new(),
             log_moved: None,
             standing: Standing::Same,
@@ -173,7 +173,7 @@ impl<'a> VerifiedTx<'a> {
     fn hold_chain_against_record(&self) -> Result<(), VaultError> {
         let record = &self.current.record;
         let last = record.audit_count.checked_sub(1);
-        let mac = last.map(|seq| self.rows.audit_mac(self.daily.audit.ledger, seq)).transpose()?.flatten();
+        let mac = last.map(|seq| self.rows.entry_mac(self.daily.audit.ledger, seq)).transpose()?.flatten();
         if mac == Some(record.audit_head) {
             return Ok(());
         }
@@ -183,17 +183,16 @@ impl<'a> VerifiedTx<'a> {
 
     // ── Tags and leaves ──────────────────────────────────────────────────────────────────────────────────────────
 
-    /// The blind index of something: HMAC(index key, label ‖ kind ‖ name), first 16 bytes.
-    pub(crate) fn tag(&self, kind: LeafKind, name: &[u8]) -> Tag {
-        leaf::tag(&self.daily.index, kind, name)
-    }
-
-    pub(crate) fn key_tag(&self, name: &KeyName) -> Tag {
-        self.tag(LeafKind::Key, name.as_str().as_bytes())
+    pub(crate) fn header_tag(&self) -> Tag {
+        leaf::header_tag(&self.daily.index)
     }
 
     pub(crate) fn slot_tag(&self, id: u32) -> Tag {
-        self.tag(LeafKind::Slot, &id.to_le_bytes())
+        leaf::slot_tag(&self.daily.index, id)
+    }
+
+    pub(crate) fn key_tag(&self, name: &KeyName) -> Tag {
+        self.object_tag(ObjectKind::Key, name.as_str().as_bytes())
     }
 
     pub(crate) fn header_leaf(&self, header: &HeaderRow) -> Digest {
@@ -204,28 +203,10 @@ impl<'a> VerifiedTx<'a> {
         leaf::slot_leaf(&self.daily.tree, slot)
     }
 
-    /// The leaf of a row that has a revision and one sealed text: keys and scopes.
-    pub(crate) fn row_leaf(&self, kind: LeafKind, tag: &Tag, revision: u64, sealed: &[u8]) -> Digest {
-        leaf::row_leaf(&self.daily.tree, kind, tag, revision, sealed)
-    }
-
-    pub(crate) fn expect_leaf(
-        &mut self,
-        tag: &Tag,
-        leaf: Option<Digest>,
-        what: &str,
-    ) -> Result<(), VaultError> {
-        if self.tree.leaf(tag)? == leaf {
-            Ok(())
-        } else {
-            Err(StateError::Mismatch { what: what.to_owned() }.into())
-        }
-    }
-
     pub(crate) fn put_header(&mut self, header: &HeaderRow) -> Result<(), VaultError> {
         self.rows.put_header(header)?;
         let leaf = self.header_leaf(header);
-        self.leaf_changes.insert(self.tag(LeafKind::Header, &[]), Some(leaf));
+        self.leaf_changes.insert(self.header_tag(), Some(leaf));
         Ok(())
     }
 
@@ -233,19 +214,7 @@ impl<'a> VerifiedTx<'a> {
 
     /// A key by its name; `None` is proved.
     pub fn key(&mut self, name: &KeyName) -> Result<Option<KeyRecord>, VaultError> {
-        let tag = self.key_tag(name);
-        self.key_at(&tag)
-    }
-
-    pub(crate) fn key_at(&mut self, tag: &Tag) -> Result<Option<KeyRecord>, VaultError> {
-        let row = self.rows.key(tag)?;
-        let leaf = row.as_ref().map(|row| self.row_leaf(LeafKind::Key, tag, row.revision, &row.sealed));
-        self.expect_leaf(tag, leaf, "key row")?;
-        row.map(|row| self.open_key(&row)).transpose()
-    }
-
-    pub(crate) fn open_key(&self, row: &KeyRow) -> Result<KeyRecord, VaultError> {
-        self.opener().open(row)
+        self.object(name.as_str().as_bytes())
     }
 
     pub(crate) fn opener(&self) -> Opener<'a> {
@@ -255,11 +224,7 @@ impl<'a> VerifiedTx<'a> {
     /// Every key, ordered by name, each held against the tree, and none missing.
     pub(crate) fn keys(&mut self) -> Result<Vec<KeyRecord>, VaultError> {
         let leaves = self.tree.all_leaves()?;
-        let mut rows = Vec::new();
-        self.rows.each_key(|row| {
-            rows.push(row);
-            Ok(())
-        })?;
+        let rows = self.rows.objects(ObjectKind::Key)?;
         let mut keys = self.opener().open_all(&rows, &leaves)?;
         // The other leaves of the tree must be those of the other rows, word for word; a forged row excuses no missing
         // key.
@@ -287,41 +252,24 @@ impl<'a> VerifiedTx<'a> {
     /// slot is no reason to keep them back.
     pub(crate) fn other_leaves(&self, slots: Vec<(Tag, Digest)>) -> Result<Vec<(Tag, Digest)>, VaultError> {
         let mut leaves = slots;
-        leaves.push((self.tag(LeafKind::Header, &[]), self.header_leaf(&self.rows.header()?)));
-        self.rows.each_scope(|row| {
-            leaves.push((row.tag, self.row_leaf(LeafKind::Scope, &row.tag, row.revision, &row.sealed)));
-            Ok(())
-        })?;
-        self.rows.each_directory(|row| {
-            leaves.push((self.directory_tag(row.bucket), self.directory_leaf(&row)));
-            Ok(())
-        })?;
-        let tokens = self.rows.tokens()?;
-        leaves.extend(tokens.iter().map(|row| (row.tag, token::leaf_of(self, row))));
-        leaves.extend(token::leaf_of_all(self, &tokens));
+        leaves.push((self.header_tag(), self.header_leaf(&self.rows.header()?)));
+        let objects = self.rows.objects_but_keys()?;
+        leaves.extend(objects.iter().map(|row| (row.tag, self.object_leaf(row))));
         Ok(leaves)
     }
 
     /// Writes a key's metadata under its next revision.
     pub(crate) fn put_key(&mut self, key: &mut KeyRecord, rng: &dyn Rng) -> Result<(), VaultError> {
+        self.put_object(key, key.revision, rng)?;
         key.revision += 1;
-        self.rewrites("the record of a key", &key.extensions);
-        let tag = self.key_tag(&key.name);
-        let padded = codec::pad(&key.encode()).map_err(|_| damaged("key: too long to encode"))?;
-        let context = self.identity.context(&row_place("item", &tag, key.revision));
-        let sealed = crypto::seal(&self.daily.metadata, KEY_LABEL, &context, padded.expose(), rng)?;
-        let leaf = self.row_leaf(LeafKind::Key, &tag, key.revision, &sealed);
-        self.rows.put_key(&KeyRow { tag, revision: key.revision, sealed })?;
-        self.leaf_changes.insert(tag, Some(leaf));
+        key.last_change = self.next_change();
         token::touch(self, key.id, Some(key))
     }
 
     /// Takes a key's metadata away from where its name puts it. Its versions stay.
     pub(crate) fn delete_key_row(&mut self, name: &KeyName) -> Result<(), VaultError> {
         let tag = self.key_tag(name);
-        self.rows.delete_key(&tag)?;
-        self.leaf_changes.insert(tag, None);
-        Ok(())
+        self.delete_object(ObjectKind::Key, &tag)
     }
 
     // ── Values ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -334,42 +282,25 @@ impl<'a> VerifiedTx<'a> {
         value: &SecretBytes,
         rng: &dyn Rng,
     ) -> Result<Digest, VaultError> {
-        let version_key = SealingKey::random(rng)?;
-        let wrapped = crypto::seal(
-            &self.daily.wrapping,
-            VERSION_KEY_LABEL,
-            &self.identity.context(&version_place("version_key", key_id, version)),
-            version_key.expose(),
-            rng,
-        )?;
-        let padded = codec::pad(value.expose()).map_err(|_| damaged("version_value: too long to encode"))?;
-        let sealed = crypto::seal(
-            &version_key,
-            VALUE_LABEL,
-            &self.identity.context(&version_place("version_value", key_id, version)),
-            padded.expose(),
-            rng,
-        )?;
-        self.rows.put_version(key_id, version, &wrapped, &sealed)?;
-        Ok(self.opener().version_digest(&wrapped, &sealed))
+        let key = SealingKey::random(rng)?;
+        let at = of_version(key_id, version);
+        let wrapped = VERSION_KEY.seal_key(&self.daily.wrapping, &self.identity, at, &key, rng)?;
+        let sealed = VALUE.seal(&key, &self.identity, at, value.expose(), rng)?;
+        let row = VersionRow { wrapped, sealed };
+        self.rows.put_version(key_id, version, &row)?;
+        Ok(self.opener().version_digest(&row))
     }
 
-    /// A version's value. Its rows must be the ones that the verified metadata names.
+    /// A version's value. Its row must be the one that the verified metadata names.
     pub(crate) fn value(&self, key_id: &[u8; 16], version: &Version) -> Result<SecretBytes, VaultError> {
-        let rows = self.version_rows(key_id, version.number)?;
-        self.opener().value(key_id, version, &rows)
+        let row = self.version_row(key_id, version.number)?;
+        self.opener().value(key_id, version, &row)
     }
 
-    /// A version's wrapped key and sealed value, not yet believed.
-    pub(crate) fn version_rows(
-        &self,
-        key_id: &[u8; 16],
-        version: u32,
-    ) -> Result<(Vec<u8>, Vec<u8>), VaultError> {
+    /// A version's sealed texts, not yet believed.
+    pub(crate) fn version_row(&self, key_id: &[u8; 16], version: u32) -> Result<VersionRow, VaultError> {
         let missing = || StateError::Apart { what: format!("version {version} of a key: missing") };
-        let wrapped = self.rows.version_key(key_id, version)?.ok_or_else(missing)?;
-        let sealed = self.rows.version_value(key_id, version)?.ok_or_else(missing)?;
-        Ok((wrapped, sealed))
+        Ok(self.rows.version(key_id, version)?.ok_or_else(missing)?)
     }
 
     // ── Ending ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -382,6 +313,9 @@ impl<'a> VerifiedTx<'a> {
     fn append_to_log(&mut self, event: &Event, rng: &dyn Rng) -> Result<Chain, VaultError> {
         let mut chain = Chain::load(self.rows, &self.daily.audit, &self.identity)?;
         let found = chain.mark();
+        for carried in std::mem::take(&mut self.carried) {
+            chain.append(self.rows, &self.daily.audit, &self.identity, &carried, rng)?;
+        }
         chain.append(self.rows, &self.daily.audit, &self.identity, event, rng)?;
         self.log_moved = Some((found, chain.mark()));
         Ok(chain)
@@ -402,21 +336,22 @@ impl<'a> VerifiedTx<'a> {
     /// An extension of a later version may depend on the fields that this change alters. Only a change that takes
     /// something away, or seals everything anew, copies extensions that are not known here.
     fn may_rewrite(&self, action: Action) -> Result<(), StateError> {
-        use Action::{Adopt, Recover, Rekey, Remove, Restore, Revoke};
-        let copies = self.takes_away || matches!(action, Adopt | Recover | Rekey | Remove | Restore | Revoke);
+        use Action::{Adopt, Disable, Recover, Rekey, Remove, Restore, Revoke};
+        let copies = self.takes_away
+            || matches!(action, Adopt | Disable | Recover | Rekey | Remove | Restore | Revoke);
         match &self.newer {
             Some(what) if !copies => Err(StateError::Newer { what: what.clone() }),
             _ => Ok(()),
         }
     }
 
-    /// Ends a change: scopes, names, tokens, tree, event, record.
+    /// Ends a change: tokens, indexes, tree, event, record.
     pub(crate) fn seal_change(&mut self, event: Event, world: &World<'_>) -> Result<Authentic, VaultError> {
         let extensions = self.current.record.extensions.clone();
         self.rewrites("the state record", &extensions);
-        self.apply_scope_changes(world.rng)?;
-        self.apply_directory_changes(world.rng)?;
+        self.note_unknown_objects()?;
         token::apply_changes(self, world)?;
+        self.apply_index_changes(world.rng)?;
         self.may_rewrite(event.action)?;
         let number = self.next_change();
         let changes = std::mem::take(&mut self.leaf_changes);
@@ -436,14 +371,6 @@ impl<'a> VerifiedTx<'a> {
         self.current = record.store(self.rows, &self.daily.signing, &self.daily.state, &self.identity)?;
         Ok(self.current.clone())
     }
-}
-
-pub(crate) fn row_place<'p>(table: &'p str, row: &'p [u8], revision: u64) -> Place<'p> {
-    Place { table, row, version: 0, field: "sealed", revision, bound: &[] }
-}
-
-pub(crate) fn version_place<'p>(table: &'p str, key_id: &'p [u8; 16], version: u32) -> Place<'p> {
-    Place { table, row: key_id, version, field: "sealed", revision: 0, bound: &[] }
 }
 
 /// Refuses a structure with a field that must be known to read it.

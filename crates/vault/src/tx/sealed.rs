@@ -1,22 +1,21 @@
 //! Opening rows apart from the transaction that they came from, so that many are opened on all cores.
 
 use crate::state::StateError;
-use crate::store::{KeyRow, Tag};
+use crate::store::{ObjectRow, Tag, VersionRow};
 use crate::unlock::keys::DailyKeys;
-use keyvault_core::codec;
 use keyvault_core::crypto::{self, Digest, SealingKey};
 use keyvault_core::identity::Identity;
 use keyvault_core::secret::SecretBytes;
 use keyvault_os::process::cores::on_all_cores;
 
-use super::leaf::{self, LeafKind};
-use super::{damaged, known, row_place, version_place};
+use super::{damaged, leaf};
 use crate::error::VaultError;
 use crate::key::record::{FINGERPRINT_LEN, KeyRecord, Version};
+use crate::sealed::{At, SealKind};
 
-pub(crate) const KEY_LABEL: &str = "keyvault item";
-pub(crate) const VERSION_KEY_LABEL: &str = "keyvault version key";
-pub(crate) const VALUE_LABEL: &str = "keyvault value";
+pub(crate) const VERSION_KEY: SealKind =
+    SealKind { label: "keyvault version key", table: "version", field: "wrapped" };
+pub(crate) const VALUE: SealKind = SealKind::of("keyvault value", "version");
 const VERSION_LABEL: &[u8] = b"keyvault version rows";
 const FINGERPRINT_LABEL: &[u8] = b"keyvault fingerprint";
 
@@ -28,53 +27,40 @@ pub(crate) struct Opener<'k> {
 }
 
 impl Opener<'_> {
-    pub(crate) fn open(self, row: &KeyRow) -> Result<KeyRecord, VaultError> {
-        let context = self.identity.context(&row_place("item", &row.tag, row.revision));
-        let plain = crypto::open(&self.keys.metadata, KEY_LABEL, &context, &row.sealed)
-            .map_err(|_| damaged("key: the metadata does not open"))?;
-        let key = codec::unpad(&plain)
-            .and_then(|bytes| KeyRecord::decode(bytes, row.revision))
-            .map_err(|_| damaged("key: the metadata is malformed"))?;
-        known("the record of a key", &key.extensions)?;
-        Ok(key)
-    }
-
     /// Opens rows that must all be leaves of the tree; `leaves` are ordered by tag.
     pub(crate) fn open_all(
         self,
-        rows: &[KeyRow],
+        rows: &[ObjectRow],
         leaves: &[(Tag, Digest)],
     ) -> Result<Vec<KeyRecord>, VaultError> {
         on_all_cores(rows, |row| self.open_known(row, leaves)).into_iter().collect()
     }
 
-    /// The key of a version's value. The rows must be those that the metadata names.
+    /// The key of a version's value. The row must be the one that the metadata names.
     pub(crate) fn version_key(
         self,
         key_id: &[u8; 16],
         version: &Version,
-        (wrapped, sealed): &(Vec<u8>, Vec<u8>),
+        row: &VersionRow,
     ) -> Result<SealingKey, VaultError> {
         let number = version.number;
-        if version.digest != Some(self.version_digest(wrapped, sealed)) {
+        if version.digest != Some(self.version_digest(row)) {
             return Err(StateError::Mismatch { what: format!("version {number} of a key") }.into());
         }
-        let context = self.identity.context(&version_place("version_key", key_id, number));
-        crypto::open(&self.keys.wrapping, VERSION_KEY_LABEL, &context, wrapped)
-            .ok()
-            .and_then(|bytes| SealingKey::from_bytes(bytes.expose()))
-            .ok_or_else(|| damaged("version_key: does not open"))
+        VERSION_KEY
+            .open_key(&self.keys.wrapping, &self.identity, of_version(key_id, number), &row.wrapped)
+            .map_err(|error| damaged(&format!("version: its key {error}")))
     }
 
-    /// A version's value out of its wrapped key and its sealed value, which must be those that the metadata names.
+    /// A version's value out of its row, which must be the one that the metadata names.
     pub(crate) fn value(
         self,
         key_id: &[u8; 16],
         version: &Version,
-        rows: &(Vec<u8>, Vec<u8>),
+        row: &VersionRow,
     ) -> Result<SecretBytes, VaultError> {
-        let key = self.version_key(key_id, version, rows)?;
-        let value = open_value(&key, &self.identity, key_id, version.number, &rows.1)?;
+        let key = self.version_key(key_id, version, row)?;
+        let value = open_value(&key, &self.identity, key_id, version.number, &row.sealed)?;
         if self.fingerprint(&value) == version.fingerprint {
             Ok(value)
         } else {
@@ -86,8 +72,9 @@ impl Opener<'_> {
         }
     }
 
-    pub(crate) fn version_digest(self, wrapped: &[u8], sealed: &[u8]) -> Digest {
-        self.keys.tree.digest(&[VERSION_LABEL, &crypto::sha256(wrapped), &crypto::sha256(sealed)])
+    pub(crate) fn version_digest(self, row: &VersionRow) -> Digest {
+        let texts = [crypto::sha256(&row.wrapped), crypto::sha256(&row.sealed)];
+        self.keys.tree.digest(&[VERSION_LABEL, texts.as_flattened()])
     }
 
     /// The first 6 bytes of a MAC of the value under a key of this vault; equal for equal values.
@@ -100,16 +87,21 @@ impl Opener<'_> {
         fingerprint
     }
 
-    fn open_known(self, row: &KeyRow, leaves: &[(Tag, Digest)]) -> Result<KeyRecord, VaultError> {
-        let leaf = leaf::row_leaf(&self.keys.tree, LeafKind::Key, &row.tag, row.revision, &row.sealed);
+    fn open_known(self, row: &ObjectRow, leaves: &[(Tag, Digest)]) -> Result<KeyRecord, VaultError> {
+        let leaf = leaf::object_leaf(&self.keys.tree, row);
         let known =
             leaves.binary_search_by(|(tag, _)| tag.cmp(&row.tag)).ok().and_then(|place| leaves.get(place));
         if known == Some(&(row.tag, leaf)) {
-            self.open(row)
+            self.object(row)
         } else {
-            Err(StateError::Mismatch { what: "key row".to_owned() }.into())
+            Err(StateError::Mismatch { what: "key".to_owned() }.into())
         }
     }
+}
+
+/// The place of a version's two texts.
+pub(crate) fn of_version(key_id: &[u8; 16], version: u32) -> At<'_> {
+    At { row: key_id, version, ..At::default() }
 }
 
 /// A version's value under that version's own key, which was made for it and seals nothing else.
@@ -120,18 +112,18 @@ pub(crate) fn open_value(
     version: u32,
     sealed: &[u8],
 ) -> Result<SecretBytes, VaultError> {
-    let context = identity.context(&version_place("version_value", key_id, version));
-    let padded = crypto::open(key, VALUE_LABEL, &context, sealed)
-        .map_err(|_| damaged("version_value: does not open"))?;
-    codec::unpad(&padded).map(SecretBytes::copy_from).map_err(|_| damaged("version_value: malformed"))
+    let value = VALUE
+        .open(key, identity, of_version(key_id, version), sealed)
+        .map_err(|error| damaged(&format!("version: its value {error}")))?;
+    Ok(SecretBytes::copy_from(value.bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::VersionState;
     use crate::unlock::keys::Root;
+    use crate::{VersionOrigin, VersionState};
     use keyvault_core::clock::Moment;
     use keyvault_core::crypto::SystemRng;
 
@@ -144,28 +136,17 @@ mod tests {
         let opener = Opener { keys: &keys, identity };
         let key = SealingKey::random(&SystemRng).unwrap();
         let key_id = [7; 16];
-        let seal = |key: &SealingKey, table, label, plain: &[u8]| {
-            let context = identity.context(&version_place(table, &key_id, 1));
-            crypto::seal(key, label, &context, plain, &SystemRng).unwrap()
-        };
-        let wrapped = seal(&keys.wrapping, "version_key", VERSION_KEY_LABEL, key.expose());
-        let forged = codec::pad(b"the attacker's").unwrap();
-        let rows = (wrapped, seal(&key, "version_value", VALUE_LABEL, forged.expose()));
+        let at = of_version(&key_id, 1);
+        let wrapped = VERSION_KEY.seal_key(&keys.wrapping, &identity, at, &key, &SystemRng).unwrap();
+        let sealed = VALUE.seal(&key, &identity, at, b"the attacker's", &SystemRng).unwrap();
+        let row = VersionRow { wrapped, sealed };
         let mut version = Version {
-            number: 1,
-            state: VersionState::Current,
-            created: Moment(0),
-            since: Moment(0),
-            grace_until: None,
             fingerprint: opener.fingerprint(&SecretBytes::copy_from(b"the owner's")),
-            digest: Some(opener.version_digest(&rows.0, &rows.1)),
-            due: None,
-            made_by: String::new(),
-            public: None,
-            reason: String::new(),
+            digest: Some(opener.version_digest(&row)),
+            ..Version::new(1, VersionState::Current, VersionOrigin::Given, (Moment(0), 1))
         };
-        assert!(matches!(opener.value(&key_id, &version, &rows), Err(VaultError::State(_))));
+        assert!(matches!(opener.value(&key_id, &version, &row), Err(VaultError::State(_))));
         version.fingerprint = opener.fingerprint(&SecretBytes::copy_from(b"the attacker's"));
-        assert!(opener.value(&key_id, &version, &rows).is_ok());
+        assert!(opener.value(&key_id, &version, &row).is_ok());
     }
 }

@@ -15,12 +15,13 @@
 //! that would make all of them cost more than [`MOST_WORK`]; the others are tried in the order of the numbers, in which
 //! the vault's own stand first.
 
+use crate::sealed::{At, SealKind};
 use crate::store::SlotRow;
 use borsh::BorshDeserialize;
 use keyvault_core::clock::Rng;
 use keyvault_core::codec::{self, Malformed};
 use keyvault_core::crypto::{self, Cost, KdfError, SealingKey};
-use keyvault_core::identity::{Identity, Place};
+use keyvault_core::identity::Identity;
 
 use super::keyfile::KeyFile;
 use super::keyring_entry::KeyringSecret;
@@ -29,7 +30,7 @@ use super::passphrase::Passphrase;
 use super::recovery::RecoveryCode;
 use super::{Secret, UnlockError};
 
-const LABEL: &str = "keyvault slot";
+const SLOT: SealKind = SealKind::of("keyvault slot", "slot");
 const SALT_LEN: usize = 32;
 
 /// Bound on the cost of all passphrase slots that are tried, as [`Cost::work`]: that of the dearest single one. So
@@ -302,9 +303,8 @@ fn open<'r>(
 }
 
 fn open_row(row: &SlotRow, key: &SealingKey, identity: &Identity) -> Option<SealingKey> {
-    let context = identity.context(&place(&row.id.to_le_bytes(), &row.header));
-    let opened = crypto::open(key, LABEL, &context, &row.sealed).ok()?;
-    SealingKey::from_bytes(opened.expose())
+    let at = At { row: &row.id.to_le_bytes(), bound: &row.header, ..At::default() };
+    SLOT.open_key(key, identity, at, &row.sealed).ok()
 }
 
 fn seal(
@@ -316,13 +316,9 @@ fn seal(
     rng: &dyn Rng,
 ) -> Result<SlotRow, UnlockError> {
     let header = header.encode();
-    let context = identity.context(&place(&id.to_le_bytes(), &header));
-    let sealed = crypto::seal(key, LABEL, &context, held.expose(), rng)?;
+    let at = At { row: &id.to_le_bytes(), bound: &header, ..At::default() };
+    let sealed = SLOT.seal_key(key, identity, at, held, rng)?;
     Ok(SlotRow { id, header, sealed })
-}
-
-fn place<'a>(row: &'a [u8], header: &'a [u8]) -> Place<'a> {
-    Place { table: "slot", row, version: 0, field: "sealed", revision: 0, bound: header }
 }
 
 fn recovery_key(code: &RecoveryCode, salt: &[u8]) -> SealingKey {

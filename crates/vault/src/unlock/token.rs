@@ -26,7 +26,7 @@ use super::UnlockError;
 const PREFIX: &str = "kvt_";
 const RANDOM: usize = 43;
 const SIGNER: usize = 22;
-const LEN: usize = PREFIX.len() + RANDOM + SIGNER + 6;
+pub(super) const LEN: usize = PREFIX.len() + RANDOM + SIGNER + 6;
 
 /// The longest text that can be one with white space around it, in bytes.
 pub const MAX_LEN: usize = 256;

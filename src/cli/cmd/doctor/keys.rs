@@ -10,6 +10,7 @@ use crate::cli::errors::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
 use crate::cli::output::{time, view};
 use crate::cli::unlock::{alarm, log_gap};
 use keyvault_core::clock::Moment;
+use keyvault_vault::unlock::session;
 use keyvault_vault::{Access, KeyRecord, Status, Usage, Vault, VaultError, file, key, slot};
 
 use super::Report;
@@ -35,7 +36,12 @@ pub(super) fn all(context: &Context, vault: &mut Vault, by_keyring: Option<Acces
     let access = match open.map_or_else(|| context.given_access(vault), |access| Ok(Some(access))) {
         Ok(Some(access)) => access,
         Ok(None) => {
-            let skipped = |check| Report::skipped(check, "skipped: the vault is locked (`keyvault unlock`)");
+            let why = if session::current(&vault.identity(), now).is_some() {
+                "skipped: the session is limited (`keyvault unlock`)"
+            } else {
+                "skipped: the vault is locked (`keyvault unlock`)"
+            };
+            let skipped = |check| Report::skipped(check, why);
             let clock = modified(vault.path(), now);
             let reports = [slots(vault, None), vec![clock, skipped("slots"), skipped("keys")]];
             return reports.concat();

@@ -78,6 +78,7 @@ impl FromFiles {
             Some(found) => self.add_project(context, &found, &mut request, machine)?,
             // Without a file a machine gets all that it was granted.
             None if nothing && machine.given() => request.selection.all = true,
+            None if nothing && context.limited_supply().is_some() => request.selection.all = true,
             None if nothing => return Err(super::nothing_selected(context)),
             None => {}
         }

@@ -39,7 +39,8 @@ use keyvault_vault::key;
 /// Ctrl-C at keyvault's prompt.
 ///
 /// If you choose no keys, the project file does: the nearest .keyvault.toml, in the working directory or above, once you
-/// have approved it. Without a project file, a token injects every key granted to it.
+/// have approved it. Without a project file, a token or a limited session injects every key
+/// granted to it.
 ///
 /// With --watch, keyvault looks at the vault's file four times a second. When a key has a new value, the command gets TERM,
 /// ends in its own time, and is started again, which is recorded. The first restart is immediate; further ones within a
@@ -190,7 +191,12 @@ fn look_after(
 }
 
 pub(super) fn say_skipped(context: &Context, skipped: &Skipped) {
-    for (why, names) in [("have expired", &skipped.expired), ("are revoked", &skipped.revoked)] {
+    let reasons = [
+        ("have expired", &skipped.expired),
+        ("are disabled", &skipped.disabled),
+        ("are revoked", &skipped.revoked),
+    ];
+    for (why, names) in reasons {
         if !names.is_empty() {
             context.ui.warn(&format!("Left out because they {why}: {}.", view::joined(names.iter())));
         }

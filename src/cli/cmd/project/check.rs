@@ -158,6 +158,7 @@ fn word(why: &[Problem]) -> &'static str {
     match why.first() {
         Some(Problem::Missing { .. }) => "MISSING",
         Some(Problem::Expired { .. }) => "EXPIRED",
+        Some(Problem::Disabled(_)) => "DISABLED",
         Some(Problem::Revoked(_)) => "REVOKED",
         Some(Problem::Withheld(_)) => "WITHHELD",
         Some(Problem::UnapprovedDefault(_)) => "NOT APPROVED",

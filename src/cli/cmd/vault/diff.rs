@@ -278,8 +278,9 @@ fn whole(key: &KeyRecord, now: Moment) -> String {
         Some(version) => format!("version {}, {}", version.number, made(version, now)),
         None => "REVOKED".to_owned(),
     };
+    let disabled = if key.disabled.is_some() { ", DISABLED" } else { "" };
     let expired = if key.expired(now) { ", EXPIRED" } else { "" };
-    format!("{version}{expired}")
+    format!("{version}{disabled}{expired}")
 }
 
 fn made(version: &Version, now: Moment) -> String {
@@ -313,10 +314,12 @@ fn field_row(field: Field, here: &KeyRecord, there: &KeyRecord, now: Moment) -> 
         Field::Tags => view::joined(
             key.tags.iter().map(|(tag, value)| format!("{tag}={}", output::harmless_line(value))),
         ),
-        Field::Note if key.note.is_empty() => "-".to_owned(),
-        Field::Note => output::harmless_line(&key.note),
+        Field::Note => told_text(&key.note),
+        Field::Owner => told_text(&key.owner),
+        Field::DisplayName => told_text(&key.display_name),
         Field::Expiry => key.expires.map_or_else(|| "never".to_owned(), |at| view::when(at, now)),
         Field::Recipe => recipe(key).unwrap_or_else(|| "not generated".to_owned()),
+        Field::Disabled => view::disabled(key, now).unwrap_or_else(|| "no".to_owned()),
     };
     [word(field).to_owned(), told(here), told(there)]
 }
@@ -328,6 +331,10 @@ fn recipe(key: &KeyRecord) -> Option<String> {
     key.recipe.as_ref().map(told)
 }
 
+fn told_text(text: &str) -> String {
+    if text.is_empty() { "-".to_owned() } else { output::harmless_line(text) }
+}
+
 fn word(field: Field) -> &'static str {
     match field {
         Field::Name => "name",
@@ -337,6 +344,9 @@ fn word(field: Field) -> &'static str {
         Field::Note => "note",
         Field::Expiry => "expires",
         Field::Recipe => "recipe",
+        Field::Owner => "owner",
+        Field::DisplayName => "display name",
+        Field::Disabled => "disabled",
     }
 }
 

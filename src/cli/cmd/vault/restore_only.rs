@@ -109,6 +109,9 @@ fn parts(key: &Taken, now: Moment) -> Vec<String> {
     if let Some(before) = key.before.as_ref().filter(|before| before.expires != key.after.expires) {
         parts.push(expiry(before, &key.after, now));
     }
+    if key.after.disabled.is_some() && key.before.as_ref().is_none_or(|before| before.disabled.is_none()) {
+        parts.push("disabled".to_owned());
+    }
     if key.after.status(now) == Status::Expired {
         parts.push("expired".to_owned());
     }
@@ -155,6 +158,6 @@ fn json(key: &Taken, now: Moment) -> serde_json::Value {
     serde_json::json!({
         "name": key.after.name.as_str(), "added": key.before.is_none(), "versions": versions.collect::<Vec<_>>(),
         "replaced": key.replaced, "revoked": key.revoked, "stay_revoked": key.stay_revoked,
-        "expires": key.after.expires.map(time::rfc3339),
+        "expires": key.after.expires.map(time::rfc3339), "disabled": key.after.disabled.is_some(),
     })
 }

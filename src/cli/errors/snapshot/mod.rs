@@ -23,6 +23,7 @@ use keyvault_os::process::actor::User;
 use keyvault_os::process::exec::{EnvError, NotRunnable};
 use keyvault_os::terminal::prompt::PromptError;
 use keyvault_vault::StoreError;
+use keyvault_vault::TokenKind;
 use keyvault_vault::VaultError;
 use keyvault_vault::audit::AuditError;
 use keyvault_vault::state::StateError;
@@ -32,6 +33,7 @@ use keyvault_vault::unlock::{Secret, UnlockError};
 
 use super::Failure;
 use super::file_sentences;
+use super::token_sentences;
 
 use samples::{about_machines, deliveries, echoes, projects};
 
@@ -99,6 +101,7 @@ fn rows() -> Vec<VaultError> {
         StoreError::Io("disk I/O error".to_owned()),
         StoreError::Undecided("disk I/O error".to_owned()),
         StoreError::Build { what: "compiled with NO_SYNC".to_owned() },
+        StoreError::NoFile,
         StoreError::Sqlite("out of memory".to_owned()),
     ];
     let mut errors: Vec<_> = stored.into_iter().map(VaultError::Store).collect();
@@ -216,13 +219,14 @@ fn refusals() -> Vec<Failure> {
     let lone = [
         Problem::Missing { wanted: key("stripe/life"), near: Some(name()) },
         Problem::Expired { name: name(), since: Moment(0) },
+        Problem::Disabled(name()),
         Problem::Revoked(name()),
         Problem::NothingLeft,
     ];
     let mut failures: Vec<_> = lone.into_iter().map(|problem| refused(vec![problem], Vec::new())).collect();
     let problems = vec![
         Problem::Missing { wanted: key("nothing/like-it"), near: None },
-        Problem::NoSuchScope { wanted: scope("payment"), near: Some(scope("payments")) },
+        Problem::NoSuchScope { wanted: scope("payment"), near: Some(scope("payments")), kind: None },
         Problem::Swapped { variable: EnvName::parse("STRIPE").unwrap(), name: key("stripe"), to_file: false },
         Problem::Swapped { variable: EnvName::parse("TLS").unwrap(), name: key("tls"), to_file: true },
         Problem::Expired { name: name(), since: Moment(0) },
@@ -256,15 +260,22 @@ fn refusals() -> Vec<Failure> {
     let missing = |wanted: &str, near| asked(Problem::Missing { wanted: key(wanted), near });
     failures.push(refused(vec![missing("stripe/life", Some(name()))], Vec::new()));
     let ungranted = vec![
-        Problem::NotGranted { wanted: key("stripe/life"), near: Some(name()) },
-        Problem::NotGranted { wanted: key("sk_live_4eC39HqLyjWDarjtT1zdp7dc"), near: None },
-        asked(Problem::NotGranted { wanted: key("db/prod"), near: None }),
+        Problem::NotGranted { wanted: key("stripe/life"), near: Some(name()), kind: TokenKind::Bearer },
+        Problem::NotGranted {
+            wanted: key("sk_live_4eC39HqLyjWDarjtT1zdp7dc"),
+            near: None,
+            kind: TokenKind::Bearer,
+        },
+        asked(Problem::NotGranted { wanted: key("db/prod"), near: None, kind: TokenKind::Bearer }),
+        Problem::NotGranted { wanted: key("db/prod"), near: None, kind: TokenKind::Session },
+        Problem::NoSuchScope { wanted: scope("prod"), near: None, kind: Some(TokenKind::Session) },
     ];
     failures.push(refused(ungranted, Vec::new()));
     let of_a_file = vec![
         missing("nothing/like-it", None),
         missing("sk_live_4eC39HqLyjWDarjtT1zdp7dc", None),
         asked(Problem::Expired { name: name(), since: Moment(0) }),
+        asked(Problem::Disabled(key("resting"))),
         asked(Problem::Revoked(key("old"))),
         asked(Problem::Withheld(key("aws/root"))),
         asked(Problem::Version { name: name(), version: 9, state: None }),
@@ -286,12 +297,15 @@ fn others() -> Vec<Failure> {
     let variable = || OsString::from("TOKEN");
     let mut failures = vec![
         Failure::locked(),
+        Failure::limited(),
+        token_sentences::session_over(),
+        token_sentences::session_of_read_only(&vault()),
         Failure::no_home("XDG_DATA_HOME"),
         Failure::no_home("XDG_STATE_HOME"),
         Failure::no_passphrase_to_set(super::NO_TERMINAL),
         file_sentences::foreign_home("HOME", Path::new("/home/ada"), &user(1000, Some("ada"))),
         file_sentences::foreign_home("XDG_STATE_HOME", Path::new("/github/home"), &user(1001, None)),
-        super::token_sentences::nowhere_to_write(),
+        token_sentences::nowhere_to_write(),
         Failure::io(Path::new("x.env"), &io(io::ErrorKind::NotFound)),
         Failure::io(Path::new("sk_live_4eC39HqLyjWDarjtT1zdp7dc"), &io(io::ErrorKind::NotFound)),
         Failure::io(Path::new("x.env"), &io(io::ErrorKind::PermissionDenied)),

@@ -27,6 +27,8 @@ pub(in crate::cli) fn about_machines() -> Vec<VaultError> {
         TokenError::Exists(name()),
         TokenError::Missing(name()),
         TokenError::Revoked(name()),
+        TokenError::SessionName(TokenName::parse("session/mine").unwrap()),
+        TokenError::IsSession(TokenName::parse("session/1a2b3c4d").unwrap()),
         TokenError::OpensNothing,
         TokenError::HeaderDamaged { what: "signer" },
         TokenError::Expired { name: name(), since: Moment(0) },

@@ -27,7 +27,7 @@ use keyvault_exec::supervise::streams::Routes;
 use keyvault_exec::supervise::{Ending, Masking, Supervisor};
 use keyvault_os::process::signal_names;
 use keyvault_vault::state::pin::Pins;
-use keyvault_vault::unlock::session;
+use keyvault_vault::unlock::session::{self, Current};
 use keyvault_vault::{Access, BearerKeys, Supply, Vault};
 
 /// Keeping the command up to date.
@@ -135,6 +135,8 @@ enum Reopening {
         /// Whether a credential was tried on this epoch in vain.
         tried: Cell<Option<Identity>>,
     },
+    /// A limited session, of which nothing is held either.
+    Limited(Identity),
     Granted(BearerKeys),
     Bundled {
         bearer: BearerKeys,
@@ -168,6 +170,9 @@ impl<'c> WatchedVault<'c> {
                     Reopening::Owner { identity, held: RefCell::new(held), tried: Cell::new(None) };
                 (vault.path().to_owned(), reopening)
             }
+            Supply::Granted(vault, bearer) if bearer.is_session() => {
+                (vault.path().to_owned(), Reopening::Limited(vault.identity()))
+            }
             Supply::Granted(vault, bearer) => (vault.path().to_owned(), Reopening::Granted(bearer)),
             Supply::Bundled(bundle, bearer, _) => {
                 let newest = Cell::new(bundle.label.change);
@@ -180,6 +185,17 @@ impl<'c> WatchedVault<'c> {
     fn with<T>(&self, act: impl FnOnce(&mut Supply) -> Result<T, Failure>) -> Result<T, Unreadable> {
         match &self.reopening {
             Reopening::Owner { held, tried, .. } => self.with_owner(held, tried, act),
+            Reopening::Limited(_) => {
+                let vault = self.open()?;
+                let mut supply = match session::current(&vault.identity(), self.context.now()) {
+                    Some(Current::Full(session)) => Supply::Vault(vault, session.into()),
+                    Some(Current::Limited(session)) => {
+                        Supply::Granted(vault, BearerKeys::of_session(&session))
+                    }
+                    None => return Err(Unreadable::Locked),
+                };
+                act(&mut supply).map_err(Unreadable::Failed)
+            }
             Reopening::Granted(bearer) => {
                 let bearer = bearer.again().ok_or(Unreadable::Locked)?;
                 act(&mut Supply::Granted(self.open()?, bearer)).map_err(Unreadable::Failed)
@@ -253,6 +269,7 @@ impl<'c> WatchedVault<'c> {
             Reopening::Owner { identity, held, .. } => {
                 held.borrow().is_some() || session::find(identity, self.context.now()).is_some()
             }
+            Reopening::Limited(identity) => session::current(identity, self.context.now()).is_some(),
             Reopening::Granted(_) | Reopening::Bundled { .. } => true,
         }
     }
@@ -380,7 +397,7 @@ fn refused(plan: &Plan, fates: &[(Given, Fate)]) -> Failure {
     let hint = if fates.iter().all(|(given, _)| given.is_of_the_past()) {
         "Run `keyvault history NAME` to see which versions are valid. Without `--previous`, the current one is used."
     } else {
-        "`keyvault rotate NAME` gives a revoked key a new value; `keyvault edit NAME --expires 30d` extends an expired one."
+        "`keyvault rotate NAME` gives a revoked key a new value; `keyvault edit NAME --expires 30d` extends an expired one; `keyvault enable NAME` enables a disabled one."
     };
     Failure::refused(&format!("{} was ended: {}.", plan.name(), told(fates)), Some(hint))
 }
@@ -393,6 +410,7 @@ fn told(fates: &[(Given, Fate)]) -> String {
         }
         Fate::Replaced(by) => format!("{} is now at version {}", by.name, by.version),
         Fate::Expired => format!("{} has expired", given.name),
+        Fate::Disabled => format!("{} is disabled", given.name),
         Fate::Revoked if given.is_of_the_past() => {
             format!("version {} of {} is no longer valid", given.version, given.name)
         }

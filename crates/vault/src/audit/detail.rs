@@ -1,0 +1,150 @@
+//! Typed details of events: what the program itself reads out of the log later. Each is an extension, so that a version
+//! that does not know one still reads the event.
+
+use std::collections::BTreeMap;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use keyvault_core::clock::Moment;
+use keyvault_core::codec::{self, Extensions, Malformed};
+use keyvault_core::name::{KeyName, TokenName};
+
+use super::event::Action;
+
+/// Something that an event says in a field of its own.
+pub trait Detail: BorshSerialize + BorshDeserialize {
+    /// Odd.
+    const FIELD: u16;
+    /// The actions whose events say it; in others the field means nothing.
+    const ON: &'static [Action];
+}
+
+/// Entries that were missing from the log before a change; 0 if their number is not known.
+#[derive(BorshSerialize, BorshDeserialize)]
+pub(super) struct Missing(pub(super) u64);
+
+/// The key of an `edit` has this name from here on.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Renamed(pub KeyName);
+
+/// The values of the versions that a `revoke` names went too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Wiped;
+
+/// The change of a `token`.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct TokenChange {
+    pub deed: TokenDeed,
+    pub token: TokenName,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+pub enum TokenDeed {
+    Created = 1,
+    Renewed = 2,
+    Revoked = 3,
+}
+
+impl TokenDeed {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Renewed => "renewed",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// How long the version before stays good after a `rotate`, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Grace(pub i64);
+
+/// Versions that were revoked, by the ids of keys that are gone from here on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct RevokedBefore(pub(crate) BTreeMap<[u8; 16], Vec<Spent>>);
+
+/// A version that was revoked.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Spent {
+    pub(crate) version: u32,
+    pub(crate) since: Moment,
+    /// The change that revoked it.
+    pub(crate) change: u64,
+    pub(crate) wiped: bool,
+    pub(crate) reason: String,
+}
+
+impl Detail for Missing {
+    const FIELD: u16 = 1;
+    const ON: &'static [Action] = &Action::ALL;
+}
+
+impl Detail for Renamed {
+    const FIELD: u16 = 3;
+    const ON: &'static [Action] = &[Action::Edit];
+}
+
+impl Detail for Wiped {
+    const FIELD: u16 = 5;
+    const ON: &'static [Action] = &[Action::Revoke];
+}
+
+impl Detail for TokenChange {
+    const FIELD: u16 = 7;
+    const ON: &'static [Action] = &[Action::Token];
+}
+
+impl Detail for Grace {
+    const FIELD: u16 = 9;
+    const ON: &'static [Action] = &[Action::Rotate];
+}
+
+impl Detail for RevokedBefore {
+    const FIELD: u16 = 11;
+    const ON: &'static [Action] = &[Action::Remove, Action::Restore, Action::Rekey];
+}
+
+/// Refuses a field that is defined here and is not what it must be.
+pub(super) fn hold(extensions: &Extensions) -> Result<(), Malformed> {
+    fn one<D: Detail>(extensions: &Extensions) -> Result<(), Malformed> {
+        extensions.get(D::FIELD).map_or(Ok(()), |bytes| codec::decode::<D>(bytes).map(drop))
+    }
+    one::<Missing>(extensions)?;
+    one::<Renamed>(extensions)?;
+    one::<Wiped>(extensions)?;
+    one::<TokenChange>(extensions)?;
+    one::<Grace>(extensions)?;
+    one::<RevokedBefore>(extensions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_is_defined_is_what_it_must_be() {
+        let with = |field, bytes: &[u8]| hold(&Extensions::default().with(field, bytes.to_vec()));
+        for (field, bytes) in [
+            (1, &[0; 8][..]),
+            (3, b"\x01\0\0\0a"),
+            (5, b""),
+            (7, b"\x01\x02\0\0\0ci"),
+            (9, &[0; 8]),
+            (11, &[0; 4]),
+            (13, b"of a later version"),
+        ] {
+            assert_eq!(with(field, bytes), Ok(()), "{field}");
+        }
+        for (field, bytes) in [
+            (1, &[0; 7][..]),
+            (3, b"\x01\0\0\0-"),
+            (5, b"\0"),
+            (7, b"\x04\x02\0\0\0ci"),
+            (9, &[0; 9]),
+            (11, &[1, 0, 0, 0]),
+        ] {
+            assert_eq!(with(field, bytes), Err(Malformed), "{field}");
+        }
+    }
+}

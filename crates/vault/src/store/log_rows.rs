@@ -1,0 +1,217 @@
+//! Ledgers, the chains of audit entries: the vault's own, and one for each token.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::Tx;
+use super::rows::{AuditRow, Columns, damaged, number};
+use super::table::{Result, Span, Table};
+use super::token_rows::TokenId;
+
+/// One chain of audit entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ledger {
+    /// Changes, and reads by the owner.
+    Vault,
+    /// Reads by a token's bearer, who writes them.
+    Token(TokenId),
+}
+
+impl Ledger {
+    /// The column `ledger`.
+    pub(crate) fn id(self) -> [u8; 16] {
+        match self {
+            Self::Vault => [0; 16],
+            Self::Token(token) => token,
+        }
+    }
+
+    fn span(self) -> Span {
+        Span::one(self.id().to_vec())
+    }
+}
+
+/// Bits of an entry's id below the number of its ledger. The vault's own has number 0.
+const LEDGER_BITS: u32 = 32;
+const LEDGER_IDS: u64 = 1 << LEDGER_BITS;
+
+/// The highest number of a ledger: the ids behind its entries are numbers as well.
+const HIGHEST_LEDGER: u64 = (1 << 31) - 2;
+
+/// The ids of a ledger's entries, by its number.
+struct Ids(u64);
+
+impl Ids {
+    fn of(self, seq: u64) -> Result<i64> {
+        if seq < LEDGER_IDS {
+            number(self.0 * LEDGER_IDS + seq)
+        } else {
+            Err(damaged("a number beyond 2^32"))
+        }
+    }
+
+    /// From the first to the last that there can be.
+    fn range(self) -> [i64; 2] {
+        let first = i64::try_from(self.0 * LEDGER_IDS).unwrap_or(i64::MAX);
+        [first, first.saturating_add((1 << LEDGER_BITS) - 1)]
+    }
+}
+
+static COLUMNS: [&str; 4] = ["id", "change", "mac", "sealed"];
+
+impl Tx<'_> {
+    /// A ledger's head: (number of entries, sealed head).
+    pub(crate) fn log_head(&self, ledger: Ledger) -> Result<(u64, Vec<u8>)> {
+        let columns = &["number", "count", "sealed"];
+        let head = self.first(Table::LogHead, columns, &ledger.span(), |columns| {
+            if columns.unsigned()? != 0 && ledger == Ledger::Vault {
+                return Err(damaged("log_head.number"));
+            }
+            Ok((columns.unsigned()?, columns.bytes()?))
+        })?;
+        head.ok_or_else(|| damaged("log_head"))
+    }
+
+    pub(crate) fn put_log_head(&self, ledger: Ledger, count: u64, sealed: &[u8]) -> Result<()> {
+        let Ids(ids) = self.new_ids(ledger)?;
+        self.put_head(ledger, ids, count, sealed)
+    }
+
+    fn put_head(&self, ledger: Ledger, ids: u64, count: u64, sealed: &[u8]) -> Result<()> {
+        let id = ledger.id().to_vec().into();
+        self.put(Table::LogHead, vec![id, number(ids)?.into(), number(count)?.into(), sealed.to_vec().into()])
+    }
+
+    /// The ids of a ledger that has a head.
+    fn ids(&self, ledger: Ledger) -> Result<Option<Ids>> {
+        match ledger {
+            Ledger::Vault => Ok(Some(Ids(0))),
+            Ledger::Token(_) => self.first(Table::LogHead, &["number"], &ledger.span(), |columns| {
+                match columns.unsigned()? {
+                    ids @ 1..=HIGHEST_LEDGER => Ok(Ids(ids)),
+                    _ => Err(damaged("log_head.number")),
+                }
+            }),
+        }
+    }
+
+    /// The ids of a ledger, which gets a number above all others if it is new.
+    fn new_ids(&self, ledger: Ledger) -> Result<Ids> {
+        if let Some(ids) = self.ids(ledger)? {
+            return Ok(ids);
+        }
+        let heads =
+            self.list(Table::LogHead, &["number"], &Span::All, |columns| Ok(columns.unsigned().ok()))?;
+        let last = self.last(Table::Log, &["id"], &Span::All, Columns::integer)?;
+        let last = last.and_then(|id| u64::try_from(id).ok()).map_or(0, |id| id / LEDGER_IDS);
+        let highest =
+            heads.into_iter().flatten().filter(|number| *number <= HIGHEST_LEDGER).fold(last, u64::max);
+        self.put_head(ledger, highest + 1, 0, &[])?;
+        Ok(Ids(highest + 1))
+    }
+
+    /// One entry's MAC. It stands before the event, which may be long: an import names every key.
+    pub(crate) fn entry_mac(&self, ledger: Ledger, seq: u64) -> Result<Option<[u8; 32]>> {
+        let Some(ids) = self.ids(ledger)? else { return Ok(None) };
+        self.first(Table::Log, &["mac"], &Span::one(ids.of(seq)?), Columns::array)
+    }
+
+    /// The vault's entry of the first change after `change`; an adoption skips numbers.
+    pub(crate) fn entry_of_next_change(&self, change: u64) -> Result<Option<AuditRow>> {
+        let cells = self.rows.entry_of_next_change(number(change)?, Ids(0).range())?;
+        cells.map(|cells| entry(&mut Columns::of(Table::Log, &COLUMNS, cells))).transpose()
+    }
+
+    /// The highest number of an entry.
+    pub(crate) fn last_entry(&self, ledger: Ledger) -> Result<Option<u64>> {
+        let Some(ids) = self.ids(ledger)? else { return Ok(None) };
+        let last = self.last(Table::Log, &["id"], &Span::ids(ids.range()), Columns::unsigned)?;
+        Ok(last.map(|id| id % LEDGER_IDS))
+    }
+
+    /// How many rows a ledger has, entries or not. Those before all ledgers count as the vault's.
+    pub(crate) fn count_entries(&self, ledger: Ledger) -> Result<u64> {
+        let Some(ids) = self.ids(ledger)? else { return Ok(0) };
+        let [first, last] = ids.range();
+        let first = if ledger == Ledger::Vault { i64::MIN } else { first };
+        self.count(Table::Log, &Span::ids([first, last]))
+    }
+
+    /// These entries, in order.
+    pub(crate) fn each_entry(
+        &self,
+        ledger: Ledger,
+        entries: Range<u64>,
+        mut take: impl FnMut(AuditRow) -> Result<()>,
+    ) -> Result<()> {
+        let Some(ids) = self.ids(ledger)? else { return Ok(()) };
+        let [first, last] = ids.range();
+        let at = |seq: u64| first.saturating_add(i64::try_from(seq).unwrap_or(i64::MAX));
+        let span = Span::ids([at(entries.start), last.min(at(entries.end).saturating_sub(1))]);
+        self.each(Table::Log, &COLUMNS, &span, |columns| take(entry(columns)?))
+    }
+
+    /// Appends an entry; one that is already there is never replaced.
+    pub(crate) fn append_entry(&self, ledger: Ledger, entry: &AuditRow) -> Result<()> {
+        let id = self.new_ids(ledger)?.of(entry.seq)?;
+        let change = entry.change.map(number).transpose()?;
+        self.rows.append(
+            Table::Log,
+            vec![id.into(), change.into(), entry.mac.to_vec().into(), entry.sealed.clone().into()],
+        )
+    }
+
+    pub(crate) fn delete_ledger(&self, ledger: Ledger) -> Result<()> {
+        if let Some(ids) = self.ids(ledger)? {
+            self.delete(Table::Log, &Span::ids(ids.range()))?;
+        }
+        self.delete(Table::LogHead, &ledger.span()).map(drop)
+    }
+
+    /// Deletes the ledgers of tokens that are not among these, and entries of none; how many rows there were.
+    pub(super) fn delete_other_ledgers(&self, known: &[TokenId]) -> Result<usize> {
+        let kept = known.iter().map(|token| Ledger::Token(*token)).chain([Ledger::Vault]);
+        let kept = Span::Except(kept.map(|ledger| ledger.id().to_vec().into()).collect());
+        let mut rows = self.delete(Table::LogHead, &kept)?;
+        let mut numbers = BTreeSet::from([0]);
+        self.each(Table::LogHead, &["number"], &Span::All, |columns| {
+            numbers.extend(columns.unsigned().ok().filter(|number| *number <= HIGHEST_LEDGER));
+            Ok(())
+        })?;
+        let mut from = i64::MIN;
+        for number in numbers {
+            let [first, last] = Ids(number).range();
+            rows += self.delete(Table::Log, &Span::ids([from, first - 1]))?;
+            from = last + 1;
+        }
+        Ok(rows + self.delete(Table::Log, &Span::ids([from, i64::MAX]))?)
+    }
+
+    /// Whether anything is left of a ledger that its head leads to.
+    pub(crate) fn has_ledger(&self, ledger: Ledger) -> Result<bool> {
+        Ok(self.count(Table::LogHead, &ledger.span())? > 0)
+    }
+
+    /// How many ledgers of tokens have a head, and how many have entries and no head.
+    pub(super) fn count_token_ledgers(&self) -> Result<[u64; 2]> {
+        let vault = Span::Except(vec![Ledger::Vault.id().to_vec().into()]);
+        let heads = self.list(Table::LogHead, &["number"], &vault, |columns| Ok(columns.integer().ok()))?;
+        let [_, last_of_vault] = Ids(0).range();
+        let mut headless = BTreeSet::new();
+        self.each(Table::Log, &["id"], &Span::ids([last_of_vault + 1, i64::MAX]), |columns| {
+            headless.insert(columns.integer()? >> LEDGER_BITS);
+            Ok(())
+        })?;
+        headless.retain(|number| !heads.contains(&Some(*number)));
+        Ok([heads.len() as u64, headless.len() as u64])
+    }
+}
+
+fn entry(columns: &mut Columns) -> Result<AuditRow> {
+    Ok(AuditRow {
+        seq: columns.unsigned()? % LEDGER_IDS,
+        change: columns.optional()?,
+        mac: columns.array()?,
+        sealed: columns.bytes()?,
+    })
+}

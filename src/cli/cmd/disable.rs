@@ -1,0 +1,52 @@
+//! `keyvault disable`
+
+use clap::Args;
+use keyvault_vault::key;
+
+use super::revoke::reason;
+use crate::cli::args::named;
+use crate::cli::complete;
+use crate::cli::context::Context;
+use crate::cli::errors::{Failure, code};
+use crate::cli::output::view::KeyJson;
+use keyvault_core::name::KeyName;
+
+/// Disable keys: refuse them everywhere until `keyvault enable`.
+///
+/// Every version stays. Tokens lose the key's values and get them back with `keyvault enable`; a value that was read before
+/// is known to whoever read it. `keyvault revoke` refuses a value permanently.
+#[derive(Debug, Args)]
+pub(crate) struct Disable {
+    /// The keys' names
+    #[arg(required = true, add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
+    names: Vec<KeyName>,
+    /// The reason, for the audit log and `keyvault show`
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = reason)]
+    reason: String,
+}
+
+impl Disable {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        let (mut vault, access) = context.open_with_access()?;
+        let path = vault.path().to_owned();
+        let switched = context.with_world(|world| {
+            key::disable(&mut vault, &access, world, &self.names, &self.reason)
+                .map_err(|error| Failure::of(error, &path))
+        })?;
+        if context.ui.json {
+            let now = context.now();
+            let keys: Vec<_> = switched.iter().map(|one| KeyJson::detailed(&one.key, now)).collect();
+            context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
+            return Ok(code::DONE);
+        }
+        for one in &switched {
+            let name = &one.key.name;
+            context.ui.line(&if one.changed {
+                format!("{name} is disabled; `keyvault enable {name}` enables it")
+            } else {
+                format!("{name} was already disabled")
+            })?;
+        }
+        Ok(code::DONE)
+    }
+}

@@ -1,0 +1,185 @@
+"""Objects: what the rows of keys, scopes, names, and the list of tokens seal (§6)."""
+
+import grammar
+from codec import Reader, ascending, decode, unpad
+from failure import Malformed
+
+PENDING, CURRENT, PREVIOUS, RETIRED, REVOKED = 1, 2, 3, 4, 5
+STATES = {PENDING: "pending", CURRENT: "current", PREVIOUS: "previous", RETIRED: "retired", REVOKED: "revoked"}
+ORIGINS = {1: "generated", 2: "given", 3: "minted"}
+HELD = 1
+BUCKETS = 64
+# By kind: its name, and the least and greatest length; none where the kind fixes it.
+RECIPES = {
+    1: ("token", 11, 4096),
+    2: ("password", 11, 4096),
+    3: ("hex", 8, 2048),
+    4: ("base64", 8, 3072),
+    5: ("base64url", 8, 3072),
+    6: ("uuid", 0, 0),
+    7: ("passphrase", 5, 409),
+    8: ("ed25519", 0, 0),
+    9: ("ssh-ed25519", 0, 0),
+}
+PREFIXED = range(1, 6)
+
+
+class Recipe:
+    def __init__(self, reader):
+        kind = reader.u8()
+        self.length = reader.u32()
+        self.prefix = grammar.prefix(reader.text())
+        if kind not in RECIPES:
+            raise Malformed
+        self.kind, least, most = RECIPES[kind]
+        if not least <= self.length <= most or self.prefix and kind not in PREFIXED:
+            raise Malformed
+
+
+class Version:
+    def __init__(self, reader):
+        self.number = reader.u32()
+        self.state = reader.u8()
+        self.origin = reader.u8()
+        self.created = reader.i64()
+        self.created_change = reader.u64()
+        self.since = reader.i64()
+        self.since_change = reader.u64()
+        self.grace_until = reader.option(reader.i64)
+        self.fingerprint = reader.take(6)
+        self.digest = reader.option(lambda: reader.take(16))
+        self.due = reader.option(reader.i64)
+        self.made_by = reader.text()
+        self.public = reader.option(reader.text)
+        self.reason = reader.text()
+        if self.state not in STATES or self.origin not in ORIGINS:
+            raise Malformed
+
+
+class Decoy:
+    def __init__(self, reader):
+        self.alarm = flag(reader)
+        self.on_trip = flag(reader)
+
+
+class Rotation:
+    """A rotation that has not ended."""
+
+    def __init__(self, reader):
+        self.mode = reader.u8()
+        self.step = reader.u8()
+        self.attempt = reader.take(16)
+        self.version = reader.u32()
+        self.deadline = reader.i64()
+        self.outcome = reader.u8()
+        if self.mode not in (1, 2) or self.step not in (1, 2, 3, 4) or self.outcome not in (0, 1, 2):
+            raise Malformed
+
+
+def flag(reader):
+    value = reader.u8()
+    if value > 1:
+        raise Malformed
+    return value
+
+
+class Key:
+    """A key, out of its padding."""
+
+    def __init__(self, plain):
+        decode(unpad(plain), self._read)
+        if self.klass != HELD:
+            raise Malformed
+        grammar.name(self.name)
+        grammar.variable(self.variable)
+        ascending([grammar.scope(scope).encode() for scope in self.scopes])
+        ascending([grammar.name(key).encode() for key, _ in self.tags])
+        numbers = [version.number for version in self.versions]
+        ascending(numbers)
+        if any(not 1 <= number < self.next_version for number in numbers):
+            raise Malformed
+        if sum(version.state == CURRENT for version in self.versions) > 1:
+            raise Malformed
+        if self.rotation and self.rotation.version >= self.next_version:
+            raise Malformed
+
+    def _read(self, reader):
+        self.name = reader.text()
+        self.klass = reader.u8()
+        self.id = reader.take(16)
+        self.variable = reader.text()
+        self.scopes = reader.list(reader.text)
+        self.tags = reader.list(lambda: (reader.text(), reader.text()))
+        self.note = reader.text()
+        self.created = reader.i64()
+        self.expires = reader.option(reader.i64)
+        self.recipe = reader.option(lambda: Recipe(reader))
+        self.owner = reader.text()
+        self.display_name = reader.text()
+        self.value_kind = reader.u8()
+        self.public = flag(reader)
+        self.disabled = reader.option(lambda: (reader.i64(), reader.text()))
+        self.decoy = reader.option(lambda: Decoy(reader))
+        self.rotate_every = reader.option(reader.u64)
+        self.warn = reader.option(reader.u64)
+        self.unit = reader.option(lambda: reader.take(16))
+        self.rotation = reader.option(lambda: Rotation(reader))
+        self.last_change = reader.u64()
+        self.next_version = reader.u32()
+        self.versions = reader.list(lambda: Version(reader))
+        reader.extensions()
+
+
+class Scope:
+    """A scope, out of its padding."""
+
+    def __init__(self, plain):
+        decode(unpad(plain), self._read)
+        grammar.scope(self.name)
+        ascending(self.members)
+        if not self.members:
+            raise Malformed
+
+    def _read(self, reader):
+        self.name = reader.text()
+        self.members = reader.list(lambda: reader.take(16))
+        reader.extensions()
+
+
+class Names:
+    """A bucket's names, out of their padding."""
+
+    def __init__(self, plain):
+        decode(unpad(plain), self._read)
+        ascending([grammar.name(name).encode() for name in self.names])
+        if len(self.bucket) != 1 or self.bucket[0] >= BUCKETS or not self.names:
+            raise Malformed
+
+    def _read(self, reader):
+        self.bucket = reader.bytes()
+        self.names = reader.list(reader.text)
+        reader.extensions()
+
+
+class Tokens:
+    """The list of tokens, out of its padding."""
+
+    def __init__(self, plain):
+        decode(unpad(plain), self._read)
+        ascending(self.tags)
+        if self.name or not self.tags:
+            raise Malformed
+
+    def _read(self, reader):
+        self.name = reader.bytes()
+        self.tags = reader.list(lambda: reader.take(16))
+        reader.extensions()
+
+
+def name_of(plain):
+    """The name with which an object of any kind begins, out of its padding; None if there is none."""
+    reader = Reader(unpad(plain))
+    try:
+        return reader.bytes()
+    except Malformed:
+        return None

@@ -1,0 +1,142 @@
+//! `disable` and `enable`: refused everywhere in between, with everything kept.
+
+use pretty_assertions::assert_eq;
+
+use crate::harness::bearer::{ENV, held, seen, token, with_keys};
+use crate::harness::{World, days, hours};
+
+const REFUSED: &str = "
+    error: Cannot release the keys:
+      a: disabled
+           Enable disabled keys (`keyvault enable NAME`), or leave them out (`--skip-expired`).
+";
+
+/// The keys of [`with_keys`] in a vault that each command unlocks by itself.
+fn keys() -> World {
+    let world = World::own();
+    for (name, scopes) in [("a", &["--scope", "deploy"][..]), ("b", &["--scope", "deploy"]), ("c", &[])] {
+        world.run_with_input(&[&["add", name], scopes].concat(), format!("value-{name}")).ok();
+    }
+    world
+}
+
+#[test]
+fn a_disabled_key_is_refused_by_every_command_that_gives_values_until_it_is_enabled() {
+    let world = keys();
+    world.run(&["disable", "a", "--reason", "seen in a log"]).is(
+        0,
+        "a is disabled; `keyvault enable a` enables it\n",
+        "",
+    );
+    for chosen in
+        [&["--only", "a"][..], &["--scope", "deploy"], &["--all"], &["--as", "X=a"], &["--previous", "a"]]
+    {
+        let whole = [&["exec"], chosen, &["--", "env"]].concat();
+        world.run(&whole).fails_with(125, REFUSED);
+        let whole = [&["export", "--format", "dotenv"], chosen].concat();
+        assert_eq!(world.run(&whole).code, 6, "{whole:?}");
+    }
+    let skipped = world.run(&["exec", "--scope", "deploy", "--skip-expired", "--", "sh", "-c", "echo $A$B"]);
+    skipped.is(0, "value-b\n", "warning: Left out because they are disabled: a.\n");
+    for version in [&[][..], &["--version", "1"]] {
+        let whole = [&["show", "a", "--reveal"], version].concat();
+        world.run(&whole).fails_with(
+            6,
+            "
+                error: `a` is disabled, so its value is not shown.
+                       Enable it with `keyvault enable a`.
+            ",
+        );
+    }
+    world.run(&["enable", "a"]).is(0, "a is enabled\n", "");
+    assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "value-a");
+    assert_eq!(seen(world.run(&["exec", "--scope", "deploy", "--", "env"])), ["A=value-a", "B=value-b"]);
+}
+
+#[test]
+fn list_show_and_the_log_say_that_a_key_is_disabled_since_when_and_why() {
+    let world = keys();
+    world.run(&["disable", "a", "b", "--reason", "leaked?"]).ok();
+    world.advance(hours(2));
+    world.run(&["list", "--status", "disabled"]).prints(
+        "
+            NAME  VARIABLE  SCOPES  VER  AGE  EXPIRES  STATUS
+            a     A         deploy  1    2h   never    DISABLED
+            b     B         deploy  1    2h   never    DISABLED
+        ",
+    );
+    let shown = world.run(&["show", "a"]).ok().out;
+    assert!(shown.contains("status       DISABLED\n"), "{shown}");
+    assert!(shown.contains("(2h ago): leaked?\n"), "{shown}");
+    let json = world.run(&["show", "a", "--json"]).ok().json();
+    assert_eq!((&json["status"], &json["disabled"]["reason"]), (&"disabled".into(), &"leaked?".into()));
+    let other = world.run(&["show", "c", "--json"]).ok().json();
+    assert_eq!((&other["status"], other.get("disabled")), (&"active".into(), None));
+    world.run(&["enable", "b"]).ok();
+    let log = world.run(&["audit", "log", "--action", "disable"]).ok().out;
+    assert!(log.trim_end().ends_with("a v1, b v1  (leaked?)"), "{log}");
+    let log = world.run(&["audit", "log", "--action", "enable"]).ok().out;
+    assert!(log.trim_end().ends_with(" b v1"), "{log}");
+    let json = world.run(&["enable", "a", "--json"]).ok().json();
+    assert_eq!((&json["keys"][0]["status"], json["keys"][0].get("disabled")), (&"active".into(), None));
+}
+
+#[test]
+fn the_bearer_of_a_token_loses_the_values_of_a_disabled_key_and_gets_them_back() {
+    let world = with_keys();
+    let ci = token(&world, &["ci", "--scope", "deploy"]);
+    world.run(&["disable", "a"]).ok();
+    held(&world, &ci, &["exec", "--only", "a", "--", "env"]).fails_with(125, REFUSED);
+    held(&world, &ci, &ENV).fails_with(125, REFUSED);
+    assert_eq!(seen(held(&world, &ci, &["exec", "--only", "b", "--", "env"])), ["B=value-b"]);
+    let opens = world.run(&["token", "show", "ci", "--json"]).ok().json();
+    assert_eq!(opens["keys"], serde_json::json!(["b"]));
+    // Neither a token nor a bundle that is made now has the value.
+    let cd = token(&world, &["cd", "--scope", "deploy"]);
+    held(&world, &cd, &["exec", "--only", "a", "--", "env"]).fails_with(125, REFUSED);
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    held(&world, &ci, &["exec", "--bundle", "keys.kvb", "--only", "a", "--", "env"]).fails_with(125, REFUSED);
+    assert_eq!(world.run(&["vault", "check"]).code, 0);
+    world.run(&["enable", "a"]).ok();
+    assert_eq!(seen(held(&world, &ci, &ENV)), ["A=value-a", "B=value-b"]);
+    assert_eq!(seen(held(&world, &cd, &ENV)), ["A=value-a", "B=value-b"]);
+    assert_eq!(world.run(&["vault", "check"]).code, 0);
+}
+
+#[test]
+fn a_key_stays_disabled_through_rotations_rekeys_and_restores() {
+    let world = keys();
+    world.run(&["vault", "backup", "before"]).ok();
+    world.run(&["disable", "a", "--reason", "leaked?"]).ok();
+    world.run_with_input(&["rotate", "a", "--stdin"], "value-a-2").ok();
+    world.run(&["edit", "a", "--note", "x"]).ok();
+    world.run(&["show", "a", "--reveal"]).fails(6, "disabled");
+    world.run(&["vault", "restore", "before", "--yes"]).ok();
+    let json = world.run(&["show", "a", "--json"]).ok().json();
+    assert_eq!((&json["status"], &json["disabled"]["reason"]), (&"disabled".into(), &"leaked?".into()));
+    world.run(&["vault", "rekey", "--yes", "--keep-passphrase", "--no-recovery"]).ok();
+    world.run(&["show", "a", "--reveal"]).fails(6, "disabled");
+    world.run(&["enable", "a"]).ok();
+    assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "value-a");
+}
+
+#[test]
+fn disabling_twice_keeps_the_first_time_and_enabling_tells_what_still_refuses_the_key() {
+    let world = keys();
+    world.run(&["disable", "a", "--reason", "first"]).ok();
+    let since = world.run(&["show", "a", "--json"]).ok().json()["disabled"]["since"].clone();
+    world.advance(days(1));
+    world.run(&["disable", "a"]).is(0, "a was already disabled\n", "");
+    world.run(&["disable", "a", "--reason", "second"]).ok();
+    let json = world.run(&["show", "a", "--json"]).ok().json();
+    assert_eq!((&json["disabled"]["since"], &json["disabled"]["reason"]), (&since, &"second".into()));
+    world.run(&["enable", "b"]).is(0, "b was not disabled\n", "");
+    world.run(&["revoke", "a"]).ok();
+    world.run(&["enable", "a"]).is(
+        0,
+        "a is enabled; it is revoked: `keyvault rotate a` gives it a new value\n",
+        "",
+    );
+    world.run(&["disable", "nothing", "b"]).fails(3, "nothing");
+    assert_eq!(world.run(&["show", "b", "--reveal"]).ok().out, "value-b");
+}
