@@ -793,6 +793,41 @@ fn a_stray_ledger_of_the_highest_number_keeps_no_token_from_being_made() {
     }
 }
 
+/// Somebody with the file and no key puts rows where the next version or the next object belongs.
+#[test]
+fn rows_in_the_place_of_the_next_version_or_object_keep_no_change_from_going_on() {
+    let bench = Bench::new();
+    for sql in [
+        "INSERT INTO version SELECT id + 1, randomblob(16), 9, wrapped, sealed FROM version WHERE key = {id d}",
+        "INSERT INTO version SELECT id + 1, CAST(substr(key, 1, 8) || randomblob(8) AS BLOB), 2, wrapped, sealed FROM version WHERE key = {id d}",
+    ] {
+        bench.damage(&broken("place", sql));
+        let (mut vault, access) = bench.open();
+        bench.rotate(&mut vault, access, "d").unwrap_or_else(|error| panic!("{sql}: {error}"));
+        assert_eq!(bench.read(&mut vault, access, "d").unwrap(), value("d", 2).expose());
+    }
+    // The row of a key that was removed, under a tag that begins as its own.
+    bench.damage(&broken("nothing", ""));
+    let place = bench.expand("{tag a}");
+    let (mut vault, access) = bench.open();
+    bench.with(|world| key::remove(&mut vault, access, world, &[name("a")])).unwrap();
+    let (_, place) = place.split_once('\'').unwrap();
+    let (first, last) = (&place[..14], "00".repeat(9));
+    let id = i64::from_str_radix(&format!("03{first}"), 16).unwrap();
+    tamper(&bench.world, &format!("INSERT INTO object VALUES ({id}, x'{first}{last}', 1, x'00')"));
+    let new = NewKey {
+        name: name("a"),
+        variable: None,
+        scopes: Default::default(),
+        tags: Default::default(),
+        note: String::new(),
+        expires: None,
+        origin: Origin::Given(value("a", 1)),
+    };
+    bench.with(|world| key::create(&mut vault, access, world, new, false)).unwrap();
+    assert_eq!(bench.read(&mut vault, access, "a").unwrap(), value("a", 1).expose());
+}
+
 /// The owner keeps what its tokens' grants are written from.
 #[test]
 fn case_77_altered_grants_are_written_anew_and_the_token_is_named() {

@@ -150,6 +150,11 @@ impl VerifiedTx<'_> {
         let at = At { row: &row_of(kind, &tag), revision, ..At::default() };
         let sealed = OBJECT.seal(&self.daily.metadata, &self.identity, at, content, rng)?;
         let row = ObjectRow { kind, tag, revision, sealed };
+        if let Some(other) = self.rows.object_in_the_way(&row)?
+            && self.leaf(&other)?.is_some()
+        {
+            return Err(damaged("object: another one has its id"));
+        }
         self.leaf_changes.insert(tag, Some(self.object_leaf(&row)));
         Ok(self.rows.put_object(&row)?)
     }
