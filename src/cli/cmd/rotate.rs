@@ -131,7 +131,8 @@ fn rotate(
 ) -> Result<Vec<KeyRecord>, Failure> {
     let path = vault.path().to_owned();
     context.with_world(|world| {
-        key::rotate(vault, access, world, which, value, terms).map_err(|error| Failure::of(error, &path))
+        key::rotate(vault, access, world, which, value.as_ref(), terms)
+            .map_err(|error| Failure::of(error, &path))
     })
 }
 
