@@ -18,6 +18,9 @@ use super::tx::VerifiedTx;
 use super::tx::index::{Entry, Index, Names, Scopes, bucket_of};
 use super::tx::leaf;
 
+/// Rows of unknown kinds that are named although the tree does not know them.
+const NAMED_STRAYS: usize = 32;
+
 /// How much sealed text is read before it is opened, in bytes.
 const LOAD_BYTES: usize = 16 << 20;
 
@@ -350,10 +353,21 @@ impl Check {
         Ok(())
     }
 
-    /// Objects of a later version are not read; they must be in their place.
+    /// Objects of a later version are not read; they must be in their place. Of those that the tree does not know only the
+    /// first are named, since anyone who can write the file can add any number.
     fn unknown_objects(&mut self, tx: &VerifiedTx<'_>) -> Result<(), VaultError> {
-        for row in tx.rows.objects_of_unknown_kinds()? {
+        let (mut added, mut misplaced) = (0_usize, false);
+        for (_, place) in tx.rows.places_of_unknown_kinds()? {
+            let is_known = |(_, tag): &(u8, Tag)| self.leaves.contains_key(tag) || added < NAMED_STRAYS;
+            let known = place.filter(is_known);
+            let row = known.map(|(kind, tag)| tx.rows.object_of_kind(kind, &tag)).transpose()?.flatten();
+            let Some(row) = row else {
+                misplaced |= place.is_none();
+                added += usize::from(place.is_some());
+                continue;
+            };
             let named = row.place();
+            added += usize::from(!self.leaves.contains_key(&row.tag));
             self.claim(&named, &row.tag, tx.object_leaf(&row));
             match tx.opener().content(&row) {
                 _ if row.is_none() => self.find(&named, "is of a kind that no object has"),
@@ -361,6 +375,12 @@ impl Check {
                 Ok(content) if tx.opener().tag_of_content(&row, &content) == Ok(row.tag) => {}
                 Ok(_) => self.find(&named, "stands where another name belongs"),
             }
+        }
+        if misplaced {
+            self.find("object", "has rows of another shape");
+        }
+        if added > NAMED_STRAYS {
+            self.find("object", &format!("has {added} rows of unknown kinds that the tree does not know"));
         }
         Ok(())
     }

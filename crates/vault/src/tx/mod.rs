@@ -363,7 +363,7 @@ impl<'a> VerifiedTx<'a> {
     pub(crate) fn seal_change(&mut self, event: Event, world: &World<'_>) -> Result<Authentic, VaultError> {
         let extensions = self.current.record.extensions.clone();
         self.rewrites("the state record", &extensions);
-        self.note_unknown_objects()?;
+        self.settle_unknown_objects()?;
         token::apply_changes(self, world)?;
         self.apply_index_changes(world.rng)?;
         self.may_rewrite(event.action)?;
