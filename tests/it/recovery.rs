@@ -275,7 +275,7 @@ impl Bench {
                 expires: None,
                 origin: Origin::Given(value(key, 1)),
             };
-            bench.with(|world| key::create(&mut vault, &access, world, new, false)).unwrap();
+            bench.with(|world| key::create(&mut vault, &access, world, &new, false)).unwrap();
         }
         bench.rotate(&mut vault, &access, "b").unwrap();
         let token = NewToken {
@@ -329,7 +329,7 @@ impl Bench {
             NewValue { name: name(key), key: key_record.id, value: value(key, key_record.next_version) };
         let terms = Terms { grace: 3_600_000, expires: None };
         let which = Which::Names(vec![name(key)]);
-        self.with(|world| key::rotate(vault, access, world, &which, Some(new), terms)).map(drop)
+        self.with(|world| key::rotate(vault, access, world, &which, Some(&new), terms)).map(drop)
     }
 
     /// Reads a key as `exec` does; its value.
@@ -479,7 +479,7 @@ impl Bench {
             expires: None,
             origin: Origin::Given(value("later", 1)),
         };
-        self.with(|world| key::create(&mut vault, access, world, new, false)).unwrap();
+        self.with(|world| key::create(&mut vault, access, world, &new, false)).unwrap();
         assert_eq!(check::run(&mut vault, access).unwrap().findings, [], "{what}");
     }
 }
@@ -824,7 +824,7 @@ fn rows_in_the_place_of_the_next_version_or_object_keep_no_change_from_going_on(
         expires: None,
         origin: Origin::Given(value("a", 1)),
     };
-    bench.with(|world| key::create(&mut vault, access, world, new, false)).unwrap();
+    bench.with(|world| key::create(&mut vault, access, world, &new, false)).unwrap();
     assert_eq!(bench.read(&mut vault, access, "a").unwrap(), value("a", 1).expose());
 }
 

@@ -91,7 +91,7 @@ impl Owner {
         };
         let which = Which::Names(vec![name(number)]);
         with_world(folder.path(), |world| {
-            key::rotate(vault, access, world, &which, Some(value), Terms::default())
+            key::rotate(vault, access, world, &which, Some(&value), Terms::default())
         })
         .unwrap();
     }

@@ -69,7 +69,7 @@ pub fn go_on(folder: &Path, pins: &Pins, code: &RecoveryCode, rng: &dyn Rng) -> 
         key::reveal(&mut vault, &access, &world, &key.name, None).map_err(say)?;
     }
     let origin = Origin::Recipe(Recipe::new(ValueKind::Token, None, None).unwrap());
-    key::create(&mut vault, &access, &world, new_key("after-the-cut", origin), false).map_err(say)?;
+    key::create(&mut vault, &access, &world, &new_key("after-the-cut", origin), false).map_err(say)?;
     drop(vault);
     match look(folder, pins, code)? {
         Some(seen) if seen.content.keys.len() == keys.len() + 1 => Ok(()),

@@ -268,15 +268,15 @@ pub fn take_over(
             return Err(VaultError::Changed);
         }
         let mut refs = Vec::with_capacity(takeover.keys.len());
-        for (key, values) in takeover.keys.iter().zip(values) {
+        for (key, values) in takeover.keys.iter().zip(&values) {
             let mut after = key.after.clone();
             for number in key.wiped() {
                 tx.rows.delete_version(&after.id, number)?;
             }
             for (number, value) in values {
-                let digest = tx.put_value(&after.id, number, &value, world.rng)?;
-                let fingerprint = tx.opener().fingerprint(&value);
-                for version in after.versions.iter_mut().filter(|version| version.number == number) {
+                let digest = tx.put_value(&after.id, *number, value, world.rng)?;
+                let fingerprint = tx.opener().fingerprint(value);
+                for version in after.versions.iter_mut().filter(|version| version.number == *number) {
                     (version.digest, version.fingerprint) = (Some(digest), fingerprint);
                 }
             }
