@@ -131,8 +131,7 @@ fn rotate(
 ) -> Result<Vec<KeyRecord>, Failure> {
     let path = vault.path().to_owned();
     context.with_world(|world| {
-        key::rotate(vault, access, world, which, value, terms)
-            .map_err(|error| Failure::of(error, &path))
+        key::rotate(vault, access, world, which, value, terms).map_err(|error| Failure::of(error, &path))
     })
 }
 

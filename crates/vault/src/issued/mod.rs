@@ -425,12 +425,11 @@ mod tests {
         assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
 
         // The set as it was before, revoked: a restore does not bring the key back.
-        let mut replaced = vault.read(&access, |tx| Ok(Replaced(find(tx)?.sets))).unwrap();
+        let replaced = vault.read(&access, |tx| Ok(Replaced(find(tx)?.sets))).unwrap();
         assert_ne!(before, replaced);
-        let mut number = 0;
-        vault
+        let number = vault
             .change(&access, &world, |tx| {
-                let carried = replaced.0.pop().unwrap();
+                let carried = replaced.0.first().unwrap();
                 let mut changes = Changes::default();
                 changes.put.keys.push(key(revoked()));
                 let keys = keys_of(&tx.daily.issued, &API, &SET);
@@ -439,10 +438,10 @@ mod tests {
                     carried.set.change(&draft, &changes, &keys, &tx.daily.signing, world.rng).unwrap();
                 put(tx, &SET, &written)?;
                 let after = Replaced(find(tx)?.sets);
-                put_back(tx, &carried)?;
+                put_back(tx, carried)?;
                 keep_irrevocable(tx, &after, &world)?;
-                number = tx.rows.set_pages(&SET)?.iter().map(|page| page.change).max().unwrap();
-                Ok(((), world.event(Action::Restore, Vec::new(), String::new())))
+                let number = tx.rows.set_pages(&SET)?.iter().map(|page| page.change).max().unwrap();
+                Ok((number, world.event(Action::Restore, Vec::new(), String::new())))
             })
             .unwrap();
         assert_eq!((state_of(&mut vault, &access), number), (Some(revoked()), 71));

@@ -40,8 +40,8 @@ static PAGE: [&str; 6] = ["id", "set_id", "kind", "page", "change", "sealed"];
 
 /// A page's id: the first 40 bits of its set, its kind, and its number.
 fn page_id(set: &SetId, kind: u8, page: u32) -> i64 {
-    let [a, b, c, d, e, ..] = *set;
-    let set = i64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
+    // 40 bits fit.
+    let set = i64::try_from(u128::from_be_bytes(*set) >> 88).unwrap_or_default();
     ((set << KIND_BITS | i64::from(kind)) << PAGE_BITS) | i64::from(page)
 }
 

@@ -300,7 +300,7 @@ impl<'a> VerifiedTx<'a> {
         Ok(self.opener().version_digest(&row))
     }
 
-    /// Whether a key names this version. All keys are opened, as hardly ever two versions have one id, unless somebody
+    /// True if a key names this version. All keys are opened, as hardly ever two versions have one id, unless somebody
     /// put a row there.
     fn is_of_a_key(&self, (key_id, version): ([u8; 16], u32)) -> Result<bool, VaultError> {
         let opener = self.opener();
