@@ -13,6 +13,7 @@ use keyvault_os::process::cores::on_all_cores;
 
 use super::error::{VaultError, is_damage};
 use super::file::open::{Access, Vault};
+use super::issued;
 use super::key::record::{KeyRecord, Version};
 use super::tx::VerifiedTx;
 use super::tx::index::{Entry, Index, Names, Scopes, bucket_of};
@@ -148,6 +149,9 @@ impl Check {
         check.names(tx, &keys)?;
         check.tokens(tx, &keys)?;
         check.unknown_objects(tx)?;
+        for (row, what) in issued::find(tx)?.faults {
+            check.find(&row, &what);
+        }
         for tag in check.leaves.keys().copied().collect::<Vec<_>>() {
             check.find(&format!("leaf {}", hex(&tag)), "stands for no row");
         }

@@ -11,6 +11,7 @@ pub mod audit;
 pub mod check;
 mod error;
 pub mod file;
+pub mod issued;
 pub mod key;
 mod sealed;
 pub mod slot;

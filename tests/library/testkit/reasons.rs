@@ -30,7 +30,7 @@ pub(crate) const REASONS: &[Reason] = &[
         "header: application_id is |not a vault",
         "`application_id` is not that of a vault",
     ),
-    reason("format", "format", "header: user_version is |format ", "`user_version` is not 1002"),
+    reason("format", "format", "header: user_version is |format ", "`user_version` is not 1003"),
     reason("schema", "hostile", "schema: ", "`sqlite_schema` differs from §4"),
     reason("cut-off", "damaged", "cut off within a page", "the last page is not whole"),
     reason("pages", "damaged", "malformed", "SQLite's pages do not hold together"),
@@ -355,6 +355,12 @@ pub(crate) const REASONS: &[Reason] = &[
         "damaged",
         "entry|chain|entries|head",
         "a token's chain does not hold, or does not pass through what its record names",
+    ),
+    reason(
+        "sets",
+        "damaged",
+        "list of sets|header|of no set|of no verifier",
+        "rows of issued keys are not those that the record binds",
     ),
     // Objects of kinds that the page does not define
     reason(

@@ -12,6 +12,7 @@ use keyvault_core::name::KeyName;
 
 use crate::check::{BESIDE_THE_LOG, Check, Finding};
 use crate::error::{VaultError, is_damage};
+use crate::issued::{self, Carried};
 use crate::key::record::{KeyRecord, Version, VersionState};
 use crate::key::tombstones::Tombstones;
 use crate::token::record::TokenRecord;
@@ -38,6 +39,7 @@ pub(crate) struct Survivors {
     pub(crate) tokens: Vec<TokenRecord>,
     /// Objects of a later version.
     pub(crate) unknown: Vec<UnknownObject>,
+    pub(crate) sets: Vec<Carried>,
     pub(crate) log: Salvaged,
     pub(crate) loss: Loss,
 }
@@ -143,6 +145,7 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<S
         count => check.find("version", &format!("has {count} rows that no key names")),
     }
     let unknown = tx.unknown_objects(holds)?;
+    let sets = issued::find(tx)?.sets;
     for row in tx.unknown_rows(holds)?.iter().filter(|row| row.gives_access()) {
         check.find(&row.place(), "gives access in a way that this version of keyvault does not know");
     }
@@ -163,7 +166,7 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<S
     }
     let rows = check.into_findings().into_iter().filter(|finding| !finding.is_of_reads()).collect();
     let loss = Loss { keys: names, values: Vec::new(), log: log.breaks.clone(), rows };
-    Ok(Survivors { keys: key_records, slots, tokens, unknown, log, loss })
+    Ok(Survivors { keys: key_records, slots, tokens, unknown, sets, log, loss })
 }
 
 /// The versions whose values do not hold.

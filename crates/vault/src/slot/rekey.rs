@@ -19,7 +19,7 @@ use crate::file::survivors::{Loss, Survivors, named_versions};
 use crate::key::record::KeyRecord;
 use crate::token::Issued;
 use crate::tx::{Setting, VerifiedTx};
-use crate::{file, key, token};
+use crate::{file, issued, key, token};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RekeyPreview {
@@ -210,6 +210,7 @@ pub(crate) fn seal_anew(
         tx.enter_key(None, Some(key));
         progress(done + 1);
     }
+    issued::carry(tx, (old.daily, &old.identity), &found.sets, world.rng)?;
     found.unknown.iter().try_for_each(|object| tx.put_unknown(object, world.rng))?;
     tx.rows.delete_other_versions(&named_versions(&keys))?;
     Ok(keys)

@@ -7,6 +7,7 @@
 
 mod connect;
 mod file;
+mod issued_rows;
 mod log_rows;
 mod memory;
 mod object_rows;
@@ -29,6 +30,7 @@ use self::memory::MemoryStore;
 use self::table::Rows;
 
 pub(crate) use file::FileStore;
+pub(crate) use issued_rows::{PageRow, SetRow};
 pub(crate) use log_rows::Ledger;
 pub(crate) use object_rows::{ObjectKind, ObjectRow};
 pub(crate) use rows::{AuditRow, HeaderRow, SlotRow, StateRow, Tag, VersionRow};

@@ -27,6 +27,10 @@ pub(super) enum Table {
     LogHead,
     TokenView,
     TokenGrant,
+    IssuedList,
+    IssuedSet,
+    IssuedPage,
+    IssuedHold,
 }
 
 impl Table {
@@ -43,6 +47,10 @@ impl Table {
             Self::LogHead => "log_head",
             Self::TokenView => "token_view",
             Self::TokenGrant => "token_grant",
+            Self::IssuedList => "issued_list",
+            Self::IssuedSet => "issued_set",
+            Self::IssuedPage => "issued_page",
+            Self::IssuedHold => "issued_hold",
         }
     }
 
@@ -60,6 +68,10 @@ impl Table {
             Self::LogHead => &["ledger", "number", "count", "sealed"],
             Self::TokenView => &["token", "change", "sealed"],
             Self::TokenGrant => &["token", "key", "sealed"],
+            Self::IssuedList => &["id", "list"],
+            Self::IssuedSet => &["set_id", "header", "signature"],
+            Self::IssuedPage => &["id", "set_id", "kind", "page", "change", "sealed"],
+            Self::IssuedHold => &["id", "verifier", "seq", "sealed"],
         }
     }
 
