@@ -33,7 +33,7 @@ pub(crate) struct Entry {
     pub variable: String,
     /// Its value, with quotes and escapes of the format undone.
     pub value: SecretBytes,
-    /// Whether the value has `$NAME` or `${NAME}` in it, which some readers replace and keyvault keeps as it is.
+    /// True if the value has `$NAME` or `${NAME}` in it, which some readers replace and keyvault keeps as it is.
     pub interpolates: bool,
 }
 
@@ -202,7 +202,7 @@ impl Found {
     }
 }
 
-/// Whether `$NAME` or `${NAME…` stands in the value.
+/// Returns `true` if `$NAME` or `${NAME…` stands in the value.
 fn interpolates(value: &[u8]) -> bool {
     let mut pieces = value.split(|byte| *byte == b'$');
     pieces.next();

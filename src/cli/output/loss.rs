@@ -10,7 +10,7 @@ use crate::cli::output;
 /// How many names or rows one line holds.
 const SHOWN: usize = 10;
 
-/// Whether a command says what it is about to do, or what it did.
+/// True if a command says what it is about to do, or what it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum Tense {
     Ahead,

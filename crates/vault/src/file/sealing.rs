@@ -28,11 +28,11 @@ pub enum RootAfter {
     New,
 }
 
-/// What opens the vault after a restore that does not leave it with the backup's root.
+/// The secrets that open the vault after a restore that does not leave it with the backup's root.
 pub struct Opens<'o> {
     /// Root of the vault that is replaced.
     pub present: Option<&'o Access>,
-    /// What opened the backup.
+    /// The secret that opened the backup.
     pub backup: Credential<'o>,
 }
 
@@ -40,7 +40,7 @@ pub struct Opens<'o> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sealing {
     pub root: RootAfter,
-    /// Whether the backup is of an epoch before the vault's. If not, and the root is not the backup's, the two were rekeyed
+    /// True if the backup is of an epoch before the vault's. If not, and the root is not the backup's, the two were rekeyed
     /// apart.
     pub older_epoch: bool,
     /// The epoch of the present root; below a new one.
@@ -54,7 +54,7 @@ pub(crate) struct Replaced<'r> {
     pub(crate) vault: &'r mut Vault,
     /// Root of it, if that was given.
     pub(crate) present: Option<&'r Access>,
-    /// Whether nothing that was given opens it.
+    /// True if nothing that was given opens it.
     pub(crate) locked: bool,
 }
 
@@ -87,7 +87,7 @@ impl Sealing {
         Ok(Self { root: RootAfter::New, older_epoch, epoch: proved.max(own), slots: Vec::new() })
     }
 
-    /// Whether the root is another than the backup's.
+    /// True if the root is another than the backup's.
     #[must_use]
     pub(crate) fn is_other(&self) -> bool {
         self.root != RootAfter::Backup
@@ -116,7 +116,7 @@ impl Sealing {
     }
 }
 
-/// Whether the backup's root is one that the vault here, or at `path`, has given up by a rekey: it is of an earlier epoch,
+/// True if the backup's root is one that the vault here, or at `path`, has given up by a rekey: it is of an earlier epoch,
 /// or of the same one with another root.
 pub fn is_superseded(
     backup: &mut Vault,
