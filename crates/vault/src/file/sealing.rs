@@ -69,9 +69,9 @@ impl Sealing {
         let theirs = backup.identity().epoch;
         let Some(Replaced { vault, present, locked }) = here else {
             let new = Self { root: RootAfter::New, older_epoch: true, epoch: seen, slots: Vec::new() };
-            return Ok(if is_superseded(backup, access, None, path)? { new } else { Self::default() });
+            return Ok(if is_superseded(backup, access, path, None)? { new } else { Self::default() });
         };
-        if !is_superseded(backup, access, Some(vault), path)? {
+        if !is_superseded(backup, access, path, Some((vault, present)))? {
             return Ok(Self::default());
         }
         let own = vault.identity().epoch;
@@ -117,27 +117,31 @@ impl Sealing {
 }
 
 /// True if the backup's root is one that the vault here, or at `path`, has given up by a rekey: it is of an earlier epoch,
-/// or of the same one with another root.
+/// or of the same one with another root. The vault here is given with root of it, if that is at hand.
 pub fn is_superseded(
     backup: &mut Vault,
     access: &Access,
-    here: Option<&mut Vault>,
     path: &Path,
+    here: Option<(&mut Vault, Option<&Access>)>,
 ) -> Result<bool, VaultError> {
     let theirs = backup.identity();
     let seen = seen_epoch(backup, path);
-    let Some(vault) = here else { return Ok(theirs.epoch < seen) };
+    let Some((vault, present)) = here else { return Ok(theirs.epoch < seen) };
     let own = vault.identity();
     let latest = own.epoch.max(seen);
     if theirs.epoch != latest || own.epoch != latest {
         return Ok(theirs.epoch < latest);
+    }
+    let (keys, _) = backup.keys(access);
+    if let Some(present) = present {
+        let (present, _) = vault.keys(present);
+        return Ok(present.signing.signer() != keys.signing.signer());
     }
     // Either of the two may be damaged, and so may the record.
     let (one, other) = (&backup.header, &vault.header);
     if one.signer == other.signer || one.chain_seed == other.chain_seed {
         return Ok(false);
     }
-    let (keys, _) = backup.keys(access);
     let rows = vault.store.begin_reading()?;
     Ok(Record::load(&rows, &keys.state, &own).is_err())
 }

@@ -119,7 +119,8 @@ impl Restore {
         }
         context.tell_left_behind(&backup);
         let mark = here.as_mut().map(file::mark);
-        let superseded = file::is_superseded(&mut backup, &access, here.as_mut(), &path).map_err(failed)?;
+        let both = here.as_mut().map(|vault| (vault, present.as_ref()));
+        let superseded = file::is_superseded(&mut backup, &access, &path, both).map_err(failed)?;
         if let Some(vault) = here.as_mut().filter(|_| superseded && present.is_none() && context.may_ask()) {
             present = context.root_if_known(vault)?;
         }
