@@ -30,6 +30,7 @@ pub use file::create::{Created, Creation};
 pub use file::diff::{Compared, Comparison, Contents, Field, Taken, Takeover, VersionPair};
 pub use file::open::{Access, Notice, Notices, Vault, World};
 pub use file::rollback_alarm::Adopted;
+pub use file::sealing::{Opens, RootAfter, Sealing};
 pub use file::survivors::Loss;
 pub use key::edit::{Edit, NewKey, Origin};
 pub use key::history::Usage;

@@ -18,7 +18,7 @@ use super::open::{Access, Vault, still_same};
 use crate::error::VaultError;
 
 /// Epochs that are tried where nothing says which one is right: each is a rekey.
-const EPOCHS: u32 = 64;
+pub(crate) const EPOCHS: u32 = 64;
 
 #[derive(Default)]
 pub(crate) struct Recovery {

@@ -330,10 +330,12 @@ fn salvage(tx: &mut VerifiedTx<'_>, theirs: &Changes) -> Irrevocable {
     }
 }
 
-/// Makes a backup's keys and tokens what they may be now. What is to be kept of the keys that it does not have.
+/// Makes a backup's keys and tokens what they may be now: every token is spent if `ends_all`. What is to be kept of the keys
+/// that it does not have.
 pub(crate) fn keep_irrevocable(
     tx: &mut VerifiedTx<'_>,
     irrevocable: &Irrevocable,
+    ends_all: bool,
     world: &World<'_>,
 ) -> Result<Tombstones, VaultError> {
     let mut there = BTreeSet::new();
@@ -349,7 +351,7 @@ pub(crate) fn keep_irrevocable(
     }
     issued::keep_irrevocable(tx, &irrevocable.sets, world)?;
     token::end_some(tx, |_| true, world)?;
-    token::revoke_spent(tx, |record| irrevocable.is_spent(record), world)?;
+    token::revoke_spent(tx, |record| ends_all || irrevocable.is_spent(record), world)?;
     Ok(Tombstones::of(irrevocable.keys.values()).and(&irrevocable.tombstones, |id| there.contains(id)))
 }
 

@@ -114,10 +114,7 @@ impl Recover {
 
     fn code_text(&self, context: &Context) -> Result<SecretBytes, Failure> {
         match self.code_file.as_deref() {
-            Some(_) if self.reads_stdin() => {
-                context::read_secret(&mut std::io::stdin().lock(), MAX_CODE, Path::new(STDIN))
-            }
-            Some(file) => context.private_file(file, MAX_CODE),
+            Some(file) => code_of_file(context, file),
             None if context.may_ask() => {
                 prompt::read_secret("Recovery code: ", MAX_CODE).map_err(Failure::prompt)
             }
@@ -126,5 +123,14 @@ impl Recover {
                 Some("Use `--code-file FILE`, or `--code-file -` for standard input."),
             )),
         }
+    }
+}
+
+/// A recovery code's text from a file, or from standard input.
+pub(super) fn code_of_file(context: &Context, file: &Path) -> Result<SecretBytes, Failure> {
+    if file == Path::new("-") {
+        context::read_secret(&mut std::io::stdin().lock(), MAX_CODE, Path::new(STDIN))
+    } else {
+        context.private_file(file, MAX_CODE)
     }
 }
