@@ -4,6 +4,7 @@ pub(in crate::cli) mod delivery_sentences;
 pub(in crate::cli) mod file_sentences;
 pub(in crate::cli) mod problem_sentences;
 pub(in crate::cli) mod project_sentences;
+mod remedy;
 pub(in crate::cli) mod sentences;
 pub(in crate::cli) mod slot_sentences;
 pub(in crate::cli) mod token_sentences;
@@ -12,13 +13,19 @@ use std::io;
 use std::path::Path;
 
 use crate::exchange::ExchangeError;
+use keyvault_core::clock::RngError;
 use keyvault_core::recipe::RecipeError;
 use keyvault_exec::ExecError;
+use keyvault_os::fs::fault::PathError;
 use keyvault_os::kernel_keyring::SessionError;
 use keyvault_os::process::exec::NotRunnable;
 use keyvault_os::terminal::prompt::PromptError;
+use keyvault_vault::unlock::UnlockError;
 use keyvault_vault::unlock::passphrase::Unfit;
 
+pub(in crate::cli) use keyvault_core::text::reason;
+
+use self::remedy::Remedy;
 use super::context::STDIN;
 use super::output;
 
@@ -76,6 +83,8 @@ pub(in crate::cli) const NO_TERMINAL: &str = "there is no terminal to prompt on"
 
 /// Why nobody is asked although there is a terminal.
 pub(in crate::cli) const NOT_TO_ASK: &str = "`--non-interactive` forbids prompts";
+
+const PASSPHRASE_FORM: &str = "Use 1 to 4096 bytes of UTF-8 text.";
 
 impl Failure {
     pub(in crate::cli) fn new(
@@ -214,28 +223,17 @@ impl Failure {
     }
 
     pub(in crate::cli) fn io(path: &Path, error: &io::Error) -> Self {
-        let path = path.display();
-        match error.kind() {
-            io::ErrorKind::NotFound if sentences::looks_like_a_value(&path.to_string()) => Self::new(
-                code::NOT_FOUND,
-                "not_found",
-                "No such file. Its name is not shown, because it looks like a value.",
-                Some(
-                    "If it is a value, treat it as leaked. The option takes the name of a file that contains it.",
-                ),
+        let error = PathError(path, error);
+        let remedy = match error.1.kind() {
+            _ if error.hides_its_path() => remedy::not_found(
+                "If it is a value, treat it as leaked. The option takes the name of a file that contains it.",
             ),
-            io::ErrorKind::NotFound => {
-                Self::new(code::NOT_FOUND, "not_found", format!("{path} does not exist."), None)
-            }
-            io::ErrorKind::IsADirectory => {
-                Self::failed(&format!("{path} is a folder."), Some("Name a file."))
-            }
-            io::ErrorKind::PermissionDenied => Self::failed(
-                &format!("You are not permitted to open {path}."),
-                Some("Check its owner and mode with `ls -l`."),
-            ),
-            _ => Self::failed(&format!("{path}: {}.", reason(error)), None),
-        }
+            io::ErrorKind::NotFound => Remedy::without_hint(code::NOT_FOUND, "not_found"),
+            io::ErrorKind::IsADirectory => remedy::failed("Name a file."),
+            io::ErrorKind::PermissionDenied => remedy::failed("Check its owner and mode with `ls -l`."),
+            _ => Remedy::without_hint(code::FAILED, "failed"),
+        };
+        remedy.after(&error)
     }
 
     /// The failure for a secret that would be echoed as it is typed.
@@ -288,7 +286,7 @@ impl Failure {
     }
 
     pub(in crate::cli) fn passphrase(unfit: Unfit) -> Self {
-        Self::usage(&format!("The passphrase {unfit}."), Some("Use 1 to 4096 bytes of UTF-8 text."))
+        remedy::usage(PASSPHRASE_FORM).after(&UnlockError::Passphrase(unfit))
     }
 
     pub(in crate::cli) fn session(error: &SessionError) -> Self {
@@ -312,31 +310,7 @@ impl Failure {
     }
 
     pub(in crate::cli) fn recipe(error: RecipeError) -> Self {
-        let usage =
-            |message: String| Self::usage(&message, Some("Run `keyvault generate --help` for the recipes."));
-        match error {
-            RecipeError::TooShort { kind, minimum } => usage(format!(
-                "`{}` needs a `--length` of at least {minimum}{}; a shorter value could be guessed.",
-                kind.name(),
-                kind.unit().map(|unit| format!(" {unit}")).unwrap_or_default()
-            )),
-            RecipeError::TooLong { kind, maximum } => usage(format!(
-                "`{}` takes a `--length` of at most {maximum}{}.",
-                kind.name(),
-                kind.unit().map(|unit| format!(" {unit}")).unwrap_or_default()
-            )),
-            RecipeError::NoLength { kind } => {
-                usage(format!("`{}` has a fixed size and takes no `--length`.", kind.name()))
-            }
-            RecipeError::NoPrefix { kind } => usage(format!("`{}` takes no `--prefix`.", kind.name())),
-            RecipeError::PrefixTooLong | RecipeError::PrefixCharacter => {
-                usage("A `--prefix` has at most 32 visible ASCII characters.".to_owned())
-            }
-            RecipeError::Rng(_) => sentences::rng(),
-            other @ (RecipeError::KeyPair | RecipeError::Comment | RecipeError::Size) => {
-                Self::failed(&format!("The value could not be generated: {other}."), None)
-            }
-        }
+        recipe(error).after(&error)
     }
 
     pub(in crate::cli) fn exchange(error: &ExchangeError, path: &str) -> Self {
@@ -349,7 +323,7 @@ impl Failure {
             );
         }
         if *error == ExchangeError::Rng {
-            return sentences::rng();
+            return sentences::rng().after(&RngError);
         }
         let what = match error {
             ExchangeError::NotUtf8 => "it is not UTF-8".to_owned(),
@@ -428,14 +402,14 @@ impl Failure {
     }
 }
 
-/// The system's message, without its number.
-pub(in crate::cli) fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let mut characters = text.chars();
-    characters
-        .next()
-        .map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + characters.as_str())
+fn recipe(error: RecipeError) -> Remedy {
+    match error {
+        RecipeError::Rng(_) => sentences::rng(),
+        RecipeError::KeyPair | RecipeError::Comment | RecipeError::Size => {
+            Remedy::without_hint(code::FAILED, "failed")
+        }
+        _ => remedy::usage("Run `keyvault generate --help` for the recipes."),
+    }
 }
 
 #[cfg(test)]

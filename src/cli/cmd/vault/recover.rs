@@ -104,7 +104,7 @@ impl Recover {
     fn accept(&self, context: &Context, loss: &Loss, path: &Path) -> Result<(), Failure> {
         let asks = context.may_ask();
         accept_loss(context, loss, Consent::of(self.drop_damaged, asks), path, "Restore a backup")?;
-        let damaged = loss::counted(loss).filter(|_| !self.drop_damaged);
+        let damaged = loss.counted().filter(|_| !self.drop_damaged);
         damaged.map_or(Ok(()), |damaged| confirm(context, false, &format!("Continue without {damaged}?")))
     }
 
