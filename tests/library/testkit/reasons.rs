@@ -154,8 +154,8 @@ pub(crate) const REASONS: &[Reason] = &[
         "a node is there that nothing leads to",
     ),
     reason("leaf-stray", "damaged", "stands for no row", "a leaf stands for no row"),
-    reason("rolled-back", "alarm", "RolledBack", "the file is older than what was seen before"),
-    reason("forked", "alarm", "Forked", "the file is no continuation of what was seen before"),
+    reason("rolled-back", "alarm", "was rolled back", "the file is older than what was seen before"),
+    reason("forked", "alarm", "on a different branch", "the file is no continuation of what was seen before"),
     // Keys
     reason(
         "tree-key",
@@ -207,7 +207,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "scope-members",
         "damaged",
-        "=scope does not match the tree",
+        "=scope does not match the tree|tampered with: scope does not match the tree",
         "a scope lists a key that is not there, or that does not carry it",
     ),
     reason("scope-place", "damaged", "is sealed under another name", "a scope stands at another name's tag"),
@@ -301,7 +301,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "tree-tokens",
         "damaged",
-        "=tokens does not match the tree",
+        "=tokens does not match the tree|tampered with: tokens does not match the tree",
         "the list of tokens is not the one that the tree knows, or is not there",
     ),
     reason(
@@ -405,19 +405,19 @@ pub(crate) const REASONS: &[Reason] = &[
         "the token's first word, length, alphabet or checksum is wrong",
     ),
     reason("no-view", "locked", "opens nothing here", "there is no view for the token"),
-    reason("token-expired", "locked", "has expired", "the token's expiry is not after `now`"),
+    reason("token-expired", "locked", " expired on ", "the token's expiry is not after `now`"),
     reason("view-seal", "damaged", "token_view: does not open", "the view does not open in its place"),
     reason(
         "view-origin",
         "damaged",
-        "the view was not signed|its signer is altered",
+        "The view for this token was not signed|its signer is altered",
         "the view's signer is not the one that the token names, or its signature does not verify",
     ),
     reason("view-newer", "format", "the view has field", "the view has an even field that is not known"),
     reason(
         "bundle-origin",
         "damaged",
-        "the bundle was not signed",
+        "The bundle for this token was not signed",
         "the bundle's signer is not the one that the token names, or its signature does not verify",
     ),
     reason(
@@ -427,8 +427,13 @@ pub(crate) const REASONS: &[Reason] = &[
         "the bundle has an even field that is not known",
     ),
     reason("view-malformed", "damaged", "token_view: malformed", "the view opens, and is not what §10 says"),
-    reason("view-rolled-back", "alarm", "RolledBack", "the view is older than the one that was seen before"),
-    reason("view-forked", "alarm", "Forked", "another view of this change was seen before"),
+    reason(
+        "view-rolled-back",
+        "alarm",
+        "are older than",
+        "the view is older than the one that was seen before",
+    ),
+    reason("view-forked", "alarm", "are different from", "another view of this change was seen before"),
     reason("grants", "damaged", "token_grant of token", "the grants are not those that the view names"),
     reason("grant-seal", "damaged", "token_grant: does not open", "a grant does not open in its place"),
     reason("grant-malformed", "damaged", "token_grant: malformed", "a grant opens, and is not what §10 says"),
@@ -444,11 +449,11 @@ pub(crate) const REASONS: &[Reason] = &[
         "not a bundle",
         "the first line is not that of a bundle, or it is no text",
     ),
-    reason("other-bundle", "locked", "for another token", "the bundle is for another token"),
+    reason("other-bundle", "locked", "belongs to another token", "the bundle is for another token"),
     reason(
         "bundle",
         "damaged",
-        "does not open",
+        "The bundle was altered",
         "the bundle is not base64, too short, or its content does not open or is not what §10 says",
     ),
 ];
