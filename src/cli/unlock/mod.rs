@@ -557,7 +557,7 @@ impl Context {
     /// Asks for a passphrase on the terminal.
     pub(crate) fn typed_passphrase(&self, prompt: &str) -> Result<Passphrase, Failure> {
         self.require_terminal()?;
-        let typed = prompt::read_secret(prompt, MAX_LEN).map_err(Failure::prompt)?;
+        let typed = prompt::read_secret(prompt, MAX_LEN).map_err(|error| Failure::prompt(&error))?;
         Passphrase::new(&typed).map_err(Failure::passphrase)
     }
 }

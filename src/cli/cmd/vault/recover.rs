@@ -119,7 +119,7 @@ impl Recover {
             }
             Some(file) => context.private_file(file, MAX_CODE),
             None if context.may_ask() => {
-                prompt::read_secret("Recovery code: ", MAX_CODE).map_err(Failure::prompt)
+                prompt::read_secret("Recovery code: ", MAX_CODE).map_err(|error| Failure::prompt(&error))
             }
             None => Err(Failure::usage(
                 &format!("No recovery code given, and {}.", context.unasked()),

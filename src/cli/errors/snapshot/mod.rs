@@ -321,10 +321,10 @@ fn others() -> Vec<Failure> {
         Failure::making(Path::new("code.txt"), &io(io::ErrorKind::AlreadyExists)),
         Failure::making(Path::new("no/code.txt"), &io(io::ErrorKind::NotFound)),
         Failure::output(&io(io::ErrorKind::StorageFull)),
-        Failure::prompt(PromptError::Interrupted),
-        Failure::prompt(PromptError::Eof),
-        Failure::prompt(PromptError::TooLong { limit: 4096 }),
-        Failure::prompt(PromptError::Io(io(io::ErrorKind::BrokenPipe))),
+        Failure::prompt(&PromptError::Interrupted),
+        Failure::prompt(&PromptError::Eof),
+        Failure::prompt(&PromptError::TooLong { limit: 4096 }),
+        Failure::prompt(&PromptError::Io(io(io::ErrorKind::BrokenPipe))),
         Failure::passphrase(Unfit::TooLong),
         Failure::passphrase(Unfit::NotUtf8),
         Failure::session(&SessionError::Unsupported(1)),
@@ -341,7 +341,7 @@ fn others() -> Vec<Failure> {
         ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::NotUtf8 },
         ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::Quotes },
         ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::Nul },
-        ExchangeError::Rng,
+        ExchangeError::Rng(RngError),
     ];
     failures.extend(samples::restores());
     failures.extend(samples::unasked());
