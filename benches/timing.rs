@@ -1,4 +1,4 @@
-//! Whether a check of a credential takes longer the more of it is right: `cargo bench --bench timing`.
+//! Shows if a check of a credential takes longer the more of it is right: `cargo bench --bench timing`.
 //!
 //! Two classes of wrong secrets, drawn in random turns: one that differs from the right one in its first byte, one in its
 //! last. Welch's t-test over the times, after the manner of dudect (Reparaz, Balasch, Verbauwhede, 2017); also over the

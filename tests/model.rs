@@ -623,13 +623,13 @@ fn perform(
                 expires: at(life),
                 origin: Origin::Given(value()),
             };
-            key::create(vault, access, world, new, false).map(drop)
+            key::create(vault, access, world, &new, false).map(drop)
         }
         Step::Rotate { name: number, grace, expires } => {
             let id = key::show(vault, access, &name(*number))?.id;
             let value = NewValue { name: name(*number), key: id, value: value() };
             let terms = Terms { grace: *grace, expires: expires.as_ref().map(at) };
-            key::rotate(vault, access, world, &Which::Names(vec![name(*number)]), Some(value), terms)
+            key::rotate(vault, access, world, &Which::Names(vec![name(*number)]), Some(&value), terms)
                 .map(drop)
         }
         Step::Rollback { name: number, to } => {

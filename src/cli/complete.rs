@@ -82,8 +82,8 @@ pub(super) fn answer(shell: &OsStr, arguments: &[OsString], ui: &Ui) -> Result<u
     Ok(code::DONE)
 }
 
-/// Whether bash may put candidates into the line, which it does word for word: the name of a file could be code, or stand
-/// within quotes. A tilde that the user typed means what it says.
+/// Returns `true` if bash may put candidates into the line, which it does word for word: the name of a file could be
+/// code, or stand within quotes. A tilde that the user typed means what it says.
 fn is_plain(candidates: &[&[u8]], typed: &OsStr) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./=:@%+,".contains(byte);
     let home = typed.as_encoded_bytes().starts_with(b"~");

@@ -189,7 +189,7 @@ impl Context {
         self.global.vault.clone().map_or_else(default_vault, Ok)
     }
 
-    /// Whether a question may be asked.
+    /// Returns `true` if a question may be asked.
     #[must_use]
     pub(crate) fn may_ask(&self) -> bool {
         !self.global.non_interactive && prompt::has_terminal()
@@ -290,7 +290,7 @@ pub(crate) fn runtime_folder() -> Option<PathBuf> {
     variable("XDG_RUNTIME_DIR").map(PathBuf::from)
 }
 
-/// Whether color is wanted: NO_COLOR is not set to something, and the terminal is not a dumb one.
+/// Returns `true` if color is wanted: NO_COLOR is not set to something, and the terminal is not a dumb one.
 #[must_use]
 pub(crate) fn color_wanted() -> bool {
     variable("NO_COLOR").is_none() && variable("TERM").is_none_or(|term| term != "dumb")

@@ -50,7 +50,7 @@ enum ExecOnly {
     Exec(Box<Exec>),
 }
 
-/// Whether failures of ours have the codes that leave the child's own alone.
+/// Returns `true` if failures of ours have the codes that leave the child's own alone.
 pub(super) fn is_exec(verb: &str) -> bool {
     ExecAlone::command().find_subcommand(verb).is_some()
 }
@@ -246,7 +246,7 @@ fn command_path(arguments: &[OsString]) -> String {
     path
 }
 
-/// Whether it is short and plain, as options are; the first line of a PEM file begins with dashes as well.
+/// Returns `true` if it is short and plain, as options are; the first line of a PEM file begins with dashes as well.
 fn is_like_an_option(name: &str) -> bool {
     let name = name.trim_start_matches('-');
     name.len() <= 24 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')

@@ -101,7 +101,7 @@ fn quoted(value: &str) -> Option<(&str, &str)> {
     end
 }
 
-/// Whether only white space and a comment follow, up to the end of a line.
+/// Returns `true` if only white space and a comment follow, up to the end of a line.
 fn ends_assignment(after: &str) -> bool {
     let (white, visible) = split_while(after, is_white);
     visible.is_empty() || visible.starts_with('#') || white.contains(is_line_end)

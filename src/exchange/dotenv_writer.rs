@@ -114,7 +114,7 @@ fn styled(variable: &str, value: &[u8], style: Style, quote: &[u8]) -> Result<Se
     Ok(text.finish())
 }
 
-/// Whether a reader finds exactly this variable with this value.
+/// Returns `true` if a reader finds exactly this variable with this value.
 fn reads_back(text: &SecretBytes, variable: &str, value: &[u8]) -> Result<bool, ExchangeError> {
     let mut found = Found::default();
     read(std::str::from_utf8(text.expose()).map_err(|_| ExchangeError::Size)?, &mut found)?;

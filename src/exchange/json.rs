@@ -20,7 +20,7 @@ pub(super) fn read(text: &str, found: &mut Found) -> Result<(), ExchangeError> {
     }
 }
 
-/// Whether the text is JSON of any kind.
+/// Returns `true` if the text is JSON of any kind.
 pub(super) fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }

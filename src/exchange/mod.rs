@@ -35,7 +35,7 @@ pub(crate) struct Entry {
     pub variable: String,
     /// Its value, with quotes and escapes of the format undone.
     pub value: SecretBytes,
-    /// Whether the value has `$NAME` or `${NAME}` in it, which some readers replace and keyvault keeps as it is.
+    /// True if the value has `$NAME` or `${NAME}` in it, which some readers replace and keyvault keeps as it is.
     pub interpolates: bool,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Parsed {
     pub duplicates: Vec<String>,
 }
 
-/// Why a file was not understood, or cannot be written. Why it was not is the end of the message that [`Self::about`] has.
+/// Why a file was not understood, or cannot be written. [`Self::about`] is the message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ExchangeError {
     /// The file is not UTF-8.
@@ -213,7 +213,7 @@ impl Found {
     }
 }
 
-/// Whether `$NAME` or `${NAME…` stands in the value.
+/// Returns `true` if `$NAME` or `${NAME…` stands in the value.
 fn interpolates(value: &[u8]) -> bool {
     let mut pieces = value.split(|byte| *byte == b'$');
     pieces.next();

@@ -73,7 +73,7 @@ pub fn dotenv(bytes: &[u8]) -> bool {
     true
 }
 
-/// Whether dotenv carries the value; if not, then only for the reasons there are for a good name.
+/// Returns `true` if dotenv carries the value; if not, then only for the reasons there are for a good name.
 fn carried_by_dotenv(variable: &str, value: &[u8]) -> bool {
     let one = [(variable, value)];
     match exchange::write_dotenv(&one) {

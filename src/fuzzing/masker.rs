@@ -42,7 +42,7 @@ pub fn masker(bytes: &[u8]) -> bool {
     whole != rest
 }
 
-/// Whether a form may stand in the output because of what replaces forms.
+/// Returns `true` if a form may stand in the output because of what replaces forms.
 fn spells_the_replacement(form: &[u8]) -> bool {
     form.iter().any(|byte| REPLACEMENT.contains(byte))
 }

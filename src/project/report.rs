@@ -30,7 +30,7 @@ pub(crate) enum Standing {
     LeftOut(Vec<Problem>),
     /// It refuses the whole, for these reasons.
     Wrong(Vec<Problem>),
-    /// Nobody has approved it, so the vault was not asked.
+    /// No one has approved it, so the vault was not asked.
     NotApproved,
 }
 

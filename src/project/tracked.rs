@@ -1,4 +1,4 @@
-//! Whether git keeps a file, read from its index.
+//! Files that git keeps, read from its index.
 //!
 //! Not asked of git itself: the repository may be a hostile one, and its configuration can make git run programs
 //! (`core.fsmonitor`). The index is read as gitformat-index(5) has it, versions 2 to 4, with hashes of 20 or 32 bytes,
@@ -28,7 +28,7 @@ pub(crate) enum Tracked {
     Unknown,
 }
 
-/// Whether the repository around `folder`, a path without links, keeps a file of that name in it.
+/// Returns `true` if the repository around `folder`, a path without links, keeps a file of that name in it.
 #[must_use]
 pub(crate) fn tracked(folder: &Path, name: &std::ffi::OsStr) -> Tracked {
     let root = folder.ancestors().find(|part| std::fs::symlink_metadata(part.join(".git")).is_ok());
@@ -75,8 +75,8 @@ fn index_lists(git: &Path, name: &str, path: &[u8]) -> Result<bool, Unreadable> 
 /// The lengths of git's hashes, SHA-1 and SHA-256. Which one it is stands in the repository's configuration.
 pub(crate) const HASHES: [usize; 2] = [20, 32];
 
-/// Whether an index with hashes of this length lists this path; `None` if the bytes are none, or one that is based on
-/// another.
+/// Returns `true` if an index with hashes of this length lists this path; `None` if the bytes are none, or one that is
+/// based on another.
 #[must_use]
 pub(crate) fn lists(index: &[u8], path: &[u8], hash: usize) -> Option<bool> {
     Index { bytes: index, hash }.look_for(path).filter(|look| look.base.is_none()).map(|look| look.listed)

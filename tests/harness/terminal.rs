@@ -91,7 +91,7 @@ impl<'w> Terminal<'w> {
         String::from_utf8_lossy(&shown.stdout).trim().to_owned()
     }
 
-    /// Whether the cursor can be seen.
+    /// Returns `true` if the cursor can be seen.
     pub fn cursor_is_shown(&self) -> bool {
         let shown = self.tmux().args(["display-message", "-p", "#{cursor_flag}"]).output().unwrap();
         shown.stdout.starts_with(b"1")

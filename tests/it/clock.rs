@@ -54,7 +54,7 @@ fn a_rotation_with_a_clock_in_the_past_does_not_wipe_the_version_as_soon_as_it_i
             let key = key::show(&mut vault, &access, &name()).unwrap().id;
             let value = NewValue { name: name(), key, value: SecretBytes::copy_from(b"next") };
             let terms = Terms { grace, ..Terms::default() };
-            key::rotate(&mut vault, &access, &vault_world, &Which::Names(vec![name()]), Some(value), terms)
+            key::rotate(&mut vault, &access, &vault_world, &Which::Names(vec![name()]), Some(&value), terms)
                 .unwrap();
         }
     }
@@ -95,7 +95,7 @@ fn case_26_a_clock_that_jumps_a_year_either_way_changes_no_order_and_is_flagged(
             expires: None,
             origin: Origin::Given(SecretBytes::copy_from(name.as_bytes())),
         };
-        key::create(&mut vault, &access, &vault_world, new, false).unwrap();
+        key::create(&mut vault, &access, &vault_world, &new, false).unwrap();
         let (_, value) =
             key::reveal(&mut vault, &access, &vault_world, &name.parse().unwrap(), None).unwrap();
         assert_eq!(value.expose(), name.as_bytes());

@@ -58,7 +58,7 @@ impl Bench {
         std::fs::copy(self.world.vault(), self.world.home().join("broken")).unwrap();
     }
 
-    /// Whether the vault is one like any other again.
+    /// Returns `true` if the vault is one like any other again.
     #[track_caller]
     fn whole(&self, what: &str) {
         let check = self.world.run(&["vault", "check"]);
@@ -227,7 +227,7 @@ struct Head {
     sql: &'static str,
     /// The exit code of daily work, and a word of what it says.
     daily: (i32, &'static str),
-    /// Whether a rekey can carry over what is left.
+    /// True if a rekey can carry over what is left.
     rekeys: bool,
 }
 

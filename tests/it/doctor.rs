@@ -206,7 +206,7 @@ fn expired_and_unused_keys_are_found_by_what_the_log_says() {
         for (name, expires) in
             [("long/ago", None), ("lately", None), ("never", None), ("gone", None), ("over", Some(ago(100)))]
         {
-            key::create(vault, access, at, key(name, expires), false).unwrap();
+            key::create(vault, access, at, &key(name, expires), false).unwrap();
         }
         for name in ["long/ago", "gone"] {
             key::reveal(vault, access, at, &name.parse().unwrap(), None).unwrap();
@@ -216,7 +216,7 @@ fn expired_and_unused_keys_are_found_by_what_the_log_says() {
         key::reveal(vault, access, at, &"lately".parse().unwrap(), None).unwrap();
     });
     days_from_now(&world, -6, |vault, access, at| {
-        key::create(vault, access, at, key("new", None), false).unwrap();
+        key::create(vault, access, at, &key("new", None), false).unwrap();
     });
     // Under its new name a key is the same; another one under an old name is not.
     world.run(&["edit", "lately", "--rename", "renamed"]).ok();
@@ -240,7 +240,7 @@ fn expired_and_unused_keys_are_found_by_what_the_log_says() {
 fn a_clock_behind_the_log_is_found_and_without_the_log_one_behind_the_file() {
     let mut world = World::own();
     days_from_now(&world, 2, |vault, access, at| {
-        key::create(vault, access, at, key("a", None), false).unwrap();
+        key::create(vault, access, at, &key("a", None), false).unwrap();
     });
     let (check, what, _) = finding(&world);
     assert_eq!(check, "clock");

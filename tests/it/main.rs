@@ -16,7 +16,7 @@
 #[allow(dead_code, reason = "each suite uses a part of it")]
 mod harness;
 
-/// Whether the tables of `damaged_file` are run to their ends.
+/// True if the tables of `damaged_file` are run to their ends.
 const WHOLE_TABLES: bool = false;
 
 mod add;

@@ -19,7 +19,7 @@ fn masked(world: &World, command: &[&str]) -> Ran {
     world.run(&[&["exec", "--mask", "--only", "k", "--"], command].concat()).ok()
 }
 
-/// Whether a program can be run here: what is written by one that is not is not tested.
+/// Returns `true` if a program can be run here: what is written by one that is not is not tested.
 fn has(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths).any(|folder| folder.join(program).is_file())

@@ -256,7 +256,7 @@ impl Locker {
     }
 }
 
-/// Whether the system tells of this process's locks: some file systems hide them.
+/// Returns `true` if the system tells of this process's locks: some file systems hide them.
 fn listed(id: u32) -> bool {
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     locks.lines().any(|line| line.split_whitespace().any(|field| field == id.to_string()))
@@ -324,7 +324,7 @@ fn a_lock_that_another_process_holds_is_waited_for_ten_seconds_and_no_longer() {
             ran.ok();
         });
         scope.spawn(|| {
-            // Nobody is there who could be asked, so nobody waits for another's answer.
+            // No one is there who could be asked, so nobody waits for another's answer.
             let world = with_keys();
             world.file(".keyvault.toml", "[keys]\nA = \"a\"\n");
             let locker = Locker::of(&world, ".local/state/keyvault/projects/lock");

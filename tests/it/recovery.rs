@@ -41,11 +41,11 @@ struct Leaves {
 struct Damage {
     what: &'static str,
     sql: &'static str,
-    /// Whether a key that it does not touch is read as before.
+    /// True if a key that it does not touch is read as before.
     daily: bool,
-    /// Whether keys that it does not touch are changed, and a passphrase is set anew.
+    /// True if keys that it does not touch are changed, and a passphrase is set anew.
     changes: bool,
-    /// Whether a backup without a key notices it.
+    /// True if a backup without a key notices it.
     seen: bool,
     leaves: Leaves,
 }
@@ -275,7 +275,7 @@ impl Bench {
                 expires: None,
                 origin: Origin::Given(value(key, 1)),
             };
-            bench.with(|world| key::create(&mut vault, &access, world, new, false)).unwrap();
+            bench.with(|world| key::create(&mut vault, &access, world, &new, false)).unwrap();
         }
         bench.rotate(&mut vault, &access, "b").unwrap();
         let token = NewToken {
@@ -329,7 +329,7 @@ impl Bench {
             NewValue { name: name(key), key: key_record.id, value: value(key, key_record.next_version) };
         let terms = Terms { grace: 3_600_000, expires: None };
         let which = Which::Names(vec![name(key)]);
-        self.with(|world| key::rotate(vault, access, world, &which, Some(new), terms)).map(drop)
+        self.with(|world| key::rotate(vault, access, world, &which, Some(&new), terms)).map(drop)
     }
 
     /// Reads a key as `exec` does; its value.
@@ -418,7 +418,8 @@ impl Bench {
         sql
     }
 
-    /// Whether a revocation has mended what was in its way, and nothing else is in the way of what comes next.
+    /// Returns `true` if a revocation has mended what was in its way, and nothing else is in the way of what comes
+    /// next.
     fn revoked(&self, damage: &Damage, mut vault: Vault, what: &str) {
         let access = self.access.as_ref().unwrap();
         let mended = self.notices.borrow().join("").contains("Mended");
@@ -433,7 +434,7 @@ impl Bench {
         self.rotate(&mut vault, access, "d").unwrap_or_else(|error| panic!("{what}: {error}"));
     }
 
-    /// Whether what is left is what must be left, and nothing is damaged any more.
+    /// Returns `true` if what is left is what must be left, and nothing is damaged any more.
     fn hold(&self, (mut vault, access): (Vault, &Access), damage: &Damage, loss: &Loss, by: &str) {
         let what = format!("{}, {by}: {loss:?}", damage.what);
         assert_eq!(check::run(&mut vault, access).unwrap().findings, [], "{what}");
@@ -478,7 +479,7 @@ impl Bench {
             expires: None,
             origin: Origin::Given(value("later", 1)),
         };
-        self.with(|world| key::create(&mut vault, access, world, new, false)).unwrap();
+        self.with(|world| key::create(&mut vault, access, world, &new, false)).unwrap();
         assert_eq!(check::run(&mut vault, access).unwrap().findings, [], "{what}");
     }
 }
@@ -790,6 +791,41 @@ fn a_stray_ledger_of_the_highest_number_keeps_no_token_from_being_made() {
             .unwrap_or_else(|error| panic!("{sql}: {error}"));
         bench.rotate(&mut vault, access, "a").unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
+}
+
+/// Somebody with the file and no key puts rows where the next version or the next object belongs.
+#[test]
+fn rows_in_the_place_of_the_next_version_or_object_keep_no_change_from_going_on() {
+    let bench = Bench::new();
+    for sql in [
+        "INSERT INTO version SELECT id + 1, randomblob(16), 9, wrapped, sealed FROM version WHERE key = {id d}",
+        "INSERT INTO version SELECT id + 1, CAST(substr(key, 1, 8) || randomblob(8) AS BLOB), 2, wrapped, sealed FROM version WHERE key = {id d}",
+    ] {
+        bench.damage(&broken("place", sql));
+        let (mut vault, access) = bench.open();
+        bench.rotate(&mut vault, access, "d").unwrap_or_else(|error| panic!("{sql}: {error}"));
+        assert_eq!(bench.read(&mut vault, access, "d").unwrap(), value("d", 2).expose());
+    }
+    // The row of a key that was removed, under a tag that begins as its own.
+    bench.damage(&broken("nothing", ""));
+    let place = bench.expand("{tag a}");
+    let (mut vault, access) = bench.open();
+    bench.with(|world| key::remove(&mut vault, access, world, &[name("a")])).unwrap();
+    let (_, place) = place.split_once('\'').unwrap();
+    let (first, last) = (&place[..14], "00".repeat(9));
+    let id = i64::from_str_radix(&format!("03{first}"), 16).unwrap();
+    tamper(&bench.world, &format!("INSERT INTO object VALUES ({id}, x'{first}{last}', 1, x'00')"));
+    let new = NewKey {
+        name: name("a"),
+        variable: None,
+        scopes: Default::default(),
+        tags: Default::default(),
+        note: String::new(),
+        expires: None,
+        origin: Origin::Given(value("a", 1)),
+    };
+    bench.with(|world| key::create(&mut vault, access, world, &new, false)).unwrap();
+    assert_eq!(bench.read(&mut vault, access, "a").unwrap(), value("a", 1).expose());
 }
 
 /// The owner keeps what its tokens' grants are written from.

@@ -120,7 +120,7 @@ const DAMAGES: [(&str, &str, Left); 24] = [
 const COMMANDS: [&[&str]; 3] =
     [&["revoke", "a", "--reason", "leaked"], &["token", "revoke", "ci"], &["remove", "a", "--yes"]];
 
-/// Whether the command's work is done, and the vault as it must be.
+/// Returns `true` if the command's work is done, and the vault as it must be.
 #[track_caller]
 fn done(bench: &Bench, command: &[&str], what: &str, left: Left) {
     let what = format!("{what}, {command:?}");

@@ -89,7 +89,7 @@ fn case_33_a_full_device_is_an_error() {
     }
 }
 
-/// Whether a process waits for something, such as room in a pipe.
+/// Returns `true` if a process waits for something, such as room in a pipe.
 fn sleeps(process: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     stat.rsplit(") ").next().is_some_and(|state| state.starts_with('S'))

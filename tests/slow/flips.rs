@@ -83,7 +83,7 @@ impl Bench {
         ))
     }
 
-    /// Whether `vault check` is content.
+    /// Returns `true` if `vault check` is content.
     fn is_clean(&self) -> bool {
         drop_side_files(&self.vault);
         Vault::open(&self.vault, &self.pins)

@@ -18,7 +18,8 @@ fn as_nobody(program: &str) -> Command {
     command
 }
 
-/// Whether another process of the same user may open the memory of keyvault, installed with this mode, at this call.
+/// Returns `true` if another process of the same user may open the memory of keyvault, installed with this mode, at
+/// this call.
 fn can_be_read(mode: u32, (name, number): (&str, u16)) -> bool {
     assert!(rustix::process::geteuid().is_root(), "this test needs root: it becomes another user");
     let folder = tempfile::tempdir().unwrap();

@@ -278,7 +278,7 @@ fn import_reads(stage: &Stage, blocks: &[&str]) {
 
 fn leaked(stage: &Stage, blocks: &[&str]) {
     let [leak, renew] = blocks else { unreachable!() };
-    // Nobody is here to type new values, so the keys are generated ones.
+    // No one is here to type new values, so the keys are generated ones.
     stage.owner("keyvault remove db/password stripe/live --yes").ok();
     stage.owner("for key in db/password stripe/live; do keyvault generate $key --scope deploy; done").ok();
     stage.owner(&block("Once, where the vault is", 1)).ok();

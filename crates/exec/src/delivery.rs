@@ -62,7 +62,7 @@ impl Deliveries {
         *self == Self::default()
     }
 
-    /// Whether something is left to be removed when the command has ended.
+    /// Returns `true` if something is left to be removed when the command has ended.
     #[must_use]
     pub fn has_files(&self) -> bool {
         !self.files.is_empty() || self.env_file.is_some()
@@ -181,7 +181,7 @@ impl Places {
             .collect()
     }
 
-    /// Whether this value goes into the command's environment.
+    /// Returns `true` if this value goes into the command's environment.
     #[must_use]
     pub fn is_variable<V>(&self, key: &Resolved<V>) -> bool {
         key.variable.is_some() && self.wanted.env_file.is_none()

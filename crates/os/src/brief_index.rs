@@ -397,7 +397,7 @@ unsafe extern "C" fn lock(file: *mut ffi::sqlite3_file, first: c_int, count: c_i
                 let lock = unix().and_then(|unix| unix.xShmLock);
                 lock.map_or(ffi::SQLITE_IOERR_SHMLOCK, |lock| lock(file, first, count, flags))
             }
-            // Nobody else is there to be kept out.
+            // No one else is there to be kept out.
             IndexState::Alone(_) => ffi::SQLITE_OK,
             IndexState::Ended if flags & ffi::SQLITE_SHM_UNLOCK != 0 => ffi::SQLITE_OK,
             IndexState::Ended => ffi::SQLITE_IOERR_SHMLOCK,

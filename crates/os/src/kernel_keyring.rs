@@ -61,7 +61,7 @@ pub fn list(prefix: &str) -> Vec<String> {
     system::list(prefix)
 }
 
-/// Whether there are kernel keys to be had; nothing is made.
+/// Returns `true` if there are kernel keys to be had; nothing is made.
 pub fn available() -> Result<(), SessionError> {
     system::available()
 }
@@ -192,7 +192,7 @@ mod system {
         }
     }
 
-    /// Whether a search or read failed because there is no session, whatever the reason.
+    /// Returns `true` if a search or read failed because there is no session, whatever the reason.
     fn means_none(error: &io::Error) -> bool {
         const NONE: [i32; 6] =
             [libc::EPERM, libc::ENOSYS, libc::EACCES, libc::ENOKEY, libc::EKEYEXPIRED, libc::EKEYREVOKED];
@@ -302,7 +302,7 @@ mod tests {
         }
     }
 
-    /// Whether it holds before ten seconds are over. The kernel's clock is no test's to set.
+    /// Returns `true` if it holds before ten seconds are over. The kernel's clock is no test's to set.
     fn comes(holds: impl Fn() -> bool) -> bool {
         let begun = Instant::now();
         while !holds() {

@@ -3,7 +3,7 @@
 
 use std::ffi::CStr;
 
-/// Whether SQLite was compiled with this option, named without `SQLITE_`.
+/// Returns `true` if SQLite was compiled with this option, named without `SQLITE_`.
 pub fn has_option(name: &CStr) -> bool {
     // SAFETY: a C string, which is only read during the call.
     unsafe { rusqlite::ffi::sqlite3_compileoption_used(name.as_ptr()) != 0 }

@@ -106,8 +106,8 @@ pub fn run(vault: &mut Vault, access: &Access) -> Result<Checked, VaultError> {
     })
 }
 
-/// Whether something does not hold: of all rows, or without a key of the file's pages, as far as SQLite can tell, and
-/// of rows that belong to nothing.
+/// Returns `true` if something does not hold: of all rows, or without a key of the file's pages, as far as SQLite can
+/// tell, and of rows that belong to nothing.
 pub fn is_damaged(vault: &mut Vault, access: Option<&Access>) -> Result<bool, VaultError> {
     let looked = match access {
         Some(access) => run(vault, access).map(|checked| checked.findings.iter().any(|it| !it.is_of_reads())),

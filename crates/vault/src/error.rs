@@ -181,14 +181,14 @@ pub enum VaultError {
     Io { path: PathBuf, source: io::Error },
 }
 
-/// Whether the content of a vault is the reason why it cannot be read; a vault that is busy and a disk that fails are not
-/// damage. A field of a later version counts as damage where everything is carried over: anyone who has the everyday keys
-/// can write one.
+/// Returns `true` if the content of a vault is the reason why it cannot be read; a vault that is busy and a disk that
+/// fails are not damage. A field of a later version counts as damage where everything is carried over: anyone who has
+/// the everyday keys can write one.
 pub(crate) fn is_damage(error: &VaultError) -> bool {
     !matches!(error, VaultError::Store(StoreError::Busy { .. } | StoreError::Io(_)) | VaultError::Io { .. })
 }
 
-/// Whether rows that the owner did not write are in the way; a damaged schema or file is not among them.
+/// Returns `true` if rows that the owner did not write are in the way; a damaged schema or file is not among them.
 pub(crate) fn is_of_rows(error: &VaultError) -> bool {
     let of_log = |error: &AuditError| {
         matches!(error, AuditError::Broken { .. } | AuditError::Store(StoreError::Damaged { .. }))
@@ -271,7 +271,7 @@ fn no_such_keys(missing: &[KeyName], near: Option<&KeyName>) -> String {
     }
 }
 
-/// Whether a missing key looks like a value that was given in its place: none of the names is repeated.
+/// Returns `true` if a missing key looks like a value that was given in its place. None of the names is repeated.
 #[must_use]
 pub fn hides_its_name(missing: &[KeyName], near: Option<&KeyName>) -> bool {
     near.is_none() && missing.iter().any(|name| looks_like_a_value(name.as_str()))

@@ -72,7 +72,7 @@ pub(super) fn create(
     let (mut vault, access) = context.open_with_access()?;
     let path = vault.path().to_owned();
     let (key, value) = context.with_world(|world| {
-        key::create(&mut vault, &access, world, new, print).map_err(|error| Failure::of(error, &path))
+        key::create(&mut vault, &access, world, &new, print).map_err(|error| Failure::of(error, &path))
     })?;
     let now = context.now();
     hint_unreadable(context, &key);

@@ -38,7 +38,7 @@ pub(super) fn reason(text: &str) -> Result<String, String> {
     if text.len() <= MAX_REASON { Ok(text.to_owned()) } else { Err("has more than 500 bytes".to_owned()) }
 }
 
-/// Whether all that was to be revoked was so before, for another reason.
+/// Returns `true` if all that was to be revoked was so before, for another reason.
 fn keeps_reason(key: &KeyRecord, revocation: &Revocation) -> bool {
     let wanted = |version: &&Version| revocation.version.is_none_or(|number| number == version.number);
     !revocation.reason.is_empty()

@@ -76,7 +76,7 @@ impl Rotate {
             return answer(context, &[], false);
         }
         let value = self.value(context, &which, &due)?;
-        let keys = rotate(context, &mut vault, &access, &which, value, terms)?;
+        let keys = rotate(context, &mut vault, &access, &which, value.as_ref(), terms)?;
         answer(context, &keys, self.grace.is_some_and(|grace| grace.millis > 0))
     }
 
@@ -126,7 +126,7 @@ fn rotate(
     vault: &mut Vault,
     access: &Access,
     which: &Which,
-    value: Option<NewValue>,
+    value: Option<&NewValue>,
     terms: Terms,
 ) -> Result<Vec<KeyRecord>, Failure> {
     let path = vault.path().to_owned();

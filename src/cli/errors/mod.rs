@@ -63,7 +63,7 @@ pub(crate) struct Failure {
     pub message: String,
     /// The remedy.
     pub hint: Option<String>,
-    /// Nobody is there to read it (a closed pipe).
+    /// No one is there to read it (a closed pipe).
     pub quiet: bool,
 }
 
@@ -110,7 +110,7 @@ impl Failure {
         Self { message, ..self }
     }
 
-    /// Whether the change may have been made in spite of the failure.
+    /// Returns `true` if the change may have been made in spite of the failure.
     pub(in crate::cli) fn is_undecided(&self) -> bool {
         self.kind == "undecided"
     }

@@ -21,7 +21,7 @@ impl Failure {
     }
 }
 
-/// Whether nothing is wrong but that keys or scopes are not there.
+/// Returns `true` if nothing is wrong but that keys or scopes are not there.
 pub(in crate::cli) fn only_missing(Refusal { problems, misfits }: &Refusal) -> bool {
     misfits.is_empty() && problems.iter().all(is_missing)
 }
@@ -122,7 +122,7 @@ fn misfit_line(misfit: &Misfit) -> String {
     }
 }
 
-/// Whether a key or a scope is asked for that a token of this kind does not open.
+/// Returns `true` if a key or a scope is asked for that a token of this kind does not open.
 fn is_ungranted(problem: &Problem, token: TokenKind) -> bool {
     match problem {
         Problem::Asked { problem, .. } => is_ungranted(problem, token),
@@ -132,7 +132,7 @@ fn is_ungranted(problem: &Problem, token: TokenKind) -> bool {
     }
 }
 
-/// Whether a default is missing an approval.
+/// Returns `true` if a default is missing an approval.
 fn is_unapproved(problem: &Problem) -> bool {
     match problem {
         Problem::Asked { problem, .. } => is_unapproved(problem),

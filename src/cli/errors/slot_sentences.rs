@@ -19,7 +19,7 @@ pub(in crate::cli) fn passed_over(found: &[PassedOver]) -> Vec<String> {
     groups.iter().map(|(why, slots)| sentence(*why, slots)).collect()
 }
 
-/// Whether a slot is none of the vault's own; what only costs too much may be.
+/// Returns `true` if a slot is none of the vault's own; what only costs too much may be.
 pub(in crate::cli) fn is_stray(passed: &PassedOver) -> bool {
     passed.why != Unusable::Untried(Untried::Sum)
 }

@@ -9,7 +9,7 @@ use super::{time, view};
 /// How many names or rows one line holds.
 const SHOWN: usize = 10;
 
-/// Whether a command says what it is about to do, or what it did.
+/// True if a command says what it is about to do, or what it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum Tense {
     Ahead,

@@ -45,7 +45,7 @@ pub(in crate::cli) fn callers() -> Callers<'static> {
 #[derive(Debug, Clone)]
 pub(crate) struct Ui {
     pub json: bool,
-    /// Whether each has colors; asked when something is printed, since most of `exec` prints nothing.
+    /// Set when something is printed, since most of `exec` prints nothing.
     color_out: OnceCell<bool>,
     color_err: OnceCell<bool>,
 }

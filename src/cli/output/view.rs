@@ -162,7 +162,7 @@ pub(crate) fn style_of_status(word: &str) -> Option<anstyle::Style> {
     }
 }
 
-/// Whether the expiry lies within a week.
+/// Returns `true` if the expiry lies within a week.
 #[must_use]
 pub(crate) fn expires_soon(expires: Option<Moment>, now: Moment) -> bool {
     expires.is_some_and(|expires| expires <= now.plus_millis(SOON))

@@ -34,7 +34,7 @@ pub(in crate::cli) struct Machine {
 }
 
 impl Machine {
-    /// Whether a token or a bundle is given, read or not.
+    /// Returns `true` if a token or a bundle is given, read or not.
     pub(in crate::cli) fn given(&self) -> bool {
         let names = ["KEYVAULT_TOKEN_FILE", "KEYVAULT_BUNDLE"];
         // An empty token is one that was to be given: what it asks for is refused, and not answered another way.
@@ -44,7 +44,8 @@ impl Machine {
     }
 }
 
-/// Whether the token lies in something that is no file: opening that may block, and a pipe gives what it has once.
+/// Returns `true` if the token lies in something that is no file: opening that may block, and a pipe gives what it has
+/// once.
 pub(in crate::cli) fn token_is_piped() -> bool {
     let piped = |path: OsString| std::fs::metadata(path).is_ok_and(|facts| !facts.is_file());
     token_variable().is_none() && variable("KEYVAULT_TOKEN_FILE").is_some_and(piped)

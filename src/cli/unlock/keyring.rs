@@ -72,7 +72,7 @@ impl Context {
         }
     }
 
-    /// Whether the keyring would open the vault, and why. No session is opened.
+    /// Returns `true` if the keyring would open the vault, and why. No session is opened.
     pub(in crate::cli) fn judged_keyring(&self, vault: &mut Vault) -> (Option<bool>, String) {
         match self.keyring_alone(vault) {
             Ok(Some(access)) => (Some(true), opens_slot(&access)),
@@ -148,7 +148,8 @@ impl Context {
         }
     }
 
-    /// Whether this machine's entry opens that slot; else the slot is another machine's, or another slot's entry is here.
+    /// Returns `true` if this machine's entry opens that slot; else the slot is another machine's, or another slot's
+    /// entry is here.
     #[allow(clippy::unused_self, reason = "beside the other ways of asking")]
     pub(in crate::cli) fn keyring_opens(
         &self,

@@ -500,7 +500,7 @@ impl Context {
         }
     }
 
-    /// Whether something is given that opens everything, without reading it: a pipe gives what it has once.
+    /// Returns `true` if something is given that opens everything, without reading it: a pipe gives what it has once.
     #[allow(clippy::unused_self, reason = "beside what reads it")]
     pub(in crate::cli) fn is_given_root(&self) -> bool {
         let names = ["KEYVAULT_KEY_FILE", "KEYVAULT_PASSPHRASE_FILE", "KEYVAULT_PASSPHRASE"];

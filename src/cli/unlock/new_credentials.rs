@@ -49,7 +49,7 @@ impl RecoveryPlace {
         Self { recovery_file, no_recovery, needed: false }
     }
 
-    /// Whether a code is made at all.
+    /// Returns `true` if a code is made at all.
     pub(in crate::cli) fn makes_code(&self) -> bool {
         !self.no_recovery
     }
@@ -81,7 +81,7 @@ impl RecoveryPlace {
         Ok(NewRecovery { code: Some(code), json: None, file: None })
     }
 
-    /// Whether there is a place at all.
+    /// Returns `true` if there is a place at all.
     pub(in crate::cli) fn require(&self, context: &Context, interactive: bool) -> Result<(), Failure> {
         if interactive || context.ui.json || self.recovery_file.is_some() || self.no_recovery {
             return Ok(());

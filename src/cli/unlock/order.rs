@@ -43,11 +43,11 @@ pub(in crate::cli) const ORDER: [Step; 7] = [
     Step::Prompt,
 ];
 
-/// Whether a credential would serve the next command.
+/// True if a credential would serve the next command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::cli) struct Outlook {
     pub(in crate::cli) step: Step,
-    /// Whether it opens the vault; `None` where only trying would tell, at the cost of a derivation or a question.
+    /// True if it opens the vault; `None` where only trying would tell, at the cost of a derivation or a question.
     pub(in crate::cli) opens: Option<bool>,
     pub(in crate::cli) why: String,
 }
@@ -123,13 +123,13 @@ impl Context {
         self.access(vault, &steps)
     }
 
-    /// Whether the one credential would serve that needs no vault.
+    /// Returns `true` if the one credential would serve that needs no vault.
     pub(in crate::cli) fn outlook_without_vault(&self) -> Outlook {
         let (opens, why) = self.judged_token();
         Outlook { step: Step::Token, opens, why: output::harmless_line(&why) }
     }
 
-    /// Whether each credential would serve, in their order. Nobody is asked, and nothing is derived that costs.
+    /// Credentials in their order, and if each would serve. No one is asked, and nothing is derived that costs.
     pub(in crate::cli) fn outlook(&self, vault: &mut Vault) -> Vec<Outlook> {
         ORDER
             .map(|step| {

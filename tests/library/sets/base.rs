@@ -273,6 +273,7 @@ pub(crate) fn shop() -> Sets {
         signer: (1, Who::Owner),
         extensions: BTreeMap::new(),
         claims: BTreeMap::new(),
+        behind: BTreeMap::new(),
     };
     let portal = Set {
         id: PORTALS,

@@ -112,6 +112,8 @@ pub(crate) struct Set {
     pub(crate) extensions: BTreeMap<u16, Vec<u8>>,
     /// Pages and records of a kind that the header claims instead of those that there are.
     pub(crate) claims: BTreeMap<u8, (u32, u32)>,
+    /// Bytes behind the records of each page of a kind.
+    pub(crate) behind: BTreeMap<u8, Vec<u8>>,
 }
 
 impl Set {
@@ -126,7 +128,9 @@ impl Set {
                 let records: Vec<_> =
                     content.records.iter().filter(|(at, _)| *at == page).map(|(_, record)| record).collect();
                 let row = [&self.id[..], &[*kind], &page.to_le_bytes()].concat();
-                let sealed = seal(&key, "keyvault set page", "issued_page", &row, &encode(&records));
+                let behind = self.behind.get(kind).map(Vec::as_slice).unwrap_or_default();
+                let content = [&encode(&records), behind].concat();
+                let sealed = seal(&key, "keyvault set page", "issued_page", &row, &content);
                 pages.push((*kind, page, sealed));
             }
         }

@@ -674,6 +674,13 @@ fn owners_records(all: &mut Vec<Vector>) {
     );
     add(
         all,
+        "page-more-content",
+        "page-malformed",
+        "a byte is behind the last record of a page",
+        with(|sets| drop(sets.owner.behind.insert(5, vec![0]))),
+    );
+    add(
+        all,
         "records-fewer",
         "count",
         "there is one key less than the header says",
@@ -696,6 +703,13 @@ fn owners_records(all: &mut Vec<Vector>) {
         "page-malformed",
         "the API's record has another id than the header",
         with(|sets| sets.api(|api| api.id = *b"shop-api-0000002")),
+    );
+    add(
+        all,
+        "api-prefix",
+        "page-malformed",
+        "the API's prefix is not among its prefixes",
+        with(|sets| sets.api(|api| api.prefix = Prefix::parse("new").unwrap())),
     );
     add(
         all,

@@ -166,7 +166,7 @@ impl Lab {
     }
 
     pub(crate) fn add(&mut self, new: NewKey) {
-        self.act(|vault, access, world| key::create(vault, access, world, new, false).map(drop)).unwrap();
+        self.act(|vault, access, world| key::create(vault, access, world, &new, false).map(drop)).unwrap();
     }
 
     fn edit(&mut self, key: &str, edit: &Edit) {
@@ -181,7 +181,7 @@ impl Lab {
                 key: key::show(vault, access, &name(key)).unwrap().id,
                 value: secret(value),
             });
-            key::rotate(vault, access, world, &which, value, terms)
+            key::rotate(vault, access, world, &which, value.as_ref(), terms)
         })
         .unwrap();
     }

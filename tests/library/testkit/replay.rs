@@ -292,7 +292,7 @@ impl Run<'_> {
         if seen == expected { Ok(()) } else { Err(format!("expected {expected:#}\nseen {seen:#}")) }
     }
 
-    /// Whether an error at this step is what the vector says.
+    /// Returns `true` if an error at this step is what the vector says.
     fn failed(&self, step: &str, error: &VaultError) -> Result<(), String> {
         let vector = self.vector;
         if vector.expect == "success" {

@@ -59,7 +59,7 @@ pub fn generate(stage: &mut Stage) {
     let name = stage.new_name();
     let mut new = new_key(name.as_str(), Origin::Recipe(Recipe::new(kind, None, None).unwrap()));
     new.scopes = some_scopes(stage);
-    stage.act(|vault, access, world| key::create(vault, access, world, new, false));
+    stage.act(|vault, access, world| key::create(vault, access, world, &new, false));
     stage.done("generate");
 }
 
@@ -78,7 +78,7 @@ fn add_of(stage: &mut Stage, length: usize) {
     let name = stage.new_name();
     let mut new = new_key(name.as_str(), Origin::Given(value(stage, length)));
     new.scopes = some_scopes(stage);
-    stage.act(|vault, access, world| key::create(vault, access, world, new, false));
+    stage.act(|vault, access, world| key::create(vault, access, world, &new, false));
     stage.done("add");
 }
 
@@ -102,7 +102,7 @@ fn give_new_value(stage: &mut Stage) {
     let key = stage.alive(1)[0].clone();
     let new = NewValue { name: key.name.clone(), key: key.id, value: value(stage, 40) };
     let which = Which::Names(vec![key.name]);
-    stage.act(|vault, access, world| key::rotate(vault, access, world, &which, Some(new), Terms::default()));
+    stage.act(|vault, access, world| key::rotate(vault, access, world, &which, Some(&new), Terms::default()));
     stage.done("rotate by hand");
 }
 

@@ -96,13 +96,13 @@ impl<'t> Disk<'t> {
         self.pending.len()
     }
 
-    /// Whether the vault has, or may have, its name.
+    /// Returns `true` if the vault has, or may have, its name.
     pub fn has_vault(&self) -> bool {
         let may = |at: &usize| matches!(self.ops[*at], Op::Named { name: Name::Vault, .. });
         self.names.contains_key(&Name::Vault) || self.pending.iter().any(may)
     }
 
-    /// Whether the next operation makes something durable.
+    /// Returns `true` if the next operation makes something durable.
     pub fn sync_comes(&self) -> bool {
         match self.ops.get(self.told) {
             Some(Op::Synced { file }) => self.visible.contains(file),
@@ -111,7 +111,7 @@ impl<'t> Disk<'t> {
         }
     }
 
-    /// Whether the next operation can be seen after a power cut.
+    /// Returns `true` if the next operation can be seen after a power cut.
     pub fn next_matters(&self) -> bool {
         self.ops.get(self.told).is_some_and(|op| op.file().is_none_or(|file| self.visible.contains(&file)))
     }

@@ -30,7 +30,7 @@ pub struct Seen {
     pub content: Content,
     /// Entries in the log. A power cut may cost the last reads.
     pub entries: u64,
-    /// Whether the pin speaks against it.
+    /// True if the pin speaks against it.
     pub alarm: bool,
 }
 
@@ -69,7 +69,7 @@ pub fn go_on(folder: &Path, pins: &Pins, code: &RecoveryCode, rng: &dyn Rng) -> 
         key::reveal(&mut vault, &access, &world, &key.name, None).map_err(say)?;
     }
     let origin = Origin::Recipe(Recipe::new(ValueKind::Token, None, None).unwrap());
-    key::create(&mut vault, &access, &world, new_key("after-the-cut", origin), false).map_err(say)?;
+    key::create(&mut vault, &access, &world, &new_key("after-the-cut", origin), false).map_err(say)?;
     drop(vault);
     match look(folder, pins, code)? {
         Some(seen) if seen.content.keys.len() == keys.len() + 1 => Ok(()),

@@ -30,7 +30,7 @@ pub struct Mark {
     pub seen: Option<Seen>,
     /// The files as they were, to hold the recording against.
     pub files: [u8; 32],
-    /// Whether the command puts the pin elsewhere, after its commit: a pin from before may speak against what it did.
+    /// True if the command puts the pin elsewhere, after its commit: a pin from before may speak against what it did.
     pub repins: bool,
 }
 

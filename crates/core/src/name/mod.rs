@@ -140,7 +140,7 @@ impl EnvName {
         variable_grammar(text).map(|()| Self(text.to_owned()))
     }
 
-    /// Whether a shell can read the variable: no dot or dash in it.
+    /// Returns `true` if a shell can read the variable: no dot or dash in it.
     #[must_use]
     pub fn readable_by_shells(&self) -> bool {
         !self.0.contains(['.', '-'])
@@ -258,7 +258,8 @@ pub const RUNS_CODE: [&str; 68] = [
     "R_PROFILE_USER",
 ];
 
-/// Whether programs that find this variable in their environment load code from where it points, or run what it says.
+/// Returns `true` if programs that find this variable in their environment load code from where it points, or run what
+/// it says.
 fn runs_code(variable: &str) -> bool {
     RUNS_CODE_PREFIXES.iter().any(|prefix| variable.starts_with(prefix)) || RUNS_CODE.contains(&variable)
 }

@@ -93,7 +93,7 @@ pub(super) mod testing {
         }
     }
 
-    /// Whether counts that should be equal are, by a chi-square test.
+    /// Returns `true` if counts that should be equal are, by a chi-square test.
     ///
     /// The bound is the statistic's mean plus five standard deviations: an even draw exceeds it about once in a
     /// hundred thousand seeds, and the seeds here are fixed.

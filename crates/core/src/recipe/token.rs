@@ -39,8 +39,8 @@ pub fn token_with_tail(
     Ok(token.finish())
 }
 
-/// Whether `text` ends with the checksum of what stands before it, as every generated token does. A random text of
-/// base62 does so once in 2^32 times.
+/// Returns `true` if `text` ends with the checksum of what stands before it, as every generated token does. A random
+/// text of base62 does so once in 2^32 times.
 #[must_use]
 pub fn token_checksum_ok(text: &[u8]) -> bool {
     text.split_last_chunk::<CHECKSUM>()

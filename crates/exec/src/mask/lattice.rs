@@ -58,13 +58,13 @@ impl Bits {
 struct Node {
     /// By the next byte, in order.
     next: Vec<(u8, u32)>,
-    /// Whether a spelling ends here; longer ones may go on.
+    /// True if a spelling ends here; longer ones may go on.
     complete: bool,
 }
 
 struct Cell {
     root: u32,
-    /// Whether what stands before is a value by itself: all of it, or all but its final newlines.
+    /// True if what stands before is a value by itself: all of it, or all but its final newlines.
     ends: bool,
 }
 
@@ -339,7 +339,7 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// Whether the output ends in no beginning of a spelling.
+    /// Returns `true` if the output ends in no beginning of a spelling.
     #[inline]
     pub(crate) fn is_idle(&self, lattice: &Lattice) -> bool {
         self.partials.is_empty() && lattice.tail(self.last, self.seen) == 0

@@ -220,7 +220,7 @@ impl<'m> Filter<'m> {
         self.keep(piece);
     }
 
-    /// Whether a pause lets something out.
+    /// Returns `true` if a pause lets something out.
     #[must_use]
     pub(crate) fn would_show(&self) -> bool {
         self.done < self.shown_in_a_pause()

@@ -13,7 +13,7 @@ const DEEPEST: usize = 4;
 
 pub struct Part {
     pub text: SecretBytes,
-    /// Whether it is a value by itself, which programs encode, and not just a line of a text.
+    /// True if it is a value by itself, which programs encode, and not just a line of a text.
     pub whole: bool,
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn units(value: &[u8]) -> impl Iterator<Item = Unit> {
 }
 
 impl Unit {
-    /// Whether no writer escapes it that leaves anything as it is.
+    /// Returns `true` if no writer escapes it that leaves anything as it is.
     #[must_use]
     pub(crate) fn is_plain(self) -> bool {
         matches!(self, Self::Char(c) if c.is_ascii_alphanumeric())

@@ -287,7 +287,7 @@ fn case_51_no_chunking_lets_a_form_through_or_changes_anything_else() {
     }
 }
 
-/// Whether taking up to three bytes before replacements out of `paused` makes it `shown`.
+/// Returns `true` if taking up to three bytes before replacements out of `paused` makes it `shown`.
 fn differs_by_what_a_pause_shows(paused: &[u8], shown: &[u8]) -> bool {
     let mut reached = vec![0_usize];
     let mut at = 0;

@@ -25,7 +25,7 @@ pub struct Given {
 }
 
 impl Given {
-    /// Whether an older version than the current one was asked for.
+    /// Returns `true` if an older version than the current one was asked for.
     #[must_use]
     pub fn is_of_the_past(&self) -> bool {
         self.meant != Meant::Current
@@ -169,8 +169,8 @@ impl Glance {
         Self { vault: vault.to_owned(), log: log.into(), seen: None }
     }
 
-    /// Whether the file may have changed since the last time. Two changes within one tick of the kernel's clock look
-    /// alike: what was touched only now is looked at once more.
+    /// Returns `true` if the file may have changed since the last time. Two changes within one tick of the kernel's
+    /// clock look alike: what was touched only now is looked at once more.
     pub fn changed(&mut self) -> bool {
         const TICK: Duration = Duration::from_millis(100);
         let now = [look(&self.vault), look(&self.log)];

@@ -71,12 +71,12 @@ impl<'m> Channel<'m> {
         (self.backlog.is_empty() && self.filter.would_show()).then(|| self.spoke + PAUSE)
     }
 
-    /// Whether the child's end can bring nothing more.
+    /// Returns `true` if the child's end can bring nothing more.
     pub(crate) fn has_ended(&self) -> bool {
         self.source.is_none()
     }
 
-    /// Whether everything that came is taken.
+    /// Returns `true` if everything that came is taken.
     pub(crate) fn is_idle(&self) -> bool {
         self.backlog.is_empty()
     }
@@ -180,7 +180,7 @@ impl<'m> Channel<'m> {
         }
     }
 
-    /// Nobody takes more: the child learns it as it would from the caller's own end, by SIGPIPE or EPIPE.
+    /// No one takes more: the child learns it as it would from the caller's own end, by SIGPIPE or EPIPE.
     fn break_off(&mut self) {
         self.source = None;
         self.backlog = Vec::new();
@@ -243,7 +243,7 @@ impl Sink {
     }
 }
 
-/// Whether this would not wait.
+/// Returns `true` if this would not wait.
 pub(crate) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {
     let mut wanted = [rustix::event::PollFd::from_borrowed_fd(fd, flags)];
     let now = rustix::event::Timespec::default();

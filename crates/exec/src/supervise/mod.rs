@@ -48,7 +48,7 @@ pub enum Ending {
 pub struct Wish {
     /// This signal to the child.
     pub signal: c_int,
-    /// Whether another child is to follow when this one has ended.
+    /// True if another child is to follow when this one has ended.
     pub again: bool,
 }
 
@@ -348,7 +348,7 @@ impl Watch<'_> {
         } else {
             self.caught.stop(signal);
         }
-        // Whether somebody let us go on, or the kernel had not stopped us, as it does not where nobody could.
+        // True if somebody let us go on, or the kernel had not stopped us, as it does not where nobody could.
         while let Ok(Some(arrival)) = self.caught.next() {
             if arrival.signal != libc::SIGCONT {
                 self.heed(arrival);

@@ -45,7 +45,7 @@ pub(crate) struct Keyboard {
     outer: Outer,
     master: OwnedFd,
     typed: Vec<u8>,
-    /// Whether the last byte that was typed makes the next one a plain one.
+    /// True if the last byte that was typed makes the next one a plain one.
     literal: bool,
     hung_up: bool,
 }
@@ -242,8 +242,8 @@ impl Keyboard {
         self.outer.leave();
     }
 
-    /// Whether the caller's terminal is worth a look now and then: a shell tells nobody that it moved a running job to the
-    /// front.
+    /// Returns `true` if the caller's terminal is worth a look now and then: a shell tells nobody that it moved a
+    /// running job to the front.
     pub(crate) fn is_in_the_background(&self) -> bool {
         !self.hung_up && !self.outer.is_raw()
     }

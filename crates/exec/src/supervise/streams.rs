@@ -38,7 +38,7 @@ pub enum Route {
     Direct,
     /// A pipe of ours; of the second stream, the first one's.
     Pipe {
-        /// Whether both streams share it.
+        /// True if both streams share it.
         shared: bool,
     },
     /// A terminal of ours, the child's controlling one.
@@ -109,7 +109,7 @@ fn kind(number: usize, stream: BorrowedFd<'_>) -> StreamKind {
     }
 }
 
-/// Whether both streams lead to the same place.
+/// Returns `true` if both streams lead to the same place.
 fn same(out: BorrowedFd<'_>, err: BorrowedFd<'_>) -> bool {
     let identity = |stream: BorrowedFd<'_>| fstat(stream).map(|file| (file.st_dev, file.st_ino));
     matches!((identity(out), identity(err)), (Ok(out), Ok(err)) if out == err)

@@ -69,7 +69,7 @@ impl fmt::Display for FileKind {
 pub struct PathError<'e>(pub &'e Path, pub &'e io::Error);
 
 impl PathError<'_> {
-    /// Whether the path is missing and looks like a value that was given in its place: it is not repeated.
+    /// Returns `true` if the path is missing and looks like a value that was given in its place. It is not repeated.
     #[must_use]
     pub fn hides_its_path(&self) -> bool {
         self.1.kind() == io::ErrorKind::NotFound && looks_like_a_value(&self.0.to_string_lossy())

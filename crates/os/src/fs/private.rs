@@ -106,7 +106,7 @@ pub fn open_secret_file(path: &Path) -> io::Result<(File, Option<OpenToOthers>)>
     Ok((file, open.then_some(OpenToOthers { mode })))
 }
 
-/// Whether an open file lies in memory: on tmpfs or ramfs. Never known outside Linux.
+/// Returns `true` if an open file lies in memory: on tmpfs or ramfs. Never known outside Linux.
 #[cfg(target_os = "linux")]
 pub(crate) fn is_tmpfs(fd: impl AsFd) -> bool {
     // linux/magic.h; the type of the field differs between architectures.
@@ -117,7 +117,7 @@ pub(crate) fn is_tmpfs(fd: impl AsFd) -> bool {
     })
 }
 
-/// Whether an open file lies in memory: on tmpfs or ramfs. Never known outside Linux.
+/// Returns `true` if an open file lies in memory: on tmpfs or ramfs. Never known outside Linux.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn is_tmpfs(_: impl AsFd) -> bool {
     false

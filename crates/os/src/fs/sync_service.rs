@@ -1,4 +1,4 @@
-//! Whether a sync service looks after a folder: by the names that the services give their folders, and by what they
+//! Recognizes folders that a sync service looks after: by the names that the services give their folders, and by what they
 //! leave in them.
 
 use std::path::Path;

@@ -138,7 +138,7 @@ pub fn owner_beside_root(folder: &Path) -> Option<u32> {
     Some(facts.uid()).filter(|uid| *uid != 0)
 }
 
-/// Whether a file or folder on another file system begins at `folder`, seen from the one that holds `below`.
+/// Returns `true` if a file or folder on another file system begins at `folder`, seen from the one that holds `below`.
 #[must_use]
 pub fn same_file_system(below: &Path, folder: &Path) -> bool {
     match (fs::metadata(below), fs::metadata(folder)) {

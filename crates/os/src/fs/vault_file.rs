@@ -1,4 +1,4 @@
-//! Whether a file may be opened as a vault, and where a new one may be made.
+//! Refuses files that must not be opened as a vault, and places where none may be made.
 //!
 //! `SQLite` opens by path, follows links, blocks on a FIFO and believes any journal it finds. So everything that could
 //! make it read or write something else is looked at first: the kind of file, its owner, its mode, how many names it
@@ -39,7 +39,7 @@ impl CheckedVault {
         &self.path
     }
 
-    /// Whether the file or one beside it was readable by others, and is no longer.
+    /// Returns `true` if the file or one beside it was readable by others, and is no longer.
     #[must_use]
     pub fn tightened(&self) -> bool {
         self.tightened
@@ -52,14 +52,14 @@ impl CheckedVault {
         std::mem::forget(self);
     }
 
-    /// Whether both are one file, under whatever names.
+    /// Returns `true` if both are one file, under whatever names.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         identity(&self.file.facts) == identity(&other.file.facts)
     }
 
-    /// Whether the path still leads to the same folder and file. To be asked once the database has been opened: then
-    /// what was opened is what was checked.
+    /// Returns `true` if the path still leads to the same folder and file. To be asked once the database has been
+    /// opened: then what was opened is what was checked.
     pub fn still_same(&self) -> Result<(), FileFault> {
         let folder_path = self.path.parent().unwrap_or(Path::new("/"));
         let same = |path: &Path, seen: &Seen| match lstat(path).map_err(io::Error::from) {

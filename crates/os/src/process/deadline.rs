@@ -26,7 +26,7 @@ pub fn within<T: Send + 'static>(
     let (send, receive) = mpsc::sync_channel(1);
     let started = without_signals(|| {
         thread::Builder::new().name("aside".to_owned()).spawn(move || {
-            // Nobody receives any more once the time is over.
+            // No one receives any more once the time is over.
             let _ = send.send(work());
         })
     });

@@ -86,7 +86,7 @@ impl Descriptors {
         Ok(())
     }
 
-    /// Whether there is nothing to find.
+    /// Returns `true` if there is nothing to find.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.taken.is_empty() && self.input.is_none()

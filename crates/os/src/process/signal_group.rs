@@ -1,4 +1,4 @@
-//! Whether a signal that reached this process was sent to its whole group.
+//! Tells a signal to this process alone from one to its whole group.
 //!
 //! A child stays in its parent's process group, as it would be if the parent had become it. So what the terminal or a
 //! shell sends to the group has reached the child already, and passing it on would make it arrive twice; what was
@@ -48,7 +48,7 @@ impl GroupProbe {
         self.process = None;
     }
 
-    /// Whether the signal was sent to the group.
+    /// Returns `true` if the signal was sent to the group.
     pub fn saw(&mut self, arrival: Arrival) -> bool {
         let Some(process) = self.process else { return arrival.sender == Sender::Kernel };
         // SAFETY: asks for a group that cannot exist, and is refused.
@@ -82,8 +82,9 @@ fn has(set: u64, signal: c_int) -> bool {
     u32::try_from(signal - 1).is_ok_and(|bit| set.checked_shr(bit).unwrap_or(0) & 1 == 1)
 }
 
-/// Whether what is pending may have taken this signal away: the kernel drops a stop that waits when it is told to go on, and
-/// the other way round. What came last is what counts for the child, so the one before is not passed on, whomever it was for.
+/// Returns `true` if what is pending may have taken this signal away: the kernel drops a stop that waits when it is
+/// told to go on, and the other way round. What came last is what counts for the child, so the one before is not passed
+/// on, whomever it was for.
 fn is_overtaken(pending: u64, signal: c_int) -> bool {
     const STOPS: [c_int; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
     match signal {

@@ -111,7 +111,7 @@ impl Caught {
         }
     }
 
-    /// Whether the signal asks a process to end, and would have ended one started in our place.
+    /// Returns `true` if the signal asks a process to end, and would have ended one started in our place.
     #[must_use]
     pub fn would_end(&self, signal: c_int) -> bool {
         let asks = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM].contains(&signal);

@@ -66,7 +66,7 @@ pub use entry;
 /// The state that the process inherited, taken before anything changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inherited {
-    /// Whether SIGPIPE was ignored; else it had its default, as nothing else survives `execve`.
+    /// True if SIGPIPE was ignored; else it had its default, as nothing else survives `execve`.
     pub sigpipe_ignored: bool,
     /// Which of descriptors 0, 1 and 2 were closed.
     pub closed: [bool; 3],
@@ -88,7 +88,7 @@ pub fn inherited() -> Inherited {
     }
 }
 
-/// Whether standard output was closed by the caller: what is written there goes nowhere, without an error.
+/// Returns `true` if standard output was closed by the caller: what is written there goes nowhere, without an error.
 #[must_use]
 pub fn stdout_was_closed() -> bool {
     inherited().closed[1]

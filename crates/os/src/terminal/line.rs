@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthChar;
 
 use keyvault_core::secret::{SecretBytes, SecretWriter};
 
-/// Whether what is typed may be seen.
+/// The visibility of typed text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Echo {
     /// Nothing appears, not even how much was typed. Every byte but the editing keys belongs to the line.
@@ -113,7 +113,7 @@ impl Line {
     }
 }
 
-/// Whether a byte is within a UTF-8 character and not its first.
+/// Returns `true` if a byte is within a UTF-8 character and not its first.
 fn is_continuation(byte: u8) -> bool {
     byte & 0xc0 == 0x80
 }

@@ -99,7 +99,7 @@ impl Outer {
         Ok(Self { terminal, original: None })
     }
 
-    /// Whether what is typed there is typed for us.
+    /// Returns `true` if what is typed there is typed for us.
     #[must_use]
     pub(crate) fn is_in_front(&self) -> bool {
         is_in_front(self.terminal.as_fd())
@@ -160,8 +160,8 @@ fn set(terminal: &OwnedFd, modes: &Termios) -> bool {
     false
 }
 
-/// Whether our own group is the one in front. The numbers are the kernel's: in a namespace of processes that the group
-/// came into from outside, both are zero.
+/// Returns `true` if our own group is the one in front. The numbers are the kernel's: in a namespace of processes that
+/// the group came into from outside, both are zero.
 #[allow(unsafe_code, reason = "two system calls whose answers may be zero, which rustix does not expect")]
 pub(crate) fn is_in_front(terminal: BorrowedFd<'_>) -> bool {
     // SAFETY: asks for two numbers.

@@ -21,7 +21,7 @@ const STEP_LABEL: &str = "keyvault audit step";
 
 /// The keys of one chain. The vault's own are daily keys; those of a token's chain its bearer has too.
 pub struct AuditKeys {
-    /// Whose chain it is.
+    /// The ledger that the keys are for.
     pub(crate) ledger: Ledger,
     /// Seals events.
     pub events: SealingKey,
@@ -196,7 +196,7 @@ impl Chain {
         Ok(tx.put_log_head(keys.ledger, self.count, &sealed)?)
     }
 
-    /// Whether this is where a chain that was recomputed from k₀ ends.
+    /// Returns `true` if this is where a chain that was recomputed from k₀ ends.
     pub(super) fn ends_at(&self, count: u64, head: &Mac, key: &SealingKey) -> bool {
         self.count == count && self.head == *head && self.key == *key
     }

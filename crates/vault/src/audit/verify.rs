@@ -139,7 +139,7 @@ pub(crate) struct Salvaged {
     pub breaks: Vec<Break>,
     /// How many rows belong to no entry.
     pub strays: u64,
-    /// Whether the chain ends where its head says, with the key that follows from k₀.
+    /// True if the chain ends where its head says, with the key that follows from k₀.
     pub ends_right: bool,
 }
 

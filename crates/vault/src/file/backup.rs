@@ -33,11 +33,11 @@ pub struct Difference {
     pub older: Vec<KeyName>,
     /// Keys with versions that were revoked since. They stay revoked.
     pub revoked: Vec<KeyName>,
-    /// Whether the vault was rekeyed since, or the two were rekeyed apart.
+    /// True if the vault was rekeyed since, or the two were rekeyed apart.
     pub rekeyed: bool,
-    /// Whether nothing that was given opens the vault: it was rekeyed since, or is damaged.
+    /// True if nothing that was given opens the vault: it was rekeyed since, or is damaged.
     pub locked: bool,
-    /// Whether the backup has other slots: what opened it then would open it again.
+    /// True if the backup has other slots: what opened it then would open it again.
     pub other_slots: bool,
     /// Keys that only the backup has: they would be back.
     pub back: Vec<KeyName>,
@@ -121,13 +121,13 @@ pub fn mark(vault: &mut Vault) -> Mark {
     state_of(&mut vault.store)
 }
 
-/// Whether this file and the vault that it would replace are the same file.
+/// Refuses a backup that is the file of the vault that it would replace.
 pub fn refuse_itself(backup: &Vault, vault: &Vault) -> Result<(), VaultError> {
     let same = backup.checked.as_ref().zip(vault.checked.as_ref()).is_some_and(|(one, other)| one.is(other));
     if same { Err(VaultError::BackupOfItself) } else { Ok(()) }
 }
 
-/// Whether this file and the vault that it would replace are the same file, or of two vaults.
+/// Refuses a backup that is the file of the vault that it would replace, or of another vault.
 pub fn refuse_other(backup: &Vault, vault: &Vault) -> Result<(), VaultError> {
     refuse_itself(backup, vault)?;
     if vault.identity().vault_id != backup.identity().vault_id {

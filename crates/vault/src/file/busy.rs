@@ -65,7 +65,7 @@ impl Holders {
         let own = self.own.clone();
         let announcer = std::thread::Builder::new().spawn(move || {
             if ended.recv_timeout(WORTH_A_WORD) == Err(RecvTimeoutError::Timeout) {
-                // Nobody may be the worse for it: waiting works without the word.
+                // A failure harms no one: others wait all the same, without knowing for whom.
                 let announced = announce(&path, &own);
                 let _ = ended.recv();
                 drop(announced);

@@ -22,12 +22,12 @@ const EPOCHS: u32 = 64;
 
 #[derive(Default)]
 pub(crate) struct Recovery {
-    /// Whether the file is to be written.
+    /// True if the file is to be written.
     writes: bool,
-    /// What a copy of the vault has in its head.
+    /// The id and epoch in the head of a copy of the vault.
     copy: Option<Identity>,
     left: Vec<Oddity>,
-    /// What the store in memory is written over; none without such a store, or if nothing is to be written.
+    /// The file that the store in memory is written over; none without such a store, or if nothing is to be written.
     original: Option<Original>,
     in_memory: bool,
 }
@@ -78,13 +78,13 @@ fn salvaged(path: std::path::PathBuf, recovery: &mut Recovery) -> Result<(FileSt
     Ok((store, header))
 }
 
-/// What of the file is not taken over, as far as it is known by now.
+/// The parts of the file that are not taken over, as far as they are known by now.
 #[must_use]
 pub fn left_behind(vault: &Vault) -> &[Oddity] {
     vault.recovery.as_ref().map_or(&[], |recovery| &recovery.left)
 }
 
-/// Whether the vault was read from a copy in memory.
+/// Returns `true` if the vault was read from a copy in memory.
 pub(crate) fn is_in_memory(vault: &Vault) -> bool {
     vault.recovery.as_ref().is_some_and(|recovery| recovery.in_memory)
 }
@@ -94,7 +94,7 @@ pub fn refuse_altered_head(vault: &mut Vault) -> Result<(), VaultError> {
     if vault.recovery.is_none() && is_head_altered(vault)? { Err(VaultError::HeaderDamaged) } else { Ok(()) }
 }
 
-/// Whether the state record names another vault or epoch than the head.
+/// Returns `true` if the state record names another vault or epoch than the head.
 pub fn is_head_altered(vault: &mut Vault) -> Result<bool, VaultError> {
     let own = vault.identity();
     let state = vault.store.begin_reading()?.state().ok().and_then(|row| Record::identity(&row.record));
@@ -109,8 +109,8 @@ pub(crate) fn slots_and_witnesses(vault: &mut Vault) -> Result<(Vec<SlotRow>, Ve
     Ok((rows, state.into_iter().collect()))
 }
 
-/// What else the slots may have been sealed for: what the state record says, what this machine saw at this path, and what
-/// a copy says, each in its epoch and in the first ones.
+/// Other vaults and epochs that the slots may have been sealed for: those of the state record, of this machine's pin
+/// for the path, and of a copy, each in its epoch and in the first ones.
 pub(crate) fn candidates(vault: &Vault, state: &[Identity]) -> Vec<Identity> {
     let own = vault.identity();
     let copy = vault.recovery.as_ref().and_then(|recovery| recovery.copy);

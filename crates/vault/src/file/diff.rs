@@ -90,7 +90,7 @@ pub enum Field {
     Recipe,
     Owner,
     DisplayName,
-    /// Whether it is disabled, and why.
+    /// The disabled state, with its reason.
     Disabled,
 }
 
@@ -126,7 +126,7 @@ pub struct Taken {
 /// Values of a copy, in the order of the keys and versions of a takeover; nobody is shown them.
 pub struct Values(Vec<Vec<(u32, SecretBytes)>>);
 
-/// Whether `access` opens the vault. That it is busy, or its disk fails, is no answer.
+/// Returns `true` if `access` opens the vault. That it is busy, or its disk fails, is no answer.
 pub fn opens(vault: &mut Vault, access: &Access) -> Result<bool, VaultError> {
     match vault.read(access, |_| Ok(())) {
         Ok(()) => Ok(true),
@@ -268,15 +268,15 @@ pub fn take_over(
             return Err(VaultError::Changed);
         }
         let mut refs = Vec::with_capacity(takeover.keys.len());
-        for (key, values) in takeover.keys.iter().zip(values) {
+        for (key, values) in takeover.keys.iter().zip(&values) {
             let mut after = key.after.clone();
             for number in key.wiped() {
                 tx.rows.delete_version(&after.id, number)?;
             }
             for (number, value) in values {
-                let digest = tx.put_value(&after.id, number, &value, world.rng)?;
-                let fingerprint = tx.opener().fingerprint(&value);
-                for version in after.versions.iter_mut().filter(|version| version.number == number) {
+                let digest = tx.put_value(&after.id, *number, value, world.rng)?;
+                let fingerprint = tx.opener().fingerprint(value);
+                for version in after.versions.iter_mut().filter(|version| version.number == *number) {
                     (version.digest, version.fingerprint) = (Some(digest), fingerprint);
                 }
             }
@@ -329,7 +329,7 @@ impl Comparison {
         sources.filter(offers).map(|key| key.name.clone()).collect()
     }
 
-    /// Whether the vault has another key of the name that a key has in the copy.
+    /// Returns `true` if the vault has another key of the name that a key has in the copy.
     #[must_use]
     pub fn has_another(&self, key: &Compared) -> bool {
         let name = key.there.as_ref().filter(|_| key.here.is_none()).map(|key| &key.name);
@@ -363,7 +363,7 @@ impl Compared {
         self.here.as_ref().or(self.there.as_ref()).map(|key| &key.name)
     }
 
-    /// Whether a version is revoked on one side only.
+    /// Returns `true` if a version is revoked on one side only.
     #[must_use]
     pub fn is_revoked_on_one_side(&self) -> bool {
         !self.revoked_here.is_empty() || !self.revoked_there.is_empty()
@@ -427,7 +427,7 @@ fn newly_revoked(before: &KeyRecord, after: &KeyRecord) -> Vec<u32> {
 /// Which versions of two copies of a key are one version. Two machines may have given one number twice.
 #[derive(Debug, Clone, Copy)]
 struct Matching {
-    /// Whether the fingerprints of both are made with one key.
+    /// True if the fingerprints of both are made with one key.
     fingerprints: bool,
 }
 

@@ -185,7 +185,7 @@ impl Access {
         Self { root: None, slot: None, ..self }
     }
 
-    /// Whether root is there, as `audit verify` from the start and `restore --adopt` need it.
+    /// Returns `true` if root is there, as `audit verify` from the start and `restore --adopt` need it.
     #[must_use]
     pub(crate) fn has_root(&self) -> bool {
         self.root.is_some()
@@ -211,7 +211,7 @@ impl Vault {
     pub fn open_briefly(path: &Path, pins: &Pins) -> Result<Self, VaultError> {
         let checked = vault_file::check_vault(path)?;
         let (store, header) = FileStore::open_briefly(checked.path().to_owned())?;
-        // Whether what was opened is what was checked is asked within the transaction.
+        // The transaction itself holds the opened file against the one that was checked.
         Ok(Self::with(path, checked, (store.into(), header), pins))
     }
 
@@ -277,7 +277,7 @@ impl Vault {
         &self.place
     }
 
-    /// Whether the file or a side file could be read by others until now.
+    /// Returns `true` if the file or a side file could be read by others until now.
     #[must_use]
     pub fn tightened(&self) -> bool {
         self.checked.as_ref().is_some_and(CheckedVault::tightened)
@@ -380,12 +380,13 @@ impl Vault {
         Ok(taken)
     }
 
-    /// Changes the vault: event, tree, record and rows in one durable commit, then the pin.
+    /// Changes the vault: event, tree, record and rows in one durable commit, then the pin. `make` draws, asks, and consumes
+    /// nothing that it could not again: a store that several write to at once may have it make its change a second time.
     pub(crate) fn change<T>(
         &mut self,
         access: &Access,
         world: &World<'_>,
-        make: impl FnOnce(&mut VerifiedTx<'_>) -> Result<(T, Event), VaultError>,
+        make: impl Fn(&mut VerifiedTx<'_>) -> Result<(T, Event), VaultError>,
     ) -> Result<T, VaultError> {
         self.change_if_any(access, world, |tx| make(tx).map(|(outcome, event)| (outcome, Some(event))))
     }
@@ -395,7 +396,7 @@ impl Vault {
         &mut self,
         access: &Access,
         world: &World<'_>,
-        make: impl FnOnce(&mut VerifiedTx<'_>) -> Result<(T, Option<Event>), VaultError>,
+        make: impl Fn(&mut VerifiedTx<'_>) -> Result<(T, Option<Event>), VaultError>,
     ) -> Result<T, VaultError> {
         let memory = self.memory().clone();
         self.change_even_in_alarm(access, world, |tx, path| {
@@ -409,7 +410,7 @@ impl Vault {
         &mut self,
         access: &Access,
         world: &World<'_>,
-        make: impl FnOnce(&mut VerifiedTx<'_>, &Path) -> Result<(T, Option<Event>), VaultError>,
+        make: impl Fn(&mut VerifiedTx<'_>, &Path) -> Result<(T, Option<Event>), VaultError>,
     ) -> Result<T, VaultError> {
         let mut adopted = false;
         let (outcome, seen) = self.commit_change(access, world, |tx, path| {
@@ -455,7 +456,7 @@ impl Vault {
         &mut self,
         access: &Access,
         world: &World<'_>,
-        make: impl FnOnce(&mut VerifiedTx<'_>, &Path) -> Result<(T, Option<Event>), VaultError>,
+        mut make: impl FnMut(&mut VerifiedTx<'_>, &Path) -> Result<(T, Option<Event>), VaultError>,
     ) -> Result<(T, Option<Authentic>), VaultError> {
         let (keys, identity) = self.keys(access);
         let path = self.store.path().to_owned();

@@ -1,5 +1,5 @@
-//! What a vault that a backup is to replace still tells of what must not come back with it: revoked versions, revoked
-//! tokens, numbers that were given. Of a vault that is damaged every row counts that holds by itself.
+//! Revocations and version numbers that a restore must not undo, as the vault that it replaces tells them. Of a damaged
+//! vault every row counts that holds by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ use crate::{slot, token};
 /// The changes of a log, each by the hash of its event: what two logs have in common.
 pub(crate) type Changes = BTreeSet<[u8; 32]>;
 
-/// What stands in a backup's way.
+/// Everything that a restore must not undo.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Irrevocable {
     /// The highest change number: the vault's or its pin's.
@@ -38,7 +38,7 @@ pub(crate) struct Irrevocable {
     pub(crate) whole: Option<Vec<SlotRow>>,
 }
 
-/// What is known of tokens.
+/// The tokens of the replaced vault.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Tokens {
     in_force: BTreeMap<TokenId, TokenName>,
@@ -54,7 +54,7 @@ enum Replaced {
     These(BTreeSet<TokenName>),
 }
 
-/// What becomes of a key of a backup.
+/// The changes that a restore makes to one key of the backup.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     /// Something is other than in the backup.
@@ -139,8 +139,8 @@ impl Irrevocable {
         kept
     }
 
-    /// Whether a token that the backup has in force opens nothing any more: it was revoked here, or there is another
-    /// one in its place, or none, since the two went apart.
+    /// Returns `true` if a token that the backup has in force opens nothing any more: it was revoked here, or there is
+    /// another one in its place, or none, since the two went apart.
     pub(crate) fn is_spent(&self, record: &TokenRecord) -> bool {
         let Some(tokens) = &self.tokens else { return false };
         if tokens.in_force.contains_key(&record.id) {
@@ -158,7 +158,7 @@ impl Irrevocable {
         self.tokens.as_ref().map(|tokens| tokens.in_force.clone()).unwrap_or_default()
     }
 
-    /// What a key is called here, or as it was.
+    /// The key's name in the replaced vault, or its own.
     pub(crate) fn name_of(&self, key: &KeyRecord) -> KeyName {
         self.keys.get(&key.id).map_or(&key.name, |key| &key.name).clone()
     }
@@ -196,7 +196,7 @@ impl Kept {
         self.changed = true;
     }
 
-    /// What the key has forgotten here was wiped: it remembers so many wiped versions, and these were before them.
+    /// Versions older than all that the key remembers here were wiped: it keeps a bounded number of wiped versions.
     fn forget(&mut self, key: &mut KeyRecord, now: &KeyRecord) {
         let wiped = || now.versions.iter().filter(|version| version.digest.is_none());
         let Some(first) = wiped().next().filter(|_| wiped().count() >= REMEMBERED) else { return };
@@ -224,11 +224,11 @@ impl Tokens {
     }
 }
 
-/// What was revoked by changes that the backup does not know.
+/// Revocations by changes that the backup does not know.
 #[derive(Default)]
 struct Revocations {
     by_name: BTreeMap<String, Vec<Spent>>,
-    /// What a key is called in the backup, by its name now; `None` for one that is not there.
+    /// Names of keys in the backup, by their names now; `None` for a key that is not there.
     in_backup: BTreeMap<String, Option<String>>,
 }
 
@@ -254,7 +254,7 @@ impl Revocations {
                     self.in_backup.insert(key.name.clone(), None);
                 }
             }
-            // What bears the name from here on is another key.
+            // From here on the name is that of another key.
             Action::Remove | Action::Generate | Action::Add => {
                 self.in_backup.extend(names.map(|name| (name, None)));
             }

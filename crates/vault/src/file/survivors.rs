@@ -1,6 +1,6 @@
-//! What is left of a vault that may be damaged: every row that the state record proves, and every entry of the log that
-//! k₀ proves. Whoever can write the file can add, alter and take away rows; none of that may keep the owner from giving
-//! the vault another root, or from taking a backup of it.
+//! The provable part of a vault that may be damaged: every row that the state record proves, and every entry of the log
+//! that k₀ proves. Anyone who can write the file can add, alter, and remove rows; none of that may keep the owner from
+//! giving the vault another root, or from taking a backup of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -22,7 +22,7 @@ use crate::tx::VerifiedTx;
 use crate::tx::index::{Entry, Index, Names};
 use crate::tx::object::UnknownObject;
 
-/// What is not carried over from a damaged vault.
+/// The parts of a damaged vault that are not carried over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Loss {
     /// Keys whose own rows do not hold, as far as their names are known.
@@ -93,7 +93,7 @@ impl Loss {
 }
 
 impl Survivors {
-    /// What entries of the log that are dropped tell of revoked versions of keys that are gone.
+    /// Tombstones of keys that are gone, which only dropped entries of the log have.
     pub(crate) fn tombstones(&self) -> Tombstones {
         let mut tombstones = Tombstones::default();
         self.log

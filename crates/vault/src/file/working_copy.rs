@@ -66,7 +66,8 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Whether it is a name that `WorkingCopy::beside` gives, or of a side file of that. Somebody's `vault.db.new-laptop` is none.
+/// Returns `true` if it is a name that `WorkingCopy::beside` gives, or of a side file of that. Somebody's
+/// `vault.db.new-laptop` is none.
 fn is_working_copy_of(found: &str, name: &str) -> bool {
     let Some(random) = found.strip_prefix(name).and_then(|rest| rest.strip_prefix(".new-")) else {
         return false;

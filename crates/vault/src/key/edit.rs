@@ -78,12 +78,12 @@ pub fn create(
     vault: &mut Vault,
     access: &Access,
     world: &World<'_>,
-    new: NewKey,
+    new: &NewKey,
     reveal: bool,
 ) -> Result<(KeyRecord, Option<SecretBytes>), VaultError> {
     vault.change(access, world, |tx| {
         if tx.key(&new.name)?.is_some() {
-            return Err(VaultError::KeysExist(vec![new.name]));
+            return Err(VaultError::KeysExist(vec![new.name.clone()]));
         }
         let action = match new.origin {
             Origin::Recipe(_) => Action::Generate,
@@ -208,11 +208,11 @@ pub(crate) fn all_existing(tx: &mut VerifiedTx<'_>, names: &[KeyName]) -> Result
 /// Writes a new key with its first version.
 pub(crate) fn write_new(
     tx: &mut VerifiedTx<'_>,
-    new: NewKey,
+    new: &NewKey,
     world: &World<'_>,
 ) -> Result<(KeyRecord, SecretBytes), VaultError> {
-    let variable = match new.variable {
-        Some(variable) => variable,
+    let variable = match &new.variable {
+        Some(variable) => variable.clone(),
         None => new
             .name
             .default_variable()
@@ -221,17 +221,17 @@ pub(crate) fn write_new(
     let mut id = [0; 16];
     world.rng.fill(&mut id)?;
     let mut key = KeyRecord {
-        scopes: new.scopes,
-        tags: new.tags,
-        note: new.note,
+        scopes: new.scopes.clone(),
+        tags: new.tags.clone(),
+        note: new.note.clone(),
         expires: new.expires,
-        ..KeyRecord::new(id, new.name, variable, world.now())
+        ..KeyRecord::new(id, new.name.clone(), variable, world.now())
     };
-    let (value, public) = match new.origin {
-        Origin::Given(value) => (value, None),
+    let (value, public) = match &new.origin {
+        Origin::Given(value) => (SecretBytes::copy_from(value.expose()), None),
         Origin::Recipe(recipe) => {
             let generated = recipe.generate(world.rng, crypto::ed25519_public, key.name.as_str())?;
-            key.recipe = Some(recipe);
+            key.recipe = Some(recipe.clone());
             (generated.value, generated.public)
         }
     };

@@ -61,24 +61,24 @@ pub fn import(
         let mut imported = Imported::default();
         let mut refs: Vec<KeyRef> = Vec::with_capacity(incoming.len());
         let mut conflicts = Vec::new();
-        for (done, key) in incoming.into_iter().enumerate() {
+        for (done, key) in incoming.iter().enumerate() {
             match tx.key(&key.name)? {
                 None => {
                     let new = NewKey {
-                        name: key.name,
-                        variable: Some(key.variable),
+                        name: key.name.clone(),
+                        variable: Some(key.variable.clone()),
                         scopes: scopes.clone(),
                         tags: std::collections::BTreeMap::new(),
                         note: String::new(),
                         expires: None,
-                        origin: Origin::Given(key.value),
+                        origin: Origin::Given(SecretBytes::copy_from(key.value.expose())),
                     };
-                    let (key_record, _) = edit::write_new(tx, new, world)?;
+                    let (key_record, _) = edit::write_new(tx, &new, world)?;
                     refs.push(key_ref(&key_record));
                     imported.created.push(key_record.name);
                 }
-                Some(_) if conflict == Conflict::Fail => conflicts.push(key.name),
-                Some(_) if conflict == Conflict::Skip => imported.skipped.push(key.name),
+                Some(_) if conflict == Conflict::Fail => conflicts.push(key.name.clone()),
+                Some(_) if conflict == Conflict::Skip => imported.skipped.push(key.name.clone()),
                 Some(before) => {
                     let mut after = before.clone();
                     after.scopes.extend(scopes.iter().cloned());

@@ -299,7 +299,7 @@ impl KeyRecord {
         }
     }
 
-    /// Whether nothing differs but how often they were rewritten, and under which root.
+    /// Returns `true` if nothing differs but how often they were rewritten, and under which root.
     pub(crate) fn same_but_sealing(&self, other: &Self) -> bool {
         let bare = |key: &Self| {
             let mut bare = Self { revision: 0, last_change: 0, ..key.clone() };
@@ -312,7 +312,7 @@ impl KeyRecord {
         bare(self) == bare(other)
     }
 
-    /// Whether there is a version that a rollback could make the current one.
+    /// Returns `true` if there is a version that a rollback could make the current one.
     #[must_use]
     pub fn may_roll_back(&self) -> bool {
         let back = |version: &Version| {
@@ -327,7 +327,7 @@ impl KeyRecord {
         self.versions.iter().find(|version| version.state == VersionState::Current)
     }
 
-    /// Whether its end has come, which refuses every version of it.
+    /// Returns `true` if its end has come, which refuses every version of it.
     #[must_use]
     pub fn expired(&self, now: Moment) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
@@ -345,7 +345,7 @@ impl KeyRecord {
         self.versions.iter().filter(good).max_by_key(|version| version.number)
     }
 
-    /// Whether its owner said that no file gets it.
+    /// Returns `true` if its owner said that no file gets it.
     #[must_use]
     pub fn is_withheld(&self) -> bool {
         self.tags.iter().any(|(tag, value)| (tag.as_str(), value.as_str()) == WITHHELD)

@@ -1,4 +1,4 @@
-//! What happens to a key after its birth: rotated, rolled back, revoked, and in the end wiped.
+//! The life of a key after it was made: rotation, rollback, revocation, and in the end the wiping of values.
 
 use std::collections::BTreeMap;
 
@@ -45,14 +45,14 @@ pub struct NewValue {
     pub value: SecretBytes,
 }
 
-/// What is revoked, and how.
+/// The versions to revoke, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revocation {
     /// One version; all of them if none is named.
     pub version: Option<u32>,
     /// Why, for the log and for `history`.
     pub reason: String,
-    /// Whether the values go too.
+    /// True if the values go too.
     pub wipe: bool,
 }
 
@@ -76,7 +76,7 @@ pub fn rotate(
     access: &Access,
     world: &World<'_>,
     which: &Which,
-    value: Option<NewValue>,
+    value: Option<&NewValue>,
     terms: Terms,
 ) -> Result<Vec<KeyRecord>, VaultError> {
     vault.change_if_any(access, world, |tx| {
@@ -84,21 +84,18 @@ pub fn rotate(
         if before.is_empty() {
             return Ok((Vec::new(), None));
         }
-        let mut value = value;
-        let is_for = |value: &Option<NewValue>, key: &KeyRecord| {
-            value.as_ref().is_some_and(|value| value.key == key.id)
-        };
-        if let Some(value) = value.as_ref().filter(|value| before.iter().all(|key| value.key != key.id)) {
+        let given = |key: &KeyRecord| value.filter(|value| value.key == key.id);
+        if let Some(value) = value.filter(|value| before.iter().all(|key| value.key != key.id)) {
             return Err(VaultError::AnotherKey(value.name.clone()));
         }
-        let unmade = before.iter().filter(|key| key.recipe.is_none() && !is_for(&value, key));
+        let unmade = before.iter().filter(|key| key.recipe.is_none() && given(key).is_none());
         let unmade: Vec<_> = unmade.map(|key| key.name.clone()).collect();
         if !unmade.is_empty() {
             return Err(VaultError::NeedValues(unmade));
         }
         let mut after = Vec::with_capacity(before.len());
         for key in before {
-            let given = if is_for(&value, &key) { value.take().map(|given| given.value) } else { None };
+            let given = given(&key).map(|given| &given.value);
             after.push(rotate_one(tx, key, given, terms, world)?);
         }
         let event = world.event(Action::Rotate, after.iter().map(key_ref).collect(), String::new());
@@ -243,7 +240,7 @@ pub(crate) fn of_scope(tx: &mut VerifiedTx<'_>, scope: &Scope) -> Result<Option<
 fn rotate_one(
     tx: &mut VerifiedTx<'_>,
     mut key: KeyRecord,
-    value: Option<SecretBytes>,
+    value: Option<&SecretBytes>,
     terms: Terms,
     world: &World<'_>,
 ) -> Result<KeyRecord, VaultError> {
@@ -254,7 +251,7 @@ fn rotate_one(
     let (value, public) = match (value, &key.recipe) {
         (Some(value), _) => {
             key.recipe = None;
-            (value, None)
+            (SecretBytes::copy_from(value.expose()), None)
         }
         (None, Some(recipe)) => {
             let made = recipe.generate(world.rng, crypto::ed25519_public, key.name.as_str())?;

@@ -163,7 +163,7 @@ impl KeyRecord {
 }
 
 impl Version {
-    /// Whether another version took its place, and it was not revoked since.
+    /// Returns `true` if another version took its place, and it was not revoked since.
     fn was_replaced(&self) -> bool {
         matches!(self.state, VersionState::Previous | VersionState::Retired)
     }

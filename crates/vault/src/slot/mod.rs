@@ -78,13 +78,13 @@ impl Credential<'_> {
     }
 }
 
-/// Whether there is a passphrase slot at all; nothing is believed of it yet.
+/// Returns `true` if there is a passphrase slot at all; nothing is believed of it yet.
 pub fn has_passphrase(vault: &mut Vault) -> Result<bool, VaultError> {
     let rows = vault.store.begin_reading()?.slots()?;
     Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(SlotKind::Passphrase(_)))))
 }
 
-/// Whether there is a keyring slot; nothing is believed of it yet.
+/// Returns `true` if there is a keyring slot; nothing is believed of it yet.
 pub fn has_keyring(vault: &mut Vault) -> Result<bool, VaultError> {
     let rows = vault.store.begin_reading()?.slots()?;
     Ok(rows.iter().any(|row| matches!(slot::kind(row), Ok(SlotKind::Keyring))))

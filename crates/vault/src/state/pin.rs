@@ -103,7 +103,7 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// Whether values are refused until the file is adopted.
+    /// Returns `true` if values are refused until the file is adopted.
     #[must_use]
     pub fn alarms(self) -> bool {
         match self {
@@ -309,7 +309,7 @@ impl Pin {
         (self.epoch, self.change)
     }
 
-    /// Whether this is of a later epoch than something of these, or of the same and a later change.
+    /// Returns `true` if this is of a later epoch than something of these, or of the same and a later change.
     #[must_use]
     pub(crate) fn is_later_than(&self, epoch: u32, change: u64) -> bool {
         (self.epoch.unwrap_or(epoch), self.change) > (epoch, change)

@@ -123,7 +123,7 @@ impl Record {
     }
 }
 
-/// Whether the record that is there was signed by `signer`, and names it.
+/// Returns `true` if the record that is there was signed by `signer`, and names it.
 pub(crate) fn is_signed_by(tx: &Tx<'_>, signer: &Signer, identity: &Identity) -> Result<bool, StateError> {
     let row = tx.state()?;
     let names = Record::decode(&row.record, identity)

@@ -38,9 +38,9 @@ struct Seen {
     head: [u8; 16],
     /// The first 16 bytes of the hash of the next entry's key.
     key: [u8; 16],
-    /// Whether another head was found at this very entry; nothing replaces the witness then.
+    /// True if another head was found at this very entry; nothing replaces the witness then.
     forged: bool,
-    /// Whether the log no longer had this entry; nothing replaces the witness until a change has recorded that.
+    /// True if the log no longer had this entry; nothing replaces the witness until a change has recorded that.
     broken: bool,
 }
 
@@ -83,7 +83,7 @@ impl Seen {
         Self::decode(&bytes).ok()
     }
 
-    /// Whether a head stands at the entry that was seen last, and goes on from there with another key.
+    /// Returns `true` if a head stands at the entry that was seen last, and goes on from there with another key.
     fn denies(&self, now: &HeadMark) -> bool {
         let same_entry = (self.count, self.head) == (now.count, start(&now.head));
         self.forged || same_entry && self.key != start(&now.key)
@@ -155,7 +155,8 @@ impl Witness {
         self.seen.filter(|seen| seen.epoch == identity.epoch)
     }
 
-    /// Whether the log's head is another than the one that this machine left there: everyday keys were used to write it.
+    /// Returns `true` if the log's head is another than the one that this machine left there: everyday keys were used
+    /// to write it.
     #[must_use]
     pub(crate) fn denies(&self, identity: &Identity, now: &HeadMark) -> bool {
         self.of_epoch(identity).is_some_and(|seen| seen.denies(now))

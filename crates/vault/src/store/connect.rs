@@ -230,9 +230,9 @@ fn has_content(path: &Path, suffix: &str) -> bool {
     std::fs::symlink_metadata(side).is_ok_and(|found| found.len() > 0)
 }
 
-/// Whether the file lies, without a write-ahead log, where nothing can be written. SQLite wants to make the log's index
-/// even to read and could not; told that the file never changes it does without. Should somebody with another view of the file
-/// system change it meanwhile, what is read does not fit the tree and is refused.
+/// Returns `true` if the file lies, without a write-ahead log, where nothing can be written. SQLite wants to make the
+/// log's index even to read and could not; told that the file never changes it does without. Should somebody with
+/// another view of the file system change it meanwhile, what is read does not fit the tree and is refused.
 fn is_frozen(path: &Path) -> bool {
     let folder = path.parent().unwrap_or(Path::new("/"));
     !has_content(path, "-wal")

@@ -187,7 +187,7 @@ impl Tx<'_> {
         Ok(rows + self.delete(Table::Log, &Span::ids([from, i64::MAX]))?)
     }
 
-    /// Whether anything is left of a ledger that its head leads to.
+    /// Returns `true` if anything is left of a ledger that its head leads to.
     pub(crate) fn has_ledger(&self, ledger: Ledger) -> Result<bool> {
         Ok(self.count(Table::LogHead, &ledger.span())? > 0)
     }

@@ -60,7 +60,7 @@ impl Rows for MemoryTx<'_> {
         let places: Vec<_> =
             columns.iter().filter_map(|name| all.iter().position(|column| column == name)).collect();
         let picked = |cells: &Cells| places.iter().filter_map(|place| cells.get(*place).cloned()).collect();
-        // What `take` does may read as well.
+        // `take` may read from the store as well.
         let mut found: Vec<Cells> = Vec::new();
         for (place, cells) in self.store.0.borrow().range((table, Vec::new())..) {
             if place.0 != table {

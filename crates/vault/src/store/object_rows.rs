@@ -80,6 +80,13 @@ impl Tx<'_> {
         self.list(Table::Object, &COLUMNS, &Span::ids(ids_of(kind as u8)), object_row)
     }
 
+    /// Those of them that have the shape of a row.
+    pub(crate) fn wellformed_objects(&self, kind: ObjectKind) -> Result<Vec<ObjectRow>> {
+        let span = Span::ids(ids_of(kind as u8));
+        let objects = self.list(Table::Object, &COLUMNS, &span, |columns| Ok(object_row(columns).ok()))?;
+        Ok(objects.into_iter().flatten().collect())
+    }
+
     /// Every object but the keys, ordered by kind and tag, those of unknown kinds among them.
     pub(crate) fn objects_but_keys(&self) -> Result<Vec<ObjectRow>> {
         self.objects_but(&[ObjectKind::Key], object_row)
@@ -125,14 +132,18 @@ impl Tx<'_> {
         Ok(last.is_some())
     }
 
-    /// Writes an object over the one of its kind and tag. Another one with the same id keeps it out: of names in one vault,
-    /// two of a kind share 56 bits of their tags less than once in 10^7 vaults of 100,000 keys.
+    /// The tag of the object whose row has the id of this one, if it is another. Of names in one vault, two of a kind share
+    /// 56 bits of their tags less than once in 10^7 vaults of 100,000 keys; somebody without keys can put a row there.
+    pub(crate) fn object_in_the_way(&self, object: &ObjectRow) -> Result<Option<Tag>> {
+        let span = Span::one(id_of(object.kind, &object.tag));
+        let there =
+            self.first(Table::Object, &["tag"], &span, |columns| Ok(columns.array().unwrap_or_default()))?;
+        Ok(there.filter(|tag| *tag != object.tag))
+    }
+
+    /// Writes an object over whatever row has its id.
     pub(crate) fn put_object(&self, object: &ObjectRow) -> Result<()> {
         let id = id_of(object.kind, &object.tag);
-        let there = self.first(Table::Object, &["tag"], &Span::one(id), Columns::bytes)?;
-        if there.is_some_and(|tag| tag != object.tag) {
-            return Err(damaged("object: another one has its id"));
-        }
         self.put(
             Table::Object,
             vec![

@@ -173,15 +173,22 @@ impl Tx<'_> {
         })
     }
 
-    /// Writes a version over the row that it had. Another one with the same id keeps it out.
+    /// The version whose row has the id of this one, if it is another; zeros if its columns name none.
+    pub(crate) fn version_in_the_way(
+        &self,
+        key_id: &[u8; 16],
+        version: u32,
+    ) -> Result<Option<([u8; 16], u32)>> {
+        let span = Span::one(version_id(key_id, version));
+        let there = self.first(Table::Version, &["key", "version"], &span, |columns| {
+            Ok(columns.array().and_then(|key| Ok((key, columns.u32()?))).unwrap_or_default())
+        })?;
+        Ok(there.filter(|there| *there != (*key_id, version)))
+    }
+
+    /// Writes a version over whatever row has its id.
     pub(crate) fn put_version(&self, key_id: &[u8; 16], version: u32, texts: &VersionRow) -> Result<()> {
         let id = version_id(key_id, version);
-        let there = self.first(Table::Version, &["key", "version"], &Span::one(id), |columns| {
-            Ok((columns.bytes()?.as_slice(), columns.u32()?) == (key_id.as_slice(), version))
-        })?;
-        if there == Some(false) {
-            return Err(damaged("version: another one has its id"));
-        }
         let texts = [texts.wrapped.clone().into(), texts.sealed.clone().into()];
         self.put(
             Table::Version,

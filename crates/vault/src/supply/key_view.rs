@@ -76,7 +76,8 @@ impl KeyView {
         }
     }
 
-    /// Whether its owner said that no file gets it. A machine's grant was given by the owner, by name or scope.
+    /// Returns `true` if its owner said that no file gets it. A machine's grant was given by the owner, by name or
+    /// scope.
     #[must_use]
     pub fn is_withheld(&self) -> bool {
         match &self.0 {
@@ -85,7 +86,7 @@ impl KeyView {
         }
     }
 
-    /// Whether its owner has disabled it, which refuses every version of it.
+    /// Returns `true` if its owner has disabled it, which refuses every version of it.
     #[must_use]
     pub fn disabled(&self) -> bool {
         match &self.0 {
@@ -94,7 +95,7 @@ impl KeyView {
         }
     }
 
-    /// Whether its end has come, which refuses every version of it.
+    /// Returns `true` if its end has come, which refuses every version of it.
     #[must_use]
     pub fn expired(&self, now: Moment) -> bool {
         self.expires().is_some_and(|expires| expires <= now)

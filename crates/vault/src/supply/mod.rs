@@ -54,7 +54,7 @@ impl Supply {
         }
     }
 
-    /// Whether the keys are those of a limited session.
+    /// Returns `true` if the keys are those of a limited session.
     #[must_use]
     pub fn is_limited(&self) -> bool {
         matches!(self, Self::Granted(_, bearer) if bearer.is_session())

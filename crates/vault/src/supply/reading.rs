@@ -169,7 +169,7 @@ pub(crate) struct Owner<'r> {
     identity: Identity,
     memory: &'r Memory,
     slot: Option<&'r SlotRow>,
-    /// Whether it is said that this machine saw a later copy.
+    /// True if it is said that this machine saw a later copy.
     tells: bool,
 }
 

@@ -58,7 +58,7 @@ impl BearerKeys {
         Self { kind: TokenKind::Session, ..Self::of(&session.token, None) }
     }
 
-    /// Whether a limited session gave them, whose end is also theirs.
+    /// Returns `true` if a limited session gave them, whose end is also theirs.
     #[must_use]
     pub fn is_session(&self) -> bool {
         self.kind == TokenKind::Session
@@ -80,7 +80,7 @@ impl BearerKeys {
         self.reader.keys(identity, &self.id)
     }
 
-    /// Whether a view of this change is one that was asked for.
+    /// Refuses a view of another change than the one that was asked for.
     pub(crate) fn accept(&self, found: u64) -> Result<(), TokenError> {
         match self.least {
             Some(least) if found < least => Err(TokenError::Stale { found, least }),
@@ -186,7 +186,7 @@ fn altered_head(tx: &Tx<'_>, vault: &Vault, bearer: &BearerKeys) -> Option<&'sta
     if signer != bearer.signer || in_head == signer {
         return None;
     }
-    // Whoever has the token can put a signer of their own there and sign a view: that is no damage.
+    // A bearer can put a signer of its own there and sign a view: that is no damage.
     let forger = NamedSigner { id: &in_head, encoded: &vault.header.signer };
     let view = tx.view(&bearer.id).ok().flatten()?;
     let is_forged = View::open_signed(&view, bearer.kind, &bearer.keys(&own), &own, &forger).is_ok();

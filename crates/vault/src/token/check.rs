@@ -17,7 +17,7 @@ use keyvault_core::crypto::Signer;
 const READS: &str = "log of";
 
 impl Finding {
-    /// Whether it is about what a token's bearer read: rows that are the bearer's to write.
+    /// Returns `true` if it is about what a token's bearer read: rows that are the bearer's to write.
     #[must_use]
     pub fn is_of_reads(&self) -> bool {
         self.row.starts_with(READS)
@@ -131,7 +131,7 @@ impl Check {
     }
 }
 
-/// Whether the token's bearer believes its view. One that is not there says nothing false.
+/// Returns `true` if the token's bearer believes its view. One that is not there says nothing false.
 fn is_signed(tx: &VerifiedTx<'_>, record: &TokenRecord) -> Result<bool, VaultError> {
     let Some(row) = tx.rows.view(&record.id)? else { return Ok(true) };
     let encoded = tx.daily.signing.signer().encode();
@@ -140,7 +140,7 @@ fn is_signed(tx: &VerifiedTx<'_>, record: &TokenRecord) -> Result<bool, VaultErr
 }
 
 impl Grant {
-    /// Whether it tells of a key what its metadata says. Time may have ended a grace since it was written.
+    /// Returns `true` if it tells of a key what its metadata says. Time may have ended a grace since it was written.
     fn is_of(&self, key: &KeyRecord, tx: &VerifiedTx<'_>) -> Result<bool, VaultError> {
         let written = tx.current.record.time;
         let wanted = regrant::grant_of(tx, key, written)?;

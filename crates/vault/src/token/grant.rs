@@ -75,7 +75,7 @@ pub struct Grant {
 #[derive(Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct GrantedVersion {
     pub(crate) number: u32,
-    /// Whether it is a previous version, and not the current one.
+    /// True if it is a previous version, and not the current one.
     pub(crate) previous: bool,
     pub(crate) grace_until: Option<Moment>,
     #[borsh(serialize_with = "SealingKey::write", deserialize_with = "SealingKey::read")]
@@ -155,7 +155,7 @@ impl View {
         Ok((Self { kind, change: row.change, ..view }, extensions))
     }
 
-    /// Whether these are the grants that it names, every one and no other.
+    /// Returns `true` if these are the grants that it names, every one and no other.
     pub(crate) fn binds(&self, rows: &[GrantRow]) -> bool {
         u32::try_from(rows.len()) == Ok(self.count) && grants_hash(rows) == self.grants
     }

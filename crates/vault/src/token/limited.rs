@@ -160,7 +160,7 @@ pub fn sessions(vault: &mut Vault, access: &Access, now: Moment) -> Result<Vec<T
     })
 }
 
-/// Whether it is a session that has expired, or that ends later than any is made.
+/// Returns `true` if it is a session that has expired, or that ends later than any is made.
 pub(crate) fn is_over(record: &TokenRecord, now: Moment) -> bool {
     let within = |end: Moment| end > now && end <= now.plus_millis(LONGEST);
     record.is_session() && !record.expires.is_some_and(within)

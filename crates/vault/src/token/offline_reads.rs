@@ -92,7 +92,7 @@ pub struct ReadsFault {
     /// Its number, from 1.
     pub line: usize,
     pub what: Unproved,
-    /// Whether the line itself holds and was taken over.
+    /// True if the line itself holds and was taken over.
     pub imported: bool,
 }
 
@@ -182,7 +182,8 @@ impl ReadsLog {
     }
 }
 
-/// Whether a file has nothing in it, or what a log begins with: another file that was named by mistake loses nothing.
+/// Returns `true` if a file has nothing in it, or what a log begins with: another file that was named by mistake loses
+/// nothing.
 fn begins_like_a_log(file: &mut std::fs::File) -> io::Result<bool> {
     const START: &[u8] = b"{\"format\":";
     let len = file.seek(SeekFrom::End(0))?;
@@ -418,8 +419,8 @@ fn token_log(tx: &VerifiedTx<'_>, record: &TokenRecord) -> Result<Option<TokenLo
 }
 
 impl TokenLog {
-    /// Whether a read that stands before the mark of its place was imported. Not all need have been: some lines may
-    /// have been missing then, and a log that was put back to an older state goes on otherwise.
+    /// Returns `true` if a read that stands before the mark of its place was imported. Not all need have been: some
+    /// lines may have been missing then, and a log that was put back to an older state goes on otherwise.
     fn has(&mut self, entry: &ReadsLine, event: &Event, mark: &ChainMark) -> bool {
         match self.known.get_mut(&crypto::sha256(&event.encode())).filter(|count| **count > 0) {
             Some(count) => {

@@ -13,7 +13,7 @@ use crate::error::VaultError;
 use crate::file::open::{Access, Notice, Vault, World};
 use crate::tx::{VerifiedTx, damaged};
 
-/// Whose entry it is, and its number there.
+/// The ledger of an entry, and its number there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Of {
     /// The vault's own.
@@ -23,7 +23,8 @@ pub enum Of {
 }
 
 impl Of {
-    /// Whether it counts as what it says. A token's bearer writes its entries itself, and all that it can do is read.
+    /// Returns `true` if it counts as what it says. A token's bearer writes its entries itself, and all that it can do
+    /// is read.
     #[must_use]
     pub(crate) fn vouches_for(&self, event: &Event) -> bool {
         matches!(self, Self::Vault(_))

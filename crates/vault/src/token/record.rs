@@ -98,7 +98,7 @@ impl ChainMark {
 }
 
 impl TokenRecord {
-    /// Whether it has come to its end.
+    /// Returns `true` if it has come to its end.
     #[must_use]
     pub fn expired(&self, now: Moment) -> bool {
         self.expires.is_some_and(|expires| expires <= now)

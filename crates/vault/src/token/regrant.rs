@@ -1,4 +1,5 @@
-//! What a change does to tokens: grants and views kept current, bearers' chains held against what was recorded of them.
+//! The part of a change that concerns tokens: grants and views are kept current, and bearers' chains are held against
+//! their recorded points.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +38,7 @@ pub(crate) struct Grantee {
 }
 
 impl Grantee {
-    /// The same under another secret.
+    /// The grantee of a record, to be issued another secret.
     pub(crate) fn of(record: &TokenRecord) -> Self {
         Self {
             kind: record.kind,
@@ -98,7 +99,7 @@ pub(crate) fn mark_revoked(
     tx.rows.delete_view(&record.id)?;
     record.revoked = Some(world.now());
     record.view = None;
-    // What its bearer does to its log from here on concerns nobody.
+    // Later entries by its bearer are ignored.
     let keys = record.keys(&tx.identity);
     read_log::note_reads(tx, record, &keys, world)?;
     index::put(tx, record, world)
@@ -193,14 +194,14 @@ fn put_grant(
     Ok(tx.rows.put_grant(&grant.seal(keys, &tx.identity, &record.id, world.rng)?)?)
 }
 
-/// What a bearer is to know of a key: only versions that are good have their keys in it.
+/// The grant of a key: only versions that are good have their keys in it.
 pub(crate) fn grant_of(tx: &VerifiedTx<'_>, key: &KeyRecord, now: Moment) -> Result<Grant, VaultError> {
     let mut versions = Vec::new();
     for version in key.versions.iter().filter(|_| key.disabled.is_none()) {
         let state = version.state_at(now);
         if matches!(state, VersionState::Current | VersionState::Previous) && version.digest.is_some() {
             match granted_version(tx, key, version, state) {
-                // What another bearer put in its place is not passed on as the owner's.
+                // A value that another bearer put in its place is not passed on as the owner's.
                 Err(error) if is_damage(&error) => {}
                 granted => versions.push(granted?),
             }
@@ -266,8 +267,8 @@ fn write_view(
     Ok(tx.rows.put_view(&row)?)
 }
 
-/// Whether the view was written when the token had expired. From then on it gets no grant, whatever the clock says:
-/// what such a view lacks was withheld.
+/// Returns `true` if the view was written when the token had expired. From then on it gets no grant, whatever the clock
+/// says: what such a view lacks was withheld.
 pub(crate) fn view_is_over(
     tx: &VerifiedTx<'_>,
     record: &TokenRecord,
@@ -330,7 +331,7 @@ pub(crate) fn could_read(tx: &mut VerifiedTx<'_>, record: &TokenRecord) -> Vec<K
     }
     let opened = grants.iter().filter_map(|row| Grant::open(row, &keys, &tx.identity).ok());
     named.extend(opened.map(|grant| grant.key_ref()));
-    // What the vault says of a key stands before what its bearer may have written.
+    // The vault's own entry for a key sorts before one that the bearer may have written.
     named.sort_by(|left, right| left.name.cmp(&right.name));
     named.dedup_by(|left, right| left.name == right.name);
     named
@@ -394,8 +395,8 @@ pub(crate) fn apply_changes(tx: &mut VerifiedTx<'_>, world: &World<'_>) -> Resul
     Ok(())
 }
 
-/// Whether a restore or an adoption leaves a view behind under a number that its bearer may have seen surpassed: it
-/// would take the owner's own decision for a rollback.
+/// Returns `true` if a restore or an adoption leaves a view behind under a number that its bearer may have seen
+/// surpassed: it would take the owner's own decision for a rollback.
 fn is_left_behind(tx: &VerifiedTx<'_>, record: &TokenRecord) -> bool {
     tx.floor > 0 && record.view.is_some_and(|view| view.change < tx.next_change())
 }

@@ -21,7 +21,7 @@ pub(crate) trait Index {
     const KIND: ObjectKind;
     type Member: Ord + Clone + BorshSerialize + BorshDeserialize;
 
-    /// Whether an entry of the index can have this name.
+    /// Returns `true` if an entry of the index can have this name.
     fn is_name(name: &[u8]) -> bool;
 }
 

@@ -55,7 +55,7 @@ pub struct VerifiedTx<'a> {
     pub(crate) takes_away: bool,
     /// The change's number is above this.
     pub(crate) floor: u64,
-    /// Whether there is a token, once that was asked.
+    /// Set once the change has looked for tokens.
     pub(crate) has_tokens: Option<bool>,
     /// Entries that the log gets before this change's own.
     pub(crate) carried: Vec<Event>,
@@ -142,7 +142,7 @@ impl<'a> VerifiedTx<'a> {
         self.standing
     }
 
-    /// Whether the file is not what this machine expects at its path.
+    /// Returns `true` if the file is not what this machine expects at its path.
     pub(crate) fn alarms(&self) -> bool {
         self.standing.alarms()
     }
@@ -287,8 +287,22 @@ impl<'a> VerifiedTx<'a> {
         let wrapped = VERSION_KEY.seal_key(&self.daily.wrapping, &self.identity, at, &key, rng)?;
         let sealed = VALUE.seal(&key, &self.identity, at, value.expose(), rng)?;
         let row = VersionRow { wrapped, sealed };
+        if let Some(other) = self.rows.version_in_the_way(key_id, version)?
+            && self.is_of_a_key(other)?
+        {
+            return Err(damaged("version: another one has its id"));
+        }
         self.rows.put_version(key_id, version, &row)?;
         Ok(self.opener().version_digest(&row))
+    }
+
+    /// Whether a key names this version. All keys are opened, as hardly ever two versions have one id, unless somebody
+    /// put a row there.
+    fn is_of_a_key(&self, (key_id, version): ([u8; 16], u32)) -> Result<bool, VaultError> {
+        let opener = self.opener();
+        let rows = self.rows.wellformed_objects(ObjectKind::Key)?;
+        let mut keys = rows.iter().filter_map(|row| opener.object::<KeyRecord>(row).ok());
+        Ok(keys.any(|key| key.id == key_id && key.version(version).is_some()))
     }
 
     /// A version's value. Its row must be the one that the verified metadata names.

@@ -39,12 +39,12 @@ pub(crate) struct UnknownObject {
 }
 
 impl ObjectRow {
-    /// Whether an unknown object would give access to somebody.
+    /// Returns `true` if an unknown object would give access to somebody.
     pub(crate) fn gives_access(&self) -> bool {
         self.kind >= FIRST_ACCESS_KIND
     }
 
-    /// Whether its kind is that of the header or of a slot: in their place it would take their leaf.
+    /// Returns `true` if its kind is that of the header or of a slot: in their place it would take their leaf.
     pub(crate) fn is_none(&self) -> bool {
         matches!(self.kind, leaf::HEADER | leaf::SLOT)
     }
@@ -150,6 +150,11 @@ impl VerifiedTx<'_> {
         let at = At { row: &row_of(kind, &tag), revision, ..At::default() };
         let sealed = OBJECT.seal(&self.daily.metadata, &self.identity, at, content, rng)?;
         let row = ObjectRow { kind, tag, revision, sealed };
+        if let Some(other) = self.rows.object_in_the_way(&row)?
+            && self.leaf(&other)?.is_some()
+        {
+            return Err(damaged("object: another one has its id"));
+        }
         self.leaf_changes.insert(tag, Some(self.object_leaf(&row)));
         Ok(self.rows.put_object(&row)?)
     }

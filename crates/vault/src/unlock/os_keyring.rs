@@ -6,7 +6,7 @@
 //! it would open on a screen that nobody sits at, and with many commands at once many times; where the system lets us,
 //! a locked keyring is reported as locked, and the user unlocks it.
 //!
-//! Whether there is a bus at all is seen from the environment and the file system, before any thread starts.
+//! The environment and the file system show if there is a bus, before any thread starts.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub enum NoAnswer {
     Failed(String),
 }
 
-/// Whether a new entry could be made now.
+/// Refuses a keyring that could not take a new entry now.
 pub fn ready(limit: Duration) -> Result<(), NoAnswer> {
     bounded(limit, system::ready)
 }
@@ -100,7 +100,7 @@ pub fn forget(identity: &Identity, limit: Duration) -> Result<(), NoAnswer> {
     })
 }
 
-/// Whether `KEYVAULT_KEYRING=off` says that no keyring is to be asked.
+/// Returns `true` if `KEYVAULT_KEYRING=off` says that no keyring is to be asked.
 #[must_use]
 pub fn is_off() -> bool {
     std::env::var_os("KEYVAULT_KEYRING").is_some_and(|value| value == "off")
@@ -177,7 +177,7 @@ mod system {
     const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
     const COLLECTION: &str = "org.freedesktop.Secret.Collection";
 
-    /// Whether there is a socket to speak to, by the rules by which the library looks for it. Other kinds of addresses
+    /// Refuses an address without a socket, by the rules by which the library looks for one. Other kinds of addresses
     /// run programs or resolve names.
     pub(super) fn reachable() -> Result<(), NoAnswer> {
         let Some(address) = std::env::var_os("DBUS_SESSION_BUS_ADDRESS").filter(|it| !it.is_empty()) else {
@@ -198,7 +198,7 @@ mod system {
         }
     }
 
-    /// Whether the default collection is there and open.
+    /// Refuses a default collection that is missing or closed.
     pub(super) fn ready() -> Result<(), NoAnswer> {
         let bus = connect()?;
         let path: OwnedObjectPath = call(&bus, PATH, INTERFACE, "ReadAlias", &("default"))?;
@@ -209,7 +209,7 @@ mod system {
         if bool::try_from(locked).unwrap_or(true) { Err(NoAnswer::Locked) } else { Ok(()) }
     }
 
-    /// Whether there is an entry that can be read.
+    /// Looks for an entry that can be read.
     pub(super) fn find(account: &str) -> Result<(), NoAnswer> {
         let bus = connect()?;
         let wanted = HashMap::from([("service", SERVICE), ("username", account)]);

@@ -73,7 +73,7 @@ pub enum SlotKind {
 }
 
 impl SlotKind {
-    /// Whether root comes out. A vault must keep one slot that gives it.
+    /// Returns `true` if root comes out. A vault must keep one slot that gives it.
     #[must_use]
     pub fn gives_root(self) -> bool {
         self != Self::Keyring

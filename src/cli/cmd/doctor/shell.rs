@@ -1,4 +1,4 @@
-//! Whether the user's shell completes `keyvault`. Files are read; nothing is run.
+//! Looks for completion in the user's shell. Files are read; nothing is run.
 
 use std::fs::File;
 use std::io::Read;
@@ -23,7 +23,7 @@ struct Shell {
     remedy: &'static str,
 }
 
-/// Whether completion is installed for the shell that `SHELL` names.
+/// Returns `true` if completion is installed for the shell that `SHELL` names.
 pub(super) fn completion() -> Report {
     let Some(shell) = variable("SHELL") else { return Report::skipped(CHECK, "SHELL is not set") };
     let name = Path::new(&shell).file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -102,7 +102,7 @@ fn places(name: &str, home: &Path) -> Option<Shell> {
     }
 }
 
-/// Whether a line that is not a comment has `line` in it.
+/// Returns `true` if a line that is not a comment has `line` in it.
 fn mentions(file: &Path, line: &str) -> bool {
     // A FIFO in a start-up file's place would block.
     if !file.is_file() {

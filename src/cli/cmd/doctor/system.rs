@@ -42,7 +42,7 @@ pub(super) fn keyring(context: &Context, vault: &mut Vault) -> (Report, Option<A
     }
 }
 
-/// Whether sessions can be kept at all.
+/// Returns `true` if sessions can be kept at all.
 pub(super) fn kernel_keys() -> Report {
     const CHECK: &str = "kernel keys";
     match kernel::available() {

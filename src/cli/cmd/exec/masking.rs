@@ -37,7 +37,7 @@ impl MaskArgs {
     }
 }
 
-/// Whether a CI service runs us: all set CI, and who sets it to false or 0 means the contrary.
+/// Returns `true` if a CI service runs us: all set CI, and who sets it to false or 0 means the contrary.
 fn in_ci() -> bool {
     context::variable("CI").is_some_and(|value| value != "false" && value != "0")
 }

@@ -86,7 +86,7 @@ pub(crate) struct Exec {
 }
 
 impl Exec {
-    /// Whether it prints what the command would get instead of running it.
+    /// Returns `true` if it prints what the command would get instead of running it.
     pub(in crate::cli) fn prints(&self) -> bool {
         self.dry_run
     }

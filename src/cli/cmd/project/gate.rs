@@ -74,7 +74,7 @@ pub(in crate::cli) fn turn(context: &Context, approvals: &Approvals) -> Result<T
     })
 }
 
-/// Whether the defaults of a file that nobody approved stand in for keys.
+/// True if the defaults of a file that nobody approved stand in for keys.
 #[derive(Debug, Clone, Copy, Args)]
 pub(in crate::cli) struct Defaults {
     /// With a token: use the project file's defaults even if nobody approved them

@@ -60,7 +60,7 @@ impl Check {
     }
 }
 
-/// Whether the log was proved from its start, which takes root.
+/// Returns `true` if the log was proved from its start, which takes root.
 fn reaches_start(checked: &Checked) -> bool {
     checked.audit.is_some_and(|audit| audit.reach == Reach::FromTheStart)
 }

@@ -210,7 +210,7 @@ fn sweep_folder(folder: &Path) {
     }
 }
 
-/// Whether a run's folder is called so: two numbers behind [`RUN`].
+/// Returns `true` if a run's folder is called so: two numbers behind [`RUN`].
 fn is_run(name: &OsStr) -> bool {
     let numbers = name.to_str().and_then(|name| name.strip_prefix(RUN)?.split_once('-'));
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -300,7 +300,7 @@ fn close_to_others(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 
-/// Whether the path leads to the folder that is held.
+/// Returns `true` if the path leads to the folder that is held.
 fn is_still(path: &Path, held: &OwnedFd) -> bool {
     let (Ok(now), Ok(seen)) = (statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW), fstat(held)) else {
         return false;

@@ -61,7 +61,7 @@ pub enum PromptError {
     Io(#[from] io::Error),
 }
 
-/// Whether there is a terminal to ask at.
+/// Returns `true` if there is a terminal to ask at.
 #[must_use]
 pub fn has_terminal() -> bool {
     open_output().is_ok()

@@ -76,7 +76,7 @@ pub(super) struct Watch<'k> {
     refused: Vec<Given>,
     /// Fates that the command was not told yet.
     pending: Fates,
-    /// Whether the vault is to be looked at, whether it may have changed or not.
+    /// True if the vault is to be looked at, whether it may have changed or not.
     look: bool,
     /// When the fate of a version changes by itself.
     until: Option<Moment>,
@@ -247,7 +247,7 @@ fn is_replaced(fate: &Fate) -> bool {
 #[derive(Debug, Default)]
 struct Pace {
     last: Option<(Instant, Duration)>,
-    /// Whether the last attempt to hand values over failed; then even a refusal waits its turn.
+    /// True if the last attempt to hand values over failed; then even a refusal waits its turn.
     failed: bool,
 }
 

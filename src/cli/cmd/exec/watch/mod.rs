@@ -132,7 +132,7 @@ enum Reopening {
         /// Access by a credential, where there was no session, for the vault's epoch. A session's key is not held: a
         /// session that has ended opens nothing here either.
         held: RefCell<Option<(Identity, Access)>>,
-        /// Whether a credential was tried on this epoch in vain.
+        /// True if a credential was tried on this epoch in vain.
         tried: Cell<Option<Identity>>,
     },
     /// A limited session, of which nothing is held either.
@@ -263,7 +263,7 @@ impl<'c> WatchedVault<'c> {
         }
     }
 
-    /// Whether there is something to open it with, as far as can be told without opening it.
+    /// Returns `true` if there is something to open it with, as far as can be told without opening it.
     fn has_key(&self) -> bool {
         match &self.reopening {
             Reopening::Owner { identity, held, .. } => {
@@ -333,7 +333,7 @@ impl Keys<'_> {
         self.source.context.now()
     }
 
-    /// Whether the vault may have changed since this was asked last.
+    /// Returns `true` if the vault may have changed since this was asked last.
     fn may_have_changed(&mut self) -> bool {
         let has_key = self.source.has_key();
         let turned = std::mem::replace(&mut self.had_key, has_key) != has_key;
@@ -349,7 +349,7 @@ impl Keys<'_> {
         self.heard(About::Looking, answer).ok()
     }
 
-    /// Whether the command could be started with what would be handed out now; why not was said.
+    /// Returns `true` if the command could be started with what would be handed out now; why not was said.
     fn could_start(&mut self) -> Possible {
         let context = self.source.context;
         let answer = self.source.with(|supply| self.plan.preview(context, supply));
