@@ -1,6 +1,7 @@
 //! `vault check`: everything there is, opened and held against everything else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::audit::{self, Chain, ChangeMark, Verified};
 use crate::state::pin::Standing;
@@ -9,6 +10,7 @@ use crate::state::tree::Bucket;
 use crate::store::{HeaderRow, ObjectKind, Stray, Tag, VersionRow};
 use crate::unlock::slot;
 use keyvault_core::name::KeyName;
+use keyvault_core::text::harmless_line;
 use keyvault_os::process::cores::on_all_cores;
 
 use super::error::{VaultError, is_damage};
@@ -35,6 +37,15 @@ pub struct Finding {
     pub row: String,
     /// The fault, in words that follow the row's name.
     pub what: String,
+}
+
+/// The row as the subject of its fault, or in front of a fault that has a subject of its own.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const VERBS: [&str; 7] = ["is", "has", "was", "does", "stands", "names", "grants"];
+        let is_verb = self.what.split(' ').next().is_some_and(|first| VERBS.contains(&first));
+        write!(f, "{}{} {}", harmless_line(&self.row), if is_verb { "" } else { ":" }, self.what)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -248,7 +259,7 @@ impl Check {
                 }
                 Err(error) => {
                     let name = row.place();
-                    self.find(&name, &error.to_string());
+                    self.find(&name, &error.fault());
                     name
                 }
             };
@@ -297,7 +308,7 @@ impl Check {
         let opener = tx.opener();
         let faults = on_all_cores(load, |(key, version, row)| match opener.value(&key.id, version, row) {
             Ok(_) => None,
-            Err(error) => Some(error.to_string()),
+            Err(error) => Some(error.fault()),
         });
         for ((key, version, _), fault) in load.iter().zip(faults) {
             if let Some(fault) = fault {
@@ -343,7 +354,7 @@ impl Check {
             self.claim(&found, &row.tag, tx.object_leaf(&row));
             let (name, members) = wanted.unwrap_or_default();
             match tx.opener().object::<Entry<I>>(&row) {
-                Err(error) => self.find(&found, &error.to_string()),
+                Err(error) => self.find(&found, &error.fault()),
                 Ok(entry) if !members.is_empty() && entry.name != name => {
                     self.find(&found, "is sealed under another name");
                 }

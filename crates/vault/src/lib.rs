@@ -18,12 +18,13 @@ pub mod slot;
 pub mod state;
 mod store;
 pub mod supply;
+pub mod time;
 pub mod token;
 mod tx;
 pub mod unlock;
 
 pub use check::{Checked, Finding};
-pub use error::VaultError;
+pub use error::{VaultError, hides_its_name};
 pub use file::backup::{Difference, Mark, Restored};
 pub use file::busy::{Holder, Holders};
 pub use file::create::{Created, Creation};

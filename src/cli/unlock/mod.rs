@@ -280,7 +280,7 @@ impl Context {
         let shown = output::harmless_line(&path.display().to_string());
         let prompt = format!("Passphrase for {shown} (empty if it is lost): ");
         for left in (0..TRIES).rev() {
-            let typed = prompt::read_secret(&prompt, MAX_LEN).map_err(Failure::prompt)?;
+            let typed = prompt::read_secret(&prompt, MAX_LEN).map_err(|error| Failure::prompt(&error))?;
             if typed.expose().is_empty() {
                 return Ok(None);
             }
@@ -593,7 +593,7 @@ impl Context {
     /// Asks for a passphrase on the terminal.
     pub(crate) fn typed_passphrase(&self, prompt: &str) -> Result<Passphrase, Failure> {
         self.require_terminal()?;
-        let typed = prompt::read_secret(prompt, MAX_LEN).map_err(Failure::prompt)?;
+        let typed = prompt::read_secret(prompt, MAX_LEN).map_err(|error| Failure::prompt(&error))?;
         Passphrase::new(&typed).map_err(Failure::passphrase)
     }
 }

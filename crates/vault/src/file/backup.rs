@@ -20,7 +20,6 @@ use super::survivors::Loss;
 use super::working_copy::WorkingCopy;
 use super::{mend, restore_guard, survivors};
 use crate::check;
-use crate::check::Finding;
 use crate::error::VaultError;
 use crate::key::record::KeyRecord;
 
@@ -253,8 +252,8 @@ pub fn restore(
         // A bearer can break its own chain, and that makes no backup useless; the change below reports it.
         let mut damage =
             check::run(&mut copy, access)?.findings.into_iter().filter(|finding| !finding.is_of_reads());
-        if let Some(Finding { row, what }) = damage.next() {
-            return Err(VaultError::BackupDamaged { row, what });
+        if let Some(finding) = damage.next() {
+            return Err(VaultError::BackupDamaged(finding));
         }
     }
     let ((), sealed) = copy

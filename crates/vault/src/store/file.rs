@@ -72,7 +72,7 @@ impl FileStore {
         loop {
             match self.connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from) {
                 Ok(()) => return Ok(self.begun()),
-                Err(StoreError::Busy) if begun.elapsed() < PATIENCE => {
+                Err(StoreError::Busy { .. }) if begun.elapsed() < PATIENCE => {
                     waiting(begun.elapsed());
                     std::thread::sleep(jitter.get_or_insert_with(Jitter::new).next());
                 }
@@ -139,7 +139,7 @@ impl FileStore {
         }
         self.connection.busy_timeout(Duration::ZERO)?;
         match self.checkpoint() {
-            Err(StoreError::Busy) => Ok(()),
+            Err(StoreError::Busy { .. }) => Ok(()),
             other => other,
         }
     }
@@ -149,7 +149,7 @@ impl FileStore {
         // The first column says whether somebody was in the way.
         let blocked =
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))?;
-        if blocked { Err(StoreError::Busy) } else { Ok(()) }
+        if blocked { Err(StoreError::Busy { holder: None }) } else { Ok(()) }
     }
 
     /// Rewrites the file without free pages, so that what was deleted is not left in them.
@@ -354,7 +354,7 @@ pub(super) fn step(backup: &Backup<'_, '_>, pages: i32) -> Result<(), StoreError
         match backup.step(pages)? {
             StepResult::Done => return Ok(()),
             StepResult::More if pages >= 0 => return Ok(()),
-            _ if begun.elapsed() >= PATIENCE => return Err(StoreError::Busy),
+            _ if begun.elapsed() >= PATIENCE => return Err(StoreError::Busy { holder: None }),
             _ => std::thread::sleep(jitter.next()),
         }
     }

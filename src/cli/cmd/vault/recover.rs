@@ -104,7 +104,7 @@ impl Recover {
     fn accept(&self, context: &Context, loss: &Loss, path: &Path) -> Result<(), Failure> {
         let asks = context.may_ask();
         accept_loss(context, loss, Consent::of(self.drop_damaged, asks), path, "Restore a backup")?;
-        let damaged = loss::counted(loss).filter(|_| !self.drop_damaged);
+        let damaged = loss.counted().filter(|_| !self.drop_damaged);
         damaged.map_or(Ok(()), |damaged| confirm(context, false, &format!("Continue without {damaged}?")))
     }
 
@@ -116,7 +116,7 @@ impl Recover {
         match self.code_file.as_deref() {
             Some(file) => code_of_file(context, file),
             None if context.may_ask() => {
-                prompt::read_secret("Recovery code: ", MAX_CODE).map_err(Failure::prompt)
+                prompt::read_secret("Recovery code: ", MAX_CODE).map_err(|error| Failure::prompt(&error))
             }
             None => Err(Failure::usage(
                 &format!("No recovery code given, and {}.", context.unasked()),

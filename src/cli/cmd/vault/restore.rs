@@ -135,7 +135,7 @@ impl Restore {
         accept_loss(context, &difference.loss, consent, file, "Restore another backup")?;
         if here.is_some() {
             confirm(context, self.yes, &format!("Replace {} with the backup?", path.display()))?;
-        } else if let Some(lost) = loss::counted(&difference.loss).filter(|_| !self.drop_damaged) {
+        } else if let Some(lost) = difference.loss.counted().filter(|_| !self.drop_damaged) {
             confirm(context, self.yes, &format!("Continue without {lost}?"))?;
         }
         let path = match &here {
