@@ -324,13 +324,12 @@ impl FileTx<'_> {
 fn condition(table: Table, span: &Span) -> (String, Vec<Value>) {
     let key = table.columns().first().copied().unwrap_or_default();
     match span {
-        Span::All => (String::new(), Vec::new()),
         Span::Between(first, last) if first == last => (format!(" WHERE {key} = ?"), vec![first.clone()]),
         Span::Between(first, last) => {
             (format!(" WHERE {key} BETWEEN ? AND ?"), vec![first.clone(), last.clone()])
         }
         // Not as a condition: there may be more keys than a statement has parameters.
-        Span::Except(_) => (String::new(), Vec::new()),
+        Span::All | Span::Except(_) => (String::new(), Vec::new()),
     }
 }
 

@@ -60,6 +60,9 @@ fn ids_of(kind: u8) -> [i64; 2] {
     [id_of(kind, &[0; 16]), id_of(kind, &[0xFF; 16])]
 }
 
+/// The id of a row of an unknown kind, and its kind and tag if it is in its place.
+pub(crate) type UnknownPlace = (i64, Option<(u8, Tag)>);
+
 /// The ids of all kinds but these.
 fn spans_but(kinds: &[ObjectKind]) -> Vec<Span> {
     let mut spans = Vec::with_capacity(kinds.len() + 1);
@@ -107,7 +110,7 @@ impl Tx<'_> {
 
     /// The places of rows of kinds that only a later version knows: id, and kind and tag if the row is in its place. Anyone
     /// who can write the file can put any number of rows there, of any length, so their texts are not read.
-    pub(crate) fn places_of_unknown_kinds(&self) -> Result<Vec<(i64, Option<(u8, Tag)>)>> {
+    pub(crate) fn places_of_unknown_kinds(&self) -> Result<Vec<UnknownPlace>> {
         let mut places = Vec::new();
         for span in spans_but(&ObjectKind::ALL) {
             places.extend(self.list(Table::Object, &["id", "tag"], &span, |columns| {
