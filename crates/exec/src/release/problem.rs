@@ -99,7 +99,8 @@ impl Refusal {
 }
 
 impl Refusal {
-    /// The message, with each problem in these words.
+    /// The message, with a line of these words for each problem.
+    #[must_use]
     pub fn told(&self, problem: impl Fn(&Problem) -> String, misfit: impl Fn(&Misfit) -> String) -> String {
         let lines = self.problems.iter().map(problem).chain(self.misfits.iter().map(misfit));
         lines.fold("Cannot release the keys:".to_owned(), |told, line| told + "\n  " + &line)
