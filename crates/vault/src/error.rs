@@ -301,3 +301,33 @@ impl From<SealError> for VaultError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_the_path_of_the_file_or_a_word_for_it() {
+        let damaged =
+            || VaultError::from(StoreError::Damaged { what: "the last page is cut off".to_owned() });
+        for error in [damaged(), StateError::from(AuditError::from(StoreError::ReadOnly)).into()] {
+            let message = error.to_string();
+            assert_eq!(message.replacen("The vault's file", "v.db", 1), error.about(&"v.db"));
+        }
+        assert_eq!(
+            VaultError::DamagedNeedsRoot(Box::new(damaged())).about(&"v.db"),
+            "v.db is damaged or was tampered with: the last page is cut off."
+        );
+    }
+
+    #[test]
+    fn a_missing_key_that_looks_like_a_value_is_not_repeated() {
+        let missing = |near: Option<&str>| {
+            let key = |text: &str| KeyName::parse(text).ok();
+            let missing = key("sk_live_4eC39HqLyjWDarjtT1zdp7dc").into_iter().collect();
+            VaultError::NoSuchKeys { missing, near: near.and_then(key) }.to_string()
+        };
+        assert!(!missing(None).contains("4eC39"));
+        assert!(missing(Some("sk_live_4eC39HqLyjWDarjtT1zdp7dd")).contains("4eC39HqLyjWDarjtT1zdp7dc"));
+    }
+}

@@ -87,9 +87,7 @@ fn walk(stage: &mut Stage<'_>) -> Result<(), Failure> {
 impl<'c> Stage<'c> {
     fn set(context: &'c Context, interrupts: &'c Interrupts) -> Result<Self, Failure> {
         let mut random = [0; 8];
-        SystemRng
-            .fill(&mut random)
-            .map_err(|_| Failure::failed("The system returned no random bytes.", None))?;
+        SystemRng.fill(&mut random).map_err(|error| Failure::failed(&error.to_string(), None))?;
         let name = format!("keyvault-tour-{}", data_encoding::HEXLOWER.encode(&random));
         let folder = std::env::temp_dir().join(name);
         let stage = Self { context, interrupts, folder, steps: Vec::new() };

@@ -19,6 +19,7 @@ use keyvault_os::fs::fault::PathError;
 use keyvault_os::kernel_keyring::SessionError;
 use keyvault_os::process::exec::NotRunnable;
 use keyvault_os::terminal::prompt::PromptError;
+use keyvault_vault::VaultError;
 use keyvault_vault::unlock::UnlockError;
 use keyvault_vault::unlock::passphrase::Unfit;
 
@@ -243,10 +244,7 @@ impl Failure {
     /// A file could not be made.
     pub(in crate::cli) fn making(path: &Path, error: &io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::AlreadyExists => Self::refused(
-                &format!("{} already exists and was not changed.", path.display()),
-                Some("Choose another name."),
-            ),
+            io::ErrorKind::AlreadyExists => Self::of(VaultError::FileExists { path: path.to_owned() }, path),
             io::ErrorKind::NotFound => Self::failed(
                 &format!("The folder of {} does not exist.", path.display()),
                 Some("Create it first."),

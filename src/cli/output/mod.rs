@@ -16,10 +16,9 @@ use anstyle::{AnsiColor, Style};
 use rustix::io::Errno;
 use serde::Serialize;
 
+use keyvault_core::secret::{SecretBytes, SecretWriter};
 use keyvault_core::text::obeyed;
 pub(crate) use keyvault_core::text::{harmless, harmless_line, quoted};
-
-use keyvault_core::secret::{SecretBytes, SecretWriter};
 use keyvault_exec::supervise::streams::Callers;
 use keyvault_os::process::startup;
 

@@ -1,14 +1,15 @@
 //! Problems with keys that are asked for.
 
 use std::fmt::Display;
+use std::slice::from_ref;
 
 use crate::fit::Misfit;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::refused::Refused;
 use keyvault_core::name::{EnvName, KeyName, Scope};
-use keyvault_core::text::{list, looks_like_a_value};
+use keyvault_core::text::list;
 use keyvault_vault::time::local;
-use keyvault_vault::{TokenKind, VaultError};
+use keyvault_vault::{TokenKind, VaultError, hides_its_name};
 
 /// Something that is wrong with what was asked for. `Display` is a line of [`Refusal`]'s message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,7 +100,8 @@ impl Refusal {
 }
 
 impl Refusal {
-    /// The message, with each problem in these words.
+    /// The message, with a line of these words for each problem.
+    #[must_use]
     pub fn told(&self, problem: impl Fn(&Problem) -> String, misfit: impl Fn(&Misfit) -> String) -> String {
         let lines = self.problems.iter().map(problem).chain(self.misfits.iter().map(misfit));
         lines.fold("Cannot release the keys:".to_owned(), |told, line| told + "\n  " + &line)
@@ -130,22 +132,17 @@ impl From<Refusal> for ReleaseError {
     }
 }
 
-/// A key's name that looks like a value and like no key is not repeated.
-fn hides_its_name(wanted: &KeyName, near: Option<&KeyName>) -> bool {
-    near.is_none() && looks_like_a_value(wanted.as_str())
-}
-
 const HIDDEN: &str = "no such key; its name is not shown, because it looks like a value";
 
 fn missing(wanted: &KeyName, near: Option<&KeyName>) -> String {
-    if hides_its_name(wanted, near) {
+    if hides_its_name(from_ref(wanted), near) {
         return HIDDEN.to_owned();
     }
     format!("{wanted}: no such key{}", meant(near))
 }
 
 fn not_granted(wanted: &KeyName, near: Option<&KeyName>, kind: TokenKind) -> String {
-    if hides_its_name(wanted, near) {
+    if hides_its_name(from_ref(wanted), near) {
         return HIDDEN.to_owned();
     }
     format!("{wanted}: the {} opens no such key{}", holder(kind), meant(near))
