@@ -224,6 +224,14 @@ impl LoadedSet {
         self.opened.overrides.iter().flat_map(|page| page.records())
     }
 
+    pub(super) fn newer_keys(&self) -> impl Iterator<Item = crate::record::Id> {
+        self.opened.keys.iter().flat_map(|page| page.newer().iter().copied())
+    }
+
+    pub(super) fn newer_clients(&self) -> impl Iterator<Item = crate::record::Id> {
+        self.opened.clients.iter().flat_map(|page| page.newer().iter().copied())
+    }
+
     pub(super) fn newer_overrides(&self) -> impl Iterator<Item = crate::record::Id> {
         self.opened.overrides.iter().flat_map(|page| page.newer().iter().copied())
     }
