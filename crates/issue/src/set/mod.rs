@@ -20,7 +20,9 @@ mod tree;
 pub use change::{Changes, Removal};
 pub use content::{Content, Draft, Written};
 pub use error::{SetError, WriteError};
-pub use header::{Header, KindCount, MAX_PAGES, SignedBy, SignedHeader, SignerKind, VerifiedHeader};
+pub use header::{
+    Header, KindCount, MAX_NUMBER, MAX_PAGES, SignedBy, SignedHeader, SignerKind, VerifiedHeader,
+};
 pub use keys::{PageKeys, api_key, issued_key, names_key, page_key};
 pub use kind::Kind;
 pub use list::{List, Listed, Origin, VerifiedList};
