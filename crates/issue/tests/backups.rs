@@ -1,6 +1,6 @@
 //! A set from a backup, and what the set that it replaces refused.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::Extensions;
@@ -38,8 +38,16 @@ fn id(text: &str) -> Id {
     Id::parse(text).unwrap()
 }
 
-fn note() -> Box<Note> {
-    Box::new(Note { since: Moment(1), reason: "leaked".into() })
+fn note() -> Note {
+    Note { since: Moment(1), reason: "leaked".into() }
+}
+
+fn disabled() -> State {
+    State::Disabled(Box::new(note()))
+}
+
+fn revoked() -> State {
+    State::Revoked(Box::new(note()))
 }
 
 fn key(text: &str) -> KeyRecord {
@@ -79,8 +87,8 @@ fn limit(count: u32) -> Limit {
     Limit { name: Label::parse("requests").unwrap(), count, per: 1000, burst: 1, cost: 1 }
 }
 
-fn limited(count: u32) -> Option<Box<Conditions>> {
-    Some(Box::new(Conditions { limits: Ascending::of([limit(count)]), ..Conditions::default() }))
+fn limited(count: u32) -> Conditions {
+    Conditions { limits: Ascending::of([limit(count)]), ..Conditions::default() }
 }
 
 fn bounds() -> Bounds {
@@ -184,14 +192,14 @@ fn restored(backup: &Content, replaced: &Content) -> LoadedSet {
     let mut rows = backup.write(&draft(1), &keys(), &signing(7), &SystemRng).unwrap();
     let from = load(&rows);
     let changes = narrowings(&from, &set(replaced), NOW);
-    let changed = from.change(&draft(2), &changes, &keys(), &signing(7), &SystemRng).unwrap();
+    let next = from.change(&draft(2), &changes, &keys(), &signing(7), &SystemRng).unwrap();
     rows.pages.retain(|row| {
-        !changed.replaced.iter().any(|kind| *kind as u8 == row.kind)
-            && !changed.pages.iter().any(|new| (new.kind, new.page) == (row.kind, row.page))
+        !next.replaced.iter().any(|kind| *kind as u8 == row.kind)
+            && !next.pages.iter().any(|new| (new.kind, new.page) == (row.kind, row.page))
     });
-    rows.pages.extend(changed.pages);
+    rows.pages.extend(next.pages);
     rows.pages.sort_by_key(|row| (row.kind, row.page));
-    load(&Written { header: changed.header, ..rows })
+    load(&Written { header: next.header, ..rows })
 }
 
 fn found(set: &LoadedSet, text: &str) -> KeyRecord {
@@ -301,17 +309,16 @@ fn a_key_or_client_that_was_disabled_is_disabled_afterwards() {
         ],
         ..content(&[], &[])
     };
-    let (active, disabled) = (|| State::Active, || State::Disabled(note()));
     let after = |backup: &Content, replaced: &Content| {
         let set = restored(backup, replaced);
         ["aaKEY0000001", "aaKEY0000002"].map(|text| standing(set.clone(), text).unwrap())
     };
-    let (good, closed) = (of(active(), active()), of(disabled(), disabled()));
+    let (good, closed) = (of(State::Active, State::Active), of(disabled(), disabled()));
     assert_eq!(after(&good, &closed), [Standing::Disabled; 2]);
     assert_eq!(after(&closed, &good), [Standing::Disabled; 2]);
-    let revoked = of(State::Revoked(note()), State::Revoked(note()));
-    assert_eq!(after(&closed, &revoked), [Standing::Revoked; 2]);
-    assert_eq!(after(&revoked, &closed), [Standing::Revoked; 2]);
+    let over = of(revoked(), revoked());
+    assert_eq!(after(&closed, &over), [Standing::Revoked; 2]);
+    assert_eq!(after(&over, &closed), [Standing::Revoked; 2]);
     assert_eq!(after(&good, &good), [Standing::Active; 2]);
 }
 
@@ -344,7 +351,7 @@ fn a_record_of_a_later_version_refuses_on_either_side() {
     assert_eq!(standing(set.clone(), "aaKEY0000001"), Some(Standing::Disabled));
     assert_eq!(standing(set, "aaKEY0000002"), Some(Standing::Disabled));
     // The backup's: a later version would let it pass. Its page cannot be rewritten, so an override refuses it.
-    let over = with_keys(vec![KeyRecord { state: State::Revoked(note()), ..key("aaKEY0000001") }]);
+    let over = with_keys(vec![KeyRecord { state: revoked(), ..key("aaKEY0000001") }]);
     let set = restored(&with_keys(vec![newer(State::Active)]), &over);
     assert!(matches!(set.r#override(&id("aaKEY0000001")), Found::Record(word) if word.state.is_revoked()));
 }
@@ -358,19 +365,19 @@ fn a_key_whose_client_or_end_was_changed_is_refused_as_before() {
             key("aaKEY0000002"),
             KeyRecord { client: Some(id("aaCL00000001")), ..key("aaKEY0000003") },
             key("aaKEY0000004"),
-            KeyRecord { conditions: limited(100), ..key("aaKEY0000005") },
+            KeyRecord { conditions: Some(Box::new(limited(100))), ..key("aaKEY0000005") },
         ],
         ..content(&[], &[])
     };
     let grace = Replaced { by: id("aaKEY0000009"), grace_until: NOW };
     let over = Content {
-        clients: vec![client("aaCL00000002", State::Disabled(note()))],
+        clients: vec![client("aaCL00000002", disabled())],
         keys: vec![
             KeyRecord { client: Some(id("aaCL00000002")), ..key("aaKEY0000001") },
             KeyRecord { replaced: Some(grace), ..key("aaKEY0000002") },
             KeyRecord { client: Some(id("aaCL00000001")), ..key("aaKEY0000003") },
             KeyRecord { expires: Some(NOW), ..key("aaKEY0000004") },
-            KeyRecord { conditions: limited(1), ..key("aaKEY0000005") },
+            KeyRecord { conditions: Some(Box::new(limited(1))), ..key("aaKEY0000005") },
         ],
         ..content(&[], &[])
     };
@@ -381,7 +388,7 @@ fn a_key_whose_client_or_end_was_changed_is_refused_as_before() {
     // The replaced set did not have its client any more.
     assert_eq!(standing("aaKEY0000003"), Standing::Disabled);
     assert_eq!(standing("aaKEY0000004"), Standing::Expired);
-    assert_eq!(found(&set, "aaKEY0000005").conditions, limited(1));
+    assert_eq!(found(&set, "aaKEY0000005").conditions.as_deref(), Some(&limited(1)));
 }
 
 #[test]
@@ -399,7 +406,7 @@ fn a_hold_that_the_replaced_set_did_not_lift_is_not_lifted() {
 }
 
 fn state() -> impl Strategy<Value = State> {
-    prop_oneof![Just(State::Active), Just(State::Disabled(note())), Just(State::Revoked(note()))]
+    prop_oneof![Just(State::Active), Just(disabled()), Just(revoked())]
 }
 
 fn any_key() -> impl Strategy<Value = KeyRecord> {
@@ -426,7 +433,7 @@ fn any_content() -> impl Strategy<Value = Content> {
             let scopes: Vec<u32> = scopes.into_iter().collect();
             let override_of = |is_revoked: bool| keyvault_issue::record::Override {
                 id: key.id,
-                state: if is_revoked { State::Revoked(note()) } else { State::Disabled(note()) },
+                state: if is_revoked { revoked() } else { disabled() },
                 extensions: Extensions::default(),
             };
             Content {
