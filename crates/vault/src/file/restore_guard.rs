@@ -12,6 +12,7 @@ use keyvault_core::name::{KeyName, TokenName};
 
 use super::open::{Access, Vault, World};
 use crate::error::{VaultError, is_damage};
+use crate::issued;
 use crate::key::record::{KeyRecord, Version, VersionState};
 use crate::key::tombstones::Tombstones;
 use crate::key::versions::REMEMBERED;
@@ -34,6 +35,8 @@ pub(crate) struct Irrevocable {
     revoked: BTreeMap<String, Vec<Spent>>,
     /// `None` where there is no vault, and so nobody who says that one is not in force.
     tokens: Option<Tokens>,
+    /// Sets of issued keys.
+    pub(crate) sets: issued::Replaced,
     /// The slots, if everything could be read.
     pub(crate) whole: Option<Vec<SlotRow>>,
 }
@@ -84,6 +87,7 @@ impl Irrevocable {
                 tombstones: log.tombstones,
                 revoked: log.revocations.by_name,
                 tokens: Some(Tokens { replaced, ..Tokens::of(records) }),
+                sets: issued::Replaced(issued::find(tx)?.sets),
                 whole: Some(slots),
             })
         });
@@ -316,6 +320,7 @@ fn salvage(tx: &mut VerifiedTx<'_>, theirs: &Changes) -> Irrevocable {
     let take = &mut |event: Event| log.take(&event, theirs);
     let _ = audit::read_what_opens(tx.rows, &tx.daily.audit, &tx.identity, take);
     Irrevocable {
+        sets: issued::find(tx).map(|found| issued::Replaced(found.sets)).unwrap_or_default(),
         change: Some(tx.change_number()),
         keys,
         tombstones: log.tombstones,
@@ -325,10 +330,12 @@ fn salvage(tx: &mut VerifiedTx<'_>, theirs: &Changes) -> Irrevocable {
     }
 }
 
-/// Makes a backup's keys and tokens what they may be now. What is to be kept of the keys that it does not have.
+/// Makes a backup's keys and tokens what they may be now: every token is spent if `ends_all`. What is to be kept of the keys
+/// that it does not have.
 pub(crate) fn keep_irrevocable(
     tx: &mut VerifiedTx<'_>,
     irrevocable: &Irrevocable,
+    ends_all: bool,
     world: &World<'_>,
 ) -> Result<Tombstones, VaultError> {
     let mut there = BTreeSet::new();
@@ -342,8 +349,9 @@ pub(crate) fn keep_irrevocable(
             tx.put_key(&mut key, world.rng)?;
         }
     }
+    issued::keep_irrevocable(tx, &irrevocable.sets, world)?;
     token::end_some(tx, |_| true, world)?;
-    token::revoke_spent(tx, |record| irrevocable.is_spent(record), world)?;
+    token::revoke_spent(tx, |record| ends_all || irrevocable.is_spent(record), world)?;
     Ok(Tombstones::of(irrevocable.keys.values()).and(&irrevocable.tombstones, |id| there.contains(id)))
 }
 
