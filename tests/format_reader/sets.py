@@ -23,6 +23,7 @@ ACTIVE, DISABLED, REVOKED = 1, 2, 3
 IN_FORCE, KEYS_KEPT, ENDED = 1, 2, 3
 CLOSED = 2
 MOST_RECORDS, LONGEST_PAGE, MOST_PAGES = 128, 2**20, 2**20
+NUMBERS, MOST_RISE = 2**62, 2**32
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 STRICTNESS = ("active", "not-yet", "expired", "held", "disabled", "revoked", "refused", "decoy")
 STATES = {ACTIVE: "active", DISABLED: "disabled", REVOKED: "revoked"}
@@ -313,7 +314,7 @@ class Header:
             most = 1 << max(records - 1, 0).bit_length()
             if pages == 0 or pages & pages - 1 or pages > min(MOST_PAGES, most) or records > pages * MOST_RECORDS:
                 return False
-        return self.format == 1 and (self.names is not None) == (NAMES in self.counts)
+        return self.format == 1 and self.number < NUMBERS and (self.names is not None) == (NAMES in self.counts)
 
     def count(self, kind):
         return self.counts.get(kind, (0, 0))
@@ -420,6 +421,8 @@ def issuers_header(origin, listed, api, text, signature, pin, now):
                 raise Refused("forked")
         if header.signer[0] == BY_EPOCH and this != in_list:
             raise Refused("not-listed")
+        if header.number > (in_list[0] if in_list else 0) + MOST_RISE:
+            raise Refused("number")
         if issuer.ends is not None and issuer.ends <= now and this not in (in_list, pin):
             raise Refused("issuer-past")
     if set(header.counts) - {CLIENTS, KEYS}:
@@ -694,11 +697,13 @@ class Verdicts:
         }
 
     def _scopes(self, key, issuer):
-        scopes = {scope for scope in key.scopes if issuer is None or scope in issuer.scopes}
+        scopes = set(key.scopes)
         for role in key.roles:
             meaning = self.owner.get(WORDS, role)
             if meaning is not None and not meaning.is_scope:
                 scopes |= set(meaning.scopes)
+        if issuer is not None:
+            scopes &= set(issuer.scopes)
         meanings = {scope: self.owner.get(WORDS, scope) for scope in scopes}
         return sorted(scope for scope, meaning in meanings.items() if meaning is not None and meaning.is_scope)
 

@@ -198,8 +198,8 @@ impl<'a> Credential<'a> {
         [self.key.expires, grace, issuers].into_iter().flatten().min()
     }
 
-    /// The scopes that it has now, by their numbers: its own, for an issuer's key those within bounds, and those of its
-    /// roles as the owner has them.
+    /// The scopes that it has now, by their numbers: its own and those of its roles as the owner has them, for an issuer's
+    /// key as far as they are within bounds.
     #[must_use]
     pub fn scopes(&self) -> BTreeSet<u32> {
         let word = |number: &u32| match self.sets.owner.word(*number) {
@@ -207,12 +207,13 @@ impl<'a> Credential<'a> {
             Found::Newer | Found::Absent => None,
         };
         let within = |scope: &&u32| self.issuer.is_none_or(|entry| entry.bounds.scopes.has(scope));
-        let own = self.key.scopes.iter().filter(within);
         let of_roles = self.key.roles.iter().filter_map(|role| match word(role) {
             Some(Meaning::Role(_, scopes)) => Some(scopes.iter()),
             _ => None,
         });
-        own.chain(of_roles.flatten())
+        (self.key.scopes.iter())
+            .chain(of_roles.flatten())
+            .filter(within)
             .filter(|scope| matches!(word(scope), Some(Meaning::Scope(_))))
             .copied()
             .collect()

@@ -16,7 +16,7 @@ use keyvault_issue::record::{
 use keyvault_issue::set::{
     Changes, Content, Draft, Found, Kind, List, Listed, LoadedSet, MAX_PAGE, Origin, PageKeys, Removal,
     SealedPage, SetError, SignedHeader, SignerKind, VerifiedHeader, VerifiedList, WriteError, Written,
-    api_key, issued_key, names_key, narrowings,
+    api_key, issued_key, names_key, narrowings, page_key,
 };
 use proptest::prelude::*;
 
@@ -264,6 +264,36 @@ fn a_follower_takes_no_older_header_and_no_other_set() {
     let forward =
         owner.load(&old).unwrap().follow(owner.verified(&new.header), &owner.keys, new.pages.into_values());
     assert!(forward.is_ok_and(|set| set.keys().all(|key| &*key.display_name == "new")));
+}
+
+#[test]
+fn a_follower_has_the_keys_that_the_set_was_loaded_with() {
+    let owner = Owner::new();
+    let content = whole((0..100).map(|number| key(number, "old")));
+    let file = File::of(content.write(&Owner::draft(1), &owner.keys, &owner.signing, &SystemRng).unwrap());
+    let issued = issued_key(&SealingKey::from_bytes(&[4; 32]).unwrap(), &IDENTITY);
+    let api_key = api_key(&issued, &API);
+    let of = |kinds: &[Kind]| {
+        kinds.iter().fold(PageKeys::default(), |keys, kind| keys.with(*kind, page_key(&api_key, &SET, *kind)))
+    };
+    let (some, all) = (of(&[Kind::Api]), of(&[Kind::Api, Kind::Keys]));
+    let load = |keys: &PageKeys| {
+        LoadedSet::load(owner.verified(&file.header), keys, file.pages.values().cloned()).unwrap()
+    };
+    let mut changes = Changes::default();
+    changes.put.keys = (0..100).filter(|number| number % 2 == 1).map(|number| key(number, "new")).collect();
+    let whole = owner.load(&file).unwrap();
+    let written = whole.change(&Owner::draft(2), &changes, &owner.keys, &owner.signing, &SystemRng).unwrap();
+    assert!(written.pages.iter().all(|page| page.kind == Kind::Keys as u8));
+    let follow = |set: &LoadedSet, keys: &PageKeys| {
+        set.follow(owner.verified(&written.header), keys, written.pages.clone())
+    };
+    assert!(follow(&load(&all), &all).is_ok() && follow(&load(&some), &some).is_ok());
+    // Pages that were closed would open in the wrong places.
+    assert_eq!(follow(&load(&some), &all).err(), Some(SetError::LoadWhole));
+    // Pages that were open would stay as they were before.
+    assert_eq!(follow(&load(&all), &some).err(), Some(SetError::LoadWhole));
+    assert_eq!(follow(&load(&all), &owner.keys).err(), Some(SetError::LoadWhole));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! An issuer's set from one of the owner's changes to the next.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::Extensions;
@@ -9,12 +9,12 @@ use keyvault_core::identity::Identity;
 use keyvault_core::name::{Label, Scope};
 use keyvault_issue::issuer::{Pinned, accept, raise};
 use keyvault_issue::record::{
-    Api, Ascending, Bounds, Environment, Id, IssuerEntry, IssuerState, KeyRecord, Mark, Meaning, Note,
-    Prefix, Proof, Reaction, State, Word,
+    Api, Ascending, Bounds, Client, Environment, Id, IssuerEntry, IssuerState, KeyRecord, Mark, Meaning,
+    Note, Prefix, Proof, Reaction, State, Word,
 };
 use keyvault_issue::set::{
-    Content, Draft, List, Listed, LoadedSet, Origin, PageKeys, SetError, SignedHeader, SignerKind,
-    VerifiedHeader, VerifiedList, Written, narrowings,
+    Content, Draft, Header, List, Listed, LoadedSet, Origin, PageKeys, SetError, SignedHeader, SignerKind,
+    VerifiedHeader, VerifiedList, WriteError, Written, narrowings,
 };
 use keyvault_issue::standing::{Lookup, Sets, Standing};
 use proptest::prelude::*;
@@ -117,12 +117,22 @@ fn owners_with(issuer: Option<(Bounds, IssuerState)>) -> Written {
         meaning: Meaning::Scope(Scope::parse(&format!("scope:{number}")).unwrap()),
         extensions: Extensions::default(),
     });
-    let content = Content { api: Some(api), words: words.to_vec(), ..Content::default() };
+    let role = Word {
+        number: 10,
+        meaning: Meaning::Role(Label::parse("clerk").unwrap(), Ascending::of([1, 3])),
+        extensions: Extensions::default(),
+    };
+    let words = words.into_iter().chain([role]).collect();
+    let content = Content { api: Some(api), words, ..Content::default() };
     write(OWNERS, 1, SignerKind::Epoch, &signing(7), &content)
 }
 
 fn portals(number: u64, keys: &[KeyRecord]) -> Written {
-    let content = Content { keys: keys.to_vec(), ..Content::default() };
+    portals_with(number, keys, &[])
+}
+
+fn portals_with(number: u64, keys: &[KeyRecord], clients: &[Client]) -> Written {
+    let content = Content { keys: keys.to_vec(), clients: clients.to_vec(), ..Content::default() };
     write(PORTALS, number, SignerKind::Issuer, &signing(8), &content)
 }
 
@@ -177,6 +187,130 @@ fn the_owner_lists_a_set_that_goes_on_and_no_other() {
     let gone = generation(6, &[key(1), revoked(2)]);
     assert_eq!(raised(&gone, NOW), Err(SetError::Reused(id(3))));
     assert!(raised(&gone, NOW.plus_millis(50)).is_ok());
+}
+
+#[test]
+fn an_issuer_cannot_take_a_revocation_back_in_several_steps() {
+    let (list, owners_set) = owner(&owners(bounds(), IssuerState::InForce), None);
+    let raised = |before: &KeyRecord, next: Option<KeyRecord>, now| {
+        let generation = |number, keys: &[KeyRecord]| load(&list, &owners_set, &portals(number, keys), None);
+        let before = generation(5, std::slice::from_ref(before)).unwrap();
+        let floor = raise(None, None, &before, NOW).unwrap();
+        raise(Some(&floor), Some(&before), &generation(6, next.as_slice()).unwrap(), now)
+    };
+    let reused = Err(SetError::Reused(id(1)));
+    let until =
+        |after: Option<i64>| KeyRecord { expires: after.map(|after| NOW.plus_millis(after)), ..revoked(1) };
+    let newer = KeyRecord { extensions: Extensions::default().with(1, vec![7]), ..revoked(1) };
+    // Its expiry is not brought forward, by the revocation or after it, so that it cannot be dropped earlier.
+    assert_eq!(raised(&revoked(1), Some(until(Some(49))), NOW), reused);
+    assert_eq!(raised(&key(1), Some(until(Some(49))), NOW), reused);
+    assert_eq!(raised(&until(None), Some(until(Some(50))), NOW), reused);
+    assert!(raised(&key(1), Some(until(Some(50))), NOW).is_ok());
+    assert!(raised(&revoked(1), Some(until(Some(51))), NOW).is_ok());
+    assert!(raised(&revoked(1), Some(until(None)), NOW).is_ok());
+    // A record that this version refuses would be forgotten by the next listing.
+    assert_eq!(raised(&revoked(1), Some(newer), NOW), reused);
+    // An expired one may be dropped, and does not come back as long as it is there.
+    let past = NOW.plus_millis(60);
+    let longer = KeyRecord { expires: Some(NOW.plus_millis(120)), ..key(1) };
+    assert_eq!(raised(&revoked(1), Some(longer), past), reused);
+    assert!(raised(&revoked(1), None, past).is_ok());
+}
+
+#[test]
+fn a_revoked_client_of_an_issuer_stays_revoked() {
+    let bounds = Bounds { clients: 2, ..bounds() };
+    let (list, owners_set) = owner(&owners(bounds, IssuerState::InForce), None);
+    let client = |number: u32, state: State| Client {
+        id: id(number),
+        state,
+        name: Label::parse("acme").unwrap(),
+        contact: "".into(),
+        created: Moment(0),
+        conditions: None,
+        extensions: Extensions::default(),
+    };
+    let note = || Box::new(Note { since: Moment(0), reason: "asked".into() });
+    let raised = |before: (Option<&Client>, &[KeyRecord]), next: (Option<&Client>, &[KeyRecord])| {
+        let load = |number, (client, keys): (Option<&Client>, &[KeyRecord])| {
+            let clients: Vec<_> = client.into_iter().cloned().collect();
+            load(&list, &owners_set, &portals_with(number, keys, &clients), None).unwrap()
+        };
+        raise(None, Some(&load(5, before)), &load(6, next), NOW).map(|listed| listed.number)
+    };
+    let next = |before: &Client, next: Option<&Client>| raised((Some(before), &[]), (next, &[]));
+    let reused = Err(SetError::Reused(id(9)));
+    let (active, closed) = (client(9, State::Active), client(9, State::Disabled(note())));
+    let over = client(9, State::Revoked(note()));
+    let newer = Client { extensions: Extensions::default().with(1, vec![7]), ..over.clone() };
+    assert_eq!(next(&over, Some(&active)), reused);
+    assert_eq!(next(&over, Some(&closed)), reused);
+    assert_eq!(next(&over, None), reused);
+    assert_eq!(next(&over, Some(&newer)), reused);
+    assert_eq!(next(&over, Some(&over)), Ok(6));
+    assert_eq!(next(&closed, Some(&active)), Ok(6));
+    assert_eq!(next(&active, None), Ok(6));
+    // An id of one kind is not used for the other.
+    assert_eq!(raised((Some(&active), &[]), (None, &[key(9)])), reused);
+    assert_eq!(raised((None, &[key(9)]), (Some(&active), &[])), reused);
+}
+
+#[test]
+fn an_issuer_cannot_use_up_the_numbers_that_the_owner_needs() {
+    const RISE: u64 = 1 << 32;
+    let written = |number| portals(number, &[key(1)]);
+    let (list, owners_set) = owner(&owners(bounds(), IssuerState::InForce), None);
+    // Our own program writes no such header.
+    let forged = |number| {
+        let mut written = written(1);
+        let header = Header { number, ..written.header.unverified().unwrap() };
+        written.header = SignedHeader::sign(&header, &signing(8));
+        load(&list, &owners_set, &written, None).err()
+    };
+    assert_eq!(forged(u64::MAX), Some(SetError::HeaderMalformed));
+    assert_eq!(forged(1 << 62), Some(SetError::HeaderMalformed));
+    assert_eq!(forged((1 << 62) - 1), Some(SetError::Number));
+    let first = load(&list, &owners_set, &written(RISE), None).unwrap();
+    assert_eq!(load(&list, &owners_set, &written(RISE + 1), None).err(), Some(SetError::Number));
+    let floor = raise(None, None, &first, NOW).unwrap();
+    let (list, owners_set) = owner(&owners(bounds(), IssuerState::InForce), Some(floor));
+    let next = load(&list, &owners_set, &written(2 * RISE), None).unwrap();
+    assert_eq!(load(&list, &owners_set, &written(2 * RISE + 1), None).err(), Some(SetError::Number));
+    assert!(raise(Some(&floor), Some(&first), &next, NOW).is_ok());
+    // A set that was taken by another list.
+    assert_eq!(raise(None, None, &next, NOW), Err(SetError::Number));
+}
+
+#[test]
+fn no_header_is_written_with_a_number_that_no_reader_takes() {
+    let content = Content { keys: vec![key(1)], ..Content::default() };
+    let write = |number| {
+        let draft = Draft {
+            identity: IDENTITY,
+            api: API,
+            set: PORTALS,
+            number,
+            time: Moment(0),
+            fresh_until: None,
+            signer: SignerKind::Issuer,
+            extensions: Extensions::default(),
+        };
+        content.write(&draft, &keys(&PORTALS), &signing(8), &SystemRng)
+    };
+    assert!(write((1 << 62) - 1).is_ok());
+    assert_eq!(write(1 << 62).err(), Some(WriteError::Number));
+}
+
+#[test]
+fn a_role_gives_no_scope_that_is_not_in_bounds() {
+    let within = Bounds { roles: Ascending::of([10]), scopes: Ascending::of([1]), ..bounds() };
+    let record = KeyRecord { roles: Ascending::of([10]), scopes: Ascending::default(), ..key(1) };
+    let (list, owners_set) = owner(&owners(within, IssuerState::InForce), None);
+    let set = load(&list, &owners_set, &portals(5, &[record]), None).unwrap();
+    let (sets, _) = Sets::join(&list, owners_set, vec![set], Vec::new(), NOW);
+    let Lookup::Key(credential) = sets.find(&id(1)) else { panic!("no key") };
+    assert_eq!(credential.scopes().into_iter().collect::<Vec<_>>(), [1]);
 }
 
 #[test]

@@ -52,6 +52,7 @@ fn reason(error: SetError) -> &'static str {
         SetError::IssuerPast => "issuer-past",
         SetError::Older => "older",
         SetError::Forked => "forked",
+        SetError::Number => "number",
         SetError::TooManyKeys => "too-many-keys",
         SetError::TooManyClients => "too-many-clients",
         SetError::Shape => "shape",

@@ -421,6 +421,20 @@ fn owners_header(all: &mut Vec<Vector>) {
     );
     add(
         all,
+        "owner-number",
+        "header-malformed",
+        "the header has the number 2^62",
+        with(|sets| sets.owner.number = 1 << 62),
+    );
+    add(
+        all,
+        "owner-number-last",
+        "",
+        "the header has the number 2^62 - 1",
+        with(|sets| sets.owner.number = (1 << 62) - 1),
+    );
+    add(
+        all,
         "owner-three-pages",
         "header-malformed",
         "the header says that there are three pages of keys",
@@ -923,6 +937,53 @@ fn issuers_header(all: &mut Vec<Vector>) {
         "the portal's header is of another API",
         later(|sets| sets.portal.api = *b"shop-api-0000002"),
     );
+    let numbered = |number: u64| later(|sets| sets.portal.number = number);
+    let rise = 1 << 32;
+    add(
+        all,
+        "portal-number-rises",
+        "",
+        "the portal's number is 2^32 above the listed one",
+        numbered(5 + rise),
+    );
+    add(
+        all,
+        "portal-number-far",
+        "number",
+        "the portal's number is 2^32 + 1 above the listed one",
+        numbered(6 + rise),
+    );
+    add(all, "portal-number-end", "header-malformed", "the portal's number is 2^64 - 1", numbered(u64::MAX));
+    let unlisted = |number: u64| {
+        let mut value = numbered(number);
+        let (list, bound) = list(&[&value["owners"]]);
+        (value["list"], value["bound"]) = (json!(list), json!(bound));
+        value
+    };
+    add(
+        all,
+        "portal-unlisted-number",
+        "",
+        "the owner has not listed the portal's set yet, and its number is 2^32",
+        unlisted(rise),
+    );
+    add(
+        all,
+        "portal-unlisted-far",
+        "number",
+        "the owner has not listed the portal's set yet, and its number is 2^32 + 1",
+        unlisted(rise + 1),
+    );
+    add(
+        all,
+        "portal-owners-number",
+        "",
+        "the owner signed the portal's set under a number that no verifier can have pinned",
+        with(|sets| {
+            sets.portal.number = 6 + rise;
+            sets.portal.signer = (1, Who::Owner);
+        }),
+    );
     add(
         all,
         "portal-gone",
@@ -996,6 +1057,13 @@ fn issuers_bounds(all: &mut Vec<Vector>) {
                     Ascending::of([super::base::limit("requests", 1, 1), super::base::limit("more", 2, 2)]);
             });
         }),
+    );
+    add(
+        all,
+        "bounds-of-role",
+        "",
+        "a role's scopes count as far as they are in bounds",
+        with(|sets| entry(sets, |entry| entry.bounds.scopes = Ascending::of([1, 2, 4]))),
     );
     add(
         all,

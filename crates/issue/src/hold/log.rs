@@ -88,8 +88,7 @@ impl HoldLog {
         let is_new = |old: &&Remembered| !holds.get(..read).unwrap_or_default().contains(old);
         let kept: Vec<_> = kept.iter().filter(is_new).copied().collect();
         holds.extend(kept);
-        let is_open =
-            |hold: &&Remembered| hold.number >= verifier.settled && !verifier.lifted.has(&hold.number);
+        let is_open = |hold: &&Remembered| !verifier.is_decided(hold.number);
         let held = holds.iter().filter(is_open).map(|hold| (hold.id, hold.time)).collect();
         let point = if passes_seen { point_of(&entries) } else { seen.point };
         Self { held, seen: Seen { point, holds }, findings }

@@ -10,11 +10,15 @@ pub use bounds::{Beyond, admit};
 use keyvault_core::clock::Moment;
 use keyvault_core::crypto::Hash;
 
-use crate::record::{Id, IssuerEntry, IssuerState, KeyRecord};
+use crate::record::{Client, Id, IssuerEntry, IssuerState, KeyRecord};
 use crate::set::{
     Found, Header, Kind, Listed, LoadedSet, SetError, Signature, SignedHeader, SignerKind, VerifiedHeader,
     VerifiedList,
 };
+
+/// How far the number of an issuer's header may be above the listed one, 0 if none is. The owner's own next header has a
+/// number above it, so that an issuer cannot use the numbers up, and a verifier has pinned none that the owner cannot pass.
+pub const MAX_RISE: u64 = 1 << 32;
 
 /// A header that this verifier took before, from its pin or from memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +106,7 @@ fn judge(
             if header.signer.kind == SignerKind::Epoch && !is_listed {
                 return Err(SetError::NotListed);
             }
+            is_near(listed, header)?;
             // Judged by our clock: the issuer can write any time into a header.
             let is_past = entry.ends.is_some_and(|ends| ends <= now);
             if is_past && !is_listed && pinned.is_none_or(|pinned| pinned.hash != *hash) {
@@ -121,8 +126,13 @@ fn judge(
     Ok(())
 }
 
-/// The new floor of an issuer's set, for the owner's change to list: only of a set that is above the old one, and that
-/// uses no id again. Otherwise the old floor stays, and the change goes through without.
+fn is_near(listed: Option<&Listed>, header: &Header) -> Result<(), SetError> {
+    let floor = listed.map_or(0, |listed| listed.number);
+    if header.number > floor.saturating_add(MAX_RISE) { Err(SetError::Number) } else { Ok(()) }
+}
+
+/// The new floor of an issuer's set, for the owner's change to list: only of a set that is above the old one, though not
+/// too far, and that uses no id again. Otherwise the old floor stays, and the change goes through without.
 pub fn raise(
     listed: Option<&Listed>,
     before: Option<&LoadedSet>,
@@ -133,24 +143,49 @@ pub fn raise(
     if listed.is_some_and(|listed| header.number <= listed.number) {
         return Err(SetError::Older);
     }
+    is_near(listed, header)?;
     if let Some(id) = before.and_then(|before| reused(before, set, now)) {
         return Err(SetError::Reused(id));
     }
     Ok(Listed { set: header.set, number: header.number, header: set.header().hash() })
 }
 
-/// The first id that means another key in the next generation of a set, or is not revoked in it any more.
+/// The first id that means another key or client in the next generation of a set, or is not revoked in it any more.
+///
+/// A revoked key stays until the expiry that it was listed with, and a revoked client for ever. A record that this version
+/// refuses does not keep it: the next listing would know nothing of it.
 #[must_use]
 pub fn reused(before: &LoadedSet, next: &LoadedSet, now: Moment) -> Option<Id> {
-    let is_over = |key: &KeyRecord| key.expires.is_some_and(|expires| expires <= now);
-    before.keys().find_map(|old| {
-        let kept = match next.key(&old.id) {
-            Found::Record(new) if new.state.is_revoked() => true,
-            Found::Record(new) => !old.state.is_revoked() && old.proof == new.proof,
-            // It is refused.
-            Found::Newer => true,
-            Found::Absent => !old.state.is_revoked() || is_over(old),
-        };
-        (!kept).then_some(old.id)
+    let key = before.keys().find(|old| !is_kept(old, next, now)).map(|old| old.id);
+    key.or_else(|| before.clients().find(|old| !is_client_kept(old, next)).map(|old| old.id)).or_else(|| {
+        let keys = next.keys().map(|key| key.id).filter(|id| is_absent(&before.key(id)));
+        let clients = next.clients().map(|client| client.id).filter(|id| is_absent(&before.client(id)));
+        let mut of_other_kind = keys
+            .filter(|id| !is_absent(&before.client(id)))
+            .chain(clients.filter(|id| !is_absent(&before.key(id))));
+        of_other_kind.next()
     })
+}
+
+fn is_kept(old: &KeyRecord, next: &LoadedSet, now: Moment) -> bool {
+    // None is the latest expiry.
+    let is_shorter = |new: &KeyRecord| {
+        new.expires.is_some_and(|expires| old.expires.is_none_or(|before| expires < before))
+    };
+    match next.key(&old.id) {
+        // It would be dropped earlier.
+        Found::Record(new) if new.state.is_revoked() => !is_shorter(new),
+        Found::Record(new) => !old.state.is_revoked() && old.proof == new.proof,
+        Found::Newer | Found::Absent => {
+            !old.state.is_revoked() || old.expires.is_some_and(|expires| expires <= now)
+        }
+    }
+}
+
+fn is_client_kept(old: &Client, next: &LoadedSet) -> bool {
+    !old.state.is_revoked() || matches!(next.client(&old.id), Found::Record(new) if new.state.is_revoked())
+}
+
+fn is_absent<T>(found: &Found<'_, T>) -> bool {
+    matches!(found, Found::Absent)
 }

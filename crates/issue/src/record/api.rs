@@ -182,31 +182,18 @@ impl Record for Api {
 }
 
 impl Api {
-    /// The record with other issuers and verifiers.
-    pub(crate) fn with(&self, issuers: Vec<IssuerEntry>, verifiers: Vec<VerifierEntry>) -> Self {
-        let usage_keys = self.usage_keys.iter().filter_map(|usage| {
-            let key = SealingKey::from_bytes(usage.key.expose())?;
-            Some(UsageKey { generation: usage.generation, key })
-        });
-        Self {
-            id: self.id,
-            name: self.name.clone(),
-            mark: self.mark,
-            prefix: self.prefix,
-            prefixes: self.prefixes.clone(),
-            reaction: self.reaction,
-            usage_keys: Ascending::of(usage_keys),
-            issuers: Ascending::of(issuers),
-            verifiers: Ascending::of(verifiers),
-            extensions: self.extensions.clone(),
-        }
-    }
-
     /// The first field of the record that must be known to decide by it. One in an issuer's entry is about that issuer's
     /// set alone; a verifier's entry that is passed over would lift its holds.
     pub(crate) fn must_be_known(&self) -> Option<u16> {
         let own = self.extensions.must_be_known();
         own.or_else(|| self.verifiers.iter().find_map(|verifier| verifier.extensions.must_be_known()))
+    }
+}
+
+impl VerifierEntry {
+    /// True if the owner has decided a hold, which counts no more.
+    pub(crate) fn is_decided(&self, number: u64) -> bool {
+        number < self.settled || self.lifted.has(&number)
     }
 }
 

@@ -50,7 +50,7 @@ impl LoadedSet {
         self.change_kind::<KeyRecord>(&mut rows, &put.keys, &keys_of(removed, Removal::key))?;
         self.change_kind::<Override>(&mut rows, &put.overrides, &keys_of(removed, Removal::overrides))?;
         self.change_kind::<NamedKey>(&mut rows, &put.names, &keys_of(removed, Removal::name))?;
-        Ok(rows.sign(signing))
+        rows.sign(signing)
     }
 
     fn change_kind<T: Record>(

@@ -10,7 +10,8 @@ use keyvault_core::identity::{FORMAT, Identity};
 use super::load::SealedPage;
 use super::page::{self, At, MAX_RECORDS, page_of};
 use super::{
-    Header, Kind, KindCount, MAX_PAGES, PageKeys, SignedBy, SignedHeader, SignerKind, WriteError, tree,
+    Header, Kind, KindCount, MAX_NUMBER, MAX_PAGES, PageKeys, SignedBy, SignedHeader, SignerKind, WriteError,
+    tree,
 };
 use crate::record::{Api, Ascending, Client, KeyRecord, NamedKey, Override, Record, Word};
 use crate::{ApiId, SetId};
@@ -78,7 +79,7 @@ impl Content {
         rows.write_all(&self.keys.iter().collect::<Vec<_>>())?;
         rows.write_all(&self.overrides.iter().collect::<Vec<_>>())?;
         rows.write_all(&self.names.iter().collect::<Vec<_>>())?;
-        Ok(rows.sign(signing))
+        rows.sign(signing)
     }
 }
 
@@ -137,8 +138,11 @@ impl<'a> Rows<'a> {
         self.pages.push(SealedPage { kind: kind as u8, page, sealed: sealed.into() });
     }
 
-    pub(super) fn sign(self, signing: &SigningKey) -> Written {
+    pub(super) fn sign(self, signing: &SigningKey) -> Result<Written, WriteError> {
         let draft = self.draft;
+        if draft.number >= MAX_NUMBER {
+            return Err(WriteError::Number);
+        }
         let set = &draft.set;
         let counts = self.leaves.iter().map(|(kind, leaves)| KindCount {
             kind: *kind,
@@ -161,7 +165,7 @@ impl<'a> Rows<'a> {
             extensions: draft.extensions.clone(),
         };
         let header = SignedHeader::sign(&header, signing);
-        Written { header, pages: self.pages, replaced: self.replaced }
+        Ok(Written { header, pages: self.pages, replaced: self.replaced })
     }
 }
 

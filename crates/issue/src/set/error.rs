@@ -35,6 +35,8 @@ pub enum SetError {
     Older,
     #[error("another header with this number was seen before")]
     Forked,
+    #[error("the header's number is further above the listed one than an issuer may raise it")]
+    Number,
     #[error("the set has more keys than its issuer may have")]
     TooManyKeys,
     #[error("the set has more clients than its issuer may have")]
@@ -86,6 +88,8 @@ pub enum WriteError {
     Twice,
     #[error("a page would be too long or have too many records")]
     Full,
+    #[error("there is no higher number for a header")]
+    Number,
     #[error("there is no key for pages of kind {0}")]
     NoKey(u8),
     #[error("a page has a record that a later version wrote")]

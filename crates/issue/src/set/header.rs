@@ -11,6 +11,8 @@ use super::{Kind, SetError, VerifiedList};
 use crate::record::{Ascending, Mark, Sorted};
 use crate::{ApiId, SetId};
 
+/// A header has a lower number, as a change of the vault has.
+pub const MAX_NUMBER: u64 = 1 << 62;
 /// Most pages of one kind.
 pub const MAX_PAGES: u32 = 1 << 20;
 
@@ -123,6 +125,7 @@ impl Header {
                 && u64::from(count.records) <= u64::from(count.pages) * MAX_RECORDS as u64
         };
         self.format == FORMAT
+            && self.number < MAX_NUMBER
             && self.kinds.iter().all(fits)
             && self.names.is_some() == self.kinds.has(&Kind::Names)
     }

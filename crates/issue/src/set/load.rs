@@ -79,7 +79,8 @@ impl LoadedSet {
     }
 
     /// The next generation: this one with some pages replaced. That those were all is not believed of anyone: the root
-    /// shows it. If it differs, or the number of pages does, the set has to be loaded whole.
+    /// shows it. If it differs, or the number of pages does, the set has to be loaded whole; so it has with a key that this
+    /// one was not loaded with, or without one that it was: pages would be missing, or stay as they were.
     pub fn follow<'a>(
         &self,
         header: VerifiedHeader,
@@ -93,6 +94,11 @@ impl LoadedSet {
         }
         if next.number < own.number {
             return Err(SetError::Older);
+        }
+        let is_open = |kind: Kind| self.opened.count(kind).is_some();
+        let has_key = |kind: Kind| keys.get(kind).is_some() && pages(kind).0 > 0;
+        if Kind::ALL.into_iter().any(|kind| is_open(kind) != has_key(kind)) {
+            return Err(SetError::LoadWhole);
         }
         let mut set = Self { header, ..self.clone() };
         for page in changed {
@@ -222,6 +228,14 @@ impl LoadedSet {
 
     pub fn overrides(&self) -> impl Iterator<Item = &Override> {
         self.opened.overrides.iter().flat_map(|page| page.records())
+    }
+
+    pub(super) fn newer_keys(&self) -> impl Iterator<Item = crate::record::Id> {
+        self.opened.keys.iter().flat_map(|page| page.newer().iter().copied())
+    }
+
+    pub(super) fn newer_clients(&self) -> impl Iterator<Item = crate::record::Id> {
+        self.opened.clients.iter().flat_map(|page| page.newer().iter().copied())
     }
 
     pub(super) fn newer_overrides(&self) -> impl Iterator<Item = crate::record::Id> {

@@ -13,18 +13,21 @@ mod keys;
 mod kind;
 mod list;
 mod load;
+mod narrow;
 mod page;
 mod tree;
 
-pub use carry::narrowings;
 pub use change::{Changes, Removal};
 pub use content::{Content, Draft, Written};
 pub use error::{SetError, WriteError};
-pub use header::{Header, KindCount, MAX_PAGES, SignedBy, SignedHeader, SignerKind, VerifiedHeader};
+pub use header::{
+    Header, KindCount, MAX_NUMBER, MAX_PAGES, SignedBy, SignedHeader, SignerKind, VerifiedHeader,
+};
 pub use keys::{PageKeys, api_key, issued_key, names_key, page_key};
 pub use kind::Kind;
 pub use list::{List, Listed, Origin, VerifiedList};
 pub use load::{LoadedSet, SealedPage};
+pub use narrow::narrowings;
 pub use page::{Found, MAX_PAGE, MAX_RECORDS, Page};
 
 pub(crate) use header::Signature;
