@@ -15,9 +15,11 @@
     reason = "a test may fail"
 )]
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use keyvault_core::clock::{Clock, Moment, Rng, RngError};
 use keyvault_core::crypto::{Cost, SystemRng};
@@ -165,22 +167,23 @@ type Map = BTreeMap<u8, Key>;
 
 // ── The vault ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-struct Time(Cell<i64>);
+struct Time(AtomicI64);
 
 impl Clock for Time {
     fn now(&self) -> Moment {
-        Moment(self.0.get())
+        Moment(self.0.load(Relaxed))
     }
 }
 
 /// Fails when it has been asked so often.
-struct Failing(Cell<Option<u32>>);
+struct Failing(Mutex<Option<u32>>);
 
 impl Rng for Failing {
     fn fill(&self, target: &mut [u8]) -> Result<(), RngError> {
-        match self.0.get() {
+        let mut left = self.0.lock().unwrap();
+        match *left {
             Some(0) => return Err(RngError),
-            left => self.0.set(left.map(|left| left - 1)),
+            more => *left = more.map(|more| more - 1),
         }
         SystemRng.fill(target)
     }
@@ -210,7 +213,7 @@ fn template() -> &'static [u8] {
     static TEMPLATE: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
     TEMPLATE.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        let (time, rng) = (Time(Cell::new(BEGIN)), Failing(Cell::new(None)));
+        let (time, rng) = (Time(AtomicI64::new(BEGIN)), Failing(Mutex::new(None)));
         let world = world(folder.path(), &time, &rng);
         let passphrase = passphrase();
         let creation = Creation { passphrase: &passphrase, cost: Cost::FLOOR, recovery: None };
@@ -255,13 +258,13 @@ impl Run {
         );
         let mut handles = open(folder.path());
         let access = handles[0].open_passphrase(&passphrase()).unwrap();
-        let (time, rng) = (Time(Cell::new(BEGIN)), Failing(Cell::new(None)));
+        let (time, rng) = (Time(AtomicI64::new(BEGIN)), Failing(Mutex::new(None)));
         Self { folder, handles, access, time, rng, map: Map::new(), values: 0, kept: None }
     }
 
     fn in_memory() -> Self {
         let folder = tempfile::Builder::new().prefix("model-").tempdir_in("/dev/shm").unwrap();
-        let (time, rng) = (Time(Cell::new(BEGIN)), Failing(Cell::new(None)));
+        let (time, rng) = (Time(AtomicI64::new(BEGIN)), Failing(Mutex::new(None)));
         let passphrase = passphrase();
         let creation = Creation { passphrase: &passphrase, cost: Cost::FLOOR, recovery: None };
         let mut vault = file::create_in_memory(&creation, &world(folder.path(), &time, &rng)).unwrap();
@@ -270,7 +273,7 @@ impl Run {
     }
 
     fn now(&self) -> i64 {
-        self.time.0.get()
+        self.time.0.load(Relaxed)
     }
 
     fn value(&mut self) -> String {
@@ -285,7 +288,7 @@ impl Run {
     /// Does a step in the vault; if it is done there, in the map too.
     fn step(&mut self, step: &Step, second: bool, fails_after: Option<u32>) {
         match step {
-            Step::Clock(by) => return self.time.0.set(self.now() + by),
+            Step::Clock(by) => return self.time.0.store(self.now() + by, Relaxed),
             // Memory cannot be opened again, copied, or put back.
             Step::Reopen | Step::Keep | Step::PutBack if self.handles.len() == 1 => return,
             Step::Reopen => return self.reopen(),
@@ -295,13 +298,13 @@ impl Run {
         }
         let (now, value) = (self.now(), self.value());
         let (map, outcome) = expected(&self.map, step, now, &value);
-        self.rng.0.set(fails_after);
+        *self.rng.0.lock().unwrap() = fails_after;
         let world = world(self.folder.path(), &self.time, &self.rng);
         let place = usize::from(second).min(self.handles.len() - 1);
         let vault = &mut self.handles[place];
         let done = perform(vault, &self.access, &world, step, now, &value);
         drop(world);
-        self.rng.0.set(None);
+        *self.rng.0.lock().unwrap() = None;
         match (done, outcome) {
             (Ok(()), Outcome::Done) => self.map = map,
             (Err(VaultError::Rng(_) | VaultError::Recipe(_)), _) if fails_after.is_some() => {}

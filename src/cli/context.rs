@@ -1,9 +1,10 @@
 //! The world as a command sees it: environment, folders, terminal.
 
-use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use directories::BaseDirs;
@@ -35,11 +36,11 @@ pub(crate) struct Context {
     pub global: Global,
     rng: SystemRng,
     verb: String,
-    announced: Cell<bool>,
-    told_unreadable: Cell<bool>,
-    told_not_folded: Cell<bool>,
-    homeless: Cell<bool>,
-    slots_named: Cell<bool>,
+    announced: AtomicBool,
+    told_unreadable: AtomicBool,
+    told_not_folded: AtomicBool,
+    homeless: AtomicBool,
+    slots_named: AtomicBool,
 }
 
 impl Context {
@@ -49,11 +50,11 @@ impl Context {
             global,
             rng: SystemRng,
             verb,
-            announced: Cell::new(false),
-            told_unreadable: Cell::new(false),
-            told_not_folded: Cell::new(false),
-            homeless: Cell::new(false),
-            slots_named: Cell::new(false),
+            announced: AtomicBool::new(false),
+            told_unreadable: AtomicBool::new(false),
+            told_not_folded: AtomicBool::new(false),
+            homeless: AtomicBool::new(false),
+            slots_named: AtomicBool::new(false),
         }
     }
 
@@ -72,7 +73,7 @@ impl Context {
         let waiting = |waited: Duration, holder: Option<Holder>| self.announce_wait(waited, holder);
         let state = match state_folder() {
             // No vault, so nothing that a pin or a holder's note would be about.
-            Err(_) if self.homeless.get() => PathBuf::new(),
+            Err(_) if self.homeless.load(Relaxed) => PathBuf::new(),
             folder => folder?,
         };
         let actor = actor();
@@ -91,12 +92,12 @@ impl Context {
 
     /// From here on no vault is worked with, and whoever runs us need not have a home.
     pub(super) fn go_without_home(&self) {
-        self.homeless.set(true);
+        self.homeless.store(true, Relaxed);
     }
 
     /// Names the slots of a vault that are passed over, once; `access` is what another one opened.
     pub(super) fn name_slots(&self, vault: &mut Vault, access: Option<&Access>) {
-        if self.slots_named.get() {
+        if self.slots_named.load(Relaxed) {
             return;
         }
         let with_tree = access.and_then(|access| slot::passed_over(vault, Some(access)).ok());
@@ -106,20 +107,20 @@ impl Context {
             sentences.push(format!("To remove what does not belong to the vault, run `{REMOVE_STRAYS}`."));
         }
         if !sentences.is_empty() {
-            self.slots_named.set(true);
+            self.slots_named.store(true, Relaxed);
             self.ui.warn(&sentences.join(" "));
         }
     }
 
     /// For a command that names the slots itself.
     pub(super) fn names_slots_itself(&self) {
-        self.slots_named.set(true);
+        self.slots_named.store(true, Relaxed);
     }
 
     fn announce_wait(&self, waited: Duration, holder: Option<Holder>) {
         // A bearer has a second to announce itself, and a moment to write it down.
         let known = holder.is_some() || waited >= Duration::from_secs(2);
-        if waited >= Duration::from_secs(1) && known && !self.announced.replace(true) {
+        if waited >= Duration::from_secs(1) && known && !self.announced.swap(true, Relaxed) {
             let whom = holder.map_or_else(
                 || "another keyvault command".to_owned(),
                 |holder| format!("keyvault {} (process {})", holder.command, holder.pid),
@@ -131,11 +132,11 @@ impl Context {
     /// Warns of a command's side effects after it succeeded.
     pub(super) fn tell(&self, notice: &Notice) {
         // Noticed when the vault is opened and when it is read.
-        if matches!(notice, Notice::UnreadableMemory) && self.told_unreadable.replace(true) {
+        if matches!(notice, Notice::UnreadableMemory) && self.told_unreadable.swap(true, Relaxed) {
             return;
         }
         // Noticed after each of the steps of a command, such as a revocation and its wipe.
-        if matches!(notice, Notice::NotFolded(_)) && self.told_not_folded.replace(true) {
+        if matches!(notice, Notice::NotFolded(_)) && self.told_not_folded.swap(true, Relaxed) {
             return;
         }
         if let Notice::Mended(loss) = notice {

@@ -99,20 +99,21 @@ fn escaped_len(line: &[u8]) -> usize {
 mod tests {
     use super::*;
     use keyvault_core::clock::RngError;
-    use std::cell::Cell;
+    use std::sync::atomic::AtomicU8;
+    use std::sync::atomic::Ordering::Relaxed;
 
-    struct Counting(Cell<u8>);
+    struct Counting(AtomicU8);
 
     impl Rng for Counting {
         fn fill(&self, target: &mut [u8]) -> Result<(), RngError> {
-            target.fill(self.0.replace(self.0.get() + 1));
+            target.fill(self.0.fetch_add(1, Relaxed));
             Ok(())
         }
     }
 
     fn written(entries: &[(&str, &[u8])]) -> Result<(String, String, Vec<String>), ExchangeError> {
         let text = |bytes: &SecretBytes| String::from_utf8_lossy(bytes.expose()).into_owned();
-        let written = write(entries, &Counting(Cell::new(0)))?;
+        let written = write(entries, &Counting(AtomicU8::new(0)))?;
         Ok((text(&written.file), text(&written.masks), written.unmasked))
     }
 

@@ -2,9 +2,10 @@
 //!
 //! `KEYVAULT_SEEDS=write cargo test --lib seeds` writes them anew.
 
-use std::cell::Cell;
 use std::error::Error;
 use std::path::Path;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::issued_seeds::seeds as issued;
 use super::machines::LABEL;
@@ -31,12 +32,12 @@ use keyvault_vault::{
 pub(super) type Seeds = Vec<(&'static str, &'static str, Vec<u8>)>;
 
 /// 0, 1, 2, … instead of chance.
-struct Counting(Cell<u8>);
+struct Counting(AtomicU8);
 
 impl Rng for Counting {
     fn fill(&self, target: &mut [u8]) -> Result<(), RngError> {
         for byte in target {
-            *byte = self.0.replace(self.0.get().wrapping_add(1));
+            *byte = self.0.fetch_add(1, Relaxed);
         }
         Ok(())
     }
@@ -63,7 +64,7 @@ fn the_seeds_are_what_this_program_writes_and_each_is_taken() -> Result<(), Box<
 }
 
 fn slots() -> Result<Seeds, Box<dyn Error>> {
-    let rng = Counting(Cell::new(0));
+    let rng = Counting(AtomicU8::new(0));
     let root = Root::create(&rng)?;
     let code = RecoveryCode::create(&rng)?;
     let passphrase =
@@ -248,7 +249,7 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
         mac = "02".repeat(32)
     );
     Ok(vec![
-        ("token", "plain", Token::create(&[0xA5; 16], &Counting(Cell::new(0)))?.text().expose().to_vec()),
+        ("token", "plain", Token::create(&[0xA5; 16], &Counting(AtomicU8::new(0)))?.text().expose().to_vec()),
         ("grant", "two-versions", grant),
         ("token_record", "active", record(1, "ci")),
         ("token_record", "session", record(2, "session/1a2b3c4d")),

@@ -1,7 +1,8 @@
 //! Case 26 of the fault catalog: a clock that jumps changes no order and wipes nothing early.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use keyvault_core::clock::{Clock, Moment};
 use keyvault_core::crypto::SystemRng;
@@ -17,11 +18,11 @@ use crate::harness::vault_file::filled;
 use crate::harness::{PASSPHRASE, World};
 
 /// A clock that is told what to say.
-struct Told(Cell<i64>);
+struct Told(AtomicI64);
 
 impl Clock for Told {
     fn now(&self) -> Moment {
-        Moment(self.0.get())
+        Moment(self.0.load(Relaxed))
     }
 }
 
@@ -33,7 +34,7 @@ fn a_rotation_with_a_clock_in_the_past_does_not_wipe_the_version_as_soon_as_it_i
         world.run_with_input(&["add", name], "one").ok();
     }
     let now = world.clock().now().0;
-    let clock = Told(Cell::new(0));
+    let clock = Told(AtomicI64::new(0));
     let vault_world = VaultWorld {
         clock: &clock,
         rng: &SystemRng,
@@ -48,7 +49,7 @@ fn a_rotation_with_a_clock_in_the_past_does_not_wipe_the_version_as_soon_as_it_i
     let access = vault.open_passphrase(&passphrase).unwrap();
     // The battery is empty; then the clock is right, and two changes are more than an hour apart.
     for moment in [0, now + HOUR, now + 3 * HOUR, now + 5 * HOUR] {
-        clock.0.set(moment);
+        clock.0.store(moment, Relaxed);
         for (name, grace) in [("other", 0), ("k", 0), ("graced", HOUR)] {
             let name = || name.parse().unwrap();
             let key = key::show(&mut vault, &access, &name()).unwrap().id;
@@ -71,7 +72,7 @@ fn case_26_a_clock_that_jumps_a_year_either_way_changes_no_order_and_is_flagged(
     const YEAR: i64 = 365 * 86_400_000;
     let world = filled();
     let now = world.clock().now().0;
-    let clock = Told(Cell::new(now));
+    let clock = Told(AtomicI64::new(now));
     let vault_world = VaultWorld {
         clock: &clock,
         rng: &SystemRng,
@@ -83,7 +84,7 @@ fn case_26_a_clock_that_jumps_a_year_either_way_changes_no_order_and_is_flagged(
     };
     let passphrase = Passphrase::new(&SecretBytes::copy_from(PASSPHRASE.as_bytes())).unwrap();
     for (name, shift) in [("ahead", YEAR), ("back", -YEAR), ("present", 0)] {
-        clock.0.set(now + shift);
+        clock.0.store(now + shift, Relaxed);
         let mut vault = Vault::open(&world.vault(), &vault_world.pins).unwrap();
         let access = vault.open_passphrase(&passphrase).unwrap();
         let new = NewKey {

@@ -1,8 +1,9 @@
 //! Logs of what was read from bundles: what is imported of one that was damaged, and how long one that is locked is
 //! waited for.
 
-use std::cell::Cell;
 use std::process::{Child, Stdio};
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use keyvault_core::clock::{Clock, Moment};
@@ -371,18 +372,18 @@ fn a_lock_that_is_let_go_of_in_time_is_only_waited_for() {
     assert!(waiting.wait().unwrap().success());
 }
 
-struct Told(Cell<i64>);
+struct Told(AtomicI64);
 
 impl Clock for Told {
     fn now(&self) -> Moment {
-        Moment(self.0.get())
+        Moment(self.0.load(Relaxed))
     }
 }
 
 #[test]
 fn what_a_token_read_before_its_making_by_a_clock_that_went_back_is_among_what_it_could_read() {
     let world = with_keys();
-    let clock = Told(Cell::new(world.clock().now().0 + 86_400_000));
+    let clock = Told(AtomicI64::new(world.clock().now().0 + 86_400_000));
     let ahead = VaultWorld {
         clock: &clock,
         rng: &SystemRng,

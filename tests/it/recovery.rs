@@ -5,8 +5,8 @@
 //! everything that verifies, and say what they dropped; so do a revocation, a rotation and a recovery, unless what they
 //! write themselves is damaged.
 
-use std::cell::RefCell;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use keyvault_core::clock::{Clock, Moment};
 use keyvault_core::crypto::{self, Cost, SealingKey, SystemRng};
@@ -237,7 +237,7 @@ struct Bench {
     world: World,
     vault: Vec<u8>,
     pins: Vec<(PathBuf, Vec<u8>)>,
-    notices: RefCell<Vec<String>>,
+    notices: Mutex<Vec<String>>,
     /// Access by the passphrase, derived once.
     access: Option<Access>,
 }
@@ -260,7 +260,7 @@ impl Bench {
             world: World::own(),
             vault: Vec::new(),
             pins: Vec::new(),
-            notices: RefCell::default(),
+            notices: Mutex::default(),
             access: None,
         };
         let (mut vault, access) = bench.open_with(PASSPHRASE);
@@ -306,7 +306,7 @@ impl Bench {
             pins: Pins::in_folder(self.world.pins()),
             holders: crate::harness::nobody(),
             notices: Notices::told_by(&|notice: Notice| {
-                self.notices.borrow_mut().push(format!("{notice:?}"))
+                self.notices.lock().unwrap().push(format!("{notice:?}"))
             }),
             waiting: &|_, _| (),
         })
@@ -351,7 +351,7 @@ impl Bench {
         self.pins.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
         let sql = self.expand(damage.sql);
         tamper(&self.world, &sql);
-        self.notices.borrow_mut().clear();
+        self.notices.lock().unwrap().clear();
     }
 
     fn expand(&self, sql: &str) -> String {
@@ -422,7 +422,7 @@ impl Bench {
     /// next.
     fn revoked(&self, damage: &Damage, mut vault: Vault, what: &str) {
         let access = self.access.as_ref().unwrap();
-        let mended = self.notices.borrow().join("").contains("Mended");
+        let mended = self.notices.lock().unwrap().join("").contains("Mended");
         if !damage.changes {
             assert!(mended, "{what}");
         }
@@ -715,7 +715,7 @@ fn case_77_a_token_whose_record_is_damaged_is_revoked_all_the_same() {
         let (mut vault, access) = bench.open();
         assert!(bench.rotate(&mut vault, access, "a").is_err());
         bench.with(|world| token::revoke(&mut vault, access, world, &"ci".parse().unwrap())).unwrap();
-        assert!(bench.notices.borrow().join("").contains("TokenDamaged"));
+        assert!(bench.notices.lock().unwrap().join("").contains("TokenDamaged"));
         bench.rotate(&mut vault, access, "a").unwrap();
         assert_eq!(check::run(&mut vault, access).unwrap().findings, [], "{sql}");
         let missing = bench.with(|world| token::revoke(&mut vault, access, world, &"ci".parse().unwrap()));
@@ -860,7 +860,7 @@ fn case_77_altered_grants_are_written_anew_and_the_token_is_named() {
                 _ => bench.with(|world| key::remove(&mut vault, access, world, &names)).map(drop),
             };
             done.unwrap_or_else(|error| panic!("{sql}, {change}: {error}"));
-            let notices = bench.notices.borrow().join("\n");
+            let notices = bench.notices.lock().unwrap().join("\n");
             assert!(
                 notices.contains("GrantsAltered") && notices.contains("ci"),
                 "{sql}, {change}: {notices}"

@@ -1,9 +1,10 @@
 //! The worked example of docs/FORMAT.md, recomputed: each line `name = hex` of it must be what the program makes, and
 //! what the formulas of that page make when they are followed by hand.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering::Relaxed;
 
 use keyvault_core::clock::{Moment, Rng, RngError};
 use keyvault_core::codec;
@@ -17,13 +18,12 @@ use keyvault_vault::{BearerKeys, Bundle};
 use crate::by_hand::Encoder;
 
 /// 0, 1, 2, … instead of chance.
-struct Counting(Cell<u8>);
+struct Counting(AtomicU8);
 
 impl Rng for Counting {
     fn fill(&self, target: &mut [u8]) -> Result<(), RngError> {
         for byte in target {
-            *byte = self.0.get();
-            self.0.set(self.0.get().wrapping_add(1));
+            *byte = self.0.fetch_add(1, Relaxed);
         }
         Ok(())
     }
@@ -48,7 +48,7 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
     let context = identity.context(&place);
     let padded = codec::pad(b"hello")?;
     let sealed =
-        crypto::seal(&metadata, "keyvault object", &context, padded.expose(), &Counting(Cell::new(0)))?;
+        crypto::seal(&metadata, "keyvault object", &context, padded.expose(), &Counting(AtomicU8::new(0)))?;
     let hash = sha256(&sealed);
     let leaf = tree.digest(&[b"keyvault tree leaf", &[3], &tag, &1_u64.to_le_bytes(), &hash]);
     let [a, b, c, ..] = tag;
@@ -78,7 +78,7 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
     let both = Encoder::new().bytes(&record).bytes(&signature).finish();
     let entry = Encoder::new().u64(0).option(Some(1), Encoder::u64).fixed(&[0; 32]).bytes(&sealed).finish();
     let first_key = SealingKey::from_bytes(&[9; 32]).ok_or("32 bytes")?;
-    let code = RecoveryCode::create(&Counting(Cell::new(0)))?;
+    let code = RecoveryCode::create(&Counting(AtomicU8::new(0)))?;
     let recipe = Recipe::new(ValueKind::Token, None, None)?;
 
     Ok(BTreeMap::from([
@@ -114,7 +114,7 @@ fn token_example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error:
         SealingKey::from_bytes(&[7; 32]).ok_or("32 bytes")?.derive("keyvault root daily", &identity.whole());
     let signing = SigningKey::of_seed(daily.derive("keyvault daily signing", &identity.whole()));
     let signer = signing.signer();
-    let token = Token::create(&signer.id(), &Counting(Cell::new(0)))?;
+    let token = Token::create(&signer.id(), &Counting(AtomicU8::new(0)))?;
     let text = token.text().expose();
     let secret = SealingKey::derive_from(text.get(4..69).ok_or("75 characters")?, "keyvault token", &[]);
     let id = secret.derive("keyvault token id", &[]);
@@ -132,7 +132,7 @@ fn token_example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error:
     let signed = Encoder::new().bytes(&inside).bytes(&signature).bytes(&signer.encode()).finish();
     let padded = codec::pad(&signed)?;
     let context = identity.context(&place);
-    let rng = Counting(Cell::new(0));
+    let rng = Counting(AtomicU8::new(0));
     let sealed = crypto::seal(&bundle, "keyvault bundle", &context, padded.expose(), &rng)?;
     let whole = Encoder::new().fixed(&identity.vault_id).u32(1).fixed(&id).u64(7).fixed(&sealed).finish();
     let base64 = data_encoding::BASE64.encode(&whole);
@@ -172,7 +172,7 @@ fn derive_and_seal_follow_the_formulas_by_hand() -> Result<(), Box<dyn std::erro
     assert!(crypto::hkdf_sha256(&[7; 32], &[], &info, &mut derived));
     assert_eq!(key.derive("abc", b"xy").expose(), &derived);
 
-    let sealed = crypto::seal(&key, "abc", b"xy", b"hello", &Counting(Cell::new(0)))?;
+    let sealed = crypto::seal(&key, "abc", b"xy", b"hello", &Counting(AtomicU8::new(0)))?;
     let (salt, rest) = sealed.split_at(24);
     let mut keys = [0; 64];
     let info = [&[3][..], b"abc", salt, &2_u32.to_le_bytes(), b"xy"].concat();

@@ -4,10 +4,11 @@
 //! The program's refusals do not count here. The attacker uses the format's own primitives on raw rows, so what does
 //! not open, does not open by cryptography.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use keyvault_core::clock::{Clock, Moment};
 use keyvault_core::codec;
@@ -159,17 +160,17 @@ impl Owner {
 }
 
 fn with_world<T>(folder: &Path, act: impl FnOnce(&World<'_>) -> T) -> T {
-    let notices = RefCell::new(Vec::new());
+    let notices = Mutex::new(Vec::new());
     let result = act(&World {
         clock: &Now,
         rng: &SystemRng,
         actor: Actor::default(),
         pins: Pins::in_folder(folder.join("pins")),
         holders: Holders::in_folder(folder.to_owned(), Holder { command: String::new(), pid: 0 }),
-        notices: Notices::told_by(&|notice| notices.borrow_mut().push(format!("{notice:?}"))),
+        notices: Notices::told_by(&|notice| notices.lock().unwrap().push(format!("{notice:?}"))),
         waiting: &|_, _| (),
     });
-    assert_eq!(notices.into_inner(), Vec::<String>::new());
+    assert_eq!(notices.into_inner().unwrap(), Vec::<String>::new());
     result
 }
 

@@ -18,7 +18,7 @@ impl Moment {
 }
 
 /// Where the time comes from.
-pub trait Clock {
+pub trait Clock: Send + Sync {
     /// The present moment by the wall clock.
     fn now(&self) -> Moment;
 }
@@ -43,7 +43,7 @@ impl Clock for SystemClock {
 pub struct RngError;
 
 /// Where random bytes come from. The one for real use is [`crate::crypto::SystemRng`].
-pub trait Rng {
+pub trait Rng: Send + Sync {
     /// Fills `target` with random bytes.
     fn fill(&self, target: &mut [u8]) -> Result<(), RngError>;
 }

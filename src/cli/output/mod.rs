@@ -8,10 +8,10 @@ pub(crate) mod loss;
 pub(crate) mod time;
 pub(crate) mod view;
 
-use std::cell::OnceCell;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Style};
 use rustix::io::Errno;
@@ -44,8 +44,8 @@ pub(in crate::cli) fn callers() -> Callers<'static> {
 pub(crate) struct Ui {
     pub json: bool,
     /// Set when something is printed, since most of `exec` prints nothing.
-    color_out: OnceCell<bool>,
-    color_err: OnceCell<bool>,
+    color_out: OnceLock<bool>,
+    color_err: OnceLock<bool>,
 }
 
 #[allow(clippy::unused_self, reason = "a stream is written through the `Ui` alone")]
@@ -53,7 +53,7 @@ impl Ui {
     /// Color only on a terminal that has it, and never against NO_COLOR.
     #[must_use]
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, color_out: OnceCell::new(), color_err: OnceCell::new() }
+        Self { json, color_out: OnceLock::new(), color_err: OnceLock::new() }
     }
 
     #[must_use]

@@ -1,10 +1,11 @@
 //! The vaults that vectors are made from, written through the library at a fixed time and with bytes that follow from a
 //! word instead of chance.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use keyvault_core::clock::{Clock, Moment};
 use keyvault_core::crypto::Cost;
@@ -72,11 +73,11 @@ impl Base {
     }
 }
 
-struct Ticking(Cell<i64>);
+struct Ticking(AtomicI64);
 
 impl Clock for Ticking {
     fn now(&self) -> Moment {
-        Moment(self.0.get())
+        Moment(self.0.load(Relaxed))
     }
 }
 
@@ -126,7 +127,7 @@ impl Lab {
         let folder = tempfile::Builder::new().prefix("keyvault-bases-").tempdir().unwrap();
         let rng = Seeded::new(word);
         let (code, file) = (RecoveryCode::create(&rng).unwrap(), KeyFile::create(&rng).unwrap());
-        let clock = Ticking(Cell::new(START));
+        let clock = Ticking(AtomicI64::new(START));
         let mut lab =
             Self { folder, rng, clock, passphrase: phrase.to_owned(), code, file, vault: None, access: None };
         let opening = passphrase(phrase);
@@ -162,7 +163,7 @@ impl Lab {
     }
 
     fn wait(&mut self, millis: i64) {
-        self.clock.0.set(self.clock.0.get() + millis);
+        self.clock.0.fetch_add(millis, Relaxed);
     }
 
     pub(crate) fn add(&mut self, new: NewKey) {
@@ -233,7 +234,7 @@ impl Lab {
             code: text(self.code.text().unwrap()),
             key_file: if with_file { text(self.file.line().unwrap()) } else { String::new() },
             root,
-            now: self.clock.0.get(),
+            now: self.clock.0.load(Relaxed),
             more: Vec::new(),
         }
     }
@@ -324,7 +325,7 @@ pub(crate) fn plain() -> Plain {
     // The vault as it went on elsewhere, where nobody remembers the above.
     put_back(&mut lab, &bytes);
     lab.rng = Seeded::new("plain branch");
-    lab.clock.0.set(earlier.now);
+    lab.clock.0.store(earlier.now, Relaxed);
     finish(&mut lab, "value-a-3");
     let branch = lab.base("plain-branch", "");
     Plain { earlier, now, branch, old_passphrase: before }

@@ -1,8 +1,9 @@
 //! A second writer of the format, from docs/FORMAT.md alone: it holds a vault's keys and seals whatever it is told to.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use keyvault_core::clock::{Rng, RngError};
 use keyvault_core::codec;
@@ -32,12 +33,12 @@ pub(crate) const OWN_LOG: &str = "id >> 32 = 0";
 /// Bytes that follow from a word, instead of chance.
 pub(crate) struct Seeded {
     word: Vec<u8>,
-    count: Cell<u64>,
+    count: AtomicU64,
 }
 
 impl Seeded {
     pub(crate) fn new(word: &str) -> Self {
-        Self { word: word.as_bytes().to_vec(), count: Cell::new(0) }
+        Self { word: word.as_bytes().to_vec(), count: AtomicU64::new(0) }
     }
 
     pub(crate) fn array<const N: usize>(&self) -> [u8; N] {
@@ -50,7 +51,7 @@ impl Seeded {
 impl Rng for Seeded {
     fn fill(&self, target: &mut [u8]) -> Result<(), RngError> {
         for block in target.chunks_mut(32) {
-            let count = self.count.replace(self.count.get() + 1);
+            let count = self.count.fetch_add(1, Relaxed);
             let bytes = sha256(&[b"keyvault test vectors", &count.to_le_bytes()[..], &self.word].concat());
             block.copy_from_slice(&bytes[..block.len()]);
         }

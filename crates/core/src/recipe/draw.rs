@@ -58,22 +58,23 @@ impl<'a> Draws<'a> {
 #[cfg(test)]
 pub(super) mod testing {
     use super::{Rng, RngError};
-    use std::cell::Cell;
+    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::Ordering::Relaxed;
 
     /// `SplitMix64` over a counter: even, repeatable, and nowhere but in tests.
-    pub(in crate::recipe) struct Counter(Cell<u64>);
+    pub(in crate::recipe) struct Counter(AtomicU64);
 
     impl Counter {
         pub(in crate::recipe) fn new(seed: u64) -> Self {
-            Self(Cell::new(seed))
+            Self(AtomicU64::new(seed))
         }
     }
 
     impl Rng for Counter {
         fn fill(&self, target: &mut [u8]) -> Result<(), RngError> {
             for piece in target.chunks_mut(8) {
-                self.0.set(self.0.get().wrapping_add(0x9E37_79B9_7F4A_7C15));
-                let mut mixed = self.0.get();
+                const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+                let mut mixed = self.0.fetch_add(STEP, Relaxed).wrapping_add(STEP);
                 mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
                 mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
                 mixed ^= mixed >> 31;

@@ -1,7 +1,8 @@
 //! Opening the file, getting keys for it, and the three kinds of transactions.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::audit::LogGap;
@@ -34,7 +35,7 @@ use crate::supply::reading::Owner;
 use crate::token;
 use crate::tx::{Setting, VerifiedTx};
 
-/// The world outside, as far as a vault needs it.
+/// The world outside, as far as a vault needs it. Threads may share it, as those of a server do.
 pub struct World<'w> {
     pub clock: &'w dyn Clock,
     pub rng: &'w dyn Rng,
@@ -45,7 +46,7 @@ pub struct World<'w> {
     pub holders: Holders,
     pub notices: Notices<'w>,
     /// Told, again and again, how long a command has been waiting for another one, and for which if that is known.
-    pub waiting: &'w dyn Fn(Duration, Option<Holder>),
+    pub waiting: &'w (dyn Fn(Duration, Option<Holder>) + Sync),
 }
 
 impl World<'_> {
@@ -55,7 +56,7 @@ impl World<'_> {
     }
 
     pub(crate) fn note(&self, notice: Notice) {
-        self.notices.kept.borrow_mut().push(notice);
+        self.notices.kept.lock().unwrap_or_else(PoisonError::into_inner).push(notice);
     }
 
     pub(crate) fn wait(&self, waited: Duration, identity: &Identity) {
@@ -81,23 +82,27 @@ impl World<'_> {
 /// everyone else wait for the vault. They are told when the transaction has ended; those of one that failed, when this
 /// is dropped.
 pub struct Notices<'w> {
-    tell: &'w dyn Fn(Notice),
-    kept: RefCell<Vec<Notice>>,
+    tell: &'w (dyn Fn(Notice) + Sync),
+    kept: Mutex<Vec<Notice>>,
 }
 
 impl<'w> Notices<'w> {
     #[must_use]
-    pub fn told_by(tell: &'w dyn Fn(Notice)) -> Self {
-        Self { tell, kept: RefCell::default() }
+    pub fn told_by(tell: &'w (dyn Fn(Notice) + Sync)) -> Self {
+        Self { tell, kept: Mutex::default() }
     }
 
     pub(crate) fn tell(&self) {
-        self.kept.take().into_iter().for_each(self.tell);
+        self.take().into_iter().for_each(self.tell);
     }
 
     /// For a transaction that is made again.
     pub(crate) fn forget(&self) {
-        self.kept.take();
+        self.take();
+    }
+
+    fn take(&self) -> Vec<Notice> {
+        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -552,3 +557,9 @@ pub(crate) fn remember(memory: &mut OnceCell<Memory>, read: Memory) -> &Memory {
     *memory = OnceCell::new();
     memory.get_or_init(|| read)
 }
+
+/// [`World`] is shared by threads.
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<World<'_>>();
+};

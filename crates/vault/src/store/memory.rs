@@ -23,7 +23,7 @@ enum Key {
 pub(crate) struct MemoryStore(RefCell<BTreeMap<Place, Cells>>);
 
 impl MemoryStore {
-    /// Begins a transaction. The borrow of the store keeps every other one out while it writes.
+    /// Begins a transaction. There is one at a time: a vault in memory has one handle, which is borrowed for as long.
     pub(super) fn begin(&self) -> Tx<'_> {
         Tx::of(MemoryTx { store: self, undo: RefCell::default() })
     }

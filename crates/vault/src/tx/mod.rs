@@ -296,8 +296,8 @@ impl<'a> VerifiedTx<'a> {
         Ok(self.opener().version_digest(&row))
     }
 
-    /// Whether a key names this version. All keys are opened, as hardly ever two versions have one id, unless somebody
-    /// put a row there.
+    /// A version that no key names keeps nothing out of its place. All keys are opened: two versions hardly ever have one
+    /// id, unless somebody put a row there.
     fn is_of_a_key(&self, (key_id, version): ([u8; 16], u32)) -> Result<bool, VaultError> {
         let opener = self.opener();
         let rows = self.rows.wellformed_objects(ObjectKind::Key)?;
