@@ -106,7 +106,7 @@ const ALTERED: [(&str, &str, &str); 16] = [
         "table slot is altered",
     ),
     ("a column's name", "ALTER TABLE node RENAME COLUMN body TO other", "table node is altered"),
-    ("no index", "DROP INDEX audit_change", "index audit_change is missing"),
+    ("no index", "DROP INDEX log_change", "index log_change is missing"),
     (
         "what is no statement",
         "PRAGMA writable_schema = ON; INSERT INTO sqlite_schema VALUES ('table', 'bad', 'bad', 0, 'CREATE nonsense')",
