@@ -32,6 +32,12 @@ def _revoked(reader):
     return keys
 
 
+def _disabled(reader):
+    keys = reader.list(lambda: (reader.take(16), reader.i64(), reader.text()))
+    ascending([key for key, _, _ in keys])
+    return keys
+
+
 # The extensions that are defined.
 FIELDS = {
     1: lambda reader: reader.u64(),
@@ -40,6 +46,7 @@ FIELDS = {
     7: _token,
     9: lambda reader: reader.i64(),
     11: _revoked,
+    13: _disabled,
 }
 
 

@@ -64,6 +64,10 @@ pub struct Grace(pub i64);
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct RevokedBefore(pub(crate) BTreeMap<[u8; 16], Vec<Spent>>);
 
+/// Keys that were disabled when they went, by their ids: since when, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct DisabledBefore(pub(crate) BTreeMap<[u8; 16], (Moment, String)>);
+
 /// A version that was revoked.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Spent {
@@ -105,6 +109,11 @@ impl Detail for RevokedBefore {
     const ON: &'static [Action] = &[Action::Remove, Action::Restore, Action::Rekey];
 }
 
+impl Detail for DisabledBefore {
+    const FIELD: u16 = 13;
+    const ON: &'static [Action] = RevokedBefore::ON;
+}
+
 /// Refuses a field that is defined here and is not what it must be.
 pub(super) fn hold(extensions: &Extensions) -> Result<(), Malformed> {
     fn one<D: Detail>(extensions: &Extensions) -> Result<(), Malformed> {
@@ -115,7 +124,8 @@ pub(super) fn hold(extensions: &Extensions) -> Result<(), Malformed> {
     one::<Wiped>(extensions)?;
     one::<TokenChange>(extensions)?;
     one::<Grace>(extensions)?;
-    one::<RevokedBefore>(extensions)
+    one::<RevokedBefore>(extensions)?;
+    one::<DisabledBefore>(extensions)
 }
 
 #[cfg(test)]
@@ -132,7 +142,8 @@ mod tests {
             (7, b"\x01\x02\0\0\0ci"),
             (9, &[0; 8]),
             (11, &[0; 4]),
-            (13, b"of a later version"),
+            (13, &[0; 4]),
+            (17, b"of a later version"),
         ] {
             assert_eq!(with(field, bytes), Ok(()), "{field}");
         }
@@ -143,6 +154,7 @@ mod tests {
             (7, b"\x04\x02\0\0\0ci"),
             (9, &[0; 9]),
             (11, &[1, 0, 0, 0]),
+            (13, &[1, 0, 0, 0]),
         ] {
             assert_eq!(with(field, bytes), Err(Malformed), "{field}");
         }
