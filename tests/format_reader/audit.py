@@ -38,6 +38,10 @@ def _disabled(reader):
     return keys
 
 
+def _session(reader):
+    return grammar.name(reader.text()), reader.text()
+
+
 # The extensions that are defined.
 FIELDS = {
     1: lambda reader: reader.u64(),
@@ -47,6 +51,7 @@ FIELDS = {
     9: lambda reader: reader.i64(),
     11: _revoked,
     13: _disabled,
+    15: _session,
 }
 
 

@@ -68,6 +68,15 @@ pub(crate) struct RevokedBefore(pub(crate) BTreeMap<[u8; 16], Vec<Spent>>);
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct DisabledBefore(pub(crate) BTreeMap<[u8; 16], (Moment, String)>);
 
+/// The limited session that an `unlock` began, or whose holder wrote an entry of a read. The actor of such a read is in
+/// its holder's words.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct OfSession {
+    pub session: TokenName,
+    /// `user@host` of its maker, in the owner's words.
+    pub made_by: String,
+}
+
 /// A version that was revoked.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Spent {
@@ -114,6 +123,11 @@ impl Detail for DisabledBefore {
     const ON: &'static [Action] = RevokedBefore::ON;
 }
 
+impl Detail for OfSession {
+    const FIELD: u16 = 15;
+    const ON: &'static [Action] = &[Action::Unlock, Action::Exec, Action::Export, Action::Reveal];
+}
+
 /// Refuses a field that is defined here and is not what it must be.
 pub(super) fn hold(extensions: &Extensions) -> Result<(), Malformed> {
     fn one<D: Detail>(extensions: &Extensions) -> Result<(), Malformed> {
@@ -125,7 +139,8 @@ pub(super) fn hold(extensions: &Extensions) -> Result<(), Malformed> {
     one::<TokenChange>(extensions)?;
     one::<Grace>(extensions)?;
     one::<RevokedBefore>(extensions)?;
-    one::<DisabledBefore>(extensions)
+    one::<DisabledBefore>(extensions)?;
+    one::<OfSession>(extensions)
 }
 
 #[cfg(test)]
@@ -143,6 +158,7 @@ mod tests {
             (9, &[0; 8]),
             (11, &[0; 4]),
             (13, &[0; 4]),
+            (15, b"\x01\0\0\0s\0\0\0\0"),
             (17, b"of a later version"),
         ] {
             assert_eq!(with(field, bytes), Ok(()), "{field}");
@@ -155,6 +171,7 @@ mod tests {
             (9, &[0; 9]),
             (11, &[1, 0, 0, 0]),
             (13, &[1, 0, 0, 0]),
+            (15, b"\x01\0\0\0s"),
         ] {
             assert_eq!(with(field, bytes), Err(Malformed), "{field}");
         }

@@ -12,6 +12,7 @@ use keyvault_core::secret::SecretBytes;
 
 use super::edit;
 use super::edit::key_ref;
+use super::history::after;
 use super::record::{KeyRecord, Status, Version, VersionState};
 use crate::error::VaultError;
 use crate::file::open::{Access, Refusal, Vault, World};
@@ -188,7 +189,9 @@ impl Reads {
         match event.action {
             Action::Exec | Action::Export | Action::Reveal => {
                 for key in &event.keys {
-                    self.0.entry(key.name.clone()).or_default().insert(key.version, event.time);
+                    let reads = self.0.entry(key.name.clone()).or_default();
+                    let last = reads.entry(key.version).or_insert(event.time);
+                    *last = after(*last, event);
                 }
             }
             Action::Edit => {
