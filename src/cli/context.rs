@@ -147,10 +147,10 @@ impl Context {
             Notice::Mended(_) => return,
             Notice::DamagedKeysGone { keys, stay } => gone(keys, *stay),
             Notice::NotFolded(error) => {
-                format!("Done, but the write-ahead log stays next to the file until the next change ({error}). Copy both.")
+                format!("Done, but the write-ahead log stays next to the file until the next change ({}). Copy both.", error.fault())
             }
             Notice::NotCompacted(error) => {
-                format!("Done, but the file could not be compacted ({error}), so deleted data may remain in free pages.")
+                format!("Done, but the file could not be compacted ({}), so deleted data may remain in free pages.", error.fault())
             }
             Notice::NotPinned(why) => format!(
                 "Done, but this machine could not record it ({}), so a rollback would go unnoticed.",

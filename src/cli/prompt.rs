@@ -11,7 +11,7 @@ pub(in crate::cli) fn line(question: &str, limit: usize) -> Result<Option<Secret
     match prompt::read_line(&format!("{}: ", harmless_line(question)), limit) {
         Ok(line) => Ok(Some(line)),
         Err(PromptError::TooLong { .. } | PromptError::Eof) => Ok(None),
-        Err(error) => Err(Failure::prompt(error)),
+        Err(error) => Err(Failure::prompt(&error)),
     }
 }
 
@@ -20,18 +20,18 @@ pub(in crate::cli) fn line(question: &str, limit: usize) -> Result<Option<Secret
 pub(in crate::cli) fn confirm(text: &str, question: &str) -> Result<bool, Failure> {
     const MAX: usize = 64;
     if !text.is_empty() {
-        prompt::write_line(harmless(text).as_bytes()).map_err(Failure::prompt)?;
+        prompt::write_line(harmless(text).as_bytes()).map_err(|error| Failure::prompt(&error))?;
     }
     let prompt = format!("{} [y/N] ", harmless_line(question));
     loop {
         match prompt::read_line(&prompt, MAX).map(|line| said_yes(line.expose())) {
             Ok(Some(answer)) => return Ok(answer),
             Ok(None) | Err(PromptError::TooLong { .. }) => {
-                prompt::write_line(b"Please answer yes or no.").map_err(Failure::prompt)?;
+                prompt::write_line(b"Please answer yes or no.").map_err(|error| Failure::prompt(&error))?;
             }
             // Ctrl-D, or the terminal went away: that was no yes.
             Err(PromptError::Eof) => return Ok(false),
-            Err(error) => return Err(Failure::prompt(error)),
+            Err(error) => return Err(Failure::prompt(&error)),
         }
     }
 }

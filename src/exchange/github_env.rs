@@ -69,7 +69,7 @@ const COMMAND: &[u8] = b"::add-mask::";
 fn delimiter(value: &[u8], rng: &dyn Rng) -> Result<Vec<u8>, ExchangeError> {
     loop {
         let mut random = [0; DELIMITER];
-        rng.fill(&mut random).map_err(|_| ExchangeError::Rng)?;
+        rng.fill(&mut random)?;
         let delimiter = [PREFIX, data_encoding::HEXLOWER.encode(&random).as_bytes()].concat();
         if !value.windows(delimiter.len()).any(|piece| piece == delimiter) {
             return Ok(delimiter);

@@ -13,7 +13,9 @@ mod json;
 use std::collections::{HashMap, HashSet};
 
 use keyvault_core::clock::Rng;
+use keyvault_core::clock::RngError;
 use keyvault_core::secret::{Full, SecretBytes};
+use keyvault_core::text::harmless_line;
 
 pub(crate) use github_env::GithubEnv;
 
@@ -46,23 +48,23 @@ pub(crate) struct Parsed {
     pub duplicates: Vec<String>,
 }
 
-/// Why a file was not understood, or cannot be written.
+/// Why a file was not understood, or cannot be written. [`Self::about`] is the message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ExchangeError {
     /// The file is not UTF-8.
-    #[error("not UTF-8")]
+    #[error("it is not UTF-8")]
     NotUtf8,
     /// The file is JSON, but not an object.
-    #[error("not a JSON object")]
+    #[error("it is JSON, but not an object of strings")]
     NotAnObject,
     /// A member of the JSON object is a number, a list or another thing that is no string.
-    #[error("the member {member:?} is not a string")]
+    #[error("its member {} is not a string", harmless_line(member))]
     NotAString { member: String },
     /// More than [`MAX_ENTRIES`] variables.
-    #[error("more than 100,000 variables")]
+    #[error("it has more than 100,000 entries")]
     TooManyEntries,
     /// The file begins like a JSON object but does not go on like one.
-    #[error("not JSON at line {line}, column {column}")]
+    #[error("it is not JSON at line {line}, column {column}")]
     Json {
         /// The line, from 1.
         line: usize,
@@ -70,14 +72,23 @@ pub(crate) enum ExchangeError {
         column: usize,
     },
     /// The format has no way to write this variable that reads back the same.
-    #[error("{variable:?} cannot be written: {reason}")]
+    #[error("{variable} cannot be written in this format: {reason}.")]
     CannotCarry { variable: String, reason: Obstacle },
-    /// The system gave no random bytes.
-    #[error("no random bytes")]
-    Rng,
+    #[error(transparent)]
+    Rng(#[from] RngError),
     /// A buffer has not the size that was computed for it.
     #[error("an internal size is wrong")]
     Size,
+}
+
+impl ExchangeError {
+    /// The message about this file.
+    pub(crate) fn about(&self, file: &str) -> String {
+        match self {
+            Self::CannotCarry { .. } | Self::Rng(_) => self.to_string(),
+            fault => format!("{file} cannot be read: {fault}."),
+        }
+    }
 }
 
 impl From<Full> for ExchangeError {

@@ -95,6 +95,7 @@ fn state() -> Result<Seeds, Box<dyn Error>> {
         root: [1; 16],
         audit_count: 1,
         audit_head: [2; 32],
+        sets: [5; 32],
         signer: SignedBy::Epoch([4; 16]),
         previous: [0; 32],
         extensions: Extensions::default(),

@@ -1,88 +1,83 @@
 //! Faults of a project file: in its text, and in the place where it lies.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keyvault_core::name::refused::Refused;
 use keyvault_core::name::{EnvName, NameError};
+use keyvault_core::text::harmless_line;
+use keyvault_os::fs::fault::PathError;
 
 use super::template::TemplateError;
 
 /// Why a file is not understood, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("Line {line}: {what}.")]
 pub struct FileError {
     /// The line, from 1.
     pub line: usize,
     pub what: What,
 }
 
+impl FileError {
+    /// The message about this file.
+    pub(crate) fn about(&self, path: &Path) -> String {
+        format!("{}, line {}: {}.", shown(path), self.line, self.what)
+    }
+}
+
 /// A fault in a file. Names of fields and variables are the file's own words.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum What {
+    #[error("it is not UTF-8")]
     NotUtf8,
+    #[error("it is not TOML: {}", harmless_line(.0).trim_end_matches('.'))]
     Toml(String),
-    /// A field that there is not.
-    Field {
-        field: String,
-        near: Option<&'static str>,
-        known: &'static [&'static str],
-    },
-    /// Something has another type than it must have.
+    #[error("unknown field {}", harmless_line(field))]
+    Field { field: String, near: Option<&'static str>, known: &'static [&'static str] },
+    #[error("{} is not {expected}", harmless_line(field))]
     Type {
         field: String,
         /// The types or values that the field takes.
         expected: &'static str,
     },
     /// A variable that a project file may not set.
-    Variable {
-        variable: String,
-        why: Refused,
-    },
-    /// A profile whose name is none.
-    Profile {
-        profile: String,
-        why: NameError,
-    },
-    /// A key's name that is none. Not repeated: it may be a value in the wrong place.
-    Key {
-        variable: EnvName,
-        why: NameError,
-    },
-    /// A template that is none.
-    Template {
-        variable: EnvName,
-        why: TemplateError,
-    },
-    /// An entry with both a key and a template, or with neither.
-    Source {
-        variable: EnvName,
-    },
-    /// An entry that is said to be both required and something else.
-    Required {
-        variable: EnvName,
-    },
+    #[error("{} {why}", harmless_line(variable))]
+    Variable { variable: String, why: Refused },
+    #[error("the profile {} {why}", harmless_line(profile))]
+    Profile { profile: String, why: NameError },
+    /// Not repeated: it may be a value in the wrong place.
+    #[error("the key name for {variable} {why}")]
+    Key { variable: EnvName, why: NameError },
+    #[error("the template of {variable} is not valid: {why}")]
+    Template { variable: EnvName, why: TemplateError },
+    #[error("{variable} has both a key and a template, or neither")]
+    Source { variable: EnvName },
+    #[error("{variable} is marked as required, but also as optional or with a default")]
+    Required { variable: EnvName },
     /// A text that is longer than [`MAX_TEXT`](super::template::MAX_TEXT) or holds a NUL.
-    Text {
-        variable: EnvName,
-        field: &'static str,
-    },
+    #[error("the {field} of {variable} is longer than 1024 characters, or contains a NUL")]
+    Text { variable: EnvName, field: &'static str },
 }
 
 /// Why a file that was found, or the place for one, is not used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlaceError {
     /// It is not a regular file: a link, a folder, a pipe, a device.
-    #[error("{path:?} is not a regular file")]
+    #[error("{} is not a regular file, so it is not read.", shown(path))]
     NotRegular { path: PathBuf },
     /// It, or the folder that it lies in, belongs to somebody else.
-    #[error("{path:?} belongs to user {uid}")]
+    #[error("{} belongs to another user ({uid}), so it is not read.", shown(path))]
     WrongOwner { path: PathBuf, uid: u32 },
     /// It, or the folder that it lies in, can be written by others.
-    #[error("{path:?} is writable by others: {mode:o}")]
+    #[error("Others can write to {} (mode {mode:o}), so it is not trusted.", shown(path))]
     WritableByOthers { path: PathBuf, mode: u32 },
-    /// It is longer than a project file may be.
-    #[error("{path:?} is too long")]
+    #[error("{} is longer than 64 KiB.", shown(path))]
     TooLong { path: PathBuf },
-    #[error("{path:?}: {source}")]
+    #[error("{}", PathError(path, source))]
     Io { path: PathBuf, source: io::Error },
+}
+
+fn shown(path: &Path) -> String {
+    harmless_line(&path.display().to_string())
 }

@@ -41,7 +41,7 @@ class _Check:
             if self.file.raw(f"SELECT count(*) FROM {table}")[0][0] > 1:
                 self.find("file", "second-row")
         self.read_columns()
-        for part in (self.record, self.log, self.slots, self.keys_there, self.scopes, self.names, self.tokens, self.others):
+        for part in (self.record, self.log, self.slots, self.keys_there, self.scopes, self.names, self.tokens, self.sets, self.others):
             part()
         self.strays()
         self.nodes()
@@ -68,6 +68,22 @@ class _Check:
         except sqlite3.DatabaseError:
             self.find(row, "pages")
         return None
+
+    def sets(self):
+        """The list of sets, and rows of sets that it does not have (§13)."""
+        raw = self.file.raw
+        rows = raw("SELECT list FROM issued_list WHERE id = 1")
+        text = rows[0][0] if rows else bytes(4)
+        if sha256(text) != self.vault.record.sets:
+            self.find("issued_list", "sets")
+            return
+        if text != bytes(4):
+            return
+        for (set_id,) in raw("SELECT set_id FROM issued_set"):
+            self.find(f"set {set_id.hex()}", "sets")
+        for table in ("issued_page", "issued_hold"):
+            if raw(f"SELECT count(*) FROM {table}")[0][0]:
+                self.find(table, "sets")
 
     def record(self):
         """The record's signature, and the entry that it names."""

@@ -32,6 +32,7 @@ class Record:
         self.root = reader.take(16)
         self.audit_count = reader.u64()
         self.last_mac = reader.take(32)
+        self.sets = reader.take(32)
         self.signer_kind = reader.u8()
         self.signer_id = reader.take(16)
         self.before = reader.take(32)

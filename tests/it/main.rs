@@ -69,6 +69,7 @@ mod rekey;
 mod remove;
 mod render;
 mod restore;
+mod restore_before_rekey;
 mod restore_only;
 mod restore_revoked;
 mod revoke;

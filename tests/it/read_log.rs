@@ -330,3 +330,44 @@ fn a_file_without_reads_is_said_to_have_none() {
     world.file("empty.jsonl", "");
     assert_eq!(world.run(&["audit", "import", "empty.jsonl"]).ok().err, "The file contains no reads.\n");
 }
+
+/// Nothing binds the number of a ledger, and anyone who can write the file can give it any.
+#[test]
+fn a_ledger_with_any_number_keeps_the_owner_from_nothing() {
+    let of_another = "(SELECT min(number) FROM log_head WHERE number > 0)";
+    for number in ["0", "-5", "2147483646", "2147483647", "9223372036854775807", of_another] {
+        let mut world = with_keys();
+        let ci = token(&world, &["ci", "--scope", "deploy"]);
+        let other = token(&world, &["other", "--scope", "deploy"]);
+        held(&world, &ci, &ENV).ok();
+        held(&world, &other, &ENV).ok();
+        tamper(&world, &format!("UPDATE log_head SET number = {number} WHERE number > 1"));
+        world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+        let goes_on = |arguments: &[&str]| {
+            let ran = world.run(arguments);
+            assert_eq!(ran.code, 0, "{number}: {arguments:?}: {}{}", ran.out, ran.err);
+        };
+        // It may say that the copy is damaged.
+        world.run(&["vault", "backup", "copy.db"]);
+        goes_on(&["generate", "next"]);
+        goes_on(&["token", "renew", "other"]);
+        held(&world, &token(&world, &["new", "--scope", "deploy"]), &ENV).ok();
+        goes_on(&["token", "revoke", "ci"]);
+        goes_on(&["vault", "restore", "copy.db", "--yes"]);
+        goes_on(&["generate", "behind"]);
+        held(&world, &token(&world, &["last", "--scope", "deploy"]), &ENV).ok();
+    }
+}
+
+#[test]
+fn rows_of_unknown_kinds_that_the_tree_does_not_know_are_gone_with_the_next_change() {
+    let world = with_keys();
+    tamper(
+        &world,
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 500)
+         INSERT INTO object SELECT (40 << 56) + x, CAST(x'00' AS BLOB), 1, x'00' FROM n",
+    );
+    finds(&world, "has rows of another shape");
+    world.run(&["generate", "next"]).ok();
+    world.run(&["vault", "check"]).ok();
+}

@@ -153,8 +153,7 @@ fn a_restore_of_a_vault_that_was_rekeyed_says_so_and_calls_no_key_changed() {
     world.run(&["vault", "restore", "b"]).fails_with(2, "
             The backup is at change 2; the vault here is at change 3.
             1 change since the backup would be superseded, with its audit log entry and those of reads.
-            The vault here was rekeyed since the backup. The backup's root key would apply again, also for anyone else who has it.
-            The backup's slots apply: whatever opened the backup then opens the vault again, including an older passphrase.
+            The backup is from before the last rekey. Its keys would be sealed again under the vault's present root key, and the vault keeps its slots.
             error: This cannot be undone, and there is no terminal to prompt on.
                    Use `--yes` to confirm.
         ");
@@ -163,8 +162,8 @@ fn a_restore_of_a_vault_that_was_rekeyed_says_so_and_calls_no_key_changed() {
     world.run(&["vault", "restore", "b"]).fails_with(2, "
             The backup is at change 2; the vault here does not open with what opens the backup, so it is unknown what would be lost.
             Everything revoked since the backup would be valid again, except what is listed here. Check every key.
-            If it was rekeyed and has another passphrase, first run `keyvault unlock` with that one: then what was revoked stays revoked.
-            The backup's slots apply: whatever opened the backup then opens the vault again, including an older passphrase.
+            To keep what was revoked and the vault's slots, give the vault's passphrase as usual, and the backup's with `--backup-passphrase-file FILE`.
+            The backup is from before the last rekey. Its keys would be sealed again under a new root key, and only the passphrase of the backup would open the vault.
             error: This cannot be undone, and there is no terminal to prompt on.
                    Use `--yes` to confirm.
         ");

@@ -274,7 +274,7 @@ fn vaults_that_were_rekeyed_apart_tell_what_was_revoked() {
             3 changes since the backup were superseded, with their audit log entries and those of reads.
             1 key returned to an earlier state: a
             1 key stays revoked: a
-            The backup's slots apply: whatever opened the backup then opens the vault again, including an older passphrase.
+            The backup and the vault here were rekeyed apart. The backup's keys were sealed again under the vault's present root key, and the vault keeps its slots.
             Restored ~/.local/share/keyvault/vault.db from the backup at change 3. It is now at change 7.
         ");
     world.run(&["show", "a", "--reveal"]).fails_with(
@@ -453,8 +453,7 @@ fn a_restore_of_a_rekeyed_vault_reads_it_with_the_same_passphrase() {
             2 changes since the backup were superseded, with their audit log entries and those of reads.
             1 key returned to an earlier state: k
             1 key stays revoked: k
-            The vault here was rekeyed since the backup. The backup's root key applies again, also for anyone else who has it.
-            The backup's slots apply: whatever opened the backup then opens the vault again, including an older passphrase.
+            The backup is from before the last rekey. Its keys were sealed again under the vault's present root key, and the vault keeps its slots.
             Restored ~/.local/share/keyvault/vault.db from the backup at change 2. It is now at change 5.
         ");
     world.run(&["show", "k", "--reveal"]).fails_with(

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// The folders of `crates/vault`, from the top down. A folder imports from the lines below its own.
 const VAULT_ORDER: [&[&str]; 5] = [
-    &["lib", "check", "error", "file", "key", "slot", "supply", "token", "tx"],
+    &["lib", "check", "error", "file", "issued", "key", "slot", "supply", "token", "tx"],
     &["unlock"],
     &["state"],
     &["audit"],

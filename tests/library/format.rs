@@ -69,6 +69,7 @@ fn example() -> Result<BTreeMap<&'static str, String>, Box<dyn std::error::Error
         .fixed(&node_digest)
         .u64(1)
         .fixed(&[1; 32])
+        .fixed(&sha256(&[0; 4]))
         .u8(1)
         .fixed(sha256(&[b"keyvault signer", &signer[..]].concat()).get(..16).ok_or("32 bytes")?)
         .fixed(&[0; 32])

@@ -89,9 +89,15 @@ fn does(deed: &str, home: &Path) -> Result<(), VaultError> {
             let mark: Mark = file::mark(&mut vault);
             let mut backup = Vault::open(&home.join("backup"), &world.pins)?;
             let access = backup.open_passphrase(&passphrase(PASSPHRASE))?;
-            let difference = file::difference(&mut backup, &access, Some((&mut vault, None)), world.now())?;
+            let difference = file::difference(
+                &mut backup,
+                &access,
+                Some((&mut vault, None)),
+                &vault_in(home),
+                world.now(),
+            )?;
             let here = Some((&mut vault, &mark));
-            file::restore(&mut backup, &access, here, &difference, &vault_in(home), &world).map(drop)
+            file::restore(&mut backup, &access, here, &difference, None, &vault_in(home), &world).map(drop)
         }
     }
 }

@@ -39,7 +39,7 @@ impl Clock for SystemClock {
 
 /// The system gave no random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the system's random number generator failed")]
+#[error("The system returned no random bytes.")]
 pub struct RngError;
 
 /// Where random bytes come from. The one for real use is [`crate::crypto::SystemRng`].

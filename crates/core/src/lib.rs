@@ -9,3 +9,4 @@ pub mod identity;
 pub mod name;
 pub mod recipe;
 pub mod secret;
+pub mod text;

@@ -14,6 +14,7 @@ use super::fit::{LineFault, Misfit};
 use super::release::{Released, Resolved, Selection};
 use keyvault_core::name::{EnvName, KeyName};
 use keyvault_core::secret::{SecretBytes, SecretWriter};
+use keyvault_core::text::reason;
 use keyvault_os::fs::memory_folder::{NoFolder, RunFolder};
 use keyvault_os::process::descriptors::{Descriptors, Unavailable};
 use keyvault_vault::{Shape, Unrecorded};
@@ -36,9 +37,9 @@ pub struct Deliveries {
 /// Why a delivery is not possible.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
-    #[error("descriptor {0} is wanted twice")]
+    #[error("Descriptor {0} is given to two keys.")]
     SameDescriptor(RawFd),
-    #[error("variable {0} is wanted for two files")]
+    #[error("{0} is given to two files.")]
     SameVariable(EnvName),
     /// A descriptor cannot be had.
     #[error(transparent)]
@@ -47,10 +48,10 @@ pub enum DeliveryError {
     #[error(transparent)]
     Folder(#[from] NoFolder),
     /// A value could not be put where it belongs.
-    #[error("{place} cannot be filled")]
+    #[error("The value for {place} could not be delivered: {}.", reason(source))]
     Put { place: String, source: io::Error },
     /// A file could not be taken away.
-    #[error("the file in {variable} cannot be removed")]
+    #[error("The file in {variable} could not be removed: {}.", reason(source))]
     TakeAway { variable: EnvName, source: io::Error },
 }
 

@@ -10,49 +10,48 @@ use keyvault_os::process::exec::{MAX_STRING, arg_limit};
 use keyvault_vault::Unrecorded;
 
 /// Why a value cannot go where it is meant to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
-    /// The value has a NUL byte, which an environment cannot carry.
+    #[error("{0}: its value contains a NUL byte, which no variable can carry")]
     Nul(KeyName),
     /// The value is longer than the kernel's limit for one string, 128 KiB.
+    #[error("{name}: {len} bytes with its variable; the kernel accepts {max} in one string")]
     TooLong {
         name: KeyName,
         /// Length of `VARIABLE=value` and its NUL, in bytes.
         len: usize,
-        /// The most that the kernel takes.
         max: usize,
     },
-    /// Environment and arguments together are more than the kernel takes.
-    TooMuch {
-        /// Their length in bytes.
-        len: usize,
-        /// The most that the kernel takes.
-        max: usize,
-    },
+    #[error("{len} bytes of environment and arguments; the kernel accepts {max}")]
+    TooMuch { len: usize, max: usize },
     /// The value is empty, and empty ones were declined.
+    #[error("{0}: its value is empty, which --no-empty refuses")]
     Empty(KeyName),
-    /// The variable of this key is to say where a file is.
+    #[error("{name}: {variable} is to hold the path of a file")]
     FileVariable { name: KeyName, variable: EnvName },
     /// The value cannot stand in a line of docker's env-file.
+    #[error("{name}: {fault}")]
     Line { name: KeyName, fault: LineFault },
     /// A key under a variable that a file gives a text of its own.
+    #[error("{variable}: set by the env-file, and also by {name}")]
     AlreadyGiven { variable: EnvName, name: KeyName },
 }
 
 /// A value that docker would misread in a line of its env-file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LineFault {
-    /// A newline: the rest would be a line of its own.
+    /// The rest would be a line of its own.
+    #[error("its value has a newline, which an env-file cannot carry")]
     Newline,
-    /// A carriage return at the end, which it drops.
+    #[error("its value ends in a carriage return, which docker drops")]
     CarriageReturn,
-    /// Bytes that are not UTF-8, which it refuses, and prints.
+    /// Docker refuses such bytes, and prints them.
+    #[error("its value is not UTF-8, which docker refuses")]
     NotText,
-    /// A line longer than it reads.
+    #[error("{len} bytes with its variable; docker accepts {max} in a line")]
     TooLong {
         /// Length of `VARIABLE=value`, in bytes.
         len: usize,
-        /// The most that docker takes.
         max: usize,
     },
 }

@@ -13,38 +13,92 @@ pub mod release;
 pub mod supervise;
 
 use std::ffi::{CString, OsString};
+use std::fmt;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::delivery::DeliveryError;
+use keyvault_core::text::reason;
 use keyvault_os::process::child::{self, Started};
 use keyvault_os::process::descriptors::Descriptors;
 use keyvault_os::process::exec::{self, EnvBlock, EnvError, Image, NotRunnable};
 use keyvault_os::process::session_leader::{self, Leader};
 use keyvault_os::process::signals::Caught;
 
-/// Why the command did not start.
-#[derive(Debug, thiserror::Error)]
+/// Why the command did not start, or not come to its end. [`Self::about`] names the program in the message.
+#[derive(Debug)]
 pub enum ExecError {
     /// It cannot be found or run.
-    #[error(transparent)]
-    NotRunnable(#[from] NotRunnable),
+    NotRunnable(NotRunnable),
     /// An argument holds a NUL byte.
-    #[error("an argument holds a NUL byte")]
     NulInArgument,
     /// The environment cannot be passed on; `fit` has let something through.
-    #[error(transparent)]
-    Environment(#[from] EnvError),
-    #[error(transparent)]
-    Delivery(#[from] DeliveryError),
-    #[error(transparent)]
-    Kernel(std::io::Error),
+    Environment(EnvError),
+    Delivery(DeliveryError),
+    Kernel(io::Error),
     /// Output of the child could not be passed on.
-    #[error(transparent)]
-    Output(std::io::Error),
+    Output(io::Error),
     /// Signals, pipes or a terminal to look after the child with could not be had.
-    #[error(transparent)]
-    Supervision(std::io::Error),
+    Supervision(io::Error),
+}
+
+impl ExecError {
+    /// The message about this program. Where it is not found and has a `=`, it is not repeated: a value may follow.
+    #[must_use]
+    pub fn about(&self, program: &str) -> String {
+        match self {
+            Self::NotRunnable(NotRunnable::NotFound) if program.contains('=') => {
+                "The command after `--` starts with an assignment, which only a shell understands.".to_owned()
+            }
+            Self::NotRunnable(NotRunnable::NotFound) if program.is_empty() => {
+                "The command is empty.".to_owned()
+            }
+            Self::NotRunnable(NotRunnable::NotFound) => format!("Command not found: {program}."),
+            Self::Kernel(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
+                format!("{program} is not a program, and it names no interpreter.")
+            }
+            Self::NotRunnable(NotRunnable::NotExecutable(error)) | Self::Kernel(error) => {
+                format!("{program} cannot be run: {}.", reason(error))
+            }
+            Self::Delivery(error) => error.to_string(),
+            Self::Output(error) => {
+                format!("The output of {program} could not be passed on: {}.", reason(error))
+            }
+            Self::Supervision(error) => format!("{program} could not be supervised: {}.", reason(error)),
+            Self::NulInArgument => "An argument of the command contains a NUL byte.".to_owned(),
+            Self::Environment(error) => format!("The environment cannot be passed on: {error}."),
+        }
+    }
+}
+
+impl std::error::Error for ExecError {}
+
+impl fmt::Display for ExecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRunnable(NotRunnable::NotFound) => f.write_str("Command not found."),
+            error => f.write_str(&error.about("The command")),
+        }
+    }
+}
+
+impl From<NotRunnable> for ExecError {
+    fn from(error: NotRunnable) -> Self {
+        Self::NotRunnable(error)
+    }
+}
+
+impl From<EnvError> for ExecError {
+    fn from(error: EnvError) -> Self {
+        Self::Environment(error)
+    }
+}
+
+impl From<DeliveryError> for ExecError {
+    fn from(error: DeliveryError) -> Self {
+        Self::Delivery(error)
+    }
 }
 
 /// A command that was found and may be run.

@@ -23,17 +23,20 @@
 use std::io;
 
 use keyvault_core::secret::SecretBytes;
+use keyvault_core::text::reason;
 
 /// Why a session could not be stored or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The system has no kernel keys, or forbids them here; with its error number.
-    #[error("kernel keys are not available (error {0})")]
+    #[error(
+        "This system cannot keep sessions: the kernel's keyrings are not available (Docker forbids them)."
+    )]
     Unsupported(i32),
     /// The user has too many keys, or too many bytes in them (`/proc/sys/kernel/keys`).
-    #[error("the user's quota of kernel keys is used up")]
+    #[error("This user's quota of kernel keys (200) is used up.")]
     Quota,
-    #[error(transparent)]
+    #[error("The session failed: {}.", reason(.0))]
     Other(#[from] io::Error),
 }
 

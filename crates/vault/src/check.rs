@@ -1,6 +1,7 @@
 //! `vault check`: everything there is, opened and held against everything else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::audit::{self, Chain, ChangeMark, Verified};
 use crate::state::pin::Standing;
@@ -9,14 +10,19 @@ use crate::state::tree::Bucket;
 use crate::store::{HeaderRow, ObjectKind, Stray, Tag, VersionRow};
 use crate::unlock::slot;
 use keyvault_core::name::KeyName;
+use keyvault_core::text::harmless_line;
 use keyvault_os::process::cores::on_all_cores;
 
 use super::error::{VaultError, is_damage};
 use super::file::open::{Access, Vault};
+use super::issued;
 use super::key::record::{KeyRecord, Version};
 use super::tx::VerifiedTx;
 use super::tx::index::{Entry, Index, Names, Scopes, bucket_of};
 use super::tx::leaf;
+
+/// Rows of unknown kinds that are named although the tree does not know them.
+const NAMED_STRAYS: usize = 32;
 
 /// How much sealed text is read before it is opened, in bytes.
 const LOAD_BYTES: usize = 16 << 20;
@@ -31,6 +37,15 @@ pub struct Finding {
     pub row: String,
     /// The fault, in words that follow the row's name.
     pub what: String,
+}
+
+/// The row as the subject of its fault, or in front of a fault that has a subject of its own.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const VERBS: [&str; 7] = ["is", "has", "was", "does", "stands", "names", "grants"];
+        let is_verb = self.what.split(' ').next().is_some_and(|first| VERBS.contains(&first));
+        write!(f, "{}{} {}", harmless_line(&self.row), if is_verb { "" } else { ":" }, self.what)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -145,6 +160,9 @@ impl Check {
         check.names(tx, &keys)?;
         check.tokens(tx, &keys)?;
         check.unknown_objects(tx)?;
+        for (row, what) in issued::find(tx)?.faults {
+            check.find(&row, &what);
+        }
         for tag in check.leaves.keys().copied().collect::<Vec<_>>() {
             check.find(&format!("leaf {}", hex(&tag)), "stands for no row");
         }
@@ -241,7 +259,7 @@ impl Check {
                 }
                 Err(error) => {
                     let name = row.place();
-                    self.find(&name, &error.to_string());
+                    self.find(&name, &error.fault());
                     name
                 }
             };
@@ -290,7 +308,7 @@ impl Check {
         let opener = tx.opener();
         let faults = on_all_cores(load, |(key, version, row)| match opener.value(&key.id, version, row) {
             Ok(_) => None,
-            Err(error) => Some(error.to_string()),
+            Err(error) => Some(error.fault()),
         });
         for ((key, version, _), fault) in load.iter().zip(faults) {
             if let Some(fault) = fault {
@@ -336,7 +354,7 @@ impl Check {
             self.claim(&found, &row.tag, tx.object_leaf(&row));
             let (name, members) = wanted.unwrap_or_default();
             match tx.opener().object::<Entry<I>>(&row) {
-                Err(error) => self.find(&found, &error.to_string()),
+                Err(error) => self.find(&found, &error.fault()),
                 Ok(entry) if !members.is_empty() && entry.name != name => {
                     self.find(&found, "is sealed under another name");
                 }
@@ -350,10 +368,21 @@ impl Check {
         Ok(())
     }
 
-    /// Objects of a later version are not read; they must be in their place.
+    /// Objects of a later version are not read; they must be in their place. Of those that the tree does not know only the
+    /// first are named, since anyone who can write the file can add any number.
     fn unknown_objects(&mut self, tx: &VerifiedTx<'_>) -> Result<(), VaultError> {
-        for row in tx.rows.objects_of_unknown_kinds()? {
+        let (mut added, mut misplaced) = (0_usize, false);
+        for (_, place) in tx.rows.places_of_unknown_kinds()? {
+            let is_known = |(_, tag): &(u8, Tag)| self.leaves.contains_key(tag) || added < NAMED_STRAYS;
+            let known = place.filter(is_known);
+            let row = known.map(|(kind, tag)| tx.rows.object_of_kind(kind, &tag)).transpose()?.flatten();
+            let Some(row) = row else {
+                misplaced |= place.is_none();
+                added += usize::from(place.is_some());
+                continue;
+            };
             let named = row.place();
+            added += usize::from(!self.leaves.contains_key(&row.tag));
             self.claim(&named, &row.tag, tx.object_leaf(&row));
             match tx.opener().content(&row) {
                 _ if row.is_none() => self.find(&named, "is of a kind that no object has"),
@@ -361,6 +390,12 @@ impl Check {
                 Ok(content) if tx.opener().tag_of_content(&row, &content) == Ok(row.tag) => {}
                 Ok(_) => self.find(&named, "stands where another name belongs"),
             }
+        }
+        if misplaced {
+            self.find("object", "has rows of another shape");
+        }
+        if added > NAMED_STRAYS {
+            self.find("object", &format!("has {added} rows of unknown kinds that the tree does not know"));
         }
         Ok(())
     }

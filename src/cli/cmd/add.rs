@@ -102,8 +102,8 @@ impl GivenValue<'_> {
             if !context.may_ask() {
                 return Err(Failure::usage("No value given.", Some("Pipe it in, or use `--file FILE`.")));
             }
-            let typed =
-                prompt::read_secret(&format!("Value of {name}: "), MAX_TYPED).map_err(Failure::prompt)?;
+            let typed = prompt::read_secret(&format!("Value of {name}: "), MAX_TYPED)
+                .map_err(|error| Failure::prompt(&error))?;
             if typed.is_empty() {
                 return Err(Failure::usage(
                     "No value typed. Nothing was changed.",

@@ -158,7 +158,7 @@ impl<'c> Stage<'c> {
 
     fn print(&mut self, typed: &str, output: &Output) -> Result<(), Failure> {
         if let Some(signal) = self.interrupts.next().map_err(|error| not_caught(&error))? {
-            let interrupted = Failure::prompt(PromptError::Interrupted);
+            let interrupted = Failure::prompt(&PromptError::Interrupted);
             let signal = u8::try_from(signal).unwrap_or(u8::MAX);
             return Err(Failure { code: 128_u8.saturating_add(signal), ..interrupted });
         }

@@ -7,12 +7,13 @@ use rustix::io::Errno;
 
 use keyvault_os::fs::lock::{self, Held};
 use keyvault_os::fs::sync_conflicts;
-use keyvault_os::fs::vault_file::{FileFault, FileKind};
+use keyvault_os::fs::vault_file::FileFault;
 use keyvault_os::process::actor::User;
 use keyvault_vault::StoreError;
 use keyvault_vault::state::pin::Standing;
 use keyvault_vault::{Vault, VaultError};
 
+use super::remedy::{Remedy, busy, damaged, failed, refused};
 use super::{Failure, code};
 use crate::cli::output;
 
@@ -26,64 +27,44 @@ const CHECK_NAMES: &str = "Run `keyvault vault check` to see the damaged rows, t
 pub(in crate::cli) const RESTORE: &str = "Run `keyvault vault rekey` to keep everything that is not damaged, or restore a backup with\n\
      `keyvault vault restore FILE`. docs/recovery.md has other options.";
 
-pub(in crate::cli) fn exists(path: &Path) -> Failure {
-    Failure::refused(
-        &format!("{} already exists.", path.display()),
-        Some("It was not changed. To create a vault elsewhere, use `--vault PATH`."),
-    )
+/// The remedy where a new vault would replace one.
+pub(super) fn exists() -> Remedy {
+    refused("It was not changed. To create a vault elsewhere, use `--vault PATH`.")
 }
 
-pub(in crate::cli) fn file(fault: &FileFault) -> Failure {
-    match fault {
-        FileFault::NotFound { path } => Failure::new(
+pub(super) fn file(fault: &FileFault) -> Failure {
+    let remedy = match fault {
+        FileFault::NotFound { .. } => Remedy::new(
             code::NOT_FOUND,
             "no_vault",
-            format!("No vault at {}.", path.display()),
-            Some("Create one with `keyvault init`, or name another with `--vault` or KEYVAULT_VAULT."),
+            "Create one with `keyvault init`, or name another with `--vault` or KEYVAULT_VAULT.",
         ),
-        FileFault::Exists { path } => exists(path),
-        FileFault::Symlink { path } => Failure::damaged(
-            &format!("{} is a symbolic link, which keyvault does not follow.", path.display()),
-            Some("Name the file itself with `--vault`. Symbolic links to folders are fine."),
-        ),
-        FileFault::HardLink { path, links } => Failure::damaged(
-            &format!("{} has {links} hard links; someone else may own another one.", path.display()),
-            Some("Remove the other hard links, or copy the file."),
-        ),
-        FileFault::NotRegular { path, kind } => Failure::damaged(
-            &format!("{} is a {}, not a vault.", path.display(), kind_name(*kind)),
-            Some("Name the vault's file with `--vault`."),
-        ),
-        FileFault::Empty { path } => Failure::damaged(
-            &format!("{} is empty and not a vault.", path.display()),
-            Some("Restore a backup, or remove the empty file and run `keyvault init`."),
-        ),
-        FileFault::WrongOwner { path, owner, us } => Failure::damaged(
-            &format!("{} belongs to {owner}, who could replace it at any time.", path.display()),
-            Some(&wrong_owner(path, owner, us)),
-        ),
-        FileFault::WritableByOthers { path, mode } => Failure::damaged(
-            &format!("Others can write to {} (mode {mode:04o}).", path.display()),
-            Some(&if mode & 0o1000 != 0 {
-                "Move the vault to a folder of its own: mkdir -m 700 FOLDER, then use --vault FOLDER/vault.db"
-                    .to_owned()
-            } else {
-                format!("chmod {} {}", if path.is_dir() { "go-w" } else { "600" }, output::quoted(path))
-            }),
-        ),
-        FileFault::Journal { path } => Failure::damaged(
-            &format!("{} is next to the vault, and opening the vault would apply it.", path.display()),
-            Some(&format!(
-                "keyvault never writes such a file. Move it aside, and nothing else:\n  {}",
-                aside(path)
-            )),
-        ),
-        FileFault::Swapped { path } => Failure::damaged(
-            &format!("{} was replaced by another file during the command.", path.display()),
-            Some("Nothing was done. A sync service may have put another copy in place; try again."),
-        ),
-        FileFault::Io { path, source } => Failure::io(path, source),
-    }
+        FileFault::Exists { .. } => exists(),
+        FileFault::Symlink { .. } => {
+            damaged("Name the file itself with `--vault`. Symbolic links to folders are fine.")
+        }
+        FileFault::HardLink { .. } => damaged("Remove the other hard links, or copy the file."),
+        FileFault::NotRegular { .. } => damaged("Name the vault's file with `--vault`."),
+        FileFault::Empty { .. } => {
+            damaged("Restore a backup, or remove the empty file and run `keyvault init`.")
+        }
+        FileFault::WrongOwner { path, owner, us } => damaged(wrong_owner(path, owner, us)),
+        FileFault::WritableByOthers { path, mode } => damaged(if mode & 0o1000 != 0 {
+            "Move the vault to a folder of its own: mkdir -m 700 FOLDER, then use --vault FOLDER/vault.db"
+                .to_owned()
+        } else {
+            format!("chmod {} {}", if path.is_dir() { "go-w" } else { "600" }, output::quoted(path))
+        }),
+        FileFault::Journal { path } => damaged(format!(
+            "keyvault never writes such a file. Move it aside, and nothing else:\n  {}",
+            aside(path)
+        )),
+        FileFault::Swapped { .. } => {
+            damaged("Nothing was done. A sync service may have put another copy in place; try again.")
+        }
+        FileFault::Io { path, source } => return Failure::io(path, source),
+    };
+    remedy.after(fault)
 }
 
 /// The remedy for a file of another user. Nothing is ever given to root: in another's home its owner could not use it
@@ -117,124 +98,66 @@ pub(in crate::cli) fn foreign_home(variable: &str, folder: &Path, owner: &User) 
 }
 
 /// A lock that another process holds longer than is waited for.
-pub(in crate::cli) fn held_by_another(held: &Held, hint: &str) -> Failure {
-    let who = match &held.holder {
-        Some(process) => format!("Process {} ({})", process.id, output::harmless_line(&process.name)),
-        None => "Another process".to_owned(),
-    };
-    let message =
-        format!("{who} has locked {} for more than {} s.", output::quoted(&held.path), held.waited.as_secs());
-    Failure::new(code::BUSY, "busy", message, Some(hint))
+pub(in crate::cli) fn held_by_another(held: &Held, hint: &'static str) -> Failure {
+    busy(hint).after(&held.sentence())
 }
 
-fn kind_name(kind: FileKind) -> &'static str {
-    match kind {
-        FileKind::Folder => "folder",
-        FileKind::Fifo => "named pipe",
-        FileKind::Socket => "socket",
-        FileKind::Device => "device",
-    }
-}
-
-pub(in crate::cli) fn store(error: &StoreError, path: &Path) -> Failure {
-    let shown = path.display();
-    match error {
-        StoreError::NotAVault => Failure::damaged(
-            &format!("{shown} is not a vault."),
-            Some("Name the vault's file with `--vault`."),
-        ),
-        StoreError::OlderFormat { format } => Failure::failed(
-            &format!("{shown} has format {format}, which only builds before the first release wrote."),
-            Some("Export its keys with the build that wrote it, and import them into a new vault."),
-        ),
-        StoreError::NewerFormat { format, written_by } => Failure::failed(
-            &format!(
-                "{shown} has format {format}, which this version of keyvault does not support{}.",
-                written_by
-                    .as_ref()
-                    .map(|version| format!("; keyvault {version} wrote it"))
-                    .unwrap_or_default()
-            ),
-            Some("Use that version or a newer one."),
-        ),
-        StoreError::Schema { what } => altered_file(&format!("its schema is not a vault's ({what})"), path),
-        StoreError::Number { field, found } => {
-            altered_file(&format!("its {field} is {found}, beside a vault's schema"), path)
+pub(super) fn store(error: &StoreError, path: &Path) -> Failure {
+    const CHECK: &str =
+        "The command did not report success. Run `keyvault vault check` to see the state of the vault.";
+    let remedy = match error {
+        StoreError::NotAVault => damaged("Name the vault's file with `--vault`."),
+        StoreError::OlderFormat { .. } => {
+            failed("Export its keys with the build that wrote it, and import them into a new vault.")
         }
-        StoreError::Damaged { what } => altered(what, path),
-        StoreError::NoWal => Failure::damaged(
-            &format!("{shown} no longer has a write-ahead log: another program removed it."),
-            Some(&format!(
-                "Nothing was released. If that program only copied or converted the file, give it its log again:\n  \
-                 sqlite3 {} 'PRAGMA journal_mode=WAL'",
-                output::quoted(path)
-            )),
-        ),
-        StoreError::Busy => {
+        StoreError::NewerFormat { .. } => failed("Use that version or a newer one."),
+        StoreError::Schema { .. } | StoreError::Number { .. } => altered_file(path),
+        StoreError::Damaged { .. } => altered(path),
+        StoreError::NoWal => damaged(format!(
+            "Nothing was released. If that program only copied or converted the file, give it its log again:\n  \
+             sqlite3 {} 'PRAGMA journal_mode=WAL'",
+            output::quoted(path)
+        )),
+        StoreError::Busy { .. } => {
             // The writer's lock is on the index of the write-ahead log.
             let index = PathBuf::from(format!("{}-shm", path.display()));
-            let who = match lock::writer(&index).or_else(|| lock::writer(path)) {
-                Some(process) => {
-                    format!("Process {} ({})", process.id, output::harmless_line(&process.name))
-                }
-                None => "Another keyvault command".to_owned(),
-            };
-            Failure::new(
-                code::BUSY,
-                "busy",
-                format!("{who} kept the vault busy for more than 10 s."),
-                Some("Nothing was done. Try again when it has ended."),
-            )
+            let holder = lock::writer(&index).or_else(|| lock::writer(path));
+            return busy("Nothing was done. Try again when it has ended.")
+                .after(&StoreError::Busy { holder });
         }
-        StoreError::Full => {
-            Failure::failed("The disk is full. Nothing was changed.", Some("Free some space and try again."))
-        }
-        StoreError::ReadOnly => Failure::failed(
-            &format!("{shown} cannot be written, so nothing can be recorded and no values are released."),
-            Some("`list`, `show`, `status` and `vault check` still work."),
-        ),
+        StoreError::Full => failed("Free some space and try again."),
+        StoreError::ReadOnly => failed("`list`, `show`, `status` and `vault check` still work."),
         // SQLite has one sentence for whatever keeps it from opening a file.
         StoreError::Io(_) if rustix::fs::access(path, Access::READ_OK) == Err(Errno::ACCESS) => {
-            Failure::io(path, &std::io::ErrorKind::PermissionDenied.into())
+            return Failure::io(path, &std::io::ErrorKind::PermissionDenied.into());
         }
-        StoreError::Io(text) => Failure::failed(
-            &format!("{shown} could not be read or written: {text}."),
-            Some(
-                "The command did not report success. Run `keyvault vault check` to see the state of the vault.",
-            ),
-        ),
-        StoreError::Undecided(text) => Failure::new(
+        StoreError::Io(_) | StoreError::Sqlite(_) => failed(CHECK),
+        StoreError::Undecided(_) => Remedy::new(
             code::FAILED,
             "undecided",
-            format!("{shown} could not be synced to the disk: {text}. The change may or may not be made."),
-            Some("Check the disk, then the vault: `keyvault vault check` and `keyvault audit log`."),
+            "Check the disk, then the vault: `keyvault vault check` and `keyvault audit log`.",
         ),
-        StoreError::Build { what } => Failure::failed(
-            &format!("This build of keyvault cannot keep a vault: its SQLite is unfit ({what})."),
-            Some("Install keyvault again with LIBSQLITE3_FLAGS unset."),
-        ),
-        StoreError::NoFile => Failure::failed("The vault is in memory and has no file.", None),
-        StoreError::Sqlite(text) => Failure::failed(
-            &format!("{shown}: {text}."),
-            Some(
-                "The command did not report success. Run `keyvault vault check` to see the state of the vault.",
-            ),
-        ),
-    }
-}
-
-/// Damage. A log beside the file may be the cause, if it came from another copy.
-pub(in crate::cli) fn altered(what: &str, path: &Path) -> Failure {
-    let hint = match log_aside(path) {
-        Some(remedy) => format!("Nothing was released. {remedy}\nOtherwise restore a backup."),
-        None => format!("Nothing was released. {CHECK_NAMES}"),
+        StoreError::Build { .. } => failed("Install keyvault again with LIBSQLITE3_FLAGS unset."),
+        StoreError::NoFile => Remedy::without_hint(code::FAILED, "failed"),
     };
-    Failure::damaged(&format!("{} is damaged or was tampered with: {what}.", path.display()), Some(&hint))
+    remedy.after(&error.about(&path.display()))
 }
 
-/// Damage beside the rows, which no row is needed to name.
-pub(in crate::cli) fn altered_file(what: &str, path: &Path) -> Failure {
-    beyond_check(altered(what, path))
+/// The remedy for damage. A log beside the file may be the cause, if it came from another copy.
+pub(super) fn altered(path: &Path) -> Remedy {
+    altered_or(path, CHECK_NAMES)
+}
+
+/// The remedy for damage beside the rows, which no row is needed to name.
+pub(super) fn altered_file(path: &Path) -> Remedy {
+    altered_or(path, RESTORE)
+}
+
+fn altered_or(path: &Path, remedy: &str) -> Remedy {
+    damaged(match log_aside(path) {
+        Some(remedy) => format!("Nothing was released. {remedy}\nOtherwise restore a backup."),
+        None => format!("Nothing was released. {remedy}"),
+    })
 }
 
 /// The remedy where too little is left of a vault to prove the rest of it, so that nothing can be kept.
@@ -350,25 +273,7 @@ fn all_aside(path: &Path) -> String {
     format!("for part in '' -wal -shm; do mv {shown}$part {shown}$part.aside; done")
 }
 
-pub(in crate::cli) fn alarm(standing: Standing, found: u64, pinned: u64, path: &Path) -> Failure {
-    let what = if standing == Standing::RolledBack && found >= pinned {
-        format!(
-            "{} was rolled back: it is from before a rekey that this machine saw at change {pinned}.",
-            path.display()
-        )
-    } else if standing == Standing::RolledBack {
-        format!(
-            "{} was rolled back: it is at change {found}, and this machine saw change {pinned}.",
-            path.display()
-        )
-    } else if standing == Standing::OtherVault {
-        format!("{} is not the vault that this machine last saw at this path.", path.display())
-    } else {
-        format!(
-            "{} is on a different branch: its change {found} does not follow from change {pinned}, which this machine saw.",
-            path.display()
-        )
-    };
+pub(super) fn alarm(standing: Standing, path: &Path) -> Remedy {
     let hint = match comparisons(standing, path).as_slice() {
         [] => "No values are released. If this copy is the one to keep:\n  keyvault vault restore --adopt"
             .to_owned(),
@@ -378,7 +283,7 @@ pub(in crate::cli) fn alarm(standing: Standing, found: u64, pinned: u64, path: &
             lines.join("\n  ")
         ),
     };
-    Failure::new(code::DAMAGED, "alarm", what, Some(&hint))
+    Remedy::new(code::DAMAGED, "alarm", hint)
 }
 
 /// The ways out of an alarm, as a sentence.

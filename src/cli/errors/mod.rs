@@ -4,6 +4,7 @@ pub(in crate::cli) mod delivery_sentences;
 pub(in crate::cli) mod file_sentences;
 pub(in crate::cli) mod problem_sentences;
 pub(in crate::cli) mod project_sentences;
+mod remedy;
 pub(in crate::cli) mod sentences;
 pub(in crate::cli) mod slot_sentences;
 pub(in crate::cli) mod token_sentences;
@@ -14,13 +15,17 @@ use std::path::Path;
 use crate::exchange::ExchangeError;
 use keyvault_core::recipe::RecipeError;
 use keyvault_exec::ExecError;
+use keyvault_os::fs::fault::PathError;
 use keyvault_os::kernel_keyring::SessionError;
 use keyvault_os::process::exec::NotRunnable;
 use keyvault_os::terminal::prompt::PromptError;
+use keyvault_vault::unlock::UnlockError;
 use keyvault_vault::unlock::passphrase::Unfit;
 
+pub(in crate::cli) use keyvault_core::text::reason;
+
+use self::remedy::Remedy;
 use super::context::STDIN;
-use super::output;
 
 /// Exit codes of the program; `exec` passes its child's on and has the ones from 125 for itself.
 pub(crate) mod code {
@@ -76,6 +81,8 @@ pub(in crate::cli) const NO_TERMINAL: &str = "there is no terminal to prompt on"
 
 /// Why nobody is asked although there is a terminal.
 pub(in crate::cli) const NOT_TO_ASK: &str = "`--non-interactive` forbids prompts";
+
+const PASSPHRASE_FORM: &str = "Use 1 to 4096 bytes of UTF-8 text.";
 
 impl Failure {
     pub(in crate::cli) fn new(
@@ -214,28 +221,17 @@ impl Failure {
     }
 
     pub(in crate::cli) fn io(path: &Path, error: &io::Error) -> Self {
-        let path = path.display();
-        match error.kind() {
-            io::ErrorKind::NotFound if sentences::looks_like_a_value(&path.to_string()) => Self::new(
-                code::NOT_FOUND,
-                "not_found",
-                "No such file. Its name is not shown, because it looks like a value.",
-                Some(
-                    "If it is a value, treat it as leaked. The option takes the name of a file that contains it.",
-                ),
+        let error = PathError(path, error);
+        let remedy = match error.1.kind() {
+            _ if error.hides_its_path() => remedy::not_found(
+                "If it is a value, treat it as leaked. The option takes the name of a file that contains it.",
             ),
-            io::ErrorKind::NotFound => {
-                Self::new(code::NOT_FOUND, "not_found", format!("{path} does not exist."), None)
-            }
-            io::ErrorKind::IsADirectory => {
-                Self::failed(&format!("{path} is a folder."), Some("Name a file."))
-            }
-            io::ErrorKind::PermissionDenied => Self::failed(
-                &format!("You are not permitted to open {path}."),
-                Some("Check its owner and mode with `ls -l`."),
-            ),
-            _ => Self::failed(&format!("{path}: {}.", reason(error)), None),
-        }
+            io::ErrorKind::NotFound => Remedy::without_hint(code::NOT_FOUND, "not_found"),
+            io::ErrorKind::IsADirectory => remedy::failed("Name a file."),
+            io::ErrorKind::PermissionDenied => remedy::failed("Check its owner and mode with `ls -l`."),
+            _ => Remedy::without_hint(code::FAILED, "failed"),
+        };
+        remedy.after(&error)
     }
 
     /// The failure for a secret that would be echoed as it is typed.
@@ -271,171 +267,86 @@ impl Failure {
         }
     }
 
-    pub(in crate::cli) fn prompt(error: PromptError) -> Self {
+    pub(in crate::cli) fn prompt(error: &PromptError) -> Self {
+        let message = format!("{error} Nothing was done.");
         match error {
             PromptError::NoTerminal => Self::locked(),
-            PromptError::Interrupted => {
-                Self::new(code::INTERRUPTED, "interrupted", "Interrupted. Nothing was done.", None)
-            }
-            PromptError::Eof => Self::new(code::LOCKED, "locked", "No answer given. Nothing was done.", None),
-            PromptError::TooLong { limit } => {
-                Self::usage(&format!("An answer has at most {limit} bytes."), None)
-            }
-            PromptError::Io(error) => {
-                Self::failed(&format!("The terminal failed: {}.", reason(&error)), None)
-            }
+            PromptError::Interrupted => Self::new(code::INTERRUPTED, "interrupted", message, None),
+            PromptError::Eof => Self::new(code::LOCKED, "locked", message, None),
+            PromptError::TooLong { .. } => Self::usage(&error.to_string(), None),
+            PromptError::Io(_) => Self::failed(&error.to_string(), None),
         }
     }
 
     pub(in crate::cli) fn passphrase(unfit: Unfit) -> Self {
-        Self::usage(&format!("The passphrase {unfit}."), Some("Use 1 to 4096 bytes of UTF-8 text."))
+        remedy::usage(PASSPHRASE_FORM).after(&UnlockError::Passphrase(unfit))
     }
 
     pub(in crate::cli) fn session(error: &SessionError) -> Self {
-        match error {
-            SessionError::Unsupported(_) => Self::failed(
-                "This system cannot keep sessions: the kernel's keyrings are not available (Docker forbids them).",
-                Some(
-                    "Set KEYVAULT_PASSPHRASE_FILE or KEYVAULT_PASSPHRASE, which opens the vault for each command.",
-                ),
+        let remedy = match error {
+            SessionError::Unsupported(_) => remedy::failed(
+                "Set KEYVAULT_PASSPHRASE_FILE or KEYVAULT_PASSPHRASE, which opens the vault for each command.",
             ),
-            SessionError::Quota => Self::failed(
-                "This user's quota of kernel keys (200) is used up.",
-                Some(
-                    "End all sessions with `keyvault lock --all`, or see what else is kept with `keyctl show @u`.",
-                ),
+            SessionError::Quota => remedy::failed(
+                "End all sessions with `keyvault lock --all`, or see what else is kept with `keyctl show @u`.",
             ),
-            SessionError::Other(error) => {
-                Self::failed(&format!("The session failed: {}.", reason(error)), None)
-            }
-        }
+            SessionError::Other(_) => Remedy::without_hint(code::FAILED, "failed"),
+        };
+        remedy.after(error)
     }
 
     pub(in crate::cli) fn recipe(error: RecipeError) -> Self {
-        let usage =
-            |message: String| Self::usage(&message, Some("Run `keyvault generate --help` for the recipes."));
-        match error {
-            RecipeError::TooShort { kind, minimum } => usage(format!(
-                "`{}` needs a `--length` of at least {minimum}{}; a shorter value could be guessed.",
-                kind.name(),
-                kind.unit().map(|unit| format!(" {unit}")).unwrap_or_default()
-            )),
-            RecipeError::TooLong { kind, maximum } => usage(format!(
-                "`{}` takes a `--length` of at most {maximum}{}.",
-                kind.name(),
-                kind.unit().map(|unit| format!(" {unit}")).unwrap_or_default()
-            )),
-            RecipeError::NoLength { kind } => {
-                usage(format!("`{}` has a fixed size and takes no `--length`.", kind.name()))
-            }
-            RecipeError::NoPrefix { kind } => usage(format!("`{}` takes no `--prefix`.", kind.name())),
-            RecipeError::PrefixTooLong | RecipeError::PrefixCharacter => {
-                usage("A `--prefix` has at most 32 visible ASCII characters.".to_owned())
-            }
-            RecipeError::Rng(_) => sentences::rng(),
-            other @ (RecipeError::KeyPair | RecipeError::Comment | RecipeError::Size) => {
-                Self::failed(&format!("The value could not be generated: {other}."), None)
-            }
-        }
+        recipe(error).after(&error)
     }
 
     pub(in crate::cli) fn exchange(error: &ExchangeError, path: &str) -> Self {
-        if let ExchangeError::CannotCarry { variable, reason } = error {
-            return Self::refused(
-                &format!("{variable} cannot be written in this format: {reason}."),
-                Some(
-                    "Leave out the key, use another `--format`, or get the value with `keyvault show NAME --reveal`.",
-                ),
-            );
-        }
-        if *error == ExchangeError::Rng {
-            return sentences::rng();
-        }
-        let what = match error {
-            ExchangeError::NotUtf8 => "it is not UTF-8".to_owned(),
-            ExchangeError::NotAnObject => "it is JSON, but not an object of strings".to_owned(),
-            ExchangeError::NotAString { member } => {
-                format!("its member {} is not a string", output::harmless_line(member))
-            }
-            ExchangeError::TooManyEntries => "it has more than 100,000 entries".to_owned(),
-            ExchangeError::Json { line, column } => format!("it is not JSON at line {line}, column {column}"),
-            ExchangeError::CannotCarry { .. } | ExchangeError::Rng | ExchangeError::Size => {
-                "an internal size is wrong".to_owned()
-            }
+        let remedy = match error {
+            ExchangeError::CannotCarry { .. } => remedy::refused(
+                "Leave out the key, use another `--format`, or get the value with `keyvault show NAME --reveal`.",
+            ),
+            ExchangeError::Rng(_) => sentences::rng(),
+            _ => remedy::failed("Nothing was changed."),
         };
-        Self::failed(&format!("{path} cannot be read: {what}."), Some("Nothing was changed."))
+        remedy.after(&error.about(path))
     }
 
     pub(in crate::cli) fn exec(error: &ExecError, program: &str) -> Self {
-        match error {
-            // Not repeated: what stands behind the sign may be a secret.
-            ExecError::NotRunnable(NotRunnable::NotFound) if program.contains('=') => Self::new(
-                code::NO_COMMAND,
-                "no_command",
-                "The command after `--` starts with an assignment, which only a shell understands.",
-                Some(
-                    "Nothing was released. Put `env` in front of it, or set the variable before `keyvault`.",
-                ),
+        let no_command = |hint| Remedy::new(code::NO_COMMAND, "no_command", hint);
+        let not_executable = |hint| Remedy::new(code::NOT_EXECUTABLE, "not_executable", hint);
+        let remedy = match error {
+            ExecError::NotRunnable(NotRunnable::NotFound) if program.contains('=') => no_command(
+                "Nothing was released. Put `env` in front of it, or set the variable before `keyvault`.",
             ),
-            ExecError::NotRunnable(NotRunnable::NotFound) if program.is_empty() => Self::new(
-                code::NO_COMMAND,
-                "no_command",
-                "The command is empty.",
-                Some("Nothing was released."),
-            ),
-            ExecError::NotRunnable(NotRunnable::NotFound) => Self::new(
-                code::NO_COMMAND,
-                "no_command",
-                format!("Command not found: {program}."),
-                Some("Nothing was released."),
-            ),
-            ExecError::NotRunnable(NotRunnable::NotExecutable(error)) => Self::new(
-                code::NOT_EXECUTABLE,
-                "not_executable",
-                format!("{program} cannot be run: {}.", reason(error)),
-                Some("Nothing was released."),
-            ),
-            ExecError::Kernel(error) if error.raw_os_error() == Some(libc::ENOEXEC) => Self::new(
-                code::NOT_EXECUTABLE,
-                "not_executable",
-                format!("{program} is not a program, and it names no interpreter."),
-                Some("Start the script with a line such as `#!/bin/sh`."),
-            ),
-            ExecError::Kernel(error) => Self::new(
-                code::NOT_EXECUTABLE,
-                "not_executable",
-                format!("{program} cannot be run: {}.", reason(error)),
-                Some(
-                    "The audit log counts the values as released. If they are too many for one command, choose fewer keys.",
-                ),
+            ExecError::NotRunnable(NotRunnable::NotFound) => no_command("Nothing was released."),
+            ExecError::NotRunnable(NotRunnable::NotExecutable(_)) => not_executable("Nothing was released."),
+            ExecError::Kernel(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
+                not_executable("Start the script with a line such as `#!/bin/sh`.")
+            }
+            ExecError::Kernel(_) => not_executable(
+                "The audit log counts the values as released. If they are too many for one command, choose fewer keys.",
             ),
             ExecError::Delivery(error) => delivery_sentences::delivery(error),
-            ExecError::Output(error) => Self::failed(
-                &format!("The output of {program} could not be passed on: {}.", reason(error)),
-                Some("Its output was then closed. Whatever it did before that is done."),
-            ),
-            ExecError::Supervision(error) => Self::failed(
-                &format!("{program} could not be supervised: {}.", reason(error)),
-                Some(
-                    "It may still be running. Free some descriptors or processes (`ulimit -n`, `ulimit -u`) and try again.",
-                ),
-            ),
-            ExecError::NulInArgument => Self::usage("An argument of the command contains a NUL byte.", None),
-            ExecError::Environment(error) => {
-                Self::refused(&format!("The environment cannot be passed on: {error}."), None)
+            ExecError::Output(_) => {
+                remedy::failed("Its output was then closed. Whatever it did before that is done.")
             }
-        }
+            ExecError::Supervision(_) => remedy::failed(
+                "It may still be running. Free some descriptors or processes (`ulimit -n`, `ulimit -u`) and try again.",
+            ),
+            ExecError::NulInArgument => Remedy::without_hint(code::USAGE, "usage"),
+            ExecError::Environment(_) => Remedy::without_hint(code::REFUSED, "refused"),
+        };
+        remedy.after(&error.about(program))
     }
 }
 
-/// The system's message, without its number.
-pub(in crate::cli) fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let mut characters = text.chars();
-    characters
-        .next()
-        .map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + characters.as_str())
+fn recipe(error: RecipeError) -> Remedy {
+    match error {
+        RecipeError::Rng(_) => sentences::rng(),
+        RecipeError::KeyPair | RecipeError::Comment | RecipeError::Size => {
+            Remedy::without_hint(code::FAILED, "failed")
+        }
+        _ => remedy::usage("Run `keyvault generate --help` for the recipes."),
+    }
 }
 
 #[cfg(test)]

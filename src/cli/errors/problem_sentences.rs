@@ -1,6 +1,5 @@
-//! The sentences for what is wrong with keys that are asked for.
+//! Remedies for what is wrong with keys that are asked for.
 
-use std::fmt::Display;
 use std::path::Path;
 
 use keyvault_core::name::refused::Refused;
@@ -9,10 +8,8 @@ use keyvault_exec::release::{Problem, Refusal, ReleaseError};
 
 use keyvault_vault::TokenKind;
 
-use super::delivery_sentences;
-use super::sentences::{list, looks_like_a_value};
+use super::sentences::looks_like_a_value;
 use super::{Failure, code};
-use crate::cli::output::time;
 
 impl Failure {
     /// Why nothing was released from the vault or bundle at `path`.
@@ -50,11 +47,7 @@ pub(in crate::cli) fn lines(Refusal { problems, misfits }: &Refusal) -> impl Ite
 fn refusal(refusal: &Refusal) -> Failure {
     let only_missing = only_missing(refusal);
     let (code, kind) = if only_missing { (code::NOT_FOUND, "not_found") } else { (code::REFUSED, "refused") };
-    let mut message = "Cannot release the keys:".to_owned();
-    for line in lines(refusal) {
-        message.push_str("\n  ");
-        message.push_str(&line);
-    }
+    let message = refusal.told(problem_line, misfit_line);
     let problems = &refusal.problems;
     let any = |kind: fn(&Problem) -> bool| problems.iter().any(kind);
     let ungranted = problems.iter().any(|problem| is_ungranted(problem, TokenKind::Bearer));
@@ -98,82 +91,34 @@ fn refusal(refusal: &Refusal) -> Failure {
     Failure::new(code, kind, message, (!hint.is_empty()).then(|| hint.join("\n")).as_deref())
 }
 
+/// A problem, and the remedy that is no use for another one.
 pub(in crate::cli) fn problem_line(problem: &Problem) -> String {
     match problem {
-        Problem::Asked { variable, problem } => {
-            let mend = mend(problem).map(|command| format!(" ({command})")).unwrap_or_default();
-            format!("{variable} <- {}{mend}", problem_line(problem))
-        }
-        Problem::Missing { wanted, near: None } | Problem::NotGranted { wanted, near: None, .. }
-            if looks_like_a_value(wanted.as_str()) =>
-        {
-            "no such key; its name is not shown, because it looks like a value".to_owned()
-        }
-        Problem::Withheld(name) => format!("{name}: not available to project files (tag project=never)"),
-        Problem::Version { name, version, state: None } => format!("{name}: it has no version {version}"),
-        Problem::Version { name, version, state: Some(state) } => {
-            format!("{name}: version {version} is {state}")
-        }
-        Problem::Missing { wanted, near } => {
-            format!("{wanted}: no such key{}", meant(near.as_ref()))
-        }
-        Problem::NotGranted { wanted, near, kind } => {
-            format!("{wanted}: the {} opens no such key{}", holder(*kind), meant(near.as_ref()))
+        Problem::Asked { variable, problem: asked } => {
+            let mend = mend(asked).map(|command| format!(" ({command})")).unwrap_or_default();
+            format!("{variable} <- {}{mend}", problem_line(asked))
         }
         Problem::Swapped { variable, name, to_file } => {
             let option = if *to_file { "--file" } else { "--as" };
-            format!("{variable}: no such key, but {name} is one; swap the sides: {option} {variable}={name}")
+            format!("{problem}; swap the sides: {option} {variable}={name}")
         }
-        Problem::NoSuchScope { wanted, near, kind: Some(kind @ TokenKind::Session) } => {
-            format!("scope {wanted}: the {} opens no key with it{}", holder(*kind), meant(near.as_ref()))
+        Problem::SameVariable { .. } => {
+            format!("{problem} (choose one with --only, or rename one with --as VAR=NAME)")
         }
-        Problem::NoSuchScope { wanted, near, .. } => {
-            format!("scope {wanted}: no key has it{}", meant(near.as_ref()))
+        Problem::Variable { name, why: Refused::Name(_), .. } => {
+            format!("{problem} (keyvault edit {name} --env VAR)")
         }
-        Problem::Expired { name, since } => format!("{name}: expired on {}", time::local(*since)),
-        Problem::Disabled(name) => format!("{name}: disabled"),
-        Problem::Revoked(name) => format!("{name}: revoked"),
-        Problem::NoPrevious(name) => format!("{name}: no previous version is within its grace period"),
-        Problem::SameVariable { variable, names } => format!(
-            "{variable}: set by {} (choose one with --only, or rename one with --as VAR=NAME)",
-            list(names)
-        ),
-        Problem::Variable { name, variable, why: why @ Refused::Name(_) } => {
-            format!("{name}: {variable} {why} (keyvault edit {name} --env VAR)")
+        Problem::Variable { name, variable, .. } => {
+            format!("{problem}; a token sets it only where you name it (--as {variable}={name})")
         }
-        Problem::Variable { name, variable, why } => {
-            format!(
-                "{name}: {variable} {why}; a token sets it only where you name it (--as {variable}={name})"
-            )
-        }
-        Problem::UnapprovedDefault(names) => {
-            format!("{}: the token opens no such key, and the file's default is not approved", list(names))
-        }
-        Problem::NothingLeft => {
-            "no keys are left: all that were chosen are revoked, or there are none".to_owned()
-        }
+        problem => problem.to_string(),
     }
 }
 
 fn misfit_line(misfit: &Misfit) -> String {
     match misfit {
-        Misfit::Nul(name) => format!("{name}: its value contains a NUL byte, which no variable can carry"),
-        Misfit::TooLong { name, len, max } => {
-            format!("{name}: {len} bytes with its variable; the kernel accepts {max} in one string")
-        }
-        Misfit::TooMuch { len, max } => {
-            format!("{len} bytes of environment and arguments; the kernel accepts {max}")
-        }
-        Misfit::FileVariable { name, variable } => {
-            format!(
-                "{name}: {variable} is to hold the path of a file (choose another variable for one of the two)"
-            )
-        }
-        Misfit::Line { name, fault } => format!("{name}: {}", delivery_sentences::line(*fault)),
-        Misfit::Empty(name) => format!("{name}: its value is empty, which --no-empty refuses"),
-        Misfit::AlreadyGiven { variable, name } => {
-            format!("{variable}: set by the env-file, and also by {name}")
-        }
+        Misfit::FileVariable { .. } => format!("{misfit} (choose another variable for one of the two)"),
+        misfit => misfit.to_string(),
     }
 }
 
@@ -184,14 +129,6 @@ fn is_ungranted(problem: &Problem, token: TokenKind) -> bool {
         Problem::NotGranted { kind, .. } => *kind == token,
         Problem::NoSuchScope { kind, .. } => token == TokenKind::Session && *kind == Some(token),
         _ => false,
-    }
-}
-
-/// The word for what opens keys.
-fn holder(kind: TokenKind) -> &'static str {
-    match kind {
-        TokenKind::Bearer => "token",
-        TokenKind::Session => "limited session",
     }
 }
 
@@ -215,9 +152,4 @@ fn mend(problem: &Problem) -> Option<String> {
         Problem::Version { name, .. } => Some(format!("keyvault history {name}")),
         _ => None,
     }
-}
-
-/// ` (did you mean stripe/live?)`
-fn meant<T: Display>(near: Option<&T>) -> String {
-    near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
 }

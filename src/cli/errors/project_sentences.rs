@@ -9,6 +9,7 @@ use keyvault_core::name::KeyName;
 use keyvault_core::name::refused::Refused;
 use keyvault_core::name::similar::nearest;
 
+use super::remedy::{Remedy, refused};
 use super::sentences::{did_you_mean, looks_like_a_value};
 use super::{Failure, code, reason};
 use crate::cli::output;
@@ -16,73 +17,45 @@ use crate::cli::output;
 impl Failure {
     /// A file that is not understood.
     pub(in crate::cli) fn project_file(error: &FileError, path: &Path) -> Self {
-        let safe = output::harmless_line;
-        let (fact, hint) = match &error.what {
-            What::NotUtf8 => ("it is not UTF-8".to_owned(), None),
-            What::Toml(why) => (format!("it is not TOML: {}", safe(why).trim_end_matches('.')), None),
-            What::Field { field, near, known } => {
+        let remedy = |hint: &str| Remedy::new(code::USAGE, "project_file", hint.to_owned());
+        let remedy = match &error.what {
+            What::Field { near, known, .. } => {
                 let known = known.join(", ");
-                let hint = near.map_or_else(
+                remedy(&near.map_or_else(
                     || format!("Known fields: {known}. Values never go in this file."),
                     |near| format!("Did you mean `{near}`? Known fields: {known}."),
-                );
-                (format!("unknown field {}", safe(field)), Some(hint))
+                ))
             }
-            What::Type { field, expected } => (format!("{} is not {expected}", safe(field)), None),
-            What::Variable { variable, why } => {
-                let hint = match why {
-                    Refused::Name(_) => "Choose another variable.",
-                    _ => "To set it anyway, use the shell or `--as VAR=NAME`.",
-                };
-                (format!("{} {why}", safe(variable)), Some(hint.to_owned()))
+            What::Variable { why: Refused::Name(_), .. } => remedy("Choose another variable."),
+            What::Variable { .. } => remedy("To set it anyway, use the shell or `--as VAR=NAME`."),
+            What::Key { .. } => {
+                remedy("Put the value in the vault (`keyvault add NAME`), and its name in this file.")
             }
-            What::Profile { profile, why } => (format!("the profile {} {why}", safe(profile)), None),
-            What::Key { variable, why } => (
-                format!("the key name for {variable} {why}"),
-                Some(
-                    "Put the value in the vault (`keyvault add NAME`), and its name in this file.".to_owned(),
-                ),
-            ),
-            What::Template { variable, why } => {
-                (format!("the template of {variable} is not valid: {why}"), None)
+            What::Source { .. } => remedy("Give it exactly one of them."),
+            What::Required { .. } => {
+                remedy("An entry is required unless it has `optional = true` or a default.")
             }
-            What::Source { variable } => (
-                format!("{variable} has both a key and a template, or neither"),
-                Some("Give it exactly one of them.".to_owned()),
-            ),
-            What::Required { variable } => (
-                format!("{variable} is marked as required, but also as optional or with a default"),
-                Some("An entry is required unless it has `optional = true` or a default.".to_owned()),
-            ),
-            What::Text { variable, field } => {
-                (format!("the {field} of {variable} is longer than 1024 characters, or contains a NUL"), None)
-            }
+            _ => Remedy::without_hint(code::USAGE, "project_file"),
         };
-        let message = format!("{}, line {}: {fact}.", safe(&path.display().to_string()), error.line);
-        Self::new(code::USAGE, "project_file", message, hint.as_deref())
+        remedy.after(&error.about(path))
     }
 
     /// A file, or a place, that is not believed.
     pub(in crate::cli) fn project_place(error: &PlaceError) -> Self {
-        let shown = |path: &Path| output::harmless_line(&path.display().to_string());
-        match error {
-            PlaceError::NotRegular { path } => Self::refused(
-                &format!("{} is not a regular file, so it is not read.", shown(path)),
-                Some("Put a file there, or choose keys with `--as VAR=NAME`, `--scope` or `--all`."),
-            ),
-            PlaceError::WrongOwner { path, uid } => Self::refused(
-                &format!("{} belongs to another user ({uid}), so it is not read.", shown(path)),
-                Some("Use a copy of your own, or choose keys with `--as VAR=NAME`, `--scope` or `--all`."),
-            ),
-            PlaceError::WritableByOthers { path, mode } => Self::refused(
-                &format!("Others can write to {} (mode {mode:o}), so it is not trusted.", shown(path)),
-                Some(&format!("chmod go-w {}", output::quoted(path))),
-            ),
-            PlaceError::TooLong { path } => {
-                Self::refused(&format!("{} is longer than 64 KiB.", shown(path)), None)
+        let remedy = match error {
+            PlaceError::NotRegular { .. } => {
+                refused("Put a file there, or choose keys with `--as VAR=NAME`, `--scope` or `--all`.")
             }
-            PlaceError::Io { path, source } => Self::io(path, source),
-        }
+            PlaceError::WrongOwner { .. } => {
+                refused("Use a copy of your own, or choose keys with `--as VAR=NAME`, `--scope` or `--all`.")
+            }
+            PlaceError::WritableByOthers { path, .. } => {
+                refused(format!("chmod go-w {}", output::quoted(path)))
+            }
+            PlaceError::TooLong { .. } => Remedy::without_hint(code::REFUSED, "refused"),
+            PlaceError::Io { path, source } => return Self::io(path, source),
+        };
+        remedy.after(error)
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use keyvault_vault::{Finding, Loss};
+use keyvault_vault::Loss;
 
 use super::{time, view};
-use crate::cli::output;
 
 /// How many names or rows one line holds.
 const SHOWN: usize = 10;
@@ -62,25 +61,10 @@ pub(in crate::cli) fn told(loss: &Loss, tense: Tense) -> Vec<String> {
         lines.push(format!(
             "{} {were} dropped or rebuilt: {}.",
             view::counted(rows.len(), "damaged row"),
-            listed(rows.into_values().map(finding))
+            listed(rows.into_values().map(ToString::to_string))
         ));
     }
     lines
-}
-
-/// The number of things that cannot be made again from the rest, as the subject of a sentence; none if all can.
-pub(in crate::cli) fn counted(loss: &Loss) -> Option<String> {
-    let count = |count: usize, what| (count > 0).then(|| view::counted(count, what));
-    let parts: Vec<_> = [
-        count(loss.keys.len(), "key"),
-        count(loss.values.len(), "value"),
-        (!loss.log.is_empty()).then(|| "audit log entries".to_owned()),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    let (last, first) = parts.split_last()?;
-    Some(if first.is_empty() { last.clone() } else { format!("{} and {last}", first.join(", ")) })
 }
 
 pub(in crate::cli) fn json(loss: &Loss) -> serde_json::Value {
@@ -95,18 +79,6 @@ pub(in crate::cli) fn json(loss: &Loss) -> serde_json::Value {
         "keys": loss.keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "values": values.collect::<Vec<_>>(), "log": log.collect::<Vec<_>>(), "rows": rows.collect::<Vec<_>>(),
     })
-}
-
-/// One row and what is wrong with it.
-pub(in crate::cli) fn finding(finding: &Finding) -> String {
-    sentence(&output::harmless_line(&finding.row), &finding.what)
-}
-
-/// A row as the subject of its fault, or in front of a fault that has a subject of its own.
-pub(in crate::cli) fn sentence(row: &str, fault: &str) -> String {
-    const VERBS: [&str; 7] = ["is", "has", "was", "does", "stands", "names", "grants"];
-    let is_verb = fault.split(' ').next().is_some_and(|first| VERBS.contains(&first));
-    if is_verb { format!("{row} {fault}") } else { format!("{row}: {fault}") }
 }
 
 fn listed(names: impl Iterator<Item = String>) -> String {

@@ -10,12 +10,14 @@ pub(crate) mod view;
 
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Style};
 use rustix::io::Errno;
 use serde::Serialize;
+
+use keyvault_core::text::obeyed;
+pub(crate) use keyvault_core::text::{harmless, harmless_line, quoted};
 
 use keyvault_core::secret::{SecretBytes, SecretWriter};
 use keyvault_exec::supervise::streams::Callers;
@@ -213,12 +215,6 @@ fn write_to(stream: &impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// A path as a shell reads it back.
-#[must_use]
-pub(crate) fn quoted(path: &Path) -> String {
-    format!("'{}'", harmless_line(&path.display().to_string().replace('\'', r"'\''")))
-}
-
 /// JSON without DEL, C1 controls and direction marks, which stand in strings only and may be escaped there.
 fn json_for_terminals(json: &[u8]) -> Vec<u8> {
     let mut safe = String::with_capacity(json.len() + 16);
@@ -295,26 +291,6 @@ pub(super) fn hanging_at(line: &str, column: usize, columns: u16) -> String {
     textwrap::fill(line, &options)
 }
 
-/// Text from the vault for a terminal: control characters and Unicode's direction marks as `\u{…}`; newlines stay.
-#[must_use]
-pub(crate) fn harmless(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if obeyed(c) && c != '\n' {
-            shown.extend(c.escape_unicode());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
-}
-
-/// [`harmless`] for text that stands in one line of a table.
-#[must_use]
-pub(crate) fn harmless_line(text: &str) -> String {
-    harmless(text).replace('\n', "\\n")
-}
-
 fn harmless_bytes(bytes: &[u8], shown: &mut SecretWriter) {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -341,21 +317,9 @@ fn push_hex(byte: u8, shown: &mut SecretWriter) {
     let _ = shown.push(&escaped);
 }
 
-/// Characters that a terminal obeys instead of showing: C0, DEL, C1, direction marks and overrides, invisible separators.
-fn obeyed(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn case_35_escape_codes_and_direction_marks_are_shown() {
-        assert_eq!(harmless("a\u{1b}[31mb\u{202e}c"), "a\\u{1b}[31mb\\u{202e}c");
-        assert_eq!(harmless_line("a\nb"), "a\\nb");
-    }
 
     #[test]
     fn case_36_a_value_is_never_interpreted() {

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, SpanRelativeTo, Timestamp, Unit, civil};
 
 use keyvault_core::clock::{Clock, Moment, SystemClock};
+pub(crate) use keyvault_vault::time::{local, rfc3339};
 
 /// A duration: a number and s, m, h, d or w.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,21 +118,6 @@ fn moment(text: &str) -> Result<Moment, ()> {
     }
     let date: civil::Date = if text.len() == 10 { text.parse().map_err(|_| ())? } else { return Err(()) };
     date.to_zoned(TimeZone::system()).map(|zoned| at(zoned.timestamp())).map_err(|_| ())
-}
-
-/// RFC 3339 in UTC, for data.
-#[must_use]
-pub(crate) fn rfc3339(moment: Moment) -> String {
-    Timestamp::from_millisecond(moment.0).map_or_else(|_| moment.0.to_string(), |at| format!("{at:.3}"))
-}
-
-/// Local time to the minute, for people.
-#[must_use]
-pub(crate) fn local(moment: Moment) -> String {
-    Timestamp::from_millisecond(moment.0).map_or_else(
-        |_| moment.0.to_string(),
-        |at| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
-    )
 }
 
 /// The time between two moments, rounded, in its largest unit: `3d`, `5h`, `12m`, `40s`.

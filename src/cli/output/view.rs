@@ -6,6 +6,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use keyvault_core::clock::Moment;
+pub(crate) use keyvault_core::text::counted;
 use keyvault_vault::{KeyRecord, Status, Version};
 
 use super::time;
@@ -128,17 +129,6 @@ impl KeyJson {
             Ok(text) => Self { value: Some(text.to_owned()), ..self },
             Err(_) => Self { value_base64: Some(data_encoding::BASE64.encode(value)), ..self },
         }
-    }
-}
-
-/// `1 key`, `3 keys`, `3 entries`, `3 passes`.
-#[must_use]
-pub(crate) fn counted(count: usize, what: &str) -> String {
-    match what.strip_suffix("ry") {
-        _ if count == 1 => format!("1 {what}"),
-        Some(stem) => format!("{count} {stem}ries"),
-        None if what.ends_with("ss") => format!("{count} {what}es"),
-        None => format!("{count} {what}s"),
     }
 }
 

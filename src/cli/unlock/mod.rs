@@ -9,6 +9,7 @@ pub(crate) mod order;
 use std::fs::File;
 use std::path::Path;
 
+use keyvault_core::crypto;
 use keyvault_core::secret::{ReadError, SecretBytes};
 use keyvault_os::fs::lock::{ANSWER, FileLock, Held};
 use keyvault_os::fs::{memory_folder, private};
@@ -18,9 +19,10 @@ use keyvault_vault::audit::Outcome;
 use keyvault_vault::state::pin::{Memory, Pins, Standing};
 use keyvault_vault::unlock::keyfile::{self, KeyFile};
 use keyvault_vault::unlock::passphrase::{MAX_LEN, Passphrase, Unfit};
+use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::unlock::session::{self, Current};
 use keyvault_vault::unlock::{Secret, UnlockError};
-use keyvault_vault::{Access, Notice, Vault, VaultError, file, slot, token};
+use keyvault_vault::{Access, Credential, Notice, Vault, VaultError, file, slot, token};
 
 use self::keyring::Keep;
 use self::order::ORDER;
@@ -236,26 +238,60 @@ impl Context {
         }
     }
 
-    /// Root of a copy, by key file or passphrase, and what the same opens of the vault that it is a copy of, which may
-    /// have been rekeyed since.
-    pub(crate) fn root_of_copy(
+    /// Root of a copy, by `own` or else by key file or passphrase, and what opens the vault that it is a copy of, which may
+    /// have been rekeyed since: the same, or next to `own` the key file or passphrase.
+    pub(in crate::cli) fn root_of_copy(
         &self,
         copy: &mut Vault,
         vault: Option<&mut Vault>,
-    ) -> Result<(Access, Option<Access>), Failure> {
-        if let Some(file) = self.given_key_file()? {
-            let opened = self.open_key_file(copy, &file);
-            let access = opened.map_err(|failure| failure.given_by("KEYVAULT_KEY_FILE"))?;
-            return Ok((access, vault.and_then(|vault| vault.open_key_file(&file).ok())));
+        own: Option<(Presented, String)>,
+    ) -> Result<OpenedCopy, Failure> {
+        if let Some((by, source)) = own {
+            let access = by.open(copy).map_err(|error| {
+                let wrong = matches!(error, VaultError::Unlock(UnlockError::Wrong(_)));
+                let failure = Failure::of(error, copy.path()).given_by(&source);
+                let hint = if wrong { Some(OPENS_THEN.to_owned()) } else { failure.hint.clone() };
+                Failure { hint, ..failure }
+            })?;
+            let present = match vault {
+                Some(vault) => self.given_access(vault)?.or_else(|| by.open(vault).ok()),
+                None => None,
+            };
+            return Ok(OpenedCopy { access, present, by });
         }
-        let (access, passphrase) = match self.given_passphrase()? {
-            Some((passphrase, source)) => {
-                let opened = self.open_passphrase(copy, &passphrase);
-                (opened.map_err(|failure| failure.given_by(source))?, passphrase)
-            }
-            None => self.ask_for_access(copy)?,
+        let (access, by) = if let Some(file) = self.given_key_file()? {
+            let opened = self.open_key_file(copy, &file);
+            (opened.map_err(|failure| failure.given_by("KEYVAULT_KEY_FILE"))?, Presented::KeyFile(file))
+        } else if let Some((passphrase, source)) = self.given_passphrase()? {
+            let opened = self.open_passphrase(copy, &passphrase);
+            (opened.map_err(|failure| failure.given_by(source))?, Presented::Passphrase(passphrase))
+        } else {
+            let (access, passphrase) = self.ask_for_access(copy)?;
+            (access, Presented::Passphrase(passphrase))
         };
-        Ok((access, vault.and_then(|vault| vault.open_passphrase(&passphrase).ok())))
+        let present = vault.and_then(|vault| by.open(vault).ok());
+        Ok(OpenedCopy { access, present, by })
+    }
+
+    /// Root of a vault whose passphrase may be lost: an empty answer says so.
+    pub(in crate::cli) fn root_if_known(&self, vault: &mut Vault) -> Result<Option<Access>, Failure> {
+        self.require_terminal()?;
+        let path = vault.path().to_owned();
+        let shown = output::harmless_line(&path.display().to_string());
+        let prompt = format!("Passphrase for {shown} (empty if it is lost): ");
+        for left in (0..TRIES).rev() {
+            let typed = prompt::read_secret(&prompt, MAX_LEN).map_err(|error| Failure::prompt(&error))?;
+            if typed.expose().is_empty() {
+                return Ok(None);
+            }
+            match vault.open_passphrase(&Passphrase::new(&typed).map_err(Failure::passphrase)?) {
+                Err(VaultError::Unlock(UnlockError::Wrong(_))) if left > 0 => {
+                    self.ui.note("That is not the passphrase. Try again.");
+                }
+                opened => return opened.map(Some).map_err(|error| self.refused(vault, error)),
+            }
+        }
+        Ok(None)
     }
 
     /// Opens a copy of a vault that does not open with what opened the vault: with a session of the copy's epoch, or with
@@ -557,8 +593,52 @@ impl Context {
     /// Asks for a passphrase on the terminal.
     pub(crate) fn typed_passphrase(&self, prompt: &str) -> Result<Passphrase, Failure> {
         self.require_terminal()?;
-        let typed = prompt::read_secret(prompt, MAX_LEN).map_err(Failure::prompt)?;
+        let typed = prompt::read_secret(prompt, MAX_LEN).map_err(|error| Failure::prompt(&error))?;
         Passphrase::new(&typed).map_err(Failure::passphrase)
+    }
+}
+
+const OPENS_THEN: &str = "The backup opens with what opened the vault when the backup was made.";
+
+/// A secret that opened a copy with root.
+pub(in crate::cli) enum Presented {
+    Passphrase(Passphrase),
+    KeyFile(KeyFile),
+    Recovery(RecoveryCode),
+}
+
+/// A copy of a vault, opened with root.
+pub(in crate::cli) struct OpenedCopy {
+    pub(in crate::cli) access: Access,
+    /// Root of the vault that it is a copy of.
+    pub(in crate::cli) present: Option<Access>,
+    pub(in crate::cli) by: Presented,
+}
+
+impl Presented {
+    fn open(&self, vault: &mut Vault) -> Result<Access, VaultError> {
+        match self {
+            Self::Passphrase(passphrase) => vault.open_passphrase(passphrase),
+            Self::KeyFile(file) => vault.open_key_file(file),
+            Self::Recovery(code) => vault.open_recovery(code),
+        }
+    }
+
+    /// A slot for it, whose cost is measured only where a passphrase needs it.
+    pub(in crate::cli) fn credential(&self) -> Credential<'_> {
+        match self {
+            Self::Passphrase(passphrase) => Credential::Passphrase(passphrase, crypto::calibrate()),
+            Self::KeyFile(file) => Credential::KeyFile(file),
+            Self::Recovery(code) => Credential::Recovery(code),
+        }
+    }
+
+    pub(in crate::cli) fn name(&self) -> &'static str {
+        match self {
+            Self::Passphrase(_) => "passphrase",
+            Self::KeyFile(_) => "key file",
+            Self::Recovery(_) => "recovery code",
+        }
     }
 }
 

@@ -199,14 +199,15 @@ fn estimate(passphrase: &Passphrase) -> String {
 
 /// Shows the code on the terminal, and asks for its last group, so that it was written down and not clicked away.
 fn show_and_ask_back(code: &SecretBytes) -> Result<(), Failure> {
-    let shown = |bytes: &[u8]| prompt::write_line(bytes).map_err(Failure::prompt);
+    let shown = |bytes: &[u8]| prompt::write_line(bytes).map_err(|error| Failure::prompt(&error));
     shown(b"\nThe recovery code opens the vault if the passphrase is lost. Write it down;")?;
     shown(b"it is not shown again.\n")?;
     shown(code.expose())?;
     shown(b"")?;
     let group = code.expose().rsplit(|byte| *byte == b'-').next().unwrap_or_default();
     loop {
-        let typed = prompt::read_line("Type its last five characters: ", 64).map_err(Failure::prompt)?;
+        let typed = prompt::read_line("Type its last five characters: ", 64)
+            .map_err(|error| Failure::prompt(&error))?;
         if typed.expose().trim_ascii().eq_ignore_ascii_case(group) {
             return Ok(());
         }

@@ -109,7 +109,7 @@ pub(crate) fn at<'a>(table: &'a str, row: &'a [u8], version: u32, revision: u64)
 }
 
 /// Length of a state record without extensions.
-const SHORT_RECORD: usize = 149;
+const SHORT_RECORD: usize = 181;
 
 /// The state record of §8.
 #[derive(Clone, PartialEq, Eq)]
@@ -122,6 +122,7 @@ pub(crate) struct Record {
     pub(crate) root: Tag,
     pub(crate) count: u64,
     pub(crate) head: [u8; 32],
+    pub(crate) sets: [u8; 32],
     pub(crate) signer: [u8; 16],
     pub(crate) previous: [u8; 32],
     pub(crate) extensions: Vec<u8>,
@@ -139,6 +140,7 @@ impl Record {
             root: from.array().unwrap(),
             count: from.u64().unwrap(),
             head: from.array().unwrap(),
+            sets: from.array().unwrap(),
             signer: {
                 assert_eq!(from.u8(), Ok(1));
                 from.array().unwrap()
@@ -158,6 +160,7 @@ impl Record {
             .fixed(&self.root)
             .u64(self.count)
             .fixed(&self.head)
+            .fixed(&self.sets)
             .u8(1)
             .fixed(&self.signer)
             .fixed(&self.previous)

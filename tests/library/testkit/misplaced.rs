@@ -506,7 +506,7 @@ fn record(set: &mut Set) {
         "an authentic record whose signer is of an unknown kind",
         |f| {
             let mut record = f.record().encode();
-            record[96] = 2;
+            record[128] = 2;
             f.put_record_bytes(&record, &f.keys.state);
         },
     );

@@ -27,24 +27,34 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "application-id",
         "foreign",
-        "header: application_id is |not a vault",
+        "its application_id is |not a vault",
         "`application_id` is not that of a vault",
     ),
-    reason("format", "format", "header: user_version is |format ", "`user_version` is not 1002"),
-    reason("schema", "hostile", "schema: ", "`sqlite_schema` differs from §4"),
+    reason("format", "format", "its user_version is |has format ", "`user_version` is not 1003"),
+    reason("schema", "hostile", "its schema is not a vault's", "`sqlite_schema` differs from §4"),
     reason("cut-off", "damaged", "cut off within a page", "the last page is not whole"),
     reason("pages", "damaged", "malformed", "SQLite's pages do not hold together"),
-    reason("column", "damaged", "damaged: ", "a column's value is of another type or length than it must be"),
+    reason(
+        "column",
+        "damaged",
+        "damaged: |tampered with: ",
+        "a column's value is of another type or length than it must be",
+    ),
     reason(
         "row-shape",
         "damaged",
         "rows of another shape",
         "a column's value is so in a row that only a check reads",
     ),
-    reason("missing-row", "damaged", "damaged: ", "a table that must have one row has none"),
+    reason("missing-row", "damaged", "damaged: |tampered with: ", "a table that must have one row has none"),
     reason("second-row", "damaged", "CHECK constraint failed", "a table that must have one row has more"),
     reason("page-size", "damaged", "page size is not 4096", "the page size is not 4096"),
-    reason("journal-mode", "damaged", "journal mode is not WAL", "the journal mode is not WAL"),
+    reason(
+        "journal-mode",
+        "damaged",
+        "no longer has a write-ahead log|journal mode is not WAL",
+        "the journal mode is not WAL",
+    ),
     // Slots
     reason("slot-header", "hostile", "malformed header", "a slot's header is too short or too long"),
     reason("slot-kind", "hostile", "unknown kind", "a slot is of a kind that §5 does not have"),
@@ -53,10 +63,10 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "wrong-credential",
         "locked",
-        "wrong |its id or epoch is altered",
+        "not the vault's passphrase|does not open this vault|id or epoch is altered",
         "no slot opens with what was given",
     ),
-    reason("no-slot", "locked", "no slot of that kind", "there is no slot for a credential of that kind"),
+    reason("no-slot", "locked", "no slot for a ", "there is no slot for a credential of that kind"),
     reason(
         "not-a-code",
         "locked",
@@ -144,8 +154,8 @@ pub(crate) const REASONS: &[Reason] = &[
         "a node is there that nothing leads to",
     ),
     reason("leaf-stray", "damaged", "stands for no row", "a leaf stands for no row"),
-    reason("rolled-back", "alarm", "RolledBack", "the file is older than what was seen before"),
-    reason("forked", "alarm", "Forked", "the file is no continuation of what was seen before"),
+    reason("rolled-back", "alarm", "was rolled back", "the file is older than what was seen before"),
+    reason("forked", "alarm", "on a different branch", "the file is no continuation of what was seen before"),
     // Keys
     reason(
         "tree-key",
@@ -197,7 +207,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "scope-members",
         "damaged",
-        "=scope does not match the tree",
+        "=scope does not match the tree|tampered with: scope does not match the tree",
         "a scope lists a key that is not there, or that does not carry it",
     ),
     reason("scope-place", "damaged", "is sealed under another name", "a scope stands at another name's tag"),
@@ -291,7 +301,7 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "tree-tokens",
         "damaged",
-        "=tokens does not match the tree",
+        "=tokens does not match the tree|tampered with: tokens does not match the tree",
         "the list of tokens is not the one that the tree knows, or is not there",
     ),
     reason(
@@ -356,6 +366,12 @@ pub(crate) const REASONS: &[Reason] = &[
         "entry|chain|entries|head",
         "a token's chain does not hold, or does not pass through what its record names",
     ),
+    reason(
+        "sets",
+        "damaged",
+        "list of sets|header|of no set|of no verifier",
+        "rows of issued keys are not those that the record binds",
+    ),
     // Objects of kinds that the page does not define
     reason(
         "tree-object",
@@ -395,19 +411,19 @@ pub(crate) const REASONS: &[Reason] = &[
         "the token's first word, length, alphabet or checksum is wrong",
     ),
     reason("no-view", "locked", "opens nothing here", "there is no view for the token"),
-    reason("token-expired", "locked", "has expired", "the token's expiry is not after `now`"),
+    reason("token-expired", "locked", " expired on ", "the token's expiry is not after `now`"),
     reason("view-seal", "damaged", "token_view: does not open", "the view does not open in its place"),
     reason(
         "view-origin",
         "damaged",
-        "the view was not signed|its signer is altered",
+        "The view for this token was not signed|its signer is altered",
         "the view's signer is not the one that the token names, or its signature does not verify",
     ),
     reason("view-newer", "format", "the view has field", "the view has an even field that is not known"),
     reason(
         "bundle-origin",
         "damaged",
-        "the bundle was not signed",
+        "The bundle for this token was not signed",
         "the bundle's signer is not the one that the token names, or its signature does not verify",
     ),
     reason(
@@ -417,8 +433,13 @@ pub(crate) const REASONS: &[Reason] = &[
         "the bundle has an even field that is not known",
     ),
     reason("view-malformed", "damaged", "token_view: malformed", "the view opens, and is not what §10 says"),
-    reason("view-rolled-back", "alarm", "RolledBack", "the view is older than the one that was seen before"),
-    reason("view-forked", "alarm", "Forked", "another view of this change was seen before"),
+    reason(
+        "view-rolled-back",
+        "alarm",
+        "are older than",
+        "the view is older than the one that was seen before",
+    ),
+    reason("view-forked", "alarm", "are different from", "another view of this change was seen before"),
     reason("grants", "damaged", "token_grant of token", "the grants are not those that the view names"),
     reason("grant-seal", "damaged", "token_grant: does not open", "a grant does not open in its place"),
     reason("grant-malformed", "damaged", "token_grant: malformed", "a grant opens, and is not what §10 says"),
@@ -434,11 +455,11 @@ pub(crate) const REASONS: &[Reason] = &[
         "not a bundle",
         "the first line is not that of a bundle, or it is no text",
     ),
-    reason("other-bundle", "locked", "for another token", "the bundle is for another token"),
+    reason("other-bundle", "locked", "belongs to another token", "the bundle is for another token"),
     reason(
         "bundle",
         "damaged",
-        "does not open",
+        "The bundle was altered",
         "the bundle is not base64, too short, or its content does not open or is not what §10 says",
     ),
 ];

@@ -13,7 +13,7 @@ use super::vector::hex;
 type Table = (&'static str, &'static [&'static str], usize);
 
 /// Every table with its columns, the first of which are the key.
-pub(crate) const TABLES: [Table; 11] = [
+pub(crate) const TABLES: [Table; 15] = [
     ("vault", &["id", "vault_id", "epoch", "written_by", "chain_seed", "signer"], 1),
     ("slot", &["id", "header", "sealed"], 1),
     ("object", &["id", "tag", "revision", "sealed"], 1),
@@ -25,6 +25,10 @@ pub(crate) const TABLES: [Table; 11] = [
     ("log_head", &["ledger", "number", "count", "sealed"], 1),
     ("token_view", &["token", "change", "sealed"], 1),
     ("token_grant", &["token", "key", "sealed"], 2),
+    ("issued_list", &["id", "list"], 1),
+    ("issued_set", &["set_id", "header", "signature"], 1),
+    ("issued_page", &["id", "set_id", "kind", "page", "change", "sealed"], 1),
+    ("issued_hold", &["id", "verifier", "seq", "sealed"], 1),
 ];
 
 type Rows = BTreeMap<Vec<String>, Vec<Value>>;

@@ -607,6 +607,31 @@ fn tree(set: &mut Set) {
     set.bad("node-negative", Fails("row-shape", "check", "node"), "a node's number is negative", |f| {
         f.sql("INSERT INTO node SELECT -1, body FROM node WHERE id = 0");
     });
+    let of_set = "x'53535353535353535353535353535353'";
+    let id = (0x53_5353_5353_i64 << 23) + (4 << 20);
+    set.bad(
+        "sets-list-added",
+        Fails("sets", "check", "issued_list"),
+        "a list of sets was added that the record does not bind",
+        |f| f.sql("INSERT INTO issued_list VALUES (1, x'01000000')"),
+    );
+    set.bad(
+        "sets-header-added",
+        Fails("sets", "check", "set 53535353535353535353535353535353"),
+        "a set's header was added that the list does not have",
+        |f| f.sql(&format!("INSERT INTO issued_set VALUES ({of_set}, x'01', x'01')")),
+    );
+    set.bad("sets-page-added", Fails("sets", "check", "issued_page"), "a page of no set was added", |f| {
+        f.sql(&format!("INSERT INTO issued_page VALUES ({id}, {of_set}, 4, 0, 1, x'01')"));
+    });
+    set.bad(
+        "sets-hold-added",
+        Fails("sets", "check", "issued_hold"),
+        "a hold of no verifier was added",
+        |f| {
+            f.sql(&format!("INSERT INTO issued_hold VALUES ({id}, {of_set}, 0, x'01')"));
+        },
+    );
     let earlier = set.plain.earlier.sql.clone();
     set.bad(
         "tree-aged",
@@ -642,7 +667,8 @@ fn state(set: &mut Set) {
         ("root", 40),
         ("count", 56),
         ("log-mac", 64),
-        ("previous", 96),
+        ("sets", 96),
+        ("previous", 145),
     ] {
         set.bad(
             &format!("record-{word}"),

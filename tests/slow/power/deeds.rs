@@ -234,8 +234,9 @@ fn restore(stage: &mut Stage) {
     let mut vault = stage.vault();
     let mark = file::mark(&mut vault);
     let world = stage.world();
-    let difference = file::difference(&mut backup, &access, Some((&mut vault, None)), world.now()).unwrap();
-    file::restore(&mut backup, &access, Some((&mut vault, &mark)), &difference, &path, &world).unwrap();
+    let difference =
+        file::difference(&mut backup, &access, Some((&mut vault, None)), &path, world.now()).unwrap();
+    file::restore(&mut backup, &access, Some((&mut vault, &mark)), &difference, None, &path, &world).unwrap();
     drop((world, vault));
     stage.done_and_repinned("restore");
 }
@@ -247,7 +248,7 @@ fn restore_what_is_lost(stage: &mut Stage) {
     let path = stage.path();
     let mut backup = Vault::open(&stage.folder.join("backup.db"), &stage.pins()).unwrap();
     let access = backup.open_recovery(&stage.code).unwrap();
-    file::restore(&mut backup, &access, None, &Difference::default(), &path, &stage.world()).unwrap();
+    file::restore(&mut backup, &access, None, &Difference::default(), None, &path, &stage.world()).unwrap();
     // As for a new vault: the vault has moved the copy into place and synced the folder.
     tape::folder_synced(&stage.folder);
     stage.done_and_repinned("restore of a lost vault");

@@ -36,43 +36,48 @@ pub type Ed25519Public = fn(&[u8; 32]) -> Option<[u8; 32]>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecipeError {
     /// A value of this length has less than [`MIN_ENTROPY`] bits.
-    #[error("too short: at least {minimum}")]
+    #[error("`{}` needs a length of at least {minimum}{}; a shorter value could be guessed.", kind.name(), unit(*kind))]
     TooShort {
         kind: ValueKind,
         /// The least length, in the kind's [`unit`](ValueKind::unit).
         minimum: u32,
     },
     /// The value would be longer than [`MAX_CHARACTERS`].
-    #[error("too long: at most {maximum}")]
+    #[error("`{}` takes a length of at most {maximum}{}.", kind.name(), unit(*kind))]
     TooLong {
         kind: ValueKind,
         /// The greatest length, in the kind's [`unit`](ValueKind::unit).
         maximum: u32,
     },
     /// The kind has one size only.
-    #[error("has no length to choose")]
+    #[error("`{}` has a fixed size and takes no length.", kind.name())]
     NoLength { kind: ValueKind },
     /// The kind's format has no place for a prefix.
-    #[error("takes no prefix")]
+    #[error("`{}` takes no prefix.", kind.name())]
     NoPrefix { kind: ValueKind },
     /// The prefix is longer than [`MAX_PREFIX`] bytes.
-    #[error("the prefix is longer than 32 bytes")]
+    #[error("A prefix has at most 32 visible ASCII characters.")]
     PrefixTooLong,
     /// The prefix has a character that is not visible ASCII.
-    #[error("the prefix has a character other than visible ASCII")]
+    #[error("A prefix has at most 32 visible ASCII characters.")]
     PrefixCharacter,
     /// No random bytes came, or none that are random.
     #[error(transparent)]
     Rng(#[from] RngError),
     /// No key pair came of the seed, or it did not encode.
-    #[error("no key pair could be made")]
+    #[error("The value could not be generated: no key pair could be made.")]
     KeyPair,
     /// The comment has a control character.
-    #[error("the comment has a control character")]
+    #[error("The value could not be generated: the comment has a control character.")]
     Comment,
     /// A buffer or a table has not the size the recipe counts on.
-    #[error("an internal size is wrong")]
+    #[error("The value could not be generated: an internal size is wrong.")]
     Size,
+}
+
+/// The unit behind a number, with the space between them.
+fn unit(kind: ValueKind) -> String {
+    kind.unit().map(|unit| format!(" {unit}")).unwrap_or_default()
 }
 
 impl From<Full> for RecipeError {

@@ -1,22 +1,29 @@
 //! Problems with keys that are asked for.
 
+use std::fmt::Display;
+
 use crate::fit::Misfit;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::refused::Refused;
 use keyvault_core::name::{EnvName, KeyName, Scope};
+use keyvault_core::text::{list, looks_like_a_value};
+use keyvault_vault::time::local;
 use keyvault_vault::{TokenKind, VaultError};
 
-/// Something that is wrong with what was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Something that is wrong with what was asked for. `Display` is a line of [`Refusal`]'s message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
+    #[error("{}", missing(wanted, near.as_ref()))]
     Missing {
         wanted: KeyName,
         /// A key that was probably meant.
         near: Option<KeyName>,
     },
     /// These keys are missing, and the default that would stand in is that of a file that nobody approved.
+    #[error("{}: the token opens no such key, and the file's default is not approved", list(.0))]
     UnapprovedDefault(Vec<KeyName>),
     /// The token opens no key of that name.
+    #[error("{}", not_granted(wanted, near.as_ref(), *kind))]
     NotGranted {
         wanted: KeyName,
         /// A key that it opens and that was probably meant.
@@ -24,6 +31,7 @@ pub enum Problem {
         kind: TokenKind,
     },
     /// A mapping names a variable where a key belongs, and a key where a variable does.
+    #[error("{variable}: no such key, but {name} is one")]
     Swapped {
         /// The variable that was given as the key.
         variable: EnvName,
@@ -32,39 +40,36 @@ pub enum Problem {
         /// True if the variable is to name a file that contains the value.
         to_file: bool,
     },
+    #[error("scope {wanted}: {}{}", without_scope(*kind), meant(near.as_ref()))]
     NoSuchScope {
         wanted: Scope,
         near: Option<Scope>,
         /// Of a token that opens no key with that scope.
         kind: Option<TokenKind>,
     },
-    /// The key is past its expiry.
-    Expired {
-        name: KeyName,
-        since: Moment,
-    },
-    /// Its owner has disabled the key.
+    #[error("{name}: expired on {}", local(*since))]
+    Expired { name: KeyName, since: Moment },
+    #[error("{0}: disabled")]
     Disabled(KeyName),
     /// The key has no current version.
+    #[error("{0}: revoked")]
     Revoked(KeyName),
-    /// The key has no version in its grace.
+    #[error("{0}: no previous version is within its grace period")]
     NoPrevious(KeyName),
-    SameVariable {
-        variable: EnvName,
-        names: Vec<KeyName>,
-    },
+    #[error("{variable}: set by {}", list(names))]
+    SameVariable { variable: EnvName, names: Vec<KeyName> },
     /// The variable is one that runs code and was stored before that was known; or one of those that an owner may not
     /// choose for the bearer of a token.
-    Variable {
-        name: KeyName,
-        variable: EnvName,
-        why: Refused,
-    },
+    #[error("{name}: {variable} {why}")]
+    Variable { name: KeyName, variable: EnvName, why: Refused },
     /// Everything that was chosen is revoked, or the vault is empty.
+    #[error("no keys are left: all that were chosen are revoked, or there are none")]
     NothingLeft,
     /// The key is marked as never to be handed out because a file asks for it.
+    #[error("{0}: not available to project files (tag project=never)")]
     Withheld(KeyName),
     /// The version is none that may be handed out.
+    #[error("{name}: {}", version_fault(*version, *state))]
     Version {
         name: KeyName,
         version: u32,
@@ -72,10 +77,8 @@ pub enum Problem {
         state: Option<&'static str>,
     },
     /// Something is wrong with a variable that a file asks for.
-    Asked {
-        variable: EnvName,
-        problem: Box<Problem>,
-    },
+    #[error("{variable} <- {problem}")]
+    Asked { variable: EnvName, problem: Box<Problem> },
 }
 
 /// Everything that is wrong with a release: nothing of it happens.
@@ -95,13 +98,29 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// The message, with each problem in these words.
+    pub fn told(&self, problem: impl Fn(&Problem) -> String, misfit: impl Fn(&Misfit) -> String) -> String {
+        let lines = self.problems.iter().map(problem).chain(self.misfits.iter().map(misfit));
+        lines.fold("Cannot release the keys:".to_owned(), |told, line| told + "\n  " + &line)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.told(ToString::to_string, ToString::to_string))
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
     /// The vault, the grants or the bundle cannot be read, or the read cannot be recorded.
     #[error(transparent)]
     Vault(#[from] VaultError),
     /// Keys that were asked for cannot be handed out.
-    #[error("{} problems", .0.problems.len() + .0.misfits.len())]
+    #[error("{0}")]
     Refused(Refusal),
 }
 
@@ -109,4 +128,51 @@ impl From<Refusal> for ReleaseError {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
+}
+
+/// A key's name that looks like a value and like no key is not repeated.
+fn hides_its_name(wanted: &KeyName, near: Option<&KeyName>) -> bool {
+    near.is_none() && looks_like_a_value(wanted.as_str())
+}
+
+const HIDDEN: &str = "no such key; its name is not shown, because it looks like a value";
+
+fn missing(wanted: &KeyName, near: Option<&KeyName>) -> String {
+    if hides_its_name(wanted, near) {
+        return HIDDEN.to_owned();
+    }
+    format!("{wanted}: no such key{}", meant(near))
+}
+
+fn not_granted(wanted: &KeyName, near: Option<&KeyName>, kind: TokenKind) -> String {
+    if hides_its_name(wanted, near) {
+        return HIDDEN.to_owned();
+    }
+    format!("{wanted}: the {} opens no such key{}", holder(kind), meant(near))
+}
+
+fn without_scope(kind: Option<TokenKind>) -> &'static str {
+    match kind {
+        Some(TokenKind::Session) => "the limited session opens no key with it",
+        _ => "no key has it",
+    }
+}
+
+fn holder(kind: TokenKind) -> &'static str {
+    match kind {
+        TokenKind::Bearer => "token",
+        TokenKind::Session => "limited session",
+    }
+}
+
+fn version_fault(version: u32, state: Option<&str>) -> String {
+    match state {
+        None => format!("it has no version {version}"),
+        Some(state) => format!("version {version} is {state}"),
+    }
+}
+
+/// ` (did you mean stripe/live?)`
+fn meant<T: Display>(near: Option<&T>) -> String {
+    near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
 }

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
+use keyvault_core::text::{harmless_line, quoted, sentence};
+
 /// As for the vault itself. A person who answers a question is done by then, and a word on the same terminal would fall
 /// into the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,7 +37,7 @@ pub struct Process {
 /// Another process held a lock for the whole time that we were ready to wait. Travels as an [`io::Error`] of the kind
 /// [`io::ErrorKind::TimedOut`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} has locked '{}' for more than {} s", shown(.holder.as_ref()), .path.display().to_string().escape_debug(), .waited.as_secs())]
+#[error("{} has locked {} for more than {} s", shown(.holder.as_ref()), quoted(.path), .waited.as_secs())]
 pub struct Held {
     pub path: PathBuf,
     /// The holder, as far as the system tells.
@@ -46,11 +48,17 @@ pub struct Held {
 fn shown(holder: Option<&Process>) -> String {
     holder.map_or_else(
         || "another process".to_owned(),
-        |Process { id, name }| format!("process {id} ({})", name.escape_debug()),
+        |Process { id, name }| format!("process {id} ({})", harmless_line(name)),
     )
 }
 
 impl Held {
+    /// The message, where it is one of its own and not the reason within another.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        sentence(&self.to_string())
+    }
+
     /// The lock that an error is about, if it is about one.
     #[must_use]
     pub fn of(error: &io::Error) -> Option<&Self> {

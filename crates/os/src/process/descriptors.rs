@@ -16,6 +16,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, getrlimit};
 
+use keyvault_core::text::reason;
+
 /// The first number that is not a standard stream.
 pub const FIRST: RawFd = 3;
 
@@ -23,16 +25,16 @@ pub const FIRST: RawFd = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
     /// The caller passed something under it, which the program is to find.
-    #[error("descriptor {0} is in use")]
+    #[error("Descriptor {0} is in use: keyvault was started with it open.")]
     InUse(RawFd),
     /// The system allows fewer open files.
-    #[error("descriptor {number} is not below {limit}")]
+    #[error("Descriptor {number} is too high: the limit is {limit} open files.")]
     AboveLimit {
         number: RawFd,
         /// The soft limit of open files.
         limit: u64,
     },
-    #[error(transparent)]
+    #[error("The descriptors could not be created: {}.", reason(.0))]
     Io(#[from] io::Error),
 }
 

@@ -18,10 +18,10 @@ pub use event::{Action, Actor, ChangeMark, Event, KeyRef, LogGap, Outcome};
 pub(crate) use verify::{Break, Salvaged, read_all, read_range, read_what_opens, salvage, verify};
 pub use verify::{Reach, Verified};
 
-use crate::store::StoreError;
+use crate::store::{StoreError, damage};
 use keyvault_core::clock::RngError;
 
-/// Why the chain could not be read or continued.
+/// Why the chain could not be read or continued. `Display` is words that follow the name of the log.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// The chain is broken at an entry: altered, missing, added, or not following from the one before.
@@ -31,8 +31,19 @@ pub enum AuditError {
         seq: u64,
         what: &'static str,
     },
-    #[error(transparent)]
+    #[error("{}", .0.fault())]
     Store(#[from] StoreError),
     #[error(transparent)]
     Rng(#[from] RngError),
+}
+
+impl AuditError {
+    /// The message about the vault in this file.
+    pub(crate) fn about(&self, file: &dyn std::fmt::Display) -> String {
+        match self {
+            Self::Store(error) => error.about(file),
+            Self::Rng(error) => error.to_string(),
+            Self::Broken { .. } => damage(file, &format_args!("the audit log: {self}")),
+        }
+    }
 }

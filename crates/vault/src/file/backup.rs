@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::audit::Action;
+use crate::slot::rekey::move_copy;
 use crate::state::pin::VaultPath;
 use crate::store::{FileStore, StateRow, Store, StoreError};
 use crate::unlock::keys::Root;
@@ -14,11 +15,11 @@ use keyvault_core::name::{KeyName, TokenName};
 use super::damaged;
 use super::open::{Access, Notice, Vault, World, still_same};
 use super::restore_guard::Irrevocable;
+use super::sealing::{Opens, Replaced, Sealing};
 use super::survivors::Loss;
 use super::working_copy::WorkingCopy;
 use super::{mend, restore_guard, survivors};
 use crate::check;
-use crate::check::Finding;
 use crate::error::VaultError;
 use crate::key::record::KeyRecord;
 
@@ -34,11 +35,11 @@ pub struct Difference {
     pub older: Vec<KeyName>,
     /// Keys with versions that were revoked since. They stay revoked.
     pub revoked: Vec<KeyName>,
-    /// True if the vault was rekeyed since, or the two were rekeyed apart.
-    pub rekeyed: bool,
+    /// The root that the vault would have.
+    pub sealing: Sealing,
     /// True if nothing that was given opens the vault: it was rekeyed since, or is damaged.
     pub locked: bool,
-    /// True if the backup has other slots: what opened it then would open it again.
+    /// True if the backup has other slots than the vault.
     pub other_slots: bool,
     /// Keys that only the backup has: they would be back.
     pub back: Vec<KeyName>,
@@ -62,6 +63,8 @@ pub struct Restored {
     /// The highest change number known here that it supersedes.
     pub superseded: Option<u64>,
     pub now: u64,
+    /// The epoch that the vault is in.
+    pub epoch: u32,
     /// Damaged parts of the backup, which were not carried over.
     pub loss: Loss,
 }
@@ -142,6 +145,7 @@ pub fn difference(
     backup: &mut Vault,
     access: &Access,
     here: Option<(&mut Vault, Option<&Access>)>,
+    path: &Path,
     now: Moment,
 ) -> Result<Difference, VaultError> {
     let identity = backup.identity();
@@ -155,12 +159,20 @@ pub fn difference(
     let (ours, our_slots, mut our_tokens) = (found.keys, found.slots, found.tokens);
     our_tokens.retain(|token| token.revoked.is_none() && !token.is_session());
     let mut difference = Difference { backup: change, loss, ..Difference::default() };
-    let Some((vault, opens)) = here else { return Ok(difference) };
+    let Some((vault, opens)) = here else {
+        difference.sealing = Sealing::of(backup, access, path, None)?;
+        let in_force = our_tokens.into_iter().map(|token| token.name);
+        difference.revoked_tokens = in_force.filter(|_| difference.sealing.is_other()).collect();
+        difference.revoked_tokens.sort();
+        return Ok(difference);
+    };
+    let present = opens;
     let opens = access.without_slot_for(&identity, vault, opens, now);
     // A vault that is damaged, or was rekeyed since and is locked, tells nothing of its content.
     let irrevocable = Irrevocable::of(vault, &opens, &changes)?;
     difference.locked = irrevocable.change.is_none();
-    difference.rekeyed = irrevocable.whole.is_some() && vault.identity() != identity;
+    let here = Replaced { vault, present, locked: difference.locked };
+    difference.sealing = Sealing::of(backup, access, path, Some(here))?;
     let ours: BTreeMap<_, _> = ours.into_iter().map(|key| (key.id, key)).collect();
     for key in irrevocable.keys.values() {
         match ours.get(&key.id) {
@@ -174,17 +186,19 @@ pub fn difference(
     let revoked = ours.values().filter(|key| irrevocable.keep(&mut KeyRecord::clone(key)).revoked);
     difference.revoked = revoked.map(|key| irrevocable.name_of(key)).collect();
     difference.revoked.sort();
-    let spent = our_tokens.iter().filter(|token| irrevocable.is_spent(token));
+    let ends_all = difference.sealing.is_other();
+    let spent = our_tokens.iter().filter(|token| ends_all || irrevocable.is_spent(token));
     difference.revoked_tokens = spent.map(|token| token.name.clone()).collect();
     difference.revoked_tokens.sort();
-    difference.other_slots = irrevocable.whole.as_ref() != Some(&our_slots);
+    difference.other_slots = !ends_all && irrevocable.whole.as_ref() != Some(&our_slots);
     if irrevocable.whole.is_some() {
         difference.here = irrevocable.change;
         let back = ours.into_values().filter(|key| !irrevocable.keys.contains_key(&key.id));
         difference.back = back.map(|key| key.name).collect();
         difference.back.sort();
         let ours: BTreeSet<_> = our_tokens.iter().map(|token| token.id).collect();
-        let gone = irrevocable.tokens_in_force().into_iter().filter(|(id, _)| !ours.contains(id));
+        let gone = irrevocable.tokens_in_force().into_iter();
+        let gone = gone.filter(|(id, _)| ends_all || !ours.contains(id));
         difference.tokens = gone.map(|(_, name)| name).collect();
         difference.tokens.sort();
     }
@@ -194,15 +208,17 @@ pub fn difference(
 
 /// Puts this backup in the place of the vault at `path`, or where there is none.
 ///
-/// The copy is made, verified from the first row to the last, written anew without what does not hold, given a change of its own under a number above all
-/// that is known here, and only then written over the vault, in one transaction of SQLite's. That is refused if the
-/// vault is not at the mark any more at which the caller looked: somebody was told that those changes are done.
-/// `difference` is what was found then: what it says stays revoked does.
+/// The copy is made, verified from the first row to the last, written anew without what does not hold, sealed under another
+/// root if the backup's was given up by a rekey, given a change of its own under a number above all that is known here, and
+/// only then written over the vault, in one transaction of SQLite's. That is refused if the vault is not at the mark any
+/// more at which the caller looked: somebody was told that those changes are done. `difference` is what was found then:
+/// what it says stays revoked does, and the vault gets the root that it names, which takes `opens`.
 pub fn restore(
     backup: &mut Vault,
     access: &Access,
     here: Option<(&mut Vault, &Mark)>,
     difference: &Difference,
+    opens: Option<&Opens<'_>>,
     path: &Path,
     world: &World<'_>,
 ) -> Result<Restored, VaultError> {
@@ -220,23 +236,34 @@ pub fn restore(
     let working = WorkingCopy::beside(path, world)?;
     copy_to(backup, &working).map_err(VaultError::Store).map_err(of_a_working_copy)?;
     let mut copy = Vault::open(&working.0, &world.pins)?;
-    let mut loss = Loss::default();
+    let (moved, mut loss) = match difference.sealing.next(&identity, opens, world)? {
+        Some(next) => {
+            let (access, loss) = move_copy(&mut copy, access, next, world).map_err(of_a_working_copy)?;
+            (Some(access), loss)
+        }
+        None => (None, Loss::default()),
+    };
+    let ends_all = moved.is_some();
+    let access = moved.as_ref().unwrap_or(access);
     if check::is_damaged(&mut copy, Some(access))? {
-        loss = mend(&mut copy, access, world).map_err(of_a_working_copy)?;
+        if !ends_all {
+            loss = mend(&mut copy, access, world).map_err(of_a_working_copy)?;
+        }
         // A bearer can break its own chain, and that makes no backup useless; the change below reports it.
         let mut damage =
             check::run(&mut copy, access)?.findings.into_iter().filter(|finding| !finding.is_of_reads());
-        if let Some(Finding { row, what }) = damage.next() {
-            return Err(VaultError::BackupDamaged { row, what });
+        if let Some(finding) = damage.next() {
+            return Err(VaultError::BackupDamaged(finding));
         }
     }
     let ((), sealed) = copy
         .commit_change(access, world, |tx, _| {
             tx.floor = superseded.unwrap_or(0);
-            let tombstones = restore_guard::keep_irrevocable(tx, irrevocable, world)?;
+            let tombstones = restore_guard::keep_irrevocable(tx, irrevocable, ends_all, world)?;
             let superseded =
                 superseded.map(|change| format!(", supersedes change {change}")).unwrap_or_default();
-            let detail = format!("backup of change {found}{superseded}");
+            let epoch = if ends_all { format!(" in epoch {}", identity.epoch) } else { String::new() };
+            let detail = format!("backup of change {found}{epoch}{superseded}");
             Ok(((), Some(tombstones.kept_in(world.event(Action::Restore, Vec::new(), detail)))))
         })
         .map_err(of_a_working_copy)?;
@@ -258,12 +285,13 @@ pub fn restore(
         copy.store.in_file()?.fold_wal()?;
         working.move_to(path)?;
     }
+    let identity = copy.identity();
     drop(copy);
     let now = record.record.change;
     let pinned = world.pins.replace(&identity, &place, &record);
     pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
     world.notices.tell();
-    Ok(Restored { path: path.to_owned(), found, superseded, now, loss })
+    Ok(Restored { path: path.to_owned(), found, superseded, now, epoch: identity.epoch, loss })
 }
 
 /// Writes `copy` over the file of `vault`, if that still is as it was `seen`.
@@ -287,7 +315,7 @@ fn of_a_working_copy(error: VaultError) -> VaultError {
 }
 
 /// Where a vault is to lie that need not be there yet.
-fn place_of(path: &Path) -> VaultPath {
+pub(crate) fn place_of(path: &Path) -> VaultPath {
     let resolved = path.parent().and_then(|folder| folder.canonicalize().ok()).zip(path.file_name());
     VaultPath::of(path, &resolved.map_or_else(|| path.to_owned(), |(folder, name)| folder.join(name)))
 }

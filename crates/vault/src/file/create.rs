@@ -17,6 +17,7 @@ use keyvault_core::codec::Extensions;
 use keyvault_core::crypto::Cost;
 use keyvault_core::crypto::Signer;
 use keyvault_core::identity::Identity;
+use keyvault_issue::set::List;
 use keyvault_os::fs::vault_file;
 
 use super::open::{Notice, Vault, World};
@@ -135,6 +136,7 @@ fn fill(
         root,
         audit_count: chain.count,
         audit_head: chain.head,
+        sets: List::hash(&List::default().encode()),
         signer: SignedBy::Epoch(Signer::id_of(&header.signer)),
         previous: NO_RECORD,
         extensions: Extensions::default(),

@@ -18,7 +18,7 @@ use super::open::{Access, Vault, still_same};
 use crate::error::VaultError;
 
 /// Epochs that are tried where nothing says which one is right: each is a rekey.
-const EPOCHS: u32 = 64;
+pub(crate) const EPOCHS: u32 = 64;
 
 #[derive(Default)]
 pub(crate) struct Recovery {
@@ -49,7 +49,7 @@ fn open(given: &Path, pins: &Pins, writes: bool) -> Result<Vault, VaultError> {
     let opened = match FileStore::open(path.clone()) {
         Err(error @ (StoreError::Schema { .. } | StoreError::Number { .. } | StoreError::Damaged { .. })) => {
             match (salvaged(path, &mut recovery), error) {
-                (Err(StoreError::Busy), _) => return Err(StoreError::Busy.into()),
+                (Err(StoreError::Busy { holder }), _) => return Err(StoreError::Busy { holder }.into()),
                 (Err(_), error) => return Err(error.into()),
                 (Ok(opened), StoreError::Damaged { what }) if recovery.left.is_empty() => {
                     recovery.left.push(Oddity::File(what));

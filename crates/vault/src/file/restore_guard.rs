@@ -12,6 +12,7 @@ use keyvault_core::name::{KeyName, TokenName};
 
 use super::open::{Access, Vault, World};
 use crate::error::{VaultError, is_damage};
+use crate::issued;
 use crate::key::record::{Disabled, KeyRecord, Version, VersionState};
 use crate::key::tombstones::Tombstones;
 use crate::key::versions::REMEMBERED;
@@ -36,6 +37,8 @@ pub(crate) struct Irrevocable {
     disabled: BTreeMap<String, Disabled>,
     /// `None` where there is no vault, and so nobody who says that one is not in force.
     tokens: Option<Tokens>,
+    /// Sets of issued keys.
+    pub(crate) sets: issued::Replaced,
     /// The slots, if everything could be read.
     pub(crate) whole: Option<Vec<SlotRow>>,
 }
@@ -87,6 +90,7 @@ impl Irrevocable {
                 revoked: log.refusals.revoked,
                 disabled: log.refusals.disabled,
                 tokens: Some(Tokens { replaced, ..Tokens::of(records) }),
+                sets: issued::Replaced(issued::find(tx)?.sets),
                 whole: Some(slots),
             })
         });
@@ -347,6 +351,7 @@ fn salvage(tx: &mut VerifiedTx<'_>, theirs: &Changes) -> Irrevocable {
     let take = &mut |event: Event| log.take(&event, theirs);
     let _ = audit::read_what_opens(tx.rows, &tx.daily.audit, &tx.identity, take);
     Irrevocable {
+        sets: issued::find(tx).map(|found| issued::Replaced(found.sets)).unwrap_or_default(),
         change: Some(tx.change_number()),
         keys,
         tombstones: log.tombstones,
@@ -357,10 +362,12 @@ fn salvage(tx: &mut VerifiedTx<'_>, theirs: &Changes) -> Irrevocable {
     }
 }
 
-/// Makes a backup's keys and tokens what they may be now. What is to be kept of the keys that it does not have.
+/// Makes a backup's keys and tokens what they may be now: every token is spent if `ends_all`. What is to be kept of the keys
+/// that it does not have.
 pub(crate) fn keep_irrevocable(
     tx: &mut VerifiedTx<'_>,
     irrevocable: &Irrevocable,
+    ends_all: bool,
     world: &World<'_>,
 ) -> Result<Tombstones, VaultError> {
     let mut there = BTreeSet::new();
@@ -374,8 +381,9 @@ pub(crate) fn keep_irrevocable(
             tx.put_key(&mut key, world.rng)?;
         }
     }
+    issued::keep_irrevocable(tx, &irrevocable.sets, world)?;
     token::end_some(tx, |_| true, world)?;
-    token::revoke_spent(tx, |record| irrevocable.is_spent(record), world)?;
+    token::revoke_spent(tx, |record| ends_all || irrevocable.is_spent(record), world)?;
     Ok(Tombstones::of(irrevocable.keys.values()).and(&irrevocable.tombstones, |id| there.contains(id)))
 }
 

@@ -3,15 +3,19 @@
 //! giving the vault another root, or from taking a backup of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use crate::audit::{self, Break, KeyRef, Outcome, Salvaged, Seed};
 use crate::store::{ObjectKind, ObjectRow, SlotRow, Tag};
+use crate::time::rfc3339;
 use crate::unlock::slot;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::KeyName;
+use keyvault_core::text::counted;
 
 use crate::check::{BESIDE_THE_LOG, Check, Finding};
 use crate::error::{VaultError, is_damage};
+use crate::issued::{self, Carried};
 use crate::key::record::{KeyRecord, Version, VersionState};
 use crate::key::tombstones::Tombstones;
 use crate::token::record::TokenRecord;
@@ -38,11 +42,35 @@ pub(crate) struct Survivors {
     pub(crate) tokens: Vec<TokenRecord>,
     /// Objects of a later version.
     pub(crate) unknown: Vec<UnknownObject>,
+    pub(crate) sets: Vec<Carried>,
     pub(crate) log: Salvaged,
     pub(crate) loss: Loss,
 }
 
 impl Loss {
+    /// The number of things that cannot be made again from the rest, as the subject of a sentence; none if all can.
+    #[must_use]
+    pub fn counted(&self) -> Option<String> {
+        let count = |count: usize, what| (count > 0).then(|| counted(count, what));
+        let parts: Vec<_> = [
+            count(self.keys.len(), "key"),
+            count(self.values.len(), "value"),
+            (!self.log.is_empty()).then(|| "audit log entries".to_owned()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let (last, first) = parts.split_last()?;
+        Some(if first.is_empty() { last.clone() } else { format!("{} and {last}", first.join(", ")) })
+    }
+
+    /// The message about a vault or a backup that has this loss, where it is not accepted.
+    #[must_use]
+    pub fn message(&self, file: &dyn Display) -> String {
+        let damaged = self.counted().unwrap_or_else(|| "damaged rows".to_owned());
+        format!("{file} is damaged: {damaged} would be lost.")
+    }
+
     /// As an entry of the log keeps it, behind its own words.
     pub(crate) fn behind(&self, words: String) -> String {
         let mut parts = vec![words];
@@ -64,10 +92,6 @@ impl Loss {
         }
         parts.join(", ")
     }
-}
-
-fn rfc3339(Moment(millis): Moment) -> String {
-    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |at| format!("{at:.3}"))
 }
 
 impl Survivors {
@@ -142,7 +166,8 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<S
         count => check.find("version", &format!("has {count} rows that no key names")),
     }
     let unknown = tx.unknown_objects(holds)?;
-    for row in tx.rows.objects_of_unknown_kinds()?.iter().filter(|row| row.gives_access() && holds_row(row)) {
+    let sets = issued::find(tx)?.sets;
+    for row in tx.unknown_rows(holds)?.iter().filter(|row| row.gives_access()) {
         check.find(&row.place(), "gives access in a way that this version of keyvault does not know");
     }
     let slots = slots
@@ -162,7 +187,7 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<S
     }
     let rows = check.into_findings().into_iter().filter(|finding| !finding.is_of_reads()).collect();
     let loss = Loss { keys: names, values: Vec::new(), log: log.breaks.clone(), rows };
-    Ok(Survivors { keys: key_records, slots, tokens, unknown, log, loss })
+    Ok(Survivors { keys: key_records, slots, tokens, unknown, sets, log, loss })
 }
 
 /// The versions whose values do not hold.

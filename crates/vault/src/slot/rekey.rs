@@ -6,8 +6,8 @@
 //! for word, and a pin of the old epoch is still led to the new record by them.
 
 use crate::audit::{Action, Chain, KeyRef, Seed};
-use crate::store::{Durability, HeaderRow, MAX_SLOTS, SlotRow};
-use crate::unlock::keys::{DailyKeys, Root};
+use crate::store::{Durability, HeaderRow, MAX_SLOTS, SlotRow, Tx};
+use crate::unlock::keys::{Daily, DailyKeys, Root};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::TokenName;
 
@@ -17,9 +17,10 @@ use crate::file::damaged;
 use crate::file::open::{Access, Notice, Vault, World, remember, still_same};
 use crate::file::survivors::{Loss, Survivors, named_versions};
 use crate::key::record::KeyRecord;
+use crate::key::tombstones::Tombstones;
 use crate::token::Issued;
 use crate::tx::{Setting, VerifiedTx};
-use crate::{file, key, token};
+use crate::{file, issued, key, token};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RekeyPreview {
@@ -63,29 +64,40 @@ pub(crate) enum Values {
     AsTheyStand,
 }
 
-/// The next epoch before its transaction.
-struct Next {
+/// The epoch that everything is to be sealed for, before its transaction.
+pub(crate) struct Next {
     identity: Identity,
+    daily: Daily,
     keys: DailyKeys,
     header: HeaderRow,
-    seed: Seed,
     slots: Vec<SlotRow>,
 }
 
 impl Next {
-    fn create(
+    /// An epoch with a root of its own, which `credentials` open.
+    pub(crate) fn create(
         identity: Identity,
         credentials: &[Credential<'_>],
         world: &World<'_>,
-    ) -> Result<Self, VaultError> {
-        let identity = Identity { epoch: identity.epoch + 1, ..identity };
+    ) -> Result<(Self, Seed), VaultError> {
         let root = Root::create(world.rng)?;
-        let (seed, chain_seed) = Seed::create(&root.seed_key(&identity), &identity, world.rng)?;
         let slots = (1..)
             .zip(credentials)
             .map(|(id, credential)| credential.seal(id, &root, &identity, world))
             .collect::<Result<_, _>>()?;
-        let keys = root.daily(&identity).keys(&identity);
+        Self::under(&root, identity, slots, world)
+    }
+
+    /// An epoch that has this root and these slots.
+    pub(crate) fn under(
+        root: &Root,
+        identity: Identity,
+        slots: Vec<SlotRow>,
+        world: &World<'_>,
+    ) -> Result<(Self, Seed), VaultError> {
+        let (seed, chain_seed) = Seed::create(&root.seed_key(&identity), &identity, world.rng)?;
+        let daily = root.daily(&identity);
+        let keys = daily.keys(&identity);
         let header = HeaderRow {
             vault_id: identity.vault_id,
             epoch: identity.epoch,
@@ -93,8 +105,68 @@ impl Next {
             chain_seed,
             signer: keys.signing.signer().encode(),
         };
-        Ok(Self { identity, keys, header, seed, slots })
+        Ok((Self { identity, daily, keys, header, slots }, seed))
     }
+}
+
+/// A transaction that has written everything for another epoch but its change.
+struct Moved<'t> {
+    tx: VerifiedTx<'t>,
+    tombstones: Tombstones,
+    /// Keys that were carried over.
+    keys: usize,
+    tokens: Vec<Issued>,
+}
+
+/// Writes everything that survived of `old` for the next epoch, its tokens under new secrets.
+fn move_all<'t>(
+    rows: &'t Tx<'t>,
+    old: &VerifiedTx<'_>,
+    (next, seed): (&'t Next, Seed),
+    found: &mut Survivors,
+    world: &World<'_>,
+    progress: &dyn Fn(usize),
+) -> Result<Moved<'t>, VaultError> {
+    let tokens = token::to_renew(old, &found.tokens, world)?;
+    let carried = token::all_reads_to_carry(old, &found.tokens, world)?;
+    rows.clear_tokens()?;
+    let mut tx = VerifiedTx::begin(rows, &next.keys, next.identity, old.current.clone());
+    tx.carried = carried;
+    let tombstones = found.tombstones();
+    let frame = Frame { header: &next.header, slots: &next.slots, seed, values: Values::SealedAnew };
+    let key_records = seal_anew(&mut tx, old, frame, found, world, progress)?;
+    let tokens = token::renew_all(&mut tx, tokens, &key_records, world)?;
+    Ok(Moved { tx, tombstones, keys: key_records.len(), tokens })
+}
+
+/// Seals a working copy for another epoch, in a change of its own, before a restore puts the copy in a vault's place.
+/// Its tokens get secrets that are given to nobody. Returns what opens it from then on, and its loss.
+pub(crate) fn move_copy(
+    copy: &mut Vault,
+    access: &Access,
+    (next, seed): (Next, Seed),
+    world: &World<'_>,
+) -> Result<(Access, Loss), VaultError> {
+    let first_key = copy.seed(access).ok().flatten();
+    let (keys, identity) = copy.keys(access);
+    let memory = copy.memory().clone();
+    let rows = copy.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
+    still_same(copy.checked.as_ref())?;
+    let setting = Setting { keys: &keys, identity, memory: &memory, slot: access.slot.as_ref() };
+    let mut old = VerifiedTx::load_damaged(&rows, &setting)?;
+    let mut found = file::survivors(&mut old, first_key)?;
+    let slots = std::mem::take(&mut found.slots);
+    access.slot.as_ref().map_or(Ok(()), |opened| expect_proved(&rows, opened, &slots))?;
+    let mut moved = move_all(&rows, &old, (&next, seed), &mut found, world, &|_| ())?;
+    let detail = found.loss.behind(format!("epoch {}, for a restore", next.identity.epoch));
+    let event = moved.tombstones.kept_in(world.event(Action::Rekey, Vec::new(), detail));
+    moved.tx.seal_change(event, world)?;
+    keyvault_core::crypto::wipe_stack();
+    drop((old, moved));
+    rows.commit()?;
+    copy.header = next.header;
+    copy.compact(world);
+    Ok((Access { daily: next.daily, root: None, slot: None }, found.loss))
 }
 
 /// Looks at what a rekey would carry over and what it would end; changes nothing.
@@ -135,7 +207,8 @@ pub fn rekey(
     let (keys, identity) = vault.keys(access);
     let path = vault.store.path().to_owned();
     // Derived before the transaction, which others would have to wait for.
-    let next = Next::create(identity, credentials, world)?;
+    let next = Identity { epoch: identity.epoch + 1, ..identity };
+    let (next, chain) = Next::create(next, credentials, world)?;
     let witness = world.pins.witness(&identity, &vault.place);
     let rows = vault.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     let held = world.holders.hold(&identity);
@@ -151,19 +224,9 @@ pub fn rekey(
     // Somebody may have taken one away, or put another in its place, while the new ones were derived.
     kept.iter().copied().chain(&access.slot).try_for_each(|opened| expect_proved(&rows, opened, &slots))?;
     let dropped: Vec<_> = slots.iter().filter(|slot| !kept.contains(slot)).filter_map(slot_of).collect();
-    let tokens = token::to_renew(&old, &found.tokens, world)?;
-    let carried = token::all_reads_to_carry(&old, &found.tokens, world)?;
-    rows.clear_tokens()?;
-    let mut new = VerifiedTx::begin(&rows, &next.keys, next.identity, old.current.clone());
-    new.carried = carried;
     let slots = next.slots.iter().filter_map(slot_of).collect();
-    let tombstones = found.tombstones();
-    let frame =
-        Frame { header: &next.header, slots: &next.slots, seed: next.seed, values: Values::SealedAnew };
-    let key_records = seal_anew(&mut new, &old, frame, &mut found, world, progress)?;
-    let count = key_records.len();
-    let mut tokens = token::renew_all(&mut new, tokens, &key_records, world)?;
-    drop(key_records);
+    let Moved { tx: mut new, tombstones, keys: count, mut tokens } =
+        move_all(&rows, &old, (&next, chain), &mut found, world, progress)?;
     // One that has expired keeps its record; nobody needs its new secret.
     tokens.retain(|issued| !issued.record.expired(world.now()));
     let epoch = next.identity.epoch;
@@ -210,6 +273,7 @@ pub(crate) fn seal_anew(
         tx.enter_key(None, Some(key));
         progress(done + 1);
     }
+    issued::carry(tx, (old.daily, &old.identity), &found.sets, world.rng)?;
     found.unknown.iter().try_for_each(|object| tx.put_unknown(object, world.rng))?;
     tx.rows.delete_other_versions(&named_versions(&keys))?;
     Ok(keys)

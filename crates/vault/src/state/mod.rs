@@ -15,9 +15,9 @@ pub use record::{Record, SignedBy};
 pub use tree::Node;
 
 use crate::audit::AuditError;
-use crate::store::StoreError;
+use crate::store::{StoreError, damage};
 
-/// Why rows, tree and record do not fit together.
+/// Why rows, tree and record do not fit together. `Display` is words that follow the name of a row.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// A row is not the one that the tree knows.
@@ -43,6 +43,18 @@ pub enum StateError {
     /// The chain does not fit the record.
     #[error(transparent)]
     Audit(#[from] AuditError),
-    #[error(transparent)]
+    #[error("{}", .0.fault())]
     Store(#[from] StoreError),
+}
+
+impl StateError {
+    /// The message about the vault in this file.
+    pub(crate) fn about(&self, file: &dyn std::fmt::Display) -> String {
+        match self {
+            Self::Store(error) => error.about(file),
+            Self::Audit(error) => error.about(file),
+            Self::Newer { .. } => format!("{file} was changed by a newer version of keyvault: {self}."),
+            Self::Mismatch { .. } | Self::Apart { .. } | Self::Record => damage(file, self),
+        }
+    }
 }

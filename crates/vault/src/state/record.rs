@@ -43,6 +43,8 @@ pub struct Record {
     pub audit_count: u64,
     /// MAC of the last of them.
     pub audit_head: Mac,
+    /// SHA-256 of the list of sets of issued keys.
+    pub sets: Hash,
     pub signer: SignedBy,
     /// The record before this one.
     pub previous: Hash,

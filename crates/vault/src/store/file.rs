@@ -2,6 +2,7 @@
 //! write-ahead log, copies.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use keyvault_os::brief_index;
 
 use super::strays::{self, Stray};
-use super::table::{Cells, Order, Result, Rows, Span, Table};
+use super::table::{Cells, Key, Order, Result, Rows, Span, Table};
 use super::{CHECKPOINT_PATIENCE, Durability, LONG_WAL_FRAMES, PATIENCE, StoreError, Tx};
 
 /// An open vault file whose schema is known to be ours.
@@ -71,7 +72,7 @@ impl FileStore {
         loop {
             match self.connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from) {
                 Ok(()) => return Ok(self.begun()),
-                Err(StoreError::Busy) if begun.elapsed() < PATIENCE => {
+                Err(StoreError::Busy { .. }) if begun.elapsed() < PATIENCE => {
                     waiting(begun.elapsed());
                     std::thread::sleep(jitter.get_or_insert_with(Jitter::new).next());
                 }
@@ -138,7 +139,7 @@ impl FileStore {
         }
         self.connection.busy_timeout(Duration::ZERO)?;
         match self.checkpoint() {
-            Err(StoreError::Busy) => Ok(()),
+            Err(StoreError::Busy { .. }) => Ok(()),
             other => other,
         }
     }
@@ -148,7 +149,7 @@ impl FileStore {
         // The first column says whether somebody was in the way.
         let blocked =
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))?;
-        if blocked { Err(StoreError::Busy) } else { Ok(()) }
+        if blocked { Err(StoreError::Busy { holder: None }) } else { Ok(()) }
     }
 
     /// Rewrites the file without free pages, so that what was deleted is not left in them.
@@ -223,15 +224,25 @@ impl Rows for FileTx<'_> {
     ) -> Result<()> {
         let key = table.columns().get(..table.key_len()).unwrap_or_default();
         let (condition, values) = condition(table, span);
-        let order = match order {
+        let sorted = match order {
             Order::Ascending => format!("ORDER BY {}", key.join(", ")),
-            Order::Last => format!("ORDER BY {} DESC LIMIT 1", key.join(" DESC, ")),
+            Order::Last => format!("ORDER BY {} DESC", key.join(" DESC, ")),
         };
-        let sql = format!("SELECT {} FROM {}{condition} {order}", columns.join(", "), table.name());
+        // The key comes last: `Span::Except` asks for it.
+        let first = key.first().copied().unwrap_or_default();
+        let sql = format!("SELECT {}, {first} FROM {}{condition} {sorted}", columns.join(", "), table.name());
         let mut statement = self.store.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(values))?;
         while let Some(row) = rows.next().map_err(|error| of_table(table, error))? {
+            if let Span::Except(keys) = span
+                && Key::of(&row.get(columns.len())?).is_some_and(|key| keys.contains(&key))
+            {
+                continue;
+            }
             take(cells(row, columns.len()).map_err(|error| of_table(table, error))?)?;
+            if order == Order::Last {
+                break;
+            }
         }
         Ok(())
     }
@@ -245,6 +256,9 @@ impl Rows for FileTx<'_> {
     }
 
     fn delete(&self, table: Table, span: &Span, second: Option<&Value>) -> Result<usize> {
+        if let Span::Except(keys) = span {
+            return self.delete_all_but(table, keys, second);
+        }
         let (mut condition, mut values) = condition(table, span);
         if let Some((value, column)) = second.zip(table.columns().get(1)) {
             condition += if condition.is_empty() { " WHERE " } else { " AND " };
@@ -285,6 +299,18 @@ impl Rows for FileTx<'_> {
 }
 
 impl FileTx<'_> {
+    fn delete_all_but(&self, table: Table, kept: &BTreeSet<Key>, second: Option<&Value>) -> Result<usize> {
+        let mut others = Vec::new();
+        let columns = table.columns().get(..1).unwrap_or_default();
+        self.scan(table, columns, &Span::All, Order::Ascending, &mut |cells| {
+            let key = cells.into_iter().next();
+            others.extend(key.filter(|key| Key::of(key).is_none_or(|key| !kept.contains(&key))));
+            Ok(())
+        })?;
+        others.dedup();
+        others.into_iter().try_fold(0, |rows, key| Ok(rows + self.delete(table, &Span::one(key), second)?))
+    }
+
     fn insert(&self, verb: &str, table: Table, row: Cells) -> Result<()> {
         let columns = table.columns();
         let places = vec!["?"; columns.len()].join(", ");
@@ -298,14 +324,12 @@ impl FileTx<'_> {
 fn condition(table: Table, span: &Span) -> (String, Vec<Value>) {
     let key = table.columns().first().copied().unwrap_or_default();
     match span {
-        Span::All => (String::new(), Vec::new()),
         Span::Between(first, last) if first == last => (format!(" WHERE {key} = ?"), vec![first.clone()]),
         Span::Between(first, last) => {
             (format!(" WHERE {key} BETWEEN ? AND ?"), vec![first.clone(), last.clone()])
         }
-        Span::Except(keys) => {
-            (format!(" WHERE {key} NOT IN ({})", vec!["?"; keys.len()].join(", ")), keys.clone())
-        }
+        // Not as a condition: there may be more keys than a statement has parameters.
+        Span::All | Span::Except(_) => (String::new(), Vec::new()),
     }
 }
 
@@ -329,7 +353,7 @@ pub(super) fn step(backup: &Backup<'_, '_>, pages: i32) -> Result<(), StoreError
         match backup.step(pages)? {
             StepResult::Done => return Ok(()),
             StepResult::More if pages >= 0 => return Ok(()),
-            _ if begun.elapsed() >= PATIENCE => return Err(StoreError::Busy),
+            _ if begun.elapsed() >= PATIENCE => return Err(StoreError::Busy { holder: None }),
             _ => std::thread::sleep(jitter.next()),
         }
     }

@@ -1,6 +1,6 @@
 //! Ledgers, the chains of audit entries: the vault's own, and one for each token.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::Tx;
@@ -82,32 +82,42 @@ impl Tx<'_> {
         self.put(Table::LogHead, vec![id, number(ids)?.into(), number(count)?.into(), sealed.to_vec().into()])
     }
 
-    /// The ids of a ledger that has a head.
+    /// The ids of a ledger that has a head with a number. Nothing binds the number: a ledger with another one has no
+    /// entries, and gets a number of its own when it is written again.
     fn ids(&self, ledger: Ledger) -> Result<Option<Ids>> {
-        match ledger {
-            Ledger::Vault => Ok(Some(Ids(0))),
-            Ledger::Token(_) => self.first(Table::LogHead, &["number"], &ledger.span(), |columns| {
-                match columns.unsigned()? {
-                    ids @ 1..=HIGHEST_LEDGER => Ok(Ids(ids)),
-                    _ => Err(damaged("log_head.number")),
-                }
-            }),
+        if ledger == Ledger::Vault {
+            return Ok(Some(Ids(0)));
         }
+        let number =
+            self.first(Table::LogHead, &["number"], &ledger.span(), |columns| Ok(ids_of(columns)))?;
+        Ok(number.flatten().map(Ids))
     }
 
-    /// The ids of a ledger, which gets a number above all others if it is new.
+    /// How many ledgers of tokens have each number.
+    fn numbers(&self) -> Result<BTreeMap<u64, usize>> {
+        let mut numbers = BTreeMap::new();
+        self.each(Table::LogHead, &["number"], &Span::All, |columns| {
+            if let Some(number) = ids_of(columns) {
+                *numbers.entry(number).or_default() += 1;
+            }
+            Ok(())
+        })?;
+        Ok(numbers)
+    }
+
+    /// The ids of a ledger, which gets the lowest number that is free if it has none.
     fn new_ids(&self, ledger: Ledger) -> Result<Ids> {
         if let Some(ids) = self.ids(ledger)? {
             return Ok(ids);
         }
-        let heads =
-            self.list(Table::LogHead, &["number"], &Span::All, |columns| Ok(columns.unsigned().ok()))?;
-        let last = self.last(Table::Log, &["id"], &Span::All, Columns::integer)?;
-        let last = last.and_then(|id| u64::try_from(id).ok()).map_or(0, |id| id / LEDGER_IDS);
-        let highest =
-            heads.into_iter().flatten().filter(|number| *number <= HIGHEST_LEDGER).fold(last, u64::max);
-        self.put_head(ledger, highest + 1, 0, &[])?;
-        Ok(Ids(highest + 1))
+        let taken = self.numbers()?;
+        for number in (1..=HIGHEST_LEDGER).filter(|number| !taken.contains_key(number)) {
+            if self.last(Table::Log, &["id"], &Span::ids(Ids(number).range()), Columns::integer)?.is_none() {
+                self.put_head(ledger, number, 0, &[])?;
+                return Ok(Ids(number));
+            }
+        }
+        Err(damaged("log_head: no number is free"))
     }
 
     /// One entry's MAC. It stands before the event, which may be long: an import names every key.
@@ -162,8 +172,11 @@ impl Tx<'_> {
     }
 
     pub(crate) fn delete_ledger(&self, ledger: Ledger) -> Result<()> {
-        if let Some(ids) = self.ids(ledger)? {
-            self.delete(Table::Log, &Span::ids(ids.range()))?;
+        // Entries under a number that another ledger has as well may be that one's.
+        if let Some(Ids(ids)) = self.ids(ledger)?
+            && self.numbers()?.get(&ids).is_none_or(|ledgers| *ledgers == 1)
+        {
+            self.delete(Table::Log, &Span::ids(Ids(ids).range()))?;
         }
         self.delete(Table::LogHead, &ledger.span()).map(drop)
     }
@@ -171,7 +184,7 @@ impl Tx<'_> {
     /// Deletes the ledgers of tokens that are not among these, and entries of none; how many rows there were.
     pub(super) fn delete_other_ledgers(&self, known: &[TokenId]) -> Result<usize> {
         let kept = known.iter().map(|token| Ledger::Token(*token)).chain([Ledger::Vault]);
-        let kept = Span::Except(kept.map(|ledger| ledger.id().to_vec().into()).collect());
+        let kept = Span::except(kept.map(|ledger| ledger.id().to_vec()));
         let mut rows = self.delete(Table::LogHead, &kept)?;
         let mut numbers = BTreeSet::from([0]);
         self.each(Table::LogHead, &["number"], &Span::All, |columns| {
@@ -194,7 +207,7 @@ impl Tx<'_> {
 
     /// How many ledgers of tokens have a head, and how many have entries and no head.
     pub(super) fn count_token_ledgers(&self) -> Result<[u64; 2]> {
-        let vault = Span::Except(vec![Ledger::Vault.id().to_vec().into()]);
+        let vault = Span::except([Ledger::Vault.id().to_vec()]);
         let heads = self.list(Table::LogHead, &["number"], &vault, |columns| Ok(columns.integer().ok()))?;
         let [_, last_of_vault] = Ids(0).range();
         let mut headless = BTreeSet::new();
@@ -205,6 +218,11 @@ impl Tx<'_> {
         headless.retain(|number| !heads.contains(&Some(*number)));
         Ok([heads.len() as u64, headless.len() as u64])
     }
+}
+
+/// The number of a token's ledger, if it is one.
+fn ids_of(columns: &mut Columns) -> Option<u64> {
+    columns.unsigned().ok().filter(|number| (1..=HIGHEST_LEDGER).contains(number))
 }
 
 fn entry(columns: &mut Columns) -> Result<AuditRow> {

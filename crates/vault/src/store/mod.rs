@@ -6,7 +6,9 @@
 //! excludes every other writer.
 
 mod connect;
+mod error;
 mod file;
+mod issued_rows;
 mod log_rows;
 mod memory;
 mod object_rows;
@@ -23,12 +25,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::ErrorCode;
-
 use self::memory::MemoryStore;
 use self::table::Rows;
 
+pub use error::StoreError;
+pub(crate) use error::{THE_FILE, damage};
 pub(crate) use file::FileStore;
+pub(crate) use issued_rows::{PageRow, SetRow};
 pub(crate) use log_rows::Ledger;
 pub(crate) use object_rows::{ObjectKind, ObjectRow};
 pub(crate) use rows::{AuditRow, HeaderRow, SlotRow, StateRow, Tag, VersionRow};
@@ -54,121 +57,6 @@ const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A write-ahead log longer than this costs each start more than a checkpoint does (every opener rebuilds its index).
 const LONG_WAL_FRAMES: u64 = 64;
-
-/// Why the file could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Not a SQLite file, or one of another program.
-    #[error("not a vault")]
-    NotAVault,
-    /// A vault in a format that only builds before the first release wrote.
-    #[error("format {format}")]
-    OlderFormat {
-        /// The file's format number.
-        format: i32,
-    },
-    /// A vault in a format that this binary does not know.
-    #[error("format {format}")]
-    NewerFormat {
-        /// The file's format number.
-        format: i32,
-        /// The version of keyvault that wrote it, if it says so.
-        written_by: Option<String>,
-    },
-    /// The schema is not the one that this format has.
-    #[error("schema: {what}")]
-    Schema {
-        /// The object that is missing, extra or different.
-        what: String,
-    },
-    /// One of the two numbers in SQLite's header is not a vault's, and everything else is.
-    #[error("header: {field} is {found}")]
-    Number {
-        /// `application_id` or `user_version`.
-        field: &'static str,
-        found: i32,
-    },
-    /// A row or the file itself does not have the shape it must have.
-    #[error("damaged: {what}")]
-    Damaged {
-        /// Which row or structure.
-        what: String,
-    },
-    /// Another program took the file's write-ahead log away.
-    #[error("damaged: the journal mode is not WAL")]
-    NoWal,
-    /// Another process held the vault for the whole time that we were ready to wait.
-    #[error("busy")]
-    Busy,
-    /// The disk failed at the moment of the commit.
-    #[error("at the commit: {0}")]
-    Undecided(String),
-    /// The disk is full.
-    #[error("disk full")]
-    Full,
-    /// The file or its folder cannot be written.
-    #[error("read-only")]
-    ReadOnly,
-    /// The system failed to read, write or sync.
-    #[error("input/output: {0}")]
-    Io(String),
-    /// The vault is in memory, and only a file can be copied or replaced.
-    #[error("the vault is in no file")]
-    NoFile,
-    /// SQLite was compiled in a way that a vault must not be kept with.
-    #[error("unfit SQLite: {what}")]
-    Build {
-        /// The option.
-        what: String,
-    },
-    /// Anything else SQLite says; never expected.
-    #[error("SQLite: {0}")]
-    Sqlite(String),
-}
-
-impl StoreError {
-    /// The error of a commit: after an I/O error, it is open whether the commit happened.
-    fn of_a_commit(self) -> Self {
-        match self {
-            Self::Io(text) => Self::Undecided(text),
-            other => other,
-        }
-    }
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        let code = error.sqlite_error_code();
-        let text = error.to_string();
-        match code {
-            Some(ErrorCode::NotADatabase) => Self::NotAVault,
-            Some(ErrorCode::DatabaseCorrupt) if text.starts_with("malformed database schema") => {
-                Self::Schema { what: text }
-            }
-            // A hostile schema fails as an unknown error, while SQLite reads it.
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::Unknown) => Self::Damaged { what: text },
-            // The last is what SQLite says after ten seconds of an index that it may not look at.
-            Some(
-                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed,
-            ) => Self::Busy,
-            Some(ErrorCode::DiskFull) => Self::Full,
-            Some(ErrorCode::ReadOnly) => Self::ReadOnly,
-            Some(
-                ErrorCode::SystemIoFailure
-                | ErrorCode::CannotOpen
-                | ErrorCode::PermissionDenied
-                | ErrorCode::OutOfMemory,
-            ) => Self::Io(text),
-            _ => match error {
-                rusqlite::Error::FromSqlConversionFailure(..)
-                | rusqlite::Error::InvalidColumnType(..)
-                | rusqlite::Error::IntegralValueOutOfRange(..)
-                | rusqlite::Error::Utf8Error(..) => Self::Damaged { what: text },
-                _ => Self::Sqlite(text),
-            },
-        }
-    }
-}
 
 /// How much a commit promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -60,6 +60,22 @@ fn ids_of(kind: u8) -> [i64; 2] {
     [id_of(kind, &[0; 16]), id_of(kind, &[0xFF; 16])]
 }
 
+/// The id of a row of an unknown kind, and its kind and tag if it is in its place.
+pub(crate) type UnknownPlace = (i64, Option<(u8, Tag)>);
+
+/// The ids of all kinds but these.
+fn spans_but(kinds: &[ObjectKind]) -> Vec<Span> {
+    let mut spans = Vec::with_capacity(kinds.len() + 1);
+    let mut from = i64::MIN;
+    for kind in kinds {
+        let [lowest, highest] = ids_of(*kind as u8);
+        spans.push(Span::ids([from, lowest - 1]));
+        from = highest + 1;
+    }
+    spans.push(Span::ids([from, i64::MAX]));
+    spans
+}
+
 static COLUMNS: [&str; 4] = ["id", "tag", "revision", "sealed"];
 
 impl Tx<'_> {
@@ -89,33 +105,41 @@ impl Tx<'_> {
 
     /// Every object but the keys, ordered by kind and tag, those of unknown kinds among them.
     pub(crate) fn objects_but_keys(&self) -> Result<Vec<ObjectRow>> {
-        self.objects_but(&[ObjectKind::Key], object_row)
+        self.objects_but(&[ObjectKind::Key])
     }
 
-    /// Objects of kinds that only a later version knows, ordered by kind and tag.
-    pub(crate) fn objects_of_unknown_kinds(&self) -> Result<Vec<ObjectRow>> {
-        self.objects_but(&ObjectKind::ALL, object_row)
-    }
-
-    /// Those of them that a tree can know: without the rows of another shape, and those of no object's kind.
-    pub(crate) fn wellformed_of_unknown_kinds(&self) -> Result<Vec<ObjectRow>> {
-        let objects = self.objects_but(&ObjectKind::ALL, |columns| Ok(object_row(columns).ok()))?;
-        Ok(objects.into_iter().flatten().filter(|object| !matches!(object.kind, 1 | 2)).collect())
-    }
-
-    fn objects_but<T>(
-        &self,
-        kinds: &[ObjectKind],
-        read: impl Fn(&mut Columns) -> Result<T>,
-    ) -> Result<Vec<T>> {
-        let mut objects = Vec::new();
-        let mut from = i64::MIN;
-        for kind in kinds {
-            let [lowest, highest] = ids_of(*kind as u8);
-            objects.extend(self.list(Table::Object, &COLUMNS, &Span::ids([from, lowest - 1]), &read)?);
-            from = highest + 1;
+    /// The places of rows of kinds that only a later version knows: id, and kind and tag if the row is in its place. Anyone
+    /// who can write the file can put any number of rows there, of any length, so their texts are not read.
+    pub(crate) fn places_of_unknown_kinds(&self) -> Result<Vec<UnknownPlace>> {
+        let mut places = Vec::new();
+        for span in spans_but(&ObjectKind::ALL) {
+            places.extend(self.list(Table::Object, &["id", "tag"], &span, |columns| {
+                let id = columns.integer()?;
+                let [kind, ..] = id.to_be_bytes();
+                let tag = columns.array().ok().filter(|tag| id_of(kind, tag) == id);
+                Ok((id, tag.map(|tag| (kind, tag))))
+            })?);
         }
-        objects.extend(self.list(Table::Object, &COLUMNS, &Span::ids([from, i64::MAX]), &read)?);
+        Ok(places)
+    }
+
+    /// The object at such a place.
+    pub(crate) fn object_of_kind(&self, kind: u8, tag: &Tag) -> Result<Option<ObjectRow>> {
+        self.first(Table::Object, &COLUMNS, &Span::one(id_of(kind, tag)), |columns| {
+            Ok(object_row(columns).ok().filter(|object| object.tag == *tag))
+        })
+        .map(Option::flatten)
+    }
+
+    pub(crate) fn delete_object_row(&self, id: i64) -> Result<()> {
+        self.delete(Table::Object, &Span::one(id)).map(drop)
+    }
+
+    fn objects_but(&self, kinds: &[ObjectKind]) -> Result<Vec<ObjectRow>> {
+        let mut objects = Vec::new();
+        for span in spans_but(kinds) {
+            objects.extend(self.list(Table::Object, &COLUMNS, &span, object_row)?);
+        }
         Ok(objects)
     }
 
@@ -132,13 +156,13 @@ impl Tx<'_> {
         Ok(last.is_some())
     }
 
-    /// The tag of the object whose row has the id of this one, if it is another. Of names in one vault, two of a kind share
+    /// The tag of another object whose row has the id of this one, and that belongs there. Of names in one vault, two of a kind share
     /// 56 bits of their tags less than once in 10^7 vaults of 100,000 keys; somebody without keys can put a row there.
     pub(crate) fn object_in_the_way(&self, object: &ObjectRow) -> Result<Option<Tag>> {
         let span = Span::one(id_of(object.kind, &object.tag));
-        let there =
-            self.first(Table::Object, &["tag"], &span, |columns| Ok(columns.array().unwrap_or_default()))?;
-        Ok(there.filter(|tag| *tag != object.tag))
+        let there = self.first(Table::Object, &["tag"], &span, |columns| Ok(columns.array().ok()))?.flatten();
+        let belongs = |tag: &Tag| id_of(object.kind, tag) == id_of(object.kind, &object.tag);
+        Ok(there.filter(|tag| *tag != object.tag && belongs(tag)))
     }
 
     /// Writes an object over whatever row has its id.

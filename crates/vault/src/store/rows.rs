@@ -173,7 +173,7 @@ impl Tx<'_> {
         })
     }
 
-    /// The version whose row has the id of this one, if it is another; zeros if its columns name none.
+    /// Another version whose row has the id of this one, and that belongs there.
     pub(crate) fn version_in_the_way(
         &self,
         key_id: &[u8; 16],
@@ -181,9 +181,11 @@ impl Tx<'_> {
     ) -> Result<Option<([u8; 16], u32)>> {
         let span = Span::one(version_id(key_id, version));
         let there = self.first(Table::Version, &["key", "version"], &span, |columns| {
-            Ok(columns.array().and_then(|key| Ok((key, columns.u32()?))).unwrap_or_default())
+            Ok(columns.array().and_then(|key| Ok((key, columns.u32()?))).ok())
         })?;
-        Ok(there.filter(|there| *there != (*key_id, version)))
+        let belongs =
+            |(key, number): &([u8; 16], u32)| version_id(key, *number) == version_id(key_id, version);
+        Ok(there.flatten().filter(|there| *there != (*key_id, version) && belongs(there)))
     }
 
     /// Writes a version over whatever row has its id.

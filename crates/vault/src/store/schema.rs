@@ -9,7 +9,7 @@
 pub(super) const APPLICATION_ID: i32 = 0x4B56_4C54;
 
 /// The format, in SQLite's `user_version`: 1000 + n until it is frozen as 3.
-pub(super) const FORMAT: i32 = 1002;
+pub(super) const FORMAT: i32 = 1003;
 
 /// Size of a page, in bytes.
 pub(super) const PAGE: u32 = 4096;
@@ -18,7 +18,31 @@ pub(super) const PAGE: u32 = 4096;
 pub(super) type Object = (&'static str, &'static str, &'static str, &'static str);
 
 /// Every object, ordered by name as SQLite compares it.
-pub(super) const OBJECTS: [Object; 12] = [
+pub(super) const OBJECTS: [Object; 16] = [
+    (
+        "table",
+        "issued_hold",
+        "issued_hold",
+        "CREATE TABLE issued_hold (id INTEGER PRIMARY KEY, verifier BLOB NOT NULL, seq INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT",
+    ),
+    (
+        "table",
+        "issued_list",
+        "issued_list",
+        "CREATE TABLE issued_list (id INTEGER PRIMARY KEY CHECK (id = 1), list BLOB NOT NULL) STRICT",
+    ),
+    (
+        "table",
+        "issued_page",
+        "issued_page",
+        "CREATE TABLE issued_page (id INTEGER PRIMARY KEY, set_id BLOB NOT NULL, kind INTEGER NOT NULL, page INTEGER NOT NULL, change INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT",
+    ),
+    (
+        "table",
+        "issued_set",
+        "issued_set",
+        "CREATE TABLE issued_set (set_id BLOB PRIMARY KEY, header BLOB NOT NULL, signature BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    ),
     (
         "table",
         "leaf",

@@ -11,7 +11,7 @@ use super::table::Result;
 pub type Stray = (&'static str, &'static str, u64);
 
 /// Rows that must not exist: their table, their fault, and a query that counts them.
-const RULES: [(&str, &str, &str); 17] = [
+const RULES: [(&str, &str, &str); 18] = [
     ("vault", "of another id or epoch than the state record", OTHER_IDENTITY),
     (
         "object",
@@ -53,8 +53,10 @@ const RULES: [(&str, &str, &str); 17] = [
     (
         "log_head",
         "of another shape",
-        "SELECT count(*) FROM log_head WHERE length(ledger) <> 16 OR count < 0 OR (number = 0) <> (ledger = zeroblob(16))",
+        "SELECT count(*) FROM log_head WHERE length(ledger) <> 16 OR count < 0 OR (number = 0) <> (ledger = zeroblob(16)) \
+         OR number NOT BETWEEN 0 AND 2147483646",
     ),
+    ("log_head", "with the number of another", "SELECT count(*) - count(DISTINCT number) FROM log_head"),
     (
         "log_head",
         "of more tokens than there are",

@@ -1,6 +1,8 @@
 //! Tables, and the five things that a store does with their rows. A change is nothing but a list of rows that are put and
 //! deleted, so that another store than a file can take it.
 
+use std::collections::BTreeSet;
+
 use rusqlite::types::Value;
 
 use super::StoreError;
@@ -25,6 +27,10 @@ pub(super) enum Table {
     LogHead,
     TokenView,
     TokenGrant,
+    IssuedList,
+    IssuedSet,
+    IssuedPage,
+    IssuedHold,
 }
 
 impl Table {
@@ -41,6 +47,10 @@ impl Table {
             Self::LogHead => "log_head",
             Self::TokenView => "token_view",
             Self::TokenGrant => "token_grant",
+            Self::IssuedList => "issued_list",
+            Self::IssuedSet => "issued_set",
+            Self::IssuedPage => "issued_page",
+            Self::IssuedHold => "issued_hold",
         }
     }
 
@@ -58,6 +68,10 @@ impl Table {
             Self::LogHead => &["ledger", "number", "count", "sealed"],
             Self::TokenView => &["token", "change", "sealed"],
             Self::TokenGrant => &["token", "key", "sealed"],
+            Self::IssuedList => &["id", "list"],
+            Self::IssuedSet => &["set_id", "header", "signature"],
+            Self::IssuedPage => &["id", "set_id", "kind", "page", "change", "sealed"],
+            Self::IssuedHold => &["id", "verifier", "seq", "sealed"],
         }
     }
 
@@ -74,13 +88,34 @@ pub(super) enum Span {
     /// From this to that, both included.
     Between(Value, Value),
     /// Everything but these.
-    Except(Vec<Value>),
+    Except(BTreeSet<Key>),
+}
+
+/// A value of a key, with an order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    Integer(i64),
+    Bytes(Vec<u8>),
+}
+
+impl Key {
+    pub(super) fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::Integer(number) => Some(Self::Integer(*number)),
+            Value::Blob(bytes) => Some(Self::Bytes(bytes.clone())),
+            _ => None,
+        }
+    }
 }
 
 impl Span {
     pub(super) fn one(key: impl Into<Value>) -> Self {
         let key = key.into();
         Self::Between(key.clone(), key)
+    }
+
+    pub(super) fn except<V: Into<Value>>(keys: impl IntoIterator<Item = V>) -> Self {
+        Self::Except(keys.into_iter().filter_map(|key| Key::of(&key.into())).collect())
     }
 
     pub(super) fn ids([first, last]: [i64; 2]) -> Self {

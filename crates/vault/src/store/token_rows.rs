@@ -76,7 +76,7 @@ impl Tx<'_> {
     /// Deletes what belongs to none of these tokens: views and grants if it is in force, ledgers whatever became of it.
     /// How many rows there were. Their columns may be anything.
     pub(crate) fn delete_other_tokens(&self, in_force: &[TokenId], known: &[TokenId]) -> Result<usize> {
-        let kept = Span::Except(in_force.iter().map(|token| token.to_vec().into()).collect());
+        let kept = Span::except(in_force.iter().map(|token| token.to_vec()));
         let views = self.delete(Table::TokenView, &kept)? + self.delete(Table::TokenGrant, &kept)?;
         Ok(views + self.delete_other_ledgers(known)?)
     }

@@ -37,7 +37,7 @@ impl Check {
             };
             self.claim(&named, &row.tag, tx.object_leaf(&row));
             match opened {
-                Err(error) => self.find(&named, &error.to_string()),
+                Err(error) => self.find(&named, &error.fault()),
                 Ok(record) if index::tag_of(tx, &record.name) != row.tag => {
                     self.find(&named, "stands where another name belongs");
                 }
@@ -47,7 +47,7 @@ impl Check {
                     expected.ledgers += u64::from(has_ledger);
                     expected.headless += u64::from(!has_ledger);
                     if let Err(error) = read_log::reads_of(tx, &record) {
-                        self.find(&format!("{READS} {}", record.name), &error.to_string());
+                        self.find(&format!("{READS} {}", record.name), &error.fault());
                     }
                     if record.revoked.is_none() {
                         expected.views += 1;
@@ -74,7 +74,7 @@ impl Check {
             is_missing &= row.tag != own;
             self.claim(&named, &row.tag, tx.object_leaf(&row));
             match tx.opener().object::<Entry<Tokens>>(&row) {
-                Err(error) => self.find(&named, &error.to_string()),
+                Err(error) => self.find(&named, &error.fault()),
                 Ok(_) if row.tag != own => self.find(&named, "stands where another name belongs"),
                 Ok(entry) if entry.members.iter().ne(tokens.iter().map(|token| &token.tag)) => {
                     self.find(&named, "lists other tokens than those that are there");
@@ -98,7 +98,7 @@ impl Check {
         let rows = match regrant::verified_grants(tx, record) {
             Ok(rows) => rows,
             Err(error) => {
-                self.find(&named, &error.to_string());
+                self.find(&named, &error.fault());
                 return Ok(u64::try_from(tx.rows.grants(&record.id)?.len()).unwrap_or(u64::MAX));
             }
         };
@@ -118,7 +118,7 @@ impl Check {
             match Grant::open(row, &keys, &tx.identity) {
                 Ok(grant) if grant.is_of(key, tx)? => {}
                 Ok(_) => self.find(&named, &format!("is not what {} is now", key.name)),
-                Err(error) => self.find(&named, &error.to_string()),
+                Err(error) => self.find(&named, &error.fault()),
             }
         }
         if regrant::view_is_over(tx, record, &keys)? {

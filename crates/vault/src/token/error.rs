@@ -3,40 +3,45 @@
 use std::path::PathBuf;
 
 use crate::state::pin::Standing;
+use crate::time::local;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::TokenName;
+use keyvault_core::text::quoted;
 
 /// Why a token was not made, or opened nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// A token of that name is there and has not been revoked.
-    #[error("token {0} exists")]
+    #[error("Token `{0}` already exists.")]
     Exists(TokenName),
-    #[error("no token {0}")]
+    #[error("No token named `{0}`.")]
     Missing(TokenName),
     /// The owner's token was revoked before.
-    #[error("token {0} is revoked")]
+    #[error("Token `{0}` is revoked.")]
     Revoked(TokenName),
     /// The name is one that only limited sessions have.
-    #[error("{0} is a name for a session")]
+    #[error("`{0}` cannot be the name of a token: `session/` begins the names of limited sessions.")]
     SessionName(TokenName),
     /// A limited session cannot be renewed or bundled.
-    #[error("{0} is a session")]
+    #[error("`{0}` is a limited session, which cannot be renewed or bundled.")]
     IsSession(TokenName),
     /// The vault has no view for this token: revoked, renewed, or of another vault.
-    #[error("the token opens nothing here")]
+    #[error("This token opens nothing here: it was revoked or renewed, or belongs to another vault.")]
     OpensNothing,
     /// The vault's head is not the one that its rows were written under, which is no fault of the token's.
-    #[error("vault: its {what} is altered")]
+    #[error("The vault's header is damaged: its {what} is altered. The token may be right.")]
     HeaderDamaged {
         /// `id or epoch`, or `signer`.
         what: &'static str,
     },
     /// The token has come to its end.
-    #[error("token {name} has expired")]
+    #[error("Token `{name}` expired on {}.", local(*since))]
     Expired { name: TokenName, since: Moment },
     /// The token's part of the vault is not the one that this machine last saw.
-    #[error("the view of {name} is not the one last seen here: {standing:?}")]
+    #[error(
+        "The grants of token `{name}` at change {found} are {} what this machine saw at change {pinned}.",
+        if *standing == Standing::RolledBack { "older than" } else { "different from" }
+    )]
     Alarm {
         name: TokenName,
         /// Rolled back or forked.
@@ -45,41 +50,41 @@ pub enum TokenError {
         pinned: u64,
     },
     /// The view or bundle is older than the change that was asked for at least.
-    #[error("change {found} is before {least}")]
+    #[error("The token's grants are at change {found}, but at least {least} is required.")]
     Stale {
         found: u64,
         /// The least that was asked for.
         least: u64,
     },
     /// The file is no bundle, or not one that this program knows.
-    #[error("not a bundle")]
+    #[error("The file is not a bundle.")]
     NotABundle,
     /// The bundle was made for another token.
-    #[error("the bundle is for another token")]
+    #[error("The bundle belongs to another token.")]
     OtherBundle,
-    #[error("the bundle does not open")]
+    #[error("The bundle was altered or truncated.")]
     BundleDamaged,
     /// A holder of the token, or of a copy of the vault's file, made it.
-    #[error("the {what} was not signed by the vault's owner")]
+    #[error("The {what} for this token was not signed by the vault's owner.")]
     NotByOwner {
         /// `view` or `bundle`.
         what: &'static str,
     },
-    #[error("{what}, which this version of keyvault does not know")]
+    #[error("A newer version of keyvault wrote this: {what}, which this version of keyvault does not know.")]
     Newer {
         /// The structure with the unknown field, and the field.
         what: String,
     },
     /// The vault has no such token any more, so its bundle has nothing to follow.
-    #[error("the bundle's token is gone")]
+    #[error("The bundle's token was renewed or created again, so the bundle can no longer be updated.")]
     BundleOfNone,
     /// The bundle is of another vault.
-    #[error("the bundle is of another vault")]
+    #[error("The file belongs to another vault.")]
     OtherVault,
     /// The file that reads are to be written to is something else.
-    #[error("{} is not a log of reads", path.display())]
+    #[error("{} is not a read log and was not changed.", quoted(path))]
     NotAReadsLog { path: PathBuf },
     /// The reads are of a token that this vault does not know.
-    #[error("the reads are of a token that is not known here")]
+    #[error("The reads are by a token that this vault does not know.")]
     UnknownReads,
 }

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use data_encoding::{BASE64, HEXLOWER};
@@ -134,7 +135,13 @@ impl ReadsLog {
         event: &Event,
         rng: &dyn Rng,
     ) -> Result<(), VaultError> {
-        let failed = |source: io::Error| VaultError::ReadsNotWritten { path: self.path.clone(), source };
+        let failed = |source: io::Error| {
+            let path = self.path.clone();
+            match not_a_file(&path) {
+                Some(kind) => VaultError::ReadsInNoFile { path, kind },
+                None => VaultError::ReadsNotWritten { path, source },
+            }
+        };
         if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             private::create_folder(folder).map_err(failed)?;
         }
@@ -446,6 +453,24 @@ impl ChainMark {
             *self = Self { count: entry.seq.saturating_add(1), head: entry.mac };
         }
         fault
+    }
+}
+
+/// The kind of a path that no log can be kept in.
+fn not_a_file(path: &Path) -> Option<&'static str> {
+    let kind = std::fs::symlink_metadata(path).ok()?.file_type();
+    if kind.is_file() {
+        None
+    } else if kind.is_dir() {
+        Some("a folder")
+    } else if kind.is_symlink() {
+        Some("a symbolic link, which keyvault does not follow")
+    } else if kind.is_fifo() {
+        Some("a named pipe")
+    } else if kind.is_socket() {
+        Some("a socket")
+    } else {
+        Some("a device")
     }
 }
 

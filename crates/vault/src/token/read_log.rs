@@ -121,7 +121,7 @@ pub(crate) fn told_reads(
 ) -> (TokenRecord, Vec<Event>, Option<String>) {
     match reads_of(tx, &record) {
         Ok(reads) => (record, reads, None),
-        Err(error) => (record, Vec::new(), Some(error.to_string())),
+        Err(error) => (record, Vec::new(), Some(error.fault())),
     }
 }
 

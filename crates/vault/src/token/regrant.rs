@@ -416,7 +416,7 @@ fn regrant(
     }
     let rows = match verified_grants(tx, record) {
         Err(error) if is_damage(&error) => {
-            world.note(Notice::GrantsAltered { token: record.name.clone(), fault: error.to_string() });
+            world.note(Notice::GrantsAltered { token: record.name.clone(), fault: error.fault() });
             let mut key_records = keys_that_hold(tx)?;
             key_records.extend(touched.values().flatten().cloned());
             record.rule.keys.retain(|id| touched.get(id) != Some(&None));

@@ -18,7 +18,7 @@ use crate::store::{HIGHEST_SLOT, HeaderRow, ObjectKind, SlotRow, StoreError, Tag
 use crate::unlock::keys::DailyKeys;
 use keyvault_core::clock::{Moment, Rng};
 use keyvault_core::codec::Extensions;
-use keyvault_core::crypto::{Digest, SealingKey};
+use keyvault_core::crypto::{Digest, Hash, SealingKey};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::KeyName;
 use keyvault_core::secret::SecretBytes;
@@ -47,6 +47,8 @@ pub struct VerifiedTx<'a> {
     pub(crate) identity: Identity,
     pub(crate) current: Authentic,
     pub(crate) tree: Tree<'a>,
+    /// SHA-256 of the list of sets, as the record has it or this change leaves it.
+    pub(crate) sets: Hash,
     pub(crate) leaf_changes: BTreeMap<Tag, Option<Digest>>,
     pub(crate) index_changes: IndexChanges,
     /// A record that this change writes anew although a later version put something into it.
@@ -116,12 +118,14 @@ impl<'a> VerifiedTx<'a> {
         identity: Identity,
         current: Authentic,
     ) -> Self {
+        let sets = current.record.sets;
         Self {
             rows,
             daily,
             identity,
             current,
             tree: Tree::new(rows, &daily.tree, None),
+            sets,
             leaf_changes: BTreeMap::new(),
             index_changes: IndexChanges::default(),
             newer: None,
@@ -362,7 +366,7 @@ impl<'a> VerifiedTx<'a> {
     pub(crate) fn seal_change(&mut self, event: Event, world: &World<'_>) -> Result<Authentic, VaultError> {
         let extensions = self.current.record.extensions.clone();
         self.rewrites("the state record", &extensions);
-        self.note_unknown_objects()?;
+        self.settle_unknown_objects()?;
         token::apply_changes(self, world)?;
         self.apply_index_changes(world.rng)?;
         self.may_rewrite(event.action)?;
@@ -377,6 +381,7 @@ impl<'a> VerifiedTx<'a> {
             root,
             audit_count: chain.count,
             audit_head: chain.head,
+            sets: self.sets,
             signer: SignedBy::Epoch(self.daily.signing.signer().id()),
             previous: self.current.hash,
             extensions,

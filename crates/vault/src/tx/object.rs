@@ -170,10 +170,7 @@ impl VerifiedTx<'_> {
         holds: impl Fn(&Tag, Digest) -> bool,
     ) -> Result<Vec<UnknownObject>, VaultError> {
         let mut objects = Vec::new();
-        for row in self.rows.wellformed_of_unknown_kinds()? {
-            if row.gives_access() || !holds(&row.tag, self.object_leaf(&row)) {
-                continue;
-            }
+        for row in self.unknown_rows(holds)?.into_iter().filter(|row| !row.gives_access()) {
             let Ok(content) = self.opener().content(&row) else { continue };
             if self.opener().tag_of_content(&row, &content) == Ok(row.tag) {
                 objects.push(UnknownObject { kind: row.kind, content });
@@ -182,12 +179,45 @@ impl VerifiedTx<'_> {
         Ok(objects)
     }
 
-    /// Notes that a later version keeps something in this vault that this change may have to take part in.
-    pub(crate) fn note_unknown_objects(&mut self) -> Result<(), VaultError> {
-        for row in self.rows.wellformed_of_unknown_kinds()? {
-            if self.tree.leaf(&row.tag)? == Some(self.object_leaf(&row)) {
-                self.newer.get_or_insert_with(|| format!("the vault has an object of kind {}", row.kind));
-                break;
+    /// The rows of unknown kinds that `holds` proves. A text is read only where the tree may know it.
+    pub(crate) fn unknown_rows(
+        &self,
+        holds: impl Fn(&Tag, Digest) -> bool,
+    ) -> Result<Vec<ObjectRow>, VaultError> {
+        let mut rows = Vec::new();
+        for (kind, tag) in self.rows.places_of_unknown_kinds()?.into_iter().filter_map(|(_, place)| place) {
+            if self.rows.leaves(&tag, &tag)?.is_empty() {
+                continue;
+            }
+            let row = self.rows.object_of_kind(kind, &tag)?.filter(|row| !row.is_none());
+            rows.extend(row.filter(|row| holds(&tag, self.object_leaf(row))));
+        }
+        Ok(rows)
+    }
+
+    /// Notes that a later version keeps something in this vault that this change may have to take part in, and deletes the
+    /// rows of unknown kinds that the tree does not know, so that they make one change slow and not each.
+    pub(crate) fn settle_unknown_objects(&mut self) -> Result<(), VaultError> {
+        for (id, place) in self.rows.places_of_unknown_kinds()? {
+            // One that this change carries over is not in the tree yet.
+            if place.is_some_and(|(_, tag)| self.leaf_changes.contains_key(&tag)) {
+                continue;
+            }
+            let known = match &place {
+                Some((kind, tag)) if !self.rows.leaves(tag, tag)?.is_empty() => {
+                    let row = self.rows.object_of_kind(*kind, tag)?;
+                    let known = row.filter(|row| !row.is_none()).map(|row| self.object_leaf(&row));
+                    known.map(|leaf| Ok::<_, VaultError>(self.tree.leaf(tag)? == Some(leaf))).transpose()?
+                }
+                _ => None,
+            };
+            match (known, place) {
+                (Some(true), Some((kind, _))) => {
+                    self.newer.get_or_insert_with(|| format!("the vault has an object of kind {kind}"));
+                }
+                // The tree knows another row at this tag: that is damage, and not to be dropped without a word.
+                (Some(false), _) => {}
+                _ => self.rows.delete_object_row(id)?,
             }
         }
         Ok(())

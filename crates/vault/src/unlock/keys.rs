@@ -4,6 +4,7 @@ use crate::audit::AuditKeys;
 use crate::store::Ledger;
 use keyvault_core::crypto::{SealingKey, SigningKey};
 use keyvault_core::identity::Identity;
+use keyvault_issue::set::issued_key;
 
 /// The root key of one epoch: opens slots' work, the chain's seed and the acceptance of a rollback.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct DailyKeys {
     pub tree: SealingKey,
     /// MACs values to fingerprints.
     pub fingerprint: SealingKey,
+    /// Everything about issued keys follows from it.
+    pub issued: SealingKey,
     pub audit: AuditKeys,
     /// Signs what others than the owner hold against its public half.
     pub signing: SigningKey,
@@ -61,6 +64,7 @@ impl Daily {
             state: derive("keyvault daily state"),
             tree: derive("keyvault daily tree"),
             fingerprint: derive("keyvault daily fingerprint"),
+            issued: issued_key(&self.0, identity),
             signing: SigningKey::of_seed(derive("keyvault daily signing")),
             audit: AuditKeys {
                 ledger: Ledger::Vault,

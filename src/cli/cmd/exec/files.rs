@@ -9,7 +9,7 @@ use crate::cli::cmd::project::gate::{self, Defaults, Found};
 use crate::cli::complete;
 use crate::cli::context::{self, Context};
 use crate::cli::errors::Failure;
-use crate::cli::errors::{delivery_sentences, problem_sentences, project_sentences};
+use crate::cli::errors::{problem_sentences, project_sentences};
 use crate::cli::output;
 use crate::cli::unlock::key_source::Machine;
 use crate::exchange;
@@ -174,7 +174,7 @@ fn refuse_misplaced(Request { selection, literals }: &Request, wanted: &Deliveri
             && let Some(fault) = delivery::line_fault(variable, Shape::of(text))
         {
             return Err(Failure::usage(
-                &format!("{variable} cannot be passed to docker: {}.", delivery_sentences::line(fault)),
+                &format!("{variable} cannot be passed to docker: {fault}."),
                 Some("Nothing was released."),
             ));
         }

@@ -6,7 +6,6 @@ use clap::Args;
 
 use crate::cli::context::{Context, state_folder};
 use crate::cli::errors::{Failure, code, reason};
-use crate::cli::output::loss;
 use crate::cli::unlock::order::ORDER;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::state::proof::{Proof, Proofs};
@@ -90,7 +89,7 @@ fn prove(context: &Context, vault: &Vault, file: &Path) -> Result<Proof, Failure
     let checked = check::run(&mut copy, &access).map_err(failed)?;
     if checked.findings.iter().any(|finding| !finding.is_of_reads()) {
         for finding in &checked.findings {
-            context.ui.warn(&loss::finding(finding));
+            context.ui.warn(&finding.to_string());
         }
         return Err(damaged(file));
     }

@@ -61,9 +61,9 @@ fn accept_loss(
     for line in loss::told(loss, Tense::Ahead) {
         context.ui.warn(&line);
     }
-    match loss::counted(loss) {
-        Some(damaged) if consent == Consent::Missing => Err(Failure::damaged(
-            &format!("{} is damaged: {damaged} would be lost.", file.display()),
+    match loss.counted() {
+        Some(_) if consent == Consent::Missing => Err(Failure::damaged(
+            &loss.message(&file.display()),
             Some(&format!(
                 "Nothing was changed. {otherwise}, or continue without them with `--drop-damaged`."
             )),

@@ -104,7 +104,7 @@ impl Recover {
     fn accept(&self, context: &Context, loss: &Loss, path: &Path) -> Result<(), Failure> {
         let asks = context.may_ask();
         accept_loss(context, loss, Consent::of(self.drop_damaged, asks), path, "Restore a backup")?;
-        let damaged = loss::counted(loss).filter(|_| !self.drop_damaged);
+        let damaged = loss.counted().filter(|_| !self.drop_damaged);
         damaged.map_or(Ok(()), |damaged| confirm(context, false, &format!("Continue without {damaged}?")))
     }
 
@@ -114,17 +114,23 @@ impl Recover {
 
     fn code_text(&self, context: &Context) -> Result<SecretBytes, Failure> {
         match self.code_file.as_deref() {
-            Some(_) if self.reads_stdin() => {
-                context::read_secret(&mut std::io::stdin().lock(), MAX_CODE, Path::new(STDIN))
-            }
-            Some(file) => context.private_file(file, MAX_CODE),
+            Some(file) => code_of_file(context, file),
             None if context.may_ask() => {
-                prompt::read_secret("Recovery code: ", MAX_CODE).map_err(Failure::prompt)
+                prompt::read_secret("Recovery code: ", MAX_CODE).map_err(|error| Failure::prompt(&error))
             }
             None => Err(Failure::usage(
                 &format!("No recovery code given, and {}.", context.unasked()),
                 Some("Use `--code-file FILE`, or `--code-file -` for standard input."),
             )),
         }
+    }
+}
+
+/// A recovery code's text from a file, or from standard input.
+pub(super) fn code_of_file(context: &Context, file: &Path) -> Result<SecretBytes, Failure> {
+    if file == Path::new("-") {
+        context::read_secret(&mut std::io::stdin().lock(), MAX_CODE, Path::new(STDIN))
+    } else {
+        context.private_file(file, MAX_CODE)
     }
 }

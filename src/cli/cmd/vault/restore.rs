@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::recover::code_of_file;
 use super::{Consent, accept_loss, confirm, restore_only};
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -12,11 +13,14 @@ use crate::cli::errors::file_sentences;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::loss::{self, Tense};
 use crate::cli::output::view;
+use crate::cli::unlock::{OpenedCopy, Presented};
 use keyvault_core::name::{KeyName, TokenName};
 use keyvault_os::fs::vault_file::FileFault;
 use keyvault_vault::StoreError;
+use keyvault_vault::unlock::passphrase::Passphrase;
+use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::unlock::session;
-use keyvault_vault::{Difference, Restored, VaultError, file};
+use keyvault_vault::{Difference, Opens, Restored, RootAfter, VaultError, file};
 
 /// Replace the vault with a backup, or accept a vault that a sync or a snapshot put back.
 ///
@@ -26,6 +30,11 @@ use keyvault_vault::{Difference, Restored, VaultError, file};
 /// log entries are superseded, which one more entry records. After --adopt, tokens and versions that were revoked since are
 /// valid again; a restore keeps them revoked. Other machines that saw the superseded state raise an alarm until they accept
 /// the new one with --adopt.
+///
+/// A backup from before a rekey does not undo the rekey: its keys are sealed again under the vault's present root key, and the
+/// vault keeps its slots. Give the vault's passphrase as usual and the backup's with --backup-passphrase-file, if it is
+/// another one; on a terminal, you are asked for both. Without the vault's, a new root key takes its place, which only the
+/// backup's passphrase, key file, or recovery code opens. All tokens end.
 ///
 /// A damaged backup is restored without its damaged rows. What is lost is listed first; with --yes, --drop-damaged has to
 /// accept it.
@@ -46,6 +55,12 @@ pub(crate) struct Restore {
     /// Take over this key and keep everything else as it is here
     #[arg(long, value_name = "NAME", num_args = 1.., conflicts_with_all = ["adopt", "drop_damaged"], add = complete::more_keys(), value_parser = named::<KeyName>)]
     only: Vec<KeyName>,
+    /// Read the backup's passphrase from a file, if it is not the vault's
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["adopt", "only"])]
+    backup_passphrase_file: Option<PathBuf>,
+    /// Open the backup with its recovery code, from a file, or - for stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["adopt", "only", "backup_passphrase_file"])]
+    backup_code_file: Option<PathBuf>,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -87,9 +102,14 @@ impl Restore {
             file::introduce(&mut backup, vault);
         }
         let of_another = here.as_ref().is_some_and(|vault| file::refuse_other(&backup, vault).is_err());
-        let opened = context.root_of_copy(&mut backup, here.as_mut());
-        let (access, opens) = opened.map_err(|failure| match failure.code {
+        let own = self.backups_own(context)?;
+        let before_rekey =
+            here.as_ref().is_some_and(|vault| vault.identity().epoch > backup.identity().epoch);
+        let needs_own = before_rekey && own.is_none();
+        let opened = context.root_of_copy(&mut backup, here.as_mut(), own);
+        let OpenedCopy { access, mut present, by } = opened.map_err(|failure| match failure.code {
             code::LOCKED if of_another => failed(VaultError::AnotherVault),
+            code::LOCKED if needs_own => Failure { hint: Some(NEEDS_OWN.to_owned()), ..failure },
             _ => failure,
         })?;
         if let Some(vault) = &mut here {
@@ -99,17 +119,23 @@ impl Restore {
         }
         context.tell_left_behind(&backup);
         let mark = here.as_mut().map(file::mark);
-        let both = here.as_mut().map(|vault| (vault, opens.as_ref()));
-        let difference = file::difference(&mut backup, &access, both, context.now()).map_err(failed)?;
+        let both = here.as_mut().map(|vault| (vault, present.as_ref()));
+        let superseded = file::is_superseded(&mut backup, &access, &path, both).map_err(failed)?;
+        if let Some(vault) = here.as_mut().filter(|_| superseded && present.is_none() && context.may_ask()) {
+            present = context.root_if_known(vault)?;
+        }
+        let both = here.as_mut().map(|vault| (vault, present.as_ref()));
+        let difference =
+            file::difference(&mut backup, &access, both, &path, context.now()).map_err(failed)?;
         let asks = !self.yes && context.may_ask();
         if here.is_some() && !self.yes {
-            note_all(context, &told(&difference, Tense::Ahead));
+            note_all(context, &told(&difference, &by, Tense::Ahead));
         }
         let consent = Consent::of(self.drop_damaged, asks);
         accept_loss(context, &difference.loss, consent, file, "Restore another backup")?;
         if here.is_some() {
             confirm(context, self.yes, &format!("Replace {} with the backup?", path.display()))?;
-        } else if let Some(lost) = loss::counted(&difference.loss).filter(|_| !self.drop_damaged) {
+        } else if let Some(lost) = difference.loss.counted().filter(|_| !self.drop_damaged) {
             confirm(context, self.yes, &format!("Continue without {lost}?"))?;
         }
         let path = match &here {
@@ -117,9 +143,15 @@ impl Restore {
             None => keyvault_os::fs::vault_file::prepare_new(&path)
                 .map_err(|fault| file_sentences::cannot_replace(VaultError::File(fault), &path))?,
         };
+        let opens = match difference.sealing.root {
+            RootAfter::Backup => None,
+            RootAfter::Present | RootAfter::New => {
+                Some(Opens { present: present.as_ref(), backup: by.credential() })
+            }
+        };
         let restored = context.with_world(|world| {
             let here = here.as_mut().zip(mark.as_ref());
-            file::restore(&mut backup, &access, here, &difference, &path, world).map_err(
+            file::restore(&mut backup, &access, here, &difference, opens.as_ref(), &path, world).map_err(
                 |error| match error {
                     VaultError::Store(StoreError::Undecided(_)) => Failure::of(error, &path),
                     error => failed(error),
@@ -129,13 +161,39 @@ impl Restore {
         // A session of what was here may hold keys of another root.
         let ended = session::close(&backup.identity()).unwrap_or(false);
         if here.is_some() && self.yes {
-            note_all(context, &told(&difference, Tense::Done));
+            note_all(context, &told(&difference, &by, Tense::Done));
+        }
+        if here.is_none() {
+            note_all(context, &of_root(&difference, &by, Tense::Done));
         }
         answer(context, &restored, &difference, here.is_some())?;
+        if difference.sealing.root == RootAfter::New {
+            context.ui.note(match by {
+                Presented::Recovery(_) => "Set a passphrase: keyvault vault recover",
+                Presented::Passphrase(_) => "Set a new passphrase: keyvault vault passwd",
+                Presented::KeyFile(_) => "Add a passphrase or a recovery code: keyvault vault slot add",
+            });
+        }
         if ended {
             context.ui.note("The open session has ended. Open another with `keyvault unlock`.");
         }
         Ok(code::DONE)
+    }
+}
+
+impl Restore {
+    /// The secret that opens the backup and not the vault, and the option that gave it.
+    fn backups_own(&self, context: &Context) -> Result<Option<(Presented, String)>, Failure> {
+        if let Some(file) = &self.backup_passphrase_file {
+            let text = context.passphrase_file(file)?;
+            let passphrase = Passphrase::new(&text).map_err(Failure::passphrase)?;
+            let source = format!("--backup-passphrase-file {}", file.display());
+            return Ok(Some((Presented::Passphrase(passphrase), source)));
+        }
+        let Some(file) = &self.backup_code_file else { return Ok(None) };
+        let code = RecoveryCode::parse(code_of_file(context, file)?.expose());
+        let code = code.map_err(|error| Failure::of(VaultError::Unlock(error), file))?;
+        Ok(Some((Presented::Recovery(code), format!("--backup-code-file {}", file.display()))))
     }
 }
 
@@ -146,9 +204,9 @@ fn note_all(context: &Context, lines: &[String]) {
 }
 
 /// Changes that the backup supersedes, a line each.
-fn told(difference: &Difference, tense: Tense) -> Vec<String> {
+fn told(difference: &Difference, by: &Presented, tense: Tense) -> Vec<String> {
     let Some(here) = difference.here else {
-        return told_of_unread(difference, tense);
+        return told_of_unread(difference, by, tense);
     };
     let mut lines = vec![format!(
         "The backup is at change {}; the vault here {} at change {here}.",
@@ -196,16 +254,34 @@ fn told(difference: &Difference, tense: Tense) -> Vec<String> {
         ));
     }
     lines.extend(spent_tokens(difference));
-    if difference.rekeyed {
-        lines.push(format!(
-            "The vault here was rekeyed since the backup. The backup's root key {} again, also for anyone else who has it.",
-            tense.pick("would apply", "applies")
-        ));
-    }
+    lines.extend(of_root(difference, by, tense));
     if difference.other_slots {
         lines.push(OTHER_WAYS.to_owned());
     }
     lines
+}
+
+/// The root that a backup of before a rekey is sealed under.
+fn of_root(difference: &Difference, by: &Presented, tense: Tense) -> Vec<String> {
+    let why = if difference.sealing.older_epoch {
+        "The backup is from before the last rekey. Its"
+    } else {
+        "The backup and the vault here were rekeyed apart. The backup's"
+    };
+    let sealed = tense.pick("would be sealed", "were sealed");
+    match difference.sealing.root {
+        RootAfter::Backup => Vec::new(),
+        RootAfter::Present => vec![format!(
+            "{why} keys {sealed} again under the vault's present root key, and the vault keeps its slots."
+        )],
+        RootAfter::New => {
+            let opens = tense.pick("would open", "opens");
+            let by = by.name();
+            vec![format!(
+                "{why} keys {sealed} again under a new root key, and only the {by} of the backup {opens} the vault."
+            )]
+        }
+    }
 }
 
 fn of_keys(names: &[KeyName], one: &str, many: &str) -> String {
@@ -215,8 +291,10 @@ fn of_keys(names: &[KeyName], one: &str, many: &str) -> String {
 
 const OTHER_WAYS: &str = "The backup's slots apply: whatever opened the backup then opens the vault again, including an older passphrase.";
 
+const NEEDS_OWN: &str = "The backup is from before a rekey. Give its own passphrase with `--backup-passphrase-file FILE`, or its recovery code with `--backup-code-file FILE`.";
+
 /// Of a vault that is damaged, or that was rekeyed since and is locked.
-fn told_of_unread(difference: &Difference, tense: Tense) -> Vec<String> {
+fn told_of_unread(difference: &Difference, by: &Presented, tense: Tense) -> Vec<String> {
     let why = if difference.locked {
         tense.pick("does not open with what opens the backup", "did not open with what opens the backup")
     } else {
@@ -233,9 +311,9 @@ fn told_of_unread(difference: &Difference, tense: Tense) -> Vec<String> {
             tense.pick("would be", "is")
         ),
     ];
-    if difference.locked && tense == Tense::Ahead {
+    if difference.locked && difference.sealing.root == RootAfter::New && tense == Tense::Ahead {
         lines.push(
-            "If it was rekeyed and has another passphrase, first run `keyvault unlock` with that one: then what was revoked stays revoked."
+            "To keep what was revoked and the vault's slots, give the vault's passphrase as usual, and the backup's with `--backup-passphrase-file FILE`."
                 .to_owned(),
         );
     }
@@ -243,7 +321,10 @@ fn told_of_unread(difference: &Difference, tense: Tense) -> Vec<String> {
         lines.push(of_keys(&difference.revoked, "stays revoked", "stay revoked"));
     }
     lines.extend(spent_tokens(difference));
-    lines.push(OTHER_WAYS.to_owned());
+    lines.extend(of_root(difference, by, tense));
+    if difference.sealing.root == RootAfter::Backup {
+        lines.push(OTHER_WAYS.to_owned());
+    }
     lines
 }
 
@@ -271,7 +352,8 @@ fn answer(
             "vault": path.to_string(), "found": restored.found, "superseded": restored.superseded,
             "change": restored.now, "lost": names(&difference.lost), "older": names(&difference.older),
             "back": names(&difference.back), "revoked": names(&difference.revoked),
-            "compared": difference.here.is_some(), "rekeyed": difference.rekeyed, "other_slots": difference.other_slots,
+            "compared": difference.here.is_some(), "other_slots": difference.other_slots,
+            "epoch": restored.epoch, "root": root_word(difference.sealing.root),
             "tokens": difference.tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
             "lost_to_damage": loss::json(&restored.loss),
             "revoked_tokens": difference.revoked_tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
@@ -295,6 +377,14 @@ fn answer(
         }
     }
     Ok(())
+}
+
+fn root_word(root: RootAfter) -> &'static str {
+    match root {
+        RootAfter::Backup => "backup",
+        RootAfter::Present => "present",
+        RootAfter::New => "new",
+    }
 }
 
 fn names(names: &[KeyName]) -> Vec<&str> {

@@ -22,6 +22,7 @@ use keyvault_os::kernel_keyring::SessionError;
 use keyvault_os::process::actor::User;
 use keyvault_os::process::exec::{EnvError, NotRunnable};
 use keyvault_os::terminal::prompt::PromptError;
+use keyvault_vault::Finding;
 use keyvault_vault::StoreError;
 use keyvault_vault::TokenKind;
 use keyvault_vault::VaultError;
@@ -95,7 +96,7 @@ fn rows() -> Vec<VaultError> {
         StoreError::Number { field: "user_version", found: 9 },
         StoreError::Damaged { what: "item.tag".to_owned() },
         StoreError::NoWal,
-        StoreError::Busy,
+        StoreError::Busy { holder: None },
         StoreError::Full,
         StoreError::ReadOnly,
         StoreError::Io("disk I/O error".to_owned()),
@@ -143,10 +144,10 @@ fn slots() -> Vec<VaultError> {
         VaultError::SlotsChanged,
         VaultError::Rekeyed,
         VaultError::Changed,
-        VaultError::BackupDamaged {
+        VaultError::BackupDamaged(Finding {
             row: "key stripe/live version 1".to_owned(),
             what: "is not authentic".to_owned(),
-        },
+        }),
         VaultError::BackupOfItself,
         VaultError::OwnName { path: PathBuf::from("/home/ada/.local/share/keyvault/vault.db-wal") },
         VaultError::FileExists { path: PathBuf::from("backup.db") },
@@ -158,6 +159,11 @@ fn slots() -> Vec<VaultError> {
             path: PathBuf::from("/app/reads.jsonl"),
             source: io::ErrorKind::ReadOnlyFilesystem.into(),
         },
+        VaultError::ReadsNotWritten {
+            path: PathBuf::from("/app/reads.jsonl"),
+            source: io::ErrorKind::PermissionDenied.into(),
+        },
+        VaultError::ReadsInNoFile { path: PathBuf::from("/app"), kind: "a folder" },
         VaultError::ReadsBusy(held(Some(Process { id: 77, name: "flock".to_owned() }))),
         VaultError::ReadsBusy(held(None)),
         VaultError::Rng(RngError),
@@ -315,10 +321,10 @@ fn others() -> Vec<Failure> {
         Failure::making(Path::new("code.txt"), &io(io::ErrorKind::AlreadyExists)),
         Failure::making(Path::new("no/code.txt"), &io(io::ErrorKind::NotFound)),
         Failure::output(&io(io::ErrorKind::StorageFull)),
-        Failure::prompt(PromptError::Interrupted),
-        Failure::prompt(PromptError::Eof),
-        Failure::prompt(PromptError::TooLong { limit: 4096 }),
-        Failure::prompt(PromptError::Io(io(io::ErrorKind::BrokenPipe))),
+        Failure::prompt(&PromptError::Interrupted),
+        Failure::prompt(&PromptError::Eof),
+        Failure::prompt(&PromptError::TooLong { limit: 4096 }),
+        Failure::prompt(&PromptError::Io(io(io::ErrorKind::BrokenPipe))),
         Failure::passphrase(Unfit::TooLong),
         Failure::passphrase(Unfit::NotUtf8),
         Failure::session(&SessionError::Unsupported(1)),
@@ -335,7 +341,7 @@ fn others() -> Vec<Failure> {
         ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::NotUtf8 },
         ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::Quotes },
         ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::Nul },
-        ExchangeError::Rng,
+        ExchangeError::Rng(RngError),
     ];
     failures.extend(samples::restores());
     failures.extend(samples::unasked());

@@ -111,7 +111,7 @@ pub(in crate::cli) fn restores() -> Vec<Failure> {
     ];
     let replaced = [
         damaged(),
-        VaultError::Store(StoreError::Busy),
+        VaultError::Store(StoreError::Busy { holder: None }),
         VaultError::File(FileFault::Journal { path: journal() }),
         VaultError::File(FileFault::Symlink { path: vault() }),
         VaultError::File(FileFault::WritableByOthers { path: shared(), mode: 0o1777 }),

@@ -28,6 +28,8 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, fstat, stata
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use keyvault_core::text::reason;
+
 use super::lock::lock_within;
 use super::private;
 
@@ -40,31 +42,33 @@ static LOCK: AtomicI32 = AtomicI32::new(-1);
 const RUN: &str = "run-";
 
 /// Why a folder cannot be used.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// It is not there.
+    #[error("does not exist")]
     Absent,
+    #[error("is not a folder")]
     NotAFolder,
-    /// It lies on a disk.
+    #[error("is not in memory (tmpfs)")]
     OnDisk,
-    /// It belongs to somebody else.
-    OfAnotherUser {
-        uid: u32,
-    },
-    /// Others may write in it.
-    OpenToOthers {
-        mode: u32,
-    },
+    #[error("belongs to user {uid}")]
+    OfAnotherUser { uid: u32 },
+    #[error("is open to others (mode {mode:04o})")]
+    OpenToOthers { mode: u32 },
     /// The system said no, with this number.
+    #[error("{}", reason(&io::Error::from_raw_os_error(*.0)))]
     Refused(i32),
 }
 
 /// Why there is no folder: what was tried.
 #[derive(Debug, thiserror::Error)]
-#[error("no folder in memory")]
+#[error("There is no folder in memory for a file with a value:{}", listed(tried))]
 pub struct NoFolder {
     /// Each place, and what is wrong with it.
     pub tried: Vec<(PathBuf, Unfit)>,
+}
+
+fn listed(tried: &[(PathBuf, Unfit)]) -> String {
+    tried.iter().fold(String::new(), |lines, (path, unfit)| format!("{lines}\n  {}: {unfit}", path.display()))
 }
 
 /// How long a sweep may hold a folder that was just made.

@@ -37,26 +37,27 @@ use zeroize::Zeroizing;
 use super::line::{Echo, Line, Step};
 use crate::process::interrupt::Interrupts;
 use keyvault_core::secret::SecretBytes;
+use keyvault_core::text::reason;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum PromptError {
     /// The process has no terminal, or may not use it.
-    #[error("no terminal")]
+    #[error("There is no terminal to prompt on.")]
     NoTerminal,
     /// Ctrl-C; or another signal that ends processes, where a handler of the caller's let it go on.
-    #[error("interrupted")]
+    #[error("Interrupted.")]
     Interrupted,
     /// Ctrl-D on an empty line, or the terminal went away.
-    #[error("end of input")]
+    #[error("No answer given.")]
     Eof,
     /// More was typed than is allowed.
-    #[error("more than {limit} bytes")]
+    #[error("An answer has at most {limit} bytes.")]
     TooLong {
         /// The most that was allowed, in bytes.
         limit: usize,
     },
-    #[error(transparent)]
+    #[error("The terminal failed: {}.", reason(.0))]
     Io(#[from] io::Error),
 }
 

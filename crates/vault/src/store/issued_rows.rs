@@ -1,0 +1,135 @@
+//! Rows of issued keys: the list of sets, headers, pages, and holds. Nothing of them is in the tree; the state record binds
+//! the list, and the list the headers.
+
+use super::Tx;
+use super::rows::{Columns, damaged, number};
+use super::table::{Result, Span, Table};
+
+/// The id of a set: 16 random bytes.
+pub(crate) type SetId = [u8; 16];
+
+/// A set's header and its signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SetRow {
+    pub set: SetId,
+    pub header: Vec<u8>,
+    pub signature: Vec<u8>,
+}
+
+/// One sealed page of a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PageRow {
+    pub set: SetId,
+    pub kind: u8,
+    pub page: u32,
+    /// Number of the header that it was written with: a hint.
+    pub change: u64,
+    pub sealed: Vec<u8>,
+}
+
+/// A list of no sets.
+pub(crate) const NO_SETS: [u8; 4] = [0; 4];
+
+/// The only key of the list's table.
+const ONLY: i64 = 1;
+/// A page's number is below 2^20, a kind below 8.
+const PAGE_BITS: u32 = 20;
+const KIND_BITS: u32 = 3;
+
+static PAGE: [&str; 6] = ["id", "set_id", "kind", "page", "change", "sealed"];
+
+/// A page's id: the first 40 bits of its set, its kind, and its number.
+fn page_id(set: &SetId, kind: u8, page: u32) -> i64 {
+    // 40 bits fit.
+    let set = i64::try_from(u128::from_be_bytes(*set) >> 88).unwrap_or_default();
+    ((set << KIND_BITS | i64::from(kind)) << PAGE_BITS) | i64::from(page)
+}
+
+/// The lowest and the highest id of a set's pages of these kinds.
+fn pages_of(set: &SetId, kinds: [u8; 2]) -> Span {
+    let [first, last] = kinds;
+    Span::ids([page_id(set, first, 0), page_id(set, last, (1 << PAGE_BITS) - 1)])
+}
+
+impl Tx<'_> {
+    /// The list of sets, not yet believed.
+    pub(crate) fn set_list(&self) -> Result<Vec<u8>> {
+        let list = self.first(Table::IssuedList, &["list"], &Span::one(ONLY), Columns::bytes)?;
+        Ok(list.unwrap_or_else(|| NO_SETS.to_vec()))
+    }
+
+    /// Writes the list of sets; one without sets has no row.
+    pub(crate) fn put_set_list(&self, list: &[u8]) -> Result<()> {
+        if list == NO_SETS {
+            return self.delete(Table::IssuedList, &Span::All).map(drop);
+        }
+        self.put(Table::IssuedList, vec![ONLY.into(), list.to_vec().into()])
+    }
+
+    /// The headers of all sets, ordered by the sets' ids.
+    pub(crate) fn set_headers(&self) -> Result<Vec<SetRow>> {
+        self.list(Table::IssuedSet, &["set_id", "header", "signature"], &Span::All, |columns| {
+            Ok(SetRow { set: columns.array()?, header: columns.bytes()?, signature: columns.bytes()? })
+        })
+    }
+
+    pub(crate) fn put_set_header(&self, row: &SetRow) -> Result<()> {
+        self.put(
+            Table::IssuedSet,
+            vec![row.set.to_vec().into(), row.header.clone().into(), row.signature.clone().into()],
+        )
+    }
+
+    /// A set's pages, ordered by kind and number.
+    pub(crate) fn set_pages(&self, set: &SetId) -> Result<Vec<PageRow>> {
+        let pages = self.list(Table::IssuedPage, &PAGE, &pages_of(set, [0, 7]), page_row)?;
+        if pages.iter().all(|page| page.set == *set) { Ok(pages) } else { Err(damaged("issued_page.set_id")) }
+    }
+
+    /// Writes a page over the one in its place. Another set whose id begins alike keeps it out.
+    pub(crate) fn put_set_page(&self, row: &PageRow) -> Result<()> {
+        let id = page_id(&row.set, row.kind, row.page);
+        let there = self.first(Table::IssuedPage, &["set_id"], &Span::one(id), Columns::bytes)?;
+        if there.is_some_and(|set| set != row.set) {
+            return Err(damaged("issued_page: another set has its id"));
+        }
+        self.put(
+            Table::IssuedPage,
+            vec![
+                id.into(),
+                row.set.to_vec().into(),
+                row.kind.into(),
+                row.page.into(),
+                number(row.change)?.into(),
+                row.sealed.clone().into(),
+            ],
+        )
+    }
+
+    /// Deletes a set's pages of one kind.
+    pub(crate) fn delete_set_pages(&self, set: &SetId, kind: u8) -> Result<()> {
+        self.delete(Table::IssuedPage, &pages_of(set, [kind, kind])).map(drop)
+    }
+
+    /// Deletes everything about sets.
+    pub(crate) fn clear_sets(&self) -> Result<()> {
+        [Table::IssuedList, Table::IssuedSet, Table::IssuedPage, Table::IssuedHold]
+            .into_iter()
+            .try_for_each(|table| self.delete(table, &Span::All).map(drop))
+    }
+
+    /// How many pages and holds there are, whatever set or verifier they are of.
+    pub(crate) fn count_set_rows(&self) -> Result<[u64; 2]> {
+        Ok([self.count(Table::IssuedPage, &Span::All)?, self.count(Table::IssuedHold, &Span::All)?])
+    }
+}
+
+fn page_row(columns: &mut Columns) -> Result<PageRow> {
+    let id = columns.integer()?;
+    let (set, kind, page) = (columns.array()?, columns.u32()?, columns.u32()?);
+    let kind = u8::try_from(kind).ok().filter(|kind| *kind < 8).ok_or_else(|| damaged("issued_page.kind"))?;
+    if page_id(&set, kind, page) != id {
+        return Err(damaged("issued_page.id"));
+    }
+    Ok(PageRow { set, kind, page, change: columns.unsigned()?, sealed: columns.bytes()? })
+}
