@@ -18,7 +18,7 @@ use keyvault_os::process::actor::{self, User};
 use keyvault_os::terminal::prompt;
 use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
-use keyvault_vault::{Access, Holder, Holders, Notice, Notices, Vault, World, slot};
+use keyvault_vault::{Access, Holder, Holders, Notice, Notices, Refusal, Vault, World, slot};
 
 use super::args::Global;
 use super::errors::file_sentences;
@@ -145,7 +145,7 @@ impl Context {
         }
         self.ui.warn(&match notice {
             Notice::Mended(_) => return,
-            Notice::DamagedKeysGone { keys, revoked } => gone(keys, *revoked),
+            Notice::DamagedKeysGone { keys, stay } => gone(keys, *stay),
             Notice::NotFolded(error) => {
                 format!("Done, but the write-ahead log stays next to the file until the next change ({}). Copy both.", error.fault())
             }
@@ -212,19 +212,19 @@ impl Context {
 }
 
 /// Keys that a command ended although damage had left nothing of them but their names.
-fn gone(keys: &[KeyName], revoked: bool) -> String {
+fn gone(keys: &[KeyName], stay: Option<Refusal>) -> String {
     let names = list(keys);
-    let (keys, they, stay) = match keys {
+    let (keys, they, they_stay) = match keys {
         [_] => ("Key", "it", "it stays"),
         _ => ("Keys", "them", "they stay"),
     };
-    if revoked {
-        format!(
-            "{keys} {names} could not be read, so nothing is left of {they} here. If a backup brings {they} back, {stay} revoked."
-        )
-    } else {
-        format!("{keys} {names} could not be read, so nothing is left of {they} here.")
-    }
+    let gone = format!("{keys} {names} could not be read, so nothing is left of {they} here.");
+    let word = match stay {
+        None => return gone,
+        Some(Refusal::Revoked) => "revoked",
+        Some(Refusal::Disabled) => "disabled",
+    };
+    format!("{gone} If a backup brings {they} back, {they_stay} {word}.")
 }
 
 /// Said where an older bundle, or an older part of the vault that a token opens, would not be noticed this once.

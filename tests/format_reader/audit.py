@@ -32,6 +32,16 @@ def _revoked(reader):
     return keys
 
 
+def _disabled(reader):
+    keys = reader.list(lambda: (reader.take(16), reader.i64(), reader.text()))
+    ascending([key for key, _, _ in keys])
+    return keys
+
+
+def _session(reader):
+    return grammar.name(reader.text()), reader.text()
+
+
 # The extensions that are defined.
 FIELDS = {
     1: lambda reader: reader.u64(),
@@ -40,6 +50,8 @@ FIELDS = {
     7: _token,
     9: lambda reader: reader.i64(),
     11: _revoked,
+    13: _disabled,
+    15: _session,
 }
 
 

@@ -3,6 +3,7 @@
 use pretty_assertions::assert_eq;
 
 use crate::harness::bearer::{ENV, held, seen, token, with_keys};
+use crate::harness::vault_file::tamper;
 use crate::harness::{World, days, hours};
 
 const REFUSED: &str = "
@@ -139,4 +140,58 @@ fn disabling_twice_keeps_the_first_time_and_enabling_tells_what_still_refuses_th
     );
     world.run(&["disable", "nothing", "b"]).fails(3, "nothing");
     assert_eq!(world.run(&["show", "b", "--reveal"]).ok().out, "value-b");
+}
+
+/// Every key's row, overwritten by a writer without keys.
+const NO_KEYS: &str = "UPDATE object SET sealed = zeroblob(length(sealed)) WHERE id >> 56 = 3";
+
+#[test]
+fn a_key_that_was_disabled_before_damage_or_a_removal_took_it_comes_back_disabled() {
+    let remove: &[&str] = &["remove", "z", "--yes"];
+    let disable: &[&str] = &["disable", "a", "--reason", "leaked?"];
+    let disable_z: &[&str] = &["disable", "z", "--reason", "leaked?"];
+    let rename: &[&str] = &["edit", "a", "--rename", "z"];
+    let takes_its_name: &[&str] = &["edit", "b", "--rename", "a"];
+    let rekey: &[&str] = &["vault", "rekey", "--yes", "--keep-passphrase", "--no-recovery"];
+    let cases: [(&[&[&str]], &str, &str); 8] = [
+        (&[disable], NO_KEYS, "disabled"),
+        (&[disable, rename], NO_KEYS, "disabled"),
+        (&[rename, disable_z, takes_its_name, &["enable", "a"]], NO_KEYS, "disabled"),
+        (&[disable, &["remove", "a", "--yes"]], "SELECT 1", "disabled"),
+        (&[rename, disable_z, remove], "SELECT 1", "disabled"),
+        (&[rename, disable_z, remove, rekey], NO_KEYS, "disabled"),
+        // The log is that of a backup which never had the key, and its last entry says what became of it.
+        (&[disable, &["vault", "restore", "empty", "--yes"]], "SELECT 1", "disabled"),
+        (&[disable, &["enable", "a"]], NO_KEYS, "active"),
+    ];
+    for (commands, sql, status) in cases {
+        let world = World::own();
+        world.run(&["vault", "backup", "empty"]).ok();
+        for name in ["a", "b"] {
+            world.run_with_input(&["add", name], format!("value-{name}")).ok();
+        }
+        world.run(&["vault", "backup", "before"]).ok();
+        for command in commands {
+            world.run(command).ok();
+        }
+        tamper(&world, sql);
+        world.run(&["vault", "restore", "before", "--yes"]).ok();
+        let json = world.run(&["show", "a", "--json"]).ok().json();
+        let reason = if status == "disabled" { "leaked?".into() } else { serde_json::Value::Null };
+        assert_eq!((&json["status"], &json["disabled"]["reason"]), (&status.into(), &reason), "{commands:?}");
+        assert_eq!(world.run(&["show", "b", "--json"]).ok().json()["status"], "active", "{commands:?}");
+        world.run(&["vault", "check"]).ok();
+    }
+}
+
+#[test]
+fn another_key_under_the_name_of_a_disabled_one_is_not_disabled_by_a_restore() {
+    let world = keys();
+    world.run(&["disable", "a"]).ok();
+    world.run(&["remove", "a", "--yes"]).ok();
+    world.run_with_input(&["add", "a"], "another").ok();
+    world.run(&["vault", "backup", "before"]).ok();
+    tamper(&world, NO_KEYS);
+    world.run(&["vault", "restore", "before", "--yes"]).ok();
+    assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "another");
 }

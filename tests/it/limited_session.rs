@@ -542,3 +542,39 @@ fn an_older_file_that_is_adopted_and_a_damaged_one_that_is_repaired_have_no_limi
     owner(&world, &["vault", "check"]).ok();
     owner(&world, &["audit", "verify", "--from-start"]).ok();
 }
+
+/// The log's entries of one action, as programs read them.
+fn entries(world: &World, action: &str) -> Vec<serde_json::Value> {
+    let log = owner(world, &["audit", "log", "--json", "--action", action]).ok().out;
+    log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn an_entry_that_a_sessions_holder_wrote_says_so_when_the_session_is_over() {
+    let world = limited();
+    let name = sessions(&world).remove(0);
+    let begun = entries(&world, "unlock").pop().unwrap();
+    let maker = |part: &str| begun["actor"][part].as_str().unwrap();
+    let of = serde_json::json!({ "name": name, "made_by": format!("{}@{}", maker("user"), maker("host")) });
+    assert_eq!(begun["session"], of);
+    world.at("2040-05-17T08:20:00Z");
+    world.run(&ENV).ok();
+    world.at("2040-05-17T08:30:00Z");
+    // The vault's token outlasts the kernel's key, which would be used before the passphrase.
+    world.run(&["lock"]).ok();
+    owner(&world, &["exec", "--only", "a", "--", "true"]).ok();
+    assert_eq!(entries(&world, "exec").iter().filter(|read| !read["session"].is_null()).count(), 0);
+    world.at("2040-05-17T08:40:00Z");
+    owner(&world, &["token", "revoke", &name]).ok();
+    let reads = entries(&world, "exec");
+    let last = reads.last().unwrap();
+    assert_eq!((&last["session"], &last["keys"][1]["name"]), (&of, &"b".into()));
+    assert_eq!(reads[reads.len() - 2]["session"], serde_json::Value::Null);
+    // It is older than the owner's own read, though it stands behind it.
+    let read = |key: &str| {
+        owner(&world, &["history", key, "--json"]).ok().json()["versions"][0]["last_read"].clone()
+    };
+    assert_eq!(read("a"), "2040-05-17T08:30:00.000Z");
+    assert_eq!(read("b"), "2040-05-17T08:20:00.000Z");
+    owner(&world, &["audit", "verify", "--from-start"]).ok();
+}

@@ -128,9 +128,9 @@ fn done(bench: &Bench, command: &[&str], what: &str, left: Left) {
     let stays = left == Damaged || left == KeyLost && command[0] == "token" && !what.contains("no log");
     assert_eq!(checked.code, if stays { 5 } else { 0 }, "{what}: {}{}", checked.out, checked.err);
     match command[0] {
-        "revoke" if left != KeyLost => {
+        "revoke" | "disable" if left != KeyLost => {
             let shown = bench.run(&what, 6, &["show", "a", "--reveal"]);
-            assert!(shown.contains("revoked"), "{what}: {shown}");
+            assert!(shown.contains(&format!("`a` is {}d", command[0])), "{what}: {shown}");
             assert_eq!(bench.run(&what, 0, &["show", "b", "--reveal"]), "value-b", "{what}");
         }
         "token" => {
@@ -167,6 +167,46 @@ fn with_a_session_alone_revoke_goes_through_or_names_the_command_that_does() {
         }
         done(&bench, command, what, left);
     }
+}
+
+#[test]
+fn disable_goes_through_whatever_is_damaged() {
+    let mut bench = Bench::new();
+    let disable = ["disable", "a"];
+    for (what, sql, left) in DAMAGES {
+        bench.alter(sql, true);
+        bench.run(what, 0, &disable);
+        done(&bench, &disable, what, left);
+    }
+    bench.alter("DELETE FROM node", false);
+    let said = bench.run("session", 5, &disable);
+    assert!(said.contains("A session cannot repair the vault"), "{said}");
+}
+
+#[test]
+fn a_key_that_was_damaged_when_it_was_disabled_comes_back_disabled() {
+    let mut bench = Bench::new();
+    bench.alter("DELETE FROM object WHERE id >> 56 = 3", true);
+    let said = bench.run("disable", 0, &["disable", "a", "--reason", "leaked?"]);
+    assert!(said.contains("a could not be read") && said.contains("stays disabled"), "{said}");
+    bench.run("restore", 0, &["vault", "restore", "good", "--yes"]);
+    let json = bench.world.run(&["show", "a", "--json"]).ok().json();
+    assert_eq!((&json["status"], &json["disabled"]["reason"]), (&"disabled".into(), &"leaked?".into()));
+    assert_eq!(bench.run("b", 0, &["show", "b", "--reveal"]), "value-b");
+    bench.run("check", 0, &["vault", "check"]);
+}
+
+#[test]
+fn disabling_a_disabled_key_repairs_nothing() {
+    let mut bench = Bench::new();
+    bench.run("disable", 0, &["disable", "a"]);
+    drop_side_files(&bench.world.vault());
+    bench.vault = std::fs::read(bench.world.vault()).unwrap();
+    bench.alter("UPDATE leaf SET digest = zeroblob(16)", true);
+    let before = std::fs::read(bench.world.vault()).unwrap();
+    let said = bench.run("again", 0, &["disable", "a"]);
+    assert!(said.contains("a was already disabled") && !said.contains("damaged"), "{said}");
+    assert!(std::fs::read(bench.world.vault()).unwrap() == before);
 }
 
 /// A removal can wait, and costs nothing but what it removes.

@@ -336,3 +336,35 @@ fn a_damaged_entry_between_what_was_seen_and_the_file_is_a_fork_that_can_be_adop
     world.run(&["vault", "restore", "--adopt", "--yes"]).ok();
     world.run(&["show", "a", "--reveal"]).ok();
 }
+
+#[test]
+fn the_way_out_of_an_alarm_about_a_damaged_file_is_named_and_works() {
+    for (sql, what) in [
+        (
+            "INSERT INTO log SELECT max(id) + 3, NULL, zeroblob(32), x'00' FROM log WHERE id >> 32 = 0",
+            "entries were cut off or added",
+        ),
+        ("UPDATE leaf SET digest = zeroblob(16)", "does not match the tree"),
+    ] {
+        let world = filled();
+        let older = std::fs::read(world.vault()).unwrap();
+        add(&world, "d", "value-d");
+        world.run(&["revoke", "c"]).ok();
+        put_back(&world, &older);
+        tamper(&world, sql);
+        for command in
+            [&["revoke", "a"][..], &["vault", "rekey", "--yes", "--keep-passphrase", "--no-recovery"]]
+        {
+            world.run(command).fails(5, "keyvault vault restore --adopt");
+        }
+        let ran = world.run(&["vault", "restore", "--adopt"]);
+        let ways = "  keyvault vault backup FILE\n         keyvault vault restore FILE\n";
+        assert!(ran.code == 5 && ran.err.contains(what) && ran.err.ends_with(ways), "{}", ran.err);
+        // Without a key it may not notice the damage.
+        assert!([0, 5].contains(&world.run(&["vault", "backup", "copy"]).code));
+        world.run(&["vault", "restore", "copy", "--yes", "--drop-damaged"]).ok();
+        world.run(&["vault", "check"]).ok();
+        assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "value-a");
+        add(&world, "e", "value-e");
+    }
+}

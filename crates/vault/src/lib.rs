@@ -29,7 +29,7 @@ pub use file::backup::{Difference, Mark, Restored};
 pub use file::busy::{Holder, Holders};
 pub use file::create::{Created, Creation};
 pub use file::diff::{Compared, Comparison, Contents, Field, Taken, Takeover, VersionPair};
-pub use file::open::{Access, Notice, Notices, Vault, World};
+pub use file::open::{Access, Notice, Notices, Refusal, Vault, World};
 pub use file::rollback_alarm::Adopted;
 pub use file::sealing::{Opens, RootAfter, Sealing};
 pub use file::survivors::Loss;

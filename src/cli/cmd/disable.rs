@@ -27,11 +27,9 @@ pub(crate) struct Disable {
 
 impl Disable {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let (mut vault, access) = context.open_with_access()?;
-        let path = vault.path().to_owned();
-        let switched = context.with_world(|world| {
-            key::disable(&mut vault, &access, world, &self.names, &self.reason)
-                .map_err(|error| Failure::of(error, &path))
+        let (mut vault, mut access) = context.open_despite_damage()?;
+        let switched = context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
+            key::disable(vault, access, world, &self.names, &self.reason)
         })?;
         if context.ui.json {
             let now = context.now();

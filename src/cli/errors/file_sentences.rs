@@ -167,6 +167,14 @@ pub(in crate::cli) fn beyond_mending(failure: Failure) -> Failure {
     Failure { hint: Some(restore.to_owned()), ..failure }
 }
 
+/// The failure of an adoption where the file that the pin alarms about is damaged as well.
+pub(in crate::cli) fn beyond_adopting(failure: Failure) -> Failure {
+    let restore = "Nothing was changed. The vault is damaged and in an alarm. To keep this copy without its damaged rows:\n  \
+                   keyvault vault backup FILE\n  \
+                   keyvault vault restore FILE";
+    Failure { hint: Some(restore.to_owned()), ..failure }
+}
+
 /// The failure of `vault check` where it could not look at the rows.
 pub(in crate::cli) fn beyond_check(failure: Failure) -> Failure {
     Failure { hint: failure.hint.map(|hint| hint.replace(CHECK_NAMES, RESTORE)), ..failure }

@@ -7,7 +7,7 @@ use super::view;
 use crate::cli::output;
 use crate::cli::unlock::log_gap_json;
 use keyvault_vault::Of;
-use keyvault_vault::audit::{Event, Grace, KeyRef, LogGap, Outcome, Renamed, TokenChange, Wiped};
+use keyvault_vault::audit::{Event, Grace, KeyRef, LogGap, OfSession, Outcome, Renamed, TokenChange, Wiped};
 
 pub(in crate::cli) fn json(of: &Of, event: &Event) -> Value {
     let keys: Vec<_> = event
@@ -20,9 +20,12 @@ pub(in crate::cli) fn json(of: &Of, event: &Event) -> Value {
         Of::Vault(seq) => (seq, None),
         Of::Token(token, seq) => (seq, Some(token.as_str())),
     };
+    // A token's bearer could claim it in its own log.
+    let session = event.get::<OfSession>().filter(|_| token.is_none());
     serde_json::json!({
         "seq": seq,
         "token": token,
+        "session": session.map(|of| serde_json::json!({ "name": of.session.as_str(), "made_by": of.made_by })),
         "time": time::rfc3339(event.time),
         "action": event.action.name(),
         "outcome": event.outcome.name(),

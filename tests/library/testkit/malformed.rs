@@ -762,6 +762,14 @@ fn event(action: &str, outcome: u8, user: &[u8]) -> Encoder {
     event.bytes(b"host").u32(1).bytes(b"bash")
 }
 
+/// Disabled keys of these ids, as a removal's entry has them.
+fn disabled_before(ids: &[u8]) -> Vec<u8> {
+    let count = u32::try_from(ids.len()).unwrap();
+    let keys =
+        ids.iter().fold(Encoder::new().u32(count), |keys, id| keys.fixed(&[*id; 16]).u64(1).bytes(b"leaked"));
+    keys.finish()
+}
+
 /// Field 11 of an event: a revoked version of each of these keys.
 fn revoked_before(ids: &[u8], flag: u8) -> Vec<u8> {
     let key = |from: Encoder, id: &u8| from.fixed(&[*id; 16]).u32(1).u32(1).i64(0).u64(0).u8(flag).bytes(b"");
@@ -827,6 +835,16 @@ fn events(set: &mut Set) {
             &revoked_before(&[2, 1], 1),
         ),
         ("field-revoked-twice", "revoked versions of one id twice", 11, &revoked_before(&[1, 1], 1)),
+        ("field-disabled-cut", "a count of one key that was disabled, and none", 13, &[1, 0, 0, 0]),
+        (
+            "field-disabled-order",
+            "a disabled key of a greater id before one of a lesser",
+            13,
+            &disabled_before(&[2, 1]),
+        ),
+        ("field-disabled-twice", "a disabled key of one id twice", 13, &disabled_before(&[1, 1])),
+        ("field-session-name", "the name of a session that is none", 15, b"\x01\0\0\0-\0\0\0\0"),
+        ("field-session-cut", "a session without its maker", 15, b"\x01\0\0\0s"),
     ] {
         let field = Encoder::new().u32(1).fixed(&field.to_le_bytes()).bytes(bytes).finish();
         put(name, comment, &[&good[..good.len() - 4], &field].concat());

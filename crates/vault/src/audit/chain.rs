@@ -139,7 +139,21 @@ impl Chain {
         event: &Event,
         rng: &dyn Rng,
     ) -> Result<(), AuditError> {
-        self.write(tx, keys, identity, event, rng)?;
+        self.append_all(tx, keys, identity, [event], rng)
+    }
+
+    /// Appends several, with one new head behind them.
+    pub(crate) fn append_all<'e>(
+        &mut self,
+        tx: &Tx<'_>,
+        keys: &AuditKeys,
+        identity: &Identity,
+        events: impl IntoIterator<Item = &'e Event>,
+        rng: &dyn Rng,
+    ) -> Result<(), AuditError> {
+        for event in events {
+            self.write(tx, keys, identity, event, rng)?;
+        }
         self.store(tx, keys, identity, rng)
     }
 
@@ -153,10 +167,7 @@ impl Chain {
         rng: &dyn Rng,
     ) -> Result<Self, AuditError> {
         let mut chain = Self::begin(seed);
-        for event in events {
-            chain.write(tx, keys, identity, event, rng)?;
-        }
-        chain.store(tx, keys, identity, rng)?;
+        chain.append_all(tx, keys, identity, events, rng)?;
         Ok(chain)
     }
 

@@ -64,6 +64,19 @@ pub struct Grace(pub i64);
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct RevokedBefore(pub(crate) BTreeMap<[u8; 16], Vec<Spent>>);
 
+/// Keys that were disabled when they went, by their ids: since when, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct DisabledBefore(pub(crate) BTreeMap<[u8; 16], (Moment, String)>);
+
+/// The limited session that an `unlock` began, or whose holder wrote an entry of a read. The actor of such a read is in
+/// its holder's words.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct OfSession {
+    pub session: TokenName,
+    /// `user@host` of its maker, in the owner's words.
+    pub made_by: String,
+}
+
 /// A version that was revoked.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Spent {
@@ -105,6 +118,16 @@ impl Detail for RevokedBefore {
     const ON: &'static [Action] = &[Action::Remove, Action::Restore, Action::Rekey];
 }
 
+impl Detail for DisabledBefore {
+    const FIELD: u16 = 13;
+    const ON: &'static [Action] = RevokedBefore::ON;
+}
+
+impl Detail for OfSession {
+    const FIELD: u16 = 15;
+    const ON: &'static [Action] = &[Action::Unlock, Action::Exec, Action::Export, Action::Reveal];
+}
+
 /// Refuses a field that is defined here and is not what it must be.
 pub(super) fn hold(extensions: &Extensions) -> Result<(), Malformed> {
     fn one<D: Detail>(extensions: &Extensions) -> Result<(), Malformed> {
@@ -115,7 +138,9 @@ pub(super) fn hold(extensions: &Extensions) -> Result<(), Malformed> {
     one::<Wiped>(extensions)?;
     one::<TokenChange>(extensions)?;
     one::<Grace>(extensions)?;
-    one::<RevokedBefore>(extensions)
+    one::<RevokedBefore>(extensions)?;
+    one::<DisabledBefore>(extensions)?;
+    one::<OfSession>(extensions)
 }
 
 #[cfg(test)]
@@ -132,7 +157,9 @@ mod tests {
             (7, b"\x01\x02\0\0\0ci"),
             (9, &[0; 8]),
             (11, &[0; 4]),
-            (13, b"of a later version"),
+            (13, &[0; 4]),
+            (15, b"\x01\0\0\0s\0\0\0\0"),
+            (17, b"of a later version"),
         ] {
             assert_eq!(with(field, bytes), Ok(()), "{field}");
         }
@@ -143,6 +170,8 @@ mod tests {
             (7, b"\x04\x02\0\0\0ci"),
             (9, &[0; 9]),
             (11, &[1, 0, 0, 0]),
+            (13, &[1, 0, 0, 0]),
+            (15, b"\x01\0\0\0s"),
         ] {
             assert_eq!(with(field, bytes), Err(Malformed), "{field}");
         }

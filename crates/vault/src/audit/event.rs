@@ -5,7 +5,7 @@ use keyvault_core::clock::Moment;
 use keyvault_core::codec::{self, Extensions, Malformed};
 use keyvault_core::crypto::Hash;
 
-use super::detail::{self, Detail, Missing};
+use super::detail::{self, Detail, Missing, OfSession};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -235,6 +235,12 @@ impl Event {
             Missing(0) => LogGap::Replaced,
             Missing(count) => LogGap::Missing(count),
         })
+    }
+
+    /// Returns `true` if a limited session's holder wrote it, and it came to the vault's log with the session's end.
+    #[must_use]
+    pub fn is_carried(&self) -> bool {
+        self.action != Action::Unlock && self.get::<OfSession>().is_some()
     }
 
     /// The event's plain encoding.

@@ -13,7 +13,7 @@ mod event;
 mod verify;
 
 pub(crate) use chain::{AuditKeys, Chain, HeadMark, START, Seed};
-pub use detail::{Detail, Grace, Renamed, TokenChange, TokenDeed, Wiped};
+pub use detail::{Detail, Grace, OfSession, Renamed, TokenChange, TokenDeed, Wiped};
 pub use event::{Action, Actor, ChangeMark, Event, KeyRef, LogGap, Outcome};
 pub(crate) use verify::{Break, Salvaged, read_all, read_range, read_what_opens, salvage, verify};
 pub use verify::{Reach, Verified};

@@ -13,7 +13,7 @@ use keyvault_core::identity::Identity;
 use keyvault_core::name::{KeyName, TokenName};
 
 use super::damaged;
-use super::open::{Access, LogMoved, Notice, Vault, World, remember, still_same};
+use super::open::{Access, LogMoved, Notice, Refusal, Vault, World, remember, still_same};
 use super::rollback_alarm::{log_gap, recorded};
 use super::survivors::{Loss, Survivors, survivors};
 use crate::error::{VaultError, is_of_rows};
@@ -77,16 +77,16 @@ pub(crate) fn mend(vault: &mut Vault, access: &Access, world: &World<'_>) -> Res
 
 /// A change that ends something and must not wait. Where damage is in its way, the vault is mended in the same commit,
 /// which takes root; it is told afterwards. `make` runs once more then, with what was dropped. Values stay where they
-/// are, damaged or not. `accept` may refuse a loss, of which the keys that the change ends are no part.
+/// are, damaged or not, and without an event the vault stays as it is. `accept` may refuse a loss, of which the keys that the change ends are no part.
 pub(crate) fn change_despite_damage<T>(
     vault: &mut Vault,
     access: &Access,
     world: &World<'_>,
     ends: &[KeyName],
     accept: impl FnOnce(&Loss) -> Result<(), VaultError>,
-    make: impl Fn(&mut VerifiedTx<'_>, &Dropped) -> Result<(T, Event), VaultError>,
+    make: impl Fn(&mut VerifiedTx<'_>, &Dropped) -> Result<(T, Option<Event>), VaultError>,
 ) -> Result<T, VaultError> {
-    match vault.change(access, world, |tx| make(tx, &Dropped::default())) {
+    match vault.change_if_any(access, world, |tx| make(tx, &Dropped::default())) {
         Err(error) if is_of_rows(&error) => match &access.root {
             Some(root) => {
                 // Those of the change that failed are told again, if they are still true.
@@ -105,7 +105,7 @@ fn mend_and_change<T>(
     world: &World<'_>,
     ends: &[KeyName],
     accept: impl FnOnce(&Loss) -> Result<(), VaultError>,
-    make: impl Fn(&mut VerifiedTx<'_>, &Dropped) -> Result<(T, Event), VaultError>,
+    make: impl Fn(&mut VerifiedTx<'_>, &Dropped) -> Result<(T, Option<Event>), VaultError>,
 ) -> Result<T, VaultError> {
     let first_key = vault.seed(access).ok().flatten();
     let (keys, identity) = vault.keys(access);
@@ -128,6 +128,7 @@ fn mend_and_change<T>(
     let result = make(&mut tx, &dropped);
     keyvault_core::crypto::wipe_stack();
     let (outcome, event) = result?;
+    let Some(event) = event else { return Ok(outcome) };
     let seen = tx.seal_change(event, world)?;
     let log_moved = tx.log_moved;
     drop(tx);
@@ -259,9 +260,9 @@ impl Dropped {
     }
 }
 
-/// The keys that a change ended, and whether it revoked them, for who reads of it.
-pub(crate) fn tell_gone(keys: Vec<KeyName>, revoked: bool, world: &World<'_>) {
+/// The keys that a change ended, and what it made of them, for whoever reads of it.
+pub(crate) fn tell_gone(keys: Vec<KeyName>, stay: Option<Refusal>, world: &World<'_>) {
     if !keys.is_empty() {
-        world.note(Notice::DamagedKeysGone { keys, revoked });
+        world.note(Notice::DamagedKeysGone { keys, stay });
     }
 }

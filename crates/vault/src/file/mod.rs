@@ -20,7 +20,7 @@ pub use self::damaged::{
 };
 pub use self::diff::{compare, contents, opens, plan_takeover, take_over, values};
 pub(crate) use self::mend::{change_despite_damage, mend, tell_gone};
-pub use self::rollback_alarm::{adopt, missing_entries, refuse_in_alarm, standing};
+pub use self::rollback_alarm::{adopt, alarms_despite_damage, missing_entries, refuse_in_alarm, standing};
 pub(crate) use self::rollback_alarm::{log_gap, recorded};
 pub use self::sealing::is_superseded;
 pub(crate) use self::survivors::{lost_values, survivors};

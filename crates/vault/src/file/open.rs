@@ -112,6 +112,13 @@ impl Drop for Notices<'_> {
     }
 }
 
+/// How a key is refused that comes back with a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    Revoked,
+    Disabled,
+}
+
 /// Something that the user should know although the command is done.
 #[derive(Debug)]
 pub enum Notice {
@@ -135,7 +142,7 @@ pub enum Notice {
     /// Damage was in the way of a change, and everything that verifies was written anew without the rest.
     Mended(Box<Loss>),
     /// Keys that a change was to end, and of which damage had left nothing to write it on. They are gone.
-    DamagedKeysGone { keys: Vec<KeyName>, revoked: bool },
+    DamagedKeysGone { keys: Vec<KeyName>, stay: Option<Refusal> },
     /// A token's chain of reads does not continue the one that was recorded of it.
     ReadsBroken { token: TokenName, fault: AuditError },
     /// Entries that this machine saw are missing from the log; the change that is done records it.

@@ -1,5 +1,5 @@
-//! Revocations and version numbers that a restore must not undo, as the vault that it replaces tells them. Of a damaged
-//! vault every row counts that holds by itself.
+//! Revocations, disabled keys, and version numbers that a restore must not undo, as the vault that it replaces tells them.
+//! Of a damaged vault every row counts that holds by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use keyvault_core::name::{KeyName, TokenName};
 use super::open::{Access, Vault, World};
 use crate::error::{VaultError, is_damage};
 use crate::issued;
-use crate::key::record::{KeyRecord, Version, VersionState};
+use crate::key::record::{Disabled, KeyRecord, Version, VersionState};
 use crate::key::tombstones::Tombstones;
 use crate::key::versions::REMEMBERED;
 use crate::token::record::TokenRecord;
@@ -33,6 +33,8 @@ pub(crate) struct Irrevocable {
     tombstones: Tombstones,
     /// Versions that were revoked since the backup, by the names that their keys have there.
     revoked: BTreeMap<String, Vec<Spent>>,
+    /// Keys that were disabled since the backup and not enabled again, by the names that they have there.
+    disabled: BTreeMap<String, Disabled>,
     /// `None` where there is no vault, and so nobody who says that one is not in force.
     tokens: Option<Tokens>,
     /// Sets of issued keys.
@@ -85,7 +87,8 @@ impl Irrevocable {
                 change: Some(tx.change_number()),
                 keys: keys.into_iter().map(|key| (key.id, key)).collect(),
                 tombstones: log.tombstones,
-                revoked: log.revocations.by_name,
+                revoked: log.refusals.revoked,
+                disabled: log.refusals.disabled,
                 tokens: Some(Tokens { replaced, ..Tokens::of(records) }),
                 sets: issued::Replaced(issued::find(tx)?.sets),
                 whole: Some(slots),
@@ -114,6 +117,9 @@ impl Irrevocable {
                     kept.spend(key, spent);
                 }
             }
+            let by_name = self.disabled.get(key.name.as_str());
+            let by_name = by_name.filter(|disabled| key.created <= disabled.since);
+            kept.disable(key, self.tombstones.disabled(key).as_ref().or(by_name));
             return kept;
         };
         for version in now.versions.iter().filter(|version| version.state == VersionState::Revoked) {
@@ -135,11 +141,7 @@ impl Irrevocable {
             key.next_version = now.next_version;
             kept.changed = true;
         }
-        // The backup does not know why; whoever does enables the key.
-        if key.disabled.is_none() && now.disabled.is_some() {
-            key.disabled.clone_from(&now.disabled);
-            kept.changed = true;
-        }
+        kept.disable(key, now.disabled.as_ref());
         kept
     }
 
@@ -193,6 +195,14 @@ impl Kept {
         }
     }
 
+    /// The backup does not know why; whoever does enables the key.
+    fn disable(&mut self, key: &mut KeyRecord, disabled: Option<&Disabled>) {
+        if key.disabled.is_none() && disabled.is_some() {
+            key.disabled = disabled.cloned();
+            self.changed = true;
+        }
+    }
+
     /// A revoked version that the backup does not have yet: its number is not given again.
     fn remember(&mut self, key: &mut KeyRecord, revoked: &Version) {
         key.versions.push(Version { digest: None, due: None, ..revoked.clone() });
@@ -228,15 +238,16 @@ impl Tokens {
     }
 }
 
-/// Revocations by changes that the backup does not know.
+/// Revocations and disabled keys by changes that the backup does not know, by the names that the keys have in it.
 #[derive(Default)]
-struct Revocations {
-    by_name: BTreeMap<String, Vec<Spent>>,
+struct Refusals {
+    revoked: BTreeMap<String, Vec<Spent>>,
+    disabled: BTreeMap<String, Disabled>,
     /// Names of keys in the backup, by their names now; `None` for a key that is not there.
     in_backup: BTreeMap<String, Option<String>>,
 }
 
-impl Revocations {
+impl Refusals {
     fn take(&mut self, event: &Event) {
         let names = event.keys.iter().map(|key| key.name.clone());
         match event.action {
@@ -247,8 +258,22 @@ impl Revocations {
                         let reason = event.detail.clone();
                         let change = event.change.map_or(0, |change| change.number);
                         let spent = Spent { version: key.version, since: event.time, change, wiped, reason };
-                        self.by_name.entry(name).or_default().push(spent);
+                        self.revoked.entry(name).or_default().push(spent);
                     }
+                }
+            }
+            Action::Disable => {
+                for name in self.names_in_backup(event) {
+                    let new = || Disabled { since: event.time, reason: String::new() };
+                    let disabled = self.disabled.entry(name).or_insert_with(new);
+                    if !event.detail.is_empty() {
+                        disabled.reason.clone_from(&event.detail);
+                    }
+                }
+            }
+            Action::Enable => {
+                for name in self.names_in_backup(event) {
+                    self.disabled.remove(&name);
                 }
             }
             Action::Edit => {
@@ -266,6 +291,10 @@ impl Revocations {
         }
     }
 
+    fn names_in_backup(&self, event: &Event) -> Vec<String> {
+        event.keys.iter().filter_map(|key| self.name_in_backup(&key.name)).collect()
+    }
+
     fn name_in_backup(&self, name: &str) -> Option<String> {
         self.in_backup.get(name).cloned().unwrap_or_else(|| Some(name.to_owned()))
     }
@@ -274,7 +303,7 @@ impl Revocations {
 #[derive(Default)]
 struct Log {
     tombstones: Tombstones,
-    revocations: Revocations,
+    refusals: Refusals,
     rekeyed: bool,
     tokens: BTreeSet<TokenName>,
 }
@@ -284,11 +313,13 @@ impl Log {
         if event.outcome != Outcome::Done {
             return;
         }
-        self.tombstones.take(event);
+        self.tombstones.take_revoked(event);
         if event.change.is_none() || theirs.contains(&sha256(&event.encode())) {
             return;
         }
-        self.revocations.take(event);
+        // A key that the backup has was enabled or not after what its own log tells.
+        self.tombstones.take_disabled(event);
+        self.refusals.take(event);
         self.rekeyed |= event.action == Action::Rekey;
         self.tokens.extend(event.get().map(|change: TokenChange| change.token));
     }
@@ -324,7 +355,8 @@ fn salvage(tx: &mut VerifiedTx<'_>, theirs: &Changes) -> Irrevocable {
         change: Some(tx.change_number()),
         keys,
         tombstones: log.tombstones,
-        revoked: log.revocations.by_name,
+        revoked: log.refusals.revoked,
+        disabled: log.refusals.disabled,
         tokens: Some(Tokens::of(records)),
         whole: None,
     }

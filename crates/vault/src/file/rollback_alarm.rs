@@ -36,6 +36,12 @@ pub fn refuse_in_alarm(vault: &mut Vault, access: &Access) -> Result<(), VaultEr
     vault.read(access, |tx| tx.refuse_in_alarm(&path))
 }
 
+/// Returns `true` if the pin alarms about a vault whose rows need not hold.
+#[must_use]
+pub fn alarms_despite_damage(vault: &mut Vault, access: &Access) -> bool {
+    vault.read_damaged(access, |tx| Ok(tx.alarms())).unwrap_or(false)
+}
+
 /// Accepts the file in place under a number above both its own and the pin's; `None` if there is no alarm.
 pub fn adopt(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<Option<Adopted>, VaultError> {
     if !access.has_root() {

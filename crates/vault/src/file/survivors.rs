@@ -98,11 +98,10 @@ impl Survivors {
     /// Tombstones of keys that are gone, which only dropped entries of the log have.
     pub(crate) fn tombstones(&self) -> Tombstones {
         let mut tombstones = Tombstones::default();
-        self.log
-            .unproved
-            .iter()
-            .filter(|event| event.outcome == Outcome::Done)
-            .for_each(|event| tombstones.take(event));
+        self.log.unproved.iter().filter(|event| event.outcome == Outcome::Done).for_each(|event| {
+            tombstones.take_revoked(event);
+            tombstones.take_disabled(event);
+        });
         let there: BTreeSet<_> = self.keys.iter().map(|key| key.id).collect();
         tombstones.and(&Tombstones::default(), |id| there.contains(id))
     }

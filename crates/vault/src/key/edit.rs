@@ -171,9 +171,9 @@ pub fn remove(
         }
         let mut refs: Vec<_> = keys.iter().map(key_ref).collect();
         refs.extend(gone.iter().map(|name| KeyRef { name: name.to_string(), version: 0 }));
-        file::tell_gone(gone, false, world);
+        file::tell_gone(gone, None, world);
         let event = Tombstones::of(&keys).kept_in(world.event(Action::Remove, refs, String::new()));
-        Ok((keys, event))
+        Ok((keys, Some(event)))
     })?;
     vault.compact(world);
     Ok(removed)

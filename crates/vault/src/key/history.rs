@@ -15,7 +15,7 @@ use crate::token::read_log::Of;
 pub struct Usage {
     /// The last time that a value of the key left the vault, under the name that the key has now.
     pub last_read: BTreeMap<String, Moment>,
-    /// The latest time in the vault's own log; a token's bearer writes what it likes.
+    /// The latest time in the vault's own log; a token's bearer and a session's holder write what they like.
     pub last_entry: Option<Moment>,
 }
 
@@ -27,7 +27,8 @@ impl Usage {
         match event.action {
             Action::Exec | Action::Export | Action::Reveal => {
                 for key in &event.keys {
-                    self.last_read.insert(key.name.clone(), event.time);
+                    let last = self.last_read.entry(key.name.clone()).or_insert(event.time);
+                    *last = after(*last, event);
                 }
             }
             // A key that gets the name later is another one.
@@ -48,6 +49,11 @@ impl Usage {
     }
 }
 
+/// The time of the last read, after this one. A session's reads come to the log with its end, behind later ones.
+pub(super) fn after(last: Moment, read: &Event) -> Moment {
+    if read.is_carried() { last.max(read.time) } else { read.time }
+}
+
 /// Reads the whole log for when each key was last read.
 pub fn usage(vault: &mut Vault, access: &Access) -> Result<Usage, VaultError> {
     let mut usage = Usage::default();
@@ -55,7 +61,7 @@ pub fn usage(vault: &mut Vault, access: &Access) -> Result<Usage, VaultError> {
         if of.vouches_for(event) {
             usage.take(event);
         }
-        if matches!(of, Of::Vault(_)) {
+        if matches!(of, Of::Vault(_)) && !event.is_carried() {
             usage.last_entry = usage.last_entry.max(Some(event.time));
         }
     })?;

@@ -12,9 +12,10 @@ use keyvault_core::secret::SecretBytes;
 
 use super::edit;
 use super::edit::key_ref;
+use super::history::after;
 use super::record::{KeyRecord, Status, Version, VersionState};
 use crate::error::VaultError;
-use crate::file::open::{Access, Vault, World};
+use crate::file::open::{Access, Refusal, Vault, World};
 use crate::file::survivors::Loss;
 use crate::tx::VerifiedTx;
 use crate::{file, token};
@@ -154,9 +155,9 @@ pub fn revoke(
                 revocation.version.map_or_else(|| dropped.versions(name), |number| number..=number);
             keys.extend(versions.map(|version| KeyRef { name: name.to_string(), version }));
         }
-        file::tell_gone(gone, true, world);
+        file::tell_gone(gone, Some(Refusal::Revoked), world);
         let event = world.event(Action::Revoke, keys, revocation.reason.clone());
-        Ok((key_records, if revocation.wipe { event.with(&Wiped) } else { event }))
+        Ok((key_records, Some(if revocation.wipe { event.with(&Wiped) } else { event })))
     })?;
     if revocation.wipe {
         vault.compact(world);
@@ -188,7 +189,9 @@ impl Reads {
         match event.action {
             Action::Exec | Action::Export | Action::Reveal => {
                 for key in &event.keys {
-                    self.0.entry(key.name.clone()).or_default().insert(key.version, event.time);
+                    let reads = self.0.entry(key.name.clone()).or_default();
+                    let last = reads.entry(key.version).or_insert(event.time);
+                    *last = after(*last, event);
                 }
             }
             Action::Edit => {

@@ -1,10 +1,10 @@
-//! The log's memory of keys that are gone: which of their versions were revoked, and whether they were wiped. By the
-//! keys' ids, since names are given again; in the entries of removals, restores, and rekeys.
+//! The log's memory of keys that are gone: which of their versions were revoked, and whether they were wiped, and which
+//! keys were disabled. By the keys' ids, since names are given again; in the entries of removals, restores, and rekeys.
 
 use crate::audit::Event;
-use crate::audit::detail::{RevokedBefore, Spent};
+use crate::audit::detail::{DisabledBefore, RevokedBefore, Spent};
 
-use super::record::{KeyRecord, Version, VersionState};
+use super::record::{Disabled, KeyRecord, Version, VersionState};
 
 impl Spent {
     pub(crate) fn of(version: &Version) -> Self {
@@ -18,44 +18,68 @@ impl Spent {
     }
 }
 
-/// Revoked versions by the ids of their keys.
+/// Revoked versions, and the keys that were disabled, by the ids of the keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Tombstones(RevokedBefore);
+pub(crate) struct Tombstones {
+    revoked: RevokedBefore,
+    disabled: DisabledBefore,
+}
 
 impl Tombstones {
     /// The tombstones that these keys would leave.
     pub(crate) fn of<'i>(keys: impl IntoIterator<Item = &'i KeyRecord>) -> Self {
-        let revoked = |key: &KeyRecord| {
+        let mut all = Self::default();
+        for key in keys {
             let revoked = key.versions.iter().filter(|version| version.state == VersionState::Revoked);
-            revoked.map(Spent::of).collect::<Vec<_>>()
-        };
-        let all = keys.into_iter().map(|key| (key.id, revoked(key)));
-        Self(RevokedBefore(all.filter(|(_, spent)| !spent.is_empty()).collect()))
+            let revoked: Vec<_> = revoked.map(Spent::of).collect();
+            if !revoked.is_empty() {
+                all.revoked.0.insert(key.id, revoked);
+            }
+            let disabled = key.disabled.as_ref().map(|disabled| (disabled.since, disabled.reason.clone()));
+            all.disabled.0.extend(disabled.map(|disabled| (key.id, disabled)));
+        }
+        all
     }
 
-    /// Takes what the next entry of a log keeps.
-    pub(crate) fn take(&mut self, event: &Event) {
+    /// Takes the revoked versions that the next entry of a log keeps.
+    pub(crate) fn take_revoked(&mut self, event: &Event) {
         for (id, spent) in event.get::<RevokedBefore>().unwrap_or_default().0 {
-            self.0.0.entry(id).or_default().extend(spent);
+            self.revoked.0.entry(id).or_default().extend(spent);
         }
+    }
+
+    /// Takes the disabled keys that the next entry of a log keeps.
+    pub(crate) fn take_disabled(&mut self, event: &Event) {
+        self.disabled.0.extend(event.get::<DisabledBefore>().unwrap_or_default().0);
     }
 
     /// These and those of `others`, but for the keys that are there.
     pub(crate) fn and(mut self, others: &Self, is_there: impl Fn(&[u8; 16]) -> bool) -> Self {
-        for (id, spent) in &others.0.0 {
-            self.0.0.entry(*id).or_insert_with(|| spent.clone());
+        for (id, spent) in &others.revoked.0 {
+            self.revoked.0.entry(*id).or_insert_with(|| spent.clone());
         }
-        self.0.0.retain(|id, _| !is_there(id));
+        for (id, disabled) in &others.disabled.0 {
+            self.disabled.0.entry(*id).or_insert_with(|| disabled.clone());
+        }
+        self.revoked.0.retain(|id, _| !is_there(id));
+        self.disabled.0.retain(|id, _| !is_there(id));
         self
     }
 
     /// The revoked versions of a key that is gone.
     pub(crate) fn spent(&self, key: &KeyRecord) -> &[Spent] {
-        self.0.0.get(&key.id).map_or(&[], Vec::as_slice)
+        self.revoked.0.get(&key.id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Since when and why a key that is gone was disabled.
+    pub(crate) fn disabled(&self, key: &KeyRecord) -> Option<Disabled> {
+        let (since, reason) = self.disabled.0.get(&key.id)?.clone();
+        Some(Disabled { since, reason })
     }
 
     /// The event, which keeps them if there are any.
     pub(crate) fn kept_in(&self, event: Event) -> Event {
-        if self.0.0.is_empty() { event } else { event.with(&self.0) }
+        let event = if self.revoked.0.is_empty() { event } else { event.with(&self.revoked) };
+        if self.disabled.0.is_empty() { event } else { event.with(&self.disabled) }
     }
 }

@@ -140,7 +140,7 @@ pub fn revoke(
 ) -> Result<Vec<KeyRef>, VaultError> {
     let go_on = |_: &Loss| Ok(());
     file::change_despite_damage(vault, access, world, &[], go_on, |tx, dropped| {
-        let event = |could| event(world, TokenDeed::Revoked, name, could);
+        let event = |could| Some(event(world, TokenDeed::Revoked, name, could));
         tx.takes_away = true;
         let mut record = match index::existing(tx, name) {
             Err(VaultError::Token(TokenError::Missing(_))) if dropped.had_token(tx, name) => {

@@ -331,10 +331,9 @@ impl<'a> VerifiedTx<'a> {
     fn append_to_log(&mut self, event: &Event, rng: &dyn Rng) -> Result<Chain, VaultError> {
         let mut chain = Chain::load(self.rows, &self.daily.audit, &self.identity)?;
         let found = chain.mark();
-        for carried in std::mem::take(&mut self.carried) {
-            chain.append(self.rows, &self.daily.audit, &self.identity, &carried, rng)?;
-        }
-        chain.append(self.rows, &self.daily.audit, &self.identity, event, rng)?;
+        let carried = std::mem::take(&mut self.carried);
+        let events = carried.iter().chain([event]);
+        chain.append_all(self.rows, &self.daily.audit, &self.identity, events, rng)?;
         self.log_moved = Some((found, chain.mark()));
         Ok(chain)
     }

@@ -394,8 +394,15 @@ fn names(names: &[KeyName]) -> Vec<&str> {
 fn adopt(context: &Context) -> Result<u8, Failure> {
     let (mut vault, access) = context.open_with_root()?;
     let path = vault.path().to_owned();
-    let adopted = context.with_world(|world| {
-        file::adopt(&mut vault, &access, world).map_err(|error| Failure::of(error, &path))
+    let adopted = context.with_world(|world| Ok(file::adopt(&mut vault, &access, world)))?;
+    let adopted = adopted.map_err(|error| {
+        let failure = Failure::of(error, &path);
+        let is_damage = failure.code == code::DAMAGED && failure.kind != "alarm";
+        if is_damage && file::alarms_despite_damage(&mut vault, &access) {
+            file_sentences::beyond_adopting(failure)
+        } else {
+            failure
+        }
     })?;
     if context.ui.json {
         let adopted = adopted.map(|adopted| {
