@@ -64,6 +64,8 @@ pub struct World {
     /// Holds the clock, apart from what a test looks at.
     clock: tempfile::TempDir,
     environment: Vec<(String, String)>,
+    /// The vault's id is that of other worlds as well.
+    shares_sessions: bool,
 }
 
 /// A command that has ended, with its output.
@@ -161,7 +163,7 @@ impl World {
         let clock = tempfile::Builder::new().prefix("keyvault-clock-").tempdir().unwrap();
         // For commands of other users.
         std::fs::set_permissions(clock.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let mut world = Self { folder, clock, environment: Vec::new() };
+        let mut world = Self { folder, clock, environment: Vec::new(), shares_sessions: false };
         world.set("PATH", &std::env::var("PATH").unwrap_or_default());
         world.set("HOME", world.home().to_str().unwrap().to_owned().as_str());
         world.set("TMPDIR", world.folder.path().join("tmp").to_str().unwrap().to_owned().as_str());
@@ -172,7 +174,8 @@ impl World {
         world
     }
 
-    /// A world with a copy of the run's vault. The copies share their vault id, so tests with sessions use [`Self::own`].
+    /// A world with a copy of the run's vault. The copies share their vault id, and so a session of one would be that of
+    /// all, until the first of them ends: tests with sessions use [`Self::own`].
     pub fn new() -> Self {
         static TEMPLATE: OnceLock<Vec<u8>> = OnceLock::new();
         let template = TEMPLATE.get_or_init(|| std::fs::read(Self::own().vault()).unwrap());
@@ -181,6 +184,7 @@ impl World {
         std::fs::write(world.vault(), template).unwrap();
         std::fs::set_permissions(world.vault(), std::fs::Permissions::from_mode(0o600)).unwrap();
         world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
+        world.shares_sessions = true;
         world
     }
 
@@ -277,6 +281,8 @@ impl World {
 
     /// Runs keyvault without a terminal and with nothing on stdin.
     pub fn run(&self, arguments: &[&str]) -> Ran {
+        let of_session = ["unlock", "lock"].contains(arguments.first().unwrap_or(&""));
+        assert!(!(of_session && self.shares_sessions), "a test with sessions needs a vault of its own");
         let mut command = self.command(KEYVAULT);
         finish(command.args(arguments), b"")
     }
@@ -304,7 +310,10 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if self.vault().exists() && std::fs::metadata(self.vault()).is_ok_and(|file| file.is_file()) {
+        if !self.shares_sessions
+            && self.vault().exists()
+            && std::fs::metadata(self.vault()).is_ok_and(|file| file.is_file())
+        {
             // A vault that a test has damaged on purpose has no session worth ending.
             let _ = self.run(&["lock"]);
         }

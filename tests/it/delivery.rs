@@ -50,7 +50,7 @@ const PLAIN: &str = "Zq7vXk2Lw9TrNb4Hy8Jd3Fs6Gm1Pc5Qe";
 /// A world with the key `a`, and a runtime folder of its own, so that other tests' runs do not sweep it.
 fn with_runtime() -> (World, tempfile::TempDir) {
     let runtime = tempfile::Builder::new().prefix("keyvault-test-").tempdir_in("/dev/shm").unwrap();
-    let mut world = World::new();
+    let mut world = World::own();
     world.set("XDG_RUNTIME_DIR", runtime.path().to_str().unwrap());
     world.run_with_input(&["add", "a"], PLAIN).ok();
     (world, runtime)

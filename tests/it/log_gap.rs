@@ -15,7 +15,7 @@ fn exec(world: &World, times: usize) {
 
 /// A vault whose file was put back to before the last three reads, which no change followed.
 fn shortened() -> World {
-    let world = World::new();
+    let world = World::own();
     world.run(&["unlock"]).ok();
     world.run(&["generate", "a"]).ok();
     let before = std::fs::read(world.vault()).unwrap();
@@ -60,7 +60,7 @@ fn a_gap_in_the_log_stays_reported_however_many_reads_follow_until_a_change_reco
 
 #[test]
 fn a_change_of_another_machine_is_no_gap() {
-    let world = World::new();
+    let world = World::own();
     world.run(&["unlock"]).ok();
     world.run(&["generate", "a"]).ok();
     exec(&world, 2);
@@ -73,7 +73,7 @@ fn a_change_of_another_machine_is_no_gap() {
 
 #[test]
 fn a_gap_that_a_renewal_records_leaves_the_renewed_token_dead_after_a_restore() {
-    let world = World::new();
+    let world = World::own();
     world.run(&["unlock"]).ok();
     world.run(&["generate", "a", "--scope", "s"]).ok();
     let token = world.run(&["token", "create", "ci", "--scope", "s"]).ok().out;
@@ -89,7 +89,7 @@ fn a_gap_that_a_renewal_records_leaves_the_renewed_token_dead_after_a_restore() 
 
 #[test]
 fn an_entry_that_is_none_any_more_is_a_gap_and_refuses_nothing() {
-    let world = World::new();
+    let world = World::own();
     world.run(&["unlock"]).ok();
     world.run(&["generate", "a"]).ok();
     exec(&world, 1);
