@@ -22,7 +22,7 @@ pub struct RuntimeFolder {
 impl RuntimeFolder {
     pub fn new() -> Self {
         let runtime = tempfile::Builder::new().prefix("keyvault-test-").tempdir_in("/dev/shm").unwrap();
-        let mut world = World::new();
+        let mut world = World::own();
         world.set("XDG_RUNTIME_DIR", runtime.path().to_str().unwrap());
         world.run_with_input(&["add", "bin", "--exact", "--scope", "s"], binary()).ok();
         for name in ["a", "b"] {
