@@ -43,7 +43,7 @@ struct Damage {
     sql: &'static str,
     /// True if a key that it does not touch is read as before.
     daily: bool,
-    /// True if keys that it does not touch are changed, and a passphrase is set anew.
+    /// True if other keys can still be changed, and a new passphrase can be set.
     changes: bool,
     /// True if a backup without a key notices it.
     seen: bool,
@@ -767,7 +767,7 @@ fn case_74_a_backup_that_lost_a_value_takes_a_vaults_place_only_if_that_is_meant
     }
 }
 
-/// Somebody with the file and no key gives ledgers the highest numbers that there are.
+/// A writer without a key gives ledgers the highest possible numbers.
 #[test]
 fn a_stray_ledger_of_the_highest_number_keeps_no_token_from_being_made() {
     let bench = Bench::new();
@@ -793,7 +793,7 @@ fn a_stray_ledger_of_the_highest_number_keeps_no_token_from_being_made() {
     }
 }
 
-/// Somebody with the file and no key puts rows where the next version or the next object belongs.
+/// A writer without a key puts rows where the next version or the next object belongs.
 #[test]
 fn rows_in_the_place_of_the_next_version_or_object_keep_no_change_from_going_on() {
     let bench = Bench::new();

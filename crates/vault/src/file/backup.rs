@@ -208,11 +208,15 @@ pub fn difference(
 
 /// Puts this backup in the place of the vault at `path`, or where there is none.
 ///
-/// The copy is made, verified from the first row to the last, written anew without what does not hold, sealed under another
-/// root if the backup's was given up by a rekey, given a change of its own under a number above all that is known here, and
-/// only then written over the vault, in one transaction of SQLite's. That is refused if the vault is not at the mark any
-/// more at which the caller looked: somebody was told that those changes are done. `difference` is what was found then:
-/// what it says stays revoked does, and the vault gets the root that it names, which takes `opens`.
+/// The work is done on a copy, in this order:
+/// 1. every row is verified, and rows that do not verify are left out;
+/// 2. if a rekey has replaced the backup's root, the rows are sealed under another root;
+/// 3. the copy gets a change of its own, with a number above every number known on this machine;
+/// 4. one SQLite transaction writes the copy over the vault.
+///
+/// `difference` is what the caller found when it compared the backup with the vault. What it lists as revoked stays
+/// revoked, and the vault gets the root that it names, to which `opens` belongs. The restore is refused if the vault has
+/// changed since that comparison, since it would undo changes whose success was already reported.
 pub fn restore(
     backup: &mut Vault,
     access: &Access,

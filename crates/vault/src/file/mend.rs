@@ -51,8 +51,10 @@ struct Mended {
     log: Option<HeadMark>,
 }
 
-/// Carries over everything that verifies and drops the rest, in a change of its own; tokens keep their secrets and
-/// get their grants and views anew, and limited sessions end. Nothing is pinned: another change follows at once.
+/// Keeps everything that verifies and drops the rest, in a change of its own.
+///
+/// Tokens keep their secrets, their grants and views are rebuilt, and limited sessions end. The change is not pinned,
+/// because the caller makes another one at once.
 pub(crate) fn mend(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<Loss, VaultError> {
     let root = access.root.as_ref().ok_or(VaultError::NeedsRoot)?;
     let first_key = vault.seed(access).ok().flatten();

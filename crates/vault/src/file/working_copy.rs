@@ -66,8 +66,8 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Returns `true` if it is a name that `WorkingCopy::beside` gives, or of a side file of that. Somebody's
-/// `vault.db.new-laptop` is none.
+/// Returns `true` if `found` is a name that `WorkingCopy::beside` makes, or the name of such a copy's side file. A file
+/// that a user named `vault.db.new-laptop` does not match.
 fn is_working_copy_of(found: &str, name: &str) -> bool {
     let Some(random) = found.strip_prefix(name).and_then(|rest| rest.strip_prefix(".new-")) else {
         return false;

@@ -190,7 +190,7 @@ pub struct Version {
 pub enum VersionOrigin {
     /// By the key's recipe.
     Generated = 1,
-    /// Somebody handed it in.
+    /// The user supplied the value.
     Given = 2,
     /// Its provider made it in a rotation.
     Minted = 3,
@@ -236,7 +236,7 @@ impl VersionState {
 pub enum Status {
     /// Its current version is handed out.
     Active,
-    /// Its owner has disabled it for now.
+    /// Its owner has disabled it: nothing reads it until it is enabled again.
     Disabled,
     /// Past its expiry.
     Expired,

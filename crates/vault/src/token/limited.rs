@@ -192,7 +192,7 @@ pub(crate) fn end(
     index::forget(tx, session)
 }
 
-/// The reads of all sessions among these records, for a change that writes everything anew and no session.
+/// Returns the reads of every session in `records`, for a change that rewrites the vault and drops its sessions.
 pub(crate) fn all_reads_to_carry(
     tx: &VerifiedTx<'_>,
     records: &[TokenRecord],
