@@ -200,8 +200,8 @@ fn estimate(passphrase: &Passphrase) -> String {
 /// Shows the code on the terminal, and asks for its last group, so that it was written down and not clicked away.
 fn show_and_ask_back(code: &SecretBytes) -> Result<(), Failure> {
     let shown = |bytes: &[u8]| prompt::write_line(bytes).map_err(|error| Failure::prompt(&error));
-    shown(b"\nThe recovery code opens the vault if the passphrase is lost. Write it down;")?;
-    shown(b"it is not shown again.\n")?;
+    shown(b"\nThe recovery code opens the vault if the passphrase is lost.")?;
+    shown(b"Write it down: it is not shown again.\n")?;
     shown(code.expose())?;
     shown(b"")?;
     let group = code.expose().rsplit(|byte| *byte == b'-').next().unwrap_or_default();
