@@ -28,6 +28,24 @@ fn every_change_leaves_a_clean_vault_and_a_line_in_the_log() {
 }
 
 #[test]
+fn the_last_entries_are_the_newest_in_either_order() {
+    let world = World::new();
+    for name in ["a", "b", "c"] {
+        world.run(&["generate", name]).ok();
+    }
+    let shown = |arguments: &[&str]| {
+        let log = world.run(&[&["audit", "log", "--json"], arguments].concat()).ok().out;
+        let name =
+            |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["keys"][0]["name"].clone();
+        log.lines().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&["-n", "2"]), ["b", "c"]);
+    assert_eq!(shown(&["-n", "2", "--reverse"]), ["c", "b"]);
+    assert_eq!(shown(&["--key", "a", "--last", "5"]), ["a"]);
+    assert!(shown(&["-n", "0"]).is_empty());
+}
+
+#[test]
 fn a_log_that_was_cut_is_not_shown_as_whole() {
     let world = World::new();
     world.run(&["generate", "a"]).ok();

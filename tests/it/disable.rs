@@ -62,8 +62,8 @@ fn list_show_and_the_log_say_that_a_key_is_disabled_since_when_and_why() {
     world.run(&["list", "--status", "disabled"]).prints(
         "
             NAME  VARIABLE  SCOPES  VER  AGE  EXPIRES  STATUS
-            a     A         deploy  1    2h   never    DISABLED
-            b     B         deploy  1    2h   never    DISABLED
+            a     A         deploy    1   2h  never    DISABLED
+            b     B         deploy    1   2h  never    DISABLED
         ",
     );
     let shown = world.run(&["show", "a"]).ok().out;

@@ -29,9 +29,9 @@ fn case_11_a_vault_that_others_may_read_is_tightened_and_that_is_said_in_one_lin
         0,
         "
             NAME  VARIABLE  SCOPES  VER  AGE  EXPIRES  STATUS
-            a     A         s       1    0s   never    active
-            b     B         s       1    0s   never    active
-            c     C         t       1    0s   never    active
+            a     A         s         1   0s  never    active
+            b     B         s         1   0s  never    active
+            c     C         t         1   0s  never    active
         ",
         "warning: ~/.local/share/keyvault/vault.db was readable by others and no longer is.\n",
     );

@@ -223,7 +223,7 @@ fn reads_that_were_there_at_a_change_cannot_be_hidden() {
         ");
     world.run(&["token", "list"]).is(0, "
             NAME  SCOPES  KEYS  AGE  EXPIRES  LAST READ  STATUS
-            ci    deploy  2     0s   never    never      active
+            ci    deploy     2   0s  never    never      active
         ", "
             warning: The reads by token `ci` cannot be proved: entry 1: reads that were recorded are gone. Someone may have hidden reads.
         ");

@@ -181,7 +181,7 @@ fn a_passphrase_file_that_others_can_read_is_warned_of_but_not_on_tmpfs() {
         0,
         "
             NAME  VARIABLE  SCOPES  VER  AGE  EXPIRES  STATUS
-            a     A         s       1    0s   never    active
+            a     A         s         1   0s  never    active
         ",
         "warning: Others can read passphrase. Fix it: chmod 600 passphrase\n",
     );

@@ -28,7 +28,7 @@ fn a_generated_key_is_shown_without_its_value_and_revealed_on_demand() {
     world.run(&["list"]).prints(
         "
             NAME         VARIABLE     SCOPES    VER  AGE  EXPIRES  STATUS
-            stripe/live  STRIPE_LIVE  payments  1    0s   in 90d   active
+            stripe/live  STRIPE_LIVE  payments    1   0s  in 90d   active
         ",
     );
     world.run(&["list", "--json"]).prints(r#"

@@ -86,7 +86,7 @@ fn the_owner_sees_who_read_what_and_what_a_revoked_token_could_read() {
     world.run(&["token", "list"]).prints(
         "
             NAME  SCOPES  KEYS  AGE  EXPIRES  LAST READ  STATUS
-            ci    deploy  2     0s   in 30d   just now   active
+            ci    deploy     2   0s  in 30d   just now   active
         ",
     );
     world

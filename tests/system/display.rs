@@ -37,7 +37,7 @@ fn escapes_are_for_terminals_that_want_them() {
 #[test]
 fn tables_fit_terminals_of_60_80_and_200_columns() {
     let world = World::own();
-    let long = "a-rather-long-name/with-several-segments/that-goes-on-and-on";
+    let long = "a-rather-long-name/with-several-segments/that-go";
     world.run(&["generate", long, "--scope", "payments", "--scope", "production:eu-west-1"]).ok();
     world.run(&["generate", "short", "--expires", "2h", "--note", "漢字 wide, and e\u{301} combined"]).ok();
     world.run(&["rotate", "short", "--grace", "1h"]).ok();
@@ -61,6 +61,33 @@ fn tables_fit_terminals_of_60_80_and_200_columns() {
             let widest = shown.lines().map(|line| line.chars().count()).max().unwrap_or(0);
             assert!(widest <= usize::from(columns), "{command} at {columns}: {widest}\n{shown}");
         }
+    }
+}
+
+#[test]
+fn a_pager_gets_what_is_longer_than_the_screen_and_no_credential() {
+    let world = World::own();
+    world.file("keys.env", &(0..60).map(|n| format!("KEY_{n}=value-{n}\n")).collect::<String>());
+    world.run(&["import", "keys.env"]).ok();
+    world.run(&["unlock"]).ok();
+    let terminal = Terminal::shell(&world);
+    let pager = "PAGER='env > seen; cat > paged; echo shown by the pager'";
+    terminal.run(&format!("{pager} keyvault list KEY_1"), "");
+    let (shown, _) = terminal.ended();
+    assert!(shown.starts_with("NAME") && shown.contains("KEY_19"), "{shown}");
+    assert!(!world.path().join("home/paged").exists());
+    terminal.run(&format!("{pager} keyvault list"), "");
+    let (shown, code) = terminal.ended();
+    assert_eq!((shown.as_str(), code), ("shown by the pager\n60 keys\n", 0));
+    let paged = std::fs::read_to_string(world.home().join("paged")).unwrap();
+    assert_eq!(paged.lines().count(), 61);
+    let seen = std::fs::read_to_string(world.home().join("seen")).unwrap();
+    assert!(seen.contains("LESS=FRX\n"), "{seen}");
+    assert!(!seen.contains("KEYVAULT_"), "{seen}");
+    // One that stops reading, and one that is not there.
+    for pager in ["PAGER='head -n 1'", "KEYVAULT_PAGER=true"] {
+        terminal.run(&format!("{pager} keyvault list"), "");
+        assert_eq!(terminal.ended().1, 0);
     }
 }
 

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use keyvault_vault::{check, token};
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use crate::cli::args::named;
@@ -48,6 +49,12 @@ pub(crate) struct ShowLog {
     /// Reads by this token
     #[arg(long, value_name = "NAME", add = complete::tokens(), value_parser = named::<TokenName>)]
     token: Option<TokenName>,
+    /// Only the last N of these entries
+    #[arg(long, short = 'n', value_name = "N")]
+    last: Option<usize>,
+    /// Newest first
+    #[arg(long)]
+    reverse: bool,
 }
 
 fn action(text: &str) -> Result<Action, String> {
@@ -92,29 +99,37 @@ impl ShowLog {
         let (mut vault, access) = context.open_to_look()?;
         let path = vault.path().to_owned();
         let since = self.since.and_then(|since| since.resolve(context.now()));
-        let mut lines = String::new();
-        let mut shown = 0;
+        let mut lines = VecDeque::new();
         let mut show = |of: &Of, event: &Event| {
             if self.wants(of, event, since) {
-                shown += 1;
-                lines += &if context.ui.json {
+                lines.push_back(if context.ui.json {
                     event::json(of, event).to_string()
                 } else {
                     event::line(of, event)
-                };
-                lines.push('\n');
+                });
+                if self.last.is_some_and(|last| lines.len() > last) {
+                    lines.pop_front();
+                }
             }
         };
         let broken =
             token::whole_log(&mut vault, &access, &mut show).map_err(|error| Failure::of(error, &path))?;
         tell_broken(context, &broken);
-        if shown == 0 && !context.ui.json {
+        if lines.is_empty() && !context.ui.json {
             context.ui.note("No matching entries.");
         }
+        if self.reverse {
+            lines.make_contiguous().reverse();
+        }
+        let mut text = String::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
+        for line in lines {
+            text += &line;
+            text.push('\n');
+        }
         if context.ui.json {
-            context.ui.json_lines(lines.as_bytes())?;
+            context.ui.json_lines(text.as_bytes())?;
         } else {
-            context.ui.data(lines.as_bytes())?;
+            context.ui.paged(&text)?;
         }
         Ok(code::DONE)
     }

@@ -9,7 +9,8 @@ use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
-use crate::cli::output::{time, view};
+use crate::cli::output::table::{Column, Table};
+use crate::cli::output::time;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::KeyName;
 use keyvault_vault::{KeyRecord, Version, key};
@@ -36,7 +37,7 @@ impl History {
             let versions: Vec<_> = newest_first(&key).map(|version| json(version, &reads, now)).collect();
             context.ui.print_json(&serde_json::json!({ "name": key.name.as_str(), "versions": versions }))?;
         } else {
-            context.ui.data(table(&key, &reads, now, context).as_bytes())?;
+            context.ui.paged(&table(&key, &reads, now, context))?;
         }
         Ok(code::DONE)
     }
@@ -62,11 +63,17 @@ fn json(version: &Version, reads: &BTreeMap<u32, Moment>, now: Moment) -> serde_
 }
 
 fn table(key: &KeyRecord, reads: &BTreeMap<u32, Moment>, now: Moment, context: &Context) -> String {
-    let mut table = view::table(&context.ui);
-    table.set_header(["VER", "STATE", "AGE", "FINGERPRINT", "MADE BY", "LAST READ"]);
+    let mut table = Table::new([
+        Column::number("VER"),
+        Column::broken("STATE"),
+        Column::number("AGE").spare(1),
+        Column::whole("FINGERPRINT").spare(2),
+        Column::broken("MADE BY"),
+        Column::whole("LAST READ"),
+    ]);
     for version in newest_first(key) {
         let read = reads.get(&version.number);
-        table.add_row([
+        table.row([
             version.number.to_string(),
             state(version, now),
             time::between(version.created, now),
@@ -75,7 +82,7 @@ fn table(key: &KeyRecord, reads: &BTreeMap<u32, Moment>, now: Moment, context: &
             read.map_or_else(|| "never".to_owned(), |read| time::relative(*read, now)),
         ]);
     }
-    view::lines(&mut table)
+    table.text(&context.ui)
 }
 
 /// `previous, good for 23h`, `revoked: found in a log`

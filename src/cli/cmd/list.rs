@@ -1,34 +1,37 @@
 //! `keyvault list`
 
 use std::borrow::Cow;
-use std::fmt::Write;
 use std::mem::ManuallyDrop;
 
-use clap::Args;
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
+use clap::{Args, ValueEnum};
 
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::sentences::did_you_mean;
 use crate::cli::errors::{Failure, code};
-use crate::cli::output;
+use crate::cli::output::table::{Cell, Column, Table};
 use crate::cli::output::time::{self, Duration};
 use crate::cli::output::view::{self, KeyJson};
+use crate::cli::output::{self, Ui};
 use keyvault_core::clock::Moment;
-use keyvault_core::name::{Scope, TagKey};
-use keyvault_vault::{KeyRecord, Names, Status, key};
+use keyvault_core::name::{KeyName, Scope, TagKey};
+use keyvault_vault::{KeyRecord, Names, Status, Version, key};
 
 /// List keys.
 ///
-/// Shows no values and records nothing. Output to a pipe is not wrapped.
+/// Shows no values and records nothing. A terminal that is too narrow for all columns gets the most important ones; a pipe
+/// gets all of them, and nothing is wrapped.
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Keys with this scope; may be repeated to add more
-    #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
+    /// Keys whose names begin with this, or match it if it has *, ? or [
+    #[arg(value_name = "PATTERN", add = complete::keys(), value_parser = pattern)]
+    pattern: Option<Pattern>,
+    /// Keys with any of these scopes; separate them by commas, or repeat the option
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
-    /// Keys with this tag, as KEY or KEY=VALUE
-    #[arg(long, value_name = "TAG", value_parser = tag_filter)]
+    /// Keys with all of these tags, as KEY or KEY=VALUE; separate them by commas, or repeat the option
+    #[arg(long, value_name = "TAG", value_delimiter = ',', value_parser = tag_filter)]
     tag: Vec<(TagKey, Option<String>)>,
     /// active, disabled, expired, or revoked
     #[arg(long, add = complete::one_of(status_names), value_parser = status_filter)]
@@ -36,6 +39,117 @@ pub(crate) struct List {
     /// Keys that expire within this time, including expired ones
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = time::duration)]
     expiring: Option<Duration>,
+    /// name, created (newest first), or expires (soonest first)
+    #[arg(
+        long,
+        value_enum,
+        value_name = "ORDER",
+        default_value = "name",
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    sort: Sort,
+    /// These columns, separated by commas: name, variable, scopes, version, age, expires, status, tags, owner, fingerprint,
+    /// note
+    #[arg(long, value_enum, value_name = "COLUMNS", value_delimiter = ',', hide_possible_values = true)]
+    columns: Vec<Field>,
+    /// Every column
+    #[arg(long, conflicts_with = "columns")]
+    wide: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Pattern {
+    Prefix(String),
+    Glob(glob::Pattern),
+}
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    if !text.contains(['*', '?', '[']) {
+        return Ok(Pattern::Prefix(text.to_owned()));
+    }
+    let glob = glob::Pattern::new(text).map_err(|error| format!("is not a pattern: {}", error.msg))?;
+    Ok(Pattern::Glob(glob))
+}
+
+impl Pattern {
+    fn matches(&self, name: &KeyName) -> bool {
+        match self {
+            Self::Prefix(prefix) => name.as_str().starts_with(prefix),
+            Self::Glob(glob) => glob.matches(name.as_str()),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Sort {
+    Name,
+    Created,
+    Expires,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Field {
+    Name,
+    Variable,
+    Scopes,
+    Version,
+    Age,
+    Expires,
+    Status,
+    Tags,
+    Owner,
+    Fingerprint,
+    Note,
+}
+
+const USUAL: [Field; 7] =
+    [Field::Name, Field::Variable, Field::Scopes, Field::Version, Field::Age, Field::Expires, Field::Status];
+
+impl Field {
+    fn column(self) -> Column {
+        match self {
+            Self::Name => Column::whole("NAME"),
+            Self::Variable => Column::whole("VARIABLE").spare(3),
+            Self::Scopes => Column::broken("SCOPES").last_spare(2),
+            Self::Version => Column::number("VER").spare(2),
+            Self::Age => Column::number("AGE").spare(1),
+            Self::Expires => Column::whole("EXPIRES").last_spare(1),
+            Self::Status => Column::whole("STATUS"),
+            Self::Tags => Column::broken("TAGS"),
+            Self::Owner => Column::broken("OWNER"),
+            Self::Fingerprint => Column::whole("FINGERPRINT"),
+            Self::Note => Column::broken("NOTE"),
+        }
+    }
+
+    fn cell(self, key: &KeyRecord, now: Moment) -> Cell<'_> {
+        match self {
+            Self::Name => key.name.as_str().into(),
+            Self::Variable => key.variable.as_str().into(),
+            Self::Scopes => view::joined(key.scopes.iter()).into(),
+            Self::Version => key.current().map_or("-".into(), |version| version.number.to_string().into()),
+            Self::Age => time::between(key.created, now).into(),
+            Self::Expires => {
+                let expires = key.expires.map_or(Cow::Borrowed("never"), |at| time::relative(at, now).into());
+                Cell::styled(expires, view::style_of_expiry(key.expires, now))
+            }
+            Self::Status => {
+                let (word, style) = view::status_word(key.status(now));
+                Cell::styled(word, style)
+            }
+            Self::Tags => {
+                let tag =
+                    |(tag, value): (&TagKey, &String)| format!("{tag}={}", output::harmless_line(value));
+                key.tags.iter().map(tag).collect::<Vec<_>>().join(", ").into()
+            }
+            Self::Owner => output::harmless_line(&key.owner).into(),
+            Self::Fingerprint => {
+                key.current().map_or("-".into(), |version| Version::fingerprint_hex(version).into())
+            }
+            Self::Note => output::harmless_line(&key.note).into(),
+        }
+    }
 }
 
 fn tag_filter(text: &str) -> Result<(TagKey, Option<String>), String> {
@@ -68,6 +182,11 @@ impl List {
             ManuallyDrop::new(key::list(&mut vault, &access).map_err(|error| Failure::of(error, &path))?);
         let all = key_records.len();
         key_records.retain(|key| self.wants(key, now));
+        match self.sort {
+            Sort::Name => {}
+            Sort::Created => key_records.sort_by_key(|key| std::cmp::Reverse(key.created)),
+            Sort::Expires => key_records.sort_by_key(|key| (key.expires.is_none(), key.expires)),
+        }
         if context.ui.json {
             let keys: Vec<_> = key_records.iter().map(|key| KeyJson::of(key, now)).collect();
             context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
@@ -79,12 +198,34 @@ impl List {
                 let names = key::names(&mut vault, &access).map_err(|error| Failure::of(error, &path))?;
                 self.none_fits(&names)
             });
-        } else if context.ui.out_is_terminal() {
-            context.ui.data(table(&key_records, now, context).as_bytes())?;
         } else {
-            context.ui.data(columns(&key_records, now).as_bytes())?;
+            context.ui.paged(&self.table(&key_records, now, &context.ui))?;
+            if context.ui.out_is_terminal() && context.ui.err_is_terminal() {
+                context.ui.note(&count(&key_records, all, now));
+            }
         }
         Ok(code::DONE)
+    }
+
+    fn table(&self, keys: &[KeyRecord], now: Moment, ui: &Ui) -> String {
+        let (fields, chosen) = match self.columns.as_slice() {
+            [] if self.wide => (Field::value_variants(), true),
+            [] => (USUAL.as_slice(), false),
+            chosen => (chosen, true),
+        };
+        let table = |terse: bool| {
+            let column = |field: &Field| if chosen { field.column().kept() } else { field.column() };
+            let mut table = Table::new(fields.iter().map(column).collect::<Vec<_>>());
+            for key in keys {
+                table.row(fields.iter().map(|field| match field {
+                    Field::Variable if terse && follows_from_name(key) => "".into(),
+                    field => field.cell(key, now),
+                }));
+            }
+            table
+        };
+        let whole = table(false);
+        if chosen || whole.fits_on(ui) { whole.text(ui) } else { table(true).text(ui) }
     }
 
     /// That nothing fits; where a scope is the reason, which one was probably meant.
@@ -103,6 +244,7 @@ impl List {
     }
 
     fn wants(&self, key_record: &KeyRecord, now: Moment) -> bool {
+        let name = self.pattern.as_ref().is_none_or(|pattern| pattern.matches(&key_record.name));
         let scope = self.scope.is_empty() || self.scope.iter().any(|scope| key_record.scopes.contains(scope));
         let tag = self.tag.iter().all(|(key, value)| {
             key_record.tags.get(key).is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
@@ -111,114 +253,26 @@ impl List {
         let expiring = self.expiring.is_none_or(|within| {
             key_record.expires.is_some_and(|expires| expires <= now.plus_millis(within.millis))
         });
-        scope && tag && status && expiring
+        name && scope && tag && status && expiring
     }
 }
 
-const HEADER: [&str; COLUMNS] = ["NAME", "VARIABLE", "SCOPES", "VER", "AGE", "EXPIRES", "STATUS"];
-const COLUMNS: usize = 7;
-const GAP: usize = 2;
-
-/// A key's cells, in the order of [`HEADER`]; all of it is ASCII by the grammar of names.
-fn cells(key: &KeyRecord, now: Moment) -> [Cow<'_, str>; COLUMNS] {
-    [
-        key.name.as_str().into(),
-        key.variable.as_str().into(),
-        view::joined(key.scopes.iter()).into(),
-        key.current().map_or("-".into(), |version| version.number.to_string().into()),
-        time::between(key.created, now).into(),
-        key.expires.map_or("never".into(), |expires| time::relative(expires, now).into()),
-        view::status(key, now).0.into(),
-    ]
+fn follows_from_name(key: &KeyRecord) -> bool {
+    key.name.default_variable().as_ref() == Ok(&key.variable)
 }
 
-/// Columns as wide as what stands in them, for pipes and files.
-fn columns(keys: &[KeyRecord], now: Moment) -> String {
-    let rows: Vec<_> = keys.iter().map(|key| cells(key, now)).collect();
-    let header = HEADER.map(Cow::Borrowed);
-    let mut widths = [0; COLUMNS];
-    for row in std::iter::once(&header).chain(&rows) {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.len().max(*width);
-        }
-    }
-    let line_len = widths.iter().sum::<usize>() + GAP * COLUMNS;
-    let mut text = String::with_capacity((rows.len() + 1) * line_len);
-    for row in std::iter::once(&header).chain(&rows) {
-        for (cell, width) in row.iter().zip(widths) {
-            text.push_str(cell);
-            text.extend(std::iter::repeat_n(' ', width + GAP - cell.len()));
-        }
-        text.truncate(text.trim_end_matches(' ').len());
-        text.push('\n');
+/// `3 keys`, `2 of 3 keys`, with the number of those that expire soon.
+fn count(shown: &[KeyRecord], all: usize, now: Moment) -> String {
+    let mut text = if shown.len() == all {
+        view::counted(all, "key")
+    } else {
+        format!("{} of {}", shown.len(), view::counted(all, "key"))
+    };
+    let soon = |key: &&KeyRecord| key.status(now) == Status::Active && view::expires_soon(key.expires, now);
+    match shown.iter().filter(soon).count() {
+        0 => {}
+        1 => text += "; 1 expires within a week",
+        soon => text += &format!("; {soon} expire within a week"),
     }
     text
-}
-
-/// A table that fits the terminal.
-fn table(keys: &[KeyRecord], now: Moment, context: &Context) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(output::terminal_width());
-    table.set_header(HEADER);
-    for key in keys {
-        table.add_row(cells(key, now));
-    }
-    // Short columns stay whole; names, variables and scopes share the rest.
-    for (column, width) in [(3, 5), (4, 6), (5, 10), (6, 10)] {
-        if let Some(column) = table.column_mut(column) {
-            column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(width)));
-        }
-    }
-    let text = view::lines(&mut table);
-    if context.ui.color() { with_colored_status(&text) } else { text }
-}
-
-/// The table with its last column in color: after the layout, which would count the escape codes as text. A terminal so
-/// narrow that the words of the column are broken gets no colors.
-fn with_colored_status(text: &str) -> String {
-    let status = HEADER.last().copied().unwrap_or_default();
-    let header = text.lines().next().unwrap_or_default();
-    let Some(at) = header.strip_suffix(status).map(str::len) else { return text.to_owned() };
-    let mut colored = String::with_capacity(text.len() * 2);
-    for line in text.lines() {
-        match line.split_at_checked(at) {
-            Some((before, word)) => {
-                colored.push_str(before);
-                match view::style_of_status(word) {
-                    Some(style) => {
-                        let _ = write!(colored, "{style}{word}{style:#}");
-                    }
-                    None => colored.push_str(word),
-                }
-            }
-            None => colored.push_str(line),
-        }
-        colored.push('\n');
-    }
-    colored
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_words_of_the_last_column_are_colored() {
-        let text =
-            "NAME    SCOPES  STATUS\nactive  active  active\n        active\nb       -       EXPIRED\n";
-        let (good, bad) = (output::GOOD, output::BAD);
-        let expected = format!(
-            "NAME    SCOPES  STATUS\nactive  active  {good}active{good:#}\n        active\n\
-             b       -       {bad}EXPIRED{bad:#}\n"
-        );
-        assert_eq!(with_colored_status(text), expected);
-    }
-
-    #[test]
-    fn a_broken_last_column_is_left_as_it_is() {
-        let text = "NAME  STAT\n      US\na     acti\n      ve\n";
-        assert_eq!(with_colored_status(text), text);
-    }
 }

@@ -10,6 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::cli::output::event;
+use crate::cli::output::table::{Cell, Column, Table};
 use crate::cli::output::time::{self, Expiry};
 use crate::cli::output::view;
 use keyvault_core::clock::Moment;
@@ -166,7 +167,7 @@ fn lost(failure: Failure, record: &TokenRecord) -> Failure {
 fn json(record: &TokenRecord, granted: &[KeyName], now: Moment) -> serde_json::Value {
     serde_json::json!({
         "name": record.name.as_str(),
-        "status": record.status(now),
+        "status": record.status(now).name(),
         "scopes": record.rule.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),
         "keys": granted.iter().map(KeyName::as_str).collect::<Vec<_>>(),
         "created": time::rfc3339(record.created),
@@ -197,10 +198,19 @@ fn list(context: &Context) -> Result<u8, Failure> {
     if tokens.is_empty() {
         ui.note("No tokens yet. Create one with `keyvault token create ci --scope SCOPE`.");
     } else {
-        let mut table = view::table(ui);
-        table.set_header(["NAME", "SCOPES", "KEYS", "AGE", "EXPIRES", "LAST READ", "STATUS"]);
-        table.add_rows(tokens.iter().map(|token| cells(token, now)));
-        ui.data(view::lines(&mut table).as_bytes())?;
+        let mut table = Table::new([
+            Column::whole("NAME"),
+            Column::broken("SCOPES"),
+            Column::number("KEYS"),
+            Column::number("AGE").spare(1),
+            Column::whole("EXPIRES").last_spare(1),
+            Column::whole("LAST READ").spare(2),
+            Column::whole("STATUS"),
+        ]);
+        for token in &tokens {
+            table.row(cells(token, now));
+        }
+        ui.paged(&table.text(ui))?;
         faults(context, &tokens);
     }
     for session in &sessions {
@@ -213,16 +223,19 @@ fn list(context: &Context) -> Result<u8, Failure> {
     Ok(code::DONE)
 }
 
-fn cells(token: &Listed, now: Moment) -> [String; 7] {
+fn cells(token: &Listed, now: Moment) -> [Cell<'_>; 7] {
     let record = &token.record;
+    let (status, style) = view::status_word(record.status(now));
+    let expires = record.expires.map_or("never".to_owned(), |at| time::relative(at, now));
+    let soon = view::style_of_expiry(record.expires, now).filter(|_| record.revoked.is_none());
     [
-        record.name.to_string(),
-        view::joined(record.rule.scopes.iter()),
-        token.granted.len().to_string(),
-        time::between(record.created, now),
-        record.expires.map_or("never".to_owned(), |at| time::relative(at, now)),
-        token.reads.last().map_or("never".to_owned(), |read| time::relative(read.time, now)),
-        record.status(now).to_owned(),
+        record.name.as_str().into(),
+        view::joined(record.rule.scopes.iter()).into(),
+        token.granted.len().to_string().into(),
+        time::between(record.created, now).into(),
+        Cell::styled(expires, soon),
+        token.reads.last().map_or("never".to_owned(), |read| time::relative(read.time, now)).into(),
+        Cell::styled(status, style),
     ]
 }
 
@@ -272,7 +285,7 @@ impl Show {
         let at = |moment: Moment| format!("{} ({})", time::local(moment), time::relative(moment, now));
         let facts = [
             ("name", record.name.to_string()),
-            ("status", record.status(now).to_owned()),
+            ("status", record.status(now).name().to_owned()),
             ("scopes", view::joined(record.rule.scopes.iter())),
             ("keys", view::joined(token.granted.iter())),
             ("created", format!("{} by {}", at(record.created), output::harmless_line(&record.made_by))),

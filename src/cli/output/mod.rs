@@ -5,6 +5,8 @@
 
 pub(crate) mod event;
 pub(crate) mod loss;
+mod pager;
+pub(in crate::cli) mod table;
 pub(crate) mod time;
 pub(crate) mod view;
 
@@ -70,6 +72,17 @@ impl Ui {
     /// Bytes on stdout, as they are.
     pub(crate) fn data(&self, bytes: &[u8]) -> Result<(), Failure> {
         write_to(&io::stdout(), bytes).map_err(|error| Failure::output(&error))
+    }
+
+    /// Text of many lines on stdout, through a pager if one is set and the terminal is too low.
+    pub(in crate::cli) fn paged(&self, text: &str) -> Result<(), Failure> {
+        if self.out_is_terminal()
+            && let Some(pager) = pager::wanted(text, rustix::stdio::stdout())
+            && pager::show(&pager, text).is_ok()
+        {
+            return Ok(());
+        }
+        self.data(text.as_bytes())
     }
 
     /// A line on stdout; on a terminal as many as it needs.

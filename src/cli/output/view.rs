@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use keyvault_core::clock::Moment;
@@ -132,34 +131,21 @@ impl KeyJson {
     }
 }
 
-/// The status in a word. Upper case marks what is wrong where there are no colors.
+/// A status in a word. Upper case marks what is refused where there are no colors.
 #[must_use]
-pub(crate) fn status(key: &KeyRecord, now: Moment) -> (&'static str, anstyle::Style) {
-    let word = match key.status(now) {
-        Status::Active if expires_soon(key.expires, now) => EXPIRING,
-        Status::Active => ACTIVE,
-        Status::Disabled => DISABLED,
-        Status::Expired => EXPIRED,
-        Status::Revoked => REVOKED,
-    };
-    (word, style_of_status(word).unwrap_or_default())
+pub(crate) fn status_word(status: Status) -> (&'static str, anstyle::Style) {
+    match status {
+        Status::Active => ("active", output::GOOD),
+        Status::Disabled => ("DISABLED", output::BAD),
+        Status::Expired => ("EXPIRED", output::BAD),
+        Status::Revoked => ("REVOKED", output::BAD),
+    }
 }
 
-const ACTIVE: &str = "active";
-const EXPIRING: &str = "expiring";
-const DISABLED: &str = "DISABLED";
-const EXPIRED: &str = "EXPIRED";
-const REVOKED: &str = "REVOKED";
-
-/// The color of a word that [`status`] gives; other words have none.
+/// The color of an expiry: one that is near is pointed out.
 #[must_use]
-pub(crate) fn style_of_status(word: &str) -> Option<anstyle::Style> {
-    match word {
-        ACTIVE => Some(output::GOOD),
-        EXPIRING => Some(output::WARN),
-        DISABLED | EXPIRED | REVOKED => Some(output::BAD),
-        _ => None,
-    }
+pub(crate) fn style_of_expiry(expires: Option<Moment>, now: Moment) -> Option<anstyle::Style> {
+    (expires_soon(expires, now) && expires > Some(now)).then_some(output::WARN)
 }
 
 /// Returns `true` if the expiry lies within a week.
@@ -190,7 +176,7 @@ pub(crate) fn facts(key_record: &KeyRecord, now: Moment, ui: &Ui) -> String {
     if !key_record.note.is_empty() {
         lines.push(("note", output::harmless(&key_record.note).replace('\n', "\n             ")));
     }
-    let (word, style) = status(key_record, now);
+    let (word, style) = status_word(key_record.status(now));
     lines.push(("status", ui.on_out(style, word)));
     lines.extend(disabled(key_record, now).map(|since| ("disabled", since)));
     lines.push(("created", when(key_record.created, now)));
@@ -224,35 +210,6 @@ pub(crate) fn disabled(key: &KeyRecord, now: Moment) -> Option<String> {
 #[must_use]
 pub(crate) fn when(moment: Moment, now: Moment) -> String {
     format!("{} ({})", time::local(moment), time::relative(moment, now))
-}
-
-/// A table without lines, which fits the terminal; through a pipe nothing is wrapped.
-#[must_use]
-pub(crate) fn table(ui: &Ui) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    if ui.out_is_terminal() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(output::terminal_width());
-    } else {
-        table.set_content_arrangement(ContentArrangement::Disabled);
-    }
-    table
-}
-
-/// A finished table as text: two spaces between columns, none at the end of a line.
-#[must_use]
-pub(crate) fn lines(table: &mut Table) -> String {
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    // Line by line into one buffer: the whole would otherwise be copied each time it grows.
-    let mut text = String::with_capacity(table.row_iter().count() * 100);
-    for line in table.lines() {
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 /// Things joined by commas, or a dash.

@@ -232,6 +232,7 @@ impl VersionState {
     }
 }
 
+/// Of a key, or of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// Its current version is handed out.

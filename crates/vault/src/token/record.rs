@@ -1,5 +1,6 @@
 //! The owner's record of a token: what it is granted, and what is needed to keep that written for its bearer.
 
+use crate::key::record::Status;
 use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -106,11 +107,11 @@ impl TokenRecord {
 
     /// The word for what may be done with it.
     #[must_use]
-    pub fn status(&self, now: Moment) -> &'static str {
+    pub fn status(&self, now: Moment) -> Status {
         match self.revoked {
-            Some(_) => "revoked",
-            None if self.expired(now) => "expired",
-            None => "active",
+            Some(_) => Status::Revoked,
+            None if self.expired(now) => Status::Expired,
+            None => Status::Active,
         }
     }
 

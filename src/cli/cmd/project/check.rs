@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use anstyle::Style;
 use clap::Args;
-use comfy_table::{Table, presets};
 
 use super::gate::{self, Defaults, Found};
 use crate::cli::args::named;
@@ -13,7 +13,7 @@ use crate::cli::errors::problem_sentences::{self, problem_line};
 use crate::cli::errors::project_sentences;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
-use crate::cli::output::view;
+use crate::cli::output::table::{Cell, Column, Table};
 use crate::cli::unlock::key_source::Machine;
 use crate::project::approval::Ask;
 use crate::project::report::{self, Line, Standing};
@@ -104,12 +104,15 @@ fn survey(
     })
 }
 
-const STATUS: &str = "STATUS";
 const READY: &str = "ready";
 
 fn print(context: &Context, lines: &[Line]) -> Result<(), Failure> {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["VARIABLE", "KEYS", STATUS, "ABOUT"]);
+    let mut table = Table::new([
+        Column::whole("VARIABLE"),
+        Column::broken("KEYS"),
+        Column::whole("STATUS"),
+        Column::broken("ABOUT").spare(1),
+    ]);
     for line in lines {
         let keys = line.keys.iter().map(|key| project_sentences::key_shown(key.as_str()));
         let status = match &line.standing {
@@ -121,36 +124,23 @@ fn print(context: &Context, lines: &[Line]) -> Result<(), Failure> {
         };
         let about = line.description.as_deref().map(output::harmless_line).unwrap_or_default();
         let keys = keys.collect::<Vec<_>>().join(", ");
-        table.add_row([line.variable.to_string(), keys, status.to_owned(), about]);
+        table.row([
+            line.variable.as_str().into(),
+            keys.into(),
+            Cell::styled(status, style(status)),
+            about.into(),
+        ]);
     }
-    let text = view::lines(&mut table);
-    let text = if context.ui.color() { with_colored_status(&text) } else { text };
-    context.ui.data(text.as_bytes())
+    context.ui.paged(&table.text(&context.ui))
 }
 
-/// The table with its statuses in color: after the layout, which would count the escape codes as text.
-fn with_colored_status(text: &str) -> String {
-    let Some(at) = text.lines().next().and_then(|header| header.find(STATUS)) else { return text.to_owned() };
-    let mut colored = String::with_capacity(text.len() * 2);
-    for (number, line) in text.lines().enumerate() {
-        let (before, rest) = line.split_at_checked(at).unwrap_or((line, ""));
-        let (status, behind) = rest.split_at(rest.find("  ").unwrap_or(rest.len()));
-        let style = match status {
-            _ if number == 0 => None,
-            READY => Some(output::GOOD),
-            // The others in upper case are what is wrong.
-            status if status.starts_with(|first: char| first.is_ascii_uppercase()) => Some(output::BAD),
-            _ => None,
-        };
-        colored.push_str(before);
-        match style {
-            Some(style) => colored.push_str(&format!("{style}{status}{style:#}")),
-            None => colored.push_str(status),
-        }
-        colored.push_str(behind);
-        colored.push('\n');
+/// Words in upper case are problems.
+fn style(status: &str) -> Option<Style> {
+    match status {
+        READY => Some(output::GOOD),
+        status if status.starts_with(|first: char| first.is_ascii_uppercase()) => Some(output::BAD),
+        _ => None,
     }
-    colored
 }
 
 /// The first problem in a word, for the table.

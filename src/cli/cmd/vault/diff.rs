@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::context::{Context, state_folder};
 use crate::cli::errors::{Failure, code, file_sentences};
+use crate::cli::output::table::{Column, Table};
 use crate::cli::output::{self, time, view};
 use crate::cli::unlock::alarm;
 use crate::cli::unlock::order::ORDER;
@@ -190,15 +191,19 @@ fn next(comparison: &Comparison, other: &Path, alarm: bool, now: Moment) -> Opti
 }
 
 fn table(comparison: &Comparison, now: Moment, context: &Context) -> String {
-    let mut table = view::table(&context.ui);
-    table.set_header(["KEY", "DIFFERS", "HERE", "OTHER"]);
+    let mut table = Table::new([
+        Column::whole("KEY"),
+        Column::broken("DIFFERS"),
+        Column::broken("HERE"),
+        Column::broken("OTHER"),
+    ]);
     for key in &comparison.keys {
         let name = key.name().map(ToString::to_string).unwrap_or_default();
         for [what, here, other] in rows(key, comparison.has_another(key), now) {
-            table.add_row([name.clone(), what, here, other]);
+            table.row([name.clone(), what, here, other]);
         }
     }
-    view::lines(&mut table)
+    table.text(&context.ui)
 }
 
 /// A line for each fact that differs; what is revoked in one copy only comes first.
