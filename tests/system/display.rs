@@ -67,7 +67,7 @@ fn tables_fit_terminals_of_60_80_and_200_columns() {
 #[test]
 fn a_pager_gets_what_is_longer_than_the_screen_and_no_credential() {
     let world = World::own();
-    world.file("keys.env", &(0..60).map(|n| format!("KEY_{n}=value-{n}\n")).collect::<String>());
+    world.file("keys.env", (0..60).map(|n| format!("KEY_{n}=value-{n}\n")).collect::<String>());
     world.run(&["import", "keys.env"]).ok();
     world.run(&["unlock"]).ok();
     let terminal = Terminal::shell(&world);
