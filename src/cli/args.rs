@@ -115,6 +115,7 @@ pub(crate) enum Watch {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Other {
     Tour(cmd::tour::Tour),
+    Direnv(cmd::direnv::Direnv),
     Completions(cmd::completions::Completions),
     Man(cmd::man::Man),
 }

@@ -95,6 +95,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
         Command::Project(ProjectGroup::Project(args)) => args.run(context),
         Command::Watch(Watch::Audit(args)) => args.run(context),
         Command::Watch(Watch::Doctor(cmd::doctor::Doctor {})) => cmd::doctor::Doctor::run(context),
+        Command::Other(Other::Direnv(cmd::direnv::Direnv {})) => cmd::direnv::Direnv::run(context),
         Command::Other(Other::Completions(args)) => args.run(context),
         Command::Other(Other::Man(args)) => args.run(context),
         Command::Other(Other::Tour(cmd::tour::Tour {})) => cmd::tour::Tour::run(context),

@@ -5,10 +5,12 @@
 //! from buffer to buffer and never into an error; errors name variables and places only. What is written is written
 //! so that the format's own reader gives the same bytes back, or refused.
 
+mod docker;
 mod dotenv;
 mod dotenv_writer;
 mod github_env;
 mod json;
+mod shell;
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +19,10 @@ use keyvault_core::clock::RngError;
 use keyvault_core::secret::{Full, SecretBytes};
 use keyvault_core::text::harmless_line;
 
+use keyvault_exec::fit::LineFault;
+
 pub(crate) use github_env::GithubEnv;
+pub(crate) use shell::Shell;
 
 /// How many variables one file may have.
 pub(crate) const MAX_ENTRIES: usize = 100_000;
@@ -116,6 +121,9 @@ pub(crate) enum Obstacle {
     /// cannot hold.
     #[error("the value has a carriage return beside something double quotes cannot hold")]
     CarriageReturn,
+    /// Docker would read another value.
+    #[error(transparent)]
+    Line(LineFault),
     /// None of dotenv's quotes holds the value.
     #[error("no kind of quotes can hold the value")]
     Quotes,
@@ -159,6 +167,18 @@ pub(crate) fn write_dotenv(entries: &[(&str, &[u8])]) -> Result<SecretBytes, Exc
 pub(crate) fn write_json(entries: &[(&str, &[u8])]) -> Result<SecretBytes, ExchangeError> {
     once_each(entries)?;
     json::write(entries)
+}
+
+/// Writes assignments for a shell to evaluate, in the given order.
+pub(crate) fn write_shell(entries: &[(&str, &[u8])], shell: Shell) -> Result<SecretBytes, ExchangeError> {
+    once_each(entries)?;
+    shell::write(entries, shell)
+}
+
+/// Writes an env-file for docker, in the given order.
+pub(crate) fn write_docker(entries: &[(&str, &[u8])]) -> Result<SecretBytes, ExchangeError> {
+    once_each(entries)?;
+    docker::write(entries)
 }
 
 /// Writes variables for the later steps of a GitHub Actions job, and the commands that mask them in its log.

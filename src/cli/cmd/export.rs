@@ -10,17 +10,17 @@ use crate::cli::context::{self, Context};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view;
 use crate::cli::unlock::key_source::Machine;
-use crate::exchange::{self, Format, GithubEnv};
+use crate::exchange::{self, GithubEnv, Shell};
 use keyvault_exec::release::{self, Released};
 use keyvault_os::fs::untrusted;
 use keyvault_vault::Purpose;
 use keyvault_vault::audit::Action;
 
-/// Print keys as .env or JSON, or set them for a GitHub job.
+/// Print keys for a shell, docker, or a program that reads .env or JSON.
 ///
 /// Writes to stdout, keyed by variable. Whatever reads the format gets the same bytes; if the format cannot carry a value,
 /// nothing is written. Do not source the .env output in a shell, which would expand and run what is in double quotes or
-/// backticks. In a GitHub Actions step, github-env appends the variables to the file that $GITHUB_ENV names, after the
+/// backticks: that is what the shell format is for. In a GitHub Actions step, github-env appends the variables to the file that $GITHUB_ENV names, after the
 /// runner was told to mask each line of their values. The audit log records the export.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
@@ -28,9 +28,33 @@ pub(crate) struct Export {
     choice: Choice,
     #[command(flatten)]
     machine: Machine,
-    /// dotenv (NAME=value lines), json (an object, also with --json), or github-env
+    /// dotenv (NAME=value lines), json (an object, also with --json), shell (for eval), docker (for --env-file), or github-env
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     format: Option<Written>,
+    /// The shell that evaluates it, with or without --format shell: sh (the default), bash, zsh, fish, or powershell
+    #[arg(long, value_enum, value_name = "SHELL", hide_possible_values = true)]
+    shell: Option<Dialect>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Dialect {
+    #[value(alias = "ksh", alias = "dash")]
+    Sh,
+    Bash,
+    Zsh,
+    Fish,
+    #[value(alias = "pwsh")]
+    Powershell,
+}
+
+impl From<Dialect> for Shell {
+    fn from(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Sh | Dialect::Bash | Dialect::Zsh => Self::Posix,
+            Dialect::Fish => Self::Fish,
+            Dialect::Powershell => Self::PowerShell,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,6 +63,10 @@ enum Written {
     Dotenv,
     /// {"NAME": "value"}
     Json,
+    /// export NAME='value' lines
+    Shell,
+    /// NAME=value lines without quotes
+    Docker,
     /// Variables for the following steps of a GitHub Actions job
     GithubEnv,
 }
@@ -48,6 +76,8 @@ impl Written {
         match self {
             Self::Dotenv => "dotenv",
             Self::Json => "json",
+            Self::Shell => "shell",
+            Self::Docker => "docker",
             Self::GithubEnv => "github-env",
         }
     }
@@ -62,8 +92,7 @@ impl Export {
         if selection.is_empty() {
             return Err(exec::nothing_selected(context));
         }
-        let usual = if context.ui.json { Written::Json } else { Written::Dotenv };
-        let format = self.format.unwrap_or(usual);
+        let format = self.format(context)?;
         let job = if format == Written::GithubEnv { Some(github_job(context)?) } else { None };
         let mut keys = context.supply(&self.machine)?;
         let purpose = Purpose { action: Action::Export, detail: format.name().to_owned() };
@@ -74,8 +103,24 @@ impl Export {
         exec::say_skipped(context, released.skipped());
         match job {
             Some(file) => to_github(context, &released, &file),
-            None => to_stdout(context, &released, format),
+            None => to_stdout(context, &released, format, self.shell.map_or(Shell::Posix, Shell::from)),
         }
+    }
+
+    fn format(&self, context: &Context) -> Result<Written, Failure> {
+        let usual = match self.shell {
+            Some(_) => Written::Shell,
+            None if context.ui.json => Written::Json,
+            None => Written::Dotenv,
+        };
+        let format = self.format.unwrap_or(usual);
+        if self.shell.is_some() && format != Written::Shell {
+            return Err(Failure::usage(
+                &format!("`--shell` is for `--format shell`, not for `--format {}`.", format.name()),
+                Some("Leave out one of them."),
+            ));
+        }
+        Ok(format)
     }
 }
 
@@ -84,14 +129,16 @@ fn variables(released: &Released) -> Vec<(&str, &[u8])> {
     variables.filter_map(|key| Some((key.variable.as_ref()?.as_str(), key.value.expose()))).collect()
 }
 
-fn to_stdout(context: &Context, released: &Released, format: Written) -> Result<u8, Failure> {
+fn to_stdout(context: &Context, released: &Released, format: Written, shell: Shell) -> Result<u8, Failure> {
     let variables = variables(released);
-    let (written, format) = match format {
-        Written::Json => (exchange::write_json(&variables), Format::Json),
-        _ => (exchange::write_dotenv(&variables), Format::Dotenv),
+    let written = match format {
+        Written::Json => exchange::write_json(&variables),
+        Written::Shell => exchange::write_shell(&variables, shell),
+        Written::Docker => exchange::write_docker(&variables),
+        Written::Dotenv | Written::GithubEnv => exchange::write_dotenv(&variables),
     };
     let written = written.map_err(|error| Failure::exchange(&error, "the selection"))?;
-    context.ui.file(&written, format == Format::Json)?;
+    context.ui.file(&written, format == Written::Json)?;
     Ok(code::DONE)
 }
 

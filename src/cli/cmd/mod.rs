@@ -4,6 +4,7 @@ pub(crate) mod add;
 pub(crate) mod audit;
 pub(crate) mod bundle;
 pub(crate) mod completions;
+pub(crate) mod direnv;
 pub(crate) mod disable;
 pub(crate) mod doctor;
 pub(crate) mod edit;
