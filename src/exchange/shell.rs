@@ -13,7 +13,7 @@ pub(crate) enum Shell {
     /// sh, bash, zsh, ksh, dash.
     Posix,
     Fish,
-    PowerShell,
+    Pwsh,
 }
 
 pub(super) fn write(entries: &[(&str, &[u8])], shell: Shell) -> Result<SecretBytes, ExchangeError> {
@@ -21,10 +21,10 @@ pub(super) fn write(entries: &[(&str, &[u8])], shell: Shell) -> Result<SecretByt
         if value.contains(&0) {
             return Err(cannot_carry(variable, Obstacle::Nul));
         }
-        if shell != Shell::PowerShell && !is_identifier(variable) {
+        if shell != Shell::Pwsh && !is_identifier(variable) {
             return Err(cannot_carry(variable, Obstacle::Name));
         }
-        if shell == Shell::PowerShell && std::str::from_utf8(value).is_err() {
+        if shell == Shell::Pwsh && std::str::from_utf8(value).is_err() {
             return Err(cannot_carry(variable, Obstacle::NotUtf8));
         }
     }
@@ -41,7 +41,7 @@ fn line<'e>(variable: &'e str, value: &'e [u8], shell: Shell) -> impl Iterator<I
     let (before, between): (&[u8], &[u8]) = match shell {
         Shell::Posix => (b"export ", b"='"),
         Shell::Fish => (b"set -gx ", b" '"),
-        Shell::PowerShell => (b"${env:", b"} = '"),
+        Shell::Pwsh => (b"${env:", b"} = '"),
     };
     let start = [before, variable.as_bytes(), between].into_iter();
     start.chain(quoted(value, shell)).chain(std::iter::once(&b"'\n"[..]))
@@ -55,7 +55,7 @@ fn quoted(value: &[u8], shell: Shell) -> impl Iterator<Item = &[u8]> {
             Shell::Posix if first == b'\'' => (1, Some(&b"'\\''"[..])),
             Shell::Fish if first == b'\'' => (1, Some(&b"\\'"[..])),
             Shell::Fish if first == b'\\' => (1, Some(&b"\\\\"[..])),
-            Shell::PowerShell => doubled(rest),
+            Shell::Pwsh => doubled(rest),
             Shell::Posix | Shell::Fish => (1, None),
         };
         let (piece, behind) = rest.split_at_checked(len)?;
@@ -95,13 +95,13 @@ mod tests {
             (Shell::Posix, "it's $HOME `x` \\", "export A='it'\\''s $HOME `x` \\'\n"),
             (Shell::Posix, "", "export A=''\n"),
             (Shell::Fish, "it's \\n $HOME", "set -gx A 'it\\'s \\\\n $HOME'\n"),
-            (Shell::PowerShell, "it's", "${env:A} = 'it''s'\n"),
+            (Shell::Pwsh, "it's", "${env:A} = 'it''s'\n"),
             (
-                Shell::PowerShell,
+                Shell::Pwsh,
                 "\u{2018}; calc; \u{201b}",
                 "${env:A} = '\u{2018}\u{2018}; calc; \u{201b}\u{201b}'\n",
             ),
-            (Shell::PowerShell, "\u{201c} \u{2019}", "${env:A} = '\u{201c} \u{2019}\u{2019}'\n"),
+            (Shell::Pwsh, "\u{201c} \u{2019}", "${env:A} = '\u{201c} \u{2019}\u{2019}'\n"),
         ] {
             assert_eq!(written(value.as_bytes(), shell), expected, "{shell:?}");
         }
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(refused("A", b"a\0b", Shell::Posix), because("A", Obstacle::Nul));
         assert_eq!(refused("a.b", b"x", Shell::Posix), because("a.b", Obstacle::Name));
         assert_eq!(refused("a-b", b"x", Shell::Fish), because("a-b", Obstacle::Name));
-        assert_eq!(refused("a.b", b"x", Shell::PowerShell), None);
-        assert_eq!(refused("A", b"\xff", Shell::PowerShell), because("A", Obstacle::NotUtf8));
+        assert_eq!(refused("a.b", b"x", Shell::Pwsh), None);
+        assert_eq!(refused("A", b"\xff", Shell::Pwsh), because("A", Obstacle::NotUtf8));
     }
 }

@@ -52,7 +52,7 @@ impl From<Dialect> for Shell {
         match dialect {
             Dialect::Sh | Dialect::Bash | Dialect::Zsh => Self::Posix,
             Dialect::Fish => Self::Fish,
-            Dialect::Powershell => Self::PowerShell,
+            Dialect::Powershell => Self::Pwsh,
         }
     }
 }
