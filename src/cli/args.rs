@@ -139,8 +139,8 @@ pub(super) fn groups() -> [(&'static str, clap::Command); 7] {
 /// Options that `generate` and `add` share.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Metadata {
-    /// A scope of the key; may be repeated
-    #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
+    /// Scopes of the key, separated by commas; may be repeated
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
     pub(super) scope: Vec<Scope>,
     /// A label as KEY=VALUE; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = tag)]
@@ -162,8 +162,8 @@ pub(crate) struct Choice {
     /// This key; it is an error if it is missing, disabled, expired, or revoked
     #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
     only: Vec<KeyName>,
-    /// Keys with this scope; may be repeated to add more
-    #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>, help_heading = "Which keys")]
+    /// Keys with any of these scopes, separated by commas; may be repeated
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>, help_heading = "Which keys")]
     scope: Vec<Scope>,
     /// Every key
     #[arg(long, help_heading = "Which keys")]

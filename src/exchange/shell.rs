@@ -83,10 +83,8 @@ mod tests {
     use super::*;
 
     fn written(value: &[u8], shell: Shell) -> String {
-        String::from_utf8_lossy(
-            write(&[("A", value)], shell).unwrap_or_else(|error| panic!("{error}")).expose(),
-        )
-        .into_owned()
+        let written = write(&[("A", value)], shell).unwrap_or_else(|_| SecretBytes::copy_from(b"refused"));
+        String::from_utf8_lossy(written.expose()).into_owned()
     }
 
     #[test]

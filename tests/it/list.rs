@@ -91,3 +91,23 @@ fn columns_are_chosen_or_all() {
         ",
     );
 }
+
+/// Every option that takes scopes.
+#[test]
+fn scopes_are_lists_everywhere() {
+    let world = World::new();
+    world.run(&["generate", "a", "--scope", "dev,ci"]).ok();
+    world.file("x.env", "B=1\n");
+    world.run(&["import", "x.env", "--scope", "dev,test"]).ok();
+    world.run(&["edit", "B", "--scope", "ci,more", "--unscope", "test,other"]).ok();
+    let scopes = |name: &str| world.run(&["show", name, "--json"]).ok().json()["scopes"].clone();
+    assert_eq!(scopes("a"), serde_json::json!(["ci", "dev"]));
+    assert_eq!(scopes("B"), serde_json::json!(["ci", "dev", "more"]));
+    world.run(&["generate", "c", "--scope", "other"]).ok();
+    let ran = world.run(&["exec", "--scope", "dev,other", "--dry-run", "--", "true"]).ok();
+    assert_eq!(ran.out, "A <- a\nB <- B\nC <- c\n");
+    let made =
+        world.run(&["token", "create", "t", "--scope", "dev,other", "--expires", "1d", "--json"]).ok().json();
+    assert_eq!(made["keys"], serde_json::json!(["B", "a", "c"]));
+    world.run(&["generate", "d", "--scope", "dev,"]).fails(2, "");
+}

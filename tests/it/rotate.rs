@@ -205,7 +205,7 @@ fn a_scope_of_revoked_keys_and_a_grace_below_nothing_are_told_so() {
     let world = World::new();
     world.run(&["generate", "a", "--scope", "s"]).ok();
     world.run(&["rotate", "a", "--grace", "-1h"]).fails_with(2, "
-            error: The value of `--grace` is negative; a duration is a number and s, m, h, d or w, such as 90d.
+            error: The value of `--grace` is negative; a duration is a number and s, m, h, d, w or y, such as 90d.
                    See its usage with `keyvault rotate --help`.
         ");
     world.run(&["rotate", "a", "--grace", "9999999w"]).fails_with(

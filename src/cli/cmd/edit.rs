@@ -23,11 +23,11 @@ pub(crate) struct Edit {
     /// A new name; the variable stays
     #[arg(long, value_name = "NAME", value_parser = named::<KeyName>)]
     rename: Option<KeyName>,
-    /// A scope to add; may be repeated
-    #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
+    /// Scopes to add, separated by commas; may be repeated
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
-    /// A scope to remove; may be repeated
-    #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
+    /// Scopes to remove, separated by commas; may be repeated
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
     unscope: Vec<Scope>,
     /// A label to set as KEY=VALUE; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = crate::cli::args::tag)]

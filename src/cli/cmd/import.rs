@@ -27,8 +27,8 @@ pub(crate) struct Import {
     /// How each key's name starts, such as shop/
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     prefix: String,
-    /// A scope for all keys; may be repeated
-    #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
+    /// Scopes for all keys, separated by commas; may be repeated
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
     /// How to treat keys that already exist: fail (import nothing), skip (keep them) or replace (give them the file's value as a new
     /// version)

@@ -27,10 +27,10 @@ pub(crate) struct List {
     /// Keys whose names begin with this, or match it if it has *, ? or [
     #[arg(value_name = "PATTERN", add = complete::keys(), value_parser = pattern)]
     pattern: Option<Pattern>,
-    /// Keys with any of these scopes; separate them by commas, or repeat the option
+    /// Keys with any of these scopes, separated by commas; may be repeated
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
-    /// Keys with all of these tags, as KEY or KEY=VALUE; separate them by commas, or repeat the option
+    /// Keys with all of these tags, as KEY or KEY=VALUE, separated by commas; may be repeated
     #[arg(long, value_name = "TAG", value_delimiter = ',', value_parser = tag_filter)]
     tag: Vec<(TagKey, Option<String>)>,
     /// active, disabled, expired, or revoked

@@ -26,8 +26,8 @@ pub(crate) struct Rotate {
     /// The keys' names; a revoked key gets a new version
     #[arg(group = "which", add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,
-    /// Keys with this scope that are not revoked; may be repeated
-    #[arg(long, group = "which", value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
+    /// Keys with any of these scopes, separated by commas, that are not revoked; may be repeated
+    #[arg(long, group = "which", value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
     /// Keys that have expired
     #[arg(long, group = "which")]

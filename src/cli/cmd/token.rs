@@ -37,8 +37,8 @@ pub(crate) struct Create {
     /// The token's name, such as ci or deploy/prod
     #[arg(value_parser = named::<TokenName>)]
     name: TokenName,
-    /// Grant the keys with this scope, now and later; may be repeated
-    #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>, required_unless_present = "key")]
+    /// Grant the keys with any of these scopes, separated by commas, now and later; may be repeated
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>, required_unless_present = "key")]
     scope: Vec<Scope>,
     /// Grant this key; may be repeated
     #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>)]

@@ -36,8 +36,8 @@ pub(crate) struct Unlock {
     /// How long, up to 12h
     #[arg(long = "for", value_name = "DURATION", default_value = "1h", allow_hyphen_values = true, value_parser = session_length)]
     duration: Duration,
-    /// Only the keys with this scope, now and later; may be repeated
-    #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>,
+    /// Only the keys with any of these scopes, separated by commas, now and later; may be repeated
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>,
         conflicts_with = "project", help_heading = "Limited")]
     scope: Vec<Scope>,
     /// Only the keys that the project file names, once you have approved it

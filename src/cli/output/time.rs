@@ -8,7 +8,7 @@ use jiff::{Span, SpanRelativeTo, Timestamp, Unit, civil};
 use keyvault_core::clock::{Clock, Moment, SystemClock};
 pub(crate) use keyvault_vault::time::{local, rfc3339};
 
-/// A duration: a number and s, m, h, d or w.
+/// A duration: a number and s, m, h, d, w or y. A year is 365 days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Duration {
     /// Milliseconds.
@@ -54,16 +54,16 @@ pub(crate) fn now() -> Moment {
     clock().now()
 }
 
-const DURATION: &str = "is not a duration: a number and s, m, h, d or w, such as 90d";
+const DURATION: &str = "is not a duration: a number and s, m, h, d, w or y, such as 90d";
 const TOO_LONG: &str = "is longer than 100 years, the longest duration";
-const NEGATIVE: &str = "is negative; a duration is a number and s, m, h, d or w, such as 90d";
+const NEGATIVE: &str = "is negative; a duration is a number and s, m, h, d, w or y, such as 90d";
 
 /// Reads a duration. clap shows the error; it must not repeat the text.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let well_formed = |text: &str| {
         text.len() > 1
             && text
-                .strip_suffix(['s', 'm', 'h', 'd', 'w'])
+                .strip_suffix(['s', 'm', 'h', 'd', 'w', 'y'])
                 .is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
     };
     if !well_formed(text) {
@@ -71,7 +71,13 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         return Err(if negative { NEGATIVE } else { DURATION }.to_owned());
     }
     // Text that is well formed and no span has too many digits for one.
-    let span: Span = text.parse().map_err(|_| TOO_LONG)?;
+    let span: Span = match text.strip_suffix('y') {
+        Some(years) => {
+            let days = years.parse::<i64>().ok().and_then(|years| years.checked_mul(365));
+            Span::new().try_days(days.ok_or(TOO_LONG)?).map_err(|_| TOO_LONG)?
+        }
+        None => text.parse().map_err(|_| TOO_LONG)?,
+    };
     let millis =
         span.total((Unit::Millisecond, SpanRelativeTo::days_are_24_hours())).map_err(|_| TOO_LONG)?;
     // 100 years: far beyond any key, far from the end of time.
@@ -164,14 +170,15 @@ mod tests {
         assert_eq!(millis("90d"), Ok(90 * 86_400_000));
         assert_eq!(millis("2w"), Ok(14 * 86_400_000));
         assert_eq!(millis("15m"), Ok(900_000));
-        for bad in ["", "d", "90", "1.5h", "-1d", "1h30m", "9999999w", "1 d", "1mo"] {
+        assert_eq!(millis("1y"), Ok(365 * 86_400_000));
+        for bad in ["", "d", "90", "1.5h", "-1d", "1h30m", "9999999w", "1 d", "1mo", "y", "1Y"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn a_duration_that_is_too_long_or_negative_is_told_so() {
-        for long in ["9999999w", "99999999999999999999999s", "40000d"] {
+        for long in ["9999999w", "99999999999999999999999s", "40000d", "102y", "9223372036854775807y"] {
             assert_eq!(duration(long), Err(TOO_LONG.to_owned()), "{long}");
             assert_eq!(expiry(long), Err(TOO_LONG.to_owned()), "{long}");
         }
