@@ -7,16 +7,10 @@ use crate::cli::errors::{Failure, code};
 
 /// Print the function that loads keys through direnv.
 ///
-///   once            keyvault direnv > ~/.config/direnv/lib/keyvault.sh
-///   in an .envrc    use keyvault
-///                   use keyvault --profile staging
-///                   use keyvault --scope dev
-///
-/// `use keyvault` takes what `keyvault exec` takes. While you are in the folder,
-/// your shell and all that it starts have the keys; `keyvault exec` gives them to
-/// one command. It never prompts: open the vault before, then `direnv reload`.
+/// With it, `use keyvault` in an `.envrc` takes the options of `keyvault exec`. While you are in the folder, your shell and
+/// everything that it starts have the keys; `keyvault exec` gives them to one command. It never prompts: if the vault is
+/// locked, run `keyvault unlock` and `direnv reload`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct Direnv {}
 
 impl Direnv {
