@@ -57,6 +57,7 @@ mod mappings;
 mod mask;
 mod masked_writers;
 mod names;
+mod nested_exec;
 mod passwd;
 mod permissions;
 mod phrasing;

@@ -10,6 +10,7 @@ mod watch;
 use std::ffi::OsString;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use self::delivery::Delivery;
 use self::files::{FromFiles, Request};
@@ -33,8 +34,8 @@ use keyvault_vault::key;
 /// Run a command with keys in its environment.
 ///
 /// The command replaces keyvault: its exit code, signals and terminal are its own. Values replace inherited variables of
-/// the same name. No KEYVAULT_ variable is passed on, except KEYVAULT_EXEC=1. All problems are reported before the command
-/// starts. A key that is delivered another way is not also in a variable, unless --only, --as or --previous names it. Exit
+/// the same name. No KEYVAULT_ variable is passed on: the command gets KEYVAULT_EXEC=1, and in KEYVAULT_VAULT the absolute
+/// path of the vault, so that a keyvault inside of it means the same one. All problems are reported before the command starts. A key that is delivered another way is not also in a variable, unless --only, --as or --previous names it. Exit
 /// codes: the command's own; 125 if keyvault fails, 126 if the command cannot be run, 127 if it is not found, 130 for
 /// Ctrl-C at keyvault's prompt.
 ///
@@ -66,7 +67,8 @@ pub(crate) struct Exec {
     #[arg(long, help_heading = "Environment")]
     clean_env: bool,
     /// Keep this variable despite --clean-env; may be repeated
-    #[arg(long, value_name = "VAR", requires = "clean_env", help_heading = "Environment")]
+    #[arg(long, value_name = "VAR", value_parser = OsStringValueParser::new().try_map(inheritable),
+        requires = "clean_env", help_heading = "Environment")]
     preserve_env: Vec<OsString>,
     /// Refuse keys whose value is empty
     #[arg(long, help_heading = "Environment")]
@@ -108,7 +110,8 @@ impl Exec {
         let Request { selection, literals } =
             self.files.request(context, &self.choice, places.wanted(), &self.machine)?;
         let inheritance = Inheritance { clean: self.clean_env, preserve: self.preserve_env.clone() };
-        let inherited = inheritance.filter(context::variables());
+        let vault = self.machine.vault_for_child(context);
+        let inherited = inheritance.filter(context::variables(), vault.as_deref());
         let weight = command.weight()
             + environment::weight(&inherited)
             + environment::weight(&places.variables())
@@ -155,6 +158,17 @@ impl Exec {
         let environment = plan.fill(&mut command, &nothing)?;
         Err(plan.failed(&command.replace(&environment)))
     }
+}
+
+/// A variable that `--preserve-env` may name.
+fn inheritable(name: OsString) -> Result<OsString, &'static str> {
+    if environment::is_own(&name) {
+        return Err("is a variable that keyvault itself uses, which no command inherits");
+    }
+    if name.is_empty() || name.as_encoded_bytes().contains(&b'=') {
+        return Err("takes the name of a variable, without a value");
+    }
+    Ok(name)
 }
 
 /// Runs the command as a child.
