@@ -58,6 +58,7 @@ mod mask;
 mod masked_writers;
 mod names;
 mod nested_exec;
+mod old_hosts;
 mod passwd;
 mod permissions;
 mod phrasing;
