@@ -177,7 +177,10 @@ impl Staging<'_> {
             let Some(key) = self.keys.named(name)? else {
                 let problem = match self.swapped(name, wanted)? {
                     Some(swapped) => swapped,
-                    None => self.missing(name)?,
+                    None => match self.keys_with_variable(name) {
+                        Some(named) => named,
+                        None => self.missing(name)?,
+                    },
                 };
                 self.problem_once(problem);
                 continue;
@@ -204,6 +207,16 @@ impl Staging<'_> {
         };
         let found = self.keys.named(&key)?;
         Ok(found.map(|_| Problem::Swapped { variable: meant, name: key, to_file }))
+    }
+
+    /// A variable was named instead of a key. Looks at every key, so only where the selection fails anyway.
+    fn keys_with_variable(&mut self, name: &KeyName) -> Option<Problem> {
+        let variable = EnvName::parse(name.as_str()).ok()?;
+        let keys = self.keys.all().ok()?;
+        let with = keys.iter().filter(|key| *key.variable() == variable);
+        let mut names: Vec<_> = with.map(|key| key.name().clone()).collect();
+        names.sort_unstable();
+        (!names.is_empty()).then_some(Problem::VariableNamed { variable, names })
     }
 
     /// The problem with a name that is not in the vault, and the key that was probably meant.

@@ -10,6 +10,7 @@ pub mod descriptors;
 pub mod exec;
 #[cfg(target_os = "linux")]
 mod forget;
+pub mod interpreter;
 pub mod interrupt;
 pub mod session_leader;
 pub mod signal_group;

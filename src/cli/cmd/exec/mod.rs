@@ -130,6 +130,7 @@ impl Exec {
             return self.watching.run(context, plan, command, supply, routes);
         }
         let released = plan.release(context, &mut supply, &plan.selection, "")?;
+        note_replaced_variable(context, &self.command, &released);
         if routes.is_some() || plan.places.wanted().has_files() {
             drop(supply);
             return run_beside(context, plan, command, released, routes);
@@ -157,6 +158,21 @@ impl Exec {
         }
         let environment = plan.fill(&mut command, &nothing)?;
         Err(plan.failed(&command.replace(&environment)))
+    }
+}
+
+/// `exec -- echo "$VAR"`: the calling shell has put its own value, which is none, in the variable's place.
+fn note_replaced_variable(context: &Context, command: &[OsString], released: &Released) {
+    let Some((program, words)) = command.split_first() else { return };
+    let name = program.to_str().and_then(|program| program.rsplit('/').next());
+    let Some(name @ ("echo" | "printf")) = name.filter(|_| words.iter().all(|word| word.is_empty())) else {
+        return;
+    };
+    if let Some(variable) = released.values().iter().find_map(|key| key.variable.as_ref()) {
+        context.ui.note(&format!(
+            "`{name}` has nothing to print. The calling shell replaces ${variable} before the command starts; \
+             the command's own is in: -- sh -c 'printf %s \"${variable}\"'"
+        ));
     }
 }
 
