@@ -26,6 +26,8 @@ pub struct Selection {
     pub apart: Vec<(Option<EnvName>, KeyName)>,
     /// Leave expired and disabled keys out instead of refusing.
     pub skip_expired: bool,
+    /// Refuse where a key would be left out because it is revoked.
+    pub strict: bool,
     /// Variables that a file asks for, each with what it is made of.
     pub composed: Vec<ComposedVariable>,
 }
@@ -88,6 +90,7 @@ impl Staging<'_> {
             pinned: false,
             variable,
             value: self.keys.value(key, version)?,
+            public: key.public(),
             expires: key.expires(),
             parts: Vec::new(),
         });
@@ -116,7 +119,7 @@ impl Staging<'_> {
                 Status::Revoked if selection.previous.contains(&name) && key.previous(now).is_some() => {
                     chosen.insert((variable, name), key);
                 }
-                Status::Revoked if strict => self.problem_once(Problem::Revoked(name)),
+                Status::Revoked if strict || selection.strict => self.problem_once(Problem::Revoked(name)),
                 Status::Revoked => {
                     revoked.insert(name);
                 }

@@ -14,6 +14,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use self::delivery::Delivery;
 use self::files::{FromFiles, Request};
+use self::masking::MaskedOutput;
 use self::plan::Plan;
 use self::watch::Watching;
 use crate::cli::args::Choice;
@@ -22,11 +23,10 @@ use crate::cli::context::{self, Context, runtime_folder};
 use crate::cli::errors::Failure;
 use crate::cli::output::time;
 use crate::cli::output::view;
+use crate::cli::unlock;
 use crate::cli::unlock::key_source::Machine;
-use crate::cli::{output, unlock};
 use keyvault_exec::environment::{self, Inheritance};
 use keyvault_exec::release::{Preview, Released, Resolved, Skipped};
-use keyvault_exec::supervise::streams::Routes;
 use keyvault_exec::supervise::{Ending, Masking, Nothing, Supervisor};
 use keyvault_exec::{Command, ExecError};
 use keyvault_vault::key;
@@ -51,7 +51,10 @@ use keyvault_vault::key;
 /// them if their key is refused, and sends the signal. Variables, descriptors and standard input stay as they were.
 ///
 /// Masking covers each value, each of its lines, and its common encodings: base64, hex, URL and JSON escapes. Under CI
-/// (where $CI is set), output that is neither a terminal nor a file is masked by default. Text that may be the beginning of
+/// (where $CI is set), output that is neither a terminal nor a file is masked by default, and a line on standard error says
+/// how often if it goes elsewhere than the log. Not masked are keys marked as public, defaults of the project file, values
+/// under four bytes, blanks, integers of up to five digits, and the words true, false, yes, no, on, off, null, none, and
+/// localhost. Text that may be the beginning of
 /// a value is held back until what follows decides, except for three bytes. What the command itself writes to /dev/tty is
 /// masked if its standard output is a terminal.
 #[derive(Debug, Args)]
@@ -118,22 +121,22 @@ impl Exec {
             + files::weight(&selection, &literals);
         let no_empty = self.no_empty;
         let plan = Plan { program, selection, literals, inherited, places, weight, no_empty };
-        let routes = self.mask.routes();
+        let masked = self.mask.output();
         if plan.selection.is_empty() {
-            return self.run_without_keys(context, plan, command, routes);
+            return self.run_without_keys(context, plan, command, masked);
         }
         let mut supply = context.supply(&self.machine)?;
         if self.dry_run {
             return preview::print(context, &plan.preview(context, &mut supply)?, &plan);
         }
         if self.watching.watch {
-            return self.watching.run(context, plan, command, supply, routes);
+            return self.watching.run(context, plan, command, supply, masked);
         }
         let released = plan.release(context, &mut supply, &plan.selection, "")?;
         note_replaced_variable(context, &self.command, &released);
-        if routes.is_some() || plan.places.wanted().has_files() {
+        if masked.is_some() || plan.places.wanted().has_files() {
             drop(supply);
-            return run_beside(context, plan, command, released, routes);
+            return run_beside(context, plan, command, released, masked);
         }
         let environment = plan.fill(&mut command, &released)?;
         drop(released);
@@ -147,14 +150,14 @@ impl Exec {
         context: &Context,
         plan: Plan,
         mut command: Command,
-        routes: Option<Routes>,
+        masked: Option<MaskedOutput>,
     ) -> Result<u8, Failure> {
         if self.dry_run {
             return preview::print(context, &Preview::default(), &plan);
         }
         let nothing = Released::nothing();
-        if routes.is_some() || plan.places.wanted().has_files() {
-            return run_beside(context, plan, command, nothing, routes);
+        if masked.is_some() || plan.places.wanted().has_files() {
+            return run_beside(context, plan, command, nothing, masked);
         }
         let environment = plan.fill(&mut command, &nothing)?;
         Err(plan.failed(&command.replace(&environment)))
@@ -193,14 +196,15 @@ fn run_beside(
     plan: Plan,
     command: Command,
     released: Released,
-    routes: Option<Routes>,
+    masked: Option<MaskedOutput>,
 ) -> Result<u8, Failure> {
-    let mask =
-        routes.map(|routes| masking::over(context, &released).map(|mask| (mask, routes))).transpose()?;
-    let masking =
-        mask.as_ref().map(|(mask, routes)| Masking { mask, routes: *routes, callers: output::callers() });
+    let mask = masked.as_ref().map(|output| output.mask(context, &plan, &released)).transpose()?;
+    let masking = masked.as_ref().zip(mask.as_ref()).map(|(output, mask)| output.masking(mask));
     let supervisor = Supervisor::begin().map_err(|error| plan.failed(&error))?;
     let ending = look_after(&supervisor, &plan, command, released, masking);
+    if let Some(output) = &masked {
+        output.report(context);
+    }
     // While no signal ends us: what has to be taken away.
     drop(plan);
     Ok(ending?.pass_on(supervisor))
