@@ -318,11 +318,12 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["rekey"], "vault rekey"),
     (&["log", "logs"], "audit log"),
     (&["render", "template"], "project render FILE"),
-    (&["approve", "allow", "trust"], "project approve"),
+    (&["approve", "allow"], "project approve"),
+    (&["trust"], "project trust"),
 ];
 
 /// Names that other tools have for commands in one of our groups.
-const IN_GROUPS: &[(&[&str], &str)] = &[(&["allow", "trust"], "project approve")];
+const IN_GROUPS: &[(&[&str], &str)] = &[(&["allow"], "project approve")];
 
 /// The command that does what an unknown word asks for.
 fn elsewhere(error: &clap::Error, verb: &str) -> Option<String> {

@@ -38,6 +38,7 @@ mod init;
 mod keyring;
 mod leaks;
 mod mask;
+mod other_users_checkout;
 mod other_users_home;
 mod permissions;
 mod project;
