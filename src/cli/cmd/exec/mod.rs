@@ -122,6 +122,7 @@ impl Exec {
         let no_empty = self.no_empty;
         let plan = Plan { program, selection, literals, inherited, places, weight, no_empty };
         let masked = self.mask.output();
+        let masked = masked.as_ref();
         if plan.selection.is_empty() {
             return self.run_without_keys(context, plan, command, masked);
         }
@@ -150,7 +151,7 @@ impl Exec {
         context: &Context,
         plan: Plan,
         mut command: Command,
-        masked: Option<MaskedOutput>,
+        masked: Option<&MaskedOutput>,
     ) -> Result<u8, Failure> {
         if self.dry_run {
             return preview::print(context, &Preview::default(), &plan);
@@ -196,13 +197,13 @@ fn run_beside(
     plan: Plan,
     command: Command,
     released: Released,
-    masked: Option<MaskedOutput>,
+    masked: Option<&MaskedOutput>,
 ) -> Result<u8, Failure> {
-    let mask = masked.as_ref().map(|output| output.mask(context, &plan, &released)).transpose()?;
-    let masking = masked.as_ref().zip(mask.as_ref()).map(|(output, mask)| output.masking(mask));
+    let mask = masked.map(|output| output.mask(context, &plan, &released)).transpose()?;
+    let masking = masked.zip(mask.as_ref()).map(|(output, mask)| output.masking(mask));
     let supervisor = Supervisor::begin().map_err(|error| plan.failed(&error))?;
     let ending = look_after(&supervisor, &plan, command, released, masking);
-    if let Some(output) = &masked {
+    if let Some(output) = masked {
         output.report(context);
     }
     // While no signal ends us: what has to be taken away.

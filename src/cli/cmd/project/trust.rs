@@ -33,13 +33,12 @@ pub(crate) struct Trust {
 
 impl Trust {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<u8, Failure> {
-        let folder = match self.folder {
-            Some(folder) => folder.canonicalize().map_err(|error| Failure::io(&folder, &error))?,
-            None => {
-                let here = gate::working_folder()?;
-                let file = place::find(&here, context::home().as_deref());
-                file.and_then(|file| Some(file.parent()?.to_owned())).unwrap_or(here)
-            }
+        let folder = if let Some(folder) = self.folder {
+            folder.canonicalize().map_err(|error| Failure::io(&folder, &error))?
+        } else {
+            let here = gate::working_folder()?;
+            let file = place::find(&here, context::home().as_deref());
+            file.and_then(|file| Some(file.parent()?.to_owned())).unwrap_or(here)
         };
         let shown = output::harmless_line(&folder.display().to_string());
         let (trusted, approvals) = (gate::trusted()?, gate::approvals()?);

@@ -57,7 +57,7 @@ impl Watching {
         plan: Plan,
         command: Command,
         mut supply: Supply,
-        masked: Option<MaskedOutput>,
+        masked: Option<&MaskedOutput>,
     ) -> Result<u8, Failure> {
         if masked.is_some() && self.on_rotate.is_some() && plan.places.wanted().has_files() {
             return Err(Failure::usage(
@@ -71,8 +71,8 @@ impl Watching {
         let source = WatchedVault::of(context, supply);
         let supervisor = Supervisor::begin().map_err(|error| plan.failed(&error))?.for_several();
         let manner = self.on_rotate.map_or(Manner::Restart, Manner::Signal);
-        let ending = watch_over(&supervisor, &source, &plan, (command, released), manner, masked.as_ref());
-        if let Some(output) = &masked {
+        let ending = watch_over(&supervisor, &source, &plan, (command, released), manner, masked);
+        if let Some(output) = masked {
             output.report(context);
         }
         // While no signal ends us: what has to be taken away.
