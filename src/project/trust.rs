@@ -1,6 +1,6 @@
 //! Folders of other users whose project files are read, as git's `safe.directory` does for repositories.
 //!
-//! What they ask for has to be approved all the same: this only takes their owner for someone who may write the wish.
+//! The owner of such a folder may write a request. The request has to be approved all the same.
 
 use std::io;
 use std::path::{Path, PathBuf};

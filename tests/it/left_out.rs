@@ -39,7 +39,7 @@ fn revoked_keys_are_named_wherever_they_are_left_out() {
     exec(&world, &["--scope", "s", "--dry-run"]).is(0, "A <- a\nD <- d\n", REVOKED);
     let json = exec(&world, &["--scope", "s", "--dry-run", "--json"]).ok().json();
     assert_eq!(json["skipped"], serde_json::json!([{ "name": "r", "reason": "revoked" }]));
-    // Nobody asked for it.
+    // Not chosen by a scope.
     assert_eq!(exec(&world, &["--only", "a"]).ok().err, "");
     assert_eq!(exec(&world, &["--only", "a", "--dry-run", "--json"]).ok().json().get("skipped"), None);
     assert_eq!(world.run(&["export", "--scope", "s"]).ok().err, REVOKED);

@@ -137,7 +137,7 @@ fn output_that_is_data_is_masked_and_the_count_is_said_in_one_line() {
         let ran = script(&world, &format!("KV='{}'; {line}", crate::harness::KEYVAULT));
         assert_eq!((ran.out.as_str(), ran.err), (out, told(times)), "{line}");
     }
-    // What the command itself wrote instead of a value is not counted.
+    // A command that writes the replacement itself has nothing counted.
     let ran = script(&world, "keyvault exec --only a -- echo '[masked] [masked]' | cat");
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("[masked] [masked]\n", ""));
 }

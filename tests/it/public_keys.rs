@@ -63,7 +63,7 @@ fn only_an_edit_that_is_confirmed_makes_a_secret_public() {
         ",
     );
     assert!(!world.run(&["show", "secret"]).ok().out.contains("Zq7v"));
-    // What gives the key another value or name leaves that as it is.
+    // A new value or name leaves that as it is.
     world.file("more.env", "SECRET=other-value-1\nREGION=eu-west-2\n");
     world.run_with_input(&["rotate", "secret", "--stdin"], "Zq7vXk2Lw9Tr2").ok();
     world.run_with_input(&["rotate", "region", "--stdin"], "eu-west-9").ok();

@@ -28,7 +28,7 @@ pub enum Unfit {
     Io(io::Error),
 }
 
-/// Who may have written a file that is read, besides this user and root.
+/// The users who may have written a file that is read, besides this one and root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writers {
     Nobody,

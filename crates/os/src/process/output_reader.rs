@@ -47,7 +47,7 @@ pub fn standard_output() -> Leads {
     if shared { Leads::WithErrors } else { Leads::Unknown }
 }
 
-/// What a process's descriptors 1 and 2 lead to: `pipe:[4711]`, or a path.
+/// The targets of a process's descriptors 1 and 2: `pipe:[4711]`, or a path.
 fn streams(process: &str) -> Option<[PathBuf; 2]> {
     let at = |number| std::fs::read_link(format!("/proc/{process}/fd/{number}")).ok();
     Some([at(1)?, at(2)?])

@@ -28,7 +28,7 @@ pub(in crate::cli) struct Found {
     pub(in crate::cli) bases: Vec<PathBuf>,
 }
 
-/// Who may have written a project file for it to be read.
+/// The users who may have written a project file for it to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum Believed {
     /// This user, root, and the owners of folders that were trusted.
